@@ -1,0 +1,390 @@
+//! The manifest: everything the server must know about a model besides its weights.
+//!
+//! It is plain data, so that a person can read it and another program can check it. Each
+//! architecture's sizes stand here; the code that builds a network from them lives in `vision`
+//! and `text`, which is why this file names no tensor. What is done to an input before the model
+//! sees it stands here too, because training and serving must do the very same.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// The version of the package format this program writes and reads.
+pub const FORMAT: u32 = 1;
+
+/// A model's description, as stored in `manifest.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Package format; [`FORMAT`] is the only one accepted.
+    pub format: u32,
+    /// Name the model is served under: lower-case letters, digits and dashes.
+    pub name: String,
+    /// Version: a positive whole number, the name of the package's folder.
+    pub version: String,
+    /// One sentence for people.
+    pub description: String,
+    /// Labels in the order of the network's outputs.
+    pub labels: Vec<String>,
+    /// What each label means, where its name alone does not say it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub label_descriptions: BTreeMap<String, String>,
+    /// The labels are steps of one scale, in order (a triage level, say).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ordinal: Option<Ordinal>,
+    /// Preprocessing of an image or a record.
+    pub input: Input,
+    /// The network and its sizes.
+    pub architecture: Architecture,
+    /// How logits become probabilities.
+    pub calibration: Calibration,
+    /// An answer whose highest probability is below this is an abstention.
+    pub abstain_below: f32,
+    /// What the model was trained on.
+    pub data: DataSource,
+    /// How it was trained.
+    pub training: Training,
+    /// Metrics by split; the split's name says where the numbers come from.
+    pub metrics: BTreeMap<String, Metrics>,
+    /// The weights file.
+    pub weights: Weights,
+}
+
+impl Manifest {
+    /// The task this model does, as named over HTTP.
+    pub fn task(&self) -> Task {
+        match self.input {
+            Input::Image(_) => Task::ImageClassification,
+            Input::Record(_) => Task::NoteClassification,
+        }
+    }
+}
+
+/// What a model does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Task {
+    /// One image in, one label out.
+    ImageClassification,
+    /// One record (a note and its fields) in, one label out.
+    NoteClassification,
+}
+
+impl Task {
+    /// The name used in manifests and over HTTP.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Task::ImageClassification => "image-classification",
+            Task::NoteClassification => "note-classification",
+        }
+    }
+}
+
+/// An ordered scale of labels.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ordinal {
+    /// Name of the scale, e.g. "KTAS".
+    pub scale: String,
+    /// `cost[truth][answer]`, in any unit: when present, the label of least expected cost is
+    /// answered instead of the most probable one. Probabilities are returned unchanged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Vec<Vec<f32>>>,
+}
+
+/// What the network is given.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Input {
+    /// An image.
+    Image(ImageInput),
+    /// A note and its fields.
+    Record(RecordInput),
+}
+
+/// Preprocessing of an image: crop, resize, channels, normalisation, in this order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImageInput {
+    /// Height in pixels after resizing.
+    pub height: u32,
+    /// Width in pixels after resizing.
+    pub width: u32,
+    /// 1 (luma) or 3 (red, green, blue).
+    pub channels: u32,
+    /// What is cut off before resizing.
+    pub crop: Crop,
+    /// Resampling filter.
+    pub resize: ResizeFilter,
+    /// What is done to the values.
+    pub normalisation: Normalisation,
+}
+
+/// What is cut off an image before it is resized.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Crop {
+    /// Nothing: the whole image is resized, its aspect ratio given up.
+    None,
+    /// The centred part with the aspect ratio of the target (a centred square for a square).
+    Centre,
+}
+
+/// Antialiased resampling filters: the support grows with the factor of reduction, as in Pillow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ResizeFilter {
+    /// Triangle filter.
+    Bilinear,
+    /// Cubic filter with a = -0.5.
+    Bicubic,
+    /// Windowed sinc over three lobes.
+    Lanczos3,
+}
+
+/// What is done to pixel values, which come in as fractions of full scale, 0 to 1.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Normalisation {
+    /// `(x - mean[channel]) / std[channel]`.
+    Fixed {
+        /// One value a channel.
+        mean: Vec<f32>,
+        /// One positive value a channel.
+        std: Vec<f32>,
+    },
+    /// `(x - m) / max(s, floor)` with the image's own mean `m` and standard deviation `s` over
+    /// all pixels and channels: exposure and contrast of the device cancel out.
+    PerImage {
+        /// Smallest divisor, so that a blank image stays finite.
+        floor: f32,
+    },
+}
+
+/// Preprocessing of a record: the note's tokens and the fields beside it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordInput {
+    /// Most tokens of a note that the network reads.
+    pub max_tokens: usize,
+    /// Fields in the order of the network's inputs.
+    pub fields: Vec<Field>,
+}
+
+/// One field of a record. A missing field is normal and modelled.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Field {
+    /// Name, as in the request's `fields` object.
+    pub name: String,
+    /// Type, and what is accepted.
+    #[serde(flatten)]
+    pub kind: FieldKind,
+}
+
+/// The type of a field.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum FieldKind {
+    /// A number.
+    Numeric {
+        /// Least value accepted.
+        min: f64,
+        /// Greatest value accepted.
+        max: f64,
+        /// Unit, e.g. "mmHg"; empty where there is none.
+        #[serde(default)]
+        unit: String,
+        /// Mean over the training records that have it.
+        mean: f64,
+        /// Standard deviation over them.
+        std: f64,
+    },
+    /// One of several values.
+    Categorical {
+        /// The values accepted, in the order of their inputs.
+        values: Vec<String>,
+    },
+}
+
+/// A network and its sizes. Its number of outputs is the number of labels.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Architecture {
+    /// Convolution, pooling and dense layers in a row.
+    Cnn(CnnConfig),
+    /// Residual blocks with batch normalisation.
+    Resnet(ResnetConfig),
+}
+
+impl Architecture {
+    /// The name used on the command line.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Architecture::Cnn(_) => "cnn",
+            Architecture::Resnet(_) => "resnet",
+        }
+    }
+}
+
+/// A classical stack: the layers in order, then a dense layer to the labels.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CnnConfig {
+    /// Layers from the image to the last hidden values.
+    pub layers: Vec<CnnLayer>,
+}
+
+/// A layer of [`CnnConfig`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "layer", rename_all = "lowercase", deny_unknown_fields)]
+pub enum CnnLayer {
+    /// Convolution, then ReLU.
+    Conv {
+        /// Output channels.
+        filters: usize,
+        /// Side of the square kernel.
+        kernel: usize,
+        /// Zeros added on each side.
+        #[serde(default)]
+        padding: usize,
+    },
+    /// Maximum over windows of `size` x `size`, without overlap.
+    Pool {
+        /// Side and stride of the window.
+        size: usize,
+    },
+    /// Channels, rows and columns become one vector.
+    Flatten,
+    /// A dense layer, then ReLU.
+    Dense {
+        /// Outputs.
+        units: usize,
+    },
+    /// Dropout, in training only.
+    Dropout {
+        /// Share of the values that is dropped.
+        rate: f32,
+    },
+}
+
+/// A residual network (He et al. 2016, "Deep residual learning for image recognition"): a stem,
+/// stages of basic blocks, global average pooling, dropout, a dense layer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResnetConfig {
+    /// Output channels of the first convolution.
+    pub stem_channels: usize,
+    /// Side of the first convolution's kernel.
+    pub stem_kernel: usize,
+    /// Stride of the first convolution.
+    pub stem_stride: usize,
+    /// Stages in order.
+    pub stages: Vec<ResnetStage>,
+    /// Dropout before the dense layer, in training only.
+    pub dropout: f32,
+}
+
+/// A stage of [`ResnetConfig`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResnetStage {
+    /// Channels of every block.
+    pub channels: usize,
+    /// Number of blocks.
+    pub blocks: usize,
+    /// Stride of the first block's first convolution.
+    pub stride: usize,
+}
+
+/// How logits become probabilities.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Calibration {
+    /// Logits are divided by this before the softmax (Guo et al. 2017, "On calibration of modern
+    /// neural networks").
+    pub temperature: f32,
+}
+
+/// What a model was trained on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataSource {
+    /// Name of the data set.
+    pub name: String,
+    /// Who made it and where it was published.
+    pub source: String,
+    /// Its licence.
+    pub licence: String,
+    /// sha256 by file, in hexadecimal.
+    pub sha256: BTreeMap<String, String>,
+    /// Number of examples by split.
+    pub examples: BTreeMap<String, usize>,
+}
+
+/// How a model was trained.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Training {
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Epochs done.
+    pub epochs: usize,
+    /// Every other setting, by name, as given to the program.
+    pub settings: BTreeMap<String, serde_json::Value>,
+    /// The program that made the package and its version.
+    pub program: String,
+}
+
+/// Metrics over one split.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metrics {
+    /// Number of examples.
+    pub examples: usize,
+    /// Share of the examples whose label is right, abstentions counted by their highest label.
+    pub accuracy: f64,
+    /// Area under the ROC curve; over more than two labels the mean of one against the rest.
+    pub auc: f64,
+    /// Mean over the labels of the harmonic mean of precision and recall.
+    pub macro_f1: f64,
+    /// Expected calibration error: 15 bins of equal width over the highest probability.
+    pub ece: f64,
+    /// Share of the examples on which the model would abstain.
+    pub abstained: f64,
+    /// Accuracy over the examples on which it would not.
+    pub accuracy_answered: f64,
+    /// By label: share of its examples that are found.
+    pub sensitivity: BTreeMap<String, f64>,
+    /// By label: share of the other examples that are not taken for it.
+    pub specificity: BTreeMap<String, f64>,
+    /// `confusion[truth][answer]`, in label order.
+    pub confusion: Vec<Vec<u64>>,
+    /// For ordered labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ordinal: Option<OrdinalMetrics>,
+}
+
+/// Metrics of an ordered scale whose first label is the most urgent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OrdinalMetrics {
+    /// Cohen's kappa with quadratic weights.
+    pub quadratic_weighted_kappa: f64,
+    /// Share of the examples answered as less urgent than they are.
+    pub under_triage: f64,
+    /// Share of the examples answered as more urgent than they are.
+    pub over_triage: f64,
+}
+
+/// The weights file of a package.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Weights {
+    /// File name inside the package.
+    pub file: String,
+    /// sha256 of the file, in hexadecimal.
+    pub sha256: String,
+    /// Number of trained values.
+    pub parameters: usize,
+}
