@@ -225,6 +225,11 @@ impl Architecture {
             Architecture::Resnet(_) => "resnet",
         }
     }
+
+    /// True for the networks that take an image, false for those that take a record.
+    pub fn is_for_images(&self) -> bool {
+        matches!(self, Architecture::Cnn(_) | Architecture::Resnet(_))
+    }
 }
 
 /// A classical stack: the layers in order, then a dense layer to the labels.
