@@ -56,7 +56,7 @@ fn main() -> anyhow::Result<()> {
             Ok(())
         }
         Command::SampleImage { out, seed } => {
-            let png = phantom::chest_phantom(seed, 512);
+            let png = phantom::chest_phantom(seed, 512)?;
             std::fs::write(&out, png).with_context(|| out.display().to_string())
         }
     }

@@ -9,7 +9,10 @@ use std::path::{Path, PathBuf};
 
 /// What each room may use of the others.
 const MAY_USE: &[(&str, &[&str])] = &[
-    ("app", &["api", "config", "inference", "model", "nn", "recommend", "store", "telemetry", "text", "vision"]),
+    (
+        "app",
+        &["api", "config", "inference", "model", "nn", "recommend", "store", "telemetry", "text", "vision"],
+    ),
     ("api", &["config", "inference", "model", "recommend", "store", "text", "vision"]),
     ("inference", &["config", "model", "nn", "text", "vision"]),
     ("store", &["config", "recommend"]),
@@ -51,7 +54,8 @@ fn room(file: &Path) -> Option<String> {
 
 /// Every name that follows `prefix` in a line, the braces of `use prefix{a, b::c}` opened.
 fn names_after(line: &str, prefix: &str) -> Vec<String> {
-    let identifier = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let identifier =
+        |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
     let mut names = Vec::new();
     for (at, _) in line.match_indices(prefix) {
         let bounded = !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
@@ -84,7 +88,8 @@ fn broken(file: &Path, text: &str) -> Vec<String> {
             }
         }
         for (library, rooms) in LIBRARIES {
-            let named = !names_after(code, &format!("{library}::")).is_empty() || code.trim() == format!("use {library};");
+            let named = !names_after(code, &format!("{library}::")).is_empty()
+                || code.trim() == format!("use {library};");
             if named && !rooms.contains(&room.as_str()) {
                 say(format!("{room} uses the library {library}"));
             }
@@ -133,8 +138,13 @@ fn unsafe_code_lies_in_kernels_and_says_why() {
                 continue;
             }
             let place = format!("{}:{}", file.display(), number + 1);
-            assert!(room(file.strip_prefix(&root).unwrap()).as_deref() == Some("nn"), "{place}: unsafe outside nn");
-            let reasoned = lines[number.saturating_sub(8)..number].iter().any(|l| l.contains("SAFETY:") || l.contains("# Safety"));
+            assert!(
+                room(file.strip_prefix(&root).unwrap()).as_deref() == Some("nn"),
+                "{place}: unsafe outside nn"
+            );
+            let reasoned = lines[number.saturating_sub(8)..number]
+                .iter()
+                .any(|l| l.contains("SAFETY:") || l.contains("# Safety"));
             assert!(reasoned, "{place}: unsafe without its safety sentence");
         }
     }

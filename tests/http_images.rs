@@ -13,13 +13,18 @@ use reqwest::{Client, Response, StatusCode};
 use serde_json::Value;
 use support::{Server, copy_model, shipped_models};
 
-static PNG: LazyLock<Vec<u8>> = LazyLock::new(|| chest_phantom(0, 96));
+static PNG: LazyLock<Vec<u8>> = LazyLock::new(|| chest_phantom(0, 96).unwrap());
 
 fn server() -> Server {
     Server::start(&shipped_models(), &["--max-body-bytes", "2000000"])
 }
 
-async fn post(server: &Server, query: &str, content_type: Option<&str>, body: impl Into<reqwest::Body>) -> Response {
+async fn post(
+    server: &Server,
+    query: &str,
+    content_type: Option<&str>,
+    body: impl Into<reqwest::Body>,
+) -> Response {
     let mut request = Client::new().post(server.at(&format!("/v1/images/classify{query}"))).body(body);
     if let Some(content_type) = content_type {
         request = request.header("content-type", content_type);
@@ -49,7 +54,8 @@ fn assert_answer(answer: &Value, images: usize) {
     assert_eq!(results.len(), images);
     for result in results {
         let predictions = result["predictions"].as_array().unwrap();
-        let probabilities: Vec<f64> = predictions.iter().map(|p| p["probability"].as_f64().unwrap()).collect();
+        let probabilities: Vec<f64> =
+            predictions.iter().map(|p| p["probability"].as_f64().unwrap()).collect();
         assert_eq!(probabilities.len(), 2);
         assert!((probabilities.iter().sum::<f64>() - 1.0).abs() < 1e-6);
         assert!(probabilities[0] >= probabilities[1]);
@@ -81,7 +87,7 @@ async fn an_image_gets_a_calibrated_answer_whatever_way_it_comes() {
     let form = Form::new()
         .part("image", Part::bytes(PNG.clone()).mime_str("image/png").unwrap())
         .part("comment", Part::text("not an image"))
-        .part("image", Part::bytes(chest_phantom(1, 64)));
+        .part("image", Part::bytes(chest_phantom(1, 64).unwrap()));
     let response = Client::new().post(server.at("/v1/images/classify")).multipart(form).send().await.unwrap();
     let both: Value = response.json().await.unwrap();
     assert_answer(&both, 2);
@@ -97,10 +103,26 @@ async fn an_image_gets_a_calibrated_answer_whatever_way_it_comes() {
 async fn bad_bodies_are_told_what_is_wrong_with_them() {
     let server = server();
     assert_problem(post(&server, "", Some("image/png"), "").await, 400, &["empty"]).await;
-    assert_problem(post(&server, "", Some("image/png"), "just text").await, 415, &["called PNG", "first bytes"]).await;
-    assert_problem(post(&server, "", None, "just text").await, 415, &["image/png", "application/dicom"]).await;
-    assert_problem(post(&server, "", Some("image/tiff"), PNG.clone()).await, 415, &["image/tiff", "accepted"]).await;
-    assert_problem(post(&server, "", Some("image/jpeg"), PNG.clone()).await, 415, &["called JPEG", "say image/png"]).await;
+    assert_problem(
+        post(&server, "", Some("image/png"), "just text").await,
+        415,
+        &["called PNG", "first bytes"],
+    )
+    .await;
+    assert_problem(post(&server, "", None, "just text").await, 415, &["image/png", "application/dicom"])
+        .await;
+    assert_problem(
+        post(&server, "", Some("image/tiff"), PNG.clone()).await,
+        415,
+        &["image/tiff", "accepted"],
+    )
+    .await;
+    assert_problem(
+        post(&server, "", Some("image/jpeg"), PNG.clone()).await,
+        415,
+        &["called JPEG", "say image/png"],
+    )
+    .await;
     for length in [9, 30, 60, PNG.len() / 2, PNG.len() - 20] {
         let response = post(&server, "", Some("image/png"), PNG[..length].to_vec()).await;
         assert_problem(response, 422, &["image 0", "PNG"]).await;
@@ -129,7 +151,12 @@ async fn declared_sizes_are_refused_before_they_cost_memory() {
         png
     };
     let before = peak_memory(&server);
-    assert_problem(post(&server, "", Some("image/png"), header(60_000, 60_000)).await, 413, &["60000 x 60000"]).await;
+    assert_problem(
+        post(&server, "", Some("image/png"), header(60_000, 60_000)).await,
+        413,
+        &["60000 x 60000"],
+    )
+    .await;
     let grown = peak_memory(&server) - before;
     assert!(grown < 50_000, "the refusal took {grown} kB");
     assert_problem(post(&server, "", Some("image/png"), header(0, 10)).await, 422, &[]).await;
@@ -151,7 +178,12 @@ fn crc32(bytes: &[u8]) -> u32 {
 #[tokio::test]
 async fn bad_parameters_are_named() {
     let server = server();
-    assert_problem(post(&server, "?model=nobody", None, PNG.clone()).await, 404, &["\"nobody\"", "pneumonia"]).await;
+    assert_problem(
+        post(&server, "?model=nobody", None, PNG.clone()).await,
+        404,
+        &["\"nobody\"", "pneumonia"],
+    )
+    .await;
     assert_problem(post(&server, "?top_k=0", None, PNG.clone()).await, 400, &["top_k", "at least 1"]).await;
     assert_problem(post(&server, "?top_k=some", None, PNG.clone()).await, 400, &["top_k"]).await;
     assert_problem(post(&server, "?frame=0", None, PNG.clone()).await, 400, &["frame"]).await;
@@ -168,10 +200,11 @@ async fn bad_forms_are_told_what_is_wrong_with_them() {
     let send = |form: Form| Client::new().post(server.at("/v1/images/classify")).multipart(form).send();
     let form = Form::new().part("picture", Part::bytes(PNG.clone()));
     assert_problem(send(form).await.unwrap(), 400, &["no part named \"image\""]).await;
-    let small = chest_phantom(0, 16);
+    let small = chest_phantom(0, 32).unwrap();
     let form = (0..300).fold(Form::new(), |form, _| form.part("image", Part::bytes(small.clone())));
     assert_problem(send(form).await.unwrap(), 400, &["more than 256"]).await;
-    let form = Form::new().part("image", Part::bytes(PNG.clone())).part("image", Part::bytes(PNG[..40].to_vec()));
+    let form =
+        Form::new().part("image", Part::bytes(PNG.clone())).part("image", Part::bytes(PNG[..40].to_vec()));
     assert_problem(send(form).await.unwrap(), 422, &["image 1"]).await;
     let response = post(&server, "", Some("multipart/form-data"), "no boundary").await;
     assert_problem(response, 400, &["boundary"]).await;
@@ -223,7 +256,11 @@ async fn models_and_health_tell_what_is_served() {
     assert!(model["card"].as_str().unwrap().contains("no diagnosis"));
     assert!(model["data"]["licence"].as_str().unwrap().contains("CC BY"));
     let metrics = get("/metrics").await.text().await.unwrap();
-    assert!(metrics.contains("medserve_requests_total{method=\"GET\",route=\"/v1/models/{name}\",status=\"200\"}"), "{metrics}");
+    assert!(
+        metrics
+            .contains("medserve_requests_total{method=\"GET\",route=\"/v1/models/{name}\",status=\"200\"}"),
+        "{metrics}"
+    );
 }
 
 #[tokio::test]
@@ -299,7 +336,11 @@ async fn broken_packages_are_refused_by_name() {
         std::fs::create_dir_all(folder.path().join("chest")).unwrap();
         std::fs::rename(folder.path().join("pneumonia/1"), &other).unwrap();
         let manifest = std::fs::read_to_string(other.join("manifest.json")).unwrap();
-        std::fs::write(other.join("manifest.json"), manifest.replace("\"name\": \"pneumonia\"", "\"name\": \"chest\"")).unwrap();
+        std::fs::write(
+            other.join("manifest.json"),
+            manifest.replace("\"name\": \"pneumonia\"", "\"name\": \"chest\""),
+        )
+        .unwrap();
         break_it(&copy_model("pneumonia", folder.path()));
 
         let server = Server::start(folder.path(), &[]);

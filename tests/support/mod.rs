@@ -49,7 +49,9 @@ impl Server {
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         stdout.read_line(&mut first).unwrap();
         let url = first.split_whitespace().find(|word| word.starts_with("http://"));
-        let url = url.unwrap_or_else(|| panic!("no address in {first:?}; log: {}", log.lock().unwrap())).to_string();
+        let url = url
+            .unwrap_or_else(|| panic!("no address in {first:?}; log: {}", log.lock().unwrap()))
+            .to_string();
         // The pipe stays open: a server that writes to a closed one would fail.
         std::thread::spawn(move || stdout.read_to_end(&mut Vec::new()));
         Server { child, url, log, reader: Some(reader) }
