@@ -4,10 +4,12 @@
 //! while models load; readiness follows only when they are loaded and warm.
 
 use std::future::IntoFuture;
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use arc_swap::ArcSwapOption;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -62,6 +64,27 @@ pub async fn serve(config: Config) -> Result<()> {
         () = tokio::time::sleep(config.shutdown_timeout) => tracing::warn!("requests in flight were cut off"),
         () = signal() => tracing::warn!("a second signal: stopping at once"),
     }
+    Ok(())
+}
+
+/// Asks the server at `address` whether it is ready, for container health checks: an image
+/// without a shell or a client has nothing else to ask with.
+///
+/// # Errors
+/// No answer, or another than 200.
+pub fn check_health(address: SocketAddr) -> Result<()> {
+    let limit = Duration::from_secs(2);
+    let mut stream =
+        TcpStream::connect_timeout(&address, limit).with_context(|| format!("connecting to {address}"))?;
+    stream.set_read_timeout(Some(limit))?;
+    write!(stream, "GET /health/ready HTTP/1.0\r\nhost: {address}\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.take(64 << 10).read_to_string(&mut answer)?;
+    ensure!(
+        answer.split_whitespace().nth(1) == Some("200"),
+        "not ready: {}",
+        answer.lines().last().unwrap_or_default()
+    );
     Ok(())
 }
 

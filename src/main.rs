@@ -33,6 +33,12 @@ enum Command {
     Serve(Box<Serve>),
     /// Print the OpenAPI document
     Openapi,
+    /// Ask a running server whether it is ready; the exit status is the answer
+    Health {
+        /// Address of the server
+        #[arg(long, default_value = "127.0.0.1:8080")]
+        address: std::net::SocketAddr,
+    },
     /// Write a drawn chest X-ray as PNG, to have something to classify; it is a drawing, not an X-ray
     SampleImage {
         /// File to write
@@ -55,6 +61,7 @@ fn main() -> anyhow::Result<()> {
             println!("{}", router::document().to_pretty_json()?);
             Ok(())
         }
+        Command::Health { address } => app::check_health(address),
         Command::SampleImage { out, seed } => {
             let png = phantom::chest_phantom(seed, 512)?;
             std::fs::write(&out, png).with_context(|| out.display().to_string())
