@@ -104,10 +104,10 @@ pub(super) struct Value<'a> {
 }
 
 /// The attributes that were kept, of a data set or of an item of a sequence.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct DataSet<'a> {
     values: BTreeMap<Tag, Value<'a>>,
-    encoding: Option<Encoding>,
+    encoding: Encoding,
 }
 
 /// The name people know an attribute by.
@@ -339,14 +339,7 @@ impl<'a> DataSet<'a> {
                 break;
             }
         }
-        Ok(DataSet {
-            values,
-            encoding: Some(encoding),
-        })
-    }
-
-    pub fn encoding(&self) -> Encoding {
-        self.encoding.unwrap_or(Encoding::EXPLICIT_LITTLE)
+        Ok(DataSet { values, encoding })
     }
 
     /// The value of an attribute that is there and not empty.
@@ -359,7 +352,7 @@ impl<'a> DataSet<'a> {
 
     /// 16-bit whole numbers (US or SS, sign not yet given), `None` where there are none.
     pub fn words(&self, tag: Tag) -> Option<Vec<u16>> {
-        let encoding = self.encoding();
+        let encoding = self.encoding;
         self.value(tag).map(|value| {
             value
                 .bytes
@@ -375,7 +368,7 @@ impl<'a> DataSet<'a> {
     pub fn word(&self, tag: Tag) -> Option<u16> {
         let value = self.value(tag)?;
         let pair = value.bytes.get(..2)?.try_into().ok()?;
-        Some(self.encoding().u16(pair))
+        Some(self.encoding.u16(pair))
     }
 
     /// One unsigned 16-bit number that must be there.
@@ -416,7 +409,7 @@ impl<'a> DataSet<'a> {
         let mut cursor = Cursor {
             bytes: value.bytes,
             at: 0,
-            encoding: self.encoding(),
+            encoding: self.encoding,
         };
         for at in 0.. {
             if cursor.at == value.bytes.len() {
@@ -437,7 +430,7 @@ impl<'a> DataSet<'a> {
                 cursor.take(header.length as usize)?
             };
             if at == index {
-                return DataSet::read(item, self.encoding()).map(Some);
+                return DataSet::read(item, self.encoding).map(Some);
             }
         }
         Ok(None)
