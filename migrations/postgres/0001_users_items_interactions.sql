@@ -33,7 +33,7 @@ CREATE TABLE interactions (
     user_id text COLLATE "C" NOT NULL REFERENCES users (id) ON DELETE CASCADE,
     event text COLLATE "C" NOT NULL CHECK (event <> ''),
     -- Milliseconds, so that a time read back is the time written.
-    occurred_at timestamptz(3) NOT NULL DEFAULT now(),
+    occurred_at timestamptz(3) NOT NULL DEFAULT now() CHECK (isfinite(occurred_at)),
     weight real NOT NULL DEFAULT 1 CHECK (weight > 0 AND weight < 'Infinity'),
     PRIMARY KEY (item_id, user_id, event, occurred_at) INCLUDE (weight)
 );

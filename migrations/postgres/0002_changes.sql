@@ -36,12 +36,18 @@ BEGIN
     RETURN NULL;
 END $$;
 
+CREATE FUNCTION medserve_users_updated() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO changes (user_id) SELECT id FROM before UNION SELECT id FROM after;
+    RETURN NULL;
+END $$;
+
 CREATE TRIGGER users_inserted AFTER INSERT ON users
     REFERENCING NEW TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION medserve_users_changed();
 CREATE TRIGGER users_updated AFTER UPDATE ON users
-    REFERENCING NEW TABLE AS changed
-    FOR EACH STATEMENT EXECUTE FUNCTION medserve_users_changed();
+    REFERENCING OLD TABLE AS before NEW TABLE AS after
+    FOR EACH STATEMENT EXECUTE FUNCTION medserve_users_updated();
 CREATE TRIGGER users_deleted AFTER DELETE ON users
     REFERENCING OLD TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION medserve_users_changed();
@@ -52,18 +58,24 @@ BEGIN
     RETURN NULL;
 END $$;
 
+CREATE FUNCTION medserve_items_updated() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO changes (item_id) SELECT id FROM before UNION SELECT id FROM after;
+    RETURN NULL;
+END $$;
+
 CREATE TRIGGER items_inserted AFTER INSERT ON items
     REFERENCING NEW TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION medserve_items_changed();
 CREATE TRIGGER items_updated AFTER UPDATE ON items
-    REFERENCING NEW TABLE AS changed
-    FOR EACH STATEMENT EXECUTE FUNCTION medserve_items_changed();
+    REFERENCING OLD TABLE AS before NEW TABLE AS after
+    FOR EACH STATEMENT EXECUTE FUNCTION medserve_items_updated();
 CREATE TRIGGER items_deleted AFTER DELETE ON items
     REFERENCING OLD TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION medserve_items_changed();
 
--- An item that changes its kind moves its interactions from one matrix to another, and one that
--- changes its id takes them along: both are changes of the users.
+-- An item that changes its kind moves its interactions from one matrix to another, which is a
+-- change of the users. (Ids do not change: the foreign keys forbid it where there is a history.)
 CREATE FUNCTION medserve_item_moved() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM medserve_interactions_changed(ARRAY(
