@@ -13,7 +13,7 @@ CREATE TABLE changes (
 
 -- The highest number at each trimming, so that the log is cut by age.
 CREATE TABLE change_marks (
-    -- Seconds since 1970.
+    -- Milliseconds since 1970.
     taken_at INTEGER PRIMARY KEY NOT NULL,
     number INTEGER NOT NULL
 ) STRICT;

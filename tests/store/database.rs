@@ -41,6 +41,14 @@ impl Database {
         })
     }
 
+    /// The address of a Postgres database nobody has opened yet. It lives as long as the cluster.
+    pub async fn postgres_without_tables() -> String {
+        let database = cluster::database().await.expect("there is a Postgres");
+        let url = database.url.clone();
+        std::mem::forget(database);
+        url
+    }
+
     pub fn is_postgres(&self) -> bool {
         self.url.starts_with("postgres")
     }
@@ -54,6 +62,16 @@ impl Database {
         PostgresStore::connect(&self.url, &StoreOptions::default())
             .await
             .unwrap()
+    }
+
+    /// As an operator does before distributing the tables, in the words of `docs/citus.md`.
+    pub async fn drop_triggers(&mut self) {
+        let page = include_str!("../../docs/citus.md");
+        let (_, sql) = page.split_once("<!-- triggers -->\n```sql\n").unwrap();
+        let (sql, _) = sql.split_once("```").unwrap();
+        self.plain_sql(sql).await;
+        assert_eq!(self.number("SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal").await, 0);
+        self.store = self.replica().await;
     }
 
     /// Runs SQL as somebody would who knows nothing of this program.

@@ -5,19 +5,21 @@ use sqlx::postgres::{PgPool, Postgres};
 use sqlx::{Executor, Transaction};
 
 use super::copy::RowWriter;
-use super::{described, upsert_items, upsert_users};
+use super::write::{FollowUp, follow_up};
+use super::{described, strs, upsert_items, upsert_users};
 use crate::recommend::data::{Interaction, Item, Kind, User};
 use crate::store::{Answer, BulkLoad, Loaded, StoreError, last_of_each};
 
 pub(super) struct PostgresLoad {
     transaction: Transaction<'static, Postgres>,
+    follow_up: FollowUp,
     loaded: Loaded,
     /// How many interactions were given so far.
     rows: i64,
 }
 
 impl PostgresLoad {
-    pub async fn begin(pool: &PgPool) -> Result<Self, StoreError> {
+    pub async fn begin(pool: &PgPool, follow_up: FollowUp) -> Result<Self, StoreError> {
         let mut transaction = pool.begin().await?;
         // A load sorts as many rows as it brings; the session's usual share is meant for
         // requests.
@@ -36,6 +38,7 @@ impl PostgresLoad {
             .await?;
         Ok(Self {
             transaction,
+            follow_up,
             loaded: Loaded::default(),
             rows: 0,
         })
@@ -73,6 +76,9 @@ impl PostgresLoad {
                 None => self.find_unknown().await?,
             }
             self.put_in_place().await?;
+            if self.follow_up == FollowUp::Writer {
+                self.follow_up().await?;
+            }
         }
         self.transaction.commit().await?;
         Ok(self.loaded)
@@ -109,6 +115,21 @@ impl PostgresLoad {
         .await
         .map_err(described)?;
         self.loaded.items.created += items.rows_affected();
+        Ok(())
+    }
+
+    /// The triggers' work for the interactions, where there are none.
+    async fn follow_up(&mut self) -> Result<(), StoreError> {
+        sqlx::query(
+            "INSERT INTO changes (item_id) SELECT DISTINCT item_id FROM loading",
+        )
+        .execute(&mut *self.transaction)
+        .await?;
+        sqlx::query(
+            "SELECT medserve_interactions_changed(ARRAY(SELECT DISTINCT user_id FROM loading))",
+        )
+        .execute(&mut *self.transaction)
+        .await?;
         Ok(())
     }
 
@@ -174,6 +195,10 @@ impl BulkLoad for PostgresLoad {
         Box::pin(async move {
             let users = last_of_each(users, |user| user.user_id.as_str());
             self.loaded.users += upsert_users(&mut self.transaction, &users).await?;
+            if self.follow_up == FollowUp::Writer {
+                let ids: Vec<&str> = users.iter().map(|user| user.user_id.as_str()).collect();
+                follow_up(&mut self.transaction, &ids, &[], &[]).await?;
+            }
             Ok(())
         })
     }
@@ -181,6 +206,16 @@ impl BulkLoad for PostgresLoad {
     fn items<'a>(&'a mut self, items: &'a [Item]) -> Answer<'a, ()> {
         Box::pin(async move {
             self.loaded.items += upsert_items(&mut self.transaction, items).await?;
+            if self.follow_up == FollowUp::Writer {
+                let ids: Vec<&str> = items.iter().map(|item| item.item_id.as_str()).collect();
+                let users: Vec<String> = sqlx::query_scalar(
+                    "SELECT DISTINCT user_id FROM interactions WHERE item_id = ANY ($1)",
+                )
+                .bind(&ids)
+                .fetch_all(&mut *self.transaction)
+                .await?;
+                follow_up(&mut self.transaction, &[], &ids, &strs(&users)).await?;
+            }
             Ok(())
         })
     }

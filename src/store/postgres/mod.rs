@@ -8,6 +8,7 @@ mod copy;
 mod evidence;
 mod feed;
 mod load;
+mod write;
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -22,8 +23,11 @@ use super::{
     StoreError, StoreOptions, Written, interaction_key, last_of_each, migrate,
 };
 use crate::recommend::data::{Interaction, Item, Kind, User};
+use crate::recommend::weights::Weighing;
 
-pub use evidence::{EvidenceOptions, PostgresEvidence, Repeats};
+use write::{FollowUp, Write};
+
+pub use evidence::PostgresEvidence;
 
 /// How often a write is tried that Postgres takes back for another's sake (a deadlock, or a user
 /// deleted and made again at that moment).
@@ -37,6 +41,7 @@ const ITEM_COLUMNS: &str = "id, kind, name, attributes::text, latitude, longitud
 #[derive(Debug, Clone)]
 pub struct PostgresStore {
     pool: PgPool,
+    follow_up: FollowUp,
 }
 
 impl PostgresStore {
@@ -53,6 +58,7 @@ impl PostgresStore {
             .map_err(unreachable_or_refused)?;
         migrate::run(&migrate::POSTGRES, &mut connection).await?;
         feed::forget_another_history(&mut connection).await?;
+        let follow_up = FollowUp::find(&mut connection).await?;
         let _ = connection.close().await;
 
         let pool = PgPoolOptions::new()
@@ -69,23 +75,35 @@ impl PostgresStore {
                 })
             })
             .connect_lazy_with(connect);
-        Ok(Self { pool })
+        Ok(Self { pool, follow_up })
     }
 
-    /// The `database` engine over the same pool.
-    pub async fn evidence(&self, options: &EvidenceOptions) -> Result<PostgresEvidence, StoreError> {
-        PostgresEvidence::new(self.pool.clone(), options).await
+    /// The `database` engine over the same pool, switched on for this weighing.
+    pub async fn evidence(&self, weighing: &Weighing) -> Result<PostgresEvidence, StoreError> {
+        PostgresEvidence::new(self.pool.clone(), weighing).await
+    }
+
+    async fn begin(&self) -> Result<Write, StoreError> {
+        Ok(self.follow_up.begin(&self.pool).await?)
     }
 
     async fn put_users(&self, users: &[User]) -> Result<Written, StoreError> {
         let rows = last_of_each(users, |user| user.user_id.as_str());
-        let mut connection = self.pool.acquire().await?;
-        upsert_users(&mut connection, &rows).await
+        let mut write = self.begin().await?;
+        let written = upsert_users(write.connection(), &rows).await?;
+        let ids: Vec<&str> = rows.iter().map(|user| user.user_id.as_str()).collect();
+        write.finish(&ids, &[], &[]).await?;
+        Ok(written)
     }
 
     async fn put_items(&self, items: &[Item]) -> Result<Written, StoreError> {
-        let mut connection = self.pool.acquire().await?;
-        upsert_items(&mut connection, items).await
+        let ids: Vec<&str> = items.iter().map(|item| item.item_id.as_str()).collect();
+        let mut write = self.begin().await?;
+        let written = upsert_items(write.connection(), items).await?;
+        // An item may have changed its kind, which is a change of those who have it.
+        let users = write.users_of(&ids).await?;
+        write.finish(&[], &ids, &strs(&users)).await?;
+        Ok(written)
     }
 
     async fn put_interactions(&self, interactions: &[Interaction]) -> Result<Written, StoreError> {
@@ -117,6 +135,7 @@ impl PostgresStore {
         let each = |field: fn(&Interaction) -> &str| -> Vec<&str> {
             rows.iter().map(|row| field(row)).collect()
         };
+        let mut write = self.follow_up.begin(&self.pool).await?;
         let created: Vec<bool> = sqlx::query_scalar(
             "INSERT INTO interactions (item_id, user_id, event, occurred_at, weight)
              SELECT item_id, user_id, event,
@@ -134,8 +153,12 @@ impl PostgresStore {
         .bind(each(|row| &row.event))
         .bind(rows.iter().map(|row| row.time).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| row.weight).collect::<Vec<_>>())
-        .fetch_all(&self.pool)
+        .fetch_all(write.connection())
         .await?;
+        let mut users = each(|row| &row.user_id);
+        users.sort_unstable();
+        users.dedup();
+        write.finish(&[], &[], &users).await?;
         Ok(written(rows.len(), &created))
     }
 
@@ -176,19 +199,33 @@ impl PostgresStore {
         if exists { Ok(()) } else { Err(not_found("user", user_id)) }
     }
 
-    async fn delete(&self, sql: &'static str, what: &'static str, id: &str) -> Result<(), StoreError> {
+    /// Deletes a user or an item, with the interactions.
+    async fn delete(&self, what: &'static str, id: &str) -> Result<(), StoreError> {
         let mut left = TRIES;
         loop {
             left -= 1;
-            match sqlx::query(sql).bind(id).execute(&self.pool).await {
-                Ok(done) if done.rows_affected() > 0 => return Ok(()),
-                Ok(_) => return Err(not_found(what, id)),
+            match self.try_delete(what, id).await {
+                Ok(true) => return Ok(()),
+                Ok(false) => return Err(not_found(what, id)),
                 Err(error) => match sql_state(&error).as_deref() {
                     Some("40001" | "40P01") if left > 0 => {}
                     _ => return Err(described(error)),
                 },
             }
         }
+    }
+
+    async fn try_delete(&self, what: &'static str, id: &str) -> Result<bool, sqlx::Error> {
+        let mut write = self.follow_up.begin(&self.pool).await?;
+        let (sql, users) = if what == "user" {
+            ("DELETE FROM users WHERE id = $1", vec![id.to_owned()])
+        } else {
+            ("DELETE FROM items WHERE id = $1", write.users_of(&[id]).await?)
+        };
+        let done = sqlx::query(sql).bind(id).execute(write.connection()).await?;
+        let items: &[&str] = if what == "user" { &[] } else { &[id] };
+        write.finish(&[], items, &strs(&users)).await?;
+        Ok(done.rows_affected() > 0)
     }
 }
 
@@ -210,7 +247,7 @@ impl Store for PostgresStore {
     }
 
     fn delete_user<'a>(&'a self, user_id: &'a str) -> Answer<'a, ()> {
-        Box::pin(self.delete("DELETE FROM users WHERE id = $1", "user", user_id))
+        Box::pin(self.delete("user", user_id))
     }
 
     fn put_items<'a>(&'a self, items: &'a [Item]) -> Answer<'a, Written> {
@@ -251,7 +288,7 @@ impl Store for PostgresStore {
     }
 
     fn delete_item<'a>(&'a self, item_id: &'a str) -> Answer<'a, ()> {
-        Box::pin(self.delete("DELETE FROM items WHERE id = $1", "item", item_id))
+        Box::pin(self.delete("item", item_id))
     }
 
     fn put_interactions<'a>(&'a self, interactions: &'a [Interaction]) -> Answer<'a, Written> {
@@ -298,6 +335,7 @@ impl Store for PostgresStore {
     ) -> Answer<'a, u64> {
         Box::pin(async move {
             self.require_user(user_id).await?;
+            let mut write = self.begin().await?;
             let done = sqlx::query(
                 "DELETE FROM interactions
                  WHERE user_id = $1 AND ($2::text IS NULL OR item_id = $2)
@@ -309,16 +347,17 @@ impl Store for PostgresStore {
             .bind(filter.item_id.as_deref())
             .bind(filter.event.as_deref())
             .bind(filter.time)
-            .execute(&self.pool)
+            .execute(write.connection())
             .await
             .map_err(described)?;
+            write.finish(&[], &[], &[user_id]).await?;
             Ok(done.rows_affected())
         })
     }
 
     fn begin_load(&self) -> Answer<'_, Box<dyn BulkLoad>> {
         Box::pin(async move {
-            let load = load::PostgresLoad::begin(&self.pool).await?;
+            let load = load::PostgresLoad::begin(&self.pool, self.follow_up).await?;
             Ok(Box::new(load) as Box<dyn BulkLoad>)
         })
     }
@@ -449,6 +488,10 @@ fn written(rows: usize, created: &[bool]) -> Written {
         updated: (created.len() - new) as u64,
         unchanged: (rows - created.len()) as u64,
     }
+}
+
+fn strs(texts: &[String]) -> Vec<&str> {
+    texts.iter().map(String::as_str).collect()
 }
 
 fn not_found(what: &'static str, id: &str) -> StoreError {

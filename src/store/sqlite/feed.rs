@@ -164,15 +164,16 @@ impl SqliteStore {
         let last: i64 = sqlx::query_scalar(LAST_NUMBER)
             .fetch_one(&mut *transaction)
             .await?;
-        sqlx::query("INSERT OR IGNORE INTO change_marks VALUES (unixepoch(), ?)")
+        sqlx::query("INSERT OR IGNORE INTO change_marks VALUES (CAST(unixepoch('subsec') * 1000 AS INTEGER), ?)")
             .bind(last)
             .execute(&mut *transaction)
             .await?;
         let mark: Option<(i64, i64)> = sqlx::query_as(
-            "SELECT taken_at, number FROM change_marks WHERE taken_at <= unixepoch() - ?
+            "SELECT taken_at, number FROM change_marks
+             WHERE taken_at <= CAST(unixepoch('subsec') * 1000 AS INTEGER) - ?
              ORDER BY taken_at DESC LIMIT 1",
         )
-        .bind(i64::try_from(keep.as_secs()).unwrap_or(i64::MAX))
+        .bind(i64::try_from(keep.as_millis()).unwrap_or(i64::MAX))
         .fetch_optional(&mut *transaction)
         .await?;
         let mut gone = 0;
