@@ -27,6 +27,12 @@ fn civil(day: i64) -> (i64, u32, u32) {
     (year, month as u32, day)
 }
 
+/// The present time by the system's clock.
+pub fn now() -> Millis {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_millis() as Millis)
+}
+
 /// The calendar year, in UTC, of a moment.
 pub fn year_of(time: Millis) -> i32 {
     civil(time.div_euclid(MS_PER_DAY)).0 as i32

@@ -224,23 +224,40 @@ pub trait Evidence: Send + Sync {
     ) -> BoxFuture<'a, Result<Vec<ScoredItem>, SourceError>>;
 
     /// The items of the kind that most people have: score = supporting_neighbors = the number of
-    /// distinct users, most first, ties by id in byte order, at most `count`.
+    /// distinct users, most first, ties by id in byte order, at most `count` (which may be
+    /// `usize::MAX`, for all of them).
     fn popular(
         &self,
         kind: Kind,
         count: usize,
     ) -> BoxFuture<'_, Result<Vec<ScoredItem>, SourceError>>;
 
-    /// Which of the user's own items (given with their weights) tie it to the neighbors who have
-    /// `item_id`: for each own item i, the sum over those neighbors of
-    /// similarity x own weight of i x neighbor's weight of i; positive ones only, highest first,
-    /// ties by id in byte order, at most `count`.
-    fn shared_items<'a>(
+    /// Those of the users who have anything of the kind, in any order.
+    fn with_history<'a>(
+        &'a self,
+        kind: Kind,
+        user_ids: &'a [String],
+    ) -> BoxFuture<'a, Result<Vec<String>, SourceError>>;
+
+    /// Why `item_id` came up: which neighbors have it, and which of the user's own items (given
+    /// with their weights) tie the user to them.
+    fn ties<'a>(
         &'a self,
         kind: Kind,
         own: &'a [Owned],
         neighbors: &'a [Neighbor],
         item_id: &'a str,
         count: usize,
-    ) -> BoxFuture<'a, Result<Vec<String>, SourceError>>;
+    ) -> BoxFuture<'a, Result<ItemTies, SourceError>>;
+}
+
+/// Why an item came up.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ItemTies {
+    /// The neighbors who have the item, in any order.
+    pub supporters: Vec<String>,
+    /// Own items by their part in it: for own item i, the sum over the supporters (in the order
+    /// of the neighbors) of similarity x own weight of i x supporter's weight of i. Positive
+    /// parts only, highest first, ties by id in byte order, at most `count`.
+    pub shared_items: Vec<String>,
 }
