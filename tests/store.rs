@@ -15,6 +15,8 @@ mod engine;
 mod feed;
 #[path = "store/loading.rs"]
 mod loading;
+#[path = "store/measure.rs"]
+mod measure;
 #[path = "store/rows.rs"]
 mod rows;
 #[path = "store/trouble.rs"]

@@ -78,7 +78,9 @@ impl From<sqlx::Error> for StoreError {
             | sqlx::Error::BeginFailed => true,
             // A connection that breaks in the middle of a message ends as a protocol error.
             sqlx::Error::Protocol(_) => true,
-            sqlx::Error::Database(database) => database.code().is_some_and(|code| is_passing(&code)),
+            sqlx::Error::Database(database) => {
+                database.code().is_some_and(|code| is_passing(&code))
+            }
             _ => false,
         };
         if unavailable {
@@ -100,7 +102,10 @@ fn is_passing(code: &str) -> bool {
             .any(|class| code.starts_with(class))
             || code == "25006";
     }
-    matches!(code.parse::<u32>().map(|code| code & 0xff), Ok(5 | 6 | 10 | 13 | 14))
+    matches!(
+        code.parse::<u32>().map(|code| code & 0xff),
+        Ok(5 | 6 | 10 | 13 | 14)
+    )
 }
 
 /// An identifier between quotes, cut at 80 characters, control characters escaped.
@@ -140,7 +145,9 @@ mod tests {
 
     #[test]
     fn codes_of_passing_states() {
-        for code in ["08006", "53300", "57P01", "40P01", "25006", "5", "261", "13"] {
+        for code in [
+            "08006", "53300", "57P01", "40P01", "25006", "5", "261", "13",
+        ] {
             assert!(is_passing(code), "{code}");
         }
         for code in ["23505", "42P01", "1", "19"] {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use medserve::recommend::data::{Interaction, Item, Kind};
-use medserve::recommend::source::{Evidence, Neighbor, ScoredItem, Similarity};
+use medserve::recommend::source::{Evidence, ItemTies, Neighbor, ScoredItem, Similarity};
 use medserve::recommend::weights::{Repeats, Weighing};
 use medserve::store::InteractionFilter;
 use rand::{Rng, RngExt, SeedableRng};
@@ -18,7 +18,12 @@ const ITEMS: usize = 12;
 /// Every third item is an advice, the others are drugs.
 fn items() -> Vec<Item> {
     (0..ITEMS)
-        .map(|n| item(&format!("i{n}"), if n % 3 == 0 { Kind::Advice } else { Kind::Drug }))
+        .map(|n| {
+            item(
+                &format!("i{n}"),
+                if n % 3 == 0 { Kind::Advice } else { Kind::Drug },
+            )
+        })
         .collect()
 }
 
@@ -43,8 +48,15 @@ fn weighings() -> Vec<Weighing> {
     let plain = Weighing::default();
     vec![
         plain.clone(),
-        Weighing { repeats: Repeats::Last, ..plain.clone() },
-        Weighing { events: events.clone(), other_events: 0.75, ..plain.clone() },
+        Weighing {
+            repeats: Repeats::Last,
+            ..plain.clone()
+        },
+        Weighing {
+            events: events.clone(),
+            other_events: 0.75,
+            ..plain.clone()
+        },
         Weighing {
             events,
             half_life_days: Some(90.0),
@@ -59,15 +71,24 @@ type Row = BTreeMap<String, f32>;
 
 /// Every user's row of a kind, by the words of the rules.
 fn rows(interactions: &[Interaction], kind: Kind, weighing: &Weighing) -> BTreeMap<String, Row> {
-    let kinds: BTreeMap<String, Kind> =
-        items().into_iter().map(|item| (item.item_id, item.kind)).collect();
+    let kinds: BTreeMap<String, Kind> = items()
+        .into_iter()
+        .map(|item| (item.item_id, item.kind))
+        .collect();
     let mut latest: BTreeMap<(&str, &str, &str, i64), &Interaction> = BTreeMap::new();
     for row in interactions {
         latest.insert((&row.user_id, &row.item_id, &row.event, row.time), row);
     }
     let mut cells: BTreeMap<(String, String), Vec<(i64, f32)>> = BTreeMap::new();
-    for row in latest.into_values().filter(|row| kinds[&row.item_id] == kind) {
-        let factor = weighing.events.get(&row.event).copied().unwrap_or(weighing.other_events);
+    for row in latest
+        .into_values()
+        .filter(|row| kinds[&row.item_id] == kind)
+    {
+        let factor = weighing
+            .events
+            .get(&row.event)
+            .copied()
+            .unwrap_or(weighing.other_events);
         let mut counted = f64::from(factor) * f64::from(row.weight);
         if let Some(half_life) = weighing.half_life_days {
             let age = (weighing.reference_time - row.time) as f64 / 86_400_000.0;
@@ -75,7 +96,10 @@ fn rows(interactions: &[Interaction], kind: Kind, weighing: &Weighing) -> BTreeM
         }
         if counted > 0.0 {
             let cell = (row.user_id.clone(), row.item_id.clone());
-            cells.entry(cell).or_default().push((row.time, counted as f32));
+            cells
+                .entry(cell)
+                .or_default()
+                .push((row.time, counted as f32));
         }
     }
     let mut rows: BTreeMap<String, Row> = BTreeMap::new();
@@ -94,9 +118,15 @@ fn rows(interactions: &[Interaction], kind: Kind, weighing: &Weighing) -> BTreeM
 }
 
 fn neighbors(rows: &BTreeMap<String, Row>, asking: &str, how: Similarity, m: f64) -> Vec<Neighbor> {
-    let Some(own) = rows.get(asking) else { return Vec::new() };
+    let Some(own) = rows.get(asking) else {
+        return Vec::new();
+    };
     let total = |row: &Row| row.values().map(|w| f64::from(*w)).sum::<f64>();
-    let squares = |row: &Row| row.values().map(|w| f64::from(*w) * f64::from(*w)).sum::<f64>();
+    let squares = |row: &Row| {
+        row.values()
+            .map(|w| f64::from(*w) * f64::from(*w))
+            .sum::<f64>()
+    };
     let mut found: Vec<Neighbor> = rows
         .iter()
         .filter(|(user, row)| *user != asking && own.keys().any(|item| row.contains_key(item)))
@@ -114,11 +144,16 @@ fn neighbors(rows: &BTreeMap<String, Row>, asking: &str, how: Similarity, m: f64
                 }
                 Similarity::Euclidean => 1.0 / (1.0 + (x + y - 2.0 * dot).max(0.0).sqrt()),
             };
-            (similarity >= 1e-6).then(|| Neighbor { user_id: user.clone(), similarity })
+            (similarity >= 1e-6).then(|| Neighbor {
+                user_id: user.clone(),
+                similarity,
+            })
         })
         .collect();
     found.sort_by(|a, b| {
-        b.similarity.total_cmp(&a.similarity).then_with(|| a.user_id.cmp(&b.user_id))
+        b.similarity
+            .total_cmp(&a.similarity)
+            .then_with(|| a.user_id.cmp(&b.user_id))
     });
     found
 }
@@ -142,7 +177,9 @@ fn scores(rows: &BTreeMap<String, Row>, neighbors: &[Neighbor]) -> Vec<ScoredIte
 
 #[tokio::test]
 async fn neighbors_and_scores_are_those_of_a_plain_computation_to_the_bit() {
-    let Some(database) = Database::postgres().await else { return };
+    let Some(database) = Database::postgres().await else {
+        return;
+    };
     let store = database.postgres_store().await;
     let users: Vec<_> = (0..USERS).map(|n| user(&format!("u{n}"))).collect();
     database.store.put_users(&users).await.unwrap();
@@ -151,7 +188,11 @@ async fn neighbors_and_scores_are_those_of_a_plain_computation_to_the_bit() {
     for weighing in weighings() {
         for user in &users {
             let every = InteractionFilter::default();
-            database.store.delete_interactions(&user.user_id, &every).await.unwrap();
+            database
+                .store
+                .delete_interactions(&user.user_id, &every)
+                .await
+                .unwrap();
         }
         let interactions = random_interactions(&mut random);
         // Half of it is there when the engine is switched on, half is written afterwards.
@@ -165,6 +206,10 @@ async fn neighbors_and_scores_are_those_of_a_plain_computation_to_the_bit() {
                 check(&evidence, kind, asking, &rows, m).await;
             }
             popular(&evidence, kind, &rows).await;
+            let everyone: Vec<String> = users.iter().map(|user| user.user_id.clone()).collect();
+            let mut some = evidence.with_history(kind, &everyone).await.unwrap();
+            some.sort();
+            assert_eq!(some, rows.keys().cloned().collect::<Vec<_>>());
         }
         // All replicas switch it on; the next finds it done.
         store.evidence(&weighing).await.unwrap();
@@ -180,7 +225,10 @@ async fn check(
 ) {
     let own = evidence.history(kind, asking).await.unwrap();
     let expected = rows.get(asking).cloned().unwrap_or_default();
-    let got: Row = own.iter().map(|own| (own.item_id.clone(), own.weight)).collect();
+    let got: Row = own
+        .iter()
+        .map(|own| (own.item_id.clone(), own.weight))
+        .collect();
     assert_eq!(got, expected);
     assert!(own.is_sorted_by(|a, b| a.item_id < b.item_id));
 
@@ -195,24 +243,28 @@ async fn check(
         let mut got = evidence.scores(kind, &few).await.unwrap();
         got.sort_by(|a, b| a.item_id.cmp(&b.item_id));
         assert_eq!(got, expected);
-        let Some(best) = expected.first() else { continue };
-        let shared = evidence.shared_items(kind, &own, &few, &best.item_id, 3).await.unwrap();
-        assert_eq!(shared, shared_items(rows, &rows[asking], &few, &best.item_id));
+        let Some(best) = expected.first() else {
+            continue;
+        };
+        let mut ties = evidence.ties(kind, &own, &few, &best.item_id, 3).await.unwrap();
+        ties.supporters.sort();
+        assert_eq!(ties, expected_ties(rows, &rows[asking], &few, &best.item_id));
     }
 }
 
-fn shared_items(
+fn expected_ties(
     rows: &BTreeMap<String, Row>,
     own: &Row,
     neighbors: &[Neighbor],
     item: &str,
-) -> Vec<String> {
+) -> ItemTies {
+    let has_it = |one: &&Neighbor| rows[&one.user_id].contains_key(item);
     let mut ties: Vec<(f64, &String)> = own
         .iter()
         .map(|(own_item, weight)| {
             let tie = neighbors
                 .iter()
-                .filter(|one| rows[&one.user_id].contains_key(item))
+                .filter(has_it)
                 .filter_map(|one| {
                     let theirs = rows[&one.user_id].get(own_item)?;
                     Some(one.similarity * f64::from(*weight) * f64::from(*theirs))
@@ -223,7 +275,13 @@ fn shared_items(
         .filter(|(tie, _)| *tie > 0.0)
         .collect();
     ties.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
-    ties.into_iter().take(3).map(|(_, item)| item.clone()).collect()
+    let mut supporters: Vec<String> =
+        neighbors.iter().filter(has_it).map(|one| one.user_id.clone()).collect();
+    supporters.sort();
+    ItemTies {
+        supporters,
+        shared_items: ties.into_iter().take(3).map(|(_, item)| item.clone()).collect(),
+    }
 }
 
 async fn popular(evidence: &dyn Evidence, kind: Kind, rows: &BTreeMap<String, Row>) {
@@ -234,15 +292,19 @@ async fn popular(evidence: &dyn Evidence, kind: Kind, rows: &BTreeMap<String, Ro
     let mut expected: Vec<(u32, &str)> = counts.into_iter().map(|(item, n)| (n, item)).collect();
     expected.sort_by_key(|(count, item)| (std::cmp::Reverse(*count), *item));
     let got = evidence.popular(kind, 3).await.unwrap();
-    let got: Vec<(u32, &str)> =
-        got.iter().map(|one| (one.supporting_neighbors, one.item_id.as_str())).collect();
+    let got: Vec<(u32, &str)> = got
+        .iter()
+        .map(|one| (one.supporting_neighbors, one.item_id.as_str()))
+        .collect();
     assert_eq!(got, expected[..expected.len().min(3)]);
 }
 
 /// Writers that meet on the same few users, items that change their kind, users that go.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn norms_stay_true_under_concurrent_writes() {
-    let Some(database) = Database::postgres().await else { return };
+    let Some(database) = Database::postgres().await else {
+        return;
+    };
     let store = database.postgres_store().await;
     let users: Vec<_> = (0..4).map(|n| user(&format!("u{n}"))).collect();
     database.store.put_users(&users).await.unwrap();
@@ -298,7 +360,15 @@ async fn norms_stay_true_under_concurrent_writes() {
              WHERE before IS NULL OR true_norms IS NULL",
         )
         .await;
-    assert_eq!(wrong, 0, "rows of user_norms that are not what the data says");
+    assert_eq!(
+        wrong, 0,
+        "rows of user_norms that are not what the data says"
+    );
     database.store.delete_user("u0").await.unwrap();
-    assert_eq!(database.number("SELECT count(*) FROM user_norms WHERE user_id = 'u0'").await, 0);
+    assert_eq!(
+        database
+            .number("SELECT count(*) FROM user_norms WHERE user_id = 'u0'")
+            .await,
+        0
+    );
 }

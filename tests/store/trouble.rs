@@ -20,9 +20,15 @@ on_both!(
 async fn a_healthy_database_answers_and_counts_its_connections(database: Database) {
     database.store.ping().await.unwrap();
     let usage = database.store.pool_usage();
-    assert!(usage.open >= 1 && usage.idle <= usage.open && usage.open <= usage.max, "{usage:?}");
+    assert!(
+        usage.open >= 1 && usage.idle <= usage.open && usage.open <= usage.max,
+        "{usage:?}"
+    );
     database.store.close().await;
-    assert!(matches!(database.store.ping().await, Err(StoreError::Unavailable(_))));
+    assert!(matches!(
+        database.store.ping().await,
+        Err(StoreError::Unavailable(_))
+    ));
 }
 
 async fn rows_nobody_should_have_written_do_not_stop_a_scan(database: Database) {
@@ -56,15 +62,25 @@ async fn rows_nobody_should_have_written_do_not_stop_a_scan(database: Database) 
         .unwrap();
     assert_eq!(hidden, Some(true));
     // Who asks for it is not told that it is empty.
-    assert!(matches!(store.get_user("u1").await, Err(StoreError::Internal(_))));
-    assert!(matches!(store.get_item("d1").await, Err(StoreError::Internal(_))));
+    assert!(matches!(
+        store.get_user("u1").await,
+        Err(StoreError::Internal(_))
+    ));
+    assert!(matches!(
+        store.get_item("d1").await,
+        Err(StoreError::Internal(_))
+    ));
 }
 
 #[tokio::test]
 async fn addresses_that_lead_nowhere_are_refused_without_repeating_the_password() {
     let folder = tempfile::tempdir().unwrap();
     let not_a_database = folder.path().join("notes.txt");
-    std::fs::write(&not_a_database, "Dear diary, today I was a text file. ".repeat(100)).unwrap();
+    std::fs::write(
+        &not_a_database,
+        "Dear diary, today I was a text file. ".repeat(100),
+    )
+    .unwrap();
     for url in [
         "postgres://medserve:hunter2@127.0.0.1:1/medserve".to_owned(),
         "postgres://medserve:hunter2@[broken/medserve".to_owned(),
@@ -111,9 +127,17 @@ async fn wire(to: String) -> (u16, Arc<AtomicBool>) {
 
 #[tokio::test]
 async fn while_the_database_is_away_calls_say_so_and_afterwards_they_work_again() {
-    let Some(database) = Database::postgres().await else { return };
+    let Some(database) = Database::postgres().await else {
+        return;
+    };
     let database = database.with_people_and_things().await;
-    let (address, rest) = database.url.split_once('@').unwrap().1.split_once('/').unwrap();
+    let (address, rest) = database
+        .url
+        .split_once('@')
+        .unwrap()
+        .1
+        .split_once('/')
+        .unwrap();
     let (port, cut) = wire(address.to_owned()).await;
     let options = StoreOptions {
         acquire_timeout: Duration::from_millis(500),
@@ -129,11 +153,26 @@ async fn while_the_database_is_away_calls_say_so_and_afterwards_they_work_again(
     for _ in 0..3 {
         let error = store.put_interactions(&row).await.unwrap_err();
         assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
-        assert_eq!(error.to_string(), "the database is not available at the moment");
-        assert!(matches!(store.put_users(&[user("u1")]).await, Err(StoreError::Unavailable(_))));
-        assert!(matches!(store.delete_user("u1").await, Err(StoreError::Unavailable(_))));
-        assert!(matches!(store.ping().await, Err(StoreError::Unavailable(_))));
-        assert!(matches!(store.changes(&cursor).await, Err(SourceError::Unavailable(_))));
+        assert_eq!(
+            error.to_string(),
+            "the database is not available at the moment"
+        );
+        assert!(matches!(
+            store.put_users(&[user("u1")]).await,
+            Err(StoreError::Unavailable(_))
+        ));
+        assert!(matches!(
+            store.delete_user("u1").await,
+            Err(StoreError::Unavailable(_))
+        ));
+        assert!(matches!(
+            store.ping().await,
+            Err(StoreError::Unavailable(_))
+        ));
+        assert!(matches!(
+            store.changes(&cursor).await,
+            Err(SourceError::Unavailable(_))
+        ));
     }
 
     cut.store(false, Ordering::SeqCst);

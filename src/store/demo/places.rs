@@ -44,17 +44,68 @@ pub(super) const SPECIALTIES: [(&str, &[&str]); 12] = [
     ("family medicine", &[]),
     (
         "cardiology",
-        &["hypertension", "heart failure", "coronary artery disease", "atrial fibrillation", "stroke"],
+        &[
+            "hypertension",
+            "heart failure",
+            "coronary artery disease",
+            "atrial fibrillation",
+            "stroke",
+        ],
     ),
-    ("endocrinology", &["type 1 diabetes", "type 2 diabetes", "hypothyroidism", "hyperthyroidism", "obesity"]),
+    (
+        "endocrinology",
+        &[
+            "type 1 diabetes",
+            "type 2 diabetes",
+            "hypothyroidism",
+            "hyperthyroidism",
+            "obesity",
+        ],
+    ),
     ("pulmonology", &["asthma", "copd"]),
-    ("gastroenterology", &["gastroesophageal reflux", "peptic ulcer", "ulcerative colitis", "liver disease"]),
-    ("neurology", &["migraine", "epilepsy", "parkinson disease", "dementia", "neuropathic pain"]),
-    ("psychiatry", &["depression", "anxiety", "bipolar disorder", "schizophrenia", "insomnia"]),
-    ("orthopedics", &["osteoarthritis", "back pain", "osteoporosis"]),
+    (
+        "gastroenterology",
+        &[
+            "gastroesophageal reflux",
+            "peptic ulcer",
+            "ulcerative colitis",
+            "liver disease",
+        ],
+    ),
+    (
+        "neurology",
+        &[
+            "migraine",
+            "epilepsy",
+            "parkinson disease",
+            "dementia",
+            "neuropathic pain",
+        ],
+    ),
+    (
+        "psychiatry",
+        &[
+            "depression",
+            "anxiety",
+            "bipolar disorder",
+            "schizophrenia",
+            "insomnia",
+        ],
+    ),
+    (
+        "orthopedics",
+        &["osteoarthritis", "back pain", "osteoporosis"],
+    ),
     ("rheumatology", &["rheumatoid arthritis", "gout"]),
     ("nephrology", &["chronic kidney disease"]),
-    ("urology", &["benign prostatic hyperplasia", "overactive bladder", "erectile dysfunction"]),
+    (
+        "urology",
+        &[
+            "benign prostatic hyperplasia",
+            "overactive bladder",
+            "erectile dysfunction",
+        ],
+    ),
     ("dermatology", &["eczema", "psoriasis", "acne"]),
 ];
 
@@ -75,7 +126,11 @@ pub(super) struct Places {
 
 impl Places {
     pub fn items(&self) -> impl Iterator<Item = Item> {
-        let places = self.hospitals.iter().chain(&self.doctors).chain(&self.pharmacies);
+        let places = self
+            .hospitals
+            .iter()
+            .chain(&self.doctors)
+            .chain(&self.pharmacies);
         places.map(|place| place.item.clone())
     }
 }
@@ -93,7 +148,13 @@ fn hospitals(random: &mut impl Rng) -> Vec<Place> {
     let mut hospitals = Vec::new();
     for (rank, town) in TOWNS.iter().enumerate() {
         // The larger the town, the more houses and the more departments.
-        let houses = if rank == 0 { 3 } else if rank < 3 { 2 } else { 1 };
+        let houses = if rank == 0 {
+            3
+        } else if rank < 3 {
+            2
+        } else {
+            1
+        };
         for kind in 0..houses {
             // A small town's only house is a clinic.
             let name = if rank < 5 { names[kind] } else { names[2] };
@@ -103,24 +164,46 @@ fn hospitals(random: &mut impl Rng) -> Vec<Place> {
                 specialties.remove(random.random_range(0..specialties.len()));
             }
             specialties.insert(0, 0);
-            hospitals.push(place(Kind::Hospital, format!("{} {name}", town.name), town, specialties, random));
+            hospitals.push(place(
+                Kind::Hospital,
+                format!("{} {name}", town.name),
+                town,
+                specialties,
+                random,
+            ));
         }
     }
     hospitals
 }
 
 fn doctors(random: &mut impl Rng) -> Vec<Place> {
-    let first = ["Ada", "Ben", "Clara", "Dimitri", "Esme", "Farid", "Greta", "Hugo", "Ines", "Jonas", "Kira", "Liam", "Mona", "Noor", "Otis", "Petra"];
-    let last = ["Ashdown", "Birch", "Calder", "Dunmore", "Ellery", "Foss", "Garrow", "Holt", "Imrie", "Jessop", "Kestrel", "Lowell", "Marsh", "Nye", "Orrin", "Pryce"];
+    let first = [
+        "Ada", "Ben", "Clara", "Dimitri", "Esme", "Farid", "Greta", "Hugo", "Ines", "Jonas",
+        "Kira", "Liam", "Mona", "Noor", "Otis", "Petra",
+    ];
+    let last = [
+        "Ashdown", "Birch", "Calder", "Dunmore", "Ellery", "Foss", "Garrow", "Holt", "Imrie",
+        "Jessop", "Kestrel", "Lowell", "Marsh", "Nye", "Orrin", "Pryce",
+    ];
     let mut doctors = Vec::new();
     let mut add = |specialty: usize, town: &Town, random: &mut _| {
         let number = doctors.len();
         // Sixteen by sixteen names, none twice.
-        let name = format!("Dr. {} {}", first[number % 16], last[(number / 16 + number * 5) % 16]);
+        let name = format!(
+            "Dr. {} {}",
+            first[number % 16],
+            last[(number / 16 + number * 5) % 16]
+        );
         doctors.push(place(Kind::Doctor, name, town, vec![specialty], random));
     };
     for (rank, town) in TOWNS.iter().enumerate() {
-        let family = if rank == 0 { 6 } else if rank < 4 { 3 } else { 2 };
+        let family = if rank == 0 {
+            6
+        } else if rank < 4 {
+            3
+        } else {
+            2
+        };
         for _ in 0..family {
             add(0, town, random);
         }
@@ -135,12 +218,29 @@ fn doctors(random: &mut impl Rng) -> Vec<Place> {
 }
 
 fn pharmacies(random: &mut impl Rng) -> Vec<Place> {
-    let names = ["Harbour Pharmacy", "Market Pharmacy", "Green Cross Pharmacy", "Station Pharmacy"];
+    let names = [
+        "Harbour Pharmacy",
+        "Market Pharmacy",
+        "Green Cross Pharmacy",
+        "Station Pharmacy",
+    ];
     let mut pharmacies = Vec::new();
     for (rank, town) in TOWNS.iter().enumerate() {
-        let shops = if rank == 0 { 4 } else if rank < 5 { 2 } else { 1 };
+        let shops = if rank == 0 {
+            4
+        } else if rank < 5 {
+            2
+        } else {
+            1
+        };
         for name in &names[..shops] {
-            pharmacies.push(place(Kind::Pharmacy, format!("{} {name}", town.name), town, Vec::new(), random));
+            pharmacies.push(place(
+                Kind::Pharmacy,
+                format!("{} {name}", town.name),
+                town,
+                Vec::new(),
+                random,
+            ));
         }
     }
     pharmacies

@@ -29,53 +29,69 @@ impl Tables {
     /// The tables are part of the program, and a test reads every row of them.
     pub fn read() -> Self {
         let drugs = rows(include_str!("drugs.csv"))
-            .map(|[name, class, allergens, treats, conditions, interacts, pregnancy, age]| Drug {
-                treats: list(treats),
-                item: Item {
-                    item_id: slug(name),
-                    kind: Kind::Drug,
-                    name: name.to_owned(),
-                    attributes: attributes([
-                        ("treats", json!(list(treats))),
-                        ("pregnancy", json!(pregnancy)),
-                        ("notice", json!(NOTICE)),
-                    ]),
-                    latitude: None,
-                    longitude: None,
-                    hidden: false,
-                    repeatable: false,
-                    contraindications: Contraindications {
-                        allergies: list(allergens),
-                        conditions: list(conditions),
-                        interacts_with: list(interacts),
-                        therapeutic_class: Some(class.to_owned()),
-                        pregnancy: pregnancy == "contraindicated",
-                        min_age: age.parse().ok().filter(|age| *age > 0),
-                        max_age: None,
+            .map(
+                |[
+                    name,
+                    class,
+                    allergens,
+                    treats,
+                    conditions,
+                    interacts,
+                    pregnancy,
+                    age,
+                ]| Drug {
+                    treats: list(treats),
+                    item: Item {
+                        item_id: slug(name),
+                        kind: Kind::Drug,
+                        name: name.to_owned(),
+                        attributes: attributes([
+                            ("treats", json!(list(treats))),
+                            ("pregnancy", json!(pregnancy)),
+                            ("notice", json!(NOTICE)),
+                        ]),
+                        latitude: None,
+                        longitude: None,
+                        hidden: false,
+                        repeatable: false,
+                        contraindications: Contraindications {
+                            allergies: list(allergens),
+                            conditions: list(conditions),
+                            interacts_with: list(interacts),
+                            therapeutic_class: Some(class.to_owned()),
+                            pregnancy: pregnancy == "contraindicated",
+                            min_age: age.parse().ok().filter(|age| *age > 0),
+                            max_age: None,
+                        },
                     },
                 },
-            })
+            )
             .collect();
         let advice = rows(include_str!("advice.csv"))
-            .map(|[name, topic, suits, conditions, min_age, max_age]| Advice {
-                suits: list(suits),
-                item: Item {
-                    item_id: slug(name),
-                    kind: Kind::Advice,
-                    name: name.to_owned(),
-                    attributes: attributes([("topic", json!(topic)), ("notice", json!(NOTICE))]),
-                    latitude: None,
-                    longitude: None,
-                    hidden: false,
-                    repeatable: false,
-                    contraindications: Contraindications {
-                        conditions: list(conditions),
-                        min_age: min_age.parse().ok(),
-                        max_age: max_age.parse().ok(),
-                        ..Contraindications::default()
+            .map(
+                |[name, topic, suits, conditions, min_age, max_age]| Advice {
+                    suits: list(suits),
+                    item: Item {
+                        item_id: slug(name),
+                        kind: Kind::Advice,
+                        name: name.to_owned(),
+                        attributes: attributes([
+                            ("topic", json!(topic)),
+                            ("notice", json!(NOTICE)),
+                        ]),
+                        latitude: None,
+                        longitude: None,
+                        hidden: false,
+                        repeatable: false,
+                        contraindications: Contraindications {
+                            conditions: list(conditions),
+                            min_age: min_age.parse().ok(),
+                            max_age: max_age.parse().ok(),
+                            ..Contraindications::default()
+                        },
                     },
                 },
-            })
+            )
             .collect();
         Self { drugs, advice }
     }

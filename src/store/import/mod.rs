@@ -24,9 +24,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{BulkLoad, Loaded, Store, StoreError};
-use crate::recommend::data::{
-    FieldError, Interaction, Item, Kind, Millis, User, validate_weight,
-};
+use crate::recommend::data::{FieldError, Interaction, Item, Kind, Millis, User, validate_weight};
 
 pub use time::parse_time;
 
@@ -110,7 +108,11 @@ impl fmt::Display for ImportReport {
             interactions,
             repeated,
         } = self.loaded;
-        for (name, written) in [("users", users), ("items", items), ("interactions", interactions)] {
+        for (name, written) in [
+            ("users", users),
+            ("items", items),
+            ("interactions", interactions),
+        ] {
             if written != Default::default() {
                 write!(
                     f,
@@ -120,13 +122,24 @@ impl fmt::Display for ImportReport {
             }
         }
         if repeated > 0 {
-            write!(f, "; {repeated} rows repeat the user, item, event and time of a later row")?;
+            write!(
+                f,
+                "; {repeated} rows repeat the user, item, event and time of a later row"
+            )?;
         }
         if let Some(line) = self.first_blank_line {
-            write!(f, "; {} rows name no item, the first in line {line}", self.blank)?;
+            write!(
+                f,
+                "; {} rows name no item, the first in line {line}",
+                self.blank
+            )?;
         }
         if self.no_item > 0 {
-            write!(f, "; {} rows have a code that stands for no item", self.no_item)?;
+            write!(
+                f,
+                "; {} rows have a code that stands for no item",
+                self.no_item
+            )?;
         }
         Ok(())
     }
@@ -281,7 +294,11 @@ pub async fn import_users(
     progress: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<ImportReport, ImportError> {
     let mut load = store.begin_load().await?;
-    let mut lines = JsonLines::new(file, |user: &User| user.validate("", now), |user| &user.user_id);
+    let mut lines = JsonLines::new(
+        file,
+        |user: &User| user.validate("", now),
+        |user| &user.user_id,
+    );
     while let Some(batch) = lines.next_batch()? {
         load.users(&batch).await?;
         progress(lines.progress);
@@ -364,8 +381,8 @@ impl<R: Read, T: DeserializeOwned, V: Fn(&T) -> Vec<FieldError>> JsonLines<R, T,
     }
 
     fn read(&mut self, text: &[u8]) -> Result<T, String> {
-        let value: T = serde_json::from_slice(text)
-            .map_err(|error| without_values(&error.to_string()))?;
+        let value: T =
+            serde_json::from_slice(text).map_err(|error| without_values(&error.to_string()))?;
         if let Some(error) = (self.validate)(&value).first() {
             return Err(format!("{} {}", error.pointer, error.detail));
         }
@@ -396,7 +413,10 @@ mod tests {
     fn messages_do_not_repeat_what_the_file_says() {
         let error = serde_json::from_str::<f64>("\"Jane \\\"Doe\\\"\"").unwrap_err();
         let message = without_values(&error.to_string());
-        assert!(!message.contains("Jane") && !message.contains("Doe"), "{message}");
+        assert!(
+            !message.contains("Jane") && !message.contains("Doe"),
+            "{message}"
+        );
         assert!(message.contains("expected f64"), "{message}");
     }
 }

@@ -11,13 +11,21 @@ const MS_PER_DAY: i64 = 86_400_000;
 pub fn parse_time(text: &str) -> Option<Millis> {
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) && text.len() != 8 {
         let number: i64 = text.parse().ok()?;
-        return if number < 100_000_000_000 { number.checked_mul(1_000) } else { Some(number) };
+        return if number < 100_000_000_000 {
+            number.checked_mul(1_000)
+        } else {
+            Some(number)
+        };
     }
     let bytes = text.as_bytes();
     if bytes.get(4) != Some(&b'-') || bytes.get(7) != Some(&b'-') {
         return None;
     }
-    let (year, month, day) = (number(bytes, 0..4)?, number(bytes, 5..7)?, number(bytes, 8..10)?);
+    let (year, month, day) = (
+        number(bytes, 0..4)?,
+        number(bytes, 5..7)?,
+        number(bytes, 8..10)?,
+    );
     if !(1..=12).contains(&month) || !(1..=days_in(year, month)).contains(&day) {
         return None;
     }
@@ -59,7 +67,9 @@ fn fraction(rest: &[u8]) -> Option<(i64, &[u8])> {
         return None;
     }
     let ms = (0..3).fold(0, |ms, at| {
-        let digit = digits[..end].get(at).map_or(0, |byte| i64::from(byte - b'0'));
+        let digit = digits[..end]
+            .get(at)
+            .map_or(0, |byte| i64::from(byte - b'0'));
         ms * 10 + digit
     });
     Some((ms, &digits[end..]))
@@ -123,23 +133,44 @@ mod tests {
             ("2024-02-29", "2024-02-29T00:00:00.000Z"),
             ("2024-02-29T13:05:09Z", "2024-02-29T13:05:09.000Z"),
             ("2024-02-29 13:05:09.25", "2024-02-29T13:05:09.250Z"),
-            ("2024-02-29T13:05:09.123456+02:00", "2024-02-29T11:05:09.123Z"),
+            (
+                "2024-02-29T13:05:09.123456+02:00",
+                "2024-02-29T11:05:09.123Z",
+            ),
             ("2024-02-29T13:05-0530", "2024-02-29T18:35:00.000Z"),
             ("2000-12-31T23:59:60Z", "2001-01-01T00:00:00.000Z"),
             ("1900-03-01", "1900-03-01T00:00:00.000Z"),
             ("964982703", "2000-07-30T18:45:03.000Z"),
             ("964982703250", "2000-07-30T18:45:03.250Z"),
         ] {
-            assert_eq!(parse_time(text).map(rfc3339).as_deref(), Some(expected), "{text}");
+            assert_eq!(
+                parse_time(text).map(rfc3339).as_deref(),
+                Some(expected),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn what_is_no_time() {
         for text in [
-            "", "yesterday", "2024-02-30", "2023-02-29", "2024-13-01", "2024-1-1", "29/02/2024",
-            "20240229", "2024-02-29T", "2024-02-29T25:00", "2024-02-29T13", "2024-02-29T13:05:09x",
-            "2024-02-29T13:05:09.", "2024-02-29T13:05:09+2", "-5", "1.5", "２０２４-02-29",
+            "",
+            "yesterday",
+            "2024-02-30",
+            "2023-02-29",
+            "2024-13-01",
+            "2024-1-1",
+            "29/02/2024",
+            "20240229",
+            "2024-02-29T",
+            "2024-02-29T25:00",
+            "2024-02-29T13",
+            "2024-02-29T13:05:09x",
+            "2024-02-29T13:05:09.",
+            "2024-02-29T13:05:09+2",
+            "-5",
+            "1.5",
+            "２０２４-02-29",
             "99999999999999999999",
         ] {
             assert_eq!(parse_time(text), None, "{text}");

@@ -13,7 +13,7 @@ use sqlx::{AssertSqlSafe, PgPool};
 
 use crate::recommend::data::Kind;
 use crate::recommend::source::{
-    Evidence, MIN_SIMILARITY, Neighbor, Owned, ScoredItem, Similarity, SourceError,
+    Evidence, ItemTies, MIN_SIMILARITY, Neighbor, Owned, ScoredItem, Similarity, SourceError,
 };
 use crate::recommend::weights::{Repeats, Weighing};
 use crate::store::StoreError;
@@ -200,7 +200,10 @@ impl PostgresEvidence {
             .bind(i64::try_from(count).unwrap_or(i64::MAX))
             .fetch_all(&self.pool)
             .await?;
-        let neighbor = |(user_id, similarity)| Neighbor { user_id, similarity };
+        let neighbor = |(user_id, similarity)| Neighbor {
+            user_id,
+            similarity,
+        };
         Ok(rows.into_iter().map(neighbor).collect())
     }
 
@@ -254,13 +257,13 @@ impl PostgresEvidence {
         Ok(rows.into_iter().map(scored).collect())
     }
 
-    async fn read_shared_items(
+    async fn read_ties(
         &self,
         own: &[Owned],
         neighbors: &[Neighbor],
         item_id: &str,
         count: usize,
-    ) -> Result<Vec<String>, StoreError> {
+    ) -> Result<ItemTies, StoreError> {
         let cells = self.cells(
             "cells",
             "them JOIN counted_interactions n ON n.user_id = them.user_id
@@ -274,21 +277,33 @@ impl PostgresEvidence {
              supporters AS MATERIALIZED (
                  SELECT t.* FROM them t JOIN cells c ON c.user_id = t.user_id
                  WHERE c.item_id = $5)
-             SELECT item_id FROM (
-                 SELECT c.item_id, sum(s.similarity * o.weight * c.weight ORDER BY s.place) AS tie
-                 FROM cells c
-                 JOIN supporters s ON s.user_id = c.user_id
-                 JOIN own o ON o.item_id = c.item_id
-                 GROUP BY c.item_id) ties
-             WHERE tie > 0 ORDER BY tie DESC, item_id LIMIT $6"
+             SELECT ARRAY(SELECT user_id FROM supporters),
+                 ARRAY(
+                     SELECT item_id FROM (
+                         SELECT c.item_id,
+                             sum(s.similarity * o.weight * c.weight ORDER BY s.place) AS tie
+                         FROM cells c
+                         JOIN supporters s ON s.user_id = c.user_id
+                         JOIN own o ON o.item_id = c.item_id
+                         GROUP BY c.item_id) ties
+                     WHERE tie > 0 ORDER BY tie DESC, item_id LIMIT $6)"
         );
-        Ok(sqlx::query_scalar(AssertSqlSafe(sql))
+        let (supporters, shared_items) = sqlx::query_as(AssertSqlSafe(sql))
             .bind(ids(neighbors))
             .bind(similarities(neighbors))
             .bind(own.iter().map(|own| own.item_id.as_str()).collect::<Vec<_>>())
             .bind(own.iter().map(|own| f64::from(own.weight)).collect::<Vec<_>>())
             .bind(item_id)
             .bind(i64::try_from(count).unwrap_or(i64::MAX))
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(ItemTies { supporters, shared_items })
+    }
+
+    async fn read_with_history(&self, kind: Kind, user_ids: &[String]) -> Result<Vec<String>, StoreError> {
+        Ok(sqlx::query_scalar("SELECT user_id FROM user_norms WHERE kind = $1 AND user_id = ANY ($2)")
+            .bind(kind.as_str())
+            .bind(user_ids)
             .fetch_all(&self.pool)
             .await?)
     }
@@ -335,7 +350,11 @@ impl Evidence for PostgresEvidence {
         kind: Kind,
         neighbors: &'a [Neighbor],
     ) -> BoxFuture<'a, Result<Vec<ScoredItem>, SourceError>> {
-        Box::pin(async move { self.read_scores(kind, neighbors).await.map_err(source_error) })
+        Box::pin(async move {
+            self.read_scores(kind, neighbors)
+                .await
+                .map_err(source_error)
+        })
     }
 
     fn popular(
@@ -346,18 +365,24 @@ impl Evidence for PostgresEvidence {
         Box::pin(async move { self.read_popular(kind, count).await.map_err(source_error) })
     }
 
-    fn shared_items<'a>(
+    fn with_history<'a>(
+        &'a self,
+        kind: Kind,
+        user_ids: &'a [String],
+    ) -> BoxFuture<'a, Result<Vec<String>, SourceError>> {
+        Box::pin(async move { self.read_with_history(kind, user_ids).await.map_err(source_error) })
+    }
+
+    fn ties<'a>(
         &'a self,
         _kind: Kind,
         own: &'a [Owned],
         neighbors: &'a [Neighbor],
         item_id: &'a str,
         count: usize,
-    ) -> BoxFuture<'a, Result<Vec<String>, SourceError>> {
+    ) -> BoxFuture<'a, Result<ItemTies, SourceError>> {
         Box::pin(async move {
-            self.read_shared_items(own, neighbors, item_id, count)
-                .await
-                .map_err(source_error)
+            self.read_ties(own, neighbors, item_id, count).await.map_err(source_error)
         })
     }
 }

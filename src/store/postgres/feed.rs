@@ -34,8 +34,8 @@ impl PostgresStore {
     }
 
     async fn scan_user_rows(&self, visit: &mut (dyn FnMut(User) + Send)) -> Result<(), StoreError> {
-        let mut rows = sqlx::query_as::<_, UserRow>("SELECT id, profile::text FROM users")
-            .fetch(&self.pool);
+        let mut rows =
+            sqlx::query_as::<_, UserRow>("SELECT id, profile::text FROM users").fetch(&self.pool);
         while let Some(row) = rows.try_next().await? {
             visit(row.into_known());
         }
@@ -95,7 +95,9 @@ impl PostgresStore {
         if reader.is_complete() {
             Ok(())
         } else {
-            Err(StoreError::Unavailable("the COPY stream ended early".into()))
+            Err(StoreError::Unavailable(
+                "the COPY stream ended early".into(),
+            ))
         }
     }
 
@@ -216,7 +218,9 @@ impl Source for PostgresStore {
         visit: &'a mut (dyn FnMut(InteractionRow<'_>) + Send),
     ) -> BoxFuture<'a, Result<(), SourceError>> {
         Box::pin(async move {
-            self.scan_interaction_rows(visit).await.map_err(source_error)
+            self.scan_interaction_rows(visit)
+                .await
+                .map_err(source_error)
         })
     }
 
@@ -329,7 +333,15 @@ mod tests {
         for good in ["10:20:", "10:20:10,14", "7:7:"] {
             assert!(is_snapshot(good), "{good}");
         }
-        for bad in ["", "5", "10:20", "a:b:c", "10:20:10,", "10:20:10:1", "-1:2:"] {
+        for bad in [
+            "",
+            "5",
+            "10:20",
+            "a:b:c",
+            "10:20:10,",
+            "10:20:10:1",
+            "-1:2:",
+        ] {
             assert!(!is_snapshot(bad), "{bad}");
         }
     }

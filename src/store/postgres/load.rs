@@ -120,11 +120,9 @@ impl PostgresLoad {
 
     /// The triggers' work for the interactions, where there are none.
     async fn follow_up(&mut self) -> Result<(), StoreError> {
-        sqlx::query(
-            "INSERT INTO changes (item_id) SELECT DISTINCT item_id FROM loading",
-        )
-        .execute(&mut *self.transaction)
-        .await?;
+        sqlx::query("INSERT INTO changes (item_id) SELECT DISTINCT item_id FROM loading")
+            .execute(&mut *self.transaction)
+            .await?;
         sqlx::query(
             "SELECT medserve_interactions_changed(ARRAY(SELECT DISTINCT user_id FROM loading))",
         )

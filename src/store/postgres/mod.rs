@@ -173,8 +173,18 @@ impl PostgresStore {
              WHERE u.id IS NULL OR i.id IS NULL
              ORDER BY new.position LIMIT 1",
         )
-        .bind(interactions.iter().map(|row| row.user_id.as_str()).collect::<Vec<_>>())
-        .bind(interactions.iter().map(|row| row.item_id.as_str()).collect::<Vec<_>>())
+        .bind(
+            interactions
+                .iter()
+                .map(|row| row.user_id.as_str())
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            interactions
+                .iter()
+                .map(|row| row.item_id.as_str())
+                .collect::<Vec<_>>(),
+        )
         .fetch_optional(&self.pool)
         .await?;
         let Some((index, is_user)) = unknown else {
@@ -196,7 +206,11 @@ impl PostgresStore {
             .fetch_one(&self.pool)
             .await
             .map_err(described)?;
-        if exists { Ok(()) } else { Err(not_found("user", user_id)) }
+        if exists {
+            Ok(())
+        } else {
+            Err(not_found("user", user_id))
+        }
     }
 
     /// Deletes a user or an item, with the interactions.
@@ -220,9 +234,15 @@ impl PostgresStore {
         let (sql, users) = if what == "user" {
             ("DELETE FROM users WHERE id = $1", vec![id.to_owned()])
         } else {
-            ("DELETE FROM items WHERE id = $1", write.users_of(&[id]).await?)
+            (
+                "DELETE FROM items WHERE id = $1",
+                write.users_of(&[id]).await?,
+            )
         };
-        let done = sqlx::query(sql).bind(id).execute(write.connection()).await?;
+        let done = sqlx::query(sql)
+            .bind(id)
+            .execute(write.connection())
+            .await?;
         let items: &[&str] = if what == "user" { &[] } else { &[id] };
         write.finish(&[], items, &strs(&users)).await?;
         Ok(done.rows_affected() > 0)
@@ -436,9 +456,8 @@ async fn upsert_items(
         rows::attributes_json(index, item)?;
     }
     let items = last_of_each(items, |item| item.item_id.as_str());
-    let text = |field: fn(&Item) -> &str| -> Vec<&str> {
-        items.iter().map(|item| field(item)).collect()
-    };
+    let text =
+        |field: fn(&Item) -> &str| -> Vec<&str> { items.iter().map(|item| field(item)).collect() };
     let attributes: Vec<String> = items
         .iter()
         .enumerate()

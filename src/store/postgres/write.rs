@@ -24,7 +24,11 @@ impl FollowUp {
         )
         .fetch_one(connection)
         .await?;
-        Ok(if triggers { Self::Triggers } else { Self::Writer })
+        Ok(if triggers {
+            Self::Triggers
+        } else {
+            Self::Writer
+        })
     }
 
     /// Begins a write.

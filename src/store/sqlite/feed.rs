@@ -23,7 +23,9 @@ const LAST_NUMBER: &str =
 
 impl SqliteStore {
     async fn last_number(&self) -> Result<i64, StoreError> {
-        Ok(sqlx::query_scalar(LAST_NUMBER).fetch_one(&self.pool).await?)
+        Ok(sqlx::query_scalar(LAST_NUMBER)
+            .fetch_one(&self.pool)
+            .await?)
     }
 
     async fn read_cursor(&self) -> Result<Cursor, StoreError> {
@@ -89,7 +91,11 @@ impl SqliteStore {
                 .await?;
         // A cursor of another store, one whose rows are trimmed, or one from after the moment
         // the file was put back from a copy: load.
-        let Some(since) = since.0.parse::<i64>().ok().filter(|at| (horizon..=last).contains(at))
+        let Some(since) = since
+            .0
+            .parse::<i64>()
+            .ok()
+            .filter(|at| (horizon..=last).contains(at))
         else {
             return Ok(Changes {
                 reload: true,
@@ -120,11 +126,12 @@ impl SqliteStore {
         // One transaction, so that all are of the same moment.
         let mut transaction = self.pool.begin().await?;
         for user_id in user_ids {
-            let profile = sqlx::query_as::<_, UserRow>("SELECT id, profile FROM users WHERE id = ?")
-                .bind(user_id)
-                .fetch_optional(&mut *transaction)
-                .await?
-                .map(|row| row.into_known().profile);
+            let profile =
+                sqlx::query_as::<_, UserRow>("SELECT id, profile FROM users WHERE id = ?")
+                    .bind(user_id)
+                    .fetch_optional(&mut *transaction)
+                    .await?
+                    .map(|row| row.into_known().profile);
             let interactions = sqlx::query_as::<_, rows::InteractionRow>(
                 "SELECT i.kind, n.user_id, n.item_id, n.event, n.occurred_at AS time, n.weight
                  FROM interactions n JOIN items i ON i.id = n.item_id WHERE n.user_id = ?",
@@ -221,7 +228,9 @@ impl Source for SqliteStore {
         visit: &'a mut (dyn FnMut(InteractionRow<'_>) + Send),
     ) -> BoxFuture<'a, Result<(), SourceError>> {
         Box::pin(async move {
-            self.scan_interaction_rows(visit).await.map_err(source_error)
+            self.scan_interaction_rows(visit)
+                .await
+                .map_err(source_error)
         })
     }
 

@@ -51,10 +51,22 @@ impl SqliteStore {
         // it must stay.
         let in_memory = url.contains(":memory:") || url.contains("mode=memory");
         let pool = SqlitePoolOptions::new()
-            .max_connections(if in_memory { 1 } else { options.max_connections })
+            .max_connections(if in_memory {
+                1
+            } else {
+                options.max_connections
+            })
             .acquire_timeout(options.acquire_timeout)
-            .idle_timeout(if in_memory { None } else { Some(Duration::from_secs(600)) })
-            .max_lifetime(if in_memory { None } else { Some(Duration::from_secs(3600)) })
+            .idle_timeout(if in_memory {
+                None
+            } else {
+                Some(Duration::from_secs(600))
+            })
+            .max_lifetime(if in_memory {
+                None
+            } else {
+                Some(Duration::from_secs(3600))
+            })
             .connect_lazy_with(connect);
         let store = Self { pool };
         store.migrate().await?;
@@ -128,9 +140,18 @@ impl SqliteStore {
         }
     }
 
-    async fn delete(&self, sql: &'static str, what: &'static str, id: &str) -> Result<(), StoreError> {
+    async fn delete(
+        &self,
+        sql: &'static str,
+        what: &'static str,
+        id: &str,
+    ) -> Result<(), StoreError> {
         let done = sqlx::query(sql).bind(id).execute(&self.pool).await?;
-        if done.rows_affected() > 0 { Ok(()) } else { Err(not_found(what, id)) }
+        if done.rows_affected() > 0 {
+            Ok(())
+        } else {
+            Err(not_found(what, id))
+        }
     }
 
     /// Moves what the write-ahead log holds into the file and empties it. A reader may be in the
@@ -161,7 +182,8 @@ impl Store for SqliteStore {
 
     fn delete_user<'a>(&'a self, user_id: &'a str) -> Answer<'a, ()> {
         Box::pin(async move {
-            self.delete("DELETE FROM users WHERE id = ?", "user", user_id).await?;
+            self.delete("DELETE FROM users WHERE id = ?", "user", user_id)
+                .await?;
             // What was erased must not live on in the log of earlier writes.
             self.checkpoint().await
         })
