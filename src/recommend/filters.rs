@@ -87,9 +87,9 @@ impl<'a> Patient<'a> {
             let drugs = drugs.vocabulary();
             let mut flag = |list: &str, code: &Code| {
                 let code = &code.written;
-                patient.flags.push(format!(
-                    "{list}: {code:?} matches nothing in the catalogue and was not checked"
-                ));
+                patient
+                    .flags
+                    .push(format!("{list}: {code:?} matches nothing in the catalogue and was not checked"));
             };
             for code in patient.allergies.iter().filter(|code| !words.knows_allergy(code)) {
                 flag("allergies", code);
@@ -138,9 +138,8 @@ impl<'a> Patient<'a> {
     }
 
     fn allergy(&self, entry: &Entry) -> Option<String> {
-        let listed = |code: &&Code| {
-            entry.allergies.iter().chain(entry.called()).any(|c| c.normal == code.normal)
-        };
+        let listed =
+            |code: &&Code| entry.allergies.iter().chain(entry.called()).any(|c| c.normal == code.normal);
         self.allergies.iter().find(listed).map(|code| format!("allergy: {}", code.written))
     }
 

@@ -46,7 +46,7 @@ impl Default for Settings {
         Self {
             weighing: Weighing::default(),
             scoring: Scoring::default(),
-            neighbors: 100,
+            neighbors: 200,
             raters: 30,
             min_history: 1,
             unknown: Unknown::default(),
@@ -56,16 +56,11 @@ impl Default for Settings {
 
 /// Something that answers requests.
 pub trait Engine: Send + Sync {
-    fn recommend<'a>(
-        &'a self,
-        request: &'a Request,
-    ) -> BoxFuture<'a, Result<Recommendation, RecommendError>>;
+    fn recommend<'a>(&'a self, request: &'a Request)
+    -> BoxFuture<'a, Result<Recommendation, RecommendError>>;
 
     /// The neighbors themselves, for administrators. Empty for a user without history.
-    fn neighbors<'a>(
-        &'a self,
-        request: &'a Request,
-    ) -> BoxFuture<'a, Result<Vec<Neighbor>, RecommendError>>;
+    fn neighbors<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Vec<Neighbor>, RecommendError>>;
 }
 
 /// The recommender: people and items in memory, and the interactions in memory too (the
@@ -131,10 +126,7 @@ impl Engine for Recommender {
         })
     }
 
-    fn neighbors<'a>(
-        &'a self,
-        request: &'a Request,
-    ) -> BoxFuture<'a, Result<Vec<Neighbor>, RecommendError>> {
+    fn neighbors<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Vec<Neighbor>, RecommendError>> {
         Box::pin(async move {
             request.validate()?;
             let snapshot = self.fresh.snapshot();
@@ -145,9 +137,7 @@ impl Engine for Recommender {
             let kind = snapshot.kind(request.kind);
             let (user, similarity) = (request.user_id.as_str(), request.similarity);
             let found = match &self.evidence {
-                None => {
-                    Memory::new(kind, &self.settings).named_neighbors(user, similarity, count)
-                }
+                None => Memory::new(kind, &self.settings).named_neighbors(user, similarity, count),
                 Some(evidence) => evidence.neighbors(request.kind, user, similarity, count).await?,
             };
             Ok(found)
@@ -174,10 +164,7 @@ struct Selection<'a> {
 impl Selection<'_> {
     /// The best candidates that no rule speaks against, and those some rule does, each with its
     /// reason, in the order they would have had.
-    fn select(
-        &self,
-        candidates: Vec<Candidate>,
-    ) -> Result<(Vec<Chosen>, Vec<Excluded>), RecommendError> {
+    fn select(&self, candidates: Vec<Candidate>) -> Result<(Vec<Chosen>, Vec<Excluded>), RecommendError> {
         let names = &self.kind.layers.items;
         let mut best = Best::new(self.request.limit, |a, b| names.compare(a, b));
         let mut excluded: Vec<(Candidate, Excluded)> = Vec::new();
@@ -219,8 +206,7 @@ impl Selection<'_> {
         chosen: Chosen,
         asking: Circumstances<'_>,
     ) -> Result<Recommended, RecommendError> {
-        let visible =
-            |item| self.kind.catalogue.get(item).is_some_and(|entry| !entry.item.hidden);
+        let visible = |item| self.kind.catalogue.get(item).is_some_and(|entry| !entry.item.hidden);
         let support = backing.support(chosen.candidate.item, &visible).await?;
         let mut context = Vec::new();
         if strategy == Strategy::Context {
@@ -266,22 +252,14 @@ async fn answer<B: Backing>(
     if request.radius_km.is_some() && origin.is_none() {
         return Err(RecommendError::Invalid {
             parameter: "radius_km",
-            detail: "needs near=latitude,longitude, as it is not known where the user lives"
-                .to_owned(),
+            detail: "needs near=latitude,longitude, as it is not known where the user lives".to_owned(),
         });
     }
     let kind = snapshot.kind(request.kind);
     let drugs = &snapshot.kind(Kind::Drug).catalogue;
-    let patient =
-        Patient::new(profile, request.kind, &kind.catalogue, drugs, settings.unknown, request.now);
+    let patient = Patient::new(profile, request.kind, &kind.catalogue, drugs, settings.unknown, request.now);
     let history = backing.history(&request.user_id).await?;
-    let selection = Selection {
-        kind,
-        patient,
-        request,
-        origin,
-        seen: history.iter().copied().collect(),
-    };
+    let selection = Selection { kind, patient, request, origin, seen: history.iter().copied().collect() };
     let mut recommendation = Recommendation {
         user_id: request.user_id.clone(),
         kind: request.kind,
@@ -295,18 +273,12 @@ async fn answer<B: Backing>(
     };
     let mut reported: HashSet<String> = HashSet::new();
     let count = request.neighbors.unwrap_or(settings.neighbors);
-    let circumstances = Circumstances {
-        people: &snapshot.people,
-        user_id: &request.user_id,
-        person,
-        now: request.now,
-    };
+    let circumstances =
+        Circumstances { people: &snapshot.people, user_id: &request.user_id, person, now: request.now };
     for strategy in [Strategy::Neighbors, Strategy::Context, Strategy::Popular] {
         let candidates = match strategy {
             Strategy::Neighbors if history.len() < settings.min_history.max(1) => continue,
-            Strategy::Neighbors => {
-                backing.by_neighbors(&request.user_id, request.similarity, count).await?
-            }
+            Strategy::Neighbors => backing.by_neighbors(&request.user_id, request.similarity, count).await?,
             Strategy::Context => backing.by_circumstances(circumstances, count).await?,
             _ => backing.by_popularity().await?,
         };
@@ -322,7 +294,9 @@ async fn answer<B: Backing>(
         if !chosen.is_empty() {
             recommendation.strategy = strategy;
             for chosen in chosen {
-                recommendation.items.push(selection.explained(&mut backing, strategy, chosen, circumstances).await?);
+                recommendation
+                    .items
+                    .push(selection.explained(&mut backing, strategy, chosen, circumstances).await?);
             }
             break;
         }
@@ -333,5 +307,3 @@ async fn answer<B: Backing>(
     }
     Ok(recommendation)
 }
-
-
