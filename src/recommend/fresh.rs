@@ -255,7 +255,8 @@ async fn scan(
     now: Millis,
 ) -> Result<(Snapshot, Cursor), SourceError> {
     let cursor = source.cursor().await?;
-    let mut snapshot = Snapshot { as_of: now, ..Snapshot::default() };
+    let mut snapshot = Snapshot::default();
+    snapshot.as_of = now;
     let mut users = Vec::new();
     source.scan_users(&mut |user| users.push(user)).await?;
     for user in users {

@@ -46,7 +46,7 @@ impl Default for Settings {
         Self {
             weighing: Weighing::default(),
             scoring: Scoring::default(),
-            neighbors: 100,
+            neighbors: 200,
             raters: 30,
             min_history: 1,
             unknown: Unknown::default(),

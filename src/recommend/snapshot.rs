@@ -42,9 +42,9 @@ impl Snapshot {
     pub fn apply_users(&mut self, states: &[UserState], weighing: &Weighing) -> Vec<(Kind, String)> {
         let mut changed = Vec::new();
         for state in states {
-            let person = state.profile.as_ref().map(|profile| Arc::new(Person::new(profile.clone())));
-            let known = self.people.get(&state.user_id);
-            if known.map(|p| &p.profile) != state.profile.as_ref() {
+            let known = self.people.get(&state.user_id).map(|person| &person.profile);
+            if known != state.profile.as_ref() {
+                let person = state.profile.clone().map(|profile| Arc::new(Person::new(profile)));
                 self.people.set(&state.user_id, person);
             }
         }
