@@ -78,11 +78,7 @@ pub fn shared_context(own: &Person, others: &[Arc<Person>], now: Millis) -> Vec<
 
 /// The `count` people most alike in circumstances among those `admits` admits, most alike first,
 /// ties by id in byte order. The person asking is left out.
-pub fn nearest(
-    asking: Circumstances<'_>,
-    count: usize,
-    admits: impl Fn(&str) -> bool,
-) -> Vec<(String, f64)> {
+pub fn nearest(asking: Circumstances<'_>, count: usize, admits: impl Fn(&str) -> bool) -> Vec<(String, f64)> {
     let own = asking.person;
     if own.features.is_empty() && own.profile.birth_year.is_none() {
         return Vec::new();

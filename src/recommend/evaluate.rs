@@ -141,9 +141,7 @@ pub fn evaluate(events: &[Event], options: &Options) -> Report {
         let out = match options.split {
             _ if items.len() < 2 => 0,
             Split::LeaveOneOut => 1,
-            Split::Ratio(share) => {
-                ((share * items.len() as f64).round() as usize).clamp(1, items.len() - 1)
-            }
+            Split::Ratio(share) => ((share * items.len() as f64).round() as usize).clamp(1, items.len() - 1),
         };
         items.shuffle(&mut rng);
         let (held_out, kept) = items.split_at(out);
@@ -165,8 +163,7 @@ pub fn evaluate(events: &[Event], options: &Options) -> Report {
         // An item nobody else has cannot be recommended by anyone; it counts as missed.
         let wanted: Vec<u32> =
             held_out.iter().map(|item| layers.items.get(item).unwrap_or(u32::MAX)).collect();
-        let (items, weights) =
-            layers.row(user).iter().filter(|(item, _)| !wanted.contains(item)).unzip();
+        let (items, weights) = layers.row(user).iter().filter(|(item, _)| !wanted.contains(item)).unzip();
         let own = Row::new(items, weights);
 
         let most = most_popular(&layers, &own, &wanted, options);

@@ -276,8 +276,7 @@ async fn scan(
         source.scan_interactions(&mut push).await?;
     }
     for (kind, loader) in Kind::ALL.into_iter().zip(loaders) {
-        *snapshot.kind_mut(kind) =
-            KindSnapshot { layers: loader.finish(), ..KindSnapshot::default() };
+        *snapshot.kind_mut(kind) = KindSnapshot { layers: loader.finish(), ..KindSnapshot::default() };
     }
     for item in items {
         let KindSnapshot { layers, catalogue } = snapshot.kind_mut(item.kind);

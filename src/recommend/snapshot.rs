@@ -156,8 +156,7 @@ impl KindSnapshot {
                 None => continue,
             };
             let name = |item: &u32| present.layers.items.name(*item);
-            let items =
-                row.items.iter().map(|item| self.layers.items.intern(name(item))).collect();
+            let items = row.items.iter().map(|item| self.layers.items.intern(name(item))).collect();
             let user = self.layers.users.intern(user_id);
             rows.push((user, Row::new(items, row.weights.to_vec())));
         }
