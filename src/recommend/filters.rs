@@ -125,6 +125,11 @@ impl<'a> Patient<'a> {
         }
     }
 
+    /// Whether any rule could speak against the item: a quick look before the thorough one.
+    pub fn may_exclude(&self, entry: &Entry) -> bool {
+        self.strict || entry.restricted || !self.allergies.is_empty() || !self.medications.is_empty()
+    }
+
     /// Why the item (by number, of the drugs' catalogue if it is a drug) is wrong for this
     /// person, or `None` if no rule speaks against it.
     pub fn excludes(&self, number: u32, entry: &Entry) -> Option<String> {

@@ -158,7 +158,8 @@ struct Selection<'a> {
     patient: Patient<'a>,
     request: &'a Request,
     origin: Option<Place>,
-    seen: HashSet<u32>,
+    /// Numbers of the user's own items, ascending.
+    seen: Vec<u32>,
 }
 
 impl Selection<'_> {
@@ -173,7 +174,11 @@ impl Selection<'_> {
                 return Err(RecommendError::NotANumber);
             }
             let Some(entry) = self.kind.catalogue.get(candidate.item) else { continue };
-            let seen = !entry.item.repeatable && self.seen.contains(&candidate.item);
+            // Too low a score ends the matter, unless a rule may have to be reported.
+            if candidate.score < best.worst() && !self.patient.may_exclude(entry) {
+                continue;
+            }
+            let seen = !entry.item.repeatable && self.seen.binary_search(&candidate.item).is_ok();
             if entry.item.hidden || seen || self.too_far(entry) {
                 continue;
             }
@@ -258,8 +263,9 @@ async fn answer<B: Backing>(
     let kind = snapshot.kind(request.kind);
     let drugs = &snapshot.kind(Kind::Drug).catalogue;
     let patient = Patient::new(profile, request.kind, &kind.catalogue, drugs, settings.unknown, request.now);
-    let history = backing.history(&request.user_id).await?;
-    let selection = Selection { kind, patient, request, origin, seen: history.iter().copied().collect() };
+    let mut history = backing.history(&request.user_id).await?;
+    history.sort_unstable();
+    let selection = Selection { kind, patient, request, origin, seen: history };
     let mut recommendation = Recommendation {
         user_id: request.user_id.clone(),
         kind: request.kind,
@@ -277,7 +283,7 @@ async fn answer<B: Backing>(
         Circumstances { people: &snapshot.people, user_id: &request.user_id, person, now: request.now };
     for strategy in [Strategy::Neighbors, Strategy::Context, Strategy::Popular] {
         let candidates = match strategy {
-            Strategy::Neighbors if history.len() < settings.min_history.max(1) => continue,
+            Strategy::Neighbors if selection.seen.len() < settings.min_history.max(1) => continue,
             Strategy::Neighbors => backing.by_neighbors(&request.user_id, request.similarity, count).await?,
             Strategy::Context => backing.by_circumstances(circumstances, count).await?,
             _ => backing.by_popularity().await?,
