@@ -1,1 +1,73 @@
-fn main() {}
+//! `train`: the offline program that makes and measures models. Argument parsing only.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::{Parser, Subcommand};
+use medserve::train::image;
+
+/// Trains and measures the models that medserve serves.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Train a classifier of images
+    Image(Box<image::ImageOptions>),
+    /// Measure a package on a split of a data set
+    Evaluate {
+        /// Package: models/<name>, or one version's folder
+        #[arg(long)]
+        model: PathBuf,
+        /// Data set, in a form that training reads
+        #[arg(long)]
+        data: PathBuf,
+        /// Split: train, val or test
+        #[arg(long, default_value = "test")]
+        split: String,
+        /// Print JSON instead of lines for people
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Set by Ctrl-C; a second Ctrl-C ends the program at once.
+static STOP: AtomicBool = AtomicBool::new(false);
+
+fn main() -> anyhow::Result<()> {
+    stop_on_ctrl_c();
+    match Cli::parse().command {
+        Command::Image(options) => {
+            let (folder, manifest) = image::train(&options, &STOP)?;
+            print!("{}", image::summary(&folder, &manifest));
+        }
+        Command::Evaluate { model, data, split, json } => {
+            let evaluation = image::evaluate(&model, &data, &split)?;
+            match json {
+                true => println!("{}", serde_json::to_string(&evaluation)?),
+                false => println!("{evaluation:#?}"),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn stop_on_ctrl_c() {
+    std::thread::spawn(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let Ok(runtime) = runtime else { return };
+        runtime.block_on(async {
+            if tokio::signal::ctrl_c().await.is_ok() {
+                eprintln!("stopping; the best weights so far are kept (Ctrl-C again to end at once)");
+                STOP.store(true, Ordering::Relaxed);
+            }
+            if tokio::signal::ctrl_c().await.is_ok() {
+                std::process::exit(130);
+            }
+        });
+    });
+}

@@ -58,6 +58,27 @@ impl Manifest {
             Input::Record(_) => Task::NoteClassification,
         }
     }
+
+    /// Index of the label that is answered for a row of probabilities: the most probable one, or
+    /// that of least expected cost where the manifest has a cost matrix; the first of equals.
+    pub fn decide(&self, probabilities: &[f32]) -> usize {
+        let first_highest = |scores: &mut dyn Iterator<Item = f32>| {
+            let start = (0, f32::NEG_INFINITY);
+            scores
+                .enumerate()
+                .fold(start, |best, (i, score)| if score > best.1 { (i, score) } else { best })
+                .0
+        };
+        match self.ordinal.as_ref().and_then(|ordinal| ordinal.cost.as_ref()) {
+            None => first_highest(&mut probabilities.iter().copied()),
+            Some(cost) => {
+                let expected = |answer: usize| {
+                    probabilities.iter().zip(cost).map(|(p, row)| p * row[answer]).sum::<f32>()
+                };
+                first_highest(&mut (0..probabilities.len()).map(|answer| -expected(answer)))
+            }
+        }
+    }
 }
 
 /// What a model does.
@@ -224,6 +245,11 @@ impl Architecture {
             Architecture::Cnn(_) => "cnn",
             Architecture::Resnet(_) => "resnet",
         }
+    }
+
+    /// True for the networks that take an image, false for those that take a record.
+    pub fn is_for_images(&self) -> bool {
+        matches!(self, Architecture::Cnn(_) | Architecture::Resnet(_))
     }
 }
 

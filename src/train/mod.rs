@@ -1,1 +1,15 @@
-//! (room train)
+//! The offline side: data sets in, model packages out.
+//!
+//! What training a classifier of images and one of notes share stands here once: the loop
+//! (`fit`), the optimiser, metrics, plots and the card. What they do not share is how examples
+//! are read and made into batches.
+
+pub mod augment;
+pub mod card;
+pub mod examples;
+pub mod finish;
+pub mod fit;
+pub mod image;
+pub mod metrics;
+pub mod optimizer;
+pub mod plots;

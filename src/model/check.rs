@@ -1,0 +1,170 @@
+//! What a manifest must fulfil besides being well-formed.
+//!
+//! Sizes are bounded here, so that a manifest cannot make the loader allocate without limit
+//! before the weights have been looked at.
+
+use std::collections::BTreeSet;
+
+use super::manifest::{
+    Architecture, CnnLayer, Crop, FieldKind, ImageInput, Input, Manifest, Normalisation, RecordInput,
+};
+
+/// Largest side of a network's input, in pixels.
+const MAX_SIDE: u32 = 4096;
+/// Largest number of channels, units or layers.
+const MAX_SIZE: usize = 1 << 16;
+
+impl Manifest {
+    /// Checks everything that can be checked without the weights.
+    ///
+    /// # Errors
+    /// A sentence that names the member and what is accepted.
+    pub fn check(&self) -> Result<(), String> {
+        let letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if self.name.is_empty() || self.name.len() > 64 || !self.name.chars().all(letter) {
+            return Err(format!(
+                "name \"{}\" is not 1 to 64 lower-case letters, digits and dashes",
+                self.name
+            ));
+        }
+        if self.version.parse::<u64>().map_or(true, |v| v == 0 || v.to_string() != self.version) {
+            return Err(format!("version \"{}\" is not a positive whole number", self.version));
+        }
+        let distinct: BTreeSet<&String> = self.labels.iter().collect();
+        if self.labels.len() < 2 || self.labels.len() > MAX_SIZE || distinct.len() != self.labels.len() {
+            return Err("labels are not at least two different names".to_string());
+        }
+        if let Some(stranger) = self.label_descriptions.keys().find(|label| !self.labels.contains(label)) {
+            return Err(format!("label_descriptions names \"{stranger}\", which is no label"));
+        }
+        let temperature = self.calibration.temperature;
+        if !(temperature.is_finite() && temperature > 0.0) {
+            return Err(format!("calibration.temperature is {temperature}, not a positive number"));
+        }
+        if !(0.0..=1.0).contains(&self.abstain_below) {
+            return Err(format!("abstain_below is {}, not between 0 and 1", self.abstain_below));
+        }
+        if let Some(cost) = self.ordinal.as_ref().and_then(|o| o.cost.as_ref()) {
+            let side = self.labels.len();
+            let fits = cost.len() == side
+                && cost.iter().all(|row| row.len() == side && row.iter().all(|c| c.is_finite()));
+            if !fits {
+                return Err(format!("ordinal.cost is not a matrix of {side} x {side} numbers"));
+            }
+        }
+        match &self.input {
+            Input::Image(input) => check_image(input)?,
+            Input::Record(input) => check_record(input)?,
+        }
+        let image = matches!(self.input, Input::Image(_));
+        if image != self.architecture.is_for_images() {
+            return Err(format!(
+                "architecture \"{}\" does not take {} input",
+                self.architecture.as_str(),
+                if image { "image" } else { "record" }
+            ));
+        }
+        check_architecture(&self.architecture)?;
+        let file = &self.weights.file;
+        if file.is_empty() || file.starts_with('.') || file.contains(['/', '\\']) {
+            return Err(format!("weights.file \"{file}\" is not a plain file name"));
+        }
+        Ok(())
+    }
+}
+
+fn check_image(input: &ImageInput) -> Result<(), String> {
+    let ImageInput { height, width, channels, crop: Crop::None | Crop::Centre, normalisation, .. } = input;
+    if !(1..=MAX_SIDE).contains(height) || !(1..=MAX_SIDE).contains(width) {
+        return Err(format!(
+            "input of {height} x {width} pixels is not between 1 and {MAX_SIDE} on each side"
+        ));
+    }
+    if *channels != 1 && *channels != 3 {
+        return Err(format!("input.channels is {channels}, not 1 or 3"));
+    }
+    match normalisation {
+        Normalisation::Fixed { mean, std } => {
+            let each = *channels as usize;
+            if mean.len() != each || std.len() != each {
+                return Err(format!("input.normalisation does not have {each} means and deviations"));
+            }
+            if mean.iter().any(|m| !m.is_finite()) || std.iter().any(|s| !(s.is_finite() && *s > 0.0)) {
+                return Err("input.normalisation has a mean or a deviation that cannot be".to_string());
+            }
+        }
+        Normalisation::PerImage { floor } => {
+            if !(floor.is_finite() && *floor > 0.0) {
+                return Err(format!("input.normalisation.floor is {floor}, not a positive number"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_record(input: &RecordInput) -> Result<(), String> {
+    if !(1..=MAX_SIZE).contains(&input.max_tokens) {
+        return Err(format!("input.max_tokens is {}, not between 1 and {MAX_SIZE}", input.max_tokens));
+    }
+    let mut names = BTreeSet::new();
+    for field in &input.fields {
+        if !names.insert(&field.name) {
+            return Err(format!("input.fields has \"{}\" twice", field.name));
+        }
+        match &field.kind {
+            FieldKind::Numeric { min, max, mean, std, .. } => {
+                let finite = [min, max, mean, std].iter().all(|v| v.is_finite());
+                if !finite || min >= max || *std <= 0.0 {
+                    return Err(format!("input.fields \"{}\" has a range that cannot be", field.name));
+                }
+            }
+            FieldKind::Categorical { values } if values.is_empty() => {
+                return Err(format!("input.fields \"{}\" has no values", field.name));
+            }
+            FieldKind::Categorical { .. } => {}
+        }
+    }
+    Ok(())
+}
+
+fn check_architecture(architecture: &Architecture) -> Result<(), String> {
+    let within = |what: &str, value: usize| match (1..=MAX_SIZE).contains(&value) {
+        true => Ok(()),
+        false => Err(format!("architecture: {what} is {value}, not between 1 and {MAX_SIZE}")),
+    };
+    let rate = |value: f32| match (0.0..1.0).contains(&value) {
+        true => Ok(()),
+        false => Err(format!("architecture: a dropout rate of {value} is not from 0 to below 1")),
+    };
+    match architecture {
+        Architecture::Cnn(config) => {
+            within("the number of layers", config.layers.len())?;
+            for layer in &config.layers {
+                match layer {
+                    CnnLayer::Conv { filters, kernel, padding } => {
+                        within("filters", *filters)?;
+                        within("kernel", *kernel)?;
+                        within("padding", *padding + 1)?;
+                    }
+                    CnnLayer::Pool { size } => within("size", *size)?,
+                    CnnLayer::Dense { units } => within("units", *units)?,
+                    CnnLayer::Dropout { rate: value } => rate(*value)?,
+                    CnnLayer::Flatten => {}
+                }
+            }
+        }
+        Architecture::Resnet(config) => {
+            within("stem_channels", config.stem_channels)?;
+            within("stem_kernel", config.stem_kernel)?;
+            within("stem_stride", config.stem_stride)?;
+            within("the number of stages", config.stages.len())?;
+            for stage in &config.stages {
+                within("channels", stage.channels)?;
+                within("blocks", stage.blocks)?;
+                within("stride", stage.stride)?;
+            }
+            rate(config.dropout)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,209 @@
+//! A model package on disk: `models/<name>/<version>/` with manifest, weights and card.
+//!
+//! A package is written whole or not at all (into a sibling folder that is then renamed), and
+//! read with suspicion: a digest, a shape or a description that does not fit refuses it with a
+//! sentence that names the file, because a classifier that loads the wrong weights still
+//! answers.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use candle_core::{DType, Device, Tensor};
+use sha2::{Digest, Sha256};
+
+use super::manifest::{FORMAT, Manifest};
+
+/// File names inside a package.
+pub const MANIFEST: &str = "manifest.json";
+/// The weights, in safetensors form.
+pub const WEIGHTS: &str = "model.safetensors";
+/// The model card, in Markdown.
+pub const CARD: &str = "README.md";
+
+/// A package that cannot be used: which file, and why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {reason}", file.display())]
+pub struct PackageError {
+    /// The file that does not fit.
+    pub file: PathBuf,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl PackageError {
+    /// An error about `file`.
+    pub fn new(file: impl Into<PathBuf>, reason: impl ToString) -> PackageError {
+        PackageError { file: file.into(), reason: reason.to_string() }
+    }
+}
+
+/// A package read and checked: everything but whether the network's shapes fit, which the
+/// network's builder says.
+pub struct Package {
+    /// Where it was read from.
+    pub folder: PathBuf,
+    /// Its description.
+    pub manifest: Manifest,
+    /// Weights by name.
+    pub weights: BTreeMap<String, Tensor>,
+    /// The model card.
+    pub card: String,
+}
+
+impl Package {
+    /// Reads and checks the package in `folder`.
+    ///
+    /// # Errors
+    /// The first file that is missing or does not fit.
+    pub fn read(folder: &Path) -> Result<Package, PackageError> {
+        let file = folder.join(MANIFEST);
+        let manifest: Manifest =
+            serde_json::from_slice(&read(&file)?).map_err(|e| PackageError::new(&file, e))?;
+        if manifest.format != FORMAT {
+            let reason = format!("package format {} is not {FORMAT}", manifest.format);
+            return Err(PackageError::new(&file, reason));
+        }
+        manifest.check().map_err(|reason| PackageError::new(&file, reason))?;
+        let (name, version) = (folder_name(folder.parent()), folder_name(Some(folder)));
+        if name != manifest.name || version != manifest.version {
+            let reason = format!(
+                "describes {}/{}, but lies in the folder {name}/{version}",
+                manifest.name, manifest.version
+            );
+            return Err(PackageError::new(&file, reason));
+        }
+
+        let file = folder.join(&manifest.weights.file);
+        let bytes = read(&file)?;
+        let digest = sha256(&bytes);
+        if digest != manifest.weights.sha256 {
+            let reason = format!("its sha256 is {digest}, the manifest says {}", manifest.weights.sha256);
+            return Err(PackageError::new(&file, reason));
+        }
+        let weights = tensors(&bytes).map_err(|e| PackageError::new(&file, e))?;
+
+        let file = folder.join(CARD);
+        let card = String::from_utf8(read(&file)?).map_err(|e| PackageError::new(&file, e))?;
+        Ok(Package { folder: folder.to_path_buf(), manifest, weights, card })
+    }
+
+    /// Puts weights, manifest, card and `extra` files (relative path, content) under
+    /// `root/<name>/<version>`, replacing that version as a whole. The manifest's `weights` are
+    /// filled in here. Returns the folder.
+    ///
+    /// # Errors
+    /// What the file system says, with the path.
+    pub fn write(
+        root: &Path,
+        manifest: &mut Manifest,
+        weights: &BTreeMap<String, Tensor>,
+        card: &str,
+        extra: &[(&str, Vec<u8>)],
+    ) -> Result<PathBuf, PackageError> {
+        let model = root.join(&manifest.name);
+        let folder = model.join(&manifest.version);
+        let fresh = model.join(format!(".{}.new", manifest.version));
+        let old = model.join(format!(".{}.old", manifest.version));
+        for leftover in [&fresh, &old] {
+            if leftover.exists() {
+                fs::remove_dir_all(leftover).map_err(|e| PackageError::new(leftover, e))?;
+            }
+        }
+        let put = |name: &str, content: &[u8]| {
+            let file = fresh.join(name);
+            let parent = file.parent().unwrap_or(&fresh);
+            fs::create_dir_all(parent)
+                .and_then(|()| write_durably(&file, content))
+                .map_err(|e| PackageError::new(&file, e))
+        };
+        let bytes = safetensors::serialize(weights.iter().map(|(k, v)| (k.as_str(), v)), None)
+            .map_err(|e| PackageError::new(fresh.join(WEIGHTS), e))?;
+        manifest.weights.file = WEIGHTS.to_string();
+        manifest.weights.sha256 = sha256(&bytes);
+        manifest.weights.parameters = weights.values().map(|t| t.elem_count()).sum();
+        let mut json =
+            serde_json::to_string_pretty(manifest).map_err(|e| PackageError::new(fresh.join(MANIFEST), e))?;
+        json.push('\n');
+        put(WEIGHTS, &bytes)?;
+        put(MANIFEST, json.as_bytes())?;
+        put(CARD, card.as_bytes())?;
+        for (name, content) in extra {
+            put(name, content)?;
+        }
+        let swap = || -> io::Result<()> {
+            if folder.exists() {
+                fs::rename(&folder, &old)?;
+            }
+            fs::rename(&fresh, &folder)?;
+            if old.exists() {
+                fs::remove_dir_all(&old)?;
+            }
+            Ok(())
+        };
+        swap().map_err(|e| PackageError::new(&folder, e))?;
+        Ok(folder)
+    }
+}
+
+/// The folder of the highest version of every model under `root`, by name. A folder whose name
+/// is not a whole number is no version.
+///
+/// # Errors
+/// `root` cannot be listed.
+pub fn latest(root: &Path) -> Result<BTreeMap<String, PathBuf>, PackageError> {
+    let list = |folder: &Path| -> Result<Vec<PathBuf>, PackageError> {
+        let entries = fs::read_dir(folder).map_err(|e| PackageError::new(folder, e))?;
+        Ok(entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()).collect())
+    };
+    let mut found = BTreeMap::new();
+    for model in list(root)? {
+        let name = folder_name(Some(&model));
+        if name.starts_with('.') {
+            continue;
+        }
+        let version = |path: &PathBuf| folder_name(Some(path)).parse::<u64>().ok();
+        let versions = list(&model)?.into_iter().filter(|path| version(path).is_some());
+        if let Some(folder) = versions.max_by_key(version) {
+            found.insert(name, folder);
+        }
+    }
+    Ok(found)
+}
+
+/// The sha256 of `bytes` in lower-case hexadecimal.
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, PackageError> {
+    fs::read(file).map_err(|e| match e.kind() {
+        io::ErrorKind::NotFound => PackageError::new(file, "the file is missing"),
+        _ => PackageError::new(file, e),
+    })
+}
+
+fn write_durably(file: &Path, content: &[u8]) -> io::Result<()> {
+    use io::Write;
+    let mut handle = fs::File::create(file)?;
+    handle.write_all(content)?;
+    handle.sync_all()
+}
+
+fn folder_name(folder: Option<&Path>) -> String {
+    folder.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+fn tensors(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, String> {
+    let tensors = candle_core::safetensors::load_buffer(bytes, &Device::Cpu).map_err(|e| e.to_string())?;
+    for (name, tensor) in &tensors {
+        if tensor.dtype() != DType::F32 {
+            return Err(format!("the tensor \"{name}\" is {:?}, not F32", tensor.dtype()));
+        }
+        let values = tensor.flatten_all().and_then(|t| t.to_vec1::<f32>()).map_err(|e| e.to_string())?;
+        if values.iter().any(|v| !v.is_finite()) {
+            return Err(format!("the tensor \"{name}\" holds a value that is not finite"));
+        }
+    }
+    Ok(tensors.into_iter().collect())
+}

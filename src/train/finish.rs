@@ -1,0 +1,98 @@
+//! From trained weights to a package: calibration, abstention, metrics, plots, card.
+//!
+//! The same steps end every training run, of images and of notes, so that every package is
+//! measured the same way. Nothing here looks at the test split before the numbers are final.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::card::card;
+use super::fit::Epoch;
+use super::metrics::{highest, metrics, reliability};
+use super::plots;
+use crate::model::calibration::{fit_temperature, probabilities};
+use crate::model::manifest::Metrics;
+use crate::model::{Manifest, Package};
+use crate::nn::Params;
+
+/// What the network said on one split.
+pub struct Answers {
+    /// One row an example.
+    pub logits: Vec<Vec<f32>>,
+    /// Index of the right label.
+    pub truth: Vec<usize>,
+}
+
+/// What a finished run hands over.
+pub struct Finished<'a> {
+    /// The package's description; calibration, threshold, metrics and weights are filled in.
+    pub manifest: Manifest,
+    /// The trained values.
+    pub params: &'a Params,
+    /// Answers by split.
+    pub splits: BTreeMap<String, Answers>,
+    /// What the temperature is fitted on.
+    pub calibration: Answers,
+    /// Share of the validation examples on which the model may abstain.
+    pub abstain_share: f64,
+    /// The learning curve.
+    pub history: Vec<Epoch>,
+    /// Paragraphs for the card.
+    pub notes: String,
+    /// Further files of the package.
+    pub extra: Vec<(&'static str, Vec<u8>)>,
+}
+
+/// Calibrates, measures, draws and writes the package under `out`. Returns its folder and the
+/// manifest as written.
+///
+/// # Errors
+/// An output of the network that is not finite; what the file system says.
+pub fn finish(run: Finished, out: &Path) -> Result<(PathBuf, Manifest)> {
+    let Finished { mut manifest, params, splits, calibration, abstain_share, history, notes, mut extra } =
+        run;
+    let temperature = fit_temperature(&calibration.logits, &calibration.truth) as f32;
+    manifest.calibration.temperature = temperature;
+    let rows = |answers: &Answers| calibrated(answers, temperature);
+    let val = splits.get("val").context("no validation split")?;
+    manifest.abstain_below = threshold(&rows(val)?, abstain_share);
+    for (split, answers) in &splits {
+        manifest.metrics.insert(split.clone(), measure(&manifest, &rows(answers)?, &answers.truth));
+    }
+
+    let shown = splits.get("test").unwrap_or(val);
+    let shown_rows = rows(shown)?;
+    extra.push(("plots/learning-curve.svg", plots::learning_curve(&history)?));
+    extra.push(("plots/reliability.svg", plots::reliability(&reliability(&shown_rows, &shown.truth))?));
+    extra.push(("plots/roc.svg", plots::roc_curves(&manifest.labels, &shown_rows, &shown.truth)?));
+
+    let weights = params.snapshot()?;
+    manifest.weights.parameters = weights.values().map(|t| t.elem_count()).sum();
+    let card = card(&manifest, &notes);
+    let folder = Package::write(out, &mut manifest, &weights, &card, &extra)?;
+    Ok((folder, manifest))
+}
+
+/// Calibrated probabilities of every example.
+///
+/// # Errors
+/// An output that is not finite.
+pub fn calibrated(answers: &Answers, temperature: f32) -> Result<Vec<Vec<f32>>> {
+    Ok(answers.logits.iter().map(|row| probabilities(row, temperature)).collect::<Result<_, _>>()?)
+}
+
+/// Metrics of one split under a manifest's decision rule.
+pub fn measure(manifest: &Manifest, rows: &[Vec<f32>], truth: &[usize]) -> Metrics {
+    let answers: Vec<usize> = rows.iter().map(|row| manifest.decide(row)).collect();
+    metrics(&manifest.labels, rows, truth, &answers, manifest.abstain_below, manifest.ordinal.is_some())
+}
+
+/// The confidence that a share of the rows stay below, rounded down to three places.
+fn threshold(rows: &[Vec<f32>], share: f64) -> f32 {
+    let mut confidences: Vec<f32> = rows.iter().map(|row| highest(row).1).collect();
+    confidences.sort_by(f32::total_cmp);
+    let place = (share * confidences.len() as f64) as usize;
+    confidences.get(place).map_or(0.0, |c| (c * 1000.0).floor() / 1000.0)
+}

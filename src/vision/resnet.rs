@@ -1,0 +1,123 @@
+//! A residual network of basic blocks (He et al. 2016) with batch normalisation.
+
+use candle_core::{Result, Tensor};
+
+use crate::model::manifest::{ImageInput, ResnetConfig};
+use crate::nn::dropout::dropout;
+use crate::nn::pool::global_average;
+use crate::nn::{BatchNorm, Conv2d, ConvShape, Init, Linear, Network, Params, Pass};
+
+/// A convolution without bias and the normalisation behind it.
+struct ConvNorm {
+    conv: Conv2d,
+    norm: BatchNorm,
+}
+
+impl ConvNorm {
+    fn new(
+        params: &mut Params,
+        name: &str,
+        inputs: usize,
+        outputs: usize,
+        kernel: usize,
+        stride: usize,
+    ) -> Result<ConvNorm> {
+        let shape = ConvShape { kernel, stride, padding: kernel / 2 };
+        Ok(ConvNorm {
+            conv: Conv2d::new(params, &format!("{name}.conv"), inputs, outputs, shape, false)?,
+            norm: BatchNorm::new(params, &format!("{name}.norm"), outputs)?,
+        })
+    }
+
+    fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor> {
+        self.norm.forward(&self.conv.forward(x, pass)?, pass)
+    }
+}
+
+/// Two 3 x 3 convolutions and a way around them.
+struct Block {
+    first: ConvNorm,
+    second: ConvNorm,
+    /// A 1 x 1 convolution where the shape changes on the way.
+    around: Option<ConvNorm>,
+}
+
+impl Block {
+    fn new(params: &mut Params, name: &str, inputs: usize, outputs: usize, stride: usize) -> Result<Block> {
+        let around = match inputs != outputs || stride != 1 {
+            true => Some(ConvNorm::new(params, &format!("{name}.around"), inputs, outputs, 1, stride)?),
+            false => None,
+        };
+        Ok(Block {
+            first: ConvNorm::new(params, &format!("{name}.first"), inputs, outputs, 3, stride)?,
+            second: ConvNorm::new(params, &format!("{name}.second"), outputs, outputs, 3, 1)?,
+            around,
+        })
+    }
+
+    fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor> {
+        let y = self.first.forward(x, pass)?.relu()?;
+        let y = self.second.forward(&y, pass)?;
+        match &self.around {
+            Some(around) => (y + around.forward(x, pass)?)?.relu(),
+            None => (y + x)?.relu(),
+        }
+    }
+}
+
+/// The network of a [`ResnetConfig`].
+pub struct Resnet {
+    stem: ConvNorm,
+    blocks: Vec<Block>,
+    dropout: f32,
+    head: Linear,
+}
+
+impl Resnet {
+    /// Builds stem, stages and head.
+    ///
+    /// # Errors
+    /// Weights that do not fit the sizes.
+    pub fn new(
+        config: &ResnetConfig,
+        input: &ImageInput,
+        labels: usize,
+        params: &mut Params,
+    ) -> Result<Resnet> {
+        let mut channels = config.stem_channels;
+        let stem = ConvNorm::new(
+            params,
+            "stem",
+            input.channels as usize,
+            channels,
+            config.stem_kernel,
+            config.stem_stride,
+        )?;
+        let mut blocks = Vec::new();
+        for (s, stage) in config.stages.iter().enumerate() {
+            for b in 0..stage.blocks {
+                let stride = if b == 0 { stage.stride } else { 1 };
+                blocks.push(Block::new(
+                    params,
+                    &format!("stages.{s}.{b}"),
+                    channels,
+                    stage.channels,
+                    stride,
+                )?);
+                channels = stage.channels;
+            }
+        }
+        let head = Linear::new(params, "head", channels, labels, Init::glorot(channels, labels))?;
+        Ok(Resnet { stem, blocks, dropout: config.dropout, head })
+    }
+}
+
+impl Network<Tensor> for Resnet {
+    fn logits(&self, images: &Tensor, pass: &mut Pass) -> Result<Tensor> {
+        let mut x = self.stem.forward(images, pass)?.relu()?;
+        for block in &self.blocks {
+            x = block.forward(&x, pass)?;
+        }
+        self.head.forward(&dropout(&global_average(&x)?, self.dropout, pass)?)
+    }
+}
