@@ -204,7 +204,7 @@ pub fn train(options: &ImageOptions, stop: &AtomicBool) -> Result<(PathBuf, Mani
     let manifest = describe(options, &source, input, architecture, version, &fit_options, history.len())?;
     let finished = Finished {
         manifest,
-        params: &params,
+        weights: params.snapshot()?,
         calibration: answers(network.as_ref(), val)?,
         splits,
         abstain_share: options.abstain_share,

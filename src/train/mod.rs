@@ -5,11 +5,15 @@
 //! are read and made into batches.
 
 pub mod augment;
+pub mod bag;
 pub mod card;
 pub mod examples;
 pub mod finish;
 pub mod fit;
 pub mod image;
+pub mod logistic;
 pub mod metrics;
+pub mod notes;
 pub mod optimizer;
 pub mod plots;
+pub mod text;
