@@ -304,7 +304,7 @@ struct LstmOp {
 
 impl LstmOp {
     /// One result a group, in the order of the groups.
-    fn each<T: Send>(&self, f: impl Fn(&Group) -> T + Sync) -> Vec<T> {
+    fn each<T: Send>(&self, f: impl Fn(&Group) -> T + Sync + Send) -> Vec<T> {
         match self.parallel {
             true => self.groups.par_iter().map(f).collect(),
             false => self.groups.iter().map(f).collect(),

@@ -62,7 +62,7 @@ impl Tokenizer {
             .min_frequency(2)
             .show_progress(false)
             .special_tokens(vec![AddedToken::from(PADDING, true)])
-            .initial_alphabet(ByteLevel::alphabet())
+            .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
             // Longer ones are whole phrases of single patients.
             .max_token_length(Some(24))
             .build();

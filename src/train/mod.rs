@@ -7,6 +7,7 @@
 pub mod augment;
 pub mod bag;
 pub mod card;
+pub mod evaluate;
 pub mod examples;
 pub mod finish;
 pub mod fit;
@@ -17,3 +18,4 @@ pub mod notes;
 pub mod optimizer;
 pub mod plots;
 pub mod text;
+pub mod text_options;
