@@ -1,1 +1,70 @@
-fn main() {}
+//! `medserve`: the server. Argument parsing only.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+use medserve::api::router;
+use medserve::app;
+use medserve::config::{Config, Settings};
+use medserve::vision::phantom;
+
+/// Classifies medical images and clinical notes and recommends care, over HTTP.
+///
+/// No answer is a diagnosis. Without a command it serves.
+#[derive(Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: Serve,
+}
+
+#[derive(Args)]
+struct Serve {
+    #[command(flatten)]
+    settings: Settings,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve over HTTP
+    Serve(Box<Serve>),
+    /// Print the OpenAPI document
+    Openapi,
+    /// Ask a running server whether it is ready; the exit status is the answer
+    Health {
+        /// Address of the server
+        #[arg(long, default_value = "127.0.0.1:8080")]
+        address: std::net::SocketAddr,
+    },
+    /// Write a drawn chest X-ray as PNG, to have something to classify; it is a drawing, not an X-ray
+    SampleImage {
+        /// File to write
+        #[arg(long)]
+        out: PathBuf,
+        /// Seed of the drawing
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    let cli = Cli::parse();
+    match cli.command.unwrap_or_else(|| Command::Serve(Box::new(cli.serve))) {
+        Command::Serve(serve) => {
+            let config = Config::resolve(serve.settings)?;
+            tokio::runtime::Runtime::new()?.block_on(app::serve(config))
+        }
+        Command::Openapi => {
+            println!("{}", router::document().to_pretty_json()?);
+            Ok(())
+        }
+        Command::Health { address } => app::check_health(address),
+        Command::SampleImage { out, seed } => {
+            let png = phantom::chest_phantom(seed, 512)?;
+            std::fs::write(&out, png).with_context(|| out.display().to_string())
+        }
+    }
+}

@@ -1,1 +1,16 @@
-//! (room inference)
+//! From decoded requests to answers: which models are served, and how their work is scheduled.
+//!
+//! A request's images are decoded and preprocessed on blocking threads, as many at a time as
+//! there are cores, and handed to their model's queue. Engine threads, each owning a copy of the
+//! model, take together whatever is waiting. The async threads do neither.
+
+pub mod batcher;
+pub mod engine;
+pub mod image;
+pub mod prediction;
+pub mod registry;
+
+pub use batcher::{Answer, Batcher, QueueFull};
+pub use engine::{InferenceError, Model};
+pub use prediction::{Outcome, Prediction};
+pub use registry::Registry;

@@ -1,1 +1,250 @@
-//! (room store)
+//! Where users, items and interactions are kept: the [`Store`] trait and its two adapters,
+//! [`postgres`] for production and [`sqlite`] for one machine with nothing installed beside it.
+//!
+//! All SQL is in this room. The adapters promise the same, and one suite of tests
+//! (`tests/store.rs`) holds both to it:
+//!
+//! - A write that was answered is durable: it survives the end of this process and of the
+//!   machine's power (SQLite in WAL mode with `synchronous = FULL`; Postgres by its defaults).
+//! - A write happens whole or not at all, however many rows it has.
+//! - What commits is named by the change feed ([`Source::changes`]), whoever wrote it and in
+//!   whatever order transactions commit. Triggers fill the feed, so that plain SQL counts too.
+//! - Deleting a user erases the profile, the interactions and what was derived from them at
+//!   once. The identifier alone stays in the change feed, for the other replicas' sake, until
+//!   [`Store::trim_changes`] passes it (minutes).
+
+pub mod demo;
+pub mod error;
+pub mod import;
+mod migrate;
+pub mod postgres;
+mod rows;
+pub mod sqlite;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+
+use crate::recommend::data::{Interaction, Item, Kind, Millis, User};
+use crate::recommend::source::Source;
+
+pub use error::StoreError;
+
+/// The future every store operation returns: boxed, so that the trait can be used as `dyn`.
+pub type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
+
+/// How long the change feed is kept. A replica cut off from the database for longer loads
+/// everything anew instead.
+pub const KEEP_CHANGES: Duration = Duration::from_secs(10 * 60);
+
+/// How to reach a database and how much of it to use.
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// The most connections held at once.
+    pub max_connections: u32,
+    /// How long a call waits for a free connection before it says
+    /// [`StoreError::Unavailable`].
+    pub acquire_timeout: Duration,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            max_connections: 10,
+            acquire_timeout: Duration::from_secs(3),
+        }
+    }
+}
+
+/// What a write did. A row that was already there, the same in every field, is `unchanged`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Written {
+    pub created: u64,
+    pub updated: u64,
+    pub unchanged: u64,
+}
+
+impl std::ops::AddAssign for Written {
+    fn add_assign(&mut self, other: Self) {
+        self.created += other.created;
+        self.updated += other.updated;
+        self.unchanged += other.unchanged;
+    }
+}
+
+/// Which items to list: by id in byte order, after `after`, at most `limit`.
+#[derive(Debug, Clone)]
+pub struct ItemQuery {
+    pub kind: Option<Kind>,
+    /// The last id of the page before; `None` for the first page.
+    pub after: Option<String>,
+    pub limit: u32,
+}
+
+/// What tells one interaction of a user from the others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InteractionKey {
+    pub time: Millis,
+    pub item_id: String,
+    pub event: String,
+}
+
+/// Which of a user's interactions to list: the latest first, ties by item and event in byte
+/// order, after `after`, at most `limit`.
+#[derive(Debug, Clone)]
+pub struct InteractionQuery {
+    pub kind: Option<Kind>,
+    /// The last one of the page before; `None` for the first page.
+    pub after: Option<InteractionKey>,
+    pub limit: u32,
+}
+
+/// Which of a user's interactions to delete: those that fit every field given, all if none is.
+#[derive(Debug, Clone, Default)]
+pub struct InteractionFilter {
+    pub item_id: Option<String>,
+    pub event: Option<String>,
+    pub time: Option<Millis>,
+}
+
+/// How many rows there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Counts {
+    pub users: u64,
+    pub items: u64,
+    pub interactions: u64,
+}
+
+/// How busy the connection pool is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolUsage {
+    /// Connections open now, idle ones among them.
+    pub open: u32,
+    pub idle: u32,
+    pub max: u32,
+}
+
+/// A database of users, items and interactions. Callers validate what they write by the rules
+/// of [`crate::recommend::data`]; the store enforces what it cannot live without.
+pub trait Store: Source {
+    /// Adds these users, or replaces the profiles of those that exist. An id that comes twice
+    /// counts once, the last one wins (so in the other batches below).
+    fn put_users<'a>(&'a self, users: &'a [User]) -> Answer<'a, Written>;
+
+    /// The user, or [`StoreError::NotFound`].
+    fn get_user<'a>(&'a self, user_id: &'a str) -> Answer<'a, User>;
+
+    /// Erases the user and everything about it, or [`StoreError::NotFound`].
+    fn delete_user<'a>(&'a self, user_id: &'a str) -> Answer<'a, ()>;
+
+    /// Adds these items, or replaces those that exist. An item may change its kind; its
+    /// interactions then count for the new one.
+    fn put_items<'a>(&'a self, items: &'a [Item]) -> Answer<'a, Written>;
+
+    /// The item, or [`StoreError::NotFound`].
+    fn get_item<'a>(&'a self, item_id: &'a str) -> Answer<'a, Item>;
+
+    /// One page of items, hidden ones included.
+    fn list_items<'a>(&'a self, query: &'a ItemQuery) -> Answer<'a, Vec<Item>>;
+
+    /// Deletes the item and its interactions, or [`StoreError::NotFound`].
+    fn delete_item<'a>(&'a self, item_id: &'a str) -> Answer<'a, ()>;
+
+    /// Adds these interactions in one transaction. The same user, item, event and time is the
+    /// same interaction: sent again it is `unchanged`, with another weight that weight replaces
+    /// the former (`updated`). [`StoreError::UnknownUser`] or [`StoreError::UnknownItem`] names
+    /// the first of the batch that refers to nobody or nothing, and nothing is written then.
+    fn put_interactions<'a>(&'a self, interactions: &'a [Interaction]) -> Answer<'a, Written>;
+
+    /// One page of a user's interactions, or [`StoreError::NotFound`] for an unknown user.
+    fn list_interactions<'a>(
+        &'a self,
+        user_id: &'a str,
+        query: &'a InteractionQuery,
+    ) -> Answer<'a, Vec<Interaction>>;
+
+    /// Deletes a user's interactions and says how many there were, or
+    /// [`StoreError::NotFound`] for an unknown user.
+    fn delete_interactions<'a>(
+        &'a self,
+        user_id: &'a str,
+        filter: &'a InteractionFilter,
+    ) -> Answer<'a, u64>;
+
+    /// Begins a bulk load: everything written through it appears at once with
+    /// [`BulkLoad::commit`], or not at all if it is dropped before.
+    fn begin_load(&self) -> Answer<'_, Box<dyn BulkLoad>>;
+
+    /// How many rows there are. Counts them, so not for every request.
+    fn counts(&self) -> Answer<'_, Counts>;
+
+    /// Asks the database for a sign of life.
+    fn ping(&self) -> Answer<'_, ()>;
+
+    /// How busy the connection pool is. Asks nothing of the database.
+    fn pool_usage(&self) -> PoolUsage;
+
+    /// Drops what the change feed no longer needs: what committed longer than `keep` ago, as far
+    /// as earlier calls can tell. To be called every minute or so, by every replica.
+    fn trim_changes(&self, keep: Duration) -> Answer<'_, u64>;
+
+    /// Closes all connections, after the calls in progress.
+    fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+/// Everything a bulk load did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Loaded {
+    pub users: Written,
+    pub items: Written,
+    pub interactions: Written,
+    /// Interactions of the load that were the same (user, item, event, time) as a later one of
+    /// the load, which replaced them.
+    pub repeated: u64,
+}
+
+/// One transaction of any size. Dropping it takes everything back.
+pub trait BulkLoad: Send {
+    fn users<'a>(&'a mut self, users: &'a [User]) -> Answer<'a, ()>;
+
+    fn items<'a>(&'a mut self, items: &'a [Item]) -> Answer<'a, ()>;
+
+    fn interactions<'a>(&'a mut self, interactions: &'a [Interaction]) -> Answer<'a, ()>;
+
+    /// Makes everything visible at once. With `create_missing`, users that the interactions
+    /// name and that do not exist are created with an empty profile (of which everything is
+    /// unknown), and items with this kind and their id for a name; an item that exists and is of
+    /// another kind is a [`StoreError::Conflict`]. Without it, an unknown user or item is an
+    /// error as in [`Store::put_interactions`], counted from the first interaction of the load.
+    fn commit(self: Box<Self>, create_missing: Option<Kind>) -> Answer<'static, Loaded>;
+}
+
+/// Opens the database at `url` (`postgres://...` or `sqlite://...`) and brings its schema up to
+/// date. Several replicas may do so at the same moment.
+pub async fn connect(url: &str, options: &StoreOptions) -> Result<Arc<dyn Store>, StoreError> {
+    match url.split_once(':').map(|(scheme, _)| scheme) {
+        Some("postgres" | "postgresql") => Ok(Arc::new(
+            postgres::PostgresStore::connect(url, options).await?,
+        )),
+        Some("sqlite") => Ok(Arc::new(sqlite::SqliteStore::connect(url, options).await?)),
+        // The address may hold a password, so it is not repeated.
+        _ => Err(StoreError::Setup(
+            "the address must begin with postgres:// or sqlite://".into(),
+        )),
+    }
+}
+
+/// The last of each key, in the order of the keys; every batch is written in that order, so that
+/// two batches at the same time cannot wait for each other.
+fn last_of_each<'a, T, K: Ord>(rows: &'a [T], key: impl Fn(&'a T) -> K) -> Vec<&'a T> {
+    rows.iter()
+        .map(|row| (key(row), row))
+        .collect::<std::collections::BTreeMap<K, &T>>()
+        .into_values()
+        .collect()
+}
+
+fn interaction_key(row: &Interaction) -> (&str, &str, &str, Millis) {
+    (&row.item_id, &row.user_id, &row.event, row.time)
+}

@@ -33,9 +33,10 @@ pub struct Augmentation {
     pub brightness: f32,
     /// Standard deviation of noise added to every value.
     pub noise: f32,
-    /// Chance of a 3 x 3 binomial blur.
-    pub blur: f32,
-    /// Side of a square that is set to the image's mean, as a share of the image's side.
+    /// How far an image is softened or sharpened: the amount of its 3 x 3 binomial blur that is
+    /// blended in, or of what the blur takes away that is added.
+    pub sharpness: f32,
+    /// Chance that a rectangle of up to a third of each side is set to one value.
     pub cutout: f32,
     /// Parameter of the Beta distribution of mixtures of two images (Zhang et al. 2018, "mixup");
     /// 0 for none.
@@ -57,9 +58,7 @@ impl Augmentation {
     /// An altered copy of `image`.
     pub fn apply(&self, image: &[f32], size: Planes, rng: &mut ChaCha8Rng) -> Vec<f32> {
         let mut copy = self.warp(image, size, rng);
-        if self.blur > 0.0 && rng.random::<f32>() < self.blur {
-            blur(&mut copy, size);
-        }
+        self.focus(&mut copy, size, rng);
         self.expose(&mut copy, rng);
         self.hide(&mut copy, size, rng);
         copy
@@ -99,6 +98,20 @@ impl Augmentation {
         copy
     }
 
+    fn focus(&self, image: &mut [f32], size: Planes, rng: &mut ChaCha8Rng) {
+        let amount = uniform(rng, -self.sharpness, self.sharpness);
+        if amount == 0.0 {
+            return;
+        }
+        let mut soft = image.to_vec();
+        blur(&mut soft, size);
+        // Beyond a whole blur there is nothing more to blend in.
+        let amount = amount.max(-1.0);
+        for (value, soft) in image.iter_mut().zip(soft) {
+            *value = (*value + amount * (*value - soft)).clamp(0.0, 1.0);
+        }
+    }
+
     fn expose(&self, image: &mut [f32], rng: &mut ChaCha8Rng) {
         let gamma = factor(self.gamma, rng);
         let contrast = factor(self.contrast, rng);
@@ -113,17 +126,19 @@ impl Augmentation {
     }
 
     fn hide(&self, image: &mut [f32], size: Planes, rng: &mut ChaCha8Rng) {
-        if self.cutout <= 0.0 {
+        if rng.random::<f32>() >= self.cutout {
             return;
         }
-        let share = self.cutout * rng.random::<f32>();
-        let (tall, wide) = ((share * size.height as f32) as usize, (share * size.width as f32) as usize);
-        let top = rng.random_range(0..=size.height - tall);
-        let left = rng.random_range(0..=size.width - wide);
-        let mean = mean(image);
+        let mut span = |side: usize| {
+            let length = (side as f32 * uniform(rng, 0.1, 0.34)) as usize;
+            let start = rng.random_range(0..=side - length);
+            start..start + length
+        };
+        let (rows, columns) = (span(size.height), span(size.width));
+        let value = rng.random::<f32>();
         for plane in image.chunks_mut(size.height * size.width) {
-            for row in plane.chunks_mut(size.width).skip(top).take(tall) {
-                row[left..left + wide].fill(mean);
+            for row in plane.chunks_mut(size.width).skip(rows.start).take(rows.len()) {
+                row[columns.clone()].fill(value);
             }
         }
     }
@@ -205,7 +220,7 @@ mod tests {
         contrast: 0.0,
         brightness: 0.0,
         noise: 0.0,
-        blur: 0.0,
+        sharpness: 0.0,
         cutout: 0.0,
         mixup: 0.0,
     };
@@ -246,7 +261,7 @@ mod tests {
             contrast: 1.0,
             brightness: 0.5,
             noise: 0.3,
-            blur: 0.5,
+            sharpness: 1.5,
             cutout: 0.9,
             mixup: 0.4,
         };

@@ -60,8 +60,9 @@ pub struct FitOptions {
     pub clip: f64,
     /// Share of a target spread over all labels.
     pub label_smoothing: f32,
-    /// Weigh the examples so that every label counts the same in sum.
-    pub balance: bool,
+    /// Examples weigh as the inverse of their label's frequency to this power: at 0 all examples
+    /// count the same, at 1 all labels do.
+    pub balance: f64,
     /// Decay of the average of the weights, which is what is validated and kept.
     pub average_decay: f64,
     /// Epochs without a better validation loss after which training stops; 0 for never.
@@ -172,16 +173,13 @@ fn validate(logits: &[Vec<f32>], truth: &[usize], labels: usize) -> anyhow::Resu
     ))
 }
 
-/// The weight of an example of each label.
-fn label_weights(truth: &[usize], labels: usize, balance: bool) -> Vec<f32> {
+/// The weight of an example of each label, 1 on average over the examples.
+fn label_weights(truth: &[usize], labels: usize, balance: f64) -> Vec<f32> {
     let mut counts = vec![0usize; labels];
     truth.iter().for_each(|t| counts[*t] += 1);
-    let present = counts.iter().filter(|c| **c > 0).count();
-    let weight = |count: usize| match balance && count > 0 {
-        true => truth.len() as f32 / (present * count) as f32,
-        false => 1.0,
-    };
-    counts.into_iter().map(weight).collect()
+    let raw = |count: &usize| if *count > 0 { (*count as f64).powf(-balance) } else { 0.0 };
+    let total: f64 = counts.iter().map(|count| *count as f64 * raw(count)).sum();
+    counts.iter().map(|count| (raw(count) * truth.len() as f64 / total) as f32).collect()
 }
 
 /// The learning rate as a share of the highest: a straight rise, then half a cosine (Loshchilov

@@ -1,4 +1,4 @@
-//! `train image` and `train evaluate` for images: a data set in, a package or its metrics out.
+//! `train image`: a data set in, a package out; and what a package says of a split.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,11 +17,14 @@ use crate::model::manifest::{
     Normalisation, ResizeFilter, ResnetConfig, ResnetStage, Training, Weights,
 };
 use crate::model::package::latest;
-use crate::nn::{Network, Params};
+use crate::nn::{Network, Params, Pass, random};
 use crate::vision::network;
 
 /// Examples a forward pass takes while measuring.
 const EVALUATION_BATCH: usize = 64;
+
+/// Altered copies of each validation image that the temperature is fitted on.
+const CALIBRATION_COPIES: usize = 4;
 
 /// What kind of network is trained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -55,7 +58,7 @@ impl Augment {
             contrast: 0.2,
             brightness: 0.05,
             noise: 0.02,
-            blur: 0.0,
+            sharpness: 0.3,
             cutout: 0.0,
             mixup: 0.0,
         };
@@ -63,18 +66,18 @@ impl Augment {
             Augment::None => None,
             Augment::Light => Some(light),
             Augment::Strong => Some(Augmentation {
-                rotation: 15.0,
+                rotation: 12.0,
                 translation: 0.1,
-                zoom: 0.2,
+                zoom: 0.15,
                 shear: 0.1,
-                flip: 0.5,
+                flip: 0.0,
                 gamma: 0.5,
                 contrast: 0.5,
-                brightness: 0.15,
-                noise: 0.05,
-                blur: 0.2,
-                cutout: 0.4,
-                mixup: 0.2,
+                brightness: 0.12,
+                noise: 0.04,
+                sharpness: 1.5,
+                cutout: 0.3,
+                mixup: 0.0,
             }),
         }
     }
@@ -139,9 +142,9 @@ pub struct ImageOptions {
     /// How far training copies go from their originals
     #[arg(long, env = "MEDSERVE_AUGMENT", value_enum, default_value = "strong")]
     pub augment: Augment,
-    /// Let frequent labels count more, as they do in the data, instead of all the same
-    #[arg(long, env = "MEDSERVE_UNBALANCED")]
-    pub unbalanced: bool,
+    /// Weight of an example by how rare its label is: 0 all examples the same, 1 all labels the same
+    #[arg(long, env = "MEDSERVE_BALANCE", default_value_t = 1.0)]
+    pub balance: f64,
     /// Epochs without a better validation loss after which training stops; 0 for never
     #[arg(long, env = "MEDSERVE_PATIENCE", default_value_t = 12)]
     pub patience: usize,
@@ -200,11 +203,12 @@ pub fn train(options: &ImageOptions, stop: &AtomicBool) -> Result<(PathBuf, Mani
     for (split, set) in &sets {
         splits.insert(split.clone(), answers(network.as_ref(), set)?);
     }
+    let calibration = calibration(network.as_ref(), &source, &input, options)?;
     let manifest = describe(options, &source, input, architecture, version, &fit_options, history.len())?;
     let finished = Finished {
         manifest,
         weights: params.snapshot()?,
-        calibration: answers(network.as_ref(), val)?,
+        calibration,
         splits,
         abstain_share: options.abstain_share,
         history,
@@ -247,6 +251,31 @@ fn answers(network: &dyn Network<candle_core::Tensor>, set: &ImageSet) -> Result
     Ok(Answers { logits: predict(network, set, EVALUATION_BATCH)?, truth: set.labels().to_vec() })
 }
 
+/// What the temperature is fitted on: altered copies of the validation images. Images from another
+/// hospital differ from the validation split as the copies do, and a temperature fitted on the
+/// easy originals would promise too much.
+fn calibration(
+    network: &dyn Network<candle_core::Tensor>,
+    source: &Source,
+    input: &ImageInput,
+    options: &ImageOptions,
+) -> Result<Answers> {
+    let augmentation = options.augment.settings().map(|settings| Augmentation { mixup: 0.0, ..settings });
+    let copies = if augmentation.is_some() { CALIBRATION_COPIES } else { 1 };
+    let set = ImageSet::new(&source.splits["val"], input, augmentation)?;
+    let indices: Vec<usize> = (0..set.labels().len()).collect();
+    let mut found = Answers { logits: Vec::new(), truth: Vec::new() };
+    let mut rng = random::stream(options.seed, "calibration");
+    for _ in 0..copies {
+        for part in indices.chunks(EVALUATION_BATCH) {
+            let batch = set.training_batch(part, &mut [], &mut rng)?;
+            found.logits.extend(network.logits(&batch, &mut Pass::Inference)?.to_vec2::<f32>()?);
+            found.truth.extend(part.iter().map(|i| set.labels()[*i]));
+        }
+    }
+    Ok(found)
+}
+
 fn fit_options(options: &ImageOptions) -> FitOptions {
     FitOptions {
         epochs: options.epochs,
@@ -256,7 +285,7 @@ fn fit_options(options: &ImageOptions) -> FitOptions {
         weight_decay: options.weight_decay,
         clip: 1.0,
         label_smoothing: options.label_smoothing,
-        balance: !options.unbalanced,
+        balance: options.balance,
         average_decay: 0.998,
         patience: options.patience,
         keep_last: options.keep_last,

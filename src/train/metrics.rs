@@ -204,3 +204,60 @@ pub fn roc(scores: &[f64], positive: &[bool]) -> Vec<(f64, f64)> {
     }
     curve
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    fn list<T: serde::de::DeserializeOwned>(value: &Value) -> T {
+        serde_json::from_value(value.clone()).unwrap()
+    }
+
+    #[test]
+    fn agree_with_scikit_learn() {
+        let cases: Vec<Value> =
+            serde_json::from_str(include_str!("../../tests/golden/metrics.json")).unwrap();
+        for case in &cases {
+            let rows: Vec<Vec<f32>> = list(&case["probabilities"]);
+            let truth: Vec<usize> = list(&case["truth"]);
+            let labels: Vec<String> = (0..rows[0].len()).map(|i| i.to_string()).collect();
+            let answers: Vec<usize> = rows.iter().map(|row| highest(row).0).collect();
+            let got = metrics(&labels, &rows, &truth, &answers, 0.0, true);
+            let close = |name: &str, got: f64| {
+                let want = case[name].as_f64().unwrap();
+                assert!((got - want).abs() < 1e-6, "{name}: {got} for {want}");
+            };
+            close("accuracy", got.accuracy);
+            close("auc", got.auc);
+            close("macro_f1", got.macro_f1);
+            close("ece", got.ece);
+            close("quadratic_weighted_kappa", got.ordinal.unwrap().quadratic_weighted_kappa);
+            assert_eq!(got.confusion, list::<Vec<Vec<u64>>>(&case["confusion"]));
+            for (name, got) in [("sensitivity", &got.sensitivity), ("specificity", &got.specificity)] {
+                for (label, want) in labels.iter().zip(list::<Vec<f64>>(&case[name])) {
+                    assert!((got[label] - want).abs() < 1e-9, "{name} of {label}: {} for {want}", got[label]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn abstentions_are_counted_apart() {
+        let labels = ["a".to_string(), "b".to_string()];
+        let rows = [vec![0.9, 0.1], vec![0.55, 0.45], vec![0.2, 0.8]];
+        let got = metrics(&labels, &rows, &[0, 1, 1], &[0, 0, 1], 0.6, false);
+        assert!((got.abstained - 1.0 / 3.0).abs() < 1e-12);
+        assert_eq!((got.accuracy_answered, got.confusion[1][0]), (1.0, 1));
+    }
+
+    #[test]
+    fn the_roc_curve_runs_from_corner_to_corner_and_its_area_is_the_auc() {
+        let scores = [0.1, 0.4, 0.35, 0.8, 0.4];
+        let positive = [false, false, true, true, true];
+        let curve = roc(&scores, &positive);
+        let area: f64 = curve.windows(2).map(|w| (w[1].0 - w[0].0) * (w[0].1 + w[1].1) / 2.0).sum();
+        assert_eq!((curve[0], curve[curve.len() - 1]), ((0.0, 0.0), (1.0, 1.0)));
+        assert!((area - auc(&scores, &positive)).abs() < 1e-12);
+    }
+}

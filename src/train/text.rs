@@ -1,4 +1,4 @@
-//! `train text` and `train evaluate` for notes: a data set in, a package or its metrics out.
+//! `train text`: a data set in, a package out; and what a package says of a split.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,22 @@
+# The server with its models in an image of its own: no shell work at start, no root, nothing
+# fetched at run time.
+FROM rust:1.95-slim-bookworm AS build
+WORKDIR /build
+COPY Cargo.toml Cargo.lock ./
+COPY src src
+COPY benches benches
+COPY migrations migrations
+RUN cargo build --release --locked --bin medserve
+
+FROM debian:bookworm-slim
+RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/medserve medserve
+COPY --from=build /build/target/release/medserve /usr/local/bin/medserve
+COPY models /usr/share/medserve/models
+USER 10001
+WORKDIR /var/lib/medserve
+ENV MEDSERVE_LISTEN=0.0.0.0:8080 MEDSERVE_MODELS_DIR=/usr/share/medserve/models
+EXPOSE 8080
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s CMD ["medserve", "health", "--address", "127.0.0.1:8080"]
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["medserve"]
+CMD ["serve"]

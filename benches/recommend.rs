@@ -1,0 +1,210 @@
+//! How long a recommendation takes: one user's hundred nearest neighbors, the scores of their
+//! items, the ten best.
+//!
+//! Three programs in one, all over the same invented interactions (popularity 1/rank^0.8,
+//! log-normal activity, seeded):
+//!
+//! - `cargo bench --bench recommend`: criterion, over three numbers of users
+//! - `... -- generate USERS ITEMS INTERACTIONS FILE`: writes the interactions, little-endian
+//!   (u32 user, u32 item, f32 weight), for others to read
+//! - `... -- answer FILE`: loads such a file, prints one JSON line about it, then answers every
+//!   user number on a line of standard input with a JSON line of the time and the result:
+//!   `benches/peers/recommend.py` asks other people's software the same in turn
+
+use std::hint::black_box;
+use std::io::{BufRead, BufReader, BufWriter, Read, Write};
+use std::time::Instant;
+
+use criterion::{BenchmarkId, Criterion};
+use medserve::recommend::layers::Layers;
+use medserve::recommend::load::Loader;
+use medserve::recommend::neighbors::best::Best;
+use medserve::recommend::neighbors::{Rows, Search, search};
+use medserve::recommend::ranking::implicit;
+use medserve::recommend::source::Similarity;
+use medserve::recommend::weights::Weighing;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+type Error = Box<dyn std::error::Error>;
+
+const SEED: u64 = 20_240_501;
+const NEIGHBORS: usize = 100;
+const ITEMS: usize = 10;
+
+fn main() -> Result<(), Error> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["generate", users, items, interactions, file, ..] => {
+            let mut out = BufWriter::new(std::fs::File::create(file)?);
+            generate(users.parse()?, items.parse()?, interactions.parse()?, |user, item, weight| {
+                out.write_all(&user.to_le_bytes())?;
+                out.write_all(&item.to_le_bytes())?;
+                out.write_all(&weight.to_le_bytes())
+            })?;
+            out.flush()?;
+            Ok(())
+        }
+        ["answer", file, ..] => answer(file),
+        _ => {
+            criterion();
+            Ok(())
+        }
+    }
+}
+
+/// Invents interactions: each user draws distinct items by popularity, as many as a log-normal
+/// law (sigma 1) says, scaled to the total asked for. Weights are 0.5 to 5 in steps of a half.
+fn generate<E>(
+    users: u32,
+    items: u32,
+    interactions: u64,
+    mut visit: impl FnMut(u32, u32, f32) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut rng = ChaCha8Rng::seed_from_u64(SEED);
+    let mut uniform = move || rng.random::<f64>();
+    let mut cumulative = Vec::with_capacity(items as usize);
+    let mut sum = 0.0;
+    for rank in 1..=items {
+        sum += f64::from(rank).powf(-0.8);
+        cumulative.push(sum);
+    }
+    let mut activity = Vec::with_capacity(users as usize);
+    for _ in 0..users {
+        let (a, b) = (uniform().max(1e-300), uniform());
+        let normal = (-2.0 * a.ln()).sqrt() * (std::f64::consts::TAU * b).cos();
+        activity.push(normal.exp());
+    }
+    let scale = interactions as f64 / activity.iter().sum::<f64>();
+    let mut drawn = vec![u32::MAX; items as usize];
+    for user in 0..users {
+        let count = (activity[user as usize] * scale).round().clamp(1.0, f64::from(items) / 2.0);
+        let mut left = count as u64;
+        while left > 0 {
+            let at = uniform() * sum;
+            let item = cumulative.partition_point(|&c| c <= at).min(items as usize - 1);
+            if drawn[item] != user {
+                drawn[item] = user;
+                left -= 1;
+                visit(user, item as u32, (uniform() * 10.0).floor() as f32 * 0.5 + 0.5)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Identifiers whose order is that of the numbers, as the peers have no identifiers.
+fn push(loader: &mut Loader, user: u32, item: u32, weight: f32) {
+    loader.push(&format!("{user:08}"), &format!("{item:08}"), "rating", weight, 0);
+}
+
+fn request(layers: &Layers, user: u32) -> (Vec<(u32, f64)>, Vec<(u32, f64)>) {
+    let wanted = Search {
+        similarity: Similarity::Cosine,
+        rows: Rows::Raw,
+        count: NEIGHBORS,
+        item_total: layers.items.len(),
+    };
+    let own = layers.row(user);
+    let neighbors = search(layers, own, Some(user), &wanted);
+    let mut best = Best::new(ITEMS, |a, b| layers.items.compare(a, b));
+    for candidate in implicit(layers, &neighbors) {
+        if candidate.score >= best.worst() && own.items.binary_search(&candidate.item).is_err() {
+            best.offer(candidate.item, candidate.score);
+        }
+    }
+    (neighbors, best.into_sorted())
+}
+
+fn answer(file: &str) -> Result<(), Error> {
+    let start = Instant::now();
+    let mut input = BufReader::with_capacity(1 << 20, std::fs::File::open(file)?);
+    let mut loader = Loader::new(Weighing::default());
+    let mut record = [0u8; 12];
+    while input.read_exact(&mut record).is_ok() {
+        let word = |at: usize| [record[at], record[at + 1], record[at + 2], record[at + 3]];
+        let (user, item) = (u32::from_le_bytes(word(0)), u32::from_le_bytes(word(4)));
+        push(&mut loader, user, item, f32::from_le_bytes(word(8)));
+    }
+    let layers = loader.finish();
+    let seconds = start.elapsed().as_secs_f64();
+    let entries = layers.entry_count();
+    let mut out = std::io::stdout().lock();
+    writeln!(
+        out,
+        "{}",
+        serde_json::json!({
+            "users": layers.users.len(),
+            "items": layers.items.len(),
+            "interactions": entries,
+            "load_seconds": seconds,
+            "bytes_per_interaction": layers.memory() as f64 / entries as f64,
+            "peak_resident_bytes": peak_resident_bytes(),
+        })
+    )?;
+    out.flush()?;
+    for line in std::io::stdin().lock().lines() {
+        let line = line?;
+        let user = layers.users.get(&format!("{:08}", line.trim().parse::<u32>()?));
+        let user = user.ok_or_else(|| format!("no user {line}"))?;
+        let start = Instant::now();
+        let (neighbors, items) = black_box(request(&layers, black_box(user)));
+        let ns = start.elapsed().as_nanos() as u64;
+        let touched: u32 = layers.row(user).items.iter().map(|&i| column_len(&layers, i)).sum();
+        let named = |names: &dyn Fn(u32) -> u32, list: Vec<(u32, f64)>| -> Vec<(u32, f64)> {
+            list.into_iter().map(|(number, value)| (names(number), value)).collect()
+        };
+        let user_number = |u: u32| layers.users.name(u).parse().unwrap_or(u32::MAX);
+        let item_number = |i: u32| layers.items.name(i).parse().unwrap_or(u32::MAX);
+        writeln!(
+            out,
+            "{}",
+            serde_json::json!({
+                "ns": ns,
+                "touched": touched,
+                "neighbors": named(&user_number, neighbors),
+                "items": named(&item_number, items),
+            })
+        )?;
+        out.flush()?;
+    }
+    Ok(())
+}
+
+fn column_len(layers: &Layers, item: u32) -> u32 {
+    let [base, _] = layers.matrices();
+    base.matrix.blocks().iter().map(|block| block.column_len(item) as u32).sum()
+}
+
+/// The most memory the process has held so far, where the system tells (Linux).
+fn peak_resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
+/// Three sizes with columns of about the same length: twice the users, twice the items and twice
+/// the interactions each time. The time should hardly grow.
+fn criterion() {
+    let mut criterion = Criterion::default().configure_from_args();
+    let mut group = criterion.benchmark_group("recommend");
+    for doublings in [0, 1, 2] {
+        let (users, items) = (6_000 << doublings, 3_000 << doublings);
+        let mut loader = Loader::new(Weighing::default());
+        let Ok(()) = generate(users, items, 300_000 << doublings, |user, item, weight| {
+            push(&mut loader, user, item, weight);
+            Ok::<(), std::convert::Infallible>(())
+        });
+        let layers = loader.finish();
+        let mut user = 0;
+        group.bench_function(BenchmarkId::from_parameter(users), |bencher| {
+            bencher.iter(|| {
+                user = (user + 997) % users;
+                black_box(request(&layers, user))
+            });
+        });
+    }
+    group.finish();
+    criterion.final_summary();
+}

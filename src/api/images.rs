@@ -1,0 +1,314 @@
+//! `POST /v1/images/classify`: what does this image show?
+//!
+//! The body is one image, or `multipart/form-data` with one or more parts named `image`. What an
+//! image is, its first bytes say: a content type that contradicts them is refused rather than
+//! believed or ignored, since one of the two is a mistake.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::multipart::MultipartError;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{Extension, FromRequest, Multipart, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::error::ProblemDocument;
+use super::extract::Parameters;
+use super::models::unknown_model;
+use super::{AppState, Deadline, Problem};
+use crate::inference::image::{ClassifyError, ImageService, Timing};
+use crate::inference::registry::{Registry, Served};
+use crate::inference::{InferenceError, Outcome};
+use crate::vision::{DecodeError, Format};
+
+/// Most images of one request.
+pub const MAX_IMAGES: usize = 256;
+
+/// Parameters of a classification.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ClassifyParameters {
+    /// Name of the model; may be left out where only one fits.
+    #[param(example = "pneumonia")]
+    pub model: Option<String>,
+    /// Number of labels to return with their probabilities, highest first; default: all.
+    #[param(minimum = 1, example = 2)]
+    pub top_k: Option<usize>,
+    /// Frame of a multi-frame DICOM file, from 1; default: the first.
+    #[param(minimum = 1)]
+    pub frame: Option<u32>,
+}
+
+/// A label and its calibrated probability.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Prediction {
+    /// The label.
+    #[schema(example = "pneumonia")]
+    pub label: String,
+    /// Its probability, 0 to 1.
+    #[schema(example = 0.97)]
+    pub probability: f32,
+}
+
+/// The answer for one image.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ImageResult {
+    /// The label answered; null for an abstention.
+    #[schema(example = "pneumonia")]
+    pub label: Option<String>,
+    /// True where the model is not sure enough to answer.
+    pub abstained: bool,
+    /// Labels with their probabilities, highest first, ties in label order.
+    pub predictions: Vec<Prediction>,
+}
+
+/// The answers for the images of a request, in their order.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ImageAnswer {
+    /// The model that answered.
+    #[schema(example = "pneumonia")]
+    pub model: String,
+    /// Its version.
+    #[schema(example = "1")]
+    pub version: String,
+    /// One answer an image.
+    pub results: Vec<ImageResult>,
+}
+
+/// A multipart body: one or more parts named `image`.
+#[derive(ToSchema)]
+#[allow(dead_code)]
+pub struct ImageForm {
+    /// PNG, JPEG or DICOM.
+    #[schema(value_type = Vec<String>, format = Binary)]
+    image: Vec<Vec<u8>>,
+}
+
+impl From<Outcome> for ImageResult {
+    fn from(outcome: Outcome) -> ImageResult {
+        let prediction =
+            |p: crate::inference::Prediction| Prediction { label: p.label, probability: p.probability };
+        ImageResult {
+            abstained: outcome.label.is_none(),
+            label: outcome.label,
+            predictions: outcome.predictions.into_iter().map(prediction).collect(),
+        }
+    }
+}
+
+/// Classify one image, or several
+///
+/// The response header `server-timing` says where the time went.
+#[utoipa::path(
+    post,
+    path = "/v1/images/classify",
+    tag = "images",
+    params(ClassifyParameters),
+    request_body(content(
+        (Vec<u8> = "image/png"), (Vec<u8> = "image/jpeg"), (Vec<u8> = "application/dicom"), (ImageForm = "multipart/form-data")
+    )),
+    responses(
+        (status = 200, body = ImageAnswer),
+        (status = 400, description = "A parameter or the form is not valid", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "No such model; the names that exist", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 413, description = "The body or the image is too large", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 415, description = "Not an image of a supported type", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 422, description = "The image cannot be read", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 429, description = "The model's queue is full", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "The models are being loaded", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 504, description = "The deadline passed", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub async fn classify(
+    State(state): State<AppState>,
+    Extension(Deadline(deadline)): Extension<Deadline>,
+    Parameters(parameters): Parameters<ClassifyParameters>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let registry = state.registry()?;
+    let service = find(&registry, parameters.model.as_deref())?;
+    let top_k = match parameters.top_k {
+        Some(0) => {
+            return Err(Problem::bad_parameter("top_k", "0 labels were asked for; at least 1 is accepted"));
+        }
+        Some(top_k) => top_k,
+        None => usize::MAX,
+    };
+    if parameters.frame == Some(0) {
+        return Err(Problem::bad_parameter("frame", "frames are counted from 1"));
+    }
+    let images = read(request, state.config.max_body_bytes).await?;
+    let (outcomes, timing) = service.classify(images, parameters.frame, top_k, deadline).await?;
+    let answer = ImageAnswer {
+        model: service.manifest.name.clone(),
+        version: service.manifest.version.clone(),
+        results: outcomes.into_iter().map(ImageResult::from).collect(),
+    };
+    Ok(([("server-timing", server_timing(&timing)?)], Json(answer)).into_response())
+}
+
+/// The model asked for, or the only one that reads images.
+fn find(registry: &Registry, name: Option<&str>) -> Result<std::sync::Arc<ImageService>, Problem> {
+    let fitting: Vec<_> = registry.all().map(|Served::Image(service)| service).collect();
+    let names = || fitting.iter().map(|s| s.manifest.name.as_str()).collect::<Vec<_>>().join(", ");
+    match name {
+        Some(name) => match registry.get(name) {
+            Some(Served::Image(service)) => Ok(service.clone()),
+            None => Err(unknown_model(registry, name)),
+        },
+        None => match fitting.as_slice() {
+            [only] => Ok((*only).clone()),
+            [] => Err(Problem::not_found("no model that reads images is served")),
+            _ => Err(Problem::bad_parameter(
+                "model",
+                format!("several models read images; name one of: {}", names()),
+            )),
+        },
+    }
+}
+
+/// The images of a request, each with the format its first bytes show.
+async fn read(request: Request, max_body_bytes: usize) -> Result<Vec<(Format, Bytes)>, Problem> {
+    let content_type = content_type(request.headers())?;
+    if content_type.as_deref().is_some_and(|t| essence(t).eq_ignore_ascii_case("multipart/form-data")) {
+        let form =
+            Multipart::from_request(request, &()).await.map_err(|e| Problem::bad_request(e.body_text()))?;
+        return read_form(form, max_body_bytes).await;
+    }
+    let bytes = Bytes::from_request(request, &()).await.map_err(|error| match error {
+        BytesRejection::FailedToBufferBody(e) if e.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+            too_large(max_body_bytes)
+        }
+        _ => Problem::bad_request("the body did not arrive whole"),
+    })?;
+    Ok(vec![(format(content_type.as_deref(), &bytes, "the body")?, bytes)])
+}
+
+async fn read_form(mut form: Multipart, max_body_bytes: usize) -> Result<Vec<(Format, Bytes)>, Problem> {
+    let failed = |error: MultipartError| match error.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => too_large(max_body_bytes),
+        _ => Problem::bad_request(format!("the form cannot be read: {}", error.body_text())),
+    };
+    let mut images = Vec::new();
+    while let Some(field) = form.next_field().await.map_err(failed)? {
+        if field.name() != Some("image") {
+            continue;
+        }
+        if images.len() == MAX_IMAGES {
+            return Err(Problem::bad_request(format!(
+                "the form has more than {MAX_IMAGES} parts named \"image\""
+            )));
+        }
+        // Many clients send files without saying what they are: that is not a contradiction.
+        let content_type =
+            field.content_type().filter(|t| *t != "application/octet-stream").map(str::to_string);
+        let bytes = field.bytes().await.map_err(failed)?;
+        let format = format(content_type.as_deref(), &bytes, &format!("image {}", images.len()))?;
+        images.push((format, bytes));
+    }
+    if images.is_empty() {
+        return Err(Problem::bad_request("the form has no part named \"image\""));
+    }
+    Ok(images)
+}
+
+/// What `bytes` are, which must be what `content_type` says if it says anything.
+fn format(content_type: Option<&str>, bytes: &[u8], place: &str) -> Result<Format, Problem> {
+    if bytes.is_empty() {
+        return Err(Problem::bad_request(format!("{place} is empty: send a PNG, JPEG or DICOM file")));
+    }
+    let claimed = match content_type {
+        None => None,
+        Some(text) => Some(Format::from_content_type(text).ok_or_else(|| {
+            let detail = format!("{place} has the content type \"{}\"; {ACCEPTED}", essence(text));
+            Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
+        })?),
+    };
+    let refuse = |detail: String| Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
+    match (claimed, Format::sniff(bytes)) {
+        (None, Some(seen)) => Ok(seen),
+        (Some(claimed), Some(seen)) if claimed == seen => Ok(seen),
+        (Some(claimed), Some(seen)) => refuse(format!(
+            "{place} is called {claimed}, but its first bytes are those of {seen}: say {}",
+            seen.content_type()
+        )),
+        (Some(claimed), None) => {
+            refuse(format!("{place} is called {claimed}, but its first bytes are not those of one"))
+        }
+        (None, None) => refuse(format!("{place} is no image that is known here; {ACCEPTED}")),
+    }
+}
+
+const ACCEPTED: &str = "accepted are image/png, image/jpeg, application/dicom and multipart/form-data with parts named \"image\"";
+
+fn content_type(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    match headers.get(header::CONTENT_TYPE).map(HeaderValue::to_str) {
+        None => Ok(None),
+        // What curl sends with --data-binary where nobody said anything: no claim of any kind.
+        Some(Ok("application/x-www-form-urlencoded" | "application/octet-stream")) => Ok(None),
+        Some(Ok(text)) => Ok(Some(text.to_string())),
+        Some(Err(_)) => Err(Problem::bad_request("the content type is not text")),
+    }
+}
+
+fn essence(content_type: &str) -> &str {
+    content_type.split(';').next().unwrap_or_default().trim()
+}
+
+fn too_large(limit: usize) -> Problem {
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than the {limit} bytes accepted"))
+}
+
+fn server_timing(timing: &Timing) -> Result<HeaderValue, Problem> {
+    let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
+    let text = format!(
+        "decode;dur={:.3}, preprocess;dur={:.3}, queue;dur={:.3}, inference;dur={:.3}",
+        ms(timing.decode),
+        ms(timing.preprocess),
+        ms(timing.queue),
+        ms(timing.inference)
+    );
+    HeaderValue::from_str(&text).map_err(|_| Problem::internal())
+}
+
+impl From<ClassifyError> for Problem {
+    fn from(error: ClassifyError) -> Problem {
+        match error {
+            ClassifyError::Decode { index, error } => {
+                let status = match error {
+                    DecodeError::Empty => StatusCode::BAD_REQUEST,
+                    DecodeError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+                    DecodeError::UnsupportedTransferSyntax { .. } | DecodeError::Unsupported { .. } => {
+                        StatusCode::UNSUPPORTED_MEDIA_TYPE
+                    }
+                    _ => StatusCode::UNPROCESSABLE_ENTITY,
+                };
+                Problem::new(status, format!("image {index}: {error}"))
+            }
+            ClassifyError::QueueFull(_) => Problem::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "the model is busy and its queue is full; try again shortly",
+            ),
+            ClassifyError::Inference(InferenceError::DeadlinePassed) => {
+                Problem::new(StatusCode::GATEWAY_TIMEOUT, "the deadline passed before the model was free")
+            }
+            ClassifyError::NotFinite(error) => {
+                tracing::error!(%error, "a model answered with no number");
+                Problem::new(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "the model's output is not a number; this is its fault, not the image's",
+                )
+            }
+            ClassifyError::Preprocess(error) => {
+                tracing::error!(%error, "preprocessing failed");
+                Problem::internal()
+            }
+            ClassifyError::Inference(InferenceError::Failed) => Problem::internal(),
+        }
+    }
+}

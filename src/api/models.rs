@@ -1,0 +1,131 @@
+//! What is served: labels, input, metrics, data and card of every model.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::error::ProblemDocument;
+use super::{AppState, Problem};
+use crate::inference::Registry;
+use crate::inference::registry::Served;
+use crate::model::Manifest;
+use crate::model::manifest::Input;
+
+/// A model in service.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ModelDescription {
+    /// Name to ask for.
+    #[schema(example = "pneumonia")]
+    pub name: String,
+    /// Version in service.
+    #[schema(example = "1")]
+    pub version: String,
+    /// image-classification or note-classification.
+    #[schema(example = "image-classification")]
+    pub task: &'static str,
+    /// One sentence for people.
+    pub description: String,
+    /// Labels, in the order of the network's outputs.
+    pub labels: Vec<String>,
+    /// What each label means, where its name alone does not say it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub label_descriptions: BTreeMap<String, String>,
+    /// The scale that the labels are steps of, if they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scale: Option<String>,
+    /// What the model is given, as in its manifest.
+    #[schema(value_type = Object)]
+    pub input: Value,
+    /// Metrics by split, as in its manifest.
+    #[schema(value_type = Object)]
+    pub metrics: Value,
+    /// What it was trained on, as in its manifest.
+    #[schema(value_type = Object)]
+    pub data: Value,
+    /// Below this highest probability the model abstains.
+    pub abstain_below: f32,
+    /// The model card, in Markdown.
+    pub card: String,
+}
+
+/// All models in service.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ModelList {
+    /// In the order of their names.
+    pub models: Vec<ModelDescription>,
+}
+
+impl ModelDescription {
+    fn new(served: &Served) -> Result<ModelDescription, Problem> {
+        let manifest: &Manifest = served.manifest();
+        // A manifest that was read from JSON can be written as JSON.
+        let json = |value: serde_json::Result<Value>| value.map_err(|_| Problem::internal());
+        let mut input = json(serde_json::to_value(&manifest.input))?;
+        if let (Input::Image(_), Some(members)) = (&manifest.input, input.as_object_mut()) {
+            let types = crate::vision::Format::ALL.map(|format| Value::from(format.content_type()));
+            members.insert("content_types".to_string(), types.to_vec().into());
+        }
+        Ok(ModelDescription {
+            name: manifest.name.clone(),
+            version: manifest.version.clone(),
+            task: manifest.task().as_str(),
+            description: manifest.description.clone(),
+            labels: manifest.labels.clone(),
+            label_descriptions: manifest.label_descriptions.clone(),
+            scale: manifest.ordinal.as_ref().map(|ordinal| ordinal.scale.clone()),
+            input,
+            metrics: json(serde_json::to_value(&manifest.metrics))?,
+            data: json(serde_json::to_value(&manifest.data))?,
+            abstain_below: manifest.abstain_below,
+            card: served.card().to_string(),
+        })
+    }
+}
+
+/// 404 with the names that exist.
+pub fn unknown_model(registry: &Registry, name: &str) -> Problem {
+    let names: Vec<&str> = registry.all().map(|served| served.manifest().name.as_str()).collect();
+    let served = if names.is_empty() { "none".to_string() } else { names.join(", ") };
+    Problem::not_found(format!("there is no model \"{name}\"; served are: {served}"))
+}
+
+/// All models in service
+#[utoipa::path(
+    get,
+    path = "/v1/models",
+    tag = "models",
+    responses(
+        (status = 200, body = ModelList),
+        (status = 503, description = "The models are being loaded", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub async fn list(State(state): State<AppState>) -> Result<Json<ModelList>, Problem> {
+    let registry = state.registry()?;
+    let models = registry.all().map(ModelDescription::new).collect::<Result<_, _>>()?;
+    Ok(Json(ModelList { models }))
+}
+
+/// One model: labels, input, metrics, data and card
+#[utoipa::path(
+    get,
+    path = "/v1/models/{name}",
+    tag = "models",
+    params(("name" = String, Path, description = "Name of the model", example = "pneumonia")),
+    responses(
+        (status = 200, body = ModelDescription),
+        (status = 404, description = "No such model; the names that exist", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "The models are being loaded", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub async fn get(
+    State(state): State<AppState>,
+    Path(name): Path<String>,
+) -> Result<Json<ModelDescription>, Problem> {
+    let registry = state.registry()?;
+    let served = registry.get(&name).ok_or_else(|| unknown_model(&registry, &name))?;
+    Ok(Json(ModelDescription::new(served)?))
+}

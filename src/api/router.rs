@@ -1,0 +1,80 @@
+//! The routes and what lies around them.
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::OpenApi;
+use utoipa::openapi::OpenApi as Document;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use utoipa_swagger_ui::{Config as SwaggerConfig, SwaggerUi};
+
+use super::middleware::{deadline, observe, request_id};
+use super::{AppState, Problem, health, images, models};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "medserve",
+        description = "Classifies medical images and clinical notes and recommends care, with calibrated answers. \
+                       It is no medical device: no answer is a diagnosis."
+    ),
+    tags(
+        (name = "images", description = "What does this image show?"),
+        (name = "models", description = "What is served"),
+        (name = "operations", description = "Health and metrics"),
+    )
+)]
+struct Base;
+
+fn documented() -> OpenApiRouter<AppState> {
+    OpenApiRouter::with_openapi(Base::openapi())
+        .routes(routes!(images::classify))
+        .routes(routes!(models::list))
+        .routes(routes!(models::get))
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
+        .routes(routes!(health::metrics))
+}
+
+/// The contract as OpenAPI 3.1.
+pub fn document() -> Document {
+    documented().into_openapi()
+}
+
+/// The whole service.
+pub fn router(state: AppState) -> Router {
+    let (routes, document) = documented().split_for_parts();
+    // No validator badge: it would call out of a closed network.
+    let swagger = SwaggerConfig::default().validator_url("none");
+    routes
+        .merge(SwaggerUi::new("/docs").url("/openapi.json", document).config(swagger))
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(unknown_method)
+        .layer(DefaultBodyLimit::max(state.config.max_body_bytes))
+        .layer(from_fn_with_state(state.clone(), deadline::layer))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn(observe::layer))
+        .layer(from_fn(request_id::layer))
+        .with_state(state)
+}
+
+async fn unknown_path() -> Problem {
+    Problem::not_found("there is nothing at this path; /docs lists what there is")
+}
+
+async fn unknown_method() -> Problem {
+    Problem::new(
+        http::StatusCode::METHOD_NOT_ALLOWED,
+        "this path does not take this method; /docs lists those it takes",
+    )
+}
+
+/// The panic's own words stay in the log, where they are written with the place: they may hold
+/// parts of a request.
+fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
+    metrics::counter!("medserve_panics_total").increment(1);
+    Problem::internal().into_response()
+}

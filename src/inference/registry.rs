@@ -1,0 +1,96 @@
+//! Which models are served.
+//!
+//! Packages are loaded at start, each on its own: one that does not fit is refused with the file
+//! and the reason, and the others serve.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+use super::image::ImageService;
+use crate::config::Config;
+use crate::model::manifest::Input;
+use crate::model::package::latest;
+use crate::model::{Manifest, Package, PackageError};
+
+/// A model in service.
+#[derive(Clone)]
+pub enum Served {
+    /// It classifies images.
+    Image(Arc<ImageService>),
+}
+
+impl Served {
+    /// What it is.
+    pub fn manifest(&self) -> &Manifest {
+        match self {
+            Served::Image(service) => &service.manifest,
+        }
+    }
+
+    /// Its model card, in Markdown.
+    pub fn card(&self) -> &str {
+        match self {
+            Served::Image(service) => &service.card,
+        }
+    }
+}
+
+/// All models in service, by name.
+pub struct Registry {
+    models: BTreeMap<String, Served>,
+}
+
+impl Registry {
+    /// Loads the highest version of every package under the configured folder. What was refused
+    /// comes beside what serves.
+    pub fn load(config: &Config) -> (Registry, Vec<PackageError>) {
+        let decoders = Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)));
+        let mut models = BTreeMap::new();
+        let mut refused = Vec::new();
+        match latest(&config.models_dir) {
+            Err(error) => refused.push(error),
+            Ok(packages) => {
+                for (name, folder) in packages {
+                    match start(&folder, config, &decoders) {
+                        Ok(served) => {
+                            models.insert(name, served);
+                        }
+                        Err(error) => refused.push(error),
+                    }
+                }
+            }
+        }
+        (Registry { models }, refused)
+    }
+
+    /// The model of this name.
+    pub fn get(&self, name: &str) -> Option<&Served> {
+        self.models.get(name)
+    }
+
+    /// All models in the order of their names.
+    pub fn all(&self) -> impl Iterator<Item = &Served> {
+        self.models.values()
+    }
+
+    /// True where no model is served.
+    pub fn is_empty(&self) -> bool {
+        self.models.is_empty()
+    }
+}
+
+fn start(folder: &PathBuf, config: &Config, decoders: &Arc<Semaphore>) -> Result<Served, PackageError> {
+    let package = Package::read(folder)?;
+    match &package.manifest.input {
+        Input::Image(_) => {
+            Ok(Served::Image(Arc::new(ImageService::start(package, config, decoders.clone())?)))
+        }
+        Input::Record(_) => {
+            let file = folder.join(crate::model::package::MANIFEST);
+            Err(PackageError::new(file, "models of notes are not served by this version"))
+        }
+    }
+}

@@ -1,0 +1,408 @@
+//! The plain data the recommender works on: users, items and what happened between them.
+//!
+//! These types know nothing of HTTP or SQL, so that the API, the store, the importers and the
+//! evaluation all speak of the same things and check them by the same rules. Every `validate`
+//! returns all it found wrong, each with a JSON pointer, so that a client can mend a whole
+//! request at once.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// The longest identifier accepted, in characters.
+pub const MAX_ID_CHARACTERS: usize = 200;
+/// The longest name of an item, or code in a list of a profile, in characters.
+pub const MAX_TEXT_CHARACTERS: usize = 500;
+/// The most codes in one list of a profile or of an item's contraindications.
+pub const MAX_CODES: usize = 1_000;
+/// How far ahead of our clock an interaction's time may lie, in milliseconds: clocks of client
+/// machines are not ours, so a small lead is not an error.
+pub const CLOCK_LEEWAY_MS: i64 = 60_000;
+
+/// Milliseconds since 1970-01-01T00:00:00Z.
+pub type Millis = i64;
+
+/// What kind of thing an item is. Each kind has a matrix of its own: what people like among
+/// hospitals says nothing exact about drugs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    Hospital,
+    Doctor,
+    Pharmacy,
+    Drug,
+    Advice,
+}
+
+impl Kind {
+    /// Every kind, in the order they are listed to people.
+    pub const ALL: [Kind; 5] = [
+        Kind::Hospital,
+        Kind::Doctor,
+        Kind::Pharmacy,
+        Kind::Drug,
+        Kind::Advice,
+    ];
+
+    /// The name used in requests, files and the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Kind::Hospital => "hospital",
+            Kind::Doctor => "doctor",
+            Kind::Pharmacy => "pharmacy",
+            Kind::Drug => "drug",
+            Kind::Advice => "advice",
+        }
+    }
+
+    /// The kind's place in [`Kind::ALL`], for tables with one entry a kind.
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The name given is not a [`Kind`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown kind; the kinds are hospital, doctor, pharmacy, drug and advice")]
+pub struct UnknownKind;
+
+impl FromStr for Kind {
+    type Err = UnknownKind;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Kind::ALL
+            .into_iter()
+            .find(|kind| kind.as_str() == name)
+            .ok_or(UnknownKind)
+    }
+}
+
+/// A person's sex, as far as the filters and the context need it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sex {
+    Female,
+    Male,
+    Other,
+}
+
+/// What is known of a person. Absent means unknown, which is not the same as none: a profile
+/// without `allergies` is of someone nobody asked, `"allergies": []` of someone who has none.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Profile {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub birth_year: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sex: Option<Sex>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conditions: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allergies: Option<Vec<String>>,
+    /// What the person takes now: names or item ids of drugs, or names of their classes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub medications: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pregnant: Option<bool>,
+    /// Free words such as "smoker" or "vegetarian".
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lifestyle: Vec<String>,
+    /// Degrees north, -90 to 90.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latitude: Option<f64>,
+    /// Degrees east, -180 to 180.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub longitude: Option<f64>,
+}
+
+/// A person items are recommended to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct User {
+    pub user_id: String,
+    #[serde(default)]
+    pub profile: Profile,
+}
+
+/// For whom an item is wrong. Codes are compared without regard to case and to white space at
+/// their ends or repeated within.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Contraindications {
+    /// Allergies that rule the item out, such as "penicillin".
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allergies: Vec<String>,
+    /// Conditions that rule the item out, such as "kidney failure".
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<String>,
+    /// Drugs (names or item ids) or therapeutic classes that must not be taken together with
+    /// the item. It is enough that one of two items names the other.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub interacts_with: Vec<String>,
+    /// The class within which a second drug would be duplicate therapy, such as "statin".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub therapeutic_class: Option<String>,
+    /// Whether the item is ruled out in pregnancy.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub pregnancy: bool,
+    /// The youngest age, in whole years, the item is meant for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_age: Option<u16>,
+    /// The oldest age, in whole years, the item is meant for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_age: Option<u16>,
+}
+
+/// Something that can be recommended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Item {
+    pub item_id: String,
+    pub kind: Kind,
+    pub name: String,
+    /// Whatever else a client wants to keep with the item; the recommender does not read it.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub attributes: serde_json::Map<String, serde_json::Value>,
+    /// Degrees north, -90 to 90.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latitude: Option<f64>,
+    /// Degrees east, -180 to 180.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub longitude: Option<f64>,
+    /// A hidden item is never recommended, but what people did with it still counts.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hidden: bool,
+    /// A repeatable item, such as a refill, may be recommended to someone who has had it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub repeatable: bool,
+    #[serde(default)]
+    pub contraindications: Contraindications,
+}
+
+/// One thing that happened between a user and an item. The same user, item, event and time is
+/// the same interaction: sent twice, it counts once.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Interaction {
+    pub user_id: String,
+    pub item_id: String,
+    /// What happened, such as "visit", "prescription" or "rating".
+    pub event: String,
+    /// Finite and above zero. 32-bit, in memory and in the database alike, so that both engines
+    /// start from the same number.
+    pub weight: f32,
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    pub time: Millis,
+}
+
+/// What is wrong with one field: where (a JSON pointer, such as `/3/weight`) and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FieldError {
+    pub pointer: String,
+    pub detail: String,
+}
+
+impl FieldError {
+    pub fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self {
+            pointer: pointer.into(),
+            detail: detail.into(),
+        }
+    }
+}
+
+/// Checks an identifier: 1 to [`MAX_ID_CHARACTERS`] characters of any script, slashes and spaces
+/// among them, without control characters.
+pub fn validate_id(pointer: &str, id: &str) -> Result<(), FieldError> {
+    let detail = if id.is_empty() {
+        "must not be empty".to_owned()
+    } else if longer_than(id, MAX_ID_CHARACTERS) {
+        format!("must have at most {MAX_ID_CHARACTERS} characters")
+    } else if id.chars().any(char::is_control) {
+        "must not contain control characters".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(FieldError::new(pointer, detail))
+}
+
+impl Profile {
+    /// All that is wrong with the profile. `base` is the pointer of the profile itself (`""` if
+    /// it is the whole document), `now` the present time.
+    pub fn validate(&self, base: &str, now: Millis) -> Vec<FieldError> {
+        let mut errors = Vec::new();
+        if let Some(year) = self.birth_year {
+            let this_year = super::clock::year_of(now);
+            if !(1880..=this_year).contains(&year) {
+                errors.push(FieldError::new(
+                    format!("{base}/birth_year"),
+                    format!("must be a year from 1880 to {this_year}"),
+                ));
+            }
+        }
+        let lists = [
+            ("conditions", self.conditions.as_deref()),
+            ("allergies", self.allergies.as_deref()),
+            ("medications", self.medications.as_deref()),
+            ("lifestyle", Some(self.lifestyle.as_slice())),
+        ];
+        for (name, codes) in lists {
+            validate_codes(
+                &format!("{base}/{name}"),
+                codes.unwrap_or_default(),
+                &mut errors,
+            );
+        }
+        validate_location(base, self.latitude, self.longitude, &mut errors);
+        errors
+    }
+}
+
+impl User {
+    /// All that is wrong with the user; pointers start at `base`.
+    pub fn validate(&self, base: &str, now: Millis) -> Vec<FieldError> {
+        let mut errors = self.profile.validate(&format!("{base}/profile"), now);
+        errors.extend(validate_id(&format!("{base}/user_id"), &self.user_id).err());
+        errors
+    }
+}
+
+impl Item {
+    /// All that is wrong with the item; pointers start at `base`.
+    pub fn validate(&self, base: &str) -> Vec<FieldError> {
+        let mut errors = Vec::new();
+        errors.extend(validate_id(&format!("{base}/item_id"), &self.item_id).err());
+        validate_text(&format!("{base}/name"), &self.name, &mut errors);
+        validate_location(base, self.latitude, self.longitude, &mut errors);
+        let rules = &self.contraindications;
+        let base = format!("{base}/contraindications");
+        validate_codes(&format!("{base}/allergies"), &rules.allergies, &mut errors);
+        validate_codes(
+            &format!("{base}/conditions"),
+            &rules.conditions,
+            &mut errors,
+        );
+        validate_codes(
+            &format!("{base}/interacts_with"),
+            &rules.interacts_with,
+            &mut errors,
+        );
+        if let Some(class) = &rules.therapeutic_class {
+            validate_text(&format!("{base}/therapeutic_class"), class, &mut errors);
+        }
+        if let (Some(min), Some(max)) = (rules.min_age, rules.max_age)
+            && min > max
+        {
+            errors.push(FieldError::new(
+                format!("{base}/max_age"),
+                "must not be below min_age",
+            ));
+        }
+        errors
+    }
+}
+
+impl Interaction {
+    /// All that is wrong with the interaction; pointers start at `base` (such as `/3` for the
+    /// fourth of an array).
+    pub fn validate(&self, base: &str, now: Millis) -> Vec<FieldError> {
+        let mut errors = Vec::new();
+        errors.extend(validate_id(&format!("{base}/user_id"), &self.user_id).err());
+        errors.extend(validate_id(&format!("{base}/item_id"), &self.item_id).err());
+        errors.extend(validate_id(&format!("{base}/event"), &self.event).err());
+        errors.extend(validate_weight(&format!("{base}/weight"), f64::from(self.weight)).err());
+        if self.time < 0 {
+            errors.push(FieldError::new(
+                format!("{base}/time"),
+                "must not be before 1970",
+            ));
+        }
+        if self.time > now.saturating_add(CLOCK_LEEWAY_MS) {
+            errors.push(FieldError::new(
+                format!("{base}/time"),
+                "must not be in the future",
+            ));
+        }
+        errors
+    }
+}
+
+/// Checks a weight before it is narrowed to 32 bits: finite, above zero, and still so when
+/// narrowed.
+pub fn validate_weight(pointer: &str, weight: f64) -> Result<(), FieldError> {
+    let narrowed = weight as f32;
+    if weight.is_finite() && narrowed.is_finite() && narrowed >= f32::MIN_POSITIVE {
+        Ok(())
+    } else {
+        Err(FieldError::new(pointer, "must be a finite number above 0"))
+    }
+}
+
+/// Whether the text has more than `limit` characters, without walking a megabyte to find out.
+fn longer_than(text: &str, limit: usize) -> bool {
+    text.chars().nth(limit).is_some()
+}
+
+fn validate_text(pointer: &str, text: &str, errors: &mut Vec<FieldError>) {
+    let detail = if text.trim().is_empty() {
+        "must not be blank".to_owned()
+    } else if longer_than(text, MAX_TEXT_CHARACTERS) {
+        format!("must have at most {MAX_TEXT_CHARACTERS} characters")
+    } else if text.chars().any(char::is_control) {
+        "must not contain control characters".to_owned()
+    } else {
+        return;
+    };
+    errors.push(FieldError::new(pointer, detail));
+}
+
+fn validate_codes(pointer: &str, codes: &[String], errors: &mut Vec<FieldError>) {
+    if codes.len() > MAX_CODES {
+        errors.push(FieldError::new(
+            pointer,
+            format!("must have at most {MAX_CODES} entries"),
+        ));
+        return;
+    }
+    for (i, code) in codes.iter().enumerate() {
+        validate_text(&format!("{pointer}/{i}"), code, errors);
+    }
+}
+
+fn validate_location(
+    base: &str,
+    latitude: Option<f64>,
+    longitude: Option<f64>,
+    errors: &mut Vec<FieldError>,
+) {
+    if latitude.is_some_and(|degrees| !(-90.0..=90.0).contains(&degrees)) {
+        errors.push(FieldError::new(
+            format!("{base}/latitude"),
+            "must be from -90 to 90",
+        ));
+    }
+    if longitude.is_some_and(|degrees| !(-180.0..=180.0).contains(&degrees)) {
+        errors.push(FieldError::new(
+            format!("{base}/longitude"),
+            "must be from -180 to 180",
+        ));
+    }
+    match (latitude, longitude) {
+        (Some(_), None) => errors.push(FieldError::new(
+            format!("{base}/longitude"),
+            "must be given together with latitude",
+        )),
+        (None, Some(_)) => errors.push(FieldError::new(
+            format!("{base}/latitude"),
+            "must be given together with longitude",
+        )),
+        _ => {}
+    }
+}

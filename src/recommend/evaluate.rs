@@ -1,0 +1,349 @@
+//! How good the recommendations are, measured by hiding some of what people have and looking
+//! whether it is recommended.
+//!
+//! Every evaluated user has some items held out; what is left of everybody is the training
+//! matrix. A recommender puts k items in order that the user does not have in training. With H
+//! the held-out items of a user and r = 1.. the ranks of those of them among the k:
+//!
+//! - hit rate: 1 if any of H is among the k, else 0
+//! - precision: hits / k
+//! - recall: hits / |H|
+//! - NDCG: sum over hits of 1 / log2(r + 1), over the same sum for ranks 1..min(|H|, k)
+//! - MAP: sum over hits of (hits up to r) / r, over min(|H|, k)
+//!
+//! each averaged over the evaluated users, and
+//!
+//! - coverage: the share of evaluated users to whom the recommender itself could recommend
+//!   anything
+//! - catalogue share: the share of the training items that were recommended to anybody
+//!
+//! Beside the recommender stand two that know nothing of the user: `popularity` (the items most
+//! users have) and `random` (any items, seeded). A user the recommender has nothing for is given
+//! the popular items, as the server does.
+
+use std::collections::HashMap;
+
+use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde::Serialize;
+
+use super::layers::Layers;
+use super::load::Loader;
+use super::neighbors::best::Best;
+use super::neighbors::{Rows, Search, search};
+use super::ranking::{Scoring, explicit, implicit};
+use super::source::Similarity;
+use super::weights::{Repeats, Weighing};
+
+/// One interaction of the data to evaluate on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    pub user_id: String,
+    pub item_id: String,
+    pub weight: f32,
+    pub time: i64,
+}
+
+/// What is held out.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Split {
+    /// One item, drawn by the seed, of everyone who has at least two.
+    LeaveOneOut,
+    /// This share of the items (rounded, at least one, never all) of everyone who has at least
+    /// two, drawn by the seed.
+    Ratio(f64),
+}
+
+impl std::str::FromStr for Split {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "leave-one-out" {
+            return Ok(Split::LeaveOneOut);
+        }
+        let share = text.strip_prefix("ratio:").and_then(|share| share.parse::<f64>().ok());
+        match share {
+            Some(share) if share > 0.0 && share < 1.0 => Ok(Split::Ratio(share)),
+            _ => Err(format!(
+                "unknown split {text:?}; the splits are leave-one-out and ratio:R with R between 0 and 1"
+            )),
+        }
+    }
+}
+
+/// How to evaluate.
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub split: Split,
+    /// How many items are recommended.
+    pub k: usize,
+    pub similarity: Similarity,
+    pub neighbors: usize,
+    pub scoring: Scoring,
+    /// Raters per item, for `explicit`.
+    pub raters: usize,
+    pub weighing: Weighing,
+    pub seed: u64,
+}
+
+/// Averages over the evaluated users; the formulas stand at the head of this file.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Metrics {
+    pub hit_rate: f64,
+    pub precision: f64,
+    pub recall: f64,
+    pub ndcg: f64,
+    pub map: f64,
+    pub coverage: f64,
+    pub catalogue_share: f64,
+}
+
+/// The outcome of an evaluation.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    /// Users, items and entries of the training matrix.
+    pub users: usize,
+    pub items: usize,
+    pub entries: usize,
+    /// Users with something held out, and how many items those are together.
+    pub evaluated_users: usize,
+    pub held_out: usize,
+    pub k: usize,
+    pub recommender: Metrics,
+    pub popularity: Metrics,
+    pub random: Metrics,
+    /// The recommender's hit rate over that of popularity.
+    pub hit_rate_over_popularity: f64,
+}
+
+/// Each user's items with all that happened with them, users and items in order of their ids.
+fn by_user(events: &[Event]) -> Vec<(&str, Vec<(&str, Vec<&Event>)>)> {
+    let mut sorted: Vec<&Event> = events.iter().collect();
+    sorted.sort_by(|a, b| (&a.user_id, &a.item_id).cmp(&(&b.user_id, &b.item_id)));
+    let users = sorted.chunk_by(|a, b| a.user_id == b.user_id).map(|events| {
+        let items = events.chunk_by(|a, b| a.item_id == b.item_id);
+        let items = items.map(|events| (events[0].item_id.as_str(), events.to_vec()));
+        (events[0].user_id.as_str(), items.collect())
+    });
+    users.collect()
+}
+
+/// Evaluates on these interactions.
+pub fn evaluate(events: &[Event], options: &Options) -> Report {
+    let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
+    let mut loader = Loader::new(options.weighing.clone());
+    let mut held: Vec<(&str, Vec<&str>)> = Vec::new();
+    for (user, mut items) in by_user(events) {
+        let out = match options.split {
+            _ if items.len() < 2 => 0,
+            Split::LeaveOneOut => 1,
+            Split::Ratio(share) => {
+                ((share * items.len() as f64).round() as usize).clamp(1, items.len() - 1)
+            }
+        };
+        items.shuffle(&mut rng);
+        let (held_out, kept) = items.split_at(out);
+        for event in kept.iter().flat_map(|(_, events)| events) {
+            loader.push(user, &event.item_id, "", event.weight, event.time);
+        }
+        if out > 0 {
+            held.push((user, held_out.iter().map(|&(item, _)| item).collect()));
+        }
+    }
+    let layers = loader.finish();
+    let popular: Vec<u32> =
+        layers.most_popular(usize::MAX).into_iter().map(|(item, _)| item).collect();
+
+    let mut ours = Tally::new(&layers, options.k);
+    let mut popularity = Tally::new(&layers, options.k);
+    let mut random = Tally::new(&layers, options.k);
+    for (user_id, held_out) in &held {
+        let Some(user) = layers.users.get(user_id) else { continue };
+        let own = layers.row(user).items;
+        let unseen = |item: &u32| own.binary_search(item).is_err();
+        // An item nobody else has cannot be recommended by anyone; it counts as missed.
+        let wanted: Vec<u32> =
+            held_out.iter().map(|item| layers.items.get(item).unwrap_or(u32::MAX)).collect();
+
+        let most: Vec<u32> = popular.iter().copied().filter(unseen).take(options.k).collect();
+        let found = recommend(&layers, user, options);
+        ours.add(if found.is_empty() { &most } else { &found }, &wanted, !found.is_empty());
+        popularity.add(&most, &wanted, !most.is_empty());
+        let mut any = Vec::new();
+        let free = layers.items.len() - own.len();
+        while any.len() < options.k.min(free) {
+            let item = rng.random_range(0..layers.items.len() as u32);
+            if unseen(&item) && !any.contains(&item) {
+                any.push(item);
+            }
+        }
+        random.add(&any, &wanted, !any.is_empty());
+    }
+    let recommender = ours.metrics();
+    let popularity = popularity.metrics();
+    Report {
+        users: layers.users.len(),
+        items: layers.items.len(),
+        entries: layers.entry_count(),
+        evaluated_users: held.len(),
+        held_out: held.iter().map(|(_, items)| items.len()).sum(),
+        k: options.k,
+        hit_rate_over_popularity: recommender.hit_rate / popularity.hit_rate,
+        recommender,
+        popularity,
+        random: random.metrics(),
+    }
+}
+
+/// The k best items for the user, best first.
+fn recommend(layers: &Layers, user: u32, options: &Options) -> Vec<u32> {
+    let own = layers.row(user);
+    let explicitly = options.scoring == Scoring::Explicit;
+    let centred = explicitly && options.similarity == Similarity::Cosine;
+    let wanted = Search {
+        similarity: options.similarity,
+        rows: if centred { Rows::Centred } else { Rows::Raw },
+        count: if explicitly { layers.users.len() } else { options.neighbors },
+        item_total: layers.items.len(),
+    };
+    let neighbors = search(layers, own, Some(user), &wanted);
+    let candidates = if explicitly {
+        explicit(layers, &neighbors, own.stats.mean, options.raters)
+    } else {
+        implicit(layers, &neighbors)
+    };
+    let mut best = Best::new(options.k, |a, b| layers.items.compare(a, b));
+    for candidate in candidates {
+        if own.items.binary_search(&candidate.item).is_err() {
+            best.offer(candidate.item, candidate.score);
+        }
+    }
+    best.into_sorted().into_iter().map(|(item, _)| item).collect()
+}
+
+/// Sums on the way to [`Metrics`].
+struct Tally {
+    k: usize,
+    users: usize,
+    sums: Metrics,
+    recommended: Vec<bool>,
+}
+
+impl Tally {
+    fn new(layers: &Layers, k: usize) -> Self {
+        let recommended = vec![false; layers.items.len()];
+        Self { k, users: 0, sums: Metrics::default(), recommended }
+    }
+
+    fn add(&mut self, ranked: &[u32], wanted: &[u32], covered: bool) {
+        let one = score(ranked, wanted, self.k);
+        self.users += 1;
+        self.sums.hit_rate += one.hit_rate;
+        self.sums.precision += one.precision;
+        self.sums.recall += one.recall;
+        self.sums.ndcg += one.ndcg;
+        self.sums.map += one.map;
+        self.sums.coverage += f64::from(u8::from(covered));
+        for &item in ranked {
+            self.recommended[item as usize] = true;
+        }
+    }
+
+    fn metrics(self) -> Metrics {
+        let users = self.users.max(1) as f64;
+        let recommended = self.recommended.iter().filter(|&&was| was).count();
+        Metrics {
+            hit_rate: self.sums.hit_rate / users,
+            precision: self.sums.precision / users,
+            recall: self.sums.recall / users,
+            ndcg: self.sums.ndcg / users,
+            map: self.sums.map / users,
+            coverage: self.sums.coverage / users,
+            catalogue_share: recommended as f64 / self.recommended.len().max(1) as f64,
+        }
+    }
+}
+
+/// One user's metrics (coverage and catalogue share left at 0): `ranked` best first, of which
+/// the first k count, `wanted` held out.
+pub fn score(ranked: &[u32], wanted: &[u32], k: usize) -> Metrics {
+    if k == 0 || wanted.is_empty() {
+        return Metrics::default();
+    }
+    let gain = |rank: usize| 1.0 / ((rank + 1) as f64).log2();
+    let (mut hits, mut dcg, mut precisions) = (0usize, 0.0, 0.0);
+    for (rank, item) in (1..).zip(ranked.iter().take(k)) {
+        if wanted.contains(item) {
+            hits += 1;
+            dcg += gain(rank);
+            precisions += hits as f64 / rank as f64;
+        }
+    }
+    let reachable = wanted.len().min(k);
+    let ideal: f64 = (1..=reachable).map(gain).sum();
+    Metrics {
+        hit_rate: f64::from(u8::from(hits > 0)),
+        precision: hits as f64 / k as f64,
+        recall: hits as f64 / wanted.len() as f64,
+        ndcg: dcg / ideal,
+        map: precisions / reachable as f64,
+        ..Metrics::default()
+    }
+}
+
+/// A prediction made elsewhere, to compare with.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prediction {
+    pub user_id: String,
+    pub item_id: String,
+    pub rating: f64,
+}
+
+/// How far our predicted ratings are from others'.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Comparison {
+    /// Predictions both have.
+    pub compared: usize,
+    /// Predictions we could not make: an unknown user or item, or no rater among the neighbors.
+    pub missing: usize,
+    pub max_abs_error: f64,
+}
+
+/// Compares the `explicit` scoring (each item's `raters` most similar raters; of several ratings
+/// of an item the last) with predictions made elsewhere.
+pub fn compare_predictions(events: &[Event], oracle: &[Prediction], raters: usize) -> Comparison {
+    let weighing = Weighing { repeats: Repeats::Last, ..Weighing::default() };
+    let mut loader = Loader::new(weighing);
+    for event in events {
+        loader.push(&event.user_id, &event.item_id, "", event.weight, event.time);
+    }
+    let layers = loader.finish();
+    let wanted = Search {
+        similarity: Similarity::Cosine,
+        rows: Rows::Centred,
+        count: layers.users.len(),
+        item_total: layers.items.len(),
+    };
+    let mut predicted: HashMap<&str, HashMap<u32, f64>> = HashMap::new();
+    let mut comparison = Comparison { compared: 0, missing: 0, max_abs_error: 0.0 };
+    for prediction in oracle {
+        let ratings = predicted.entry(&prediction.user_id).or_insert_with(|| {
+            let Some(user) = layers.users.get(&prediction.user_id) else { return HashMap::new() };
+            let own = layers.row(user);
+            let neighbors = search(&layers, own, Some(user), &wanted);
+            let candidates = explicit(&layers, &neighbors, own.stats.mean, raters);
+            candidates.into_iter().map(|c| (c.item, c.score)).collect()
+        });
+        let item = layers.items.get(&prediction.item_id);
+        match item.and_then(|item| ratings.get(&item)) {
+            Some(rating) => {
+                comparison.compared += 1;
+                let error = (rating - prediction.rating).abs();
+                comparison.max_abs_error = comparison.max_abs_error.max(error);
+            }
+            None => comparison.missing += 1,
+        }
+    }
+    comparison
+}

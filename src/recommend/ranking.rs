@@ -1,0 +1,144 @@
+//! From neighbors to scores of items.
+//!
+//! - `implicit` (the default; weights say how much, not how good): the score of an item is the
+//!   sum of similarity x weight over the neighbors who have it.
+//! - `explicit` (weights are ratings): the score predicts the asking user's rating. Similarity
+//!   is the cosine of mean-centred rows; for each item the K most similar users who rated it
+//!   count: score = mean + sum(s x (r - their mean)) / sum(s). These are the user-user
+//!   predictions of LensKit (K = 30, similarities of at least 1e-6).
+//!
+//! Sums are added in the order of the neighbors, most alike first, in double precision.
+
+use std::cell::RefCell;
+
+use serde::{Deserialize, Serialize};
+
+use super::layers::Layers;
+
+/// How neighbors' weights become scores.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scoring {
+    #[default]
+    Implicit,
+    Explicit,
+}
+
+/// An item, by number, and what speaks for it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Candidate {
+    pub item: u32,
+    pub score: f64,
+}
+
+/// Working memory of one thread, by item number: all zeros between uses.
+#[derive(Default)]
+struct Scratch {
+    sums: Vec<f64>,
+    ratings: Vec<Rating>,
+}
+
+/// What is added up for one item's predicted rating.
+#[derive(Debug, Clone, Copy, Default)]
+struct Rating {
+    weighted: f64,
+    similarities: f64,
+    raters: u32,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+/// Scores by `implicit`: every item the neighbors (user, similarity) have, in no particular
+/// order.
+pub fn implicit(layers: &Layers, neighbors: &[(u32, f64)]) -> Vec<Candidate> {
+    SCRATCH.with_borrow_mut(|Scratch { sums, .. }| {
+        let sums = fit(sums, layers.items.len());
+        for &(user, similarity) in neighbors {
+            for (item, weight) in layers.row(user).iter() {
+                sums[item as usize] += similarity * f64::from(weight);
+            }
+        }
+        let mut candidates = Vec::new();
+        walk_touched(layers, neighbors, |item| {
+            // Weights and similarities are above zero, so a zero is an item taken already.
+            let score = std::mem::take(&mut sums[item as usize]);
+            if score > 0.0 {
+                candidates.push(Candidate { item, score });
+            }
+        });
+        candidates
+    })
+}
+
+/// Scores by `explicit`: predicted ratings of the items the neighbors have. `neighbors` are all
+/// users with a similarity, most alike first; each item takes its first `per_item` raters.
+pub fn explicit(
+    layers: &Layers,
+    neighbors: &[(u32, f64)],
+    own_mean: f64,
+    per_item: usize,
+) -> Vec<Candidate> {
+    SCRATCH.with_borrow_mut(|Scratch { ratings, .. }| {
+        let ratings = fit(ratings, layers.items.len());
+        for &(user, similarity) in neighbors {
+            let row = layers.row(user);
+            for (item, weight) in row.iter() {
+                let rating = &mut ratings[item as usize];
+                if (rating.raters as usize) < per_item {
+                    rating.weighted += similarity * (f64::from(weight) - row.stats.mean);
+                    rating.similarities += similarity;
+                    rating.raters += 1;
+                }
+            }
+        }
+        let mut candidates = Vec::new();
+        walk_touched(layers, neighbors, |item| {
+            let rating = std::mem::take(&mut ratings[item as usize]);
+            if rating.raters > 0 {
+                let score = own_mean + rating.weighted / rating.similarities;
+                candidates.push(Candidate { item, score });
+            }
+        });
+        candidates
+    })
+}
+
+/// Those of the neighbors who have the item, by their place in `neighbors`, most alike first, at
+/// most `limit`.
+pub fn supporters(
+    layers: &Layers,
+    neighbors: &[(u32, f64)],
+    item: u32,
+    limit: usize,
+) -> Vec<usize> {
+    neighbors
+        .iter()
+        .enumerate()
+        .filter(|&(_, &(user, _))| layers.weight(user, item).is_some())
+        .map(|(place, _)| place)
+        .take(limit)
+        .collect()
+}
+
+fn fit<T: Default + Clone>(values: &mut Vec<T>, len: usize) -> &mut [T] {
+    if values.len() < len {
+        values.resize(len, T::default());
+    }
+    &mut values[..len]
+}
+
+/// Calls `take` with every item the neighbors have, once or more, by a second walk over their
+/// rows or, where that would be longer, over all items.
+fn walk_touched(layers: &Layers, neighbors: &[(u32, f64)], mut take: impl FnMut(u32)) {
+    let touched: usize = neighbors.iter().map(|&(user, _)| layers.row(user).items.len()).sum();
+    let items = layers.items.len();
+    if touched < items / 2 {
+        for &(user, _) in neighbors {
+            layers.row(user).items.iter().for_each(|&item| take(item));
+        }
+    } else {
+        (0..items as u32).for_each(take);
+    }
+}

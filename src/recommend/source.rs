@@ -1,0 +1,263 @@
+//! What the recommender needs of a store: two small traits, and the words they speak.
+//!
+//! [`Source`] feeds the matrices kept in memory. Its change feed names *who* changed, never
+//! *what*: the recommender then reads the present state of those users and items whole. Reading
+//! a name twice is therefore harmless, and that is what makes the feed safe. A store may (and
+//! should) hand out again everything that could have committed late, where a feed of "rows with
+//! a sequence number above the last one seen" would lose the row whose transaction took an early
+//! number and committed last. Deletes need no form of their own either: a user that is gone has
+//! no state.
+//!
+//! Loading: `cursor()`, then the three scans, then `changes(cursor)` until it is empty. The
+//! cursor comes first, so whatever commits during the scans is named afterwards.
+//!
+//! [`Evidence`] is the other way round: the store computes neighbors and scores itself, in SQL,
+//! for data that outgrows the memory of one machine.
+//!
+//! Both return boxed futures so that they can be used as `dyn`, and neither names a runtime.
+
+use futures::future::BoxFuture;
+
+use super::data::{Interaction, Item, Kind, Millis, Profile, User};
+
+/// Why a store could not answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum SourceError {
+    /// The database cannot be reached, or timed out: worth trying again.
+    #[error("the database is unavailable: {0}")]
+    Unavailable(String),
+    /// The database answered, but not with what was asked for.
+    #[error("the database could not answer: {0}")]
+    Failed(String),
+}
+
+/// A place in the change feed. Only the store that made it can read it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Cursor(pub String);
+
+/// One interaction as a scan hands it over: borrowed, because a scan has tens of millions.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct InteractionRow<'a> {
+    /// The kind of the item.
+    pub kind: Kind,
+    pub user_id: &'a str,
+    pub item_id: &'a str,
+    pub event: &'a str,
+    pub weight: f32,
+    pub time: Millis,
+}
+
+/// Who changed since a cursor.
+#[derive(Debug, Clone, Default)]
+pub struct Changes {
+    /// Users whose profile or interactions were added, changed or deleted, in any order; naming
+    /// one twice, or one that did not change, is allowed.
+    pub users: Vec<String>,
+    /// Items that were added, changed or deleted. Interactions that went with a deleted item
+    /// must be reported through their users.
+    pub items: Vec<String>,
+    /// The feed cannot say (the cursor is older than what is kept, or a table was truncated):
+    /// everything has to be loaded anew.
+    pub reload: bool,
+    /// Where to go on from.
+    pub cursor: Cursor,
+}
+
+/// One user as the store has it now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UserState {
+    pub user_id: String,
+    /// `None` if there is no such user (any more).
+    pub profile: Option<Profile>,
+    /// All the user's interactions, each with the kind of its item, in any order.
+    pub interactions: Vec<(Kind, Interaction)>,
+}
+
+/// What the recommender reads. Every call sees at least all that had committed when it began.
+pub trait Source: Send + Sync {
+    /// Where the change feed stands now: everything that commits after this call, and everything
+    /// in flight during it, is named by `changes` from here.
+    fn cursor(&self) -> BoxFuture<'_, Result<Cursor, SourceError>>;
+
+    /// Hands over every user once, in any order.
+    fn scan_users<'a>(
+        &'a self,
+        visit: &'a mut (dyn FnMut(User) + Send),
+    ) -> BoxFuture<'a, Result<(), SourceError>>;
+
+    /// Hands over every item once, hidden ones included, in any order.
+    fn scan_items<'a>(
+        &'a self,
+        visit: &'a mut (dyn FnMut(Item) + Send),
+    ) -> BoxFuture<'a, Result<(), SourceError>>;
+
+    /// Hands over every interaction of every kind once, in any order.
+    fn scan_interactions<'a>(
+        &'a self,
+        visit: &'a mut (dyn FnMut(InteractionRow<'_>) + Send),
+    ) -> BoxFuture<'a, Result<(), SourceError>>;
+
+    /// Who changed since the cursor. Asked every second or so: it must be cheap when nothing did.
+    fn changes<'a>(&'a self, since: &'a Cursor) -> BoxFuture<'a, Result<Changes, SourceError>>;
+
+    /// The present state of these users, one entry for each id asked for, in any order.
+    fn users<'a>(
+        &'a self,
+        user_ids: &'a [String],
+    ) -> BoxFuture<'a, Result<Vec<UserState>, SourceError>>;
+
+    /// The present state of these items; one that does not exist is left out.
+    fn items<'a>(&'a self, item_ids: &'a [String])
+    -> BoxFuture<'a, Result<Vec<Item>, SourceError>>;
+}
+
+/// How alike two users are, over their full rows of weights (absent = 0).
+///
+/// With x and y the rows, m the number of items of the kind in the catalogue:
+/// - cosine: x.y / (|x| |y|)
+/// - pearson: (m x.y - Sx Sy) / sqrt((m |x|^2 - Sx^2) (m |y|^2 - Sy^2)), Sx the sum of x: the
+///   correlation coefficient of the two full rows
+/// - euclidean: 1 / (1 + |x - y|), with |x - y|^2 = max(0, |x|^2 + |y|^2 - 2 x.y)
+///
+/// All in double precision from 32-bit weights. Only users who share an item with the asking
+/// user are compared, and only those with a similarity of at least
+/// [`MIN_SIMILARITY`] are neighbors. Neighbors are ordered by similarity, highest first, then by
+/// id in byte order.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Similarity {
+    #[default]
+    Cosine,
+    Pearson,
+    Euclidean,
+}
+
+/// Users less alike than this are no neighbors.
+pub const MIN_SIMILARITY: f64 = 1e-6;
+
+impl Similarity {
+    pub const ALL: [Similarity; 3] = [
+        Similarity::Cosine,
+        Similarity::Pearson,
+        Similarity::Euclidean,
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Similarity::Cosine => "cosine",
+            Similarity::Pearson => "pearson",
+            Similarity::Euclidean => "euclidean",
+        }
+    }
+}
+
+impl std::str::FromStr for Similarity {
+    type Err = UnknownSimilarity;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Similarity::ALL
+            .into_iter()
+            .find(|s| s.as_str() == name)
+            .ok_or(UnknownSimilarity)
+    }
+}
+
+/// The name given is not a [`Similarity`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown similarity; the similarities are cosine, pearson and euclidean")]
+pub struct UnknownSimilarity;
+
+/// A user like the one asking. For administrators and for the computation; its id never goes
+/// into an explanation.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Neighbor {
+    pub user_id: String,
+    pub similarity: f64,
+}
+
+/// One of a user's own items and its combined weight.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Owned {
+    pub item_id: String,
+    pub weight: f32,
+}
+
+/// An item and what speaks for it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScoredItem {
+    pub item_id: String,
+    /// The sum of similarity x weight over the neighbors who have the item, added in the order
+    /// of the neighbors.
+    pub score: f64,
+    /// How many of the neighbors have it.
+    pub supporting_neighbors: u32,
+}
+
+/// Neighbors and scores computed elsewhere, from the same weights by the same rules: event
+/// weight x weight (x decay), repeats of a user and item combined in double precision, then
+/// narrowed to 32 bits.
+pub trait Evidence: Send + Sync {
+    /// The user's own items of the kind, by id in byte order. Empty for an unknown user.
+    fn history<'a>(
+        &'a self,
+        kind: Kind,
+        user_id: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<Owned>, SourceError>>;
+
+    /// The `count` users most like this one, most alike first, ties by id in byte order; the
+    /// user itself is not among them.
+    fn neighbors<'a>(
+        &'a self,
+        kind: Kind,
+        user_id: &'a str,
+        similarity: Similarity,
+        count: usize,
+    ) -> BoxFuture<'a, Result<Vec<Neighbor>, SourceError>>;
+
+    /// All items of the kind these users have, with their scores, in any order.
+    fn scores<'a>(
+        &'a self,
+        kind: Kind,
+        neighbors: &'a [Neighbor],
+    ) -> BoxFuture<'a, Result<Vec<ScoredItem>, SourceError>>;
+
+    /// The items of the kind that most people have: score = supporting_neighbors = the number of
+    /// distinct users, most first, ties by id in byte order, at most `count` (which may be
+    /// `usize::MAX`, for all of them).
+    fn popular(
+        &self,
+        kind: Kind,
+        count: usize,
+    ) -> BoxFuture<'_, Result<Vec<ScoredItem>, SourceError>>;
+
+    /// Those of the users who have anything of the kind, in any order.
+    fn with_history<'a>(
+        &'a self,
+        kind: Kind,
+        user_ids: &'a [String],
+    ) -> BoxFuture<'a, Result<Vec<String>, SourceError>>;
+
+    /// Why `item_id` came up: which neighbors have it, and which of the user's own items (given
+    /// with their weights) tie the user to them.
+    fn ties<'a>(
+        &'a self,
+        kind: Kind,
+        own: &'a [Owned],
+        neighbors: &'a [Neighbor],
+        item_id: &'a str,
+        count: usize,
+    ) -> BoxFuture<'a, Result<ItemTies, SourceError>>;
+}
+
+/// Why an item came up.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ItemTies {
+    /// The neighbors who have the item, in any order.
+    pub supporters: Vec<String>,
+    /// Own items by their part in it: for own item i, the sum over the supporters (in the order
+    /// of the neighbors) of similarity x own weight of i x supporter's weight of i. Positive
+    /// parts only, highest first, ties by id in byte order, at most `count`.
+    pub shared_items: Vec<String>,
+}

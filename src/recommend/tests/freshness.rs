@@ -1,0 +1,160 @@
+//! What is written is seen, what fails changes nothing.
+
+use std::sync::Arc;
+
+use super::fake_store::{FakeStore, item};
+use super::numbers::now;
+use crate::recommend::answer::{Recommendation, RecommendError, Request, Strategy};
+use crate::recommend::data::{Kind, Profile};
+use crate::recommend::recommender::{Engine, Recommender, Settings};
+
+fn adviser(store: &Arc<FakeStore>) -> Recommender {
+    now(Recommender::in_memory(Arc::clone(store) as _, Settings::default(), 1_000)).unwrap()
+}
+
+fn ask(recommender: &Recommender, user: &str, kind: Kind) -> Recommendation {
+    now(recommender.recommend(&Request::new(user, kind, 1_700_000_000_000))).unwrap()
+}
+
+fn ids(answer: &Recommendation) -> Vec<&str> {
+    answer.items.iter().map(|item| item.item_id.as_str()).collect()
+}
+
+/// Two walkers, one of whom also swims.
+fn walkers() -> Arc<FakeStore> {
+    let store = FakeStore::default();
+    let mut tables = store.tables();
+    for name in ["ann", "bob"] {
+        tables.put_user(name, Profile::default());
+    }
+    for name in ["walk", "swim", "rest"] {
+        tables.put_item(item(name, Kind::Advice));
+    }
+    tables.add("ann", "walk", 1.0);
+    tables.add("bob", "walk", 1.0);
+    tables.add("bob", "swim", 1.0);
+    drop(tables);
+    Arc::new(store)
+}
+
+#[test]
+fn a_write_of_ours_is_seen_by_the_next_read() {
+    let store = walkers();
+    let recommender = adviser(&store);
+    assert_eq!(ids(&ask(&recommender, "ann", Kind::Advice)), ["swim"]);
+    store.tables().add("bob", "rest", 9.0);
+    assert_eq!(ids(&ask(&recommender, "ann", Kind::Advice)), ["swim"], "nobody has told us yet");
+    now(recommender.fresh().written(&["bob".into()], &[])).unwrap();
+    assert_eq!(ids(&ask(&recommender, "ann", Kind::Advice)), ["rest", "swim"]);
+}
+
+#[test]
+fn a_write_of_others_is_seen_after_a_poll() {
+    let store = walkers();
+    let recommender = adviser(&store);
+    store.tables().put_user("cid", Profile::default());
+    store.tables().put_item(item("yoga", Kind::Advice));
+    store.tables().add("cid", "walk", 1.0);
+    store.tables().add("cid", "yoga", 1.0);
+    now(recommender.fresh().refresh(2_000)).unwrap();
+    let answer = ask(&recommender, "ann", Kind::Advice);
+    assert_eq!(ids(&answer), ["swim", "yoga"], "equal scores, so by id");
+    assert_eq!(answer.as_of, 2_000);
+}
+
+#[test]
+fn a_deleted_user_leaves_no_trace() {
+    let store = walkers();
+    let recommender = adviser(&store);
+    store.tables().delete_user("bob");
+    now(recommender.fresh().refresh(2_000)).unwrap();
+    let request = Request::new("bob", Kind::Advice, 0);
+    assert!(matches!(now(recommender.recommend(&request)), Err(RecommendError::UnknownUser)));
+    let answer = ask(&recommender, "ann", Kind::Advice);
+    assert_eq!((answer.strategy, ids(&answer)), (Strategy::InsufficientEvidence, vec![]));
+}
+
+#[test]
+fn a_deleted_item_is_recommended_no_more() {
+    let store = walkers();
+    let recommender = adviser(&store);
+    store.tables().delete_item("swim");
+    now(recommender.fresh().refresh(2_000)).unwrap();
+    assert_eq!(ids(&ask(&recommender, "ann", Kind::Advice)), Vec::<&str>::new());
+}
+
+#[test]
+fn an_item_that_changes_its_kind_takes_its_history_along() {
+    let store = walkers();
+    let recommender = adviser(&store);
+    store.tables().put_item(item("walk", Kind::Hospital));
+    store.tables().put_item(item("swim", Kind::Hospital));
+    now(recommender.fresh().written(&[], &["walk".into(), "swim".into()])).unwrap();
+    assert_eq!(ids(&ask(&recommender, "ann", Kind::Hospital)), ["swim"]);
+    assert_eq!(ids(&ask(&recommender, "ann", Kind::Advice)), Vec::<&str>::new());
+}
+
+#[test]
+fn hiding_an_item_takes_effect_at_once() {
+    let store = walkers();
+    let recommender = adviser(&store);
+    let mut hidden = item("swim", Kind::Advice);
+    hidden.hidden = true;
+    store.tables().put_item(hidden);
+    now(recommender.fresh().written(&[], &["swim".into()])).unwrap();
+    let answer = ask(&recommender, "ann", Kind::Advice);
+    assert!(answer.items.is_empty() && answer.excluded.is_empty(), "hidden items never appear");
+}
+
+#[test]
+fn with_the_database_down_reads_go_on_from_the_last_snapshot() {
+    let store = walkers();
+    let recommender = adviser(&store);
+    now(recommender.fresh().refresh(2_000)).unwrap();
+    store.tables().add("bob", "rest", 9.0);
+    store.tables().down = true;
+    assert!(now(recommender.fresh().refresh(3_000)).is_err());
+    assert!(now(recommender.fresh().written(&["bob".into()], &[])).is_err());
+    let answer = ask(&recommender, "ann", Kind::Advice);
+    assert_eq!((ids(&answer), answer.as_of), (vec!["swim"], 2_000));
+
+    store.tables().down = false;
+    // The next write, though of somebody else, makes up for the one that failed.
+    now(recommender.fresh().written(&["ann".into()], &[])).unwrap();
+    assert_eq!(ids(&ask(&recommender, "ann", Kind::Advice)), ["rest", "swim"]);
+}
+
+#[test]
+fn a_feed_that_cannot_say_what_changed_means_loading_anew() {
+    let store = walkers();
+    let recommender = adviser(&store);
+    store.tables().delete_user("bob");
+    store.tables().put_user("cid", Profile::default());
+    store.tables().add("cid", "walk", 1.0);
+    store.tables().add("cid", "rest", 1.0);
+    store.tables().forget_the_feed();
+    now(recommender.fresh().refresh(2_000)).unwrap();
+    let answer = ask(&recommender, "ann", Kind::Advice);
+    assert_eq!((ids(&answer), answer.as_of), (vec!["rest"], 2_000));
+    now(recommender.fresh().refresh(3_000)).unwrap();
+}
+
+#[test]
+fn a_snapshot_in_use_does_not_change() {
+    let store = walkers();
+    let recommender = adviser(&store);
+    let before = recommender.fresh().snapshot();
+    store.tables().add("ann", "rest", 1.0);
+    now(recommender.fresh().written(&["ann".into()], &[])).unwrap();
+    let layers = &before.kind(Kind::Advice).layers;
+    let ann = layers.users.get("ann").unwrap();
+    assert_eq!(layers.row(ann).items.len(), 1);
+}
+
+#[test]
+fn being_named_without_a_change_costs_no_row() {
+    let store = walkers();
+    let recommender = adviser(&store);
+    now(recommender.fresh().written(&["ann".into(), "bob".into()], &["walk".into()])).unwrap();
+    assert_eq!(recommender.fresh().snapshot().kind(Kind::Advice).layers.fresh_rows(), 0);
+}

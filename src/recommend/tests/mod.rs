@@ -1,0 +1,7 @@
+//! Tests of the recommender as a whole, over a store that is a few maps.
+
+mod fake_store;
+mod freshness;
+mod golden;
+mod numbers;
+mod safety;

@@ -1,0 +1,164 @@
+//! The drugs and the advice of the demo region, read from the tables beside this file.
+
+use serde_json::json;
+
+use crate::recommend::data::{Contraindications, Item, Kind};
+
+/// A drug as its table has it.
+pub(super) struct Drug {
+    pub item: Item,
+    /// Conditions it is given for.
+    pub treats: Vec<String>,
+}
+
+/// A piece of advice as its table has it.
+pub(super) struct Advice {
+    pub item: Item,
+    /// Conditions it suits; "any" suits everyone.
+    pub suits: Vec<String>,
+}
+
+pub(super) struct Tables {
+    pub drugs: Vec<Drug>,
+    pub advice: Vec<Advice>,
+}
+
+const NOTICE: &str = "demonstration data, not medical advice";
+
+impl Tables {
+    /// The tables are part of the program, and a test reads every row of them.
+    pub fn read() -> Self {
+        let drugs = rows(include_str!("drugs.csv"))
+            .map(
+                |[
+                    name,
+                    class,
+                    allergens,
+                    treats,
+                    conditions,
+                    interacts,
+                    pregnancy,
+                    age,
+                ]| Drug {
+                    treats: list(treats),
+                    item: Item {
+                        item_id: slug(name),
+                        kind: Kind::Drug,
+                        name: name.to_owned(),
+                        attributes: attributes([
+                            ("treats", json!(list(treats))),
+                            ("pregnancy", json!(pregnancy)),
+                            ("notice", json!(NOTICE)),
+                        ]),
+                        latitude: None,
+                        longitude: None,
+                        hidden: false,
+                        repeatable: false,
+                        contraindications: Contraindications {
+                            allergies: list(allergens),
+                            conditions: list(conditions),
+                            interacts_with: list(interacts),
+                            therapeutic_class: Some(class.to_owned()),
+                            pregnancy: pregnancy == "contraindicated",
+                            min_age: age.parse().ok().filter(|age| *age > 0),
+                            max_age: None,
+                        },
+                    },
+                },
+            )
+            .collect();
+        let advice = rows(include_str!("advice.csv"))
+            .map(
+                |[name, topic, suits, conditions, min_age, max_age]| Advice {
+                    suits: list(suits),
+                    item: Item {
+                        item_id: slug(name),
+                        kind: Kind::Advice,
+                        name: name.to_owned(),
+                        attributes: attributes([
+                            ("topic", json!(topic)),
+                            ("notice", json!(NOTICE)),
+                        ]),
+                        latitude: None,
+                        longitude: None,
+                        hidden: false,
+                        repeatable: false,
+                        contraindications: Contraindications {
+                            conditions: list(conditions),
+                            min_age: min_age.parse().ok(),
+                            max_age: max_age.parse().ok(),
+                            ..Contraindications::default()
+                        },
+                    },
+                },
+            )
+            .collect();
+        Self { drugs, advice }
+    }
+
+    pub fn items(&self) -> impl Iterator<Item = Item> {
+        let drugs = self.drugs.iter().map(|drug| drug.item.clone());
+        drugs.chain(self.advice.iter().map(|advice| advice.item.clone()))
+    }
+}
+
+pub(super) fn attributes<const N: usize>(
+    members: [(&str, serde_json::Value); N],
+) -> serde_json::Map<String, serde_json::Value> {
+    members
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+}
+
+/// The rows below the header. The tables quote nothing and use commas for columns only.
+fn rows<const N: usize>(table: &'static str) -> impl Iterator<Item = [&'static str; N]> {
+    table.lines().skip(1).map(|line| {
+        let mut columns = [""; N];
+        for (column, value) in columns.iter_mut().zip(line.split(',')) {
+            *column = value;
+        }
+        columns
+    })
+}
+
+fn list(values: &str) -> Vec<String> {
+    values
+        .split(';')
+        .filter(|value| !value.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// An identifier made of a name: lower case, words joined by hyphens.
+pub(super) fn slug(name: &str) -> String {
+    let mut slug = String::new();
+    for character in name.chars() {
+        if character.is_alphanumeric() {
+            slug.extend(character.to_lowercase());
+        } else if !slug.is_empty() && !slug.ends_with('-') {
+            slug.push('-');
+        }
+    }
+    slug.trim_end_matches('-').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_of_the_tables_has_every_column() {
+        for (table, columns) in [
+            (include_str!("drugs.csv"), 8),
+            (include_str!("advice.csv"), 6),
+        ] {
+            for line in table.lines() {
+                assert_eq!(line.split(',').count(), columns, "{line}");
+            }
+        }
+        let tables = Tables::read();
+        assert!(tables.drugs.iter().all(|drug| !drug.treats.is_empty()));
+        assert!(tables.advice.iter().all(|advice| !advice.suits.is_empty()));
+    }
+}

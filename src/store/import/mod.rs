@@ -1,0 +1,422 @@
+//! Getting files into a store: users and items as JSON lines, interactions as CSV.
+//!
+//! A file goes in whole or not at all. The first row that is wrong ends the import with its line
+//! number, and nothing of the file stays. Nothing is dropped silently either: the report counts
+//! every row of the file, also those that say nothing.
+//!
+//! What a CSV of interactions leaves out is filled in:
+//!
+//! - Users and items it names that do not exist are created: the user with an empty profile (of
+//!   which everything is unknown), the item with its id for a name.
+//! - A row whose item is blank tells of no interaction (a survey's person without prescriptions);
+//!   it is counted as blank. A row with an item and no user is wrong.
+//! - Without a weight column every weight is 1.
+//! - Without a time column every time is 1970-01-01, so that importing the file again changes
+//!   nothing; give a column where a half-life is configured.
+
+mod time;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io::{BufRead, BufReader, Read};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{BulkLoad, Loaded, Store, StoreError};
+use crate::recommend::data::{FieldError, Interaction, Item, Kind, Millis, User, validate_weight};
+
+pub use time::parse_time;
+
+/// Rows handed to the store at once.
+const BATCH: usize = 5_000;
+
+/// Why a file was not imported. Nothing of it was.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// The file cannot be read.
+    #[error("the file cannot be read: {0}")]
+    Read(#[from] std::io::Error),
+
+    /// A column was asked for that the file does not have.
+    #[error("there is no column {column:?}; the columns are {}", .columns.join(", "))]
+    NoColumn {
+        column: String,
+        columns: Vec<String>,
+    },
+
+    /// A row is wrong. Lines count from 1, the header among them.
+    #[error("line {line}: {problem}")]
+    Row { line: u64, problem: String },
+
+    /// The store refused or could not be reached.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What is in which column of a CSV file of interactions.
+#[derive(Debug, Clone)]
+pub struct InteractionColumns {
+    /// The kind of all items of the file.
+    pub kind: Kind,
+    pub user: String,
+    pub item: String,
+    pub weight: Option<String>,
+    pub time: Option<String>,
+    /// The event all rows tell of; see [`default_event`].
+    pub event: String,
+    /// Values of the item column that stand for no item, such as a survey's code for "refused".
+    pub no_item: Vec<String>,
+}
+
+/// What usually happens between a person and an item of this kind.
+pub fn default_event(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Hospital | Kind::Doctor => "visit",
+        Kind::Pharmacy => "dispense",
+        Kind::Drug => "prescription",
+        Kind::Advice => "follow",
+    }
+}
+
+/// How far an import is.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Progress {
+    pub bytes: u64,
+    pub rows: u64,
+}
+
+/// What became of the rows of a file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct ImportReport {
+    /// Rows of the file, without the header and blank lines.
+    pub rows: u64,
+    /// Rows that tell of no interaction because their item is blank, and the line of the first.
+    pub blank: u64,
+    pub first_blank_line: Option<u64>,
+    /// Rows whose item is one of [`InteractionColumns::no_item`].
+    pub no_item: u64,
+    pub loaded: Loaded,
+}
+
+impl fmt::Display for ImportReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} rows read", self.rows)?;
+        let Loaded {
+            users,
+            items,
+            interactions,
+            repeated,
+        } = self.loaded;
+        for (name, written) in [
+            ("users", users),
+            ("items", items),
+            ("interactions", interactions),
+        ] {
+            if written != Default::default() {
+                write!(
+                    f,
+                    "; {name}: {} created, {} updated, {} unchanged",
+                    written.created, written.updated, written.unchanged
+                )?;
+            }
+        }
+        if repeated > 0 {
+            write!(
+                f,
+                "; {repeated} rows repeat the user, item, event and time of a later row"
+            )?;
+        }
+        if let Some(line) = self.first_blank_line {
+            write!(
+                f,
+                "; {} rows name no item, the first in line {line}",
+                self.blank
+            )?;
+        }
+        if self.no_item > 0 {
+            write!(
+                f,
+                "; {} rows have a code that stands for no item",
+                self.no_item
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// Imports a CSV file with a header. `now` is the present time, after which nothing can have
+/// happened; `progress` is called now and then.
+pub async fn import_interactions(
+    store: &dyn Store,
+    file: impl Read + Send,
+    columns: &InteractionColumns,
+    now: Millis,
+    progress: &mut (dyn FnMut(Progress) + Send),
+) -> Result<ImportReport, ImportError> {
+    let mut reader = csv::Reader::from_reader(file);
+    let header = reader.headers().map_err(row_error)?.clone();
+    let find = |column: &str| {
+        header
+            .iter()
+            .position(|name| name == column)
+            .ok_or_else(|| ImportError::NoColumn {
+                column: column.to_owned(),
+                columns: header.iter().map(str::to_owned).collect(),
+            })
+    };
+    let places = Places {
+        user: find(&columns.user)?,
+        item: find(&columns.item)?,
+        weight: columns.weight.as_deref().map(find).transpose()?,
+        time: columns.time.as_deref().map(find).transpose()?,
+    };
+
+    let mut report = ImportReport::default();
+    let mut load = store.begin_load().await?;
+    let mut batch = Vec::with_capacity(BATCH);
+    let mut record = csv::StringRecord::new();
+    while reader.read_record(&mut record).map_err(row_error)? {
+        report.rows += 1;
+        let line = record.position().map_or(0, csv::Position::line);
+        let item = record.get(places.item).unwrap_or_default().trim();
+        if item.is_empty() {
+            report.blank += 1;
+            report.first_blank_line.get_or_insert(line);
+        } else if columns.no_item.iter().any(|code| code == item) {
+            report.no_item += 1;
+        } else {
+            let interaction = places
+                .interaction(&record, columns, now)
+                .map_err(|problem| ImportError::Row { line, problem })?;
+            batch.push(interaction);
+        }
+        if batch.len() == BATCH {
+            load.interactions(&batch).await?;
+            batch.clear();
+            progress(Progress {
+                bytes: reader.position().byte(),
+                rows: report.rows,
+            });
+        }
+    }
+    load.interactions(&batch).await?;
+    report.loaded = load.commit(Some(columns.kind)).await?;
+    progress(Progress {
+        bytes: reader.position().byte(),
+        rows: report.rows,
+    });
+    Ok(report)
+}
+
+/// The columns by their place.
+struct Places {
+    user: usize,
+    item: usize,
+    weight: Option<usize>,
+    time: Option<usize>,
+}
+
+impl Places {
+    fn interaction(
+        &self,
+        record: &csv::StringRecord,
+        columns: &InteractionColumns,
+        now: Millis,
+    ) -> Result<Interaction, String> {
+        let value = |place: usize| record.get(place).unwrap_or_default().trim();
+        // Values are not repeated in messages: with a column mistaken they could be anything.
+        let weight = match (self.weight, &columns.weight) {
+            (Some(place), Some(name)) => {
+                let weight: f64 = value(place)
+                    .parse()
+                    .map_err(|_| format!("column {name} is not a number"))?;
+                validate_weight("", weight)
+                    .map_err(|error| format!("column {name} {}", error.detail))?;
+                weight as f32
+            }
+            _ => 1.0,
+        };
+        let time = match (self.time, &columns.time) {
+            (Some(place), Some(name)) => parse_time(value(place)).ok_or_else(|| {
+                format!(
+                    "column {name} is not a time; 2024-02-29, 2024-02-29T13:05:09Z, and seconds \
+                     or milliseconds since 1970 are"
+                )
+            })?,
+            _ => 0,
+        };
+        let interaction = Interaction {
+            user_id: value(self.user).to_owned(),
+            item_id: value(self.item).to_owned(),
+            event: columns.event.clone(),
+            weight,
+            time,
+        };
+        match interaction.validate("", now).first() {
+            None => Ok(interaction),
+            Some(error) => {
+                let column = match error.pointer.as_str() {
+                    "/user_id" => Some(columns.user.as_str()),
+                    "/item_id" => Some(columns.item.as_str()),
+                    "/time" => columns.time.as_deref(),
+                    _ => None,
+                };
+                let place = column.map_or(error.pointer.clone(), |name| format!("column {name}"));
+                Err(format!("{place} {}", error.detail))
+            }
+        }
+    }
+}
+
+fn row_error(error: csv::Error) -> ImportError {
+    let line = error.position().map_or(0, csv::Position::line);
+    let problem = match error.kind() {
+        csv::ErrorKind::Utf8 { .. } => "is not UTF-8 text".to_owned(),
+        csv::ErrorKind::UnequalLengths {
+            expected_len, len, ..
+        } => format!("has {len} columns where the header has {expected_len}"),
+        csv::ErrorKind::Io(_) => match error.into_kind() {
+            csv::ErrorKind::Io(error) => return ImportError::Read(error),
+            _ => String::new(),
+        },
+        _ => error.to_string(),
+    };
+    ImportError::Row { line, problem }
+}
+
+/// Imports users, one JSON object a line, as `PUT /v1/users/{user_id}` takes them with the id
+/// beside the profile.
+pub async fn import_users(
+    store: &dyn Store,
+    file: impl Read + Send,
+    now: Millis,
+    progress: &mut (dyn FnMut(Progress) + Send),
+) -> Result<ImportReport, ImportError> {
+    let mut load = store.begin_load().await?;
+    let mut lines = JsonLines::new(
+        file,
+        |user: &User| user.validate("", now),
+        |user| &user.user_id,
+    );
+    while let Some(batch) = lines.next_batch()? {
+        load.users(&batch).await?;
+        progress(lines.progress);
+    }
+    finish(load, lines.progress.rows).await
+}
+
+/// Imports items, one JSON object a line.
+pub async fn import_items(
+    store: &dyn Store,
+    file: impl Read + Send,
+    progress: &mut (dyn FnMut(Progress) + Send),
+) -> Result<ImportReport, ImportError> {
+    let mut load = store.begin_load().await?;
+    let mut lines = JsonLines::new(file, |item: &Item| item.validate(""), |item| &item.item_id);
+    while let Some(batch) = lines.next_batch()? {
+        load.items(&batch).await?;
+        progress(lines.progress);
+    }
+    finish(load, lines.progress.rows).await
+}
+
+async fn finish(load: Box<dyn BulkLoad>, rows: u64) -> Result<ImportReport, ImportError> {
+    let loaded = load.commit(None).await?;
+    Ok(ImportReport {
+        rows,
+        loaded,
+        ..ImportReport::default()
+    })
+}
+
+/// Reads objects of one type, one a line, and checks them.
+struct JsonLines<R, T, V> {
+    file: BufReader<R>,
+    validate: V,
+    id: fn(&T) -> &String,
+    /// In which line each id came: coming twice, one of the two would be lost.
+    seen: HashMap<String, u64>,
+    line: u64,
+    progress: Progress,
+}
+
+impl<R: Read, T: DeserializeOwned, V: Fn(&T) -> Vec<FieldError>> JsonLines<R, T, V> {
+    fn new(file: R, validate: V, id: fn(&T) -> &String) -> Self {
+        Self {
+            file: BufReader::new(file),
+            validate,
+            id,
+            seen: HashMap::new(),
+            line: 0,
+            progress: Progress::default(),
+        }
+    }
+
+    /// The next objects, or `None` at the end of the file.
+    fn next_batch(&mut self) -> Result<Option<Vec<T>>, ImportError> {
+        let mut batch = Vec::new();
+        let mut text = Vec::new();
+        while batch.len() < BATCH {
+            text.clear();
+            let bytes = self.file.read_until(b'\n', &mut text)?;
+            if bytes == 0 {
+                break;
+            }
+            self.line += 1;
+            self.progress.bytes += bytes as u64;
+            let text = text.trim_ascii();
+            let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+            if text.is_empty() {
+                continue;
+            }
+            self.progress.rows += 1;
+            let value = self.read(text).map_err(|problem| ImportError::Row {
+                line: self.line,
+                problem,
+            })?;
+            batch.push(value);
+        }
+        Ok((!batch.is_empty()).then_some(batch))
+    }
+
+    fn read(&mut self, text: &[u8]) -> Result<T, String> {
+        let value: T =
+            serde_json::from_slice(text).map_err(|error| without_values(&error.to_string()))?;
+        if let Some(error) = (self.validate)(&value).first() {
+            return Err(format!("{} {}", error.pointer, error.detail));
+        }
+        let id = (self.id)(&value);
+        match self.seen.insert(id.clone(), self.line) {
+            None => Ok(value),
+            Some(before) => Err(format!("{id:?} was given in line {before} already")),
+        }
+    }
+}
+
+/// The parser's message with what it quotes from the file left out, since that may be a
+/// patient's.
+fn without_values(message: &str) -> String {
+    let mut kept = String::new();
+    for (at, part) in message.split('"').enumerate() {
+        kept.push_str(if at % 2 == 0 { part } else { "\"…\"" });
+    }
+    // The line is that of the file, not of the text given to the parser.
+    kept.replace(" at line 1 column ", ", column ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_values;
+
+    #[test]
+    fn messages_do_not_repeat_what_the_file_says() {
+        let error = serde_json::from_str::<f64>("\"Jane \\\"Doe\\\"\"").unwrap_err();
+        let message = without_values(&error.to_string());
+        assert!(
+            !message.contains("Jane") && !message.contains("Doe"),
+            "{message}"
+        );
+        assert!(message.contains("expected f64"), "{message}");
+    }
+}

@@ -1,0 +1,187 @@
+//! Between the plain data types and the columns both databases keep them in.
+//!
+//! JSON goes in and out as text, so that the two adapters read and write it with the same code.
+//! A row written by plain SQL may hold JSON that is not a profile or not contraindications. Who
+//! asks for that very row is told so; a scan goes on, and takes the careful reading: a profile
+//! that cannot be read is one of which nothing is known, an item whose contraindications cannot
+//! be read is hidden.
+
+use std::str::FromStr;
+
+use serde_json::Value;
+
+use super::StoreError;
+use crate::recommend::data::{Contraindications, Interaction, Item, Kind, Profile, User};
+use crate::recommend::source::SourceError;
+
+/// One row of `users`.
+#[derive(sqlx::FromRow)]
+pub(super) struct UserRow {
+    pub id: String,
+    pub profile: String,
+}
+
+impl UserRow {
+    pub fn into_user(self) -> Result<User, StoreError> {
+        match serde_json::from_str(&self.profile) {
+            Ok(profile) => Ok(User {
+                user_id: self.id,
+                profile,
+            }),
+            Err(error) => Err(unreadable("profile of user", &self.id, &error)),
+        }
+    }
+
+    /// The careful reading, for scans.
+    pub fn into_known(self) -> User {
+        let profile = serde_json::from_str(&self.profile).unwrap_or_else(|error| {
+            tracing::warn!(user_id = self.id, %error, "the stored profile cannot be read: taken as unknown");
+            Profile::default()
+        });
+        User {
+            user_id: self.id,
+            profile,
+        }
+    }
+}
+
+/// One row of `items`.
+#[derive(sqlx::FromRow)]
+pub(super) struct ItemRow {
+    pub id: String,
+    pub kind: String,
+    pub name: String,
+    pub attributes: String,
+    pub latitude: Option<f64>,
+    pub longitude: Option<f64>,
+    pub hidden: bool,
+    pub repeatable: bool,
+    pub contraindications: String,
+}
+
+impl ItemRow {
+    pub fn into_item(self) -> Result<Item, StoreError> {
+        let attributes = serde_json::from_str(&self.attributes)
+            .map_err(|error| unreadable("attributes of item", &self.id, &error))?;
+        let contraindications = serde_json::from_str(&self.contraindications)
+            .map_err(|error| unreadable("contraindications of item", &self.id, &error))?;
+        self.with(attributes, contraindications)
+    }
+
+    /// The careful reading, for scans.
+    pub fn into_known(mut self) -> Result<Item, StoreError> {
+        // The recommender reads no attributes.
+        let attributes = serde_json::from_str(&self.attributes).unwrap_or_default();
+        let contraindications =
+            serde_json::from_str(&self.contraindications).unwrap_or_else(|error| {
+                tracing::warn!(item_id = self.id, %error, "the stored contraindications cannot be read: hidden");
+                self.hidden = true;
+                Contraindications::default()
+            });
+        self.with(attributes, contraindications)
+    }
+
+    fn with(
+        self,
+        attributes: serde_json::Map<String, Value>,
+        contraindications: Contraindications,
+    ) -> Result<Item, StoreError> {
+        Ok(Item {
+            kind: kind(&self.kind)?,
+            item_id: self.id,
+            name: self.name,
+            attributes,
+            latitude: self.latitude,
+            longitude: self.longitude,
+            hidden: self.hidden,
+            repeatable: self.repeatable,
+            contraindications,
+        })
+    }
+}
+
+/// One row of `interactions`, with its item's kind and the time in milliseconds.
+#[derive(sqlx::FromRow)]
+pub(super) struct InteractionRow {
+    pub kind: String,
+    pub user_id: String,
+    pub item_id: String,
+    pub event: String,
+    pub time: i64,
+    pub weight: f32,
+}
+
+impl InteractionRow {
+    pub fn split(self) -> Result<(Kind, Interaction), StoreError> {
+        Ok((
+            kind(&self.kind)?,
+            Interaction {
+                user_id: self.user_id,
+                item_id: self.item_id,
+                event: self.event,
+                weight: self.weight,
+                time: self.time,
+            },
+        ))
+    }
+}
+
+/// A kind as the database has it; a newer program may have added one.
+pub(super) fn kind(name: &str) -> Result<Kind, StoreError> {
+    Kind::from_str(name).map_err(|error| StoreError::Internal(error.into()))
+}
+
+/// The profile as JSON text.
+pub(super) fn profile_json(profile: &Profile) -> Result<String, StoreError> {
+    serde_json::to_string(profile).map_err(|error| StoreError::Internal(error.into()))
+}
+
+/// The attributes as JSON text. Postgres cannot keep the character NUL in any text, so neither
+/// database is given it.
+pub(super) fn attributes_json(index: usize, item: &Item) -> Result<String, StoreError> {
+    let has_nul = item
+        .attributes
+        .iter()
+        .any(|(key, value)| key.contains('\0') || value_has_nul(value));
+    if has_nul {
+        return Err(StoreError::invalid(
+            Some(index),
+            "attributes",
+            "must not contain the character NUL",
+        ));
+    }
+    serde_json::to_string(&item.attributes).map_err(|error| StoreError::Internal(error.into()))
+}
+
+fn value_has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(values) => values.iter().any(value_has_nul),
+        Value::Object(members) => members
+            .iter()
+            .any(|(key, value)| key.contains('\0') || value_has_nul(value)),
+        _ => false,
+    }
+}
+
+/// The contraindications as JSON text.
+pub(super) fn contraindications_json(item: &Item) -> Result<String, StoreError> {
+    serde_json::to_string(&item.contraindications)
+        .map_err(|error| StoreError::Internal(error.into()))
+}
+
+fn unreadable(what: &str, id: &str, error: &serde_json::Error) -> StoreError {
+    StoreError::Internal(format!("the stored {what} {id:?} cannot be read: {error}").into())
+}
+
+/// What the recommender is told when a read fails. The text is fit for a client; the log has
+/// the rest.
+pub(super) fn source_error(error: StoreError) -> SourceError {
+    if error.is_transient() {
+        SourceError::Unavailable(error.to_string())
+    } else {
+        let cause = std::error::Error::source(&error).map(ToString::to_string);
+        tracing::error!(%error, cause, "the store could not answer the recommender");
+        SourceError::Failed(error.to_string())
+    }
+}

@@ -1,0 +1,470 @@
+//! The store in an SQLite file: the embedded default, with nothing to install beside it.
+//!
+//! The file is in WAL mode, so readers never wait for the writer, with `synchronous = FULL`:
+//! each commit is on the disk before it is answered. (`NORMAL` would survive the end of the
+//! process as well, but not of the machine's power.) SQLite has one writer at a time; the others
+//! wait up to five seconds. `secure_delete` overwrites what is deleted, so that an erased person
+//! cannot be read back out of the file's free pages.
+//!
+//! Batches are one transaction of a prepared statement per row: there is no round trip to save.
+
+mod feed;
+mod load;
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{Sqlite, SqliteConnection, Transaction};
+
+use super::rows::{self, InteractionRow, ItemRow, UserRow};
+use super::{
+    Answer, BulkLoad, Counts, InteractionFilter, InteractionQuery, ItemQuery, PoolUsage, Store,
+    StoreError, StoreOptions, Written, interaction_key, last_of_each, migrate,
+};
+use crate::recommend::data::{Interaction, Item, Kind, User};
+
+/// How long a writer waits for the one before it.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A pool of connections to one SQLite file.
+#[derive(Debug, Clone)]
+pub struct SqliteStore {
+    pool: SqlitePool,
+}
+
+impl SqliteStore {
+    /// Opens the file, makes it if it is not there, and brings the schema up to date.
+    pub async fn connect(url: &str, options: &StoreOptions) -> Result<Self, StoreError> {
+        let connect = SqliteConnectOptions::from_str(url)
+            .map_err(|_| StoreError::Setup("the sqlite:// address cannot be read".into()))?
+            .create_if_missing(true)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .pragma("secure_delete", "ON");
+        // Every connection to `:memory:` is a database of its own, so there may be one only, and
+        // it must stay.
+        let in_memory = url.contains(":memory:") || url.contains("mode=memory");
+        let pool = SqlitePoolOptions::new()
+            .max_connections(if in_memory {
+                1
+            } else {
+                options.max_connections
+            })
+            .acquire_timeout(options.acquire_timeout)
+            .idle_timeout(if in_memory {
+                None
+            } else {
+                Some(Duration::from_secs(600))
+            })
+            .max_lifetime(if in_memory {
+                None
+            } else {
+                Some(Duration::from_secs(3600))
+            })
+            .connect_lazy_with(connect);
+        let store = Self { pool };
+        store.migrate().await?;
+        Ok(store)
+    }
+
+    /// All migrations are one write transaction, so of several processes that start at once one
+    /// does it and the others wait, then find it done.
+    async fn migrate(&self) -> Result<(), StoreError> {
+        let mut transaction = self.write().await.map_err(|error| match error {
+            StoreError::Unavailable(cause) if cause.to_string().contains("unable to open") => {
+                StoreError::Setup("the file cannot be opened or made".into())
+            }
+            StoreError::Internal(cause) if cause.to_string().contains("not a database") => {
+                StoreError::Setup("the file is not an SQLite database".into())
+            }
+            other => other,
+        })?;
+        migrate::run(&migrate::SQLITE, &mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Begins a write: the write lock is taken at once, since a reader that turns into a writer
+    /// cannot wait for another.
+    async fn write(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+        Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    async fn put_users(&self, users: &[User]) -> Result<Written, StoreError> {
+        let mut transaction = self.write().await?;
+        let written = upsert_users(&mut transaction, users).await?;
+        transaction.commit().await?;
+        Ok(written)
+    }
+
+    async fn put_items(&self, items: &[Item]) -> Result<Written, StoreError> {
+        let mut transaction = self.write().await?;
+        let written = upsert_items(&mut transaction, items).await?;
+        transaction.commit().await?;
+        Ok(written)
+    }
+
+    async fn put_interactions(&self, interactions: &[Interaction]) -> Result<Written, StoreError> {
+        let mut transaction = self.write().await?;
+        // Nobody else writes now, so what is found here holds until the commit.
+        for (index, row) in interactions.iter().enumerate() {
+            if !exists(&mut transaction, USER_EXISTS, &row.user_id).await? {
+                let id = row.user_id.clone();
+                return Err(StoreError::UnknownUser { index, id });
+            }
+            if !exists(&mut transaction, ITEM_EXISTS, &row.item_id).await? {
+                let id = row.item_id.clone();
+                return Err(StoreError::UnknownItem { index, id });
+            }
+        }
+        let mut written = Written::default();
+        for row in last_of_each(interactions, interaction_key) {
+            upsert_interaction(&mut transaction, row, &mut written).await?;
+        }
+        transaction.commit().await?;
+        Ok(written)
+    }
+
+    async fn require_user(&self, user_id: &str) -> Result<(), StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        if exists(&mut connection, USER_EXISTS, user_id).await? {
+            Ok(())
+        } else {
+            Err(not_found("user", user_id))
+        }
+    }
+
+    async fn delete(
+        &self,
+        sql: &'static str,
+        what: &'static str,
+        id: &str,
+    ) -> Result<(), StoreError> {
+        let done = sqlx::query(sql).bind(id).execute(&self.pool).await?;
+        if done.rows_affected() > 0 {
+            Ok(())
+        } else {
+            Err(not_found(what, id))
+        }
+    }
+
+    /// Moves what the write-ahead log holds into the file and empties it. A reader may be in the
+    /// way, in which case the next checkpoint does it.
+    async fn checkpoint(&self) -> Result<(), StoreError> {
+        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+}
+
+impl Store for SqliteStore {
+    fn put_users<'a>(&'a self, users: &'a [User]) -> Answer<'a, Written> {
+        Box::pin(self.put_users(users))
+    }
+
+    fn get_user<'a>(&'a self, user_id: &'a str) -> Answer<'a, User> {
+        Box::pin(async move {
+            sqlx::query_as::<_, UserRow>("SELECT id, profile FROM users WHERE id = ?")
+                .bind(user_id)
+                .fetch_optional(&self.pool)
+                .await?
+                .ok_or_else(|| not_found("user", user_id))?
+                .into_user()
+        })
+    }
+
+    fn delete_user<'a>(&'a self, user_id: &'a str) -> Answer<'a, ()> {
+        Box::pin(async move {
+            self.delete("DELETE FROM users WHERE id = ?", "user", user_id)
+                .await?;
+            // What was erased must not live on in the log of earlier writes.
+            self.checkpoint().await
+        })
+    }
+
+    fn put_items<'a>(&'a self, items: &'a [Item]) -> Answer<'a, Written> {
+        Box::pin(self.put_items(items))
+    }
+
+    fn get_item<'a>(&'a self, item_id: &'a str) -> Answer<'a, Item> {
+        Box::pin(async move {
+            sqlx::query_as::<_, ItemRow>("SELECT * FROM items WHERE id = ?")
+                .bind(item_id)
+                .fetch_optional(&self.pool)
+                .await?
+                .ok_or_else(|| not_found("item", item_id))?
+                .into_item()
+        })
+    }
+
+    fn list_items<'a>(&'a self, query: &'a ItemQuery) -> Answer<'a, Vec<Item>> {
+        Box::pin(async move {
+            // Ids are never empty, so the first page begins after the empty one.
+            let after = query.after.as_deref().unwrap_or_default();
+            let rows = match query.kind {
+                Some(kind) => sqlx::query_as::<_, ItemRow>(
+                    "SELECT * FROM items WHERE kind = ? AND id > ? ORDER BY id LIMIT ?",
+                )
+                .bind(kind.as_str()),
+                None => sqlx::query_as("SELECT * FROM items WHERE id > ? ORDER BY id LIMIT ?"),
+            };
+            rows.bind(after)
+                .bind(query.limit)
+                .fetch_all(&self.pool)
+                .await?
+                .into_iter()
+                .map(ItemRow::into_item)
+                .collect()
+        })
+    }
+
+    fn delete_item<'a>(&'a self, item_id: &'a str) -> Answer<'a, ()> {
+        Box::pin(self.delete("DELETE FROM items WHERE id = ?", "item", item_id))
+    }
+
+    fn put_interactions<'a>(&'a self, interactions: &'a [Interaction]) -> Answer<'a, Written> {
+        Box::pin(self.put_interactions(interactions))
+    }
+
+    fn list_interactions<'a>(
+        &'a self,
+        user_id: &'a str,
+        query: &'a InteractionQuery,
+    ) -> Answer<'a, Vec<Interaction>> {
+        Box::pin(async move {
+            self.require_user(user_id).await?;
+            let after = query.after.as_ref();
+            sqlx::query_as::<_, InteractionRow>(
+                "SELECT i.kind, n.user_id, n.item_id, n.event, n.occurred_at AS time, n.weight
+                 FROM interactions n JOIN items i ON i.id = n.item_id
+                 WHERE n.user_id = ?1 AND (?2 IS NULL OR i.kind = ?2)
+                     AND (?3 IS NULL OR (-n.occurred_at, n.item_id, n.event) > (-?3, ?4, ?5))
+                 ORDER BY n.occurred_at DESC, n.item_id, n.event LIMIT ?6",
+            )
+            .bind(user_id)
+            .bind(query.kind.map(Kind::as_str))
+            .bind(after.map(|key| key.time))
+            .bind(after.map(|key| key.item_id.as_str()))
+            .bind(after.map(|key| key.event.as_str()))
+            .bind(query.limit)
+            .fetch_all(&self.pool)
+            .await?
+            .into_iter()
+            .map(|row| row.split().map(|(_, interaction)| interaction))
+            .collect()
+        })
+    }
+
+    fn delete_interactions<'a>(
+        &'a self,
+        user_id: &'a str,
+        filter: &'a InteractionFilter,
+    ) -> Answer<'a, u64> {
+        Box::pin(async move {
+            self.require_user(user_id).await?;
+            let done = sqlx::query(
+                "DELETE FROM interactions
+                 WHERE user_id = ?1 AND (?2 IS NULL OR item_id = ?2)
+                     AND (?3 IS NULL OR event = ?3) AND (?4 IS NULL OR occurred_at = ?4)",
+            )
+            .bind(user_id)
+            .bind(filter.item_id.as_deref())
+            .bind(filter.event.as_deref())
+            .bind(filter.time)
+            .execute(&self.pool)
+            .await?;
+            Ok(done.rows_affected())
+        })
+    }
+
+    fn begin_load(&self) -> Answer<'_, Box<dyn BulkLoad>> {
+        Box::pin(async move {
+            let load = load::SqliteLoad::begin(self.write().await?).await?;
+            Ok(Box::new(load) as Box<dyn BulkLoad>)
+        })
+    }
+
+    fn counts(&self) -> Answer<'_, Counts> {
+        Box::pin(async move {
+            let (users, items, interactions): (i64, i64, i64) = sqlx::query_as(
+                "SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM items),
+                     (SELECT count(*) FROM interactions)",
+            )
+            .fetch_one(&self.pool)
+            .await?;
+            Ok(Counts {
+                users: users as u64,
+                items: items as u64,
+                interactions: interactions as u64,
+            })
+        })
+    }
+
+    fn ping(&self) -> Answer<'_, ()> {
+        Box::pin(async move {
+            // Reads a page of the file, which `SELECT 1` would not.
+            sqlx::query("SELECT count(*) FROM sqlite_schema")
+                .execute(&self.pool)
+                .await?;
+            Ok(())
+        })
+    }
+
+    fn pool_usage(&self) -> PoolUsage {
+        PoolUsage {
+            open: self.pool.size(),
+            idle: u32::try_from(self.pool.num_idle()).unwrap_or(u32::MAX),
+            max: self.pool.options().get_max_connections(),
+        }
+    }
+
+    fn trim_changes(&self, keep: Duration) -> Answer<'_, u64> {
+        Box::pin(self.trim(keep))
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.pool.close())
+    }
+}
+
+const USER_EXISTS: &str = "SELECT EXISTS (SELECT 1 FROM users WHERE id = ?)";
+const ITEM_EXISTS: &str = "SELECT EXISTS (SELECT 1 FROM items WHERE id = ?)";
+
+async fn exists(
+    connection: &mut SqliteConnection,
+    sql: &'static str,
+    id: &str,
+) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar(sql)
+        .bind(id)
+        .fetch_one(connection)
+        .await?)
+}
+
+/// Counts what one upsert did: its RETURNING gives no row where nothing changed.
+fn count(written: &mut Written, existed: bool, wrote: bool) {
+    match (existed, wrote) {
+        (false, _) => written.created += 1,
+        (true, true) => written.updated += 1,
+        (true, false) => written.unchanged += 1,
+    }
+}
+
+async fn upsert_users(
+    connection: &mut SqliteConnection,
+    users: &[User],
+) -> Result<Written, StoreError> {
+    let mut written = Written::default();
+    for user in last_of_each(users, |user| user.user_id.as_str()) {
+        let existed = exists(connection, USER_EXISTS, &user.user_id).await?;
+        let done = sqlx::query(
+            "INSERT INTO users (id, profile) VALUES (?, ?)
+             ON CONFLICT (id) DO UPDATE SET profile = excluded.profile
+                 WHERE users.profile <> excluded.profile",
+        )
+        .bind(&user.user_id)
+        .bind(rows::profile_json(&user.profile)?)
+        .execute(&mut *connection)
+        .await?;
+        count(&mut written, existed, done.rows_affected() > 0);
+    }
+    Ok(written)
+}
+
+async fn upsert_items(
+    connection: &mut SqliteConnection,
+    items: &[Item],
+) -> Result<Written, StoreError> {
+    for (index, item) in items.iter().enumerate() {
+        rows::attributes_json(index, item)?;
+    }
+    let mut written = Written::default();
+    for item in last_of_each(items, |item| item.item_id.as_str()) {
+        let existed = exists(connection, ITEM_EXISTS, &item.item_id).await?;
+        let done = sqlx::query(
+            "INSERT INTO items (id, kind, name, attributes, latitude, longitude, hidden,
+                 repeatable, contraindications)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+             ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, name = excluded.name,
+                 attributes = excluded.attributes, latitude = excluded.latitude,
+                 longitude = excluded.longitude, hidden = excluded.hidden,
+                 repeatable = excluded.repeatable,
+                 contraindications = excluded.contraindications
+                 WHERE (kind, name, attributes, latitude, longitude, hidden, repeatable,
+                     contraindications)
+                 IS NOT (excluded.kind, excluded.name, excluded.attributes, excluded.latitude,
+                     excluded.longitude, excluded.hidden, excluded.repeatable,
+                     excluded.contraindications)",
+        )
+        .bind(&item.item_id)
+        .bind(item.kind.as_str())
+        .bind(&item.name)
+        .bind(rows::attributes_json(0, item)?)
+        .bind(item.latitude)
+        .bind(item.longitude)
+        .bind(item.hidden)
+        .bind(item.repeatable)
+        .bind(rows::contraindications_json(item)?)
+        .execute(&mut *connection)
+        .await?;
+        count(&mut written, existed, done.rows_affected() > 0);
+    }
+    Ok(written)
+}
+
+async fn upsert_interaction(
+    connection: &mut SqliteConnection,
+    row: &Interaction,
+    written: &mut Written,
+) -> Result<(), StoreError> {
+    // Two statements rather than an upsert: which of them wrote says what happened.
+    let inserted = sqlx::query(
+        "INSERT INTO interactions (user_id, item_id, event, occurred_at, weight)
+         VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+    )
+    .bind(&row.user_id)
+    .bind(&row.item_id)
+    .bind(&row.event)
+    .bind(row.time)
+    .bind(row.weight)
+    .execute(&mut *connection)
+    .await?
+    .rows_affected();
+    if inserted > 0 {
+        written.created += 1;
+        return Ok(());
+    }
+    let updated = sqlx::query(
+        "UPDATE interactions SET weight = ?5
+         WHERE user_id = ?1 AND item_id = ?2 AND event = ?3 AND occurred_at = ?4
+             AND weight <> ?5",
+    )
+    .bind(&row.user_id)
+    .bind(&row.item_id)
+    .bind(&row.event)
+    .bind(row.time)
+    .bind(row.weight)
+    .execute(connection)
+    .await?
+    .rows_affected();
+    if updated > 0 {
+        written.updated += 1;
+    } else {
+        written.unchanged += 1;
+    }
+    Ok(())
+}
+
+fn not_found(what: &'static str, id: &str) -> StoreError {
+    StoreError::NotFound {
+        what,
+        id: id.to_owned(),
+    }
+}

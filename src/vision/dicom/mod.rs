@@ -1,0 +1,97 @@
+//! DICOM Part 10 files: one frame of an image, as a radiologist's screen would show it.
+//!
+//! The way of a pixel: stored bits (any depth up to 16, signed or not, plain or compressed) become
+//! a value by the modality transformation (rescale slope and intercept, or a table), the value
+//! becomes a brightness by the VOI transformation (window or table; without either the frame's own
+//! minimum and maximum are black and white), and MONOCHROME1 is inverted. Grey comes out with 16
+//! bits whatever was stored. Files of several frames give the one asked for, counted from 1 as
+//! DICOM counts them.
+//!
+//! Sources: DICOM PS3.3 section C.7.6.3 (image pixel), C.11.1 and C.11.2 (modality and VOI), PS3.5
+//! section 8 and annexes A and G (pixel data, transfer syntaxes, RLE).
+
+mod codec;
+mod part10;
+mod pixels;
+mod render;
+
+use std::borrow::Cow;
+use std::io::Read;
+
+use self::codec::Codec;
+use self::part10::{DataSet, Encoding, tags};
+use super::decode::{DecodeError, DecodeOptions, Format, check_size};
+use super::image::Image;
+
+/// What is read, for the message about what is not.
+pub(super) const SUPPORTED: &str = "uncompressed (little endian, big endian, deflated), RLE, JPEG (baseline, extended with 8 bits, lossless) and JPEG 2000";
+
+/// A transfer syntax: how the data set is written, and how its pixels are coded.
+struct TransferSyntax {
+    encoding: Encoding,
+    deflated: bool,
+    codec: Codec,
+}
+
+impl TransferSyntax {
+    fn from_uid(uid: &str) -> Option<TransferSyntax> {
+        let explicit = Encoding::EXPLICIT_LITTLE;
+        let (encoding, codec) = match uid {
+            "1.2.840.10008.1.2" => (Encoding { explicit: false, big_endian: false }, Codec::Native),
+            "1.2.840.10008.1.2.1" | "1.2.840.10008.1.2.1.99" => (explicit, Codec::Native),
+            "1.2.840.10008.1.2.2" => (Encoding { explicit: true, big_endian: true }, Codec::Native),
+            "1.2.840.10008.1.2.1.98" => (explicit, Codec::Encapsulated),
+            "1.2.840.10008.1.2.5" => (explicit, Codec::Rle),
+            "1.2.840.10008.1.2.4.50"
+            | "1.2.840.10008.1.2.4.51"
+            | "1.2.840.10008.1.2.4.57"
+            | "1.2.840.10008.1.2.4.70" => (explicit, Codec::Jpeg),
+            "1.2.840.10008.1.2.4.90" | "1.2.840.10008.1.2.4.91" => (explicit, Codec::Jpeg2000),
+            _ => return None,
+        };
+        Some(TransferSyntax { encoding, deflated: uid == "1.2.840.10008.1.2.1.99", codec })
+    }
+}
+
+/// Decodes one frame of a DICOM file.
+pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Image, DecodeError> {
+    let (uid, data) = part10::read_meta(bytes)?;
+    let syntax = TransferSyntax::from_uid(&uid).ok_or(DecodeError::UnsupportedTransferSyntax { uid })?;
+    let data = if syntax.deflated { Cow::Owned(inflate(data, options)?) } else { Cow::Borrowed(data) };
+    let set = DataSet::read(&data, syntax.encoding)?;
+    let layout = pixels::Layout::read(&set)?;
+    check_size(u64::from(layout.columns), u64::from(layout.rows), options)?;
+    let frame = options.frame.unwrap_or(1);
+    if frame == 0 || frame > layout.frames {
+        return Err(DecodeError::NoSuchFrame { frame, frames: layout.frames });
+    }
+    let pixels = set.value(tags::PIXELS).ok_or_else(|| {
+        if set.value(tags::FLOAT_PIXELS).is_some() || set.value(tags::DOUBLE_PIXELS).is_some() {
+            DecodeError::unsupported("DICOM pixel data of floating-point numbers")
+        } else {
+            malformed("there is no pixel data (7FE0,0010)")
+        }
+    })?;
+    let stored = codec::decode_frame(syntax.codec, syntax.encoding, pixels, &layout, frame)?;
+    render::render(&set, &layout, stored, frame)
+}
+
+/// Inflates a data set (PS3.5 annex A.5), as far as one frame at the limit could need.
+fn inflate(data: &[u8], options: &DecodeOptions) -> Result<Vec<u8>, DecodeError> {
+    /// Room for the attributes beside the pixels.
+    const ATTRIBUTES: u64 = 16 << 20;
+    let limit = options.max_pixels.saturating_mul(6).saturating_add(ATTRIBUTES);
+    let mut inflated = Vec::new();
+    flate2::read::DeflateDecoder::new(data)
+        .take(limit + 1)
+        .read_to_end(&mut inflated)
+        .map_err(|error| malformed(format!("the deflated data set is broken: {error}")))?;
+    if inflated.len() as u64 > limit {
+        return Err(malformed(format!("the deflated data set is longer than {limit} bytes")));
+    }
+    Ok(inflated)
+}
+
+fn malformed(detail: impl Into<String>) -> DecodeError {
+    DecodeError::malformed(Format::Dicom, detail)
+}

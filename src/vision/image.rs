@@ -1,0 +1,123 @@
+//! A decoded image: pixels in memory and nothing else.
+//!
+//! Values are kept in the width they came in (8 or 16 bits), because 8 bits resize several times
+//! faster and 16 bits carry the contrast of an X-ray detector. Whatever the width, the full scale
+//! of the type means white: 255 and 65,535 are both 1.0 to the network.
+
+use thiserror::Error;
+
+/// An image: `width` x `height` pixels in rows from top to bottom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    width: u32,
+    height: u32,
+    samples: Samples,
+}
+
+/// The values of an image, row by row; the three values of a colour pixel lie side by side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Samples {
+    /// Grey, 0 (black) to 255 (white).
+    Gray8(Vec<u8>),
+    /// Red, green, blue, 0 to 255.
+    Rgb8(Vec<u8>),
+    /// Grey, 0 (black) to 65,535 (white).
+    Gray16(Vec<u16>),
+    /// Red, green, blue, 0 to 65,535.
+    Rgb16(Vec<u16>),
+}
+
+/// The number of values does not fit the width and height.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("an image of {width} x {height} pixels with {channels} channel(s) is not made of {values} values")]
+pub struct ShapeError {
+    /// Declared width in pixels.
+    pub width: u32,
+    /// Declared height in pixels.
+    pub height: u32,
+    /// Values a pixel.
+    pub channels: u32,
+    /// Values given.
+    pub values: usize,
+}
+
+impl Samples {
+    /// Values a pixel: 1 or 3.
+    pub fn channels(&self) -> u32 {
+        match self {
+            Samples::Gray8(_) | Samples::Gray16(_) => 1,
+            Samples::Rgb8(_) | Samples::Rgb16(_) => 3,
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Samples::Gray8(v) | Samples::Rgb8(v) => v.len(),
+            Samples::Gray16(v) | Samples::Rgb16(v) => v.len(),
+        }
+    }
+}
+
+impl Image {
+    /// An image of `width` x `height` pixels. Neither may be zero, and the number of values must
+    /// be `width * height * channels`.
+    pub fn new(width: u32, height: u32, samples: Samples) -> Result<Image, ShapeError> {
+        let channels = samples.channels();
+        let expected = u128::from(width) * u128::from(height) * u128::from(channels);
+        if expected == 0 || expected != samples.len() as u128 {
+            return Err(ShapeError { width, height, channels, values: samples.len() });
+        }
+        Ok(Image { width, height, samples })
+    }
+
+    /// An image from 8-bit grey values in rows, as data sets store them.
+    pub fn from_gray8(width: u32, height: u32, values: Vec<u8>) -> Result<Image, ShapeError> {
+        Image::new(width, height, Samples::Gray8(values))
+    }
+
+    /// An image from 8-bit red, green, blue triples in rows, as data sets store them.
+    pub fn from_rgb8(width: u32, height: u32, values: Vec<u8>) -> Result<Image, ShapeError> {
+        Image::new(width, height, Samples::Rgb8(values))
+    }
+
+    /// Width in pixels, at least 1.
+    pub fn width(&self) -> u32 {
+        self.width
+    }
+
+    /// Height in pixels, at least 1.
+    pub fn height(&self) -> u32 {
+        self.height
+    }
+
+    /// Values a pixel: 1 or 3.
+    pub fn channels(&self) -> u32 {
+        self.samples.channels()
+    }
+
+    /// The values.
+    pub fn samples(&self) -> &Samples {
+        &self.samples
+    }
+
+    /// Takes the image apart into its values.
+    pub fn into_samples(self) -> Samples {
+        self.samples
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_values_must_fit_the_size() {
+        assert!(Image::from_gray8(2, 3, vec![0; 6]).is_ok());
+        assert!(Image::from_rgb8(2, 3, vec![0; 18]).is_ok());
+        assert!(Image::from_gray8(2, 3, vec![0; 5]).is_err());
+        assert!(Image::from_rgb8(2, 3, vec![0; 6]).is_err());
+        assert!(Image::from_gray8(0, 3, vec![]).is_err());
+        // The product does not fit 64 bits with three channels: no overflow, a refusal.
+        assert!(Image::from_rgb8(u32::MAX, u32::MAX, vec![0; 3]).is_err());
+    }
+}

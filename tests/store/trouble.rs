@@ -1,0 +1,181 @@
+//! When the database is away, wrong, or holds what nobody should have written.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use medserve::recommend::data::Profile;
+use medserve::recommend::source::SourceError;
+use medserve::store::{StoreError, StoreOptions, connect};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::database::{Database, interaction, user};
+use crate::on_both;
+
+on_both!(
+    a_healthy_database_answers_and_counts_its_connections,
+    rows_nobody_should_have_written_do_not_stop_a_scan,
+);
+
+async fn a_healthy_database_answers_and_counts_its_connections(database: Database) {
+    database.store.ping().await.unwrap();
+    let usage = database.store.pool_usage();
+    assert!(
+        usage.open >= 1 && usage.idle <= usage.open && usage.open <= usage.max,
+        "{usage:?}"
+    );
+    database.store.close().await;
+    assert!(matches!(
+        database.store.ping().await,
+        Err(StoreError::Unavailable(_))
+    ));
+}
+
+async fn rows_nobody_should_have_written_do_not_stop_a_scan(database: Database) {
+    let database = database.with_people_and_things().await;
+    let store = &database.store;
+    database
+        .plain_sql(
+            "UPDATE users SET profile = '{\"allergies\": \"all of them\"}' WHERE id = 'u1';
+             UPDATE items SET contraindications = '{\"conditions\": 7}' WHERE id = 'd1'",
+        )
+        .await;
+    // Of such a user nothing is known; such an item is not recommended.
+    let mut profile = None;
+    store
+        .scan_users(&mut |user| {
+            if user.user_id == "u1" {
+                profile = Some(user.profile);
+            }
+        })
+        .await
+        .unwrap();
+    assert_eq!(profile, Some(Profile::default()));
+    let mut hidden = None;
+    store
+        .scan_items(&mut |item| {
+            if item.item_id == "d1" {
+                hidden = Some(item.hidden);
+            }
+        })
+        .await
+        .unwrap();
+    assert_eq!(hidden, Some(true));
+    // Who asks for it is not told that it is empty.
+    assert!(matches!(
+        store.get_user("u1").await,
+        Err(StoreError::Internal(_))
+    ));
+    assert!(matches!(
+        store.get_item("d1").await,
+        Err(StoreError::Internal(_))
+    ));
+}
+
+#[tokio::test]
+async fn addresses_that_lead_nowhere_are_refused_without_repeating_the_password() {
+    let folder = tempfile::tempdir().unwrap();
+    let not_a_database = folder.path().join("notes.txt");
+    std::fs::write(
+        &not_a_database,
+        "Dear diary, today I was a text file. ".repeat(100),
+    )
+    .unwrap();
+    for url in [
+        "postgres://medserve:hunter2@127.0.0.1:1/medserve".to_owned(),
+        "postgres://medserve:hunter2@[broken/medserve".to_owned(),
+        "mysql://medserve:hunter2@localhost/medserve".to_owned(),
+        "hunter2".to_owned(),
+        "sqlite:///no/such/folder/hunter2/store.db".to_owned(),
+        format!("sqlite://{}", not_a_database.display()),
+    ] {
+        let Err(error) = connect(&url, &StoreOptions::default()).await else {
+            panic!("{url} was accepted")
+        };
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+    }
+}
+
+/// A wire that can be cut: forwards connections to the database until it is told not to.
+async fn wire(to: String) -> (u16, Arc<AtomicBool>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let cut = Arc::new(AtomicBool::new(false));
+    let is_cut = cut.clone();
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            let (to, is_cut) = (to.clone(), is_cut.clone());
+            tokio::spawn(async move {
+                if is_cut.load(Ordering::SeqCst) {
+                    return;
+                }
+                let mut far = TcpStream::connect(to).await.unwrap();
+                let until_cut = async {
+                    while !is_cut.load(Ordering::SeqCst) {
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                    }
+                };
+                tokio::select! {
+                    _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                    () = until_cut => {}
+                }
+            });
+        }
+    });
+    (port, cut)
+}
+
+#[tokio::test]
+async fn while_the_database_is_away_calls_say_so_and_afterwards_they_work_again() {
+    let Some(database) = Database::postgres().await else {
+        return;
+    };
+    let database = database.with_people_and_things().await;
+    let (address, rest) = database
+        .url
+        .split_once('@')
+        .unwrap()
+        .1
+        .split_once('/')
+        .unwrap();
+    let (port, cut) = wire(address.to_owned()).await;
+    let options = StoreOptions {
+        acquire_timeout: Duration::from_millis(500),
+        ..StoreOptions::default()
+    };
+    let url = format!("postgres://postgres@127.0.0.1:{port}/{rest}");
+    let store = connect(&url, &options).await.unwrap();
+    store.ping().await.unwrap();
+    let cursor = store.cursor().await.unwrap();
+
+    cut.store(true, Ordering::SeqCst);
+    let row = [interaction("u1", "d1", 1, 1.0)];
+    for _ in 0..3 {
+        let error = store.put_interactions(&row).await.unwrap_err();
+        assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+        assert_eq!(
+            error.to_string(),
+            "the database is not available at the moment"
+        );
+        assert!(matches!(
+            store.put_users(&[user("u1")]).await,
+            Err(StoreError::Unavailable(_))
+        ));
+        assert!(matches!(
+            store.delete_user("u1").await,
+            Err(StoreError::Unavailable(_))
+        ));
+        assert!(matches!(
+            store.ping().await,
+            Err(StoreError::Unavailable(_))
+        ));
+        assert!(matches!(
+            store.changes(&cursor).await,
+            Err(SourceError::Unavailable(_))
+        ));
+    }
+
+    cut.store(false, Ordering::SeqCst);
+    store.put_interactions(&row).await.unwrap();
+    assert_eq!(store.changes(&cursor).await.unwrap().users, ["u1"]);
+}
