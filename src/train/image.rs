@@ -1,21 +1,20 @@
-//! `train image` and `train evaluate` for images: a data set in, a package or its metrics out.
+//! `train image`: a data set in, a package out; and what a package says of a split.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, bail, ensure};
-use serde::Serialize;
 use serde_json::Value;
 
 use super::augment::Augmentation;
-use super::examples::{ImageSet, SPLITS, Source};
-use super::finish::{Answers, Finished, calibrated, finish, measure};
+use super::examples::{ImageSet, Source};
+use super::finish::{Answers, Finished, finish};
 use super::fit::{Examples, FitOptions, Session, fit, predict};
 use crate::model::Package;
 use crate::model::manifest::{
     Architecture, Calibration, CnnConfig, CnnLayer, Crop, DataSource, FORMAT, ImageInput, Input, Manifest,
-    Metrics, Normalisation, ResizeFilter, ResnetConfig, ResnetStage, Training, Weights,
+    Normalisation, ResizeFilter, ResnetConfig, ResnetStage, Training, Weights,
 };
 use crate::model::package::latest;
 use crate::nn::{Network, Params, Pass, random};
@@ -208,7 +207,7 @@ pub fn train(options: &ImageOptions, stop: &AtomicBool) -> Result<(PathBuf, Mani
     let manifest = describe(options, &source, input, architecture, version, &fit_options, history.len())?;
     let finished = Finished {
         manifest,
-        params: &params,
+        weights: params.snapshot()?,
         calibration,
         splits,
         abstain_share: options.abstain_share,
@@ -223,31 +222,15 @@ pub fn train(options: &ImageOptions, stop: &AtomicBool) -> Result<(PathBuf, Mani
     Ok(written)
 }
 
-/// One split's outcome under a package.
-#[derive(Debug, Serialize)]
-pub struct Evaluation {
-    /// Name of the model.
-    pub model: String,
-    /// Its version.
-    pub version: String,
-    /// The split measured.
-    pub split: String,
-    /// What was measured.
-    pub metrics: Metrics,
-}
-
-/// Measures the highest version of the package `model` (`models/<name>`, or one version's
-/// folder) on a split of `data`.
+/// What the network of a package says of one split of `data`.
 ///
 /// # Errors
 /// A package or data that cannot be read, or labels that are not the model's.
-pub fn evaluate(model: &Path, data: &Path, split: &str) -> Result<Evaluation> {
-    let package = read_package(model)?;
+pub fn answers_of(package: Package, data: &Path, split: &str) -> Result<(Manifest, Answers)> {
     let manifest = package.manifest;
     let Input::Image(input) = &manifest.input else {
         bail!("the model \"{}\" does not read images", manifest.name)
     };
-    ensure!(SPLITS.contains(&split), "the split \"{split}\" is not one of {}", SPLITS.join(", "));
     let source = Source::read(data, &manifest.labels, manifest.training.seed)?;
     ensure!(
         source.labels == manifest.labels,
@@ -261,21 +244,7 @@ pub fn evaluate(model: &Path, data: &Path, split: &str) -> Result<Evaluation> {
     let network = network::build(&manifest.architecture, input, manifest.labels.len(), &mut params)?;
     params.finish()?;
     let answers = answers(network.as_ref(), &set)?;
-    let rows = calibrated(&answers, manifest.calibration.temperature)?;
-    let metrics = measure(&manifest, &rows, &answers.truth);
-    Ok(Evaluation { model: manifest.name, version: manifest.version, split: split.to_string(), metrics })
-}
-
-/// The package in `path`, or in its highest version.
-pub(super) fn read_package(path: &Path) -> Result<Package> {
-    if path.join(crate::model::package::MANIFEST).exists() {
-        return Ok(Package::read(path)?);
-    }
-    let name = path.file_name().context("--model names no folder")?.to_string_lossy().into_owned();
-    let versions = latest(path.parent().unwrap_or(Path::new(".")))?;
-    let folder =
-        versions.get(&name).with_context(|| format!("{}: no version of a model here", path.display()))?;
-    Ok(Package::read(folder)?)
+    Ok((manifest, answers))
 }
 
 fn answers(network: &dyn Network<candle_core::Tensor>, set: &ImageSet) -> Result<Answers> {
