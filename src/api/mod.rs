@@ -1,5 +1,6 @@
 //! All HTTP: one file a resource, thin handlers, one error type.
 
+pub mod classify;
 pub mod error;
 pub mod extract;
 pub mod health;
@@ -8,6 +9,7 @@ pub mod interactions;
 pub mod items;
 pub mod middleware;
 pub mod models;
+pub mod notes;
 pub mod people;
 pub mod recommendations;
 pub mod router;

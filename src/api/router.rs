@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config as SwaggerConfig, SwaggerUi};
 
 use super::middleware::{deadline, observe, request_id};
-use super::{AppState, Problem, health, images, interactions, items, models, recommendations, users};
+use super::{AppState, Problem, health, images, interactions, items, models, notes, recommendations, users};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -25,6 +25,7 @@ use super::{AppState, Problem, health, images, interactions, items, models, reco
     ),
     tags(
         (name = "images", description = "What does this image show?"),
+        (name = "notes", description = "How urgent is this note, or where does it belong?"),
         (name = "recommendations", description = "What suits this person?"),
         (name = "people and things", description = "Users, items and what happened between them"),
         (name = "models", description = "What is served"),
@@ -46,6 +47,7 @@ impl Modify for AdminToken {
 fn documented() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(Base::openapi())
         .routes(routes!(images::classify))
+        .routes(routes!(notes::classify))
         .routes(routes!(recommendations::get))
         .routes(routes!(recommendations::neighbors))
         .routes(routes!(users::put, users::get, users::delete))
