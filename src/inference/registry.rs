@@ -4,7 +4,7 @@
 //! and the reason, and the others serve.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
@@ -87,7 +87,7 @@ impl Registry {
     }
 }
 
-fn start(folder: &PathBuf, config: &Config, decoders: &Arc<Semaphore>) -> Result<Served, PackageError> {
+fn start(folder: &Path, config: &Config, decoders: &Arc<Semaphore>) -> Result<Served, PackageError> {
     let package = Package::read(folder)?;
     match &package.manifest.input {
         Input::Image(_) => {

@@ -25,7 +25,7 @@ pub fn words(note: &str, kind: NGrams) -> Vec<Term> {
     for start in 0..spans.len() {
         let mut hash = Hash::new(1);
         for (place, span) in spans[start..].iter().take(kind.max).enumerate() {
-            hash.add(note[span.0..span.1].as_bytes());
+            hash.add(&note.as_bytes()[span.0..span.1]);
             // No word holds this byte, so that "a b" and "ab" differ.
             hash.add(&[0]);
             if place + 1 >= kind.min {

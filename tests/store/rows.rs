@@ -91,10 +91,10 @@ async fn items_come_back_as_they_were_put(database: Database) {
     assert_eq!(store.get_item("warfarin").await.unwrap(), full);
     assert_eq!(store.get_item("plain").await.unwrap(), item("plain", Kind::Advice));
 
-    let written = store.put_items(&[full.clone()]).await.unwrap();
+    let written = store.put_items(std::slice::from_ref(&full)).await.unwrap();
     assert_eq!(written, Written { unchanged: 1, ..Default::default() });
     let moved = Item { latitude: None, longitude: None, hidden: false, ..full };
-    let written = store.put_items(&[moved.clone()]).await.unwrap();
+    let written = store.put_items(std::slice::from_ref(&moved)).await.unwrap();
     assert_eq!(written, Written { updated: 1, ..Default::default() });
     assert_eq!(store.get_item("warfarin").await.unwrap(), moved);
     assert!(matches!(store.get_item("nothing").await, Err(StoreError::NotFound { what: "item", .. })));
