@@ -102,7 +102,10 @@ fn push(loader: &mut Loader, user: u32, item: u32, weight: f32) {
     loader.push(&format!("{user:08}"), &format!("{item:08}"), "rating", weight, 0);
 }
 
-fn request(layers: &Layers, user: u32) -> (Vec<(u32, f64)>, Vec<(u32, f64)>) {
+/// Users or items by number, each with its similarity or score.
+type Scored = Vec<(u32, f64)>;
+
+fn request(layers: &Layers, user: u32) -> (Scored, Scored) {
     let wanted = Search {
         similarity: Similarity::Cosine,
         rows: Rows::Raw,
