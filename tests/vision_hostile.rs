@@ -201,6 +201,8 @@ fn a_small_file_that_claims_a_large_image_within_the_limit_is_refused_for_its_le
 fn zero_sizes_are_refused() {
     let options = DecodeOptions::default();
     for (format, bytes) in [
+        (Format::Png, png_header(0, 5)),
+        (Format::Png, png_header(5, 0)),
         (Format::Jpeg, jpeg_header(0, 5)),
         (Format::Jpeg, jpeg_header(5, 0)),
         (Format::Dicom, huge_dicom(0, 5)),
@@ -208,8 +210,6 @@ fn zero_sizes_are_refused() {
     ] {
         assert_eq!(decode(format, &bytes, &options), Err(DecodeError::ZeroSized), "{format}");
     }
-    // The PNG decoder refuses these before they can be seen.
-    assert!(decode(Format::Png, &png_header(0, 5), &options).is_err());
 }
 
 #[test]

@@ -83,7 +83,8 @@ def finish(image, **options):
 
 
 def pillow(data):
-    values = finish(Image.open(io.BytesIO(data)).convert("L")) / 255
+    image = Image.open(io.BytesIO(data))
+    values = finish(image if image.mode == "L" else image.convert("L")) / 255
     return (values - MEAN) / STD
 
 

@@ -21,6 +21,13 @@ const DECODER_BYTES: usize = 64 << 20;
 
 /// Decodes a PNG file.
 pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Image, DecodeError> {
+    // The decoder calls a size of zero malformed; here it is an error of its own.
+    if bytes.get(12..16) == Some(b"IHDR")
+        && let Some(sides) = bytes.get(16..24)
+        && (sides[..4] == [0; 4] || sides[4..] == [0; 4])
+    {
+        return Err(DecodeError::ZeroSized);
+    }
     let limits = Limits { bytes: DECODER_BYTES };
     let mut decoder = Decoder::new_with_limits(Cursor::new(bytes), limits);
     decoder.set_transformations(Transformations::EXPAND);
