@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Parser, Subcommand};
-use medserve::train::image;
+use medserve::train::{evaluate, image, recommender, text, text_options::TextOptions};
 
 /// Trains and measures the models that medserve serves.
 #[derive(Parser)]
@@ -18,6 +18,16 @@ struct Cli {
 enum Command {
     /// Train a classifier of images
     Image(Box<image::ImageOptions>),
+    /// Train a classifier of notes
+    Text(Box<TextOptions>),
+    /// Measure the recommender on interactions, beside popularity and random
+    EvaluateRecommender {
+        #[command(flatten)]
+        options: recommender::EvaluationOptions,
+        /// Print JSON in one line
+        #[arg(long)]
+        json: bool,
+    },
     /// Measure a package on a split of a data set
     Evaluate {
         /// Package: models/<name>, or one version's folder
@@ -45,8 +55,19 @@ fn main() -> anyhow::Result<()> {
             let (folder, manifest) = image::train(&options, &STOP)?;
             print!("{}", image::summary(&folder, &manifest));
         }
+        Command::Text(options) => {
+            let (folder, manifest) = text::train(&options, &STOP)?;
+            print!("{}", image::summary(&folder, &manifest));
+        }
+        Command::EvaluateRecommender { options, json } => {
+            let report = recommender::report(&options)?;
+            match json {
+                true => println!("{report}"),
+                false => println!("{report:#}"),
+            }
+        }
         Command::Evaluate { model, data, split, json } => {
-            let evaluation = image::evaluate(&model, &data, &split)?;
+            let evaluation = evaluate::evaluate(&model, &data, &split)?;
             match json {
                 true => println!("{}", serde_json::to_string(&evaluation)?),
                 false => println!("{evaluation:#?}"),

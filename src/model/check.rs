@@ -13,6 +13,10 @@ use super::manifest::{
 const MAX_SIDE: u32 = 4096;
 /// Largest number of channels, units or layers.
 const MAX_SIZE: usize = 1 << 16;
+/// Largest number of n-grams.
+const MAX_NGRAMS: usize = 1 << 24;
+/// Longest n-gram.
+const MAX_NGRAM: usize = 16;
 
 impl Manifest {
     /// Checks everything that can be checked without the weights.
@@ -112,10 +116,13 @@ fn check_record(input: &RecordInput) -> Result<(), String> {
             return Err(format!("input.fields has \"{}\" twice", field.name));
         }
         match &field.kind {
-            FieldKind::Numeric { min, max, mean, std, .. } => {
-                let finite = [min, max, mean, std].iter().all(|v| v.is_finite());
+            FieldKind::Numeric { min, max, mean, std, knots, .. } => {
+                let finite = [min, max, mean, std].into_iter().chain(knots).all(|v| v.is_finite());
                 if !finite || min >= max || *std <= 0.0 {
                     return Err(format!("input.fields \"{}\" has a range that cannot be", field.name));
+                }
+                if knots.windows(2).any(|pair| pair[0] >= pair[1]) {
+                    return Err(format!("input.fields \"{}\" has knots that do not rise", field.name));
                 }
             }
             FieldKind::Categorical { values } if values.is_empty() => {
@@ -163,6 +170,46 @@ fn check_architecture(architecture: &Architecture) -> Result<(), String> {
                 within("blocks", stage.blocks)?;
                 within("stride", stage.stride)?;
             }
+            rate(config.dropout)?;
+        }
+        Architecture::Bag(config) => {
+            if config.ngrams > MAX_NGRAMS {
+                return Err(format!("architecture: {} n-grams are more than {MAX_NGRAMS}", config.ngrams));
+            }
+            for kind in [config.words, config.characters] {
+                let fits = kind.max == 0 || (1..=kind.max).contains(&kind.min) && kind.max <= MAX_NGRAM;
+                if !fits || !kind.scale.is_finite() {
+                    return Err(format!(
+                        "architecture: n-grams of {} to {} are not within 1 to {MAX_NGRAM}",
+                        kind.min, kind.max
+                    ));
+                }
+            }
+            if !config.field_scale.is_finite() {
+                return Err("architecture: field_scale is not a number".to_string());
+            }
+        }
+        Architecture::Lstm(config) => {
+            within("vocabulary", config.vocabulary)?;
+            within("embedding", config.embedding)?;
+            within("hidden", config.hidden)?;
+            rate(config.token_dropout)?;
+            rate(config.dropout)?;
+            rate(config.recurrent_dropout)?;
+        }
+        Architecture::Transformer(config) => {
+            within("vocabulary", config.vocabulary)?;
+            within("width", config.width)?;
+            within("heads", config.heads)?;
+            within("layers", config.layers)?;
+            within("feed_forward", config.feed_forward)?;
+            if config.width % config.heads != 0 {
+                return Err(format!(
+                    "architecture: {} heads do not divide a width of {}",
+                    config.heads, config.width
+                ));
+            }
+            rate(config.token_dropout)?;
             rate(config.dropout)?;
         }
     }

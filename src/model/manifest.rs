@@ -186,7 +186,8 @@ pub enum Normalisation {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RecordInput {
-    /// Most tokens of a note that the network reads.
+    /// Most tokens of a note that the network reads. Of a longer note it reads the head and the
+    /// tail, and the answer says so.
     pub max_tokens: usize,
     /// Fields in the order of the network's inputs.
     pub fields: Vec<Field>,
@@ -220,6 +221,11 @@ pub enum FieldKind {
         mean: f64,
         /// Standard deviation over them.
         std: f64,
+        /// Quantiles over them, rising: between two neighbors lies one input that goes from 0 to
+        /// 1 (piecewise linear encoding, Gorishniy et al. 2022, "On embeddings for numerical
+        /// features in tabular deep learning").
+        #[serde(default)]
+        knots: Vec<f64>,
     },
     /// One of several values.
     Categorical {
@@ -236,6 +242,12 @@ pub enum Architecture {
     Cnn(CnnConfig),
     /// Residual blocks with batch normalisation.
     Resnet(ResnetConfig),
+    /// Hashed word and character n-grams, linear.
+    Bag(BagConfig),
+    /// A recurrent network over tokens.
+    Lstm(LstmConfig),
+    /// A small encoder over tokens.
+    Transformer(TransformerConfig),
 }
 
 impl Architecture {
@@ -244,6 +256,9 @@ impl Architecture {
         match self {
             Architecture::Cnn(_) => "cnn",
             Architecture::Resnet(_) => "resnet",
+            Architecture::Bag(_) => "bag",
+            Architecture::Lstm(_) => "lstm",
+            Architecture::Transformer(_) => "transformer",
         }
     }
 
@@ -321,6 +336,81 @@ pub struct ResnetStage {
     pub blocks: usize,
     /// Stride of the first block's first convolution.
     pub stride: usize,
+}
+
+/// A bag of n-grams: every n-gram known from training has one value a label, and a record's
+/// logits are the weighted sum over its n-grams and fields (the fastText idea, Joulin et al.
+/// 2017, "Bag of tricks for efficient text classification", with the labels as the embedding).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BagConfig {
+    /// N-grams of words.
+    pub words: NGrams,
+    /// N-grams of characters within words.
+    pub characters: NGrams,
+    /// Number of n-grams known; others count for nothing.
+    pub ngrams: usize,
+    /// Weigh n-grams by the logarithm of their rarity in training.
+    pub inverse_document_frequency: bool,
+    /// What the fields' inputs are multiplied by, which says how much they may weigh beside the
+    /// note, whose n-grams of one kind have norm `scale`.
+    pub field_scale: f32,
+}
+
+/// N-grams of one kind.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NGrams {
+    /// Shortest.
+    pub min: usize,
+    /// Longest; 0 for none at all.
+    pub max: usize,
+    /// Euclidean norm of a note's n-grams of this kind.
+    pub scale: f32,
+}
+
+/// A long short-term memory over the note's tokens: its states are pooled (mean and maximum over
+/// the tokens, beside the mean of the embeddings), joined with the fields, and a dense layer
+/// gives the logits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LstmConfig {
+    /// Tokens known.
+    pub vocabulary: usize,
+    /// Values a token.
+    pub embedding: usize,
+    /// Values of the state, in each direction.
+    pub hidden: usize,
+    /// Read from both ends.
+    pub bidirectional: bool,
+    /// Dropout of whole tokens' embeddings, in training only.
+    pub token_dropout: f32,
+    /// Dropout before and after the memory, in training only.
+    pub dropout: f32,
+    /// Dropout of the state that a step hands to the next, the same at every step (Gal and
+    /// Ghahramani 2016), in training only.
+    pub recurrent_dropout: f32,
+}
+
+/// A pre-norm encoder (Vaswani et al. 2017; Xiong et al. 2020) with learned positions and
+/// attention pooling, joined with the fields.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TransformerConfig {
+    /// Tokens known.
+    pub vocabulary: usize,
+    /// Values a token.
+    pub width: usize,
+    /// Attention heads; they divide the width.
+    pub heads: usize,
+    /// Layers.
+    pub layers: usize,
+    /// Values inside a layer's feed-forward part.
+    pub feed_forward: usize,
+    /// Dropout of whole tokens' embeddings, in training only.
+    pub token_dropout: f32,
+    /// Dropout, in training only.
+    pub dropout: f32,
 }
 
 /// How logits become probabilities.

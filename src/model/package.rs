@@ -16,6 +16,8 @@ use super::manifest::{FORMAT, Manifest};
 
 /// File names inside a package.
 pub const MANIFEST: &str = "manifest.json";
+/// The tokenizer of a model of notes.
+pub const TOKENIZER: &str = "tokenizer.json";
 /// The weights, in safetensors form.
 pub const WEIGHTS: &str = "model.safetensors";
 /// The model card, in Markdown.
@@ -121,7 +123,7 @@ impl Package {
             .map_err(|e| PackageError::new(fresh.join(WEIGHTS), e))?;
         manifest.weights.file = WEIGHTS.to_string();
         manifest.weights.sha256 = sha256(&bytes);
-        manifest.weights.parameters = weights.values().map(|t| t.elem_count()).sum();
+        manifest.weights.parameters = values(weights);
         let mut json =
             serde_json::to_string_pretty(manifest).map_err(|e| PackageError::new(fresh.join(MANIFEST), e))?;
         json.push('\n');
@@ -171,6 +173,11 @@ pub fn latest(root: &Path) -> Result<BTreeMap<String, PathBuf>, PackageError> {
     Ok(found)
 }
 
+/// Number of trained values among `weights`: what only names something is not one.
+pub fn values(weights: &BTreeMap<String, Tensor>) -> usize {
+    weights.values().filter(|tensor| tensor.dtype() == DType::F32).map(|tensor| tensor.elem_count()).sum()
+}
+
 /// The sha256 of `bytes` in lower-case hexadecimal.
 pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
@@ -197,8 +204,11 @@ fn folder_name(folder: Option<&Path>) -> String {
 fn tensors(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, String> {
     let tensors = candle_core::safetensors::load_buffer(bytes, &Device::Cpu).map_err(|e| e.to_string())?;
     for (name, tensor) in &tensors {
+        if tensor.dtype() == DType::U32 {
+            continue; // the n-grams that a bag knows: names, not values
+        }
         if tensor.dtype() != DType::F32 {
-            return Err(format!("the tensor \"{name}\" is {:?}, not F32", tensor.dtype()));
+            return Err(format!("the tensor \"{name}\" is {:?}, neither F32 nor U32", tensor.dtype()));
         }
         let values = tensor.flatten_all().and_then(|t| t.to_vec1::<f32>()).map_err(|e| e.to_string())?;
         if values.iter().any(|v| !v.is_finite()) {

@@ -5,17 +5,23 @@
 //! matrix product, and a batch normalisation that never divides by zero. A layer is built from
 //! [`Params`] and applied under a [`Pass`]; neither knows whether it trains or serves.
 
+pub mod activation;
+pub mod attention;
 pub mod batch_norm;
 pub mod conv;
 pub mod dropout;
+pub mod embedding;
 pub mod linear;
+pub mod lstm;
 pub mod matrix;
 pub mod params;
 pub mod pool;
 pub mod random;
+pub mod segments;
 
 pub use batch_norm::BatchNorm;
 pub use conv::{Conv2d, ConvShape};
+pub use embedding::Embedding;
 pub use linear::Linear;
 pub use params::{Init, Params};
 

@@ -1,1 +1,21 @@
-//! (room text)
+//! Text: from a record (a note and its fields) to the logits of a network.
+//!
+//! [`record`] checks what a client sends against what the manifest names. [`encoder`] makes it
+//! into what the networks read: tokens, hashed n-grams, and the fields as numbers. [`network`]
+//! builds the architecture that a manifest describes. Training and serving go through the very
+//! same functions.
+
+pub mod bag;
+pub mod encoder;
+pub mod fields;
+mod head;
+pub mod lstm;
+pub mod network;
+pub mod record;
+pub mod terms;
+pub mod tokenizer;
+pub mod transformer;
+
+pub use encoder::{Encoded, Encoder};
+pub use record::{FieldError, FieldValue, Record};
+pub use tokenizer::Tokenizer;

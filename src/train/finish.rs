@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use candle_core::Tensor;
 
 use super::card::card;
 use super::fit::Epoch;
@@ -14,8 +15,7 @@ use super::metrics::{highest, metrics, reliability};
 use super::plots;
 use crate::model::calibration::{fit_temperature, probabilities};
 use crate::model::manifest::Metrics;
-use crate::model::{Manifest, Package};
-use crate::nn::Params;
+use crate::model::{Manifest, Package, package};
 
 /// What the network said on one split.
 pub struct Answers {
@@ -26,11 +26,11 @@ pub struct Answers {
 }
 
 /// What a finished run hands over.
-pub struct Finished<'a> {
+pub struct Finished {
     /// The package's description; calibration, threshold, metrics and weights are filled in.
     pub manifest: Manifest,
     /// The trained values.
-    pub params: &'a Params,
+    pub weights: BTreeMap<String, Tensor>,
     /// Answers by split.
     pub splits: BTreeMap<String, Answers>,
     /// What the temperature is fitted on.
@@ -51,7 +51,7 @@ pub struct Finished<'a> {
 /// # Errors
 /// An output of the network that is not finite; what the file system says.
 pub fn finish(run: Finished, out: &Path) -> Result<(PathBuf, Manifest)> {
-    let Finished { mut manifest, params, splits, calibration, abstain_share, history, notes, mut extra } =
+    let Finished { mut manifest, weights, splits, calibration, abstain_share, history, notes, mut extra } =
         run;
     let temperature = fit_temperature(&calibration.logits, &calibration.truth) as f32;
     manifest.calibration.temperature = temperature;
@@ -68,8 +68,7 @@ pub fn finish(run: Finished, out: &Path) -> Result<(PathBuf, Manifest)> {
     extra.push(("plots/reliability.svg", plots::reliability(&reliability(&shown_rows, &shown.truth))?));
     extra.push(("plots/roc.svg", plots::roc_curves(&manifest.labels, &shown_rows, &shown.truth)?));
 
-    let weights = params.snapshot()?;
-    manifest.weights.parameters = weights.values().map(|t| t.elem_count()).sum();
+    manifest.weights.parameters = package::values(&weights);
     let card = card(&manifest, &notes);
     let folder = Package::write(out, &mut manifest, &weights, &card, &extra)?;
     Ok((folder, manifest))

@@ -1,21 +1,20 @@
-//! `train image` and `train evaluate` for images: a data set in, a package or its metrics out.
+//! `train image`: a data set in, a package out; and what a package says of a split.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, bail, ensure};
-use serde::Serialize;
 use serde_json::Value;
 
 use super::augment::Augmentation;
-use super::examples::{ImageSet, SPLITS, Source};
-use super::finish::{Answers, Finished, calibrated, finish, measure};
+use super::examples::{ImageSet, Source};
+use super::finish::{Answers, Finished, finish};
 use super::fit::{Examples, FitOptions, Session, fit, predict};
 use crate::model::Package;
 use crate::model::manifest::{
     Architecture, Calibration, CnnConfig, CnnLayer, Crop, DataSource, FORMAT, ImageInput, Input, Manifest,
-    Metrics, Normalisation, ResizeFilter, ResnetConfig, ResnetStage, Training, Weights,
+    Normalisation, ResizeFilter, ResnetConfig, ResnetStage, Training, Weights,
 };
 use crate::model::package::latest;
 use crate::nn::{Network, Params, Pass, random};
@@ -75,7 +74,7 @@ impl Augment {
                 gamma: 0.5,
                 contrast: 0.5,
                 brightness: 0.12,
-                noise: 0.04,
+                noise: 0.05,
                 sharpness: 1.5,
                 cutout: 0.3,
                 mixup: 0.0,
@@ -103,7 +102,7 @@ pub struct ImageOptions {
     #[arg(long, env = "MEDSERVE_ARCH", value_enum, default_value = "resnet")]
     pub arch: Arch,
     /// Channels of the residual stages
-    #[arg(long, env = "MEDSERVE_WIDTHS", value_delimiter = ',', default_value = "32,64,128")]
+    #[arg(long, env = "MEDSERVE_WIDTHS", value_delimiter = ',', default_value = "16,32,64,128")]
     pub widths: Vec<usize>,
     /// Blocks of each residual stage
     #[arg(long, env = "MEDSERVE_BLOCKS", default_value_t = 1)]
@@ -123,13 +122,13 @@ pub struct ImageOptions {
     #[arg(long, env = "MEDSERVE_LABELS", value_delimiter = ',')]
     pub labels: Vec<String>,
     /// Most epochs
-    #[arg(long, env = "MEDSERVE_EPOCHS", default_value_t = 40)]
+    #[arg(long, env = "MEDSERVE_EPOCHS", default_value_t = 24)]
     pub epochs: usize,
     /// Examples a step
     #[arg(long, env = "MEDSERVE_BATCH_SIZE", default_value_t = 64)]
     pub batch_size: usize,
     /// Highest learning rate
-    #[arg(long, env = "MEDSERVE_LR", default_value_t = 2e-3)]
+    #[arg(long, env = "MEDSERVE_LR", default_value_t = 3e-3)]
     pub lr: f64,
     /// Decay of weights a step, times the learning rate
     #[arg(long, env = "MEDSERVE_WEIGHT_DECAY", default_value_t = 0.05)]
@@ -138,16 +137,16 @@ pub struct ImageOptions {
     #[arg(long, env = "MEDSERVE_LABEL_SMOOTHING", default_value_t = 0.1)]
     pub label_smoothing: f32,
     /// Dropout before the last layer of a resnet
-    #[arg(long, env = "MEDSERVE_DROPOUT", default_value_t = 0.2)]
+    #[arg(long, env = "MEDSERVE_DROPOUT", default_value_t = 0.0)]
     pub dropout: f32,
     /// How far training copies go from their originals
     #[arg(long, env = "MEDSERVE_AUGMENT", value_enum, default_value = "strong")]
     pub augment: Augment,
     /// Weight of an example by how rare its label is: 0 all examples the same, 1 all labels the same
-    #[arg(long, env = "MEDSERVE_BALANCE", default_value_t = 1.0)]
+    #[arg(long, env = "MEDSERVE_BALANCE", default_value_t = 0.5)]
     pub balance: f64,
     /// Epochs without a better validation loss after which training stops; 0 for never
-    #[arg(long, env = "MEDSERVE_PATIENCE", default_value_t = 12)]
+    #[arg(long, env = "MEDSERVE_PATIENCE", default_value_t = 0)]
     pub patience: usize,
     /// Keep the last epoch's weights, not those of the best validation loss
     #[arg(long, env = "MEDSERVE_KEEP_LAST")]
@@ -208,7 +207,7 @@ pub fn train(options: &ImageOptions, stop: &AtomicBool) -> Result<(PathBuf, Mani
     let manifest = describe(options, &source, input, architecture, version, &fit_options, history.len())?;
     let finished = Finished {
         manifest,
-        params: &params,
+        weights: params.snapshot()?,
         calibration,
         splits,
         abstain_share: options.abstain_share,
@@ -223,31 +222,15 @@ pub fn train(options: &ImageOptions, stop: &AtomicBool) -> Result<(PathBuf, Mani
     Ok(written)
 }
 
-/// One split's outcome under a package.
-#[derive(Debug, Serialize)]
-pub struct Evaluation {
-    /// Name of the model.
-    pub model: String,
-    /// Its version.
-    pub version: String,
-    /// The split measured.
-    pub split: String,
-    /// What was measured.
-    pub metrics: Metrics,
-}
-
-/// Measures the highest version of the package `model` (`models/<name>`, or one version's
-/// folder) on a split of `data`.
+/// What the network of a package says of one split of `data`.
 ///
 /// # Errors
 /// A package or data that cannot be read, or labels that are not the model's.
-pub fn evaluate(model: &Path, data: &Path, split: &str) -> Result<Evaluation> {
-    let package = read_package(model)?;
+pub fn answers_of(package: Package, data: &Path, split: &str) -> Result<(Manifest, Answers)> {
     let manifest = package.manifest;
     let Input::Image(input) = &manifest.input else {
         bail!("the model \"{}\" does not read images", manifest.name)
     };
-    ensure!(SPLITS.contains(&split), "the split \"{split}\" is not one of {}", SPLITS.join(", "));
     let source = Source::read(data, &manifest.labels, manifest.training.seed)?;
     ensure!(
         source.labels == manifest.labels,
@@ -261,21 +244,7 @@ pub fn evaluate(model: &Path, data: &Path, split: &str) -> Result<Evaluation> {
     let network = network::build(&manifest.architecture, input, manifest.labels.len(), &mut params)?;
     params.finish()?;
     let answers = answers(network.as_ref(), &set)?;
-    let rows = calibrated(&answers, manifest.calibration.temperature)?;
-    let metrics = measure(&manifest, &rows, &answers.truth);
-    Ok(Evaluation { model: manifest.name, version: manifest.version, split: split.to_string(), metrics })
-}
-
-/// The package in `path`, or in its highest version.
-pub(super) fn read_package(path: &Path) -> Result<Package> {
-    if path.join(crate::model::package::MANIFEST).exists() {
-        return Ok(Package::read(path)?);
-    }
-    let name = path.file_name().context("--model names no folder")?.to_string_lossy().into_owned();
-    let versions = latest(path.parent().unwrap_or(Path::new(".")))?;
-    let folder =
-        versions.get(&name).with_context(|| format!("{}: no version of a model here", path.display()))?;
-    Ok(Package::read(folder)?)
+    Ok((manifest, answers))
 }
 
 fn answers(network: &dyn Network<candle_core::Tensor>, set: &ImageSet) -> Result<Answers> {
@@ -312,12 +281,12 @@ fn fit_options(options: &ImageOptions) -> FitOptions {
         epochs: options.epochs,
         batch_size: options.batch_size,
         learning_rate: options.lr,
-        warmup: 0.05,
+        warmup: 0.1,
         weight_decay: options.weight_decay,
-        clip: 1.0,
+        clip: 2.0,
         label_smoothing: options.label_smoothing,
         balance: options.balance,
-        average_decay: 0.998,
+        average_decay: 0.99,
         patience: options.patience,
         keep_last: options.keep_last,
         seed: options.seed,

@@ -5,12 +5,18 @@
 //! are read and made into batches.
 
 pub mod augment;
+pub mod bag;
 pub mod card;
+pub mod evaluate;
 pub mod examples;
 pub mod finish;
 pub mod fit;
 pub mod image;
+pub mod logistic;
 pub mod metrics;
+pub mod notes;
 pub mod optimizer;
 pub mod plots;
 pub mod recommender;
+pub mod text;
+pub mod text_options;

@@ -1,6 +1,6 @@
 //! Building the network that a manifest describes.
 
-use candle_core::{Result, Tensor};
+use candle_core::{Result, Tensor, bail};
 
 use super::cnn::Cnn;
 use super::resnet::Resnet;
@@ -21,5 +21,6 @@ pub fn build(
     match architecture {
         Architecture::Cnn(config) => Ok(Box::new(Cnn::new(config, input, labels, params)?)),
         Architecture::Resnet(config) => Ok(Box::new(Resnet::new(config, input, labels, params)?)),
+        other => bail!("the architecture \"{}\" does not read images", other.as_str()),
     }
 }

@@ -1,0 +1,32 @@
+//! Building the network that a manifest describes.
+
+use candle_core::{Result, bail};
+
+use super::bag::Bag;
+use super::encoder::Example;
+use super::fields;
+use super::lstm::LstmNetwork;
+use super::transformer::Transformer;
+use crate::model::manifest::{Architecture, RecordInput};
+use crate::nn::{Network, Params};
+
+/// The network of `architecture` over records of `input`, with one output a label.
+///
+/// # Errors
+/// Sizes that do not fit each other, or weights that do not fit the sizes.
+pub fn build(
+    architecture: &Architecture,
+    input: &RecordInput,
+    labels: usize,
+    params: &mut Params,
+) -> Result<Box<dyn Network<Vec<Example>>>> {
+    let width = fields::width(&input.fields);
+    match architecture {
+        Architecture::Bag(config) => Ok(Box::new(Bag::new(config, width, labels, params)?)),
+        Architecture::Lstm(config) => Ok(Box::new(LstmNetwork::new(config, width, labels, params)?)),
+        Architecture::Transformer(config) => {
+            Ok(Box::new(Transformer::new(config, input.max_tokens, width, labels, params)?))
+        }
+        other => bail!("the architecture \"{}\" does not read notes", other.as_str()),
+    }
+}

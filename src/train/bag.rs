@@ -1,0 +1,262 @@
+//! Fitting a bag: which n-grams, how weighted, how strongly penalised.
+//!
+//! The fit itself is convex (`logistic`), so what is left to choose is the penalty, and whether
+//! rarity counts. Both are chosen by the likelihood of training records that a fit has not seen:
+//! in five folds, or in one where there are many records. The same unseen answers give the
+//! temperature, so that validation stays untouched until it is reported.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Result, ensure};
+use candle_core::{Device, Tensor};
+use rand::seq::SliceRandom;
+use serde_json::{Value, json};
+
+use super::finish::Answers;
+use super::fit::Epoch;
+use super::logistic::{Coupling, Design, Fitted, Settings, fit};
+use super::metrics::{highest, macro_auc};
+use crate::model::calibration::{fit_temperature, negative_log_likelihood, probabilities};
+use crate::model::manifest::BagConfig;
+use crate::nn::random;
+use crate::text::bag::{Sparse, Table};
+use crate::text::encoder::Example;
+
+/// Inverse penalties that are tried, in rising order; the search stops when two in a row are no
+/// better.
+const PENALTIES: [f64; 10] = [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0];
+/// Folds, and the number of records beyond which only the first is used.
+const FOLDS: usize = 5;
+const MANY: usize = 2000;
+
+/// Settings of a bag's training.
+#[derive(Debug, Clone)]
+pub struct BagOptions {
+    /// Kinds of n-grams and scales; rarity is chosen here.
+    pub config: BagConfig,
+    /// Most n-grams.
+    pub ngrams: usize,
+    /// Least number of notes that have an n-gram.
+    pub least: usize,
+    /// Inverse penalty; chosen if none.
+    pub inverse_penalty: Option<f64>,
+    /// Whether rarity counts; chosen if none.
+    pub rarity: Option<bool>,
+    /// The labels are steps of one scale.
+    pub ordinal: bool,
+    /// Most iterations of one fit.
+    pub iterations: usize,
+    /// Seed of the folds.
+    pub seed: u64,
+}
+
+/// Records of one split, with the index of each one's label.
+pub struct Labelled {
+    /// The records.
+    pub examples: Vec<Example>,
+    /// Their labels.
+    pub truth: Vec<usize>,
+}
+
+/// A trained bag.
+pub struct TrainedBag {
+    /// Its sizes.
+    pub config: BagConfig,
+    /// What the package keeps.
+    pub weights: BTreeMap<String, Tensor>,
+    /// What was chosen.
+    pub settings: BTreeMap<String, Value>,
+    /// Answers on training records that the fit had not seen.
+    pub unseen: Answers,
+    /// Loss by iteration of the last fit.
+    pub history: Vec<Epoch>,
+}
+
+/// Chooses, then fits on all of `train`; `val` is only watched.
+///
+/// # Errors
+/// A run stopped from outside; what candle reports.
+pub fn train_bag(
+    train: &Labelled,
+    val: &Labelled,
+    labels: usize,
+    options: &BagOptions,
+    stop: &AtomicBool,
+) -> Result<TrainedBag> {
+    let coupling = coupling(labels, options.ordinal);
+    let choice = choose(train, labels, options, &coupling, stop)?;
+    ensure!(!stop.load(Ordering::Relaxed), "stopped before the bag was fitted: there is nothing to keep");
+
+    let config = BagConfig { inverse_document_frequency: choice.rarity, ..options.config.clone() };
+    let table = learn(config, train, &(0..train.truth.len()).collect::<Vec<_>>(), options);
+    let rows = |set: &Labelled| set.examples.iter().map(|e| table.vector(e)).collect::<Vec<Sparse>>();
+    let val_rows = rows(val);
+    let width = width(&table, train);
+    let design = Design::new(rows(train), width, train.truth.clone(), labels);
+    let settings = settings(choice.inverse_penalty, coupling, options);
+    let mut history = Vec::new();
+    let fitted = fit(&design, &settings, None, |train_loss, fitted| {
+        history.push(epoch(history.len() + 1, train_loss, fitted, &val_rows, &val.truth, labels));
+        !stop.load(Ordering::Relaxed)
+    });
+
+    let mut weights: BTreeMap<String, Tensor> = table.tensors()?.into_iter().collect();
+    weights.insert("weight".to_string(), Tensor::from_vec(fitted.weight, (width, labels), &Device::Cpu)?);
+    weights.insert("bias".to_string(), Tensor::from_vec(fitted.bias, labels, &Device::Cpu)?);
+    let settings = BTreeMap::from([
+        ("inverse_penalty".to_string(), json!(choice.inverse_penalty)),
+        ("ordinal_coupling".to_string(), json!(options.ordinal)),
+        ("least_notes_of_an_ngram".to_string(), json!(options.least)),
+        ("unseen_negative_log_likelihood".to_string(), json!(choice.loss)),
+    ]);
+    Ok(TrainedBag { config: table.config().clone(), weights, settings, unseen: choice.unseen, history })
+}
+
+/// What speaks for a level speaks, four times as much, for the direction on the scale.
+fn coupling(labels: usize, ordinal: bool) -> Coupling {
+    if ordinal { Coupling::ordinal(labels, 0.5, 2.0) } else { Coupling::none() }
+}
+
+fn settings(inverse_penalty: f64, coupling: Coupling, options: &BagOptions) -> Settings {
+    Settings { inverse_penalty, coupling, iterations: options.iterations, tolerance: 1e-5 }
+}
+
+fn learn(config: BagConfig, set: &Labelled, members: &[usize], options: &BagOptions) -> Table {
+    let notes = members.iter().map(|i| set.examples[*i].as_ref());
+    Table::learn(config, notes, options.ngrams, options.least)
+}
+
+fn width(table: &Table, set: &Labelled) -> usize {
+    table.config().ngrams + set.examples.first().map_or(0, |example| example.fields.len())
+}
+
+struct Choice {
+    inverse_penalty: f64,
+    rarity: bool,
+    loss: f64,
+    unseen: Answers,
+}
+
+fn choose(
+    train: &Labelled,
+    labels: usize,
+    options: &BagOptions,
+    coupling: &Coupling,
+    stop: &AtomicBool,
+) -> Result<Choice> {
+    let folds = folds(&train.truth, options.seed);
+    let folds = if train.truth.len() > MANY { &folds[..1] } else { &folds[..] };
+    let rarities = options.rarity.map_or(vec![false, true], |rarity| vec![rarity]);
+    let penalties = options.inverse_penalty.map_or(PENALTIES.to_vec(), |penalty| vec![penalty]);
+    let mut best: Option<Choice> = None;
+    for rarity in rarities {
+        let mut parts: Vec<Fold> =
+            folds.iter().map(|held| Fold::new(train, held, labels, rarity, options)).collect();
+        let mut lowest = f64::INFINITY;
+        let mut worse = 0;
+        for &penalty in &penalties {
+            let mut unseen = Answers { logits: Vec::new(), truth: Vec::new() };
+            for part in &mut parts {
+                ensure!(!stop.load(Ordering::Relaxed), "stopped before the bag was fitted");
+                part.refit(&settings(penalty, coupling.clone(), options), &mut unseen);
+            }
+            let temperature = fit_temperature(&unseen.logits, &unseen.truth);
+            let loss = negative_log_likelihood(&unseen.logits, &unseen.truth, temperature);
+            worse = if loss < lowest { 0 } else { worse + 1 };
+            lowest = lowest.min(loss);
+            if best.as_ref().is_none_or(|best| loss < best.loss) {
+                best = Some(Choice { inverse_penalty: penalty, rarity, loss, unseen });
+            }
+            if worse == 2 {
+                break;
+            }
+        }
+    }
+    best.ok_or_else(|| anyhow::anyhow!("no penalty gave a finite loss"))
+}
+
+/// A part of the training records that is held back, and the rest, on which a fit is made.
+struct Fold {
+    design: Design,
+    held: Vec<Sparse>,
+    truth: Vec<usize>,
+    fitted: Option<Fitted>,
+}
+
+impl Fold {
+    fn new(train: &Labelled, held: &[usize], labels: usize, rarity: bool, options: &BagOptions) -> Fold {
+        let mut is_held = vec![false; train.truth.len()];
+        held.iter().for_each(|i| is_held[*i] = true);
+        let rest: Vec<usize> = (0..train.truth.len()).filter(|i| !is_held[*i]).collect();
+        let config = BagConfig { inverse_document_frequency: rarity, ..options.config.clone() };
+        let table = learn(config, train, &rest, options);
+        let rows = |members: &[usize]| -> Vec<Sparse> {
+            members.iter().map(|i| table.vector(&train.examples[*i])).collect()
+        };
+        let truth = |members: &[usize]| -> Vec<usize> { members.iter().map(|i| train.truth[*i]).collect() };
+        let design = Design::new(rows(&rest), width(&table, train), truth(&rest), labels);
+        Fold { design, held: rows(held), truth: truth(held), fitted: None }
+    }
+
+    /// Fits, from where the last fit ended, and appends what it says of the records held back.
+    fn refit(&mut self, settings: &Settings, unseen: &mut Answers) {
+        let fitted = fit(&self.design, settings, self.fitted.as_ref(), |_, _| true);
+        unseen.logits.extend(self.held.iter().map(|row| fitted.logits(row)));
+        unseen.truth.extend(&self.truth);
+        self.fitted = Some(fitted);
+    }
+}
+
+/// Members of every fold, each label spread evenly.
+fn folds(truth: &[usize], seed: u64) -> Vec<Vec<usize>> {
+    let mut order: Vec<usize> = (0..truth.len()).collect();
+    order.shuffle(&mut random::stream(seed, "folds"));
+    order.sort_by_key(|i| truth[*i]);
+    let mut folds = vec![Vec::new(); FOLDS];
+    for (place, member) in order.into_iter().enumerate() {
+        folds[place % FOLDS].push(member);
+    }
+    folds
+}
+
+fn epoch(
+    number: usize,
+    train_loss: f64,
+    fitted: &Fitted,
+    rows: &[Sparse],
+    truth: &[usize],
+    labels: usize,
+) -> Epoch {
+    let logits: Vec<Vec<f32>> = rows.iter().map(|row| fitted.logits(row)).collect();
+    // A logit that is not finite shows as chance here and as an error at the end.
+    let uniform = vec![1.0 / labels as f32; labels];
+    let rows: Vec<Vec<f32>> =
+        logits.iter().map(|row| probabilities(row, 1.0).unwrap_or_else(|_| uniform.clone())).collect();
+    let right = rows.iter().zip(truth).filter(|(row, t)| highest(row).0 == **t).count();
+    Epoch {
+        epoch: number,
+        train_loss,
+        val_loss: negative_log_likelihood(&logits, truth, 1.0),
+        val_accuracy: right as f64 / truth.len().max(1) as f64,
+        val_auc: macro_auc(labels, &rows, truth),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folds_share_out_every_label() {
+        let truth: Vec<usize> = (0..103).map(|i| usize::from(i % 10 == 0)).collect();
+        let folds = folds(&truth, 3);
+        let mut all: Vec<usize> = folds.concat();
+        all.sort_unstable();
+        assert_eq!(all, (0..103).collect::<Vec<_>>());
+        for fold in &folds {
+            let rare = fold.iter().filter(|i| truth[**i] == 1).count();
+            assert!((2..=3).contains(&rare), "{rare}");
+        }
+    }
+}
