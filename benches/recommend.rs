@@ -102,10 +102,11 @@ fn push(loader: &mut Loader, user: u32, item: u32, weight: f32) {
     loader.push(&format!("{user:08}"), &format!("{item:08}"), "rating", weight, 0);
 }
 
-/// Users or items by number, each with its similarity or score.
-type Scored = Vec<(u32, f64)>;
+/// Numbers with their similarities or scores, best first.
+type Ranked = Vec<(u32, f64)>;
 
-fn request(layers: &Layers, user: u32) -> (Scored, Scored) {
+/// The neighbors and the items.
+fn request(layers: &Layers, user: u32) -> (Ranked, Ranked) {
     let wanted = Search {
         similarity: Similarity::Cosine,
         rows: Rows::Raw,
@@ -163,7 +164,7 @@ fn answer(file: &str) -> Result<(), Error> {
         }
         let (neighbors, items) = found;
         let touched: u32 = layers.row(user).items.iter().map(|&i| column_len(&layers, i)).sum();
-        let named = |names: &dyn Fn(u32) -> u32, list: Vec<(u32, f64)>| -> Vec<(u32, f64)> {
+        let named = |names: &dyn Fn(u32) -> u32, list: Ranked| -> Ranked {
             list.into_iter().map(|(number, value)| (names(number), value)).collect()
         };
         let user_number = |u: u32| layers.users.name(u).parse().unwrap_or(u32::MAX);

@@ -120,11 +120,11 @@ pub struct Report {
     pub hit_rate_over_popularity: f64,
 }
 
-/// An item of a user, with all that happened with it.
-type Item<'a> = (&'a str, Vec<&'a Event>);
+/// An item's id and all that happened between one user and it.
+type Happened<'a> = (&'a str, Vec<&'a Event>);
 
 /// Each user's items with all that happened with them, users and items in order of their ids.
-fn by_user(events: &[Event]) -> Vec<(&str, Vec<Item<'_>>)> {
+fn by_user(events: &[Event]) -> Vec<(&str, Vec<Happened<'_>>)> {
     let mut sorted: Vec<&Event> = events.iter().collect();
     sorted.sort_by(|a, b| (&a.user_id, &a.item_id).cmp(&(&b.user_id, &b.item_id)));
     let users = sorted.chunk_by(|a, b| a.user_id == b.user_id).map(|events| {
