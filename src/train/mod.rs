@@ -13,3 +13,4 @@ pub mod image;
 pub mod metrics;
 pub mod optimizer;
 pub mod plots;
+pub mod recommender;

@@ -60,12 +60,7 @@ fn events_from(input: impl Read, columns: &Columns) -> Result<Vec<Event>> {
                 .parse()
                 .with_context(|| format!("line {line}: time {:?} is not a whole number", field(at)))?,
         };
-        events.push(Event {
-            user_id: user_id.to_owned(),
-            item_id: item_id.to_owned(),
-            weight,
-            time,
-        });
+        events.push(Event { user_id: user_id.to_owned(), item_id: item_id.to_owned(), weight, time });
     }
     if events.is_empty() {
         bail!("there are no interactions");

@@ -88,15 +88,14 @@ pub(super) fn decode_samples(bytes: &[u8], header: &Header, colour: Colour) -> R
     let output = match (input, colour) {
         (ColorSpace::Luma, _) => ColorSpace::Luma,
         (ColorSpace::YCbCr, Colour::AsStored) => ColorSpace::YCbCr,
-        (ColorSpace::YCbCr | ColorSpace::RGB | ColorSpace::YCCK, _) => ColorSpace::RGB,
-        (ColorSpace::CMYK, _) => ColorSpace::CMYK,
+        // CMYK is taken for inverted, as Adobe writes it and nearly everyone reads it.
+        (ColorSpace::YCbCr | ColorSpace::RGB | ColorSpace::YCCK | ColorSpace::CMYK, _) => ColorSpace::RGB,
         _ => {
             return Err(DecodeError::unsupported(format!("a JPEG with {} components", header.components)));
         }
     };
     decoder.set_options(options.jpeg_set_out_colorspace(output));
-    let values = decoder.decode().map_err(error)?;
-    Ok(if output == ColorSpace::CMYK { cmyk_to_rgb(&values, header.adobe.is_some()) } else { values })
+    decoder.decode().map_err(error)
 }
 
 /// Decodes a lossless JPEG into its components as stored, samples of more than 8 bits whole.
@@ -123,17 +122,6 @@ pub(super) fn decode_lossless(bytes: &[u8], header: &Header) -> Result<Vec<u16>,
     } else {
         values.into_iter().map(u16::from).collect()
     })
-}
-
-/// Ink to light: `(255 - ink) * (255 - black) / 255`, rounded. Adobe stores ink inverted.
-fn cmyk_to_rgb(values: &[u8], inverted: bool) -> Vec<u8> {
-    let flip = if inverted { 0 } else { 255 };
-    let mut out = Vec::with_capacity(values.len() / 4 * 3);
-    for pixel in values.as_chunks::<4>().0 {
-        let light = pixel.map(|value| u32::from(value ^ flip));
-        out.extend(light[..3].iter().map(|&value| ((value * light[3] + 127) / 255) as u8));
-    }
-    out
 }
 
 fn malformed(detail: impl Into<String>) -> DecodeError {

@@ -40,6 +40,15 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Image, Dec
     }
 
     let mut reader = decoder.read_info().map_err(error)?;
+    // The decoder takes a palette to be whole triples.
+    if let Some(palette) = &reader.info().palette
+        && palette.len() % 3 != 0
+    {
+        return Err(malformed(format!(
+            "the palette is {} bytes long, which are not whole colours",
+            palette.len()
+        )));
+    }
     let size =
         reader.output_buffer_size().ok_or_else(|| malformed("its size in memory cannot be counted"))?;
     let mut buffer = vec![0; size];

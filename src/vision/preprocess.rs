@@ -5,7 +5,7 @@
 //! the samples came in. Colour becomes grey, or grey colour, after resizing, when few pixels are
 //! left. Pixels of an image that already has the target size are not resampled.
 
-use fast_image_resize::images::{Image as Buffer, ImageRef};
+use fast_image_resize::images::{CroppedImage, Image as Buffer, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use thiserror::Error;
 
@@ -153,18 +153,16 @@ impl Preprocessor {
             ResizeFilter::Bicubic => FilterType::CatmullRom,
             ResizeFilter::Lanczos3 => FilterType::Lanczos3,
         };
-        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter)).use_alpha(false).crop(
-            f64::from(crop.left),
-            f64::from(crop.top),
-            f64::from(crop.width),
-            f64::from(crop.height),
-        );
-        let source = ImageRef::new(image.width(), image.height(), bytes, pixel)
-            .map_err(|error| PreprocessError::Resize(error.to_string()))?;
+        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter)).use_alpha(false);
+        let failed = |error: &dyn std::error::Error| PreprocessError::Resize(error.to_string());
+        let source =
+            ImageRef::new(image.width(), image.height(), bytes, pixel).map_err(|error| failed(&error))?;
+        // A view, rather than the resizer's own crop, whose filter would reach beyond the edges
+        // and let pixels that were cut off shine through.
+        let view = CroppedImage::new(&source, crop.left, crop.top, crop.width, crop.height)
+            .map_err(|error| failed(&error))?;
         let mut target = Buffer::new(self.input.width, self.input.height, pixel);
-        self.resizer
-            .resize(&source, &mut target, Some(&options))
-            .map_err(|error| PreprocessError::Resize(error.to_string()))?;
+        self.resizer.resize(&view, &mut target, Some(&options)).map_err(|error| failed(&error))?;
         Ok(target)
     }
 }

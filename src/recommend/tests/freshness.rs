@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::fake_store::{FakeStore, item};
 use super::numbers::now;
-use crate::recommend::answer::{Recommendation, RecommendError, Request, Strategy};
+use crate::recommend::answer::{RecommendError, Recommendation, Request, Strategy};
 use crate::recommend::data::{Kind, Profile};
 use crate::recommend::recommender::{Engine, Recommender, Settings};
 
@@ -157,4 +157,32 @@ fn being_named_without_a_change_costs_no_row() {
     let recommender = adviser(&store);
     now(recommender.fresh().written(&["ann".into(), "bob".into()], &["walk".into()])).unwrap();
     assert_eq!(recommender.fresh().snapshot().kind(Kind::Advice).layers.fresh_rows(), 0);
+}
+
+/// The host merges when it is due; nothing anybody can see may change by it.
+#[test]
+fn a_merge_changes_no_answer() {
+    let store = walkers();
+    let recommender = adviser(&store);
+    let mut names = vec!["ann".to_owned()];
+    for n in 0..1_500 {
+        let name = format!("user {n}");
+        store.tables().put_user(&name, Profile::default());
+        store.tables().add(&name, "walk", 1.0);
+        store.tables().add(&name, ["swim", "rest"][n % 2], 1.0 + (n % 7) as f32);
+        names.push(name);
+    }
+    now(recommender.fresh().written(&names, &[])).unwrap();
+    assert!(recommender.fresh().merge_is_due());
+    let before: Vec<_> = names.iter().map(|name| ask(&recommender, name, Kind::Advice)).collect();
+    recommender.fresh().merge();
+    assert!(!recommender.fresh().merge_is_due());
+    assert_eq!(recommender.fresh().snapshot().kind(Kind::Advice).layers.fresh_rows(), 0);
+    let after: Vec<_> = names.iter().map(|name| ask(&recommender, name, Kind::Advice)).collect();
+    assert_eq!(before, after);
+    // And the next write finds its way as before.
+    store.tables().delete_user("user 7");
+    now(recommender.fresh().written(&["user 7".into()], &[])).unwrap();
+    let request = Request::new("user 7", Kind::Advice, 0);
+    assert!(matches!(now(recommender.recommend(&request)), Err(RecommendError::UnknownUser)));
 }

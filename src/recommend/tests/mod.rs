@@ -4,4 +4,5 @@ mod fake_store;
 mod freshness;
 mod golden;
 mod numbers;
+mod rules;
 mod safety;

@@ -93,10 +93,10 @@ pub(super) struct Value<'a> {
 }
 
 /// The attributes that were kept, of a data set or of an item of a sequence.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct DataSet<'a> {
     values: BTreeMap<Tag, Value<'a>>,
-    encoding: Option<Encoding>,
+    encoding: Encoding,
 }
 
 /// The name people know an attribute by.
@@ -301,11 +301,7 @@ impl<'a> DataSet<'a> {
                 break;
             }
         }
-        Ok(DataSet { values, encoding: Some(encoding) })
-    }
-
-    pub fn encoding(&self) -> Encoding {
-        self.encoding.unwrap_or(Encoding::EXPLICIT_LITTLE)
+        Ok(DataSet { values, encoding })
     }
 
     /// The value of an attribute that is there and not empty.
@@ -315,7 +311,7 @@ impl<'a> DataSet<'a> {
 
     /// 16-bit whole numbers (US or SS, sign not yet given), `None` where there are none.
     pub fn words(&self, tag: Tag) -> Option<Vec<u16>> {
-        let encoding = self.encoding();
+        let encoding = self.encoding;
         self.value(tag)
             .map(|value| value.bytes.as_chunks::<2>().0.iter().map(|&pair| encoding.u16(pair)).collect())
     }
@@ -324,7 +320,7 @@ impl<'a> DataSet<'a> {
     pub fn word(&self, tag: Tag) -> Option<u16> {
         let value = self.value(tag)?;
         let pair = value.bytes.get(..2)?.try_into().ok()?;
-        Some(self.encoding().u16(pair))
+        Some(self.encoding.u16(pair))
     }
 
     /// One unsigned 16-bit number that must be there.
@@ -357,7 +353,7 @@ impl<'a> DataSet<'a> {
         let Some(value) = self.value(tag) else {
             return Ok(None);
         };
-        let mut cursor = Cursor { bytes: value.bytes, at: 0, encoding: self.encoding() };
+        let mut cursor = Cursor { bytes: value.bytes, at: 0, encoding: self.encoding };
         for at in 0.. {
             if cursor.at == value.bytes.len() {
                 break;
@@ -377,7 +373,7 @@ impl<'a> DataSet<'a> {
                 cursor.take(header.length as usize)?
             };
             if at == index {
-                return DataSet::read(item, self.encoding()).map(Some);
+                return DataSet::read(item, self.encoding).map(Some);
             }
         }
         Ok(None)
