@@ -27,7 +27,8 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 
 use crate::recommend::data::{Interaction, Item, Kind, Millis, User};
-use crate::recommend::source::Source;
+use crate::recommend::source::{Evidence, Source};
+use crate::recommend::weights::Weighing;
 
 pub use error::StoreError;
 
@@ -181,6 +182,10 @@ pub trait Store: Source {
     /// Drops what the change feed no longer needs: what committed longer than `keep` ago, as far
     /// as earlier calls can tell. To be called every minute or so, by every replica.
     fn trim_changes(&self, keep: Duration) -> Answer<'_, u64>;
+
+    /// Neighbors and scores computed by the database itself, switched on for this weighing, or
+    /// [`StoreError::Setup`] where the database cannot do that.
+    fn evidence<'a>(&'a self, weighing: &'a Weighing) -> Answer<'a, Arc<dyn Evidence>>;
 
     /// Closes all connections, after the calls in progress.
     fn close(&self) -> BoxFuture<'_, ()>;

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use medserve::recommend::data::{Interaction, Item, Kind, Profile, User};
 use medserve::recommend::source::{Changes, Cursor};
-use medserve::store::postgres::PostgresStore;
 use medserve::store::{Store, StoreOptions, connect};
 use sqlx::{AssertSqlSafe, Connection, Executor};
 
@@ -51,10 +50,6 @@ impl Database {
     /// Another process' view of the same database.
     pub async fn replica(&self) -> Arc<dyn Store> {
         open(&self.url).await
-    }
-
-    pub async fn postgres_store(&self) -> PostgresStore {
-        PostgresStore::connect(&self.url, &StoreOptions::default()).await.unwrap()
     }
 
     /// As an operator does before distributing the tables, in the words of `docs/citus.md`.

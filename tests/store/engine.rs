@@ -140,7 +140,7 @@ async fn neighbors_and_scores_are_those_of_a_plain_computation_to_the_bit() {
     let Some(database) = Database::postgres().await else {
         return;
     };
-    let store = database.postgres_store().await;
+    let store = database.store.clone();
     let users: Vec<_> = (0..USERS).map(|n| user(&format!("u{n}"))).collect();
     database.store.put_users(&users).await.unwrap();
     database.store.put_items(&items()).await.unwrap();
@@ -159,9 +159,9 @@ async fn neighbors_and_scores_are_those_of_a_plain_computation_to_the_bit() {
         for (kind, m) in [(Kind::Drug, 8.0), (Kind::Advice, 4.0)] {
             let rows = rows(&interactions, kind, &weighing);
             for asking in ["u0", "u5", "u11", "nobody"] {
-                check(&evidence, kind, asking, &rows, m).await;
+                check(&*evidence, kind, asking, &rows, m).await;
             }
-            popular(&evidence, kind, &rows).await;
+            popular(&*evidence, kind, &rows).await;
             let everyone: Vec<String> = users.iter().map(|user| user.user_id.clone()).collect();
             let mut some = evidence.with_history(kind, &everyone).await.unwrap();
             some.sort();
@@ -242,7 +242,7 @@ async fn norms_stay_true_under_concurrent_writes() {
     let Some(database) = Database::postgres().await else {
         return;
     };
-    let store = database.postgres_store().await;
+    let store = database.store.clone();
     let users: Vec<_> = (0..4).map(|n| user(&format!("u{n}"))).collect();
     database.store.put_users(&users).await.unwrap();
     database.store.put_items(&items()).await.unwrap();

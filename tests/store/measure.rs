@@ -8,7 +8,7 @@ use std::fs::File;
 use std::time::{Duration, Instant};
 
 use medserve::recommend::data::{Interaction, Kind};
-use medserve::recommend::source::{Evidence, Similarity};
+use medserve::recommend::source::Similarity;
 use medserve::recommend::weights::Weighing;
 use medserve::store::import::{InteractionColumns, default_event, import_interactions, import_items};
 use medserve::store::{Store, demo};
@@ -95,10 +95,10 @@ async fn measure_postgres() {
     let Some(database) = Database::postgres().await else {
         return;
     };
-    let store = database.postgres_store().await;
-    fill(&store, 6_040, 3_706, 850_000).await;
+    let store = &*database.store;
+    fill(store, 6_040, 3_706, 850_000).await;
     database.plain_sql("VACUUM ANALYZE").await;
-    scan(&store).await;
+    scan(store).await;
     let began = Instant::now();
     let evidence = store.evidence(&Weighing::default()).await.unwrap();
     println!("engine switched on in {:.1?}", began.elapsed());

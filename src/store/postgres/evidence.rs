@@ -19,9 +19,9 @@ use crate::recommend::weights::{Repeats, Weighing};
 use crate::store::StoreError;
 use crate::store::rows::source_error;
 
-/// Neighbors and scores out of Postgres. Made by [`super::PostgresStore::evidence`].
+/// Neighbors and scores out of Postgres. Made by [`crate::store::Store::evidence`].
 #[derive(Debug, Clone)]
-pub struct PostgresEvidence {
+pub(super) struct PostgresEvidence {
     pool: PgPool,
     repeats: Repeats,
 }
@@ -29,7 +29,7 @@ pub struct PostgresEvidence {
 impl PostgresEvidence {
     /// Switches the engine on in the database, or over to another weighing: the sums of all
     /// users are then made anew, while writers wait. All replicas must be configured alike.
-    pub(super) async fn new(pool: PgPool, weighing: &Weighing) -> Result<Self, StoreError> {
+    pub async fn new(pool: PgPool, weighing: &Weighing) -> Result<Self, StoreError> {
         weighing.validate().map_err(StoreError::Setup)?;
         let mut transaction = pool.begin().await?;
         // Replicas that start together: the first does it, the others find it done.

@@ -4,9 +4,10 @@
 use sqlx::postgres::{PgPool, Postgres};
 use sqlx::{Executor, Transaction};
 
+use super::batches::{upsert_items, upsert_users};
 use super::copy::RowWriter;
 use super::write::{FollowUp, follow_up};
-use super::{described, strs, upsert_items, upsert_users};
+use super::{described, strs};
 use crate::recommend::data::{Interaction, Item, Kind, User};
 use crate::store::{Answer, BulkLoad, Loaded, StoreError, last_of_each};
 

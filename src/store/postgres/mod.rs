@@ -4,6 +4,7 @@
 //! transaction, with its rows in key order so that two batches cannot lock each other out. What
 //! follows from a write (the change log, the norms) is done by triggers in the same transaction.
 
+mod batches;
 mod copy;
 mod evidence;
 mod feed;
@@ -11,27 +12,42 @@ mod load;
 mod write;
 
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{Connection, Executor};
 
-use super::rows::{self, InteractionRow, ItemRow, UserRow};
+use super::rows::{InteractionRow, ItemRow, UserRow};
 use super::{
     Answer, BulkLoad, Counts, InteractionFilter, InteractionQuery, ItemQuery, PoolUsage, Store, StoreError,
-    StoreOptions, Written, interaction_key, last_of_each, migrate,
+    StoreOptions, Written, migrate,
 };
 use crate::recommend::data::{Interaction, Item, Kind, User};
+use crate::recommend::source::Evidence;
 use crate::recommend::weights::Weighing;
 
-use write::{FollowUp, Write};
+use evidence::PostgresEvidence;
+use write::FollowUp;
 
-pub use evidence::PostgresEvidence;
-
-/// How often a write is tried that Postgres takes back for another's sake (a deadlock, or a user
-/// deleted and made again at that moment).
+/// How often a write is tried that Postgres takes back for another's sake: a deadlock, say, of a
+/// user's deletion and a change of the same user's history.
 const TRIES: u32 = 5;
+
+/// Makes the call again while its failure is that Postgres took the write back.
+macro_rules! retrying {
+    ($call:expr) => {{
+        let mut left = TRIES;
+        loop {
+            left -= 1;
+            match $call.await {
+                Err(error) if left > 0 && was_taken_back(&error) => {}
+                done => break done,
+            }
+        }
+    }};
+}
 
 /// The columns of an [`ItemRow`].
 const ITEM_COLUMNS: &str = "id, kind, name, attributes::text, latitude, longitude, hidden, \
@@ -76,160 +92,11 @@ impl PostgresStore {
             .connect_lazy_with(connect);
         Ok(Self { pool, follow_up })
     }
-
-    /// The `database` engine over the same pool, switched on for this weighing.
-    pub async fn evidence(&self, weighing: &Weighing) -> Result<PostgresEvidence, StoreError> {
-        PostgresEvidence::new(self.pool.clone(), weighing).await
-    }
-
-    async fn begin(&self) -> Result<Write, StoreError> {
-        Ok(self.follow_up.begin(&self.pool).await?)
-    }
-
-    async fn put_users(&self, users: &[User]) -> Result<Written, StoreError> {
-        let rows = last_of_each(users, |user| user.user_id.as_str());
-        let mut write = self.begin().await?;
-        let written = upsert_users(write.connection(), &rows).await?;
-        let ids: Vec<&str> = rows.iter().map(|user| user.user_id.as_str()).collect();
-        write.finish(&ids, &[], &[]).await?;
-        Ok(written)
-    }
-
-    async fn put_items(&self, items: &[Item]) -> Result<Written, StoreError> {
-        let ids: Vec<&str> = items.iter().map(|item| item.item_id.as_str()).collect();
-        let mut write = self.begin().await?;
-        let written = upsert_items(write.connection(), items).await?;
-        // An item may have changed its kind, which is a change of those who have it.
-        let users = write.users_of(&ids).await?;
-        write.finish(&[], &ids, &strs(&users)).await?;
-        Ok(written)
-    }
-
-    async fn put_interactions(&self, interactions: &[Interaction]) -> Result<Written, StoreError> {
-        let rows = last_of_each(interactions, interaction_key);
-        let mut left = TRIES;
-        loop {
-            left -= 1;
-            let error = match self.upsert_interactions(&rows).await {
-                Ok(written) => return Ok(written),
-                Err(error) => error,
-            };
-            match sql_state(&error).as_deref() {
-                // A foreign key: say which. If everybody exists by now, another made them.
-                Some("23503") => {
-                    self.find_unknown(interactions).await?;
-                    if left == 0 {
-                        return Err(StoreError::Conflict(
-                            "users or items of the batch are being deleted at this moment".into(),
-                        ));
-                    }
-                }
-                Some("40001" | "40P01") if left > 0 => {}
-                _ => return Err(described(error)),
-            }
-        }
-    }
-
-    async fn upsert_interactions(&self, rows: &[&Interaction]) -> Result<Written, sqlx::Error> {
-        let each =
-            |field: fn(&Interaction) -> &str| -> Vec<&str> { rows.iter().map(|row| field(row)).collect() };
-        let mut write = self.follow_up.begin(&self.pool).await?;
-        let created: Vec<bool> = sqlx::query_scalar(
-            "INSERT INTO interactions (item_id, user_id, event, occurred_at, weight)
-             SELECT item_id, user_id, event,
-                 timestamptz 'epoch' + time * interval '1 millisecond', weight
-             FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::real[])
-                 AS new (item_id, user_id, event, time, weight)
-             ORDER BY item_id COLLATE \"C\", user_id COLLATE \"C\", event COLLATE \"C\", time
-             ON CONFLICT (item_id, user_id, event, occurred_at)
-                 DO UPDATE SET weight = EXCLUDED.weight
-                 WHERE interactions.weight <> EXCLUDED.weight
-             RETURNING xmax = 0",
-        )
-        .bind(each(|row| &row.item_id))
-        .bind(each(|row| &row.user_id))
-        .bind(each(|row| &row.event))
-        .bind(rows.iter().map(|row| row.time).collect::<Vec<_>>())
-        .bind(rows.iter().map(|row| row.weight).collect::<Vec<_>>())
-        .fetch_all(write.connection())
-        .await?;
-        let mut users = each(|row| &row.user_id);
-        users.sort_unstable();
-        users.dedup();
-        write.finish(&[], &[], &users).await?;
-        Ok(written(rows.len(), &created))
-    }
-
-    /// Fails with the first interaction that names an unknown user or item.
-    async fn find_unknown(&self, interactions: &[Interaction]) -> Result<(), StoreError> {
-        let unknown: Option<(i64, bool)> = sqlx::query_as(
-            "SELECT new.position - 1, u.id IS NULL
-             FROM unnest($1::text[], $2::text[]) WITH ORDINALITY
-                 AS new (user_id, item_id, position)
-             LEFT JOIN users u ON u.id = new.user_id
-             LEFT JOIN items i ON i.id = new.item_id
-             WHERE u.id IS NULL OR i.id IS NULL
-             ORDER BY new.position LIMIT 1",
-        )
-        .bind(interactions.iter().map(|row| row.user_id.as_str()).collect::<Vec<_>>())
-        .bind(interactions.iter().map(|row| row.item_id.as_str()).collect::<Vec<_>>())
-        .fetch_optional(&self.pool)
-        .await?;
-        let Some((index, is_user)) = unknown else {
-            return Ok(());
-        };
-        let index = index as usize;
-        Err(if is_user {
-            let id = interactions[index].user_id.clone();
-            StoreError::UnknownUser { index, id }
-        } else {
-            let id = interactions[index].item_id.clone();
-            StoreError::UnknownItem { index, id }
-        })
-    }
-
-    async fn require_user(&self, user_id: &str) -> Result<(), StoreError> {
-        let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM users WHERE id = $1)")
-            .bind(user_id)
-            .fetch_one(&self.pool)
-            .await
-            .map_err(described)?;
-        if exists { Ok(()) } else { Err(not_found("user", user_id)) }
-    }
-
-    /// Deletes a user or an item, with the interactions.
-    async fn delete(&self, what: &'static str, id: &str) -> Result<(), StoreError> {
-        let mut left = TRIES;
-        loop {
-            left -= 1;
-            match self.try_delete(what, id).await {
-                Ok(true) => return Ok(()),
-                Ok(false) => return Err(not_found(what, id)),
-                Err(error) => match sql_state(&error).as_deref() {
-                    Some("40001" | "40P01") if left > 0 => {}
-                    _ => return Err(described(error)),
-                },
-            }
-        }
-    }
-
-    async fn try_delete(&self, what: &'static str, id: &str) -> Result<bool, sqlx::Error> {
-        let mut write = self.follow_up.begin(&self.pool).await?;
-        let (sql, users) = if what == "user" {
-            ("DELETE FROM users WHERE id = $1", vec![id.to_owned()])
-        } else {
-            ("DELETE FROM items WHERE id = $1", write.users_of(&[id]).await?)
-        };
-        let done = sqlx::query(sql).bind(id).execute(write.connection()).await?;
-        let items: &[&str] = if what == "user" { &[] } else { &[id] };
-        write.finish(&[], items, &strs(&users)).await?;
-        Ok(done.rows_affected() > 0)
-    }
 }
 
 impl Store for PostgresStore {
     fn put_users<'a>(&'a self, users: &'a [User]) -> Answer<'a, Written> {
-        Box::pin(self.put_users(users))
+        Box::pin(async move { retrying!(self.put_users(users)) })
     }
 
     fn get_user<'a>(&'a self, user_id: &'a str) -> Answer<'a, User> {
@@ -245,11 +112,11 @@ impl Store for PostgresStore {
     }
 
     fn delete_user<'a>(&'a self, user_id: &'a str) -> Answer<'a, ()> {
-        Box::pin(self.delete("user", user_id))
+        Box::pin(async move { retrying!(self.delete("user", user_id)) })
     }
 
     fn put_items<'a>(&'a self, items: &'a [Item]) -> Answer<'a, Written> {
-        Box::pin(self.put_items(items))
+        Box::pin(async move { retrying!(self.put_items(items)) })
     }
 
     fn get_item<'a>(&'a self, item_id: &'a str) -> Answer<'a, Item> {
@@ -286,11 +153,11 @@ impl Store for PostgresStore {
     }
 
     fn delete_item<'a>(&'a self, item_id: &'a str) -> Answer<'a, ()> {
-        Box::pin(self.delete("item", item_id))
+        Box::pin(async move { retrying!(self.delete("item", item_id)) })
     }
 
     fn put_interactions<'a>(&'a self, interactions: &'a [Interaction]) -> Answer<'a, Written> {
-        Box::pin(self.put_interactions(interactions))
+        Box::pin(async move { retrying!(self.put_interactions(interactions)) })
     }
 
     fn list_interactions<'a>(
@@ -327,26 +194,7 @@ impl Store for PostgresStore {
     }
 
     fn delete_interactions<'a>(&'a self, user_id: &'a str, filter: &'a InteractionFilter) -> Answer<'a, u64> {
-        Box::pin(async move {
-            self.require_user(user_id).await?;
-            let mut write = self.begin().await?;
-            let done = sqlx::query(
-                "DELETE FROM interactions
-                 WHERE user_id = $1 AND ($2::text IS NULL OR item_id = $2)
-                     AND ($3::text IS NULL OR event = $3)
-                     AND ($4::bigint IS NULL
-                         OR occurred_at = timestamptz 'epoch' + $4 * interval '1 millisecond')",
-            )
-            .bind(user_id)
-            .bind(filter.item_id.as_deref())
-            .bind(filter.event.as_deref())
-            .bind(filter.time)
-            .execute(write.connection())
-            .await
-            .map_err(described)?;
-            write.finish(&[], &[], &[user_id]).await?;
-            Ok(done.rows_affected())
-        })
+        Box::pin(async move { retrying!(self.delete_interactions(user_id, filter)) })
     }
 
     fn begin_load(&self) -> Answer<'_, Box<dyn BulkLoad>> {
@@ -387,84 +235,15 @@ impl Store for PostgresStore {
         Box::pin(feed::trim(&self.pool, keep))
     }
 
+    fn evidence<'a>(&'a self, weighing: &'a Weighing) -> Answer<'a, Arc<dyn Evidence>> {
+        Box::pin(async move {
+            let evidence = PostgresEvidence::new(self.pool.clone(), weighing).await?;
+            Ok(Arc::new(evidence) as Arc<dyn Evidence>)
+        })
+    }
+
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(self.pool.close())
-    }
-}
-
-/// Writes users that are unique and in the order of their ids.
-async fn upsert_users(connection: &mut sqlx::PgConnection, users: &[&User]) -> Result<Written, StoreError> {
-    let ids: Vec<&str> = users.iter().map(|user| user.user_id.as_str()).collect();
-    let profiles: Vec<String> =
-        users.iter().map(|user| rows::profile_json(&user.profile)).collect::<Result<_, _>>()?;
-    let created: Vec<bool> = sqlx::query_scalar(
-        "INSERT INTO users (id, profile)
-         SELECT id, profile::jsonb FROM unnest($1::text[], $2::text[]) AS new (id, profile)
-         ORDER BY id COLLATE \"C\"
-         ON CONFLICT (id) DO UPDATE SET profile = EXCLUDED.profile
-             WHERE users.profile <> EXCLUDED.profile
-         RETURNING xmax = 0",
-    )
-    .bind(&ids)
-    .bind(&profiles)
-    .fetch_all(connection)
-    .await
-    .map_err(described)?;
-    Ok(written(users.len(), &created))
-}
-
-async fn upsert_items(connection: &mut sqlx::PgConnection, items: &[Item]) -> Result<Written, StoreError> {
-    for (index, item) in items.iter().enumerate() {
-        rows::attributes_json(index, item)?;
-    }
-    let items = last_of_each(items, |item| item.item_id.as_str());
-    let text = |field: fn(&Item) -> &str| -> Vec<&str> { items.iter().map(|item| field(item)).collect() };
-    let attributes: Vec<String> = items
-        .iter()
-        .enumerate()
-        .map(|(index, item)| rows::attributes_json(index, item))
-        .collect::<Result<_, _>>()?;
-    let contraindications: Vec<String> =
-        items.iter().map(|item| rows::contraindications_json(item)).collect::<Result<_, _>>()?;
-    let created: Vec<bool> = sqlx::query_scalar(
-        "INSERT INTO items (id, kind, name, attributes, latitude, longitude, hidden, repeatable,
-             contraindications)
-         SELECT id, kind, name, attributes::jsonb, latitude, longitude, hidden, repeatable,
-             contraindications::jsonb
-         FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::float8[], $6::float8[],
-             $7::boolean[], $8::boolean[], $9::text[])
-             AS new (id, kind, name, attributes, latitude, longitude, hidden, repeatable,
-                 contraindications)
-         ORDER BY id COLLATE \"C\"
-         ON CONFLICT (id) DO UPDATE SET kind = EXCLUDED.kind, name = EXCLUDED.name,
-             attributes = EXCLUDED.attributes, latitude = EXCLUDED.latitude,
-             longitude = EXCLUDED.longitude, hidden = EXCLUDED.hidden,
-             repeatable = EXCLUDED.repeatable, contraindications = EXCLUDED.contraindications
-             WHERE items IS DISTINCT FROM EXCLUDED
-         RETURNING xmax = 0",
-    )
-    .bind(text(|item| &item.item_id))
-    .bind(text(|item| item.kind.as_str()))
-    .bind(text(|item| &item.name))
-    .bind(&attributes)
-    .bind(items.iter().map(|item| item.latitude).collect::<Vec<_>>())
-    .bind(items.iter().map(|item| item.longitude).collect::<Vec<_>>())
-    .bind(items.iter().map(|item| item.hidden).collect::<Vec<_>>())
-    .bind(items.iter().map(|item| item.repeatable).collect::<Vec<_>>())
-    .bind(&contraindications)
-    .fetch_all(connection)
-    .await
-    .map_err(described)?;
-    Ok(written(items.len(), &created))
-}
-
-/// `created` has an entry for each row that was written, true where it is new.
-fn written(rows: usize, created: &[bool]) -> Written {
-    let new = created.iter().filter(|created| **created).count();
-    Written {
-        created: new as u64,
-        updated: (created.len() - new) as u64,
-        unchanged: (rows - created.len()) as u64,
     }
 }
 
@@ -478,6 +257,15 @@ fn not_found(what: &'static str, id: &str) -> StoreError {
 
 fn sql_state(error: &sqlx::Error) -> Option<String> {
     Some(error.as_database_error()?.code()?.into_owned())
+}
+
+/// Whether Postgres rolled the write back for another's sake (class 40).
+fn was_taken_back(error: &StoreError) -> bool {
+    let StoreError::Unavailable(cause) = error else {
+        return false;
+    };
+    let cause = cause.downcast_ref::<sqlx::Error>();
+    cause.and_then(sql_state).is_some_and(|code| code.starts_with("40"))
 }
 
 /// Errors that are the value's fault, in words; the others as they are.

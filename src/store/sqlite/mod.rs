@@ -12,13 +12,14 @@ mod feed;
 mod load;
 
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Sqlite, SqliteConnection, Transaction};
+use sqlx::{Executor, Sqlite, SqliteConnection, Transaction};
 
 use super::rows::{self, InteractionRow, ItemRow, UserRow};
 use super::{
@@ -26,6 +27,8 @@ use super::{
     StoreOptions, Written, interaction_key, last_of_each, migrate,
 };
 use crate::recommend::data::{Interaction, Item, Kind, User};
+use crate::recommend::source::Evidence;
+use crate::recommend::weights::Weighing;
 
 /// How long a writer waits for the one before it.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -134,9 +137,15 @@ impl SqliteStore {
     }
 
     /// Moves what the write-ahead log holds into the file and empties it. A reader may be in the
-    /// way, in which case the next checkpoint does it.
+    /// way; writers wait meanwhile, so it is given a moment only, and else the next one does it.
     async fn checkpoint(&self) -> Result<(), StoreError> {
-        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.pool).await?;
+        let mut connection = self.pool.acquire().await?;
+        connection.execute("PRAGMA busy_timeout = 250").await?;
+        let done = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").await;
+        let milliseconds = BUSY_TIMEOUT.as_millis();
+        let usual = format!("PRAGMA busy_timeout = {milliseconds}");
+        connection.execute(sqlx::AssertSqlSafe(usual)).await?;
+        done?;
         Ok(())
     }
 }
@@ -293,6 +302,11 @@ impl Store for SqliteStore {
 
     fn trim_changes(&self, keep: Duration) -> Answer<'_, u64> {
         Box::pin(self.trim(keep))
+    }
+
+    fn evidence<'a>(&'a self, _: &'a Weighing) -> Answer<'a, Arc<dyn Evidence>> {
+        let reason = "the database engine needs Postgres; with SQLite the engine is memory";
+        Box::pin(async move { Err(StoreError::Setup(reason.into())) })
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

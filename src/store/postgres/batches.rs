@@ -1,0 +1,235 @@
+//! The writes: each is one statement over arrays, with its rows in the order of their keys.
+
+use super::write::Write;
+use super::{PostgresStore, TRIES, described, not_found, sql_state, strs};
+use crate::recommend::data::{Interaction, Item, User};
+use crate::store::{InteractionFilter, StoreError, Written, interaction_key, last_of_each, rows};
+
+impl PostgresStore {
+    async fn begin(&self) -> Result<Write, StoreError> {
+        Ok(self.follow_up.begin(&self.pool).await?)
+    }
+
+    pub(super) async fn put_users(&self, users: &[User]) -> Result<Written, StoreError> {
+        let rows = last_of_each(users, |user| user.user_id.as_str());
+        let mut write = self.begin().await?;
+        let written = upsert_users(write.connection(), &rows).await?;
+        let ids: Vec<&str> = rows.iter().map(|user| user.user_id.as_str()).collect();
+        write.finish(&ids, &[], &[]).await?;
+        Ok(written)
+    }
+
+    pub(super) async fn put_items(&self, items: &[Item]) -> Result<Written, StoreError> {
+        let ids: Vec<&str> = items.iter().map(|item| item.item_id.as_str()).collect();
+        let mut write = self.begin().await?;
+        let written = upsert_items(write.connection(), items).await?;
+        // An item may have changed its kind, which is a change of those who have it.
+        let users = write.users_of(&ids).await?;
+        write.finish(&[], &ids, &strs(&users)).await?;
+        Ok(written)
+    }
+
+    pub(super) async fn put_interactions(&self, interactions: &[Interaction]) -> Result<Written, StoreError> {
+        let rows = last_of_each(interactions, interaction_key);
+        for _ in 0..TRIES {
+            let error = match self.upsert_interactions(&rows).await {
+                Ok(written) => return Ok(written),
+                Err(error) => error,
+            };
+            // A foreign key: say which. If everybody exists by now, they came in between.
+            if sql_state(&error).as_deref() != Some("23503") {
+                return Err(described(error));
+            }
+            self.find_unknown(interactions).await?;
+        }
+        Err(StoreError::Conflict("users or items of the batch are being deleted at this moment".into()))
+    }
+
+    async fn upsert_interactions(&self, rows: &[&Interaction]) -> Result<Written, sqlx::Error> {
+        let each =
+            |field: fn(&Interaction) -> &str| -> Vec<&str> { rows.iter().map(|row| field(row)).collect() };
+        let mut write = self.follow_up.begin(&self.pool).await?;
+        let created: Vec<bool> = sqlx::query_scalar(
+            "INSERT INTO interactions (item_id, user_id, event, occurred_at, weight)
+             SELECT item_id, user_id, event,
+                 timestamptz 'epoch' + time * interval '1 millisecond', weight
+             FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::real[])
+                 AS new (item_id, user_id, event, time, weight)
+             ORDER BY item_id COLLATE \"C\", user_id COLLATE \"C\", event COLLATE \"C\", time
+             ON CONFLICT (item_id, user_id, event, occurred_at)
+                 DO UPDATE SET weight = EXCLUDED.weight
+                 WHERE interactions.weight <> EXCLUDED.weight
+             RETURNING xmax = 0",
+        )
+        .bind(each(|row| &row.item_id))
+        .bind(each(|row| &row.user_id))
+        .bind(each(|row| &row.event))
+        .bind(rows.iter().map(|row| row.time).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.weight).collect::<Vec<_>>())
+        .fetch_all(write.connection())
+        .await?;
+        let mut users = each(|row| &row.user_id);
+        users.sort_unstable();
+        users.dedup();
+        write.finish(&[], &[], &users).await?;
+        Ok(written(rows.len(), &created))
+    }
+
+    /// Fails with the first interaction that names an unknown user or item.
+    async fn find_unknown(&self, interactions: &[Interaction]) -> Result<(), StoreError> {
+        let unknown: Option<(i64, bool)> = sqlx::query_as(
+            "SELECT new.position - 1, u.id IS NULL
+             FROM unnest($1::text[], $2::text[]) WITH ORDINALITY
+                 AS new (user_id, item_id, position)
+             LEFT JOIN users u ON u.id = new.user_id
+             LEFT JOIN items i ON i.id = new.item_id
+             WHERE u.id IS NULL OR i.id IS NULL
+             ORDER BY new.position LIMIT 1",
+        )
+        .bind(interactions.iter().map(|row| row.user_id.as_str()).collect::<Vec<_>>())
+        .bind(interactions.iter().map(|row| row.item_id.as_str()).collect::<Vec<_>>())
+        .fetch_optional(&self.pool)
+        .await?;
+        let Some((index, is_user)) = unknown else {
+            return Ok(());
+        };
+        let index = index as usize;
+        Err(if is_user {
+            let id = interactions[index].user_id.clone();
+            StoreError::UnknownUser { index, id }
+        } else {
+            let id = interactions[index].item_id.clone();
+            StoreError::UnknownItem { index, id }
+        })
+    }
+
+    pub(super) async fn require_user(&self, user_id: &str) -> Result<(), StoreError> {
+        let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM users WHERE id = $1)")
+            .bind(user_id)
+            .fetch_one(&self.pool)
+            .await
+            .map_err(described)?;
+        if exists { Ok(()) } else { Err(not_found("user", user_id)) }
+    }
+
+    /// Deletes a user or an item, with the interactions.
+    pub(super) async fn delete(&self, what: &'static str, id: &str) -> Result<(), StoreError> {
+        let mut write = self.begin().await?;
+        let (sql, users) = if what == "user" {
+            ("DELETE FROM users WHERE id = $1", vec![id.to_owned()])
+        } else {
+            ("DELETE FROM items WHERE id = $1", write.users_of(&[id]).await?)
+        };
+        let done = sqlx::query(sql).bind(id).execute(write.connection()).await.map_err(described)?;
+        let items: &[&str] = if what == "user" { &[] } else { &[id] };
+        write.finish(&[], items, &strs(&users)).await?;
+        if done.rows_affected() > 0 { Ok(()) } else { Err(not_found(what, id)) }
+    }
+
+    pub(super) async fn delete_interactions(
+        &self,
+        user_id: &str,
+        filter: &InteractionFilter,
+    ) -> Result<u64, StoreError> {
+        self.require_user(user_id).await?;
+        let mut write = self.begin().await?;
+        let done = sqlx::query(
+            "DELETE FROM interactions
+             WHERE user_id = $1 AND ($2::text IS NULL OR item_id = $2)
+                 AND ($3::text IS NULL OR event = $3)
+                 AND ($4::bigint IS NULL
+                     OR occurred_at = timestamptz 'epoch' + $4 * interval '1 millisecond')",
+        )
+        .bind(user_id)
+        .bind(filter.item_id.as_deref())
+        .bind(filter.event.as_deref())
+        .bind(filter.time)
+        .execute(write.connection())
+        .await
+        .map_err(described)?;
+        write.finish(&[], &[], &[user_id]).await?;
+        Ok(done.rows_affected())
+    }
+}
+
+/// Writes users that are unique and in the order of their ids.
+pub(super) async fn upsert_users(
+    connection: &mut sqlx::PgConnection,
+    users: &[&User],
+) -> Result<Written, StoreError> {
+    let ids: Vec<&str> = users.iter().map(|user| user.user_id.as_str()).collect();
+    let profiles: Vec<String> =
+        users.iter().map(|user| rows::profile_json(&user.profile)).collect::<Result<_, _>>()?;
+    let created: Vec<bool> = sqlx::query_scalar(
+        "INSERT INTO users (id, profile)
+         SELECT id, profile::jsonb FROM unnest($1::text[], $2::text[]) AS new (id, profile)
+         ORDER BY id COLLATE \"C\"
+         ON CONFLICT (id) DO UPDATE SET profile = EXCLUDED.profile
+             WHERE users.profile <> EXCLUDED.profile
+         RETURNING xmax = 0",
+    )
+    .bind(&ids)
+    .bind(&profiles)
+    .fetch_all(connection)
+    .await
+    .map_err(described)?;
+    Ok(written(users.len(), &created))
+}
+
+pub(super) async fn upsert_items(
+    connection: &mut sqlx::PgConnection,
+    items: &[Item],
+) -> Result<Written, StoreError> {
+    for (index, item) in items.iter().enumerate() {
+        rows::attributes_json(index, item)?;
+    }
+    let items = last_of_each(items, |item| item.item_id.as_str());
+    let text = |field: fn(&Item) -> &str| -> Vec<&str> { items.iter().map(|item| field(item)).collect() };
+    let attributes: Vec<String> = items
+        .iter()
+        .enumerate()
+        .map(|(index, item)| rows::attributes_json(index, item))
+        .collect::<Result<_, _>>()?;
+    let contraindications: Vec<String> =
+        items.iter().map(|item| rows::contraindications_json(item)).collect::<Result<_, _>>()?;
+    let created: Vec<bool> = sqlx::query_scalar(
+        "INSERT INTO items (id, kind, name, attributes, latitude, longitude, hidden, repeatable,
+             contraindications)
+         SELECT id, kind, name, attributes::jsonb, latitude, longitude, hidden, repeatable,
+             contraindications::jsonb
+         FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::float8[], $6::float8[],
+             $7::boolean[], $8::boolean[], $9::text[])
+             AS new (id, kind, name, attributes, latitude, longitude, hidden, repeatable,
+                 contraindications)
+         ORDER BY id COLLATE \"C\"
+         ON CONFLICT (id) DO UPDATE SET kind = EXCLUDED.kind, name = EXCLUDED.name,
+             attributes = EXCLUDED.attributes, latitude = EXCLUDED.latitude,
+             longitude = EXCLUDED.longitude, hidden = EXCLUDED.hidden,
+             repeatable = EXCLUDED.repeatable, contraindications = EXCLUDED.contraindications
+             WHERE items IS DISTINCT FROM EXCLUDED
+         RETURNING xmax = 0",
+    )
+    .bind(text(|item| &item.item_id))
+    .bind(text(|item| item.kind.as_str()))
+    .bind(text(|item| &item.name))
+    .bind(&attributes)
+    .bind(items.iter().map(|item| item.latitude).collect::<Vec<_>>())
+    .bind(items.iter().map(|item| item.longitude).collect::<Vec<_>>())
+    .bind(items.iter().map(|item| item.hidden).collect::<Vec<_>>())
+    .bind(items.iter().map(|item| item.repeatable).collect::<Vec<_>>())
+    .bind(&contraindications)
+    .fetch_all(connection)
+    .await
+    .map_err(described)?;
+    Ok(written(items.len(), &created))
+}
+
+/// `created` has an entry for each row that was written, true where it is new.
+fn written(rows: usize, created: &[bool]) -> Written {
+    let new = created.iter().filter(|created| **created).count();
+    Written {
+        created: new as u64,
+        updated: (created.len() - new) as u64,
+        unchanged: (rows - created.len()) as u64,
+    }
+}
