@@ -301,7 +301,7 @@ fn fit_options(arch: Arch, options: &TextOptions) -> FitOptions {
         weight_decay: options.weight_decay,
         clip: 1.0,
         label_smoothing: 0.0,
-        balance: false,
+        balance: 0.0,
         average_decay: 0.99,
         patience: options.patience,
         keep_last: false,
