@@ -31,6 +31,9 @@ type Error = Box<dyn std::error::Error>;
 const SEED: u64 = 20_240_501;
 const NEIGHBORS: usize = 100;
 const ITEMS: usize = 10;
+/// Each request is made so often in a row and the fastest counts, here and for the peers: turn by
+/// turn, the caches and the processor are the other program's at first.
+const REPEATS: usize = 3;
 
 fn main() -> Result<(), Error> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -148,9 +151,14 @@ fn answer(file: &str) -> Result<(), Error> {
         let line = line?;
         let user = layers.users.get(&format!("{:08}", line.trim().parse::<u32>()?));
         let user = user.ok_or_else(|| format!("no user {line}"))?;
-        let start = Instant::now();
-        let (neighbors, items) = black_box(request(&layers, black_box(user)));
-        let ns = start.elapsed().as_nanos() as u64;
+        let mut fastest = u64::MAX;
+        let mut found = (Vec::new(), Vec::new());
+        for _ in 0..REPEATS {
+            let start = Instant::now();
+            found = black_box(request(&layers, black_box(user)));
+            fastest = fastest.min(start.elapsed().as_nanos() as u64);
+        }
+        let (neighbors, items) = found;
         let touched: u32 = layers.row(user).items.iter().map(|&i| column_len(&layers, i)).sum();
         let named = |names: &dyn Fn(u32) -> u32, list: Vec<(u32, f64)>| -> Vec<(u32, f64)> {
             list.into_iter().map(|(number, value)| (names(number), value)).collect()
@@ -161,7 +169,7 @@ fn answer(file: &str) -> Result<(), Error> {
             out,
             "{}",
             serde_json::json!({
-                "ns": ns,
+                "ns": fastest,
                 "touched": touched,
                 "neighbors": named(&user_number, neighbors),
                 "items": named(&item_number, items),
@@ -184,21 +192,23 @@ fn peak_resident_bytes() -> Option<u64> {
     line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
-/// Three sizes with columns of about the same length: twice the users, twice the items and twice
-/// the interactions each time. The time should hardly grow.
+/// Three sizes with columns of the same length: one, four and sixteen regions of people who share
+/// items within their region only. The time should hardly grow.
 fn criterion() {
     let mut criterion = Criterion::default().configure_from_args();
     let mut group = criterion.benchmark_group("recommend");
-    for doublings in [0, 1, 2] {
-        let (users, items) = (6_000 << doublings, 3_000 << doublings);
+    let (users, items, interactions) = (6_000, 3_000, 300_000);
+    for regions in [1, 4, 16] {
         let mut loader = Loader::new(Weighing::default());
-        let Ok(()) = generate(users, items, 300_000 << doublings, |user, item, weight| {
-            push(&mut loader, user, item, weight);
-            Ok::<(), std::convert::Infallible>(())
-        });
+        for region in 0..regions {
+            let Ok(()) = generate(users, items, interactions, |user, item, weight| {
+                push(&mut loader, region * users + user, region * items + item, weight);
+                Ok::<(), std::convert::Infallible>(())
+            });
+        }
         let layers = loader.finish();
         let mut user = 0;
-        group.bench_function(BenchmarkId::from_parameter(users), |bencher| {
+        group.bench_function(BenchmarkId::from_parameter(users * regions), |bencher| {
             bencher.iter(|| {
                 user = (user + 997) % users;
                 black_box(request(&layers, user))

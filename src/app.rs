@@ -3,21 +3,33 @@
 //! The address is bound first, so that a port in use is said at once and liveness can be asked
 //! while models load; readiness follows only when they are loaded and warm.
 
+pub mod import;
+
 use std::future::IntoFuture;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use arc_swap::ArcSwapOption;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
 
-use crate::api::{AppState, router};
-use crate::config::Config;
+use crate::api::{AppState, People, router};
+use crate::config::{Config, RecommenderEngine};
 use crate::inference::Registry;
+use crate::recommend::clock;
+use crate::recommend::recommender::{Recommender, Settings};
+use crate::recommend::source::Source;
+use crate::recommend::weights::Weighing;
+use crate::store::postgres::PostgresStore;
+use crate::store::{self, KEEP_CHANGES, Store, StoreOptions, demo};
 use crate::telemetry;
+
+/// Time between two trims of the change feed.
+const TRIM_EVERY: Duration = Duration::from_secs(60);
 
 /// Serves until a signal ends it.
 ///
@@ -32,7 +44,13 @@ pub async fn serve(config: Config) -> Result<()> {
     let address = listener.local_addr()?;
 
     let registry = Arc::new(ArcSwapOption::empty());
-    let state = AppState { config: config.clone(), registry: registry.clone(), metrics: Some(metrics) };
+    let people = Arc::new(ArcSwapOption::empty());
+    let state = AppState {
+        config: config.clone(),
+        registry: registry.clone(),
+        people: people.clone(),
+        metrics: Some(metrics),
+    };
     let (stop, stopped) = watch::channel(false);
     let server = axum::serve(listener, router::router(state)).with_graceful_shutdown(wait(stopped));
     let server = tokio::spawn(server.into_future());
@@ -52,6 +70,9 @@ pub async fn serve(config: Config) -> Result<()> {
         );
     }
     registry.store(Some(Arc::new(loaded)));
+    let opened = Arc::new(open(&config).await?);
+    people.store(Some(opened.clone()));
+    let feeding = tokio::spawn(keep_fresh(opened.clone(), config.refresh));
     // One line on standard output for whoever started the program and waits for it.
     writeln!(std::io::stdout(), "medserve listens on http://{address} (try http://{address}/docs)")?;
 
@@ -64,7 +85,93 @@ pub async fn serve(config: Config) -> Result<()> {
         () = tokio::time::sleep(config.shutdown_timeout) => tracing::warn!("requests in flight were cut off"),
         () = signal() => tracing::warn!("a second signal: stopping at once"),
     }
+    feeding.abort();
+    opened.store.close().await;
     Ok(())
+}
+
+/// Connects the store, fills it for a demonstration, and loads the recommender.
+async fn open(config: &Config) -> Result<People> {
+    let settings: Settings =
+        config.recommendations.clone().try_into().context("the table [recommendations] of the file")?;
+    settings
+        .weighing
+        .validate()
+        .map_err(anyhow::Error::msg)
+        .context("the table [recommendations] of the file")?;
+    let weighing = Weighing { reference_time: clock::now(), ..settings.weighing };
+    let settings = Settings { weighing, ..settings };
+    let options = StoreOptions { max_connections: config.database_connections, ..StoreOptions::default() };
+    let now = clock::now();
+    match config.recommender {
+        RecommenderEngine::Memory => {
+            let store =
+                store::connect(&config.database_url, &options).await.context("opening the database")?;
+            fill(config, store.as_ref()).await?;
+            let source: Arc<dyn Source> = store.clone();
+            let recommender = Recommender::in_memory(source, settings, now).await;
+            Ok(People { store, recommender: recommender.context("loading the interactions")? })
+        }
+        RecommenderEngine::Database => {
+            let store = PostgresStore::connect(&config.database_url, &options)
+                .await
+                .context("opening the database")?;
+            fill(config, &store).await?;
+            let evidence =
+                store.evidence(&settings.weighing).await.context("preparing the database's engine")?;
+            let store = Arc::new(store);
+            let recommender =
+                Recommender::in_database(store.clone(), Arc::new(evidence), settings, now).await;
+            Ok(People { store, recommender: recommender.context("loading the people and things")? })
+        }
+    }
+}
+
+/// Fills an empty database with the invented region, where a demonstration is asked for.
+async fn fill(config: &Config, store: &dyn Store) -> Result<()> {
+    if !config.demo {
+        return Ok(());
+    }
+    match demo::load(store, demo::SEED, clock::now()).await.context("filling the database")? {
+        Some(_) => tracing::info!("the database was empty and now holds an invented region"),
+        None => tracing::info!("the database is not empty and stays as it is"),
+    }
+    Ok(())
+}
+
+/// Takes over writes of other replicas and of plain SQL, again and again, and tidies up behind.
+async fn keep_fresh(people: Arc<People>, every: Duration) {
+    let mut rounds = tokio::time::interval(every);
+    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut trimmed = Instant::now();
+    let mut failing = false;
+    loop {
+        rounds.tick().await;
+        let fresh = people.recommender.fresh();
+        match fresh.refresh(clock::now()).await {
+            Ok(()) => failing = false,
+            Err(error) if !failing => {
+                failing = true;
+                tracing::warn!(%error, "recommendations go on from the last snapshot");
+            }
+            Err(_) => {}
+        }
+        let age = clock::now() - fresh.snapshot().as_of;
+        metrics::gauge!("medserve_recommender_age_seconds").set(age as f64 / 1e3);
+        if fresh.merge_is_due() {
+            let people = people.clone();
+            let merged = tokio::task::spawn_blocking(move || people.recommender.fresh().merge()).await;
+            if merged.is_err() {
+                tracing::error!("merging the recent writes failed");
+            }
+        }
+        if trimmed.elapsed() >= TRIM_EVERY {
+            trimmed = Instant::now();
+            if let Err(error) = people.store.trim_changes(KEEP_CHANGES).await {
+                tracing::warn!(%error, "the change feed was not trimmed");
+            }
+        }
+    }
 }
 
 /// Asks the server at `address` whether it is ready, for container health checks: an image

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 /// What may be set. The names are those of the flags, with underscores in the file.
-#[derive(Debug, Clone, Default, clap::Args, Deserialize)]
+#[derive(Clone, Default, clap::Args, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// TOML file with any of these settings
@@ -21,6 +21,28 @@ pub struct Settings {
     /// Address to listen on; port 0 takes a free one [default: 127.0.0.1:8080]
     #[arg(long, env = "MEDSERVE_LISTEN", value_name = "ADDRESS:PORT")]
     pub listen: Option<String>,
+    /// Database: postgres://user:password@host/name, or sqlite://file.db, which is created
+    /// [default: sqlite://medserve.db, or sqlite://medserve-demo.db with --demo]
+    #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    pub database_url: Option<String>,
+    /// Connections to the database [default: 10]
+    #[arg(long, env = "MEDSERVE_DATABASE_CONNECTIONS", value_name = "N")]
+    pub database_connections: Option<u32>,
+    /// Fill an empty database with an invented region, to try things out
+    #[arg(long, env = "MEDSERVE_DEMO", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pub demo: Option<bool>,
+    /// Token of the administrators; without one nobody is [default: none]
+    #[arg(long, env = "MEDSERVE_ADMIN_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    pub admin_token: Option<String>,
+    /// Where neighbors are computed: memory, or database (in SQL, Postgres only) [default: memory]
+    #[arg(long, env = "MEDSERVE_RECOMMENDER", value_name = "ENGINE")]
+    pub recommender: Option<String>,
+    /// How recommendations are computed, in the file only: the table [recommendations]
+    #[arg(skip)]
+    pub recommendations: Option<toml::Table>,
+    /// Milliseconds between two looks for writes of others [default: 500]
+    #[arg(long, env = "MEDSERVE_REFRESH_MS", value_name = "MS")]
+    pub refresh_ms: Option<u64>,
     /// Folder of the model packages [default: models]
     #[arg(long, env = "MEDSERVE_MODELS_DIR", value_name = "DIR")]
     pub models_dir: Option<PathBuf>,
@@ -48,10 +70,24 @@ pub struct Settings {
 }
 
 /// The configuration in use.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Config {
     /// Address to listen on.
     pub listen: SocketAddr,
+    /// The database.
+    pub database_url: String,
+    /// Connections to it.
+    pub database_connections: u32,
+    /// Fill it, if it is empty, with an invented region.
+    pub demo: bool,
+    /// Token of the administrators.
+    pub admin_token: Option<String>,
+    /// Where neighbors are computed.
+    pub recommender: RecommenderEngine,
+    /// How recommendations are computed, for the recommender to read.
+    pub recommendations: toml::Table,
+    /// Time between two looks for writes of others.
+    pub refresh: Duration,
     /// Folder of the model packages.
     pub models_dir: PathBuf,
     /// Largest request body in bytes.
@@ -68,6 +104,15 @@ pub struct Config {
     pub max_batch: usize,
     /// Inputs that may wait for each model.
     pub queue: usize,
+}
+
+/// Where neighbors are computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecommenderEngine {
+    /// In this process, over matrices in memory.
+    Memory,
+    /// In the database, in SQL.
+    Database,
 }
 
 /// Everything that is wrong with a configuration.
@@ -91,6 +136,35 @@ impl Config {
             problems.push(problem("listen", &listen, "an address and a port, such as 127.0.0.1:8080"));
             SocketAddr::from(([127, 0, 0, 1], 8080))
         });
+        let demo = given.demo.or(file.demo).unwrap_or(false);
+        let database_url = given.database_url.or(file.database_url).unwrap_or_else(|| match demo {
+            true => "sqlite://medserve-demo.db".to_string(),
+            false => "sqlite://medserve.db".to_string(),
+        });
+        let postgres = ["postgres://", "postgresql://"].iter().any(|scheme| database_url.starts_with(scheme));
+        if !postgres && !database_url.starts_with("sqlite:") {
+            // The address may hold a password, so it is not repeated.
+            problems
+                .push("--database-url (DATABASE_URL) must begin with postgres:// or sqlite://".to_string());
+        }
+        let engine = given.recommender.or(file.recommender);
+        let recommender = match engine.as_deref() {
+            None | Some("memory") => RecommenderEngine::Memory,
+            Some("database") if postgres => RecommenderEngine::Database,
+            Some("database") => {
+                problems.push(problem("recommender", "database", "memory, as the database is not Postgres"));
+                RecommenderEngine::Memory
+            }
+            Some(other) => {
+                problems.push(problem("recommender", other, "memory or database"));
+                RecommenderEngine::Memory
+            }
+        };
+        let admin_token = given.admin_token.or(file.admin_token);
+        if admin_token.as_ref().is_some_and(|token| token.chars().count() < 16) {
+            problems
+                .push("--admin-token (MEDSERVE_ADMIN_TOKEN) must have at least 16 characters".to_string());
+        }
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let mut number = |name: &str, given: Option<u64>, file: Option<u64>, default: u64, most: u64| {
             let value = given.or(file).unwrap_or(default);
@@ -104,6 +178,25 @@ impl Config {
         const HOUR: u64 = 3_600_000;
         let config = Config {
             listen,
+            database_url,
+            database_connections: number(
+                "database-connections",
+                given.database_connections.map(u64::from),
+                file.database_connections.map(u64::from),
+                10,
+                1000,
+            ) as u32,
+            demo,
+            admin_token,
+            recommender,
+            recommendations: file.recommendations.unwrap_or_default(),
+            refresh: Duration::from_millis(number(
+                "refresh-ms",
+                given.refresh_ms,
+                file.refresh_ms,
+                500,
+                2000,
+            )),
             models_dir: given.models_dir.or(file.models_dir).unwrap_or_else(|| PathBuf::from("models")),
             max_body_bytes: number(
                 "max-body-bytes",
@@ -170,7 +263,7 @@ mod tests {
     #[test]
     fn every_problem_is_reported_at_once() {
         let given = Settings { listen: Some("nowhere".into()), max_batch: Some(0), ..Settings::default() };
-        let ConfigError(problems) = Config::resolve(given).unwrap_err();
+        let ConfigError(problems) = Config::resolve(given).err().unwrap();
         assert_eq!(problems.len(), 2, "{problems:?}");
         assert!(problems[0].contains("--listen (MEDSERVE_LISTEN) is \"nowhere\""), "{}", problems[0]);
         assert!(problems[1].contains("--max-batch (MEDSERVE_MAX_BATCH) is \"0\""), "{}", problems[1]);
@@ -181,7 +274,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("medserve.toml");
         std::fs::write(&file, "max_bach = 4\n").unwrap();
-        let error = Config::resolve(Settings { config: Some(file), ..Settings::default() }).unwrap_err();
+        let error = Config::resolve(Settings { config: Some(file), ..Settings::default() }).err().unwrap();
         assert!(error.to_string().contains("max_bach"), "{error}");
     }
 }

@@ -6,6 +6,7 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use medserve::api::router;
 use medserve::app;
+use medserve::app::import::{self, Import};
 use medserve::config::{Config, Settings};
 use medserve::vision::phantom;
 
@@ -31,6 +32,20 @@ struct Serve {
 enum Command {
     /// Serve over HTTP
     Serve(Box<Serve>),
+    /// Put a file of users, items or interactions into the database, whole or not at all
+    Import {
+        /// Database: postgres://user:password@host/name, or sqlite://file.db
+        #[arg(
+            long,
+            env = "DATABASE_URL",
+            hide_env_values = true,
+            default_value = "sqlite://medserve.db",
+            global = true
+        )]
+        database_url: String,
+        #[command(subcommand)]
+        what: Import,
+    },
     /// Print the OpenAPI document
     Openapi,
     /// Ask a running server whether it is ready; the exit status is the answer
@@ -56,6 +71,11 @@ fn main() -> anyhow::Result<()> {
         Command::Serve(serve) => {
             let config = Config::resolve(serve.settings)?;
             tokio::runtime::Runtime::new()?.block_on(app::serve(config))
+        }
+        Command::Import { database_url, what } => {
+            let report = tokio::runtime::Runtime::new()?.block_on(import::import(&database_url, what))?;
+            println!("{report}");
+            Ok(())
         }
         Command::Openapi => {
             println!("{}", router::document().to_pretty_json()?);

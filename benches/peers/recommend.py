@@ -2,9 +2,10 @@
 
 One request: a user's 100 nearest neighbors by cosine, the sum of similarity x weight over their
 items, the ten best items the user does not have. One thread each, the same interactions and
-the same users; who goes first changes from user to user. Prints one JSON line for each size and
-implementation: median, 10th and 90th percentile in milliseconds, and whether the ten items were
-the same as ours.
+the same users; who goes first changes from user to user, and everyone is asked three times in a
+row, of which the fastest counts (turn by turn, the caches are the other's at first). Prints one
+JSON line for each size and implementation: median, 10th and 90th percentile in milliseconds, and
+how often the ten items were the same as ours.
 
     cargo bench --bench recommend --no-run      # prints where the program is
     python benches/peers/recommend.py PROGRAM [--sizes small,large] [--requests 200]
@@ -34,7 +35,7 @@ import scipy.sparse as sp
 from sklearn.neighbors import NearestNeighbors
 
 SIZES = {"small": (6_040, 3_706, 850_000), "large": (162_000, 59_000, 25_800_000)}
-NEIGHBORS, TOP = 100, 10
+NEIGHBORS, TOP, REPEATS = 100, 10, 3
 
 
 class Ours:
@@ -87,9 +88,12 @@ class Scipy:
         return best_items((weights @ self.matrix).toarray().ravel(), row.indices)
 
     def __call__(self, user):
-        start = time.perf_counter()
-        items = self.request(user)
-        return time.perf_counter() - start, items
+        fastest = float("inf")
+        for _ in range(REPEATS):
+            start = time.perf_counter()
+            items = self.request(user)
+            fastest = min(fastest, time.perf_counter() - start)
+        return fastest, items
 
 
 class ScikitLearn(Scipy):

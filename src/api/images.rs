@@ -4,7 +4,7 @@
 //! image is, its first bytes say: a content type that contradicts them is refused rather than
 //! believed or ignored, since one of the two is a mistake.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::multipart::MultipartError;
@@ -16,13 +16,12 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::classify::{ModelAnswer as ImageResult, find_model, server_timing};
 use super::error::ProblemDocument;
 use super::extract::Parameters;
-use super::models::unknown_model;
 use super::{AppState, Deadline, Problem};
-use crate::inference::image::{ClassifyError, ImageService, Timing};
+use crate::inference::image::{ImageService, ImagesError};
 use crate::inference::registry::{Registry, Served};
-use crate::inference::{InferenceError, Outcome};
 use crate::vision::{DecodeError, Format};
 
 /// Most images of one request.
@@ -42,29 +41,6 @@ pub struct ClassifyParameters {
     /// Frame of a multi-frame DICOM file, from 1; default: the first.
     #[param(minimum = 1)]
     pub frame: Option<u32>,
-}
-
-/// A label and its calibrated probability.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Prediction {
-    /// The label.
-    #[schema(example = "pneumonia")]
-    pub label: String,
-    /// Its probability, 0 to 1.
-    #[schema(example = 0.97)]
-    pub probability: f32,
-}
-
-/// The answer for one image.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ImageResult {
-    /// The label answered; null for an abstention.
-    #[schema(example = "pneumonia")]
-    pub label: Option<String>,
-    /// True where the model is not sure enough to answer.
-    pub abstained: bool,
-    /// Labels with their probabilities, highest first, ties in label order.
-    pub predictions: Vec<Prediction>,
 }
 
 /// The answers for the images of a request, in their order.
@@ -87,18 +63,6 @@ pub struct ImageForm {
     /// PNG, JPEG or DICOM.
     #[schema(value_type = Vec<String>, format = Binary)]
     image: Vec<Vec<u8>>,
-}
-
-impl From<Outcome> for ImageResult {
-    fn from(outcome: Outcome) -> ImageResult {
-        let prediction =
-            |p: crate::inference::Prediction| Prediction { label: p.label, probability: p.probability };
-        ImageResult {
-            abstained: outcome.label.is_none(),
-            label: outcome.label,
-            predictions: outcome.predictions.into_iter().map(prediction).collect(),
-        }
-    }
 }
 
 /// Classify one image, or several
@@ -153,23 +117,12 @@ pub async fn classify(
 }
 
 /// The model asked for, or the only one that reads images.
-fn find(registry: &Registry, name: Option<&str>) -> Result<std::sync::Arc<ImageService>, Problem> {
-    let fitting: Vec<_> = registry.all().map(|Served::Image(service)| service).collect();
-    let names = || fitting.iter().map(|s| s.manifest.name.as_str()).collect::<Vec<_>>().join(", ");
-    match name {
-        Some(name) => match registry.get(name) {
-            Some(Served::Image(service)) => Ok(service.clone()),
-            None => Err(unknown_model(registry, name)),
-        },
-        None => match fitting.as_slice() {
-            [only] => Ok((*only).clone()),
-            [] => Err(Problem::not_found("no model that reads images is served")),
-            _ => Err(Problem::bad_parameter(
-                "model",
-                format!("several models read images; name one of: {}", names()),
-            )),
-        },
-    }
+fn find(registry: &Registry, name: Option<&str>) -> Result<Arc<ImageService>, Problem> {
+    let image = |served: &Served| match served {
+        Served::Image(service) => Some(service.clone()),
+        Served::Note(_) => None,
+    };
+    find_model(registry, name, "images", image)
 }
 
 /// The images of a request, each with the format its first bytes show.
@@ -264,22 +217,10 @@ fn too_large(limit: usize) -> Problem {
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than the {limit} bytes accepted"))
 }
 
-fn server_timing(timing: &Timing) -> Result<HeaderValue, Problem> {
-    let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
-    let text = format!(
-        "decode;dur={:.3}, preprocess;dur={:.3}, queue;dur={:.3}, inference;dur={:.3}",
-        ms(timing.decode),
-        ms(timing.preprocess),
-        ms(timing.queue),
-        ms(timing.inference)
-    );
-    HeaderValue::from_str(&text).map_err(|_| Problem::internal())
-}
-
-impl From<ClassifyError> for Problem {
-    fn from(error: ClassifyError) -> Problem {
+impl From<ImagesError> for Problem {
+    fn from(error: ImagesError) -> Problem {
         match error {
-            ClassifyError::Decode { index, error } => {
+            ImagesError::Decode { index, error } => {
                 let status = match error {
                     DecodeError::Empty => StatusCode::BAD_REQUEST,
                     DecodeError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
@@ -290,25 +231,11 @@ impl From<ClassifyError> for Problem {
                 };
                 Problem::new(status, format!("image {index}: {error}"))
             }
-            ClassifyError::QueueFull(_) => Problem::new(
-                StatusCode::TOO_MANY_REQUESTS,
-                "the model is busy and its queue is full; try again shortly",
-            ),
-            ClassifyError::Inference(InferenceError::DeadlinePassed) => {
-                Problem::new(StatusCode::GATEWAY_TIMEOUT, "the deadline passed before the model was free")
-            }
-            ClassifyError::NotFinite(error) => {
-                tracing::error!(%error, "a model answered with no number");
-                Problem::new(
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    "the model's output is not a number; this is its fault, not the image's",
-                )
-            }
-            ClassifyError::Preprocess(error) => {
+            ImagesError::Preprocess(error) => {
                 tracing::error!(%error, "preprocessing failed");
                 Problem::internal()
             }
-            ClassifyError::Inference(InferenceError::Failed) => Problem::internal(),
+            ImagesError::Ask(error) => error.into(),
         }
     }
 }

@@ -1,12 +1,19 @@
 //! All HTTP: one file a resource, thin handlers, one error type.
 
+pub mod classify;
 pub mod error;
 pub mod extract;
 pub mod health;
 pub mod images;
+pub mod interactions;
+pub mod items;
 pub mod middleware;
 pub mod models;
+pub mod notes;
+pub mod people;
+pub mod recommendations;
 pub mod router;
+pub mod users;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,6 +23,9 @@ use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::config::Config;
 use crate::inference::Registry;
+use crate::recommend::answer::{Recommendation, Request};
+use crate::recommend::recommender::{Engine, Recommender};
+use crate::store::Store;
 
 pub use error::Problem;
 
@@ -26,6 +36,8 @@ pub struct AppState {
     pub config: Arc<Config>,
     /// The models; none until they are loaded and warm.
     pub registry: Arc<ArcSwapOption<Registry>>,
+    /// People, things and the recommender; none until they are loaded.
+    pub people: Arc<ArcSwapOption<People>>,
     /// Renders the metrics; none where another server of this process collects them.
     pub metrics: Option<PrometheusHandle>,
 }
@@ -39,6 +51,48 @@ impl AppState {
         self.registry
             .load_full()
             .ok_or_else(|| Problem::unavailable("the models are being loaded; try again in a moment"))
+    }
+}
+
+impl AppState {
+    /// People, things and the recommender.
+    ///
+    /// # Errors
+    /// 503 while they are being loaded.
+    pub fn people(&self) -> Result<Arc<People>, Problem> {
+        self.people
+            .load_full()
+            .ok_or_else(|| Problem::unavailable("the interactions are being loaded; try again in a moment"))
+    }
+}
+
+/// People and things, as kept and as computed with.
+pub struct People {
+    /// The database.
+    pub store: Arc<dyn Store>,
+    /// The recommender over it.
+    pub recommender: Recommender,
+}
+
+impl People {
+    /// Computes on a blocking thread: a large request takes milliseconds of one core, which the
+    /// async threads do not have.
+    ///
+    /// # Errors
+    /// As the recommender says.
+    pub async fn recommend(self: Arc<Self>, request: Request) -> Result<Recommendation, Problem> {
+        let runtime = tokio::runtime::Handle::current();
+        let work = move || runtime.block_on(self.recommender.recommend(&request));
+        let answer = tokio::task::spawn_blocking(work).await.map_err(|_| Problem::internal())?;
+        Ok(answer?)
+    }
+
+    /// Makes a write that has been committed visible to the next read. Where the database fails
+    /// just then, the write stands and becomes visible with the next refresh.
+    pub async fn written(&self, users: &[String], items: &[String]) {
+        if let Err(error) = self.recommender.fresh().written(users, items).await {
+            tracing::warn!(%error, "a write is not visible yet");
+        }
     }
 }
 

@@ -5,17 +5,19 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
-use utoipa::OpenApi;
 use utoipa::openapi::OpenApi as Document;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config as SwaggerConfig, SwaggerUi};
 
 use super::middleware::{deadline, observe, request_id};
-use super::{AppState, Problem, health, images, models};
+use super::{AppState, Problem, health, images, interactions, items, models, notes, recommendations, users};
 
 #[derive(OpenApi)]
 #[openapi(
+    modifiers(&AdminToken),
     info(
         title = "medserve",
         description = "Classifies medical images and clinical notes and recommends care, with calibrated answers. \
@@ -23,15 +25,36 @@ use super::{AppState, Problem, health, images, models};
     ),
     tags(
         (name = "images", description = "What does this image show?"),
+        (name = "notes", description = "How urgent is this note, or where does it belong?"),
+        (name = "recommendations", description = "What suits this person?"),
+        (name = "people and things", description = "Users, items and what happened between them"),
         (name = "models", description = "What is served"),
         (name = "operations", description = "Health and metrics"),
     )
 )]
 struct Base;
 
+/// The administrator's token, as OpenAPI says it.
+struct AdminToken;
+
+impl Modify for AdminToken {
+    fn modify(&self, document: &mut Document) {
+        let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        document.components.get_or_insert_default().add_security_scheme("admin", scheme);
+    }
+}
+
 fn documented() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(Base::openapi())
         .routes(routes!(images::classify))
+        .routes(routes!(notes::classify))
+        .routes(routes!(recommendations::get))
+        .routes(routes!(recommendations::neighbors))
+        .routes(routes!(users::put, users::get, users::delete))
+        .routes(routes!(items::put, items::get, items::delete))
+        .routes(routes!(items::list))
+        .routes(routes!(interactions::post))
+        .routes(routes!(interactions::list, interactions::delete))
         .routes(routes!(models::list))
         .routes(routes!(models::get))
         .routes(routes!(health::live))

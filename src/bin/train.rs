@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Parser, Subcommand};
-use medserve::train::{evaluate, image, text, text_options::TextOptions};
+use medserve::train::{evaluate, image, recommender, text, text_options::TextOptions};
 
 /// Trains and measures the models that medserve serves.
 #[derive(Parser)]
@@ -20,6 +20,14 @@ enum Command {
     Image(Box<image::ImageOptions>),
     /// Train a classifier of notes
     Text(Box<TextOptions>),
+    /// Measure the recommender on interactions, beside popularity and random
+    EvaluateRecommender {
+        #[command(flatten)]
+        options: recommender::EvaluationOptions,
+        /// Print JSON in one line
+        #[arg(long)]
+        json: bool,
+    },
     /// Measure a package on a split of a data set
     Evaluate {
         /// Package: models/<name>, or one version's folder
@@ -50,6 +58,13 @@ fn main() -> anyhow::Result<()> {
         Command::Text(options) => {
             let (folder, manifest) = text::train(&options, &STOP)?;
             print!("{}", image::summary(&folder, &manifest));
+        }
+        Command::EvaluateRecommender { options, json } => {
+            let report = recommender::report(&options)?;
+            match json {
+                true => println!("{report}"),
+                false => println!("{report:#}"),
+            }
         }
         Command::Evaluate { model, data, split, json } => {
             let evaluation = evaluate::evaluate(&model, &data, &split)?;

@@ -9,11 +9,12 @@ use candle_core::{Device, Tensor};
 use futures::future::join_all;
 use tokio::sync::Semaphore;
 
-use super::batcher::{Batcher, QueueFull, Reply};
-use super::engine::{self, InferenceError, Model};
+use super::engine::{InferenceError, Model};
+use super::pool::{AskError, Pool, Timing};
 use super::prediction::Outcome;
 use crate::config::Config;
 use crate::model::manifest::{ImageInput, Input};
+use crate::model::package::MANIFEST;
 use crate::model::{Manifest, Package, PackageError};
 use crate::nn::{Network, Params, Pass};
 use crate::vision::{DecodeError, DecodeOptions, Format, PreprocessError, Preprocessor, decode, network};
@@ -52,9 +53,9 @@ impl Model for ImageModel {
     }
 }
 
-/// Why an image got no answer.
+/// Why images got no answer.
 #[derive(Debug, thiserror::Error)]
-pub enum ClassifyError {
+pub enum ImagesError {
     /// The image at this place in the request could not be read.
     #[error("image {index}: {error}")]
     Decode {
@@ -66,28 +67,9 @@ pub enum ClassifyError {
     /// The model's preprocessing failed.
     #[error(transparent)]
     Preprocess(#[from] PreprocessError),
-    /// The model is busy.
-    #[error(transparent)]
-    QueueFull(#[from] QueueFull),
     /// The model gave no answer.
     #[error(transparent)]
-    Inference(#[from] InferenceError),
-    /// The model's answer is no number.
-    #[error(transparent)]
-    NotFinite(#[from] crate::model::calibration::NotFinite),
-}
-
-/// Where a request's time went; over several images, the longest of each.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Timing {
-    /// From bytes to pixels.
-    pub decode: Duration,
-    /// From pixels to the network's input.
-    pub preprocess: Duration,
-    /// Waiting for an engine.
-    pub queue: Duration,
-    /// The network.
-    pub inference: Duration,
+    Ask(#[from] AskError),
 }
 
 /// A served classifier of images.
@@ -96,7 +78,7 @@ pub struct ImageService {
     pub manifest: Manifest,
     /// Its model card.
     pub card: String,
-    batcher: Arc<Batcher<Vec<f32>>>,
+    pool: Pool<Vec<f32>>,
     preprocessors: Mutex<Vec<Preprocessor>>,
     decoders: Arc<Semaphore>,
     max_pixels: u64,
@@ -114,33 +96,19 @@ impl ImageService {
         decoders: Arc<Semaphore>,
     ) -> Result<ImageService, PackageError> {
         let Package { folder, manifest, weights, card } = package;
-        let file = folder.join(crate::model::package::MANIFEST);
+        let file = folder.join(MANIFEST);
         let Input::Image(input) = manifest.input.clone() else {
             return Err(PackageError::new(file, "this model does not read images"));
         };
-        let weights_file = folder.join(&manifest.weights.file);
-        let misfit = |error: candle_core::Error| PackageError::new(&weights_file, error);
         let preprocessor = Preprocessor::new(input.clone()).map_err(|e| PackageError::new(&file, e))?;
         let blank = vec![0.0; preprocessor.output_len()];
-        let batcher = Arc::new(Batcher::new(config.queue));
         let shared = Arc::new((manifest.clone(), input.clone(), weights));
-        for _ in 0..config.engines {
-            let shared = shared.clone();
-            let build = move || ImageModel::build(&shared.0, &shared.1, &shared.2);
-            let mut model = build().map_err(misfit)?;
-            for size in [1, config.max_batch] {
-                let rows = model.logits(&vec![blank.clone(); size]).map_err(misfit)?;
-                for row in rows {
-                    Outcome::new(&manifest, &row, 1).map_err(|e| PackageError::new(&weights_file, e))?;
-                }
-            }
-            engine::spawn(&manifest.name, batcher.clone(), config.max_batch, model, build)
-                .map_err(|e| PackageError::new(&folder, e))?;
-        }
+        let build = move || ImageModel::build(&shared.0, &shared.1, &shared.2);
+        let pool = Pool::start(&manifest, &folder, config, blank, build)?;
         Ok(ImageService {
             manifest,
             card,
-            batcher,
+            pool,
             preprocessors: Mutex::new(vec![preprocessor]),
             decoders,
             max_pixels: config.max_pixels,
@@ -158,7 +126,7 @@ impl ImageService {
         frame: Option<u32>,
         top_k: usize,
         deadline: Instant,
-    ) -> Result<(Vec<Outcome>, Timing), ClassifyError> {
+    ) -> Result<(Vec<Outcome>, Timing), ImagesError> {
         let mut timing = Timing::default();
         let read = |(index, (format, bytes))| self.clone().read(index, format, bytes, frame);
         let mut inputs = Vec::with_capacity(images.len());
@@ -168,14 +136,7 @@ impl ImageService {
             timing.preprocess = timing.preprocess.max(preprocess);
             inputs.push(input);
         }
-        let replies: Vec<Reply> = self.batcher.submit(inputs, deadline)?;
-        let mut outcomes = Vec::with_capacity(replies.len());
-        for reply in replies {
-            let answer = reply.await.map_err(|_| InferenceError::Failed)??;
-            timing.queue = timing.queue.max(answer.queued);
-            timing.inference = timing.inference.max(answer.inference);
-            outcomes.push(Outcome::new(&self.manifest, &answer.logits, top_k)?);
-        }
+        let outcomes = self.pool.ask(&self.manifest, inputs, top_k, deadline, &mut timing).await?;
         Ok((outcomes, timing))
     }
 
@@ -186,37 +147,26 @@ impl ImageService {
         format: Format,
         bytes: Bytes,
         frame: Option<u32>,
-    ) -> Result<(Vec<f32>, Duration, Duration), ClassifyError> {
+    ) -> Result<(Vec<f32>, Duration, Duration), ImagesError> {
         // The semaphore is never closed; were it, the work would go on without its bound.
         let _permit = self.decoders.clone().acquire_owned().await.ok();
         let work = move || {
             let start = Instant::now();
             let options = DecodeOptions { max_pixels: self.max_pixels, frame };
             let image =
-                decode(format, &bytes, &options).map_err(|error| ClassifyError::Decode { index, error })?;
+                decode(format, &bytes, &options).map_err(|error| ImagesError::Decode { index, error })?;
             let decoded = start.elapsed();
             let mut preprocessor = self.preprocessor()?;
             let input = preprocessor.run(&image)?;
             self.preprocessors.lock().unwrap_or_else(PoisonError::into_inner).push(preprocessor);
             Ok((input, decoded, start.elapsed() - decoded))
         };
-        tokio::task::spawn_blocking(work).await.map_err(|_| InferenceError::Failed)?
+        tokio::task::spawn_blocking(work).await.map_err(|_| AskError::from(InferenceError::Failed))?
     }
 
     /// A preprocessor with its scratch memory, kept between requests.
     fn preprocessor(&self) -> Result<Preprocessor, PreprocessError> {
         let kept = self.preprocessors.lock().unwrap_or_else(PoisonError::into_inner).pop();
         kept.map_or_else(|| Preprocessor::new(self.input.clone()), Ok)
-    }
-
-    /// Number of inputs that wait for an engine.
-    pub fn queue_length(&self) -> usize {
-        self.batcher.len()
-    }
-}
-
-impl Drop for ImageService {
-    fn drop(&mut self) {
-        self.batcher.close();
     }
 }

@@ -7,10 +7,12 @@
 pub mod batcher;
 pub mod engine;
 pub mod image;
+pub mod note;
+pub mod pool;
 pub mod prediction;
 pub mod registry;
 
-pub use batcher::{Answer, Batcher, QueueFull};
-pub use engine::{InferenceError, Model};
+pub use engine::InferenceError;
+pub use pool::{AskError, Timing};
 pub use prediction::{Outcome, Prediction};
 pub use registry::Registry;

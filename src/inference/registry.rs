@@ -10,6 +10,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use super::image::ImageService;
+use super::note::NoteService;
 use crate::config::Config;
 use crate::model::manifest::Input;
 use crate::model::package::latest;
@@ -20,6 +21,8 @@ use crate::model::{Manifest, Package, PackageError};
 pub enum Served {
     /// It classifies images.
     Image(Arc<ImageService>),
+    /// It classifies notes.
+    Note(Arc<NoteService>),
 }
 
 impl Served {
@@ -27,6 +30,7 @@ impl Served {
     pub fn manifest(&self) -> &Manifest {
         match self {
             Served::Image(service) => &service.manifest,
+            Served::Note(service) => &service.manifest,
         }
     }
 
@@ -34,6 +38,7 @@ impl Served {
     pub fn card(&self) -> &str {
         match self {
             Served::Image(service) => &service.card,
+            Served::Note(service) => &service.card,
         }
     }
 }
@@ -88,9 +93,6 @@ fn start(folder: &PathBuf, config: &Config, decoders: &Arc<Semaphore>) -> Result
         Input::Image(_) => {
             Ok(Served::Image(Arc::new(ImageService::start(package, config, decoders.clone())?)))
         }
-        Input::Record(_) => {
-            let file = folder.join(crate::model::package::MANIFEST);
-            Err(PackageError::new(file, "models of notes are not served by this version"))
-        }
+        Input::Record(_) => Ok(Served::Note(Arc::new(NoteService::start(package, config)?))),
     }
 }

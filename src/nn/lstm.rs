@@ -278,7 +278,13 @@ fn activate(gates: &mut [f32], hidden: usize) {
 
 /// One row back: activated gates become their gradient before activation, `by_cell` that of the
 /// cell of the step before.
-fn cell_backward(gates: &mut [f32], cell: &[f32], before: Option<&[f32]>, by_state: &[f32], by_cell: &mut [f32]) {
+fn cell_backward(
+    gates: &mut [f32],
+    cell: &[f32],
+    before: Option<&[f32]>,
+    by_state: &[f32],
+    by_cell: &mut [f32],
+) {
     let hidden = cell.len();
     let (i, rest) = gates.split_at_mut(hidden);
     let (f, rest) = rest.split_at_mut(hidden);

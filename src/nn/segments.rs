@@ -115,8 +115,7 @@ impl CustomOp1 for Pool {
 
     fn bwd(&self, x: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
         let (_, width) = x.dims2()?;
-        let values =
-            with_values(x, |x| with_values(gradient, |gradient| self.spread(x, gradient, width)))??;
+        let values = with_values(x, |x| with_values(gradient, |gradient| self.spread(x, gradient, width)))??;
         Ok(Some(Tensor::from_vec(values, x.shape(), &Device::Cpu)?))
     }
 }

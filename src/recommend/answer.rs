@@ -48,9 +48,7 @@ impl Request {
 
     /// What is wrong with the request: the parameter and why.
     pub fn validate(&self) -> Result<(), RecommendError> {
-        let invalid = |parameter, detail: String| {
-            Err(RecommendError::Invalid { parameter, detail })
-        };
+        let invalid = |parameter, detail: String| Err(RecommendError::Invalid { parameter, detail });
         if !(1..=MAX_LIMIT).contains(&self.limit) {
             return invalid("limit", format!("must be from 1 to {MAX_LIMIT}"));
         }
@@ -63,10 +61,7 @@ impl Request {
         if let Some(Place { latitude, longitude }) = self.near
             && !((-90.0..=90.0).contains(&latitude) && (-180.0..=180.0).contains(&longitude))
         {
-            return invalid(
-                "near",
-                "must be latitude,longitude: -90 to 90 and -180 to 180".to_owned(),
-            );
+            return invalid("near", "must be latitude,longitude: -90 to 90 and -180 to 180".to_owned());
         }
         Ok(())
     }

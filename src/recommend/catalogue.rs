@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
-use super::data::Item;
+use super::data::{Contraindications, Item};
 use super::shared::ByNumber;
 
 /// A code as it is compared: lower case, without white space at the ends, single spaces within.
@@ -47,6 +47,8 @@ pub struct Entry {
     pub conditions: Vec<Code>,
     pub interacts_with: Vec<Code>,
     pub class: Option<Code>,
+    /// Whether any rule of its own could rule the item out for somebody.
+    pub restricted: bool,
 }
 
 impl Entry {
@@ -59,6 +61,7 @@ impl Entry {
             conditions: Code::all(&rules.conditions),
             interacts_with: Code::all(&rules.interacts_with),
             class: rules.therapeutic_class.as_deref().map(Code::new),
+            restricted: *rules != Contraindications::default(),
             item,
         }
     }
@@ -66,18 +69,6 @@ impl Entry {
     /// What the item can be called in someone's list: its id, its name, its class.
     pub fn called(&self) -> impl Iterator<Item = &Code> {
         [&self.id, &self.name].into_iter().chain(&self.class)
-    }
-
-    /// Whether any rule could rule the item out for somebody.
-    pub fn is_restricted(&self) -> bool {
-        let rules = &self.item.contraindications;
-        !self.allergies.is_empty()
-            || !self.conditions.is_empty()
-            || !self.interacts_with.is_empty()
-            || self.class.is_some()
-            || rules.pregnancy
-            || rules.min_age.is_some()
-            || rules.max_age.is_some()
     }
 }
 
@@ -166,7 +157,7 @@ impl Catalogue {
                 learn(&mut vocabulary.conditions, &entry.conditions);
                 learn(&mut vocabulary.partners, &entry.interacts_with);
                 learn(&mut vocabulary.partners, entry.class.as_slice());
-                vocabulary.restricted |= entry.is_restricted();
+                vocabulary.restricted |= entry.restricted;
             }
             vocabulary
         })

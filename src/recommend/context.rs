@@ -78,11 +78,7 @@ pub fn shared_context(own: &Person, others: &[Arc<Person>], now: Millis) -> Vec<
 
 /// The `count` people most alike in circumstances among those `admits` admits, most alike first,
 /// ties by id in byte order. The person asking is left out.
-pub fn nearest(
-    asking: Circumstances<'_>,
-    count: usize,
-    admits: impl Fn(&str) -> bool,
-) -> Vec<(String, f64)> {
+pub fn nearest(asking: Circumstances<'_>, count: usize, admits: impl Fn(&str) -> bool) -> Vec<(String, f64)> {
     let own = asking.person;
     if own.features.is_empty() && own.profile.birth_year.is_none() {
         return Vec::new();
@@ -91,15 +87,26 @@ pub fn nearest(
     let mut alike: Vec<f64> = Vec::new();
     for (name, person) in asking.people.iter() {
         let similarity = similarity(own, person, asking.now);
-        if similarity > 0.0 && name != asking.user_id && admits(name) {
+        if similarity > 0.0 && name != asking.user_id {
             names.push(name);
             alike.push(similarity);
         }
     }
-    let mut best = Best::new(count, |a: u32, b: u32| names[a as usize].cmp(names[b as usize]));
-    for (place, &similarity) in alike.iter().enumerate() {
-        best.offer(place as u32, similarity);
+    // Whether someone is admitted costs more to find out than how alike they are, so it is asked
+    // of the most alike only, of more of them if that was not enough.
+    let mut considered = count.saturating_mul(4).min(names.len());
+    loop {
+        let order = |a: u32, b: u32| names[a as usize].cmp(names[b as usize]);
+        let mut best = Best::new(considered, order);
+        for (place, &similarity) in alike.iter().enumerate() {
+            best.offer(place as u32, similarity);
+        }
+        let sorted = best.into_sorted().into_iter().map(|(place, s)| (names[place as usize], s));
+        let admitted = sorted.filter(|(name, _)| admits(name)).take(count);
+        let found: Vec<(String, f64)> = admitted.map(|(name, s)| (name.to_owned(), s)).collect();
+        if found.len() == count || considered == names.len() {
+            return found;
+        }
+        considered = considered.saturating_mul(8).min(names.len());
     }
-    let sorted = best.into_sorted();
-    sorted.into_iter().map(|(place, s)| (names[place as usize].to_owned(), s)).collect()
 }

@@ -37,13 +37,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order they are listed to people.
-    pub const ALL: [Kind; 5] = [
-        Kind::Hospital,
-        Kind::Doctor,
-        Kind::Pharmacy,
-        Kind::Drug,
-        Kind::Advice,
-    ];
+    pub const ALL: [Kind; 5] = [Kind::Hospital, Kind::Doctor, Kind::Pharmacy, Kind::Drug, Kind::Advice];
 
     /// The name used in requests, files and the database.
     pub const fn as_str(self) -> &'static str {
@@ -77,10 +71,7 @@ impl FromStr for Kind {
     type Err = UnknownKind;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        Kind::ALL
-            .into_iter()
-            .find(|kind| kind.as_str() == name)
-            .ok_or(UnknownKind)
+        Kind::ALL.into_iter().find(|kind| kind.as_str() == name).ok_or(UnknownKind)
     }
 }
 
@@ -211,10 +202,7 @@ pub struct FieldError {
 
 impl FieldError {
     pub fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self {
-            pointer: pointer.into(),
-            detail: detail.into(),
-        }
+        Self { pointer: pointer.into(), detail: detail.into() }
     }
 }
 
@@ -254,11 +242,7 @@ impl Profile {
             ("lifestyle", Some(self.lifestyle.as_slice())),
         ];
         for (name, codes) in lists {
-            validate_codes(
-                &format!("{base}/{name}"),
-                codes.unwrap_or_default(),
-                &mut errors,
-            );
+            validate_codes(&format!("{base}/{name}"), codes.unwrap_or_default(), &mut errors);
         }
         validate_location(base, self.latitude, self.longitude, &mut errors);
         errors
@@ -284,26 +268,15 @@ impl Item {
         let rules = &self.contraindications;
         let base = format!("{base}/contraindications");
         validate_codes(&format!("{base}/allergies"), &rules.allergies, &mut errors);
-        validate_codes(
-            &format!("{base}/conditions"),
-            &rules.conditions,
-            &mut errors,
-        );
-        validate_codes(
-            &format!("{base}/interacts_with"),
-            &rules.interacts_with,
-            &mut errors,
-        );
+        validate_codes(&format!("{base}/conditions"), &rules.conditions, &mut errors);
+        validate_codes(&format!("{base}/interacts_with"), &rules.interacts_with, &mut errors);
         if let Some(class) = &rules.therapeutic_class {
             validate_text(&format!("{base}/therapeutic_class"), class, &mut errors);
         }
         if let (Some(min), Some(max)) = (rules.min_age, rules.max_age)
             && min > max
         {
-            errors.push(FieldError::new(
-                format!("{base}/max_age"),
-                "must not be below min_age",
-            ));
+            errors.push(FieldError::new(format!("{base}/max_age"), "must not be below min_age"));
         }
         errors
     }
@@ -319,16 +292,10 @@ impl Interaction {
         errors.extend(validate_id(&format!("{base}/event"), &self.event).err());
         errors.extend(validate_weight(&format!("{base}/weight"), f64::from(self.weight)).err());
         if self.time < 0 {
-            errors.push(FieldError::new(
-                format!("{base}/time"),
-                "must not be before 1970",
-            ));
+            errors.push(FieldError::new(format!("{base}/time"), "must not be before 1970"));
         }
         if self.time > now.saturating_add(CLOCK_LEEWAY_MS) {
-            errors.push(FieldError::new(
-                format!("{base}/time"),
-                "must not be in the future",
-            ));
+            errors.push(FieldError::new(format!("{base}/time"), "must not be in the future"));
         }
         errors
     }
@@ -365,10 +332,7 @@ fn validate_text(pointer: &str, text: &str, errors: &mut Vec<FieldError>) {
 
 fn validate_codes(pointer: &str, codes: &[String], errors: &mut Vec<FieldError>) {
     if codes.len() > MAX_CODES {
-        errors.push(FieldError::new(
-            pointer,
-            format!("must have at most {MAX_CODES} entries"),
-        ));
+        errors.push(FieldError::new(pointer, format!("must have at most {MAX_CODES} entries")));
         return;
     }
     for (i, code) in codes.iter().enumerate() {
@@ -383,26 +347,18 @@ fn validate_location(
     errors: &mut Vec<FieldError>,
 ) {
     if latitude.is_some_and(|degrees| !(-90.0..=90.0).contains(&degrees)) {
-        errors.push(FieldError::new(
-            format!("{base}/latitude"),
-            "must be from -90 to 90",
-        ));
+        errors.push(FieldError::new(format!("{base}/latitude"), "must be from -90 to 90"));
     }
     if longitude.is_some_and(|degrees| !(-180.0..=180.0).contains(&degrees)) {
-        errors.push(FieldError::new(
-            format!("{base}/longitude"),
-            "must be from -180 to 180",
-        ));
+        errors.push(FieldError::new(format!("{base}/longitude"), "must be from -180 to 180"));
     }
     match (latitude, longitude) {
-        (Some(_), None) => errors.push(FieldError::new(
-            format!("{base}/longitude"),
-            "must be given together with latitude",
-        )),
-        (None, Some(_)) => errors.push(FieldError::new(
-            format!("{base}/latitude"),
-            "must be given together with longitude",
-        )),
+        (Some(_), None) => {
+            errors.push(FieldError::new(format!("{base}/longitude"), "must be given together with latitude"))
+        }
+        (None, Some(_)) => {
+            errors.push(FieldError::new(format!("{base}/latitude"), "must be given together with longitude"))
+        }
         _ => {}
     }
 }

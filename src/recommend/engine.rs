@@ -39,10 +39,7 @@ pub struct Circumstances<'a> {
 /// candidates and being asked what supports them, what it found.
 pub trait Backing: Send {
     /// The numbers of the items the user has.
-    fn history(
-        &mut self,
-        user_id: &str,
-    ) -> impl Future<Output = Result<Vec<u32>, SourceError>> + Send;
+    fn history(&mut self, user_id: &str) -> impl Future<Output = Result<Vec<u32>, SourceError>> + Send;
 
     /// What the users with the most similar history have.
     fn by_neighbors(
@@ -83,14 +80,7 @@ pub struct Memory<'a> {
 
 impl<'a> Memory<'a> {
     pub fn new(kind: &'a KindSnapshot, settings: &'a Settings) -> Self {
-        Self {
-            kind,
-            settings,
-            user: None,
-            neighbors: Vec::new(),
-            ties: None,
-            by_popularity: false,
-        }
+        Self { kind, settings, user: None, neighbors: Vec::new(), ties: None, by_popularity: false }
     }
 
     fn own(&self) -> RowView<'a> {
@@ -100,8 +90,7 @@ impl<'a> Memory<'a> {
     fn search(&self, user_id: &str, similarity: Similarity, count: usize) -> Vec<(u32, f64)> {
         let layers = &self.kind.layers;
         let Some(user) = layers.users.get(user_id) else { return Vec::new() };
-        let centred =
-            self.settings.scoring == Scoring::Explicit && similarity == Similarity::Cosine;
+        let centred = self.settings.scoring == Scoring::Explicit && similarity == Similarity::Cosine;
         let wanted = Search {
             similarity,
             rows: if centred { Rows::Centred } else { Rows::Raw },
@@ -112,12 +101,7 @@ impl<'a> Memory<'a> {
     }
 
     /// The neighbors by name, for administrators.
-    pub fn named_neighbors(
-        &self,
-        user_id: &str,
-        similarity: Similarity,
-        count: usize,
-    ) -> Vec<Neighbor> {
+    pub fn named_neighbors(&self, user_id: &str, similarity: Similarity, count: usize) -> Vec<Neighbor> {
         let name = |user| self.kind.layers.users.name(user).to_owned();
         let found = self.search(user_id, similarity, count).into_iter();
         found.map(|(user, similarity)| Neighbor { user_id: name(user), similarity }).collect()
@@ -210,14 +194,7 @@ pub struct Database<'a> {
 
 impl<'a> Database<'a> {
     pub fn new(evidence: &'a dyn Evidence, kind: Kind, known: &'a KindSnapshot) -> Self {
-        Self {
-            evidence,
-            kind,
-            known,
-            own: Vec::new(),
-            neighbors: Vec::new(),
-            supporters: HashMap::new(),
-        }
+        Self { evidence, kind, known, own: Vec::new(), neighbors: Vec::new(), supporters: HashMap::new() }
     }
 
     /// Candidates by number; items this process has not heard of yet are left out.

@@ -1,9 +1,11 @@
 //! How good the recommendations are, measured by hiding some of what people have and looking
 //! whether it is recommended.
 //!
-//! Every evaluated user has some items held out; what is left of everybody is the training
-//! matrix. A recommender puts k items in order that the user does not have in training. With H
-//! the held-out items of a user and r = 1.. the ranks of those of them among the k:
+//! Every evaluated user has some items held out. With `leave-one-out` that is one item, and it is
+//! missing only while that user is asked about: all the rest, of this user and of everybody, is
+//! known. With `ratio` it is a share of the items of every user, missing throughout. A recommender
+//! puts k items in order that the user is not known to have. With H the held-out items of a user
+//! and r = 1.. the ranks of those of them among the k:
 //!
 //! - hit rate: 1 if any of H is among the k, else 0
 //! - precision: hits / k
@@ -15,7 +17,7 @@
 //!
 //! - coverage: the share of evaluated users to whom the recommender itself could recommend
 //!   anything
-//! - catalogue share: the share of the training items that were recommended to anybody
+//! - catalogue share: the share of the known items that were recommended to anybody
 //!
 //! Beside the recommender stand two that know nothing of the user: `popularity` (the items most
 //! users have) and `random` (any items, seeded). A user the recommender has nothing for is given
@@ -28,8 +30,9 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
-use super::layers::Layers;
+use super::layers::{Layers, Row};
 use super::load::Loader;
+use super::matrix::RowView;
 use super::neighbors::best::Best;
 use super::neighbors::{Rows, Search, search};
 use super::ranking::{Scoring, explicit, implicit};
@@ -48,10 +51,10 @@ pub struct Event {
 /// What is held out.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Split {
-    /// One item, drawn by the seed, of everyone who has at least two.
+    /// One item, drawn by the seed, of everyone who has at least two, from one at a time.
     LeaveOneOut,
     /// This share of the items (rounded, at least one, never all) of everyone who has at least
-    /// two, drawn by the seed.
+    /// two, drawn by the seed, from all at once.
     Ratio(f64),
 }
 
@@ -102,7 +105,7 @@ pub struct Metrics {
 /// The outcome of an evaluation.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
-    /// Users, items and entries of the training matrix.
+    /// Users, items and entries of the matrix recommendations are computed from.
     pub users: usize,
     pub items: usize,
     pub entries: usize,
@@ -138,13 +141,12 @@ pub fn evaluate(events: &[Event], options: &Options) -> Report {
         let out = match options.split {
             _ if items.len() < 2 => 0,
             Split::LeaveOneOut => 1,
-            Split::Ratio(share) => {
-                ((share * items.len() as f64).round() as usize).clamp(1, items.len() - 1)
-            }
+            Split::Ratio(share) => ((share * items.len() as f64).round() as usize).clamp(1, items.len() - 1),
         };
         items.shuffle(&mut rng);
         let (held_out, kept) = items.split_at(out);
-        for event in kept.iter().flat_map(|(_, events)| events) {
+        let known = if options.split == Split::LeaveOneOut { &items } else { kept };
+        for event in known.iter().flat_map(|(_, events)| events) {
             loader.push(user, &event.item_id, "", event.weight, event.time);
         }
         if out > 0 {
@@ -152,29 +154,27 @@ pub fn evaluate(events: &[Event], options: &Options) -> Report {
         }
     }
     let layers = loader.finish();
-    let popular: Vec<u32> =
-        layers.most_popular(usize::MAX).into_iter().map(|(item, _)| item).collect();
 
     let mut ours = Tally::new(&layers, options.k);
     let mut popularity = Tally::new(&layers, options.k);
     let mut random = Tally::new(&layers, options.k);
     for (user_id, held_out) in &held {
         let Some(user) = layers.users.get(user_id) else { continue };
-        let own = layers.row(user).items;
-        let unseen = |item: &u32| own.binary_search(item).is_err();
         // An item nobody else has cannot be recommended by anyone; it counts as missed.
         let wanted: Vec<u32> =
             held_out.iter().map(|item| layers.items.get(item).unwrap_or(u32::MAX)).collect();
+        let (items, weights) = layers.row(user).iter().filter(|(item, _)| !wanted.contains(item)).unzip();
+        let own = Row::new(items, weights);
 
-        let most: Vec<u32> = popular.iter().copied().filter(unseen).take(options.k).collect();
-        let found = recommend(&layers, user, options);
+        let most = most_popular(&layers, &own, &wanted, options);
+        let found = recommend(&layers, user, own.view(), options);
         ours.add(if found.is_empty() { &most } else { &found }, &wanted, !found.is_empty());
         popularity.add(&most, &wanted, !most.is_empty());
         let mut any = Vec::new();
-        let free = layers.items.len() - own.len();
+        let free = layers.items.len() - own.items.len();
         while any.len() < options.k.min(free) {
             let item = rng.random_range(0..layers.items.len() as u32);
-            if unseen(&item) && !any.contains(&item) {
+            if own.items.binary_search(&item).is_err() && !any.contains(&item) {
                 any.push(item);
             }
         }
@@ -196,9 +196,22 @@ pub fn evaluate(events: &[Event], options: &Options) -> Report {
     }
 }
 
+/// The k items most users have, of those the user does not, best first. What is held out from
+/// this user must not count here either.
+fn most_popular(layers: &Layers, own: &Row, wanted: &[u32], options: &Options) -> Vec<u32> {
+    let mut best = Best::new(options.k, |a, b| layers.items.compare(a, b));
+    for item in 0..layers.items.len() as u32 {
+        let left_out = options.split == Split::LeaveOneOut && wanted.contains(&item);
+        let users = layers.popularity(item) - u32::from(left_out);
+        if users > 0 && own.items.binary_search(&item).is_err() {
+            best.offer(item, f64::from(users));
+        }
+    }
+    best.into_sorted().into_iter().map(|(item, _)| item).collect()
+}
+
 /// The k best items for the user, best first.
-fn recommend(layers: &Layers, user: u32, options: &Options) -> Vec<u32> {
-    let own = layers.row(user);
+fn recommend(layers: &Layers, user: u32, own: RowView<'_>, options: &Options) -> Vec<u32> {
     let explicitly = options.scoring == Scoring::Explicit;
     let centred = explicitly && options.similarity == Similarity::Cosine;
     let wanted = Search {

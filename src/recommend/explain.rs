@@ -43,12 +43,7 @@ impl Ties {
 
     /// The own items that tie the person to the supporters (places in the list of neighbors),
     /// strongest first, ties by id, at most [`SHARED_ITEMS`] of those `admits` admits.
-    pub fn strongest(
-        &self,
-        layers: &Layers,
-        supporters: &[usize],
-        admits: impl Fn(u32) -> bool,
-    ) -> Vec<u32> {
+    pub fn strongest(&self, layers: &Layers, supporters: &[usize], admits: impl Fn(u32) -> bool) -> Vec<u32> {
         let mut sums = vec![0.0; self.own_items.len()];
         for &supporter in supporters {
             for &(place, part) in &self.parts[supporter] {

@@ -87,9 +87,9 @@ impl<'a> Patient<'a> {
             let drugs = drugs.vocabulary();
             let mut flag = |list: &str, code: &Code| {
                 let code = &code.written;
-                patient.flags.push(format!(
-                    "{list}: {code:?} matches nothing in the catalogue and was not checked"
-                ));
+                patient
+                    .flags
+                    .push(format!("{list}: {code:?} matches nothing in the catalogue and was not checked"));
             };
             for code in patient.allergies.iter().filter(|code| !words.knows_allergy(code)) {
                 flag("allergies", code);
@@ -125,6 +125,11 @@ impl<'a> Patient<'a> {
         }
     }
 
+    /// Whether any rule could speak against the item: a quick look before the thorough one.
+    pub fn may_exclude(&self, entry: &Entry) -> bool {
+        self.strict || entry.restricted || !self.allergies.is_empty() || !self.medications.is_empty()
+    }
+
     /// Why the item (by number, of the drugs' catalogue if it is a drug) is wrong for this
     /// person, or `None` if no rule speaks against it.
     pub fn excludes(&self, number: u32, entry: &Entry) -> Option<String> {
@@ -138,9 +143,8 @@ impl<'a> Patient<'a> {
     }
 
     fn allergy(&self, entry: &Entry) -> Option<String> {
-        let listed = |code: &&Code| {
-            entry.allergies.iter().chain(entry.called()).any(|c| c.normal == code.normal)
-        };
+        let listed =
+            |code: &&Code| entry.allergies.iter().chain(entry.called()).any(|c| c.normal == code.normal);
         self.allergies.iter().find(listed).map(|code| format!("allergy: {}", code.written))
     }
 

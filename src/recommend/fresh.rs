@@ -255,7 +255,8 @@ async fn scan(
     now: Millis,
 ) -> Result<(Snapshot, Cursor), SourceError> {
     let cursor = source.cursor().await?;
-    let mut snapshot = Snapshot { as_of: now, ..Snapshot::default() };
+    let mut snapshot = Snapshot::default();
+    snapshot.as_of = now;
     let mut users = Vec::new();
     source.scan_users(&mut |user| users.push(user)).await?;
     for user in users {
@@ -275,8 +276,7 @@ async fn scan(
         source.scan_interactions(&mut push).await?;
     }
     for (kind, loader) in Kind::ALL.into_iter().zip(loaders) {
-        *snapshot.kind_mut(kind) =
-            KindSnapshot { layers: loader.finish(), ..KindSnapshot::default() };
+        *snapshot.kind_mut(kind) = KindSnapshot { layers: loader.finish(), ..KindSnapshot::default() };
     }
     for item in items {
         let KindSnapshot { layers, catalogue } = snapshot.kind_mut(item.kind);

@@ -221,16 +221,14 @@ impl Layers {
     /// of the middle layer dearer with every row there.
     pub fn should_merge(&self) -> bool {
         let limit = (self.base.user_count() / 16).clamp(4 * RECENT_ROWS, 8_192);
-        self.middle.users.len() > limit
-            || self.users.later_len() + self.items.later_len() > 2 * limit
+        self.middle.users.len() > limit || self.users.later_len() + self.items.later_len() > 2 * limit
     }
 
     /// One layer of the same rows, renumbered in order of the identifiers. Users without entries
     /// are forgotten, and items without entries unless `keep_item` wants them. The second value
     /// gives each item's new number ([`GONE`] if forgotten).
     pub fn merged(&self, keep_item: impl Fn(u32) -> bool) -> (Layers, Vec<u32>) {
-        let (items, item_numbers) =
-            self.items.rebuilt(|item| self.popularity(item) > 0 || keep_item(item));
+        let (items, item_numbers) = self.items.rebuilt(|item| self.popularity(item) > 0 || keep_item(item));
         let (users, user_numbers) = self.users.rebuilt(|user| !self.row(user).is_empty());
         let mut old_numbers = vec![0; users.len()];
         for (old, &new) in user_numbers.iter().enumerate() {

@@ -109,9 +109,10 @@ fn build(
     let mut from = 0;
     for start in starts.iter_mut().skip(1) {
         row.clear();
-        row.extend((from..*start).map(|i| {
-            (row_items[i], row_times.get(i).copied().unwrap_or_default(), row_weights[i])
-        }));
+        row.extend(
+            (from..*start)
+                .map(|i| (row_items[i], row_times.get(i).copied().unwrap_or_default(), row_weights[i])),
+        );
         combine(&mut row, repeats, |item, weight| {
             row_items[kept] = item;
             row_weights[kept] = weight;

@@ -120,12 +120,7 @@ impl Block {
 impl Matrix {
     /// A matrix of rows one after another: the entries of slot s are `starts[s]..starts[s + 1]`,
     /// each row in order of the items' identifiers, items below `item_count`.
-    pub fn from_rows(
-        item_count: usize,
-        starts: Vec<usize>,
-        items: Vec<u32>,
-        weights: Vec<f32>,
-    ) -> Self {
+    pub fn from_rows(item_count: usize, starts: Vec<usize>, items: Vec<u32>, weights: Vec<f32>) -> Self {
         let rows = || starts.windows(2).map(|pair| pair[0]..pair[1]);
         let stats: Vec<Stats> = rows().map(|row| Stats::of(&weights[row])).collect();
         let norms = stats.iter().map(Stats::norm).collect();
@@ -152,11 +147,7 @@ impl Matrix {
 
     pub fn row(&self, slot: usize) -> RowView<'_> {
         let range = self.starts[slot]..self.starts[slot + 1];
-        RowView {
-            items: &self.items[range.clone()],
-            weights: &self.weights[range],
-            stats: self.stats[slot],
-        }
+        RowView { items: &self.items[range.clone()], weights: &self.weights[range], stats: self.stats[slot] }
     }
 
     pub fn blocks(&self) -> &[Block] {
@@ -190,11 +181,8 @@ impl Matrix {
         fn bytes<T>(v: &Vec<T>) -> usize {
             v.capacity() * size_of::<T>()
         }
-        let blocks: usize = self
-            .blocks
-            .iter()
-            .map(|b| bytes(&b.starts) + bytes(&b.users) + bytes(&b.weights))
-            .sum();
+        let blocks: usize =
+            self.blocks.iter().map(|b| bytes(&b.starts) + bytes(&b.users) + bytes(&b.weights)).sum();
         bytes(&self.starts)
             + bytes(&self.items)
             + bytes(&self.weights)
@@ -235,11 +223,5 @@ fn transpose(
             *place += 1;
         }
     }
-    Block {
-        first_slot,
-        len: row_starts.len() - 1,
-        starts,
-        users: column_users,
-        weights: column_weights,
-    }
+    Block { first_slot, len: row_starts.len() - 1, starts, users: column_users, weights: column_weights }
 }

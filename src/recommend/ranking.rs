@@ -74,12 +74,7 @@ pub fn implicit(layers: &Layers, neighbors: &[(u32, f64)]) -> Vec<Candidate> {
 
 /// Scores by `explicit`: predicted ratings of the items the neighbors have. `neighbors` are all
 /// users with a similarity, most alike first; each item takes its first `per_item` raters.
-pub fn explicit(
-    layers: &Layers,
-    neighbors: &[(u32, f64)],
-    own_mean: f64,
-    per_item: usize,
-) -> Vec<Candidate> {
+pub fn explicit(layers: &Layers, neighbors: &[(u32, f64)], own_mean: f64, per_item: usize) -> Vec<Candidate> {
     SCRATCH.with_borrow_mut(|Scratch { ratings, .. }| {
         let ratings = fit(ratings, layers.items.len());
         for &(user, similarity) in neighbors {
@@ -107,12 +102,7 @@ pub fn explicit(
 
 /// Those of the neighbors who have the item, by their place in `neighbors`, most alike first, at
 /// most `limit`.
-pub fn supporters(
-    layers: &Layers,
-    neighbors: &[(u32, f64)],
-    item: u32,
-    limit: usize,
-) -> Vec<usize> {
+pub fn supporters(layers: &Layers, neighbors: &[(u32, f64)], item: u32, limit: usize) -> Vec<usize> {
     neighbors
         .iter()
         .enumerate()

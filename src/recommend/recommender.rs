@@ -46,7 +46,7 @@ impl Default for Settings {
         Self {
             weighing: Weighing::default(),
             scoring: Scoring::default(),
-            neighbors: 100,
+            neighbors: 200,
             raters: 30,
             min_history: 1,
             unknown: Unknown::default(),
@@ -56,16 +56,11 @@ impl Default for Settings {
 
 /// Something that answers requests.
 pub trait Engine: Send + Sync {
-    fn recommend<'a>(
-        &'a self,
-        request: &'a Request,
-    ) -> BoxFuture<'a, Result<Recommendation, RecommendError>>;
+    fn recommend<'a>(&'a self, request: &'a Request)
+    -> BoxFuture<'a, Result<Recommendation, RecommendError>>;
 
     /// The neighbors themselves, for administrators. Empty for a user without history.
-    fn neighbors<'a>(
-        &'a self,
-        request: &'a Request,
-    ) -> BoxFuture<'a, Result<Vec<Neighbor>, RecommendError>>;
+    fn neighbors<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Vec<Neighbor>, RecommendError>>;
 }
 
 /// The recommender: people and items in memory, and the interactions in memory too (the
@@ -131,10 +126,7 @@ impl Engine for Recommender {
         })
     }
 
-    fn neighbors<'a>(
-        &'a self,
-        request: &'a Request,
-    ) -> BoxFuture<'a, Result<Vec<Neighbor>, RecommendError>> {
+    fn neighbors<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Vec<Neighbor>, RecommendError>> {
         Box::pin(async move {
             request.validate()?;
             let snapshot = self.fresh.snapshot();
@@ -145,9 +137,7 @@ impl Engine for Recommender {
             let kind = snapshot.kind(request.kind);
             let (user, similarity) = (request.user_id.as_str(), request.similarity);
             let found = match &self.evidence {
-                None => {
-                    Memory::new(kind, &self.settings).named_neighbors(user, similarity, count)
-                }
+                None => Memory::new(kind, &self.settings).named_neighbors(user, similarity, count),
                 Some(evidence) => evidence.neighbors(request.kind, user, similarity, count).await?,
             };
             Ok(found)
@@ -168,16 +158,14 @@ struct Selection<'a> {
     patient: Patient<'a>,
     request: &'a Request,
     origin: Option<Place>,
-    seen: HashSet<u32>,
+    /// Numbers of the user's own items, ascending.
+    seen: Vec<u32>,
 }
 
 impl Selection<'_> {
     /// The best candidates that no rule speaks against, and those some rule does, each with its
     /// reason, in the order they would have had.
-    fn select(
-        &self,
-        candidates: Vec<Candidate>,
-    ) -> Result<(Vec<Chosen>, Vec<Excluded>), RecommendError> {
+    fn select(&self, candidates: Vec<Candidate>) -> Result<(Vec<Chosen>, Vec<Excluded>), RecommendError> {
         let names = &self.kind.layers.items;
         let mut best = Best::new(self.request.limit, |a, b| names.compare(a, b));
         let mut excluded: Vec<(Candidate, Excluded)> = Vec::new();
@@ -186,7 +174,11 @@ impl Selection<'_> {
                 return Err(RecommendError::NotANumber);
             }
             let Some(entry) = self.kind.catalogue.get(candidate.item) else { continue };
-            let seen = !entry.item.repeatable && self.seen.contains(&candidate.item);
+            // Too low a score ends the matter, unless a rule may have to be reported.
+            if candidate.score < best.worst() && !self.patient.may_exclude(entry) {
+                continue;
+            }
+            let seen = !entry.item.repeatable && self.seen.binary_search(&candidate.item).is_ok();
             if entry.item.hidden || seen || self.too_far(entry) {
                 continue;
             }
@@ -219,8 +211,7 @@ impl Selection<'_> {
         chosen: Chosen,
         asking: Circumstances<'_>,
     ) -> Result<Recommended, RecommendError> {
-        let visible =
-            |item| self.kind.catalogue.get(item).is_some_and(|entry| !entry.item.hidden);
+        let visible = |item| self.kind.catalogue.get(item).is_some_and(|entry| !entry.item.hidden);
         let support = backing.support(chosen.candidate.item, &visible).await?;
         let mut context = Vec::new();
         if strategy == Strategy::Context {
@@ -266,22 +257,15 @@ async fn answer<B: Backing>(
     if request.radius_km.is_some() && origin.is_none() {
         return Err(RecommendError::Invalid {
             parameter: "radius_km",
-            detail: "needs near=latitude,longitude, as it is not known where the user lives"
-                .to_owned(),
+            detail: "needs near=latitude,longitude, as it is not known where the user lives".to_owned(),
         });
     }
     let kind = snapshot.kind(request.kind);
     let drugs = &snapshot.kind(Kind::Drug).catalogue;
-    let patient =
-        Patient::new(profile, request.kind, &kind.catalogue, drugs, settings.unknown, request.now);
-    let history = backing.history(&request.user_id).await?;
-    let selection = Selection {
-        kind,
-        patient,
-        request,
-        origin,
-        seen: history.iter().copied().collect(),
-    };
+    let patient = Patient::new(profile, request.kind, &kind.catalogue, drugs, settings.unknown, request.now);
+    let mut history = backing.history(&request.user_id).await?;
+    history.sort_unstable();
+    let selection = Selection { kind, patient, request, origin, seen: history };
     let mut recommendation = Recommendation {
         user_id: request.user_id.clone(),
         kind: request.kind,
@@ -295,18 +279,12 @@ async fn answer<B: Backing>(
     };
     let mut reported: HashSet<String> = HashSet::new();
     let count = request.neighbors.unwrap_or(settings.neighbors);
-    let circumstances = Circumstances {
-        people: &snapshot.people,
-        user_id: &request.user_id,
-        person,
-        now: request.now,
-    };
+    let circumstances =
+        Circumstances { people: &snapshot.people, user_id: &request.user_id, person, now: request.now };
     for strategy in [Strategy::Neighbors, Strategy::Context, Strategy::Popular] {
         let candidates = match strategy {
-            Strategy::Neighbors if history.len() < settings.min_history.max(1) => continue,
-            Strategy::Neighbors => {
-                backing.by_neighbors(&request.user_id, request.similarity, count).await?
-            }
+            Strategy::Neighbors if selection.seen.len() < settings.min_history.max(1) => continue,
+            Strategy::Neighbors => backing.by_neighbors(&request.user_id, request.similarity, count).await?,
             Strategy::Context => backing.by_circumstances(circumstances, count).await?,
             _ => backing.by_popularity().await?,
         };
@@ -322,7 +300,9 @@ async fn answer<B: Backing>(
         if !chosen.is_empty() {
             recommendation.strategy = strategy;
             for chosen in chosen {
-                recommendation.items.push(selection.explained(&mut backing, strategy, chosen, circumstances).await?);
+                recommendation
+                    .items
+                    .push(selection.explained(&mut backing, strategy, chosen, circumstances).await?);
             }
             break;
         }
@@ -333,5 +313,3 @@ async fn answer<B: Backing>(
     }
     Ok(recommendation)
 }
-
-

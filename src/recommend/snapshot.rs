@@ -42,9 +42,9 @@ impl Snapshot {
     pub fn apply_users(&mut self, states: &[UserState], weighing: &Weighing) -> Vec<(Kind, String)> {
         let mut changed = Vec::new();
         for state in states {
-            let person = state.profile.as_ref().map(|profile| Arc::new(Person::new(profile.clone())));
-            let known = self.people.get(&state.user_id);
-            if known.map(|p| &p.profile) != state.profile.as_ref() {
+            let known = self.people.get(&state.user_id).map(|person| &person.profile);
+            if known != state.profile.as_ref() {
+                let person = state.profile.clone().map(|profile| Arc::new(Person::new(profile)));
                 self.people.set(&state.user_id, person);
             }
         }
@@ -156,8 +156,7 @@ impl KindSnapshot {
                 None => continue,
             };
             let name = |item: &u32| present.layers.items.name(*item);
-            let items =
-                row.items.iter().map(|item| self.layers.items.intern(name(item))).collect();
+            let items = row.items.iter().map(|item| self.layers.items.intern(name(item))).collect();
             let user = self.layers.users.intern(user_id);
             rows.push((user, Row::new(items, row.weights.to_vec())));
         }

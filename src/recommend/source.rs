@@ -101,14 +101,10 @@ pub trait Source: Send + Sync {
     fn changes<'a>(&'a self, since: &'a Cursor) -> BoxFuture<'a, Result<Changes, SourceError>>;
 
     /// The present state of these users, one entry for each id asked for, in any order.
-    fn users<'a>(
-        &'a self,
-        user_ids: &'a [String],
-    ) -> BoxFuture<'a, Result<Vec<UserState>, SourceError>>;
+    fn users<'a>(&'a self, user_ids: &'a [String]) -> BoxFuture<'a, Result<Vec<UserState>, SourceError>>;
 
     /// The present state of these items; one that does not exist is left out.
-    fn items<'a>(&'a self, item_ids: &'a [String])
-    -> BoxFuture<'a, Result<Vec<Item>, SourceError>>;
+    fn items<'a>(&'a self, item_ids: &'a [String]) -> BoxFuture<'a, Result<Vec<Item>, SourceError>>;
 }
 
 /// How alike two users are, over their full rows of weights (absent = 0).
@@ -123,9 +119,7 @@ pub trait Source: Send + Sync {
 /// user are compared, and only those with a similarity of at least
 /// [`MIN_SIMILARITY`] are neighbors. Neighbors are ordered by similarity, highest first, then by
 /// id in byte order.
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize,
-)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Similarity {
     #[default]
@@ -138,11 +132,7 @@ pub enum Similarity {
 pub const MIN_SIMILARITY: f64 = 1e-6;
 
 impl Similarity {
-    pub const ALL: [Similarity; 3] = [
-        Similarity::Cosine,
-        Similarity::Pearson,
-        Similarity::Euclidean,
-    ];
+    pub const ALL: [Similarity; 3] = [Similarity::Cosine, Similarity::Pearson, Similarity::Euclidean];
 
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -157,10 +147,7 @@ impl std::str::FromStr for Similarity {
     type Err = UnknownSimilarity;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        Similarity::ALL
-            .into_iter()
-            .find(|s| s.as_str() == name)
-            .ok_or(UnknownSimilarity)
+        Similarity::ALL.into_iter().find(|s| s.as_str() == name).ok_or(UnknownSimilarity)
     }
 }
 
@@ -200,11 +187,7 @@ pub struct ScoredItem {
 /// narrowed to 32 bits.
 pub trait Evidence: Send + Sync {
     /// The user's own items of the kind, by id in byte order. Empty for an unknown user.
-    fn history<'a>(
-        &'a self,
-        kind: Kind,
-        user_id: &'a str,
-    ) -> BoxFuture<'a, Result<Vec<Owned>, SourceError>>;
+    fn history<'a>(&'a self, kind: Kind, user_id: &'a str) -> BoxFuture<'a, Result<Vec<Owned>, SourceError>>;
 
     /// The `count` users most like this one, most alike first, ties by id in byte order; the
     /// user itself is not among them.
@@ -226,11 +209,7 @@ pub trait Evidence: Send + Sync {
     /// The items of the kind that most people have: score = supporting_neighbors = the number of
     /// distinct users, most first, ties by id in byte order, at most `count` (which may be
     /// `usize::MAX`, for all of them).
-    fn popular(
-        &self,
-        kind: Kind,
-        count: usize,
-    ) -> BoxFuture<'_, Result<Vec<ScoredItem>, SourceError>>;
+    fn popular(&self, kind: Kind, count: usize) -> BoxFuture<'_, Result<Vec<ScoredItem>, SourceError>>;
 
     /// Those of the users who have anything of the kind, in any order.
     fn with_history<'a>(

@@ -92,11 +92,7 @@ impl Weighing {
 ///
 /// Weights of one item are added smallest first, so that the same interactions give the same
 /// bits however they came.
-pub fn combine(
-    events: &mut [(u32, Millis, f32)],
-    repeats: Repeats,
-    mut emit: impl FnMut(u32, f32),
-) {
+pub fn combine(events: &mut [(u32, Millis, f32)], repeats: Repeats, mut emit: impl FnMut(u32, f32)) {
     match repeats {
         // Positive floats are ordered as their bits are.
         Repeats::Add => events.sort_unstable_by_key(|&(item, _, w)| (item, w.to_bits())),

@@ -24,11 +24,7 @@ pub enum StoreError {
     /// A value that cannot be stored, such as an identifier of a megabyte. `index` is the place
     /// in the batch, `field` the name of the member.
     #[error("{}{field} {problem}", place(.index))]
-    Invalid {
-        index: Option<usize>,
-        field: &'static str,
-        problem: Cow<'static, str>,
-    },
+    Invalid { index: Option<usize>, field: &'static str, problem: Cow<'static, str> },
 
     /// The write contradicts what is stored, such as an item that changes its kind.
     #[error("{0}")]
@@ -59,11 +55,7 @@ impl StoreError {
         field: &'static str,
         problem: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self::Invalid {
-            index,
-            field,
-            problem: problem.into(),
-        }
+        Self::Invalid { index, field, problem: problem.into() }
     }
 }
 
@@ -78,16 +70,10 @@ impl From<sqlx::Error> for StoreError {
             | sqlx::Error::BeginFailed => true,
             // A connection that breaks in the middle of a message ends as a protocol error.
             sqlx::Error::Protocol(_) => true,
-            sqlx::Error::Database(database) => {
-                database.code().is_some_and(|code| is_passing(&code))
-            }
+            sqlx::Error::Database(database) => database.code().is_some_and(|code| is_passing(&code)),
             _ => false,
         };
-        if unavailable {
-            Self::Unavailable(error.into())
-        } else {
-            Self::Internal(error.into())
-        }
+        if unavailable { Self::Unavailable(error.into()) } else { Self::Internal(error.into()) }
     }
 }
 
@@ -97,15 +83,9 @@ impl From<sqlx::Error> for StoreError {
 /// FULL (13) and CANTOPEN (14), of which the low byte is the primary code.
 fn is_passing(code: &str) -> bool {
     if code.len() == 5 {
-        return ["08", "53", "57", "40"]
-            .iter()
-            .any(|class| code.starts_with(class))
-            || code == "25006";
+        return ["08", "53", "57", "40"].iter().any(|class| code.starts_with(class)) || code == "25006";
     }
-    matches!(
-        code.parse::<u32>().map(|code| code & 0xff),
-        Ok(5 | 6 | 10 | 13 | 14)
-    )
+    matches!(code.parse::<u32>().map(|code| code & 0xff), Ok(5 | 6 | 10 | 13 | 14))
 }
 
 /// An identifier between quotes, cut at 80 characters, control characters escaped.
@@ -127,10 +107,7 @@ mod tests {
 
     #[test]
     fn messages_name_the_identifier_but_never_at_full_length() {
-        let error = StoreError::UnknownUser {
-            index: 3,
-            id: "x".repeat(1 << 20),
-        };
+        let error = StoreError::UnknownUser { index: 3, id: "x".repeat(1 << 20) };
         let message = error.to_string();
         assert!(message.starts_with("interaction 3: user \"xxx"));
         assert!(message.len() < 200, "{}", message.len());
@@ -145,9 +122,7 @@ mod tests {
 
     #[test]
     fn codes_of_passing_states() {
-        for code in [
-            "08006", "53300", "57P01", "40P01", "25006", "5", "261", "13",
-        ] {
+        for code in ["08006", "53300", "57P01", "40P01", "25006", "5", "261", "13"] {
             assert!(is_passing(code), "{code}");
         }
         for code in ["23505", "42P01", "1", "19"] {

@@ -50,10 +50,7 @@ pub struct StoreOptions {
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self {
-            max_connections: 10,
-            acquire_timeout: Duration::from_secs(3),
-        }
+        Self { max_connections: 10, acquire_timeout: Duration::from_secs(3) }
     }
 }
 
@@ -166,11 +163,7 @@ pub trait Store: Source {
 
     /// Deletes a user's interactions and says how many there were, or
     /// [`StoreError::NotFound`] for an unknown user.
-    fn delete_interactions<'a>(
-        &'a self,
-        user_id: &'a str,
-        filter: &'a InteractionFilter,
-    ) -> Answer<'a, u64>;
+    fn delete_interactions<'a>(&'a self, user_id: &'a str, filter: &'a InteractionFilter) -> Answer<'a, u64>;
 
     /// Begins a bulk load: everything written through it appears at once with
     /// [`BulkLoad::commit`], or not at all if it is dropped before.
@@ -224,14 +217,12 @@ pub trait BulkLoad: Send {
 /// date. Several replicas may do so at the same moment.
 pub async fn connect(url: &str, options: &StoreOptions) -> Result<Arc<dyn Store>, StoreError> {
     match url.split_once(':').map(|(scheme, _)| scheme) {
-        Some("postgres" | "postgresql") => Ok(Arc::new(
-            postgres::PostgresStore::connect(url, options).await?,
-        )),
+        Some("postgres" | "postgresql") => {
+            Ok(Arc::new(postgres::PostgresStore::connect(url, options).await?))
+        }
         Some("sqlite") => Ok(Arc::new(sqlite::SqliteStore::connect(url, options).await?)),
         // The address may hold a password, so it is not repeated.
-        _ => Err(StoreError::Setup(
-            "the address must begin with postgres:// or sqlite://".into(),
-        )),
+        _ => Err(StoreError::Setup("the address must begin with postgres:// or sqlite://".into())),
     }
 }
 

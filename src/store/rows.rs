@@ -24,10 +24,7 @@ pub(super) struct UserRow {
 impl UserRow {
     pub fn into_user(self) -> Result<User, StoreError> {
         match serde_json::from_str(&self.profile) {
-            Ok(profile) => Ok(User {
-                user_id: self.id,
-                profile,
-            }),
+            Ok(profile) => Ok(User { user_id: self.id, profile }),
             Err(error) => Err(unreadable("profile of user", &self.id, &error)),
         }
     }
@@ -38,10 +35,7 @@ impl UserRow {
             tracing::warn!(user_id = self.id, %error, "the stored profile cannot be read: taken as unknown");
             Profile::default()
         });
-        User {
-            user_id: self.id,
-            profile,
-        }
+        User { user_id: self.id, profile }
     }
 }
 
@@ -72,12 +66,11 @@ impl ItemRow {
     pub fn into_known(mut self) -> Result<Item, StoreError> {
         // The recommender reads no attributes.
         let attributes = serde_json::from_str(&self.attributes).unwrap_or_default();
-        let contraindications =
-            serde_json::from_str(&self.contraindications).unwrap_or_else(|error| {
-                tracing::warn!(item_id = self.id, %error, "the stored contraindications cannot be read: hidden");
-                self.hidden = true;
-                Contraindications::default()
-            });
+        let contraindications = serde_json::from_str(&self.contraindications).unwrap_or_else(|error| {
+            tracing::warn!(item_id = self.id, %error, "the stored contraindications cannot be read: hidden");
+            self.hidden = true;
+            Contraindications::default()
+        });
         self.with(attributes, contraindications)
     }
 
@@ -139,16 +132,9 @@ pub(super) fn profile_json(profile: &Profile) -> Result<String, StoreError> {
 /// The attributes as JSON text. Postgres cannot keep the character NUL in any text, so neither
 /// database is given it.
 pub(super) fn attributes_json(index: usize, item: &Item) -> Result<String, StoreError> {
-    let has_nul = item
-        .attributes
-        .iter()
-        .any(|(key, value)| key.contains('\0') || value_has_nul(value));
+    let has_nul = item.attributes.iter().any(|(key, value)| key.contains('\0') || value_has_nul(value));
     if has_nul {
-        return Err(StoreError::invalid(
-            Some(index),
-            "attributes",
-            "must not contain the character NUL",
-        ));
+        return Err(StoreError::invalid(Some(index), "attributes", "must not contain the character NUL"));
     }
     serde_json::to_string(&item.attributes).map_err(|error| StoreError::Internal(error.into()))
 }
@@ -157,17 +143,16 @@ fn value_has_nul(value: &Value) -> bool {
     match value {
         Value::String(text) => text.contains('\0'),
         Value::Array(values) => values.iter().any(value_has_nul),
-        Value::Object(members) => members
-            .iter()
-            .any(|(key, value)| key.contains('\0') || value_has_nul(value)),
+        Value::Object(members) => {
+            members.iter().any(|(key, value)| key.contains('\0') || value_has_nul(value))
+        }
         _ => false,
     }
 }
 
 /// The contraindications as JSON text.
 pub(super) fn contraindications_json(item: &Item) -> Result<String, StoreError> {
-    serde_json::to_string(&item.contraindications)
-        .map_err(|error| StoreError::Internal(error.into()))
+    serde_json::to_string(&item.contraindications).map_err(|error| StoreError::Internal(error.into()))
 }
 
 fn unreadable(what: &str, id: &str, error: &serde_json::Error) -> StoreError {

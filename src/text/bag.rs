@@ -218,9 +218,8 @@ mod tests {
         values.insert("weight".to_string(), Tensor::from_vec(weight, (4, 2), &Device::Cpu).unwrap());
         values.insert("bias".to_string(), Tensor::new(&[10f32, 20.0], &Device::Cpu).unwrap());
         let bag = Bag::new(table.config(), 2, 2, &mut Params::frozen(values)).unwrap();
-        let logits = |batch: Vec<Example>| {
-            bag.logits(&batch, &mut Pass::Inference).unwrap().to_vec2::<f32>().unwrap()
-        };
+        let logits =
+            |batch: Vec<Example>| bag.logits(&batch, &mut Pass::Inference).unwrap().to_vec2::<f32>().unwrap();
         // Both words: 2 / sqrt(2) each on rows 0 and 1; the second field: 0.5 on row 3.
         let each = 2f32.sqrt();
         let expected = [10.0 + each * 2.0 + 3.0, 20.0 + each * 4.0 + 3.5];

@@ -34,7 +34,9 @@ pub fn encode(fields: &[Field], values: &[FieldValue]) -> Vec<f32> {
             (FieldKind::Numeric { mean, std, knots, .. }, FieldValue::Number(x)) => {
                 out.push(0.0);
                 out.push(((x - mean) / std).clamp(-CLIP, CLIP) as f32);
-                out.extend(knots.windows(2).map(|k| ((x - k[0]) / (k[1] - k[0])).clamp(0.0, 1.0) as f32 - 0.5));
+                out.extend(
+                    knots.windows(2).map(|k| ((x - k[0]) / (k[1] - k[0])).clamp(0.0, 1.0) as f32 - 0.5),
+                );
             }
             (FieldKind::Categorical { values }, FieldValue::Choice(chosen)) => {
                 out.push(0.0);

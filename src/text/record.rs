@@ -99,7 +99,10 @@ impl Record {
     /// The names of the fields that are missing, in the manifest's order.
     pub fn missing<'a>(&self, input: &'a RecordInput) -> Vec<&'a str> {
         let pairs = input.fields.iter().zip(&self.fields);
-        pairs.filter(|(_, value)| **value == FieldValue::Missing).map(|(field, _)| field.name.as_str()).collect()
+        pairs
+            .filter(|(_, value)| **value == FieldValue::Missing)
+            .map(|(field, _)| field.name.as_str())
+            .collect()
     }
 }
 

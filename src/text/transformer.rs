@@ -40,7 +40,9 @@ impl Transformer {
         let embedding = Embedding::new(params, "embedding", vocabulary, width, 0.1, config.token_dropout)?;
         let positions = params.get("positions.weight", (max_tokens, width), Init::Normal(0.02))?;
         let layers = (0..config.layers)
-            .map(|i| EncoderLayer::new(params, &format!("layer{i}"), width, heads, feed_forward, config.dropout))
+            .map(|i| {
+                EncoderLayer::new(params, &format!("layer{i}"), width, heads, feed_forward, config.dropout)
+            })
             .collect::<Result<_>>()?;
         let norm = LayerNorm::new(params, "norm", width)?;
         let pool = AttentionPool::new(params, "pool", width)?;

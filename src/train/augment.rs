@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::nn::random::{normal, uniform};
 
 /// How far copies may go from their original. Every amount is the largest one; the amount used
-/// is drawn evenly up to it, in either direction.
+/// is drawn evenly up to it, in either direction, and some copies are spared each kind.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Augmentation {
     /// Degrees of rotation.
@@ -43,6 +43,15 @@ pub struct Augmentation {
     pub mixup: f32,
 }
 
+/// Share of the copies that are moved, turned, scaled and sheared.
+const WARPED: f32 = 0.9;
+/// Share that is softened or sharpened.
+const FOCUSED: f32 = 0.7;
+/// Share whose gamma, contrast and brightness are changed, each on its own.
+const EXPOSED: f32 = 0.8;
+/// Share that gets noise.
+const NOISY: f32 = 0.5;
+
 /// The size of an image in memory: `channels` planes of `height` x `width`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Planes {
@@ -57,8 +66,14 @@ pub struct Planes {
 impl Augmentation {
     /// An altered copy of `image`.
     pub fn apply(&self, image: &[f32], size: Planes, rng: &mut ChaCha8Rng) -> Vec<f32> {
-        let mut copy = self.warp(image, size, rng);
-        self.focus(&mut copy, size, rng);
+        // Each kind of change spares some copies, so that the originals stay among what is seen.
+        let mut copy = match rng.random::<f32>() < WARPED {
+            true => self.warp(image, size, rng),
+            false => image.to_vec(),
+        };
+        if rng.random::<f32>() < FOCUSED {
+            self.focus(&mut copy, size, rng);
+        }
         self.expose(&mut copy, rng);
         self.hide(&mut copy, size, rng);
         copy
@@ -113,11 +128,15 @@ impl Augmentation {
     }
 
     fn expose(&self, image: &mut [f32], rng: &mut ChaCha8Rng) {
-        let gamma = factor(self.gamma, rng);
-        let contrast = factor(self.contrast, rng);
-        let brightness = uniform(rng, -self.brightness, self.brightness);
+        let mut spared = |share: f32| rng.random::<f32>() >= share;
+        let (same_gamma, same_contrast, same_brightness) =
+            (spared(EXPOSED), spared(EXPOSED), spared(EXPOSED));
+        let noiseless = spared(NOISY);
+        let gamma = if same_gamma { 1.0 } else { factor(self.gamma, rng) };
+        let contrast = if same_contrast { 1.0 } else { factor(self.contrast, rng) };
+        let brightness = if same_brightness { 0.0 } else { uniform(rng, -self.brightness, self.brightness) };
+        let noise = if noiseless { 0.0 } else { self.noise * rng.random::<f32>() };
         let mean = mean(image);
-        let noise = self.noise * rng.random::<f32>();
         for value in image.iter_mut() {
             let noise = if noise > 0.0 { noise * normal(rng) } else { 0.0 };
             let exposed = (*value - mean) * contrast + mean + brightness;
@@ -246,7 +265,7 @@ mod tests {
         let flip = Augmentation { flip: 1.0, ..NONE };
         let mirrored: Vec<f32> =
             ramp().chunks(7).flat_map(|row| row.iter().rev().copied().collect::<Vec<_>>()).collect();
-        close(&flip.apply(&ramp(), SIZE, &mut stream(0, "t")), &mirrored);
+        close(&flip.warp(&ramp(), SIZE, &mut stream(0, "t")), &mirrored);
     }
 
     #[test]

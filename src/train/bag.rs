@@ -220,7 +220,14 @@ fn folds(truth: &[usize], seed: u64) -> Vec<Vec<usize>> {
     folds
 }
 
-fn epoch(number: usize, train_loss: f64, fitted: &Fitted, rows: &[Sparse], truth: &[usize], labels: usize) -> Epoch {
+fn epoch(
+    number: usize,
+    train_loss: f64,
+    fitted: &Fitted,
+    rows: &[Sparse],
+    truth: &[usize],
+    labels: usize,
+) -> Epoch {
     let logits: Vec<Vec<f32>> = rows.iter().map(|row| fitted.logits(row)).collect();
     // A logit that is not finite shows as chance here and as an error at the end.
     let uniform = vec![1.0 / labels as f32; labels];

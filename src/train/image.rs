@@ -74,7 +74,7 @@ impl Augment {
                 gamma: 0.5,
                 contrast: 0.5,
                 brightness: 0.12,
-                noise: 0.04,
+                noise: 0.05,
                 sharpness: 1.5,
                 cutout: 0.3,
                 mixup: 0.0,
@@ -102,7 +102,7 @@ pub struct ImageOptions {
     #[arg(long, env = "MEDSERVE_ARCH", value_enum, default_value = "resnet")]
     pub arch: Arch,
     /// Channels of the residual stages
-    #[arg(long, env = "MEDSERVE_WIDTHS", value_delimiter = ',', default_value = "32,64,128")]
+    #[arg(long, env = "MEDSERVE_WIDTHS", value_delimiter = ',', default_value = "16,32,64,128")]
     pub widths: Vec<usize>,
     /// Blocks of each residual stage
     #[arg(long, env = "MEDSERVE_BLOCKS", default_value_t = 1)]
@@ -122,13 +122,13 @@ pub struct ImageOptions {
     #[arg(long, env = "MEDSERVE_LABELS", value_delimiter = ',')]
     pub labels: Vec<String>,
     /// Most epochs
-    #[arg(long, env = "MEDSERVE_EPOCHS", default_value_t = 40)]
+    #[arg(long, env = "MEDSERVE_EPOCHS", default_value_t = 24)]
     pub epochs: usize,
     /// Examples a step
     #[arg(long, env = "MEDSERVE_BATCH_SIZE", default_value_t = 64)]
     pub batch_size: usize,
     /// Highest learning rate
-    #[arg(long, env = "MEDSERVE_LR", default_value_t = 2e-3)]
+    #[arg(long, env = "MEDSERVE_LR", default_value_t = 3e-3)]
     pub lr: f64,
     /// Decay of weights a step, times the learning rate
     #[arg(long, env = "MEDSERVE_WEIGHT_DECAY", default_value_t = 0.05)]
@@ -137,16 +137,16 @@ pub struct ImageOptions {
     #[arg(long, env = "MEDSERVE_LABEL_SMOOTHING", default_value_t = 0.1)]
     pub label_smoothing: f32,
     /// Dropout before the last layer of a resnet
-    #[arg(long, env = "MEDSERVE_DROPOUT", default_value_t = 0.2)]
+    #[arg(long, env = "MEDSERVE_DROPOUT", default_value_t = 0.0)]
     pub dropout: f32,
     /// How far training copies go from their originals
     #[arg(long, env = "MEDSERVE_AUGMENT", value_enum, default_value = "strong")]
     pub augment: Augment,
     /// Weight of an example by how rare its label is: 0 all examples the same, 1 all labels the same
-    #[arg(long, env = "MEDSERVE_BALANCE", default_value_t = 1.0)]
+    #[arg(long, env = "MEDSERVE_BALANCE", default_value_t = 0.5)]
     pub balance: f64,
     /// Epochs without a better validation loss after which training stops; 0 for never
-    #[arg(long, env = "MEDSERVE_PATIENCE", default_value_t = 12)]
+    #[arg(long, env = "MEDSERVE_PATIENCE", default_value_t = 0)]
     pub patience: usize,
     /// Keep the last epoch's weights, not those of the best validation loss
     #[arg(long, env = "MEDSERVE_KEEP_LAST")]
@@ -281,12 +281,12 @@ fn fit_options(options: &ImageOptions) -> FitOptions {
         epochs: options.epochs,
         batch_size: options.batch_size,
         learning_rate: options.lr,
-        warmup: 0.05,
+        warmup: 0.1,
         weight_decay: options.weight_decay,
-        clip: 1.0,
+        clip: 2.0,
         label_smoothing: options.label_smoothing,
         balance: options.balance,
-        average_decay: 0.998,
+        average_decay: 0.99,
         patience: options.patience,
         keep_last: options.keep_last,
         seed: options.seed,

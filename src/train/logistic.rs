@@ -192,7 +192,11 @@ pub fn fit(
             }
             pairs.push((step, change, 1.0 / curvature));
         }
-        slow = if at.objective - there.objective < settings.tolerance * at.objective.abs() { slow + 1 } else { 0 };
+        slow = if at.objective - there.objective < settings.tolerance * at.objective.abs() {
+            slow + 1
+        } else {
+            0
+        };
         (point, at) = (next, there);
         let keep_on = seen(at.loss, &fitted(design, settings, &point));
         if !keep_on || slow == 2 {

@@ -17,5 +17,6 @@ pub mod metrics;
 pub mod notes;
 pub mod optimizer;
 pub mod plots;
+pub mod recommender;
 pub mod text;
 pub mod text_options;

@@ -200,7 +200,9 @@ fn read_rows(bytes: &[u8], note: &str, label: &str, specs: &[FieldSpec]) -> Resu
     let headers = reader.headers()?.clone();
     let column = |name: &str| {
         let found = headers.iter().position(|header| header.trim_start_matches('\u{feff}') == name);
-        found.with_context(|| format!("no column \"{name}\"; there are {}", headers.iter().collect::<Vec<_>>().join(", ")))
+        found.with_context(|| {
+            format!("no column \"{name}\"; there are {}", headers.iter().collect::<Vec<_>>().join(", "))
+        })
     };
     let (note, label) = (column(note)?, column(label)?);
     let fields: Vec<usize> = specs.iter().map(|spec| column(&spec.name)).collect::<Result<_>>()?;

@@ -6,7 +6,86 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use crate::recommend::evaluate::{Event, Prediction};
+use std::path::PathBuf;
+
+use crate::recommend::evaluate::{Event, Options, Prediction, Split, compare_predictions, evaluate};
+use crate::recommend::recommender::Settings;
+use crate::recommend::source::Similarity;
+
+/// Settings of `train evaluate-recommender`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct EvaluationOptions {
+    /// CSV file with a header
+    #[arg(long)]
+    pub interactions: PathBuf,
+    /// Column of the user's identifier
+    #[arg(long)]
+    pub user_column: String,
+    /// Column of the item's identifier
+    #[arg(long)]
+    pub item_column: String,
+    /// Column of the weight or rating; default: every interaction weighs 1
+    #[arg(long)]
+    pub weight_column: Option<String>,
+    /// Column of the time, in whole numbers that grow
+    #[arg(long)]
+    pub time_column: Option<String>,
+    /// Values of the item column that stand for no item, such as a survey's code for "refused"
+    #[arg(long, value_delimiter = ',')]
+    pub no_item: Vec<String>,
+    /// What is held out: leave-one-out, or ratio:R with R between 0 and 1
+    #[arg(long, default_value = "leave-one-out")]
+    pub split: Split,
+    /// Number of items recommended
+    #[arg(long, default_value_t = 10)]
+    pub k: usize,
+    /// cosine, pearson or euclidean
+    #[arg(long, default_value = "cosine")]
+    pub similarity: Similarity,
+    /// Number of neighbors; default: the server's
+    #[arg(long)]
+    pub neighbors: Option<usize>,
+    /// Predictions made elsewhere (columns user_id, item_id, prediction): compare with them instead
+    #[arg(long)]
+    pub oracle: Option<PathBuf>,
+    /// Seed of what is held out
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+}
+
+/// The report: metrics beside popularity and random, or the comparison with an oracle.
+///
+/// # Errors
+/// A file that cannot be read, with line and column.
+pub fn report(options: &EvaluationOptions) -> Result<serde_json::Value> {
+    let columns = Columns {
+        user: options.user_column.clone(),
+        item: options.item_column.clone(),
+        weight: options.weight_column.clone(),
+        time: options.time_column.clone(),
+        drop_items: options.no_item.clone(),
+    };
+    let events = read_events(&options.interactions, &columns)?;
+    let settings = Settings::default();
+    if let Some(oracle) = &options.oracle {
+        return Ok(serde_json::to_value(compare_predictions(
+            &events,
+            &read_predictions(oracle)?,
+            settings.raters,
+        ))?);
+    }
+    let options = Options {
+        split: options.split,
+        k: options.k,
+        similarity: options.similarity,
+        neighbors: options.neighbors.unwrap_or(settings.neighbors),
+        scoring: settings.scoring,
+        raters: settings.raters,
+        weighing: settings.weighing,
+        seed: options.seed,
+    };
+    Ok(serde_json::to_value(evaluate(&events, &options))?)
+}
 
 /// Which columns of a file hold what, by the names in its header.
 #[derive(Debug, Clone, Default)]
@@ -60,12 +139,7 @@ fn events_from(input: impl Read, columns: &Columns) -> Result<Vec<Event>> {
                 .parse()
                 .with_context(|| format!("line {line}: time {:?} is not a whole number", field(at)))?,
         };
-        events.push(Event {
-            user_id: user_id.to_owned(),
-            item_id: item_id.to_owned(),
-            weight,
-            time,
-        });
+        events.push(Event { user_id: user_id.to_owned(), item_id: item_id.to_owned(), weight, time });
     }
     if events.is_empty() {
         bail!("there are no interactions");

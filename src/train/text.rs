@@ -74,7 +74,8 @@ pub fn train(options: &TextOptions, stop: &AtomicBool) -> Result<(PathBuf, Manif
         }
     }
     let (_, candidate) = best.context("no architecture to train")?;
-    let Candidate { input, architecture, tokenizer, weights, settings, calibration, splits, history } = candidate;
+    let Candidate { input, architecture, tokenizer, weights, settings, calibration, splits, history } =
+        candidate;
     let epochs = history.len();
     let manifest = describe(options, &source, ordinal, input, architecture, version, settings, epochs)?;
     let json = tokenizer.to_json().map_err(|e| anyhow!(e))?;
@@ -161,9 +162,14 @@ fn candidate(
             let network = network::build(&architecture, &input, labels, &mut params)?;
             let fit_options = fit_options(arch, options);
             // Several architectures share no checkpoint.
-            let checkpoint = options.out.join(&options.name).join(format!(".{version}.{}.checkpoint", arch.as_str()));
-            let session =
-                Session { stop, checkpoint: Some(checkpoint.clone()), resume: options.resume, progress: true };
+            let checkpoint =
+                options.out.join(&options.name).join(format!(".{version}.{}.checkpoint", arch.as_str()));
+            let session = Session {
+                stop,
+                checkpoint: Some(checkpoint.clone()),
+                resume: options.resume,
+                progress: true,
+            };
             let (train, val) = (&sets["train"], &sets["val"]);
             let history = fit(network.as_ref(), &params, train, val, labels, &fit_options, &session)?;
             if checkpoint.exists() {

@@ -22,12 +22,7 @@ impl Database {
     pub async fn sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}/store.db", folder.path().display());
-        Self {
-            store: open(&url).await,
-            url,
-            folder: Some(folder),
-            _cluster: None,
-        }
+        Self { store: open(&url).await, url, folder: Some(folder), _cluster: None }
     }
 
     /// `None` where there is no Postgres.
@@ -59,9 +54,7 @@ impl Database {
     }
 
     pub async fn postgres_store(&self) -> PostgresStore {
-        PostgresStore::connect(&self.url, &StoreOptions::default())
-            .await
-            .unwrap()
+        PostgresStore::connect(&self.url, &StoreOptions::default()).await.unwrap()
     }
 
     /// As an operator does before distributing the tables, in the words of `docs/citus.md`.
@@ -70,11 +63,7 @@ impl Database {
         let (_, sql) = page.split_once("<!-- triggers -->\n```sql\n").unwrap();
         let (sql, _) = sql.split_once("```").unwrap();
         self.plain_sql(sql).await;
-        assert_eq!(
-            self.number("SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal")
-                .await,
-            0
-        );
+        assert_eq!(self.number("SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal").await, 0);
         self.store = self.replica().await;
     }
 
@@ -88,9 +77,7 @@ impl Database {
             let options: sqlx::sqlite::SqliteConnectOptions = self.url.parse().unwrap();
             // As the sqlite3 program does it.
             let options = options.foreign_keys(false);
-            let mut connection = sqlx::SqliteConnection::connect_with(&options)
-                .await
-                .unwrap();
+            let mut connection = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
             connection.execute(sql).await.unwrap();
             connection.close().await.unwrap();
         }
@@ -101,25 +88,17 @@ impl Database {
         let sql = AssertSqlSafe(sql.to_owned());
         if self.is_postgres() {
             let mut connection = sqlx::PgConnection::connect(&self.url).await.unwrap();
-            sqlx::query_scalar(sql)
-                .fetch_one(&mut connection)
-                .await
-                .unwrap()
+            sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap()
         } else {
             let mut connection = sqlx::SqliteConnection::connect(&self.url).await.unwrap();
-            sqlx::query_scalar(sql)
-                .fetch_one(&mut connection)
-                .await
-                .unwrap()
+            sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap()
         }
     }
 
     /// Users `u1` to `u5`, drugs `d1` to `d5` and a hospital `h1`.
     pub async fn with_people_and_things(self) -> Self {
         let users: Vec<User> = (1..=5).map(|n| user(&format!("u{n}"))).collect();
-        let mut items: Vec<Item> = (1..=5)
-            .map(|n| item(&format!("d{n}"), Kind::Drug))
-            .collect();
+        let mut items: Vec<Item> = (1..=5).map(|n| item(&format!("d{n}"), Kind::Drug)).collect();
         items.push(item("h1", Kind::Hospital));
         self.store.put_users(&users).await.unwrap();
         self.store.put_items(&items).await.unwrap();
@@ -132,10 +111,7 @@ pub async fn open(url: &str) -> Arc<dyn Store> {
 }
 
 pub fn user(id: &str) -> User {
-    User {
-        user_id: id.to_owned(),
-        profile: Profile::default(),
-    }
+    User { user_id: id.to_owned(), profile: Profile::default() }
 }
 
 pub fn item(id: &str, kind: Kind) -> Item {

@@ -18,10 +18,7 @@ async fn writer() {
     };
     let store = open(&url).await;
     for time in 0.. {
-        store
-            .put_interactions(&[interaction("u1", "d1", time, 1.0)])
-            .await
-            .unwrap();
+        store.put_interactions(&[interaction("u1", "d1", time, 1.0)]).await.unwrap();
         println!("acknowledged {time}");
     }
 }
@@ -48,16 +45,8 @@ async fn acknowledged_writes_survive_a_kill() {
     writer.wait().unwrap();
     let last = last.unwrap();
     assert!(last >= 25, "the writer ended by itself after {last}");
-    let query = InteractionQuery {
-        kind: None,
-        after: None,
-        limit: 100_000,
-    };
-    let kept = open(&database.url)
-        .await
-        .list_interactions("u1", &query)
-        .await
-        .unwrap();
+    let query = InteractionQuery { kind: None, after: None, limit: 100_000 };
+    let kept = open(&database.url).await.list_interactions("u1", &query).await.unwrap();
     let times: Vec<i64> = kept.iter().rev().map(|row| row.time).collect();
     assert_eq!(times[..=last as usize], (0..=last).collect::<Vec<_>>());
 }

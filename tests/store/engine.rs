@@ -17,14 +17,7 @@ const ITEMS: usize = 12;
 
 /// Every third item is an advice, the others are drugs.
 fn items() -> Vec<Item> {
-    (0..ITEMS)
-        .map(|n| {
-            item(
-                &format!("i{n}"),
-                if n % 3 == 0 { Kind::Advice } else { Kind::Drug },
-            )
-        })
-        .collect()
+    (0..ITEMS).map(|n| item(&format!("i{n}"), if n % 3 == 0 { Kind::Advice } else { Kind::Drug })).collect()
 }
 
 fn random_interactions(random: &mut impl Rng) -> Vec<Interaction> {
@@ -48,15 +41,8 @@ fn weighings() -> Vec<Weighing> {
     let plain = Weighing::default();
     vec![
         plain.clone(),
-        Weighing {
-            repeats: Repeats::Last,
-            ..plain.clone()
-        },
-        Weighing {
-            events: events.clone(),
-            other_events: 0.75,
-            ..plain.clone()
-        },
+        Weighing { repeats: Repeats::Last, ..plain.clone() },
+        Weighing { events: events.clone(), other_events: 0.75, ..plain.clone() },
         Weighing {
             events,
             half_life_days: Some(90.0),
@@ -71,24 +57,14 @@ type Row = BTreeMap<String, f32>;
 
 /// Every user's row of a kind, by the words of the rules.
 fn rows(interactions: &[Interaction], kind: Kind, weighing: &Weighing) -> BTreeMap<String, Row> {
-    let kinds: BTreeMap<String, Kind> = items()
-        .into_iter()
-        .map(|item| (item.item_id, item.kind))
-        .collect();
+    let kinds: BTreeMap<String, Kind> = items().into_iter().map(|item| (item.item_id, item.kind)).collect();
     let mut latest: BTreeMap<(&str, &str, &str, i64), &Interaction> = BTreeMap::new();
     for row in interactions {
         latest.insert((&row.user_id, &row.item_id, &row.event, row.time), row);
     }
     let mut cells: BTreeMap<(String, String), Vec<(i64, f32)>> = BTreeMap::new();
-    for row in latest
-        .into_values()
-        .filter(|row| kinds[&row.item_id] == kind)
-    {
-        let factor = weighing
-            .events
-            .get(&row.event)
-            .copied()
-            .unwrap_or(weighing.other_events);
+    for row in latest.into_values().filter(|row| kinds[&row.item_id] == kind) {
+        let factor = weighing.events.get(&row.event).copied().unwrap_or(weighing.other_events);
         let mut counted = f64::from(factor) * f64::from(row.weight);
         if let Some(half_life) = weighing.half_life_days {
             let age = (weighing.reference_time - row.time) as f64 / 86_400_000.0;
@@ -96,10 +72,7 @@ fn rows(interactions: &[Interaction], kind: Kind, weighing: &Weighing) -> BTreeM
         }
         if counted > 0.0 {
             let cell = (row.user_id.clone(), row.item_id.clone());
-            cells
-                .entry(cell)
-                .or_default()
-                .push((row.time, counted as f32));
+            cells.entry(cell).or_default().push((row.time, counted as f32));
         }
     }
     let mut rows: BTreeMap<String, Row> = BTreeMap::new();
@@ -122,19 +95,13 @@ fn neighbors(rows: &BTreeMap<String, Row>, asking: &str, how: Similarity, m: f64
         return Vec::new();
     };
     let total = |row: &Row| row.values().map(|w| f64::from(*w)).sum::<f64>();
-    let squares = |row: &Row| {
-        row.values()
-            .map(|w| f64::from(*w) * f64::from(*w))
-            .sum::<f64>()
-    };
+    let squares = |row: &Row| row.values().map(|w| f64::from(*w) * f64::from(*w)).sum::<f64>();
     let mut found: Vec<Neighbor> = rows
         .iter()
         .filter(|(user, row)| *user != asking && own.keys().any(|item| row.contains_key(item)))
         .filter_map(|(user, row)| {
-            let dot: f64 = own
-                .iter()
-                .filter_map(|(item, own)| Some(f64::from(*own) * f64::from(*row.get(item)?)))
-                .sum();
+            let dot: f64 =
+                own.iter().filter_map(|(item, own)| Some(f64::from(*own) * f64::from(*row.get(item)?))).sum();
             let (x, y) = (squares(own), squares(row));
             let similarity = match how {
                 Similarity::Cosine => dot / (x.sqrt() * y.sqrt()),
@@ -144,17 +111,10 @@ fn neighbors(rows: &BTreeMap<String, Row>, asking: &str, how: Similarity, m: f64
                 }
                 Similarity::Euclidean => 1.0 / (1.0 + (x + y - 2.0 * dot).max(0.0).sqrt()),
             };
-            (similarity >= 1e-6).then(|| Neighbor {
-                user_id: user.clone(),
-                similarity,
-            })
+            (similarity >= 1e-6).then(|| Neighbor { user_id: user.clone(), similarity })
         })
         .collect();
-    found.sort_by(|a, b| {
-        b.similarity
-            .total_cmp(&a.similarity)
-            .then_with(|| a.user_id.cmp(&b.user_id))
-    });
+    found.sort_by(|a, b| b.similarity.total_cmp(&a.similarity).then_with(|| a.user_id.cmp(&b.user_id)));
     found
 }
 
@@ -188,11 +148,7 @@ async fn neighbors_and_scores_are_those_of_a_plain_computation_to_the_bit() {
     for weighing in weighings() {
         for user in &users {
             let every = InteractionFilter::default();
-            database
-                .store
-                .delete_interactions(&user.user_id, &every)
-                .await
-                .unwrap();
+            database.store.delete_interactions(&user.user_id, &every).await.unwrap();
         }
         let interactions = random_interactions(&mut random);
         // Half of it is there when the engine is switched on, half is written afterwards.
@@ -216,19 +172,10 @@ async fn neighbors_and_scores_are_those_of_a_plain_computation_to_the_bit() {
     }
 }
 
-async fn check(
-    evidence: &dyn Evidence,
-    kind: Kind,
-    asking: &str,
-    rows: &BTreeMap<String, Row>,
-    m: f64,
-) {
+async fn check(evidence: &dyn Evidence, kind: Kind, asking: &str, rows: &BTreeMap<String, Row>, m: f64) {
     let own = evidence.history(kind, asking).await.unwrap();
     let expected = rows.get(asking).cloned().unwrap_or_default();
-    let got: Row = own
-        .iter()
-        .map(|own| (own.item_id.clone(), own.weight))
-        .collect();
+    let got: Row = own.iter().map(|own| (own.item_id.clone(), own.weight)).collect();
     assert_eq!(got, expected);
     assert!(own.is_sorted_by(|a, b| a.item_id < b.item_id));
 
@@ -252,12 +199,7 @@ async fn check(
     }
 }
 
-fn expected_ties(
-    rows: &BTreeMap<String, Row>,
-    own: &Row,
-    neighbors: &[Neighbor],
-    item: &str,
-) -> ItemTies {
+fn expected_ties(rows: &BTreeMap<String, Row>, own: &Row, neighbors: &[Neighbor], item: &str) -> ItemTies {
     let has_it = |one: &&Neighbor| rows[&one.user_id].contains_key(item);
     let mut ties: Vec<(f64, &String)> = own
         .iter()
@@ -278,10 +220,7 @@ fn expected_ties(
     let mut supporters: Vec<String> =
         neighbors.iter().filter(has_it).map(|one| one.user_id.clone()).collect();
     supporters.sort();
-    ItemTies {
-        supporters,
-        shared_items: ties.into_iter().take(3).map(|(_, item)| item.clone()).collect(),
-    }
+    ItemTies { supporters, shared_items: ties.into_iter().take(3).map(|(_, item)| item.clone()).collect() }
 }
 
 async fn popular(evidence: &dyn Evidence, kind: Kind, rows: &BTreeMap<String, Row>) {
@@ -292,10 +231,8 @@ async fn popular(evidence: &dyn Evidence, kind: Kind, rows: &BTreeMap<String, Ro
     let mut expected: Vec<(u32, &str)> = counts.into_iter().map(|(item, n)| (n, item)).collect();
     expected.sort_by_key(|(count, item)| (std::cmp::Reverse(*count), *item));
     let got = evidence.popular(kind, 3).await.unwrap();
-    let got: Vec<(u32, &str)> = got
-        .iter()
-        .map(|one| (one.supporting_neighbors, one.item_id.as_str()))
-        .collect();
+    let got: Vec<(u32, &str)> =
+        got.iter().map(|one| (one.supporting_neighbors, one.item_id.as_str())).collect();
     assert_eq!(got, expected[..expected.len().min(3)]);
 }
 
@@ -360,15 +297,7 @@ async fn norms_stay_true_under_concurrent_writes() {
              WHERE before IS NULL OR true_norms IS NULL",
         )
         .await;
-    assert_eq!(
-        wrong, 0,
-        "rows of user_norms that are not what the data says"
-    );
+    assert_eq!(wrong, 0, "rows of user_norms that are not what the data says");
     database.store.delete_user("u0").await.unwrap();
-    assert_eq!(
-        database
-            .number("SELECT count(*) FROM user_norms WHERE user_id = 'u0'")
-            .await,
-        0
-    );
+    assert_eq!(database.number("SELECT count(*) FROM user_norms WHERE user_id = 'u0'").await, 0);
 }

@@ -35,40 +35,25 @@ async fn every_kind_of_write_is_named(database: Database) {
     store.put_users(&[new, user("u6")]).await.unwrap();
     assert_eq!(changes(store, &mut cursor).await.users, ["u1", "u6"]);
 
-    let rows = [
-        interaction("u2", "d1", 1, 1.0),
-        interaction("u3", "d2", 1, 1.0),
-    ];
+    let rows = [interaction("u2", "d1", 1, 1.0), interaction("u3", "d2", 1, 1.0)];
     store.put_interactions(&rows).await.unwrap();
     assert_eq!(changes(store, &mut cursor).await.users, ["u2", "u3"]);
 
-    store
-        .put_interactions(&[interaction("u2", "d1", 1, 2.0)])
-        .await
-        .unwrap();
+    store.put_interactions(&[interaction("u2", "d1", 1, 2.0)]).await.unwrap();
     assert_eq!(changes(store, &mut cursor).await.users, ["u2"]);
 
     // A new kind moves the item's interactions from one matrix to another.
     store.put_items(&[item("d1", Kind::Advice)]).await.unwrap();
     let moved = changes(store, &mut cursor).await;
-    assert_eq!(
-        (moved.users, moved.items),
-        (vec!["u2".to_owned()], vec!["d1".to_owned()])
-    );
+    assert_eq!((moved.users, moved.items), (vec!["u2".to_owned()], vec!["d1".to_owned()]));
 
-    store
-        .delete_interactions("u2", &InteractionFilter::default())
-        .await
-        .unwrap();
+    store.delete_interactions("u2", &InteractionFilter::default()).await.unwrap();
     assert_eq!(changes(store, &mut cursor).await.users, ["u2"]);
 
     // Interactions that go with an item are their users' change.
     store.delete_item("d2").await.unwrap();
     let gone = changes(store, &mut cursor).await;
-    assert_eq!(
-        (gone.users, gone.items),
-        (vec!["u3".to_owned()], vec!["d2".to_owned()])
-    );
+    assert_eq!((gone.users, gone.items), (vec!["u3".to_owned()], vec!["d2".to_owned()]));
 
     store.delete_user("u5").await.unwrap();
     assert_eq!(changes(store, &mut cursor).await.users, ["u5"]);
@@ -80,11 +65,7 @@ async fn writes_of_another_replica_and_of_plain_sql_are_named(database: Database
     let database = database.with_people_and_things().await;
     let other = database.replica().await;
     let mut cursor = other.cursor().await.unwrap();
-    database
-        .store
-        .put_interactions(&[interaction("u4", "d1", 1, 1.0)])
-        .await
-        .unwrap();
+    database.store.put_interactions(&[interaction("u4", "d1", 1, 1.0)]).await.unwrap();
     assert_eq!(changes(&*other, &mut cursor).await.users, ["u4"]);
 
     database
@@ -94,27 +75,15 @@ async fn writes_of_another_replica_and_of_plain_sql_are_named(database: Database
     // Left out: weighs 1, happened now.
     let states = other.users(&["u1".into()]).await.unwrap();
     let (_, row) = &states[0].interactions[0];
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     assert_eq!(row.weight, 1.0);
-    assert!(
-        (row.time - now.as_millis() as i64).abs() < 60_000,
-        "{}",
-        row.time
-    );
+    assert!((row.time - now.as_millis() as i64).abs() < 60_000, "{}", row.time);
 
-    database
-        .plain_sql("UPDATE interactions SET user_id = 'u3' WHERE user_id = 'u1'")
-        .await;
+    database.plain_sql("UPDATE interactions SET user_id = 'u3' WHERE user_id = 'u1'").await;
     assert_eq!(changes(&*other, &mut cursor).await.users, ["u1", "u3"]);
-    database
-        .plain_sql("UPDATE items SET hidden = NOT hidden WHERE id = 'h1'")
-        .await;
+    database.plain_sql("UPDATE items SET hidden = NOT hidden WHERE id = 'h1'").await;
     assert_eq!(changes(&*other, &mut cursor).await.items, ["h1"]);
-    database
-        .plain_sql("DELETE FROM users WHERE id IN ('u2', 'u3')")
-        .await;
+    database.plain_sql("DELETE FROM users WHERE id IN ('u2', 'u3')").await;
     assert_eq!(changes(&*other, &mut cursor).await.users, ["u2", "u3"]);
     assert_eq!(other.counts().await.unwrap().interactions, 1);
 }
@@ -122,30 +91,18 @@ async fn writes_of_another_replica_and_of_plain_sql_are_named(database: Database
 async fn what_did_not_happen_is_not_named(database: Database) {
     let database = database.with_people_and_things().await;
     let store = &*database.store;
-    store
-        .put_interactions(&[interaction("u1", "d1", 1, 1.0)])
-        .await
-        .unwrap();
+    store.put_interactions(&[interaction("u1", "d1", 1, 1.0)]).await.unwrap();
     let mut cursor = store.cursor().await.unwrap();
     // The same again, and one that fails as a whole.
-    store
-        .put_interactions(&[interaction("u1", "d1", 1, 1.0)])
-        .await
-        .unwrap();
+    store.put_interactions(&[interaction("u1", "d1", 1, 1.0)]).await.unwrap();
     store.put_users(&[user("u1")]).await.unwrap();
-    let failing = [
-        interaction("u2", "d1", 1, 1.0),
-        interaction("u2", "nothing", 1, 1.0),
-    ];
+    let failing = [interaction("u2", "d1", 1, 1.0), interaction("u2", "nothing", 1, 1.0)];
     store.put_interactions(&failing).await.unwrap_err();
     let mut load = store.begin_load().await.unwrap();
     load.users(&[user("u7")]).await.unwrap();
     drop(load);
     let quiet = changes(store, &mut cursor).await;
-    assert!(
-        quiet.users.is_empty() && quiet.items.is_empty() && !quiet.reload,
-        "{quiet:?}"
-    );
+    assert!(quiet.users.is_empty() && quiet.items.is_empty() && !quiet.reload, "{quiet:?}");
 }
 
 /// Several writers at once, a reader all the while: in the end it has heard of everybody.
@@ -175,10 +132,7 @@ async fn no_write_of_many_at_once_is_lost(database: Database) {
                 for n in 0..15 {
                     let id = format!("w{writer}-{n}");
                     store.put_users(&[user(&id)]).await.unwrap();
-                    store
-                        .put_interactions(&[interaction(&id, "d1", 1, 1.0)])
-                        .await
-                        .unwrap();
+                    store.put_interactions(&[interaction(&id, "d1", 1, 1.0)]).await.unwrap();
                 }
             })
         })
@@ -200,39 +154,21 @@ async fn a_reader_cut_off_for_too_long_is_told_to_load_again(database: Database)
     let database = database.with_people_and_things().await;
     let store = &*database.store;
     let mut old = store.cursor().await.unwrap();
-    store
-        .put_interactions(&[interaction("u1", "d1", 1, 1.0)])
-        .await
-        .unwrap();
+    store.put_interactions(&[interaction("u1", "d1", 1, 1.0)]).await.unwrap();
     // Nothing is old enough to go, but a mark is set.
-    assert_eq!(
-        store
-            .trim_changes(Duration::from_secs(3_600))
-            .await
-            .unwrap(),
-        0
-    );
+    assert_eq!(store.trim_changes(Duration::from_secs(3_600)).await.unwrap(), 0);
     let mut copy = old.clone();
     assert_eq!(changes(store, &mut copy).await.users, ["u1"]);
     let mut fresh = store.cursor().await.unwrap();
 
     tokio::time::sleep(Duration::from_millis(300)).await;
-    assert!(
-        store
-            .trim_changes(Duration::from_millis(200))
-            .await
-            .unwrap()
-            > 0
-    );
+    assert!(store.trim_changes(Duration::from_millis(200)).await.unwrap() > 0);
     assert_eq!(database.number("SELECT count(*) FROM changes").await, 0);
     assert!(changes(store, &mut old).await.reload);
     let quiet = changes(store, &mut fresh).await;
     assert!(!quiet.reload && quiet.users.is_empty());
     // Having loaded, the one cut off hears again.
-    store
-        .put_interactions(&[interaction("u2", "d1", 1, 1.0)])
-        .await
-        .unwrap();
+    store.put_interactions(&[interaction("u2", "d1", 1, 1.0)]).await.unwrap();
     for cursor in [&mut old, &mut fresh] {
         let heard = changes(store, cursor).await;
         assert_eq!((heard.users, heard.reload), (vec!["u2".to_owned()], false));
@@ -241,19 +177,10 @@ async fn a_reader_cut_off_for_too_long_is_told_to_load_again(database: Database)
 
 async fn a_cursor_of_another_store_means_load_again(database: Database) {
     let store = &*database.store;
-    for odd in [
-        "",
-        "nonsense",
-        "'; DROP TABLE users; --",
-        "99999999999999999999",
-        "987654321",
-    ] {
+    for odd in ["", "nonsense", "'; DROP TABLE users; --", "99999999999999999999", "987654321"] {
         let changes = store.changes(&Cursor(odd.into())).await.unwrap();
         assert!(changes.reload, "{odd}");
-        assert!(
-            !store.changes(&changes.cursor).await.unwrap().reload,
-            "{odd}"
-        );
+        assert!(!store.changes(&changes.cursor).await.unwrap().reload, "{odd}");
     }
 }
 
@@ -294,10 +221,7 @@ async fn commits_out_of_order_lose_nothing() {
             "BEGIN; INSERT INTO interactions (user_id, item_id, event) VALUES ('{user}', 'd1', 'visit')"
         ))
     };
-    sqlx::raw_sql(write("u1"))
-        .execute(&mut early)
-        .await
-        .unwrap();
+    sqlx::raw_sql(write("u1")).execute(&mut early).await.unwrap();
     sqlx::raw_sql(write("u2")).execute(&mut late).await.unwrap();
     assert!(changes(store, &mut cursor).await.users.is_empty());
 
@@ -319,10 +243,7 @@ async fn trimming_spares_what_commits_late() {
     let database = database.with_people_and_things().await;
     let store = &*database.store;
     let mut long = sqlx::PgConnection::connect(&database.url).await.unwrap();
-    sqlx::raw_sql("BEGIN; INSERT INTO users (id) VALUES ('late')")
-        .execute(&mut long)
-        .await
-        .unwrap();
+    sqlx::raw_sql("BEGIN; INSERT INTO users (id) VALUES ('late')").execute(&mut long).await.unwrap();
     store.trim_changes(Duration::ZERO).await.unwrap();
     let mut cursor = store.cursor().await.unwrap();
     store.trim_changes(Duration::ZERO).await.unwrap();
@@ -388,16 +309,11 @@ async fn without_triggers_a_load_fills_the_feed_itself() {
     let mut load = store.begin_load().await.unwrap();
     load.users(&[user("u1")]).await.unwrap();
     load.items(&[item("d1", Kind::Drug)]).await.unwrap();
-    load.interactions(&[interaction("u2", "d2", 1, 1.0)])
-        .await
-        .unwrap();
+    load.interactions(&[interaction("u2", "d2", 1, 1.0)]).await.unwrap();
     load.commit(Some(Kind::Drug)).await.unwrap();
     let heard = changes(store, &mut cursor).await;
     assert_eq!(
         (heard.users, heard.items),
-        (
-            vec!["u1".to_owned(), "u2".to_owned()],
-            vec!["d1".to_owned(), "d2".to_owned()]
-        )
+        (vec!["u1".to_owned(), "u2".to_owned()], vec!["d1".to_owned(), "d2".to_owned()])
     );
 }

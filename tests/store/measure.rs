@@ -10,9 +10,7 @@ use std::time::{Duration, Instant};
 use medserve::recommend::data::{Interaction, Kind};
 use medserve::recommend::source::{Evidence, Similarity};
 use medserve::recommend::weights::Weighing;
-use medserve::store::import::{
-    InteractionColumns, default_event, import_interactions, import_items,
-};
+use medserve::store::import::{InteractionColumns, default_event, import_interactions, import_items};
 use medserve::store::{Store, demo};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -51,9 +49,7 @@ async fn fill(store: &dyn Store, users: usize, items: usize, rows: usize) -> Dur
     let mut load = store.begin_load().await.unwrap();
     let all: Vec<_> = (0..users).map(|n| user(&format!("u{n}"))).collect();
     load.users(&all).await.unwrap();
-    let all: Vec<_> = (0..items)
-        .map(|n| item(&format!("i{n}"), Kind::Drug))
-        .collect();
+    let all: Vec<_> = (0..items).map(|n| item(&format!("i{n}"), Kind::Drug)).collect();
     load.items(&all).await.unwrap();
     let mut left = rows;
     while left > 0 {
@@ -62,12 +58,7 @@ async fn fill(store: &dyn Store, users: usize, items: usize, rows: usize) -> Dur
                 let user = draw(&activity, &mut random);
                 let item = draw(&popularity, &mut random);
                 let minute = random.random_range(0..500_000);
-                interaction(
-                    &format!("u{user}"),
-                    &format!("i{item}"),
-                    minute * 60_000,
-                    1.0,
-                )
+                interaction(&format!("u{user}"), &format!("i{item}"), minute * 60_000, 1.0)
             })
             .collect();
         load.interactions(&batch).await.unwrap();
@@ -75,10 +66,7 @@ async fn fill(store: &dyn Store, users: usize, items: usize, rows: usize) -> Dur
     }
     let loaded = load.commit(None).await.unwrap();
     let took = began.elapsed();
-    println!(
-        "loaded {} of {rows} interactions in {took:.1?}",
-        loaded.interactions.created
-    );
+    println!("loaded {} of {rows} interactions in {took:.1?}", loaded.interactions.created);
     took
 }
 
@@ -120,18 +108,12 @@ async fn measure_postgres() {
         let asking = format!("u{}", n * 300);
         let own = evidence.history(Kind::Drug, &asking).await.unwrap().len();
         let began = Instant::now();
-        let neighbors = evidence
-            .neighbors(Kind::Drug, &asking, Similarity::Cosine, 100)
-            .await
-            .unwrap();
+        let neighbors = evidence.neighbors(Kind::Drug, &asking, Similarity::Cosine, 100).await.unwrap();
         let found = began.elapsed();
         let scores = evidence.scores(Kind::Drug, &neighbors).await.unwrap();
         let all = began.elapsed();
         times.push(all);
-        println!(
-            "{asking}: {own} items, neighbors {found:.1?}, with {} scores {all:.1?}",
-            scores.len()
-        );
+        println!("{asking}: {own} items, neighbors {found:.1?}, with {} scores {all:.1?}", scores.len());
     }
     times.sort();
     println!("median {:.1?}", times[times.len() / 2]);
@@ -171,10 +153,7 @@ async fn measure_demo() {
         let began = Instant::now();
         let region = demo::generate(demo::SEED, NOW);
         let generated = began.elapsed();
-        let loaded = demo::load(&*database.store, demo::SEED, NOW)
-            .await
-            .unwrap()
-            .unwrap();
+        let loaded = demo::load(&*database.store, demo::SEED, NOW).await.unwrap().unwrap();
         println!(
             "demo: {} items, {} interactions; generated in {generated:.1?}, generated and loaded in {:.1?}",
             region.items.len(),
@@ -197,14 +176,7 @@ async fn measure_imports() {
     databases.extend(Database::postgres().await);
     for database in databases {
         let store = &*database.store;
-        println!(
-            "{}",
-            if database.is_postgres() {
-                "Postgres"
-            } else {
-                "SQLite"
-            }
-        );
+        println!("{}", if database.is_postgres() { "Postgres" } else { "SQLite" });
         let nhanes = InteractionColumns {
             kind: Kind::Drug,
             user: "SEQN".into(),
@@ -216,9 +188,7 @@ async fn measure_imports() {
         };
         let began = Instant::now();
         let file = open("nhanes-rx-2013-2014/medications.csv");
-        let report = import_interactions(store, file, &nhanes, NOW, &mut |_| {})
-            .await
-            .unwrap();
+        let report = import_interactions(store, file, &nhanes, NOW, &mut |_| {}).await.unwrap();
         println!("NHANES in {:.2?}: {report}", began.elapsed());
         let synthea = InteractionColumns {
             kind: Kind::Hospital,
@@ -231,14 +201,10 @@ async fn measure_imports() {
         };
         let began = Instant::now();
         let file = open("synthea-nebraska/encounters.csv");
-        let report = import_interactions(store, file, &synthea, NOW, &mut |_| {})
-            .await
-            .unwrap();
+        let report = import_interactions(store, file, &synthea, NOW, &mut |_| {}).await.unwrap();
         println!("Synthea in {:.2?}: {report}", began.elapsed());
         let began = Instant::now();
-        let report = import_items(store, open("hospitals.jsonl"), &mut |_| {})
-            .await
-            .unwrap();
+        let report = import_items(store, open("hospitals.jsonl"), &mut |_| {}).await.unwrap();
         println!("CMS hospitals in {:.2?}: {report}", began.elapsed());
     }
 }

@@ -1,9 +1,7 @@
 //! Users, items and interactions: what is written is what is read, and deleted is gone.
 
 use medserve::recommend::data::{Contraindications, Item, Kind, Profile, Sex, User};
-use medserve::store::{
-    InteractionFilter, InteractionKey, InteractionQuery, ItemQuery, StoreError, Written,
-};
+use medserve::store::{InteractionFilter, InteractionKey, InteractionQuery, ItemQuery, StoreError, Written};
 use serde_json::json;
 
 use crate::database::{Database, interaction, item, user};
@@ -25,11 +23,7 @@ on_both!(
 );
 
 fn all() -> InteractionQuery {
-    InteractionQuery {
-        kind: None,
-        after: None,
-        limit: 1_000,
-    }
+    InteractionQuery { kind: None, after: None, limit: 1_000 }
 }
 
 async fn users_come_back_as_they_were_put(database: Database) {
@@ -48,50 +42,21 @@ async fn users_come_back_as_they_were_put(database: Database) {
             longitude: Some(-24.125),
         },
     };
-    let written = store
-        .put_users(&[known.clone(), user("empty")])
-        .await
-        .unwrap();
-    assert_eq!(
-        written,
-        Written {
-            created: 2,
-            ..Default::default()
-        }
-    );
+    let written = store.put_users(&[known.clone(), user("empty")]).await.unwrap();
+    assert_eq!(written, Written { created: 2, ..Default::default() });
     // None is not the same as unknown, and stays so.
     assert_eq!(store.get_user("known").await.unwrap(), known);
     assert_eq!(store.get_user("empty").await.unwrap(), user("empty"));
 
     let mut changed = known.clone();
     changed.profile.medications = Some(vec!["warfarin".into()]);
-    let written = store
-        .put_users(&[changed.clone(), user("empty")])
-        .await
-        .unwrap();
-    assert_eq!(
-        written,
-        Written {
-            created: 0,
-            updated: 1,
-            unchanged: 1
-        }
-    );
+    let written = store.put_users(&[changed.clone(), user("empty")]).await.unwrap();
+    assert_eq!(written, Written { created: 0, updated: 1, unchanged: 1 });
     assert_eq!(store.get_user("known").await.unwrap(), changed);
 
     // Twice in one batch: the last one counts.
-    let written = store
-        .put_users(&[changed.clone(), known.clone()])
-        .await
-        .unwrap();
-    assert_eq!(
-        written,
-        Written {
-            created: 0,
-            updated: 1,
-            unchanged: 0
-        }
-    );
+    let written = store.put_users(&[changed.clone(), known.clone()]).await.unwrap();
+    assert_eq!(written, Written { created: 0, updated: 1, unchanged: 0 });
     assert_eq!(store.get_user("known").await.unwrap(), known);
 
     let error = store.get_user("nobody").await.unwrap_err();
@@ -106,8 +71,7 @@ async fn items_come_back_as_they_were_put(database: Database) {
         item_id: "warfarin".into(),
         kind: Kind::Drug,
         name: "Warfarin".into(),
-        attributes: serde_json::from_value(json!({"strengths": [1, 2.5], "note": "Ünïcode ✓"}))
-            .unwrap(),
+        attributes: serde_json::from_value(json!({"strengths": [1, 2.5], "note": "Ünïcode ✓"})).unwrap(),
         latitude: Some(-90.0),
         longitude: Some(180.0),
         hidden: true,
@@ -122,44 +86,18 @@ async fn items_come_back_as_they_were_put(database: Database) {
             max_age: Some(99),
         },
     };
-    let written = store
-        .put_items(&[full.clone(), item("plain", Kind::Advice)])
-        .await
-        .unwrap();
+    let written = store.put_items(&[full.clone(), item("plain", Kind::Advice)]).await.unwrap();
     assert_eq!(written.created, 2);
     assert_eq!(store.get_item("warfarin").await.unwrap(), full);
-    assert_eq!(
-        store.get_item("plain").await.unwrap(),
-        item("plain", Kind::Advice)
-    );
+    assert_eq!(store.get_item("plain").await.unwrap(), item("plain", Kind::Advice));
 
     let written = store.put_items(&[full.clone()]).await.unwrap();
-    assert_eq!(
-        written,
-        Written {
-            unchanged: 1,
-            ..Default::default()
-        }
-    );
-    let moved = Item {
-        latitude: None,
-        longitude: None,
-        hidden: false,
-        ..full
-    };
+    assert_eq!(written, Written { unchanged: 1, ..Default::default() });
+    let moved = Item { latitude: None, longitude: None, hidden: false, ..full };
     let written = store.put_items(&[moved.clone()]).await.unwrap();
-    assert_eq!(
-        written,
-        Written {
-            updated: 1,
-            ..Default::default()
-        }
-    );
+    assert_eq!(written, Written { updated: 1, ..Default::default() });
     assert_eq!(store.get_item("warfarin").await.unwrap(), moved);
-    assert!(matches!(
-        store.get_item("nothing").await,
-        Err(StoreError::NotFound { what: "item", .. })
-    ));
+    assert!(matches!(store.get_item("nothing").await, Err(StoreError::NotFound { what: "item", .. })));
 }
 
 async fn items_are_listed_page_by_page(database: Database) {
@@ -173,11 +111,7 @@ async fn items_are_listed_page_by_page(database: Database) {
         .collect();
     store.put_items(&items).await.unwrap();
     for (kind, expected) in [(None, &ids[..]), (Some(Kind::Drug), &["B", "a/1", "z"])] {
-        let mut query = ItemQuery {
-            kind,
-            after: None,
-            limit: 2,
-        };
+        let mut query = ItemQuery { kind, after: None, limit: 2 };
         let mut listed = Vec::new();
         loop {
             let page = store.list_items(&query).await.unwrap();
@@ -193,26 +127,11 @@ async fn items_are_listed_page_by_page(database: Database) {
 async fn interactions_are_idempotent(database: Database) {
     let database = database.with_people_and_things().await;
     let store = &database.store;
-    let rows = [
-        interaction("u1", "d1", 1_000, 2.0),
-        interaction("u1", "d2", 1_000, 0.1),
-    ];
+    let rows = [interaction("u1", "d1", 1_000, 2.0), interaction("u1", "d2", 1_000, 0.1)];
     let written = store.put_interactions(&rows).await.unwrap();
-    assert_eq!(
-        written,
-        Written {
-            created: 2,
-            ..Default::default()
-        }
-    );
+    assert_eq!(written, Written { created: 2, ..Default::default() });
     let written = store.put_interactions(&rows).await.unwrap();
-    assert_eq!(
-        written,
-        Written {
-            unchanged: 2,
-            ..Default::default()
-        }
-    );
+    assert_eq!(written, Written { unchanged: 2, ..Default::default() });
     assert_eq!(store.list_interactions("u1", &all()).await.unwrap(), rows);
 
     // The same user, item, event and time with another weight takes the place of the former; of
@@ -223,26 +142,11 @@ async fn interactions_are_idempotent(database: Database) {
         interaction("u1", "d1", 1_000, 3.5),
     ];
     let written = store.put_interactions(&again).await.unwrap();
-    assert_eq!(
-        written,
-        Written {
-            created: 1,
-            updated: 1,
-            unchanged: 0
-        }
-    );
-    let weights: Vec<f32> = store
-        .list_interactions("u1", &all())
-        .await
-        .unwrap()
-        .iter()
-        .map(|row| row.weight)
-        .collect();
+    assert_eq!(written, Written { created: 1, updated: 1, unchanged: 0 });
+    let weights: Vec<f32> =
+        store.list_interactions("u1", &all()).await.unwrap().iter().map(|row| row.weight).collect();
     assert_eq!(weights, [1.0, 3.5, 0.1]);
-    assert_eq!(
-        store.put_interactions(&[]).await.unwrap(),
-        Written::default()
-    );
+    assert_eq!(store.put_interactions(&[]).await.unwrap(), Written::default());
 }
 
 async fn interactions_are_listed_latest_first_page_by_page(database: Database) {
@@ -255,30 +159,17 @@ async fn interactions_are_listed_latest_first_page_by_page(database: Database) {
         }
     }
     store.put_interactions(&rows).await.unwrap();
-    store
-        .put_interactions(&[interaction("u2", "d1", 7, 1.0)])
-        .await
-        .unwrap();
+    store.put_interactions(&[interaction("u2", "d1", 7, 1.0)]).await.unwrap();
     rows.sort_by_key(|row| (-row.time, row.item_id.clone()));
     assert_eq!(store.list_interactions("u1", &all()).await.unwrap(), rows);
 
-    let mut query = InteractionQuery {
-        kind: Some(Kind::Drug),
-        after: None,
-        limit: 4,
-    };
+    let mut query = InteractionQuery { kind: Some(Kind::Drug), after: None, limit: 4 };
     let first = store.list_interactions("u1", &query).await.unwrap();
     assert_eq!(first, rows[1..5]);
     let last = first.last().unwrap();
-    query.after = Some(InteractionKey {
-        time: last.time,
-        item_id: last.item_id.clone(),
-        event: last.event.clone(),
-    });
-    assert_eq!(
-        store.list_interactions("u1", &query).await.unwrap(),
-        rows[5..]
-    );
+    query.after =
+        Some(InteractionKey { time: last.time, item_id: last.item_id.clone(), event: last.event.clone() });
+    assert_eq!(store.list_interactions("u1", &query).await.unwrap(), rows[5..]);
     assert!(matches!(
         store.list_interactions("nobody", &all()).await,
         Err(StoreError::NotFound { what: "user", .. })
@@ -295,45 +186,26 @@ async fn interactions_are_deleted_by_what_they_are(database: Database) {
         interaction("u2", "d1", 1, 1.0),
     ];
     store.put_interactions(&rows).await.unwrap();
-    let one = InteractionFilter {
-        item_id: Some("d1".into()),
-        event: Some("visit".into()),
-        time: Some(2),
-    };
+    let one = InteractionFilter { item_id: Some("d1".into()), event: Some("visit".into()), time: Some(2) };
     assert_eq!(store.delete_interactions("u1", &one).await.unwrap(), 1);
     assert_eq!(store.delete_interactions("u1", &one).await.unwrap(), 0);
-    assert_eq!(
-        store.list_interactions("u1", &all()).await.unwrap().len(),
-        2
-    );
+    assert_eq!(store.list_interactions("u1", &all()).await.unwrap().len(), 2);
     let every = InteractionFilter::default();
     assert_eq!(store.delete_interactions("u1", &every).await.unwrap(), 2);
-    assert_eq!(
-        store.list_interactions("u2", &all()).await.unwrap().len(),
-        1
-    );
-    assert!(matches!(
-        store.delete_interactions("nobody", &every).await,
-        Err(StoreError::NotFound { .. })
-    ));
+    assert_eq!(store.list_interactions("u2", &all()).await.unwrap().len(), 1);
+    assert!(matches!(store.delete_interactions("nobody", &every).await, Err(StoreError::NotFound { .. })));
 }
 
 async fn whoever_is_unknown_is_named_and_nothing_is_written(database: Database) {
     let database = database.with_people_and_things().await;
     let store = &database.store;
-    let rows = [
-        interaction("u1", "d1", 1, 1.0),
-        interaction("u1", "d9", 1, 1.0),
-        interaction("u9", "d1", 1, 1.0),
-    ];
+    let rows =
+        [interaction("u1", "d1", 1, 1.0), interaction("u1", "d9", 1, 1.0), interaction("u9", "d1", 1, 1.0)];
     match store.put_interactions(&rows).await {
         Err(StoreError::UnknownItem { index: 1, id }) => assert_eq!(id, "d9"),
         other => panic!("{other:?}"),
     }
-    match store
-        .put_interactions(&[rows[0].clone(), rows[2].clone()])
-        .await
-    {
+    match store.put_interactions(&[rows[0].clone(), rows[2].clone()]).await {
         Err(StoreError::UnknownUser { index: 1, id }) => assert_eq!(id, "u9"),
         other => panic!("{other:?}"),
     }
@@ -346,20 +218,12 @@ async fn deleting_a_user_erases_everything_about_it(database: Database) {
     let mut secret = user("u1");
     secret.profile.conditions = Some(vec!["xylophobia-marker".into()]);
     store.put_users(&[secret]).await.unwrap();
-    let rows: Vec<_> = (0..50)
-        .map(|time| interaction("u1", "d1", time, 1.0))
-        .collect();
+    let rows: Vec<_> = (0..50).map(|time| interaction("u1", "d1", time, 1.0)).collect();
     store.put_interactions(&rows).await.unwrap();
-    store
-        .put_interactions(&[interaction("u2", "d1", 1, 1.0)])
-        .await
-        .unwrap();
+    store.put_interactions(&[interaction("u2", "d1", 1, 1.0)]).await.unwrap();
 
     store.delete_user("u1").await.unwrap();
-    assert!(matches!(
-        store.get_user("u1").await,
-        Err(StoreError::NotFound { .. })
-    ));
+    assert!(matches!(store.get_user("u1").await, Err(StoreError::NotFound { .. })));
     let counts = store.counts().await.unwrap();
     assert_eq!((counts.users, counts.interactions), (4, 1));
     // Made again, the user has no past.
@@ -370,9 +234,7 @@ async fn deleting_a_user_erases_everything_about_it(database: Database) {
         for file in std::fs::read_dir(folder.path()).unwrap() {
             let path = file.unwrap().path();
             let bytes = std::fs::read(&path).unwrap();
-            let found = bytes
-                .windows(17)
-                .any(|window| window == b"xylophobia-marker");
+            let found = bytes.windows(17).any(|window| window == b"xylophobia-marker");
             assert!(!found, "{} still holds the profile", path.display());
         }
     }
@@ -381,20 +243,11 @@ async fn deleting_a_user_erases_everything_about_it(database: Database) {
 async fn deleting_an_item_takes_its_interactions_along(database: Database) {
     let database = database.with_people_and_things().await;
     let store = &database.store;
-    let rows = [
-        interaction("u1", "d1", 1, 1.0),
-        interaction("u1", "d2", 1, 1.0),
-    ];
+    let rows = [interaction("u1", "d1", 1, 1.0), interaction("u1", "d2", 1, 1.0)];
     store.put_interactions(&rows).await.unwrap();
     store.delete_item("d1").await.unwrap();
-    assert_eq!(
-        store.list_interactions("u1", &all()).await.unwrap(),
-        rows[1..]
-    );
-    assert!(matches!(
-        store.delete_item("d1").await,
-        Err(StoreError::NotFound { .. })
-    ));
+    assert_eq!(store.list_interactions("u1", &all()).await.unwrap(), rows[1..]);
+    assert!(matches!(store.delete_item("d1").await, Err(StoreError::NotFound { .. })));
 }
 
 async fn any_text_is_an_identifier(database: Database) {
@@ -420,10 +273,7 @@ async fn any_text_is_an_identifier(database: Database) {
     for id in ids {
         let mut row = interaction(id, id, 5, 1.0);
         row.event = id.to_owned();
-        store
-            .put_interactions(std::slice::from_ref(&row))
-            .await
-            .unwrap();
+        store.put_interactions(std::slice::from_ref(&row)).await.unwrap();
         assert_eq!(store.get_user(id).await.unwrap().user_id, id);
         assert_eq!(store.get_item(id).await.unwrap().item_id, id);
         assert_eq!(store.list_interactions(id, &all()).await.unwrap(), [row]);
@@ -439,14 +289,9 @@ async fn any_text_is_an_identifier(database: Database) {
 async fn what_no_database_can_keep_is_refused(database: Database) {
     let store = &database.store;
     let mut odd = item("odd", Kind::Drug);
-    odd.attributes
-        .insert("note".into(), json!({"deep": ["a\0b"]}));
+    odd.attributes.insert("note".into(), json!({"deep": ["a\0b"]}));
     match store.put_items(&[item("fine", Kind::Drug), odd]).await {
-        Err(StoreError::Invalid {
-            index: Some(1),
-            field: "attributes",
-            ..
-        }) => {}
+        Err(StoreError::Invalid { index: Some(1), field: "attributes", .. }) => {}
         other => panic!("{other:?}"),
     }
     assert_eq!(store.counts().await.unwrap().items, 0);
@@ -463,43 +308,25 @@ async fn a_scan_hands_over_everything_once(database: Database) {
     let mut rows = vec![interaction("u3", "h1", 1_700_000_000_999, 0.1)];
     for user in 1..=5 {
         for day in 0..40 {
-            rows.push(interaction(
-                &format!("u{user}"),
-                "d1",
-                day * 86_400_000,
-                1.5,
-            ));
+            rows.push(interaction(&format!("u{user}"), "d1", day * 86_400_000, 1.5));
         }
     }
     store.put_interactions(&rows).await.unwrap();
 
     let mut users = Vec::new();
-    store
-        .scan_users(&mut |user| users.push(user))
-        .await
-        .unwrap();
+    store.scan_users(&mut |user| users.push(user)).await.unwrap();
     users.sort_by(|a, b| a.user_id.cmp(&b.user_id));
-    assert_eq!(
-        users,
-        (1..=5).map(|n| user(&format!("u{n}"))).collect::<Vec<_>>()
-    );
+    assert_eq!(users, (1..=5).map(|n| user(&format!("u{n}"))).collect::<Vec<_>>());
 
     let mut items = Vec::new();
-    store
-        .scan_items(&mut |item| items.push(item))
-        .await
-        .unwrap();
+    store.scan_items(&mut |item| items.push(item)).await.unwrap();
     assert_eq!(items.len(), 6);
     assert!(items.contains(&hidden));
 
     let mut scanned = Vec::new();
     store
         .scan_interactions(&mut |row| {
-            let expected = if row.item_id == "h1" {
-                Kind::Hospital
-            } else {
-                Kind::Drug
-            };
+            let expected = if row.item_id == "h1" { Kind::Hospital } else { Kind::Drug };
             assert_eq!(row.kind, expected);
             let mut copy = interaction(row.user_id, row.item_id, row.time, row.weight);
             copy.event = row.event.to_owned();
@@ -507,9 +334,8 @@ async fn a_scan_hands_over_everything_once(database: Database) {
         })
         .await
         .unwrap();
-    let key = |row: &medserve::recommend::data::Interaction| {
-        (row.user_id.clone(), row.item_id.clone(), row.time)
-    };
+    let key =
+        |row: &medserve::recommend::data::Interaction| (row.user_id.clone(), row.item_id.clone(), row.time);
     scanned.sort_by_key(key);
     rows.sort_by_key(key);
     assert_eq!(scanned, rows);
@@ -518,17 +344,12 @@ async fn a_scan_hands_over_everything_once(database: Database) {
     let of = |id: &str| states.iter().find(|state| state.user_id == id).unwrap();
     assert_eq!(of("u3").profile, Some(Profile::default()));
     assert_eq!(of("u3").interactions.len(), 41);
-    assert!(of("u3").interactions.contains(&(
-        Kind::Hospital,
-        rows.iter().find(|row| row.item_id == "h1").unwrap().clone()
-    )));
-    assert_eq!(
-        (
-            of("nobody").profile.clone(),
-            of("nobody").interactions.len()
-        ),
-        (None, 0)
+    assert!(
+        of("u3")
+            .interactions
+            .contains(&(Kind::Hospital, rows.iter().find(|row| row.item_id == "h1").unwrap().clone()))
     );
+    assert_eq!((of("nobody").profile.clone(), of("nobody").interactions.len()), (None, 0));
     let found = store.items(&["d5".into(), "nothing".into()]).await.unwrap();
     assert_eq!(found, [hidden]);
 }

@@ -20,15 +20,9 @@ on_both!(
 async fn a_healthy_database_answers_and_counts_its_connections(database: Database) {
     database.store.ping().await.unwrap();
     let usage = database.store.pool_usage();
-    assert!(
-        usage.open >= 1 && usage.idle <= usage.open && usage.open <= usage.max,
-        "{usage:?}"
-    );
+    assert!(usage.open >= 1 && usage.idle <= usage.open && usage.open <= usage.max, "{usage:?}");
     database.store.close().await;
-    assert!(matches!(
-        database.store.ping().await,
-        Err(StoreError::Unavailable(_))
-    ));
+    assert!(matches!(database.store.ping().await, Err(StoreError::Unavailable(_))));
 }
 
 async fn rows_nobody_should_have_written_do_not_stop_a_scan(database: Database) {
@@ -62,25 +56,15 @@ async fn rows_nobody_should_have_written_do_not_stop_a_scan(database: Database) 
         .unwrap();
     assert_eq!(hidden, Some(true));
     // Who asks for it is not told that it is empty.
-    assert!(matches!(
-        store.get_user("u1").await,
-        Err(StoreError::Internal(_))
-    ));
-    assert!(matches!(
-        store.get_item("d1").await,
-        Err(StoreError::Internal(_))
-    ));
+    assert!(matches!(store.get_user("u1").await, Err(StoreError::Internal(_))));
+    assert!(matches!(store.get_item("d1").await, Err(StoreError::Internal(_))));
 }
 
 #[tokio::test]
 async fn addresses_that_lead_nowhere_are_refused_without_repeating_the_password() {
     let folder = tempfile::tempdir().unwrap();
     let not_a_database = folder.path().join("notes.txt");
-    std::fs::write(
-        &not_a_database,
-        "Dear diary, today I was a text file. ".repeat(100),
-    )
-    .unwrap();
+    std::fs::write(&not_a_database, "Dear diary, today I was a text file. ".repeat(100)).unwrap();
     for url in [
         "postgres://medserve:hunter2@127.0.0.1:1/medserve".to_owned(),
         "postgres://medserve:hunter2@[broken/medserve".to_owned(),
@@ -89,9 +73,7 @@ async fn addresses_that_lead_nowhere_are_refused_without_repeating_the_password(
         "sqlite:///no/such/folder/hunter2/store.db".to_owned(),
         format!("sqlite://{}", not_a_database.display()),
     ] {
-        let Err(error) = connect(&url, &StoreOptions::default()).await else {
-            panic!("{url} was accepted")
-        };
+        let Err(error) = connect(&url, &StoreOptions::default()).await else { panic!("{url} was accepted") };
         assert!(!error.to_string().contains("hunter2"), "{error}");
     }
 }
@@ -131,18 +113,9 @@ async fn while_the_database_is_away_calls_say_so_and_afterwards_they_work_again(
         return;
     };
     let database = database.with_people_and_things().await;
-    let (address, rest) = database
-        .url
-        .split_once('@')
-        .unwrap()
-        .1
-        .split_once('/')
-        .unwrap();
+    let (address, rest) = database.url.split_once('@').unwrap().1.split_once('/').unwrap();
     let (port, cut) = wire(address.to_owned()).await;
-    let options = StoreOptions {
-        acquire_timeout: Duration::from_millis(500),
-        ..StoreOptions::default()
-    };
+    let options = StoreOptions { acquire_timeout: Duration::from_millis(500), ..StoreOptions::default() };
     let url = format!("postgres://postgres@127.0.0.1:{port}/{rest}");
     let store = connect(&url, &options).await.unwrap();
     store.ping().await.unwrap();
@@ -153,26 +126,11 @@ async fn while_the_database_is_away_calls_say_so_and_afterwards_they_work_again(
     for _ in 0..3 {
         let error = store.put_interactions(&row).await.unwrap_err();
         assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
-        assert_eq!(
-            error.to_string(),
-            "the database is not available at the moment"
-        );
-        assert!(matches!(
-            store.put_users(&[user("u1")]).await,
-            Err(StoreError::Unavailable(_))
-        ));
-        assert!(matches!(
-            store.delete_user("u1").await,
-            Err(StoreError::Unavailable(_))
-        ));
-        assert!(matches!(
-            store.ping().await,
-            Err(StoreError::Unavailable(_))
-        ));
-        assert!(matches!(
-            store.changes(&cursor).await,
-            Err(SourceError::Unavailable(_))
-        ));
+        assert_eq!(error.to_string(), "the database is not available at the moment");
+        assert!(matches!(store.put_users(&[user("u1")]).await, Err(StoreError::Unavailable(_))));
+        assert!(matches!(store.delete_user("u1").await, Err(StoreError::Unavailable(_))));
+        assert!(matches!(store.ping().await, Err(StoreError::Unavailable(_))));
+        assert!(matches!(store.changes(&cursor).await, Err(SourceError::Unavailable(_))));
     }
 
     cut.store(false, Ordering::SeqCst);

@@ -21,16 +21,27 @@ pub struct Server {
     pub url: String,
     log: Arc<Mutex<String>>,
     reader: Option<JoinHandle<()>>,
+    folder: Option<tempfile::TempDir>,
 }
 
 impl Server {
-    /// Starts the server over `models` with further arguments, and waits until it listens.
+    /// Starts the server over `models` with further arguments and a database of its own, and
+    /// waits until it listens.
     pub fn start(models: &Path, arguments: &[&str]) -> Server {
+        let folder = tempfile::tempdir().unwrap();
+        let database = format!("sqlite://{}", folder.path().join("test.db").display());
+        let mut server = Server::start_over(&database, models, arguments);
+        server.folder = Some(folder);
+        server
+    }
+
+    /// As [`Server::start`], over a database of the caller's.
+    pub fn start_over(database: &str, models: &Path, arguments: &[&str]) -> Server {
         let mut child = Command::new(env!("CARGO_BIN_EXE_medserve"))
             .args(["serve", "--listen", "127.0.0.1:0", "--models-dir"])
             .arg(models)
+            .args(["--database-url", database])
             .args(arguments)
-            .env_remove("DATABASE_URL")
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -54,7 +65,7 @@ impl Server {
             .to_string();
         // The pipe stays open: a server that writes to a closed one would fail.
         std::thread::spawn(move || stdout.read_to_end(&mut Vec::new()));
-        Server { child, url, log, reader: Some(reader) }
+        Server { child, url, log, reader: Some(reader), folder: None }
     }
 
     /// The address of a path.

@@ -47,11 +47,7 @@ pub struct TestDatabase {
 pub async fn database() -> Option<TestDatabase> {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let server = server()?;
-    let name = format!(
-        "medserve_test_{}_{}",
-        std::process::id(),
-        NUMBER.fetch_add(1, Ordering::Relaxed)
-    );
+    let name = format!("medserve_test_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
     execute(server, &format!("CREATE DATABASE {name}")).await;
     let url = format!("{}/{name}{}", server.base, server.query);
     Some(TestDatabase { url, name })
@@ -64,10 +60,7 @@ impl Drop for TestDatabase {
         };
         let name = std::mem::take(&mut self.name);
         let dropping = std::thread::spawn(move || {
-            if let Ok(runtime) = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-            {
+            if let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() {
                 let statement = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
                 runtime.block_on(execute(server, &statement));
             }
@@ -116,19 +109,10 @@ fn given_server(url: &str) -> Server {
     };
     let authority_at = rest.find("://").map_or(0, |at| at + 3);
     let (base, maintenance) = match rest[authority_at..].find('/') {
-        Some(slash) => (
-            rest[..authority_at + slash].to_owned(),
-            rest[authority_at + slash + 1..].to_owned(),
-        ),
+        Some(slash) => (rest[..authority_at + slash].to_owned(), rest[authority_at + slash + 1..].to_owned()),
         None => (rest.to_owned(), "postgres".to_owned()),
     };
-    Server {
-        base,
-        query,
-        maintenance,
-        shared: true,
-        _keep_alive: None,
-    }
+    Server { base, query, maintenance, shared: true, _keep_alive: None }
 }
 
 fn start_cluster() -> Result<Server, String> {
@@ -148,12 +132,7 @@ fn start_cluster() -> Result<Server, String> {
     let run_as = |name: &str, arguments: &[&str]| {
         let program = program(name);
         if as_postgres {
-            let mut all = vec![
-                "--reuid=postgres",
-                "--regid=postgres",
-                "--clear-groups",
-                &program,
-            ];
+            let mut all = vec!["--reuid=postgres", "--regid=postgres", "--clear-groups", &program];
             all.extend_from_slice(arguments);
             run("setpriv", &all, Some(root.path()))
         } else {
@@ -186,14 +165,10 @@ fn start_cluster() -> Result<Server, String> {
              -c synchronous_commit=off -c max_connections=200 -c shared_buffers=64MB",
             root.path().display()
         );
-        let started = run_as(
-            "pg_ctl",
-            &["-D", &data, "-l", &log, "-w", "-o", &options, "start"],
-        );
+        let started = run_as("pg_ctl", &["-D", &data, "-l", &log, "-w", "-o", &options, "start"]);
         match started {
             Ok(_) => {
-                let keep_alive =
-                    stop_at_end(&program("pg_ctl"), &data, &text(root.path()), as_postgres)?;
+                let keep_alive = stop_at_end(&program("pg_ctl"), &data, &text(root.path()), as_postgres)?;
                 // From here on the shell process owns the directory.
                 let _ = root.keep();
                 return Ok(Server {
@@ -219,14 +194,10 @@ fn stop_at_end(
 ) -> Result<std::process::ChildStdin, String> {
     use std::os::unix::process::CommandExt;
 
-    let drop_rights = if as_postgres {
-        "setpriv --reuid=postgres --regid=postgres --clear-groups"
-    } else {
-        ""
-    };
-    let script = format!(
-        "cat > /dev/null; {drop_rights} \"$0\" -D \"$1\" -m immediate -w stop; rm -rf \"$2\""
-    );
+    let drop_rights =
+        if as_postgres { "setpriv --reuid=postgres --regid=postgres --clear-groups" } else { "" };
+    let script =
+        format!("cat > /dev/null; {drop_rights} \"$0\" -D \"$1\" -m immediate -w stop; rm -rf \"$2\"");
     let mut child = Command::new("sh")
         .args(["-c", &script, pg_ctl, data, root])
         .current_dir("/")
@@ -255,11 +226,7 @@ fn find_binaries() -> Result<PathBuf, String> {
     }
     folders
         .into_iter()
-        .find(|folder| {
-            ["initdb", "pg_ctl", "postgres"]
-                .iter()
-                .all(|name| folder.join(name).is_file())
-        })
+        .find(|folder| ["initdb", "pg_ctl", "postgres"].iter().all(|name| folder.join(name).is_file()))
         .ok_or_else(|| "neither TEST_DATABASE_URL nor initdb, pg_ctl and postgres".into())
 }
 

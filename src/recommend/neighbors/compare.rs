@@ -57,9 +57,7 @@ impl Compare {
     /// The bar is a hair lower than it might be, so that rounding cannot shut anyone out.
     pub fn bar(&self, worst: f64) -> f64 {
         match (self.similarity, self.rows) {
-            (Similarity::Cosine, Rows::Raw) => {
-                worst.max(MIN_SIMILARITY) * self.own_norm * (1.0 - 1e-9)
-            }
+            (Similarity::Cosine, Rows::Raw) => worst.max(MIN_SIMILARITY) * self.own_norm * (1.0 - 1e-9),
             _ => f64::NEG_INFINITY,
         }
     }

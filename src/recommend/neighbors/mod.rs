@@ -55,19 +55,13 @@ thread_local! {
 
 /// The users most like the owner of the row `own`, most alike first, ties by identifier. The
 /// user `asking` is left out.
-pub fn search(
-    layers: &Layers,
-    own: RowView<'_>,
-    asking: Option<u32>,
-    search: &Search,
-) -> Vec<(u32, f64)> {
+pub fn search(layers: &Layers, own: RowView<'_>, asking: Option<u32>, search: &Search) -> Vec<(u32, f64)> {
     if own.is_empty() || search.count == 0 {
         return Vec::new();
     }
     let compare = Compare::new(search, own.stats);
     let mean = if search.rows == Rows::Centred { own.stats.mean } else { 0.0 };
-    let query: Vec<(u32, f64)> =
-        own.iter().map(|(item, weight)| (item, f64::from(weight) - mean)).collect();
+    let query: Vec<(u32, f64)> = own.iter().map(|(item, weight)| (item, f64::from(weight) - mean)).collect();
     let mut best = Best::new(search.count.min(layers.users.len()), |a, b| layers.users.compare(a, b));
     SCRATCH.with_borrow_mut(|scratch| {
         for layer in layers.matrices() {
@@ -148,11 +142,8 @@ fn search_recent<F: Fn(u32, u32) -> Ordering>(
     for (user, row) in layers.recent().filter(|&(user, _)| Some(user) != asking) {
         let mean = if compare.rows == Rows::Centred { row.stats.mean } else { 0.0 };
         // An item the asking user does not have adds a zero, which changes no sum.
-        let dot: f64 = row
-            .view()
-            .iter()
-            .map(|(item, weight)| own[item as usize] * (f64::from(weight) - mean))
-            .sum();
+        let dot: f64 =
+            row.view().iter().map(|(item, weight)| own[item as usize] * (f64::from(weight) - mean)).sum();
         if dot != 0.0
             && let Some(similarity) = compare.similarity(dot, &row.stats)
         {

@@ -164,8 +164,7 @@ impl Source for FakeStore {
         ready(|| {
             let tables = self.up()?;
             let from: usize = since.0.parse().unwrap();
-            let mut changes =
-                Changes { cursor: Cursor(tables.log.len().to_string()), ..Changes::default() };
+            let mut changes = Changes { cursor: Cursor(tables.log.len().to_string()), ..Changes::default() };
             changes.reload = from < tables.forgotten;
             for (is_item, id) in &tables.log[from..] {
                 let names = if *is_item { &mut changes.items } else { &mut changes.users };
@@ -175,10 +174,7 @@ impl Source for FakeStore {
         })
     }
 
-    fn users<'a>(
-        &'a self,
-        user_ids: &'a [String],
-    ) -> BoxFuture<'a, Result<Vec<UserState>, SourceError>> {
+    fn users<'a>(&'a self, user_ids: &'a [String]) -> BoxFuture<'a, Result<Vec<UserState>, SourceError>> {
         ready(|| {
             let tables = self.up()?;
             let state = |user_id: &String| {
@@ -193,10 +189,7 @@ impl Source for FakeStore {
         })
     }
 
-    fn items<'a>(
-        &'a self,
-        item_ids: &'a [String],
-    ) -> BoxFuture<'a, Result<Vec<Item>, SourceError>> {
+    fn items<'a>(&'a self, item_ids: &'a [String]) -> BoxFuture<'a, Result<Vec<Item>, SourceError>> {
         ready(|| {
             let tables = self.up()?;
             Ok(item_ids.iter().filter_map(|id| tables.items.get(id).cloned()).collect())
@@ -205,11 +198,7 @@ impl Source for FakeStore {
 }
 
 impl Evidence for FakeStore {
-    fn history<'a>(
-        &'a self,
-        kind: Kind,
-        user_id: &'a str,
-    ) -> BoxFuture<'a, Result<Vec<Owned>, SourceError>> {
+    fn history<'a>(&'a self, kind: Kind, user_id: &'a str) -> BoxFuture<'a, Result<Vec<Owned>, SourceError>> {
         ready(move || {
             let tables = self.up()?;
             let own = tables.rows(kind).remove(user_id).unwrap_or_default();
@@ -242,9 +231,7 @@ impl Evidence for FakeStore {
                     Similarity::Pearson => {
                         (m * xy - sx * sy) / ((m * xx - sx * sx) * (m * yy - sy * sy)).sqrt()
                     }
-                    Similarity::Euclidean => {
-                        1.0 / (1.0 + (xx + yy - 2.0 * xy).max(0.0).sqrt())
-                    }
+                    Similarity::Euclidean => 1.0 / (1.0 + (xx + yy - 2.0 * xy).max(0.0).sqrt()),
                 };
                 if xy != 0.0 && value.is_finite() && value >= MIN_SIMILARITY {
                     found.push(Neighbor { user_id: (*id).to_owned(), similarity: value });
@@ -283,11 +270,7 @@ impl Evidence for FakeStore {
         })
     }
 
-    fn popular(
-        &self,
-        kind: Kind,
-        count: usize,
-    ) -> BoxFuture<'_, Result<Vec<ScoredItem>, SourceError>> {
+    fn popular(&self, kind: Kind, count: usize) -> BoxFuture<'_, Result<Vec<ScoredItem>, SourceError>> {
         ready(move || {
             let tables = self.up()?;
             let mut users: BTreeMap<&str, u32> = BTreeMap::new();
@@ -330,9 +313,8 @@ impl Evidence for FakeStore {
         ready(move || {
             let tables = self.up()?;
             let rows = tables.rows(kind);
-            let has = |n: &&Neighbor| {
-                rows.get(n.user_id.as_str()).is_some_and(|row| row.contains_key(item_id))
-            };
+            let has =
+                |n: &&Neighbor| rows.get(n.user_id.as_str()).is_some_and(|row| row.contains_key(item_id));
             let supporters: Vec<&Neighbor> = neighbors.iter().filter(has).collect();
             let mut parts = Vec::new();
             for owned in own {

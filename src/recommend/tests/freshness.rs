@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::fake_store::{FakeStore, item};
 use super::numbers::now;
-use crate::recommend::answer::{Recommendation, RecommendError, Request, Strategy};
+use crate::recommend::answer::{RecommendError, Recommendation, Request, Strategy};
 use crate::recommend::data::{Kind, Profile};
 use crate::recommend::recommender::{Engine, Recommender, Settings};
 

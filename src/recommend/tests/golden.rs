@@ -67,8 +67,7 @@ fn neighbors_and_scores_are_those_of_numpy_and_scikit_learn() {
                 item_total: golden.items,
             };
             let found = search(&layers, layers.row(user), Some(user), &wanted);
-            let named: Valued =
-                found.iter().map(|&(u, s)| (layers.users.name(u).to_owned(), s)).collect();
+            let named: Valued = found.iter().map(|&(u, s)| (layers.users.name(u).to_owned(), s)).collect();
             assert_alike(&named, neighbors, &format!("{similarity:?} neighbors of {user_id}"));
 
             let mut scores: Valued = implicit(&layers, &found)

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::fake_store::{FakeStore, item};
 use super::numbers::now;
-use crate::recommend::answer::{Recommendation, RecommendError, Request, Strategy as By};
+use crate::recommend::answer::{RecommendError, Recommendation, Request, Strategy as By};
 use crate::recommend::data::{Contraindications, Item, Kind, Profile};
 use crate::recommend::filters::Unknown;
 use crate::recommend::places::Place;
@@ -44,8 +44,7 @@ fn ask_with(profile: Profile, drugs: Vec<Item>, settings: Settings) -> Recommend
         }
     }
     drop(tables);
-    let recommender =
-        now(Recommender::in_memory(Arc::new(store) as _, settings, NOW)).unwrap();
+    let recommender = now(Recommender::in_memory(Arc::new(store) as _, settings, NOW)).unwrap();
     let mut request = Request::new("me", Kind::Drug, NOW);
     request.limit = 100;
     now(recommender.recommend(&request)).unwrap()
@@ -80,15 +79,33 @@ fn each_rule_excludes_with_its_reason() {
     let cases = [
         (json!({"allergies": ["Penicillin "]}), json!({"allergies": ["penicillin"]}), "allergy: Penicillin"),
         (json!({"allergies": ["the X"]}), json!({}), "allergy: the X"),
-        (json!({"conditions": ["kidney  failure"]}), json!({"conditions": ["Kidney Failure"]}), "condition: kidney  failure"),
-        (json!({"medications": ["warfarin"]}), json!({"interacts_with": ["Warfarin"]}), "interaction: warfarin"),
+        (
+            json!({"conditions": ["kidney  failure"]}),
+            json!({"conditions": ["Kidney Failure"]}),
+            "condition: kidney  failure",
+        ),
+        (
+            json!({"medications": ["warfarin"]}),
+            json!({"interacts_with": ["Warfarin"]}),
+            "interaction: warfarin",
+        ),
         // By the class of a drug of the catalogue, and from its side.
-        (json!({"medications": ["the other"]}), json!({"interacts_with": ["anticoagulant"]}), "interaction: the other"),
+        (
+            json!({"medications": ["the other"]}),
+            json!({"interacts_with": ["anticoagulant"]}),
+            "interaction: the other",
+        ),
         (json!({"medications": ["partner"]}), json!({"therapeutic_class": "nsaid"}), "interaction: partner"),
-        (json!({"medications": ["other"]}), json!({"therapeutic_class": "Anticoagulant"}),
-         "duplicate therapy: Anticoagulant (already taking other)"),
-        (json!({"medications": ["statin"]}), json!({"therapeutic_class": "statin"}),
-         "duplicate therapy: statin (already taking statin)"),
+        (
+            json!({"medications": ["other"]}),
+            json!({"therapeutic_class": "Anticoagulant"}),
+            "duplicate therapy: Anticoagulant (already taking other)",
+        ),
+        (
+            json!({"medications": ["statin"]}),
+            json!({"therapeutic_class": "statin"}),
+            "duplicate therapy: statin (already taking statin)",
+        ),
         (json!({"medications": ["x"]}), json!({}), "duplicate therapy: already taking x"),
         (json!({"pregnant": true}), json!({"pregnancy": true}), "pregnancy"),
         (json!({"birth_year": 2008}), json!({"min_age": 18}), "age: under 18"),
@@ -162,8 +179,7 @@ fn an_unsafe_item_does_not_push_a_safe_one_out() {
         tables.add("you", &name, 9.0);
     }
     drop(tables);
-    let recommender =
-        now(Recommender::in_memory(Arc::new(store) as _, Settings::default(), NOW)).unwrap();
+    let recommender = now(Recommender::in_memory(Arc::new(store) as _, Settings::default(), NOW)).unwrap();
     let mut request = Request::new("me", Kind::Drug, NOW);
     request.limit = 1;
     let answer = now(recommender.recommend(&request)).unwrap();
@@ -209,8 +225,7 @@ fn places_are_filtered_by_distance_and_tell_it() {
     }
     tables.put_user("me", Profile::default());
     drop(tables);
-    let recommender =
-        now(Recommender::in_memory(Arc::new(store) as _, Settings::default(), NOW)).unwrap();
+    let recommender = now(Recommender::in_memory(Arc::new(store) as _, Settings::default(), NOW)).unwrap();
     let mut request = Request::new("me", Kind::Hospital, NOW);
     request.radius_km = Some(50.0);
     let error = now(recommender.recommend(&request)).unwrap_err();
@@ -239,8 +254,7 @@ fn people_in_like_circumstances_speak_where_history_does_not() {
         tables.add(&format!("unlike{n}"), "walk", 1.0);
     }
     drop(tables);
-    let recommender =
-        now(Recommender::in_memory(Arc::new(store) as _, Settings::default(), NOW)).unwrap();
+    let recommender = now(Recommender::in_memory(Arc::new(store) as _, Settings::default(), NOW)).unwrap();
     let answer = now(recommender.recommend(&Request::new("me", Kind::Advice, NOW))).unwrap();
     let answer = serde_json::to_value(answer).unwrap();
     assert_eq!(answer["strategy"], "context");
@@ -342,8 +356,7 @@ fn small_numbers_of_supporters_are_not_told() {
         store.tables().add("other", name, 1.0);
     }
     store.tables().add("me", "base", 1.0);
-    let recommender =
-        now(Recommender::in_memory(Arc::new(store) as _, Settings::default(), NOW)).unwrap();
+    let recommender = now(Recommender::in_memory(Arc::new(store) as _, Settings::default(), NOW)).unwrap();
     let json = serde_json::to_value(now(recommender.recommend(&request)).unwrap()).unwrap();
     assert_eq!(json["items"][0]["because"]["supporting_neighbors"], "few");
 }

@@ -44,11 +44,7 @@ pub fn generate(seed: u64, now: Millis) -> Region {
     let places = places::generate(&mut random);
     let mut items: Vec<Item> = places.items().collect();
     items.extend(tables.items());
-    let mut region = Region {
-        users: Vec::with_capacity(PEOPLE),
-        items,
-        interactions: Vec::new(),
-    };
+    let mut region = Region { users: Vec::with_capacity(PEOPLE), items, interactions: Vec::new() };
     // History in whole days, so that a restart on the same day finds the same times.
     let today = now.div_euclid(DAY_MS) * DAY_MS;
     for number in 1..=PEOPLE {
@@ -86,10 +82,7 @@ mod tests {
     #[test]
     fn the_same_seed_gives_the_same_region() {
         assert_eq!(generate(SEED, NOW), generate(SEED, NOW));
-        assert_ne!(
-            generate(SEED, NOW).interactions,
-            generate(SEED + 1, NOW).interactions
-        );
+        assert_ne!(generate(SEED, NOW).interactions, generate(SEED + 1, NOW).interactions);
     }
 
     #[test]
@@ -103,10 +96,7 @@ mod tests {
         }
         let users: BTreeSet<&str> = region.users.iter().map(|u| u.user_id.as_str()).collect();
         let items: BTreeSet<&str> = region.items.iter().map(|i| i.item_id.as_str()).collect();
-        assert_eq!(
-            (users.len(), items.len()),
-            (region.users.len(), region.items.len())
-        );
+        assert_eq!((users.len(), items.len()), (region.users.len(), region.items.len()));
         let mut keys = BTreeSet::new();
         for row in &region.interactions {
             assert_eq!(row.validate("", NOW), []);
@@ -122,11 +112,7 @@ mod tests {
         assert_eq!(region.users[0].user_id, "u1");
         assert_eq!(region.users[PEOPLE - 1].user_id, "u2000");
         let mut items: BTreeMap<Kind, usize> = BTreeMap::new();
-        let kinds: HashMap<&str, Kind> = region
-            .items
-            .iter()
-            .map(|i| (i.item_id.as_str(), i.kind))
-            .collect();
+        let kinds: HashMap<&str, Kind> = region.items.iter().map(|i| (i.item_id.as_str(), i.kind)).collect();
         for kind in kinds.values() {
             *items.entry(*kind).or_default() += 1;
         }
@@ -134,12 +120,8 @@ mod tests {
         for kind in Kind::ALL {
             assert!(items[&kind] >= 10, "{kind}");
             let of_kind = |row: &&Interaction| kinds[row.item_id.as_str()] == kind;
-            let users: BTreeSet<&str> = region
-                .interactions
-                .iter()
-                .filter(of_kind)
-                .map(|row| row.user_id.as_str())
-                .collect();
+            let users: BTreeSet<&str> =
+                region.interactions.iter().filter(of_kind).map(|row| row.user_id.as_str()).collect();
             assert!(users.len() > PEOPLE / 3, "{kind}: {} users", users.len());
         }
     }
@@ -147,21 +129,11 @@ mod tests {
     #[test]
     fn nobody_was_prescribed_what_their_profile_rules_out() {
         let region = generate(SEED, NOW);
-        let drugs: HashMap<&str, &Item> = region
-            .items
-            .iter()
-            .map(|item| (item.item_id.as_str(), item))
-            .collect();
-        let profiles: HashMap<&str, &User> = region
-            .users
-            .iter()
-            .map(|user| (user.user_id.as_str(), user))
-            .collect();
-        for row in region
-            .interactions
-            .iter()
-            .filter(|row| row.event == "prescription")
-        {
+        let drugs: HashMap<&str, &Item> =
+            region.items.iter().map(|item| (item.item_id.as_str(), item)).collect();
+        let profiles: HashMap<&str, &User> =
+            region.users.iter().map(|user| (user.user_id.as_str(), user)).collect();
+        for row in region.interactions.iter().filter(|row| row.event == "prescription") {
             let rules = &drugs[row.item_id.as_str()].contraindications;
             let profile = &profiles[row.user_id.as_str()].profile;
             let clash = |ours: &[String], theirs: &Option<Vec<String>>| {
@@ -169,38 +141,21 @@ mod tests {
             };
             assert!(!clash(&rules.conditions, &profile.conditions), "{row:?}");
             assert!(!clash(&rules.allergies, &profile.allergies), "{row:?}");
-            assert!(
-                !(rules.pregnancy && profile.pregnant == Some(true)),
-                "{row:?}"
-            );
+            assert!(!(rules.pregnancy && profile.pregnant == Some(true)), "{row:?}");
         }
     }
 
     #[test]
     fn interactions_and_conditions_of_drugs_name_things_that_exist() {
         let region = generate(SEED, NOW);
-        let drugs: Vec<&Item> = region
-            .items
-            .iter()
-            .filter(|i| i.kind == Kind::Drug)
-            .collect();
+        let drugs: Vec<&Item> = region.items.iter().filter(|i| i.kind == Kind::Drug).collect();
         let known: BTreeSet<&str> = drugs
             .iter()
-            .flat_map(|drug| {
-                [
-                    Some(drug.name.as_str()),
-                    drug.contraindications.therapeutic_class.as_deref(),
-                ]
-            })
+            .flat_map(|drug| [Some(drug.name.as_str()), drug.contraindications.therapeutic_class.as_deref()])
             .flatten()
             .collect();
         // Named as partners although the region does not stock them.
-        let elsewhere = [
-            "aminoglycoside",
-            "carbapenem",
-            "mercaptopurine",
-            "tizanidine",
-        ];
+        let elsewhere = ["aminoglycoside", "carbapenem", "mercaptopurine", "tizanidine"];
         for drug in &drugs {
             for partner in &drug.contraindications.interacts_with {
                 assert!(

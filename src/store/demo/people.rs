@@ -28,20 +28,11 @@ const fn condition(
     at_80: f64,
     follows: &'static [&'static str],
 ) -> Condition {
-    Condition {
-        name,
-        at_20,
-        at_80,
-        only: None,
-        follows,
-    }
+    Condition { name, at_20, at_80, only: None, follows }
 }
 
 const fn only(sex: Sex, condition: Condition) -> Condition {
-    Condition {
-        only: Some(sex),
-        ..condition
-    }
+    Condition { only: Some(sex), ..condition }
 }
 
 /// In an order in which causes come before what follows them.
@@ -52,27 +43,12 @@ const CONDITIONS: [Condition; 45] = [
     condition("hyperlipidemia", 40.0, 400.0, &["obesity"]),
     condition("type 1 diabetes", 5.0, 5.0, &[]),
     condition("type 2 diabetes", 8.0, 180.0, &["obesity"]),
-    condition(
-        "coronary artery disease",
-        1.0,
-        150.0,
-        &["hypertension", "tobacco dependence"],
-    ),
+    condition("coronary artery disease", 1.0, 150.0, &["hypertension", "tobacco dependence"]),
     condition("heart failure", 0.5, 70.0, &["coronary artery disease"]),
     condition("atrial fibrillation", 1.0, 110.0, &["heart failure"]),
-    condition(
-        "stroke",
-        1.0,
-        50.0,
-        &["atrial fibrillation", "hypertension"],
-    ),
+    condition("stroke", 1.0, 50.0, &["atrial fibrillation", "hypertension"]),
     condition("heart block", 0.5, 15.0, &[]),
-    condition(
-        "chronic kidney disease",
-        3.0,
-        120.0,
-        &["type 2 diabetes", "hypertension"],
-    ),
+    condition("chronic kidney disease", 3.0, 120.0, &["type 2 diabetes", "hypertension"]),
     condition("venous thrombosis", 2.0, 20.0, &[]),
     condition("asthma", 90.0, 60.0, &[]),
     condition("copd", 2.0, 90.0, &["tobacco dependence"]),
@@ -104,14 +80,8 @@ const CONDITIONS: [Condition; 45] = [
     condition("iron deficiency anemia", 40.0, 40.0, &[]),
     condition("glaucoma", 1.0, 70.0, &[]),
     only(Sex::Female, condition("osteoporosis", 1.0, 300.0, &[])),
-    only(
-        Sex::Male,
-        condition("benign prostatic hyperplasia", 0.0, 400.0, &[]),
-    ),
-    only(
-        Sex::Female,
-        condition("polycystic ovary syndrome", 80.0, 0.0, &[]),
-    ),
+    only(Sex::Male, condition("benign prostatic hyperplasia", 0.0, 400.0, &[])),
+    only(Sex::Female, condition("polycystic ovary syndrome", 80.0, 0.0, &[])),
 ];
 
 /// Passing complaints of the year: per mille of people, whatever their age.
@@ -159,14 +129,8 @@ pub(super) struct Person {
 pub(super) fn person(number: usize, today: Millis, random: &mut impl Rng) -> Person {
     // Two draws and the lesser one: more young people than old, from 1 to 95.
     let age = 1 + random.random_range(0..95).min(random.random_range(0..120));
-    let sex = if random.random_bool(0.51) {
-        Sex::Female
-    } else {
-        Sex::Male
-    };
-    let town = TOWNS
-        .choose_weighted(random, |town| town.share)
-        .unwrap_or(&TOWNS[0]);
+    let sex = if random.random_bool(0.51) { Sex::Female } else { Sex::Male };
+    let town = TOWNS.choose_weighted(random, |town| town.share).unwrap_or(&TOWNS[0]);
     let mut conditions: Vec<String> = Vec::new();
     for condition in &CONDITIONS {
         if age < 15 && condition.at_20 < condition.at_80 {
@@ -174,11 +138,7 @@ pub(super) fn person(number: usize, today: Millis, random: &mut impl Rng) -> Per
         }
         let years = f64::from(age - 20).clamp(0.0, 60.0);
         let mut likely = condition.at_20 + (condition.at_80 - condition.at_20) * years / 60.0;
-        if condition
-            .follows
-            .iter()
-            .any(|cause| conditions.iter().any(|has| has == cause))
-        {
+        if condition.follows.iter().any(|cause| conditions.iter().any(|has| has == cause)) {
             likely *= 3.0;
         }
         if happens(likely, random) && condition.only.is_none_or(|only| only == sex) {
@@ -195,14 +155,8 @@ pub(super) fn person(number: usize, today: Millis, random: &mut impl Rng) -> Per
     if conditions.iter().any(|name| name == "tobacco dependence") {
         lifestyle.push("smoker".to_owned());
     }
-    for (word, per_mille) in [
-        ("vegetarian", 80.0),
-        ("active", 350.0),
-        ("sedentary", 300.0),
-    ] {
-        if happens(per_mille, random)
-            && !(word == "sedentary" && lifestyle.contains(&"active".to_owned()))
-        {
+    for (word, per_mille) in [("vegetarian", 80.0), ("active", 350.0), ("sedentary", 300.0)] {
+        if happens(per_mille, random) && !(word == "sedentary" && lifestyle.contains(&"active".to_owned())) {
             lifestyle.push(word.to_owned());
         }
     }
@@ -224,14 +178,9 @@ pub(super) fn person(number: usize, today: Millis, random: &mut impl Rng) -> Per
         person.birth_year = year_of(today) - 61;
         person.sex = Sex::Female;
         person.pregnant = false;
-        person.conditions = [
-            "hypertension",
-            "hyperlipidemia",
-            "type 2 diabetes",
-            "osteoarthritis",
-        ]
-        .map(str::to_owned)
-        .to_vec();
+        person.conditions = ["hypertension", "hyperlipidemia", "type 2 diabetes", "osteoarthritis"]
+            .map(str::to_owned)
+            .to_vec();
         allergies = vec!["penicillin".to_owned()];
     }
     person.allergies = allergies;
@@ -251,12 +200,7 @@ pub(super) fn year(
     today: Millis,
     random: &mut impl Rng,
 ) -> Year {
-    let mut diary = Diary {
-        person,
-        today,
-        rows: Vec::new(),
-        taken: BTreeSet::new(),
-    };
+    let mut diary = Diary { person, today, rows: Vec::new(), taken: BTreeSet::new() };
     let mut reasons: Vec<&str> = person.conditions.iter().map(String::as_str).collect();
     let lasting = reasons.len();
     for (complaint, per_mille) in COMPLAINTS {
@@ -268,11 +212,7 @@ pub(super) fn year(
     let mut current: Vec<&Drug> = Vec::new();
     for (at, reason) in reasons.iter().enumerate() {
         // A lasting condition has one drug or two, refilled through the year.
-        let (drugs, fills) = if at < lasting {
-            (random.random_range(1..=2), 3..9)
-        } else {
-            (1, 1..2)
-        };
+        let (drugs, fills) = if at < lasting { (random.random_range(1..=2), 3..9) } else { (1, 1..2) };
         for _ in 0..drugs {
             let Some(drug) = prescribe(person, reason, &current, tables, random) else {
                 break;
@@ -306,13 +246,7 @@ pub(super) fn year(
         latitude: Some(person.location.0),
         longitude: Some(person.location.1),
     };
-    Year {
-        user: User {
-            user_id: person.id.clone(),
-            profile,
-        },
-        interactions: diary.rows,
-    }
+    Year { user: User { user_id: person.id.clone(), profile }, interactions: diary.rows }
 }
 
 /// A drug for this reason that this person may take beside the others: the table lists the
@@ -331,34 +265,24 @@ fn prescribe<'a>(
         .filter(|drug| may_take(person, drug, current))
         .enumerate()
         .collect();
-    choices
-        .choose_weighted(random, |(rank, _)| 1.0 / (1.0 + *rank as f64))
-        .ok()
-        .map(|(_, drug)| *drug)
+    choices.choose_weighted(random, |(rank, _)| 1.0 / (1.0 + *rank as f64)).ok().map(|(_, drug)| *drug)
 }
 
 fn may_take(person: &Person, drug: &Drug, current: &[&Drug]) -> bool {
     let rules = &drug.item.contraindications;
-    let none_of =
-        |ours: &[String], theirs: &[String]| !ours.iter().any(|code| theirs.contains(code));
+    let none_of = |ours: &[String], theirs: &[String]| !ours.iter().any(|code| theirs.contains(code));
     let apart = |one: &Drug, other: &Drug| {
         let named = |rule: &str| {
-            rule == other.item.name
-                || other.item.contraindications.therapeutic_class.as_deref() == Some(rule)
+            rule == other.item.name || other.item.contraindications.therapeutic_class.as_deref() == Some(rule)
         };
-        !one.item
-            .contraindications
-            .interacts_with
-            .iter()
-            .any(|rule| named(rule))
+        !one.item.contraindications.interacts_with.iter().any(|rule| named(rule))
     };
     none_of(&rules.conditions, &person.conditions)
         && none_of(&rules.allergies, &person.allergies)
         && !(rules.pregnancy && person.pregnant)
         && rules.min_age.is_none_or(|age| person.age >= i32::from(age))
         && current.iter().all(|taken| {
-            let same_class =
-                rules.therapeutic_class == taken.item.contraindications.therapeutic_class;
+            let same_class = rules.therapeutic_class == taken.item.contraindications.therapeutic_class;
             !same_class && apart(drug, taken) && apart(taken, drug)
         })
 }

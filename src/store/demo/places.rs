@@ -31,12 +31,7 @@ pub(super) const TOWNS: [Town; 10] = [
 ];
 
 const fn town(name: &'static str, latitude: f64, longitude: f64, share: u32) -> Town {
-    Town {
-        name,
-        latitude,
-        longitude,
-        share,
-    }
+    Town { name, latitude, longitude, share }
 }
 
 /// Specialties and the conditions that lead to them. Family medicine comes first and sees all.
@@ -44,68 +39,20 @@ pub(super) const SPECIALTIES: [(&str, &[&str]); 12] = [
     ("family medicine", &[]),
     (
         "cardiology",
-        &[
-            "hypertension",
-            "heart failure",
-            "coronary artery disease",
-            "atrial fibrillation",
-            "stroke",
-        ],
+        &["hypertension", "heart failure", "coronary artery disease", "atrial fibrillation", "stroke"],
     ),
     (
         "endocrinology",
-        &[
-            "type 1 diabetes",
-            "type 2 diabetes",
-            "hypothyroidism",
-            "hyperthyroidism",
-            "obesity",
-        ],
+        &["type 1 diabetes", "type 2 diabetes", "hypothyroidism", "hyperthyroidism", "obesity"],
     ),
     ("pulmonology", &["asthma", "copd"]),
-    (
-        "gastroenterology",
-        &[
-            "gastroesophageal reflux",
-            "peptic ulcer",
-            "ulcerative colitis",
-            "liver disease",
-        ],
-    ),
-    (
-        "neurology",
-        &[
-            "migraine",
-            "epilepsy",
-            "parkinson disease",
-            "dementia",
-            "neuropathic pain",
-        ],
-    ),
-    (
-        "psychiatry",
-        &[
-            "depression",
-            "anxiety",
-            "bipolar disorder",
-            "schizophrenia",
-            "insomnia",
-        ],
-    ),
-    (
-        "orthopedics",
-        &["osteoarthritis", "back pain", "osteoporosis"],
-    ),
+    ("gastroenterology", &["gastroesophageal reflux", "peptic ulcer", "ulcerative colitis", "liver disease"]),
+    ("neurology", &["migraine", "epilepsy", "parkinson disease", "dementia", "neuropathic pain"]),
+    ("psychiatry", &["depression", "anxiety", "bipolar disorder", "schizophrenia", "insomnia"]),
+    ("orthopedics", &["osteoarthritis", "back pain", "osteoporosis"]),
     ("rheumatology", &["rheumatoid arthritis", "gout"]),
     ("nephrology", &["chronic kidney disease"]),
-    (
-        "urology",
-        &[
-            "benign prostatic hyperplasia",
-            "overactive bladder",
-            "erectile dysfunction",
-        ],
-    ),
+    ("urology", &["benign prostatic hyperplasia", "overactive bladder", "erectile dysfunction"]),
     ("dermatology", &["eczema", "psoriasis", "acne"]),
 ];
 
@@ -126,21 +73,13 @@ pub(super) struct Places {
 
 impl Places {
     pub fn items(&self) -> impl Iterator<Item = Item> {
-        let places = self
-            .hospitals
-            .iter()
-            .chain(&self.doctors)
-            .chain(&self.pharmacies);
+        let places = self.hospitals.iter().chain(&self.doctors).chain(&self.pharmacies);
         places.map(|place| place.item.clone())
     }
 }
 
 pub(super) fn generate(random: &mut impl Rng) -> Places {
-    Places {
-        hospitals: hospitals(random),
-        doctors: doctors(random),
-        pharmacies: pharmacies(random),
-    }
+    Places { hospitals: hospitals(random), doctors: doctors(random), pharmacies: pharmacies(random) }
 }
 
 fn hospitals(random: &mut impl Rng) -> Vec<Place> {
@@ -164,13 +103,7 @@ fn hospitals(random: &mut impl Rng) -> Vec<Place> {
                 specialties.remove(random.random_range(0..specialties.len()));
             }
             specialties.insert(0, 0);
-            hospitals.push(place(
-                Kind::Hospital,
-                format!("{} {name}", town.name),
-                town,
-                specialties,
-                random,
-            ));
+            hospitals.push(place(Kind::Hospital, format!("{} {name}", town.name), town, specialties, random));
         }
     }
     hospitals
@@ -178,22 +111,18 @@ fn hospitals(random: &mut impl Rng) -> Vec<Place> {
 
 fn doctors(random: &mut impl Rng) -> Vec<Place> {
     let first = [
-        "Ada", "Ben", "Clara", "Dimitri", "Esme", "Farid", "Greta", "Hugo", "Ines", "Jonas",
-        "Kira", "Liam", "Mona", "Noor", "Otis", "Petra",
+        "Ada", "Ben", "Clara", "Dimitri", "Esme", "Farid", "Greta", "Hugo", "Ines", "Jonas", "Kira", "Liam",
+        "Mona", "Noor", "Otis", "Petra",
     ];
     let last = [
-        "Ashdown", "Birch", "Calder", "Dunmore", "Ellery", "Foss", "Garrow", "Holt", "Imrie",
-        "Jessop", "Kestrel", "Lowell", "Marsh", "Nye", "Orrin", "Pryce",
+        "Ashdown", "Birch", "Calder", "Dunmore", "Ellery", "Foss", "Garrow", "Holt", "Imrie", "Jessop",
+        "Kestrel", "Lowell", "Marsh", "Nye", "Orrin", "Pryce",
     ];
     let mut doctors = Vec::new();
     let mut add = |specialty: usize, town: &Town, random: &mut _| {
         let number = doctors.len();
         // Sixteen by sixteen names, none twice.
-        let name = format!(
-            "Dr. {} {}",
-            first[number % 16],
-            last[(number / 16 + number * 5) % 16]
-        );
+        let name = format!("Dr. {} {}", first[number % 16], last[(number / 16 + number * 5) % 16]);
         doctors.push(place(Kind::Doctor, name, town, vec![specialty], random));
     };
     for (rank, town) in TOWNS.iter().enumerate() {
@@ -218,12 +147,7 @@ fn doctors(random: &mut impl Rng) -> Vec<Place> {
 }
 
 fn pharmacies(random: &mut impl Rng) -> Vec<Place> {
-    let names = [
-        "Harbour Pharmacy",
-        "Market Pharmacy",
-        "Green Cross Pharmacy",
-        "Station Pharmacy",
-    ];
+    let names = ["Harbour Pharmacy", "Market Pharmacy", "Green Cross Pharmacy", "Station Pharmacy"];
     let mut pharmacies = Vec::new();
     for (rank, town) in TOWNS.iter().enumerate() {
         let shops = if rank == 0 {
@@ -234,25 +158,13 @@ fn pharmacies(random: &mut impl Rng) -> Vec<Place> {
             1
         };
         for name in &names[..shops] {
-            pharmacies.push(place(
-                Kind::Pharmacy,
-                format!("{} {name}", town.name),
-                town,
-                Vec::new(),
-                random,
-            ));
+            pharmacies.push(place(Kind::Pharmacy, format!("{} {name}", town.name), town, Vec::new(), random));
         }
     }
     pharmacies
 }
 
-fn place(
-    kind: Kind,
-    name: String,
-    town: &Town,
-    specialties: Vec<usize>,
-    random: &mut impl Rng,
-) -> Place {
+fn place(kind: Kind, name: String, town: &Town, specialties: Vec<usize>, random: &mut impl Rng) -> Place {
     let (latitude, longitude) = near(town, random);
     let names: Vec<&str> = specialties.iter().map(|at| SPECIALTIES[*at].0).collect();
     let mut all = attributes([("town", json!(town.name))]);

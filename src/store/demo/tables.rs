@@ -29,69 +29,53 @@ impl Tables {
     /// The tables are part of the program, and a test reads every row of them.
     pub fn read() -> Self {
         let drugs = rows(include_str!("drugs.csv"))
-            .map(
-                |[
-                    name,
-                    class,
-                    allergens,
-                    treats,
-                    conditions,
-                    interacts,
-                    pregnancy,
-                    age,
-                ]| Drug {
-                    treats: list(treats),
-                    item: Item {
-                        item_id: slug(name),
-                        kind: Kind::Drug,
-                        name: name.to_owned(),
-                        attributes: attributes([
-                            ("treats", json!(list(treats))),
-                            ("pregnancy", json!(pregnancy)),
-                            ("notice", json!(NOTICE)),
-                        ]),
-                        latitude: None,
-                        longitude: None,
-                        hidden: false,
-                        repeatable: false,
-                        contraindications: Contraindications {
-                            allergies: list(allergens),
-                            conditions: list(conditions),
-                            interacts_with: list(interacts),
-                            therapeutic_class: Some(class.to_owned()),
-                            pregnancy: pregnancy == "contraindicated",
-                            min_age: age.parse().ok().filter(|age| *age > 0),
-                            max_age: None,
-                        },
+            .map(|[name, class, allergens, treats, conditions, interacts, pregnancy, age]| Drug {
+                treats: list(treats),
+                item: Item {
+                    item_id: slug(name),
+                    kind: Kind::Drug,
+                    name: name.to_owned(),
+                    attributes: attributes([
+                        ("treats", json!(list(treats))),
+                        ("pregnancy", json!(pregnancy)),
+                        ("notice", json!(NOTICE)),
+                    ]),
+                    latitude: None,
+                    longitude: None,
+                    hidden: false,
+                    repeatable: false,
+                    contraindications: Contraindications {
+                        allergies: list(allergens),
+                        conditions: list(conditions),
+                        interacts_with: list(interacts),
+                        therapeutic_class: Some(class.to_owned()),
+                        pregnancy: pregnancy == "contraindicated",
+                        min_age: age.parse().ok().filter(|age| *age > 0),
+                        max_age: None,
                     },
                 },
-            )
+            })
             .collect();
         let advice = rows(include_str!("advice.csv"))
-            .map(
-                |[name, topic, suits, conditions, min_age, max_age]| Advice {
-                    suits: list(suits),
-                    item: Item {
-                        item_id: slug(name),
-                        kind: Kind::Advice,
-                        name: name.to_owned(),
-                        attributes: attributes([
-                            ("topic", json!(topic)),
-                            ("notice", json!(NOTICE)),
-                        ]),
-                        latitude: None,
-                        longitude: None,
-                        hidden: false,
-                        repeatable: false,
-                        contraindications: Contraindications {
-                            conditions: list(conditions),
-                            min_age: min_age.parse().ok(),
-                            max_age: max_age.parse().ok(),
-                            ..Contraindications::default()
-                        },
+            .map(|[name, topic, suits, conditions, min_age, max_age]| Advice {
+                suits: list(suits),
+                item: Item {
+                    item_id: slug(name),
+                    kind: Kind::Advice,
+                    name: name.to_owned(),
+                    attributes: attributes([("topic", json!(topic)), ("notice", json!(NOTICE))]),
+                    latitude: None,
+                    longitude: None,
+                    hidden: false,
+                    repeatable: false,
+                    contraindications: Contraindications {
+                        conditions: list(conditions),
+                        min_age: min_age.parse().ok(),
+                        max_age: max_age.parse().ok(),
+                        ..Contraindications::default()
                     },
                 },
-            )
+            })
             .collect();
         Self { drugs, advice }
     }
@@ -105,10 +89,7 @@ impl Tables {
 pub(super) fn attributes<const N: usize>(
     members: [(&str, serde_json::Value); N],
 ) -> serde_json::Map<String, serde_json::Value> {
-    members
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect()
+    members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// The rows below the header. The tables quote nothing and use commas for columns only.
@@ -123,11 +104,7 @@ fn rows<const N: usize>(table: &'static str) -> impl Iterator<Item = [&'static s
 }
 
 fn list(values: &str) -> Vec<String> {
-    values
-        .split(';')
-        .filter(|value| !value.is_empty())
-        .map(str::to_owned)
-        .collect()
+    values.split(';').filter(|value| !value.is_empty()).map(str::to_owned).collect()
 }
 
 /// An identifier made of a name: lower case, words joined by hyphens.
@@ -149,10 +126,7 @@ mod tests {
 
     #[test]
     fn every_row_of_the_tables_has_every_column() {
-        for (table, columns) in [
-            (include_str!("drugs.csv"), 8),
-            (include_str!("advice.csv"), 6),
-        ] {
+        for (table, columns) in [(include_str!("drugs.csv"), 8), (include_str!("advice.csv"), 6)] {
             for line in table.lines() {
                 assert_eq!(line.split(',').count(), columns, "{line}");
             }

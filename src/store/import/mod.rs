@@ -40,10 +40,7 @@ pub enum ImportError {
 
     /// A column was asked for that the file does not have.
     #[error("there is no column {column:?}; the columns are {}", .columns.join(", "))]
-    NoColumn {
-        column: String,
-        columns: Vec<String>,
-    },
+    NoColumn { column: String, columns: Vec<String> },
 
     /// A row is wrong. Lines count from 1, the header among them.
     #[error("line {line}: {problem}")]
@@ -102,17 +99,8 @@ pub struct ImportReport {
 impl fmt::Display for ImportReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} rows read", self.rows)?;
-        let Loaded {
-            users,
-            items,
-            interactions,
-            repeated,
-        } = self.loaded;
-        for (name, written) in [
-            ("users", users),
-            ("items", items),
-            ("interactions", interactions),
-        ] {
+        let Loaded { users, items, interactions, repeated } = self.loaded;
+        for (name, written) in [("users", users), ("items", items), ("interactions", interactions)] {
             if written != Default::default() {
                 write!(
                     f,
@@ -122,24 +110,13 @@ impl fmt::Display for ImportReport {
             }
         }
         if repeated > 0 {
-            write!(
-                f,
-                "; {repeated} rows repeat the user, item, event and time of a later row"
-            )?;
+            write!(f, "; {repeated} rows repeat the user, item, event and time of a later row")?;
         }
         if let Some(line) = self.first_blank_line {
-            write!(
-                f,
-                "; {} rows name no item, the first in line {line}",
-                self.blank
-            )?;
+            write!(f, "; {} rows name no item, the first in line {line}", self.blank)?;
         }
         if self.no_item > 0 {
-            write!(
-                f,
-                "; {} rows have a code that stands for no item",
-                self.no_item
-            )?;
+            write!(f, "; {} rows have a code that stands for no item", self.no_item)?;
         }
         Ok(())
     }
@@ -157,13 +134,10 @@ pub async fn import_interactions(
     let mut reader = csv::Reader::from_reader(file);
     let header = reader.headers().map_err(row_error)?.clone();
     let find = |column: &str| {
-        header
-            .iter()
-            .position(|name| name == column)
-            .ok_or_else(|| ImportError::NoColumn {
-                column: column.to_owned(),
-                columns: header.iter().map(str::to_owned).collect(),
-            })
+        header.iter().position(|name| name == column).ok_or_else(|| ImportError::NoColumn {
+            column: column.to_owned(),
+            columns: header.iter().map(str::to_owned).collect(),
+        })
     };
     let places = Places {
         user: find(&columns.user)?,
@@ -194,18 +168,12 @@ pub async fn import_interactions(
         if batch.len() == BATCH {
             load.interactions(&batch).await?;
             batch.clear();
-            progress(Progress {
-                bytes: reader.position().byte(),
-                rows: report.rows,
-            });
+            progress(Progress { bytes: reader.position().byte(), rows: report.rows });
         }
     }
     load.interactions(&batch).await?;
     report.loaded = load.commit(Some(columns.kind)).await?;
-    progress(Progress {
-        bytes: reader.position().byte(),
-        rows: report.rows,
-    });
+    progress(Progress { bytes: reader.position().byte(), rows: report.rows });
     Ok(report)
 }
 
@@ -228,11 +196,9 @@ impl Places {
         // Values are not repeated in messages: with a column mistaken they could be anything.
         let weight = match (self.weight, &columns.weight) {
             (Some(place), Some(name)) => {
-                let weight: f64 = value(place)
-                    .parse()
-                    .map_err(|_| format!("column {name} is not a number"))?;
-                validate_weight("", weight)
-                    .map_err(|error| format!("column {name} {}", error.detail))?;
+                let weight: f64 =
+                    value(place).parse().map_err(|_| format!("column {name} is not a number"))?;
+                validate_weight("", weight).map_err(|error| format!("column {name} {}", error.detail))?;
                 weight as f32
             }
             _ => 1.0,
@@ -273,9 +239,9 @@ fn row_error(error: csv::Error) -> ImportError {
     let line = error.position().map_or(0, csv::Position::line);
     let problem = match error.kind() {
         csv::ErrorKind::Utf8 { .. } => "is not UTF-8 text".to_owned(),
-        csv::ErrorKind::UnequalLengths {
-            expected_len, len, ..
-        } => format!("has {len} columns where the header has {expected_len}"),
+        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+            format!("has {len} columns where the header has {expected_len}")
+        }
         csv::ErrorKind::Io(_) => match error.into_kind() {
             csv::ErrorKind::Io(error) => return ImportError::Read(error),
             _ => String::new(),
@@ -294,11 +260,7 @@ pub async fn import_users(
     progress: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<ImportReport, ImportError> {
     let mut load = store.begin_load().await?;
-    let mut lines = JsonLines::new(
-        file,
-        |user: &User| user.validate("", now),
-        |user| &user.user_id,
-    );
+    let mut lines = JsonLines::new(file, |user: &User| user.validate("", now), |user| &user.user_id);
     while let Some(batch) = lines.next_batch()? {
         load.users(&batch).await?;
         progress(lines.progress);
@@ -323,11 +285,7 @@ pub async fn import_items(
 
 async fn finish(load: Box<dyn BulkLoad>, rows: u64) -> Result<ImportReport, ImportError> {
     let loaded = load.commit(None).await?;
-    Ok(ImportReport {
-        rows,
-        loaded,
-        ..ImportReport::default()
-    })
+    Ok(ImportReport { rows, loaded, ..ImportReport::default() })
 }
 
 /// Reads objects of one type, one a line, and checks them.
@@ -371,18 +329,14 @@ impl<R: Read, T: DeserializeOwned, V: Fn(&T) -> Vec<FieldError>> JsonLines<R, T,
                 continue;
             }
             self.progress.rows += 1;
-            let value = self.read(text).map_err(|problem| ImportError::Row {
-                line: self.line,
-                problem,
-            })?;
+            let value = self.read(text).map_err(|problem| ImportError::Row { line: self.line, problem })?;
             batch.push(value);
         }
         Ok((!batch.is_empty()).then_some(batch))
     }
 
     fn read(&mut self, text: &[u8]) -> Result<T, String> {
-        let value: T =
-            serde_json::from_slice(text).map_err(|error| without_values(&error.to_string()))?;
+        let value: T = serde_json::from_slice(text).map_err(|error| without_values(&error.to_string()))?;
         if let Some(error) = (self.validate)(&value).first() {
             return Err(format!("{} {}", error.pointer, error.detail));
         }
@@ -413,10 +367,7 @@ mod tests {
     fn messages_do_not_repeat_what_the_file_says() {
         let error = serde_json::from_str::<f64>("\"Jane \\\"Doe\\\"\"").unwrap_err();
         let message = without_values(&error.to_string());
-        assert!(
-            !message.contains("Jane") && !message.contains("Doe"),
-            "{message}"
-        );
+        assert!(!message.contains("Jane") && !message.contains("Doe"), "{message}");
         assert!(message.contains("expected f64"), "{message}");
     }
 }

@@ -54,11 +54,7 @@ impl RowReader {
         row: &mut impl FnMut([&[u8]; N]) -> Result<(), CopyError>,
     ) -> Result<Option<usize>, CopyError> {
         if self.past_trailer {
-            return if bytes.is_empty() {
-                Ok(None)
-            } else {
-                Err(CopyError("bytes after its end"))
-            };
+            return if bytes.is_empty() { Ok(None) } else { Err(CopyError("bytes after its end")) };
         }
         if !self.past_header {
             // Signature, flags, length of the extension, extension.

@@ -33,9 +33,7 @@ impl PostgresEvidence {
         weighing.validate().map_err(StoreError::Setup)?;
         let mut transaction = pool.begin().await?;
         // Replicas that start together: the first does it, the others find it done.
-        sqlx::query("SELECT pg_advisory_xact_lock(7024831121)")
-            .execute(&mut *transaction)
-            .await?;
+        sqlx::query("SELECT pg_advisory_xact_lock(7024831121)").execute(&mut *transaction).await?;
         let events: Vec<&str> = weighing.events.keys().map(String::as_str).collect();
         let factors: Vec<f64> = weighing.events.values().copied().map(f64::from).collect();
         let repeats = match weighing.repeats {
@@ -95,10 +93,7 @@ impl PostgresEvidence {
                 .await?;
         }
         transaction.commit().await?;
-        Ok(Self {
-            pool,
-            repeats: weighing.repeats,
-        })
+        Ok(Self { pool, repeats: weighing.repeats })
     }
 
     /// The step `own`: the items of kind `$2` that user `$1` has, with the combined `weight`
@@ -135,10 +130,8 @@ impl PostgresEvidence {
     }
 
     async fn read_history(&self, kind: Kind, user_id: &str) -> Result<Vec<Owned>, StoreError> {
-        let sql = format!(
-            "WITH {} SELECT item_id, weight::real FROM own ORDER BY item_id",
-            self.own("weight")
-        );
+        let sql =
+            format!("WITH {} SELECT item_id, weight::real FROM own ORDER BY item_id", self.own("weight"));
         let rows: Vec<(String, f32)> = sqlx::query_as(AssertSqlSafe(sql))
             .bind(user_id)
             .bind(kind.as_str())
@@ -170,9 +163,7 @@ impl PostgresEvidence {
                          / sqrt((me.m * me.squares - me.total * me.total)
                              * (me.m * t.squares - t.total * t.total)) END"
             }
-            Similarity::Euclidean => {
-                "1 / (1 + sqrt(greatest(0, me.squares + t.squares - 2 * d.dot)))"
-            }
+            Similarity::Euclidean => "1 / (1 + sqrt(greatest(0, me.squares + t.squares - 2 * d.dot)))",
         };
         let sql = format!(
             "WITH {own},
@@ -200,18 +191,11 @@ impl PostgresEvidence {
             .bind(i64::try_from(count).unwrap_or(i64::MAX))
             .fetch_all(&self.pool)
             .await?;
-        let neighbor = |(user_id, similarity)| Neighbor {
-            user_id,
-            similarity,
-        };
+        let neighbor = |(user_id, similarity)| Neighbor { user_id, similarity };
         Ok(rows.into_iter().map(neighbor).collect())
     }
 
-    async fn read_scores(
-        &self,
-        kind: Kind,
-        neighbors: &[Neighbor],
-    ) -> Result<Vec<ScoredItem>, StoreError> {
+    async fn read_scores(&self, kind: Kind, neighbors: &[Neighbor]) -> Result<Vec<ScoredItem>, StoreError> {
         let cells = self.cells(
             "cells",
             "them JOIN counted_interactions n ON n.user_id = them.user_id
@@ -323,11 +307,7 @@ fn similarities(neighbors: &[Neighbor]) -> Vec<f64> {
 }
 
 impl Evidence for PostgresEvidence {
-    fn history<'a>(
-        &'a self,
-        kind: Kind,
-        user_id: &'a str,
-    ) -> BoxFuture<'a, Result<Vec<Owned>, SourceError>> {
+    fn history<'a>(&'a self, kind: Kind, user_id: &'a str) -> BoxFuture<'a, Result<Vec<Owned>, SourceError>> {
         Box::pin(async move { self.read_history(kind, user_id).await.map_err(source_error) })
     }
 
@@ -338,11 +318,9 @@ impl Evidence for PostgresEvidence {
         similarity: Similarity,
         count: usize,
     ) -> BoxFuture<'a, Result<Vec<Neighbor>, SourceError>> {
-        Box::pin(async move {
-            self.read_neighbors(kind, user_id, similarity, count)
-                .await
-                .map_err(source_error)
-        })
+        Box::pin(
+            async move { self.read_neighbors(kind, user_id, similarity, count).await.map_err(source_error) },
+        )
     }
 
     fn scores<'a>(
@@ -350,18 +328,10 @@ impl Evidence for PostgresEvidence {
         kind: Kind,
         neighbors: &'a [Neighbor],
     ) -> BoxFuture<'a, Result<Vec<ScoredItem>, SourceError>> {
-        Box::pin(async move {
-            self.read_scores(kind, neighbors)
-                .await
-                .map_err(source_error)
-        })
+        Box::pin(async move { self.read_scores(kind, neighbors).await.map_err(source_error) })
     }
 
-    fn popular(
-        &self,
-        kind: Kind,
-        count: usize,
-    ) -> BoxFuture<'_, Result<Vec<ScoredItem>, SourceError>> {
+    fn popular(&self, kind: Kind, count: usize) -> BoxFuture<'_, Result<Vec<ScoredItem>, SourceError>> {
         Box::pin(async move { self.read_popular(kind, count).await.map_err(source_error) })
     }
 
@@ -381,8 +351,6 @@ impl Evidence for PostgresEvidence {
         item_id: &'a str,
         count: usize,
     ) -> BoxFuture<'a, Result<ItemTies, SourceError>> {
-        Box::pin(async move {
-            self.read_ties(own, neighbors, item_id, count).await.map_err(source_error)
-        })
+        Box::pin(async move { self.read_ties(own, neighbors, item_id, count).await.map_err(source_error) })
     }
 }

@@ -27,15 +27,12 @@ const EPOCH_2000_MS: i64 = 946_684_800_000;
 
 impl PostgresStore {
     async fn read_cursor(&self) -> Result<Cursor, StoreError> {
-        let snapshot = sqlx::query_scalar("SELECT pg_current_snapshot()::text")
-            .fetch_one(&self.pool)
-            .await?;
+        let snapshot = sqlx::query_scalar("SELECT pg_current_snapshot()::text").fetch_one(&self.pool).await?;
         Ok(Cursor(snapshot))
     }
 
     async fn scan_user_rows(&self, visit: &mut (dyn FnMut(User) + Send)) -> Result<(), StoreError> {
-        let mut rows =
-            sqlx::query_as::<_, UserRow>("SELECT id, profile::text FROM users").fetch(&self.pool);
+        let mut rows = sqlx::query_as::<_, UserRow>("SELECT id, profile::text FROM users").fetch(&self.pool);
         while let Some(row) = rows.try_next().await? {
             visit(row.into_known());
         }
@@ -57,9 +54,8 @@ impl PostgresStore {
         &self,
         visit: &mut (dyn FnMut(InteractionRow<'_>) + Send),
     ) -> Result<(), StoreError> {
-        let kinds: Vec<(String, String)> = sqlx::query_as("SELECT id, kind FROM items")
-            .fetch_all(&self.pool)
-            .await?;
+        let kinds: Vec<(String, String)> =
+            sqlx::query_as("SELECT id, kind FROM items").fetch_all(&self.pool).await?;
         let mut kind_of: HashMap<String, Kind> = HashMap::with_capacity(kinds.len());
         for (id, kind) in kinds {
             kind_of.insert(id, rows::kind(&kind)?);
@@ -95,27 +91,20 @@ impl PostgresStore {
         if reader.is_complete() {
             Ok(())
         } else {
-            Err(StoreError::Unavailable(
-                "the COPY stream ended early".into(),
-            ))
+            Err(StoreError::Unavailable("the COPY stream ended early".into()))
         }
     }
 
     async fn read_changes(&self, since: &Cursor) -> Result<Changes, StoreError> {
         // A cursor of another store, or none: load.
         if !is_snapshot(&since.0) {
-            return Ok(Changes {
-                reload: true,
-                cursor: self.read_cursor().await?,
-                ..Changes::default()
-            });
+            return Ok(Changes { reload: true, cursor: self.read_cursor().await?, ..Changes::default() });
         }
         // One statement, hence one snapshot: what it sees is what the new cursor says it saw. A
         // cursor taken before the horizon's snapshot may have missed rows that are gone; it was
         // taken before if it ends earlier, or if something it saw running had ended by then.
-        let (cursor, users, items, reload): (String, Vec<String>, Vec<String>, bool) =
-            sqlx::query_as(
-                "SELECT pg_current_snapshot()::text,
+        let (cursor, users, items, reload): (String, Vec<String>, Vec<String>, bool) = sqlx::query_as(
+            "SELECT pg_current_snapshot()::text,
                      coalesce(array_agg(DISTINCT user_id) FILTER (WHERE user_id IS NOT NULL), '{}'),
                      coalesce(array_agg(DISTINCT item_id) FILTER (WHERE item_id IS NOT NULL), '{}'),
                      coalesce(bool_or(user_id IS NULL AND item_id IS NULL), false)
@@ -127,35 +116,25 @@ impl PostgresStore {
                  FROM changes
                  WHERE transaction >= pg_snapshot_xmin($1::pg_snapshot)
                      AND NOT pg_visible_in_snapshot(transaction, $1::pg_snapshot)",
-            )
-            .bind(&since.0)
-            .fetch_one(&self.pool)
-            .await?;
-        Ok(Changes {
-            users,
-            items,
-            reload,
-            cursor: Cursor(cursor),
-        })
+        )
+        .bind(&since.0)
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(Changes { users, items, reload, cursor: Cursor(cursor) })
     }
 
     async fn read_users(&self, user_ids: &[String]) -> Result<Vec<UserState>, StoreError> {
         let mut states: HashMap<&str, UserState> = user_ids
             .iter()
             .map(|id| {
-                let state = UserState {
-                    user_id: id.clone(),
-                    profile: None,
-                    interactions: Vec::new(),
-                };
+                let state = UserState { user_id: id.clone(), profile: None, interactions: Vec::new() };
                 (id.as_str(), state)
             })
             .collect();
-        let users: Vec<UserRow> =
-            sqlx::query_as("SELECT id, profile::text FROM users WHERE id = ANY ($1)")
-                .bind(user_ids)
-                .fetch_all(&self.pool)
-                .await?;
+        let users: Vec<UserRow> = sqlx::query_as("SELECT id, profile::text FROM users WHERE id = ANY ($1)")
+            .bind(user_ids)
+            .fetch_all(&self.pool)
+            .await?;
         for row in users {
             let user = row.into_known();
             if let Some(state) = states.get_mut(user.user_id.as_str()) {
@@ -181,9 +160,7 @@ impl PostgresStore {
     }
 
     async fn read_items(&self, item_ids: &[String]) -> Result<Vec<Item>, StoreError> {
-        let query = sqlx::AssertSqlSafe(format!(
-            "SELECT {ITEM_COLUMNS} FROM items WHERE id = ANY ($1)"
-        ));
+        let query = sqlx::AssertSqlSafe(format!("SELECT {ITEM_COLUMNS} FROM items WHERE id = ANY ($1)"));
         sqlx::query_as::<_, ItemRow>(query)
             .bind(item_ids)
             .fetch_all(&self.pool)
@@ -217,28 +194,18 @@ impl Source for PostgresStore {
         &'a self,
         visit: &'a mut (dyn FnMut(InteractionRow<'_>) + Send),
     ) -> BoxFuture<'a, Result<(), SourceError>> {
-        Box::pin(async move {
-            self.scan_interaction_rows(visit)
-                .await
-                .map_err(source_error)
-        })
+        Box::pin(async move { self.scan_interaction_rows(visit).await.map_err(source_error) })
     }
 
     fn changes<'a>(&'a self, since: &'a Cursor) -> BoxFuture<'a, Result<Changes, SourceError>> {
         Box::pin(async move { self.read_changes(since).await.map_err(source_error) })
     }
 
-    fn users<'a>(
-        &'a self,
-        user_ids: &'a [String],
-    ) -> BoxFuture<'a, Result<Vec<UserState>, SourceError>> {
+    fn users<'a>(&'a self, user_ids: &'a [String]) -> BoxFuture<'a, Result<Vec<UserState>, SourceError>> {
         Box::pin(async move { self.read_users(user_ids).await.map_err(source_error) })
     }
 
-    fn items<'a>(
-        &'a self,
-        item_ids: &'a [String],
-    ) -> BoxFuture<'a, Result<Vec<Item>, SourceError>> {
+    fn items<'a>(&'a self, item_ids: &'a [String]) -> BoxFuture<'a, Result<Vec<Item>, SourceError>> {
         Box::pin(async move { self.read_items(item_ids).await.map_err(source_error) })
     }
 }
@@ -309,9 +276,7 @@ pub(super) async fn trim(pool: &PgPool, keep: Duration) -> Result<u64, StoreErro
 /// A dump restored into a new cluster brings along transaction numbers of the old one, which are
 /// in the future here: snapshots of now would never be past them. They are of no use to a
 /// process that starts now, so they go.
-pub(super) async fn forget_another_history(
-    connection: &mut PgConnection,
-) -> Result<(), StoreError> {
+pub(super) async fn forget_another_history(connection: &mut PgConnection) -> Result<(), StoreError> {
     sqlx::raw_sql(
         "DELETE FROM changes WHERE transaction >= pg_snapshot_xmax(pg_current_snapshot());
          DELETE FROM change_marks
@@ -333,15 +298,7 @@ mod tests {
         for good in ["10:20:", "10:20:10,14", "7:7:"] {
             assert!(is_snapshot(good), "{good}");
         }
-        for bad in [
-            "",
-            "5",
-            "10:20",
-            "a:b:c",
-            "10:20:10,",
-            "10:20:10:1",
-            "-1:2:",
-        ] {
+        for bad in ["", "5", "10:20", "a:b:c", "10:20:10,", "10:20:10:1", "-1:2:"] {
             assert!(!is_snapshot(bad), "{bad}");
         }
     }

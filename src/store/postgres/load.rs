@@ -36,12 +36,7 @@ impl PostgresLoad {
                  ) ON COMMIT DROP",
             )
             .await?;
-        Ok(Self {
-            transaction,
-            follow_up,
-            loaded: Loaded::default(),
-            rows: 0,
-        })
+        Ok(Self { transaction, follow_up, loaded: Loaded::default(), rows: 0 })
     }
 
     async fn copy(&mut self, interactions: &[Interaction]) -> Result<(), StoreError> {
@@ -123,11 +118,9 @@ impl PostgresLoad {
         sqlx::query("INSERT INTO changes (item_id) SELECT DISTINCT item_id FROM loading")
             .execute(&mut *self.transaction)
             .await?;
-        sqlx::query(
-            "SELECT medserve_interactions_changed(ARRAY(SELECT DISTINCT user_id FROM loading))",
-        )
-        .execute(&mut *self.transaction)
-        .await?;
+        sqlx::query("SELECT medserve_interactions_changed(ARRAY(SELECT DISTINCT user_id FROM loading))")
+            .execute(&mut *self.transaction)
+            .await?;
         Ok(())
     }
 
@@ -143,14 +136,8 @@ impl PostgresLoad {
         .await?;
         match unknown {
             None => Ok(()),
-            Some((index, true, id, _)) => Err(StoreError::UnknownUser {
-                index: index as usize,
-                id,
-            }),
-            Some((index, false, _, id)) => Err(StoreError::UnknownItem {
-                index: index as usize,
-                id,
-            }),
+            Some((index, true, id, _)) => Err(StoreError::UnknownUser { index: index as usize, id }),
+            Some((index, false, _, id)) => Err(StoreError::UnknownItem { index: index as usize, id }),
         }
     }
 
@@ -206,12 +193,11 @@ impl BulkLoad for PostgresLoad {
             self.loaded.items += upsert_items(&mut self.transaction, items).await?;
             if self.follow_up == FollowUp::Writer {
                 let ids: Vec<&str> = items.iter().map(|item| item.item_id.as_str()).collect();
-                let users: Vec<String> = sqlx::query_scalar(
-                    "SELECT DISTINCT user_id FROM interactions WHERE item_id = ANY ($1)",
-                )
-                .bind(&ids)
-                .fetch_all(&mut *self.transaction)
-                .await?;
+                let users: Vec<String> =
+                    sqlx::query_scalar("SELECT DISTINCT user_id FROM interactions WHERE item_id = ANY ($1)")
+                        .bind(&ids)
+                        .fetch_all(&mut *self.transaction)
+                        .await?;
                 follow_up(&mut self.transaction, &[], &ids, &strs(&users)).await?;
             }
             Ok(())

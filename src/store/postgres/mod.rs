@@ -19,8 +19,8 @@ use sqlx::{Connection, Executor};
 
 use super::rows::{self, InteractionRow, ItemRow, UserRow};
 use super::{
-    Answer, BulkLoad, Counts, InteractionFilter, InteractionQuery, ItemQuery, PoolUsage, Store,
-    StoreError, StoreOptions, Written, interaction_key, last_of_each, migrate,
+    Answer, BulkLoad, Counts, InteractionFilter, InteractionQuery, ItemQuery, PoolUsage, Store, StoreError,
+    StoreOptions, Written, interaction_key, last_of_each, migrate,
 };
 use crate::recommend::data::{Interaction, Item, Kind, User};
 use crate::recommend::weights::Weighing;
@@ -53,9 +53,8 @@ impl PostgresStore {
             .application_name("medserve");
         // Migrations run on a connection of their own: an error leaves the session's advisory
         // lock behind, which must not go back into a pool.
-        let mut connection = sqlx::PgConnection::connect_with(&connect)
-            .await
-            .map_err(unreachable_or_refused)?;
+        let mut connection =
+            sqlx::PgConnection::connect_with(&connect).await.map_err(unreachable_or_refused)?;
         migrate::run(&migrate::POSTGRES, &mut connection).await?;
         feed::forget_another_history(&mut connection).await?;
         let follow_up = FollowUp::find(&mut connection).await?;
@@ -132,9 +131,8 @@ impl PostgresStore {
     }
 
     async fn upsert_interactions(&self, rows: &[&Interaction]) -> Result<Written, sqlx::Error> {
-        let each = |field: fn(&Interaction) -> &str| -> Vec<&str> {
-            rows.iter().map(|row| field(row)).collect()
-        };
+        let each =
+            |field: fn(&Interaction) -> &str| -> Vec<&str> { rows.iter().map(|row| field(row)).collect() };
         let mut write = self.follow_up.begin(&self.pool).await?;
         let created: Vec<bool> = sqlx::query_scalar(
             "INSERT INTO interactions (item_id, user_id, event, occurred_at, weight)
@@ -173,18 +171,8 @@ impl PostgresStore {
              WHERE u.id IS NULL OR i.id IS NULL
              ORDER BY new.position LIMIT 1",
         )
-        .bind(
-            interactions
-                .iter()
-                .map(|row| row.user_id.as_str())
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            interactions
-                .iter()
-                .map(|row| row.item_id.as_str())
-                .collect::<Vec<_>>(),
-        )
+        .bind(interactions.iter().map(|row| row.user_id.as_str()).collect::<Vec<_>>())
+        .bind(interactions.iter().map(|row| row.item_id.as_str()).collect::<Vec<_>>())
         .fetch_optional(&self.pool)
         .await?;
         let Some((index, is_user)) = unknown else {
@@ -206,11 +194,7 @@ impl PostgresStore {
             .fetch_one(&self.pool)
             .await
             .map_err(described)?;
-        if exists {
-            Ok(())
-        } else {
-            Err(not_found("user", user_id))
-        }
+        if exists { Ok(()) } else { Err(not_found("user", user_id)) }
     }
 
     /// Deletes a user or an item, with the interactions.
@@ -234,15 +218,9 @@ impl PostgresStore {
         let (sql, users) = if what == "user" {
             ("DELETE FROM users WHERE id = $1", vec![id.to_owned()])
         } else {
-            (
-                "DELETE FROM items WHERE id = $1",
-                write.users_of(&[id]).await?,
-            )
+            ("DELETE FROM items WHERE id = $1", write.users_of(&[id]).await?)
         };
-        let done = sqlx::query(sql)
-            .bind(id)
-            .execute(write.connection())
-            .await?;
+        let done = sqlx::query(sql).bind(id).execute(write.connection()).await?;
         let items: &[&str] = if what == "user" { &[] } else { &[id] };
         write.finish(&[], items, &strs(&users)).await?;
         Ok(done.rows_affected() > 0)
@@ -348,11 +326,7 @@ impl Store for PostgresStore {
         })
     }
 
-    fn delete_interactions<'a>(
-        &'a self,
-        user_id: &'a str,
-        filter: &'a InteractionFilter,
-    ) -> Answer<'a, u64> {
+    fn delete_interactions<'a>(&'a self, user_id: &'a str, filter: &'a InteractionFilter) -> Answer<'a, u64> {
         Box::pin(async move {
             self.require_user(user_id).await?;
             let mut write = self.begin().await?;
@@ -390,11 +364,7 @@ impl Store for PostgresStore {
             )
             .fetch_one(&self.pool)
             .await?;
-            Ok(Counts {
-                users: users as u64,
-                items: items as u64,
-                interactions: interactions as u64,
-            })
+            Ok(Counts { users: users as u64, items: items as u64, interactions: interactions as u64 })
         })
     }
 
@@ -423,15 +393,10 @@ impl Store for PostgresStore {
 }
 
 /// Writes users that are unique and in the order of their ids.
-async fn upsert_users(
-    connection: &mut sqlx::PgConnection,
-    users: &[&User],
-) -> Result<Written, StoreError> {
+async fn upsert_users(connection: &mut sqlx::PgConnection, users: &[&User]) -> Result<Written, StoreError> {
     let ids: Vec<&str> = users.iter().map(|user| user.user_id.as_str()).collect();
-    let profiles: Vec<String> = users
-        .iter()
-        .map(|user| rows::profile_json(&user.profile))
-        .collect::<Result<_, _>>()?;
+    let profiles: Vec<String> =
+        users.iter().map(|user| rows::profile_json(&user.profile)).collect::<Result<_, _>>()?;
     let created: Vec<bool> = sqlx::query_scalar(
         "INSERT INTO users (id, profile)
          SELECT id, profile::jsonb FROM unnest($1::text[], $2::text[]) AS new (id, profile)
@@ -448,25 +413,19 @@ async fn upsert_users(
     Ok(written(users.len(), &created))
 }
 
-async fn upsert_items(
-    connection: &mut sqlx::PgConnection,
-    items: &[Item],
-) -> Result<Written, StoreError> {
+async fn upsert_items(connection: &mut sqlx::PgConnection, items: &[Item]) -> Result<Written, StoreError> {
     for (index, item) in items.iter().enumerate() {
         rows::attributes_json(index, item)?;
     }
     let items = last_of_each(items, |item| item.item_id.as_str());
-    let text =
-        |field: fn(&Item) -> &str| -> Vec<&str> { items.iter().map(|item| field(item)).collect() };
+    let text = |field: fn(&Item) -> &str| -> Vec<&str> { items.iter().map(|item| field(item)).collect() };
     let attributes: Vec<String> = items
         .iter()
         .enumerate()
         .map(|(index, item)| rows::attributes_json(index, item))
         .collect::<Result<_, _>>()?;
-    let contraindications: Vec<String> = items
-        .iter()
-        .map(|item| rows::contraindications_json(item))
-        .collect::<Result<_, _>>()?;
+    let contraindications: Vec<String> =
+        items.iter().map(|item| rows::contraindications_json(item)).collect::<Result<_, _>>()?;
     let created: Vec<bool> = sqlx::query_scalar(
         "INSERT INTO items (id, kind, name, attributes, latitude, longitude, hidden, repeatable,
              contraindications)
@@ -514,10 +473,7 @@ fn strs(texts: &[String]) -> Vec<&str> {
 }
 
 fn not_found(what: &'static str, id: &str) -> StoreError {
-    StoreError::NotFound {
-        what,
-        id: id.to_owned(),
-    }
+    StoreError::NotFound { what, id: id.to_owned() }
 }
 
 fn sql_state(error: &sqlx::Error) -> Option<String> {
@@ -527,9 +483,7 @@ fn sql_state(error: &sqlx::Error) -> Option<String> {
 /// Errors that are the value's fault, in words; the others as they are.
 fn described(error: sqlx::Error) -> StoreError {
     match sql_state(&error).as_deref() {
-        Some("22021" | "22P05") => {
-            StoreError::invalid(None, "text", "must not contain the character NUL")
-        }
+        Some("22021" | "22P05") => StoreError::invalid(None, "text", "must not contain the character NUL"),
         Some("22008") => StoreError::invalid(None, "time", "is out of range"),
         Some("23514" | "22003" | "54000") => {
             StoreError::invalid(None, "value", "is out of the range the database keeps")

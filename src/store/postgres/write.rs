@@ -24,11 +24,7 @@ impl FollowUp {
         )
         .fetch_one(connection)
         .await?;
-        Ok(if triggers {
-            Self::Triggers
-        } else {
-            Self::Writer
-        })
+        Ok(if triggers { Self::Triggers } else { Self::Writer })
     }
 
     /// Begins a write.
@@ -59,24 +55,17 @@ impl Write {
         match self {
             Self::Direct(_) => Ok(Vec::new()),
             Self::Followed(transaction) => {
-                sqlx::query_scalar(
-                    "SELECT DISTINCT user_id FROM interactions WHERE item_id = ANY ($1)",
-                )
-                .bind(items)
-                .fetch_all(&mut **transaction)
-                .await
+                sqlx::query_scalar("SELECT DISTINCT user_id FROM interactions WHERE item_id = ANY ($1)")
+                    .bind(items)
+                    .fetch_all(&mut **transaction)
+                    .await
             }
         }
     }
 
     /// Ends the write: `users` and `items` are those whose own row changed, `histories` the
     /// users whose interactions did.
-    pub async fn finish(
-        self,
-        users: &[&str],
-        items: &[&str],
-        histories: &[&str],
-    ) -> Result<(), sqlx::Error> {
+    pub async fn finish(self, users: &[&str], items: &[&str], histories: &[&str]) -> Result<(), sqlx::Error> {
         match self {
             Self::Direct(_) => Ok(()),
             Self::Followed(mut transaction) => {
@@ -104,10 +93,7 @@ pub(super) async fn follow_up(
     .execute(&mut *connection)
     .await?;
     if !histories.is_empty() {
-        sqlx::query("SELECT medserve_interactions_changed($1)")
-            .bind(histories)
-            .execute(connection)
-            .await?;
+        sqlx::query("SELECT medserve_interactions_changed($1)").bind(histories).execute(connection).await?;
     }
     Ok(())
 }

@@ -18,14 +18,11 @@ use crate::store::StoreError;
 use crate::store::rows::{self, ItemRow, UserRow, source_error};
 
 /// The last number given to a row of the log, also when the row is gone.
-const LAST_NUMBER: &str =
-    "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'changes'), 0)";
+const LAST_NUMBER: &str = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'changes'), 0)";
 
 impl SqliteStore {
     async fn last_number(&self) -> Result<i64, StoreError> {
-        Ok(sqlx::query_scalar(LAST_NUMBER)
-            .fetch_one(&self.pool)
-            .await?)
+        Ok(sqlx::query_scalar(LAST_NUMBER).fetch_one(&self.pool).await?)
     }
 
     async fn read_cursor(&self) -> Result<Cursor, StoreError> {
@@ -33,8 +30,7 @@ impl SqliteStore {
     }
 
     async fn scan_user_rows(&self, visit: &mut (dyn FnMut(User) + Send)) -> Result<(), StoreError> {
-        let mut rows =
-            sqlx::query_as::<_, UserRow>("SELECT id, profile FROM users").fetch(&self.pool);
+        let mut rows = sqlx::query_as::<_, UserRow>("SELECT id, profile FROM users").fetch(&self.pool);
         while let Some(row) = rows.try_next().await? {
             visit(row.into_known());
         }
@@ -53,9 +49,8 @@ impl SqliteStore {
         &self,
         visit: &mut (dyn FnMut(InteractionRow<'_>) + Send),
     ) -> Result<(), StoreError> {
-        let kinds: Vec<(String, String)> = sqlx::query_as("SELECT id, kind FROM items")
-            .fetch_all(&self.pool)
-            .await?;
+        let kinds: Vec<(String, String)> =
+            sqlx::query_as("SELECT id, kind FROM items").fetch_all(&self.pool).await?;
         let mut kind_of: HashMap<String, Kind> = HashMap::with_capacity(kinds.len());
         for (id, kind) in kinds {
             kind_of.insert(id, rows::kind(&kind)?);
@@ -85,28 +80,15 @@ impl SqliteStore {
         // Read before the rows: what commits in between is then named twice, not never.
         let last = self.last_number().await?;
         let cursor = Cursor(last.to_string());
-        let horizon: i64 =
-            sqlx::query_scalar("SELECT coalesce((SELECT number FROM change_horizon), 0)")
-                .fetch_one(&self.pool)
-                .await?;
+        let horizon: i64 = sqlx::query_scalar("SELECT coalesce((SELECT number FROM change_horizon), 0)")
+            .fetch_one(&self.pool)
+            .await?;
         // A cursor of another store, one whose rows are trimmed, or one from after the moment
         // the file was put back from a copy: load.
-        let Some(since) = since
-            .0
-            .parse::<i64>()
-            .ok()
-            .filter(|at| (horizon..=last).contains(at))
-        else {
-            return Ok(Changes {
-                reload: true,
-                cursor,
-                ..Changes::default()
-            });
+        let Some(since) = since.0.parse::<i64>().ok().filter(|at| (horizon..=last).contains(at)) else {
+            return Ok(Changes { reload: true, cursor, ..Changes::default() });
         };
-        let mut changes = Changes {
-            cursor,
-            ..Changes::default()
-        };
+        let mut changes = Changes { cursor, ..Changes::default() };
         if since < last {
             let rows: Vec<(Option<String>, Option<String>)> =
                 sqlx::query_as("SELECT DISTINCT user_id, item_id FROM changes WHERE number > ?")
@@ -126,12 +108,11 @@ impl SqliteStore {
         // One transaction, so that all are of the same moment.
         let mut transaction = self.pool.begin().await?;
         for user_id in user_ids {
-            let profile =
-                sqlx::query_as::<_, UserRow>("SELECT id, profile FROM users WHERE id = ?")
-                    .bind(user_id)
-                    .fetch_optional(&mut *transaction)
-                    .await?
-                    .map(|row| row.into_known().profile);
+            let profile = sqlx::query_as::<_, UserRow>("SELECT id, profile FROM users WHERE id = ?")
+                .bind(user_id)
+                .fetch_optional(&mut *transaction)
+                .await?
+                .map(|row| row.into_known().profile);
             let interactions = sqlx::query_as::<_, rows::InteractionRow>(
                 "SELECT i.kind, n.user_id, n.item_id, n.event, n.occurred_at AS time, n.weight
                  FROM interactions n JOIN items i ON i.id = n.item_id WHERE n.user_id = ?",
@@ -142,11 +123,7 @@ impl SqliteStore {
             .into_iter()
             .map(rows::InteractionRow::split)
             .collect::<Result<_, _>>()?;
-            states.push(UserState {
-                user_id: user_id.clone(),
-                profile,
-                interactions,
-            });
+            states.push(UserState { user_id: user_id.clone(), profile, interactions });
         }
         Ok(states)
     }
@@ -168,13 +145,13 @@ impl SqliteStore {
 
     pub(super) async fn trim(&self, keep: Duration) -> Result<u64, StoreError> {
         let mut transaction = self.write().await?;
-        let last: i64 = sqlx::query_scalar(LAST_NUMBER)
-            .fetch_one(&mut *transaction)
-            .await?;
-        sqlx::query("INSERT OR IGNORE INTO change_marks VALUES (CAST(unixepoch('subsec') * 1000 AS INTEGER), ?)")
-            .bind(last)
-            .execute(&mut *transaction)
-            .await?;
+        let last: i64 = sqlx::query_scalar(LAST_NUMBER).fetch_one(&mut *transaction).await?;
+        sqlx::query(
+            "INSERT OR IGNORE INTO change_marks VALUES (CAST(unixepoch('subsec') * 1000 AS INTEGER), ?)",
+        )
+        .bind(last)
+        .execute(&mut *transaction)
+        .await?;
         let mark: Option<(i64, i64)> = sqlx::query_as(
             "SELECT taken_at, number FROM change_marks
              WHERE taken_at <= CAST(unixepoch('subsec') * 1000 AS INTEGER) - ?
@@ -227,28 +204,18 @@ impl Source for SqliteStore {
         &'a self,
         visit: &'a mut (dyn FnMut(InteractionRow<'_>) + Send),
     ) -> BoxFuture<'a, Result<(), SourceError>> {
-        Box::pin(async move {
-            self.scan_interaction_rows(visit)
-                .await
-                .map_err(source_error)
-        })
+        Box::pin(async move { self.scan_interaction_rows(visit).await.map_err(source_error) })
     }
 
     fn changes<'a>(&'a self, since: &'a Cursor) -> BoxFuture<'a, Result<Changes, SourceError>> {
         Box::pin(async move { self.read_changes(since).await.map_err(source_error) })
     }
 
-    fn users<'a>(
-        &'a self,
-        user_ids: &'a [String],
-    ) -> BoxFuture<'a, Result<Vec<UserState>, SourceError>> {
+    fn users<'a>(&'a self, user_ids: &'a [String]) -> BoxFuture<'a, Result<Vec<UserState>, SourceError>> {
         Box::pin(async move { self.read_users(user_ids).await.map_err(source_error) })
     }
 
-    fn items<'a>(
-        &'a self,
-        item_ids: &'a [String],
-    ) -> BoxFuture<'a, Result<Vec<Item>, SourceError>> {
+    fn items<'a>(&'a self, item_ids: &'a [String]) -> BoxFuture<'a, Result<Vec<Item>, SourceError>> {
         Box::pin(async move { self.read_items(item_ids).await.map_err(source_error) })
     }
 }

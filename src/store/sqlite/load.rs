@@ -36,11 +36,7 @@ impl SqliteLoad {
             )
             .await?;
         transaction.execute("DELETE FROM loading").await?;
-        Ok(Self {
-            transaction,
-            loaded: Loaded::default(),
-            rows: 0,
-        })
+        Ok(Self { transaction, loaded: Loaded::default(), rows: 0 })
     }
 
     async fn keep(&mut self, interactions: &[Interaction]) -> Result<(), StoreError> {
@@ -126,14 +122,8 @@ impl SqliteLoad {
         .await?;
         match unknown {
             None => Ok(()),
-            Some((index, true, id, _)) => Err(StoreError::UnknownUser {
-                index: index as usize,
-                id,
-            }),
-            Some((index, false, _, id)) => Err(StoreError::UnknownItem {
-                index: index as usize,
-                id,
-            }),
+            Some((index, true, id, _)) => Err(StoreError::UnknownUser { index: index as usize, id }),
+            Some((index, false, _, id)) => Err(StoreError::UnknownItem { index: index as usize, id }),
         }
     }
 

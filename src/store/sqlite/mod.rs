@@ -22,8 +22,8 @@ use sqlx::{Sqlite, SqliteConnection, Transaction};
 
 use super::rows::{self, InteractionRow, ItemRow, UserRow};
 use super::{
-    Answer, BulkLoad, Counts, InteractionFilter, InteractionQuery, ItemQuery, PoolUsage, Store,
-    StoreError, StoreOptions, Written, interaction_key, last_of_each, migrate,
+    Answer, BulkLoad, Counts, InteractionFilter, InteractionQuery, ItemQuery, PoolUsage, Store, StoreError,
+    StoreOptions, Written, interaction_key, last_of_each, migrate,
 };
 use crate::recommend::data::{Interaction, Item, Kind, User};
 
@@ -51,22 +51,10 @@ impl SqliteStore {
         // it must stay.
         let in_memory = url.contains(":memory:") || url.contains("mode=memory");
         let pool = SqlitePoolOptions::new()
-            .max_connections(if in_memory {
-                1
-            } else {
-                options.max_connections
-            })
+            .max_connections(if in_memory { 1 } else { options.max_connections })
             .acquire_timeout(options.acquire_timeout)
-            .idle_timeout(if in_memory {
-                None
-            } else {
-                Some(Duration::from_secs(600))
-            })
-            .max_lifetime(if in_memory {
-                None
-            } else {
-                Some(Duration::from_secs(3600))
-            })
+            .idle_timeout(if in_memory { None } else { Some(Duration::from_secs(600)) })
+            .max_lifetime(if in_memory { None } else { Some(Duration::from_secs(3600)) })
             .connect_lazy_with(connect);
         let store = Self { pool };
         store.migrate().await?;
@@ -140,26 +128,15 @@ impl SqliteStore {
         }
     }
 
-    async fn delete(
-        &self,
-        sql: &'static str,
-        what: &'static str,
-        id: &str,
-    ) -> Result<(), StoreError> {
+    async fn delete(&self, sql: &'static str, what: &'static str, id: &str) -> Result<(), StoreError> {
         let done = sqlx::query(sql).bind(id).execute(&self.pool).await?;
-        if done.rows_affected() > 0 {
-            Ok(())
-        } else {
-            Err(not_found(what, id))
-        }
+        if done.rows_affected() > 0 { Ok(()) } else { Err(not_found(what, id)) }
     }
 
     /// Moves what the write-ahead log holds into the file and empties it. A reader may be in the
     /// way, in which case the next checkpoint does it.
     async fn checkpoint(&self) -> Result<(), StoreError> {
-        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
-            .execute(&self.pool)
-            .await?;
+        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.pool).await?;
         Ok(())
     }
 }
@@ -182,8 +159,7 @@ impl Store for SqliteStore {
 
     fn delete_user<'a>(&'a self, user_id: &'a str) -> Answer<'a, ()> {
         Box::pin(async move {
-            self.delete("DELETE FROM users WHERE id = ?", "user", user_id)
-                .await?;
+            self.delete("DELETE FROM users WHERE id = ?", "user", user_id).await?;
             // What was erased must not live on in the log of earlier writes.
             self.checkpoint().await
         })
@@ -262,11 +238,7 @@ impl Store for SqliteStore {
         })
     }
 
-    fn delete_interactions<'a>(
-        &'a self,
-        user_id: &'a str,
-        filter: &'a InteractionFilter,
-    ) -> Answer<'a, u64> {
+    fn delete_interactions<'a>(&'a self, user_id: &'a str, filter: &'a InteractionFilter) -> Answer<'a, u64> {
         Box::pin(async move {
             self.require_user(user_id).await?;
             let done = sqlx::query(
@@ -299,20 +271,14 @@ impl Store for SqliteStore {
             )
             .fetch_one(&self.pool)
             .await?;
-            Ok(Counts {
-                users: users as u64,
-                items: items as u64,
-                interactions: interactions as u64,
-            })
+            Ok(Counts { users: users as u64, items: items as u64, interactions: interactions as u64 })
         })
     }
 
     fn ping(&self) -> Answer<'_, ()> {
         Box::pin(async move {
             // Reads a page of the file, which `SELECT 1` would not.
-            sqlx::query("SELECT count(*) FROM sqlite_schema")
-                .execute(&self.pool)
-                .await?;
+            sqlx::query("SELECT count(*) FROM sqlite_schema").execute(&self.pool).await?;
             Ok(())
         })
     }
@@ -337,15 +303,8 @@ impl Store for SqliteStore {
 const USER_EXISTS: &str = "SELECT EXISTS (SELECT 1 FROM users WHERE id = ?)";
 const ITEM_EXISTS: &str = "SELECT EXISTS (SELECT 1 FROM items WHERE id = ?)";
 
-async fn exists(
-    connection: &mut SqliteConnection,
-    sql: &'static str,
-    id: &str,
-) -> Result<bool, StoreError> {
-    Ok(sqlx::query_scalar(sql)
-        .bind(id)
-        .fetch_one(connection)
-        .await?)
+async fn exists(connection: &mut SqliteConnection, sql: &'static str, id: &str) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar(sql).bind(id).fetch_one(connection).await?)
 }
 
 /// Counts what one upsert did: its RETURNING gives no row where nothing changed.
@@ -357,10 +316,7 @@ fn count(written: &mut Written, existed: bool, wrote: bool) {
     }
 }
 
-async fn upsert_users(
-    connection: &mut SqliteConnection,
-    users: &[User],
-) -> Result<Written, StoreError> {
+async fn upsert_users(connection: &mut SqliteConnection, users: &[User]) -> Result<Written, StoreError> {
     let mut written = Written::default();
     for user in last_of_each(users, |user| user.user_id.as_str()) {
         let existed = exists(connection, USER_EXISTS, &user.user_id).await?;
@@ -378,10 +334,7 @@ async fn upsert_users(
     Ok(written)
 }
 
-async fn upsert_items(
-    connection: &mut SqliteConnection,
-    items: &[Item],
-) -> Result<Written, StoreError> {
+async fn upsert_items(connection: &mut SqliteConnection, items: &[Item]) -> Result<Written, StoreError> {
     for (index, item) in items.iter().enumerate() {
         rows::attributes_json(index, item)?;
     }
@@ -463,8 +416,5 @@ async fn upsert_interaction(
 }
 
 fn not_found(what: &'static str, id: &str) -> StoreError {
-    StoreError::NotFound {
-        what,
-        id: id.to_owned(),
-    }
+    StoreError::NotFound { what, id: id.to_owned() }
 }

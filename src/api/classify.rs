@@ -1,0 +1,119 @@
+//! What the classifiers' routes share: finding the model, the shape of an answer, timings, and
+//! the translation of what can go wrong behind the queue.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::{HeaderValue, StatusCode};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::Problem;
+use super::models::unknown_model;
+use crate::inference::registry::{Registry, Served};
+use crate::inference::{AskError, InferenceError, Outcome, Timing};
+
+/// A label and its calibrated probability.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Prediction {
+    /// The label.
+    #[schema(example = "pneumonia")]
+    pub label: String,
+    /// Its probability, 0 to 1.
+    #[schema(example = 0.97)]
+    pub probability: f32,
+}
+
+/// The answer for one input.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ModelAnswer {
+    /// The label answered; null for an abstention.
+    #[schema(example = "pneumonia")]
+    pub label: Option<String>,
+    /// True where the model is not sure enough to answer.
+    pub abstained: bool,
+    /// Labels with their probabilities, highest first, ties in label order.
+    pub predictions: Vec<Prediction>,
+}
+
+impl From<Outcome> for ModelAnswer {
+    fn from(outcome: Outcome) -> ModelAnswer {
+        let prediction =
+            |p: crate::inference::Prediction| Prediction { label: p.label, probability: p.probability };
+        ModelAnswer {
+            abstained: outcome.label.is_none(),
+            label: outcome.label,
+            predictions: outcome.predictions.into_iter().map(prediction).collect(),
+        }
+    }
+}
+
+/// The model asked for, or the only one that reads `what`.
+///
+/// # Errors
+/// 404 for a name that is not served, 400 for a model of another task or where several fit.
+pub fn find_model<T>(
+    registry: &Registry,
+    name: Option<&str>,
+    what: &str,
+    fits: impl Fn(&Served) -> Option<Arc<T>>,
+) -> Result<Arc<T>, Problem> {
+    let fitting: Vec<(&str, Arc<T>)> =
+        registry.all().filter_map(|served| Some((served.manifest().name.as_str(), fits(served)?))).collect();
+    let names = || match fitting.is_empty() {
+        true => "none".to_string(),
+        false => fitting.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", "),
+    };
+    match name {
+        Some(name) => match registry.get(name) {
+            None => Err(unknown_model(registry, name)),
+            Some(served) => fits(served).ok_or_else(|| {
+                Problem::bad_parameter(
+                    "model",
+                    format!("\"{name}\" does not read {what}; these do: {}", names()),
+                )
+            }),
+        },
+        None => match fitting.as_slice() {
+            [(_, only)] => Ok(only.clone()),
+            [] => Err(Problem::not_found(format!("no model that reads {what} is served"))),
+            _ => Err(Problem::bad_parameter(
+                "model",
+                format!("several models read {what}; name one of: {}", names()),
+            )),
+        },
+    }
+}
+
+/// The header `server-timing`: where the time went, in milliseconds.
+pub fn server_timing(timing: &Timing) -> Result<HeaderValue, Problem> {
+    let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
+    let text = format!(
+        "decode;dur={:.3}, preprocess;dur={:.3}, queue;dur={:.3}, inference;dur={:.3}",
+        ms(timing.decode),
+        ms(timing.preprocess),
+        ms(timing.queue),
+        ms(timing.inference)
+    );
+    HeaderValue::from_str(&text).map_err(|_| Problem::internal())
+}
+
+impl From<AskError> for Problem {
+    fn from(error: AskError) -> Problem {
+        match error {
+            AskError::QueueFull(_) => Problem::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "the model is busy and its queue has no room for this request; try again shortly",
+            ),
+            AskError::Inference(InferenceError::DeadlinePassed) => {
+                Problem::new(StatusCode::GATEWAY_TIMEOUT, "the deadline passed before the model was free")
+            }
+            AskError::Inference(InferenceError::Failed) => Problem::internal(),
+            AskError::NotFinite(error) => {
+                tracing::error!(%error, "a model answered with no number");
+                let detail = "the model's output is not a number; this is its fault, not the input's";
+                Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
+            }
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! `medserve import`: files into the database, with a progress bar, all of a file or nothing.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::recommend::clock;
+use crate::recommend::data::Kind;
+use crate::store::import::{
+    ImportReport, InteractionColumns, Progress, default_event, import_interactions, import_items,
+    import_users,
+};
+use crate::store::{self, StoreOptions};
+
+/// What is imported.
+#[derive(Debug, clap::Subcommand)]
+pub enum Import {
+    /// Interactions from a CSV file with a header
+    Interactions {
+        /// The file
+        file: PathBuf,
+        /// Kind of all items of the file: hospital, doctor, pharmacy, drug or advice
+        #[arg(long)]
+        kind: Kind,
+        /// Column of the user's identifier
+        #[arg(long)]
+        user_column: String,
+        /// Column of the item's identifier
+        #[arg(long)]
+        item_column: String,
+        /// Column of the weight; default: every weight is 1
+        #[arg(long)]
+        weight_column: Option<String>,
+        /// Column of the time; default: every time is 1970-01-01
+        #[arg(long)]
+        time_column: Option<String>,
+        /// Event that all rows tell of; default: what usually happens with items of the kind
+        #[arg(long)]
+        event: Option<String>,
+        /// Values of the item column that stand for no item, such as a survey's code for "refused"
+        #[arg(long, value_delimiter = ',')]
+        no_item: Vec<String>,
+    },
+    /// Users from a file of JSON lines
+    Users {
+        /// The file
+        file: PathBuf,
+    },
+    /// Items from a file of JSON lines
+    Items {
+        /// The file
+        file: PathBuf,
+    },
+}
+
+impl Import {
+    fn file(&self) -> &Path {
+        match self {
+            Import::Interactions { file, .. } | Import::Users { file } | Import::Items { file } => file,
+        }
+    }
+}
+
+/// Imports a file into the database at `url`.
+///
+/// # Errors
+/// A file that cannot be read, the first row that is wrong with its line, a database that does
+/// not answer. Nothing of the file is in the database then.
+pub async fn import(url: &str, what: Import) -> Result<ImportReport> {
+    let path = what.file().to_path_buf();
+    let file = File::open(&path).with_context(|| path.display().to_string())?;
+    let bar = ProgressBar::new(file.metadata()?.len());
+    if let Ok(style) = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes}  {msg}  {eta} left") {
+        bar.set_style(style);
+    }
+    let mut progress = |progress: Progress| {
+        bar.set_position(progress.bytes);
+        bar.set_message(format!("{} rows", progress.rows));
+    };
+    let store = store::connect(url, &StoreOptions::default()).await.context("opening the database")?;
+    let now = clock::now();
+    let result = match what {
+        Import::Users { .. } => import_users(store.as_ref(), file, now, &mut progress).await,
+        Import::Items { .. } => import_items(store.as_ref(), file, &mut progress).await,
+        Import::Interactions {
+            kind,
+            user_column,
+            item_column,
+            weight_column,
+            time_column,
+            event,
+            no_item,
+            ..
+        } => {
+            let columns = InteractionColumns {
+                kind,
+                user: user_column,
+                item: item_column,
+                weight: weight_column,
+                time: time_column,
+                event: event.unwrap_or_else(|| default_event(kind).to_string()),
+                no_item,
+            };
+            import_interactions(store.as_ref(), file, &columns, now, &mut progress).await
+        }
+    };
+    bar.finish_and_clear();
+    store.close().await;
+    result.with_context(|| format!("{}: nothing was imported", path.display()))
+}

@@ -1,0 +1,107 @@
+//! A model's engines behind its queue: what a classifier of images and one of notes share.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::batcher::{Batcher, QueueFull, Reply};
+use super::engine::{self, InferenceError, Model};
+use super::prediction::Outcome;
+use crate::config::Config;
+use crate::model::calibration::NotFinite;
+use crate::model::{Manifest, PackageError};
+
+/// Why a model gave no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AskError {
+    /// It is busy.
+    #[error(transparent)]
+    QueueFull(#[from] QueueFull),
+    /// It failed, or was not free in time.
+    #[error(transparent)]
+    Inference(#[from] InferenceError),
+    /// Its answer is no number.
+    #[error(transparent)]
+    NotFinite(#[from] NotFinite),
+}
+
+/// Where a request's time went; over several inputs, the longest of each.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Timing {
+    /// From bytes to pixels; nothing for notes.
+    pub decode: Duration,
+    /// From pixels or text to the network's input.
+    pub preprocess: Duration,
+    /// Waiting for an engine.
+    pub queue: Duration,
+    /// The network.
+    pub inference: Duration,
+}
+
+/// The engines of one model.
+pub struct Pool<I> {
+    batcher: Arc<Batcher<I>>,
+}
+
+impl<I: Clone + Send + 'static> Pool<I> {
+    /// Builds, warms (one single input and one full batch of `blank`) and starts the engines.
+    ///
+    /// # Errors
+    /// A model that cannot be built from the package in `folder`, or that does not answer with
+    /// finite numbers.
+    pub fn start<M, F>(
+        manifest: &Manifest,
+        folder: &Path,
+        config: &Config,
+        blank: I,
+        build: F,
+    ) -> Result<Pool<I>, PackageError>
+    where
+        M: Model<Input = I> + 'static,
+        F: Fn() -> candle_core::Result<M> + Clone + Send + 'static,
+    {
+        let weights = folder.join(&manifest.weights.file);
+        let misfit = |error: candle_core::Error| PackageError::new(&weights, error);
+        let pool = Pool { batcher: Arc::new(Batcher::new(config.queue)) };
+        for _ in 0..config.engines {
+            let mut model = build().map_err(misfit)?;
+            for size in [1, config.max_batch] {
+                for row in model.logits(&vec![blank.clone(); size]).map_err(misfit)? {
+                    Outcome::new(manifest, &row, 1).map_err(|e| PackageError::new(&weights, e))?;
+                }
+            }
+            engine::spawn(&manifest.name, pool.batcher.clone(), config.max_batch, model, build.clone())
+                .map_err(|e| PackageError::new(folder, e))?;
+        }
+        Ok(pool)
+    }
+
+    /// One outcome an input, in order; the waiting and the computing go into `timing`.
+    ///
+    /// # Errors
+    /// A model that is busy or failed: then no input has an outcome.
+    pub async fn ask(
+        &self,
+        manifest: &Manifest,
+        inputs: Vec<I>,
+        top_k: usize,
+        deadline: Instant,
+        timing: &mut Timing,
+    ) -> Result<Vec<Outcome>, AskError> {
+        let replies: Vec<Reply> = self.batcher.submit(inputs, deadline)?;
+        let mut outcomes = Vec::with_capacity(replies.len());
+        for reply in replies {
+            let answer = reply.await.map_err(|_| InferenceError::Failed)??;
+            timing.queue = timing.queue.max(answer.queued);
+            timing.inference = timing.inference.max(answer.inference);
+            outcomes.push(Outcome::new(manifest, &answer.logits, top_k)?);
+        }
+        Ok(outcomes)
+    }
+}
+
+impl<I> Drop for Pool<I> {
+    fn drop(&mut self) {
+        self.batcher.close();
+    }
+}

@@ -1,0 +1,360 @@
+//! People, things and recommendations over HTTP, black box, on the embedded database: what a
+//! hospital's software does all day, and every way in which its input can be bad.
+
+mod support;
+
+use reqwest::{Client, Method, Response, StatusCode};
+use serde_json::{Value, json};
+use support::Server;
+
+const TOKEN: &str = "a-token-for-tests-only";
+
+fn empty() -> Server {
+    let models = tempfile::tempdir().unwrap();
+    Server::start(models.path(), &["--admin-token", TOKEN])
+}
+
+fn demo() -> Server {
+    let models = tempfile::tempdir().unwrap();
+    Server::start(models.path(), &["--demo", "--admin-token", TOKEN])
+}
+
+async fn send(server: &Server, method: Method, path: &str, body: Option<Value>) -> Response {
+    let mut request = Client::new().request(method, server.at(path));
+    if let Some(body) = body {
+        request = request.json(&body);
+    }
+    request.send().await.unwrap()
+}
+
+async fn get(server: &Server, path: &str) -> Value {
+    let response = send(server, Method::GET, path, None).await;
+    assert_eq!(response.status(), StatusCode::OK, "{path}");
+    response.json().await.unwrap()
+}
+
+async fn put(server: &Server, path: &str, body: Value) {
+    let response = send(server, Method::PUT, path, Some(body)).await;
+    let status = response.status();
+    assert_eq!(status, StatusCode::OK, "{path}: {}", response.text().await.unwrap());
+}
+
+/// Checks for a problem of this status, one of whose errors points to `pointer`.
+async fn assert_problem(response: Response, status: u16, pointer: &str) {
+    let got = response.status().as_u16();
+    let body: Value = response.json().await.unwrap();
+    assert_eq!(got, status, "{body}");
+    if !pointer.is_empty() {
+        let pointers: Vec<_> =
+            body["errors"].as_array().unwrap().iter().map(|e| e["pointer"].as_str().unwrap()).collect();
+        assert!(pointers.contains(&pointer), "{pointer} is not in {body}");
+    }
+}
+
+fn ids(answer: &Value, list: &str) -> Vec<String> {
+    answer[list]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| item["item_id"].as_str().unwrap().to_string())
+        .collect()
+}
+
+/// Three people who share drugs, and drugs with reasons against them.
+async fn clinic(server: &Server) {
+    for (id, extra) in [
+        ("aspirin", json!({})),
+        ("statin", json!({"therapeutic_class": "statins"})),
+        ("amoxicillin", json!({"allergies": ["penicillin"]})),
+        ("metformin", json!({})),
+    ] {
+        put(
+            server,
+            &format!("/v1/items/{id}"),
+            json!({"kind": "drug", "name": id, "contraindications": extra}),
+        )
+        .await;
+    }
+    for id in ["ann", "bob", "cid"] {
+        put(server, &format!("/v1/users/{id}"), json!({"profile": {"allergies": [], "medications": []}}))
+            .await;
+    }
+    let of = |user: &str, item: &str| json!({"user_id": user, "item_id": item, "event": "prescription", "time": "2026-01-05T08:00:00Z"});
+    let all = json!([
+        of("ann", "aspirin"),
+        of("ann", "statin"),
+        of("ann", "amoxicillin"),
+        of("bob", "aspirin"),
+        of("bob", "metformin"),
+        of("bob", "amoxicillin"),
+        of("cid", "aspirin"),
+    ]);
+    let response = send(server, Method::POST, "/v1/interactions", Some(all)).await;
+    assert_eq!(response.json::<Value>().await.unwrap(), json!({"created": 7, "updated": 0, "unchanged": 0}));
+}
+
+#[tokio::test]
+async fn what_similar_people_have_is_recommended_with_the_reason() {
+    let server = empty();
+    clinic(&server).await;
+    let answer = get(&server, "/v1/users/cid/recommendations?kind=drug").await;
+    assert_eq!(answer["strategy"], "neighbors");
+    assert_eq!(answer["similarity"], "cosine");
+    // cid shares aspirin with both: cosine 1/sqrt(3) each; amoxicillin is supported by two.
+    assert_eq!(ids(&answer, "items"), ["amoxicillin", "metformin", "statin"]);
+    let score = answer["items"][0]["score"].as_f64().unwrap();
+    assert!((score - 2.0 / 3f64.sqrt()).abs() < 1e-9, "{score}");
+    let because = &answer["items"][0]["because"];
+    assert_eq!(because["supporting_neighbors"], "few");
+    assert_eq!(because["shared_items"], json!(["aspirin"]));
+    assert!(!answer.to_string().contains("ann") && !answer.to_string().contains("bob"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_write_is_seen_by_the_very_next_read() {
+    let server = empty();
+    clinic(&server).await;
+    let drugs = "/v1/users/cid/recommendations?kind=drug";
+
+    put(&server, "/v1/users/cid", json!({"allergies": ["Penicillin"], "medications": []})).await;
+    let answer = get(&server, drugs).await;
+    assert_eq!(ids(&answer, "items"), ["metformin", "statin"]);
+    assert_eq!(answer["excluded"], json!([{"item_id": "amoxicillin", "reason": "allergy: Penicillin"}]));
+
+    put(&server, "/v1/users/cid", json!({"allergies": []})).await;
+    let answer = get(&server, drugs).await;
+    assert_eq!(ids(&answer, "items"), Vec::<String>::new(), "unknown medications are not none");
+    assert!(answer["abstained"].as_str().unwrap().contains("medications"), "{answer}");
+
+    put(&server, "/v1/users/cid", json!({"allergies": [], "medications": []})).await;
+    put(&server, "/v1/items/metformin", json!({"kind": "drug", "name": "metformin", "hidden": true})).await;
+    assert_eq!(ids(&get(&server, drugs).await, "items"), ["amoxicillin", "statin"]);
+
+    let more = json!([{"user_id": "cid", "item_id": "statin", "event": "prescription", "time": "2026-01-06T08:00:00Z"}]);
+    for expected in ["created", "unchanged"] {
+        let written: Value =
+            send(&server, Method::POST, "/v1/interactions", Some(more.clone())).await.json().await.unwrap();
+        assert_eq!(written[expected], 1, "{written}");
+        assert_eq!(ids(&get(&server, drugs).await, "items"), ["amoxicillin"]);
+    }
+
+    let response = send(&server, Method::DELETE, "/v1/users/bob", None).await;
+    assert_eq!(response.status(), StatusCode::NO_CONTENT);
+    for path in ["/v1/users/bob", "/v1/users/bob/interactions", "/v1/users/bob/recommendations?kind=drug"] {
+        assert_problem(send(&server, Method::GET, path, None).await, 404, "").await;
+    }
+    let answer = get(&server, drugs).await;
+    let expected = 2.0 / 6f64.sqrt();
+    assert!((answer["items"][0]["score"].as_f64().unwrap() - expected).abs() < 1e-9, "{answer}");
+}
+
+#[tokio::test]
+async fn the_demo_region_answers_for_every_kind_and_never_against_a_rule() {
+    let server = demo();
+    for kind in ["hospital", "doctor", "pharmacy", "drug", "advice"] {
+        let answer = get(&server, &format!("/v1/users/u1/recommendations?kind={kind}&limit=5")).await;
+        assert_eq!(answer["kind"], kind);
+        assert!(answer["items"].as_array().unwrap().len() <= 5);
+        let scores: Vec<f64> =
+            answer["items"].as_array().unwrap().iter().map(|i| i["score"].as_f64().unwrap()).collect();
+        assert!(scores.is_sorted_by(|a, b| a >= b), "{scores:?}");
+    }
+    let near = get(&server, "/v1/users/u1/recommendations?kind=pharmacy&limit=3").await;
+    assert!(near["items"][0]["distance_km"].is_number(), "{near}");
+
+    let items = get(&server, "/v1/items?kind=drug&limit=1000").await;
+    let allergies: std::collections::BTreeMap<String, Value> = items["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| {
+            (item["item_id"].as_str().unwrap().to_string(), item["contraindications"]["allergies"].clone())
+        })
+        .collect();
+    let mut excluded = 0;
+    for user in 1..=60 {
+        let profile = get(&server, &format!("/v1/users/u{user}")).await["profile"].clone();
+        let answer = get(&server, &format!("/v1/users/u{user}/recommendations?kind=drug&limit=50")).await;
+        let own: Vec<String> = profile["allergies"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|a| a.as_str().unwrap().to_lowercase())
+            .collect();
+        for item in ids(&answer, "items") {
+            let against = allergies[&item].as_array().cloned().unwrap_or_default();
+            assert!(
+                !against.iter().any(|a| own.contains(&a.as_str().unwrap().to_lowercase())),
+                "{item} for {profile}"
+            );
+        }
+        excluded += answer["excluded"].as_array().unwrap().len();
+    }
+    assert!(excluded > 0, "no rule ever spoke, so nothing was tested");
+}
+
+#[tokio::test]
+async fn neighbors_are_for_administrators() {
+    let server = empty();
+    clinic(&server).await;
+    let path = "/v1/users/cid/neighbors?kind=drug&limit=5";
+    let ask = async |token: Option<&str>| {
+        let mut request = Client::new().get(server.at(path));
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        request.send().await.unwrap()
+    };
+    assert_problem(ask(None).await, 401, "").await;
+    assert_problem(ask(Some("another-token-altogether")).await, 401, "").await;
+    let answer: Value = ask(Some(TOKEN)).await.json().await.unwrap();
+    let names: Vec<_> =
+        answer["neighbors"].as_array().unwrap().iter().map(|n| n["user_id"].as_str().unwrap()).collect();
+    assert_eq!(names, ["ann", "bob"], "equally alike, so by id");
+}
+
+#[tokio::test]
+async fn any_sound_identifier_survives_the_path() {
+    let server = empty();
+    for id in ["a/b", "two words", "名前", "x'; DROP TABLE users; --", "%41", "a?b#c", "e\u{301}"] {
+        let mut url = reqwest::Url::parse(&server.at("/v1/users")).unwrap();
+        url.path_segments_mut().unwrap().push(id);
+        let client = Client::new();
+        let response =
+            client.put(url.clone()).json(&json!({"profile": {"birth_year": 1960}})).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK, "{id}");
+        let user: Value = client.get(url).send().await.unwrap().json().await.unwrap();
+        assert_eq!(user["user_id"], id);
+    }
+    let long = "x".repeat(201);
+    let response =
+        send(&server, Method::PUT, &format!("/v1/users/{long}"), Some(json!({"profile": {}}))).await;
+    assert_problem(response, 422, "/user_id").await;
+}
+
+#[tokio::test]
+async fn bad_parameters_are_named() {
+    let server = empty();
+    clinic(&server).await;
+    let ask = async |query: &str| {
+        send(&server, Method::GET, &format!("/v1/users/cid/recommendations{query}"), None).await
+    };
+    for (query, name) in [
+        ("?kind=hospitals", "kind"),
+        ("?kind=drug&limit=0", "limit"),
+        ("?kind=drug&limit=10000", "limit"),
+        ("?kind=drug&similarity=manhattan", "similarity"),
+        ("?kind=drug&neighbors=0", "neighbors"),
+        ("?kind=pharmacy&near=here", "near"),
+        ("?kind=pharmacy&near=91,0", "near"),
+        ("?kind=pharmacy&radius_km=5", "radius_km"),
+        ("?kind=pharmacy&near=1,1&radius_km=-1", "radius_km"),
+    ] {
+        assert_problem(ask(query).await, 400, name).await;
+    }
+    let response = ask("?kind=hospitals").await.text().await.unwrap();
+    assert!(response.contains("hospital, doctor, pharmacy, drug, advice"), "{response}");
+    assert_problem(ask("").await, 400, "").await;
+    assert_problem(
+        send(&server, Method::GET, "/v1/users/nobody/recommendations?kind=drug", None).await,
+        404,
+        "",
+    )
+    .await;
+    assert_problem(send(&server, Method::GET, "/v1/items/nothing", None).await, 404, "").await;
+}
+
+#[tokio::test]
+async fn bad_interactions_are_refused_whole_with_their_places() {
+    let server = empty();
+    clinic(&server).await;
+    let good = json!({"user_id": "cid", "item_id": "metformin", "event": "prescription", "time": "2026-01-07T08:00:00Z"});
+    let with = |member: &str, value: Value| {
+        let mut bad = good.clone();
+        bad[member] = value;
+        json!([good, bad])
+    };
+    for (member, value) in [
+        ("weight", json!(0)),
+        ("weight", json!(-1.5)),
+        ("weight", json!(1e300)),
+        ("weight", json!("NaN")),
+        ("weight", json!(null)),
+        ("time", json!("2999-01-01T00:00:00Z")),
+        ("time", json!("yesterday")),
+        ("user_id", json!("")),
+        ("user_id", json!("nobody")),
+        ("user_id", json!("x".repeat(1 << 20))),
+        ("item_id", json!("nothing")),
+        ("item_id", json!("'; DELETE FROM interactions; --")),
+        ("event", json!(7)),
+    ] {
+        let response = send(&server, Method::POST, "/v1/interactions", Some(with(member, value))).await;
+        assert_problem(response, 422, &format!("/1/{member}")).await;
+    }
+    let response = send(&server, Method::POST, "/v1/interactions", Some(with("colour", json!("red")))).await;
+    assert_problem(response, 422, "/1/colour").await;
+    for body in ["[", "{}", "[1]", "null", "[{\"weight\": NaN}]", "[{\"weight\": 1e999}]"] {
+        let request = Client::new()
+            .post(server.at("/v1/interactions"))
+            .header("content-type", "application/json")
+            .body(body);
+        let status = request.send().await.unwrap().status().as_u16();
+        assert!([400, 422].contains(&status), "{body}: {status}");
+    }
+    let history = get(&server, "/v1/users/cid/interactions").await;
+    assert_eq!(
+        history["interactions"].as_array().unwrap().len(),
+        1,
+        "nothing of a refused request stays: {history}"
+    );
+    let none: Value =
+        send(&server, Method::POST, "/v1/interactions", Some(json!([]))).await.json().await.unwrap();
+    assert_eq!(none["created"], 0);
+}
+
+#[tokio::test]
+async fn bad_people_and_things_are_refused_with_their_places() {
+    let server = empty();
+    let cases = [
+        ("/v1/users/x", json!({"profile": {"birth_year": 1700}}), "/profile/birth_year"),
+        ("/v1/users/x", json!({"profile": {"latitude": 91, "longitude": 0}}), "/profile/latitude"),
+        ("/v1/users/x", json!({"profile": {"allergies": "none"}}), "/profile/allergies"),
+        ("/v1/items/x", json!({"kind": "drug", "name": " "}), "/name"),
+        ("/v1/items/x", json!({"kind": "planet", "name": "x"}), "/kind"),
+    ];
+    for (path, body, pointer) in cases {
+        assert_problem(send(&server, Method::PUT, path, Some(body)).await, 422, pointer).await;
+    }
+    let response =
+        send(&server, Method::PUT, "/v1/users/x", Some(json!({"profile": {}, "user_id": "y"}))).await;
+    assert_problem(response, 422, "").await;
+    assert_problem(send(&server, Method::GET, "/v1/users/x", None).await, 404, "").await;
+}
+
+#[tokio::test]
+async fn interactions_are_listed_and_deleted() {
+    let server = empty();
+    clinic(&server).await;
+    let page = get(&server, "/v1/users/ann/interactions?limit=2").await;
+    assert_eq!((page["interactions"].as_array().unwrap().len(), &page["more"]), (2, &json!(true)));
+    let last = &page["interactions"][1];
+    let next = format!(
+        "/v1/users/ann/interactions?limit=2&after_time={}&after_item={}&after_event={}",
+        last["time"].as_str().unwrap(),
+        last["item_id"].as_str().unwrap(),
+        last["event"].as_str().unwrap()
+    );
+    let rest = get(&server, &next).await;
+    assert_eq!((rest["interactions"].as_array().unwrap().len(), &rest["more"]), (1, &json!(false)));
+    let deleted: Value = send(&server, Method::DELETE, "/v1/users/ann/interactions?item_id=statin", None)
+        .await
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(deleted["deleted"], 1);
+    assert_eq!(
+        ids(&get(&server, "/v1/users/cid/recommendations?kind=drug").await, "items"),
+        ["amoxicillin", "metformin"]
+    );
+}
