@@ -24,7 +24,6 @@ use crate::recommend::clock;
 use crate::recommend::recommender::{Recommender, Settings};
 use crate::recommend::source::Source;
 use crate::recommend::weights::Weighing;
-use crate::store::postgres::PostgresStore;
 use crate::store::{self, KEEP_CHANGES, Store, StoreOptions, demo};
 use crate::telemetry;
 
@@ -103,28 +102,18 @@ async fn open(config: &Config) -> Result<People> {
     let settings = Settings { weighing, ..settings };
     let options = StoreOptions { max_connections: config.database_connections, ..StoreOptions::default() };
     let now = clock::now();
-    match config.recommender {
-        RecommenderEngine::Memory => {
-            let store =
-                store::connect(&config.database_url, &options).await.context("opening the database")?;
-            fill(config, store.as_ref()).await?;
-            let source: Arc<dyn Source> = store.clone();
-            let recommender = Recommender::in_memory(source, settings, now).await;
-            Ok(People { store, recommender: recommender.context("loading the interactions")? })
-        }
+    let store = store::connect(&config.database_url, &options).await.context("opening the database")?;
+    fill(config, store.as_ref()).await?;
+    let source: Arc<dyn Source> = store.clone();
+    let recommender = match config.recommender {
+        RecommenderEngine::Memory => Recommender::in_memory(source, settings, now).await,
         RecommenderEngine::Database => {
-            let store = PostgresStore::connect(&config.database_url, &options)
-                .await
-                .context("opening the database")?;
-            fill(config, &store).await?;
             let evidence =
                 store.evidence(&settings.weighing).await.context("preparing the database's engine")?;
-            let store = Arc::new(store);
-            let recommender =
-                Recommender::in_database(store.clone(), Arc::new(evidence), settings, now).await;
-            Ok(People { store, recommender: recommender.context("loading the people and things")? })
+            Recommender::in_database(source, evidence, settings, now).await
         }
-    }
+    };
+    Ok(People { store, recommender: recommender.context("loading people, things and interactions")? })
 }
 
 /// Fills an empty database with the invented region, where a demonstration is asked for.
