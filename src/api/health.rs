@@ -24,7 +24,7 @@ pub async fn live() -> Json<Health> {
     Json(Health { status: "live" })
 }
 
-/// The models are loaded and warm
+/// The models are loaded and warm, and people, things and interactions are at hand
 #[utoipa::path(
     get,
     path = "/health/ready",
@@ -40,6 +40,7 @@ pub async fn ready(State(state): State<AppState>) -> Result<Json<Health>, Proble
             "no model is served: the folder of model packages has none that could be loaded",
         ));
     }
+    state.people()?;
     Ok(Json(Health { status: "ready" }))
 }
 
