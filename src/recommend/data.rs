@@ -20,7 +20,11 @@ pub const MAX_CODES: usize = 1_000;
 /// machines are not ours, so a small lead is not an error.
 pub const CLOCK_LEEWAY_MS: i64 = 60_000;
 
-/// Milliseconds since 1970-01-01T00:00:00Z.
+/// The earliest time of an interaction, 1880-01-01: a history may go back to its owner's birth, and
+/// birth years begin there too.
+pub const EARLIEST_TIME: Millis = -2_840_140_800_000;
+
+/// Milliseconds since 1970-01-01T00:00:00Z, negative before.
 pub type Millis = i64;
 
 /// What kind of thing an item is. Each kind has a matrix of its own: what people like among
@@ -291,8 +295,8 @@ impl Interaction {
         errors.extend(validate_id(&format!("{base}/item_id"), &self.item_id).err());
         errors.extend(validate_id(&format!("{base}/event"), &self.event).err());
         errors.extend(validate_weight(&format!("{base}/weight"), f64::from(self.weight)).err());
-        if self.time < 0 {
-            errors.push(FieldError::new(format!("{base}/time"), "must not be before 1970"));
+        if self.time < EARLIEST_TIME {
+            errors.push(FieldError::new(format!("{base}/time"), "must not be before 1880"));
         }
         if self.time > now.saturating_add(CLOCK_LEEWAY_MS) {
             errors.push(FieldError::new(format!("{base}/time"), "must not be in the future"));

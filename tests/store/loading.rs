@@ -147,6 +147,7 @@ async fn a_bad_row_is_named_by_its_line_and_nothing_stays(database: Database) {
         ("p1,warfarin,NaN,2020-01-01", "column days must be a finite number above 0"),
         ("p1,warfarin,inf,2020-01-01", "column days must be a finite number above 0"),
         ("p1,warfarin,1,01/02/2020", "column when is not a time"),
+        ("p1,warfarin,1,1879-12-31", "column when must not be before 1880"),
         ("p1,warfarin,1,2999-01-01", "column when must not be in the future"),
         (",warfarin,1,2020-01-01", "column person must not be empty"),
         ("p1,warfarin,1", "has 3 columns where the header has 4"),

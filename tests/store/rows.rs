@@ -153,7 +153,8 @@ async fn interactions_are_listed_latest_first_page_by_page(database: Database) {
     let database = database.with_people_and_things().await;
     let store = &database.store;
     let mut rows = vec![interaction("u1", "h1", 1_700_000_000_123, 1.0)];
-    for time in [0, 5, 9] {
+    // The first moment there is, a fraction before 1970, and others.
+    for time in [medserve::recommend::data::EARLIEST_TIME, -1, 9] {
         for item in ["d1", "d2"] {
             rows.push(interaction("u1", item, time, 1.0));
         }
@@ -305,7 +306,8 @@ async fn a_scan_hands_over_everything_once(database: Database) {
     let mut hidden = item("d5", Kind::Drug);
     hidden.hidden = true;
     store.put_items(&[hidden.clone()]).await.unwrap();
-    let mut rows = vec![interaction("u3", "h1", 1_700_000_000_999, 0.1)];
+    let mut rows =
+        vec![interaction("u3", "h1", 1_700_000_000_999, 0.1), interaction("u4", "d2", -86_400_001, 2.0)];
     for user in 1..=5 {
         for day in 0..40 {
             rows.push(interaction(&format!("u{user}"), "d1", day * 86_400_000, 1.5));

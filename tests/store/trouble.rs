@@ -1,13 +1,12 @@
 //! When the database is away, wrong, or holds what nobody should have written.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use medserve::recommend::data::Profile;
 use medserve::recommend::source::SourceError;
 use medserve::store::{StoreError, StoreOptions, connect};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 use crate::database::{Database, interaction, user};
 use crate::on_both;
@@ -78,33 +77,36 @@ async fn addresses_that_lead_nowhere_are_refused_without_repeating_the_password(
     }
 }
 
-/// A wire that can be cut: forwards connections to the database until it is told not to.
-async fn wire(to: String) -> (u16, Arc<AtomicBool>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let cut = Arc::new(AtomicBool::new(false));
-    let is_cut = cut.clone();
-    tokio::spawn(async move {
-        while let Ok((mut near, _)) = listener.accept().await {
-            let (to, is_cut) = (to.clone(), is_cut.clone());
-            tokio::spawn(async move {
-                if is_cut.load(Ordering::SeqCst) {
-                    return;
-                }
-                let mut far = TcpStream::connect(to).await.unwrap();
-                let until_cut = async {
-                    while !is_cut.load(Ordering::SeqCst) {
-                        tokio::time::sleep(Duration::from_millis(5)).await;
+/// A wire that can be cut: forwards connections to the database while it is whole.
+struct Wire {
+    port: u16,
+    whole: watch::Sender<bool>,
+}
+
+impl Wire {
+    async fn to(database: String) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (whole, is_whole) = watch::channel(true);
+        tokio::spawn(async move {
+            while let Ok((mut near, _)) = listener.accept().await {
+                let (database, mut is_whole) = (database.clone(), is_whole.clone());
+                tokio::spawn(async move {
+                    if !*is_whole.borrow() {
+                        return;
                     }
-                };
-                tokio::select! {
-                    _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
-                    () = until_cut => {}
-                }
-            });
-        }
-    });
-    (port, cut)
+                    let mut far = TcpStream::connect(database).await.unwrap();
+                    // In this order: once the wire is cut nothing more goes through.
+                    tokio::select! {
+                        biased;
+                        _ = is_whole.wait_for(|whole| !whole) => {}
+                        _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                    }
+                });
+            }
+        });
+        Self { port, whole }
+    }
 }
 
 #[tokio::test]
@@ -114,14 +116,14 @@ async fn while_the_database_is_away_calls_say_so_and_afterwards_they_work_again(
     };
     let database = database.with_people_and_things().await;
     let (address, rest) = database.url.split_once('@').unwrap().1.split_once('/').unwrap();
-    let (port, cut) = wire(address.to_owned()).await;
+    let wire = Wire::to(address.to_owned()).await;
     let options = StoreOptions { acquire_timeout: Duration::from_millis(500), ..StoreOptions::default() };
-    let url = format!("postgres://postgres@127.0.0.1:{port}/{rest}");
+    let url = format!("postgres://postgres@127.0.0.1:{}/{rest}", wire.port);
     let store = connect(&url, &options).await.unwrap();
     store.ping().await.unwrap();
     let cursor = store.cursor().await.unwrap();
 
-    cut.store(true, Ordering::SeqCst);
+    wire.whole.send(false).unwrap();
     let row = [interaction("u1", "d1", 1, 1.0)];
     for _ in 0..3 {
         let error = store.put_interactions(&row).await.unwrap_err();
@@ -133,7 +135,7 @@ async fn while_the_database_is_away_calls_say_so_and_afterwards_they_work_again(
         assert!(matches!(store.changes(&cursor).await, Err(SourceError::Unavailable(_))));
     }
 
-    cut.store(false, Ordering::SeqCst);
+    wire.whole.send(true).unwrap();
     store.put_interactions(&row).await.unwrap();
     assert_eq!(store.changes(&cursor).await.unwrap().users, ["u1"]);
 }

@@ -212,7 +212,7 @@ pub(super) fn year(
     let mut current: Vec<&Drug> = Vec::new();
     for (at, reason) in reasons.iter().enumerate() {
         // A lasting condition has one drug or two, refilled through the year.
-        let (drugs, fills) = if at < lasting { (random.random_range(1..=2), 3..9) } else { (1, 1..2) };
+        let (drugs, fills) = if at < lasting { (random.random_range(1..=2), 2..5) } else { (1, 1..2) };
         for _ in 0..drugs {
             let Some(drug) = prescribe(person, reason, &current, tables, random) else {
                 break;
@@ -221,7 +221,7 @@ pub(super) fn year(
             diary.repeat(&drug.item.item_id, "prescription", fills, random);
             let pharmacy = by_distance(&all(&places.pharmacies), person.location, random);
             if let Some(pharmacy) = pharmacy {
-                diary.repeat(&pharmacy.item.item_id, "dispense", fills, random);
+                diary.repeat(&pharmacy.item.item_id, "dispense", fills.min(2), random);
             }
             if at < lasting {
                 current.push(drug);
@@ -360,7 +360,7 @@ impl Diary<'_> {
                 0.01
             };
             if random.random_bool(likely) {
-                let times = random.random_range(1..=3);
+                let times = random.random_range(1..=2);
                 self.repeat(&advice.item.item_id, "follow", times, random);
             }
         }

@@ -1,9 +1,18 @@
 //! The writes: each is one statement over arrays, with its rows in the order of their keys.
 
+use sqlx::AssertSqlSafe;
+
 use super::write::Write;
 use super::{PostgresStore, TRIES, described, not_found, sql_state, strs};
 use crate::recommend::data::{Interaction, Item, User};
 use crate::store::{InteractionFilter, StoreError, Written, interaction_key, last_of_each, rows};
+
+/// A step that locks the users `$1` in the order of their ids, before the statement touches their
+/// interactions, if the norms are kept: the triggers of an upsert fire twice (for what it inserts,
+/// then for what it updates), and would lock in no order at all.
+const LOCKED_USERS: &str = "locked AS MATERIALIZED (
+    SELECT id FROM users WHERE id = ANY ($1::text[]) AND EXISTS (SELECT 1 FROM weighing)
+    ORDER BY id FOR NO KEY UPDATE)";
 
 impl PostgresStore {
     async fn begin(&self) -> Result<Write, StoreError> {
@@ -49,20 +58,22 @@ impl PostgresStore {
         let each =
             |field: fn(&Interaction) -> &str| -> Vec<&str> { rows.iter().map(|row| field(row)).collect() };
         let mut write = self.follow_up.begin(&self.pool).await?;
-        let created: Vec<bool> = sqlx::query_scalar(
-            "INSERT INTO interactions (item_id, user_id, event, occurred_at, weight)
+        let created: Vec<bool> = sqlx::query_scalar(AssertSqlSafe(format!(
+            "WITH {LOCKED_USERS}
+             INSERT INTO interactions (item_id, user_id, event, occurred_at, weight)
              SELECT item_id, user_id, event,
                  timestamptz 'epoch' + time * interval '1 millisecond', weight
-             FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::real[])
+             FROM unnest($2::text[], $1::text[], $3::text[], $4::bigint[], $5::real[])
                  AS new (item_id, user_id, event, time, weight)
+             CROSS JOIN (SELECT count(*) FROM locked) AS first
              ORDER BY item_id COLLATE \"C\", user_id COLLATE \"C\", event COLLATE \"C\", time
              ON CONFLICT (item_id, user_id, event, occurred_at)
                  DO UPDATE SET weight = EXCLUDED.weight
                  WHERE interactions.weight <> EXCLUDED.weight
-             RETURNING xmax = 0",
-        )
-        .bind(each(|row| &row.item_id))
+             RETURNING xmax = 0"
+        )))
         .bind(each(|row| &row.user_id))
+        .bind(each(|row| &row.item_id))
         .bind(each(|row| &row.event))
         .bind(rows.iter().map(|row| row.time).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| row.weight).collect::<Vec<_>>())
@@ -133,14 +144,15 @@ impl PostgresStore {
     ) -> Result<u64, StoreError> {
         self.require_user(user_id).await?;
         let mut write = self.begin().await?;
-        let done = sqlx::query(
-            "DELETE FROM interactions
-             WHERE user_id = $1 AND ($2::text IS NULL OR item_id = $2)
+        let done = sqlx::query(AssertSqlSafe(format!(
+            "WITH {LOCKED_USERS}
+             DELETE FROM interactions USING (SELECT count(*) FROM locked) AS first
+             WHERE user_id = $1[1] AND ($2::text IS NULL OR item_id = $2)
                  AND ($3::text IS NULL OR event = $3)
                  AND ($4::bigint IS NULL
-                     OR occurred_at = timestamptz 'epoch' + $4 * interval '1 millisecond')",
-        )
-        .bind(user_id)
+                     OR occurred_at = timestamptz 'epoch' + $4 * interval '1 millisecond')"
+        )))
+        .bind([user_id])
         .bind(filter.item_id.as_deref())
         .bind(filter.event.as_deref())
         .bind(filter.time)

@@ -143,6 +143,14 @@ impl PostgresLoad {
     }
 
     async fn put_in_place(&mut self) -> Result<(), StoreError> {
+        // For the reason given in `batches.rs`.
+        sqlx::query(
+            "SELECT 1 FROM users
+             WHERE id IN (SELECT user_id FROM loading) AND EXISTS (SELECT 1 FROM weighing)
+             ORDER BY id FOR NO KEY UPDATE",
+        )
+        .execute(&mut *self.transaction)
+        .await?;
         let (distinct, created, updated): (i64, i64, i64) = sqlx::query_as(
             "WITH last AS MATERIALIZED (
                  SELECT DISTINCT ON (item_id, user_id, event, time)
