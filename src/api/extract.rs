@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn what_is_no_json_is_a_bad_request() {
         for bad in [&b"["[..], b"[] []", b"\xff", b"", "[".repeat(100_000).as_bytes()] {
-            assert_eq!(parse::<Vec<Row>>(bad).unwrap_err().status, StatusCode::BAD_REQUEST);
+            assert_eq!(parse::<serde_json::Value>(bad).unwrap_err().status, StatusCode::BAD_REQUEST);
         }
     }
 }

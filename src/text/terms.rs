@@ -160,7 +160,8 @@ mod tests {
             let other = characters(b, CHARACTERS);
             characters(a, CHARACTERS).iter().filter(|term| other.contains(term)).count()
         };
-        assert!(shared("abdominal", "abdomen") >= 10);
+        // " a", "ab", "bd", "do", "om" and " ab", "abd", "bdo", "dom".
+        assert!(shared("abdominal", "abdomen") >= 9);
         assert!(!characters("??", CHARACTERS).is_empty());
     }
 

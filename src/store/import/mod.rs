@@ -351,10 +351,13 @@ impl<R: Read, T: DeserializeOwned, V: Fn(&T) -> Vec<FieldError>> JsonLines<R, T,
 /// The parser's message with what it quotes from the file left out, since that may be a
 /// patient's.
 fn without_values(message: &str) -> String {
-    let mut kept = String::new();
-    for (at, part) in message.split('"').enumerate() {
-        kept.push_str(if at % 2 == 0 { part } else { "\"…\"" });
-    }
+    // From the first quotation mark to the last: what is quoted may hold some of its own.
+    let kept = match (message.find('"'), message.rfind('"')) {
+        (Some(first), Some(last)) if first < last => {
+            format!("{}\"…\"{}", &message[..first], &message[last + 1..])
+        }
+        _ => message.to_string(),
+    };
     // The line is that of the file, not of the text given to the parser.
     kept.replace(" at line 1 column ", ", column ")
 }
