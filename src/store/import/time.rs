@@ -25,20 +25,22 @@ pub fn parse_time(text: &str) -> Option<Millis> {
     if bytes.len() == 10 {
         return Some(date);
     }
-    if !matches!(bytes[10], b'T' | b't' | b' ')
-        || bytes.get(13) != Some(&b':')
-        || bytes.get(16).is_some_and(|byte| *byte != b':')
-    {
+    if !matches!(bytes[10], b'T' | b't' | b' ') || bytes.get(13) != Some(&b':') {
         return None;
     }
     let (hour, minute) = (number(bytes, 11..13)?, number(bytes, 14..16)?);
-    let (second, rest) =
-        if bytes.len() > 16 { (number(bytes, 17..19)?, &bytes[19..]) } else { (0, &bytes[16..]) };
+    // Seconds may be left out; only they have a fraction.
+    let (second, fraction, rest) = match bytes.get(16) {
+        Some(b':') => {
+            let (ms, rest) = fraction(bytes.get(19..)?)?;
+            (number(bytes, 17..19)?, ms, rest)
+        }
+        _ => (0, 0, bytes.get(16..)?),
+    };
     // A leap second counts as the one after it.
     if hour > 23 || minute > 59 || second > 60 {
         return None;
     }
-    let (fraction, rest) = fraction(rest)?;
     let time = date + ((hour * 60 + minute) * 60 + second) * 1_000 + fraction;
     Some(time - offset(rest)?)
 }
@@ -117,6 +119,8 @@ mod tests {
             ("2024-02-29T13:05:09Z", "2024-02-29T13:05:09.000Z"),
             ("2024-02-29 13:05:09.25", "2024-02-29T13:05:09.250Z"),
             ("2024-02-29T13:05:09.123456+02:00", "2024-02-29T11:05:09.123Z"),
+            ("2024-02-29T13:05-0530", "2024-02-29T18:35:00.000Z"),
+            ("2024-02-29T13:05Z", "2024-02-29T13:05:00.000Z"),
             ("2000-12-31T23:59:60Z", "2001-01-01T00:00:00.000Z"),
             ("1900-03-01", "1900-03-01T00:00:00.000Z"),
             ("964982703", "2000-07-30T18:45:03.000Z"),
