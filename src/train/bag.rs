@@ -45,6 +45,8 @@ pub struct BagOptions {
     pub rarity: Option<bool>,
     /// The labels are steps of one scale.
     pub ordinal: bool,
+    /// Fit once more, on training and validation records together.
+    pub refit: bool,
     /// Most iterations of one fit.
     pub iterations: usize,
     /// Seed of the folds.
@@ -59,12 +61,17 @@ pub struct Labelled {
     pub truth: Vec<usize>,
 }
 
+/// Tensors by name.
+pub type Weights = BTreeMap<String, Tensor>;
+
 /// A trained bag.
 pub struct TrainedBag {
     /// Its sizes.
     pub config: BagConfig,
-    /// What the package keeps.
-    pub weights: BTreeMap<String, Tensor>,
+    /// What was fitted on the training records.
+    pub weights: Weights,
+    /// Sizes and values fitted on training and validation records together, where asked for.
+    pub refitted: Option<(BagConfig, Weights)>,
     /// What was chosen.
     pub settings: BTreeMap<String, Value>,
     /// Answers on training records that the fit had not seen.
@@ -89,28 +96,49 @@ pub fn train_bag(
     ensure!(!stop.load(Ordering::Relaxed), "stopped before the bag was fitted: there is nothing to keep");
 
     let config = BagConfig { inverse_document_frequency: choice.rarity, ..options.config.clone() };
-    let table = learn(config, train, &(0..train.truth.len()).collect::<Vec<_>>(), options);
-    let rows = |set: &Labelled| set.examples.iter().map(|e| table.vector(e)).collect::<Vec<Sparse>>();
-    let val_rows = rows(val);
-    let width = width(&table, train);
-    let design = Design::new(rows(train), width, train.truth.clone(), labels);
     let settings = settings(choice.inverse_penalty, coupling, options);
     let mut history = Vec::new();
-    let fitted = fit(&design, &settings, None, |train_loss, fitted| {
-        history.push(epoch(history.len() + 1, train_loss, fitted, &val_rows, &val.truth, labels));
+    let (config, weights) = fit_all(train, config, labels, &settings, options, |table, loss, fitted| {
+        let val_rows: Vec<Sparse> = val.examples.iter().map(|e| table.vector(e)).collect();
+        history.push(epoch(history.len() + 1, loss, fitted, &val_rows, &val.truth, labels));
         !stop.load(Ordering::Relaxed)
-    });
-
-    let mut weights: BTreeMap<String, Tensor> = table.tensors()?.into_iter().collect();
-    weights.insert("weight".to_string(), Tensor::from_vec(fitted.weight, (width, labels), &Device::Cpu)?);
-    weights.insert("bias".to_string(), Tensor::from_vec(fitted.bias, labels, &Device::Cpu)?);
+    })?;
+    let refitted = match options.refit {
+        true => {
+            let examples = train.examples.iter().chain(&val.examples).cloned().collect();
+            let all = Labelled { examples, truth: [&train.truth[..], &val.truth[..]].concat() };
+            let keep_on = |_: &Table, _, _: &Fitted| !stop.load(Ordering::Relaxed);
+            Some(fit_all(&all, config.clone(), labels, &settings, options, keep_on)?)
+        }
+        false => None,
+    };
     let settings = BTreeMap::from([
         ("inverse_penalty".to_string(), json!(choice.inverse_penalty)),
         ("ordinal_coupling".to_string(), json!(options.ordinal)),
         ("least_notes_of_an_ngram".to_string(), json!(options.least)),
         ("unseen_negative_log_likelihood".to_string(), json!(choice.loss)),
     ]);
-    Ok(TrainedBag { config: table.config().clone(), weights, settings, unseen: choice.unseen, history })
+    Ok(TrainedBag { config, weights, refitted, settings, unseen: choice.unseen, history })
+}
+
+/// Fits on all records of `set`; `seen` is called as [`fit`] does, with the n-grams too.
+fn fit_all(
+    set: &Labelled,
+    config: BagConfig,
+    labels: usize,
+    settings: &Settings,
+    options: &BagOptions,
+    mut seen: impl FnMut(&Table, f64, &Fitted) -> bool,
+) -> Result<(BagConfig, Weights)> {
+    let table = learn(config, set, &(0..set.truth.len()).collect::<Vec<_>>(), options);
+    let width = width(&table, set);
+    let rows = set.examples.iter().map(|e| table.vector(e)).collect();
+    let design = Design::new(rows, width, set.truth.clone(), labels);
+    let fitted = fit(&design, settings, None, |loss, fitted| seen(&table, loss, fitted));
+    let mut weights: Weights = table.tensors()?.into_iter().collect();
+    weights.insert("weight".to_string(), Tensor::from_vec(fitted.weight, (width, labels), &Device::Cpu)?);
+    weights.insert("bias".to_string(), Tensor::from_vec(fitted.bias, labels, &Device::Cpu)?);
+    Ok((table.config().clone(), weights))
 }
 
 /// What speaks for a level speaks, four times as much, for the direction on the scale.

@@ -100,6 +100,21 @@ pub struct Session<'a> {
     pub progress: bool,
 }
 
+impl Session<'_> {
+    /// Ends a run: its checkpoint goes, unless the run was stopped and may be gone on with.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn close(&self) -> std::io::Result<()> {
+        let Some(folder) = self.checkpoint.as_ref().filter(|folder| folder.exists()) else { return Ok(()) };
+        if self.stop.load(Ordering::Relaxed) {
+            eprintln!("the same command with --resume goes on from here");
+            return Ok(());
+        }
+        std::fs::remove_dir_all(folder)
+    }
+}
+
 /// Trains `network`, whose values are `params`, and leaves the kept weights in `params`.
 ///
 /// # Errors

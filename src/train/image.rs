@@ -194,9 +194,8 @@ pub fn train(options: &ImageOptions, stop: &AtomicBool) -> Result<(PathBuf, Mani
     let mut params = Params::fresh(options.seed);
     let network = network::build(&architecture, &input, source.labels.len(), &mut params)?;
     let fit_options = fit_options(options);
-    let checkpoint = options.out.join(&options.name).join(format!(".{version}.checkpoint"));
-    let session =
-        Session { stop, checkpoint: Some(checkpoint.clone()), resume: options.resume, progress: true };
+    let checkpoint = options.out.join(&options.name).join(".checkpoint");
+    let session = Session { stop, checkpoint: Some(checkpoint), resume: options.resume, progress: true };
     let history = fit(network.as_ref(), &params, train, val, source.labels.len(), &fit_options, &session)?;
 
     let mut splits = BTreeMap::new();
@@ -216,9 +215,7 @@ pub fn train(options: &ImageOptions, stop: &AtomicBool) -> Result<(PathBuf, Mani
         extra: Vec::new(),
     };
     let written = finish(finished, &options.out)?;
-    if checkpoint.exists() {
-        std::fs::remove_dir_all(&checkpoint)?;
-    }
+    session.close()?;
     Ok(written)
 }
 

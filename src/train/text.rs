@@ -28,6 +28,10 @@ use crate::text::{Encoder, Record, Tokenizer, network};
 const EVALUATION_BATCH: usize = 64;
 /// Tokens of a bag's tokenizer, which only counts them and normalises the note.
 const BAG_VOCABULARY: usize = 2048;
+/// What the card says of a model whose last fit had the validation records too.
+const REFIT: &str = "## Fitted twice\n\nThe figures above are of a model fitted on the training records alone. The weights in this package \
+                     were then fitted once more, with the same settings, on training and validation records together, \
+                     so measuring them on validation would flatter them.\n";
 /// A bag reads notes of any length; this bounds the work on one.
 const BAG_TOKENS: usize = 1 << 16;
 
@@ -59,7 +63,7 @@ pub fn train(options: &TextOptions, stop: &AtomicBool) -> Result<(PathBuf, Manif
     }
     let mut best: Option<(f64, Candidate)> = None;
     for arch in &archs {
-        let candidate = candidate(*arch, options, &source, ordinal.is_some(), version, stop)
+        let candidate = candidate(*arch, options, &source, ordinal.is_some(), stop)
             .with_context(|| format!("training the architecture \"{}\"", arch.as_str()))?;
         let val = &candidate.splits["val"];
         let temperature = fit_temperature(&val.logits, &val.truth);
@@ -74,8 +78,11 @@ pub fn train(options: &TextOptions, stop: &AtomicBool) -> Result<(PathBuf, Manif
         }
     }
     let (_, candidate) = best.context("no architecture to train")?;
-    let Candidate { input, architecture, tokenizer, weights, settings, calibration, splits, history } =
+    let Candidate { input, architecture, tokenizer, weights, refit, settings, calibration, splits, history } =
         candidate;
+    if refit {
+        notes += REFIT;
+    }
     let epochs = history.len();
     let manifest = describe(options, &source, ordinal, input, architecture, version, settings, epochs)?;
     let json = tokenizer.to_json().map_err(|e| anyhow!(e))?;
@@ -124,6 +131,9 @@ struct Candidate {
     architecture: Architecture,
     tokenizer: Tokenizer,
     weights: BTreeMap<String, candle_core::Tensor>,
+    /// The weights are of a fit on training and validation records, the answers of one on
+    /// training records alone.
+    refit: bool,
     settings: BTreeMap<String, Value>,
     calibration: Answers,
     splits: BTreeMap<String, Answers>,
@@ -135,7 +145,6 @@ fn candidate(
     options: &TextOptions,
     source: &NoteSource,
     ordinal: bool,
-    version: u64,
     stop: &AtomicBool,
 ) -> Result<Candidate> {
     let vocabulary = if arch == Arch::Bag { BAG_VOCABULARY } else { options.vocabulary };
@@ -150,11 +159,13 @@ fn candidate(
         sets.insert(split.clone(), NoteSet::new(&encoder, records)?);
     }
     let labels = source.labels.len();
+    let mut refitted = None;
     let (architecture, weights, settings, unseen, history) = match &architecture {
         Architecture::Bag(config) => {
             let fitting = bag_options(options, config, ordinal);
             let trained = train_bag(&sets["train"].0, &sets["val"].0, labels, &fitting, stop)?;
             let architecture = Architecture::Bag(trained.config);
+            refitted = trained.refitted;
             (architecture, trained.weights, trained.settings, Some(trained.unseen), trained.history)
         }
         _ => {
@@ -162,19 +173,12 @@ fn candidate(
             let network = network::build(&architecture, &input, labels, &mut params)?;
             let fit_options = fit_options(arch, options);
             // Several architectures share no checkpoint.
-            let checkpoint =
-                options.out.join(&options.name).join(format!(".{version}.{}.checkpoint", arch.as_str()));
-            let session = Session {
-                stop,
-                checkpoint: Some(checkpoint.clone()),
-                resume: options.resume,
-                progress: true,
-            };
+            let checkpoint = options.out.join(&options.name).join(format!(".{}.checkpoint", arch.as_str()));
+            let session =
+                Session { stop, checkpoint: Some(checkpoint), resume: options.resume, progress: true };
             let (train, val) = (&sets["train"], &sets["val"]);
             let history = fit(network.as_ref(), &params, train, val, labels, &fit_options, &session)?;
-            if checkpoint.exists() {
-                std::fs::remove_dir_all(&checkpoint)?;
-            }
+            session.close()?;
             let settings = match serde_json::to_value(&fit_options)? {
                 Value::Object(members) => members.into_iter().collect(),
                 _ => BTreeMap::new(),
@@ -192,7 +196,12 @@ fn candidate(
         Some(unseen) => unseen,
         None => answers(network.as_ref(), &sets["val"])?,
     };
-    Ok(Candidate { input, architecture, tokenizer, weights, settings, calibration, splits, history })
+    let refit = refitted.is_some();
+    let (architecture, weights) = match refitted {
+        Some((config, weights)) => (Architecture::Bag(config), weights),
+        None => (architecture, weights),
+    };
+    Ok(Candidate { input, architecture, tokenizer, weights, refit, settings, calibration, splits, history })
 }
 
 /// One split, encoded as the server would.
@@ -289,6 +298,7 @@ fn bag_options(options: &TextOptions, config: &BagConfig, ordinal: bool) -> BagO
         inverse_penalty: options.inverse_penalty,
         rarity: options.rarity,
         ordinal,
+        refit: options.refit,
         iterations: options.epochs.unwrap_or(200),
         seed: options.seed,
     }

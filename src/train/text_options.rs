@@ -91,6 +91,9 @@ pub struct TextOptions {
     /// bag: weigh n-grams by rarity, true or false; default: chosen by cross-validation within training
     #[arg(long, env = "MEDSERVE_RARITY")]
     pub rarity: Option<bool>,
+    /// bag: after measuring, fit once more with the same settings on training and validation records together
+    #[arg(long, env = "MEDSERVE_REFIT")]
+    pub refit: bool,
     /// lstm, transformer: most tokens known
     #[arg(long, env = "MEDSERVE_VOCABULARY", default_value_t = 8192)]
     pub vocabulary: usize,

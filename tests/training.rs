@@ -1,0 +1,210 @@
+//! `train`, black box: what it reads, that a seed decides everything, and that a run can be
+//! stopped and gone on with.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use candle_core::{Device, Tensor};
+use serde_json::Value;
+
+/// Side of the test's images.
+const SIDE: usize = 12;
+
+/// Images of label 0 are bright on the left, of label 1 on the right; the number shifts them.
+fn pixels(label: usize, number: usize) -> Vec<u8> {
+    let noise = |at: usize| (at * 31 + number * 17 + at * at * number) % 60;
+    let bright = |at: usize| if (at % SIDE < SIDE / 2) == (label == 0) { 150 } else { 20 };
+    (0..SIDE * SIDE).map(|at| (bright(at) + noise(at) + number % 7) as u8).collect()
+}
+
+fn archive(folder: &Path) -> PathBuf {
+    let mut tensors = Vec::new();
+    for (split, count) in [("train", 48), ("val", 16), ("test", 16)] {
+        let images: Vec<u8> = (0..count).flat_map(|i| pixels(i % 2, i)).collect();
+        let labels: Vec<u8> = (0..count).map(|i| (i % 2) as u8).collect();
+        let images = Tensor::from_vec(images, (count, SIDE, SIDE), &Device::Cpu).unwrap();
+        tensors.push((format!("{split}_images"), images));
+        tensors
+            .push((format!("{split}_labels"), Tensor::from_vec(labels, (count, 1), &Device::Cpu).unwrap()));
+    }
+    let file = folder.join("halves.npz");
+    Tensor::write_npz(&tensors, &file).unwrap();
+    file
+}
+
+fn image_folder(folder: &Path) -> PathBuf {
+    let root = folder.join("images");
+    for (split, count) in [("train", 48), ("val", 16)] {
+        for number in 0..count {
+            let label = number % 2;
+            let place = root.join(split).join(["left", "right"][label]);
+            std::fs::create_dir_all(&place).unwrap();
+            let file = std::fs::File::create(place.join(format!("{number:03}.png"))).unwrap();
+            let mut encoder = png::Encoder::new(file, SIDE as u32, SIDE as u32);
+            encoder.set_color(png::ColorType::Grayscale);
+            encoder.write_header().unwrap().write_image_data(&pixels(label, number)).unwrap();
+        }
+    }
+    root
+}
+
+fn image_command(data: &Path, out: &Path, further: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_train"));
+    command.args(["image", "--name", "halves", "--widths", "4,8", "--batch-size", "16", "--augment", "none"]);
+    command.arg("--data").arg(data).arg("--out").arg(out).args(further);
+    command
+}
+
+fn finished(output: Output) -> String {
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{error}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn manifest(out: &Path, name: &str, version: u64) -> Value {
+    let file = out.join(name).join(version.to_string()).join("manifest.json");
+    serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()
+}
+
+fn weights(out: &Path, version: u64) -> String {
+    manifest(out, "halves", version)["weights"]["sha256"].as_str().unwrap().to_string()
+}
+
+#[test]
+fn a_seed_decides_the_weights() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, out) = (archive(folder.path()), folder.path().join("models"));
+    for seed in ["5", "5", "6"] {
+        finished(image_command(&data, &out, &["--epochs", "3", "--seed", seed]).output().unwrap());
+    }
+    assert_eq!(weights(&out, 1), weights(&out, 2));
+    assert_ne!(weights(&out, 1), weights(&out, 3));
+}
+
+#[test]
+fn both_architectures_learn_from_archives_and_folders_and_evaluate_says_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let (archive, images) = (archive(folder.path()), image_folder(folder.path()));
+    let cnn = ["--arch", "cnn", "--layers", "conv4x3,pool2,flatten,dense8", "--epochs", "8", "--lr", "0.01"];
+    for (place, (data, further)) in
+        [(&archive, &cnn[..]), (&images, &cnn[..]), (&archive, &["--epochs", "8"])].into_iter().enumerate()
+    {
+        let out = folder.path().join(format!("models{place}"));
+        let summary = finished(image_command(data, &out, further).output().unwrap());
+        assert!(summary.contains("val:"), "{summary}");
+        let manifest = manifest(&out, "halves", 1);
+        assert_eq!(manifest["metrics"]["val"]["accuracy"], 1.0, "{manifest}");
+        let package = out.join("halves").join("1");
+        for file in ["README.md", "plots/learning-curve.svg", "plots/reliability.svg", "plots/roc.svg"] {
+            assert!(package.join(file).metadata().unwrap().len() > 100, "{file}");
+        }
+        assert!(!out.join("halves").join(".checkpoint").exists());
+    }
+    let labels = &manifest(&folder.path().join("models1"), "halves", 1)["labels"];
+    assert_eq!(labels, &serde_json::json!(["left", "right"]));
+    let mut evaluate = Command::new(env!("CARGO_BIN_EXE_train"));
+    evaluate.args(["evaluate", "--json", "--model"]).arg(folder.path().join("models0").join("halves"));
+    let said = finished(evaluate.arg("--data").arg(&archive).output().unwrap());
+    let said: Value = serde_json::from_str(&said).unwrap();
+    let test = &manifest(&folder.path().join("models0"), "halves", 1)["metrics"]["test"];
+    assert!(said.to_string().contains(&test["auc"].to_string()), "{said}\n{test}");
+}
+
+#[test]
+fn a_run_that_was_stopped_goes_on_to_the_same_weights() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, whole, halted) =
+        (archive(folder.path()), folder.path().join("whole"), folder.path().join("halted"));
+    let settings = ["--epochs", "150", "--keep-last"];
+    let mut child = image_command(&data, &halted, &settings).stderr(Stdio::null()).spawn().unwrap();
+    let checkpoint = halted.join("halves").join(".checkpoint");
+    let start = Instant::now();
+    while !checkpoint.exists() {
+        assert!(start.elapsed() < Duration::from_secs(120) && child.try_wait().unwrap().is_none());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(sent.success() && child.wait().unwrap().success());
+    // What was reached so far is a package, and the way on is kept.
+    let epochs = manifest(&halted, "halves", 1)["training"]["epochs"].as_u64().unwrap();
+    assert!((1..150).contains(&epochs), "{epochs}");
+    assert!(checkpoint.exists());
+
+    let mut resumed = image_command(&data, &halted, &settings);
+    finished(resumed.arg("--resume").output().unwrap());
+    assert!(!checkpoint.exists());
+    assert_eq!(manifest(&halted, "halves", 2)["training"]["epochs"], 150);
+    finished(image_command(&data, &whole, &settings).output().unwrap());
+    assert_eq!(weights(&halted, 2), weights(&whole, 1));
+}
+
+#[test]
+fn data_that_does_not_fit_is_refused_with_what_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = folder.path().join("no.npz");
+    std::fs::write(&text, "this is no archive").unwrap();
+    for data in [text, folder.path().join("absent")] {
+        let output = image_command(&data, folder.path(), &[]).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        let name = data.file_name().unwrap().to_str().unwrap();
+        assert!(!output.status.success() && error.contains(name), "{error}");
+        assert!(!error.contains("panicked"), "{error}");
+    }
+}
+
+/// Notes whose words decide, and a vital sign that decides where the words do not.
+fn notes(folder: &Path) -> PathBuf {
+    let rows = |count: usize, shift: usize| -> String {
+        let row = |i: usize| {
+            let (label, words) = match i % 3 {
+                0 => ("heart", "chest pain and palpitations"),
+                1 => ("skin", "itching rash on both arms"),
+                _ => ("bone", "fall from a ladder, wrist pain"),
+            };
+            format!("\"{words}, day {}\",{},{label}\n", (i + shift) % 9, 20 + i % 60)
+        };
+        format!("note,age,label\n{}", (0..count).map(row).collect::<String>())
+    };
+    let data = folder.join("notes");
+    std::fs::create_dir_all(&data).unwrap();
+    std::fs::write(data.join("train.csv"), rows(60, 0)).unwrap();
+    std::fs::write(data.join("val.csv"), rows(24, 4)).unwrap();
+    data
+}
+
+fn text_command(data: &Path, out: &Path, further: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_train"));
+    command.args(["text", "--name", "halves", "--embedding", "16", "--hidden", "16", "--batch-size", "8"]);
+    command.args(["--vocabulary", "300"]).arg("--data").arg(data).arg("--out").arg(out).args(further);
+    command
+}
+
+#[test]
+fn every_text_architecture_learns_and_a_seed_decides() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = notes(folder.path());
+    for arch in ["bag", "lstm", "transformer"] {
+        let out = folder.path().join(arch);
+        for _ in 0..2 {
+            finished(text_command(&data, &out, &["--arch", arch, "--lr", "0.01"]).output().unwrap());
+        }
+        assert_eq!(weights(&out, 1), weights(&out, 2), "{arch}");
+        assert_eq!(manifest(&out, "halves", 1)["metrics"]["val"]["accuracy"], 1.0, "{arch}");
+    }
+}
+
+#[test]
+fn auto_tells_what_it_tried_and_refit_says_so_in_the_card() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = notes(folder.path());
+    let out = folder.path().join("auto");
+    finished(text_command(&data, &out, &["--arch", "auto", "--epochs", "4"]).output().unwrap());
+    let card = std::fs::read_to_string(out.join("halves/1/README.md")).unwrap();
+    for arch in ["| bag |", "| lstm |", "| transformer |"] {
+        assert!(card.contains(arch), "{card}");
+    }
+    finished(text_command(&data, &out, &["--arch", "bag", "--refit"]).output().unwrap());
+    let card = std::fs::read_to_string(out.join("halves/2/README.md")).unwrap();
+    assert!(card.contains("## Fitted twice"), "{card}");
+}
