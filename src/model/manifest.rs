@@ -194,8 +194,8 @@ pub struct RecordInput {
 }
 
 /// One field of a record. A missing field is normal and modelled.
+// Unknown members are refused by its type: serde cannot deny them here, beside `flatten`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Field {
     /// Name, as in the request's `fields` object.
     pub name: String,
@@ -206,7 +206,7 @@ pub struct Field {
 
 /// The type of a field.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "lowercase")]
+#[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
 pub enum FieldKind {
     /// A number.
     Numeric {
@@ -503,4 +503,30 @@ pub struct Weights {
     pub sha256: String,
     /// Number of trained values.
     pub parameters: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn fields_read_what_they_write_and_refuse_what_they_do_not_know() {
+        let sex = FieldKind::Categorical { values: vec!["female".to_string(), "male".to_string()] };
+        let age = FieldKind::Numeric {
+            min: 0.0,
+            max: 120.0,
+            unit: "years".to_string(),
+            mean: 50.0,
+            std: 20.0,
+            knots: vec![20.0, 80.0],
+        };
+        let field = |name: &str, kind| Field { name: name.to_string(), kind };
+        let input = RecordInput { max_tokens: 64, fields: vec![field("sex", sex), field("age", age)] };
+        let mut written = serde_json::to_value(&input).unwrap();
+        assert_eq!(serde_json::from_value::<RecordInput>(written.clone()).unwrap(), input);
+        written["fields"][0]["colour"] = json!("red");
+        let error = serde_json::from_value::<RecordInput>(written).unwrap_err().to_string();
+        assert!(error.contains("colour"), "{error}");
+    }
 }

@@ -24,6 +24,8 @@ pub async fn layer(request: Request, next: Next) -> Response {
     let request_id = id.as_ref().map_or("", RequestId::as_str);
     let ms = elapsed.as_secs_f64() * 1e3;
     match status {
+        // The load's fault or the start's, and passing.
+        503 | 504 => tracing::warn!(%method, route, status, ms, request_id, "request"),
         500.. => tracing::error!(%method, route, status, ms, request_id, "request"),
         _ => tracing::info!(%method, route, status, ms, request_id, "request"),
     }
