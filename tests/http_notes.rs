@@ -269,18 +269,21 @@ async fn what_is_no_json_is_refused() {
 async fn a_model_that_does_not_fit_is_refused_with_those_that_do() {
     let server = server();
     let records = json!([{"note": "pain"}]);
-    let problem =
-        assert_problem(post(&server, json!({"model": "pneumonia", "records": records})).await, 400, &[])
-            .await;
+    let problem = assert_problem(
+        post(&server, json!({"model": "pneumonia", "records": records})).await,
+        400,
+        &["/model"],
+    )
+    .await;
     let detail = problem["detail"].as_str().unwrap();
     assert!(detail.contains("department-zh, triage"), "{detail}");
-    let problem = assert_problem(post(&server, json!({"records": records})).await, 400, &[]).await;
+    let problem = assert_problem(post(&server, json!({"records": records})).await, 400, &["/model"]).await;
     assert!(problem["detail"].as_str().unwrap().contains("department-zh, triage"), "{problem}");
     let problem =
         assert_problem(post(&server, json!({"model": "none", "records": records})).await, 404, &[]).await;
     assert!(problem["detail"].as_str().unwrap().contains("triage"), "{problem}");
     let response = post(&server, json!({"model": "triage", "records": records, "top_k": 0})).await;
-    assert_eq!(response.status(), 400);
+    assert_problem(response, 400, &["/top_k"]).await;
     let response = post(&server, json!({"model": "triage", "records": records, "surprise": 1})).await;
     assert!(response.status().is_client_error());
 }

@@ -1,11 +1,19 @@
 //! People, things and recommendations over HTTP, black box, on the embedded database: what a
 //! hospital's software does all day, and every way in which its input can be bad.
 
+#[path = "support/postgres.rs"]
+mod cluster;
 mod support;
+#[path = "support/wire.rs"]
+mod wire;
+
+use std::time::{Duration, Instant};
 
 use reqwest::{Client, Method, Response, StatusCode};
 use serde_json::{Value, json};
+use sqlx::{Connection, Executor, PgConnection};
 use support::Server;
+use wire::Wire;
 
 const TOKEN: &str = "a-token-for-tests-only";
 
@@ -357,4 +365,68 @@ async fn interactions_are_listed_and_deleted() {
         ids(&get(&server, "/v1/users/cid/recommendations?kind=drug").await, "items"),
         ["amoxicillin", "metformin"]
     );
+}
+
+/// A server over Postgres, reached through a wire. Nothing where there is no Postgres.
+async fn over_postgres() -> Option<(Server, Wire, cluster::TestDatabase)> {
+    let database = cluster::database().await?;
+    let (credentials, rest) = database.url.split_once('@').unwrap();
+    let (address, rest) = rest.split_once('/').unwrap();
+    let wire = Wire::to(address.to_string()).await;
+    let url = format!("{credentials}@127.0.0.1:{}/{rest}", wire.port);
+    let models = tempfile::tempdir().unwrap();
+    Some((Server::start_over(&url, models.path(), &[]), wire, database))
+}
+
+/// Asks until `expected` items are recommended to cid; gives up after a time no refresh needs.
+async fn until_recommended(server: &Server, expected: &[&str]) {
+    let start = Instant::now();
+    loop {
+        let found = ids(&get(server, "/v1/users/cid/recommendations?kind=drug").await, "items");
+        if found == expected {
+            return;
+        }
+        assert!(start.elapsed() < Duration::from_secs(30), "{found:?} where {expected:?} was expected");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_database_is_away_writes_say_so_and_reads_go_on() {
+    let Some((server, wire, _database)) = over_postgres().await else { return };
+    clinic(&server).await;
+    let drugs = "/v1/users/cid/recommendations?kind=drug";
+    let before = get(&server, drugs).await;
+    assert_eq!(ids(&before, "items"), ["amoxicillin", "metformin", "statin"]);
+
+    wire.whole.send(false).unwrap();
+    let more = json!([{"user_id": "cid", "item_id": "statin", "event": "prescription", "time": "2026-01-06T08:00:00Z"}]);
+    let response = send(&server, Method::POST, "/v1/interactions", Some(more.clone())).await;
+    assert_problem(response, 503, "").await;
+    let response = send(&server, Method::PUT, "/v1/users/eve", Some(json!({"profile": {}}))).await;
+    assert_problem(response, 503, "").await;
+    let during = get(&server, drugs).await;
+    assert_eq!(during["items"], before["items"]);
+    assert!(during["as_of"].as_str().unwrap() >= before["as_of"].as_str().unwrap(), "{during}");
+
+    wire.whole.send(true).unwrap();
+    let start = Instant::now();
+    while send(&server, Method::POST, "/v1/interactions", Some(more.clone())).await.status() != StatusCode::OK
+    {
+        assert!(start.elapsed() < Duration::from_secs(30), "writes are still refused");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    until_recommended(&server, &["amoxicillin", "metformin"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_plain_sql_writes_is_seen() {
+    let Some((server, _wire, database)) = over_postgres().await else { return };
+    clinic(&server).await;
+    until_recommended(&server, &["amoxicillin", "metformin", "statin"]).await;
+    let mut connection = PgConnection::connect(&database.url).await.unwrap();
+    connection.execute("UPDATE items SET hidden = true WHERE id = 'metformin'").await.unwrap();
+    until_recommended(&server, &["amoxicillin", "statin"]).await;
+    connection.execute("DELETE FROM interactions WHERE item_id = 'statin'").await.unwrap();
+    until_recommended(&server, &["amoxicillin"]).await;
 }

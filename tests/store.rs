@@ -21,6 +21,8 @@ mod measure;
 mod rows;
 #[path = "store/trouble.rs"]
 mod trouble;
+#[path = "support/wire.rs"]
+mod wire;
 
 /// Makes of `async fn name(database: Database)` a test on SQLite and one on Postgres.
 macro_rules! on_both {

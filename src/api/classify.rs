@@ -48,7 +48,8 @@ impl From<Outcome> for ModelAnswer {
     }
 }
 
-/// The model asked for, or the only one that reads `what`.
+/// The model asked for, or the only one that reads `what`. `refuse` makes a sentence about the
+/// name asked for into a problem, as the name is a parameter here and a member of the body there.
 ///
 /// # Errors
 /// 404 for a name that is not served, 400 for a model of another task or where several fit.
@@ -57,6 +58,7 @@ pub fn find_model<T>(
     name: Option<&str>,
     what: &str,
     fits: impl Fn(&Served) -> Option<Arc<T>>,
+    refuse: impl Fn(String) -> Problem,
 ) -> Result<Arc<T>, Problem> {
     let fitting: Vec<(&str, Arc<T>)> =
         registry.all().filter_map(|served| Some((served.manifest().name.as_str(), fits(served)?))).collect();
@@ -67,20 +69,13 @@ pub fn find_model<T>(
     match name {
         Some(name) => match registry.get(name) {
             None => Err(unknown_model(registry, name)),
-            Some(served) => fits(served).ok_or_else(|| {
-                Problem::bad_parameter(
-                    "model",
-                    format!("\"{name}\" does not read {what}; these do: {}", names()),
-                )
-            }),
+            Some(served) => fits(served)
+                .ok_or_else(|| refuse(format!("\"{name}\" does not read {what}; these do: {}", names()))),
         },
         None => match fitting.as_slice() {
             [(_, only)] => Ok(only.clone()),
             [] => Err(Problem::not_found(format!("no model that reads {what} is served"))),
-            _ => Err(Problem::bad_parameter(
-                "model",
-                format!("several models read {what}; name one of: {}", names()),
-            )),
+            _ => Err(refuse(format!("several models read {what}; name one of: {}", names()))),
         },
     }
 }

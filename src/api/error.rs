@@ -67,6 +67,13 @@ impl Problem {
         Problem { errors, ..Problem::bad_request(format!("the query parameter \"{name}\": {detail}")) }
     }
 
+    /// 400: a member of the body, named by its JSON pointer, has no value that is accepted.
+    pub fn bad_member(pointer: &str, detail: impl Into<String>) -> Problem {
+        let detail = detail.into();
+        let errors = vec![FieldError { pointer: pointer.to_string(), detail: detail.clone() }];
+        Problem { errors, ..Problem::bad_request(format!("{pointer}: {detail}")) }
+    }
+
     /// 404: there is no such thing.
     pub fn not_found(detail: impl Into<String>) -> Problem {
         Problem::new(StatusCode::NOT_FOUND, detail)

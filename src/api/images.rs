@@ -122,7 +122,7 @@ fn find(registry: &Registry, name: Option<&str>) -> Result<Arc<ImageService>, Pr
         Served::Image(service) => Some(service.clone()),
         Served::Note(_) => None,
     };
-    find_model(registry, name, "images", image)
+    find_model(registry, name, "images", image, |detail| Problem::bad_parameter("model", detail))
 }
 
 /// The images of a request, each with the format its first bytes show.

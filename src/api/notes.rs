@@ -133,14 +133,15 @@ pub async fn classify(
         Served::Note(service) => Some(service.clone()),
         Served::Image(_) => None,
     };
-    let service: Arc<NoteService> = find_model(&registry, request.model.as_deref(), "notes", note)?;
+    let refuse = |detail| Problem::bad_member("/model", detail);
+    let service: Arc<NoteService> = find_model(&registry, request.model.as_deref(), "notes", note, refuse)?;
     let whole = match parameters.truncate.as_deref() {
         None => false,
         Some("error") => true,
         Some(_) => return Err(Problem::bad_parameter("truncate", "must be \"error\" or be left out")),
     };
     if request.top_k == Some(0) {
-        return Err(Problem::bad_parameter("top_k", "0 labels were asked for; at least 1 is accepted"));
+        return Err(Problem::bad_member("/top_k", "0 labels were asked for; at least 1 is accepted"));
     }
     let records = read(&service, &request.records)?;
     let (answers, timing) =

@@ -5,11 +5,10 @@ use std::time::Duration;
 use medserve::recommend::data::Profile;
 use medserve::recommend::source::SourceError;
 use medserve::store::{StoreError, StoreOptions, connect};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 
 use crate::database::{Database, interaction, user};
 use crate::on_both;
+use crate::wire::Wire;
 
 on_both!(
     a_healthy_database_answers_and_counts_its_connections,
@@ -74,38 +73,6 @@ async fn addresses_that_lead_nowhere_are_refused_without_repeating_the_password(
     ] {
         let Err(error) = connect(&url, &StoreOptions::default()).await else { panic!("{url} was accepted") };
         assert!(!error.to_string().contains("hunter2"), "{error}");
-    }
-}
-
-/// A wire that can be cut: forwards connections to the database while it is whole.
-struct Wire {
-    port: u16,
-    whole: watch::Sender<bool>,
-}
-
-impl Wire {
-    async fn to(database: String) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let (whole, is_whole) = watch::channel(true);
-        tokio::spawn(async move {
-            while let Ok((mut near, _)) = listener.accept().await {
-                let (database, mut is_whole) = (database.clone(), is_whole.clone());
-                tokio::spawn(async move {
-                    if !*is_whole.borrow() {
-                        return;
-                    }
-                    let mut far = TcpStream::connect(database).await.unwrap();
-                    // In this order: once the wire is cut nothing more goes through.
-                    tokio::select! {
-                        biased;
-                        _ = is_whole.wait_for(|whole| !whole) => {}
-                        _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
-                    }
-                });
-            }
-        });
-        Self { port, whole }
     }
 }
 
