@@ -228,6 +228,25 @@ async fn a_client_that_leaves_mid_upload_harms_nobody() {
 }
 
 #[tokio::test]
+async fn a_refusal_reaches_a_client_that_writes_everything_before_it_reads() {
+    let server = Server::start(&shipped_models(), &["--max-body-bytes", "100000"]);
+    let address = server.url.trim_start_matches("http://");
+    let body = vec![0x5a; 20 << 20];
+    let cases = [("/v1/images/classify", "413"), ("/v1/notes/classify", "413"), ("/v1/nothing", "404")];
+    for (path, status) in cases {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let length = body.len();
+        let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(&body).unwrap();
+        let mut answer = [0; 12];
+        std::io::Read::read_exact(&mut stream, &mut answer).unwrap();
+        assert_eq!(String::from_utf8_lossy(&answer), format!("HTTP/1.1 {status}"), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_that_never_ends_is_cut_off() {
     let server = Server::start(&shipped_models(), &["--request-timeout-ms", "300"]);
     let address = server.url.trim_start_matches("http://");

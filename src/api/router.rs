@@ -12,7 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config as SwaggerConfig, SwaggerUi};
 
-use super::middleware::{deadline, observe, request_id};
+use super::middleware::{deadline, lingering, observe, request_id};
 use super::{AppState, Problem, health, images, interactions, items, models, notes, recommendations, users};
 
 #[derive(OpenApi)]
@@ -78,6 +78,7 @@ pub fn router(state: AppState) -> Router {
         .method_not_allowed_fallback(unknown_method)
         .layer(DefaultBodyLimit::max(state.config.max_body_bytes))
         .layer(from_fn_with_state(state.clone(), deadline::layer))
+        .layer(from_fn(lingering::layer))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn(observe::layer))
         .layer(from_fn(request_id::layer))

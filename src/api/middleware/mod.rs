@@ -1,5 +1,7 @@
-//! What happens to every request: an id, a log line, a deadline, and problems in one shape.
+//! What happens to every request: an id, a log line, a deadline, problems in one shape, and an
+//! answer that its client gets to read.
 
 pub mod deadline;
+pub mod lingering;
 pub mod observe;
 pub mod request_id;
