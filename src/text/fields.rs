@@ -7,6 +7,8 @@
 //! categorical field gives a missing indicator and one input a value. A missing field gives its
 //! indicator and zeros.
 
+use std::ops::Range;
+
 use super::record::FieldValue;
 use crate::model::manifest::{Field, FieldKind};
 
@@ -25,11 +27,28 @@ fn inputs(kind: &FieldKind) -> usize {
     }
 }
 
+/// Where each field's inputs stand among those of a record.
+pub fn places(fields: &[Field]) -> Vec<Range<usize>> {
+    let mut end = 0;
+    let place = |field: &Field| {
+        let start = end;
+        end += inputs(&field.kind);
+        start..end
+    };
+    fields.iter().map(place).collect()
+}
+
+/// Makes the inputs of one field those of a missing one.
+pub fn forget(inputs: &mut [f32]) {
+    inputs.fill(0.0);
+    inputs[0] = 1.0;
+}
+
 /// The inputs of one record, in the fields' order.
 pub fn encode(fields: &[Field], values: &[FieldValue]) -> Vec<f32> {
     let mut out = Vec::with_capacity(width(fields));
     for (field, value) in fields.iter().zip(values) {
-        let end = out.len() + inputs(&field.kind);
+        let start = out.len();
         match (&field.kind, value) {
             (FieldKind::Numeric { mean, std, knots, .. }, FieldValue::Number(x)) => {
                 out.push(0.0);
@@ -43,8 +62,8 @@ pub fn encode(fields: &[Field], values: &[FieldValue]) -> Vec<f32> {
                 out.extend((0..values.len()).map(|index| f32::from(u8::from(index == *chosen))));
             }
             _ => {
-                out.push(1.0);
-                out.resize(end, 0.0);
+                out.resize(start + inputs(&field.kind), 0.0);
+                forget(&mut out[start..]);
             }
         }
     }

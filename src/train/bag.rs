@@ -13,6 +13,7 @@ use candle_core::{Device, Tensor};
 use rand::seq::SliceRandom;
 use serde_json::{Value, json};
 
+use super::field_dropout::FieldDropout;
 use super::finish::Answers;
 use super::fit::Epoch;
 use super::logistic::{Coupling, Design, Fitted, Settings, fit};
@@ -29,6 +30,8 @@ const PENALTIES: [f64; 10] = [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 1
 /// Folds, and the number of records beyond which only the first is used.
 const FOLDS: usize = 5;
 const MANY: usize = 2000;
+/// How many times each record is shown with fields left out.
+const COPIES: usize = 4;
 
 /// Settings of a bag's training.
 #[derive(Debug, Clone)]
@@ -43,6 +46,8 @@ pub struct BagOptions {
     pub inverse_penalty: Option<f64>,
     /// Whether rarity counts; chosen if none.
     pub rarity: Option<bool>,
+    /// Which fields are left out of the records shown beside the whole ones.
+    pub field_dropout: FieldDropout,
     /// The labels are steps of one scale.
     pub ordinal: bool,
     /// Fit once more, on training and validation records together.
@@ -116,6 +121,7 @@ pub fn train_bag(
         ("inverse_penalty".to_string(), json!(choice.inverse_penalty)),
         ("ordinal_coupling".to_string(), json!(options.ordinal)),
         ("least_notes_of_an_ngram".to_string(), json!(options.least)),
+        ("field_dropout".to_string(), json!(options.field_dropout.weight())),
         ("unseen_negative_log_likelihood".to_string(), json!(choice.loss)),
     ]);
     Ok(TrainedBag { config, weights, refitted, settings, unseen: choice.unseen, history })
@@ -130,10 +136,10 @@ fn fit_all(
     options: &BagOptions,
     mut seen: impl FnMut(&Table, f64, &Fitted) -> bool,
 ) -> Result<(BagConfig, Weights)> {
-    let table = learn(config, set, &(0..set.truth.len()).collect::<Vec<_>>(), options);
+    let all: Vec<usize> = (0..set.truth.len()).collect();
+    let table = learn(config, set, &all, options);
     let width = width(&table, set);
-    let rows = set.examples.iter().map(|e| table.vector(e)).collect();
-    let design = Design::new(rows, width, set.truth.clone(), labels);
+    let design = design(&table, set, &all, labels, options);
     let fitted = fit(&design, settings, None, |loss, fitted| seen(&table, loss, fitted));
     let mut weights: Weights = table.tensors()?.into_iter().collect();
     weights.insert("weight".to_string(), Tensor::from_vec(fitted.weight, (width, labels), &Device::Cpu)?);
@@ -153,6 +159,23 @@ fn settings(inverse_penalty: f64, coupling: Coupling, options: &BagOptions) -> S
 fn learn(config: BagConfig, set: &Labelled, members: &[usize], options: &BagOptions) -> Table {
     let notes = members.iter().map(|i| set.examples[*i].as_ref());
     Table::learn(config, notes, options.ngrams, options.least)
+}
+
+/// Rows of the records `members`, and of the same records with fields left out.
+fn design(table: &Table, set: &Labelled, members: &[usize], labels: usize, options: &BagOptions) -> Design {
+    let mut rows: Vec<Sparse> = members.iter().map(|i| table.vector(&set.examples[*i])).collect();
+    let mut truth: Vec<usize> = members.iter().map(|i| set.truth[*i]).collect();
+    let mut weights = vec![1.0; members.len()];
+    let weight = options.field_dropout.weight();
+    if weight > 0.0 {
+        let mut rng = random::stream(options.seed, "field dropout");
+        for i in members.iter().flat_map(|i| [*i; COPIES]) {
+            rows.push(table.vector(&options.field_dropout.apply(&set.examples[i], &mut rng)));
+            truth.push(set.truth[i]);
+            weights.push(weight / COPIES as f64);
+        }
+    }
+    Design::new(rows, width(table, set), truth, weights, labels)
 }
 
 fn width(table: &Table, set: &Labelled) -> usize {
@@ -219,12 +242,9 @@ impl Fold {
         let rest: Vec<usize> = (0..train.truth.len()).filter(|i| !is_held[*i]).collect();
         let config = BagConfig { inverse_document_frequency: rarity, ..options.config.clone() };
         let table = learn(config, train, &rest, options);
-        let rows = |members: &[usize]| -> Vec<Sparse> {
-            members.iter().map(|i| table.vector(&train.examples[*i])).collect()
-        };
-        let truth = |members: &[usize]| -> Vec<usize> { members.iter().map(|i| train.truth[*i]).collect() };
-        let design = Design::new(rows(&rest), width(&table, train), truth(&rest), labels);
-        Fold { design, held: rows(held), truth: truth(held), fitted: None }
+        let design = design(&table, train, &rest, labels, options);
+        let rows = held.iter().map(|i| table.vector(&train.examples[*i])).collect();
+        Fold { design, held: rows, truth: held.iter().map(|i| train.truth[*i]).collect(), fitted: None }
     }
 
     /// Fits, from where the last fit ended, and appends what it says of the records held back.

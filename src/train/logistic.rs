@@ -26,19 +26,32 @@ pub struct Design {
     /// By column: the rows that have it, and their values.
     columns: Vec<Vec<(u32, f32)>>,
     truth: Vec<usize>,
+    /// How much each row counts.
+    weights: Vec<f64>,
     labels: usize,
 }
 
 impl Design {
-    /// `width` columns; `truth` has the label's index of every row.
-    pub fn new(rows: Vec<Sparse>, width: usize, truth: Vec<usize>, labels: usize) -> Design {
+    /// `width` columns; `truth` has the label's index of every row, `weights` how much it counts.
+    pub fn new(
+        rows: Vec<Sparse>,
+        width: usize,
+        truth: Vec<usize>,
+        weights: Vec<f64>,
+        labels: usize,
+    ) -> Design {
         let mut columns = vec![Vec::new(); width];
         for (row, values) in rows.iter().enumerate() {
             for (column, value) in values {
                 columns[*column as usize].push((row as u32, *value));
             }
         }
-        Design { rows, columns, truth, labels }
+        Design { rows, columns, truth, weights, labels }
+    }
+
+    /// What all rows count together.
+    fn total(&self) -> f64 {
+        self.weights.iter().sum::<f64>().max(f64::MIN_POSITIVE)
     }
 
     /// Logits of every row under `weight` (columns x labels) and `bias`.
@@ -55,30 +68,32 @@ impl Design {
         logits
     }
 
-    /// Mean negative log likelihood; `logits` become its gradient times the number of rows.
+    /// Mean negative log likelihood; `logits` become its gradient times what all rows count.
     fn loss(&self, logits: &mut [f32]) -> f64 {
         let labels = self.labels;
         let parts: Vec<f64> = logits
             .par_chunks_mut(PART * labels)
-            .zip(self.truth.par_chunks(PART))
-            .map(|(logits, truth)| {
-                let rows = logits.chunks_mut(labels).zip(truth);
-                rows.map(|(row, truth)| softmax_loss(row, *truth)).sum::<f64>()
+            .zip(self.truth.par_chunks(PART).zip(self.weights.par_chunks(PART)))
+            .map(|(logits, (truth, weights))| {
+                let rows = logits.chunks_mut(labels).zip(truth.iter().zip(weights));
+                rows.map(|(row, (truth, weight))| softmax_loss(row, *truth, *weight)).sum::<f64>()
             })
             .collect();
-        parts.iter().sum::<f64>() / self.rows.len().max(1) as f64
+        parts.iter().sum::<f64>() / self.total()
     }
 }
 
-/// The row's negative log likelihood; the row becomes probabilities less the truth.
-fn softmax_loss(row: &mut [f32], truth: usize) -> f64 {
+/// The row's negative log likelihood times its weight; the row becomes probabilities less the truth,
+/// times the weight.
+fn softmax_loss(row: &mut [f32], truth: usize, weight: f64) -> f64 {
     let highest = row.iter().fold(f32::NEG_INFINITY, |a, b| a.max(*b));
     let right = f64::from(row[truth] - highest);
     row.iter_mut().for_each(|x| *x = (*x - highest).exp());
     let total: f32 = row.iter().sum();
     row.iter_mut().for_each(|x| *x /= total);
     row[truth] -= 1.0;
-    f64::from(total).ln() - right
+    row.iter_mut().for_each(|x| *x *= weight as f32);
+    weight * (f64::from(total).ln() - right)
 }
 
 /// How the labels hang together: a symmetric matrix, row after row, or none.
@@ -123,8 +138,8 @@ impl Coupling {
 /// What is fitted, and how long.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Inverse of the penalty's strength: the objective is the sum of the rows' negative log
-    /// likelihoods plus `|W|^2 / (2 inverse_penalty)`. The bias is not penalised.
+    /// Inverse of the penalty's strength: the objective is the weighted sum of the rows' negative
+    /// log likelihoods plus `|W|^2 / (2 inverse_penalty)`. The bias is not penalised.
     pub inverse_penalty: f64,
     /// How the labels hang together.
     pub coupling: Coupling,
@@ -212,7 +227,7 @@ fn fitted(design: &Design, settings: &Settings, point: &[f32]) -> Fitted {
     Fitted { weight, bias: bias.to_vec(), inner: point.to_vec() }
 }
 
-/// The objective at a point, divided by the number of rows.
+/// The objective at a point, divided by what all rows count.
 struct Evaluation {
     objective: f64,
     loss: f64,
@@ -221,7 +236,7 @@ struct Evaluation {
 
 fn evaluate(design: &Design, settings: &Settings, point: &[f32]) -> Evaluation {
     let labels = design.labels;
-    let rows = design.rows.len().max(1) as f64;
+    let rows = design.total();
     let (inner, bias) = point.split_at(design.columns.len() * labels);
     let mut residuals = design.logits(&settings.coupling.apply(inner, labels), bias);
     let loss = design.loss(&mut residuals);
@@ -312,7 +327,8 @@ mod tests {
 
     fn design() -> Design {
         let rows = (0..60).map(|i| vec![(0, (i % 7) as f32 - 3.0), (1, (i % 5) as f32), (2, 1.0)]).collect();
-        Design::new(rows, 3, (0..60).map(|i| (i % 7 + i % 3) / 3 % 3).collect(), 3)
+        let weights = (0..60).map(|i| if i % 4 == 0 { 0.25 } else { 1.0 }).collect();
+        Design::new(rows, 3, (0..60).map(|i| (i % 7 + i % 3) / 3 % 3).collect(), weights, 3)
     }
 
     #[test]
@@ -343,6 +359,23 @@ mod tests {
             let end = evaluate(&design, &settings, &fitted.inner);
             assert!(norm(&end.gradient) < 1e-3, "{}", norm(&end.gradient));
             assert!(losses.len() > 2 && losses.last() < losses.first());
+        }
+    }
+
+    #[test]
+    fn a_row_of_weight_two_counts_as_two_rows() {
+        let rows: Vec<Sparse> =
+            (0..12).map(|i| vec![(0, i as f32 * 0.3 - 1.0), (1, (i % 3) as f32)]).collect();
+        let truth: Vec<usize> = (0..12).map(|i| i / 2 % 3).collect();
+        let weights: Vec<f64> = (0..12).map(|i| if i < 4 { 2.0 } else { 1.0 }).collect();
+        let twice = [&rows[..], &rows[..4]].concat();
+        let twice_truth = [&truth[..], &truth[..4]].concat();
+        let settings = settings(Coupling::none());
+        let weighed = fit(&Design::new(rows, 2, truth, weights, 3), &settings, None, |_, _| true);
+        let repeated =
+            fit(&Design::new(twice, 2, twice_truth, vec![1.0; 16], 3), &settings, None, |_, _| true);
+        for (a, b) in weighed.weight.iter().zip(&repeated.weight) {
+            assert!((a - b).abs() < 1e-3, "{a} {b}");
         }
     }
 

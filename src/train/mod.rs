@@ -9,6 +9,7 @@ pub mod bag;
 pub mod card;
 pub mod evaluate;
 pub mod examples;
+pub mod field_dropout;
 pub mod finish;
 pub mod fit;
 pub mod image;

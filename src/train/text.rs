@@ -10,6 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 
 use super::bag::{BagOptions, Labelled, train_bag};
+use super::field_dropout::FieldDropout;
 use super::finish::{Answers, Finished, finish};
 use super::fit::{Epoch, Examples, FitOptions, Session, fit, predict};
 use super::notes::NoteSource;
@@ -20,7 +21,7 @@ use crate::model::manifest::{
     RecordInput, Training, TransformerConfig, Weights,
 };
 use crate::model::package::{TOKENIZER, WEIGHTS};
-use crate::nn::{Network, Params};
+use crate::nn::{Network, Params, random};
 use crate::text::encoder::Example;
 use crate::text::{Encoder, Record, Tokenizer, network};
 
@@ -120,7 +121,7 @@ pub fn answers_of(package: crate::model::Package, data: &Path, split: &str) -> R
     let mut params = Params::frozen(package.weights);
     let network = network::build(&manifest.architecture, input, manifest.labels.len(), &mut params)?;
     params.finish()?;
-    let set = NoteSet::new(&encoder, &records)?;
+    let set = NoteSet::new(&encoder, &records, FieldDropout::new(&[], 0.0))?;
     let answers = answers(network.as_ref(), &set)?;
     Ok((manifest, answers))
 }
@@ -154,16 +155,18 @@ fn candidate(
     let input = RecordInput { max_tokens, fields: source.fields.clone() };
     let architecture = architecture(arch, options, tokenizer.vocabulary())?;
     let encoder = Encoder::new(input.clone(), &architecture, tokenizer.clone());
+    let field_dropout = FieldDropout::new(&source.fields, options.field_dropout);
     let mut sets = BTreeMap::new();
     for (split, records) in &source.splits {
-        sets.insert(split.clone(), NoteSet::new(&encoder, records)?);
+        sets.insert(split.clone(), NoteSet::new(&encoder, records, field_dropout.clone())?);
     }
     let labels = source.labels.len();
     let mut refitted = None;
     let (architecture, weights, settings, unseen, history) = match &architecture {
         Architecture::Bag(config) => {
-            let fitting = bag_options(options, config, ordinal);
-            let trained = train_bag(&sets["train"].0, &sets["val"].0, labels, &fitting, stop)?;
+            let fitting = bag_options(options, config, field_dropout, ordinal);
+            let (train, val) = (&sets["train"].records, &sets["val"].records);
+            let trained = train_bag(train, val, labels, &fitting, stop)?;
             let architecture = Architecture::Bag(trained.config);
             refitted = trained.refitted;
             (architecture, trained.weights, trained.settings, Some(trained.unseen), trained.history)
@@ -205,13 +208,17 @@ fn candidate(
 }
 
 /// One split, encoded as the server would.
-struct NoteSet(Labelled);
+struct NoteSet {
+    records: Labelled,
+    field_dropout: FieldDropout,
+}
 
 impl NoteSet {
-    fn new(encoder: &Encoder, records: &[(Record, usize)]) -> Result<NoteSet> {
+    fn new(encoder: &Encoder, records: &[(Record, usize)], field_dropout: FieldDropout) -> Result<NoteSet> {
         let encode = |(record, _): &(Record, usize)| encoder.encode(record).map(Arc::new);
         let examples = records.iter().map(encode).collect::<Result<_, _>>().map_err(|e| anyhow!(e))?;
-        Ok(NoteSet(Labelled { examples, truth: records.iter().map(|(_, label)| *label).collect() }))
+        let records = Labelled { examples, truth: records.iter().map(|(_, label)| *label).collect() };
+        Ok(NoteSet { records, field_dropout })
     }
 }
 
@@ -219,20 +226,29 @@ impl Examples for NoteSet {
     type Batch = Vec<Example>;
 
     fn labels(&self) -> &[usize] {
-        &self.0.truth
+        &self.records.truth
     }
 
     fn batch(&self, indices: &[usize]) -> candle_core::Result<Vec<Example>> {
-        Ok(indices.iter().map(|i| self.0.examples[*i].clone()).collect())
+        Ok(indices.iter().map(|i| self.records.examples[*i].clone()).collect())
     }
 
     fn training_batch(
         &self,
         indices: &[usize],
         _: &mut [Vec<f32>],
-        _: &mut ChaCha8Rng,
+        rng: &mut ChaCha8Rng,
     ) -> candle_core::Result<Vec<Example>> {
-        self.batch(indices)
+        let mut batch = self.batch(indices)?;
+        let share = self.field_dropout.share();
+        if share > 0.0 {
+            for example in &mut batch {
+                if random::uniform(rng, 0.0, 1.0) < share {
+                    *example = self.field_dropout.apply(example, rng);
+                }
+            }
+        }
+        Ok(batch)
     }
 }
 
@@ -290,13 +306,19 @@ fn n_grams(option: &str, text: &str) -> Result<NGrams> {
     parse().with_context(|| format!("{option}: \"{text}\" is not none, MIN-MAX or MIN-MAX*SCALE"))
 }
 
-fn bag_options(options: &TextOptions, config: &BagConfig, ordinal: bool) -> BagOptions {
+fn bag_options(
+    options: &TextOptions,
+    config: &BagConfig,
+    field_dropout: FieldDropout,
+    ordinal: bool,
+) -> BagOptions {
     BagOptions {
         config: config.clone(),
         ngrams: options.ngrams,
         least: options.least_notes,
         inverse_penalty: options.inverse_penalty,
         rarity: options.rarity,
+        field_dropout,
         ordinal,
         refit: options.refit,
         iterations: options.epochs.unwrap_or(200),

@@ -94,6 +94,9 @@ pub struct TextOptions {
     /// bag: after measuring, fit once more with the same settings on training and validation records together
     #[arg(long, env = "MEDSERVE_REFIT")]
     pub refit: bool,
+    /// How much records with fields left out at random count in training, beside the records themselves; 0 for none
+    #[arg(long, env = "MEDSERVE_FIELD_DROPOUT", default_value_t = 1.0)]
+    pub field_dropout: f64,
     /// lstm, transformer: most tokens known
     #[arg(long, env = "MEDSERVE_VOCABULARY", default_value_t = 8192)]
     pub vocabulary: usize,
