@@ -105,7 +105,7 @@ impl NoteService {
         let Input::Record(input) = manifest.input.clone() else {
             return Err(PackageError::new(file, "this model does not read notes"));
         };
-        let tokenizer = Tokenizer::read(&folder)?;
+        let tokenizer = Tokenizer::read(&folder, &manifest.architecture)?;
         let encoder = Encoder::new(input.clone(), &manifest.architecture, tokenizer);
         let record =
             Record { note: "pain".to_string(), fields: vec![FieldValue::Missing; input.fields.len()] };

@@ -69,9 +69,10 @@ impl Manifest {
             ));
         }
         check_architecture(&self.architecture)?;
-        let file = &self.weights.file;
-        if file.is_empty() || file.starts_with('.') || file.contains(['/', '\\']) {
-            return Err(format!("weights.file \"{file}\" is not a plain file name"));
+        for file in std::iter::once(&self.weights.file).chain(self.files.keys()) {
+            if file.is_empty() || file.starts_with('.') || file.contains(['/', '\\']) {
+                return Err(format!("weights and files: \"{file}\" is not a plain file name"));
+            }
         }
         Ok(())
     }

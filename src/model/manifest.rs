@@ -48,6 +48,10 @@ pub struct Manifest {
     pub metrics: BTreeMap<String, Metrics>,
     /// The weights file.
     pub weights: Weights,
+    /// sha256, in hexadecimal, of the other files that an answer depends on, by name: of a model
+    /// of notes the tokenizer. A package without them is read without that check.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, String>,
 }
 
 impl Manifest {

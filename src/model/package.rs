@@ -76,13 +76,11 @@ impl Package {
             return Err(PackageError::new(&file, reason));
         }
 
-        let file = folder.join(&manifest.weights.file);
-        let bytes = read(&file)?;
-        let digest = sha256(&bytes);
-        if digest != manifest.weights.sha256 {
-            let reason = format!("its sha256 is {digest}, the manifest says {}", manifest.weights.sha256);
-            return Err(PackageError::new(&file, reason));
+        for (name, digest) in &manifest.files {
+            read_checked(&folder.join(name), digest)?;
         }
+        let file = folder.join(&manifest.weights.file);
+        let bytes = read_checked(&file, &manifest.weights.sha256)?;
         let weights = tensors(&bytes).map_err(|e| PackageError::new(&file, e))?;
 
         let file = folder.join(CARD);
@@ -91,8 +89,8 @@ impl Package {
     }
 
     /// Puts weights, manifest, card and `extra` files (relative path, content) under
-    /// `root/<name>/<version>`, replacing that version as a whole. The manifest's `weights` are
-    /// filled in here. Returns the folder.
+    /// `root/<name>/<version>`, replacing that version as a whole. The manifest's `weights` and
+    /// `files` are filled in here. Returns the folder.
     ///
     /// # Errors
     /// What the file system says, with the path.
@@ -124,6 +122,9 @@ impl Package {
         manifest.weights.file = WEIGHTS.to_string();
         manifest.weights.sha256 = sha256(&bytes);
         manifest.weights.parameters = values(weights);
+        // Card and plots are for people, who may amend them: no answer depends on them.
+        let digests = extra.iter().filter(|(name, _)| *name == TOKENIZER);
+        manifest.files = digests.map(|(name, content)| (name.to_string(), sha256(content))).collect();
         let mut json =
             serde_json::to_string_pretty(manifest).map_err(|e| PackageError::new(fresh.join(MANIFEST), e))?;
         json.push('\n');
@@ -183,11 +184,27 @@ pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
 }
 
-fn read(file: &Path) -> Result<Vec<u8>, PackageError> {
+/// The content of a file of a package.
+///
+/// # Errors
+/// The file, and that it is missing or what the file system says.
+pub fn read(file: &Path) -> Result<Vec<u8>, PackageError> {
     fs::read(file).map_err(|e| match e.kind() {
         io::ErrorKind::NotFound => PackageError::new(file, "the file is missing"),
         _ => PackageError::new(file, e),
     })
+}
+
+/// The content of a file whose digest is known.
+fn read_checked(file: &Path, expected: &str) -> Result<Vec<u8>, PackageError> {
+    let bytes = read(file)?;
+    let digest = sha256(&bytes);
+    match digest == expected {
+        true => Ok(bytes),
+        false => {
+            Err(PackageError::new(file, format!("its sha256 is {digest}, the manifest says {expected}")))
+        }
+    }
 }
 
 fn write_durably(file: &Path, content: &[u8]) -> io::Result<()> {

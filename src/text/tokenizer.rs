@@ -5,12 +5,15 @@
 //! has tokens and nothing is lost to an unknown one; what was frequent in training has short
 //! codes, what was not has long ones. Id 0 is kept for padding.
 
+use std::path::Path;
+
 use tokenizers::models::bpe::{BPE, BpeTrainer};
 use tokenizers::normalizers::replace::ReplacePattern;
 use tokenizers::normalizers::{Lowercase, NFKC, NormalizerWrapper, Replace, Sequence};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{AddedToken, NormalizedString, Normalizer, TokenizerBuilder, TokenizerImpl};
 
+use crate::model::manifest::Architecture;
 use crate::model::{PackageError, package};
 
 /// The padding token, which no note can write: its text is never looked for.
@@ -82,14 +85,26 @@ impl Tokenizer {
         Ok(Tokenizer { inner })
     }
 
-    /// Reads the `tokenizer.json` of the package in `folder`.
+    /// Reads the `tokenizer.json` of the package in `folder`, whose network is `architecture`.
     ///
     /// # Errors
-    /// The file, and what is wrong with it.
-    pub fn read(folder: &std::path::Path) -> Result<Tokenizer, PackageError> {
+    /// The file, and what is wrong with it; tokens that are not those the network has values for.
+    pub fn read(folder: &Path, architecture: &Architecture) -> Result<Tokenizer, PackageError> {
         let file = folder.join(package::TOKENIZER);
-        let bytes = std::fs::read(&file).map_err(|e| PackageError::new(&file, e))?;
-        Tokenizer::parse(&bytes).map_err(|e| PackageError::new(&file, e))
+        let bytes = package::read(&file)?;
+        let tokenizer = Tokenizer::parse(&bytes).map_err(|e| PackageError::new(&file, e))?;
+        let known = match architecture {
+            Architecture::Lstm(config) => config.vocabulary,
+            Architecture::Transformer(config) => config.vocabulary,
+            _ => return Ok(tokenizer),
+        };
+        match tokenizer.ids() == known {
+            true => Ok(tokenizer),
+            false => {
+                let reason = format!("it has {} tokens; the network was made for {known}", tokenizer.ids());
+                Err(PackageError::new(&file, reason))
+            }
+        }
     }
 
     /// The content of `tokenizer.json`.
@@ -103,6 +118,11 @@ impl Tokenizer {
     /// Number of tokens, padding included.
     pub fn vocabulary(&self) -> usize {
         self.inner.get_vocab_size(true)
+    }
+
+    /// One more than the highest id.
+    fn ids(&self) -> usize {
+        self.inner.get_vocab(true).into_values().max().map_or(0, |id| id as usize + 1)
     }
 
     /// The note as it is before it is cut into tokens.
@@ -148,6 +168,7 @@ fn normalizer() -> tokenizers::Result<NormalizerWrapper> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use serde_json::json;
 
     const NOTES: [&str; 4] =
         ["chest pain for two days", "chest pain and dyspnea", "胸痛两天,呼吸困难", "胸痛"];
@@ -159,6 +180,23 @@ mod tests {
     #[test]
     fn training_is_deterministic() {
         assert_eq!(tokenizer().to_json().unwrap(), tokenizer().to_json().unwrap());
+    }
+
+    #[test]
+    fn a_tokenizer_of_another_vocabulary_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let tokenizer = tokenizer();
+        std::fs::write(folder.path().join(package::TOKENIZER), tokenizer.to_json().unwrap()).unwrap();
+        let read = |vocabulary| {
+            let lstm = json!({"kind": "lstm", "vocabulary": vocabulary, "embedding": 8, "hidden": 8,
+                              "bidirectional": true, "token_dropout": 0.0, "dropout": 0.0, "recurrent_dropout": 0.0});
+            Tokenizer::read(folder.path(), &serde_json::from_value(lstm).unwrap())
+        };
+        assert!(read(tokenizer.vocabulary()).is_ok());
+        for other in [tokenizer.vocabulary() - 1, tokenizer.vocabulary() + 1] {
+            let error = read(other).err().unwrap().to_string();
+            assert!(error.contains("tokenizer.json") && error.contains(&other.to_string()), "{error}");
+        }
     }
 
     #[test]

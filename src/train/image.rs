@@ -411,6 +411,7 @@ fn describe(
             sha256: String::new(),
             parameters: 0,
         },
+        files: BTreeMap::new(),
     };
     manifest.check().map_err(anyhow::Error::msg)?;
     Ok(manifest)

@@ -116,7 +116,7 @@ pub fn answers_of(package: crate::model::Package, data: &Path, split: &str) -> R
     let (note, label) = (column("note_column", "note"), column("label_column", "label"));
     let records = NoteSource::read_split(data, split, (&note, &label), &input.fields, &manifest.labels)?;
     ensure!(!records.is_empty(), "the split \"{split}\" has no records");
-    let tokenizer = Tokenizer::read(&package.folder)?;
+    let tokenizer = Tokenizer::read(&package.folder, &manifest.architecture)?;
     let encoder = Encoder::new(input.clone(), &manifest.architecture, tokenizer);
     let mut params = Params::frozen(package.weights);
     let network = network::build(&manifest.architecture, input, manifest.labels.len(), &mut params)?;
@@ -415,6 +415,7 @@ fn describe(
         },
         metrics: BTreeMap::new(),
         weights: Weights { file: WEIGHTS.to_string(), sha256: String::new(), parameters: 0 },
+        files: BTreeMap::new(),
     };
     manifest.check().map_err(anyhow::Error::msg)?;
     Ok(manifest)
