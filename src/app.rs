@@ -23,7 +23,6 @@ use crate::inference::Registry;
 use crate::recommend::clock;
 use crate::recommend::recommender::{Recommender, Settings};
 use crate::recommend::source::Source;
-use crate::recommend::weights::Weighing;
 use crate::store::{self, KEEP_CHANGES, Store, StoreOptions, demo};
 use crate::telemetry;
 
@@ -33,8 +32,9 @@ const TRIM_EVERY: Duration = Duration::from_secs(60);
 /// Serves until a signal ends it.
 ///
 /// # Errors
-/// The address cannot be bound.
+/// The table [recommendations] is not valid, or the address cannot be bound.
 pub async fn serve(config: Config) -> Result<()> {
+    let recommendations = recommendations(&config)?;
     telemetry::start_logging();
     let metrics = telemetry::start_metrics().context("starting metrics")?;
     let config = Arc::new(config);
@@ -69,7 +69,7 @@ pub async fn serve(config: Config) -> Result<()> {
         );
     }
     registry.store(Some(Arc::new(loaded)));
-    let opened = Arc::new(open(&config).await?);
+    let opened = Arc::new(open(&config, recommendations).await?);
     people.store(Some(opened.clone()));
     let feeding = tokio::spawn(keep_fresh(opened.clone(), config.refresh));
     // One line on standard output for whoever started the program and waits for it.
@@ -89,21 +89,25 @@ pub async fn serve(config: Config) -> Result<()> {
     Ok(())
 }
 
+/// The table [recommendations] of the configuration's file.
+fn recommendations(config: &Config) -> Result<Settings> {
+    const TABLE: &str = "the table [recommendations] of the file";
+    let settings: Settings = config.recommendations.clone().try_into().context(TABLE)?;
+    let problems = settings.problems(config.recommender == RecommenderEngine::Database);
+    ensure!(problems.is_empty(), "{TABLE}:\n  - {}", problems.join("\n  - "));
+    Ok(settings)
+}
+
 /// Connects the store, fills it for a demonstration, and loads the recommender.
-async fn open(config: &Config) -> Result<People> {
-    let settings: Settings =
-        config.recommendations.clone().try_into().context("the table [recommendations] of the file")?;
-    settings
-        .weighing
-        .validate()
-        .map_err(anyhow::Error::msg)
-        .context("the table [recommendations] of the file")?;
-    let weighing = Weighing { reference_time: clock::now(), ..settings.weighing };
-    let settings = Settings { weighing, ..settings };
+async fn open(config: &Config, mut settings: Settings) -> Result<People> {
     let options = StoreOptions { max_connections: config.database_connections, ..StoreOptions::default() };
     let now = clock::now();
     let store = store::connect(&config.database_url, &options).await.context("opening the database")?;
     fill(config, store.as_ref()).await?;
+    if let Some(oldest) = settings.weighing.oldest_reference(now) {
+        settings.weighing.reference_time =
+            store.reference_time(now, oldest).await.context("asking what ages are counted from")?;
+    }
     let source: Arc<dyn Source> = store.clone();
     let recommender = match config.recommender {
         RecommenderEngine::Memory => Recommender::in_memory(source, settings, now).await,

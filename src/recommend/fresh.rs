@@ -56,6 +56,42 @@ struct Waiting {
     done: u64,
 }
 
+/// Names taken from the waiting ones, to be read. If they are not read after all (the store is
+/// away, or the client who had them read hung up and its future is dropped), they wait again: the
+/// names are not only those of the one who took them.
+struct Taken<'a> {
+    waiting: &'a Mutex<Waiting>,
+    users: Vec<String>,
+    items: Vec<String>,
+    upto: u64,
+    read: bool,
+}
+
+impl<'a> Taken<'a> {
+    /// All that waits, or `None` if the write with this ticket is published.
+    fn from(waiting: &'a Mutex<Waiting>, ticket: u64) -> Option<Self> {
+        let mut names = lock(waiting);
+        if names.done >= ticket {
+            return None;
+        }
+        let users = std::mem::take(&mut names.users).into_iter().collect();
+        let items = std::mem::take(&mut names.items).into_iter().collect();
+        Some(Self { waiting, users, items, upto: names.issued, read: false })
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        let mut waiting = lock(self.waiting);
+        if self.read {
+            waiting.done = self.upto;
+        } else {
+            waiting.users.extend(self.users.drain(..));
+            waiting.items.extend(self.items.drain(..));
+        }
+    }
+}
+
 /// A lock whose holder panicked still guards sound data: every change is published whole.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -112,27 +148,10 @@ impl Fresh {
             waiting.issued
         };
         let _feeding = self.feeding.lock().await;
-        let (users, items, upto) = {
-            let mut waiting = lock(&self.waiting);
-            if waiting.done >= ticket {
-                return Ok(());
-            }
-            let users = std::mem::take(&mut waiting.users);
-            (users, std::mem::take(&mut waiting.items), waiting.issued)
-        };
-        let users: Vec<String> = users.into_iter().collect();
-        let items: Vec<String> = items.into_iter().collect();
-        let outcome = self.take_over(&users, &items, None).await;
-        let mut waiting = lock(&self.waiting);
-        match &outcome {
-            Ok(()) => waiting.done = upto,
-            // Whoever waits next tries again for all of them.
-            Err(_) => {
-                waiting.users.extend(users);
-                waiting.items.extend(items);
-            }
-        }
-        outcome
+        let Some(mut taken) = Taken::from(&self.waiting, ticket) else { return Ok(()) };
+        self.take_over(&taken.users, &taken.items, None).await?;
+        taken.read = true;
+        Ok(())
     }
 
     /// Reads these users and items and publishes what was read. The caller holds `feeding`.

@@ -23,7 +23,7 @@ use super::places::Place;
 use super::ranking::{Candidate, Scoring};
 use super::snapshot::{KindSnapshot, Snapshot};
 use super::source::{Evidence, Neighbor, Source, SourceError};
-use super::weights::Weighing;
+use super::weights::{Repeats, Weighing};
 
 /// How the recommender computes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -51,6 +51,32 @@ impl Default for Settings {
             min_history: 1,
             unknown: Unknown::default(),
         }
+    }
+}
+
+impl Settings {
+    /// What is wrong with these settings, each by its name; `in_database` where the store is to
+    /// compute the neighbors.
+    pub fn problems(&self, in_database: bool) -> Vec<String> {
+        let mut problems = Vec::new();
+        problems.extend(self.weighing.validate().err().map(|problem| format!("weighing: {problem}")));
+        if self.scoring == Scoring::Explicit && in_database {
+            problems.push("scoring: \"explicit\" needs the recommender \"memory\"".to_owned());
+        }
+        if self.scoring == Scoring::Explicit && self.weighing.repeats == Repeats::Add {
+            let detail = "needs weighing.repeats = \"last\", as two ratings of one item do not add up";
+            problems.push(format!("scoring: \"explicit\" {detail}"));
+        }
+        if !(1..=MAX_NEIGHBORS).contains(&self.neighbors) {
+            problems.push(format!("neighbors: must be from 1 to {MAX_NEIGHBORS}"));
+        }
+        if self.raters == 0 {
+            problems.push("raters: must be at least 1".to_owned());
+        }
+        if self.min_history == 0 {
+            problems.push("min_history: must be at least 1".to_owned());
+        }
+        problems
     }
 }
 
@@ -283,7 +309,7 @@ async fn answer<B: Backing>(
         Circumstances { people: &snapshot.people, user_id: &request.user_id, person, now: request.now };
     for strategy in [Strategy::Neighbors, Strategy::Context, Strategy::Popular] {
         let candidates = match strategy {
-            Strategy::Neighbors if selection.seen.len() < settings.min_history.max(1) => continue,
+            Strategy::Neighbors if selection.seen.len() < settings.min_history => continue,
             Strategy::Neighbors => backing.by_neighbors(&request.user_id, request.similarity, count).await?,
             Strategy::Context => backing.by_circumstances(circumstances, count).await?,
             _ => backing.by_popularity().await?,

@@ -20,6 +20,7 @@ on_both!(
     any_text_is_an_identifier,
     what_no_database_can_keep_is_refused,
     a_scan_hands_over_everything_once,
+    ages_are_counted_from_one_moment,
 );
 
 fn all() -> InteractionQuery {
@@ -354,4 +355,12 @@ async fn a_scan_hands_over_everything_once(database: Database) {
     assert_eq!((of("nobody").profile.clone(), of("nobody").interactions.len()), (None, 0));
     let found = store.items(&["d5".into(), "nothing".into()]).await.unwrap();
     assert_eq!(found, [hidden]);
+}
+
+async fn ages_are_counted_from_one_moment(database: Database) {
+    let (one, other) = (&database.store, database.replica().await);
+    assert_eq!(one.reference_time(1_000, 0).await.unwrap(), 1_000);
+    assert_eq!(other.reference_time(5_000, 500).await.unwrap(), 1_000, "whoever starts later");
+    assert_eq!(other.reference_time(9_000, 1_001).await.unwrap(), 9_000, "that one was too old");
+    assert_eq!(one.reference_time(9_500, 2_000).await.unwrap(), 9_000);
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
+use futures::channel::oneshot;
 use futures::future::{BoxFuture, FutureExt};
 
 use crate::recommend::data::{Interaction, Item, Kind, Profile, User};
@@ -19,6 +20,8 @@ pub struct Tables {
     /// Cursors below this are too old.
     forgotten: usize,
     pub down: bool,
+    /// The next reading of users waits for this.
+    gate: Option<oneshot::Receiver<()>>,
 }
 
 impl Tables {
@@ -63,6 +66,13 @@ impl Tables {
     pub fn forget_the_feed(&mut self) {
         self.log.push((false, String::new()));
         self.forgotten = self.log.len();
+    }
+
+    /// Holds up the next reading of users until what is returned is sent to or dropped.
+    pub fn close_gate(&mut self) -> oneshot::Sender<()> {
+        let (open, gate) = oneshot::channel();
+        self.gate = Some(gate);
+        open
     }
 
     /// Rows of the kind: user to item to weight, in order of the ids.
@@ -175,7 +185,11 @@ impl Source for FakeStore {
     }
 
     fn users<'a>(&'a self, user_ids: &'a [String]) -> BoxFuture<'a, Result<Vec<UserState>, SourceError>> {
-        ready(|| {
+        async move {
+            let gate = self.tables().gate.take();
+            if let Some(gate) = gate {
+                let _ = gate.await;
+            }
             let tables = self.up()?;
             let state = |user_id: &String| {
                 let own = tables.interactions.iter().filter(|i| i.user_id == *user_id);
@@ -186,7 +200,8 @@ impl Source for FakeStore {
                 }
             };
             Ok(user_ids.iter().map(state).collect())
-        })
+        }
+        .boxed()
     }
 
     fn items<'a>(&'a self, item_ids: &'a [String]) -> BoxFuture<'a, Result<Vec<Item>, SourceError>> {

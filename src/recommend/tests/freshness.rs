@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use futures::FutureExt;
+
 use super::fake_store::{FakeStore, item};
 use super::numbers::now;
 use crate::recommend::answer::{RecommendError, Recommendation, Request, Strategy};
@@ -121,6 +123,30 @@ fn with_the_database_down_reads_go_on_from_the_last_snapshot() {
     store.tables().down = false;
     // The next write, though of somebody else, makes up for the one that failed.
     now(recommender.fresh().written(&["ann".into()], &[])).unwrap();
+    assert_eq!(ids(&ask(&recommender, "ann", Kind::Advice)), ["rest", "swim"]);
+}
+
+/// Whoever is first in line reads for all who wait; if that one's client hangs up, the others'
+/// writes must not be lost with it.
+#[test]
+fn a_writer_that_hangs_up_takes_nobody_elses_write_along() {
+    let store = walkers();
+    let recommender = adviser(&store);
+    let (one, ann, bob) = (["one".to_owned()], ["ann".to_owned()], ["bob".to_owned()]);
+    let first = store.tables().close_gate();
+    let mut reading = Box::pin(recommender.fresh().written(&one, &[]));
+    assert!((&mut reading).now_or_never().is_none());
+    store.tables().add("bob", "rest", 9.0);
+    let mut hangs_up = Box::pin(recommender.fresh().written(&ann, &[]));
+    let mut waits = Box::pin(recommender.fresh().written(&bob, &[]));
+    assert!((&mut hangs_up).now_or_never().is_none() && (&mut waits).now_or_never().is_none());
+
+    let _second = store.tables().close_gate();
+    first.send(()).unwrap();
+    assert!(matches!((&mut reading).now_or_never(), Some(Ok(()))));
+    assert!((&mut hangs_up).now_or_never().is_none(), "it reads for both, and is in the middle of it");
+    drop(hangs_up);
+    now(waits).unwrap();
     assert_eq!(ids(&ask(&recommender, "ann", Kind::Advice)), ["rest", "swim"]);
 }
 

@@ -143,14 +143,17 @@ impl PostgresLoad {
     }
 
     async fn put_in_place(&mut self) -> Result<(), StoreError> {
-        // For the reason given in `batches.rs`.
-        sqlx::query(
+        // For the reasons given in `batches.rs`.
+        for lock in [
+            "SELECT 1 FROM items
+             WHERE id IN (SELECT item_id FROM loading) AND EXISTS (SELECT 1 FROM weighing)
+             ORDER BY id FOR SHARE",
             "SELECT 1 FROM users
              WHERE id IN (SELECT user_id FROM loading) AND EXISTS (SELECT 1 FROM weighing)
              ORDER BY id FOR NO KEY UPDATE",
-        )
-        .execute(&mut *self.transaction)
-        .await?;
+        ] {
+            sqlx::query(lock).execute(&mut *self.transaction).await?;
+        }
         let (distinct, created, updated): (i64, i64, i64) = sqlx::query_as(
             "WITH last AS MATERIALIZED (
                  SELECT DISTINCT ON (item_id, user_id, event, time)
