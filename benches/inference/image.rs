@@ -10,7 +10,7 @@ use medserve::inference::image::ImageModel;
 use medserve::model::Package;
 use medserve::model::manifest::{ImageInput, Input};
 
-use crate::measure::{Engines, Measured};
+use crate::measure::{Engines, Measured, floats};
 
 fn input(package: &Package) -> ImageInput {
     match &package.manifest.input {
@@ -29,15 +29,11 @@ fn length(input: &ImageInput) -> usize {
 }
 
 /// The engines of a package, for a peer.
-pub fn engines(package: Package) -> impl Measured {
-    let length = length(&input(&package));
-    let read = move |file: &Path| -> Vec<Vec<f32>> {
-        let bytes = std::fs::read(file).expect("the inputs");
-        let values: Vec<f32> =
-            bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-        values.chunks_exact(length).map(<[f32]>::to_vec).collect()
-    };
-    Engines::new(move || build(&package), read)
+pub fn engines(package: &Package) -> impl Measured + use<> {
+    let length = length(&input(package));
+    let model = build(package);
+    let read = move |file: &Path| floats(file).chunks_exact(length).map(<[f32]>::to_vec).collect();
+    Engines::new(move || model.clone(), read)
 }
 
 /// Whole models, one engine.

@@ -60,7 +60,7 @@ where
             };
             (0..rounds).map(round).collect()
         };
-        let mut seconds: Vec<f64> = thread::scope(|scope| {
+        let seconds: Vec<f64> = thread::scope(|scope| {
             let work = &work;
             let (first, others) = self.models[..threads].split_first_mut().expect("at least one thread");
             let others: Vec<_> = others.iter_mut().map(|model| scope.spawn(move || work(model))).collect();
@@ -68,7 +68,18 @@ where
             seconds.extend(others.into_iter().flat_map(|other| other.join().expect("an engine")));
             seconds
         });
-        seconds.sort_by(f64::total_cmp);
-        json!({ "seconds": seconds[seconds.len() / 2] / threads as f64, "logits": logits })
+        json!({ "seconds": median(seconds) / threads as f64, "logits": logits })
     }
+}
+
+/// The middle one.
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// A file of numbers in single precision.
+pub fn floats(file: &Path) -> Vec<f32> {
+    let bytes = std::fs::read(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
 }

@@ -91,6 +91,32 @@ def network(weights, architecture, shape):
     return graph.model(shape, build(graph, architecture))
 
 
+def convolutions(scratch):
+    """Single layers: 3 x 3, stride 1, as many channels out as in."""
+    rng = np.random.default_rng(1)
+    shapes = [(1, 64, 28), (8, 64, 28), (1, 32, 28), (32, 32, 14), (1, 16, 28), (32, 16, 28), (32, 64, 7), (32, 128, 4)]
+    for batch, channels, side in shapes:
+        shape = (batch, channels, side, side)
+        x = rng.uniform(-1, 1, shape).astype(np.float32)
+        weights = {
+            "layer.weight": rng.standard_normal((channels, channels, 3, 3), dtype=np.float32)
+            * np.float32((2 / (9 * channels)) ** 0.5)
+        }
+        graph = Graph(weights)
+        output = graph.conv("x", "layer", 3, 1, 1)
+        files = {"inputs": scratch / f"conv-{batch}x{channels}x{side}.f32"}
+        files["weights"] = files["inputs"].with_suffix(".weights")
+        files["inputs"].write_bytes(x.tobytes())
+        files["weights"].write_bytes(weights["layer.weight"].tobytes())
+        yield {
+            "bench": f"conv3x3:{channels}x{side}x{side}",
+            "batch": batch,
+            "model": graph.model(shape, output),
+            "feeds": {"x": x},
+            "request": {"channels": channels, "side": side, **files},
+        }
+
+
 def cases(folder, manifest, batches, scratch):
     weights = load_file(folder / manifest["weights"]["file"])
     size = manifest["input"]
