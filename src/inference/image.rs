@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use futures::future::join_all;
 use tokio::sync::Semaphore;
 
@@ -16,13 +16,13 @@ use crate::config::Config;
 use crate::model::manifest::{ImageInput, Input};
 use crate::model::package::MANIFEST;
 use crate::model::{Manifest, Package, PackageError};
-use crate::nn::{Network, Params, Pass};
+use crate::nn::{Params, Runner};
 use crate::vision::{DecodeError, DecodeOptions, Format, PreprocessError, Preprocessor, decode, network};
 
-/// A network over images, ready to answer.
+/// A network over images, ready to answer, with the memory it works in. Copies share the weights.
+#[derive(Clone)]
 pub struct ImageModel {
-    input: ImageInput,
-    network: Box<dyn Network<Tensor>>,
+    runner: Runner,
 }
 
 impl ImageModel {
@@ -36,9 +36,10 @@ impl ImageModel {
         weights: &BTreeMap<String, Tensor>,
     ) -> candle_core::Result<ImageModel> {
         let mut params = Params::frozen(weights.clone());
-        let network = network::build(&manifest.architecture, input, manifest.labels.len(), &mut params)?;
+        let (labels, exact) = (manifest.labels.len(), manifest.exact_convolution);
+        let plan = network::plan(&manifest.architecture, input, labels, &mut params, exact)?;
         params.finish()?;
-        Ok(ImageModel { input: input.clone(), network })
+        Ok(ImageModel { runner: Runner::new(Arc::new(plan)) })
     }
 }
 
@@ -46,10 +47,9 @@ impl Model for ImageModel {
     type Input = Vec<f32>;
 
     fn logits(&mut self, inputs: &[Vec<f32>]) -> candle_core::Result<Vec<Vec<f32>>> {
-        let ImageInput { channels, height, width, .. } = self.input;
-        let shape = (inputs.len(), channels as usize, height as usize, width as usize);
-        let batch = Tensor::from_vec(inputs.concat(), shape, &Device::Cpu)?;
-        self.network.logits(&batch, &mut Pass::Inference)?.to_vec2()
+        let mut rows = Vec::with_capacity(inputs.len());
+        self.runner.run(inputs, |logits| rows.push(logits.to_vec()))?;
+        Ok(rows)
     }
 }
 
@@ -102,8 +102,9 @@ impl ImageService {
         };
         let preprocessor = Preprocessor::new(input.clone()).map_err(|e| PackageError::new(&file, e))?;
         let blank = vec![0.0; preprocessor.output_len()];
-        let shared = Arc::new((manifest.clone(), input.clone(), weights));
-        let build = move || ImageModel::build(&shared.0, &shared.1, &shared.2);
+        let model = ImageModel::build(&manifest, &input, &weights)
+            .map_err(|e| PackageError::new(folder.join(&manifest.weights.file), e))?;
+        let build = move || Ok(model.clone());
         let pool = Pool::start(&manifest, &folder, config, blank, build)?;
         Ok(ImageService {
             manifest,

@@ -36,6 +36,11 @@ pub struct Manifest {
     pub input: Input,
     /// The network and its sizes.
     pub architecture: Architecture,
+    /// Keep an image network's convolutions to the sums of their definition. Serving otherwise takes
+    /// a shorter way (Winograd's) whose rounding errors grow with the largest activation near by:
+    /// this is for a network whose activations differ so much in size that it shows.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub exact_convolution: bool,
     /// How logits become probabilities.
     pub calibration: Calibration,
     /// An answer whose highest probability is below this is an abstention.

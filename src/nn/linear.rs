@@ -24,4 +24,9 @@ impl Linear {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         x.matmul(&self.weight.t()?)?.broadcast_add(&self.bias)
     }
+
+    /// The weights row after row and the bias, as plain numbers.
+    pub fn values(&self) -> Result<(Vec<f32>, Vec<f32>)> {
+        Ok((self.weight.flatten_all()?.to_vec1()?, self.bias.to_vec1()?))
+    }
 }

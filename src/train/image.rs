@@ -390,6 +390,7 @@ fn describe(
         ordinal: None,
         input: Input::Image(input),
         architecture,
+        exact_convolution: false,
         calibration: Calibration { temperature: 1.0 },
         abstain_below: 0.0,
         data: DataSource {

@@ -398,6 +398,7 @@ fn describe(
         ordinal,
         input: Input::Record(input),
         architecture,
+        exact_convolution: false,
         calibration: Calibration { temperature: 1.0 },
         abstain_below: 0.0,
         data: DataSource {
