@@ -10,6 +10,7 @@ pub mod items;
 pub mod middleware;
 pub mod models;
 pub mod notes;
+pub mod oip;
 pub mod people;
 pub mod recommendations;
 pub mod router;

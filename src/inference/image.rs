@@ -17,6 +17,7 @@ use crate::model::manifest::{ImageInput, Input};
 use crate::model::package::MANIFEST;
 use crate::model::{Manifest, Package, PackageError};
 use crate::nn::{Params, Runner};
+use crate::vision::preprocess::EIGHT_BIT;
 use crate::vision::{DecodeError, DecodeOptions, Format, PreprocessError, Preprocessor, decode, network};
 
 /// A network over images, ready to answer, with the memory it works in. Copies share the weights.
@@ -50,6 +51,27 @@ impl Model for ImageModel {
         let mut rows = Vec::with_capacity(inputs.len());
         self.runner.run(inputs, |logits| rows.push(logits.to_vec()))?;
         Ok(rows)
+    }
+}
+
+/// Images of the network's own size, one after the other, each channels x height x width.
+pub enum Pixels {
+    /// 8-bit samples.
+    Bytes(Vec<u8>),
+    /// Fractions of full scale, 0 to 1.
+    Fractions(Vec<f32>),
+}
+
+impl Pixels {
+    /// Each image of `len` values as fractions of full scale.
+    fn fractions(&self, len: usize) -> Vec<Vec<f32>> {
+        match self {
+            Pixels::Bytes(values) => values
+                .chunks_exact(len)
+                .map(|image| image.iter().map(|&value| f32::from(value) * EIGHT_BIT).collect())
+                .collect(),
+            Pixels::Fractions(values) => values.chunks_exact(len).map(<[f32]>::to_vec).collect(),
+        }
     }
 }
 
@@ -141,6 +163,32 @@ impl ImageService {
         Ok((outcomes, timing))
     }
 
+    /// Classifies images that have the network's size already; they are normalised as any other.
+    ///
+    /// # Errors
+    /// A model that is busy or failed.
+    pub async fn classify_pixels(
+        self: &Arc<Self>,
+        pixels: Pixels,
+        top_k: usize,
+        deadline: Instant,
+    ) -> Result<(Vec<Outcome>, Timing), ImagesError> {
+        let service = self.clone();
+        let start = Instant::now();
+        let work = move || -> Result<Vec<Vec<f32>>, PreprocessError> {
+            let preprocessor = service.preprocessor()?;
+            let mut inputs = pixels.fractions(preprocessor.output_len());
+            inputs.iter_mut().for_each(|input| preprocessor.normalise(input));
+            service.keep(preprocessor);
+            Ok(inputs)
+        };
+        let inputs =
+            tokio::task::spawn_blocking(work).await.map_err(|_| AskError::from(InferenceError::Failed))??;
+        let mut timing = Timing { preprocess: start.elapsed(), ..Timing::default() };
+        let outcomes = self.pool.ask(&self.manifest, inputs, top_k, deadline, &mut timing).await?;
+        Ok((outcomes, timing))
+    }
+
     /// Decodes and preprocesses one image on a blocking thread, when a core is free for it.
     async fn read(
         self: Arc<Self>,
@@ -159,7 +207,7 @@ impl ImageService {
             let decoded = start.elapsed();
             let mut preprocessor = self.preprocessor()?;
             let input = preprocessor.run(&image)?;
-            self.preprocessors.lock().unwrap_or_else(PoisonError::into_inner).push(preprocessor);
+            self.keep(preprocessor);
             Ok((input, decoded, start.elapsed() - decoded))
         };
         tokio::task::spawn_blocking(work).await.map_err(|_| AskError::from(InferenceError::Failed))?
@@ -169,5 +217,9 @@ impl ImageService {
     fn preprocessor(&self) -> Result<Preprocessor, PreprocessError> {
         let kept = self.preprocessors.lock().unwrap_or_else(PoisonError::into_inner).pop();
         kept.map_or_else(|| Preprocessor::new(self.input.clone()), Ok)
+    }
+
+    fn keep(&self, preprocessor: Preprocessor) {
+        self.preprocessors.lock().unwrap_or_else(PoisonError::into_inner).push(preprocessor);
     }
 }
