@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 use crate::api::{AppState, People, router};
-use crate::config::{Config, RecommenderEngine};
+use crate::config::{self, Config, ConfigError, RecommenderEngine};
 use crate::inference::Registry;
 use crate::recommend::clock;
 use crate::recommend::recommender::{Recommender, Settings};
@@ -30,14 +30,51 @@ use crate::telemetry;
 /// Time between two trims of the change feed.
 const TRIM_EVERY: Duration = Duration::from_secs(60);
 
+/// All that can be known to be right before anything is opened.
+pub struct Prepared {
+    config: Config,
+    recommendations: Settings,
+}
+
+/// Checks everything that was configured.
+///
+/// # Errors
+/// All that is wrong with it.
+pub fn prepare(given: &config::Settings) -> Result<Prepared, ConfigError> {
+    let (config, mut problems) = Config::read(given);
+    let recommendations = recommendations(&config).unwrap_or_else(|problem| {
+        problems.push(format!("the table [recommendations] of the file: {problem}"));
+        Settings::default()
+    });
+    match problems.is_empty() {
+        true => Ok(Prepared { config, recommendations }),
+        false => Err(ConfigError(problems)),
+    }
+}
+
+fn recommendations(config: &Config) -> Result<Settings, String> {
+    let settings: Settings = config
+        .recommendations
+        .clone()
+        .try_into()
+        .map_err(|error: toml::de::Error| error.message().to_string())?;
+    settings.weighing.validate()?;
+    Ok(settings)
+}
+
 /// Serves until a signal ends it.
 ///
 /// # Errors
-/// The address cannot be bound.
-pub async fn serve(config: Config) -> Result<()> {
+/// The address cannot be bound, or the database not be opened.
+pub async fn serve(prepared: Prepared) -> Result<()> {
     telemetry::start_logging();
     let metrics = telemetry::start_metrics().context("starting metrics")?;
+    let Prepared { config, recommendations } = prepared;
     let config = Arc::new(config);
+    tracing::warn!(
+        listen = %config.listen,
+        "no identity is configured: everyone who reaches this address is let in"
+    );
     let listener =
         TcpListener::bind(config.listen).await.with_context(|| format!("listening on {}", config.listen))?;
     let address = listener.local_addr()?;
@@ -69,7 +106,7 @@ pub async fn serve(config: Config) -> Result<()> {
         );
     }
     registry.store(Some(Arc::new(loaded)));
-    let opened = Arc::new(open(&config).await?);
+    let opened = Arc::new(open(&config, recommendations).await?);
     people.store(Some(opened.clone()));
     let feeding = tokio::spawn(keep_fresh(opened.clone(), config.refresh));
     // One line on standard output for whoever started the program and waits for it.
@@ -90,14 +127,7 @@ pub async fn serve(config: Config) -> Result<()> {
 }
 
 /// Connects the store, fills it for a demonstration, and loads the recommender.
-async fn open(config: &Config) -> Result<People> {
-    let settings: Settings =
-        config.recommendations.clone().try_into().context("the table [recommendations] of the file")?;
-    settings
-        .weighing
-        .validate()
-        .map_err(anyhow::Error::msg)
-        .context("the table [recommendations] of the file")?;
+async fn open(config: &Config, settings: Settings) -> Result<People> {
     let weighing = Weighing { reference_time: clock::now(), ..settings.weighing };
     let settings = Settings { weighing, ..settings };
     let options = StoreOptions { max_connections: config.database_connections, ..StoreOptions::default() };
