@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 use crate::api::{AppState, People, router};
-use crate::config::{Config, RecommenderEngine};
+use crate::config::{self, Config, ConfigError, RecommenderEngine};
 use crate::inference::Registry;
 use crate::recommend::clock;
 use crate::recommend::recommender::{Recommender, Settings};
@@ -29,15 +29,53 @@ use crate::telemetry;
 /// Time between two trims of the change feed.
 const TRIM_EVERY: Duration = Duration::from_secs(60);
 
+/// All that can be known to be right before anything is opened.
+pub struct Prepared {
+    config: Config,
+    recommendations: Settings,
+}
+
+/// Checks everything that was configured.
+///
+/// # Errors
+/// All that is wrong with it.
+pub fn prepare(given: &config::Settings) -> Result<Prepared, ConfigError> {
+    let (config, mut problems) = Config::read(given);
+    let recommendations = recommendations(&config).unwrap_or_else(|found| {
+        let named = |problem| format!("the table [recommendations] of the file: {problem}");
+        problems.extend(found.into_iter().map(named));
+        Settings::default()
+    });
+    match problems.is_empty() {
+        true => Ok(Prepared { config, recommendations }),
+        false => Err(ConfigError(problems)),
+    }
+}
+
+/// The table [recommendations] of the configuration's file, or all that is wrong with it.
+fn recommendations(config: &Config) -> Result<Settings, Vec<String>> {
+    let settings: Settings = config
+        .recommendations
+        .clone()
+        .try_into()
+        .map_err(|error: toml::de::Error| vec![error.message().to_string()])?;
+    let problems = settings.problems(config.recommender == RecommenderEngine::Database);
+    if problems.is_empty() { Ok(settings) } else { Err(problems) }
+}
+
 /// Serves until a signal ends it.
 ///
 /// # Errors
-/// The table [recommendations] is not valid, or the address cannot be bound.
-pub async fn serve(config: Config) -> Result<()> {
-    let recommendations = recommendations(&config)?;
+/// The address cannot be bound, or the database not be opened.
+pub async fn serve(prepared: Prepared) -> Result<()> {
     telemetry::start_logging();
     let metrics = telemetry::start_metrics().context("starting metrics")?;
+    let Prepared { config, recommendations } = prepared;
     let config = Arc::new(config);
+    tracing::warn!(
+        listen = %config.listen,
+        "no identity is configured: everyone who reaches this address is let in"
+    );
     let listener =
         TcpListener::bind(config.listen).await.with_context(|| format!("listening on {}", config.listen))?;
     let address = listener.local_addr()?;
@@ -87,15 +125,6 @@ pub async fn serve(config: Config) -> Result<()> {
     feeding.abort();
     opened.store.close().await;
     Ok(())
-}
-
-/// The table [recommendations] of the configuration's file.
-fn recommendations(config: &Config) -> Result<Settings> {
-    const TABLE: &str = "the table [recommendations] of the file";
-    let settings: Settings = config.recommendations.clone().try_into().context(TABLE)?;
-    let problems = settings.problems(config.recommender == RecommenderEngine::Database);
-    ensure!(problems.is_empty(), "{TABLE}:\n  - {}", problems.join("\n  - "));
-    Ok(settings)
 }
 
 /// Connects the store, fills it for a demonstration, and loads the recommender.

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use medserve::api::router;
 use medserve::app;
 use medserve::app::import::{self, Import};
-use medserve::config::{Config, Settings};
+use medserve::config::Settings;
 use medserve::vision::phantom;
 
 /// Classifies medical images and clinical notes and recommends care, over HTTP.
@@ -69,8 +69,8 @@ fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
     match cli.command.unwrap_or_else(|| Command::Serve(Box::new(cli.serve))) {
         Command::Serve(serve) => {
-            let config = Config::resolve(serve.settings)?;
-            tokio::runtime::Runtime::new()?.block_on(app::serve(config))
+            let prepared = app::prepare(&serve.settings)?;
+            tokio::runtime::Runtime::new()?.block_on(app::serve(prepared))
         }
         Command::Import { database_url, what } => {
             let report = tokio::runtime::Runtime::new()?.block_on(import::import(&database_url, what))?;
