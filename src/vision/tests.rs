@@ -33,8 +33,7 @@ fn resnet() -> Architecture {
 
 fn noise(images: usize, channels: usize, side: usize) -> Tensor {
     let mut rng = random::stream(3, "images");
-    let values: Vec<f32> =
-        (0..images * channels * side * side).map(|_| random::normal(&mut rng)).collect();
+    let values: Vec<f32> = (0..images * channels * side * side).map(|_| random::normal(&mut rng)).collect();
     Tensor::from_vec(values, (images, channels, side, side), &Device::Cpu).unwrap()
 }
 
