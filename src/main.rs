@@ -51,16 +51,16 @@ enum Command {
     /// Ask a running server whether it is ready; the exit status is the answer
     Health {
         /// Address of the server
-        #[arg(long, default_value = "127.0.0.1:8080")]
+        #[arg(long, env = "MEDSERVE_ADDRESS", default_value = "127.0.0.1:8080")]
         address: std::net::SocketAddr,
     },
     /// Write a drawn chest X-ray as PNG, to have something to classify; it is a drawing, not an X-ray
     SampleImage {
         /// File to write
-        #[arg(long)]
+        #[arg(long, env = "MEDSERVE_SAMPLE_OUT")]
         out: PathBuf,
         /// Seed of the drawing
-        #[arg(long, default_value_t = 0)]
+        #[arg(long, env = "MEDSERVE_SEED", default_value_t = 0)]
         seed: u64,
     },
 }

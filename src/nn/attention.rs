@@ -145,3 +145,53 @@ fn softmax(x: &Tensor) -> Result<Tensor> {
     debug_assert_eq!(terms.dtype(), DType::F32);
     terms.broadcast_div(&terms.sum_keepdim(D::Minus1)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::differences::{assert_gradient, draw};
+
+    const LENGTHS: [usize; 3] = [3, 1, 2];
+
+    /// Parameters of which none is left at a value that hides a mistake, such as 0 or 1.
+    fn shaken(params: &Params) {
+        let shake = |(place, (name, value)): (usize, (String, Tensor))| {
+            let noise = (draw(value.shape().clone(), place as u64) * 0.3).unwrap();
+            (name, (value + noise).unwrap())
+        };
+        params.restore(&params.snapshot().unwrap().into_iter().enumerate().map(shake).collect()).unwrap();
+    }
+
+    #[test]
+    fn gradients_agree_with_finite_differences() {
+        let mut params = Params::fresh(1);
+        let norm = LayerNorm::new(&mut params, "norm", 4).unwrap();
+        let layer = EncoderLayer::new(&mut params, "layer", 4, 2, 6, 0.0).unwrap();
+        let pool = AttentionPool::new(&mut params, "pool", 4).unwrap();
+        shaken(&params);
+        let x = draw((6, 4), 2);
+        assert_gradient(&x, |x| norm.forward(x).unwrap());
+        assert_gradient(&x, |x| layer.forward(x, &LENGTHS, &mut Pass::Inference).unwrap());
+        assert_gradient(&x, |x| pool.forward(x, &LENGTHS).unwrap());
+    }
+
+    #[test]
+    fn a_sequence_has_the_same_values_alone_and_among_others() {
+        let mut params = Params::fresh(1);
+        let layer = EncoderLayer::new(&mut params, "layer", 4, 2, 6, 0.0).unwrap();
+        let pool = AttentionPool::new(&mut params, "pool", 4).unwrap();
+        shaken(&params);
+        let x = draw((6, 4), 3);
+        let pooled = |x: &Tensor, lengths: &[usize]| -> Vec<Vec<f32>> {
+            let y = layer.forward(x, lengths, &mut Pass::Inference).unwrap();
+            pool.forward(&y, lengths).unwrap().to_vec2().unwrap()
+        };
+        let together = pooled(&x, &LENGTHS);
+        for (place, (start, length)) in [(0, 3), (3, 1), (4, 2)].into_iter().enumerate() {
+            let alone = pooled(&x.narrow(0, start, length).unwrap(), &[length]);
+            for (a, b) in alone[0].iter().zip(&together[place]) {
+                assert!((a - b).abs() < 1e-5, "{a} {b}");
+            }
+        }
+    }
+}

@@ -9,6 +9,8 @@ pub mod activation;
 pub mod attention;
 pub mod batch_norm;
 pub mod conv;
+#[cfg(test)]
+mod differences;
 mod direct;
 pub mod dropout;
 pub mod embedding;

@@ -16,40 +16,40 @@ use crate::recommend::source::Similarity;
 #[derive(Debug, Clone, clap::Args)]
 pub struct EvaluationOptions {
     /// CSV file with a header
-    #[arg(long)]
+    #[arg(long, env = "MEDSERVE_INTERACTIONS")]
     pub interactions: PathBuf,
     /// Column of the user's identifier
-    #[arg(long)]
+    #[arg(long, env = "MEDSERVE_USER_COLUMN")]
     pub user_column: String,
     /// Column of the item's identifier
-    #[arg(long)]
+    #[arg(long, env = "MEDSERVE_ITEM_COLUMN")]
     pub item_column: String,
     /// Column of the weight or rating; default: every interaction weighs 1
-    #[arg(long)]
+    #[arg(long, env = "MEDSERVE_WEIGHT_COLUMN")]
     pub weight_column: Option<String>,
     /// Column of the time, in whole numbers that grow
-    #[arg(long)]
+    #[arg(long, env = "MEDSERVE_TIME_COLUMN")]
     pub time_column: Option<String>,
     /// Values of the item column that stand for no item, such as a survey's code for "refused"
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, env = "MEDSERVE_NO_ITEM", value_delimiter = ',')]
     pub no_item: Vec<String>,
     /// What is held out: leave-one-out, or ratio:R with R between 0 and 1
-    #[arg(long, default_value = "leave-one-out")]
+    #[arg(long, env = "MEDSERVE_HELD_OUT", default_value = "leave-one-out")]
     pub split: Split,
     /// Number of items recommended
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, env = "MEDSERVE_K", default_value_t = 10)]
     pub k: usize,
     /// cosine, pearson or euclidean
-    #[arg(long, default_value = "cosine")]
+    #[arg(long, env = "MEDSERVE_SIMILARITY", default_value = "cosine")]
     pub similarity: Similarity,
     /// Number of neighbors; default: the server's
-    #[arg(long)]
+    #[arg(long, env = "MEDSERVE_NEIGHBORS")]
     pub neighbors: Option<usize>,
     /// Predictions made elsewhere (columns user_id, item_id, prediction): compare with them instead
-    #[arg(long)]
+    #[arg(long, env = "MEDSERVE_ORACLE")]
     pub oracle: Option<PathBuf>,
     /// Seed of what is held out
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, env = "MEDSERVE_SEED", default_value_t = 0)]
     pub seed: u64,
 }
 
