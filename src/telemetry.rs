@@ -24,6 +24,12 @@ pub fn start_logging() {
     if let Err(error) = result {
         tracing::debug!(%error, "logging was started before");
     }
+    // A panic is a line like any other, by its place alone: its words may hold parts of a request.
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let thread = std::thread::current();
+        tracing::error!(place, thread = thread.name().unwrap_or_default(), "a thread panicked");
+    }));
 }
 
 /// Starts collecting metrics; the handle renders them in the Prometheus text format.

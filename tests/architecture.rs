@@ -3,7 +3,7 @@
 //! A structure that is only written down decays. This test reads every source file, finds what
 //! it uses of the crate and of the guarded libraries, and names each line that breaks a rule.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -29,7 +29,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
 /// The rooms that may use each library.
 const LIBRARIES: &[(&str, &[&str])] = &[
     ("axum", &["api", "app"]),
+    ("hyper", &["api", "app"]),
+    ("tower", &["api", "app"]),
+    ("tower_http", &["api", "app"]),
     ("utoipa", &["api", "app"]),
+    ("utoipa_axum", &["api", "app"]),
+    ("utoipa_swagger_ui", &["api", "app"]),
     ("sqlx", &["store"]),
     ("candle_core", &["nn", "model", "vision", "text", "inference", "train"]),
     ("candle_nn", &["nn", "model", "vision", "text", "inference", "train"]),
@@ -52,23 +57,81 @@ fn room(file: &Path) -> Option<String> {
     (!["lib", "main", "bin"].contains(&first.as_str())).then_some(first)
 }
 
-/// Every name that follows `prefix` in a line, the braces of `use prefix{a, b::c}` opened.
-fn names_after(line: &str, prefix: &str) -> Vec<String> {
-    let identifier =
-        |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
-    let mut names = Vec::new();
-    for (at, _) in line.match_indices(prefix) {
-        let bounded = !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
-        let rest = &line[at + prefix.len()..];
-        if !bounded {
-            continue;
+/// The text without its comments; lines stay where they are.
+fn code(text: &str) -> String {
+    text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
+}
+
+fn identifier(text: &str) -> &str {
+    let end = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
+    &text[..end]
+}
+
+/// Every path of a tree such as `a::{b, c::{d, e}}`, over as many lines as it takes.
+fn paths(tree: &str) -> Vec<Vec<&str>> {
+    let mut path = Vec::new();
+    let mut rest = tree.trim_start();
+    loop {
+        if let Some(inside) = rest.strip_prefix('{') {
+            let ends = parts(inside).into_iter().flat_map(paths);
+            return ends.map(|end| [path.clone(), end].concat()).collect();
         }
-        match rest.strip_prefix('{') {
-            Some(inside) => names.extend(inside.split(',').map(|part| identifier(part.trim()))),
-            None => names.push(identifier(rest)),
+        let name = identifier(rest);
+        if name.is_empty() {
+            return vec![path];
+        }
+        path.push(name);
+        match rest[name.len()..].trim_start().strip_prefix("::") {
+            Some(next) => rest = next.trim_start(),
+            None => return vec![path],
         }
     }
-    names
+}
+
+/// What stands between the commas of the braces that `inside` is within, inner braces left whole.
+fn parts(inside: &str) -> Vec<&str> {
+    let (mut parts, mut depth, mut start) = (Vec::new(), 0, 0);
+    for (at, character) in inside.char_indices() {
+        match character {
+            '{' => depth += 1,
+            '}' | ',' if depth == 0 => {
+                parts.push(&inside[start..at]);
+                start = at + 1;
+                if character == '}' {
+                    break;
+                }
+            }
+            '}' => depth -= 1,
+            _ => {}
+        }
+    }
+    parts.retain(|part| !part.trim().is_empty());
+    parts
+}
+
+/// Where in `code` the name `word` begins a path.
+fn places<'a>(code: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
+    let inner = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
+    code.match_indices(word)
+        .map(|(at, _)| at)
+        .filter(move |at| !code[..*at].ends_with(inner) && identifier(&code[*at..]) == word)
+}
+
+/// The modules that a file is: `["api", "middleware"]` for `api/middleware/mod.rs`.
+fn modules(file: &Path) -> Vec<String> {
+    let names = file.with_extension("");
+    let names = names.components().map(|name| name.as_os_str().to_string_lossy().into_owned());
+    names.filter(|name| name != "mod").collect()
+}
+
+/// The name that a path has in the crate's root, if it leads there from a file of this depth.
+fn in_root<'a>(path: &[&'a str], depth: usize) -> Option<&'a str> {
+    match path.iter().take_while(|name| **name == "super").count() {
+        0 if path[0] == "crate" => path.get(1).copied(),
+        // A module within the file takes one more, so what leads beyond the root is in it.
+        up if up >= depth => path.get(up).copied(),
+        _ => None,
+    }
 }
 
 /// The rules a file breaks.
@@ -78,20 +141,26 @@ fn broken(file: &Path, text: &str) -> Vec<String> {
     let Some(allowed) = rules.get(room.as_str()) else {
         return vec![format!("src/{}: the room \"{room}\" has no rule", file.display())];
     };
+    let code = code(text);
+    let depth = modules(file).len();
     let mut broken = Vec::new();
-    for (number, line) in text.lines().enumerate() {
-        let code = line.split("//").next().unwrap_or_default();
-        let mut say = |what: String| broken.push(format!("src/{}:{}: {what}", file.display(), number + 1));
-        for used in names_after(code, "crate::") {
-            if used != room && rules.contains_key(used.as_str()) && !allowed.contains(&used.as_str()) {
-                say(format!("{room} uses {used}"));
+    let mut say = |at: usize, what: String| {
+        let line = code[..at].matches('\n').count() + 1;
+        broken.push(format!("src/{}:{line}: {what}", file.display()));
+    };
+    for at in places(&code, "crate").chain(places(&code, "super")) {
+        let paths = paths(&code[at..]);
+        for used in paths.iter().filter_map(|path| in_root(path, depth)).collect::<BTreeSet<_>>() {
+            if used != room && rules.contains_key(used) && !allowed.contains(&used) {
+                say(at, format!("{room} uses {used}"));
             }
         }
-        for (library, rooms) in LIBRARIES {
-            let named = !names_after(code, &format!("{library}::")).is_empty()
-                || code.trim() == format!("use {library};");
-            if named && !rooms.contains(&room.as_str()) {
-                say(format!("{room} uses the library {library}"));
+    }
+    for (library, rooms) in LIBRARIES.iter().filter(|(_, rooms)| !rooms.contains(&room.as_str())) {
+        for at in places(&code, library) {
+            let imported = code[..at].trim_end().ends_with("use");
+            if imported || code[at + library.len()..].trim_start().starts_with("::") {
+                say(at, format!("{room} uses the library {library}, which belongs to {}", rooms.join(", ")));
             }
         }
     }
@@ -116,6 +185,17 @@ fn a_broken_rule_is_seen() {
     let seen = |file: &str, text: &str| broken(Path::new(file), text).len();
     assert_eq!(seen("nn/conv.rs", "use crate::api::Problem;"), 1);
     assert_eq!(seen("nn/conv.rs", "use crate::{model::Manifest, api};"), 2);
+    assert_eq!(
+        seen("nn/conv.rs", "use crate::{\n    model::{Manifest, manifest::{Input, Task}},\n    api,\n};"),
+        2
+    );
+    assert_eq!(seen("nn/conv.rs", "use super::super::api::Problem;"), 1);
+    assert_eq!(seen("nn/conv.rs", "use super::{linear, super::{api, model}};"), 2);
+    assert_eq!(seen("nn/mod.rs", "mod tests { use super::super::api; }"), 1);
+    assert_eq!(seen("nn/conv.rs", "use super::api;"), 0);
+    assert_eq!(seen("model/package.rs", "use axum;"), 1);
+    assert_eq!(seen("inference/pool.rs", "use {std::fmt, tower_http::catch_panic, hyper::body};"), 2);
+    assert_eq!(seen("store/mod.rs", "#[derive(utoipa_axum::Router)]"), 1);
     assert_eq!(seen("vision/decode.rs", "fn f() -> axum::Json<u8> {"), 1);
     assert_eq!(seen("recommend/data.rs", "let x = crate::store::open();"), 1);
     assert_eq!(seen("vision/decode.rs", "use crate::nn::Params; // not crate::api"), 0);

@@ -96,6 +96,7 @@ pub fn server_timing(timing: &Timing) -> Result<HeaderValue, Problem> {
 impl From<AskError> for Problem {
     fn from(error: AskError) -> Problem {
         match error {
+            AskError::TooMany { .. } => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, error.to_string()),
             AskError::QueueFull(_) => Problem::new(
                 StatusCode::TOO_MANY_REQUESTS,
                 "the model is busy and its queue has no room for this request; try again shortly",

@@ -99,7 +99,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
             let essence = text.split(';').next().unwrap_or_default().trim();
             // What curl says on its own is no claim about the body.
             let json = essence.eq_ignore_ascii_case("application/json") || essence.ends_with("+json");
-            if !json && essence != "application/x-www-form-urlencoded" {
+            if !json && !essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
                 let detail = format!("the content type is \"{essence}\"; application/json is accepted");
                 return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
             }

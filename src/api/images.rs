@@ -153,7 +153,7 @@ async fn read_form(mut form: Multipart, max_body_bytes: usize) -> Result<Vec<(Fo
         }
         // Many clients send files without saying what they are: that is not a contradiction.
         let content_type =
-            field.content_type().filter(|t| *t != "application/octet-stream").map(str::to_string);
+            field.content_type().filter(|t| essence(t) != "application/octet-stream").map(str::to_string);
         let bytes = field.bytes().await.map_err(failed)?;
         let format = format(content_type.as_deref(), &bytes, &format!("image {}", images.len()))?;
         images.push((format, bytes));
@@ -194,10 +194,11 @@ pub(super) fn format(content_type: Option<&str>, bytes: &[u8], place: &str) -> R
 const ACCEPTED: &str = "accepted are image/png, image/jpeg, application/dicom and multipart/form-data with parts named \"image\"";
 
 fn content_type(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    // What curl sends with --data-binary where nobody said anything: no claim of any kind.
+    const NO_CLAIM: [&str; 2] = ["application/x-www-form-urlencoded", "application/octet-stream"];
     match headers.get(header::CONTENT_TYPE).map(HeaderValue::to_str) {
         None => Ok(None),
-        // What curl sends with --data-binary where nobody said anything: no claim of any kind.
-        Some(Ok("application/x-www-form-urlencoded" | "application/octet-stream")) => Ok(None),
+        Some(Ok(text)) if NO_CLAIM.iter().any(|kind| essence(text).eq_ignore_ascii_case(kind)) => Ok(None),
         Some(Ok(text)) => Ok(Some(text.to_string())),
         Some(Err(_)) => Err(Problem::bad_request("the content type is not text")),
     }

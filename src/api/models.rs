@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::error::ProblemDocument;
+use super::extract::Id;
 use super::{AppState, Problem};
 use crate::inference::Registry;
 use crate::inference::registry::Served;
@@ -37,6 +38,10 @@ pub struct ModelDescription {
     /// The scale that the labels are steps of, if they are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scale: Option<String>,
+    /// `cost[truth][answer]`, in label order: where it is there, the label of least expected cost is
+    /// answered, and not the most probable one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Vec<Vec<f32>>>,
     /// What the model is given, as in its manifest.
     #[schema(value_type = Object)]
     pub input: Value,
@@ -77,6 +82,7 @@ impl ModelDescription {
             labels: manifest.labels.clone(),
             label_descriptions: manifest.label_descriptions.clone(),
             scale: manifest.ordinal.as_ref().map(|ordinal| ordinal.scale.clone()),
+            cost: manifest.ordinal.as_ref().and_then(|ordinal| ordinal.cost.clone()),
             input,
             metrics: json(serde_json::to_value(&manifest.metrics))?,
             data: json(serde_json::to_value(&manifest.data))?,
@@ -117,14 +123,12 @@ pub async fn list(State(state): State<AppState>) -> Result<Json<ModelList>, Prob
     params(("name" = String, Path, description = "Name of the model", example = "pneumonia")),
     responses(
         (status = 200, body = ModelDescription),
+        (status = 400, description = "The name is not UTF-8 when decoded", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "No such model; the names that exist", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "The models are being loaded", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
-pub async fn get(
-    State(state): State<AppState>,
-    Path(name): Path<String>,
-) -> Result<Json<ModelDescription>, Problem> {
+pub async fn get(State(state): State<AppState>, Id(name): Id) -> Result<Json<ModelDescription>, Problem> {
     let registry = state.registry()?;
     let served = registry.get(&name).ok_or_else(|| unknown_model(&registry, &name))?;
     Ok(Json(ModelDescription::new(served)?))

@@ -13,7 +13,7 @@ use super::classify::{ModelAnswer, Prediction, find_model, server_timing};
 use super::error::{FieldError, ProblemDocument};
 use super::extract::{Body, Parameters};
 use super::{AppState, Deadline, Problem};
-use crate::inference::note::{NoteOutcome, NoteService, NotesError};
+use crate::inference::note::{LongNote, NoteOutcome, NoteService, NotesError};
 use crate::inference::registry::Served;
 use crate::text::Record;
 
@@ -26,7 +26,16 @@ pub const MAX_RECORDS: usize = 256;
 #[into_params(parameter_in = Query)]
 pub struct NoteParameters {
     /// "error" refuses a note that is longer than the model reads; by default its head and tail are read.
+    #[param(inline, value_type = Option<Truncate>)]
     pub truncate: Option<String>,
+}
+
+/// What `truncate` may be.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[allow(dead_code)]
+enum Truncate {
+    Error,
 }
 
 /// Records to classify.
@@ -183,11 +192,13 @@ pub(super) fn read(service: &NoteService, records: &[Value]) -> Result<Vec<Recor
 impl From<NotesError> for Problem {
     fn from(error: NotesError) -> Problem {
         match error {
-            NotesError::TooLong { index, .. } => {
-                let detail = error.to_string();
-                let errors =
-                    vec![FieldError { pointer: format!("/records/{index}/note"), detail: detail.clone() }];
-                Problem { errors, ..Problem::unprocessable(detail) }
+            NotesError::TooLong(ref long) => {
+                let place = |note: &LongNote| FieldError {
+                    pointer: format!("/records/{}/note", note.index),
+                    detail: note.to_string(),
+                };
+                let errors = long.iter().map(place).collect();
+                Problem { errors, ..Problem::unprocessable(error.to_string()) }
             }
             NotesError::Tokenizer { .. } => Problem::unprocessable(error.to_string()),
             NotesError::Ask(error) => error.into(),

@@ -2,7 +2,8 @@
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::http::StatusCode;
+use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::OpenApi as Document;
@@ -84,8 +85,14 @@ pub fn router(state: AppState) -> Router {
     let (routes, document) = documented().split_for_parts();
     // No validator badge: it would call out of a closed network.
     let swagger = SwaggerConfig::default().validator_url("none");
+    let docs = SwaggerUi::new("/docs").url("/openapi.json", document).config(swagger);
+    let routes = routes.merge(Router::from(docs).layer(map_response(missing_page)));
+    surrounded(routes, state)
+}
+
+/// The routes with what happens to every request.
+fn surrounded(routes: Router<AppState>, state: AppState) -> Router {
     routes
-        .merge(SwaggerUi::new("/docs").url("/openapi.json", document).config(swagger))
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
         .layer(DefaultBodyLimit::max(state.config.max_body_bytes))
@@ -103,14 +110,55 @@ async fn unknown_path() -> Problem {
 
 async fn unknown_method() -> Problem {
     Problem::new(
-        http::StatusCode::METHOD_NOT_ALLOWED,
+        StatusCode::METHOD_NOT_ALLOWED,
         "this path does not take this method; /docs lists those it takes",
     )
 }
 
-/// The panic's own words stay in the log, where they are written with the place: they may hold
-/// parts of a request.
+/// The page's own 404 has no body, and its 400 no shape.
+async fn missing_page(response: Response) -> Response {
+    match response.status() {
+        StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST => unknown_path().await.into_response(),
+        _ => response,
+    }
+}
+
+/// The panic's own words are told to nobody, as they may hold parts of a request; the log has its place.
 fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
     metrics::counter!("medserve_panics_total").increment(1);
     Problem::internal().into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Settings};
+    use axum::body::{Body, to_bytes};
+    use axum::extract::Request;
+    use std::sync::Arc;
+    use tower::ServiceExt;
+
+    async fn failing() -> &'static str {
+        panic!("Jane Doe has no date of birth")
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_problem_that_tells_nothing_of_the_inside() {
+        let state = AppState {
+            config: Arc::new(Config::resolve(Settings::default()).unwrap()),
+            registry: Arc::default(),
+            people: Arc::default(),
+            metrics: None,
+        };
+        let service = surrounded(Router::new().route("/failing", axum::routing::get(failing)), state);
+        for _ in 0..2 {
+            let request = Request::get("/failing").header("x-request-id", "ward-7").body(Body::empty());
+            let response = service.clone().oneshot(request.unwrap()).await.unwrap();
+            assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+            assert_eq!(response.headers()["content-type"], "application/problem+json");
+            let body = to_bytes(response.into_body(), 1 << 16).await.unwrap();
+            let body = String::from_utf8(body.to_vec()).unwrap();
+            assert!(body.contains("\"request_id\":\"ward-7\"") && !body.contains("Jane"), "{body}");
+        }
+    }
 }

@@ -62,7 +62,7 @@ pub struct Settings {
     /// Largest number of inputs an engine takes at once [default: 32]
     #[arg(long, env = "MEDSERVE_MAX_BATCH", value_name = "N")]
     pub max_batch: Option<String>,
-    /// Inputs that may wait for each model [default: 1024]
+    /// Inputs that may wait for each model; no request may bring more [default: 1024]
     #[arg(long, env = "MEDSERVE_QUEUE", value_name = "N")]
     pub queue: Option<String>,
 }

@@ -198,8 +198,10 @@ impl ImageService {
         frame: Option<u32>,
     ) -> Result<(Vec<f32>, Duration, Duration), ImagesError> {
         // The semaphore is never closed; were it, the work would go on without its bound.
-        let _permit = self.decoders.clone().acquire_owned().await.ok();
+        let permit = self.decoders.clone().acquire_owned().await.ok();
         let work = move || {
+            // Held here and not by the caller, who may go away while this thread works on.
+            let _permit = permit;
             let start = Instant::now();
             let options = DecodeOptions { max_pixels: self.max_pixels, frame };
             let image =

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use candle_core::Tensor;
+use tokio::sync::Semaphore;
 
 use super::engine::{InferenceError, Model};
 use super::pool::{AskError, Pool, Timing};
@@ -59,20 +60,24 @@ pub struct NoteOutcome {
     pub missing_fields: Vec<String>,
 }
 
+/// A note that is longer than the model reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the note has {tokens} tokens; the model reads {limit}")]
+pub struct LongNote {
+    /// Place in the request, from 0.
+    pub index: usize,
+    /// Tokens of the note.
+    pub tokens: usize,
+    /// Tokens of it that would be read.
+    pub limit: usize,
+}
+
 /// Why records got no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum NotesError {
-    /// The note of the record at this place is longer than the model reads, and the caller asked
-    /// to be told.
-    #[error("record {index}: the note has {tokens} tokens; the model reads {limit}")]
-    TooLong {
-        /// Place in the request, from 0.
-        index: usize,
-        /// Tokens of the note.
-        tokens: usize,
-        /// Most tokens read.
-        limit: usize,
-    },
+    /// Notes are longer than the model reads, and the caller asked to be told.
+    #[error("{} of the notes are longer than the model reads; nothing was classified", .0.len())]
+    TooLong(Vec<LongNote>),
     /// The tokenizer failed.
     #[error("record {index}: the note could not be split into tokens")]
     Tokenizer {
@@ -92,6 +97,7 @@ pub struct NoteService {
     pub card: String,
     encoder: Encoder,
     pool: Pool<Example>,
+    decoders: Arc<Semaphore>,
 }
 
 impl NoteService {
@@ -99,7 +105,11 @@ impl NoteService {
     ///
     /// # Errors
     /// A package whose weights or tokenizer do not fit.
-    pub fn start(package: Package, config: &Config) -> Result<NoteService, PackageError> {
+    pub fn start(
+        package: Package,
+        config: &Config,
+        decoders: Arc<Semaphore>,
+    ) -> Result<NoteService, PackageError> {
         let Package { folder, manifest, weights, card } = package;
         let file = folder.join(MANIFEST);
         let Input::Record(input) = manifest.input.clone() else {
@@ -113,7 +123,7 @@ impl NoteService {
         let shared = Arc::new((manifest.clone(), input, weights));
         let build = move || NoteModel::build(&shared.0, &shared.1, &shared.2);
         let pool = Pool::start(&manifest, &folder, config, Arc::new(blank), build)?;
-        Ok(NoteService { manifest, card, encoder, pool })
+        Ok(NoteService { manifest, card, encoder, pool, decoders })
     }
 
     /// What the manifest says of a record.
@@ -125,7 +135,7 @@ impl NoteService {
     /// would be truncated refuses the request.
     ///
     /// # Errors
-    /// The first note that is too long; a model that is busy or failed.
+    /// Every note that is too long; a model that is busy or failed.
     pub async fn classify(
         self: &Arc<Self>,
         records: Vec<Record>,
@@ -134,8 +144,14 @@ impl NoteService {
         deadline: Instant,
     ) -> Result<(Vec<NoteOutcome>, Timing), NotesError> {
         let service = self.clone();
+        // The bound of images' decoding: what is done to inputs takes the cores once. The thread
+        // holds it, as the caller may go away while it works on.
+        let permit = self.decoders.clone().acquire_owned().await.ok();
         let start = Instant::now();
-        let encode = move || service.encode(records, whole);
+        let encode = move || {
+            let _permit = permit;
+            service.encode(records, whole)
+        };
         let encoded = tokio::task::spawn_blocking(encode)
             .await
             .map_err(|_| AskError::from(InferenceError::Failed))??;
@@ -146,22 +162,24 @@ impl NoteService {
             outcomes.into_iter().zip(encoded).map(|(outcome, (example, missing_fields))| NoteOutcome {
                 outcome,
                 tokens: example.tokens.total,
-                truncated: example.tokens.total > example.tokens.ids.len(),
+                truncated: example.tokens.truncated(),
                 missing_fields,
             });
         Ok((answers.collect(), timing))
     }
 
     fn encode(&self, records: Vec<Record>, whole: bool) -> Result<Vec<(Example, Vec<String>)>, NotesError> {
-        let one = |(index, record): (usize, &Record)| {
+        let mut long = Vec::new();
+        let mut one = |(index, record): (usize, &Record)| {
             let example = self.encoder.encode(record).map_err(|_| NotesError::Tokenizer { index })?;
-            let (tokens, limit) = (example.tokens.total, example.tokens.ids.len());
-            if whole && tokens > limit {
-                return Err(NotesError::TooLong { index, tokens, limit });
+            if whole && example.tokens.truncated() {
+                let (tokens, limit) = (example.tokens.total, example.tokens.ids.len());
+                long.push(LongNote { index, tokens, limit });
             }
             let missing = record.missing(self.input()).into_iter().map(str::to_string).collect();
             Ok((Arc::new(example), missing))
         };
-        records.iter().enumerate().map(one).collect()
+        let encoded = records.iter().enumerate().map(&mut one).collect::<Result<_, NotesError>>()?;
+        if long.is_empty() { Ok(encoded) } else { Err(NotesError::TooLong(long)) }
     }
 }

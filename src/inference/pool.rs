@@ -14,6 +14,14 @@ use crate::model::{Manifest, PackageError};
 /// Why a model gave no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AskError {
+    /// The request is larger than the queue ever is.
+    #[error("{inputs} inputs came in one request; at most {most} fit the queue")]
+    TooMany {
+        /// Inputs of the request.
+        inputs: usize,
+        /// Length of the queue.
+        most: usize,
+    },
     /// It is busy.
     #[error(transparent)]
     QueueFull(#[from] QueueFull),
@@ -41,6 +49,7 @@ pub struct Timing {
 /// The engines of one model.
 pub struct Pool<I> {
     batcher: Arc<Batcher<I>>,
+    queue: usize,
 }
 
 impl<I: Clone + Send + 'static> Pool<I> {
@@ -62,7 +71,7 @@ impl<I: Clone + Send + 'static> Pool<I> {
     {
         let weights = folder.join(&manifest.weights.file);
         let misfit = |error: candle_core::Error| PackageError::new(&weights, error);
-        let pool = Pool { batcher: Arc::new(Batcher::new(config.queue)) };
+        let pool = Pool { batcher: Arc::new(Batcher::new(config.queue)), queue: config.queue };
         for _ in 0..config.engines {
             let mut model = build().map_err(misfit)?;
             for size in [1, config.max_batch] {
@@ -88,6 +97,10 @@ impl<I: Clone + Send + 'static> Pool<I> {
         deadline: Instant,
         timing: &mut Timing,
     ) -> Result<Vec<Outcome>, AskError> {
+        // Refused for good: coming back would not help.
+        if inputs.len() > self.queue {
+            return Err(AskError::TooMany { inputs: inputs.len(), most: self.queue });
+        }
         let replies: Vec<Reply> = self.batcher.submit(inputs, deadline)?;
         let mut outcomes = Vec::with_capacity(replies.len());
         for reply in replies {

@@ -239,3 +239,23 @@ fn tensors(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, String> {
     }
     Ok(tensors.into_iter().collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_highest_version_is_the_latest() {
+        let root = tempfile::tempdir().unwrap();
+        for folder in
+            ["chest/9", "chest/10", "chest/notes", "chest/.11.new", "chest/v12", ".hidden/1", "empty"]
+        {
+            fs::create_dir_all(root.path().join(folder)).unwrap();
+        }
+        fs::write(root.path().join("chest/13"), "a file is no version").unwrap();
+        let found = latest(root.path()).unwrap();
+        assert_eq!(found, BTreeMap::from([("chest".to_string(), root.path().join("chest/10"))]));
+        let absent = latest(&root.path().join("absent")).unwrap_err();
+        assert!(absent.to_string().contains("absent"), "{absent}");
+    }
+}

@@ -1,5 +1,6 @@
 //! From a record to what the networks read.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::fields;
@@ -53,10 +54,13 @@ impl Encoder {
     /// What the tokenizer reports.
     pub fn encode(&self, record: &Record) -> tokenizers::Result<Encoded> {
         // Far beyond what any model reads; keeps the work on one note within bounds.
-        let note = head(&record.note, self.input.max_tokens.saturating_mul(64).max(1 << 16));
-        let mut tokens = self.tokenizer.encode(note, self.input.max_tokens)?;
+        let read = excerpt(&record.note, self.input.max_tokens.saturating_mul(64).max(1 << 16));
+        let note = read.as_ref();
+        // A bag reads n-grams, of all there are: its tokens are only counted.
+        let most = if self.bag.is_some() { usize::MAX } else { self.input.max_tokens };
+        let mut tokens = self.tokenizer.encode(note, most)?;
         if note.len() < record.note.len() {
-            // Not counted to the end: the estimate keeps `truncated` true and `tokens` fair.
+            // The middle was not counted: the estimate keeps `truncated` true and `tokens` fair.
             let share = record.note.len() as f64 / note.len().max(1) as f64;
             tokens.total = ((tokens.total as f64 * share) as usize).max(tokens.ids.len() + 1);
         }
@@ -76,11 +80,75 @@ impl Encoder {
     }
 }
 
-/// The longest beginning of `note` within `limit` bytes.
-fn head(note: &str, limit: usize) -> &str {
+/// Of a note longer than `limit` bytes the first three quarters of `limit` and the last quarter,
+/// a line break between them, as [`Tokenizer::encode`] takes tokens.
+fn excerpt(note: &str, limit: usize) -> Cow<'_, str> {
     if note.len() <= limit {
-        return note;
+        return Cow::Borrowed(note);
     }
-    let end = (0..=limit).rev().find(|at| note.is_char_boundary(*at)).unwrap_or(0);
-    &note[..end]
+    let tail = limit / 4;
+    let head = &note[..note.floor_char_boundary(limit - tail)];
+    // One byte less than a quarter, for the line break.
+    let tail = &note[note.ceil_char_boundary(note.len() + 1 - tail)..];
+    Cow::Owned(format!("{head}\n{tail}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::manifest::NGrams;
+
+    /// An encoder that reads at most eight tokens, of a bag or of a network over tokens.
+    fn encoder(bag: bool) -> Encoder {
+        let notes = ["chest pain", "and so on", "discharged home", "resuscitation failed"];
+        let tokenizer = Tokenizer::train(notes.into_iter(), 400).unwrap();
+        let words = NGrams { min: 1, max: 1, scale: 1.0 };
+        let bag = bag.then(|| BagConfig {
+            words,
+            characters: NGrams { max: 0, ..words },
+            ngrams: 0,
+            inverse_document_frequency: false,
+            field_scale: 1.0,
+        });
+        Encoder { input: RecordInput { max_tokens: 8, fields: Vec::new() }, tokenizer, bag }
+    }
+
+    fn encode(bag: bool, note: String) -> Encoded {
+        encoder(bag).encode(&Record { note, fields: Vec::new() }).unwrap()
+    }
+
+    /// Guards against reading the beginning alone: a long note's end says what was concluded.
+    #[test]
+    fn the_end_of_the_longest_note_is_read() {
+        let note = |end: &str| format!("chest pain {}{end}", "and so on 好 ".repeat(20_000));
+        for bag in [false, true] {
+            let (home, dead) =
+                (encode(bag, note("discharged home")), encode(bag, note("resuscitation failed")));
+            assert!(home.tokens.truncated() && dead.tokens.truncated());
+            let differs = if bag { home.words != dead.words } else { home.tokens.ids != dead.tokens.ids };
+            assert!(differs, "bag: {bag}");
+            // The estimate of the number of tokens is fair.
+            let counted = encode(true, note("").chars().take(50_000).collect()).tokens.total;
+            let ratio = home.tokens.total as f64 / counted as f64;
+            assert!((ratio / (note("").chars().count() as f64 / 50_000.0) - 1.0).abs() < 0.1, "{ratio}");
+        }
+    }
+
+    #[test]
+    fn truncated_says_that_something_was_not_read() {
+        let note = "and so on ".repeat(100);
+        assert!(encode(false, note.clone()).tokens.truncated());
+        // A bag reads the n-grams of all of it.
+        assert!(!encode(true, note).tokens.truncated());
+    }
+
+    #[test]
+    fn an_excerpt_fits_and_is_whole_characters() {
+        let note = "好".repeat(50_000);
+        for limit in 99_990..100_000 {
+            let read = excerpt(&note, limit);
+            assert!(read.len() <= limit && read.len() > limit - 8, "{} of {limit}", read.len());
+        }
+        assert_eq!(excerpt("short", 5), "short");
+    }
 }

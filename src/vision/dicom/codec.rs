@@ -248,8 +248,8 @@ fn same_size(layout: &Layout, width: u32, height: u32) -> Result<(), DecodeError
     }
 }
 
-fn same_samples(layout: &Layout, samples: u8) -> Result<(), DecodeError> {
-    if u16::from(samples) == layout.samples {
+fn same_samples(layout: &Layout, samples: u16) -> Result<(), DecodeError> {
+    if samples == layout.samples {
         Ok(())
     } else {
         Err(malformed(format!(
@@ -272,7 +272,7 @@ fn in_dicom(error: DecodeError) -> DecodeError {
 fn jpeg_frame(bytes: &[u8], layout: &Layout) -> Result<Stored, DecodeError> {
     let header = jpeg::read_header(bytes).map_err(in_dicom)?;
     same_size(layout, header.width.into(), header.height.into())?;
-    same_samples(layout, header.components)?;
+    same_samples(layout, header.components.into())?;
     if header.lossless {
         let values = jpeg::decode_lossless(bytes, &header).map_err(in_dicom)?;
         return Ok(Stored { codes: values.into_iter().map(|word| layout.code(word)).collect(), rgb8: false });
@@ -300,7 +300,10 @@ fn jpeg2000(bytes: &[u8], layout: &Layout) -> Result<Stored, DecodeError> {
     const MAX_PIXELS_A_BYTE: usize = 4096;
 
     let broken = |error: hayro_jpeg2000::DecodeError| malformed(format!("its JPEG 2000 frame: {error}"));
-    let signed = siz_signed(bytes)?;
+    let siz = siz(bytes)?;
+    let signed = siz.signed;
+    // Before the decoder takes memory for each of them.
+    same_samples(layout, siz.components)?;
     let image = hayro_jpeg2000::Image::new(bytes, &DecodeSettings::default()).map_err(broken)?;
     same_size(layout, image.width(), image.height())?;
     if layout.pixels() / MAX_PIXELS_A_BYTE > bytes.len() {
@@ -309,8 +312,8 @@ fn jpeg2000(bytes: &[u8], layout: &Layout) -> Result<Stored, DecodeError> {
     let mut context = DecoderContext::default();
     let decoded = image.decode(&mut context).map_err(broken)?;
     let components = decoded.components();
-    same_samples(layout, u8::try_from(components.len()).unwrap_or(u8::MAX))?;
     let samples = components.len();
+    same_samples(layout, u16::try_from(samples).unwrap_or(u16::MAX))?;
     let mut codes = vec![0u16; layout.frame_samples()];
     for (index, component) in components.iter().enumerate() {
         if component.samples().len() != layout.pixels() {
@@ -342,14 +345,22 @@ fn jpeg2000(bytes: &[u8], layout: &Layout) -> Result<Stored, DecodeError> {
     Ok(Stored { codes, rgb8: false })
 }
 
-/// Whether the SIZ marker of a codestream, the first thing in it, says its samples are signed.
-fn siz_signed(bytes: &[u8]) -> Result<bool, DecodeError> {
+/// What the SIZ marker of a codestream, the first thing in it, says (ITU-T T.800 section A.5.1).
+struct Siz {
+    components: u16,
+    /// Samples of the first component.
+    signed: bool,
+}
+
+fn siz(bytes: &[u8]) -> Result<Siz, DecodeError> {
     let start = bytes
         .windows(4)
         .position(|four| four == [0xff, 0x4f, 0xff, 0x51])
         .ok_or_else(|| malformed("its frame is no JPEG 2000 codestream"))?;
-    bytes
-        .get(start + 42)
-        .map(|ssiz| ssiz & 0x80 != 0)
-        .ok_or_else(|| malformed("its JPEG 2000 frame is truncated"))
+    match bytes.get(start + 40..start + 43) {
+        Some(&[high, low, ssiz]) => {
+            Ok(Siz { components: u16::from_be_bytes([high, low]), signed: ssiz & 0x80 != 0 })
+        }
+        _ => Err(malformed("its JPEG 2000 frame is truncated")),
+    }
 }

@@ -20,6 +20,7 @@ use std::io::Read;
 
 use self::codec::Codec;
 use self::part10::{DataSet, Encoding, tags};
+use self::pixels::Layout;
 use super::decode::{DecodeError, DecodeOptions, Format, check_size};
 use super::image::Image;
 
@@ -56,10 +57,11 @@ impl TransferSyntax {
 /// Decodes one frame of a DICOM file.
 pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Image, DecodeError> {
     let (uid, data) = part10::read_meta(bytes)?;
-    let syntax = TransferSyntax::from_uid(&uid).ok_or(DecodeError::UnsupportedTransferSyntax { uid })?;
+    let syntax = TransferSyntax::from_uid(&uid)
+        .ok_or_else(|| DecodeError::UnsupportedTransferSyntax { uid: uid.clone() })?;
     let data = if syntax.deflated { Cow::Owned(inflate(data, options)?) } else { Cow::Borrowed(data) };
     let set = DataSet::read(&data, syntax.encoding)?;
-    let layout = pixels::Layout::read(&set)?;
+    let layout = Layout::read(&set)?;
     check_size(u64::from(layout.columns), u64::from(layout.rows), options)?;
     let frame = options.frame.unwrap_or(1);
     if frame == 0 || frame > layout.frames {
@@ -72,24 +74,59 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Image, Dec
             malformed("there is no pixel data (7FE0,0010)")
         }
     })?;
-    let stored = codec::decode_frame(syntax.codec, syntax.encoding, pixels, &layout, frame)?;
+    // Of one transfer syntax some files are read and others not: which it was helps to convert it.
+    let with_uid = |error| match error {
+        DecodeError::Unsupported { what } => {
+            DecodeError::unsupported(format!("{what}, in DICOM transfer syntax {uid}"))
+        }
+        other => other,
+    };
+    let stored =
+        codec::decode_frame(syntax.codec, syntax.encoding, pixels, &layout, frame).map_err(with_uid)?;
     render::render(&set, &layout, stored, frame)
 }
 
-/// Inflates a data set (PS3.5 annex A.5), as far as one frame at the limit could need.
+/// Inflates a data set (PS3.5 annex A.5): its beginning until that says how large the image is,
+/// and no more than such an image needs of the rest, as a kilobyte deflates a megabyte.
 fn inflate(data: &[u8], options: &DecodeOptions) -> Result<Vec<u8>, DecodeError> {
+    /// What is inflated before the size is looked for.
+    const LOOK: u64 = 1 << 20;
     /// Room for the attributes beside the pixels.
     const ATTRIBUTES: u64 = 16 << 20;
-    let limit = options.max_pixels.saturating_mul(6).saturating_add(ATTRIBUTES);
+    /// No byte of a deflate stream makes more of them (a match of 258 takes two bits at least).
+    const MOST_A_BYTE: u64 = 1032;
+
+    let mut decoder = flate2::read::DeflateDecoder::new(data);
     let mut inflated = Vec::new();
-    flate2::read::DeflateDecoder::new(data)
-        .take(limit + 1)
-        .read_to_end(&mut inflated)
-        .map_err(|error| malformed(format!("the deflated data set is broken: {error}")))?;
-    if inflated.len() as u64 > limit {
-        return Err(malformed(format!("the deflated data set is longer than {limit} bytes")));
+    let mut upto = |limit: u64, inflated: &mut Vec<u8>| match decoder
+        .by_ref()
+        .take(limit - inflated.len() as u64)
+        .read_to_end(inflated)
+    {
+        Ok(_) => Ok((inflated.len() as u64) < limit),
+        Err(error) => Err(malformed(format!("the deflated data set is broken: {error}"))),
+    };
+    let mut looked = LOOK;
+    let layout = loop {
+        if upto(looked, &mut inflated)? {
+            return Ok(inflated);
+        }
+        match Layout::read(&DataSet::beginning(&inflated, Encoding::EXPLICIT_LITTLE)) {
+            Ok(layout) => break layout,
+            Err(_) if looked < ATTRIBUTES => looked *= 2,
+            Err(error) => return Err(error),
+        }
+    };
+    check_size(u64::from(layout.columns), u64::from(layout.rows), options)?;
+    let pixels = (layout.frame_bytes() as u64).saturating_mul(u64::from(layout.frames));
+    if pixels / MOST_A_BYTE > data.len() as u64 {
+        return Err(malformed("the deflated data set is too short for the image"));
     }
-    Ok(inflated)
+    let most = options.max_pixels.saturating_mul(6).min(pixels).saturating_add(ATTRIBUTES);
+    match upto(most + 1, &mut inflated)? {
+        true => Ok(inflated),
+        false => Err(malformed(format!("the deflated data set is longer than {most} bytes"))),
+    }
 }
 
 fn malformed(detail: impl Into<String>) -> DecodeError {

@@ -286,8 +286,21 @@ pub(super) fn read_meta(file: &[u8]) -> Result<(String, &[u8]), DecodeError> {
 impl<'a> DataSet<'a> {
     /// Reads elements up to the pixel data, the end of the bytes or the end of an item.
     pub fn read(bytes: &'a [u8], encoding: Encoding) -> Result<DataSet<'a>, DecodeError> {
-        let mut cursor = Cursor { bytes, at: 0, encoding };
-        let mut values = BTreeMap::new();
+        let mut set = DataSet { values: BTreeMap::new(), encoding };
+        set.collect(bytes)?;
+        Ok(set)
+    }
+
+    /// Reads the whole elements of a data set of which `bytes` are the beginning.
+    pub fn beginning(bytes: &'a [u8], encoding: Encoding) -> DataSet<'a> {
+        let mut set = DataSet { values: BTreeMap::new(), encoding };
+        // The element that is cut off ends the walk; what is broken is found when all is read.
+        let _ = set.collect(bytes);
+        set
+    }
+
+    fn collect(&mut self, bytes: &'a [u8]) -> Result<(), DecodeError> {
+        let mut cursor = Cursor { bytes, at: 0, encoding: self.encoding };
         while cursor.at < bytes.len() {
             let header = cursor.header()?;
             if header.tag == tags::ITEM_END {
@@ -295,13 +308,13 @@ impl<'a> DataSet<'a> {
             }
             let value = cursor.value(&header)?;
             if tags::GROUPS.contains(&(header.tag >> 16)) {
-                values.entry(header.tag).or_insert(value);
+                self.values.entry(header.tag).or_insert(value);
             }
             if header.tag == tags::PIXELS {
                 break;
             }
         }
-        Ok(DataSet { values, encoding })
+        Ok(())
     }
 
     /// The value of an attribute that is there and not empty.
