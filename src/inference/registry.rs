@@ -93,6 +93,8 @@ fn start(folder: &Path, config: &Config, decoders: &Arc<Semaphore>) -> Result<Se
         Input::Image(_) => {
             Ok(Served::Image(Arc::new(ImageService::start(package, config, decoders.clone())?)))
         }
-        Input::Record(_) => Ok(Served::Note(Arc::new(NoteService::start(package, config)?))),
+        Input::Record(_) => {
+            Ok(Served::Note(Arc::new(NoteService::start(package, config, decoders.clone())?)))
+        }
     }
 }
