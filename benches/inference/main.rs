@@ -9,6 +9,7 @@
 mod convolution;
 mod image;
 mod measure;
+mod text;
 
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
@@ -53,8 +54,9 @@ fn main() {
     convolution::bench(&mut criterion);
     for (name, folder) in latest(Path::new("models")).expect("the folder of the packages") {
         let package = read(&folder);
-        if let Input::Image(_) = package.manifest.input {
-            image::bench(&mut criterion, &name, &package);
+        match package.manifest.input {
+            Input::Image(_) => image::bench(&mut criterion, &name, &package),
+            Input::Record(_) => text::bench(&mut criterion, &name, &package),
         }
     }
     criterion.final_summary();
@@ -73,7 +75,7 @@ fn load(network: &Network) -> Box<dyn Measured> {
             let package = read(package);
             match package.manifest.input {
                 Input::Image(_) => Box::new(image::engines(&package)),
-                Input::Record(_) => panic!("{} reads notes", package.manifest.name),
+                Input::Record(_) => Box::new(text::engines(&package)),
             }
         }
     }

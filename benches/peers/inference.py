@@ -24,10 +24,11 @@ import onnxruntime
 import openvino
 
 import inference_image
+import inference_text
 from ours import ROOT, Ours
 
 # By the kind of a manifest's input.
-KINDS = {"image": inference_image}
+KINDS = {"image": inference_image, "record": inference_text}
 
 
 @dataclass
@@ -136,7 +137,7 @@ def main():
     ours = Ours("inference", options.program)
     with tempfile.TemporaryDirectory() as scratch:
         cases = list(inference_image.convolutions(Path(scratch)))
-        for folder, manifest in packages():
+        for folder, manifest in [*packages(), *inference_text.samples(Path(scratch))]:
             module = KINDS.get(manifest["input"]["kind"])
             if module:
                 cases += module.cases(folder, manifest, options.batches, Path(scratch))

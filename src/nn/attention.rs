@@ -9,6 +9,8 @@ use candle_core::{D, DType, Result, Tensor};
 
 use super::dropout::dropout;
 use super::params::{Init, Params};
+use super::serve::encoder::{Layer, Parts, Pool};
+use super::serve::rows::Norm;
 use super::{Linear, Pass};
 
 /// Added to the variance before the root.
@@ -36,6 +38,10 @@ impl LayerNorm {
         let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
         let normal = centred.broadcast_div(&(variance + EPSILON)?.sqrt()?)?;
         normal.broadcast_mul(&self.weight)?.broadcast_add(&self.bias)
+    }
+
+    fn norm(&self) -> Result<Norm> {
+        Ok(Norm { weight: self.weight.to_vec1()?, bias: self.bias.to_vec1()? })
     }
 }
 
@@ -90,6 +96,19 @@ impl EncoderLayer {
         &x + dropout(&self.contract.forward(&inner)?, self.dropout, pass)?
     }
 
+    /// The layer as it serves.
+    pub fn serve(&self) -> Result<Layer> {
+        Ok(Layer::new(Parts {
+            heads: self.heads,
+            attention_norm: self.attention_norm.norm()?,
+            queries_keys_values: self.queries_keys_values.dense()?,
+            output: self.output.dense()?,
+            feed_forward_norm: self.feed_forward_norm.norm()?,
+            expand: self.expand.dense()?,
+            contract: self.contract.dense()?,
+        }))
+    }
+
     fn attend(&self, x: &Tensor, lengths: &[usize]) -> Result<Tensor> {
         let (_, width) = x.dims2()?;
         let head = width / self.heads;
@@ -134,6 +153,11 @@ impl AttentionPool {
             start += length;
         }
         Tensor::cat(&pooled, 0)
+    }
+
+    /// The layer as it serves, over rows that `norm` comes before.
+    pub fn serve(&self, norm: &LayerNorm) -> Result<Pool> {
+        Ok(Pool::new(norm.norm()?, &self.score.dense()?.weight))
     }
 }
 

@@ -3,6 +3,7 @@
 use candle_core::{Result, Tensor};
 
 use super::params::{Init, Params};
+use super::serve::product::Dense;
 
 /// `y = x W^T + b`, with `W` of shape (outputs, inputs).
 #[derive(Debug, Clone)]
@@ -28,5 +29,11 @@ impl Linear {
     /// The weights row after row and the bias, as plain numbers.
     pub fn values(&self) -> Result<(Vec<f32>, Vec<f32>)> {
         Ok((self.weight.flatten_all()?.to_vec1()?, self.bias.to_vec1()?))
+    }
+
+    /// The same, to be laid out for serving.
+    pub fn dense(&self) -> Result<Dense> {
+        let (weight, bias) = self.values()?;
+        Ok(Dense { weight, bias })
     }
 }

@@ -25,6 +25,7 @@ pub mod plan;
 pub mod pool;
 pub mod random;
 pub mod segments;
+pub mod serve;
 pub mod simd;
 pub mod winograd;
 mod winograd_gradient;
