@@ -195,7 +195,7 @@ impl Config {
                 given.refresh_ms,
                 file.refresh_ms,
                 500,
-                2000,
+                1000,
             )),
             models_dir: given.models_dir.or(file.models_dir).unwrap_or_else(|| PathBuf::from("models")),
             max_body_bytes: number(
