@@ -15,6 +15,7 @@ use anyhow::{Context, Result, ensure};
 use arc_swap::ArcSwapOption;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::MissedTickBehavior;
 
 use crate::api::{AppState, People, router};
@@ -93,7 +94,7 @@ pub async fn serve(prepared: Prepared) -> Result<()> {
     let server = tokio::spawn(server.into_future());
 
     let loading = config.clone();
-    let (loaded, refused) = tokio::task::spawn_blocking(move || Registry::load(&loading)).await?;
+    let (loaded, refused) = spawn_blocking(move || Registry::load(&loading)).await?;
     for error in &refused {
         tracing::error!(%error, "a model package was refused");
     }
@@ -167,6 +168,7 @@ async fn keep_fresh(people: Arc<People>, every: Duration) {
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut trimmed = Instant::now();
     let mut failing = false;
+    let mut merging: Option<JoinHandle<()>> = None;
     loop {
         rounds.tick().await;
         let fresh = people.recommender.fresh();
@@ -180,14 +182,20 @@ async fn keep_fresh(people: Arc<People>, every: Duration) {
         }
         let age = clock::now() - fresh.snapshot().as_of;
         metrics::gauge!("medserve_recommender_age_seconds").set(age as f64 / 1e3);
-        if fresh.merge_is_due() {
-            let people = people.clone();
-            let merged = tokio::task::spawn_blocking(move || people.recommender.fresh().merge()).await;
-            if merged.is_err() {
+        let tidying = trimmed.elapsed() >= TRIM_EVERY;
+        // A merge computes for seconds, during which the looks at the feed go on.
+        if merging.as_ref().is_none_or(JoinHandle::is_finished) {
+            if let Some(merged) = merging.take()
+                && merged.await.is_err()
+            {
                 tracing::error!("merging the recent writes failed");
             }
+            if fresh.merge_is_due(tidying) {
+                let people = people.clone();
+                merging = Some(spawn_blocking(move || people.recommender.fresh().merge(tidying)));
+            }
         }
-        if trimmed.elapsed() >= TRIM_EVERY {
+        if tidying {
             trimmed = Instant::now();
             if let Err(error) = people.store.trim_changes(KEEP_CHANGES).await {
                 tracing::warn!(%error, "the change feed was not trimmed");

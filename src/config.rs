@@ -108,7 +108,7 @@ impl Config {
             admin_token,
             recommender: recommender(&mut reader, postgres),
             recommendations: reader.table("recommendations"),
-            refresh: Duration::from_millis(reader.number("refresh-ms", 500, 1..=2000)),
+            refresh: Duration::from_millis(reader.number("refresh-ms", 500, 1..=1000)),
             models_dir: reader.text("models-dir").unwrap_or_else(|| "models".to_string()).into(),
             max_body_bytes: reader.number("max-body-bytes", 64 << 20, 1..=4 * GIB) as usize,
             max_pixels: reader.number("max-pixels", 64 << 20, 1..=GIB),

@@ -145,7 +145,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_a_problem_that_tells_nothing_of_the_inside() {
         let state = AppState {
-            config: Arc::new(Config::resolve(Settings::default()).unwrap()),
+            config: Arc::new(Config::read(&Settings::default()).0),
             registry: Arc::default(),
             people: Arc::default(),
             metrics: None,

@@ -6,6 +6,9 @@
 //! in a map with its channels last (the implicit product of Dukhan 2019, "The indirect
 //! convolution algorithm"). What follows a layer happens before the block leaves its registers.
 
+// The indices are those of the formulas, often of several arrays at once.
+#![allow(clippy::needless_range_loop)]
+
 use std::ops::Range;
 
 use pulp::Simd;

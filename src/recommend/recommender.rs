@@ -239,22 +239,26 @@ impl Selection<'_> {
     ) -> Result<Recommended, RecommendError> {
         let visible = |item| self.kind.catalogue.get(item).is_some_and(|entry| !entry.item.hidden);
         let support = backing.support(chosen.candidate.item, &visible).await?;
-        let mut context = Vec::new();
-        if strategy == Strategy::Context {
+        let count = Support::of(support.count);
+        // What few people share would say something of each of them.
+        let context = if count == Support::Few {
+            Vec::new()
+        } else {
             let people: Vec<Arc<Person>> =
                 support.people.iter().filter_map(|id| asking.people.get(id).cloned()).collect();
-            context = context::shared_context(asking.person, &people, asking.now);
-        }
+            context::shared_context(asking.person, &people, asking.now)
+        };
+        let score = match strategy {
+            // Here the score is the number of people, of which a small one is not told.
+            Strategy::Popular => chosen.candidate.score.max(f64::from(Support::TOLD_FROM)),
+            _ => chosen.candidate.score,
+        };
         Ok(Recommended {
             item_id: chosen.entry.item.item_id.clone(),
             name: chosen.entry.item.name.clone(),
-            score: chosen.candidate.score,
+            score,
             distance_km: chosen.distance_km,
-            because: Because {
-                supporting_neighbors: Support::of(support.count),
-                shared_items: support.shared_items,
-                context,
-            },
+            because: Because { supporting_neighbors: count, shared_items: support.shared_items, context },
         })
     }
 

@@ -218,7 +218,7 @@ pub trait BulkLoad: Send {
     /// Makes everything visible at once. With `create_missing`, users that the interactions
     /// name and that do not exist are created with an empty profile (of which everything is
     /// unknown), and items with this kind and their id for a name; an item that exists and is of
-    /// another kind is a [`StoreError::Conflict`]. Without it, an unknown user or item is an
+    /// another kind is a [`StoreError::OtherKind`]. Without it, an unknown user or item is an
     /// error as in [`Store::put_interactions`], counted from the first interaction of the load.
     fn commit(self: Box<Self>, create_missing: Option<Kind>) -> Answer<'static, Loaded>;
 }

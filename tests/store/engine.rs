@@ -386,10 +386,17 @@ async fn in_memory(database: &Database, weighing: &Weighing) -> Recommender {
 /// What may come of a write among many: done, refused because another had been there, or taken
 /// back for another's sake.
 fn settled<T>(outcome: Result<T, StoreError>) {
-    use StoreError::{Conflict, NotFound, Unavailable, UnknownItem, UnknownUser};
+    use StoreError::{Conflict, NotFound, OtherKind, Unavailable, UnknownItem, UnknownUser};
     match outcome {
         Ok(_) => {}
-        Err(NotFound { .. } | UnknownUser { .. } | UnknownItem { .. } | Conflict(_) | Unavailable(_)) => {}
+        Err(
+            NotFound { .. }
+            | UnknownUser { .. }
+            | UnknownItem { .. }
+            | OtherKind { .. }
+            | Conflict(_)
+            | Unavailable(_),
+        ) => {}
         Err(error) => panic!("{error:?}"),
     }
 }

@@ -96,6 +96,13 @@ impl FakeStore {
         self.0.lock().unwrap()
     }
 
+    async fn pass_gate(&self) {
+        let gate = self.tables().gate.take();
+        if let Some(gate) = gate {
+            let _ = gate.await;
+        }
+    }
+
     fn up(&self) -> Result<MutexGuard<'_, Tables>, SourceError> {
         let tables = self.tables();
         if tables.down { Err(SourceError::Unavailable("it is down".into())) } else { Ok(tables) }
@@ -132,12 +139,14 @@ impl Source for FakeStore {
         &'a self,
         visit: &'a mut (dyn FnMut(User) + Send),
     ) -> BoxFuture<'a, Result<(), SourceError>> {
-        ready(move || {
+        async move {
+            self.pass_gate().await;
             for (user_id, profile) in &self.up()?.users {
                 visit(User { user_id: user_id.clone(), profile: profile.clone() });
             }
             Ok(())
-        })
+        }
+        .boxed()
     }
 
     fn scan_items<'a>(
@@ -186,10 +195,7 @@ impl Source for FakeStore {
 
     fn users<'a>(&'a self, user_ids: &'a [String]) -> BoxFuture<'a, Result<Vec<UserState>, SourceError>> {
         async move {
-            let gate = self.tables().gate.take();
-            if let Some(gate) = gate {
-                let _ = gate.await;
-            }
+            self.pass_gate().await;
             let tables = self.up()?;
             let state = |user_id: &String| {
                 let own = tables.interactions.iter().filter(|i| i.user_id == *user_id);

@@ -165,6 +165,42 @@ fn a_feed_that_cannot_say_what_changed_means_loading_anew() {
     now(recommender.fresh().refresh(3_000)).unwrap();
 }
 
+/// Loading millions of rows takes a minute, which a client with a committed write must not wait.
+#[test]
+fn while_everything_is_loaded_anew_writes_are_answered_and_kept() {
+    let store = walkers();
+    let recommender = adviser(&store);
+    store.tables().forget_the_feed();
+    let open = store.tables().close_gate();
+    let mut loading = Box::pin(recommender.fresh().refresh(2_000));
+    assert!((&mut loading).now_or_never().is_none());
+    store.tables().add("bob", "rest", 9.0);
+    now(recommender.fresh().written(&["bob".into()], &[])).unwrap();
+    assert_eq!(ids(&ask(&recommender, "ann", Kind::Advice)), ["rest", "swim"]);
+    store.tables().add("bob", "swim", 90.0);
+    open.send(()).unwrap();
+    assert!(matches!(loading.now_or_never(), Some(Ok(()))));
+    let answer = ask(&recommender, "ann", Kind::Advice);
+    assert_eq!((ids(&answer), answer.as_of), (vec!["swim", "rest"], 2_000));
+}
+
+/// What a person had is hidden at once when the person goes, and gone from memory with the next
+/// tidying.
+#[test]
+fn a_deleted_user_is_a_reason_to_merge() {
+    let store = walkers();
+    let recommender = adviser(&store);
+    assert!(!recommender.fresh().merge_is_due(true));
+    store.tables().delete_user("bob");
+    now(recommender.fresh().written(&["bob".into()], &[])).unwrap();
+    assert!(recommender.fresh().merge_is_due(true) && !recommender.fresh().merge_is_due(false));
+    recommender.fresh().merge(true);
+    assert!(!recommender.fresh().merge_is_due(true));
+    let snapshot = recommender.fresh().snapshot();
+    let layers = &snapshot.kind(Kind::Advice).layers;
+    assert_eq!((layers.users.get("bob"), layers.entry_count()), (None, 1));
+}
+
 #[test]
 fn a_snapshot_in_use_does_not_change() {
     let store = walkers();
@@ -199,10 +235,10 @@ fn a_merge_changes_no_answer() {
         names.push(name);
     }
     now(recommender.fresh().written(&names, &[])).unwrap();
-    assert!(recommender.fresh().merge_is_due());
+    assert!(recommender.fresh().merge_is_due(false));
     let before: Vec<_> = names.iter().map(|name| ask(&recommender, name, Kind::Advice)).collect();
-    recommender.fresh().merge();
-    assert!(!recommender.fresh().merge_is_due());
+    recommender.fresh().merge(false);
+    assert!(!recommender.fresh().merge_is_due(false));
     assert_eq!(recommender.fresh().snapshot().kind(Kind::Advice).layers.fresh_rows(), 0);
     let after: Vec<_> = names.iter().map(|name| ask(&recommender, name, Kind::Advice)).collect();
     assert_eq!(before, after);
