@@ -54,7 +54,7 @@ pub fn engines(package: &Package) -> impl Measured + use<> {
 pub fn bench(criterion: &mut Criterion, name: &str, package: &Package) {
     let mut model = build(package);
     let input = input(package);
-    let tokenizer = Tokenizer::read(&package.folder).expect("a tokenizer");
+    let tokenizer = Tokenizer::read(&package.folder, &package.manifest.architecture).expect("a tokenizer");
     let encoder = Encoder::new(input.clone(), &package.manifest.architecture, tokenizer);
     let note = "Chest pain for two hours, worse on breathing in; short of breath.".to_string();
     let record = Record { note, fields: vec![FieldValue::Missing; input.fields.len()] };

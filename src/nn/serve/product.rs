@@ -9,6 +9,9 @@
 //! A convolution's product ([`crate::nn::panels`]) gathers its rows from a map and rounds outputs
 //! up; here rows are plain, may be a single one, and write no further than their outputs.
 
+// The indices are those of the formulas, often of several arrays at once.
+#![allow(clippy::needless_range_loop)]
+
 use pulp::{Simd, WithSimd};
 
 use crate::nn::simd::{Buffer, dispatch, lanes};

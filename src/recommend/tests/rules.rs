@@ -162,7 +162,8 @@ fn settings_that_contradict_each_other_are_refused_by_name() {
     };
     assert_eq!(problems(&rates, false), "");
     assert_eq!(problems(&rates, true), "scoring: \"explicit\" needs the recommender \"memory\"");
-    let refused: [(&dyn Fn(&mut Settings), &str); 6] = [
+    type Change<'a> = &'a dyn Fn(&mut Settings);
+    let refused: [(Change<'_>, &str); 6] = [
         (&|s| s.scoring = Scoring::Explicit, "scoring: \"explicit\" needs weighing.repeats = \"last\""),
         (&|s| s.neighbors = 0, "neighbors: must be from 1 to 10000"),
         (&|s| s.neighbors = 10_001, "neighbors: must be from 1 to 10000"),
