@@ -14,6 +14,7 @@ COPY --from=build /build/target/release/medserve /usr/local/bin/medserve
 COPY models /usr/share/medserve/models
 USER 10001
 WORKDIR /var/lib/medserve
+# It listens for others, so it starts only where identity is configured, or MEDSERVE_ALLOW_ANONYMOUS=true.
 ENV MEDSERVE_LISTEN=0.0.0.0:8080 MEDSERVE_MODELS_DIR=/usr/share/medserve/models
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s CMD ["medserve", "health", "--address", "127.0.0.1:8080"]

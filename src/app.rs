@@ -15,29 +15,68 @@ use anyhow::{Context, Result, ensure};
 use arc_swap::ArcSwapOption;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::MissedTickBehavior;
 
 use crate::api::{AppState, People, router};
-use crate::config::{Config, RecommenderEngine};
+use crate::config::{self, Config, ConfigError, RecommenderEngine};
 use crate::inference::Registry;
 use crate::recommend::clock;
 use crate::recommend::recommender::{Recommender, Settings};
 use crate::recommend::source::Source;
-use crate::recommend::weights::Weighing;
 use crate::store::{self, KEEP_CHANGES, Store, StoreOptions, demo};
 use crate::telemetry;
 
 /// Time between two trims of the change feed.
 const TRIM_EVERY: Duration = Duration::from_secs(60);
 
+/// All that can be known to be right before anything is opened.
+pub struct Prepared {
+    config: Config,
+    recommendations: Settings,
+}
+
+/// Checks everything that was configured.
+///
+/// # Errors
+/// All that is wrong with it.
+pub fn prepare(given: &config::Settings) -> Result<Prepared, ConfigError> {
+    let (config, mut problems) = Config::read(given);
+    let recommendations = recommendations(&config).unwrap_or_else(|found| {
+        let named = |problem| format!("the table [recommendations] of the file: {problem}");
+        problems.extend(found.into_iter().map(named));
+        Settings::default()
+    });
+    match problems.is_empty() {
+        true => Ok(Prepared { config, recommendations }),
+        false => Err(ConfigError(problems)),
+    }
+}
+
+/// The table [recommendations] of the configuration's file, or all that is wrong with it.
+fn recommendations(config: &Config) -> Result<Settings, Vec<String>> {
+    let settings: Settings = config
+        .recommendations
+        .clone()
+        .try_into()
+        .map_err(|error: toml::de::Error| vec![error.message().to_string()])?;
+    let problems = settings.problems(config.recommender == RecommenderEngine::Database);
+    if problems.is_empty() { Ok(settings) } else { Err(problems) }
+}
+
 /// Serves until a signal ends it.
 ///
 /// # Errors
-/// The address cannot be bound.
-pub async fn serve(config: Config) -> Result<()> {
+/// The address cannot be bound, or the database not be opened.
+pub async fn serve(prepared: Prepared) -> Result<()> {
     telemetry::start_logging();
     let metrics = telemetry::start_metrics().context("starting metrics")?;
+    let Prepared { config, recommendations } = prepared;
     let config = Arc::new(config);
+    tracing::warn!(
+        listen = %config.listen,
+        "no identity is configured: everyone who reaches this address is let in"
+    );
     let listener =
         TcpListener::bind(config.listen).await.with_context(|| format!("listening on {}", config.listen))?;
     let address = listener.local_addr()?;
@@ -55,7 +94,7 @@ pub async fn serve(config: Config) -> Result<()> {
     let server = tokio::spawn(server.into_future());
 
     let loading = config.clone();
-    let (loaded, refused) = tokio::task::spawn_blocking(move || Registry::load(&loading)).await?;
+    let (loaded, refused) = spawn_blocking(move || Registry::load(&loading)).await?;
     for error in &refused {
         tracing::error!(%error, "a model package was refused");
     }
@@ -69,7 +108,7 @@ pub async fn serve(config: Config) -> Result<()> {
         );
     }
     registry.store(Some(Arc::new(loaded)));
-    let opened = Arc::new(open(&config).await?);
+    let opened = Arc::new(open(&config, recommendations).await?);
     people.store(Some(opened.clone()));
     let feeding = tokio::spawn(keep_fresh(opened.clone(), config.refresh));
     // One line on standard output for whoever started the program and waits for it.
@@ -90,20 +129,15 @@ pub async fn serve(config: Config) -> Result<()> {
 }
 
 /// Connects the store, fills it for a demonstration, and loads the recommender.
-async fn open(config: &Config) -> Result<People> {
-    let settings: Settings =
-        config.recommendations.clone().try_into().context("the table [recommendations] of the file")?;
-    settings
-        .weighing
-        .validate()
-        .map_err(anyhow::Error::msg)
-        .context("the table [recommendations] of the file")?;
-    let weighing = Weighing { reference_time: clock::now(), ..settings.weighing };
-    let settings = Settings { weighing, ..settings };
+async fn open(config: &Config, mut settings: Settings) -> Result<People> {
     let options = StoreOptions { max_connections: config.database_connections, ..StoreOptions::default() };
     let now = clock::now();
     let store = store::connect(&config.database_url, &options).await.context("opening the database")?;
     fill(config, store.as_ref()).await?;
+    if let Some(oldest) = settings.weighing.oldest_reference(now) {
+        settings.weighing.reference_time =
+            store.reference_time(now, oldest).await.context("asking what ages are counted from")?;
+    }
     let source: Arc<dyn Source> = store.clone();
     let recommender = match config.recommender {
         RecommenderEngine::Memory => Recommender::in_memory(source, settings, now).await,
@@ -134,6 +168,7 @@ async fn keep_fresh(people: Arc<People>, every: Duration) {
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut trimmed = Instant::now();
     let mut failing = false;
+    let mut merging: Option<JoinHandle<()>> = None;
     loop {
         rounds.tick().await;
         let fresh = people.recommender.fresh();
@@ -147,14 +182,20 @@ async fn keep_fresh(people: Arc<People>, every: Duration) {
         }
         let age = clock::now() - fresh.snapshot().as_of;
         metrics::gauge!("medserve_recommender_age_seconds").set(age as f64 / 1e3);
-        if fresh.merge_is_due() {
-            let people = people.clone();
-            let merged = tokio::task::spawn_blocking(move || people.recommender.fresh().merge()).await;
-            if merged.is_err() {
+        let tidying = trimmed.elapsed() >= TRIM_EVERY;
+        // A merge computes for seconds, during which the looks at the feed go on.
+        if merging.as_ref().is_none_or(JoinHandle::is_finished) {
+            if let Some(merged) = merging.take()
+                && merged.await.is_err()
+            {
                 tracing::error!("merging the recent writes failed");
             }
+            if fresh.merge_is_due(tidying) {
+                let people = people.clone();
+                merging = Some(spawn_blocking(move || people.recommender.fresh().merge(tidying)));
+            }
         }
-        if trimmed.elapsed() >= TRIM_EVERY {
+        if tidying {
             trimmed = Instant::now();
             if let Err(error) = people.store.trim_changes(KEEP_CHANGES).await {
                 tracing::warn!(%error, "the change feed was not trimmed");

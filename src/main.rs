@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use medserve::api::router;
 use medserve::app;
 use medserve::app::import::{self, Import};
-use medserve::config::{Config, Settings};
+use medserve::config::Settings;
 use medserve::vision::phantom;
 
 /// Classifies medical images and clinical notes and recommends care, over HTTP.
@@ -51,16 +51,16 @@ enum Command {
     /// Ask a running server whether it is ready; the exit status is the answer
     Health {
         /// Address of the server
-        #[arg(long, default_value = "127.0.0.1:8080")]
+        #[arg(long, env = "MEDSERVE_ADDRESS", default_value = "127.0.0.1:8080")]
         address: std::net::SocketAddr,
     },
     /// Write a drawn chest X-ray as PNG, to have something to classify; it is a drawing, not an X-ray
     SampleImage {
         /// File to write
-        #[arg(long)]
+        #[arg(long, env = "MEDSERVE_SAMPLE_OUT")]
         out: PathBuf,
         /// Seed of the drawing
-        #[arg(long, default_value_t = 0)]
+        #[arg(long, env = "MEDSERVE_SEED", default_value_t = 0)]
         seed: u64,
     },
 }
@@ -69,8 +69,8 @@ fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
     match cli.command.unwrap_or_else(|| Command::Serve(Box::new(cli.serve))) {
         Command::Serve(serve) => {
-            let config = Config::resolve(serve.settings)?;
-            tokio::runtime::Runtime::new()?.block_on(app::serve(config))
+            let prepared = app::prepare(&serve.settings)?;
+            tokio::runtime::Runtime::new()?.block_on(app::serve(prepared))
         }
         Command::Import { database_url, what } => {
             let report = tokio::runtime::Runtime::new()?.block_on(import::import(&database_url, what))?;

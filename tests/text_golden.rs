@@ -9,6 +9,7 @@ use medserve::model::manifest::{Architecture, Field, FieldKind, RecordInput};
 use medserve::nn::{Network, Params, Pass};
 use medserve::text::encoder::{Encoded, Example};
 use medserve::text::network;
+use medserve::text::plan::Plan;
 use medserve::text::tokenizer::Tokens;
 use serde::Deserialize;
 
@@ -30,17 +31,22 @@ struct Values {
 }
 
 impl Case {
-    fn network(&self) -> Box<dyn Network<Vec<Example>>> {
+    /// The network as it trains, and as it serves.
+    fn networks(&self) -> (Box<dyn Network<Vec<Example>>>, Plan) {
         let tensor = |v: &Values| Tensor::from_slice(&v.values, v.shape.as_slice(), &Device::Cpu).unwrap();
-        let weights = self.weights.iter().map(|(name, values)| (name.clone(), tensor(values))).collect();
+        let weights: BTreeMap<String, Tensor> =
+            self.weights.iter().map(|(name, values)| (name.clone(), tensor(values))).collect();
         // One field of two values has three inputs.
         let values = vec!["no".to_string(), "yes".to_string()];
         let field = Field { name: "pain".to_string(), kind: FieldKind::Categorical { values } };
         let input = RecordInput { max_tokens: self.max_tokens, fields: vec![field] };
-        let mut params = Params::frozen(weights);
-        let network = network::build(&self.architecture, &input, self.labels, &mut params).unwrap();
+        let mut params = Params::frozen(weights.clone());
+        let graph = network::build(&self.architecture, &input, self.labels, &mut params).unwrap();
         params.finish().unwrap();
-        network
+        let mut params = Params::frozen(weights);
+        let plan = network::plan(&self.architecture, &input, self.labels, &mut params).unwrap();
+        params.finish().unwrap();
+        (graph, plan)
     }
 
     fn examples(&self) -> Vec<Example> {
@@ -64,10 +70,12 @@ fn logits(network: &dyn Network<Vec<Example>>, batch: &[Example]) -> Vec<Vec<f32
 fn logits_are_those_of_pytorch() {
     for case in cases() {
         let kind = case.architecture.as_str();
-        let got = logits(case.network().as_ref(), &case.examples());
-        assert_eq!(got.len(), case.logits.len());
-        for (got, want) in got.iter().flatten().zip(case.logits.iter().flatten()) {
-            assert!((f64::from(*got) - want).abs() < 1e-5, "{kind}: {got} for {want}");
+        let (graph, mut plan) = case.networks();
+        for got in [logits(graph.as_ref(), &case.examples()), plan.logits(&case.examples()).unwrap()] {
+            assert_eq!(got.len(), case.logits.len());
+            for (got, want) in got.iter().flatten().zip(case.logits.iter().flatten()) {
+                assert!((f64::from(*got) - want).abs() < 1e-5, "{kind}: {got} for {want}");
+            }
         }
     }
 }
@@ -75,7 +83,7 @@ fn logits_are_those_of_pytorch() {
 #[test]
 fn batchmates_change_nothing() {
     for case in cases() {
-        let network = case.network();
+        let (network, _) = case.networks();
         let together = logits(network.as_ref(), &case.examples());
         for (example, together) in case.examples().iter().zip(together) {
             let alone = logits(network.as_ref(), std::slice::from_ref(example));

@@ -92,7 +92,7 @@ fn both_architectures_learn_from_archives_and_folders_and_evaluate_says_the_same
     {
         let out = folder.path().join(format!("models{place}"));
         let summary = finished(image_command(data, &out, further).output().unwrap());
-        assert!(summary.contains("val:"), "{summary}");
+        assert!(summary.contains("| val "), "{summary}");
         let manifest = manifest(&out, "halves", 1);
         assert_eq!(manifest["metrics"]["val"]["accuracy"], 1.0, "{manifest}");
         let package = out.join("halves").join("1");
@@ -207,4 +207,152 @@ fn auto_tells_what_it_tried_and_refit_says_so_in_the_card() {
     finished(text_command(&data, &out, &["--arch", "bag", "--refit"]).output().unwrap());
     let card = std::fs::read_to_string(out.join("halves/2/README.md")).unwrap();
     assert!(card.contains("## Fitted twice"), "{card}");
+}
+
+#[test]
+fn what_no_package_can_hold_is_refused_before_the_training() {
+    let folder = tempfile::tempdir().unwrap();
+    let (images, notes) = (archive(folder.path()), notes(folder.path()));
+    let cost = folder.path().join("cost.json");
+    std::fs::write(&cost, "[[0, 1], [1, 0]]").unwrap();
+    let cost = cost.to_str().unwrap();
+    let of_images: [(&[&str], &str); 5] = [
+        (&["--lr", "0"], "--lr is 0"),
+        (&["--label-smoothing", "1"], "--label-smoothing is 1"),
+        (&["--abstain-share", "2"], "--abstain-share is 2"),
+        (&["--dropout", "1.5"], "a dropout rate of 1.5"),
+        (&["--version", "0"], "version \"0\""),
+    ];
+    let of_notes: [(&[&str], &str); 8] = [
+        (&["--epochs", "0"], "--epochs is 0"),
+        (&["--arch", "lstm", "--lr", "nan"], "--lr is NaN"),
+        (&["--arch", "auto", "--heads", "3"], "3 heads do not divide a width of 16"),
+        (&["--label-description", "lung=Lung"], "\"lung\", which is no label"),
+        (&["--cost", cost], "--cost is for labels that are steps of a scale"),
+        (&["--scale", "mine"], "tell their order with --labels"),
+        (&["--labels", "skin,bone,heart", "--scale", "mine", "--cost", cost], "not a matrix of 3 x 3"),
+        (&["--labels", "skin,bone"], "line 2: the label \"heart\""),
+    ];
+    let of_images = of_images.map(|(further, want)| (image_command(&images, folder.path(), further), want));
+    let of_notes = of_notes.map(|(further, want)| (text_command(&notes, folder.path(), further), want));
+    for (mut command, want) in of_images.into_iter().chain(of_notes) {
+        let output = command.env("RUST_BACKTRACE", "0").output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && error.contains(want), "{want}: {error}");
+        assert!(!error.contains("panicked") && !error.contains("inverse penalty"), "{error}");
+    }
+    let mut misnamed = Command::new(env!("CARGO_BIN_EXE_train"));
+    misnamed.args(["image", "--name", "Two Words", "--data"]).arg(&images).arg("--out").arg(folder.path());
+    let error = String::from_utf8(misnamed.output().unwrap().stderr).unwrap();
+    assert!(error.contains("\"Two Words\"") && !error.contains("epoch"), "{error}");
+    assert!(!folder.path().join("halves").exists());
+}
+
+/// Notes of levels of urgency, named `levels`, from the most urgent on.
+fn levels(folder: &Path, levels: &[&str]) -> PathBuf {
+    let words =
+        ["not breathing", "crushing chest pain", "broken wrist", "sore throat", "wants a certificate"];
+    let rows = |count: usize| -> String {
+        let row =
+            |i: usize| format!("{} since {},{}\n", words[i % levels.len()], i % 7, levels[i % levels.len()]);
+        format!("note,level\n{}", (0..count).map(row).collect::<String>())
+    };
+    let data = folder.join(levels.join("-"));
+    std::fs::create_dir_all(&data).unwrap();
+    std::fs::write(data.join("train.csv"), rows(60)).unwrap();
+    std::fs::write(data.join("val.csv"), rows(20)).unwrap();
+    data
+}
+
+#[test]
+fn labels_that_are_steps_of_a_scale_are_measured_and_decided_as_such() {
+    let folder = tempfile::tempdir().unwrap();
+    let numbers = levels(folder.path(), &["2", "3", "4", "5"]);
+    let (out, column) = (folder.path().join("out"), ["--label-column", "level"]);
+    let train = |data: &Path, further: &[&str]| {
+        finished(text_command(data, &out, &[&column[..], further].concat()).output().unwrap())
+    };
+    let said = train(&numbers, &[]);
+    let found = manifest(&out, "halves", 1);
+    assert_eq!(found["ordinal"], serde_json::json!({"scale": "level"}));
+    assert!(said.contains("weighted kappa") && said.contains("under-triage"), "{said}");
+    assert_eq!(found["metrics"]["val"]["ordinal"]["quadratic_weighted_kappa"], 1.0);
+    let card = |version: u64| {
+        std::fs::read_to_string(out.join("halves").join(version.to_string()).join("README.md")).unwrap()
+    };
+    assert!(card(1).contains("label of highest probability"));
+
+    assert!(!train(&numbers, &["--nominal"]).contains("kappa"));
+    assert!(manifest(&out, "halves", 2)["ordinal"].is_null());
+
+    // Words say no order by themselves: by name, high would come before low.
+    let words = levels(folder.path(), &["high", "medium", "low"]);
+    let cost = folder.path().join("cost.json");
+    // To call anything but high costs more than any doubt is worth.
+    std::fs::write(&cost, "[[0, 900, 900], [0, 900, 900], [0, 900, 900]]").unwrap();
+    let order = ["--labels", "high,medium,low", "--scale", "mine", "--cost", cost.to_str().unwrap()];
+    train(&words, &order);
+    let found = manifest(&out, "halves", 3);
+    assert_eq!(found["labels"], serde_json::json!(["high", "medium", "low"]));
+    assert_eq!(found["ordinal"]["cost"][2][1], 900.0);
+    let val = &found["metrics"]["val"];
+    assert_eq!(val["sensitivity"]["high"], 1.0);
+    assert_eq!(val["sensitivity"]["low"], 0.0);
+    assert!(card(3).contains("label of least expected cost"));
+}
+
+#[test]
+fn a_split_of_one_label_is_measured_as_far_as_it_can_be_and_an_empty_one_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = notes(folder.path());
+    let val: String = (0..6).map(|i| format!("\"itching rash, day {i}\",30,skin\n")).collect();
+    std::fs::write(data.join("val.csv"), format!("note,age,label\n{val}")).unwrap();
+    std::fs::write(data.join("test.csv"), "note,age,label\n").unwrap();
+    let out = folder.path().join("out");
+    finished(text_command(&data, &out, &[]).output().unwrap());
+    let found = manifest(&out, "halves", 1);
+    assert!(found["metrics"]["val"]["auc"].is_null() && found["metrics"]["test"].is_null(), "{found}");
+    assert_eq!(found["metrics"]["val"]["accuracy"], 1.0);
+    // It can be read again, from within its folder too, and a set that has only `test` will do.
+    let other = folder.path().join("other");
+    std::fs::create_dir_all(&other).unwrap();
+    std::fs::rename(data.join("train.csv"), other.join("test.csv")).unwrap();
+    let mut evaluate = Command::new(env!("CARGO_BIN_EXE_train"));
+    evaluate.current_dir(&out).args(["evaluate", "--model", "halves", "--data"]).arg(&other);
+    let said = finished(evaluate.output().unwrap());
+    assert!(
+        said.contains("halves, version 1") && said.contains("| test ") && said.contains("| skin "),
+        "{said}"
+    );
+}
+
+#[test]
+fn ctrl_c_keeps_the_best_of_the_architectures_and_a_network_over_tokens_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = notes(folder.path());
+    let stopped = |out: &Path, further: &[&str]| {
+        let mut child = text_command(&data, out, further).stderr(Stdio::null()).spawn().unwrap();
+        let checkpoint = out.join("halves").join(".lstm.checkpoint");
+        let start = Instant::now();
+        while !checkpoint.join("checkpoint.json").exists() {
+            assert!(start.elapsed() < Duration::from_secs(120) && child.try_wait().unwrap().is_none());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+        assert!(sent.success() && child.wait().unwrap().success());
+        assert!(checkpoint.exists());
+    };
+    let auto = folder.path().join("auto");
+    stopped(&auto, &["--arch", "auto", "--epochs", "4000", "--patience", "0"]);
+    let card = std::fs::read_to_string(auto.join("halves/1/README.md")).unwrap();
+    assert!(card.contains("| bag |") && card.contains("## Stopped early"), "{card}");
+    assert!(!card.contains("| transformer |"), "{card}");
+
+    let (halted, whole) = (folder.path().join("halted"), folder.path().join("whole"));
+    let settings = ["--arch", "lstm", "--epochs", "40", "--patience", "0"];
+    stopped(&halted, &settings);
+    finished(text_command(&data, &halted, &[&settings[..], &["--resume"]].concat()).output().unwrap());
+    finished(text_command(&data, &whole, &settings).output().unwrap());
+    assert_eq!(manifest(&halted, "halves", 2)["training"]["epochs"], 40);
+    assert_eq!(weights(&halted, 2), weights(&whole, 1));
 }

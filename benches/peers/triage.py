@@ -100,7 +100,7 @@ def blank(rows):
 def mean_of(metrics):
     """Weighted by the records of each fold."""
     weights = [m["examples"] for m in metrics]
-    names = ["accuracy", "auc", "ece"]
+    names = ["accuracy", "auc"]
     found = {name: float(np.average([m[name] for m in metrics], weights=weights)) for name in names}
     ordinal = {
         "kappa": "quadratic_weighted_kappa",

@@ -5,6 +5,7 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use bytes::Bytes;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 use serde_path_to_error::Segment;
@@ -36,13 +37,52 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        match Path::<String>::from_request_parts(parts, state).await {
-            Ok(Path(id)) => Ok(Id(id)),
-            Err(PathRejection::FailedToDeserializePathParams(_)) => {
-                Err(Problem::bad_request("the identifier in the path is not UTF-8 when decoded"))
-            }
-            Err(_) => Err(Problem::internal()),
+        path(parts, state).await.map(Id)
+    }
+}
+
+/// The name and the version of a model in the path, decoded.
+pub struct ModelVersion {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for ModelVersion {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        path(parts, state).await.map(|(name, version)| ModelVersion { name, version })
+    }
+}
+
+async fn path<S: Send + Sync, T: DeserializeOwned + Send>(
+    parts: &mut Parts,
+    state: &S,
+) -> Result<T, Problem> {
+    match Path::<T>::from_request_parts(parts, state).await {
+        Ok(Path(value)) => Ok(value),
+        Err(PathRejection::FailedToDeserializePathParams(_)) => {
+            Err(Problem::bad_request("the identifier in the path is not UTF-8 when decoded"))
         }
+        Err(_) => Err(Problem::internal()),
+    }
+}
+
+/// The whole body as it came.
+pub struct Whole(pub Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Whole {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        Bytes::from_request(request, state).await.map(Whole).map_err(|error| match error {
+            BytesRejection::FailedToBufferBody(e) if e.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+                Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than is accepted")
+            }
+            _ => Problem::bad_request("the body did not arrive whole"),
+        })
     }
 }
 
@@ -64,18 +104,13 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
                 return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
             }
         }
-        let bytes = Bytes::from_request(request, state).await.map_err(|error| match error {
-            BytesRejection::FailedToBufferBody(e) if e.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-                Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than is accepted")
-            }
-            _ => Problem::bad_request("the body did not arrive whole"),
-        })?;
+        let Whole(bytes) = Whole::from_request(request, state).await?;
         parse(&bytes).map(Body)
     }
 }
 
 /// Reads JSON, telling what is not JSON from what does not fit.
-pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+pub fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Problem> {
     if std::str::from_utf8(bytes).is_err() {
         return Err(Problem::bad_request("the body is not UTF-8"));
     }
@@ -96,6 +131,11 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     })?;
     deserializer.end().map_err(|error| Problem::bad_request(format!("the body is not JSON: {error}")))?;
     Ok(value)
+}
+
+/// A stranger's name, short enough to be repeated in an answer.
+pub fn cut(name: &str) -> String {
+    name.chars().take(64).collect()
 }
 
 /// The JSON pointer (RFC 6901) of a path.

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::multipart::MultipartError;
-use axum::extract::rejection::BytesRejection;
 use axum::extract::{Extension, FromRequest, Multipart, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -18,7 +17,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::classify::{ModelAnswer as ImageResult, find_model, server_timing};
 use super::error::ProblemDocument;
-use super::extract::Parameters;
+use super::extract::{Parameters, Whole};
 use super::{AppState, Deadline, Problem};
 use crate::inference::image::{ImageService, ImagesError};
 use crate::inference::registry::{Registry, Served};
@@ -133,12 +132,7 @@ async fn read(request: Request, max_body_bytes: usize) -> Result<Vec<(Format, By
             Multipart::from_request(request, &()).await.map_err(|e| Problem::bad_request(e.body_text()))?;
         return read_form(form, max_body_bytes).await;
     }
-    let bytes = Bytes::from_request(request, &()).await.map_err(|error| match error {
-        BytesRejection::FailedToBufferBody(e) if e.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-            too_large(max_body_bytes)
-        }
-        _ => Problem::bad_request("the body did not arrive whole"),
-    })?;
+    let Whole(bytes) = Whole::from_request(request, &()).await?;
     Ok(vec![(format(content_type.as_deref(), &bytes, "the body")?, bytes)])
 }
 
@@ -171,7 +165,7 @@ async fn read_form(mut form: Multipart, max_body_bytes: usize) -> Result<Vec<(Fo
 }
 
 /// What `bytes` are, which must be what `content_type` says if it says anything.
-fn format(content_type: Option<&str>, bytes: &[u8], place: &str) -> Result<Format, Problem> {
+pub(super) fn format(content_type: Option<&str>, bytes: &[u8], place: &str) -> Result<Format, Problem> {
     if bytes.is_empty() {
         return Err(Problem::bad_request(format!("{place} is empty: send a PNG, JPEG or DICOM file")));
     }

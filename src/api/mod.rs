@@ -10,6 +10,7 @@ pub mod items;
 pub mod middleware;
 pub mod models;
 pub mod notes;
+pub mod oip;
 pub mod people;
 pub mod recommendations;
 pub mod router;
@@ -25,6 +26,7 @@ use crate::config::Config;
 use crate::inference::Registry;
 use crate::recommend::answer::{Recommendation, Request};
 use crate::recommend::recommender::{Engine, Recommender};
+use crate::recommend::source::Neighbor;
 use crate::store::Store;
 
 pub use error::Problem;
@@ -85,6 +87,17 @@ impl People {
         let work = move || runtime.block_on(self.recommender.recommend(&request));
         let answer = tokio::task::spawn_blocking(work).await.map_err(|_| Problem::internal())?;
         Ok(answer?)
+    }
+
+    /// The neighbors, on a blocking thread for the same reason.
+    ///
+    /// # Errors
+    /// As the recommender says.
+    pub async fn neighbors(self: Arc<Self>, request: Request) -> Result<Vec<Neighbor>, Problem> {
+        let runtime = tokio::runtime::Handle::current();
+        let work = move || runtime.block_on(self.recommender.neighbors(&request));
+        let found = tokio::task::spawn_blocking(work).await.map_err(|_| Problem::internal())?;
+        Ok(found?)
     }
 
     /// Makes a write that has been committed visible to the next read. Where the database fails

@@ -164,7 +164,7 @@ pub async fn classify(
 }
 
 /// The records, each checked against the model's fields.
-fn read(service: &NoteService, records: &[Value]) -> Result<Vec<Record>, Problem> {
+pub(super) fn read(service: &NoteService, records: &[Value]) -> Result<Vec<Record>, Problem> {
     if !(1..=MAX_RECORDS).contains(&records.len()) {
         let detail = format!("{} records were sent; 1 to {MAX_RECORDS} are accepted", records.len());
         let errors = vec![FieldError { pointer: "/records".to_string(), detail: detail.clone() }];

@@ -429,6 +429,7 @@ impl From<StoreError> for Problem {
             StoreError::UnknownUser { index, .. } => at(index, "user_id", detail),
             StoreError::UnknownItem { index, .. } => at(index, "item_id", detail),
             StoreError::Invalid { .. } => Problem::unprocessable(detail),
+            StoreError::OtherKind { index, .. } => at(index, "item_id", detail),
             StoreError::Conflict(_) => Problem::new(http::StatusCode::CONFLICT, detail),
             StoreError::Unavailable(_) => Problem::unavailable(detail),
             StoreError::Setup(_) | StoreError::Internal(_) => {

@@ -11,11 +11,12 @@ use utoipa::{IntoParams, ToSchema};
 use super::error::ProblemDocument;
 use super::extract::{Id, Parameters};
 use super::{AppState, Problem};
-use crate::recommend::answer::{Recommendation as Answer, Request, Strategy as Ground, Support};
+use crate::recommend::answer::{
+    MAX_NEIGHBORS, Recommendation as Answer, Request, Strategy as Ground, Support,
+};
 use crate::recommend::clock::{now, rfc3339};
 use crate::recommend::data::Kind;
 use crate::recommend::places::Place;
-use crate::recommend::recommender::Engine;
 use crate::recommend::source::Similarity;
 
 /// What is asked for.
@@ -250,8 +251,12 @@ pub async fn neighbors(
     require_administrator(&state, &headers)?;
     let mut request = Request::new(user_id, parse_kind(&parameters.kind)?, now());
     request.similarity = parse_similarity(parameters.similarity.as_deref())?;
-    request.neighbors = Some(parameters.limit.unwrap_or(10));
-    let found = state.people()?.recommender.neighbors(&request).await?;
+    let limit = parameters.limit.unwrap_or(10);
+    if !(1..=MAX_NEIGHBORS).contains(&limit) {
+        return Err(Problem::bad_parameter("limit", format!("must be from 1 to {MAX_NEIGHBORS}")));
+    }
+    request.neighbors = Some(limit);
+    let found = state.people()?.neighbors(request.clone()).await?;
     Ok(Json(NeighborList {
         user_id: request.user_id,
         kind: request.kind.as_str(),

@@ -14,7 +14,9 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config as SwaggerConfig, SwaggerUi};
 
 use super::middleware::{deadline, lingering, observe, request_id};
-use super::{AppState, Problem, health, images, interactions, items, models, notes, recommendations, users};
+use super::{
+    AppState, Problem, health, images, interactions, items, models, notes, oip, recommendations, users,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -30,6 +32,7 @@ use super::{AppState, Problem, health, images, interactions, items, models, note
         (name = "recommendations", description = "What suits this person?"),
         (name = "people and things", description = "Users, items and what happened between them"),
         (name = "models", description = "What is served"),
+        (name = "open inference protocol", description = "The models, in the protocol other servers speak too"),
         (name = "operations", description = "Health and metrics"),
     )
 )]
@@ -58,6 +61,15 @@ fn documented() -> OpenApiRouter<AppState> {
         .routes(routes!(interactions::list, interactions::delete))
         .routes(routes!(models::list))
         .routes(routes!(models::get))
+        .routes(routes!(oip::metadata::server))
+        .routes(routes!(oip::metadata::live))
+        .routes(routes!(oip::metadata::ready))
+        .routes(routes!(oip::metadata::model))
+        .routes(routes!(oip::metadata::model_version))
+        .routes(routes!(oip::metadata::model_ready))
+        .routes(routes!(oip::metadata::model_version_ready))
+        .routes(routes!(oip::infer::model))
+        .routes(routes!(oip::infer::model_version))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
         .routes(routes!(health::metrics))
@@ -133,7 +145,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_a_problem_that_tells_nothing_of_the_inside() {
         let state = AppState {
-            config: Arc::new(Config::resolve(Settings::default()).unwrap()),
+            config: Arc::new(Config::read(&Settings::default()).0),
             registry: Arc::default(),
             people: Arc::default(),
             metrics: None,

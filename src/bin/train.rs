@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Parser, Subcommand};
-use medserve::train::{evaluate, image, recommender, text, text_options::TextOptions};
+use medserve::train::{evaluate, image, recommender, tables, text, text_options::TextOptions};
 
 /// Trains and measures the models that medserve serves.
 #[derive(Parser)]
@@ -25,22 +25,22 @@ enum Command {
         #[command(flatten)]
         options: recommender::EvaluationOptions,
         /// Print JSON in one line
-        #[arg(long)]
+        #[arg(long, env = "MEDSERVE_JSON")]
         json: bool,
     },
     /// Measure a package on a split of a data set
     Evaluate {
         /// Package: models/<name>, or one version's folder
-        #[arg(long)]
+        #[arg(long, env = "MEDSERVE_MODEL")]
         model: PathBuf,
         /// Data set, in a form that training reads
-        #[arg(long)]
+        #[arg(long, env = "MEDSERVE_DATA")]
         data: PathBuf,
         /// Split: train, val or test
-        #[arg(long, default_value = "test")]
+        #[arg(long, env = "MEDSERVE_SPLIT", default_value = "test")]
         split: String,
-        /// Print JSON instead of lines for people
-        #[arg(long)]
+        /// Print JSON instead of tables for people
+        #[arg(long, env = "MEDSERVE_JSON")]
         json: bool,
     },
 }
@@ -53,11 +53,11 @@ fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Image(options) => {
             let (folder, manifest) = image::train(&options, &STOP)?;
-            print!("{}", image::summary(&folder, &manifest));
+            print!("wrote {}\n\n{}", folder.display(), tables::by_split(&manifest.metrics));
         }
         Command::Text(options) => {
             let (folder, manifest) = text::train(&options, &STOP)?;
-            print!("{}", image::summary(&folder, &manifest));
+            print!("wrote {}\n\n{}", folder.display(), tables::by_split(&manifest.metrics));
         }
         Command::EvaluateRecommender { options, json } => {
             let report = recommender::report(&options)?;
@@ -70,7 +70,7 @@ fn main() -> anyhow::Result<()> {
             let evaluation = evaluate::evaluate(&model, &data, &split)?;
             match json {
                 true => println!("{}", serde_json::to_string(&evaluation)?),
-                false => println!("{evaluation:#?}"),
+                false => print!("{}", evaluation.tables()),
             }
         }
     }

@@ -117,6 +117,7 @@ fn run<M: Model>(model: &mut M, jobs: Vec<Job<M::Input>>, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::mpsc::{Receiver, Sender, channel};
     use std::time::Duration;
 
     struct Doubler;
@@ -142,5 +143,48 @@ mod tests {
         assert_eq!(ask(-1.0), Err(InferenceError::Failed));
         assert_eq!(ask(4.0).unwrap().logits, [8.0]);
         batcher.close();
+    }
+
+    /// Says what it was given, and answers when it is told to.
+    struct Gate {
+        given: Sender<Vec<u32>>,
+        open: Receiver<()>,
+    }
+
+    impl Model for Gate {
+        type Input = u32;
+
+        fn logits(&mut self, inputs: &[u32]) -> candle_core::Result<Vec<Vec<f32>>> {
+            self.given.send(inputs.to_vec()).unwrap();
+            self.open.recv().unwrap();
+            Ok(inputs.iter().map(|x| vec![*x as f32]).collect())
+        }
+    }
+
+    #[test]
+    fn what_nobody_waits_for_any_more_never_reaches_the_model() {
+        let ((given, batches), (opener, open)) = (channel(), channel());
+        let batcher = Arc::new(Batcher::new(8));
+        spawn("test", batcher.clone(), 8, Gate { given, open }, || candle_core::bail!("it did not panic"))
+            .unwrap();
+        let now = Instant::now();
+        let submit = |x: u32, deadline: Instant| batcher.submit(vec![x], deadline).unwrap().remove(0);
+
+        let first = submit(1, now + Duration::from_secs(60));
+        assert_eq!(batches.recv().unwrap(), [1]);
+        // The engine is busy: these wait. One client leaves, the time of another runs out.
+        drop(submit(2, now + Duration::from_secs(60)));
+        let late = submit(3, Instant::now());
+        let last = submit(4, now + Duration::from_secs(60));
+        opener.send(()).unwrap();
+        opener.send(()).unwrap();
+
+        assert_eq!(first.blocking_recv().unwrap().unwrap().logits, [1.0]);
+        assert_eq!(late.blocking_recv().unwrap(), Err(InferenceError::DeadlinePassed));
+        let answer = last.blocking_recv().unwrap().unwrap();
+        assert_eq!((answer.logits, answer.batch), (vec![4.0], 1));
+        assert_eq!(batches.recv().unwrap(), [4]);
+        batcher.close();
+        assert!(batches.recv().is_err());
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use futures::future::join_all;
 use tokio::sync::Semaphore;
 
@@ -16,13 +16,14 @@ use crate::config::Config;
 use crate::model::manifest::{ImageInput, Input};
 use crate::model::package::MANIFEST;
 use crate::model::{Manifest, Package, PackageError};
-use crate::nn::{Network, Params, Pass};
+use crate::nn::{Params, Runner};
+use crate::vision::preprocess::EIGHT_BIT;
 use crate::vision::{DecodeError, DecodeOptions, Format, PreprocessError, Preprocessor, decode, network};
 
-/// A network over images, ready to answer.
+/// A network over images, ready to answer, with the memory it works in. Copies share the weights.
+#[derive(Clone)]
 pub struct ImageModel {
-    input: ImageInput,
-    network: Box<dyn Network<Tensor>>,
+    runner: Runner,
 }
 
 impl ImageModel {
@@ -36,9 +37,10 @@ impl ImageModel {
         weights: &BTreeMap<String, Tensor>,
     ) -> candle_core::Result<ImageModel> {
         let mut params = Params::frozen(weights.clone());
-        let network = network::build(&manifest.architecture, input, manifest.labels.len(), &mut params)?;
+        let (labels, exact) = (manifest.labels.len(), manifest.exact_convolution);
+        let plan = network::plan(&manifest.architecture, input, labels, &mut params, exact)?;
         params.finish()?;
-        Ok(ImageModel { input: input.clone(), network })
+        Ok(ImageModel { runner: Runner::new(Arc::new(plan)) })
     }
 }
 
@@ -46,10 +48,30 @@ impl Model for ImageModel {
     type Input = Vec<f32>;
 
     fn logits(&mut self, inputs: &[Vec<f32>]) -> candle_core::Result<Vec<Vec<f32>>> {
-        let ImageInput { channels, height, width, .. } = self.input;
-        let shape = (inputs.len(), channels as usize, height as usize, width as usize);
-        let batch = Tensor::from_vec(inputs.concat(), shape, &Device::Cpu)?;
-        self.network.logits(&batch, &mut Pass::Inference)?.to_vec2()
+        let mut rows = Vec::with_capacity(inputs.len());
+        self.runner.run(inputs, |logits| rows.push(logits.to_vec()))?;
+        Ok(rows)
+    }
+}
+
+/// Images of the network's own size, one after the other, each channels x height x width.
+pub enum Pixels {
+    /// 8-bit samples.
+    Bytes(Vec<u8>),
+    /// Fractions of full scale, 0 to 1.
+    Fractions(Vec<f32>),
+}
+
+impl Pixels {
+    /// Each image of `len` values as fractions of full scale.
+    fn fractions(&self, len: usize) -> Vec<Vec<f32>> {
+        match self {
+            Pixels::Bytes(values) => values
+                .chunks_exact(len)
+                .map(|image| image.iter().map(|&value| f32::from(value) * EIGHT_BIT).collect())
+                .collect(),
+            Pixels::Fractions(values) => values.chunks_exact(len).map(<[f32]>::to_vec).collect(),
+        }
     }
 }
 
@@ -102,8 +124,9 @@ impl ImageService {
         };
         let preprocessor = Preprocessor::new(input.clone()).map_err(|e| PackageError::new(&file, e))?;
         let blank = vec![0.0; preprocessor.output_len()];
-        let shared = Arc::new((manifest.clone(), input.clone(), weights));
-        let build = move || ImageModel::build(&shared.0, &shared.1, &shared.2);
+        let model = ImageModel::build(&manifest, &input, &weights)
+            .map_err(|e| PackageError::new(folder.join(&manifest.weights.file), e))?;
+        let build = move || Ok(model.clone());
         let pool = Pool::start(&manifest, &folder, config, blank, build)?;
         Ok(ImageService {
             manifest,
@@ -140,6 +163,32 @@ impl ImageService {
         Ok((outcomes, timing))
     }
 
+    /// Classifies images that have the network's size already; they are normalised as any other.
+    ///
+    /// # Errors
+    /// A model that is busy or failed.
+    pub async fn classify_pixels(
+        self: &Arc<Self>,
+        pixels: Pixels,
+        top_k: usize,
+        deadline: Instant,
+    ) -> Result<(Vec<Outcome>, Timing), ImagesError> {
+        let service = self.clone();
+        let start = Instant::now();
+        let work = move || -> Result<Vec<Vec<f32>>, PreprocessError> {
+            let preprocessor = service.preprocessor()?;
+            let mut inputs = pixels.fractions(preprocessor.output_len());
+            inputs.iter_mut().for_each(|input| preprocessor.normalise(input));
+            service.keep(preprocessor);
+            Ok(inputs)
+        };
+        let inputs =
+            tokio::task::spawn_blocking(work).await.map_err(|_| AskError::from(InferenceError::Failed))??;
+        let mut timing = Timing { preprocess: start.elapsed(), ..Timing::default() };
+        let outcomes = self.pool.ask(&self.manifest, inputs, top_k, deadline, &mut timing).await?;
+        Ok((outcomes, timing))
+    }
+
     /// Decodes and preprocesses one image on a blocking thread, when a core is free for it.
     async fn read(
         self: Arc<Self>,
@@ -160,7 +209,7 @@ impl ImageService {
             let decoded = start.elapsed();
             let mut preprocessor = self.preprocessor()?;
             let input = preprocessor.run(&image)?;
-            self.preprocessors.lock().unwrap_or_else(PoisonError::into_inner).push(preprocessor);
+            self.keep(preprocessor);
             Ok((input, decoded, start.elapsed() - decoded))
         };
         tokio::task::spawn_blocking(work).await.map_err(|_| AskError::from(InferenceError::Failed))?
@@ -170,5 +219,9 @@ impl ImageService {
     fn preprocessor(&self) -> Result<Preprocessor, PreprocessError> {
         let kept = self.preprocessors.lock().unwrap_or_else(PoisonError::into_inner).pop();
         kept.map_or_else(|| Preprocessor::new(self.input.clone()), Ok)
+    }
+
+    fn keep(&self, preprocessor: Preprocessor) {
+        self.preprocessors.lock().unwrap_or_else(PoisonError::into_inner).push(preprocessor);
     }
 }

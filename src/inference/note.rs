@@ -14,13 +14,15 @@ use crate::config::Config;
 use crate::model::manifest::{Input, RecordInput};
 use crate::model::package::MANIFEST;
 use crate::model::{Manifest, Package, PackageError};
-use crate::nn::{Network, Params, Pass};
+use crate::nn::Params;
 use crate::text::encoder::Example;
+use crate::text::plan::Plan;
 use crate::text::{Encoder, FieldValue, Record, Tokenizer, network};
 
-/// A network over records, ready to answer.
+/// A network over records, ready to answer. Clones share the weights.
+#[derive(Clone)]
 pub struct NoteModel {
-    network: Box<dyn Network<Vec<Example>>>,
+    plan: Plan,
 }
 
 impl NoteModel {
@@ -34,9 +36,9 @@ impl NoteModel {
         weights: &BTreeMap<String, Tensor>,
     ) -> candle_core::Result<NoteModel> {
         let mut params = Params::frozen(weights.clone());
-        let network = network::build(&manifest.architecture, input, manifest.labels.len(), &mut params)?;
+        let plan = network::plan(&manifest.architecture, input, manifest.labels.len(), &mut params)?;
         params.finish()?;
-        Ok(NoteModel { network })
+        Ok(NoteModel { plan })
     }
 }
 
@@ -44,7 +46,7 @@ impl Model for NoteModel {
     type Input = Example;
 
     fn logits(&mut self, inputs: &[Example]) -> candle_core::Result<Vec<Vec<f32>>> {
-        self.network.logits(&inputs.to_vec(), &mut Pass::Inference)?.to_vec2()
+        self.plan.logits(inputs)
     }
 }
 
@@ -96,19 +98,20 @@ pub struct NoteService {
     /// Its model card.
     pub card: String,
     encoder: Encoder,
+    cores: Arc<Semaphore>,
     pool: Pool<Example>,
-    decoders: Arc<Semaphore>,
 }
 
 impl NoteService {
-    /// Builds, warms and starts the engines of a package.
+    /// Builds, warms and starts the engines of a package. `cores` has a permit for every note
+    /// that may be encoded at the same time.
     ///
     /// # Errors
     /// A package whose weights or tokenizer do not fit.
     pub fn start(
         package: Package,
         config: &Config,
-        decoders: Arc<Semaphore>,
+        cores: Arc<Semaphore>,
     ) -> Result<NoteService, PackageError> {
         let Package { folder, manifest, weights, card } = package;
         let file = folder.join(MANIFEST);
@@ -120,10 +123,11 @@ impl NoteService {
         let record =
             Record { note: "pain".to_string(), fields: vec![FieldValue::Missing; input.fields.len()] };
         let blank = encoder.encode(&record).map_err(|e| PackageError::new(&file, e))?;
-        let shared = Arc::new((manifest.clone(), input, weights));
-        let build = move || NoteModel::build(&shared.0, &shared.1, &shared.2);
+        let model = NoteModel::build(&manifest, &input, &weights)
+            .map_err(|e| PackageError::new(folder.join(&manifest.weights.file), e))?;
+        let build = move || Ok(model.clone());
         let pool = Pool::start(&manifest, &folder, config, Arc::new(blank), build)?;
-        Ok(NoteService { manifest, card, encoder, pool, decoders })
+        Ok(NoteService { manifest, card, encoder, cores, pool })
     }
 
     /// What the manifest says of a record.
@@ -143,11 +147,14 @@ impl NoteService {
         top_k: usize,
         deadline: Instant,
     ) -> Result<(Vec<NoteOutcome>, Timing), NotesError> {
-        let service = self.clone();
-        // The bound of images' decoding: what is done to inputs takes the cores once. The thread
-        // holds it, as the caller may go away while it works on.
-        let permit = self.decoders.clone().acquire_owned().await.ok();
+        // Whoever leaves while all cores are busy leaves here and costs nothing. The semaphore is
+        // never closed; were it, the work would go on without its bound.
+        let permit = self.cores.clone().acquire_owned().await.ok();
         let start = Instant::now();
+        if deadline <= start {
+            return Err(AskError::from(InferenceError::DeadlinePassed).into());
+        }
+        let service = self.clone();
         let encode = move || {
             let _permit = permit;
             service.encode(records, whole)

@@ -8,6 +8,8 @@ use crate::model::calibration::{NotFinite, probabilities};
 pub struct Prediction {
     /// The label.
     pub label: String,
+    /// Its place among the model's labels.
+    pub index: usize,
     /// Its probability, 0 to 1.
     pub probability: f32,
 }
@@ -38,7 +40,7 @@ impl Outcome {
             predictions: order
                 .into_iter()
                 .take(top_k)
-                .map(|index| Prediction { label: name(index), probability: row[index] })
+                .map(|index| Prediction { label: name(index), index, probability: row[index] })
                 .collect(),
         })
     }

@@ -113,6 +113,11 @@ fn check_record(input: &RecordInput) -> Result<(), String> {
     }
     let mut names = BTreeSet::new();
     for field in &input.fields {
+        if field.name == "note" {
+            return Err(
+                "input.fields has a field \"note\", which is what the text itself is called".to_string()
+            );
+        }
         if !names.insert(&field.name) {
             return Err(format!("input.fields has \"{}\" twice", field.name));
         }

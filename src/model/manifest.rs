@@ -36,6 +36,11 @@ pub struct Manifest {
     pub input: Input,
     /// The network and its sizes.
     pub architecture: Architecture,
+    /// Keep an image network's convolutions to the sums of their definition. Serving otherwise takes
+    /// a shorter way (Winograd's) whose rounding errors grow with the largest activation near by:
+    /// this is for a network whose activations differ so much in size that it shows.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub exact_convolution: bool,
     /// How logits become probabilities.
     pub calibration: Calibration,
     /// An answer whose highest probability is below this is an abstention.
@@ -63,6 +68,11 @@ impl Manifest {
         }
     }
 
+    /// `cost[truth][answer]`, if answers go by expected cost.
+    pub fn cost(&self) -> Option<&Vec<Vec<f32>>> {
+        self.ordinal.as_ref()?.cost.as_ref()
+    }
+
     /// Index of the label that is answered for a row of probabilities: the most probable one, or
     /// that of least expected cost where the manifest has a cost matrix; the first of equals.
     pub fn decide(&self, probabilities: &[f32]) -> usize {
@@ -73,7 +83,7 @@ impl Manifest {
                 .fold(start, |best, (i, score)| if score > best.1 { (i, score) } else { best })
                 .0
         };
-        match self.ordinal.as_ref().and_then(|ordinal| ordinal.cost.as_ref()) {
+        match self.cost() {
             None => first_highest(&mut probabilities.iter().copied()),
             Some(cost) => {
                 let expected = |answer: usize| {
@@ -462,10 +472,13 @@ pub struct Training {
 pub struct Metrics {
     /// Number of examples.
     pub examples: usize,
-    /// Share of the examples whose label is right, abstentions counted by their highest label.
+    /// Share of the examples whose label is right, abstentions counted by the label that would
+    /// have been answered.
     pub accuracy: f64,
-    /// Area under the ROC curve; over more than two labels the mean of one against the rest.
-    pub auc: f64,
+    /// Area under the ROC curve; over more than two labels the mean of one against the rest. A
+    /// split of a single label has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auc: Option<f64>,
     /// Mean over the labels of the harmonic mean of precision and recall.
     pub macro_f1: f64,
     /// Expected calibration error: 15 bins of equal width over the highest probability.

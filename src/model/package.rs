@@ -90,10 +90,11 @@ impl Package {
 
     /// Puts weights, manifest, card and `extra` files (relative path, content) under
     /// `root/<name>/<version>`, replacing that version as a whole. The manifest's `weights` and
-    /// `files` are filled in here. Returns the folder.
+    /// `files` are filled in here. What was written is read back before it takes its place. Returns
+    /// the folder.
     ///
     /// # Errors
-    /// What the file system says, with the path.
+    /// What the file system says, with the path; a package that would be refused.
     pub fn write(
         root: &Path,
         manifest: &mut Manifest,
@@ -103,9 +104,11 @@ impl Package {
     ) -> Result<PathBuf, PackageError> {
         let model = root.join(&manifest.name);
         let folder = model.join(&manifest.version);
-        let fresh = model.join(format!(".{}.new", manifest.version));
+        let staging = model.join(format!(".{}.new", manifest.version));
+        // Named as in its final place, so that it can be read from here.
+        let fresh = staging.join(&manifest.name).join(&manifest.version);
         let old = model.join(format!(".{}.old", manifest.version));
-        for leftover in [&fresh, &old] {
+        for leftover in [&staging, &old] {
             if leftover.exists() {
                 fs::remove_dir_all(leftover).map_err(|e| PackageError::new(leftover, e))?;
             }
@@ -134,11 +137,13 @@ impl Package {
         for (name, content) in extra {
             put(name, content)?;
         }
+        Package::read(&fresh)?;
         let swap = || -> io::Result<()> {
             if folder.exists() {
                 fs::rename(&folder, &old)?;
             }
             fs::rename(&fresh, &folder)?;
+            fs::remove_dir_all(&staging)?;
             if old.exists() {
                 fs::remove_dir_all(&old)?;
             }

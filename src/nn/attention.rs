@@ -9,6 +9,8 @@ use candle_core::{D, DType, Result, Tensor};
 
 use super::dropout::dropout;
 use super::params::{Init, Params};
+use super::serve::encoder::{Layer, Parts, Pool};
+use super::serve::rows::Norm;
 use super::{Linear, Pass};
 
 /// Added to the variance before the root.
@@ -36,6 +38,10 @@ impl LayerNorm {
         let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
         let normal = centred.broadcast_div(&(variance + EPSILON)?.sqrt()?)?;
         normal.broadcast_mul(&self.weight)?.broadcast_add(&self.bias)
+    }
+
+    fn norm(&self) -> Result<Norm> {
+        Ok(Norm { weight: self.weight.to_vec1()?, bias: self.bias.to_vec1()? })
     }
 }
 
@@ -90,6 +96,19 @@ impl EncoderLayer {
         &x + dropout(&self.contract.forward(&inner)?, self.dropout, pass)?
     }
 
+    /// The layer as it serves.
+    pub fn serve(&self) -> Result<Layer> {
+        Ok(Layer::new(Parts {
+            heads: self.heads,
+            attention_norm: self.attention_norm.norm()?,
+            queries_keys_values: self.queries_keys_values.dense()?,
+            output: self.output.dense()?,
+            feed_forward_norm: self.feed_forward_norm.norm()?,
+            expand: self.expand.dense()?,
+            contract: self.contract.dense()?,
+        }))
+    }
+
     fn attend(&self, x: &Tensor, lengths: &[usize]) -> Result<Tensor> {
         let (_, width) = x.dims2()?;
         let head = width / self.heads;
@@ -135,6 +154,11 @@ impl AttentionPool {
         }
         Tensor::cat(&pooled, 0)
     }
+
+    /// The layer as it serves, over rows that `norm` comes before.
+    pub fn serve(&self, norm: &LayerNorm) -> Result<Pool> {
+        Ok(Pool::new(norm.norm()?, &self.score.dense()?.weight))
+    }
 }
 
 /// Softmax over the last dimension.
@@ -144,4 +168,54 @@ fn softmax(x: &Tensor) -> Result<Tensor> {
     let terms = x.broadcast_sub(&highest)?.exp()?;
     debug_assert_eq!(terms.dtype(), DType::F32);
     terms.broadcast_div(&terms.sum_keepdim(D::Minus1)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::differences::{assert_gradient, draw};
+
+    const LENGTHS: [usize; 3] = [3, 1, 2];
+
+    /// Parameters of which none is left at a value that hides a mistake, such as 0 or 1.
+    fn shaken(params: &Params) {
+        let shake = |(place, (name, value)): (usize, (String, Tensor))| {
+            let noise = (draw(value.shape().clone(), place as u64) * 0.3).unwrap();
+            (name, (value + noise).unwrap())
+        };
+        params.restore(&params.snapshot().unwrap().into_iter().enumerate().map(shake).collect()).unwrap();
+    }
+
+    #[test]
+    fn gradients_agree_with_finite_differences() {
+        let mut params = Params::fresh(1);
+        let norm = LayerNorm::new(&mut params, "norm", 4).unwrap();
+        let layer = EncoderLayer::new(&mut params, "layer", 4, 2, 6, 0.0).unwrap();
+        let pool = AttentionPool::new(&mut params, "pool", 4).unwrap();
+        shaken(&params);
+        let x = draw((6, 4), 2);
+        assert_gradient(&x, |x| norm.forward(x).unwrap());
+        assert_gradient(&x, |x| layer.forward(x, &LENGTHS, &mut Pass::Inference).unwrap());
+        assert_gradient(&x, |x| pool.forward(x, &LENGTHS).unwrap());
+    }
+
+    #[test]
+    fn a_sequence_has_the_same_values_alone_and_among_others() {
+        let mut params = Params::fresh(1);
+        let layer = EncoderLayer::new(&mut params, "layer", 4, 2, 6, 0.0).unwrap();
+        let pool = AttentionPool::new(&mut params, "pool", 4).unwrap();
+        shaken(&params);
+        let x = draw((6, 4), 3);
+        let pooled = |x: &Tensor, lengths: &[usize]| -> Vec<Vec<f32>> {
+            let y = layer.forward(x, lengths, &mut Pass::Inference).unwrap();
+            pool.forward(&y, lengths).unwrap().to_vec2().unwrap()
+        };
+        let together = pooled(&x, &LENGTHS);
+        for (place, (start, length)) in [(0, 3), (3, 1), (4, 2)].into_iter().enumerate() {
+            let alone = pooled(&x.narrow(0, start, length).unwrap(), &[length]);
+            for (a, b) in alone[0].iter().zip(&together[place]) {
+                assert!((a - b).abs() < 1e-5, "{a} {b}");
+            }
+        }
+    }
 }

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 
 use super::Pass;
 use super::conv::{slice, with_values};
+use super::filter::Filter;
 use super::params::{Buffer, Init, Params};
 
 /// Added to the variance, so that a constant channel stays finite.
@@ -44,10 +45,22 @@ impl BatchNorm {
             self.observe(x)?;
             return x.contiguous()?.apply_op3(&self.scale, &self.shift, BatchNormOp);
         }
+        let (scale, shift) = self.running()?;
+        x.broadcast_mul(&scale.reshape((1, (), 1, 1))?)?.broadcast_add(&shift.reshape((1, (), 1, 1))?)
+    }
+
+    /// What the running statistics make of it: a factor and then a term for each channel.
+    fn running(&self) -> Result<(Tensor, Tensor)> {
         let deviation = (self.variance.tensor() + f64::from(EPSILON))?.sqrt()?;
         let scale = (&self.scale / deviation)?;
         let shift = (&self.shift - (self.mean.tensor() * &scale)?)?;
-        x.broadcast_mul(&scale.reshape((1, (), 1, 1))?)?.broadcast_add(&shift.reshape((1, (), 1, 1))?)
+        Ok((scale, shift))
+    }
+
+    /// The convolution before it with the running statistics folded in.
+    pub fn fold(&self, filter: Filter) -> Result<Filter> {
+        let (scale, shift) = self.running()?;
+        Ok(filter.then(&scale.to_vec1::<f32>()?, &shift.to_vec1::<f32>()?))
     }
 
     fn observe(&self, x: &Tensor) -> Result<()> {

@@ -27,6 +27,11 @@ impl Embedding {
         Ok(Embedding { weight, token_dropout })
     }
 
+    /// (vocabulary, width), row after row.
+    pub fn values(&self) -> Result<Vec<f32>> {
+        self.weight.flatten_all()?.to_vec1()
+    }
+
     /// (ids) to (ids, width).
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 use candle_core::{Result, Tensor};
 
 use super::params::{Init, Params};
+use super::serve::product::Dense;
 
 /// `y = x W^T + b`, with `W` of shape (outputs, inputs).
 #[derive(Debug, Clone)]
@@ -23,5 +24,16 @@ impl Linear {
     /// (rows, inputs) to (rows, outputs).
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         x.matmul(&self.weight.t()?)?.broadcast_add(&self.bias)
+    }
+
+    /// The weights row after row and the bias, as plain numbers.
+    pub fn values(&self) -> Result<(Vec<f32>, Vec<f32>)> {
+        Ok((self.weight.flatten_all()?.to_vec1()?, self.bias.to_vec1()?))
+    }
+
+    /// The same, to be laid out for serving.
+    pub fn dense(&self) -> Result<Dense> {
+        let (weight, bias) = self.values()?;
+        Ok(Dense { weight, bias })
     }
 }

@@ -17,6 +17,8 @@ use super::conv::{slice, with_values};
 use super::linear::Linear;
 use super::matrix::{View, multiply};
 use super::params::{Init, Params};
+use super::serve::product::Dense;
+use super::serve::recurrence::Recurrence;
 use super::{Pass, dropout};
 
 /// Sequences in a group.
@@ -62,6 +64,12 @@ impl Lstm {
         };
         let gates = self.input.forward(x)?;
         lstm(&gates, &self.recurrent, lengths, self.reverse, mask, pass.is_training())
+    }
+
+    /// The layer as it serves: the input's part of the gates, and the recurrence.
+    pub fn serve(&self) -> Result<(Dense, Recurrence)> {
+        let recurrent: Vec<f32> = self.recurrent.flatten_all()?.to_vec1()?;
+        Ok((self.input.dense()?, Recurrence::new(&recurrent, self.hidden, self.reverse)))
     }
 }
 

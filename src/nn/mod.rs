@@ -9,21 +9,34 @@ pub mod activation;
 pub mod attention;
 pub mod batch_norm;
 pub mod conv;
+#[cfg(test)]
+mod differences;
+mod direct;
 pub mod dropout;
 pub mod embedding;
+pub mod filter;
 pub mod linear;
 pub mod lstm;
+pub mod map;
 pub mod matrix;
+pub mod panels;
 pub mod params;
+pub mod plan;
 pub mod pool;
 pub mod random;
 pub mod segments;
+pub mod serve;
+pub mod simd;
+pub mod winograd;
+mod winograd_gradient;
 
 pub use batch_norm::BatchNorm;
 pub use conv::{Conv2d, ConvShape};
 pub use embedding::Embedding;
+pub use filter::Filter;
 pub use linear::Linear;
 pub use params::{Init, Params};
+pub use plan::{Plan, Runner};
 
 use candle_core::{Result, Tensor};
 use rand_chacha::ChaCha8Rng;

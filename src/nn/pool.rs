@@ -20,3 +20,19 @@ pub fn max_pool(x: &Tensor, size: usize) -> Result<Tensor> {
 pub fn global_average(x: &Tensor) -> Result<Tensor> {
     x.flatten_from(2)?.mean(D::Minus1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::differences::assert_gradient;
+    use candle_core::Device;
+
+    #[test]
+    fn gradients_agree_with_finite_differences() {
+        // Far enough apart that no small step changes which is the highest; 5 x 5 leaves an edge.
+        let values: Vec<f32> = (0..50).map(|at| (at * 37 % 50) as f32 * 0.1).collect();
+        let x = Tensor::from_vec(values, (1, 2, 5, 5), &Device::Cpu).unwrap();
+        assert_gradient(&x, |x| max_pool(x, 2).unwrap());
+        assert_gradient(&x, |x| global_average(x).unwrap());
+    }
+}

@@ -46,7 +46,9 @@ fn highest(rows: &[f32], width: usize) -> Vec<usize> {
     let mut best = vec![0; width];
     for (at, row) in rows.chunks(width).enumerate() {
         for (column, value) in row.iter().enumerate() {
-            if *value > rows[best[column] * width + column] {
+            let highest = rows[best[column] * width + column];
+            // What is no number is not hidden: it counts as higher than any.
+            if *value > highest || value.is_nan() && !highest.is_nan() {
                 best[column] = at;
             }
         }

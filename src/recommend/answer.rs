@@ -127,7 +127,8 @@ pub struct Because {
     pub supporting_neighbors: Support,
     /// The user's own items that tie it to those neighbors, strongest first.
     pub shared_items: Vec<String>,
-    /// What of the user's circumstances at least half of those neighbors share.
+    /// What of the user's circumstances at least half of those neighbors share; empty where they
+    /// are few.
     pub context: Vec<String>,
 }
 

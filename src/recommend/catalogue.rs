@@ -77,9 +77,11 @@ impl Entry {
 pub struct Vocabulary {
     /// Numbers of the items called so, by id or name.
     items: HashMap<String, Vec<u32>>,
+    /// Numbers of the items of a class.
+    classes: HashMap<String, Vec<u32>>,
     allergies: HashSet<String>,
     conditions: HashSet<String>,
-    /// Classes, and whatever items say they interact with.
+    /// Whatever items say they interact with.
     partners: HashSet<String>,
     restricted: bool,
 }
@@ -90,8 +92,18 @@ impl Vocabulary {
         self.items.get(&code.normal).map_or(&[], Vec::as_slice)
     }
 
+    /// The numbers of the items of the class.
+    pub fn items_of_class(&self, code: &Code) -> &[u32] {
+        self.classes.get(&code.normal).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether anything is called so, by id, name or class.
+    fn names(&self, code: &Code) -> bool {
+        self.items.contains_key(&code.normal) || self.classes.contains_key(&code.normal)
+    }
+
     pub fn knows_allergy(&self, code: &Code) -> bool {
-        self.allergies.contains(&code.normal) || self.knows_medication(code)
+        self.allergies.contains(&code.normal) || self.names(code)
     }
 
     pub fn knows_condition(&self, code: &Code) -> bool {
@@ -99,7 +111,7 @@ impl Vocabulary {
     }
 
     pub fn knows_medication(&self, code: &Code) -> bool {
-        self.items.contains_key(&code.normal) || self.partners.contains(&code.normal)
+        self.partners.contains(&code.normal) || self.names(code)
     }
 
     /// Whether any item of the catalogue has rules to check at all.
@@ -156,7 +168,9 @@ impl Catalogue {
                 learn(&mut vocabulary.allergies, &entry.allergies);
                 learn(&mut vocabulary.conditions, &entry.conditions);
                 learn(&mut vocabulary.partners, &entry.interacts_with);
-                learn(&mut vocabulary.partners, entry.class.as_slice());
+                if let Some(class) = &entry.class {
+                    vocabulary.classes.entry(class.normal.clone()).or_default().push(number);
+                }
                 vocabulary.restricted |= entry.restricted;
             }
             vocabulary

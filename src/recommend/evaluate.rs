@@ -116,8 +116,9 @@ pub struct Report {
     pub recommender: Metrics,
     pub popularity: Metrics,
     pub random: Metrics,
-    /// The recommender's hit rate over that of popularity.
-    pub hit_rate_over_popularity: f64,
+    /// The recommender's hit rate over that of popularity, unless that is 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hit_rate_over_popularity: Option<f64>,
 }
 
 /// An item's id and all that happened between one user and it.
@@ -192,7 +193,8 @@ pub fn evaluate(events: &[Event], options: &Options) -> Report {
         evaluated_users: held.len(),
         held_out: held.iter().map(|(_, items)| items.len()).sum(),
         k: options.k,
-        hit_rate_over_popularity: recommender.hit_rate / popularity.hit_rate,
+        hit_rate_over_popularity: (popularity.hit_rate > 0.0)
+            .then(|| recommender.hit_rate / popularity.hit_rate),
         recommender,
         popularity,
         random: random.metrics(),

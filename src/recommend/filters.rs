@@ -7,7 +7,8 @@
 //!    name or class)
 //! 2. `condition`: the item lists one of the person's conditions
 //! 3. `interaction`: the item lists one of the person's medications (as written, or as a drug of
-//!    the catalogue is called by id, name or class), or such a drug lists the item
+//!    the catalogue is called by id, name or class), or such a drug lists the item; a medication
+//!    given as a class may be any drug of that class
 //! 4. `duplicate therapy`: the person takes the item already (unless it is repeatable, as a
 //!    refill is) or another drug of its class
 //! 5. `pregnancy`: the person is pregnant and the item is ruled out then
@@ -18,11 +19,13 @@
 //!    of birth none does that has a rule about it. Configuration can allow the unknown.
 //!
 //! A code of the profile that nothing in the catalogue could match is not dropped in silence:
-//! [`Patient::flags`] names it.
+//! [`Patient::flags`] names it. For drugs that holds even where no drug has any rule; for other
+//! kinds only where there are rules to check, and not for a code that the drugs know, since that
+//! one is spelt well and simply has nothing to do with, say, advice.
 
 use serde::{Deserialize, Serialize};
 
-use super::catalogue::{Catalogue, Code, Entry};
+use super::catalogue::{Catalogue, Code, Entry, Vocabulary};
 use super::clock::year_of;
 use super::data::{Kind, Millis, Profile, Sex};
 
@@ -40,7 +43,10 @@ pub enum Unknown {
 /// A drug the person takes: the code in the profile and what the catalogue knows under it.
 struct Medication<'a> {
     code: Code,
+    /// The drugs called so, by number.
     entries: Vec<(u32, &'a Entry)>,
+    /// The drugs of the class called so: the person takes one of them, it is not known which.
+    members: Vec<&'a Entry>,
 }
 
 /// A person as the rules see one, made once for each request.
@@ -69,9 +75,10 @@ impl<'a> Patient<'a> {
     ) -> Self {
         let codes = |list: &Option<Vec<String>>| Code::all(list.as_deref().unwrap_or_default());
         let resolve = |code: Code| {
-            let numbers = drugs.vocabulary().items_called(&code);
-            let entries = numbers.iter().filter_map(|&n| Some((n, drugs.get(n)?.as_ref())));
-            Medication { entries: entries.collect(), code }
+            let entry = |&number: &u32| Some((number, drugs.get(number)?.as_ref()));
+            let entries = drugs.vocabulary().items_called(&code).iter().filter_map(entry).collect();
+            let members = drugs.vocabulary().items_of_class(&code).iter().filter_map(entry);
+            Medication { entries, members: members.map(|(_, drug)| drug).collect(), code }
         };
         let mut patient = Self {
             profile,
@@ -82,27 +89,27 @@ impl<'a> Patient<'a> {
             strict: kind == Kind::Drug && unknown == Unknown::Abstain,
             flags: Vec::new(),
         };
-        let words = catalogue.vocabulary();
-        if words.has_rules() {
-            let drugs = drugs.vocabulary();
-            let mut flag = |list: &str, code: &Code| {
-                let code = &code.written;
-                patient
-                    .flags
-                    .push(format!("{list}: {code:?} matches nothing in the catalogue and was not checked"));
+        let words = [catalogue.vocabulary(), drugs.vocabulary()];
+        if kind == Kind::Drug || words[0].has_rules() {
+            let mut flags = Vec::new();
+            let mut look = |list: &str, code: &Code, knows: fn(&Vocabulary, &Code) -> bool| {
+                if !words.iter().any(|words| knows(words, code)) {
+                    let code = &code.written;
+                    flags.push(format!(
+                        "{list}: {code:?} matches nothing in the catalogue and was not checked"
+                    ));
+                }
             };
-            for code in patient.allergies.iter().filter(|code| !words.knows_allergy(code)) {
-                flag("allergies", code);
+            for code in &patient.allergies {
+                look("allergies", code, Vocabulary::knows_allergy);
             }
-            for code in patient.conditions.iter().filter(|code| !words.knows_condition(code)) {
-                flag("conditions", code);
+            for code in &patient.conditions {
+                look("conditions", code, Vocabulary::knows_condition);
             }
             for medication in &patient.medications {
-                let code = &medication.code;
-                if !words.knows_medication(code) && !drugs.knows_medication(code) {
-                    flag("medications", code);
-                }
+                look("medications", &medication.code, Vocabulary::knows_medication);
             }
+            patient.flags = flags;
         }
         patient
     }
@@ -160,9 +167,8 @@ impl<'a> Patient<'a> {
                 let calls = |code: &Code| entry.called().any(|c| c.normal == code.normal);
                 other.interacts_with.iter().any(calls)
             };
-            lists(&medication.code)
-                || medication.entries.iter().any(|(_, drug)| drug.called().any(lists))
-                || medication.entries.iter().any(|(_, drug)| listed(drug))
+            let mut taken = medication.entries.iter().map(|(_, drug)| drug).chain(&medication.members);
+            lists(&medication.code) || taken.any(|drug| drug.called().any(lists) || listed(drug))
         };
         let found = self.medications.iter().find(clashes)?;
         Some(format!("interaction: {}", found.code.written))

@@ -56,6 +56,42 @@ struct Waiting {
     done: u64,
 }
 
+/// Names taken from the waiting ones, to be read. If they are not read after all (the store is
+/// away, or the client who had them read hung up and its future is dropped), they wait again: the
+/// names are not only those of the one who took them.
+struct Taken<'a> {
+    waiting: &'a Mutex<Waiting>,
+    users: Vec<String>,
+    items: Vec<String>,
+    upto: u64,
+    read: bool,
+}
+
+impl<'a> Taken<'a> {
+    /// All that waits, or `None` if the write with this ticket is published.
+    fn from(waiting: &'a Mutex<Waiting>, ticket: u64) -> Option<Self> {
+        let mut names = lock(waiting);
+        if names.done >= ticket {
+            return None;
+        }
+        let users = std::mem::take(&mut names.users).into_iter().collect();
+        let items = std::mem::take(&mut names.items).into_iter().collect();
+        Some(Self { waiting, users, items, upto: names.issued, read: false })
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        let mut waiting = lock(self.waiting);
+        if self.read {
+            waiting.done = self.upto;
+        } else {
+            waiting.users.extend(self.users.drain(..));
+            waiting.items.extend(self.items.drain(..));
+        }
+    }
+}
+
 /// A lock whose holder panicked still guards sound data: every change is published whole.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -94,7 +130,8 @@ impl Fresh {
         let mut cursor = self.feeding.lock().await;
         let changes = self.source.changes(&cursor).await?;
         if changes.reload {
-            return self.reload(&mut cursor, now).await;
+            drop(cursor);
+            return self.reload(now).await;
         }
         self.take_over(&changes.users, &changes.items, Some(now)).await?;
         *cursor = changes.cursor;
@@ -112,27 +149,10 @@ impl Fresh {
             waiting.issued
         };
         let _feeding = self.feeding.lock().await;
-        let (users, items, upto) = {
-            let mut waiting = lock(&self.waiting);
-            if waiting.done >= ticket {
-                return Ok(());
-            }
-            let users = std::mem::take(&mut waiting.users);
-            (users, std::mem::take(&mut waiting.items), waiting.issued)
-        };
-        let users: Vec<String> = users.into_iter().collect();
-        let items: Vec<String> = items.into_iter().collect();
-        let outcome = self.take_over(&users, &items, None).await;
-        let mut waiting = lock(&self.waiting);
-        match &outcome {
-            Ok(()) => waiting.done = upto,
-            // Whoever waits next tries again for all of them.
-            Err(_) => {
-                waiting.users.extend(users);
-                waiting.items.extend(items);
-            }
-        }
-        outcome
+        let Some(mut taken) = Taken::from(&self.waiting, ticket) else { return Ok(()) };
+        self.take_over(&taken.users, &taken.items, None).await?;
+        taken.read = true;
+        Ok(())
     }
 
     /// Reads these users and items and publishes what was read. The caller holds `feeding`.
@@ -187,11 +207,13 @@ impl Fresh {
         snapshot.apply_users(&read.states, &self.weighing)
     }
 
-    /// Loads everything anew and publishes it. Requests go on from the old snapshot meanwhile;
-    /// writes wait.
-    async fn reload(&self, cursor: &mut Cursor, now: Millis) -> Result<(), SourceError> {
+    /// Loads everything anew and publishes it. Requests go on from the old snapshot meanwhile, and
+    /// so do writes through this process: what they commit during the scan is named from its
+    /// cursor, and read again at the end. Only that end is under the lock.
+    async fn reload(&self, now: Millis) -> Result<(), SourceError> {
         let (mut snapshot, from) =
             scan(self.source.as_ref(), &self.weighing, self.with_interactions, now).await?;
+        let mut cursor = self.feeding.lock().await;
         let changes = self.source.changes(&from).await?;
         let read = self.read(&snapshot, &changes.users, &changes.items).await?;
         self.apply(&mut snapshot, &read);
@@ -203,26 +225,28 @@ impl Fresh {
         Ok(())
     }
 
-    /// Whether a merge would pay.
-    pub fn merge_is_due(&self) -> bool {
+    /// Whether a merge would pay, or, if `erasing`, whether it would drop rows of people who are
+    /// gone from the layers below.
+    pub fn merge_is_due(&self, erasing: bool) -> bool {
         let snapshot = self.snapshot();
-        Kind::ALL.into_iter().any(|kind| snapshot.kind(kind).layers.should_merge())
+        Kind::ALL.into_iter().any(|kind| snapshot.kind(kind).layers.should_merge(erasing))
     }
 
     /// Merges the layers of the kinds where that is due. This computes for up to seconds and
     /// belongs on a thread of its own; requests and writes go on meanwhile, and what they change
     /// is brought over at the end.
-    pub fn merge(&self) {
+    pub fn merge(&self, erasing: bool) {
         for kind in Kind::ALL {
             let before = {
                 let mut journals = lock(&self.publishing);
                 let snapshot = self.snapshot();
-                if journals[kind.index()].is_some() || !snapshot.kind(kind).layers.should_merge() {
+                if journals[kind.index()].is_some() || !snapshot.kind(kind).layers.should_merge(erasing) {
                     continue;
                 }
                 journals[kind.index()] = Some(HashSet::new());
                 snapshot
             };
+            let _closing = Closing { journals: &self.publishing, kind };
             let (mut merged, numbers) = before.kind(kind).merged();
             let mut journals = lock(&self.publishing);
             // No journal: everything was loaded anew in the meantime.
@@ -231,6 +255,21 @@ impl Fresh {
             merged.catch_up(snapshot.kind(kind), &numbers, changed.iter());
             *snapshot.kind_mut(kind) = merged;
             self.current.store(Arc::new(snapshot));
+        }
+    }
+}
+
+/// Closes a kind's journal should its merge panic: left open, it would grow with every write and
+/// keep the kind from being merged ever again.
+struct Closing<'a> {
+    journals: &'a Mutex<Journals>,
+    kind: Kind,
+}
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            lock(self.journals)[self.kind.index()] = None;
         }
     }
 }

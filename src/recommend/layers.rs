@@ -93,6 +93,8 @@ pub struct Layers {
     middle: Arc<Middle>,
     middle_hidden: Arc<Bits>,
     recent: Arc<HashMap<u32, Arc<Row>>>,
+    /// Whether a row below has been removed and not replaced: its numbers are hidden, but there.
+    removed: bool,
     /// How many users each item has, by number; items without users may be missing at the end.
     popularity: Arc<Vec<u32>>,
 }
@@ -183,12 +185,16 @@ impl Layers {
         let middle_hidden = Arc::make_mut(&mut self.middle_hidden);
         let recent = Arc::make_mut(&mut self.recent);
         for (user, row) in rows {
+            let mut below = false;
             if (user as usize) < self.base.user_count() {
                 base_hidden.insert(user as usize);
+                below = true;
             }
             if let Ok(slot) = self.middle.users.binary_search(&user) {
                 middle_hidden.insert(slot);
+                below = true;
             }
+            self.removed |= below && row.items.is_empty();
             recent.insert(user, Arc::new(row));
         }
         if recent.len() > RECENT_ROWS {
@@ -218,8 +224,12 @@ impl Layers {
     }
 
     /// Whether enough lies above the base that merging pays: reads get slower and the gathering
-    /// of the middle layer dearer with every row there.
-    pub fn should_merge(&self) -> bool {
+    /// of the middle layer dearer with every row there. If `erasing`, whether anything was removed
+    /// too.
+    pub fn should_merge(&self, erasing: bool) -> bool {
+        if erasing && self.removed {
+            return true;
+        }
         let limit = (self.base.user_count() / 16).clamp(4 * RECENT_ROWS, 8_192);
         self.middle.users.len() > limit || self.users.later_len() + self.items.later_len() > 2 * limit
     }

@@ -23,7 +23,7 @@ use super::places::Place;
 use super::ranking::{Candidate, Scoring};
 use super::snapshot::{KindSnapshot, Snapshot};
 use super::source::{Evidence, Neighbor, Source, SourceError};
-use super::weights::Weighing;
+use super::weights::{Repeats, Weighing};
 
 /// How the recommender computes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -51,6 +51,32 @@ impl Default for Settings {
             min_history: 1,
             unknown: Unknown::default(),
         }
+    }
+}
+
+impl Settings {
+    /// What is wrong with these settings, each by its name; `in_database` where the store is to
+    /// compute the neighbors.
+    pub fn problems(&self, in_database: bool) -> Vec<String> {
+        let mut problems = Vec::new();
+        problems.extend(self.weighing.validate().err().map(|problem| format!("weighing: {problem}")));
+        if self.scoring == Scoring::Explicit && in_database {
+            problems.push("scoring: \"explicit\" needs the recommender \"memory\"".to_owned());
+        }
+        if self.scoring == Scoring::Explicit && self.weighing.repeats == Repeats::Add {
+            let detail = "needs weighing.repeats = \"last\", as two ratings of one item do not add up";
+            problems.push(format!("scoring: \"explicit\" {detail}"));
+        }
+        if !(1..=MAX_NEIGHBORS).contains(&self.neighbors) {
+            problems.push(format!("neighbors: must be from 1 to {MAX_NEIGHBORS}"));
+        }
+        if self.raters == 0 {
+            problems.push("raters: must be at least 1".to_owned());
+        }
+        if self.min_history == 0 {
+            problems.push("min_history: must be at least 1".to_owned());
+        }
+        problems
     }
 }
 
@@ -213,22 +239,26 @@ impl Selection<'_> {
     ) -> Result<Recommended, RecommendError> {
         let visible = |item| self.kind.catalogue.get(item).is_some_and(|entry| !entry.item.hidden);
         let support = backing.support(chosen.candidate.item, &visible).await?;
-        let mut context = Vec::new();
-        if strategy == Strategy::Context {
+        let count = Support::of(support.count);
+        // What few people share would say something of each of them.
+        let context = if count == Support::Few {
+            Vec::new()
+        } else {
             let people: Vec<Arc<Person>> =
                 support.people.iter().filter_map(|id| asking.people.get(id).cloned()).collect();
-            context = context::shared_context(asking.person, &people, asking.now);
-        }
+            context::shared_context(asking.person, &people, asking.now)
+        };
+        let score = match strategy {
+            // Here the score is the number of people, of which a small one is not told.
+            Strategy::Popular => chosen.candidate.score.max(f64::from(Support::TOLD_FROM)),
+            _ => chosen.candidate.score,
+        };
         Ok(Recommended {
             item_id: chosen.entry.item.item_id.clone(),
             name: chosen.entry.item.name.clone(),
-            score: chosen.candidate.score,
+            score,
             distance_km: chosen.distance_km,
-            because: Because {
-                supporting_neighbors: Support::of(support.count),
-                shared_items: support.shared_items,
-                context,
-            },
+            because: Because { supporting_neighbors: count, shared_items: support.shared_items, context },
         })
     }
 
@@ -283,7 +313,7 @@ async fn answer<B: Backing>(
         Circumstances { people: &snapshot.people, user_id: &request.user_id, person, now: request.now };
     for strategy in [Strategy::Neighbors, Strategy::Context, Strategy::Popular] {
         let candidates = match strategy {
-            Strategy::Neighbors if selection.seen.len() < settings.min_history.max(1) => continue,
+            Strategy::Neighbors if selection.seen.len() < settings.min_history => continue,
             Strategy::Neighbors => backing.by_neighbors(&request.user_id, request.similarity, count).await?,
             Strategy::Context => backing.by_circumstances(circumstances, count).await?,
             _ => backing.by_popularity().await?,

@@ -7,7 +7,9 @@
 //!
 //! Ages are counted from a fixed reference time, not from the moment of the request. Decay by
 //! half-lives is the same factor for everyone, so cosine similarities and the order of scores do
-//! not depend on the reference at all, and rows read at different times fit together.
+//! not depend on the reference at all, and rows read at different times fit together. The store
+//! keeps the reference, so that replicas and restarts agree on every score; since weights are of
+//! 32 bits, it must not fall behind too far, and is moved on at a start when it has.
 
 use std::collections::BTreeMap;
 
@@ -71,6 +73,13 @@ impl Weighing {
             return Err("half_life_days must be a finite number above 0".to_owned());
         }
         Ok(())
+    }
+
+    /// The oldest reference time that will do at this moment, if age matters at all: today's
+    /// interactions then weigh up to 2^32 times what they say, and 32 bits hold 2^127.
+    pub fn oldest_reference(&self, now: Millis) -> Option<Millis> {
+        let half_life = self.half_life_days?;
+        Some(now.saturating_sub((32.0 * half_life * 86_400_000.0) as Millis))
     }
 
     /// What one interaction counts, or `None` if it does not count (its event's factor is 0, or

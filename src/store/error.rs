@@ -6,6 +6,8 @@
 
 use std::borrow::Cow;
 
+use crate::recommend::data::Kind;
+
 /// A failure of a store operation. `Display` is fit for a client; `source` is for the log.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -20,6 +22,11 @@ pub enum StoreError {
     /// An interaction of the batch names an item that does not exist.
     #[error("interaction {index}: item {} does not exist", quoted(.id))]
     UnknownItem { index: usize, id: String },
+
+    /// An interaction of a load that may create items names one that exists and is of another
+    /// kind.
+    #[error("item {} exists and is of kind {kind}, not {expected}", quoted(.id))]
+    OtherKind { index: usize, id: String, kind: String, expected: Kind },
 
     /// A value that cannot be stored, such as an identifier of a megabyte. `index` is the place
     /// in the batch, `field` the name of the member.

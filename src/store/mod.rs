@@ -183,6 +183,11 @@ pub trait Store: Source {
     /// as earlier calls can tell. To be called every minute or so, by every replica.
     fn trim_changes(&self, keep: Duration) -> Answer<'_, u64>;
 
+    /// The moment ages are counted from: the one kept in the database, so that every replica and
+    /// every start has the same; or `now`, kept from then on, where there is none or only one
+    /// before `oldest`.
+    fn reference_time(&self, now: Millis, oldest: Millis) -> Answer<'_, Millis>;
+
     /// Neighbors and scores computed by the database itself, switched on for this weighing, or
     /// [`StoreError::Setup`] where the database cannot do that.
     fn evidence<'a>(&'a self, weighing: &'a Weighing) -> Answer<'a, Arc<dyn Evidence>>;
@@ -213,7 +218,7 @@ pub trait BulkLoad: Send {
     /// Makes everything visible at once. With `create_missing`, users that the interactions
     /// name and that do not exist are created with an empty profile (of which everything is
     /// unknown), and items with this kind and their id for a name; an item that exists and is of
-    /// another kind is a [`StoreError::Conflict`]. Without it, an unknown user or item is an
+    /// another kind is a [`StoreError::OtherKind`]. Without it, an unknown user or item is an
     /// error as in [`Store::put_interactions`], counted from the first interaction of the load.
     fn commit(self: Box<Self>, create_missing: Option<Kind>) -> Answer<'static, Loaded>;
 }

@@ -136,6 +136,18 @@ impl Bag {
         Ok(Bag { table, weight: weight.flatten_all()?.to_vec1()?, bias: bias.to_vec1()? })
     }
 
+    /// Logits of every record.
+    ///
+    /// # Errors
+    /// Records of other fields than the weights are for.
+    pub fn rows(&self, batch: &[Example]) -> Result<Vec<Vec<f32>>> {
+        let inputs = |record: &Example| (self.table.config.ngrams + record.fields.len()) * self.bias.len();
+        if batch.iter().any(|record| inputs(record) != self.weight.len()) {
+            bail!("records of other fields than the weights are for")
+        }
+        Ok(batch.iter().map(|record| self.row(record)).collect())
+    }
+
     fn row(&self, record: &Encoded) -> Vec<f32> {
         let labels = self.bias.len();
         let mut logits = self.bias.clone();
@@ -149,12 +161,7 @@ impl Bag {
 
 impl Network<Vec<Example>> for Bag {
     fn logits(&self, batch: &Vec<Example>, _: &mut Pass) -> Result<Tensor> {
-        let width = self.table.config.ngrams + batch.first().map_or(0, |record| record.fields.len());
-        if width * self.bias.len() > self.weight.len() {
-            bail!("records of {width} inputs do not fit the weights")
-        }
-        let values: Vec<f32> = batch.iter().flat_map(|record| self.row(record)).collect();
-        Tensor::from_vec(values, (batch.len(), self.bias.len()), &Device::Cpu)
+        Tensor::from_vec(self.rows(batch)?.concat(), (batch.len(), self.bias.len()), &Device::Cpu)
     }
 }
 

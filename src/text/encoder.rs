@@ -103,7 +103,7 @@ mod tests {
         let notes = ["chest pain", "and so on", "discharged home", "resuscitation failed"];
         let tokenizer = Tokenizer::train(notes.into_iter(), 400).unwrap();
         let words = NGrams { min: 1, max: 1, scale: 1.0 };
-        let bag = bag.then(|| BagConfig {
+        let bag = bag.then_some(BagConfig {
             words,
             characters: NGrams { max: 0, ..words },
             ngrams: 0,

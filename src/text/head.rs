@@ -4,6 +4,7 @@ use candle_core::{Device, Result, Tensor, bail};
 
 use super::encoder::Example;
 use crate::nn::{Init, Linear, Params};
+use crate::text::plan;
 
 /// A batch without padding: the tokens of all notes, one after the other.
 pub struct Packed {
@@ -54,6 +55,11 @@ impl Head {
         let outputs = if labels == 2 { 1 } else { labels };
         let dense = Linear::new(params, "head", inputs, outputs, Init::glorot(inputs, outputs))?;
         Ok(Head { dense, labels })
+    }
+
+    /// The layer as it serves.
+    pub fn serve(&self) -> Result<plan::Head> {
+        Ok(plan::Head { dense: self.dense.dense()?.panels(), labels: self.labels })
     }
 
     /// Logits of shape (records, labels).

@@ -8,6 +8,7 @@ use candle_core::{Result, Tensor};
 
 use super::encoder::Example;
 use super::head::{Head, Packed};
+use super::plan::{Limits, LstmPlan};
 use crate::model::manifest::LstmConfig;
 use crate::nn::dropout::dropout;
 use crate::nn::lstm::Lstm;
@@ -19,6 +20,7 @@ pub struct LstmNetwork {
     directions: Vec<Lstm>,
     head: Head,
     dropout: f32,
+    limits: Limits,
 }
 
 impl LstmNetwork {
@@ -27,6 +29,7 @@ impl LstmNetwork {
     /// # Errors
     /// Weights that do not fit.
     pub fn new(config: &LstmConfig, width: usize, labels: usize, params: &mut Params) -> Result<LstmNetwork> {
+        let limits = Limits { vocabulary: config.vocabulary, tokens: usize::MAX, fields: width };
         let LstmConfig { vocabulary, embedding: values, hidden, .. } = *config;
         let embedding = Embedding::new(params, "embedding", vocabulary, values, 0.1, config.token_dropout)?;
         let mut directions = Vec::new();
@@ -38,7 +41,13 @@ impl LstmNetwork {
         }
         let pooled = 2 * hidden * directions.len() + values;
         let head = Head::new(params, pooled + width, labels)?;
-        Ok(LstmNetwork { embedding, directions, head, dropout: config.dropout })
+        Ok(LstmNetwork { embedding, directions, head, dropout: config.dropout, limits })
+    }
+
+    /// The network as it serves.
+    pub fn plan(&self) -> Result<LstmPlan> {
+        let directions = self.directions.iter().map(Lstm::serve).collect::<Result<_>>()?;
+        Ok(LstmPlan::new(self.limits, self.embedding.values()?, directions, self.head.serve()?))
     }
 }
 

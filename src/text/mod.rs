@@ -2,7 +2,7 @@
 //!
 //! [`record`] checks what a client sends against what the manifest names. [`encoder`] makes it
 //! into what the networks read: tokens, hashed n-grams, and the fields as numbers. [`network`]
-//! builds the architecture that a manifest describes. Training and serving go through the very
+//! builds the architecture that a manifest describes, and [`plan`] is what serves of it. Training and serving go through the very
 //! same functions.
 
 pub mod bag;
@@ -11,6 +11,7 @@ pub mod fields;
 mod head;
 pub mod lstm;
 pub mod network;
+pub mod plan;
 pub mod record;
 pub mod terms;
 pub mod tokenizer;

@@ -1,4 +1,6 @@
-//! Building the network that a manifest describes.
+//! Building the network that a manifest describes: as it trains and is evaluated, and as it serves.
+
+use std::sync::Arc;
 
 use candle_core::{Result, bail};
 
@@ -6,6 +8,7 @@ use super::bag::Bag;
 use super::encoder::Example;
 use super::fields;
 use super::lstm::LstmNetwork;
+use super::plan::Plan;
 use super::transformer::Transformer;
 use crate::model::manifest::{Architecture, RecordInput};
 use crate::nn::{Network, Params};
@@ -29,4 +32,26 @@ pub fn build(
         }
         other => bail!("the architecture \"{}\" does not read notes", other.as_str()),
     }
+}
+
+/// The same network ready to serve.
+///
+/// # Errors
+/// As [`build`].
+pub fn plan(
+    architecture: &Architecture,
+    input: &RecordInput,
+    labels: usize,
+    params: &mut Params,
+) -> Result<Plan> {
+    let width = fields::width(&input.fields);
+    Ok(match architecture {
+        Architecture::Bag(config) => Plan::Bag(Arc::new(Bag::new(config, width, labels, params)?)),
+        Architecture::Lstm(config) => Plan::Lstm(LstmNetwork::new(config, width, labels, params)?.plan()?),
+        Architecture::Transformer(config) => {
+            let network = Transformer::new(config, input.max_tokens, width, labels, params)?;
+            Plan::Transformer(network.plan()?)
+        }
+        other => bail!("the architecture \"{}\" does not read notes", other.as_str()),
+    })
 }

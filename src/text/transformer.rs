@@ -7,6 +7,7 @@ use candle_core::{Device, Result, Tensor, bail};
 
 use super::encoder::Example;
 use super::head::{Head, Packed};
+use super::plan::{Limits, TransformerPlan, TransformerWeights};
 use crate::model::manifest::TransformerConfig;
 use crate::nn::attention::{AttentionPool, EncoderLayer, LayerNorm};
 use crate::nn::dropout::dropout;
@@ -22,6 +23,7 @@ pub struct Transformer {
     pool: AttentionPool,
     head: Head,
     dropout: f32,
+    limits: Limits,
 }
 
 impl Transformer {
@@ -44,10 +46,23 @@ impl Transformer {
                 EncoderLayer::new(params, &format!("layer{i}"), width, heads, feed_forward, config.dropout)
             })
             .collect::<Result<_>>()?;
+        let limits = Limits { vocabulary, tokens: max_tokens, fields };
         let norm = LayerNorm::new(params, "norm", width)?;
         let pool = AttentionPool::new(params, "pool", width)?;
         let head = Head::new(params, 2 * width + fields, labels)?;
-        Ok(Transformer { embedding, positions, layers, norm, pool, head, dropout: config.dropout })
+        Ok(Transformer { embedding, positions, layers, norm, pool, head, dropout: config.dropout, limits })
+    }
+
+    /// The network as it serves.
+    pub fn plan(&self) -> Result<TransformerPlan> {
+        Ok(TransformerPlan::new(TransformerWeights {
+            limits: self.limits,
+            embedding: self.embedding.values()?,
+            positions: self.positions.flatten_all()?.to_vec1()?,
+            layers: self.layers.iter().map(EncoderLayer::serve).collect::<Result<_>>()?,
+            pool: self.pool.serve(&self.norm)?,
+            head: self.head.serve()?,
+        }))
     }
 }
 

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use candle_core::{Device, Tensor};
 use rand::seq::SliceRandom;
 use serde_json::{Value, json};
@@ -18,6 +18,7 @@ use super::finish::Answers;
 use super::fit::Epoch;
 use super::logistic::{Coupling, Design, Fitted, Settings, fit};
 use super::metrics::{highest, macro_auc};
+use super::progress;
 use crate::model::calibration::{fit_temperature, negative_log_likelihood, probabilities};
 use crate::model::manifest::BagConfig;
 use crate::nn::random;
@@ -56,6 +57,21 @@ pub struct BagOptions {
     pub iterations: usize,
     /// Seed of the folds.
     pub seed: u64,
+}
+
+impl BagOptions {
+    /// Refuses what cannot train, by the name of its option.
+    ///
+    /// # Errors
+    /// The first setting that is out of range, and its range.
+    pub fn check(&self) -> Result<()> {
+        ensure!(self.iterations > 0, "--epochs is 0, not 1 or more");
+        ensure!(self.ngrams > 0, "--ngrams is 0, not 1 or more");
+        if let Some(penalty) = self.inverse_penalty {
+            ensure!(penalty > 0.0 && penalty.is_finite(), "--inverse-penalty is {penalty}, not above 0");
+        }
+        Ok(())
+    }
 }
 
 /// Records of one split, with the index of each one's label.
@@ -98,7 +114,9 @@ pub fn train_bag(
 ) -> Result<TrainedBag> {
     let coupling = coupling(labels, options.ordinal);
     let choice = choose(train, labels, options, &coupling, stop)?;
-    ensure!(!stop.load(Ordering::Relaxed), "stopped before the bag was fitted: there is nothing to keep");
+    let stopped = || stop.load(Ordering::Relaxed);
+    // Whoever stops the choosing wants its best so far, which takes one whole fit.
+    let chosen_early = stopped();
 
     let config = BagConfig { inverse_document_frequency: choice.rarity, ..options.config.clone() };
     let settings = settings(choice.inverse_penalty, coupling, options);
@@ -106,14 +124,13 @@ pub fn train_bag(
     let (config, weights) = fit_all(train, config, labels, &settings, options, |table, loss, fitted| {
         let val_rows: Vec<Sparse> = val.examples.iter().map(|e| table.vector(e)).collect();
         history.push(epoch(history.len() + 1, loss, fitted, &val_rows, &val.truth, labels));
-        !stop.load(Ordering::Relaxed)
+        chosen_early || !stopped()
     })?;
-    let refitted = match options.refit {
+    let refitted = match options.refit && !stopped() {
         true => {
             let examples = train.examples.iter().chain(&val.examples).cloned().collect();
             let all = Labelled { examples, truth: [&train.truth[..], &val.truth[..]].concat() };
-            let keep_on = |_: &Table, _, _: &Fitted| !stop.load(Ordering::Relaxed);
-            Some(fit_all(&all, config.clone(), labels, &settings, options, keep_on)?)
+            Some(fit_all(&all, config.clone(), labels, &settings, options, |_, _, _| true)?)
         }
         false => None,
     };
@@ -121,7 +138,7 @@ pub fn train_bag(
         ("inverse_penalty".to_string(), json!(choice.inverse_penalty)),
         ("ordinal_coupling".to_string(), json!(options.ordinal)),
         ("least_notes_of_an_ngram".to_string(), json!(options.least)),
-        ("field_dropout".to_string(), json!(options.field_dropout.weight())),
+        ("refit".to_string(), json!(refitted.is_some())),
         ("unseen_negative_log_likelihood".to_string(), json!(choice.loss)),
     ]);
     Ok(TrainedBag { config, weights, refitted, settings, unseen: choice.unseen, history })
@@ -201,7 +218,9 @@ fn choose(
     let rarities = options.rarity.map_or(vec![false, true], |rarity| vec![rarity]);
     let penalties = options.inverse_penalty.map_or(PENALTIES.to_vec(), |penalty| vec![penalty]);
     let mut best: Option<Choice> = None;
-    for rarity in rarities {
+    let bar = progress::bar(rarities.len() * penalties.len() * folds.len(), "fits");
+    bar.set_prefix("choosing the penalty");
+    'choosing: for rarity in rarities {
         let mut parts: Vec<Fold> =
             folds.iter().map(|held| Fold::new(train, held, labels, rarity, options)).collect();
         let mut lowest = f64::INFINITY;
@@ -209,11 +228,15 @@ fn choose(
         for &penalty in &penalties {
             let mut unseen = Answers { logits: Vec::new(), truth: Vec::new() };
             for part in &mut parts {
-                ensure!(!stop.load(Ordering::Relaxed), "stopped before the bag was fitted");
+                if stop.load(Ordering::Relaxed) {
+                    break 'choosing;
+                }
+                bar.inc(1);
                 part.refit(&settings(penalty, coupling.clone(), options), &mut unseen);
             }
             let temperature = fit_temperature(&unseen.logits, &unseen.truth);
             let loss = negative_log_likelihood(&unseen.logits, &unseen.truth, temperature);
+            bar.set_message(format!("inverse penalty {penalty}, loss {loss:.4}"));
             worse = if loss < lowest { 0 } else { worse + 1 };
             lowest = lowest.min(loss);
             if best.as_ref().is_none_or(|best| loss < best.loss) {
@@ -224,7 +247,17 @@ fn choose(
             }
         }
     }
-    best.ok_or_else(|| anyhow::anyhow!("no penalty gave a finite loss"))
+    bar.finish_and_clear();
+    let stopped = stop.load(Ordering::Relaxed);
+    let best = best.with_context(|| match stopped {
+        true => "stopped before the first penalty was tried: there is nothing to keep",
+        false => "no penalty gave a finite loss",
+    })?;
+    eprintln!(
+        "inverse penalty {}, rarity {}: loss {:.4} on unseen records",
+        best.inverse_penalty, best.rarity, best.loss
+    );
+    Ok(best)
 }
 
 /// A part of the training records that is held back, and the rest, on which a fit is made.

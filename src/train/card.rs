@@ -1,20 +1,24 @@
 //! The model card (Mitchell et al. 2019, "Model cards for model reporting"): what a person must
 //! know before trusting a number, written from the manifest so that the two cannot disagree.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use crate::model::Manifest;
-use crate::model::manifest::Metrics;
+use serde_json::Value;
 
-/// The card of a model, in Markdown. `notes` are added as they are, before the plots.
-pub fn card(manifest: &Manifest, notes: &str) -> String {
+use super::tables;
+use crate::model::Manifest;
+
+/// The card of a model, in Markdown. `notes` are added as they are, before the plots, which show
+/// the split `shown`.
+pub fn card(manifest: &Manifest, notes: &str, shown: &str) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
-    let _ = write_card(&mut text, manifest, notes);
+    let _ = write_card(&mut text, manifest, notes, shown);
     text
 }
 
-fn write_card(out: &mut String, m: &Manifest, notes: &str) -> std::fmt::Result {
+fn write_card(out: &mut String, m: &Manifest, notes: &str, shown: &str) -> std::fmt::Result {
     writeln!(out, "# {}, version {}\n\n{}\n", m.name, m.version, m.description)?;
     writeln!(
         out,
@@ -43,14 +47,17 @@ fn write_card(out: &mut String, m: &Manifest, notes: &str) -> std::fmt::Result {
     write_metrics(out, m)?;
     writeln!(
         out,
-        "## Training\n\nArchitecture `{}`, {} values, seed {}, {} epochs, by {}. Settings:\n",
+        "## Training\n\nArchitecture `{}`, {} values, seed {}, {} epochs, by {}. Its sizes and settings:\n",
         m.architecture.as_str(),
         m.weights.parameters,
         m.training.seed,
         m.training.epochs,
         m.training.program
     )?;
-    for (name, value) in &m.training.settings {
+    let mut settings = members(&m.architecture);
+    settings.remove("kind");
+    settings.extend(m.training.settings.clone());
+    for (name, value) in settings {
         writeln!(out, "- {name}: `{value}`")?;
     }
     if !notes.is_empty() {
@@ -58,60 +65,38 @@ fn write_card(out: &mut String, m: &Manifest, notes: &str) -> std::fmt::Result {
     }
     writeln!(
         out,
-        "\n## Plots\n\n![Learning curve](plots/learning-curve.svg)\n\n![Reliability](plots/reliability.svg)\n\n![ROC](plots/roc.svg)"
+        "\n## Plots\n\nReliability and ROC are those of the split {shown}.\n\n![Learning curve](plots/learning-curve.svg)\n\n![Reliability](plots/reliability.svg)\n\n![ROC](plots/roc.svg)"
     )
 }
 
 fn write_metrics(out: &mut String, m: &Manifest) -> std::fmt::Result {
-    writeln!(out, "\n## Metrics\n")?;
-    let ordinal = m.metrics.values().any(|metrics| metrics.ordinal.is_some());
-    let extra =
-        if ordinal { (" weighted kappa | under-triage | over-triage |", "---|---|---|") } else { ("", "") };
+    let answer = match m.cost().is_some() {
+        true => "label of least expected cost, which is the one answered",
+        false => "label of highest probability",
+    };
+    writeln!(out, "\n## Metrics\n\n{}", tables::by_split(&m.metrics))?;
     writeln!(
         out,
-        "| split | examples | accuracy | AUC | macro F1 | ECE | abstained | accuracy of answers |{}",
-        extra.0
-    )?;
-    writeln!(out, "|---|---|---|---|---|---|---|---|{}", extra.1)?;
-    for (split, x) in &m.metrics {
-        write!(
-            out,
-            "| {split} | {} | {:.4} | {:.4} | {:.4} | {:.4} | {:.4} | {:.4} |",
-            x.examples, x.accuracy, x.auc, x.macro_f1, x.ece, x.abstained, x.accuracy_answered
-        )?;
-        if let Some(o) = &x.ordinal {
-            write!(
-                out,
-                " {:.4} | {:.4} | {:.4} |",
-                o.quadratic_weighted_kappa, o.under_triage, o.over_triage
-            )?;
-        }
-        writeln!(out)?;
-    }
-    writeln!(
-        out,
-        "\nAccuracy counts the label of highest probability, abstentions included. AUC over more than two labels is the \
+        "Accuracy counts the {answer}, abstentions included. AUC over more than two labels is the \
          mean of one against the rest. ECE is the expected calibration error over 15 bins of equal width.\n"
     )?;
     for (split, metrics) in m.metrics.iter().filter(|(split, _)| split.as_str() != "train") {
-        write_labels(out, &m.labels, split, metrics)?;
+        writeln!(out, "By label on {split}; the last columns count answers:\n")?;
+        writeln!(out, "{}", tables::by_label(&m.labels, metrics))?;
     }
     Ok(())
 }
 
-fn write_labels(out: &mut String, labels: &[String], split: &str, metrics: &Metrics) -> std::fmt::Result {
-    writeln!(out, "By label on {split}; the last columns count answers:\n")?;
-    writeln!(out, "| truth | sensitivity | specificity | {} |", labels.join(" | "))?;
-    writeln!(out, "|---|---|---|{}", "---|".repeat(labels.len()))?;
-    for (label, row) in labels.iter().zip(&metrics.confusion) {
-        let counts: Vec<String> = row.iter().map(u64::to_string).collect();
-        writeln!(
-            out,
-            "| {label} | {:.4} | {:.4} | {} |",
-            metrics.sensitivity.get(label).copied().unwrap_or(f64::NAN),
-            metrics.specificity.get(label).copied().unwrap_or(f64::NAN),
-            counts.join(" | ")
-        )?;
+/// A value as JSON, numbers with no more digits than tell them apart in their own precision:
+/// 0.12, where a plain conversion of a 32-bit number gives 0.11999999731779099.
+pub fn plain(value: &impl serde::Serialize) -> Value {
+    serde_json::to_string(value).ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
+}
+
+/// The members of a structure, each as [`plain`] has it.
+pub fn members(value: &impl serde::Serialize) -> BTreeMap<String, Value> {
+    match plain(value) {
+        Value::Object(members) => members.into_iter().collect(),
+        _ => BTreeMap::new(),
     }
-    writeln!(out)
 }

@@ -74,14 +74,10 @@ mod tests {
             tokens: Tokens { ids: vec![1], total: 1 },
             words: Vec::new(),
             characters: Vec::new(),
-            fields: encode(yes.clone(), yes.clone()),
+            fields: encode(yes, yes),
         });
-        let possible = [
-            encode(yes.clone(), yes.clone()),
-            encode(yes.clone(), missing.clone()),
-            encode(missing.clone(), yes),
-            encode(missing.clone(), missing),
-        ];
+        let possible =
+            [encode(yes, yes), encode(yes, missing), encode(missing, yes), encode(missing, missing)];
         let dropout = FieldDropout::new(&fields, 1.0);
         let mut rng = random::stream(0, "fields");
         let mut counts = [0; 4];

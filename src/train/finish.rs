@@ -6,16 +6,55 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use candle_core::Tensor;
+use serde_json::{Value, json};
 
-use super::card::card;
+use super::card::{card, plain};
 use super::fit::Epoch;
 use super::metrics::{highest, metrics, reliability};
 use super::plots;
 use crate::model::calibration::{fit_temperature, probabilities};
 use crate::model::manifest::Metrics;
+use crate::model::package::latest;
 use crate::model::{Manifest, Package, package};
+
+/// What the card says of a run that Ctrl-C ended.
+pub const STOPPED: &str =
+    "## Stopped early\n\nThe run was ended by hand before it was done; this is the best it had reached.\n";
+
+/// Refuses a share of abstentions that is none.
+///
+/// # Errors
+/// The share is not from 0 to below 1.
+pub fn check_abstain_share(share: f64) -> Result<()> {
+    ensure!((0.0..1.0).contains(&share), "--abstain-share is {share}, not from 0 to below 1");
+    Ok(())
+}
+
+/// What a run is made of, which a checkpoint is compared by: everything that decides its weights
+/// besides the settings of the loop.
+pub fn about(manifest: &Manifest) -> BTreeMap<String, String> {
+    let json = |value: Value| value.to_string();
+    let (data, training) = (&manifest.data, &manifest.training);
+    BTreeMap::from([
+        ("data".to_string(), json(json!([data.sha256, data.examples]))),
+        ("labels".to_string(), json(json!(manifest.labels))),
+        ("input".to_string(), json(plain(&manifest.input))),
+        ("architecture".to_string(), json(plain(&manifest.architecture))),
+        ("settings".to_string(), json(json!(training.settings))),
+    ])
+}
+
+/// One above the highest version of the model `name` under `out`.
+///
+/// # Errors
+/// The folder cannot be listed.
+pub fn next_version(out: &Path, name: &str) -> Result<u64> {
+    let highest = if out.is_dir() { latest(out)?.remove(name) } else { None };
+    let number = highest.and_then(|folder| folder.file_name()?.to_str()?.parse::<u64>().ok());
+    Ok(number.map_or(1, |highest| highest + 1))
+}
 
 /// What the network said on one split.
 pub struct Answers {
@@ -62,14 +101,14 @@ pub fn finish(run: Finished, out: &Path) -> Result<(PathBuf, Manifest)> {
         manifest.metrics.insert(split.clone(), measure(&manifest, &rows(answers)?, &answers.truth));
     }
 
-    let shown = splits.get("test").unwrap_or(val);
+    let (shown_split, shown) = splits.get("test").map_or(("val", val), |test| ("test", test));
     let shown_rows = rows(shown)?;
     extra.push(("plots/learning-curve.svg", plots::learning_curve(&history)?));
     extra.push(("plots/reliability.svg", plots::reliability(&reliability(&shown_rows, &shown.truth))?));
     extra.push(("plots/roc.svg", plots::roc_curves(&manifest.labels, &shown_rows, &shown.truth)?));
 
     manifest.weights.parameters = package::values(&weights);
-    let card = card(&manifest, &notes);
+    let card = card(&manifest, &notes, shown_split);
     let folder = Package::write(out, &mut manifest, &weights, &card, &extra)?;
     Ok((folder, manifest))
 }

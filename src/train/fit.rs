@@ -4,17 +4,18 @@
 //! stopped and resumed ends with the very weights of one that was not.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use candle_core::{D, Device, Tensor};
-use indicatif::{ProgressBar, ProgressStyle};
+use anyhow::{bail, ensure};
+use candle_core::{D, Tensor};
+use indicatif::ProgressBar;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use super::metrics;
 use super::optimizer::{AdamW, Average};
+use super::{checkpoint, metrics, progress};
 use crate::model::calibration;
 use crate::nn::{Network, Params, Pass, random};
 
@@ -73,6 +74,25 @@ pub struct FitOptions {
     pub seed: u64,
 }
 
+impl FitOptions {
+    /// Refuses what cannot train, by the name of its option.
+    ///
+    /// # Errors
+    /// The first setting that is out of range, and its range.
+    pub fn check(&self) -> anyhow::Result<()> {
+        ensure!(self.epochs > 0, "--epochs is 0, not 1 or more");
+        ensure!(self.batch_size > 0, "--batch-size is 0, not 1 or more");
+        let rate = self.learning_rate;
+        ensure!(rate > 0.0 && rate <= 1.0, "--lr is {rate}, not above 0 and up to 1");
+        let decay = self.weight_decay;
+        ensure!((0.0..=1.0).contains(&decay), "--weight-decay is {decay}, not from 0 to 1");
+        let smoothing = self.label_smoothing;
+        ensure!((0.0..1.0).contains(&smoothing), "--label-smoothing is {smoothing}, not from 0 to below 1");
+        ensure!((0.0..=1.0).contains(&self.balance), "--balance is {}, not from 0 to 1", self.balance);
+        Ok(())
+    }
+}
+
 /// One epoch's outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Epoch {
@@ -84,8 +104,16 @@ pub struct Epoch {
     pub val_loss: f64,
     /// Accuracy on validation.
     pub val_accuracy: f64,
-    /// Area under the ROC curve on validation.
-    pub val_auc: f64,
+    /// Area under the ROC curve on validation, where it has more than one label.
+    pub val_auc: Option<f64>,
+}
+
+impl Epoch {
+    /// The outcome on validation, for the terminal.
+    fn validation(&self) -> String {
+        let auc = self.val_auc.map(|auc| format!("  AUC {auc:.4}")).unwrap_or_default();
+        format!("val loss {:.4}  accuracy {:.4}{auc}", self.val_loss, self.val_accuracy)
+    }
 }
 
 /// Where and how a run shows and saves itself.
@@ -96,6 +124,9 @@ pub struct Session<'a> {
     pub checkpoint: Option<PathBuf>,
     /// Go on from the checkpoint, if there is one.
     pub resume: bool,
+    /// What the run is made of besides its [`FitOptions`] (data, labels, network), by name: a
+    /// checkpoint made of anything else is not gone on from.
+    pub about: BTreeMap<String, String>,
     /// Draw progress bars on standard error.
     pub progress: bool,
 }
@@ -106,19 +137,25 @@ impl Session<'_> {
     /// # Errors
     /// What the file system says.
     pub fn close(&self) -> std::io::Result<()> {
-        let Some(folder) = self.checkpoint.as_ref().filter(|folder| folder.exists()) else { return Ok(()) };
-        if self.stop.load(Ordering::Relaxed) {
-            eprintln!("the same command with --resume goes on from here");
-            return Ok(());
+        match self.checkpoint.as_ref().filter(|folder| folder.exists()) {
+            Some(folder) if !self.stop.load(Ordering::Relaxed) => std::fs::remove_dir_all(folder),
+            _ => Ok(()),
         }
-        std::fs::remove_dir_all(folder)
+    }
+
+    /// What a checkpoint is compared by.
+    fn identity(&self, options: &FitOptions) -> anyhow::Result<BTreeMap<String, String>> {
+        let mut about = self.about.clone();
+        about.entry("settings".to_string()).or_default().push_str(&serde_json::to_string(options)?);
+        Ok(about)
     }
 }
 
 /// Trains `network`, whose values are `params`, and leaves the kept weights in `params`.
 ///
 /// # Errors
-/// A loss or gradient that is not finite; a checkpoint that does not fit; what candle reports.
+/// Settings out of range; a loss or gradient that is not finite; a checkpoint that does not fit;
+/// what candle reports.
 pub fn fit<B, E: Examples<Batch = B>>(
     network: &dyn Network<B>,
     params: &Params,
@@ -128,12 +165,16 @@ pub fn fit<B, E: Examples<Batch = B>>(
     options: &FitOptions,
     session: &Session,
 ) -> anyhow::Result<Vec<Epoch>> {
+    options.check()?;
+    let identity = session.identity(options)?;
     let mut run = Run::new(params, options)?;
     if session.resume
         && let Some(folder) = &session.checkpoint
-        && folder.join(CHECKPOINT_STATE).exists()
     {
-        run.load(folder, params, options)?;
+        match checkpoint::exists(folder) {
+            true => run.load(folder, params, &identity)?,
+            false => eprintln!("no checkpoint in {}: starting from the beginning", folder.display()),
+        }
     }
     let weights = label_weights(train.labels(), labels, options.balance);
     while run.history.len() < options.epochs && !run.out_of_patience(options) {
@@ -146,18 +187,25 @@ pub fn fit<B, E: Examples<Batch = B>>(
         params.restore(run.average.values())?;
         let logits = predict(network, val, options.batch_size)?;
         let (val_loss, val_accuracy, val_auc) = validate(&logits, val.labels(), labels)?;
-        run.history.push(Epoch { epoch, train_loss, val_loss, val_accuracy, val_auc });
+        let done = Epoch { epoch, train_loss, val_loss, val_accuracy, val_auc };
+        if session.progress {
+            eprintln!("epoch {epoch:>3}  train loss {train_loss:.4}  {}", done.validation());
+        }
+        run.history.push(done);
         if options.keep_last || run.best.as_ref().is_none_or(|best| val_loss < best.loss) {
             run.best = Some(Best { epoch, loss: val_loss, values: params.snapshot()? });
         }
         params.restore(&own)?;
         if let Some(folder) = &session.checkpoint {
-            run.save(folder, params, options)?;
+            run.save(folder, params, &identity)?;
         }
+    }
+    if session.stop.load(Ordering::Relaxed) && session.checkpoint.is_some() && !run.history.is_empty() {
+        eprintln!("the same command with --resume goes on from here");
     }
     match &run.best {
         Some(best) => params.restore(&best.values)?,
-        None => anyhow::bail!("stopped before the first epoch ended: there is nothing to keep"),
+        None => bail!("stopped before the first epoch ended: there is nothing to keep"),
     }
     Ok(run.history)
 }
@@ -177,7 +225,7 @@ pub fn predict<B, E: Examples<Batch = B>>(
     Ok(logits)
 }
 
-fn validate(logits: &[Vec<f32>], truth: &[usize], labels: usize) -> anyhow::Result<(f64, f64, f64)> {
+fn validate(logits: &[Vec<f32>], truth: &[usize], labels: usize) -> anyhow::Result<(f64, f64, Option<f64>)> {
     let probabilities: Vec<Vec<f32>> =
         logits.iter().map(|row| calibration::probabilities(row, 1.0)).collect::<Result<_, _>>()?;
     let right = probabilities.iter().zip(truth).filter(|(row, t)| metrics::highest(row).0 == **t).count();
@@ -207,35 +255,24 @@ fn schedule(progress: f64, warmup: f64) -> f64 {
     0.5 * (1.0 + (std::f64::consts::PI * rest.min(1.0)).cos())
 }
 
-struct Best {
-    epoch: usize,
-    loss: f64,
-    values: BTreeMap<String, Tensor>,
+/// The weights that are kept, so far.
+pub(super) struct Best {
+    pub(super) epoch: usize,
+    pub(super) loss: f64,
+    pub(super) values: BTreeMap<String, Tensor>,
 }
 
-struct Run {
-    optimizer: AdamW,
-    average: Average,
-    steps: u32,
-    history: Vec<Epoch>,
-    best: Option<Best>,
+/// A run between two epochs: all that a checkpoint keeps.
+pub(super) struct Run {
+    pub(super) optimizer: AdamW,
+    pub(super) average: Average,
+    pub(super) steps: u32,
+    pub(super) history: Vec<Epoch>,
+    pub(super) best: Option<Best>,
 }
-
-/// What a checkpoint says besides its tensors.
-#[derive(Serialize, Deserialize)]
-struct State {
-    options: FitOptions,
-    steps: u32,
-    history: Vec<Epoch>,
-    best_epoch: usize,
-    best_loss: f64,
-}
-
-const CHECKPOINT_STATE: &str = "checkpoint.json";
-const CHECKPOINT_TENSORS: &str = "checkpoint.safetensors";
 
 impl Run {
-    fn new(params: &Params, options: &FitOptions) -> anyhow::Result<Run> {
+    pub(super) fn new(params: &Params, options: &FitOptions) -> anyhow::Result<Run> {
         Ok(Run {
             optimizer: AdamW::new(params, options.weight_decay, options.clip)?,
             average: Average::new(params, options.average_decay)?,
@@ -269,9 +306,11 @@ impl Run {
         order.shuffle(&mut rng);
         let steps = order.len().div_ceil(options.batch_size);
         let bar = self.bar(steps, epoch, options, session);
+        let before = self.history.last().map(|epoch| format!("  {}", epoch.validation())).unwrap_or_default();
         let mut total = 0.0;
         for (step, part) in order.chunks(options.batch_size).enumerate() {
             if session.stop.load(Ordering::Relaxed) {
+                bar.finish_and_clear();
                 return Ok(None);
             }
             let mut targets: Vec<Vec<f32>> = part.iter().map(|i| one_hot(truth[*i], labels)).collect();
@@ -279,7 +318,7 @@ impl Run {
             let logits = network.logits(&batch, &mut Pass::Training(&mut rng))?;
             let loss = cross_entropy(&logits, &targets, weights, options.label_smoothing)?;
             let value = f64::from(loss.to_scalar::<f32>()?);
-            anyhow::ensure!(
+            ensure!(
                 value.is_finite(),
                 "the loss is not finite in epoch {epoch}; a lower learning rate may help"
             );
@@ -290,96 +329,25 @@ impl Run {
             self.steps += 1;
             self.average.update(params, self.steps)?;
             total += value * part.len() as f64;
-            bar.set_message(format!(
-                "loss {:.4}",
-                total / ((step + 1) * options.batch_size).min(order.len()) as f64
-            ));
+            let seen = ((step + 1) * options.batch_size).min(order.len());
+            bar.set_message(format!("loss {:.4}{before}", total / seen as f64));
             bar.inc(1);
         }
         bar.finish_and_clear();
         Ok(Some(total / order.len().max(1) as f64))
     }
 
+    /// The bar spans the whole run, so that the time left is that of the run.
     fn bar(&self, steps: usize, epoch: usize, options: &FitOptions, session: &Session) -> ProgressBar {
-        if !session.progress {
-            return ProgressBar::hidden();
-        }
-        if let Some(last) = self.history.last() {
-            eprintln!(
-                "epoch {:>3}  train loss {:.4}  val loss {:.4}  accuracy {:.4}  AUC {:.4}",
-                last.epoch, last.train_loss, last.val_loss, last.val_accuracy, last.val_auc
-            );
-        }
-        // The bar spans the whole run, so that the time left is that of the run.
-        let bar =
-            ProgressBar::new((options.epochs * steps) as u64).with_position(((epoch - 1) * steps) as u64);
-        if let Ok(style) =
-            ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} steps  {msg}  {eta} left")
-        {
-            bar.set_style(style);
-        }
+        let bar = match session.progress {
+            true => {
+                progress::bar(options.epochs * steps, "steps").with_position(((epoch - 1) * steps) as u64)
+            }
+            false => ProgressBar::hidden(),
+        };
         bar.set_prefix(format!("epoch {epoch}/{}", options.epochs));
         bar.reset_eta();
         bar
-    }
-
-    /// Both files are written beside their final places and renamed, tensors first: the state
-    /// file names the tensors' steps, so a crash between the two is seen at load.
-    fn save(&self, folder: &Path, params: &Params, options: &FitOptions) -> anyhow::Result<()> {
-        std::fs::create_dir_all(folder)?;
-        let (optimizer, _) = self.optimizer.state();
-        let best = self.best.as_ref();
-        let mut tensors: BTreeMap<String, Tensor> = BTreeMap::new();
-        let mut put = |kind: &str, values: &BTreeMap<String, Tensor>| {
-            tensors.extend(values.iter().map(|(name, t)| (format!("{kind}/{name}"), t.clone())));
-        };
-        put("params", &params.snapshot()?);
-        put("average", self.average.values());
-        put("optimizer", &optimizer);
-        if let Some(best) = best {
-            put("best", &best.values);
-        }
-        tensors.insert("steps".to_string(), Tensor::new(self.steps, &Device::Cpu)?);
-        let state = State {
-            options: options.clone(),
-            steps: self.steps,
-            history: self.history.clone(),
-            best_epoch: best.map_or(0, |b| b.epoch),
-            best_loss: best.map_or(f64::INFINITY, |b| b.loss),
-        };
-        let new = folder.join(format!("{CHECKPOINT_TENSORS}.new"));
-        safetensors::serialize_to_file(tensors, None, &new)?;
-        std::fs::rename(&new, folder.join(CHECKPOINT_TENSORS))?;
-        let new = folder.join(format!("{CHECKPOINT_STATE}.new"));
-        std::fs::write(&new, serde_json::to_vec_pretty(&state)?)?;
-        std::fs::rename(&new, folder.join(CHECKPOINT_STATE))?;
-        Ok(())
-    }
-
-    fn load(&mut self, folder: &Path, params: &Params, options: &FitOptions) -> anyhow::Result<()> {
-        let state: State = serde_json::from_slice(&std::fs::read(folder.join(CHECKPOINT_STATE))?)?;
-        anyhow::ensure!(
-            state.options == *options,
-            "the checkpoint in {} was made with other settings; resume with the same ones, or train without --resume",
-            folder.display()
-        );
-        let tensors = candle_core::safetensors::load(folder.join(CHECKPOINT_TENSORS), &Device::Cpu)?;
-        let steps = tensors.get("steps").map(|t| t.to_scalar::<u32>()).transpose()?;
-        anyhow::ensure!(steps == Some(state.steps), "the checkpoint in {} is torn", folder.display());
-        let part = |kind: &str| -> BTreeMap<String, Tensor> {
-            let prefix = format!("{kind}/");
-            let named = tensors
-                .iter()
-                .filter_map(|(name, t)| Some((name.strip_prefix(&prefix)?.to_string(), t.clone())));
-            named.collect()
-        };
-        params.restore(&part("params"))?;
-        self.optimizer.restore(&part("optimizer"), state.steps)?;
-        self.average.restore(part("average"));
-        self.steps = state.steps;
-        self.history = state.history;
-        self.best = Some(Best { epoch: state.best_epoch, loss: state.best_loss, values: part("best") });
-        Ok(())
     }
 }
 
@@ -405,4 +373,134 @@ fn cross_entropy(
     }
     let targets = Tensor::from_vec(values, (targets.len(), labels), logits.device())?;
     (candle_nn::ops::log_softmax(logits, D::Minus1)? * targets)?.sum(D::Minus1)?.mean_all()?.neg()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::nn::{Init, Linear};
+    use candle_core::Device;
+
+    /// A straight line over one number, which is all that a run needs to learn something.
+    pub struct Line(Linear);
+
+    impl Line {
+        pub fn new(params: &mut Params) -> Line {
+            Line(Linear::new(params, "line", 1, 2, Init::glorot(1, 2)).unwrap())
+        }
+    }
+
+    impl Network<Tensor> for Line {
+        fn logits(&self, batch: &Tensor, _: &mut Pass) -> candle_core::Result<Tensor> {
+            self.0.forward(batch)
+        }
+    }
+
+    /// Numbers and their labels.
+    pub struct Points(pub Vec<(f32, usize)>, Vec<usize>);
+
+    impl Points {
+        /// From -1 to 1; those above 0 have the label `above`.
+        pub fn new(above: usize) -> Points {
+            let points: Vec<(f32, usize)> = (0..16)
+                .map(|i| i as f32 / 7.5 - 1.0)
+                .map(|x| (x, if x > 0.0 { above } else { 1 - above }))
+                .collect();
+            let labels = points.iter().map(|(_, label)| *label).collect();
+            Points(points, labels)
+        }
+    }
+
+    impl Examples for Points {
+        type Batch = Tensor;
+
+        fn labels(&self) -> &[usize] {
+            &self.1
+        }
+
+        fn batch(&self, indices: &[usize]) -> candle_core::Result<Tensor> {
+            let values: Vec<f32> = indices.iter().map(|i| self.0[*i].0).collect();
+            Tensor::from_vec(values, (indices.len(), 1), &Device::Cpu)
+        }
+    }
+
+    pub fn options() -> FitOptions {
+        FitOptions {
+            epochs: 20,
+            batch_size: 4,
+            learning_rate: 0.05,
+            warmup: 0.1,
+            weight_decay: 0.0,
+            clip: 1.0,
+            label_smoothing: 0.0,
+            balance: 0.0,
+            average_decay: 0.5,
+            patience: 3,
+            keep_last: false,
+            seed: 0,
+        }
+    }
+
+    /// The history of a run, and the validation loss of what it kept.
+    fn trained(options: &FitOptions) -> (Vec<Epoch>, f64) {
+        let mut params = Params::fresh(0);
+        let network = Line::new(&mut params);
+        // What is right in training is wrong on validation, whose loss therefore only rises.
+        let (train, val) = (Points::new(1), Points::new(0));
+        let stop = AtomicBool::new(false);
+        let session =
+            Session { stop: &stop, checkpoint: None, resume: false, about: BTreeMap::new(), progress: false };
+        let history = fit(&network, &params, &train, &val, 2, options, &session).unwrap();
+        let logits = predict(&network, &val, 4).unwrap();
+        (history, calibration::negative_log_likelihood(&logits, val.labels(), 1.0))
+    }
+
+    #[test]
+    fn patience_ends_a_run_with_the_weights_of_the_best_validation() {
+        let (history, kept) = trained(&options());
+        let best = history.iter().min_by(|a, b| a.val_loss.total_cmp(&b.val_loss)).unwrap();
+        assert!(history.len() < 20 && history.len() == best.epoch + 3, "{history:?}");
+        assert!((kept - best.val_loss).abs() < 1e-6, "{kept} {history:?}");
+        let (history, kept) = trained(&FitOptions { patience: 0, keep_last: true, ..options() });
+        assert_eq!(history.len(), 20);
+        assert!((kept - history[19].val_loss).abs() < 1e-6 && kept > best.val_loss, "{kept} {history:?}");
+    }
+
+    #[test]
+    fn rare_labels_weigh_more_as_asked_and_all_weigh_one_on_average() {
+        let truth = [0, 0, 0, 1];
+        assert_eq!(label_weights(&truth, 2, 0.0), [1.0, 1.0]);
+        let even = label_weights(&truth, 3, 1.0);
+        assert!(
+            (even[0] - 2.0 / 3.0).abs() < 1e-6 && (even[1] - 2.0).abs() < 1e-6 && even[2] == 0.0,
+            "{even:?}"
+        );
+    }
+
+    #[test]
+    fn the_learning_rate_rises_straight_and_falls_along_a_cosine() {
+        for (progress, want) in [(0.0, 0.0), (0.05, 0.5), (0.1, 1.0), (0.55, 0.5), (1.0, 0.0)] {
+            assert!((schedule(progress, 0.1) - want).abs() < 1e-9, "{progress}");
+        }
+        assert_eq!(schedule(0.0, 0.0), 1.0);
+    }
+
+    #[test]
+    fn settings_that_cannot_train_are_named() {
+        let wrong: [(&str, FitOptions); 8] = [
+            ("--epochs", FitOptions { epochs: 0, ..options() }),
+            ("--batch-size", FitOptions { batch_size: 0, ..options() }),
+            ("--lr", FitOptions { learning_rate: f64::NAN, ..options() }),
+            ("--lr", FitOptions { learning_rate: -0.1, ..options() }),
+            ("--weight-decay", FitOptions { weight_decay: f64::INFINITY, ..options() }),
+            ("--label-smoothing", FitOptions { label_smoothing: 1.0, ..options() }),
+            ("--balance", FitOptions { balance: -1.0, ..options() }),
+            ("--balance", FitOptions { balance: f64::NAN, ..options() }),
+        ];
+        assert!(options().check().is_ok());
+        for (name, options) in wrong {
+            let error = options.check().unwrap_err().to_string();
+            assert!(error.starts_with(name), "{error}");
+        }
+    }
 }

@@ -2,21 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result, bail, ensure};
-use serde_json::Value;
+use anyhow::{Context, Result, bail};
 
 use super::augment::Augmentation;
+use super::card::{members, plain};
 use super::examples::{ImageSet, Source};
-use super::finish::{Answers, Finished, finish};
+use super::finish::{Answers, Finished, STOPPED, about, check_abstain_share, finish, next_version};
 use super::fit::{Examples, FitOptions, Session, fit, predict};
 use crate::model::Package;
 use crate::model::manifest::{
     Architecture, Calibration, CnnConfig, CnnLayer, Crop, DataSource, FORMAT, ImageInput, Input, Manifest,
     Normalisation, ResizeFilter, ResnetConfig, ResnetStage, Training, Weights,
 };
-use crate::model::package::latest;
 use crate::nn::{Network, Params, Pass, random};
 use crate::vision::network;
 
@@ -110,15 +109,15 @@ pub struct ImageOptions {
     /// Layers of a cnn in order: convFxK (F filters of K x K), poolN, flatten, denseN, dropoutR
     #[arg(
         long,
-        env = "MEDSERVE_LAYERS",
+        env = "MEDSERVE_CNN_LAYERS",
         value_delimiter = ',',
         default_value = "conv32x3,pool2,conv64x3,pool2,flatten,dense64"
     )]
     pub layers: Vec<String>,
-    /// Side of the network's square input in pixels; default: the first image's shorter side, 224 at most
+    /// Side of the network's square input in pixels; default: the median of the images' shorter sides, 224 at most
     #[arg(long, env = "MEDSERVE_SIZE")]
     pub size: Option<u32>,
-    /// Label names of an archive, in the order of their numbers
+    /// Label names: of an archive in the order of its numbers, of a folder in the order wanted
     #[arg(long, env = "MEDSERVE_LABELS", value_delimiter = ',')]
     pub labels: Vec<String>,
     /// Most epochs
@@ -137,7 +136,7 @@ pub struct ImageOptions {
     #[arg(long, env = "MEDSERVE_LABEL_SMOOTHING", default_value_t = 0.1)]
     pub label_smoothing: f32,
     /// Dropout before the last layer of a resnet
-    #[arg(long, env = "MEDSERVE_DROPOUT", default_value_t = 0.0)]
+    #[arg(long, env = "MEDSERVE_RESNET_DROPOUT", default_value_t = 0.0)]
     pub dropout: f32,
     /// How far training copies go from their originals
     #[arg(long, env = "MEDSERVE_AUGMENT", value_enum, default_value = "strong")]
@@ -146,9 +145,9 @@ pub struct ImageOptions {
     #[arg(long, env = "MEDSERVE_BALANCE", default_value_t = 0.5)]
     pub balance: f64,
     /// Epochs without a better validation loss after which training stops; 0 for never
-    #[arg(long, env = "MEDSERVE_PATIENCE", default_value_t = 0)]
+    #[arg(long, env = "MEDSERVE_PATIENCE", default_value_t = 8)]
     pub patience: usize,
-    /// Keep the last epoch's weights, not those of the best validation loss
+    /// Keep the last epoch's weights, not those of the best validation loss; training then never stops early
     #[arg(long, env = "MEDSERVE_KEEP_LAST")]
     pub keep_last: bool,
     /// Share of the validation examples on which the model may abstain
@@ -179,10 +178,14 @@ pub struct ImageOptions {
 /// # Errors
 /// Data that cannot be read, settings that do not fit, a run that diverged.
 pub fn train(options: &ImageOptions, stop: &AtomicBool) -> Result<(PathBuf, Manifest)> {
+    let fit_options = fit_options(options);
+    fit_options.check()?;
+    check_abstain_share(options.abstain_share)?;
     let source = Source::read(&options.data, &options.labels, options.seed)?;
-    let input = input(&source, options)?;
-    let architecture = architecture(options)?;
-    let version = version(options)?;
+    source.check_trainable().with_context(|| options.data.display().to_string())?;
+    let input = input(&source, options);
+    // Whatever would make the package refuse itself is said now, not after the training.
+    let mut manifest = describe(options, &source, input.clone(), architecture(options)?, &fit_options)?;
 
     let mut sets = BTreeMap::new();
     for (split, examples) in &source.splits {
@@ -192,26 +195,29 @@ pub fn train(options: &ImageOptions, stop: &AtomicBool) -> Result<(PathBuf, Mani
     let (train, val) = (&sets["train"], &sets["val"]);
 
     let mut params = Params::fresh(options.seed);
-    let network = network::build(&architecture, &input, source.labels.len(), &mut params)?;
-    let fit_options = fit_options(options);
-    let checkpoint = options.out.join(&options.name).join(".checkpoint");
-    let session = Session { stop, checkpoint: Some(checkpoint), resume: options.resume, progress: true };
+    let network = network::build(&manifest.architecture, &input, source.labels.len(), &mut params)?;
+    let session = Session {
+        stop,
+        checkpoint: Some(options.out.join(&options.name).join(".checkpoint")),
+        resume: options.resume,
+        about: about(&manifest),
+        progress: true,
+    };
     let history = fit(network.as_ref(), &params, train, val, source.labels.len(), &fit_options, &session)?;
+    manifest.training.epochs = history.len();
 
     let mut splits = BTreeMap::new();
     for (split, set) in &sets {
         splits.insert(split.clone(), answers(network.as_ref(), set)?);
     }
-    let calibration = calibration(network.as_ref(), &source, &input, options)?;
-    let manifest = describe(options, &source, input, architecture, version, &fit_options, history.len())?;
     let finished = Finished {
         manifest,
         weights: params.snapshot()?,
-        calibration,
+        calibration: calibration(network.as_ref(), &source, &input, options)?,
         splits,
         abstain_share: options.abstain_share,
         history,
-        notes: String::new(),
+        notes: if stop.load(Ordering::Relaxed) { STOPPED.to_string() } else { String::new() },
         extra: Vec::new(),
     };
     let written = finish(finished, &options.out)?;
@@ -229,12 +235,6 @@ pub fn answers_of(package: Package, data: &Path, split: &str) -> Result<(Manifes
         bail!("the model \"{}\" does not read images", manifest.name)
     };
     let source = Source::read(data, &manifest.labels, manifest.training.seed)?;
-    ensure!(
-        source.labels == manifest.labels,
-        "the data's labels {:?} are not the model's {:?}",
-        source.labels,
-        manifest.labels
-    );
     let examples = source.splits.get(split).with_context(|| format!("the data has no split \"{split}\""))?;
     let set = ImageSet::new(examples, input, None)?;
     let mut params = Params::frozen(package.weights);
@@ -284,23 +284,24 @@ fn fit_options(options: &ImageOptions) -> FitOptions {
         label_smoothing: options.label_smoothing,
         balance: options.balance,
         average_decay: 0.99,
-        patience: options.patience,
+        // Where the last epoch is kept, however good, an earlier end would keep a worse one.
+        patience: if options.keep_last { 0 } else { options.patience },
         keep_last: options.keep_last,
         seed: options.seed,
     }
 }
 
-fn input(source: &Source, options: &ImageOptions) -> Result<ImageInput> {
-    let first = source.first().context("no training image")?;
-    let side = options.size.unwrap_or_else(|| first.width().min(first.height()).min(224));
-    Ok(ImageInput {
+fn input(source: &Source, options: &ImageOptions) -> ImageInput {
+    let (side, channels) = source.shape();
+    let side = options.size.unwrap_or(side);
+    ImageInput {
         height: side,
         width: side,
-        channels: first.channels(),
+        channels,
         crop: Crop::Centre,
         resize: ResizeFilter::Bicubic,
         normalisation: Normalisation::PerImage { floor: 0.02 },
-    })
+    }
 }
 
 fn architecture(options: &ImageOptions) -> Result<Architecture> {
@@ -353,32 +354,16 @@ fn layer(text: &str) -> Result<CnnLayer> {
         .with_context(|| format!("--layers: \"{text}\" is not convFxK, poolN, flatten, denseN or dropoutR"))
 }
 
-fn version(options: &ImageOptions) -> Result<u64> {
-    if let Some(version) = options.version {
-        return Ok(version);
-    }
-    let highest = match options.out.is_dir() {
-        true => latest(&options.out)?.remove(&options.name),
-        false => None,
-    };
-    let number = highest.and_then(|folder| folder.file_name()?.to_str()?.parse::<u64>().ok());
-    Ok(number.map_or(1, |highest| highest + 1))
-}
-
 fn describe(
     options: &ImageOptions,
     source: &Source,
     input: ImageInput,
     architecture: Architecture,
-    version: u64,
     fit_options: &FitOptions,
-    epochs: usize,
 ) -> Result<Manifest> {
-    let mut settings: BTreeMap<String, Value> = match serde_json::to_value(fit_options)? {
-        Value::Object(members) => members.into_iter().collect(),
-        _ => BTreeMap::new(),
-    };
-    settings.insert("augmentation".to_string(), serde_json::to_value(options.augment.settings())?);
+    let mut settings = members(fit_options);
+    settings.insert("augmentation".to_string(), plain(&options.augment.settings()));
+    let version = options.version.map_or_else(|| next_version(&options.out, &options.name), Ok)?;
     let name = options.data_name.clone();
     let manifest = Manifest {
         format: FORMAT,
@@ -390,6 +375,7 @@ fn describe(
         ordinal: None,
         input: Input::Image(input),
         architecture,
+        exact_convolution: false,
         calibration: Calibration { temperature: 1.0 },
         abstain_below: 0.0,
         data: DataSource {
@@ -401,7 +387,7 @@ fn describe(
         },
         training: Training {
             seed: options.seed,
-            epochs,
+            epochs: 0,
             settings,
             program: concat!("medserve train ", env!("CARGO_PKG_VERSION")).to_string(),
         },
@@ -415,16 +401,4 @@ fn describe(
     };
     manifest.check().map_err(anyhow::Error::msg)?;
     Ok(manifest)
-}
-
-/// What a run made, in a few lines for the terminal.
-pub fn summary(folder: &Path, manifest: &Manifest) -> String {
-    let mut text = format!("wrote {}\n", folder.display());
-    for (split, m) in &manifest.metrics {
-        text += &format!(
-            "{split:>6}: accuracy {:.4}  AUC {:.4}  macro F1 {:.4}  ECE {:.4}\n",
-            m.accuracy, m.auc, m.macro_f1, m.ece
-        );
-    }
-    text
 }

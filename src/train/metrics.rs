@@ -95,8 +95,8 @@ pub fn macro_f1(confusion: &[Vec<u64>]) -> f64 {
 
 /// Area under the ROC curve of `scores` for the examples where `positive`: the share of pairs of
 /// a positive and a negative that are in the right order, ties half (Mann and Whitney 1947).
-/// Not a number where one of the two is missing.
-pub fn auc(scores: &[f64], positive: &[bool]) -> f64 {
+/// None where one of the two is missing.
+pub fn auc(scores: &[f64], positive: &[bool]) -> Option<f64> {
     let mut order: Vec<usize> = (0..scores.len()).collect();
     order.sort_by(|a, b| scores[*a].total_cmp(&scores[*b]));
     let mut rank_sum = 0.0;
@@ -110,12 +110,13 @@ pub fn auc(scores: &[f64], positive: &[bool]) -> f64 {
     }
     let positives = positive.iter().filter(|p| **p).count() as f64;
     let negatives = positive.len() as f64 - positives;
-    (rank_sum - positives * (positives + 1.0) / 2.0) / (positives * negatives)
+    let pairs = positives * negatives;
+    (pairs > 0.0).then(|| (rank_sum - positives * (positives + 1.0) / 2.0) / pairs)
 }
 
 /// [`auc`] of the second label where there are two; otherwise the mean over the labels, each
-/// against the rest, those left out that the split lacks.
-pub fn macro_auc(labels: usize, probabilities: &[Vec<f32>], truth: &[usize]) -> f64 {
+/// against the rest, those left out that the split lacks. None where the split has one label.
+pub fn macro_auc(labels: usize, probabilities: &[Vec<f32>], truth: &[usize]) -> Option<f64> {
     let one = |label: usize| {
         let scores: Vec<f64> = probabilities.iter().map(|row| f64::from(row[label])).collect();
         let positive: Vec<bool> = truth.iter().map(|t| *t == label).collect();
@@ -124,8 +125,8 @@ pub fn macro_auc(labels: usize, probabilities: &[Vec<f32>], truth: &[usize]) -> 
     if labels == 2 {
         return one(1);
     }
-    let areas: Vec<f64> = (0..labels).map(one).filter(|a| a.is_finite()).collect();
-    areas.iter().sum::<f64>() / areas.len() as f64
+    let areas: Vec<f64> = (0..labels).filter_map(one).collect();
+    (!areas.is_empty()).then(|| areas.iter().sum::<f64>() / areas.len() as f64)
 }
 
 /// Bins of equal width over the highest probability.
@@ -229,7 +230,7 @@ mod tests {
                 assert!((got - want).abs() < 1e-6, "{name}: {got} for {want}");
             };
             close("accuracy", got.accuracy);
-            close("auc", got.auc);
+            close("auc", got.auc.unwrap());
             close("macro_f1", got.macro_f1);
             close("ece", got.ece);
             close("quadratic_weighted_kappa", got.ordinal.unwrap().quadratic_weighted_kappa);
@@ -240,6 +241,14 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_split_of_one_label_has_no_area() {
+        let rows = [vec![0.9, 0.1, 0.0], vec![0.6, 0.3, 0.1]];
+        assert_eq!(macro_auc(3, &rows, &[1, 1]), None);
+        assert_eq!(macro_auc(3, &[], &[]), None);
+        assert_eq!(macro_auc(3, &rows, &[0, 2]), Some(0.5 * (1.0 + 1.0)));
     }
 
     #[test]
@@ -258,6 +267,6 @@ mod tests {
         let curve = roc(&scores, &positive);
         let area: f64 = curve.windows(2).map(|w| (w[1].0 - w[0].0) * (w[0].1 + w[1].1) / 2.0).sum();
         assert_eq!((curve[0], curve[curve.len() - 1]), ((0.0, 0.0), (1.0, 1.0)));
-        assert!((area - auc(&scores, &positive)).abs() < 1e-12);
+        assert!((area - auc(&scores, &positive).unwrap()).abs() < 1e-12);
     }
 }

@@ -7,6 +7,7 @@
 pub mod augment;
 pub mod bag;
 pub mod card;
+pub mod checkpoint;
 pub mod evaluate;
 pub mod examples;
 pub mod field_dropout;
@@ -18,6 +19,9 @@ pub mod metrics;
 pub mod notes;
 pub mod optimizer;
 pub mod plots;
+pub mod progress;
 pub mod recommender;
+pub mod tables;
 pub mod text;
 pub mod text_options;
+pub mod text_plan;

@@ -34,10 +34,25 @@ pub struct NoteSource {
     pub sha256: BTreeMap<String, String>,
     /// Rows left out, as their note is blank.
     pub blank: usize,
+    /// Why columns that nobody named are no fields, a sentence each.
+    pub left_out: Vec<String>,
+}
+
+/// Which columns of the files hold what.
+#[derive(Debug, Clone, Copy)]
+pub struct Columns<'a> {
+    /// The note.
+    pub note: &'a str,
+    /// The label.
+    pub label: &'a str,
+    /// The fields, each perhaps with a range and a unit ("sbp:0..300:mmHg"); without any, all
+    /// other columns that can be one; "none" for none.
+    pub fields: &'a [String],
 }
 
 /// One row of a file, as text.
 struct Row {
+    line: u64,
     note: String,
     label: String,
     /// In the order of the fields; empty for missing.
@@ -45,15 +60,18 @@ struct Row {
 }
 
 impl NoteSource {
-    /// Reads the folder `path`. `fields` names the columns that are fields, each perhaps with a
-    /// range and a unit ("sbp:0..300:mmHg"); without any, all but note and label are.
+    /// Reads the folder `path`. `labels` are the labels in order; without any they are those of
+    /// the training records. A label that no training record has is refused: nothing could be
+    /// learned of it.
     ///
     /// # Errors
-    /// What is missing or cannot be read, with its file and row.
-    pub fn read(path: &Path, note: &str, label: &str, fields: &[String], seed: u64) -> Result<NoteSource> {
-        let specs: Vec<FieldSpec> = match fields.is_empty() {
-            true => other_columns(&path.join("train.csv"), note, label)?,
-            false => fields.iter().map(|text| FieldSpec::parse(text)).collect::<Result<_>>()?,
+    /// What is missing or cannot be read, with its file and line.
+    pub fn read(path: &Path, columns: Columns, labels: &[String], seed: u64) -> Result<NoteSource> {
+        let mut left_out = Vec::new();
+        let specs: Vec<FieldSpec> = match columns.fields {
+            [] => other_columns(&path.join("train.csv"), columns, &mut left_out)?,
+            [none] if none == "none" => Vec::new(),
+            named => named.iter().map(|text| FieldSpec::parse(text)).collect::<Result<_>>()?,
         };
         let mut rows: BTreeMap<String, Vec<Row>> = BTreeMap::new();
         let mut digests = BTreeMap::new();
@@ -65,7 +83,8 @@ impl NoteSource {
             }
             let bytes = std::fs::read(&file).with_context(|| file.display().to_string())?;
             digests.insert(format!("{split}.csv"), sha256(&bytes));
-            let read = read_rows(&bytes, note, label, &specs).with_context(|| file.display().to_string())?;
+            let read = read_rows(&bytes, columns.note, columns.label, &specs)
+                .with_context(|| file.display().to_string())?;
             let all = read.len();
             let kept: Vec<Row> = read.into_iter().filter(|row| !is_blank(&row.note)).collect();
             blank += all - kept.len();
@@ -77,19 +96,40 @@ impl NoteSource {
         let train = &rows["train"];
         ensure!(!train.is_empty(), "{}: no training records", path.display());
         ensure!(!rows["val"].is_empty(), "{}: no validation records", path.display());
-        let labels = label_names(train);
-        ensure!(labels.len() >= 2, "{}: fewer than two labels in the column \"{label}\"", path.display());
-        let fields: Vec<Field> = specs
-            .iter()
-            .enumerate()
-            .map(|(place, spec)| spec.learn(train.iter().map(|row| row.fields[place].as_str())))
-            .collect::<Result<_>>()?;
-        let mut splits = BTreeMap::new();
-        for (split, rows) in rows {
-            let records = records(rows, &fields, &labels).with_context(|| split.clone())?;
-            splits.insert(split, records);
+        let found = label_names(train);
+        let label = columns.label;
+        ensure!(found.len() >= 2, "{}: fewer than two labels in the column \"{label}\"", path.display());
+        if let Some(absent) = labels.iter().find(|label| !found.contains(label)) {
+            bail!("--labels: no training record has the label \"{absent}\"; there are {}", found.join(", "));
         }
-        Ok(NoteSource { labels, fields, splits, sha256: digests, blank })
+        let labels = if labels.is_empty() { found } else { labels.to_vec() };
+        let (mut fields, mut places) = (Vec::new(), Vec::new());
+        for (place, spec) in specs.iter().enumerate() {
+            match spec.learn(train.iter().map(|row| row.fields[place].as_str())) {
+                Ok(field) => {
+                    fields.push(field);
+                    places.push(place);
+                }
+                Err(reason) if columns.fields.is_empty() => left_out.push(reason.to_string()),
+                Err(reason) => return Err(reason.context("--fields")),
+            }
+        }
+        let mut splits = BTreeMap::new();
+        for (split, mut rows) in rows {
+            for row in &mut rows {
+                row.fields = places.iter().map(|place| std::mem::take(&mut row.fields[*place])).collect();
+            }
+            let own = format!("{split}.csv");
+            // Records held out for validation are rows of the training file.
+            let file = if digests.contains_key(&own) { &own } else { "train.csv" };
+            let records = records(rows, &fields, &labels).with_context(|| {
+                format!("{} (labels are those of the training records)", path.join(file).display())
+            })?;
+            if !records.is_empty() {
+                splits.insert(split, records);
+            }
+        }
+        Ok(NoteSource { labels, fields, splits, sha256: digests, blank, left_out })
     }
 
     /// Reads one split as the model that has `labels` and `fields` would be sent it.
@@ -144,12 +184,12 @@ impl FieldSpec {
         let kind = match numbers {
             Some(numbers) if !numbers.is_empty() => self.numeric(numbers)?,
             _ => {
-                ensure!(self.range.is_none(), "the field \"{name}\" has values that are no numbers");
+                ensure!(self.range.is_none(), "the column \"{name}\" has values that are no numbers");
                 let values: BTreeSet<&str> = known.into_iter().collect();
-                ensure!(!values.is_empty(), "the field \"{name}\" has no value in any training record");
+                ensure!(!values.is_empty(), "the column \"{name}\" has no value in any training record");
                 ensure!(
                     values.len() <= MAX_VALUES,
-                    "the field \"{name}\" has {} different values, more than {MAX_VALUES}: name the fields with --fields",
+                    "the column \"{name}\" has {} different values that are no numbers, more than {MAX_VALUES}",
                     values.len()
                 );
                 FieldKind::Categorical { values: values.into_iter().map(str::to_string).collect() }
@@ -167,7 +207,7 @@ impl FieldSpec {
         let low = if least >= 0.0 { (least - reach).max(0.0) } else { least - reach };
         let (min, max, unit) = self.range.clone().unwrap_or((low, greatest + reach, String::new()));
         numbers.retain(|x| (min..=max).contains(x));
-        ensure!(!numbers.is_empty(), "the field \"{}\" has no value from {min} to {max}", self.name);
+        ensure!(!numbers.is_empty(), "the column \"{}\" has no value from {min} to {max}", self.name);
         let mean = numbers.iter().sum::<f64>() / numbers.len() as f64;
         let variance = numbers.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / numbers.len() as f64;
         let std = if variance > 0.0 { variance.sqrt() } else { 1.0 };
@@ -188,18 +228,35 @@ fn number(text: &str) -> Option<f64> {
     text.trim().parse::<f64>().ok().filter(|x| x.is_finite())
 }
 
-fn other_columns(file: &Path, note: &str, label: &str) -> Result<Vec<FieldSpec>> {
+/// All columns that are neither note nor label and can be told apart by name.
+fn other_columns(file: &Path, columns: Columns, left_out: &mut Vec<String>) -> Result<Vec<FieldSpec>> {
     let mut reader = csv::Reader::from_path(file).with_context(|| file.display().to_string())?;
     let headers = reader.headers().with_context(|| file.display().to_string())?;
-    let others = headers.iter().filter(|name| *name != note && *name != label);
-    Ok(others.map(|name| FieldSpec { name: name.to_string(), range: None }).collect())
+    let mut specs = Vec::new();
+    for name in
+        headers.iter().map(plain_header).filter(|name| *name != columns.note && *name != columns.label)
+    {
+        match name {
+            "" => left_out.push("a column has no name".to_string()),
+            "note" => {
+                left_out.push("the column \"note\" is called what a request calls the text".to_string())
+            }
+            name => specs.push(FieldSpec { name: name.to_string(), range: None }),
+        }
+    }
+    Ok(specs)
+}
+
+/// A column's name without the byte order mark that some programs put before the first.
+fn plain_header(name: &str) -> &str {
+    name.trim_start_matches('\u{feff}')
 }
 
 fn read_rows(bytes: &[u8], note: &str, label: &str, specs: &[FieldSpec]) -> Result<Vec<Row>> {
     let mut reader = csv::Reader::from_reader(bytes);
     let headers = reader.headers()?.clone();
     let column = |name: &str| {
-        let found = headers.iter().position(|header| header.trim_start_matches('\u{feff}') == name);
+        let found = headers.iter().position(|header| plain_header(header) == name);
         found.with_context(|| {
             format!("no column \"{name}\"; there are {}", headers.iter().collect::<Vec<_>>().join(", "))
         })
@@ -207,25 +264,32 @@ fn read_rows(bytes: &[u8], note: &str, label: &str, specs: &[FieldSpec]) -> Resu
     let (note, label) = (column(note)?, column(label)?);
     let fields: Vec<usize> = specs.iter().map(|spec| column(&spec.name)).collect::<Result<_>>()?;
     let mut rows = Vec::new();
-    for (place, row) in reader.records().enumerate() {
+    for row in reader.records() {
         let row = row?;
+        let line = row.position().map_or(0, csv::Position::line);
         let cell = |column: usize| row.get(column).unwrap_or_default();
         let label = cell(label).trim().to_string();
-        ensure!(!label.is_empty(), "record {} has no label", place + 1);
+        ensure!(!label.is_empty(), "line {line}: no label");
         let fields = fields.iter().map(|column| cell(*column).trim().to_string()).collect();
-        rows.push(Row { note: cell(note).to_string(), label, fields });
+        rows.push(Row { line, note: cell(note).to_string(), label, fields });
     }
     Ok(rows)
 }
 
-/// Moves a part of the training rows to validation, by `seed`; the same note falls to one side.
+/// Moves a part of the training rows to validation, by `seed`; the same note falls to one side,
+/// and a label that would be left without a training record keeps its notes.
 fn hold_out(rows: &mut BTreeMap<String, Vec<Row>>, seed: u64) {
     let train = rows.remove("train").unwrap_or_default();
     let mut notes: Vec<String> =
         train.iter().map(|row| row.note.clone()).collect::<BTreeSet<_>>().into_iter().collect();
     notes.shuffle(&mut random::stream(seed, "split"));
     let count = ((notes.len() as f64 * HELD_OUT) as usize).max(1);
-    let held: BTreeSet<&String> = notes.iter().take(count).collect();
+    let mut held: BTreeSet<&String> = notes.iter().take(count).collect();
+    let known: BTreeSet<&String> =
+        train.iter().filter(|row| !held.contains(&row.note)).map(|row| &row.label).collect();
+    for row in train.iter().filter(|row| !known.contains(&row.label)) {
+        held.remove(&row.note);
+    }
     let (val, train) = train.into_iter().partition(|row| held.contains(&row.note));
     rows.insert("val".to_string(), val);
     rows.insert("train".to_string(), train);
@@ -246,7 +310,7 @@ fn records(rows: Vec<Row>, fields: &[Field], labels: &[String]) -> Result<Vec<(R
     let mut out = Vec::with_capacity(rows.len());
     for row in rows {
         let Some(label) = labels.iter().position(|name| *name == row.label) else {
-            bail!("the label \"{}\" is none of {}", row.label, labels.join(", "))
+            bail!("line {}: the label \"{}\" is none of {}", row.line, row.label, labels.join(", "))
         };
         let value = |(field, text): (&Field, &String)| match &field.kind {
             FieldKind::Numeric { min, max, .. } => match number(text) {
@@ -272,13 +336,17 @@ mod tests {
         std::fs::write(folder.join(name), content).unwrap();
     }
 
+    fn columns<'a>(label: &'a str, fields: &'a [String]) -> Columns<'a> {
+        Columns { note: "note", label, fields }
+    }
+
     #[test]
     fn fields_are_learned_from_training_and_what_cannot_be_is_missing() {
         let folder = tempfile::tempdir().unwrap();
         let train = "note,age,sex,level\ncough,40,male,10\nfever,,female,2\n\" \",1,male,2\npain,60,male,2\n";
         write(folder.path(), "train.csv", train);
         write(folder.path(), "val.csv", "note,age,sex,level\nrash,900,other,2\n");
-        let source = NoteSource::read(folder.path(), "note", "level", &[], 0).unwrap();
+        let source = NoteSource::read(folder.path(), columns("level", &[]), &[], 0).unwrap();
         assert_eq!(source.labels, ["2", "10"]);
         assert_eq!(source.blank, 1);
         assert_eq!(source.splits["train"].len(), 3);
@@ -303,7 +371,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let rows: String = (0..100).map(|i| format!("note {},{}\n", i % 50, i % 2)).collect();
         write(folder.path(), "train.csv", &format!("note,label\n{rows}"));
-        let source = NoteSource::read(folder.path(), "note", "label", &[], 1).unwrap();
+        let source = NoteSource::read(folder.path(), columns("label", &[]), &[], 1).unwrap();
         let notes = |split: &str| -> BTreeSet<String> {
             source.splits[split].iter().map(|(record, _)| record.note.clone()).collect()
         };
@@ -315,7 +383,64 @@ mod tests {
     fn an_absent_column_is_named_with_those_there_are() {
         let folder = tempfile::tempdir().unwrap();
         write(folder.path(), "train.csv", "text,label\nx,1\n");
-        let error = NoteSource::read(folder.path(), "note", "label", &["text".to_string()], 0).err().unwrap();
+        let error =
+            NoteSource::read(folder.path(), columns("label", &["text".to_string()]), &[], 0).err().unwrap();
         assert!(format!("{error:#}").contains("no column \"note\"; there are text, label"), "{error:#}");
+    }
+
+    #[test]
+    fn a_column_that_can_be_no_field_is_left_out_unless_it_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let rows: String =
+            (0..150).map(|i| format!("{i},note {i},told {i},{},,{}\n", i % 7, i % 2)).collect();
+        write(folder.path(), "train.csv", &format!(",note,story,pain,empty,label\n{rows}"));
+        write(folder.path(), "val.csv", &format!(",note,story,pain,empty,label\n{rows}"));
+        let source = NoteSource::read(folder.path(), columns("label", &[]), &[], 0).unwrap();
+        let names: Vec<&str> = source.fields.iter().map(|field| field.name.as_str()).collect();
+        assert_eq!((names, source.left_out.len()), (vec!["pain"], 3));
+        assert_eq!(source.splits["val"][8].0.fields, [FieldValue::Number(1.0)]);
+        assert!(source.left_out[1].contains("\"story\" has 150 different values"), "{:?}", source.left_out);
+        let none = NoteSource::read(folder.path(), columns("label", &["none".to_string()]), &[], 0).unwrap();
+        assert!(none.fields.is_empty() && none.left_out.is_empty());
+        let named = NoteSource::read(folder.path(), columns("label", &["story".to_string()]), &[], 0);
+        assert!(format!("{:#}", named.err().unwrap()).contains("\"story\" has 150 different values"));
+    }
+
+    #[test]
+    fn labels_keep_the_order_given_and_a_stranger_is_named_with_its_line() {
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), "train.csv", "note,label\na,low\nb,high\nc,medium\n");
+        write(folder.path(), "val.csv", "note,label\na,low\n");
+        write(folder.path(), "test.csv", "note,label\n");
+        let read = |labels: &[&str]| {
+            let labels: Vec<String> = labels.iter().map(|label| label.to_string()).collect();
+            NoteSource::read(folder.path(), columns("label", &[]), &labels, 0)
+        };
+        let error = |labels: &[&str]| format!("{:#}", read(labels).err().unwrap());
+        let source = read(&["low", "medium", "high"]).unwrap();
+        assert_eq!((source.splits["val"][0].1, source.labels.len()), (0, 3));
+        assert!(!source.splits.contains_key("test"), "an empty split is none");
+        assert!(error(&["low", "medium"]).contains("line 3: the label \"high\" is none of low, medium"));
+        assert!(
+            error(&["low", "medium", "high", "none"]).contains("no training record has the label \"none\"")
+        );
+        write(folder.path(), "val.csv", "note,label\na,low\n\"b\nb\",odd\n");
+        let error = error(&[]);
+        assert!(error.contains("val.csv") && error.contains("line 3: the label \"odd\""), "{error}");
+    }
+
+    #[test]
+    fn what_is_held_out_leaves_every_label_a_training_record() {
+        let folder = tempfile::tempdir().unwrap();
+        let rows: String = (0..20).map(|i| format!("note {i},{}\n", i.min(10))).collect();
+        write(folder.path(), "train.csv", &format!("note,label\n{rows}"));
+        for seed in 0..5 {
+            let source = NoteSource::read(folder.path(), columns("label", &[]), &[], seed);
+            // With few notes there may be none to spare, which is said; it is no missing label.
+            match source {
+                Ok(source) => assert_eq!(source.labels.len(), 11),
+                Err(error) => assert!(error.to_string().contains("no validation records"), "{error:#}"),
+            }
+        }
     }
 }

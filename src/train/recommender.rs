@@ -2,11 +2,10 @@
 //! recommender would have done on them.
 
 use std::io::Read;
-use std::path::Path;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-
-use std::path::PathBuf;
 
 use crate::recommend::evaluate::{Event, Options, Prediction, Split, compare_predictions, evaluate};
 use crate::recommend::recommender::Settings;
@@ -16,40 +15,40 @@ use crate::recommend::source::Similarity;
 #[derive(Debug, Clone, clap::Args)]
 pub struct EvaluationOptions {
     /// CSV file with a header
-    #[arg(long)]
+    #[arg(long, env = "MEDSERVE_INTERACTIONS")]
     pub interactions: PathBuf,
     /// Column of the user's identifier
-    #[arg(long)]
+    #[arg(long, env = "MEDSERVE_USER_COLUMN")]
     pub user_column: String,
     /// Column of the item's identifier
-    #[arg(long)]
+    #[arg(long, env = "MEDSERVE_ITEM_COLUMN")]
     pub item_column: String,
     /// Column of the weight or rating; default: every interaction weighs 1
-    #[arg(long)]
+    #[arg(long, env = "MEDSERVE_WEIGHT_COLUMN")]
     pub weight_column: Option<String>,
     /// Column of the time, in whole numbers that grow
-    #[arg(long)]
+    #[arg(long, env = "MEDSERVE_TIME_COLUMN")]
     pub time_column: Option<String>,
     /// Values of the item column that stand for no item, such as a survey's code for "refused"
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, env = "MEDSERVE_NO_ITEM", value_delimiter = ',')]
     pub no_item: Vec<String>,
     /// What is held out: leave-one-out, or ratio:R with R between 0 and 1
-    #[arg(long, default_value = "leave-one-out")]
+    #[arg(long, env = "MEDSERVE_HELD_OUT", default_value = "leave-one-out")]
     pub split: Split,
     /// Number of items recommended
-    #[arg(long, default_value_t = 10)]
-    pub k: usize,
+    #[arg(long, env = "MEDSERVE_K", default_value = "10")]
+    pub k: NonZeroUsize,
     /// cosine, pearson or euclidean
-    #[arg(long, default_value = "cosine")]
+    #[arg(long, env = "MEDSERVE_SIMILARITY", default_value = "cosine")]
     pub similarity: Similarity,
     /// Number of neighbors; default: the server's
-    #[arg(long)]
-    pub neighbors: Option<usize>,
+    #[arg(long, env = "MEDSERVE_NEIGHBORS")]
+    pub neighbors: Option<NonZeroUsize>,
     /// Predictions made elsewhere (columns user_id, item_id, prediction): compare with them instead
-    #[arg(long)]
+    #[arg(long, env = "MEDSERVE_ORACLE")]
     pub oracle: Option<PathBuf>,
     /// Seed of what is held out
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, env = "MEDSERVE_SEED", default_value_t = 0)]
     pub seed: u64,
 }
 
@@ -76,9 +75,9 @@ pub fn report(options: &EvaluationOptions) -> Result<serde_json::Value> {
     }
     let options = Options {
         split: options.split,
-        k: options.k,
+        k: options.k.get(),
         similarity: options.similarity,
-        neighbors: options.neighbors.unwrap_or(settings.neighbors),
+        neighbors: options.neighbors.map_or(settings.neighbors, NonZeroUsize::get),
         scoring: settings.scoring,
         raters: settings.raters,
         weighing: settings.weighing,
@@ -202,6 +201,21 @@ mod tests {
         let read: Vec<_> =
             events.iter().map(|e| (e.user_id.as_str(), e.item_id.as_str(), e.weight)).collect();
         assert_eq!(read, [("1", "a", 2.0), ("2", "b c", 0.5)]);
+    }
+
+    #[test]
+    fn nothing_is_not_recommended_by_nobody() {
+        #[derive(clap::Parser)]
+        struct Cli {
+            #[command(flatten)]
+            options: EvaluationOptions,
+        }
+        let given = |more: [&str; 2]| {
+            let columns = ["train", "--interactions", "f.csv", "--user-column", "u", "--item-column", "i"];
+            <Cli as clap::Parser>::try_parse_from(columns.into_iter().chain(more)).map(|cli| cli.options)
+        };
+        assert_eq!(given(["--k", "3"]).map(|options| options.k.get()).unwrap(), 3);
+        assert!(given(["--k", "0"]).is_err() && given(["--neighbors", "0"]).is_err());
     }
 
     #[test]

@@ -2,10 +2,6 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
-
-use crate::model::package::latest;
-
 /// What kind of network is trained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Arch {
@@ -46,7 +42,7 @@ pub struct TextOptions {
     /// Column of the label
     #[arg(long, env = "MEDSERVE_LABEL_COLUMN", default_value = "label")]
     pub label_column: String,
-    /// Columns that are fields, each NAME, NAME:MIN..MAX or NAME:MIN..MAX:UNIT; default: all other columns
+    /// Columns that are fields, each NAME, NAME:MIN..MAX or NAME:MIN..MAX:UNIT, or none; default: all other columns that can be one
     #[arg(long, env = "MEDSERVE_FIELDS", value_delimiter = ',')]
     pub fields: Vec<String>,
     /// Version of the package; default: one above the highest there is
@@ -58,17 +54,21 @@ pub struct TextOptions {
     /// Kind of network
     #[arg(long, env = "MEDSERVE_ARCH", value_enum, default_value = "bag")]
     pub arch: Arch,
-    /// The labels are steps of the scale of this name, in order; found by itself for the labels 1 to 5
+    /// The labels in order; default: by number where all are numbers, else by name
+    #[arg(long, env = "MEDSERVE_LABELS", value_delimiter = ',')]
+    pub labels: Vec<String>,
+    /// The labels are steps of the scale of this name, the most urgent first; found by itself where they are
+    /// three or more numbers in a row from 1 to 5
     #[arg(long, env = "MEDSERVE_SCALE")]
     pub scale: Option<String>,
-    /// The labels are no scale, even if they are 1 to 5
+    /// The labels are no scale, even if their numbers look like one
     #[arg(long, env = "MEDSERVE_NOMINAL", conflicts_with = "scale")]
     pub nominal: bool,
-    /// JSON file of cost[truth][answer]: the label of least expected cost is answered
+    /// JSON file of cost[truth][answer] for the labels of a scale: the label of least expected cost is answered
     #[arg(long, env = "MEDSERVE_COST", conflicts_with = "nominal")]
     pub cost: Option<PathBuf>,
-    /// What a label means, LABEL=MEANING; may be given several times
-    #[arg(long = "label-description")]
+    /// What a label means, LABEL=MEANING; may be given several times, in the environment one a line
+    #[arg(long = "label-description", env = "MEDSERVE_LABEL_DESCRIPTION", value_delimiter = '\n')]
     pub label_descriptions: Vec<String>,
     /// bag: n-grams of words, MIN-MAX, MIN-MAX*SCALE or none
     #[arg(long, env = "MEDSERVE_WORDS", default_value = "1-2")]
@@ -119,10 +119,10 @@ pub struct TextOptions {
     #[arg(long, env = "MEDSERVE_HEADS", default_value_t = 4)]
     pub heads: usize,
     /// transformer: layers
-    #[arg(long, env = "MEDSERVE_LAYERS", default_value_t = 2)]
+    #[arg(long, env = "MEDSERVE_ENCODER_LAYERS", default_value_t = 2)]
     pub layers: usize,
     /// lstm, transformer: dropout
-    #[arg(long, env = "MEDSERVE_DROPOUT", default_value_t = 0.2)]
+    #[arg(long, env = "MEDSERVE_TEXT_DROPOUT", default_value_t = 0.2)]
     pub dropout: f32,
     /// lstm, transformer: share of the tokens left out in training
     #[arg(long, env = "MEDSERVE_TOKEN_DROPOUT", default_value_t = 0.2)]
@@ -163,22 +163,4 @@ pub struct TextOptions {
     /// Licence of the data set
     #[arg(long, env = "MEDSERVE_DATA_LICENCE", default_value = "not stated")]
     pub data_licence: String,
-}
-
-impl TextOptions {
-    /// The version asked for, or one above the highest there is.
-    ///
-    /// # Errors
-    /// The output folder cannot be listed.
-    pub fn version(&self) -> Result<u64> {
-        if let Some(version) = self.version {
-            return Ok(version);
-        }
-        let highest = match self.out.is_dir() {
-            true => latest(&self.out)?.remove(&self.name),
-            false => None,
-        };
-        let number = highest.and_then(|folder| folder.file_name()?.to_str()?.parse::<u64>().ok());
-        Ok(number.map_or(1, |highest| highest + 1))
-    }
 }

@@ -7,8 +7,9 @@ use candle_core::{Result, Tensor, bail};
 
 use crate::model::manifest::{CnnConfig, CnnLayer, ImageInput};
 use crate::nn::dropout::dropout;
+use crate::nn::plan::{Builder, Value};
 use crate::nn::pool::max_pool;
-use crate::nn::{Conv2d, ConvShape, Init, Linear, Network, Params, Pass};
+use crate::nn::{Conv2d, ConvShape, Init, Linear, Network, Params, Pass, Plan};
 
 enum Layer {
     Conv(Conv2d),
@@ -53,6 +54,29 @@ impl Cnn {
         let head = Linear::new(params, "head", inputs, labels, Init::glorot(inputs, labels))?;
         Ok(Cnn { layers, head })
     }
+
+    /// The same network for serving.
+    ///
+    /// # Errors
+    /// Layers that do not fit each other.
+    pub fn plan(&self, mut builder: Builder, input: Value) -> Result<Plan> {
+        let mut x = input;
+        for layer in &self.layers {
+            x = match layer {
+                Layer::Conv(conv) => builder.filter(x, conv.filter()?, None, true)?,
+                Layer::Pool(size) => builder.max_pool(x, *size)?,
+                Layer::Dense(dense) => {
+                    let (weights, bias) = dense.values()?;
+                    builder.dense(x, weights, bias, true)?
+                }
+                // A dense layer of the plan reads maps as they are.
+                Layer::Flatten | Layer::Dropout(_) => x,
+            };
+        }
+        let (weights, bias) = self.head.values()?;
+        let logits = builder.dense(x, weights, bias, false)?;
+        builder.finish(logits)
+    }
 }
 
 fn build(layer: &CnnLayer, shape: Shape, name: &str, params: &mut Params) -> Result<(Layer, Shape)> {
@@ -63,7 +87,7 @@ fn build(layer: &CnnLayer, shape: Shape, name: &str, params: &mut Params) -> Res
                 None => bail!("{name}: a kernel of {kernel} does not fit {height} x {width} pixels"),
             };
             let next = Shape::Planes { channels: filters, height: side(height)?, width: side(width)? };
-            let conv = ConvShape { kernel, stride: 1, padding };
+            let conv = ConvShape::new(kernel, 1, padding);
             (Layer::Conv(Conv2d::new(params, name, channels, filters, conv, true)?), next)
         }
         (&CnnLayer::Pool { size }, Shape::Planes { channels, height, width }) => {

@@ -20,3 +20,6 @@ pub mod resnet;
 pub use decode::{DecodeError, DecodeOptions, Format, decode};
 pub use image::{Image, Samples, ShapeError};
 pub use preprocess::{PreprocessError, Preprocessor, preprocess};
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,8 @@ use candle_core::{Result, Tensor, bail};
 use super::cnn::Cnn;
 use super::resnet::Resnet;
 use crate::model::manifest::{Architecture, ImageInput};
-use crate::nn::{Network, Params};
+use crate::nn::plan::Builder;
+use crate::nn::{Network, Params, Plan};
 
 /// The network of `architecture` over images of `input`, with one output a label. Its batch is
 /// a tensor of (images, channels, height, width).
@@ -25,170 +26,199 @@ pub fn build(
     }
 }
 
+/// The same network for serving. `exact` keeps convolutions to the sums of their definition.
+///
+/// # Errors
+/// As [`build`].
+pub fn plan(
+    architecture: &Architecture,
+    input: &ImageInput,
+    labels: usize,
+    params: &mut Params,
+    exact: bool,
+) -> Result<Plan> {
+    let ImageInput { channels, height, width, .. } = *input;
+    let (builder, x) = Builder::new(channels as usize, height as usize, width as usize, exact);
+    match architecture {
+        Architecture::Cnn(config) => Cnn::new(config, input, labels, params)?.plan(builder, x),
+        Architecture::Resnet(config) => Resnet::new(config, input, labels, params)?.plan(builder, x),
+        other => bail!("the architecture \"{}\" does not read images", other.as_str()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::sync::Arc;
 
     use candle_core::Device;
-    use serde_json::{Value, json};
+    use proptest::prelude::*;
 
     use super::*;
-    use crate::nn::{Pass, random};
+    use crate::model::manifest::{
+        CnnConfig, CnnLayer, Crop, Normalisation, ResizeFilter, ResnetConfig, ResnetStage,
+    };
+    use crate::nn::{Pass, Runner, random};
 
-    fn input(side: u32, channels: u32) -> ImageInput {
-        let ones = vec![1.0; channels as usize];
-        serde_json::from_value(json!({
-            "height": side, "width": side, "channels": channels, "crop": "centre", "resize": "bilinear",
-            "normalisation": {"kind": "fixed", "mean": ones, "std": ones}
-        }))
-        .unwrap()
-    }
-
-    fn cnn(layers: Value) -> Architecture {
-        serde_json::from_value(json!({"kind": "cnn", "layers": layers})).unwrap()
-    }
-
-    fn resnet() -> Architecture {
-        serde_json::from_value(json!({
-            "kind": "resnet", "stem_channels": 4, "stem_kernel": 3, "stem_stride": 1, "dropout": 0.2,
-            "stages": [{"channels": 4, "blocks": 1, "stride": 1}, {"channels": 8, "blocks": 1, "stride": 2}]
-        }))
-        .unwrap()
-    }
-
-    fn noise(images: usize, channels: usize, side: usize) -> Tensor {
-        let mut rng = random::stream(3, "images");
-        let values: Vec<f32> =
-            (0..images * channels * side * side).map(|_| random::normal(&mut rng)).collect();
-        Tensor::from_vec(values, (images, channels, side, side), &Device::Cpu).unwrap()
-    }
-
-    /// A network's values with running statistics that are not those of a fresh one.
-    fn trained(architecture: &Architecture, input: &ImageInput) -> BTreeMap<String, Tensor> {
-        let mut params = Params::fresh(5);
-        let network = build(architecture, input, 3, &mut params).unwrap();
-        let images = noise(8, input.channels as usize, input.height as usize);
-        network.logits(&images, &mut Pass::Training(&mut random::stream(1, "dropout"))).unwrap();
-        params.snapshot().unwrap()
-    }
-
-    #[test]
-    fn the_classical_networks_of_28_and_of_224_pixels_can_be_said() {
-        let small = cnn(json!([{"layer": "conv", "filters": 32, "kernel": 3}, {"layer": "flatten"}]));
-        let large = cnn(json!([
-            {"layer": "conv", "filters": 32, "kernel": 3}, {"layer": "pool", "size": 2},
-            {"layer": "conv", "filters": 64, "kernel": 3}, {"layer": "pool", "size": 2},
-            {"layer": "flatten"}, {"layer": "dense", "units": 16}
-        ]));
-        let small_values = (9 + 1) * 32 + 26 * 26 * 32 * 2 + 2;
-        let large_values = (27 + 1) * 32 + (32 * 9 + 1) * 64 + (54 * 54 * 64 + 1) * 16 + (16 + 1) * 2;
-        for (architecture, side, channels, values) in
-            [(small, 28, 1, small_values), (large, 224, 3, large_values)]
-        {
-            let mut params = Params::fresh(0);
-            let network = build(&architecture, &input(side, channels), 2, &mut params).unwrap();
-            assert_eq!(params.count(), values);
-            let images = noise(1, channels as usize, side as usize);
-            assert_eq!(network.logits(&images, &mut Pass::Inference).unwrap().dims(), [1, 2]);
+    fn input(channels: u32, height: u32, width: u32) -> ImageInput {
+        ImageInput {
+            height,
+            width,
+            channels,
+            crop: Crop::None,
+            resize: ResizeFilter::Bilinear,
+            normalisation: Normalisation::PerImage { floor: 0.02 },
         }
     }
 
-    #[test]
-    fn a_cnn_computes_what_plain_loops_compute() {
-        let architecture = cnn(json!([
-            {"layer": "conv", "filters": 3, "kernel": 3, "padding": 1}, {"layer": "pool", "size": 2},
-            {"layer": "conv", "filters": 2, "kernel": 2}, {"layer": "flatten"},
-            {"layer": "dense", "units": 5}
-        ]));
-        let mut params = Params::fresh(11);
-        let network = build(&architecture, &input(7, 2), 3, &mut params).unwrap();
-        let images = noise(1, 2, 7);
-        let found: Vec<Vec<f32>> = network.logits(&images, &mut Pass::Inference).unwrap().to_vec2().unwrap();
+    fn image(input: &ImageInput, seed: u64) -> Vec<f32> {
+        let mut rng = random::stream(seed, "image");
+        (0..input.channels * input.height * input.width).map(|_| random::normal(&mut rng)).collect()
+    }
 
-        let values = params.snapshot().unwrap();
-        let value = |name: &str| -> Vec<f64> {
-            let flat = values[name].flatten_all().unwrap().to_vec1::<f32>().unwrap();
-            flat.into_iter().map(f64::from).collect()
+    /// Logits of the graph and of the plan, with and without its short ways.
+    fn both(
+        architecture: &Architecture,
+        input: &ImageInput,
+        images: &[Vec<f32>],
+        seed: u64,
+    ) -> [Vec<Vec<f32>>; 3] {
+        let labels = 3;
+        let mut params = Params::fresh(seed);
+        build(architecture, input, labels, &mut params).unwrap();
+        // Statistics and scales as training leaves them, not as it finds them.
+        let mut rng = random::stream(seed, "values");
+        let mut weights = params.snapshot().unwrap();
+        for (name, tensor) in &mut weights {
+            let spread = |around: f32, by: f32, rng: &mut _| around + by * random::uniform(rng, -1.0, 1.0);
+            let around = match name.rsplit('.').next() {
+                Some("scale" | "running_variance") => (1.0, 0.5),
+                Some("shift" | "running_mean" | "bias") => (0.0, 0.5),
+                _ => continue,
+            };
+            let values: Vec<f32> =
+                (0..tensor.elem_count()).map(|_| spread(around.0, around.1, &mut rng)).collect();
+            *tensor = Tensor::from_vec(values, tensor.shape(), &Device::Cpu).unwrap();
+        }
+        let frozen = || Params::frozen(weights.clone());
+        let network = build(architecture, input, labels, &mut frozen()).unwrap();
+        let ImageInput { channels, height, width, .. } = *input;
+        let shape = (images.len(), channels as usize, height as usize, width as usize);
+        let batch = Tensor::from_vec(images.concat(), shape, &Device::Cpu).unwrap();
+        let graph = network.logits(&batch, &mut Pass::Inference).unwrap().to_vec2().unwrap();
+        let planned = [false, true].map(|exact| {
+            let mut params = frozen();
+            let plan = plan(architecture, input, labels, &mut params, exact).unwrap();
+            params.finish().unwrap();
+            let mut rows = Vec::new();
+            Runner::new(Arc::new(plan)).run(images, |logits| rows.push(logits.to_vec())).unwrap();
+            rows
+        });
+        let [plan, exact] = planned;
+        [graph, plan, exact]
+    }
+
+    fn assert_close(a: &[Vec<f32>], b: &[Vec<f32>], most: f32) {
+        assert_eq!(a.len(), b.len());
+        for (a, b) in a.iter().flatten().zip(b.iter().flatten()) {
+            assert!((a - b).abs() <= most, "{a} and {b}");
+        }
+    }
+
+    fn resnet(widths: &[usize], kernel: usize, stride: usize, blocks: usize) -> Architecture {
+        let stage = |(place, channels): (usize, &usize)| ResnetStage {
+            channels: *channels,
+            blocks,
+            stride: 1 + place.min(1),
         };
-        let x: Vec<f64> =
-            images.flatten_all().unwrap().to_vec1::<f32>().unwrap().into_iter().map(f64::from).collect();
-        let x = plain_conv(&x, 2, 7, &value("layers.0.weight"), &value("layers.0.bias"), 3, 1);
-        let x = plain_pool(&x, 3, 7);
-        let x = plain_conv(&x, 3, 3, &value("layers.2.weight"), &value("layers.2.bias"), 2, 0);
-        let x = plain_dense(&x, &value("layers.4.weight"), &value("layers.4.bias"));
-        let x: Vec<f64> = x.into_iter().map(|v| v.max(0.0)).collect();
-        let expected = plain_dense(&x, &value("head.weight"), &value("head.bias"));
-        for (a, b) in found[0].iter().zip(&expected) {
-            assert!((f64::from(*a) - b).abs() < 1e-5, "{found:?} {expected:?}");
+        Architecture::Resnet(ResnetConfig {
+            stem_channels: widths[0],
+            stem_kernel: kernel,
+            stem_stride: stride,
+            stages: widths.iter().enumerate().map(stage).collect(),
+            dropout: 0.1,
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn a_resnets_plan_says_what_its_graph_says(
+            channels in prop_oneof![Just(1u32), Just(3u32)], height in 5u32..41, width in 5u32..41,
+            first in 1usize..20, second in 1usize..40, kernel in prop_oneof![Just(3usize), Just(7usize)],
+            stride in 1usize..3, blocks in 1usize..3, count in 1usize..5, seed: u64,
+        ) {
+            let input = input(channels, height, width);
+            let images: Vec<_> = (0..count as u64).map(|i| image(&input, seed ^ i)).collect();
+            let architecture = resnet(&[first, second, second], kernel, stride, blocks);
+            let [graph, plan, exact] = both(&architecture, &input, &images, seed);
+            assert_close(&graph, &plan, 1e-4);
+            assert_close(&graph, &exact, 1e-4);
+        }
+
+        #[test]
+        fn a_cnns_plan_says_what_its_graph_says(
+            channels in prop_oneof![Just(1u32), Just(3u32)], height in 12u32..41, width in 12u32..41,
+            first in 1usize..20, second in 1usize..40, kernel in 1usize..4, padding in 0usize..2,
+            count in 1usize..5, seed: u64,
+        ) {
+            let input = input(channels, height, width);
+            let images: Vec<_> = (0..count as u64).map(|i| image(&input, seed ^ i)).collect();
+            let architecture = Architecture::Cnn(CnnConfig { layers: vec![
+                CnnLayer::Conv { filters: first, kernel: 3, padding },
+                CnnLayer::Pool { size: 2 },
+                CnnLayer::Conv { filters: second, kernel, padding: 1 },
+                CnnLayer::Conv { filters: first, kernel: 3, padding: 2 },
+                CnnLayer::Pool { size: 3 },
+                CnnLayer::Flatten,
+                CnnLayer::Dropout { rate: 0.5 },
+                CnnLayer::Dense { units: 24 },
+            ] });
+            let [graph, plan, exact] = both(&architecture, &input, &images, seed);
+            assert_close(&graph, &plan, 1e-4);
+            assert_close(&graph, &exact, 1e-4);
         }
     }
 
     #[test]
-    fn an_image_gets_the_same_logits_whatever_its_batch_holds() {
-        let layers = json!([{"layer": "conv", "filters": 4, "kernel": 3}, {"layer": "flatten"}]);
-        for architecture in [cnn(layers), resnet()] {
-            let input = input(12, 1);
-            let mut params = Params::frozen(trained(&architecture, &input));
-            let network = build(&architecture, &input, 3, &mut params).unwrap();
-            let images = noise(6, 1, 12);
-            let together: Vec<Vec<f32>> =
-                network.logits(&images, &mut Pass::Inference).unwrap().to_vec2().unwrap();
-            for (i, expected) in together.iter().enumerate() {
-                let alone = network.logits(&images.narrow(0, i, 1).unwrap(), &mut Pass::Inference).unwrap();
-                for (a, b) in alone.to_vec2::<f32>().unwrap()[0].iter().zip(expected) {
-                    assert!((a - b).abs() < 1e-5, "image {i}: {a} alone, {b} in the batch");
-                }
-            }
+    fn an_image_gets_the_same_logits_alone_and_in_a_batch() {
+        let input = input(1, 28, 28);
+        let mut params = Params::fresh(3);
+        let plan = plan(&resnet(&[16, 32, 64, 128], 3, 1, 1), &input, 3, &mut params, false).unwrap();
+        let mut runner = Runner::new(Arc::new(plan));
+        let images: Vec<_> = (0..70).map(|i| image(&input, i)).collect();
+        let mut together = Vec::new();
+        runner.run(&images, |logits| together.push(logits.to_vec())).unwrap();
+        for (image, row) in images.iter().zip(&together).rev() {
+            runner
+                .run(&[image], |logits| assert_close(&[logits.to_vec()], std::slice::from_ref(row), 1e-5))
+                .unwrap();
         }
+        assert!(runner.run(&[vec![0.0; 3]], |_| ()).unwrap_err().to_string().contains("784"));
     }
 
-    /// Stride 1, then ReLU; (channels, side, side) row by row, `outputs` kernels.
-    fn plain_conv(
-        x: &[f64],
-        channels: usize,
-        side: usize,
-        weight: &[f64],
-        bias: &[f64],
-        outputs: usize,
-        padding: usize,
-    ) -> Vec<f64> {
-        let kernel = ((weight.len() / (outputs * channels)) as f64).sqrt() as usize;
-        let out = side + 2 * padding + 1 - kernel;
-        let mut y = Vec::new();
-        for o in 0..outputs {
-            for (row, column) in (0..out * out).map(|p| (p / out, p % out)) {
-                let mut sum = bias[o];
-                for c in 0..channels {
-                    for (i, j) in (0..kernel * kernel).map(|t| (t / kernel, t % kernel)) {
-                        let (r, q) = ((row + i).wrapping_sub(padding), (column + j).wrapping_sub(padding));
-                        if r < side && q < side {
-                            sum += weight[((o * channels + c) * kernel + i) * kernel + j]
-                                * x[(c * side + r) * side + q];
-                        }
-                    }
-                }
-                y.push(sum.max(0.0));
+    #[test]
+    fn a_pixel_that_is_no_number_reaches_the_logits_and_no_later_image() {
+        let input = input(1, 28, 28);
+        let layers = vec![
+            CnnLayer::Conv { filters: 8, kernel: 3, padding: 0 },
+            CnnLayer::Pool { size: 2 },
+            CnnLayer::Conv { filters: 8, kernel: 3, padding: 0 },
+            CnnLayer::Pool { size: 2 },
+            CnnLayer::Flatten,
+        ];
+        for architecture in [resnet(&[16, 16], 3, 1, 1), Architecture::Cnn(CnnConfig { layers })] {
+            let plan = plan(&architecture, &input, 3, &mut Params::fresh(3), false).unwrap();
+            let mut runner = Runner::new(Arc::new(plan));
+            let sound = image(&input, 1);
+            let mut before = Vec::new();
+            runner.run(&[&sound], |logits| before = logits.to_vec()).unwrap();
+            for poison in [f32::NAN, f32::INFINITY] {
+                let mut broken = sound.clone();
+                broken[13 * 28 + 14] = poison;
+                runner.run(&[broken], |logits| assert!(logits.iter().all(|v| !v.is_finite()))).unwrap();
             }
+            runner.run(&[&sound], |logits| assert_eq!(logits, before)).unwrap();
         }
-        y
-    }
-
-    /// Windows of 2 x 2; an odd last row and column are left out.
-    fn plain_pool(x: &[f64], channels: usize, side: usize) -> Vec<f64> {
-        let at = |c: usize, r: usize, q: usize| x[(c * side + r) * side + q];
-        let half = side / 2;
-        let mut y = Vec::new();
-        for c in 0..channels {
-            for (r, q) in (0..half * half).map(|p| (2 * (p / half), 2 * (p % half))) {
-                let top = at(c, r, q).max(at(c, r, q + 1));
-                y.push(top.max(at(c, r + 1, q)).max(at(c, r + 1, q + 1)));
-            }
-        }
-        y
-    }
-
-    fn plain_dense(x: &[f64], weight: &[f64], bias: &[f64]) -> Vec<f64> {
-        let rows = weight.chunks(x.len()).zip(bias);
-        rows.map(|(row, b)| b + row.iter().zip(x).map(|(w, v)| w * v).sum::<f64>()).collect()
     }
 }

@@ -15,6 +15,9 @@ use crate::model::manifest::{Crop, ImageInput, Normalisation, ResizeFilter};
 /// The largest side a network's input may have.
 pub const MAX_SIDE: u32 = 4096;
 
+/// What one level of an 8-bit sample is of full scale.
+pub const EIGHT_BIT: f32 = 1.0 / 255.0;
+
 /// Why an image was not preprocessed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum PreprocessError {
@@ -105,7 +108,7 @@ impl Preprocessor {
     fn append_fractions(&mut self, image: &Image, output: &mut Vec<f32>) -> Result<(), PreprocessError> {
         let (from, to) = (image.channels(), self.input.channels);
         match self.resize(image)? {
-            Resized::Eight(values) => planes(&values, from, to, 1.0 / 255.0, output),
+            Resized::Eight(values) => planes(&values, from, to, EIGHT_BIT, output),
             Resized::Sixteen(values) => planes(&values, from, to, 1.0 / 65_535.0, output),
         }
         Ok(())

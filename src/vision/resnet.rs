@@ -4,8 +4,9 @@ use candle_core::{Result, Tensor};
 
 use crate::model::manifest::{ImageInput, ResnetConfig};
 use crate::nn::dropout::dropout;
+use crate::nn::plan::{Builder, Value};
 use crate::nn::pool::global_average;
-use crate::nn::{BatchNorm, Conv2d, ConvShape, Init, Linear, Network, Params, Pass};
+use crate::nn::{BatchNorm, Conv2d, ConvShape, Filter, Init, Linear, Network, Params, Pass, Plan};
 
 /// A convolution without bias and the normalisation behind it.
 struct ConvNorm {
@@ -22,7 +23,7 @@ impl ConvNorm {
         kernel: usize,
         stride: usize,
     ) -> Result<ConvNorm> {
-        let shape = ConvShape { kernel, stride, padding: kernel / 2 };
+        let shape = ConvShape::new(kernel, stride, kernel / 2);
         Ok(ConvNorm {
             conv: Conv2d::new(params, &format!("{name}.conv"), inputs, outputs, shape, false)?,
             norm: BatchNorm::new(params, &format!("{name}.norm"), outputs)?,
@@ -31,6 +32,11 @@ impl ConvNorm {
 
     fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor> {
         self.norm.forward(&self.conv.forward(x, pass)?, pass)
+    }
+
+    /// Both as one convolution.
+    fn filter(&self) -> Result<Filter> {
+        self.norm.fold(self.conv.filter()?)
     }
 }
 
@@ -62,6 +68,15 @@ impl Block {
             Some(around) => (y + around.forward(x, pass)?)?.relu(),
             None => (y + x)?.relu(),
         }
+    }
+
+    fn plan(&self, builder: &mut Builder, x: Value) -> Result<Value> {
+        let around = match &self.around {
+            Some(around) => builder.filter(x, around.filter()?, None, false)?,
+            None => x,
+        };
+        let y = builder.filter(x, self.first.filter()?, None, true)?;
+        builder.filter(y, self.second.filter()?, Some(around), true)
     }
 }
 
@@ -109,6 +124,21 @@ impl Resnet {
         }
         let head = Linear::new(params, "head", channels, labels, Init::glorot(channels, labels))?;
         Ok(Resnet { stem, blocks, dropout: config.dropout, head })
+    }
+
+    /// The same network for serving.
+    ///
+    /// # Errors
+    /// Layers that do not fit each other.
+    pub fn plan(&self, mut builder: Builder, input: Value) -> Result<Plan> {
+        let mut x = builder.filter(input, self.stem.filter()?, None, true)?;
+        for block in &self.blocks {
+            x = block.plan(&mut builder, x)?;
+        }
+        let x = builder.average(x);
+        let (weights, bias) = self.head.values()?;
+        let logits = builder.dense(x, weights, bias, false)?;
+        builder.finish(logits)
     }
 }
 

@@ -90,6 +90,28 @@ impl Database {
         }
     }
 
+    /// The first column of all rows.
+    pub async fn texts(&self, sql: &str) -> Vec<String> {
+        let sql = AssertSqlSafe(sql.to_owned());
+        if self.is_postgres() {
+            let mut connection = sqlx::PgConnection::connect(&self.url).await.unwrap();
+            sqlx::query_scalar(sql).fetch_all(&mut connection).await.unwrap()
+        } else {
+            let mut connection = sqlx::SqliteConnection::connect(&self.url).await.unwrap();
+            sqlx::query_scalar(sql).fetch_all(&mut connection).await.unwrap()
+        }
+    }
+
+    /// Every table there is.
+    pub async fn tables(&self) -> Vec<String> {
+        let sql = if self.is_postgres() {
+            "SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'"
+        } else {
+            "SELECT name FROM sqlite_schema WHERE type = 'table'"
+        };
+        self.texts(sql).await
+    }
+
     /// Users `u1` to `u5`, drugs `d1` to `d5` and a hospital `h1`.
     pub async fn with_people_and_things(self) -> Self {
         let users: Vec<User> = (1..=5).map(|n| user(&format!("u{n}"))).collect();

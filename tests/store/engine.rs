@@ -1,19 +1,24 @@
 //! The `database` engine: the numbers of a plain computation over the same data, to the last bit,
 //! and sums that stay true whoever writes at the same time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use medserve::recommend::data::{Interaction, Item, Kind};
+use medserve::recommend::answer::Request;
+use medserve::recommend::data::{Interaction, Item, Kind, User};
+use medserve::recommend::filters::Unknown;
+use medserve::recommend::recommender::{Engine, Recommender, Settings};
 use medserve::recommend::source::{Evidence, ItemTies, Neighbor, ScoredItem, Similarity};
 use medserve::recommend::weights::{Repeats, Weighing};
-use medserve::store::InteractionFilter;
+use medserve::store::{InteractionFilter, StoreError};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use sqlx::{Connection, Executor};
 
 use crate::database::{Database, interaction, item, user};
 
 const USERS: usize = 24;
 const ITEMS: usize = 12;
+const NOW: i64 = 1_700_000_000_000;
 
 /// Every third item is an advice, the others are drugs.
 fn items() -> Vec<Item> {
@@ -236,7 +241,168 @@ async fn popular(evidence: &dyn Evidence, kind: Kind, rows: &BTreeMap<String, Ro
     assert_eq!(got, expected[..expected.len().min(3)]);
 }
 
-/// Writers that meet on the same few users, items that change their kind, users that go.
+/// How many rows of `user_norms` are not what the data says.
+async fn wrong_norms(database: &Database) -> i64 {
+    database
+        .number(
+            "WITH before AS MATERIALIZED (SELECT * FROM user_norms),
+             cells AS (
+                 SELECT n.user_id, i.kind, n.item_id,
+                     sum(n.counted ORDER BY n.counted)::real::float8 AS weight
+                 FROM counted_interactions n JOIN items i ON i.id = n.item_id
+                 GROUP BY n.user_id, i.kind, n.item_id),
+             true_norms AS (
+                 SELECT user_id, kind, sum(weight ORDER BY item_id) AS total,
+                     sum(weight * weight ORDER BY item_id) AS squares
+                 FROM cells GROUP BY user_id, kind)
+             SELECT count(*) FROM before FULL JOIN true_norms USING (user_id, kind, total, squares)
+             WHERE before IS NULL OR true_norms IS NULL",
+        )
+        .await
+}
+
+/// Somebody gets an item in one transaction while another changes the item's kind: neither sees
+/// the other's work, whichever of them commits first.
+#[tokio::test]
+async fn norms_stay_true_when_an_item_changes_its_kind_while_somebody_gets_it() {
+    let gets = "INSERT INTO interactions (user_id, item_id, event) VALUES ('u1', 'd1', 'visit')";
+    let has = "UPDATE interactions SET item_id = 'd1' WHERE user_id = 'u1'";
+    let moves = "UPDATE items SET kind = 'advice' WHERE id = 'd1'";
+    for (first, second) in [(gets, moves), (moves, gets), (has, moves), (moves, has)] {
+        let Some(database) = Database::postgres().await else {
+            return;
+        };
+        let database = database.with_people_and_things().await;
+        database.store.evidence(&Weighing::default()).await.unwrap();
+        database.store.put_interactions(&[interaction("u1", "d2", 1, 2.0)]).await.unwrap();
+        let connect = async || sqlx::PgConnection::connect(&database.url).await.unwrap();
+        let (mut one, mut two) = (connect().await, connect().await);
+        let backend: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut two).await.unwrap();
+        one.execute(sqlx::AssertSqlSafe(format!("BEGIN; {first}"))).await.unwrap();
+        let other = tokio::spawn(async move {
+            two.execute(second).await.unwrap();
+        });
+        // Until the second is through or waits for the first.
+        let waits = format!("SELECT count(*) FROM pg_locks WHERE pid = {backend} AND NOT granted");
+        while !other.is_finished() && database.number(&waits).await == 0 {
+            tokio::task::yield_now().await;
+        }
+        one.execute("COMMIT").await.unwrap();
+        other.await.unwrap();
+        assert_eq!(wrong_norms(&database).await, 0, "{first}; {second}");
+    }
+}
+
+/// Sums of doubles depend on their order; here by so much that it shows in 32 bits.
+#[tokio::test]
+async fn repeats_are_added_smallest_first_as_in_memory() {
+    let Some(database) = Database::postgres().await else {
+        return;
+    };
+    let database = database.with_people_and_things().await;
+    let evidence = database.store.evidence(&Weighing::default()).await.unwrap();
+    let tiny = 2f32.powi(-54);
+    let weights = [1.0, 2f32.powi(-24), tiny, tiny, tiny];
+    let rows: Vec<_> =
+        (0..).zip(weights).map(|(time, weight)| interaction("u1", "d1", time, weight)).collect();
+    database.store.put_interactions(&rows).await.unwrap();
+    let expected = 1.0 + 2f32.powi(-23);
+    assert_eq!(evidence.history(Kind::Drug, "u1").await.unwrap()[0].weight, expected);
+    assert_eq!(wrong_norms(&database).await, 0);
+    let memory = in_memory(&database, &Weighing::default()).await;
+    let drugs = &memory.fresh().snapshot().kind(Kind::Drug).layers.clone();
+    assert_eq!(drugs.row(drugs.users.get("u1").unwrap()).weights, [expected]);
+}
+
+/// Replicas that start later find the sums made and leave writers in peace.
+#[tokio::test]
+async fn switching_on_what_is_on_changes_nothing() {
+    let Some(database) = Database::postgres().await else {
+        return;
+    };
+    let weighing = Weighing::default();
+    database.store.evidence(&weighing).await.unwrap();
+    let made = database.number("SELECT xmin::text::bigint FROM weighing").await;
+    database.replica().await.evidence(&weighing).await.unwrap();
+    assert_eq!(database.number("SELECT xmin::text::bigint FROM weighing").await, made);
+}
+
+/// Everything an answer says, from both engines over one database.
+#[tokio::test]
+async fn both_engines_give_the_same_answers() {
+    let Some(database) = Database::postgres().await else {
+        return;
+    };
+    let people = (0..USERS).map(|n| {
+        let mut one = user(&format!("u{n}"));
+        one.profile.birth_year = Some(1950 + 2 * n as i32);
+        one.profile.lifestyle = vec![["runner", "smoker", "vegetarian"][n % 3].to_owned()];
+        (one.profile.allergies, one.profile.medications) = (Some(vec![]), Some(vec![]));
+        one
+    });
+    // The last few have no history, so that context has to speak for them.
+    let mut people: Vec<_> = people.collect();
+    for n in 0..3 {
+        people.push(User { user_id: format!("new{n}"), ..people[n].clone() });
+    }
+    people.push(user("stranger"));
+    database.store.put_users(&people).await.unwrap();
+    let mut things = items();
+    things[1].hidden = true;
+    things[2].repeatable = true;
+    database.store.put_items(&things).await.unwrap();
+    let mut random = ChaCha8Rng::seed_from_u64(5);
+    database.store.put_interactions(&random_interactions(&mut random)).await.unwrap();
+    let mut strategies = BTreeSet::new();
+    for weighing in weighings() {
+        let memory = in_memory(&database, &weighing).await;
+        let evidence = database.store.evidence(&weighing).await.unwrap();
+        let settings = settings(&weighing);
+        let database =
+            Recommender::in_database(database.replica().await, evidence, settings, 0).await.unwrap();
+        for person in &people {
+            for similarity in Similarity::ALL {
+                let mut request = Request::new(&person.user_id, Kind::Drug, NOW);
+                request.similarity = similarity;
+                let mut theirs = database.recommend(&request).await.unwrap();
+                let ours = memory.recommend(&request).await.unwrap();
+                theirs.as_of = ours.as_of;
+                assert_eq!(theirs, ours, "{similarity:?} {weighing:?}");
+                strategies.insert(serde_json::to_string(&ours.strategy).unwrap());
+            }
+        }
+    }
+    assert!(strategies.len() >= 3, "{strategies:?}");
+}
+
+fn settings(weighing: &Weighing) -> Settings {
+    Settings { weighing: weighing.clone(), neighbors: 7, unknown: Unknown::Allow, ..Settings::default() }
+}
+
+async fn in_memory(database: &Database, weighing: &Weighing) -> Recommender {
+    Recommender::in_memory(database.replica().await, settings(weighing), 0).await.unwrap()
+}
+
+/// What may come of a write among many: done, refused because another had been there, or taken
+/// back for another's sake.
+fn settled<T>(outcome: Result<T, StoreError>) {
+    use StoreError::{Conflict, NotFound, OtherKind, Unavailable, UnknownItem, UnknownUser};
+    match outcome {
+        Ok(_) => {}
+        Err(
+            NotFound { .. }
+            | UnknownUser { .. }
+            | UnknownItem { .. }
+            | OtherKind { .. }
+            | Conflict(_)
+            | Unavailable(_),
+        ) => {}
+        Err(error) => panic!("{error:?}"),
+    }
+}
+
+/// Writers that meet on the same few users, items that change their kind, users and items that go
+/// and come back, loads.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn norms_stay_true_under_concurrent_writes() {
     let Some(database) = Database::postgres().await else {
@@ -254,25 +420,34 @@ async fn norms_stay_true_under_concurrent_writes() {
                 let mut random = ChaCha8Rng::seed_from_u64(seed);
                 for _ in 0..25 {
                     let someone = format!("u{}", random.random_range(0..4));
-                    match random.random_range(0..10) {
-                        0 => {
-                            let every = InteractionFilter::default();
-                            store.delete_interactions(&someone, &every).await.unwrap();
-                        }
+                    let every = InteractionFilter::default();
+                    let some = random.random_range(0..ITEMS);
+                    let mut rows: Vec<_> = random_interactions(&mut random);
+                    rows.truncate(20);
+                    for row in &mut rows {
+                        row.user_id = format!("u{}", random.random_range(0..4));
+                    }
+                    match random.random_range(0..14) {
+                        0 => settled(store.delete_interactions(&someone, &every).await),
                         1 => {
-                            let mut all = items();
-                            let mut moved = all.swap_remove(random.random_range(0..ITEMS));
+                            let mut moved = items().swap_remove(some);
                             moved.kind = Kind::ALL[random.random_range(0..5)];
-                            store.put_items(&[moved]).await.unwrap();
+                            settled(store.put_items(&[moved]).await);
                         }
-                        _ => {
-                            let mut rows: Vec<_> = random_interactions(&mut random);
-                            rows.truncate(20);
-                            for row in &mut rows {
-                                row.user_id = format!("u{}", random.random_range(0..4));
-                            }
-                            store.put_interactions(&rows).await.unwrap();
+                        2 => {
+                            settled(store.delete_user(&someone).await);
+                            settled(store.put_users(&[user(&someone)]).await);
                         }
+                        3 => {
+                            settled(store.delete_item(&format!("i{some}")).await);
+                            settled(store.put_items(&items()).await);
+                        }
+                        4 => {
+                            let mut load = store.begin_load().await.unwrap();
+                            load.interactions(&rows).await.unwrap();
+                            settled(load.commit(Some(Kind::Drug)).await);
+                        }
+                        _ => settled(store.put_interactions(&rows).await),
                     }
                 }
             })
@@ -282,22 +457,10 @@ async fn norms_stay_true_under_concurrent_writes() {
         writer.await.unwrap();
     }
     assert!(database.number("SELECT count(*) FROM user_norms").await > 4);
-    let wrong = database
-        .number(
-            "WITH before AS MATERIALIZED (SELECT * FROM user_norms),
-             cells AS (
-                 SELECT n.user_id, i.kind, n.item_id, sum(n.counted)::real::float8 AS weight
-                 FROM counted_interactions n JOIN items i ON i.id = n.item_id
-                 GROUP BY n.user_id, i.kind, n.item_id),
-             true_norms AS (
-                 SELECT user_id, kind, sum(weight ORDER BY item_id) AS total,
-                     sum(weight * weight ORDER BY item_id) AS squares
-                 FROM cells GROUP BY user_id, kind)
-             SELECT count(*) FROM before FULL JOIN true_norms USING (user_id, kind, total, squares)
-             WHERE before IS NULL OR true_norms IS NULL",
-        )
-        .await;
+    let wrong = wrong_norms(&database).await;
     assert_eq!(wrong, 0, "rows of user_norms that are not what the data says");
+    let u0 = interaction("u0", "i1", 1, 1.0);
+    database.store.put_interactions(&[u0]).await.unwrap();
     database.store.delete_user("u0").await.unwrap();
     assert_eq!(database.number("SELECT count(*) FROM user_norms WHERE user_id = 'u0'").await, 0);
 }

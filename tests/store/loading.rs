@@ -15,6 +15,7 @@ on_both!(
     a_load_creates_who_is_missing_only_if_asked,
     a_csv_goes_in_and_going_in_again_changes_nothing,
     a_bad_row_is_named_by_its_line_and_nothing_stays,
+    an_item_of_another_kind_is_named_by_its_line,
     json_lines_go_in,
     a_bad_json_line_is_named_and_nothing_stays,
     the_demo_region_fills_an_empty_store_only,
@@ -72,8 +73,8 @@ async fn a_load_creates_who_is_missing_only_if_asked(database: Database) {
     let mut load = store.begin_load().await.unwrap();
     load.interactions(&rows).await.unwrap();
     match load.commit(Some(Kind::Hospital)).await {
-        Err(StoreError::Conflict(message)) => {
-            assert_eq!(message, "item \"d1\" exists and is of kind drug, not hospital");
+        Err(error @ StoreError::OtherKind { index: 0, .. }) => {
+            assert_eq!(error.to_string(), "item \"d1\" exists and is of kind drug, not hospital");
         }
         other => panic!("{other:?}"),
     }
@@ -167,6 +168,22 @@ async fn a_bad_row_is_named_by_its_line_and_nothing_stays(database: Database) {
         import_interactions(store, "a,b\n1,2\n".as_bytes(), &columns(), NOW, &mut |_| {}).await.unwrap_err();
     assert_eq!(error.to_string(), "there is no column \"person\"; the columns are a, b");
     assert!(matches!(error, ImportError::NoColumn { .. }));
+}
+
+async fn an_item_of_another_kind_is_named_by_its_line(database: Database) {
+    let database = database.with_people_and_things().await;
+    let file = "person,drug,days,when\n\
+        p1,warfarin,1,2020-01-01\n\
+        p1,,1,2020-01-01\n\
+        p1,aspirin,1,2020-01-01\n\
+        p2,warfarin,1,2020-01-01\n\
+        p2,h1,1,2020-01-01\n\
+        p3,h1,1,2020-01-01\n";
+    let error = import_interactions(&*database.store, file.as_bytes(), &columns(), NOW, &mut |_| {})
+        .await
+        .unwrap_err();
+    assert_eq!(error.to_string(), "line 6: item \"h1\" exists and is of kind hospital, not drug");
+    assert_eq!(database.store.counts().await.unwrap().interactions, 0);
 }
 
 async fn json_lines_go_in(database: Database) {

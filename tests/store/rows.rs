@@ -1,8 +1,14 @@
 //! Users, items and interactions: what is written is what is read, and deleted is gone.
 
+use std::time::Duration;
+
 use medserve::recommend::data::{Contraindications, Item, Kind, Profile, Sex, User};
-use medserve::store::{InteractionFilter, InteractionKey, InteractionQuery, ItemQuery, StoreError, Written};
+use medserve::recommend::weights::Weighing;
+use medserve::store::{
+    InteractionFilter, InteractionKey, InteractionQuery, ItemQuery, KEEP_CHANGES, StoreError, Written,
+};
 use serde_json::json;
+use sqlx::{Connection, Executor};
 
 use crate::database::{Database, interaction, item, user};
 use crate::on_both;
@@ -20,6 +26,8 @@ on_both!(
     any_text_is_an_identifier,
     what_no_database_can_keep_is_refused,
     a_scan_hands_over_everything_once,
+    ages_are_counted_from_one_moment,
+    a_deleted_user_is_in_no_table,
 );
 
 fn all() -> InteractionQuery {
@@ -231,14 +239,78 @@ async fn deleting_a_user_erases_everything_about_it(database: Database) {
     store.put_users(&[user("u1")]).await.unwrap();
     assert_eq!(store.list_interactions("u1", &all()).await.unwrap(), []);
     assert_eq!(store.get_user("u1").await.unwrap(), user("u1"));
-    if let Some(folder) = &database.folder {
-        for file in std::fs::read_dir(folder.path()).unwrap() {
-            let path = file.unwrap().path();
-            let bytes = std::fs::read(&path).unwrap();
-            let found = bytes.windows(17).any(|window| window == b"xylophobia-marker");
-            assert!(!found, "{} still holds the profile", path.display());
-        }
+    assert_eq!(marked_files(&database), Vec::<String>::new());
+}
+
+/// Files of an SQLite database that still hold the marker.
+fn marked_files(database: &Database) -> Vec<String> {
+    let Some(folder) = &database.folder else { return Vec::new() };
+    let files = std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().path());
+    let marked = files.filter(|path| {
+        let bytes = std::fs::read(path).unwrap();
+        bytes.windows(17).any(|window| window == b"xylophobia-marker")
+    });
+    marked.map(|path| path.display().to_string()).collect()
+}
+
+/// Not a table is left out, also one that is added later: the id stays in the change log alone,
+/// until that is trimmed, and what was known of the person nowhere.
+async fn a_deleted_user_is_in_no_table(database: Database) {
+    let database = database.with_people_and_things().await;
+    let store = &database.store;
+    if database.is_postgres() {
+        store.evidence(&Weighing::default()).await.unwrap();
     }
+    let mut secret = user("xylophobe-id");
+    secret.profile.conditions = Some(vec!["xylophobia-marker".into()]);
+    store.put_users(&[secret]).await.unwrap();
+    store.put_interactions(&[interaction("xylophobe-id", "d1", 1, 1.0)]).await.unwrap();
+    let tables = database.tables().await;
+    let holding = async |text: &str| {
+        let mut found = Vec::new();
+        for table in &tables {
+            // Every column of every row, as text.
+            let sql = if database.is_postgres() {
+                format!("SELECT count(*) FROM \"{table}\" AS t WHERE t::text LIKE '%{text}%'")
+            } else {
+                let columns = database.texts(&format!("SELECT name FROM pragma_table_info('{table}')")).await;
+                let all = columns.iter().map(|c| format!("coalesce(\"{c}\", '')")).collect::<Vec<_>>();
+                format!("SELECT count(*) FROM \"{table}\" WHERE {} LIKE '%{text}%'", all.join(" || ' ' || "))
+            };
+            if database.number(&sql).await > 0 {
+                found.push(table.clone());
+            }
+        }
+        found
+    };
+    assert!(holding("xylophobia-marker").await.contains(&"users".to_owned()));
+    assert!(holding("xylophobe-id").await.contains(&"interactions".to_owned()));
+    store.delete_user("xylophobe-id").await.unwrap();
+    assert_eq!(holding("xylophobia-marker").await, Vec::<String>::new());
+    assert_eq!(holding("xylophobe-id").await, ["changes"]);
+    store.trim_changes(Duration::from_secs(3_600)).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    store.trim_changes(Duration::from_millis(1)).await.unwrap();
+    assert_eq!(holding("xylophobe-id").await, Vec::<String>::new());
+}
+
+/// A reader of an older state keeps the log from being emptied. The deletion stands all the same,
+/// and the log is emptied when the reader is gone.
+#[tokio::test]
+async fn a_deletion_stands_though_a_reader_keeps_the_log() {
+    let database = Database::sqlite().await;
+    let store = &database.store;
+    let mut secret = user("u1");
+    secret.profile.conditions = Some(vec!["xylophobia-marker".into()]);
+    store.put_users(&[secret]).await.unwrap();
+    let mut reader = sqlx::SqliteConnection::connect(&database.url).await.unwrap();
+    reader.execute("BEGIN; SELECT count(*) FROM users").await.unwrap();
+    store.delete_user("u1").await.unwrap();
+    assert!(matches!(store.get_user("u1").await, Err(StoreError::NotFound { .. })));
+    assert!(matches!(store.trim_changes(KEEP_CHANGES).await, Err(StoreError::Unavailable(_))));
+    reader.execute("COMMIT").await.unwrap();
+    store.trim_changes(KEEP_CHANGES).await.unwrap();
+    assert_eq!(marked_files(&database), Vec::<String>::new());
 }
 
 async fn deleting_an_item_takes_its_interactions_along(database: Database) {
@@ -354,4 +426,12 @@ async fn a_scan_hands_over_everything_once(database: Database) {
     assert_eq!((of("nobody").profile.clone(), of("nobody").interactions.len()), (None, 0));
     let found = store.items(&["d5".into(), "nothing".into()]).await.unwrap();
     assert_eq!(found, [hidden]);
+}
+
+async fn ages_are_counted_from_one_moment(database: Database) {
+    let (one, other) = (&database.store, database.replica().await);
+    assert_eq!(one.reference_time(1_000, 0).await.unwrap(), 1_000);
+    assert_eq!(other.reference_time(5_000, 500).await.unwrap(), 1_000, "whoever starts later");
+    assert_eq!(other.reference_time(9_000, 1_001).await.unwrap(), 9_000, "that one was too old");
+    assert_eq!(one.reference_time(9_500, 2_000).await.unwrap(), 9_000);
 }

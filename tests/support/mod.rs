@@ -38,7 +38,8 @@ impl Server {
     /// As [`Server::start`], over a database of the caller's.
     pub fn start_over(database: &str, models: &Path, arguments: &[&str]) -> Server {
         let mut child = Command::new(env!("CARGO_BIN_EXE_medserve"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--models-dir"])
+            .env("MEDSERVE_LISTEN", "127.0.0.1:0")
+            .args(["serve", "--models-dir"])
             .arg(models)
             .args(["--database-url", database])
             .args(arguments)

@@ -8,7 +8,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use rand::RngExt;
 
-use crate::api::Problem;
+use crate::api::oip::error::OipError;
+use crate::api::{Problem, oip};
 
 /// The header that carries the id, both ways.
 pub const HEADER: HeaderName = HeaderName::from_static("x-request-id");
@@ -31,16 +32,19 @@ pub async fn layer(mut request: Request, next: Next) -> Response {
         None => fresh(),
     };
     request.extensions_mut().insert(id.clone());
+    let oip = oip::error::speaks(request.uri().path());
     let mut response = next.run(request).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         let headers = std::mem::take(response.headers_mut());
         let status = problem.status;
-        response = (status, Json(problem.document(id.as_str()))).into_response();
+        let (kind, body) = match oip {
+            true => ("application/json", Json(OipError::from(problem)).into_response()),
+            false => ("application/problem+json", Json(problem.document(id.as_str())).into_response()),
+        };
+        response = (status, body).into_response();
         let kept = headers.into_iter().filter_map(|(name, value)| Some((name?, value)));
         response.headers_mut().extend(kept.filter(|(name, _)| name != header::CONTENT_LENGTH));
-        response
-            .headers_mut()
-            .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     }
     response.headers_mut().insert(HEADER, id.0);
     response

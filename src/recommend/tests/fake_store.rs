@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
+use futures::channel::oneshot;
 use futures::future::{BoxFuture, FutureExt};
 
 use crate::recommend::data::{Interaction, Item, Kind, Profile, User};
@@ -19,6 +20,8 @@ pub struct Tables {
     /// Cursors below this are too old.
     forgotten: usize,
     pub down: bool,
+    /// The next reading of users waits for this.
+    gate: Option<oneshot::Receiver<()>>,
 }
 
 impl Tables {
@@ -65,6 +68,13 @@ impl Tables {
         self.forgotten = self.log.len();
     }
 
+    /// Holds up the next reading of users until what is returned is sent to or dropped.
+    pub fn close_gate(&mut self) -> oneshot::Sender<()> {
+        let (open, gate) = oneshot::channel();
+        self.gate = Some(gate);
+        open
+    }
+
     /// Rows of the kind: user to item to weight, in order of the ids.
     fn rows(&self, kind: Kind) -> BTreeMap<&str, BTreeMap<&str, f64>> {
         let mut rows: BTreeMap<&str, BTreeMap<&str, f64>> = BTreeMap::new();
@@ -84,6 +94,13 @@ pub struct FakeStore(Mutex<Tables>);
 impl FakeStore {
     pub fn tables(&self) -> MutexGuard<'_, Tables> {
         self.0.lock().unwrap()
+    }
+
+    async fn pass_gate(&self) {
+        let gate = self.tables().gate.take();
+        if let Some(gate) = gate {
+            let _ = gate.await;
+        }
     }
 
     fn up(&self) -> Result<MutexGuard<'_, Tables>, SourceError> {
@@ -122,12 +139,14 @@ impl Source for FakeStore {
         &'a self,
         visit: &'a mut (dyn FnMut(User) + Send),
     ) -> BoxFuture<'a, Result<(), SourceError>> {
-        ready(move || {
+        async move {
+            self.pass_gate().await;
             for (user_id, profile) in &self.up()?.users {
                 visit(User { user_id: user_id.clone(), profile: profile.clone() });
             }
             Ok(())
-        })
+        }
+        .boxed()
     }
 
     fn scan_items<'a>(
@@ -175,7 +194,8 @@ impl Source for FakeStore {
     }
 
     fn users<'a>(&'a self, user_ids: &'a [String]) -> BoxFuture<'a, Result<Vec<UserState>, SourceError>> {
-        ready(|| {
+        async move {
+            self.pass_gate().await;
             let tables = self.up()?;
             let state = |user_id: &String| {
                 let own = tables.interactions.iter().filter(|i| i.user_id == *user_id);
@@ -186,7 +206,8 @@ impl Source for FakeStore {
                 }
             };
             Ok(user_ids.iter().map(state).collect())
-        })
+        }
+        .boxed()
     }
 
     fn items<'a>(&'a self, item_ids: &'a [String]) -> BoxFuture<'a, Result<Vec<Item>, SourceError>> {

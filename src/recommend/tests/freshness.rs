@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use futures::FutureExt;
+
 use super::fake_store::{FakeStore, item};
 use super::numbers::now;
 use crate::recommend::answer::{RecommendError, Recommendation, Request, Strategy};
@@ -124,6 +126,30 @@ fn with_the_database_down_reads_go_on_from_the_last_snapshot() {
     assert_eq!(ids(&ask(&recommender, "ann", Kind::Advice)), ["rest", "swim"]);
 }
 
+/// Whoever is first in line reads for all who wait; if that one's client hangs up, the others'
+/// writes must not be lost with it.
+#[test]
+fn a_writer_that_hangs_up_takes_nobody_elses_write_along() {
+    let store = walkers();
+    let recommender = adviser(&store);
+    let (one, ann, bob) = (["one".to_owned()], ["ann".to_owned()], ["bob".to_owned()]);
+    let first = store.tables().close_gate();
+    let mut reading = Box::pin(recommender.fresh().written(&one, &[]));
+    assert!((&mut reading).now_or_never().is_none());
+    store.tables().add("bob", "rest", 9.0);
+    let mut hangs_up = Box::pin(recommender.fresh().written(&ann, &[]));
+    let mut waits = Box::pin(recommender.fresh().written(&bob, &[]));
+    assert!((&mut hangs_up).now_or_never().is_none() && (&mut waits).now_or_never().is_none());
+
+    let _second = store.tables().close_gate();
+    first.send(()).unwrap();
+    assert!(matches!((&mut reading).now_or_never(), Some(Ok(()))));
+    assert!((&mut hangs_up).now_or_never().is_none(), "it reads for both, and is in the middle of it");
+    drop(hangs_up);
+    now(waits).unwrap();
+    assert_eq!(ids(&ask(&recommender, "ann", Kind::Advice)), ["rest", "swim"]);
+}
+
 #[test]
 fn a_feed_that_cannot_say_what_changed_means_loading_anew() {
     let store = walkers();
@@ -137,6 +163,42 @@ fn a_feed_that_cannot_say_what_changed_means_loading_anew() {
     let answer = ask(&recommender, "ann", Kind::Advice);
     assert_eq!((ids(&answer), answer.as_of), (vec!["rest"], 2_000));
     now(recommender.fresh().refresh(3_000)).unwrap();
+}
+
+/// Loading millions of rows takes a minute, which a client with a committed write must not wait.
+#[test]
+fn while_everything_is_loaded_anew_writes_are_answered_and_kept() {
+    let store = walkers();
+    let recommender = adviser(&store);
+    store.tables().forget_the_feed();
+    let open = store.tables().close_gate();
+    let mut loading = Box::pin(recommender.fresh().refresh(2_000));
+    assert!((&mut loading).now_or_never().is_none());
+    store.tables().add("bob", "rest", 9.0);
+    now(recommender.fresh().written(&["bob".into()], &[])).unwrap();
+    assert_eq!(ids(&ask(&recommender, "ann", Kind::Advice)), ["rest", "swim"]);
+    store.tables().add("bob", "swim", 90.0);
+    open.send(()).unwrap();
+    assert!(matches!(loading.now_or_never(), Some(Ok(()))));
+    let answer = ask(&recommender, "ann", Kind::Advice);
+    assert_eq!((ids(&answer), answer.as_of), (vec!["swim", "rest"], 2_000));
+}
+
+/// What a person had is hidden at once when the person goes, and gone from memory with the next
+/// tidying.
+#[test]
+fn a_deleted_user_is_a_reason_to_merge() {
+    let store = walkers();
+    let recommender = adviser(&store);
+    assert!(!recommender.fresh().merge_is_due(true));
+    store.tables().delete_user("bob");
+    now(recommender.fresh().written(&["bob".into()], &[])).unwrap();
+    assert!(recommender.fresh().merge_is_due(true) && !recommender.fresh().merge_is_due(false));
+    recommender.fresh().merge(true);
+    assert!(!recommender.fresh().merge_is_due(true));
+    let snapshot = recommender.fresh().snapshot();
+    let layers = &snapshot.kind(Kind::Advice).layers;
+    assert_eq!((layers.users.get("bob"), layers.entry_count()), (None, 1));
 }
 
 #[test]
@@ -173,10 +235,10 @@ fn a_merge_changes_no_answer() {
         names.push(name);
     }
     now(recommender.fresh().written(&names, &[])).unwrap();
-    assert!(recommender.fresh().merge_is_due());
+    assert!(recommender.fresh().merge_is_due(false));
     let before: Vec<_> = names.iter().map(|name| ask(&recommender, name, Kind::Advice)).collect();
-    recommender.fresh().merge();
-    assert!(!recommender.fresh().merge_is_due());
+    recommender.fresh().merge(false);
+    assert!(!recommender.fresh().merge_is_due(false));
     assert_eq!(recommender.fresh().snapshot().kind(Kind::Advice).layers.fresh_rows(), 0);
     let after: Vec<_> = names.iter().map(|name| ask(&recommender, name, Kind::Advice)).collect();
     assert_eq!(before, after);

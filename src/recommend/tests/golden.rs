@@ -1,17 +1,23 @@
 //! The same numbers from an independent implementation: numpy and scikit-learn, by
 //! `tests/golden/recommend.py`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use serde::Deserialize;
 
+use super::fake_store::{self, FakeStore};
+use super::numbers::now;
+use crate::recommend::answer::{Request, Strategy};
+use crate::recommend::data::{Item, Kind, Profile};
 use crate::recommend::evaluate::{Event, Prediction, compare_predictions, score};
 use crate::recommend::layers::Layers;
 use crate::recommend::load::Loader;
 use crate::recommend::neighbors::{Rows, Search, search};
-use crate::recommend::ranking::implicit;
+use crate::recommend::ranking::{Scoring, implicit};
+use crate::recommend::recommender::{Engine, Recommender, Settings};
 use crate::recommend::source::Similarity;
-use crate::recommend::weights::Weighing;
+use crate::recommend::weights::{Repeats, Weighing};
 
 type Valued = Vec<(String, f64)>;
 
@@ -108,5 +114,43 @@ fn metrics_are_those_of_scikit_learn() {
         assert!((ours.recall - case.recall).abs() < 1e-12);
         assert!((ours.ndcg - case.ndcg).abs() < 1e-12);
         assert!(case.map.is_none_or(|map| (ours.map - map).abs() < 1e-12));
+    }
+}
+
+/// The same predictions out of the recommender itself, as the scores of its answers.
+#[test]
+fn an_explicit_recommender_answers_with_the_predictions_of_numpy() {
+    let golden = golden();
+    let store = FakeStore::default();
+    let mut tables = store.tables();
+    for (user, item, rating) in &golden.ratings {
+        tables.put_user(user, Profile::default());
+        tables.put_item(Item { repeatable: true, ..fake_store::item(item, Kind::Advice) });
+        // What was rated before does not count.
+        tables.add(user, item, 1.0);
+        tables.add(user, item, *rating);
+    }
+    drop(tables);
+    let settings = Settings {
+        scoring: Scoring::Explicit,
+        raters: golden.raters,
+        weighing: Weighing { repeats: Repeats::Last, ..Weighing::default() },
+        ..Settings::default()
+    };
+    let recommender = now(Recommender::in_memory(Arc::new(store) as _, settings, 0)).unwrap();
+    let mut expected: BTreeMap<&str, Valued> = BTreeMap::new();
+    for (user, item, rating) in &golden.predictions {
+        expected.entry(user).or_default().push((item.clone(), *rating));
+    }
+    assert!(expected.len() > 20);
+    for (user, mut predictions) in expected {
+        let mut request = Request::new(user, Kind::Advice, 0);
+        request.limit = 100;
+        let answer = now(recommender.recommend(&request)).unwrap();
+        let mut scores: Valued = answer.items.into_iter().map(|item| (item.item_id, item.score)).collect();
+        scores.sort_by(|a, b| a.0.cmp(&b.0));
+        predictions.sort_by(|a, b| a.0.cmp(&b.0));
+        assert_eq!(answer.strategy, Strategy::Neighbors);
+        assert_alike(&scores, &predictions, user);
     }
 }

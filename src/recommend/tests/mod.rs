@@ -1,8 +1,10 @@
 //! Tests of the recommender as a whole, over a store that is a few maps.
 
+mod evaluation;
 mod fake_store;
 mod freshness;
 mod golden;
 mod numbers;
 mod rules;
 mod safety;
+mod strategies;

@@ -7,6 +7,8 @@ use crate::recommend::data::{
 };
 use crate::recommend::evaluate::Split;
 use crate::recommend::load::Loader;
+use crate::recommend::ranking::Scoring;
+use crate::recommend::recommender::Settings;
 use crate::recommend::weights::{Repeats, Weighing};
 
 const NOW: i64 = 1_717_200_000_000; // 2024-06-01
@@ -123,4 +125,54 @@ fn kinds_and_splits_are_read_or_refused_with_the_list() {
     assert!(Kind::ALL.into_iter().all(|kind| error.contains(kind.as_str())), "{error}");
     assert_eq!("ratio:0.25".parse(), Ok(Split::Ratio(0.25)));
     assert!("ratio:1".parse::<Split>().is_err());
+}
+
+/// The table of `docs/recommendations.md`, which shows the defaults.
+fn documented() -> toml::Table {
+    let page = include_str!("../../../docs/recommendations.md");
+    let (_, table) = page.split_once("```toml\n").unwrap();
+    let file: toml::Table = table.split_once("```").unwrap().0.parse().unwrap();
+    file["recommendations"].as_table().unwrap().clone()
+}
+
+#[test]
+fn the_settings_of_the_manual_are_read_and_are_the_defaults() {
+    let settings: Settings = documented().try_into().unwrap();
+    assert_eq!(settings, Settings::default());
+    assert_eq!(settings.problems(false), Vec::<String>::new());
+    for (table, misspelt) in [("", "neighbours"), ("weighing", "half_live_days")] {
+        let mut wrong = documented();
+        let inner = if table.is_empty() { &mut wrong } else { wrong[table].as_table_mut().unwrap() };
+        inner.insert(misspelt.to_owned(), 1.into());
+        let error = wrong.try_into::<Settings>().unwrap_err().to_string();
+        assert!(error.contains(misspelt), "{error}");
+    }
+}
+
+#[test]
+fn settings_that_contradict_each_other_are_refused_by_name() {
+    let problems = |change: &dyn Fn(&mut Settings), in_database| {
+        let mut settings = Settings::default();
+        change(&mut settings);
+        settings.problems(in_database).join("; ")
+    };
+    let rates = |settings: &mut Settings| {
+        settings.scoring = Scoring::Explicit;
+        settings.weighing.repeats = Repeats::Last;
+    };
+    assert_eq!(problems(&rates, false), "");
+    assert_eq!(problems(&rates, true), "scoring: \"explicit\" needs the recommender \"memory\"");
+    type Change<'a> = &'a dyn Fn(&mut Settings);
+    let refused: [(Change<'_>, &str); 6] = [
+        (&|s| s.scoring = Scoring::Explicit, "scoring: \"explicit\" needs weighing.repeats = \"last\""),
+        (&|s| s.neighbors = 0, "neighbors: must be from 1 to 10000"),
+        (&|s| s.neighbors = 10_001, "neighbors: must be from 1 to 10000"),
+        (&|s| s.raters = 0, "raters: must be at least 1"),
+        (&|s| s.min_history = 0, "min_history: must be at least 1"),
+        (&|s| s.weighing.half_life_days = Some(-1.0), "weighing: half_life_days must be"),
+    ];
+    for (change, expected) in refused {
+        let found = problems(change, false);
+        assert!(found.starts_with(expected) && !found.contains(';'), "{found}");
+    }
 }

@@ -96,6 +96,17 @@ fn each_rule_excludes_with_its_reason() {
             "interaction: the other",
         ),
         (json!({"medications": ["partner"]}), json!({"therapeutic_class": "nsaid"}), "interaction: partner"),
+        // A class is taken for any drug of it, from both sides.
+        (
+            json!({"medications": ["Blood  thinner"]}),
+            json!({"interacts_with": ["member"]}),
+            "interaction: Blood  thinner",
+        ),
+        (
+            json!({"medications": ["blood thinner"]}),
+            json!({"therapeutic_class": "nsaid"}),
+            "interaction: blood thinner",
+        ),
         (
             json!({"medications": ["other"]}),
             json!({"therapeutic_class": "Anticoagulant"}),
@@ -123,6 +134,7 @@ fn each_rule_excludes_with_its_reason() {
             drug("x", rules.clone()),
             drug("other", json!({"therapeutic_class": "anticoagulant"})),
             drug("partner", json!({"interacts_with": ["NSAID"]})),
+            drug("member", json!({"therapeutic_class": "blood thinner", "interacts_with": ["nsaid"]})),
         ];
         let answer = ask(with(person.clone()), catalogue);
         assert!(excluded(&answer).contains(&("x", reason)), "{person} {rules}: {answer:?}");
@@ -201,6 +213,41 @@ fn codes_that_match_nothing_are_flagged() {
 }
 
 #[test]
+fn codes_are_flagged_where_no_drug_has_a_rule() {
+    let person =
+        with(json!({"allergies": ["penicillin"], "medications": ["warfarin"], "conditions": ["gout"]}));
+    let answer = ask(person, vec![drug("x", json!({}))]);
+    let flag = |what: &str| format!("{what} matches nothing in the catalogue and was not checked");
+    let expected = ["allergies: \"penicillin\"", "conditions: \"gout\"", "medications: \"warfarin\""];
+    assert_eq!(answer.flags, expected.map(flag));
+    // What is only interacted with is no name anybody could be allergic to.
+    let person = with(json!({"allergies": ["warfarin"]}));
+    let answer = ask(person, vec![drug("x", json!({"interacts_with": ["warfarin"]}))]);
+    assert_eq!(answer.flags, [flag("allergies: \"warfarin\"")]);
+}
+
+/// Advice for somebody allergic to penicillin: not a misspelling, only no concern of the advice.
+#[test]
+fn what_the_drugs_know_is_no_concern_of_other_kinds() {
+    let flags = |allergies: serde_json::Value, rules: serde_json::Value| {
+        let store = FakeStore::default();
+        store
+            .tables()
+            .put_user("me", with(json!({"allergies": allergies, "conditions": ["asthma", "goat"]})));
+        store.tables().put_item(drug("x", json!({"allergies": ["penicillin"], "conditions": ["asthma"]})));
+        let contraindications: Contraindications = serde_json::from_value(rules).unwrap();
+        store.tables().put_item(Item { contraindications, ..item("walk", Kind::Advice) });
+        let recommender = Recommender::in_memory(Arc::new(store) as _, Settings::default(), NOW);
+        let recommender = now(recommender).unwrap();
+        now(recommender.recommend(&Request::new("me", Kind::Advice, NOW))).unwrap().flags
+    };
+    let found = flags(json!(["penicillin", "penicilin"]), json!({"conditions": ["knee"]}));
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found[0].starts_with("allergies: \"penicilin\"") && found[1].contains("\"goat\""), "{found:?}");
+    assert!(flags(json!(["penicilin"]), json!({})).is_empty(), "there is no rule to check");
+}
+
+#[test]
 fn a_refill_of_what_one_takes_is_allowed_another_of_its_class_is_not() {
     let refill = Item { repeatable: true, ..drug("a", json!({"therapeutic_class": "statin"})) };
     let other = Item { repeatable: true, ..drug("b", json!({"therapeutic_class": "statin"})) };
@@ -267,7 +314,7 @@ fn people_in_like_circumstances_speak_where_history_does_not() {
 }
 
 fn codes() -> impl Strategy<Value = Vec<String>> {
-    prop::collection::vec(prop::sample::select(vec!["a", "b", "c", "d"]), 0..3)
+    prop::collection::vec(prop::sample::select(vec!["a", "b", "c", "d", "drug0", "the drug1"]), 0..3)
         .prop_map(|codes| codes.into_iter().map(str::to_owned).collect())
 }
 
@@ -318,6 +365,15 @@ proptest! {
             prop_assert!(!both(person.conditions.as_deref().unwrap_or_default(), &rules.conditions));
             prop_assert!(person.conditions.is_some() || rules.conditions.is_empty());
             prop_assert!(!both(taken, &rules.interacts_with));
+            // Whatever drug a code of theirs can mean, neither it nor this one lists the other.
+            let called = |drug: &Item| {
+                let class = drug.contraindications.therapeutic_class.clone();
+                [Some(drug.item_id.clone()), Some(drug.name.clone()), class].into_iter().flatten().collect::<Vec<_>>()
+            };
+            for other in drugs.iter().filter(|drug| both(taken, &called(drug))) {
+                prop_assert!(!both(&other.contraindications.interacts_with, &called(found.unwrap())));
+                prop_assert!(!both(&rules.interacts_with, &called(other)));
+            }
             let class = rules.therapeutic_class.as_slice();
             prop_assert!(!both(taken, class) && !both(allergies, class));
             let too_young_or_old = |year: i32| !(1963..=2014).contains(&year);

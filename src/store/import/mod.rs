@@ -148,6 +148,7 @@ pub async fn import_interactions(
 
     let mut report = ImportReport::default();
     let mut load = store.begin_load().await?;
+    let mut lines = Lines::default();
     let mut batch = Vec::with_capacity(BATCH);
     let mut record = csv::StringRecord::new();
     while reader.read_record(&mut record).map_err(row_error)? {
@@ -164,6 +165,7 @@ pub async fn import_interactions(
                 .interaction(&record, columns, now)
                 .map_err(|problem| ImportError::Row { line, problem })?;
             batch.push(interaction);
+            lines.push(line);
         }
         if batch.len() == BATCH {
             load.interactions(&batch).await?;
@@ -172,9 +174,38 @@ pub async fn import_interactions(
         }
     }
     load.interactions(&batch).await?;
-    report.loaded = load.commit(Some(columns.kind)).await?;
+    report.loaded = load.commit(Some(columns.kind)).await.map_err(|error| match error {
+        StoreError::OtherKind { index, .. } => {
+            ImportError::Row { line: lines.of(index), problem: error.to_string() }
+        }
+        other => other.into(),
+    })?;
     progress(Progress { bytes: reader.position().byte(), rows: report.rows });
     Ok(report)
+}
+
+/// In which line each interaction stands: of those that follow each other line by line, only the
+/// first is remembered.
+#[derive(Default)]
+struct Lines {
+    /// (interaction, line) of the first of each run.
+    runs: Vec<(usize, u64)>,
+    count: usize,
+}
+
+impl Lines {
+    fn push(&mut self, line: u64) {
+        if self.of(self.count) != line {
+            self.runs.push((self.count, line));
+        }
+        self.count += 1;
+    }
+
+    fn of(&self, index: usize) -> u64 {
+        let after = self.runs.partition_point(|(first, _)| *first <= index);
+        let run = after.checked_sub(1).and_then(|run| self.runs.get(run));
+        run.map_or(0, |(first, line)| line + (index - first) as u64)
+    }
 }
 
 /// The columns by their place.

@@ -9,10 +9,29 @@ use crate::store::{InteractionFilter, StoreError, Written, interaction_key, last
 
 /// A step that locks the users `$1` in the order of their ids, before the statement touches their
 /// interactions, if the norms are kept: the triggers of an upsert fire twice (for what it inserts,
-/// then for what it updates), and would lock in no order at all.
-const LOCKED_USERS: &str = "locked AS MATERIALIZED (
-    SELECT id FROM users WHERE id = ANY ($1::text[]) AND EXISTS (SELECT 1 FROM weighing)
-    ORDER BY id FOR NO KEY UPDATE)";
+/// then for what it updates), and would lock in no order at all. `after` is joined to it: steps
+/// that come first.
+fn locked_users(after: &str) -> String {
+    format!(
+        "locked AS MATERIALIZED (
+             SELECT users.id FROM users {after}
+             WHERE users.id = ANY ($1::text[]) AND EXISTS (SELECT 1 FROM weighing)
+             ORDER BY users.id FOR NO KEY UPDATE OF users)"
+    )
+}
+
+/// Steps that lock the items `$2` of new interactions in share, then the users `$1`: items come
+/// before users everywhere, as the change of an item's kind takes them in that order.
+fn locked_items_and_users() -> String {
+    let users = locked_users("CROSS JOIN (SELECT count(*) FROM held) AS first");
+    format!(
+        "held AS MATERIALIZED (
+             SELECT id FROM items
+             WHERE id = ANY ($2::text[]) AND EXISTS (SELECT 1 FROM weighing)
+             ORDER BY id FOR SHARE),
+         {users}"
+    )
+}
 
 impl PostgresStore {
     async fn begin(&self) -> Result<Write, StoreError> {
@@ -59,7 +78,7 @@ impl PostgresStore {
             |field: fn(&Interaction) -> &str| -> Vec<&str> { rows.iter().map(|row| field(row)).collect() };
         let mut write = self.follow_up.begin(&self.pool).await?;
         let created: Vec<bool> = sqlx::query_scalar(AssertSqlSafe(format!(
-            "WITH {LOCKED_USERS}
+            "WITH {}
              INSERT INTO interactions (item_id, user_id, event, occurred_at, weight)
              SELECT item_id, user_id, event,
                  timestamptz 'epoch' + time * interval '1 millisecond', weight
@@ -70,7 +89,8 @@ impl PostgresStore {
              ON CONFLICT (item_id, user_id, event, occurred_at)
                  DO UPDATE SET weight = EXCLUDED.weight
                  WHERE interactions.weight <> EXCLUDED.weight
-             RETURNING xmax = 0"
+             RETURNING xmax = 0",
+            locked_items_and_users()
         )))
         .bind(each(|row| &row.user_id))
         .bind(each(|row| &row.item_id))
@@ -145,12 +165,13 @@ impl PostgresStore {
         self.require_user(user_id).await?;
         let mut write = self.begin().await?;
         let done = sqlx::query(AssertSqlSafe(format!(
-            "WITH {LOCKED_USERS}
+            "WITH {}
              DELETE FROM interactions USING (SELECT count(*) FROM locked) AS first
              WHERE user_id = $1[1] AND ($2::text IS NULL OR item_id = $2)
                  AND ($3::text IS NULL OR event = $3)
                  AND ($4::bigint IS NULL
-                     OR occurred_at = timestamptz 'epoch' + $4 * interval '1 millisecond')"
+                     OR occurred_at = timestamptz 'epoch' + $4 * interval '1 millisecond')",
+            locked_users("")
         )))
         .bind([user_id])
         .bind(filter.item_id.as_deref())

@@ -2,8 +2,8 @@
 //! outgrows the memory of one machine.
 //!
 //! The same numbers as in memory, bit for bit: interactions are weighed by the same rules, sums
-//! are of doubles and have the same order (that of the items for dot products, that of the
-//! neighbors for scores), and ties are broken by id in byte order. Each question is one
+//! are of doubles and have the same order (the smallest first within one entry, that of the items
+//! for dot products, that of the neighbors for scores), and ties are broken by id in byte order. Each question is one
 //! statement of materialised steps whose joins follow the keys: by `item_id` from the user's
 //! items to everyone who has them, then by `user_id` to the sums in `user_norms`. That is the
 //! shape a cluster can distribute; `docs/citus.md` has the commands.
@@ -60,10 +60,12 @@ impl PostgresEvidence {
         .fetch_one(&mut *transaction)
         .await?;
         if !is_so {
-            // Waiting for writers to finish is in order here.
+            // Waiting for writers to finish is in order here, those of items among them: who
+            // changes a kind without seeing that norms are kept leaves them as they are.
             sqlx::raw_sql(
                 "SET LOCAL lock_timeout = 0;
                  SET LOCAL work_mem = '256MB';
+                 LOCK TABLE items IN SHARE MODE;
                  LOCK TABLE interactions IN SHARE ROW EXCLUSIVE MODE;
                  DELETE FROM weighing;
                  DELETE FROM event_weights;",
@@ -115,7 +117,8 @@ impl PostgresEvidence {
             Repeats::Add => format!(
                 "{name} AS MATERIALIZED (
                      SELECT n.item_id, n.user_id{more},
-                         least(sum(n.counted), 3.4028234663852886e38)::real::float8 AS weight
+                         least(sum(n.counted ORDER BY n.counted), 3.4028234663852886e38)
+                             ::real::float8 AS weight
                      FROM {from} WHERE n.counted IS NOT NULL
                      GROUP BY n.item_id, n.user_id{more})"
             ),

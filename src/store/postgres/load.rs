@@ -81,17 +81,15 @@ impl PostgresLoad {
     }
 
     async fn create_missing(&mut self, kind: Kind) -> Result<(), StoreError> {
-        let other: Option<(String, String)> = sqlx::query_as(
-            "SELECT i.id, i.kind FROM loading l JOIN items i ON i.id = l.item_id
+        let other: Option<(i64, String, String)> = sqlx::query_as(
+            "SELECT l.position, i.id, i.kind FROM loading l JOIN items i ON i.id = l.item_id
              WHERE i.kind <> $1 ORDER BY l.position LIMIT 1",
         )
         .bind(kind.as_str())
         .fetch_optional(&mut *self.transaction)
         .await?;
-        if let Some((id, other)) = other {
-            return Err(StoreError::Conflict(format!(
-                "item {id:?} exists and is of kind {other}, not {kind}"
-            )));
+        if let Some((index, id, other)) = other {
+            return Err(StoreError::OtherKind { index: index as usize, id, kind: other, expected: kind });
         }
         let users = sqlx::query(
             "INSERT INTO users (id) SELECT DISTINCT user_id FROM loading ORDER BY 1
@@ -143,14 +141,17 @@ impl PostgresLoad {
     }
 
     async fn put_in_place(&mut self) -> Result<(), StoreError> {
-        // For the reason given in `batches.rs`.
-        sqlx::query(
+        // For the reasons given in `batches.rs`.
+        for lock in [
+            "SELECT 1 FROM items
+             WHERE id IN (SELECT item_id FROM loading) AND EXISTS (SELECT 1 FROM weighing)
+             ORDER BY id FOR SHARE",
             "SELECT 1 FROM users
              WHERE id IN (SELECT user_id FROM loading) AND EXISTS (SELECT 1 FROM weighing)
              ORDER BY id FOR NO KEY UPDATE",
-        )
-        .execute(&mut *self.transaction)
-        .await?;
+        ] {
+            sqlx::query(lock).execute(&mut *self.transaction).await?;
+        }
         let (distinct, created, updated): (i64, i64, i64) = sqlx::query_as(
             "WITH last AS MATERIALIZED (
                  SELECT DISTINCT ON (item_id, user_id, event, time)

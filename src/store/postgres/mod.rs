@@ -24,7 +24,7 @@ use super::{
     Answer, BulkLoad, Counts, InteractionFilter, InteractionQuery, ItemQuery, PoolUsage, Store, StoreError,
     StoreOptions, Written, migrate,
 };
-use crate::recommend::data::{Interaction, Item, Kind, User};
+use crate::recommend::data::{Interaction, Item, Kind, Millis, User};
 use crate::recommend::source::Evidence;
 use crate::recommend::weights::Weighing;
 
@@ -233,6 +233,21 @@ impl Store for PostgresStore {
 
     fn trim_changes(&self, keep: Duration) -> Answer<'_, u64> {
         Box::pin(feed::trim(&self.pool, keep))
+    }
+
+    fn reference_time(&self, now: Millis, oldest: Millis) -> Answer<'_, Millis> {
+        Box::pin(async move {
+            sqlx::query(
+                "INSERT INTO reference_time (only_row, moment) VALUES (true, $1)
+                 ON CONFLICT (only_row) DO UPDATE SET moment = excluded.moment
+                     WHERE reference_time.moment < $2",
+            )
+            .bind(now)
+            .bind(oldest)
+            .execute(&self.pool)
+            .await?;
+            Ok(sqlx::query_scalar("SELECT moment FROM reference_time").fetch_one(&self.pool).await?)
+        })
     }
 
     fn evidence<'a>(&'a self, weighing: &'a Weighing) -> Answer<'a, Arc<dyn Evidence>> {

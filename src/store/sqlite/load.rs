@@ -3,7 +3,7 @@
 
 use sqlx::{Executor, QueryBuilder, Sqlite, Transaction};
 
-use super::{upsert_items, upsert_users};
+use super::batches::{upsert_items, upsert_users};
 use crate::recommend::data::{Interaction, Item, Kind, User};
 use crate::store::{Answer, BulkLoad, Loaded, StoreError};
 
@@ -79,17 +79,15 @@ impl SqliteLoad {
     }
 
     async fn create_missing(&mut self, kind: Kind) -> Result<(), StoreError> {
-        let other: Option<(String, String)> = sqlx::query_as(
-            "SELECT i.id, i.kind FROM loading l JOIN items i ON i.id = l.item_id
+        let other: Option<(i64, String, String)> = sqlx::query_as(
+            "SELECT l.position, i.id, i.kind FROM loading l JOIN items i ON i.id = l.item_id
              WHERE i.kind <> ? ORDER BY l.position LIMIT 1",
         )
         .bind(kind.as_str())
         .fetch_optional(&mut *self.transaction)
         .await?;
-        if let Some((id, other)) = other {
-            return Err(StoreError::Conflict(format!(
-                "item {id:?} exists and is of kind {other}, not {kind}"
-            )));
+        if let Some((index, id, other)) = other {
+            return Err(StoreError::OtherKind { index: index as usize, id, kind: other, expected: kind });
         }
         let users = sqlx::query(
             "INSERT INTO users (id) SELECT DISTINCT user_id FROM loading WHERE true

@@ -8,27 +8,31 @@
 //!
 //! Batches are one transaction of a prepared statement per row: there is no round trip to save.
 
+mod batches;
 mod feed;
 mod load;
 
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Executor, Sqlite, SqliteConnection, Transaction};
+use sqlx::{Executor, Sqlite, Transaction};
 
-use super::rows::{self, InteractionRow, ItemRow, UserRow};
+use super::rows::{InteractionRow, ItemRow, UserRow};
 use super::{
     Answer, BulkLoad, Counts, InteractionFilter, InteractionQuery, ItemQuery, PoolUsage, Store, StoreError,
     StoreOptions, Written, interaction_key, last_of_each, migrate,
 };
-use crate::recommend::data::{Interaction, Item, Kind, User};
+use crate::recommend::data::{Interaction, Item, Kind, Millis, User};
 use crate::recommend::source::Evidence;
 use crate::recommend::weights::Weighing;
+
+use batches::{ITEM_EXISTS, USER_EXISTS, exists, upsert_interaction, upsert_items, upsert_users};
 
 /// How long a writer waits for the one before it.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -37,6 +41,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 pub struct SqliteStore {
     pool: SqlitePool,
+    /// Whether the write-ahead log still holds what was erased from the file.
+    log_is_full: Arc<AtomicBool>,
 }
 
 impl SqliteStore {
@@ -59,7 +65,7 @@ impl SqliteStore {
             .idle_timeout(if in_memory { None } else { Some(Duration::from_secs(600)) })
             .max_lifetime(if in_memory { None } else { Some(Duration::from_secs(3600)) })
             .connect_lazy_with(connect);
-        let store = Self { pool };
+        let store = Self { pool, log_is_full: Arc::default() };
         store.migrate().await?;
         Ok(store)
     }
@@ -137,16 +143,17 @@ impl SqliteStore {
     }
 
     /// Moves what the write-ahead log holds into the file and empties it. A reader may be in the
-    /// way; writers wait meanwhile, so it is given a moment only, and else the next one does it.
+    /// way; writers wait meanwhile, so it is given a moment only, and fails then.
     async fn checkpoint(&self) -> Result<(), StoreError> {
         let mut connection = self.pool.acquire().await?;
         connection.execute("PRAGMA busy_timeout = 250").await?;
-        let done = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").await;
+        // The first column says whether somebody was in the way.
+        let done =
+            sqlx::query_scalar::<_, i64>("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut *connection).await;
         let milliseconds = BUSY_TIMEOUT.as_millis();
         let usual = format!("PRAGMA busy_timeout = {milliseconds}");
         connection.execute(sqlx::AssertSqlSafe(usual)).await?;
-        done?;
-        Ok(())
+        if done? == 0 { Ok(()) } else { Err(StoreError::Unavailable("a reader is in the way".into())) }
     }
 }
 
@@ -169,8 +176,13 @@ impl Store for SqliteStore {
     fn delete_user<'a>(&'a self, user_id: &'a str) -> Answer<'a, ()> {
         Box::pin(async move {
             self.delete("DELETE FROM users WHERE id = ?", "user", user_id).await?;
-            // What was erased must not live on in the log of earlier writes.
-            self.checkpoint().await
+            // What was erased must not live on in the log of earlier writes. The deletion stands
+            // whatever comes of this; it is made up for with the next trimming.
+            if let Err(error) = self.checkpoint().await {
+                tracing::warn!(error = &error as &dyn std::error::Error, "the log was not emptied yet");
+                self.log_is_full.store(true, Ordering::Relaxed);
+            }
+            Ok(())
         })
     }
 
@@ -301,7 +313,30 @@ impl Store for SqliteStore {
     }
 
     fn trim_changes(&self, keep: Duration) -> Answer<'_, u64> {
-        Box::pin(self.trim(keep))
+        Box::pin(async move {
+            if self.log_is_full.swap(false, Ordering::Relaxed)
+                && let Err(error) = self.checkpoint().await
+            {
+                self.log_is_full.store(true, Ordering::Relaxed);
+                return Err(error);
+            }
+            self.trim(keep).await
+        })
+    }
+
+    fn reference_time(&self, now: Millis, oldest: Millis) -> Answer<'_, Millis> {
+        Box::pin(async move {
+            sqlx::query(
+                "INSERT INTO reference_time (only_row, moment) VALUES (true, ?1)
+                 ON CONFLICT (only_row) DO UPDATE SET moment = excluded.moment
+                     WHERE reference_time.moment < ?2",
+            )
+            .bind(now)
+            .bind(oldest)
+            .execute(&self.pool)
+            .await?;
+            Ok(sqlx::query_scalar("SELECT moment FROM reference_time").fetch_one(&self.pool).await?)
+        })
     }
 
     fn evidence<'a>(&'a self, _: &'a Weighing) -> Answer<'a, Arc<dyn Evidence>> {
@@ -312,121 +347,6 @@ impl Store for SqliteStore {
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(self.pool.close())
     }
-}
-
-const USER_EXISTS: &str = "SELECT EXISTS (SELECT 1 FROM users WHERE id = ?)";
-const ITEM_EXISTS: &str = "SELECT EXISTS (SELECT 1 FROM items WHERE id = ?)";
-
-async fn exists(connection: &mut SqliteConnection, sql: &'static str, id: &str) -> Result<bool, StoreError> {
-    Ok(sqlx::query_scalar(sql).bind(id).fetch_one(connection).await?)
-}
-
-/// Counts what one upsert did: its RETURNING gives no row where nothing changed.
-fn count(written: &mut Written, existed: bool, wrote: bool) {
-    match (existed, wrote) {
-        (false, _) => written.created += 1,
-        (true, true) => written.updated += 1,
-        (true, false) => written.unchanged += 1,
-    }
-}
-
-async fn upsert_users(connection: &mut SqliteConnection, users: &[User]) -> Result<Written, StoreError> {
-    let mut written = Written::default();
-    for user in last_of_each(users, |user| user.user_id.as_str()) {
-        let existed = exists(connection, USER_EXISTS, &user.user_id).await?;
-        let done = sqlx::query(
-            "INSERT INTO users (id, profile) VALUES (?, ?)
-             ON CONFLICT (id) DO UPDATE SET profile = excluded.profile
-                 WHERE users.profile <> excluded.profile",
-        )
-        .bind(&user.user_id)
-        .bind(rows::profile_json(&user.profile)?)
-        .execute(&mut *connection)
-        .await?;
-        count(&mut written, existed, done.rows_affected() > 0);
-    }
-    Ok(written)
-}
-
-async fn upsert_items(connection: &mut SqliteConnection, items: &[Item]) -> Result<Written, StoreError> {
-    for (index, item) in items.iter().enumerate() {
-        rows::attributes_json(index, item)?;
-    }
-    let mut written = Written::default();
-    for item in last_of_each(items, |item| item.item_id.as_str()) {
-        let existed = exists(connection, ITEM_EXISTS, &item.item_id).await?;
-        let done = sqlx::query(
-            "INSERT INTO items (id, kind, name, attributes, latitude, longitude, hidden,
-                 repeatable, contraindications)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-             ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, name = excluded.name,
-                 attributes = excluded.attributes, latitude = excluded.latitude,
-                 longitude = excluded.longitude, hidden = excluded.hidden,
-                 repeatable = excluded.repeatable,
-                 contraindications = excluded.contraindications
-                 WHERE (kind, name, attributes, latitude, longitude, hidden, repeatable,
-                     contraindications)
-                 IS NOT (excluded.kind, excluded.name, excluded.attributes, excluded.latitude,
-                     excluded.longitude, excluded.hidden, excluded.repeatable,
-                     excluded.contraindications)",
-        )
-        .bind(&item.item_id)
-        .bind(item.kind.as_str())
-        .bind(&item.name)
-        .bind(rows::attributes_json(0, item)?)
-        .bind(item.latitude)
-        .bind(item.longitude)
-        .bind(item.hidden)
-        .bind(item.repeatable)
-        .bind(rows::contraindications_json(item)?)
-        .execute(&mut *connection)
-        .await?;
-        count(&mut written, existed, done.rows_affected() > 0);
-    }
-    Ok(written)
-}
-
-async fn upsert_interaction(
-    connection: &mut SqliteConnection,
-    row: &Interaction,
-    written: &mut Written,
-) -> Result<(), StoreError> {
-    // Two statements rather than an upsert: which of them wrote says what happened.
-    let inserted = sqlx::query(
-        "INSERT INTO interactions (user_id, item_id, event, occurred_at, weight)
-         VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-    )
-    .bind(&row.user_id)
-    .bind(&row.item_id)
-    .bind(&row.event)
-    .bind(row.time)
-    .bind(row.weight)
-    .execute(&mut *connection)
-    .await?
-    .rows_affected();
-    if inserted > 0 {
-        written.created += 1;
-        return Ok(());
-    }
-    let updated = sqlx::query(
-        "UPDATE interactions SET weight = ?5
-         WHERE user_id = ?1 AND item_id = ?2 AND event = ?3 AND occurred_at = ?4
-             AND weight <> ?5",
-    )
-    .bind(&row.user_id)
-    .bind(&row.item_id)
-    .bind(&row.event)
-    .bind(row.time)
-    .bind(row.weight)
-    .execute(connection)
-    .await?
-    .rows_affected();
-    if updated > 0 {
-        written.updated += 1;
-    } else {
-        written.unchanged += 1;
-    }
-    Ok(())
 }
 
 fn not_found(what: &'static str, id: &str) -> StoreError {

@@ -1,0 +1,217 @@
+//! Inference: tensors become the images and records of `/v1`, and its answers become tensors.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::{Extension, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use bytes::Bytes;
+use serde_json::{Map, Value};
+
+use super::error::OipError;
+use super::request::{self, Infer, InferRequest, Wanted};
+use super::response::{self, InferResponse, Values};
+use super::tensor::Data;
+use super::{find, spec};
+use crate::api::extract::{Id, ModelVersion, Whole};
+use crate::api::{AppState, Deadline, Problem, images, notes};
+use crate::inference::image::{ImageService, Pixels};
+use crate::inference::registry::Served;
+use crate::inference::{Outcome, Timing};
+
+/// Ask a model
+///
+/// JSON, or JSON followed by binary tensors with the header `Inference-Header-Content-Length`.
+#[utoipa::path(
+    post,
+    path = "/v2/models/{name}/infer",
+    tag = "open inference protocol",
+    params(("name" = String, Path, description = "Name of the model", example = "triage")),
+    request_body = InferRequest,
+    responses(
+        (status = 200, body = InferResponse),
+        (status = 400, description = "The request does not fit the model", body = OipError),
+        (status = 404, description = "No such model", body = OipError),
+        (status = 413, description = "The body or an image is too large", body = OipError),
+        (status = 415, description = "A compressed body, or not an image of a supported type", body = OipError),
+        (status = 422, description = "An image or a record that cannot be read", body = OipError),
+        (status = 429, description = "The model's queue is full", body = OipError),
+        (status = 503, description = "The models are being loaded", body = OipError),
+        (status = 504, description = "The deadline passed", body = OipError),
+    )
+)]
+pub async fn model(
+    State(state): State<AppState>,
+    Extension(deadline): Extension<Deadline>,
+    Id(name): Id,
+    headers: HeaderMap,
+    body: Whole,
+) -> Result<Response, Problem> {
+    infer(find(&state, &name, None)?, deadline, &headers, body).await
+}
+
+/// Ask a version of a model
+///
+/// JSON, or JSON followed by binary tensors with the header `Inference-Header-Content-Length`.
+#[utoipa::path(
+    post,
+    path = "/v2/models/{name}/versions/{version}/infer",
+    tag = "open inference protocol",
+    params(
+        ("name" = String, Path, description = "Name of the model", example = "triage"),
+        ("version" = String, Path, description = "Version of the model", example = "1"),
+    ),
+    request_body = InferRequest,
+    responses(
+        (status = 200, body = InferResponse),
+        (status = 400, description = "The request does not fit the model", body = OipError),
+        (status = 404, description = "No such model or version", body = OipError),
+        (status = 413, description = "The body or an image is too large", body = OipError),
+        (status = 415, description = "A compressed body, or not an image of a supported type", body = OipError),
+        (status = 422, description = "An image or a record that cannot be read", body = OipError),
+        (status = 429, description = "The model's queue is full", body = OipError),
+        (status = 503, description = "The models are being loaded", body = OipError),
+        (status = 504, description = "The deadline passed", body = OipError),
+    )
+)]
+pub async fn model_version(
+    State(state): State<AppState>,
+    Extension(deadline): Extension<Deadline>,
+    ModelVersion { name, version }: ModelVersion,
+    headers: HeaderMap,
+    body: Whole,
+) -> Result<Response, Problem> {
+    infer(find(&state, &name, Some(&version))?, deadline, &headers, body).await
+}
+
+async fn infer(
+    served: Served,
+    Deadline(deadline): Deadline,
+    headers: &HeaderMap,
+    Whole(body): Whole,
+) -> Result<Response, Problem> {
+    let manifest = served.manifest();
+    let Infer { id, batch, inputs, outputs } = request::read(manifest, headers, body)?;
+    let (outcomes, truncated, timing) = match &served {
+        Served::Image(service) => {
+            let (outcomes, timing) = match one_input(inputs)? {
+                Data::Bytes(images) => {
+                    let read = |(index, image): (usize, Bytes)| {
+                        Ok((images::format(None, &image, &format!("image {index}"))?, image))
+                    };
+                    let images = images.into_iter().enumerate().map(read).collect::<Result<_, Problem>>()?;
+                    service.classify(images, None, usize::MAX, deadline).await?
+                }
+                pixels => classify_pixels(service, pixels, deadline).await?,
+            };
+            (outcomes, Vec::new(), timing)
+        }
+        Served::Note(service) => {
+            let records = notes::read(service, &records(batch, inputs)?)?;
+            let (answers, timing) = service.classify(records, false, usize::MAX, deadline).await?;
+            let truncated = answers.iter().map(|answer| answer.truncated).collect();
+            (answers.into_iter().map(|answer| answer.outcome).collect(), truncated, timing)
+        }
+    };
+    let values = |wanted: Wanted| {
+        let values = values(&wanted, &outcomes, &truncated);
+        (wanted, values)
+    };
+    response::write(manifest, id, batch, outputs.into_iter().map(values).collect(), &timing)
+}
+
+type Inputs = BTreeMap<String, Data>;
+
+/// A classifier of images takes one of its inputs.
+fn one_input(inputs: Inputs) -> Result<Data, Problem> {
+    let mut inputs = inputs.into_values();
+    match (inputs.next(), inputs.next()) {
+        (Some(only), None) => Ok(only),
+        _ => {
+            let names = [spec::IMAGE, spec::PIXELS, spec::FRACTIONS].join(", ");
+            Err(Problem::bad_request(format!("one of the inputs is accepted: {names}")))
+        }
+    }
+}
+
+async fn classify_pixels(
+    service: &Arc<ImageService>,
+    data: Data,
+    deadline: Instant,
+) -> Result<(Vec<Outcome>, Timing), Problem> {
+    let pixels = match data {
+        Data::Uint8(bytes) => Pixels::Bytes(bytes),
+        Data::Fp32(values) => match values.iter().position(|value| !(0.0..=1.0).contains(value)) {
+            None => Pixels::Fractions(values),
+            Some(at) => {
+                let detail = "fractions of full scale, 0 to 1, are expected";
+                return Err(Problem::bad_request(format!(
+                    "the input \"{}\": element {at} is {}; {detail}",
+                    spec::FRACTIONS,
+                    values[at]
+                )));
+            }
+        },
+        Data::Bytes(_) | Data::Fp64(_) => return Err(Problem::internal()),
+    };
+    Ok(service.classify_pixels(pixels, usize::MAX, deadline).await?)
+}
+
+/// The records of a batch, as `/v1` takes them. A field that is not sent, NaN or an empty string
+/// is missing.
+fn records(batch: usize, mut inputs: Inputs) -> Result<Vec<Value>, Problem> {
+    let Some(Data::Bytes(notes)) = inputs.remove(spec::NOTE) else {
+        return Err(Problem::bad_request(format!("the input \"{}\" is missing", spec::NOTE)));
+    };
+    let text = |name: &str, at: usize, bytes: &[u8]| match std::str::from_utf8(bytes) {
+        Ok(text) => Ok(text.to_string()),
+        Err(_) => Err(Problem::bad_request(format!("the input \"{name}\": element {at} is not UTF-8"))),
+    };
+    let mut records = Vec::with_capacity(batch);
+    for (at, note) in notes.iter().enumerate() {
+        let mut fields = Map::new();
+        for (name, data) in &inputs {
+            let value = match data {
+                Data::Bytes(values) => match text(name, at, &values[at])? {
+                    empty if empty.is_empty() => Value::Null,
+                    value => Value::String(value),
+                },
+                Data::Fp64(values) if values[at].is_infinite() => {
+                    let detail = format!("the input \"{name}\": element {at} is infinite");
+                    return Err(Problem::bad_request(detail));
+                }
+                Data::Fp64(values) => Value::from(values[at]),
+                Data::Uint8(_) | Data::Fp32(_) => return Err(Problem::internal()),
+            };
+            fields.insert(name.clone(), value);
+        }
+        let mut record = Map::new();
+        record.insert("note".to_string(), Value::String(text(spec::NOTE, at, note)?));
+        record.insert("fields".to_string(), Value::Object(fields));
+        records.push(Value::Object(record));
+    }
+    Ok(records)
+}
+
+/// The elements of one output.
+fn values(wanted: &Wanted, outcomes: &[Outcome], truncated: &[bool]) -> Values {
+    match wanted.spec.name.as_str() {
+        spec::PROBABILITIES => {
+            let labels = wanted.spec.elements();
+            let mut values = vec![0.0; outcomes.len() * labels];
+            for (row, outcome) in values.chunks_exact_mut(labels).zip(outcomes) {
+                for prediction in &outcome.predictions {
+                    row[prediction.index] = prediction.probability;
+                }
+            }
+            Values::Fp32(values)
+        }
+        spec::LABEL => {
+            Values::Bytes(outcomes.iter().map(|outcome| outcome.label.clone().unwrap_or_default()).collect())
+        }
+        spec::ABSTAINED => Values::Bool(outcomes.iter().map(|outcome| outcome.label.is_none()).collect()),
+        _ => Values::Bool(truncated.to_vec()),
+    }
+}

@@ -1,0 +1,83 @@
+//! Any convolution as one product: the values under the kernel, where they lie, times the weights.
+
+use pulp::{Simd, WithSimd};
+
+use super::filter::{Filter, Job};
+use super::map::Map;
+use super::panels::{Finish, Panels, Rows, product};
+
+/// Output positions that one call of the product should have at least.
+const FEW: usize = 8;
+
+/// A filter packed for maps of given layouts.
+#[derive(Debug, Clone)]
+pub struct Direct {
+    weights: Panels,
+    bias: Vec<f32>,
+    taps: Vec<usize>,
+    length: usize,
+    /// From where to where, for every output position of `together` images.
+    places: Vec<(u32, u32)>,
+    together: usize,
+}
+
+impl Direct {
+    /// Packs `filter` for its input `from` and its output `to`.
+    pub fn new(filter: &Filter, from: &Map, to: &Map) -> Direct {
+        let Filter { kernel: (tall, wide), stride, padding, dilation, .. } = *filter;
+        let depth = from.depth;
+        // A row of the kernel lies in one piece unless it is dilated.
+        let (taps, length) = match dilation {
+            1 => ((0..tall).map(|y| y * from.row()).collect(), wide * depth),
+            step => {
+                let tap = |i| i / wide * step * from.row() + i % wide * step * depth;
+                ((0..tall * wide).map(tap).collect(), depth)
+            }
+        };
+        let mut weights = Panels::zeros(tall * wide * depth, filter.outputs);
+        for tap in 0..tall * wide {
+            for input in 0..filter.inputs {
+                let row: Vec<f32> = (0..filter.outputs).map(|o| filter.weight(o, input, tap)).collect();
+                weights.set_row(tap * depth + input, &row);
+            }
+        }
+        let mut bias = filter.bias.clone();
+        bias.resize(weights.columns(), 0.0);
+        let together = FEW.div_ceil((to.height * to.width).max(1));
+        let mut places = Vec::with_capacity(together * to.height * to.width);
+        for image in 0..together {
+            for y in 0..to.height {
+                for x in 0..to.width {
+                    let start = image * from.image() + from.place(y * stride, x * stride, padding);
+                    places.push((start as u32, (image * to.image() + to.place(y, x, 0)) as u32));
+                }
+            }
+        }
+        Direct { weights, bias, taps, length, places, together }
+    }
+
+    /// Convolves the maps of a job.
+    #[inline(always)]
+    pub fn run<S: Simd>(&self, simd: S, job: Job) {
+        let rows = Rows { values: job.x, taps: &self.taps, length: self.length };
+        let finish = Finish { bias: Some(&self.bias), residual: job.residual, relu: job.relu };
+        let positions = self.places.len() / self.together;
+        for first in (0..job.images).step_by(self.together) {
+            let images = self.together.min(job.images - first);
+            let base = (first * job.from.image(), first * job.to.image());
+            product(simd, rows, &self.weights, &self.places[..images * positions], base, finish, job.out);
+        }
+    }
+}
+
+/// [`Direct::run`] as a kernel.
+pub struct Run<'a>(pub &'a Direct, pub Job<'a>);
+
+impl WithSimd for Run<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        self.0.run(simd, self.1);
+    }
+}

@@ -1,0 +1,80 @@
+//! How a batch of feature maps lies in memory while it is served.
+//!
+//! Channels last, rounded up to whole vectors, so that every kernel works on sixteen of them at
+//! once and none has a remainder; and zeros around each map, written once, so that no kernel
+//! asks whether a neighbor exists.
+
+/// The layout of one map; the maps of a batch follow each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Map {
+    /// Rows of values.
+    pub height: usize,
+    /// Columns of values.
+    pub width: usize,
+    /// Values that mean something at each place.
+    pub channels: usize,
+    /// Values at each place.
+    pub depth: usize,
+    /// Rows of zeros above and columns of zeros before the values.
+    pub before: usize,
+    /// Rows of zeros below the values.
+    pub below: usize,
+    /// Columns of zeros behind the values.
+    pub behind: usize,
+}
+
+impl Map {
+    /// A map without zeros around it.
+    pub fn new(height: usize, width: usize, channels: usize, depth: usize) -> Map {
+        Map { height, width, channels, depth, before: 0, below: 0, behind: 0 }
+    }
+
+    /// Floats from a place to the one below it.
+    pub fn row(&self) -> usize {
+        (self.before + self.width + self.behind) * self.depth
+    }
+
+    /// Floats of a map.
+    pub fn image(&self) -> usize {
+        (self.before + self.height + self.below) * self.row()
+    }
+
+    /// Where the place (`y`, `x`) lies, counted from `lead` rows and columns before the first.
+    pub fn place(&self, y: usize, x: usize, lead: usize) -> usize {
+        (self.before + y - lead) * self.row() + (self.before + x - lead) * self.depth
+    }
+
+    /// Widens the zeros so that `before` rows and columns before the first and the places up to
+    /// (`bottom`, `right`), exclusive and counted from the first, may be read.
+    pub fn make_room(&mut self, before: usize, bottom: usize, right: usize) {
+        self.before = self.before.max(before);
+        self.below = self.below.max(bottom.saturating_sub(self.height));
+        self.behind = self.behind.max(right.saturating_sub(self.width));
+    }
+
+    /// Puts an image of (channels, height, width) into the memory of one map.
+    pub fn read(&self, image: &[f32], into: &mut [f32]) {
+        let area = self.height * self.width;
+        for y in 0..self.height {
+            let start = self.place(y, 0, 0);
+            let places = into[start..start + self.width * self.depth].chunks_exact_mut(self.depth);
+            for (x, place) in places.enumerate() {
+                let values = image[y * self.width + x..].iter().step_by(area);
+                place[..self.channels].iter_mut().zip(values).for_each(|(to, from)| *to = *from);
+            }
+        }
+    }
+
+    /// Takes one out again.
+    pub fn write(&self, from: &[f32], image: &mut [f32]) {
+        let area = self.height * self.width;
+        for y in 0..self.height {
+            let start = self.place(y, 0, 0);
+            let places = from[start..start + self.width * self.depth].chunks_exact(self.depth);
+            for (x, place) in places.enumerate() {
+                let values = image[y * self.width + x..].iter_mut().step_by(area);
+                place[..self.channels].iter().zip(values).for_each(|(from, to)| *to = *from);
+            }
+        }
+    }
+}
