@@ -22,6 +22,7 @@ pub mod params;
 pub mod plan;
 pub mod pool;
 pub mod random;
+pub mod relu;
 pub mod segments;
 pub mod simd;
 pub mod winograd;

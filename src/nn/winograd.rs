@@ -14,6 +14,9 @@
 //! A value that is no number, or an infinity, makes all sixteen outputs of the tiles that it lies
 //! in no number: it is never hidden, but it may show up to three places further than it would.
 
+// Tiles are walked by row and column, as the formulas are written.
+#![allow(clippy::needless_range_loop)]
+
 use pulp::{Simd, WithSimd};
 
 use super::filter::{Filter, Job};

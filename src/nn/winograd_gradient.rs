@@ -5,6 +5,9 @@
 //! gradient of the tile's outputs: 36 matrix products over all tiles, a quarter of the
 //! multiplications of the definition. The gradient of g is then Gᵀ U G.
 
+// Tiles are walked by row and column, as the formulas are written.
+#![allow(clippy::needless_range_loop)]
+
 use pulp::{Simd, WithSimd};
 
 use super::map::Map;
