@@ -2,22 +2,24 @@
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::CorsLayer;
+use utoipa::OpenApi;
 use utoipa::openapi::OpenApi as Document;
-use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
-use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config as SwaggerConfig, SwaggerUi};
 
-use super::middleware::{deadline, lingering, observe, request_id};
-use super::{AppState, Problem, health, images, interactions, items, models, notes, recommendations, users};
+use super::middleware::{audit, deadline, identity, intake, lingering, observe, request_id};
+use super::{
+    AppState, Problem, contract, health, images, interactions, items, models, notes, recommendations, users,
+};
 
 #[derive(OpenApi)]
 #[openapi(
-    modifiers(&AdminToken),
     info(
         title = "medserve",
         description = "Classifies medical images and clinical notes and recommends care, with calibrated answers. \
@@ -34,16 +36,6 @@ use super::{AppState, Problem, health, images, interactions, items, models, note
 )]
 struct Base;
 
-/// The administrator's token, as OpenAPI says it.
-struct AdminToken;
-
-impl Modify for AdminToken {
-    fn modify(&self, document: &mut Document) {
-        let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
-        document.components.get_or_insert_default().add_security_scheme("admin", scheme);
-    }
-}
-
 fn documented() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(Base::openapi())
         .routes(routes!(images::classify))
@@ -57,32 +49,56 @@ fn documented() -> OpenApiRouter<AppState> {
         .routes(routes!(interactions::list, interactions::delete))
         .routes(routes!(models::list))
         .routes(routes!(models::get))
+        .routes(routes!(super::audit::list))
         .routes(routes!(health::live))
+        .routes(routes!(health::startup))
         .routes(routes!(health::ready))
         .routes(routes!(health::metrics))
 }
 
 /// The contract as OpenAPI 3.1.
 pub fn document() -> Document {
-    documented().into_openapi()
+    let mut document = documented().into_openapi();
+    contract::complete(&mut document);
+    document
 }
 
 /// The whole service.
 pub fn router(state: AppState) -> Router {
-    let (routes, document) = documented().split_for_parts();
+    let (routes, mut document) = documented().split_for_parts();
+    contract::complete(&mut document);
     // No validator badge: it would call out of a closed network.
     let swagger = SwaggerConfig::default().validator_url("none");
     routes
         .merge(SwaggerUi::new("/docs").url("/openapi.json", document).config(swagger))
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
-        .layer(DefaultBodyLimit::max(state.config.max_body_bytes))
-        .layer(from_fn_with_state(state.clone(), deadline::layer))
+        // A body's size was checked when it was taken in.
+        .layer(DefaultBodyLimit::disable())
+        .layer(from_fn(deadline::layer))
+        .layer(from_fn_with_state(state.clone(), audit::layer))
+        .layer(from_fn_with_state(state.clone(), intake::layer))
+        .layer(from_fn_with_state(state.clone(), identity::layer))
         .layer(from_fn(lingering::layer))
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(cors(&state.config.cors_origins))
         .layer(from_fn(observe::layer))
         .layer(from_fn(request_id::layer))
         .with_state(state)
+}
+
+/// Which web pages may read answers: none, unless configured.
+fn cors(origins: &[String]) -> CorsLayer {
+    if origins.is_empty() {
+        return CorsLayer::new();
+    }
+    let origins: Vec<HeaderValue> = origins.iter().filter_map(|origin| origin.parse().ok()).collect();
+    let timeout = HeaderName::from_static("x-request-timeout");
+    CorsLayer::new()
+        .allow_origin(origins)
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
+        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, request_id::HEADER, timeout])
+        .expose_headers([request_id::HEADER, header::RETRY_AFTER])
 }
 
 async fn unknown_path() -> Problem {

@@ -8,6 +8,7 @@
 //!
 //! Batches are one transaction of a prepared statement per row: there is no round trip to save.
 
+mod audit;
 mod feed;
 mod load;
 
@@ -23,8 +24,8 @@ use sqlx::{Executor, Sqlite, SqliteConnection, Transaction};
 
 use super::rows::{self, InteractionRow, ItemRow, UserRow};
 use super::{
-    Answer, BulkLoad, Counts, InteractionFilter, InteractionQuery, ItemQuery, PoolUsage, Store, StoreError,
-    StoreOptions, Written, interaction_key, last_of_each, migrate,
+    Answer, AuditRow, BulkLoad, Counts, InteractionFilter, InteractionQuery, ItemQuery, NumberedRow,
+    PoolUsage, Store, StoreError, StoreOptions, Written, interaction_key, last_of_each, migrate,
 };
 use crate::recommend::data::{Interaction, Item, Kind, User};
 use crate::recommend::source::Evidence;
@@ -302,6 +303,18 @@ impl Store for SqliteStore {
 
     fn trim_changes(&self, keep: Duration) -> Answer<'_, u64> {
         Box::pin(self.trim(keep))
+    }
+
+    fn append_audit<'a>(&'a self, rows: &'a [AuditRow]) -> Answer<'a, ()> {
+        Box::pin(self.append_audit(rows))
+    }
+
+    fn list_audit(&self, before: Option<i64>, limit: u32) -> Answer<'_, Vec<NumberedRow>> {
+        Box::pin(self.list_audit(before, limit))
+    }
+
+    fn trim_audit(&self, keep: Duration) -> Answer<'_, u64> {
+        Box::pin(self.trim_audit(keep))
     }
 
     fn evidence<'a>(&'a self, _: &'a Weighing) -> Answer<'a, Arc<dyn Evidence>> {
