@@ -37,6 +37,7 @@ const TRIM_EVERY: Duration = Duration::from_secs(60);
 pub async fn serve(config: Config) -> Result<()> {
     telemetry::start_logging();
     let metrics = telemetry::start_metrics().context("starting metrics")?;
+    tokio::spawn(telemetry::upkeep(metrics.clone()));
     let config = Arc::new(config);
     let listener =
         TcpListener::bind(config.listen).await.with_context(|| format!("listening on {}", config.listen))?;

@@ -3,6 +3,7 @@
 pub mod classify;
 pub mod error;
 pub mod extract;
+pub mod gauges;
 pub mod health;
 pub mod images;
 pub mod interactions;

@@ -265,7 +265,7 @@ pub async fn neighbors(
 
 /// 401 unless the request carries the configured administrator's token. Digests are compared, so
 /// that the time taken says nothing about the token.
-fn require_administrator(state: &AppState, headers: &HeaderMap) -> Result<(), Problem> {
+pub(super) fn require_administrator(state: &AppState, headers: &HeaderMap) -> Result<(), Problem> {
     let refuse = |detail: &str| Err(Problem::new(StatusCode::UNAUTHORIZED, detail));
     let Some(token) = &state.config.admin_token else {
         return refuse("this is for administrators, and no administrator is configured (--admin-token)");

@@ -12,7 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config as SwaggerConfig, SwaggerUi};
 
-use super::middleware::{deadline, lingering, observe, request_id};
+use super::middleware::{deadline, lingering, observe, request_id, trace_context};
 use super::{
     AppState, Problem, health, images, interactions, items, models, notes, oip, recommendations, users,
 };
@@ -69,6 +69,9 @@ fn documented() -> OpenApiRouter<AppState> {
         .routes(routes!(oip::metadata::model_version_ready))
         .routes(routes!(oip::infer::model))
         .routes(routes!(oip::infer::model_version))
+        .routes(routes!(oip::repository::index))
+        .routes(routes!(oip::repository::load))
+        .routes(routes!(oip::repository::unload))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
         .routes(routes!(health::metrics))
@@ -94,6 +97,7 @@ pub fn router(state: AppState) -> Router {
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn(observe::layer))
         .layer(from_fn(request_id::layer))
+        .layer(from_fn(trace_context::layer))
         .with_state(state)
 }
 
