@@ -89,6 +89,7 @@ pub async fn serve(prepared: Prepared) -> Result<()> {
     telemetry::start_logging();
     let metrics = telemetry::start_metrics().context("starting metrics")?;
     let Prepared { config, recommendations, identity, tls } = prepared;
+    tokio::spawn(telemetry::upkeep(metrics.clone()));
     let config = Arc::new(config);
     if !identity.is_configured() {
         let listen = config.listen;

@@ -69,12 +69,11 @@ async fn beyond_the_limit_requests_are_told_when_to_come_back() {
 }
 
 #[tokio::test]
-async fn a_full_queue_says_when_to_come_back() {
+async fn more_than_a_queue_holds_is_refused_for_good() {
     let server = Server::start(&shipped_models(), &["--queue", "1", "--engines", "1"]);
     let note = serde_json::json!({"model": "triage", "records": [{"note": "pain"}, {"note": "cough"}]});
     let response = Client::new().post(server.at("/v1/notes/classify")).json(&note).send().await.unwrap();
-    assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
-    assert!(response.headers().contains_key("retry-after"));
+    assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement
 use utoipa::openapi::{Content, OpenApi, Ref, RefOr, ResponseBuilder};
 
 use super::access::{Access, table};
+use super::oip;
 
 /// The name of the one security scheme.
 const SCHEME: &str = "bearer";
@@ -25,7 +26,7 @@ pub fn complete(document: &mut OpenApi) {
     components.add_security_scheme(SCHEME, SecurityScheme::Http(scheme));
     for (path, item) in &mut document.paths.paths {
         for (method, operation) in operations(item) {
-            guard(operation, table(&method, path));
+            guard(operation, path, table(&method, path));
         }
     }
 }
@@ -36,36 +37,45 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operati
     all.into_iter().filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
 }
 
-fn guard(operation: &mut Operation, access: Access) {
+fn guard(operation: &mut Operation, path: &str, access: Access) {
     let scopes: Vec<&str> = match access {
         Access::Open => return,
         Access::Known => Vec::new(),
         Access::Scoped(scopes) => scopes.iter().map(|scope| scope.as_str()).collect(),
     };
     operation.security = Some(vec![SecurityRequirement::new(SCHEME, scopes.iter().copied())]);
-    answer(operation, "400", "The header x-request-timeout, or another part of the request, is not valid");
-    answer(operation, "401", "No key or token that is known here");
+    answer(
+        operation,
+        path,
+        "400",
+        "The header x-request-timeout, or another part of the request, is not valid",
+    );
+    answer(operation, path, "401", "No key or token that is known here");
     if !scopes.is_empty() {
-        answer(operation, "403", "A key or token without the scope that this takes");
+        answer(operation, path, "403", "A key or token without the scope that this takes");
     }
     if operation.request_body.is_some() {
-        answer(operation, "408", "The body did not arrive in time");
-        answer(operation, "413", "The body is too large");
+        answer(operation, path, "408", "The body did not arrive in time");
+        answer(operation, path, "413", "The body is too large");
     }
     answer(
         operation,
+        path,
         "429",
         "Too much at a time, or too often; the header retry-after says when to try again",
     );
-    answer(operation, "503", "Not now: starting, ending, or without the database");
-    answer(operation, "504", "The time given to the request passed");
+    answer(operation, path, "503", "Not now: starting, ending, or without the database");
+    answer(operation, path, "504", "The time given to the request passed");
 }
 
 /// Adds an answer, unless the handler's own words are there.
-fn answer(operation: &mut Operation, status: &str, description: &str) {
-    let content = Content::new(Some(Ref::from_schema_name("ProblemDocument")));
-    let response =
-        ResponseBuilder::new().description(description).content("application/problem+json", content);
+fn answer(operation: &mut Operation, path: &str, status: &str, description: &str) {
+    let (schema, kind) = match oip::error::speaks(path) {
+        true => ("OipError", "application/json"),
+        false => ("ProblemDocument", "application/problem+json"),
+    };
+    let content = Content::new(Some(Ref::from_schema_name(schema)));
+    let response = ResponseBuilder::new().description(description).content(kind, content);
     let responses = &mut operation.responses.responses;
     responses.entry(status.to_string()).or_insert_with(|| RefOr::T(response.build()));
 }

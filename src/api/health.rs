@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::error::ProblemDocument;
-use super::{AppState, Problem};
+use super::{AppState, Problem, gauges};
 
 /// A health answer.
 #[derive(Debug, Serialize, ToSchema)]
@@ -72,6 +72,7 @@ pub async fn ready(State(state): State<AppState>) -> Result<Json<Health>, Proble
 pub async fn metrics(State(state): State<AppState>) -> Response {
     match &state.metrics {
         Some(handle) => {
+            gauges::read(&state);
             ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], handle.render()).into_response()
         }
         None => (StatusCode::OK, [(header::CONTENT_TYPE, "text/plain; version=0.0.4")], String::new())

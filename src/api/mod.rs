@@ -7,6 +7,7 @@ pub mod classify;
 pub mod contract;
 pub mod error;
 pub mod extract;
+pub mod gauges;
 pub mod health;
 pub mod identity;
 pub mod images;

@@ -13,7 +13,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config as SwaggerConfig, SwaggerUi};
 
-use super::middleware::{audit, deadline, identity, intake, lingering, observe, request_id};
+use super::middleware::{audit, deadline, identity, intake, lingering, observe, request_id, trace_context};
 use super::{
     AppState, Problem, contract, health, images, interactions, items, models, notes, oip, recommendations,
     users,
@@ -61,6 +61,9 @@ fn documented() -> OpenApiRouter<AppState> {
         .routes(routes!(oip::infer::model))
         .routes(routes!(oip::infer::model_version))
         .routes(routes!(super::audit::list))
+        .routes(routes!(oip::repository::index))
+        .routes(routes!(oip::repository::load))
+        .routes(routes!(oip::repository::unload))
         .routes(routes!(health::live))
         .routes(routes!(health::startup))
         .routes(routes!(health::ready))
@@ -101,6 +104,7 @@ fn surrounded(routes: Router<AppState>, state: AppState) -> Router {
         .layer(cors(&state.config.cors_origins))
         .layer(from_fn(observe::layer))
         .layer(from_fn(request_id::layer))
+        .layer(from_fn(trace_context::layer))
         .with_state(state)
 }
 

@@ -139,6 +139,11 @@ impl ImageService {
         })
     }
 
+    /// Number of images that wait for an engine.
+    pub fn waiting(&self) -> usize {
+        self.pool.waiting()
+    }
+
     /// Classifies the images of one request, all or none of them.
     ///
     /// # Errors
