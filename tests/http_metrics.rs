@@ -98,13 +98,13 @@ async fn traffic_shows_in_the_metrics_and_each_says_what_it_is() {
 }
 
 #[tokio::test]
-async fn a_full_queue_is_counted_as_such() {
+async fn more_than_a_queue_holds_is_counted_as_such() {
     let server = Server::start(&shipped_models(), &["--queue", "1"]);
     let body = json!({"model": "triage", "records": [{"note": "a"}, {"note": "b"}]});
     let request = Client::new().post(server.at("/v1/notes/classify")).json(&body);
-    assert_eq!(request.send().await.unwrap().status(), 429);
+    assert_eq!(request.send().await.unwrap().status(), 413);
     let scrape = Scrape::of(&server).await;
-    assert_eq!(scrape.sum("medserve_rejected_total", &["reason=\"queue_full\""]), 1.0);
+    assert_eq!(scrape.sum("medserve_rejected_total", &["reason=\"too_many\""]), 1.0);
 }
 
 #[tokio::test]

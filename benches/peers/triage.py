@@ -49,7 +49,7 @@ def ours(program, train, tests, seed):
         train.iloc[inner[cut:]].to_csv(data / "train.csv", index=False)
         train.iloc[inner[:cut]].to_csv(data / "val.csv", index=False)
         command = [program, "text", "--data", data, "--name", "fold", "--label-column", "acuity", "--scale", "KTAS"]
-        command += ["--fields", ",".join(fields), "--refit", "--out", out]
+        command += ["--fields", ",".join(fields), "--refit", "--inverse-penalty", "1", "--out", out]
         subprocess.run(command, check=True, capture_output=True)
         found = []
         for test in tests:
