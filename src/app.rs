@@ -3,37 +3,49 @@
 //! The address is bound first, so that a port in use is said at once and liveness can be asked
 //! while models load; readiness follows only when they are loaded and warm.
 
+pub mod health;
 pub mod import;
+mod listen;
+mod tls;
 
-use std::future::IntoFuture;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::Write;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow};
 use arc_swap::ArcSwapOption;
+use governor::{Quota, RateLimiter};
+use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::MissedTickBehavior;
+use tokio_rustls::TlsAcceptor;
 
-use crate::api::{AppState, People, router};
-use crate::config::{self, Config, ConfigError, RecommenderEngine};
+use crate::api::{Admission, AppState, Identity, People, router};
+use crate::config::{self, ApiKey, AuditMode, Config, ConfigError, RecommenderEngine};
 use crate::inference::Registry;
 use crate::recommend::clock;
 use crate::recommend::recommender::{Recommender, Settings};
 use crate::recommend::source::Source;
-use crate::store::{self, KEEP_CHANGES, Store, StoreOptions, demo};
+use crate::store::{self, KEEP_CHANGES, Store, StoreOptions, TRIM_BATCH, Trail, demo};
 use crate::telemetry;
+use listen::Bounds;
 
 /// Time between two trims of the change feed.
 const TRIM_EVERY: Duration = Duration::from_secs(60);
+
+/// Time between two rounds of upkeep.
+const KEEP_UP_EVERY: Duration = Duration::from_secs(30);
 
 /// All that can be known to be right before anything is opened.
 pub struct Prepared {
     config: Config,
     recommendations: Settings,
+    identity: Identity,
+    tls: Option<TlsAcceptor>,
 }
 
 /// Checks everything that was configured.
@@ -47,9 +59,14 @@ pub fn prepare(given: &config::Settings) -> Result<Prepared, ConfigError> {
         problems.extend(found.into_iter().map(named));
         Settings::default()
     });
-    match problems.is_empty() {
-        true => Ok(Prepared { config, recommendations }),
-        false => Err(ConfigError(problems)),
+    let identity = Identity::new(&config).map_err(|problem| problems.push(format!("--jwt-keys: {problem}")));
+    let tls = config.tls.as_ref().map(tls::acceptor).transpose();
+    let tls = tls.map_err(|problem| problems.push(format!("--tls-certificate, --tls-key: {problem}")));
+    match (identity, tls) {
+        (Ok(identity), Ok(tls)) if problems.is_empty() => {
+            Ok(Prepared { config, recommendations, identity, tls })
+        }
+        _ => Err(ConfigError(problems)),
     }
 }
 
@@ -71,30 +88,71 @@ fn recommendations(config: &Config) -> Result<Settings, Vec<String>> {
 pub async fn serve(prepared: Prepared) -> Result<()> {
     telemetry::start_logging();
     let metrics = telemetry::start_metrics().context("starting metrics")?;
-    let Prepared { config, recommendations } = prepared;
+    let Prepared { config, recommendations, identity, tls } = prepared;
+    tokio::spawn(telemetry::upkeep(metrics.clone()));
     let config = Arc::new(config);
-    tracing::warn!(
-        listen = %config.listen,
-        "no identity is configured: everyone who reaches this address is let in"
-    );
+    if !identity.is_configured() {
+        let listen = config.listen;
+        tracing::warn!(%listen, "no identity is configured: everyone who reaches this address is let in");
+    } else if tls.is_none() && !config.listen.ip().is_loopback() {
+        tracing::warn!("keys and answers travel unencrypted, unless a proxy before this server sees to it");
+    }
+    let mut signals = Signals::new()?;
     let listener =
         TcpListener::bind(config.listen).await.with_context(|| format!("listening on {}", config.listen))?;
     let address = listener.local_addr()?;
 
-    let registry = Arc::new(ArcSwapOption::empty());
-    let people = Arc::new(ArcSwapOption::empty());
     let state = AppState {
         config: config.clone(),
-        registry: registry.clone(),
-        people: people.clone(),
+        registry: Arc::new(ArcSwapOption::empty()),
+        people: Arc::new(ArcSwapOption::empty()),
+        identity: Arc::new(identity),
+        rate: config.rate_limit.map(|limit| Arc::new(RateLimiter::keyed(Quota::per_second(limit)))),
+        trail: Trail::new(config.audit == AuditMode::Fail, rand::random()),
+        admission: Admission::new(config.max_in_flight, config.max_body_bytes),
         metrics: Some(metrics),
     };
     let (stop, stopped) = watch::channel(false);
-    let server = axum::serve(listener, router::router(state)).with_graceful_shutdown(wait(stopped));
-    let server = tokio::spawn(server.into_future());
+    let bounds = Bounds { connections: config.max_connections, idle: config.idle_timeout };
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let server = tokio::spawn(listen::serve(listener, tls, router::router(state.clone()), bounds, stopped));
 
-    let loading = config.clone();
-    let (loaded, refused) = spawn_blocking(move || Registry::load(&loading)).await?;
+    let people = tokio::select! {
+        started = start(&state, recommendations) => started?,
+        () = signals.next() => return Ok(()),
+    };
+    let feeding = tokio::spawn(keep_fresh(people.clone(), config.refresh));
+    let upkeep = tokio::spawn(keep_up(state.clone(), people.clone()));
+    let (trail, store) = (state.trail.clone(), people.store.clone());
+    let auditing = tokio::spawn(async move { trail.run(store.as_ref()).await });
+    // One line on standard output for whoever started the program and waits for it.
+    writeln!(std::io::stdout(), "medserve listens on {scheme}://{address} (try {scheme}://{address}/docs)")?;
+
+    signals.next().await;
+    tracing::info!("stopping: no new requests, those in flight are finished");
+    state.admission.drain();
+    // The server holds the other end until it has stopped.
+    let _ = stop.send(true);
+    tokio::select! {
+        result = server => result?,
+        () = tokio::time::sleep(config.shutdown_timeout) => tracing::warn!("requests in flight were cut off"),
+        () = signals.next() => {
+            tracing::warn!("a second signal: ending at once");
+            std::process::exit(1);
+        }
+    }
+    feeding.abort();
+    upkeep.abort();
+    state.trail.close();
+    auditing.await?;
+    people.store.close().await;
+    Ok(())
+}
+
+/// Loads what is served: the models, then people, things and the recommender.
+async fn start(state: &AppState, recommendations: Settings) -> Result<Arc<People>> {
+    let config = state.config.clone();
+    let (loaded, refused) = tokio::task::spawn_blocking(move || Registry::load(&config)).await?;
     for error in &refused {
         tracing::error!(%error, "a model package was refused");
     }
@@ -107,25 +165,10 @@ pub async fn serve(prepared: Prepared) -> Result<()> {
             "serving"
         );
     }
-    registry.store(Some(Arc::new(loaded)));
-    let opened = Arc::new(open(&config, recommendations).await?);
-    people.store(Some(opened.clone()));
-    let feeding = tokio::spawn(keep_fresh(opened.clone(), config.refresh));
-    // One line on standard output for whoever started the program and waits for it.
-    writeln!(std::io::stdout(), "medserve listens on http://{address} (try http://{address}/docs)")?;
-
-    signal().await;
-    tracing::info!("stopping: no new connections, requests in flight are finished");
-    // The server holds the other end until it has stopped.
-    let _ = stop.send(true);
-    tokio::select! {
-        result = server => result??,
-        () = tokio::time::sleep(config.shutdown_timeout) => tracing::warn!("requests in flight were cut off"),
-        () = signal() => tracing::warn!("a second signal: stopping at once"),
-    }
-    feeding.abort();
-    opened.store.close().await;
-    Ok(())
+    state.registry.store(Some(Arc::new(loaded)));
+    let people = Arc::new(open(&state.config, recommendations).await?);
+    state.people.store(Some(people.clone()));
+    Ok(people)
 }
 
 /// Connects the store, fills it for a demonstration, and loads the recommender.
@@ -147,7 +190,8 @@ async fn open(config: &Config, mut settings: Settings) -> Result<People> {
             Recommender::in_database(source, evidence, settings, now).await
         }
     };
-    Ok(People { store, recommender: recommender.context("loading people, things and interactions")? })
+    let recommender = recommender.context("loading people, things and interactions")?;
+    Ok(People { store, recommender, reachable: AtomicBool::new(true) })
 }
 
 /// Fills an empty database with the invented region, where a demonstration is asked for.
@@ -167,18 +211,18 @@ async fn keep_fresh(people: Arc<People>, every: Duration) {
     let mut rounds = tokio::time::interval(every);
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut trimmed = Instant::now();
-    let mut failing = false;
     let mut merging: Option<JoinHandle<()>> = None;
     loop {
         rounds.tick().await;
         let fresh = people.recommender.fresh();
-        match fresh.refresh(clock::now()).await {
-            Ok(()) => failing = false,
-            Err(error) if !failing => {
-                failing = true;
-                tracing::warn!(%error, "recommendations go on from the last snapshot");
+        let refreshed = fresh.refresh(clock::now()).await;
+        let reachable = people.reachable.swap(refreshed.is_ok(), Ordering::Relaxed);
+        match refreshed {
+            Err(error) if reachable => {
+                tracing::warn!(%error, "the database does not answer; recommendations go on from the last snapshot");
             }
-            Err(_) => {}
+            Ok(()) if !reachable => tracing::info!("the database answers again"),
+            _ => {}
         }
         let age = clock::now() - fresh.snapshot().as_of;
         metrics::gauge!("medserve_recommender_age_seconds").set(age as f64 / 1e3);
@@ -204,50 +248,61 @@ async fn keep_fresh(people: Arc<People>, every: Duration) {
     }
 }
 
-/// Asks the server at `address` whether it is ready, for container health checks: an image
-/// without a shell or a client has nothing else to ask with.
+/// Tidies up now and then: callers that stayed away, keys that were replaced, audit rows whose
+/// time has passed.
+async fn keep_up(state: AppState, people: Arc<People>) {
+    let mut rounds = tokio::time::interval(KEEP_UP_EVERY);
+    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        rounds.tick().await;
+        state.identity.reload();
+        if let Some(rate) = &state.rate {
+            rate.retain_recent();
+        }
+        loop {
+            match people.store.trim_audit(state.config.audit_keep).await {
+                Ok(gone) if gone < u64::from(TRIM_BATCH) => break,
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "the audit was not trimmed");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// A new key of 256 random bits, and the entry by which the server knows it.
 ///
 /// # Errors
-/// No answer, or another than 200.
-pub fn check_health(address: SocketAddr) -> Result<()> {
-    let limit = Duration::from_secs(2);
-    let mut stream =
-        TcpStream::connect_timeout(&address, limit).with_context(|| format!("connecting to {address}"))?;
-    stream.set_read_timeout(Some(limit))?;
-    write!(stream, "GET /health/ready HTTP/1.0\r\nhost: {address}\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.take(64 << 10).read_to_string(&mut answer)?;
-    ensure!(
-        answer.split_whitespace().nth(1) == Some("200"),
-        "not ready: {}",
-        answer.lines().last().unwrap_or_default()
-    );
-    Ok(())
+/// A name or scopes that cannot be.
+pub fn make_key(name: &str, scopes: &str) -> Result<(String, ApiKey)> {
+    let key = format!("medserve_{}", config::hex(&rand::random::<[u8; 32]>()));
+    let digest = config::hex(&Sha256::digest(&key));
+    let entry =
+        format!("{name}:{scopes}:{digest}").parse().map_err(|problem| anyhow!("the entry {problem}"))?;
+    Ok((key, entry))
 }
 
-async fn wait(mut stopped: watch::Receiver<bool>) {
-    // An error means the sender is gone, which ends the server as well.
-    let _ = stopped.wait_for(|stop| *stop).await;
+/// Ctrl-C and SIGTERM, from the moment this was made.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
 }
 
-/// Returns at Ctrl-C or SIGTERM.
-async fn signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let interrupt = async {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
+impl Signals {
+    fn new() -> Result<Signals> {
+        Ok(Signals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    /// Returns at the next one.
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
         }
-    };
-    let terminate = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut signals) => {
-                signals.recv().await;
-            }
-            Err(_) => std::future::pending::<()>().await,
-        }
-    };
-    tokio::select! {
-        () = interrupt => {}
-        () = terminate => {}
     }
 }

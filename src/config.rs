@@ -3,12 +3,15 @@
 //! [`Settings`] is what a person may write; [`Config`] is what the program uses, every member
 //! present and valid. All that is wrong is reported at once, before anything is opened.
 
+mod identity;
 mod settings;
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use identity::{ApiKey, Scope, TlsFiles, TokenSource, hex};
 pub use settings::Settings;
 use settings::{Reader, called};
 
@@ -26,8 +29,20 @@ pub struct Config {
     pub database_connections: u32,
     /// Fill it, if it is empty, with an invented region.
     pub demo: bool,
-    /// Token of the administrators.
-    pub admin_token: Option<String>,
+    /// The keys that are let in.
+    pub api_keys: Vec<ApiKey>,
+    /// Where tokens come from that are let in.
+    pub tokens: Option<TokenSource>,
+    /// The files for TLS; without them connections are not encrypted.
+    pub tls: Option<TlsFiles>,
+    /// Origins of web pages that may read answers.
+    pub cors_origins: Vec<String>,
+    /// Requests a second that one caller may make.
+    pub rate_limit: Option<NonZeroU32>,
+    /// What becomes of an answer whose audit row cannot be written.
+    pub audit: AuditMode,
+    /// Time for which the audit is kept.
+    pub audit_keep: Duration,
     /// Where neighbors are computed.
     pub recommender: RecommenderEngine,
     /// How recommendations are computed, for the recommender to read.
@@ -40,8 +55,18 @@ pub struct Config {
     pub max_body_bytes: usize,
     /// Largest image in pixels.
     pub max_pixels: u64,
-    /// Time a request may take.
+    /// Time a request may take that says nothing of it.
     pub request_timeout: Duration,
+    /// Most time a request may ask for.
+    pub max_request_timeout: Duration,
+    /// Time within which a body must have arrived.
+    pub body_timeout: Duration,
+    /// Time within which a connection's next request must begin.
+    pub idle_timeout: Duration,
+    /// Most connections at a time.
+    pub max_connections: usize,
+    /// Most requests worked on at a time.
+    pub max_in_flight: usize,
     /// Time that requests in flight get at shutdown.
     pub shutdown_timeout: Duration,
     /// Threads that own a copy of each model.
@@ -50,6 +75,15 @@ pub struct Config {
     pub max_batch: usize,
     /// Inputs that may wait for each model.
     pub queue: usize,
+}
+
+/// What becomes of an answer whose audit row cannot be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuditMode {
+    /// It does not go out. Answers wait until their rows are durable.
+    Fail,
+    /// It goes out; the row follows, and is counted where it is lost.
+    Continue,
 }
 
 /// Where neighbors are computed.
@@ -75,12 +109,16 @@ impl Config {
         let default = SocketAddr::from(([127, 0, 0, 1], 8080));
         let accepted = "an address and a port, such as 127.0.0.1:8080";
         let listen = reader.parsed("listen", default, accepted, |text| text.parse().ok());
+        let api_keys = api_keys(&mut reader);
+        let tokens = tokens(&mut reader);
         let anonymous = reader.truth("allow-anonymous");
-        if !listen.ip().is_loopback() && !anonymous {
+        let known = !api_keys.is_empty() || tokens.is_some();
+        if !listen.ip().is_loopback() && !known && !anonymous {
             reader.note(format!(
-                "{} is \"{listen}\", which others can reach, and everyone would be let in: keep to a loopback \
-                 address such as 127.0.0.1:{}, or say {}",
+                "{} is \"{listen}\", which others can reach, and everyone would be let in: configure {}, keep to \
+                 a loopback address such as 127.0.0.1:{}, or say {}",
                 called("listen"),
+                called("api-keys"),
                 listen.port(),
                 called("allow-anonymous"),
             ));
@@ -95,24 +133,39 @@ impl Config {
             // The address may hold a password, so it is not repeated.
             reader.note(format!("{} must begin with postgres:// or sqlite://", called("database-url")));
         }
-        let admin_token = reader.text("admin-token");
-        if admin_token.as_ref().is_some_and(|token| token.chars().count() < 16) {
-            reader.note(format!("{} must have at least 16 characters", called("admin-token")));
-        }
+        let request_timeout = Duration::from_millis(reader.number("request-timeout-ms", 30_000, 1..=HOUR_MS));
+        let most = reader.number("max-request-timeout-ms", 120_000, 1..=HOUR_MS);
+        let max_request_timeout = Duration::from_millis(most).max(request_timeout);
         let cores = std::thread::available_parallelism().map_or(1, usize::from) as u64;
         let config = Config {
             listen,
             database_url,
             database_connections: reader.number("database-connections", 10, 1..=1000) as u32,
             demo,
-            admin_token,
+            api_keys,
+            tokens,
+            tls: tls(&mut reader),
+            cors_origins: cors_origins(&mut reader),
+            rate_limit: reader
+                .parsed("rate-limit", None, "a number of 1 or more", |text| text.parse().ok().map(Some)),
+            audit: reader.parsed("audit", AuditMode::Continue, "fail or continue", |text| match text {
+                "fail" => Some(AuditMode::Fail),
+                "continue" => Some(AuditMode::Continue),
+                _ => None,
+            }),
+            audit_keep: Duration::from_secs(86_400 * reader.number("audit-days", 2192, 1..=36_525)),
             recommender: recommender(&mut reader, postgres),
             recommendations: reader.table("recommendations"),
             refresh: Duration::from_millis(reader.number("refresh-ms", 500, 1..=1000)),
             models_dir: reader.text("models-dir").unwrap_or_else(|| "models".to_string()).into(),
             max_body_bytes: reader.number("max-body-bytes", 64 << 20, 1..=4 * GIB) as usize,
             max_pixels: reader.number("max-pixels", 64 << 20, 1..=GIB),
-            request_timeout: Duration::from_millis(reader.number("request-timeout-ms", 30_000, 1..=HOUR_MS)),
+            request_timeout,
+            max_request_timeout,
+            body_timeout: Duration::from_millis(reader.number("body-timeout-ms", 20_000, 1..=HOUR_MS)),
+            idle_timeout: Duration::from_millis(reader.number("idle-timeout-ms", 75_000, 1..=HOUR_MS)),
+            max_connections: reader.number("max-connections", 900, 1..=1 << 20) as usize,
+            max_in_flight: reader.number("max-in-flight", 256, 1..=1 << 20) as usize,
             shutdown_timeout: Duration::from_millis(reader.number(
                 "shutdown-timeout-ms",
                 10_000,
@@ -124,6 +177,63 @@ impl Config {
         };
         (config, reader.finish())
     }
+}
+
+/// The keys. A line that is no key is not repeated: somebody may have written the key itself.
+fn api_keys(reader: &mut Reader) -> Vec<ApiKey> {
+    let mut keys: Vec<ApiKey> = Vec::new();
+    for (index, line) in reader.list("api-keys").iter().enumerate() {
+        match line.parse::<ApiKey>() {
+            Ok(key) if keys.iter().any(|other| other.name == key.name || other.sha256 == key.sha256) => {
+                reader.note(format!("{}: entry {} repeats a name or a key", called("api-keys"), index + 1));
+            }
+            Ok(key) => keys.push(key),
+            Err(problem) => {
+                reader.note(format!("{}: entry {} {problem}", called("api-keys"), index + 1));
+            }
+        }
+    }
+    keys
+}
+
+/// Where tokens come from: all of it, or nothing.
+fn tokens(reader: &mut Reader) -> Option<TokenSource> {
+    match ["jwt-keys", "jwt-issuer", "jwt-audience"].map(|name| reader.text(name)) {
+        [None, None, None] => None,
+        [Some(keys), Some(issuer), Some(audience)] => {
+            Some(TokenSource { keys: keys.into(), issuer, audience })
+        }
+        _ => {
+            let names = ["jwt-keys", "jwt-issuer", "jwt-audience"].map(called).join(", ");
+            reader.note(format!("{names} go together: give all of them or none"));
+            None
+        }
+    }
+}
+
+fn tls(reader: &mut Reader) -> Option<TlsFiles> {
+    match ["tls-certificate", "tls-key"].map(|name| reader.text(name)) {
+        [None, None] => None,
+        [Some(certificate), Some(key)] => Some(TlsFiles { certificate: certificate.into(), key: key.into() }),
+        _ => {
+            let names = ["tls-certificate", "tls-key"].map(called).join(" and ");
+            reader.note(format!("{names} go together: give both or none"));
+            None
+        }
+    }
+}
+
+/// Origins as browsers send them: without a path.
+fn cors_origins(reader: &mut Reader) -> Vec<String> {
+    let origins = reader.list("cors-origins");
+    for origin in &origins {
+        let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+        let sound = |host: &str| !host.is_empty() && host.bytes().all(|b| b.is_ascii_graphic() && b != b'/');
+        if !host.is_some_and(sound) {
+            reader.refuse("cors-origins", origin, "an origin such as https://ward.example.org");
+        }
+    }
+    origins
 }
 
 fn recommender(reader: &mut Reader, postgres: bool) -> RecommenderEngine {
@@ -193,8 +303,30 @@ mod tests {
             problems[0].contains("0.0.0.0:80") && problems[0].contains("--allow-anonymous"),
             "{problems:?}"
         );
-        let (_, problems) = Config::read(&Settings { allow_anonymous: Some("true".into()), ..open });
-        assert_eq!(problems, [""; 0]);
+        let key = format!("ward:classify:{}", "0f".repeat(32));
+        for settled in [
+            Settings { allow_anonymous: Some("true".into()), ..open.clone() },
+            Settings { api_keys: Some(key), ..open },
+        ] {
+            assert_eq!(Config::read(&settled).1, [""; 0]);
+        }
+    }
+
+    #[test]
+    fn what_is_secret_is_not_repeated_and_what_goes_together_is_said() {
+        let given = Settings {
+            api_keys: Some("ward:classify:hunter2, ward:everything:hunter2".into()),
+            jwt_issuer: Some("https://login.example.org".into()),
+            tls_key: Some("key.pem".into()),
+            cors_origins: Some("ward.example.org".into()),
+            rate_limit: Some("0".into()),
+            audit: Some("maybe".into()),
+            ..Settings::default()
+        };
+        let (_, problems) = Config::read(&given);
+        assert_eq!(problems.len(), 7, "{problems:#?}");
+        assert!(!problems.concat().contains("hunter2"), "{problems:#?}");
+        assert!(problems.concat().contains("entry 2 has a scope that is not"), "{problems:#?}");
     }
 
     #[test]

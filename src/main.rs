@@ -6,6 +6,7 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use medserve::api::router;
 use medserve::app;
+use medserve::app::health;
 use medserve::app::import::{self, Import};
 use medserve::config::Settings;
 use medserve::vision::phantom;
@@ -46,6 +47,13 @@ enum Command {
         #[command(subcommand)]
         what: Import,
     },
+    /// Make a key: prints it, once, and the entry for --api-keys
+    Key {
+        /// Whose it is, for the audit
+        name: String,
+        /// What it may do: classify, recommend, write, admin, joined by +
+        scopes: String,
+    },
     /// Print the OpenAPI document
     Openapi,
     /// Ask a running server whether it is ready; the exit status is the answer
@@ -53,6 +61,9 @@ enum Command {
         /// Address of the server
         #[arg(long, env = "MEDSERVE_ADDRESS", default_value = "127.0.0.1:8080")]
         address: std::net::SocketAddr,
+        /// The server's certificate, where it speaks TLS
+        #[arg(long, env = "MEDSERVE_TLS_CERTIFICATE")]
+        tls_certificate: Option<PathBuf>,
     },
     /// Write a drawn chest X-ray as PNG, to have something to classify; it is a drawing, not an X-ray
     SampleImage {
@@ -77,11 +88,16 @@ fn main() -> anyhow::Result<()> {
             println!("{report}");
             Ok(())
         }
+        Command::Key { name, scopes } => {
+            let (key, entry) = app::make_key(&name, &scopes)?;
+            println!("key (keep it secret, it is shown only now): {key}\nentry for --api-keys: {entry}");
+            Ok(())
+        }
         Command::Openapi => {
             println!("{}", router::document().to_pretty_json()?);
             Ok(())
         }
-        Command::Health { address } => app::check_health(address),
+        Command::Health { address, tls_certificate } => health::check(address, tls_certificate.as_deref()),
         Command::SampleImage { out, seed } => {
             let png = phantom::chest_phantom(seed, 512)?;
             std::fs::write(&out, png).with_context(|| out.display().to_string())

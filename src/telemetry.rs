@@ -4,6 +4,7 @@
 //! they nor the metrics hold anything of a request but its route, status and request id.
 
 use std::io::IsTerminal;
+use std::time::Duration;
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
@@ -11,6 +12,59 @@ use tracing_subscriber::EnvFilter;
 /// Upper edges of the latency histograms' buckets, in seconds.
 const SECONDS: [f64; 14] =
     [0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1.0, 4.0, 16.0];
+
+/// Time between two foldings of the histograms.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// Upper edges of the batch sizes' buckets.
+const BATCHES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
+
+/// Upper edges of the confidences' buckets, closer where models mostly are.
+const CONFIDENCES: [f64; 12] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0];
+
+/// Every metric: its name, its kind and what it says.
+const METRICS: [(&str, Kind, &str); 21] = [
+    ("medserve_requests_total", Kind::Counter, "Requests by method, route and status"),
+    ("medserve_request_seconds", Kind::Histogram, "Time from a request's head to its answer, by route"),
+    ("medserve_rejected_total", Kind::Counter, "Requests refused for want of room or time, by reason"),
+    ("medserve_panics_total", Kind::Counter, "Requests whose handler panicked"),
+    (
+        "medserve_stage_seconds",
+        Kind::Histogram,
+        "Time of a classification by model and stage: decode, preprocess, queue, inference",
+    ),
+    ("medserve_queue_length", Kind::Gauge, "Inputs that wait for a model"),
+    ("medserve_batch_size", Kind::Histogram, "Inputs that an engine took at once, by model"),
+    ("medserve_batches_failed_total", Kind::Counter, "Batches that a model failed on"),
+    ("medserve_answers_total", Kind::Counter, "Answers by model, version and label, abstentions aside"),
+    ("medserve_abstentions_total", Kind::Counter, "Answers withheld by model and version"),
+    (
+        "medserve_confidence",
+        Kind::Histogram,
+        "Highest calibrated probability of an answer or abstention, by model and version",
+    ),
+    (
+        "medserve_model_serving",
+        Kind::Gauge,
+        "1 for the version of a model that is in service, 0 for one that was",
+    ),
+    ("medserve_model_loads_total", Kind::Counter, "Packages that administrators asked to load, by result"),
+    ("medserve_recommender_age_seconds", Kind::Gauge, "Age of what recommendations are computed from"),
+    ("medserve_database_connections", Kind::Gauge, "Connections to the database by state: busy, idle"),
+    ("medserve_database_connections_max", Kind::Gauge, "Most connections to the database"),
+    ("medserve_audit_waiting", Kind::Gauge, "Audit rows that are not written yet"),
+    ("medserve_audit_lost_total", Kind::Counter, "Audit rows given up"),
+    ("medserve_build_info", Kind::Gauge, "1, with the version of the program"),
+    ("process_resident_memory_bytes", Kind::Gauge, "Resident memory of the process"),
+    ("process_open_fds", Kind::Gauge, "Open file descriptors of the process"),
+];
+
+/// Kinds of metrics.
+enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+}
 
 /// Starts logging at the level of `MEDSERVE_LOG` (such as "debug" or "medserve=debug,warn"),
 /// "info" without it. Called once; a second call changes nothing.
@@ -37,7 +91,28 @@ pub fn start_logging() {
 /// # Errors
 /// A second call in one process.
 pub fn start_metrics() -> Result<PrometheusHandle, BuildError> {
-    PrometheusBuilder::new()
+    let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_string()), &SECONDS)?
-        .install_recorder()
+        .set_buckets_for_metric(Matcher::Full("medserve_batch_size".to_string()), &BATCHES)?
+        .set_buckets_for_metric(Matcher::Full("medserve_confidence".to_string()), &CONFIDENCES)?
+        .install_recorder()?;
+    for (name, kind, help) in METRICS {
+        match kind {
+            Kind::Counter => metrics::describe_counter!(name, help),
+            Kind::Gauge => metrics::describe_gauge!(name, help),
+            Kind::Histogram => metrics::describe_histogram!(name, help),
+        }
+    }
+    metrics::gauge!("medserve_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    Ok(handle)
+}
+
+/// Folds what histograms have collected, again and again: where nobody scrapes the metrics, their
+/// samples would otherwise pile up.
+pub async fn upkeep(handle: PrometheusHandle) {
+    let mut rounds = tokio::time::interval(UPKEEP_EVERY);
+    loop {
+        rounds.tick().await;
+        handle.run_upkeep();
+    }
 }

@@ -2,9 +2,12 @@
 
 mod support;
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::process::{Command, Output};
+use std::time::Duration;
 
-use support::Server;
+use support::{Server, shipped_models};
 
 /// Runs the program to its end, with nothing but `arguments` and `variables` configured.
 fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
@@ -51,4 +54,72 @@ fn without_identity_the_log_says_so() {
     assert!(log.contains("no identity is configured"), "{log}");
     let open = Server::start(models.path(), &["--listen", "0.0.0.0:0", "--allow-anonymous"]);
     assert!(open.log().contains("no identity is configured"));
+}
+
+const NOTE: &str = r#"{"model":"triage","records":[{"note":"chest pain"}]}"#;
+
+/// A request that has arrived but for the last byte of its body.
+fn almost(server: &Server) -> TcpStream {
+    let mut stream = TcpStream::connect(server.url.trim_start_matches("http://")).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let head = format!(
+        "POST /v1/notes/classify HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        NOTE.len()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(&NOTE.as_bytes()[..NOTE.len() - 1]).unwrap();
+    stream
+}
+
+fn signal(server: &Server) {
+    assert!(Command::new("kill").args(["-TERM", &server.pid().to_string()]).status().unwrap().success());
+}
+
+/// Waits until the log says these words.
+fn until_logged(server: &Server, words: &str) {
+    for _ in 0..600 {
+        if server.log().contains(words) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("{words:?} is not in {}", server.log());
+}
+
+#[tokio::test]
+async fn what_is_in_flight_is_finished_and_nothing_new_is_begun() {
+    let server = Server::start(&shipped_models(), &["--shutdown-timeout-ms", "60000"]);
+    assert_eq!(reqwest::get(server.at("/health/startup")).await.unwrap().status(), 200);
+    let mut stream = almost(&server);
+    // The server has begun to read it once a later connection was answered.
+    assert_eq!(reqwest::get(server.at("/health/ready")).await.unwrap().status(), 200);
+    signal(&server);
+    until_logged(&server, "stopping");
+    stream.write_all(&NOTE.as_bytes()[NOTE.len() - 1..]).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let address = server.url.trim_start_matches("http://").to_string();
+    let (status, log) = server.wait();
+    assert_eq!(status, Some(0), "{log}");
+    assert!(TcpStream::connect(address).is_err());
+}
+
+#[test]
+fn work_that_takes_too_long_is_cut_off_at_the_end() {
+    let server = Server::start(&shipped_models(), &["--shutdown-timeout-ms", "200"]);
+    let _stream = almost(&server);
+    let (status, log) = server.terminate();
+    assert_eq!(status, Some(0), "{log}");
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let server = Server::start(&shipped_models(), &["--shutdown-timeout-ms", "3600000"]);
+    let _stream = almost(&server);
+    signal(&server);
+    until_logged(&server, "stopping");
+    signal(&server);
+    let (status, log) = server.wait();
+    assert_eq!(status, Some(1), "{log}");
 }

@@ -5,7 +5,7 @@ mod support;
 
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
-use support::{Server, shipped_models};
+use support::{Server, copy_model, shipped_models};
 
 fn server() -> Server {
     Server::start(&shipped_models(), &[])
@@ -155,18 +155,38 @@ async fn any_script_and_any_length_is_read() {
     for note in notes {
         result(triage(&server, note, json!({})).await).await;
     }
-    // A megabyte of text is within the limit of a body, and is read as a whole.
-    let long = "abdominal pain ".repeat(70_000);
-    let answer = result(triage(&server, &long, json!({})).await).await;
-    assert!(answer["tokens"].as_u64().unwrap() > 10_000, "{}", answer["tokens"]);
-    let whole = post_raw(
-        &server,
-        "?truncate=error",
-        json!({"model": "triage", "records": [{"note": long}]}).to_string(),
-    );
-    let status = whole.await.status();
-    // What is refused is what was truncated, and nothing else.
-    assert_eq!(status == StatusCode::UNPROCESSABLE_ENTITY, answer["truncated"] == true, "{status}");
+    // A megabyte of text is within the limit of a body, and is read as a whole; blanks or none.
+    for long in ["abdominal pain ".repeat(70_000), "疼".repeat(350_000), "x".repeat(1 << 20)] {
+        let body = json!({"model": "triage", "records": [{"note": long}]}).to_string();
+        let answer = result(post_raw(&server, "?truncate=error", body).await).await;
+        assert_eq!(answer["truncated"], false, "{answer}");
+        assert!(answer["tokens"].as_u64().unwrap() > 10_000, "{}", answer["tokens"]);
+    }
+}
+
+#[tokio::test]
+async fn notes_that_are_not_read_whole_are_told_or_refused_by_their_place() {
+    // A model that reads sixteen tokens.
+    let models = tempfile::tempdir().unwrap();
+    let file = copy_model("triage", models.path()).join("manifest.json");
+    let mut manifest: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    manifest["input"]["max_tokens"] = 16.into();
+    std::fs::write(file, manifest.to_string()).unwrap();
+    let server = Server::start(models.path(), &[]);
+    let note = |repeats| json!({"note": "abdominal pain ".repeat(repeats)});
+    let body = json!({"records": [note(10_000), note(2), note(20_000)]}).to_string();
+    let answer: Value = post_raw(&server, "", body.clone()).await.json().await.unwrap();
+    let truncated: Vec<&Value> =
+        answer["results"].as_array().unwrap().iter().map(|result| &result["truncated"]).collect();
+    assert_eq!(truncated, [true, false, true]);
+    let refused = post_raw(&server, "?truncate=error", body).await;
+    let problem = assert_problem(refused, 422, &["/records/0/note", "/records/2/note"]).await;
+    assert!(problem["errors"][1]["detail"].as_str().unwrap().contains("tokens"), "{problem}");
+    let short = json!({"records": [note(2)]}).to_string();
+    assert_eq!(post_raw(&server, "?truncate=error", short.clone()).await.status(), StatusCode::OK);
+    assert_problem(post_raw(&server, "?truncate=yes", short.clone()).await, 400, &["truncate"]).await;
+    let unknown = assert_problem(post_raw(&server, "?shorten=yes", short).await, 400, &[]).await;
+    assert!(unknown["detail"].as_str().unwrap().contains("shorten"), "{unknown}");
 }
 
 #[tokio::test]
@@ -204,9 +224,10 @@ async fn fields_that_cannot_be_are_named() {
     for (fields, pointer) in cases {
         assert_problem(triage(&server, "pain", fields).await, 422, &[pointer]).await;
     }
-    // A number that no double can hold.
+    // A number that no double can hold is no JSON to this program.
     let body = r#"{"model":"triage","records":[{"note":"pain","fields":{"age":1e999}}]}"#;
-    assert!(post_raw(&server, "", body).await.status().is_client_error());
+    let problem = assert_problem(post_raw(&server, "", body).await, 400, &[]).await;
+    assert!(problem["detail"].as_str().unwrap().contains("number out of range"), "{problem}");
 }
 
 #[tokio::test]
@@ -229,8 +250,11 @@ async fn the_number_of_records_is_bounded() {
         let problem = assert_problem(response, 422, &["/records"]).await;
         assert!(problem["detail"].as_str().unwrap().contains("1 to 256"), "{problem}");
     }
-    let response = post(&server, json!({"model": "triage"})).await;
-    assert!(response.status().is_client_error());
+    let problem = assert_problem(post(&server, json!({"model": "triage"})).await, 422, &[""]).await;
+    assert!(
+        problem["errors"][0]["detail"].as_str().unwrap().contains("missing field `records`"),
+        "{problem}"
+    );
 }
 
 #[tokio::test]
@@ -245,21 +269,19 @@ async fn what_is_no_json_is_refused() {
     let mut invalid = br#"{"model":"triage","records":[{"note":"pain "#.to_vec();
     invalid.extend([0xff, 0xfe, 0xc3]);
     invalid.extend(br#""}]}"#);
-    let bodies: Vec<Vec<u8>> = vec![
-        bomb.into_bytes(),
-        deep.into_bytes(),
-        invalid,
-        Vec::new(),
-        b"[]".to_vec(),
-        b"null".to_vec(),
-        b"{".to_vec(),
+    let cases: [(Vec<u8>, u16, &str); 7] = [
+        (bomb.into_bytes(), 400, "recursion limit"),
+        (deep.into_bytes(), 400, "recursion limit"),
+        (invalid, 400, "not UTF-8"),
+        (Vec::new(), 400, "EOF"),
+        (b"[]".to_vec(), 422, "shape"),
+        (b"null".to_vec(), 422, "shape"),
+        (b"{".to_vec(), 400, "EOF"),
     ];
-    for body in bodies {
-        let start = String::from_utf8_lossy(&body[..body.len().min(60)]).into_owned();
-        let response = post_raw(&server, "", body).await;
-        let status = response.status().as_u16();
-        assert!([400, 422].contains(&status), "{status} for {start}");
-        assert_eq!(response.headers()["content-type"], "application/problem+json");
+    for (body, status, word) in cases {
+        let pointers: &[&str] = if status == 422 { &[""] } else { &[] };
+        let problem = assert_problem(post_raw(&server, "", body).await, status, pointers).await;
+        assert!(problem["detail"].as_str().unwrap().contains(word), "{problem}");
     }
     let request = Client::new().post(server.at("/v1/notes/classify")).header("content-type", "text/plain");
     assert_eq!(request.body("pain").send().await.unwrap().status(), 415);
@@ -285,7 +307,7 @@ async fn a_model_that_does_not_fit_is_refused_with_those_that_do() {
     let response = post(&server, json!({"model": "triage", "records": records, "top_k": 0})).await;
     assert_problem(response, 400, &["/top_k"]).await;
     let response = post(&server, json!({"model": "triage", "records": records, "surprise": 1})).await;
-    assert!(response.status().is_client_error());
+    assert_problem(response, 422, &["/surprise"]).await;
 }
 
 #[tokio::test]

@@ -12,24 +12,25 @@ use std::time::{Duration, Instant};
 use reqwest::{Client, Method, Response, StatusCode};
 use serde_json::{Value, json};
 use sqlx::{Connection, Executor, PgConnection};
-use support::Server;
+use support::{Server, api_key};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use wire::Wire;
 
-const TOKEN: &str = "a-token-for-tests-only";
+const KEY: &str = "a-key-for-tests-only";
 
 fn empty() -> Server {
     let models = tempfile::tempdir().unwrap();
-    Server::start(models.path(), &["--admin-token", TOKEN])
+    Server::start(models.path(), &[])
 }
 
 fn demo() -> Server {
     let models = tempfile::tempdir().unwrap();
-    Server::start(models.path(), &["--demo", "--admin-token", TOKEN])
+    Server::start(models.path(), &["--demo"])
 }
 
 async fn send(server: &Server, method: Method, path: &str, body: Option<Value>) -> Response {
-    let mut request = Client::new().request(method, server.at(path));
+    // Where nobody is known, a key does no harm.
+    let mut request = Client::new().request(method, server.at(path)).bearer_auth(KEY);
     if let Some(body) = body {
         request = request.json(&body);
     }
@@ -204,9 +205,12 @@ async fn the_demo_region_answers_for_every_kind_and_never_against_a_rule() {
 
 #[tokio::test]
 async fn neighbors_are_for_administrators() {
-    let server = empty();
-    clinic(&server).await;
     let path = "/v1/users/cid/neighbors?kind=drug&limit=5";
+    assert_problem(send(&empty(), Method::GET, path, None).await, 401, "").await;
+    let models = tempfile::tempdir().unwrap();
+    let keys = [api_key("admin", "admin", KEY), api_key("ward", "recommend+write", "another-key")].join(",");
+    let server = Server::start(models.path(), &["--api-keys", &keys]);
+    clinic(&server).await;
     let ask = async |token: Option<&str>| {
         let mut request = Client::new().get(server.at(path));
         if let Some(token) = token {
@@ -215,14 +219,14 @@ async fn neighbors_are_for_administrators() {
         request.send().await.unwrap()
     };
     assert_problem(ask(None).await, 401, "").await;
-    assert_problem(ask(Some("another-token-altogether")).await, 401, "").await;
-    let answer: Value = ask(Some(TOKEN)).await.json().await.unwrap();
+    assert_problem(ask(Some("another-key")).await, 403, "").await;
+    let answer: Value = ask(Some(KEY)).await.json().await.unwrap();
     let names: Vec<_> =
         answer["neighbors"].as_array().unwrap().iter().map(|n| n["user_id"].as_str().unwrap()).collect();
     assert_eq!(names, ["ann", "bob"], "equally alike, so by id");
     for limit in [0, 10_001] {
         let path = format!("/v1/users/cid/neighbors?kind=drug&limit={limit}");
-        let response = Client::new().get(server.at(&path)).bearer_auth(TOKEN).send().await.unwrap();
+        let response = Client::new().get(server.at(&path)).bearer_auth(KEY).send().await.unwrap();
         assert_problem(response, 400, "limit").await;
     }
 }

@@ -3,6 +3,8 @@
 //! Each promise is a function over a [`Database`]; the macro below makes two tests of it. What
 //! only one of the two can do is tested in its own file.
 
+#[path = "store/audit.rs"]
+mod audit;
 #[path = "support/postgres.rs"]
 mod cluster;
 #[path = "store/database.rs"]

@@ -250,6 +250,16 @@ fn an_unsupported_transfer_syntax_is_named() {
     assert!(error.to_string().contains("1.2.840.10008.1.2.4.80"));
 }
 
+/// Guards against a decoder that takes memory for every component a few bytes declare.
+#[test]
+fn components_that_the_attributes_do_not_have_are_refused_before_they_are_decoded() {
+    let mut bytes = fixture("jpeg2000-8.dcm");
+    let siz = bytes.windows(4).position(|four| four == [0xff, 0x4f, 0xff, 0x51]).expect("a codestream");
+    bytes[siz + 40..siz + 42].copy_from_slice(&16_384u16.to_be_bytes());
+    let error = decode(Format::Dicom, &bytes, &small()).expect_err("16384 components");
+    assert!(error.to_string().contains("16384 samples a pixel"), "{error}");
+}
+
 #[test]
 fn a_frame_that_is_not_there_is_an_error_of_its_own() {
     let bytes = fixture("frames.dcm");

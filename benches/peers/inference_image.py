@@ -39,11 +39,11 @@ class Graph:
     def dense(self, x, name):
         return self.add("Gemm", x, self.value(f"{name}.weight"), self.value(f"{name}.bias"), transB=1)
 
-    def model(self, shape, output):
+    def model(self, shape, output, result):
         graph = helper.make_graph(
             self.nodes, "network",
             [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
-            [helper.make_tensor_value_info(output, TensorProto.FLOAT, None)],
+            [helper.make_tensor_value_info(output, TensorProto.FLOAT, result)],
             list(self.values.values()),
         )
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
@@ -84,11 +84,11 @@ def cnn(graph, config):
     return graph.dense(x, "head")
 
 
-def network(weights, architecture, shape):
+def network(weights, architecture, shape, labels):
     """The bytes of the ONNX model of an architecture over inputs of `shape`."""
     graph = Graph(weights)
     build = {"resnet": resnet, "cnn": cnn}[architecture["kind"]]
-    return graph.model(shape, build(graph, architecture))
+    return graph.model(shape, build(graph, architecture), (shape[0], labels))
 
 
 def convolutions(scratch):
@@ -111,7 +111,7 @@ def convolutions(scratch):
         yield {
             "bench": f"conv3x3:{channels}x{side}x{side}",
             "batch": batch,
-            "model": graph.model(shape, output),
+            "model": graph.model(shape, output, shape),
             "feeds": {"x": x},
             "request": {"channels": channels, "side": side, **files},
         }
@@ -129,7 +129,7 @@ def cases(folder, manifest, batches, scratch):
         yield {
             "bench": f"image:{manifest['name']}",
             "batch": batch,
-            "model": network(weights, manifest["architecture"], shape),
+            "model": network(weights, manifest["architecture"], shape, len(manifest["labels"])),
             "feeds": {"x": x},
             "request": {"package": str(folder), "inputs": inputs},
         }

@@ -1,5 +1,7 @@
 //! Operations: is the process alive, can it answer, what has it measured.
 
+use std::sync::atomic::Ordering;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -8,12 +10,12 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::error::ProblemDocument;
-use super::{AppState, Problem};
+use super::{AppState, Problem, gauges};
 
 /// A health answer.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Health {
-    /// "live" or "ready".
+    /// "live", "started" or "ready".
     #[schema(example = "ready")]
     pub status: &'static str,
 }
@@ -24,7 +26,23 @@ pub async fn live() -> Json<Health> {
     Json(Health { status: "live" })
 }
 
-/// The models are loaded and warm, and people, things and interactions are at hand
+/// What had to be loaded was loaded; from now on readiness is what to ask for
+#[utoipa::path(
+    get,
+    path = "/health/startup",
+    tag = "operations",
+    responses(
+        (status = 200, body = Health),
+        (status = 503, description = "Not yet, and what is missing", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub async fn startup(State(state): State<AppState>) -> Result<Json<Health>, Problem> {
+    state.registry()?;
+    state.people()?;
+    Ok(Json(Health { status: "started" }))
+}
+
+/// The models are loaded and warm, people, things and interactions are at hand, the database answers
 #[utoipa::path(
     get,
     path = "/health/ready",
@@ -35,12 +53,17 @@ pub async fn live() -> Json<Health> {
     )
 )]
 pub async fn ready(State(state): State<AppState>) -> Result<Json<Health>, Problem> {
+    if state.admission.is_draining() {
+        return Err(Problem::unavailable("the server is about to end"));
+    }
     if state.registry()?.is_empty() {
         return Err(Problem::unavailable(
             "no model is served: the folder of model packages has none that could be loaded",
         ));
     }
-    state.people()?;
+    if !state.people()?.reachable.load(Ordering::Relaxed) {
+        return Err(Problem::unavailable("the database does not answer"));
+    }
     Ok(Json(Health { status: "ready" }))
 }
 
@@ -49,6 +72,7 @@ pub async fn ready(State(state): State<AppState>) -> Result<Json<Health>, Proble
 pub async fn metrics(State(state): State<AppState>) -> Response {
     match &state.metrics {
         Some(handle) => {
+            gauges::read(&state);
             ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], handle.render()).into_response()
         }
         None => (StatusCode::OK, [(header::CONTENT_TYPE, "text/plain; version=0.0.4")], String::new())

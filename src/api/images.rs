@@ -15,6 +15,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::audit::Answered;
 use super::classify::{ModelAnswer as ImageResult, find_model, server_timing};
 use super::error::ProblemDocument;
 use super::extract::{Parameters, Whole};
@@ -112,7 +113,9 @@ pub async fn classify(
         version: service.manifest.version.clone(),
         results: outcomes.into_iter().map(ImageResult::from).collect(),
     };
-    Ok(([("server-timing", server_timing(&timing)?)], Json(answer)).into_response())
+    let labels = answer.results.iter().map(|result| result.label.clone());
+    let answered = Answered::labels(&answer.model, &answer.version, labels);
+    Ok((Extension(answered), [("server-timing", server_timing(&timing)?)], Json(answer)).into_response())
 }
 
 /// The model asked for, or the only one that reads images.

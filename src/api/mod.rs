@@ -1,9 +1,15 @@
 //! All HTTP: one file a resource, thin handlers, one error type.
 
+pub mod access;
+pub mod admission;
+pub mod audit;
 pub mod classify;
+pub mod contract;
 pub mod error;
 pub mod extract;
+pub mod gauges;
 pub mod health;
+pub mod identity;
 pub mod images;
 pub mod interactions;
 pub mod items;
@@ -14,12 +20,15 @@ pub mod oip;
 pub mod people;
 pub mod recommendations;
 pub mod router;
+pub mod tokens;
 pub mod users;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
+use governor::DefaultKeyedRateLimiter;
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::config::Config;
@@ -27,9 +36,11 @@ use crate::inference::Registry;
 use crate::recommend::answer::{Recommendation, Request};
 use crate::recommend::recommender::{Engine, Recommender};
 use crate::recommend::source::Neighbor;
-use crate::store::Store;
+use crate::store::{Store, Trail};
 
+pub use admission::Admission;
 pub use error::Problem;
+pub use identity::Identity;
 
 /// What handlers share.
 #[derive(Clone)]
@@ -40,6 +51,14 @@ pub struct AppState {
     pub registry: Arc<ArcSwapOption<Registry>>,
     /// People, things and the recommender; none until they are loaded.
     pub people: Arc<ArcSwapOption<People>>,
+    /// Who is let in.
+    pub identity: Arc<Identity>,
+    /// How often each caller may ask; none for as often as it likes.
+    pub rate: Option<Arc<DefaultKeyedRateLimiter<String>>>,
+    /// The audit.
+    pub trail: Arc<Trail>,
+    /// Which work is let in.
+    pub admission: Arc<Admission>,
     /// Renders the metrics; none where another server of this process collects them.
     pub metrics: Option<PrometheusHandle>,
 }
@@ -74,6 +93,8 @@ pub struct People {
     pub store: Arc<dyn Store>,
     /// The recommender over it.
     pub recommender: Recommender,
+    /// Whether the database answered when it was last asked, which it is all the time.
+    pub reachable: AtomicBool,
 }
 
 impl People {
@@ -109,6 +130,6 @@ impl People {
     }
 }
 
-/// When a request must have its answer; put into every request by the deadline middleware.
+/// When a request must have its answer; put into it when it is taken in.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadline(pub Instant);

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
+use super::audit::Answered;
 use super::classify::{ModelAnswer, Prediction, find_model, server_timing};
 use super::error::{FieldError, ProblemDocument};
 use super::extract::{Body, Parameters};
@@ -160,7 +161,9 @@ pub async fn classify(
         version: service.manifest.version.clone(),
         results: answers.into_iter().map(NoteResult::from).collect(),
     };
-    Ok(([("server-timing", server_timing(&timing)?)], Json(answer)).into_response())
+    let labels = answer.results.iter().map(|result| result.label.clone());
+    let answered = Answered::labels(&answer.model, &answer.version, labels);
+    Ok((Extension(answered), [("server-timing", server_timing(&timing)?)], Json(answer)).into_response())
 }
 
 /// The records, each checked against the model's fields.

@@ -2,25 +2,25 @@
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::StatusCode;
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::CorsLayer;
+use utoipa::OpenApi;
 use utoipa::openapi::OpenApi as Document;
-use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
-use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config as SwaggerConfig, SwaggerUi};
 
-use super::middleware::{deadline, lingering, observe, request_id};
+use super::middleware::{audit, deadline, identity, intake, lingering, observe, request_id, trace_context};
 use super::{
-    AppState, Problem, health, images, interactions, items, models, notes, oip, recommendations, users,
+    AppState, Problem, contract, health, images, interactions, items, models, notes, oip, recommendations,
+    users,
 };
 
 #[derive(OpenApi)]
 #[openapi(
-    modifiers(&AdminToken),
     info(
         title = "medserve",
         description = "Classifies medical images and clinical notes and recommends care, with calibrated answers. \
@@ -37,16 +37,6 @@ use super::{
     )
 )]
 struct Base;
-
-/// The administrator's token, as OpenAPI says it.
-struct AdminToken;
-
-impl Modify for AdminToken {
-    fn modify(&self, document: &mut Document) {
-        let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
-        document.components.get_or_insert_default().add_security_scheme("admin", scheme);
-    }
-}
 
 fn documented() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(Base::openapi())
@@ -70,19 +60,27 @@ fn documented() -> OpenApiRouter<AppState> {
         .routes(routes!(oip::metadata::model_version_ready))
         .routes(routes!(oip::infer::model))
         .routes(routes!(oip::infer::model_version))
+        .routes(routes!(super::audit::list))
+        .routes(routes!(oip::repository::index))
+        .routes(routes!(oip::repository::load))
+        .routes(routes!(oip::repository::unload))
         .routes(routes!(health::live))
+        .routes(routes!(health::startup))
         .routes(routes!(health::ready))
         .routes(routes!(health::metrics))
 }
 
 /// The contract as OpenAPI 3.1.
 pub fn document() -> Document {
-    documented().into_openapi()
+    let mut document = documented().into_openapi();
+    contract::complete(&mut document);
+    document
 }
 
 /// The whole service.
 pub fn router(state: AppState) -> Router {
-    let (routes, document) = documented().split_for_parts();
+    let (routes, mut document) = documented().split_for_parts();
+    contract::complete(&mut document);
     // No validator badge: it would call out of a closed network.
     let swagger = SwaggerConfig::default().validator_url("none");
     let docs = SwaggerUi::new("/docs").url("/openapi.json", document).config(swagger);
@@ -95,13 +93,33 @@ fn surrounded(routes: Router<AppState>, state: AppState) -> Router {
     routes
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
-        .layer(DefaultBodyLimit::max(state.config.max_body_bytes))
-        .layer(from_fn_with_state(state.clone(), deadline::layer))
+        // A body's size was checked when it was taken in.
+        .layer(DefaultBodyLimit::disable())
+        .layer(from_fn(deadline::layer))
+        .layer(from_fn_with_state(state.clone(), audit::layer))
+        .layer(from_fn_with_state(state.clone(), intake::layer))
+        .layer(from_fn_with_state(state.clone(), identity::layer))
         .layer(from_fn(lingering::layer))
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(cors(&state.config.cors_origins))
         .layer(from_fn(observe::layer))
         .layer(from_fn(request_id::layer))
+        .layer(from_fn(trace_context::layer))
         .with_state(state)
+}
+
+/// Which web pages may read answers: none, unless configured.
+fn cors(origins: &[String]) -> CorsLayer {
+    if origins.is_empty() {
+        return CorsLayer::new();
+    }
+    let origins: Vec<HeaderValue> = origins.iter().filter_map(|origin| origin.parse().ok()).collect();
+    let timeout = HeaderName::from_static("x-request-timeout");
+    CorsLayer::new()
+        .allow_origin(origins)
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
+        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, request_id::HEADER, timeout])
+        .expose_headers([request_id::HEADER, header::RETRY_AFTER])
 }
 
 async fn unknown_path() -> Problem {
@@ -132,7 +150,9 @@ fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::{Admission, Identity};
     use crate::config::{Config, Settings};
+    use crate::store::Trail;
     use axum::body::{Body, to_bytes};
     use axum::extract::Request;
     use std::sync::Arc;
@@ -144,15 +164,21 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_a_problem_that_tells_nothing_of_the_inside() {
+        let config = Config::read(&Settings::default()).0;
         let state = AppState {
-            config: Arc::new(Config::read(&Settings::default()).0),
             registry: Arc::default(),
             people: Arc::default(),
+            identity: Arc::new(Identity::new(&config).unwrap()),
+            rate: None,
+            trail: Trail::new(false, 0),
+            admission: Admission::new(config.max_in_flight, config.max_body_bytes),
+            config: Arc::new(config),
             metrics: None,
         };
-        let service = surrounded(Router::new().route("/failing", axum::routing::get(failing)), state);
+        // A path that everybody may ask for.
+        let service = surrounded(Router::new().route("/v1/models", axum::routing::get(failing)), state);
         for _ in 0..2 {
-            let request = Request::get("/failing").header("x-request-id", "ward-7").body(Body::empty());
+            let request = Request::get("/v1/models").header("x-request-id", "ward-7").body(Body::empty());
             let response = service.clone().oneshot(request.unwrap()).await.unwrap();
             assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
             assert_eq!(response.headers()["content-type"], "application/problem+json");

@@ -32,9 +32,37 @@ pub struct Settings {
     /// Let everyone in on an address that others can reach, where no identity is configured
     #[arg(long, env = "MEDSERVE_ALLOW_ANONYMOUS", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     pub allow_anonymous: Option<String>,
-    /// Token of the administrators; without one nobody is [default: none]
-    #[arg(long, env = "MEDSERVE_ADMIN_TOKEN", value_name = "TOKEN", hide_env_values = true)]
-    pub admin_token: Option<String>,
+    /// Keys that are let in, as NAME:SCOPE+SCOPE:SHA256 with commas between them; `medserve key`
+    /// makes one. The scopes are classify, recommend, write and admin
+    #[arg(long, env = "MEDSERVE_API_KEYS", value_name = "KEYS", hide_env_values = true)]
+    pub api_keys: Option<String>,
+    /// JWKS file of the keys that sign the bearer tokens (JWT) that are let in
+    #[arg(long, env = "MEDSERVE_JWT_KEYS", value_name = "FILE")]
+    pub jwt_keys: Option<String>,
+    /// Who issues those tokens: their iss
+    #[arg(long, env = "MEDSERVE_JWT_ISSUER", value_name = "ISSUER")]
+    pub jwt_issuer: Option<String>,
+    /// For whom those tokens are: their aud
+    #[arg(long, env = "MEDSERVE_JWT_AUDIENCE", value_name = "AUDIENCE")]
+    pub jwt_audience: Option<String>,
+    /// PEM file of the certificate, and those that lead to its root; with it the server speaks TLS
+    #[arg(long, env = "MEDSERVE_TLS_CERTIFICATE", value_name = "FILE")]
+    pub tls_certificate: Option<String>,
+    /// PEM file of the certificate's private key
+    #[arg(long, env = "MEDSERVE_TLS_KEY", value_name = "FILE")]
+    pub tls_key: Option<String>,
+    /// Origins of web pages that may read answers, with commas between them [default: none]
+    #[arg(long, env = "MEDSERVE_CORS_ORIGINS", value_name = "ORIGINS")]
+    pub cors_origins: Option<String>,
+    /// Requests a second that one caller may make, in bursts of as many [default: no limit]
+    #[arg(long, env = "MEDSERVE_RATE_LIMIT", value_name = "N")]
+    pub rate_limit: Option<String>,
+    /// What becomes of an answer whose audit row cannot be written: fail or continue [default: continue]
+    #[arg(long, env = "MEDSERVE_AUDIT", value_name = "WHAT")]
+    pub audit: Option<String>,
+    /// Days for which the audit is kept [default: 2192, six years]
+    #[arg(long, env = "MEDSERVE_AUDIT_DAYS", value_name = "DAYS")]
+    pub audit_days: Option<String>,
     /// Where neighbors are computed: memory, or database (in SQL, Postgres only) [default: memory]
     #[arg(long, env = "MEDSERVE_RECOMMENDER", value_name = "ENGINE")]
     pub recommender: Option<String>,
@@ -53,6 +81,21 @@ pub struct Settings {
     /// Milliseconds from a request's first byte to its answer, where it says nothing [default: 30000]
     #[arg(long, env = "MEDSERVE_REQUEST_TIMEOUT_MS", value_name = "MS")]
     pub request_timeout_ms: Option<String>,
+    /// Most milliseconds a request may ask for with x-request-timeout [default: 120000]
+    #[arg(long, env = "MEDSERVE_MAX_REQUEST_TIMEOUT_MS", value_name = "MS")]
+    pub max_request_timeout_ms: Option<String>,
+    /// Milliseconds within which a body must have arrived [default: 20000]
+    #[arg(long, env = "MEDSERVE_BODY_TIMEOUT_MS", value_name = "MS")]
+    pub body_timeout_ms: Option<String>,
+    /// Milliseconds within which a connection's next request must begin [default: 75000]
+    #[arg(long, env = "MEDSERVE_IDLE_TIMEOUT_MS", value_name = "MS")]
+    pub idle_timeout_ms: Option<String>,
+    /// Most connections at a time; more are closed at once [default: 900]
+    #[arg(long, env = "MEDSERVE_MAX_CONNECTIONS", value_name = "N")]
+    pub max_connections: Option<String>,
+    /// Most requests worked on at a time; more are answered 429 [default: 256]
+    #[arg(long, env = "MEDSERVE_MAX_IN_FLIGHT", value_name = "N")]
+    pub max_in_flight: Option<String>,
     /// Milliseconds that requests in flight get to finish at shutdown [default: 10000]
     #[arg(long, env = "MEDSERVE_SHUTDOWN_TIMEOUT_MS", value_name = "MS")]
     pub shutdown_timeout_ms: Option<String>,
@@ -100,6 +143,22 @@ impl Reader {
             }
             value => Some(value.to_string()),
         }
+    }
+
+    /// Several texts: with commas between them, or a list in the file.
+    pub fn list(&mut self, name: &str) -> Vec<String> {
+        let texts = match self.values.remove(&member(name)) {
+            None => Vec::new(),
+            Some(Value::String(text)) => text.split(',').map(|part| part.trim().to_string()).collect(),
+            Some(Value::Array(values)) => {
+                values.iter().filter_map(|value| Some(value.as_str()?.to_string())).collect()
+            }
+            Some(_) => {
+                self.problems.push(format!("{} must be a list of texts", called(name)));
+                Vec::new()
+            }
+        };
+        texts.into_iter().filter(|text| !text.is_empty()).collect()
     }
 
     /// A table, which only the file can hold.

@@ -88,8 +88,6 @@ fn run<M: Model>(model: &mut M, jobs: Vec<Job<M::Input>>, name: &str) -> bool {
     let result = catch_unwind(AssertUnwindSafe(|| model.logits(&inputs)));
     let inference = start.elapsed();
     let batch = inputs.len();
-    metrics::histogram!("medserve_inference_seconds", "model" => name.to_string())
-        .record(inference.as_secs_f64());
     metrics::histogram!("medserve_batch_size", "model" => name.to_string()).record(batch as f64);
     match result {
         Ok(Ok(rows)) if rows.len() == batch => {

@@ -139,6 +139,11 @@ impl ImageService {
         })
     }
 
+    /// Number of images that wait for an engine.
+    pub fn waiting(&self) -> usize {
+        self.pool.waiting()
+    }
+
     /// Classifies the images of one request, all or none of them.
     ///
     /// # Errors
@@ -151,7 +156,7 @@ impl ImageService {
         deadline: Instant,
     ) -> Result<(Vec<Outcome>, Timing), ImagesError> {
         let mut timing = Timing::default();
-        let read = |(index, (format, bytes))| self.clone().read(index, format, bytes, frame);
+        let read = |(index, (format, bytes))| self.clone().read(index, format, bytes, frame, deadline);
         let mut inputs = Vec::with_capacity(images.len());
         for read in join_all(images.into_iter().enumerate().map(read)).await {
             let (input, decode, preprocess) = read?;
@@ -196,11 +201,15 @@ impl ImageService {
         format: Format,
         bytes: Bytes,
         frame: Option<u32>,
+        deadline: Instant,
     ) -> Result<(Vec<f32>, Duration, Duration), ImagesError> {
         // The semaphore is never closed; were it, the work would go on without its bound.
         let permit = self.decoders.clone().acquire_owned().await.ok();
+        if deadline <= Instant::now() {
+            return Err(AskError::from(InferenceError::DeadlinePassed).into());
+        }
         let work = move || {
-            // Held here and not by the caller, who may go away while this thread works on.
+            // It goes with the work, which outlives a client that gives up.
             let _permit = permit;
             let start = Instant::now();
             let options = DecodeOptions { max_pixels: self.max_pixels, frame };

@@ -5,8 +5,10 @@
 //! model, take together whatever is waiting. The async threads do neither.
 
 pub mod batcher;
+pub mod change;
 pub mod engine;
 pub mod image;
+pub mod meter;
 pub mod note;
 pub mod pool;
 pub mod prediction;

@@ -135,6 +135,11 @@ impl NoteService {
         self.encoder.input()
     }
 
+    /// Number of records that wait for an engine.
+    pub fn waiting(&self) -> usize {
+        self.pool.waiting()
+    }
+
     /// Classifies the records of one request, all or none of them. With `whole`, a note that
     /// would be truncated refuses the request.
     ///

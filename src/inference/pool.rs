@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::batcher::{Batcher, QueueFull, Reply};
 use super::engine::{self, InferenceError, Model};
+use super::meter::{self, Meter};
 use super::prediction::Outcome;
 use crate::config::Config;
 use crate::model::calibration::NotFinite;
@@ -50,6 +51,7 @@ pub struct Timing {
 pub struct Pool<I> {
     batcher: Arc<Batcher<I>>,
     queue: usize,
+    meter: Meter,
 }
 
 impl<I: Clone + Send + 'static> Pool<I> {
@@ -71,7 +73,8 @@ impl<I: Clone + Send + 'static> Pool<I> {
     {
         let weights = folder.join(&manifest.weights.file);
         let misfit = |error: candle_core::Error| PackageError::new(&weights, error);
-        let pool = Pool { batcher: Arc::new(Batcher::new(config.queue)), queue: config.queue };
+        let batcher = Arc::new(Batcher::new(config.queue));
+        let pool = Pool { batcher, queue: config.queue, meter: Meter::new(manifest) };
         for _ in 0..config.engines {
             let mut model = build().map_err(misfit)?;
             for size in [1, config.max_batch] {
@@ -90,6 +93,27 @@ impl<I: Clone + Send + 'static> Pool<I> {
     /// # Errors
     /// A model that is busy or failed: then no input has an outcome.
     pub async fn ask(
+        &self,
+        manifest: &Manifest,
+        inputs: Vec<I>,
+        top_k: usize,
+        deadline: Instant,
+        timing: &mut Timing,
+    ) -> Result<Vec<Outcome>, AskError> {
+        let outcomes = self.outcomes(manifest, inputs, top_k, deadline, timing).await;
+        match &outcomes {
+            Ok(outcomes) => self.meter.answered(outcomes, timing),
+            Err(error) => meter::refused(error),
+        }
+        outcomes
+    }
+
+    /// Number of inputs that wait.
+    pub fn waiting(&self) -> usize {
+        self.batcher.len()
+    }
+
+    async fn outcomes(
         &self,
         manifest: &Manifest,
         inputs: Vec<I>,

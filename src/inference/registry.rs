@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::Semaphore;
 
@@ -34,6 +34,21 @@ impl Served {
         }
     }
 
+    /// Number of inputs that wait for it.
+    pub fn waiting(&self) -> usize {
+        match self {
+            Served::Image(service) => service.waiting(),
+            Served::Note(service) => service.waiting(),
+        }
+    }
+
+    /// Says in the metrics whether this version is in service.
+    pub(super) fn announce(&self, serving: bool) {
+        let Manifest { name, version, .. } = self.manifest();
+        metrics::gauge!("medserve_model_serving", "model" => name.clone(), "version" => version.clone())
+            .set(if serving { 1.0 } else { 0.0 });
+    }
+
     /// Its model card, in Markdown.
     pub fn card(&self) -> &str {
         match self {
@@ -45,7 +60,13 @@ impl Served {
 
 /// All models in service, by name.
 pub struct Registry {
-    models: BTreeMap<String, Served>,
+    pub(super) models: BTreeMap<String, Served>,
+    /// Packages that could not be loaded, and why.
+    pub(super) refused: Vec<PackageError>,
+    /// Bounds how many images are decoded at a time, over all models.
+    pub(super) decoders: Arc<Semaphore>,
+    /// Held while a model changes; one lock for a registry and all that replace it.
+    pub(super) changing: Arc<Mutex<()>>,
 }
 
 impl Registry {
@@ -61,6 +82,7 @@ impl Registry {
                 for (name, folder) in packages {
                     match start(&folder, config, &decoders) {
                         Ok(served) => {
+                            served.announce(true);
                             models.insert(name, served);
                         }
                         Err(error) => refused.push(error),
@@ -68,7 +90,12 @@ impl Registry {
                 }
             }
         }
-        (Registry { models }, refused)
+        (Registry { models, refused: refused.clone(), decoders, changing: Arc::default() }, refused)
+    }
+
+    /// The registry that replaces this one.
+    pub(super) fn successor(&self, models: BTreeMap<String, Served>, refused: Vec<PackageError>) -> Registry {
+        Registry { models, refused, decoders: self.decoders.clone(), changing: self.changing.clone() }
     }
 
     /// The model of this name.
@@ -87,7 +114,12 @@ impl Registry {
     }
 }
 
-fn start(folder: &Path, config: &Config, decoders: &Arc<Semaphore>) -> Result<Served, PackageError> {
+/// Loads the package in `folder` and warms its model.
+pub(super) fn start(
+    folder: &Path,
+    config: &Config,
+    decoders: &Arc<Semaphore>,
+) -> Result<Served, PackageError> {
     let package = Package::read(folder)?;
     match &package.manifest.input {
         Input::Image(_) => {

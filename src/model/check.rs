@@ -157,7 +157,7 @@ fn check_architecture(architecture: &Architecture) -> Result<(), String> {
                     CnnLayer::Conv { filters, kernel, padding } => {
                         within("filters", *filters)?;
                         within("kernel", *kernel)?;
-                        within("padding", *padding + 1)?;
+                        within("padding", padding.saturating_add(1))?;
                     }
                     CnnLayer::Pool { size } => within("size", *size)?,
                     CnnLayer::Dense { units } => within("units", *units)?,

@@ -154,12 +154,12 @@ impl Package {
     }
 }
 
-/// The folder of the highest version of every model under `root`, by name. A folder whose name
-/// is not a whole number is no version.
+/// The folders of all versions of every model under `root`, by name and version. A folder whose
+/// name is not a whole number is no version.
 ///
 /// # Errors
 /// `root` cannot be listed.
-pub fn latest(root: &Path) -> Result<BTreeMap<String, PathBuf>, PackageError> {
+pub fn packages(root: &Path) -> Result<BTreeMap<String, BTreeMap<u64, PathBuf>>, PackageError> {
     let list = |folder: &Path| -> Result<Vec<PathBuf>, PackageError> {
         let entries = fs::read_dir(folder).map_err(|e| PackageError::new(folder, e))?;
         Ok(entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()).collect())
@@ -170,13 +170,24 @@ pub fn latest(root: &Path) -> Result<BTreeMap<String, PathBuf>, PackageError> {
         if name.starts_with('.') {
             continue;
         }
-        let version = |path: &PathBuf| folder_name(Some(path)).parse::<u64>().ok();
-        let versions = list(&model)?.into_iter().filter(|path| version(path).is_some());
-        if let Some(folder) = versions.max_by_key(version) {
-            found.insert(name, folder);
+        let version = |path: PathBuf| Some((folder_name(Some(&path)).parse::<u64>().ok()?, path));
+        let versions: BTreeMap<u64, PathBuf> = list(&model)?.into_iter().filter_map(version).collect();
+        if !versions.is_empty() {
+            found.insert(name, versions);
         }
     }
     Ok(found)
+}
+
+/// The folder of the highest version of every model under `root`, by name.
+///
+/// # Errors
+/// `root` cannot be listed.
+pub fn latest(root: &Path) -> Result<BTreeMap<String, PathBuf>, PackageError> {
+    let highest = |(name, versions): (String, BTreeMap<u64, PathBuf>)| {
+        versions.into_values().next_back().map(|folder| (name, folder))
+    };
+    Ok(packages(root)?.into_iter().filter_map(highest).collect())
 }
 
 /// Number of trained values among `weights`: what only names something is not one.

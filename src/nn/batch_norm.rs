@@ -2,7 +2,8 @@
 //!
 //! Candle's own divides by n - 1, which breaks on a batch of one, and builds a dozen tensors a
 //! step. Here the variance is the mean square (divided by n), the running variance is scaled to
-//! the unbiased one only where n > 1, and the whole step is one operation.
+//! the unbiased one only where n > 1, and the whole step, with the rectifier behind it where there
+//! is one, is one operation that looks at the batch's statistics once.
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
@@ -11,6 +12,7 @@ use super::Pass;
 use super::conv::{slice, with_values};
 use super::filter::Filter;
 use super::params::{Buffer, Init, Params};
+use super::relu::rectified;
 
 /// Added to the variance, so that a constant channel stays finite.
 const EPSILON: f32 = 1e-5;
@@ -41,12 +43,28 @@ impl BatchNorm {
     /// By the batch's own statistics while training, which also moves the running ones; by the
     /// running ones otherwise, so that an answer does not depend on what else is in the batch.
     pub fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor> {
+        self.apply(x, pass, false)
+    }
+
+    /// The same, and then a rectifier.
+    pub fn forward_relu(&self, x: &Tensor, pass: &Pass) -> Result<Tensor> {
+        self.apply(x, pass, true)
+    }
+
+    fn apply(&self, x: &Tensor, pass: &Pass, relu: bool) -> Result<Tensor> {
         if pass.is_training() {
-            self.observe(x)?;
-            return x.contiguous()?.apply_op3(&self.scale, &self.shift, BatchNormOp);
+            let op = BatchNormOp::of(x, relu)?;
+            self.observe(&op.moments, Sizes::new(x.shape())?.count())?;
+            return x.contiguous()?.apply_op3(&self.scale, &self.shift, op);
         }
         let (scale, shift) = self.running()?;
-        x.broadcast_mul(&scale.reshape((1, (), 1, 1))?)?.broadcast_add(&shift.reshape((1, (), 1, 1))?)
+        let y = x.broadcast_mul(&scale.reshape((1, (), 1, 1))?)?.broadcast_add(&shift.reshape((
+            1,
+            (),
+            1,
+            1,
+        ))?)?;
+        if relu { y.relu() } else { Ok(y) }
     }
 
     /// What the running statistics make of it: a factor and then a term for each channel.
@@ -63,16 +81,15 @@ impl BatchNorm {
         Ok(filter.then(&scale.to_vec1::<f32>()?, &shift.to_vec1::<f32>()?))
     }
 
-    fn observe(&self, x: &Tensor) -> Result<()> {
+    /// Moves the running statistics by those of a batch of `count` values a channel.
+    fn observe(&self, moments: &[(f32, f32)], count: usize) -> Result<()> {
         let (Buffer::Running(mean), Buffer::Running(variance)) = (&self.mean, &self.variance) else {
             bail!("frozen weights cannot be trained")
         };
-        let sizes = Sizes::new(x.shape())?;
-        let moments = with_values(x, |x| sizes.moments(x))?;
-        let n = sizes.count() as f32;
+        let n = count as f32;
         let unbiased = if n > 1.0 { n / (n - 1.0) } else { 1.0 };
         let step = |running: &candle_core::Var, batch: Vec<f32>| -> Result<()> {
-            let batch = Tensor::from_vec(batch, sizes.channels, x.device())?;
+            let batch = Tensor::from_vec(batch, moments.len(), running.device())?;
             running.set(&((running.as_detached_tensor() * (1.0 - MOMENTUM))? + (batch * MOMENTUM)?)?)
         };
         step(mean, moments.iter().map(|m| m.0).collect())?;
@@ -80,7 +97,18 @@ impl BatchNorm {
     }
 }
 
-struct BatchNormOp;
+/// One application: mean and mean square deviation of every channel, and what follows.
+struct BatchNormOp {
+    moments: Vec<(f32, f32)>,
+    relu: bool,
+}
+
+impl BatchNormOp {
+    fn of(x: &Tensor, relu: bool) -> Result<BatchNormOp> {
+        let sizes = Sizes::new(x.shape())?;
+        Ok(BatchNormOp { moments: with_values(x, |x| sizes.moments(x))?, relu })
+    }
+}
 
 struct Sizes {
     batch: usize,
@@ -163,13 +191,14 @@ impl CustomOp3 for BatchNormOp {
     ) -> Result<(CpuStorage, Shape)> {
         let sizes = Sizes::new(xl.shape())?;
         let (x, scale, shift) = (slice(x, xl)?, slice(scale, scale_l)?, slice(shift, shift_l)?);
-        let moments = sizes.moments(x);
         let out = sizes.write(|channel, plane, out| {
-            let (mean, variance) = moments[channel];
+            let (mean, variance) = self.moments[channel];
             let factor = scale[channel] / (variance + EPSILON).sqrt();
             let offset = shift[channel] - mean * factor;
             for (out, x) in out.iter_mut().zip(&x[plane * sizes.area..]) {
-                *out = x * factor + offset;
+                let y = x * factor + offset;
+                // A maximum would hide what is no number.
+                *out = if self.relu && y < 0.0 { 0.0 } else { y };
             }
         });
         Ok((CpuStorage::F32(out), xl.shape().clone()))
@@ -180,13 +209,14 @@ impl CustomOp3 for BatchNormOp {
         x: &Tensor,
         scale: &Tensor,
         shift: &Tensor,
-        _: &Tensor,
+        y: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let sizes = Sizes::new(x.shape())?;
         let factors = scale.to_vec1::<f32>()?;
+        let gradient = if self.relu { &rectified(y, gradient)? } else { gradient };
         let (for_x, for_scale, for_shift) =
-            with_values(x, |x| with_values(gradient, |g| backward(&sizes, x, g, &factors)))??;
+            with_values(x, |x| with_values(gradient, |g| backward(&sizes, &self.moments, x, g, &factors)))??;
         Ok((
             Some(Tensor::from_vec(for_x, x.shape(), x.device())?),
             Some(Tensor::from_vec(for_scale, scale.shape(), x.device())?),
@@ -196,9 +226,14 @@ impl CustomOp3 for BatchNormOp {
 }
 
 /// Gradients for the input, the scale and the shift.
-fn backward(sizes: &Sizes, x: &[f32], gradient: &[f32], scale: &[f32]) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+fn backward(
+    sizes: &Sizes,
+    moments: &[(f32, f32)],
+    x: &[f32],
+    gradient: &[f32],
+    scale: &[f32],
+) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
     let n = sizes.count() as f32;
-    let moments = sizes.moments(x);
     // Over each channel: the sum of the gradient, and of the gradient times the normalised value.
     let sums: Vec<(f32, f32)> = (0..sizes.channels)
         .into_par_iter()
@@ -242,17 +277,24 @@ mod tests {
     }
 
     /// The same in candle's operations, whose gradients candle derives.
-    fn plain(x: &Tensor, scale: &Tensor, shift: &Tensor) -> Result<Tensor> {
+    fn plain(x: &Tensor, scale: &Tensor, shift: &Tensor, relu: bool) -> Result<Tensor> {
         let mean = x.mean_keepdim((0, 2, 3))?;
         let centred = x.broadcast_sub(&mean)?;
         let variance = centred.sqr()?.mean_keepdim((0, 2, 3))?;
         let normal = centred.broadcast_div(&(variance + f64::from(EPSILON))?.sqrt()?)?;
-        normal.broadcast_mul(&scale.reshape((1, (), 1, 1))?)?.broadcast_add(&shift.reshape((1, (), 1, 1))?)
+        let y = normal.broadcast_mul(&scale.reshape((1, (), 1, 1))?)?.broadcast_add(&shift.reshape((
+            1,
+            (),
+            1,
+            1,
+        ))?)?;
+        if relu { y.relu() } else { Ok(y) }
     }
 
     #[test]
     fn value_and_gradients_agree_with_the_definition() {
-        for shape in [[5, 3, 4, 7], [1, 2, 3, 3], [2, 3, 1, 1]] {
+        let shapes = [[5, 3, 4, 7], [1, 2, 3, 3], [2, 3, 1, 1]];
+        for (shape, relu) in shapes.into_iter().flat_map(|shape| [(shape, false), (shape, true)]) {
             let x = Var::from_tensor(&draw(&shape, "x")).unwrap();
             let scale = Var::from_tensor(&draw(&[shape[1]], "scale")).unwrap();
             let shift = Var::from_tensor(&draw(&[shape[1]], "shift")).unwrap();
@@ -261,8 +303,11 @@ mod tests {
                 let loss = (&y * &weighting).unwrap().sum_all().unwrap();
                 (y, loss.backward().unwrap())
             };
-            let (ours, our_gradients) = run(x.as_tensor().apply_op3(&scale, &shift, BatchNormOp).unwrap());
-            let (theirs, their_gradients) = run(plain(&x, &scale, &shift).unwrap());
+            let (ours, our_gradients) = {
+                let op = BatchNormOp::of(&x, relu).unwrap();
+                run(x.as_tensor().apply_op3(&scale, &shift, op).unwrap())
+            };
+            let (theirs, their_gradients) = run(plain(&x, &scale, &shift, relu).unwrap());
             let close = |a: &Tensor, b: &Tensor| {
                 let d: f32 = (a - b)
                     .unwrap()

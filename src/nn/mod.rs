@@ -24,6 +24,7 @@ pub mod params;
 pub mod plan;
 pub mod pool;
 pub mod random;
+pub mod relu;
 pub mod segments;
 pub mod serve;
 pub mod simd;

@@ -187,8 +187,8 @@ impl<'a> Task<'a> {
                 for k in 0..length {
                     for row in 0..R {
                         let value = simd.splat_f32s(*left[row].add(k));
-                        for v in 0..V {
-                            sums[row][v] = simd.mul_add_e_f32s(value, *right.add(v), sums[row][v]);
+                        for (v, sum) in sums[row].iter_mut().enumerate() {
+                            *sum = simd.mul_add_e_f32s(value, *right.add(v), *sum);
                         }
                     }
                     right = right.add(V);

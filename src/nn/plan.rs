@@ -14,8 +14,8 @@ use super::filter::{Filter, Job, Kernel};
 use super::map::Map;
 use super::simd::{Buffer, dispatch, round_up};
 
-/// Bytes of maps that are worked on before the next images are: about what the outer caches hold.
-const TOGETHER: usize = 8 << 20;
+/// Bytes of maps that are worked on before the next images are: what stays near the second cache.
+const TOGETHER: usize = 2 << 20;
 
 /// A value on its way through a network: a map, or a vector, which is a map of one place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,7 +14,7 @@
 //! A value that is no number, or an infinity, makes all sixteen outputs of the tiles that it lies
 //! in no number: it is never hidden, but it may show up to three places further than it would.
 
-// The indices are those of the formulas, often of several arrays at once.
+// Tiles are walked by row and column, as the formulas are written.
 #![allow(clippy::needless_range_loop)]
 
 use pulp::{Simd, WithSimd};

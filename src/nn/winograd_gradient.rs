@@ -5,7 +5,7 @@
 //! gradient of the tile's outputs: 36 matrix products over all tiles, a quarter of the
 //! multiplications of the definition. The gradient of g is then Gᵀ U G.
 
-// The indices are those of the formulas, often of several arrays at once.
+// Tiles are walked by row and column, as the formulas are written.
 #![allow(clippy::needless_range_loop)]
 
 use pulp::{Simd, WithSimd};

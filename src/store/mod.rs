@@ -13,6 +13,7 @@
 //!   once. The identifier alone stays in the change feed, for the other replicas' sake, until
 //!   [`Store::trim_changes`] passes it (minutes).
 
+mod audit;
 pub mod demo;
 pub mod error;
 pub mod import;
@@ -20,6 +21,7 @@ mod migrate;
 pub mod postgres;
 mod rows;
 pub mod sqlite;
+mod trail;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +32,9 @@ use crate::recommend::data::{Interaction, Item, Kind, Millis, User};
 use crate::recommend::source::{Evidence, Source};
 use crate::recommend::weights::Weighing;
 
+pub use audit::{AuditRow, NumberedRow};
 pub use error::StoreError;
+pub use trail::{NotWritten, Trail};
 
 /// The future every store operation returns: boxed, so that the trait can be used as `dyn`.
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
@@ -38,6 +42,9 @@ pub type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 /// How long the change feed is kept. A replica cut off from the database for longer loads
 /// everything anew instead.
 pub const KEEP_CHANGES: Duration = Duration::from_secs(10 * 60);
+
+/// Most rows that one call of [`Store::trim_audit`] drops.
+pub const TRIM_BATCH: u32 = 10_000;
 
 /// How to reach a database and how much of it to use.
 #[derive(Debug, Clone)]
@@ -187,6 +194,17 @@ pub trait Store: Source {
     /// every start has the same; or `now`, kept from then on, where there is none or only one
     /// before `oldest`.
     fn reference_time(&self, now: Millis, oldest: Millis) -> Answer<'_, Millis>;
+
+    /// Adds these rows to the audit, all or none. One that is there already, by its run and
+    /// sequence, stays as it is.
+    fn append_audit<'a>(&'a self, rows: &'a [AuditRow]) -> Answer<'a, ()>;
+
+    /// A page of the audit: the latest rows of those numbered below `before`, at most `limit`.
+    fn list_audit(&self, before: Option<i64>, limit: u32) -> Answer<'_, Vec<NumberedRow>>;
+
+    /// Drops the oldest rows of the audit, at most [`TRIM_BATCH`], as far as they are older than
+    /// `keep` (a day at least), and says how many there were.
+    fn trim_audit(&self, keep: Duration) -> Answer<'_, u64>;
 
     /// Neighbors and scores computed by the database itself, switched on for this weighing, or
     /// [`StoreError::Setup`] where the database cannot do that.

@@ -10,7 +10,7 @@ use std::str::FromStr;
 
 use serde_json::Value;
 
-use super::StoreError;
+use super::{AuditRow, NumberedRow, StoreError};
 use crate::recommend::data::{Contraindications, Interaction, Item, Kind, Profile, User};
 use crate::recommend::source::SourceError;
 
@@ -169,4 +169,53 @@ pub(super) fn source_error(error: StoreError) -> SourceError {
         tracing::error!(%error, cause, "the store could not answer the recommender");
         SourceError::Failed(error.to_string())
     }
+}
+
+/// One row of `audit`.
+#[derive(sqlx::FromRow)]
+pub(super) struct AuditColumns {
+    number: i64,
+    run: i64,
+    sequence: i64,
+    time: i64,
+    request_id: String,
+    caller: String,
+    method: String,
+    route: String,
+    status: i32,
+    model: Option<String>,
+    version: Option<String>,
+    input_sha256: String,
+    answers: String,
+    abstained: bool,
+    latency_ms: f64,
+}
+
+impl AuditColumns {
+    pub fn into_row(self) -> Result<NumberedRow, StoreError> {
+        let answers = serde_json::from_str(&self.answers)
+            .map_err(|error| unreadable("answers of audit row", &self.number.to_string(), &error))?;
+        let row = AuditRow {
+            run: self.run,
+            sequence: self.sequence,
+            time: self.time,
+            request_id: self.request_id,
+            caller: self.caller,
+            method: self.method,
+            route: self.route,
+            status: u16::try_from(self.status).unwrap_or_default(),
+            model: self.model,
+            version: self.version,
+            input_sha256: self.input_sha256,
+            answers,
+            abstained: self.abstained,
+            latency_ms: self.latency_ms,
+        };
+        Ok(NumberedRow { number: self.number, row })
+    }
+}
+
+/// Rows of the audit as one JSON text, of which the database makes rows again.
+pub(super) fn audit_json(rows: &[AuditRow]) -> Result<String, StoreError> {
+    serde_json::to_string(rows).map_err(|error| StoreError::Internal(error.into()))
 }

@@ -28,6 +28,12 @@ pub const SPLITS: [&str; 3] = ["train", "val", "test"];
 /// Share of the examples that `val` and `test` get where a folder is split here.
 const HELD_OUT: f64 = 0.1;
 
+/// Most labels of a data set.
+const MAX_LABELS: usize = 1 << 16;
+
+/// What a byte of a deflated archive can become at most.
+const DEFLATE: u64 = 1032;
+
 /// An image data set as found, before the network's size is known.
 pub struct Source {
     /// Label names in order.
@@ -179,10 +185,22 @@ fn mix(values: &mut [f32], others: &[f32], share: f32) {
 fn read_npz(path: &Path, names: &[String]) -> Result<Source> {
     let digest = sha256(&fs::read(path)?);
     let archive = NpzTensors::new(path)?;
+    let most = fs::metadata(path)?.len().saturating_mul(DEFLATE);
     let mut splits = BTreeMap::new();
     let mut highest = 0;
     for split in SPLITS {
-        let array = |kind: &str| archive.get(&format!("{split}_{kind}"));
+        let array = |kind: &str| -> Result<Option<Tensor>> {
+            let name = format!("{split}_{kind}");
+            if !archive.names().contains(&&name) {
+                return Ok(None);
+            }
+            // The reader allocates what the header claims, so the claim is held against the file.
+            let (shape, _) = archive.get_shape_and_dtype(&name)?;
+            let claimed = shape.dims().iter().try_fold(1u64, |all, side| all.checked_mul(*side as u64));
+            let fits = claimed.is_some_and(|claimed| claimed <= most);
+            ensure!(fits, "{name} claims a shape of {shape:?}, which the file cannot hold");
+            Ok(archive.get(&name)?)
+        };
         let (Some(images), Some(labels)) = (array("images")?, array("labels")?) else {
             continue;
         };
@@ -197,6 +215,7 @@ fn read_npz(path: &Path, names: &[String]) -> Result<Source> {
         let mut examples = Vec::with_capacity(images.len());
         for (image, label) in images.into_iter().zip(labels) {
             let label = usize::try_from(label).context("a label below 0")?;
+            ensure!(label < MAX_LABELS, "label {label} is not below {MAX_LABELS}");
             highest = highest.max(label);
             examples.push((image, label));
         }

@@ -6,6 +6,7 @@ use crate::model::manifest::{ImageInput, ResnetConfig};
 use crate::nn::dropout::dropout;
 use crate::nn::plan::{Builder, Value};
 use crate::nn::pool::global_average;
+use crate::nn::relu::add_relu;
 use crate::nn::{BatchNorm, Conv2d, ConvShape, Filter, Init, Linear, Network, Params, Pass, Plan};
 
 /// A convolution without bias and the normalisation behind it.
@@ -32,6 +33,10 @@ impl ConvNorm {
 
     fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor> {
         self.norm.forward(&self.conv.forward(x, pass)?, pass)
+    }
+
+    fn forward_relu(&self, x: &Tensor, pass: &Pass) -> Result<Tensor> {
+        self.norm.forward_relu(&self.conv.forward(x, pass)?, pass)
     }
 
     /// Both as one convolution.
@@ -62,11 +67,11 @@ impl Block {
     }
 
     fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor> {
-        let y = self.first.forward(x, pass)?.relu()?;
+        let y = self.first.forward_relu(x, pass)?;
         let y = self.second.forward(&y, pass)?;
         match &self.around {
-            Some(around) => (y + around.forward(x, pass)?)?.relu(),
-            None => (y + x)?.relu(),
+            Some(around) => add_relu(&y, &around.forward(x, pass)?),
+            None => add_relu(&y, x),
         }
     }
 
@@ -144,7 +149,7 @@ impl Resnet {
 
 impl Network<Tensor> for Resnet {
     fn logits(&self, images: &Tensor, pass: &mut Pass) -> Result<Tensor> {
-        let mut x = self.stem.forward(images, pass)?.relu()?;
+        let mut x = self.stem.forward_relu(images, pass)?;
         for block in &self.blocks {
             x = block.forward(&x, pass)?;
         }

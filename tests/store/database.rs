@@ -58,24 +58,36 @@ impl Database {
         let (_, sql) = page.split_once("<!-- triggers -->\n```sql\n").unwrap();
         let (sql, _) = sql.split_once("```").unwrap();
         self.plain_sql(sql).await;
-        assert_eq!(self.number("SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal").await, 0);
+        assert_eq!(
+            self.number(
+                "SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal AND tgrelid <> 'audit'::regclass"
+            )
+            .await,
+            0
+        );
         self.store = self.replica().await;
     }
 
     /// Runs SQL as somebody would who knows nothing of this program.
     pub async fn plain_sql(&self, sql: &str) {
+        self.try_sql(sql).await.unwrap();
+    }
+
+    /// The same, where it may be refused.
+    pub async fn try_sql(&self, sql: &str) -> sqlx::Result<()> {
         let sql = AssertSqlSafe(sql.to_owned());
         if self.is_postgres() {
-            let mut connection = sqlx::PgConnection::connect(&self.url).await.unwrap();
-            connection.execute(sql).await.unwrap();
+            let mut connection = sqlx::PgConnection::connect(&self.url).await?;
+            connection.execute(sql).await?;
         } else {
             let options: sqlx::sqlite::SqliteConnectOptions = self.url.parse().unwrap();
             // As the sqlite3 program does it.
             let options = options.foreign_keys(false);
-            let mut connection = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
-            connection.execute(sql).await.unwrap();
-            connection.close().await.unwrap();
+            let mut connection = sqlx::SqliteConnection::connect_with(&options).await?;
+            connection.execute(sql).await?;
+            connection.close().await?;
         }
+        Ok(())
     }
 
     /// The first column of the first row.

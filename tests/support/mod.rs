@@ -14,6 +14,12 @@ pub fn shipped_models() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("models")
 }
 
+/// The entry of `--api-keys` for a key.
+pub fn api_key(name: &str, scopes: &str, key: &str) -> String {
+    let digest = <sha2::Sha256 as sha2::Digest>::digest(key);
+    format!("{name}:{scopes}:{}", medserve::config::hex(&digest))
+}
+
 /// A running server, ended when dropped.
 pub struct Server {
     child: Child,
@@ -60,7 +66,7 @@ impl Server {
         let mut first = String::new();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         stdout.read_line(&mut first).unwrap();
-        let url = first.split_whitespace().find(|word| word.starts_with("http://"));
+        let url = first.split_whitespace().find(|word| word.starts_with("http"));
         let url = url
             .unwrap_or_else(|| panic!("no address in {first:?}; log: {}", log.lock().unwrap()))
             .to_string();
@@ -85,9 +91,14 @@ impl Server {
     }
 
     /// Asks the server to end (SIGTERM) and waits for its exit status and whole log.
-    pub fn terminate(mut self) -> (Option<i32>, String) {
+    pub fn terminate(self) -> (Option<i32>, String) {
         let done = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status().unwrap();
         assert!(done.success());
+        self.wait()
+    }
+
+    /// Waits for the server's end, its exit status and whole log.
+    pub fn wait(mut self) -> (Option<i32>, String) {
         let status = self.child.wait().unwrap();
         self.reader.take().unwrap().join().unwrap();
         (status.code(), self.log())

@@ -3,31 +3,43 @@
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request};
+use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::Response;
 
 use super::request_id::RequestId;
+use super::trace_context::TraceContext;
 
 /// Measures and logs.
 pub async fn layer(request: Request, next: Next) -> Response {
     let start = Instant::now();
-    let method = request.method().clone();
+    let method = name(request.method());
     let route =
         request.extensions().get::<MatchedPath>().map_or("unmatched", |path| path.as_str()).to_string();
     let id = request.extensions().get::<RequestId>().cloned();
+    let trace = request.extensions().get::<TraceContext>().copied();
     let response = next.run(request).await;
     let elapsed = start.elapsed();
     let status = response.status().as_u16();
-    metrics::counter!("medserve_requests_total", "method" => method.to_string(), "route" => route.clone(), "status" => status.to_string())
+    metrics::counter!("medserve_requests_total", "method" => method, "route" => route.clone(), "status" => status.to_string())
         .increment(1);
     metrics::histogram!("medserve_request_seconds", "route" => route.clone()).record(elapsed.as_secs_f64());
     let request_id = id.as_ref().map_or("", RequestId::as_str);
+    let trace_id = trace.map_or_else(String::new, |trace| format!("{:032x}", trace.trace));
+    let span_id = trace.map_or_else(String::new, |trace| format!("{:016x}", trace.span));
     let ms = elapsed.as_secs_f64() * 1e3;
     match status {
         // The load's fault or the start's, and passing.
-        503 | 504 => tracing::warn!(%method, route, status, ms, request_id, "request"),
-        500.. => tracing::error!(%method, route, status, ms, request_id, "request"),
-        _ => tracing::info!(%method, route, status, ms, request_id, "request"),
+        503 | 504 => tracing::warn!(method, route, status, ms, request_id, trace_id, span_id, "request"),
+        500.. => tracing::error!(method, route, status, ms, request_id, trace_id, span_id, "request"),
+        _ => tracing::info!(method, route, status, ms, request_id, trace_id, span_id, "request"),
     }
     response
+}
+
+/// A method's name: a client may send any word, and a word of its own would be a series of its
+/// own.
+fn name(method: &Method) -> &'static str {
+    let known = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    known.into_iter().find(|known| method.as_str() == *known).unwrap_or("other")
 }

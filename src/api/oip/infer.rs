@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use axum::extract::{Extension, State};
 use axum::http::HeaderMap;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
@@ -15,6 +15,7 @@ use super::request::{self, Infer, InferRequest, Wanted};
 use super::response::{self, InferResponse, Values};
 use super::tensor::Data;
 use super::{find, spec};
+use crate::api::audit::Answered;
 use crate::api::extract::{Id, ModelVersion, Whole};
 use crate::api::{AppState, Deadline, Problem, images, notes};
 use crate::inference::image::{ImageService, Pixels};
@@ -119,7 +120,9 @@ async fn infer(
         let values = values(&wanted, &outcomes, &truncated);
         (wanted, values)
     };
-    response::write(manifest, id, batch, outputs.into_iter().map(values).collect(), &timing)
+    let response = response::write(manifest, id, batch, outputs.into_iter().map(values).collect(), &timing)?;
+    let labels = outcomes.iter().map(|outcome| outcome.label.clone());
+    Ok((Extension(Answered::labels(&manifest.name, &manifest.version, labels)), response).into_response())
 }
 
 type Inputs = BTreeMap<String, Data>;

@@ -86,7 +86,7 @@ pub async fn server() -> Json<ServerMetadata> {
     Json(ServerMetadata {
         name: "medserve",
         version: env!("CARGO_PKG_VERSION"),
-        extensions: vec!["binary_tensor_data"],
+        extensions: vec!["binary_tensor_data", "model_repository"],
     })
 }
 

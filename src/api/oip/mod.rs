@@ -11,6 +11,7 @@
 pub mod error;
 pub mod infer;
 pub mod metadata;
+pub mod repository;
 pub mod request;
 pub mod response;
 pub mod spec;

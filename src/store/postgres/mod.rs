@@ -4,6 +4,7 @@
 //! transaction, with its rows in key order so that two batches cannot lock each other out. What
 //! follows from a write (the change log, the norms) is done by triggers in the same transaction.
 
+mod audit;
 mod batches;
 mod copy;
 mod evidence;
@@ -21,8 +22,8 @@ use sqlx::{Connection, Executor};
 
 use super::rows::{InteractionRow, ItemRow, UserRow};
 use super::{
-    Answer, BulkLoad, Counts, InteractionFilter, InteractionQuery, ItemQuery, PoolUsage, Store, StoreError,
-    StoreOptions, Written, migrate,
+    Answer, AuditRow, BulkLoad, Counts, InteractionFilter, InteractionQuery, ItemQuery, NumberedRow,
+    PoolUsage, Store, StoreError, StoreOptions, Written, migrate,
 };
 use crate::recommend::data::{Interaction, Item, Kind, Millis, User};
 use crate::recommend::source::Evidence;
@@ -248,6 +249,18 @@ impl Store for PostgresStore {
             .await?;
             Ok(sqlx::query_scalar("SELECT moment FROM reference_time").fetch_one(&self.pool).await?)
         })
+    }
+
+    fn append_audit<'a>(&'a self, rows: &'a [AuditRow]) -> Answer<'a, ()> {
+        Box::pin(self.append_audit(rows))
+    }
+
+    fn list_audit(&self, before: Option<i64>, limit: u32) -> Answer<'_, Vec<NumberedRow>> {
+        Box::pin(self.list_audit(before, limit))
+    }
+
+    fn trim_audit(&self, keep: Duration) -> Answer<'_, u64> {
+        Box::pin(self.trim_audit(keep))
     }
 
     fn evidence<'a>(&'a self, weighing: &'a Weighing) -> Answer<'a, Arc<dyn Evidence>> {

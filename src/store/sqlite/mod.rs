@@ -8,6 +8,7 @@
 //!
 //! Batches are one transaction of a prepared statement per row: there is no round trip to save.
 
+mod audit;
 mod batches;
 mod feed;
 mod load;
@@ -25,8 +26,8 @@ use sqlx::{Executor, Sqlite, Transaction};
 
 use super::rows::{InteractionRow, ItemRow, UserRow};
 use super::{
-    Answer, BulkLoad, Counts, InteractionFilter, InteractionQuery, ItemQuery, PoolUsage, Store, StoreError,
-    StoreOptions, Written, interaction_key, last_of_each, migrate,
+    Answer, AuditRow, BulkLoad, Counts, InteractionFilter, InteractionQuery, ItemQuery, NumberedRow,
+    PoolUsage, Store, StoreError, StoreOptions, Written, interaction_key, last_of_each, migrate,
 };
 use crate::recommend::data::{Interaction, Item, Kind, Millis, User};
 use crate::recommend::source::Evidence;
@@ -337,6 +338,18 @@ impl Store for SqliteStore {
             .await?;
             Ok(sqlx::query_scalar("SELECT moment FROM reference_time").fetch_one(&self.pool).await?)
         })
+    }
+
+    fn append_audit<'a>(&'a self, rows: &'a [AuditRow]) -> Answer<'a, ()> {
+        Box::pin(self.append_audit(rows))
+    }
+
+    fn list_audit(&self, before: Option<i64>, limit: u32) -> Answer<'_, Vec<NumberedRow>> {
+        Box::pin(self.list_audit(before, limit))
+    }
+
+    fn trim_audit(&self, keep: Duration) -> Answer<'_, u64> {
+        Box::pin(self.trim_audit(keep))
     }
 
     fn evidence<'a>(&'a self, _: &'a Weighing) -> Answer<'a, Arc<dyn Evidence>> {

@@ -1,0 +1,103 @@
+//! Where strangers' bytes enter: one function a kind of input. Each must come back, whatever it
+//! is given; what it says of the input is of no interest here.
+
+#![allow(dead_code)] // Each target uses one of them.
+
+use std::sync::LazyLock;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue};
+use medserve::api::oip::request;
+use medserve::inference::image::ImageModel;
+use medserve::inference::note::NoteModel;
+use medserve::model::manifest::Input;
+use medserve::model::package::{CARD, MANIFEST, WEIGHTS, sha256};
+use medserve::model::{Manifest, Package};
+use medserve::text::Record;
+use medserve::train::examples::Source;
+use medserve::vision::{DecodeOptions, Format, decode, preprocess};
+use serde_json::{Value, json};
+
+static PNEUMONIA: LazyLock<Manifest> = LazyLock::new(|| {
+    serde_json::from_str(include_str!("../models/pneumonia/1/manifest.json")).expect("a shipped manifest")
+});
+static TRIAGE: LazyLock<Manifest> = LazyLock::new(|| {
+    serde_json::from_str(include_str!("../models/triage/1/manifest.json")).expect("a shipped manifest")
+});
+
+/// An image of any format that its first bytes show.
+pub fn image(data: &[u8]) {
+    if let Some(format) = Format::sniff(data) {
+        read(format, data);
+    }
+}
+
+/// A DICOM file, whatever its first bytes are.
+pub fn dicom(data: &[u8]) {
+    read(Format::Dicom, data);
+}
+
+fn read(format: Format, data: &[u8]) {
+    // A small limit keeps a fuzzer's time for what is wrong, not for what is large.
+    let options = DecodeOptions { max_pixels: 1 << 20, frame: None };
+    if let (Ok(image), Input::Image(input)) = (decode(format, data, &options), &PNEUMONIA.input) {
+        let _ = preprocess(&image, input);
+    }
+}
+
+/// A record of notes' requests.
+pub fn record(data: &[u8]) {
+    if let (Ok(value), Input::Record(input)) = (serde_json::from_slice::<Value>(data), &TRIAGE.input) {
+        let _ = Record::parse(input, &value, "/records/0");
+    }
+}
+
+/// A request of the Open Inference Protocol: two bytes for the length of its JSON, then its body.
+pub fn infer(data: &[u8]) {
+    let Some((length, body)) = data.split_first_chunk() else { return };
+    let mut headers = HeaderMap::new();
+    headers.insert(request::HEADER_LENGTH, HeaderValue::from(u16::from_le_bytes(*length)));
+    for manifest in [&*PNEUMONIA, &*TRIAGE] {
+        let _ = request::read(manifest, &headers, Bytes::copy_from_slice(body));
+        let _ = request::read(manifest, &HeaderMap::new(), Bytes::copy_from_slice(body));
+    }
+}
+
+/// An archive of images to train on.
+pub fn npz(data: &[u8]) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("data.npz");
+    std::fs::write(&file, data).expect("a file");
+    let _ = Source::read(&file, &[], 0);
+}
+
+/// A model package: four bytes for the length of its manifest, the manifest, the weights. Name,
+/// version and digest are made to fit, or nothing behind their checks would ever be reached.
+pub fn package(data: &[u8]) {
+    let Some((length, rest)) = data.split_first_chunk() else { return };
+    let length = u32::from_le_bytes(*length) as usize;
+    let Some((manifest, weights)) = rest.split_at_checked(length) else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path().join("fuzzed/1");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let manifest = match serde_json::from_slice::<Value>(manifest) {
+        Ok(Value::Object(mut members)) => {
+            members.insert("name".to_string(), json!("fuzzed"));
+            members.insert("version".to_string(), json!("1"));
+            if let Some(Value::Object(file)) = members.get_mut("weights") {
+                file.insert("file".to_string(), json!(WEIGHTS));
+                file.insert("sha256".to_string(), json!(sha256(weights)));
+            }
+            Value::Object(members).to_string().into_bytes()
+        }
+        _ => manifest.to_vec(),
+    };
+    for (name, content) in [(MANIFEST, &manifest[..]), (WEIGHTS, weights), (CARD, b"a card")] {
+        std::fs::write(folder.join(name), content).expect("a file");
+    }
+    let Ok(Package { manifest, weights, .. }) = Package::read(&folder) else { return };
+    let _ = match &manifest.input {
+        Input::Image(input) => ImageModel::build(&manifest, input, &weights).map(|_| ()),
+        Input::Record(input) => NoteModel::build(&manifest, input, &weights).map(|_| ()),
+    };
+}

@@ -1,0 +1,133 @@
+"""Writes the seeds, fuzz/seeds/<target>/: small and sound inputs for the fuzzers to break.
+
+Needs numpy, pillow and pydicom. The same seeds come out of every run.
+"""
+
+import io
+import json
+import pathlib
+import struct
+
+import numpy as np
+import pydicom
+from PIL import Image
+from pydicom.dataset import FileDataset, FileMetaDataset
+
+ROOT = pathlib.Path(__file__).parent / "seeds"
+random = np.random.default_rng(0)
+
+
+def put(target, name, content):
+    folder = ROOT / target
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(content)
+
+
+def encoded(array, kind, **options):
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def dicom(array, **tags):
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.7"
+    meta.MediaStorageSOPInstanceUID = "1.2.3"
+    meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    file = FileDataset("", {}, file_meta=meta, preamble=bytes(128))
+    file.Rows, file.Columns = array.shape
+    file.SamplesPerPixel = 1
+    file.PhotometricInterpretation = "MONOCHROME2"
+    file.BitsAllocated = file.BitsStored = 8 * array.itemsize
+    file.HighBit = file.BitsStored - 1
+    file.PixelRepresentation = 0
+    for tag, value in tags.items():
+        setattr(file, tag, value)
+    file.PixelData = array.tobytes()
+    buffer = io.BytesIO()
+    file.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+def images():
+    gray = random.integers(0, 256, (9, 7), np.uint8)
+    colour = random.integers(0, 256, (8, 8, 3), np.uint8)
+    put("image", "gray.png", encoded(gray, "PNG"))
+    put("image", "colour.png", encoded(colour, "PNG"))
+    put("image", "gray.jpg", encoded(gray, "JPEG"))
+    put("image", "colour.jpg", encoded(colour, "JPEG", progressive=True))
+    put("dicom", "8-bit.dcm", dicom(gray))
+    wide = random.integers(0, 4096, (6, 5), np.uint16)
+    put("dicom", "window.dcm", dicom(wide, WindowCenter=2048, WindowWidth=1000, RescaleSlope=2, RescaleIntercept=-1024))
+
+
+def records():
+    record = {"note": "chest pain", "fields": {"age": 67, "sex": "male", "spo2": None}}
+    put("record", "whole.json", json.dumps(record).encode())
+    put("record", "bare.json", b'{"note": "cough"}')
+
+
+def tensor(name, datatype, shape, **rest):
+    return {"name": name, "datatype": datatype, "shape": shape, **rest}
+
+
+def requests():
+    def put_request(name, inputs, binary=b"", **rest):
+        text = json.dumps({"inputs": inputs, **rest}).encode()
+        put("infer", name, struct.pack("<H", len(text)) + text + binary)
+
+    notes = b"".join(struct.pack("<I", len(note)) + note for note in (b"chest pain", b"cough"))
+    ages = struct.pack("<2d", 67, float("nan"))
+    sized = lambda data: {"parameters": {"binary_data_size": len(data)}}
+    put_request(
+        "notes",
+        [tensor("note", "BYTES", [2], **sized(notes)), tensor("age", "FP64", [2], **sized(ages))],
+        notes + ages,
+        parameters={"binary_data_output": True},
+    )
+    put_request("json", [tensor("note", "BYTES", [1, 1], data=[["cough"]])], outputs=[{"name": "label"}])
+    put_request("image", [tensor("image", "BYTES", [1], data=["aaaa"])])
+
+
+def archives():
+    arrays = {}
+    for split in ("train", "val", "test"):
+        arrays[f"{split}_images"] = random.integers(0, 256, (2, 4, 4), np.uint8)
+        arrays[f"{split}_labels"] = np.array([[0], [1]], np.uint8)
+    for name, write in (("stored.npz", np.savez), ("deflated.npz", np.savez_compressed)):
+        buffer = io.BytesIO()
+        write(buffer, **arrays)
+        put("npz", name, buffer.getvalue())
+
+
+def packages():
+    shapes = {"head.weight": [2, 4], "head.bias": [2], "layers.0.weight": [1, 1, 3, 3], "layers.0.bias": [1]}
+    header, data = {}, b""
+    for name, shape in shapes.items():
+        values = random.standard_normal(shape).astype("<f4").tobytes()
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [len(data), len(data) + len(values)]}
+        data += values
+    text = json.dumps(header).encode()
+    weights = struct.pack("<Q", len(text)) + text + data
+    manifest = {
+        "format": 1, "name": "fuzzed", "version": "1", "description": "", "labels": ["a", "b"],
+        "input": {"kind": "image", "height": 4, "width": 4, "channels": 1, "crop": "none", "resize": "bilinear",
+                  "normalisation": {"kind": "fixed", "mean": [0.5], "std": [0.5]}},
+        "architecture": {"kind": "cnn", "layers": [{"layer": "conv", "filters": 1, "kernel": 3}, {"layer": "flatten"}]},
+        "calibration": {"temperature": 1.0}, "abstain_below": 0.5,
+        "data": {"name": "", "source": "", "licence": "", "sha256": {}, "examples": {}},
+        "training": {"seed": 0, "epochs": 1, "settings": {}, "program": ""},
+        "metrics": {}, "weights": {"file": "model.safetensors", "sha256": "", "parameters": 20},
+    }
+    text = json.dumps(manifest).encode()
+    put("package", "cnn", struct.pack("<I", len(text)) + text + weights)
+    triage = (ROOT.parent.parent / "models/triage/1/manifest.json").read_bytes()
+    put("package", "bag", struct.pack("<I", len(triage)) + triage + weights)
+
+
+if __name__ == "__main__":
+    images()
+    records()
+    requests()
+    archives()
+    packages()

@@ -1,0 +1,146 @@
+//! `GET /v1/audit`: who asked what, of which model, and what was answered. For administrators.
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::error::ProblemDocument;
+use super::extract::Parameters;
+use super::{AppState, Problem};
+use crate::recommend::clock::rfc3339;
+use crate::store::NumberedRow;
+
+/// Rows on a page.
+const PAGE: u32 = 100;
+/// Most rows on a page.
+const MAX_PAGE: u32 = 1000;
+
+/// What a handler says of its answer, for the audit; in the response's extensions.
+#[derive(Debug, Clone, Default)]
+pub struct Answered {
+    /// The model that answered.
+    pub model: Option<String>,
+    /// Its version.
+    pub version: Option<String>,
+    /// The labels answered, none for an abstention; or the ids of the items recommended.
+    pub answers: Vec<Option<String>>,
+    /// Whether an answer was withheld for want of certainty or evidence.
+    pub abstained: bool,
+}
+
+impl Answered {
+    /// The labels that a model gave.
+    pub fn labels(model: &str, version: &str, labels: impl Iterator<Item = Option<String>>) -> Answered {
+        let answers: Vec<Option<String>> = labels.collect();
+        let abstained = answers.iter().any(Option::is_none);
+        Answered { model: Some(model.to_string()), version: Some(version.to_string()), answers, abstained }
+    }
+}
+
+/// Which rows to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct AuditParameters {
+    /// Number of the last row of the page before.
+    pub before: Option<i64>,
+    /// Rows on the page; default: 100.
+    #[param(minimum = 1, maximum = 1000)]
+    pub limit: Option<u32>,
+}
+
+/// One answer, as it was audited.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AuditEntry {
+    /// Grows with time.
+    pub number: i64,
+    /// When it was answered.
+    #[schema(example = "2026-03-01T09:30:00.000Z")]
+    pub time: String,
+    /// The request's id.
+    pub request_id: String,
+    /// Who asked: the name of the key, the subject of the token, or "anonymous".
+    #[schema(example = "ward-7")]
+    pub caller: String,
+    /// The HTTP method.
+    #[schema(example = "POST")]
+    pub method: String,
+    /// The route, never with an identifier in it.
+    #[schema(example = "/v1/notes/classify")]
+    pub route: String,
+    /// The HTTP status.
+    #[schema(example = 200)]
+    pub status: u16,
+    /// The model that answered.
+    #[schema(example = "triage")]
+    pub model: Option<String>,
+    /// Its version.
+    #[schema(example = "1")]
+    pub version: Option<String>,
+    /// SHA-256 of the body, or of path and query where there is none.
+    pub input_sha256: String,
+    /// The labels answered, null for an abstention; or the ids of the items recommended.
+    #[schema(example = json!(["2"]))]
+    pub answers: Vec<Option<String>>,
+    /// Whether an answer was withheld for want of certainty or evidence.
+    pub abstained: bool,
+    /// From the request's first byte to its answer.
+    #[schema(example = 1.25)]
+    pub latency_ms: f64,
+}
+
+impl From<NumberedRow> for AuditEntry {
+    fn from(NumberedRow { number, row }: NumberedRow) -> AuditEntry {
+        AuditEntry {
+            number,
+            time: rfc3339(row.time),
+            request_id: row.request_id,
+            caller: row.caller,
+            method: row.method,
+            route: row.route,
+            status: row.status,
+            model: row.model,
+            version: row.version,
+            input_sha256: row.input_sha256,
+            answers: row.answers,
+            abstained: row.abstained,
+            latency_ms: row.latency_ms,
+        }
+    }
+}
+
+/// A page of the audit.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AuditPage {
+    /// The latest first.
+    pub rows: Vec<AuditEntry>,
+    /// `before` of the next page; null on the last.
+    pub next: Option<i64>,
+}
+
+/// Who asked what and was answered what, a page at a time; for administrators
+#[utoipa::path(
+    get,
+    path = "/v1/audit",
+    tag = "operations",
+    params(AuditParameters),
+    responses(
+        (status = 200, body = AuditPage),
+        (status = 400, description = "A parameter is not valid", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "The database is not available", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub async fn list(
+    State(state): State<AppState>,
+    Parameters(parameters): Parameters<AuditParameters>,
+) -> Result<Json<AuditPage>, Problem> {
+    let limit = parameters.limit.unwrap_or(PAGE);
+    if !(1..=MAX_PAGE).contains(&limit) {
+        return Err(Problem::bad_parameter("limit", format!("must be from 1 to {MAX_PAGE}")));
+    }
+    let rows = state.people()?.store.list_audit(parameters.before, limit).await?;
+    let full = rows.len() == limit as usize;
+    let next = rows.last().filter(|_| full).map(|row| row.number);
+    Ok(Json(AuditPage { rows: rows.into_iter().map(AuditEntry::from).collect(), next }))
+}

@@ -1,0 +1,164 @@
+//! Taking a request in: its deadline, its body, its place among the work in flight.
+//!
+//! The body is read here, whole, before anything is done for the request and before it takes a
+//! place: a client that sends a byte a second holds a connection and nothing else, and is cut
+//! off after a while. What is taken in then costs memory and work that were counted beforehand.
+
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+use sha2::{Digest, Sha256};
+
+use super::deadline;
+use crate::api::access::{self, Access};
+use crate::api::admission::{Refused, Room};
+use crate::api::{AppState, Deadline, Problem};
+
+/// The header in which a client says how many seconds it waits.
+const TIMEOUT: HeaderName = HeaderName::from_static("x-request-timeout");
+
+/// What was taken in, in the request's extensions.
+#[derive(Debug, Clone, Copy)]
+pub struct Received {
+    /// When it began to arrive.
+    pub at: Instant,
+    /// SHA-256 of the body; of path and query where there is none.
+    pub sha256: [u8; 32],
+}
+
+/// Takes a request in, or refuses it.
+pub async fn layer(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    // What says how the server is doing must do so while it is busy.
+    if access::of(&request) == Access::Open {
+        return next.run(request).await;
+    }
+    let mut response = match take_in(&state, request).await {
+        Ok((request, room)) => match state.admission.enter() {
+            Ok(_pass) => {
+                let response = next.run(request).await;
+                drop(room);
+                response
+            }
+            Err(refused) => refuse(refused),
+        },
+        Err(response) => *response,
+    };
+    if response.status() == StatusCode::TOO_MANY_REQUESTS
+        && !response.headers().contains_key(header::RETRY_AFTER)
+    {
+        response.headers_mut().insert(header::RETRY_AFTER, state.admission.retry_after().into());
+    }
+    response
+}
+
+async fn take_in(state: &AppState, request: Request) -> Result<(Request, Room), Box<Response>> {
+    let at = Instant::now();
+    let problem = |problem: Problem| Box::new(problem.into_response());
+    let timeout = timeout(request.headers(), state).map_err(problem)?;
+    state.admission.check().map_err(|refused| Box::new(refuse(refused)))?;
+    let most = state.config.max_body_bytes;
+    let (mut parts, body) = request.into_parts();
+    let announced =
+        parts.headers.get(header::CONTENT_LENGTH).and_then(|n| n.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|bytes| bytes > most as u64) {
+        return Err(problem(too_large(most)));
+    }
+    let mut room = state.admission.body();
+    let patience = state.config.body_timeout;
+    let body = match tokio::time::timeout(timeout.min(patience), read(body, most, &mut room)).await {
+        Ok(body) => body?,
+        Err(_) if timeout < patience => return Err(Box::new(closing(deadline::passed()))),
+        Err(_) => return Err(Box::new(too_slow(patience))),
+    };
+    let sha256 = match body.bytes.is_empty() {
+        true => Sha256::digest(parts.uri.path_and_query().map_or("", |target| target.as_str())),
+        false => body.sha256.finalize(),
+    };
+    parts.extensions.insert(Deadline(at + timeout));
+    parts.extensions.insert(Received { at, sha256: sha256.into() });
+    Ok((Request::from_parts(parts, Body::from(body.bytes)), room))
+}
+
+/// The time the client gives, at most the longest that is allowed; the usual one if it says nothing.
+fn timeout(headers: &HeaderMap, state: &AppState) -> Result<Duration, Problem> {
+    let Some(value) = headers.get(TIMEOUT) else { return Ok(state.config.request_timeout) };
+    let seconds = value.to_str().ok().and_then(|text| text.trim().parse::<f64>().ok());
+    let timeout = seconds.filter(|s| *s > 0.0).and_then(|s| Duration::try_from_secs_f64(s).ok());
+    let bad = || {
+        Problem::bad_request("the header x-request-timeout must be a number of seconds above 0, such as 2.5")
+    };
+    Ok(timeout.ok_or_else(bad)?.min(state.config.max_request_timeout))
+}
+
+struct Whole {
+    bytes: Bytes,
+    sha256: Sha256,
+}
+
+async fn read(body: Body, most: usize, room: &mut Room) -> Result<Whole, Box<Response>> {
+    let mut sha256 = Sha256::new();
+    let mut first: Option<Bytes> = None;
+    let mut all = BytesMut::new();
+    let mut length = 0;
+    let mut chunks = body.into_data_stream();
+    while let Some(chunk) = chunks.next().await {
+        let broken = |_| Box::new(Problem::bad_request("the body did not arrive whole").into_response());
+        let chunk = chunk.map_err(broken)?;
+        length += chunk.len();
+        if length > most {
+            return Err(Box::new(too_large(most).into_response()));
+        }
+        if !room.grow(chunk.len()) {
+            return Err(Box::new(refuse(Refused::Full)));
+        }
+        sha256.update(&chunk);
+        // A body of one piece, as most are, is not copied.
+        match first.take() {
+            None if all.is_empty() => first = Some(chunk),
+            None => all.extend_from_slice(&chunk),
+            Some(before) => {
+                all.extend_from_slice(&before);
+                all.extend_from_slice(&chunk);
+            }
+        }
+    }
+    Ok(Whole { bytes: first.unwrap_or_else(|| all.freeze()), sha256 })
+}
+
+fn too_large(most: usize) -> Problem {
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than the {most} bytes accepted"))
+}
+
+fn too_slow(patience: Duration) -> Response {
+    let detail = format!("the body did not arrive within {} ms", patience.as_millis());
+    metrics::counter!("medserve_rejected_total", "reason" => "slow_body").increment(1);
+    closing(Problem::new(StatusCode::REQUEST_TIMEOUT, detail))
+}
+
+fn refuse(refused: Refused) -> Response {
+    match refused {
+        Refused::Full => {
+            metrics::counter!("medserve_rejected_total", "reason" => "busy").increment(1);
+            let detail =
+                "the server has as much work as it can do in good time; try again after retry-after seconds";
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).into_response()
+        }
+        Refused::Draining => {
+            metrics::counter!("medserve_rejected_total", "reason" => "draining").increment(1);
+            closing(Problem::unavailable("the server is about to end; another may answer"))
+        }
+    }
+}
+
+/// The answer, after which the connection is of no more use.
+fn closing(problem: Problem) -> Response {
+    let mut response = problem.into_response();
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}

@@ -1,0 +1,204 @@
+//! Bearer tokens (JWT, RFC 7519) against the keys of a JWKS file.
+//!
+//! A token is believed if a key of the file signed it, its issuer and audience are those
+//! configured and it is within its time. Which algorithm may be used the key decides and never
+//! the token alone: a public key is no shared secret, whatever a header says.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
+
+use arc_swap::ArcSwap;
+use jsonwebtoken::jwk::{Jwk, PublicKeyUse};
+use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, Validation, decode, decode_header};
+use serde::Deserialize;
+
+use crate::config::{Scope, TokenSource};
+
+/// Longest subject, in bytes: it goes into every audit row.
+const LONGEST_SUBJECT: usize = 200;
+
+/// What checks tokens.
+pub struct Tokens {
+    file: PathBuf,
+    issuer: String,
+    audience: String,
+    keys: ArcSwap<Vec<Key>>,
+    read: Mutex<Option<SystemTime>>,
+}
+
+struct Key {
+    id: Option<String>,
+    algorithm: Option<Algorithm>,
+    key: DecodingKey,
+}
+
+/// What a token says of its bearer.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Bearer {
+    /// Who: `sub`.
+    pub subject: String,
+    /// What it may do, of the scopes known here.
+    pub scopes: Vec<Scope>,
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    sub: String,
+    /// RFC 8693: words between spaces.
+    #[serde(default)]
+    scope: String,
+    /// The same in the way of some issuers: a list.
+    #[serde(default)]
+    scp: Vec<String>,
+}
+
+impl Tokens {
+    /// Reads the keys.
+    ///
+    /// # Errors
+    /// A file that cannot be read or has no key that could check a token.
+    pub fn new(source: &TokenSource) -> Result<Tokens, String> {
+        let modified = modified(&source.keys);
+        let keys = read(&source.keys)?;
+        Ok(Tokens {
+            file: source.keys.clone(),
+            issuer: source.issuer.clone(),
+            audience: source.audience.clone(),
+            keys: ArcSwap::from_pointee(keys),
+            read: Mutex::new(modified),
+        })
+    }
+
+    /// Reads the keys again if the file has changed. One that cannot be read changes nothing.
+    pub fn reload(&self) {
+        let now = modified(&self.file);
+        let mut read_at = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if now == *read_at {
+            return;
+        }
+        *read_at = now;
+        match read(&self.file) {
+            Ok(keys) => {
+                tracing::info!(keys = keys.len(), "the keys of tokens were read again");
+                self.keys.store(keys.into());
+            }
+            Err(error) => tracing::warn!(error, "the keys of tokens stay as they were"),
+        }
+    }
+
+    /// The bearer of a token, or nothing where it is not to be believed.
+    pub fn check(&self, token: &str) -> Option<Bearer> {
+        let header = decode_header(token).ok()?;
+        let keys = self.keys.load();
+        let fits = |key: &&Key| {
+            let named = header.kid.is_none() || key.id == header.kid;
+            named && key.key.family() == header.alg.family() && key.algorithm.is_none_or(|a| a == header.alg)
+        };
+        let mut validation = Validation::new(header.alg);
+        validation.set_issuer(&[&self.issuer]);
+        validation.set_audience(&[&self.audience]);
+        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+        validation.validate_nbf = true;
+        let claims = keys
+            .iter()
+            .filter(fits)
+            .find_map(|key| decode::<Claims>(token, &key.key, &validation).ok())?
+            .claims;
+        if claims.sub.is_empty()
+            || claims.sub.len() > LONGEST_SUBJECT
+            || claims.sub.chars().any(char::is_control)
+        {
+            return None;
+        }
+        let named = claims.scope.split(' ').chain(claims.scp.iter().map(String::as_str));
+        Some(Bearer { scopes: named.filter_map(|name| name.parse().ok()).collect(), subject: claims.sub })
+    }
+}
+
+fn modified(file: &PathBuf) -> Option<SystemTime> {
+    std::fs::metadata(file).and_then(|metadata| metadata.modified()).ok()
+}
+
+fn read(file: &PathBuf) -> Result<Vec<Key>, String> {
+    #[derive(Deserialize)]
+    struct Set {
+        keys: Vec<serde_json::Value>,
+    }
+    let name = file.display();
+    let text = std::fs::read(file).map_err(|error| format!("{name}: {error}"))?;
+    // The values of a file of keys are not repeated: it may hold secrets.
+    let set: Set =
+        serde_json::from_slice(&text).map_err(|_| format!("{name} is no JWKS: {{\"keys\": [...]}}"))?;
+    let keys: Vec<Key> = set.keys.into_iter().filter_map(usable).collect();
+    match keys.is_empty() {
+        true => Err(format!("{name} has no key that can check a signature")),
+        false => Ok(keys),
+    }
+}
+
+/// A key that checks signatures; others (for encryption, of unknown kinds) are left out.
+fn usable(value: serde_json::Value) -> Option<Key> {
+    let jwk: Jwk = serde_json::from_value(value).ok()?;
+    if jwk.common.public_key_use.as_ref().is_some_and(|used| *used != PublicKeyUse::Signature) {
+        return None;
+    }
+    let algorithm = match jwk.common.key_algorithm {
+        Some(algorithm) => Some(Algorithm::try_from(algorithm).ok()?),
+        None => None,
+    };
+    let key = DecodingKey::from_jwk(&jwk).ok()?;
+    // RFC 7518: a shared secret is at least as long as its digest.
+    if key.family() == AlgorithmFamily::Hmac && key.try_get_as_bytes().ok()?.len() < 32 {
+        return None;
+    }
+    Some(Key { id: jwk.common.key_id.clone(), algorithm, key })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use jsonwebtoken::{EncodingKey, Header, encode};
+    use serde_json::json;
+
+    use super::*;
+
+    /// Writes a file with one shared secret, last changed at this second.
+    fn write(file: &Path, secret: &[u8; 32], second: u64) -> EncodingKey {
+        let key = EncodingKey::from_secret(secret);
+        let jwk = Jwk::from_encoding_key(&key, Algorithm::HS256).unwrap();
+        std::fs::write(file, json!({"keys": [jwk]}).to_string()).unwrap();
+        let written = std::fs::OpenOptions::new().append(true).open(file).unwrap();
+        written.set_modified(UNIX_EPOCH + Duration::from_secs(second)).unwrap();
+        key
+    }
+
+    fn token(key: &EncodingKey) -> String {
+        let exp = jsonwebtoken::get_current_timestamp() + 600;
+        let claims =
+            json!({"sub": "dr-lee", "iss": "i", "aud": "a", "exp": exp, "scope": "classify openid admin"});
+        encode(&Header::new(Algorithm::HS256), &claims, key).unwrap()
+    }
+
+    #[test]
+    fn keys_that_are_replaced_are_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("jwks.json");
+        let first = write(&file, &[1; 32], 1);
+        let source = TokenSource { keys: file.clone(), issuer: "i".into(), audience: "a".into() };
+        let tokens = Tokens::new(&source).unwrap();
+        let bearer = tokens.check(&token(&first)).unwrap();
+        assert_eq!((bearer.subject.as_str(), bearer.scopes), ("dr-lee", vec![Scope::Classify, Scope::Admin]));
+
+        let second = write(&file, &[2; 32], 2);
+        tokens.reload();
+        assert!(tokens.check(&token(&first)).is_none());
+        assert!(tokens.check(&token(&second)).is_some());
+
+        std::fs::write(&file, "{").unwrap();
+        tokens.reload();
+        assert!(tokens.check(&token(&second)).is_some(), "a broken file changes nothing");
+    }
+}

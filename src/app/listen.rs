@@ -1,0 +1,115 @@
+//! Connections: accepted up to a number, cut where nothing comes, and finished before the end.
+//!
+//! This is a loop over hyper of our own because it holds what a server on a hospital's network
+//! needs and the usual ones leave out together: a bound on connections, a time within which a
+//! request's head must have come (which ends idle connections too), TLS, and an end that waits.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Request};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
+use tower::ServiceExt;
+
+/// Longest time for a TLS handshake.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// Streams a client may have open on one HTTP/2 connection.
+const STREAMS: u32 = 128;
+
+/// Bounds on connections.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Most at a time.
+    pub connections: usize,
+    /// Time within which the next request's head must have come.
+    pub idle: Duration,
+}
+
+/// Serves until `stopped` says so, and then until the requests in flight are finished.
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    bounds: Bounds,
+    mut stopped: watch::Receiver<bool>,
+) {
+    // Without TLS only HTTP/1: telling the two apart by the first bytes would wait for them for ever.
+    let mut http1 = Builder::new(TokioExecutor::new()).http1_only();
+    http1.http1().timer(TokioTimer::new()).header_read_timeout(bounds.idle);
+    let mut http2 = Builder::new(TokioExecutor::new()).http2_only();
+    http2.http2().timer(TokioTimer::new()).keep_alive_interval(bounds.idle).max_concurrent_streams(STREAMS);
+    let open = Arc::new(Semaphore::new(bounds.connections));
+    let graceful = GracefulShutdown::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            // An error means that the sender is gone, which is an end as well.
+            _ = stopped.wait_for(|stop| *stop) => break,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of file descriptors, most likely: some come free in a moment.
+                tracing::warn!(%error, "a connection was not accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let Ok(place) = open.clone().try_acquire_owned() else {
+            metrics::counter!("medserve_rejected_total", "reason" => "connections").increment(1);
+            continue;
+        };
+        let (http1, http2, tls) = (http1.clone(), http2.clone(), tls.clone());
+        let (router, watcher) = (router.clone(), graceful.watcher());
+        tokio::spawn(async move {
+            // Answers are small and waited for: they must not wait for company.
+            let _ = stream.set_nodelay(true);
+            match tls {
+                None => talk(&http1, stream, peer, router, watcher).await,
+                Some(tls) => match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
+                    Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
+                        talk(&http2, stream, peer, router, watcher).await;
+                    }
+                    Ok(Ok(stream)) => talk(&http1, stream, peer, router, watcher).await,
+                    Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+                    Err(_) => tracing::debug!("a TLS handshake took too long"),
+                },
+            }
+            drop(place);
+        });
+    }
+    drop(listener);
+    graceful.shutdown().await;
+}
+
+async fn talk<S>(
+    builder: &Builder<TokioExecutor>,
+    stream: S,
+    peer: SocketAddr,
+    router: Router,
+    watcher: Watcher,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = router.map_request(move |request: Request<hyper::body::Incoming>| {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(ConnectInfo(peer));
+        request
+    });
+    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+    // What ends a connection early (a client that went, a head that never came) is the client's.
+    if let Err(error) = watcher.watch(connection.into_owned()).await {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}

@@ -1,0 +1,156 @@
+//! Who may call: the written forms of keys and of where tokens come from.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// What a caller may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scope {
+    /// Have images and notes classified.
+    Classify,
+    /// Have care recommended, and read what can be recommended.
+    Recommend,
+    /// Write and read people, things and interactions.
+    Write,
+    /// Everything, and what only administrators may: neighbors, the audit, the models served.
+    Admin,
+}
+
+impl Scope {
+    /// All of them.
+    pub const ALL: [Scope; 4] = [Scope::Classify, Scope::Recommend, Scope::Write, Scope::Admin];
+
+    /// As written in keys and tokens.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Scope::Classify => "classify",
+            Scope::Recommend => "recommend",
+            Scope::Write => "write",
+            Scope::Admin => "admin",
+        }
+    }
+}
+
+impl FromStr for Scope {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Scope, ()> {
+        Scope::ALL.into_iter().find(|scope| scope.as_str() == text).ok_or(())
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// A key that opens the server: its digest, never the key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiKey {
+    /// Whose it is, for the audit.
+    pub name: String,
+    /// What it may do.
+    pub scopes: Vec<Scope>,
+    /// SHA-256 of the key. A key has 256 random bits, which no guessing reaches, so a digest
+    /// made to be slow would only make answers slow.
+    pub sha256: [u8; 32],
+}
+
+impl FromStr for ApiKey {
+    type Err = &'static str;
+
+    /// Reads `NAME:SCOPE+SCOPE:SHA256`.
+    fn from_str(text: &str) -> Result<ApiKey, &'static str> {
+        let mut parts = text.trim().rsplitn(3, ':');
+        let (Some(sha256), Some(scopes), Some(name)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err("must be NAME:SCOPES:SHA256");
+        };
+        if name.is_empty() || name.len() > 100 || name.chars().any(char::is_control) {
+            return Err("needs a name of at most 100 bytes");
+        }
+        let scopes: Result<Vec<Scope>, ()> = scopes.split('+').map(str::parse).collect();
+        let scopes = scopes
+            .map_err(|()| "has a scope that is not classify, recommend, write or admin, joined by +")?;
+        let sha256 = unhex(sha256).ok_or("must end in the 64 hexadecimal digits of the key's SHA-256")?;
+        Ok(ApiKey { name: name.to_string(), scopes, sha256 })
+    }
+}
+
+impl fmt::Display for ApiKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scopes: Vec<&str> = self.scopes.iter().map(|scope| scope.as_str()).collect();
+        write!(formatter, "{}:{}:{}", self.name, scopes.join("+"), hex(&self.sha256))
+    }
+}
+
+/// Where bearer tokens (JWT) come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenSource {
+    /// The JWKS file of the keys that sign them.
+    pub keys: PathBuf,
+    /// Who issues them: their `iss`.
+    pub issuer: String,
+    /// For whom: their `aud`.
+    pub audience: String,
+}
+
+/// The files of a TLS server, in PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate, followed by those that lead to its root.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+/// Bytes as lower-case hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Option<[u8; 32]> {
+    // `from_str_radix` would take a sign.
+    if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    let mut bytes = [0; 32];
+    for (at, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()?;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_read_back_as_it_was_written() {
+        let text = format!("ward 7: triage:classify+write:{}", "0f".repeat(32));
+        let key: ApiKey = text.parse().unwrap();
+        assert_eq!(
+            (key.name.as_str(), key.scopes.as_slice()),
+            ("ward 7: triage", &[Scope::Classify, Scope::Write][..])
+        );
+        assert_eq!(key.to_string(), text);
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused() {
+        let digest = "0f".repeat(32);
+        for bad in [
+            String::new(),
+            digest.clone(),
+            format!("name::{digest}"),
+            format!(":classify:{digest}"),
+            format!("name:everything:{digest}"),
+            "name:classify:0f".to_string(),
+            format!("name:classify:{}", "é".repeat(32)),
+            format!("name:classify:+{}", &digest[1..]),
+        ] {
+            assert!(bad.parse::<ApiKey>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! What the metrics say of a model: where its time goes, what it answers and how sure it is, so
+//! that a drift of its inputs shows.
+//!
+//! The series of a model are made when it is put into service: their number is bounded by its
+//! labels, and counting an answer takes no look-up.
+
+use metrics::{Counter, Histogram, counter, histogram};
+
+use super::pool::{AskError, Timing};
+use super::{InferenceError, Outcome};
+use crate::model::Manifest;
+
+/// The metrics of one version of a model.
+pub struct Meter {
+    labels: Vec<String>,
+    answers: Vec<Counter>,
+    abstentions: Counter,
+    confidence: Histogram,
+    /// Decoding, preprocessing, waiting, computing.
+    stages: [Histogram; 4],
+}
+
+impl Meter {
+    /// The metrics of the model that `manifest` describes.
+    pub fn new(manifest: &Manifest) -> Meter {
+        let Manifest { name, version, labels, .. } = manifest;
+        let answer = |label: &String| counter!("medserve_answers_total", "model" => name.clone(), "version" => version.clone(), "label" => label.clone());
+        let stage = |stage| histogram!("medserve_stage_seconds", "model" => name.clone(), "stage" => stage);
+        Meter {
+            labels: labels.clone(),
+            answers: labels.iter().map(answer).collect(),
+            abstentions: counter!("medserve_abstentions_total", "model" => name.clone(), "version" => version.clone()),
+            confidence: histogram!("medserve_confidence", "model" => name.clone(), "version" => version.clone()),
+            stages: ["decode", "preprocess", "queue", "inference"].map(stage),
+        }
+    }
+
+    /// A request was answered.
+    pub fn answered(&self, outcomes: &[Outcome], timing: &Timing) {
+        for outcome in outcomes {
+            match &outcome.label {
+                None => self.abstentions.increment(1),
+                Some(label) => {
+                    if let Some(at) = self.labels.iter().position(|known| known == label) {
+                        self.answers[at].increment(1);
+                    }
+                }
+            }
+            if let Some(best) = outcome.predictions.first() {
+                self.confidence.record(best.probability);
+            }
+        }
+        let Timing { decode, preprocess, queue, inference } = timing;
+        for (stage, time) in self.stages.iter().zip([decode, preprocess, queue, inference]) {
+            stage.record(time.as_secs_f64());
+        }
+    }
+}
+
+/// A request was not answered, for want of room or of time. A failure is counted where it
+/// happens.
+pub fn refused(error: &AskError) {
+    let reason = match error {
+        AskError::QueueFull(_) => "queue_full",
+        AskError::TooMany { .. } => "too_many",
+        AskError::Inference(InferenceError::DeadlinePassed) => "deadline",
+        AskError::Inference(InferenceError::Failed) | AskError::NotFinite(_) => return,
+    };
+    counter!("medserve_rejected_total", "reason" => reason).increment(1);
+}
