@@ -9,10 +9,11 @@ use criterion::Criterion;
 use medserve::inference::engine::Model;
 use medserve::inference::note::NoteModel;
 use medserve::model::Package;
-use medserve::model::manifest::{Input, RecordInput};
+use medserve::model::manifest::{Architecture, Input, LstmConfig, RecordInput, TransformerConfig};
+use medserve::nn::{Params, Pass};
 use medserve::text::encoder::{Encoded, Example};
 use medserve::text::tokenizer::Tokens;
-use medserve::text::{Encoder, FieldValue, Record, Tokenizer};
+use medserve::text::{Encoder, FieldValue, Record, Tokenizer, network};
 use serde::Deserialize;
 
 use crate::measure::{Engines, Measured};
@@ -50,16 +51,65 @@ pub fn engines(package: &Package) -> impl Measured + use<> {
     Engines::new(move || model.clone(), read)
 }
 
+/// The networks over tokens, of the sizes that training makes by default: as they serve, beside the
+/// graph they were trained with.
+pub fn networks(criterion: &mut Criterion) {
+    let input = RecordInput { max_tokens: 384, fields: Vec::new() };
+    let lstm = LstmConfig {
+        vocabulary: 8192,
+        embedding: 128,
+        hidden: 128,
+        bidirectional: true,
+        token_dropout: 0.2,
+        dropout: 0.2,
+        recurrent_dropout: 0.2,
+    };
+    let transformer = TransformerConfig {
+        vocabulary: 8192,
+        width: 128,
+        heads: 4,
+        layers: 2,
+        feed_forward: 256,
+        token_dropout: 0.2,
+        dropout: 0.2,
+    };
+    for architecture in [Architecture::Lstm(lstm), Architecture::Transformer(transformer)] {
+        let mut params = Params::fresh(0);
+        let graph = network::build(&architecture, &input, 5, &mut params).expect("a network");
+        let mut params = Params::frozen(params.snapshot().expect("its values"));
+        let mut plan = network::plan(&architecture, &input, 5, &mut params).expect("the same network");
+        let mut group = criterion.benchmark_group(format!("text:{}", architecture.as_str()));
+        // From 8 to 256 tokens, in no order.
+        let mixed = (0..32).map(|i| 8 + (i * 13) % 32 * 8).collect();
+        for (name, lengths) in [("one-of-64", vec![64]), ("32-mixed", mixed)] {
+            let batch: Vec<Example> = lengths.into_iter().map(note).collect();
+            group.bench_function(format!("{name}/plan"), |b| b.iter(|| plan.logits(black_box(&batch))));
+            group.bench_function(format!("{name}/graph"), |b| {
+                b.iter(|| graph.logits(black_box(&batch), &mut Pass::Inference))
+            });
+        }
+        group.finish();
+    }
+}
+
+fn note(length: u32) -> Example {
+    let ids: Vec<u32> = (0..length).map(|i| (i * 7919 + length) % 8192).collect();
+    let tokens = Tokens { total: ids.len(), ids };
+    Arc::new(Encoded { tokens, words: Vec::new(), characters: Vec::new(), fields: Vec::new() })
+}
+
 /// Whole models, one engine: what is done to a short note before the network, and the network.
 pub fn bench(criterion: &mut Criterion, name: &str, package: &Package) {
     let mut model = build(package);
     let input = input(package);
     let tokenizer = Tokenizer::read(&package.folder, &package.manifest.architecture).expect("a tokenizer");
-    let encoder = Encoder::new(input.clone(), &package.manifest.architecture, tokenizer);
+    let encoder = Encoder::new(input.clone(), &package.manifest.architecture, tokenizer.clone());
     let note = "Chest pain for two hours, worse on breathing in; short of breath.".to_string();
     let record = Record { note, fields: vec![FieldValue::Missing; input.fields.len()] };
     let example = Arc::new(encoder.encode(&record).expect("an encoded note"));
     let mut group = criterion.benchmark_group(format!("text:{name}"));
+    group.bench_function("normalise", |b| b.iter(|| tokenizer.normalise(black_box(&record.note))));
+    group.bench_function("tokens", |b| b.iter(|| tokenizer.encode(black_box(&record.note), 384)));
     group.bench_function("encode", |b| b.iter(|| encoder.encode(black_box(&record))));
     for size in [1, 32] {
         let batch = vec![example.clone(); size];

@@ -232,3 +232,80 @@ impl Product<'_> {
         M
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::random;
+    use proptest::prelude::*;
+
+    fn draw(count: usize, seed: u64, name: &str) -> Vec<f32> {
+        let mut rng = random::stream(seed, name);
+        (0..count).map(|_| random::normal(&mut rng)).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn products_agree_with_double_precision_and_write_nothing_else(
+            rows in 0usize..20, inputs in 0usize..70, outputs in 1usize..80, apart in 0usize..5, add: bool, seed: u64,
+        ) {
+            let (weight, bias) = (draw(outputs * inputs, seed, "weight"), draw(outputs, seed, "bias"));
+            let (from, to) = (inputs + apart, outputs + apart);
+            let x = draw(rows * from, seed, "x");
+            let before = draw(rows * to, seed, "out");
+            let mut out = before.clone();
+            let finish = if add { Finish::Add } else { Finish::Set };
+            let panels = Panels::new(&weight, &bias);
+            panels.product(rows, Rows { values: &x, stride: from }, finish, &mut out, to);
+            for place in 0..rows * to {
+                let (i, j) = (place / to, place % to);
+                let was = f64::from(before[place]);
+                let want = if j < outputs {
+                    let terms = (0..inputs).map(|k| f64::from(x[i * from + k]) * f64::from(weight[j * inputs + k]));
+                    terms.sum::<f64>() + f64::from(bias[j]) + if add { was } else { 0.0 }
+                } else {
+                    was
+                };
+                prop_assert!((f64::from(out[place]) - want).abs() < 1e-4, "{} for {want}", out[place]);
+            }
+        }
+
+        #[test]
+        fn a_matrix_laid_out_anew_keeps_nothing_of_the_one_before(
+            sizes in prop::collection::vec((1usize..60, 1usize..60), 2..5), seed: u64,
+        ) {
+            let mut panels = Panels::default();
+            for (outputs, inputs) in sizes {
+                let weight = draw(outputs * inputs, seed, "weight");
+                panels.fill(outputs, inputs, |j, k| weight[j * inputs + k]);
+                let x = draw(inputs, seed, "x");
+                let (mut again, mut fresh) = (vec![0.0; outputs], vec![0.0; outputs]);
+                let rows = Rows { values: &x, stride: inputs };
+                panels.product(1, rows, Finish::Set, &mut again, outputs);
+                let once = Panels::new(&weight, &vec![0.0; outputs]);
+                once.product(1, rows, Finish::Set, &mut fresh, outputs);
+                prop_assert_eq!(again, fresh);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_reaches_its_row_alone() {
+        let panels = Panels::new(&[1.0; 40 * 3], &[0.0; 40]);
+        for bad in [f32::NAN, f32::INFINITY] {
+            let mut out = vec![0.0; 3 * 40];
+            let x = [1.0, 2.0, 3.0, 1.0, bad, 3.0, 1.0, 2.0, 3.0];
+            panels.product(3, Rows { values: &x, stride: 3 }, Finish::Set, &mut out, 40);
+            for (row, out) in out.chunks(40).enumerate() {
+                assert!(out.iter().all(|x| if row == 1 { !x.is_finite() } else { *x == 6.0 }));
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "rows")]
+    fn rows_that_end_too_early_are_refused() {
+        let panels = Panels::new(&[1.0; 6], &[0.0; 2]);
+        panels.product(2, Rows { values: &[0.0; 5], stride: 3 }, Finish::Set, &mut [0.0; 4], 2);
+    }
+}
