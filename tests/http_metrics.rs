@@ -4,6 +4,7 @@
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use medserve::vision::phantom::chest_phantom;
 use reqwest::{Client, Method};
@@ -131,9 +132,16 @@ async fn what_a_client_makes_up_becomes_no_series() {
     };
     visit(0).await;
     let names = |scrape: Scrape| scrape.samples.into_keys().collect::<BTreeSet<String>>();
-    // The scrape itself is a request, and its route a series from the second one on.
+    // The scrape itself is a request, and its route a series from the second one on; the age is
+    // told from the first look at the database on.
     Scrape::of(&server).await;
-    let before = names(Scrape::of(&server).await);
+    let before = loop {
+        let names = names(Scrape::of(&server).await);
+        if names.contains("medserve_recommender_age_seconds") {
+            break names;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
     for round in 1..20 {
         visit(round).await;
     }
