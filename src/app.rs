@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 use tokio::time::MissedTickBehavior;
 use tokio_rustls::TlsAcceptor;
 
@@ -32,6 +32,7 @@ use crate::recommend::recommender::{Recommender, Settings};
 use crate::recommend::source::Source;
 use crate::store::{self, KEEP_CHANGES, Store, StoreOptions, TRIM_BATCH, Trail, demo};
 use crate::telemetry;
+use crate::telemetry::spans::{self, Exporter, Spans};
 use listen::Bounds;
 
 /// Time between two trims of the change feed.
@@ -46,6 +47,7 @@ pub struct Prepared {
     recommendations: Settings,
     identity: Identity,
     tls: Option<TlsAcceptor>,
+    export: Option<(Spans, Exporter)>,
 }
 
 /// Checks everything that was configured.
@@ -62,12 +64,20 @@ pub fn prepare(given: &config::Settings) -> Result<Prepared, ConfigError> {
     let identity = Identity::new(&config).map_err(|problem| problems.push(format!("--jwt-keys: {problem}")));
     let tls = config.tls.as_ref().map(tls::acceptor).transpose();
     let tls = tls.map_err(|problem| problems.push(format!("--tls-certificate, --tls-key: {problem}")));
-    match (identity, tls) {
-        (Ok(identity), Ok(tls)) if problems.is_empty() => {
-            Ok(Prepared { config, recommendations, identity, tls })
+    let export = |endpoint: &String| spans::export(endpoint, config.trace_ratio, scheme(&config));
+    let export = config.otlp_endpoint.as_ref().map(export).transpose();
+    let export = export.map_err(|problem| problems.push(format!("--otlp-endpoint: {problem}")));
+    match (identity, tls, export) {
+        (Ok(identity), Ok(tls), Ok(export)) if problems.is_empty() => {
+            Ok(Prepared { config, recommendations, identity, tls, export })
         }
         _ => Err(ConfigError(problems)),
     }
+}
+
+/// The scheme that the server speaks.
+fn scheme(config: &Config) -> &'static str {
+    if config.tls.is_some() { "https" } else { "http" }
 }
 
 /// The table [recommendations] of the configuration's file, or all that is wrong with it.
@@ -88,7 +98,8 @@ fn recommendations(config: &Config) -> Result<Settings, Vec<String>> {
 pub async fn serve(prepared: Prepared) -> Result<()> {
     telemetry::start_logging();
     let metrics = telemetry::start_metrics().context("starting metrics")?;
-    let Prepared { config, recommendations, identity, tls } = prepared;
+    let Prepared { config, recommendations, identity, tls, export } = prepared;
+    let (spans, exporter) = export.unzip();
     tokio::spawn(telemetry::upkeep(metrics.clone()));
     let config = Arc::new(config);
     if !identity.is_configured() {
@@ -111,10 +122,12 @@ pub async fn serve(prepared: Prepared) -> Result<()> {
         trail: Trail::new(config.audit == AuditMode::Fail, rand::random()),
         admission: Admission::new(config.max_in_flight, config.max_body_bytes),
         metrics: Some(metrics),
+        spans,
     };
+    let exporting = exporter.map(|exporter| tokio::spawn(exporter.run()));
     let (stop, stopped) = watch::channel(false);
     let bounds = Bounds { connections: config.max_connections, idle: config.idle_timeout };
-    let scheme = if tls.is_some() { "https" } else { "http" };
+    let scheme = scheme(&config);
     let server = tokio::spawn(listen::serve(listener, tls, router::router(state.clone()), bounds, stopped));
 
     let people = tokio::select! {
@@ -134,8 +147,10 @@ pub async fn serve(prepared: Prepared) -> Result<()> {
     // The server holds the other end until it has stopped.
     let _ = stop.send(true);
     tokio::select! {
-        result = server => result?,
-        () = tokio::time::sleep(config.shutdown_timeout) => tracing::warn!("requests in flight were cut off"),
+        result = finish(server, state.spans.zip(exporting)) => result?,
+        () = tokio::time::sleep(config.shutdown_timeout) => {
+            tracing::warn!("the time to end has passed: what was in flight is cut off");
+        }
         () = signals.next() => {
             tracing::warn!("a second signal: ending at once");
             std::process::exit(1);
@@ -146,6 +161,16 @@ pub async fn serve(prepared: Prepared) -> Result<()> {
     state.trail.close();
     auditing.await?;
     people.store.close().await;
+    Ok(())
+}
+
+/// Waits for the requests in flight, and then for their spans.
+async fn finish(server: JoinHandle<()>, exporting: Option<(Spans, JoinHandle<()>)>) -> Result<(), JoinError> {
+    server.await?;
+    if let Some((spans, exporting)) = exporting {
+        spans.close();
+        exporting.await?;
+    }
     Ok(())
 }
 

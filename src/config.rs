@@ -11,6 +11,8 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::Uri;
+
 pub use identity::{ApiKey, Scope, TlsFiles, TokenSource, hex};
 pub use settings::Settings;
 use settings::{Reader, called};
@@ -43,6 +45,10 @@ pub struct Config {
     pub audit: AuditMode,
     /// Time for which the audit is kept.
     pub audit_keep: Duration,
+    /// The OpenTelemetry collector that spans go to.
+    pub otlp_endpoint: Option<String>,
+    /// Share of the traces that begin here and are exported, 0 to 1.
+    pub trace_ratio: f64,
     /// Where neighbors are computed.
     pub recommender: RecommenderEngine,
     /// How recommendations are computed, for the recommender to read.
@@ -154,6 +160,10 @@ impl Config {
                 _ => None,
             }),
             audit_keep: Duration::from_secs(86_400 * reader.number("audit-days", 2192, 1..=36_525)),
+            otlp_endpoint: otlp_endpoint(&mut reader),
+            trace_ratio: reader.parsed("trace-ratio", 1.0, "a number from 0 to 1", |text| {
+                text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio))
+            }),
             recommender: recommender(&mut reader, postgres),
             recommendations: reader.table("recommendations"),
             refresh: Duration::from_millis(reader.number("refresh-ms", 500, 1..=1000)),
@@ -234,6 +244,24 @@ fn cors_origins(reader: &mut Reader) -> Vec<String> {
         }
     }
     origins
+}
+
+/// The collector's address. One that does not fit is not repeated: it may hold a password.
+fn otlp_endpoint(reader: &mut Reader) -> Option<String> {
+    let text = reader.text("otlp-endpoint")?;
+    let sound = text.parse::<Uri>().is_ok_and(|uri| {
+        let authority = uri.authority().map_or("@", |authority| authority.as_str());
+        let host = uri.host().is_some_and(|host| !host.is_empty());
+        uri.scheme_str() == Some("http") && host && !authority.contains('@') && uri.query().is_none()
+    });
+    if !sound {
+        reader.note(format!(
+            "{} must be an address such as http://127.0.0.1:4318, without TLS, user and query: it is that of a \
+             collector nearby, which may pass things on with TLS",
+            called("otlp-endpoint")
+        ));
+    }
+    sound.then_some(text)
 }
 
 fn recommender(reader: &mut Reader, postgres: bool) -> RecommenderEngine {
@@ -331,9 +359,36 @@ mod tests {
 
     #[test]
     fn a_password_is_not_repeated() {
-        let given =
-            Settings { database_url: Some("mysql://me:hunter2@host/db".into()), ..Settings::default() };
+        let given = Settings {
+            database_url: Some("mysql://me:hunter2@host/db".into()),
+            otlp_endpoint: Some("http://me:hunter2@host:4318".into()),
+            ..Settings::default()
+        };
         let (_, problems) = Config::read(&given);
-        assert!(problems[0].contains("DATABASE_URL") && !problems[0].contains("hunter2"), "{problems:?}");
+        assert_eq!(problems.len(), 2, "{problems:?}");
+        assert!(problems[0].contains("DATABASE_URL") && problems[1].contains("MEDSERVE_OTLP_ENDPOINT"));
+        assert!(!problems.concat().contains("hunter2"), "{problems:?}");
+    }
+
+    #[test]
+    fn spans_go_nowhere_unless_an_address_is_given_that_can_be() {
+        assert_eq!(Config::read(&Settings::default()).0.otlp_endpoint, None);
+        let read = |endpoint: &str, ratio: &str| {
+            let endpoint = Some(endpoint.to_string());
+            let given =
+                Settings { otlp_endpoint: endpoint, trace_ratio: Some(ratio.into()), ..Settings::default() };
+            Config::read(&given).1
+        };
+        for endpoint in ["http://127.0.0.1:4318", "http://collector.hospital.example/otlp/"] {
+            assert_eq!(read(endpoint, "0.1"), [""; 0]);
+        }
+        for endpoint in
+            ["", "collector:4318", "https://collector:4318", "http://", "http://collector:4318?a=b"]
+        {
+            assert_eq!(read(endpoint, "0").len(), 1, "{endpoint}");
+        }
+        for ratio in ["1.1", "-0.1", "NaN", "all"] {
+            assert_eq!(read("http://[::1]:4318", ratio).len(), 1, "{ratio}");
+        }
     }
 }

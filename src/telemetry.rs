@@ -1,7 +1,9 @@
-//! What the program says about itself: logs and metrics.
+//! What the program says about itself: logs, metrics and, where it is configured, spans.
 //!
 //! Logs go to standard error, in lines for people on a terminal and as JSON otherwise. Neither
 //! they nor the metrics hold anything of a request but its route, status and request id.
+
+pub mod spans;
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -23,7 +25,7 @@ const BATCHES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 const CONFIDENCES: [f64; 12] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0];
 
 /// Every metric: its name, its kind and what it says.
-const METRICS: [(&str, Kind, &str); 21] = [
+const METRICS: [(&str, Kind, &str); 22] = [
     ("medserve_requests_total", Kind::Counter, "Requests by method, route and status"),
     ("medserve_request_seconds", Kind::Histogram, "Time from a request's head to its answer, by route"),
     ("medserve_rejected_total", Kind::Counter, "Requests refused for want of room or time, by reason"),
@@ -54,6 +56,7 @@ const METRICS: [(&str, Kind, &str); 21] = [
     ("medserve_database_connections_max", Kind::Gauge, "Most connections to the database"),
     ("medserve_audit_waiting", Kind::Gauge, "Audit rows that are not written yet"),
     ("medserve_audit_lost_total", Kind::Counter, "Audit rows given up"),
+    ("medserve_spans_lost_total", Kind::Counter, "Requests whose spans were not exported, by reason"),
     ("medserve_build_info", Kind::Gauge, "1, with the version of the program"),
     ("process_resident_memory_bytes", Kind::Gauge, "Resident memory of the process"),
     ("process_open_fds", Kind::Gauge, "Open file descriptors of the process"),

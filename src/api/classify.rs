@@ -2,9 +2,11 @@
 //! the translation of what can go wrong behind the queue.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use axum::Extension;
 use axum::http::{HeaderValue, StatusCode};
+use axum::response::IntoResponseParts;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -12,6 +14,7 @@ use super::Problem;
 use super::models::unknown_model;
 use crate::inference::registry::{Registry, Served};
 use crate::inference::{AskError, InferenceError, Outcome, Timing};
+use crate::telemetry::spans::Stages;
 
 /// A label and its calibrated probability.
 #[derive(Debug, Serialize, ToSchema)]
@@ -80,8 +83,16 @@ pub fn find_model<T>(
     }
 }
 
-/// The header `server-timing`: where the time went, in milliseconds.
-pub fn server_timing(timing: &Timing) -> Result<HeaderValue, Problem> {
+/// Where the time went until now: for the caller in the header `server-timing`, in milliseconds,
+/// and for the trace.
+pub fn timed(timing: &Timing) -> Result<impl IntoResponseParts, Problem> {
+    let Timing { decode, preprocess, queue, inference } = *timing;
+    let times = [("decode", decode), ("preprocess", preprocess), ("queue", queue), ("inference", inference)];
+    let stages = Stages { end: SystemTime::now(), times };
+    Ok((Extension(stages), [("server-timing", server_timing(timing)?)]))
+}
+
+fn server_timing(timing: &Timing) -> Result<HeaderValue, Problem> {
     let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
     let text = format!(
         "decode;dur={:.3}, preprocess;dur={:.3}, queue;dur={:.3}, inference;dur={:.3}",

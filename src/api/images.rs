@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::audit::Answered;
-use super::classify::{ModelAnswer as ImageResult, find_model, server_timing};
+use super::classify::{ModelAnswer as ImageResult, find_model, timed};
 use super::error::ProblemDocument;
 use super::extract::{Parameters, Whole};
 use super::{AppState, Deadline, Problem};
@@ -115,7 +115,7 @@ pub async fn classify(
     };
     let labels = answer.results.iter().map(|result| result.label.clone());
     let answered = Answered::labels(&answer.model, &answer.version, labels);
-    Ok((Extension(answered), [("server-timing", server_timing(&timing)?)], Json(answer)).into_response())
+    Ok((Extension(answered), timed(&timing)?, Json(answer)).into_response())
 }
 
 /// The model asked for, or the only one that reads images.

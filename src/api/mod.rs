@@ -37,6 +37,7 @@ use crate::recommend::answer::{Recommendation, Request};
 use crate::recommend::recommender::{Engine, Recommender};
 use crate::recommend::source::Neighbor;
 use crate::store::{Store, Trail};
+use crate::telemetry::spans::Spans;
 
 pub use admission::Admission;
 pub use error::Problem;
@@ -61,6 +62,8 @@ pub struct AppState {
     pub admission: Arc<Admission>,
     /// Renders the metrics; none where another server of this process collects them.
     pub metrics: Option<PrometheusHandle>,
+    /// Takes the spans of requests; none where they are not exported.
+    pub spans: Option<Spans>,
 }
 
 impl AppState {

@@ -10,7 +10,7 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use super::audit::Answered;
-use super::classify::{ModelAnswer, Prediction, find_model, server_timing};
+use super::classify::{ModelAnswer, Prediction, find_model, timed};
 use super::error::{FieldError, ProblemDocument};
 use super::extract::{Body, Parameters};
 use super::{AppState, Deadline, Problem};
@@ -163,7 +163,7 @@ pub async fn classify(
     };
     let labels = answer.results.iter().map(|result| result.label.clone());
     let answered = Answered::labels(&answer.model, &answer.version, labels);
-    Ok((Extension(answered), [("server-timing", server_timing(&timing)?)], Json(answer)).into_response())
+    Ok((Extension(answered), timed(&timing)?, Json(answer)).into_response())
 }
 
 /// The records, each checked against the model's fields.

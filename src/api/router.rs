@@ -102,9 +102,9 @@ fn surrounded(routes: Router<AppState>, state: AppState) -> Router {
         .layer(from_fn(lingering::layer))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(cors(&state.config.cors_origins))
-        .layer(from_fn(observe::layer))
+        .layer(from_fn_with_state(state.clone(), observe::layer))
         .layer(from_fn(request_id::layer))
-        .layer(from_fn(trace_context::layer))
+        .layer(from_fn_with_state(state.clone(), trace_context::layer))
         .with_state(state)
 }
 
@@ -174,6 +174,7 @@ mod tests {
             admission: Admission::new(config.max_in_flight, config.max_body_bytes),
             config: Arc::new(config),
             metrics: None,
+            spans: None,
         };
         // A path that everybody may ask for.
         let service = surrounded(Router::new().route("/v1/models", axum::routing::get(failing)), state);

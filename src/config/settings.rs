@@ -63,6 +63,13 @@ pub struct Settings {
     /// Days for which the audit is kept [default: 2192, six years]
     #[arg(long, env = "MEDSERVE_AUDIT_DAYS", value_name = "DAYS")]
     pub audit_days: Option<String>,
+    /// OpenTelemetry collector that takes OTLP over HTTP, such as http://127.0.0.1:4318
+    /// [default: none, and no span leaves the server]
+    #[arg(long, env = "MEDSERVE_OTLP_ENDPOINT", value_name = "URL")]
+    pub otlp_endpoint: Option<String>,
+    /// Share of the traces that begin here and are exported, 0 to 1 [default: 1]
+    #[arg(long, env = "MEDSERVE_TRACE_RATIO", value_name = "RATIO")]
+    pub trace_ratio: Option<String>,
     /// Where neighbors are computed: memory, or database (in SQL, Postgres only) [default: memory]
     #[arg(long, env = "MEDSERVE_RECOMMENDER", value_name = "ENGINE")]
     pub recommender: Option<String>,

@@ -1,25 +1,32 @@
-//! A log line and metrics for every request, by route and never by path: a path names people.
+//! A log line, metrics and, where they are exported, a span for every request, by route and never
+//! by path: a path names people.
 
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
-use axum::extract::{MatchedPath, Request};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::Response;
 
 use super::request_id::RequestId;
 use super::trace_context::TraceContext;
+use crate::api::AppState;
+use crate::telemetry::spans::Served;
+
+/// A route where none fits.
+const UNMATCHED: &str = "unmatched";
+/// A method that HTTP does not know.
+const OTHER: &str = "other";
 
 /// Measures and logs.
-pub async fn layer(request: Request, next: Next) -> Response {
+pub async fn layer(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let start = Instant::now();
     let method = name(request.method());
-    let route =
-        request.extensions().get::<MatchedPath>().map_or("unmatched", |path| path.as_str()).to_string();
+    let route = request.extensions().get::<MatchedPath>().map_or(UNMATCHED, |path| path.as_str()).to_string();
     let id = request.extensions().get::<RequestId>().cloned();
     let trace = request.extensions().get::<TraceContext>().copied();
     let response = next.run(request).await;
-    let elapsed = start.elapsed();
+    let (elapsed, end) = (start.elapsed(), SystemTime::now());
     let status = response.status().as_u16();
     metrics::counter!("medserve_requests_total", "method" => method, "route" => route.clone(), "status" => status.to_string())
         .increment(1);
@@ -34,6 +41,21 @@ pub async fn layer(request: Request, next: Next) -> Response {
         500.. => tracing::error!(method, route, status, ms, request_id, trace_id, span_id, "request"),
         _ => tracing::info!(method, route, status, ms, request_id, trace_id, span_id, "request"),
     }
+    if let (Some(spans), Some(trace)) = (&state.spans, trace)
+        && trace.is_recorded()
+    {
+        spans.record(Served {
+            trace: trace.trace,
+            span: trace.span,
+            parent: trace.parent,
+            method: Some(method).filter(|method| *method != OTHER),
+            route: Some(route).filter(|route| route != UNMATCHED),
+            status,
+            end,
+            elapsed,
+            stages: response.extensions().get().copied(),
+        });
+    }
     response
 }
 
@@ -41,5 +63,5 @@ pub async fn layer(request: Request, next: Next) -> Response {
 /// own.
 fn name(method: &Method) -> &'static str {
     let known = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
-    known.into_iter().find(|known| method.as_str() == *known).unwrap_or("other")
+    known.into_iter().find(|known| method.as_str() == *known).unwrap_or(OTHER)
 }

@@ -6,11 +6,14 @@
 
 use std::fmt;
 
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
 use rand::RngExt;
+
+use crate::api::AppState;
+use crate::telemetry::spans::Spans;
 
 /// The header, both ways.
 pub const HEADER: HeaderName = HeaderName::from_static("traceparent");
@@ -22,19 +25,32 @@ pub struct TraceContext {
     pub trace: u128,
     /// This server's span; never zero.
     pub span: u64,
-    /// The caller's flags: bit 0 says that it records the trace.
+    /// The caller's span; none where the trace begins here.
+    pub parent: Option<u64>,
+    /// Bit 0 says that the trace is recorded: by the caller, or from here on.
     flags: u8,
 }
 
 impl TraceContext {
-    /// A span within the trace that `header` names, or of a trace that begins here.
-    fn new(header: Option<&HeaderValue>) -> TraceContext {
+    /// A span within the trace that `header` names, or of a trace that begins here and is recorded
+    /// with the probability `ratio`.
+    fn new(header: Option<&HeaderValue>, ratio: f64) -> TraceContext {
         let mut random = rand::rng();
         let span = random.random_range(1..=u64::MAX);
         match header.and_then(|value| parse(value.to_str().ok()?)) {
-            Some((trace, flags)) => TraceContext { trace, span, flags },
-            None => TraceContext { trace: random.random_range(1..=u128::MAX), span, flags: 0 },
+            Some((trace, parent, flags)) => TraceContext { trace, span, parent: Some(parent), flags },
+            None => TraceContext {
+                trace: random.random_range(1..=u128::MAX),
+                span,
+                parent: None,
+                flags: u8::from(random.random_bool(ratio)),
+            },
         }
+    }
+
+    /// Whether the trace is recorded.
+    pub fn is_recorded(&self) -> bool {
+        self.flags & 1 == 1
     }
 }
 
@@ -44,9 +60,9 @@ impl fmt::Display for TraceContext {
     }
 }
 
-/// The trace and the flags of a `traceparent`. Versions to come may append to what version 00
+/// The trace, the span and the flags of a `traceparent`. Versions to come may append to what version 00
 /// has; 255 is forbidden, and so are capital letters and zeros for an id.
-fn parse(text: &str) -> Option<(u128, u8)> {
+fn parse(text: &str) -> Option<(u128, u64, u8)> {
     let hexadecimal = |text: &str| text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     let mut parts = text.splitn(5, '-');
     let mut next = |length: usize| parts.next().filter(|part| part.len() == length && hexadecimal(part));
@@ -56,12 +72,13 @@ fn parse(text: &str) -> Option<(u128, u8)> {
     let flags = u8::from_str_radix(next(2)?, 16).ok()?;
     let sound = version != 0xff && (version > 0 || text.len() == 55) && trace != 0 && parent != 0;
     // Only the flag that version 00 knows is passed on.
-    sound.then_some((trace, flags & 1))
+    sound.then_some((trace, parent, flags & 1))
 }
 
 /// Gives the request its place in a trace, and says it in the answer.
-pub async fn layer(mut request: Request, next: Next) -> Response {
-    let context = TraceContext::new(request.headers().get(HEADER));
+pub async fn layer(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
+    let ratio = state.spans.as_ref().map_or(0.0, Spans::ratio);
+    let context = TraceContext::new(request.headers().get(HEADER), ratio);
     request.extensions_mut().insert(context);
     let mut response = next.run(request).await;
     if let Ok(value) = HeaderValue::from_str(&context.to_string()) {
@@ -76,8 +93,10 @@ mod tests {
 
     #[test]
     fn a_sound_parent_is_followed_and_any_other_begins_a_trace() {
-        let (trace, flags) = parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").unwrap();
+        let (trace, parent, flags) =
+            parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").unwrap();
         assert_eq!((format!("{trace:032x}").as_str(), flags), ("4bf92f3577b34da6a3ce929d0e0e4736", 1));
+        assert_eq!(format!("{parent:016x}"), "00f067aa0ba902b7");
         assert!(parse("cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-what-will-be").is_some());
         for bad in [
             "",
@@ -91,8 +110,11 @@ mod tests {
             "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0g",
         ] {
             assert_eq!(parse(bad), None, "{bad}");
-            let begun = TraceContext::new(HeaderValue::from_str(bad).ok().as_ref());
-            assert!(parse(&begun.to_string()).is_some());
+            for ratio in [0.0, 1.0] {
+                let begun = TraceContext::new(HeaderValue::from_str(bad).ok().as_ref(), ratio);
+                assert!(parse(&begun.to_string()).is_some());
+                assert_eq!((begun.parent, begun.is_recorded()), (None, ratio == 1.0));
+            }
         }
     }
 }

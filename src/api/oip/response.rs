@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::request::{HEADER_LENGTH, Wanted};
 use super::spec::Datatype;
 use crate::api::Problem;
-use crate::api::classify::server_timing;
+use crate::api::classify::timed;
 use crate::inference::Timing;
 use crate::model::Manifest;
 
@@ -128,6 +128,5 @@ pub fn write(
     if any_binary {
         response.headers_mut().insert(HEADER_LENGTH, length);
     }
-    response.headers_mut().insert("server-timing", server_timing(timing)?);
-    Ok(response)
+    Ok((timed(timing)?, response).into_response())
 }
