@@ -289,6 +289,16 @@ mod tests {
     }
 
     #[test]
+    fn the_page_for_operators_has_every_setting() {
+        let page = include_str!("../docs/operations.md");
+        let command = <Settings as clap::Args>::augment_args(clap::Command::new("serve"));
+        for setting in command.get_arguments().filter_map(clap::Arg::get_long) {
+            let told = page.contains(&format!("`{setting}`"));
+            assert!(told, "docs/operations.md does not tell of --{setting}");
+        }
+    }
+
+    #[test]
     fn defaults_are_valid() {
         let (config, problems) = Config::read(&Settings::default());
         assert_eq!(problems, [""; 0]);

@@ -119,3 +119,16 @@ pub async fn upkeep(handle: PrometheusHandle) {
         handle.run_upkeep();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_for_operators_has_every_metric() {
+        let page = include_str!("../docs/metrics.md");
+        for (name, ..) in METRICS {
+            assert!(page.contains(&format!("`{name}`")), "docs/metrics.md does not tell of {name}");
+        }
+    }
+}
