@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tokio::task::{JoinError, JoinHandle, spawn_blocking};
+use tokio::task::{JoinError, JoinHandle, JoinSet, spawn_blocking};
 use tokio::time::MissedTickBehavior;
 use tokio_rustls::TlsAcceptor;
 
@@ -237,17 +237,32 @@ async fn keep_fresh(people: Arc<People>, every: Duration) {
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut trimmed = Instant::now();
     let mut merging: Option<JoinHandle<()>> = None;
+    // At most one; a set, because that ends with this task.
+    let mut loading = JoinSet::new();
     loop {
         rounds.tick().await;
         let fresh = people.recommender.fresh();
         let refreshed = fresh.refresh(clock::now()).await;
-        let reachable = people.reachable.swap(refreshed.is_ok(), Ordering::Relaxed);
+        let answers = refreshed.is_ok();
+        let reachable = people.reachable.swap(answers, Ordering::Relaxed);
         match refreshed {
             Err(error) if reachable => {
                 tracing::warn!(%error, "the database does not answer; recommendations go on from the last snapshot");
             }
             Ok(()) if !reachable => tracing::info!("the database answers again"),
             _ => {}
+        }
+        // The looks at the feed go on during this as well.
+        if let Some(loaded) = loading.try_join_next() {
+            match loaded {
+                Ok(Ok(())) => tracing::info!("everything was loaded anew"),
+                Ok(Err(error)) => tracing::warn!(%error, "loading everything anew failed"),
+                Err(_) => tracing::error!("loading everything anew broke off"),
+            }
+        }
+        if answers && fresh.reload_is_due() && loading.is_empty() {
+            let people = people.clone();
+            loading.spawn(async move { people.recommender.fresh().reload(clock::now()).await });
         }
         let age = clock::now() - fresh.snapshot().as_of;
         metrics::gauge!("medserve_recommender_age_seconds").set(age as f64 / 1e3);

@@ -252,9 +252,7 @@ async fn any_sound_identifier_survives_the_path() {
 
 /// Text that means something to a path, a query, a database or a person, in every place that takes
 /// any.
-#[tokio::test]
-async fn any_sound_text_comes_through_everywhere() {
-    let server = empty();
+async fn any_sound_text_comes_through(server: &Server) {
     let client = Client::new();
     let at = |segments: &[&str], query: &[(&str, &str)]| {
         let mut url = reqwest::Url::parse(&server.at("/v1")).unwrap();
@@ -269,7 +267,7 @@ async fn any_sound_text_comes_through_everywhere() {
         assert_eq!(response.status(), StatusCode::OK, "{}", response.url());
         response.json().await.unwrap()
     };
-    put(&server, "/v1/items/base", json!({"kind": "drug", "name": "base"})).await;
+    put(server, "/v1/items/base", json!({"kind": "drug", "name": "base"})).await;
     for text in
         ["a/b", "two words", "名前", "x'; DROP TABLE users; --", "%41", "a?b#c&d=e+f", "e\u{301}", "../u"]
     {
@@ -323,6 +321,19 @@ async fn any_sound_text_comes_through_everywhere() {
             let response = client.delete(at(&gone, &[])).send().await.unwrap();
             assert_eq!(response.status(), StatusCode::NO_CONTENT, "{gone:?}");
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_sound_text_comes_through_everywhere() {
+    any_sound_text_comes_through(&empty()).await;
+    let Some(database) = cluster::database().await else { return };
+    let models = tempfile::tempdir().unwrap();
+    for recommender in ["memory", "database"] {
+        let arguments = ["--recommender", recommender];
+        let server = Server::start_over(&database.url, models.path(), &arguments);
+        any_sound_text_comes_through(&server).await;
+        send(&server, Method::DELETE, "/v1/items/base", None).await;
     }
 }
 
@@ -562,4 +573,12 @@ async fn what_plain_sql_writes_is_seen() {
     until_recommended(&server, &["amoxicillin", "statin"]).await;
     connection.execute("DELETE FROM interactions WHERE item_id = 'statin'").await.unwrap();
     until_recommended(&server, &["amoxicillin"]).await;
+    // Of this the feed cannot say whom it concerns: everything is loaded anew.
+    connection.execute("TRUNCATE interactions").await.unwrap();
+    until_recommended(&server, &[]).await;
+    connection
+        .execute("INSERT INTO interactions (user_id, item_id, event) VALUES ('ann', 'statin', 'visit')")
+        .await
+        .unwrap();
+    until_recommended(&server, &["statin"]).await;
 }

@@ -1,20 +1,24 @@
 //! The two places neighbors and scores can come from, behind one trait: the matrix in memory, or
 //! a store that computes them itself. Both speak of items by their numbers in the snapshot, so
 //! that everything after them is the same code.
+//!
+//! The store is asked once, for everything that a history leads to: one statement sees one moment,
+//! where several would see what others wrote between them.
 
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
 
 use super::context::{self, Person};
 use super::data::{Kind, Millis};
-use super::explain::{SHARED_ITEMS, Ties};
+use super::explain::Ties;
 use super::matrix::RowView;
+use super::names::Names;
 use super::neighbors::{Rows, Search, search};
 use super::ranking::{Candidate, Scoring, explicit, implicit, supporters};
 use super::recommender::Settings;
 use super::shared::ByName;
 use super::snapshot::KindSnapshot;
-use super::source::{Evidence, Neighbor, Owned, ScoredItem, Similarity, SourceError};
+use super::source::{Evidence, Found, Neighbor, ScoredItem, Similarity, SourceError};
 
 /// What speaks for one candidate.
 #[derive(Debug, Default)]
@@ -26,6 +30,15 @@ pub struct SupportedBy {
     pub people: Vec<String>,
 }
 
+/// Whose neighbors are wanted.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    pub user_id: &'a str,
+    pub similarity: Similarity,
+    /// How many neighbors to go by.
+    pub neighbors: usize,
+}
+
 /// Who asks about circumstances, and among whom.
 #[derive(Clone, Copy)]
 pub struct Circumstances<'a> {
@@ -35,25 +48,19 @@ pub struct Circumstances<'a> {
     pub now: Millis,
 }
 
-/// Where candidates come from. One value serves one request and remembers, between finding
+/// Where candidates come from. One value serves one question and remembers, between finding
 /// candidates and being asked what supports them, what it found.
 pub trait Backing: Send {
-    /// The numbers of the items the user has.
-    fn history(&mut self, user_id: &str) -> impl Future<Output = Result<Vec<u32>, SourceError>> + Send;
+    /// The numbers of the items the user has. Asked first.
+    fn history(&mut self) -> impl Future<Output = Result<Vec<u32>, SourceError>> + Send;
 
     /// What the users with the most similar history have.
-    fn by_neighbors(
-        &mut self,
-        user_id: &str,
-        similarity: Similarity,
-        count: usize,
-    ) -> impl Future<Output = Result<Vec<Candidate>, SourceError>> + Send;
+    fn by_neighbors(&mut self) -> Vec<Candidate>;
 
     /// What the people in the most similar circumstances have, scored by `implicit`.
     fn by_circumstances(
         &mut self,
         circumstances: Circumstances<'_>,
-        count: usize,
     ) -> impl Future<Output = Result<Vec<Candidate>, SourceError>> + Send;
 
     /// Everything anybody has; the score is how many do.
@@ -61,17 +68,14 @@ pub trait Backing: Send {
 
     /// What speaks for a candidate of the last search. `admits` says which own items may be
     /// named.
-    fn support(
-        &mut self,
-        item: u32,
-        admits: &(dyn Fn(u32) -> bool + Sync),
-    ) -> impl Future<Output = Result<SupportedBy, SourceError>> + Send;
+    fn support(&mut self, item: u32, admits: &dyn Fn(u32) -> bool) -> SupportedBy;
 }
 
 /// The `memory` engine.
 pub struct Memory<'a> {
     kind: &'a KindSnapshot,
     settings: &'a Settings,
+    question: Question<'a>,
     user: Option<u32>,
     neighbors: Vec<(u32, f64)>,
     ties: Option<Ties>,
@@ -79,17 +83,19 @@ pub struct Memory<'a> {
 }
 
 impl<'a> Memory<'a> {
-    pub fn new(kind: &'a KindSnapshot, settings: &'a Settings) -> Self {
-        Self { kind, settings, user: None, neighbors: Vec::new(), ties: None, by_popularity: false }
+    pub fn new(kind: &'a KindSnapshot, settings: &'a Settings, question: Question<'a>) -> Self {
+        let user = kind.layers.users.get(question.user_id);
+        Self { kind, settings, question, user, neighbors: Vec::new(), ties: None, by_popularity: false }
     }
 
     fn own(&self) -> RowView<'a> {
         self.user.map_or(RowView::EMPTY, |user| self.kind.layers.row(user))
     }
 
-    fn search(&self, user_id: &str, similarity: Similarity, count: usize) -> Vec<(u32, f64)> {
+    fn search(&self, count: usize) -> Vec<(u32, f64)> {
         let layers = &self.kind.layers;
-        let Some(user) = layers.users.get(user_id) else { return Vec::new() };
+        let Some(user) = self.user else { return Vec::new() };
+        let similarity = self.question.similarity;
         let centred = self.settings.scoring == Scoring::Explicit && similarity == Similarity::Cosine;
         let wanted = Search {
             similarity,
@@ -101,47 +107,37 @@ impl<'a> Memory<'a> {
     }
 
     /// The neighbors by name, for administrators.
-    pub fn named_neighbors(&self, user_id: &str, similarity: Similarity, count: usize) -> Vec<Neighbor> {
+    pub fn named_neighbors(&self) -> Vec<Neighbor> {
         let name = |user| self.kind.layers.users.name(user).to_owned();
-        let found = self.search(user_id, similarity, count).into_iter();
+        let found = self.search(self.question.neighbors).into_iter();
         found.map(|(user, similarity)| Neighbor { user_id: name(user), similarity }).collect()
     }
 }
 
 impl Backing for Memory<'_> {
-    async fn history(&mut self, user_id: &str) -> Result<Vec<u32>, SourceError> {
-        self.user = self.kind.layers.users.get(user_id);
+    async fn history(&mut self) -> Result<Vec<u32>, SourceError> {
         Ok(self.own().items.to_vec())
     }
 
-    async fn by_neighbors(
-        &mut self,
-        user_id: &str,
-        similarity: Similarity,
-        count: usize,
-    ) -> Result<Vec<Candidate>, SourceError> {
+    fn by_neighbors(&mut self) -> Vec<Candidate> {
         let layers = &self.kind.layers;
-        Ok(match self.settings.scoring {
+        match self.settings.scoring {
             Scoring::Implicit => {
-                self.neighbors = self.search(user_id, similarity, count);
+                self.neighbors = self.search(self.question.neighbors);
                 implicit(layers, &self.neighbors)
             }
             Scoring::Explicit => {
-                self.neighbors = self.search(user_id, similarity, layers.users.len());
+                self.neighbors = self.search(layers.users.len());
                 let mean = self.own().stats.mean;
                 explicit(layers, &self.neighbors, mean, self.settings.raters)
             }
-        })
+        }
     }
 
-    async fn by_circumstances(
-        &mut self,
-        asking: Circumstances<'_>,
-        count: usize,
-    ) -> Result<Vec<Candidate>, SourceError> {
+    async fn by_circumstances(&mut self, asking: Circumstances<'_>) -> Result<Vec<Candidate>, SourceError> {
         let layers = &self.kind.layers;
         let row = |id: &str| layers.users.get(id).filter(|&user| !layers.row(user).is_empty());
-        let alike = context::nearest(asking, count, |id| row(id).is_some());
+        let alike = context::nearest(asking, self.question.neighbors, |id| row(id).is_some());
         self.neighbors = alike.into_iter().filter_map(|(id, s)| Some((row(&id)?, s))).collect();
         self.ties = None;
         Ok(implicit(layers, &self.neighbors))
@@ -155,15 +151,11 @@ impl Backing for Memory<'_> {
         Ok(had.map(|(item, users)| Candidate { item, score: f64::from(users) }).collect())
     }
 
-    async fn support(
-        &mut self,
-        item: u32,
-        admits: &(dyn Fn(u32) -> bool + Sync),
-    ) -> Result<SupportedBy, SourceError> {
+    fn support(&mut self, item: u32, admits: &dyn Fn(u32) -> bool) -> SupportedBy {
         let layers = &self.kind.layers;
         if self.by_popularity {
             let count = layers.popularity(item);
-            return Ok(SupportedBy { count, ..SupportedBy::default() });
+            return SupportedBy { count, ..SupportedBy::default() };
         }
         let limit = match self.settings.scoring {
             Scoring::Implicit => usize::MAX,
@@ -172,13 +164,13 @@ impl Backing for Memory<'_> {
         let places = supporters(layers, &self.neighbors, item, limit);
         let own = self.own();
         let ties = self.ties.get_or_insert_with(|| Ties::new(layers, own, &self.neighbors));
-        let shared = ties.strongest(layers, &places, admits).into_iter();
+        let shared = ties.strongest(&layers.items, places.iter().copied(), admits).into_iter();
         let name = |&place: &usize| layers.users.name(self.neighbors[place].0).to_owned();
-        Ok(SupportedBy {
+        SupportedBy {
             count: places.len() as u32,
             shared_items: shared.map(|item| layers.items.name(item).to_owned()).collect(),
             people: places.iter().map(name).collect(),
-        })
+        }
     }
 }
 
@@ -186,25 +178,44 @@ impl Backing for Memory<'_> {
 pub struct Database<'a> {
     evidence: &'a dyn Evidence,
     kind: Kind,
-    known: &'a KindSnapshot,
-    own: Vec<Owned>,
-    neighbors: Vec<Neighbor>,
-    supporters: HashMap<u32, u32>,
+    items: &'a Names,
+    question: Question<'a>,
+    found: Found,
+    /// Where each candidate stands in `found.scored`, by number.
+    places: HashMap<u32, usize>,
+    ties: Option<Ties>,
+    /// How many people have each candidate, where popularity was asked for.
+    popular: HashMap<u32, u32>,
 }
 
 impl<'a> Database<'a> {
-    pub fn new(evidence: &'a dyn Evidence, kind: Kind, known: &'a KindSnapshot) -> Self {
-        Self { evidence, kind, known, own: Vec::new(), neighbors: Vec::new(), supporters: HashMap::new() }
+    pub fn new(
+        evidence: &'a dyn Evidence,
+        kind: Kind,
+        known: &'a KindSnapshot,
+        question: Question<'a>,
+    ) -> Self {
+        Self {
+            evidence,
+            kind,
+            items: &known.layers.items,
+            question,
+            found: Found::default(),
+            places: HashMap::new(),
+            ties: None,
+            popular: HashMap::new(),
+        }
     }
 
     /// Candidates by number; items this process has not heard of yet are left out.
-    fn candidates(&mut self, scored: Vec<ScoredItem>) -> Vec<Candidate> {
-        self.supporters.clear();
-        let mut candidates = Vec::with_capacity(scored.len());
-        for ScoredItem { item_id, score, supporting_neighbors } in scored {
-            if let Some(item) = self.known.layers.items.get(&item_id) {
-                self.supporters.insert(item, supporting_neighbors);
-                candidates.push(Candidate { item, score });
+    fn candidates(&mut self) -> Vec<Candidate> {
+        self.places.clear();
+        self.ties = None;
+        let mut candidates = Vec::with_capacity(self.found.scored.len());
+        for (place, ScoredItem { item_id, score, .. }) in self.found.scored.iter().enumerate() {
+            if let Some(item) = self.items.get(item_id) {
+                self.places.insert(item, place);
+                candidates.push(Candidate { item, score: *score });
             }
         }
         candidates
@@ -212,29 +223,19 @@ impl<'a> Database<'a> {
 }
 
 impl Backing for Database<'_> {
-    async fn history(&mut self, user_id: &str) -> Result<Vec<u32>, SourceError> {
-        self.own = self.evidence.history(self.kind, user_id).await?;
-        let number = |owned: &Owned| self.known.layers.items.get(&owned.item_id);
-        Ok(self.own.iter().filter_map(number).collect())
+    async fn history(&mut self) -> Result<Vec<u32>, SourceError> {
+        let Question { user_id, similarity, neighbors } = self.question;
+        self.found = self.evidence.find(self.kind, user_id, similarity, neighbors).await?;
+        Ok(self.found.own.iter().filter_map(|owned| self.items.get(&owned.item_id)).collect())
     }
 
-    async fn by_neighbors(
-        &mut self,
-        user_id: &str,
-        similarity: Similarity,
-        count: usize,
-    ) -> Result<Vec<Candidate>, SourceError> {
-        self.neighbors = self.evidence.neighbors(self.kind, user_id, similarity, count).await?;
-        let scored = self.evidence.scores(self.kind, &self.neighbors).await?;
-        Ok(self.candidates(scored))
+    fn by_neighbors(&mut self) -> Vec<Candidate> {
+        self.candidates()
     }
 
-    async fn by_circumstances(
-        &mut self,
-        asking: Circumstances<'_>,
-        count: usize,
-    ) -> Result<Vec<Candidate>, SourceError> {
-        self.neighbors.clear();
+    async fn by_circumstances(&mut self, asking: Circumstances<'_>) -> Result<Vec<Candidate>, SourceError> {
+        let count = self.question.neighbors;
+        let mut neighbors = Vec::new();
         // Only the store knows who has a history, so it is asked about the most alike first.
         let alike = context::nearest(asking, usize::MAX, |_| true);
         for batch in alike.chunks(count.max(256)) {
@@ -242,38 +243,37 @@ impl Backing for Database<'_> {
             let active = self.evidence.with_history(self.kind, &ids).await?;
             let active: HashSet<String> = active.into_iter().collect();
             let found = batch.iter().filter(|(id, _)| active.contains(id));
-            let found = found.map(|(id, s)| Neighbor { user_id: id.clone(), similarity: *s });
-            self.neighbors.extend(found);
-            if self.neighbors.len() >= count {
+            neighbors.extend(found.map(|(id, s)| Neighbor { user_id: id.clone(), similarity: *s }));
+            if neighbors.len() >= count {
                 break;
             }
         }
-        self.neighbors.truncate(count);
-        let scored = self.evidence.scores(self.kind, &self.neighbors).await?;
-        Ok(self.candidates(scored))
+        neighbors.truncate(count);
+        self.found.scored = self.evidence.scores(self.kind, &self.found.own, &neighbors).await?;
+        self.found.neighbors = neighbors;
+        Ok(self.candidates())
     }
 
     async fn by_popularity(&mut self) -> Result<Vec<Candidate>, SourceError> {
-        self.neighbors.clear();
-        let popular = self.evidence.popular(self.kind, usize::MAX).await?;
-        Ok(self.candidates(popular))
+        let popular = self.evidence.popular(self.kind, usize::MAX).await?.into_iter();
+        self.popular = popular.filter_map(|one| Some((self.items.get(&one.item_id)?, one.users))).collect();
+        let candidate = |(&item, &users): (&u32, &u32)| Candidate { item, score: f64::from(users) };
+        Ok(self.popular.iter().map(candidate).collect())
     }
 
-    async fn support(
-        &mut self,
-        item: u32,
-        admits: &(dyn Fn(u32) -> bool + Sync),
-    ) -> Result<SupportedBy, SourceError> {
-        let count = self.supporters.get(&item).copied().unwrap_or(0);
-        if self.neighbors.is_empty() {
-            return Ok(SupportedBy { count, ..SupportedBy::default() });
+    fn support(&mut self, item: u32, admits: &dyn Fn(u32) -> bool) -> SupportedBy {
+        if let Some(&count) = self.popular.get(&item) {
+            return SupportedBy { count, ..SupportedBy::default() };
         }
-        let names = &self.known.layers.items;
-        let admitted = |owned: &&Owned| names.get(&owned.item_id).is_some_and(admits);
-        let own: Vec<Owned> = self.own.iter().filter(admitted).cloned().collect();
-        let asked = (self.kind, names.name(item));
-        let ties = self.evidence.ties(asked.0, &own, &self.neighbors, asked.1, SHARED_ITEMS);
-        let ties = ties.await?;
-        Ok(SupportedBy { count, shared_items: ties.shared_items, people: ties.supporters })
+        let Found { own, neighbors, scored } = &self.found;
+        let Some(&place) = self.places.get(&item) else { return SupportedBy::default() };
+        let supporters = scored[place].supporters.iter().map(|&place| place as usize);
+        let ties = self.ties.get_or_insert_with(|| Ties::told(self.items, own, neighbors, scored));
+        let shared = ties.strongest(self.items, supporters.clone(), admits).into_iter();
+        SupportedBy {
+            count: supporters.len() as u32,
+            shared_items: shared.map(|item| self.items.name(item).to_owned()).collect(),
+            people: supporters.map(|place| neighbors[place].user_id.clone()).collect(),
+        }
     }
 }

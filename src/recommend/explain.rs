@@ -5,9 +5,13 @@
 //! over the neighbors who have the recommended item, of similarity x own weight x neighbor's
 //! weight. Items are named, neighbors never.
 
+use std::collections::HashMap;
+
 use super::layers::Layers;
 use super::matrix::RowView;
+use super::names::Names;
 use super::neighbors::best::Best;
+use super::source::{Neighbor, Owned, ScoredItem};
 
 /// How many own items an explanation names.
 pub const SHARED_ITEMS: usize = 5;
@@ -41,16 +45,41 @@ impl Ties {
         Self { parts, own_items: own.items.to_vec() }
     }
 
+    /// The same ties as a store tells them. Own items without a number in `items` are left out.
+    pub fn told(items: &Names, own: &[Owned], neighbors: &[Neighbor], scored: &[ScoredItem]) -> Self {
+        let scored: HashMap<&str, &ScoredItem> =
+            scored.iter().map(|scored| (scored.item_id.as_str(), scored)).collect();
+        let mut parts = vec![Vec::new(); neighbors.len()];
+        let mut own_items = Vec::with_capacity(own.len());
+        for Owned { item_id, weight: own } in own {
+            let Some(item) = items.get(item_id) else { continue };
+            let place = own_items.len() as u32;
+            own_items.push(item);
+            let Some(shared) = scored.get(item_id.as_str()) else { continue };
+            for (&supporter, &weight) in shared.supporters.iter().zip(&shared.weights) {
+                let similarity = neighbors[supporter as usize].similarity;
+                let part = similarity * f64::from(*own) * f64::from(weight);
+                parts[supporter as usize].push((place, part));
+            }
+        }
+        Self { parts, own_items }
+    }
+
     /// The own items that tie the person to the supporters (places in the list of neighbors),
     /// strongest first, ties by id, at most [`SHARED_ITEMS`] of those `admits` admits.
-    pub fn strongest(&self, layers: &Layers, supporters: &[usize], admits: impl Fn(u32) -> bool) -> Vec<u32> {
+    pub fn strongest(
+        &self,
+        items: &Names,
+        supporters: impl IntoIterator<Item = usize>,
+        admits: impl Fn(u32) -> bool,
+    ) -> Vec<u32> {
         let mut sums = vec![0.0; self.own_items.len()];
-        for &supporter in supporters {
+        for supporter in supporters {
             for &(place, part) in &self.parts[supporter] {
                 sums[place as usize] += part;
             }
         }
-        let mut best = Best::new(SHARED_ITEMS, |a, b| layers.items.compare(a, b));
+        let mut best = Best::new(SHARED_ITEMS, |a, b| items.compare(a, b));
         for (&item, &sum) in self.own_items.iter().zip(&sums) {
             if sum > 0.0 && admits(item) {
                 best.offer(item, sum);

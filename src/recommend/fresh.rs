@@ -9,8 +9,13 @@
 //! reading can never overwrite a younger one. Writers that wait for it find, more often than not,
 //! that the one before them has read their users too. Requests know nothing of all this; they
 //! take the snapshot that is there.
+//!
+//! Where the feed cannot say all that happened, everything has to be loaded anew. That takes as long
+//! as a start, during which the snapshot that is there is kept up all the same, with what the feed
+//! does name.
 
 use std::collections::{BTreeSet, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -38,6 +43,8 @@ pub struct Fresh {
     publishing: Mutex<Journals>,
     /// Held from reading the store until what was read is published.
     feeding: futures::lock::Mutex<Cursor>,
+    /// Whether the snapshot lacks something that the feed will not name. Changed under `feeding`.
+    lacking: AtomicBool,
     waiting: Mutex<Waiting>,
 }
 
@@ -113,9 +120,13 @@ impl Fresh {
             current: ArcSwap::from_pointee(snapshot),
             publishing: Mutex::default(),
             feeding: futures::lock::Mutex::new(cursor),
+            lacking: AtomicBool::new(false),
             waiting: Mutex::default(),
         };
         fresh.refresh(now).await?;
+        if fresh.reload_is_due() {
+            fresh.reload(now).await?;
+        }
         Ok(fresh)
     }
 
@@ -125,17 +136,25 @@ impl Fresh {
     }
 
     /// Asks the change feed what changed and takes it over. Afterwards everything that had
-    /// committed before the call is visible. If it fails, the snapshot stays as it was.
+    /// committed before the call is visible, unless a [`reload`](Self::reload) is due. If it fails,
+    /// the snapshot stays as it was.
     pub async fn refresh(&self, now: Millis) -> Result<(), SourceError> {
         let mut cursor = self.feeding.lock().await;
         let changes = self.source.changes(&cursor).await?;
         if changes.reload {
-            drop(cursor);
-            return self.reload(now).await;
+            self.lacking.store(true, Ordering::Release);
         }
-        self.take_over(&changes.users, &changes.items, Some(now)).await?;
+        // Of what is lacking, not all had committed by then.
+        let as_of = (!self.reload_is_due()).then_some(now);
+        self.take_over(&changes.users, &changes.items, as_of).await?;
         *cursor = changes.cursor;
         Ok(())
+    }
+
+    /// Whether something happened that the feed could not name, so that everything has to be loaded
+    /// anew.
+    pub fn reload_is_due(&self) -> bool {
+        self.lacking.load(Ordering::Acquire)
     }
 
     /// Makes writes of this process visible: to be awaited after the write has committed and
@@ -208,9 +227,9 @@ impl Fresh {
     }
 
     /// Loads everything anew and publishes it. Requests go on from the old snapshot meanwhile, and
-    /// so do writes through this process: what they commit during the scan is named from its
-    /// cursor, and read again at the end. Only that end is under the lock.
-    async fn reload(&self, now: Millis) -> Result<(), SourceError> {
+    /// writes, of this process and of others, are taken over into it: what commits during the scan
+    /// is named from its cursor, and read again at the end. Only that end is under the lock.
+    pub async fn reload(&self, now: Millis) -> Result<(), SourceError> {
         let (mut snapshot, from) =
             scan(self.source.as_ref(), &self.weighing, self.with_interactions, now).await?;
         let mut cursor = self.feeding.lock().await;
@@ -220,8 +239,9 @@ impl Fresh {
         // A merge under way is of data that is no more.
         *lock(&self.publishing) = Journals::default();
         self.current.store(Arc::new(snapshot));
-        // Should the feed have been reset once more, the next poll is told so.
-        *cursor = if changes.reload { from } else { changes.cursor };
+        // The feed may have been reset once more.
+        self.lacking.store(changes.reload, Ordering::Release);
+        *cursor = changes.cursor;
         Ok(())
     }
 

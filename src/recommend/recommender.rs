@@ -15,7 +15,7 @@ use super::answer::*;
 use super::catalogue::Entry;
 use super::context::{self, Person};
 use super::data::{Kind, Millis};
-use super::engine::{Backing, Circumstances, Database, Memory};
+use super::engine::{Backing, Circumstances, Database, Memory, Question};
 use super::filters::{Patient, Unknown};
 use super::fresh::Fresh;
 use super::neighbors::best::Best;
@@ -129,6 +129,14 @@ impl Recommender {
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
+
+    fn question<'a>(&self, request: &'a Request) -> Question<'a> {
+        Question {
+            user_id: &request.user_id,
+            similarity: request.similarity,
+            neighbors: request.neighbors.unwrap_or(self.settings.neighbors),
+        }
+    }
 }
 
 impl Engine for Recommender {
@@ -139,13 +147,14 @@ impl Engine for Recommender {
         Box::pin(async move {
             let snapshot = self.fresh.snapshot();
             let kind = snapshot.kind(request.kind);
+            let question = self.question(request);
             match &self.evidence {
                 None => {
-                    let backing = Memory::new(kind, &self.settings);
+                    let backing = Memory::new(kind, &self.settings, question);
                     answer(&snapshot, backing, &self.settings, request).await
                 }
                 Some(evidence) => {
-                    let backing = Database::new(evidence.as_ref(), request.kind, kind);
+                    let backing = Database::new(evidence.as_ref(), request.kind, kind, question);
                     answer(&snapshot, backing, &self.settings, request).await
                 }
             }
@@ -159,12 +168,13 @@ impl Engine for Recommender {
             if snapshot.people.get(&request.user_id).is_none() {
                 return Err(RecommendError::UnknownUser);
             }
-            let count = request.neighbors.unwrap_or(self.settings.neighbors);
-            let kind = snapshot.kind(request.kind);
-            let (user, similarity) = (request.user_id.as_str(), request.similarity);
+            let question = self.question(request);
             let found = match &self.evidence {
-                None => Memory::new(kind, &self.settings).named_neighbors(user, similarity, count),
-                Some(evidence) => evidence.neighbors(request.kind, user, similarity, count).await?,
+                None => Memory::new(snapshot.kind(request.kind), &self.settings, question).named_neighbors(),
+                Some(evidence) => {
+                    let Question { user_id, similarity, neighbors } = question;
+                    evidence.neighbors(request.kind, user_id, similarity, neighbors).await?
+                }
             };
             Ok(found)
         })
@@ -230,15 +240,15 @@ impl Selection<'_> {
     }
 
     /// The chosen item as it is answered, with its reasons.
-    async fn explained<B: Backing>(
+    fn explained<B: Backing>(
         &self,
         backing: &mut B,
         strategy: Strategy,
         chosen: Chosen,
         asking: Circumstances<'_>,
-    ) -> Result<Recommended, RecommendError> {
+    ) -> Recommended {
         let visible = |item| self.kind.catalogue.get(item).is_some_and(|entry| !entry.item.hidden);
-        let support = backing.support(chosen.candidate.item, &visible).await?;
+        let support = backing.support(chosen.candidate.item, &visible);
         let count = Support::of(support.count);
         // What few people share would say something of each of them.
         let context = if count == Support::Few {
@@ -253,13 +263,13 @@ impl Selection<'_> {
             Strategy::Popular => chosen.candidate.score.max(f64::from(Support::TOLD_FROM)),
             _ => chosen.candidate.score,
         };
-        Ok(Recommended {
+        Recommended {
             item_id: chosen.entry.item.item_id.clone(),
             name: chosen.entry.item.name.clone(),
             score,
             distance_km: chosen.distance_km,
             because: Because { supporting_neighbors: count, shared_items: support.shared_items, context },
-        })
+        }
     }
 
     fn distance(&self, entry: &Entry) -> Option<f64> {
@@ -293,7 +303,7 @@ async fn answer<B: Backing>(
     let kind = snapshot.kind(request.kind);
     let drugs = &snapshot.kind(Kind::Drug).catalogue;
     let patient = Patient::new(profile, request.kind, &kind.catalogue, drugs, settings.unknown, request.now);
-    let mut history = backing.history(&request.user_id).await?;
+    let mut history = backing.history().await?;
     history.sort_unstable();
     let selection = Selection { kind, patient, request, origin, seen: history };
     let mut recommendation = Recommendation {
@@ -308,14 +318,13 @@ async fn answer<B: Backing>(
         flags: selection.patient.flags().to_vec(),
     };
     let mut reported: HashSet<String> = HashSet::new();
-    let count = request.neighbors.unwrap_or(settings.neighbors);
     let circumstances =
         Circumstances { people: &snapshot.people, user_id: &request.user_id, person, now: request.now };
     for strategy in [Strategy::Neighbors, Strategy::Context, Strategy::Popular] {
         let candidates = match strategy {
             Strategy::Neighbors if selection.seen.len() < settings.min_history => continue,
-            Strategy::Neighbors => backing.by_neighbors(&request.user_id, request.similarity, count).await?,
-            Strategy::Context => backing.by_circumstances(circumstances, count).await?,
+            Strategy::Neighbors => backing.by_neighbors(),
+            Strategy::Context => backing.by_circumstances(circumstances).await?,
             _ => backing.by_popularity().await?,
         };
         if candidates.is_empty() {
@@ -329,11 +338,8 @@ async fn answer<B: Backing>(
         }
         if !chosen.is_empty() {
             recommendation.strategy = strategy;
-            for chosen in chosen {
-                recommendation
-                    .items
-                    .push(selection.explained(&mut backing, strategy, chosen, circumstances).await?);
-            }
+            let explained = |chosen| selection.explained(&mut backing, strategy, chosen, circumstances);
+            recommendation.items = chosen.into_iter().map(explained).collect();
             break;
         }
         if recommendation.abstained.is_some() {

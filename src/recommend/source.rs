@@ -12,7 +12,9 @@
 //! cursor comes first, so whatever commits during the scans is named afterwards.
 //!
 //! [`Evidence`] is the other way round: the store computes neighbors and scores itself, in SQL,
-//! for data that outgrows the memory of one machine.
+//! for data that outgrows the memory of one machine. One question brings all that a request needs,
+//! so that all of it is of one moment; which of the items may be recommended is not the store's
+//! affair, hence it says of every item who speaks for it.
 //!
 //! Both return boxed futures so that they can be used as `dyn`, and neither names a runtime.
 
@@ -178,19 +180,47 @@ pub struct ScoredItem {
     /// The sum of similarity x weight over the neighbors who have the item, added in the order
     /// of the neighbors.
     pub score: f64,
-    /// How many of the neighbors have it.
-    pub supporting_neighbors: u32,
+    /// Which of the neighbors have it: their places in the list, from 0, ascending.
+    pub supporters: Vec<u32>,
+    /// Where the asking user has the item too, what it weighs with each of the supporters;
+    /// empty where not.
+    pub weights: Vec<f32>,
+}
+
+/// An item and how many people have it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PopularItem {
+    pub item_id: String,
+    pub users: u32,
+}
+
+/// What a user's history leads to, all of one moment.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Found {
+    /// The user's own items of the kind, in any order.
+    pub own: Vec<Owned>,
+    /// The users most like this one, most alike first, ties by id in byte order; the user itself
+    /// is not among them.
+    pub neighbors: Vec<Neighbor>,
+    /// All items of the kind the neighbors have, in any order.
+    pub scored: Vec<ScoredItem>,
 }
 
 /// Neighbors and scores computed elsewhere, from the same weights by the same rules: event
 /// weight x weight (x decay), repeats of a user and item combined in double precision, then
 /// narrowed to 32 bits.
 pub trait Evidence: Send + Sync {
-    /// The user's own items of the kind, by id in byte order. Empty for an unknown user.
-    fn history<'a>(&'a self, kind: Kind, user_id: &'a str) -> BoxFuture<'a, Result<Vec<Owned>, SourceError>>;
+    /// The user's own items, the `count` users most like this one and the items they have.
+    /// Nothing for an unknown user.
+    fn find<'a>(
+        &'a self,
+        kind: Kind,
+        user_id: &'a str,
+        similarity: Similarity,
+        count: usize,
+    ) -> BoxFuture<'a, Result<Found, SourceError>>;
 
-    /// The `count` users most like this one, most alike first, ties by id in byte order; the
-    /// user itself is not among them.
+    /// Of the same, the neighbors alone.
     fn neighbors<'a>(
         &'a self,
         kind: Kind,
@@ -199,17 +229,18 @@ pub trait Evidence: Send + Sync {
         count: usize,
     ) -> BoxFuture<'a, Result<Vec<Neighbor>, SourceError>>;
 
-    /// All items of the kind these users have, with their scores, in any order.
+    /// All items of the kind that these users have, in any order; `own` are the items of the one
+    /// who asks.
     fn scores<'a>(
         &'a self,
         kind: Kind,
+        own: &'a [Owned],
         neighbors: &'a [Neighbor],
     ) -> BoxFuture<'a, Result<Vec<ScoredItem>, SourceError>>;
 
-    /// The items of the kind that most people have: score = supporting_neighbors = the number of
-    /// distinct users, most first, ties by id in byte order, at most `count` (which may be
-    /// `usize::MAX`, for all of them).
-    fn popular(&self, kind: Kind, count: usize) -> BoxFuture<'_, Result<Vec<ScoredItem>, SourceError>>;
+    /// The items of the kind that most people have, most first, ties by id in byte order, at most
+    /// `count` (which may be `usize::MAX`, for all of them).
+    fn popular(&self, kind: Kind, count: usize) -> BoxFuture<'_, Result<Vec<PopularItem>, SourceError>>;
 
     /// Those of the users who have anything of the kind, in any order.
     fn with_history<'a>(
@@ -217,26 +248,4 @@ pub trait Evidence: Send + Sync {
         kind: Kind,
         user_ids: &'a [String],
     ) -> BoxFuture<'a, Result<Vec<String>, SourceError>>;
-
-    /// Why `item_id` came up: which neighbors have it, and which of the user's own items (given
-    /// with their weights) tie the user to them.
-    fn ties<'a>(
-        &'a self,
-        kind: Kind,
-        own: &'a [Owned],
-        neighbors: &'a [Neighbor],
-        item_id: &'a str,
-        count: usize,
-    ) -> BoxFuture<'a, Result<ItemTies, SourceError>>;
-}
-
-/// Why an item came up.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct ItemTies {
-    /// The neighbors who have the item, in any order.
-    pub supporters: Vec<String>,
-    /// Own items by their part in it: for own item i, the sum over the supporters (in the order
-    /// of the neighbors) of similarity x own weight of i x supporter's weight of i. Positive
-    /// parts only, highest first, ties by id in byte order, at most `count`.
-    pub shared_items: Vec<String>,
 }

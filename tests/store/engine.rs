@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use medserve::recommend::answer::Request;
+use medserve::recommend::answer::{Request, Strategy};
 use medserve::recommend::data::{Interaction, Item, Kind, User};
 use medserve::recommend::filters::Unknown;
 use medserve::recommend::recommender::{Engine, Recommender, Settings};
-use medserve::recommend::source::{Evidence, ItemTies, Neighbor, ScoredItem, Similarity};
+use medserve::recommend::source::{Evidence, Neighbor, PopularItem, ScoredItem, Similarity};
 use medserve::recommend::weights::{Repeats, Weighing};
 use medserve::store::{InteractionFilter, StoreError};
 use rand::{Rng, RngExt, SeedableRng};
@@ -19,6 +19,8 @@ use crate::database::{Database, interaction, item, user};
 const USERS: usize = 24;
 const ITEMS: usize = 12;
 const NOW: i64 = 1_700_000_000_000;
+/// The item that is hidden, where one is.
+const HIDDEN: &str = "i1";
 
 /// Every third item is an advice, the others are drugs.
 fn items() -> Vec<Item> {
@@ -123,21 +125,24 @@ fn neighbors(rows: &BTreeMap<String, Row>, asking: &str, how: Similarity, m: f64
     found
 }
 
-fn scores(rows: &BTreeMap<String, Row>, neighbors: &[Neighbor]) -> Vec<ScoredItem> {
-    let mut scores: BTreeMap<&str, (f64, u32)> = BTreeMap::new();
-    for neighbor in neighbors {
+fn scores(rows: &BTreeMap<String, Row>, own: &Row, neighbors: &[Neighbor]) -> Vec<ScoredItem> {
+    let mut scores: BTreeMap<&str, ScoredItem> = BTreeMap::new();
+    for (place, neighbor) in neighbors.iter().enumerate() {
         for (item, weight) in &rows[&neighbor.user_id] {
-            let score = scores.entry(item).or_default();
-            score.0 += neighbor.similarity * f64::from(*weight);
-            score.1 += 1;
+            let scored = scores.entry(item).or_insert_with(|| ScoredItem {
+                item_id: item.clone(),
+                score: 0.0,
+                supporters: Vec::new(),
+                weights: Vec::new(),
+            });
+            scored.score += neighbor.similarity * f64::from(*weight);
+            scored.supporters.push(place as u32);
+            if own.contains_key(item) {
+                scored.weights.push(*weight);
+            }
         }
     }
-    let scored = |(item, (score, count)): (&str, (f64, u32))| ScoredItem {
-        item_id: item.to_owned(),
-        score,
-        supporting_neighbors: count,
-    };
-    scores.into_iter().map(scored).collect()
+    scores.into_values().collect()
 }
 
 #[tokio::test]
@@ -178,33 +183,31 @@ async fn neighbors_and_scores_are_those_of_a_plain_computation_to_the_bit() {
 }
 
 async fn check(evidence: &dyn Evidence, kind: Kind, asking: &str, rows: &BTreeMap<String, Row>, m: f64) {
-    let own = evidence.history(kind, asking).await.unwrap();
-    let expected = rows.get(asking).cloned().unwrap_or_default();
-    let got: Row = own.iter().map(|own| (own.item_id.clone(), own.weight)).collect();
-    assert_eq!(got, expected);
-    assert!(own.is_sorted_by(|a, b| a.item_id < b.item_id));
-
+    let own = rows.get(asking).cloned().unwrap_or_default();
     for how in Similarity::ALL {
         let expected = neighbors(rows, asking, how, m);
         let got = evidence.neighbors(kind, asking, how, 100).await.unwrap();
         assert_eq!(got, expected, "{asking} {how:?}");
-        let few = evidence.neighbors(kind, asking, how, 5).await.unwrap();
-        assert_eq!(few, expected[..expected.len().min(5)]);
+        // Wherever the list is cut, the equally alike at its end are those whose ids come first.
+        for count in [1, 2, 5, 100] {
+            let few = &expected[..expected.len().min(count)];
+            let mut found = evidence.find(kind, asking, how, count).await.unwrap();
+            let got: Row = found.own.iter().map(|own| (own.item_id.clone(), own.weight)).collect();
+            assert_eq!(got, own);
+            assert_eq!(found.neighbors, few, "{asking} {how:?} {count}");
+            found.scored.sort_by(|a, b| a.item_id.cmp(&b.item_id));
+            assert_eq!(found.scored, scores(rows, &own, few), "{asking} {how:?} {count}");
 
-        let expected = scores(rows, &few);
-        let mut got = evidence.scores(kind, &few).await.unwrap();
-        got.sort_by(|a, b| a.item_id.cmp(&b.item_id));
-        assert_eq!(got, expected);
-        let Some(best) = expected.first() else {
-            continue;
-        };
-        let mut ties = evidence.ties(kind, &own, &few, &best.item_id, 3).await.unwrap();
-        ties.supporters.sort();
-        assert_eq!(ties, expected_ties(rows, &rows[asking], &few, &best.item_id));
+            let mut again = evidence.scores(kind, &found.own, few).await.unwrap();
+            again.sort_by(|a, b| a.item_id.cmp(&b.item_id));
+            assert_eq!(again, found.scored, "the same neighbors, given by name");
+        }
     }
 }
 
-fn expected_ties(rows: &BTreeMap<String, Row>, own: &Row, neighbors: &[Neighbor], item: &str) -> ItemTies {
+/// The own items that tie the user to those of the neighbors who have the item, by the words of
+/// the manual.
+fn expected_ties(rows: &BTreeMap<String, Row>, own: &Row, neighbors: &[Neighbor], item: &str) -> Vec<String> {
     let has_it = |one: &&Neighbor| rows[&one.user_id].contains_key(item);
     let mut ties: Vec<(f64, &String)> = own
         .iter()
@@ -219,13 +222,10 @@ fn expected_ties(rows: &BTreeMap<String, Row>, own: &Row, neighbors: &[Neighbor]
                 .sum();
             (tie, own_item)
         })
-        .filter(|(tie, _)| *tie > 0.0)
+        .filter(|(tie, item)| *tie > 0.0 && *item != HIDDEN)
         .collect();
     ties.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
-    let mut supporters: Vec<String> =
-        neighbors.iter().filter(has_it).map(|one| one.user_id.clone()).collect();
-    supporters.sort();
-    ItemTies { supporters, shared_items: ties.into_iter().take(3).map(|(_, item)| item.clone()).collect() }
+    ties.into_iter().take(5).map(|(_, item)| item.clone()).collect()
 }
 
 async fn popular(evidence: &dyn Evidence, kind: Kind, rows: &BTreeMap<String, Row>) {
@@ -233,12 +233,11 @@ async fn popular(evidence: &dyn Evidence, kind: Kind, rows: &BTreeMap<String, Ro
     for item in rows.values().flat_map(Row::keys) {
         *counts.entry(item).or_default() += 1;
     }
-    let mut expected: Vec<(u32, &str)> = counts.into_iter().map(|(item, n)| (n, item)).collect();
-    expected.sort_by_key(|(count, item)| (std::cmp::Reverse(*count), *item));
-    let got = evidence.popular(kind, 3).await.unwrap();
-    let got: Vec<(u32, &str)> =
-        got.iter().map(|one| (one.supporting_neighbors, one.item_id.as_str())).collect();
-    assert_eq!(got, expected[..expected.len().min(3)]);
+    let popular = |(item, users): (&str, u32)| PopularItem { item_id: item.to_owned(), users };
+    let mut expected: Vec<PopularItem> = counts.into_iter().map(popular).collect();
+    expected.sort_by_key(|one| (std::cmp::Reverse(one.users), one.item_id.clone()));
+    expected.truncate(3);
+    assert_eq!(evidence.popular(kind, 3).await.unwrap(), expected);
 }
 
 /// How many rows of `user_norms` are not what the data says.
@@ -307,7 +306,8 @@ async fn repeats_are_added_smallest_first_as_in_memory() {
         (0..).zip(weights).map(|(time, weight)| interaction("u1", "d1", time, weight)).collect();
     database.store.put_interactions(&rows).await.unwrap();
     let expected = 1.0 + 2f32.powi(-23);
-    assert_eq!(evidence.history(Kind::Drug, "u1").await.unwrap()[0].weight, expected);
+    let found = evidence.find(Kind::Drug, "u1", Similarity::Cosine, 1).await.unwrap();
+    assert_eq!(found.own[0].weight, expected);
     assert_eq!(wrong_norms(&database).await, 0);
     let memory = in_memory(&database, &Weighing::default()).await;
     let drugs = &memory.fresh().snapshot().kind(Kind::Drug).layers.clone();
@@ -348,28 +348,40 @@ async fn both_engines_give_the_same_answers() {
     people.push(user("stranger"));
     database.store.put_users(&people).await.unwrap();
     let mut things = items();
-    things[1].hidden = true;
+    things.iter_mut().for_each(|item| item.hidden = item.item_id == HIDDEN);
     things[2].repeatable = true;
     database.store.put_items(&things).await.unwrap();
     let mut random = ChaCha8Rng::seed_from_u64(5);
-    database.store.put_interactions(&random_interactions(&mut random)).await.unwrap();
     let mut strategies = BTreeSet::new();
     for weighing in weighings() {
+        database.plain_sql("DELETE FROM interactions").await;
+        let interactions = random_interactions(&mut random);
+        database.store.put_interactions(&interactions).await.unwrap();
+        let rows = rows(&interactions, Kind::Drug, &weighing);
         let memory = in_memory(&database, &weighing).await;
         let evidence = database.store.evidence(&weighing).await.unwrap();
         let settings = settings(&weighing);
         let database =
             Recommender::in_database(database.replica().await, evidence, settings, 0).await.unwrap();
-        for person in &people {
-            for similarity in Similarity::ALL {
-                let mut request = Request::new(&person.user_id, Kind::Drug, NOW);
-                request.similarity = similarity;
-                let mut theirs = database.recommend(&request).await.unwrap();
-                let ours = memory.recommend(&request).await.unwrap();
-                theirs.as_of = ours.as_of;
-                assert_eq!(theirs, ours, "{similarity:?} {weighing:?}");
-                strategies.insert(serde_json::to_string(&ours.strategy).unwrap());
+        for (person, similarity) in people.iter().flat_map(|one| Similarity::ALL.map(|how| (one, how))) {
+            let mut request = Request::new(&person.user_id, Kind::Drug, NOW);
+            let count = [1, 2, 7, 40][random.random_range(0..4)];
+            (request.similarity, request.neighbors) = (similarity, Some(count));
+            let mut theirs = database.recommend(&request).await.unwrap();
+            let ours = memory.recommend(&request).await.unwrap();
+            theirs.as_of = ours.as_of;
+            assert_eq!(theirs, ours, "{similarity:?} {count} {weighing:?}");
+            strategies.insert(serde_json::to_string(&ours.strategy).unwrap());
+            if ours.strategy == Strategy::Neighbors {
+                let mut alike = neighbors(&rows, &person.user_id, similarity, 8.0);
+                alike.truncate(count);
+                for item in &ours.items {
+                    let expected = expected_ties(&rows, &rows[&person.user_id], &alike, &item.item_id);
+                    assert_eq!(item.because.shared_items, expected, "{item:?}");
+                }
             }
+            let theirs = database.neighbors(&request).await.unwrap();
+            assert_eq!(theirs, memory.neighbors(&request).await.unwrap());
         }
     }
     assert!(strategies.len() >= 3, "{strategies:?}");

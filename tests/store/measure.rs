@@ -106,14 +106,11 @@ async fn measure_postgres() {
     let mut times = Vec::new();
     for n in 0..20 {
         let asking = format!("u{}", n * 300);
-        let own = evidence.history(Kind::Drug, &asking).await.unwrap().len();
         let began = Instant::now();
-        let neighbors = evidence.neighbors(Kind::Drug, &asking, Similarity::Cosine, 100).await.unwrap();
-        let found = began.elapsed();
-        let scores = evidence.scores(Kind::Drug, &neighbors).await.unwrap();
-        let all = began.elapsed();
-        times.push(all);
-        println!("{asking}: {own} items, neighbors {found:.1?}, with {} scores {all:.1?}", scores.len());
+        let found = evidence.find(Kind::Drug, &asking, Similarity::Cosine, 100).await.unwrap();
+        let took = began.elapsed();
+        times.push(took);
+        println!("{asking}: {} items lead to {} scores in {took:.1?}", found.own.len(), found.scored.len());
     }
     times.sort();
     println!("median {:.1?}", times[times.len() / 2]);

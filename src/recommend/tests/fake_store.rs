@@ -219,13 +219,24 @@ impl Source for FakeStore {
 }
 
 impl Evidence for FakeStore {
-    fn history<'a>(&'a self, kind: Kind, user_id: &'a str) -> BoxFuture<'a, Result<Vec<Owned>, SourceError>> {
-        ready(move || {
-            let tables = self.up()?;
-            let own = tables.rows(kind).remove(user_id).unwrap_or_default();
-            let owned = |(id, w): (&str, f64)| Owned { item_id: id.into(), weight: w as f32 };
-            Ok(own.into_iter().map(owned).collect())
-        })
+    fn find<'a>(
+        &'a self,
+        kind: Kind,
+        user_id: &'a str,
+        similarity: Similarity,
+        count: usize,
+    ) -> BoxFuture<'a, Result<Found, SourceError>> {
+        async move {
+            let own: Vec<Owned> = {
+                let tables = self.up()?;
+                let own = tables.rows(kind).remove(user_id).unwrap_or_default();
+                own.into_iter().map(|(id, w)| Owned { item_id: id.into(), weight: w as f32 }).collect()
+            };
+            let neighbors = self.neighbors(kind, user_id, similarity, count).await?;
+            let scored = self.scores(kind, &own, &neighbors).await?;
+            Ok(Found { own, neighbors, scored })
+        }
+        .boxed()
     }
 
     fn neighbors<'a>(
@@ -269,29 +280,33 @@ impl Evidence for FakeStore {
     fn scores<'a>(
         &'a self,
         kind: Kind,
+        own: &'a [Owned],
         neighbors: &'a [Neighbor],
     ) -> BoxFuture<'a, Result<Vec<ScoredItem>, SourceError>> {
         ready(move || {
             let tables = self.up()?;
             let rows = tables.rows(kind);
-            let mut scores: BTreeMap<&str, (f64, u32)> = BTreeMap::new();
-            for neighbor in neighbors {
-                for (item, weight) in rows.get(neighbor.user_id.as_str()).into_iter().flatten() {
-                    let entry = scores.entry(item).or_default();
-                    entry.0 += neighbor.similarity * weight;
-                    entry.1 += 1;
+            let mut scores: BTreeMap<&str, ScoredItem> = BTreeMap::new();
+            for (place, neighbor) in neighbors.iter().enumerate() {
+                for (&item_id, &weight) in rows.get(neighbor.user_id.as_str()).into_iter().flatten() {
+                    let scored = scores.entry(item_id).or_insert_with(|| ScoredItem {
+                        item_id: item_id.to_owned(),
+                        score: 0.0,
+                        supporters: Vec::new(),
+                        weights: Vec::new(),
+                    });
+                    scored.score += neighbor.similarity * weight;
+                    scored.supporters.push(place as u32);
+                    if own.iter().any(|owned| owned.item_id == item_id) {
+                        scored.weights.push(weight as f32);
+                    }
                 }
             }
-            let scored = |(id, (score, count)): (&str, (f64, u32))| ScoredItem {
-                item_id: id.to_owned(),
-                score,
-                supporting_neighbors: count,
-            };
-            Ok(scores.into_iter().map(scored).collect())
+            Ok(scores.into_values().collect())
         })
     }
 
-    fn popular(&self, kind: Kind, count: usize) -> BoxFuture<'_, Result<Vec<ScoredItem>, SourceError>> {
+    fn popular(&self, kind: Kind, count: usize) -> BoxFuture<'_, Result<Vec<PopularItem>, SourceError>> {
         ready(move || {
             let tables = self.up()?;
             let mut users: BTreeMap<&str, u32> = BTreeMap::new();
@@ -301,12 +316,8 @@ impl Evidence for FakeStore {
             let mut popular: Vec<_> = users.into_iter().collect();
             popular.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
             popular.truncate(count);
-            let scored = |(id, count): (&str, u32)| ScoredItem {
-                item_id: id.to_owned(),
-                score: f64::from(count),
-                supporting_neighbors: count,
-            };
-            Ok(popular.into_iter().map(scored).collect())
+            let popular = popular.into_iter();
+            Ok(popular.map(|(id, users)| PopularItem { item_id: id.to_owned(), users }).collect())
         })
     }
 
@@ -320,41 +331,6 @@ impl Evidence for FakeStore {
             let rows = tables.rows(kind);
             let has = |id: &&String| rows.contains_key(id.as_str());
             Ok(user_ids.iter().filter(has).cloned().collect())
-        })
-    }
-
-    fn ties<'a>(
-        &'a self,
-        kind: Kind,
-        own: &'a [Owned],
-        neighbors: &'a [Neighbor],
-        item_id: &'a str,
-        count: usize,
-    ) -> BoxFuture<'a, Result<ItemTies, SourceError>> {
-        ready(move || {
-            let tables = self.up()?;
-            let rows = tables.rows(kind);
-            let has =
-                |n: &&Neighbor| rows.get(n.user_id.as_str()).is_some_and(|row| row.contains_key(item_id));
-            let supporters: Vec<&Neighbor> = neighbors.iter().filter(has).collect();
-            let mut parts = Vec::new();
-            for owned in own {
-                let mut part = 0.0;
-                for n in &supporters {
-                    if let Some(theirs) = rows[n.user_id.as_str()].get(owned.item_id.as_str()) {
-                        part += n.similarity * f64::from(owned.weight) * theirs;
-                    }
-                }
-                if part > 0.0 {
-                    parts.push((part, owned.item_id.clone()));
-                }
-            }
-            parts.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
-            parts.truncate(count);
-            Ok(ItemTies {
-                supporters: supporters.iter().map(|n| n.user_id.clone()).collect(),
-                shared_items: parts.into_iter().map(|(_, id)| id).collect(),
-            })
         })
     }
 }

@@ -160,28 +160,59 @@ fn a_feed_that_cannot_say_what_changed_means_loading_anew() {
     store.tables().add("cid", "rest", 1.0);
     store.tables().forget_the_feed();
     now(recommender.fresh().refresh(2_000)).unwrap();
+    assert!(recommender.fresh().reload_is_due());
+    assert_eq!(ask(&recommender, "ann", Kind::Advice).as_of, 1_000, "it does not know of everything");
+    now(recommender.fresh().reload(3_000)).unwrap();
+    assert!(!recommender.fresh().reload_is_due());
     let answer = ask(&recommender, "ann", Kind::Advice);
-    assert_eq!((ids(&answer), answer.as_of), (vec!["rest"], 2_000));
-    now(recommender.fresh().refresh(3_000)).unwrap();
+    assert_eq!((ids(&answer), answer.as_of), (vec!["rest"], 3_000));
+    now(recommender.fresh().refresh(4_000)).unwrap();
+    assert_eq!(ask(&recommender, "ann", Kind::Advice).as_of, 4_000);
 }
 
-/// Loading millions of rows takes a minute, which a client with a committed write must not wait.
+/// Loading millions of rows takes a minute, which a client with a committed write must not wait,
+/// nor must the readers of what others write.
 #[test]
-fn while_everything_is_loaded_anew_writes_are_answered_and_kept() {
+fn while_everything_is_loaded_anew_writes_are_seen_and_kept() {
     let store = walkers();
     let recommender = adviser(&store);
     store.tables().forget_the_feed();
+    now(recommender.fresh().refresh(2_000)).unwrap();
     let open = store.tables().close_gate();
-    let mut loading = Box::pin(recommender.fresh().refresh(2_000));
+    let mut loading = Box::pin(recommender.fresh().reload(3_000));
     assert!((&mut loading).now_or_never().is_none());
     store.tables().add("bob", "rest", 9.0);
     now(recommender.fresh().written(&["bob".into()], &[])).unwrap();
     assert_eq!(ids(&ask(&recommender, "ann", Kind::Advice)), ["rest", "swim"]);
     store.tables().add("bob", "swim", 90.0);
+    now(recommender.fresh().refresh(4_000)).unwrap();
+    let answer = ask(&recommender, "ann", Kind::Advice);
+    assert_eq!((ids(&answer), answer.as_of), (vec!["swim", "rest"], 1_000));
+    store.tables().add("bob", "rest", 900.0);
     open.send(()).unwrap();
     assert!(matches!(loading.now_or_never(), Some(Ok(()))));
     let answer = ask(&recommender, "ann", Kind::Advice);
-    assert_eq!((ids(&answer), answer.as_of), (vec!["swim", "rest"], 2_000));
+    assert_eq!((ids(&answer), answer.as_of), (vec!["rest", "swim"], 3_000));
+}
+
+/// What is lost to the feed while everything is loaded anew is made up for by loading once more.
+#[test]
+fn a_feed_that_is_reset_during_a_reload_is_a_reason_for_another() {
+    let store = walkers();
+    let recommender = adviser(&store);
+    store.tables().forget_the_feed();
+    now(recommender.fresh().refresh(2_000)).unwrap();
+    let open = store.tables().close_gate();
+    let mut loading = Box::pin(recommender.fresh().reload(3_000));
+    assert!((&mut loading).now_or_never().is_none());
+    store.tables().forget_the_feed();
+    open.send(()).unwrap();
+    assert!(matches!(loading.now_or_never(), Some(Ok(()))));
+    assert!(recommender.fresh().reload_is_due());
+    now(recommender.fresh().refresh(4_000)).unwrap();
+    assert_eq!(ask(&recommender, "ann", Kind::Advice).as_of, 3_000);
+    now(recommender.fresh().reload(5_000)).unwrap();
+    assert!(!recommender.fresh().reload_is_due());
 }
 
 /// What a person had is hidden at once when the person goes, and gone from memory with the next

@@ -3,17 +3,22 @@
 //!
 //! The same numbers as in memory, bit for bit: interactions are weighed by the same rules, sums
 //! are of doubles and have the same order (the smallest first within one entry, that of the items
-//! for dot products, that of the neighbors for scores), and ties are broken by id in byte order. Each question is one
-//! statement of materialised steps whose joins follow the keys: by `item_id` from the user's
-//! items to everyone who has them, then by `user_id` to the sums in `user_norms`. That is the
-//! shape a cluster can distribute; `docs/citus.md` has the commands.
+//! for dot products, that of the neighbors for scores), and ties are broken by id in byte order,
+//! at the last place among the neighbors too.
+//!
+//! What a request asks is one statement of materialised steps, which sees one moment and whose
+//! joins follow the keys: by `item_id` from the user's items to everyone who has them, by
+//! `user_id` to the sums in `user_norms` and on to all the best of them have. That is the shape a
+//! cluster can distribute; `docs/citus.md` has the commands. What the statement cannot know is
+//! which items may be recommended, so it does not cut them, and tells of each who speaks for it.
 
+use futures::TryStreamExt;
 use futures::future::BoxFuture;
 use sqlx::{AssertSqlSafe, PgPool};
 
 use crate::recommend::data::Kind;
 use crate::recommend::source::{
-    Evidence, ItemTies, MIN_SIMILARITY, Neighbor, Owned, ScoredItem, Similarity, SourceError,
+    Evidence, Found, MIN_SIMILARITY, Neighbor, Owned, PopularItem, ScoredItem, Similarity, SourceError,
 };
 use crate::recommend::weights::{Repeats, Weighing};
 use crate::store::StoreError;
@@ -98,62 +103,37 @@ impl PostgresEvidence {
         Ok(Self { pool, repeats: weighing.repeats })
     }
 
-    /// The step `own`: the items of kind `$2` that user `$1` has, with the combined `weight`
-    /// under the name the caller wants.
-    fn own(&self, weight: &str) -> String {
-        let cells = self.cells(
-            "own_cells",
-            "items i JOIN counted_interactions n ON n.item_id = i.id AND i.kind = $2
-                 AND n.user_id = $1",
-            "",
-        );
-        format!("{cells}, own AS MATERIALIZED (SELECT item_id, {weight} FROM own_cells)")
-    }
-
-    /// A step `name`: rows of `from` (in which `n` are counted interactions) combined to one for
-    /// each item and user; `more` are further columns, which these determine.
-    fn cells(&self, name: &str, from: &str, more: &str) -> String {
+    /// Rows of `from` (in which `n` are counted interactions) combined to one for each item and
+    /// user; `more` are further columns, which these determine.
+    fn cells(&self, from: &str, more: &str) -> String {
         match self.repeats {
             Repeats::Add => format!(
-                "{name} AS MATERIALIZED (
-                     SELECT n.item_id, n.user_id{more},
-                         least(sum(n.counted ORDER BY n.counted), 3.4028234663852886e38)
-                             ::real::float8 AS weight
-                     FROM {from} WHERE n.counted IS NOT NULL
-                     GROUP BY n.item_id, n.user_id{more})"
+                "SELECT n.item_id, n.user_id{more},
+                     least(sum(n.counted ORDER BY n.counted), 3.4028234663852886e38)
+                         ::real::float8 AS weight
+                 FROM {from} WHERE n.counted IS NOT NULL
+                 GROUP BY n.item_id, n.user_id{more}"
             ),
             Repeats::Last => format!(
-                "{name} AS MATERIALIZED (
-                     SELECT DISTINCT ON (n.item_id, n.user_id) n.item_id, n.user_id{more},
-                         n.counted AS weight
-                     FROM {from} WHERE n.counted IS NOT NULL
-                     ORDER BY n.item_id, n.user_id, n.occurred_at DESC, n.counted DESC)"
+                "SELECT DISTINCT ON (n.item_id, n.user_id) n.item_id, n.user_id{more},
+                     n.counted AS weight
+                 FROM {from} WHERE n.counted IS NOT NULL
+                 ORDER BY n.item_id, n.user_id, n.occurred_at DESC, n.counted DESC"
             ),
         }
     }
 
-    async fn read_history(&self, kind: Kind, user_id: &str) -> Result<Vec<Owned>, StoreError> {
-        let sql =
-            format!("WITH {} SELECT item_id, weight::real FROM own ORDER BY item_id", self.own("weight"));
-        let rows: Vec<(String, f32)> = sqlx::query_as(AssertSqlSafe(sql))
-            .bind(user_id)
-            .bind(kind.as_str())
-            .fetch_all(&self.pool)
-            .await?;
-        let owned = |(item_id, weight)| Owned { item_id, weight };
-        Ok(rows.into_iter().map(owned).collect())
-    }
-
-    async fn read_neighbors(
-        &self,
-        kind: Kind,
-        user_id: &str,
-        similarity: Similarity,
-        count: usize,
-    ) -> Result<Vec<Neighbor>, StoreError> {
-        let own = self.own("weight AS own");
+    /// The steps from user `$1` to the `$4` neighbors of at least similarity `$3`, by the items of
+    /// kind `$2`: `own`, what the user has; `me`, its sums; `cells`, what others have of it;
+    /// `dots`, their dot products; `alike`, their similarities; and `them`, the neighbors, each
+    /// with a place.
+    fn steps_to_neighbors(&self, similarity: Similarity) -> String {
+        let own = self.cells(
+            "items i JOIN counted_interactions n ON n.item_id = i.id AND i.kind = $2
+                 AND n.user_id = $1",
+            "",
+        );
         let cells = self.cells(
-            "cells",
             "own o JOIN counted_interactions n ON n.item_id = o.item_id AND n.user_id <> $1",
             ", o.own",
         );
@@ -168,14 +148,15 @@ impl PostgresEvidence {
             }
             Similarity::Euclidean => "1 / (1 + sqrt(greatest(0, me.squares + t.squares - 2 * d.dot)))",
         };
-        let sql = format!(
-            "WITH {own},
+        format!(
+            "own_cells AS MATERIALIZED ({own}),
+             own AS MATERIALIZED (SELECT item_id, weight AS own FROM own_cells),
              me AS MATERIALIZED (
                  SELECT sum(own ORDER BY item_id) AS total,
                      sum(own * own ORDER BY item_id) AS squares,
                      (SELECT count(*) FROM items WHERE kind = $2)::float8 AS m
                  FROM own),
-             {cells},
+             cells AS MATERIALIZED ({cells}),
              dots AS MATERIALIZED (
                  SELECT user_id, sum(own * weight ORDER BY item_id) AS dot
                  FROM cells GROUP BY user_id),
@@ -183,10 +164,80 @@ impl PostgresEvidence {
                  SELECT d.user_id, {similarity} AS similarity
                  FROM dots d
                  JOIN user_norms t ON t.user_id = d.user_id AND t.kind = $2
-                 CROSS JOIN me)
-             SELECT user_id, similarity FROM alike
-             WHERE similarity >= $3 ORDER BY similarity DESC, user_id LIMIT $4"
+                 CROSS JOIN me),
+             them AS MATERIALIZED (
+                 SELECT user_id, similarity,
+                     (row_number() OVER (ORDER BY similarity DESC, user_id) - 1)::integer AS place
+                 FROM (
+                     SELECT user_id, similarity FROM alike
+                     WHERE similarity >= $3 ORDER BY similarity DESC, user_id LIMIT $4) best)"
+        )
+    }
+
+    /// The step `scored`, from the neighbors in `them` and the user's items in `own`: all items of
+    /// kind `$2` the neighbors have. Grouped by item, so that on a cluster every machine adds up
+    /// its own.
+    fn step_to_scores(&self) -> String {
+        let cells = self.cells(
+            "them t JOIN counted_interactions n ON n.user_id = t.user_id
+             JOIN items i ON i.id = n.item_id AND i.kind = $2",
+            ", t.similarity, t.place",
         );
+        format!(
+            "scored AS MATERIALIZED (
+                 SELECT c.item_id, sum(c.similarity * c.weight ORDER BY c.place) AS score,
+                     array_agg(c.place ORDER BY c.place) AS supporters,
+                     array_agg(c.weight::real ORDER BY c.place)
+                         FILTER (WHERE o.item_id IS NOT NULL) AS weights
+                 FROM ({cells}) c LEFT JOIN own o ON o.item_id = c.item_id
+                 GROUP BY c.item_id)"
+        )
+    }
+
+    async fn read_found(
+        &self,
+        kind: Kind,
+        user_id: &str,
+        similarity: Similarity,
+        count: usize,
+    ) -> Result<Found, StoreError> {
+        // The value of a neighbor is its similarity, so the order is that of the places.
+        let sql = format!(
+            "WITH {}, {}
+             SELECT 'own' AS step, item_id AS id, own AS value,
+                 NULL::integer[] AS supporters, NULL::real[] AS weights FROM own
+             UNION ALL SELECT 'neighbor', user_id, similarity, NULL, NULL FROM them
+             UNION ALL SELECT 'scored', item_id, score, supporters, weights FROM scored
+             ORDER BY step, value DESC, id",
+            self.steps_to_neighbors(similarity),
+            self.step_to_scores()
+        );
+        let mut rows = sqlx::query_as::<_, Step>(AssertSqlSafe(sql))
+            .bind(user_id)
+            .bind(kind.as_str())
+            .bind(MIN_SIMILARITY)
+            .bind(i64::try_from(count).unwrap_or(i64::MAX))
+            .fetch(&self.pool);
+        let mut found = Found::default();
+        while let Some((step, id, value, supporters, weights)) = rows.try_next().await? {
+            match step.as_str() {
+                "own" => found.own.push(Owned { item_id: id, weight: value as f32 }),
+                "neighbor" => found.neighbors.push(Neighbor { user_id: id, similarity: value }),
+                _ => found.scored.push(scored((id, value, supporters.unwrap_or_default(), weights))),
+            }
+        }
+        Ok(found)
+    }
+
+    async fn read_neighbors(
+        &self,
+        kind: Kind,
+        user_id: &str,
+        similarity: Similarity,
+        count: usize,
+    ) -> Result<Vec<Neighbor>, StoreError> {
+        let steps = self.steps_to_neighbors(similarity);
+        let sql = format!("WITH {steps} SELECT user_id, similarity FROM them ORDER BY place");
         let rows: Vec<(String, f64)> = sqlx::query_as(AssertSqlSafe(sql))
             .bind(user_id)
             .bind(kind.as_str())
@@ -198,34 +249,33 @@ impl PostgresEvidence {
         Ok(rows.into_iter().map(neighbor).collect())
     }
 
-    async fn read_scores(&self, kind: Kind, neighbors: &[Neighbor]) -> Result<Vec<ScoredItem>, StoreError> {
-        let cells = self.cells(
-            "cells",
-            "them JOIN counted_interactions n ON n.user_id = them.user_id
-             JOIN items i ON i.id = n.item_id AND i.kind = $3",
-            "",
-        );
+    async fn read_scores(
+        &self,
+        kind: Kind,
+        own: &[Owned],
+        neighbors: &[Neighbor],
+    ) -> Result<Vec<ScoredItem>, StoreError> {
         let sql = format!(
-            "WITH {THEM}, {cells}
-             SELECT c.item_id, sum(t.similarity * c.weight ORDER BY t.place), count(*)
-             FROM cells c JOIN them t ON t.user_id = c.user_id
-             GROUP BY c.item_id"
+            "WITH them AS MATERIALIZED (
+                 SELECT user_id, similarity, (place - 1)::integer AS place
+                 FROM unnest($1::text[], $3::float8[]) WITH ORDINALITY
+                     AS them (user_id, similarity, place)),
+             own AS MATERIALIZED (SELECT item_id FROM unnest($4::text[]) AS own (item_id)),
+             {}
+             SELECT item_id, score, supporters, weights FROM scored",
+            self.step_to_scores()
         );
-        let rows: Vec<(String, f64, i64)> = sqlx::query_as(AssertSqlSafe(sql))
-            .bind(ids(neighbors))
-            .bind(similarities(neighbors))
+        let rows: Vec<Scored> = sqlx::query_as(AssertSqlSafe(sql))
+            .bind(neighbors.iter().map(|one| one.user_id.as_str()).collect::<Vec<_>>())
             .bind(kind.as_str())
+            .bind(neighbors.iter().map(|one| one.similarity).collect::<Vec<_>>())
+            .bind(own.iter().map(|one| one.item_id.as_str()).collect::<Vec<_>>())
             .fetch_all(&self.pool)
             .await?;
-        let scored = |(item_id, score, count): (String, f64, i64)| ScoredItem {
-            item_id,
-            score,
-            supporting_neighbors: u32::try_from(count).unwrap_or(u32::MAX),
-        };
         Ok(rows.into_iter().map(scored).collect())
     }
 
-    async fn read_popular(&self, kind: Kind, count: usize) -> Result<Vec<ScoredItem>, StoreError> {
+    async fn read_popular(&self, kind: Kind, count: usize) -> Result<Vec<PopularItem>, StoreError> {
         let rows: Vec<(String, i64)> = sqlx::query_as(
             "SELECT n.item_id, count(DISTINCT n.user_id) AS users
              FROM counted_interactions n JOIN items i ON i.id = n.item_id
@@ -236,55 +286,9 @@ impl PostgresEvidence {
         .bind(i64::try_from(count).unwrap_or(i64::MAX))
         .fetch_all(&self.pool)
         .await?;
-        let scored = |(item_id, users): (String, i64)| ScoredItem {
-            item_id,
-            score: users as f64,
-            supporting_neighbors: u32::try_from(users).unwrap_or(u32::MAX),
-        };
-        Ok(rows.into_iter().map(scored).collect())
-    }
-
-    async fn read_ties(
-        &self,
-        own: &[Owned],
-        neighbors: &[Neighbor],
-        item_id: &str,
-        count: usize,
-    ) -> Result<ItemTies, StoreError> {
-        let cells = self.cells(
-            "cells",
-            "them JOIN counted_interactions n ON n.user_id = them.user_id
-                 AND n.item_id = ANY ($3 || $5::text)",
-            "",
-        );
-        let sql = format!(
-            "WITH {THEM}, {cells},
-             own AS MATERIALIZED (
-                 SELECT * FROM unnest($3::text[], $4::float8[]) AS own (item_id, weight)),
-             supporters AS MATERIALIZED (
-                 SELECT t.* FROM them t JOIN cells c ON c.user_id = t.user_id
-                 WHERE c.item_id = $5)
-             SELECT ARRAY(SELECT user_id FROM supporters),
-                 ARRAY(
-                     SELECT item_id FROM (
-                         SELECT c.item_id,
-                             sum(s.similarity * o.weight * c.weight ORDER BY s.place) AS tie
-                         FROM cells c
-                         JOIN supporters s ON s.user_id = c.user_id
-                         JOIN own o ON o.item_id = c.item_id
-                         GROUP BY c.item_id) ties
-                     WHERE tie > 0 ORDER BY tie DESC, item_id LIMIT $6)"
-        );
-        let (supporters, shared_items) = sqlx::query_as(AssertSqlSafe(sql))
-            .bind(ids(neighbors))
-            .bind(similarities(neighbors))
-            .bind(own.iter().map(|own| own.item_id.as_str()).collect::<Vec<_>>())
-            .bind(own.iter().map(|own| f64::from(own.weight)).collect::<Vec<_>>())
-            .bind(item_id)
-            .bind(i64::try_from(count).unwrap_or(i64::MAX))
-            .fetch_one(&self.pool)
-            .await?;
-        Ok(ItemTies { supporters, shared_items })
+        let popular =
+            |(item_id, users)| PopularItem { item_id, users: u32::try_from(users).unwrap_or(u32::MAX) };
+        Ok(rows.into_iter().map(popular).collect())
     }
 
     async fn read_with_history(&self, kind: Kind, user_ids: &[String]) -> Result<Vec<String>, StoreError> {
@@ -296,22 +300,27 @@ impl PostgresEvidence {
     }
 }
 
-/// The neighbors given as `$1` and `$2`, with their places.
-const THEM: &str = "them AS MATERIALIZED (
-    SELECT * FROM unnest($1::text[], $2::float8[]) WITH ORDINALITY
-        AS them (user_id, similarity, place))";
+/// A row of what [`PostgresEvidence::read_found`] asks for: of which step, an id, its value, and of
+/// a scored item the last two of [`Scored`].
+type Step = (String, String, f64, Option<Vec<i32>>, Option<Vec<f32>>);
 
-fn ids(neighbors: &[Neighbor]) -> Vec<&str> {
-    neighbors.iter().map(|one| one.user_id.as_str()).collect()
-}
+/// A scored item as a row: id, score, places of the supporters, weights if it is an own item.
+type Scored = (String, f64, Vec<i32>, Option<Vec<f32>>);
 
-fn similarities(neighbors: &[Neighbor]) -> Vec<f64> {
-    neighbors.iter().map(|one| one.similarity).collect()
+fn scored((item_id, score, supporters, weights): Scored) -> ScoredItem {
+    let supporters = supporters.into_iter().map(i32::cast_unsigned).collect();
+    ScoredItem { item_id, score, supporters, weights: weights.unwrap_or_default() }
 }
 
 impl Evidence for PostgresEvidence {
-    fn history<'a>(&'a self, kind: Kind, user_id: &'a str) -> BoxFuture<'a, Result<Vec<Owned>, SourceError>> {
-        Box::pin(async move { self.read_history(kind, user_id).await.map_err(source_error) })
+    fn find<'a>(
+        &'a self,
+        kind: Kind,
+        user_id: &'a str,
+        similarity: Similarity,
+        count: usize,
+    ) -> BoxFuture<'a, Result<Found, SourceError>> {
+        Box::pin(async move { self.read_found(kind, user_id, similarity, count).await.map_err(source_error) })
     }
 
     fn neighbors<'a>(
@@ -329,12 +338,13 @@ impl Evidence for PostgresEvidence {
     fn scores<'a>(
         &'a self,
         kind: Kind,
+        own: &'a [Owned],
         neighbors: &'a [Neighbor],
     ) -> BoxFuture<'a, Result<Vec<ScoredItem>, SourceError>> {
-        Box::pin(async move { self.read_scores(kind, neighbors).await.map_err(source_error) })
+        Box::pin(async move { self.read_scores(kind, own, neighbors).await.map_err(source_error) })
     }
 
-    fn popular(&self, kind: Kind, count: usize) -> BoxFuture<'_, Result<Vec<ScoredItem>, SourceError>> {
+    fn popular(&self, kind: Kind, count: usize) -> BoxFuture<'_, Result<Vec<PopularItem>, SourceError>> {
         Box::pin(async move { self.read_popular(kind, count).await.map_err(source_error) })
     }
 
@@ -344,16 +354,5 @@ impl Evidence for PostgresEvidence {
         user_ids: &'a [String],
     ) -> BoxFuture<'a, Result<Vec<String>, SourceError>> {
         Box::pin(async move { self.read_with_history(kind, user_ids).await.map_err(source_error) })
-    }
-
-    fn ties<'a>(
-        &'a self,
-        _kind: Kind,
-        own: &'a [Owned],
-        neighbors: &'a [Neighbor],
-        item_id: &'a str,
-        count: usize,
-    ) -> BoxFuture<'a, Result<ItemTies, SourceError>> {
-        Box::pin(async move { self.read_ties(own, neighbors, item_id, count).await.map_err(source_error) })
     }
 }
