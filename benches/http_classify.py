@@ -2,13 +2,18 @@
 
 Starts the server, sends one image and two short notes over 1 and over 32 connections with wrk
 (Debian's package), and prints one JSON line a case. `server_ms` is the median of what the
-response's `server-timing` adds up to over 200 requests in turn.
+response's `server-timing` adds up to over 200 requests in turn; `cpu_us_32` is the processor time
+that the server spends on a request, which other work on the machine hardly changes.
 
     cargo build --release
     python benches/http_classify.py target/release/medserve [--seconds 10] [--models models]
+
+Of several programs, such as that of today and that of yesterday, each is asked in turn, `--rounds`
+times, and its medians are printed.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -57,58 +62,89 @@ CASES = [
 ]
 
 
-def server_times(url, path, kind, body):
-    times = []
-    for _ in range(220):
-        request = urllib.request.Request(url + path, body, {"content-type": kind})
-        with urllib.request.urlopen(request) as response:
-            parts = re.findall(r"dur=([0-9.]+)", response.headers["server-timing"])
-            times.append(sum(map(float, parts)))
-    return times[20:]
+class Server:
+    """A program over an empty database, ready."""
+
+    def __init__(self, program, models, folder):
+        start = time.time()
+        self.process = subprocess.Popen(
+            [program, "serve", "--listen", "127.0.0.1:0", "--models-dir", models,
+             "--database-url", f"sqlite://{tempfile.mkdtemp(dir=folder)}/empty.db"],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.program = program
+        self.url = re.search(r"http://[0-9.:]+", self.process.stdout.readline()).group()
+        while True:
+            try:
+                urllib.request.urlopen(f"{self.url}/health/ready").close()
+                break
+            except urllib.error.HTTPError:
+                time.sleep(0.005)
+        self.ready = time.time() - start
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait()
+
+    def resident_mb(self):
+        status = open(f"/proc/{self.process.pid}/status").read()
+        return int(re.search(r"VmRSS:\s+(\d+)", status).group(1)) // 1024
+
+    def processor_s(self):
+        times = open(f"/proc/{self.process.pid}/stat").read().rsplit(")", 1)[1].split()[11:13]
+        return sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
+
+    def own_ms(self, path, kind, body):
+        times = []
+        for _ in range(220):
+            request = urllib.request.Request(self.url + path, body, {"content-type": kind})
+            with urllib.request.urlopen(request) as response:
+                parts = re.findall(r"dur=([0-9.]+)", response.headers["server-timing"])
+                times.append(sum(map(float, parts)))
+        return statistics.median(times[20:])
+
+    def under_load(self, script, path, connections, seconds):
+        before = self.processor_s()
+        said = subprocess.run(
+            ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", script, self.url + path],
+            capture_output=True, text=True, check=True).stdout
+        requests, micros, p50, p99, errors = map(float, re.search(r"RESULT (.*)", said).group(1).split())
+        return {f"p50_ms_{connections}": p50, f"p99_ms_{connections}": p99,
+                f"per_s_{connections}": round(requests / micros * 1e6), f"errors_{connections}": int(errors),
+                f"cpu_us_{connections}": 1e6 * (self.processor_s() - before) / requests}
 
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("program")
+    parser.add_argument("programs", nargs="+", metavar="program")
     parser.add_argument("--models", default="models")
     parser.add_argument("--seconds", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=1)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        start = time.time()
-        server = subprocess.Popen(
-            [options.program, "serve", "--listen", "127.0.0.1:0", "--models-dir", options.models,
-             "--database-url", f"sqlite://{folder}/empty.db"],
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        try:
-            url = re.search(r"http://[0-9.:]+", server.stdout.readline()).group()
-            while True:
-                try:
-                    urllib.request.urlopen(f"{url}/health/ready").close()
-                    break
-                except urllib.error.HTTPError:
-                    time.sleep(0.005)
-            ready = time.time() - start
-            memory = int(re.search(r"VmRSS:\s+(\d+)", open(f"/proc/{server.pid}/status").read()).group(1))
-            models = len(os.listdir(options.models))
-            print(json.dumps({"models": models, "ready_s": round(ready, 3), "resident_mb": memory // 1024}))
-            for name, path, kind, body in CASES:
-                if not os.path.isdir(os.path.join(options.models, name.split(":")[1])):
-                    continue
-                outcome = {"bench": name, "server_ms": round(statistics.median(server_times(url, path, kind, body)), 3)}
-                data, script = os.path.join(folder, "body"), os.path.join(folder, "wrk.lua")
-                open(data, "wb").write(body)
-                open(script, "w").write(SCRIPT % (data, kind))
-                for connections in [1, 32]:
-                    said = subprocess.run(
-                        ["wrk", "-t1", f"-c{connections}", f"-d{options.seconds}s", "-s", script, url + path],
-                        capture_output=True, text=True, check=True).stdout
-                    requests, micros, p50, p99, errors = map(float, re.search(r"RESULT (.*)", said).group(1).split())
-                    outcome |= {f"p50_ms_{connections}": round(p50, 3), f"p99_ms_{connections}": round(p99, 3),
-                                f"per_s_{connections}": round(requests / micros * 1e6), f"errors_{connections}": int(errors)}
-                print(json.dumps(outcome))
-        finally:
-            server.terminate()
-            server.wait()
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as running:
+        servers = [running.enter_context(Server(program, options.models, folder)) for program in options.programs]
+        models = len(os.listdir(options.models))
+        for server in servers:
+            print(json.dumps({"program": server.program, "models": models, "ready_s": round(server.ready, 3),
+                              "resident_mb": server.resident_mb()}))
+        for name, path, kind, body in CASES:
+            if not os.path.isdir(os.path.join(options.models, name.split(":")[1])):
+                continue
+            data, script = os.path.join(folder, "body"), os.path.join(folder, "wrk.lua")
+            open(data, "wb").write(body)
+            open(script, "w").write(SCRIPT % (data, kind))
+            rounds = [[] for _ in servers]
+            for _ in range(options.rounds):
+                for server, seen in zip(servers, rounds):
+                    outcome = {"server_ms": server.own_ms(path, kind, body)}
+                    for connections in [1, 32]:
+                        outcome |= server.under_load(script, path, connections, options.seconds)
+                    seen.append(outcome)
+            for server, seen in zip(servers, rounds):
+                medians = {key: round(statistics.median(outcome[key] for outcome in seen), 3) for key in seen[0]}
+                print(json.dumps({"program": server.program, "bench": name} | medians), flush=True)
 
 
 main()

@@ -1,25 +1,32 @@
-"""What the server does when it gets more than it can take, or when its database is killed.
+"""What the server does when it gets more than it can take, when it or its database is killed, and
+when it runs for long.
 
     python benches/overload.py PROGRAM load [--seconds 60]   # twice the load that saturates it
     python benches/overload.py PROGRAM slow [--seconds 20]   # beside 200 clients of a byte a second
+    python benches/overload.py PROGRAM soak [--seconds 600]  # everything at once: what grows?
     python benches/overload.py PROGRAM postgres [--writes 10000]  # Postgres killed (-9) amid writes
+    python benches/overload.py PROGRAM kill [--writes 10000]  # the server killed ten times amid writes
 
-Each prints one JSON line. `load` sends images at a fixed pace whatever becomes of them (an open
-loop), so that a slow answer does not slow the next request. Everything stays on loopback.
+Each prints one JSON line, `kill` one for SQLite and one for Postgres. `load` sends images at a fixed
+pace whatever becomes of them (an open loop), so that a slow answer does not slow the next request.
+Everything stays on loopback.
 """
 
 import argparse
 import asyncio
 import collections
 import glob
+import http.client
+import itertools
 import json
 import multiprocessing
 import os
+import random
 import re
 import shutil
 import signal
 import socket
-import statistics
+import sqlite3
 import struct
 import subprocess
 import tempfile
@@ -39,12 +46,16 @@ def grey_png(side):
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows, 1)) + chunk(b"IEND", b"")
 
 
-def head(path, kind, length):
-    return (f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n\r\n").encode()
+def request(method, path, kind, body):
+    head = f"{method} {path} HTTP/1.1\r\nhost: x\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n\r\n"
+    return head.encode() + body
 
 
-IMAGE = grey_png(768)
-REQUEST = head("/v1/images/classify?model=pneumonia", "image/png", len(IMAGE)) + IMAGE
+def image(side):
+    return request("POST", "/v1/images/classify?model=pneumonia", "image/png", grey_png(side))
+
+
+REQUEST = image(768)
 
 
 class Server:
@@ -67,6 +78,10 @@ class Server:
 
     def __enter__(self):
         return self
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
 
     def __exit__(self, *_):
         self.process.terminate()
@@ -115,7 +130,7 @@ async def closed(client, connections, seconds):
     return times
 
 
-async def load(server, seconds):
+async def load(server, seconds, in_flight):
     client = Client(server)
     alone = await closed(client, 1, 5)
     full = await closed(client, 8, 5)
@@ -138,12 +153,14 @@ async def load(server, seconds):
     statuses = collections.Counter(status for status, _, _ in results)
     refused = [text for status, text, _ in results if status == 429]
     accepted = [took for status, _, took in results if status == 200]
+    # What is let in waits for what was let in before it.
+    queue = 1e3 * in_flight / (len(accepted) / sent)
     return {
         "bench": "load", "saturates_at_per_s": round(rate / 2), "asked_per_s": round(len(results) / sent),
         "statuses": dict(statuses), "refused_with_retry_after": sum("retry-after:" in text for text in refused),
         "alone_p50_ms": percentile(alone, 0.5), "alone_p99_ms": percentile(alone, 0.99),
         "accepted_p50_ms": percentile(accepted, 0.5), "accepted_p99_ms": percentile(accepted, 0.99),
-        "memory_kb": memory, "restarted": server.process.poll() is not None,
+        "queue_bound_ms": round(queue, 1), "bound_ms": round(4 * percentile(alone, 0.99) + queue, 1), "memory_kb": memory, "restarted": server.process.poll() is not None,
     }
 
 
@@ -189,6 +206,56 @@ async def slow(server, seconds):
             "files_at_rest_and_beside": [min(files), max(files)]}
 
 
+async def soak(server, seconds):
+    client, clients = Client(server), 8
+    statuses, unexpected, samples, times = collections.Counter(), collections.Counter(), [], []
+    _, listed = send(server, "GET", "/v1/items?limit=20", None)
+    items = [item["item_id"] for item in listed["items"]]
+    images = [image(28), image(512)]
+    end, draw = time.perf_counter() + seconds, random.Random(1)
+
+    def json_request(method, path, body):
+        return request(method, path, "application/json", json.dumps(body).encode())
+
+    # What is written is written again and again, so that the data do not grow.
+    def next_request():
+        user, kind = f"u{draw.randint(1, 50)}", draw.choices(range(5), [4, 4, 3, 1, 1])[0]
+        if kind == 0:
+            return "image", draw.choice(images)
+        if kind == 1:
+            record = {"note": " ".join(draw.choices(["chest", "pain", "cough", "fever", "fall"], k=draw.choice([4, 400])))}
+            return "note", json_request("POST", "/v1/notes/classify", {"model": "triage", "records": [record]})
+        if kind == 2:
+            return "recommendation", request("GET", f"/v1/users/{user}/recommendations?kind=pharmacy&limit=3", "text/plain", b"")
+        if kind == 3:
+            row = {"user_id": user, "item_id": draw.choice(items), "event": "soak", "time": "2026-01-01T00:00:00Z",
+                   "weight": draw.randint(1, 5)}
+            return "interaction", json_request("POST", "/v1/interactions", [row])
+        return "profile", json_request("PUT", f"/v1/users/{user}", {"profile": {"birth_year": draw.randint(1930, 2010)}})
+
+    async def one():
+        while time.perf_counter() < end:
+            kind, wanted = next_request()
+            status, _, took = await client.ask(wanted)
+            statuses[kind] += 1
+            times.append(took)
+            if status != 200:
+                unexpected[f"{kind} {status}"] += 1
+
+    async def watch():
+        while time.perf_counter() < end:
+            samples.append((server.status("VmRSS"), server.files()))
+            await asyncio.sleep(seconds / 100)
+    await asyncio.gather(watch(), *(one() for _ in range(clients)))
+    tenth = len(samples) // 10
+    memory, files = zip(*samples[tenth:])
+    return {"bench": "soak", "seconds": seconds, "answers": dict(statuses), "unexpected": dict(unexpected),
+            "p50_ms": percentile(times, 0.5), "p99_ms": percentile(times, 0.99),
+            "memory_kb": {"after_a_tenth": memory[0], "most": max(memory), "at_the_end": memory[-1]},
+            "files": {"after_a_tenth": files[0], "most": max(files), "at_the_end": files[-1]},
+            "restarted": server.process.poll() is not None}
+
+
 class Postgres:
     """A throwaway cluster on a free port."""
 
@@ -214,6 +281,10 @@ class Postgres:
         options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.folder}"
         self.run("pg_ctl", "-D", self.data, "-l", f"{self.folder}/log", "-w", "-o", options, "start")
 
+    def column(self, query):
+        return subprocess.run([f"{self.bin}/psql", self.url, "-Atc", query], capture_output=True, text=True,
+                              check=True).stdout.split()
+
     def kill(self):
         """Ends the postmaster and all its children without a word."""
         pid = int(open(f"{self.data}/postmaster.pid").readline())
@@ -224,14 +295,28 @@ class Postgres:
             time.sleep(0.01)
 
 
-def send(server, method, path, body):
-    request = urllib.request.Request(server.url + path, json.dumps(body).encode(), {"content-type": "application/json"},
-                                     method=method)
+def send(server, method, path, body, headers=None):
+    """Status and answer; status 0 where there is none."""
+    data = None if body is None else json.dumps(body).encode()
+    asked = urllib.request.Request(server.url + path, data, {"content-type": "application/json"} | (headers or {}),
+                                   method=method)
     try:
-        with urllib.request.urlopen(request, timeout=30) as response:
+        with urllib.request.urlopen(asked, timeout=30) as response:
             return response.status, json.loads(response.read())
     except urllib.error.HTTPError as error:
         return error.code, None
+    except (OSError, http.client.HTTPException):
+        return 0, None
+
+
+def write(server, event, headers=None):
+    body = [{"user_id": "u", "item_id": "i", "event": event, "time": "2026-01-01T00:00:00Z"}]
+    return send(server, "POST", "/v1/interactions", body, headers)[0]
+
+
+def user_and_item(server):
+    send(server, "PUT", "/v1/users/u", {"profile": {}})
+    send(server, "PUT", "/v1/items/i", {"kind": "drug", "name": "i"})
 
 
 def postgres(program, writes):
@@ -239,8 +324,7 @@ def postgres(program, writes):
         os.chmod(folder, 0o755)
         cluster = Postgres(folder)
         with Server(program, cluster.url) as server:
-            send(server, "PUT", "/v1/users/u", {"profile": {}})
-            send(server, "PUT", "/v1/items/i", {"kind": "drug", "name": "i"})
+            user_and_item(server)
             acknowledged, statuses, healed, back = [], collections.Counter(), None, None
             middle = threading.Event()
 
@@ -257,41 +341,99 @@ def postgres(program, writes):
                 if number == writes // 2:
                     middle.set()
                 event = f"e{number}"
-                body = [{"user_id": "u", "item_id": "i", "event": event, "time": "2026-01-01T00:00:00Z"}]
-                status, _ = send(server, "POST", "/v1/interactions", body)
+                status = write(server, event)
                 statuses[status] += 1
                 while status != 200:
                     time.sleep(0.02)
-                    status, _ = send(server, "POST", "/v1/interactions", body)
+                    status = write(server, event)
                     statuses[status] += 1
                     if status == 200:
                         healed = time.time()
                 acknowledged.append(event)
             burial.join()
-            found = subprocess.run(
-                [f"{cluster.bin}/psql", cluster.url, "-Atc", "SELECT event FROM interactions"],
-                capture_output=True, text=True, check=True).stdout.split()
+            found = cluster.column("SELECT event FROM interactions")
         cluster.kill()
     return {"bench": "postgres", "writes": writes, "statuses": dict(statuses), "lost": len(set(acknowledged) - set(found)),
             "twice": len(found) - len(set(found)), "healed_s_after_its_return": healed and round(max(healed - back, 0), 2)}
 
 
+def killed(program, writes, database, column, kills=10, clients=8):
+    """Writes of several clients, each sent until it is acknowledged, while the server is killed and
+    started again; answers wait for their audit rows. `column` asks the database."""
+    def start():
+        return Server(program, database, "--audit", "fail")
+    server = start()
+    user_and_item(server)
+    numbers, acknowledged, answered, healed = iter(range(writes)), [], [], []
+
+    def client():
+        for number in numbers:
+            for attempt in itertools.count():
+                name = f"e{number}-{attempt}"
+                if write(server, f"e{number}", {"x-request-id": name}) == 200:
+                    acknowledged.append(f"e{number}")
+                    answered.append(name)
+                    break
+                time.sleep(0.01)
+    threads = [threading.Thread(target=client) for _ in range(clients)]
+    for thread in threads:
+        thread.start()
+    for number in range(kills):
+        while len(acknowledged) < writes * (number + 1) // (kills + 1):
+            time.sleep(0.001)
+        server.kill()
+        before, since = len(acknowledged), time.perf_counter()
+        server = start()
+        while len(acknowledged) <= before + clients:
+            time.sleep(0.001)
+        healed.append(time.perf_counter() - since)
+    for thread in threads:
+        thread.join()
+    server.kill()
+    found = column("SELECT event FROM interactions")
+    rows = column("SELECT request_id FROM audit WHERE route = '/v1/interactions'")
+    return {"bench": "kill", "database": database.split(":")[0], "writes": writes, "kills": kills,
+            "acknowledged": len(acknowledged), "lost": len(set(acknowledged) - set(found)),
+            "twice": len(found) - len(set(found)), "audit_rows_lost": len(set(answered) - set(rows)),
+            "audit_rows_twice": len(rows) - len(set(rows)), "longest_outage_s": round(max(healed), 2)}
+
+
+def kill(program, writes):
+    with tempfile.TemporaryDirectory() as folder:
+        file = f"{folder}/kill.db"
+        yield killed(program, writes, f"sqlite://{file}",
+                     lambda query: [value for value, in sqlite3.connect(file).execute(query)])
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        cluster = Postgres(folder)
+        yield killed(program, writes, cluster.url, cluster.column)
+        cluster.kill()
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("program")
-    parser.add_argument("what", choices=["load", "slow", "postgres"])
-    parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("what", choices=["load", "slow", "soak", "postgres", "kill"])
+    parser.add_argument("--seconds", type=int, default=None)
     parser.add_argument("--writes", type=int, default=10000)
-    parser.add_argument("--max-in-flight", type=int, default=None, help="the server's setting, if not its default")
+    parser.add_argument("--max-in-flight", type=int, default=32 * os.cpu_count(), help="the server's setting")
     options = parser.parse_args()
     if options.what == "postgres":
         print(json.dumps(postgres(options.program, options.writes)))
         return
-    work = {"load": load, "slow": slow}[options.what]
-    bound = ["--max-in-flight", str(options.max_in_flight)] if options.max_in_flight else []
+    if options.what == "kill":
+        for outcome in kill(options.program, options.writes):
+            print(json.dumps(outcome), flush=True)
+        return
+    most = options.max_in_flight
+    work, seconds, arguments = {
+        "load": (lambda *given: load(*given, most), 60, ["--max-in-flight", str(most)]),
+        "slow": (slow, 20, []),
+        "soak": (soak, 600, ["--demo"]),
+    }[options.what]
     with tempfile.TemporaryDirectory() as folder:
-        with Server(options.program, f"sqlite://{folder}/empty.db", *bound) as server:
-            print(json.dumps(asyncio.run(work(server, options.seconds))))
+        with Server(options.program, f"sqlite://{folder}/empty.db", *arguments) as server:
+            print(json.dumps(asyncio.run(work(server, options.seconds or seconds))))
 
 
 main()

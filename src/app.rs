@@ -24,7 +24,7 @@ use tokio::task::{JoinError, JoinHandle, JoinSet, spawn_blocking};
 use tokio::time::MissedTickBehavior;
 use tokio_rustls::TlsAcceptor;
 
-use crate::api::{Admission, AppState, Identity, People, router};
+use crate::api::{Admission, AppState, Identity, People, Shared, router};
 use crate::config::{self, ApiKey, AuditMode, Config, ConfigError, RecommenderEngine};
 use crate::inference::Registry;
 use crate::recommend::clock;
@@ -113,7 +113,7 @@ pub async fn serve(prepared: Prepared) -> Result<()> {
         TcpListener::bind(config.listen).await.with_context(|| format!("listening on {}", config.listen))?;
     let address = listener.local_addr()?;
 
-    let state = AppState {
+    let state = AppState::new(Shared {
         config: config.clone(),
         registry: Arc::new(ArcSwapOption::empty()),
         people: Arc::new(ArcSwapOption::empty()),
@@ -123,7 +123,7 @@ pub async fn serve(prepared: Prepared) -> Result<()> {
         admission: Admission::new(config.max_in_flight, config.max_body_bytes),
         metrics: Some(metrics),
         spans,
-    };
+    });
     let exporting = exporter.map(|exporter| tokio::spawn(exporter.run()));
     let (stop, stopped) = watch::channel(false);
     let bounds = Bounds { connections: config.max_connections, idle: config.idle_timeout };

@@ -19,6 +19,9 @@ use settings::{Reader, called};
 
 const GIB: u64 = 1 << 30;
 const HOUR_MS: u64 = 3_600_000;
+/// Requests in flight for each engine, where nothing else is said: enough for a full batch. More
+/// would only wait, and what is let in would be late.
+const IN_FLIGHT: u64 = 32;
 
 /// The configuration in use.
 #[derive(Clone, PartialEq)]
@@ -143,6 +146,7 @@ impl Config {
         let most = reader.number("max-request-timeout-ms", 120_000, 1..=HOUR_MS);
         let max_request_timeout = Duration::from_millis(most).max(request_timeout);
         let cores = std::thread::available_parallelism().map_or(1, usize::from) as u64;
+        let engines = reader.number("engines", cores, 1..=1024);
         let config = Config {
             listen,
             database_url,
@@ -175,13 +179,13 @@ impl Config {
             body_timeout: Duration::from_millis(reader.number("body-timeout-ms", 20_000, 1..=HOUR_MS)),
             idle_timeout: Duration::from_millis(reader.number("idle-timeout-ms", 75_000, 1..=HOUR_MS)),
             max_connections: reader.number("max-connections", 900, 1..=1 << 20) as usize,
-            max_in_flight: reader.number("max-in-flight", 256, 1..=1 << 20) as usize,
+            max_in_flight: reader.number("max-in-flight", IN_FLIGHT * engines, 1..=1 << 20) as usize,
             shutdown_timeout: Duration::from_millis(reader.number(
                 "shutdown-timeout-ms",
                 10_000,
                 1..=HOUR_MS,
             )),
-            engines: reader.number("engines", cores, 1..=1024) as usize,
+            engines: engines as usize,
             max_batch: reader.number("max-batch", 32, 1..=4096) as usize,
             queue: reader.number("queue", 1024, 1..=1 << 20) as usize,
         };
@@ -304,6 +308,9 @@ mod tests {
         assert_eq!(problems, [""; 0]);
         assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
         assert!(config.engines >= 1);
+        assert_eq!(config.max_in_flight, 32 * config.engines);
+        let (config, _) = Config::read(&Settings { engines: Some("3".into()), ..Settings::default() });
+        assert_eq!(config.max_in_flight, 96, "as many as the engines can have in hand");
     }
 
     #[test]

@@ -23,6 +23,7 @@ pub mod router;
 pub mod tokens;
 pub mod users;
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -43,9 +44,13 @@ pub use admission::Admission;
 pub use error::Problem;
 pub use identity::Identity;
 
-/// What handlers share.
+/// What handlers share, behind one pointer: every layer around a route takes a copy for every
+/// request, on all cores at a time.
 #[derive(Clone)]
-pub struct AppState {
+pub struct AppState(Arc<Shared>);
+
+/// What there is in it.
+pub struct Shared {
     /// The configuration in use.
     pub config: Arc<Config>,
     /// The models; none until they are loaded and warm.
@@ -67,6 +72,11 @@ pub struct AppState {
 }
 
 impl AppState {
+    /// All of it, to be shared.
+    pub fn new(shared: Shared) -> AppState {
+        AppState(Arc::new(shared))
+    }
+
     /// The models in service.
     ///
     /// # Errors
@@ -76,9 +86,7 @@ impl AppState {
             .load_full()
             .ok_or_else(|| Problem::unavailable("the models are being loaded; try again in a moment"))
     }
-}
 
-impl AppState {
     /// People, things and the recommender.
     ///
     /// # Errors
@@ -87,6 +95,14 @@ impl AppState {
         self.people
             .load_full()
             .ok_or_else(|| Problem::unavailable("the interactions are being loaded; try again in a moment"))
+    }
+}
+
+impl Deref for AppState {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
     }
 }
 

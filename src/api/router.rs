@@ -5,6 +5,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
+use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::CorsLayer;
 use utoipa::OpenApi;
@@ -88,24 +89,25 @@ pub fn router(state: AppState) -> Router {
     surrounded(routes, state)
 }
 
-/// The routes with what happens to every request.
+/// The routes with what happens to every request, from the outside inwards.
+///
+/// The layers are one stack given to the router once: it boxes what it is given, and a box among
+/// boxes is copied with all that is in it, for every request and again at every layer.
 fn surrounded(routes: Router<AppState>, state: AppState) -> Router {
-    routes
-        .fallback(unknown_path)
-        .method_not_allowed_fallback(unknown_method)
-        // A body's size was checked when it was taken in.
-        .layer(DefaultBodyLimit::disable())
-        .layer(from_fn(deadline::layer))
-        .layer(from_fn_with_state(state.clone(), audit::layer))
-        .layer(from_fn_with_state(state.clone(), intake::layer))
-        .layer(from_fn_with_state(state.clone(), identity::layer))
-        .layer(from_fn(lingering::layer))
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(cors(&state.config.cors_origins))
-        .layer(from_fn_with_state(state.clone(), observe::layer))
-        .layer(from_fn(request_id::layer))
+    let layers = ServiceBuilder::new()
         .layer(from_fn_with_state(state.clone(), trace_context::layer))
-        .with_state(state)
+        .layer(from_fn(request_id::layer))
+        .layer(from_fn_with_state(state.clone(), observe::layer))
+        .layer(cors(&state.config.cors_origins))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn(lingering::layer))
+        .layer(from_fn_with_state(state.clone(), identity::layer))
+        .layer(from_fn_with_state(state.clone(), intake::layer))
+        .layer(from_fn_with_state(state.clone(), audit::layer))
+        .layer(from_fn(deadline::layer))
+        // A body's size was checked when it was taken in.
+        .layer(DefaultBodyLimit::disable());
+    routes.fallback(unknown_path).method_not_allowed_fallback(unknown_method).layer(layers).with_state(state)
 }
 
 /// Which web pages may read answers: none, unless configured.
@@ -150,7 +152,7 @@ fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{Admission, Identity};
+    use crate::api::{Admission, Identity, Shared};
     use crate::config::{Config, Settings};
     use crate::store::Trail;
     use axum::body::{Body, to_bytes};
@@ -165,7 +167,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_a_problem_that_tells_nothing_of_the_inside() {
         let config = Config::read(&Settings::default()).0;
-        let state = AppState {
+        let state = AppState::new(Shared {
             registry: Arc::default(),
             people: Arc::default(),
             identity: Arc::new(Identity::new(&config).unwrap()),
@@ -175,7 +177,7 @@ mod tests {
             config: Arc::new(config),
             metrics: None,
             spans: None,
-        };
+        });
         // A path that everybody may ask for.
         let service = surrounded(Router::new().route("/v1/models", axum::routing::get(failing)), state);
         for _ in 0..2 {

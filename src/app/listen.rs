@@ -27,6 +27,10 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Streams a client may have open on one HTTP/2 connection.
 const STREAMS: u32 = 128;
 
+/// Most that is read from a connection at a time, in bytes; the longest head too. An idle connection
+/// keeps its buffer, so that with many this is what they cost.
+const BUFFER: usize = 64 << 10;
+
 /// Bounds on connections.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
@@ -46,7 +50,7 @@ pub async fn serve(
 ) {
     // Without TLS only HTTP/1: telling the two apart by the first bytes would wait for them for ever.
     let mut http1 = Builder::new(TokioExecutor::new()).http1_only();
-    http1.http1().timer(TokioTimer::new()).header_read_timeout(bounds.idle);
+    http1.http1().timer(TokioTimer::new()).header_read_timeout(bounds.idle).max_buf_size(BUFFER);
     let mut http2 = Builder::new(TokioExecutor::new()).http2_only();
     http2.http2().timer(TokioTimer::new()).keep_alive_interval(bounds.idle).max_concurrent_streams(STREAMS);
     let open = Arc::new(Semaphore::new(bounds.connections));

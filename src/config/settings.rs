@@ -100,7 +100,7 @@ pub struct Settings {
     /// Most connections at a time; more are closed at once [default: 900]
     #[arg(long, env = "MEDSERVE_MAX_CONNECTIONS", value_name = "N")]
     pub max_connections: Option<String>,
-    /// Most requests worked on at a time; more are answered 429 [default: 256]
+    /// Most requests worked on at a time; more are answered 429 [default: 32 an engine]
     #[arg(long, env = "MEDSERVE_MAX_IN_FLIGHT", value_name = "N")]
     pub max_in_flight: Option<String>,
     /// Milliseconds that requests in flight get to finish at shutdown [default: 10000]

@@ -8,6 +8,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
+use metrics::Histogram;
+
 use super::batcher::{Answer, Batcher, Job};
 
 /// Why an input got no answer.
@@ -50,10 +52,11 @@ where
     F: Fn() -> candle_core::Result<M> + Send + 'static,
 {
     let label = name.to_string();
+    let sizes = metrics::histogram!("medserve_batch_size", "model" => label.clone());
     let work = move || {
         let mut model = first;
         while let Some(jobs) = batcher.take(max_batch) {
-            if run(&mut model, jobs, &label) {
+            if run(&mut model, jobs, &label, &sizes) {
                 continue;
             }
             match build() {
@@ -76,7 +79,7 @@ where
 }
 
 /// Computes and answers one batch; false where the model panicked.
-fn run<M: Model>(model: &mut M, jobs: Vec<Job<M::Input>>, name: &str) -> bool {
+fn run<M: Model>(model: &mut M, jobs: Vec<Job<M::Input>>, name: &str, sizes: &Histogram) -> bool {
     let start = Instant::now();
     let mut inputs = Vec::with_capacity(jobs.len());
     let mut waiting = Vec::with_capacity(jobs.len());
@@ -88,7 +91,7 @@ fn run<M: Model>(model: &mut M, jobs: Vec<Job<M::Input>>, name: &str) -> bool {
     let result = catch_unwind(AssertUnwindSafe(|| model.logits(&inputs)));
     let inference = start.elapsed();
     let batch = inputs.len();
-    metrics::histogram!("medserve_batch_size", "model" => name.to_string()).record(batch as f64);
+    sizes.record(batch as f64);
     match result {
         Ok(Ok(rows)) if rows.len() == batch => {
             for ((since, reply), logits) in waiting.into_iter().zip(rows) {

@@ -19,6 +19,12 @@ use crate::text::encoder::Example;
 use crate::text::plan::Plan;
 use crate::text::{Encoder, FieldValue, Record, Tokenizer, network};
 
+/// Records of at most so many bytes together are encoded where they are: that takes tens of
+/// microseconds, as does handing them to another thread and back, with all cores busy far longer.
+const SHORT: usize = 256;
+/// What a record counts beside its note, in bytes, for its fields.
+const FIELDS: usize = 64;
+
 /// A network over records, ready to answer. Clones share the weights.
 #[derive(Clone)]
 pub struct NoteModel {
@@ -152,21 +158,25 @@ impl NoteService {
         top_k: usize,
         deadline: Instant,
     ) -> Result<(Vec<NoteOutcome>, Timing), NotesError> {
+        let short = records.iter().map(|record| record.note.len() + FIELDS).sum::<usize>() <= SHORT;
         // Whoever leaves while all cores are busy leaves here and costs nothing. The semaphore is
         // never closed; were it, the work would go on without its bound.
-        let permit = self.cores.clone().acquire_owned().await.ok();
+        let permit = if short { None } else { self.cores.clone().acquire_owned().await.ok() };
         let start = Instant::now();
         if deadline <= start {
             return Err(AskError::from(InferenceError::DeadlinePassed).into());
         }
-        let service = self.clone();
-        let encode = move || {
-            let _permit = permit;
-            service.encode(records, whole)
+        let encoded = if short {
+            self.encode(&records, whole)?
+        } else {
+            let service = self.clone();
+            let encode = move || {
+                let _permit = permit;
+                service.encode(&records, whole)
+            };
+            let encoded = tokio::task::spawn_blocking(encode).await;
+            encoded.map_err(|_| AskError::from(InferenceError::Failed))??
         };
-        let encoded = tokio::task::spawn_blocking(encode)
-            .await
-            .map_err(|_| AskError::from(InferenceError::Failed))??;
         let mut timing = Timing { preprocess: start.elapsed(), ..Timing::default() };
         let inputs = encoded.iter().map(|(example, _)| example.clone()).collect();
         let outcomes = self.pool.ask(&self.manifest, inputs, top_k, deadline, &mut timing).await?;
@@ -180,7 +190,7 @@ impl NoteService {
         Ok((answers.collect(), timing))
     }
 
-    fn encode(&self, records: Vec<Record>, whole: bool) -> Result<Vec<(Example, Vec<String>)>, NotesError> {
+    fn encode(&self, records: &[Record], whole: bool) -> Result<Vec<(Example, Vec<String>)>, NotesError> {
         let mut long = Vec::new();
         let mut one = |(index, record): (usize, &Record)| {
             let example = self.encoder.encode(record).map_err(|_| NotesError::Tokenizer { index })?;

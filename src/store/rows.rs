@@ -215,7 +215,7 @@ impl AuditColumns {
     }
 }
 
-/// Rows of the audit as one JSON text, of which the database makes rows again.
-pub(super) fn audit_json(rows: &[AuditRow]) -> Result<String, StoreError> {
-    serde_json::to_string(rows).map_err(|error| StoreError::Internal(error.into()))
+/// The answers of an audit row as JSON text.
+pub(super) fn answers_json(row: &AuditRow) -> Result<String, StoreError> {
+    serde_json::to_string(&row.answers).map_err(|error| StoreError::Internal(error.into()))
 }

@@ -76,8 +76,11 @@ impl Trail {
     /// # Errors
     /// Its answer could not go out.
     pub fn check(&self) -> Result<(), NotWritten> {
+        if !self.waits {
+            return Ok(());
+        }
         let state = self.lock();
-        let refused = self.waits && (state.failing || state.waiting.len() >= CAPACITY);
+        let refused = state.failing || state.waiting.len() >= CAPACITY;
         if refused { Err(NotWritten) } else { Ok(()) }
     }
 
@@ -86,7 +89,7 @@ impl Trail {
     /// # Errors
     /// It may not. The row is still written as soon as that is possible, if there is room for it.
     pub async fn record(&self, mut row: AuditRow) -> Result<(), NotWritten> {
-        let (done, written) = oneshot::channel();
+        let (done, written) = self.waits.then(oneshot::channel).unzip();
         {
             let mut state = self.lock();
             if state.closed || state.waiting.len() >= CAPACITY {
@@ -96,12 +99,10 @@ impl Trail {
             }
             (row.run, row.sequence) = (self.run, state.next);
             state.next += 1;
-            state.waiting.push_back(Entry { row, done: self.waits.then_some(done) });
+            state.waiting.push_back(Entry { row, done });
         }
         self.filled.notify_one();
-        if !self.waits {
-            return Ok(());
-        }
+        let Some(written) = written else { return Ok(()) };
         match tokio::time::timeout(PATIENCE, written).await {
             Ok(Ok(())) => Ok(()),
             _ => Err(NotWritten),

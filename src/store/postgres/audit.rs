@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use super::{PostgresStore, StoreError, described};
-use crate::store::rows::{self, AuditColumns};
+use crate::store::rows::AuditColumns;
 use crate::store::{AuditRow, NumberedRow, TRIM_BATCH};
 
 impl PostgresStore {
     pub(super) async fn append_audit(&self, rows: &[AuditRow]) -> Result<(), StoreError> {
+        let json = serde_json::to_string(rows).map_err(|error| StoreError::Internal(error.into()))?;
         sqlx::query(
             "INSERT INTO audit (run, sequence, time, request_id, caller, method, route, status, model, version,
                  input_sha256, answers, abstained, latency_ms)
@@ -20,7 +21,7 @@ impl PostgresStore {
              ORDER BY sequence
              ON CONFLICT (run, sequence) DO NOTHING",
         )
-        .bind(rows::audit_json(rows)?)
+        .bind(json)
         .execute(&self.pool)
         .await
         .map_err(described)?;

@@ -1,27 +1,55 @@
 //! The audit in an SQLite file.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use super::{SqliteStore, StoreError};
 use crate::store::rows::{self, AuditColumns};
 use crate::store::{AuditRow, NumberedRow, TRIM_BATCH};
 
+/// The statements that insert 1, 2, 4, ..., 64 rows. Every number of rows is a sum of a few of
+/// them, so a connection prepares each once; and a statement that takes many rows saves the
+/// switch of threads that each statement costs.
+static INSERTS: LazyLock<[String; 7]> = LazyLock::new(|| std::array::from_fn(|power| insert(1 << power)));
+
+fn insert(rows: usize) -> String {
+    let values = vec!["(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"; rows].join(", ");
+    format!(
+        "INSERT INTO audit (run, sequence, time, request_id, caller, method, route, status, model, version,
+             input_sha256, answers, abstained, latency_ms)
+         VALUES {values} ON CONFLICT (run, sequence) DO NOTHING"
+    )
+}
+
 impl SqliteStore {
     pub(super) async fn append_audit(&self, rows: &[AuditRow]) -> Result<(), StoreError> {
-        // One statement over a JSON text: a statement a row would cost a switch of threads each.
-        sqlx::query(
-            "INSERT INTO audit (run, sequence, time, request_id, caller, method, route, status, model, version,
-                 input_sha256, answers, abstained, latency_ms)
-             SELECT value ->> 'run', value ->> 'sequence', value ->> 'time', value ->> 'request_id',
-                 value ->> 'caller', value ->> 'method', value ->> 'route', value ->> 'status',
-                 value ->> 'model', value ->> 'version', value ->> 'input_sha256', value -> 'answers',
-                 value ->> 'abstained', value ->> 'latency_ms'
-             FROM json_each(?) WHERE true ORDER BY key
-             ON CONFLICT (run, sequence) DO NOTHING",
-        )
-        .bind(rows::audit_json(rows)?)
-        .execute(&self.pool)
-        .await?;
+        let mut transaction = self.write().await?;
+        let mut rest = rows;
+        while let Some(power) = rest.len().checked_ilog2() {
+            let power = INSERTS.len().min(power as usize + 1) - 1;
+            let (these, others) = rest.split_at(1 << power);
+            rest = others;
+            let mut query = sqlx::query(INSERTS[power].as_str());
+            for row in these {
+                query = query
+                    .bind(row.run)
+                    .bind(row.sequence)
+                    .bind(row.time)
+                    .bind(&row.request_id)
+                    .bind(&row.caller)
+                    .bind(&row.method)
+                    .bind(&row.route)
+                    .bind(row.status)
+                    .bind(&row.model)
+                    .bind(&row.version)
+                    .bind(&row.input_sha256)
+                    .bind(rows::answers_json(row)?)
+                    .bind(row.abstained)
+                    .bind(row.latency_ms);
+            }
+            query.execute(&mut *transaction).await?;
+        }
+        transaction.commit().await?;
         Ok(())
     }
 
