@@ -147,7 +147,7 @@ pub async fn serve(prepared: Prepared) -> Result<()> {
     // The server holds the other end until it has stopped.
     let _ = stop.send(true);
     tokio::select! {
-        result = finish(server, state.spans.zip(exporting)) => result?,
+        result = finish(server, state.spans.clone().zip(exporting)) => result?,
         () = tokio::time::sleep(config.shutdown_timeout) => {
             tracing::warn!("the time to end has passed: what was in flight is cut off");
         }
