@@ -111,4 +111,5 @@ def main():
             server.wait()
 
 
-main()
+if __name__ == "__main__":
+    main()
