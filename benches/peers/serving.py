@@ -9,8 +9,9 @@ first. `servers/` holds the peers: all run the same Python for what one request 
 and a network exported from the very package. Prints a JSON line for each server, model and round, then the
 table of the medians; `--table` makes it from lines that were kept, of several runs for instance.
 
-`ready_s` is the time from the start of the process until both models have answered; `memory_mb` the
-proportional set size of all its processes after the load.
+`ready_s` is the time from the start of the process until both models have answered, `memory_mb` the
+proportional set size of all its processes after the load, and `cpu_ms` the processor time that a request
+costs them, which hardly depends on what else the machine does.
 """
 
 import argparse
@@ -108,11 +109,8 @@ class Uvicorn(Server):
 
 
 class LitServe(Server):
-    def __init__(self, *arguments):
-        self.arguments = arguments
-
     def command(self, port, scratch, options):
-        return [ENVIRONMENTS / "peers-serving/bin/python", "with_litserve.py", str(port), *self.arguments]
+        return [ENVIRONMENTS / "peers-serving/bin/python", "with_litserve.py", str(port)]
 
 
 class MlServer(Server):
@@ -148,8 +146,8 @@ class Triton(Server):
             shutil.copy(server / f"python_backend_stubs/{python}/triton_python_backend_stub", backends / "python")
         return [
             server / "bin/tritonserver", f"--model-repository={HERE}/servers/triton", f"--backend-directory={backends}",
-            "--http-address=127.0.0.1", f"--http-port={port}", "--http-thread-count=2", "--allow-grpc=false",
-            "--allow-metrics=false", "--log-info=false",
+            "--http-address=127.0.0.1", f"--http-port={port}", "--allow-grpc=false", "--allow-metrics=false",
+            "--log-info=false",
         ]
 
     def environment(self, port):
@@ -239,24 +237,36 @@ class Running:
         data, script = Path(scratch) / "body", Path(scratch) / "wrk.lua"
         data.write_bytes(body)
         script.write_text(SCRIPT % (data, headers["content-type"]))
+        before = self.processor_s()
         more = [part for name, value in headers.items() for part in ("-H", f"{name}: {value}")]
         said = subprocess.run(
             ["wrk", "-t1", "-c32", f"-d{seconds}s", "--latency", "-s", script, *more, f"http://127.0.0.1:{self.port}{path}"],
             capture_output=True, text=True, check=True,
         ).stdout
         requests, micros, p50, p99, errors = map(float, re.search(r"RESULT (.*)", said).group(1).split())
-        return {"per_s": round(requests / micros * 1e6, 1), "p50_ms": round(p50, 3), "p99_ms": round(p99, 3), "errors": int(errors)}
+        return {
+            "per_s": round(requests / micros * 1e6, 1), "p50_ms": round(p50, 3), "p99_ms": round(p99, 3),
+            "cpu_ms": round((self.processor_s() - before) / requests * 1e3, 4), "errors": int(errors),
+        }
 
-    def memory_mb(self):
-        """Proportional set size of all processes of the session: what they share counts once."""
-        total = 0
+    def processes(self):
+        """The folders in /proc of all processes of the session."""
         for folder in Path("/proc").glob("[0-9]*"):
             try:
                 if os.getsid(int(folder.name)) == self.process.pid:
-                    total += int(re.search(r"^Pss:\s+(\d+)", (folder / "smaps_rollup").read_text(), re.M).group(1))
-            except (OSError, AttributeError):
+                    yield folder
+            except ProcessLookupError:
                 pass  # It has ended meanwhile.
-        return total / 1024
+
+    def memory_mb(self):
+        """Proportional set size: what the processes share counts once."""
+        found = [re.search(r"^Pss:\s+(\d+)", (folder / "smaps_rollup").read_text(), re.M) for folder in self.processes()]
+        return sum(int(size.group(1)) for size in found if size) / 1024
+
+    def processor_s(self):
+        """User's and system's time so far."""
+        found = [(folder / "stat").read_text().rpartition(")")[2].split() for folder in self.processes()]
+        return sum(int(fields[11]) + int(fields[12]) for fields in found) / os.sysconf("SC_CLK_TCK")
 
     def close(self):
         """Asks the server to end; whatever of its session is left after ten seconds is killed."""
@@ -309,7 +319,7 @@ def measure(options):
 
 def table(lines):
     """Medians in the rows of a page; the throughput of medserve as a multiple of each peer's."""
-    columns = ["per_s", "p50_ms", "p99_ms", "memory_mb", "ready_s"]
+    columns = ["per_s", "p50_ms", "p99_ms", "cpu_ms", "memory_mb", "ready_s"]
     found = {}
     for line in lines:
         found.setdefault((line["bench"], line["server"]), []).append(line)

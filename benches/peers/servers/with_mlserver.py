@@ -2,16 +2,16 @@
 
     mlserver start mlserver
 
-MLServer takes JSON alone over HTTP, so an image travels in base64.
+MLServer takes JSON alone over HTTP, so an image travels in base64. Of its settings these were the best for
+models this small: adaptive batching, and no worker processes, to which every request would be copied.
 """
 
+import numpy as np
 import orjson
 from mlserver import MLModel
 from mlserver.codecs import Base64Codec, NumpyCodec, StringCodec
 from mlserver.errors import InferenceError
 from mlserver.types import InferenceResponse
-
-import numpy as np
 
 from models import Images, Notes
 
