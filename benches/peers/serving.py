@@ -99,13 +99,15 @@ class Medserve(Server):
 
 
 class Uvicorn(Server):
-    def __init__(self, module, *arguments):
-        self.module, self.arguments = module, arguments
+    """With uvloop and httptools, which it takes where they are installed."""
+
+    def __init__(self, module):
+        self.module = module
 
     def command(self, port, scratch, options):
         uvicorn = ENVIRONMENTS / "peers-serving/bin/uvicorn"
         quiet = ["--no-access-log", "--log-level", "warning"]
-        return [uvicorn, f"{self.module}:app", "--workers", "2", "--port", str(port), *quiet, *self.arguments]
+        return [uvicorn, f"{self.module}:app", "--workers", "2", "--port", str(port), *quiet]
 
 
 class LitServe(Server):
@@ -168,8 +170,8 @@ class Triton(Server):
 
 SERVERS = {
     "medserve": Medserve(),
-    "fastapi": Uvicorn("with_fastapi", "--loop", "asyncio", "--http", "h11"),
-    "fastapi-tuned": Uvicorn("with_fastapi_tuned", "--loop", "uvloop", "--http", "httptools"),
+    "fastapi": Uvicorn("with_fastapi"),
+    "fastapi-tuned": Uvicorn("with_fastapi_tuned"),
     "litserve": LitServe(),
     "mlserver": MlServer(),
     "triton": Triton(),

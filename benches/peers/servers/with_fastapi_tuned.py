@@ -1,6 +1,6 @@
 """FastAPI with everything taken out of its way: bytes in, orjson, bytes out.
 
-    uvicorn with_fastapi_tuned:app --workers 2 --loop uvloop --http httptools
+    uvicorn with_fastapi_tuned:app --workers 2
 
 The work is done in the event loop itself: it takes less time than handing it to a thread and back.
 """
