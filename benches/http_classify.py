@@ -147,4 +147,5 @@ def main():
                 print(json.dumps({"program": server.program, "bench": name} | medians), flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()
