@@ -9,6 +9,7 @@ use candle_core::{Device, Tensor};
 use medserve::model::manifest::Input;
 use medserve::model::{Package, package};
 use medserve::nn::Params;
+use medserve::text::trees::LEAF;
 use medserve::vision::{network, phantom::chest_phantom};
 use reqwest::{Client, Response};
 use serde_json::{Value, json};
@@ -59,11 +60,33 @@ fn spoil(folder: &Path) {
     amend(folder, |manifest| manifest["weights"]["sha256"] = package::sha256(&bytes).into());
 }
 
+/// Puts a tree of one split and two leaves into a model of notes, in place of any it has. A leaf's
+/// number is marked by the highest bit.
+fn plant(folder: &Path, threshold: f32, children: [u32; 2]) {
+    let file = folder.join("model.safetensors");
+    let mut weights = candle_core::safetensors::load(&file, &Device::Cpu).unwrap();
+    weights.retain(|name, _| !name.starts_with("trees."));
+    let mut put = |name: &str, tensor: candle_core::Result<Tensor>| {
+        weights.insert(format!("trees.{name}"), tensor.unwrap());
+    };
+    put("root", Tensor::new(&[0u32], &Device::Cpu));
+    put("input", Tensor::new(&[3u32], &Device::Cpu));
+    put("threshold", Tensor::new(&[threshold], &Device::Cpu));
+    put("child", Tensor::new(&[children], &Device::Cpu));
+    put("share", Tensor::full(0.2f32, (2, 5), &Device::Cpu));
+    candle_core::safetensors::save(&weights, &file).unwrap();
+    let digest = package::sha256(&std::fs::read(&file).unwrap());
+    amend(folder, |manifest| {
+        manifest["weights"]["sha256"] = digest.into();
+        manifest["architecture"]["trees"] = json!({"trees": 1, "splits": 1, "leaves": 2});
+    });
+}
+
 /// A package that does not fit is refused with its file; the others serve.
 #[tokio::test]
 async fn broken_packages_are_refused_by_name() {
     type Break = fn(&Path);
-    let cases: [(&str, &str, Break, &str, &str); 12] = [
+    let cases: [(&str, &str, Break, &str, &str); 17] = [
         ("flipped", "pneumonia", |f| flip(&f.join("model.safetensors")), "model.safetensors", "sha256"),
         ("lost", "pneumonia", |f| lose(&f.join("model.safetensors")), "model.safetensors", "missing"),
         ("not-finite", "pneumonia", spoil, "model.safetensors", "not finite"),
@@ -112,9 +135,38 @@ async fn broken_packages_are_refused_by_name() {
         ("no-card", "pneumonia", |f| lose(&f.join("README.md")), "README.md", "missing"),
         ("other-words", "triage", |f| flip(&f.join("tokenizer.json")), "tokenizer.json", "sha256"),
         ("no-words", "triage", |f| lose(&f.join("tokenizer.json")), "tokenizer.json", "missing"),
+        ("circle", "triage", |f| plant(f, 0.5, [0, LEAF]), "model.safetensors", "by two ways"),
+        ("beyond", "triage", |f| plant(f, 0.5, [LEAF, LEAF | 7]), "model.safetensors", "do not have"),
+        (
+            "endless",
+            "triage",
+            |f| plant(f, f32::INFINITY, [LEAF, LEAF | 1]),
+            "model.safetensors",
+            "not finite",
+        ),
+        (
+            "more-trees",
+            "triage",
+            |f| {
+                plant(f, 0.5, [LEAF, LEAF | 1]);
+                amend(f, |m| m["architecture"]["trees"]["trees"] = 2.into());
+            },
+            "model.safetensors",
+            "the manifest asks for",
+        ),
+        (
+            "a-wood",
+            "triage",
+            |f| {
+                amend(f, |m| m["architecture"]["trees"] = json!({"trees": 1, "splits": 0, "leaves": 1 << 30}))
+            },
+            "manifest.json",
+            "nodes",
+        ),
     ];
     let root = tempfile::tempdir().unwrap();
     package(root.path(), "chest", "pneumonia");
+    plant(&package(root.path(), "tree", "triage"), 0.5, [LEAF, LEAF | 1]);
     for (name, like, break_it, ..) in cases {
         break_it(&package(root.path(), name, like));
     }
@@ -122,7 +174,7 @@ async fn broken_packages_are_refused_by_name() {
     assert_eq!(reqwest::get(server.at("/health/ready")).await.unwrap().status(), 200);
     let served: Value = reqwest::get(server.at("/v1/models")).await.unwrap().json().await.unwrap();
     let served: Vec<&Value> = served["models"].as_array().unwrap().iter().map(|m| &m["name"]).collect();
-    assert_eq!(served, ["chest"]);
+    assert_eq!(served, ["chest", "tree"]);
     assert_eq!(ask(&server, "chest").await.status(), 200);
     assert_eq!(ask(&server, "flipped").await.status(), 404);
     let (_, log) = server.terminate();

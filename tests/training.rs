@@ -194,6 +194,56 @@ fn every_text_architecture_learns_and_a_seed_decides() {
     }
 }
 
+/// Notes that say nothing, beside two fields: what counts is whether they are the same.
+fn pairs(folder: &Path) -> PathBuf {
+    let rows = |count: usize, known: bool| -> String {
+        let row = |i: usize| {
+            let (left, right) = (["no", "yes"][i % 2], ["no", "yes"][i / 2 % 2]);
+            let label = if left == right { "same" } else { "other" };
+            match known {
+                true => format!("seen on day {},{left},{right},{label}\n", i % 5),
+                false => format!("seen on day {},,,{label}\n", i % 5),
+            }
+        };
+        format!("note,left,right,label\n{}", (0..count).map(row).collect::<String>())
+    };
+    let data = folder.join("pairs");
+    std::fs::create_dir_all(&data).unwrap();
+    std::fs::write(data.join("train.csv"), rows(160, true)).unwrap();
+    std::fs::write(data.join("val.csv"), rows(40, true)).unwrap();
+    std::fs::write(data.join("test.csv"), rows(40, false)).unwrap();
+    data
+}
+
+/// Whether two fields are the same is no sum of what each says by itself.
+#[test]
+fn trees_learn_what_a_sum_cannot_and_a_package_keeps_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, out) = (pairs(folder.path()), folder.path().join("models"));
+    let labels = ["--labels", "same,other"];
+    for further in [&["--trees", "0"][..], &[], &["--refit"], &["--trees", "20", "--refit"]] {
+        finished(text_command(&data, &out, &[&labels[..], further].concat()).output().unwrap());
+    }
+    let accuracy =
+        |version| manifest(&out, "halves", version)["metrics"]["val"]["accuracy"].as_f64().unwrap();
+    let trees = |version| manifest(&out, "halves", version)["architecture"]["trees"]["trees"].clone();
+    assert!(accuracy(1) < 0.8 && trees(1).is_null());
+    for (version, number) in [(2, 150), (3, 150), (4, 20)] {
+        assert_eq!(accuracy(version), 1.0);
+        assert_eq!(trees(version), number);
+        // Where both fields are missing nothing can be known, and the answer is as unsure.
+        let unknown = &manifest(&out, "halves", version)["metrics"]["test"];
+        assert!(unknown["ece"].as_f64().unwrap() < 0.15, "{unknown}");
+    }
+    let mut evaluate = Command::new(env!("CARGO_BIN_EXE_train"));
+    evaluate.args(["evaluate", "--json", "--split", "val", "--model"]).arg(out.join("halves/2"));
+    let said = finished(evaluate.arg("--data").arg(&data).output().unwrap());
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(said["metrics"], manifest(&out, "halves", 2)["metrics"]["val"]);
+    finished(text_command(&data, &out, &[&labels[..], &["--refit"]].concat()).output().unwrap());
+    assert_eq!(weights(&out, 3), weights(&out, 5));
+}
+
 #[test]
 fn auto_tells_what_it_tried_and_refit_says_so_in_the_card() {
     let folder = tempfile::tempdir().unwrap();
@@ -223,7 +273,7 @@ fn what_no_package_can_hold_is_refused_before_the_training() {
         (&["--dropout", "1.5"], "a dropout rate of 1.5"),
         (&["--version", "0"], "version \"0\""),
     ];
-    let of_notes: [(&[&str], &str); 8] = [
+    let of_notes: [(&[&str], &str); 10] = [
         (&["--epochs", "0"], "--epochs is 0"),
         (&["--arch", "lstm", "--lr", "nan"], "--lr is NaN"),
         (&["--arch", "auto", "--heads", "3"], "3 heads do not divide a width of 16"),
@@ -231,6 +281,8 @@ fn what_no_package_can_hold_is_refused_before_the_training() {
         (&["--cost", cost], "--cost is for labels that are steps of a scale"),
         (&["--scale", "mine"], "tell their order with --labels"),
         (&["--labels", "skin,bone,heart", "--scale", "mine", "--cost", cost], "not a matrix of 3 x 3"),
+        (&["--trees", "99999"], "--trees is 99999, not 4096 or fewer"),
+        (&["--trees", "5", "--fields", "none"], "--trees is 5, but there is no field"),
         (&["--labels", "skin,bone"], "line 2: the label \"heart\""),
     ];
     let of_images = of_images.map(|(further, want)| (image_command(&images, folder.path(), further), want));

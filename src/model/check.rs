@@ -15,6 +15,8 @@ const MAX_SIDE: u32 = 4096;
 const MAX_SIZE: usize = 1 << 16;
 /// Largest number of n-grams.
 const MAX_NGRAMS: usize = 1 << 24;
+/// Largest number of splits, and of leaves, of a forest.
+const MAX_NODES: usize = 1 << 24;
 /// Longest n-gram.
 const MAX_NGRAM: usize = 16;
 
@@ -193,6 +195,12 @@ fn check_architecture(architecture: &Architecture) -> Result<(), String> {
             }
             if !config.field_scale.is_finite() {
                 return Err("architecture: field_scale is not a number".to_string());
+            }
+            if let Some(trees) = config.trees {
+                within("trees", trees.trees)?;
+                if trees.splits > MAX_NODES || !(1..=MAX_NODES).contains(&trees.leaves) {
+                    return Err(format!("architecture: trees of more than {MAX_NODES} nodes, or of none"));
+                }
             }
         }
         Architecture::Lstm(config) => {

@@ -369,6 +369,22 @@ pub struct BagConfig {
     /// What the fields' inputs are multiplied by, which says how much they may weigh beside the
     /// note, whose n-grams of one kind have norm `scale`.
     pub field_scale: f32,
+    /// Trees that read the fields and the linear answer, and whose answer is averaged with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trees: Option<TreesConfig>,
+}
+
+/// Extremely randomised trees (Geurts, Ernst and Wehenkel 2006, "Extremely randomized trees") on
+/// top of another model's answer (Wolpert 1992, "Stacked generalization").
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TreesConfig {
+    /// Number of trees.
+    pub trees: usize,
+    /// Splits of all trees together.
+    pub splits: usize,
+    /// Leaves of all trees together.
+    pub leaves: usize,
 }
 
 /// N-grams of one kind.

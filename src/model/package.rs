@@ -238,7 +238,7 @@ fn tensors(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, String> {
     let tensors = candle_core::safetensors::load_buffer(bytes, &Device::Cpu).map_err(|e| e.to_string())?;
     for (name, tensor) in &tensors {
         if tensor.dtype() == DType::U32 {
-            continue; // the n-grams that a bag knows: names, not values
+            continue; // the n-grams that a bag knows, the ways through trees: names, not values
         }
         if tensor.dtype() != DType::F32 {
             return Err(format!("the tensor \"{name}\" is {:?}, neither F32 nor U32", tensor.dtype()));

@@ -4,15 +4,18 @@
 //! A note's n-grams of one kind are weighted 1 + ln(count), times the logarithm of their rarity
 //! where the manifest says so, and scaled to one norm, so that a long note weighs as much as a
 //! short one. The fields' inputs follow as further rows of the same matrix. One vector is built
-//! in one place for training and for serving.
+//! in one place for training and for serving. Where the manifest says so, trees read the fields
+//! and the linear answer, and have a say in the answer.
 
 use std::collections::HashMap;
 
 use candle_core::{Device, Result, Tensor, bail};
 
 use super::encoder::{Encoded, Example};
+use super::fields;
 use super::terms::Term;
-use crate::model::manifest::{BagConfig, NGrams};
+use super::trees::Forest;
+use crate::model::manifest::{BagConfig, Field, NGrams};
 use crate::nn::{Init, Network, Params, Pass};
 
 /// The n-grams that a bag knows.
@@ -121,19 +124,25 @@ pub struct Bag {
     /// One row an n-gram, then one a field input; one column a label.
     weight: Vec<f32>,
     bias: Vec<f32>,
+    trees: Option<Forest>,
 }
 
 impl Bag {
-    /// A bag over records of `width` field inputs. It is fitted as a whole, not trained by steps:
+    /// A bag over records of these fields. It is fitted as a whole, not trained by steps:
     /// `params` are those of a package.
     ///
     /// # Errors
     /// Weights that do not fit.
-    pub fn new(config: &BagConfig, width: usize, labels: usize, params: &mut Params) -> Result<Bag> {
+    pub fn new(config: &BagConfig, of: &[Field], labels: usize, params: &mut Params) -> Result<Bag> {
         let table = Table::new(config, params)?;
+        let width = fields::width(of);
         let weight = params.get("weight", (config.ngrams + width, labels), Init::Constant(0.0))?;
         let bias = params.get("bias", labels, Init::Constant(0.0))?;
-        Ok(Bag { table, weight: weight.flatten_all()?.to_vec1()?, bias: bias.to_vec1()? })
+        let trees = match &config.trees {
+            Some(trees) => Some(Forest::read(trees, fields::plain(of), labels, params)?),
+            None => None,
+        };
+        Ok(Bag { table, weight: weight.flatten_all()?.to_vec1()?, bias: bias.to_vec1()?, trees })
     }
 
     /// Logits of every record.
@@ -155,7 +164,10 @@ impl Bag {
             let weights = &self.weight[at as usize * labels..][..labels];
             logits.iter_mut().zip(weights).for_each(|(logit, weight)| *logit += value * weight);
         }
-        logits
+        match &self.trees {
+            Some(trees) => trees.mix(&record.fields, &logits),
+            None => logits,
+        }
     }
 }
 
@@ -168,6 +180,7 @@ impl Network<Vec<Example>> for Bag {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::manifest::FieldKind;
     use crate::text::terms;
     use crate::text::tokenizer::Tokens;
     use std::collections::BTreeMap;
@@ -180,6 +193,7 @@ mod tests {
             ngrams: 0,
             inverse_document_frequency: rarity,
             field_scale: 0.5,
+            trees: None,
         }
     }
 
@@ -224,7 +238,9 @@ mod tests {
         let weight: Vec<f32> = (0..8).map(|x| x as f32).collect();
         values.insert("weight".to_string(), Tensor::from_vec(weight, (4, 2), &Device::Cpu).unwrap());
         values.insert("bias".to_string(), Tensor::new(&[10f32, 20.0], &Device::Cpu).unwrap());
-        let bag = Bag::new(table.config(), 2, 2, &mut Params::frozen(values)).unwrap();
+        let choice = FieldKind::Categorical { values: vec!["yes".to_string()] };
+        let fields = [Field { name: "pain".to_string(), kind: choice }];
+        let bag = Bag::new(table.config(), &fields, 2, &mut Params::frozen(values)).unwrap();
         let logits =
             |batch: Vec<Example>| bag.logits(&batch, &mut Pass::Inference).unwrap().to_vec2::<f32>().unwrap();
         // Both words: 2 / sqrt(2) each on rows 0 and 1; the second field: 0.5 on row 3.

@@ -109,6 +109,7 @@ mod tests {
             ngrams: 0,
             inverse_document_frequency: false,
             field_scale: 1.0,
+            trees: None,
         });
         Encoder { input: RecordInput { max_tokens: 8, fields: Vec::new() }, tokenizer, bag }
     }

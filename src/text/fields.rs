@@ -14,6 +14,39 @@ use crate::model::manifest::{Field, FieldKind};
 
 /// Standard deviations beyond which a value counts as one that far out.
 const CLIP: f64 = 4.0;
+/// What a tree reads for a number that is missing: below every number there is, and far enough
+/// that a threshold drawn at random often parts the missing from the rest.
+const MISSING: f32 = -2.0 * CLIP as f32;
+
+/// One value that a tree reads of a record. A tree bends by itself, so that it needs of a numeric
+/// field its value alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plain {
+    /// The standardised value of the numeric field whose inputs begin here.
+    Number(usize),
+    /// The input that stands here.
+    Input(usize),
+}
+
+impl Plain {
+    /// The value, from a record's inputs.
+    pub fn of(self, inputs: &[f32]) -> f32 {
+        match self {
+            Plain::Number(start) if inputs[start] > 0.0 => MISSING,
+            Plain::Number(start) => inputs[start + 1],
+            Plain::Input(at) => inputs[at],
+        }
+    }
+}
+
+/// What trees read of a record with these fields.
+pub fn plain(fields: &[Field]) -> Vec<Plain> {
+    let of = |(field, place): (&Field, Range<usize>)| match field.kind {
+        FieldKind::Numeric { .. } => vec![Plain::Number(place.start)],
+        FieldKind::Categorical { .. } => place.map(Plain::Input).collect(),
+    };
+    fields.iter().zip(places(fields)).flat_map(of).collect()
+}
 
 /// Number of inputs that `fields` give.
 pub fn width(fields: &[Field]) -> usize {
@@ -97,5 +130,8 @@ mod tests {
         assert_eq!(missing, [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0]);
         let odd = encode(&fields, &[FieldValue::Number(130.0), FieldValue::Choice(0)]);
         assert_eq!(odd, [0.0, 4.0, 0.5, 0.5, 0.0, 1.0, 0.0]);
+        let plain = |record: &[f32]| plain(&fields).iter().map(|p| p.of(record)).collect::<Vec<_>>();
+        assert_eq!(plain(&known), [1.5, 0.0, 0.0, 1.0]);
+        assert_eq!(plain(&missing), [-8.0, 1.0, 0.0, 0.0]);
     }
 }

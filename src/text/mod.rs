@@ -16,6 +16,7 @@ pub mod record;
 pub mod terms;
 pub mod tokenizer;
 pub mod transformer;
+pub mod trees;
 
 pub use encoder::{Encoded, Encoder};
 pub use record::{FieldError, FieldValue, Record};

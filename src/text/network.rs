@@ -25,7 +25,7 @@ pub fn build(
 ) -> Result<Box<dyn Network<Vec<Example>>>> {
     let width = fields::width(&input.fields);
     match architecture {
-        Architecture::Bag(config) => Ok(Box::new(Bag::new(config, width, labels, params)?)),
+        Architecture::Bag(config) => Ok(Box::new(Bag::new(config, &input.fields, labels, params)?)),
         Architecture::Lstm(config) => Ok(Box::new(LstmNetwork::new(config, width, labels, params)?)),
         Architecture::Transformer(config) => {
             Ok(Box::new(Transformer::new(config, input.max_tokens, width, labels, params)?))
@@ -46,7 +46,7 @@ pub fn plan(
 ) -> Result<Plan> {
     let width = fields::width(&input.fields);
     Ok(match architecture {
-        Architecture::Bag(config) => Plan::Bag(Arc::new(Bag::new(config, width, labels, params)?)),
+        Architecture::Bag(config) => Plan::Bag(Arc::new(Bag::new(config, &input.fields, labels, params)?)),
         Architecture::Lstm(config) => Plan::Lstm(LstmNetwork::new(config, width, labels, params)?.plan()?),
         Architecture::Transformer(config) => {
             let network = Transformer::new(config, input.max_tokens, width, labels, params)?;

@@ -3,7 +3,8 @@
 //! The fit itself is convex (`logistic`), so what is left to choose is the penalty, and whether
 //! rarity counts. Both are chosen by the likelihood of training records that a fit has not seen:
 //! in five folds, or in one where there are many records. The same unseen answers give the
-//! temperature, so that validation stays untouched until it is reported.
+//! temperature, so that validation stays untouched until it is reported. Where there are fields,
+//! trees may join the fit (`stacking`), by the same measure.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,11 +20,13 @@ use super::fit::Epoch;
 use super::logistic::{Coupling, Design, Fitted, Settings, fit};
 use super::metrics::{highest, macro_auc};
 use super::progress;
+use super::stacking::{regrow, stack};
 use crate::model::calibration::{fit_temperature, negative_log_likelihood, probabilities};
-use crate::model::manifest::BagConfig;
+use crate::model::manifest::{BagConfig, Field};
 use crate::nn::random;
 use crate::text::bag::{Sparse, Table};
 use crate::text::encoder::Example;
+use crate::text::trees::Forest;
 
 /// Inverse penalties that are tried, in rising order; the search stops when two in a row are no
 /// better.
@@ -31,6 +34,8 @@ const PENALTIES: [f64; 10] = [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 1
 /// Folds, and the number of records beyond which only the first is used.
 const FOLDS: usize = 5;
 const MANY: usize = 2000;
+/// Most trees.
+const MAX_TREES: usize = 1 << 12;
 /// How many times each record is shown with fields left out.
 const COPIES: usize = 4;
 
@@ -47,6 +52,10 @@ pub struct BagOptions {
     pub inverse_penalty: Option<f64>,
     /// Whether rarity counts; chosen if none.
     pub rarity: Option<bool>,
+    /// The fields of the records.
+    pub fields: Vec<Field>,
+    /// Number of trees beside the linear fit, 0 for none; chosen if none is given.
+    pub trees: Option<usize>,
     /// Which fields are left out of the records shown beside the whole ones.
     pub field_dropout: FieldDropout,
     /// The labels are steps of one scale.
@@ -69,6 +78,13 @@ impl BagOptions {
         ensure!(self.ngrams > 0, "--ngrams is 0, not 1 or more");
         if let Some(penalty) = self.inverse_penalty {
             ensure!(penalty > 0.0 && penalty.is_finite(), "--inverse-penalty is {penalty}, not above 0");
+        }
+        if let Some(trees) = self.trees {
+            ensure!(trees <= MAX_TREES, "--trees is {trees}, not {MAX_TREES} or fewer");
+            ensure!(
+                trees == 0 || !self.fields.is_empty(),
+                "--trees is {trees}, but there is no field to read"
+            );
         }
         Ok(())
     }
@@ -118,10 +134,22 @@ pub fn train_bag(
     // Whoever stops the choosing wants its best so far, which takes one whole fit.
     let chosen_early = stopped();
 
-    let config = BagConfig { inverse_document_frequency: choice.rarity, ..options.config.clone() };
     let settings = settings(choice.inverse_penalty, coupling, options);
+    let recipe = Recipe { rarity: choice.rarity, labels, settings: &settings, options };
+    let stacked = stack(train, &recipe, stop)?;
+    let mut losses = BTreeMap::from([("unseen_negative_log_likelihood".to_string(), json!(choice.loss))]);
+    let (forest, unseen) = match stacked {
+        Some(stacked) => {
+            losses = BTreeMap::from([
+                ("unseen_negative_log_likelihood".to_string(), json!(stacked.loss)),
+                ("unseen_negative_log_likelihood_without_trees".to_string(), json!(stacked.without)),
+            ]);
+            (Some(stacked.forest), stacked.unseen)
+        }
+        None => (None, choice.unseen),
+    };
     let mut history = Vec::new();
-    let (config, weights) = fit_all(train, config, labels, &settings, options, |table, loss, fitted| {
+    let (config, weights) = recipe.package(train, forest.as_ref(), |table, loss, fitted| {
         let val_rows: Vec<Sparse> = val.examples.iter().map(|e| table.vector(e)).collect();
         history.push(epoch(history.len() + 1, loss, fitted, &val_rows, &val.truth, labels));
         chosen_early || !stopped()
@@ -130,38 +158,83 @@ pub fn train_bag(
         true => {
             let examples = train.examples.iter().chain(&val.examples).cloned().collect();
             let all = Labelled { examples, truth: [&train.truth[..], &val.truth[..]].concat() };
-            Some(fit_all(&all, config.clone(), labels, &settings, options, |_, _, _| true)?)
+            let forest = if forest.is_some() { regrow(&all, &recipe, stop)? } else { None };
+            // Stopped while they grew anew: what was fitted before, trees and all, stands.
+            let whole = forest.is_some() == config.trees.is_some();
+            if whole { Some(recipe.package(&all, forest.as_ref(), |_, _, _| true)?) } else { None }
         }
         false => None,
     };
-    let settings = BTreeMap::from([
+    let mut settings = BTreeMap::from([
         ("inverse_penalty".to_string(), json!(choice.inverse_penalty)),
         ("ordinal_coupling".to_string(), json!(options.ordinal)),
         ("least_notes_of_an_ngram".to_string(), json!(options.least)),
         ("refit".to_string(), json!(refitted.is_some())),
-        ("unseen_negative_log_likelihood".to_string(), json!(choice.loss)),
     ]);
-    Ok(TrainedBag { config, weights, refitted, settings, unseen: choice.unseen, history })
+    settings.extend(losses);
+    Ok(TrainedBag { config, weights, refitted, settings, unseen, history })
 }
 
-/// Fits on all records of `set`; `seen` is called as [`fit`] does, with the n-grams too.
-fn fit_all(
+/// How a fit is made, once everything is chosen.
+pub struct Recipe<'a> {
+    /// Whether rarity counts.
+    pub rarity: bool,
+    /// Number of labels.
+    pub labels: usize,
+    /// Penalty and iterations.
+    pub settings: &'a Settings,
+    /// Everything else.
+    pub options: &'a BagOptions,
+}
+
+impl Recipe<'_> {
+    /// Fits on the records `members` of `set`; `seen` is called as [`fit`] does, with the n-grams too.
+    pub fn fit(
+        &self,
+        set: &Labelled,
+        members: &[usize],
+        mut seen: impl FnMut(&Table, f64, &Fitted) -> bool,
+    ) -> (Table, Fitted) {
+        let (table, design) = prepare(set, members, self.labels, self.rarity, self.options);
+        let fitted = fit(&design, self.settings, None, |loss, fitted| seen(&table, loss, fitted));
+        (table, fitted)
+    }
+
+    /// Fits on all of `set`: the sizes and values of a package, with trees that have been grown.
+    fn package(
+        &self,
+        set: &Labelled,
+        forest: Option<&Forest>,
+        seen: impl FnMut(&Table, f64, &Fitted) -> bool,
+    ) -> Result<(BagConfig, Weights)> {
+        let all: Vec<usize> = (0..set.truth.len()).collect();
+        let (table, fitted) = self.fit(set, &all, seen);
+        let shape = (width(&table, set), self.labels);
+        let mut weights: Weights = table.tensors()?.into_iter().collect();
+        weights.insert("weight".to_string(), Tensor::from_vec(fitted.weight, shape, &Device::Cpu)?);
+        weights.insert("bias".to_string(), Tensor::from_vec(fitted.bias, self.labels, &Device::Cpu)?);
+        let mut config = table.config().clone();
+        if let Some(forest) = forest {
+            weights.extend(forest.tensors()?);
+            config.trees = Some(forest.config());
+        }
+        Ok((config, weights))
+    }
+}
+
+/// The n-grams of the records `members`, and the rows to fit on.
+fn prepare(
     set: &Labelled,
-    config: BagConfig,
+    members: &[usize],
     labels: usize,
-    settings: &Settings,
+    rarity: bool,
     options: &BagOptions,
-    mut seen: impl FnMut(&Table, f64, &Fitted) -> bool,
-) -> Result<(BagConfig, Weights)> {
-    let all: Vec<usize> = (0..set.truth.len()).collect();
-    let table = learn(config, set, &all, options);
-    let width = width(&table, set);
-    let design = design(&table, set, &all, labels, options);
-    let fitted = fit(&design, settings, None, |loss, fitted| seen(&table, loss, fitted));
-    let mut weights: Weights = table.tensors()?.into_iter().collect();
-    weights.insert("weight".to_string(), Tensor::from_vec(fitted.weight, (width, labels), &Device::Cpu)?);
-    weights.insert("bias".to_string(), Tensor::from_vec(fitted.bias, labels, &Device::Cpu)?);
-    Ok((table.config().clone(), weights))
+) -> (Table, Design) {
+    let config = BagConfig { inverse_document_frequency: rarity, ..options.config.clone() };
+    let notes = members.iter().map(|i| set.examples[*i].as_ref());
+    let table = Table::learn(config, notes, options.ngrams, options.least);
+    let design = design(&table, set, members, labels, options);
+    (table, design)
 }
 
 /// What speaks for a level speaks, four times as much, for the direction on the scale.
@@ -171,11 +244,6 @@ fn coupling(labels: usize, ordinal: bool) -> Coupling {
 
 fn settings(inverse_penalty: f64, coupling: Coupling, options: &BagOptions) -> Settings {
     Settings { inverse_penalty, coupling, iterations: options.iterations, tolerance: 1e-5 }
-}
-
-fn learn(config: BagConfig, set: &Labelled, members: &[usize], options: &BagOptions) -> Table {
-    let notes = members.iter().map(|i| set.examples[*i].as_ref());
-    Table::learn(config, notes, options.ngrams, options.least)
 }
 
 /// Rows of the records `members`, and of the same records with fields left out.
@@ -273,9 +341,7 @@ impl Fold {
         let mut is_held = vec![false; train.truth.len()];
         held.iter().for_each(|i| is_held[*i] = true);
         let rest: Vec<usize> = (0..train.truth.len()).filter(|i| !is_held[*i]).collect();
-        let config = BagConfig { inverse_document_frequency: rarity, ..options.config.clone() };
-        let table = learn(config, train, &rest, options);
-        let design = design(&table, train, &rest, labels, options);
+        let (table, design) = prepare(train, &rest, labels, rarity, options);
         let rows = held.iter().map(|i| table.vector(&train.examples[*i])).collect();
         Fold { design, held: rows, truth: held.iter().map(|i| train.truth[*i]).collect(), fitted: None }
     }
@@ -290,7 +356,7 @@ impl Fold {
 }
 
 /// Members of every fold, each label spread evenly.
-fn folds(truth: &[usize], seed: u64) -> Vec<Vec<usize>> {
+pub fn folds(truth: &[usize], seed: u64) -> Vec<Vec<usize>> {
     let mut order: Vec<usize> = (0..truth.len()).collect();
     order.shuffle(&mut random::stream(seed, "folds"));
     order.sort_by_key(|i| truth[*i]);

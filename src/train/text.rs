@@ -195,7 +195,7 @@ fn candidate(
     let mut refitted = None;
     let (architecture, weights, unseen, history) = match &architecture {
         Architecture::Bag(config) => {
-            let fitting = bag_options(options, config, field_dropout, manifest.ordinal.is_some());
+            let fitting = bag_options(options, config, &source.fields, manifest.ordinal.is_some());
             let (train, val) = (&sets["train"].records, &sets["val"].records);
             let trained = train_bag(train, val, labels, &fitting, session.stop)?;
             manifest.training.settings.extend(trained.settings);

@@ -91,6 +91,10 @@ pub struct TextOptions {
     /// bag: weigh n-grams by rarity, true or false; default: chosen by cross-validation within training
     #[arg(long, env = "MEDSERVE_RARITY")]
     pub rarity: Option<bool>,
+    /// bag: trees that read the fields and the linear answer, 0 for none; default: 150 where cross-validation
+    /// within training shows that they help
+    #[arg(long, env = "MEDSERVE_TREES")]
+    pub trees: Option<usize>,
     /// bag: after measuring, fit once more with the same settings on training and validation records together
     #[arg(long, env = "MEDSERVE_REFIT")]
     pub refit: bool,

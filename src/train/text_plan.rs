@@ -15,8 +15,8 @@ use super::fit::FitOptions;
 use super::notes::NoteSource;
 use super::text_options::{Arch, TextOptions};
 use crate::model::manifest::{
-    Architecture, BagConfig, Calibration, DataSource, FORMAT, Input, LstmConfig, Manifest, NGrams, Ordinal,
-    RecordInput, Training, TransformerConfig, Weights,
+    Architecture, BagConfig, Calibration, DataSource, FORMAT, Field, Input, LstmConfig, Manifest, NGrams,
+    Ordinal, RecordInput, Training, TransformerConfig, Weights,
 };
 use crate::model::package::WEIGHTS;
 
@@ -35,6 +35,7 @@ pub fn architecture(arch: Arch, options: &TextOptions, vocabulary: usize) -> Res
             ngrams: 0,
             inverse_document_frequency: false,
             field_scale: options.field_scale,
+            trees: None,
         }),
         Arch::Lstm => Architecture::Lstm(LstmConfig {
             vocabulary,
@@ -72,19 +73,16 @@ fn n_grams(option: &str, text: &str) -> Result<NGrams> {
 }
 
 /// How a bag is fitted.
-pub fn bag_options(
-    options: &TextOptions,
-    config: &BagConfig,
-    field_dropout: FieldDropout,
-    ordinal: bool,
-) -> BagOptions {
+pub fn bag_options(options: &TextOptions, config: &BagConfig, fields: &[Field], ordinal: bool) -> BagOptions {
     BagOptions {
         config: config.clone(),
         ngrams: options.ngrams,
         least: options.least_notes,
         inverse_penalty: options.inverse_penalty,
         rarity: options.rarity,
-        field_dropout,
+        fields: fields.to_vec(),
+        trees: options.trees,
+        field_dropout: FieldDropout::new(fields, options.field_dropout),
         ordinal,
         refit: options.refit,
         iterations: options.epochs.unwrap_or(200),
@@ -182,7 +180,7 @@ pub fn describe(
     let architecture = architecture(arch, options, options.vocabulary)?;
     let mut settings = match &architecture {
         Architecture::Bag(config) => {
-            bag_options(options, config, field_dropout.clone(), ordinal.is_some()).check()?;
+            bag_options(options, config, &source.fields, ordinal.is_some()).check()?;
             BTreeMap::from([("refit".to_string(), json!(options.refit))])
         }
         _ => {
