@@ -240,7 +240,8 @@ mod tests {
     /// Guards against a package that makes the server walk for ever, or outside of its lists.
     #[test]
     fn nodes_that_are_no_forest_are_refused() {
-        let cases: [(fn(&mut Nodes), &str); 12] = [
+        type Break = fn(&mut Nodes);
+        let cases: [(Break, &str); 12] = [
             (|n| n.splits[1].below = 0, "by two ways"),
             (|n| n.splits[1].below = 1, "by two ways"),
             (|n| n.splits[1].below = LEAF, "by two ways"),

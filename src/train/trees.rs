@@ -75,6 +75,9 @@ pub fn grow(
     }
 }
 
+/// The split from which something hangs, and whether on the side below its threshold; none at the root.
+type Above = Option<(usize, bool)>;
+
 /// A tree that is growing.
 struct Tree<'a> {
     rows: &'a Rows,
@@ -94,8 +97,7 @@ impl Tree<'_> {
     /// Splits until no split is left to make.
     fn grow(mut self, members: &[usize]) -> Nodes {
         let mut members = members.to_vec();
-        // What is still to be split, and the split above it with the side on which it hangs.
-        let mut open: Vec<(Range<usize>, Option<(usize, bool)>)> = vec![(0..members.len(), None)];
+        let mut open: Vec<(Range<usize>, Above)> = vec![(0..members.len(), None)];
         while let Some((range, above)) = open.pop() {
             let here = &mut members[range.clone()];
             let place = match self.split(here) {
