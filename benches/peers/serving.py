@@ -36,6 +36,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 import inference_image
+import trees
 from ours import ROOT
 
 sys.path.insert(0, str(ROOT / "benches"))
@@ -67,6 +68,8 @@ def export(folder):
             (folder / name / "network.onnx").write_bytes(network)
         else:
             np.savez(folder / name / "bag.npz", **weights)
+            if "trees.root" in weights:
+                (folder / name / "trees.onnx").write_bytes(trees.network(weights))
             shutil.copy(package / "tokenizer.json", folder / name)
 
 

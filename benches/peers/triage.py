@@ -1,6 +1,6 @@
 """How good a model of `train text` is on records it has not seen, beside TF-IDF with logistic regression.
 
-Usage: python triage.py TRAIN_PROGRAM FOLDER [--folds 5] [--seed 0]
+Usage: python triage.py TRAIN_PROGRAM FOLDER [--folds 5] [--seed 0] [--trees N]
 
 FOLDER holds train.csv and val.csv of emergency visits (columns note, the fields, acuity 1 to 5); both are
 put together and cut into folds. Every record is predicted once, by a model that has not seen it. Prints one
@@ -37,7 +37,7 @@ NUMERIC = {
 CATEGORICAL = ["sex", "arrival", "injury", "mental", "pain"]
 
 
-def ours(program, train, tests, seed):
+def ours(program, train, tests, seed, trees):
     """The metrics that medserve's own evaluation gives for each of `tests`, after one training."""
     fields = CATEGORICAL + [f"{name}:{rest}" for name, rest in NUMERIC.items()]
     with tempfile.TemporaryDirectory() as folder:
@@ -50,6 +50,7 @@ def ours(program, train, tests, seed):
         train.iloc[inner[:cut]].to_csv(data / "val.csv", index=False)
         command = [program, "text", "--data", data, "--name", "fold", "--label-column", "acuity", "--scale", "KTAS"]
         command += ["--fields", ",".join(fields), "--refit", "--inverse-penalty", "1", "--out", out]
+        command += [] if trees is None else ["--trees", str(trees)]
         subprocess.run(command, check=True, capture_output=True)
         found = []
         for test in tests:
@@ -118,6 +119,7 @@ def main():
     parser.add_argument("folder", type=Path)
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--trees", type=int, help="as of train text")
     options = parser.parse_args()
     rows = pd.concat([pd.read_csv(options.folder / f"{part}.csv") for part in ["train", "val"]], ignore_index=True)
     complaint = rows.note.str.lower().str.replace(r"[^a-z0-9 ]", "", regex=True).str.split().str.join(" ")
@@ -132,7 +134,7 @@ def main():
         for train, test in folds:
             train, test = rows.iloc[train], rows.iloc[test]
             tests = [test, blank(test)] if blanked else [test]
-            found = ours(options.program, train, tests, options.seed)
+            found = ours(options.program, train, tests, options.seed, options.trees)
             for case, metrics, probabilities in zip([whole, blanked], found, peer(train, tests)):
                 mine[case].append(metrics)
                 theirs[case].append({"examples": len(test), **scores(test.acuity.to_numpy(), probabilities)})

@@ -51,13 +51,17 @@ class Model:
         return {"model": self.manifest["name"], "version": self.manifest["version"], "results": results}
 
 
+def session(file):
+    """ONNX Runtime with one thread: the servers have as many processes as there are cores."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+
+
 class Images(Model):
     def __init__(self, name="pneumonia"):
         super().__init__(name)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        file = str(self.folder / "network.onnx")
-        self.session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+        self.session = session(self.folder / "network.onnx")
         self.size = (self.manifest["input"]["width"], self.manifest["input"]["height"])
         self.floor = self.manifest["input"]["normalisation"]["floor"]
 
@@ -87,6 +91,9 @@ class Images(Model):
 PRIME = 0x0000_0100_0000_01B3
 OFFSET = 0xCBF2_9CE4_8422_2325
 ALL = 0xFFFF_FFFF_FFFF_FFFF
+# What trees read for a number that is missing, and the least share that they give a label.
+MISSING = -8.0
+FLOOR = 1e-4
 WORD = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]|"
                   r"[^\W_\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+")
 
@@ -160,6 +167,18 @@ class Notes(Model):
             self.places[field["name"]] = (inputs, field)
             numeric = field["type"] == "numeric"
             inputs += 2 + max(len(field["knots"]) - 1, 0) if numeric else 1 + len(field["values"])
+        file = self.folder / "trees.onnx"
+        self.trees = session(file) if file.exists() else None
+        # What trees read of the fields' inputs: of a number its value, or that it is missing; of a
+        # choice all of its inputs.
+        self.read, numbers = [], []
+        for place, field in self.places.values():
+            if field["type"] == "numeric":
+                numbers.append((len(self.read), place))
+                self.read.append(place + 1)
+            else:
+                self.read += range(place, place + 1 + len(field["values"]))
+        self.number_at, self.number_missing = (list(part) for part in zip(*numbers))
         self.none = np.zeros(inputs, np.float32)
         self.none[[place for place, _ in self.places.values()]] = 1
 
@@ -211,7 +230,18 @@ class Notes(Model):
             kind = self.bag[kind]
             self.add(logits, hashes(text, kind["min"], kind["max"]), kind)
         logits += (fields * self.bag["field_scale"]) @ self.weight[len(self.hashes) :]
+        if self.trees:
+            logits = self.mix(fields, logits)
         return self.softmax(logits), tokens, missing
+
+    def mix(self, fields, logits):
+        """The mean of the logarithms of what the linear model and the trees hold probable."""
+        known = fields[self.read]
+        known[self.number_at] = np.where(fields[self.number_missing] > 0, MISSING, known[self.number_at])
+        x = np.concatenate([known, logits - logits.mean()]).astype(np.float32)
+        shares = self.trees.run(None, {"x": x[None]})[0][0]
+        above = logits - logits.max()
+        return 0.5 * (above - math.log(np.exp(above).sum())) + 0.5 * np.log(np.maximum(shares, FLOOR))
 
     def results(self, records):
         """One result a record, as medserve gives it."""
