@@ -120,7 +120,7 @@ pub async fn serve(prepared: Prepared) -> Result<()> {
         identity: Arc::new(identity),
         rate: config.rate_limit.map(|limit| Arc::new(RateLimiter::keyed(Quota::per_second(limit)))),
         trail: Trail::new(config.audit == AuditMode::Fail, rand::random()),
-        admission: Admission::new(config.max_in_flight, config.max_body_bytes),
+        admission: Admission::new(config.max_in_flight, config.engines, config.max_body_bytes),
         metrics: Some(metrics),
         spans,
     });
@@ -177,7 +177,7 @@ async fn finish(server: JoinHandle<()>, exporting: Option<(Spans, JoinHandle<()>
 /// Loads what is served: the models, then people, things and the recommender.
 async fn start(state: &AppState, recommendations: Settings) -> Result<Arc<People>> {
     let config = state.config.clone();
-    let (loaded, refused) = tokio::task::spawn_blocking(move || Registry::load(&config)).await?;
+    let (loaded, refused) = tokio::task::spawn_blocking(move || Registry::load(&config)).await??;
     for error in &refused {
         tracing::error!(%error, "a model package was refused");
     }

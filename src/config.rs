@@ -19,9 +19,9 @@ use settings::{Reader, called};
 
 const GIB: u64 = 1 << 30;
 const HOUR_MS: u64 = 3_600_000;
-/// Requests in flight for each engine, where nothing else is said: enough for a full batch. More
-/// would only wait, and what is let in would be late.
-const IN_FLIGHT: u64 = 32;
+/// Most requests in flight for each engine, where nothing else is said. As many are let in only while
+/// they are done in good time.
+const IN_FLIGHT: u64 = 128;
 
 /// The configuration in use.
 #[derive(Clone, PartialEq)]
@@ -308,9 +308,9 @@ mod tests {
         assert_eq!(problems, [""; 0]);
         assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
         assert!(config.engines >= 1);
-        assert_eq!(config.max_in_flight, 32 * config.engines);
+        assert_eq!(config.max_in_flight, 128 * config.engines);
         let (config, _) = Config::read(&Settings { engines: Some("3".into()), ..Settings::default() });
-        assert_eq!(config.max_in_flight, 96, "as many as the engines can have in hand");
+        assert_eq!(config.max_in_flight, 384, "so many for each engine");
     }
 
     #[test]

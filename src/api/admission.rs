@@ -1,11 +1,18 @@
 //! Which work is let in: no more at a time than the machine can do in good time.
 //!
 //! A server that takes everything in answers everything late. So work in flight is counted and
-//! bounded, what comes beyond is refused at once and told when to come back: the time that the
-//! work before it will take, at the rate at which work was observed to finish.
+//! bounded (how closely, [`Limit`] learns), what comes beyond is refused at once and told when to
+//! come back: the time that the work before it will take, at the rate at which work was observed to
+//! finish.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use super::limit::Limit;
+
+/// Requests in flight for each engine that are let in however long they take: half a batch for each,
+/// so that none is idle.
+const LEAST: usize = 16;
 
 /// Bodies that arrive at a time may hold so many times the largest body together.
 const BODIES: usize = 16;
@@ -18,13 +25,12 @@ const WINDOW: Duration = Duration::from_secs(1);
 
 /// Counts what is in flight.
 pub struct Admission {
-    most: usize,
     most_bytes: usize,
     state: Mutex<State>,
 }
 
-#[derive(Default)]
 struct State {
+    limit: Limit,
     draining: bool,
     in_flight: usize,
     bytes: usize,
@@ -50,10 +56,13 @@ pub enum Refused {
 }
 
 impl Admission {
-    /// At most `most` requests at a time, with bodies of at most `max_body_bytes`.
-    pub fn new(most: usize, max_body_bytes: usize) -> Arc<Admission> {
+    /// At most `most` requests at a time, with bodies of at most `max_body_bytes`, for so many
+    /// `engines`.
+    pub fn new(most: usize, engines: usize, max_body_bytes: usize) -> Arc<Admission> {
         let most_bytes = max_body_bytes.saturating_mul(BODIES);
-        Arc::new(Admission { most, most_bytes, state: Mutex::default() })
+        let limit = Limit::new(LEAST.saturating_mul(engines), most);
+        let state = State { limit, draining: false, in_flight: 0, bytes: 0, rate: Rate::default() };
+        Arc::new(Admission { most_bytes, state: Mutex::new(state) })
     }
 
     /// Whether a request that came now would be let in, before its body is read.
@@ -61,29 +70,32 @@ impl Admission {
     /// # Errors
     /// Why it would not.
     pub fn check(&self) -> Result<(), Refused> {
-        let state = self.lock();
-        match (state.draining, state.in_flight < self.most) {
-            (true, _) => Err(Refused::Draining),
-            (false, false) => Err(Refused::Full),
-            (false, true) => Ok(()),
+        let mut state = self.lock();
+        if state.draining {
+            return Err(Refused::Draining);
         }
+        let in_flight = state.in_flight;
+        if state.limit.admits(in_flight) { Ok(()) } else { Err(Refused::Full) }
     }
 
     /// Lets a request in that has arrived whole, until its pass is dropped. One whose body was
-    /// on its way when draining began is still finished.
+    /// on its way when draining began is still finished. The limit learns from those that `compute`:
+    /// others may wait for a database, which more room makes no slower.
     ///
     /// # Errors
     /// [`Refused::Full`].
-    pub fn enter(self: &Arc<Self>) -> Result<Pass, Refused> {
+    pub fn enter(self: &Arc<Self>, compute: bool) -> Result<Pass, Refused> {
         let mut state = self.lock();
-        if state.in_flight >= self.most {
+        let in_flight = state.in_flight;
+        if !state.limit.admits(in_flight) {
             return Err(Refused::Full);
         }
-        if state.in_flight == 0 {
-            state.rate.since = Some(Instant::now());
+        let now = Instant::now();
+        if in_flight == 0 {
+            state.rate.since = Some(now);
         }
         state.in_flight += 1;
-        Ok(Pass(self.clone()))
+        Ok(Pass { admission: self.clone(), computing: compute.then_some(now) })
     }
 
     /// Room for the bytes of a body.
@@ -109,11 +121,14 @@ impl Admission {
         seconds.ceil().clamp(1.0, LONGEST) as u64
     }
 
-    fn leave(&self) {
+    fn leave(&self, computing: Option<Instant>) {
         let mut state = self.lock();
         state.in_flight -= 1;
-        let still_busy = state.in_flight > 0;
-        state.rate.finish(Instant::now(), still_busy);
+        let (still_busy, now) = (state.in_flight > 0, Instant::now());
+        state.rate.finish(now, still_busy);
+        if let Some(since) = computing {
+            state.limit.observe(now.saturating_duration_since(since), now);
+        }
     }
 
     /// No code panics while it holds the lock; were it to, the numbers would still be whole.
@@ -139,11 +154,15 @@ impl Rate {
 }
 
 /// A request that was let in.
-pub struct Pass(Arc<Admission>);
+pub struct Pass {
+    admission: Arc<Admission>,
+    /// Since when, where the limit learns from it.
+    computing: Option<Instant>,
+}
 
 impl Drop for Pass {
     fn drop(&mut self) {
-        self.0.leave();
+        self.admission.leave(self.computing);
     }
 }
 
@@ -178,27 +197,27 @@ mod tests {
 
     #[test]
     fn what_leaves_makes_room() {
-        let admission = Admission::new(2, 10);
-        let first = admission.enter().ok().unwrap();
-        let _second = admission.enter().ok().unwrap();
+        let admission = Admission::new(2, 1, 10);
+        let first = admission.enter(true).ok().unwrap();
+        let _second = admission.enter(true).ok().unwrap();
         assert_eq!(admission.check(), Err(Refused::Full));
-        assert!(admission.enter().is_err());
+        assert!(admission.enter(true).is_err());
         drop(first);
         assert_eq!(admission.check(), Ok(()));
-        assert!(admission.enter().is_ok());
+        assert!(admission.enter(true).is_ok());
     }
 
     #[test]
     fn who_was_on_the_way_when_draining_began_is_finished() {
-        let admission = Admission::new(1, 10);
+        let admission = Admission::new(1, 1, 10);
         admission.drain();
         assert_eq!(admission.check(), Err(Refused::Draining));
-        assert!(admission.enter().is_ok());
+        assert!(admission.enter(true).is_ok());
     }
 
     #[test]
     fn bodies_hold_a_bounded_number_of_bytes() {
-        let admission = Admission::new(1, 10);
+        let admission = Admission::new(1, 1, 10);
         let mut body = admission.body();
         assert!(body.grow(160));
         let mut another = admission.body();
@@ -209,7 +228,7 @@ mod tests {
 
     #[test]
     fn a_client_is_told_to_come_back_when_the_work_before_it_is_done() {
-        let admission = Admission::new(100, 10);
+        let admission = Admission::new(100, 1, 10);
         assert_eq!(admission.retry_after(), 1, "nothing was observed yet");
         let start = Instant::now();
         // Ten a second, without a pause.
@@ -217,12 +236,12 @@ mod tests {
         for tenth in 1..=40 {
             rate.finish(start + Duration::from_millis(100 * tenth), true);
         }
-        let mut passes: Vec<Pass> = (0..45).map(|_| admission.enter().ok().unwrap()).collect();
+        let mut passes: Vec<Pass> = (0..45).map(|_| admission.enter(true).ok().unwrap()).collect();
         admission.lock().rate = rate;
         assert_eq!(admission.retry_after(), 5);
         passes.clear();
         admission.lock().rate.per_second = Some(0.001);
-        let _pass = admission.enter();
+        let _pass = admission.enter(true);
         assert_eq!(admission.retry_after(), 60);
     }
 

@@ -13,6 +13,7 @@ pub mod identity;
 pub mod images;
 pub mod interactions;
 pub mod items;
+mod limit;
 pub mod middleware;
 pub mod models;
 pub mod notes;

@@ -173,7 +173,7 @@ mod tests {
             identity: Arc::new(Identity::new(&config).unwrap()),
             rate: None,
             trail: Trail::new(false, 0),
-            admission: Admission::new(config.max_in_flight, config.max_body_bytes),
+            admission: Admission::new(config.max_in_flight, config.engines, config.max_body_bytes),
             config: Arc::new(config),
             metrics: None,
             spans: None,

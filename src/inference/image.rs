@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use candle_core::Tensor;
 use futures::future::join_all;
-use tokio::sync::Semaphore;
 
-use super::engine::{InferenceError, Model};
+use super::cores::Cores;
+use super::engine::Model;
 use super::pool::{AskError, Pool, Timing};
 use super::prediction::Outcome;
 use crate::config::Config;
@@ -94,6 +94,13 @@ pub enum ImagesError {
     Ask(#[from] AskError),
 }
 
+/// What came of an image's bytes.
+struct Reading {
+    input: Vec<f32>,
+    decode: Duration,
+    preprocess: Duration,
+}
+
 /// A served classifier of images.
 pub struct ImageService {
     /// What it is.
@@ -102,7 +109,7 @@ pub struct ImageService {
     pub card: String,
     pool: Pool<Vec<f32>>,
     preprocessors: Mutex<Vec<Preprocessor>>,
-    decoders: Arc<Semaphore>,
+    cores: Arc<Cores>,
     max_pixels: u64,
     input: ImageInput,
 }
@@ -112,11 +119,7 @@ impl ImageService {
     ///
     /// # Errors
     /// A package whose weights do not fit, or that does not answer with finite numbers.
-    pub fn start(
-        package: Package,
-        config: &Config,
-        decoders: Arc<Semaphore>,
-    ) -> Result<ImageService, PackageError> {
+    pub fn start(package: Package, config: &Config, cores: Arc<Cores>) -> Result<ImageService, PackageError> {
         let Package { folder, manifest, weights, card } = package;
         let file = folder.join(MANIFEST);
         let Input::Image(input) = manifest.input.clone() else {
@@ -133,7 +136,7 @@ impl ImageService {
             card,
             pool,
             preprocessors: Mutex::new(vec![preprocessor]),
-            decoders,
+            cores,
             max_pixels: config.max_pixels,
             input,
         })
@@ -159,7 +162,8 @@ impl ImageService {
         let read = |(index, (format, bytes))| self.clone().read(index, format, bytes, frame, deadline);
         let mut inputs = Vec::with_capacity(images.len());
         for read in join_all(images.into_iter().enumerate().map(read)).await {
-            let (input, decode, preprocess) = read?;
+            let (Reading { input, decode, preprocess }, waited) = read?;
+            timing.queue = timing.queue.max(waited);
             timing.decode = timing.decode.max(decode);
             timing.preprocess = timing.preprocess.max(preprocess);
             inputs.push(input);
@@ -179,22 +183,22 @@ impl ImageService {
         deadline: Instant,
     ) -> Result<(Vec<Outcome>, Timing), ImagesError> {
         let service = self.clone();
-        let start = Instant::now();
-        let work = move || -> Result<Vec<Vec<f32>>, PreprocessError> {
+        let work = move || -> Result<(Vec<Vec<f32>>, Duration), PreprocessError> {
+            let start = Instant::now();
             let preprocessor = service.preprocessor()?;
             let mut inputs = pixels.fractions(preprocessor.output_len());
             inputs.iter_mut().for_each(|input| preprocessor.normalise(input));
             service.keep(preprocessor);
-            Ok(inputs)
+            Ok((inputs, start.elapsed()))
         };
-        let inputs =
-            tokio::task::spawn_blocking(work).await.map_err(|_| AskError::from(InferenceError::Failed))??;
-        let mut timing = Timing { preprocess: start.elapsed(), ..Timing::default() };
+        let (read, queue) = self.cores.run(deadline, work).await.map_err(AskError::from)?;
+        let (inputs, preprocess) = read?;
+        let mut timing = Timing { preprocess, queue, ..Timing::default() };
         let outcomes = self.pool.ask(&self.manifest, inputs, top_k, deadline, &mut timing).await?;
         Ok((outcomes, timing))
     }
 
-    /// Decodes and preprocesses one image on a blocking thread, when a core is free for it.
+    /// Decodes and preprocesses one image when a core is free for it, and says how long it waited.
     async fn read(
         self: Arc<Self>,
         index: usize,
@@ -202,26 +206,21 @@ impl ImageService {
         bytes: Bytes,
         frame: Option<u32>,
         deadline: Instant,
-    ) -> Result<(Vec<f32>, Duration, Duration), ImagesError> {
-        // The semaphore is never closed; were it, the work would go on without its bound.
-        let permit = self.decoders.clone().acquire_owned().await.ok();
-        if deadline <= Instant::now() {
-            return Err(AskError::from(InferenceError::DeadlinePassed).into());
-        }
+    ) -> Result<(Reading, Duration), ImagesError> {
+        let cores = self.cores.clone();
         let work = move || {
-            // It goes with the work, which outlives a client that gives up.
-            let _permit = permit;
             let start = Instant::now();
             let options = DecodeOptions { max_pixels: self.max_pixels, frame };
             let image =
                 decode(format, &bytes, &options).map_err(|error| ImagesError::Decode { index, error })?;
-            let decoded = start.elapsed();
+            let decode = start.elapsed();
             let mut preprocessor = self.preprocessor()?;
             let input = preprocessor.run(&image)?;
             self.keep(preprocessor);
-            Ok((input, decoded, start.elapsed() - decoded))
+            Ok::<_, ImagesError>(Reading { input, decode, preprocess: start.elapsed() - decode })
         };
-        tokio::task::spawn_blocking(work).await.map_err(|_| AskError::from(InferenceError::Failed))?
+        let (reading, waited) = cores.run(deadline, work).await.map_err(AskError::from)?;
+        Ok((reading?, waited))
     }
 
     /// A preprocessor with its scratch memory, kept between requests.

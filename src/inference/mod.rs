@@ -1,11 +1,12 @@
 //! From decoded requests to answers: which models are served, and how their work is scheduled.
 //!
-//! A request's images are decoded and preprocessed, and its notes encoded, on blocking threads, as
-//! many at a time as there are cores, and handed to their model's queue. Engine threads, each owning a copy of the
+//! A request's images are decoded and preprocessed, and its notes encoded, on threads of their own, as
+//! many as there are cores, and handed to their model's queue. Engine threads, each owning a copy of the
 //! model, take together whatever is waiting. The async threads do neither.
 
 pub mod batcher;
 pub mod change;
+pub mod cores;
 pub mod engine;
 pub mod image;
 pub mod meter;

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use candle_core::Tensor;
-use tokio::sync::Semaphore;
 
-use super::engine::{InferenceError, Model};
+use super::cores::Cores;
+use super::engine::Model;
 use super::pool::{AskError, Pool, Timing};
 use super::prediction::Outcome;
 use crate::config::Config;
@@ -104,21 +104,16 @@ pub struct NoteService {
     /// Its model card.
     pub card: String,
     encoder: Encoder,
-    cores: Arc<Semaphore>,
+    cores: Arc<Cores>,
     pool: Pool<Example>,
 }
 
 impl NoteService {
-    /// Builds, warms and starts the engines of a package. `cores` has a permit for every note
-    /// that may be encoded at the same time.
+    /// Builds, warms and starts the engines of a package.
     ///
     /// # Errors
     /// A package whose weights or tokenizer do not fit.
-    pub fn start(
-        package: Package,
-        config: &Config,
-        cores: Arc<Semaphore>,
-    ) -> Result<NoteService, PackageError> {
+    pub fn start(package: Package, config: &Config, cores: Arc<Cores>) -> Result<NoteService, PackageError> {
         let Package { folder, manifest, weights, card } = package;
         let file = folder.join(MANIFEST);
         let Input::Record(input) = manifest.input.clone() else {
@@ -159,25 +154,17 @@ impl NoteService {
         deadline: Instant,
     ) -> Result<(Vec<NoteOutcome>, Timing), NotesError> {
         let short = records.iter().map(|record| record.note.len() + FIELDS).sum::<usize>() <= SHORT;
-        // Whoever leaves while all cores are busy leaves here and costs nothing. The semaphore is
-        // never closed; were it, the work would go on without its bound.
-        let permit = if short { None } else { self.cores.clone().acquire_owned().await.ok() };
-        let start = Instant::now();
-        if deadline <= start {
-            return Err(AskError::from(InferenceError::DeadlinePassed).into());
-        }
-        let encoded = if short {
-            self.encode(&records, whole)?
-        } else {
-            let service = self.clone();
-            let encode = move || {
-                let _permit = permit;
-                service.encode(&records, whole)
-            };
-            let encoded = tokio::task::spawn_blocking(encode).await;
-            encoded.map_err(|_| AskError::from(InferenceError::Failed))??
+        let service = self.clone();
+        let encode = move || {
+            let start = Instant::now();
+            service.encode(&records, whole).map(|encoded| (encoded, start.elapsed()))
         };
-        let mut timing = Timing { preprocess: start.elapsed(), ..Timing::default() };
+        let (encoded, queue) = match short {
+            true => (encode(), Duration::ZERO),
+            false => self.cores.run(deadline, encode).await.map_err(AskError::from)?,
+        };
+        let (encoded, preprocess) = encoded?;
+        let mut timing = Timing { preprocess, queue, ..Timing::default() };
         let inputs = encoded.iter().map(|(example, _)| example.clone()).collect();
         let outcomes = self.pool.ask(&self.manifest, inputs, top_k, deadline, &mut timing).await?;
         let answers =

@@ -41,7 +41,7 @@ pub struct Timing {
     pub decode: Duration,
     /// From pixels or text to the network's input.
     pub preprocess: Duration,
-    /// Waiting for an engine.
+    /// Waiting for a core, and then for an engine.
     pub queue: Duration,
     /// The network.
     pub inference: Duration,
@@ -127,9 +127,10 @@ impl<I: Clone + Send + 'static> Pool<I> {
         }
         let replies: Vec<Reply> = self.batcher.submit(inputs, deadline)?;
         let mut outcomes = Vec::with_capacity(replies.len());
+        let before = timing.queue;
         for reply in replies {
             let answer = reply.await.map_err(|_| InferenceError::Failed)??;
-            timing.queue = timing.queue.max(answer.queued);
+            timing.queue = timing.queue.max(before + answer.queued);
             timing.inference = timing.inference.max(answer.inference);
             outcomes.push(Outcome::new(manifest, &answer.logits, top_k)?);
         }

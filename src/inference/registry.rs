@@ -7,8 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::Semaphore;
-
+use super::cores::Cores;
 use super::image::ImageService;
 use super::note::NoteService;
 use crate::config::Config;
@@ -63,8 +62,8 @@ pub struct Registry {
     pub(super) models: BTreeMap<String, Served>,
     /// Packages that could not be loaded, and why.
     pub(super) refused: Vec<PackageError>,
-    /// Bounds how many images are decoded at a time, over all models.
-    pub(super) decoders: Arc<Semaphore>,
+    /// Where all models read their images and notes.
+    pub(super) cores: Arc<Cores>,
     /// Held while a model changes; one lock for a registry and all that replace it.
     pub(super) changing: Arc<Mutex<()>>,
 }
@@ -72,15 +71,18 @@ pub struct Registry {
 impl Registry {
     /// Loads the highest version of every package under the configured folder. What was refused
     /// comes beside what serves.
-    pub fn load(config: &Config) -> (Registry, Vec<PackageError>) {
-        let decoders = Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)));
+    ///
+    /// # Errors
+    /// Threads could not be started.
+    pub fn load(config: &Config) -> std::io::Result<(Registry, Vec<PackageError>)> {
+        let cores = Arc::new(Cores::start(std::thread::available_parallelism().map_or(1, usize::from))?);
         let mut models = BTreeMap::new();
         let mut refused = Vec::new();
         match latest(&config.models_dir) {
             Err(error) => refused.push(error),
             Ok(packages) => {
                 for (name, folder) in packages {
-                    match start(&folder, config, &decoders) {
+                    match start(&folder, config, &cores) {
                         Ok(served) => {
                             served.announce(true);
                             models.insert(name, served);
@@ -90,12 +92,12 @@ impl Registry {
                 }
             }
         }
-        (Registry { models, refused: refused.clone(), decoders, changing: Arc::default() }, refused)
+        Ok((Registry { models, refused: refused.clone(), cores, changing: Arc::default() }, refused))
     }
 
     /// The registry that replaces this one.
     pub(super) fn successor(&self, models: BTreeMap<String, Served>, refused: Vec<PackageError>) -> Registry {
-        Registry { models, refused, decoders: self.decoders.clone(), changing: self.changing.clone() }
+        Registry { models, refused, cores: self.cores.clone(), changing: self.changing.clone() }
     }
 
     /// The model of this name.
@@ -115,18 +117,10 @@ impl Registry {
 }
 
 /// Loads the package in `folder` and warms its model.
-pub(super) fn start(
-    folder: &Path,
-    config: &Config,
-    decoders: &Arc<Semaphore>,
-) -> Result<Served, PackageError> {
+pub(super) fn start(folder: &Path, config: &Config, cores: &Arc<Cores>) -> Result<Served, PackageError> {
     let package = Package::read(folder)?;
     match &package.manifest.input {
-        Input::Image(_) => {
-            Ok(Served::Image(Arc::new(ImageService::start(package, config, decoders.clone())?)))
-        }
-        Input::Record(_) => {
-            Ok(Served::Note(Arc::new(NoteService::start(package, config, decoders.clone())?)))
-        }
+        Input::Image(_) => Ok(Served::Image(Arc::new(ImageService::start(package, config, cores.clone())?))),
+        Input::Record(_) => Ok(Served::Note(Arc::new(NoteService::start(package, config, cores.clone())?))),
     }
 }

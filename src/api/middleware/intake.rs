@@ -19,6 +19,7 @@ use super::deadline;
 use crate::api::access::{self, Access};
 use crate::api::admission::{Refused, Room};
 use crate::api::{AppState, Deadline, Problem};
+use crate::config::Scope;
 
 /// The header in which a client says how many seconds it waits.
 const TIMEOUT: HeaderName = HeaderName::from_static("x-request-timeout");
@@ -35,11 +36,12 @@ pub struct Received {
 /// Takes a request in, or refuses it.
 pub async fn layer(State(state): State<AppState>, request: Request, next: Next) -> Response {
     // What says how the server is doing must do so while it is busy.
-    if access::of(&request) == Access::Open {
+    let access = access::of(&request);
+    if access == Access::Open {
         return next.run(request).await;
     }
     let mut response = match take_in(&state, request).await {
-        Ok((request, room)) => match state.admission.enter() {
+        Ok((request, room)) => match state.admission.enter(access == Access::Scoped(&[Scope::Classify])) {
             Ok(_pass) => {
                 let response = next.run(request).await;
                 drop(room);
