@@ -121,12 +121,12 @@ mod tests {
         let note = begun.clone();
         let given_up = cores.run(later(), move || *note.lock().unwrap() = true);
         let late = cores.run(Instant::now(), || ());
-        let (given_up, late, first) =
-            tokio::join!(tokio::time::timeout(Duration::from_millis(20), given_up), late, async {
-                tokio::time::sleep(Duration::from_millis(60)).await;
-                release.send(()).unwrap();
-                first.await
-            },);
+        let releasing = async {
+            tokio::time::sleep(Duration::from_millis(60)).await;
+            release.send(()).unwrap();
+        };
+        let given_up = tokio::time::timeout(Duration::from_millis(20), given_up);
+        let (first, given_up, late, ()) = tokio::join!(first, given_up, late, releasing);
         assert!(given_up.is_err() && first.is_ok());
         assert_eq!(late.map(|((), _)| ()), Err(InferenceError::DeadlinePassed));
         assert!(!*begun.lock().unwrap());
