@@ -165,9 +165,10 @@ async def load(server, seconds, in_flight, database):
         "bench": "load", "saturates_at_per_s": round(rate / 2), "asked_per_s": round(len(results) / sent),
         "statuses": dict(statuses), "refused_with_retry_after": sum("retry-after:" in text for text in refused),
         "alone_p50_ms": percentile(alone, 0.5), "alone_p99_ms": percentile(alone, 0.99),
-        "accepted_p50_ms": percentile(accepted, 0.5), "accepted_p99_ms": percentile(accepted, 0.99), "served_p50_ms": percentile(served, 0.5),
-        "served_p99_ms": percentile(served, 0.99),
-        "queue_bound_ms": round(queue, 1), "bound_ms": round(4 * percentile(alone, 0.99) + queue, 1), "memory_kb": memory, "restarted": server.process.poll() is not None,
+        "accepted_p50_ms": percentile(accepted, 0.5), "accepted_p99_ms": percentile(accepted, 0.99),
+        "served_p50_ms": percentile(served, 0.5), "served_p99_ms": percentile(served, 0.99),
+        "queue_bound_ms": round(queue, 1), "bound_ms": round(4 * percentile(alone, 0.99) + queue, 1),
+        "memory_kb": memory, "restarted": server.process.poll() is not None,
     }
 
 
@@ -258,7 +259,7 @@ async def soak(server, seconds):
     memory, files = zip(*samples[tenth:])
     return {"bench": "soak", "seconds": seconds, "answers": dict(statuses), "unexpected": dict(unexpected),
             "p50_ms": percentile(times, 0.5), "p99_ms": percentile(times, 0.99),
-            "memory_kb": {"after_a_tenth": memory[0], "most": max(memory), "at_the_end": memory[-1]},
+            "memory_kb": {"by_tenths": memory[::tenth], "most": max(memory), "at_the_end": memory[-1]},
             "files": {"after_a_tenth": files[0], "most": max(files), "at_the_end": files[-1]},
             "restarted": server.process.poll() is not None}
 
