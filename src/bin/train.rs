@@ -6,6 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::{Parser, Subcommand};
 use medserve::train::{evaluate, image, recommender, tables, text, text_options::TextOptions};
 
+/// A step of training takes and gives back large tensors, which the system's allocator returns to the
+/// system each time and has to have cleared again.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Trains and measures the models that medserve serves.
 #[derive(Parser)]
 #[command(version)]

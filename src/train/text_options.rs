@@ -143,9 +143,10 @@ pub struct TextOptions {
     /// lstm, transformer: decay of weights a step, times the learning rate
     #[arg(long, env = "MEDSERVE_WEIGHT_DECAY", default_value_t = 0.05)]
     pub weight_decay: f64,
-    /// lstm, transformer: epochs without a better validation loss after which training stops; 0 for never
-    #[arg(long, env = "MEDSERVE_PATIENCE", default_value_t = 4)]
-    pub patience: usize,
+    /// lstm, transformer: epochs without a better validation loss after which training stops, 0 for never;
+    /// default: 4, and 2 where several architectures are tried
+    #[arg(long, env = "MEDSERVE_PATIENCE")]
+    pub patience: Option<usize>,
     /// Share of the validation examples on which the model may abstain
     #[arg(long, env = "MEDSERVE_ABSTAIN_SHARE", default_value_t = 0.01)]
     pub abstain_share: f64,
