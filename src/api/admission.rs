@@ -10,9 +10,8 @@ use std::time::{Duration, Instant};
 
 use super::limit::Limit;
 
-/// Requests in flight for each engine that are let in however long they take: half a batch for each,
-/// so that none is idle.
-const LEAST: usize = 16;
+/// Requests in flight for each engine that are let in however long they take: a full batch for each.
+const LEAST: usize = 32;
 
 /// Bodies that arrive at a time may hold so many times the largest body together.
 const BODIES: usize = 16;
