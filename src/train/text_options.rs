@@ -144,7 +144,7 @@ pub struct TextOptions {
     #[arg(long, env = "MEDSERVE_WEIGHT_DECAY", default_value_t = 0.05)]
     pub weight_decay: f64,
     /// lstm, transformer: epochs without a better validation loss after which training stops, 0 for never;
-    /// default: 4, and 2 where several architectures are tried
+    /// default: 4, and 1 where several architectures are tried
     #[arg(long, env = "MEDSERVE_PATIENCE")]
     pub patience: Option<usize>,
     /// Share of the validation examples on which the model may abstain

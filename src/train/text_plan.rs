@@ -106,7 +106,7 @@ pub fn fit_options(arch: Arch, options: &TextOptions) -> FitOptions {
         label_smoothing: 0.0,
         balance: 0.0,
         average_decay: 0.99,
-        patience: options.patience.unwrap_or(if options.arch == Arch::Auto { 2 } else { 4 }),
+        patience: options.patience.unwrap_or(if options.arch == Arch::Auto { 1 } else { 4 }),
         keep_last: false,
         seed: options.seed,
     }
