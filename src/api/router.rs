@@ -1,9 +1,9 @@
 //! The routes and what lies around them.
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
-use axum::middleware::{from_fn, from_fn_with_state, map_response};
+use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -91,37 +91,49 @@ pub fn router(state: AppState) -> Router {
 
 /// The routes with what happens to every request, from the outside inwards.
 ///
-/// The layers are one stack given to the router once: it boxes what it is given, and a box among
-/// boxes is copied with all that is in it, for every request and again at every layer.
+/// The router boxes each layer that it is given, and a box among boxes is copied with all that is in
+/// it, for every request and again at every layer. So it is given few of them, and what is ours among
+/// them is functions that call each other.
 fn surrounded(routes: Router<AppState>, state: AppState) -> Router {
     let layers = ServiceBuilder::new()
-        .layer(from_fn_with_state(state.clone(), trace_context::layer))
-        .layer(from_fn(request_id::layer))
-        .layer(from_fn_with_state(state.clone(), observe::layer))
-        .layer(cors(&state.config.cors_origins))
+        .layer(from_fn_with_state(state.clone(), seen))
+        .option_layer(cors(&state.config.cors_origins))
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(from_fn(lingering::layer))
-        .layer(from_fn_with_state(state.clone(), identity::layer))
-        .layer(from_fn_with_state(state.clone(), intake::layer))
-        .layer(from_fn_with_state(state.clone(), audit::layer))
-        .layer(from_fn(deadline::layer))
+        .layer(from_fn_with_state(state.clone(), let_in))
         // A body's size was checked when it was taken in.
         .layer(DefaultBodyLimit::disable());
     routes.fallback(unknown_path).method_not_allowed_fallback(unknown_method).layer(layers).with_state(state)
 }
 
+/// What surrounds every answer, a panic's too: its trace, its id, its log line.
+async fn seen(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    let observed = |request| observe::layer(&state, request, |request| next.run(request));
+    let named = |request| request_id::layer(request, observed);
+    trace_context::layer(&state, request, named).await
+}
+
+/// What lies between a request and its handler.
+async fn let_in(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    let in_time = |request| deadline::layer(request, |request| next.run(request));
+    let audited = |request| audit::layer(&state, request, in_time);
+    let taken_in = |request| intake::layer(&state, request, audited);
+    let identified = |request| identity::layer(&state, request, taken_in);
+    lingering::layer(request, identified).await
+}
+
 /// Which web pages may read answers: none, unless configured.
-fn cors(origins: &[String]) -> CorsLayer {
+fn cors(origins: &[String]) -> Option<CorsLayer> {
     if origins.is_empty() {
-        return CorsLayer::new();
+        return None;
     }
     let origins: Vec<HeaderValue> = origins.iter().filter_map(|origin| origin.parse().ok()).collect();
     let timeout = HeaderName::from_static("x-request-timeout");
-    CorsLayer::new()
+    let cors = CorsLayer::new()
         .allow_origin(origins)
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
         .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, request_id::HEADER, timeout])
-        .expose_headers([request_id::HEADER, header::RETRY_AFTER])
+        .expose_headers([request_id::HEADER, header::RETRY_AFTER]);
+    Some(cors)
 }
 
 async fn unknown_path() -> Problem {

@@ -16,9 +16,29 @@ use super::InferenceError;
 
 type Work = Box<dyn FnOnce() + Send>;
 
+/// Work until it is taken: by a thread that does it, or by its client in going away.
+#[derive(Clone)]
+struct Slot(Arc<Mutex<Option<Work>>>);
+
+impl Slot {
+    fn take(&self) -> Option<Work> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// Who waits for work to be done. What it holds, a body of megabytes perhaps, does not outlive them
+/// in the queue.
+struct Waiting(Slot);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.take();
+    }
+}
+
 /// The threads, which end when this is dropped and the work is done.
 pub struct Cores {
-    queue: Sender<Work>,
+    queue: Sender<Slot>,
 }
 
 impl Cores {
@@ -50,9 +70,6 @@ impl Cores {
         let since = Instant::now();
         let work = move || {
             let start = Instant::now();
-            if answer.is_closed() {
-                return;
-            }
             let outcome = match deadline <= start {
                 true => Err(InferenceError::DeadlinePassed),
                 false => match catch_unwind(AssertUnwindSafe(work)) {
@@ -63,17 +80,23 @@ impl Cores {
             // A client that has gone needs no answer.
             let _ = answer.send(outcome);
         };
-        self.queue.send(Box::new(work)).map_err(|_| InferenceError::Failed)?;
+        let slot = Slot(Arc::new(Mutex::new(Some(Box::new(work)))));
+        let _waiting = Waiting(slot.clone());
+        self.queue.send(slot).map_err(|_| InferenceError::Failed)?;
         answered.await.map_err(|_| InferenceError::Failed)?
     }
 }
 
-fn serve(waiting: &Mutex<Receiver<Work>>) {
+fn serve(waiting: &Mutex<Receiver<Slot>>) {
     loop {
         // Nothing panics while the lock is held.
-        let work = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        match work {
-            Ok(work) => work(),
+        let slot = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        match slot {
+            Ok(slot) => {
+                if let Some(work) = slot.take() {
+                    work();
+                }
+            }
             Err(_) => return,
         }
     }
@@ -81,6 +104,8 @@ fn serve(waiting: &Mutex<Receiver<Work>>) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
     use super::*;
 
     fn later() -> Instant {
@@ -113,22 +138,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_nobody_waits_for_is_not_begun() {
+    async fn what_nobody_waits_for_is_let_go_at_once_and_not_begun() {
         let cores = Cores::start(1).unwrap();
         let (release, held) = channel();
         let first = cores.run(later(), move || held.recv());
-        let begun = Arc::new(Mutex::new(false));
-        let note = begun.clone();
-        let given_up = cores.run(later(), move || *note.lock().unwrap() = true);
+        let body = Arc::new(AtomicBool::new(false));
+        let begun = body.clone();
+        let given_up = cores.run(later(), move || begun.store(true, Relaxed));
         let late = cores.run(Instant::now(), || ());
-        let releasing = async {
-            tokio::time::sleep(Duration::from_millis(60)).await;
+        let giving_up = async {
+            assert!(tokio::time::timeout(Duration::from_millis(20), given_up).await.is_err());
+            // The first still has the only thread.
+            assert_eq!(Arc::strong_count(&body), 1);
             release.send(()).unwrap();
         };
-        let given_up = tokio::time::timeout(Duration::from_millis(20), given_up);
-        let (first, given_up, late, ()) = tokio::join!(first, given_up, late, releasing);
-        assert!(given_up.is_err() && first.is_ok());
+        let (first, late, ()) = tokio::join!(first, late, giving_up);
+        assert!(first.is_ok() && !body.load(Relaxed));
         assert_eq!(late.map(|((), _)| ()), Err(InferenceError::DeadlinePassed));
-        assert!(!*begun.lock().unwrap());
     }
 }

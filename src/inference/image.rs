@@ -20,6 +20,10 @@ use crate::nn::{Params, Runner};
 use crate::vision::preprocess::EIGHT_BIT;
 use crate::vision::{DecodeError, DecodeOptions, Format, PreprocessError, Preprocessor, decode, network};
 
+/// A single image of at most so many bytes and so many pixels is read where it is: that takes tens of
+/// microseconds, as does handing it to another thread and back.
+const SMALL: (usize, u64) = (4 << 10, 64 * 64);
+
 /// A network over images, ready to answer, with the memory it works in. Copies share the weights.
 #[derive(Clone)]
 pub struct ImageModel {
@@ -112,6 +116,8 @@ pub struct ImageService {
     cores: Arc<Cores>,
     max_pixels: u64,
     input: ImageInput,
+    /// Whether what the network reads is no larger than a small image.
+    is_small: bool,
 }
 
 impl ImageService {
@@ -127,6 +133,7 @@ impl ImageService {
         };
         let preprocessor = Preprocessor::new(input.clone()).map_err(|e| PackageError::new(&file, e))?;
         let blank = vec![0.0; preprocessor.output_len()];
+        let is_small = blank.len() as u64 <= SMALL.1;
         let model = ImageModel::build(&manifest, &input, &weights)
             .map_err(|e| PackageError::new(folder.join(&manifest.weights.file), e))?;
         let build = move || Ok(model.clone());
@@ -139,6 +146,7 @@ impl ImageService {
             cores,
             max_pixels: config.max_pixels,
             input,
+            is_small,
         })
     }
 
@@ -159,7 +167,8 @@ impl ImageService {
         deadline: Instant,
     ) -> Result<(Vec<Outcome>, Timing), ImagesError> {
         let mut timing = Timing::default();
-        let read = |(index, (format, bytes))| self.clone().read(index, format, bytes, frame, deadline);
+        let alone = images.len() == 1;
+        let read = |(index, (format, bytes))| self.clone().read(index, format, bytes, frame, alone, deadline);
         let mut inputs = Vec::with_capacity(images.len());
         for read in join_all(images.into_iter().enumerate().map(read)).await {
             let (Reading { input, decode, preprocess }, waited) = read?;
@@ -198,29 +207,46 @@ impl ImageService {
         Ok((outcomes, timing))
     }
 
-    /// Decodes and preprocesses one image when a core is free for it, and says how long it waited.
+    /// Decodes and preprocesses one image: here where it is small and `alone`, otherwise when a core is
+    /// free for it. Says how long it waited for that.
     async fn read(
         self: Arc<Self>,
         index: usize,
         format: Format,
         bytes: Bytes,
         frame: Option<u32>,
+        alone: bool,
         deadline: Instant,
     ) -> Result<(Reading, Duration), ImagesError> {
+        let (few, small) = SMALL;
+        if alone && self.is_small && bytes.len() <= few {
+            let options = DecodeOptions { max_pixels: self.max_pixels.min(small), frame };
+            match self.reading(index, format, &bytes, &options) {
+                Err(ImagesError::Decode { error: DecodeError::TooLarge { .. }, .. }) => {}
+                reading => return Ok((reading?, Duration::ZERO)),
+            }
+        }
         let cores = self.cores.clone();
-        let work = move || {
-            let start = Instant::now();
-            let options = DecodeOptions { max_pixels: self.max_pixels, frame };
-            let image =
-                decode(format, &bytes, &options).map_err(|error| ImagesError::Decode { index, error })?;
-            let decode = start.elapsed();
-            let mut preprocessor = self.preprocessor()?;
-            let input = preprocessor.run(&image)?;
-            self.keep(preprocessor);
-            Ok::<_, ImagesError>(Reading { input, decode, preprocess: start.elapsed() - decode })
-        };
+        let options = DecodeOptions { max_pixels: self.max_pixels, frame };
+        let work = move || self.reading(index, format, &bytes, &options);
         let (reading, waited) = cores.run(deadline, work).await.map_err(AskError::from)?;
         Ok((reading?, waited))
+    }
+
+    fn reading(
+        &self,
+        index: usize,
+        format: Format,
+        bytes: &[u8],
+        options: &DecodeOptions,
+    ) -> Result<Reading, ImagesError> {
+        let start = Instant::now();
+        let image = decode(format, bytes, options).map_err(|error| ImagesError::Decode { index, error })?;
+        let decode = start.elapsed();
+        let mut preprocessor = self.preprocessor()?;
+        let input = preprocessor.run(&image)?;
+        self.keep(preprocessor);
+        Ok(Reading { input, decode, preprocess: start.elapsed() - decode })
     }
 
     /// A preprocessor with its scratch memory, kept between requests.

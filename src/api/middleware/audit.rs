@@ -1,7 +1,6 @@
 //! A row of the audit for every answer to a known caller.
 
-use axum::extract::{MatchedPath, Request, State};
-use axum::middleware::Next;
+use axum::extract::{MatchedPath, Request};
 use axum::response::{IntoResponse, Response};
 
 use super::intake::Received;
@@ -14,10 +13,14 @@ use crate::recommend::clock::now;
 use crate::store::AuditRow;
 
 /// Sees to the row. Where answers wait for theirs and it cannot be written, the answer is 503.
-pub async fn layer(State(state): State<AppState>, request: Request, next: Next) -> Response {
+pub async fn layer<F: Future<Output = Response>>(
+    state: &AppState,
+    request: Request,
+    next: impl FnOnce(Request) -> F,
+) -> Response {
     let extensions = request.extensions();
     let (Some(received), Some(caller)) = (extensions.get::<Received>(), extensions.get::<Caller>()) else {
-        return next.run(request).await;
+        return next(request).await;
     };
     if state.trail.check().is_err() {
         return not_written();
@@ -26,7 +29,7 @@ pub async fn layer(State(state): State<AppState>, request: Request, next: Next) 
     let method = request.method().to_string();
     let route = extensions.get::<MatchedPath>().map_or_else(String::new, |path| path.as_str().to_string());
     let request_id = extensions.get::<RequestId>().map_or_else(String::new, |id| id.as_str().to_string());
-    let mut response = next.run(request).await;
+    let mut response = next(request).await;
     let answered = response.extensions_mut().remove::<Answered>().unwrap_or_default();
     let row = AuditRow {
         run: 0,

@@ -2,9 +2,8 @@
 
 use std::net::SocketAddr;
 
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{ConnectInfo, Request};
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use governor::clock::{Clock, DefaultClock};
 
@@ -14,10 +13,14 @@ use crate::config::Scope;
 
 /// Answers 401 to who is not known, 403 to who may not, 429 to who asks too often. The caller
 /// goes into the request's extensions.
-pub async fn layer(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
+pub async fn layer<F: Future<Output = Response>>(
+    state: &AppState,
+    mut request: Request,
+    next: impl FnOnce(Request) -> F,
+) -> Response {
     let access = access::of(&request);
     if access == Access::Open {
-        return next.run(request).await;
+        return next(request).await;
     }
     let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
     let caller = match state.identity.caller(request.headers(), address) {
@@ -41,7 +44,7 @@ pub async fn layer(State(state): State<AppState>, mut request: Request, next: Ne
         return too_often(wait.as_secs_f64().ceil().max(1.0) as u64);
     }
     request.extensions_mut().insert(caller);
-    next.run(request).await
+    next(request).await
 }
 
 fn rejected(reason: &'static str) {

@@ -7,9 +7,8 @@
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
@@ -34,16 +33,20 @@ pub struct Received {
 }
 
 /// Takes a request in, or refuses it.
-pub async fn layer(State(state): State<AppState>, request: Request, next: Next) -> Response {
+pub async fn layer<F: Future<Output = Response>>(
+    state: &AppState,
+    request: Request,
+    next: impl FnOnce(Request) -> F,
+) -> Response {
     // What says how the server is doing must do so while it is busy.
     let access = access::of(&request);
     if access == Access::Open {
-        return next.run(request).await;
+        return next(request).await;
     }
-    let mut response = match take_in(&state, request).await {
+    let mut response = match take_in(state, request).await {
         Ok((request, room)) => match state.admission.enter(access == Access::Scoped(&[Scope::Classify])) {
             Ok(_pass) => {
-                let response = next.run(request).await;
+                let response = next(request).await;
                 drop(room);
                 response
             }

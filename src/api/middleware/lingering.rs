@@ -13,7 +13,6 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header;
-use axum::middleware::Next;
 use axum::response::Response;
 use bytes::Bytes;
 use futures::StreamExt;
@@ -26,10 +25,13 @@ const BYTES: usize = 64 << 20;
 const TIME: Duration = Duration::from_secs(5);
 
 /// Gives the request a body that is read to its end even where the handler leaves it.
-pub async fn layer(request: Request, next: Next) -> Response {
+pub async fn layer<F: Future<Output = Response>>(
+    request: Request,
+    next: impl FnOnce(Request) -> F,
+) -> Response {
     // Who waits for "100 Continue" sends nothing before it: reading on would only invite it.
     let invited = !request.headers().contains_key(header::EXPECT);
-    next.run(request.map(|body| Body::new(Lingering { body, begun: invited }))).await
+    next(request.map(|body| Body::new(Lingering { body, begun: invited }))).await
 }
 
 struct Lingering {

@@ -3,9 +3,8 @@
 
 use std::time::{Instant, SystemTime};
 
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request};
 use axum::http::Method;
-use axum::middleware::Next;
 use axum::response::Response;
 
 use super::request_id::RequestId;
@@ -19,13 +18,17 @@ const UNMATCHED: &str = "unmatched";
 const OTHER: &str = "other";
 
 /// Measures and logs.
-pub async fn layer(State(state): State<AppState>, request: Request, next: Next) -> Response {
+pub async fn layer<F: Future<Output = Response>>(
+    state: &AppState,
+    request: Request,
+    next: impl FnOnce(Request) -> F,
+) -> Response {
     let start = Instant::now();
     let method = name(request.method());
     let route = request.extensions().get::<MatchedPath>().map_or(UNMATCHED, |path| path.as_str()).to_string();
     let id = request.extensions().get::<RequestId>().cloned();
     let trace = request.extensions().get::<TraceContext>().copied();
-    let response = next.run(request).await;
+    let response = next(request).await;
     let (elapsed, end) = (start.elapsed(), SystemTime::now());
     let status = response.status().as_u16();
     metrics::counter!("medserve_requests_total", "method" => method, "route" => route.clone(), "status" => status.to_string())

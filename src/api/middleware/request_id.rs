@@ -4,7 +4,6 @@
 use axum::Json;
 use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use rand::RngExt;
 
@@ -26,14 +25,17 @@ impl RequestId {
 }
 
 /// Gives the request its id, and the response too; renders problems.
-pub async fn layer(mut request: Request, next: Next) -> Response {
+pub async fn layer<F: Future<Output = Response>>(
+    mut request: Request,
+    next: impl FnOnce(Request) -> F,
+) -> Response {
     let id = match request.headers().get(HEADER).filter(|value| is_sound(value)) {
         Some(value) => RequestId(value.clone()),
         None => fresh(),
     };
     request.extensions_mut().insert(id.clone());
     let oip = oip::error::speaks(request.uri().path());
-    let mut response = next.run(request).await;
+    let mut response = next(request).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         let headers = std::mem::take(response.headers_mut());
         let status = problem.status;

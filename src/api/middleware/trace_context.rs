@@ -6,9 +6,8 @@
 
 use std::fmt;
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue};
-use axum::middleware::Next;
 use axum::response::Response;
 use rand::RngExt;
 
@@ -76,11 +75,15 @@ fn parse(text: &str) -> Option<(u128, u64, u8)> {
 }
 
 /// Gives the request its place in a trace, and says it in the answer.
-pub async fn layer(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
+pub async fn layer<F: Future<Output = Response>>(
+    state: &AppState,
+    mut request: Request,
+    next: impl FnOnce(Request) -> F,
+) -> Response {
     let ratio = state.spans.as_ref().map_or(0.0, Spans::ratio);
     let context = TraceContext::new(request.headers().get(HEADER), ratio);
     request.extensions_mut().insert(context);
-    let mut response = next.run(request).await;
+    let mut response = next(request).await;
     if let Ok(value) = HeaderValue::from_str(&context.to_string()) {
         response.headers_mut().insert(HEADER, value);
     }
