@@ -9,7 +9,10 @@ that the server spends on a request, which other work on the machine hardly chan
     python benches/http_classify.py target/release/medserve [--seconds 10] [--models models]
 
 Of several programs, such as that of today and that of yesterday, each is asked in turn, `--rounds`
-times, and its medians are printed.
+times, and its medians are printed. With `--bench PROGRAM` (the path that `cargo bench --bench
+inference --no-run` prints) the image's network is also computed without any server, between the
+rounds, by as many engines as `--engines` gives each server: `share` is how much of what they do
+alone comes out over HTTP.
 """
 
 import argparse
@@ -20,11 +23,17 @@ import re
 import statistics
 import struct
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.error
 import urllib.request
 import zlib
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent / "peers"))
+
+from ours import Ours
 
 SCRIPT = """
 local file = io.open("%s", "rb")
@@ -65,11 +74,11 @@ CASES = [
 class Server:
     """A program over an empty database, ready."""
 
-    def __init__(self, program, models, folder):
+    def __init__(self, program, models, folder, *arguments):
         start = time.time()
         self.process = subprocess.Popen(
             [program, "serve", "--listen", "127.0.0.1:0", "--models-dir", models,
-             "--database-url", f"sqlite://{tempfile.mkdtemp(dir=folder)}/empty.db"],
+             "--database-url", f"sqlite://{tempfile.mkdtemp(dir=folder)}/empty.db", *arguments],
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         self.program = program
         self.url = re.search(r"http://[0-9.:]+", self.process.stdout.readline()).group()
@@ -116,15 +125,33 @@ class Server:
                 f"cpu_us_{connections}": 1e6 * (self.processor_s() - before) / requests}
 
 
+class Alone:
+    """The engines of one model of images with nothing around them, in batches of 32."""
+
+    def __init__(self, program, package, engines, folder):
+        self.ours, self.package, self.engines = Ours("inference", program), package, engines
+        shape = json.loads((Path(package) / "manifest.json").read_text())["input"]
+        values = 32 * shape["channels"] * shape["height"] * shape["width"]
+        self.inputs = Path(folder) / "inputs"
+        self.inputs.write_bytes(struct.pack(f"{values}f", *(i % 97 / 48.5 - 1 for i in range(values))))
+
+    def per_s(self):
+        seen = self.ours.ask(package=self.package, inputs=self.inputs, threads=self.engines, rounds=200)
+        return 32 / seen["seconds"]
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("programs", nargs="+", metavar="program")
     parser.add_argument("--models", default="models")
     parser.add_argument("--seconds", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--engines", type=int, default=os.cpu_count())
+    parser.add_argument("--bench", help="the bench program `inference`")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as running:
-        servers = [running.enter_context(Server(program, options.models, folder)) for program in options.programs]
+        arguments = [options.models, folder, "--engines", str(options.engines)]
+        servers = [running.enter_context(Server(program, *arguments)) for program in options.programs]
         models = len(os.listdir(options.models))
         for server in servers:
             print(json.dumps({"program": server.program, "models": models, "ready_s": round(server.ready, 3),
@@ -135,12 +162,18 @@ def main():
             data, script = os.path.join(folder, "body"), os.path.join(folder, "wrk.lua")
             open(data, "wb").write(body)
             open(script, "w").write(SCRIPT % (data, kind))
+            package = os.path.join(options.models, name.split(":")[1], "1")
+            alone = options.bench and name.startswith("image:") and Alone(
+                options.bench, os.path.abspath(package), options.engines, folder)
             rounds = [[] for _ in servers]
             for _ in range(options.rounds):
                 for server, seen in zip(servers, rounds):
                     outcome = {"server_ms": server.own_ms(path, kind, body)}
                     for connections in [1, 32]:
                         outcome |= server.under_load(script, path, connections, options.seconds)
+                    if alone:
+                        outcome["alone_per_s"] = alone.per_s()
+                        outcome["share"] = outcome["per_s_32"] / outcome["alone_per_s"]
                     seen.append(outcome)
             for server, seen in zip(servers, rounds):
                 medians = {key: round(statistics.median(outcome[key] for outcome in seen), 3) for key in seen[0]}
