@@ -25,7 +25,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_rustls::TlsAcceptor;
 
 use crate::api::{Admission, AppState, Identity, People, Shared, router};
-use crate::config::{self, ApiKey, AuditMode, Config, ConfigError, RecommenderEngine};
+use crate::config::{self, ApiKey, AuditMode, Collector, Config, ConfigError, RecommenderEngine};
 use crate::inference::Registry;
 use crate::recommend::clock;
 use crate::recommend::recommender::{Recommender, Settings};
@@ -64,9 +64,9 @@ pub fn prepare(given: &config::Settings) -> Result<Prepared, ConfigError> {
     let identity = Identity::new(&config).map_err(|problem| problems.push(format!("--jwt-keys: {problem}")));
     let tls = config.tls.as_ref().map(tls::acceptor).transpose();
     let tls = tls.map_err(|problem| problems.push(format!("--tls-certificate, --tls-key: {problem}")));
-    let export = |endpoint: &String| spans::export(endpoint, config.trace_ratio, scheme(&config));
-    let export = config.otlp_endpoint.as_ref().map(export).transpose();
-    let export = export.map_err(|problem| problems.push(format!("--otlp-endpoint: {problem}")));
+    let export = |collector: &Collector| spans::export(collector, config.trace_ratio, scheme(&config));
+    let export = config.collector.as_ref().map(export).transpose();
+    let export = export.map_err(|problem| problems.push(format!("--otlp-endpoint, --otlp-ca: {problem}")));
     match (identity, tls, export) {
         (Ok(identity), Ok(tls), Ok(export)) if problems.is_empty() => {
             Ok(Prepared { config, recommendations, identity, tls, export })

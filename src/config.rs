@@ -49,7 +49,7 @@ pub struct Config {
     /// Time for which the audit is kept.
     pub audit_keep: Duration,
     /// The OpenTelemetry collector that spans go to.
-    pub otlp_endpoint: Option<String>,
+    pub collector: Option<Collector>,
     /// Share of the traces that begin here and are exported, 0 to 1.
     pub trace_ratio: f64,
     /// Where neighbors are computed.
@@ -93,6 +93,15 @@ pub enum AuditMode {
     Fail,
     /// It goes out; the row follows, and is counted where it is lost.
     Continue,
+}
+
+/// An OpenTelemetry collector.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Collector {
+    /// Its address; `/v1/traces` is under it.
+    pub endpoint: String,
+    /// The certificates that it is believed by, in PEM, where the address is one of https.
+    pub ca: Option<PathBuf>,
 }
 
 /// Where neighbors are computed.
@@ -164,7 +173,7 @@ impl Config {
                 _ => None,
             }),
             audit_keep: Duration::from_secs(86_400 * reader.number("audit-days", 2192, 1..=36_525)),
-            otlp_endpoint: otlp_endpoint(&mut reader),
+            collector: collector(&mut reader),
             trace_ratio: reader.parsed("trace-ratio", 1.0, "a number from 0 to 1", |text| {
                 text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio))
             }),
@@ -250,22 +259,35 @@ fn cors_origins(reader: &mut Reader) -> Vec<String> {
     origins
 }
 
-/// The collector's address. One that does not fit is not repeated: it may hold a password.
-fn otlp_endpoint(reader: &mut Reader) -> Option<String> {
-    let text = reader.text("otlp-endpoint")?;
-    let sound = text.parse::<Uri>().is_ok_and(|uri| {
+/// The collector. An address that does not fit is not repeated: it may hold a password.
+fn collector(reader: &mut Reader) -> Option<Collector> {
+    let (endpoint, ca) = (reader.text("otlp-endpoint"), reader.text("otlp-ca"));
+    let scheme = endpoint.as_ref().and_then(|text| {
+        let uri = text.parse::<Uri>().ok()?;
         let authority = uri.authority().map_or("@", |authority| authority.as_str());
         let host = uri.host().is_some_and(|host| !host.is_empty());
-        uri.scheme_str() == Some("http") && host && !authority.contains('@') && uri.query().is_none()
+        let scheme = ["http", "https"].into_iter().find(|known| uri.scheme_str() == Some(*known))?;
+        (host && !authority.contains('@') && uri.query().is_none()).then_some(scheme)
     });
-    if !sound {
-        reader.note(format!(
-            "{} must be an address such as http://127.0.0.1:4318, without TLS, user and query: it is that of a \
-             collector nearby, which may pass things on with TLS",
-            called("otlp-endpoint")
-        ));
-    }
-    sound.then_some(text)
+    let [endpoint_name, ca_name] = ["otlp-endpoint", "otlp-ca"].map(called);
+    let problem = match (endpoint, scheme, ca) {
+        (None, _, None) => return None,
+        (Some(endpoint), Some("http"), None) => return Some(Collector { endpoint, ca: None }),
+        (Some(endpoint), Some("https"), Some(ca)) => {
+            return Some(Collector { endpoint, ca: Some(ca.into()) });
+        }
+        (Some(_), None, _) => {
+            format!(
+                "{endpoint_name} must be an address such as http://127.0.0.1:4318, without user and query"
+            )
+        }
+        (Some(_), Some(_), None) => {
+            format!("{endpoint_name} with https needs {ca_name}, the certificates that it is believed by")
+        }
+        (_, _, Some(_)) => format!("{ca_name} is for a collector with https: {endpoint_name}"),
+    };
+    reader.note(problem);
+    None
 }
 
 fn recommender(reader: &mut Reader, postgres: bool) -> RecommenderEngine {
@@ -378,7 +400,7 @@ mod tests {
     fn a_password_is_not_repeated() {
         let given = Settings {
             database_url: Some("mysql://me:hunter2@host/db".into()),
-            otlp_endpoint: Some("http://me:hunter2@host:4318".into()),
+            otlp_endpoint: Some("https://me:hunter2@host:4318".into()),
             ..Settings::default()
         };
         let (_, problems) = Config::read(&given);
@@ -389,23 +411,37 @@ mod tests {
 
     #[test]
     fn spans_go_nowhere_unless_an_address_is_given_that_can_be() {
-        assert_eq!(Config::read(&Settings::default()).0.otlp_endpoint, None);
-        let read = |endpoint: &str, ratio: &str| {
-            let endpoint = Some(endpoint.to_string());
-            let given =
-                Settings { otlp_endpoint: endpoint, trace_ratio: Some(ratio.into()), ..Settings::default() };
+        assert!(Config::read(&Settings::default()).0.collector.is_none());
+        let read = |endpoint: &str, ca: Option<&str>, ratio: &str| {
+            let given = Settings {
+                otlp_endpoint: Some(endpoint.to_string()),
+                otlp_ca: ca.map(str::to_string),
+                trace_ratio: Some(ratio.into()),
+                ..Settings::default()
+            };
             Config::read(&given).1
         };
-        for endpoint in ["http://127.0.0.1:4318", "http://collector.hospital.example/otlp/"] {
-            assert_eq!(read(endpoint, "0.1"), [""; 0]);
+        let ca = Some("ca.pem");
+        for (endpoint, ca) in [
+            ("http://127.0.0.1:4318", None),
+            ("http://collector.hospital.example/otlp/", None),
+            ("https://collector.hospital.example:4318", ca),
+        ] {
+            assert_eq!(read(endpoint, ca, "0.1"), [""; 0]);
         }
-        for endpoint in
-            ["", "collector:4318", "https://collector:4318", "http://", "http://collector:4318?a=b"]
-        {
-            assert_eq!(read(endpoint, "0").len(), 1, "{endpoint}");
+        for (endpoint, ca) in [
+            ("", None),
+            ("collector:4318", None),
+            ("ftp://collector:4318", ca),
+            ("http://", None),
+            ("http://collector:4318?a=b", None),
+            ("https://collector:4318", None),
+            ("http://collector:4318", ca),
+        ] {
+            assert_eq!(read(endpoint, ca, "0").len(), 1, "{endpoint}");
         }
         for ratio in ["1.1", "-0.1", "NaN", "all"] {
-            assert_eq!(read("http://[::1]:4318", ratio).len(), 1, "{ratio}");
+            assert_eq!(read("http://[::1]:4318", None, ratio).len(), 1, "{ratio}");
         }
     }
 }

@@ -5,12 +5,15 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::http::HeaderMap;
 use axum::routing::post;
+use axum::serve::Listener;
 use medserve::config::hex;
 use medserve::vision::phantom::chest_phantom;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -20,7 +23,12 @@ use prost::Message;
 use reqwest::{Client, Method, Response};
 use serde_json::json;
 use support::{Server, shipped_models};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+use tokio_rustls::server::TlsStream;
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
@@ -31,10 +39,54 @@ struct Collector {
     bodies: Arc<Mutex<Vec<Bytes>>>,
 }
 
+/// Connections with TLS, as a listener.
+struct Private {
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+}
+
+impl Listener for Private {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (TlsStream<TcpStream>, SocketAddr) {
+        loop {
+            let (stream, address) = self.listener.accept().await.unwrap();
+            if let Ok(stream) = self.acceptor.accept(stream).await {
+                return (stream, address);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
 impl Collector {
     async fn start() -> Collector {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        Collector::listening(listener, endpoint)
+    }
+
+    /// One at an https address, and its certificate.
+    async fn start_private() -> (Collector, String) {
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_string()]).unwrap();
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+        let listener = Private { listener, acceptor: TlsAcceptor::from(Arc::new(config)) };
+        (Collector::listening(listener, endpoint), made.cert.pem())
+    }
+
+    fn listening(listener: impl Listener<Addr = SocketAddr>, endpoint: String) -> Collector {
         let bodies = Arc::new(Mutex::new(Vec::new()));
         let kept = bodies.clone();
         let take = async move |headers: HeaderMap, body: Bytes| {
@@ -254,4 +306,27 @@ async fn a_collector_that_never_answers_does_not_hold_up_the_end() {
     let (status, log) = server.terminate();
     assert_eq!(status, Some(0), "{log}");
     assert!(log.contains("the time to end has passed"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_with_tls_gets_spans_if_its_certificate_is_vouched_for() {
+    let (collector, certificate) = Collector::start_private().await;
+    let (_, of_another) = Collector::start_private().await;
+    let folder = tempfile::tempdir().unwrap();
+    let ca = folder.path().join("ca.pem");
+    for (certificate, spans) in [(of_another, 0), (certificate, 1)] {
+        std::fs::write(&ca, certificate).unwrap();
+        let server = collector.server(&["--otlp-ca", ca.to_str().unwrap()]);
+        assert_eq!(Client::new().get(server.at("/v1/models")).send().await.unwrap().status(), 200);
+        let (status, log) = server.terminate();
+        assert_eq!(status, Some(0), "{log}");
+        assert_eq!(log.matches("takes no spans").count(), 1 - spans, "{log}");
+        assert_eq!(collector.spans().len(), spans);
+    }
+
+    std::fs::write(&ca, "no certificate").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_medserve"));
+    command.args(["serve", "--otlp-endpoint", &collector.endpoint, "--otlp-ca"]).arg(&ca);
+    let said = String::from_utf8(command.output().unwrap().stderr).unwrap();
+    assert!(said.contains("--otlp-ca") && said.contains("ca.pem: there is no certificate in it"), "{said}");
 }

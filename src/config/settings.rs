@@ -67,6 +67,9 @@ pub struct Settings {
     /// [default: none, and no span leaves the server]
     #[arg(long, env = "MEDSERVE_OTLP_ENDPOINT", value_name = "URL")]
     pub otlp_endpoint: Option<String>,
+    /// Certificates that a collector at an https address is believed by, PEM
+    #[arg(long, env = "MEDSERVE_OTLP_CA", value_name = "FILE")]
+    pub otlp_ca: Option<String>,
     /// Share of the traces that begin here and are exported, 0 to 1 [default: 1]
     #[arg(long, env = "MEDSERVE_TRACE_RATIO", value_name = "RATIO")]
     pub trace_ratio: Option<String>,

@@ -5,17 +5,27 @@
 //! over without waiting, or the span is lost. A span holds a request's method, route, status and
 //! times, and nothing else of it: a path names people, and a caller's `tracestate` may.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
 use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState};
 use opentelemetry::{InstrumentationScope, KeyValue};
-use opentelemetry_otlp::{Protocol, WithExportConfig};
+use opentelemetry_http::hyper::HyperClient;
+use opentelemetry_otlp::{Protocol, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 use rand::RngExt;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, timeout_at};
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+use crate::config::Collector;
 
 /// Requests whose spans may wait.
 const CAPACITY: usize = 4096;
@@ -97,19 +107,24 @@ pub struct Exporter {
     failing: bool,
 }
 
-/// The way to the collector at `endpoint`, such as `http://127.0.0.1:4318`, for a server that
-/// speaks `scheme` and records a share of `ratio` of the traces that begin with it.
+/// The way to `collector`, for a server that speaks `scheme` and records a share of `ratio` of the
+/// traces that begin with it.
 ///
 /// # Errors
-/// What the library reads from the environment, such as headers, and does not understand.
-pub fn export(endpoint: &str, ratio: f64, scheme: &'static str) -> Result<(Spans, Exporter), String> {
-    let mut client = opentelemetry_otlp::SpanExporter::builder()
+/// Certificates that cannot be read; what the library reads from the environment, such as headers, and
+/// does not understand.
+pub fn export(collector: &Collector, ratio: f64, scheme: &'static str) -> Result<(Spans, Exporter), String> {
+    let Collector { endpoint, ca } = collector;
+    let mut builder = opentelemetry_otlp::SpanExporter::builder()
         .with_http()
         .with_protocol(Protocol::HttpBinary)
         .with_endpoint(format!("{}/v1/traces", endpoint.trim_end_matches('/')))
-        .with_timeout(PATIENCE)
-        .build()
-        .map_err(|error| error.to_string())?;
+        .with_timeout(PATIENCE);
+    if let Some(file) = ca {
+        let connector = believing(file).map_err(|what| format!("{}: {what}", file.display()))?;
+        builder = builder.with_http_client(HyperClient::new(connector, PATIENCE, None));
+    }
+    let mut client = builder.build().map_err(|error| error.to_string())?;
     let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
     client.set_resource(&Resource::builder().with_service_name("medserve").with_attribute(version).build());
     let (sender, queue) = mpsc::channel(CAPACITY);
@@ -118,12 +133,32 @@ pub fn export(endpoint: &str, ratio: f64, scheme: &'static str) -> Result<(Spans
         queue,
         closed: closed.clone(),
         client,
-        endpoint: endpoint.to_string(),
+        endpoint: endpoint.clone(),
         scheme,
         scope: InstrumentationScope::builder("medserve").build(),
         failing: false,
     };
     Ok((Spans { queue: sender, ratio, closed }, exporter))
+}
+
+/// Connections with TLS to whom the certificates in `file` vouch for. A closed network has its own, and
+/// the world's are of no use to it.
+fn believing(file: &Path) -> Result<HttpsConnector<HttpConnector>, String> {
+    let mut roots = RootCertStore::empty();
+    let certificates = CertificateDer::pem_file_iter(file).map_err(|error| error.to_string())?;
+    for certificate in certificates {
+        let certificate = certificate.map_err(|error| error.to_string())?;
+        roots.add(certificate).map_err(|error| error.to_string())?;
+    }
+    if roots.is_empty() {
+        return Err("there is no certificate in it".to_string());
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(HttpsConnectorBuilder::new().with_tls_config(config).https_only().enable_http1().build())
 }
 
 impl Exporter {
