@@ -231,7 +231,7 @@ impl WithSimd for Pass<'_> {
         let Pass { behind: Behind { y, norms, size: (height, width) }, first, gradient } = self;
         let depth = norms[0].1.depth();
         let (line, vectors) = (width * depth, depth / S::F32_LANES);
-        let mut rectified = super::scratch::take(line);
+        let mut memory = super::scratch::take(line);
         let mut totals = vec![Sums::zeros(depth); norms.len()];
         let mut plain = vec![simd.splat_f32s(0.0); vectors];
         let mut weighted = vec![simd.splat_f32s(0.0); vectors * norms.len()];
@@ -239,9 +239,9 @@ impl WithSimd for Pass<'_> {
         let rows = gradient.len() / line;
         for (row, gradient) in gradient.chunks_exact_mut(line).enumerate() {
             let (image, at) = (first + row / height, row % height);
-            y.row(simd, image, at, (*height, *width, depth), &mut rectified);
+            let y = y.look(simd, image, at, (*height, *width, depth), &mut memory);
             let gradient = S::as_mut_simd_f32s(gradient).0;
-            let y = S::as_simd_f32s(&rectified).0;
+            let y = S::as_simd_f32s(y).0;
             let zero = simd.splat_f32s(0.0);
             for (v, plain) in plain.iter_mut().enumerate() {
                 let column = gradient[v..].iter_mut().step_by(vectors);

@@ -14,14 +14,14 @@ use super::Sizes;
 use super::forward::{Form, write};
 use super::reverse::Reverse;
 use super::source::{Fill, Source};
-use super::weights::Weights;
+use super::weights::{Piece, Weights};
 use crate::nn::filter::{Job, Kernel};
 use crate::nn::map::Map;
 use crate::nn::scratch;
 use crate::nn::simd::dispatch;
 
 /// Where the gradient of the inputs goes.
-pub struct Into<'a, F> {
+pub struct Wanted<'a, F> {
     /// As large as the inputs.
     pub out: &'a mut [f32],
     /// How `out` lies.
@@ -39,7 +39,7 @@ pub fn backward<T: Send, F: Fn(Range<usize>, &mut [f32]) -> T + Sync>(
     x: &Source,
     gradient: &Source,
     weight: &[f32],
-    into: Option<Into<F>>,
+    into: Option<Wanted<F>>,
 ) -> (Vec<f32>, Vec<T>) {
     let (mut from, mut to) = (sizes.input(x.is_planes()), sizes.output());
     Kernel::make_room(&sizes.filter(&[]), &mut from, &to);
@@ -47,53 +47,78 @@ pub fn backward<T: Send, F: Fn(Range<usize>, &mut [f32]) -> T + Sync>(
     let inputs = sizes.input(false);
     let reverse = into.as_ref().map(|_| Reverse::new(sizes, weight, &mut to, &inputs));
     let weights = Weights::new(sizes, &from, &to);
-    let (part, together, chunk) = (sizes.part(), sizes.together(), sizes.chunk());
     let (out, inward) = match (into, &reverse) {
-        (Some(Into { out, form, residual, then }), Some(reverse)) => {
+        (Some(Wanted { out, form, residual, then }), Some(reverse)) => {
             assert_eq!(out.len(), sizes.batch * form.image(&inputs), "values of the input");
             (Some(out), Some(Inward { reverse, from: &to, to: &inputs, form, residual, then }))
         }
         _ => (None, None),
     };
-    let image = inward.as_ref().map_or(0, |inward| inward.form.image(&inputs));
-    // The range of images of every part, and its piece of the output.
-    let work = |(index, mut out): (usize, Option<&mut [f32]>)| {
-        let all = index * part..(index * part + part).min(sizes.batch);
-        let mut sums = weights.zeros();
-        let mut given = Vec::new();
-        for first in all.clone().step_by(together) {
-            let count = together.min(all.end - first);
-            let mut pieces: Vec<_> =
-                (0..count).step_by(chunk).map(|start| weights.piece(chunk.min(count - start))).collect();
-            let mut outs: Vec<Option<&mut [f32]>> = match &mut out {
-                Some(out) => {
-                    let start = (first - all.start) * image;
-                    out[start..start + count * image].chunks_mut(chunk * image).map(Some).collect()
-                }
-                None => pieces.iter().map(|_| None).collect(),
-            };
-            let gave = pieces.par_iter_mut().zip(&mut outs).enumerate().map(|(at, (piece, out))| {
-                let start = first + at * chunk;
-                fill(x, &from, start, &mut piece.x);
-                fill(gradient, &to, start, &mut piece.gradient);
-                Some(inward.as_ref()?.run(start, &piece.gradient, out.as_mut()?))
-            });
-            given.extend(gave.collect::<Vec<_>>().into_iter().flatten());
-            weights.add(&mut pieces, &mut sums);
-        }
-        (sums, given)
-    };
-    let outs: Vec<Option<&mut [f32]>> = match out {
-        Some(out) => out.chunks_mut(part * image).map(Some).collect(),
-        None => (0..sizes.batch.div_ceil(part)).map(|_| None).collect(),
-    };
-    let mut parts = outs.into_par_iter().enumerate().map(work).collect::<Vec<_>>().into_iter();
-    let (mut total, mut given) = parts.next().unwrap_or_else(|| (weights.zeros(), Vec::new()));
-    for (sums, gave) in parts {
-        total.iter_mut().zip(sums.iter()).for_each(|(total, sum)| *total += sum);
-        given.extend(gave);
+    let batch = Batch { sizes, x, gradient, from: &from, to: &to, weights: &weights, inward };
+    let outs = cut(out, sizes.part() * batch.image(), sizes.batch.div_ceil(sizes.part()));
+    // Taken and dropped by one thread, as all memory should be.
+    let mut sums = scratch::take(outs.len() * weights.size());
+    let parts = sums.par_chunks_mut(weights.size()).zip(outs).enumerate();
+    let given: Vec<_> = parts.map(|(at, (sums, out))| batch.part(at, sums, out)).collect();
+    let (total, others) = sums.split_at_mut(weights.size());
+    for part in others.chunks_exact(weights.size()) {
+        total.iter_mut().zip(part).for_each(|(total, sum)| *total += sum);
     }
-    (weights.finish(&total), given)
+    (weights.finish(total), given.into_iter().flatten().collect())
+}
+
+/// `out` in pieces of a size, or as many times nothing.
+fn cut(out: Option<&mut [f32]>, size: usize, pieces: usize) -> Vec<Option<&mut [f32]>> {
+    match out {
+        Some(out) => out.chunks_mut(size).map(Some).collect(),
+        None => (0..pieces).map(|_| None).collect(),
+    }
+}
+
+/// What all parts of a batch share.
+struct Batch<'a, F> {
+    sizes: &'a Sizes,
+    x: &'a Source<'a>,
+    gradient: &'a Source<'a>,
+    from: &'a Map,
+    to: &'a Map,
+    weights: &'a Weights,
+    inward: Option<Inward<'a, F>>,
+}
+
+impl<T: Send, F: Fn(Range<usize>, &mut [f32]) -> T + Sync> Batch<'_, F> {
+    /// Floats of an image of the inputs' gradient.
+    fn image(&self) -> usize {
+        self.inward.as_ref().map_or(0, |inward| inward.form.image(inward.to))
+    }
+
+    /// Makes the sum of part number `index`, whose inputs' gradient goes to `out`. Returns what was
+    /// given.
+    fn part(&self, index: usize, sums: &mut [f32], mut out: Option<&mut [f32]>) -> Vec<T> {
+        let Sizes { batch, .. } = *self.sizes;
+        let (part, chunk, image) = (self.sizes.part(), self.sizes.chunk(), self.image());
+        let images = index * part..(index * part + part).min(batch);
+        sums.fill(0.0);
+        let mut given = Vec::new();
+        for first in images.clone().step_by(self.sizes.together()) {
+            let count = self.sizes.together().min(images.end - first);
+            let piece = |start| self.weights.piece(chunk.min(count - start));
+            let mut pieces: Vec<_> = (0..count).step_by(chunk).map(piece).collect();
+            let start = (first - images.start) * image;
+            let out = out.as_mut().map(|out| &mut out[start..start + count * image]);
+            let outs = cut(out, chunk * image, pieces.len());
+            let work = |(at, (piece, out)): (usize, (&mut Piece, Option<&mut [f32]>))| {
+                let start = first + at * chunk;
+                fill(self.x, self.from, start, &mut piece.x);
+                fill(self.gradient, self.to, start, &mut piece.gradient);
+                Some(self.inward.as_ref()?.run(start, &piece.gradient, out?))
+            };
+            let gave: Vec<_> = pieces.par_iter_mut().zip(outs).enumerate().map(work).collect();
+            given.extend(gave.into_iter().flatten());
+            self.weights.add(&mut pieces, sums);
+        }
+        given
+    }
 }
 
 /// Puts images from `first` on into maps.

@@ -20,7 +20,7 @@ use super::Pass;
 use super::filter::Filter;
 use super::params::{Init, Params};
 
-pub(super) use backward::{Into, backward};
+pub(super) use backward::{Wanted, backward};
 pub(super) use forward::{Form, forward};
 pub use sizes::ConvShape;
 pub(super) use sizes::Sizes;
@@ -178,7 +178,7 @@ impl CustomOp2 for ConvOp {
         if !sizes.is_empty() {
             let mut of = |x: &[f32], w: &[f32], g: &[f32]| {
                 let (x, g) = (Source::Planes(x), Source::Planes(g));
-                let into = for_x.as_mut().map(|out| Into {
+                let into = for_x.as_mut().map(|out| Wanted {
                     out,
                     form: Form::Planes,
                     residual: None,

@@ -70,6 +70,23 @@ impl Source<'_> {
         }
     }
 
+    /// The same where it lies, if it does; otherwise in `memory`.
+    #[inline(always)]
+    pub fn look<'a, S: Simd>(
+        &'a self,
+        simd: S,
+        image: usize,
+        row: usize,
+        size @ (height, width, depth): (usize, usize, usize),
+        memory: &'a mut [f32],
+    ) -> &'a [f32] {
+        if let Source::Places(values) = self {
+            return &values[(image * height + row) * width * depth..][..width * depth];
+        }
+        self.row(simd, image, row, size, memory);
+        memory
+    }
+
     /// True for channels first.
     pub fn is_planes(&self) -> bool {
         matches!(self, Source::Planes(_))
@@ -90,16 +107,14 @@ impl WithSimd for Fill<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Fill { source, image, map, into } = self;
-        let Map { height, width, channels, depth, before, .. } = *map;
-        let (lead, line) = (before * depth, width * depth);
-        let (above, rest) = into[..map.image()].split_at_mut(before * map.row());
-        let (rows, below) = rest.split_at_mut(height * map.row());
-        above.fill(0.0);
-        below.fill(0.0);
-        for (y, row) in rows.chunks_exact_mut(map.row()).enumerate() {
-            row[..lead].fill(0.0);
-            row[lead + line..].fill(0.0);
-            let row = &mut row[lead..lead + line];
+        let Map { height, width, channels, depth, .. } = *map;
+        let line = width * depth;
+        let place = |y: usize| map.place(y, 0, 0);
+        into[..place(0)].fill(0.0);
+        for y in 0..height {
+            let end = if y + 1 < height { place(y + 1) } else { map.image() };
+            let (row, gap) = into[place(y)..end].split_at_mut(line);
+            gap.fill(0.0);
             let Source::Planes(values) = source else {
                 source.row(simd, image, y, (height, width, depth), row);
                 continue;

@@ -102,15 +102,13 @@ impl Weights {
         }
     }
 
-    /// A sum of nothing.
-    pub fn zeros(&self) -> Scratch {
+    /// Floats of a sum.
+    pub fn size(&self) -> usize {
         let rows = match &self.way {
             Way::Winograd => POINTS * self.from.depth,
             Way::Direct { taps, length } => taps.len() * length,
         };
-        let mut sums = scratch::take(rows * self.to.depth);
-        sums.fill(0.0);
-        sums
+        rows * self.to.depth
     }
 
     /// Adds the images of all pieces to a sum.

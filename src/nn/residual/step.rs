@@ -5,11 +5,13 @@
 //! ends of blocks are kept. The gradient goes the same way back. A piece of the batch is looked at
 //! for its moments, and its gradient for their gradients, while the cache still holds it.
 
+use std::ops::Range;
+
 use candle_core::{Result, bail};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::nn::conv::{Form, Into, Sizes, Source, backward, forward};
+use crate::nn::conv::{Form, Sizes, Source, Wanted, backward, forward};
 use crate::nn::norm::{Behind, Means, Moments, Norm, Sums};
 use crate::nn::panels::relu;
 use crate::nn::scratch::{self, Scratch};
@@ -94,7 +96,7 @@ impl Applied {
         x: &Source,
         (gradient, sums): (&[f32], &Sums),
         (parameters, gradients): (&[f32], &mut [f32]),
-        into: Option<Into<impl Fn(std::ops::Range<usize>, &mut [f32]) -> T + Sync>>,
+        into: Option<Wanted<impl Fn(Range<usize>, &mut [f32]) -> T + Sync>>,
     ) -> Vec<T> {
         let Layer { sizes, start } = &self.layer;
         let means = Means::new(sums, &self.norm);
@@ -186,72 +188,86 @@ impl Step {
         for_images: Option<&mut [f32]>,
     ) -> Vec<f32> {
         let mut gradients = vec![0.0; parameters.len()];
-        let mut behind = self.before(self.blocks.len());
-        let last = self.blocks.last().map_or(&self.stem, |block| &block.second).layer;
-        let mut gradient = scratch::take(last.sizes.batch * last.image());
-        let (chunk, each, (height, width, depth)) = (last.sizes.chunk(), last.image(), last.size());
-        let channels = last.sizes.outputs;
-        let parts = gradient.par_chunks_mut(chunk * each).enumerate().map(|(at, part)| {
-            for (image, part) in part.chunks_exact_mut(each).enumerate() {
-                let row = &features[(at * chunk + image) * channels..][..channels];
-                for place in part.chunks_exact_mut(depth) {
-                    place[channels..].fill(0.0);
-                    place.iter_mut().zip(row).for_each(|(to, from)| *to = from / (height * width) as f32);
-                }
-            }
-            behind.pass(at * chunk, part)
-        });
-        let mut sums = Behind::total(parts.collect());
-        for (place, block) in self.blocks.iter().enumerate().rev() {
+        let (mut gradient, mut sums) = self.spread(features);
+        for place in (0..self.blocks.len()).rev() {
             let both = (parameters, &mut *gradients);
-            let BlockApplied { first, second, around, .. } = block;
-            behind = first.behind(first.normal(true), None);
-            let mut inner = scratch::take(first.values.len());
-            let then = |images: std::ops::Range<usize>, part: &mut [f32]| behind.pass(images.start, part);
-            let into = Into { out: &mut inner, form: Form::Places, residual: None, then };
-            let parts = second.backward(&first.normal(true), (&gradient, &sums[0]), both, Some(into));
-            let inner_sums = Behind::total(parts);
-
-            let x = value(&self.stem, &self.blocks[..place]);
-            let size = first.layer.sizes.batch * self.before_layer(place).image();
-            let beside = around.as_ref().map(|around| {
-                let mut out = scratch::take(size);
-                let then = |_, _: &mut [f32]| ();
-                let into = Into { out: &mut out, form: Form::Places, residual: None, then };
-                let both = (parameters, &mut *gradients);
-                around.backward(&x, (&gradient, &sums[1]), both, Some(into));
-                out
-            });
-            behind = self.before(place);
-            let mut out = scratch::take(size);
-            let then = |images: std::ops::Range<usize>, part: &mut [f32]| behind.pass(images.start, part);
-            let residual = Some(beside.as_deref().unwrap_or(&gradient));
-            let into = Into { out: &mut out, form: Form::Places, residual, then };
-            let both = (parameters, &mut *gradients);
-            let parts = first.backward(&x, (&inner, &inner_sums[0]), both, Some(into));
-            sums = Behind::total(parts);
-            gradient = out;
+            (gradient, sums) = self.through(place, (&gradient, &sums), both);
         }
-        let into = for_images.map(|out| Into {
-            out,
-            form: Form::Planes,
-            residual: None,
-            then: |_, _: &mut [f32]| (),
-        });
+        let then = |_, _: &mut [f32]| ();
+        let into = for_images.map(|out| Wanted { out, form: Form::Planes, residual: None, then });
         let both = (parameters, &mut *gradients);
         self.stem.backward(&Source::Planes(images), (&gradient, &sums[0]), both, into);
         gradients
     }
 
-    /// What a gradient meets behind the input of block `place`.
-    fn before(&self, place: usize) -> Behind<'_> {
+    /// The gradient of what went into the last rectifier, and its sums, from that of the features.
+    fn spread(&self, features: &[f32]) -> (Scratch, Vec<Sums>) {
+        let layer @ Layer { sizes, .. } = self.layer_before(self.blocks.len());
+        let behind = self.behind(self.blocks.len());
+        let (chunk, each, depth) = (sizes.chunk(), layer.image(), layer.size().2);
+        let mut gradient = scratch::take(sizes.batch * each);
+        let parts = gradient.par_chunks_mut(chunk * each).enumerate().map(|(at, part)| {
+            for (image, part) in part.chunks_exact_mut(each).enumerate() {
+                let row = &features[(at * chunk + image) * sizes.outputs..][..sizes.outputs];
+                for place in part.chunks_exact_mut(depth) {
+                    place[sizes.outputs..].fill(0.0);
+                    let share = 1.0 / sizes.positions() as f32;
+                    place.iter_mut().zip(row).for_each(|(to, from)| *to = from * share);
+                }
+            }
+            behind.pass(at * chunk, part)
+        });
+        let parts = parts.collect();
+        (gradient, Behind::total(parts))
+    }
+
+    /// From the gradient of what went into the rectifier at the end of a block, and its sums, to
+    /// that of what went into the one before it.
+    fn through(
+        &self,
+        place: usize,
+        (gradient, sums): (&[f32], &[Sums]),
+        (parameters, gradients): (&[f32], &mut [f32]),
+    ) -> (Scratch, Vec<Sums>) {
+        let BlockApplied { first, second, around, .. } = &self.blocks[place];
+        let form = Form::Places;
+        let behind = first.behind(first.normal(true), None);
+        let mut inner = scratch::take(first.values.len());
+        let then = |images: Range<usize>, part: &mut [f32]| behind.pass(images.start, part);
+        let into = Wanted { out: &mut inner, form, residual: None, then };
+        let both = (parameters, &mut *gradients);
+        let parts = second.backward(&first.normal(true), (gradient, &sums[0]), both, Some(into));
+        let inner_sums = Behind::total(parts);
+
+        let x = value(&self.stem, &self.blocks[..place]);
+        let size = first.layer.sizes.batch * self.layer_before(place).image();
+        let beside = around.as_ref().map(|around| {
+            let mut out = scratch::take(size);
+            let then = |_, _: &mut [f32]| ();
+            let into = Wanted { out: &mut out, form, residual: None, then };
+            around.backward(&x, (gradient, &sums[1]), (parameters, &mut *gradients), Some(into));
+            out
+        });
+        let behind = self.behind(place);
+        let mut out = scratch::take(size);
+        let then = |images: Range<usize>, part: &mut [f32]| behind.pass(images.start, part);
+        let residual = Some(beside.as_deref().unwrap_or(gradient));
+        let into = Wanted { out: &mut out, form, residual, then };
+        let parts = first.backward(&x, (&inner, &inner_sums[0]), (parameters, gradients), Some(into));
+        let sums = Behind::total(parts);
+        (out, sums)
+    }
+
+    /// What a gradient meets behind the input of block `place`, or behind the last block.
+    fn behind(&self, place: usize) -> Behind<'_> {
         match place.checked_sub(1) {
             Some(before) => self.blocks[before].behind(),
             None => self.stem.behind(self.stem.normal(true), None),
         }
     }
 
-    fn before_layer(&self, place: usize) -> Layer {
+    /// The layer whose results' size the input of block `place` has.
+    fn layer_before(&self, place: usize) -> Layer {
         place.checked_sub(1).map_or(&self.stem, |before| &self.blocks[before].second).layer
     }
 }
@@ -276,12 +292,12 @@ impl WithSimd for Join<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Join { a, b, size: size @ (height, width, depth), first, out } = self;
-        let mut other = scratch::take(width * depth);
+        let mut memory = scratch::take(width * depth);
         for (row, out) in out.chunks_exact_mut(width * depth).enumerate() {
             let (image, row) = (first + row / height, row % height);
             a.row(simd, image, row, size, out);
-            b.row(simd, image, row, size, &mut other);
-            for (out, other) in S::as_mut_simd_f32s(out).0.iter_mut().zip(S::as_simd_f32s(&other).0) {
+            let other = b.look(simd, image, row, size, &mut memory);
+            for (out, other) in S::as_mut_simd_f32s(out).0.iter_mut().zip(S::as_simd_f32s(other).0) {
                 *out = relu(simd, simd.add_f32s(*out, *other));
             }
         }
@@ -302,12 +318,12 @@ impl WithSimd for Average<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Average { y, size: size @ (height, width, depth), channels, out } = self;
-        let mut line = scratch::take(width * depth);
+        let mut memory = scratch::take(width * depth);
         let mut sums = vec![0f64; depth];
         for (image, out) in out.chunks_exact_mut(channels).enumerate() {
             sums.fill(0.0);
             for row in 0..height {
-                y.row(simd, image, row, size, &mut line);
+                let line = y.look(simd, image, row, size, &mut memory);
                 for place in line.chunks_exact(depth) {
                     sums.iter_mut().zip(place).for_each(|(sum, value)| *sum += f64::from(*value));
                 }
