@@ -58,7 +58,9 @@ impl Moments {
 
     /// Mean and mean square deviation of a channel.
     pub fn channel(&self, channel: usize) -> (f32, f32) {
-        (self.means[channel] as f32, (self.squares[channel] / self.count) as f32)
+        let square = self.squares[channel] / self.count;
+        // Rounding may leave a constant channel a little below 0.
+        (self.means[channel] as f32, if square < 0.0 { 0.0 } else { square as f32 })
     }
 }
 

@@ -2,20 +2,52 @@
 //!
 //! A step of training asks for the same few dozen buffers each time. Taken anew they cost a fifth of
 //! the step: an allocator gives large ones back to the system, which clears every page when it is
-//! touched next. Here a thread keeps what it has dropped. A buffer comes as it was left, so whoever
+//! touched next. Here a thread keeps the small ones that it has dropped, and all threads together the
+//! large ones, which may be dropped by another than took them. A buffer comes as it was left, so whoever
 //! takes one writes every value before it reads it; a debug build fills it with what is no number,
 //! so that a test sees where that is not so.
 
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::simd::Buffer;
 
-/// Buffers that a thread keeps; the one that was dropped first goes when there are more.
+/// Buffers that are kept in one place; the one that was dropped first goes when there are more.
 const KEPT: usize = 256;
 
+/// Floats from which on a buffer is large.
+const LARGE: usize = 1 << 16;
+
 thread_local! {
-    static FREE: RefCell<Vec<Buffer>> = const { RefCell::new(Vec::new()) };
+    static SMALL: RefCell<Free> = const { RefCell::new(Free(Vec::new())) };
+}
+
+static SHARED: Mutex<Free> = Mutex::new(Free(Vec::new()));
+
+/// Buffers that nobody uses.
+struct Free(Vec<Buffer>);
+
+impl Free {
+    /// The smallest that holds `count` floats and not many more.
+    fn take(&mut self, count: usize) -> Option<Buffer> {
+        let fits = |buffer: &Buffer| buffer.len() >= count && buffer.len() <= 2 * count + 1024;
+        let fitting = self.0.iter().enumerate().filter(|(_, buffer)| fits(buffer));
+        let best = fitting.min_by_key(|(_, buffer)| buffer.len()).map(|(place, _)| place);
+        best.map(|place| self.0.remove(place))
+    }
+
+    fn keep(&mut self, buffer: Buffer) {
+        if self.0.len() == KEPT {
+            self.0.remove(0);
+        }
+        self.0.push(buffer);
+    }
+}
+
+/// What large buffers are kept in; a panic elsewhere leaves it whole.
+fn shared() -> MutexGuard<'static, Free> {
+    SHARED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Floats of any value, which begin at a cache line.
@@ -27,12 +59,10 @@ pub struct Scratch {
 
 /// `count` floats of any value.
 pub fn take(count: usize) -> Scratch {
-    let kept = FREE.with_borrow_mut(|free| {
-        let fits = |buffer: &Buffer| buffer.len() >= count && buffer.len() <= 2 * count + 1024;
-        let best = free.iter().enumerate().filter(|(_, buffer)| fits(buffer));
-        let best = best.min_by_key(|(_, buffer)| buffer.len()).map(|(place, _)| place);
-        best.map(|place| free.remove(place))
-    });
+    let kept = match count < LARGE {
+        true => SMALL.with_borrow_mut(|free| free.take(count)),
+        false => shared().take(count),
+    };
     let mut scratch = Scratch { buffer: kept.unwrap_or_else(|| Buffer::zeros(count)), count };
     if cfg!(debug_assertions) {
         scratch.fill(f32::NAN);
@@ -43,14 +73,11 @@ pub fn take(count: usize) -> Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         let buffer = std::mem::take(&mut self.buffer);
-        // A thread that is ending has no place for it any more.
-        let _ = FREE.try_with(|free| {
-            let mut free = free.borrow_mut();
-            if free.len() == KEPT {
-                free.remove(0);
-            }
-            free.push(buffer);
-        });
+        match buffer.len() < LARGE {
+            // A thread that is ending has no place for it any more.
+            true => SMALL.try_with(|free| free.borrow_mut().keep(buffer)).unwrap_or_default(),
+            false => shared().keep(buffer),
+        }
     }
 }
 
@@ -84,5 +111,28 @@ mod tests {
         assert!(third.as_ptr() == place && third.len() == 900);
         assert!(second.iter().all(|value| *value == 2.0));
         assert!(take(0).is_empty());
+    }
+
+    #[test]
+    fn many_threads_take_and_drop_large_buffers() {
+        let work = |seed: usize| {
+            let mut all: Vec<Scratch> = Vec::new();
+            for round in 0..20 {
+                let mut scratch = take(LARGE + (seed * 7 + round) % 5 * 1000);
+                scratch.fill((seed * 100 + round) as f32);
+                all.push(scratch);
+                if round % 3 == 0 {
+                    all.remove(0);
+                }
+                assert!(all.iter().all(|one| one.iter().all(|value| *value == one[0])));
+            }
+            all
+        };
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|seed| scope.spawn(move || work(seed))).collect();
+            for thread in threads {
+                assert!(!thread.join().unwrap().is_empty());
+            }
+        });
     }
 }

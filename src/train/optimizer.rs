@@ -191,8 +191,12 @@ impl Average {
         let step = f64::from(step);
         let decay = self.decay.min((1.0 + step) / (10.0 + step));
         for (name, value) in params.snapshot()? {
-            let moved = ((&self.values[&name] * decay)? + (value * (1.0 - decay))?)?;
-            self.values.insert(name, moved);
+            let (keep, rest) = (decay as f32, (1.0 - decay) as f32);
+            let mean = |(mean, value): (&f32, &f32)| mean * keep + value * rest;
+            let moved = with_values(&self.values[&name], |means| {
+                with_values(&value, |values| means.iter().zip(values).map(mean).collect::<Vec<_>>())
+            })??;
+            self.values.insert(name, Tensor::from_vec(moved, value.shape(), value.device())?);
         }
         Ok(())
     }

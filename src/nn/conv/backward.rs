@@ -56,7 +56,7 @@ pub fn backward<T: Send, F: Fn(Range<usize>, &mut [f32]) -> T + Sync>(
     };
     let batch = Batch { sizes, x, gradient, from: &from, to: &to, weights: &weights, inward };
     let outs = cut(out, sizes.part() * batch.image(), sizes.batch.div_ceil(sizes.part()));
-    // Taken and dropped by one thread, as all memory should be.
+    // Taken and dropped by one thread, which keeps what is small.
     let mut sums = scratch::take(outs.len() * weights.size());
     let parts = sums.par_chunks_mut(weights.size()).zip(outs).enumerate();
     let given: Vec<_> = parts.map(|(at, (sums, out))| batch.part(at, sums, out)).collect();
@@ -100,8 +100,8 @@ impl<T: Send, F: Fn(Range<usize>, &mut [f32]) -> T + Sync> Batch<'_, F> {
         let images = index * part..(index * part + part).min(batch);
         sums.fill(0.0);
         let mut given = Vec::new();
-        for first in images.clone().step_by(self.sizes.together()) {
-            let count = self.sizes.together().min(images.end - first);
+        for first in images.clone().step_by(self.sizes.block()) {
+            let count = self.sizes.block().min(images.end - first);
             let piece = |start| self.weights.piece(chunk.min(count - start));
             let mut pieces: Vec<_> = (0..count).step_by(chunk).map(piece).collect();
             let start = (first - images.start) * image;

@@ -111,7 +111,7 @@ impl Sizes {
     }
 
     /// Images whose weight gradient is summed in one go.
-    fn block(&self) -> usize {
+    pub(super) fn block(&self) -> usize {
         let tiles = self.out_height.div_ceil(TILE) * self.out_width.div_ceil(TILE);
         BLOCK.div_ceil(tiles).next_power_of_two().min(self.batch.next_power_of_two())
     }
@@ -124,10 +124,5 @@ impl Sizes {
     /// Images that have their own sum of the weight gradient.
     pub(super) fn part(&self) -> usize {
         BLOCKS * self.block()
-    }
-
-    /// Images of a part that are worked on together.
-    pub(super) fn together(&self) -> usize {
-        self.block()
     }
 }

@@ -193,9 +193,10 @@ impl Trunk {
         }
         let parameters = Tensor::cat(&parameters, 0)?;
         let images = images.contiguous()?;
-        let step =
-            |images: &[f32]| with_values(&parameters, |values| Step::forward(stem, &blocks, images, values));
-        let step = with_values(&images, step)???;
+        // Inside the pool from the start: coming and going costs a wake-up each time.
+        let forward =
+            |images: &[f32], values: &[f32]| rayon::scope(|_| Step::forward(stem, &blocks, images, values));
+        let step = with_values(&images, |x| with_values(&parameters, |values| forward(x, values)))???;
         for (layer, moments) in self.layers().zip(step.moments()) {
             layer.norm.observe(moments)?;
         }
@@ -233,8 +234,9 @@ impl CustomOp2 for TrunkOp {
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         // Images are data: usually nobody asks for their gradient.
         let mut for_images = images.track_op().then(|| vec![0.0; images.elem_count()]);
-        let mut run =
-            |x: &[f32], p: &[f32], g: &[f32]| self.step.backward(x, p, g, for_images.as_deref_mut());
+        let mut run = |x: &[f32], p: &[f32], g: &[f32]| {
+            rayon::scope(|_| self.step.backward(x, p, g, for_images.as_deref_mut()))
+        };
         let values =
             with_values(images, |x| with_values(parameters, |p| with_values(gradient, |g| run(x, p, g))))???;
         let tensor = |values: Vec<f32>, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device());

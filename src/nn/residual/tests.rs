@@ -185,6 +185,17 @@ fn a_batch_of_one_value_stays_finite() {
     assert!(values(&answer).iter().all(|value| value.is_finite()));
 }
 
+/// The stem makes channels of one value of images of one value.
+#[test]
+fn a_channel_of_one_value_stays_finite() {
+    let (_, trunk) = trunk(Shape(1, 1, 1, &[(4, 1), (4, 1)]), 5);
+    for value in [0.0f32, 1e-20, 1e4, 1e8] {
+        let images = Tensor::full(value, (5, 1, 9, 9), &Device::Cpu).unwrap();
+        let features = train(&trunk, &images).unwrap();
+        assert!(values(&features).iter().all(|value| value.is_finite()), "{value}");
+    }
+}
+
 #[test]
 fn what_is_no_number_is_not_hidden() {
     let (_, trunk) = trunk(SHAPES[0].0, 5);
