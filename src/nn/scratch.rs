@@ -1,11 +1,10 @@
 //! Memory that is used again, for kernels that would otherwise fetch and clear it at every step.
 //!
-//! A step of training asks for the same few dozen buffers each time. Taken anew they cost a fifth of
-//! the step: an allocator gives large ones back to the system, which clears every page when it is
-//! touched next. Here a thread keeps the small ones that it has dropped, and all threads together the
-//! large ones, which may be dropped by another than took them. A buffer comes as it was left, so whoever
-//! takes one writes every value before it reads it; a debug build fills it with what is no number,
-//! so that a test sees where that is not so.
+//! A step of training asks for the same buffers each time. An allocator gives large ones back to the
+//! system, which clears every page when it is touched next. Here a thread keeps the small ones that
+//! it has dropped, and all threads together the large ones, which may be dropped by another than
+//! took them. A buffer comes as it was left, so whoever takes one writes every value before it reads
+//! it; a debug build fills it with what is no number, so that a test sees where that is not so.
 
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};

@@ -1,6 +1,6 @@
 //! What a convolution reads: values that lie in memory, or that come from them on the way.
 //!
-//! A normalisation with its rectifier costs nothing while an image is put between its zeros, and
+//! A normalisation with its rectifier costs little while an image is put between its zeros, and
 //! would cost two passes over the batch as a tensor of its own. The same holds for its gradient.
 
 use pulp::{Simd, WithSimd};

@@ -3,8 +3,8 @@
 //!
 //! Answering goes through candle's graph, layer by layer, or through a plan. A step of training is
 //! one operation of the graph ([`step`]): as operations of their own the layers would each write
-//! down what the next one reads, with channels first, and candle adds a tensor of zeros to every
-//! gradient between them, which together took half of the step.
+//! down what the next one reads, with channels first, and candle would add every gradient between
+//! them to a tensor of zeros.
 
 mod step;
 
