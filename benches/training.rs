@@ -21,6 +21,11 @@ use medserve::train::optimizer::AdamW;
 use medserve::vision::network;
 use serde::Deserialize;
 
+/// That of `train`: maps of a batch come and go at every step, and the system's allocator fetches
+/// their pages anew each time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const LABELS: usize = 2;
 
 /// What a peer asks for.

@@ -20,7 +20,7 @@ pub fn add_relu(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 }
 
 /// The gradient of what went into a rectifier that gave `y`.
-pub fn rectified(y: &Tensor, gradient: &Tensor) -> Result<Tensor> {
+fn rectified(y: &Tensor, gradient: &Tensor) -> Result<Tensor> {
     let pass = |y: &[f32], g: &[f32]| zip(y, g, |y, g| if y <= 0.0 { 0.0 } else { g });
     let values = with_values(y, |y| with_values(gradient, |g| pass(y, g)))??;
     Tensor::from_vec(values, y.shape(), y.device())

@@ -8,124 +8,114 @@
 // Tiles are walked by row and column, as the formulas are written.
 #![allow(clippy::needless_range_loop)]
 
+use std::ops::Range;
+
 use pulp::{Simd, WithSimd};
 
 use super::map::Map;
-use super::matrix::{View, multiply};
-use super::simd::Buffer;
-use super::winograd::{A, B, Forward, POINTS, Points, SIDE, TILE, filter_transform};
+use super::simd::dispatch;
+use super::winograd::{A, B, Forward, Points, SIDE, TILE, filter_transform};
 
-/// Tiles that are transformed together.
-const BLOCK: usize = 48;
-
-/// A sum over tiles on its way.
-pub struct WeightGradient {
-    /// (point, inputs, outputs), channels filled up to whole vectors.
-    sums: Vec<f32>,
-    inputs: (usize, usize),
-    outputs: (usize, usize),
-    scratch: Buffer,
+/// Tiles of an image of gradients.
+pub fn count(to: &Map) -> usize {
+    to.height.div_ceil(TILE) * to.width.div_ceil(TILE)
 }
 
-impl WeightGradient {
-    /// Widens the zeros around the gradient's maps to whole tiles.
-    pub fn make_room(to: &mut Map) {
-        to.make_room(0, to.height.next_multiple_of(TILE), to.width.next_multiple_of(TILE));
-    }
+/// Widens the zeros around the gradient's maps to whole tiles.
+pub fn make_room(to: &mut Map) {
+    to.make_room(0, to.height.next_multiple_of(TILE), to.width.next_multiple_of(TILE));
+}
 
-    /// A sum of nothing for inputs like `from` and outputs like `to`.
-    pub fn new(from: &Map, to: &Map) -> WeightGradient {
-        WeightGradient {
-            sums: vec![0.0; POINTS * from.depth * to.depth],
-            inputs: (from.channels, from.depth),
-            outputs: (to.channels, to.depth),
-            scratch: Buffer::zeros(POINTS * BLOCK * (from.depth + to.depth)),
-        }
-    }
+/// The gradient of the weights, (outputs, inputs, 3, 3), from the sums of (point, inputs, outputs).
+/// Channels are given as (those that there are, those with what they were filled up with).
+pub fn finish(sums: &[f32], inputs: (usize, usize), outputs: (usize, usize)) -> Vec<f32> {
+    let mut out = vec![0.0; outputs.0 * inputs.0 * 9];
+    dispatch(Unpack { sums, inputs, outputs, out: &mut out });
+    out
+}
 
-    /// The gradient of the weights, (outputs, inputs, 3, 3).
-    pub fn finish(&self) -> Vec<f32> {
+struct Unpack<'a> {
+    sums: &'a [f32],
+    inputs: (usize, usize),
+    outputs: (usize, usize),
+    out: &'a mut [f32],
+}
+
+impl WithSimd for Unpack<'_> {
+    type Output = ();
+
+    /// The loops run along the outputs, which a compiler turns into vector code by itself.
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Unpack { sums, inputs: (inputs, depth), outputs: (outputs, width), out } = self;
         let transform = filter_transform();
-        let (inputs, outputs) = (self.inputs.0, self.outputs.0);
-        let mut out = vec![0.0; outputs * inputs * 9];
-        let mut half = vec![0f64; 3 * SIDE * outputs];
-        let mut tap = vec![0f64; outputs];
+        let mut half = vec![0f64; 3 * SIDE * width];
+        let mut taps = vec![0f32; 9 * width];
+        let mut tap = vec![0f64; width];
         for input in 0..inputs {
-            let point =
-                |i: usize| &self.sums[(i * self.inputs.1 + input) * self.outputs.1..][..self.outputs.1];
+            let point = |i: usize| &sums[(i * depth + input) * width..][..width];
             half.fill(0.0);
-            for (place, half) in half.chunks_exact_mut(outputs).enumerate() {
+            for (place, half) in half.chunks_exact_mut(width).enumerate() {
                 for (i, row) in transform.iter().enumerate() {
                     let factor = row[place / SIDE];
                     let values = point(i * SIDE + place % SIDE);
                     half.iter_mut().zip(values).for_each(|(sum, value)| *sum += factor * f64::from(*value));
                 }
             }
-            for place in 0..9 {
+            for (place, taps) in taps.chunks_exact_mut(width).enumerate() {
                 tap.fill(0.0);
                 for (j, row) in transform.iter().enumerate() {
-                    let half = &half[(place / 3 * SIDE + j) * outputs..][..outputs];
+                    let half = &half[(place / 3 * SIDE + j) * width..][..width];
                     tap.iter_mut().zip(half).for_each(|(sum, value)| *sum += row[place % 3] * value);
                 }
-                for (output, value) in tap.iter().enumerate() {
-                    out[(output * inputs + input) * 9 + place] = *value as f32;
-                }
+                taps.iter_mut().zip(&tap).for_each(|(to, from)| *to = *from as f32);
+            }
+            for output in 0..outputs {
+                let to = &mut out[(output * inputs + input) * 9..][..9];
+                to.iter_mut().enumerate().for_each(|(place, to)| *to = taps[place * width + output]);
             }
         }
-        out
     }
 }
 
-/// Adds the tiles of a batch of maps to a sum.
-pub struct Add<'a> {
-    /// What is added to.
-    pub sum: &'a mut WeightGradient,
+/// Turns tiles of the inputs and of the outputs' gradient into points, (point, tile, channel).
+pub struct Transform<'a> {
     /// Layout of `x`.
     pub from: &'a Map,
     /// Layout of `gradient`.
     pub to: &'a Map,
     /// Zeros on each side of the input.
     pub padding: usize,
-    /// Maps of the batch.
-    pub images: usize,
+    /// Which of the tiles of all maps.
+    pub tiles: Range<usize>,
     /// Inputs.
     pub x: &'a [f32],
     /// The gradient of the outputs.
     pub gradient: &'a [f32],
+    /// Points of the inputs.
+    pub inputs: &'a mut [f32],
+    /// Points of the gradient.
+    pub outputs: &'a mut [f32],
 }
 
-impl WithSimd for Add<'_> {
+impl WithSimd for Transform<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Add { sum, from, to, padding, images, x, gradient } = self;
-        let (depth, width) = (from.depth, to.depth);
-        let (inputs, outputs) = sum.scratch.split_at_mut(POINTS * BLOCK * depth);
+        let Transform { from, to, padding, tiles, x, gradient, inputs, outputs } = self;
+        let (depth, width, count) = (from.depth, to.depth, tiles.len());
         let wide = to.width.div_ceil(TILE);
-        let each = to.height.div_ceil(TILE) * wide;
-        for first in (0..images * each).step_by(BLOCK) {
-            let count = BLOCK.min(images * each - first);
-            for tile in 0..count {
-                let (image, place) = ((first + tile) / each, (first + tile) % each);
-                let (y, column) = (place / wide * TILE, place % wide * TILE);
-                let x = &x[image * from.image() + from.place(y, column, padding)..];
-                let points = Points { start: tile * depth, step: count * depth };
-                simd.vectorize(Forward { x, row: from.row(), depth, points: inputs, to: points });
-                let gradient = &gradient[image * to.image() + to.place(y, column, 0)..];
-                let points = Points { start: tile * width, step: count * width };
-                simd.vectorize(Spread { gradient, row: to.row(), depth: width, points: outputs, to: points });
-            }
-            for point in 0..POINTS {
-                let left = View::new(&inputs[point * count * depth..][..count * depth], count, depth);
-                let right = View::new(&outputs[point * count * width..][..count * width], count, width);
-                multiply(
-                    &mut sum.sums[point * depth * width..][..depth * width],
-                    left.transposed(),
-                    right,
-                    true,
-                );
-            }
+        let each = self::count(to);
+        for (at, tile) in tiles.enumerate() {
+            let (image, place) = (tile / each, tile % each);
+            let (y, column) = (place / wide * TILE, place % wide * TILE);
+            let x = &x[image * from.image() + from.place(y, column, padding)..];
+            let points = Points { start: at * depth, step: count * depth };
+            simd.vectorize(Forward { x, row: from.row(), depth, points: inputs, to: points });
+            let gradient = &gradient[image * to.image() + to.place(y, column, 0)..];
+            let points = Points { start: at * width, step: count * width };
+            simd.vectorize(Spread { gradient, row: to.row(), depth: width, points: outputs, to: points });
         }
     }
 }

@@ -39,7 +39,7 @@ impl Run {
         about: &BTreeMap<String, String>,
     ) -> anyhow::Result<()> {
         std::fs::create_dir_all(folder)?;
-        let (optimizer, _) = self.optimizer.state();
+        let (optimizer, _) = self.optimizer.state()?;
         let best = self.best.as_ref();
         let mut tensors: BTreeMap<String, Tensor> = BTreeMap::new();
         let mut put = |kind: &str, values: &BTreeMap<String, Tensor>| {

@@ -1,43 +1,30 @@
 //! Convolution as matrix products, forward and backward, for training and wherever a graph is kept.
 //!
-//! Candle's own convolution on a CPU reaches a small part of the machine. Here the shape decides:
-//! a 3 x 3 kernel of stride 1 goes Winograd's way in all three directions, other convolutions go
-//! through the product of serving ([`super::filter`]), and what neither takes is unfolded into a
-//! matrix ([`unfold`]). Training works on the images of a batch in parallel; serving uses the one
-//! thread it was called on. Sums run over fixed chunks in a fixed order, so the result does not
-//! depend on the number of cores.
+//! Candle's own convolution on a CPU reaches a small part of the machine. Here the kernels of
+//! serving ([`super::filter`]) work in all directions, on maps with their channels last: a 3 x 3
+//! kernel of stride 1 goes Winograd's way, other convolutions are products over the values where
+//! they lie. Training works on the images of a batch in parallel; serving uses the one thread it was
+//! called on. Sums run over fixed parts in a fixed order, so the result does not depend on the
+//! number of cores.
 
-mod maps;
-mod unfold;
+mod backward;
+mod forward;
+mod reverse;
+mod sizes;
+mod source;
+mod weights;
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Storage, Tensor, bail};
 
 use super::Pass;
 use super::filter::Filter;
 use super::params::{Init, Params};
-use unfold::Sizes;
 
-/// A convolution's sizes, the same in both directions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ConvShape {
-    /// Side of the kernel.
-    pub kernel: usize,
-    /// Step between output positions.
-    pub stride: usize,
-    /// Zeros on each side of the input.
-    pub padding: usize,
-    /// Step between the values under the kernel.
-    pub dilation: usize,
-    /// Parts that the channels fall into, each convolved by itself.
-    pub groups: usize,
-}
-
-impl ConvShape {
-    /// A convolution over all channels whose kernel has no gaps.
-    pub fn new(kernel: usize, stride: usize, padding: usize) -> ConvShape {
-        ConvShape { kernel, stride, padding, dilation: 1, groups: 1 }
-    }
-}
+pub(super) use backward::{Wanted, backward};
+pub(super) use forward::{Form, forward};
+pub use sizes::ConvShape;
+pub(super) use sizes::Sizes;
+pub(super) use source::Source;
 
 /// A convolution over (batch, channels, height, width), with or without a bias.
 #[derive(Debug, Clone)]
@@ -75,6 +62,16 @@ impl Conv2d {
             Some(bias) => y.broadcast_add(&bias.reshape((1, (), 1, 1))?),
             None => Ok(y),
         }
+    }
+
+    /// The kernels, (outputs, inputs / groups, side, side).
+    pub(super) fn weight(&self) -> &Tensor {
+        &self.weight
+    }
+
+    /// How they are applied.
+    pub(super) fn shape(&self) -> ConvShape {
+        self.shape
     }
 
     /// The layer as plain numbers, for a plan; groups are filled up with zeros.
@@ -157,12 +154,12 @@ impl CustomOp2 for ConvOp {
         w: &CpuStorage,
         wl: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let sizes = Sizes::new(xl.shape(), wl.shape(), self.shape)?;
-        let (x, w) = (slice(x, xl)?, slice(w, wl)?);
-        let out = match maps::suits(&sizes) {
-            true => maps::forward(&sizes, self.parallel, x, w),
-            false => unfold::forward(&sizes, self.parallel, x, w),
-        };
+        let sizes = Sizes::new(xl.shape().dims4()?, wl.dims(), self.shape)?;
+        let (x, w) = (Source::Planes(slice(x, xl)?), slice(w, wl)?);
+        let mut out = vec![0.0; sizes.batch * sizes.outputs * sizes.positions()];
+        if !sizes.is_empty() {
+            forward(&sizes, self.parallel, &x, w, (&mut out, Form::Planes), |_, _| ());
+        }
         let shape = (sizes.batch, sizes.outputs, sizes.out_height, sizes.out_width).into();
         Ok((CpuStorage::F32(out), shape))
     }
@@ -174,25 +171,25 @@ impl CustomOp2 for ConvOp {
         _: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let sizes = Sizes::new(x.shape(), w.shape(), self.shape)?;
+        let sizes = Sizes::new(x.dims4()?, w.dims(), self.shape)?;
         // The first layer's input is data: nobody asks for its gradient.
-        let for_x = match x.track_op() {
-            true => {
-                let of = |w: &[f32], g: &[f32]| match maps::reverse(&sizes, w) {
-                    Some((sizes, w)) => maps::forward(&sizes, self.parallel, g, &w),
-                    None => unfold::input_gradient(&sizes, self.parallel, w, g),
-                };
-                let values = with_values(w, |w| with_values(gradient, |g| of(w, g)))??;
-                Some(Tensor::from_vec(values, x.shape(), x.device())?)
-            }
-            false => None,
-        };
-        let of = |x: &[f32], g: &[f32]| match maps::suits_winograd(&sizes) {
-            true => maps::weight_gradient(&sizes, x, g),
-            false => unfold::weight_gradient(&sizes, x, g),
-        };
-        let values = with_values(x, |x| with_values(gradient, |g| of(x, g)))??;
-        Ok((for_x, Some(Tensor::from_vec(values, w.shape(), w.device())?)))
+        let mut for_x = x.track_op().then(|| vec![0.0; x.elem_count()]);
+        let mut for_w = vec![0.0; w.elem_count()];
+        if !sizes.is_empty() {
+            let mut of = |x: &[f32], w: &[f32], g: &[f32]| {
+                let (x, g) = (Source::Planes(x), Source::Planes(g));
+                let into = for_x.as_mut().map(|out| Wanted {
+                    out,
+                    form: Form::Planes,
+                    residual: None,
+                    then: |_, _: &mut [f32]| (),
+                });
+                backward(&sizes, &x, &g, w, into).0
+            };
+            for_w = with_values(x, |x| with_values(w, |w| with_values(gradient, |g| of(x, w, g))))???;
+        }
+        let tensor = |values: Vec<f32>, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device());
+        Ok((for_x.map(|values| tensor(values, x)).transpose()?, Some(tensor(for_w, w)?)))
     }
 }
 
