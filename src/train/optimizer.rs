@@ -8,10 +8,11 @@
 use std::collections::BTreeMap;
 
 use candle_core::backprop::GradStore;
-use candle_core::{Device, Result, Shape, Storage, Tensor, Var};
+use candle_core::{Device, Result, Shape, Tensor, Var};
 use rayon::prelude::*;
 
 use crate::nn::Params;
+use crate::nn::conv::with_values;
 
 const BETA1: f64 = 0.9;
 const BETA2: f64 = 0.999;
@@ -81,16 +82,6 @@ fn square(values: &[f32]) -> f64 {
         rest + strands.iter().map(|strand| f64::from(*strand)).sum::<f64>()
     };
     values.chunks(CHUNK).map(of).sum()
-}
-
-/// Calls `f` with the values of a tensor.
-fn with_values<T>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> T) -> Result<T> {
-    let tensor = tensor.contiguous()?;
-    let (storage, layout) = tensor.storage_and_layout();
-    match (&*storage, layout.contiguous_offsets()) {
-        (Storage::Cpu(storage), Some((start, end))) => Ok(f(&storage.as_slice::<f32>()?[start..end])),
-        _ => candle_core::bail!("the optimiser works on the CPU only"),
-    }
 }
 
 impl AdamW {
