@@ -9,6 +9,34 @@ use super::panels::{Finish, Panels, Rows, product};
 /// Output positions that one call of the product should have at least.
 const FEW: usize = 8;
 
+/// Where the values under the kernel of `filter` lie in a map, from the first of them on: the starts of
+/// the runs, and the length of each. A row of the kernel lies in one piece unless it is dilated.
+pub fn taps(filter: &Filter, from: &Map) -> (Vec<usize>, usize) {
+    let (tall, wide) = filter.kernel;
+    match filter.dilation {
+        1 => ((0..tall).map(|y| y * from.row()).collect(), wide * from.depth),
+        step => {
+            let tap = |i| i / wide * step * from.row() + i % wide * step * from.depth;
+            ((0..tall * wide).map(tap).collect(), from.depth)
+        }
+    }
+}
+
+/// From where to where, for every output position of `images` images.
+pub fn places(filter: &Filter, from: &Map, to: &Map, images: usize) -> Vec<(u32, u32)> {
+    let Filter { stride, padding, .. } = *filter;
+    let mut places = Vec::with_capacity(images * to.height * to.width);
+    for image in 0..images {
+        for y in 0..to.height {
+            for x in 0..to.width {
+                let start = image * from.image() + from.place(y * stride, x * stride, padding);
+                places.push((start as u32, (image * to.image() + to.place(y, x, 0)) as u32));
+            }
+        }
+    }
+    places
+}
+
 /// A filter packed for maps of given layouts.
 #[derive(Debug, Clone)]
 pub struct Direct {
@@ -24,16 +52,8 @@ pub struct Direct {
 impl Direct {
     /// Packs `filter` for its input `from` and its output `to`.
     pub fn new(filter: &Filter, from: &Map, to: &Map) -> Direct {
-        let Filter { kernel: (tall, wide), stride, padding, dilation, .. } = *filter;
-        let depth = from.depth;
-        // A row of the kernel lies in one piece unless it is dilated.
-        let (taps, length) = match dilation {
-            1 => ((0..tall).map(|y| y * from.row()).collect(), wide * depth),
-            step => {
-                let tap = |i| i / wide * step * from.row() + i % wide * step * depth;
-                ((0..tall * wide).map(tap).collect(), depth)
-            }
-        };
+        let ((tall, wide), depth) = (filter.kernel, from.depth);
+        let (taps, length) = taps(filter, from);
         let mut weights = Panels::zeros(tall * wide * depth, filter.outputs);
         for tap in 0..tall * wide {
             for input in 0..filter.inputs {
@@ -44,15 +64,7 @@ impl Direct {
         let mut bias = filter.bias.clone();
         bias.resize(weights.columns(), 0.0);
         let together = FEW.div_ceil((to.height * to.width).max(1));
-        let mut places = Vec::with_capacity(together * to.height * to.width);
-        for image in 0..together {
-            for y in 0..to.height {
-                for x in 0..to.width {
-                    let start = image * from.image() + from.place(y * stride, x * stride, padding);
-                    places.push((start as u32, (image * to.image() + to.place(y, x, 0)) as u32));
-                }
-            }
-        }
+        let places = places(filter, from, to, together);
         Direct { weights, bias, taps, length, places, together }
     }
 

@@ -5,7 +5,7 @@ use candle_core::{Result, bail};
 use crate::nn::filter::{Filter, output_side};
 use crate::nn::map::Map;
 use crate::nn::simd::round_up;
-use crate::nn::winograd::TILE;
+use crate::nn::winograd_gradient as tiles;
 
 /// A convolution's sizes, the same in both directions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,8 +112,7 @@ impl Sizes {
 
     /// Images whose weight gradient is summed in one go.
     pub(super) fn block(&self) -> usize {
-        let tiles = self.out_height.div_ceil(TILE) * self.out_width.div_ceil(TILE);
-        BLOCK.div_ceil(tiles).next_power_of_two().min(self.batch.next_power_of_two())
+        BLOCK.div_ceil(tiles::count(&self.output())).next_power_of_two().min(self.batch.next_power_of_two())
     }
 
     /// Images that a core works on at a time.

@@ -6,7 +6,7 @@
 use rayon::prelude::*;
 
 use super::Sizes;
-use super::sizes::ConvShape;
+use crate::nn::direct;
 use crate::nn::map::Map;
 use crate::nn::outer::Outer;
 use crate::nn::panels::Rows;
@@ -59,28 +59,15 @@ impl Weights {
 
     /// For inputs like `from` and gradients of the outputs like `to`.
     pub fn new(sizes: &Sizes, from: &Map, to: &Map) -> Weights {
-        let ConvShape { kernel, stride, padding, dilation, .. } = sizes.conv;
         let (way, places) = if Weights::winograd(sizes, from) {
             (
                 Way::Winograd,
                 (0..TILES).map(|tile| ((tile * from.depth) as u32, (tile * to.depth) as u32)).collect(),
             )
         } else {
-            // A row of the kernel lies in one piece unless it is dilated.
-            let tap = |y: usize, x: usize| y * dilation * from.row() + x * dilation * from.depth;
-            let (taps, length) = match dilation {
-                1 => ((0..kernel).map(|y| tap(y, 0)).collect(), kernel * from.depth),
-                _ => ((0..kernel * kernel).map(|at| tap(at / kernel, at % kernel)).collect(), from.depth),
-            };
-            let mut places = Vec::with_capacity(sizes.chunk() * sizes.positions());
-            for (image, at) in
-                (0..sizes.chunk()).flat_map(|image| (0..sizes.positions()).map(move |at| (image, at)))
-            {
-                let (y, x) = (at / sizes.out_width, at % sizes.out_width);
-                let start = image * from.image() + from.place(y * stride, x * stride, padding);
-                places.push((start as u32, (image * to.image() + to.place(y, x, 0)) as u32));
-            }
-            (Way::Direct { taps, length }, places)
+            let filter = sizes.filter(&[]);
+            let (taps, length) = direct::taps(&filter, from);
+            (Way::Direct { taps, length }, direct::places(&filter, from, to, sizes.chunk()))
         };
         Weights { sizes: *sizes, from: from.clone(), to: to.clone(), way, places }
     }
