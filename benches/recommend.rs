@@ -16,15 +16,15 @@ use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::time::Instant;
 
 use criterion::{BenchmarkId, Criterion};
-use medserve::recommend::layers::Layers;
-use medserve::recommend::load::Loader;
-use medserve::recommend::neighbors::best::Best;
-use medserve::recommend::neighbors::{Rows, Search, search};
-use medserve::recommend::ranking::implicit;
-use medserve::recommend::source::Similarity;
-use medserve::recommend::weights::Weighing;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use recommend::layers::Layers;
+use recommend::load::Loader;
+use recommend::neighbors::best::Best;
+use recommend::neighbors::{Rows, Search, search};
+use recommend::ranking::implicit;
+use recommend::source::Similarity;
+use recommend::weights::Weighing;
 
 type Error = Box<dyn std::error::Error>;
 

@@ -14,12 +14,12 @@ use std::time::Instant;
 use candle_core::{D, Device, Result, Tensor};
 use candle_nn::{BatchNormConfig, Conv2dConfig, Module, ModuleT, Optimizer, VarBuilder, VarMap};
 use criterion::Criterion;
-use medserve::model::Package;
-use medserve::model::manifest::{Architecture, Input, Manifest, ResnetConfig};
-use medserve::nn::{Network, Params, Pass, random};
-use medserve::train::optimizer::AdamW;
-use medserve::vision::network;
+use model::Package;
+use model::manifest::{Architecture, Input, Manifest, ResnetConfig};
+use nn::{Network, Params, Pass, random};
 use serde::Deserialize;
+use train::optimizer::AdamW;
+use vision::network;
 
 /// That of `train`: maps of a batch come and go at every step, and the system's allocator fetches
 /// their pages anew each time.

@@ -14,9 +14,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use criterion::Criterion;
-use medserve::model::manifest::{Crop, ImageInput, Normalisation, ResizeFilter};
-use medserve::vision::phantom::chest_phantom;
-use medserve::vision::{DecodeOptions, Format, Preprocessor, Samples, decode};
+use model::manifest::{Crop, ImageInput, Normalisation, ResizeFilter};
+use vision::phantom::chest_phantom;
+use vision::{DecodeOptions, Format, Preprocessor, Samples, decode};
 
 const SIDE: u32 = 1024;
 

@@ -10,13 +10,12 @@ use http::{HeaderMap, HeaderValue};
 use medserve::api::oip::request;
 use medserve::inference::image::ImageModel;
 use medserve::inference::note::NoteModel;
-use medserve::model::manifest::Input;
-use medserve::model::package::{CARD, MANIFEST, WEIGHTS, sha256};
-use medserve::model::{Manifest, Package};
-use medserve::text::Record;
-use medserve::train::examples::Source;
-use medserve::vision::{DecodeOptions, Format, decode, preprocess};
+use model::manifest::Input;
+use model::package::{CARD, MANIFEST, WEIGHTS, sha256};
+use model::{Manifest, Package};
 use serde_json::{Value, json};
+use text::Record;
+use vision::{DecodeOptions, Format, decode, preprocess};
 
 static PNEUMONIA: LazyLock<Manifest> = LazyLock::new(|| {
     serde_json::from_str(include_str!("../models/pneumonia/1/manifest.json")).expect("a shipped manifest")
@@ -61,14 +60,6 @@ pub fn infer(data: &[u8]) {
         let _ = request::read(manifest, &headers, Bytes::copy_from_slice(body));
         let _ = request::read(manifest, &HeaderMap::new(), Bytes::copy_from_slice(body));
     }
-}
-
-/// An archive of images to train on.
-pub fn npz(data: &[u8]) {
-    let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("data.npz");
-    std::fs::write(&file, data).expect("a file");
-    let _ = Source::read(&file, &[], 0);
 }
 
 /// A model package: four bytes for the length of its manifest, the manifest, the weights. Name,

@@ -27,13 +27,13 @@ use tokio_rustls::TlsAcceptor;
 use crate::api::{Admission, AppState, Identity, People, Shared, router};
 use crate::config::{self, ApiKey, AuditMode, Collector, Config, ConfigError, RecommenderEngine};
 use crate::inference::Registry;
-use crate::recommend::clock;
-use crate::recommend::recommender::{Recommender, Settings};
-use crate::recommend::source::Source;
 use crate::store::{self, KEEP_CHANGES, Store, StoreOptions, TRIM_BATCH, Trail, demo};
 use crate::telemetry;
 use crate::telemetry::spans::{self, Exporter, Spans};
 use listen::Bounds;
+use recommend::clock;
+use recommend::recommender::{Recommender, Settings};
+use recommend::source::Source;
 
 /// Time between two trims of the change feed.
 const TRIM_EVERY: Duration = Duration::from_secs(60);
@@ -177,7 +177,7 @@ async fn finish(server: JoinHandle<()>, exporting: Option<(Spans, JoinHandle<()>
 /// Loads what is served: the models, then people, things and the recommender.
 async fn start(state: &AppState, recommendations: Settings) -> Result<Arc<People>> {
     let config = state.config.clone();
-    let (loaded, refused) = tokio::task::spawn_blocking(move || Registry::load(&config)).await??;
+    let (loaded, refused) = spawn_blocking(move || Registry::load(&config)).await??;
     for error in &refused {
         tracing::error!(%error, "a model package was refused");
     }

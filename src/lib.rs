@@ -1,24 +1,14 @@
 //! medserve: a server that classifies medical images and clinical notes and recommends care.
 //!
-//! The crate is a house of rooms, listed here from the top floor down. Imports run downwards
-//! only, which `tests/architecture.rs` enforces by reading the sources: a request reads as a
-//! straight line from `api` to `inference` to `vision` or `text` to `nn`, and back.
+//! `app` puts everything together, `api` is all HTTP, `inference` schedules models and `store`
+//! holds all SQL. A request reads as a straight line from `api` to `inference` to the libraries in
+//! `crates/`, and back; which of them may use which is in their manifests, and Cargo holds them to it.
 
-pub mod app;
+#![forbid(unsafe_code)]
 
 pub mod api;
-pub mod train;
-
+pub mod app;
+pub mod config;
 pub mod inference;
 pub mod store;
-
-pub mod recommend;
-pub mod text;
-pub mod vision;
-
-pub mod model;
-
-pub mod nn;
-
-pub mod config;
 pub mod telemetry;

@@ -9,7 +9,7 @@ use medserve::app;
 use medserve::app::health;
 use medserve::app::import::{self, Import};
 use medserve::config::Settings;
-use medserve::vision::phantom;
+use vision::phantom;
 
 /// Every request takes and gives back a few hundred pieces of memory, on one thread and on another.
 #[global_allocator]

@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use candle_core::{Device, Tensor};
 use criterion::Criterion;
-use medserve::nn::filter::{Filter, Job, Kernel};
-use medserve::nn::map::Map;
-use medserve::nn::simd::{Buffer, round_up};
+use nn::filter::{Filter, Job, Kernel};
+use nn::map::Map;
+use nn::simd::{Buffer, round_up};
 use serde_json::{Value, json};
 
 use crate::measure::{Measured, floats, median};

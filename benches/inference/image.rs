@@ -7,8 +7,8 @@ use std::path::Path;
 use criterion::Criterion;
 use medserve::inference::engine::Model;
 use medserve::inference::image::ImageModel;
-use medserve::model::Package;
-use medserve::model::manifest::{ImageInput, Input};
+use model::Package;
+use model::manifest::{ImageInput, Input};
 
 use crate::measure::{Engines, Measured, floats};
 

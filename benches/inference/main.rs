@@ -15,9 +15,9 @@ use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
 use criterion::Criterion;
-use medserve::model::Package;
-use medserve::model::manifest::Input;
-use medserve::model::package::latest;
+use model::Package;
+use model::manifest::Input;
+use model::package::latest;
 use serde::Deserialize;
 
 use convolution::Convolution;

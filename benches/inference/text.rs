@@ -8,13 +8,13 @@ use std::sync::Arc;
 use criterion::Criterion;
 use medserve::inference::engine::Model;
 use medserve::inference::note::NoteModel;
-use medserve::model::Package;
-use medserve::model::manifest::{Architecture, Input, LstmConfig, RecordInput, TransformerConfig};
-use medserve::nn::{Params, Pass};
-use medserve::text::encoder::{Encoded, Example};
-use medserve::text::tokenizer::Tokens;
-use medserve::text::{Encoder, FieldValue, Record, Tokenizer, network};
+use model::Package;
+use model::manifest::{Architecture, Input, LstmConfig, RecordInput, TransformerConfig};
+use nn::{Params, Pass};
 use serde::Deserialize;
+use text::encoder::{Encoded, Example};
+use text::tokenizer::Tokens;
+use text::{Encoder, FieldValue, Record, Tokenizer, network};
 
 use crate::measure::{Engines, Measured};
 

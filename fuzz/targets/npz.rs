@@ -1,6 +1,6 @@
 #![no_main]
 
-#[path = "../entries.rs"]
-mod entries;
+#[path = "../archives.rs"]
+mod archives;
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| entries::npz(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| archives::npz(data));

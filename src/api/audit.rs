@@ -8,8 +8,8 @@ use utoipa::{IntoParams, ToSchema};
 use super::error::ProblemDocument;
 use super::extract::Parameters;
 use super::{AppState, Problem};
-use crate::recommend::clock::rfc3339;
 use crate::store::NumberedRow;
+use recommend::clock::rfc3339;
 
 /// Rows on a page.
 const PAGE: u32 = 100;

@@ -22,7 +22,7 @@ use super::extract::{Parameters, Whole};
 use super::{AppState, Deadline, Problem};
 use crate::inference::image::{ImageService, ImagesError};
 use crate::inference::registry::{Registry, Served};
-use crate::vision::{DecodeError, Format};
+use vision::{DecodeError, Format};
 
 /// Most images of one request.
 pub const MAX_IMAGES: usize = 256;

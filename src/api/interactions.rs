@@ -12,10 +12,10 @@ use super::extract::{Body, Id, Parameters};
 use super::people::{Interaction, Written, refuse};
 use super::recommendations::parse_kind;
 use super::{AppState, Problem};
-use crate::recommend::clock::now;
-use crate::recommend::data;
 use crate::store::import::parse_time;
 use crate::store::{InteractionFilter, InteractionKey, InteractionQuery};
+use recommend::clock::now;
+use recommend::data;
 
 /// Most interactions of one request.
 const MAX_INTERACTIONS: usize = 10_000;

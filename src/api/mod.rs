@@ -35,11 +35,11 @@ use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::config::Config;
 use crate::inference::Registry;
-use crate::recommend::answer::{Recommendation, Request};
-use crate::recommend::recommender::{Engine, Recommender};
-use crate::recommend::source::Neighbor;
 use crate::store::{Store, Trail};
 use crate::telemetry::spans::Spans;
+use recommend::answer::{Recommendation, Request};
+use recommend::recommender::{Engine, Recommender};
+use recommend::source::Neighbor;
 
 pub use admission::Admission;
 pub use error::Problem;

@@ -13,8 +13,8 @@ use super::extract::Id;
 use super::{AppState, Problem};
 use crate::inference::Registry;
 use crate::inference::registry::Served;
-use crate::model::Manifest;
-use crate::model::manifest::Input;
+use model::Manifest;
+use model::manifest::Input;
 
 /// A model in service.
 #[derive(Debug, Serialize, ToSchema)]
@@ -71,7 +71,7 @@ impl ModelDescription {
         let json = |value: serde_json::Result<Value>| value.map_err(|_| Problem::internal());
         let mut input = json(serde_json::to_value(&manifest.input))?;
         if let (Input::Image(_), Some(members)) = (&manifest.input, input.as_object_mut()) {
-            let types = crate::vision::Format::ALL.map(|format| Value::from(format.content_type()));
+            let types = vision::Format::ALL.map(|format| Value::from(format.content_type()));
             members.insert("content_types".to_string(), types.to_vec().into());
         }
         Ok(ModelDescription {

@@ -16,7 +16,7 @@ use super::extract::{Body, Parameters};
 use super::{AppState, Deadline, Problem};
 use crate::inference::note::{LongNote, NoteOutcome, NoteService, NotesError};
 use crate::inference::registry::Served;
-use crate::text::Record;
+use text::Record;
 
 /// Most records of one request.
 pub const MAX_RECORDS: usize = 256;

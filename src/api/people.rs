@@ -12,12 +12,12 @@ use utoipa::ToSchema;
 
 use super::Problem;
 use super::error::FieldError;
-use crate::recommend::answer::RecommendError;
-use crate::recommend::clock::rfc3339;
-use crate::recommend::data;
-use crate::recommend::source::SourceError;
 use crate::store::StoreError;
 use crate::store::import::parse_time;
+use recommend::answer::RecommendError;
+use recommend::clock::rfc3339;
+use recommend::data;
+use recommend::source::SourceError;
 
 /// What is known of a person. A member left out is unknown, which is not the same as none.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]

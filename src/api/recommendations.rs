@@ -10,13 +10,11 @@ use super::audit::Answered;
 use super::error::ProblemDocument;
 use super::extract::{Id, Parameters};
 use super::{AppState, Problem};
-use crate::recommend::answer::{
-    MAX_NEIGHBORS, Recommendation as Answer, Request, Strategy as Ground, Support,
-};
-use crate::recommend::clock::{now, rfc3339};
-use crate::recommend::data::Kind;
-use crate::recommend::places::Place;
-use crate::recommend::source::Similarity;
+use recommend::answer::{MAX_NEIGHBORS, Recommendation as Answer, Request, Strategy as Ground, Support};
+use recommend::clock::{now, rfc3339};
+use recommend::data::Kind;
+use recommend::places::Place;
+use recommend::source::Similarity;
 
 /// What is asked for.
 #[derive(Debug, Deserialize, IntoParams)]

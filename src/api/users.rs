@@ -10,8 +10,8 @@ use super::error::ProblemDocument;
 use super::extract::{Body, Id};
 use super::people::{Profile, User, Written, refuse};
 use super::{AppState, Problem};
-use crate::recommend::clock::now;
-use crate::recommend::data;
+use recommend::clock::now;
+use recommend::data;
 
 /// A person as sent: the path names it. The profile may also be sent alone, as the whole body.
 #[derive(Debug, Deserialize, ToSchema)]

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::recommend::clock;
-use crate::recommend::data::Kind;
 use crate::store::import::{
     ImportReport, InteractionColumns, Progress, default_event, import_interactions, import_items,
     import_users,
 };
 use crate::store::{self, StoreOptions};
+use recommend::clock;
+use recommend::data::Kind;
 
 /// What is imported.
 #[derive(Debug, clap::Subcommand)]

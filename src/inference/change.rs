@@ -11,8 +11,8 @@ use arc_swap::ArcSwapOption;
 
 use super::registry::{Registry, Served, start};
 use crate::config::Config;
-use crate::model::PackageError;
-use crate::model::package::packages;
+use model::PackageError;
+use model::package::packages;
 
 /// Why a model was not changed; what was in service still is.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -13,12 +13,12 @@ use super::engine::Model;
 use super::pool::{AskError, Pool, Timing};
 use super::prediction::Outcome;
 use crate::config::Config;
-use crate::model::manifest::{ImageInput, Input};
-use crate::model::package::MANIFEST;
-use crate::model::{Manifest, Package, PackageError};
-use crate::nn::{Params, Runner};
-use crate::vision::preprocess::EIGHT_BIT;
-use crate::vision::{DecodeError, DecodeOptions, Format, PreprocessError, Preprocessor, decode, network};
+use model::manifest::{ImageInput, Input};
+use model::package::MANIFEST;
+use model::{Manifest, Package, PackageError};
+use nn::{Params, Runner};
+use vision::preprocess::EIGHT_BIT;
+use vision::{DecodeError, DecodeOptions, Format, PreprocessError, Preprocessor, decode, network};
 
 /// A single image of at most so many bytes and so many pixels is read where it is: that takes tens of
 /// microseconds, as does handing it to another thread and back.

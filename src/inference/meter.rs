@@ -8,7 +8,7 @@ use metrics::{Counter, Histogram, counter, histogram};
 
 use super::pool::{AskError, Timing};
 use super::{InferenceError, Outcome};
-use crate::model::Manifest;
+use model::Manifest;
 
 /// The metrics of one version of a model.
 pub struct Meter {

@@ -11,13 +11,13 @@ use super::engine::Model;
 use super::pool::{AskError, Pool, Timing};
 use super::prediction::Outcome;
 use crate::config::Config;
-use crate::model::manifest::{Input, RecordInput};
-use crate::model::package::MANIFEST;
-use crate::model::{Manifest, Package, PackageError};
-use crate::nn::Params;
-use crate::text::encoder::Example;
-use crate::text::plan::Plan;
-use crate::text::{Encoder, FieldValue, Record, Tokenizer, network};
+use model::manifest::{Input, RecordInput};
+use model::package::MANIFEST;
+use model::{Manifest, Package, PackageError};
+use nn::Params;
+use text::encoder::Example;
+use text::plan::Plan;
+use text::{Encoder, FieldValue, Record, Tokenizer, network};
 
 /// Records of at most so many bytes together are encoded where they are: that takes tens of
 /// microseconds, as does handing them to another thread and back, with all cores busy far longer.

@@ -9,8 +9,8 @@ use super::engine::{self, InferenceError, Model};
 use super::meter::{self, Meter};
 use super::prediction::Outcome;
 use crate::config::Config;
-use crate::model::calibration::NotFinite;
-use crate::model::{Manifest, PackageError};
+use model::calibration::NotFinite;
+use model::{Manifest, PackageError};
 
 /// Why a model gave no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

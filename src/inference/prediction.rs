@@ -1,7 +1,7 @@
 //! An answer for people and programs: labels with probabilities, or an abstention.
 
-use crate::model::Manifest;
-use crate::model::calibration::{NotFinite, probabilities};
+use model::Manifest;
+use model::calibration::{NotFinite, probabilities};
 
 /// A label and its calibrated probability.
 #[derive(Debug, Clone, PartialEq)]

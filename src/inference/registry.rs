@@ -11,9 +11,9 @@ use super::cores::Cores;
 use super::image::ImageService;
 use super::note::NoteService;
 use crate::config::Config;
-use crate::model::manifest::Input;
-use crate::model::package::latest;
-use crate::model::{Manifest, Package, PackageError};
+use model::manifest::Input;
+use model::package::latest;
+use model::{Manifest, Package, PackageError};
 
 /// A model in service.
 #[derive(Clone)]

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use crate::recommend::data::Kind;
+use recommend::data::Kind;
 
 /// A failure of a store operation. `Display` is fit for a client; `source` is for the log.
 #[derive(Debug, thiserror::Error)]

@@ -28,9 +28,9 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 
-use crate::recommend::data::{Interaction, Item, Kind, Millis, User};
-use crate::recommend::source::{Evidence, Source};
-use crate::recommend::weights::Weighing;
+use recommend::data::{Interaction, Item, Kind, Millis, User};
+use recommend::source::{Evidence, Source};
+use recommend::weights::Weighing;
 
 pub use audit::{AuditRow, NumberedRow};
 pub use error::StoreError;
@@ -131,7 +131,7 @@ pub struct PoolUsage {
 }
 
 /// A database of users, items and interactions. Callers validate what they write by the rules
-/// of [`crate::recommend::data`]; the store enforces what it cannot live without.
+/// of [`recommend::data`]; the store enforces what it cannot live without.
 pub trait Store: Source {
     /// Adds these users, or replaces the profiles of those that exist. An id that comes twice
     /// counts once, the last one wins (so in the other batches below).

@@ -11,8 +11,8 @@ use std::str::FromStr;
 use serde_json::Value;
 
 use super::{AuditRow, NumberedRow, StoreError};
-use crate::recommend::data::{Contraindications, Interaction, Item, Kind, Profile, User};
-use crate::recommend::source::SourceError;
+use recommend::data::{Contraindications, Interaction, Item, Kind, Profile, User};
+use recommend::source::SourceError;
 
 /// One row of `users`.
 #[derive(sqlx::FromRow)]

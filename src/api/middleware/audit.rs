@@ -9,8 +9,8 @@ use crate::api::audit::Answered;
 use crate::api::identity::Caller;
 use crate::api::{AppState, Problem};
 use crate::config::hex;
-use crate::recommend::clock::now;
 use crate::store::AuditRow;
+use recommend::clock::now;
 
 /// Sees to the row. Where answers wait for theirs and it cannot be written, the answer is 503.
 pub async fn layer<F: Future<Output = Response>>(

@@ -13,7 +13,7 @@ use super::spec::{self, TensorSpec};
 use super::tensor::{self, Data};
 use crate::api::extract::parse;
 use crate::api::{Problem, extract};
-use crate::model::Manifest;
+use model::Manifest;
 
 /// Says how many bytes of a body are its JSON object; binary tensors follow.
 pub const HEADER_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");

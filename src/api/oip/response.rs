@@ -11,7 +11,7 @@ use super::spec::Datatype;
 use crate::api::Problem;
 use crate::api::classify::timed;
 use crate::inference::Timing;
-use crate::model::Manifest;
+use model::Manifest;
 
 /// An inference response.
 #[derive(Serialize, ToSchema)]

@@ -7,8 +7,8 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::model::Manifest;
-use crate::model::manifest::{FieldKind, Input};
+use model::Manifest;
+use model::manifest::{FieldKind, Input};
 
 /// Encoded images, one element an image.
 pub const IMAGE: &str = "image";

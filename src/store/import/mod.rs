@@ -24,7 +24,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{BulkLoad, Loaded, Store, StoreError};
-use crate::recommend::data::{FieldError, Interaction, Item, Kind, Millis, User, validate_weight};
+use recommend::data::{FieldError, Interaction, Item, Kind, Millis, User, validate_weight};
 
 pub use time::parse_time;
 

@@ -1,6 +1,6 @@
 //! Times as files have them.
 
-use crate::recommend::data::Millis;
+use recommend::data::Millis;
 
 const MS_PER_DAY: i64 = 86_400_000;
 
@@ -109,7 +109,7 @@ fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recommend::clock::rfc3339;
+    use recommend::clock::rfc3339;
 
     #[test]
     fn times_as_files_have_them() {

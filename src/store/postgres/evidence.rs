@@ -16,13 +16,13 @@ use futures::TryStreamExt;
 use futures::future::BoxFuture;
 use sqlx::{AssertSqlSafe, PgPool};
 
-use crate::recommend::data::Kind;
-use crate::recommend::source::{
-    Evidence, Found, MIN_SIMILARITY, Neighbor, Owned, PopularItem, ScoredItem, Similarity, SourceError,
-};
-use crate::recommend::weights::{Repeats, Weighing};
 use crate::store::StoreError;
 use crate::store::rows::source_error;
+use recommend::data::Kind;
+use recommend::source::{
+    Evidence, Found, MIN_SIMILARITY, Neighbor, Owned, PopularItem, ScoredItem, Similarity, SourceError,
+};
+use recommend::weights::{Repeats, Weighing};
 
 /// Neighbors and scores out of Postgres. Made by [`crate::store::Store::evidence`].
 #[derive(Debug, Clone)]

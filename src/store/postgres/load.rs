@@ -8,8 +8,8 @@ use super::batches::{upsert_items, upsert_users};
 use super::copy::RowWriter;
 use super::write::{FollowUp, follow_up};
 use super::{described, strs};
-use crate::recommend::data::{Interaction, Item, Kind, User};
 use crate::store::{Answer, BulkLoad, Loaded, StoreError, last_of_each};
+use recommend::data::{Interaction, Item, Kind, User};
 
 pub(super) struct PostgresLoad {
     transaction: Transaction<'static, Postgres>,

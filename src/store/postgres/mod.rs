@@ -25,9 +25,9 @@ use super::{
     Answer, AuditRow, BulkLoad, Counts, InteractionFilter, InteractionQuery, ItemQuery, NumberedRow,
     PoolUsage, Store, StoreError, StoreOptions, Written, migrate,
 };
-use crate::recommend::data::{Interaction, Item, Kind, Millis, User};
-use crate::recommend::source::Evidence;
-use crate::recommend::weights::Weighing;
+use recommend::data::{Interaction, Item, Kind, Millis, User};
+use recommend::source::Evidence;
+use recommend::weights::Weighing;
 
 use evidence::PostgresEvidence;
 use write::FollowUp;

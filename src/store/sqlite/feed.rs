@@ -12,10 +12,10 @@ use futures::TryStreamExt;
 use futures::future::BoxFuture;
 
 use super::SqliteStore;
-use crate::recommend::data::{Item, Kind, Millis, User};
-use crate::recommend::source::{Changes, Cursor, InteractionRow, Source, SourceError, UserState};
 use crate::store::StoreError;
 use crate::store::rows::{self, ItemRow, UserRow, source_error};
+use recommend::data::{Item, Kind, Millis, User};
+use recommend::source::{Changes, Cursor, InteractionRow, Source, SourceError, UserState};
 
 /// The last number given to a row of the log, also when the row is gone.
 const LAST_NUMBER: &str = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'changes'), 0)";

@@ -29,9 +29,9 @@ use super::{
     Answer, AuditRow, BulkLoad, Counts, InteractionFilter, InteractionQuery, ItemQuery, NumberedRow,
     PoolUsage, Store, StoreError, StoreOptions, Written, interaction_key, last_of_each, migrate,
 };
-use crate::recommend::data::{Interaction, Item, Kind, Millis, User};
-use crate::recommend::source::Evidence;
-use crate::recommend::weights::Weighing;
+use recommend::data::{Interaction, Item, Kind, Millis, User};
+use recommend::source::Evidence;
+use recommend::weights::Weighing;
 
 use batches::{ITEM_EXISTS, USER_EXISTS, exists, upsert_interaction, upsert_items, upsert_users};
 

@@ -1,0 +1,11 @@
+//! The model package: manifest, weights, digest and calibration, read and written in one place.
+
+#![forbid(unsafe_code)]
+
+pub mod calibration;
+mod check;
+pub mod manifest;
+pub mod package;
+
+pub use manifest::Manifest;
+pub use package::{Package, PackageError};

@@ -1,0 +1,27 @@
+//! Text: from a record (a note and its fields) to the logits of a network.
+//!
+//! [`record`] checks what a client sends against what the manifest names. [`encoder`] makes it
+//! into what the networks read: tokens, hashed n-grams, and the fields as numbers. [`network`]
+//! builds the architecture that a manifest describes, and [`plan`] is what serves of it. Training and serving go through the very
+//! same functions.
+
+#![forbid(unsafe_code)]
+
+pub mod bag;
+pub mod encoder;
+pub mod fields;
+#[cfg(test)]
+mod golden;
+mod head;
+pub mod lstm;
+pub mod network;
+pub mod plan;
+pub mod record;
+pub mod terms;
+pub mod tokenizer;
+pub mod transformer;
+pub mod trees;
+
+pub use encoder::{Encoded, Encoder};
+pub use record::{FieldError, FieldValue, Record};
+pub use tokenizer::Tokenizer;

@@ -1,0 +1,102 @@
+//! The model card (Mitchell et al. 2019, "Model cards for model reporting"): what a person must
+//! know before trusting a number, written from the manifest so that the two cannot disagree.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use serde_json::Value;
+
+use super::tables;
+use model::Manifest;
+
+/// The card of a model, in Markdown. `notes` are added as they are, before the plots, which show
+/// the split `shown`.
+pub fn card(manifest: &Manifest, notes: &str, shown: &str) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = write_card(&mut text, manifest, notes, shown);
+    text
+}
+
+fn write_card(out: &mut String, m: &Manifest, notes: &str, shown: &str) -> std::fmt::Result {
+    writeln!(out, "# {}, version {}\n\n{}\n", m.name, m.version, m.description)?;
+    writeln!(
+        out,
+        "This model is no medical device and its answer is no diagnosis. It was measured on the data named here \
+         and on nothing else; on images or notes from elsewhere it may be wrong more often, and with confidence.\n"
+    )?;
+    writeln!(out, "## Answers\n")?;
+    for label in &m.labels {
+        match m.label_descriptions.get(label) {
+            Some(meaning) => writeln!(out, "- `{label}`: {meaning}")?,
+            None => writeln!(out, "- `{label}`")?,
+        }
+    }
+    writeln!(
+        out,
+        "\nProbabilities are calibrated: logits are divided by the temperature {:.4} before the softmax. \
+         Below a highest probability of {:.3} the model abstains.\n",
+        m.calibration.temperature, m.abstain_below
+    )?;
+    writeln!(out, "## Data\n\n{}. {} Licence: {}.\n", m.data.name, m.data.source, m.data.licence)?;
+    let sizes: Vec<String> = m.data.examples.iter().map(|(split, n)| format!("{split} {n}")).collect();
+    writeln!(out, "Examples: {}.\n", sizes.join(", "))?;
+    for (file, digest) in &m.data.sha256 {
+        writeln!(out, "- `{file}` sha256 `{digest}`")?;
+    }
+    write_metrics(out, m)?;
+    writeln!(
+        out,
+        "## Training\n\nArchitecture `{}`, {} values, seed {}, {} epochs, by {}. Its sizes and settings:\n",
+        m.architecture.as_str(),
+        m.weights.parameters,
+        m.training.seed,
+        m.training.epochs,
+        m.training.program
+    )?;
+    let mut settings = members(&m.architecture);
+    settings.remove("kind");
+    settings.extend(m.training.settings.clone());
+    for (name, value) in settings {
+        writeln!(out, "- {name}: `{value}`")?;
+    }
+    if !notes.is_empty() {
+        writeln!(out, "\n{}", notes.trim_end())?;
+    }
+    writeln!(
+        out,
+        "\n## Plots\n\nReliability and ROC are those of the split {shown}.\n\n![Learning curve](plots/learning-curve.svg)\n\n![Reliability](plots/reliability.svg)\n\n![ROC](plots/roc.svg)"
+    )
+}
+
+fn write_metrics(out: &mut String, m: &Manifest) -> std::fmt::Result {
+    let answer = match m.cost().is_some() {
+        true => "label of least expected cost, which is the one answered",
+        false => "label of highest probability",
+    };
+    writeln!(out, "\n## Metrics\n\n{}", tables::by_split(&m.metrics))?;
+    writeln!(
+        out,
+        "Accuracy counts the {answer}, abstentions included. AUC over more than two labels is the \
+         mean of one against the rest. ECE is the expected calibration error over 15 bins of equal width.\n"
+    )?;
+    for (split, metrics) in m.metrics.iter().filter(|(split, _)| split.as_str() != "train") {
+        writeln!(out, "By label on {split}; the last columns count answers:\n")?;
+        writeln!(out, "{}", tables::by_label(&m.labels, metrics))?;
+    }
+    Ok(())
+}
+
+/// A value as JSON, numbers with no more digits than tell them apart in their own precision:
+/// 0.12, where a plain conversion of a 32-bit number gives 0.11999999731779099.
+pub fn plain(value: &impl serde::Serialize) -> Value {
+    serde_json::to_string(value).ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
+}
+
+/// The members of a structure, each as [`plain`] has it.
+pub fn members(value: &impl serde::Serialize) -> BTreeMap<String, Value> {
+    match plain(value) {
+        Value::Object(members) => members.into_iter().collect(),
+        _ => BTreeMap::new(),
+    }
+}

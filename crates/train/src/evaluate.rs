@@ -1,0 +1,71 @@
+//! `train evaluate`: a package and a data set in, metrics out.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use serde::Serialize;
+
+use super::examples::SPLITS;
+use super::finish::{calibrated, measure};
+use super::{image, tables, text};
+use model::manifest::{Input, Metrics};
+use model::package::{MANIFEST, latest};
+use model::{Manifest, Package};
+
+/// One split's outcome under a package.
+#[derive(Debug, Serialize)]
+pub struct Evaluation {
+    /// Name of the model.
+    pub model: String,
+    /// Its version.
+    pub version: String,
+    /// The split measured.
+    pub split: String,
+    /// The labels, in the order of the metrics' rows.
+    pub labels: Vec<String>,
+    /// What was measured.
+    pub metrics: Metrics,
+}
+
+impl Evaluation {
+    /// The metrics as tables, for the terminal.
+    pub fn tables(&self) -> String {
+        let one = BTreeMap::from([(self.split.clone(), self.metrics.clone())]);
+        let (model, version) = (&self.model, &self.version);
+        let (split, labels) = (tables::by_split(&one), tables::by_label(&self.labels, &self.metrics));
+        format!("{model}, version {version}\n\n{split}\n{labels}")
+    }
+}
+
+/// Measures the highest version of the package `model` (`models/<name>`, or one version's
+/// folder) on a split of `data`.
+///
+/// # Errors
+/// A package or data that cannot be read, or labels that are not the model's.
+pub fn evaluate(model: &Path, data: &Path, split: &str) -> Result<Evaluation> {
+    let package = read_package(model)?;
+    ensure!(SPLITS.contains(&split), "the split \"{split}\" is not one of {}", SPLITS.join(", "));
+    let (manifest, answers) = match package.manifest.input {
+        Input::Image(_) => image::answers_of(package, data, split)?,
+        Input::Record(_) => text::answers_of(package, data, split)?,
+    };
+    let rows = calibrated(&answers, manifest.calibration.temperature)?;
+    let metrics = measure(&manifest, &rows, &answers.truth);
+    let Manifest { name: model, version, labels, .. } = manifest;
+    Ok(Evaluation { model, version, split: split.to_string(), labels, metrics })
+}
+
+/// The package in `path`, or in its highest version.
+fn read_package(path: &Path) -> Result<Package> {
+    // The folders above say a package's name and version, also where `path` is relative to one.
+    let path = path.canonicalize().with_context(|| path.display().to_string())?;
+    if path.join(MANIFEST).exists() {
+        return Ok(Package::read(&path)?);
+    }
+    let name = path.file_name().context("--model names no folder")?.to_string_lossy().into_owned();
+    let versions = latest(path.parent().unwrap_or(&path))?;
+    let folder =
+        versions.get(&name).with_context(|| format!("{}: no version of a model here", path.display()))?;
+    Ok(Package::read(folder)?)
+}

@@ -1,0 +1,471 @@
+//! Reading image data sets: MedMNIST archives and folders.
+//!
+//! Whatever the source, an image goes through the same crop and resize as in the server, once,
+//! and is kept at the network's size in its own samples; channels and normalisation follow when
+//! a batch is made, again by the server's code.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use candle_core::npy::NpzTensors;
+use candle_core::{Device, Tensor};
+use rand::RngExt;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+
+use super::augment::{Augmentation, Planes};
+use super::fit::Examples;
+use model::manifest::ImageInput;
+use model::package::sha256;
+use nn::random;
+use vision::{DecodeOptions, Format, Image, Preprocessor, decode};
+
+/// The splits a data set may have, in the order they are reported.
+pub const SPLITS: [&str; 3] = ["train", "val", "test"];
+
+/// Share of the examples that `val` and `test` get where a folder is split here.
+const HELD_OUT: f64 = 0.1;
+
+/// Most labels of a data set.
+const MAX_LABELS: usize = 1 << 16;
+
+/// What a byte of a deflated archive can become at most.
+const DEFLATE: u64 = 1032;
+
+/// An image data set as found, before the network's size is known.
+pub struct Source {
+    /// Label names in order.
+    pub labels: Vec<String>,
+    /// Images and label indices by split.
+    pub splits: BTreeMap<String, Vec<(Image, usize)>>,
+    /// sha256 by file, or one over a folder: that of the lines "digest  path" of its images, sorted
+    /// by path.
+    pub sha256: BTreeMap<String, String>,
+}
+
+impl Source {
+    /// Reads `path`: an `.npz` in the MedMNIST form, or a folder `train|val|test/<label>/*` or
+    /// `<label>/*`; the latter is split here, by `seed`, files of the same content together.
+    /// `labels` are the labels' names in order; without any, an archive's are its numbers and a
+    /// folder's those of its folders. A split without examples is none.
+    ///
+    /// # Errors
+    /// What is missing or cannot be read, with its file.
+    pub fn read(path: &Path, labels: &[String], seed: u64) -> Result<Source> {
+        let source = match path.is_dir() {
+            true => read_folder(path, labels, seed),
+            false => read_npz(path, labels),
+        };
+        let mut source = source.with_context(|| format!("reading {}", path.display()))?;
+        ensure!(source.labels.len() >= 2, "{}: fewer than two labels", path.display());
+        source.splits.retain(|_, examples| !examples.is_empty());
+        ensure!(!source.splits.is_empty(), "{}: no images", path.display());
+        Ok(source)
+    }
+
+    /// Refuses a data set that cannot be trained on.
+    ///
+    /// # Errors
+    /// The split that is missing.
+    pub fn check_trainable(&self) -> Result<()> {
+        for split in ["train", "val"] {
+            ensure!(self.splits.contains_key(split), "the data has no examples in the split \"{split}\"");
+        }
+        Ok(())
+    }
+
+    /// The side and channels that a network has unless told otherwise: the median of the images'
+    /// shorter sides, 224 at most, and three channels as soon as one image has them. Neither
+    /// depends on the order of the images or on how they are split.
+    pub fn shape(&self) -> (u32, u32) {
+        let images = || self.splits.values().flatten().map(|(image, _)| image);
+        let mut sides: Vec<u32> = images().map(|image| image.width().min(image.height())).collect();
+        sides.sort_unstable();
+        let side = sides.get(sides.len() / 2).copied().unwrap_or(224).min(224);
+        (side, images().map(Image::channels).max().unwrap_or(1))
+    }
+}
+
+/// One split, every image at the network's size.
+pub struct ImageSet {
+    input: ImageInput,
+    images: Vec<Image>,
+    labels: Vec<usize>,
+    augmentation: Option<Augmentation>,
+}
+
+impl ImageSet {
+    /// Crops and resizes `examples` as the server would; `augmentation` alters training batches.
+    ///
+    /// # Errors
+    /// An image that cannot be resized.
+    pub fn new(
+        examples: &[(Image, usize)],
+        input: &ImageInput,
+        augmentation: Option<Augmentation>,
+    ) -> Result<ImageSet> {
+        let mut preprocessor = Preprocessor::new(input.clone())?;
+        let images =
+            examples.iter().map(|(image, _)| preprocessor.resized(image)).collect::<Result<_, _>>()?;
+        let labels = examples.iter().map(|(_, label)| *label).collect();
+        Ok(ImageSet { input: input.clone(), images, labels, augmentation })
+    }
+
+    fn tensor(&self, values: Vec<f32>, count: usize) -> candle_core::Result<Tensor> {
+        let ImageInput { channels, height, width, .. } = self.input;
+        Tensor::from_vec(values, (count, channels as usize, height as usize, width as usize), &Device::Cpu)
+    }
+}
+
+impl Examples for ImageSet {
+    type Batch = Tensor;
+
+    fn labels(&self) -> &[usize] {
+        &self.labels
+    }
+
+    fn batch(&self, indices: &[usize]) -> candle_core::Result<Tensor> {
+        let mut preprocessor = Preprocessor::new(self.input.clone()).map_err(candle_core::Error::wrap)?;
+        let mut values = Vec::with_capacity(indices.len() * preprocessor.output_len());
+        for &index in indices {
+            preprocessor.append(&self.images[index], &mut values).map_err(candle_core::Error::wrap)?;
+        }
+        self.tensor(values, indices.len())
+    }
+
+    fn training_batch(
+        &self,
+        indices: &[usize],
+        targets: &mut [Vec<f32>],
+        rng: &mut ChaCha8Rng,
+    ) -> candle_core::Result<Tensor> {
+        let Some(augmentation) = &self.augmentation else {
+            return self.batch(indices);
+        };
+        let mut preprocessor = Preprocessor::new(self.input.clone()).map_err(candle_core::Error::wrap)?;
+        let size = Planes {
+            channels: self.input.channels as usize,
+            height: self.input.height as usize,
+            width: self.input.width as usize,
+        };
+        let each = preprocessor.output_len();
+        let mut values = Vec::with_capacity(indices.len() * each);
+        for &index in indices {
+            let fractions = preprocessor.fractions(&self.images[index]).map_err(candle_core::Error::wrap)?;
+            let mut copy = augmentation.apply(&fractions, size, rng);
+            preprocessor.normalise(&mut copy);
+            values.extend(copy);
+        }
+        if let Some(share) = augmentation.mixture(rng) {
+            // Each image is mixed with its neighbor in the batch, whose order is random.
+            let (shifted_values, shifted_targets) = (rotated(&values, each), rotated(targets, 1));
+            mix(&mut values, &shifted_values, share);
+            for (target, other) in targets.iter_mut().zip(&shifted_targets) {
+                mix(target, other, share);
+            }
+        }
+        self.tensor(values, indices.len())
+    }
+}
+
+fn rotated<T: Clone>(values: &[T], by: usize) -> Vec<T> {
+    let mut turned = values.to_vec();
+    turned.rotate_left(by);
+    turned
+}
+
+fn mix(values: &mut [f32], others: &[f32], share: f32) {
+    for (value, other) in values.iter_mut().zip(others) {
+        *value = share * *value + (1.0 - share) * other;
+    }
+}
+
+fn read_npz(path: &Path, names: &[String]) -> Result<Source> {
+    let digest = sha256(&fs::read(path)?);
+    let archive = NpzTensors::new(path)?;
+    let most = fs::metadata(path)?.len().saturating_mul(DEFLATE);
+    let mut splits = BTreeMap::new();
+    let mut highest = 0;
+    for split in SPLITS {
+        let array = |kind: &str| -> Result<Option<Tensor>> {
+            let name = format!("{split}_{kind}");
+            if !archive.names().contains(&&name) {
+                return Ok(None);
+            }
+            // The reader allocates what the header claims, so the claim is held against the file.
+            let (shape, _) = archive.get_shape_and_dtype(&name)?;
+            let claimed = shape.dims().iter().try_fold(1u64, |all, side| all.checked_mul(*side as u64));
+            let fits = claimed.is_some_and(|claimed| claimed <= most);
+            ensure!(fits, "{name} claims a shape of {shape:?}, which the file cannot hold");
+            Ok(archive.get(&name)?)
+        };
+        let (Some(images), Some(labels)) = (array("images")?, array("labels")?) else {
+            continue;
+        };
+        let labels: Vec<i64> = labels.flatten_all()?.to_dtype(candle_core::DType::I64)?.to_vec1()?;
+        let images = images_of(&images).with_context(|| format!("{split}_images"))?;
+        ensure!(
+            images.len() == labels.len(),
+            "{split} has {} images and {} labels",
+            images.len(),
+            labels.len()
+        );
+        let mut examples = Vec::with_capacity(images.len());
+        for (image, label) in images.into_iter().zip(labels) {
+            let label = usize::try_from(label).context("a label below 0")?;
+            ensure!(label < MAX_LABELS, "label {label} is not below {MAX_LABELS}");
+            highest = highest.max(label);
+            examples.push((image, label));
+        }
+        splits.insert(split.to_string(), examples);
+    }
+    let labels: Vec<String> = match names.is_empty() {
+        true => (0..=highest).map(|label| label.to_string()).collect(),
+        false => names.to_vec(),
+    };
+    ensure!(highest < labels.len(), "label {highest} has no name among the {} given", labels.len());
+    Ok(Source { labels, splits, sha256: BTreeMap::from([(file_name(path), digest)]) })
+}
+
+/// The images of an array of N x H x W or N x H x W x 3 bytes.
+fn images_of(array: &Tensor) -> Result<Vec<Image>> {
+    let (count, height, width, channels) = match *array.dims() {
+        [n, h, w] | [n, h, w, 1] => (n, h, w, 1),
+        [n, h, w, 3] => (n, h, w, 3),
+        ref other => bail!("an array of shape {other:?} is not N x H x W or N x H x W x 3"),
+    };
+    ensure!(array.dtype() == candle_core::DType::U8, "values of type {:?} are not uint8", array.dtype());
+    let (width, height, each) = (u32::try_from(width)?, u32::try_from(height)?, height * width * channels);
+    let values: Vec<u8> = array.flatten_all()?.to_vec1()?;
+    let image = |i: usize| {
+        let part = values[i * each..(i + 1) * each].to_vec();
+        match channels {
+            1 => Image::from_gray8(width, height, part),
+            _ => Image::from_rgb8(width, height, part),
+        }
+    };
+    Ok((0..count).map(image).collect::<Result<_, _>>()?)
+}
+
+fn read_folder(path: &Path, names: &[String], seed: u64) -> Result<Source> {
+    let mut roots: Vec<(&str, PathBuf)> =
+        SPLITS.iter().map(|s| (*s, path.join(s))).filter(|(_, p)| p.is_dir()).collect();
+    let split_already = !roots.is_empty();
+    if !split_already {
+        roots.push(("all", path.to_path_buf()));
+    }
+    let mut found = BTreeSet::new();
+    let mut files = Vec::new();
+    for (split, root) in &roots {
+        for folder in children(root)?.into_iter().filter(|p| p.is_dir()) {
+            let label = file_name(&folder);
+            files.extend(
+                children(&folder)?
+                    .into_iter()
+                    .filter_map(|f| Some((*split, label.clone(), format_of(&f)?, f))),
+            );
+            ensure!(
+                names.is_empty() || names.contains(&label),
+                "the folder {} is none of the labels {}",
+                folder.display(),
+                names.join(", ")
+            );
+            found.insert(label);
+        }
+    }
+    let labels: Vec<String> = if names.is_empty() { found.into_iter().collect() } else { names.to_vec() };
+    // By path, so that the digest does not depend on the seed.
+    let mut digests: BTreeMap<PathBuf, String> = BTreeMap::new();
+    let mut splits: BTreeMap<String, Vec<(Image, usize)>> = BTreeMap::new();
+    let mut contents: BTreeMap<String, String> = BTreeMap::new();
+    let mut rng = random::stream(seed, "split");
+    files.shuffle(&mut rng);
+    for (split, label, format, file) in &files {
+        let bytes = fs::read(file).with_context(|| file.display().to_string())?;
+        let digest = sha256(&bytes);
+        let image =
+            decode(*format, &bytes, &DecodeOptions::default()).with_context(|| file.display().to_string())?;
+        let index = labels.iter().position(|name| name == label).context("a label without a name")?;
+        let split = match split_already {
+            true => split.to_string(),
+            // The same content always falls to the same split.
+            false => contents.entry(digest.clone()).or_insert_with(|| draw_split(&mut rng)).clone(),
+        };
+        digests.insert(file.strip_prefix(path).unwrap_or(file).to_path_buf(), digest);
+        splits.entry(split).or_default().push((image, index));
+    }
+    let lines: String =
+        digests.iter().map(|(file, digest)| format!("{digest}  {}\n", file.display())).collect();
+    Ok(Source { labels, splits, sha256: BTreeMap::from([(file_name(path), sha256(lines.as_bytes()))]) })
+}
+
+fn draw_split(rng: &mut ChaCha8Rng) -> String {
+    let place = rng.random::<f64>();
+    let split = match () {
+        () if place < HELD_OUT => "test",
+        () if place < 2.0 * HELD_OUT => "val",
+        () => "train",
+    };
+    split.to_string()
+}
+
+/// Sorted, so that the order does not depend on the file system.
+fn children(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found: Vec<PathBuf> = fs::read_dir(folder)
+        .and_then(|entries| entries.map(|entry| entry.map(|e| e.path())).collect())
+        .with_context(|| folder.display().to_string())?;
+    found.sort();
+    Ok(found)
+}
+
+fn format_of(file: &Path) -> Option<Format> {
+    match file.extension()?.to_str()?.to_ascii_lowercase().as_str() {
+        "png" => Some(Format::Png),
+        "jpg" | "jpeg" => Some(Format::Jpeg),
+        "dcm" => Some(Format::Dicom),
+        _ => None,
+    }
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Arrays = Vec<(&'static str, Tensor)>;
+
+    fn bytes(shape: &[usize]) -> Tensor {
+        let values: Vec<u8> = (0..shape.iter().product::<usize>()).map(|at| at as u8).collect();
+        Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+    }
+
+    fn labels(labels: &[u8]) -> Tensor {
+        Tensor::from_vec(labels.to_vec(), (labels.len(), 1), &Device::Cpu).unwrap()
+    }
+
+    fn archive(arrays: Arrays, names: &[&str]) -> Result<Source> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("set.npz");
+        Tensor::write_npz(&arrays, &file).unwrap();
+        let names: Vec<String> = names.iter().map(|name| name.to_string()).collect();
+        Source::read(&file, &names, 0)
+    }
+
+    fn set(images: Tensor, truth: &[u8]) -> Arrays {
+        vec![
+            ("train_images", images.clone()),
+            ("train_labels", labels(truth)),
+            ("val_images", images),
+            ("val_labels", labels(truth)),
+        ]
+    }
+
+    #[test]
+    fn an_archive_in_colour_is_read_and_decides_the_network_s_shape() {
+        let source = archive(set(bytes(&[4, 6, 5, 3]), &[0, 1, 1, 0]), &[]).unwrap();
+        assert!(source.check_trainable().is_ok());
+        assert_eq!((source.labels.clone(), source.shape()), (vec!["0".to_string(), "1".to_string()], (5, 3)));
+        assert_eq!(source.splits["train"].iter().map(|(_, label)| *label).collect::<Vec<_>>(), [0, 1, 1, 0]);
+    }
+
+    #[test]
+    fn an_archive_that_is_no_data_set_is_refused_with_what_is_wrong() {
+        let floats = bytes(&[2, 4, 4]).to_dtype(candle_core::DType::F32).unwrap();
+        let missing = vec![("train_images", bytes(&[2, 4, 4]))];
+        let empty: Arrays = set(bytes(&[2, 4, 4]), &[0, 1])
+            .into_iter()
+            .map(|(name, array)| if name == "val_images" { (name, bytes(&[0, 4, 4])) } else { (name, array) })
+            .map(|(name, array)| if name == "val_labels" { (name, labels(&[])) } else { (name, array) })
+            .collect();
+        let cases: [(Arrays, &[&str], &str); 6] = [
+            (set(bytes(&[2, 4, 4, 2]), &[0, 1]), &[], "[2, 4, 4, 2] is not N x H x W or N x H x W x 3"),
+            (set(floats, &[0, 1]), &[], "are not uint8"),
+            (set(bytes(&[2, 4, 4]), &[0, 1, 1]), &[], "train has 2 images and 3 labels"),
+            (set(bytes(&[2, 4, 4]), &[0, 2]), &["a", "b"], "label 2 has no name among the 2 given"),
+            (missing, &["a", "b"], "no images"),
+            (empty, &[], "no examples in the split \"val\""),
+        ];
+        for (arrays, names, want) in cases {
+            let read = archive(arrays, names).and_then(|source| source.check_trainable());
+            let error = format!("{:#}", read.unwrap_err());
+            assert!(error.contains(want), "{error}");
+        }
+    }
+
+    /// `<label>/*` with 60 images of two labels, PNG and JPEG.
+    fn folder() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for number in 0..60usize {
+            let place = folder.path().join(["left", "right"][number % 2]);
+            fs::create_dir_all(&place).unwrap();
+            let side = if number == 7 { 9u16 } else { 12 };
+            let pixels: Vec<u8> = (0..usize::from(side) * usize::from(side))
+                .map(|at| (at * (number + 3) % 251) as u8)
+                .collect();
+            match number % 3 {
+                0 => {
+                    let mut file = Vec::new();
+                    let encoder = jpeg_encoder::Encoder::new(&mut file, 90);
+                    encoder.encode(&pixels, side, side, jpeg_encoder::ColorType::Luma).unwrap();
+                    fs::write(place.join(format!("{number}.jpg")), file).unwrap();
+                }
+                _ => {
+                    let file = fs::File::create(place.join(format!("{number}.png"))).unwrap();
+                    let mut encoder = png::Encoder::new(file, u32::from(side), u32::from(side));
+                    encoder.set_color(png::ColorType::Grayscale);
+                    encoder.write_header().unwrap().write_image_data(&pixels).unwrap();
+                }
+            }
+        }
+        folder
+    }
+
+    #[test]
+    fn a_folder_is_split_by_the_seed_and_its_digest_and_shape_are_not() {
+        let folder = folder();
+        let read = |seed| Source::read(folder.path(), &[], seed).unwrap();
+        let sizes = |source: &Source| -> Vec<usize> {
+            SPLITS.iter().map(|split| source.splits.get(*split).map_or(0, Vec::len)).collect()
+        };
+        let first = read(0);
+        assert_eq!(sizes(&first).iter().sum::<usize>(), 60);
+        assert!(sizes(&first)[0] > 40, "{:?}", sizes(&first));
+        assert_eq!(sizes(&first), sizes(&read(0)));
+        assert!((1..8).any(|seed| sizes(&read(seed)) != sizes(&first)));
+        for seed in 1..4 {
+            assert_eq!((read(seed).sha256, read(seed).shape()), (first.sha256.clone(), (12, 1)));
+        }
+        // A new name is other data, even with the same contents.
+        fs::rename(folder.path().join("left/6.jpg"), folder.path().join("left/600.jpg")).unwrap();
+        assert_ne!(read(0).sha256, first.sha256);
+    }
+
+    #[test]
+    fn a_folder_s_labels_keep_the_order_given_and_a_lone_split_is_one() {
+        let folder = folder();
+        let names = |names: &[&str]| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
+        let source = Source::read(folder.path(), &names(&["right", "left", "none"]), 0).unwrap();
+        assert_eq!(source.labels, ["right", "left", "none"]);
+        let error = Source::read(folder.path(), &names(&["right", "wrong"]), 0).err().unwrap();
+        assert!(format!("{error:#}").contains("left is none of the labels right, wrong"), "{error:#}");
+
+        let whole = tempfile::tempdir().unwrap();
+        fs::rename(folder.path(), whole.path().join("test")).unwrap();
+        let source = Source::read(whole.path(), &[], 0).unwrap();
+        assert_eq!((source.labels.len(), source.splits["test"].len()), (2, 60));
+        assert!(source.check_trainable().unwrap_err().to_string().contains("\"train\""));
+    }
+
+    #[test]
+    fn a_file_that_is_no_image_is_named() {
+        let folder = folder();
+        fs::write(folder.path().join("left/odd.dcm"), "this is no image").unwrap();
+        let error = format!("{:#}", Source::read(folder.path(), &[], 0).err().unwrap());
+        assert!(error.contains("odd.dcm"), "{error}");
+    }
+}

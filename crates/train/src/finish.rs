@@ -1,0 +1,136 @@
+//! From trained weights to a package: calibration, abstention, metrics, plots, card.
+//!
+//! The same steps end every training run, of images and of notes, so that every package is
+//! measured the same way. Nothing here looks at the test split before the numbers are final.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use candle_core::Tensor;
+use serde_json::{Value, json};
+
+use super::card::{card, plain};
+use super::fit::Epoch;
+use super::metrics::{highest, metrics, reliability};
+use super::plots;
+use model::calibration::{fit_temperature, probabilities};
+use model::manifest::Metrics;
+use model::package::latest;
+use model::{Manifest, Package, package};
+
+/// What the card says of a run that Ctrl-C ended.
+pub const STOPPED: &str =
+    "## Stopped early\n\nThe run was ended by hand before it was done; this is the best it had reached.\n";
+
+/// Refuses a share of abstentions that is none.
+///
+/// # Errors
+/// The share is not from 0 to below 1.
+pub fn check_abstain_share(share: f64) -> Result<()> {
+    ensure!((0.0..1.0).contains(&share), "--abstain-share is {share}, not from 0 to below 1");
+    Ok(())
+}
+
+/// What a run is made of, which a checkpoint is compared by: everything that decides its weights
+/// besides the settings of the loop.
+pub fn about(manifest: &Manifest) -> BTreeMap<String, String> {
+    let json = |value: Value| value.to_string();
+    let (data, training) = (&manifest.data, &manifest.training);
+    BTreeMap::from([
+        ("data".to_string(), json(json!([data.sha256, data.examples]))),
+        ("labels".to_string(), json(json!(manifest.labels))),
+        ("input".to_string(), json(plain(&manifest.input))),
+        ("architecture".to_string(), json(plain(&manifest.architecture))),
+        ("settings".to_string(), json(json!(training.settings))),
+    ])
+}
+
+/// One above the highest version of the model `name` under `out`.
+///
+/// # Errors
+/// The folder cannot be listed.
+pub fn next_version(out: &Path, name: &str) -> Result<u64> {
+    let highest = if out.is_dir() { latest(out)?.remove(name) } else { None };
+    let number = highest.and_then(|folder| folder.file_name()?.to_str()?.parse::<u64>().ok());
+    Ok(number.map_or(1, |highest| highest + 1))
+}
+
+/// What the network said on one split.
+pub struct Answers {
+    /// One row an example.
+    pub logits: Vec<Vec<f32>>,
+    /// Index of the right label.
+    pub truth: Vec<usize>,
+}
+
+/// What a finished run hands over.
+pub struct Finished {
+    /// The package's description; calibration, threshold, metrics and weights are filled in.
+    pub manifest: Manifest,
+    /// The trained values.
+    pub weights: BTreeMap<String, Tensor>,
+    /// Answers by split.
+    pub splits: BTreeMap<String, Answers>,
+    /// What the temperature is fitted on.
+    pub calibration: Answers,
+    /// Share of the validation examples on which the model may abstain.
+    pub abstain_share: f64,
+    /// The learning curve.
+    pub history: Vec<Epoch>,
+    /// Paragraphs for the card.
+    pub notes: String,
+    /// Further files of the package.
+    pub extra: Vec<(&'static str, Vec<u8>)>,
+}
+
+/// Calibrates, measures, draws and writes the package under `out`. Returns its folder and the
+/// manifest as written.
+///
+/// # Errors
+/// An output of the network that is not finite; what the file system says.
+pub fn finish(run: Finished, out: &Path) -> Result<(PathBuf, Manifest)> {
+    let Finished { mut manifest, weights, splits, calibration, abstain_share, history, notes, mut extra } =
+        run;
+    let temperature = fit_temperature(&calibration.logits, &calibration.truth) as f32;
+    manifest.calibration.temperature = temperature;
+    let rows = |answers: &Answers| calibrated(answers, temperature);
+    let val = splits.get("val").context("no validation split")?;
+    manifest.abstain_below = threshold(&rows(val)?, abstain_share);
+    for (split, answers) in &splits {
+        manifest.metrics.insert(split.clone(), measure(&manifest, &rows(answers)?, &answers.truth));
+    }
+
+    let (shown_split, shown) = splits.get("test").map_or(("val", val), |test| ("test", test));
+    let shown_rows = rows(shown)?;
+    extra.push(("plots/learning-curve.svg", plots::learning_curve(&history)?));
+    extra.push(("plots/reliability.svg", plots::reliability(&reliability(&shown_rows, &shown.truth))?));
+    extra.push(("plots/roc.svg", plots::roc_curves(&manifest.labels, &shown_rows, &shown.truth)?));
+
+    manifest.weights.parameters = package::values(&weights);
+    let card = card(&manifest, &notes, shown_split);
+    let folder = Package::write(out, &mut manifest, &weights, &card, &extra)?;
+    Ok((folder, manifest))
+}
+
+/// Calibrated probabilities of every example.
+///
+/// # Errors
+/// An output that is not finite.
+pub fn calibrated(answers: &Answers, temperature: f32) -> Result<Vec<Vec<f32>>> {
+    Ok(answers.logits.iter().map(|row| probabilities(row, temperature)).collect::<Result<_, _>>()?)
+}
+
+/// Metrics of one split under a manifest's decision rule.
+pub fn measure(manifest: &Manifest, rows: &[Vec<f32>], truth: &[usize]) -> Metrics {
+    let answers: Vec<usize> = rows.iter().map(|row| manifest.decide(row)).collect();
+    metrics(&manifest.labels, rows, truth, &answers, manifest.abstain_below, manifest.ordinal.is_some())
+}
+
+/// The confidence that a share of the rows stay below, rounded down to three places.
+fn threshold(rows: &[Vec<f32>], share: f64) -> f32 {
+    let mut confidences: Vec<f32> = rows.iter().map(|row| highest(row).1).collect();
+    confidences.sort_by(f32::total_cmp);
+    let place = (share * confidences.len() as f64) as usize;
+    confidences.get(place).map_or(0.0, |c| (c * 1000.0).floor() / 1000.0)
+}

@@ -1,0 +1,400 @@
+//! `train image`: a data set in, a package out; and what a package says of a split.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result, bail};
+
+use super::augment::Augmentation;
+use super::card::{members, plain};
+use super::examples::{ImageSet, Source};
+use super::finish::{Answers, Finished, STOPPED, about, check_abstain_share, finish, next_version};
+use super::fit::{Examples, FitOptions, Session, fit, predict};
+use model::Package;
+use model::manifest::{
+    Architecture, Calibration, CnnConfig, CnnLayer, Crop, DataSource, FORMAT, ImageInput, Input, Manifest,
+    Normalisation, ResizeFilter, ResnetConfig, ResnetStage, Training, Weights,
+};
+use nn::{Network, Params, Pass, random};
+use vision::network;
+
+/// Examples a forward pass takes while measuring.
+const EVALUATION_BATCH: usize = 64;
+
+/// Altered copies of each validation image that the temperature is fitted on.
+const CALIBRATION_COPIES: usize = 4;
+
+/// What kind of network is trained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Arch {
+    /// Convolution, pooling and dense layers in a row.
+    Cnn,
+    /// Residual blocks with batch normalisation.
+    Resnet,
+}
+
+/// How far training copies go from their originals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Augment {
+    /// The images as they are.
+    None,
+    /// Small moves and exposures.
+    Light,
+    /// What another hospital's device and positioning would make.
+    Strong,
+}
+
+impl Augment {
+    fn settings(self) -> Option<Augmentation> {
+        let light = Augmentation {
+            rotation: 8.0,
+            translation: 0.06,
+            zoom: 0.1,
+            shear: 0.05,
+            flip: 0.0,
+            gamma: 0.2,
+            contrast: 0.2,
+            brightness: 0.05,
+            noise: 0.02,
+            sharpness: 0.3,
+            cutout: 0.0,
+            mixup: 0.0,
+        };
+        match self {
+            Augment::None => None,
+            Augment::Light => Some(light),
+            Augment::Strong => Some(Augmentation {
+                rotation: 12.0,
+                translation: 0.1,
+                zoom: 0.15,
+                shear: 0.1,
+                flip: 0.0,
+                gamma: 0.5,
+                contrast: 0.5,
+                brightness: 0.12,
+                noise: 0.05,
+                sharpness: 1.5,
+                cutout: 0.3,
+                mixup: 0.0,
+            }),
+        }
+    }
+}
+
+/// Settings of `train image`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ImageOptions {
+    /// Data set: an .npz in the MedMNIST form, or a folder train|val|test/<label>/*.png|jpg|dcm, or <label>/*
+    #[arg(long, env = "MEDSERVE_DATA")]
+    pub data: PathBuf,
+    /// Name the model is served under
+    #[arg(long, env = "MEDSERVE_NAME")]
+    pub name: String,
+    /// Version of the package; default: one above the highest there is
+    #[arg(long, env = "MEDSERVE_VERSION")]
+    pub version: Option<u64>,
+    /// Folder the package is written under
+    #[arg(long, env = "MEDSERVE_OUT", default_value = "models")]
+    pub out: PathBuf,
+    /// Kind of network
+    #[arg(long, env = "MEDSERVE_ARCH", value_enum, default_value = "resnet")]
+    pub arch: Arch,
+    /// Channels of the residual stages
+    #[arg(long, env = "MEDSERVE_WIDTHS", value_delimiter = ',', default_value = "16,32,64,128")]
+    pub widths: Vec<usize>,
+    /// Blocks of each residual stage
+    #[arg(long, env = "MEDSERVE_BLOCKS", default_value_t = 1)]
+    pub blocks: usize,
+    /// Layers of a cnn in order: convFxK (F filters of K x K), poolN, flatten, denseN, dropoutR
+    #[arg(
+        long,
+        env = "MEDSERVE_CNN_LAYERS",
+        value_delimiter = ',',
+        default_value = "conv32x3,pool2,conv64x3,pool2,flatten,dense64"
+    )]
+    pub layers: Vec<String>,
+    /// Side of the network's square input in pixels; default: the median of the images' shorter sides, 224 at most
+    #[arg(long, env = "MEDSERVE_SIZE")]
+    pub size: Option<u32>,
+    /// Label names: of an archive in the order of its numbers, of a folder in the order wanted
+    #[arg(long, env = "MEDSERVE_LABELS", value_delimiter = ',')]
+    pub labels: Vec<String>,
+    /// Most epochs
+    #[arg(long, env = "MEDSERVE_EPOCHS", default_value_t = 24)]
+    pub epochs: usize,
+    /// Examples a step
+    #[arg(long, env = "MEDSERVE_BATCH_SIZE", default_value_t = 64)]
+    pub batch_size: usize,
+    /// Highest learning rate
+    #[arg(long, env = "MEDSERVE_LR", default_value_t = 3e-3)]
+    pub lr: f64,
+    /// Decay of weights a step, times the learning rate
+    #[arg(long, env = "MEDSERVE_WEIGHT_DECAY", default_value_t = 0.05)]
+    pub weight_decay: f64,
+    /// Share of a target that is spread over all labels
+    #[arg(long, env = "MEDSERVE_LABEL_SMOOTHING", default_value_t = 0.1)]
+    pub label_smoothing: f32,
+    /// Dropout before the last layer of a resnet
+    #[arg(long, env = "MEDSERVE_RESNET_DROPOUT", default_value_t = 0.0)]
+    pub dropout: f32,
+    /// How far training copies go from their originals
+    #[arg(long, env = "MEDSERVE_AUGMENT", value_enum, default_value = "strong")]
+    pub augment: Augment,
+    /// Weight of an example by how rare its label is: 0 all examples the same, 1 all labels the same
+    #[arg(long, env = "MEDSERVE_BALANCE", default_value_t = 0.5)]
+    pub balance: f64,
+    /// Epochs without a better validation loss after which training stops; 0 for never
+    #[arg(long, env = "MEDSERVE_PATIENCE", default_value_t = 8)]
+    pub patience: usize,
+    /// Keep the last epoch's weights, not those of the best validation loss; training then never stops early
+    #[arg(long, env = "MEDSERVE_KEEP_LAST")]
+    pub keep_last: bool,
+    /// Share of the validation examples on which the model may abstain
+    #[arg(long, env = "MEDSERVE_ABSTAIN_SHARE", default_value_t = 0.01)]
+    pub abstain_share: f64,
+    /// Seed of everything random
+    #[arg(long, env = "MEDSERVE_SEED", default_value_t = 0)]
+    pub seed: u64,
+    /// Go on from the checkpoint of an interrupted run with the same settings
+    #[arg(long, env = "MEDSERVE_RESUME")]
+    pub resume: bool,
+    /// One sentence for people
+    #[arg(long, env = "MEDSERVE_DESCRIPTION", default_value = "")]
+    pub description: String,
+    /// Name of the data set, for the card; default: its file name
+    #[arg(long, env = "MEDSERVE_DATA_NAME")]
+    pub data_name: Option<String>,
+    /// Who made the data set and where it was published
+    #[arg(long, env = "MEDSERVE_DATA_SOURCE", default_value = "Source not stated.")]
+    pub data_source: String,
+    /// Licence of the data set
+    #[arg(long, env = "MEDSERVE_DATA_LICENCE", default_value = "not stated")]
+    pub data_licence: String,
+}
+
+/// Trains and writes a package. Returns its folder and manifest.
+///
+/// # Errors
+/// Data that cannot be read, settings that do not fit, a run that diverged.
+pub fn train(options: &ImageOptions, stop: &AtomicBool) -> Result<(PathBuf, Manifest)> {
+    let fit_options = fit_options(options);
+    fit_options.check()?;
+    check_abstain_share(options.abstain_share)?;
+    let source = Source::read(&options.data, &options.labels, options.seed)?;
+    source.check_trainable().with_context(|| options.data.display().to_string())?;
+    let input = input(&source, options);
+    // Whatever would make the package refuse itself is said now, not after the training.
+    let mut manifest = describe(options, &source, input.clone(), architecture(options)?, &fit_options)?;
+
+    let mut sets = BTreeMap::new();
+    for (split, examples) in &source.splits {
+        let augmentation = if split == "train" { options.augment.settings() } else { None };
+        sets.insert(split.clone(), ImageSet::new(examples, &input, augmentation)?);
+    }
+    let (train, val) = (&sets["train"], &sets["val"]);
+
+    let mut params = Params::fresh(options.seed);
+    let network = network::build(&manifest.architecture, &input, source.labels.len(), &mut params)?;
+    let session = Session {
+        stop,
+        checkpoint: Some(options.out.join(&options.name).join(".checkpoint")),
+        resume: options.resume,
+        about: about(&manifest),
+        progress: true,
+    };
+    let history = fit(network.as_ref(), &params, train, val, source.labels.len(), &fit_options, &session)?;
+    manifest.training.epochs = history.len();
+
+    let mut splits = BTreeMap::new();
+    for (split, set) in &sets {
+        splits.insert(split.clone(), answers(network.as_ref(), set)?);
+    }
+    let finished = Finished {
+        manifest,
+        weights: params.snapshot()?,
+        calibration: calibration(network.as_ref(), &source, &input, options)?,
+        splits,
+        abstain_share: options.abstain_share,
+        history,
+        notes: if stop.load(Ordering::Relaxed) { STOPPED.to_string() } else { String::new() },
+        extra: Vec::new(),
+    };
+    let written = finish(finished, &options.out)?;
+    session.close()?;
+    Ok(written)
+}
+
+/// What the network of a package says of one split of `data`.
+///
+/// # Errors
+/// A package or data that cannot be read, or labels that are not the model's.
+pub fn answers_of(package: Package, data: &Path, split: &str) -> Result<(Manifest, Answers)> {
+    let manifest = package.manifest;
+    let Input::Image(input) = &manifest.input else {
+        bail!("the model \"{}\" does not read images", manifest.name)
+    };
+    let source = Source::read(data, &manifest.labels, manifest.training.seed)?;
+    let examples = source.splits.get(split).with_context(|| format!("the data has no split \"{split}\""))?;
+    let set = ImageSet::new(examples, input, None)?;
+    let mut params = Params::frozen(package.weights);
+    let network = network::build(&manifest.architecture, input, manifest.labels.len(), &mut params)?;
+    params.finish()?;
+    let answers = answers(network.as_ref(), &set)?;
+    Ok((manifest, answers))
+}
+
+fn answers(network: &dyn Network<candle_core::Tensor>, set: &ImageSet) -> Result<Answers> {
+    Ok(Answers { logits: predict(network, set, EVALUATION_BATCH)?, truth: set.labels().to_vec() })
+}
+
+/// What the temperature is fitted on: altered copies of the validation images. Images from another
+/// hospital differ from the validation split as the copies do, and a temperature fitted on the
+/// easy originals would promise too much.
+fn calibration(
+    network: &dyn Network<candle_core::Tensor>,
+    source: &Source,
+    input: &ImageInput,
+    options: &ImageOptions,
+) -> Result<Answers> {
+    let augmentation = options.augment.settings().map(|settings| Augmentation { mixup: 0.0, ..settings });
+    let copies = if augmentation.is_some() { CALIBRATION_COPIES } else { 1 };
+    let set = ImageSet::new(&source.splits["val"], input, augmentation)?;
+    let indices: Vec<usize> = (0..set.labels().len()).collect();
+    let mut found = Answers { logits: Vec::new(), truth: Vec::new() };
+    let mut rng = random::stream(options.seed, "calibration");
+    for _ in 0..copies {
+        for part in indices.chunks(EVALUATION_BATCH) {
+            let batch = set.training_batch(part, &mut [], &mut rng)?;
+            found.logits.extend(network.logits(&batch, &mut Pass::Inference)?.to_vec2::<f32>()?);
+            found.truth.extend(part.iter().map(|i| set.labels()[*i]));
+        }
+    }
+    Ok(found)
+}
+
+fn fit_options(options: &ImageOptions) -> FitOptions {
+    FitOptions {
+        epochs: options.epochs,
+        batch_size: options.batch_size,
+        learning_rate: options.lr,
+        warmup: 0.1,
+        weight_decay: options.weight_decay,
+        clip: 2.0,
+        label_smoothing: options.label_smoothing,
+        balance: options.balance,
+        average_decay: 0.99,
+        // Where the last epoch is kept, however good, an earlier end would keep a worse one.
+        patience: if options.keep_last { 0 } else { options.patience },
+        keep_last: options.keep_last,
+        seed: options.seed,
+    }
+}
+
+fn input(source: &Source, options: &ImageOptions) -> ImageInput {
+    let (side, channels) = source.shape();
+    let side = options.size.unwrap_or(side);
+    ImageInput {
+        height: side,
+        width: side,
+        channels,
+        crop: Crop::Centre,
+        resize: ResizeFilter::Bicubic,
+        normalisation: Normalisation::PerImage { floor: 0.02 },
+    }
+}
+
+fn architecture(options: &ImageOptions) -> Result<Architecture> {
+    match options.arch {
+        Arch::Cnn => {
+            let layers = options.layers.iter().map(|text| layer(text)).collect::<Result<_>>()?;
+            Ok(Architecture::Cnn(CnnConfig { layers }))
+        }
+        Arch::Resnet => {
+            let stage = |(place, channels): (usize, &usize)| ResnetStage {
+                channels: *channels,
+                blocks: options.blocks,
+                stride: if place == 0 { 1 } else { 2 },
+            };
+            let first = options.widths.first().context("--widths names no stage")?;
+            Ok(Architecture::Resnet(ResnetConfig {
+                stem_channels: *first,
+                stem_kernel: 3,
+                stem_stride: 1,
+                stages: options.widths.iter().enumerate().map(stage).collect(),
+                dropout: options.dropout,
+            }))
+        }
+    }
+}
+
+/// A layer as written on the command line, e.g. "conv32x3".
+fn layer(text: &str) -> Result<CnnLayer> {
+    let parse = || -> Option<CnnLayer> {
+        if text == "flatten" {
+            return Some(CnnLayer::Flatten);
+        }
+        if let Some(sizes) = text.strip_prefix("conv") {
+            let (filters, kernel) = sizes.split_once('x')?;
+            return Some(CnnLayer::Conv {
+                filters: filters.parse().ok()?,
+                kernel: kernel.parse().ok()?,
+                padding: 0,
+            });
+        }
+        if let Some(size) = text.strip_prefix("pool") {
+            return Some(CnnLayer::Pool { size: size.parse().ok()? });
+        }
+        if let Some(units) = text.strip_prefix("dense") {
+            return Some(CnnLayer::Dense { units: units.parse().ok()? });
+        }
+        Some(CnnLayer::Dropout { rate: text.strip_prefix("dropout")?.parse().ok()? })
+    };
+    parse()
+        .with_context(|| format!("--layers: \"{text}\" is not convFxK, poolN, flatten, denseN or dropoutR"))
+}
+
+fn describe(
+    options: &ImageOptions,
+    source: &Source,
+    input: ImageInput,
+    architecture: Architecture,
+    fit_options: &FitOptions,
+) -> Result<Manifest> {
+    let mut settings = members(fit_options);
+    settings.insert("augmentation".to_string(), plain(&options.augment.settings()));
+    let version = options.version.map_or_else(|| next_version(&options.out, &options.name), Ok)?;
+    let name = options.data_name.clone();
+    let manifest = Manifest {
+        format: FORMAT,
+        name: options.name.clone(),
+        version: version.to_string(),
+        description: options.description.clone(),
+        labels: source.labels.clone(),
+        label_descriptions: BTreeMap::new(),
+        ordinal: None,
+        input: Input::Image(input),
+        architecture,
+        exact_convolution: false,
+        calibration: Calibration { temperature: 1.0 },
+        abstain_below: 0.0,
+        data: DataSource {
+            name: name.unwrap_or_else(|| source.sha256.keys().next().cloned().unwrap_or_default()),
+            source: options.data_source.clone(),
+            licence: options.data_licence.clone(),
+            sha256: source.sha256.clone(),
+            examples: source.splits.iter().map(|(split, examples)| (split.clone(), examples.len())).collect(),
+        },
+        training: Training {
+            seed: options.seed,
+            epochs: 0,
+            settings,
+            program: concat!("medserve train ", env!("CARGO_PKG_VERSION")).to_string(),
+        },
+        metrics: BTreeMap::new(),
+        weights: Weights { file: model::package::WEIGHTS.to_string(), sha256: String::new(), parameters: 0 },
+        files: BTreeMap::new(),
+    };
+    manifest.check().map_err(anyhow::Error::msg)?;
+    Ok(manifest)
+}

@@ -1,0 +1,31 @@
+//! The offline side: data sets in, model packages out.
+//!
+//! What training a classifier of images and one of notes share stands here once: the loop
+//! (`fit`), the optimiser, metrics, plots and the card. What they do not share is how examples
+//! are read and made into batches.
+
+#![forbid(unsafe_code)]
+
+pub mod augment;
+pub mod bag;
+pub mod card;
+pub mod checkpoint;
+pub mod evaluate;
+pub mod examples;
+pub mod field_dropout;
+pub mod finish;
+pub mod fit;
+pub mod image;
+pub mod logistic;
+pub mod metrics;
+pub mod notes;
+pub mod optimizer;
+pub mod plots;
+pub mod progress;
+pub mod recommender;
+pub mod stacking;
+pub mod tables;
+pub mod text;
+pub mod text_options;
+pub mod text_plan;
+pub mod trees;

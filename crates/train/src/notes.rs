@@ -1,0 +1,446 @@
+//! Data sets of notes: a folder with `train.csv`, `val.csv` and, if there is one, `test.csv`.
+//!
+//! One column is the note, one the label, the others are fields. What a field is (numeric or
+//! categorical, its mean and quantiles, its values) is learned from the training records alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use rand::seq::SliceRandom;
+
+use super::examples::SPLITS;
+use model::manifest::{Field, FieldKind};
+use model::package::sha256;
+use nn::random;
+use text::record::{FieldValue, Record, is_blank};
+
+/// Share of the training records that become `val` where there is none.
+const HELD_OUT: f64 = 0.15;
+/// Shares of the training values that lie below the knots of a numeric field.
+const QUANTILES: [f64; 9] = [0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99];
+/// Most values of a categorical field.
+const MAX_VALUES: usize = 100;
+
+/// A data set as found.
+pub struct NoteSource {
+    /// Label names in order: by number where all are numbers, else by name.
+    pub labels: Vec<String>,
+    /// What the fields are.
+    pub fields: Vec<Field>,
+    /// Records and label indices by split.
+    pub splits: BTreeMap<String, Vec<(Record, usize)>>,
+    /// sha256 by file.
+    pub sha256: BTreeMap<String, String>,
+    /// Rows left out, as their note is blank.
+    pub blank: usize,
+    /// Why columns that nobody named are no fields, a sentence each.
+    pub left_out: Vec<String>,
+}
+
+/// Which columns of the files hold what.
+#[derive(Debug, Clone, Copy)]
+pub struct Columns<'a> {
+    /// The note.
+    pub note: &'a str,
+    /// The label.
+    pub label: &'a str,
+    /// The fields, each perhaps with a range and a unit ("sbp:0..300:mmHg"); without any, all
+    /// other columns that can be one; "none" for none.
+    pub fields: &'a [String],
+}
+
+/// One row of a file, as text.
+struct Row {
+    line: u64,
+    note: String,
+    label: String,
+    /// In the order of the fields; empty for missing.
+    fields: Vec<String>,
+}
+
+impl NoteSource {
+    /// Reads the folder `path`. `labels` are the labels in order; without any they are those of
+    /// the training records. A label that no training record has is refused: nothing could be
+    /// learned of it.
+    ///
+    /// # Errors
+    /// What is missing or cannot be read, with its file and line.
+    pub fn read(path: &Path, columns: Columns, labels: &[String], seed: u64) -> Result<NoteSource> {
+        let mut left_out = Vec::new();
+        let specs: Vec<FieldSpec> = match columns.fields {
+            [] => other_columns(&path.join("train.csv"), columns, &mut left_out)?,
+            [none] if none == "none" => Vec::new(),
+            named => named.iter().map(|text| FieldSpec::parse(text)).collect::<Result<_>>()?,
+        };
+        let mut rows: BTreeMap<String, Vec<Row>> = BTreeMap::new();
+        let mut digests = BTreeMap::new();
+        let mut blank = 0;
+        for split in SPLITS {
+            let file = path.join(format!("{split}.csv"));
+            if split != "train" && !file.exists() {
+                continue;
+            }
+            let bytes = std::fs::read(&file).with_context(|| file.display().to_string())?;
+            digests.insert(format!("{split}.csv"), sha256(&bytes));
+            let read = read_rows(&bytes, columns.note, columns.label, &specs)
+                .with_context(|| file.display().to_string())?;
+            let all = read.len();
+            let kept: Vec<Row> = read.into_iter().filter(|row| !is_blank(&row.note)).collect();
+            blank += all - kept.len();
+            rows.insert(split.to_string(), kept);
+        }
+        if !rows.contains_key("val") {
+            hold_out(&mut rows, seed);
+        }
+        let train = &rows["train"];
+        ensure!(!train.is_empty(), "{}: no training records", path.display());
+        ensure!(!rows["val"].is_empty(), "{}: no validation records", path.display());
+        let found = label_names(train);
+        let label = columns.label;
+        ensure!(found.len() >= 2, "{}: fewer than two labels in the column \"{label}\"", path.display());
+        if let Some(absent) = labels.iter().find(|label| !found.contains(label)) {
+            bail!("--labels: no training record has the label \"{absent}\"; there are {}", found.join(", "));
+        }
+        let labels = if labels.is_empty() { found } else { labels.to_vec() };
+        let (mut fields, mut places) = (Vec::new(), Vec::new());
+        for (place, spec) in specs.iter().enumerate() {
+            match spec.learn(train.iter().map(|row| row.fields[place].as_str())) {
+                Ok(field) => {
+                    fields.push(field);
+                    places.push(place);
+                }
+                Err(reason) if columns.fields.is_empty() => left_out.push(reason.to_string()),
+                Err(reason) => return Err(reason.context("--fields")),
+            }
+        }
+        let mut splits = BTreeMap::new();
+        for (split, mut rows) in rows {
+            for row in &mut rows {
+                row.fields = places.iter().map(|place| std::mem::take(&mut row.fields[*place])).collect();
+            }
+            let own = format!("{split}.csv");
+            // Records held out for validation are rows of the training file.
+            let file = if digests.contains_key(&own) { &own } else { "train.csv" };
+            let records = records(rows, &fields, &labels).with_context(|| {
+                format!("{} (labels are those of the training records)", path.join(file).display())
+            })?;
+            if !records.is_empty() {
+                splits.insert(split, records);
+            }
+        }
+        Ok(NoteSource { labels, fields, splits, sha256: digests, blank, left_out })
+    }
+
+    /// Reads one split as the model that has `labels` and `fields` would be sent it.
+    ///
+    /// # Errors
+    /// As [`NoteSource::read`]; a label that the model does not know.
+    pub fn read_split(
+        path: &Path,
+        split: &str,
+        columns: (&str, &str),
+        fields: &[Field],
+        labels: &[String],
+    ) -> Result<Vec<(Record, usize)>> {
+        let file = path.join(format!("{split}.csv"));
+        let specs: Vec<FieldSpec> =
+            fields.iter().map(|field| FieldSpec { name: field.name.clone(), range: None }).collect();
+        let bytes = std::fs::read(&file).with_context(|| file.display().to_string())?;
+        let mut rows =
+            read_rows(&bytes, columns.0, columns.1, &specs).with_context(|| file.display().to_string())?;
+        rows.retain(|row| !is_blank(&row.note));
+        records(rows, fields, labels).with_context(|| file.display().to_string())
+    }
+}
+
+/// A field as named on the command line.
+#[derive(Debug, Clone, PartialEq)]
+struct FieldSpec {
+    name: String,
+    /// Least and greatest value, and the unit.
+    range: Option<(f64, f64, String)>,
+}
+
+impl FieldSpec {
+    fn parse(text: &str) -> Result<FieldSpec> {
+        let mut parts = text.splitn(3, ':');
+        let name = parts.next().unwrap_or_default().trim().to_string();
+        ensure!(!name.is_empty(), "--fields: a name is empty");
+        let Some(range) = parts.next() else { return Ok(FieldSpec { name, range: None }) };
+        let ends = range.split_once("..").and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+        let Some((min, max)) = ends.filter(|(min, max): &(f64, f64)| min < max) else {
+            bail!("--fields: \"{text}\" is not name, name:min..max or name:min..max:unit")
+        };
+        let unit = parts.next().unwrap_or_default().to_string();
+        Ok(FieldSpec { name, range: Some((min, max, unit)) })
+    }
+
+    /// What the field is, judged by the training values: numeric if all are numbers.
+    fn learn<'a>(&self, values: impl Iterator<Item = &'a str>) -> Result<Field> {
+        let known: Vec<&str> = values.filter(|value| !value.is_empty()).collect();
+        let numbers: Option<Vec<f64>> = known.iter().map(|value| number(value)).collect();
+        let name = self.name.clone();
+        let kind = match numbers {
+            Some(numbers) if !numbers.is_empty() => self.numeric(numbers)?,
+            _ => {
+                ensure!(self.range.is_none(), "the column \"{name}\" has values that are no numbers");
+                let values: BTreeSet<&str> = known.into_iter().collect();
+                ensure!(!values.is_empty(), "the column \"{name}\" has no value in any training record");
+                ensure!(
+                    values.len() <= MAX_VALUES,
+                    "the column \"{name}\" has {} different values that are no numbers, more than {MAX_VALUES}",
+                    values.len()
+                );
+                FieldKind::Categorical { values: values.into_iter().map(str::to_string).collect() }
+            }
+        };
+        Ok(Field { name, kind })
+    }
+
+    fn numeric(&self, mut numbers: Vec<f64>) -> Result<FieldKind> {
+        numbers.sort_by(f64::total_cmp);
+        let (least, greatest) = (numbers[0], numbers[numbers.len() - 1]);
+        // Without a range, what is accepted goes half as far again as what was seen, and below
+        // zero only where training did.
+        let reach = ((greatest - least) / 2.0).max(1.0);
+        let low = if least >= 0.0 { (least - reach).max(0.0) } else { least - reach };
+        let (min, max, unit) = self.range.clone().unwrap_or((low, greatest + reach, String::new()));
+        numbers.retain(|x| (min..=max).contains(x));
+        ensure!(!numbers.is_empty(), "the column \"{}\" has no value from {min} to {max}", self.name);
+        let mean = numbers.iter().sum::<f64>() / numbers.len() as f64;
+        let variance = numbers.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / numbers.len() as f64;
+        let std = if variance > 0.0 { variance.sqrt() } else { 1.0 };
+        let mut knots: Vec<f64> = QUANTILES.iter().map(|share| quantile(&numbers, *share)).collect();
+        knots.dedup();
+        Ok(FieldKind::Numeric { min, max, unit, mean, std, knots })
+    }
+}
+
+/// The value that a share of the sorted `numbers` lie below, between two of them if need be.
+fn quantile(numbers: &[f64], share: f64) -> f64 {
+    let place = share * (numbers.len() - 1) as f64;
+    let (low, high) = (place.floor() as usize, place.ceil() as usize);
+    numbers[low] + (numbers[high] - numbers[low]) * (place - low as f64)
+}
+
+fn number(text: &str) -> Option<f64> {
+    text.trim().parse::<f64>().ok().filter(|x| x.is_finite())
+}
+
+/// All columns that are neither note nor label and can be told apart by name.
+fn other_columns(file: &Path, columns: Columns, left_out: &mut Vec<String>) -> Result<Vec<FieldSpec>> {
+    let mut reader = csv::Reader::from_path(file).with_context(|| file.display().to_string())?;
+    let headers = reader.headers().with_context(|| file.display().to_string())?;
+    let mut specs = Vec::new();
+    for name in
+        headers.iter().map(plain_header).filter(|name| *name != columns.note && *name != columns.label)
+    {
+        match name {
+            "" => left_out.push("a column has no name".to_string()),
+            "note" => {
+                left_out.push("the column \"note\" is called what a request calls the text".to_string())
+            }
+            name => specs.push(FieldSpec { name: name.to_string(), range: None }),
+        }
+    }
+    Ok(specs)
+}
+
+/// A column's name without the byte order mark that some programs put before the first.
+fn plain_header(name: &str) -> &str {
+    name.trim_start_matches('\u{feff}')
+}
+
+fn read_rows(bytes: &[u8], note: &str, label: &str, specs: &[FieldSpec]) -> Result<Vec<Row>> {
+    let mut reader = csv::Reader::from_reader(bytes);
+    let headers = reader.headers()?.clone();
+    let column = |name: &str| {
+        let found = headers.iter().position(|header| plain_header(header) == name);
+        found.with_context(|| {
+            format!("no column \"{name}\"; there are {}", headers.iter().collect::<Vec<_>>().join(", "))
+        })
+    };
+    let (note, label) = (column(note)?, column(label)?);
+    let fields: Vec<usize> = specs.iter().map(|spec| column(&spec.name)).collect::<Result<_>>()?;
+    let mut rows = Vec::new();
+    for row in reader.records() {
+        let row = row?;
+        let line = row.position().map_or(0, csv::Position::line);
+        let cell = |column: usize| row.get(column).unwrap_or_default();
+        let label = cell(label).trim().to_string();
+        ensure!(!label.is_empty(), "line {line}: no label");
+        let fields = fields.iter().map(|column| cell(*column).trim().to_string()).collect();
+        rows.push(Row { line, note: cell(note).to_string(), label, fields });
+    }
+    Ok(rows)
+}
+
+/// Moves a part of the training rows to validation, by `seed`; the same note falls to one side,
+/// and a label that would be left without a training record keeps its notes.
+fn hold_out(rows: &mut BTreeMap<String, Vec<Row>>, seed: u64) {
+    let train = rows.remove("train").unwrap_or_default();
+    let mut notes: Vec<String> =
+        train.iter().map(|row| row.note.clone()).collect::<BTreeSet<_>>().into_iter().collect();
+    notes.shuffle(&mut random::stream(seed, "split"));
+    let count = ((notes.len() as f64 * HELD_OUT) as usize).max(1);
+    let mut held: BTreeSet<&String> = notes.iter().take(count).collect();
+    let known: BTreeSet<&String> =
+        train.iter().filter(|row| !held.contains(&row.note)).map(|row| &row.label).collect();
+    for row in train.iter().filter(|row| !known.contains(&row.label)) {
+        held.remove(&row.note);
+    }
+    let (val, train) = train.into_iter().partition(|row| held.contains(&row.note));
+    rows.insert("val".to_string(), val);
+    rows.insert("train".to_string(), train);
+}
+
+fn label_names(rows: &[Row]) -> Vec<String> {
+    let names: BTreeSet<&str> = rows.iter().map(|row| row.label.as_str()).collect();
+    let mut names: Vec<String> = names.into_iter().map(str::to_string).collect();
+    if names.iter().all(|name| name.parse::<i64>().is_ok()) {
+        names.sort_by_key(|name| name.parse::<i64>().unwrap_or_default());
+    }
+    names
+}
+
+/// What cannot be (out of range, an unknown value) is missing here: a data set is history, and
+/// its writer cannot be asked to mend it.
+fn records(rows: Vec<Row>, fields: &[Field], labels: &[String]) -> Result<Vec<(Record, usize)>> {
+    let mut out = Vec::with_capacity(rows.len());
+    for row in rows {
+        let Some(label) = labels.iter().position(|name| *name == row.label) else {
+            bail!("line {}: the label \"{}\" is none of {}", row.line, row.label, labels.join(", "))
+        };
+        let value = |(field, text): (&Field, &String)| match &field.kind {
+            FieldKind::Numeric { min, max, .. } => match number(text) {
+                Some(x) if (*min..=*max).contains(&x) => FieldValue::Number(x),
+                _ => FieldValue::Missing,
+            },
+            FieldKind::Categorical { values } => match values.iter().position(|v| v == text) {
+                Some(index) => FieldValue::Choice(index),
+                None => FieldValue::Missing,
+            },
+        };
+        let fields = fields.iter().zip(&row.fields).map(value).collect();
+        out.push((Record { note: row.note, fields }, label));
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(folder: &Path, name: &str, content: &str) {
+        std::fs::write(folder.join(name), content).unwrap();
+    }
+
+    fn columns<'a>(label: &'a str, fields: &'a [String]) -> Columns<'a> {
+        Columns { note: "note", label, fields }
+    }
+
+    #[test]
+    fn fields_are_learned_from_training_and_what_cannot_be_is_missing() {
+        let folder = tempfile::tempdir().unwrap();
+        let train = "note,age,sex,level\ncough,40,male,10\nfever,,female,2\n\" \",1,male,2\npain,60,male,2\n";
+        write(folder.path(), "train.csv", train);
+        write(folder.path(), "val.csv", "note,age,sex,level\nrash,900,other,2\n");
+        let source = NoteSource::read(folder.path(), columns("level", &[]), &[], 0).unwrap();
+        assert_eq!(source.labels, ["2", "10"]);
+        assert_eq!(source.blank, 1);
+        assert_eq!(source.splits["train"].len(), 3);
+        let FieldKind::Numeric { mean, std, min, max, .. } = &source.fields[0].kind else { panic!() };
+        assert_eq!((*mean, *std, *min, *max), (50.0, 10.0, 30.0, 70.0));
+        assert_eq!(source.splits["val"][0].0.fields, [FieldValue::Missing, FieldValue::Missing]);
+        assert_eq!(source.splits["train"][1].0.fields, [FieldValue::Missing, FieldValue::Choice(0)]);
+    }
+
+    #[test]
+    fn ranges_and_units_come_from_the_command_line() {
+        let spec = FieldSpec::parse("sbp:0..300:mmHg").unwrap();
+        assert_eq!(spec.range, Some((0.0, 300.0, "mmHg".to_string())));
+        assert_eq!(FieldSpec::parse("sex").unwrap().range, None);
+        for bad in ["", "a:b", "a:3..1", "a:1..x"] {
+            assert!(FieldSpec::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn validation_is_held_out_where_there_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let rows: String = (0..100).map(|i| format!("note {},{}\n", i % 50, i % 2)).collect();
+        write(folder.path(), "train.csv", &format!("note,label\n{rows}"));
+        let source = NoteSource::read(folder.path(), columns("label", &[]), &[], 1).unwrap();
+        let notes = |split: &str| -> BTreeSet<String> {
+            source.splits[split].iter().map(|(record, _)| record.note.clone()).collect()
+        };
+        assert_eq!(source.splits["val"].len(), 14);
+        assert!(notes("val").is_disjoint(&notes("train")));
+    }
+
+    #[test]
+    fn an_absent_column_is_named_with_those_there_are() {
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), "train.csv", "text,label\nx,1\n");
+        let error =
+            NoteSource::read(folder.path(), columns("label", &["text".to_string()]), &[], 0).err().unwrap();
+        assert!(format!("{error:#}").contains("no column \"note\"; there are text, label"), "{error:#}");
+    }
+
+    #[test]
+    fn a_column_that_can_be_no_field_is_left_out_unless_it_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let rows: String =
+            (0..150).map(|i| format!("{i},note {i},told {i},{},,{}\n", i % 7, i % 2)).collect();
+        write(folder.path(), "train.csv", &format!(",note,story,pain,empty,label\n{rows}"));
+        write(folder.path(), "val.csv", &format!(",note,story,pain,empty,label\n{rows}"));
+        let source = NoteSource::read(folder.path(), columns("label", &[]), &[], 0).unwrap();
+        let names: Vec<&str> = source.fields.iter().map(|field| field.name.as_str()).collect();
+        assert_eq!((names, source.left_out.len()), (vec!["pain"], 3));
+        assert_eq!(source.splits["val"][8].0.fields, [FieldValue::Number(1.0)]);
+        assert!(source.left_out[1].contains("\"story\" has 150 different values"), "{:?}", source.left_out);
+        let none = NoteSource::read(folder.path(), columns("label", &["none".to_string()]), &[], 0).unwrap();
+        assert!(none.fields.is_empty() && none.left_out.is_empty());
+        let named = NoteSource::read(folder.path(), columns("label", &["story".to_string()]), &[], 0);
+        assert!(format!("{:#}", named.err().unwrap()).contains("\"story\" has 150 different values"));
+    }
+
+    #[test]
+    fn labels_keep_the_order_given_and_a_stranger_is_named_with_its_line() {
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), "train.csv", "note,label\na,low\nb,high\nc,medium\n");
+        write(folder.path(), "val.csv", "note,label\na,low\n");
+        write(folder.path(), "test.csv", "note,label\n");
+        let read = |labels: &[&str]| {
+            let labels: Vec<String> = labels.iter().map(|label| label.to_string()).collect();
+            NoteSource::read(folder.path(), columns("label", &[]), &labels, 0)
+        };
+        let error = |labels: &[&str]| format!("{:#}", read(labels).err().unwrap());
+        let source = read(&["low", "medium", "high"]).unwrap();
+        assert_eq!((source.splits["val"][0].1, source.labels.len()), (0, 3));
+        assert!(!source.splits.contains_key("test"), "an empty split is none");
+        assert!(error(&["low", "medium"]).contains("line 3: the label \"high\" is none of low, medium"));
+        assert!(
+            error(&["low", "medium", "high", "none"]).contains("no training record has the label \"none\"")
+        );
+        write(folder.path(), "val.csv", "note,label\na,low\n\"b\nb\",odd\n");
+        let error = error(&[]);
+        assert!(error.contains("val.csv") && error.contains("line 3: the label \"odd\""), "{error}");
+    }
+
+    #[test]
+    fn what_is_held_out_leaves_every_label_a_training_record() {
+        let folder = tempfile::tempdir().unwrap();
+        let rows: String = (0..20).map(|i| format!("note {i},{}\n", i.min(10))).collect();
+        write(folder.path(), "train.csv", &format!("note,label\n{rows}"));
+        for seed in 0..5 {
+            let source = NoteSource::read(folder.path(), columns("label", &[]), &[], seed);
+            // With few notes there may be none to spare, which is said; it is no missing label.
+            match source {
+                Ok(source) => assert_eq!(source.labels.len(), 11),
+                Err(error) => assert!(error.to_string().contains("no validation records"), "{error:#}"),
+            }
+        }
+    }
+}

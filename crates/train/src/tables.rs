@@ -1,0 +1,90 @@
+//! Metrics as tables: the same rows in a model's card and on the terminal.
+//!
+//! They are Markdown, with the columns padded so that they can be read unrendered too.
+
+use std::collections::BTreeMap;
+
+use model::manifest::Metrics;
+
+/// One row a split. A figure that a split cannot have is a dash.
+pub fn by_split(metrics: &BTreeMap<String, Metrics>) -> String {
+    let header =
+        ["split", "examples", "accuracy", "AUC", "macro F1", "ECE", "abstained", "accuracy of answers"];
+    let mut rows = vec![header.map(str::to_string).to_vec()];
+    let ordinal = metrics.values().any(|m| m.ordinal.is_some());
+    if ordinal {
+        rows[0].extend(["weighted kappa", "under-triage", "over-triage"].map(str::to_string));
+    }
+    for (split, m) in metrics {
+        let mut row = vec![split.clone(), m.examples.to_string(), figure(m.accuracy)];
+        row.push(m.auc.map_or("-".to_string(), figure));
+        row.extend([m.macro_f1, m.ece, m.abstained, m.accuracy_answered].map(figure));
+        match &m.ordinal {
+            Some(o) => {
+                row.extend([o.quadratic_weighted_kappa, o.under_triage, o.over_triage].map(figure));
+            }
+            None if ordinal => row.extend(["-", "-", "-"].map(str::to_string)),
+            None => {}
+        }
+        rows.push(row);
+    }
+    table(&rows)
+}
+
+/// One row a label: how often it is found, and what was answered where it was right.
+pub fn by_label(labels: &[String], metrics: &Metrics) -> String {
+    let mut rows = vec![["truth", "sensitivity", "specificity"].map(str::to_string).to_vec()];
+    rows[0].extend(labels.iter().cloned());
+    for (label, counts) in labels.iter().zip(&metrics.confusion) {
+        let share =
+            |by_label: &BTreeMap<String, f64>| by_label.get(label).copied().map_or_else(String::new, figure);
+        let mut row = vec![label.clone(), share(&metrics.sensitivity), share(&metrics.specificity)];
+        row.extend(counts.iter().map(u64::to_string));
+        rows.push(row);
+    }
+    table(&rows)
+}
+
+fn figure(value: f64) -> String {
+    format!("{value:.4}")
+}
+
+/// A Markdown table whose first row is its header.
+fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.first().map_or(0, Vec::len);
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0).max(3);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let line = |cells: &mut dyn Iterator<Item = String>| -> String {
+        let cells = cells.zip(&widths).map(|(cell, width)| format!(" {cell:<width$} |"));
+        format!("|{}\n", cells.collect::<String>())
+    };
+    let rule = line(&mut widths.iter().map(|width| "-".repeat(*width)));
+    let mut lines = rows.iter().map(|row| line(&mut row.iter().cloned()));
+    let header = lines.next().unwrap_or_default();
+    header + &rule + &lines.collect::<String>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::metrics;
+
+    #[test]
+    fn an_ordered_scale_shows_its_figures_and_what_a_split_lacks_is_a_dash() {
+        let labels = ["1", "2", "3"].map(str::to_string);
+        let rows = [vec![0.8, 0.1, 0.1], vec![0.3, 0.4, 0.3], vec![0.1, 0.2, 0.7]];
+        let val = metrics(&labels, &rows, &[0, 1, 1], &[0, 1, 2], 0.0, true);
+        let test = metrics(&labels, &rows[..1], &[0], &[0], 0.0, true);
+        let shown = by_split(&BTreeMap::from([("val".to_string(), val.clone()), ("test".to_string(), test)]));
+        let lines: Vec<Vec<&str>> =
+            shown.lines().map(|line| line.split('|').map(str::trim).collect()).collect();
+        assert_eq!(lines[0][9..12], ["weighted kappa", "under-triage", "over-triage"]);
+        assert_eq!((lines[2][1], lines[2][4]), ("test", "-"));
+        // Of three, one answer is a step too low on the scale; none is too high.
+        assert_eq!(
+            (lines[3][1], lines[3][3], lines[3][10], lines[3][11]),
+            ("val", "0.6667", "0.3333", "0.0000")
+        );
+        assert!(by_label(&labels, &val).contains("| 2     | 0.5000      | 1.0000      | 0   | 1   | 1   |"));
+    }
+}

@@ -1,0 +1,288 @@
+//! `train text`: a data set in, a package out; and what a package says of a split.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use rand_chacha::ChaCha8Rng;
+use serde_json::Value;
+
+use super::bag::{Labelled, train_bag};
+use super::field_dropout::FieldDropout;
+use super::finish::{Answers, Finished, STOPPED, about, check_abstain_share, finish, next_version};
+use super::fit::{Epoch, Examples, Session, fit, predict};
+use super::notes::{Columns, NoteSource};
+use super::text_options::{Arch, TextOptions};
+use super::text_plan::{architecture, bag_options, describe, fit_options, ordinal, record_input};
+use model::calibration::{fit_temperature, negative_log_likelihood};
+use model::manifest::{Architecture, Input, Manifest};
+use model::package::TOKENIZER;
+use nn::{Network, Params, random};
+use text::encoder::Example;
+use text::{Encoder, Record, Tokenizer, network};
+
+/// Records a forward pass takes while measuring.
+const EVALUATION_BATCH: usize = 64;
+/// Tokens of a bag's tokenizer, which only counts them and normalises the note.
+const BAG_VOCABULARY: usize = 2048;
+/// What the card says of a model whose last fit had the validation records too.
+const REFIT: &str = "## Fitted twice\n\nThe figures above are of a model fitted on the training records alone. The weights in this package \
+                     were then fitted once more, with the same settings, on training and validation records together, \
+                     so measuring them on validation would flatter them.\n";
+
+/// Trains and writes a package. Returns its folder and manifest.
+///
+/// # Errors
+/// Data that cannot be read, settings that do not fit, a run that diverged.
+pub fn train(options: &TextOptions, stop: &AtomicBool) -> Result<(PathBuf, Manifest)> {
+    check_abstain_share(options.abstain_share)?;
+    let columns =
+        Columns { note: &options.note_column, label: &options.label_column, fields: &options.fields };
+    let source = NoteSource::read(&options.data, columns, &options.labels, options.seed)?;
+    if source.blank > 0 {
+        eprintln!("left out {} rows whose note is blank", source.blank);
+    }
+    for reason in &source.left_out {
+        eprintln!("not taken as a field: {reason}");
+    }
+    let ordinal = ordinal(options, &source.labels)?;
+    let version = options.version.map_or_else(|| next_version(&options.out, &options.name), Ok)?;
+    let archs = match options.arch {
+        Arch::Auto => vec![Arch::Bag, Arch::Lstm, Arch::Transformer],
+        one => vec![one],
+    };
+    // Whatever would make a package refuse itself is said now, not after the training.
+    let plans: Vec<(Arch, Manifest)> = archs
+        .iter()
+        .map(|arch| Ok((*arch, describe(*arch, options, &source, ordinal.clone(), version)?)))
+        .collect::<Result<_>>()?;
+    let mut notes = String::new();
+    if plans.len() > 1 {
+        notes += "## Architectures tried\n\nChosen by the negative log likelihood on validation, each at its own temperature.\n\n\
+                  | architecture | negative log likelihood | accuracy |\n|---|---|---|\n";
+    }
+    let stopped = || stop.load(Ordering::Relaxed);
+    let mut sessions = Vec::new();
+    let mut best: Option<(f64, Candidate)> = None;
+    for (arch, manifest) in plans {
+        let session = session(arch, options, &manifest, stop);
+        let trained = candidate(arch, manifest, options, &source, &session)
+            .with_context(|| format!("training the architecture \"{}\"", arch.as_str()));
+        sessions.push(session);
+        let candidate = match trained {
+            Ok(candidate) => candidate,
+            // An architecture that was stopped before it had anything leaves the best of the others.
+            Err(_) if stopped() && best.is_some() => break,
+            Err(error) => return Err(error),
+        };
+        let val = &candidate.splits["val"];
+        let temperature = fit_temperature(&val.logits, &val.truth);
+        let loss = negative_log_likelihood(&val.logits, &val.truth, temperature);
+        if archs.len() > 1 {
+            let line = format!("| {} | {loss:.4} | {:.4} |\n", arch.as_str(), accuracy(val));
+            eprint!("{line}");
+            notes += &line;
+        }
+        if best.as_ref().is_none_or(|(lowest, _)| loss < *lowest) {
+            best = Some((loss, candidate));
+        }
+        if stopped() {
+            break;
+        }
+    }
+    let (_, candidate) = best.context("no architecture to train")?;
+    let Candidate { manifest, tokenizer, weights, refit, calibration, splits, history } = candidate;
+    if refit {
+        notes += REFIT;
+    }
+    if stopped() {
+        notes = format!("{notes}\n{STOPPED}");
+    }
+    let json = tokenizer.to_json().map_err(|e| anyhow!(e))?;
+    let finished = Finished {
+        manifest,
+        weights,
+        calibration,
+        splits,
+        abstain_share: options.abstain_share,
+        history,
+        notes,
+        extra: vec![(TOKENIZER, json.into_bytes())],
+    };
+    let written = finish(finished, &options.out)?;
+    for session in &sessions {
+        session.close()?;
+    }
+    Ok(written)
+}
+
+/// How a run of one architecture shows and saves itself.
+fn session<'a>(arch: Arch, options: &TextOptions, manifest: &Manifest, stop: &'a AtomicBool) -> Session<'a> {
+    if options.resume && arch == Arch::Bag {
+        eprintln!("a bag has no checkpoint: it is fitted anew");
+    }
+    Session {
+        stop,
+        // Several architectures share no checkpoint.
+        checkpoint: Some(options.out.join(&options.name).join(format!(".{}.checkpoint", arch.as_str()))),
+        resume: options.resume,
+        about: about(manifest),
+        progress: true,
+    }
+}
+
+/// What the network of a package says of one split of `data`.
+///
+/// # Errors
+/// A package or data that cannot be read, or labels that are not the model's.
+pub fn answers_of(package: model::Package, data: &Path, split: &str) -> Result<(Manifest, Answers)> {
+    let manifest = package.manifest;
+    let Input::Record(input) = &manifest.input else {
+        bail!("the model \"{}\" does not read notes", manifest.name)
+    };
+    let column = |name: &str, default: &str| -> String {
+        let known = manifest.training.settings.get(name).and_then(Value::as_str);
+        known.unwrap_or(default).to_string()
+    };
+    let (note, label) = (column("note_column", "note"), column("label_column", "label"));
+    let records = NoteSource::read_split(data, split, (&note, &label), &input.fields, &manifest.labels)?;
+    ensure!(!records.is_empty(), "the split \"{split}\" has no records");
+    let tokenizer = Tokenizer::read(&package.folder, &manifest.architecture)?;
+    let encoder = Encoder::new(input.clone(), &manifest.architecture, tokenizer);
+    let mut params = Params::frozen(package.weights);
+    let network = network::build(&manifest.architecture, input, manifest.labels.len(), &mut params)?;
+    params.finish()?;
+    let set = NoteSet::new(&encoder, &records, FieldDropout::new(&[], 0.0))?;
+    let answers = answers(network.as_ref(), &set)?;
+    Ok((manifest, answers))
+}
+
+/// One architecture, trained.
+struct Candidate {
+    manifest: Manifest,
+    tokenizer: Tokenizer,
+    weights: BTreeMap<String, candle_core::Tensor>,
+    /// The weights are of a fit on training and validation records, the answers of one on
+    /// training records alone.
+    refit: bool,
+    calibration: Answers,
+    splits: BTreeMap<String, Answers>,
+    history: Vec<Epoch>,
+}
+
+/// Trains what `manifest` describes, and puts into it what only training tells.
+fn candidate(
+    arch: Arch,
+    mut manifest: Manifest,
+    options: &TextOptions,
+    source: &NoteSource,
+    session: &Session,
+) -> Result<Candidate> {
+    let vocabulary = if arch == Arch::Bag { BAG_VOCABULARY } else { options.vocabulary };
+    let notes = source.splits["train"].iter().map(|(record, _)| record.note.as_str());
+    let tokenizer = Tokenizer::train(notes, vocabulary).map_err(|e| anyhow!(e))?;
+    let input = record_input(arch, options, source);
+    let architecture = architecture(arch, options, tokenizer.vocabulary())?;
+    let encoder = Encoder::new(input.clone(), &architecture, tokenizer.clone());
+    let field_dropout = FieldDropout::new(&source.fields, options.field_dropout);
+    let mut sets = BTreeMap::new();
+    for (split, records) in &source.splits {
+        sets.insert(split.clone(), NoteSet::new(&encoder, records, field_dropout.clone())?);
+    }
+    let labels = source.labels.len();
+    let mut refitted = None;
+    let (architecture, weights, unseen, history) = match &architecture {
+        Architecture::Bag(config) => {
+            let fitting = bag_options(options, config, &source.fields, manifest.ordinal.is_some());
+            let (train, val) = (&sets["train"].records, &sets["val"].records);
+            let trained = train_bag(train, val, labels, &fitting, session.stop)?;
+            manifest.training.settings.extend(trained.settings);
+            refitted = trained.refitted;
+            let architecture = Architecture::Bag(trained.config);
+            (architecture, trained.weights, Some(trained.unseen), trained.history)
+        }
+        _ => {
+            let mut params = Params::fresh(options.seed);
+            let network = network::build(&architecture, &input, labels, &mut params)?;
+            let (train, val) = (&sets["train"], &sets["val"]);
+            let fit_options = fit_options(arch, options);
+            let history = fit(network.as_ref(), &params, train, val, labels, &fit_options, session)?;
+            (architecture.clone(), params.snapshot()?, None, history)
+        }
+    };
+    let mut params = Params::frozen(weights.clone());
+    let network = network::build(&architecture, &input, labels, &mut params)?;
+    let mut splits = BTreeMap::new();
+    for (split, set) in &sets {
+        splits.insert(split.clone(), answers(network.as_ref(), set)?);
+    }
+    let calibration = match unseen {
+        Some(unseen) => unseen,
+        None => answers(network.as_ref(), &sets["val"])?,
+    };
+    let refit = refitted.is_some();
+    let (architecture, weights) = match refitted {
+        Some((config, weights)) => (Architecture::Bag(config), weights),
+        None => (architecture, weights),
+    };
+    manifest.architecture = architecture;
+    manifest.training.epochs = history.len();
+    Ok(Candidate { manifest, tokenizer, weights, refit, calibration, splits, history })
+}
+
+/// One split, encoded as the server would.
+struct NoteSet {
+    records: Labelled,
+    field_dropout: FieldDropout,
+}
+
+impl NoteSet {
+    fn new(encoder: &Encoder, records: &[(Record, usize)], field_dropout: FieldDropout) -> Result<NoteSet> {
+        let encode = |(record, _): &(Record, usize)| encoder.encode(record).map(Arc::new);
+        let examples = records.iter().map(encode).collect::<Result<_, _>>().map_err(|e| anyhow!(e))?;
+        let records = Labelled { examples, truth: records.iter().map(|(_, label)| *label).collect() };
+        Ok(NoteSet { records, field_dropout })
+    }
+}
+
+impl Examples for NoteSet {
+    type Batch = Vec<Example>;
+
+    fn labels(&self) -> &[usize] {
+        &self.records.truth
+    }
+
+    fn batch(&self, indices: &[usize]) -> candle_core::Result<Vec<Example>> {
+        Ok(indices.iter().map(|i| self.records.examples[*i].clone()).collect())
+    }
+
+    fn training_batch(
+        &self,
+        indices: &[usize],
+        _: &mut [Vec<f32>],
+        rng: &mut ChaCha8Rng,
+    ) -> candle_core::Result<Vec<Example>> {
+        let mut batch = self.batch(indices)?;
+        let share = self.field_dropout.share();
+        if share > 0.0 {
+            for example in &mut batch {
+                if random::uniform(rng, 0.0, 1.0) < share {
+                    *example = self.field_dropout.apply(example, rng);
+                }
+            }
+        }
+        Ok(batch)
+    }
+}
+
+fn answers(network: &dyn Network<Vec<Example>>, set: &NoteSet) -> Result<Answers> {
+    Ok(Answers { logits: predict(network, set, EVALUATION_BATCH)?, truth: set.labels().to_vec() })
+}
+
+fn accuracy(answers: &Answers) -> f64 {
+    let right = answers.logits.iter().zip(&answers.truth);
+    let right = right.filter(|(row, truth)| super::metrics::highest(row).0 == **truth).count();
+    right as f64 / answers.truth.len().max(1) as f64
+}

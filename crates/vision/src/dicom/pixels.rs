@@ -1,0 +1,137 @@
+//! How the stored pixels lie: the attributes of the image pixel module (PS3.3 section C.7.6.3),
+//! checked against each other before anything relies on them.
+
+use super::malformed;
+use super::part10::{DataSet, tags};
+use crate::decode::DecodeError;
+
+/// What the samples mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Photometric {
+    /// Grey; `inverted` for MONOCHROME1, whose least value is white.
+    Monochrome { inverted: bool },
+    /// An index into three tables.
+    Palette,
+    /// Red, green, blue.
+    Rgb,
+    /// Luma and two colour differences over the full range (ITU-R BT.601).
+    Ybr,
+}
+
+/// Shape of the pixel data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Layout {
+    pub rows: u16,
+    pub columns: u16,
+    pub frames: u32,
+    /// 1 or 3.
+    pub samples: u16,
+    /// 8 or 16.
+    pub allocated: u16,
+    /// 1 to `allocated`.
+    pub stored: u16,
+    /// Bits below the stored ones.
+    pub shift: u16,
+    /// Stored values are two's complement.
+    pub signed: bool,
+    /// Colour planes follow each other, instead of the samples of each pixel.
+    pub planar: bool,
+    pub photometric: Photometric,
+    /// Uncompressed colour differences are stored for every second column only.
+    pub subsampled: bool,
+}
+
+impl Layout {
+    /// Reads and checks the attributes. Memory is not taken for any of them.
+    pub fn read(set: &DataSet<'_>) -> Result<Layout, DecodeError> {
+        let rows = set.required(tags::ROWS, "Rows")?;
+        let columns = set.required(tags::COLUMNS, "Columns")?;
+        let samples = set.word(tags::SAMPLES_PER_PIXEL).unwrap_or(1);
+        let allocated = set.required(tags::BITS_ALLOCATED, "Bits Allocated")?;
+        let stored = set.word(tags::BITS_STORED).unwrap_or(allocated);
+        let high = set.word(tags::HIGH_BIT).unwrap_or(stored.saturating_sub(1));
+        let frames = match set.number(tags::FRAMES, "Number of Frames")? {
+            None => 1,
+            Some(frames) if (1.0..=f64::from(u32::MAX)).contains(&frames) => frames as u32,
+            Some(_) => return Err(malformed("Number of Frames (0028,0008) is not 1 or more")),
+        };
+        if !matches!(allocated, 8 | 16) {
+            return Err(DecodeError::unsupported(format!(
+                "DICOM pixels of {allocated} bits allocated (8 and 16 are read)"
+            )));
+        }
+        if stored == 0 || stored > allocated || high >= allocated || high + 1 < stored {
+            return Err(malformed(format!(
+                "Bits Stored {stored} and High Bit {high} do not fit Bits Allocated {allocated}"
+            )));
+        }
+        let name = set
+            .text(tags::PHOTOMETRIC)
+            .ok_or_else(|| malformed("Photometric Interpretation (0028,0004) is missing"))?;
+        let photometric = match name.as_str() {
+            "MONOCHROME1" => Photometric::Monochrome { inverted: true },
+            "MONOCHROME2" => Photometric::Monochrome { inverted: false },
+            "PALETTE COLOR" => Photometric::Palette,
+            "RGB" | "YBR_RCT" | "YBR_ICT" => Photometric::Rgb,
+            "YBR_FULL" | "YBR_FULL_422" => Photometric::Ybr,
+            _ => {
+                return Err(DecodeError::unsupported(
+                    "a DICOM photometric interpretation other than MONOCHROME1, MONOCHROME2, PALETTE COLOR, RGB, YBR_FULL, YBR_FULL_422, YBR_RCT and YBR_ICT",
+                ));
+            }
+        };
+        let expected = match photometric {
+            Photometric::Monochrome { .. } | Photometric::Palette => 1,
+            Photometric::Rgb | Photometric::Ybr => 3,
+        };
+        if samples != expected {
+            return Err(malformed(format!(
+                "{samples} samples a pixel do not fit the photometric interpretation {name}"
+            )));
+        }
+        Ok(Layout {
+            rows,
+            columns,
+            frames,
+            samples,
+            allocated,
+            stored,
+            shift: high + 1 - stored,
+            signed: set.word(tags::SIGNED) == Some(1),
+            planar: samples == 3 && set.word(tags::PLANAR) == Some(1),
+            photometric,
+            subsampled: name == "YBR_FULL_422",
+        })
+    }
+
+    /// Pixels of a frame. Both sides are 16-bit numbers, so this cannot overflow.
+    pub fn pixels(&self) -> usize {
+        usize::from(self.rows) * usize::from(self.columns)
+    }
+
+    /// Samples of a frame.
+    pub fn frame_samples(&self) -> usize {
+        self.pixels() * usize::from(self.samples)
+    }
+
+    /// Bytes of an uncompressed frame.
+    pub fn frame_bytes(&self) -> usize {
+        self.frame_samples() * usize::from(self.allocated / 8)
+    }
+
+    /// Extracts the stored bits from an allocated word, as a code that grows with the value:
+    /// signed values are shifted up by half their range.
+    pub fn code(&self, word: u16) -> u16 {
+        let mask = (u32::MAX >> (32 - u32::from(self.stored))) as u16;
+        ((word >> self.shift) & mask) ^ self.sign()
+    }
+
+    /// The value that a code stands for.
+    pub fn value(&self, code: u16) -> i32 {
+        i32::from(code) - i32::from(self.sign())
+    }
+
+    fn sign(&self) -> u16 {
+        if self.signed { 1 << (self.stored - 1) } else { 0 }
+    }
+}

@@ -1,0 +1,293 @@
+//! From stored values to brightness: the modality and VOI transformations (PS3.3 sections C.11.1
+//! and C.11.2), palettes (C.7.6.3.1.5) and colour.
+//!
+//! Both grey transformations and the inversion of MONOCHROME1 are composed into one table over
+//! the stored values that occur, so a pixel costs one look-up whatever the file asks for.
+
+use super::codec::Stored;
+use super::malformed;
+use super::part10::{DataSet, Tag, tags};
+use super::pixels::{Layout, Photometric};
+use crate::decode::{DecodeError, Format};
+use crate::image::{Image, Samples};
+
+/// White in the images made here.
+const WHITE: f64 = 65_535.0;
+
+/// Makes an image of a frame's stored samples.
+pub(super) fn render(
+    set: &DataSet<'_>,
+    layout: &Layout,
+    stored: Stored,
+    frame: u32,
+) -> Result<Image, DecodeError> {
+    let samples = match layout.photometric {
+        _ if stored.rgb8 => Samples::Rgb8(stored.codes.into_iter().map(|code| code as u8).collect()),
+        Photometric::Monochrome { inverted } => {
+            let transform = Grey::read(set, layout, frame)?;
+            Samples::Gray16(grey(&transform, layout, stored.codes, inverted))
+        }
+        Photometric::Palette => palette(set, layout, &stored.codes)?,
+        Photometric::Rgb => colour(layout, stored.codes),
+        Photometric::Ybr => {
+            let mut codes = stored.codes;
+            ybr_to_rgb(layout, &mut codes);
+            colour(layout, codes)
+        }
+    };
+    Image::new(layout.columns.into(), layout.rows.into(), samples)
+        .map_err(|error| DecodeError::shape(Format::Dicom, error))
+}
+
+/// A look-up table of the data set (PS3.3 sections C.11.1.1 and C.11.2.1.1).
+#[derive(Debug, Clone, PartialEq)]
+struct Table {
+    /// The value that the first entry is for.
+    first: i32,
+    entries: Vec<u16>,
+    /// The largest value an entry may have.
+    full: f64,
+}
+
+impl Table {
+    /// Reads item 0 of a sequence of tables.
+    fn read(set: &DataSet<'_>, sequence: Tag, signed: bool) -> Result<Option<Table>, DecodeError> {
+        let Some(item) = set.item(sequence, 0)? else {
+            return Ok(None);
+        };
+        let entries = item.words(tags::LUT_DATA).unwrap_or_default();
+        Table::new(item.words(tags::LUT_DESCRIPTOR), entries, signed).map(Some)
+    }
+
+    /// `descriptor` is the number of entries (0 for 65,536), the first value and the bits.
+    fn new(descriptor: Option<Vec<u16>>, mut entries: Vec<u16>, signed: bool) -> Result<Table, DecodeError> {
+        let Some(&[count, first, bits]) = descriptor.as_deref() else {
+            return Err(malformed("a look-up table has no descriptor of three numbers"));
+        };
+        let count = if count == 0 { 65_536 } else { usize::from(count) };
+        if !(1..=16).contains(&bits) {
+            return Err(malformed(format!("a look-up table of {bits} bits")));
+        }
+        if bits <= 8 && entries.len() == count.div_ceil(2) && count > 1 {
+            // Entries of eight bits may come two in a word, the first one low.
+            entries = entries.iter().flat_map(|pair| pair.to_le_bytes()).map(u16::from).collect();
+        }
+        if entries.len() < count {
+            return Err(malformed(format!(
+                "a look-up table announces {count} entries and has {}",
+                entries.len()
+            )));
+        }
+        entries.truncate(count);
+        Ok(Table {
+            first: if signed { i32::from(first as i16) } else { i32::from(first) },
+            entries,
+            full: f64::from(u16::MAX >> (16 - bits)),
+        })
+    }
+
+    /// The entry for a value; values beyond the ends take the ends' entries.
+    fn at(&self, value: f64) -> f64 {
+        let last = self.entries.len() - 1;
+        let index = (value.round() - f64::from(self.first)).clamp(0.0, last as f64);
+        f64::from(self.entries[index as usize])
+    }
+}
+
+/// From stored values to the device's own quantity.
+#[derive(Debug, Clone, PartialEq)]
+enum Modality {
+    Rescale { slope: f64, intercept: f64 },
+    Table(Table),
+}
+
+impl Modality {
+    fn apply(&self, stored: i32) -> f64 {
+        match self {
+            Modality::Rescale { slope, intercept } => f64::from(stored) * slope + intercept,
+            Modality::Table(table) => table.at(f64::from(stored)),
+        }
+    }
+}
+
+/// From the device's quantity to brightness, 0 to 1.
+#[derive(Debug, Clone, PartialEq)]
+enum Voi {
+    Linear {
+        centre: f64,
+        width: f64,
+    },
+    LinearExact {
+        centre: f64,
+        width: f64,
+    },
+    Sigmoid {
+        centre: f64,
+        width: f64,
+    },
+    Table(Table),
+    /// The frame's own extremes are black and white.
+    Extremes,
+}
+
+impl Voi {
+    fn apply(&self, value: f64, least: f64, greatest: f64) -> f64 {
+        let brightness = match self {
+            // PS3.3 C.11.2.1.2.1; a width of 1 is a threshold.
+            Voi::Linear { centre, width } => {
+                let (centre, width) = (centre - 0.5, width - 1.0);
+                if value <= centre - width / 2.0 {
+                    0.0
+                } else if value > centre + width / 2.0 {
+                    1.0
+                } else {
+                    (value - centre) / width + 0.5
+                }
+            }
+            Voi::LinearExact { centre, width } => (value - centre) / width + 0.5,
+            Voi::Sigmoid { centre, width } => 1.0 / (1.0 + (-4.0 * (value - centre) / width).exp()),
+            Voi::Table(table) => table.at(value) / table.full,
+            Voi::Extremes if greatest > least => (value - least) / (greatest - least),
+            Voi::Extremes => 0.0,
+        };
+        brightness.clamp(0.0, 1.0)
+    }
+}
+
+/// The transformations of grey that a file asks for.
+#[derive(Debug, Clone, PartialEq)]
+struct Grey {
+    modality: Modality,
+    voi: Voi,
+}
+
+impl Grey {
+    /// Reads the transformations of a frame. Enhanced files keep them in functional groups, of
+    /// the frame or shared by all (PS3.3 section C.7.6.16). A table goes before a window, the
+    /// first window before others.
+    fn read(set: &DataSet<'_>, layout: &Layout, frame: u32) -> Result<Grey, DecodeError> {
+        let groups = [set.item(tags::FRAME_GROUPS, (frame - 1) as usize)?, set.item(tags::SHARED_GROUPS, 0)?];
+        let find = |tag| -> Result<Option<DataSet<'_>>, DecodeError> {
+            for group in groups.iter().flatten() {
+                if let Some(item) = group.item(tag, 0)? {
+                    return Ok(Some(item));
+                }
+            }
+            Ok(None)
+        };
+        let transformation = find(tags::PIXEL_TRANSFORMATION)?;
+        let modality_set = transformation.as_ref().unwrap_or(set);
+        let modality = match Table::read(modality_set, tags::MODALITY_LUTS, layout.signed)? {
+            Some(table) => Modality::Table(table),
+            None => Modality::Rescale {
+                slope: modality_set.number(tags::SLOPE, "Rescale Slope")?.unwrap_or(1.0),
+                intercept: modality_set.number(tags::INTERCEPT, "Rescale Intercept")?.unwrap_or(0.0),
+            },
+        };
+        let frame_voi = find(tags::FRAME_VOI)?;
+        let voi_set = frame_voi.as_ref().unwrap_or(set);
+        // A VOI table is indexed by the modality's output, which is signed if any of it is.
+        let signed = match &modality {
+            Modality::Rescale { slope, intercept } => layout.signed || *slope < 0.0 || *intercept < 0.0,
+            Modality::Table(_) => false,
+        };
+        let voi = match Table::read(voi_set, tags::VOI_LUTS, signed)? {
+            Some(table) => Voi::Table(table),
+            None => window(voi_set)?,
+        };
+        Ok(Grey { modality, voi })
+    }
+}
+
+fn window(set: &DataSet<'_>) -> Result<Voi, DecodeError> {
+    let centre = set.number(tags::WINDOW_CENTRE, "Window Center")?;
+    let width = set.number(tags::WINDOW_WIDTH, "Window Width")?;
+    let (Some(centre), Some(width)) = (centre, width) else {
+        return Ok(Voi::Extremes);
+    };
+    let function = set.text(tags::VOI_FUNCTION);
+    let voi = match function.as_deref() {
+        None | Some("" | "LINEAR") if width >= 1.0 => Voi::Linear { centre, width },
+        Some("LINEAR_EXACT") if width > 0.0 => Voi::LinearExact { centre, width },
+        Some("SIGMOID") if width > 0.0 => Voi::Sigmoid { centre, width },
+        None | Some("" | "LINEAR" | "LINEAR_EXACT" | "SIGMOID") => {
+            return Err(malformed(format!("a window of width {width}")));
+        }
+        Some(_) => {
+            return Err(DecodeError::unsupported(
+                "a VOI LUT Function (0028,1056) other than LINEAR, LINEAR_EXACT and SIGMOID",
+            ));
+        }
+    };
+    Ok(voi)
+}
+
+/// Looks up every code, in place.
+fn grey(transform: &Grey, layout: &Layout, mut codes: Vec<u16>, inverted: bool) -> Vec<u16> {
+    let least = codes.iter().copied().min().unwrap_or(0);
+    let greatest = codes.iter().copied().max().unwrap_or(0);
+    let value = |code: u16| transform.modality.apply(layout.value(code));
+    let (black, white) = match &transform.modality {
+        // A straight line has its extremes at its ends.
+        Modality::Rescale { .. } => (value(least), value(greatest)),
+        Modality::Table(_) => {
+            codes.iter().map(|&code| value(code)).fold((f64::MAX, f64::MIN), |(a, b), v| (a.min(v), b.max(v)))
+        }
+    };
+    let (black, white) = (black.min(white), black.max(white));
+    let table: Vec<u16> = (least..=greatest)
+        .map(|code| {
+            let brightness = transform.voi.apply(value(code), black, white);
+            let brightness = if inverted { 1.0 - brightness } else { brightness };
+            (brightness * WHITE).round() as u16
+        })
+        .collect();
+    for code in &mut codes {
+        *code = table[usize::from(*code - least)];
+    }
+    codes
+}
+
+/// Red, green, blue codes of any depth: eight bits stay eight, others fill sixteen.
+fn colour(layout: &Layout, codes: Vec<u16>) -> Samples {
+    if layout.stored == 8 {
+        return Samples::Rgb8(codes.into_iter().map(|code| code as u8).collect());
+    }
+    let full = u32::from(u16::MAX >> (16 - layout.stored));
+    Samples::Rgb16(
+        codes.into_iter().map(|code| ((u32::from(code) * 65_535 + full / 2) / full) as u16).collect(),
+    )
+}
+
+/// ITU-R BT.601 over the full range, as PS3.3 section C.7.6.3.1.2 defines YBR_FULL.
+fn ybr_to_rgb(layout: &Layout, codes: &mut [u16]) {
+    let full = f32::from(u16::MAX >> (16 - layout.stored));
+    let zero = (full + 1.0) / 2.0;
+    for pixel in codes.as_chunks_mut::<3>().0 {
+        let [y, blue, red] = pixel.map(f32::from);
+        let (blue, red) = (blue - zero, red - zero);
+        let rgb = [y + 1.402 * red, y - 0.344_136 * blue - 0.714_136 * red, y + 1.772 * blue];
+        *pixel = rgb.map(|value| value.round().clamp(0.0, full) as u16);
+    }
+}
+
+/// PALETTE COLOR: three tables from a stored value to red, green and blue.
+fn palette(set: &DataSet<'_>, layout: &Layout, codes: &[u16]) -> Result<Samples, DecodeError> {
+    let mut tables = Vec::with_capacity(3);
+    for (descriptor, entries) in tags::PALETTE_DESCRIPTORS.into_iter().zip(tags::PALETTES) {
+        let Some(entries) = set.words(entries) else {
+            return Err(DecodeError::unsupported(
+                "PALETTE COLOR pixels without plain palettes (0028,1201) to (0028,1203)",
+            ));
+        };
+        tables.push(Table::new(set.words(descriptor), entries, layout.signed)?);
+    }
+    let mut out = Vec::with_capacity(codes.len() * 3);
+    for &code in codes {
+        let value = f64::from(layout.value(code));
+        for table in &tables {
+            out.push((table.at(value) / table.full * WHITE).round() as u16);
+        }
+    }
+    Ok(Samples::Rgb16(out))
+}

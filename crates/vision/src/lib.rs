@@ -1,0 +1,31 @@
+//! Vision: from the bytes of an image file to the numbers a network is given, and its logits.
+//!
+//! [`decode`] turns PNG, JPEG and DICOM files into an [`Image`], refusing what is broken, too
+//! large or unknown with a sentence for the sender. [`preprocess`] does to an image what the
+//! manifest of a model says: crop, resize, channels, normalisation. Training and serving call the
+//! very same two functions, so a model never sees at the hospital what it did not see in training.
+//! [`network`] builds the architecture that a manifest describes.
+
+#![forbid(unsafe_code)]
+
+pub mod cnn;
+pub mod decode;
+mod dicom;
+pub mod image;
+mod jpeg;
+pub mod network;
+pub mod phantom;
+mod png;
+pub mod preprocess;
+pub mod resnet;
+
+pub use decode::{DecodeError, DecodeOptions, Format, decode};
+pub use image::{Image, Samples, ShapeError};
+pub use preprocess::{PreprocessError, Preprocessor, preprocess};
+
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,301 @@
+//! Preprocessing: what a manifest's `input` says is done to an image before the network sees it.
+//!
+//! Crop, resize, channels, normalisation, in this order. Resizing is antialiased (the filter
+//! widens with the factor of reduction, as in Pillow) and runs on SIMD instructions in the width
+//! the samples came in. Colour becomes grey, or grey colour, after resizing, when few pixels are
+//! left. Pixels of an image that already has the target size are not resampled.
+
+use fast_image_resize::images::{CroppedImage, Image as Buffer, ImageRef};
+use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use thiserror::Error;
+
+use super::image::{Image, Samples};
+use model::manifest::{Crop, ImageInput, Normalisation, ResizeFilter};
+
+/// The largest side a network's input may have.
+pub const MAX_SIDE: u32 = 4096;
+
+/// What one level of an 8-bit sample is of full scale.
+pub const EIGHT_BIT: f32 = 1.0 / 255.0;
+
+/// Why an image was not preprocessed.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum PreprocessError {
+    /// The manifest asks for something that cannot be done: a fault of the model package.
+    #[error("the model's image input is invalid: {0}")]
+    InvalidInput(String),
+    /// The resampler refused the image.
+    #[error("the image could not be resized: {0}")]
+    Resize(String),
+}
+
+/// Preprocesses for one model, keeping its scratch memory between images.
+#[derive(Debug)]
+pub struct Preprocessor {
+    input: ImageInput,
+    resizer: Resizer,
+}
+
+/// Preprocesses one image: a `channels` x `height` x `width` array in rows. Callers with many
+/// images keep a [`Preprocessor`].
+pub fn preprocess(image: &Image, input: &ImageInput) -> Result<Vec<f32>, PreprocessError> {
+    Preprocessor::new(input.clone())?.run(image)
+}
+
+/// The resized image, in the width it came in, channels side by side.
+enum Resized<'a> {
+    Eight(std::borrow::Cow<'a, [u8]>),
+    Sixteen(std::borrow::Cow<'a, [u16]>),
+}
+
+impl Preprocessor {
+    /// Checks that the manifest's `input` can be done.
+    pub fn new(input: ImageInput) -> Result<Preprocessor, PreprocessError> {
+        validate(&input).map_err(PreprocessError::InvalidInput)?;
+        Ok(Preprocessor { input, resizer: Resizer::new() })
+    }
+
+    /// What is done.
+    pub fn input(&self) -> &ImageInput {
+        &self.input
+    }
+
+    /// Number of values of one output: channels x height x width.
+    pub fn output_len(&self) -> usize {
+        self.input.channels as usize * self.input.height as usize * self.input.width as usize
+    }
+
+    /// Preprocesses an image: a `channels` x `height` x `width` array in rows.
+    pub fn run(&mut self, image: &Image) -> Result<Vec<f32>, PreprocessError> {
+        let mut output = Vec::with_capacity(self.output_len());
+        self.append(image, &mut output)?;
+        Ok(output)
+    }
+
+    /// As [`Preprocessor::run`], at the end of `output`, where a batch is built.
+    pub fn append(&mut self, image: &Image, output: &mut Vec<f32>) -> Result<(), PreprocessError> {
+        let start = output.len();
+        self.append_fractions(image, output)?;
+        self.normalise(&mut output[start..]);
+        Ok(())
+    }
+
+    /// The image cropped and resized, its samples and channels as they were. Preprocessing the
+    /// result gives the same values as preprocessing the image itself.
+    pub fn resized(&mut self, image: &Image) -> Result<Image, PreprocessError> {
+        let (width, height) = (self.input.width, self.input.height);
+        let samples = match (self.resize(image)?, image.channels()) {
+            (Resized::Eight(values), 1) => Samples::Gray8(values.into_owned()),
+            (Resized::Eight(values), _) => Samples::Rgb8(values.into_owned()),
+            (Resized::Sixteen(values), 1) => Samples::Gray16(values.into_owned()),
+            (Resized::Sixteen(values), _) => Samples::Rgb16(values.into_owned()),
+        };
+        Image::new(width, height, samples).map_err(|error| PreprocessError::Resize(error.to_string()))
+    }
+
+    /// The values before normalisation: fractions of full scale, `channels` x `height` x `width`.
+    pub fn fractions(&mut self, image: &Image) -> Result<Vec<f32>, PreprocessError> {
+        let mut output = Vec::with_capacity(self.output_len());
+        self.append_fractions(image, &mut output)?;
+        Ok(output)
+    }
+
+    /// Normalises what [`Preprocessor::fractions`] gave, in place.
+    pub fn normalise(&self, values: &mut [f32]) {
+        normalise(&self.input, values);
+    }
+
+    fn append_fractions(&mut self, image: &Image, output: &mut Vec<f32>) -> Result<(), PreprocessError> {
+        let (from, to) = (image.channels(), self.input.channels);
+        match self.resize(image)? {
+            Resized::Eight(values) => planes(&values, from, to, EIGHT_BIT, output),
+            Resized::Sixteen(values) => planes(&values, from, to, 1.0 / 65_535.0, output),
+        }
+        Ok(())
+    }
+
+    fn resize<'a>(&mut self, image: &'a Image) -> Result<Resized<'a>, PreprocessError> {
+        let (width, height) = (self.input.width, self.input.height);
+        let crop = match self.input.crop {
+            Crop::None => Rectangle::whole(image.width(), image.height()),
+            Crop::Centre => Rectangle::centred(image.width(), image.height(), width, height),
+        };
+        // A crop to the target size leaves nothing to resample, but only a whole image can be
+        // borrowed as it lies; the resizer copies a cropped one, its values unchanged.
+        let untouched = (image.width(), image.height()) == (width, height);
+        match image.samples() {
+            Samples::Gray8(values) | Samples::Rgb8(values) if untouched => Ok(Resized::Eight(values.into())),
+            Samples::Gray16(values) | Samples::Rgb16(values) if untouched => {
+                Ok(Resized::Sixteen(values.into()))
+            }
+            Samples::Gray8(values) => self
+                .convolve(image, values, PixelType::U8, crop)
+                .map(|buffer| Resized::Eight(buffer.into_vec().into())),
+            Samples::Rgb8(values) => self
+                .convolve(image, values, PixelType::U8x3, crop)
+                .map(|buffer| Resized::Eight(buffer.into_vec().into())),
+            Samples::Gray16(values) => self
+                .convolve(image, bytemuck::cast_slice(values), PixelType::U16, crop)
+                .map(|buffer| Resized::Sixteen(native_u16(buffer.buffer()).into())),
+            Samples::Rgb16(values) => self
+                .convolve(image, bytemuck::cast_slice(values), PixelType::U16x3, crop)
+                .map(|buffer| Resized::Sixteen(native_u16(buffer.buffer()).into())),
+        }
+    }
+
+    fn convolve(
+        &mut self,
+        image: &Image,
+        bytes: &[u8],
+        pixel: PixelType,
+        crop: Rectangle,
+    ) -> Result<Buffer<'static>, PreprocessError> {
+        let filter = match self.input.resize {
+            ResizeFilter::Bilinear => FilterType::Bilinear,
+            // The cubic with a = -0.5 goes by the name of Catmull and Rom.
+            ResizeFilter::Bicubic => FilterType::CatmullRom,
+            ResizeFilter::Lanczos3 => FilterType::Lanczos3,
+        };
+        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter)).use_alpha(false);
+        let failed = |error: &dyn std::error::Error| PreprocessError::Resize(error.to_string());
+        let source =
+            ImageRef::new(image.width(), image.height(), bytes, pixel).map_err(|error| failed(&error))?;
+        // A view, rather than the resizer's own crop, whose filter would reach beyond the edges
+        // and let pixels that were cut off shine through.
+        let view = CroppedImage::new(&source, crop.left, crop.top, crop.width, crop.height)
+            .map_err(|error| failed(&error))?;
+        let mut target = Buffer::new(self.input.width, self.input.height, pixel);
+        self.resizer.resize(&view, &mut target, Some(&options)).map_err(|error| failed(&error))?;
+        Ok(target)
+    }
+}
+
+fn native_u16(bytes: &[u8]) -> Vec<u16> {
+    bytes.chunks_exact(2).map(|pair| u16::from_ne_bytes([pair[0], pair[1]])).collect()
+}
+
+/// A part of an image, in whole pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Rectangle {
+    left: u32,
+    top: u32,
+    width: u32,
+    height: u32,
+}
+
+impl Rectangle {
+    fn whole(width: u32, height: u32) -> Rectangle {
+        Rectangle { left: 0, top: 0, width, height }
+    }
+
+    /// The largest centred part of a `width` x `height` image that has the aspect ratio of
+    /// `target_width` x `target_height`. The shortened side is rounded to the nearest pixel and
+    /// is at least 1; an odd remainder leaves the extra pixel at the right or bottom.
+    fn centred(width: u32, height: u32, target_width: u32, target_height: u32) -> Rectangle {
+        let (w, h) = (u64::from(width), u64::from(height));
+        let (tw, th) = (u64::from(target_width), u64::from(target_height));
+        let (cw, ch) = if w * th > h * tw {
+            (((2 * h * tw + th) / (2 * th)).clamp(1, w), h)
+        } else {
+            (w, ((2 * w * th + tw) / (2 * tw)).clamp(1, h))
+        };
+        Rectangle {
+            left: ((w - cw) / 2) as u32,
+            top: ((h - ch) / 2) as u32,
+            width: cw as u32,
+            height: ch as u32,
+        }
+    }
+}
+
+/// Interleaved samples become planes of fractions of full scale.
+///
+/// Colour becomes grey with the luma of ITU-R BT.601, `0.299 R + 0.587 G + 0.114 B`, rounded to
+/// whole levels as Pillow does, so that a grey image stored as colour gives the very same
+/// values; grey becomes colour by repetition.
+fn planes<T>(values: &[T], from: u32, to: u32, scale: f32, output: &mut Vec<f32>)
+where
+    T: Copy + Into<u32>,
+{
+    let fraction = |value: u32| value as f32 * scale;
+    match (from, to) {
+        (3, 1) => output.extend(values.as_chunks::<3>().0.iter().map(|&[r, g, b]| {
+            // The weights in 16-bit fixed point add up to 65,536.
+            let sum =
+                19_595 * u64::from(r.into()) + 38_470 * u64::from(g.into()) + 7_471 * u64::from(b.into());
+            fraction(((sum + 32_768) >> 16) as u32)
+        })),
+        (3, _) => {
+            for channel in 0..3 {
+                output.extend(values.as_chunks::<3>().0.iter().map(|pixel| fraction(pixel[channel].into())));
+            }
+        }
+        (_, channels) => {
+            for _ in 0..channels {
+                output.extend(values.iter().map(|&value| fraction(value.into())));
+            }
+        }
+    }
+}
+
+/// Normalises planes in place. The mean and (population) standard deviation of `PerImage` are
+/// summed in double precision.
+fn normalise(input: &ImageInput, values: &mut [f32]) {
+    match &input.normalisation {
+        Normalisation::Fixed { mean, std } => {
+            let plane = values.len() / input.channels as usize;
+            for ((plane, &mean), &std) in values.chunks_exact_mut(plane).zip(mean).zip(std) {
+                for value in plane {
+                    *value = (*value - mean) / std;
+                }
+            }
+        }
+        Normalisation::PerImage { floor } => {
+            let count = values.len() as f64;
+            let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / count;
+            let variance = values.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / count;
+            let divisor = variance.sqrt().max(f64::from(*floor)) as f32;
+            let mean = mean as f32;
+            for value in values {
+                *value = (*value - mean) / divisor;
+            }
+        }
+    }
+}
+
+/// What is wrong with a manifest's image input, if anything is.
+fn validate(input: &ImageInput) -> Result<(), String> {
+    for (name, side) in [("height", input.height), ("width", input.width)] {
+        if !(1..=MAX_SIDE).contains(&side) {
+            return Err(format!("{name} is {side}; it must be 1 to {MAX_SIDE}"));
+        }
+    }
+    if ![1, 3].contains(&input.channels) {
+        return Err(format!("channels is {}; it must be 1 or 3", input.channels));
+    }
+    match &input.normalisation {
+        Normalisation::Fixed { mean, std } => {
+            for (name, values) in [("mean", mean), ("std", std)] {
+                if values.len() != input.channels as usize {
+                    return Err(format!(
+                        "normalisation.{name} has {} value(s) for {} channel(s)",
+                        values.len(),
+                        input.channels
+                    ));
+                }
+            }
+            if !mean.iter().all(|value| value.is_finite()) {
+                return Err("normalisation.mean must be finite".into());
+            }
+            if !std.iter().all(|value| value.is_finite() && *value > 0.0) {
+                return Err("normalisation.std must be positive".into());
+            }
+        }
+        Normalisation::PerImage { floor } => {
+            if !(floor.is_finite() && *floor > 0.0) {
+                return Err("normalisation.floor must be positive".into());
+            }
+        }
+    }
+    Ok(())
+}

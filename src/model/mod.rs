@@ -1,9 +1,0 @@
-//! The model package: manifest, weights, digest and calibration, read and written in one place.
-
-pub mod calibration;
-mod check;
-pub mod manifest;
-pub mod package;
-
-pub use manifest::Manifest;
-pub use package::{Package, PackageError};

@@ -1,0 +1,270 @@
+//! The audit, black box: every answer leaves a row, none is lost unnoticed, and nothing that was
+//! said of a person is in it or anywhere else.
+
+use std::time::Duration;
+
+use crate::support::postgres as cluster;
+use crate::support::wire::Wire;
+use crate::support::{Server, api_key, shipped_models};
+use medserve::config::hex;
+use reqwest::{Client, RequestBuilder, Response};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use vision::phantom::chest_phantom;
+
+const ADMIN: &str = "key-of-the-administrator";
+const WARD: &str = "key-of-a-ward";
+
+fn keys() -> String {
+    [api_key("root", "admin", ADMIN), api_key("ward-7", "classify+recommend+write", WARD)].join(",")
+}
+
+fn start(arguments: &[&str]) -> Server {
+    let keys = keys();
+    Server::start(&shipped_models(), &[&["--api-keys", &keys][..], arguments].concat())
+}
+
+fn post(server: &Server, path: &str) -> RequestBuilder {
+    Client::new().post(server.at(path)).bearer_auth(WARD)
+}
+
+async fn classify(server: &Server, note: &str) -> Response {
+    let body = json!({"model": "triage", "records": [{"note": note, "fields": {"age": 40}}]});
+    post(server, "/v1/notes/classify").json(&body).send().await.unwrap()
+}
+
+async fn page(server: &Server, query: &str) -> Value {
+    let response =
+        Client::new().get(server.at(&format!("/v1/audit{query}"))).bearer_auth(ADMIN).send().await.unwrap();
+    assert_eq!(response.status(), 200);
+    response.json().await.unwrap()
+}
+
+/// The rows of other routes than the audit's own, once there are `count`; the latest first.
+async fn rows(server: &Server, count: usize) -> Vec<Value> {
+    for _ in 0..600 {
+        let page = page(server, "?limit=1000").await;
+        let rows: Vec<Value> = page["rows"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|row| row["route"] != "/v1/audit")
+            .cloned()
+            .collect();
+        if rows.len() >= count {
+            assert_eq!(rows.len(), count, "{rows:?}");
+            return rows;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{count} rows did not come");
+}
+
+#[tokio::test]
+async fn every_answer_leaves_a_row() {
+    let server = start(&["--demo"]);
+    let body = json!({"model": "triage", "records": [{"note": "chest pain"}, {"note": "cough"}]}).to_string();
+    let request = post(&server, "/v1/notes/classify").header("content-type", "application/json");
+    let response = request.header("x-request-id", "one").body(body.clone()).send().await.unwrap();
+    let answer: Value = response.json().await.unwrap();
+    let png = chest_phantom(0, 64).unwrap();
+    let image: Value =
+        post(&server, "/v1/images/classify").body(png.clone()).send().await.unwrap().json().await.unwrap();
+    let path = "/v1/users/u17/recommendations?kind=pharmacy&limit=3";
+    let response = Client::new().get(server.at(path)).bearer_auth(WARD).send().await.unwrap();
+    let recommended: Value = response.json().await.unwrap();
+    assert_eq!(post(&server, "/v1/notes/classify").body("no JSON").send().await.unwrap().status(), 400);
+
+    let rows = rows(&server, 4).await;
+    let [bad, recommendation, classified, notes] = rows.as_slice() else { unreachable!() };
+    assert_eq!(notes["request_id"], "one");
+    assert_eq!((&notes["caller"], &notes["method"]), (&json!("ward-7"), &json!("POST")));
+    assert_eq!((&notes["route"], &notes["status"]), (&json!("/v1/notes/classify"), &json!(200)));
+    assert_eq!((&notes["model"], &notes["version"]), (&answer["model"], &answer["version"]));
+    assert_eq!(notes["input_sha256"], hex(&Sha256::digest(&body)));
+    let labels: Vec<&Value> = answer["results"].as_array().unwrap().iter().map(|r| &r["label"]).collect();
+    assert_eq!(notes["answers"], json!(labels));
+    assert_eq!(notes["abstained"], labels.iter().any(|label| label.is_null()));
+    assert!(notes["latency_ms"].as_f64().unwrap() > 0.0);
+
+    assert_eq!(classified["model"], "pneumonia");
+    assert_eq!(classified["answers"][0], image["results"][0]["label"]);
+    assert_eq!(classified["input_sha256"], hex(&Sha256::digest(&png)));
+
+    assert_eq!(recommendation["route"], "/v1/users/{user_id}/recommendations");
+    assert_eq!(recommendation["input_sha256"], hex(&Sha256::digest(path)));
+    let items: Vec<&Value> = recommended["items"].as_array().unwrap().iter().map(|i| &i["item_id"]).collect();
+    assert_eq!((&recommendation["answers"], items.is_empty()), (&json!(items), false));
+    assert_eq!(recommendation["model"], Value::Null);
+
+    assert_eq!((&bad["status"], &bad["answers"]), (&json!(400), &json!([])));
+}
+
+#[tokio::test]
+async fn the_audit_is_paged_and_for_administrators() {
+    let server = start(&["--audit", "fail"]);
+    for _ in 0..5 {
+        assert_eq!(classify(&server, "pain").await.status(), 200);
+    }
+    let first = page(&server, "?limit=3").await;
+    let numbers = |page: &Value| -> Vec<i64> {
+        page["rows"].as_array().unwrap().iter().map(|row| row["number"].as_i64().unwrap()).collect()
+    };
+    assert_eq!(numbers(&first), [5, 4, 3], "answers waited for their rows");
+    assert_eq!(first["next"], 3);
+    assert_eq!(numbers(&page(&server, "?limit=3&before=3").await), [2, 1]);
+    let ward = Client::new().get(server.at("/v1/audit")).bearer_auth(WARD).send().await.unwrap();
+    assert_eq!(ward.status(), 403);
+    for bad in ["?limit=0", "?limit=1001", "?before=x", "?surprise=1"] {
+        let request = Client::new().get(server.at(&format!("/v1/audit{bad}"))).bearer_auth(ADMIN);
+        assert_eq!(request.send().await.unwrap().status(), 400, "{bad}");
+    }
+}
+
+/// Classifies under load; every answer that went out has its row, the end of the program included.
+#[tokio::test]
+async fn no_answer_is_without_its_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = format!("sqlite://{}/audit.db", folder.path().display());
+    let keys = keys();
+    let arguments = ["--api-keys", &keys, "--max-in-flight", "8"];
+    let server = Server::start_over(&database, &shipped_models(), &arguments);
+    let statuses = futures::future::join_all(
+        (0..300).map(|_| async { classify(&server, "pain").await.status().as_u16() }),
+    )
+    .await;
+    let answered = statuses.iter().filter(|status| **status == 200).count();
+    assert!(answered > 0 && statuses.iter().all(|status| [200, 429].contains(status)), "{statuses:?}");
+    let (status, log) = server.terminate();
+    assert_eq!(status, Some(0), "{log}");
+    let again = Server::start_over(&database, &shipped_models(), &arguments);
+    assert_eq!(rows(&again, answered).await.len(), answered);
+}
+
+/// A server over a Postgres that can be cut off. Nothing where there is no Postgres.
+async fn over_postgres(arguments: &[&str]) -> Option<(Server, Wire, cluster::TestDatabase)> {
+    let database = cluster::database().await?;
+    let (credentials, rest) = database.url.split_once('@').unwrap();
+    let (address, rest) = rest.split_once('/').unwrap();
+    let wire = Wire::to(address.to_string()).await;
+    let url = format!("{credentials}@127.0.0.1:{}/{rest}", wire.port);
+    let keys = keys();
+    let arguments = [&["--api-keys", &keys][..], arguments].concat();
+    Some((Server::start_over(&url, &shipped_models(), &arguments), wire, database))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_answers_wait_for_the_audit_none_goes_out_without_it() {
+    let Some((server, wire, _database)) = over_postgres(&["--audit", "fail"]).await else { return };
+    assert_eq!(classify(&server, "pain").await.status(), 200);
+    wire.whole.send(false).unwrap();
+    for _ in 0..3 {
+        let response = classify(&server, "pain").await;
+        assert_eq!(response.status(), 503);
+        let problem: Value = response.json().await.unwrap();
+        assert!(problem["detail"].as_str().unwrap().contains("audit"), "{problem}");
+    }
+    wire.whole.send(true).unwrap();
+    for attempt in 0.. {
+        if classify(&server, "pain").await.status() == 200 {
+            break;
+        }
+        assert!(attempt < 600, "answers are still refused");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Waits until the server answers the question whether it is ready with this status.
+async fn until_ready(server: &Server, status: u16) {
+    for _ in 0..600 {
+        if reqwest::get(server.at("/health/ready")).await.unwrap().status() == status {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("ready was never answered with {status}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_answers_go_on_their_rows_follow() {
+    let Some((server, wire, _database)) = over_postgres(&["--audit", "continue"]).await else { return };
+    wire.whole.send(false).unwrap();
+    for _ in 0..20 {
+        assert_eq!(classify(&server, "pain").await.status(), 200);
+    }
+    until_ready(&server, 503).await;
+    wire.whole.send(true).unwrap();
+    until_ready(&server, 200).await;
+    rows(&server, 20).await;
+}
+
+/// The PNG with a text chunk and an EXIF-like chunk that hold these words.
+fn png_saying(words: &str) -> Vec<u8> {
+    let png = chest_phantom(3, 64).unwrap();
+    let mut said = b"Comment\0".to_vec();
+    said.extend(words.as_bytes());
+    let mut chunk = (said.len() as u32).to_be_bytes().to_vec();
+    let mut body = b"tEXt".to_vec();
+    body.extend(&said);
+    let mut crc = flate2::Crc::new();
+    crc.update(&body);
+    chunk.extend(&body);
+    chunk.extend(crc.sum().to_be_bytes());
+    // After the header, which is always 8 + 25 bytes long.
+    [&png[..33], &chunk, &png[33..]].concat()
+}
+
+#[tokio::test]
+async fn what_is_said_of_a_person_is_nowhere_afterwards() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = format!("sqlite://{}/audit.db", folder.path().display());
+    let keys = keys();
+    let server = Server::start_over(&database, &shipped_models(), &["--api-keys", &keys]);
+    let canary = "Zyxwvut-Canary-4711";
+    let client = Client::new();
+    let mut answers = Vec::new();
+    let bodies = [
+        json!({"model": "triage", "records": [{"note": canary}]}),
+        json!({"model": "triage", "records": [{"note": "pain", "fields": {"age": canary}}]}),
+        json!({"model": "triage", "records": [{"note": "pain", "fields": {"sex": canary}}]}),
+        json!({"model": "triage", "records": [{"note": {"text": canary}}]}),
+        json!({"model": "triage", "records": canary}),
+        json!({"model": "triage", "records": [{"note": format!("{canary} ").repeat(50_000)}]}),
+    ];
+    for body in &bodies {
+        answers.push(post(&server, "/v1/notes/classify").json(body).send().await.unwrap());
+    }
+    for broken in [format!("{{\"note\": \"{canary}"), format!("[\"{canary}\"] {canary}"), canary.to_string()]
+    {
+        let request = post(&server, "/v1/notes/classify").header("content-type", "application/json");
+        answers.push(request.body(broken).send().await.unwrap());
+    }
+    answers.push(post(&server, "/v1/images/classify").body(png_saying(canary)).send().await.unwrap());
+    answers
+        .push(post(&server, "/v1/images/classify").body(format!("DICOM of {canary}")).send().await.unwrap());
+    let part = reqwest::multipart::Part::bytes(png_saying(canary)).file_name(format!("{canary}.png"));
+    let form = reqwest::multipart::Form::new().part("image", part).text(canary, canary);
+    answers.push(post(&server, "/v1/images/classify").multipart(form).send().await.unwrap());
+    let profile = json!({"profile": {"allergies": [canary], "conditions": [canary], "birth_year": 1960}});
+    let put = client.put(server.at("/v1/users/u1")).bearer_auth(WARD);
+    answers.push(put.json(&profile).send().await.unwrap());
+    let put = client.put(server.at("/v1/users/u2")).bearer_auth(WARD);
+    answers.push(put.json(&json!({"profile": {"sex": canary, "latitude": canary}})).send().await.unwrap());
+    answers.push(client.get(server.at("/v1/models")).bearer_auth(canary).send().await.unwrap());
+
+    let mut statuses = Vec::new();
+    for answer in answers {
+        statuses.push(answer.status().as_u16());
+        let text = answer.text().await.unwrap();
+        assert!(!text.contains(canary), "an answer repeats it: {text}");
+    }
+    assert!(statuses.contains(&200) && statuses.contains(&400) && statuses.contains(&422), "{statuses:?}");
+    assert!(statuses.iter().all(|status| *status < 500), "{statuses:?}");
+    // All but the last, whose bearer nobody knows.
+    let audit = json!(rows(&server, statuses.len() - 1).await).to_string();
+    assert!(audit.contains("/v1/images/classify") && !audit.contains(canary), "{audit}");
+    let metrics = reqwest::get(server.at("/metrics")).await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("medserve_requests_total") && !metrics.contains(canary));
+    let (_, log) = server.terminate();
+    assert!(log.contains("/v1/notes/classify") && !log.contains(canary), "{log}");
+}

@@ -1,0 +1,252 @@
+//! Model packages as the server takes them in, black box: what refuses one, and how its manifest
+//! decides what is answered.
+
+use std::path::{Path, PathBuf};
+
+use crate::support::{Server, copy_model, shipped_models};
+use candle_core::{Device, Tensor};
+use model::manifest::Input;
+use model::{Package, package};
+use nn::Params;
+use reqwest::{Client, Response};
+use serde_json::{Value, json};
+use text::trees::LEAF;
+use vision::{network, phantom::chest_phantom};
+
+/// Asks a model about a drawn chest X-ray.
+async fn ask(server: &Server, model: &str) -> Response {
+    let request = Client::new().post(server.at(&format!("/v1/images/classify?model={model}")));
+    request.body(chest_phantom(0, 96).unwrap()).send().await.unwrap()
+}
+
+/// Version 1 of a model `name` under `root`, which is the shipped model `like` by another name.
+fn package(root: &Path, name: &str, like: &str) -> PathBuf {
+    let staging = tempfile::tempdir().unwrap();
+    let folder = root.join(name).join("1");
+    std::fs::create_dir_all(root.join(name)).unwrap();
+    std::fs::rename(copy_model(like, staging.path()), &folder).unwrap();
+    amend(&folder, |manifest| manifest["name"] = name.into());
+    folder
+}
+
+fn amend(folder: &Path, change: impl FnOnce(&mut Value)) {
+    let file = folder.join("manifest.json");
+    let mut manifest = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    change(&mut manifest);
+    std::fs::write(file, manifest.to_string()).unwrap();
+}
+
+/// Changes a byte in the middle of a file.
+fn flip(file: &Path) {
+    let mut bytes = std::fs::read(file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(file, bytes).unwrap();
+}
+
+fn lose(file: &Path) {
+    std::fs::remove_file(file).unwrap();
+}
+
+/// Makes the last weight no number, under a digest that fits.
+fn spoil(folder: &Path) {
+    let file = folder.join("model.safetensors");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let end = bytes.len();
+    bytes[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
+    std::fs::write(file, &bytes).unwrap();
+    amend(folder, |manifest| manifest["weights"]["sha256"] = package::sha256(&bytes).into());
+}
+
+/// Puts a tree of one split and two leaves into a model of notes, in place of any it has. A leaf's
+/// number is marked by the highest bit.
+fn plant(folder: &Path, threshold: f32, children: [u32; 2]) {
+    let file = folder.join("model.safetensors");
+    let mut weights = candle_core::safetensors::load(&file, &Device::Cpu).unwrap();
+    weights.retain(|name, _| !name.starts_with("trees."));
+    let mut put = |name: &str, tensor: candle_core::Result<Tensor>| {
+        weights.insert(format!("trees.{name}"), tensor.unwrap());
+    };
+    put("root", Tensor::new(&[0u32], &Device::Cpu));
+    put("input", Tensor::new(&[3u32], &Device::Cpu));
+    put("threshold", Tensor::new(&[threshold], &Device::Cpu));
+    put("child", Tensor::new(&[children], &Device::Cpu));
+    put("share", Tensor::full(0.2f32, (2, 5), &Device::Cpu));
+    candle_core::safetensors::save(&weights, &file).unwrap();
+    let digest = package::sha256(&std::fs::read(&file).unwrap());
+    amend(folder, |manifest| {
+        manifest["weights"]["sha256"] = digest.into();
+        manifest["architecture"]["trees"] = json!({"trees": 1, "splits": 1, "leaves": 2});
+    });
+}
+
+/// A package that does not fit is refused with its file; the others serve.
+#[tokio::test]
+async fn broken_packages_are_refused_by_name() {
+    type Break = fn(&Path);
+    let cases: [(&str, &str, Break, &str, &str); 17] = [
+        ("flipped", "pneumonia", |f| flip(&f.join("model.safetensors")), "model.safetensors", "sha256"),
+        ("lost", "pneumonia", |f| lose(&f.join("model.safetensors")), "model.safetensors", "missing"),
+        ("not-finite", "pneumonia", spoil, "model.safetensors", "not finite"),
+        (
+            "relabelled",
+            "pneumonia",
+            |f| amend(f, |m| m["labels"].as_array_mut().unwrap().push("third".into())),
+            "model.safetensors",
+            "the manifest asks for",
+        ),
+        (
+            "another-network",
+            "pneumonia",
+            |f| amend(f, |m| m["architecture"]["stages"][0]["blocks"] = 7.into()),
+            "model.safetensors",
+            "have no tensor",
+        ),
+        (
+            "another-input",
+            "pneumonia",
+            |f| amend(f, |m| m["input"] = json!({"kind": "record", "max_tokens": 8, "fields": []})),
+            "manifest.json",
+            "does not take record input",
+        ),
+        (
+            "garbled",
+            "pneumonia",
+            |f| std::fs::write(f.join("manifest.json"), "{").unwrap(),
+            "manifest.json",
+            "EOF",
+        ),
+        (
+            "moved",
+            "pneumonia",
+            |f| amend(f, |m| m["name"] = "other".into()),
+            "manifest.json",
+            "lies in the folder",
+        ),
+        (
+            "newer",
+            "pneumonia",
+            |f| amend(f, |m| m["format"] = 2.into()),
+            "manifest.json",
+            "format 2 is not 1",
+        ),
+        ("no-card", "pneumonia", |f| lose(&f.join("README.md")), "README.md", "missing"),
+        ("other-words", "triage", |f| flip(&f.join("tokenizer.json")), "tokenizer.json", "sha256"),
+        ("no-words", "triage", |f| lose(&f.join("tokenizer.json")), "tokenizer.json", "missing"),
+        ("circle", "triage", |f| plant(f, 0.5, [0, LEAF]), "model.safetensors", "by two ways"),
+        ("beyond", "triage", |f| plant(f, 0.5, [LEAF, LEAF | 7]), "model.safetensors", "do not have"),
+        (
+            "endless",
+            "triage",
+            |f| plant(f, f32::INFINITY, [LEAF, LEAF | 1]),
+            "model.safetensors",
+            "not finite",
+        ),
+        (
+            "more-trees",
+            "triage",
+            |f| {
+                plant(f, 0.5, [LEAF, LEAF | 1]);
+                amend(f, |m| m["architecture"]["trees"]["trees"] = 2.into());
+            },
+            "model.safetensors",
+            "the manifest asks for",
+        ),
+        (
+            "a-wood",
+            "triage",
+            |f| {
+                amend(f, |m| m["architecture"]["trees"] = json!({"trees": 1, "splits": 0, "leaves": 1 << 30}))
+            },
+            "manifest.json",
+            "nodes",
+        ),
+    ];
+    let root = tempfile::tempdir().unwrap();
+    package(root.path(), "chest", "pneumonia");
+    plant(&package(root.path(), "tree", "triage"), 0.5, [LEAF, LEAF | 1]);
+    for (name, like, break_it, ..) in cases {
+        break_it(&package(root.path(), name, like));
+    }
+    let server = Server::start(root.path(), &[]);
+    assert_eq!(reqwest::get(server.at("/health/ready")).await.unwrap().status(), 200);
+    let served: Value = reqwest::get(server.at("/v1/models")).await.unwrap().json().await.unwrap();
+    let served: Vec<&Value> = served["models"].as_array().unwrap().iter().map(|m| &m["name"]).collect();
+    assert_eq!(served, ["chest", "tree"]);
+    assert_eq!(ask(&server, "chest").await.status(), 200);
+    assert_eq!(ask(&server, "flipped").await.status(), 404);
+    let (_, log) = server.terminate();
+    for (name, _, _, file, reason) in cases {
+        let place = format!("/{name}/1/{file}");
+        let refusal = log.lines().find(|line| line.contains("refused") && line.contains(&place));
+        assert!(refusal.is_some_and(|line| line.contains(reason)), "{place}: {reason} is not in {log}");
+    }
+}
+
+#[tokio::test]
+async fn no_model_at_all_is_not_ready() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), &[]);
+    let ready = reqwest::get(server.at("/health/ready")).await.unwrap();
+    assert_eq!(ready.status(), 503);
+    assert!(ready.text().await.unwrap().contains("no model"));
+    assert_eq!(reqwest::get(server.at("/health/live")).await.unwrap().status(), 200);
+    assert_eq!(ask(&server, "pneumonia").await.status(), 404);
+}
+
+#[tokio::test]
+async fn the_manifest_decides_what_probabilities_say() {
+    let root = tempfile::tempdir().unwrap();
+    let careful = package(root.path(), "careful", "pneumonia");
+    amend(&careful, |manifest| manifest["abstain_below"] = 0.9999.into());
+    // To overlook a pneumonia costs far more than to suspect one.
+    let cost = json!([[0.0, 1.0], [9999.0, 0.0]]);
+    let anxious = package(root.path(), "anxious", "pneumonia");
+    amend(&anxious, |manifest| {
+        manifest["abstain_below"] = 0.0.into();
+        manifest["ordinal"] = json!({"scale": "severity", "cost": cost});
+    });
+    let server = Server::start(root.path(), &[]);
+    let result = async |model| {
+        let answer: Value = ask(&server, model).await.json().await.unwrap();
+        answer["results"][0].clone()
+    };
+    let abstained = result("careful").await;
+    assert_eq!((&abstained["label"], &abstained["abstained"]), (&Value::Null, &json!(true)));
+    assert_eq!(abstained["predictions"].as_array().unwrap().len(), 2, "{abstained}");
+    let answered = result("anxious").await;
+    assert_eq!(answered["predictions"], abstained["predictions"], "the cost changes no probability");
+    assert_eq!((&answered["label"], &answered["abstained"]), (&json!("pneumonia"), &json!(false)));
+    assert_eq!(answered["predictions"][0]["label"], "normal", "{answered}");
+    let describe = async |model: &str| -> Value {
+        reqwest::get(server.at(&format!("/v1/models/{model}"))).await.unwrap().json().await.unwrap()
+    };
+    assert_eq!(describe("anxious").await["cost"], cost);
+    assert!(describe("careful").await.get("cost").is_none());
+}
+
+/// Finite weights whose sums overflow, as a training run that went astray leaves them.
+#[tokio::test]
+async fn an_output_that_is_no_number_is_a_500_that_says_so() {
+    let root = tempfile::tempdir().unwrap();
+    let Package { mut manifest, .. } = Package::read(&shipped_models().join("pneumonia/1")).unwrap();
+    manifest.name = "astray".to_string();
+    let layers = json!({"kind": "cnn", "layers": [{"layer": "flatten"}]});
+    manifest.architecture = serde_json::from_value(layers).unwrap();
+    let Input::Image(input) = &manifest.input else { panic!("pneumonia reads images") };
+    let mut params = Params::fresh(0);
+    network::build(&manifest.architecture, input, manifest.labels.len(), &mut params).unwrap();
+    let mut weights = params.snapshot().unwrap();
+    for tensor in weights.values_mut() {
+        *tensor = Tensor::full(f32::MAX, tensor.shape(), &Device::Cpu).unwrap();
+    }
+    Package::write(root.path(), &mut manifest, &weights, "A model gone astray.", &[]).unwrap();
+    let server = Server::start(root.path(), &[]);
+    for _ in 0..2 {
+        let response = ask(&server, "astray").await;
+        assert_eq!(response.status(), 500);
+        assert_eq!(response.headers()["content-type"], "application/problem+json");
+        let problem: Value = response.json().await.unwrap();
+        assert!(problem["detail"].as_str().unwrap().contains("not a number"), "{problem}");
+    }
+}

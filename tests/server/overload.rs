@@ -1,0 +1,140 @@
+//! More than the server can do, black box: what is refused is refused cleanly and told when to
+//! come back, what is accepted is answered, and slow clients cost nobody else anything.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use crate::support::{Server, shipped_models};
+use futures::future::join_all;
+use reqwest::{Client, Response, StatusCode};
+use serde_json::Value;
+use vision::phantom::chest_phantom;
+
+static PNG: LazyLock<Vec<u8>> = LazyLock::new(|| chest_phantom(0, 1024).unwrap());
+
+async fn classify(server: &Server, timeout: Option<&str>) -> Response {
+    let mut request = Client::new().post(server.at("/v1/images/classify")).body(PNG.clone());
+    if let Some(timeout) = timeout {
+        request = request.header("x-request-timeout", timeout);
+    }
+    request.send().await.unwrap()
+}
+
+/// A connection that is never waited for longer than a test may take.
+fn connect(server: &Server) -> TcpStream {
+    let stream = TcpStream::connect(server.url.trim_start_matches("http://")).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    stream
+}
+
+/// A request whose body stays out, but for its first byte.
+fn slow(server: &Server) -> TcpStream {
+    let mut stream = connect(server);
+    let head = "POST /v1/images/classify HTTP/1.1\r\nhost: x\r\ncontent-type: image/png\r\ncontent-length: 100000\r\n\r\nP";
+    stream.write_all(head.as_bytes()).unwrap();
+    stream
+}
+
+/// Everything the server still says on a connection that it closes.
+fn rest(stream: &mut TcpStream) -> String {
+    let mut text = Vec::new();
+    stream.read_to_end(&mut text).unwrap();
+    String::from_utf8(text).unwrap()
+}
+
+#[tokio::test]
+async fn beyond_the_limit_requests_are_told_when_to_come_back() {
+    let server = Server::start(&shipped_models(), &["--max-in-flight", "1"]);
+    let responses = join_all((0..40).map(|_| classify(&server, None))).await;
+    let (mut answered, mut refused) = (0, 0);
+    for response in responses {
+        if response.status() == StatusCode::OK {
+            answered += 1;
+            continue;
+        }
+        refused += 1;
+        assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+        let seconds: u64 = response.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+        assert!((1..=60).contains(&seconds));
+        assert_eq!(response.headers()["content-type"], "application/problem+json");
+        let problem: Value = response.json().await.unwrap();
+        assert_eq!(problem["title"], "Too Many Requests");
+    }
+    assert!(answered > 0 && refused > 0, "{answered} answered, {refused} refused");
+    assert_eq!(classify(&server, None).await.status(), StatusCode::OK, "it went on afterwards");
+}
+
+#[tokio::test]
+async fn more_than_a_queue_holds_is_refused_for_good() {
+    let server = Server::start(&shipped_models(), &["--queue", "1", "--engines", "1"]);
+    let note = serde_json::json!({"model": "triage", "records": [{"note": "pain"}, {"note": "cough"}]});
+    let response = Client::new().post(server.at("/v1/notes/classify")).json(&note).send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[tokio::test]
+async fn a_request_says_how_long_it_waits() {
+    let server = Server::start(&shipped_models(), &[]);
+    assert_eq!(classify(&server, Some("0.000001")).await.status(), StatusCode::GATEWAY_TIMEOUT);
+    for fine in ["20", "2.5", "1e9"] {
+        assert_eq!(classify(&server, Some(fine)).await.status(), StatusCode::OK, "{fine}");
+    }
+    for bad in ["", "soon", "0", "-1", "NaN", "inf"] {
+        assert_eq!(classify(&server, Some(bad)).await.status(), StatusCode::BAD_REQUEST, "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn slow_clients_hold_no_place_and_are_cut_off() {
+    // Two: those that are still on their way when the other one is at work are let in as well.
+    let arguments = ["--max-in-flight", "2", "--body-timeout-ms", "2000"];
+    let server = Server::start(&shipped_models(), &arguments);
+    let mut clients: Vec<TcpStream> = (0..50).map(|_| slow(&server)).collect();
+    assert_eq!(classify(&server, None).await.status(), StatusCode::OK);
+    for client in &mut clients {
+        let answer = rest(client);
+        assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+        assert!(answer.contains("within 2000 ms"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_on_which_nothing_comes_is_closed() {
+    let server = Server::start(&shipped_models(), &["--idle-timeout-ms", "300"]);
+    let silent = connect(&server);
+    let mut halting = connect(&server);
+    halting.write_all(b"GET /health/live HTTP/1.1\r\nhost").unwrap();
+    let mut used = connect(&server);
+    used.write_all(b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    let answer = rest(&mut used);
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    for mut stream in [silent, halting] {
+        assert!(!rest(&mut stream).starts_with("HTTP/1.1 200"));
+    }
+}
+
+#[tokio::test]
+async fn connections_are_bounded() {
+    let server = Server::start(&shipped_models(), &["--max-connections", "3"]);
+    let kept: Vec<TcpStream> = (0..3)
+        .map(|_| {
+            let mut stream = connect(&server);
+            stream.write_all(b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+            stream.read_exact(&mut [0; 12]).unwrap();
+            stream
+        })
+        .collect();
+    assert_eq!(connect(&server).read(&mut [0; 1]).unwrap_or(0), 0, "the fourth is closed");
+    drop(kept);
+    let mut again = false;
+    for _ in 0..100 {
+        again = reqwest::get(server.at("/health/live")).await.is_ok();
+        if again {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(again, "room was not made when connections ended");
+}

@@ -1,0 +1,579 @@
+//! People, things and recommendations over HTTP, black box, on the embedded database: what a
+//! hospital's software does all day, and every way in which its input can be bad.
+
+use std::time::{Duration, Instant};
+
+use crate::support::postgres as cluster;
+use crate::support::wire::Wire;
+use crate::support::{Server, api_key};
+use reqwest::{Client, Method, Response, StatusCode};
+use serde_json::{Value, json};
+use sqlx::{Connection, Executor, PgConnection};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+const KEY: &str = "a-key-for-tests-only";
+
+fn empty() -> Server {
+    let models = tempfile::tempdir().unwrap();
+    Server::start(models.path(), &[])
+}
+
+fn demo() -> Server {
+    let models = tempfile::tempdir().unwrap();
+    Server::start(models.path(), &["--demo"])
+}
+
+async fn send(server: &Server, method: Method, path: &str, body: Option<Value>) -> Response {
+    // Where nobody is known, a key does no harm.
+    let mut request = Client::new().request(method, server.at(path)).bearer_auth(KEY);
+    if let Some(body) = body {
+        request = request.json(&body);
+    }
+    request.send().await.unwrap()
+}
+
+async fn get(server: &Server, path: &str) -> Value {
+    let response = send(server, Method::GET, path, None).await;
+    assert_eq!(response.status(), StatusCode::OK, "{path}");
+    response.json().await.unwrap()
+}
+
+async fn put(server: &Server, path: &str, body: Value) {
+    let response = send(server, Method::PUT, path, Some(body)).await;
+    let status = response.status();
+    assert_eq!(status, StatusCode::OK, "{path}: {}", response.text().await.unwrap());
+}
+
+/// Checks for a problem of this status, one of whose errors points to `pointer`.
+async fn assert_problem(response: Response, status: u16, pointer: &str) {
+    let got = response.status().as_u16();
+    let body: Value = response.json().await.unwrap();
+    assert_eq!(got, status, "{body}");
+    if !pointer.is_empty() {
+        let pointers: Vec<_> =
+            body["errors"].as_array().unwrap().iter().map(|e| e["pointer"].as_str().unwrap()).collect();
+        assert!(pointers.contains(&pointer), "{pointer} is not in {body}");
+    }
+}
+
+fn ids(answer: &Value, list: &str) -> Vec<String> {
+    answer[list]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| item["item_id"].as_str().unwrap().to_string())
+        .collect()
+}
+
+/// Three people who share drugs, and drugs with reasons against them.
+async fn clinic(server: &Server) {
+    for (id, extra) in [
+        ("aspirin", json!({})),
+        ("statin", json!({"therapeutic_class": "statins"})),
+        ("amoxicillin", json!({"allergies": ["penicillin"]})),
+        ("metformin", json!({})),
+    ] {
+        put(
+            server,
+            &format!("/v1/items/{id}"),
+            json!({"kind": "drug", "name": id, "contraindications": extra}),
+        )
+        .await;
+    }
+    for id in ["ann", "bob", "cid"] {
+        put(server, &format!("/v1/users/{id}"), json!({"profile": {"allergies": [], "medications": []}}))
+            .await;
+    }
+    let of = |user: &str, item: &str| json!({"user_id": user, "item_id": item, "event": "prescription", "time": "2026-01-05T08:00:00Z"});
+    let all = json!([
+        of("ann", "aspirin"),
+        of("ann", "statin"),
+        of("ann", "amoxicillin"),
+        of("bob", "aspirin"),
+        of("bob", "metformin"),
+        of("bob", "amoxicillin"),
+        of("cid", "aspirin"),
+    ]);
+    let response = send(server, Method::POST, "/v1/interactions", Some(all)).await;
+    assert_eq!(response.json::<Value>().await.unwrap(), json!({"created": 7, "updated": 0, "unchanged": 0}));
+}
+
+#[tokio::test]
+async fn what_similar_people_have_is_recommended_with_the_reason() {
+    let server = empty();
+    clinic(&server).await;
+    let answer = get(&server, "/v1/users/cid/recommendations?kind=drug").await;
+    assert_eq!(answer["strategy"], "neighbors");
+    assert_eq!(answer["similarity"], "cosine");
+    // cid shares aspirin with both: cosine 1/sqrt(3) each; amoxicillin is supported by two.
+    assert_eq!(ids(&answer, "items"), ["amoxicillin", "metformin", "statin"]);
+    let score = answer["items"][0]["score"].as_f64().unwrap();
+    assert!((score - 2.0 / 3f64.sqrt()).abs() < 1e-9, "{score}");
+    let because = &answer["items"][0]["because"];
+    assert_eq!(because["supporting_neighbors"], "few");
+    assert_eq!(because["shared_items"], json!(["aspirin"]));
+    assert!(!answer.to_string().contains("ann") && !answer.to_string().contains("bob"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_write_is_seen_by_the_very_next_read() {
+    let server = empty();
+    clinic(&server).await;
+    let drugs = "/v1/users/cid/recommendations?kind=drug";
+
+    put(&server, "/v1/users/cid", json!({"allergies": ["Penicillin"], "medications": []})).await;
+    let answer = get(&server, drugs).await;
+    assert_eq!(ids(&answer, "items"), ["metformin", "statin"]);
+    assert_eq!(answer["excluded"], json!([{"item_id": "amoxicillin", "reason": "allergy: Penicillin"}]));
+
+    put(&server, "/v1/users/cid", json!({"allergies": []})).await;
+    let answer = get(&server, drugs).await;
+    assert_eq!(ids(&answer, "items"), Vec::<String>::new(), "unknown medications are not none");
+    assert!(answer["abstained"].as_str().unwrap().contains("medications"), "{answer}");
+
+    put(&server, "/v1/users/cid", json!({"allergies": [], "medications": []})).await;
+    put(&server, "/v1/items/metformin", json!({"kind": "drug", "name": "metformin", "hidden": true})).await;
+    assert_eq!(ids(&get(&server, drugs).await, "items"), ["amoxicillin", "statin"]);
+
+    let more = json!([{"user_id": "cid", "item_id": "statin", "event": "prescription", "time": "2026-01-06T08:00:00Z"}]);
+    for expected in ["created", "unchanged"] {
+        let written: Value =
+            send(&server, Method::POST, "/v1/interactions", Some(more.clone())).await.json().await.unwrap();
+        assert_eq!(written[expected], 1, "{written}");
+        assert_eq!(ids(&get(&server, drugs).await, "items"), ["amoxicillin"]);
+    }
+
+    let response = send(&server, Method::DELETE, "/v1/users/bob", None).await;
+    assert_eq!(response.status(), StatusCode::NO_CONTENT);
+    for path in ["/v1/users/bob", "/v1/users/bob/interactions", "/v1/users/bob/recommendations?kind=drug"] {
+        assert_problem(send(&server, Method::GET, path, None).await, 404, "").await;
+    }
+    let answer = get(&server, drugs).await;
+    let expected = 2.0 / 6f64.sqrt();
+    assert!((answer["items"][0]["score"].as_f64().unwrap() - expected).abs() < 1e-9, "{answer}");
+}
+
+#[tokio::test]
+async fn the_demo_region_answers_for_every_kind_and_never_against_a_rule() {
+    let server = demo();
+    for kind in ["hospital", "doctor", "pharmacy", "drug", "advice"] {
+        let answer = get(&server, &format!("/v1/users/u1/recommendations?kind={kind}&limit=5")).await;
+        assert_eq!(answer["kind"], kind);
+        assert!(answer["items"].as_array().unwrap().len() <= 5);
+        let scores: Vec<f64> =
+            answer["items"].as_array().unwrap().iter().map(|i| i["score"].as_f64().unwrap()).collect();
+        assert!(scores.is_sorted_by(|a, b| a >= b), "{scores:?}");
+    }
+    let near = get(&server, "/v1/users/u1/recommendations?kind=pharmacy&limit=3").await;
+    assert!(near["items"][0]["distance_km"].is_number(), "{near}");
+
+    let items = get(&server, "/v1/items?kind=drug&limit=1000").await;
+    let allergies: std::collections::BTreeMap<String, Value> = items["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| {
+            (item["item_id"].as_str().unwrap().to_string(), item["contraindications"]["allergies"].clone())
+        })
+        .collect();
+    let mut excluded = 0;
+    for user in 1..=60 {
+        let profile = get(&server, &format!("/v1/users/u{user}")).await["profile"].clone();
+        let answer = get(&server, &format!("/v1/users/u{user}/recommendations?kind=drug&limit=50")).await;
+        let own: Vec<String> = profile["allergies"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|a| a.as_str().unwrap().to_lowercase())
+            .collect();
+        for item in ids(&answer, "items") {
+            let against = allergies[&item].as_array().cloned().unwrap_or_default();
+            assert!(
+                !against.iter().any(|a| own.contains(&a.as_str().unwrap().to_lowercase())),
+                "{item} for {profile}"
+            );
+        }
+        excluded += answer["excluded"].as_array().unwrap().len();
+    }
+    assert!(excluded > 0, "no rule ever spoke, so nothing was tested");
+}
+
+#[tokio::test]
+async fn neighbors_are_for_administrators() {
+    let path = "/v1/users/cid/neighbors?kind=drug&limit=5";
+    assert_problem(send(&empty(), Method::GET, path, None).await, 401, "").await;
+    let models = tempfile::tempdir().unwrap();
+    let keys = [api_key("admin", "admin", KEY), api_key("ward", "recommend+write", "another-key")].join(",");
+    let server = Server::start(models.path(), &["--api-keys", &keys]);
+    clinic(&server).await;
+    let ask = async |token: Option<&str>| {
+        let mut request = Client::new().get(server.at(path));
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        request.send().await.unwrap()
+    };
+    assert_problem(ask(None).await, 401, "").await;
+    assert_problem(ask(Some("another-key")).await, 403, "").await;
+    let answer: Value = ask(Some(KEY)).await.json().await.unwrap();
+    let names: Vec<_> =
+        answer["neighbors"].as_array().unwrap().iter().map(|n| n["user_id"].as_str().unwrap()).collect();
+    assert_eq!(names, ["ann", "bob"], "equally alike, so by id");
+    for limit in [0, 10_001] {
+        let path = format!("/v1/users/cid/neighbors?kind=drug&limit={limit}");
+        let response = Client::new().get(server.at(&path)).bearer_auth(KEY).send().await.unwrap();
+        assert_problem(response, 400, "limit").await;
+    }
+}
+
+#[tokio::test]
+async fn any_sound_identifier_survives_the_path() {
+    let server = empty();
+    for id in ["a/b", "two words", "名前", "x'; DROP TABLE users; --", "%41", "a?b#c", "e\u{301}"] {
+        let mut url = reqwest::Url::parse(&server.at("/v1/users")).unwrap();
+        url.path_segments_mut().unwrap().push(id);
+        let client = Client::new();
+        let response =
+            client.put(url.clone()).json(&json!({"profile": {"birth_year": 1960}})).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK, "{id}");
+        let user: Value = client.get(url).send().await.unwrap().json().await.unwrap();
+        assert_eq!(user["user_id"], id);
+    }
+    let long = "x".repeat(201);
+    let response =
+        send(&server, Method::PUT, &format!("/v1/users/{long}"), Some(json!({"profile": {}}))).await;
+    assert_problem(response, 422, "/user_id").await;
+}
+
+/// Text that means something to a path, a query, a database or a person, in every place that takes
+/// any.
+async fn any_sound_text_comes_through(server: &Server) {
+    let client = Client::new();
+    let at = |segments: &[&str], query: &[(&str, &str)]| {
+        let mut url = reqwest::Url::parse(&server.at("/v1")).unwrap();
+        url.path_segments_mut().unwrap().extend(segments);
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        url
+    };
+    let ok = async |request: reqwest::RequestBuilder| -> Value {
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK, "{}", response.url());
+        response.json().await.unwrap()
+    };
+    put(server, "/v1/items/base", json!({"kind": "drug", "name": "base"})).await;
+    for text in
+        ["a/b", "two words", "名前", "x'; DROP TABLE users; --", "%41", "a?b#c&d=e+f", "e\u{301}", "../u"]
+    {
+        let item = json!({"kind": "drug", "name": text, "attributes": {text: text},
+            "contraindications": {"allergies": [text], "interacts_with": [format!("not {text}")]}});
+        ok(client.put(at(&["items", text], &[])).json(&item)).await;
+        let kept = ok(client.get(at(&["items", text], &[]))).await;
+        assert_eq!((&kept["item_id"], &kept["name"]), (&json!(text), &json!(text)));
+        assert_eq!(
+            (&kept["attributes"], &kept["contraindications"]),
+            (&item["attributes"], &item["contraindications"])
+        );
+        let listed = ok(client.get(at(&["items"], &[("after", text), ("limit", "1000")]))).await;
+        assert!(!ids(&listed, "items").contains(&text.to_owned()), "{listed}");
+
+        let peer = format!("peer of {text}");
+        let peer = peer.as_str();
+        let profile = |allergies: Value| json!({"allergies": allergies, "medications": []});
+        for (user, allergies) in [(text, json!([text])), (peer, json!([]))] {
+            ok(client.put(at(&["users", user], &[])).json(&profile(allergies))).await;
+        }
+        let of = |user: &str, item: &str, day: u8| json!({"user_id": user, "item_id": item, "event": text, "time": format!("2025-03-0{day}T08:00:00Z")});
+        let happened = json!([of(text, "base", 1), of(peer, "base", 2), of(peer, text, 3)]);
+        let written = ok(client.post(at(&["interactions"], &[])).json(&happened)).await;
+        assert_eq!(written["created"], 3);
+        let page = ok(client.get(at(&["users", peer, "interactions"], &[("limit", "1")]))).await;
+        let last = &page["interactions"][0];
+        assert_eq!((&last["item_id"], &last["event"]), (&json!(text), &json!(text)));
+        let after =
+            [("after_time", last["time"].as_str().unwrap()), ("after_item", text), ("after_event", text)];
+        let rest = ok(client.get(at(&["users", peer, "interactions"], &after))).await;
+        assert_eq!(ids(&rest, "interactions"), ["base"]);
+
+        let path = ["users", text, "recommendations"];
+        let answer = ok(client.get(at(&path, &[("kind", "drug")]))).await;
+        assert_eq!(answer["user_id"], text);
+        assert_eq!(answer["excluded"], json!([{"item_id": text, "reason": format!("allergy: {text}")}]));
+        ok(client.put(at(&["users", text], &[])).json(&profile(json!([])))).await;
+        let answer = ok(client.get(at(&path, &[("kind", "drug")]))).await;
+        assert_eq!(
+            (&answer["items"][0]["item_id"], &answer["items"][0]["name"]),
+            (&json!(text), &json!(text))
+        );
+        assert_eq!(answer["items"][0]["because"]["shared_items"], json!(["base"]));
+        assert_problem(client.get(at(&path, &[("kind", text)])).send().await.unwrap(), 400, "kind").await;
+
+        let filter = [("item_id", text), ("event", text)];
+        let deleted = ok(client.delete(at(&["users", peer, "interactions"], &filter))).await;
+        assert_eq!(deleted["deleted"], 1);
+        for gone in [["users", text], ["users", peer], ["items", text]] {
+            let response = client.delete(at(&gone, &[])).send().await.unwrap();
+            assert_eq!(response.status(), StatusCode::NO_CONTENT, "{gone:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_sound_text_comes_through_everywhere() {
+    any_sound_text_comes_through(&empty()).await;
+    let Some(database) = cluster::database().await else { return };
+    let models = tempfile::tempdir().unwrap();
+    for recommender in ["memory", "database"] {
+        let arguments = ["--recommender", recommender];
+        let server = Server::start_over(&database.url, models.path(), &arguments);
+        any_sound_text_comes_through(&server).await;
+        send(&server, Method::DELETE, "/v1/items/base", None).await;
+    }
+}
+
+/// Longer than HTTP servers read: the refusal comes from below, and the server goes on.
+#[tokio::test]
+async fn an_identifier_of_a_megabyte_in_the_path_is_refused() {
+    let server = empty();
+    let address = server.url.strip_prefix("http://").unwrap();
+    for length in [70_000, 1 << 20] {
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let request = format!("GET /v1/users/{} HTTP/1.1\r\nhost: {address}\r\n\r\n", "x".repeat(length));
+        // The server may have refused before it has read everything.
+        let _ = stream.write_all(request.as_bytes()).await;
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        let answer = String::from_utf8_lossy(&answer);
+        let status = answer.split(' ').nth(1).unwrap_or_default();
+        assert!(["414", "431"].contains(&status) || (length > 70_000 && status.is_empty()), "{answer}");
+        assert_problem(send(&server, Method::GET, "/v1/users/x", None).await, 404, "").await;
+    }
+}
+
+#[tokio::test]
+async fn places_are_told_with_their_distance_and_cut_by_it() {
+    let server = empty();
+    for (id, latitude) in [("near", 41.1), ("far", 43.0)] {
+        let item = json!({"kind": "pharmacy", "name": id, "latitude": latitude, "longitude": -95.0});
+        put(&server, &format!("/v1/items/{id}"), item).await;
+    }
+    put(&server, "/v1/items/nowhere", json!({"kind": "pharmacy", "name": "nowhere"})).await;
+    put(&server, "/v1/users/ann", json!({})).await;
+    put(&server, "/v1/users/cid", json!({})).await;
+    let happened: Vec<Value> =
+        ["near", "far", "nowhere"].iter().map(|item| json!({"user_id": "ann", "item_id": item})).collect();
+    let response = send(&server, Method::POST, "/v1/interactions", Some(happened.into())).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    let path = "/v1/users/cid/recommendations?kind=pharmacy&near=41,-95";
+    let all = get(&server, path).await;
+    assert_eq!(ids(&all, "items"), ["far", "near", "nowhere"]);
+    let distance = |place: usize| all["items"][place]["distance_km"].as_f64();
+    // A degree of latitude is 111.195 km on the sphere.
+    assert!((distance(0).unwrap() - 222.39).abs() < 0.01 && (distance(1).unwrap() - 11.1195).abs() < 0.001);
+    assert_eq!(distance(2), None);
+    let close = get(&server, &format!("{path}&radius_km=50")).await;
+    assert_eq!(ids(&close, "items"), ["near"]);
+}
+
+#[tokio::test]
+async fn bad_parameters_are_named() {
+    let server = empty();
+    clinic(&server).await;
+    let ask = async |query: &str| {
+        send(&server, Method::GET, &format!("/v1/users/cid/recommendations{query}"), None).await
+    };
+    for (query, name) in [
+        ("?kind=hospitals", "kind"),
+        ("?kind=drug&limit=0", "limit"),
+        ("?kind=drug&limit=10000", "limit"),
+        ("?kind=drug&similarity=manhattan", "similarity"),
+        ("?kind=drug&neighbors=0", "neighbors"),
+        ("?kind=pharmacy&near=here", "near"),
+        ("?kind=pharmacy&near=91,0", "near"),
+        ("?kind=pharmacy&radius_km=5", "radius_km"),
+        ("?kind=pharmacy&near=1,1&radius_km=-1", "radius_km"),
+    ] {
+        assert_problem(ask(query).await, 400, name).await;
+    }
+    let response = ask("?kind=hospitals").await.text().await.unwrap();
+    assert!(response.contains("hospital, doctor, pharmacy, drug, advice"), "{response}");
+    assert_problem(ask("").await, 400, "").await;
+    assert_problem(
+        send(&server, Method::GET, "/v1/users/nobody/recommendations?kind=drug", None).await,
+        404,
+        "",
+    )
+    .await;
+    assert_problem(send(&server, Method::GET, "/v1/items/nothing", None).await, 404, "").await;
+}
+
+#[tokio::test]
+async fn bad_interactions_are_refused_whole_with_their_places() {
+    let server = empty();
+    clinic(&server).await;
+    let good = json!({"user_id": "cid", "item_id": "metformin", "event": "prescription", "time": "2026-01-07T08:00:00Z"});
+    let with = |member: &str, value: Value| {
+        let mut bad = good.clone();
+        bad[member] = value;
+        json!([good, bad])
+    };
+    for (member, value) in [
+        ("weight", json!(0)),
+        ("weight", json!(-1.5)),
+        ("weight", json!(1e300)),
+        ("weight", json!("NaN")),
+        ("weight", json!(null)),
+        ("time", json!("2999-01-01T00:00:00Z")),
+        ("time", json!("yesterday")),
+        ("user_id", json!("")),
+        ("user_id", json!("nobody")),
+        ("user_id", json!("x".repeat(1 << 20))),
+        ("item_id", json!("nothing")),
+        ("item_id", json!("'; DELETE FROM interactions; --")),
+        ("event", json!(7)),
+    ] {
+        let response = send(&server, Method::POST, "/v1/interactions", Some(with(member, value))).await;
+        assert_problem(response, 422, &format!("/1/{member}")).await;
+    }
+    let response = send(&server, Method::POST, "/v1/interactions", Some(with("colour", json!("red")))).await;
+    assert_problem(response, 422, "/1/colour").await;
+    for body in ["[", "{}", "[1]", "null", "[{\"weight\": NaN}]", "[{\"weight\": 1e999}]"] {
+        let request = Client::new()
+            .post(server.at("/v1/interactions"))
+            .header("content-type", "application/json")
+            .body(body);
+        let status = request.send().await.unwrap().status().as_u16();
+        assert!([400, 422].contains(&status), "{body}: {status}");
+    }
+    let history = get(&server, "/v1/users/cid/interactions").await;
+    assert_eq!(
+        history["interactions"].as_array().unwrap().len(),
+        1,
+        "nothing of a refused request stays: {history}"
+    );
+    let none: Value =
+        send(&server, Method::POST, "/v1/interactions", Some(json!([]))).await.json().await.unwrap();
+    assert_eq!(none["created"], 0);
+}
+
+#[tokio::test]
+async fn bad_people_and_things_are_refused_with_their_places() {
+    let server = empty();
+    let cases = [
+        ("/v1/users/x", json!({"profile": {"birth_year": 1700}}), "/profile/birth_year"),
+        ("/v1/users/x", json!({"profile": {"latitude": 91, "longitude": 0}}), "/profile/latitude"),
+        ("/v1/users/x", json!({"profile": {"allergies": "none"}}), "/profile/allergies"),
+        ("/v1/items/x", json!({"kind": "drug", "name": " "}), "/name"),
+        ("/v1/items/x", json!({"kind": "planet", "name": "x"}), "/kind"),
+    ];
+    for (path, body, pointer) in cases {
+        assert_problem(send(&server, Method::PUT, path, Some(body)).await, 422, pointer).await;
+    }
+    let response =
+        send(&server, Method::PUT, "/v1/users/x", Some(json!({"profile": {}, "user_id": "y"}))).await;
+    assert_problem(response, 422, "").await;
+    assert_problem(send(&server, Method::GET, "/v1/users/x", None).await, 404, "").await;
+}
+
+#[tokio::test]
+async fn interactions_are_listed_and_deleted() {
+    let server = empty();
+    clinic(&server).await;
+    let page = get(&server, "/v1/users/ann/interactions?limit=2").await;
+    assert_eq!((page["interactions"].as_array().unwrap().len(), &page["more"]), (2, &json!(true)));
+    let last = &page["interactions"][1];
+    let next = format!(
+        "/v1/users/ann/interactions?limit=2&after_time={}&after_item={}&after_event={}",
+        last["time"].as_str().unwrap(),
+        last["item_id"].as_str().unwrap(),
+        last["event"].as_str().unwrap()
+    );
+    let rest = get(&server, &next).await;
+    assert_eq!((rest["interactions"].as_array().unwrap().len(), &rest["more"]), (1, &json!(false)));
+    let deleted: Value = send(&server, Method::DELETE, "/v1/users/ann/interactions?item_id=statin", None)
+        .await
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(deleted["deleted"], 1);
+    assert_eq!(
+        ids(&get(&server, "/v1/users/cid/recommendations?kind=drug").await, "items"),
+        ["amoxicillin", "metformin"]
+    );
+}
+
+/// A server over Postgres, reached through a wire. Nothing where there is no Postgres.
+async fn over_postgres() -> Option<(Server, Wire, cluster::TestDatabase)> {
+    let database = cluster::database().await?;
+    let (credentials, rest) = database.url.split_once('@').unwrap();
+    let (address, rest) = rest.split_once('/').unwrap();
+    let wire = Wire::to(address.to_string()).await;
+    let url = format!("{credentials}@127.0.0.1:{}/{rest}", wire.port);
+    let models = tempfile::tempdir().unwrap();
+    Some((Server::start_over(&url, models.path(), &[]), wire, database))
+}
+
+/// Asks until `expected` items are recommended to cid; gives up after a time no refresh needs.
+async fn until_recommended(server: &Server, expected: &[&str]) {
+    let start = Instant::now();
+    loop {
+        let found = ids(&get(server, "/v1/users/cid/recommendations?kind=drug").await, "items");
+        if found == expected {
+            return;
+        }
+        assert!(start.elapsed() < Duration::from_secs(30), "{found:?} where {expected:?} was expected");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_database_is_away_writes_say_so_and_reads_go_on() {
+    let Some((server, wire, _database)) = over_postgres().await else { return };
+    clinic(&server).await;
+    let drugs = "/v1/users/cid/recommendations?kind=drug";
+    let before = get(&server, drugs).await;
+    assert_eq!(ids(&before, "items"), ["amoxicillin", "metformin", "statin"]);
+
+    wire.whole.send(false).unwrap();
+    let more = json!([{"user_id": "cid", "item_id": "statin", "event": "prescription", "time": "2026-01-06T08:00:00Z"}]);
+    let response = send(&server, Method::POST, "/v1/interactions", Some(more.clone())).await;
+    assert_problem(response, 503, "").await;
+    let response = send(&server, Method::PUT, "/v1/users/eve", Some(json!({"profile": {}}))).await;
+    assert_problem(response, 503, "").await;
+    let during = get(&server, drugs).await;
+    assert_eq!(during["items"], before["items"]);
+    // However often it looks for changes in vain, it does not claim to know of any.
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    let later = get(&server, drugs).await;
+    assert_eq!((&later["items"], &later["as_of"]), (&before["items"], &during["as_of"]));
+
+    wire.whole.send(true).unwrap();
+    let start = Instant::now();
+    while send(&server, Method::POST, "/v1/interactions", Some(more.clone())).await.status() != StatusCode::OK
+    {
+        assert!(start.elapsed() < Duration::from_secs(30), "writes are still refused");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    until_recommended(&server, &["amoxicillin", "metformin"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_plain_sql_writes_is_seen() {
+    let Some((server, _wire, database)) = over_postgres().await else { return };
+    clinic(&server).await;
+    until_recommended(&server, &["amoxicillin", "metformin", "statin"]).await;
+    let mut connection = PgConnection::connect(&database.url).await.unwrap();
+    connection.execute("UPDATE items SET hidden = true WHERE id = 'metformin'").await.unwrap();
+    until_recommended(&server, &["amoxicillin", "statin"]).await;
+    connection.execute("DELETE FROM interactions WHERE item_id = 'statin'").await.unwrap();
+    until_recommended(&server, &["amoxicillin"]).await;
+    // Of this the feed cannot say whom it concerns: everything is loaded anew.
+    connection.execute("TRUNCATE interactions").await.unwrap();
+    until_recommended(&server, &[]).await;
+    connection
+        .execute("INSERT INTO interactions (user_id, item_id, event) VALUES ('ann', 'statin', 'visit')")
+        .await
+        .unwrap();
+    until_recommended(&server, &["statin"]).await;
+}

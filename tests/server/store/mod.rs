@@ -1,0 +1,35 @@
+//! One suite for both databases: what the store promises, held against SQLite and real Postgres.
+//!
+//! Each promise is a function over a [`Database`]; the macro below makes two tests of it. What
+//! only one of the two can do is tested in its own file.
+
+mod audit;
+mod database;
+mod durability;
+mod engine;
+mod feed;
+mod loading;
+mod measure;
+mod rows;
+mod trouble;
+
+/// Makes of `async fn name(database: Database)` a test on SQLite and one on Postgres.
+macro_rules! on_both {
+    ($($name:ident),+ $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(crate::store::database::Database::sqlite().await).await;
+            })+
+        }
+        mod postgres {
+            $(#[tokio::test]
+            async fn $name() {
+                if let Some(database) = crate::store::database::Database::postgres().await {
+                    super::$name(database).await;
+                }
+            })+
+        }
+    };
+}
+pub(crate) use on_both;
