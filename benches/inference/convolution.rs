@@ -8,7 +8,7 @@ use candle_core::{Device, Tensor};
 use criterion::Criterion;
 use nn::filter::{Filter, Job, Kernel};
 use nn::map::Map;
-use nn::simd::{Buffer, round_up};
+use nn::simd::{AlignedVec, round_up};
 use serde_json::{Value, json};
 
 use crate::measure::{Measured, floats, median};
@@ -44,8 +44,8 @@ impl Convolution {
     }
 
     /// A batch (images, channels, side, side) as maps.
-    fn maps(&self, batch: &[f32]) -> Buffer {
-        let mut maps = Buffer::zeros(batch.len() / self.image() * self.map.image());
+    fn maps(&self, batch: &[f32]) -> AlignedVec {
+        let mut maps = AlignedVec::zeros(batch.len() / self.image() * self.map.image());
         for (image, map) in batch.chunks_exact(self.image()).zip(maps.chunks_exact_mut(self.map.image())) {
             self.map.read(image, map);
         }
@@ -62,7 +62,7 @@ impl Measured for Convolution {
     fn measure(&mut self, inputs: &Path, _: usize, rounds: usize) -> Value {
         let batch = floats(inputs);
         let x = self.maps(&batch);
-        let (mut out, mut scratch) = (x.clone(), Buffer::zeros(self.kernel.scratch()));
+        let (mut out, mut scratch) = (x.clone(), AlignedVec::zeros(self.kernel.scratch()));
         let mut round = || {
             let start = Instant::now();
             self.run(black_box(&x), black_box(&mut out), &mut scratch);
@@ -87,7 +87,7 @@ pub fn bench(criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group(format!("conv3x3-{batch}x{channels}x{side}"));
         let ours = Convolution::new(channels, side, weights.clone());
         let x = ours.maps(&images);
-        let (mut out, mut scratch) = (x.clone(), Buffer::zeros(ours.kernel.scratch()));
+        let (mut out, mut scratch) = (x.clone(), AlignedVec::zeros(ours.kernel.scratch()));
         group.bench_function("ours", |b| b.iter(|| ours.run(black_box(&x), &mut out, &mut scratch)));
         let x = Tensor::from_vec(images, (batch, channels, side, side), &Device::Cpu).expect("a tensor");
         let w = Tensor::from_vec(weights, (channels, channels, 3, 3), &Device::Cpu).expect("a tensor");

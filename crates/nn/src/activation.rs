@@ -67,6 +67,13 @@ pub fn gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     simd.mul_f32s(x, simd.select_f32s(positive, simd.sub_f32s(all(1.0), beyond), beyond))
 }
 
+/// 0 where x is below it. A maximum would also turn what is no number into 0.
+#[inline(always)]
+pub fn relu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    let zero = simd.splat_f32s(0.0);
+    simd.select_f32s(simd.less_than_f32s(x, zero), zero, x)
+}
+
 /// 1 / (1 + e^-x) of one number, in a form that compilers turn into vector code.
 #[inline(always)]
 pub fn sigmoid(x: f32) -> f32 {

@@ -9,8 +9,8 @@ use candle_core::{D, DType, Result, Tensor};
 
 use super::dropout::dropout;
 use super::params::{Init, Params};
+use super::serve::dense::LayerNormWeights;
 use super::serve::encoder::{Layer, Parts, Pool};
-use super::serve::rows::Norm;
 use super::{Linear, Pass};
 
 /// Added to the variance before the root.
@@ -40,8 +40,8 @@ impl LayerNorm {
         normal.broadcast_mul(&self.weight)?.broadcast_add(&self.bias)
     }
 
-    fn norm(&self) -> Result<Norm> {
-        Ok(Norm { weight: self.weight.to_vec1()?, bias: self.bias.to_vec1()? })
+    fn norm(&self) -> Result<LayerNormWeights> {
+        Ok(LayerNormWeights { weight: self.weight.to_vec1()?, bias: self.bias.to_vec1()? })
     }
 }
 

@@ -4,7 +4,8 @@ use pulp::{Simd, WithSimd};
 
 use super::filter::{Filter, Job};
 use super::map::Map;
-use super::panels::{Finish, Panels, Rows, product};
+use super::packed::{Epilogue, PackedWeights, Residual, Rows, Scattered, product};
+use super::simd::{AlignedVec, round_up};
 
 /// Output positions that one call of the product should have at least.
 const FEW: usize = 8;
@@ -40,8 +41,8 @@ pub fn places(filter: &Filter, from: &Map, to: &Map, images: usize) -> Vec<(u32,
 /// A filter packed for maps of given layouts.
 #[derive(Debug, Clone)]
 pub struct Direct {
-    weights: Panels,
-    bias: Vec<f32>,
+    weights: PackedWeights,
+    bias: AlignedVec,
     taps: Vec<usize>,
     length: usize,
     /// From where to where, for every output position of `together` images.
@@ -54,15 +55,14 @@ impl Direct {
     pub fn new(filter: &Filter, from: &Map, to: &Map) -> Direct {
         let ((tall, wide), depth) = (filter.kernel, from.depth);
         let (taps, length) = taps(filter, from);
-        let mut weights = Panels::zeros(tall * wide * depth, filter.outputs);
+        let mut weights = PackedWeights::zeros(tall * wide * depth, round_up(filter.outputs));
         for tap in 0..tall * wide {
             for input in 0..filter.inputs {
                 let row: Vec<f32> = (0..filter.outputs).map(|o| filter.weight(o, input, tap)).collect();
                 weights.set_row(tap * depth + input, &row);
             }
         }
-        let mut bias = filter.bias.clone();
-        bias.resize(weights.columns(), 0.0);
+        let bias = weights.pad(&filter.bias);
         let together = FEW.div_ceil((to.height * to.width).max(1));
         let places = places(filter, from, to, together);
         Direct { weights, bias, taps, length, places, together }
@@ -72,12 +72,17 @@ impl Direct {
     #[inline(always)]
     pub fn run<S: Simd>(&self, simd: S, job: Job) {
         let rows = Rows { values: job.x, taps: &self.taps, length: self.length };
-        let finish = Finish { bias: Some(&self.bias), residual: job.residual, relu: job.relu };
+        let residual = job.residual.map_or(Residual::None, Residual::Values);
+        let epilogue = Epilogue { bias: Some(&self.bias), residual, relu: job.relu };
         let positions = self.places.len() / self.together;
         for first in (0..job.images).step_by(self.together) {
             let images = self.together.min(job.images - first);
-            let base = (first * job.from.image(), first * job.to.image());
-            product(simd, rows, &self.weights, &self.places[..images * positions], base, finish, job.out);
+            let offsets = Scattered {
+                places: &self.places[..images * positions],
+                from: first * job.from.image(),
+                to: first * job.to.image(),
+            };
+            product(simd, rows, offsets, &self.weights, epilogue, job.out);
         }
     }
 }

@@ -21,7 +21,7 @@ pub mod map;
 pub mod matrix;
 mod norm;
 mod outer;
-pub mod panels;
+mod packed;
 pub mod params;
 pub mod plan;
 pub mod pool;
@@ -40,6 +40,7 @@ pub use conv::{Conv2d, ConvShape};
 pub use embedding::Embedding;
 pub use filter::Filter;
 pub use linear::Linear;
+pub use packed::{Matrix, Residual};
 pub use params::{Init, Params};
 pub use plan::{Plan, Runner};
 

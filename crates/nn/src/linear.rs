@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor};
 
 use super::params::{Init, Params};
-use super::serve::product::Dense;
+use super::serve::dense::DenseWeights;
 
 /// `y = x W^T + b`, with `W` of shape (outputs, inputs).
 #[derive(Debug, Clone)]
@@ -32,8 +32,8 @@ impl Linear {
     }
 
     /// The same, to be laid out for serving.
-    pub fn dense(&self) -> Result<Dense> {
+    pub fn dense(&self) -> Result<DenseWeights> {
         let (weight, bias) = self.values()?;
-        Ok(Dense { weight, bias })
+        Ok(DenseWeights { weight, bias })
     }
 }

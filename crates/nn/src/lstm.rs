@@ -17,7 +17,7 @@ use super::conv::{slice, with_values};
 use super::linear::Linear;
 use super::matrix::{View, multiply};
 use super::params::{Init, Params};
-use super::serve::product::Dense;
+use super::serve::dense::DenseWeights;
 use super::serve::recurrence::Recurrence;
 use super::{Pass, dropout};
 
@@ -67,7 +67,7 @@ impl Lstm {
     }
 
     /// The layer as it serves: the input's part of the gates, and the recurrence.
-    pub fn serve(&self) -> Result<(Dense, Recurrence)> {
+    pub fn serve(&self) -> Result<(DenseWeights, Recurrence)> {
         let recurrent: Vec<f32> = self.recurrent.flatten_all()?.to_vec1()?;
         Ok((self.input.dense()?, Recurrence::new(&recurrent, self.hidden, self.reverse)))
     }

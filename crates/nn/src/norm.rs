@@ -7,7 +7,7 @@
 use pulp::{Simd, WithSimd};
 
 use super::conv::Source;
-use super::simd::{Buffer, dispatch, round_up};
+use super::simd::{AlignedVec, dispatch, round_up};
 
 /// Added to the variance, so that a constant channel stays finite.
 pub const EPSILON: f32 = 1e-5;
@@ -115,9 +115,9 @@ impl WithSimd for Observe<'_> {
 /// What a batch's normalisation makes of its values: `x * factor + offset`, channel by channel.
 #[derive(Debug)]
 pub struct Norm {
-    pub(super) mean: Buffer,
-    pub(super) factor: Buffer,
-    pub(super) offset: Buffer,
+    pub(super) mean: AlignedVec,
+    pub(super) factor: AlignedVec,
+    pub(super) offset: AlignedVec,
     inverse: Vec<f32>,
     count: f64,
 }
@@ -126,7 +126,7 @@ impl Norm {
     /// By the batch's moments, then scaled and shifted.
     pub fn new(moments: &Moments, scale: &[f32], shift: &[f32]) -> Norm {
         let depth = round_up(scale.len());
-        let [mut mean, mut factor, mut offset] = [0; 3].map(|_| Buffer::zeros(depth));
+        let [mut mean, mut factor, mut offset] = [0; 3].map(|_| AlignedVec::zeros(depth));
         let mut inverse = Vec::with_capacity(scale.len());
         for (channel, (scale, shift)) in scale.iter().zip(shift).enumerate() {
             let (middle, variance) = moments.channel(channel);
@@ -173,14 +173,14 @@ impl Sums {
 /// `factor * (gradient - plain - (x - mean) * weighted)`.
 #[derive(Debug)]
 pub struct Means {
-    pub(super) plain: Buffer,
-    pub(super) weighted: Buffer,
+    pub(super) plain: AlignedVec,
+    pub(super) weighted: AlignedVec,
 }
 
 impl Means {
     /// Of the sums over a whole batch.
     pub fn new(sums: &Sums, norm: &Norm) -> Means {
-        let [mut plain, mut weighted] = [0; 2].map(|_| Buffer::zeros(norm.depth()));
+        let [mut plain, mut weighted] = [0; 2].map(|_| AlignedVec::zeros(norm.depth()));
         for (channel, inverse) in norm.inverse.iter().enumerate() {
             plain[channel] = (sums.plain[channel] / norm.count) as f32;
             let inverse = f64::from(*inverse);

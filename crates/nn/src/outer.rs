@@ -12,7 +12,7 @@ use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
-use super::panels::Rows;
+use super::packed::Rows;
 
 /// Places that are worked on for the whole result before the next ones are.
 const TOGETHER: usize = 128;

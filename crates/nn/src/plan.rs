@@ -12,7 +12,7 @@ use pulp::{Simd, WithSimd};
 
 use super::filter::{Filter, Job, Kernel};
 use super::map::Map;
-use super::simd::{Buffer, dispatch, round_up};
+use super::simd::{AlignedVec, dispatch, round_up};
 
 /// Bytes of maps that are worked on before the next images are: what stays near the second cache.
 const TOGETHER: usize = 2 << 20;
@@ -268,15 +268,15 @@ impl Plan {
 #[derive(Debug, Clone)]
 pub struct Runner {
     plan: Arc<Plan>,
-    maps: Vec<Buffer>,
-    scratch: Buffer,
+    maps: Vec<AlignedVec>,
+    scratch: AlignedVec,
 }
 
 impl Runner {
     /// Memory for `plan`.
     pub fn new(plan: Arc<Plan>) -> Runner {
-        let maps = plan.sizes.iter().map(|size| Buffer::zeros(size * plan.together)).collect();
-        let scratch = Buffer::zeros(plan.scratch);
+        let maps = plan.sizes.iter().map(|size| AlignedVec::zeros(size * plan.together)).collect();
+        let scratch = AlignedVec::zeros(plan.scratch);
         Runner { plan, maps, scratch }
     }
 

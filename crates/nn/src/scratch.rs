@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::simd::Buffer;
+use super::simd::AlignedVec;
 
 /// Buffers that are kept in one place; the one that was dropped first goes when there are more.
 const KEPT: usize = 256;
@@ -25,18 +25,18 @@ thread_local! {
 static SHARED: Mutex<Free> = Mutex::new(Free(Vec::new()));
 
 /// Buffers that nobody uses.
-struct Free(Vec<Buffer>);
+struct Free(Vec<AlignedVec>);
 
 impl Free {
     /// The smallest that holds `count` floats and not many more.
-    fn take(&mut self, count: usize) -> Option<Buffer> {
-        let fits = |buffer: &Buffer| buffer.len() >= count && buffer.len() <= 2 * count + 1024;
+    fn take(&mut self, count: usize) -> Option<AlignedVec> {
+        let fits = |buffer: &AlignedVec| buffer.len() >= count && buffer.len() <= 2 * count + 1024;
         let fitting = self.0.iter().enumerate().filter(|(_, buffer)| fits(buffer));
         let best = fitting.min_by_key(|(_, buffer)| buffer.len()).map(|(place, _)| place);
         best.map(|place| self.0.remove(place))
     }
 
-    fn keep(&mut self, buffer: Buffer) {
+    fn keep(&mut self, buffer: AlignedVec) {
         if self.0.len() == KEPT {
             self.0.remove(0);
         }
@@ -51,25 +51,25 @@ fn shared() -> MutexGuard<'static, Free> {
 
 /// Floats of any value, which begin at a cache line.
 #[derive(Debug)]
-pub struct Scratch {
-    buffer: Buffer,
+pub struct PooledVec {
+    buffer: AlignedVec,
     count: usize,
 }
 
 /// `count` floats of any value.
-pub fn take(count: usize) -> Scratch {
+pub fn take(count: usize) -> PooledVec {
     let kept = match count < LARGE {
         true => SMALL.with_borrow_mut(|free| free.take(count)),
         false => shared().take(count),
     };
-    let mut scratch = Scratch { buffer: kept.unwrap_or_else(|| Buffer::zeros(count)), count };
+    let mut scratch = PooledVec { buffer: kept.unwrap_or_else(|| AlignedVec::zeros(count)), count };
     if cfg!(debug_assertions) {
         scratch.fill(f32::NAN);
     }
     scratch
 }
 
-impl Drop for Scratch {
+impl Drop for PooledVec {
     fn drop(&mut self) {
         let buffer = std::mem::take(&mut self.buffer);
         match buffer.len() < LARGE {
@@ -80,14 +80,14 @@ impl Drop for Scratch {
     }
 }
 
-impl Deref for Scratch {
+impl Deref for PooledVec {
     type Target = [f32];
     fn deref(&self) -> &[f32] {
         &self.buffer[..self.count]
     }
 }
 
-impl DerefMut for Scratch {
+impl DerefMut for PooledVec {
     fn deref_mut(&mut self) -> &mut [f32] {
         &mut self.buffer[..self.count]
     }
@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn many_threads_take_and_drop_large_buffers() {
         let work = |seed: usize| {
-            let mut all: Vec<Scratch> = Vec::new();
+            let mut all: Vec<PooledVec> = Vec::new();
             for round in 0..20 {
                 let mut scratch = take(LARGE + (seed * 7 + round) % 5 * 1000);
                 scratch.fill((seed * 100 + round) as f32);

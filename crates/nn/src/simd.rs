@@ -42,18 +42,18 @@ struct Line([f32; WIDEST]);
 
 /// Floats that begin at a cache line, so that no vector of an aligned matrix lies across two.
 #[derive(Debug, Clone, Default)]
-pub struct Buffer {
+pub struct AlignedVec {
     lines: Vec<Line>,
 }
 
-impl Buffer {
+impl AlignedVec {
     /// At least `count` zeros.
-    pub fn zeros(count: usize) -> Buffer {
-        Buffer { lines: vec![Line([0.0; WIDEST]); count.div_ceil(WIDEST)] }
+    pub fn zeros(count: usize) -> AlignedVec {
+        AlignedVec { lines: vec![Line([0.0; WIDEST]); count.div_ceil(WIDEST)] }
     }
 }
 
-impl Deref for Buffer {
+impl Deref for AlignedVec {
     type Target = [f32];
     fn deref(&self) -> &[f32] {
         // SAFETY: a line is sixteen floats without padding (64 bytes, aligned to 64), and the
@@ -62,7 +62,7 @@ impl Deref for Buffer {
     }
 }
 
-impl DerefMut for Buffer {
+impl DerefMut for AlignedVec {
     fn deref_mut(&mut self) -> &mut [f32] {
         // SAFETY: as above; the borrow is exclusive.
         unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.lines.len() * WIDEST) }

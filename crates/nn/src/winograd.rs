@@ -19,9 +19,10 @@
 
 use pulp::{Simd, WithSimd};
 
+use super::activation::relu;
 use super::filter::{Filter, Job};
 use super::map::Map;
-use super::panels::{Finish, Panels, Rows, product, relu};
+use super::packed::{Epilogue, PackedWeights, Rows, Scattered, product};
 use super::simd::{dispatch, round_up};
 
 /// See the module's introduction.
@@ -61,7 +62,7 @@ pub(super) fn filter_transform() -> [[f64; 3]; SIDE] {
 #[derive(Debug, Clone)]
 pub struct Winograd {
     /// (inputs, outputs), one a point.
-    weights: Vec<Panels>,
+    weights: Vec<PackedWeights>,
     bias: Vec<f32>,
     inputs: usize,
     outputs: usize,
@@ -81,7 +82,7 @@ impl Winograd {
     /// Transforms `filter`, in double precision.
     pub fn new(filter: &Filter) -> Winograd {
         let (inputs, outputs) = (round_up(filter.inputs), round_up(filter.outputs));
-        let mut weights = vec![Panels::zeros(inputs, filter.outputs); POINTS];
+        let mut weights = vec![PackedWeights::zeros(inputs, outputs); POINTS];
         dispatch(Pack { filter, weights: &mut weights });
         let mut bias = filter.bias.clone();
         bias.resize(outputs, 0.0);
@@ -133,9 +134,12 @@ impl Winograd {
             }
             for (point, weights) in self.weights.iter().enumerate() {
                 let values = &inputs[point * count * self.inputs..][..count * self.inputs];
-                let rows = Rows { values, taps: &[0], length: self.inputs };
+                let (rows, offsets) = (
+                    Rows::of(values, self.inputs),
+                    Scattered { places: &self.places[..count], from: 0, to: 0 },
+                );
                 let products = &mut outputs[point * count * self.outputs..][..count * self.outputs];
-                product(simd, rows, weights, &self.places[..count], (0, 0), Finish::default(), products);
+                product(simd, rows, offsets, weights, Epilogue::default(), products);
             }
             for tile in 0..count {
                 let (image, y, x0) = corner(first + tile);
@@ -160,7 +164,7 @@ impl Winograd {
 /// Transforms a filter in double precision, all outputs of an input at once.
 struct Pack<'a> {
     filter: &'a Filter,
-    weights: &'a mut [Panels],
+    weights: &'a mut [PackedWeights],
 }
 
 impl WithSimd for Pack<'_> {

@@ -59,7 +59,7 @@ impl Head {
 
     /// The layer as it serves.
     pub fn serve(&self) -> Result<plan::Head> {
-        Ok(plan::Head { dense: self.dense.dense()?.panels(), labels: self.labels })
+        Ok(plan::Head { dense: self.dense.dense()?.pack(), labels: self.labels })
     }
 
     /// Logits of shape (records, labels).

@@ -11,8 +11,8 @@ use super::Sizes;
 use super::sizes::ConvShape;
 use crate::filter::{Filter, Job, Kernel};
 use crate::map::Map;
-use crate::panels::{Finish, Panels, Rows, product};
-use crate::simd::dispatch;
+use crate::packed::{Epilogue, PackedWeights, Residual, Rows, Scattered, product};
+use crate::simd::{dispatch, round_up};
 
 /// The gradient of the inputs of one convolution, packed for its maps.
 pub enum Reverse {
@@ -25,7 +25,7 @@ pub enum Reverse {
 /// Inputs that the same taps reach.
 pub struct Class {
     /// Of (taps, outputs) values to inputs; `None` where no tap reaches them.
-    weights: Option<Panels>,
+    weights: Option<PackedWeights>,
     taps: Vec<usize>,
     length: usize,
     /// From where to where, for every input of the images of a chunk.
@@ -143,7 +143,7 @@ impl Class {
         if rows.is_empty() || columns.is_empty() {
             return Class { weights: None, taps, length, places, each: count.0 * count.1 };
         }
-        let mut weights = Panels::zeros(taps.len() * length, sizes.inputs);
+        let mut weights = PackedWeights::zeros(taps.len() * length, round_up(sizes.inputs));
         let mut row = vec![0.0; sizes.inputs];
         for (at, (above, left)) in all().enumerate() {
             let tap = above.1 * kernel + left.1;
@@ -181,8 +181,9 @@ impl WithSimd for Run<'_> {
                 continue;
             };
             let rows = Rows { values: x, taps, length: *length };
-            let finish = Finish { bias: None, residual, relu: false };
-            product(simd, rows, weights, places, (0, 0), finish, out);
+            let residual = residual.map_or(Residual::None, Residual::Values);
+            let epilogue = Epilogue { residual, ..Epilogue::default() };
+            product(simd, rows, Scattered { places, from: 0, to: 0 }, weights, epilogue, out);
         }
     }
 }

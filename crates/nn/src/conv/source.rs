@@ -45,7 +45,7 @@ impl Source<'_> {
                 {
                     for v in 0..vectors {
                         let y = simd.mul_add_e_f32s(x[v], factor[v], offset[v]);
-                        out[v] = if *relu { crate::panels::relu(simd, y) } else { y };
+                        out[v] = if *relu { crate::activation::relu(simd, y) } else { y };
                     }
                 }
             }

@@ -9,8 +9,8 @@ use super::Sizes;
 use crate::direct;
 use crate::map::Map;
 use crate::outer::Outer;
-use crate::panels::Rows;
-use crate::scratch::{self, Scratch};
+use crate::packed::Rows;
+use crate::scratch::{self, PooledVec};
 use crate::simd::dispatch;
 use crate::winograd::{POINTS, Winograd};
 use crate::winograd_gradient::{self as tiles, Transform};
@@ -38,10 +38,10 @@ enum Way {
 
 /// The images that a core works on at a time, between their zeros, and room for their tiles.
 pub struct Piece {
-    pub x: Scratch,
-    pub gradient: Scratch,
+    pub x: PooledVec,
+    pub gradient: PooledVec,
     pub images: usize,
-    tiles: (Scratch, Scratch),
+    tiles: (PooledVec, PooledVec),
 }
 
 impl Weights {

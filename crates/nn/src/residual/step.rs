@@ -11,10 +11,10 @@ use candle_core::{Result, bail};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
+use crate::activation::relu;
 use crate::conv::{Form, Sizes, Source, Wanted, backward, forward};
 use crate::norm::{Behind, Means, Moments, Norm, Sums};
-use crate::panels::relu;
-use crate::scratch::{self, Scratch};
+use crate::scratch::{self, PooledVec};
 use crate::simd::{dispatch, round_up};
 
 /// A convolution with a normalisation: its sizes, and where its values begin among all parameters;
@@ -71,7 +71,7 @@ pub type BlockLayers = (Layer, Layer, Option<Layer>);
 /// What a layer made of a batch.
 struct Applied {
     layer: Layer,
-    values: Scratch,
+    values: PooledVec,
     norm: Norm,
     moments: Moments,
 }
@@ -116,7 +116,7 @@ struct BlockApplied {
     first: Applied,
     second: Applied,
     around: Option<Applied>,
-    out: Scratch,
+    out: PooledVec,
 }
 
 impl BlockApplied {
@@ -201,7 +201,7 @@ impl Step {
     }
 
     /// The gradient of what went into the last rectifier, and its sums, from that of the features.
-    fn spread(&self, features: &[f32]) -> (Scratch, Vec<Sums>) {
+    fn spread(&self, features: &[f32]) -> (PooledVec, Vec<Sums>) {
         let layer @ Layer { sizes, .. } = self.layer_before(self.blocks.len());
         let behind = self.behind(self.blocks.len());
         let (chunk, each, depth) = (sizes.chunk(), layer.image(), layer.size().2);
@@ -228,7 +228,7 @@ impl Step {
         place: usize,
         (gradient, sums): (&[f32], &[Sums]),
         (parameters, gradients): (&[f32], &mut [f32]),
-    ) -> (Scratch, Vec<Sums>) {
+    ) -> (PooledVec, Vec<Sums>) {
         let BlockApplied { first, second, around, .. } = &self.blocks[place];
         let form = Form::Places;
         let behind = first.behind(first.normal(true), None);

@@ -6,51 +6,40 @@
 //! shift of a normalisation and the root that divides the scores are folded into the weights
 //! that follow or precede them.
 
-use super::product::{Dense, Finish, Panels, Rows};
-use super::rows::{Norm, activate, add_scaled, dot, normalise, softmax_terms};
+use super::dense::{Dense, DenseWeights, LayerNormWeights};
+use super::rows::{activate, add_scaled, dot, normalise, softmax_terms};
+use crate::packed::{Epilogue, Matrix, PackedWeights, Residual};
 use crate::simd::{lanes, round_up};
 
 /// Rows of a block.
 const BLOCK: usize = 48;
-
-impl Dense {
-    /// The layer over rows that `norm` has not scaled and shifted.
-    fn after(&self, norm: &Norm) -> Dense {
-        let inputs = norm.weight.len();
-        let rows = self.weight.chunks_exact(inputs);
-        let moved = |row: &[f32]| row.iter().zip(&norm.bias).map(|(w, b)| w * b).sum::<f32>();
-        let bias = rows.clone().zip(&self.bias).map(|(row, bias)| bias + moved(row)).collect();
-        let weight = rows.flat_map(|row| row.iter().zip(&norm.weight).map(|(w, scale)| w * scale)).collect();
-        Dense { weight, bias }
-    }
-}
 
 /// The parts of a layer, as training keeps them.
 pub struct Parts {
     /// They divide the width.
     pub heads: usize,
     /// Before attention.
-    pub attention_norm: Norm,
+    pub attention_norm: LayerNormWeights,
     /// (3 width, width).
-    pub queries_keys_values: Dense,
+    pub queries_keys_values: DenseWeights,
     /// (width, width).
-    pub output: Dense,
+    pub output: DenseWeights,
     /// Before the feed-forward part.
-    pub feed_forward_norm: Norm,
+    pub feed_forward_norm: LayerNormWeights,
     /// (inner, width).
-    pub expand: Dense,
+    pub expand: DenseWeights,
     /// (width, inner).
-    pub contract: Dense,
+    pub contract: DenseWeights,
 }
 
 /// A layer, ready to serve.
 pub struct Layer {
     width: usize,
     heads: usize,
-    queries_keys_values: Panels,
-    output: Panels,
-    expand: Panels,
-    contract: Panels,
+    queries_keys_values: Dense,
+    output: Dense,
+    expand: Dense,
+    contract: Dense,
 }
 
 /// What a batch needs besides its rows; kept from batch to batch.
@@ -61,8 +50,8 @@ pub struct Scratch {
     all: Vec<f32>,
     mixed: Vec<f32>,
     scores: Vec<f32>,
-    keys: Panels,
-    values: Panels,
+    keys: PackedWeights,
+    values: PackedWeights,
 }
 
 impl Layer {
@@ -76,10 +65,10 @@ impl Layer {
         Layer {
             width,
             heads: parts.heads,
-            queries_keys_values: all.panels(),
-            output: parts.output.panels(),
-            expand: parts.expand.after(&parts.feed_forward_norm).panels(),
-            contract: parts.contract.panels(),
+            queries_keys_values: all.pack(),
+            output: parts.output.pack(),
+            expand: parts.expand.after(&parts.feed_forward_norm).pack(),
+            contract: parts.contract.pack(),
         }
     }
 
@@ -94,7 +83,7 @@ impl Layer {
 
         for (x, all) in x.chunks(BLOCK * width).zip(scratch.all.chunks_mut(BLOCK * 3 * width)) {
             let normal = normalised(x, width, &mut scratch.normal);
-            self.queries_keys_values.product(x.len() / width, normal, Finish::Set, all, 3 * width);
+            self.queries_keys_values.forward(x.len() / width, normal, Residual::None, all, 3 * width);
         }
         let mut start = 0;
         for &length in lengths {
@@ -105,12 +94,12 @@ impl Layer {
         }
         for (x, mixed) in x.chunks_mut(BLOCK * width).zip(scratch.mixed.chunks(BLOCK * width)) {
             let rows = x.len() / width;
-            self.output.product(rows, Rows { values: mixed, stride: width }, Finish::Add, x, width);
+            self.output.forward(rows, Matrix { values: mixed, stride: width }, Residual::Output, x, width);
             let normal = normalised(x, width, &mut scratch.normal);
             let values = &mut scratch.inner[..rows * inner];
-            self.expand.product(rows, normal, Finish::Set, values, inner);
+            self.expand.forward(rows, normal, Residual::None, values, inner);
             activate(values);
-            self.contract.product(rows, Rows { values, stride: inner }, Finish::Add, x, width);
+            self.contract.forward(rows, Matrix { values, stride: inner }, Residual::Output, x, width);
         }
     }
 
@@ -124,18 +113,19 @@ impl Layer {
         let (own_keys, own_values) = (&all[width + head * size..], &all[2 * width + head * size..]);
         // Scores of whole panels are written, and those beyond the sequence taken away.
         let padded = length.next_multiple_of(2 * lanes());
-        keys.fill(padded, size, |j, k| if j < length { own_keys[j * stride + k] } else { 0.0 });
-        values.fill(size, length, |j, k| own_values[k * stride + j]);
+        keys.fill(size, padded, |k, j| if j < length { own_keys[j * stride + k] } else { 0.0 });
+        values.fill(length, size, |k, j| own_values[k * stride + j]);
         grow(scores, BLOCK * padded);
         for from in (0..length).step_by(BLOCK) {
             let rows = BLOCK.min(length - from);
-            let queries = Rows { values: &all[from * stride + head * size..], stride };
+            let queries = Matrix { values: &all[from * stride + head * size..], stride };
             let scores = &mut scores[..rows * padded];
-            keys.product(rows, queries, Finish::Set, scores, padded);
+            keys.multiply(rows, queries, Epilogue::default(), scores, padded);
             let mut totals = [0.0; BLOCK];
             softmax_terms(scores, padded, length, &mut totals);
             let mixed = &mut mixed[from * width + head * size..];
-            values.product(rows, Rows { values: scores, stride: padded }, Finish::Set, mixed, width);
+            let weights = Matrix { values: scores, stride: padded };
+            values.multiply(rows, weights, Epilogue::default(), mixed, width);
             for (mixed, total) in mixed.chunks_mut(width).zip(&totals[..rows]) {
                 let factor = 1.0 / total;
                 mixed[..size].iter_mut().for_each(|value| *value *= factor);
@@ -144,9 +134,9 @@ impl Layer {
     }
 }
 
-fn normalised<'a>(x: &[f32], width: usize, normal: &'a mut [f32]) -> Rows<'a> {
+fn normalised<'a>(x: &[f32], width: usize, normal: &'a mut [f32]) -> Matrix<'a> {
     normalise(x, width, normal);
-    Rows { values: normal, stride: width }
+    Matrix { values: normal, stride: width }
 }
 
 fn grow(values: &mut Vec<f32>, length: usize) {
@@ -159,12 +149,12 @@ fn grow(values: &mut Vec<f32>, length: usize) {
 pub struct Pool {
     /// The norm's scale times the weight of the score. What moves all scores alike cancels.
     score: Vec<f32>,
-    norm: Norm,
+    norm: LayerNormWeights,
 }
 
 impl Pool {
     /// `score` has one weight a column.
-    pub fn new(norm: Norm, score: &[f32]) -> Pool {
+    pub fn new(norm: LayerNormWeights, score: &[f32]) -> Pool {
         Pool { score: score.iter().zip(&norm.weight).map(|(w, scale)| w * scale).collect(), norm }
     }
 

@@ -5,7 +5,7 @@
 //! result is in cache, and memory that is kept from batch to batch. Sequences lie one after the
 //! other without padding. The layers are made from those that trained, and tested to agree.
 
+pub mod dense;
 pub mod encoder;
-pub mod product;
 pub mod recurrence;
 pub mod rows;

@@ -8,8 +8,8 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::product::{Finish, Panels, Rows};
 use crate::activation::{sigmoids, sigmoids_times_tanh};
+use crate::packed::{Epilogue, Matrix, PackedWeights, Residual};
 use crate::simd::{dispatch, round_up};
 
 /// A sequence among others that lie one after the other.
@@ -37,7 +37,7 @@ pub fn longest_first(lengths: impl Iterator<Item = usize>, order: &mut Vec<Seque
 /// A direction, ready to serve.
 #[derive(Clone)]
 pub struct Recurrence {
-    recurrent: Panels,
+    recurrent: PackedWeights,
     hidden: usize,
     /// Values of a state, rounded up.
     width: usize,
@@ -75,7 +75,7 @@ impl Recurrence {
     pub fn new(recurrent: &[f32], hidden: usize, reverse: bool) -> Recurrence {
         let recurrent = spread(recurrent, hidden, hidden);
         let width = round_up(hidden);
-        Recurrence { recurrent: Panels::new(&recurrent, &vec![0.0; 4 * width]), hidden, width, reverse }
+        Recurrence { recurrent: PackedWeights::new(&recurrent, 4 * width), hidden, width, reverse }
     }
 
     /// Values of a state.
@@ -118,8 +118,9 @@ impl Recurrence {
                 gates.copy_from_slice(input(sequence.start + step));
             }
             if step > 0 {
-                let states = Rows { values: &scratch.states, stride: width };
-                self.recurrent.product(running, states, Finish::Add, gates, gates_width);
+                let epilogue = Epilogue { residual: Residual::Output, ..Epilogue::default() };
+                let states = Matrix { values: &scratch.states, stride: width };
+                self.recurrent.multiply(running, states, epilogue, gates, gates_width);
             }
             dispatch(Step { rows: running, width, scratch });
         }

@@ -8,14 +8,6 @@ use crate::simd::dispatch;
 /// Added to the variance before the root.
 const EPSILON: f32 = 1e-5;
 
-/// The scale and shift of a normalisation.
-pub struct Norm {
-    /// One value a column.
-    pub weight: Vec<f32>,
-    /// One value a column.
-    pub bias: Vec<f32>,
-}
-
 /// Brings every row of `x`, each of `width` values, to mean 0 and variance 1, in `out`.
 pub fn normalise(x: &[f32], width: usize, out: &mut [f32]) {
     dispatch(Normalise { x, width, out });

@@ -10,8 +10,9 @@ use candle_core::Result;
 
 use super::{Head, Limits, mean};
 use crate::encoder::Example;
-use nn::serve::product::{Dense, Finish, Panels, Rows};
+use nn::serve::dense::{Dense, DenseWeights};
 use nn::serve::recurrence::{self, Recurrence, Sequence, longest_first};
+use nn::{Matrix, Residual};
 
 /// Most values of a table of gates: 64 MiB.
 const MOST: usize = 1 << 24;
@@ -42,7 +43,7 @@ enum Gates {
     /// One row a token of the vocabulary.
     Table(Vec<f32>),
     /// From the embeddings of a batch.
-    Product(Panels),
+    Product(Dense),
 }
 
 impl LstmPlan {
@@ -50,25 +51,25 @@ impl LstmPlan {
     pub(crate) fn new(
         limits: Limits,
         embedding: Vec<f32>,
-        directions: Vec<(Dense, Recurrence)>,
+        directions: Vec<(DenseWeights, Recurrence)>,
         head: Head,
     ) -> LstmPlan {
         let columns = embedding.len() / limits.vocabulary.max(1);
-        let mut input = Dense { weight: Vec::new(), bias: Vec::new() };
+        let mut input = DenseWeights { weight: Vec::new(), bias: Vec::new() };
         for (own, recurrence) in &directions {
             input.weight.extend(recurrence.input(&own.weight, columns));
             input.bias.extend(recurrence.input(&own.bias, 1));
         }
         let directions = directions.into_iter().map(|(_, recurrence)| recurrence).collect();
-        let (panels, width) = (input.panels(), input.bias.len());
+        let (dense, width) = (input.pack(), input.bias.len());
         let gates = match limits.vocabulary * width <= MOST {
             true => {
                 let mut table = vec![0.0; limits.vocabulary * width];
-                let rows = Rows { values: &embedding, stride: panels.inputs() };
-                panels.product(limits.vocabulary, rows, Finish::Set, &mut table, width);
+                let rows = Matrix { values: &embedding, stride: dense.inputs() };
+                dense.forward(limits.vocabulary, rows, Residual::None, &mut table, width);
                 Gates::Table(table)
             }
-            false => Gates::Product(panels),
+            false => Gates::Product(dense),
         };
         LstmPlan {
             weights: Arc::new(Weights { limits, embedding, gates, directions, head }),
@@ -91,15 +92,15 @@ impl LstmPlan {
         let ids = &self.ids;
         let (table, of_vocabulary) = match gates {
             Gates::Table(table) => (table, true),
-            Gates::Product(panels) => {
-                let (inputs, width) = (panels.inputs(), panels.outputs());
+            Gates::Product(dense) => {
+                let (inputs, width) = (dense.inputs(), dense.outputs());
                 self.embedded.clear();
                 for id in ids {
                     self.embedded.extend_from_slice(&embedding[*id as usize * inputs..][..inputs]);
                 }
                 self.gates.resize(ids.len() * width, 0.0);
-                let rows = Rows { values: &self.embedded, stride: inputs };
-                panels.product(ids.len(), rows, Finish::Set, &mut self.gates, width);
+                let rows = Matrix { values: &self.embedded, stride: inputs };
+                dense.forward(ids.len(), rows, Residual::None, &mut self.gates, width);
                 (&self.gates, false)
             }
         };

@@ -17,7 +17,8 @@ pub(super) use transformer::TransformerWeights;
 
 use super::bag::Bag;
 use super::encoder::Example;
-use nn::serve::product::{Finish, Panels, Rows};
+use nn::serve::dense::Dense;
+use nn::{Matrix, Residual};
 
 /// A network ready to serve. A clone shares the weights and has scratch memory of its own.
 #[derive(Clone)]
@@ -76,7 +77,7 @@ impl Limits {
 
 /// The dense layer at the end, over rows of pooled values with the fields behind them.
 pub(super) struct Head {
-    pub dense: Panels,
+    pub dense: Dense,
     pub labels: usize,
 }
 
@@ -94,8 +95,8 @@ impl Head {
         }
         let outputs = self.dense.outputs();
         let mut logits = vec![0.0; batch.len() * outputs];
-        let rows = Rows { values: rows, stride: self.width() };
-        self.dense.product(batch.len(), rows, Finish::Set, &mut logits, outputs);
+        let rows = Matrix { values: rows, stride: self.width() };
+        self.dense.forward(batch.len(), rows, Residual::None, &mut logits, outputs);
         let row = |row: &[f32]| match self.labels {
             2 => vec![0.0, row[0]],
             _ => row.to_vec(),

@@ -1,0 +1,533 @@
+//! Products with weights that were packed once and are used again and again.
+//!
+//! A product keeps a tile of its result in registers, eight rows by two vectors on the widest
+//! machines, and reads the packed weights from front to back. Its left rows are not copied
+//! anywhere: a row is a few runs of a larger array, which is what the values under a kernel are
+//! in a map with its channels last (an implicit im2col; Dukhan 2019, "The indirect convolution
+//! algorithm"), and what a row of a matrix is, in one run. What follows a layer, its epilogue,
+//! happens before the tile leaves its registers.
+
+// The indices are those of the formulas, often of several arrays at once.
+#![allow(clippy::needless_range_loop)]
+
+use std::ops::Range;
+
+use pulp::{Simd, WithSimd};
+
+use super::activation::relu;
+use super::simd::{AlignedVec, dispatch, lanes, round_up};
+
+/// Rows of a result that are worked on for all panels before the next ones are.
+const BLOCK: usize = 96;
+
+/// A matrix (depth, columns) cut into panels of `width` columns; a panel lies row after row. The
+/// last panel is filled up with columns of zeros.
+#[derive(Debug, Clone, Default)]
+pub struct PackedWeights {
+    values: AlignedVec,
+    depth: usize,
+    columns: usize,
+    width: usize,
+}
+
+impl PackedWeights {
+    /// A matrix of zeros.
+    pub fn zeros(depth: usize, columns: usize) -> PackedWeights {
+        let width = panel_width(columns);
+        let values = AlignedVec::zeros(depth * columns.next_multiple_of(width));
+        PackedWeights { values, depth, columns, width }
+    }
+
+    /// The weights of a dense layer: `weights` is (columns, depth), row after row.
+    pub fn new(weights: &[f32], columns: usize) -> PackedWeights {
+        let depth = weights.len() / columns.max(1);
+        let mut packed = PackedWeights::default();
+        packed.fill(depth, columns, |k, j| weights[j * depth + k]);
+        packed
+    }
+
+    /// Packs the matrix whose value in row k and column j is `at(k, j)`, in the memory of an earlier
+    /// one.
+    #[inline(always)]
+    pub fn fill(&mut self, depth: usize, columns: usize, at: impl Fn(usize, usize) -> f32) {
+        let width = panel_width(columns);
+        let needed = depth * columns.next_multiple_of(width);
+        if self.values.len() < needed {
+            self.values = AlignedVec::zeros(needed);
+        }
+        (self.depth, self.columns, self.width) = (depth, columns, width);
+        for first in (0..columns).step_by(width) {
+            let own = width.min(columns - first);
+            let panel = &mut self.values[first * depth..][..width * depth];
+            for (k, values) in panel.chunks_exact_mut(width).enumerate() {
+                for (j, value) in values[..own].iter_mut().enumerate() {
+                    *value = at(k, first + j);
+                }
+                values[own..].fill(0.0);
+            }
+        }
+    }
+
+    /// Sets the first values of a row.
+    pub fn set_row(&mut self, row: usize, values: &[f32]) {
+        assert!(row < self.depth && values.len() <= self.columns);
+        for (panel, part) in values.chunks(self.width).enumerate() {
+            let start = (panel * self.depth + row) * self.width;
+            self.values[start..start + part.len()].copy_from_slice(part);
+        }
+    }
+
+    /// Values of a row that is multiplied.
+    pub fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// Values of a row of the result.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// One value a column, filled up as the columns are: what [`Epilogue::bias`] takes.
+    pub fn pad(&self, bias: &[f32]) -> AlignedVec {
+        let mut padded = AlignedVec::zeros(self.columns.next_multiple_of(self.width.max(1)));
+        padded[..bias.len()].copy_from_slice(bias);
+        padded
+    }
+
+    /// Writes `epilogue(x · weights)` for the `count` rows of `x` to `out`, whose rows begin every
+    /// `stride` values; what lies between them is left alone.
+    ///
+    /// # Panics
+    /// Rows that are shorter than the weights are deep; slices that end before the last row.
+    pub fn multiply(&self, count: usize, x: Matrix, epilogue: Epilogue, out: &mut [f32], stride: usize) {
+        if count == 0 || self.columns == 0 {
+            return;
+        }
+        let (rows, offsets) = (Rows::of(x.values, self.depth), Strided { count, from: x.stride, to: stride });
+        dispatch(Product { rows, offsets, weights: self, epilogue, out });
+    }
+}
+
+/// Columns of a panel: one, two or four vectors of this machine, as its registers allow.
+fn panel_width(columns: usize) -> usize {
+    match lanes() {
+        16 if round_up(columns).is_multiple_of(32) => 32,
+        4.. => 16,
+        few => 4 * few,
+    }
+}
+
+/// Rows of a tile of the result. More would fit the 32 registers of the widest machines, but
+/// their addresses would not fit the sixteen that hold addresses.
+fn most_rows<S: Simd>() -> usize {
+    match S::F32_LANES {
+        16 => 8,
+        8 => 6,
+        _ => 4,
+    }
+}
+
+/// A matrix inside a slice: a row begins every `stride` values.
+#[derive(Debug, Clone, Copy)]
+pub struct Matrix<'a> {
+    /// What the rows lie in.
+    pub values: &'a [f32],
+    /// From the beginning of one row to that of the next.
+    pub stride: usize,
+}
+
+/// What the left rows of a product are made of: a row at `start` is the runs of `length` values
+/// that begin at `start + tap`, one for each of `taps`.
+#[derive(Debug, Clone, Copy)]
+pub struct Rows<'a> {
+    /// What they lie in.
+    pub values: &'a [f32],
+    /// Where the runs of a row begin.
+    pub taps: &'a [usize],
+    /// Values of a run.
+    pub length: usize,
+}
+
+impl<'a> Rows<'a> {
+    /// Rows that lie in one run of `length` values.
+    pub fn of(values: &'a [f32], length: usize) -> Rows<'a> {
+        Rows { values, taps: &[0], length }
+    }
+}
+
+/// Where the rows of a product begin: in the values on the left, and in the result.
+pub trait Offsets: Copy {
+    /// Number of rows.
+    fn count(self) -> usize;
+    /// Where row `index` begins.
+    fn row(self, index: usize) -> (usize, usize);
+}
+
+/// Rows that begin at `places`, all of them moved by `from` and `to`.
+#[derive(Debug, Clone, Copy)]
+pub struct Scattered<'a> {
+    /// A pair of offsets a row.
+    pub places: &'a [(u32, u32)],
+    /// Added to the first of every pair.
+    pub from: usize,
+    /// Added to the second.
+    pub to: usize,
+}
+
+impl Offsets for Scattered<'_> {
+    #[inline(always)]
+    fn count(self) -> usize {
+        self.places.len()
+    }
+
+    #[inline(always)]
+    fn row(self, index: usize) -> (usize, usize) {
+        let (from, to) = self.places[index];
+        (self.from + from as usize, self.to + to as usize)
+    }
+}
+
+/// Rows that begin every so many values.
+#[derive(Debug, Clone, Copy)]
+struct Strided {
+    count: usize,
+    from: usize,
+    to: usize,
+}
+
+impl Offsets for Strided {
+    #[inline(always)]
+    fn count(self) -> usize {
+        self.count
+    }
+
+    #[inline(always)]
+    fn row(self, index: usize) -> (usize, usize) {
+        (index * self.from, index * self.to)
+    }
+}
+
+/// What is done to the values of a product before they are stored, in this order.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Epilogue<'a> {
+    /// One value a column, added; as long as [`PackedWeights::pad`] makes it.
+    pub bias: Option<&'a [f32]>,
+    /// What else is added.
+    pub residual: Residual<'a>,
+    /// Whether negative values become 0.
+    pub relu: bool,
+}
+
+/// Values that are added to those of a product.
+#[derive(Debug, Clone, Copy, Default)]
+pub enum Residual<'a> {
+    /// None.
+    #[default]
+    None,
+    /// Those at the places of the result.
+    Values(&'a [f32]),
+    /// Those that the result is written over.
+    Output,
+}
+
+/// Writes `epilogue(row · weights)` for every row.
+///
+/// # Panics
+/// Rows that are not as long as the weights are deep; offsets outside the slices.
+#[inline(always)]
+pub fn product<S: Simd>(
+    simd: S,
+    rows: Rows,
+    offsets: impl Offsets,
+    weights: &PackedWeights,
+    epilogue: Epilogue,
+    out: &mut [f32],
+) {
+    Product { rows, offsets, weights, epilogue, out }.with_simd(simd);
+}
+
+struct Product<'a, O> {
+    rows: Rows<'a>,
+    offsets: O,
+    weights: &'a PackedWeights,
+    epilogue: Epilogue<'a>,
+    out: &'a mut [f32],
+}
+
+impl<O: Offsets> WithSimd for Product<'_, O> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Product { rows, offsets, weights, epilogue, out } = self;
+        assert_eq!(rows.taps.len() * rows.length, weights.depth, "values of a row");
+        let reach = rows.taps.iter().max().map_or(0, |tap| tap + rows.length);
+        let mut panel = Panel { rows, reach, offsets, weights: &[], columns: 0..0, epilogue, out };
+        match weights.width / S::F32_LANES {
+            1 => panel.all::<S, 1>(simd, weights),
+            2 => panel.all::<S, 2>(simd, weights),
+            _ => panel.all::<S, 4>(simd, weights),
+        }
+    }
+}
+
+/// A product on its way through the panels.
+struct Panel<'a, O> {
+    rows: Rows<'a>,
+    /// Values from the beginning of a row to its end.
+    reach: usize,
+    offsets: O,
+    weights: &'a [f32],
+    /// Those of the panel that are columns of the result.
+    columns: Range<usize>,
+    epilogue: Epilogue<'a>,
+    out: &'a mut [f32],
+}
+
+impl<'a, O: Offsets> Panel<'a, O> {
+    #[inline(always)]
+    fn all<S: Simd, const V: usize>(&mut self, simd: S, weights: &'a PackedWeights) {
+        let PackedWeights { values, depth, columns, width } = weights;
+        assert_eq!(*width, V * S::F32_LANES);
+        let count = self.offsets.count();
+        for first in (0..count).step_by(BLOCK) {
+            for column in (0..*columns).step_by(*width) {
+                self.weights = &values[column * depth..][..width * depth];
+                self.columns = column..(column + width).min(*columns);
+                self.block::<S, V>(simd, first..(first + BLOCK).min(count));
+            }
+        }
+    }
+
+    /// A block of rows, in tiles of about the same size. Of a few rows the products are summed in
+    /// several parts, so that a sum never waits for itself.
+    #[inline(always)]
+    fn block<S: Simd, const V: usize>(&mut self, simd: S, mut rows: Range<usize>) {
+        for tiles in (1..=rows.len().div_ceil(most_rows::<S>())).rev() {
+            let (first, count) = (rows.start, rows.len().div_ceil(tiles));
+            rows.start += count;
+            match count {
+                1 => self.tile::<S, 1, V, 4>(simd, first),
+                2 => self.tile::<S, 2, V, 2>(simd, first),
+                3 => self.tile::<S, 3, V, 2>(simd, first),
+                4 => self.tile::<S, 4, V, 1>(simd, first),
+                5 => self.tile::<S, 5, V, 1>(simd, first),
+                6 => self.tile::<S, 6, V, 1>(simd, first),
+                7 => self.tile::<S, 7, V, 1>(simd, first),
+                _ => self.tile::<S, 8, V, 1>(simd, first),
+            }
+        }
+    }
+
+    /// `R` rows by `V` vectors, each value summed in `U` parts.
+    #[inline(always)]
+    fn tile<S: Simd, const R: usize, const V: usize, const U: usize>(&mut self, simd: S, first: usize) {
+        let Rows { values, taps, length } = self.rows;
+        let weights = S::as_simd_f32s(self.weights).0;
+        assert!(weights.len() == taps.len() * length * V);
+        let mut starts = [0; R];
+        for (r, start) in starts.iter_mut().enumerate() {
+            *start = self.offsets.row(first + r).0;
+            assert!(*start + self.reach <= values.len(), "a row ends beyond the values");
+        }
+        let mut parts = [[[simd.splat_f32s(0.0); V]; R]; U];
+        let mut right = weights.as_ptr();
+        for &tap in taps {
+            // SAFETY: `values` holds `reach` values from every start, so it holds `length` from
+            // every start + tap; the panel has V vectors for each of the taps.len() * length
+            // values of a row. Both were asserted.
+            unsafe {
+                let mut left = [values.as_ptr(); R];
+                for r in 0..R {
+                    left[r] = left[r].add(starts[r] + tap);
+                }
+                let whole = length - length % U;
+                for k in (0..whole).step_by(U) {
+                    for u in 0..U {
+                        for r in 0..R {
+                            let value = simd.splat_f32s(*left[r].add(k + u));
+                            for v in 0..V {
+                                parts[u][r][v] = simd.mul_add_e_f32s(value, *right.add(v), parts[u][r][v]);
+                            }
+                        }
+                        right = right.add(V);
+                    }
+                }
+                for k in whole..length {
+                    for r in 0..R {
+                        let value = simd.splat_f32s(*left[r].add(k));
+                        for v in 0..V {
+                            parts[0][r][v] = simd.mul_add_e_f32s(value, *right.add(v), parts[0][r][v]);
+                        }
+                    }
+                    right = right.add(V);
+                }
+            }
+        }
+        let mut sums = parts[0];
+        for u in 1..U {
+            for r in 0..R {
+                for v in 0..V {
+                    sums[r][v] = simd.add_f32s(sums[r][v], parts[u][r][v]);
+                }
+            }
+        }
+        for (r, sums) in sums.into_iter().enumerate() {
+            self.store::<S, V>(simd, sums, self.offsets.row(first + r).1);
+        }
+    }
+
+    /// One row of a tile, finished and written to the row of the result that begins at `row`.
+    #[inline(always)]
+    fn store<S: Simd, const V: usize>(&mut self, simd: S, mut sums: [S::f32s; V], row: usize) {
+        let Range { start, end } = self.columns;
+        if let Some(bias) = self.epilogue.bias {
+            let bias = S::as_simd_f32s(&bias[start..start + V * S::F32_LANES]).0;
+            for v in 0..V {
+                sums[v] = simd.add_f32s(sums[v], bias[v]);
+            }
+        }
+        let out = &mut self.out[row + start..row + end];
+        let residual = match self.epilogue.residual {
+            Residual::None => None,
+            Residual::Values(values) => Some(&values[row + start..row + end]),
+            Residual::Output => Some(&*out),
+        };
+        let finish = |mut sum: S::f32s, residual: Option<S::f32s>| {
+            if let Some(residual) = residual {
+                sum = simd.add_f32s(sum, residual);
+            }
+            if self.epilogue.relu { relu(simd, sum) } else { sum }
+        };
+        if out.len() == V * S::F32_LANES {
+            let residual = residual.map(|values| S::as_simd_f32s(values).0);
+            for v in 0..V {
+                sums[v] = finish(sums[v], residual.map(|vectors| vectors[v]));
+            }
+            S::as_mut_simd_f32s(out).0.copy_from_slice(&sums);
+        } else {
+            // The last panel may be filled up with columns that nobody has room for.
+            let part = |v: usize| v * S::F32_LANES..((v + 1) * S::F32_LANES).min(end - start);
+            for v in (0..V).filter(|v| !part(*v).is_empty()) {
+                let residual = residual.map(|values| simd.partial_load_f32s(&values[part(v)]));
+                sums[v] = finish(sums[v], residual);
+            }
+            for v in (0..V).filter(|v| !part(*v).is_empty()) {
+                simd.partial_store_f32s(&mut out[part(v)], sums[v]);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random;
+    use proptest::prelude::*;
+
+    fn draw(count: usize, seed: u64, name: &str) -> Vec<f32> {
+        let mut rng = random::stream(seed, name);
+        (0..count).map(|_| random::normal(&mut rng)).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn products_agree_with_double_precision_and_write_nothing_else(
+            rows in 0usize..120, depth in 0usize..70, columns in 1usize..80, apart in 0usize..5,
+            residual in 0usize..3, relu: bool, seed: u64,
+        ) {
+            let (weights, bias) = (draw(columns * depth, seed, "weights"), draw(columns, seed, "bias"));
+            let (from, to) = (depth + apart, columns + apart);
+            let x = draw(rows * from, seed, "x");
+            let (before, other) = (draw(rows * to, seed, "out"), draw(rows * to, seed, "residual"));
+            let mut out = before.clone();
+            let packed = PackedWeights::new(&weights, columns);
+            let bias_padded = packed.pad(&bias);
+            let residual = [Residual::None, Residual::Values(&other), Residual::Output][residual];
+            let epilogue = Epilogue { bias: Some(&bias_padded), residual, relu };
+            packed.multiply(rows, Matrix { values: &x, stride: from }, epilogue, &mut out, to);
+            for place in 0..rows * to {
+                let (i, j) = (place / to, place % to);
+                let added = match residual {
+                    Residual::None => 0.0,
+                    Residual::Values(values) => f64::from(values[place]),
+                    Residual::Output => f64::from(before[place]),
+                };
+                let want = if j < columns {
+                    let terms = (0..depth).map(|k| f64::from(x[i * from + k]) * f64::from(weights[j * depth + k]));
+                    let sum = terms.sum::<f64>() + f64::from(bias[j]) + added;
+                    if relu { sum.max(0.0) } else { sum }
+                } else {
+                    f64::from(before[place])
+                };
+                prop_assert!((f64::from(out[place]) - want).abs() < 1e-4, "{} for {want}", out[place]);
+            }
+        }
+
+        #[test]
+        fn rows_in_runs_agree_with_double_precision(
+            rows in 1usize..20, taps in 1usize..4, length in 1usize..20, columns in 1usize..50, scalar: bool, seed: u64,
+        ) {
+            let depth = taps * length;
+            let taps: Vec<usize> = (0..taps).map(|tap| tap * 41).collect();
+            let places: Vec<(u32, u32)> = (0..rows as u32).map(|i| (i * 3 % 17, i * 50)).collect();
+            let (values, weights) = (draw(5 + 17 + 3 * 41 + length, seed, "x"), draw(columns * depth, seed, "weights"));
+            let mut out = vec![0.0; 2 + rows * 50];
+            let packed = PackedWeights::new(&weights, columns);
+            let rows = Rows { values: &values, taps: &taps, length };
+            let offsets = Scattered { places: &places, from: 5, to: 2 };
+            // A panel is four vectors of the narrowest machine, which is also what one number is.
+            let product =
+                Product { rows, offsets, weights: &packed, epilogue: Epilogue::default(), out: &mut out };
+            match scalar && packed.width == 4 {
+                true => product.with_simd(pulp::Scalar),
+                false => dispatch(product),
+            }
+            for (i, (from, to)) in places.iter().enumerate() {
+                for j in 0..columns {
+                    let left = |k: usize| values[5 + *from as usize + taps[k / length] + k % length];
+                    let terms = (0..depth).map(|k| f64::from(left(k)) * f64::from(weights[j * depth + k]));
+                    let (got, want) = (out[2 + *to as usize + j], terms.sum::<f64>());
+                    prop_assert!((f64::from(got) - want).abs() < 1e-4, "{got} for {want} in row {i}");
+                }
+            }
+        }
+
+        #[test]
+        fn a_matrix_packed_anew_keeps_nothing_of_the_one_before(
+            sizes in prop::collection::vec((1usize..60, 1usize..60), 2..5), seed: u64,
+        ) {
+            let mut packed = PackedWeights::default();
+            for (columns, depth) in sizes {
+                let weights = draw(columns * depth, seed, "weights");
+                packed.fill(depth, columns, |k, j| weights[j * depth + k]);
+                let x = draw(depth, seed, "x");
+                let (mut again, mut fresh) = (vec![0.0; columns], vec![0.0; columns]);
+                let row = Matrix { values: &x, stride: depth };
+                packed.multiply(1, row, Epilogue::default(), &mut again, columns);
+                PackedWeights::new(&weights, columns).multiply(1, row, Epilogue::default(), &mut fresh, columns);
+                prop_assert_eq!(again, fresh);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_reaches_its_row_alone() {
+        let packed = PackedWeights::new(&[1.0; 40 * 3], 40);
+        for bad in [f32::NAN, f32::INFINITY] {
+            let mut out = vec![0.0; 3 * 40];
+            let x = [1.0, 2.0, 3.0, 1.0, bad, 3.0, 1.0, 2.0, 3.0];
+            packed.multiply(3, Matrix { values: &x, stride: 3 }, Epilogue::default(), &mut out, 40);
+            for (row, out) in out.chunks(40).enumerate() {
+                assert!(out.iter().all(|x| if row == 1 { !x.is_finite() } else { *x == 6.0 }));
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "a row ends beyond the values")]
+    fn rows_that_end_too_early_are_refused() {
+        let packed = PackedWeights::new(&[1.0; 6], 2);
+        packed.multiply(2, Matrix { values: &[0.0; 5], stride: 3 }, Epilogue::default(), &mut [0.0; 4], 2);
+    }
+}
