@@ -21,6 +21,7 @@ pub mod oip;
 pub mod people;
 pub mod recommendations;
 pub mod router;
+mod signatures;
 pub mod tokens;
 pub mod users;
 

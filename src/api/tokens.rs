@@ -13,6 +13,7 @@ use jsonwebtoken::jwk::{Jwk, PublicKeyUse};
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, Validation, decode, decode_header};
 use serde::Deserialize;
 
+use super::signatures;
 use crate::config::{Scope, TokenSource};
 
 /// Longest subject, in bytes: it goes into every audit row.
@@ -59,6 +60,7 @@ impl Tokens {
     /// # Errors
     /// A file that cannot be read or has no key that could check a token.
     pub fn new(source: &TokenSource) -> Result<Tokens, String> {
+        signatures::install();
         let modified = modified(&source.keys);
         let keys = read(&source.keys)?;
         Ok(Tokens {
@@ -160,45 +162,48 @@ mod tests {
     use std::path::Path;
     use std::time::{Duration, UNIX_EPOCH};
 
-    use jsonwebtoken::{EncodingKey, Header, encode};
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use serde_json::json;
 
     use super::*;
 
     /// Writes a file with one shared secret, last changed at this second.
-    fn write(file: &Path, secret: &[u8; 32], second: u64) -> EncodingKey {
-        let key = EncodingKey::from_secret(secret);
-        let jwk = Jwk::from_encoding_key(&key, Algorithm::HS256).unwrap();
+    fn write(file: &Path, secret: &[u8; 32], second: u64) {
+        let jwk = json!({"kty": "oct", "alg": "HS256", "k": URL_SAFE_NO_PAD.encode(secret)});
         std::fs::write(file, json!({"keys": [jwk]}).to_string()).unwrap();
         let written = std::fs::OpenOptions::new().append(true).open(file).unwrap();
         written.set_modified(UNIX_EPOCH + Duration::from_secs(second)).unwrap();
-        key
     }
 
-    fn token(key: &EncodingKey) -> String {
+    fn token(secret: &[u8; 32]) -> String {
         let exp = jsonwebtoken::get_current_timestamp() + 600;
         let claims =
             json!({"sub": "dr-lee", "iss": "i", "aud": "a", "exp": exp, "scope": "classify openid admin"});
-        encode(&Header::new(Algorithm::HS256), &claims, key).unwrap()
+        let part = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let signed = format!("{}.{}", part(json!({"alg": "HS256"})), part(claims));
+        let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret);
+        let signature = URL_SAFE_NO_PAD.encode(ring::hmac::sign(&key, signed.as_bytes()));
+        format!("{signed}.{signature}")
     }
 
     #[test]
     fn keys_that_are_replaced_are_read_again() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("jwks.json");
-        let first = write(&file, &[1; 32], 1);
+        write(&file, &[1; 32], 1);
         let source = TokenSource { keys: file.clone(), issuer: "i".into(), audience: "a".into() };
         let tokens = Tokens::new(&source).unwrap();
-        let bearer = tokens.check(&token(&first)).unwrap();
+        let bearer = tokens.check(&token(&[1; 32])).unwrap();
         assert_eq!((bearer.subject.as_str(), bearer.scopes), ("dr-lee", vec![Scope::Classify, Scope::Admin]));
 
-        let second = write(&file, &[2; 32], 2);
+        write(&file, &[2; 32], 2);
         tokens.reload();
-        assert!(tokens.check(&token(&first)).is_none());
-        assert!(tokens.check(&token(&second)).is_some());
+        assert!(tokens.check(&token(&[1; 32])).is_none());
+        assert!(tokens.check(&token(&[2; 32])).is_some());
 
         std::fs::write(&file, "{").unwrap();
         tokens.reload();
-        assert!(tokens.check(&token(&second)).is_some(), "a broken file changes nothing");
+        assert!(tokens.check(&token(&[2; 32])).is_some(), "a broken file changes nothing");
     }
 }

@@ -4,18 +4,42 @@
 //! during a rolling update an older replica may restart beside a newer one, which is why
 //! migrations only add.
 
-use sqlx::migrate::{Migrate, MigrateError, Migrator};
+use sqlx::SqlSafeStr;
+use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
 
 use super::StoreError;
 
-pub(super) static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
-pub(super) static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
+// The file's name without its ending, and its content, in order; made by `build.rs`.
+include!(concat!(env!("OUT_DIR"), "/migrations.rs"));
+
+/// The migrations of Postgres.
+pub(super) fn postgres() -> Migrator {
+    migrator(POSTGRES)
+}
+
+/// The migrations of SQLite.
+pub(super) fn sqlite() -> Migrator {
+    migrator(SQLITE)
+}
+
+fn migrator(files: &'static [(&str, &str)]) -> Migrator {
+    let migration = |(name, sql): &(&'static str, &'static str)| {
+        let (version, description) = name.split_once('_').expect("NUMBER_what_it_does.sql");
+        let version = version.parse().expect("the name of a migration begins with a number");
+        Migration::new(
+            version,
+            description.replace('_', " ").into(),
+            MigrationType::Simple,
+            sql.into_sql_str(),
+            false,
+        )
+    };
+    Migrator { ignore_missing: true, ..Migrator::with_migrations(files.iter().map(migration).collect()) }
+}
 
 /// Applies what is missing. The caller sees to it that nobody else does so at the same time.
-pub(super) async fn run<C: Migrate>(migrator: &Migrator, connection: &mut C) -> Result<(), StoreError> {
-    let tolerant =
-        Migrator { migrations: migrator.migrations.clone(), ignore_missing: true, ..Migrator::DEFAULT };
-    tolerant.run_direct(None, connection, false).await.map_err(|error| match error {
+pub(super) async fn run<C: Migrate>(migrator: Migrator, connection: &mut C) -> Result<(), StoreError> {
+    migrator.run_direct(None, connection, false).await.map_err(|error| match error {
         MigrateError::Execute(error) => error.into(),
         MigrateError::VersionMismatch(version) => {
             StoreError::Setup(format!("its migration {version} is not the one this program brings"))

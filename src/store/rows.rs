@@ -9,13 +9,38 @@
 use std::str::FromStr;
 
 use serde_json::Value;
+use sqlx::postgres::PgRow;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{FromRow, Row};
 
 use super::{AuditRow, NumberedRow, StoreError};
 use recommend::data::{Contraindications, Interaction, Item, Kind, Profile, User};
 use recommend::source::SourceError;
 
+/// Reads a struct's members from the columns of their names, in both databases. Sqlx's derive would do
+/// it, and with it both databases would be built a second time, for the compiler.
+macro_rules! from_columns {
+    ($($row:ident { $($column:ident),+ })+) => {
+        $(from_columns!(@one $row PgRow $($column)+);
+        from_columns!(@one $row SqliteRow $($column)+);)+
+    };
+    (@one $row:ident $from:ident $($column:ident)+) => {
+        impl FromRow<'_, $from> for $row {
+            fn from_row(row: &$from) -> Result<Self, sqlx::Error> {
+                Ok(Self { $($column: row.try_get(stringify!($column))?),+ })
+            }
+        }
+    };
+}
+
+from_columns! {
+    UserRow { id, profile }
+    ItemRow { id, kind, name, attributes, latitude, longitude, hidden, repeatable, contraindications }
+    InteractionRow { kind, user_id, item_id, event, time, weight }
+    AuditColumns { number, run, sequence, time, request_id, caller, method, route, status, model, version, input_sha256, answers, abstained, latency_ms }
+}
+
 /// One row of `users`.
-#[derive(sqlx::FromRow)]
 pub(super) struct UserRow {
     pub id: String,
     pub profile: String,
@@ -40,7 +65,6 @@ impl UserRow {
 }
 
 /// One row of `items`.
-#[derive(sqlx::FromRow)]
 pub(super) struct ItemRow {
     pub id: String,
     pub kind: String,
@@ -94,7 +118,6 @@ impl ItemRow {
 }
 
 /// One row of `interactions`, with its item's kind and the time in milliseconds.
-#[derive(sqlx::FromRow)]
 pub(super) struct InteractionRow {
     pub kind: String,
     pub user_id: String,
@@ -172,7 +195,6 @@ pub(super) fn source_error(error: StoreError) -> SourceError {
 }
 
 /// One row of `audit`.
-#[derive(sqlx::FromRow)]
 pub(super) struct AuditColumns {
     number: i64,
     run: i64,

@@ -72,7 +72,7 @@ impl PostgresStore {
         // lock behind, which must not go back into a pool.
         let mut connection =
             sqlx::PgConnection::connect_with(&connect).await.map_err(unreachable_or_refused)?;
-        migrate::run(&migrate::POSTGRES, &mut connection).await?;
+        migrate::run(migrate::postgres(), &mut connection).await?;
         feed::forget_another_history(&mut connection).await?;
         let follow_up = FollowUp::find(&mut connection).await?;
         let _ = connection.close().await;

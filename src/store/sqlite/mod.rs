@@ -89,7 +89,7 @@ impl SqliteStore {
             }
             other => other,
         })?;
-        migrate::run(&migrate::SQLITE, &mut *transaction).await?;
+        migrate::run(migrate::sqlite(), &mut *transaction).await?;
         transaction.commit().await?;
         Ok(())
     }

@@ -27,7 +27,7 @@ async fn writer() {
 async fn acknowledged_writes_survive_a_kill() {
     let database = Database::sqlite().await.with_people_and_things().await;
     let mut writer = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "durability::writer", "--ignored", "--nocapture"])
+        .args(["--exact", "store::durability::writer", "--ignored", "--nocapture"])
         .env(DATABASE, &database.url)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
