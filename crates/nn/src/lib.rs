@@ -15,6 +15,7 @@ mod direct;
 pub mod dropout;
 pub mod embedding;
 pub mod filter;
+mod graph;
 pub mod linear;
 pub mod lstm;
 pub mod map;
@@ -32,6 +33,7 @@ mod scratch;
 pub mod segments;
 pub mod serve;
 pub mod simd;
+mod window;
 pub mod winograd;
 mod winograd_gradient;
 
@@ -39,10 +41,14 @@ pub use batch_norm::BatchNorm;
 pub use conv::{Conv2d, ConvShape};
 pub use embedding::Embedding;
 pub use filter::Filter;
+pub use graph::{
+    Activation, Conv, Graph, GraphBuilder, GraphError, Interpolation, Node, NodeId, Op, Parameter, Shape,
+};
 pub use linear::Linear;
 pub use packed::{Matrix, Residual};
 pub use params::{Init, Params};
 pub use plan::{Plan, Runner};
+pub use window::Window;
 
 use candle_core::{Result, Tensor};
 use rand_chacha::ChaCha8Rng;

@@ -1,0 +1,203 @@
+//! Describing a network layer by layer, with shapes inferred and checked.
+
+use super::{Activation, Conv, Graph, GraphError, Interpolation, Node, NodeId, Op, Shape};
+use crate::params::Init;
+use crate::window::Window;
+
+/// Collects layers in the order of their computation.
+#[derive(Debug, Default)]
+pub struct GraphBuilder {
+    nodes: Vec<Node>,
+}
+
+type Result<T> = std::result::Result<T, GraphError>;
+
+/// The error of a layer.
+fn refuse<T>(layer: &str, reason: impl Into<String>) -> Result<T> {
+    Err(GraphError { layer: layer.to_string(), reason: reason.into() })
+}
+
+impl GraphBuilder {
+    /// A network without layers.
+    pub fn new() -> GraphBuilder {
+        GraphBuilder::default()
+    }
+
+    /// An input of the network.
+    pub fn input(&mut self, name: &str, shape: Shape) -> NodeId {
+        self.push(name, Op::Input, &[], shape)
+    }
+
+    /// A convolution.
+    ///
+    /// # Errors
+    /// A kernel larger than the map; channels that do not fall into the groups.
+    pub fn conv(&mut self, name: &str, x: NodeId, conv: Conv) -> Result<NodeId> {
+        let (channels, height, width) = self.map(x);
+        let Conv { outputs, window, groups, .. } = conv;
+        if groups == 0 || !channels.is_multiple_of(groups) || !outputs.is_multiple_of(groups) {
+            return refuse(
+                name,
+                format!("{channels} channels to {outputs} cannot be done in {groups} groups"),
+            );
+        }
+        let (height, width) = window.output(height, width).or_else(|reason| refuse(name, reason))?;
+        Ok(self.push(name, Op::Conv(conv), &[x], Shape::map(outputs, height, width)))
+    }
+
+    /// A batch normalisation.
+    pub fn batch_norm(&mut self, name: &str, x: NodeId) -> NodeId {
+        self.push(name, Op::BatchNorm, &[x], self.shape(x))
+    }
+
+    /// A function of each value.
+    pub fn activation(&mut self, x: NodeId, activation: Activation) -> NodeId {
+        self.push("activation", Op::Activation(activation), &[x], self.shape(x))
+    }
+
+    /// [`Activation::Relu`].
+    pub fn relu(&mut self, x: NodeId) -> NodeId {
+        self.activation(x, Activation::Relu)
+    }
+
+    /// The maximum under a window.
+    ///
+    /// # Errors
+    /// A window larger than the map; padding as large as the window, which would have a maximum
+    /// of nothing.
+    pub fn max_pool(&mut self, name: &str, x: NodeId, window: Window) -> Result<NodeId> {
+        self.pool(name, x, window, Op::MaxPool(window))
+    }
+
+    /// The mean under a window, padding counted as zeros.
+    ///
+    /// # Errors
+    /// As [`GraphBuilder::max_pool`].
+    pub fn average_pool(&mut self, name: &str, x: NodeId, window: Window) -> Result<NodeId> {
+        self.pool(name, x, window, Op::AveragePool(window))
+    }
+
+    fn pool(&mut self, name: &str, x: NodeId, window: Window, op: Op) -> Result<NodeId> {
+        let (channels, height, width) = self.map(x);
+        let (out_height, out_width) = window.output(height, width).or_else(|reason| refuse(name, reason))?;
+        if 2 * window.padding.0 > window.kernel.0 || 2 * window.padding.1 > window.kernel.1 {
+            return refuse(name, "the padding of a pool is at most half of its window");
+        }
+        Ok(self.push(name, op, &[x], Shape::map(channels, out_height, out_width)))
+    }
+
+    /// The mean over rows and columns.
+    pub fn global_average(&mut self, x: NodeId) -> NodeId {
+        let (channels, ..) = self.map(x);
+        self.push("global average", Op::GlobalAverage, &[x], Shape::vector(channels))
+    }
+
+    /// A dense layer over everything that an example holds; its weights are (outputs, channels *
+    /// rows * columns).
+    pub fn dense(&mut self, name: &str, x: NodeId, outputs: usize, init: Init) -> NodeId {
+        self.push(name, Op::Dense { outputs, init }, &[x], Shape::vector(outputs))
+    }
+
+    /// The sum of two maps.
+    ///
+    /// # Errors
+    /// Maps of different shapes.
+    pub fn add(&mut self, name: &str, a: NodeId, b: NodeId) -> Result<NodeId> {
+        if self.shape(a) != self.shape(b) {
+            return refuse(name, format!("{} and {} cannot be added", self.shape(a), self.shape(b)));
+        }
+        Ok(self.push(name, Op::Add, &[a, b], self.shape(a)))
+    }
+
+    /// The channels of all of `parts`, one after the other.
+    ///
+    /// # Errors
+    /// Nothing to join; maps of different rows or columns.
+    pub fn concat(&mut self, name: &str, parts: &[NodeId]) -> Result<NodeId> {
+        let Some(first) = parts.first() else { return refuse(name, "there is nothing to join") };
+        let (_, height, width) = self.map(*first);
+        let mut all = 0;
+        for part in parts {
+            let (channels, rows, columns) = self.map(*part);
+            if (rows, columns) != (height, width) {
+                return refuse(
+                    name,
+                    format!("{} and {} cannot be joined", self.shape(*first), self.shape(*part)),
+                );
+            }
+            all += channels;
+        }
+        Ok(self.push(name, Op::Concat, parts, Shape::map(all, height, width)))
+    }
+
+    /// Rows and columns multiplied by `factor`.
+    ///
+    /// # Errors
+    /// A factor of 0.
+    pub fn upsample(
+        &mut self,
+        name: &str,
+        x: NodeId,
+        factor: usize,
+        method: Interpolation,
+    ) -> Result<NodeId> {
+        if factor == 0 {
+            return refuse(name, "a factor of 0 leaves nothing");
+        }
+        let (channels, height, width) = self.map(x);
+        let shape = Shape::map(channels, height * factor, width * factor);
+        Ok(self.push(name, Op::Upsample { factor, method }, &[x], shape))
+    }
+
+    /// Everything that an example holds as one vector, channels first.
+    pub fn flatten(&mut self, x: NodeId) -> NodeId {
+        let (channels, height, width) = self.map(x);
+        self.push("flatten", Op::Flatten, &[x], Shape::vector(channels * height * width))
+    }
+
+    /// Dropout of a share `rate` of the values, in training only.
+    pub fn dropout(&mut self, x: NodeId, rate: f32) -> NodeId {
+        self.push("dropout", Op::Dropout(rate), &[x], self.shape(x))
+    }
+
+    /// What an example is behind a node.
+    pub fn shape(&self, x: NodeId) -> Shape {
+        self.nodes[x.0].shape
+    }
+
+    /// Channels, rows and columns behind a node.
+    fn map(&self, x: NodeId) -> (usize, usize, usize) {
+        let Shape::Map { channels, height, width } = self.shape(x);
+        (channels, height, width)
+    }
+
+    fn push(&mut self, name: &str, op: Op, inputs: &[NodeId], shape: Shape) -> NodeId {
+        self.nodes.push(Node { name: name.to_string(), op, inputs: inputs.to_vec(), shape });
+        NodeId(self.nodes.len() - 1)
+    }
+
+    /// The network whose result is that of `output`.
+    ///
+    /// # Errors
+    /// A layer whose result nothing reads; two layers with weights of one name; a layer of no
+    /// values.
+    pub fn finish(self, output: NodeId) -> Result<Graph> {
+        let graph = Graph { nodes: self.nodes, output };
+        for (place, count) in graph.readers().into_iter().enumerate() {
+            let Node { name, shape: Shape::Map { channels, height, width }, .. } = &graph.nodes[place];
+            if count == 0 {
+                return refuse(name, "nothing reads the result of this layer");
+            }
+            if channels * height * width == 0 {
+                return refuse(name, "this layer has no values");
+            }
+        }
+        let mut names = std::collections::BTreeSet::new();
+        for parameter in (0..graph.nodes.len()).flat_map(|place| graph.parameters(NodeId(place))) {
+            if !names.insert(parameter.name.clone()) {
+                return refuse(&parameter.name, "two layers have weights of this name");
+            }
+        }
+        Ok(graph)
+    }
+}
