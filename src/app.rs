@@ -27,7 +27,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::api::{Admission, AppState, Identity, People, Shared, router};
 use crate::config::{self, ApiKey, AuditMode, Collector, Config, ConfigError, RecommenderEngine};
 use crate::inference::Registry;
-use crate::store::{self, KEEP_CHANGES, Store, StoreOptions, TRIM_BATCH, Trail, demo};
+use crate::store::{self, AuditWriter, KEEP_CHANGES, Store, StoreOptions, TRIM_BATCH, demo};
 use crate::telemetry;
 use crate::telemetry::spans::{self, Exporter, Spans};
 use listen::Bounds;
@@ -119,7 +119,7 @@ pub async fn serve(prepared: Prepared) -> Result<()> {
         people: Arc::new(ArcSwapOption::empty()),
         identity: Arc::new(identity),
         rate: config.rate_limit.map(|limit| Arc::new(RateLimiter::keyed(Quota::per_second(limit)))),
-        trail: Trail::new(config.audit == AuditMode::Fail, rand::random()),
+        audit: AuditWriter::new(config.audit == AuditMode::Fail, rand::random()),
         admission: Admission::new(config.max_in_flight, config.engines, config.max_body_bytes),
         metrics: Some(metrics),
         spans,
@@ -136,8 +136,8 @@ pub async fn serve(prepared: Prepared) -> Result<()> {
     };
     let feeding = tokio::spawn(keep_fresh(people.clone(), config.refresh));
     let upkeep = tokio::spawn(keep_up(state.clone(), people.clone()));
-    let (trail, store) = (state.trail.clone(), people.store.clone());
-    let auditing = tokio::spawn(async move { trail.run(store.as_ref()).await });
+    let (audit, store) = (state.audit.clone(), people.store.clone());
+    let auditing = tokio::spawn(async move { audit.run(store.as_ref()).await });
     // One line on standard output for whoever started the program and waits for it.
     writeln!(std::io::stdout(), "medserve listens on {scheme}://{address} (try {scheme}://{address}/docs)")?;
 
@@ -149,7 +149,7 @@ pub async fn serve(prepared: Prepared) -> Result<()> {
     tokio::select! {
         result = finish(server, state.spans.clone().zip(exporting)) => result?,
         () = tokio::time::sleep(config.shutdown_timeout) => {
-            tracing::warn!("the time to end has passed: what was in flight is cut off");
+            tracing::warn!("the time given to end ran out: requests still in flight were cut off");
         }
         () = signals.next() => {
             tracing::warn!("a second signal: ending at once");
@@ -158,7 +158,7 @@ pub async fn serve(prepared: Prepared) -> Result<()> {
     }
     feeding.abort();
     upkeep.abort();
-    state.trail.close();
+    state.audit.close();
     auditing.await?;
     people.store.close().await;
     Ok(())
@@ -317,8 +317,8 @@ async fn keep_up(state: AppState, people: Arc<People>) {
 /// # Errors
 /// A name or scopes that cannot be.
 pub fn make_key(name: &str, scopes: &str) -> Result<(String, ApiKey)> {
-    let key = format!("medserve_{}", config::hex(&rand::random::<[u8; 32]>()));
-    let digest = config::hex(&Sha256::digest(&key));
+    let key = format!("medserve_{}", hex::encode(rand::random::<[u8; 32]>()));
+    let digest = hex::encode(Sha256::digest(&key));
     let entry =
         format!("{name}:{scopes}:{digest}").parse().map_err(|problem| anyhow!("the entry {problem}"))?;
     Ok((key, entry))

@@ -8,7 +8,7 @@ use medserve::api::router;
 use medserve::app;
 use medserve::app::health;
 use medserve::app::import::{self, Import};
-use medserve::config::Settings;
+use medserve::config::{self, DATABASE_URL, DEFAULT_DATABASE, Settings};
 use vision::phantom;
 
 /// Every request takes and gives back a few hundred pieces of memory, on one thread and on another.
@@ -39,12 +39,12 @@ enum Command {
     Serve(Box<Serve>),
     /// Put a file of users, items or interactions into the database, whole or not at all
     Import {
-        /// Database: postgres://user:password@host/name, or sqlite://file.db
         #[arg(
             long,
             env = "DATABASE_URL",
+            help = DATABASE_URL.help,
             hide_env_values = true,
-            default_value = "sqlite://medserve.db",
+            default_value = DEFAULT_DATABASE,
             global = true
         )]
         database_url: String,
@@ -60,6 +60,8 @@ enum Command {
     },
     /// Print the OpenAPI document
     Openapi,
+    /// Print the table of all settings in Markdown
+    Settings,
     /// Ask a running server whether it is ready; the exit status is the answer
     Health {
         /// Address of the server
@@ -99,6 +101,10 @@ fn main() -> anyhow::Result<()> {
         }
         Command::Openapi => {
             println!("{}", router::document().to_pretty_json()?);
+            Ok(())
+        }
+        Command::Settings => {
+            println!("{}", config::table());
             Ok(())
         }
         Command::Health { address, tls_certificate } => health::check(address, tls_certificate.as_deref()),

@@ -189,5 +189,5 @@ pub async fn delete(
 
 fn time_parameter(name: &str, text: &str) -> Result<data::Millis, Problem> {
     parse_time(text)
-        .ok_or_else(|| Problem::bad_parameter(name, "is no time in the form 2026-03-01T09:30:00Z"))
+        .ok_or_else(|| Problem::bad_parameter(name, "must be a time such as 2026-03-01T09:30:00Z"))
 }

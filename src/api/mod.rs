@@ -36,7 +36,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::config::Config;
 use crate::inference::Registry;
-use crate::store::{Store, Trail};
+use crate::store::{AuditWriter, Store};
 use crate::telemetry::spans::Spans;
 use recommend::answer::{Recommendation, Request};
 use recommend::recommender::{Engine, Recommender};
@@ -64,7 +64,7 @@ pub struct Shared {
     /// How often each caller may ask; none for as often as it likes.
     pub rate: Option<Arc<DefaultKeyedRateLimiter<String>>>,
     /// The audit.
-    pub trail: Arc<Trail>,
+    pub audit: Arc<AuditWriter>,
     /// Which work is let in.
     pub admission: Arc<Admission>,
     /// Renders the metrics; none where another server of this process collects them.

@@ -364,7 +364,7 @@ impl Interaction {
             Some(Time::Text(text)) => parse_time(&text).unwrap_or_else(|| {
                 errors.push(data::FieldError::new(
                     format!("{base}/time"),
-                    "is no time in the form 2026-03-01T09:30:00Z",
+                    "must be a time such as 2026-03-01T09:30:00Z",
                 ));
                 now
             }),

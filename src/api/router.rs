@@ -166,7 +166,7 @@ mod tests {
     use super::*;
     use crate::api::{Admission, Identity, Shared};
     use crate::config::{Config, Settings};
-    use crate::store::Trail;
+    use crate::store::AuditWriter;
     use axum::body::{Body, to_bytes};
     use axum::extract::Request;
     use std::sync::Arc;
@@ -184,7 +184,7 @@ mod tests {
             people: Arc::default(),
             identity: Arc::new(Identity::new(&config).unwrap()),
             rate: None,
-            trail: Trail::new(false, 0),
+            audit: AuditWriter::new(false, 0),
             admission: Admission::new(config.max_in_flight, config.engines, config.max_body_bytes),
             config: Arc::new(config),
             metrics: None,

@@ -73,15 +73,17 @@ impl FromStr for ApiKey {
         let scopes: Result<Vec<Scope>, ()> = scopes.split('+').map(str::parse).collect();
         let scopes = scopes
             .map_err(|()| "has a scope that is not classify, recommend, write or admin, joined by +")?;
-        let sha256 = unhex(sha256).ok_or("must end in the 64 hexadecimal digits of the key's SHA-256")?;
-        Ok(ApiKey { name: name.to_string(), scopes, sha256 })
+        let mut digest = [0; 32];
+        hex::decode_to_slice(sha256, &mut digest)
+            .map_err(|_| "must end in the 64 hexadecimal digits of the key's SHA-256")?;
+        Ok(ApiKey { name: name.to_string(), scopes, sha256: digest })
     }
 }
 
 impl fmt::Display for ApiKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scopes: Vec<&str> = self.scopes.iter().map(|scope| scope.as_str()).collect();
-        write!(formatter, "{}:{}:{}", self.name, scopes.join("+"), hex(&self.sha256))
+        write!(formatter, "{}:{}:{}", self.name, scopes.join("+"), hex::encode(self.sha256))
     }
 }
 
@@ -103,23 +105,6 @@ pub struct TlsFiles {
     pub certificate: PathBuf,
     /// Its private key.
     pub key: PathBuf,
-}
-
-/// Bytes as lower-case hexadecimal digits.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Option<[u8; 32]> {
-    // `from_str_radix` would take a sign.
-    if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
-    }
-    let mut bytes = [0; 32];
-    for (at, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()?;
-    }
-    Some(bytes)
 }
 
 #[cfg(test)]

@@ -1,250 +1,352 @@
-//! What a person may write, and the reading of it.
+//! The settings: each said once, in the order in which operators read of them.
 //!
-//! [`Settings`] is filled from the command line and the environment. Its members are text, so
-//! that a number that is none is reported beside everything else that is wrong, by flag, variable
-//! and value, and not alone by whoever meets it first. [`Reader`] lays them over the file's.
+//! To add one: its value here and in its group, a member of [`Config`](super::Config), and a line in
+//! `Config::read`. `medserve settings` prints the table for docs/operations.md.
 
-use std::ops::RangeInclusive;
+use super::setting::{
+    Address, Default, Described, Hidden, List, Millis, Number, OneOf, Setting, Share, Switch, Text,
+};
+use super::{AuditMode, RecommenderEngine};
 
-use serde::Serialize;
-use toml::{Table, Value};
+/// Milliseconds of an hour.
+const HOUR: u64 = 3_600_000;
 
-/// What may be set. The names are those of the flags, with underscores in the file.
-#[derive(Clone, Default, clap::Args, Serialize)]
-pub struct Settings {
-    /// TOML file with any of these settings
-    #[arg(long, env = "MEDSERVE_CONFIG", value_name = "FILE")]
-    #[serde(skip)]
-    pub config: Option<String>,
-    /// Address to listen on; port 0 takes a free one [default: 127.0.0.1:8080]
-    #[arg(long, env = "MEDSERVE_LISTEN", value_name = "ADDRESS:PORT")]
-    pub listen: Option<String>,
-    /// Database: postgres://user:password@host/name, or sqlite://file.db, which is created
-    /// [default: sqlite://medserve.db, or sqlite://medserve-demo.db with --demo]
-    #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
-    pub database_url: Option<String>,
-    /// Connections to the database [default: 10]
-    #[arg(long, env = "MEDSERVE_DATABASE_CONNECTIONS", value_name = "N")]
-    pub database_connections: Option<String>,
-    /// Fill an empty database with an invented region, to try things out
-    #[arg(long, env = "MEDSERVE_DEMO", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
-    pub demo: Option<String>,
-    /// Let everyone in on an address that others can reach, where no identity is configured
-    #[arg(long, env = "MEDSERVE_ALLOW_ANONYMOUS", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
-    pub allow_anonymous: Option<String>,
-    /// Keys that are let in, as NAME:SCOPE+SCOPE:SHA256 with commas between them; `medserve key`
-    /// makes one. The scopes are classify, recommend, write and admin
-    #[arg(long, env = "MEDSERVE_API_KEYS", value_name = "KEYS", hide_env_values = true)]
-    pub api_keys: Option<String>,
-    /// JWKS file of the keys that sign the bearer tokens (JWT) that are let in
-    #[arg(long, env = "MEDSERVE_JWT_KEYS", value_name = "FILE")]
-    pub jwt_keys: Option<String>,
-    /// Who issues those tokens: their iss
-    #[arg(long, env = "MEDSERVE_JWT_ISSUER", value_name = "ISSUER")]
-    pub jwt_issuer: Option<String>,
-    /// For whom those tokens are: their aud
-    #[arg(long, env = "MEDSERVE_JWT_AUDIENCE", value_name = "AUDIENCE")]
-    pub jwt_audience: Option<String>,
-    /// PEM file of the certificate, and those that lead to its root; with it the server speaks TLS
-    #[arg(long, env = "MEDSERVE_TLS_CERTIFICATE", value_name = "FILE")]
-    pub tls_certificate: Option<String>,
-    /// PEM file of the certificate's private key
-    #[arg(long, env = "MEDSERVE_TLS_KEY", value_name = "FILE")]
-    pub tls_key: Option<String>,
-    /// Origins of web pages that may read answers, with commas between them [default: none]
-    #[arg(long, env = "MEDSERVE_CORS_ORIGINS", value_name = "ORIGINS")]
-    pub cors_origins: Option<String>,
-    /// Requests a second that one caller may make, in bursts of as many [default: no limit]
-    #[arg(long, env = "MEDSERVE_RATE_LIMIT", value_name = "N")]
-    pub rate_limit: Option<String>,
-    /// What becomes of an answer whose audit row cannot be written: fail or continue [default: continue]
-    #[arg(long, env = "MEDSERVE_AUDIT", value_name = "WHAT")]
-    pub audit: Option<String>,
-    /// Days for which the audit is kept [default: 2192, six years]
-    #[arg(long, env = "MEDSERVE_AUDIT_DAYS", value_name = "DAYS")]
-    pub audit_days: Option<String>,
-    /// OpenTelemetry collector that takes OTLP over HTTP, such as http://127.0.0.1:4318
-    /// [default: none, and no span leaves the server]
-    #[arg(long, env = "MEDSERVE_OTLP_ENDPOINT", value_name = "URL")]
-    pub otlp_endpoint: Option<String>,
-    /// Certificates that a collector at an https address is believed by, PEM
-    #[arg(long, env = "MEDSERVE_OTLP_CA", value_name = "FILE")]
-    pub otlp_ca: Option<String>,
-    /// Share of the traces that begin here and are exported, 0 to 1 [default: 1]
-    #[arg(long, env = "MEDSERVE_TRACE_RATIO", value_name = "RATIO")]
-    pub trace_ratio: Option<String>,
-    /// Where neighbors are computed: memory, or database (in SQL, Postgres only) [default: memory]
-    #[arg(long, env = "MEDSERVE_RECOMMENDER", value_name = "ENGINE")]
-    pub recommender: Option<String>,
-    /// Milliseconds between two looks for writes of others [default: 500]
-    #[arg(long, env = "MEDSERVE_REFRESH_MS", value_name = "MS")]
-    pub refresh_ms: Option<String>,
-    /// Folder of the model packages [default: models]
-    #[arg(long, env = "MEDSERVE_MODELS_DIR", value_name = "DIR")]
-    pub models_dir: Option<String>,
-    /// Largest request body in bytes [default: 67108864]
-    #[arg(long, env = "MEDSERVE_MAX_BODY_BYTES", value_name = "BYTES")]
-    pub max_body_bytes: Option<String>,
-    /// Largest image in pixels, width times height, checked before decoding [default: 67108864]
-    #[arg(long, env = "MEDSERVE_MAX_PIXELS", value_name = "PIXELS")]
-    pub max_pixels: Option<String>,
-    /// Milliseconds from a request's first byte to its answer, where it says nothing [default: 30000]
-    #[arg(long, env = "MEDSERVE_REQUEST_TIMEOUT_MS", value_name = "MS")]
-    pub request_timeout_ms: Option<String>,
-    /// Most milliseconds a request may ask for with x-request-timeout [default: 120000]
-    #[arg(long, env = "MEDSERVE_MAX_REQUEST_TIMEOUT_MS", value_name = "MS")]
-    pub max_request_timeout_ms: Option<String>,
-    /// Milliseconds within which a body must have arrived [default: 20000]
-    #[arg(long, env = "MEDSERVE_BODY_TIMEOUT_MS", value_name = "MS")]
-    pub body_timeout_ms: Option<String>,
-    /// Milliseconds within which a connection's next request must begin [default: 75000]
-    #[arg(long, env = "MEDSERVE_IDLE_TIMEOUT_MS", value_name = "MS")]
-    pub idle_timeout_ms: Option<String>,
-    /// Most connections at a time; more are closed at once [default: 900]
-    #[arg(long, env = "MEDSERVE_MAX_CONNECTIONS", value_name = "N")]
-    pub max_connections: Option<String>,
-    /// Most requests worked on at a time; more are answered 429 [default: 32 an engine]
-    #[arg(long, env = "MEDSERVE_MAX_IN_FLIGHT", value_name = "N")]
-    pub max_in_flight: Option<String>,
-    /// Milliseconds that requests in flight get to finish at shutdown [default: 10000]
-    #[arg(long, env = "MEDSERVE_SHUTDOWN_TIMEOUT_MS", value_name = "MS")]
-    pub shutdown_timeout_ms: Option<String>,
-    /// Threads that own a copy of each model [default: one a core]
-    #[arg(long, env = "MEDSERVE_ENGINES", value_name = "N")]
-    pub engines: Option<String>,
-    /// Largest number of inputs an engine takes at once [default: 32]
-    #[arg(long, env = "MEDSERVE_MAX_BATCH", value_name = "N")]
-    pub max_batch: Option<String>,
-    /// Inputs that may wait for each model; no request may bring more [default: 1024]
-    #[arg(long, env = "MEDSERVE_QUEUE", value_name = "N")]
-    pub queue: Option<String>,
+/// Every setting by groups with their titles.
+pub static GROUPS: [(&str, &[&dyn Described]); 6] = [
+    (
+        "",
+        &[
+            &CONFIG,
+            &LISTEN,
+            &DATABASE_URL,
+            &DATABASE_CONNECTIONS,
+            &DEMO,
+            &MODELS_DIR,
+            &RECOMMENDER,
+            &REFRESH_MS,
+        ],
+    ),
+    (
+        "who is let in",
+        &[
+            &API_KEYS,
+            &JWT_KEYS,
+            &JWT_ISSUER,
+            &JWT_AUDIENCE,
+            &ALLOW_ANONYMOUS,
+            &TLS_CERTIFICATE,
+            &TLS_KEY,
+            &CORS_ORIGINS,
+        ],
+    ),
+    (
+        "how much",
+        &[
+            &MAX_CONNECTIONS,
+            &MAX_IN_FLIGHT,
+            &QUEUE,
+            &ENGINES,
+            &MAX_BATCH,
+            &MAX_BODY_BYTES,
+            &MAX_PIXELS,
+            &RATE_LIMIT,
+        ],
+    ),
+    (
+        "how long",
+        &[
+            &REQUEST_TIMEOUT_MS,
+            &MAX_REQUEST_TIMEOUT_MS,
+            &BODY_TIMEOUT_MS,
+            &IDLE_TIMEOUT_MS,
+            &SHUTDOWN_TIMEOUT_MS,
+        ],
+    ),
+    ("audit", &[&AUDIT, &AUDIT_DAYS]),
+    ("traces", &[&OTLP_ENDPOINT, &OTLP_CA, &TRACE_RATIO]),
+];
+
+/// Every setting.
+pub fn all() -> impl Iterator<Item = &'static dyn Described> {
+    GROUPS.iter().flat_map(|(_, settings)| settings.iter().copied())
 }
 
-/// The settings given, laid over those of the file, and what is wrong with them.
-pub(super) struct Reader {
-    values: Table,
-    problems: Vec<String>,
-}
+pub static CONFIG: Setting<Text> = Setting {
+    name: "config",
+    value: "FILE",
+    default: Default::None,
+    accepts: Text("a file"),
+    help: "TOML file with any of these settings",
+};
 
-impl Reader {
-    /// Reads the file, if one is named.
-    pub fn new(given: &Settings) -> Reader {
-        let mut problems = Vec::new();
-        let mut values = match given.config.as_deref().map(read_file) {
-            None => Table::new(),
-            Some(Ok(table)) => table,
-            Some(Err(problem)) => {
-                problems.push(problem);
-                Table::new()
-            }
-        };
-        // A struct of texts always makes a table.
-        values.extend(Table::try_from(given).unwrap_or_default());
-        Reader { values, problems }
-    }
+pub static LISTEN: Setting<Address> = Setting {
+    name: "listen",
+    value: "ADDRESS:PORT",
+    default: Default::Is("127.0.0.1:8080"),
+    accepts: Address,
+    help: "Address to listen on; port 0 takes a free one",
+};
 
-    /// A text, which a number or a truth value in the file is too.
-    pub fn text(&mut self, name: &str) -> Option<String> {
-        match self.values.remove(&member(name))? {
-            Value::String(text) => Some(text),
-            Value::Array(_) | Value::Table(_) => {
-                self.problems.push(format!("{} must be one value", called(name)));
-                None
-            }
-            value => Some(value.to_string()),
-        }
-    }
+/// The database where none is named, of the other commands too.
+pub const DEFAULT_DATABASE: &str = "sqlite://medserve.db";
+/// The one with `demo`.
+pub const DEMO_DATABASE: &str = "sqlite://medserve-demo.db";
 
-    /// Several texts: with commas between them, or a list in the file.
-    pub fn list(&mut self, name: &str) -> Vec<String> {
-        let texts = match self.values.remove(&member(name)) {
-            None => Vec::new(),
-            Some(Value::String(text)) => text.split(',').map(|part| part.trim().to_string()).collect(),
-            Some(Value::Array(values)) => {
-                values.iter().filter_map(|value| Some(value.as_str()?.to_string())).collect()
-            }
-            Some(_) => {
-                self.problems.push(format!("{} must be a list of texts", called(name)));
-                Vec::new()
-            }
-        };
-        texts.into_iter().filter(|text| !text.is_empty()).collect()
-    }
+pub static DATABASE_URL: Setting<Hidden<Text>> = Setting {
+    name: "database-url",
+    value: "URL",
+    default: Default::Depends("`sqlite://medserve.db`; with `demo` `sqlite://medserve-demo.db`"),
+    accepts: Hidden(Text("an address of the form postgres://user:password@host/name or sqlite://file.db")),
+    help: "Database: `postgres://user:password@host/name`, or `sqlite://file.db`, which is created",
+};
 
-    /// A table, which only the file can hold.
-    pub fn table(&mut self, name: &str) -> Table {
-        match self.values.remove(name) {
-            None => Table::new(),
-            Some(Value::Table(table)) => table,
-            Some(_) => {
-                self.problems.push(format!("[{name}] in the file must be a table"));
-                Table::new()
-            }
-        }
-    }
+pub static DATABASE_CONNECTIONS: Setting<Number> = Setting {
+    name: "database-connections",
+    value: "N",
+    default: Default::Is("10"),
+    accepts: Number(1..=1000),
+    help: "Connections to the database",
+};
 
-    /// What `parse` makes of the text; the default without one, and where it makes nothing.
-    pub fn parsed<T>(
-        &mut self,
-        name: &str,
-        default: T,
-        accepted: &str,
-        parse: impl Fn(&str) -> Option<T>,
-    ) -> T {
-        let Some(text) = self.text(name) else { return default };
-        parse(&text).unwrap_or_else(|| {
-            self.refuse(name, &text, accepted);
-            default
-        })
-    }
+pub static DEMO: Setting<Switch> = Setting {
+    name: "demo",
+    value: "BOOL",
+    default: Default::Is("false"),
+    accepts: Switch,
+    help: "Fill an empty database with an invented region, to try things out",
+};
 
-    /// A whole number within a range.
-    pub fn number(&mut self, name: &str, default: u64, range: RangeInclusive<u64>) -> u64 {
-        let accepted = format!("a number from {} to {}", range.start(), range.end());
-        self.parsed(name, default, &accepted, |text| text.parse().ok().filter(|value| range.contains(value)))
-    }
+pub static MODELS_DIR: Setting<Text> = Setting {
+    name: "models-dir",
+    value: "DIR",
+    default: Default::Is("models"),
+    accepts: Text("a folder"),
+    help: "Folder of the model packages",
+};
 
-    /// True or false.
-    pub fn truth(&mut self, name: &str) -> bool {
-        self.parsed(name, false, "true or false", |text| text.parse().ok())
-    }
+pub static RECOMMENDER: Setting<OneOf<RecommenderEngine>> = Setting {
+    name: "recommender",
+    value: "ENGINE",
+    default: Default::Is("memory"),
+    accepts: OneOf(&[("memory", RecommenderEngine::Memory), ("database", RecommenderEngine::Database)]),
+    help: "Where neighbors are computed: `memory`, or `database` (in SQL, Postgres only)",
+};
 
-    /// Notes that a value is not accepted.
-    pub fn refuse(&mut self, name: &str, value: &str, accepted: &str) {
-        self.problems.push(format!("{} is \"{value}\"; accepted is {accepted}", called(name)));
-    }
+pub static REFRESH_MS: Setting<Millis> = Setting {
+    name: "refresh-ms",
+    value: "MS",
+    default: Default::Is("500"),
+    accepts: Millis(1..=1000),
+    help: "Time between two looks for what other replicas wrote",
+};
 
-    /// Notes a problem in words of its own, about a value that must not be repeated or several.
-    pub fn note(&mut self, problem: String) {
-        self.problems.push(problem);
-    }
+pub static API_KEYS: Setting<Hidden<List>> = Setting {
+    name: "api-keys",
+    value: "KEYS",
+    default: Default::None,
+    accepts: Hidden(List("entries NAME:SCOPE+SCOPE:SHA256 with commas between them")),
+    help: "Keys that are let in, as `NAME:SCOPE+SCOPE:SHA256` with commas between them; `medserve key` makes one. The scopes are classify, recommend, write and admin",
+};
 
-    /// Everything that is wrong. What nobody asked for is unknown.
-    pub fn finish(mut self) -> Vec<String> {
-        let unknown = self.values.keys().map(|name| format!("the file's setting \"{name}\" is not known"));
-        self.problems.extend(unknown);
-        self.problems
-    }
-}
+pub static JWT_KEYS: Setting<Text> = Setting {
+    name: "jwt-keys",
+    value: "FILE",
+    default: Default::None,
+    accepts: Text("a file"),
+    help: "JWKS file of the keys that sign the bearer tokens (JWT) that are let in",
+};
 
-/// A setting by the names a person may have given it.
-pub(super) fn called(name: &str) -> String {
-    match name {
-        "database-url" => format!("--{name} (DATABASE_URL)"),
-        _ => format!("--{name} (MEDSERVE_{})", member(name).to_uppercase()),
-    }
-}
+pub static JWT_ISSUER: Setting<Text> = Setting {
+    name: "jwt-issuer",
+    value: "ISSUER",
+    default: Default::None,
+    accepts: Text("text"),
+    help: "Who issues those tokens: their `iss`",
+};
 
-fn member(name: &str) -> String {
-    name.replace('-', "_")
-}
+pub static JWT_AUDIENCE: Setting<Text> = Setting {
+    name: "jwt-audience",
+    value: "AUDIENCE",
+    default: Default::None,
+    accepts: Text("text"),
+    help: "For whom those tokens are: their `aud`",
+};
 
-fn read_file(path: &str) -> Result<Table, String> {
-    let text =
-        std::fs::read_to_string(path).map_err(|error| format!("{}: {path}: {error}", called("config")))?;
-    text.parse().map_err(|error: toml::de::Error| {
-        // The error's own rendering quotes the line, which may hold a password.
-        let line = error.span().map_or(1, |span| text[..span.start].lines().count().max(1));
-        format!("{}: {path}: line {line}: {}", called("config"), error.message())
-    })
-}
+pub static ALLOW_ANONYMOUS: Setting<Switch> = Setting {
+    name: "allow-anonymous",
+    value: "BOOL",
+    default: Default::Is("false"),
+    accepts: Switch,
+    help: "Let everyone in, on an address that others can reach too",
+};
+
+pub static TLS_CERTIFICATE: Setting<Text> = Setting {
+    name: "tls-certificate",
+    value: "FILE",
+    default: Default::None,
+    accepts: Text("a file"),
+    help: "PEM file of the certificate and those that lead to its root; with it the server speaks TLS, HTTP/1.1 and HTTP/2",
+};
+
+pub static TLS_KEY: Setting<Text> = Setting {
+    name: "tls-key",
+    value: "FILE",
+    default: Default::None,
+    accepts: Text("a file"),
+    help: "PEM file of the certificate's private key",
+};
+
+pub static CORS_ORIGINS: Setting<List> = Setting {
+    name: "cors-origins",
+    value: "ORIGINS",
+    default: Default::None,
+    accepts: List("origins such as https://ward.example.org with commas between them"),
+    help: "Origins of web pages that may read answers",
+};
+
+pub static MAX_CONNECTIONS: Setting<Number> = Setting {
+    name: "max-connections",
+    value: "N",
+    default: Default::Is("900"),
+    accepts: Number(1..=1 << 20),
+    help: "Most connections at a time; more are closed at once. Keep it below the limit of open files",
+};
+
+/// Where nothing is said. As many are let in only while they are done in good time.
+pub const IN_FLIGHT: u64 = 128;
+
+pub static MAX_IN_FLIGHT: Setting<Number> = Setting {
+    name: "max-in-flight",
+    value: "N",
+    default: Default::Depends("128 for each engine"),
+    accepts: Number(1..=1 << 20),
+    help: "Most requests worked on at a time; more are answered 429. Fewer are let in while answers take long",
+};
+
+pub static QUEUE: Setting<Number> = Setting {
+    name: "queue",
+    value: "N",
+    default: Default::Is("1024"),
+    accepts: Number(1..=1 << 20),
+    help: "Inputs that may wait for each model; no request may bring more",
+};
+
+pub static ENGINES: Setting<Number> = Setting {
+    name: "engines",
+    value: "N",
+    default: Default::Depends("one for each core"),
+    accepts: Number(1..=1024),
+    help: "Threads that own a copy of each model",
+};
+
+pub static MAX_BATCH: Setting<Number> = Setting {
+    name: "max-batch",
+    value: "N",
+    default: Default::Is("32"),
+    accepts: Number(1..=4096),
+    help: "Most inputs that an engine takes at once",
+};
+
+pub static MAX_BODY_BYTES: Setting<Number> = Setting {
+    name: "max-body-bytes",
+    value: "BYTES",
+    default: Default::Is("67108864"),
+    accepts: Number(1..=4 << 30),
+    help: "Largest request body; all bodies that arrive together hold 16 times as much at most",
+};
+
+pub static MAX_PIXELS: Setting<Number> = Setting {
+    name: "max-pixels",
+    value: "PIXELS",
+    default: Default::Is("67108864"),
+    accepts: Number(1..=1 << 30),
+    help: "Largest image, width times height, checked before decoding",
+};
+
+pub static RATE_LIMIT: Setting<Number> = Setting {
+    name: "rate-limit",
+    value: "N",
+    default: Default::None,
+    accepts: Number(1..=u32::MAX as u64),
+    help: "Requests a second of one caller, in bursts of as many",
+};
+
+pub static REQUEST_TIMEOUT_MS: Setting<Millis> = Setting {
+    name: "request-timeout-ms",
+    value: "MS",
+    default: Default::Is("30000"),
+    accepts: Millis(1..=HOUR),
+    help: "From a request's first byte to its answer, where the request does not say",
+};
+
+pub static MAX_REQUEST_TIMEOUT_MS: Setting<Millis> = Setting {
+    name: "max-request-timeout-ms",
+    value: "MS",
+    default: Default::Is("120000"),
+    accepts: Millis(1..=HOUR),
+    help: "Most that a request may ask for with `x-request-timeout`",
+};
+
+pub static BODY_TIMEOUT_MS: Setting<Millis> = Setting {
+    name: "body-timeout-ms",
+    value: "MS",
+    default: Default::Is("20000"),
+    accepts: Millis(1..=HOUR),
+    help: "For a body to arrive",
+};
+
+pub static IDLE_TIMEOUT_MS: Setting<Millis> = Setting {
+    name: "idle-timeout-ms",
+    value: "MS",
+    default: Default::Is("75000"),
+    accepts: Millis(1..=HOUR),
+    help: "For a connection's next request to begin",
+};
+
+pub static SHUTDOWN_TIMEOUT_MS: Setting<Millis> = Setting {
+    name: "shutdown-timeout-ms",
+    value: "MS",
+    default: Default::Is("10000"),
+    accepts: Millis(1..=HOUR),
+    help: "For requests in flight, and their spans, to finish at shutdown",
+};
+
+pub static AUDIT: Setting<OneOf<AuditMode>> = Setting {
+    name: "audit",
+    value: "WHAT",
+    default: Default::Is("continue"),
+    accepts: OneOf(&[("fail", AuditMode::Fail), ("continue", AuditMode::Continue)]),
+    help: "What becomes of an answer whose audit row cannot be written: `fail` or `continue`",
+};
+
+pub static AUDIT_DAYS: Setting<Number> = Setting {
+    name: "audit-days",
+    value: "DAYS",
+    default: Default::Is("2192"),
+    accepts: Number(1..=36_525),
+    help: "Days for which audit rows are kept",
+};
+
+pub static OTLP_ENDPOINT: Setting<Hidden<Text>> = Setting {
+    name: "otlp-endpoint",
+    value: "URL",
+    default: Default::None,
+    accepts: Hidden(Text("an address such as http://127.0.0.1:4318, without user and query")),
+    help: "OpenTelemetry collector that takes OTLP over HTTP, such as `http://127.0.0.1:4318`; without it no span leaves the server",
+};
+
+pub static OTLP_CA: Setting<Text> = Setting {
+    name: "otlp-ca",
+    value: "FILE",
+    default: Default::None,
+    accepts: Text("a file"),
+    help: "PEM file of the certificates that a collector at an https address is trusted by",
+};
+
+pub static TRACE_RATIO: Setting<Share> = Setting {
+    name: "trace-ratio",
+    value: "RATIO",
+    default: Default::Is("1"),
+    accepts: Share,
+    help: "Share of the traces begun here that is exported; callers decide for theirs",
+};

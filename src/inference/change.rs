@@ -73,7 +73,7 @@ pub fn load(
     })?;
     let refused = registry.refused.iter().filter(|error| !error.file.starts_with(&folder));
     let mut next = registry.successor(registry.models.clone(), refused.cloned().collect());
-    match start(&folder, config, &registry.cores) {
+    match start(&folder, config, &registry.preprocess) {
         Ok(served) => {
             if let Some(old) = next.models.insert(name.to_string(), served.clone()) {
                 old.announce(false);

@@ -8,10 +8,10 @@ use bytes::Bytes;
 use candle_core::Tensor;
 use futures::future::join_all;
 
-use super::cores::Cores;
 use super::engine::Model;
 use super::pool::{AskError, Pool, Timing};
 use super::prediction::Outcome;
+use super::preprocess_pool::PreprocessPool;
 use crate::config::Config;
 use model::manifest::{ImageInput, Input};
 use model::package::MANIFEST;
@@ -113,7 +113,7 @@ pub struct ImageService {
     pub card: String,
     pool: Pool<Vec<f32>>,
     preprocessors: Mutex<Vec<Preprocessor>>,
-    cores: Arc<Cores>,
+    preprocess: Arc<PreprocessPool>,
     max_pixels: u64,
     input: ImageInput,
     /// Whether what the network reads is no larger than a small image.
@@ -125,7 +125,11 @@ impl ImageService {
     ///
     /// # Errors
     /// A package whose weights do not fit, or that does not answer with finite numbers.
-    pub fn start(package: Package, config: &Config, cores: Arc<Cores>) -> Result<ImageService, PackageError> {
+    pub fn start(
+        package: Package,
+        config: &Config,
+        preprocess: Arc<PreprocessPool>,
+    ) -> Result<ImageService, PackageError> {
         let Package { folder, manifest, weights, card } = package;
         let file = folder.join(MANIFEST);
         let Input::Image(input) = manifest.input.clone() else {
@@ -143,7 +147,7 @@ impl ImageService {
             card,
             pool,
             preprocessors: Mutex::new(vec![preprocessor]),
-            cores,
+            preprocess,
             max_pixels: config.max_pixels,
             input,
             is_small,
@@ -200,7 +204,7 @@ impl ImageService {
             service.keep(preprocessor);
             Ok((inputs, start.elapsed()))
         };
-        let (read, queue) = self.cores.run(deadline, work).await.map_err(AskError::from)?;
+        let (read, queue) = self.preprocess.run(deadline, work).await.map_err(AskError::from)?;
         let (inputs, preprocess) = read?;
         let mut timing = Timing { preprocess, queue, ..Timing::default() };
         let outcomes = self.pool.ask(&self.manifest, inputs, top_k, deadline, &mut timing).await?;
@@ -226,10 +230,10 @@ impl ImageService {
                 reading => return Ok((reading?, Duration::ZERO)),
             }
         }
-        let cores = self.cores.clone();
+        let preprocess = self.preprocess.clone();
         let options = DecodeOptions { max_pixels: self.max_pixels, frame };
         let work = move || self.reading(index, format, &bytes, &options);
-        let (reading, waited) = cores.run(deadline, work).await.map_err(AskError::from)?;
+        let (reading, waited) = preprocess.run(deadline, work).await.map_err(AskError::from)?;
         Ok((reading?, waited))
     }
 

@@ -6,13 +6,13 @@
 
 pub mod batcher;
 pub mod change;
-pub mod cores;
 pub mod engine;
 pub mod image;
 pub mod meter;
 pub mod note;
 pub mod pool;
 pub mod prediction;
+pub mod preprocess_pool;
 pub mod registry;
 
 pub use engine::InferenceError;

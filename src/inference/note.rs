@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use candle_core::Tensor;
 
-use super::cores::Cores;
 use super::engine::Model;
 use super::pool::{AskError, Pool, Timing};
 use super::prediction::Outcome;
+use super::preprocess_pool::PreprocessPool;
 use crate::config::Config;
 use model::manifest::{Input, RecordInput};
 use model::package::MANIFEST;
@@ -104,7 +104,7 @@ pub struct NoteService {
     /// Its model card.
     pub card: String,
     encoder: Encoder,
-    cores: Arc<Cores>,
+    preprocess: Arc<PreprocessPool>,
     pool: Pool<Example>,
 }
 
@@ -113,7 +113,11 @@ impl NoteService {
     ///
     /// # Errors
     /// A package whose weights or tokenizer do not fit.
-    pub fn start(package: Package, config: &Config, cores: Arc<Cores>) -> Result<NoteService, PackageError> {
+    pub fn start(
+        package: Package,
+        config: &Config,
+        preprocess: Arc<PreprocessPool>,
+    ) -> Result<NoteService, PackageError> {
         let Package { folder, manifest, weights, card } = package;
         let file = folder.join(MANIFEST);
         let Input::Record(input) = manifest.input.clone() else {
@@ -128,7 +132,7 @@ impl NoteService {
             .map_err(|e| PackageError::new(folder.join(&manifest.weights.file), e))?;
         let build = move || Ok(model.clone());
         let pool = Pool::start(&manifest, &folder, config, Arc::new(blank), build)?;
-        Ok(NoteService { manifest, card, encoder, cores, pool })
+        Ok(NoteService { manifest, card, encoder, preprocess, pool })
     }
 
     /// What the manifest says of a record.
@@ -161,7 +165,7 @@ impl NoteService {
         };
         let (encoded, queue) = match short {
             true => (encode(), Duration::ZERO),
-            false => self.cores.run(deadline, encode).await.map_err(AskError::from)?,
+            false => self.preprocess.run(deadline, encode).await.map_err(AskError::from)?,
         };
         let (encoded, preprocess) = encoded?;
         let mut timing = Timing { preprocess, queue, ..Timing::default() };

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use super::cores::Cores;
 use super::image::ImageService;
 use super::note::NoteService;
+use super::preprocess_pool::PreprocessPool;
 use crate::config::Config;
 use model::manifest::Input;
 use model::package::latest;
@@ -63,7 +63,7 @@ pub struct Registry {
     /// Packages that could not be loaded, and why.
     pub(super) refused: Vec<PackageError>,
     /// Where all models read their images and notes.
-    pub(super) cores: Arc<Cores>,
+    pub(super) preprocess: Arc<PreprocessPool>,
     /// Held while a model changes; one lock for a registry and all that replace it.
     pub(super) changing: Arc<Mutex<()>>,
 }
@@ -75,14 +75,15 @@ impl Registry {
     /// # Errors
     /// Threads could not be started.
     pub fn load(config: &Config) -> std::io::Result<(Registry, Vec<PackageError>)> {
-        let cores = Arc::new(Cores::start(std::thread::available_parallelism().map_or(1, usize::from))?);
+        let preprocess =
+            Arc::new(PreprocessPool::start(std::thread::available_parallelism().map_or(1, usize::from))?);
         let mut models = BTreeMap::new();
         let mut refused = Vec::new();
         match latest(&config.models_dir) {
             Err(error) => refused.push(error),
             Ok(packages) => {
                 for (name, folder) in packages {
-                    match start(&folder, config, &cores) {
+                    match start(&folder, config, &preprocess) {
                         Ok(served) => {
                             served.announce(true);
                             models.insert(name, served);
@@ -92,12 +93,12 @@ impl Registry {
                 }
             }
         }
-        Ok((Registry { models, refused: refused.clone(), cores, changing: Arc::default() }, refused))
+        Ok((Registry { models, refused: refused.clone(), preprocess, changing: Arc::default() }, refused))
     }
 
     /// The registry that replaces this one.
     pub(super) fn successor(&self, models: BTreeMap<String, Served>, refused: Vec<PackageError>) -> Registry {
-        Registry { models, refused, cores: self.cores.clone(), changing: self.changing.clone() }
+        Registry { models, refused, preprocess: self.preprocess.clone(), changing: self.changing.clone() }
     }
 
     /// The model of this name.
@@ -117,10 +118,18 @@ impl Registry {
 }
 
 /// Loads the package in `folder` and warms its model.
-pub(super) fn start(folder: &Path, config: &Config, cores: &Arc<Cores>) -> Result<Served, PackageError> {
+pub(super) fn start(
+    folder: &Path,
+    config: &Config,
+    preprocess: &Arc<PreprocessPool>,
+) -> Result<Served, PackageError> {
     let package = Package::read(folder)?;
     match &package.manifest.input {
-        Input::Image(_) => Ok(Served::Image(Arc::new(ImageService::start(package, config, cores.clone())?))),
-        Input::Record(_) => Ok(Served::Note(Arc::new(NoteService::start(package, config, cores.clone())?))),
+        Input::Image(_) => {
+            Ok(Served::Image(Arc::new(ImageService::start(package, config, preprocess.clone())?)))
+        }
+        Input::Record(_) => {
+            Ok(Served::Note(Arc::new(NoteService::start(package, config, preprocess.clone())?)))
+        }
     }
 }

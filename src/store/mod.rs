@@ -14,6 +14,7 @@
 //!   [`Store::trim_changes`] passes it (minutes).
 
 mod audit;
+mod audit_writer;
 pub mod demo;
 pub mod error;
 pub mod import;
@@ -21,7 +22,6 @@ mod migrate;
 pub mod postgres;
 mod rows;
 pub mod sqlite;
-mod trail;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,8 +33,8 @@ use recommend::source::{Evidence, Source};
 use recommend::weights::Weighing;
 
 pub use audit::{AuditRow, NumberedRow};
+pub use audit_writer::{AuditWriter, NotWritten};
 pub use error::StoreError;
-pub use trail::{NotWritten, Trail};
 
 /// The future every store operation returns: boxed, so that the trait can be used as `dyn`.
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::support::postgres as cluster;
 use crate::support::wire::Wire;
 use crate::support::{Server, api_key, shipped_models};
-use medserve::config::hex;
+use hex::encode as hex;
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -81,7 +81,7 @@ async fn every_answer_leaves_a_row() {
     assert_eq!((&notes["caller"], &notes["method"]), (&json!("ward-7"), &json!("POST")));
     assert_eq!((&notes["route"], &notes["status"]), (&json!("/v1/notes/classify"), &json!(200)));
     assert_eq!((&notes["model"], &notes["version"]), (&answer["model"], &answer["version"]));
-    assert_eq!(notes["input_sha256"], hex(&Sha256::digest(&body)));
+    assert_eq!(notes["input_sha256"], hex(Sha256::digest(&body)));
     let labels: Vec<&Value> = answer["results"].as_array().unwrap().iter().map(|r| &r["label"]).collect();
     assert_eq!(notes["answers"], json!(labels));
     assert_eq!(notes["abstained"], labels.iter().any(|label| label.is_null()));
@@ -89,10 +89,10 @@ async fn every_answer_leaves_a_row() {
 
     assert_eq!(classified["model"], "pneumonia");
     assert_eq!(classified["answers"][0], image["results"][0]["label"]);
-    assert_eq!(classified["input_sha256"], hex(&Sha256::digest(&png)));
+    assert_eq!(classified["input_sha256"], hex(Sha256::digest(&png)));
 
     assert_eq!(recommendation["route"], "/v1/users/{user_id}/recommendations");
-    assert_eq!(recommendation["input_sha256"], hex(&Sha256::digest(path)));
+    assert_eq!(recommendation["input_sha256"], hex(Sha256::digest(path)));
     let items: Vec<&Value> = recommended["items"].as_array().unwrap().iter().map(|i| &i["item_id"]).collect();
     assert_eq!((&recommendation["answers"], items.is_empty()), (&json!(items), false));
     assert_eq!(recommendation["model"], Value::Null);

@@ -13,7 +13,7 @@ use axum::body::Bytes;
 use axum::http::HeaderMap;
 use axum::routing::post;
 use axum::serve::Listener;
-use medserve::config::hex;
+use hex::encode as hex;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind, status::StatusCode};
@@ -158,7 +158,7 @@ async fn a_request_of_a_recorded_trace_is_a_span_and_so_are_its_stages() {
         spans.iter().partition(|span| span.kind() == SpanKind::Server);
     let [served] = served[..] else { panic!("{spans:?}") };
     assert_eq!(served.name, "POST /v1/images/classify");
-    let ids = [&served.trace_id, &served.span_id, &served.parent_span_id].map(|id| hex(id));
+    let ids = [&served.trace_id, &served.span_id, &served.parent_span_id].map(hex);
     assert_eq!(ids, [TRACE, &told, PARENT]);
     let expected = [
         ("http.request.method", "POST"),
@@ -303,7 +303,7 @@ async fn a_collector_that_never_answers_does_not_hold_up_the_end() {
     assert_eq!(classify(&server, "01").await.status(), 200);
     let (status, log) = server.terminate();
     assert_eq!(status, Some(0), "{log}");
-    assert!(log.contains("the time to end has passed"), "{log}");
+    assert!(log.contains("the time given to end ran out"), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -197,7 +197,7 @@ pub fn values(weights: &BTreeMap<String, Tensor>) -> usize {
 
 /// The sha256 of `bytes` in lower-case hexadecimal.
 pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+    hex::encode(Sha256::digest(bytes))
 }
 
 /// The content of a file of a package.

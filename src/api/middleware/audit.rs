@@ -8,7 +8,6 @@ use super::request_id::RequestId;
 use crate::api::audit::Answered;
 use crate::api::identity::Caller;
 use crate::api::{AppState, Problem};
-use crate::config::hex;
 use crate::store::AuditRow;
 use recommend::clock::now;
 
@@ -22,7 +21,7 @@ pub async fn layer<F: Future<Output = Response>>(
     let (Some(received), Some(caller)) = (extensions.get::<Received>(), extensions.get::<Caller>()) else {
         return next(request).await;
     };
-    if state.trail.check().is_err() {
+    if state.audit.check().is_err() {
         return not_written();
     }
     let (received, caller) = (*received, caller.name.clone());
@@ -42,12 +41,12 @@ pub async fn layer<F: Future<Output = Response>>(
         status: response.status().as_u16(),
         model: answered.model,
         version: answered.version,
-        input_sha256: hex(&received.sha256),
+        input_sha256: hex::encode(received.sha256),
         answers: answered.answers,
         abstained: answered.abstained,
         latency_ms: received.at.elapsed().as_secs_f64() * 1e3,
     };
-    match state.trail.record(row).await {
+    match state.audit.record(row).await {
         Ok(()) => response,
         Err(_) => not_written(),
     }

@@ -18,7 +18,7 @@ pub fn shipped_models() -> PathBuf {
 /// The entry of `--api-keys` for a key.
 pub fn api_key(name: &str, scopes: &str, key: &str) -> String {
     let digest = <sha2::Sha256 as sha2::Digest>::digest(key);
-    format!("{name}:{scopes}:{}", medserve::config::hex(&digest))
+    format!("{name}:{scopes}:{}", hex::encode(digest))
 }
 
 /// A running server, ended when dropped.

@@ -37,23 +37,23 @@ impl Drop for Waiting {
 }
 
 /// The threads, which end when this is dropped and the work is done.
-pub struct Cores {
+pub struct PreprocessPool {
     queue: Sender<Slot>,
 }
 
-impl Cores {
+impl PreprocessPool {
     /// Starts `count` threads.
     ///
     /// # Errors
     /// What the system reports.
-    pub fn start(count: usize) -> std::io::Result<Cores> {
+    pub fn start(count: usize) -> std::io::Result<PreprocessPool> {
         let (queue, waiting) = channel();
         let waiting = Arc::new(Mutex::new(waiting));
         for number in 0..count {
             let waiting = waiting.clone();
             thread::Builder::new().name(format!("reader-{number}")).spawn(move || serve(&waiting))?;
         }
-        Ok(Cores { queue })
+        Ok(PreprocessPool { queue })
     }
 
     /// Does `work` when a thread is free for it, and says how long it waited for that. Where nobody
@@ -114,11 +114,11 @@ mod tests {
 
     #[tokio::test]
     async fn work_is_done_in_the_order_in_which_it_came() {
-        let cores = Cores::start(1).unwrap();
+        let pool = PreprocessPool::start(1).unwrap();
         let done = Arc::new(Mutex::new(Vec::new()));
         let piece = |number| {
             let done = done.clone();
-            cores.run(later(), move || {
+            pool.run(later(), move || {
                 thread::sleep(Duration::from_millis(2));
                 done.lock().unwrap().push(number);
             })
@@ -131,21 +131,21 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_fails_its_own_work_alone() {
-        let cores = Cores::start(1).unwrap();
-        let failed = cores.run(later(), || panic!("a defect")).await;
+        let pool = PreprocessPool::start(1).unwrap();
+        let failed = pool.run(later(), || panic!("a defect")).await;
         assert_eq!(failed.map(|((), _)| ()), Err(InferenceError::Failed));
-        assert_eq!(cores.run(later(), || 7).await.unwrap().0, 7);
+        assert_eq!(pool.run(later(), || 7).await.unwrap().0, 7);
     }
 
     #[tokio::test]
     async fn what_nobody_waits_for_is_let_go_at_once_and_not_begun() {
-        let cores = Cores::start(1).unwrap();
+        let pool = PreprocessPool::start(1).unwrap();
         let (release, held) = channel();
-        let first = cores.run(later(), move || held.recv());
+        let first = pool.run(later(), move || held.recv());
         let body = Arc::new(AtomicBool::new(false));
         let begun = body.clone();
-        let given_up = cores.run(later(), move || begun.store(true, Relaxed));
-        let late = cores.run(Instant::now(), || ());
+        let given_up = pool.run(later(), move || begun.store(true, Relaxed));
+        let late = pool.run(Instant::now(), || ());
         let giving_up = async {
             assert!(tokio::time::timeout(Duration::from_millis(20), given_up).await.is_err());
             // The first still has the only thread.

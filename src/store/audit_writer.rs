@@ -4,9 +4,9 @@
 //! however many answers there are. What cannot be written waits here and is tried again. Whether
 //! answers wait for their rows is configuration:
 //!
-//! - [`Trail`] that *fails*: an answer goes out once its row is durable, and not at all (503) where
+//! - [`AuditWriter`] that *fails*: an answer goes out once its row is durable, and not at all (503) where
 //!   that cannot be; while the audit is known to fail, requests are refused before work is done.
-//! - [`Trail`] that *continues*: answers go out at once, rows follow within milliseconds. What does
+//! - [`AuditWriter`] that *continues*: answers go out at once, rows follow within milliseconds. What does
 //!   not fit any more, or is not written by the end of the program, is counted and logged as lost.
 
 use std::collections::VecDeque;
@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct NotWritten;
 
 /// Takes rows and sees to it that they are written.
-pub struct Trail {
+pub struct AuditWriter {
     waits: bool,
     run: i64,
     state: Mutex<State>,
@@ -64,11 +64,11 @@ impl State {
     }
 }
 
-impl Trail {
-    /// A trail whose answers wait for their rows, or do not. `run` tells this run of the program
+impl AuditWriter {
+    /// A writer whose answers wait for their rows, or do not. `run` tells this run of the program
     /// from all others.
-    pub fn new(waits: bool, run: i64) -> Arc<Trail> {
-        Arc::new(Trail { waits, run, state: Mutex::default(), filled: Notify::new() })
+    pub fn new(waits: bool, run: i64) -> Arc<AuditWriter> {
+        Arc::new(AuditWriter { waits, run, state: Mutex::default(), filled: Notify::new() })
     }
 
     /// Whether a request may be worked on.
@@ -109,7 +109,7 @@ impl Trail {
         }
     }
 
-    /// Writes until the trail is closed and everything is written, or cannot be.
+    /// Writes until it is closed and everything is written, or cannot be.
     pub async fn run(&self, store: &dyn Store) {
         loop {
             let (batch, closed) = self.next_batch();
