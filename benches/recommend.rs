@@ -18,13 +18,7 @@ use std::time::Instant;
 use criterion::{BenchmarkId, Criterion};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use recommend::layers::Layers;
-use recommend::load::Loader;
-use recommend::neighbors::best::Best;
-use recommend::neighbors::{Rows, Search, search};
-use recommend::ranking::implicit;
-use recommend::source::Similarity;
-use recommend::weights::Weighing;
+use recommend::{Best, Layers, Loader, Rows, Search, Similarity, Weighing, implicit, search};
 
 type Error = Box<dyn std::error::Error>;
 

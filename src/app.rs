@@ -32,8 +32,7 @@ use crate::telemetry;
 use crate::telemetry::spans::{self, Exporter, Spans};
 use listen::Bounds;
 use recommend::clock;
-use recommend::recommender::{Recommender, Settings};
-use recommend::source::Source;
+use recommend::{Recommender, Settings, Source};
 
 /// Time between two trims of the change feed.
 const TRIM_EVERY: Duration = Duration::from_secs(60);
@@ -87,7 +86,7 @@ fn recommendations(config: &Config) -> Result<Settings, Vec<String>> {
         .clone()
         .try_into()
         .map_err(|error: toml::de::Error| vec![error.message().to_string()])?;
-    let problems = settings.problems(config.recommender == RecommenderEngine::Database);
+    let problems = settings.validate(config.recommender == RecommenderEngine::Database);
     if problems.is_empty() { Ok(settings) } else { Err(problems) }
 }
 

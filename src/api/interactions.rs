@@ -7,15 +7,14 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::error::{FieldError, ProblemDocument};
+use super::error::ProblemDocument;
 use super::extract::{Body, Id, Parameters};
-use super::people::{Interaction, Written, refuse};
+use super::people::{Written, refuse};
 use super::recommendations::parse_kind;
 use super::{AppState, Problem};
-use crate::store::import::parse_time;
 use crate::store::{InteractionFilter, InteractionKey, InteractionQuery};
-use recommend::clock::now;
-use recommend::data;
+use recommend::clock::{TIME_FORMS, now, parse_time};
+use recommend::{Interaction, Kind, Millis};
 
 /// Most interactions of one request.
 const MAX_INTERACTIONS: usize = 10_000;
@@ -44,24 +43,18 @@ const MAX_PAGE: u32 = 1000;
 )]
 pub async fn post(
     State(state): State<AppState>,
-    Body(forms): Body<Vec<Interaction>>,
+    Body(interactions): Body<Vec<Interaction>>,
 ) -> Result<Json<Written>, Problem> {
-    if forms.len() > MAX_INTERACTIONS {
+    if interactions.len() > MAX_INTERACTIONS {
         let detail = format!(
             "{} interactions were sent; at most {MAX_INTERACTIONS} are accepted at once",
-            forms.len()
+            interactions.len()
         );
         return Err(Problem::new(http::StatusCode::PAYLOAD_TOO_LARGE, detail));
     }
     let now = now();
-    let mut interactions = Vec::with_capacity(forms.len());
-    let mut errors: Vec<FieldError> = Vec::new();
-    for (index, form) in forms.into_iter().enumerate() {
-        match form.checked(index, now) {
-            Ok(interaction) => interactions.push(interaction),
-            Err(found) => errors.extend(found),
-        }
-    }
+    let check = |(index, one): (usize, &Interaction)| one.validate(&format!("/{index}"), now);
+    let errors: Vec<_> = interactions.iter().enumerate().flat_map(check).collect();
     refuse(errors)?;
     let people = state.people()?;
     let written = people.store.put_interactions(&interactions).await?;
@@ -76,6 +69,7 @@ pub async fn post(
 #[into_params(parameter_in = Query)]
 pub struct ListParameters {
     /// Kind of the items; default: all.
+    #[param(value_type = Option<Kind>, inline)]
     pub kind: Option<String>,
     /// Interactions on the page; default: 100.
     #[param(minimum = 1, maximum = 1000)]
@@ -93,7 +87,7 @@ pub struct ListParameters {
 pub struct InteractionList {
     /// The latest first.
     pub interactions: Vec<Interaction>,
-    /// True where there may be more: ask with the last one's time, item and event.
+    /// True where there are more: ask with the last one's time, item and event.
     pub more: bool,
 }
 
@@ -132,13 +126,12 @@ pub async fn list(
             ));
         }
     };
-    let query = InteractionQuery { kind, after, limit };
-    let interactions = state.people()?.store.list_interactions(&user_id, &query).await?;
-    let more = interactions.len() == limit as usize;
-    Ok(Json(InteractionList {
-        interactions: interactions.into_iter().map(Interaction::from).collect(),
-        more,
-    }))
+    // One more than the page tells whether there is another.
+    let query = InteractionQuery { kind, after, limit: limit + 1 };
+    let mut interactions = state.people()?.store.list_interactions(&user_id, &query).await?;
+    let more = interactions.len() > limit as usize;
+    interactions.truncate(limit as usize);
+    Ok(Json(InteractionList { interactions, more }))
 }
 
 /// Which interactions to delete: those that fit every parameter given, all without any.
@@ -187,7 +180,6 @@ pub async fn delete(
     Ok(Json(Deleted { deleted }))
 }
 
-fn time_parameter(name: &str, text: &str) -> Result<data::Millis, Problem> {
-    parse_time(text)
-        .ok_or_else(|| Problem::bad_parameter(name, "must be a time such as 2026-03-01T09:30:00Z"))
+fn time_parameter(name: &str, text: &str) -> Result<Millis, Problem> {
+    parse_time(text).ok_or_else(|| Problem::bad_parameter(name, format!("must be a time: {TIME_FORMS}")))
 }

@@ -8,10 +8,11 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::error::ProblemDocument;
 use super::extract::{Body, Id, Parameters};
-use super::people::{ItemForm, Written, refuse};
+use super::people::{Written, refuse};
 use super::recommendations::parse_kind;
 use super::{AppState, Problem};
 use crate::store::ItemQuery;
+use recommend::{Item, Kind};
 
 /// Items on a page.
 const PAGE: u32 = 100;
@@ -24,7 +25,7 @@ const MAX_PAGE: u32 = 1000;
 #[into_params(parameter_in = Query)]
 pub struct ItemParameters {
     /// hospital, doctor, pharmacy, drug or advice; default: all.
-    #[param(example = "drug")]
+    #[param(example = "drug", value_type = Option<Kind>, inline)]
     pub kind: Option<String>,
     /// Last item id of the page before.
     pub after: Option<String>,
@@ -37,7 +38,7 @@ pub struct ItemParameters {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ItemList {
     /// In the order of their ids.
-    pub items: Vec<ItemForm>,
+    pub items: Vec<Item>,
     /// `after` of the next page; null on the last.
     pub next: Option<String>,
 }
@@ -48,7 +49,7 @@ pub struct ItemList {
     path = "/v1/items/{item_id}",
     tag = "people and things",
     params(("item_id" = String, Path, description = "Identifier", example = "drug:metformin")),
-    request_body = ItemForm,
+    request_body = Item,
     responses(
         (status = 200, body = Written),
         (status = 400, description = "No JSON", body = ProblemDocument, content_type = "application/problem+json"),
@@ -60,12 +61,12 @@ pub struct ItemList {
 pub async fn put(
     State(state): State<AppState>,
     Id(item_id): Id,
-    Body(form): Body<ItemForm>,
+    Body(sent): Body<Item>,
 ) -> Result<Json<Written>, Problem> {
-    if form.item_id.as_ref().is_some_and(|id| *id != item_id) {
+    if !sent.item_id.is_empty() && sent.item_id != item_id {
         return Err(Problem::unprocessable("item_id is not the identifier in the path"));
     }
-    let item = form.named(item_id);
+    let item = Item { item_id, ..sent };
     refuse(item.validate(""))?;
     let people = state.people()?;
     let written = people.store.put_items(std::slice::from_ref(&item)).await?;
@@ -80,13 +81,13 @@ pub async fn put(
     tag = "people and things",
     params(("item_id" = String, Path, description = "Identifier", example = "drug:metformin")),
     responses(
-        (status = 200, body = ItemForm),
+        (status = 200, body = Item),
         (status = 404, description = "No such item", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "The database is not available", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
-pub async fn get(State(state): State<AppState>, Id(item_id): Id) -> Result<Json<ItemForm>, Problem> {
-    Ok(Json(state.people()?.store.get_item(&item_id).await?.into()))
+pub async fn get(State(state): State<AppState>, Id(item_id): Id) -> Result<Json<Item>, Problem> {
+    Ok(Json(state.people()?.store.get_item(&item_id).await?))
 }
 
 /// Delete an item and its interactions
@@ -129,9 +130,11 @@ pub async fn list(
         return Err(Problem::bad_parameter("limit", format!("must be from 1 to {MAX_PAGE}")));
     }
     let kind = parameters.kind.as_deref().map(parse_kind).transpose()?;
-    let query = ItemQuery { kind, after: parameters.after, limit };
-    let items = state.people()?.store.list_items(&query).await?;
-    let full = items.len() == limit as usize;
-    let next = items.last().filter(|_| full).map(|item| item.item_id.clone());
-    Ok(Json(ItemList { items: items.into_iter().map(ItemForm::from).collect(), next }))
+    // One more than the page tells whether there is another.
+    let query = ItemQuery { kind, after: parameters.after, limit: limit + 1 };
+    let mut items = state.people()?.store.list_items(&query).await?;
+    let more = items.len() > limit as usize;
+    items.truncate(limit as usize);
+    let next = items.last().filter(|_| more).map(|item| item.item_id.clone());
+    Ok(Json(ItemList { items, next }))
 }

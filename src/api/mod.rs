@@ -38,9 +38,7 @@ use crate::config::Config;
 use crate::inference::Registry;
 use crate::store::{AuditWriter, Store};
 use crate::telemetry::spans::Spans;
-use recommend::answer::{Recommendation, Request};
-use recommend::recommender::{Engine, Recommender};
-use recommend::source::Neighbor;
+use recommend::{Neighbor, Recommendation, Recommender, Request};
 
 pub use admission::Admission;
 pub use error::Problem;

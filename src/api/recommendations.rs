@@ -10,11 +10,8 @@ use super::audit::Answered;
 use super::error::ProblemDocument;
 use super::extract::{Id, Parameters};
 use super::{AppState, Problem};
-use recommend::answer::{MAX_NEIGHBORS, Recommendation as Answer, Request, Strategy as Ground, Support};
-use recommend::clock::{now, rfc3339};
-use recommend::data::Kind;
-use recommend::places::Place;
-use recommend::source::Similarity;
+use recommend::clock::now;
+use recommend::{Kind, MAX_NEIGHBORS, Neighbor, Place, Recommendation, Request, Similarity};
 
 /// What is asked for.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -22,12 +19,13 @@ use recommend::source::Similarity;
 #[into_params(parameter_in = Query)]
 pub struct RecommendParameters {
     /// hospital, doctor, pharmacy, drug or advice.
-    #[param(example = "drug")]
+    #[param(example = "drug", value_type = Kind, inline)]
     pub kind: String,
     /// Number of items, 1 to 1000; default: 10.
     #[param(minimum = 1, maximum = 1000)]
     pub limit: Option<usize>,
     /// cosine (default), pearson or euclidean.
+    #[param(value_type = Option<Similarity>, inline)]
     pub similarity: Option<String>,
     /// Number of neighbors to go by, 1 to 10000; default: as configured.
     #[param(minimum = 1, maximum = 10000)]
@@ -37,126 +35,6 @@ pub struct RecommendParameters {
     pub near: Option<String>,
     /// Leave out what is farther, in kilometres.
     pub radius_km: Option<f64>,
-}
-
-/// Why an item is recommended. It never names another person.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Because {
-    /// Number of neighbors who have the item; "few" below five, since small numbers could point at people.
-    #[schema(value_type = Object, example = 12)]
-    pub supporting_neighbors: serde_json::Value,
-    /// The person's own items that tie it to those neighbors.
-    pub shared_items: Vec<String>,
-    /// What of the person's circumstances those neighbors share.
-    pub context: Vec<String>,
-}
-
-/// A recommended item.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Recommended {
-    /// Identifier.
-    pub item_id: String,
-    /// Name for people.
-    pub name: String,
-    /// Higher is better; comparable within one answer only.
-    pub score: f64,
-    /// Distance in kilometres, where both places are known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub distance_km: Option<f64>,
-    /// The reason.
-    pub because: Because,
-}
-
-/// An item that was in the running and was ruled out.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Excluded {
-    /// Identifier.
-    pub item_id: String,
-    /// The rule, such as "allergy: penicillin".
-    #[schema(example = "allergy: penicillin")]
-    pub reason: String,
-}
-
-/// What an answer rests on.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Strategy {
-    /// The history of people with a similar history.
-    Neighbors,
-    /// The history of people in similar circumstances.
-    Context,
-    /// What most people have.
-    Popular,
-    /// Nothing: no item may be recommended on what is known.
-    InsufficientEvidence,
-}
-
-/// Recommendations for a person.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Recommendation {
-    /// For whom.
-    #[schema(example = "u1")]
-    pub user_id: String,
-    /// Of what kind.
-    #[schema(example = "drug")]
-    pub kind: &'static str,
-    /// How people were compared.
-    #[schema(example = "cosine")]
-    pub similarity: &'static str,
-    /// What the answer rests on.
-    pub strategy: Strategy,
-    /// The answer knows of everything written by then.
-    #[schema(example = "2026-03-01T09:30:00.000Z")]
-    pub as_of: String,
-    /// Highest score first, ties by id.
-    pub items: Vec<Recommended>,
-    /// What was ruled out, and why.
-    pub excluded: Vec<Excluded>,
-    /// Why nothing at all is recommended, where there is one reason.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub abstained: Option<String>,
-    /// Codes of the profile that could not be checked.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub flags: Vec<String>,
-}
-
-impl From<Answer> for Recommendation {
-    fn from(answer: Answer) -> Recommendation {
-        let items = answer.items.into_iter().map(|item| Recommended {
-            item_id: item.item_id,
-            name: item.name,
-            score: item.score,
-            distance_km: item.distance_km,
-            because: Because {
-                supporting_neighbors: match item.because.supporting_neighbors {
-                    Support::Few => "few".into(),
-                    Support::Count(count) => count.into(),
-                },
-                shared_items: item.because.shared_items,
-                context: item.because.context,
-            },
-        });
-        Recommendation {
-            user_id: answer.user_id,
-            kind: answer.kind.as_str(),
-            similarity: answer.similarity.as_str(),
-            strategy: match answer.strategy {
-                Ground::Neighbors => Strategy::Neighbors,
-                Ground::Context => Strategy::Context,
-                Ground::Popular => Strategy::Popular,
-                Ground::InsufficientEvidence => Strategy::InsufficientEvidence,
-            },
-            as_of: rfc3339(answer.as_of),
-            items: items.collect(),
-            excluded: answer
-                .excluded
-                .into_iter()
-                .map(|e| Excluded { item_id: e.item_id, reason: e.reason })
-                .collect(),
-            abstained: answer.abstained,
-            flags: answer.flags,
-        }
-    }
 }
 
 /// What suits this person, and why
@@ -190,7 +68,7 @@ pub async fn get(
         abstained: answer.items.is_empty(),
         ..Answered::default()
     };
-    Ok((Extension(answered), Json(answer.into())))
+    Ok((Extension(answered), Json(answer)))
 }
 
 /// Whose neighbors, and how many.
@@ -199,22 +77,14 @@ pub async fn get(
 #[into_params(parameter_in = Query)]
 pub struct NeighborParameters {
     /// hospital, doctor, pharmacy, drug or advice.
-    #[param(example = "drug")]
+    #[param(example = "drug", value_type = Kind, inline)]
     pub kind: String,
     /// Number of neighbors, 1 to 10000; default: 10.
     #[param(minimum = 1, maximum = 10000)]
     pub limit: Option<usize>,
     /// cosine (default), pearson or euclidean.
+    #[param(value_type = Option<Similarity>, inline)]
     pub similarity: Option<String>,
-}
-
-/// A person like the one asked about.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Neighbor {
-    /// Who.
-    pub user_id: String,
-    /// How alike, in the terms of the similarity.
-    pub similarity: f64,
 }
 
 /// The people most like one.
@@ -223,9 +93,9 @@ pub struct NeighborList {
     /// Whose neighbors.
     pub user_id: String,
     /// By what kind of item.
-    pub kind: &'static str,
+    pub kind: Kind,
     /// How they were compared.
-    pub similarity: &'static str,
+    pub similarity: Similarity,
     /// The most alike first, ties by id.
     pub neighbors: Vec<Neighbor>,
 }
@@ -258,12 +128,9 @@ pub async fn neighbors(
     let found = state.people()?.neighbors(request.clone()).await?;
     Ok(Json(NeighborList {
         user_id: request.user_id,
-        kind: request.kind.as_str(),
-        similarity: request.similarity.as_str(),
-        neighbors: found
-            .into_iter()
-            .map(|n| Neighbor { user_id: n.user_id, similarity: n.similarity })
-            .collect(),
+        kind: request.kind,
+        similarity: request.similarity,
+        neighbors: found,
     }))
 }
 

@@ -3,34 +3,23 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde::Deserialize;
-use utoipa::ToSchema;
 
 use super::error::ProblemDocument;
-use super::extract::{Body, Id};
-use super::people::{Profile, User, Written, refuse};
+use super::extract::{Body, Id, parse};
+use super::people::{Written, refuse};
 use super::{AppState, Problem};
 use recommend::clock::now;
-use recommend::data;
-
-/// A person as sent: the path names it. The profile may also be sent alone, as the whole body.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct UserForm {
-    /// If given, the identifier in the path.
-    #[serde(default)]
-    pub user_id: Option<String>,
-    /// What is known of the person.
-    pub profile: Profile,
-}
+use recommend::{Profile, User};
 
 /// Add a person, or replace the profile of one
+///
+/// The profile may also be sent alone, as the whole body.
 #[utoipa::path(
     put,
     path = "/v1/users/{user_id}",
     tag = "people and things",
     params(("user_id" = String, Path, description = "Identifier", example = "u1")),
-    request_body = UserForm,
+    request_body = User,
     responses(
         (status = 200, body = Written),
         (status = 400, description = "No JSON", body = ProblemDocument, content_type = "application/problem+json"),
@@ -45,17 +34,14 @@ pub async fn put(
     Body(body): Body<serde_json::Value>,
 ) -> Result<Json<Written>, Problem> {
     let text = body.to_string();
-    let profile = match body.get("profile") {
-        None => super::extract::parse(text.as_bytes())?,
-        Some(_) => {
-            let form: UserForm = super::extract::parse(text.as_bytes())?;
-            if form.user_id.is_some_and(|id| id != user_id) {
-                return Err(Problem::unprocessable("user_id is not the identifier in the path"));
-            }
-            form.profile
-        }
+    let sent: User = match body.get("profile") {
+        None => User { user_id: String::new(), profile: parse::<Profile>(text.as_bytes())? },
+        Some(_) => parse(text.as_bytes())?,
     };
-    let user = data::User { user_id, profile: data::Profile::from(profile) };
+    if !sent.user_id.is_empty() && sent.user_id != user_id {
+        return Err(Problem::unprocessable("user_id is not the identifier in the path"));
+    }
+    let user = User { user_id, ..sent };
     refuse(user.validate("", now()))?;
     let people = state.people()?;
     let written = people.store.put_users(std::slice::from_ref(&user)).await?;
@@ -76,8 +62,7 @@ pub async fn put(
     )
 )]
 pub async fn get(State(state): State<AppState>, Id(user_id): Id) -> Result<Json<User>, Problem> {
-    let user = state.people()?.store.get_user(&user_id).await?;
-    Ok(Json(User { user_id: user.user_id, profile: user.profile.into() }))
+    Ok(Json(state.people()?.store.get_user(&user_id).await?))
 }
 
 /// Erase a person and everything about it

@@ -7,12 +7,11 @@ use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::store::import::{
-    ImportReport, InteractionColumns, Progress, default_event, import_interactions, import_items,
-    import_users,
+    ImportReport, Progress, default_event, import_interactions, import_items, import_users,
 };
 use crate::store::{self, StoreOptions};
 use recommend::clock;
-use recommend::data::Kind;
+use recommend::{InteractionColumns, Kind};
 
 /// What is imported.
 #[derive(Debug, clap::Subcommand)]
@@ -95,7 +94,6 @@ pub async fn import(url: &str, what: Import) -> Result<ImportReport> {
             ..
         } => {
             let columns = InteractionColumns {
-                kind,
                 user: user_column,
                 item: item_column,
                 weight: weight_column,
@@ -103,7 +101,7 @@ pub async fn import(url: &str, what: Import) -> Result<ImportReport> {
                 event: event.unwrap_or_else(|| default_event(kind).to_string()),
                 no_item,
             };
-            import_interactions(store.as_ref(), file, &columns, now, &mut progress).await
+            import_interactions(store.as_ref(), file, kind, &columns, now, &mut progress).await
         }
     };
     bar.finish_and_clear();

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use recommend::data::Millis;
+use recommend::Millis;
 
 /// One answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

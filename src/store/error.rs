@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use recommend::data::Kind;
+use recommend::Kind;
 
 /// A failure of a store operation. `Display` is fit for a client; `source` is for the log.
 #[derive(Debug, thiserror::Error)]

@@ -1,8 +1,8 @@
 //! Where users, items and interactions are kept: the [`Store`] trait and its two adapters,
 //! [`postgres`] for production and [`sqlite`] for one machine with nothing installed beside it.
 //!
-//! All SQL is in this room. The adapters promise the same, and one suite of tests
-//! (`tests/store.rs`) holds both to it:
+//! All SQL is in this module. The adapters promise the same, and one suite of tests
+//! (`tests/server/store`) holds both to it:
 //!
 //! - A write that was answered is durable: it survives the end of this process and of the
 //!   machine's power (SQLite in WAL mode with `synchronous = FULL`; Postgres by its defaults).
@@ -28,9 +28,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 
-use recommend::data::{Interaction, Item, Kind, Millis, User};
-use recommend::source::{Evidence, Source};
-use recommend::weights::Weighing;
+use recommend::{Evidence, Interaction, Item, Kind, Millis, Source, User, Weighing};
 
 pub use audit::{AuditRow, NumberedRow};
 pub use audit_writer::{AuditWriter, NotWritten};
@@ -131,7 +129,7 @@ pub struct PoolUsage {
 }
 
 /// A database of users, items and interactions. Callers validate what they write by the rules
-/// of [`recommend::data`]; the store enforces what it cannot live without.
+/// of [`recommend`]; the store enforces what it cannot live without.
 pub trait Store: Source {
     /// Adds these users, or replaces the profiles of those that exist. An id that comes twice
     /// counts once, the last one wins (so in the other batches below).

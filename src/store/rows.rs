@@ -14,8 +14,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row};
 
 use super::{AuditRow, NumberedRow, StoreError};
-use recommend::data::{Contraindications, Interaction, Item, Kind, Profile, User};
-use recommend::source::SourceError;
+use recommend::{Contraindications, Interaction, Item, Kind, Profile, SourceError, User};
 
 /// Reads a struct's members from the columns of their names, in both databases. Sqlx's derive would do
 /// it, and with it both databases would be built a second time, for the compiler.

@@ -3,7 +3,7 @@
 
 use serde::{Serialize, Serializer};
 
-use super::clock::rfc3339;
+use super::clock;
 use super::data::{Kind, Millis};
 use super::places::Place;
 use super::source::{Similarity, SourceError};
@@ -16,10 +16,13 @@ pub const MAX_NEIGHBORS: usize = 10_000;
 /// A request for recommendations.
 #[derive(Debug, Clone)]
 pub struct Request {
+    /// For whom.
     pub user_id: String,
+    /// Of what kind.
     pub kind: Kind,
     /// How many items, 1 to [`MAX_LIMIT`].
     pub limit: usize,
+    /// How users are compared.
     pub similarity: Similarity,
     /// How many neighbors to go by, 1 to [`MAX_NEIGHBORS`]; `None`: as configured.
     pub neighbors: Option<usize>,
@@ -46,7 +49,10 @@ impl Request {
         }
     }
 
-    /// What is wrong with the request: the parameter and why.
+    /// Checks that everything is in its range.
+    ///
+    /// # Errors
+    /// [`RecommendError::Invalid`] with the parameter and why.
     pub fn validate(&self) -> Result<(), RecommendError> {
         let invalid = |parameter, detail: String| Err(RecommendError::Invalid { parameter, detail });
         if !(1..=MAX_LIMIT).contains(&self.limit) {
@@ -70,10 +76,18 @@ impl Request {
 /// Why there is no answer.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum RecommendError {
+    /// There is no such user.
     #[error("there is no user with this id")]
     UnknownUser,
+    /// A parameter of the request is out of range.
     #[error("{parameter}: {detail}")]
-    Invalid { parameter: &'static str, detail: String },
+    Invalid {
+        /// Which.
+        parameter: &'static str,
+        /// What is accepted.
+        detail: String,
+    },
+    /// The store did not answer.
     #[error(transparent)]
     Source(#[from] SourceError),
     /// A score came out as no number: weights too large to be added up.
@@ -83,6 +97,7 @@ pub enum RecommendError {
 
 /// What the answer rests on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Strategy {
     /// The history of people with a similar history.
@@ -98,18 +113,37 @@ pub enum Strategy {
 /// How many neighbors speak for an item. Small numbers are not told: they could point at people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Support {
+    /// Fewer than are told: `"few"`.
     Few,
+    /// So many.
     Count(u32),
 }
 
 impl Support {
     /// The least number that is told.
-    pub const TOLD_FROM: u32 = 5;
+    pub(super) const TOLD_FROM: u32 = 5;
 
-    pub fn of(count: u32) -> Self {
+    pub(super) fn of(count: u32) -> Self {
         if count < Self::TOLD_FROM { Support::Few } else { Support::Count(count) }
     }
 }
+
+/// A number, or the word "few".
+#[cfg(feature = "openapi")]
+impl utoipa::PartialSchema for Support {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, OneOfBuilder, SchemaFormat, Type};
+        let count = ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int32)))
+            .minimum(Some(Support::TOLD_FROM));
+        let few = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["few"]));
+        OneOfBuilder::new().item(count).item(few).into()
+    }
+}
+
+#[cfg(feature = "openapi")]
+impl utoipa::ToSchema for Support {}
 
 impl Serialize for Support {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -122,6 +156,7 @@ impl Serialize for Support {
 
 /// Why an item is recommended. It names what is the asking user's own, never anybody else.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Because {
     /// The number of neighbors who have the item (for `popular`: of people), or `"few"`.
     pub supporting_neighbors: Support,
@@ -132,32 +167,50 @@ pub struct Because {
     pub context: Vec<String>,
 }
 
+/// A recommended item.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Recommended {
+    /// Identifier.
     pub item_id: String,
+    /// Name for people.
     pub name: String,
+    /// Higher is better; comparable within one answer only.
     pub score: f64,
-    /// From the place asked about, where both places are known.
+    /// Distance in kilometres from the place asked about, where both places are known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub distance_km: Option<f64>,
+    /// Why it is recommended.
     pub because: Because,
 }
 
 /// An item that was in the running and was ruled out.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Excluded {
+    /// Identifier.
     pub item_id: String,
+    /// The rule, such as "allergy: penicillin".
+    #[cfg_attr(feature = "openapi", schema(example = "allergy: penicillin"))]
     pub reason: String,
 }
 
+/// Recommendations for a person.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Recommendation {
+    /// For whom.
+    #[cfg_attr(feature = "openapi", schema(example = "u1"))]
     pub user_id: String,
+    /// Of what kind.
     pub kind: Kind,
+    /// How people were compared.
     pub similarity: Similarity,
+    /// What the answer rests on.
     pub strategy: Strategy,
     /// The answer knows of everything that had been written by then.
-    #[serde(serialize_with = "serialize_time")]
+    #[serde(serialize_with = "clock::serialize")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, example = "2026-03-01T09:30:00.000Z"))]
     pub as_of: Millis,
     /// Highest score first, ties by id.
     pub items: Vec<Recommended>,
@@ -169,8 +222,4 @@ pub struct Recommendation {
     /// Codes of the profile that could not be checked.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub flags: Vec<String>,
-}
-
-fn serialize_time<S: Serializer>(time: &Millis, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&rfc3339(*time))
 }

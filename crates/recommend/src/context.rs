@@ -6,10 +6,10 @@
 
 use std::sync::Arc;
 
+use super::candidates::Circumstances;
 use super::catalogue::normalise;
 use super::clock::year_of;
 use super::data::{Millis, Profile};
-use super::engine::Circumstances;
 use super::neighbors::best::Best;
 
 /// A person in a snapshot. The year-dependent age band is made when asked for.

@@ -1,14 +1,17 @@
 //! The plain data the recommender works on: users, items and what happened between them.
 //!
 //! These types know nothing of HTTP or SQL, so that the API, the store, the importers and the
-//! evaluation all speak of the same things and check them by the same rules. Every `validate`
-//! returns all it found wrong, each with a JSON pointer, so that a client can mend a whole
-//! request at once.
+//! evaluation all speak of the same things and check them by the same rules. They serialise to the
+//! JSON that clients send and get; the feature `openapi` derives its schema, so that there is one
+//! definition and no copy for the API. Every `validate` returns all it found wrong, each with a
+//! JSON pointer, so that a client can mend a whole request at once.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+use super::clock;
 
 /// The longest identifier accepted, in characters.
 pub const MAX_ID_CHARACTERS: usize = 200;
@@ -30,12 +33,18 @@ pub type Millis = i64;
 /// What kind of thing an item is. Each kind has a matrix of its own: what people like among
 /// hospitals says nothing exact about drugs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
+    /// A hospital.
     Hospital,
+    /// A doctor.
     Doctor,
+    /// A pharmacy.
     Pharmacy,
+    /// A drug.
     Drug,
+    /// Health advice.
     Advice,
 }
 
@@ -81,29 +90,40 @@ impl FromStr for Kind {
 
 /// A person's sex, as far as the filters and the context need it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Sex {
+    /// Female.
     Female,
+    /// Male.
     Male,
+    /// Neither.
     Other,
 }
 
 /// What is known of a person. Absent means unknown, which is not the same as none: a profile
 /// without `allergies` is of someone nobody asked, `"allergies": []` of someone who has none.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Profile {
+    /// Year of birth.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(example = 1954))]
     pub birth_year: Option<i32>,
+    /// Sex.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sex: Option<Sex>,
+    /// Conditions; an empty list says there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub conditions: Option<Vec<String>>,
+    /// Allergies; an empty list says there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allergies: Option<Vec<String>>,
-    /// What the person takes now: names or item ids of drugs, or names of their classes.
+    /// Drugs taken now, by name, item id, code or class; an empty list says there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub medications: Option<Vec<String>>,
+    /// Whether the person is pregnant.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pregnant: Option<bool>,
     /// Free words such as "smoker" or "vegetarian".
@@ -119,9 +139,14 @@ pub struct Profile {
 
 /// A person items are recommended to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct User {
+    /// Identifier; may be left out where the path names it.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(example = "u1"))]
     pub user_id: String,
+    /// What is known of the person.
     #[serde(default)]
     pub profile: Profile,
 }
@@ -129,6 +154,7 @@ pub struct User {
 /// For whom an item is wrong. Codes are compared without regard to case and to white space at
 /// their ends or repeated within.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Contraindications {
     /// Allergies that rule the item out, such as "penicillin".
@@ -157,13 +183,21 @@ pub struct Contraindications {
 
 /// Something that can be recommended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Item {
+    /// Identifier; may be left out where the path names it.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(example = "drug:metformin"))]
     pub item_id: String,
+    /// Kind.
     pub kind: Kind,
+    /// Name for people.
+    #[cfg_attr(feature = "openapi", schema(example = "Harbour Pharmacy"))]
     pub name: String,
     /// Whatever else a client wants to keep with the item; the recommender does not read it.
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub attributes: serde_json::Map<String, serde_json::Value>,
     /// Degrees north, -90 to 90.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -172,11 +206,12 @@ pub struct Item {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub longitude: Option<f64>,
     /// A hidden item is never recommended, but what people did with it still counts.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default)]
     pub hidden: bool,
     /// A repeatable item, such as a refill, may be recommended to someone who has had it.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default)]
     pub repeatable: bool,
+    /// For whom it is wrong.
     #[serde(default)]
     pub contraindications: Contraindications,
 }
@@ -184,27 +219,49 @@ pub struct Item {
 /// One thing that happened between a user and an item. The same user, item, event and time is
 /// the same interaction: sent twice, it counts once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Interaction {
+    /// Whose.
+    #[cfg_attr(feature = "openapi", schema(example = "u1"))]
     pub user_id: String,
+    /// With what.
+    #[cfg_attr(feature = "openapi", schema(example = "drug:metformin"))]
     pub item_id: String,
     /// What happened, such as "visit", "prescription" or "rating".
+    #[serde(default = "default_event")]
+    #[cfg_attr(feature = "openapi", schema(example = "prescription"))]
     pub event: String,
-    /// Finite and above zero. 32-bit, in memory and in the database alike, so that both engines
-    /// start from the same number.
+    /// How much it counts: finite and above 0. 32-bit, in memory and in the database alike, so
+    /// that both engines start from the same number.
+    #[serde(default = "default_weight")]
     pub weight: f32,
-    /// Milliseconds since 1970-01-01T00:00:00Z.
+    /// When, in milliseconds since 1970-01-01T00:00:00Z. As JSON: RFC 3339, or seconds or
+    /// milliseconds since 1970; default: now, which makes a repeat another interaction.
+    #[serde(default = "clock::now", with = "clock")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, example = "2026-03-01T09:30:00Z"))]
     pub time: Millis,
+}
+
+fn default_event() -> String {
+    "interaction".to_owned()
+}
+
+fn default_weight() -> f32 {
+    1.0
 }
 
 /// What is wrong with one field: where (a JSON pointer, such as `/3/weight`) and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FieldError {
+    /// Where: a JSON pointer.
     pub pointer: String,
+    /// What is wrong, and what is accepted.
     pub detail: String,
 }
 
 impl FieldError {
+    /// An error at this place.
     pub fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         Self { pointer: pointer.into(), detail: detail.into() }
     }
@@ -231,7 +288,7 @@ impl Profile {
     pub fn validate(&self, base: &str, now: Millis) -> Vec<FieldError> {
         let mut errors = Vec::new();
         if let Some(year) = self.birth_year {
-            let this_year = super::clock::year_of(now);
+            let this_year = clock::year_of(now);
             if !(1880..=this_year).contains(&year) {
                 errors.push(FieldError::new(
                     format!("{base}/birth_year"),

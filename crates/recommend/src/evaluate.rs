@@ -30,23 +30,15 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
+use super::data::Interaction;
 use super::layers::{Layers, Row};
 use super::load::Loader;
 use super::matrix::RowView;
 use super::neighbors::best::Best;
-use super::neighbors::{Rows, Search, search};
-use super::ranking::{Scoring, explicit, implicit};
+use super::ranking::{Candidate, Scorer, Scoring, popular};
+use super::settings::Settings;
 use super::source::Similarity;
 use super::weights::{Repeats, Weighing};
-
-/// One interaction of the data to evaluate on.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Event {
-    pub user_id: String,
-    pub item_id: String,
-    pub weight: f32,
-    pub time: i64,
-}
 
 /// What is held out.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -78,43 +70,57 @@ impl std::str::FromStr for Split {
 /// How to evaluate.
 #[derive(Debug, Clone)]
 pub struct Options {
+    /// What is held out.
     pub split: Split,
     /// How many items are recommended.
     pub k: usize,
+    /// How users are compared.
     pub similarity: Similarity,
-    pub neighbors: usize,
-    pub scoring: Scoring,
-    /// Raters per item, for `explicit`.
-    pub raters: usize,
-    pub weighing: Weighing,
+    /// The settings that the server would have.
+    pub settings: Settings,
+    /// What is held out, and what is recommended at random, follow from it.
     pub seed: u64,
 }
 
 /// Averages over the evaluated users; the formulas stand at the head of this file.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Metrics {
+    /// Share of users for whom something held out was recommended.
     pub hit_rate: f64,
+    /// Share of the recommended items that were held out.
     pub precision: f64,
+    /// Share of the held-out items that were recommended.
     pub recall: f64,
+    /// Normalised discounted cumulative gain.
     pub ndcg: f64,
+    /// Mean average precision.
     pub map: f64,
+    /// Share of users to whom the recommender itself could recommend anything.
     pub coverage: f64,
+    /// Share of the items that were recommended to anybody.
     pub catalogue_share: f64,
 }
 
 /// The outcome of an evaluation.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
-    /// Users, items and entries of the matrix recommendations are computed from.
+    /// Users of the matrix that recommendations are computed from.
     pub users: usize,
+    /// Its items.
     pub items: usize,
+    /// Its entries that are not zero.
     pub entries: usize,
-    /// Users with something held out, and how many items those are together.
+    /// Users with something held out.
     pub evaluated_users: usize,
+    /// How many items are held out from them together.
     pub held_out: usize,
+    /// How many items were recommended to each.
     pub k: usize,
+    /// Of the recommender.
     pub recommender: Metrics,
+    /// Of the most popular items.
     pub popularity: Metrics,
+    /// Of items drawn at random.
     pub random: Metrics,
     /// The recommender's hit rate over that of popularity, unless that is 0.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -122,11 +128,11 @@ pub struct Report {
 }
 
 /// An item's id and all that happened between one user and it.
-type Happened<'a> = (&'a str, Vec<&'a Event>);
+type Happened<'a> = (&'a str, Vec<&'a Interaction>);
 
 /// Each user's items with all that happened with them, users and items in order of their ids.
-fn by_user(events: &[Event]) -> Vec<(&str, Vec<Happened<'_>>)> {
-    let mut sorted: Vec<&Event> = events.iter().collect();
+fn by_user(events: &[Interaction]) -> Vec<(&str, Vec<Happened<'_>>)> {
+    let mut sorted: Vec<&Interaction> = events.iter().collect();
     sorted.sort_by(|a, b| (&a.user_id, &a.item_id).cmp(&(&b.user_id, &b.item_id)));
     let users = sorted.chunk_by(|a, b| a.user_id == b.user_id).map(|events| {
         let items = events.chunk_by(|a, b| a.item_id == b.item_id);
@@ -137,9 +143,9 @@ fn by_user(events: &[Event]) -> Vec<(&str, Vec<Happened<'_>>)> {
 }
 
 /// Evaluates on these interactions.
-pub fn evaluate(events: &[Event], options: &Options) -> Report {
+pub fn evaluate(events: &[Interaction], options: &Options) -> Report {
     let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
-    let mut loader = Loader::new(options.weighing.clone());
+    let mut loader = Loader::new(options.settings.weighing.clone());
     let mut held: Vec<(&str, Vec<&str>)> = Vec::new();
     for (user, mut items) in by_user(events) {
         let out = match options.split {
@@ -151,7 +157,7 @@ pub fn evaluate(events: &[Event], options: &Options) -> Report {
         let (held_out, kept) = items.split_at(out);
         let known = if options.split == Split::LeaveOneOut { &items } else { kept };
         for event in known.iter().flat_map(|(_, events)| events) {
-            loader.push(user, &event.item_id, "", event.weight, event.time);
+            loader.push(user, &event.item_id, &event.event, event.weight, event.time);
         }
         if out > 0 {
             held.push((user, held_out.iter().map(|&(item, _)| item).collect()));
@@ -204,38 +210,35 @@ pub fn evaluate(events: &[Event], options: &Options) -> Report {
 /// The k items most users have, of those the user does not, best first. What is held out from
 /// this user must not count here either.
 fn most_popular(layers: &Layers, own: &Row, wanted: &[u32], options: &Options) -> Vec<u32> {
-    let mut best = Best::new(options.k, |a, b| layers.items.compare(a, b));
-    for item in 0..layers.items.len() as u32 {
+    let known = popular(layers).map(|Candidate { item, score }| {
         let left_out = options.split == Split::LeaveOneOut && wanted.contains(&item);
-        let users = layers.popularity(item) - u32::from(left_out);
-        if users > 0 && own.items.binary_search(&item).is_err() {
-            best.offer(item, f64::from(users));
-        }
-    }
-    best.into_sorted().into_iter().map(|(item, _)| item).collect()
+        Candidate { item, score: if left_out { score - 1.0 } else { score } }
+    });
+    best(layers, own.view(), known.filter(|candidate| candidate.score > 0.0), options.k)
 }
 
 /// The k best items for the user, best first.
 fn recommend(layers: &Layers, user: u32, own: RowView<'_>, options: &Options) -> Vec<u32> {
-    let explicitly = options.scoring == Scoring::Explicit;
-    let centred = explicitly && options.similarity == Similarity::Cosine;
-    let wanted = Search {
-        similarity: options.similarity,
-        rows: if centred { Rows::Centred } else { Rows::Raw },
-        count: if explicitly { layers.users.len() } else { options.neighbors },
-        item_total: layers.items.len(),
-    };
-    let neighbors = search(layers, own, Some(user), &wanted);
-    let candidates = if explicitly {
-        explicit(layers, &neighbors, own.stats.mean, options.raters)
-    } else {
-        implicit(layers, &neighbors)
-    };
-    let mut best = Best::new(options.k, |a, b| layers.items.compare(a, b));
-    for candidate in candidates {
-        if own.items.binary_search(&candidate.item).is_err() {
-            best.offer(candidate.item, candidate.score);
-        }
+    let scorer = scorer(layers, options.similarity, &options.settings);
+    let candidates = scorer.score(layers, own, Some(user)).candidates;
+    best(layers, own, candidates.into_iter(), options.k)
+}
+
+fn scorer(layers: &Layers, similarity: Similarity, settings: &Settings) -> Scorer {
+    let &Settings { scoring, neighbors, raters, .. } = settings;
+    Scorer { similarity, scoring, neighbors, raters, item_total: layers.items.len() }
+}
+
+/// The best k of the candidates that the user does not have.
+fn best(
+    layers: &Layers,
+    own: RowView<'_>,
+    candidates: impl Iterator<Item = Candidate>,
+    k: usize,
+) -> Vec<u32> {
+    let mut best = Best::new(k, |a, b| layers.items.compare(a, b));
+    for candidate in candidates.filter(|candidate| own.items.binary_search(&candidate.item).is_err()) {
+        best.offer(candidate.item, candidate.score);
     }
     best.into_sorted().into_iter().map(|(item, _)| item).collect()
 }
@@ -313,8 +316,11 @@ pub fn score(ranked: &[u32], wanted: &[u32], k: usize) -> Metrics {
 /// A prediction made elsewhere, to compare with.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prediction {
+    /// Whose.
     pub user_id: String,
+    /// Of what.
     pub item_id: String,
+    /// The predicted rating.
     pub rating: f64,
 }
 
@@ -325,32 +331,27 @@ pub struct Comparison {
     pub compared: usize,
     /// Predictions we could not make: an unknown user or item, or no rater among the neighbors.
     pub missing: usize,
+    /// The largest difference of the two predictions.
     pub max_abs_error: f64,
 }
 
 /// Compares the `explicit` scoring (each item's `raters` most similar raters; of several ratings
 /// of an item the last) with predictions made elsewhere.
-pub fn compare_predictions(events: &[Event], oracle: &[Prediction], raters: usize) -> Comparison {
+pub fn compare_predictions(events: &[Interaction], oracle: &[Prediction], raters: usize) -> Comparison {
     let weighing = Weighing { repeats: Repeats::Last, ..Weighing::default() };
     let mut loader = Loader::new(weighing);
     for event in events {
-        loader.push(&event.user_id, &event.item_id, "", event.weight, event.time);
+        loader.push(&event.user_id, &event.item_id, &event.event, event.weight, event.time);
     }
     let layers = loader.finish();
-    let wanted = Search {
-        similarity: Similarity::Cosine,
-        rows: Rows::Centred,
-        count: layers.users.len(),
-        item_total: layers.items.len(),
-    };
+    let settings = Settings { scoring: Scoring::Explicit, raters, ..Settings::default() };
+    let scorer = scorer(&layers, Similarity::Cosine, &settings);
     let mut predicted: HashMap<&str, HashMap<u32, f64>> = HashMap::new();
     let mut comparison = Comparison { compared: 0, missing: 0, max_abs_error: 0.0 };
     for prediction in oracle {
         let ratings = predicted.entry(&prediction.user_id).or_insert_with(|| {
             let Some(user) = layers.users.get(&prediction.user_id) else { return HashMap::new() };
-            let own = layers.row(user);
-            let neighbors = search(&layers, own, Some(user), &wanted);
-            let candidates = explicit(&layers, &neighbors, own.stats.mean, raters);
+            let candidates = scorer.score(&layers, layers.row(user), Some(user)).candidates;
             candidates.into_iter().map(|c| (c.item, c.score)).collect()
         });
         let item = layers.items.get(&prediction.item_id);

@@ -86,7 +86,9 @@ impl LayerView<'_> {
 /// The snapshot. A clone is cheap and independent.
 #[derive(Debug, Clone, Default)]
 pub struct Layers {
+    /// The users by number.
     pub users: Names,
+    /// The items by number.
     pub items: Names,
     base: Arc<Matrix>,
     base_hidden: Arc<Bits>,

@@ -1,42 +1,77 @@
 //! The recommender: exact nearest neighbors over sparse user-item matrices, safety before rank,
-//! and a reason with every answer. Pure code over plain data, it reads through the traits in
-//! [`source`] and knows nothing of HTTP or SQL.
+//! and a reason with every answer. Pure code over plain data, it reads through the traits
+//! [`Source`] and [`Evidence`] and knows nothing of HTTP or SQL.
 //!
 //! From the bottom up:
 //!
-//! - [`data`], [`source`], [`answer`]: what comes in, what is asked of a store, what goes out
-//! - [`names`], [`weights`], [`matrix`], [`load`], [`layers`]: the matrix, and how it stays fresh
-//! - [`neighbors`], [`ranking`]: similarities and scores
-//! - [`catalogue`], [`filters`], [`context`], [`places`], [`explain`]: what is known of items and
-//!   people, and what follows from it
-//! - [`evaluate`]: how good the recommendations are
-//! - [`snapshot`], [`fresh`], [`engine`], [`recommender`]: all of it at one moment, kept true to the store,
-//!   and asked
+//! - `data`, `source`, `answer`, `settings`: what comes in, what is asked of a store, what goes
+//!   out, what can be set
+//! - `csv_table`, `interactions_csv`: interactions from files
+//! - `names`, `weights`, `matrix`, `load`, `layers`: the matrix, and how it stays fresh
+//! - `neighbors`, `ranking`: similarities and scores
+//! - `catalogue`, `filters`, `context`, `places`, `explain`: what is known of items and people,
+//!   and what follows from it
+//! - `evaluate`: how good the recommendations are, by the same scorer as answers requests
+//! - `snapshot`, `fresh`: all of it at one moment, kept true to the store
+//! - `candidates`, `answering`, `recommender`: a request and its answer
+//!
+//! With the feature `openapi` the types that go over HTTP also describe themselves as schemas.
 
 #![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
-pub mod answer;
-pub mod catalogue;
+mod answer;
+mod answering;
+mod candidates;
+mod catalogue;
 pub mod clock;
-pub mod context;
-pub mod data;
-pub mod engine;
-pub mod evaluate;
-pub mod explain;
-pub mod filters;
-pub mod fresh;
-pub mod layers;
-pub mod load;
-pub mod matrix;
-pub mod names;
-pub mod neighbors;
-pub mod places;
-pub mod ranking;
-pub mod recommender;
-pub mod shared;
-pub mod snapshot;
-pub mod source;
-pub mod weights;
+mod context;
+mod csv_table;
+mod data;
+mod evaluate;
+mod explain;
+mod filters;
+mod fresh;
+mod interactions_csv;
+mod layers;
+mod load;
+mod matrix;
+mod names;
+mod neighbors;
+mod places;
+mod ranking;
+mod recommender;
+mod settings;
+mod shared;
+mod snapshot;
+mod source;
+mod weights;
+
+pub use answer::{
+    Because, Excluded, MAX_NEIGHBORS, RecommendError, Recommendation, Recommended, Request, Strategy, Support,
+};
+pub use csv_table::{CsvError, CsvRow, CsvTable};
+pub use data::{
+    Contraindications, EARLIEST_TIME, FieldError, Interaction, Item, Kind, Millis, Profile, Sex, UnknownKind,
+    User, validate_weight,
+};
+pub use evaluate::{Comparison, Metrics, Options, Prediction, Report, Split, compare_predictions, evaluate};
+pub use filters::Unknown;
+pub use fresh::Fresh;
+pub use interactions_csv::{InteractionColumns, InteractionLine, InteractionReader};
+pub use layers::Layers;
+pub use load::Loader;
+pub use neighbors::best::Best;
+pub use neighbors::{Rows, Search, search};
+pub use places::Place;
+pub use ranking::{Candidate, Scoring, implicit};
+pub use recommender::Recommender;
+pub use settings::Settings;
+pub use source::{
+    Changes, Cursor, Evidence, Found, InteractionRow, MIN_SIMILARITY, Neighbor, Owned, PopularItem,
+    ScoredItem, Similarity, Source, SourceError, UnknownSimilarity, UserState,
+};
+pub use weights::{Repeats, Weighing};
 
 #[cfg(test)]
 mod tests;

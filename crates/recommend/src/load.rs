@@ -34,6 +34,7 @@ pub struct Loader {
 }
 
 impl Loader {
+    /// A loader without anything yet, that weighs like this.
     pub fn new(weighing: Weighing) -> Self {
         Self { weighing, users: Interner::default(), items: Interner::default(), pieces: Vec::new() }
     }

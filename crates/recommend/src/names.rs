@@ -125,14 +125,6 @@ impl Interner {
         number
     }
 
-    pub fn len(&self) -> usize {
-        self.numbers.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.numbers.is_empty()
-    }
-
     /// The sorted table, and for each number given out the final one.
     pub fn finish(self) -> (Names, Vec<u32>) {
         let mut pairs: Vec<(Box<str>, u32)> = self.numbers.into_iter().collect();

@@ -8,7 +8,9 @@ const EARTH_RADIUS_KM: f64 = 6_371.008_8;
 /// A place, in degrees.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Place {
+    /// Degrees north, -90 to 90.
     pub latitude: f64,
+    /// Degrees east, -180 to 180.
     pub longitude: f64,
 }
 

@@ -14,21 +14,90 @@ use std::cell::RefCell;
 use serde::{Deserialize, Serialize};
 
 use super::layers::Layers;
+use super::matrix::RowView;
+use super::neighbors::{Rows, Search, search};
+use super::source::Similarity;
 
 /// How neighbors' weights become scores.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scoring {
+    /// Weights say how much.
     #[default]
     Implicit,
+    /// Weights are ratings.
     Explicit,
 }
 
 /// An item, by number, and what speaks for it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Candidate {
+    /// The item.
     pub item: u32,
+    /// How much speaks for it.
     pub score: f64,
+}
+
+/// What a user's history leads to in a matrix.
+pub struct Scored {
+    /// Those the scores rest on (user, similarity), most alike first.
+    pub neighbors: Vec<(u32, f64)>,
+    /// All items of those neighbors, the user's own among them, in no particular order.
+    pub candidates: Vec<Candidate>,
+}
+
+/// From a row to scores: the one way that requests are answered and evaluations computed.
+#[derive(Debug, Clone, Copy)]
+pub struct Scorer {
+    pub similarity: Similarity,
+    pub scoring: Scoring,
+    /// How many neighbors count, for `implicit`.
+    pub neighbors: usize,
+    /// How many raters of an item count, for `explicit`.
+    pub raters: usize,
+    /// How many items of the kind there are.
+    pub item_total: usize,
+}
+
+impl Scorer {
+    /// The `count` users most like the owner of the row `own`; the user `asking` is left out.
+    pub fn nearest(
+        &self,
+        layers: &Layers,
+        own: RowView<'_>,
+        asking: Option<u32>,
+        count: usize,
+    ) -> Vec<(u32, f64)> {
+        let centred = self.scoring == Scoring::Explicit && self.similarity == Similarity::Cosine;
+        let wanted = Search {
+            similarity: self.similarity,
+            rows: if centred { Rows::Centred } else { Rows::Raw },
+            count,
+            item_total: self.item_total,
+        };
+        search(layers, own, asking, &wanted)
+    }
+
+    /// What the neighbors of the owner of the row `own` have, with its scores.
+    pub fn score(&self, layers: &Layers, own: RowView<'_>, asking: Option<u32>) -> Scored {
+        match self.scoring {
+            Scoring::Implicit => {
+                let neighbors = self.nearest(layers, own, asking, self.neighbors);
+                Scored { candidates: implicit(layers, &neighbors), neighbors }
+            }
+            Scoring::Explicit => {
+                let neighbors = self.nearest(layers, own, asking, layers.users.len());
+                let candidates = explicit(layers, &neighbors, own.stats.mean, self.raters);
+                Scored { candidates, neighbors }
+            }
+        }
+    }
+}
+
+/// Every item that anybody has; the score is how many users do.
+pub fn popular(layers: &Layers) -> impl Iterator<Item = Candidate> {
+    let users = (0..layers.items.len() as u32).map(|item| (item, layers.popularity(item)));
+    users.filter(|&(_, users)| users > 0).map(|(item, users)| Candidate { item, score: f64::from(users) })
 }
 
 /// Working memory of one thread, by item number: all zeros between uses.
@@ -74,7 +143,7 @@ pub fn implicit(layers: &Layers, neighbors: &[(u32, f64)]) -> Vec<Candidate> {
 
 /// Scores by `explicit`: predicted ratings of the items the neighbors have. `neighbors` are all
 /// users with a similarity, most alike first; each item takes its first `per_item` raters.
-pub fn explicit(layers: &Layers, neighbors: &[(u32, f64)], own_mean: f64, per_item: usize) -> Vec<Candidate> {
+fn explicit(layers: &Layers, neighbors: &[(u32, f64)], own_mean: f64, per_item: usize) -> Vec<Candidate> {
     SCRATCH.with_borrow_mut(|Scratch { ratings, .. }| {
         let ratings = fit(ratings, layers.items.len());
         for &(user, similarity) in neighbors {

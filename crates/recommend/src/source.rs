@@ -42,10 +42,15 @@ pub struct Cursor(pub String);
 pub struct InteractionRow<'a> {
     /// The kind of the item.
     pub kind: Kind,
+    /// Whose.
     pub user_id: &'a str,
+    /// With what.
     pub item_id: &'a str,
+    /// What happened.
     pub event: &'a str,
+    /// How much it counts.
     pub weight: f32,
+    /// When.
     pub time: Millis,
 }
 
@@ -68,6 +73,7 @@ pub struct Changes {
 /// One user as the store has it now.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UserState {
+    /// Who.
     pub user_id: String,
     /// `None` if there is no such user (any more).
     pub profile: Option<Profile>,
@@ -122,11 +128,15 @@ pub trait Source: Send + Sync {
 /// [`MIN_SIMILARITY`] are neighbors. Neighbors are ordered by similarity, highest first, then by
 /// id in byte order.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Similarity {
+    /// The cosine of the angle between the rows.
     #[default]
     Cosine,
+    /// The correlation of the rows, zeros included.
     Pearson,
+    /// From the distance between the rows.
     Euclidean,
 }
 
@@ -134,8 +144,10 @@ pub enum Similarity {
 pub const MIN_SIMILARITY: f64 = 1e-6;
 
 impl Similarity {
+    /// Every similarity, in the order they are listed to people.
     pub const ALL: [Similarity; 3] = [Similarity::Cosine, Similarity::Pearson, Similarity::Euclidean];
 
+    /// The name used in requests.
     pub const fn as_str(self) -> &'static str {
         match self {
             Similarity::Cosine => "cosine",
@@ -161,21 +173,27 @@ pub struct UnknownSimilarity;
 /// A user like the one asking. For administrators and for the computation; its id never goes
 /// into an explanation.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Neighbor {
+    /// Who.
     pub user_id: String,
+    /// How alike, in the terms of the similarity.
     pub similarity: f64,
 }
 
 /// One of a user's own items and its combined weight.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Owned {
+    /// The item.
     pub item_id: String,
+    /// Its weight.
     pub weight: f32,
 }
 
 /// An item and what speaks for it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScoredItem {
+    /// The item.
     pub item_id: String,
     /// The sum of similarity x weight over the neighbors who have the item, added in the order
     /// of the neighbors.
@@ -190,7 +208,9 @@ pub struct ScoredItem {
 /// An item and how many people have it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PopularItem {
+    /// The item.
     pub item_id: String,
+    /// How many users have it.
     pub users: u32,
 }
 

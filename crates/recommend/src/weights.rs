@@ -38,6 +38,7 @@ pub struct Weighing {
     pub other_events: f32,
     /// The age, in days, at which an interaction counts half. `None`: age does not matter.
     pub half_life_days: Option<f64>,
+    /// What becomes of several interactions of one user with one item.
     pub repeats: Repeats,
     /// The moment ages are counted from.
     #[serde(skip)]
@@ -57,7 +58,10 @@ impl Default for Weighing {
 }
 
 impl Weighing {
-    /// What is wrong with these settings, if anything.
+    /// Checks these settings.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, in words.
     pub fn validate(&self) -> Result<(), String> {
         for (event, factor) in &self.events {
             if !(factor.is_finite() && *factor >= 0.0) {

@@ -1,15 +1,17 @@
 //! `train evaluate-recommender`: reads interactions from a CSV file and reports how well the
 //! recommender would have done on them.
 
+use std::fs::File;
 use std::io::Read;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use recommend::evaluate::{Event, Options, Prediction, Split, compare_predictions, evaluate};
-use recommend::recommender::Settings;
-use recommend::source::Similarity;
+use recommend::{
+    CsvTable, Interaction, InteractionColumns, InteractionLine, InteractionReader, Options, Prediction,
+    Settings, Similarity, Split, clock, compare_predictions, evaluate,
+};
 
 /// Settings of `train evaluate-recommender`.
 #[derive(Debug, Clone, clap::Args)]
@@ -26,7 +28,7 @@ pub struct EvaluationOptions {
     /// Column of the weight or rating; default: every interaction weighs 1
     #[arg(long, env = "MEDSERVE_WEIGHT_COLUMN")]
     pub weight_column: Option<String>,
-    /// Column of the time, in whole numbers that grow
+    /// Column of the time: dates, RFC 3339, or seconds or milliseconds since 1970
     #[arg(long, env = "MEDSERVE_TIME_COLUMN")]
     pub time_column: Option<String>,
     /// Values of the item column that stand for no item, such as a survey's code for "refused"
@@ -57,149 +59,84 @@ pub struct EvaluationOptions {
 /// # Errors
 /// A file that cannot be read, with line and column.
 pub fn report(options: &EvaluationOptions) -> Result<serde_json::Value> {
-    let columns = Columns {
+    let columns = InteractionColumns {
         user: options.user_column.clone(),
         item: options.item_column.clone(),
         weight: options.weight_column.clone(),
         time: options.time_column.clone(),
-        drop_items: options.no_item.clone(),
+        event: String::new(),
+        no_item: options.no_item.clone(),
     };
-    let events = read_events(&options.interactions, &columns)?;
-    let settings = Settings::default();
+    let path = &options.interactions;
+    let read =
+        File::open(path).map_err(anyhow::Error::from).and_then(|file| read_interactions(file, &columns));
+    let interactions = read.with_context(|| format!("in {}", path.display()))?;
+    let mut settings = Settings::default();
+    settings.neighbors = options.neighbors.map_or(settings.neighbors, NonZeroUsize::get);
     if let Some(oracle) = &options.oracle {
-        return Ok(serde_json::to_value(compare_predictions(
-            &events,
-            &read_predictions(oracle)?,
-            settings.raters,
-        ))?);
+        let predictions = read_predictions(oracle).with_context(|| format!("in {}", oracle.display()))?;
+        return Ok(serde_json::to_value(compare_predictions(&interactions, &predictions, settings.raters))?);
     }
     let options = Options {
         split: options.split,
         k: options.k.get(),
         similarity: options.similarity,
-        neighbors: options.neighbors.map_or(settings.neighbors, NonZeroUsize::get),
-        scoring: settings.scoring,
-        raters: settings.raters,
-        weighing: settings.weighing,
+        settings,
         seed: options.seed,
     };
-    Ok(serde_json::to_value(evaluate(&events, &options))?)
+    Ok(serde_json::to_value(evaluate(&interactions, &options))?)
 }
 
-/// Which columns of a file hold what, by the names in its header.
-#[derive(Debug, Clone, Default)]
-pub struct Columns {
-    pub user: String,
-    pub item: String,
-    /// Without one, every interaction weighs 1.
-    pub weight: Option<String>,
-    /// Whole numbers that grow with time. Without one, order in time is not known.
-    pub time: Option<String>,
-    /// Values of the item column that stand for no item, such as "refused"; their rows are left
-    /// out.
-    pub drop_items: Vec<String>,
-}
-
-/// Reads interactions. Errors name the file, the line and the column.
-pub fn read_events(path: &Path, columns: &Columns) -> Result<Vec<Event>> {
-    let file = std::fs::File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-    events_from(file, columns).with_context(|| format!("in {}", path.display()))
-}
-
-fn events_from(input: impl Read, columns: &Columns) -> Result<Vec<Event>> {
-    let mut reader = csv::Reader::from_reader(input);
-    let header = reader.headers()?.clone();
-    let user = position(&header, &columns.user)?;
-    let item = position(&header, &columns.item)?;
-    let weight = columns.weight.as_deref().map(|name| position(&header, name)).transpose()?;
-    let time = columns.time.as_deref().map(|name| position(&header, name)).transpose()?;
-    let mut events = Vec::new();
-    for record in reader.records() {
-        let record = record?;
-        let line = record.position().map_or(0, csv::Position::line);
-        let field = |at: usize| record.get(at).unwrap_or_default().trim();
-        let (user_id, item_id) = (field(user), field(item));
-        if user_id.is_empty() {
-            bail!("line {line}: column {:?} is empty", columns.user);
+fn read_interactions(file: impl Read, columns: &InteractionColumns) -> Result<Vec<Interaction>> {
+    let mut reader = InteractionReader::new(file, columns, clock::now())?;
+    let mut interactions = Vec::new();
+    while let Some((_, told)) = reader.next_line()? {
+        if let InteractionLine::Interaction(interaction) = told {
+            interactions.push(interaction);
         }
-        if item_id.is_empty() || columns.drop_items.iter().any(|drop| drop == item_id) {
-            continue;
-        }
-        let weight = match weight {
-            None => 1.0,
-            Some(at) => match field(at).parse::<f32>() {
-                Ok(weight) if weight.is_finite() && weight > 0.0 => weight,
-                _ => bail!("line {line}: weight {:?} is not a finite number above 0", field(at)),
-            },
-        };
-        let time = match time {
-            None => 0,
-            Some(at) => field(at)
-                .parse()
-                .with_context(|| format!("line {line}: time {:?} is not a whole number", field(at)))?,
-        };
-        events.push(Event { user_id: user_id.to_owned(), item_id: item_id.to_owned(), weight, time });
     }
-    if events.is_empty() {
+    if interactions.is_empty() {
         bail!("there are no interactions");
     }
-    Ok(events)
+    Ok(interactions)
 }
 
 /// Reads predictions to compare with: columns `user_id`, `item_id` and `prediction`.
-pub fn read_predictions(path: &Path) -> Result<Vec<Prediction>> {
-    let read = || -> Result<Vec<Prediction>> {
-        let mut reader = csv::Reader::from_path(path)?;
-        let header = reader.headers()?.clone();
-        let user = position(&header, "user_id")?;
-        let item = position(&header, "item_id")?;
-        let rating = position(&header, "prediction")?;
-        let mut predictions = Vec::new();
-        for record in reader.records() {
-            let record = record?;
-            let line = record.position().map_or(0, csv::Position::line);
-            let field = |at: usize| record.get(at).unwrap_or_default().trim();
-            predictions.push(Prediction {
-                user_id: field(user).to_owned(),
-                item_id: field(item).to_owned(),
-                rating: field(rating).parse().with_context(|| {
-                    format!("line {line}: prediction {:?} is not a number", field(rating))
-                })?,
-            });
-        }
-        Ok(predictions)
-    };
-    read().with_context(|| format!("in {}", path.display()))
-}
-
-fn position(header: &csv::StringRecord, name: &str) -> Result<usize> {
-    let found = header.iter().position(|column| column.trim() == name);
-    found.with_context(|| {
-        let columns: Vec<&str> = header.iter().collect();
-        format!("there is no column {name:?}; the columns are {}", columns.join(", "))
-    })
+fn read_predictions(path: &Path) -> Result<Vec<Prediction>> {
+    let mut table = CsvTable::new(File::open(path)?)?;
+    let (user, item) = (table.column("user_id")?, table.column("item_id")?);
+    let rating = table.column("prediction")?;
+    let mut predictions = Vec::new();
+    while let Some(row) = table.next_row()? {
+        predictions.push(Prediction {
+            user_id: row.get(user).to_owned(),
+            item_id: row.get(item).to_owned(),
+            rating: row.get(rating).parse().map_err(|_| row.error("column prediction is not a number"))?,
+        });
+    }
+    Ok(predictions)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn columns() -> Columns {
-        Columns {
+    fn columns() -> InteractionColumns {
+        InteractionColumns {
             user: "person".into(),
             item: "drug".into(),
             weight: Some("days".into()),
             time: None,
-            drop_items: vec!["99999".into()],
+            event: String::new(),
+            no_item: vec!["99999".into()],
         }
     }
 
     #[test]
     fn rows_without_an_item_are_left_out() {
         let text = "person,days,drug\n1,2,a\n1,3,\n2,1,99999\n2,0.5,b c\n";
-        let events = events_from(text.as_bytes(), &columns()).unwrap();
-        let read: Vec<_> =
-            events.iter().map(|e| (e.user_id.as_str(), e.item_id.as_str(), e.weight)).collect();
+        let read = read_interactions(text.as_bytes(), &columns()).unwrap();
+        let read: Vec<_> = read.iter().map(|e| (e.user_id.as_str(), e.item_id.as_str(), e.weight)).collect();
         assert_eq!(read, [("1", "a", 2.0), ("2", "b c", 0.5)]);
     }
 
@@ -220,16 +157,16 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said_with_its_line() {
-        let error = |text: &str| events_from(text.as_bytes(), &columns()).unwrap_err().to_string();
+        let error = |text: &str| read_interactions(text.as_bytes(), &columns()).unwrap_err().to_string();
         assert_eq!(
             error("person,days,drug\n1,2,a\n1,-3,b\n"),
-            "line 3: weight \"-3\" is not a finite number above 0"
+            "line 3: column days must be a finite number above 0"
         );
         assert_eq!(
             error("person,days,what\n1,2,a\n"),
             "there is no column \"drug\"; the columns are person, days, what"
         );
-        assert_eq!(error("person,days,drug\n,2,a\n"), "line 2: column \"person\" is empty");
+        assert_eq!(error("person,days,drug\n,2,a\n"), "line 2: column person must not be empty");
         assert_eq!(error("person,days,drug\n"), "there are no interactions");
     }
 }

@@ -18,7 +18,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::{Loaded, Store, StoreError};
-use recommend::data::{Interaction, Item, Millis, User};
+use recommend::{Interaction, Item, Millis, User};
 
 /// The seed of the region the documentation's examples are about.
 pub const SEED: u64 = 7;
@@ -75,7 +75,7 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet, HashMap};
 
     use super::*;
-    use recommend::data::Kind;
+    use recommend::Kind;
 
     const NOW: Millis = 1_700_000_000_000;
 

@@ -9,7 +9,7 @@ use super::DAY_MS;
 use super::places::{Place, Places, SPECIALTIES, TOWNS, by_distance, near};
 use super::tables::{Drug, Tables};
 use recommend::clock::year_of;
-use recommend::data::{Interaction, Millis, Profile, Sex, User};
+use recommend::{Interaction, Millis, Profile, Sex, User};
 
 /// How common a condition is: per mille at twenty and at eighty, straight in between, and whom
 /// it spares. Round figures, of the right order.

@@ -6,7 +6,7 @@ use rand::{Rng, RngExt};
 use serde_json::json;
 
 use super::tables::{attributes, slug};
-use recommend::data::{Contraindications, Item, Kind};
+use recommend::{Contraindications, Item, Kind};
 
 /// A town: name, degrees north and east, share of the people.
 pub(super) struct Town {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use recommend::data::{Contraindications, Item, Kind};
+use recommend::{Contraindications, Item, Kind};
 
 /// A drug as its table has it.
 pub(super) struct Drug {

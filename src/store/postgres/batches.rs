@@ -5,7 +5,7 @@ use sqlx::AssertSqlSafe;
 use super::write::Write;
 use super::{PostgresStore, TRIES, described, not_found, sql_state, strs};
 use crate::store::{InteractionFilter, StoreError, Written, interaction_key, last_of_each, rows};
-use recommend::data::{Interaction, Item, User};
+use recommend::{Interaction, Item, User};
 
 /// A step that locks the users `$1` in the order of their ids, before the statement touches their
 /// interactions, if the norms are kept: the triggers of an upsert fire twice (for what it inserts,

@@ -18,11 +18,10 @@ use sqlx::{AssertSqlSafe, PgPool};
 
 use crate::store::StoreError;
 use crate::store::rows::source_error;
-use recommend::data::Kind;
-use recommend::source::{
-    Evidence, Found, MIN_SIMILARITY, Neighbor, Owned, PopularItem, ScoredItem, Similarity, SourceError,
+use recommend::{
+    Evidence, Found, Kind, MIN_SIMILARITY, Neighbor, Owned, PopularItem, Repeats, ScoredItem, Similarity,
+    SourceError, Weighing,
 };
-use recommend::weights::{Repeats, Weighing};
 
 /// Neighbors and scores out of Postgres. Made by [`crate::store::Store::evidence`].
 #[derive(Debug, Clone)]

@@ -19,8 +19,7 @@ use super::copy::{RowReader, columns};
 use super::{ITEM_COLUMNS, PostgresStore};
 use crate::store::StoreError;
 use crate::store::rows::{self, ItemRow, UserRow, source_error};
-use recommend::data::{Item, Kind, User};
-use recommend::source::{Changes, Cursor, InteractionRow, Source, SourceError, UserState};
+use recommend::{Changes, Cursor, InteractionRow, Item, Kind, Source, SourceError, User, UserState};
 
 /// Milliseconds between 1970, where our time begins, and 2000, where Postgres' does.
 const EPOCH_2000_MS: i64 = 946_684_800_000;

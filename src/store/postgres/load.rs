@@ -9,7 +9,7 @@ use super::copy::RowWriter;
 use super::write::{FollowUp, follow_up};
 use super::{described, strs};
 use crate::store::{Answer, BulkLoad, Loaded, StoreError, last_of_each};
-use recommend::data::{Interaction, Item, Kind, User};
+use recommend::{Interaction, Item, Kind, User};
 
 pub(super) struct PostgresLoad {
     transaction: Transaction<'static, Postgres>,

@@ -25,9 +25,7 @@ use super::{
     Answer, AuditRow, BulkLoad, Counts, InteractionFilter, InteractionQuery, ItemQuery, NumberedRow,
     PoolUsage, Store, StoreError, StoreOptions, Written, migrate,
 };
-use recommend::data::{Interaction, Item, Kind, Millis, User};
-use recommend::source::Evidence;
-use recommend::weights::Weighing;
+use recommend::{Evidence, Interaction, Item, Kind, Millis, User, Weighing};
 
 use evidence::PostgresEvidence;
 use write::FollowUp;

@@ -3,7 +3,7 @@
 use sqlx::SqliteConnection;
 
 use crate::store::{StoreError, Written, last_of_each, rows};
-use recommend::data::{Interaction, Item, User};
+use recommend::{Interaction, Item, User};
 
 pub(super) const USER_EXISTS: &str = "SELECT EXISTS (SELECT 1 FROM users WHERE id = ?)";
 pub(super) const ITEM_EXISTS: &str = "SELECT EXISTS (SELECT 1 FROM items WHERE id = ?)";

@@ -14,8 +14,7 @@ use futures::future::BoxFuture;
 use super::SqliteStore;
 use crate::store::StoreError;
 use crate::store::rows::{self, ItemRow, UserRow, source_error};
-use recommend::data::{Item, Kind, Millis, User};
-use recommend::source::{Changes, Cursor, InteractionRow, Source, SourceError, UserState};
+use recommend::{Changes, Cursor, InteractionRow, Item, Kind, Millis, Source, SourceError, User, UserState};
 
 /// The last number given to a row of the log, also when the row is gone.
 const LAST_NUMBER: &str = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'changes'), 0)";

@@ -5,7 +5,7 @@ use sqlx::{Executor, QueryBuilder, Sqlite, Transaction};
 
 use super::batches::{upsert_items, upsert_users};
 use crate::store::{Answer, BulkLoad, Loaded, StoreError};
-use recommend::data::{Interaction, Item, Kind, User};
+use recommend::{Interaction, Item, Kind, User};
 
 /// Rows of one INSERT while loading. At six values each this stays below SQLite's limit of 32,766
 /// values, and the cost of handing a statement to the connection's thread is shared by all.

@@ -29,9 +29,7 @@ use super::{
     Answer, AuditRow, BulkLoad, Counts, InteractionFilter, InteractionQuery, ItemQuery, NumberedRow,
     PoolUsage, Store, StoreError, StoreOptions, Written, interaction_key, last_of_each, migrate,
 };
-use recommend::data::{Interaction, Item, Kind, Millis, User};
-use recommend::source::Evidence;
-use recommend::weights::Weighing;
+use recommend::{Evidence, Interaction, Item, Kind, Millis, User, Weighing};
 
 use batches::{ITEM_EXISTS, USER_EXISTS, exists, upsert_interaction, upsert_items, upsert_users};
 

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use medserve::store::{Store, StoreOptions, connect};
-use recommend::data::{Interaction, Item, Kind, Profile, User};
-use recommend::source::{Changes, Cursor};
+use recommend::{Changes, Cursor, Interaction, Item, Kind, Profile, User};
 use sqlx::{AssertSqlSafe, Connection, Executor};
 
 use crate::support::postgres::{self as cluster, TestDatabase};

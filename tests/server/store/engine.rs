@@ -6,12 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use medserve::store::{InteractionFilter, StoreError};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use recommend::answer::{Request, Strategy};
-use recommend::data::{Interaction, Item, Kind, User};
-use recommend::filters::Unknown;
-use recommend::recommender::{Engine, Recommender, Settings};
-use recommend::source::{Evidence, Neighbor, PopularItem, ScoredItem, Similarity};
-use recommend::weights::{Repeats, Weighing};
+use recommend::{
+    Evidence, Interaction, Item, Kind, Neighbor, PopularItem, Recommender, Repeats, Request, ScoredItem,
+    Settings, Similarity, Strategy, Unknown, User, Weighing,
+};
 use sqlx::{Connection, Executor};
 
 use super::database::{Database, interaction, item, user};

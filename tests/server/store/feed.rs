@@ -6,8 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use medserve::store::{InteractionFilter, StoreOptions, connect};
-use recommend::data::Kind;
-use recommend::source::Cursor;
+use recommend::{Cursor, Kind};
 use sqlx::{Connection, Executor};
 
 use super::database::{Database, changes, interaction, item, user};

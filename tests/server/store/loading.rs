@@ -1,10 +1,8 @@
 //! Bulk loads, imports of files, and the demo region.
 
-use medserve::store::import::{
-    ImportError, InteractionColumns, default_event, import_interactions, import_items, import_users,
-};
+use medserve::store::import::{ImportError, default_event, import_interactions, import_items, import_users};
 use medserve::store::{InteractionQuery, Loaded, StoreError, Written, demo};
-use recommend::data::{Kind, Profile};
+use recommend::{CsvError, InteractionColumns, Kind, Profile};
 
 use super::database::{Database, interaction, item, user};
 use super::on_both;
@@ -91,7 +89,6 @@ async fn a_load_creates_who_is_missing_only_if_asked(database: Database) {
 
 fn columns() -> InteractionColumns {
     InteractionColumns {
-        kind: Kind::Drug,
         user: "person".into(),
         item: "drug".into(),
         weight: Some("days".into()),
@@ -110,7 +107,7 @@ async fn a_csv_goes_in_and_going_in_again_changes_nothing(database: Database) {
         99999,,unknown,p3,\n\
         warfarin,2023-01-02,again,p1,60\n";
     let mut told = 0;
-    let report = import_interactions(store, file.as_bytes(), &columns(), NOW, &mut |progress| {
+    let report = import_interactions(store, file.as_bytes(), Kind::Drug, &columns(), NOW, &mut |progress| {
         told = progress.rows;
     })
     .await
@@ -133,7 +130,8 @@ async fn a_csv_goes_in_and_going_in_again_changes_nothing(database: Database) {
     let row = &store.list_interactions("p1", &query).await.unwrap()[0];
     assert_eq!(row.weight, 60.0);
 
-    let again = import_interactions(store, file.as_bytes(), &columns(), NOW, &mut |_| {}).await.unwrap();
+    let again =
+        import_interactions(store, file.as_bytes(), Kind::Drug, &columns(), NOW, &mut |_| {}).await.unwrap();
     assert_eq!(again.loaded.interactions, Written { unchanged: 2, ..Default::default() });
     assert_eq!((again.loaded.users, again.loaded.items), Default::default());
 }
@@ -155,19 +153,22 @@ async fn a_bad_row_is_named_by_its_line_and_nothing_stays(database: Database) {
         ("p1,war\u{7}farin,1,2020-01-01", "column drug must not contain control characters"),
     ] {
         let file = format!("person,drug,days,when\n{good}{bad}\np1,warfarin,1,2020-01-01\n");
-        let error =
-            import_interactions(store, file.as_bytes(), &columns(), NOW, &mut |_| {}).await.unwrap_err();
+        let error = import_interactions(store, file.as_bytes(), Kind::Drug, &columns(), NOW, &mut |_| {})
+            .await
+            .unwrap_err();
         let message = error.to_string();
         assert!(message.starts_with(&format!("line 6002: {expected}")), "{bad:?}: {message}");
         assert_eq!(store.counts().await.unwrap(), Default::default(), "{bad:?}");
     }
     let not_utf8 = b"person,drug,days,when\np1,war\xfffarin,1,2020-01-01\n".as_slice();
-    let error = import_interactions(store, not_utf8, &columns(), NOW, &mut |_| {}).await.unwrap_err();
-    assert_eq!(error.to_string(), "line 2: is not UTF-8 text");
     let error =
-        import_interactions(store, "a,b\n1,2\n".as_bytes(), &columns(), NOW, &mut |_| {}).await.unwrap_err();
+        import_interactions(store, not_utf8, Kind::Drug, &columns(), NOW, &mut |_| {}).await.unwrap_err();
+    assert_eq!(error.to_string(), "line 2: is not UTF-8 text");
+    let error = import_interactions(store, "a,b\n1,2\n".as_bytes(), Kind::Drug, &columns(), NOW, &mut |_| {})
+        .await
+        .unwrap_err();
     assert_eq!(error.to_string(), "there is no column \"person\"; the columns are a, b");
-    assert!(matches!(error, ImportError::NoColumn { .. }));
+    assert!(matches!(error, ImportError::Csv(CsvError::NoColumn { .. })));
 }
 
 async fn an_item_of_another_kind_is_named_by_its_line(database: Database) {
@@ -179,9 +180,10 @@ async fn an_item_of_another_kind_is_named_by_its_line(database: Database) {
         p2,warfarin,1,2020-01-01\n\
         p2,h1,1,2020-01-01\n\
         p3,h1,1,2020-01-01\n";
-    let error = import_interactions(&*database.store, file.as_bytes(), &columns(), NOW, &mut |_| {})
-        .await
-        .unwrap_err();
+    let error =
+        import_interactions(&*database.store, file.as_bytes(), Kind::Drug, &columns(), NOW, &mut |_| {})
+            .await
+            .unwrap_err();
     assert_eq!(error.to_string(), "line 6: item \"h1\" exists and is of kind hospital, not drug");
     assert_eq!(database.store.counts().await.unwrap().interactions, 0);
 }

@@ -7,13 +7,11 @@
 use std::fs::File;
 use std::time::{Duration, Instant};
 
-use medserve::store::import::{InteractionColumns, default_event, import_interactions, import_items};
+use medserve::store::import::{default_event, import_interactions, import_items};
 use medserve::store::{Store, demo};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use recommend::data::{Interaction, Kind};
-use recommend::source::Similarity;
-use recommend::weights::Weighing;
+use recommend::{Interaction, InteractionColumns, Kind, Similarity, Weighing};
 
 use super::database::{Database, interaction, item, user};
 
@@ -175,7 +173,6 @@ async fn measure_imports() {
         let store = &*database.store;
         println!("{}", if database.is_postgres() { "Postgres" } else { "SQLite" });
         let nhanes = InteractionColumns {
-            kind: Kind::Drug,
             user: "SEQN".into(),
             item: "RXDDRUG".into(),
             weight: None,
@@ -185,10 +182,9 @@ async fn measure_imports() {
         };
         let began = Instant::now();
         let file = open("nhanes-rx-2013-2014/medications.csv");
-        let report = import_interactions(store, file, &nhanes, NOW, &mut |_| {}).await.unwrap();
+        let report = import_interactions(store, file, Kind::Drug, &nhanes, NOW, &mut |_| {}).await.unwrap();
         println!("NHANES in {:.2?}: {report}", began.elapsed());
         let synthea = InteractionColumns {
-            kind: Kind::Hospital,
             user: "PATIENT".into(),
             item: "ORGANIZATION".into(),
             weight: None,
@@ -198,7 +194,8 @@ async fn measure_imports() {
         };
         let began = Instant::now();
         let file = open("synthea-nebraska/encounters.csv");
-        let report = import_interactions(store, file, &synthea, NOW, &mut |_| {}).await.unwrap();
+        let report =
+            import_interactions(store, file, Kind::Hospital, &synthea, NOW, &mut |_| {}).await.unwrap();
         println!("Synthea in {:.2?}: {report}", began.elapsed());
         let began = Instant::now();
         let report = import_items(store, open("hospitals.jsonl"), &mut |_| {}).await.unwrap();

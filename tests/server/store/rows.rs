@@ -5,8 +5,7 @@ use std::time::Duration;
 use medserve::store::{
     InteractionFilter, InteractionKey, InteractionQuery, ItemQuery, KEEP_CHANGES, StoreError, Written,
 };
-use recommend::data::{Contraindications, Item, Kind, Profile, Sex, User};
-use recommend::weights::Weighing;
+use recommend::{Contraindications, Item, Kind, Profile, Sex, User, Weighing};
 use serde_json::json;
 use sqlx::{Connection, Executor};
 
@@ -162,7 +161,7 @@ async fn interactions_are_listed_latest_first_page_by_page(database: Database) {
     let store = &database.store;
     let mut rows = vec![interaction("u1", "h1", 1_700_000_000_123, 1.0)];
     // The first moment there is, a fraction before 1970, and others.
-    for time in [recommend::data::EARLIEST_TIME, -1, 9] {
+    for time in [recommend::EARLIEST_TIME, -1, 9] {
         for item in ["d1", "d2"] {
             rows.push(interaction("u1", item, time, 1.0));
         }
@@ -408,7 +407,7 @@ async fn a_scan_hands_over_everything_once(database: Database) {
         })
         .await
         .unwrap();
-    let key = |row: &recommend::data::Interaction| (row.user_id.clone(), row.item_id.clone(), row.time);
+    let key = |row: &recommend::Interaction| (row.user_id.clone(), row.item_id.clone(), row.time);
     scanned.sort_by_key(key);
     rows.sort_by_key(key);
     assert_eq!(scanned, rows);

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use medserve::store::{StoreError, StoreOptions, connect};
-use recommend::data::Profile;
-use recommend::source::SourceError;
+use recommend::{Profile, SourceError};
 
 use super::database::{Database, interaction, user};
 use super::on_both;

@@ -13,6 +13,7 @@ pub struct Best<F> {
 }
 
 impl<F: Fn(u32, u32) -> Ordering> Best<F> {
+    /// Without entries yet; it will keep `limit` of them.
     pub fn new(limit: usize, compare: F) -> Self {
         Self { limit, compare, heap: Vec::with_capacity(limit.min(4_096)) }
     }

@@ -23,14 +23,18 @@ use compare::Compare;
 /// items the user has (for ratings).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rows {
+    /// As they are.
     Raw,
+    /// Less their mean.
     Centred,
 }
 
 /// What is searched for.
 #[derive(Debug, Clone, Copy)]
 pub struct Search {
+    /// How users are compared.
     pub similarity: Similarity,
+    /// Which rows are compared.
     pub rows: Rows,
     /// How many neighbors to find.
     pub count: usize,

@@ -1,27 +1,20 @@
 //! Evaluations small enough to be worked out by hand.
 
-use crate::evaluate::{Event, Metrics, Options, Report, Split, evaluate, score};
-use crate::ranking::Scoring;
+use crate::data::Interaction;
+use crate::evaluate::{Metrics, Options, Report, Split, evaluate, score};
+use crate::settings::Settings;
 use crate::source::Similarity;
-use crate::weights::Weighing;
 
 fn options(split: Split, k: usize) -> Options {
-    Options {
-        split,
-        k,
-        similarity: Similarity::Cosine,
-        neighbors: 100,
-        scoring: Scoring::Implicit,
-        raters: 30,
-        weighing: Weighing::default(),
-        seed: 7,
-    }
+    let settings = Settings { neighbors: 100, ..Settings::default() };
+    Options { split, k, similarity: Similarity::Cosine, settings, seed: 7 }
 }
 
-fn events(people: &[(String, &[&str])]) -> Vec<Event> {
-    let event = |user: &str, item: &str| Event {
+fn events(people: &[(String, &[&str])]) -> Vec<Interaction> {
+    let event = |user: &str, item: &str| Interaction {
         user_id: user.to_owned(),
         item_id: item.to_owned(),
+        event: String::new(),
         weight: 1.0,
         time: 0,
     };

@@ -8,7 +8,8 @@ use super::fake_store::{FakeStore, item};
 use super::numbers::now;
 use crate::answer::{RecommendError, Recommendation, Request, Strategy};
 use crate::data::{Kind, Profile};
-use crate::recommender::{Engine, Recommender, Settings};
+use crate::recommender::Recommender;
+use crate::settings::Settings;
 
 fn adviser(store: &Arc<FakeStore>) -> Recommender {
     now(Recommender::in_memory(Arc::clone(store) as _, Settings::default(), 1_000)).unwrap()

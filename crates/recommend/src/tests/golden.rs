@@ -9,13 +9,14 @@ use serde::Deserialize;
 use super::fake_store::{self, FakeStore};
 use super::numbers::now;
 use crate::answer::{Request, Strategy};
-use crate::data::{Item, Kind, Profile};
-use crate::evaluate::{Event, Prediction, compare_predictions, score};
+use crate::data::{Interaction, Item, Kind, Profile};
+use crate::evaluate::{Prediction, compare_predictions, score};
 use crate::layers::Layers;
 use crate::load::Loader;
 use crate::neighbors::{Rows, Search, search};
 use crate::ranking::{Scoring, implicit};
-use crate::recommender::{Engine, Recommender, Settings};
+use crate::recommender::Recommender;
+use crate::settings::Settings;
 use crate::source::Similarity;
 use crate::weights::{Repeats, Weighing};
 
@@ -90,10 +91,16 @@ fn neighbors_and_scores_are_those_of_numpy_and_scikit_learn() {
 #[test]
 fn predicted_ratings_are_those_of_numpy() {
     let golden = golden();
-    let events: Vec<Event> = golden
+    let events: Vec<Interaction> = golden
         .ratings
         .into_iter()
-        .map(|(user_id, item_id, weight)| Event { user_id, item_id, weight, time: 0 })
+        .map(|(user_id, item_id, weight)| Interaction {
+            user_id,
+            item_id,
+            event: String::new(),
+            weight,
+            time: 0,
+        })
         .collect();
     let oracle: Vec<Prediction> = golden
         .predictions

@@ -13,7 +13,8 @@ use crate::layers::Layers;
 use crate::load::Loader;
 use crate::neighbors::{Rows, Search, search};
 use crate::ranking::implicit;
-use crate::recommender::{Engine, Recommender, Settings};
+use crate::recommender::Recommender;
+use crate::settings::Settings;
 use crate::source::{Evidence, Similarity};
 use crate::weights::{Repeats, Weighing};
 

@@ -6,7 +6,7 @@ use crate::data::{FieldError, Interaction, Item, Kind, Profile, User, validate_i
 use crate::evaluate::Split;
 use crate::load::Loader;
 use crate::ranking::Scoring;
-use crate::recommender::Settings;
+use crate::settings::Settings;
 use crate::weights::{Repeats, Weighing};
 
 const NOW: i64 = 1_717_200_000_000; // 2024-06-01
@@ -137,7 +137,7 @@ fn documented() -> toml::Table {
 fn the_settings_of_the_manual_are_read_and_are_the_defaults() {
     let settings: Settings = documented().try_into().unwrap();
     assert_eq!(settings, Settings::default());
-    assert_eq!(settings.problems(false), Vec::<String>::new());
+    assert_eq!(settings.validate(false), Vec::<String>::new());
     for (table, misspelt) in [("", "neighbours"), ("weighing", "half_live_days")] {
         let mut wrong = documented();
         let inner = if table.is_empty() { &mut wrong } else { wrong[table].as_table_mut().unwrap() };
@@ -152,7 +152,7 @@ fn settings_that_contradict_each_other_are_refused_by_name() {
     let problems = |change: &dyn Fn(&mut Settings), in_database| {
         let mut settings = Settings::default();
         change(&mut settings);
-        settings.problems(in_database).join("; ")
+        settings.validate(in_database).join("; ")
     };
     let rates = |settings: &mut Settings| {
         settings.scoring = Scoring::Explicit;

@@ -11,7 +11,8 @@ use crate::answer::{RecommendError, Recommendation, Request, Strategy as By};
 use crate::data::{Contraindications, Item, Kind, Profile};
 use crate::filters::Unknown;
 use crate::places::Place;
-use crate::recommender::{Engine, Recommender, Settings};
+use crate::recommender::Recommender;
+use crate::settings::Settings;
 
 const NOW: i64 = 1_717_200_000_000; // 2024-06-01
 

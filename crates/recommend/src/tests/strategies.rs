@@ -8,7 +8,8 @@ use super::fake_store::{FakeStore, item};
 use super::numbers::now;
 use crate::answer::{Recommendation, Request, Strategy, Support};
 use crate::data::{Item, Kind, Profile};
-use crate::recommender::{Engine, Recommender, Settings};
+use crate::recommender::Recommender;
+use crate::settings::Settings;
 
 /// The answer for `me`, the same from both engines.
 fn ask(store: &Arc<FakeStore>, settings: &Settings) -> Recommendation {

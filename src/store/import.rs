@@ -4,17 +4,10 @@
 //! number, and nothing of the file stays. Nothing is dropped silently either: the report counts
 //! every row of the file, also those that say nothing.
 //!
-//! What a CSV of interactions leaves out is filled in:
-//!
-//! - Users and items it names that do not exist are created: the user with an empty profile (of
-//!   which everything is unknown), the item with its id for a name.
-//! - A row whose item is blank tells of no interaction (a survey's person without prescriptions);
-//!   it is counted as blank. A row with an item and no user is wrong.
-//! - Without a weight column every weight is 1.
-//! - Without a time column every time is 1970-01-01, so that importing the file again changes
-//!   nothing; give a column where a half-life is configured.
-
-mod time;
+//! Users and items that a CSV of interactions names and that do not exist are created: the user with
+//! an empty profile (of which everything is unknown), the item with its id for a name. Without a
+//! time column every time is 1970-01-01, so that importing the file again changes nothing; give a
+//! column where a half-life is configured. [`InteractionReader`] says what else may be left out.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -24,9 +17,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{BulkLoad, Loaded, Store, StoreError};
-use recommend::data::{FieldError, Interaction, Item, Kind, Millis, User, validate_weight};
-
-pub use time::parse_time;
+use recommend::{
+    CsvError, FieldError, InteractionColumns, InteractionLine, InteractionReader, Item, Kind, Millis, User,
+};
 
 /// Rows handed to the store at once.
 const BATCH: usize = 5_000;
@@ -38,9 +31,9 @@ pub enum ImportError {
     #[error("the file cannot be read: {0}")]
     Read(#[from] std::io::Error),
 
-    /// A column was asked for that the file does not have.
-    #[error("there is no column {column:?}; the columns are {}", .columns.join(", "))]
-    NoColumn { column: String, columns: Vec<String> },
+    /// A CSV file is not as it should be.
+    #[error(transparent)]
+    Csv(#[from] CsvError),
 
     /// A row is wrong. Lines count from 1, the header among them.
     #[error("line {line}: {problem}")]
@@ -49,21 +42,6 @@ pub enum ImportError {
     /// The store refused or could not be reached.
     #[error(transparent)]
     Store(#[from] StoreError),
-}
-
-/// What is in which column of a CSV file of interactions.
-#[derive(Debug, Clone)]
-pub struct InteractionColumns {
-    /// The kind of all items of the file.
-    pub kind: Kind,
-    pub user: String,
-    pub item: String,
-    pub weight: Option<String>,
-    pub time: Option<String>,
-    /// The event all rows tell of; see [`default_event`].
-    pub event: String,
-    /// Values of the item column that stand for no item, such as a survey's code for "refused".
-    pub no_item: Vec<String>,
 }
 
 /// What usually happens between a person and an item of this kind.
@@ -122,65 +100,48 @@ impl fmt::Display for ImportReport {
     }
 }
 
-/// Imports a CSV file with a header. `now` is the present time, after which nothing can have
-/// happened; `progress` is called now and then.
+/// Imports a CSV file of items of one kind. `now` is the present time, after which nothing can
+/// have happened; `progress` is called now and then.
 pub async fn import_interactions(
     store: &dyn Store,
     file: impl Read + Send,
+    kind: Kind,
     columns: &InteractionColumns,
     now: Millis,
     progress: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<ImportReport, ImportError> {
-    let mut reader = csv::Reader::from_reader(file);
-    let header = reader.headers().map_err(row_error)?.clone();
-    let find = |column: &str| {
-        header.iter().position(|name| name == column).ok_or_else(|| ImportError::NoColumn {
-            column: column.to_owned(),
-            columns: header.iter().map(str::to_owned).collect(),
-        })
-    };
-    let places = Places {
-        user: find(&columns.user)?,
-        item: find(&columns.item)?,
-        weight: columns.weight.as_deref().map(find).transpose()?,
-        time: columns.time.as_deref().map(find).transpose()?,
-    };
-
+    let mut reader = InteractionReader::new(file, columns, now)?;
     let mut report = ImportReport::default();
     let mut load = store.begin_load().await?;
     let mut lines = Lines::default();
     let mut batch = Vec::with_capacity(BATCH);
-    let mut record = csv::StringRecord::new();
-    while reader.read_record(&mut record).map_err(row_error)? {
+    while let Some((line, told)) = reader.next_line()? {
         report.rows += 1;
-        let line = record.position().map_or(0, csv::Position::line);
-        let item = record.get(places.item).unwrap_or_default().trim();
-        if item.is_empty() {
-            report.blank += 1;
-            report.first_blank_line.get_or_insert(line);
-        } else if columns.no_item.iter().any(|code| code == item) {
-            report.no_item += 1;
-        } else {
-            let interaction = places
-                .interaction(&record, columns, now)
-                .map_err(|problem| ImportError::Row { line, problem })?;
-            batch.push(interaction);
-            lines.push(line);
+        match told {
+            InteractionLine::Interaction(interaction) => {
+                batch.push(interaction);
+                lines.push(line);
+            }
+            InteractionLine::Blank => {
+                report.blank += 1;
+                report.first_blank_line.get_or_insert(line);
+            }
+            InteractionLine::NoItem => report.no_item += 1,
         }
         if batch.len() == BATCH {
             load.interactions(&batch).await?;
             batch.clear();
-            progress(Progress { bytes: reader.position().byte(), rows: report.rows });
+            progress(Progress { bytes: reader.bytes(), rows: report.rows });
         }
     }
     load.interactions(&batch).await?;
-    report.loaded = load.commit(Some(columns.kind)).await.map_err(|error| match error {
+    report.loaded = load.commit(Some(kind)).await.map_err(|error| match error {
         StoreError::OtherKind { index, .. } => {
             ImportError::Row { line: lines.of(index), problem: error.to_string() }
         }
         other => other.into(),
     })?;
-    progress(Progress { bytes: reader.position().byte(), rows: report.rows });
+    progress(Progress { bytes: reader.bytes(), rows: report.rows });
     Ok(report)
 }
 
@@ -206,80 +167,6 @@ impl Lines {
         let run = after.checked_sub(1).and_then(|run| self.runs.get(run));
         run.map_or(0, |(first, line)| line + (index - first) as u64)
     }
-}
-
-/// The columns by their place.
-struct Places {
-    user: usize,
-    item: usize,
-    weight: Option<usize>,
-    time: Option<usize>,
-}
-
-impl Places {
-    fn interaction(
-        &self,
-        record: &csv::StringRecord,
-        columns: &InteractionColumns,
-        now: Millis,
-    ) -> Result<Interaction, String> {
-        let value = |place: usize| record.get(place).unwrap_or_default().trim();
-        // Values are not repeated in messages: with a column mistaken they could be anything.
-        let weight = match (self.weight, &columns.weight) {
-            (Some(place), Some(name)) => {
-                let weight: f64 =
-                    value(place).parse().map_err(|_| format!("column {name} is not a number"))?;
-                validate_weight("", weight).map_err(|error| format!("column {name} {}", error.detail))?;
-                weight as f32
-            }
-            _ => 1.0,
-        };
-        let time = match (self.time, &columns.time) {
-            (Some(place), Some(name)) => parse_time(value(place)).ok_or_else(|| {
-                format!(
-                    "column {name} is not a time; 2024-02-29, 2024-02-29T13:05:09Z, and seconds \
-                     or milliseconds since 1970 are"
-                )
-            })?,
-            _ => 0,
-        };
-        let interaction = Interaction {
-            user_id: value(self.user).to_owned(),
-            item_id: value(self.item).to_owned(),
-            event: columns.event.clone(),
-            weight,
-            time,
-        };
-        match interaction.validate("", now).first() {
-            None => Ok(interaction),
-            Some(error) => {
-                let column = match error.pointer.as_str() {
-                    "/user_id" => Some(columns.user.as_str()),
-                    "/item_id" => Some(columns.item.as_str()),
-                    "/time" => columns.time.as_deref(),
-                    _ => None,
-                };
-                let place = column.map_or(error.pointer.clone(), |name| format!("column {name}"));
-                Err(format!("{place} {}", error.detail))
-            }
-        }
-    }
-}
-
-fn row_error(error: csv::Error) -> ImportError {
-    let line = error.position().map_or(0, csv::Position::line);
-    let problem = match error.kind() {
-        csv::ErrorKind::Utf8 { .. } => "is not UTF-8 text".to_owned(),
-        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-            format!("has {len} columns where the header has {expected_len}")
-        }
-        csv::ErrorKind::Io(_) => match error.into_kind() {
-            csv::ErrorKind::Io(error) => return ImportError::Read(error),
-            _ => String::new(),
-        },
-        _ => error.to_string(),
-    };
-    ImportError::Row { line, problem }
 }
 
 /// Imports users, one JSON object a line, as `PUT /v1/users/{user_id}` takes them with the id

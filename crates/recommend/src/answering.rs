@@ -1,0 +1,190 @@
+//! How an answer is made, the same steps wherever candidates come from. Strategies are tried in
+//! turn (neighbors, then context, then popular); each names candidates; the rules of
+//! [`filters`](super::filters) are applied to every candidate; the best of what is left are
+//! chosen and explained. The first strategy that leaves anything answers.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::answer::{
+    Because, Excluded, RecommendError, Recommendation, Recommended, Request, Strategy, Support,
+};
+use super::candidates::{Candidates, Circumstances};
+use super::catalogue::Entry;
+use super::context::{self, Person};
+use super::data::Kind;
+use super::filters::Patient;
+use super::neighbors::best::Best;
+use super::places::Place;
+use super::ranking::Candidate;
+use super::settings::Settings;
+use super::snapshot::{KindSnapshot, Snapshot};
+
+/// An item on its way into the answer.
+struct Chosen {
+    candidate: Candidate,
+    entry: Arc<Entry>,
+    distance_km: Option<f64>,
+}
+
+/// Everything about one request that does not depend on the strategy.
+struct Selection<'a> {
+    kind: &'a KindSnapshot,
+    patient: Patient<'a>,
+    request: &'a Request,
+    origin: Option<Place>,
+    /// Numbers of the user's own items, ascending.
+    seen: Vec<u32>,
+}
+
+impl Selection<'_> {
+    /// The best candidates that no rule speaks against, and those some rule does, each with its
+    /// reason, in the order they would have had.
+    fn select(&self, candidates: Vec<Candidate>) -> Result<(Vec<Chosen>, Vec<Excluded>), RecommendError> {
+        let names = &self.kind.layers.items;
+        let mut best = Best::new(self.request.limit, |a, b| names.compare(a, b));
+        let mut excluded: Vec<(Candidate, Excluded)> = Vec::new();
+        for candidate in candidates {
+            if !candidate.score.is_finite() {
+                return Err(RecommendError::NotANumber);
+            }
+            let Some(entry) = self.kind.catalogue.get(candidate.item) else { continue };
+            // Too low a score ends the matter, unless a rule may have to be reported.
+            if candidate.score < best.worst() && !self.patient.may_exclude(entry) {
+                continue;
+            }
+            let seen = !entry.item.repeatable && self.seen.binary_search(&candidate.item).is_ok();
+            if entry.item.hidden || seen || self.too_far(entry) {
+                continue;
+            }
+            match self.patient.excludes(candidate.item, entry) {
+                None => {
+                    best.offer(candidate.item, candidate.score);
+                }
+                Some(reason) => {
+                    let item_id = entry.item.item_id.clone();
+                    excluded.push((candidate, Excluded { item_id, reason }));
+                }
+            }
+        }
+        excluded.sort_unstable_by(|(a, _), (b, _)| {
+            b.score.total_cmp(&a.score).then_with(|| names.compare(a.item, b.item))
+        });
+        let chosen = best.into_sorted().into_iter().filter_map(|(item, score)| {
+            let entry = Arc::clone(self.kind.catalogue.get(item)?);
+            let distance_km = self.distance(&entry);
+            Some(Chosen { candidate: Candidate { item, score }, entry, distance_km })
+        });
+        Ok((chosen.collect(), excluded.into_iter().map(|(_, excluded)| excluded).collect()))
+    }
+
+    /// The chosen item as it is answered, with its reasons.
+    fn explained<C: Candidates>(
+        &self,
+        candidates: &mut C,
+        strategy: Strategy,
+        chosen: Chosen,
+        asking: Circumstances<'_>,
+    ) -> Recommended {
+        let visible = |item| self.kind.catalogue.get(item).is_some_and(|entry| !entry.item.hidden);
+        let support = candidates.support(chosen.candidate.item, &visible);
+        let count = Support::of(support.count);
+        // What few people share would say something of each of them.
+        let context = if count == Support::Few {
+            Vec::new()
+        } else {
+            let people: Vec<Arc<Person>> =
+                support.people.iter().filter_map(|id| asking.people.get(id).cloned()).collect();
+            context::shared_context(asking.person, &people, asking.now)
+        };
+        let score = match strategy {
+            // Here the score is the number of people, of which a small one is not told.
+            Strategy::Popular => chosen.candidate.score.max(f64::from(Support::TOLD_FROM)),
+            _ => chosen.candidate.score,
+        };
+        Recommended {
+            item_id: chosen.entry.item.item_id.clone(),
+            name: chosen.entry.item.name.clone(),
+            score,
+            distance_km: chosen.distance_km,
+            because: Because { supporting_neighbors: count, shared_items: support.shared_items, context },
+        }
+    }
+
+    fn distance(&self, entry: &Entry) -> Option<f64> {
+        let place = Place::new(entry.item.latitude, entry.item.longitude)?;
+        Some(self.origin?.distance_km(place))
+    }
+
+    fn too_far(&self, entry: &Entry) -> bool {
+        let Some(radius) = self.request.radius_km else { return false };
+        self.distance(entry).is_none_or(|km| km > radius)
+    }
+}
+
+/// Answers one request.
+pub async fn answer<C: Candidates>(
+    snapshot: &Snapshot,
+    mut source: C,
+    settings: &Settings,
+    request: &Request,
+) -> Result<Recommendation, RecommendError> {
+    request.validate()?;
+    let person = snapshot.people.get(&request.user_id).ok_or(RecommendError::UnknownUser)?;
+    let profile = &person.profile;
+    let origin = request.near.or_else(|| Place::new(profile.latitude, profile.longitude));
+    if request.radius_km.is_some() && origin.is_none() {
+        return Err(RecommendError::Invalid {
+            parameter: "radius_km",
+            detail: "needs near=latitude,longitude, as it is not known where the user lives".to_owned(),
+        });
+    }
+    let kind = snapshot.kind(request.kind);
+    let drugs = &snapshot.kind(Kind::Drug).catalogue;
+    let patient = Patient::new(profile, request.kind, &kind.catalogue, drugs, settings.unknown, request.now);
+    let mut history = source.history().await?;
+    history.sort_unstable();
+    let selection = Selection { kind, patient, request, origin, seen: history };
+    let mut recommendation = Recommendation {
+        user_id: request.user_id.clone(),
+        kind: request.kind,
+        similarity: request.similarity,
+        strategy: Strategy::InsufficientEvidence,
+        as_of: snapshot.as_of,
+        items: Vec::new(),
+        excluded: Vec::new(),
+        abstained: selection.patient.abstains().map(str::to_owned),
+        flags: selection.patient.flags().to_vec(),
+    };
+    let mut reported: HashSet<String> = HashSet::new();
+    let circumstances =
+        Circumstances { people: &snapshot.people, user_id: &request.user_id, person, now: request.now };
+    for strategy in [Strategy::Neighbors, Strategy::Context, Strategy::Popular] {
+        let candidates = match strategy {
+            Strategy::Neighbors if selection.seen.len() < settings.min_history => continue,
+            Strategy::Neighbors => source.by_neighbors(),
+            Strategy::Context => source.by_circumstances(circumstances).await?,
+            _ => source.by_popularity().await?,
+        };
+        if candidates.is_empty() {
+            continue;
+        }
+        let (chosen, excluded) = selection.select(candidates)?;
+        for item in excluded {
+            if reported.insert(item.item_id.clone()) {
+                recommendation.excluded.push(item);
+            }
+        }
+        if !chosen.is_empty() {
+            recommendation.strategy = strategy;
+            let explained = |chosen| selection.explained(&mut source, strategy, chosen, circumstances);
+            recommendation.items = chosen.into_iter().map(explained).collect();
+            break;
+        }
+        if recommendation.abstained.is_some() {
+            // The other strategies' candidates would all be ruled out for the same reason.
+            break;
+        }
+    }
+    Ok(recommendation)
+}
