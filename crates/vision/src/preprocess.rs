@@ -5,8 +5,9 @@
 //! the samples came in. Colour becomes grey, or grey colour, after resizing, when few pixels are
 //! left. Pixels of an image that already has the target size are not resampled.
 
-use fast_image_resize::images::{CroppedImage, Image as Buffer, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{Image as Buffer, TypedCroppedImage, TypedImageRef};
+use fast_image_resize::pixels::{U8, U8x3, U16, U16x3};
+use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
 use thiserror::Error;
 
 use super::image::{Image, Samples};
@@ -129,25 +130,26 @@ impl Preprocessor {
                 Ok(Resized::Sixteen(values.into()))
             }
             Samples::Gray8(values) => self
-                .convolve(image, values, PixelType::U8, crop)
+                .convolve::<U8>(image, values, crop)
                 .map(|buffer| Resized::Eight(buffer.into_vec().into())),
             Samples::Rgb8(values) => self
-                .convolve(image, values, PixelType::U8x3, crop)
+                .convolve::<U8x3>(image, values, crop)
                 .map(|buffer| Resized::Eight(buffer.into_vec().into())),
             Samples::Gray16(values) => self
-                .convolve(image, bytemuck::cast_slice(values), PixelType::U16, crop)
+                .convolve::<U16>(image, bytemuck::cast_slice(values), crop)
                 .map(|buffer| Resized::Sixteen(native_u16(buffer.buffer()).into())),
             Samples::Rgb16(values) => self
-                .convolve(image, bytemuck::cast_slice(values), PixelType::U16x3, crop)
+                .convolve::<U16x3>(image, bytemuck::cast_slice(values), crop)
                 .map(|buffer| Resized::Sixteen(native_u16(buffer.buffer()).into())),
         }
     }
 
-    fn convolve(
+    /// The resampled part `crop` of an image of pixels `P`. The kind of pixel is known here and not found
+    /// out by the resizer, which would be compiled for every kind there is.
+    fn convolve<P: PixelTrait>(
         &mut self,
         image: &Image,
         bytes: &[u8],
-        pixel: PixelType,
         crop: Rectangle,
     ) -> Result<Buffer<'static>, PreprocessError> {
         let filter = match self.input.resize {
@@ -158,14 +160,17 @@ impl Preprocessor {
         };
         let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter)).use_alpha(false);
         let failed = |error: &dyn std::error::Error| PreprocessError::Resize(error.to_string());
-        let source =
-            ImageRef::new(image.width(), image.height(), bytes, pixel).map_err(|error| failed(&error))?;
+        let source = TypedImageRef::<P>::from_buffer(image.width(), image.height(), bytes)
+            .map_err(|error| failed(&error))?;
         // A view, rather than the resizer's own crop, whose filter would reach beyond the edges
         // and let pixels that were cut off shine through.
-        let view = CroppedImage::new(&source, crop.left, crop.top, crop.width, crop.height)
+        let view = TypedCroppedImage::from_ref(&source, crop.left, crop.top, crop.width, crop.height)
             .map_err(|error| failed(&error))?;
-        let mut target = Buffer::new(self.input.width, self.input.height, pixel);
-        self.resizer.resize(&view, &mut target, Some(&options)).map_err(|error| failed(&error))?;
+        let mut target = Buffer::new(self.input.width, self.input.height, P::pixel_type());
+        let Some(mut pixels) = target.typed_image_mut::<P>() else {
+            return Err(PreprocessError::Resize("pixels of another kind".to_string()));
+        };
+        self.resizer.resize_typed(&view, &mut pixels, Some(&options)).map_err(|error| failed(&error))?;
         Ok(target)
     }
 }
