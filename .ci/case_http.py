@@ -245,8 +245,8 @@ def small(server):
     for parameter in parameters:
         if parameter["name"] in ("kind", "similarity") and "enum" not in str(parameter) and "$ref" not in str(parameter):
             yield f"the contract does not list the values of {parameter['name']}"
-    # Where the day begins before it does in Greenwich, today is already the next date.
-    date = (datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=1)).date().isoformat()
+    # Where the day begins first, 14 hours before it does in Greenwich, today may already be the next date.
+    date = (datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=14)).date().isoformat()
     server.put("/v1/users/case", {"profile": {}})
     status = server.post("/v1/interactions", [{"user_id": "case", "item_id": "metformin", "time": date}]).status
     if status >= 300:
