@@ -24,19 +24,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from http_classify import DONE
+
 USERS, ITEMS, INTERACTIONS = 6_040, 3_706, 850_000
 SCRIPT = """
 math.randomseed(7)
 request = function()
   return wrk.format("GET", "/v1/users/u" .. math.random(0, %d) .. "/recommendations?kind=doctor&limit=10&neighbors=100")
 end
-done = function(summary, latency, requests)
-  local errors = summary.errors
-  io.write(string.format("RESULT %%d %%d %%f %%f %%d\\n", summary.requests, summary.duration,
-    latency:percentile(50) / 1000, latency:percentile(99) / 1000,
-    errors.connect + errors.read + errors.write + errors.status + errors.timeout))
-end
-"""
+""" + DONE
 
 
 def write_interactions(path):

@@ -18,7 +18,6 @@ import json
 import os
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -31,22 +30,11 @@ from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
+from ours import build
+
 ROOT = Path(__file__).resolve().parents[2]
 SIDE = 28
 MEAN, STD = 0.5, 0.25
-
-
-def build():
-    """Builds the bench program and returns its path."""
-    out = subprocess.run(
-        ["cargo", "bench", "--bench", "vision", "--no-run", "--message-format=json"],
-        cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True,
-    ).stdout
-    for line in out.splitlines():
-        message = json.loads(line)
-        if message.get("target", {}).get("name") == "vision" and message.get("executable"):
-            return message["executable"]
-    sys.exit("cargo built no bench program")
 
 
 def write_files(folder):
@@ -112,7 +100,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         program = subprocess.Popen(
-            [options.bench or build(), "--peer", folder],
+            [options.bench or build("vision"), "--peer", folder],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )
         assert program.stdout.readline().strip() == "ready"

@@ -16,7 +16,7 @@ use model::package::MANIFEST;
 use model::{Manifest, Package, PackageError};
 use nn::Params;
 use text::encoder::Example;
-use text::plan::Plan;
+use text::network::Plan;
 use text::{Encoder, FieldValue, Record, Tokenizer, network};
 
 /// Records of at most so many bytes together are encoded where they are: that takes tens of

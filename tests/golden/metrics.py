@@ -1,4 +1,4 @@
-"""Golden values for the metrics, by scikit-learn 1.9.1 and numpy 2.4.6.
+"""Golden values for the metrics, by scikit-learn 1.9.1 and numpy 2.4.6; crates/train/src/metrics.rs compares.
 
 Run from the repository's root: python tests/golden/metrics.py > tests/golden/metrics.json
 """

@@ -1,6 +1,6 @@
 """Golden values for the recommender, by numpy and scikit-learn.
 
-Writes recommend.json beside this file; src/recommend/tests/golden.rs compares. The data are
+Writes recommend.json beside this file; crates/recommend/src/tests/golden.rs compares. The data are
 invented here. Versions: numpy 2.4.6, scikit-learn 1.9.1.
 
     python tests/golden/recommend.py

@@ -1,4 +1,4 @@
-"""Golden values for the networks over tokens, by PyTorch in double precision.
+"""Golden values for the networks over tokens, by PyTorch in double precision; crates/text/src/golden.rs compares.
 
 PyTorch pads and masks; medserve packs. That both give the same logits shows that padding is
 nowhere counted. The versions are pinned in requirements-text.txt. Run from the repository's root:

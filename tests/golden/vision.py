@@ -1,4 +1,4 @@
-"""Makes the image files and expected values that tests/vision_golden.rs compares with.
+"""Makes the image files and expected values that crates/vision/src/golden.rs compares with.
 
     pip install -r tests/golden/requirements.txt
     python tests/golden/vision.py

@@ -6,18 +6,17 @@
 //! [`Params`] and applied under a [`Pass`]; neither knows whether it trains or serves.
 
 pub mod activation;
-pub mod attention;
+mod attention;
 pub mod batch_norm;
 pub mod conv;
 #[cfg(test)]
 mod differences;
 mod direct;
 pub mod dropout;
-pub mod embedding;
 pub mod filter;
 mod graph;
 pub mod linear;
-pub mod lstm;
+mod lstm;
 pub mod map;
 pub mod matrix;
 mod norm;
@@ -30,8 +29,8 @@ pub mod random;
 pub mod relu;
 pub mod residual;
 mod scratch;
-pub mod segments;
-pub mod serve;
+mod segments;
+mod sequence;
 pub mod simd;
 mod window;
 pub mod winograd;
@@ -39,15 +38,15 @@ mod winograd_gradient;
 
 pub use batch_norm::BatchNorm;
 pub use conv::{Conv2d, ConvShape};
-pub use embedding::Embedding;
 pub use filter::Filter;
 pub use graph::{
-    Activation, Conv, Graph, GraphBuilder, GraphError, Interpolation, Node, NodeId, Op, Parameter, Shape,
+    Activation, Conv, Graph, GraphBuilder, GraphError, Interpolation, Node, NodeId, Op, Parameter, Pooling,
+    SequenceOp, Shape,
 };
 pub use linear::Linear;
-pub use packed::{Matrix, Residual};
 pub use params::{Init, Params};
 pub use plan::{Plan, Runner};
+pub use sequence::{SequenceInput, SequenceNetwork, SequencePlan};
 pub use window::Window;
 
 use candle_core::{Result, Tensor};

@@ -3,7 +3,6 @@
 use candle_core::{Result, Tensor};
 
 use super::params::{Init, Params};
-use super::serve::dense::DenseWeights;
 
 /// `y = x W^T + b`, with `W` of shape (outputs, inputs).
 #[derive(Debug, Clone)]
@@ -29,11 +28,5 @@ impl Linear {
     /// The weights row after row and the bias, as plain numbers.
     pub fn values(&self) -> Result<(Vec<f32>, Vec<f32>)> {
         Ok((self.weight.flatten_all()?.to_vec1()?, self.bias.to_vec1()?))
-    }
-
-    /// The same, to be laid out for serving.
-    pub fn dense(&self) -> Result<DenseWeights> {
-        let (weight, bias) = self.values()?;
-        Ok(DenseWeights { weight, bias })
     }
 }

@@ -14,64 +14,10 @@ use rayon::prelude::*;
 
 use super::activation::{sigmoid, tanh};
 use super::conv::{slice, with_values};
-use super::linear::Linear;
 use super::matrix::{View, multiply};
-use super::params::{Init, Params};
-use super::serve::dense::DenseWeights;
-use super::serve::recurrence::Recurrence;
-use super::{Pass, dropout};
 
 /// Sequences in a group.
 const GROUP: usize = 16;
-
-/// One direction of a layer. Gates are in the order input, forget, cell, output.
-#[derive(Debug, Clone)]
-pub struct Lstm {
-    input: Linear,
-    recurrent: Tensor,
-    hidden: usize,
-    reverse: bool,
-    recurrent_dropout: f32,
-}
-
-impl Lstm {
-    /// A layer named `name`; `reverse` reads from the end.
-    pub fn new(
-        params: &mut Params,
-        name: &str,
-        inputs: usize,
-        hidden: usize,
-        reverse: bool,
-        recurrent_dropout: f32,
-    ) -> Result<Lstm> {
-        let init = Init::glorot(inputs, hidden);
-        let input = Linear::new(params, &format!("{name}.input"), inputs, 4 * hidden, init)?;
-        let init = Init::glorot(hidden, hidden);
-        let recurrent = params.get(&format!("{name}.recurrent"), (4 * hidden, hidden), init)?;
-        Ok(Lstm { input, recurrent, hidden, reverse, recurrent_dropout })
-    }
-
-    /// States of every step: (steps of all sequences, inputs) to (steps, hidden). `lengths` says
-    /// how many steps each sequence has, in order.
-    pub fn forward(&self, x: &Tensor, lengths: &[usize], pass: &mut Pass) -> Result<Tensor> {
-        let mask = match (pass.is_training(), self.recurrent_dropout > 0.0) {
-            (true, true) => {
-                let ones = Tensor::ones((lengths.len(), self.hidden), candle_core::DType::F32, &Device::Cpu)?;
-                let mask = dropout::dropout(&ones, self.recurrent_dropout, pass)?;
-                Some(mask.flatten_all()?.to_vec1()?)
-            }
-            _ => None,
-        };
-        let gates = self.input.forward(x)?;
-        lstm(&gates, &self.recurrent, lengths, self.reverse, mask, pass.is_training())
-    }
-
-    /// The layer as it serves: the input's part of the gates, and the recurrence.
-    pub fn serve(&self) -> Result<(DenseWeights, Recurrence)> {
-        let recurrent: Vec<f32> = self.recurrent.flatten_all()?.to_vec1()?;
-        Ok((self.input.dense()?, Recurrence::new(&recurrent, self.hidden, self.reverse)))
-    }
-}
 
 /// The recurrence: `gates` (steps, 4 hidden) is the input's part of the gates, `recurrent`
 /// (4 hidden, hidden) the weight of the state before. `mask` (sequences x hidden) multiplies the

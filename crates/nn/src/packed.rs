@@ -82,11 +82,6 @@ impl PackedWeights {
         self.depth
     }
 
-    /// Values of a row of the result.
-    pub fn columns(&self) -> usize {
-        self.columns
-    }
-
     /// One value a column, filled up as the columns are: what [`Epilogue::bias`] takes.
     pub fn pad(&self, bias: &[f32]) -> AlignedVec {
         let mut padded = AlignedVec::zeros(self.columns.next_multiple_of(self.width.max(1)));

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::encoder::{Encoded, Example};
-use crate::network;
-use crate::plan::Plan;
+use crate::network::{self, Plan};
 use crate::tokenizer::Tokens;
 use candle_core::{Device, Tensor};
 use model::manifest::{Architecture, Field, FieldKind, RecordInput};

@@ -2,8 +2,8 @@
 //!
 //! [`record`] checks what a client sends against what the manifest names. [`encoder`] makes it
 //! into what the networks read: tokens, hashed n-grams, and the fields as numbers. [`network`]
-//! builds the architecture that a manifest describes, and [`plan`] is what serves of it. Training and serving go through the very
-//! same functions.
+//! builds the architecture that a manifest describes, to train and to serve. Training and serving
+//! go through the very same functions.
 
 #![forbid(unsafe_code)]
 
@@ -12,14 +12,12 @@ pub mod encoder;
 pub mod fields;
 #[cfg(test)]
 mod golden;
-mod head;
-pub mod lstm;
+mod lstm;
 pub mod network;
-pub mod plan;
 pub mod record;
 pub mod terms;
 pub mod tokenizer;
-pub mod transformer;
+mod transformer;
 pub mod trees;
 
 pub use encoder::{Encoded, Encoder};

@@ -1,87 +1,64 @@
 //! A small encoder over a note's tokens, joined with the fields.
 //!
-//! Tokens have learned values and learned places. Attention pooling makes one vector of a note;
-//! beside it stands the mean of the embeddings, as in the recurrent network.
+//! Tokens have learned values and learned places. A layer is a pre-norm encoder's (Vaswani et al.
+//! 2017; Xiong et al. 2020): layer normalisation before attention and before the feed-forward
+//! part, each with a way around it. Attention pooling makes one vector of a note; beside it stands
+//! the mean of the embeddings, as in the recurrent network.
 
-use candle_core::{Device, Result, Tensor, bail};
-
-use super::encoder::Example;
-use super::head::{Head, Packed};
-use super::plan::{Limits, TransformerPlan, TransformerWeights};
 use model::manifest::TransformerConfig;
-use nn::attention::{AttentionPool, EncoderLayer, LayerNorm};
-use nn::dropout::dropout;
-use nn::{Embedding, Init, Network, Params, Pass, segments};
+use nn::{Activation, Graph, GraphBuilder, GraphError, Init, NodeId, Pooling, Shape};
 
-/// The network. See the module's introduction.
-pub struct Transformer {
-    embedding: Embedding,
-    /// (most tokens, width).
-    positions: Tensor,
-    layers: Vec<EncoderLayer>,
-    norm: LayerNorm,
-    pool: AttentionPool,
-    head: Head,
-    dropout: f32,
-    limits: Limits,
+use super::network::head;
+
+/// The network over notes of at most `max_tokens` tokens and `fields` field inputs, with one output
+/// a label.
+///
+/// # Errors
+/// Sizes that do not fit each other.
+pub fn transformer(
+    config: &TransformerConfig,
+    max_tokens: usize,
+    fields: usize,
+    labels: usize,
+) -> Result<Graph, GraphError> {
+    let mut g = GraphBuilder::new();
+    let tokens = g.input("tokens", Shape::Tokens);
+    let embedded = g.embedding("embedding", tokens, config.vocabulary, config.width, config.token_dropout)?;
+    let x = g.positions("positions", embedded, max_tokens)?;
+    let mut x = g.dropout(x, config.dropout);
+    for layer in 0..config.layers {
+        x = encoder_layer(&mut g, &format!("layer{layer}"), x, config)?;
+    }
+    let x = g.layer_norm("norm", x)?;
+    let pooled = g.pool_rows("pool", x, Pooling::Attention)?;
+    let mean = g.pool_rows("mean embedding", embedded, Pooling::Mean)?;
+    let pooled = g.concat("pooled", &[pooled, mean])?;
+    let pooled = g.dropout(pooled, config.dropout);
+    head(g, pooled, fields, labels)
 }
 
-impl Transformer {
-    /// A network over notes of at most `max_tokens` tokens and `fields` field inputs.
-    ///
-    /// # Errors
-    /// Weights that do not fit.
-    pub fn new(
-        config: &TransformerConfig,
-        max_tokens: usize,
-        fields: usize,
-        labels: usize,
-        params: &mut Params,
-    ) -> Result<Transformer> {
-        let TransformerConfig { vocabulary, width, heads, feed_forward, .. } = *config;
-        let embedding = Embedding::new(params, "embedding", vocabulary, width, 0.1, config.token_dropout)?;
-        let positions = params.get("positions.weight", (max_tokens, width), Init::Normal(0.02))?;
-        let layers = (0..config.layers)
-            .map(|i| {
-                EncoderLayer::new(params, &format!("layer{i}"), width, heads, feed_forward, config.dropout)
-            })
-            .collect::<Result<_>>()?;
-        let limits = Limits { vocabulary, tokens: max_tokens, fields };
-        let norm = LayerNorm::new(params, "norm", width)?;
-        let pool = AttentionPool::new(params, "pool", width)?;
-        let head = Head::new(params, 2 * width + fields, labels)?;
-        Ok(Transformer { embedding, positions, layers, norm, pool, head, dropout: config.dropout, limits })
-    }
-
-    /// The network as it serves.
-    pub fn plan(&self) -> Result<TransformerPlan> {
-        Ok(TransformerPlan::new(TransformerWeights {
-            limits: self.limits,
-            embedding: self.embedding.values()?,
-            positions: self.positions.flatten_all()?.to_vec1()?,
-            layers: self.layers.iter().map(EncoderLayer::serve).collect::<Result<_>>()?,
-            pool: self.pool.serve(&self.norm)?,
-            head: self.head.serve()?,
-        }))
-    }
-}
-
-impl Network<Vec<Example>> for Transformer {
-    fn logits(&self, batch: &Vec<Example>, pass: &mut Pass) -> Result<Tensor> {
-        let Packed { ids, lengths, fields } = Packed::new(batch)?;
-        let most = self.positions.dim(0)?;
-        if lengths.iter().any(|length| *length > most) {
-            bail!("a note of more than {most} tokens")
-        }
-        let places: Vec<u32> = lengths.iter().flat_map(|length| 0..*length as u32).collect();
-        let places = Tensor::from_vec(places, ids.len(), &Device::Cpu)?;
-        let tokens = self.embedding.forward(&ids, pass)?;
-        let mut x = dropout(&(&tokens + self.positions.index_select(&places, 0)?)?, self.dropout, pass)?;
-        for layer in &self.layers {
-            x = layer.forward(&x, &lengths, pass)?;
-        }
-        let pooled = self.pool.forward(&self.norm.forward(&x)?, &lengths)?;
-        let joined = Tensor::cat(&[pooled, segments::mean(&tokens, &lengths)?], 1)?;
-        self.head.forward(&dropout(&joined, self.dropout, pass)?, fields.as_ref())
-    }
+fn encoder_layer(
+    g: &mut GraphBuilder,
+    name: &str,
+    x: NodeId,
+    config: &TransformerConfig,
+) -> Result<NodeId, GraphError> {
+    let TransformerConfig { width, heads, feed_forward, dropout, .. } = *config;
+    let named = |part: &str| format!("{name}.{part}");
+    let dense = |g: &mut GraphBuilder, part: &str, x, inputs, outputs| {
+        g.dense(&named(part), x, outputs, Init::glorot(inputs, outputs))
+    };
+    let y = g.layer_norm(&named("attention_norm"), x)?;
+    let y = dense(g, "queries_keys_values", y, width, 3 * width);
+    let y = g.attention(&named("attention"), y, heads)?;
+    let y = dense(g, "output", y, width, width);
+    let y = g.dropout(y, dropout);
+    let x = g.add(&named("attended"), x, y)?;
+    let y = g.layer_norm(&named("feed_forward_norm"), x)?;
+    let y = dense(g, "expand", y, width, feed_forward);
+    let y = g.activation(y, Activation::Gelu);
+    let y = g.dropout(y, dropout);
+    let y = dense(g, "contract", y, feed_forward, width);
+    let y = g.dropout(y, dropout);
+    g.add(&named("result"), x, y)
 }

@@ -1,7 +1,7 @@
 //! Measurements, not tests: run by hand, on a quiet machine, and printed.
 //!
 //! ```text
-//! cargo test --release --test store -- --ignored --nocapture --test-threads 1 measure
+//! cargo test --release --test server -- --ignored --nocapture --test-threads 1 measure
 //! ```
 
 use std::fs::File;

@@ -8,12 +8,15 @@ use crate::window::Window;
 #[derive(Debug, Default)]
 pub struct GraphBuilder {
     nodes: Vec<Node>,
+    /// The first layer over images that was given something else, which [`GraphBuilder::finish`]
+    /// reports.
+    refused: Option<GraphError>,
 }
 
 type Result<T> = std::result::Result<T, GraphError>;
 
 /// The error of a layer.
-fn refuse<T>(layer: &str, reason: impl Into<String>) -> Result<T> {
+pub(super) fn refuse<T>(layer: &str, reason: impl Into<String>) -> Result<T> {
     Err(GraphError { layer: layer.to_string(), reason: reason.into() })
 }
 
@@ -33,7 +36,7 @@ impl GraphBuilder {
     /// # Errors
     /// A kernel larger than the map; channels that do not fall into the groups.
     pub fn conv(&mut self, name: &str, x: NodeId, conv: Conv) -> Result<NodeId> {
-        let (channels, height, width) = self.map(x);
+        let (channels, height, width) = self.map(name, x);
         let Conv { outputs, window, groups, .. } = conv;
         if groups == 0 || !channels.is_multiple_of(groups) || !outputs.is_multiple_of(groups) {
             return refuse(
@@ -47,6 +50,7 @@ impl GraphBuilder {
 
     /// A batch normalisation.
     pub fn batch_norm(&mut self, name: &str, x: NodeId) -> NodeId {
+        self.map(name, x);
         self.push(name, Op::BatchNorm, &[x], self.shape(x))
     }
 
@@ -78,7 +82,7 @@ impl GraphBuilder {
     }
 
     fn pool(&mut self, name: &str, x: NodeId, window: Window, op: Op) -> Result<NodeId> {
-        let (channels, height, width) = self.map(x);
+        let (channels, height, width) = self.map(name, x);
         let (out_height, out_width) = window.output(height, width).or_else(|reason| refuse(name, reason))?;
         if 2 * window.padding.0 > window.kernel.0 || 2 * window.padding.1 > window.kernel.1 {
             return refuse(name, "the padding of a pool is at most half of its window");
@@ -88,14 +92,21 @@ impl GraphBuilder {
 
     /// The mean over rows and columns.
     pub fn global_average(&mut self, x: NodeId) -> NodeId {
-        let (channels, ..) = self.map(x);
+        let (channels, ..) = self.map("global average", x);
         self.push("global average", Op::GlobalAverage, &[x], Shape::vector(channels))
     }
 
-    /// A dense layer over everything that an example holds; its weights are (outputs, channels *
-    /// rows * columns).
+    /// A dense layer over everything that an example holds, its weights (outputs, channels * rows *
+    /// columns); or over each row of a sequence, its weights (outputs, width).
     pub fn dense(&mut self, name: &str, x: NodeId, outputs: usize, init: Init) -> NodeId {
-        self.push(name, Op::Dense { outputs, init }, &[x], Shape::vector(outputs))
+        let shape = match self.shape(x) {
+            Shape::Rows { .. } => Shape::Rows { width: outputs },
+            _ => {
+                self.map(name, x);
+                Shape::vector(outputs)
+            }
+        };
+        self.push(name, Op::Dense { outputs, init }, &[x], shape)
     }
 
     /// The sum of two maps.
@@ -115,10 +126,10 @@ impl GraphBuilder {
     /// Nothing to join; maps of different rows or columns.
     pub fn concat(&mut self, name: &str, parts: &[NodeId]) -> Result<NodeId> {
         let Some(first) = parts.first() else { return refuse(name, "there is nothing to join") };
-        let (_, height, width) = self.map(*first);
+        let (_, height, width) = self.map(name, *first);
         let mut all = 0;
         for part in parts {
-            let (channels, rows, columns) = self.map(*part);
+            let (channels, rows, columns) = self.map(name, *part);
             if (rows, columns) != (height, width) {
                 return refuse(
                     name,
@@ -144,14 +155,14 @@ impl GraphBuilder {
         if factor == 0 {
             return refuse(name, "a factor of 0 leaves nothing");
         }
-        let (channels, height, width) = self.map(x);
+        let (channels, height, width) = self.map(name, x);
         let shape = Shape::map(channels, height * factor, width * factor);
         Ok(self.push(name, Op::Upsample { factor, method }, &[x], shape))
     }
 
     /// Everything that an example holds as one vector, channels first.
     pub fn flatten(&mut self, x: NodeId) -> NodeId {
-        let (channels, height, width) = self.map(x);
+        let (channels, height, width) = self.map("flatten", x);
         self.push("flatten", Op::Flatten, &[x], Shape::vector(channels * height * width))
     }
 
@@ -165,13 +176,19 @@ impl GraphBuilder {
         self.nodes[x.0].shape
     }
 
-    /// Channels, rows and columns behind a node.
-    fn map(&self, x: NodeId) -> (usize, usize, usize) {
-        let Shape::Map { channels, height, width } = self.shape(x);
-        (channels, height, width)
+    /// Channels, rows and columns behind a node, where there are any.
+    fn map(&mut self, layer: &str, x: NodeId) -> (usize, usize, usize) {
+        match self.shape(x) {
+            Shape::Map { channels, height, width } => (channels, height, width),
+            other => {
+                let reason = format!("{other} are not an image or a vector");
+                self.refused.get_or_insert(GraphError { layer: layer.to_string(), reason });
+                (1, 1, 1)
+            }
+        }
     }
 
-    fn push(&mut self, name: &str, op: Op, inputs: &[NodeId], shape: Shape) -> NodeId {
+    pub(super) fn push(&mut self, name: &str, op: Op, inputs: &[NodeId], shape: Shape) -> NodeId {
         self.nodes.push(Node { name: name.to_string(), op, inputs: inputs.to_vec(), shape });
         NodeId(self.nodes.len() - 1)
     }
@@ -179,16 +196,19 @@ impl GraphBuilder {
     /// The network whose result is that of `output`.
     ///
     /// # Errors
-    /// A layer whose result nothing reads; two layers with weights of one name; a layer of no
+    /// A layer over something that it cannot read, or whose result nothing reads; two layers with weights of one name; a layer of no
     /// values.
     pub fn finish(self, output: NodeId) -> Result<Graph> {
+        if let Some(error) = self.refused {
+            return Err(error);
+        }
         let graph = Graph { nodes: self.nodes, output };
         for (place, count) in graph.readers().into_iter().enumerate() {
-            let Node { name, shape: Shape::Map { channels, height, width }, .. } = &graph.nodes[place];
+            let Node { name, shape, .. } = &graph.nodes[place];
             if count == 0 {
                 return refuse(name, "nothing reads the result of this layer");
             }
-            if channels * height * width == 0 {
+            if shape.values() == 0 {
                 return refuse(name, "this layer has no values");
             }
         }

@@ -6,6 +6,7 @@
 //! shapes of the weights, the step of training and the serving plan.
 
 mod build;
+mod sequence;
 #[cfg(test)]
 mod tests;
 
@@ -13,6 +14,7 @@ use crate::params::Init;
 use crate::window::Window;
 
 pub use build::GraphBuilder;
+pub use sequence::{Pooling, SequenceOp};
 
 /// A layer that cannot be computed, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +51,13 @@ pub enum Shape {
         /// Columns.
         width: usize,
     },
+    /// A sequence of tokens.
+    Tokens,
+    /// One row for each token of a sequence.
+    Rows {
+        /// Values of a row.
+        width: usize,
+    },
 }
 
 impl Shape {
@@ -61,6 +70,23 @@ impl Shape {
     pub fn vector(channels: usize) -> Shape {
         Shape::map(channels, 1, 1)
     }
+
+    /// Values that an example holds, or each of its rows.
+    pub fn values(self) -> usize {
+        match self {
+            Shape::Map { channels, height, width } => channels * height * width,
+            Shape::Tokens => 1,
+            Shape::Rows { width } => width,
+        }
+    }
+
+    /// Values of a vector; `None` for other shapes.
+    pub fn vector_width(self) -> Option<usize> {
+        match self {
+            Shape::Map { channels, height: 1, width: 1 } => Some(channels),
+            _ => None,
+        }
+    }
 }
 
 impl std::fmt::Display for Shape {
@@ -68,6 +94,8 @@ impl std::fmt::Display for Shape {
         match self {
             Shape::Map { channels, height: 1, width: 1 } => write!(f, "{channels} values"),
             Shape::Map { channels, height, width } => write!(f, "{channels} x {height} x {width}"),
+            Shape::Tokens => write!(f, "tokens"),
+            Shape::Rows { width } => write!(f, "rows of {width} values"),
         }
     }
 }
@@ -106,7 +134,8 @@ pub enum Op {
     AveragePool(Window),
     /// The mean over rows and columns.
     GlobalAverage,
-    /// A matrix product over everything that an example holds, channels first, and a bias.
+    /// A matrix product over everything that an example holds, channels first, or over each row of a
+    /// sequence; and a bias.
     Dense {
         /// Values of the result.
         outputs: usize,
@@ -129,6 +158,8 @@ pub enum Op {
     /// In training, sets this share of the values to zero and scales the others up (Srivastava et
     /// al. 2014).
     Dropout(f32),
+    /// A layer over a sequence.
+    Sequence(SequenceOp),
 }
 
 /// A convolution.
@@ -259,10 +290,11 @@ impl Graph {
                 all("running_mean", channels, 0.0, false),
                 all("running_variance", channels, 1.0, false),
             ],
-            (Op::Dense { outputs, init }, Some(Shape::Map { channels, height, width })) => vec![
-                value("weight", vec![*outputs, channels * height * width], *init, true),
+            (Op::Dense { outputs, init }, Some(shape)) => vec![
+                value("weight", vec![*outputs, shape.values()], *init, true),
                 all("bias", *outputs, 0.0, true),
             ],
+            (Op::Sequence(op), Some(shape)) => op.parameters(&node.name, shape.values(), node.shape.values()),
             _ => Vec::new(),
         }
     }

@@ -85,3 +85,75 @@ fn what_does_not_fit_is_refused_by_the_name_of_its_layer() {
     assert!(error(|g, x| g.upsample("up", x, 0, Interpolation::Nearest)).starts_with("up: "));
     assert_eq!(error(|g, x| Ok(g.dense("head", x, 0, Init::he(1)))), "head: this layer has no values");
 }
+
+#[test]
+fn layers_over_sequences_have_shapes_and_weights_too() {
+    let mut g = GraphBuilder::new();
+    let tokens = g.input("tokens", Shape::Tokens);
+    let x = g.embedding("embedding", tokens, 30, 8, 0.0).unwrap();
+    let x = g.positions("positions", x, 20).unwrap();
+    let y = g.layer_norm("norm", x).unwrap();
+    let y = g.dense("all", y, 24, Init::he(1));
+    let y = g.attention("attention", y, 2).unwrap();
+    let x = g.add("sum", x, y).unwrap();
+    let x = g.lstm("states", x, 5, true, 0.0).unwrap();
+    let x = g.pool_rows("pool", x, Pooling::Attention).unwrap();
+    let x = g.dense("head", x, 1, Init::he(1));
+    let x = g.binary_logits("logits", x).unwrap();
+    let graph = g.finish(x).unwrap();
+    let want = [
+        "tokens",
+        "rows of 8 values",
+        "rows of 8 values",
+        "rows of 8 values",
+        "rows of 24 values",
+        "rows of 8 values",
+        "rows of 8 values",
+        "rows of 5 values",
+        "5 values",
+        "1 values",
+        "2 values",
+    ];
+    assert_eq!(shapes(&graph), want);
+    let all = (0..graph.nodes().len()).flat_map(|place| graph.parameters(NodeId(place)));
+    let all: Vec<_> = all.map(|value| format!("{} {:?}", value.name, value.shape)).collect();
+    let want = [
+        "embedding.weight [30, 8]",
+        "positions.weight [20, 8]",
+        "norm.weight [8]",
+        "norm.bias [8]",
+        "all.weight [24, 8]",
+        "all.bias [24]",
+        "states.input.weight [20, 8]",
+        "states.input.bias [20]",
+        "states.recurrent [20, 5]",
+        "pool.weight [1, 5]",
+        "pool.bias [1]",
+        "head.weight [1, 5]",
+        "head.bias [1]",
+    ];
+    assert_eq!(all, want);
+}
+
+#[test]
+fn layers_over_sequences_refuse_what_is_none() {
+    let error = |layers: fn(&mut GraphBuilder, NodeId, NodeId) -> Result<NodeId>| {
+        let mut g = GraphBuilder::new();
+        let tokens = g.input("tokens", Shape::Tokens);
+        let x = g.embedding("embedding", tokens, 30, 8, 0.0).unwrap();
+        layers(&mut g, tokens, x).and_then(|x| g.finish(x)).unwrap_err().to_string()
+    };
+    let heads = error(|g, _, x| g.attention("attention", x, 2));
+    assert_eq!(heads, "attention: 8 columns do not fall into 3 x 2 parts");
+    let rows = error(|g, tokens, _| g.layer_norm("norm", tokens));
+    assert_eq!(rows, "norm: tokens are not rows, one a token");
+    let tokens = error(|g, _, x| g.embedding("again", x, 30, 8, 0.0));
+    assert_eq!(tokens, "again: rows of 8 values are no tokens");
+    let image = error(|g, _, x| Ok(g.flatten(x)));
+    assert_eq!(image, "flatten: rows of 8 values are not an image or a vector");
+    let logits = error(|g, _, x| {
+        let x = g.pool_rows("pool", x, Pooling::Mean)?;
+        g.binary_logits("logits", x)
+    });
+    assert_eq!(logits, "logits: 8 values are not one logit");
+}

@@ -3,18 +3,18 @@ use std::sync::Arc;
 use candle_core::Tensor;
 use proptest::prelude::*;
 
-use super::Plan;
+use super::{Plan, TokenNetwork};
 use crate::encoder::{Encoded, Example};
-use crate::lstm::LstmNetwork;
+use crate::lstm::lstm;
 use crate::tokenizer::Tokens;
-use crate::transformer::Transformer;
+use crate::transformer::transformer;
 use model::manifest::{LstmConfig, TransformerConfig};
-use nn::{Network, Params, Pass, random};
+use nn::{Graph, Network, Params, Pass, SequenceNetwork, random};
 
 const VOCABULARY: usize = 30;
 const TOKENS: usize = 300;
 
-fn lstm(embedding: usize, hidden: usize, bidirectional: bool) -> LstmConfig {
+fn lstm_config(embedding: usize, hidden: usize, bidirectional: bool) -> LstmConfig {
     LstmConfig {
         vocabulary: VOCABULARY,
         embedding,
@@ -26,7 +26,7 @@ fn lstm(embedding: usize, hidden: usize, bidirectional: bool) -> LstmConfig {
     }
 }
 
-fn transformer(width: usize, heads: usize, layers: usize, feed_forward: usize) -> TransformerConfig {
+fn transformer_config(width: usize, heads: usize, layers: usize, feed_forward: usize) -> TransformerConfig {
     TransformerConfig {
         vocabulary: VOCABULARY,
         width,
@@ -63,11 +63,15 @@ fn notes(seed: u64, lengths: &[usize], fields: usize) -> Vec<Example> {
 }
 
 /// The network as it trains and as it serves.
-fn lstm_pair(config: &LstmConfig, fields: usize, labels: usize, seed: u64) -> (LstmNetwork, Plan) {
-    let build = |params: &mut Params| LstmNetwork::new(config, fields, labels, params).unwrap();
+fn pair(graph: &Graph, seed: u64) -> (TokenNetwork, Plan) {
+    let build = |params: &mut Params| SequenceNetwork::new(graph.clone(), params).unwrap();
     let network = build(&mut params(seed, |params| drop(build(params))));
-    let plan = Plan::Lstm(network.plan().unwrap());
-    (network, plan)
+    let plan = Plan::Tokens(Box::new(network.plan().unwrap()));
+    (TokenNetwork(network), plan)
+}
+
+fn lstm_pair(config: &LstmConfig, fields: usize, labels: usize, seed: u64) -> (TokenNetwork, Plan) {
+    pair(&lstm(config, fields, labels).unwrap(), seed)
 }
 
 fn transformer_pair(
@@ -75,11 +79,8 @@ fn transformer_pair(
     fields: usize,
     labels: usize,
     seed: u64,
-) -> (Transformer, Plan) {
-    let build = |params: &mut Params| Transformer::new(config, TOKENS, fields, labels, params).unwrap();
-    let network = build(&mut params(seed, |params| drop(build(params))));
-    let plan = Plan::Transformer(network.plan().unwrap());
-    (network, plan)
+) -> (TokenNetwork, Plan) {
+    pair(&transformer(config, TOKENS, fields, labels).unwrap(), seed)
 }
 
 /// That the plan agrees with the network, and a batch with its notes one by one.
@@ -109,7 +110,7 @@ proptest! {
         embedding in 1usize..40, hidden in 1usize..70, bidirectional: bool, fields in 0usize..4,
         labels in 2usize..7, lengths in lengths(), seed: u64,
     ) {
-        let config = lstm(embedding, hidden, bidirectional);
+        let config = lstm_config(embedding, hidden, bidirectional);
         let (network, mut plan) = lstm_pair(&config, fields, labels, seed);
         check(&network, &mut plan, notes(seed, &lengths, fields));
     }
@@ -119,7 +120,7 @@ proptest! {
         heads in 1usize..5, size in 1usize..40, layers in 1usize..4, feed_forward in 1usize..90,
         fields in 0usize..4, labels in 2usize..7, lengths in lengths(), seed: u64,
     ) {
-        let config = transformer(heads * size, heads, layers, feed_forward);
+        let config = transformer_config(heads * size, heads, layers, feed_forward);
         let (network, mut plan) = transformer_pair(&config, fields, labels, seed);
         check(&network, &mut plan, notes(seed, &lengths, fields));
     }
@@ -128,16 +129,16 @@ proptest! {
 #[test]
 fn the_sizes_that_train_makes_by_default_agree_on_long_and_short_notes() {
     let lengths = [300, 1, 64, 7, 300, 49];
-    let (network, mut plan) = lstm_pair(&lstm(128, 128, true), 3, 5, 1);
+    let (network, mut plan) = lstm_pair(&lstm_config(128, 128, true), 3, 5, 1);
     check(&network, &mut plan, notes(1, &lengths, 3));
-    let (network, mut plan) = transformer_pair(&transformer(128, 4, 2, 256), 3, 5, 2);
+    let (network, mut plan) = transformer_pair(&transformer_config(128, 4, 2, 256), 3, 5, 2);
     check(&network, &mut plan, notes(2, &lengths, 3));
 }
 
 #[test]
 fn what_the_network_cannot_read_is_refused_and_the_next_batch_is_answered() {
-    let (_, recurrent) = lstm_pair(&lstm(8, 8, true), 2, 3, 3);
-    let (_, encoder) = transformer_pair(&transformer(8, 2, 1, 8), 2, 3, 4);
+    let (_, recurrent) = lstm_pair(&lstm_config(8, 8, true), 2, 3, 3);
+    let (_, encoder) = transformer_pair(&transformer_config(8, 2, 1, 8), 2, 3, 4);
     for mut plan in [recurrent, encoder] {
         let good = notes(3, &[5, 9], 2);
         let before = plan.logits(&good).unwrap();
@@ -147,9 +148,13 @@ fn what_the_network_cannot_read_is_refused_and_the_next_batch_is_answered() {
         };
         let tokens =
             |ids: Vec<u32>| Encoded { tokens: Tokens { total: ids.len(), ids }, ..good[0].as_ref().clone() };
-        refused(&mut plan, tokens(vec![]), "a note of 0 tokens");
+        refused(&mut plan, tokens(vec![]), "a sequence of 0 tokens");
         refused(&mut plan, tokens(vec![VOCABULARY as u32]), "the token 30 in a vocabulary of 30");
-        refused(&mut plan, Encoded { fields: vec![0.0], ..tokens(vec![1]) }, "1 field inputs");
+        refused(
+            &mut plan,
+            Encoded { fields: vec![0.0], ..tokens(vec![1]) },
+            "a sequence with 1 values, where 2 are read",
+        );
         assert_eq!(plan.logits(&good).unwrap(), before);
         assert_eq!(plan.logits(&[]).unwrap(), Vec::<Vec<f32>>::new());
     }
@@ -157,8 +162,8 @@ fn what_the_network_cannot_read_is_refused_and_the_next_batch_is_answered() {
 
 #[test]
 fn what_is_no_number_comes_out_as_none_in_its_own_record_alone() {
-    let (_, recurrent) = lstm_pair(&lstm(8, 8, true), 2, 3, 5);
-    let (_, encoder) = transformer_pair(&transformer(8, 2, 2, 8), 2, 3, 6);
+    let (_, recurrent) = lstm_pair(&lstm_config(8, 8, true), 2, 3, 5);
+    let (_, encoder) = transformer_pair(&transformer_config(8, 2, 2, 8), 2, 3, 6);
     for mut plan in [recurrent, encoder] {
         let good = notes(7, &[5, 20], 2);
         let alone = plan.logits(&good[..1]).unwrap();
@@ -175,18 +180,14 @@ fn what_is_no_number_comes_out_as_none_in_its_own_record_alone() {
 fn weights_that_are_no_numbers_never_give_numbers() {
     for bad in [f32::NAN, f32::INFINITY] {
         for name in ["embedding.weight", "forward.input.weight", "forward.recurrent"] {
-            let config = lstm(8, 8, true);
-            let build = |params: &mut Params| LstmNetwork::new(&config, 0, 3, params).unwrap();
-            let plan = build(&mut spoilt(8, name, bad, |params| drop(build(params)))).plan().unwrap();
-            never_numbers(Plan::Lstm(plan), name, bad);
+            let config = lstm_config(8, 8, true);
+            never_numbers(&lstm(&config, 0, 3).unwrap(), 8, name, bad);
         }
         for name in
             ["embedding.weight", "layer0.queries_keys_values.weight", "layer1.expand.weight", "pool.weight"]
         {
-            let config = transformer(8, 2, 2, 8);
-            let build = |params: &mut Params| Transformer::new(&config, TOKENS, 0, 3, params).unwrap();
-            let plan = build(&mut spoilt(9, name, bad, |params| drop(build(params)))).plan().unwrap();
-            never_numbers(Plan::Transformer(plan), name, bad);
+            let config = transformer_config(8, 2, 2, 8);
+            never_numbers(&transformer(&config, TOKENS, 0, 3).unwrap(), 9, name, bad);
         }
     }
 }
@@ -201,7 +202,10 @@ fn spoilt(seed: u64, name: &str, bad: f32, build: impl Fn(&mut Params)) -> Param
     Params::frozen(values)
 }
 
-fn never_numbers(mut plan: Plan, name: &str, bad: f32) {
+fn never_numbers(graph: &Graph, seed: u64, name: &str, bad: f32) {
+    let build = |params: &mut Params| SequenceNetwork::new(graph.clone(), params).unwrap();
+    let plan = build(&mut spoilt(seed, name, bad, |params| drop(build(params)))).plan().unwrap();
+    let mut plan = Plan::Tokens(Box::new(plan));
     for row in plan.logits(&notes(8, &[2, 5, 20], 0)).unwrap() {
         assert!(row.iter().all(|x| !x.is_finite()), "{name} {bad}: {row:?}");
     }

@@ -50,11 +50,6 @@ impl Dense {
         self.weights.depth()
     }
 
-    /// Values of a row that comes out.
-    pub fn outputs(&self) -> usize {
-        self.weights.columns()
-    }
-
     /// `x W^T + b + residual` for `rows` rows, to `out`, whose rows begin every `stride` values.
     ///
     /// # Panics

@@ -2,6 +2,7 @@
 
 use pulp::{Simd, WithSimd};
 
+use super::dense::LayerNormWeights;
 use crate::activation::{exp, gelu};
 use crate::simd::dispatch;
 
@@ -13,9 +14,16 @@ pub fn normalise(x: &[f32], width: usize, out: &mut [f32]) {
     dispatch(Normalise { x, width, out });
 }
 
+/// Scales and shifts the columns of a row that is normalised.
+pub fn scale_and_shift(row: &mut [f32], norm: &LayerNormWeights) {
+    for ((x, scale), shift) in row.iter_mut().zip(&norm.weight).zip(&norm.bias) {
+        *x = *x * scale + shift;
+    }
+}
+
 /// Puts the Gaussian error linear unit of every value in its place.
-pub fn activate(values: &mut [f32]) {
-    dispatch(Activate(values));
+pub fn gelu_in_place(values: &mut [f32]) {
+    dispatch(Gelu(values));
 }
 
 /// Makes every row of `scores` into the terms of a softmax, the highest 1; their sums go to
@@ -71,9 +79,9 @@ impl WithSimd for Normalise<'_> {
     }
 }
 
-struct Activate<'a>(&'a mut [f32]);
+struct Gelu<'a>(&'a mut [f32]);
 
-impl WithSimd for Activate<'_> {
+impl WithSimd for Gelu<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -214,7 +222,7 @@ mod tests {
                 let mut out = vec![0.0; 20];
                 normalise(&x[..20], 20, &mut out);
                 assert!(out.iter().all(|x| x.is_nan()));
-                activate(&mut x);
+                gelu_in_place(&mut x);
                 assert!(!x[place].is_finite());
             }
         }

@@ -14,7 +14,7 @@ use crate::simd::{dispatch, round_up};
 
 /// A sequence among others that lie one after the other.
 #[derive(Debug, Clone, Copy)]
-pub struct Sequence {
+pub struct Span {
     /// Its place among them.
     pub index: usize,
     /// Its first step.
@@ -24,12 +24,12 @@ pub struct Sequence {
 }
 
 /// Fills `order` with the sequences of these lengths, longest first.
-pub fn longest_first(lengths: impl Iterator<Item = usize>, order: &mut Vec<Sequence>) {
+pub fn longest_first(lengths: impl Iterator<Item = usize>, order: &mut Vec<Span>) {
     order.clear();
     let mut start = 0;
     order.extend(lengths.enumerate().map(|(index, length)| {
         start += length;
-        Sequence { index, start: start - length, length }
+        Span { index, start: start - length, length }
     }));
     order.sort_unstable_by_key(|sequence| (std::cmp::Reverse(sequence.length), sequence.index));
 }
@@ -46,7 +46,7 @@ pub struct Recurrence {
 
 /// What a batch needs besides its input; kept from batch to batch.
 #[derive(Clone, Default)]
-pub struct Scratch {
+pub struct RecurrenceMemory {
     gates: Vec<f32>,
     states: Vec<f32>,
     cells: Vec<f32>,
@@ -54,7 +54,7 @@ pub struct Scratch {
     highest: Vec<f32>,
 }
 
-impl Scratch {
+impl RecurrenceMemory {
     fn begin(&mut self, rows: usize, width: usize) {
         self.gates.resize(rows * 4 * width, 0.0);
         for (values, start) in [
@@ -78,11 +78,6 @@ impl Recurrence {
         Recurrence { recurrent: PackedWeights::new(&recurrent, 4 * width), hidden, width, reverse }
     }
 
-    /// Values of a state.
-    pub fn hidden(&self) -> usize {
-        self.hidden
-    }
-
     /// Values of a step's gates, rounded up: as many outputs as [`Recurrence::input`] gives rows.
     pub fn gates(&self) -> usize {
         4 * self.width
@@ -99,36 +94,36 @@ impl Recurrence {
     /// with its place, the mean and the maximum of its states.
     pub fn pool<'a>(
         &self,
-        sequences: &[Sequence],
+        sequences: &[Span],
         input: impl Fn(usize) -> &'a [f32],
-        scratch: &mut Scratch,
+        memory: &mut RecurrenceMemory,
         mut out: impl FnMut(usize, &[f32], &[f32]),
     ) {
         let (width, gates_width) = (self.width, self.gates());
-        scratch.begin(sequences.len(), width);
+        memory.begin(sequences.len(), width);
         let longest = sequences.first().map_or(0, |sequence| sequence.length);
         let mut running = sequences.len();
         for step in 0..longest {
             while sequences[running - 1].length <= step {
                 running -= 1;
             }
-            let gates = &mut scratch.gates[..running * gates_width];
+            let gates = &mut memory.gates[..running * gates_width];
             for (gates, sequence) in gates.chunks_exact_mut(gates_width).zip(sequences) {
                 let step = if self.reverse { sequence.length - 1 - step } else { step };
                 gates.copy_from_slice(input(sequence.start + step));
             }
             if step > 0 {
                 let epilogue = Epilogue { residual: Residual::Output, ..Epilogue::default() };
-                let states = Matrix { values: &scratch.states, stride: width };
+                let states = Matrix { values: &memory.states, stride: width };
                 self.recurrent.multiply(running, states, epilogue, gates, gates_width);
             }
-            dispatch(Step { rows: running, width, scratch });
+            dispatch(Step { rows: running, width, memory });
         }
         for (row, sequence) in sequences.iter().enumerate() {
             let own = row * width..row * width + self.hidden;
-            let sums = &mut scratch.sums[own.clone()];
+            let sums = &mut memory.sums[own.clone()];
             sums.iter_mut().for_each(|sum| *sum /= sequence.length as f32);
-            out(sequence.index, sums, &scratch.highest[own]);
+            out(sequence.index, sums, &memory.highest[own]);
         }
     }
 }
@@ -147,7 +142,7 @@ fn spread(values: &[f32], hidden: usize, columns: usize) -> Vec<f32> {
 struct Step<'a> {
     rows: usize,
     width: usize,
-    scratch: &'a mut Scratch,
+    memory: &'a mut RecurrenceMemory,
 }
 
 impl WithSimd for Step<'_> {
@@ -155,7 +150,7 @@ impl WithSimd for Step<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Scratch { gates, states, cells, sums, highest } = self.scratch;
+        let RecurrenceMemory { gates, states, cells, sums, highest } = self.memory;
         // A width is a whole number of vectors, so none of these leaves a rest.
         let vectors = self.width / S::F32_LANES;
         let gates = S::as_simd_f32s(gates).0.chunks_exact(4 * vectors);
@@ -198,7 +193,7 @@ mod tests {
             recurrence.pool(
                 &order,
                 |step| &gates[step],
-                &mut Scratch::default(),
+                &mut RecurrenceMemory::default(),
                 |_, mean, highest| {
                     pooled.extend([mean[0], highest[0]]);
                 },

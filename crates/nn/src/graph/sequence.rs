@@ -1,0 +1,189 @@
+//! The layers of networks over sequences. Rows are one vector a token; a batch has the tokens of
+//! all sequences one after the other.
+
+use super::build::{GraphBuilder, refuse};
+use super::{GraphError, NodeId, Op, Parameter, Shape};
+use crate::params::Init;
+
+/// What a layer over a sequence computes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum SequenceOp {
+    /// A learnt row for each token.
+    Embedding {
+        /// Tokens known.
+        vocabulary: usize,
+        /// Share of the tokens that training leaves out, all values of one at once.
+        token_dropout: f32,
+    },
+    /// Adds a learnt row for each place in the sequence.
+    Positions {
+        /// Most tokens of a sequence.
+        most: usize,
+    },
+    /// Normalisation of each row to mean 0 and variance 1, then a scale and a shift a column (Ba,
+    /// Kiros and Hinton 2016).
+    LayerNorm,
+    /// What attention makes of rows of queries, keys and values (Vaswani et al. 2017).
+    Attention {
+        /// Parts that the columns of each fall into.
+        heads: usize,
+    },
+    /// The states of a long short-term memory (Hochreiter and Schmidhuber 1997, with the forget
+    /// gate of Gers et al. 2000). Gates are in the order input, forget, cell, output.
+    Lstm {
+        /// Values of a state.
+        hidden: usize,
+        /// Whether it reads from the end.
+        reverse: bool,
+        /// Share of the values that training leaves out of every state that enters a step, the
+        /// same for all steps of a sequence.
+        recurrent_dropout: f32,
+    },
+    /// One vector of all rows of a sequence.
+    Pool(Pooling),
+    /// (0, z) of z: two logits, of which the softmax is (1 - sigmoid(z), sigmoid(z)).
+    BinaryLogits,
+}
+
+/// How rows become one vector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pooling {
+    /// The mean of each column.
+    Mean,
+    /// The maximum of each column.
+    Max,
+    /// The mean of the rows weighted by the softmax of a learnt score.
+    Attention,
+}
+
+type Result<T> = std::result::Result<T, GraphError>;
+
+impl GraphBuilder {
+    /// Tokens to rows of `width` values.
+    ///
+    /// # Errors
+    /// Something else than tokens.
+    pub fn embedding(
+        &mut self,
+        name: &str,
+        x: NodeId,
+        vocabulary: usize,
+        width: usize,
+        token_dropout: f32,
+    ) -> Result<NodeId> {
+        if self.shape(x) != Shape::Tokens {
+            return refuse(name, format!("{} are no tokens", self.shape(x)));
+        }
+        Ok(self.sequence(name, SequenceOp::Embedding { vocabulary, token_dropout }, x, Shape::Rows { width }))
+    }
+
+    /// Adds learnt rows of places, of which a sequence has at most `most`.
+    ///
+    /// # Errors
+    /// Something else than rows.
+    pub fn positions(&mut self, name: &str, x: NodeId, most: usize) -> Result<NodeId> {
+        self.rows(name, x)?;
+        Ok(self.sequence(name, SequenceOp::Positions { most }, x, self.shape(x)))
+    }
+
+    /// A layer normalisation.
+    ///
+    /// # Errors
+    /// Something else than rows.
+    pub fn layer_norm(&mut self, name: &str, x: NodeId) -> Result<NodeId> {
+        self.rows(name, x)?;
+        Ok(self.sequence(name, SequenceOp::LayerNorm, x, self.shape(x)))
+    }
+
+    /// Attention within each sequence: rows of queries, keys and values, one after the other, to
+    /// rows of a third of their width.
+    ///
+    /// # Errors
+    /// Rows that do not fall into three times `heads` parts.
+    pub fn attention(&mut self, name: &str, x: NodeId, heads: usize) -> Result<NodeId> {
+        let width = self.rows(name, x)?;
+        if heads == 0 || !width.is_multiple_of(3 * heads) {
+            return refuse(name, format!("{width} columns do not fall into 3 x {heads} parts"));
+        }
+        Ok(self.sequence(name, SequenceOp::Attention { heads }, x, Shape::Rows { width: width / 3 }))
+    }
+
+    /// The states of a long short-term memory of `hidden` values; `reverse` reads from the end.
+    ///
+    /// # Errors
+    /// Something else than rows.
+    pub fn lstm(
+        &mut self,
+        name: &str,
+        x: NodeId,
+        hidden: usize,
+        reverse: bool,
+        recurrent_dropout: f32,
+    ) -> Result<NodeId> {
+        self.rows(name, x)?;
+        let op = SequenceOp::Lstm { hidden, reverse, recurrent_dropout };
+        Ok(self.sequence(name, op, x, Shape::Rows { width: hidden }))
+    }
+
+    /// One vector of the rows of a sequence; only [`Pooling::Attention`] has weights.
+    ///
+    /// # Errors
+    /// Something else than rows.
+    pub fn pool_rows(&mut self, name: &str, x: NodeId, pooling: Pooling) -> Result<NodeId> {
+        let width = self.rows(name, x)?;
+        Ok(self.sequence(name, SequenceOp::Pool(pooling), x, Shape::vector(width)))
+    }
+
+    /// The logits of two labels from a vector of one value.
+    ///
+    /// # Errors
+    /// Something else than one value.
+    pub fn binary_logits(&mut self, name: &str, x: NodeId) -> Result<NodeId> {
+        if self.shape(x) != Shape::vector(1) {
+            return refuse(name, format!("{} are not one logit", self.shape(x)));
+        }
+        Ok(self.sequence(name, SequenceOp::BinaryLogits, x, Shape::vector(2)))
+    }
+
+    fn sequence(&mut self, name: &str, op: SequenceOp, x: NodeId, shape: Shape) -> NodeId {
+        self.push(name, Op::Sequence(op), &[x], shape)
+    }
+
+    /// Values of a row behind a node.
+    fn rows(&self, layer: &str, x: NodeId) -> Result<usize> {
+        match self.shape(x) {
+            Shape::Rows { width } => Ok(width),
+            other => refuse(layer, format!("{other} are not rows, one a token")),
+        }
+    }
+}
+
+impl SequenceOp {
+    /// The values of such a layer named `name`, over rows of `width` values where it reads rows, in a
+    /// fixed order; a row of its result has `to` values.
+    pub(super) fn parameters(self, name: &str, width: usize, to: usize) -> Vec<Parameter> {
+        let value = |part: &str, shape: Vec<usize>, init: Init| Parameter {
+            name: format!("{name}.{part}"),
+            shape,
+            init,
+            learnt: true,
+        };
+        let all = |part: &str, count: usize, start: f32| value(part, vec![count], Init::Constant(start));
+        match self {
+            SequenceOp::Embedding { vocabulary, .. } => {
+                vec![value("weight", vec![vocabulary, to], Init::Normal(0.1))]
+            }
+            SequenceOp::Positions { most } => vec![value("weight", vec![most, to], Init::Normal(0.02))],
+            SequenceOp::LayerNorm => vec![all("weight", to, 1.0), all("bias", to, 0.0)],
+            SequenceOp::Lstm { hidden, .. } => vec![
+                value("input.weight", vec![4 * hidden, width], Init::glorot(width, hidden)),
+                all("input.bias", 4 * hidden, 0.0),
+                value("recurrent", vec![4 * hidden, hidden], Init::glorot(hidden, hidden)),
+            ],
+            SequenceOp::Pool(Pooling::Attention) => {
+                vec![value("weight", vec![1, width], Init::Constant(0.0)), all("bias", 1, 0.0)]
+            }
+            SequenceOp::Attention { .. } | SequenceOp::Pool(_) | SequenceOp::BinaryLogits => Vec::new(),
+        }
+    }
+}

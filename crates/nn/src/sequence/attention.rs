@@ -1,0 +1,101 @@
+//! Attention, and pooling by attention, over sequences that lie one after the other.
+//!
+//! A head goes over the rows of one sequence at a time: there is no padding, so none has to be
+//! masked. Keys and values are packed like weights, which costs little beside the products with
+//! them, and the keys are scaled on the way.
+
+use super::rows::{add_scaled, dot, softmax_terms};
+use crate::packed::{Epilogue, Matrix, PackedWeights};
+use crate::simd::{lanes, round_up};
+
+/// Queries that are worked on together, so that their scores stay in cache.
+const BLOCK: usize = 48;
+
+/// Memory for one sequence, kept from call to call.
+#[derive(Clone, Default)]
+pub struct AttentionMemory {
+    scores: Vec<f32>,
+    keys: PackedWeights,
+    values: PackedWeights,
+}
+
+/// Writes what the `heads` heads make of every sequence to `out`, (rows, width). `x` is (rows, 3
+/// width): queries, keys and values, each head after head.
+pub fn attend(
+    heads: usize,
+    lengths: &[usize],
+    x: &[f32],
+    out: &mut [f32],
+    width: usize,
+    memory: &mut AttentionMemory,
+) {
+    let (mut x, mut out) = (x, out);
+    for &length in lengths {
+        let (own, rest) = x.split_at(3 * width * length);
+        let (own_out, rest_out) = out.split_at_mut(width * length);
+        (x, out) = (rest, rest_out);
+        for head in 0..heads {
+            one_head(length, head, width / heads, own, own_out, width, memory);
+        }
+    }
+}
+
+/// One head of `size` values over the `length` rows of one sequence.
+fn one_head(
+    length: usize,
+    head: usize,
+    size: usize,
+    x: &[f32],
+    out: &mut [f32],
+    width: usize,
+    memory: &mut AttentionMemory,
+) {
+    let stride = 3 * width;
+    let AttentionMemory { scores, keys, values } = memory;
+    let (own_keys, own_values) = (&x[width + head * size..], &x[2 * width + head * size..]);
+    let scale = 1.0 / (size as f32).sqrt();
+    // Scores of whole panels are written, and those beyond the sequence taken away.
+    let padded = length.next_multiple_of(2 * lanes());
+    keys.fill(size, padded, |k, j| if j < length { scale * own_keys[j * stride + k] } else { 0.0 });
+    values.fill(length, size, |k, j| own_values[k * stride + j]);
+    grow(scores, BLOCK * padded);
+    for from in (0..length).step_by(BLOCK) {
+        let rows = BLOCK.min(length - from);
+        let queries = Matrix { values: &x[from * stride + head * size..], stride };
+        let scores = &mut scores[..rows * padded];
+        keys.multiply(rows, queries, Epilogue::default(), scores, padded);
+        let mut totals = [0.0; BLOCK];
+        softmax_terms(scores, padded, length, &mut totals);
+        let out = &mut out[from * width + head * size..];
+        values.multiply(rows, Matrix { values: scores, stride: padded }, Epilogue::default(), out, width);
+        for (out, total) in out.chunks_mut(width).zip(&totals[..rows]) {
+            let factor = 1.0 / total;
+            out[..size].iter_mut().for_each(|value| *value *= factor);
+        }
+    }
+}
+
+/// Writes the mean of one sequence's rows, weighted by the softmax of their products with `score`,
+/// to `out`. What would move all scores alike cancels, so there is no bias.
+pub fn attention_pool(score: &[f32], x: &[f32], out: &mut [f32], memory: &mut AttentionMemory) {
+    let width = score.len();
+    let length = x.len() / width;
+    let padded = round_up(length);
+    grow(&mut memory.scores, padded);
+    let scores = &mut memory.scores[..padded];
+    for (row, value) in x.chunks_exact(width).zip(scores.iter_mut()) {
+        *value = dot(row, score);
+    }
+    let mut total = [0.0];
+    softmax_terms(scores, padded, length, &mut total);
+    out.fill(0.0);
+    for (row, value) in x.chunks_exact(width).zip(scores.iter()) {
+        add_scaled(out, row, value / total[0]);
+    }
+}
+
+fn grow(values: &mut Vec<f32>, length: usize) {
+    if values.len() < length {
+        values.resize(length, 0.0);
+    }
+}

@@ -1,0 +1,108 @@
+//! Networks over sequences as they serve beside the same networks as they train: combinations of
+//! layers that no architecture of ours has.
+
+use super::*;
+use crate::graph::{Activation, GraphBuilder, Pooling, Shape};
+use crate::params::Init;
+use crate::{Pass, random};
+
+const TOKENS: usize = 40;
+
+/// Logits of both, over sequences of these lengths with two values each.
+fn check(describe: impl Fn(&mut GraphBuilder, NodeId, NodeId) -> NodeId, lengths: &[usize]) {
+    let mut g = GraphBuilder::new();
+    let (tokens, values) = (g.input("tokens", Shape::Tokens), g.input("values", Shape::vector(2)));
+    let output = describe(&mut g, tokens, values);
+    let graph = g.finish(output).unwrap();
+    let mut fresh = Params::fresh(1);
+    SequenceNetwork::new(graph.clone(), &mut fresh).unwrap();
+    let shake = |(name, tensor): (String, Tensor)| {
+        let noise = (crate::differences::draw(tensor.shape().clone(), name.len() as u64) * 0.3).unwrap();
+        (name, (tensor + noise).unwrap())
+    };
+    let weights = fresh.snapshot().unwrap().into_iter().map(shake).collect();
+    let network = SequenceNetwork::new(graph, &mut Params::frozen(weights)).unwrap();
+    let mut rng = random::stream(2, "tokens");
+    let sequence = |length: &usize| -> (Vec<u32>, Vec<f32>) {
+        let tokens = (0..*length).map(|_| (random::normal(&mut rng).abs() * 1e3) as u32 % TOKENS as u32);
+        (tokens.collect(), vec![*length as f32 / 9.0, -0.5])
+    };
+    let sequences: Vec<_> = lengths.iter().map(sequence).collect();
+    let inputs: Vec<_> = sequences.iter().map(|(tokens, values)| SequenceInput { tokens, values }).collect();
+    let trained = network.forward(&inputs, &mut Pass::Inference).unwrap().to_vec2::<f32>().unwrap();
+    let served = network.plan().unwrap().logits(&inputs).unwrap();
+    assert_eq!(served.len(), inputs.len());
+    for (served, trained) in served.iter().flatten().zip(trained.iter().flatten()) {
+        assert!((served - trained).abs() < 1e-4 * trained.abs().max(1.0), "{served} for {trained}");
+    }
+}
+
+fn dense(g: &mut GraphBuilder, name: &str, x: NodeId, outputs: usize) -> NodeId {
+    let inputs = g.shape(x).values();
+    g.dense(name, x, outputs, Init::glorot(inputs, outputs))
+}
+
+/// A layer whose normalisations come last, as in the first encoders: their results are added, so
+/// that no dense layer can take the scale and the shift.
+#[test]
+fn post_norm_layers_and_pools_over_rows() {
+    let describe = |g: &mut GraphBuilder, tokens, values| {
+        let x = g.embedding("embedding", tokens, TOKENS, 12, 0.1).unwrap();
+        let x = g.positions("positions", x, 60).unwrap();
+        let x = g.layer_norm("first", x).unwrap();
+        let y = dense(g, "all", x, 36);
+        let y = g.attention("attention", y, 3).unwrap();
+        let y = dense(g, "output", y, 12);
+        let x = g.add("attended", y, x).unwrap();
+        let x = g.layer_norm("second", x).unwrap();
+        let y = dense(g, "expand", x, 20);
+        let y = g.activation(y, Activation::Gelu);
+        let y = dense(g, "contract", y, 12);
+        let x = g.add("result", x, y).unwrap();
+        let x = g.layer_norm("third", x).unwrap();
+        let twice = g.add("twice", x, x).unwrap();
+        let parts = [
+            g.pool_rows("mean", x, Pooling::Mean).unwrap(),
+            values,
+            g.pool_rows("max", twice, Pooling::Max).unwrap(),
+            g.pool_rows("pool", x, Pooling::Attention).unwrap(),
+            values,
+        ];
+        let x = g.concat("pooled", &parts).unwrap();
+        let x = dense(g, "hidden", x, 7);
+        dense(g, "head", x, 3)
+    };
+    check(describe, &[1, 48, 7, 60, 49, 2]);
+}
+
+/// A recurrent layer over rows that are not those of a table, read by one pool alone, beside a
+/// sum of two dense layers.
+#[test]
+fn recurrence_over_what_other_layers_made() {
+    let describe = |g: &mut GraphBuilder, tokens, values| {
+        let x = g.embedding("embedding", tokens, TOKENS, 10, 0.1).unwrap();
+        let (a, b) = (dense(g, "a", x, 9), dense(g, "b", x, 9));
+        let sum = g.add("sum", a, b).unwrap();
+        let states = g.lstm("states", sum, 6, true, 0.1).unwrap();
+        let pooled = g.pool_rows("max", states, Pooling::Max).unwrap();
+        let both = g.concat("inner", &[pooled, values]).unwrap();
+        let mean = g.pool_rows("mean", x, Pooling::Mean).unwrap();
+        let both = g.concat("outer", &[mean, both]).unwrap();
+        let logit = dense(g, "head", both, 1);
+        g.binary_logits("logits", logit).unwrap()
+    };
+    check(describe, &[3, 17, 1, 32]);
+}
+
+#[test]
+fn what_cannot_be_served_is_refused_by_the_name_of_its_layer() {
+    let mut g = GraphBuilder::new();
+    let tokens = g.input("tokens", Shape::Tokens);
+    let x = g.embedding("embedding", tokens, TOKENS, 4, 0.0).unwrap();
+    let x = g.lstm("states", x, 4, false, 0.0).unwrap();
+    let x = dense(&mut g, "dense", x, 4);
+    let x = g.pool_rows("mean", x, Pooling::Mean).unwrap();
+    let network = SequenceNetwork::new(g.finish(x).unwrap(), &mut Params::fresh(1)).unwrap();
+    let error = network.plan().map(drop).unwrap_err().to_string();
+    assert!(error.starts_with("dense: this layer cannot be served in a network over sequences"), "{error}");
+}

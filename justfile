@@ -1,0 +1,46 @@
+# What `.ci/run` does, step by step. `just` lists the steps.
+
+program := "target/release/medserve"
+
+_list:
+    @just --list
+
+# Everything that continuous integration runs
+all:
+    .ci/run
+
+# A server over an invented region, on http://127.0.0.1:8080
+demo:
+    cargo run --release -- serve --demo
+
+# Formatting and lints
+lint:
+    cargo fmt --check
+    cargo clippy --locked --all-targets -- -D warnings
+
+# Licences and sources of the dependencies
+deny:
+    .ci/deny
+
+# The tests, or those whose name holds FILTER
+test FILTER="":
+    cargo test --locked {{FILTER}}
+
+# Both programs as they are shipped
+build:
+    cargo build --release --locked
+
+# The release program's answers: as a newcomer, on inputs that once went wrong, to official clients
+answers: build
+    .ci/smoke {{program}}
+    .ci/cases {{program}}
+    .ci/oip {{program}}
+    .ci/contract {{program}}
+
+# The OpenAPI document, from the code
+openapi:
+    cargo run --release -- openapi > openapi/openapi.json
+
+# The fuzz targets compile (to run them: fuzz/Cargo.toml)
+fuzz-check:
+    cd fuzz && RUSTFLAGS="--cfg fuzzing" cargo check
