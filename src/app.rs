@@ -103,9 +103,11 @@ pub async fn serve(prepared: Prepared) -> Result<()> {
     let config = Arc::new(config);
     if !identity.is_configured() {
         let listen = config.listen;
-        tracing::warn!(%listen, "no identity is configured: everyone who reaches this address is let in");
+        tracing::warn!(%listen, "no identity is configured: anybody who can reach this address may use it");
     } else if tls.is_none() && !config.listen.ip().is_loopback() {
-        tracing::warn!("keys and answers travel unencrypted, unless a proxy before this server sees to it");
+        tracing::warn!(
+            "keys and answers travel unencrypted, unless a proxy in front of this server encrypts them"
+        );
     }
     let mut signals = Signals::new()?;
     let listener =

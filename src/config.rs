@@ -134,7 +134,7 @@ impl Config {
         let known = !api_keys.is_empty() || tokens.is_some();
         if !listen.ip().is_loopback() && !known && !anonymous {
             read.note(format!(
-                "{} is \"{listen}\", which others can reach, and everyone would be let in: configure {}, keep to \
+                "{} is \"{listen}\", which others can reach, and anybody could use it: configure {}, keep to \
                  a loopback address such as 127.0.0.1:{}, or say {}",
                 called(settings::LISTEN.name),
                 called(settings::API_KEYS.name),

@@ -62,6 +62,30 @@ const METRICS: [(&str, Kind, &str); 22] = [
     ("process_open_fds", Kind::Gauge, "Open file descriptors of the process"),
 ];
 
+/// The counters that are there from the start, with 0: an alert looks for an increase, and what appears
+/// with its first event has none. Those of a model begin when it is put into service.
+const FROM_THE_START: [(&str, &str, &[&str]); 4] = [
+    (
+        "medserve_rejected_total",
+        "reason",
+        &[
+            "busy",
+            "connections",
+            "deadline",
+            "draining",
+            "forbidden",
+            "queue_full",
+            "rate",
+            "slow_body",
+            "too_many",
+            "unauthorized",
+        ],
+    ),
+    ("medserve_model_loads_total", "result", &["loaded", "refused"]),
+    ("medserve_panics_total", "", &[""]),
+    ("medserve_audit_lost_total", "", &[""]),
+];
+
 /// Kinds of metrics.
 enum Kind {
     Counter,
@@ -104,6 +128,14 @@ pub fn start_metrics() -> Result<PrometheusHandle, BuildError> {
             Kind::Counter => metrics::describe_counter!(name, help),
             Kind::Gauge => metrics::describe_gauge!(name, help),
             Kind::Histogram => metrics::describe_histogram!(name, help),
+        }
+    }
+    for (name, label, values) in FROM_THE_START {
+        for value in values {
+            let _ = match label {
+                "" => metrics::counter!(name),
+                label => metrics::counter!(name, label => *value),
+            };
         }
     }
     metrics::gauge!("medserve_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);

@@ -5,7 +5,6 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::error::ProblemDocument;
 use super::extract::Parameters;
 use super::{AppState, Problem};
 use crate::store::NumberedRow;
@@ -120,16 +119,15 @@ pub struct AuditPage {
 }
 
 /// Who asked what and was answered what, a page at a time; for administrators
+///
+/// The latest first. Inputs are not in it, only their digests.
 #[utoipa::path(
     get,
     path = "/v1/audit",
+    operation_id = "list_audit",
     tag = "operations",
     params(AuditParameters),
-    responses(
-        (status = 200, body = AuditPage),
-        (status = 400, description = "A parameter is not valid", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 503, description = "The database is not available", body = ProblemDocument, content_type = "application/problem+json"),
-    )
+    responses((status = 200, body = AuditPage))
 )]
 pub async fn list(
     State(state): State<AppState>,
@@ -139,8 +137,10 @@ pub async fn list(
     if !(1..=MAX_PAGE).contains(&limit) {
         return Err(Problem::bad_parameter("limit", format!("must be from 1 to {MAX_PAGE}")));
     }
-    let rows = state.people()?.store.list_audit(parameters.before, limit).await?;
-    let full = rows.len() == limit as usize;
-    let next = rows.last().filter(|_| full).map(|row| row.number);
+    // One more than is shown says whether there is a next page.
+    let mut rows = state.people()?.store.list_audit(parameters.before, limit + 1).await?;
+    let more = rows.len() > limit as usize;
+    rows.truncate(limit as usize);
+    let next = rows.last().filter(|_| more).map(|row| row.number);
     Ok(Json(AuditPage { rows: rows.into_iter().map(AuditEntry::from).collect(), next }))
 }

@@ -118,7 +118,7 @@ impl From<AskError> for Problem {
             AskError::Inference(InferenceError::Failed) => Problem::internal(),
             AskError::NotFinite(error) => {
                 tracing::error!(%error, "a model answered with no number");
-                let detail = "the model's output is not a number; this is its fault, not the input's";
+                let detail = "the model's output is not a number; the fault is the model's, not the input's";
                 Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
             }
         }

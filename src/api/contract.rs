@@ -1,17 +1,34 @@
-//! The parts of the OpenAPI document that hold for many routes: who may call them, and the
-//! answers that come from around the handlers. They are added here, from the table that the
-//! server itself goes by, so that no handler repeats them and none can forget them.
+//! The parts of the OpenAPI document that hold for many routes: who may call them, and the answers
+//! that follow from what a route takes. They are added here, from the table that the server itself
+//! goes by, so that no handler repeats them and none can forget them.
+//!
+//! A handler names its own answers alone, without a body where the answer is a problem.
 
 use axum::http::Method;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{Content, OpenApi, Ref, RefOr, ResponseBuilder};
+use utoipa::openapi::{Content, OpenApi, Ref, RefOr, Response, ResponseBuilder};
 
 use super::access::{Access, table};
 use super::oip;
 
 /// The name of the one security scheme.
 const SCHEME: &str = "bearer";
+
+/// The answers that many routes give. Each is one component of the document.
+const ANSWERS: [(&str, &str); 11] = [
+    ("400", "The header x-request-timeout, or another part of the request, is not valid"),
+    ("401", "No known key or token"),
+    ("403", "A key or token without the scope that this takes"),
+    ("404", "There is no such thing"),
+    ("408", "The body did not arrive in time"),
+    ("413", "The body, or something in it, is too large"),
+    ("415", "The body is compressed, or of a kind that is not accepted here"),
+    ("422", "The body was understood and does not fit; the problem names each place"),
+    ("429", "Too much at once, or too often; the header retry-after says when to try again"),
+    ("503", "Not now: starting, shutting down, or without the database"),
+    ("504", "The time limit of the request passed"),
+];
 
 /// Adds them to a document.
 pub fn complete(document: &mut OpenApi) {
@@ -24,9 +41,21 @@ pub fn complete(document: &mut OpenApi) {
         .build();
     let components = document.components.get_or_insert_default();
     components.add_security_scheme(SCHEME, SecurityScheme::Http(scheme));
+    for (status, description) in ANSWERS {
+        for oip in [false, true] {
+            let response = ResponseBuilder::new().description(description).content(media(oip), problem(oip));
+            components.responses.insert(component(status, oip), RefOr::T(response.build()));
+        }
+    }
     for (path, item) in &mut document.paths.paths {
         for (method, operation) in operations(item) {
-            guard(operation, path, table(&method, path));
+            let oip = oip::error::speaks(path);
+            explain(operation, oip);
+            for status in follows(&method, path, operation) {
+                let shared = RefOr::Ref(Ref::from_response_name(component(status, oip)));
+                operation.responses.responses.entry(status.to_string()).or_insert(shared);
+            }
+            guard(operation, table(&method, path));
         }
     }
 }
@@ -37,45 +66,93 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operati
     all.into_iter().filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
 }
 
-fn guard(operation: &mut Operation, path: &str, access: Access) {
+/// The answers that follow from what a route takes and whom it is for.
+fn follows(method: &Method, path: &str, operation: &Operation) -> Vec<&'static str> {
+    let access = table(method, path);
+    if access == Access::Open {
+        return Vec::new();
+    }
+    let mut answers = vec!["400", "401", "429", "503", "504"];
+    if access != Access::Known {
+        answers.push("403");
+    }
+    if *method != Method::PUT && path.contains('{') {
+        answers.push("404");
+    }
+    if operation.request_body.is_some() {
+        answers.extend(["408", "413", "415", "422"]);
+    }
+    answers
+}
+
+/// Gives a handler's answers their words, which OpenAPI wants of each, and its problems their body.
+fn explain(operation: &mut Operation, oip: bool) {
+    for (status, response) in &mut operation.responses.responses {
+        let RefOr::T(Response { content, description, .. }) = response else { continue };
+        if description.is_empty() {
+            *description = "The answer".to_string();
+        }
+        if content.is_empty() && status.starts_with(['4', '5']) {
+            content.insert(media(oip).to_string(), RefOr::T(problem(oip)));
+        }
+    }
+}
+
+fn guard(operation: &mut Operation, access: Access) {
     let scopes: Vec<&str> = match access {
         Access::Open => return,
         Access::Known => Vec::new(),
         Access::Scoped(scopes) => scopes.iter().map(|scope| scope.as_str()).collect(),
     };
-    operation.security = Some(vec![SecurityRequirement::new(SCHEME, scopes.iter().copied())]);
-    answer(
-        operation,
-        path,
-        "400",
-        "The header x-request-timeout, or another part of the request, is not valid",
-    );
-    answer(operation, path, "401", "No key or token that is known here");
-    if !scopes.is_empty() {
-        answer(operation, path, "403", "A key or token without the scope that this takes");
-    }
-    if operation.request_body.is_some() {
-        answer(operation, path, "408", "The body did not arrive in time");
-        answer(operation, path, "413", "The body is too large");
-    }
-    answer(
-        operation,
-        path,
-        "429",
-        "Too much at a time, or too often; the header retry-after says when to try again",
-    );
-    answer(operation, path, "503", "Not now: starting, ending, or without the database");
-    answer(operation, path, "504", "The time given to the request passed");
+    operation.security = Some(vec![SecurityRequirement::new(SCHEME, scopes)]);
 }
 
-/// Adds an answer, unless the handler's own words are there.
-fn answer(operation: &mut Operation, path: &str, status: &str, description: &str) {
-    let (schema, kind) = match oip::error::speaks(path) {
-        true => ("OipError", "application/json"),
-        false => ("ProblemDocument", "application/problem+json"),
-    };
-    let content = Content::new(Some(Ref::from_schema_name(schema)));
-    let response = ResponseBuilder::new().description(description).content(kind, content);
-    let responses = &mut operation.responses.responses;
-    responses.entry(status.to_string()).or_insert_with(|| RefOr::T(response.build()));
+fn component(status: &str, oip: bool) -> String {
+    let protocol = if oip { "oip_" } else { "" };
+    format!("{protocol}problem_{status}")
+}
+
+fn media(oip: bool) -> &'static str {
+    if oip { "application/json" } else { "application/problem+json" }
+}
+
+fn problem(oip: bool) -> Content {
+    Content::new(Some(Ref::from_schema_name(if oip { "OipError" } else { "ProblemDocument" })))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use crate::api::router::document;
+
+    use super::*;
+
+    #[test]
+    fn every_operation_has_a_name_of_its_own_and_words_for_a_reader() {
+        let mut document = document();
+        let mut names = HashSet::new();
+        for (path, item) in &mut document.paths.paths {
+            for (method, operation) in operations(item) {
+                let place = format!("{method} {path}");
+                let name = operation.operation_id.clone().unwrap_or_default();
+                let snake = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+                assert!(!name.is_empty() && name.bytes().all(snake), "{place}: {name}");
+                assert!(names.insert(name.clone()), "{place}: {name} is taken");
+                assert!(operation.summary.is_some() && operation.description.is_some(), "{place}");
+                for parameter in operation.parameters.iter().flatten() {
+                    let RefOr::T(parameter) = parameter else { panic!("{place}: a parameter is elsewhere") };
+                    assert!(parameter.description.is_some(), "{place}: {}", parameter.name);
+                }
+                let problems = operation.responses.responses.iter();
+                for (status, response) in problems.filter(|(status, _)| status.starts_with(['4', '5'])) {
+                    let said = match response {
+                        RefOr::Ref(_) => true,
+                        RefOr::T(response) => !response.content.is_empty(),
+                    };
+                    assert!(said, "{place}: {status} has no body");
+                }
+            }
+        }
+    }
 }

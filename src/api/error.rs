@@ -93,7 +93,7 @@ impl Problem {
     pub fn internal() -> Problem {
         Problem::new(
             StatusCode::INTERNAL_SERVER_ERROR,
-            "the server failed; the logs say more under this request id",
+            "the server failed; its log says more under this request id",
         )
     }
 

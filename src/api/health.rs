@@ -9,7 +9,6 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::error::ProblemDocument;
 use super::{AppState, Problem, gauges};
 
 /// A health answer.
@@ -21,19 +20,24 @@ pub struct Health {
 }
 
 /// The process runs
-#[utoipa::path(get, path = "/health/live", tag = "operations", responses((status = 200, body = Health)))]
+///
+/// Whoever restarts processes asks this; it needs no model and no database.
+#[utoipa::path(get, path = "/health/live", operation_id = "health_live", tag = "operations", responses((status = 200, body = Health)))]
 pub async fn live() -> Json<Health> {
     Json(Health { status: "live" })
 }
 
 /// What had to be loaded was loaded; from now on readiness is what to ask for
+///
+/// Until then it is 503 and says what is missing.
 #[utoipa::path(
     get,
     path = "/health/startup",
+    operation_id = "health_startup",
     tag = "operations",
     responses(
         (status = 200, body = Health),
-        (status = 503, description = "Not yet, and what is missing", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "Not yet, and what is missing"),
     )
 )]
 pub async fn startup(State(state): State<AppState>) -> Result<Json<Health>, Problem> {
@@ -42,19 +46,22 @@ pub async fn startup(State(state): State<AppState>) -> Result<Json<Health>, Prob
     Ok(Json(Health { status: "started" }))
 }
 
-/// The models are loaded and warm, people, things and interactions are at hand, the database answers
+/// The server can answer
+///
+/// The models are loaded and warm, people, things and interactions are at hand, the database answers.
 #[utoipa::path(
     get,
     path = "/health/ready",
+    operation_id = "health_ready",
     tag = "operations",
     responses(
         (status = 200, body = Health),
-        (status = 503, description = "Not ready, and why", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "Not ready, and why"),
     )
 )]
 pub async fn ready(State(state): State<AppState>) -> Result<Json<Health>, Problem> {
     if state.admission.is_draining() {
-        return Err(Problem::unavailable("the server is about to end"));
+        return Err(Problem::unavailable("the server is shutting down"));
     }
     if state.registry()?.is_empty() {
         return Err(Problem::unavailable(
@@ -68,7 +75,9 @@ pub async fn ready(State(state): State<AppState>) -> Result<Json<Health>, Proble
 }
 
 /// Metrics in the Prometheus text format
-#[utoipa::path(get, path = "/metrics", tag = "operations", responses((status = 200, body = String, content_type = "text/plain")))]
+///
+/// docs/metrics.md lists them.
+#[utoipa::path(get, path = "/metrics", operation_id = "get_metrics", tag = "operations", responses((status = 200, body = String, content_type = "text/plain")))]
 pub async fn metrics(State(state): State<AppState>) -> Response {
     match &state.metrics {
         Some(handle) => {

@@ -40,7 +40,7 @@ pub enum Unknown {
     #[error("send your key or token as \"authorization: Bearer ...\"")]
     Missing,
     /// It is no key of this server, and no token to be believed.
-    #[error("this key or token is not known here, or its time has passed")]
+    #[error("this key or token is unknown or has expired")]
     Refused,
 }
 

@@ -17,7 +17,6 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::audit::Answered;
 use super::classify::{ModelAnswer as ImageResult, find_model, timed};
-use super::error::ProblemDocument;
 use super::extract::{Parameters, Whole};
 use super::{AppState, Deadline, Problem};
 use crate::inference::image::{ImageService, ImagesError};
@@ -56,13 +55,18 @@ pub struct ImageAnswer {
     pub results: Vec<ImageResult>,
 }
 
+/// The bytes of a PNG, JPEG or DICOM file.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[allow(dead_code)]
+pub struct ImageFile(Vec<u8>);
+
 /// A multipart body: one or more parts named `image`.
 #[derive(ToSchema)]
 #[allow(dead_code)]
 pub struct ImageForm {
     /// PNG, JPEG or DICOM.
-    #[schema(value_type = Vec<String>, format = Binary)]
-    image: Vec<Vec<u8>>,
+    image: Vec<ImageFile>,
 }
 
 /// Classify one image, or several
@@ -71,21 +75,15 @@ pub struct ImageForm {
 #[utoipa::path(
     post,
     path = "/v1/images/classify",
+    operation_id = "classify_images",
     tag = "images",
     params(ClassifyParameters),
     request_body(content(
-        (Vec<u8> = "image/png"), (Vec<u8> = "image/jpeg"), (Vec<u8> = "application/dicom"), (ImageForm = "multipart/form-data")
+        (ImageFile = "image/png"), (ImageFile = "image/jpeg"), (ImageFile = "application/dicom"), (ImageForm = "multipart/form-data")
     )),
     responses(
         (status = 200, body = ImageAnswer),
-        (status = 400, description = "A parameter or the form is not valid", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 404, description = "No such model; the names that exist", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 413, description = "The body or the image is too large", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 415, description = "Not an image of a supported type", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 422, description = "The image cannot be read", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 429, description = "The model's queue is full", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 503, description = "The models are being loaded", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 504, description = "The deadline passed", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "No such model; the names that exist"),
     )
 )]
 pub async fn classify(
@@ -190,7 +188,7 @@ pub(super) fn format(content_type: Option<&str>, bytes: &[u8], place: &str) -> R
         (Some(claimed), None) => {
             refuse(format!("{place} is called {claimed}, but its first bytes are not those of one"))
         }
-        (None, None) => refuse(format!("{place} is no image that is known here; {ACCEPTED}")),
+        (None, None) => refuse(format!("{place} is not an image of a known kind; {ACCEPTED}")),
     }
 }
 

@@ -7,7 +7,6 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::error::ProblemDocument;
 use super::extract::{Body, Id, Parameters};
 use super::people::{Written, refuse};
 use super::recommendations::parse_kind;
@@ -30,16 +29,14 @@ const MAX_PAGE: u32 = 1000;
 #[utoipa::path(
     post,
     path = "/v1/interactions",
+    operation_id = "put_interactions",
     tag = "people and things",
-    request_body = Vec<Interaction>,
-    responses(
-        (status = 200, body = Written),
-        (status = 400, description = "No JSON", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 413, description = "Too many", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 415, description = "Another content type", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 422, description = "Members that do not fit, or an unknown user or item", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 503, description = "The database is not available", body = ProblemDocument, content_type = "application/problem+json"),
-    )
+    request_body(
+        content = Vec<Interaction>,
+        example = json!([{"user_id": "u1", "item_id": "metformin", "event": "prescription",
+            "time": "2026-03-01T09:30:00Z"}]),
+    ),
+    responses((status = 200, body = Written))
 )]
 pub async fn post(
     State(state): State<AppState>,
@@ -92,17 +89,15 @@ pub struct InteractionList {
 }
 
 /// A person's interactions, the latest first
+///
+/// A page at a time: `more` says whether there is another.
 #[utoipa::path(
     get,
     path = "/v1/users/{user_id}/interactions",
+    operation_id = "list_interactions",
     tag = "people and things",
     params(("user_id" = String, Path, description = "Identifier", example = "u1"), ListParameters),
-    responses(
-        (status = 200, body = InteractionList),
-        (status = 400, description = "A parameter is not valid", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 404, description = "No such user", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 503, description = "The database is not available", body = ProblemDocument, content_type = "application/problem+json"),
-    )
+    responses((status = 200, body = InteractionList))
 )]
 pub async fn list(
     State(state): State<AppState>,
@@ -155,17 +150,15 @@ pub struct Deleted {
 }
 
 /// Delete a person's interactions
+///
+/// Those that fit every parameter given; all of them where none is given.
 #[utoipa::path(
     delete,
     path = "/v1/users/{user_id}/interactions",
+    operation_id = "delete_interactions",
     tag = "people and things",
     params(("user_id" = String, Path, description = "Identifier", example = "u1"), DeleteParameters),
-    responses(
-        (status = 200, body = Deleted),
-        (status = 400, description = "A parameter is not valid", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 404, description = "No such user", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 503, description = "The database is not available", body = ProblemDocument, content_type = "application/problem+json"),
-    )
+    responses((status = 200, body = Deleted))
 )]
 pub async fn delete(
     State(state): State<AppState>,

@@ -3,10 +3,11 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::error::ProblemDocument;
+use super::etag::{Conditions, Representation};
 use super::extract::{Body, Id, Parameters};
 use super::people::{Written, refuse};
 use super::recommendations::parse_kind;
@@ -24,8 +25,8 @@ const MAX_PAGE: u32 = 1000;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ItemParameters {
-    /// hospital, doctor, pharmacy, drug or advice; default: all.
-    #[param(example = "drug", value_type = Option<Kind>, inline)]
+    /// Kind of the items; default: all.
+    #[param(inline, value_type = Option<Kind>, example = "drug")]
     pub kind: Option<String>,
     /// Last item id of the page before.
     pub after: Option<String>,
@@ -44,23 +45,33 @@ pub struct ItemList {
 }
 
 /// Add an item, or replace one
+///
+/// Send the `ETag` of what you read in `If-Match`, so that a change that somebody else made meanwhile is
+/// not lost, or `If-None-Match: *` to add an item and replace none.
 #[utoipa::path(
     put,
     path = "/v1/items/{item_id}",
+    operation_id = "put_item",
     tag = "people and things",
-    params(("item_id" = String, Path, description = "Identifier", example = "drug:metformin")),
-    request_body = Item,
+    params(
+        ("item_id" = String, Path, description = "Identifier", example = "metformin"),
+        ("If-Match" = Option<String>, Header, description = "Only if the item has this ETag, or exists at all (*)"),
+        ("If-None-Match" = Option<String>, Header, description = "`*`: only if there is no such item yet"),
+    ),
+    request_body(
+        content = Item,
+        example = json!({"kind": "drug", "name": "Metformin", "repeatable": true,
+            "contraindications": {"conditions": ["kidney failure"], "therapeutic_class": "biguanide"}}),
+    ),
     responses(
         (status = 200, body = Written),
-        (status = 400, description = "No JSON", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 415, description = "Another content type", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 422, description = "Members that do not fit", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 503, description = "The database is not available", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 412, description = "Somebody has changed the item since it was read, or it exists already"),
     )
 )]
 pub async fn put(
     State(state): State<AppState>,
     Id(item_id): Id,
+    conditions: Conditions,
     Body(sent): Body<Item>,
 ) -> Result<Json<Written>, Problem> {
     if !sent.item_id.is_empty() && sent.item_id != item_id {
@@ -69,57 +80,83 @@ pub async fn put(
     let item = Item { item_id, ..sent };
     refuse(item.validate(""))?;
     let people = state.people()?;
-    let written = people.store.put_items(std::slice::from_ref(&item)).await?;
+    let written = match conditions.any() {
+        true => people.store.replace_item(&item.item_id, Some(&item), &|now| conditions.allow(now)).await?,
+        false => people.store.put_items(std::slice::from_ref(&item)).await?,
+    };
     people.written(&[], &[item.item_id]).await;
     Ok(Json(written.into()))
 }
 
 /// One item
+///
+/// The header `ETag` names this state of it, for `If-Match` of a change and `If-None-Match` of a next read.
 #[utoipa::path(
     get,
     path = "/v1/items/{item_id}",
+    operation_id = "get_item",
     tag = "people and things",
-    params(("item_id" = String, Path, description = "Identifier", example = "drug:metformin")),
+    params(
+        ("item_id" = String, Path, description = "Identifier", example = "metformin"),
+        ("If-None-Match" = Option<String>, Header, description = "The ETag of what you have"),
+    ),
     responses(
-        (status = 200, body = Item),
-        (status = 404, description = "No such item", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 503, description = "The database is not available", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 200, body = Item, headers(("etag" = String, description = "Names this state"))),
+        (status = 304, description = "You have it already"),
     )
 )]
-pub async fn get(State(state): State<AppState>, Id(item_id): Id) -> Result<Json<Item>, Problem> {
-    Ok(Json(state.people()?.store.get_item(&item_id).await?))
+pub async fn get(
+    State(state): State<AppState>,
+    Id(item_id): Id,
+    conditions: Conditions,
+) -> Result<Response, Problem> {
+    let item = state.people()?.store.get_item(&item_id).await?;
+    Ok(Representation::new(&item)?.answer(&conditions))
 }
 
 /// Delete an item and its interactions
+///
+/// What people did with it no longer counts for anybody.
 #[utoipa::path(
     delete,
     path = "/v1/items/{item_id}",
+    operation_id = "delete_item",
     tag = "people and things",
-    params(("item_id" = String, Path, description = "Identifier", example = "drug:metformin")),
+    params(
+        ("item_id" = String, Path, description = "Identifier", example = "metformin"),
+        ("If-Match" = Option<String>, Header, description = "Only if the item has this ETag"),
+    ),
     responses(
         (status = 204, description = "Deleted"),
-        (status = 404, description = "No such item", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 503, description = "The database is not available", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 412, description = "Somebody has changed the item since it was read"),
     )
 )]
-pub async fn delete(State(state): State<AppState>, Id(item_id): Id) -> Result<StatusCode, Problem> {
+pub async fn delete(
+    State(state): State<AppState>,
+    Id(item_id): Id,
+    conditions: Conditions,
+) -> Result<StatusCode, Problem> {
     let people = state.people()?;
-    people.store.delete_item(&item_id).await?;
+    match conditions.any() {
+        true => {
+            people.store.replace_item(&item_id, None, &|now| conditions.allow(now)).await?;
+        }
+        false => people.store.delete_item(&item_id).await?,
+    }
     people.written(&[], &[item_id]).await;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Items, a page at a time
+///
+/// In the order of their ids, hidden ones too.
 #[utoipa::path(
     get,
     path = "/v1/items",
+    operation_id = "list_items",
     tag = "people and things",
     params(ItemParameters),
-    responses(
-        (status = 200, body = ItemList),
-        (status = 400, description = "A parameter is not valid", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 503, description = "The database is not available", body = ProblemDocument, content_type = "application/problem+json"),
-    )
+    responses((status = 200, body = ItemList))
 )]
 pub async fn list(
     State(state): State<AppState>,
@@ -130,7 +167,7 @@ pub async fn list(
         return Err(Problem::bad_parameter("limit", format!("must be from 1 to {MAX_PAGE}")));
     }
     let kind = parameters.kind.as_deref().map(parse_kind).transpose()?;
-    // One more than the page tells whether there is another.
+    // One more than is shown says whether there is a next page.
     let query = ItemQuery { kind, after: parameters.after, limit: limit + 1 };
     let mut items = state.people()?.store.list_items(&query).await?;
     let more = items.len() > limit as usize;

@@ -8,7 +8,6 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::error::ProblemDocument;
 use super::extract::Id;
 use super::{AppState, Problem};
 use crate::inference::Registry;
@@ -100,14 +99,14 @@ pub fn unknown_model(registry: &Registry, name: &str) -> Problem {
 }
 
 /// All models in service
+///
+/// In the order of their names, each as `GET /v1/models/{name}` describes it.
 #[utoipa::path(
     get,
     path = "/v1/models",
+    operation_id = "list_models",
     tag = "models",
-    responses(
-        (status = 200, body = ModelList),
-        (status = 503, description = "The models are being loaded", body = ProblemDocument, content_type = "application/problem+json"),
-    )
+    responses((status = 200, body = ModelList))
 )]
 pub async fn list(State(state): State<AppState>) -> Result<Json<ModelList>, Problem> {
     let registry = state.registry()?;
@@ -116,17 +115,15 @@ pub async fn list(State(state): State<AppState>) -> Result<Json<ModelList>, Prob
 }
 
 /// One model: labels, input, metrics, data and card
+///
+/// What it is given, how well it did on which data, what it was trained on, and where it must not be used.
 #[utoipa::path(
     get,
     path = "/v1/models/{name}",
+    operation_id = "get_model",
     tag = "models",
     params(("name" = String, Path, description = "Name of the model", example = "pneumonia")),
-    responses(
-        (status = 200, body = ModelDescription),
-        (status = 400, description = "The name is not UTF-8 when decoded", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 404, description = "No such model; the names that exist", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 503, description = "The models are being loaded", body = ProblemDocument, content_type = "application/problem+json"),
-    )
+    responses((status = 200, body = ModelDescription))
 )]
 pub async fn get(State(state): State<AppState>, Id(name): Id) -> Result<Json<ModelDescription>, Problem> {
     let registry = state.registry()?;

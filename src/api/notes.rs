@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::audit::Answered;
 use super::classify::{ModelAnswer, Prediction, find_model, timed};
-use super::error::{FieldError, ProblemDocument};
+use super::error::FieldError;
 use super::extract::{Body, Parameters};
 use super::{AppState, Deadline, Problem};
 use crate::inference::note::{LongNote, NoteOutcome, NoteService, NotesError};
@@ -117,19 +117,17 @@ impl From<NoteOutcome> for NoteResult {
 #[utoipa::path(
     post,
     path = "/v1/notes/classify",
+    operation_id = "classify_notes",
     tag = "notes",
     params(NoteParameters),
-    request_body = NoteRequest,
+    request_body(
+        content = NoteRequest,
+        example = json!({"model": "triage", "records": [{"note": "chest pain since this morning",
+            "fields": {"age": 67, "sbp": 91}}]}),
+    ),
     responses(
         (status = 200, body = NoteAnswer),
-        (status = 400, description = "No JSON, a parameter that is not valid, or a model of another task", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 404, description = "No such model; the names that exist", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 413, description = "The body is too large", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 415, description = "Another content type", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 422, description = "Records that do not fit", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 429, description = "The model's queue is full", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 503, description = "The models are being loaded", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 504, description = "The deadline passed", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "No such model; the names that exist"),
     )
 )]
 pub async fn classify(

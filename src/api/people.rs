@@ -54,6 +54,7 @@ impl From<StoreError> for Problem {
             StoreError::UnknownItem { index, .. } => at(index, "item_id", detail),
             StoreError::Invalid { .. } => Problem::unprocessable(detail),
             StoreError::OtherKind { index, .. } => at(index, "item_id", detail),
+            StoreError::Changed { .. } => Problem::new(http::StatusCode::PRECONDITION_FAILED, detail),
             StoreError::Conflict(_) => Problem::new(http::StatusCode::CONFLICT, detail),
             StoreError::Unavailable(_) => Problem::unavailable(detail),
             StoreError::Setup(_) | StoreError::Internal(_) => {

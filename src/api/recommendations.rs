@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::audit::Answered;
-use super::error::ProblemDocument;
 use super::extract::{Id, Parameters};
 use super::{AppState, Problem};
 use recommend::clock::now;
@@ -38,17 +37,15 @@ pub struct RecommendParameters {
 }
 
 /// What suits this person, and why
+///
+/// Things that people like this one have, without those that are wrong for this person; each with its reason.
 #[utoipa::path(
     get,
     path = "/v1/users/{user_id}/recommendations",
+    operation_id = "get_recommendations",
     tag = "recommendations",
     params(("user_id" = String, Path, description = "Identifier", example = "u1"), RecommendParameters),
-    responses(
-        (status = 200, body = Recommendation),
-        (status = 400, description = "A parameter is not valid", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 404, description = "No such user", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 503, description = "The database is not available", body = ProblemDocument, content_type = "application/problem+json"),
-    )
+    responses((status = 200, body = Recommendation))
 )]
 pub async fn get(
     State(state): State<AppState>,
@@ -101,17 +98,15 @@ pub struct NeighborList {
 }
 
 /// Who is like this person; for administrators
+///
+/// The people that recommendations of this kind rest on, with their similarities.
 #[utoipa::path(
     get,
     path = "/v1/users/{user_id}/neighbors",
+    operation_id = "list_neighbors",
     tag = "recommendations",
     params(("user_id" = String, Path, description = "Identifier", example = "u1"), NeighborParameters),
-    responses(
-        (status = 200, body = NeighborList),
-        (status = 400, description = "A parameter is not valid", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 404, description = "No such user", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 503, description = "The database is not available", body = ProblemDocument, content_type = "application/problem+json"),
-    )
+    responses((status = 200, body = NeighborList))
 )]
 pub async fn neighbors(
     State(state): State<AppState>,

@@ -14,7 +14,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config as SwaggerConfig, SwaggerUi};
 
-use super::middleware::{audit, deadline, identity, intake, lingering, observe, request_id, trace_context};
+use super::error::ProblemDocument;
+use super::middleware::{
+    audit, deadline, host, identity, intake, lingering, observe, request_id, trace_context,
+};
+use super::oip::error::OipError;
 use super::{
     AppState, Problem, contract, health, images, interactions, items, models, notes, oip, recommendations,
     users,
@@ -35,7 +39,8 @@ use super::{
         (name = "models", description = "What is served"),
         (name = "open inference protocol", description = "The models, in the protocol other servers speak too"),
         (name = "operations", description = "Health and metrics"),
-    )
+    ),
+    components(schemas(ProblemDocument, OipError)),
 )]
 struct Base;
 
@@ -118,7 +123,8 @@ async fn let_in(State(state): State<AppState>, request: Request, next: Next) -> 
     let audited = |request| audit::layer(&state, request, in_time);
     let taken_in = |request| intake::layer(&state, request, audited);
     let identified = |request| identity::layer(&state, request, taken_in);
-    lingering::layer(request, identified).await
+    let addressed = |request| lingering::layer(request, identified);
+    host::layer(request, addressed).await
 }
 
 /// Which web pages may read answers: none, unless configured.
@@ -131,8 +137,15 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
     let cors = CorsLayer::new()
         .allow_origin(origins)
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
-        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, request_id::HEADER, timeout])
-        .expose_headers([request_id::HEADER, header::RETRY_AFTER]);
+        .allow_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            header::IF_MATCH,
+            header::IF_NONE_MATCH,
+            request_id::HEADER,
+            timeout,
+        ])
+        .expose_headers([header::ETAG, header::RETRY_AFTER, request_id::HEADER]);
     Some(cors)
 }
 
@@ -193,7 +206,10 @@ mod tests {
         // A path that everybody may ask for.
         let service = surrounded(Router::new().route("/v1/models", axum::routing::get(failing)), state);
         for _ in 0..2 {
-            let request = Request::get("/v1/models").header("x-request-id", "ward-7").body(Body::empty());
+            let request = Request::get("/v1/models")
+                .header("host", "x")
+                .header("x-request-id", "ward-7")
+                .body(Body::empty());
             let response = service.clone().oneshot(request.unwrap()).await.unwrap();
             assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
             assert_eq!(response.headers()["content-type"], "application/problem+json");

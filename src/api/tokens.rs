@@ -131,7 +131,7 @@ fn read(file: &PathBuf) -> Result<Vec<Key>, String> {
     let text = std::fs::read(file).map_err(|error| format!("{name}: {error}"))?;
     // The values of a file of keys are not repeated: it may hold secrets.
     let set: Set =
-        serde_json::from_slice(&text).map_err(|_| format!("{name} is no JWKS: {{\"keys\": [...]}}"))?;
+        serde_json::from_slice(&text).map_err(|_| format!("{name} is not a JWKS: {{\"keys\": [...]}}"))?;
     let keys: Vec<Key> = set.keys.into_iter().filter_map(usable).collect();
     match keys.is_empty() {
         true => Err(format!("{name} has no key that can check a signature")),

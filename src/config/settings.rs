@@ -27,7 +27,7 @@ pub static GROUPS: [(&str, &[&dyn Described]); 6] = [
         ],
     ),
     (
-        "who is let in",
+        "access",
         &[
             &API_KEYS,
             &JWT_KEYS,
@@ -137,7 +137,7 @@ pub static REFRESH_MS: Setting<Millis> = Setting {
     value: "MS",
     default: Default::Is("500"),
     accepts: Millis(1..=1000),
-    help: "Time between two looks for what other replicas wrote",
+    help: "Time between two checks for what other replicas wrote",
 };
 
 pub static API_KEYS: Setting<Hidden<List>> = Setting {
@@ -145,7 +145,7 @@ pub static API_KEYS: Setting<Hidden<List>> = Setting {
     value: "KEYS",
     default: Default::None,
     accepts: Hidden(List("entries NAME:SCOPE+SCOPE:SHA256 with commas between them")),
-    help: "Keys that are let in, as `NAME:SCOPE+SCOPE:SHA256` with commas between them; `medserve key` makes one. The scopes are classify, recommend, write and admin",
+    help: "Keys that are accepted, as `NAME:SCOPE+SCOPE:SHA256` with commas between them; `medserve key` makes one. The scopes are classify, recommend, write and admin",
 };
 
 pub static JWT_KEYS: Setting<Text> = Setting {
@@ -153,7 +153,7 @@ pub static JWT_KEYS: Setting<Text> = Setting {
     value: "FILE",
     default: Default::None,
     accepts: Text("a file"),
-    help: "JWKS file of the keys that sign the bearer tokens (JWT) that are let in",
+    help: "JWKS file of the keys that sign the bearer tokens (JWT) that are accepted",
 };
 
 pub static JWT_ISSUER: Setting<Text> = Setting {
@@ -177,7 +177,7 @@ pub static ALLOW_ANONYMOUS: Setting<Switch> = Setting {
     value: "BOOL",
     default: Default::Is("false"),
     accepts: Switch,
-    help: "Let everyone in, on an address that others can reach too",
+    help: "Allow requests without key or token, even on an address that others can reach",
 };
 
 pub static TLS_CERTIFICATE: Setting<Text> = Setting {
@@ -209,7 +209,7 @@ pub static MAX_CONNECTIONS: Setting<Number> = Setting {
     value: "N",
     default: Default::Is("900"),
     accepts: Number(1..=1 << 20),
-    help: "Most connections at a time; more are closed at once. Keep it below the limit of open files",
+    help: "Most connections open at once; further ones are closed immediately. Keep it below the limit of open files",
 };
 
 /// Where nothing is said. As many are let in only while they are done in good time.
@@ -220,7 +220,7 @@ pub static MAX_IN_FLIGHT: Setting<Number> = Setting {
     value: "N",
     default: Default::Depends("128 for each engine"),
     accepts: Number(1..=1 << 20),
-    help: "Most requests worked on at a time; more are answered 429. Fewer are let in while answers take long",
+    help: "Most requests worked on at once; further ones are answered 429. Fewer are admitted while answers take long",
 };
 
 pub static QUEUE: Setting<Number> = Setting {
@@ -316,7 +316,7 @@ pub static AUDIT: Setting<OneOf<AuditMode>> = Setting {
     value: "WHAT",
     default: Default::Is("continue"),
     accepts: OneOf(&[("fail", AuditMode::Fail), ("continue", AuditMode::Continue)]),
-    help: "What becomes of an answer whose audit row cannot be written: `fail` or `continue`",
+    help: "What happens to an answer whose audit row cannot be written: `fail` or `continue`",
 };
 
 pub static AUDIT_DAYS: Setting<Number> = Setting {
@@ -348,5 +348,5 @@ pub static TRACE_RATIO: Setting<Share> = Setting {
     value: "RATIO",
     default: Default::Is("1"),
     accepts: Share,
-    help: "Share of the traces begun here that is exported; callers decide for theirs",
+    help: "Share of the traces started here that is exported; callers decide for theirs",
 };

@@ -25,6 +25,8 @@ impl Meter {
     pub fn new(manifest: &Manifest) -> Meter {
         let Manifest { name, version, labels, .. } = manifest;
         let answer = |label: &String| counter!("medserve_answers_total", "model" => name.clone(), "version" => version.clone(), "label" => label.clone());
+        // Counted where it happens; here it begins with 0, so that the first failure is a change.
+        let _ = counter!("medserve_batches_failed_total", "model" => name.clone());
         let stage = |stage| histogram!("medserve_stage_seconds", "model" => name.clone(), "stage" => stage);
         Meter {
             labels: labels.clone(),

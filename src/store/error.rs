@@ -37,6 +37,10 @@ pub enum StoreError {
     #[error("{0}")]
     Conflict(String),
 
+    /// A write was to go ahead only where what is stored is as the caller expects, and it is not.
+    #[error("the {what} is not as this request expects it: read it again, and send the ETag that it has now")]
+    Changed { what: &'static str },
+
     /// The database does not answer, is out of connections, or is busy beyond the time allowed.
     /// The same call may succeed later.
     #[error("the database is not available at the moment")]

@@ -37,6 +37,9 @@ pub use error::StoreError;
 /// The future every store operation returns: boxed, so that the trait can be used as `dyn`.
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 
+/// Whether a write may go ahead, told by what is stored now.
+pub type Check<'a, T> = &'a (dyn Fn(Option<&T>) -> bool + Sync);
+
 /// How long the change feed is kept. A replica cut off from the database for longer loads
 /// everything anew instead.
 pub const KEEP_CHANGES: Duration = Duration::from_secs(10 * 60);
@@ -140,6 +143,24 @@ pub trait Store: Source {
 
     /// Erases the user and everything about it, or [`StoreError::NotFound`].
     fn delete_user<'a>(&'a self, user_id: &'a str) -> Answer<'a, ()>;
+
+    /// Puts `new` in the place of what is stored for the user, or erases it where `new` is nothing, if
+    /// what is stored passes the check; [`StoreError::Changed`] if it does not. Nobody else can write
+    /// in between.
+    fn replace_user<'a>(
+        &'a self,
+        user_id: &'a str,
+        new: Option<&'a User>,
+        check: Check<'a, User>,
+    ) -> Answer<'a, Written>;
+
+    /// As [`Store::replace_user`], of an item.
+    fn replace_item<'a>(
+        &'a self,
+        item_id: &'a str,
+        new: Option<&'a Item>,
+        check: Check<'a, Item>,
+    ) -> Answer<'a, Written>;
 
     /// Adds these items, or replaces those that exist. An item may change its kind; its
     /// interactions then count for the new one.

@@ -37,7 +37,7 @@ fn everything_wrong_is_said_at_once_and_nothing_is_opened() {
         "--allow-anonymous (MEDSERVE_ALLOW_ANONYMOUS)",
         "--max-batch (MEDSERVE_MAX_BATCH) is \"many\"",
         "--engines (MEDSERVE_ENGINES) is \"-1\"",
-        "\"quue\" is not known",
+        "unknown setting \"quue\"",
         "neighbours",
     ] {
         assert!(said.contains(words), "{words} is not in {said}");

@@ -97,6 +97,25 @@ async fn traffic_shows_in_the_metrics_and_each_says_what_it_is() {
 }
 
 #[tokio::test]
+async fn what_alerts_watch_is_there_before_anything_happens() {
+    let server = Server::start(&shipped_models(), &[]);
+    let scrape = Scrape::of(&server).await;
+    for series in [
+        "medserve_panics_total",
+        "medserve_audit_lost_total",
+        "medserve_batches_failed_total{model=\"pneumonia\"}",
+        "medserve_batches_failed_total{model=\"triage\"}",
+        "medserve_abstentions_total{model=\"triage\",version=\"1\"}",
+        "medserve_model_loads_total{result=\"refused\"}",
+        "medserve_rejected_total{reason=\"busy\"}",
+        "medserve_rejected_total{reason=\"queue_full\"}",
+        "medserve_rejected_total{reason=\"unauthorized\"}",
+    ] {
+        assert_eq!(scrape.samples.get(series), Some(&0.0), "{series}");
+    }
+}
+
+#[tokio::test]
 async fn more_than_a_queue_holds_is_counted_as_such() {
     let server = Server::start(&shipped_models(), &["--queue", "1"]);
     let body = json!({"model": "triage", "records": [{"note": "a"}, {"note": "b"}]});

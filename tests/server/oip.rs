@@ -275,7 +275,7 @@ async fn inputs_that_do_not_fit_are_refused() {
         ("pneumonia", image(&[2], json!(["aaaa"])), 400, "1 elements where the shape says 2"),
         ("pneumonia", image(&[1], json!(["no base64!"])), 400, "base64"),
         ("pneumonia", image(&[1], json!([""])), 400, "empty"),
-        ("pneumonia", image(&[1], json!([STANDARD.encode("no image")])), 415, "no image that is known"),
+        ("pneumonia", image(&[1], json!([STANDARD.encode("no image")])), 415, "not an image of a known kind"),
         ("pneumonia", image(&[1], json!([STANDARD.encode(&PNG[..80])])), 422, "image 0"),
         ("pneumonia", pixels(json!([1, 1, 28, 29]), json!([])), 400, "does not fit [-1, 1, 28, 28]"),
         ("pneumonia", pixels(json!([u64::MAX, u64::MAX, u64::MAX, u64::MAX]), json!([])), 400, "shape"),
@@ -370,7 +370,7 @@ async fn bodies_that_do_not_fit_their_headers_are_refused() {
     assert_eq!(infer_binary(&server, "triage", &whole, &tensors).await.status(), StatusCode::OK);
     let cut = &tensors[..tensors.len() - 1];
     assert_error(infer_binary(&server, "triage", &whole, cut).await, 400, "are announced").await;
-    assert_error(infer_binary(&server, "triage", &sized(json!(cut.len())), cut).await, 400, "end within")
+    assert_error(infer_binary(&server, "triage", &sized(json!(cut.len())), cut).await, 400, "ends within")
         .await;
     let more = [&tensors[..], b"xyz"].concat();
     assert_error(infer_binary(&server, "triage", &whole, &more).await, 400, "3 bytes of the body").await;
@@ -381,7 +381,7 @@ async fn bodies_that_do_not_fit_their_headers_are_refused() {
     both["inputs"][0]["data"] = json!(["chest pain"]);
     assert_error(infer_binary(&server, "triage", &both, &tensors).await, 400, "both data and").await;
     let claims = [0xff, 0xff, 0xff, 0xff];
-    assert_error(infer_binary(&server, "triage", &sized(json!(4)), &claims).await, 400, "end within").await;
+    assert_error(infer_binary(&server, "triage", &sized(json!(4)), &claims).await, 400, "ends within").await;
     let latin = strings(&[b"caf\xe9"]);
     assert_error(infer_binary(&server, "triage", &sized(json!(latin.len())), &latin).await, 400, "UTF-8")
         .await;

@@ -53,7 +53,6 @@ pub async fn layer<F: Future<Output = Response>>(
 }
 
 fn not_written() -> Response {
-    let detail =
-        "the audit cannot be written, and answers wait for it; a write that was asked for may have been done";
+    let detail = "the audit cannot be written, and answers wait for it; a write that was requested may have been carried out";
     Problem::unavailable(detail).into_response()
 }

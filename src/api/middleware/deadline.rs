@@ -23,6 +23,6 @@ pub async fn layer<F: Future<Output = Response>>(
 
 /// The problem of a request whose time has passed.
 pub fn passed() -> Problem {
-    let detail = "the time given to the request passed before there was an answer";
+    let detail = "the time limit of the request passed before it was answered";
     Problem::new(StatusCode::GATEWAY_TIMEOUT, detail)
 }

@@ -32,9 +32,7 @@ pub async fn layer<F: Future<Output = Response>>(
     {
         return match state.identity.is_configured() {
             true => forbidden(scopes),
-            false => {
-                unauthorized("this is for administrators, and nobody is configured to be one (--api-keys)")
-            }
+            false => unauthorized("this is for administrators, and none is configured (--api-keys)"),
         };
     }
     if let Some(limiter) = &state.rate
@@ -61,13 +59,15 @@ fn unauthorized(detail: &str) -> Response {
 fn forbidden(scopes: &[Scope]) -> Response {
     rejected("forbidden");
     let names: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
-    let detail = format!("this takes the scope {}, which the key or token does not have", names.join(" or "));
+    let detail =
+        format!("this requires the scope {}, which the key or token does not have", names.join(" or "));
     Problem::new(StatusCode::FORBIDDEN, detail).into_response()
 }
 
 fn too_often(seconds: u64) -> Response {
     rejected("rate");
-    let detail = "you ask more often than is allowed; try again after retry-after seconds";
+    let detail =
+        "you send more requests than are allowed; try again after the number of seconds in retry-after";
     let mut response = Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).into_response();
     response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     response

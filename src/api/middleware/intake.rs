@@ -66,6 +66,7 @@ async fn take_in(state: &AppState, request: Request) -> Result<(Request, Room), 
     let at = Instant::now();
     let problem = |problem: Problem| Box::new(problem.into_response());
     let timeout = timeout(request.headers(), state).map_err(problem)?;
+    uncompressed(request.headers()).map_err(problem)?;
     state.admission.check().map_err(|refused| Box::new(refuse(refused)))?;
     let most = state.config.max_body_bytes;
     let (mut parts, body) = request.into_parts();
@@ -88,6 +89,18 @@ async fn take_in(state: &AppState, request: Request) -> Result<(Request, Room), 
     parts.extensions.insert(Deadline(at + timeout));
     parts.extensions.insert(Received { at, sha256: sha256.into() });
     Ok((Request::from_parts(parts, Body::from(body.bytes)), room))
+}
+
+/// A compressed body could be of any size, and is of another on every route: none is read.
+fn uncompressed(headers: &HeaderMap) -> Result<(), Problem> {
+    let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
+    match encodings.find(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        None => Ok(()),
+        Some(_) => {
+            let detail = "compressed bodies are not accepted; send it uncompressed, without content-encoding";
+            Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail))
+        }
+    }
 }
 
 /// The time the client gives, at most the longest that is allowed; the usual one if it says nothing.
@@ -113,7 +126,7 @@ async fn read(body: Body, most: usize, room: &mut Room) -> Result<Whole, Box<Res
     let mut length = 0;
     let mut chunks = body.into_data_stream();
     while let Some(chunk) = chunks.next().await {
-        let broken = |_| Box::new(Problem::bad_request("the body did not arrive whole").into_response());
+        let broken = |_| Box::new(Problem::bad_request("the body did not arrive completely").into_response());
         let chunk = chunk.map_err(broken)?;
         length += chunk.len();
         if length > most {
@@ -150,13 +163,12 @@ fn refuse(refused: Refused) -> Response {
     match refused {
         Refused::Full => {
             metrics::counter!("medserve_rejected_total", "reason" => "busy").increment(1);
-            let detail =
-                "the server has as much work as it can do in good time; try again after retry-after seconds";
+            let detail = "the server is busy; try again after the number of seconds in retry-after";
             Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).into_response()
         }
         Refused::Draining => {
             metrics::counter!("medserve_rejected_total", "reason" => "draining").increment(1);
-            closing(Problem::unavailable("the server is about to end; another may answer"))
+            closing(Problem::unavailable("the server is shutting down; another may answer"))
         }
     }
 }

@@ -10,7 +10,6 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use super::error::OipError;
 use super::request::{self, Infer, InferRequest, Wanted};
 use super::response::{self, InferResponse, Values};
 use super::tensor::Data;
@@ -28,20 +27,14 @@ use crate::inference::{Outcome, Timing};
 #[utoipa::path(
     post,
     path = "/v2/models/{name}/infer",
+    operation_id = "oip_infer",
     tag = "open inference protocol",
     params(("name" = String, Path, description = "Name of the model", example = "triage")),
-    request_body = InferRequest,
-    responses(
-        (status = 200, body = InferResponse),
-        (status = 400, description = "The request does not fit the model", body = OipError),
-        (status = 404, description = "No such model", body = OipError),
-        (status = 413, description = "The body or an image is too large", body = OipError),
-        (status = 415, description = "A compressed body, or not an image of a supported type", body = OipError),
-        (status = 422, description = "An image or a record that cannot be read", body = OipError),
-        (status = 429, description = "The model's queue is full", body = OipError),
-        (status = 503, description = "The models are being loaded", body = OipError),
-        (status = 504, description = "The deadline passed", body = OipError),
-    )
+    request_body(
+        content = InferRequest,
+        example = json!({"inputs": [{"name": "note", "shape": [1], "datatype": "BYTES", "data": ["chest pain"]}]}),
+    ),
+    responses((status = 200, body = InferResponse))
 )]
 pub async fn model(
     State(state): State<AppState>,
@@ -59,23 +52,17 @@ pub async fn model(
 #[utoipa::path(
     post,
     path = "/v2/models/{name}/versions/{version}/infer",
+    operation_id = "oip_infer_version",
     tag = "open inference protocol",
     params(
         ("name" = String, Path, description = "Name of the model", example = "triage"),
         ("version" = String, Path, description = "Version of the model", example = "1"),
     ),
-    request_body = InferRequest,
-    responses(
-        (status = 200, body = InferResponse),
-        (status = 400, description = "The request does not fit the model", body = OipError),
-        (status = 404, description = "No such model or version", body = OipError),
-        (status = 413, description = "The body or an image is too large", body = OipError),
-        (status = 415, description = "A compressed body, or not an image of a supported type", body = OipError),
-        (status = 422, description = "An image or a record that cannot be read", body = OipError),
-        (status = 429, description = "The model's queue is full", body = OipError),
-        (status = 503, description = "The models are being loaded", body = OipError),
-        (status = 504, description = "The deadline passed", body = OipError),
-    )
+    request_body(
+        content = InferRequest,
+        example = json!({"inputs": [{"name": "note", "shape": [1], "datatype": "BYTES", "data": ["chest pain"]}]}),
+    ),
+    responses((status = 200, body = InferResponse))
 )]
 pub async fn model_version(
     State(state): State<AppState>,

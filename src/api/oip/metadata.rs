@@ -5,7 +5,6 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::error::OipError;
 use super::find;
 use super::spec::{self, TensorSpec};
 use crate::api::extract::{Id, ModelVersion};
@@ -28,20 +27,24 @@ pub struct ServerMetadata {
 /// Whether the server lives.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ServerLive {
+    /// Always true where there is an answer.
     live: bool,
 }
 
 /// Whether the server is ready.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ServerReady {
+    /// Always true: what is not ready answers 503.
     ready: bool,
 }
 
 /// Whether a model is ready.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ModelReady {
+    /// Its name.
     #[schema(example = "triage")]
     name: String,
+    /// Always true: what is not in service answers 404.
     ready: bool,
 }
 
@@ -81,7 +84,9 @@ impl ModelMetadata {
 }
 
 /// What this server is
-#[utoipa::path(get, path = "/v2", tag = "open inference protocol", responses((status = 200, body = ServerMetadata)))]
+///
+/// Its name, its version and the extensions of the protocol that it speaks.
+#[utoipa::path(get, path = "/v2", operation_id = "oip_server_metadata", tag = "open inference protocol", responses((status = 200, body = ServerMetadata)))]
 pub async fn server() -> Json<ServerMetadata> {
     Json(ServerMetadata {
         name: "medserve",
@@ -91,17 +96,22 @@ pub async fn server() -> Json<ServerMetadata> {
 }
 
 /// The process runs
-#[utoipa::path(get, path = "/v2/health/live", tag = "open inference protocol", responses((status = 200, body = ServerLive)))]
+///
+/// It needs no model and no database.
+#[utoipa::path(get, path = "/v2/health/live", operation_id = "oip_server_live", tag = "open inference protocol", responses((status = 200, body = ServerLive)))]
 pub async fn live() -> Json<ServerLive> {
     Json(ServerLive { live: true })
 }
 
 /// As `/health/ready`
+///
+/// Whether the models are loaded and warm and the database answers.
 #[utoipa::path(
     get,
     path = "/v2/health/ready",
+    operation_id = "oip_server_ready",
     tag = "open inference protocol",
-    responses((status = 200, body = ServerReady), (status = 503, description = "Not ready, and why", body = OipError))
+    responses((status = 200, body = ServerReady), (status = 503, description = "Not ready, and why"))
 )]
 pub async fn ready(state: State<AppState>) -> Result<Json<ServerReady>, Problem> {
     let _ = health::ready(state).await?;
@@ -109,37 +119,33 @@ pub async fn ready(state: State<AppState>) -> Result<Json<ServerReady>, Problem>
 }
 
 /// What a model takes and gives
+///
+/// The tensors by their names, types and shapes.
 #[utoipa::path(
     get,
     path = "/v2/models/{name}",
+    operation_id = "oip_model_metadata",
     tag = "open inference protocol",
     params(("name" = String, Path, description = "Name of the model", example = "triage")),
-    responses(
-        (status = 200, body = ModelMetadata),
-        (status = 400, description = "The name is not UTF-8", body = OipError),
-        (status = 404, description = "No such model", body = OipError),
-        (status = 503, description = "The models are being loaded", body = OipError),
-    )
+    responses((status = 200, body = ModelMetadata))
 )]
 pub async fn model(State(state): State<AppState>, Id(name): Id) -> Result<Json<ModelMetadata>, Problem> {
     Ok(Json(ModelMetadata::new(&find(&state, &name, None)?)))
 }
 
 /// What a version of a model takes and gives
+///
+/// The tensors by their names, types and shapes.
 #[utoipa::path(
     get,
     path = "/v2/models/{name}/versions/{version}",
+    operation_id = "oip_model_version_metadata",
     tag = "open inference protocol",
     params(
         ("name" = String, Path, description = "Name of the model", example = "triage"),
         ("version" = String, Path, description = "Version of the model", example = "1"),
     ),
-    responses(
-        (status = 200, body = ModelMetadata),
-        (status = 400, description = "The name is not UTF-8", body = OipError),
-        (status = 404, description = "No such model or version", body = OipError),
-        (status = 503, description = "The models are being loaded", body = OipError),
-    )
+    responses((status = 200, body = ModelMetadata))
 )]
 pub async fn model_version(
     State(state): State<AppState>,
@@ -149,17 +155,15 @@ pub async fn model_version(
 }
 
 /// A model is loaded and warm
+///
+/// 404 for a model that is not in service.
 #[utoipa::path(
     get,
     path = "/v2/models/{name}/ready",
+    operation_id = "oip_model_ready",
     tag = "open inference protocol",
     params(("name" = String, Path, description = "Name of the model", example = "triage")),
-    responses(
-        (status = 200, body = ModelReady),
-        (status = 400, description = "The name is not UTF-8", body = OipError),
-        (status = 404, description = "No such model", body = OipError),
-        (status = 503, description = "The models are being loaded", body = OipError),
-    )
+    responses((status = 200, body = ModelReady))
 )]
 pub async fn model_ready(State(state): State<AppState>, Id(name): Id) -> Result<Json<ModelReady>, Problem> {
     find(&state, &name, None)?;
@@ -167,20 +171,18 @@ pub async fn model_ready(State(state): State<AppState>, Id(name): Id) -> Result<
 }
 
 /// A version of a model is loaded and warm
+///
+/// 404 for a version that is not in service.
 #[utoipa::path(
     get,
     path = "/v2/models/{name}/versions/{version}/ready",
+    operation_id = "oip_model_version_ready",
     tag = "open inference protocol",
     params(
         ("name" = String, Path, description = "Name of the model", example = "triage"),
         ("version" = String, Path, description = "Version of the model", example = "1"),
     ),
-    responses(
-        (status = 200, body = ModelReady),
-        (status = 400, description = "The name is not UTF-8", body = OipError),
-        (status = 404, description = "No such model or version", body = OipError),
-        (status = 503, description = "The models are being loaded", body = OipError),
-    )
+    responses((status = 200, body = ModelReady))
 )]
 pub async fn model_version_ready(
     State(state): State<AppState>,

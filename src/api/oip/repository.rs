@@ -7,8 +7,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::error::OipError;
-use crate::api::extract::{Id, Whole, parse};
+use crate::api::extract::{Id, Whole};
+use crate::api::json::parse;
 use crate::api::{AppState, Problem};
 use crate::inference::change::{self, ChangeError, Listed};
 
@@ -79,17 +79,17 @@ pub struct Unloaded {
 }
 
 /// What is in the folder of models, and what of it is in service; for administrators
+///
+/// Each version of each package, and why it is not in service where loading it failed.
 #[utoipa::path(
     post,
     path = "/v2/repository/index",
+    operation_id = "oip_repository_index",
     tag = "open inference protocol",
-    request_body = Option<IndexRequest>,
+    request_body(content = Option<IndexRequest>, example = json!({"ready": true})),
     responses(
         (status = 200, body = Vec<IndexEntry>),
-        (status = 400, description = "The body does not fit", body = OipError),
-        (status = 413, description = "The body is too large", body = OipError),
-        (status = 500, description = "The folder cannot be listed", body = OipError),
-        (status = 503, description = "The models are being loaded", body = OipError),
+        (status = 500, description = "The folder cannot be listed"),
     )
 )]
 pub async fn index(State(state): State<AppState>, body: Whole) -> Result<Json<Vec<IndexEntry>>, Problem> {
@@ -110,18 +110,11 @@ pub async fn index(State(state): State<AppState>, body: Whole) -> Result<Json<Ve
 #[utoipa::path(
     post,
     path = "/v2/repository/models/{name}/load",
+    operation_id = "oip_load_model",
     tag = "open inference protocol",
     params(("name" = String, Path, description = "Name of the model", example = "triage")),
-    request_body = Option<LoadRequest>,
-    responses(
-        (status = 200, body = Loaded),
-        (status = 400, description = "The body does not fit", body = OipError),
-        (status = 404, description = "No such model or version in the folder", body = OipError),
-        (status = 413, description = "The body is too large", body = OipError),
-        (status = 422, description = "A package that does not fit, and why", body = OipError),
-        (status = 503, description = "The models are being loaded", body = OipError),
-        (status = 504, description = "The deadline passed; loading goes on", body = OipError),
-    )
+    request_body(content = Option<LoadRequest>, example = json!({"parameters": {"version": "1"}})),
+    responses((status = 200, body = Loaded))
 )]
 pub async fn load(State(state): State<AppState>, Id(name): Id, body: Whole) -> Result<Json<Loaded>, Problem> {
     let LoadRequest { parameters } = read(&body)?;
@@ -142,15 +135,10 @@ pub async fn load(State(state): State<AppState>, Id(name): Id, body: Whole) -> R
 #[utoipa::path(
     post,
     path = "/v2/repository/models/{name}/unload",
+    operation_id = "oip_unload_model",
     tag = "open inference protocol",
     params(("name" = String, Path, description = "Name of the model", example = "triage")),
-    responses(
-        (status = 200, body = Unloaded),
-        (status = 400, description = "The name is not UTF-8", body = OipError),
-        (status = 404, description = "The model is not in service", body = OipError),
-        (status = 503, description = "The models are being loaded", body = OipError),
-        (status = 504, description = "The deadline passed", body = OipError),
-    )
+    responses((status = 200, body = Unloaded))
 )]
 pub async fn unload(State(state): State<AppState>, Id(name): Id) -> Result<Json<Unloaded>, Problem> {
     let asked = name.clone();

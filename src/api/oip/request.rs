@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::spec::{self, TensorSpec};
 use super::tensor::{self, Data};
-use crate::api::extract::parse;
+use crate::api::json::parse;
 use crate::api::{Problem, extract};
 use model::Manifest;
 
@@ -110,7 +110,7 @@ pub struct Wanted {
 /// Reads a request to the model of this manifest.
 ///
 /// # Errors
-/// 400 for whatever does not fit, 415 for a compressed body.
+/// 400 for whatever does not fit.
 pub fn read(manifest: &Manifest, headers: &HeaderMap, body: Bytes) -> Result<Infer, Problem> {
     let (json, mut binary) = split(headers, body)?;
     // The protocol knows no difference between what is no JSON and what is JSON of another shape.
@@ -155,10 +155,6 @@ pub fn read(manifest: &Manifest, headers: &HeaderMap, body: Bytes) -> Result<Inf
 
 /// The JSON object and what follows it.
 fn split(headers: &HeaderMap, mut body: Bytes) -> Result<(Bytes, Bytes), Problem> {
-    if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
-        let detail = "a compressed body is not read here; send it as it is";
-        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
-    }
     let Some(length) = headers.get(HEADER_LENGTH) else {
         return Ok((body, Bytes::new()));
     };
@@ -169,7 +165,7 @@ fn split(headers: &HeaderMap, mut body: Bytes) -> Result<(Bytes, Bytes), Problem
             Ok((body, binary))
         }
         None => Err(Problem::bad_request(format!(
-            "the header Inference-Header-Content-Length is no number from 0 to {}, the length of the body",
+            "the header Inference-Header-Content-Length must be a number from 0 to {}, the length of the body",
             body.len()
         ))),
     }
@@ -220,7 +216,7 @@ fn wanted(manifest: &Manifest, asked: Vec<RequestedOutput>, binary: bool) -> Res
         }
         let parameters = output.parameters;
         if parameters.as_ref().is_some_and(|p| p.classification.is_some()) {
-            let detail = format!("the output \"{name}\": the classification extension is not spoken here");
+            let detail = format!("the output \"{name}\": the classification extension is not supported");
             return Err(Problem::bad_request(detail));
         }
         let binary = parameters.and_then(|p| p.binary_data).unwrap_or(binary);

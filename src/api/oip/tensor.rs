@@ -108,7 +108,7 @@ fn strings(spec: &TensorSpec, count: usize, mut bytes: Bytes) -> Result<Vec<Byte
         match length.filter(|length| *length <= bytes.len()) {
             Some(length) => strings.push(bytes.split_to(length)),
             None => {
-                let detail = format!("the data end within element {}", strings.len());
+                let detail = format!("the data ends within element {}", strings.len());
                 return Err(refuse(spec, detail));
             }
         }
@@ -117,7 +117,7 @@ fn strings(spec: &TensorSpec, count: usize, mut bytes: Bytes) -> Result<Vec<Byte
         true => Ok(strings),
         false => {
             let detail =
-                format!("the data hold other than {count} elements, each behind its length in four bytes");
+                format!("the data does not hold {count} elements, each behind its length in four bytes");
             Err(refuse(spec, detail))
         }
     }
@@ -131,7 +131,9 @@ pub fn from_base64(spec: &TensorSpec, data: Data) -> Result<Data, Problem> {
     let Data::Bytes(texts) = data else { return Ok(data) };
     let decode = |(at, text): (usize, &Bytes)| match STANDARD.decode(text) {
         Ok(bytes) => Ok(Bytes::from(bytes)),
-        Err(_) => Err(refuse(spec, format!("element {at} is no base64, which is how JSON carries an image"))),
+        Err(_) => {
+            Err(refuse(spec, format!("element {at} is not base64, which is how JSON carries an image")))
+        }
     };
     texts.iter().enumerate().map(decode).collect::<Result<_, _>>().map(Data::Bytes)
 }
@@ -325,7 +327,7 @@ mod tests {
         for cut in 1..two.len() {
             assert!(read(&two[..cut], 2).is_err(), "{cut}");
         }
-        assert!(read(&[255, 255, 255, 255, 0], 1).unwrap_err().detail.contains("end within element 0"));
+        assert!(read(&[255, 255, 255, 255, 0], 1).unwrap_err().detail.contains("ends within element 0"));
     }
 
     #[test]

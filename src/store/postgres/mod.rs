@@ -10,6 +10,7 @@ mod copy;
 mod evidence;
 mod feed;
 mod load;
+mod replace;
 mod write;
 
 use std::str::FromStr;
@@ -22,7 +23,7 @@ use sqlx::{Connection, Executor};
 
 use super::rows::{InteractionRow, ItemRow, UserRow};
 use super::{
-    Answer, AuditRow, BulkLoad, Counts, InteractionFilter, InteractionQuery, ItemQuery, NumberedRow,
+    Answer, AuditRow, BulkLoad, Check, Counts, InteractionFilter, InteractionQuery, ItemQuery, NumberedRow,
     PoolUsage, Store, StoreError, StoreOptions, Written, migrate,
 };
 use recommend::{Evidence, Interaction, Item, Kind, Millis, User, Weighing};
@@ -149,6 +150,24 @@ impl Store for PostgresStore {
             .map(ItemRow::into_item)
             .collect()
         })
+    }
+
+    fn replace_user<'a>(
+        &'a self,
+        user_id: &'a str,
+        new: Option<&'a User>,
+        check: Check<'a, User>,
+    ) -> Answer<'a, Written> {
+        Box::pin(async move { retrying!(self.replace_user(user_id, new, check)) })
+    }
+
+    fn replace_item<'a>(
+        &'a self,
+        item_id: &'a str,
+        new: Option<&'a Item>,
+        check: Check<'a, Item>,
+    ) -> Answer<'a, Written> {
+        Box::pin(async move { retrying!(self.replace_item(item_id, new, check)) })
     }
 
     fn delete_item<'a>(&'a self, item_id: &'a str) -> Answer<'a, ()> {

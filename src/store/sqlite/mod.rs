@@ -12,6 +12,7 @@ mod audit;
 mod batches;
 mod feed;
 mod load;
+mod replace;
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -26,12 +27,13 @@ use sqlx::{Executor, Sqlite, Transaction};
 
 use super::rows::{InteractionRow, ItemRow, UserRow};
 use super::{
-    Answer, AuditRow, BulkLoad, Counts, InteractionFilter, InteractionQuery, ItemQuery, NumberedRow,
+    Answer, AuditRow, BulkLoad, Check, Counts, InteractionFilter, InteractionQuery, ItemQuery, NumberedRow,
     PoolUsage, Store, StoreError, StoreOptions, Written, interaction_key, last_of_each, migrate,
 };
 use recommend::{Evidence, Interaction, Item, Kind, Millis, User, Weighing};
 
 use batches::{ITEM_EXISTS, USER_EXISTS, exists, upsert_interaction, upsert_items, upsert_users};
+use replace::{FIND_ITEM, FIND_USER};
 
 /// How long a writer waits for the one before it.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -147,6 +149,15 @@ impl SqliteStore {
         if done.rows_affected() > 0 { Ok(()) } else { Err(not_found(what, id)) }
     }
 
+    /// What was erased must not live on in the log of earlier writes. The deletion stands whatever
+    /// comes of this; it is made up for with the next trimming.
+    async fn empty_log(&self) {
+        if let Err(error) = self.checkpoint().await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the log was not emptied yet");
+            self.log_is_full.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// Moves what the write-ahead log holds into the file and empties it. A reader may be in the
     /// way; writers wait meanwhile, so it is given a moment only, and fails then.
     async fn checkpoint(&self) -> Result<(), StoreError> {
@@ -169,7 +180,7 @@ impl Store for SqliteStore {
 
     fn get_user<'a>(&'a self, user_id: &'a str) -> Answer<'a, User> {
         Box::pin(async move {
-            sqlx::query_as::<_, UserRow>("SELECT id, profile FROM users WHERE id = ?")
+            sqlx::query_as::<_, UserRow>(FIND_USER)
                 .bind(user_id)
                 .fetch_optional(&self.pool)
                 .await?
@@ -181,12 +192,7 @@ impl Store for SqliteStore {
     fn delete_user<'a>(&'a self, user_id: &'a str) -> Answer<'a, ()> {
         Box::pin(async move {
             self.delete("DELETE FROM users WHERE id = ?", "user", user_id).await?;
-            // What was erased must not live on in the log of earlier writes. The deletion stands
-            // whatever comes of this; it is made up for with the next trimming.
-            if let Err(error) = self.checkpoint().await {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the log was not emptied yet");
-                self.log_is_full.store(true, Ordering::Relaxed);
-            }
+            self.empty_log().await;
             Ok(())
         })
     }
@@ -197,7 +203,7 @@ impl Store for SqliteStore {
 
     fn get_item<'a>(&'a self, item_id: &'a str) -> Answer<'a, Item> {
         Box::pin(async move {
-            sqlx::query_as::<_, ItemRow>("SELECT * FROM items WHERE id = ?")
+            sqlx::query_as::<_, ItemRow>(FIND_ITEM)
                 .bind(item_id)
                 .fetch_optional(&self.pool)
                 .await?
@@ -225,6 +231,24 @@ impl Store for SqliteStore {
                 .map(ItemRow::into_item)
                 .collect()
         })
+    }
+
+    fn replace_user<'a>(
+        &'a self,
+        user_id: &'a str,
+        new: Option<&'a User>,
+        check: Check<'a, User>,
+    ) -> Answer<'a, Written> {
+        Box::pin(self.replace_user(user_id, new, check))
+    }
+
+    fn replace_item<'a>(
+        &'a self,
+        item_id: &'a str,
+        new: Option<&'a Item>,
+        check: Check<'a, Item>,
+    ) -> Answer<'a, Written> {
+        Box::pin(self.replace_item(item_id, new, check))
     }
 
     fn delete_item<'a>(&'a self, item_id: &'a str) -> Answer<'a, ()> {

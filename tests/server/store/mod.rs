@@ -10,6 +10,7 @@ mod engine;
 mod feed;
 mod loading;
 mod measure;
+mod replace;
 mod rows;
 mod trouble;
 
