@@ -5,6 +5,8 @@
 //! matrix product, and a batch normalisation that never divides by zero. A layer is built from
 //! [`Params`] and applied under a [`Pass`]; neither knows whether it trains or serves.
 
+#![warn(missing_docs)]
+
 pub mod activation;
 mod attention;
 pub mod batch_norm;

@@ -6,6 +6,7 @@
 //! go through the very same functions.
 
 #![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
 pub mod bag;
 pub mod encoder;
