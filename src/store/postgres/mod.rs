@@ -25,7 +25,7 @@ use super::{
     Answer, AuditRow, BulkLoad, Counts, InteractionFilter, InteractionQuery, ItemQuery, NumberedRow,
     PoolUsage, Store, StoreError, StoreOptions, Written, migrate,
 };
-use recommend::{Evidence, Interaction, Item, Kind, Millis, User, Weighing};
+use recommend::{Evidence, Interaction, Item, Kind, Millis, Term, User, Weighing};
 
 use evidence::PostgresEvidence;
 use write::FollowUp;
@@ -194,6 +194,10 @@ impl Store for PostgresStore {
 
     fn delete_interactions<'a>(&'a self, user_id: &'a str, filter: &'a InteractionFilter) -> Answer<'a, u64> {
         Box::pin(async move { retrying!(self.delete_interactions(user_id, filter)) })
+    }
+
+    fn put_terms<'a>(&'a self, terms: &'a [Term]) -> Answer<'a, Written> {
+        Box::pin(async move { retrying!(self.put_terms(terms)) })
     }
 
     fn begin_load(&self) -> Answer<'_, Box<dyn BulkLoad>> {
