@@ -37,7 +37,7 @@ struct Serve {
 enum Command {
     /// Serve over HTTP
     Serve(Box<Serve>),
-    /// Put a file of users, items or interactions into the database, whole or not at all
+    /// Put a file of users, items, interactions or terms into the database, whole or not at all
     Import {
         #[arg(
             long,

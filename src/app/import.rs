@@ -7,7 +7,8 @@ use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::store::import::{
-    ImportReport, Progress, default_event, import_interactions, import_items, import_users,
+    ImportReport, Progress, default_event, import_interactions, import_items, import_terminology,
+    import_users,
 };
 use crate::store::{self, StoreOptions};
 use recommend::clock;
@@ -52,12 +53,21 @@ pub enum Import {
         /// The file
         file: PathBuf,
     },
+    /// Terms from a CSV file with a header: drugs, classes, allergens and conditions with their
+    /// synonyms and codes
+    Terminology {
+        /// The file
+        file: PathBuf,
+    },
 }
 
 impl Import {
     fn file(&self) -> &Path {
         match self {
-            Import::Interactions { file, .. } | Import::Users { file } | Import::Items { file } => file,
+            Import::Interactions { file, .. }
+            | Import::Users { file }
+            | Import::Items { file }
+            | Import::Terminology { file } => file,
         }
     }
 }
@@ -83,6 +93,7 @@ pub async fn import(url: &str, what: Import) -> Result<ImportReport> {
     let result = match what {
         Import::Users { .. } => import_users(store.as_ref(), file, now, &mut progress).await,
         Import::Items { .. } => import_items(store.as_ref(), file, &mut progress).await,
+        Import::Terminology { .. } => import_terminology(store.as_ref(), file).await,
         Import::Interactions {
             kind,
             user_column,

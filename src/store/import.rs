@@ -1,4 +1,4 @@
-//! Getting files into a store: users and items as JSON lines, interactions as CSV.
+//! Getting files into a store: users and items as JSON lines, interactions and terms as CSV.
 //!
 //! A file goes in whole or not at all. The first row that is wrong ends the import with its line
 //! number, and nothing of the file stays. Nothing is dropped silently either: the report counts
@@ -16,9 +16,10 @@ use std::io::{BufRead, BufReader, Read};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{BulkLoad, Loaded, Store, StoreError};
+use super::{BulkLoad, Loaded, Store, StoreError, Written};
 use recommend::{
-    CsvError, FieldError, InteractionColumns, InteractionLine, InteractionReader, Item, Kind, Millis, User,
+    CsvError, FieldError, InteractionColumns, InteractionLine, InteractionReader, Item, Kind, Millis,
+    TermKind, User, read_terms,
 };
 
 /// Rows handed to the store at once.
@@ -72,13 +73,16 @@ pub struct ImportReport {
     /// Rows whose item is one of [`InteractionColumns::no_item`].
     pub no_item: u64,
     pub loaded: Loaded,
+    /// What became of the rows of a terminology.
+    pub terms: Written,
 }
 
 impl fmt::Display for ImportReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} rows read", self.rows)?;
         let Loaded { users, items, interactions, repeated } = self.loaded;
-        for (name, written) in [("users", users), ("items", items), ("interactions", interactions)] {
+        let all = [("users", users), ("items", items), ("interactions", interactions), ("terms", self.terms)];
+        for (name, written) in all {
             if written != Default::default() {
                 write!(
                     f,
@@ -199,6 +203,26 @@ pub async fn import_items(
         progress(lines.progress);
     }
     finish(load, lines.progress.rows).await
+}
+
+/// Imports a terminology from a CSV file; [`read_terms`] says which columns it has. A name that
+/// comes twice with the same kind would be half lost, and is refused.
+pub async fn import_terminology(
+    store: &dyn Store,
+    file: impl Read + Send,
+) -> Result<ImportReport, ImportError> {
+    let mut seen: HashMap<(TermKind, String), u64> = HashMap::new();
+    let mut terms = Vec::new();
+    for (line, term) in read_terms(file)? {
+        if let Some(before) = seen.insert((term.kind, term.name.clone()), line) {
+            let problem =
+                format!("the {} {:?} was given in line {before} already", term.kind.as_str(), term.name);
+            return Err(ImportError::Row { line, problem });
+        }
+        terms.push(term);
+    }
+    let written = store.put_terms(&terms).await?;
+    Ok(ImportReport { rows: terms.len() as u64, terms: written, ..ImportReport::default() })
 }
 
 async fn finish(load: Box<dyn BulkLoad>, rows: u64) -> Result<ImportReport, ImportError> {

@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 
-use recommend::{Evidence, Interaction, Item, Kind, Millis, Source, User, Weighing};
+use recommend::{Evidence, Interaction, Item, Kind, Millis, Source, Term, User, Weighing};
 
 pub use audit::{AuditRow, NumberedRow};
 pub use audit_writer::{AuditWriter, NotWritten};
@@ -191,6 +191,9 @@ pub trait Store: Source {
     /// Deletes a user's interactions and says how many there were, or
     /// [`StoreError::NotFound`] for an unknown user.
     fn delete_interactions<'a>(&'a self, user_id: &'a str, filter: &'a InteractionFilter) -> Answer<'a, u64>;
+
+    /// Adds these terms to the terminology, or replaces those of the same kind and name.
+    fn put_terms<'a>(&'a self, terms: &'a [Term]) -> Answer<'a, Written>;
 
     /// Begins a bulk load: everything written through it appears at once with
     /// [`BulkLoad::commit`], or not at all if it is dropped before.

@@ -14,7 +14,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row};
 
 use super::{AuditRow, NumberedRow, StoreError};
-use recommend::{Contraindications, Interaction, Item, Kind, Profile, SourceError, User};
+use recommend::{Contraindications, Interaction, Item, Kind, Profile, SourceError, Term, User};
 
 /// Reads a struct's members from the columns of their names, in both databases. Sqlx's derive would do
 /// it, and with it both databases would be built a second time, for the compiler.
@@ -114,6 +114,20 @@ impl ItemRow {
             contraindications,
         })
     }
+}
+
+/// The terms of these rows (JSON), for the recommender: one that cannot be read is left out.
+pub(super) fn known_terms(rows: Vec<String>) -> Vec<Term> {
+    let read = |row: String| {
+        let term = serde_json::from_str(&row);
+        term.inspect_err(|error| tracing::warn!(%error, "a stored term cannot be read: left out")).ok()
+    };
+    rows.into_iter().filter_map(read).collect()
+}
+
+/// The term as JSON text.
+pub(super) fn term_json(term: &Term) -> Result<String, StoreError> {
+    serde_json::to_string(term).map_err(|error| StoreError::Internal(error.into()))
 }
 
 /// One row of `interactions`, with its item's kind and the time in milliseconds.

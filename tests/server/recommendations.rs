@@ -577,3 +577,61 @@ async fn what_plain_sql_writes_is_seen() {
         .unwrap();
     until_recommended(&server, &["statin"]).await;
 }
+
+/// A hospital's own word lets no drug through until its table says what it means; a running server
+/// learns of it.
+async fn an_imported_term_is_understood(url: &str) {
+    let models = tempfile::tempdir().unwrap();
+    let server = Server::start_over(url, models.path(), &[]);
+    clinic(&server).await;
+    put(&server, "/v1/users/cid", json!({"allergies": ["Code Yellow"], "medications": []})).await;
+    let answer = get(&server, "/v1/users/cid/recommendations?kind=drug").await;
+    assert_eq!((&answer["strategy"], &answer["items"]), (&json!("insufficient_evidence"), &json!([])));
+    assert_eq!(answer["abstained"], "allergies: \"Code Yellow\" is not understood");
+
+    let store = medserve::store::connect(url, &Default::default()).await.unwrap();
+    let file = "kind,name,synonyms\nclass,penicillin,Code Yellow\n";
+    medserve::store::import::import_terminology(store.as_ref(), file.as_bytes()).await.unwrap();
+    until_recommended(&server, &["metformin", "statin"]).await;
+    let answer = get(&server, "/v1/users/cid/recommendations?kind=drug").await;
+    assert_eq!(answer["excluded"], json!([{"item_id": "amoxicillin", "reason": "allergy: Code Yellow"}]));
+    assert_eq!((answer.get("abstained"), answer.get("flags")), (None, None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_imported_term_is_understood_on_both_databases() {
+    let folder = tempfile::tempdir().unwrap();
+    an_imported_term_is_understood(&format!("sqlite://{}/terms.db", folder.path().display())).await;
+    let Some(database) = cluster::database().await else { return };
+    an_imported_term_is_understood(&database.url).await;
+}
+
+#[tokio::test]
+async fn the_demo_offers_no_drugs_that_exclude_each_other_or_without_a_reason_to_take_them() {
+    let server = demo();
+    let child =
+        json!({"birth_year": 2013, "sex": "male", "conditions": [], "allergies": [], "medications": []});
+    put(&server, "/v1/users/child", child).await;
+    let answer = get(&server, "/v1/users/child/recommendations?kind=drug&limit=1000").await;
+    assert!(!ids(&answer, "items").is_empty(), "what needs no prescription remains");
+    for drug in ["lisinopril", "atorvastatin", "ethinylestradiol-levonorgestrel"] {
+        assert!(!ids(&answer, "items").contains(&drug.to_owned()), "{answer}");
+    }
+    let mut asked = 0;
+    for user in 1..=30 {
+        let path = format!("/v1/users/u{user}/recommendations?kind=drug&limit=5");
+        let offered = ids(&get(&server, &path).await, "items");
+        let Some((first, others)) = offered.split_first() else { continue };
+        let mut profile = get(&server, &format!("/v1/users/u{user}")).await["profile"].clone();
+        profile["medications"].as_array_mut().unwrap().push(json!(first));
+        put(&server, &format!("/v1/users/u{user}"), profile).await;
+        let again = get(&server, &path.replace("limit=5", "limit=1000")).await;
+        let taken = ids(&again, "items");
+        assert!(
+            others.iter().all(|other| taken.contains(other)),
+            "u{user}: {first} with {others:?}: {again}"
+        );
+        asked += others.len();
+    }
+    assert!(asked > 30, "{asked}");
+}

@@ -4,7 +4,8 @@
 use serde::{Serialize, Serializer};
 
 use super::clock;
-use super::data::{Kind, Millis};
+use super::data::{Kind, Millis, Severity};
+use super::filters::Reason;
 use super::places::Place;
 use super::source::{Similarity, SourceError};
 
@@ -180,6 +181,9 @@ pub struct Recommended {
     /// Distance in kilometres from the place asked about, where both places are known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub distance_km: Option<f64>,
+    /// What is to be heeded: rules that caution and do not rule the item out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cautions: Vec<String>,
     /// Why it is recommended.
     pub because: Because,
 }
@@ -193,6 +197,23 @@ pub struct Excluded {
     /// The rule, such as "allergy: penicillin".
     #[cfg_attr(feature = "openapi", schema(example = "allergy: penicillin"))]
     pub reason: String,
+    /// How severe the rule is, where the item says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub severity: Option<Severity>,
+    /// What would happen, where the item says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+impl Excluded {
+    pub(super) fn new(item_id: &str, reason: Reason) -> Self {
+        Self {
+            item_id: item_id.to_owned(),
+            reason: reason.text,
+            severity: reason.severity,
+            note: reason.note,
+        }
+    }
 }
 
 /// Recommendations for a person.
@@ -219,7 +240,7 @@ pub struct Recommendation {
     /// Why nothing at all is recommended, where there is one reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub abstained: Option<String>,
-    /// Codes of the profile that could not be checked.
+    /// What of the profile is not understood and could not be checked.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub flags: Vec<String>,
 }

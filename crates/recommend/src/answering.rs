@@ -13,7 +13,7 @@ use super::candidates::{Candidates, Circumstances};
 use super::catalogue::Entry;
 use super::context::{self, Person};
 use super::data::Kind;
-use super::filters::Patient;
+use super::filters::{Medication, Patient};
 use super::neighbors::best::Best;
 use super::places::Place;
 use super::ranking::Candidate;
@@ -21,10 +21,11 @@ use super::settings::Settings;
 use super::snapshot::{KindSnapshot, Snapshot};
 
 /// An item on its way into the answer.
-struct Chosen {
+struct Chosen<'a> {
     candidate: Candidate,
-    entry: Arc<Entry>,
+    entry: &'a Entry,
     distance_km: Option<f64>,
+    cautions: Vec<String>,
 }
 
 /// Everything about one request that does not depend on the strategy.
@@ -37,12 +38,15 @@ struct Selection<'a> {
     seen: Vec<u32>,
 }
 
-impl Selection<'_> {
+impl<'a> Selection<'a> {
     /// The best candidates that no rule speaks against, and those some rule does, each with its
     /// reason, in the order they would have had.
-    fn select(&self, candidates: Vec<Candidate>) -> Result<(Vec<Chosen>, Vec<Excluded>), RecommendError> {
+    fn select(&self, candidates: Vec<Candidate>) -> Result<(Vec<Chosen<'a>>, Vec<Excluded>), RecommendError> {
         let names = &self.kind.layers.items;
-        let mut best = Best::new(self.request.limit, |a, b| names.compare(a, b));
+        // Drugs are chosen one beside the other, so that all are needed in their order.
+        let together = self.request.kind == Kind::Drug;
+        let limit = if together { usize::MAX } else { self.request.limit };
+        let mut best = Best::new(limit, |a, b| names.compare(a, b));
         let mut excluded: Vec<(Candidate, Excluded)> = Vec::new();
         for candidate in candidates {
             if !candidate.score.is_finite() {
@@ -61,21 +65,32 @@ impl Selection<'_> {
                 None => {
                     best.offer(candidate.item, candidate.score);
                 }
-                Some(reason) => {
-                    let item_id = entry.item.item_id.clone();
-                    excluded.push((candidate, Excluded { item_id, reason }));
-                }
+                Some(reason) => excluded.push((candidate, Excluded::new(&entry.item.item_id, reason))),
             }
+        }
+        let mut chosen: Vec<Chosen<'a>> = Vec::new();
+        let mut beside: Vec<Medication<'a>> = Vec::new();
+        for (item, score) in best.into_sorted() {
+            if chosen.len() == self.request.limit {
+                break;
+            }
+            let candidate = Candidate { item, score };
+            let Some(entry) = self.kind.catalogue.get(item) else { continue };
+            if let Some(reason) = beside.iter().find_map(|other| other.excludes(item, entry)) {
+                excluded.push((candidate, Excluded::new(&entry.item.item_id, reason)));
+                continue;
+            }
+            let mut cautions = self.patient.cautions(entry);
+            cautions.extend(beside.iter().filter_map(|other| other.caution(entry)));
+            if together {
+                beside.push(Medication::recommended(item, entry));
+            }
+            chosen.push(Chosen { candidate, entry, distance_km: self.distance(entry), cautions });
         }
         excluded.sort_unstable_by(|(a, _), (b, _)| {
             b.score.total_cmp(&a.score).then_with(|| names.compare(a.item, b.item))
         });
-        let chosen = best.into_sorted().into_iter().filter_map(|(item, score)| {
-            let entry = Arc::clone(self.kind.catalogue.get(item)?);
-            let distance_km = self.distance(&entry);
-            Some(Chosen { candidate: Candidate { item, score }, entry, distance_km })
-        });
-        Ok((chosen.collect(), excluded.into_iter().map(|(_, excluded)| excluded).collect()))
+        Ok((chosen, excluded.into_iter().map(|(_, excluded)| excluded).collect()))
     }
 
     /// The chosen item as it is answered, with its reasons.
@@ -83,7 +98,7 @@ impl Selection<'_> {
         &self,
         candidates: &mut C,
         strategy: Strategy,
-        chosen: Chosen,
+        chosen: Chosen<'_>,
         asking: Circumstances<'_>,
     ) -> Recommended {
         let visible = |item| self.kind.catalogue.get(item).is_some_and(|entry| !entry.item.hidden);
@@ -107,6 +122,7 @@ impl Selection<'_> {
             name: chosen.entry.item.name.clone(),
             score,
             distance_km: chosen.distance_km,
+            cautions: chosen.cautions,
             because: Because { supporting_neighbors: count, shared_items: support.shared_items, context },
         }
     }
@@ -141,7 +157,15 @@ pub async fn answer<C: Candidates>(
     }
     let kind = snapshot.kind(request.kind);
     let drugs = &snapshot.kind(Kind::Drug).catalogue;
-    let patient = Patient::new(profile, request.kind, &kind.catalogue, drugs, settings.unknown, request.now);
+    let patient = Patient::new(
+        profile,
+        request.kind,
+        &kind.catalogue,
+        drugs,
+        &snapshot.terminology,
+        settings,
+        request.now,
+    );
     let mut history = source.history().await?;
     history.sort_unstable();
     let selection = Selection { kind, patient, request, origin, seen: history };

@@ -1,117 +1,136 @@
-//! The items of one kind, ready to be judged: every code normalised once, when the item is
-//! written, and not for each request.
+//! The items of one kind, ready to be judged: what an item is and what its rules mean is worked
+//! out once, when the item is written, and not for each request.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
-use super::data::{Contraindications, Item};
+use super::data::{Contraindications, Item, Severity, Subject};
 use super::shared::ByNumber;
+use super::terminology::{Field, Key, Terminology, plain};
 
-/// A code as it is compared: lower case, without white space at the ends, single spaces within.
-pub fn normalise(code: &str) -> String {
-    let mut normal = String::with_capacity(code.len());
-    for word in code.split_whitespace() {
-        if !normal.is_empty() {
-            normal.push(' ');
-        }
-        normal.extend(word.chars().flat_map(char::to_lowercase));
-    }
-    normal
+/// A rule of an item: what it is about, and how much it matters.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    /// What it is about, as its list in a profile is compared with it.
+    pub names: BTreeSet<Key>,
+    pub severity: Severity,
+    /// Whether the item itself says how severe it is.
+    pub graded: bool,
+    /// What happens, in words for people.
+    pub note: String,
 }
 
-/// A normalised code, beside the words it came in, which are those people get to read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Code {
-    pub normal: String,
-    pub written: String,
-}
-
-impl Code {
-    pub fn new(written: &str) -> Self {
-        let trimmed = written.trim();
-        Self { normal: normalise(trimmed), written: trimmed.to_owned() }
-    }
-
-    pub fn all(written: &[String]) -> Vec<Code> {
-        written.iter().map(|code| Code::new(code)).collect()
-    }
-}
-
-/// An item and its normalised codes.
+/// An item and what follows from what is known of it.
 #[derive(Debug, Clone)]
 pub struct Entry {
     pub item: Item,
-    pub id: Code,
-    pub name: Code,
-    pub allergies: Vec<Code>,
-    pub conditions: Vec<Code>,
-    pub interacts_with: Vec<Code>,
-    pub class: Option<Code>,
+    /// The substances in it; for what no term explains, its name.
+    pub substances: BTreeSet<Key>,
+    /// What it can be called in a list: its id, its name, its substances, their classes.
+    pub called: HashSet<Key>,
+    /// Its classes within which a second drug would be duplicate therapy.
+    pub therapeutic: BTreeSet<Key>,
+    /// What somebody may be allergic to who is allergic to it.
+    pub allergens: HashSet<Key>,
+    pub allergies: Vec<Rule>,
+    pub conditions: Vec<Rule>,
+    pub partners: Vec<Rule>,
+    /// What it is for; empty where it is for everybody.
+    pub indications: BTreeSet<Key>,
     /// Whether any rule of its own could rule the item out for somebody.
     pub restricted: bool,
 }
 
 impl Entry {
-    pub fn new(item: Item) -> Self {
-        let rules = &item.contraindications;
+    pub fn new(item: Item, terminology: &Terminology) -> Self {
+        let listed = &item.contraindications;
+        let meaning = terminology.understand(Field::Medication, &item.name);
+        let mut called: HashSet<Key> = meaning.broader.iter().cloned().collect();
+        // An id may look like a code of some system and is none.
+        called.extend([plain(&item.item_id), plain(&item.name)]);
+        let mut therapeutic = meaning.therapeutic;
+        let mut allergens: HashSet<Key> = meaning.groups.into_iter().collect();
+        if let Some(class) = &listed.therapeutic_class {
+            let class = terminology.understand(Field::Medication, class);
+            therapeutic.extend(class.names);
+            called.extend(class.broader);
+            allergens.extend(class.groups);
+        }
+        allergens.extend(called.iter().cloned());
+        let field = |subject: Subject| match subject {
+            Subject::Allergy => Field::Allergy,
+            Subject::Condition => Field::Condition,
+            Subject::Medication => Field::Medication,
+        };
+        let rules = |subject: Subject, codes: &[String]| -> Vec<Rule> {
+            let plain = codes.iter().map(|code| (code, Severity::Contraindicated, false, ""));
+            let graded = listed.rules.iter().filter(|rule| rule.about == subject);
+            let graded = graded.map(|rule| (&rule.code, rule.severity, true, rule.note.as_str()));
+            let rule = |(code, severity, graded, note): (&String, _, _, &str)| {
+                let meaning = terminology.understand(field(subject), code);
+                let names = match subject {
+                    // Who is allergic to penicillins is allergic to what amoxicillin is in.
+                    Subject::Allergy => meaning.broader.into_iter().chain(meaning.groups).collect(),
+                    _ => meaning.names,
+                };
+                Rule { names, severity, graded, note: note.to_owned() }
+            };
+            plain.chain(graded).map(rule).collect()
+        };
+        let indications = listed.indications.iter();
+        let indications = indications.flat_map(|code| terminology.understand(Field::Condition, code).names);
         Self {
-            id: Code::new(&item.item_id),
-            name: Code::new(&item.name),
-            allergies: Code::all(&rules.allergies),
-            conditions: Code::all(&rules.conditions),
-            interacts_with: Code::all(&rules.interacts_with),
-            class: rules.therapeutic_class.as_deref().map(Code::new),
-            restricted: *rules != Contraindications::default(),
+            substances: meaning.names,
+            called,
+            therapeutic,
+            allergens,
+            allergies: rules(Subject::Allergy, &listed.allergies),
+            conditions: rules(Subject::Condition, &listed.conditions),
+            partners: rules(Subject::Medication, &listed.interacts_with),
+            indications: indications.collect(),
+            restricted: *listed != Contraindications::default(),
             item,
         }
     }
-
-    /// What the item can be called in someone's list: its id, its name, its class.
-    pub fn called(&self) -> impl Iterator<Item = &Code> {
-        [&self.id, &self.name].into_iter().chain(&self.class)
-    }
 }
 
-/// What a code can mean within a catalogue.
+/// What words can mean within a catalogue.
 #[derive(Debug, Default)]
 pub struct Vocabulary {
-    /// Numbers of the items called so, by id or name.
-    items: HashMap<String, Vec<u32>>,
-    /// Numbers of the items of a class.
-    classes: HashMap<String, Vec<u32>>,
-    allergies: HashSet<String>,
-    conditions: HashSet<String>,
+    /// Numbers of the items called so.
+    called: HashMap<Key, Vec<u32>>,
+    allergies: HashSet<Key>,
+    conditions: HashSet<Key>,
     /// Whatever items say they interact with.
-    partners: HashSet<String>,
+    partners: HashSet<Key>,
     restricted: bool,
 }
 
 impl Vocabulary {
-    /// The numbers of the items called so.
-    pub fn items_called(&self, code: &Code) -> &[u32] {
-        self.items.get(&code.normal).map_or(&[], Vec::as_slice)
+    /// The numbers of the items called so, by id, name, substance or class.
+    pub fn items_called(&self, name: &Key) -> &[u32] {
+        self.called.get(name).map_or(&[], Vec::as_slice)
     }
 
-    /// The numbers of the items of the class.
-    pub fn items_of_class(&self, code: &Code) -> &[u32] {
-        self.classes.get(&code.normal).map_or(&[], Vec::as_slice)
+    /// Whether any item or rule has one of these names.
+    pub fn knows(&self, field: Field, names: &BTreeSet<Key>) -> bool {
+        let known = |name: &Key| match field {
+            Field::Allergy => self.called.contains_key(name) || self.allergies.contains(name),
+            Field::Medication => self.called.contains_key(name) || self.partners.contains(name),
+            Field::Condition => self.conditions.contains(name),
+        };
+        names.iter().any(known)
     }
 
-    /// Whether anything is called so, by id, name or class.
-    fn names(&self, code: &Code) -> bool {
-        self.items.contains_key(&code.normal) || self.classes.contains_key(&code.normal)
-    }
-
-    pub fn knows_allergy(&self, code: &Code) -> bool {
-        self.allergies.contains(&code.normal) || self.names(code)
-    }
-
-    pub fn knows_condition(&self, code: &Code) -> bool {
-        self.conditions.contains(&code.normal)
-    }
-
-    pub fn knows_medication(&self, code: &Code) -> bool {
-        self.partners.contains(&code.normal) || self.names(code)
+    /// All names that [`Vocabulary::knows`] knows.
+    pub fn words(&self, field: Field) -> impl Iterator<Item = &str> {
+        let rules = match field {
+            Field::Allergy => &self.allergies,
+            Field::Medication => &self.partners,
+            Field::Condition => &self.conditions,
+        };
+        let items = (field != Field::Condition).then(|| self.called.keys());
+        rules.iter().chain(items.into_iter().flatten()).map(AsRef::as_ref)
     }
 
     /// Whether any item of the catalogue has rules to check at all.
@@ -150,27 +169,20 @@ impl Catalogue {
         self.len
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
     pub fn vocabulary(&self) -> &Vocabulary {
         self.vocabulary.get_or_init(|| {
             let mut vocabulary = Vocabulary::default();
             for (number, entry) in self.iter() {
-                vocabulary.items.entry(entry.id.normal.clone()).or_default().push(number);
-                if entry.name.normal != entry.id.normal {
-                    vocabulary.items.entry(entry.name.normal.clone()).or_default().push(number);
+                for name in &entry.called {
+                    vocabulary.called.entry(Arc::clone(name)).or_default().push(number);
                 }
-                let learn = |words: &mut HashSet<String>, codes: &[Code]| {
-                    words.extend(codes.iter().map(|code| code.normal.clone()));
+                let learn = |words: &mut HashSet<Key>, rules: &[Rule]| {
+                    words.extend(rules.iter().flat_map(|rule| rule.names.iter().cloned()));
                 };
                 learn(&mut vocabulary.allergies, &entry.allergies);
                 learn(&mut vocabulary.conditions, &entry.conditions);
-                learn(&mut vocabulary.partners, &entry.interacts_with);
-                if let Some(class) = &entry.class {
-                    vocabulary.classes.entry(class.normal.clone()).or_default().push(number);
-                }
+                vocabulary.conditions.extend(entry.indications.iter().cloned());
+                learn(&mut vocabulary.partners, &entry.partners);
                 vocabulary.restricted |= entry.restricted;
             }
             vocabulary

@@ -7,10 +7,10 @@
 use std::sync::Arc;
 
 use super::candidates::Circumstances;
-use super::catalogue::normalise;
 use super::clock::year_of;
 use super::data::{Millis, Profile};
 use super::neighbors::best::Best;
+use super::terminology::normalise;
 
 /// A person in a snapshot. The year-dependent age band is made when asked for.
 #[derive(Debug, Clone)]

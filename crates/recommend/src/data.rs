@@ -101,6 +101,17 @@ pub enum Sex {
     Other,
 }
 
+impl Sex {
+    /// The name used in requests and reasons.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Sex::Female => "female",
+            Sex::Male => "male",
+            Sex::Other => "other",
+        }
+    }
+}
+
 /// What is known of a person. Absent means unknown, which is not the same as none: a profile
 /// without `allergies` is of someone nobody asked, `"allergies": []` of someone who has none.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -151,8 +162,56 @@ pub struct User {
     pub profile: Profile,
 }
 
-/// For whom an item is wrong. Codes are compared without regard to case and to white space at
-/// their ends or repeated within.
+/// How much a rule matters. The first two rule an item out; of the third the answer tells.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Must not be.
+    #[default]
+    Contraindicated,
+    /// Should not be without somebody who weighs it up.
+    Serious,
+    /// Can be, with care.
+    Caution,
+}
+
+/// What a rule is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Subject {
+    /// An allergy of the person.
+    Allergy,
+    /// A condition of the person.
+    Condition,
+    /// A drug the person takes, or its class.
+    Medication,
+}
+
+/// A rule about an item that says how severe it is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct GradedRule {
+    /// What the rule is about.
+    pub about: Subject,
+    /// The allergy, condition, drug or class.
+    #[cfg_attr(feature = "openapi", schema(example = "warfarin"))]
+    pub code: String,
+    /// How much it matters.
+    #[serde(default)]
+    pub severity: Severity,
+    /// What happens, in words for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
+    /// Where the rule comes from.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub source: String,
+}
+
+/// For whom an item is wrong. Codes are compared by what they mean: names, synonyms and codes of
+/// the terminology, without regard to case, plural, salt, dose and form.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default, deny_unknown_fields)]
@@ -179,6 +238,16 @@ pub struct Contraindications {
     /// The oldest age, in whole years, the item is meant for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_age: Option<u16>,
+    /// The sex the item is meant for; left out where it is meant for everybody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sex: Option<Sex>,
+    /// What the item is for: it is recommended to people with one of these conditions only. Left
+    /// out where it needs no condition.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub indications: Vec<String>,
+    /// More rules, each with its severity.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<GradedRule>,
 }
 
 /// Something that can be recommended.
@@ -334,6 +403,19 @@ impl Item {
         if let Some(class) = &rules.therapeutic_class {
             validate_text(&format!("{base}/therapeutic_class"), class, &mut errors);
         }
+        validate_codes(&format!("{base}/indications"), &rules.indications, &mut errors);
+        if rules.rules.len() > MAX_CODES {
+            let detail = format!("must have at most {MAX_CODES} entries");
+            errors.push(FieldError::new(format!("{base}/rules"), detail));
+        }
+        for (i, rule) in rules.rules.iter().take(MAX_CODES).enumerate() {
+            validate_text(&format!("{base}/rules/{i}/code"), &rule.code, &mut errors);
+            for (name, text) in [("note", &rule.note), ("source", &rule.source)] {
+                if !text.is_empty() {
+                    validate_text(&format!("{base}/rules/{i}/{name}"), text, &mut errors);
+                }
+            }
+        }
         if let (Some(min), Some(max)) = (rules.min_age, rules.max_age)
             && min > max
         {
@@ -379,6 +461,11 @@ fn longer_than(text: &str, limit: usize) -> bool {
 }
 
 fn validate_text(pointer: &str, text: &str, errors: &mut Vec<FieldError>) {
+    errors.extend(text_problem(text).map(|detail| FieldError::new(pointer, detail)));
+}
+
+/// What is wrong with a name or a code, if anything.
+pub(crate) fn text_problem(text: &str) -> Option<String> {
     let detail = if text.trim().is_empty() {
         "must not be blank".to_owned()
     } else if longer_than(text, MAX_TEXT_CHARACTERS) {
@@ -386,9 +473,9 @@ fn validate_text(pointer: &str, text: &str, errors: &mut Vec<FieldError>) {
     } else if text.chars().any(char::is_control) {
         "must not contain control characters".to_owned()
     } else {
-        return;
+        return None;
     };
-    errors.push(FieldError::new(pointer, detail));
+    Some(detail)
 }
 
 fn validate_codes(pointer: &str, codes: &[String], errors: &mut Vec<FieldError>) {

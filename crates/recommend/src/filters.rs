@@ -1,33 +1,38 @@
 //! Safety before rank: for whom an item is wrong, decided before the best are chosen, so that an
 //! unsafe item can neither be recommended nor push a safe one out.
 //!
-//! Rules, in the order they are looked at; the first that applies gives the reason:
+//! What a list says is compared by what it means (see [`terminology`](super::terminology)): names,
+//! synonyms, codes, substances, classes. Rules, in the order they are looked at; the first that
+//! applies gives the reason:
 //!
-//! 1. `allergy`: the item lists one of the person's allergies, or is itself called so (by id,
-//!    name or class)
-//! 2. `condition`: the item lists one of the person's conditions
-//! 3. `interaction`: the item lists one of the person's medications (as written, or as a drug of
-//!    the catalogue is called by id, name or class), or such a drug lists the item; a medication
-//!    given as a class may be any drug of that class
+//! 1. `allergy`: the item is, or is of the class or of the group of cross-reactivity of, what the
+//!    person is allergic to, or lists that
+//! 2. `condition`: the item lists one of the person's conditions, or a broader one
+//! 3. `interaction`: the item lists one of the person's medications or its class, or the
+//!    medication lists the item; a medication given as a class may be any drug of that class
 //! 4. `duplicate therapy`: the person takes the item already (unless it is repeatable, as a
-//!    refill is) or another drug of its class
+//!    refill is), a substance of it, or another drug of its class
 //! 5. `pregnancy`: the person is pregnant and the item is ruled out then
-//! 6. `age`: the person may be younger or older than the item is meant for (only the year of
+//! 6. `sex`: the item is meant for the other sex
+//! 7. `age`: the person may be younger or older than the item is meant for (only the year of
 //!    birth is known, so a person is taken to be of either age possible this year)
-//! 7. unknown: for drugs, what is *not recorded* is not taken as harmless. Without recorded
-//!    allergies and medications no drug passes; without recorded conditions, pregnancy or year
-//!    of birth none does that has a rule about it. Configuration can allow the unknown.
+//! 8. unknown: for drugs, what is *not recorded* is not taken as harmless. Without recorded
+//!    allergies and medications no drug passes, and neither where one of them is not understood;
+//!    without recorded conditions, pregnancy, sex or year of birth none does that has a rule about
+//!    it. Configuration can allow the unknown, and lower what is not understood to a flag.
+//! 9. `indication`: the item says what it is for, and the person has nothing of it
 //!
-//! A code of the profile that nothing in the catalogue could match is not dropped in silence:
-//! [`Patient::flags`] names it. For drugs that holds even where no drug has any rule; for other
-//! kinds only where there are rules to check, and not for a code that the drugs know, since that
-//! one is spelt well and simply has nothing to do with, say, advice.
+//! A rule that only cautions rules nothing out: [`Patient::cautions`] tells of it.
+
+use std::collections::{BTreeSet, HashSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::catalogue::{Catalogue, Code, Entry, Vocabulary};
+use super::catalogue::{Catalogue, Entry, Rule};
 use super::clock::year_of;
-use super::data::{Kind, Millis, Profile, Sex};
+use super::data::{Kind, Millis, Profile, Severity, Sex};
+use super::settings::Settings;
+use super::terminology::{Field, Key, Meaning, Terminology, plain};
 
 /// What is done about drugs when the profile does not say what has to be known.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,25 +45,169 @@ pub enum Unknown {
     Allow,
 }
 
-/// A drug the person takes: the code in the profile and what the catalogue knows under it.
-struct Medication<'a> {
-    code: Code,
-    /// The drugs called so, by number.
+/// What is done about drugs when an allergy or a medication is not understood.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unmatched {
+    /// Recommend none.
+    #[default]
+    Abstain,
+    /// Recommend, and say that it was not checked.
+    Flag,
+}
+
+/// Near misses are looked for as often as this in one profile: each look goes through all names.
+const NEAR_MISSES: usize = 5;
+
+/// Why an item is ruled out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reason {
+    pub text: String,
+    /// Where the rule says how severe it is.
+    pub severity: Option<Severity>,
+    pub note: Option<String>,
+}
+
+impl Reason {
+    fn plain(text: impl Into<String>) -> Self {
+        Self { text: text.into(), severity: None, note: None }
+    }
+
+    fn of(text: String, rule: Option<&Rule>) -> Self {
+        let graded = rule.filter(|rule| rule.graded);
+        let note = graded.map(|rule| rule.note.clone()).filter(|note| !note.is_empty());
+        Self { text, severity: graded.map(|rule| rule.severity), note }
+    }
+
+    /// As people read it beside a recommended item.
+    fn told(self) -> String {
+        match self.note {
+            Some(note) => format!("{} ({note})", self.text),
+            None => self.text,
+        }
+    }
+}
+
+/// An allergy or a condition: as it is written, and what rules are compared with.
+struct Stated<'a> {
+    written: &'a str,
+    names: HashSet<Key>,
+}
+
+/// A drug that is taken, or recommended beside others.
+pub struct Medication<'a> {
+    written: String,
+    /// The substances, or the class, meant.
+    names: BTreeSet<Key>,
+    /// What it can be called in rules: those, their classes, and what the catalogue calls it.
+    own: HashSet<Key>,
+    /// The drugs of the catalogue that it is, by number.
     entries: Vec<(u32, &'a Entry)>,
-    /// The drugs of the class called so: the person takes one of them, it is not known which.
+    /// Where it is a class: the drugs of it, of which it may be any.
     members: Vec<&'a Entry>,
+}
+
+impl<'a> Medication<'a> {
+    fn stated(written: &str, meaning: Meaning, drugs: &'a Catalogue) -> Self {
+        let mut names = meaning.names;
+        let mut own: HashSet<Key> = meaning.broader.into_iter().collect();
+        let (mut entries, mut members) = (Vec::new(), Vec::new());
+        let called = plain(written);
+        let wanted: BTreeSet<&Key> = names.iter().chain([&called]).collect();
+        let numbers = wanted.iter().flat_map(|&name| drugs.vocabulary().items_called(name));
+        for &number in numbers.collect::<BTreeSet<_>>() {
+            let Some(entry) = drugs.get(number) else { continue };
+            let named = [&entry.item.item_id, &entry.item.name].into_iter().any(|name| plain(name) == called);
+            if named || entry.substances.is_subset(&names) {
+                entries.push((number, entry.as_ref()));
+            } else if names.iter().any(|name| entry.called.contains(name) && !entry.substances.contains(name))
+            {
+                members.push(entry.as_ref());
+            }
+        }
+        for (_, entry) in &entries {
+            own.extend(entry.called.iter().cloned());
+            names.extend(entry.substances.iter().cloned());
+        }
+        Self { written: written.to_owned(), names, own, entries, members }
+    }
+
+    /// A drug that stands in an answer, beside which others must be safe.
+    pub fn recommended(number: u32, entry: &'a Entry) -> Self {
+        Self {
+            written: format!("{}, recommended above", entry.item.name),
+            names: entry.substances.clone(),
+            own: entry.called.clone(),
+            entries: vec![(number, entry)],
+            members: Vec::new(),
+        }
+    }
+
+    /// The most severe rule about the two together, on either side.
+    fn clash(&self, entry: &'a Entry) -> Option<&'a Rule> {
+        let taken = || self.entries.iter().map(|&(_, drug)| drug).chain(self.members.iter().copied());
+        let is_this = |name: &Key| self.own.contains(name) || taken().any(|drug| drug.called.contains(name));
+        let theirs = entry.partners.iter().filter(|rule| rule.names.iter().any(is_this));
+        let own = taken().flat_map(|drug| &drug.partners);
+        let own = own.filter(|rule| rule.names.iter().any(|name| entry.called.contains(name)));
+        theirs.chain(own).min_by_key(|rule| rule.severity)
+    }
+
+    fn interaction(&self, entry: &'a Entry) -> Option<(Severity, Reason)> {
+        // A rule between members of a class is none between a drug and itself.
+        if self.names == entry.substances {
+            return None;
+        }
+        let rule = self.clash(entry)?;
+        Some((rule.severity, Reason::of(format!("interaction: {}", self.written), Some(rule))))
+    }
+
+    fn duplicate(&self, number: u32, entry: &Entry) -> Option<Reason> {
+        if entry.item.kind != Kind::Drug {
+            return None;
+        }
+        let written = &self.written;
+        let itself = self.entries.iter().any(|&(n, _)| n == number);
+        if itself && entry.item.repeatable {
+            return None;
+        }
+        if itself || !self.names.is_disjoint(&entry.substances) {
+            return Some(Reason::plain(format!("duplicate therapy: already taking {written}")));
+        }
+        let theirs = || self.entries.iter().flat_map(|(_, drug)| &drug.therapeutic);
+        let class = entry.therapeutic.iter().find(|class| self.own.contains(*class));
+        let class = class.or_else(|| theirs().find(|class| entry.called.contains(*class)))?;
+        let called = entry.item.contraindications.therapeutic_class.as_deref();
+        let class = called.filter(|called| plain(called) == *class).unwrap_or(class).trim();
+        Some(Reason::plain(format!("duplicate therapy: {class} (already taking {written})")))
+    }
+
+    /// Why the item must not stand beside this one, if so.
+    pub fn excludes(&self, number: u32, entry: &'a Entry) -> Option<Reason> {
+        let interaction = self.interaction(entry).filter(|(severity, _)| *severity != Severity::Caution);
+        interaction.map(|(_, reason)| reason).or_else(|| self.duplicate(number, entry))
+    }
+
+    /// What is to be heeded of the two together, if anything.
+    pub fn caution(&self, entry: &'a Entry) -> Option<String> {
+        let interaction = self.interaction(entry).filter(|(severity, _)| *severity == Severity::Caution);
+        interaction.map(|(_, reason)| reason.told())
+    }
 }
 
 /// A person as the rules see one, made once for each request.
 pub struct Patient<'a> {
     profile: &'a Profile,
-    allergies: Vec<Code>,
-    conditions: Vec<Code>,
+    allergies: Vec<Stated<'a>>,
+    conditions: Vec<Stated<'a>>,
     medications: Vec<Medication<'a>>,
+    pregnant: Option<bool>,
     /// The youngest and the oldest the person can be this year.
     ages: Option<(i32, i32)>,
     /// Whether the unknown rules anything out.
     strict: bool,
+    /// Why no drug at all can be recommended.
+    abstains: Option<String>,
     flags: Vec<String>,
 }
 
@@ -70,137 +219,147 @@ impl<'a> Patient<'a> {
         kind: Kind,
         catalogue: &Catalogue,
         drugs: &'a Catalogue,
-        unknown: Unknown,
+        terminology: &Terminology,
+        settings: &Settings,
         now: Millis,
     ) -> Self {
-        let codes = |list: &Option<Vec<String>>| Code::all(list.as_deref().unwrap_or_default());
-        let resolve = |code: Code| {
-            let entry = |&number: &u32| Some((number, drugs.get(number)?.as_ref()));
-            let entries = drugs.vocabulary().items_called(&code).iter().filter_map(entry).collect();
-            let members = drugs.vocabulary().items_of_class(&code).iter().filter_map(entry);
-            Medication { entries, members: members.map(|(_, drug)| drug).collect(), code }
-        };
-        let mut patient = Self {
-            profile,
-            allergies: codes(&profile.allergies),
-            conditions: codes(&profile.conditions),
-            medications: codes(&profile.medications).into_iter().map(resolve).collect(),
-            ages: profile.birth_year.map(|year| (year_of(now) - year - 1, year_of(now) - year)),
-            strict: kind == Kind::Drug && unknown == Unknown::Abstain,
-            flags: Vec::new(),
-        };
         let words = [catalogue.vocabulary(), drugs.vocabulary()];
-        if kind == Kind::Drug || words[0].has_rules() {
-            let mut flags = Vec::new();
-            let mut look = |list: &str, code: &Code, knows: fn(&Vocabulary, &Code) -> bool| {
-                if !words.iter().any(|words| knows(words, code)) {
-                    let code = &code.written;
-                    flags.push(format!(
-                        "{list}: {code:?} matches nothing in the catalogue and was not checked"
-                    ));
-                }
+        let checked = kind == Kind::Drug || words[0].has_rules();
+        let (mut flags, mut looks, mut first_unmatched) = (Vec::new(), NEAR_MISSES, None);
+        let mut understand = |list: &str, field: Field, written: &str| {
+            let meaning = terminology.understand(field, written);
+            let called = BTreeSet::from([plain(written)]);
+            let known = meaning.known
+                || words
+                    .iter()
+                    .any(|words| words.knows(field, &meaning.names) || words.knows(field, &called));
+            if known || !checked {
+                return meaning;
+            }
+            let near = (looks > 0).then(|| {
+                looks -= 1;
+                let more = words.iter().flat_map(|words| words.words(field));
+                terminology.nearest(field, written, more)
+            });
+            let near = near.flatten();
+            let text = match near {
+                Some(near) => format!("{list}: {written:?} is not understood; did you mean {near:?}?"),
+                None => format!("{list}: {written:?} is not understood"),
             };
-            for code in &patient.allergies {
-                look("allergies", code, Vocabulary::knows_allergy);
+            // A condition that no rule mentions rules nothing out; a misspelt one might.
+            if field != Field::Condition || near.is_some() {
+                flags.push(text.clone());
             }
-            for code in &patient.conditions {
-                look("conditions", code, Vocabulary::knows_condition);
+            if field != Field::Condition {
+                first_unmatched.get_or_insert(text);
             }
-            for medication in &patient.medications {
-                look("medications", &medication.code, Vocabulary::knows_medication);
-            }
-            patient.flags = flags;
+            meaning
+        };
+        let trimmed = |list: &'a Option<Vec<String>>| list.iter().flatten().map(|written| written.trim());
+        let mut allergies = Vec::new();
+        for written in trimmed(&profile.allergies) {
+            let meaning = understand("allergies", Field::Allergy, written);
+            let names = meaning.names.into_iter().chain(meaning.groups).chain([plain(written)]);
+            allergies.push(Stated { written, names: names.collect() });
         }
-        patient
+        let mut conditions = Vec::new();
+        for written in trimmed(&profile.conditions) {
+            let meaning = understand("conditions", Field::Condition, written);
+            conditions.push(Stated { written, names: meaning.broader.into_iter().collect() });
+        }
+        let mut medications = Vec::new();
+        for written in trimmed(&profile.medications) {
+            let meaning = understand("medications", Field::Medication, written);
+            medications.push(Medication::stated(written, meaning, drugs));
+        }
+        let unrecorded = [("allergies", &profile.allergies), ("medications", &profile.medications)];
+        let unrecorded = unrecorded.into_iter().find(|(_, list)| list.is_none());
+        let unrecorded = unrecorded.map(|(name, _)| format!("{name}: not recorded"));
+        let abstains = unrecorded.filter(|_| settings.unknown == Unknown::Abstain);
+        let unmatched = first_unmatched.filter(|_| settings.unmatched == Unmatched::Abstain);
+        let pregnancy = Key::from("pregnancy");
+        let said_pregnant = conditions.iter().any(|condition| condition.names.contains(&pregnancy));
+        Self {
+            profile,
+            allergies,
+            conditions,
+            medications,
+            pregnant: if said_pregnant { Some(true) } else { profile.pregnant },
+            ages: profile.birth_year.map(|year| (year_of(now) - year - 1, year_of(now) - year)),
+            strict: kind == Kind::Drug && settings.unknown == Unknown::Abstain,
+            abstains: abstains.or(unmatched).filter(|_| kind == Kind::Drug),
+            flags,
+        }
     }
 
-    /// Codes of the profile that could not be checked, in words.
+    /// What of the profile could not be checked, in words.
     pub fn flags(&self) -> &[String] {
         &self.flags
     }
 
     /// Why no item at all can be recommended, if so.
-    pub fn abstains(&self) -> Option<&'static str> {
-        if !self.strict {
-            None
-        } else if self.profile.allergies.is_none() {
-            Some("allergies: not recorded")
-        } else if self.profile.medications.is_none() {
-            Some("medications: not recorded")
-        } else {
-            None
-        }
+    pub fn abstains(&self) -> Option<&str> {
+        self.abstains.as_deref()
     }
 
     /// Whether any rule could speak against the item: a quick look before the thorough one.
     pub fn may_exclude(&self, entry: &Entry) -> bool {
-        self.strict || entry.restricted || !self.allergies.is_empty() || !self.medications.is_empty()
+        self.strict
+            || self.abstains.is_some()
+            || entry.restricted
+            || !self.allergies.is_empty()
+            || !self.medications.is_empty()
     }
 
     /// Why the item (by number, of the drugs' catalogue if it is a drug) is wrong for this
     /// person, or `None` if no rule speaks against it.
-    pub fn excludes(&self, number: u32, entry: &Entry) -> Option<String> {
+    pub fn excludes(&self, number: u32, entry: &'a Entry) -> Option<Reason> {
         self.allergy(entry)
-            .or_else(|| self.condition(entry))
+            .filter(severe)
+            .or_else(|| self.condition(entry).filter(severe))
+            .map(|(_, reason)| reason)
             .or_else(|| self.interaction(entry))
-            .or_else(|| self.duplicate(number, entry))
-            .or_else(|| self.pregnancy(entry))
-            .or_else(|| self.age(entry))
-            .or_else(|| self.unknown(entry))
+            .or_else(|| self.medications.iter().find_map(|medication| medication.duplicate(number, entry)))
+            .or_else(|| self.circumstances(entry))
     }
 
-    fn allergy(&self, entry: &Entry) -> Option<String> {
-        let listed =
-            |code: &&Code| entry.allergies.iter().chain(entry.called()).any(|c| c.normal == code.normal);
-        self.allergies.iter().find(listed).map(|code| format!("allergy: {}", code.written))
+    /// What is to be heeded when the item is given to this person.
+    pub fn cautions(&self, entry: &'a Entry) -> Vec<String> {
+        let stated = [self.allergy(entry), self.condition(entry)].into_iter().flatten();
+        let stated = stated.map(|(_, reason)| reason.told());
+        stated.chain(self.medications.iter().filter_map(|medication| medication.caution(entry))).collect()
     }
 
-    fn condition(&self, entry: &Entry) -> Option<String> {
-        let listed = |code: &&Code| entry.conditions.iter().any(|c| c.normal == code.normal);
-        self.conditions.iter().find(listed).map(|code| format!("condition: {}", code.written))
-    }
-
-    fn interaction(&self, entry: &Entry) -> Option<String> {
-        let clashes = |medication: &&Medication<'_>| {
-            let lists = |code: &Code| entry.interacts_with.iter().any(|c| c.normal == code.normal);
-            let listed = |other: &Entry| {
-                let calls = |code: &Code| entry.called().any(|c| c.normal == code.normal);
-                other.interacts_with.iter().any(calls)
-            };
-            let mut taken = medication.entries.iter().map(|(_, drug)| drug).chain(&medication.members);
-            lists(&medication.code) || taken.any(|drug| drug.called().any(lists) || listed(drug))
-        };
-        let found = self.medications.iter().find(clashes)?;
-        Some(format!("interaction: {}", found.code.written))
-    }
-
-    fn duplicate(&self, number: u32, entry: &Entry) -> Option<String> {
-        let same_class = |class: &Option<Code>| match (class, &entry.class) {
-            (Some(a), Some(b)) => a.normal == b.normal,
-            _ => false,
-        };
-        for medication in &self.medications {
-            let written = &medication.code.written;
-            let is_drug = entry.item.kind == Kind::Drug;
-            let itself = is_drug && medication.entries.iter().any(|&(n, _)| n == number);
-            if itself {
-                if entry.item.repeatable {
-                    continue;
-                }
-                return Some(format!("duplicate therapy: already taking {written}"));
-            }
-            let by_class = entry.class.as_ref().is_some_and(|c| c.normal == medication.code.normal);
-            if by_class || medication.entries.iter().any(|(_, drug)| same_class(&drug.class)) {
-                let class = entry.class.as_ref().map_or("", |class| class.written.as_str());
-                return Some(format!("duplicate therapy: {class} (already taking {written})"));
-            }
+    /// The most severe rule about an allergy.
+    fn allergy(&self, entry: &Entry) -> Option<(Severity, Reason)> {
+        let itself = |allergy: &&Stated<'_>| allergy.names.iter().any(|name| entry.allergens.contains(name));
+        if let Some(allergy) = self.allergies.iter().find(itself) {
+            return Some((Severity::Contraindicated, Reason::plain(format!("allergy: {}", allergy.written))));
         }
-        None
+        matching("allergy", &self.allergies, &entry.allergies)
     }
 
-    fn pregnancy(&self, entry: &Entry) -> Option<String> {
-        let ruled_out = entry.item.contraindications.pregnancy;
-        (ruled_out && self.profile.pregnant == Some(true)).then(|| "pregnancy".to_owned())
+    fn condition(&self, entry: &Entry) -> Option<(Severity, Reason)> {
+        matching("condition", &self.conditions, &entry.conditions)
+    }
+
+    fn interaction(&self, entry: &'a Entry) -> Option<Reason> {
+        let found = self.medications.iter().filter_map(|medication| medication.interaction(entry));
+        found.filter(severe).min_by_key(|(severity, _)| *severity).map(|(_, reason)| reason)
+    }
+
+    fn circumstances(&self, entry: &Entry) -> Option<Reason> {
+        let pregnant = entry.item.contraindications.pregnancy && self.pregnant == Some(true);
+        let pregnancy = pregnant.then(|| "pregnancy".to_owned());
+        let reason = pregnancy.or_else(|| self.sex(entry)).or_else(|| self.age(entry));
+        let reason = reason.or_else(|| self.unknown(entry)).or_else(|| self.indication(entry));
+        reason.map(Reason::plain)
+    }
+
+    fn sex(&self, entry: &Entry) -> Option<String> {
+        let meant = entry.item.contraindications.sex?;
+        let other = self.profile.sex.is_some_and(|sex| sex != meant);
+        other.then(|| format!("sex: for {} only", meant.as_str()))
     }
 
     fn age(&self, entry: &Entry) -> Option<String> {
@@ -214,19 +373,23 @@ impl<'a> Patient<'a> {
     }
 
     fn unknown(&self, entry: &Entry) -> Option<String> {
+        if let Some(reason) = &self.abstains {
+            return Some(reason.clone());
+        }
         if !self.strict {
             return None;
         }
         let rules = &entry.item.contraindications;
-        let may_be_pregnant = self.profile.pregnant.is_none()
+        let may_be_pregnant = self.pregnant.is_none()
             && self.profile.sex != Some(Sex::Male)
             && self.ages.is_none_or(|(youngest, oldest)| oldest >= 10 && youngest <= 60);
-        let reason = if let Some(reason) = self.abstains() {
-            reason
-        } else if self.profile.conditions.is_none() && !entry.conditions.is_empty() {
+        let about_conditions = !entry.conditions.is_empty() || !entry.indications.is_empty();
+        let reason = if self.profile.conditions.is_none() && about_conditions {
             "conditions: not recorded"
         } else if rules.pregnancy && may_be_pregnant {
             "pregnancy: not recorded"
+        } else if rules.sex.is_some() && self.profile.sex.is_none() {
+            "sex: not recorded"
         } else if self.ages.is_none() && (rules.min_age.is_some() || rules.max_age.is_some()) {
             "birth_year: not recorded"
         } else {
@@ -234,4 +397,30 @@ impl<'a> Patient<'a> {
         };
         Some(reason.to_owned())
     }
+
+    fn indication(&self, entry: &Entry) -> Option<String> {
+        // Unknown conditions are not none; where that is allowed, they may be any.
+        if entry.indications.is_empty() || self.profile.conditions.is_none() {
+            return None;
+        }
+        let has = self
+            .conditions
+            .iter()
+            .any(|condition| entry.indications.iter().any(|name| condition.names.contains(name)));
+        let wanted = &entry.item.contraindications.indications;
+        (!has).then(|| format!("indication: none recorded of {}", wanted.join(", ")))
+    }
+}
+
+fn severe((severity, _): &(Severity, Reason)) -> bool {
+    *severity != Severity::Caution
+}
+
+/// The most severe of the rules that is about something stated, and what that is.
+fn matching(what: &str, stated: &[Stated<'_>], rules: &[Rule]) -> Option<(Severity, Reason)> {
+    let about =
+        |rule: &Rule| stated.iter().find(|stated| rule.names.iter().any(|name| stated.names.contains(name)));
+    let found = rules.iter().filter_map(|rule| Some((rule, about(rule)?)));
+    let (rule, stated) = found.min_by_key(|(rule, _)| rule.severity)?;
+    Some((rule.severity, Reason::of(format!("{what}: {}", stated.written), Some(rule))))
 }

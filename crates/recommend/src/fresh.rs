@@ -26,6 +26,7 @@ use super::data::{Item, Kind, Millis};
 use super::load::Loader;
 use super::snapshot::{KindSnapshot, Snapshot};
 use super::source::{Cursor, InteractionRow, Source, SourceError, UserState};
+use super::terminology::Terminology;
 use super::weights::Weighing;
 
 /// How many users or items are read in one question to the store.
@@ -321,6 +322,7 @@ async fn scan(
     for user in users {
         snapshot.people.set(&user.user_id, Some(Arc::new(Person::new(user.profile))));
     }
+    snapshot.terminology = Terminology::shared(&source.terms().await?);
     let mut items = Vec::new();
     source.scan_items(&mut |item| items.push(item)).await?;
     let mut loaders = Kind::ALL.map(|_| Loader::new(weighing.clone()));
@@ -337,10 +339,11 @@ async fn scan(
     for (kind, loader) in Kind::ALL.into_iter().zip(loaders) {
         *snapshot.kind_mut(kind) = KindSnapshot { layers: loader.finish(), ..KindSnapshot::default() };
     }
+    let terminology = Arc::clone(&snapshot.terminology);
     for item in items {
         let KindSnapshot { layers, catalogue } = snapshot.kind_mut(item.kind);
         let number = layers.items.intern(&item.item_id);
-        catalogue.set(number, Some(Arc::new(Entry::new(item))));
+        catalogue.set(number, Some(Arc::new(Entry::new(item, &terminology))));
     }
     Ok((snapshot, cursor))
 }

@@ -9,6 +9,7 @@
 //! - `csv_table`, `interactions_csv`: interactions from files
 //! - `names`, `weights`, `matrix`, `load`, `layers`: the matrix, and how it stays fresh
 //! - `neighbors`, `ranking`: similarities and scores
+//! - `terminology`: what words in lists and rules mean
 //! - `catalogue`, `filters`, `context`, `places`, `explain`: what is known of items and people,
 //!   and what follows from it
 //! - `evaluate`: how good the recommendations are, by the same scorer as answers requests
@@ -45,6 +46,7 @@ mod settings;
 mod shared;
 mod snapshot;
 mod source;
+mod terminology;
 mod weights;
 
 pub use answer::{
@@ -52,11 +54,11 @@ pub use answer::{
 };
 pub use csv_table::{CsvError, CsvRow, CsvTable};
 pub use data::{
-    Contraindications, EARLIEST_TIME, FieldError, Interaction, Item, Kind, Millis, Profile, Sex, UnknownKind,
-    User, validate_weight,
+    Contraindications, EARLIEST_TIME, FieldError, GradedRule, Interaction, Item, Kind, Millis, Profile,
+    Severity, Sex, Subject, UnknownKind, User, validate_weight,
 };
 pub use evaluate::{Comparison, Metrics, Options, Prediction, Report, Split, compare_predictions, evaluate};
-pub use filters::Unknown;
+pub use filters::{Unknown, Unmatched};
 pub use fresh::Fresh;
 pub use interactions_csv::{InteractionColumns, InteractionLine, InteractionReader};
 pub use layers::Layers;
@@ -71,6 +73,7 @@ pub use source::{
     Changes, Cursor, Evidence, Found, InteractionRow, MIN_SIMILARITY, Neighbor, Owned, PopularItem,
     ScoredItem, Similarity, Source, SourceError, UnknownSimilarity, UserState,
 };
+pub use terminology::{Term, TermKind, UnknownTermKind, read_terms};
 pub use weights::{Repeats, Weighing};
 
 #[cfg(test)]

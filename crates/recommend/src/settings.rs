@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::answer::MAX_NEIGHBORS;
-use super::filters::Unknown;
+use super::filters::{Unknown, Unmatched};
 use super::ranking::Scoring;
 use super::weights::{Repeats, Weighing};
 
@@ -23,6 +23,8 @@ pub struct Settings {
     pub min_history: usize,
     /// What is done about drugs when allergies or medications are not recorded.
     pub unknown: Unknown,
+    /// What is done about drugs when an allergy or a medication is not understood.
+    pub unmatched: Unmatched,
 }
 
 impl Default for Settings {
@@ -34,6 +36,7 @@ impl Default for Settings {
             raters: 30,
             min_history: 1,
             unknown: Unknown::default(),
+            unmatched: Unmatched::default(),
         }
     }
 }

@@ -12,6 +12,7 @@ use super::layers::{Layers, Row};
 use super::names::GONE;
 use super::shared::ByName;
 use super::source::UserState;
+use super::terminology::Terminology;
 use super::weights::{Weighing, combine};
 
 /// One kind's matrix and catalogue, which number their items alike.
@@ -21,12 +22,20 @@ pub struct KindSnapshot {
     pub catalogue: Catalogue,
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Snapshot {
+    pub terminology: Arc<Terminology>,
     pub people: ByName<Person>,
     kinds: [KindSnapshot; Kind::ALL.len()],
     /// All that had committed by then is in here.
     pub as_of: Millis,
+}
+
+impl Default for Snapshot {
+    fn default() -> Self {
+        let terminology = Terminology::shared(&[]);
+        Self { terminology, people: ByName::default(), kinds: Default::default(), as_of: 0 }
+    }
 }
 
 impl Snapshot {
@@ -96,11 +105,12 @@ impl Snapshot {
                 }
             }
         }
+        let terminology = Arc::clone(&self.terminology);
         for item in present {
             let KindSnapshot { layers, catalogue } = self.kind_mut(item.kind);
             let number = layers.items.intern(&item.item_id);
             if catalogue.get(number).is_none_or(|entry| entry.item != *item) {
-                catalogue.set(number, Some(Arc::new(Entry::new(item.clone()))));
+                catalogue.set(number, Some(Arc::new(Entry::new(item.clone(), &terminology))));
             }
         }
         moved.sort_unstable();

@@ -21,6 +21,7 @@
 use futures::future::BoxFuture;
 
 use super::data::{Interaction, Item, Kind, Millis, Profile, User};
+use super::terminology::Term;
 
 /// Why a store could not answer.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -63,7 +64,8 @@ pub struct Changes {
     /// Items that were added, changed or deleted. Interactions that went with a deleted item
     /// must be reported through their users.
     pub items: Vec<String>,
-    /// The feed cannot say (the cursor is older than what is kept, or a table was truncated):
+    /// The feed cannot say (the cursor is older than what is kept, a table was truncated, or the terms
+    /// changed):
     /// everything has to be loaded anew.
     pub reload: bool,
     /// Where to go on from.
@@ -92,6 +94,10 @@ pub trait Source: Send + Sync {
         &'a self,
         visit: &'a mut (dyn FnMut(User) + Send),
     ) -> BoxFuture<'a, Result<(), SourceError>>;
+
+    /// The terms that are added to the built-in ones. A change of theirs is a [`Changes::reload`],
+    /// as what every item and every profile says may mean something else then.
+    fn terms(&self) -> BoxFuture<'_, Result<Vec<Term>, SourceError>>;
 
     /// Hands over every item once, hidden ones included, in any order.
     fn scan_items<'a>(

@@ -4,7 +4,8 @@
 //! It exists so that every example of the documentation has something to answer with, and so
 //! that the safety filters have something to filter. The drugs are real generic names with
 //! contraindications and interactions of common knowledge, written down for demonstration: they
-//! are not complete, not checked, and no medical advice. People and places are invented.
+//! are not complete, not checked, and no medical advice. Each pair of `interactions.csv` names a
+//! public document that tells of it, for whoever wants to compare. People and places are invented.
 //!
 //! The history is plausible rather than random: age brings conditions, conditions bring
 //! prescriptions that this very person may take, specialists, and advice that fits; places are
@@ -157,6 +158,14 @@ mod tests {
         // Named as partners although the region does not stock them.
         let elsewhere = ["aminoglycoside", "carbapenem", "mercaptopurine", "tizanidine"];
         for drug in &drugs {
+            assert!(
+                drug.contraindications
+                    .rules
+                    .iter()
+                    .all(|rule| !rule.source.is_empty() && !rule.note.is_empty()),
+                "{}: a rule without a source",
+                drug.name
+            );
             for partner in &drug.contraindications.interacts_with {
                 assert!(
                     known.contains(partner.as_str()) || elsewhere.contains(&partner.as_str()),

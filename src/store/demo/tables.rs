@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use recommend::{Contraindications, Item, Kind};
+use recommend::{Contraindications, GradedRule, Item, Kind, Severity, Sex, Subject};
 
 /// A drug as its table has it.
 pub(super) struct Drug {
@@ -28,32 +28,58 @@ const NOTICE: &str = "demonstration data, not medical advice";
 impl Tables {
     /// The tables are part of the program, and a test reads every row of them.
     pub fn read() -> Self {
-        let drugs = rows(include_str!("drugs.csv"))
-            .map(|[name, class, allergens, treats, conditions, interacts, pregnancy, age]| Drug {
-                treats: list(treats),
-                item: Item {
-                    item_id: slug(name),
-                    kind: Kind::Drug,
-                    name: name.to_owned(),
-                    attributes: attributes([
-                        ("treats", json!(list(treats))),
-                        ("pregnancy", json!(pregnancy)),
-                        ("notice", json!(NOTICE)),
-                    ]),
-                    latitude: None,
-                    longitude: None,
-                    hidden: false,
-                    repeatable: false,
-                    contraindications: Contraindications {
-                        allergies: list(allergens),
-                        conditions: list(conditions),
-                        interacts_with: list(interacts),
-                        therapeutic_class: Some(class.to_owned()),
-                        pregnancy: pregnancy == "contraindicated",
-                        min_age: age.parse().ok().filter(|age| *age > 0),
-                        max_age: None,
-                    },
+        let pairs: Vec<[&str; 5]> = rows(include_str!("interactions.csv")).collect();
+        let rules = |name: &str, class: &str| -> Vec<GradedRule> {
+            let about = |pair: &&[&str; 5]| list(pair[0]).iter().any(|first| first == name || first == class);
+            let rule = |&[_, second, severity, note, source]: &[&str; 5]| GradedRule {
+                about: Subject::Medication,
+                code: second.to_owned(),
+                severity: match severity {
+                    "caution" => Severity::Caution,
+                    "serious" => Severity::Serious,
+                    _ => Severity::Contraindicated,
                 },
+                note: note.to_owned(),
+                source: source.to_owned(),
+            };
+            pairs.iter().filter(about).map(rule).collect()
+        };
+        let drugs = rows(include_str!("drugs.csv"))
+            .map(|[name, class, allergens, treats, conditions, interacts, pregnancy, age, self_care, sex]| {
+                Drug {
+                    treats: list(treats),
+                    item: Item {
+                        item_id: slug(name),
+                        kind: Kind::Drug,
+                        name: name.to_owned(),
+                        attributes: attributes([
+                            ("treats", json!(list(treats))),
+                            ("pregnancy", json!(pregnancy)),
+                            ("notice", json!(NOTICE)),
+                        ]),
+                        latitude: None,
+                        longitude: None,
+                        hidden: false,
+                        repeatable: false,
+                        contraindications: Contraindications {
+                            allergies: list(allergens),
+                            conditions: list(conditions),
+                            interacts_with: list(interacts),
+                            therapeutic_class: Some(class.to_owned()),
+                            pregnancy: pregnancy == "contraindicated",
+                            min_age: age.parse().ok().filter(|age| *age > 0),
+                            max_age: None,
+                            sex: match sex {
+                                "female" => Some(Sex::Female),
+                                "male" => Some(Sex::Male),
+                                _ => None,
+                            },
+                            // What people take without asking anybody needs no recorded condition.
+                            indications: if self_care.is_empty() { list(treats) } else { Vec::new() },
+                            rules: rules(name, class),
+                        },
+                    },
+                }
             })
             .collect();
         let advice = rows(include_str!("advice.csv"))
@@ -126,7 +152,11 @@ mod tests {
 
     #[test]
     fn every_row_of_the_tables_has_every_column() {
-        for (table, columns) in [(include_str!("drugs.csv"), 8), (include_str!("advice.csv"), 6)] {
+        for (table, columns) in [
+            (include_str!("drugs.csv"), 10),
+            (include_str!("interactions.csv"), 5),
+            (include_str!("advice.csv"), 6),
+        ] {
             for line in table.lines() {
                 assert_eq!(line.split(',').count(), columns, "{line}");
             }

@@ -5,7 +5,7 @@ use sqlx::AssertSqlSafe;
 use super::write::Write;
 use super::{PostgresStore, TRIES, described, not_found, sql_state, strs};
 use crate::store::{InteractionFilter, StoreError, Written, interaction_key, last_of_each, rows};
-use recommend::{Interaction, Item, User};
+use recommend::{Interaction, Item, Term, User};
 
 /// A step that locks the users `$1` in the order of their ids, before the statement touches their
 /// interactions, if the norms are kept: the triggers of an upsert fire twice (for what it inserts,
@@ -34,6 +34,29 @@ fn locked_items_and_users() -> String {
 }
 
 impl PostgresStore {
+    pub(super) async fn put_terms(&self, terms: &[Term]) -> Result<Written, StoreError> {
+        let terms = last_of_each(terms, |term| (term.kind.as_str(), term.name.as_str()));
+        let kinds: Vec<&str> = terms.iter().map(|term| term.kind.as_str()).collect();
+        let names: Vec<&str> = terms.iter().map(|term| term.name.as_str()).collect();
+        let json = terms.iter().map(|term| rows::term_json(term)).collect::<Result<Vec<_>, _>>()?;
+        // A row that stays as it is comes back with neither.
+        let new: Vec<bool> = sqlx::query_scalar(
+            "INSERT INTO terms (kind, name, term)
+             SELECT kind, name, term::jsonb FROM unnest($1::text[], $2::text[], $3::text[]) AS rows (kind, name, term)
+             ON CONFLICT (kind, name) DO UPDATE SET term = EXCLUDED.term WHERE terms.term <> EXCLUDED.term
+             RETURNING xmax = 0",
+        )
+        .bind(&kinds)
+        .bind(&names)
+        .bind(&json)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(described)?;
+        let created = new.iter().filter(|&&new| new).count() as u64;
+        let updated = new.len() as u64 - created;
+        Ok(Written { created, updated, unchanged: terms.len() as u64 - created - updated })
+    }
+
     async fn begin(&self) -> Result<Write, StoreError> {
         Ok(self.follow_up.begin(&self.pool).await?)
     }

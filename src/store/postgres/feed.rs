@@ -19,7 +19,7 @@ use super::copy::{RowReader, columns};
 use super::{ITEM_COLUMNS, PostgresStore};
 use crate::store::StoreError;
 use crate::store::rows::{self, ItemRow, UserRow, source_error};
-use recommend::{Changes, Cursor, InteractionRow, Item, Kind, Source, SourceError, User, UserState};
+use recommend::{Changes, Cursor, InteractionRow, Item, Kind, Source, SourceError, Term, User, UserState};
 
 /// Milliseconds between 1970, where our time begins, and 2000, where Postgres' does.
 const EPOCH_2000_MS: i64 = 946_684_800_000;
@@ -36,6 +36,11 @@ impl PostgresStore {
             visit(row.into_known());
         }
         Ok(())
+    }
+
+    async fn read_terms(&self) -> Result<Vec<Term>, StoreError> {
+        let rows = sqlx::query_scalar("SELECT term::text FROM terms ORDER BY kind, name");
+        Ok(rows::known_terms(rows.fetch_all(&self.pool).await?))
     }
 
     async fn scan_item_rows(&self, visit: &mut (dyn FnMut(Item) + Send)) -> Result<(), StoreError> {
@@ -180,6 +185,10 @@ impl Source for PostgresStore {
         visit: &'a mut (dyn FnMut(User) + Send),
     ) -> BoxFuture<'a, Result<(), SourceError>> {
         Box::pin(async move { self.scan_user_rows(visit).await.map_err(source_error) })
+    }
+
+    fn terms(&self) -> BoxFuture<'_, Result<Vec<Term>, SourceError>> {
+        Box::pin(async move { self.read_terms().await.map_err(source_error) })
     }
 
     fn scan_items<'a>(

@@ -26,7 +26,7 @@ use super::{
     Answer, AuditRow, BulkLoad, Check, Counts, InteractionFilter, InteractionQuery, ItemQuery, NumberedRow,
     PoolUsage, Store, StoreError, StoreOptions, Written, migrate,
 };
-use recommend::{Evidence, Interaction, Item, Kind, Millis, User, Weighing};
+use recommend::{Evidence, Interaction, Item, Kind, Millis, Term, User, Weighing};
 
 use evidence::PostgresEvidence;
 use write::FollowUp;
@@ -213,6 +213,10 @@ impl Store for PostgresStore {
 
     fn delete_interactions<'a>(&'a self, user_id: &'a str, filter: &'a InteractionFilter) -> Answer<'a, u64> {
         Box::pin(async move { retrying!(self.delete_interactions(user_id, filter)) })
+    }
+
+    fn put_terms<'a>(&'a self, terms: &'a [Term]) -> Answer<'a, Written> {
+        Box::pin(async move { retrying!(self.put_terms(terms)) })
     }
 
     fn begin_load(&self) -> Answer<'_, Box<dyn BulkLoad>> {

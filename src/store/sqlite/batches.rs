@@ -3,7 +3,7 @@
 use sqlx::SqliteConnection;
 
 use crate::store::{StoreError, Written, last_of_each, rows};
-use recommend::{Interaction, Item, User};
+use recommend::{Interaction, Item, Term, User};
 
 pub(super) const USER_EXISTS: &str = "SELECT EXISTS (SELECT 1 FROM users WHERE id = ?)";
 pub(super) const ITEM_EXISTS: &str = "SELECT EXISTS (SELECT 1 FROM items WHERE id = ?)";
@@ -39,6 +39,31 @@ pub(super) async fn upsert_users(
         )
         .bind(&user.user_id)
         .bind(rows::profile_json(&user.profile)?)
+        .execute(&mut *connection)
+        .await?;
+        count(&mut written, existed, done.rows_affected() > 0);
+    }
+    Ok(written)
+}
+
+pub(super) async fn upsert_terms(
+    connection: &mut SqliteConnection,
+    terms: &[Term],
+) -> Result<Written, StoreError> {
+    let mut written = Written::default();
+    for term in last_of_each(terms, |term| (term.kind.as_str(), term.name.as_str())) {
+        let existed = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM terms WHERE kind = ? AND name = ?)")
+            .bind(term.kind.as_str())
+            .bind(&term.name)
+            .fetch_one(&mut *connection)
+            .await?;
+        let done = sqlx::query(
+            "INSERT INTO terms (kind, name, term) VALUES (?, ?, ?)
+             ON CONFLICT (kind, name) DO UPDATE SET term = excluded.term WHERE terms.term <> excluded.term",
+        )
+        .bind(term.kind.as_str())
+        .bind(&term.name)
+        .bind(rows::term_json(term)?)
         .execute(&mut *connection)
         .await?;
         count(&mut written, existed, done.rows_affected() > 0);

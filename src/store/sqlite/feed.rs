@@ -14,7 +14,9 @@ use futures::future::BoxFuture;
 use super::SqliteStore;
 use crate::store::StoreError;
 use crate::store::rows::{self, ItemRow, UserRow, source_error};
-use recommend::{Changes, Cursor, InteractionRow, Item, Kind, Millis, Source, SourceError, User, UserState};
+use recommend::{
+    Changes, Cursor, InteractionRow, Item, Kind, Millis, Source, SourceError, Term, User, UserState,
+};
 
 /// The last number given to a row of the log, also when the row is gone.
 const LAST_NUMBER: &str = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'changes'), 0)";
@@ -34,6 +36,11 @@ impl SqliteStore {
             visit(row.into_known());
         }
         Ok(())
+    }
+
+    async fn read_terms(&self) -> Result<Vec<Term>, StoreError> {
+        let rows = sqlx::query_scalar("SELECT term FROM terms ORDER BY kind, name");
+        Ok(rows::known_terms(rows.fetch_all(&self.pool).await?))
     }
 
     async fn scan_item_rows(&self, visit: &mut (dyn FnMut(Item) + Send)) -> Result<(), StoreError> {
@@ -95,6 +102,7 @@ impl SqliteStore {
                     .fetch_all(&self.pool)
                     .await?;
             for (user, item) in rows {
+                changes.reload |= user.is_none() && item.is_none();
                 changes.users.extend(user);
                 changes.items.extend(item);
             }
@@ -190,6 +198,10 @@ impl Source for SqliteStore {
         visit: &'a mut (dyn FnMut(User) + Send),
     ) -> BoxFuture<'a, Result<(), SourceError>> {
         Box::pin(async move { self.scan_user_rows(visit).await.map_err(source_error) })
+    }
+
+    fn terms(&self) -> BoxFuture<'_, Result<Vec<Term>, SourceError>> {
+        Box::pin(async move { self.read_terms().await.map_err(source_error) })
     }
 
     fn scan_items<'a>(

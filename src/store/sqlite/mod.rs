@@ -30,9 +30,11 @@ use super::{
     Answer, AuditRow, BulkLoad, Check, Counts, InteractionFilter, InteractionQuery, ItemQuery, NumberedRow,
     PoolUsage, Store, StoreError, StoreOptions, Written, interaction_key, last_of_each, migrate,
 };
-use recommend::{Evidence, Interaction, Item, Kind, Millis, User, Weighing};
+use recommend::{Evidence, Interaction, Item, Kind, Millis, Term, User, Weighing};
 
-use batches::{ITEM_EXISTS, USER_EXISTS, exists, upsert_interaction, upsert_items, upsert_users};
+use batches::{
+    ITEM_EXISTS, USER_EXISTS, exists, upsert_interaction, upsert_items, upsert_terms, upsert_users,
+};
 use replace::{FIND_ITEM, FIND_USER};
 
 /// How long a writer waits for the one before it.
@@ -110,6 +112,13 @@ impl SqliteStore {
     async fn put_items(&self, items: &[Item]) -> Result<Written, StoreError> {
         let mut transaction = self.write().await?;
         let written = upsert_items(&mut transaction, items).await?;
+        transaction.commit().await?;
+        Ok(written)
+    }
+
+    async fn put_terms(&self, terms: &[Term]) -> Result<Written, StoreError> {
+        let mut transaction = self.write().await?;
+        let written = upsert_terms(&mut transaction, terms).await?;
         transaction.commit().await?;
         Ok(written)
     }
@@ -304,6 +313,10 @@ impl Store for SqliteStore {
             .await?;
             Ok(done.rows_affected())
         })
+    }
+
+    fn put_terms<'a>(&'a self, terms: &'a [Term]) -> Answer<'a, Written> {
+        Box::pin(self.put_terms(terms))
     }
 
     fn begin_load(&self) -> Answer<'_, Box<dyn BulkLoad>> {

@@ -1,6 +1,8 @@
 //! Bulk loads, imports of files, and the demo region.
 
-use medserve::store::import::{ImportError, default_event, import_interactions, import_items, import_users};
+use medserve::store::import::{
+    ImportError, default_event, import_interactions, import_items, import_terminology, import_users,
+};
 use medserve::store::{InteractionQuery, Loaded, StoreError, Written, demo};
 use recommend::{CsvError, InteractionColumns, Kind, Profile};
 
@@ -16,6 +18,7 @@ on_both!(
     an_item_of_another_kind_is_named_by_its_line,
     json_lines_go_in,
     a_bad_json_line_is_named_and_nothing_stays,
+    terms_go_in_and_everything_is_read_anew,
     the_demo_region_fills_an_empty_store_only,
 );
 
@@ -243,4 +246,36 @@ async fn the_demo_region_fills_an_empty_store_only(database: Database) {
     assert!(!first.medications.unwrap().is_empty());
     assert_eq!(demo::load(store, demo::SEED, NOW).await.unwrap(), None);
     assert_eq!(store.counts().await.unwrap(), counts);
+}
+
+async fn terms_go_in_and_everything_is_read_anew(database: Database) {
+    let store = &*database.store;
+    let before = store.cursor().await.unwrap();
+    let file = "kind,name,synonyms,classes\ndrug,zorbamycin,Zorba;ZRB,macrolide\nclass,Ours,,\n";
+    let report = import_terminology(store, file.as_bytes()).await.unwrap();
+    assert_eq!(report.to_string(), "2 rows read; terms: 2 created, 0 updated, 0 unchanged");
+    assert!(store.changes(&before).await.unwrap().reload);
+    let terms = store.terms().await.unwrap();
+    let zorbamycin = terms.iter().find(|term| term.name == "zorbamycin").unwrap();
+    assert_eq!(
+        (&zorbamycin.synonyms[..], &zorbamycin.classes[..]),
+        (&["Zorba".to_owned(), "ZRB".to_owned()][..], &["macrolide".to_owned()][..])
+    );
+
+    let after = store.cursor().await.unwrap();
+    let again = import_terminology(store, file.replace("ZRB", "Z R B").as_bytes()).await.unwrap();
+    assert_eq!(again.terms, Written { created: 0, updated: 1, unchanged: 1 });
+    assert!(store.changes(&after).await.unwrap().reload);
+    for (file, problem) in [
+        ("kind,name\ndrug,a\ndrug,a\n", "line 3: the drug \"a\" was given in line 2 already"),
+        (
+            "kind,name\nfood,a\n",
+            "line 2: unknown kind of term; the kinds are drug, class, allergen, condition and none",
+        ),
+        ("kind\ndrug\n", "there is no column \"name\"; the columns are kind"),
+    ] {
+        let error = import_terminology(store, file.as_bytes()).await.unwrap_err();
+        assert_eq!(error.to_string(), problem);
+    }
+    assert_eq!(store.terms().await.unwrap().len(), 2, "nothing of a refused file stays");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use medserve::store::{
     InteractionFilter, InteractionKey, InteractionQuery, ItemQuery, KEEP_CHANGES, StoreError, Written,
 };
-use recommend::{Contraindications, Item, Kind, Profile, Sex, User, Weighing};
+use recommend::{Contraindications, GradedRule, Item, Kind, Profile, Severity, Sex, Subject, User, Weighing};
 use serde_json::json;
 use sqlx::{Connection, Executor};
 
@@ -91,6 +91,15 @@ async fn items_come_back_as_they_were_put(database: Database) {
             pregnancy: true,
             min_age: Some(18),
             max_age: Some(99),
+            sex: Some(Sex::Female),
+            indications: vec!["atrial fibrillation".into()],
+            rules: vec![GradedRule {
+                about: Subject::Medication,
+                code: "fluconazole".into(),
+                severity: Severity::Serious,
+                note: "bleeding".into(),
+                source: "a label".into(),
+            }],
         },
     };
     let written = store.put_items(&[full.clone(), item("plain", Kind::Advice)]).await.unwrap();

@@ -9,12 +9,14 @@ use futures::future::{BoxFuture, FutureExt};
 
 use crate::data::{Interaction, Item, Kind, Profile, User};
 use crate::source::*;
+use crate::terminology::Term;
 
 #[derive(Default)]
 pub struct Tables {
     pub users: BTreeMap<String, Profile>,
     pub items: BTreeMap<String, Item>,
     pub interactions: Vec<Interaction>,
+    pub terms: Vec<Term>,
     /// Who changed: (is it an item, id).
     log: Vec<(bool, String)>,
     /// Cursors below this are too old.
@@ -147,6 +149,10 @@ impl Source for FakeStore {
             Ok(())
         }
         .boxed()
+    }
+
+    fn terms(&self) -> BoxFuture<'_, Result<Vec<Term>, SourceError>> {
+        ready(|| Ok(self.up()?.terms.clone()))
     }
 
     fn scan_items<'a>(

@@ -1,0 +1,424 @@
+//! What the words in people's lists and in items' rules mean: which substance, of which classes,
+//! in which groups of cross-reactivity.
+//!
+//! A built-in table knows common drugs, brands, allergens and conditions; a hospital's own tables
+//! are added to it. A word is understood if its normal form (see [`normal`]) is the name, a
+//! synonym or a code of a term, or a combination of such. It is never taken for what it merely
+//! resembles: [`Terminology::nearest`] is for telling people what may have been meant.
+
+mod normal;
+mod term;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, LazyLock};
+
+pub use normal::normalise;
+pub use term::{Term, TermKind, UnknownTermKind, read_terms};
+
+/// A name in its normal form, by which terms refer to each other.
+pub type Key = Arc<str>;
+
+/// In which list words stand: of what kinds of terms they can be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Field {
+    /// Drugs, their classes, and what else people are allergic to.
+    Allergy,
+    /// Drugs and their classes.
+    Medication,
+    /// Conditions.
+    Condition,
+}
+
+impl Field {
+    fn admits(self, kind: TermKind) -> bool {
+        match kind {
+            TermKind::Drug | TermKind::Class => self != Field::Condition,
+            TermKind::Allergen => self == Field::Allergy,
+            TermKind::Condition => self == Field::Condition,
+            TermKind::None => true,
+        }
+    }
+}
+
+/// What some words mean.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Meaning {
+    /// The substances (for a combination several), the class or the condition meant. Words that
+    /// no term explains mean themselves.
+    pub names: BTreeSet<Key>,
+    /// Those and all classes they belong to.
+    pub broader: BTreeSet<Key>,
+    /// The groups of cross-reactivity they belong to.
+    pub groups: BTreeSet<Key>,
+    /// The classes within which a second drug would be duplicate therapy.
+    pub therapeutic: BTreeSet<Key>,
+    /// Whether terms explain the words.
+    pub known: bool,
+}
+
+impl Meaning {
+    fn merge(&mut self, other: Meaning) {
+        self.names.extend(other.names);
+        self.broader.extend(other.broader);
+        self.groups.extend(other.groups);
+        self.therapeutic.extend(other.therapeutic);
+    }
+}
+
+/// What is known of one name, of all rows about it.
+#[derive(Debug)]
+struct Node {
+    kind: TermKind,
+    ingredients: BTreeSet<Key>,
+    /// The first class of a drug is the therapeutic one.
+    classes: Vec<Key>,
+    groups: BTreeSet<Key>,
+}
+
+/// The terms, ready to be looked up.
+#[derive(Debug)]
+pub struct Terminology {
+    nodes: HashMap<Key, Node>,
+    /// From every name, synonym and code to the names meant. A synonym of two terms means both.
+    index: HashMap<Box<str>, Vec<Key>>,
+}
+
+impl Terminology {
+    /// As [`Terminology::new`]; the built-in terms alone are shared.
+    pub fn shared(own: &[Term]) -> Arc<Self> {
+        static ALONE: LazyLock<Arc<Terminology>> = LazyLock::new(Arc::default);
+        if own.is_empty() { Arc::clone(&ALONE) } else { Arc::new(Self::new(own)) }
+    }
+
+    /// The built-in terms and, added to them, these. A row about a name that is known already
+    /// adds to what is known.
+    pub fn new<'a>(own: impl IntoIterator<Item = &'a Term>) -> Self {
+        let mut all = Self { nodes: HashMap::new(), index: HashMap::new() };
+        for term in BUILT_IN.iter().chain(own) {
+            all.add(term);
+        }
+        all
+    }
+
+    fn add(&mut self, term: &Term) {
+        let name = plain(&term.name);
+        for other in std::iter::once(&term.name).chain(&term.synonyms) {
+            let normal = normalise(other);
+            self.refer(&normal::key(&normal), &name);
+            self.refer(&normal::singular(&normal::key(&normal)), &name);
+        }
+        for code in &term.codes {
+            let code = normalise(code);
+            self.refer(&code, &name);
+            if let Some((_, bare)) = code.rsplit_once(':') {
+                self.refer(bare, &name);
+            }
+        }
+        let keys = |names: &[String]| names.iter().map(|name| plain(name)).collect::<Vec<_>>();
+        let node = self.nodes.entry(name).or_insert_with(|| Node {
+            kind: term.kind,
+            ingredients: BTreeSet::new(),
+            classes: Vec::new(),
+            groups: BTreeSet::new(),
+        });
+        node.ingredients.extend(keys(&term.ingredients));
+        node.classes.extend(keys(&term.classes));
+        node.groups.extend(keys(&term.cross_reactivity));
+    }
+
+    fn refer(&mut self, word: &str, name: &Key) {
+        let names = self.index.entry(word.into()).or_default();
+        if !names.contains(name) {
+            names.push(Arc::clone(name));
+        }
+    }
+
+    /// What these words mean in such a list.
+    pub fn understand(&self, field: Field, text: &str) -> Meaning {
+        let normal = normalise(text);
+        let words = normal::without_wording(&normal);
+        let whole = [normal.as_str(), words.as_str()].into_iter().find_map(|form| self.whole(field, form));
+        let known = whole.or_else(|| self.combination(field, &normal::parts(&words))).or_else(|| {
+            let hyphened: Vec<&str> = words.split('-').collect();
+            self.combination(field, &hyphened)
+        });
+        if let Some(meaning) = known {
+            return Meaning { known: true, ..meaning };
+        }
+        let name = reduced(&words).unwrap_or(normal);
+        let names = BTreeSet::from([plain(&name)]);
+        Meaning { broader: names.clone(), names, ..Meaning::default() }
+    }
+
+    /// What one word or name means, tried from what is written to what is left of it.
+    fn whole(&self, field: Field, text: &str) -> Option<Meaning> {
+        let undosed = normal::without_dose(text);
+        let bare = normal::without_salts(&undosed);
+        let forms = [normal::without_wording(text), undosed, bare];
+        let admitted = |names: &&[Key]| names.iter().any(|name| self.admits(field, name));
+        let direct = self.lookup(text).filter(admitted).or_else(|| self.code(text).filter(admitted));
+        let reduced = || forms.iter().find_map(|form| self.lookup(form).filter(admitted));
+        let names = direct.or_else(reduced)?;
+        let mut meaning = Meaning::default();
+        for name in names.iter().filter(|name| self.admits(field, name)) {
+            self.explain(name, &mut meaning);
+        }
+        Some(meaning)
+    }
+
+    fn admits(&self, field: Field, name: &Key) -> bool {
+        self.nodes.get(name).is_some_and(|node| field.admits(node.kind))
+    }
+
+    fn lookup(&self, form: &str) -> Option<&[Key]> {
+        let key = normal::key(form);
+        let found = self.index.get(key.as_str()).or_else(|| self.index.get(normal::singular(&key).as_str()));
+        found.map(Vec::as_slice)
+    }
+
+    /// A code with or without its system. Where a code itself is not known, the category it lies
+    /// in by definition is (ICD-10: before the dot; ATC: a class is a beginning of its members').
+    fn code(&self, text: &str) -> Option<&[Key]> {
+        let cut = text.rfind(['|', ':', '#', '/', ' ']).map_or(0, |at| at + 1);
+        let (system, code) = text.split_at(cut);
+        if !code.bytes().any(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        let system = ["snomed", "sct", "rxnorm", "atc", "icd"].into_iter().find(|name| system.contains(name));
+        let system = system.map(|name| if name == "sct" { "snomed" } else { name });
+        let known = |code: &str| match system {
+            Some("icd") => self.index.get(format!("icd10:{code}").as_str()),
+            Some(system) => self.index.get(format!("{system}:{code}").as_str()),
+            None if cut == 0 => self.index.get(code),
+            None => self.index.get(text),
+        };
+        let category = || {
+            let (category, _) = code.split_once('.')?;
+            known(category)
+        };
+        let atc = || {
+            let letters = |range: std::ops::Range<usize>| {
+                code.get(range).is_some_and(|part| part.bytes().all(|b| b.is_ascii_alphabetic()))
+            };
+            let shape = code.len() == 7 && letters(0..1) && letters(3..5);
+            shape.then(|| known(&code[..5]).or_else(|| known(&code[..4])))?
+        };
+        known(code).or_else(category).or_else(atc).map(Vec::as_slice)
+    }
+
+    /// What a combination means, if every part of it is understood. A part that gives a dose or
+    /// a form alone ("0.09 mg/actuat inhaler") is none.
+    fn combination(&self, field: Field, parts: &[&str]) -> Option<Meaning> {
+        let said = |part: &&&str| !normal::without_dose(part).is_empty();
+        let mut meaning = Meaning::default();
+        let mut found = 0;
+        for part in parts.iter().filter(said) {
+            meaning.merge(self.whole(field, part)?);
+            found += 1;
+        }
+        (parts.len() > 1 && found > 0).then_some(meaning)
+    }
+
+    fn explain(&self, name: &Key, meaning: &mut Meaning) {
+        let Some(node) = self.nodes.get(name) else { return };
+        if node.kind == TermKind::None {
+            return;
+        }
+        if node.kind == TermKind::Drug {
+            meaning.therapeutic.extend(node.classes.first().cloned());
+        }
+        if node.ingredients.is_empty() {
+            meaning.names.insert(Arc::clone(name));
+        }
+        for ingredient in &node.ingredients {
+            self.explain(ingredient, meaning);
+        }
+        self.climb(name, meaning);
+    }
+
+    /// Adds the name, its classes and theirs, and the groups of all of them.
+    fn climb(&self, name: &Key, meaning: &mut Meaning) {
+        if !meaning.broader.insert(Arc::clone(name)) {
+            return;
+        }
+        if let Some(node) = self.nodes.get(name) {
+            meaning.groups.extend(node.groups.iter().cloned());
+            for class in &node.classes {
+                self.climb(class, meaning);
+            }
+        }
+    }
+
+    /// The known word most like these, of the terms and of `more`, if one is very like: one
+    /// letter in five different at most, two in all. Ties go to the first in alphabetical order.
+    pub fn nearest<'a>(
+        &'a self,
+        field: Field,
+        text: &str,
+        more: impl Iterator<Item = &'a str>,
+    ) -> Option<&'a str> {
+        let wanted = normal::key(&normal::without_wording(&normalise(text)));
+        let length = wanted.chars().count();
+        let most = (length / 5).min(2);
+        let close = |word: &&str| word.len().abs_diff(wanted.len()) <= 2 * most && !word.contains(':');
+        let admitted =
+            self.index.iter().filter(|(_, names)| names.iter().any(|name| self.admits(field, name)));
+        let words = admitted.map(|(word, _)| word.as_ref()).chain(more).filter(close);
+        let measured = words.map(|word| (strsim::osa_distance(&wanted, word), word));
+        let near =
+            measured.filter(|&(distance, word)| (1..=most).contains(&distance) && word.chars().count() > 3);
+        near.min().map(|(_, word)| word)
+    }
+}
+
+impl Default for Terminology {
+    fn default() -> Self {
+        Self::new([])
+    }
+}
+
+/// What is left of a normalised text without dose, form, salt and plural, if anything.
+fn reduced(normal: &str) -> Option<String> {
+    let undosed = normal::without_dose(normal);
+    let bare = normal::without_salts(&undosed);
+    let left = [bare, undosed].into_iter().find(|form| !form.is_empty())?;
+    Some(normal::singular(&left))
+}
+
+/// The text itself as a key, whatever it may mean.
+pub fn plain(text: &str) -> Key {
+    let normal = normalise(text);
+    let key = normal::key(&normal);
+    if key.is_empty() { normal.into() } else { key.into() }
+}
+
+/// The rows of `terms.csv`: common drugs, brands, allergens and conditions, from general
+/// knowledge; the codes are those of RxNorm, SNOMED CT, ATC and ICD-10.
+static BUILT_IN: LazyLock<Vec<Term>> = LazyLock::new(|| {
+    // A test reads every row, so that none can be wrong here.
+    let rows = read_terms(include_str!("terms.csv").as_bytes()).unwrap_or_default();
+    rows.into_iter().map(|(_, term)| term).collect()
+});
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(field: Field, text: &str) -> Vec<String> {
+        let meaning = Terminology::default().understand(field, text);
+        assert!(meaning.known, "{text}");
+        meaning.names.iter().map(|name| name.to_string()).collect()
+    }
+
+    #[test]
+    fn the_built_in_table_is_sound() {
+        let rows = read_terms(include_str!("terms.csv").as_bytes()).unwrap();
+        let all: BTreeSet<Key> = rows.iter().map(|(_, term)| plain(&term.name)).collect();
+        assert_eq!(all.len(), rows.len(), "a name stands twice");
+        for (line, term) in &rows {
+            for name in term.ingredients.iter().chain(&term.classes).chain(&term.cross_reactivity) {
+                assert!(all.contains(&plain(name)), "line {line}: {name:?} is no term");
+            }
+        }
+        let terminology = Terminology::default();
+        for (word, names) in &terminology.index {
+            assert_eq!(names.len(), 1, "{word:?} means {names:?}");
+        }
+    }
+
+    #[test]
+    fn drugs_are_understood_however_they_are_written() {
+        for (text, expected) in [
+            ("warfarin sodium", &["warfarin"][..]),
+            ("Warfarin Sodium Oral Tablet (1 MG)", &["warfarin"]),
+            ("Coumadin", &["warfarin"]),
+            ("metoprolol succinate", &["metoprolol"]),
+            ("Tylenol", &["paracetamol"]),
+            ("ACETAMINOPHEN", &["paracetamol"]),
+            ("24 HR Metformin hydrochloride 500 MG Extended Release Oral Tablet", &["metformin"]),
+            ("Amoxicillin 250 MG / Clavulanate 125 MG Oral Tablet", &["amoxicillin", "clavulanate"]),
+            ("amoxicillin-clavulanate", &["amoxicillin", "clavulanate"]),
+            ("Augmentin", &["amoxicillin", "clavulanate"]),
+            ("sacubitril/valsartan", &["sacubitril", "valsartan"]),
+            ("Paracetamol & Amidopyrine", &["aminophenazone", "paracetamol"]),
+            ("200 ACTUAT Albuterol 0.09 MG/ACTUAT Metered Dose Inhaler", &["salbutamol"]),
+            ("sodium valproate", &["valproate"]),
+            ("calcium carbonate 500 mg", &["calcium carbonate"]),
+            ("statins", &["statin"]),
+            ("ＡＳＰＩＲＩＮ", &["aspirin"]),
+            ("RxNorm 11289", &["warfarin"]),
+            ("http://www.nlm.nih.gov/research/umls/rxnorm|11289", &["warfarin"]),
+            ("B01AA03", &["warfarin"]),
+            // A member of a class that is not known itself: ATC says that it is one.
+            ("J01CA17", &["penicillin"]),
+        ] {
+            assert_eq!(names(Field::Medication, text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn allergies_and_conditions_are_understood_in_the_words_of_code_systems() {
+        for text in [
+            "Penicillins",
+            "PCN",
+            "Allergy to penicillin",
+            "Allergy to penicillin (finding)",
+            "penicillin allergy",
+            "91936005",
+            "SNOMED-CT 91936005",
+            "http://snomed.info/sct|91936005",
+            "Z88.0",
+        ] {
+            assert_eq!(names(Field::Allergy, text), ["penicillin"], "{text}");
+        }
+        assert_eq!(names(Field::Allergy, "Allergy to peanut"), ["peanut"]);
+        assert!(names(Field::Allergy, "NKDA").is_empty());
+        for text in ["CKD stage 4", "N18.4", "Chronic kidney disease, stage 4", "431857002", "kidney failure"]
+        {
+            let meaning = Terminology::default().understand(Field::Condition, text);
+            assert!(meaning.broader.contains("chronic kidney disease"), "{text}: {meaning:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_guessed() {
+        let terminology = Terminology::default();
+        for text in
+            ["unknown", "penicilin", "warfarine x", "amoxicillin / zorbamycin", "sodium", "", "-", "1234567"]
+        {
+            assert!(!terminology.understand(Field::Allergy, text).known, "{text}");
+        }
+        // A condition is no allergy, and a food no medication.
+        assert!(!terminology.understand(Field::Allergy, "gout").known);
+        assert!(!terminology.understand(Field::Medication, "peanut").known);
+        let near = |text: &str| terminology.nearest(Field::Allergy, text, std::iter::empty());
+        assert_eq!(near("penicilin"), Some("penicillin"));
+        assert_eq!(near("unknown"), None);
+    }
+
+    #[test]
+    fn members_share_the_groups_of_their_class_and_combinations_those_of_their_parts() {
+        let terminology = Terminology::default();
+        let groups = |text: &str| terminology.understand(Field::Allergy, text).groups;
+        assert!(groups("aspirin").contains("nsaid") && groups("ibuprofen").contains("nsaid"));
+        assert!(groups("Augmentin").contains("penicillin") && groups("lisinopril").contains("ace inhibitor"));
+        assert!(groups("paracetamol").is_empty());
+    }
+
+    #[test]
+    fn a_hospitals_own_rows_are_added() {
+        let file = "kind,name,synonyms,codes,classes\ndrug,zorbamycin,Zorba; ZRB 5,local:77,macrolide\n\
+                    class,penicillin,Penny,,\n";
+        let own: Vec<Term> = read_terms(file.as_bytes()).unwrap().into_iter().map(|(_, term)| term).collect();
+        let terminology = Terminology::new(&own);
+        for text in ["zorba", "zrb-5", "local:77", "77", "Zorbamycin 5 mg tablets"] {
+            let meaning = terminology.understand(Field::Medication, text);
+            assert!(meaning.known && meaning.broader.contains("macrolide"), "{text}");
+        }
+        assert!(terminology.understand(Field::Allergy, "penny").groups.contains("penicillin"));
+        let wrong = |text: &str| read_terms(text.as_bytes()).unwrap_err().to_string();
+        assert_eq!(wrong("kind,synonyms\n"), "there is no column \"name\"; the columns are kind, synonyms");
+        assert!(wrong("kind,name\ndrug,a\nfood,b\n").starts_with("line 3: unknown kind of term"));
+        assert_eq!(wrong("kind,name\ndrug, \n"), "line 2: column name must not be blank");
+    }
+}

@@ -1,0 +1,394 @@
+//! The normal form of what people write: of "Warfarin Sodium Oral Tablet (1 MG)" the word
+//! "warfarin". Nothing is guessed: case, Unicode form, plural, dose, form, route, salt and the
+//! wording of an allergy are taken away, step by step, and each step is looked up before the next.
+
+use unicode_normalization::UnicodeNormalization;
+
+/// Words before the substance in the wording of code systems.
+const BEFORE: [&str; 14] = [
+    "allergy to ",
+    "allergic to ",
+    "allergic reaction to ",
+    "allergic reaction caused by ",
+    "adverse reaction to ",
+    "adverse reaction caused by ",
+    "anaphylaxis to ",
+    "anaphylaxis caused by ",
+    "hypersensitivity to ",
+    "intolerance to ",
+    "history of allergy to ",
+    "product containing precisely ",
+    "product containing only ",
+    "product containing ",
+];
+
+/// Words after it.
+const AFTER: [&str; 8] = [
+    " allergy",
+    " hypersensitivity",
+    " intolerance",
+    " adverse reaction",
+    " containing product",
+    " -class of antibiotic",
+    " class of antibiotic",
+    " class",
+];
+
+/// What says in what strength, form and way a drug is given.
+const DOSE_WORDS: &[&str] = &[
+    "mg",
+    "mcg",
+    "ug",
+    "μg",
+    "kg",
+    "ml",
+    "iu",
+    "unt",
+    "unit",
+    "units",
+    "meq",
+    "mmol",
+    "hr",
+    "hour",
+    "hours",
+    "actuat",
+    "actuation",
+    "dose",
+    "doses",
+    "puff",
+    "puffs",
+    "oral",
+    "orally",
+    "po",
+    "iv",
+    "im",
+    "sc",
+    "sq",
+    "subcutaneous",
+    "intravenous",
+    "intramuscular",
+    "injection",
+    "injectable",
+    "infusion",
+    "topical",
+    "ophthalmic",
+    "otic",
+    "nasal",
+    "inhaled",
+    "inhalation",
+    "inhalant",
+    "rectal",
+    "vaginal",
+    "sublingual",
+    "transdermal",
+    "buccal",
+    "intranasal",
+    "tablet",
+    "tab",
+    "capsule",
+    "cap",
+    "caplet",
+    "solution",
+    "suspension",
+    "syrup",
+    "elixir",
+    "drops",
+    "cream",
+    "ointment",
+    "gel",
+    "lotion",
+    "patch",
+    "spray",
+    "aerosol",
+    "inhaler",
+    "powder",
+    "suppository",
+    "film",
+    "coated",
+    "enteric",
+    "delayed",
+    "extended",
+    "modified",
+    "prolonged",
+    "immediate",
+    "sustained",
+    "release",
+    "er",
+    "xr",
+    "sr",
+    "la",
+    "xl",
+    "ir",
+    "dr",
+    "ec",
+    "odt",
+    "chewable",
+    "effervescent",
+    "disintegrating",
+    "prefilled",
+    "syringe",
+    "pen",
+    "vial",
+    "ampule",
+    "metered",
+    "daily",
+    "twice",
+    "weekly",
+    "bid",
+    "tid",
+    "qid",
+    "qd",
+    "prn",
+    "human",
+    "recombinant",
+    "preparation",
+    "product",
+    "generic",
+    "only",
+];
+
+/// Units that are words of their own, too: they count as units after a number only.
+const SHORT_UNITS: [&str; 3] = ["g", "l", "u"];
+
+/// What a substance is bound to.
+const SALTS: &[&str] = &[
+    "sodium",
+    "disodium",
+    "monosodium",
+    "potassium",
+    "calcium",
+    "magnesium",
+    "hydrochloride",
+    "hcl",
+    "dihydrochloride",
+    "hydrobromide",
+    "hbr",
+    "sulfate",
+    "sulphate",
+    "bisulfate",
+    "phosphate",
+    "acetate",
+    "maleate",
+    "mesylate",
+    "mesilate",
+    "besylate",
+    "besilate",
+    "tartrate",
+    "bitartrate",
+    "succinate",
+    "fumarate",
+    "citrate",
+    "tosylate",
+    "nitrate",
+    "gluconate",
+    "lactate",
+    "malate",
+    "pamoate",
+    "embonate",
+    "palmitate",
+    "propionate",
+    "dipropionate",
+    "furoate",
+    "valerate",
+    "acetonide",
+    "medoxomil",
+    "axetil",
+    "proxetil",
+    "cilexetil",
+    "disoproxil",
+    "etexilate",
+    "mofetil",
+    "monohydrate",
+    "dihydrate",
+    "trihydrate",
+    "hemihydrate",
+    "anhydrous",
+    "erbumine",
+    "arginine",
+    "tromethamine",
+    "trometamol",
+    "stearate",
+    "ethylsuccinate",
+    "estolate",
+    "carbonate",
+    "chloride",
+    "bromide",
+    "xinafoate",
+    "decanoate",
+    "enanthate",
+    "hyclate",
+    "benzathine",
+];
+
+/// A code as it is compared: compatibility form of Unicode (NFKC), lower case, plain quotation
+/// marks and hyphens, without white space at the ends, single spaces within.
+pub fn normalise(text: &str) -> String {
+    let mut normal = String::with_capacity(text.len());
+    for character in text.nfkc().flat_map(char::to_lowercase) {
+        match character {
+            '\u{2018}' | '\u{2019}' => normal.push('\''),
+            '\u{2010}'..='\u{2015}' | '\u{2212}' => normal.push('-'),
+            // What cannot be seen must not tell two words apart.
+            '\u{200b}'..='\u{200d}' | '\u{ad}' | '\u{feff}' => {}
+            c if c.is_whitespace() => {
+                if !normal.is_empty() && !normal.ends_with(' ') {
+                    normal.push(' ');
+                }
+            }
+            c => normal.push(c),
+        }
+    }
+    normal.truncate(normal.trim_end().len());
+    // Lower case may have taken a letter apart once more.
+    normal.nfkc().collect()
+}
+
+/// A normalised text without the wording of an allergy and the tags of code systems.
+pub fn without_wording(normal: &str) -> String {
+    let mut text = normal;
+    // SNOMED's tag stands last: "Allergy to penicillin (finding)".
+    for tag in [
+        "(substance)",
+        "(finding)",
+        "(disorder)",
+        "(product)",
+        "(medicinal product)",
+        "(organism)",
+        "(situation)",
+        "(context-dependent category)",
+    ] {
+        text = text.strip_suffix(tag).map_or(text, str::trim_end);
+    }
+    text = text.trim_end_matches(['-', '.', ',', ':']).trim_end();
+    for words in BEFORE {
+        text = text.strip_prefix(words).unwrap_or(text);
+    }
+    for words in AFTER {
+        text = text.strip_suffix(words).unwrap_or(text);
+    }
+    text.trim_matches(['-', '.', ',', ':', ' ']).to_owned()
+}
+
+/// A normalised text without dose, form and route; empty where it says nothing else.
+pub fn without_dose(normal: &str) -> String {
+    let mut kept: Vec<&str> = Vec::new();
+    let mut after_number = false;
+    for word in normal.split(' ') {
+        let word = word.trim_matches(['(', ')', '[', ']', '{', '}', ',', ';', '.']);
+        let digits = word.trim_start_matches(|c: char| c.is_ascii_digit() || ['.', ','].contains(&c));
+        let number = digits.len() < word.len();
+        let unit = singular(digits);
+        let measure =
+            number && (digits.is_empty() || digits == "%" || is_unit(&unit) || SHORT_UNITS.contains(&digits));
+        let dropped = word.is_empty()
+            || measure
+            || (after_number && SHORT_UNITS.contains(&word))
+            || is_unit(&singular(word))
+            || is_unit(word)
+            || word == "%";
+        if !dropped {
+            kept.push(word);
+        }
+        after_number = number && digits.is_empty();
+    }
+    kept.join(" ")
+}
+
+fn is_unit(word: &str) -> bool {
+    DOSE_WORDS.contains(&word)
+}
+
+/// The text without salts before or behind the substance; empty where it is nothing but salts.
+pub fn without_salts(normal: &str) -> String {
+    let words: Vec<&str> = normal.split(' ').collect();
+    let is_salt = |word: &&str| SALTS.contains(word);
+    let from = words.iter().take_while(|word| is_salt(word)).count();
+    let to = words.len() - words.iter().rev().take_while(|word| is_salt(word)).count();
+    words.get(from..to).map_or(String::new(), |kept| kept.join(" "))
+}
+
+/// The text with its last word in the singular, where that has a plural's ending.
+pub fn singular(normal: &str) -> String {
+    let cut = |ending: &str| normal.strip_suffix(ending).filter(|stem| stem.chars().count() >= 3);
+    if let Some(stem) = cut("ies") {
+        return format!("{stem}y");
+    }
+    match cut("s") {
+        Some(stem) if !stem.ends_with(['s', 'u', 'i']) => stem.to_owned(),
+        _ => normal.to_owned(),
+    }
+}
+
+/// Hyphens, commas and apostrophes are written or not: "beta-blocker", "beta blocker", "Parkinson's".
+pub fn key(normal: &str) -> String {
+    normal.replace(['-', ','], " ").replace('\'', "").split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The parts of a combination such as "amoxicillin 250 mg / clavulanate 125 mg".
+pub fn parts(normal: &str) -> Vec<&str> {
+    let mut parts = vec![normal];
+    for mark in ["/", "&", "+", ";", " and ", " with "] {
+        parts = parts.into_iter().flat_map(|part| part.split(mark)).collect();
+    }
+    parts.into_iter().map(str::trim).filter(|part| !part.is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_looks_alike_is_alike() {
+        assert_eq!(normalise("  The\u{a0} X "), "the x");
+        assert_eq!(normalise("Cafe\u{301}ine"), normalise("CAFÉINE"));
+        assert_eq!(normalise("ﬂuconazole"), "fluconazole");
+        assert_eq!(normalise("peni\u{ad}cillin\u{200b}"), "penicillin");
+        assert_eq!(key(&normalise("Beta\u{2010}Blocker")), "beta blocker");
+    }
+
+    #[test]
+    fn dose_form_route_salt_and_plural_are_taken_away() {
+        for (text, expected) in [
+            ("Warfarin Sodium Oral Tablet (1 MG)", "warfarin"),
+            ("24 HR metformin hydrochloride 500 MG Extended Release Oral Tablet", "metformin"),
+            ("500mg paracetamol tablets", "paracetamol"),
+            ("Metoprolol succinate ER", "metoprolol"),
+            ("sodium valproate 200 mg", "valproate"),
+            ("penicillin g", "penicillin g"),
+            ("timolol 0.5% ophthalmic solution", "timolol"),
+            ("5-fluorouracil", "5-fluorouracil"),
+            ("5 mg", ""),
+            ("sodium chloride", ""),
+        ] {
+            assert_eq!(without_salts(&without_dose(&normalise(text))), expected, "{text}");
+        }
+        for (many, one) in
+            [("penicillins", "penicillin"), ("allergies", "allergy"), ("virus", "virus"), ("nsaids", "nsaid")]
+        {
+            assert_eq!(singular(many), one);
+        }
+    }
+
+    #[test]
+    fn the_wording_of_allergies_is_taken_away() {
+        for text in [
+            "Allergy to penicillin (finding)",
+            "Penicillin allergy",
+            "Penicillin -class of antibiotic-",
+            "allergic reaction caused by penicillin (disorder)",
+            "Penicillin (substance)",
+        ] {
+            assert_eq!(without_wording(&normalise(text)), "penicillin", "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn nothing_panics_and_normal_stays_normal(text in "\\PC{0,40}") {
+            let normal = normalise(&text);
+            proptest::prop_assert_eq!(normalise(&normal), normal.clone());
+            without_salts(&without_dose(&without_wording(&normal)));
+            parts(&normal);
+        }
+    }
+}

@@ -1,0 +1,28 @@
+-- The hospital's own terminology, added to the built-in one: one row a name and kind.
+
+CREATE TABLE terms (
+    kind TEXT NOT NULL CHECK (kind IN ('drug', 'class', 'allergen', 'condition', 'none')),
+    name TEXT NOT NULL CHECK (name <> ''),
+    term TEXT NOT NULL CHECK (json_type(term) = 'object'),
+    PRIMARY KEY (kind, name)
+) STRICT, WITHOUT ROWID;
+
+-- What a term means, everything may mean: a change that names neither user nor item has all of it
+-- read anew. One such row is enough, however many terms a write has.
+CREATE TRIGGER terms_inserted AFTER INSERT ON terms BEGIN
+    INSERT INTO changes (user_id, item_id) SELECT NULL, NULL WHERE NOT EXISTS (
+        SELECT 1 FROM changes WHERE number = (SELECT max(number) FROM changes)
+            AND user_id IS NULL AND item_id IS NULL);
+END;
+
+CREATE TRIGGER terms_updated AFTER UPDATE ON terms BEGIN
+    INSERT INTO changes (user_id, item_id) SELECT NULL, NULL WHERE NOT EXISTS (
+        SELECT 1 FROM changes WHERE number = (SELECT max(number) FROM changes)
+            AND user_id IS NULL AND item_id IS NULL);
+END;
+
+CREATE TRIGGER terms_deleted AFTER DELETE ON terms BEGIN
+    INSERT INTO changes (user_id, item_id) SELECT NULL, NULL WHERE NOT EXISTS (
+        SELECT 1 FROM changes WHERE number = (SELECT max(number) FROM changes)
+            AND user_id IS NULL AND item_id IS NULL);
+END;
