@@ -66,6 +66,8 @@ pub struct Config {
     pub max_body_bytes: usize,
     /// Largest image in pixels.
     pub max_pixels: u64,
+    /// Memory in bytes for images that are decoded at once.
+    pub decode_memory: u64,
     /// Time a request may take that says nothing of it.
     pub request_timeout: Duration,
     /// Most time a request may ask for.
@@ -175,6 +177,7 @@ impl Config {
             models_dir: read.value(&settings::MODELS_DIR).into(),
             max_body_bytes: read.value(&settings::MAX_BODY_BYTES) as usize,
             max_pixels: read.value(&settings::MAX_PIXELS),
+            decode_memory: read.value(&settings::DECODE_MEMORY),
             request_timeout,
             max_request_timeout: read.value(&settings::MAX_REQUEST_TIMEOUT_MS).max(request_timeout),
             body_timeout: read.value(&settings::BODY_TIMEOUT_MS),

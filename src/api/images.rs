@@ -219,7 +219,9 @@ impl From<ImagesError> for Problem {
             ImagesError::Decode { index, error } => {
                 let status = match error {
                     DecodeError::Empty => StatusCode::BAD_REQUEST,
-                    DecodeError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+                    DecodeError::TooLarge { .. } | DecodeError::TooMuchMemory { .. } => {
+                        StatusCode::PAYLOAD_TOO_LARGE
+                    }
                     DecodeError::UnsupportedTransferSyntax { .. } | DecodeError::Unsupported { .. } => {
                         StatusCode::UNSUPPORTED_MEDIA_TYPE
                     }

@@ -49,6 +49,7 @@ pub static GROUPS: [(&str, &[&dyn Described]); 6] = [
             &MAX_BATCH,
             &MAX_BODY_BYTES,
             &MAX_PIXELS,
+            &DECODE_MEMORY,
             &RATE_LIMIT,
         ],
     ),
@@ -261,6 +262,14 @@ pub static MAX_PIXELS: Setting<Number> = Setting {
     default: Default::Is("67108864"),
     accepts: Number(1..=1 << 30),
     help: "Largest image, width times height, checked before decoding",
+};
+
+pub static DECODE_MEMORY: Setting<Number> = Setting {
+    name: "decode-memory",
+    value: "BYTES",
+    default: Default::Is("805306368"),
+    accepts: Number(1 << 20..=1 << 40),
+    help: "Memory of all images that are decoded at once; others wait, and one that needs more alone is refused",
 };
 
 pub static RATE_LIMIT: Setting<Number> = Setting {

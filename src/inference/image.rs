@@ -18,7 +18,7 @@ use model::package::MANIFEST;
 use model::{Manifest, Package, PackageError};
 use nn::{Params, Runner};
 use vision::preprocess::EIGHT_BIT;
-use vision::{DecodeError, DecodeOptions, Format, PreprocessError, Preprocessor, decode, network};
+use vision::{DecodeError, DecodeOptions, Format, PreprocessError, Preprocessor, decode, memory, network};
 
 /// A single image of at most so many bytes and so many pixels is read where it is: that takes tens of
 /// microseconds, as does handing it to another thread and back.
@@ -232,8 +232,14 @@ impl ImageService {
         }
         let preprocess = self.preprocess.clone();
         let options = DecodeOptions { max_pixels: self.max_pixels, frame };
+        let (needed, limit) = (memory(format, &bytes, &options), preprocess.limit());
+        if needed > limit {
+            let error = DecodeError::TooMuchMemory { needed, limit };
+            return Err(ImagesError::Decode { index, error });
+        }
         let work = move || self.reading(index, format, &bytes, &options);
-        let (reading, waited) = preprocess.run(deadline, work).await.map_err(AskError::from)?;
+        let (reading, waited) =
+            preprocess.run_within(needed, deadline, work).await.map_err(AskError::from)?;
         Ok((reading?, waited))
     }
 

@@ -75,8 +75,8 @@ impl Registry {
     /// # Errors
     /// Threads could not be started.
     pub fn load(config: &Config) -> std::io::Result<(Registry, Vec<PackageError>)> {
-        let preprocess =
-            Arc::new(PreprocessPool::start(std::thread::available_parallelism().map_or(1, usize::from))?);
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let preprocess = Arc::new(PreprocessPool::start(threads, config.decode_memory)?);
         let mut models = BTreeMap::new();
         let mut refused = Vec::new();
         match latest(&config.models_dir) {

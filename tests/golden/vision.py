@@ -30,7 +30,6 @@ from pydicom.uid import (
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGLosslessSV1,
-    JPEGLSLossless,
     RLELossless,
 )
 
@@ -540,8 +539,8 @@ def dicoms():
     file = store("encapsulated.dcm", compressed(ds, "1.2.840.10008.1.2.1.98", [native]))
     pixels_case("dicom encapsulated uncompressed", file, levels(by_pydicom("mono2-12.dcm")), 65535, 1)
 
-    # Not read here: answered with the UID, so the fragment need not be JPEG-LS.
-    store("jpeg-ls.dcm", compressed(dicom(explicit, "MONOCHROME2", twelve, 12), JPEGLSLossless, [b"\xff\xd8\xff\xf7"]))
+    # Pixels that lie elsewhere (JPIP) are not read: answered with the UID.
+    store("referenced.dcm", compressed(dicom(explicit, "MONOCHROME2", twelve, 12), "1.2.840.10008.1.2.4.94", [b"\xff\xd8\xff\xf7"]))
 
 
 # --- Preprocessing -----------------------------------------------------------------------------

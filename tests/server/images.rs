@@ -224,7 +224,7 @@ async fn every_kind_of_png_jpeg_and_dicom_is_answered() {
         let content_type = match path.extension().unwrap().to_str().unwrap() {
             "png" => "image/png",
             "jpg" => "image/jpeg",
-            "dcm" if name != "jpeg-ls.dcm" => "application/dicom",
+            "dcm" if name != "referenced.dcm" => "application/dicom",
             _ => continue,
         };
         let response = post(&server, "", Some(content_type), fixture(name)).await;
@@ -253,14 +253,14 @@ async fn frames_are_counted_from_one() {
 #[tokio::test]
 async fn a_dicom_file_that_is_not_read_is_told_its_transfer_syntax() {
     let server = server();
-    let response = post(&server, "", None, fixture("jpeg-ls.dcm")).await;
-    assert_problem(response, 415, &["1.2.840.10008.1.2.4.80", "JPEG 2000"]).await;
-    // Of the same transfer syntax as one that is read, but with 12 bits a sample.
+    let response = post(&server, "", None, fixture("referenced.dcm")).await;
+    assert_problem(response, 415, &["1.2.840.10008.1.2.4.94", "JPEG 2000"]).await;
+    // Of the same transfer syntax as one that is read, but with 10 bits a sample.
     let mut extended = fixture("jpeg.dcm");
     let frame = extended.windows(5).position(|five| matches!(five, [0xff, 0xc0 | 0xc1, _, _, 8])).unwrap();
-    extended[frame + 4] = 12;
+    extended[frame + 4] = 10;
     let response = post(&server, "", None, extended).await;
-    assert_problem(response, 415, &["12 bits", "1.2.840.10008.1.2.4.5"]).await;
+    assert_problem(response, 415, &["10 bits", "1.2.840.10008.1.2.4.5"]).await;
 }
 
 /// The largest resident size so far, in kB.

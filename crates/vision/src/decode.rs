@@ -50,7 +50,7 @@ impl Format {
             Some(Format::Png)
         } else if bytes.starts_with(b"\xff\xd8\xff") {
             Some(Format::Jpeg)
-        } else if bytes.get(128..132) == Some(b"DICM") {
+        } else if bytes.get(128..132) == Some(b"DICM") || dicom::looks_like_elements(bytes) {
             Some(Format::Dicom)
         } else {
             None
@@ -121,6 +121,14 @@ pub enum DecodeError {
         /// Most pixels accepted.
         limit: u64,
     },
+    /// Decoding the file takes more memory than the caller gives to it.
+    #[error("decoding the image takes {needed} bytes of memory; at most {limit} are given to it")]
+    TooMuchMemory {
+        /// Bytes that it takes.
+        needed: u64,
+        /// Bytes that it may take.
+        limit: u64,
+    },
     /// The file declares no pixels.
     #[error("the image declares a width or height of zero")]
     ZeroSized,
@@ -176,6 +184,17 @@ pub fn decode(format: Format, bytes: &[u8], options: &DecodeOptions) -> Result<I
             jpeg::decode(bytes, options)
         }
         Format::Dicom => dicom::decode(bytes, options),
+    }
+}
+
+/// Bytes of memory that [`decode`] takes at most for a file, by what its header declares; of a file
+/// that is broken before its header's end, nothing. Callers that decode several files at once admit
+/// them by it.
+pub fn memory(format: Format, bytes: &[u8], options: &DecodeOptions) -> u64 {
+    match format {
+        Format::Png => png::memory(bytes),
+        Format::Jpeg => jpeg::memory(bytes),
+        Format::Dicom => dicom::memory(bytes, options),
     }
 }
 

@@ -242,12 +242,9 @@ fn sequences_nested_without_end_are_refused() {
 
 #[test]
 fn an_unsupported_transfer_syntax_is_named() {
-    let result = decode(Format::Dicom, &fixture("jpeg-ls.dcm"), &small());
-    let Err(error) = result else {
-        panic!("JPEG-LS was read");
-    };
-    assert_eq!(error, DecodeError::UnsupportedTransferSyntax { uid: "1.2.840.10008.1.2.4.80".into() });
-    assert!(error.to_string().contains("1.2.840.10008.1.2.4.80"));
+    let error = decode(Format::Dicom, &fixture("referenced.dcm"), &small()).expect_err("pixels elsewhere");
+    assert_eq!(error, DecodeError::UnsupportedTransferSyntax { uid: "1.2.840.10008.1.2.4.94".into() });
+    assert!(error.to_string().contains("1.2.840.10008.1.2.4.94"));
 }
 
 /// Guards against a decoder that takes memory for every component a few bytes declare.
@@ -297,4 +294,59 @@ fn bytes_of_another_format_are_malformed() {
     assert!(decode(Format::Png, &fixture("gray.jpg"), &small()).is_err());
     assert!(decode(Format::Jpeg, &fixture("gray8.png"), &small()).is_err());
     assert!(decode(Format::Dicom, &fixture("gray8.png"), &small()).is_err());
+}
+
+/// A fixture, and where its frame begins.
+fn frame_of(name: &str, start: &[u8]) -> (Vec<u8>, usize) {
+    let bytes = fixture(name);
+    let at = bytes.windows(start.len()).position(|window| window == start).expect("a frame");
+    (bytes, at)
+}
+
+/// Guards against a decoder that takes memory for every precinct or tile that a header declares.
+#[test]
+fn a_code_stream_of_millions_of_parts_is_refused() {
+    let (bytes, siz) = frame_of("jpeg2000-8.dcm", &[0xff, 0x4f, 0xff, 0x51]);
+    let mut tiles = bytes.clone();
+    // XTsiz and YTsiz.
+    tiles[siz + 24..siz + 32].copy_from_slice(&[0, 0, 0, 1, 0, 0, 0, 1]);
+    // XOsiz and YOsiz stay; only the width and the height grow with what the attributes say.
+    for at in [siz + 8, siz + 12] {
+        tiles[at..at + 4].copy_from_slice(&8000u32.to_be_bytes());
+    }
+    let tiles = with_word(with_word(tiles, 0x10, 8000), 0x11, 8000);
+    let error = decode(Format::Dicom, &tiles, &DecodeOptions::default()).expect_err("64 million tiles");
+    assert!(matches!(error, DecodeError::Malformed { .. }), "{error}");
+}
+
+/// Guards against a decoder that draws the missing half of a picture in grey: the file says that it
+/// ends, but its scans are not whole.
+#[test]
+fn half_a_scan_before_an_end_marker_is_refused() {
+    for name in ["gray.jpg", "jpeg-lossless-12.dcm", "jpeg.dcm"] {
+        let bytes = fixture(name);
+        let end = bytes.windows(2).rposition(|pair| pair == [0xff, 0xd9]).expect("an end of image");
+        let scan = bytes.windows(2).rposition(|pair| pair == [0xff, 0xda]).expect("a scan");
+        let mut broken = bytes.clone();
+        // The second half of the scan becomes fill bytes before the marker.
+        broken[scan + 12 + (end - scan - 12) / 2..end].fill(0xff);
+        let result = decode(format_of(&bytes), &broken, &small());
+        assert!(matches!(result, Err(DecodeError::Malformed { .. })), "{name}: {result:?}");
+    }
+}
+
+/// Guards against pixels that are counted by requests and not by bytes.
+#[test]
+fn the_memory_of_a_file_is_known_before_it_is_decoded() {
+    let options = DecodeOptions::default();
+    for (name, bytes) in fixtures() {
+        let format = format_of(&bytes);
+        if let Ok(image) = decode(format, &bytes, &options) {
+            let pixels = u64::from(image.width()) * u64::from(image.height());
+            let needed = crate::memory(format, &bytes, &options);
+            assert!(needed >= pixels && needed <= 64 * pixels, "{name}: {needed} bytes for {pixels} pixels");
+        }
+    }
+    let png = png_header(8192, 8192);
+    assert_eq!(crate::memory(Format::Png, &png, &options), 8192 * 8192 * 3);
 }

@@ -19,7 +19,7 @@ mod png;
 pub mod preprocess;
 pub mod resnet;
 
-pub use decode::{DecodeError, DecodeOptions, Format, decode};
+pub use decode::{DecodeError, DecodeOptions, Format, decode, memory};
 pub use image::{Image, Samples, ShapeError};
 pub use preprocess::{PreprocessError, Preprocessor, preprocess};
 
@@ -27,5 +27,7 @@ pub use preprocess::{PreprocessError, Preprocessor, preprocess};
 mod golden;
 #[cfg(test)]
 mod hostile;
+#[cfg(test)]
+mod lenient;
 #[cfg(test)]
 mod tests;

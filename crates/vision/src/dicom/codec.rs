@@ -2,13 +2,12 @@
 
 use std::borrow::Cow;
 
-use hayro_jpeg2000::{DecodeSettings, DecoderContext};
-
 use super::malformed;
 use super::part10::{Encoding, Value, fragments};
 use super::pixels::{Layout, Photometric};
+use super::{jpeg2000, rle};
 use crate::decode::DecodeError;
-use crate::jpeg::{self, Colour};
+use crate::jpeg::{self, Colour, Process};
 
 /// How pixels are coded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +18,7 @@ pub(super) enum Codec {
     Encapsulated,
     /// Run lengths of byte planes.
     Rle,
-    /// Baseline, extended or lossless JPEG: the frame says which.
+    /// Baseline, extended or lossless JPEG, or JPEG-LS: the frame says which.
     Jpeg,
     /// JPEG 2000, reversible or not.
     Jpeg2000,
@@ -33,42 +32,35 @@ pub(super) struct Stored {
     pub rgb8: bool,
 }
 
-/// Decodes frame `frame` (from 1, checked by the caller to exist).
+/// Decodes frame `frame` (from 1, checked by the caller to exist). Where a compressed frame has its
+/// own word on precision and sign, `layout` is changed to it.
 pub(super) fn decode_frame(
     codec: Codec,
     encoding: Encoding,
     pixels: Value<'_>,
-    layout: &Layout,
+    offsets: Option<Value<'_>>,
+    layout: &mut Layout,
     frame: u32,
 ) -> Result<Stored, DecodeError> {
-    if codec == Codec::Native {
-        if pixels.undefined {
-            return Err(malformed(
-                "the pixel data (7FE0,0010) are in fragments, which its transfer syntax has not",
-            ));
-        }
+    // Whether pixel data are in fragments shows; a transfer syntax that says otherwise is wrong.
+    if !pixels.undefined {
         return native(encoding, pixels, layout, frame);
     }
-    if !pixels.undefined {
-        return Err(malformed(
-            "the pixel data (7FE0,0010) are not in fragments, as its transfer syntax asks",
-        ));
-    }
-    let bytes = frame_fragments(&fragments(pixels)?, layout.frames, frame)?;
-    let stored = match codec {
+    let bytes = frame_fragments(&fragments(pixels)?, pixels.ended, offsets, layout.frames, frame)?;
+    let stored = match shown_codec(&bytes).unwrap_or(codec) {
         Codec::Native | Codec::Encapsulated => {
-            let bytes = bytes.get(..layout.frame_bytes()).ok_or_else(|| {
+            let bytes = bytes.get(..layout.native_bytes()).ok_or_else(|| {
                 malformed(format!(
                     "frame {frame} is truncated: {} bytes of {}",
                     bytes.len(),
-                    layout.frame_bytes()
+                    layout.native_bytes()
                 ))
             })?;
             uncompressed(Encoding::EXPLICIT_LITTLE, bytes, layout)
         }
-        Codec::Rle => rle(&bytes, layout),
+        Codec::Rle => rle::rle(&bytes, layout),
         Codec::Jpeg => jpeg_frame(&bytes, layout),
-        Codec::Jpeg2000 => jpeg2000(&bytes, layout),
+        Codec::Jpeg2000 => jpeg2000::decode(&bytes, layout),
     }?;
     if stored.codes.len() == layout.frame_samples() {
         Ok(stored)
@@ -77,10 +69,42 @@ pub(super) fn decode_frame(
     }
 }
 
-/// The bytes of one frame. Each frame has a fragment of its own, or the offset table says where
-/// each begins (PS3.5 section A.4).
+/// Bytes that decoding takes for each sample, beside its code, by how the first frame begins.
+pub(super) fn bytes_a_sample(pixels: Value<'_>) -> u64 {
+    if !pixels.undefined {
+        // Planes are interleaved in a second copy.
+        return 2;
+    }
+    let fragments = fragments(pixels).unwrap_or_default();
+    let first = fragments.get(1).copied().unwrap_or_default();
+    match shown_codec(first) {
+        Some(Codec::Jpeg) => jpeg::read_header(first).map_or(14, |header| header.bytes_a_sample()),
+        Some(Codec::Jpeg2000) => jpeg2000::BYTES_A_SAMPLE,
+        _ => 2,
+    }
+}
+
+/// The codec that the first bytes of a frame show.
+fn shown_codec(frame: &[u8]) -> Option<Codec> {
+    if frame.starts_with(&[0xff, 0xd8, 0xff]) {
+        Some(Codec::Jpeg)
+    } else if starts_jpeg2000(frame) {
+        Some(Codec::Jpeg2000)
+    } else {
+        None
+    }
+}
+
+fn starts_jpeg2000(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[0xff, 0x4f, 0xff, 0x51]) || bytes.starts_with(b"\0\0\0\x0cjP  ")
+}
+
+/// The bytes of one frame (PS3.5 section A.4). Each frame has a fragment of its own, or an offset
+/// table says where each begins, or else the first bytes of each code stream do.
 fn frame_fragments<'a>(
     fragments: &[&'a [u8]],
+    ended: bool,
+    extended: Option<Value<'_>>,
     frames: u32,
     frame: u32,
 ) -> Result<Cow<'a, [u8]>, DecodeError> {
@@ -89,41 +113,56 @@ fn frame_fragments<'a>(
     };
     let index = (frame - 1) as usize;
     let frames = frames as usize;
+    if fragments.len() < frames {
+        return Err(malformed(format!(
+            "the pixel data (7FE0,0010) are truncated: {} fragments for {frames} frames",
+            fragments.len()
+        )));
+    }
     if fragments.len() == frames {
         return Ok(Cow::Borrowed(fragments[index]));
     }
-    if frames == 1 && !fragments.is_empty() {
+    if frames == 1 {
         return Ok(Cow::Owned(fragments.concat()));
     }
-    let offsets = table.as_chunks::<4>().0;
+    if !ended {
+        return Err(malformed("the pixel data (7FE0,0010) are truncated: their delimiter is missing"));
+    }
+    let mut offsets: Vec<u64> =
+        table.as_chunks::<4>().0.iter().map(|&four| u64::from(u32::from_le_bytes(four))).collect();
+    if let Some(extended) = extended.filter(|_| offsets.is_empty()) {
+        offsets = extended.bytes.as_chunks::<8>().0.iter().map(|&eight| u64::from_le_bytes(eight)).collect();
+    }
+    // Where each fragment begins: offsets count the eight bytes of each item's header.
+    let starts: Vec<u64> = fragments
+        .iter()
+        .scan(0, |at, fragment| {
+            let start = *at;
+            *at += fragment.len() as u64 + 8;
+            Some(start)
+        })
+        .collect();
+    if offsets.is_empty() {
+        let begins = |bytes: &[u8]| bytes.starts_with(&[0xff, 0xd8, 0xff]) || starts_jpeg2000(bytes);
+        let firsts = fragments.iter().zip(&starts).filter(|(fragment, _)| begins(fragment));
+        offsets = firsts.map(|(_, &start)| start).collect();
+    }
     if offsets.len() != frames {
         return Err(malformed(format!(
             "{} fragments for {frames} frames, and no offset table that says which are whose",
             fragments.len()
         )));
     }
-    let start = u64::from(u32::from_le_bytes(offsets[index]));
-    let end = offsets.get(index + 1).map_or(u64::MAX, |&next| u64::from(u32::from_le_bytes(next)));
-    let mut at = 0;
-    let mut bytes = Vec::new();
-    for fragment in fragments {
-        if (start..end).contains(&at) {
-            bytes.extend_from_slice(fragment);
-        }
-        // Offsets count the eight bytes of each item's header.
-        at += fragment.len() as u64 + 8;
+    if let Some(lost) = offsets.iter().position(|offset| starts.binary_search(offset).is_err()) {
+        return Err(malformed(format!("the offset table shows no fragment of frame {}", lost + 1)));
     }
-    if bytes.is_empty() {
-        return Err(malformed(format!("the offset table shows no fragment of frame {frame}")));
-    }
-    Ok(Cow::Owned(bytes))
+    let end = offsets.get(index + 1).copied().unwrap_or(u64::MAX);
+    let own = fragments.iter().zip(&starts).filter(|(_, start)| (offsets[index]..end).contains(start));
+    Ok(Cow::Owned(own.flat_map(|(fragment, _)| fragment.iter().copied()).collect()))
 }
 
 fn native(encoding: Encoding, pixels: Value<'_>, layout: &Layout, frame: u32) -> Result<Stored, DecodeError> {
-    if layout.subsampled {
-        return Err(DecodeError::unsupported("uncompressed DICOM pixels with YBR_FULL_422 colour"));
-    }
-    let length = layout.frame_bytes();
+    let length = layout.native_bytes();
     let expected = length as u128 * u128::from(layout.frames);
     if (pixels.bytes.len() as u128) < expected {
         return Err(malformed(format!(
@@ -153,7 +192,15 @@ fn uncompressed(encoding: Encoding, bytes: &[u8], layout: &Layout) -> Result<Sto
         let words = bytes.as_chunks::<2>().0.iter();
         words.map(|&pair| layout.code(u16::from_le_bytes(pair))).collect()
     };
-    Ok(Stored { codes: if layout.planar { interleave(&codes, layout.pixels()) } else { codes }, rgb8: false })
+    let codes = if layout.subsampled && codes.len() == 2 * layout.pixels() {
+        // Two luminances, then the colour differences that both pixels share.
+        codes.as_chunks::<4>().0.iter().flat_map(|&[a, b, blue, red]| [a, blue, red, b, blue, red]).collect()
+    } else if layout.planar {
+        interleave(&codes, layout.pixels())
+    } else {
+        codes
+    };
+    Ok(Stored { codes, rgb8: false })
 }
 
 /// Three planes of `pixels` samples become triples.
@@ -163,81 +210,8 @@ fn interleave(planes: &[u16], pixels: usize) -> Vec<u16> {
     first.iter().zip(second).zip(third).flat_map(|((&a, &b), &c)| [a, b, c]).collect()
 }
 
-/// DICOM's run length encoding (PS3.5 annex G): a header of 16 numbers, then one segment a
-/// byte plane, the most significant byte of a sample first.
-fn rle(bytes: &[u8], layout: &Layout) -> Result<Stored, DecodeError> {
-    let (header, _) =
-        bytes.split_first_chunk::<64>().ok_or_else(|| malformed("the RLE header is truncated"))?;
-    let number = |at: usize| {
-        let four = [header[4 * at], header[4 * at + 1], header[4 * at + 2], header[4 * at + 3]];
-        u32::from_le_bytes(four) as usize
-    };
-    let planes_a_sample = usize::from(layout.allocated / 8);
-    let segments = usize::from(layout.samples) * planes_a_sample;
-    if number(0) != segments {
-        return Err(malformed(format!(
-            "{} RLE segments where the image has {segments} byte planes",
-            number(0)
-        )));
-    }
-    // A run of two bytes gives at most 128.
-    let pixels = layout.pixels();
-    if pixels / 64 > bytes.len() {
-        return Err(malformed("the RLE data are too short for the image"));
-    }
-    let samples = usize::from(layout.samples);
-    let mut words = vec![0u16; layout.frame_samples()];
-    let mut plane = Vec::with_capacity(pixels);
-    for segment in 0..segments {
-        let start = number(segment + 1);
-        let end = if segment + 1 < segments { number(segment + 2) } else { bytes.len() };
-        let packed =
-            bytes.get(start..end).ok_or_else(|| malformed("an RLE segment lies outside the frame"))?;
-        plane.clear();
-        unpack(packed, pixels, &mut plane)?;
-        let sample = segment / planes_a_sample;
-        let shift = 8 * (planes_a_sample - 1 - segment % planes_a_sample);
-        for (word, &byte) in words.iter_mut().skip(sample).step_by(samples).zip(&plane) {
-            *word |= u16::from(byte) << shift;
-        }
-    }
-    for word in &mut words {
-        *word = layout.code(*word);
-    }
-    Ok(Stored { codes: words, rgb8: false })
-}
-
-/// Unpacks one segment into exactly `length` bytes.
-fn unpack(packed: &[u8], length: usize, out: &mut Vec<u8>) -> Result<(), DecodeError> {
-    let mut at = 0;
-    while out.len() < length {
-        let Some(&control) = packed.get(at) else {
-            return Err(malformed("an RLE segment is truncated"));
-        };
-        let left = length - out.len();
-        at += 1;
-        match control {
-            0..=127 => {
-                let run = usize::from(control) + 1;
-                let literal =
-                    packed.get(at..at + run).ok_or_else(|| malformed("an RLE segment is truncated"))?;
-                out.extend_from_slice(&literal[..run.min(left)]);
-                at += run;
-            }
-            128 => {}
-            129.. => {
-                let &byte = packed.get(at).ok_or_else(|| malformed("an RLE segment is truncated"))?;
-                let run = 257 - usize::from(control);
-                out.resize(out.len() + run.min(left), byte);
-                at += 1;
-            }
-        }
-    }
-    Ok(())
-}
-
 /// Refuses a compressed frame whose own size is not the data set's.
-fn same_size(layout: &Layout, width: u32, height: u32) -> Result<(), DecodeError> {
+pub(super) fn same_size(layout: &Layout, width: u32, height: u32) -> Result<(), DecodeError> {
     if (width, height) == (u32::from(layout.columns), u32::from(layout.rows)) {
         Ok(())
     } else {
@@ -248,7 +222,7 @@ fn same_size(layout: &Layout, width: u32, height: u32) -> Result<(), DecodeError
     }
 }
 
-fn same_samples(layout: &Layout, samples: u16) -> Result<(), DecodeError> {
+pub(super) fn same_samples(layout: &Layout, samples: u16) -> Result<(), DecodeError> {
     if samples == layout.samples {
         Ok(())
     } else {
@@ -269,17 +243,37 @@ fn in_dicom(error: DecodeError) -> DecodeError {
 
 /// A JPEG frame. Whose word counts on colour, if it is lossy: an Adobe marker's, then a JFIF
 /// marker's, then the photometric interpretation's. Lossless samples are taken as stored.
-fn jpeg_frame(bytes: &[u8], layout: &Layout) -> Result<Stored, DecodeError> {
+fn jpeg_frame(bytes: &[u8], layout: &mut Layout) -> Result<Stored, DecodeError> {
     let header = jpeg::read_header(bytes).map_err(in_dicom)?;
     same_size(layout, header.width.into(), header.height.into())?;
     same_samples(layout, header.components.into())?;
-    if header.lossless {
-        let values = jpeg::decode_lossless(bytes, &header).map_err(in_dicom)?;
+    if matches!(header.process, Process::Lossless | Process::Ls) {
+        let values = match header.process {
+            Process::Ls => jpeg::decode_ls(bytes, &header),
+            _ => jpeg::decode_lossless(bytes, &header),
+        };
+        let values = values.map_err(in_dicom)?;
+        // Signed samples of fewer bits than are stored have their sign in the highest they have.
+        if layout.signed && u16::from(header.precision) < layout.stored {
+            layout.stored = header.precision.into();
+            layout.shift = 0;
+        }
         return Ok(Stored { codes: values.into_iter().map(|word| layout.code(word)).collect(), rgb8: false });
     }
     let unmarked = header.adobe.is_none() && !header.jfif;
     let colour =
         if layout.photometric == Photometric::Rgb && unmarked { Colour::AsStored } else { Colour::Declared };
+    if header.precision > 8 {
+        let values = jpeg::decode_deep(bytes, &header, colour).map_err(in_dicom)?;
+        layout.stored = header.precision.into();
+        layout.shift = 0;
+        if header.components == 3 {
+            layout.photometric = Photometric::Rgb;
+            return Ok(Stored { codes: values, rgb8: false });
+        }
+        let words = values.into_iter();
+        return Ok(Stored { codes: words.map(|word| layout.code(word)).collect(), rgb8: false });
+    }
     let values = jpeg::decode_samples(bytes, &header, colour).map_err(in_dicom)?;
     let rgb8 = header.components == 3;
     Ok(Stored {
@@ -291,76 +285,4 @@ fn jpeg_frame(bytes: &[u8], layout: &Layout) -> Result<Stored, DecodeError> {
         },
         rgb8,
     })
-}
-
-/// JPEG 2000, a bare codestream or one in a JP2 file.
-fn jpeg2000(bytes: &[u8], layout: &Layout) -> Result<Stored, DecodeError> {
-    /// A codestream can describe a blank image in a few bytes. Radiographs stay far below this
-    /// many pixels a byte.
-    const MAX_PIXELS_A_BYTE: usize = 4096;
-
-    let broken = |error: hayro_jpeg2000::DecodeError| malformed(format!("its JPEG 2000 frame: {error}"));
-    let siz = siz(bytes)?;
-    let signed = siz.signed;
-    // Before the decoder takes memory for each of them.
-    same_samples(layout, siz.components)?;
-    let image = hayro_jpeg2000::Image::new(bytes, &DecodeSettings::default()).map_err(broken)?;
-    same_size(layout, image.width(), image.height())?;
-    if layout.pixels() / MAX_PIXELS_A_BYTE > bytes.len() {
-        return Err(malformed("its JPEG 2000 frame is too short for the image"));
-    }
-    let mut context = DecoderContext::default();
-    let decoded = image.decode(&mut context).map_err(broken)?;
-    let components = decoded.components();
-    let samples = components.len();
-    same_samples(layout, u16::try_from(samples).unwrap_or(u16::MAX))?;
-    let mut codes = vec![0u16; layout.frame_samples()];
-    for (index, component) in components.iter().enumerate() {
-        if component.samples().len() != layout.pixels() {
-            return Err(malformed("its JPEG 2000 components differ in size"));
-        }
-        let depth = u32::from(component.bit_depth());
-        if depth > u32::from(layout.stored) {
-            return Err(malformed(format!(
-                "its JPEG 2000 frame has {depth} bits a sample, Bits Stored says {}",
-                layout.stored
-            )));
-        }
-        // The decoder adds half the range to signed samples.
-        let bias = if signed && layout.signed {
-            (1i32 << (layout.stored - 1)) - (1i32 << (depth - 1))
-        } else if signed {
-            -(1i32 << (depth - 1))
-        } else {
-            0
-        };
-        let last = i32::from(u16::MAX >> (16 - layout.stored));
-        let targets = codes.iter_mut().skip(index).step_by(samples);
-        for (code, &sample) in targets.zip(component.samples()) {
-            let value = (sample.round() as i32 + bias).clamp(0, last) as u16;
-            // Unsigned in the codestream, two's complement to the data set: the bits count.
-            *code = if layout.signed && !signed { layout.code(value << layout.shift) } else { value };
-        }
-    }
-    Ok(Stored { codes, rgb8: false })
-}
-
-/// What the SIZ marker of a codestream, the first thing in it, says (ITU-T T.800 section A.5.1).
-struct Siz {
-    components: u16,
-    /// Samples of the first component.
-    signed: bool,
-}
-
-fn siz(bytes: &[u8]) -> Result<Siz, DecodeError> {
-    let start = bytes
-        .windows(4)
-        .position(|four| four == [0xff, 0x4f, 0xff, 0x51])
-        .ok_or_else(|| malformed("its frame is no JPEG 2000 codestream"))?;
-    match bytes.get(start + 40..start + 43) {
-        Some(&[high, low, ssiz]) => {
-            Ok(Siz { components: u16::from_be_bytes([high, low]), signed: ssiz & 0x80 != 0 })
-        }
-        _ => Err(malformed("its JPEG 2000 frame is truncated")),
-    }
 }

@@ -11,21 +11,24 @@
 //! section 8 and annexes A and G (pixel data, transfer syntaxes, RLE).
 
 mod codec;
+mod jpeg2000;
 mod part10;
 mod pixels;
 mod render;
+mod rle;
 
 use std::borrow::Cow;
 use std::io::Read;
 
 use self::codec::Codec;
+pub(super) use self::part10::looks_like_elements;
 use self::part10::{DataSet, Encoding, tags};
 use self::pixels::Layout;
 use super::decode::{DecodeError, DecodeOptions, Format, check_size};
 use super::image::Image;
 
 /// What is read, for the message about what is not.
-pub(super) const SUPPORTED: &str = "uncompressed (little endian, big endian, deflated), RLE, JPEG (baseline, extended with 8 bits, lossless) and JPEG 2000";
+pub(super) const SUPPORTED: &str = "uncompressed (little endian, big endian, deflated), RLE, JPEG (baseline, extended, lossless), JPEG-LS and JPEG 2000";
 
 /// A transfer syntax: how the data set is written, and how its pixels are coded.
 struct TransferSyntax {
@@ -43,10 +46,15 @@ impl TransferSyntax {
             "1.2.840.10008.1.2.2" => (Encoding { explicit: true, big_endian: true }, Codec::Native),
             "1.2.840.10008.1.2.1.98" => (explicit, Codec::Encapsulated),
             "1.2.840.10008.1.2.5" => (explicit, Codec::Rle),
+            // The retired processes too: each frame says its own.
             "1.2.840.10008.1.2.4.50"
             | "1.2.840.10008.1.2.4.51"
+            | "1.2.840.10008.1.2.4.53"
+            | "1.2.840.10008.1.2.4.55"
             | "1.2.840.10008.1.2.4.57"
-            | "1.2.840.10008.1.2.4.70" => (explicit, Codec::Jpeg),
+            | "1.2.840.10008.1.2.4.70"
+            | "1.2.840.10008.1.2.4.80"
+            | "1.2.840.10008.1.2.4.81" => (explicit, Codec::Jpeg),
             "1.2.840.10008.1.2.4.90" | "1.2.840.10008.1.2.4.91" => (explicit, Codec::Jpeg2000),
             _ => return None,
         };
@@ -57,11 +65,16 @@ impl TransferSyntax {
 /// Decodes one frame of a DICOM file.
 pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Image, DecodeError> {
     let (uid, data) = part10::read_meta(bytes)?;
-    let syntax = TransferSyntax::from_uid(&uid)
-        .ok_or_else(|| DecodeError::UnsupportedTransferSyntax { uid: uid.clone() })?;
+    // Without a transfer syntax the data set is read as it looks, its pixels as they begin.
+    let syntax = match &uid {
+        Some(uid) => TransferSyntax::from_uid(uid)
+            .ok_or_else(|| DecodeError::UnsupportedTransferSyntax { uid: uid.clone() })?,
+        None => TransferSyntax { encoding: Encoding::EXPLICIT_LITTLE, deflated: false, codec: Codec::Native },
+    };
     let data = if syntax.deflated { Cow::Owned(inflate(data, options)?) } else { Cow::Borrowed(data) };
-    let set = DataSet::read(&data, syntax.encoding)?;
-    let layout = Layout::read(&set)?;
+    let encoding = syntax.encoding.shown(&data);
+    let set = DataSet::read(&data, encoding)?;
+    let mut layout = Layout::read(&set)?;
     check_size(u64::from(layout.columns), u64::from(layout.rows), options)?;
     let frame = options.frame.unwrap_or(1);
     if frame == 0 || frame > layout.frames {
@@ -77,13 +90,44 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Image, Dec
     // Of one transfer syntax some files are read and others not: which it was helps to convert it.
     let with_uid = |error| match error {
         DecodeError::Unsupported { what } => {
+            let uid = uid.as_deref().unwrap_or("without a UID");
             DecodeError::unsupported(format!("{what}, in DICOM transfer syntax {uid}"))
         }
         other => other,
     };
+    let offsets = set.value(tags::EXTENDED_OFFSETS);
     let stored =
-        codec::decode_frame(syntax.codec, syntax.encoding, pixels, &layout, frame).map_err(with_uid)?;
+        codec::decode_frame(syntax.codec, encoding, pixels, offsets, &mut layout, frame).map_err(with_uid)?;
     render::render(&set, &layout, stored, frame)
+}
+
+/// Bytes that decoding a frame takes, by the attributes that say how large it is.
+pub(super) fn memory(bytes: &[u8], options: &DecodeOptions) -> u64 {
+    let Ok((uid, data)) = part10::read_meta(bytes) else { return 0 };
+    let syntax = uid.as_deref().and_then(TransferSyntax::from_uid);
+    let deflated = syntax.as_ref().is_some_and(|syntax| syntax.deflated);
+    let mut beginning = Vec::new();
+    if deflated {
+        let inflating = flate2::read::DeflateDecoder::new(data).take(1 << 16).read_to_end(&mut beginning);
+        if inflating.is_err() {
+            return 0;
+        }
+    }
+    let data = if deflated { &beginning[..] } else { data };
+    let encoding = syntax.map_or(Encoding::EXPLICIT_LITTLE, |syntax| syntax.encoding).shown(data);
+    let set = DataSet::beginning(data, encoding);
+    let Ok(layout) = Layout::read(&set) else { return 0 };
+    let whole = if deflated {
+        (layout.frame_bytes() as u64)
+            .saturating_mul(layout.frames.into())
+            .min(options.max_pixels.saturating_mul(6))
+    } else {
+        0
+    };
+    let codec = set.value(tags::PIXELS).map_or(2, codec::bytes_a_sample);
+    let image = if layout.samples == 3 || layout.photometric == pixels::Photometric::Palette { 6 } else { 0 };
+    let frame = (layout.frame_samples() as u64).saturating_mul(2 + codec) + layout.pixels() as u64 * image;
+    frame.saturating_add(whole)
 }
 
 /// Inflates a data set (PS3.5 annex A.5): its beginning until that says how large the image is,

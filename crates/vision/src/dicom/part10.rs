@@ -30,6 +30,8 @@ pub(super) mod tags {
     pub const BITS_STORED: Tag = 0x0028_0101;
     pub const HIGH_BIT: Tag = 0x0028_0102;
     pub const SIGNED: Tag = 0x0028_0103;
+    pub const PADDING: Tag = 0x0028_0120;
+    pub const PADDING_LIMIT: Tag = 0x0028_0121;
     pub const WINDOW_CENTRE: Tag = 0x0028_1050;
     pub const WINDOW_WIDTH: Tag = 0x0028_1051;
     pub const INTERCEPT: Tag = 0x0028_1052;
@@ -43,14 +45,17 @@ pub(super) mod tags {
     pub const VOI_LUTS: Tag = 0x0028_3010;
     pub const FRAME_VOI: Tag = 0x0028_9132;
     pub const PIXEL_TRANSFORMATION: Tag = 0x0028_9145;
+    pub const PRESENTATION_SHAPE: Tag = 0x2050_0020;
     pub const SHARED_GROUPS: Tag = 0x5200_9229;
     pub const FRAME_GROUPS: Tag = 0x5200_9230;
+    pub const EXTENDED_OFFSETS: Tag = 0x7fe0_0001;
     pub const FLOAT_PIXELS: Tag = 0x7fe0_0008;
     pub const DOUBLE_PIXELS: Tag = 0x7fe0_0009;
     pub const PIXELS: Tag = 0x7fe0_0010;
 
-    /// Groups of which every attribute is kept (image pixel, functional groups, pixel data).
-    pub const GROUPS: [u32; 3] = [0x0028, 0x5200, 0x7fe0];
+    /// Groups of which every attribute is kept (image pixel, presentation, functional
+    /// groups, pixel data).
+    pub const GROUPS: [u32; 4] = [0x0028, 0x2050, 0x5200, 0x7fe0];
 
     pub const ITEM: Tag = 0xfffe_e000;
     pub const ITEM_END: Tag = 0xfffe_e00d;
@@ -77,6 +82,35 @@ impl Encoding {
         if self.big_endian { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) }
     }
 
+    /// How the items of a sequence are written: what an unknown VR hides is in implicit little
+    /// endian (PS3.5 section 6.2.2, note 2).
+    fn inside(self, vr: Option<[u8; 2]>) -> Encoding {
+        match &vr {
+            Some([b'U', b'N']) => Encoding { explicit: false, big_endian: false },
+            _ => self,
+        }
+    }
+
+    /// How elements are written, by the first of them: its group is a small number in the right
+    /// byte order, and where there is a value representation it is two letters. Files that are
+    /// labelled as what they are not are read as what they are.
+    pub fn shown(self, bytes: &[u8]) -> Encoding {
+        let Some(&[g0, g1, _, _, vr @ ..]) = bytes.first_chunk::<6>() else {
+            return self;
+        };
+        // The groups with which data sets and items begin.
+        let usual = |group: u8| matches!(group, 0x02 | 0x08 | 0x10 | 0x18 | 0x20 | 0x28 | 0x40);
+        let big_endian = match (g0, g1) {
+            (group, 0) if usual(group) => false,
+            (0, group) if usual(group) => true,
+            _ => self.big_endian,
+        };
+        // Items have none in any encoding.
+        let is_item = [g0, g1] == [0xfe, 0xff] || [g0, g1] == [0xff, 0xfe];
+        let explicit = if is_item { self.explicit } else { vr.iter().all(u8::is_ascii_uppercase) };
+        Encoding { explicit, big_endian }
+    }
+
     fn u32(self, bytes: [u8; 4]) -> u32 {
         if self.big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) }
     }
@@ -90,6 +124,8 @@ pub(super) struct Value<'a> {
     pub bytes: &'a [u8],
     /// The value was of undefined length: a sequence, or the fragments of pixel data.
     pub undefined: bool,
+    /// It has the delimiter that ends it, if it needs one.
+    pub ended: bool,
 }
 
 /// The attributes that were kept, of a data set or of an item of a sequence.
@@ -155,10 +191,17 @@ impl<'a> Cursor<'a> {
             return Ok(Header { tag, vr: None, length: self.encoding.u32(length) });
         }
         let vr: [u8; 2] = self.array()?;
-        if !vr.iter().all(u8::is_ascii_uppercase) {
-            return Err(malformed(format!(
-                "no data element at byte {start}: its value representation is not two letters"
-            )));
+        // Question marks stand where a writer did not know, and take the short form.
+        if !vr.iter().all(u8::is_ascii_uppercase) && &vr != b"??" {
+            // One element written without its value representation, or no element at all.
+            let rest: [u8; 2] = self.array()?;
+            let length = self.encoding.u32([vr[0], vr[1], rest[0], rest[1]]);
+            if length != UNDEFINED && length as usize > self.bytes.len() - self.at {
+                return Err(malformed(format!(
+                    "no data element at byte {start}: its value representation is not two letters"
+                )));
+            }
+            return Ok(Header { tag, vr: None, length });
         }
         let long = matches!(
             &vr,
@@ -191,29 +234,46 @@ impl<'a> Cursor<'a> {
     /// left out.
     fn value(&mut self, header: &Header) -> Result<Value<'a>, DecodeError> {
         let undefined = header.length == UNDEFINED;
-        let bytes = if undefined {
+        let mut ended = true;
+        let bytes = if undefined && header.tag == tags::PIXELS {
+            let (bytes, delimiter) = self.take_fragments()?;
+            ended = delimiter;
+            bytes
+        } else if undefined {
             let start = self.at;
             let end = self.skip_sequence(header.vr)?;
             &self.bytes[start..end]
         } else {
             self.take(header.length as usize)?
         };
-        Ok(Value { vr: header.vr, bytes, undefined })
+        Ok(Value { vr: header.vr, bytes, undefined, ended })
     }
 
-    /// Steps behind the delimiter of a sequence (or of fragments) of undefined length and
-    /// returns where the delimiter stands.
+    /// Takes the fragments of pixel data, to their delimiter or to whatever stands in its place: some
+    /// writers leave it out, others write zeros. Says whether it was there.
+    fn take_fragments(&mut self) -> Result<(&'a [u8], bool), DecodeError> {
+        let start = self.at;
+        while self.bytes.len() - self.at >= 8 {
+            let header = self.header()?;
+            if header.tag != tags::ITEM || header.length == UNDEFINED {
+                return Ok((&self.bytes[start..self.at - 8], header.tag == tags::SEQUENCE_END));
+            }
+            self.take(header.length as usize)?;
+        }
+        let end = self.at;
+        self.at = self.bytes.len();
+        Ok((&self.bytes[start..end], false))
+    }
+
+    /// Steps behind the delimiter of a sequence of undefined length and returns where the
+    /// delimiter stands.
     fn skip_sequence(&mut self, vr: Option<[u8; 2]>) -> Result<usize, DecodeError> {
         enum Level {
             Sequence,
             Item,
         }
         let outer = self.encoding;
-        // What an unknown VR hides is in implicit little endian (PS3.5 section 6.2.2, note 2).
-        let inside = |encoding: Encoding, vr: Option<[u8; 2]>| match &vr {
-            Some([b'U', b'N']) => Encoding { explicit: false, big_endian: false },
-            _ => encoding,
-        };
+        let inside = Encoding::inside;
         let mut stack = vec![(Level::Sequence, inside(outer, vr))];
         while let Some((level, encoding)) = stack.last() {
             self.encoding = *encoding;
@@ -228,6 +288,16 @@ impl<'a> Cursor<'a> {
                     }
                     None
                 }
+                // Some writers close a sequence and its item at once, or an item twice.
+                (Level::Item, tags::SEQUENCE_END) if stack.len() > 1 => {
+                    stack.truncate(stack.len() - 2);
+                    if stack.is_empty() {
+                        self.encoding = outer;
+                        return Ok(start);
+                    }
+                    None
+                }
+                (Level::Sequence, tags::ITEM_END) => None,
                 (Level::Sequence, tags::ITEM) => Some(Level::Item),
                 (Level::Item, tag) if tag >> 16 != 0xfffe => Some(Level::Sequence),
                 _ => {
@@ -252,21 +322,25 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// Reads the preamble and the file meta information: the transfer syntax UID, and where the data
-/// set begins.
-pub(super) fn read_meta(file: &[u8]) -> Result<(String, &[u8]), DecodeError> {
-    if file.get(128..132) != Some(b"DICM") {
-        return Err(malformed("no \"DICM\" at byte 128; only Part 10 files with a preamble are read"));
-    }
-    let mut cursor = Cursor { bytes: file, at: 132, encoding: Encoding::EXPLICIT_LITTLE };
+/// Reads the preamble and the file meta information: the transfer syntax UID if there is one, and
+/// where the data set begins. Files without the preamble, or without either, are read as well.
+pub(super) fn read_meta(file: &[u8]) -> Result<(Option<String>, &[u8]), DecodeError> {
+    let at = if file.get(128..132) == Some(b"DICM") {
+        132
+    } else if file.starts_with(b"DICM") {
+        4
+    } else if looks_like_elements(file) {
+        0
+    } else {
+        return Err(malformed("neither \"DICM\" at byte 128 nor a data element at its start"));
+    };
+    let encoding = Encoding::EXPLICIT_LITTLE.shown(&file[at..]);
+    let mut cursor = Cursor { bytes: file, at, encoding };
     let mut uid = None;
-    loop {
-        if cursor.at == file.len() || cursor.clone().tag()? >> 16 != 2 {
-            break;
-        }
+    while cursor.at < file.len() && cursor.clone().tag()? >> 16 == 2 {
         let header = cursor.header()?;
         let value = cursor.value(&header)?;
-        if header.tag == tags::TRANSFER_SYNTAX {
+        if header.tag == tags::TRANSFER_SYNTAX && !value.bytes.is_empty() {
             let text = String::from_utf8_lossy(value.bytes);
             let text = text.trim_matches(['\0', ' ']);
             // Shown to people when it is not supported, so it must be a UID and nothing else.
@@ -279,8 +353,19 @@ pub(super) fn read_meta(file: &[u8]) -> Result<(String, &[u8]), DecodeError> {
             uid = Some(text.to_owned());
         }
     }
-    let uid = uid.ok_or_else(|| malformed("there is no transfer syntax (0002,0010)"))?;
     Ok((uid, &file[cursor.at..]))
+}
+
+/// Whether bytes begin with a data element of one of the first groups, as a data set does that was
+/// stored without the preamble of a file.
+pub(crate) fn looks_like_elements(bytes: &[u8]) -> bool {
+    let encoding = Encoding::EXPLICIT_LITTLE.shown(bytes);
+    let mut cursor = Cursor { bytes, at: 0, encoding };
+    let header = cursor.header();
+    header.is_ok_and(|header| {
+        let known = matches!(header.tag, 0x0002_0000..=0x0002_0018 | 0x0008_0000..=0x0008_0070);
+        known && cursor.take(header.length as usize).is_ok()
+    })
 }
 
 impl<'a> DataSet<'a> {
@@ -341,6 +426,14 @@ impl<'a> DataSet<'a> {
         self.word(tag).ok_or_else(|| malformed(format!("{name} {} is missing", shown(tag))))
     }
 
+    /// A coded word: its letters and digits, in capitals.
+    pub fn word_of(&self, tag: Tag) -> Option<String> {
+        let text = self.text(tag)?;
+        let letters = text.chars().filter(char::is_ascii_alphanumeric);
+        Some(letters.map(|letter| letter.to_ascii_uppercase()).collect())
+            .filter(|word: &String| !word.is_empty())
+    }
+
     /// Text, without its padding.
     pub fn text(&self, tag: Tag) -> Option<String> {
         self.value(tag).map(|value| String::from_utf8_lossy(value.bytes).trim_matches(['\0', ' ']).to_owned())
@@ -366,7 +459,8 @@ impl<'a> DataSet<'a> {
         let Some(value) = self.value(tag) else {
             return Ok(None);
         };
-        let mut cursor = Cursor { bytes: value.bytes, at: 0, encoding: self.encoding };
+        let encoding = self.encoding.inside(value.vr);
+        let mut cursor = Cursor { bytes: value.bytes, at: 0, encoding };
         for at in 0.. {
             if cursor.at == value.bytes.len() {
                 break;
@@ -386,7 +480,7 @@ impl<'a> DataSet<'a> {
                 cursor.take(header.length as usize)?
             };
             if at == index {
-                return DataSet::read(item, self.encoding).map(Some);
+                return DataSet::read(item, encoding.shown(item)).map(Some);
             }
         }
         Ok(None)

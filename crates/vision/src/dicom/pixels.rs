@@ -49,31 +49,36 @@ impl Layout {
         let samples = set.word(tags::SAMPLES_PER_PIXEL).unwrap_or(1);
         let allocated = set.required(tags::BITS_ALLOCATED, "Bits Allocated")?;
         let stored = set.word(tags::BITS_STORED).unwrap_or(allocated);
-        let high = set.word(tags::HIGH_BIT).unwrap_or(stored.saturating_sub(1));
+        // A High Bit that cannot be says nothing.
+        let high = set
+            .word(tags::HIGH_BIT)
+            .filter(|&high| high < allocated && high + 1 >= stored)
+            .unwrap_or(stored.saturating_sub(1));
         let frames = match set.number(tags::FRAMES, "Number of Frames")? {
             None => 1,
-            Some(frames) if (1.0..=f64::from(u32::MAX)).contains(&frames) => frames as u32,
-            Some(_) => return Err(malformed("Number of Frames (0028,0008) is not 1 or more")),
+            // What has pixels has a frame, whatever a zero says.
+            Some(frames) if (0.0..=f64::from(u32::MAX)).contains(&frames) => (frames as u32).max(1),
+            Some(_) => return Err(malformed("Number of Frames (0028,0008) is negative or too large")),
         };
         if !matches!(allocated, 8 | 16) {
             return Err(DecodeError::unsupported(format!(
                 "DICOM pixels of {allocated} bits allocated (8 and 16 are read)"
             )));
         }
-        if stored == 0 || stored > allocated || high >= allocated || high + 1 < stored {
-            return Err(malformed(format!(
-                "Bits Stored {stored} and High Bit {high} do not fit Bits Allocated {allocated}"
-            )));
+        if stored == 0 || stored > allocated {
+            return Err(malformed(format!("Bits Stored {stored} do not fit Bits Allocated {allocated}")));
         }
-        let name = set
-            .text(tags::PHOTOMETRIC)
-            .ok_or_else(|| malformed("Photometric Interpretation (0028,0004) is missing"))?;
+        // Compared as DCMTK does: letters and digits count, neither their case nor what is between.
+        let name = set.word_of(tags::PHOTOMETRIC).unwrap_or_else(|| {
+            let usual = if samples == 1 { "MONOCHROME2" } else { "RGB" };
+            usual.to_owned()
+        });
         let photometric = match name.as_str() {
             "MONOCHROME1" => Photometric::Monochrome { inverted: true },
             "MONOCHROME2" => Photometric::Monochrome { inverted: false },
-            "PALETTE COLOR" => Photometric::Palette,
-            "RGB" | "YBR_RCT" | "YBR_ICT" => Photometric::Rgb,
-            "YBR_FULL" | "YBR_FULL_422" => Photometric::Ybr,
+            "PALETTECOLOR" => Photometric::Palette,
+            "RGB" | "YBRRCT" | "YBRICT" => Photometric::Rgb,
+            "YBRFULL" | "YBRFULL422" => Photometric::Ybr,
             _ => {
                 return Err(DecodeError::unsupported(
                     "a DICOM photometric interpretation other than MONOCHROME1, MONOCHROME2, PALETTE COLOR, RGB, YBR_FULL, YBR_FULL_422, YBR_RCT and YBR_ICT",
@@ -100,7 +105,7 @@ impl Layout {
             signed: set.word(tags::SIGNED) == Some(1),
             planar: samples == 3 && set.word(tags::PLANAR) == Some(1),
             photometric,
-            subsampled: name == "YBR_FULL_422",
+            subsampled: name == "YBRFULL422",
         })
     }
 
@@ -117,6 +122,11 @@ impl Layout {
     /// Bytes of an uncompressed frame.
     pub fn frame_bytes(&self) -> usize {
         self.frame_samples() * usize::from(self.allocated / 8)
+    }
+
+    /// Bytes of a frame that lies in the file as it is.
+    pub fn native_bytes(&self) -> usize {
+        if self.subsampled { self.frame_bytes() / 3 * 2 } else { self.frame_bytes() }
     }
 
     /// Extracts the stored bits from an allocated word, as a code that grows with the value:

@@ -25,7 +25,14 @@ pub(super) fn render(
         _ if stored.rgb8 => Samples::Rgb8(stored.codes.into_iter().map(|code| code as u8).collect()),
         Photometric::Monochrome { inverted } => {
             let transform = Grey::read(set, layout, frame)?;
-            Samples::Gray16(grey(&transform, layout, stored.codes, inverted))
+            // The shape of the presentation table says which end is white, before the photometric
+            // interpretation does.
+            let inverted = match set.word_of(tags::PRESENTATION_SHAPE).as_deref() {
+                Some("INVERSE") => true,
+                Some("IDENTITY") => false,
+                _ => inverted,
+            };
+            Samples::Gray16(grey(&transform, layout, padding(set, layout), stored.codes, inverted))
         }
         Photometric::Palette => palette(set, layout, &stored.codes)?,
         Photometric::Rgb => colour(layout, stored.codes),
@@ -55,8 +62,11 @@ impl Table {
         let Some(item) = set.item(sequence, 0)? else {
             return Ok(None);
         };
-        let entries = item.words(tags::LUT_DATA).unwrap_or_default();
-        Table::new(item.words(tags::LUT_DESCRIPTOR), entries, signed).map(Some)
+        // An item that holds no table says nothing.
+        match (item.words(tags::LUT_DESCRIPTOR), item.words(tags::LUT_DATA)) {
+            (Some(descriptor), Some(entries)) => Table::new(Some(descriptor), entries, signed).map(Some),
+            _ => Ok(None),
+        }
     }
 
     /// `descriptor` is the number of entries (0 for 65,536), the first value and the bits.
@@ -65,9 +75,7 @@ impl Table {
             return Err(malformed("a look-up table has no descriptor of three numbers"));
         };
         let count = if count == 0 { 65_536 } else { usize::from(count) };
-        if !(1..=16).contains(&bits) {
-            return Err(malformed(format!("a look-up table of {bits} bits")));
-        }
+        let bits = if (1..=16).contains(&bits) { bits } else { 16 };
         if bits <= 8 && entries.len() == count.div_ceil(2) && count > 1 {
             // Entries of eight bits may come two in a word, the first one low.
             entries = entries.iter().flat_map(|pair| pair.to_le_bytes()).map(u16::from).collect();
@@ -191,6 +199,11 @@ impl Grey {
             Modality::Rescale { slope, intercept } => layout.signed || *slope < 0.0 || *intercept < 0.0,
             Modality::Table(_) => false,
         };
+        // A slope of 0 would make every picture blank; as DCMTK does, it is passed over.
+        let modality = match modality {
+            Modality::Rescale { slope: 0.0, .. } => Modality::Rescale { slope: 1.0, intercept: 0.0 },
+            other => other,
+        };
         let voi = match Table::read(voi_set, tags::VOI_LUTS, signed)? {
             Some(table) => Voi::Table(table),
             None => window(voi_set)?,
@@ -205,38 +218,61 @@ fn window(set: &DataSet<'_>) -> Result<Voi, DecodeError> {
     let (Some(centre), Some(width)) = (centre, width) else {
         return Ok(Voi::Extremes);
     };
-    let function = set.text(tags::VOI_FUNCTION);
-    let voi = match function.as_deref() {
-        None | Some("" | "LINEAR") if width >= 1.0 => Voi::Linear { centre, width },
-        Some("LINEAR_EXACT") if width > 0.0 => Voi::LinearExact { centre, width },
-        Some("SIGMOID") if width > 0.0 => Voi::Sigmoid { centre, width },
-        None | Some("" | "LINEAR" | "LINEAR_EXACT" | "SIGMOID") => {
-            return Err(malformed(format!("a window of width {width}")));
-        }
-        Some(_) => {
-            return Err(DecodeError::unsupported(
-                "a VOI LUT Function (0028,1056) other than LINEAR, LINEAR_EXACT and SIGMOID",
-            ));
-        }
+    let function = set.word_of(tags::VOI_FUNCTION);
+    Ok(match function.as_deref() {
+        // A window without width says nothing.
+        _ if width <= 0.0 => Voi::Extremes,
+        Some("LINEAREXACT") => Voi::LinearExact { centre, width },
+        Some("SIGMOID") => Voi::Sigmoid { centre, width },
+        // A function that nobody knows is the usual one. It has no window narrower than 1, which
+        // values of fractions need all the same.
+        _ if width < 1.0 => Voi::LinearExact { centre, width },
+        _ => Voi::Linear { centre, width },
+    })
+}
+
+/// The least and the greatest value that fill the frame around the picture (PS3.3 section
+/// C.7.5.1.1.2): they take no part in the extremes, and are black beside them.
+fn padding(set: &DataSet<'_>, layout: &Layout) -> Option<(i32, i32)> {
+    let value = |tag| {
+        let word = set.word(tag)?;
+        Some(if layout.signed { i32::from(word as i16) } else { i32::from(word) })
     };
-    Ok(voi)
+    let first = value(tags::PADDING)?;
+    let last = value(tags::PADDING_LIMIT).unwrap_or(first);
+    Some((first.min(last), first.max(last)))
 }
 
 /// Looks up every code, in place.
-fn grey(transform: &Grey, layout: &Layout, mut codes: Vec<u16>, inverted: bool) -> Vec<u16> {
+fn grey(
+    transform: &Grey,
+    layout: &Layout,
+    padding: Option<(i32, i32)>,
+    mut codes: Vec<u16>,
+    inverted: bool,
+) -> Vec<u16> {
     let least = codes.iter().copied().min().unwrap_or(0);
     let greatest = codes.iter().copied().max().unwrap_or(0);
     let value = |code: u16| transform.modality.apply(layout.value(code));
+    let is_padding =
+        |code: u16| padding.is_some_and(|(first, last)| (first..=last).contains(&layout.value(code)));
+    let shown = || codes.iter().copied().filter(|&code| !is_padding(code));
+    // A frame that is padding alone has no other extremes.
+    let (low, high) = match padding {
+        None => (least, greatest),
+        Some(_) => (shown().min().unwrap_or(least), shown().max().unwrap_or(greatest)),
+    };
     let (black, white) = match &transform.modality {
         // A straight line has its extremes at its ends.
-        Modality::Rescale { .. } => (value(least), value(greatest)),
-        Modality::Table(_) => {
-            codes.iter().map(|&code| value(code)).fold((f64::MAX, f64::MIN), |(a, b), v| (a.min(v), b.max(v)))
-        }
+        Modality::Rescale { .. } => (value(low), value(high)),
+        Modality::Table(_) => shown().map(value).fold((f64::MAX, f64::MIN), |(a, b), v| (a.min(v), b.max(v))),
     };
     let (black, white) = (black.min(white), black.max(white));
     let table: Vec<u16> = (least..=greatest)
         .map(|code| {
+            if is_padding(code) && matches!(transform.voi, Voi::Extremes) {
+                return 0;
+            }
             let brightness = transform.voi.apply(value(code), black, white);
             let brightness = if inverted { 1.0 - brightness } else { brightness };
             (brightness * WHITE).round() as u16
@@ -281,6 +317,10 @@ fn palette(set: &DataSet<'_>, layout: &Layout, codes: &[u16]) -> Result<Samples,
             ));
         };
         tables.push(Table::new(set.words(descriptor), entries, layout.signed)?);
+    }
+    // Writers of 8-bit palettes leave the 16 bits of the descriptor as they were.
+    if tables.iter().all(|table| table.entries.iter().all(|&entry| entry <= 255)) {
+        tables.iter_mut().for_each(|table| table.full = table.full.min(255.0));
     }
     let mut out = Vec::with_capacity(codes.len() * 3);
     for &code in codes {

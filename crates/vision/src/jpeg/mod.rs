@@ -1,15 +1,30 @@
-//! JPEG: baseline and progressive, grey, colour and CMYK, turned upright by its EXIF orientation.
+//! JPEG: baseline and progressive, grey, colour and CMYK, turned upright by its EXIF orientation;
+//! inside DICOM also 12 bits, lossless JPEG and JPEG-LS.
 //!
-//! The markers are walked here before the decoder sees the file: the size is checked, the
-//! orientation found, and a file without an end-of-image marker refused, since decoders draw the
-//! missing part of a truncated JPEG in grey and call it a success. Lossless JPEG (used inside
-//! DICOM) goes to a second decoder, the only one that reads it.
+//! The markers are walked here before the decoder sees the file: the size is checked and the
+//! orientation found. Then the scans are walked code by code, since decoders draw the missing part
+//! of a truncated JPEG in grey and call it a success. What the usual decoder does not read, or reads
+//! wrongly, is decoded here: lossless JPEG, JPEG-LS, 12 bits, and components in scans apart.
+
+mod bits;
+mod dct;
+mod lossless;
+mod ls;
+mod scans;
+mod segments;
+
+use std::borrow::Cow;
 
 use zune_core::bytestream::ZCursor;
 use zune_core::colorspace::ColorSpace;
 use zune_core::options::DecoderOptions;
 use zune_jpeg::JpegDecoder;
 
+use self::bits::Bits;
+pub(super) use self::lossless::decode_lossless;
+pub(super) use self::ls::decode_ls;
+use self::scans::Frame;
+use self::segments::Segments;
 use super::decode::{DecodeError, DecodeOptions, Format, check_size};
 use super::image::{Image, Samples};
 
@@ -22,8 +37,11 @@ pub(super) struct Header {
     pub precision: u8,
     /// Samples a pixel.
     pub components: u8,
-    /// The frame is coded losslessly (SOF3).
-    pub lossless: bool,
+    pub process: Process,
+    /// The first scan does not hold all components.
+    pub apart: bool,
+    /// Bytes that belong to nothing stand between segments.
+    stray: bool,
     /// The colour transform that an Adobe marker declares.
     pub adobe: Option<u8>,
     /// There is a JFIF marker, whose colour is always YCbCr.
@@ -32,12 +50,45 @@ pub(super) struct Header {
     pub orientation: u8,
 }
 
+/// How a frame is coded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Process {
+    /// Baseline or extended, by Huffman codes.
+    Sequential,
+    Progressive,
+    /// Lossless JPEG (SOF3).
+    Lossless,
+    /// JPEG-LS (SOF55).
+    Ls,
+}
+
+impl Header {
+    fn too_short(&self, bytes: usize) -> DecodeError {
+        malformed(format!(
+            "{bytes} bytes cannot hold the {} x {} pixels that the header declares",
+            self.width, self.height
+        ))
+    }
+
+    /// Bytes that decoding takes for each sample: of the usual decoder the picture and a row of units,
+    /// of a progressive file its coefficients too, of what is decoded here coefficients, samples
+    /// and the components at full size.
+    pub fn bytes_a_sample(&self) -> u64 {
+        match self.process {
+            Process::Sequential if self.apart || self.precision > 8 => 14,
+            Process::Sequential => 2,
+            Process::Progressive => 5,
+            Process::Lossless | Process::Ls => 2,
+        }
+    }
+}
+
 /// Decodes a JPEG file.
 pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Image, DecodeError> {
     let header = read_header(bytes)?;
     check_size(u64::from(header.width), u64::from(header.height), options)?;
-    if header.lossless {
-        return Err(DecodeError::unsupported("a lossless JPEG outside a DICOM file"));
+    if matches!(header.process, Process::Lossless | Process::Ls) {
+        return Err(DecodeError::unsupported("a lossless JPEG or JPEG-LS outside a DICOM file"));
     }
     let (width, height) = (u32::from(header.width), u32::from(header.height));
     let values = decode_samples(bytes, &header, Colour::Declared)?;
@@ -51,6 +102,15 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Image, Dec
     Image::new(width, height, samples).map_err(|error| DecodeError::shape(Format::Jpeg, error))
 }
 
+/// Bytes that decoding a file takes, by its header.
+pub(super) fn memory(bytes: &[u8]) -> u64 {
+    let header = read_header(bytes);
+    header.map_or(0, |header| {
+        let samples = u64::from(header.width) * u64::from(header.height) * u64::from(header.components);
+        samples * (header.bytes_a_sample() + u64::from(header.orientation > 1))
+    })
+}
+
 /// How the colour of a three-component JPEG is understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Colour {
@@ -60,29 +120,63 @@ pub(super) enum Colour {
     AsStored,
 }
 
+/// Decodes a JPEG of more than 8 bits into grey if it has one component, else red, green, blue.
+pub(super) fn decode_deep(bytes: &[u8], header: &Header, colour: Colour) -> Result<Vec<u16>, DecodeError> {
+    if header.precision != 12 || header.process != Process::Sequential {
+        return Err(DecodeError::unsupported(format!(
+            "a JPEG with {} bits a sample that is neither lossless nor extended with 12 bits",
+            header.precision
+        )));
+    }
+    check_length(bytes, header)?;
+    dct::decode(bytes, header, colour)
+}
+
+/// Every 8 x 8 block costs at least one bit, whatever the process.
+fn check_length(bytes: &[u8], header: &Header) -> Result<(), DecodeError> {
+    let blocks = u64::from(header.width).div_ceil(8) * u64::from(header.height).div_ceil(8);
+    if blocks / 8 > bytes.len() as u64 { Err(header.too_short(bytes.len())) } else { Ok(()) }
+}
+
+/// The file without the bytes between its segments that belong to nothing.
+fn without_stray(bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
+    let mut clean = vec![0xff, 0xd8];
+    let mut segments = Segments::new(bytes);
+    while let Some((marker, body)) = segments.next()? {
+        clean.extend_from_slice(&bytes[segments.at - body.len() - 4..segments.at]);
+        if marker == 0xda {
+            let start = segments.at;
+            let mut end = Bits::new(bytes, start).end();
+            while matches!(bytes.get(end + 1), Some(0xd0..=0xd7)) {
+                end = Bits::new(bytes, end + 2).end();
+            }
+            clean.extend_from_slice(&bytes[start..end]);
+            segments.at = end;
+        }
+    }
+    clean.extend([0xff, 0xd9]);
+    Ok(clean)
+}
+
 /// Decodes an 8-bit JPEG into grey if it has one component, else red, green, blue triples.
 pub(super) fn decode_samples(bytes: &[u8], header: &Header, colour: Colour) -> Result<Vec<u8>, DecodeError> {
     if header.precision != 8 {
         return Err(DecodeError::unsupported(format!(
-            "a JPEG with {} bits a sample that is not lossless",
+            "a JPEG with {} bits a sample outside a DICOM file",
             header.precision
         )));
     }
-    // Every 8 x 8 block costs at least one bit, whatever the process.
-    let blocks = u64::from(header.width).div_ceil(8) * u64::from(header.height).div_ceil(8);
-    if blocks / 8 > bytes.len() as u64 {
-        return Err(malformed(format!(
-            "{} bytes cannot hold the {} x {} pixels that the header declares",
-            bytes.len(),
-            header.width,
-            header.height
-        )));
+    check_length(bytes, header)?;
+    if header.apart && header.process == Process::Sequential {
+        return Ok(dct::decode(bytes, header, colour)?.into_iter().map(|value| value as u8).collect());
     }
+    Frame::read(bytes, header, false)?;
+    let bytes = if header.stray { Cow::Owned(without_stray(bytes)?) } else { Cow::Borrowed(bytes) };
     let options = DecoderOptions::default()
         .set_strict_mode(true)
         .set_max_width(usize::from(u16::MAX))
         .set_max_height(usize::from(u16::MAX));
-    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(&bytes[..]), options);
     decoder.decode_headers().map_err(error)?;
     let input = decoder.input_colorspace().unwrap_or(ColorSpace::Unknown);
     let output = match (input, colour) {
@@ -98,30 +192,12 @@ pub(super) fn decode_samples(bytes: &[u8], header: &Header, colour: Colour) -> R
     decoder.decode().map_err(error)
 }
 
-/// Decodes a lossless JPEG into its components as stored, samples of more than 8 bits whole.
-pub(super) fn decode_lossless(bytes: &[u8], header: &Header) -> Result<Vec<u16>, DecodeError> {
-    use jpeg_decoder::{ColorTransform, Decoder};
-
-    // Every sample costs at least one bit.
-    let samples = u64::from(header.width) * u64::from(header.height) * u64::from(header.components);
-    if samples / 8 > bytes.len() as u64 {
-        return Err(malformed(format!(
-            "{} bytes cannot hold the {} x {} pixels that the header declares",
-            bytes.len(),
-            header.width,
-            header.height
-        )));
+/// Units between restart markers, as a DRI segment says.
+fn restart_interval(body: &[u8]) -> Result<usize, DecodeError> {
+    match body {
+        &[high, low, ..] => Ok(usize::from(u16::from_be_bytes([high, low]))),
+        _ => Err(malformed("its restart interval is broken")),
     }
-    let mut decoder = Decoder::new(bytes);
-    decoder.set_color_transform(ColorTransform::None);
-    let values = decoder.decode().map_err(|error| malformed(error.to_string()))?;
-    Ok(if header.precision > 8 {
-        // The decoder writes the samples in the machine's byte order.
-        let pairs = values.as_chunks::<2>().0.iter();
-        pairs.map(|&pair| u16::from_ne_bytes(pair)).collect()
-    } else {
-        values.into_iter().map(u16::from).collect()
-    })
 }
 
 fn malformed(detail: impl Into<String>) -> DecodeError {
@@ -137,61 +213,51 @@ fn error(error: zune_jpeg::errors::DecodeErrors) -> DecodeError {
     }
 }
 
-/// Walks the markers up to the first scan, and looks for the end-of-image marker behind it.
+/// Walks the markers up to the first scan.
 pub(super) fn read_header(bytes: &[u8]) -> Result<Header, DecodeError> {
-    let truncated = || malformed("the file is truncated");
     if !bytes.starts_with(&[0xff, 0xd8]) {
         return Err(malformed("it does not start with a start-of-image marker"));
     }
     let mut frame: Option<Header> = None;
     let (mut adobe, mut jfif, mut orientation) = (None, false, 1);
-    let mut at = 2;
+    let mut segments = Segments::new(bytes);
+    let mut stray = false;
+    let mut behind = 2;
     loop {
-        // Fill bytes may stand before a marker, and some writers leave a few others behind a
-        // segment; they are passed over.
-        while *bytes.get(at).ok_or_else(truncated)? != 0xff {
-            at += 1;
-        }
-        while *bytes.get(at).ok_or_else(truncated)? == 0xff {
-            at += 1;
-        }
-        let marker = bytes[at];
-        at += 1;
-        if matches!(marker, 0x00 | 0x01 | 0xd0..=0xd8) {
-            continue;
-        }
-        if marker == 0xd9 {
+        let Some((marker, body)) = segments.next()? else {
             return Err(malformed("it ends before the first scan"));
-        }
-        let length = match bytes.get(at..at + 2) {
-            Some(&[high, low]) => usize::from(u16::from_be_bytes([high, low])),
-            _ => return Err(truncated()),
         };
-        if length < 2 {
-            return Err(malformed(format!("a segment of length {length} at byte {at}")));
-        }
-        let body = bytes.get(at + 2..at + length).ok_or_else(truncated)?;
-        at += length;
+        let start = segments.at - body.len() - 4;
+        stray |= bytes[behind..start].iter().any(|&byte| byte != 0xff);
+        behind = segments.at;
         match marker {
-            0xc0..=0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf => {
+            0xc0..=0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf | 0xf7 => {
                 let &[precision, h1, h0, w1, w0, components, ..] = body else {
                     return Err(malformed("its frame header is too short"));
                 };
                 if frame.is_some() {
                     return Err(malformed("it has two frame headers"));
                 }
-                if !matches!(marker, 0xc0..=0xc3) {
-                    return Err(DecodeError::unsupported(format!(
-                        "a JPEG of coding process SOF{} (baseline, extended, progressive and, in DICOM, lossless are read)",
-                        marker - 0xc0
-                    )));
-                }
+                let process = match marker {
+                    0xc0 | 0xc1 => Process::Sequential,
+                    0xc2 => Process::Progressive,
+                    0xc3 => Process::Lossless,
+                    0xf7 => Process::Ls,
+                    _ => {
+                        return Err(DecodeError::unsupported(format!(
+                            "a JPEG of coding process SOF{} (baseline, extended, progressive and, in DICOM, lossless are read)",
+                            marker - 0xc0
+                        )));
+                    }
+                };
                 frame = Some(Header {
                     width: u16::from_be_bytes([w1, w0]),
                     height: u16::from_be_bytes([h1, h0]),
                     precision,
                     components,
-                    lossless: marker == 0xc3,
+                    process,
+                    apart: false,
+                    stray: false,
                     adobe: None,
                     jfif: false,
                     orientation: 1,
@@ -202,22 +268,19 @@ pub(super) fn read_header(bytes: &[u8]) -> Result<Header, DecodeError> {
                 orientation = exif_orientation(&body[6..]).unwrap_or(orientation);
             }
             0xee if body.starts_with(b"Adobe") => adobe = body.get(11).copied(),
-            0xda => break,
+            0xda => {
+                let frame = frame.ok_or_else(|| malformed("it has no frame header"))?;
+                let apart = body.first().is_some_and(|&parts| parts < frame.components);
+                return Ok(Header { apart, stray, adobe, jfif, orientation, ..frame });
+            }
             _ => {}
         }
     }
-    // Inside a scan 0xff is always followed by 0 or a restart marker, so the marker cannot
-    // appear there by chance. It is usually the last thing in the file.
-    if !bytes[at..].windows(2).rev().any(|pair| pair == [0xff, 0xd9]) {
-        return Err(truncated());
-    }
-    let frame = frame.ok_or_else(|| malformed("it has no frame header"))?;
-    Ok(Header { adobe, jfif, orientation, ..frame })
 }
 
 /// The orientation tag (0x0112) of the first directory of a TIFF structure, if it is there and
 /// sound. A broken EXIF block does not spoil a picture.
-fn exif_orientation(tiff: &[u8]) -> Option<u8> {
+pub(super) fn exif_orientation(tiff: &[u8]) -> Option<u8> {
     let big = match tiff.get(..4)? {
         b"II\x2a\0" => false,
         b"MM\0\x2a" => true,
@@ -242,7 +305,13 @@ fn exif_orientation(tiff: &[u8]) -> Option<u8> {
 }
 
 /// Turns and mirrors pixels as an EXIF orientation asks, 1 being upright already.
-fn oriented(values: Vec<u8>, channels: usize, width: u32, height: u32, orientation: u8) -> Vec<u8> {
+pub(super) fn oriented<T: Copy>(
+    values: Vec<T>,
+    channels: usize,
+    width: u32,
+    height: u32,
+    orientation: u8,
+) -> Vec<T> {
     let (w, h) = (width as usize, height as usize);
     if orientation <= 1 || values.len() != w * h * channels {
         return values;
@@ -269,26 +338,4 @@ fn oriented(values: Vec<u8>, channels: usize, width: u32, height: u32, orientati
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn orientation_is_read_in_both_byte_orders() {
-        let little = b"II\x2a\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0";
-        let big = b"MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x08\0\0";
-        assert_eq!(exif_orientation(little), Some(6));
-        assert_eq!(exif_orientation(big), Some(8));
-    }
-
-    #[test]
-    fn a_broken_exif_block_is_no_orientation() {
-        let sound = b"II\x2a\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0";
-        for end in 0..18 {
-            assert_eq!(exif_orientation(&sound[..end]), None);
-        }
-        let far = b"II\x2a\0\xff\xff\xff\xff\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0";
-        assert_eq!(exif_orientation(far), None);
-        let nine = b"II\x2a\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x09\0\0\0";
-        assert_eq!(exif_orientation(nine), None);
-    }
-}
+mod tests;

@@ -1,0 +1,107 @@
+//! The decoders of this folder against streams that are made here, or that the standard prints.
+
+use super::*;
+
+/// A lossless JPEG by predictor 1, its differences in a Huffman code of five bits for every size.
+/// `rows` is the restart interval in rows, 0 for none; `transform` is the point transform.
+fn lossless(values: &[u16], width: usize, rows: usize, transform: u32) -> Vec<u8> {
+    let height = values.len() / width;
+    let mut out = vec![0xff, 0xd8, 0xff, 0xc3, 0, 11, 12];
+    out.extend((height as u16).to_be_bytes());
+    out.extend((width as u16).to_be_bytes());
+    out.extend([1, 1, 0x11, 0]);
+    out.extend([0xff, 0xc4, 0, 19 + 17, 0, 0, 0, 0, 0, 17, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    out.extend(0..17);
+    out.extend([0xff, 0xdd, 0, 4]);
+    out.extend(((rows * width) as u16).to_be_bytes());
+    out.extend([0xff, 0xda, 0, 8, 1, 1, 0, 1, 0, transform as u8]);
+    let mut bits = String::new();
+    let flush = |bits: &mut String, out: &mut Vec<u8>| {
+        while bits.len() % 8 != 0 {
+            bits.push('1');
+        }
+        for at in (0..bits.len()).step_by(8) {
+            let byte = u8::from_str_radix(&bits[at..at + 8], 2).expect("eight bits");
+            out.push(byte);
+            if byte == 0xff {
+                out.push(0);
+            }
+        }
+        bits.clear();
+    };
+    for y in 0..height {
+        let restarts = rows > 0 && y > 0 && y % rows == 0;
+        if restarts {
+            flush(&mut bits, &mut out);
+            out.extend([0xff, 0xd0 + ((y / rows - 1) % 8) as u8]);
+        }
+        for x in 0..width {
+            let value = |x: usize, y: usize| i32::from(values[y * width + x] >> transform);
+            let prediction = match (x, y == 0 || restarts) {
+                (0, true) => 1 << (12 - transform - 1),
+                (0, false) => value(0, y - 1),
+                _ => value(x - 1, y),
+            };
+            let difference = value(x, y) - prediction;
+            let size = 32 - difference.unsigned_abs().leading_zeros();
+            bits.push_str(&format!("{size:05b}"));
+            if size > 0 {
+                let low = if difference < 0 { difference + (1 << size) - 1 } else { difference };
+                bits.push_str(&format!("{low:0width$b}", width = size as usize));
+            }
+        }
+    }
+    flush(&mut bits, &mut out);
+    out.extend([0xff, 0xd9]);
+    out
+}
+
+#[test]
+fn lossless_jpeg_with_restarts_and_a_point_transform() {
+    let values: Vec<u16> = (0..35u32).map(|at| (at * 1213 % 4096) as u16).collect();
+    for rows in [0, 1, 2, 3] {
+        for transform in [0, 1, 4] {
+            let bytes = lossless(&values, 5, rows, transform);
+            let header = read_header(&bytes).expect("a sound header");
+            let expected: Vec<u16> = values.iter().map(|value| value >> transform << transform).collect();
+            assert_eq!(decode_lossless(&bytes, &header), Ok(expected), "{rows} rows, {transform} bits");
+        }
+    }
+}
+
+/// The example of ITU-T T.87 annex H.3.
+#[test]
+fn the_jpeg_ls_picture_of_the_standard() {
+    let bytes = [
+        0xff, 0xd8, 0xff, 0xf7, 0x00, 0x0b, 0x08, 0x00, 0x04, 0x00, 0x04, 0x01, 0x01, 0x11, 0x00, 0xff, 0xda,
+        0x00, 0x08, 0x01, 0x01, 0x00, 0x00, 0x00, 0x00, 0xc0, 0x00, 0x00, 0x6c, 0x80, 0x20, 0x8e, 0x01, 0xc0,
+        0x00, 0x00, 0x57, 0x40, 0x00, 0x00, 0x6e, 0xe6, 0x00, 0x00, 0x01, 0xbc, 0x18, 0x00, 0x00, 0x05, 0xd8,
+        0x00, 0x00, 0x91, 0x60, 0xff, 0xd9,
+    ];
+    let header = read_header(&bytes).expect("a sound header");
+    let expected = vec![0, 0, 90, 74, 68, 50, 43, 205, 64, 145, 145, 145, 100, 145, 145, 145];
+    assert_eq!(decode_ls(&bytes, &header), Ok(expected));
+    let mut short = bytes[..40].to_vec();
+    short.extend([0xff, 0xd9]);
+    assert!(decode_ls(&short, &header).is_err());
+}
+
+#[test]
+fn orientation_is_read_in_both_byte_orders() {
+    let little = b"II\x2a\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0";
+    let big = b"MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x08\0\0";
+    assert_eq!(exif_orientation(little), Some(6));
+    assert_eq!(exif_orientation(big), Some(8));
+}
+
+#[test]
+fn a_broken_exif_block_is_no_orientation() {
+    let sound = b"II\x2a\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0";
+    for end in 0..18 {
+        assert_eq!(exif_orientation(&sound[..end]), None);
+    }
+    let far = b"II\x2a\0\xff\xff\xff\xff\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0";
+    assert_eq!(exif_orientation(far), None);
+    let nine = b"II\x2a\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x09\0\0\0";
+    assert_eq!(exif_orientation(nine), None);
+}
