@@ -18,9 +18,10 @@ lint:
     cargo fmt --check
     cargo clippy --locked --all-targets -- -D warnings
 
-# Licences and sources of the dependencies
+# Licences and sources of the dependencies, and which part may use which
 deny:
     .ci/deny
+    .ci/boundaries
 
 # The tests, or those whose name holds FILTER
 test FILTER="":
@@ -35,6 +36,7 @@ answers: build
     .ci/smoke {{program}}
     .ci/cases {{program}}
     .ci/oip {{program}}
+    .ci/openapi {{program}}
     .ci/contract {{program}}
 
 # The OpenAPI document, from the code
