@@ -27,14 +27,36 @@ pub struct Prediction {
     pub probability: f32,
 }
 
+/// Why a model abstains.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// No label is probable enough.
+    LowConfidence,
+    /// The input is unlike what the model was trained on, or belongs to none of its labels.
+    UnlikeTraining,
+}
+
+impl From<crate::inference::Reason> for Reason {
+    fn from(reason: crate::inference::Reason) -> Reason {
+        match reason {
+            crate::inference::Reason::LowConfidence => Reason::LowConfidence,
+            crate::inference::Reason::UnlikeTraining => Reason::UnlikeTraining,
+        }
+    }
+}
+
 /// The answer for one input.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ModelAnswer {
     /// The label answered; null for an abstention.
     #[schema(example = "pneumonia")]
     pub label: Option<String>,
-    /// True where the model is not sure enough to answer.
+    /// True where there is no label.
     pub abstained: bool,
+    /// Of an abstention: why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
     /// Labels with their probabilities, highest first, ties in label order.
     pub predictions: Vec<Prediction>,
 }
@@ -45,6 +67,7 @@ impl From<Outcome> for ModelAnswer {
             |p: crate::inference::Prediction| Prediction { label: p.label, probability: p.probability };
         ModelAnswer {
             abstained: outcome.label.is_none(),
+            reason: outcome.reason.map(Reason::from),
             label: outcome.label,
             predictions: outcome.predictions.into_iter().map(prediction).collect(),
         }

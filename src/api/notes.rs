@@ -10,13 +10,13 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use super::audit::Answered;
-use super::classify::{ModelAnswer, Prediction, find_model, timed};
+use super::classify::{ModelAnswer, Prediction, Reason, find_model, timed};
 use super::error::FieldError;
 use super::extract::{Body, Parameters};
 use super::{AppState, Deadline, Problem};
 use crate::inference::note::{LongNote, NoteOutcome, NoteService, NotesError};
 use crate::inference::registry::Served;
-use text::Record;
+use text::{FlagValue, Record};
 
 /// Most records of one request.
 pub const MAX_RECORDS: usize = 256;
@@ -29,6 +29,8 @@ pub struct NoteParameters {
     /// "error" refuses a note that is longer than the model reads; by default its head and tail are read.
     #[param(inline, value_type = Option<Truncate>)]
     pub truncate: Option<String>,
+    /// "false" answers by the model alone, without the package's rules for red flags; default: true.
+    pub red_flags: Option<bool>,
 }
 
 /// What `truncate` may be.
@@ -72,8 +74,11 @@ pub struct NoteResult {
     /// The label answered; null for an abstention.
     #[schema(example = "2")]
     pub label: Option<String>,
-    /// True where the model is not sure enough to answer.
+    /// True where there is no label.
     pub abstained: bool,
+    /// Of an abstention: why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
     /// Labels with their probabilities, highest first, ties in label order.
     pub predictions: Vec<Prediction>,
     /// Tokens of the note.
@@ -82,6 +87,40 @@ pub struct NoteResult {
     pub truncated: bool,
     /// Fields of the model that the record did not have.
     pub missing_fields: Vec<String>,
+    /// Rules of the package that hold for the record, the most urgent first. The label is at least as
+    /// urgent as they say; the probabilities are the model's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub red_flags: Option<Vec<RedFlag>>,
+}
+
+/// A rule that holds for a record.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RedFlag {
+    /// What it is about: a field, or an emergency.
+    #[schema(example = "spo2")]
+    pub sign: String,
+    /// The value that the rule holds for: a number, a field's value or words of the note.
+    #[schema(example = 60)]
+    pub value: Value,
+    /// The rule, in words.
+    #[schema(example = "below 90 %")]
+    pub rule: String,
+    /// The label that the answer is at least; null where the labels are no scale: then the note
+    /// belongs to none of them, and there is no label.
+    #[schema(example = "2")]
+    pub at_least: Option<String>,
+}
+
+impl From<text::RedFlag> for RedFlag {
+    fn from(flag: text::RedFlag) -> RedFlag {
+        let value = match flag.value {
+            // A whole number is written as one.
+            FlagValue::Number(x) if x.fract() == 0.0 => Value::from(x as i64),
+            FlagValue::Number(x) => Value::from(x),
+            FlagValue::Text(text) => Value::from(text),
+        };
+        RedFlag { sign: flag.sign, value, rule: flag.rule, at_least: flag.at_least }
+    }
 }
 
 /// The answers for the records of a request, in their order.
@@ -99,14 +138,16 @@ pub struct NoteAnswer {
 
 impl From<NoteOutcome> for NoteResult {
     fn from(answer: NoteOutcome) -> NoteResult {
-        let ModelAnswer { label, abstained, predictions } = answer.outcome.into();
+        let ModelAnswer { label, abstained, reason, predictions } = answer.outcome.into();
         NoteResult {
             label,
             abstained,
+            reason,
             predictions,
             tokens: answer.tokens,
             truncated: answer.truncated,
             missing_fields: answer.missing_fields,
+            red_flags: answer.red_flags.map(|flags| flags.into_iter().map(RedFlag::from).collect()),
         }
     }
 }
@@ -143,6 +184,7 @@ pub async fn classify(
     };
     let refuse = |detail| Problem::bad_member("/model", detail);
     let service: Arc<NoteService> = find_model(&registry, request.model.as_deref(), "notes", note, refuse)?;
+    let rules = parameters.red_flags.unwrap_or(true);
     let whole = match parameters.truncate.as_deref() {
         None => false,
         Some("error") => true,
@@ -153,7 +195,7 @@ pub async fn classify(
     }
     let records = read(&service, &request.records)?;
     let (answers, timing) =
-        service.classify(records, whole, request.top_k.unwrap_or(usize::MAX), deadline).await?;
+        service.classify(records, whole, rules, request.top_k.unwrap_or(usize::MAX), deadline).await?;
     let answer = NoteAnswer {
         model: service.manifest.name.clone(),
         version: service.manifest.version.clone(),

@@ -181,7 +181,7 @@ impl ImageService {
             timing.preprocess = timing.preprocess.max(preprocess);
             inputs.push(input);
         }
-        let outcomes = self.pool.ask(&self.manifest, inputs, top_k, deadline, &mut timing).await?;
+        let outcomes = self.pool.ask(&self.manifest, inputs, top_k, deadline, &mut timing, |_, _| {}).await?;
         Ok((outcomes, timing))
     }
 
@@ -207,7 +207,7 @@ impl ImageService {
         let (read, queue) = self.preprocess.run(deadline, work).await.map_err(AskError::from)?;
         let (inputs, preprocess) = read?;
         let mut timing = Timing { preprocess, queue, ..Timing::default() };
-        let outcomes = self.pool.ask(&self.manifest, inputs, top_k, deadline, &mut timing).await?;
+        let outcomes = self.pool.ask(&self.manifest, inputs, top_k, deadline, &mut timing, |_, _| {}).await?;
         Ok((outcomes, timing))
     }
 

@@ -17,5 +17,5 @@ pub mod registry;
 
 pub use engine::InferenceError;
 pub use pool::{AskError, Timing};
-pub use prediction::{Outcome, Prediction};
+pub use prediction::{Outcome, Prediction, Reason};
 pub use registry::Registry;

@@ -8,7 +8,7 @@ use candle_core::Tensor;
 
 use super::engine::Model;
 use super::pool::{AskError, Pool, Timing};
-use super::prediction::Outcome;
+use super::prediction::{Outcome, Reason};
 use super::preprocess_pool::PreprocessPool;
 use crate::config::Config;
 use model::manifest::{Input, RecordInput};
@@ -17,7 +17,7 @@ use model::{Manifest, Package, PackageError};
 use nn::Params;
 use text::encoder::Example;
 use text::network::Plan;
-use text::{Encoder, FieldValue, Record, Tokenizer, network};
+use text::{Encoder, Familiarity, FieldValue, Record, RedFlag, RedFlags, Tokenizer, network};
 
 /// Records of at most so many bytes together are encoded where they are: that takes tens of
 /// microseconds, as does handing them to another thread and back, with all cores busy far longer.
@@ -66,6 +66,16 @@ pub struct NoteOutcome {
     pub truncated: bool,
     /// Fields the record did not have.
     pub missing_fields: Vec<String>,
+    /// Rules that hold for the record; `None` where the package has none or they are switched off.
+    pub red_flags: Option<Vec<RedFlag>>,
+}
+
+/// What is known of one record before the network answers.
+struct Encoded {
+    example: Example,
+    missing_fields: Vec<String>,
+    red_flags: Option<Vec<RedFlag>>,
+    is_familiar: bool,
 }
 
 /// A note that is longer than the model reads.
@@ -104,6 +114,8 @@ pub struct NoteService {
     /// Its model card.
     pub card: String,
     encoder: Encoder,
+    red_flags: Option<RedFlags>,
+    familiarity: Option<Familiarity>,
     preprocess: Arc<PreprocessPool>,
     pool: Pool<Example>,
 }
@@ -124,6 +136,9 @@ impl NoteService {
             return Err(PackageError::new(file, "this model does not read notes"));
         };
         let tokenizer = Tokenizer::read(&folder, &manifest.architecture)?;
+        let red_flags = RedFlags::read(&folder, &manifest)?;
+        let familiarity = Familiarity::read(&manifest, &weights)
+            .map_err(|e| PackageError::new(folder.join(&manifest.weights.file), e))?;
         let encoder = Encoder::new(input.clone(), &manifest.architecture, tokenizer);
         let record =
             Record { note: "pain".to_string(), fields: vec![FieldValue::Missing; input.fields.len()] };
@@ -132,7 +147,7 @@ impl NoteService {
             .map_err(|e| PackageError::new(folder.join(&manifest.weights.file), e))?;
         let build = move || Ok(model.clone());
         let pool = Pool::start(&manifest, &folder, config, Arc::new(blank), build)?;
-        Ok(NoteService { manifest, card, encoder, preprocess, pool })
+        Ok(NoteService { manifest, card, encoder, red_flags, familiarity, preprocess, pool })
     }
 
     /// What the manifest says of a record.
@@ -146,7 +161,7 @@ impl NoteService {
     }
 
     /// Classifies the records of one request, all or none of them. With `whole`, a note that
-    /// would be truncated refuses the request.
+    /// would be truncated refuses the request; without `rules`, the model answers alone.
     ///
     /// # Errors
     /// Every note that is too long; a model that is busy or failed.
@@ -154,6 +169,7 @@ impl NoteService {
         self: &Arc<Self>,
         records: Vec<Record>,
         whole: bool,
+        rules: bool,
         top_k: usize,
         deadline: Instant,
     ) -> Result<(Vec<NoteOutcome>, Timing), NotesError> {
@@ -161,7 +177,7 @@ impl NoteService {
         let service = self.clone();
         let encode = move || {
             let start = Instant::now();
-            service.encode(&records, whole).map(|encoded| (encoded, start.elapsed()))
+            service.encode(&records, whole, rules).map(|encoded| (encoded, start.elapsed()))
         };
         let (encoded, queue) = match short {
             true => (encode(), Duration::ZERO),
@@ -169,19 +185,34 @@ impl NoteService {
         };
         let (encoded, preprocess) = encoded?;
         let mut timing = Timing { preprocess, queue, ..Timing::default() };
-        let inputs = encoded.iter().map(|(example, _)| example.clone()).collect();
-        let outcomes = self.pool.ask(&self.manifest, inputs, top_k, deadline, &mut timing).await?;
-        let answers =
-            outcomes.into_iter().zip(encoded).map(|(outcome, (example, missing_fields))| NoteOutcome {
-                outcome,
-                tokens: example.tokens.total,
-                truncated: example.tokens.truncated(),
-                missing_fields,
-            });
+        let inputs = encoded.iter().map(|record| record.example.clone()).collect();
+        let settle = |index: usize, outcome: &mut Outcome| self.settle(&encoded[index], outcome);
+        let outcomes = self.pool.ask(&self.manifest, inputs, top_k, deadline, &mut timing, settle).await?;
+        let answers = outcomes.into_iter().zip(encoded).map(|(outcome, record)| NoteOutcome {
+            outcome,
+            tokens: record.example.tokens.total,
+            truncated: record.example.tokens.truncated(),
+            missing_fields: record.missing_fields,
+            red_flags: record.red_flags,
+        });
         Ok((answers.collect(), timing))
     }
 
-    fn encode(&self, records: &[Record], whole: bool) -> Result<Vec<(Example, Vec<String>)>, NotesError> {
+    /// The model's answer, unless the note is unlike its training; then what the rules make of it.
+    fn settle(&self, record: &Encoded, outcome: &mut Outcome) {
+        if !record.is_familiar {
+            outcome.abstain(Reason::UnlikeTraining);
+        }
+        let (Some(rules), Some(flags)) = (&self.red_flags, &record.red_flags) else { return };
+        match rules.floor(flags) {
+            Some(floor) => outcome.raise(&self.manifest, floor),
+            // An emergency is none of labels that are no levels of urgency.
+            None if !flags.is_empty() => outcome.abstain(Reason::UnlikeTraining),
+            None => {}
+        }
+    }
+
+    fn encode(&self, records: &[Record], whole: bool, rules: bool) -> Result<Vec<Encoded>, NotesError> {
         let mut long = Vec::new();
         let mut one = |(index, record): (usize, &Record)| {
             let example = self.encoder.encode(record).map_err(|_| NotesError::Tokenizer { index })?;
@@ -189,8 +220,15 @@ impl NoteService {
                 let (tokens, limit) = (example.tokens.total, example.tokens.ids.len());
                 long.push(LongNote { index, tokens, limit });
             }
-            let missing = record.missing(self.input()).into_iter().map(str::to_string).collect();
-            Ok((Arc::new(example), missing))
+            let missing_fields = record.missing(self.input()).into_iter().map(str::to_string).collect();
+            let text = self.encoder.text(record).map_err(|_| NotesError::Tokenizer { index })?;
+            let red_flags = self.red_flags.as_ref().filter(|_| rules);
+            Ok(Encoded {
+                example: Arc::new(example),
+                missing_fields,
+                red_flags: red_flags.map(|red_flags| red_flags.find(record, &text)),
+                is_familiar: self.familiarity.as_ref().is_none_or(|known| known.knows(&text)),
+            })
         };
         let encoded = records.iter().enumerate().map(&mut one).collect::<Result<_, NotesError>>()?;
         if long.is_empty() { Ok(encoded) } else { Err(NotesError::TooLong(long)) }

@@ -88,7 +88,8 @@ impl<I: Clone + Send + 'static> Pool<I> {
         Ok(pool)
     }
 
-    /// One outcome an input, in order; the waiting and the computing go into `timing`.
+    /// One outcome an input, in order, after `settle` has had its say on each; the waiting and the
+    /// computing go into `timing`.
     ///
     /// # Errors
     /// A model that is busy or failed: then no input has an outcome.
@@ -99,8 +100,12 @@ impl<I: Clone + Send + 'static> Pool<I> {
         top_k: usize,
         deadline: Instant,
         timing: &mut Timing,
+        settle: impl Fn(usize, &mut Outcome),
     ) -> Result<Vec<Outcome>, AskError> {
-        let outcomes = self.outcomes(manifest, inputs, top_k, deadline, timing).await;
+        let mut outcomes = self.outcomes(manifest, inputs, top_k, deadline, timing).await;
+        if let Ok(outcomes) = &mut outcomes {
+            outcomes.iter_mut().enumerate().for_each(|(index, outcome)| settle(index, outcome));
+        }
         match &outcomes {
             Ok(outcomes) => self.meter.answered(outcomes, timing),
             Err(error) => meter::refused(error),

@@ -14,11 +14,22 @@ pub struct Prediction {
     pub probability: f32,
 }
 
+/// Why a model gives no label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// No label is probable enough.
+    LowConfidence,
+    /// The input is unlike what the model was trained on, or belongs to none of its labels.
+    UnlikeTraining,
+}
+
 /// The answer for one input.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
     /// The label answered; `None` for an abstention.
     pub label: Option<String>,
+    /// Why there is none.
+    pub reason: Option<Reason>,
     /// The labels with their probabilities, highest first, ties in label order.
     pub predictions: Vec<Prediction>,
 }
@@ -37,12 +48,27 @@ impl Outcome {
         let name = |index: usize| manifest.labels[index].clone();
         Ok(Outcome {
             label: (!abstained).then(|| name(manifest.decide(&row))),
+            reason: abstained.then_some(Reason::LowConfidence),
             predictions: order
                 .into_iter()
                 .take(top_k)
                 .map(|index| Prediction { label: name(index), index, probability: row[index] })
                 .collect(),
         })
+    }
+
+    /// The same probabilities without a label, for this reason.
+    pub fn abstain(&mut self, reason: Reason) {
+        (self.label, self.reason) = (None, Some(reason));
+    }
+
+    /// The same probabilities with a label that is at least as urgent as that of index `floor`: an
+    /// abstention becomes that label, so that no emergency is lost in it.
+    pub fn raise(&mut self, manifest: &Manifest, floor: usize) {
+        let level = |label: &String| manifest.labels.iter().position(|known| known == label);
+        let answered = self.label.as_ref().and_then(level);
+        let label = answered.map_or(floor, |answered| answered.min(floor));
+        (self.label, self.reason) = (Some(manifest.labels[label].clone()), None);
     }
 }
 

@@ -327,3 +327,133 @@ async fn the_model_says_what_it_reads_and_answers() {
     );
     assert_eq!(model["data"]["licence"], "CC BY 4.0");
 }
+
+/// Each a sign that nobody who is well has, in someone who is otherwise well.
+#[tokio::test]
+async fn a_life_threatening_sign_is_never_answered_as_less_urgent_than_an_emergency() {
+    let server = server();
+    for (field, value) in [
+        ("mental", json!("unresponsive")),
+        ("spo2", json!(60)),
+        ("sbp", json!(50)),
+        ("respiratory_rate", json!(4)),
+        ("temperature_c", json!(28)),
+        ("heart_rate", json!(20)),
+    ] {
+        let mut fields = well();
+        fields[field] = value.clone();
+        for note in ["sore throat", "general weakness", "zxqv wkjh"] {
+            let answer = result(triage(&server, note, fields.clone()).await).await;
+            assert!(["1", "2"].contains(&answer["label"].as_str().unwrap()), "{field}: {answer}");
+            let flags = answer["red_flags"].as_array().unwrap();
+            assert!(flags.iter().any(|flag| flag["sign"] == field && flag["value"] == value), "{answer}");
+        }
+    }
+    let mut low = well();
+    low["spo2"] = json!(60);
+    let flagged = result(triage(&server, "sore throat", low.clone()).await).await;
+    let expected = json!([{"sign": "spo2", "value": 60, "rule": "below 90 %", "at_least": "2"}]);
+    assert_eq!(flagged["red_flags"], expected);
+    // Switched off, the model answers alone, with the same probabilities.
+    let body = json!({"model": "triage", "records": [{"note": "sore throat", "fields": low}]});
+    let alone = result(post_raw(&server, "?red_flags=false", body.to_string()).await).await;
+    assert!(alone.get("red_flags").is_none(), "{alone}");
+    assert_eq!(alone["predictions"], flagged["predictions"]);
+    assert_eq!(alone["label"], alone["predictions"][0]["label"]);
+}
+
+#[tokio::test]
+async fn an_emergency_in_words_is_flagged_unless_it_is_denied_or_history() {
+    let server = server();
+    for note in [
+        "cardiac arrest, CPR in progress",
+        "Anaphylaxis after bee sting, stridor",
+        "septic shock, fever, confusion, BP 70/40",
+        "opioid overdose, respiratory rate 4, pinpoint pupils",
+        "burn 50% of body, inhalation injury, hoarse voice",
+        "sudden right sided weakness, slurred speech",
+    ] {
+        let answer = result(triage(&server, note, Value::Null).await).await;
+        assert!(["1", "2"].contains(&answer["label"].as_str().unwrap()), "{note}: {answer}");
+        assert!(!answer["red_flags"].as_array().unwrap().is_empty(), "{note}: {answer}");
+    }
+    for note in
+        ["cough, denies chest pain", "dizziness, history of stroke", "knee pain, no loss of consciousness"]
+    {
+        let answer = result(triage(&server, note, well()).await).await;
+        assert_eq!(answer["red_flags"], json!([]), "{note}");
+    }
+}
+
+#[tokio::test]
+async fn a_vital_further_from_normal_never_lowers_the_urgency() {
+    let server = server();
+    let sweeps = [
+        ("respiratory_rate", vec![18, 20, 22, 26, 34, 60]),
+        ("respiratory_rate", vec![12, 10, 8, 6, 4, 0]),
+        ("sbp", vec![110, 100, 90, 70, 50, 20]),
+        ("sbp", vec![130, 150, 180, 220, 280]),
+        ("heart_rate", vec![60, 50, 40, 20, 0]),
+        ("heart_rate", vec![90, 110, 140, 180, 250]),
+        ("spo2", vec![96, 93, 90, 80, 60, 20]),
+        ("temperature_c", vec![38, 39, 40, 42]),
+        ("temperature_c", vec![36, 35, 33, 30, 26]),
+    ];
+    for (field, values) in sweeps {
+        let records: Vec<Value> = values
+            .iter()
+            .map(|value| {
+                let mut fields = well();
+                fields[field] = json!(value);
+                json!({"note": "abdominal pain", "fields": fields})
+            })
+            .collect();
+        let response = post(&server, json!({"model": "triage", "records": records})).await;
+        let answer: Value = response.json().await.unwrap();
+        let levels: Vec<f64> = answer["results"].as_array().unwrap().iter().map(level).collect();
+        assert!(levels.windows(2).all(|pair| pair[1] <= pair[0] + 1e-5), "{field} {values:?}: {levels:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_note_unlike_those_of_training_gets_no_label() {
+    let server = server();
+    for note in [
+        "x",
+        "qwxz vbnm plkj",
+        "lorem ipsum dolor sit amet consectetur",
+        "8843 1920 7761",
+        "мой дядя самых честных правил",
+    ] {
+        let answer = result(triage(&server, note, well()).await).await;
+        assert_eq!(
+            (&answer["label"], &answer["reason"]),
+            (&Value::Null, &json!("unlike_training")),
+            "{note}"
+        );
+    }
+    let known = result(triage(&server, "abdominal pain", well()).await).await;
+    assert!(known["label"].is_string() && known.get("reason").is_none(), "{known}");
+}
+
+#[tokio::test]
+async fn emergencies_belong_to_no_department_and_traditional_characters_read_as_simplified() {
+    let server = server();
+    let ask = async |note: &str| {
+        result(post(&server, json!({"model": "department-zh", "records": [{"note": note}]})).await).await
+    };
+    for note in ["喝农药了怎么办", "抑郁想自杀怎么办", "胸口压榨样疼痛放射到左臂，出汗，持续半小时"]
+    {
+        let answer = ask(note).await;
+        assert_eq!(
+            (&answer["label"], &answer["reason"]),
+            (&Value::Null, &json!("unlike_training")),
+            "{answer}"
+        );
+        assert_eq!(answer["red_flags"][0]["at_least"], Value::Null, "{answer}");
+    }
+    let simplified = ask("高血压应当怎样治疗？我一直在吃降压药，血压还是高。").await;
+    let traditional = ask("高血壓應當怎樣治療？我一直在吃降壓藥，血壓還是高。").await;
+    assert_eq!(simplified["label"], "心血管科");
+    assert_eq!(simplified["predictions"], traditional["predictions"]);
+}

@@ -6,7 +6,8 @@
 use std::collections::BTreeSet;
 
 use super::manifest::{
-    Architecture, CnnLayer, Crop, FieldKind, ImageInput, Input, Manifest, Normalisation, RecordInput,
+    Architecture, CnnLayer, Crop, FieldKind, ImageInput, Input, Likeness, Manifest, Normalisation,
+    RecordInput,
 };
 
 /// Largest side of a network's input, in pixels.
@@ -56,6 +57,14 @@ impl Manifest {
                 && cost.iter().all(|row| row.len() == side && row.iter().all(|c| c.is_finite()));
             if !fits {
                 return Err(format!("ordinal.cost is not a matrix of {side} x {side} numbers"));
+            }
+        }
+        if let Some(Likeness::KnownNgrams { at_least, .. }) = self.likeness {
+            if !(0.0..=1.0).contains(&at_least) {
+                return Err(format!("likeness.at_least is {at_least}, not between 0 and 1"));
+            }
+            if !matches!(self.architecture, Architecture::Bag(_)) {
+                return Err("likeness: only a bag knows n-grams".to_string());
             }
         }
         match &self.input {
@@ -124,10 +133,13 @@ fn check_record(input: &RecordInput) -> Result<(), String> {
             return Err(format!("input.fields has \"{}\" twice", field.name));
         }
         match &field.kind {
-            FieldKind::Numeric { min, max, mean, std, knots, .. } => {
+            FieldKind::Numeric { min, max, mean, std, knots, normal, .. } => {
                 let finite = [min, max, mean, std].into_iter().chain(knots).all(|v| v.is_finite());
                 if !finite || min >= max || *std <= 0.0 {
                     return Err(format!("input.fields \"{}\" has a range that cannot be", field.name));
+                }
+                if normal.is_some_and(|(low, high)| !(*min <= low && low < high && high <= *max)) {
+                    return Err(format!("input.fields \"{}\" has a normal range that cannot be", field.name));
                 }
                 if knots.windows(2).any(|pair| pair[0] >= pair[1]) {
                     return Err(format!("input.fields \"{}\" has knots that do not rise", field.name));

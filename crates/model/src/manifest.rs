@@ -45,6 +45,9 @@ pub struct Manifest {
     pub calibration: Calibration,
     /// An answer whose highest probability is below this is an abstention.
     pub abstain_below: f32,
+    /// How an input that is unlike the training data is told, where that was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub likeness: Option<Likeness>,
     /// What the model was trained on.
     pub data: DataSource,
     /// How it was trained.
@@ -54,7 +57,7 @@ pub struct Manifest {
     /// The weights file.
     pub weights: Weights,
     /// sha256, in hexadecimal, of the other files that an answer depends on, by name: of a model
-    /// of notes the tokenizer. A package without them is read without that check.
+    /// of notes the tokenizer and, where it has them, the rules for red flags. A package without them is read without that check.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<String, String>,
 }
@@ -93,6 +96,23 @@ impl Manifest {
             }
         }
     }
+}
+
+/// How an input that is unlike the training data is told. Such an input gets no label.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Likeness {
+    /// Of a bag: the share of a note's n-grams that training had seen (of characters those of three
+    /// and more, where the bag reads characters, otherwise those of words).
+    KnownNgrams {
+        /// Least share.
+        at_least: f32,
+        /// Share of the validation notes below it.
+        abstained: f64,
+        /// Area under the ROC curve of validation notes against the same notes with their
+        /// characters shuffled.
+        auroc: f64,
+    },
 }
 
 /// What a model does.
@@ -240,6 +260,10 @@ pub enum FieldKind {
         /// features in tabular deep learning").
         #[serde(default)]
         knots: Vec<f64>,
+        /// Where a person is well. Beyond it a bag over a scale never answers less urgently the
+        /// further out the value is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        normal: Option<(f64, f64)>,
     },
     /// One of several values.
     Categorical {
@@ -553,6 +577,7 @@ mod tests {
             mean: 50.0,
             std: 20.0,
             knots: vec![20.0, 80.0],
+            normal: None,
         };
         let field = |name: &str, kind| Field { name: name.to_string(), kind };
         let input = RecordInput { max_tokens: 64, fields: vec![field("sex", sex), field("age", age)] };

@@ -18,6 +18,8 @@ use super::manifest::{FORMAT, Manifest};
 pub const MANIFEST: &str = "manifest.json";
 /// The tokenizer of a model of notes.
 pub const TOKENIZER: &str = "tokenizer.json";
+/// The rules over a model of notes, where it has them.
+pub const RED_FLAGS: &str = "red_flags.json";
 /// The weights, in safetensors form.
 pub const WEIGHTS: &str = "model.safetensors";
 /// The model card, in Markdown.
@@ -126,7 +128,7 @@ impl Package {
         manifest.weights.sha256 = sha256(&bytes);
         manifest.weights.parameters = values(weights);
         // Card and plots are for people, who may amend them: no answer depends on them.
-        let digests = extra.iter().filter(|(name, _)| *name == TOKENIZER);
+        let digests = extra.iter().filter(|(name, _)| [TOKENIZER, RED_FLAGS].contains(name));
         manifest.files = digests.map(|(name, content)| (name.to_string(), sha256(content))).collect();
         let mut json =
             serde_json::to_string_pretty(manifest).map_err(|e| PackageError::new(fresh.join(MANIFEST), e))?;

@@ -6,6 +6,10 @@
 //! short one. The fields' inputs follow as further rows of the same matrix. One vector is built
 //! in one place for training and for serving. Where the manifest says so, trees read the fields
 //! and the linear answer, and have a say in the answer.
+//!
+//! What lies beyond a field's normal range is added after the trees, by inputs that grow on the way
+//! out (`fields`). Over a scale their weights fall, or stay, from the most urgent label to the
+//! least, so the odds of any label against a less urgent one never fall on the way out.
 
 use std::collections::HashMap;
 
@@ -67,6 +71,11 @@ impl Table {
         &self.config
     }
 
+    /// The n-grams, by their hashes, in rising order.
+    pub fn hashes(&self) -> &[u32] {
+        &self.hashes
+    }
+
     /// The tensors that a package keeps of it.
     pub fn tensors(&self) -> Result<Vec<(String, Tensor)>> {
         let count = self.hashes.len();
@@ -125,6 +134,18 @@ pub struct Bag {
     weight: Vec<f32>,
     bias: Vec<f32>,
     trees: Option<Forest>,
+    /// Columns of inputs beyond a field's normal range, rising.
+    beyond: Vec<u32>,
+}
+
+/// Columns, after `ngrams` of n-grams, of inputs beyond a field's normal range, rising.
+pub fn beyond(of: &[Field], ngrams: usize) -> Vec<u32> {
+    fields::beyond(of).into_iter().map(|at| (ngrams + at) as u32).collect()
+}
+
+/// A row without the columns `beyond`, and those alone.
+pub fn split(row: Sparse, beyond: &[u32]) -> (Sparse, Sparse) {
+    row.into_iter().partition(|(at, _)| beyond.binary_search(at).is_err())
 }
 
 impl Bag {
@@ -142,7 +163,8 @@ impl Bag {
             Some(trees) => Some(Forest::read(trees, fields::plain(of), labels, params)?),
             None => None,
         };
-        Ok(Bag { table, weight: weight.flatten_all()?.to_vec1()?, bias: bias.to_vec1()?, trees })
+        let beyond = beyond(of, config.ngrams);
+        Ok(Bag { table, weight: weight.flatten_all()?.to_vec1()?, bias: bias.to_vec1()?, trees, beyond })
     }
 
     /// Logits of every record.
@@ -158,15 +180,21 @@ impl Bag {
     }
 
     fn row(&self, record: &Encoded) -> Vec<f32> {
-        let labels = self.bias.len();
+        let (within, beyond) = split(self.table.vector(record), &self.beyond);
         let mut logits = self.bias.clone();
-        for (at, value) in self.table.vector(record) {
+        self.add(&mut logits, within);
+        if let Some(trees) = &self.trees {
+            logits = trees.mix(&record.fields, &logits);
+        }
+        self.add(&mut logits, beyond);
+        logits
+    }
+
+    fn add(&self, logits: &mut [f32], row: Sparse) {
+        let labels = self.bias.len();
+        for (at, value) in row {
             let weights = &self.weight[at as usize * labels..][..labels];
             logits.iter_mut().zip(weights).for_each(|(logit, weight)| *logit += value * weight);
-        }
-        match &self.trees {
-            Some(trees) => trees.mix(&record.fields, &logits),
-            None => logits,
         }
     }
 }

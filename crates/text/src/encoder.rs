@@ -53,8 +53,7 @@ impl Encoder {
     /// # Errors
     /// What the tokenizer reports.
     pub fn encode(&self, record: &Record) -> tokenizers::Result<Encoded> {
-        // Far beyond what any model reads; keeps the work on one note within bounds.
-        let read = excerpt(&record.note, self.input.max_tokens.saturating_mul(64).max(1 << 16));
+        let read = self.read(record);
         let note = read.as_ref();
         // A bag reads n-grams, of all there are: its tokens are only counted.
         let most = if self.bag.is_some() { usize::MAX } else { self.input.max_tokens };
@@ -77,6 +76,19 @@ impl Encoder {
         };
         let fields = fields::encode(&self.input.fields, &record.fields);
         Ok(Encoded { tokens, words, characters, fields })
+    }
+
+    /// What is read of a record's note, normalised, for what reads words beside the network.
+    ///
+    /// # Errors
+    /// What the tokenizer reports.
+    pub fn text(&self, record: &Record) -> tokenizers::Result<String> {
+        self.tokenizer.normalise(&self.read(record))
+    }
+
+    /// Far beyond what any model reads; keeps the work on one note within bounds.
+    fn read<'a>(&self, record: &'a Record) -> Cow<'a, str> {
+        excerpt(&record.note, self.input.max_tokens.saturating_mul(64).max(1 << 16))
     }
 }
 

@@ -10,17 +10,22 @@
 
 pub mod bag;
 pub mod encoder;
+pub mod familiarity;
 pub mod fields;
 #[cfg(test)]
 mod golden;
 mod lstm;
 pub mod network;
 pub mod record;
+pub mod red_flags;
+mod simplified;
 pub mod terms;
 pub mod tokenizer;
 mod transformer;
 pub mod trees;
 
 pub use encoder::{Encoded, Encoder};
+pub use familiarity::Familiarity;
 pub use record::{FieldError, FieldValue, Record};
+pub use red_flags::{FlagValue, RedFlag, RedFlags};
 pub use tokenizer::Tokenizer;

@@ -189,6 +189,7 @@ mod tests {
             mean: 97.0,
             std: 3.0,
             knots: vec![],
+            normal: None,
         };
         let sex = FieldKind::Categorical { values: vec!["female".to_string(), "male".to_string()] };
         let field = |name: &str, kind| Field { name: name.to_string(), kind };

@@ -80,7 +80,7 @@ fn word_spans(note: &str) -> Vec<(usize, usize)> {
 }
 
 /// True for characters that are written without spaces between words.
-fn is_ideograph(character: char) -> bool {
+pub(crate) fn is_ideograph(character: char) -> bool {
     matches!(character,
         '\u{3040}'..='\u{30ff}'      // Hiragana, Katakana
         | '\u{3400}'..='\u{4dbf}'    // extension A

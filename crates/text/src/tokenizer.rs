@@ -1,6 +1,6 @@
 //! The tokenizer: trained on the training notes alone, kept in `tokenizer.json`.
 //!
-//! Normalisation (NFKC, lower case, control characters to blanks) is part of that file. Tokens
+//! Traditional Chinese characters are read as simplified ones (`simplified`). Normalisation (NFKC, lower case, control characters to blanks) is part of that file. Tokens
 //! are byte pairs (Sennrich et al. 2016) over the bytes of UTF-8, so any text, in any script,
 //! has tokens and nothing is lost to an unknown one; what was frequent in training has short
 //! codes, what was not has long ones. Id 0 is kept for padding.
@@ -13,6 +13,7 @@ use tokenizers::normalizers::{Lowercase, NFKC, NormalizerWrapper, Replace, Seque
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{AddedToken, NormalizedString, Normalizer, TokenizerBuilder, TokenizerImpl};
 
+use super::simplified::Simplifier;
 use model::manifest::Architecture;
 use model::{PackageError, package};
 
@@ -25,6 +26,7 @@ type Inner = TokenizerImpl<BPE, NormalizerWrapper, ByteLevel, ByteLevel, ByteLev
 #[derive(Clone)]
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
+    simplifier: Simplifier,
 }
 
 /// A note as the network reads it.
@@ -82,7 +84,7 @@ impl Tokenizer {
     pub fn parse(json: &[u8]) -> tokenizers::Result<Tokenizer> {
         let mut inner = tokenizers::Tokenizer::from_bytes(json)?;
         inner.set_encode_special_tokens(true);
-        Ok(Tokenizer { inner })
+        Ok(Tokenizer { inner, simplifier: Simplifier::new() })
     }
 
     /// Reads the `tokenizer.json` of the package in `folder`, whose network is `architecture`.
@@ -130,7 +132,7 @@ impl Tokenizer {
     /// # Errors
     /// What the library reports.
     pub fn normalise(&self, note: &str) -> tokenizers::Result<String> {
-        let mut text = NormalizedString::from(note);
+        let mut text = NormalizedString::from(self.simplifier.simplify(note).as_ref());
         if let Some(normalizer) = self.inner.get_normalizer() {
             normalizer.normalize(&mut text)?;
         }
@@ -143,7 +145,7 @@ impl Tokenizer {
     /// # Errors
     /// What the library reports.
     pub fn encode(&self, note: &str, limit: usize) -> tokenizers::Result<Tokens> {
-        let encoding = self.inner.encode_fast(note, false)?;
+        let encoding = self.inner.encode_fast(self.simplifier.simplify(note).as_ref(), false)?;
         let ids = encoding.get_ids();
         let total = ids.len();
         if total <= limit {

@@ -24,7 +24,7 @@ use super::stacking::{regrow, stack};
 use model::calibration::{fit_temperature, negative_log_likelihood, probabilities};
 use model::manifest::{BagConfig, Field};
 use nn::random;
-use text::bag::{Sparse, Table};
+use text::bag::{Sparse, Table, beyond};
 use text::encoder::Example;
 use text::trees::Forest;
 
@@ -260,7 +260,8 @@ fn design(table: &Table, set: &Labelled, members: &[usize], labels: usize, optio
             weights.push(weight / COPIES as f64);
         }
     }
-    Design::new(rows, width(table, set), truth, weights, labels)
+    let falling = if options.ordinal { beyond(&options.fields, table.config().ngrams) } else { Vec::new() };
+    Design::new(rows, width(table, set), truth, weights, labels).falling(falling)
 }
 
 fn width(table: &Table, set: &Labelled) -> usize {

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::tables;
 use model::Manifest;
+use model::manifest::Likeness;
 
 /// The card of a model, in Markdown. `notes` are added as they are, before the plots, which show
 /// the split `shown`.
@@ -38,6 +39,14 @@ fn write_card(out: &mut String, m: &Manifest, notes: &str, shown: &str) -> std::
          Below a highest probability of {:.3} the model abstains.\n",
         m.calibration.temperature, m.abstain_below
     )?;
+    out.push_str(&likeness(m));
+    if m.metrics.keys().any(|split| split.ends_with("with red flags")) {
+        writeln!(
+            out,
+            "Rules for red flags (`red_flags.json`, with their sources) hold the label to a level at the least; the \
+             probabilities are the model's own. Metrics are given without the rules and with them.\n"
+        )?;
+    }
     writeln!(out, "## Data\n\n{}. {} Licence: {}.\n", m.data.name, m.data.source, m.data.licence)?;
     let sizes: Vec<String> = m.data.examples.iter().map(|(split, n)| format!("{split} {n}")).collect();
     writeln!(out, "Examples: {}.\n", sizes.join(", "))?;
@@ -67,6 +76,19 @@ fn write_card(out: &mut String, m: &Manifest, notes: &str, shown: &str) -> std::
         out,
         "\n## Plots\n\nReliability and ROC are those of the split {shown}.\n\n![Learning curve](plots/learning-curve.svg)\n\n![Reliability](plots/reliability.svg)\n\n![ROC](plots/roc.svg)"
     )
+}
+
+/// How an input that is unlike the training data is told, as a paragraph; nothing where it is not.
+fn likeness(m: &Manifest) -> String {
+    match &m.likeness {
+        Some(Likeness::KnownNgrams { at_least, abstained, auroc }) => format!(
+            "It abstains as well (`unlike_training`) on a note of whose n-grams training had seen less than a share of \
+             {at_least:.3}: on {:.1} % of the validation notes. That share tells them from the same notes with their \
+             characters shuffled with an AUROC of {auroc:.4}.\n\n",
+            100.0 * abstained
+        ),
+        None => String::new(),
+    }
 }
 
 fn write_metrics(out: &mut String, m: &Manifest) -> std::fmt::Result {

@@ -24,14 +24,20 @@ pub struct Evaluation {
     pub split: String,
     /// The labels, in the order of the metrics' rows.
     pub labels: Vec<String>,
-    /// What was measured.
+    /// What was measured of the model alone.
     pub metrics: Metrics,
+    /// What was measured of the model and the package's rules for red flags, where it has them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub with_red_flags: Option<Metrics>,
 }
 
 impl Evaluation {
     /// The metrics as tables, for the terminal.
     pub fn tables(&self) -> String {
-        let one = BTreeMap::from([(self.split.clone(), self.metrics.clone())]);
+        let mut one = BTreeMap::from([(self.split.clone(), self.metrics.clone())]);
+        if let Some(metrics) = &self.with_red_flags {
+            one.insert(format!("{}, with red flags", self.split), metrics.clone());
+        }
         let (model, version) = (&self.model, &self.version);
         let (split, labels) = (tables::by_split(&one), tables::by_label(&self.labels, &self.metrics));
         format!("{model}, version {version}\n\n{split}\n{labels}")
@@ -46,14 +52,18 @@ impl Evaluation {
 pub fn evaluate(model: &Path, data: &Path, split: &str) -> Result<Evaluation> {
     let package = read_package(model)?;
     ensure!(SPLITS.contains(&split), "the split \"{split}\" is not one of {}", SPLITS.join(", "));
-    let (manifest, answers) = match package.manifest.input {
-        Input::Image(_) => image::answers_of(package, data, split)?,
+    let (manifest, answers, floors) = match package.manifest.input {
+        Input::Image(_) => {
+            let (manifest, answers) = image::answers_of(package, data, split)?;
+            (manifest, answers, None)
+        }
         Input::Record(_) => text::answers_of(package, data, split)?,
     };
     let rows = calibrated(&answers, manifest.calibration.temperature)?;
-    let metrics = measure(&manifest, &rows, &answers.truth);
+    let metrics = measure(&manifest, &rows, &answers.truth, &[]);
+    let with_red_flags = floors.map(|floors| measure(&manifest, &rows, &answers.truth, &floors));
     let Manifest { name: model, version, labels, .. } = manifest;
-    Ok(Evaluation { model, version, split: split.to_string(), labels, metrics })
+    Ok(Evaluation { model, version, split: split.to_string(), labels, metrics, with_red_flags })
 }
 
 /// The package in `path`, or in its highest version.

@@ -64,6 +64,9 @@ pub struct Answers {
     pub truth: Vec<usize>,
 }
 
+/// Index of the label that an answer is at least, by example.
+pub type Floors = Vec<Option<usize>>;
+
 /// What a finished run hands over.
 pub struct Finished {
     /// The package's description; calibration, threshold, metrics and weights are filled in.
@@ -72,6 +75,9 @@ pub struct Finished {
     pub weights: BTreeMap<String, Tensor>,
     /// Answers by split.
     pub splits: BTreeMap<String, Answers>,
+    /// By split and example: index of the label that red flags hold the answer to at least. Empty
+    /// where the package has no rules.
+    pub floors: BTreeMap<String, Floors>,
     /// What the temperature is fitted on.
     pub calibration: Answers,
     /// Share of the validation examples on which the model may abstain.
@@ -90,15 +96,29 @@ pub struct Finished {
 /// # Errors
 /// An output of the network that is not finite; what the file system says.
 pub fn finish(run: Finished, out: &Path) -> Result<(PathBuf, Manifest)> {
-    let Finished { mut manifest, weights, splits, calibration, abstain_share, history, notes, mut extra } =
-        run;
+    let Finished {
+        mut manifest,
+        weights,
+        splits,
+        floors,
+        calibration,
+        abstain_share,
+        history,
+        notes,
+        mut extra,
+    } = run;
     let temperature = fit_temperature(&calibration.logits, &calibration.truth) as f32;
     manifest.calibration.temperature = temperature;
     let rows = |answers: &Answers| calibrated(answers, temperature);
     let val = splits.get("val").context("no validation split")?;
     manifest.abstain_below = threshold(&rows(val)?, abstain_share);
     for (split, answers) in &splits {
-        manifest.metrics.insert(split.clone(), measure(&manifest, &rows(answers)?, &answers.truth));
+        let (rows, truth) = (rows(answers)?, &answers.truth);
+        manifest.metrics.insert(split.clone(), measure(&manifest, &rows, truth, &[]));
+        if let Some(floors) = floors.get(split) {
+            let held = measure(&manifest, &rows, truth, floors);
+            manifest.metrics.insert(format!("{split}, with red flags"), held);
+        }
     }
 
     let (shown_split, shown) = splits.get("test").map_or(("val", val), |test| ("test", test));
@@ -121,9 +141,12 @@ pub fn calibrated(answers: &Answers, temperature: f32) -> Result<Vec<Vec<f32>>> 
     Ok(answers.logits.iter().map(|row| probabilities(row, temperature)).collect::<Result<_, _>>()?)
 }
 
-/// Metrics of one split under a manifest's decision rule.
-pub fn measure(manifest: &Manifest, rows: &[Vec<f32>], truth: &[usize]) -> Metrics {
-    let answers: Vec<usize> = rows.iter().map(|row| manifest.decide(row)).collect();
+/// Metrics of one split under a manifest's decision rule, the answers no less urgent than `floors`
+/// where there are any.
+pub fn measure(manifest: &Manifest, rows: &[Vec<f32>], truth: &[usize], floors: &[Option<usize>]) -> Metrics {
+    let floor = |example: usize| floors.get(example).copied().flatten().unwrap_or(usize::MAX);
+    let answers: Vec<usize> =
+        rows.iter().enumerate().map(|(example, row)| manifest.decide(row).min(floor(example))).collect();
     metrics(&manifest.labels, rows, truth, &answers, manifest.abstain_below, manifest.ordinal.is_some())
 }
 

@@ -211,6 +211,7 @@ pub fn train(options: &ImageOptions, stop: &AtomicBool) -> Result<(PathBuf, Mani
         splits.insert(split.clone(), answers(network.as_ref(), set)?);
     }
     let finished = Finished {
+        floors: BTreeMap::new(),
         manifest,
         weights: params.snapshot()?,
         calibration: calibration(network.as_ref(), &source, &input, options)?,
@@ -378,6 +379,7 @@ fn describe(
         exact_convolution: false,
         calibration: Calibration { temperature: 1.0 },
         abstain_below: 0.0,
+        likeness: None,
         data: DataSource {
             name: name.unwrap_or_else(|| source.sha256.keys().next().cloned().unwrap_or_default()),
             source: options.data_source.clone(),

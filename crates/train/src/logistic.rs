@@ -8,6 +8,10 @@
 //! is on `W`: a matrix whose `T T'` has a large part along the labels' order says that what
 //! speaks for one level speaks for its neighbors too. Where levels are rare and their labels
 //! noisy, as in triage, that is worth more than any other change to the model.
+//!
+//! Weights of some columns are held to fall from the first label to the last: after the fit the
+//! nearest such row takes the place of each (Barlow et al. 1972, "Statistical inference under order
+//! restrictions").
 
 use rayon::prelude::*;
 
@@ -29,6 +33,8 @@ pub struct Design {
     /// How much each row counts.
     weights: Vec<f64>,
     labels: usize,
+    /// Columns whose weights fall, or stay, from the first label to the last.
+    falling: Vec<u32>,
 }
 
 impl Design {
@@ -46,7 +52,12 @@ impl Design {
                 columns[*column as usize].push((row as u32, *value));
             }
         }
-        Design { rows, columns, truth, weights, labels }
+        Design { rows, columns, truth, weights, labels, falling: Vec::new() }
+    }
+
+    /// The same, with weights of the columns `falling` that fall from the first label to the last.
+    pub fn falling(self, falling: Vec<u32>) -> Design {
+        Design { falling, ..self }
     }
 
     /// What all rows count together.
@@ -223,8 +234,28 @@ pub fn fit(
 
 fn fitted(design: &Design, settings: &Settings, point: &[f32]) -> Fitted {
     let (inner, bias) = point.split_at(design.columns.len() * design.labels);
-    let weight = settings.coupling.apply(inner, design.labels);
+    let mut weight = settings.coupling.apply(inner, design.labels);
+    for column in &design.falling {
+        fall(&mut weight[*column as usize * design.labels..][..design.labels]);
+    }
     Fitted { weight, bias: bias.to_vec(), inner: point.to_vec() }
+}
+
+/// Makes a row into the nearest one that does not rise: neighbors that do are brought to their mean.
+fn fall(row: &mut [f32]) {
+    let mut blocks: Vec<(f32, usize)> = Vec::new();
+    for &value in row.iter() {
+        blocks.push((value, 1));
+        while let [.., (before, m), (last, n)] = blocks[..]
+            && before < last
+        {
+            blocks.pop();
+            blocks.pop();
+            blocks.push(((before * m as f32 + last * n as f32) / (m + n) as f32, m + n));
+        }
+    }
+    let values = blocks.into_iter().flat_map(|(value, count)| std::iter::repeat_n(value, count));
+    row.iter_mut().zip(values).for_each(|(old, new)| *old = new);
 }
 
 /// The objective at a point, divided by what all rows count.
@@ -360,6 +391,22 @@ mod tests {
             assert!(norm(&end.gradient) < 1e-3, "{}", norm(&end.gradient));
             assert!(losses.len() > 2 && losses.last() < losses.first());
         }
+    }
+
+    #[test]
+    fn rows_that_must_fall_are_the_nearest_that_do() {
+        for (row, expected) in [
+            ([3.0, 1.0, -2.0], [3.0, 1.0, -2.0]),
+            ([1.0, 3.0, -2.0], [2.0, 2.0, -2.0]),
+            ([0.0, 1.0, 5.0], [2.0, 2.0, 2.0]),
+            ([4.0, -1.0, 0.0], [4.0, -0.5, -0.5]),
+        ] {
+            let mut row = row;
+            fall(&mut row);
+            assert_eq!(row, expected);
+        }
+        let fitted = fit(&design().falling(vec![1]), &settings(Coupling::none()), None, |_, _| true);
+        assert!(fitted.weight[3..6].windows(2).all(|pair| pair[0] >= pair[1]), "{:?}", fitted.weight);
     }
 
     #[test]

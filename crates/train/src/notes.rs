@@ -45,7 +45,7 @@ pub struct Columns<'a> {
     pub note: &'a str,
     /// The label.
     pub label: &'a str,
-    /// The fields, each perhaps with a range and a unit ("sbp:0..300:mmHg"); without any, all
+    /// The fields, each perhaps with a range, a unit and a normal range ("sbp:0..300:mmHg:110..130"); without any, all
     /// other columns that can be one; "none" for none.
     pub fields: &'a [String],
 }
@@ -144,8 +144,7 @@ impl NoteSource {
         labels: &[String],
     ) -> Result<Vec<(Record, usize)>> {
         let file = path.join(format!("{split}.csv"));
-        let specs: Vec<FieldSpec> =
-            fields.iter().map(|field| FieldSpec { name: field.name.clone(), range: None }).collect();
+        let specs: Vec<FieldSpec> = fields.iter().map(|field| FieldSpec::named(&field.name)).collect();
         let bytes = std::fs::read(&file).with_context(|| file.display().to_string())?;
         let mut rows =
             read_rows(&bytes, columns.0, columns.1, &specs).with_context(|| file.display().to_string())?;
@@ -160,20 +159,30 @@ struct FieldSpec {
     name: String,
     /// Least and greatest value, and the unit.
     range: Option<(f64, f64, String)>,
+    /// Where a person is well.
+    normal: Option<(f64, f64)>,
 }
 
 impl FieldSpec {
+    fn named(name: &str) -> FieldSpec {
+        FieldSpec { name: name.to_string(), range: None, normal: None }
+    }
+
     fn parse(text: &str) -> Result<FieldSpec> {
-        let mut parts = text.splitn(3, ':');
+        let mut parts = text.splitn(4, ':');
         let name = parts.next().unwrap_or_default().trim().to_string();
         ensure!(!name.is_empty(), "--fields: a name is empty");
-        let Some(range) = parts.next() else { return Ok(FieldSpec { name, range: None }) };
-        let ends = range.split_once("..").and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
-        let Some((min, max)) = ends.filter(|(min, max): &(f64, f64)| min < max) else {
-            bail!("--fields: \"{text}\" is not name, name:min..max or name:min..max:unit")
+        let Some(range) = parts.next() else { return Ok(FieldSpec::named(&name)) };
+        let ends = |range: &str| {
+            let ends = range.split_once("..").and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+            ends.filter(|(min, max): &(f64, f64)| min < max).with_context(|| {
+                format!("--fields: \"{text}\" is not name, name:min..max, name:min..max:unit or name:min..max:unit:low..high")
+            })
         };
+        let (min, max) = ends(range)?;
         let unit = parts.next().unwrap_or_default().to_string();
-        Ok(FieldSpec { name, range: Some((min, max, unit)) })
+        let normal = parts.next().map(ends).transpose()?;
+        Ok(FieldSpec { name, range: Some((min, max, unit)), normal })
     }
 
     /// What the field is, judged by the training values: numeric if all are numbers.
@@ -213,7 +222,7 @@ impl FieldSpec {
         let std = if variance > 0.0 { variance.sqrt() } else { 1.0 };
         let mut knots: Vec<f64> = QUANTILES.iter().map(|share| quantile(&numbers, *share)).collect();
         knots.dedup();
-        Ok(FieldKind::Numeric { min, max, unit, mean, std, knots })
+        Ok(FieldKind::Numeric { min, max, unit, mean, std, knots, normal: self.normal })
     }
 }
 
@@ -241,7 +250,7 @@ fn other_columns(file: &Path, columns: Columns, left_out: &mut Vec<String>) -> R
             "note" => {
                 left_out.push("the column \"note\" is called what a request calls the text".to_string())
             }
-            name => specs.push(FieldSpec { name: name.to_string(), range: None }),
+            name => specs.push(FieldSpec::named(name)),
         }
     }
     Ok(specs)
@@ -359,9 +368,10 @@ mod tests {
     #[test]
     fn ranges_and_units_come_from_the_command_line() {
         let spec = FieldSpec::parse("sbp:0..300:mmHg").unwrap();
-        assert_eq!(spec.range, Some((0.0, 300.0, "mmHg".to_string())));
+        assert_eq!((spec.range, spec.normal), (Some((0.0, 300.0, "mmHg".to_string())), None));
+        assert_eq!(FieldSpec::parse("sbp:0..300::110..130").unwrap().normal, Some((110.0, 130.0)));
         assert_eq!(FieldSpec::parse("sex").unwrap().range, None);
-        for bad in ["", "a:b", "a:3..1", "a:1..x"] {
+        for bad in ["", "a:b", "a:3..1", "a:1..x", "a:1..2::3..1"] {
             assert!(FieldSpec::parse(bad).is_err(), "{bad}");
         }
     }

@@ -15,6 +15,7 @@ use super::progress;
 use super::trees::{Rows, grow};
 use model::calibration::{fit_temperature, negative_log_likelihood};
 use nn::random;
+use text::bag::{beyond, split};
 use text::encoder::Example;
 use text::fields::{Plain, plain};
 use text::trees::{Forest, inputs};
@@ -47,7 +48,8 @@ pub struct Stacked {
 pub fn stack(train: &Labelled, recipe: &Recipe, stop: &AtomicBool) -> Result<Option<Stacked>> {
     let Some(shown) = Shown::new(train, recipe, stop) else { return Ok(None) };
     let Some(unseen) = shown.unseen(recipe)? else { return Ok(None) };
-    let linear = Answers { logits: shown.logits[..train.truth.len()].to_vec(), truth: train.truth.clone() };
+    let logits = (0..train.truth.len()).map(|record| shown.with_beyond(record, shown.logits[record].clone()));
+    let linear = Answers { logits: logits.collect(), truth: train.truth.clone() };
     let (with, without) = (losses(&unseen), losses(&linear));
     let gain: Vec<f64> = without.iter().zip(&with).map(|(without, with)| without - with).collect();
     let (gain, error) = mean(&gain);
@@ -79,7 +81,10 @@ struct Shown {
     examples: Vec<Example>,
     /// Fold of the record, or of the record that a copy is of.
     fold: Vec<usize>,
+    /// Without what lies beyond the fields' normal ranges, which trees do not see.
     logits: Vec<Vec<f32>>,
+    /// What that adds.
+    beyond: Vec<Vec<f32>>,
     fields: Vec<Plain>,
     rows: Rows,
     /// Number of records.
@@ -113,6 +118,7 @@ impl Shown {
         }
         let fold: Vec<usize> = of.iter().map(|record| fold_of[*record]).collect();
         let mut logits = vec![Vec::new(); examples.len()];
+        let mut added = vec![Vec::new(); examples.len()];
         let bar = progress::bar(folds.len(), "fits");
         bar.set_prefix("answers for the trees");
         for number in 0..folds.len() {
@@ -122,7 +128,12 @@ impl Shown {
             let rest: Vec<usize> = (0..records).filter(|record| fold_of[*record] != number).collect();
             let (table, fitted) = recipe.fit(set, &rest, |_, _, _| true);
             for row in (0..examples.len()).filter(|row| fold[*row] == number) {
-                logits[row] = fitted.logits(&table.vector(&examples[row]));
+                let columns = beyond(&options.fields, table.config().ngrams);
+                let vector = table.vector(&examples[row]);
+                let whole = fitted.logits(&vector);
+                let (within, _) = split(vector, &columns);
+                logits[row] = fitted.logits(&within);
+                added[row] = whole.iter().zip(&logits[row]).map(|(whole, within)| whole - within).collect();
             }
             bar.inc(1);
         }
@@ -135,7 +146,13 @@ impl Shown {
         }
         let truth = of.iter().map(|record| set.truth[*record]).collect();
         let rows = Rows { columns, truth, weights, labels: recipe.labels };
-        Some(Shown { examples, fold, logits, fields, rows, records, folds: folds.len() })
+        Some(Shown { examples, fold, logits, beyond: added, fields, rows, records, folds: folds.len() })
+    }
+
+    /// The logits of a record with what lies beyond its fields' normal ranges.
+    fn with_beyond(&self, record: usize, mut logits: Vec<f32>) -> Vec<f32> {
+        logits.iter_mut().zip(&self.beyond[record]).for_each(|(logit, added)| *logit += added);
+        logits
     }
 
     /// Trees over the rows of the folds that `of` holds for.
@@ -153,7 +170,8 @@ impl Shown {
         for number in 0..self.folds {
             let Some(forest) = self.grow(recipe, |fold| fold != number)? else { return Ok(None) };
             for record in (0..self.records).filter(|record| self.fold[*record] == number) {
-                logits[record] = forest.mix(&self.examples[record].fields, &self.logits[record]);
+                let mixed = forest.mix(&self.examples[record].fields, &self.logits[record]);
+                logits[record] = self.with_beyond(record, mixed);
             }
         }
         Ok(Some(Answers { logits, truth: self.rows.truth[..self.records].to_vec() }))

@@ -10,18 +10,19 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 
 use super::bag::{Labelled, train_bag};
+use super::familiarity;
 use super::field_dropout::FieldDropout;
-use super::finish::{Answers, Finished, STOPPED, about, check_abstain_share, finish, next_version};
+use super::finish::{Answers, Finished, Floors, STOPPED, about, check_abstain_share, finish, next_version};
 use super::fit::{Epoch, Examples, Session, fit, predict};
 use super::notes::{Columns, NoteSource};
 use super::text_options::{Arch, TextOptions};
 use super::text_plan::{architecture, bag_options, describe, fit_options, ordinal, record_input};
 use model::calibration::{fit_temperature, negative_log_likelihood};
 use model::manifest::{Architecture, Input, Manifest};
-use model::package::TOKENIZER;
+use model::package::{RED_FLAGS, TOKENIZER};
 use nn::{Network, Params, random};
 use text::encoder::Example;
-use text::{Encoder, Record, Tokenizer, network};
+use text::{Encoder, Record, RedFlags, Tokenizer, network};
 
 /// Records a forward pass takes while measuring.
 const EVALUATION_BATCH: usize = 64;
@@ -53,11 +54,22 @@ pub fn train(options: &TextOptions, stop: &AtomicBool) -> Result<(PathBuf, Manif
         Arch::Auto => vec![Arch::Bag, Arch::Lstm, Arch::Transformer],
         one => vec![one],
     };
+    let rules = match &options.red_flags {
+        Some(file) => Some(std::fs::read(file).with_context(|| format!("--red-flags: {}", file.display()))?),
+        None => None,
+    };
     // Whatever would make a package refuse itself is said now, not after the training.
     let plans: Vec<(Arch, Manifest)> = archs
         .iter()
         .map(|arch| Ok((*arch, describe(*arch, options, &source, ordinal.clone(), version)?)))
         .collect::<Result<_>>()?;
+    let red_flags = match &rules {
+        Some(json) => {
+            let rules = RedFlags::parse(json, &plans[0].1).map_err(|e| anyhow!("--red-flags: {e}"))?;
+            Some(rules)
+        }
+        None => None,
+    };
     let mut notes = String::new();
     if plans.len() > 1 {
         notes += "## Architectures tried\n\nChosen by the negative log likelihood on validation, each at its own temperature.\n\n\
@@ -101,15 +113,24 @@ pub fn train(options: &TextOptions, stop: &AtomicBool) -> Result<(PathBuf, Manif
         notes = format!("{notes}\n{STOPPED}");
     }
     let json = tokenizer.to_json().map_err(|e| anyhow!(e))?;
+    let mut extra = vec![(TOKENIZER, json.into_bytes())];
+    extra.extend(rules.map(|rules| (RED_FLAGS, rules)));
+    let mut floors = BTreeMap::new();
+    if let (Some(red_flags), true) = (&red_flags, manifest.ordinal.is_some()) {
+        for (split, records) in &source.splits {
+            floors.insert(split.clone(), floors_of(red_flags, &tokenizer, records)?);
+        }
+    }
     let finished = Finished {
         manifest,
         weights,
         calibration,
         splits,
+        floors,
         abstain_share: options.abstain_share,
         history,
         notes,
-        extra: vec![(TOKENIZER, json.into_bytes())],
+        extra,
     };
     let written = finish(finished, &options.out)?;
     for session in &sessions {
@@ -133,11 +154,26 @@ fn session<'a>(arch: Arch, options: &TextOptions, manifest: &Manifest, stop: &'a
     }
 }
 
-/// What the network of a package says of one split of `data`.
+/// What red flags hold the answers to some records to.
+fn floors_of(rules: &RedFlags, tokenizer: &Tokenizer, records: &[(Record, usize)]) -> Result<Floors> {
+    let floor = |(record, _): &(Record, usize)| {
+        let text = tokenizer.normalise(&record.note).map_err(|e| anyhow!(e))?;
+        Ok(rules.floor(&rules.find(record, &text)))
+    };
+    records.iter().map(floor).collect()
+}
+
+/// What the network of a package says of one split of `data`, and what its red flags hold the
+/// answers to, where it has them and its labels are a scale.
 ///
 /// # Errors
 /// A package or data that cannot be read, or labels that are not the model's.
-pub fn answers_of(package: model::Package, data: &Path, split: &str) -> Result<(Manifest, Answers)> {
+pub fn answers_of(
+    package: model::Package,
+    data: &Path,
+    split: &str,
+) -> Result<(Manifest, Answers, Option<Floors>)> {
+    let rules = RedFlags::read(&package.folder, &package.manifest)?;
     let manifest = package.manifest;
     let Input::Record(input) = &manifest.input else {
         bail!("the model \"{}\" does not read notes", manifest.name)
@@ -150,13 +186,15 @@ pub fn answers_of(package: model::Package, data: &Path, split: &str) -> Result<(
     let records = NoteSource::read_split(data, split, (&note, &label), &input.fields, &manifest.labels)?;
     ensure!(!records.is_empty(), "the split \"{split}\" has no records");
     let tokenizer = Tokenizer::read(&package.folder, &manifest.architecture)?;
+    let rules = rules.filter(|_| manifest.ordinal.is_some());
+    let floors = rules.map(|rules| floors_of(&rules, &tokenizer, &records)).transpose()?;
     let encoder = Encoder::new(input.clone(), &manifest.architecture, tokenizer);
     let mut params = Params::frozen(package.weights);
     let network = network::build(&manifest.architecture, input, manifest.labels.len(), &mut params)?;
     params.finish()?;
     let set = NoteSet::new(&encoder, &records, FieldDropout::new(&[], 0.0))?;
     let answers = answers(network.as_ref(), &set)?;
-    Ok((manifest, answers))
+    Ok((manifest, answers, floors))
 }
 
 /// One architecture, trained.
@@ -197,8 +235,11 @@ fn candidate(
         Architecture::Bag(config) => {
             let fitting = bag_options(options, config, &source.fields, manifest.ordinal.is_some());
             let (train, val) = (&sets["train"].records, &sets["val"].records);
+            let notes = familiarity::texts(&tokenizer, &source.splits["train"])?;
+            let unseen = familiarity::texts(&tokenizer, &source.splits["val"])?;
             let trained = train_bag(train, val, labels, &fitting, session.stop)?;
             manifest.training.settings.extend(trained.settings);
+            manifest.likeness = Some(familiarity::fit(&fitting, train, &notes, &unseen));
             refitted = trained.refitted;
             let architecture = Architecture::Bag(trained.config);
             (architecture, trained.weights, Some(trained.unseen), trained.history)

@@ -42,7 +42,9 @@ pub struct TextOptions {
     /// Column of the label
     #[arg(long, env = "MEDSERVE_LABEL_COLUMN", default_value = "label")]
     pub label_column: String,
-    /// Columns that are fields, each NAME, NAME:MIN..MAX or NAME:MIN..MAX:UNIT, or none; default: all other columns that can be one
+    /// Columns that are fields, each NAME, NAME:MIN..MAX, NAME:MIN..MAX:UNIT or NAME:MIN..MAX:UNIT:LOW..HIGH, or none; default: all
+    /// other columns that can be one. Beyond LOW to HIGH, where a person is well, a bag over a scale never answers less
+    /// urgently the further out a value is
     #[arg(long, env = "MEDSERVE_FIELDS", value_delimiter = ',')]
     pub fields: Vec<String>,
     /// Version of the package; default: one above the highest there is
@@ -70,6 +72,9 @@ pub struct TextOptions {
     /// What a label means, LABEL=MEANING; may be given several times, in the environment one a line
     #[arg(long = "label-description", env = "MEDSERVE_LABEL_DESCRIPTION", value_delimiter = '\n')]
     pub label_descriptions: Vec<String>,
+    /// JSON file of rules for red flags, which goes into the package as it is
+    #[arg(long, env = "MEDSERVE_RED_FLAGS")]
+    pub red_flags: Option<PathBuf>,
     /// bag: n-grams of words, MIN-MAX, MIN-MAX*SCALE or none
     #[arg(long, env = "MEDSERVE_WORDS", default_value = "1-2")]
     pub words: String,

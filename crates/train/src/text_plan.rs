@@ -15,8 +15,8 @@ use super::fit::FitOptions;
 use super::notes::NoteSource;
 use super::text_options::{Arch, TextOptions};
 use model::manifest::{
-    Architecture, BagConfig, Calibration, DataSource, FORMAT, Field, Input, LstmConfig, Manifest, NGrams,
-    Ordinal, RecordInput, Training, TransformerConfig, Weights,
+    Architecture, BagConfig, Calibration, DataSource, FORMAT, Field, FieldKind, Input, LstmConfig, Manifest,
+    NGrams, Ordinal, RecordInput, Training, TransformerConfig, Weights,
 };
 use model::package::WEIGHTS;
 
@@ -176,6 +176,11 @@ pub fn describe(
     ordinal: Option<Ordinal>,
     version: u64,
 ) -> Result<Manifest> {
+    let has_normal = |field: &Field| matches!(field.kind, FieldKind::Numeric { normal: Some(_), .. });
+    ensure!(
+        ordinal.is_some() || !source.fields.iter().any(has_normal),
+        "--fields: a normal range is for labels of a scale, of which more or less urgent can be said"
+    );
     let field_dropout = FieldDropout::new(&source.fields, options.field_dropout);
     let architecture = architecture(arch, options, options.vocabulary)?;
     let mut settings = match &architecture {
@@ -213,6 +218,7 @@ pub fn describe(
         exact_convolution: false,
         calibration: Calibration { temperature: 1.0 },
         abstain_below: 0.0,
+        likeness: None,
         data: DataSource {
             name: options.data_name.clone().or_else(folder).unwrap_or_default(),
             source: options.data_source.clone(),

@@ -98,7 +98,7 @@ async fn infer(
         }
         Served::Note(service) => {
             let records = notes::read(service, &records(batch, inputs)?)?;
-            let (answers, timing) = service.classify(records, false, usize::MAX, deadline).await?;
+            let (answers, timing) = service.classify(records, false, true, usize::MAX, deadline).await?;
             let truncated = answers.iter().map(|answer| answer.truncated).collect();
             (answers.into_iter().map(|answer| answer.outcome).collect(), truncated, timing)
         }

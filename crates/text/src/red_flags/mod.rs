@@ -1,0 +1,183 @@
+//! Red flags: explicit rules over a model of notes, for what must never wait for a probability.
+//!
+//! The rules are data of the package (`red_flags.json`), with their sources. Some read a vital
+//! sign, from its field or as it is written in the note ("BP 70/40"), some the state of mind, some
+//! phrases of the note that are neither denied nor history. Where the labels are a scale, a rule
+//! says the level that the answer is at least; where they are not, a flag says that the note
+//! belongs to none of them. The model's probabilities are left as they are.
+
+mod phrases;
+mod rules;
+
+use std::path::Path;
+
+use model::manifest::{Field, FieldKind, Input};
+use model::{Manifest, PackageError, package};
+
+use super::record::{FieldValue, Record};
+use phrases::{Clause, Context, Phrase};
+use rules::{ChoiceRule, NumberRule, Rules};
+
+/// The rules of a package, ready to be applied.
+#[derive(Debug, Clone)]
+pub struct RedFlags {
+    fields: Vec<Field>,
+    labels: Vec<String>,
+    numbers: Vec<NumberRule>,
+    choices: Vec<ChoiceRule>,
+    readings: Vec<Reading>,
+    phrases: Vec<(String, Option<String>, Vec<Phrase>)>,
+    context: Context,
+}
+
+/// How a sign is written in a note.
+#[derive(Debug, Clone)]
+struct Reading {
+    sign: String,
+    unit: String,
+    names: Vec<Phrase>,
+}
+
+/// One rule that holds for a record.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RedFlag {
+    /// What it is about: a field, or an emergency.
+    pub sign: String,
+    /// The value that the rule holds for.
+    pub value: FlagValue,
+    /// The rule, in words.
+    pub rule: String,
+    /// The label that the answer is at least; none where the labels are no scale.
+    pub at_least: Option<String>,
+}
+
+/// What a rule holds for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum FlagValue {
+    /// A sign's number.
+    Number(f64),
+    /// A field's value, or the words of the note.
+    Text(String),
+}
+
+impl RedFlags {
+    /// The rules of the package in `folder`; none where its manifest names no file of them.
+    ///
+    /// # Errors
+    /// The file, and what does not fit the manifest.
+    pub fn read(folder: &Path, manifest: &Manifest) -> Result<Option<RedFlags>, PackageError> {
+        if !manifest.files.contains_key(package::RED_FLAGS) {
+            return Ok(None);
+        }
+        let file = folder.join(package::RED_FLAGS);
+        let flags = RedFlags::parse(&package::read(&file)?, manifest);
+        flags.map(Some).map_err(|reason| PackageError::new(file, reason))
+    }
+
+    /// Rules from the content of a `red_flags.json`, for the model that `manifest` describes.
+    ///
+    /// # Errors
+    /// What is not understood, or names a field, a value or a label that the model does not have.
+    pub fn parse(json: &[u8], manifest: &Manifest) -> Result<RedFlags, String> {
+        let rules: Rules = serde_json::from_slice(json).map_err(|e| e.to_string())?;
+        let Input::Record(input) = &manifest.input else {
+            return Err("rules over notes, but the model reads images".to_string());
+        };
+        let scale = manifest.ordinal.is_some();
+        rules.check(input, scale.then_some(&manifest.labels))?;
+        let phrases = |texts: &[String]| {
+            texts.iter().map(|text| Phrase::new(text)).collect::<Result<Vec<Phrase>, String>>()
+        };
+        let readings = rules.readings.iter().map(|reading| {
+            let (sign, unit) = (reading.sign.clone(), reading.unit.clone());
+            Ok::<_, String>(Reading { sign, unit, names: phrases(&reading.names)? })
+        });
+        let readings = readings.collect::<Result<_, String>>()?;
+        let emergencies = rules
+            .phrases
+            .iter()
+            .map(|rule| Ok::<_, String>((rule.sign.clone(), rule.at_least.clone(), phrases(&rule.phrases)?)));
+        Ok(RedFlags {
+            fields: input.fields.clone(),
+            labels: manifest.labels.clone(),
+            phrases: emergencies.collect::<Result<_, String>>()?,
+            context: Context::new(&rules.context)?,
+            numbers: rules.numbers,
+            choices: rules.choices,
+            readings,
+        })
+    }
+
+    /// The flags of a record, the most urgent first. `text` is its note, normalised.
+    pub fn find(&self, record: &Record, text: &str) -> Vec<RedFlag> {
+        let clauses = phrases::clauses(text);
+        let mut flags = self.numbers(record, &clauses);
+        for rule in &self.choices {
+            let value = self.fields.iter().zip(&record.fields).find(|(field, _)| field.name == rule.sign);
+            if let Some((Field { kind: FieldKind::Categorical { values }, .. }, FieldValue::Choice(chosen))) =
+                value
+                && values[*chosen] == rule.value
+            {
+                let (value, rule_text) = (FlagValue::Text(rule.value.clone()), format!("is {}", rule.value));
+                flags.push(flag(&rule.sign, value, rule_text, &rule.at_least));
+            }
+        }
+        for (sign, at_least, phrases) in &self.phrases {
+            let present =
+                |clause: &Clause| phrases.iter().find_map(|phrase| self.context.present(clause, phrase));
+            if let Some(words) = clauses.iter().find_map(present) {
+                let rule = "the note says so, neither denied nor as history".to_string();
+                flags.push(flag(sign, FlagValue::Text(words), rule, at_least));
+            }
+        }
+        flags.sort_by_key(|flag| self.level(flag));
+        flags
+    }
+
+    /// Index of the label that the answer is at least, by `flags`.
+    pub fn floor(&self, flags: &[RedFlag]) -> Option<usize> {
+        flags.iter().filter(|flag| flag.at_least.is_some()).map(|flag| self.level(flag)).min()
+    }
+
+    fn level(&self, flag: &RedFlag) -> usize {
+        let level = self.labels.iter().position(|label| Some(label) == flag.at_least.as_ref());
+        level.unwrap_or(usize::MAX)
+    }
+
+    /// Of the rules over one sign's number that hold, the most urgent.
+    fn numbers(&self, record: &Record, clauses: &[Clause]) -> Vec<RedFlag> {
+        let field = |name: &str| {
+            self.fields.iter().zip(&record.fields).find_map(|(field, value)| match (&field.kind, value) {
+                (FieldKind::Numeric { unit, .. }, FieldValue::Number(x)) if field.name == name => {
+                    Some((*x, unit.as_str()))
+                }
+                _ => None,
+            })
+        };
+        let written = |name: &str| {
+            let reading = self.readings.iter().find(|reading| reading.sign == name)?;
+            let number = |clause: &Clause| phrases::number(clause, &reading.names, reading.unit == "%");
+            clauses.iter().find_map(number).map(|x| (x, reading.unit.as_str()))
+        };
+        let age = field("age").map(|(age, _)| age);
+        let mut flags: Vec<RedFlag> = Vec::new();
+        for rule in &self.numbers {
+            let Some((value, unit)) = field(&rule.sign).or_else(|| written(&rule.sign)) else { continue };
+            let Some(text) = rule.holds(value, unit, age) else { continue };
+            let new = flag(&rule.sign, FlagValue::Number(value), text, &rule.at_least);
+            match flags.iter_mut().find(|known| known.sign == rule.sign) {
+                Some(known) if self.level(&new) < self.level(known) => *known = new,
+                Some(_) => {}
+                None => flags.push(new),
+            }
+        }
+        flags
+    }
+}
+
+fn flag(sign: &str, value: FlagValue, rule: String, at_least: &Option<String>) -> RedFlag {
+    RedFlag { sign: sign.to_string(), value, rule, at_least: at_least.clone() }
+}
+
+#[cfg(test)]
+mod tests;

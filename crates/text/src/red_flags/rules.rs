@@ -1,0 +1,183 @@
+//! The rules as they stand in `red_flags.json`.
+
+use std::collections::BTreeSet;
+
+use model::manifest::{FieldKind, RecordInput};
+use serde::Deserialize;
+
+/// Everything in the file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rules {
+    /// Where the rules were published: for people.
+    pub sources: Vec<String>,
+    /// Limits of signs that are numbers.
+    #[serde(default)]
+    pub numbers: Vec<NumberRule>,
+    /// Values of fields.
+    #[serde(default)]
+    pub choices: Vec<ChoiceRule>,
+    /// How signs are written in a note, for those that have no field or whose field is missing.
+    #[serde(default)]
+    pub readings: Vec<ReadingRule>,
+    /// Emergencies in words.
+    #[serde(default)]
+    pub phrases: Vec<PhraseRule>,
+    /// What denies, or makes into history.
+    #[serde(default)]
+    pub context: ContextRule,
+}
+
+/// A limit: the rule holds beyond it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NumberRule {
+    /// A field, or a sign that is read from the note.
+    pub sign: String,
+    /// The rule holds for less than this.
+    #[serde(default)]
+    pub below: Option<f64>,
+    /// The rule holds for more than this.
+    #[serde(default)]
+    pub above: Option<f64>,
+    /// What a year of age adds to the limit.
+    #[serde(default)]
+    pub per_year: f64,
+    /// For ages from this.
+    #[serde(default)]
+    pub from_age: Option<f64>,
+    /// For ages below this: not for an age that is not known.
+    #[serde(default)]
+    pub below_age: Option<f64>,
+    /// The label that the answer is at least.
+    #[serde(default)]
+    pub at_least: Option<String>,
+}
+
+/// A value of a field.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChoiceRule {
+    /// The field.
+    pub sign: String,
+    /// The value.
+    pub value: String,
+    /// The label that the answer is at least.
+    #[serde(default)]
+    pub at_least: Option<String>,
+}
+
+/// How a sign is written.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReadingRule {
+    /// The sign.
+    pub sign: String,
+    /// Its unit. A percentage has to be written as one, anywhere in the clause; any other number
+    /// follows the name.
+    #[serde(default)]
+    pub unit: String,
+    /// What comes before the number.
+    pub names: Vec<String>,
+}
+
+/// An emergency in words.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PhraseRule {
+    /// What it is.
+    pub sign: String,
+    /// The label that the answer is at least.
+    #[serde(default)]
+    pub at_least: Option<String>,
+    /// Phrases in lower case, words apart by blanks: `word*` is any word that begins so, `~`
+    /// stands for up to three words.
+    pub phrases: Vec<String>,
+}
+
+/// Words that take a phrase back.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ContextRule {
+    /// Before it, up to the next comma.
+    #[serde(default)]
+    pub before: Vec<String>,
+    /// Before a list of such phrases, across commas.
+    #[serde(default)]
+    pub before_list: Vec<String>,
+    /// After it, within three words.
+    #[serde(default)]
+    pub after: Vec<String>,
+    /// Ends what stands before.
+    #[serde(default)]
+    pub until: Vec<String>,
+}
+
+impl NumberRule {
+    /// The rule in words, if it holds for `value`.
+    pub fn holds(&self, value: f64, unit: &str, age: Option<f64>) -> Option<String> {
+        let of_age = match age {
+            Some(age) => {
+                self.from_age.is_none_or(|from| age >= from) && self.below_age.is_none_or(|to| age < to)
+            }
+            None => self.below_age.is_none(),
+        };
+        let limit = |limit: f64| limit + self.per_year * age.unwrap_or(0.0);
+        let (word, limit) = match (self.below.map(limit), self.above.map(limit)) {
+            (Some(limit), _) if value < limit => ("below", limit),
+            (_, Some(limit)) if value > limit => ("above", limit),
+            _ => return None,
+        };
+        let unit = if unit.is_empty() { String::new() } else { format!(" {unit}") };
+        let ages = match (self.from_age, self.below_age) {
+            (None, None) => String::new(),
+            (Some(from), None) => format!(" from {from} years"),
+            (None, Some(to)) => format!(" below {to} years"),
+            (Some(from), Some(to)) => format!(" from {from} to below {to} years"),
+        };
+        of_age.then(|| format!("{word} {limit}{unit}{ages}"))
+    }
+}
+
+impl Rules {
+    /// Whether the rules fit a model of these fields whose labels, if they are a scale, are `scale`.
+    pub fn check(&self, input: &RecordInput, scale: Option<&Vec<String>>) -> Result<(), String> {
+        if self.sources.is_empty() {
+            return Err("sources is empty: a rule says where it comes from".to_string());
+        }
+        let levels = self
+            .numbers
+            .iter()
+            .map(|rule| (&rule.sign, &rule.at_least))
+            .chain(self.choices.iter().map(|rule| (&rule.sign, &rule.at_least)))
+            .chain(self.phrases.iter().map(|rule| (&rule.sign, &rule.at_least)));
+        for (sign, level) in levels {
+            match (level, scale) {
+                (None, None) => {}
+                (Some(level), Some(labels)) if labels.contains(level) => {}
+                (Some(level), _) => {
+                    return Err(format!("\"{sign}\": at_least \"{level}\" is no level of the model"));
+                }
+                (None, Some(_)) => return Err(format!("\"{sign}\": at_least is absent")),
+            }
+        }
+        let read: BTreeSet<&str> = self.readings.iter().map(|reading| reading.sign.as_str()).collect();
+        let kind = |name: &str| input.fields.iter().find(|field| field.name == name).map(|field| &field.kind);
+        for rule in &self.numbers {
+            let sign = &rule.sign;
+            let known = matches!(kind(sign), Some(FieldKind::Numeric { .. })) || read.contains(sign.as_str());
+            if !known {
+                return Err(format!("numbers: \"{sign}\" is no numeric field and is not read from the note"));
+            }
+            if rule.below.is_some() == rule.above.is_some() {
+                return Err(format!("numbers: \"{sign}\" needs one of below and above"));
+            }
+        }
+        for ChoiceRule { sign, value, .. } in &self.choices {
+            if !matches!(kind(sign), Some(FieldKind::Categorical { values }) if values.contains(value)) {
+                return Err(format!("choices: no field \"{sign}\" has the value \"{value}\""));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,163 @@
+use serde_json::{Value, json};
+
+use super::*;
+
+fn manifest(ordinal: Value) -> Manifest {
+    let numeric = |name: &str, unit: &str| json!({"name": name, "type": "numeric", "min": 0.0, "max": 300.0, "unit": unit, "mean": 1.0, "std": 1.0});
+    serde_json::from_value(json!({
+        "format": 1, "name": "test", "version": "1", "description": "", "labels": ["1", "2", "3"],
+        "ordinal": ordinal,
+        "input": {"kind": "record", "max_tokens": 8, "fields": [
+            numeric("age", "years"), numeric("spo2", "%"), numeric("sbp", "mmHg"),
+            {"name": "mental", "type": "categorical", "values": ["alert", "unresponsive"]}]},
+        "architecture": {"kind": "lstm", "vocabulary": 9, "embedding": 2, "hidden": 2, "bidirectional": false,
+                         "token_dropout": 0.0, "dropout": 0.0, "recurrent_dropout": 0.0},
+        "calibration": {"temperature": 1.0}, "abstain_below": 0.0,
+        "data": {"name": "", "source": "", "licence": "", "sha256": {}, "examples": {}},
+        "training": {"seed": 0, "epochs": 0, "settings": {}, "program": ""},
+        "metrics": {}, "weights": {"file": "w", "sha256": "", "parameters": 0},
+    }))
+    .unwrap()
+}
+
+fn rules() -> Value {
+    json!({
+        "sources": ["a test"],
+        "numbers": [
+            {"sign": "spo2", "below": 90, "at_least": "2"},
+            {"sign": "sbp", "below": 90, "from_age": 10, "at_least": "2"},
+            {"sign": "sbp", "below": 70, "from_age": 10, "at_least": "1"},
+            {"sign": "sbp", "below": 70, "per_year": 2, "from_age": 1, "below_age": 10, "at_least": "2"},
+            {"sign": "burned surface", "above": 19, "at_least": "2"},
+        ],
+        "choices": [{"sign": "mental", "value": "unresponsive", "at_least": "1"}],
+        "readings": [
+            {"sign": "sbp", "unit": "mmHg", "names": ["bp", "blood pressure"]},
+            {"sign": "burned surface", "unit": "%", "names": ["burn*"]},
+        ],
+        "phrases": [
+            {"sign": "heart", "at_least": "2", "phrases": ["chest pain", "crush* ~ pain", "胸痛"]},
+            {"sign": "arrest", "at_least": "1", "phrases": ["no pulse", "cardiac arrest"]},
+        ],
+        "context": {
+            "before": ["no", "without", "history of", "没有"], "before_list": ["denies"],
+            "after": ["ruled out", "years ago"], "until": ["but", "now"],
+        },
+    })
+}
+
+fn flags() -> RedFlags {
+    RedFlags::parse(rules().to_string().as_bytes(), &manifest(json!({"scale": "s"}))).unwrap()
+}
+
+/// The signs that are flagged, with their levels.
+fn found(note: &str, fields: [Option<f64>; 3], mental: FieldValue) -> Vec<(String, String)> {
+    let mut values: Vec<FieldValue> =
+        fields.iter().map(|value| value.map_or(FieldValue::Missing, FieldValue::Number)).collect();
+    values.push(mental);
+    let record = Record { note: note.to_string(), fields: values };
+    let found = flags().find(&record, note);
+    found.into_iter().map(|flag| (flag.sign, flag.at_least.unwrap())).collect()
+}
+
+fn in_note(note: &str) -> Vec<String> {
+    found(note, [None; 3], FieldValue::Missing).into_iter().map(|(sign, _)| sign).collect()
+}
+
+#[test]
+fn a_sign_beyond_its_limit_is_flagged_by_its_most_urgent_rule() {
+    let at = |fields| found("cough", fields, FieldValue::Choice(0));
+    let pair = |sign: &str, level: &str| vec![(sign.to_string(), level.to_string())];
+    assert_eq!(at([None, Some(60.0), None]), pair("spo2", "2"));
+    assert_eq!(at([None, Some(90.0), Some(90.0)]), []);
+    assert_eq!(at([Some(40.0), None, Some(89.0)]), pair("sbp", "2"));
+    assert_eq!(at([Some(40.0), None, Some(50.0)]), pair("sbp", "1"));
+    // 70 mmHg and two for every year; an age that is not known is an adult's.
+    assert_eq!(at([Some(4.0), None, Some(77.0)]), pair("sbp", "2"));
+    assert_eq!(at([Some(4.0), None, Some(79.0)]), []);
+    assert_eq!(at([None, None, Some(79.0)]), pair("sbp", "2"));
+    assert_eq!(found("cough", [None; 3], FieldValue::Choice(1)), pair("mental", "1"));
+}
+
+#[test]
+fn a_flag_says_its_value_its_rule_and_the_most_urgent_comes_first() {
+    let fields =
+        vec![FieldValue::Missing, FieldValue::Number(60.0), FieldValue::Missing, FieldValue::Choice(1)];
+    let record = Record { note: String::new(), fields };
+    let found = flags().find(&record, "crushing left chest pain");
+    let signs: Vec<&str> = found.iter().map(|flag| flag.sign.as_str()).collect();
+    assert_eq!(signs, ["mental", "spo2", "heart"]);
+    assert_eq!((found[1].value.clone(), found[1].rule.as_str()), (FlagValue::Number(60.0), "below 90 %"));
+    assert_eq!(found[2].value, FlagValue::Text("chest pain".to_string()));
+    assert_eq!(flags().floor(&found), Some(0));
+    assert_eq!(flags().floor(&[]), None);
+}
+
+#[test]
+fn what_is_denied_or_history_is_no_flag() {
+    for note in [
+        "denies chest pain",
+        "denies dyspnea, chest pain or fever",
+        "no chest pain",
+        "cough without chest pain",
+        "history of cardiac arrest",
+        "cardiac arrest 3 years ago",
+        "chest pain ruled out",
+        "没有胸痛",
+    ] {
+        assert_eq!(in_note(note), Vec::<String>::new(), "{note}");
+    }
+    for note in [
+        "chest pain",
+        "no fever, chest pain since an hour",
+        "denies fever but chest pain",
+        "denies fever. chest pain",
+        "history of cardiac arrest, now chest pain",
+        "denies chest pain yesterday; now chest pain",
+        "crushing substernal pain",
+        "胸痛两小时",
+    ] {
+        assert_eq!(in_note(note), ["heart"], "{note}");
+    }
+    assert_eq!(in_note("no pulse"), ["arrest"]);
+}
+
+#[test]
+fn numbers_are_read_from_the_note_where_no_field_has_them() {
+    assert_eq!(
+        found("fever, bp 64/40", [None; 3], FieldValue::Missing),
+        [("sbp".to_string(), "1".to_string())]
+    );
+    assert_eq!(in_note("blood pressure: 85mmhg"), ["sbp"]);
+    assert_eq!(in_note("bp 120/80"), Vec::<String>::new());
+    assert_eq!(in_note("burn 50% of body"), ["burned surface"]);
+    assert_eq!(in_note("30.5 % burns of both legs"), ["burned surface"]);
+    assert_eq!(in_note("burn 5%, hand"), Vec::<String>::new());
+    // The field is believed before the note.
+    assert_eq!(found("bp 64/40", [None, None, Some(120.0)], FieldValue::Missing), []);
+}
+
+#[test]
+fn rules_that_do_not_fit_the_model_are_refused() {
+    let refused = |member: &str, rule: Value, why: &str| {
+        let mut changed = rules();
+        changed[member] = rule;
+        let error =
+            RedFlags::parse(changed.to_string().as_bytes(), &manifest(json!({"scale": "s"}))).unwrap_err();
+        assert!(error.contains(why), "{why}: {error}");
+    };
+    refused("sources", json!([]), "sources");
+    refused("colour", json!([]), "colour");
+    refused(
+        "numbers",
+        json!([{"sign": "pulse", "below": 1, "at_least": "2"}]),
+        "\"pulse\" is no numeric field",
+    );
+    refused("numbers", json!([{"sign": "spo2", "at_least": "2"}]), "one of below and above");
+    refused("numbers", json!([{"sign": "spo2", "below": 1, "at_least": "9"}]), "\"9\" is no level");
+    refused("choices", json!([{"sign": "mental", "value": "x", "at_least": "1"}]), "the value \"x\"");
+    refused("phrases", json!([{"sign": "a", "at_least": "1", "phrases": ["Chest"]}]), "\"Chest\"");
+    refused("phrases", json!([{"sign": "a", "phrases": ["chest"]}]), "at_least is absent");
+    let nominal = RedFlags::parse(rules().to_string().as_bytes(), &manifest(Value::Null)).unwrap_err();
+    assert!(nominal.contains("no level"), "{nominal}");
+}
