@@ -16,7 +16,7 @@ use text::bag::Table;
 use text::{Familiarity, Record, Tokenizer};
 
 /// Share of the training notes below the threshold.
-const SHARE: f64 = 0.015;
+const SHARE: f64 = 0.02;
 
 /// Notes as they are before they are cut into n-grams.
 pub fn texts(tokenizer: &Tokenizer, records: &[(Record, usize)]) -> Result<Vec<String>> {
