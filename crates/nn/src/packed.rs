@@ -289,21 +289,30 @@ impl<'a, O: Offsets> Panel<'a, O> {
         assert_eq!(*width, V * S::F32_LANES);
         let count = self.offsets.count();
         for first in (0..count).step_by(BLOCK) {
+            let rows = first..(first + BLOCK).min(count);
+            let tiles = rows.len().div_ceil(most_rows::<S>());
+            let split = (rows.len() / tiles, rows.len() % tiles);
             for column in (0..*columns).step_by(*width) {
                 self.weights = &values[column * depth..][..width * depth];
                 self.columns = column..(column + width).min(*columns);
-                self.block::<S, V>(simd, first..(first + BLOCK).min(count));
+                self.block::<S, V>(simd, rows.clone(), split);
             }
         }
     }
 
-    /// A block of rows, in tiles of about the same size. Of a few rows the products are summed in
-    /// several parts, so that a sum never waits for itself.
+    /// A block of rows, in tiles of `size` rows, the first `larger` of one row more. Of a few rows the
+    /// products are summed in several parts, so that a sum never waits for itself.
     #[inline(always)]
-    fn block<S: Simd, const V: usize>(&mut self, simd: S, mut rows: Range<usize>) {
-        for tiles in (1..=rows.len().div_ceil(most_rows::<S>())).rev() {
-            let (first, count) = (rows.start, rows.len().div_ceil(tiles));
-            rows.start += count;
+    fn block<S: Simd, const V: usize>(
+        &mut self,
+        simd: S,
+        rows: Range<usize>,
+        (size, mut larger): (usize, usize),
+    ) {
+        let mut first = rows.start;
+        while first < rows.end {
+            let count = size + usize::from(larger > 0);
+            larger = larger.saturating_sub(1);
             match count {
                 1 => self.tile::<S, 1, V, 4>(simd, first),
                 2 => self.tile::<S, 2, V, 2>(simd, first),
@@ -314,6 +323,7 @@ impl<'a, O: Offsets> Panel<'a, O> {
                 7 => self.tile::<S, 7, V, 1>(simd, first),
                 _ => self.tile::<S, 8, V, 1>(simd, first),
             }
+            first += count;
         }
     }
 
@@ -370,49 +380,64 @@ impl<'a, O: Offsets> Panel<'a, O> {
                 }
             }
         }
-        for (r, sums) in sums.into_iter().enumerate() {
-            self.store::<S, V>(simd, sums, self.offsets.row(first + r).1);
+        let Range { start, end } = self.columns;
+        let whole = end - start == V * S::F32_LANES;
+        for (r, mut sums) in sums.into_iter().enumerate() {
+            let row = self.offsets.row(first + r).1;
+            if let Some(bias) = self.epilogue.bias {
+                let bias = S::as_simd_f32s(&bias[start..start + V * S::F32_LANES]).0;
+                for v in 0..V {
+                    sums[v] = simd.add_f32s(sums[v], bias[v]);
+                }
+            }
+            match whole {
+                true => self.store::<S, V>(simd, sums, row + start),
+                false => self.store_part::<S, V>(simd, sums, row + start..row + end),
+            }
         }
     }
 
-    /// One row of a tile, finished and written to the row of the result that begins at `row`.
+    /// One row of a tile, with its bias, to the columns of the result that begin at `at`.
     #[inline(always)]
-    fn store<S: Simd, const V: usize>(&mut self, simd: S, mut sums: [S::f32s; V], row: usize) {
-        let Range { start, end } = self.columns;
-        if let Some(bias) = self.epilogue.bias {
-            let bias = S::as_simd_f32s(&bias[start..start + V * S::F32_LANES]).0;
+    fn store<S: Simd, const V: usize>(&mut self, simd: S, mut sums: [S::f32s; V], at: usize) {
+        let width = V * S::F32_LANES;
+        let added = match self.epilogue.residual {
+            Residual::None => None,
+            Residual::Values(values) => Some(&values[at..at + width]),
+            Residual::Output => Some(&self.out[at..at + width]),
+        };
+        if let Some(added) = added {
+            let added = S::as_simd_f32s(added).0;
             for v in 0..V {
-                sums[v] = simd.add_f32s(sums[v], bias[v]);
+                sums[v] = simd.add_f32s(sums[v], added[v]);
             }
         }
-        let out = &mut self.out[row + start..row + end];
-        let residual = match self.epilogue.residual {
-            Residual::None => None,
-            Residual::Values(values) => Some(&values[row + start..row + end]),
-            Residual::Output => Some(&*out),
-        };
-        let finish = |mut sum: S::f32s, residual: Option<S::f32s>| {
-            if let Some(residual) = residual {
-                sum = simd.add_f32s(sum, residual);
+        let out = S::as_mut_simd_f32s(&mut self.out[at..at + width]).0;
+        for v in 0..V {
+            out[v] = if self.epilogue.relu { relu(simd, sums[v]) } else { sums[v] };
+        }
+    }
+
+    /// The same for the last panel, which is filled up with columns that the result has no room for.
+    #[inline(always)]
+    fn store_part<S: Simd, const V: usize>(&mut self, simd: S, sums: [S::f32s; V], columns: Range<usize>) {
+        for (v, mut sum) in sums.into_iter().enumerate() {
+            let part =
+                columns.start + v * S::F32_LANES..columns.end.min(columns.start + (v + 1) * S::F32_LANES);
+            if part.is_empty() {
+                return;
             }
-            if self.epilogue.relu { relu(simd, sum) } else { sum }
-        };
-        if out.len() == V * S::F32_LANES {
-            let residual = residual.map(|values| S::as_simd_f32s(values).0);
-            for v in 0..V {
-                sums[v] = finish(sums[v], residual.map(|vectors| vectors[v]));
+            match self.epilogue.residual {
+                Residual::None => {}
+                Residual::Values(values) => {
+                    sum = simd.add_f32s(sum, simd.partial_load_f32s(&values[part.clone()]));
+                }
+                Residual::Output => {
+                    sum = simd.add_f32s(sum, simd.partial_load_f32s(&self.out[part.clone()]));
+                }
             }
-            S::as_mut_simd_f32s(out).0.copy_from_slice(&sums);
-        } else {
-            // The last panel may be filled up with columns that nobody has room for.
-            let part = |v: usize| v * S::F32_LANES..((v + 1) * S::F32_LANES).min(end - start);
-            for v in (0..V).filter(|v| !part(*v).is_empty()) {
-                let residual = residual.map(|values| simd.partial_load_f32s(&values[part(v)]));
-                sums[v] = finish(sums[v], residual);
-            }
-            for v in (0..V).filter(|v| !part(*v).is_empty()) {
-                simd.partial_store_f32s(&mut out[part(v)], sums[v]);
-            }
+            let sum = if self.epilogue.relu { relu(simd, sum) } else { sum };
+            simd.partial_store_f32s(&mut self.out[part], sum);
         }
     }
 }

@@ -298,13 +298,14 @@ fn pool<'a>(rows: impl ExactSizeIterator<Item = &'a [f32]>, max: bool, out: &mut
     let count = rows.len() as f32;
     out.fill(if max { f32::NEG_INFINITY } else { 0.0 });
     for row in rows {
-        for (out, x) in out.iter_mut().zip(row) {
-            *out = match max {
-                // What is no number is not hidden: it counts as higher than any.
-                true if *x > *out || x.is_nan() => *x,
-                true => *out,
-                false => *out + x,
-            };
+        match max {
+            // What is no number is not hidden: it counts as higher than any.
+            true => out
+                .iter_mut()
+                .zip(row)
+                .filter(|(out, x)| *x > *out || x.is_nan())
+                .for_each(|(out, x)| *out = *x),
+            false => out.iter_mut().zip(row).for_each(|(sum, x)| *sum += x),
         }
     }
     if !max {
