@@ -117,8 +117,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
 /// 415 where the content type is another than JSON's.
 fn called_json(headers: &HeaderMap) -> Result<(), Problem> {
     let Some(content_type) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
-    let text = content_type.to_str().unwrap_or_default();
-    let essence = text.split(';').next().unwrap_or_default().trim();
+    let essence = media_type(content_type.to_str().unwrap_or_default());
     // What curl says on its own is no claim about the body.
     let json = essence.eq_ignore_ascii_case("application/json") || essence.ends_with("+json");
     if json || essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
@@ -126,6 +125,11 @@ fn called_json(headers: &HeaderMap) -> Result<(), Problem> {
     }
     let detail = format!("the content type is \"{essence}\"; application/json is accepted");
     Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail))
+}
+
+/// A content type without its parameters.
+pub fn media_type(content_type: &str) -> &str {
+    content_type.split(';').next().unwrap_or_default().trim()
 }
 
 /// A stranger's name, short enough to be repeated in an answer.

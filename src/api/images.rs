@@ -17,7 +17,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::audit::Answered;
 use super::classify::{ModelAnswer as ImageResult, find_model, timed};
-use super::extract::{Parameters, Whole};
+use super::extract::{Parameters, Whole, media_type};
 use super::{AppState, Deadline, Problem};
 use crate::inference::image::{ImageService, ImagesError};
 use crate::inference::registry::{Registry, Served};
@@ -128,7 +128,7 @@ fn find(registry: &Registry, name: Option<&str>) -> Result<Arc<ImageService>, Pr
 /// The images of a request, each with the format its first bytes show.
 async fn read(request: Request, max_body_bytes: usize) -> Result<Vec<(Format, Bytes)>, Problem> {
     let content_type = content_type(request.headers())?;
-    if content_type.as_deref().is_some_and(|t| essence(t).eq_ignore_ascii_case("multipart/form-data")) {
+    if content_type.as_deref().is_some_and(|t| media_type(t).eq_ignore_ascii_case("multipart/form-data")) {
         let form =
             Multipart::from_request(request, &()).await.map_err(|e| Problem::bad_request(e.body_text()))?;
         return read_form(form, max_body_bytes).await;
@@ -154,7 +154,7 @@ async fn read_form(mut form: Multipart, max_body_bytes: usize) -> Result<Vec<(Fo
         }
         // Many clients send files without saying what they are: that is not a contradiction.
         let content_type =
-            field.content_type().filter(|t| essence(t) != "application/octet-stream").map(str::to_string);
+            field.content_type().filter(|t| media_type(t) != "application/octet-stream").map(str::to_string);
         let bytes = field.bytes().await.map_err(failed)?;
         let format = format(content_type.as_deref(), &bytes, &format!("image {}", images.len()))?;
         images.push((format, bytes));
@@ -173,7 +173,7 @@ pub(super) fn format(content_type: Option<&str>, bytes: &[u8], place: &str) -> R
     let claimed = match content_type {
         None => None,
         Some(text) => Some(Format::from_content_type(text).ok_or_else(|| {
-            let detail = format!("{place} has the content type \"{}\"; {ACCEPTED}", essence(text));
+            let detail = format!("{place} has the content type \"{}\"; {ACCEPTED}", media_type(text));
             Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
         })?),
     };
@@ -199,14 +199,10 @@ fn content_type(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     const NO_CLAIM: [&str; 2] = ["application/x-www-form-urlencoded", "application/octet-stream"];
     match headers.get(header::CONTENT_TYPE).map(HeaderValue::to_str) {
         None => Ok(None),
-        Some(Ok(text)) if NO_CLAIM.iter().any(|kind| essence(text).eq_ignore_ascii_case(kind)) => Ok(None),
+        Some(Ok(text)) if NO_CLAIM.iter().any(|kind| media_type(text).eq_ignore_ascii_case(kind)) => Ok(None),
         Some(Ok(text)) => Ok(Some(text.to_string())),
         Some(Err(_)) => Err(Problem::bad_request("the content type is not text")),
     }
-}
-
-fn essence(content_type: &str) -> &str {
-    content_type.split(';').next().unwrap_or_default().trim()
 }
 
 fn too_large(limit: usize) -> Problem {

@@ -2,6 +2,7 @@
 //! and the strict reading of what they send.
 
 use crate::support::{Server, shipped_models};
+use recommend::clock::{now, rfc3339};
 use reqwest::{Client, Method, Response, StatusCode};
 use serde_json::{Value, json};
 
@@ -212,6 +213,21 @@ async fn the_last_page_says_that_it_is_the_last_and_text_that_is_not_utf_8_is_re
     assert_eq!(list(format!("{}&after=b", page(2))).await["next"], Value::Null);
     let broken = api.send(Method::GET, "/v1/items?after=%ff", &[], "").await;
     assert_eq!(broken.status(), 400);
+}
+
+#[tokio::test]
+async fn a_date_that_has_begun_somewhere_is_not_in_the_future() {
+    let api = Api::new();
+    api.put("/v1/users/p1", &[], &person(&[], &[])).await;
+    api.put("/v1/items/d1", &[], &drug("one")).await;
+    let date = |hours: i64| rfc3339(now() + hours * 3_600_000)[..10].to_string();
+    for (time, status) in
+        [(date(0), 200), (date(14), 200), (date(39), 422), (rfc3339(now() + 3_600_001), 422)]
+    {
+        let body = json!([{"user_id": "p1", "item_id": "d1", "time": time}]);
+        let response = api.send(Method::POST, "/v1/interactions", &[], &body.to_string()).await;
+        assert_eq!(response.status(), status, "{time}");
+    }
 }
 
 #[tokio::test]

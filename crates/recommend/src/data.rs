@@ -22,6 +22,9 @@ pub const MAX_CODES: usize = 1_000;
 /// How far ahead of our clock an interaction's time may lie, in milliseconds: clocks of client
 /// machines are not ours, so a small lead is not an error.
 pub const CLOCK_LEEWAY_MS: i64 = 60_000;
+/// How far ahead a date alone may lie, which stands for its midnight at UTC: fourteen hours east of
+/// UTC the day has begun by then.
+pub const DATE_LEEWAY_MS: i64 = 14 * 3_600_000;
 
 /// The earliest time of an interaction, 1880-01-01: a history may go back to its owner's birth, and
 /// birth years begin there too.
@@ -437,7 +440,8 @@ impl Interaction {
         if self.time < EARLIEST_TIME {
             errors.push(FieldError::new(format!("{base}/time"), "must not be before 1880"));
         }
-        if self.time > now.saturating_add(CLOCK_LEEWAY_MS) {
+        let leeway = if self.time % 86_400_000 == 0 { DATE_LEEWAY_MS } else { CLOCK_LEEWAY_MS };
+        if self.time > now.saturating_add(leeway) {
             errors.push(FieldError::new(format!("{base}/time"), "must not be in the future"));
         }
         errors
