@@ -293,7 +293,8 @@ pub fn plain(text: &str) -> Key {
 }
 
 /// The rows of `terms.csv`: common drugs, brands, allergens and conditions, from general
-/// knowledge; the codes are those of RxNorm, SNOMED CT, ATC and ICD-10.
+/// knowledge. Its codes are those of ATC and ICD-10, and the few of SNOMED CT and RxNorm that were
+/// compared with records; a wrong code would be a wrong drug, so a hospital brings its own.
 static BUILT_IN: LazyLock<Vec<Term>> = LazyLock::new(|| {
     // A test reads every row, so that none can be wrong here.
     let rows = read_terms(include_str!("terms.csv").as_bytes()).unwrap_or_default();
