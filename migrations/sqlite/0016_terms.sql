@@ -8,21 +8,15 @@ CREATE TABLE terms (
 ) STRICT, WITHOUT ROWID;
 
 -- What a term means, everything may mean: a change that names neither user nor item has all of it
--- read anew. One such row is enough, however many terms a write has.
+-- read anew. A row for each term, since a reader may have seen the one before.
 CREATE TRIGGER terms_inserted AFTER INSERT ON terms BEGIN
-    INSERT INTO changes (user_id, item_id) SELECT NULL, NULL WHERE NOT EXISTS (
-        SELECT 1 FROM changes WHERE number = (SELECT max(number) FROM changes)
-            AND user_id IS NULL AND item_id IS NULL);
+    INSERT INTO changes (user_id, item_id) VALUES (NULL, NULL);
 END;
 
 CREATE TRIGGER terms_updated AFTER UPDATE ON terms BEGIN
-    INSERT INTO changes (user_id, item_id) SELECT NULL, NULL WHERE NOT EXISTS (
-        SELECT 1 FROM changes WHERE number = (SELECT max(number) FROM changes)
-            AND user_id IS NULL AND item_id IS NULL);
+    INSERT INTO changes (user_id, item_id) VALUES (NULL, NULL);
 END;
 
 CREATE TRIGGER terms_deleted AFTER DELETE ON terms BEGIN
-    INSERT INTO changes (user_id, item_id) SELECT NULL, NULL WHERE NOT EXISTS (
-        SELECT 1 FROM changes WHERE number = (SELECT max(number) FROM changes)
-            AND user_id IS NULL AND item_id IS NULL);
+    INSERT INTO changes (user_id, item_id) VALUES (NULL, NULL);
 END;

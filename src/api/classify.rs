@@ -35,6 +35,8 @@ pub enum Reason {
     LowConfidence,
     /// The input is unlike what the model was trained on, or belongs to none of its labels.
     UnlikeTraining,
+    /// The picture is of one tone: there is nothing on it.
+    Blank,
 }
 
 impl From<crate::inference::Reason> for Reason {
@@ -42,6 +44,7 @@ impl From<crate::inference::Reason> for Reason {
         match reason {
             crate::inference::Reason::LowConfidence => Reason::LowConfidence,
             crate::inference::Reason::UnlikeTraining => Reason::UnlikeTraining,
+            crate::inference::Reason::Blank => Reason::Blank,
         }
     }
 }

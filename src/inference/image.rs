@@ -101,8 +101,16 @@ pub enum ImagesError {
 /// What came of an image's bytes.
 struct Reading {
     input: Vec<f32>,
+    blank: bool,
     decode: Duration,
     preprocess: Duration,
+}
+
+/// A blank picture gets no label, whatever the network makes of it.
+fn settle_blank(blank: bool, outcome: &mut Outcome) {
+    if blank {
+        outcome.abstain(Reason::Blank);
+    }
 }
 
 /// A served classifier of images.
@@ -174,14 +182,17 @@ impl ImageService {
         let alone = images.len() == 1;
         let read = |(index, (format, bytes))| self.clone().read(index, format, bytes, frame, alone, deadline);
         let mut inputs = Vec::with_capacity(images.len());
+        let mut blanks = Vec::with_capacity(images.len());
         for read in join_all(images.into_iter().enumerate().map(read)).await {
-            let (Reading { input, decode, preprocess }, waited) = read?;
+            let (Reading { input, blank, decode, preprocess }, waited) = read?;
             timing.queue = timing.queue.max(waited);
             timing.decode = timing.decode.max(decode);
             timing.preprocess = timing.preprocess.max(preprocess);
             inputs.push(input);
+            blanks.push(blank);
         }
-        let outcomes = self.pool.ask(&self.manifest, inputs, top_k, deadline, &mut timing, |_, _| {}).await?;
+        let settle = |index: usize, outcome: &mut Outcome| settle_blank(blanks[index], outcome);
+        let outcomes = self.pool.ask(&self.manifest, inputs, top_k, deadline, &mut timing, settle).await?;
         Ok((outcomes, timing))
     }
 
@@ -196,18 +207,20 @@ impl ImageService {
         deadline: Instant,
     ) -> Result<(Vec<Outcome>, Timing), ImagesError> {
         let service = self.clone();
-        let work = move || -> Result<(Vec<Vec<f32>>, Duration), PreprocessError> {
+        let work = move || -> Result<(Vec<Vec<f32>>, Vec<bool>, Duration), PreprocessError> {
             let start = Instant::now();
             let preprocessor = service.preprocessor()?;
             let mut inputs = pixels.fractions(preprocessor.output_len());
+            let blanks = inputs.iter().map(|input| preprocessor.is_blank(input)).collect();
             inputs.iter_mut().for_each(|input| preprocessor.normalise(input));
             service.keep(preprocessor);
-            Ok((inputs, start.elapsed()))
+            Ok((inputs, blanks, start.elapsed()))
         };
         let (read, queue) = self.preprocess.run(deadline, work).await.map_err(AskError::from)?;
-        let (inputs, preprocess) = read?;
+        let (inputs, blanks, preprocess) = read?;
         let mut timing = Timing { preprocess, queue, ..Timing::default() };
-        let outcomes = self.pool.ask(&self.manifest, inputs, top_k, deadline, &mut timing, |_, _| {}).await?;
+        let settle = |index: usize, outcome: &mut Outcome| settle_blank(blanks[index], outcome);
+        let outcomes = self.pool.ask(&self.manifest, inputs, top_k, deadline, &mut timing, settle).await?;
         Ok((outcomes, timing))
     }
 
@@ -234,7 +247,17 @@ impl ImageService {
         let options = DecodeOptions { max_pixels: self.max_pixels, frame };
         let (needed, limit) = (memory(format, &bytes, &options), preprocess.limit());
         if needed > limit {
-            let error = DecodeError::TooMuchMemory { needed, limit };
+            // With no pixels allowed the declared size comes back before any memory is taken; where that
+            // is over the limit of pixels, it says more than bytes do.
+            let declared = decode(format, &bytes, &DecodeOptions { max_pixels: 0, frame });
+            let error = match declared {
+                Err(DecodeError::TooLarge { width, height, .. })
+                    if width.saturating_mul(height) > self.max_pixels =>
+                {
+                    DecodeError::TooLarge { width, height, limit: self.max_pixels }
+                }
+                _ => DecodeError::TooMuchMemory { needed, limit },
+            };
             return Err(ImagesError::Decode { index, error });
         }
         let work = move || self.reading(index, format, &bytes, &options);
@@ -254,9 +277,11 @@ impl ImageService {
         let image = decode(format, bytes, options).map_err(|error| ImagesError::Decode { index, error })?;
         let decode = start.elapsed();
         let mut preprocessor = self.preprocessor()?;
-        let input = preprocessor.run(&image)?;
+        let mut input = preprocessor.fractions(&image)?;
+        let blank = preprocessor.is_blank(&input);
+        preprocessor.normalise(&mut input);
         self.keep(preprocessor);
-        Ok(Reading { input, decode, preprocess: start.elapsed() - decode })
+        Ok(Reading { input, blank, decode, preprocess: start.elapsed() - decode })
     }
 
     /// A preprocessor with its scratch memory, kept between requests.

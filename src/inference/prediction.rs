@@ -21,6 +21,8 @@ pub enum Reason {
     LowConfidence,
     /// The input is unlike what the model was trained on, or belongs to none of its labels.
     UnlikeTraining,
+    /// The picture is of one tone: there is nothing on it.
+    Blank,
 }
 
 /// The answer for one input.

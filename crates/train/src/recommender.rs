@@ -64,7 +64,7 @@ pub fn report(options: &EvaluationOptions) -> Result<serde_json::Value> {
         item: options.item_column.clone(),
         weight: options.weight_column.clone(),
         time: options.time_column.clone(),
-        event: String::new(),
+        event: "interaction".to_string(),
         no_item: options.no_item.clone(),
     };
     let path = &options.interactions;
@@ -127,7 +127,7 @@ mod tests {
             item: "drug".into(),
             weight: Some("days".into()),
             time: None,
-            event: String::new(),
+            event: "interaction".to_string(),
             no_item: vec!["99999".into()],
         }
     }

@@ -101,6 +101,18 @@ impl Preprocessor {
         Ok(output)
     }
 
+    /// Whether every channel of what [`Preprocessor::fractions`] gave is of one tone, but for what
+    /// lossy coding adds: there is nothing on such a picture that a label could be about.
+    pub fn is_blank(&self, fractions: &[f32]) -> bool {
+        const ONE_TONE: f32 = 4.0 * EIGHT_BIT;
+        let plane = (self.input.width * self.input.height) as usize;
+        fractions.chunks_exact(plane.max(1)).all(|plane| {
+            let darkest = plane.iter().copied().fold(f32::INFINITY, f32::min);
+            let brightest = plane.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            brightest - darkest <= ONE_TONE
+        })
+    }
+
     /// Normalises what [`Preprocessor::fractions`] gave, in place.
     pub fn normalise(&self, values: &mut [f32]) {
         normalise(&self.input, values);

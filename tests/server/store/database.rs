@@ -59,7 +59,8 @@ impl Database {
         self.plain_sql(sql).await;
         assert_eq!(
             self.number(
-                "SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal AND tgrelid <> 'audit'::regclass"
+                "SELECT count(*) FROM pg_trigger
+                 WHERE NOT tgisinternal AND tgrelid NOT IN ('audit'::regclass, 'terms'::regclass)"
             )
             .await,
             0
