@@ -50,7 +50,10 @@ impl Format {
             Some(Format::Png)
         } else if bytes.starts_with(b"\xff\xd8\xff") {
             Some(Format::Jpeg)
-        } else if bytes.get(128..132) == Some(b"DICM") || dicom::looks_like_elements(bytes) {
+        } else if bytes.get(128..132) == Some(b"DICM")
+            || bytes.starts_with(b"DICM")
+            || dicom::looks_like_elements(bytes)
+        {
             Some(Format::Dicom)
         } else {
             None
