@@ -10,7 +10,7 @@ use futures::future::join_all;
 
 use super::engine::Model;
 use super::pool::{AskError, Pool, Timing};
-use super::prediction::Outcome;
+use super::prediction::{Outcome, Reason};
 use super::preprocess_pool::PreprocessPool;
 use crate::config::Config;
 use model::manifest::{ImageInput, Input};
@@ -207,17 +207,21 @@ impl ImageService {
         deadline: Instant,
     ) -> Result<(Vec<Outcome>, Timing), ImagesError> {
         let service = self.clone();
-        let work = move || -> Result<(Vec<Vec<f32>>, Vec<bool>, Duration), PreprocessError> {
+        let work = move || -> Result<_, PreprocessError> {
             let start = Instant::now();
             let preprocessor = service.preprocessor()?;
-            let mut inputs = pixels.fractions(preprocessor.output_len());
-            let blanks = inputs.iter().map(|input| preprocessor.is_blank(input)).collect();
-            inputs.iter_mut().for_each(|input| preprocessor.normalise(input));
+            let read = |mut input: Vec<f32>| {
+                let blank = preprocessor.is_blank(&input);
+                preprocessor.normalise(&mut input);
+                (input, blank)
+            };
+            let inputs: Vec<_> = pixels.fractions(preprocessor.output_len()).into_iter().map(read).collect();
             service.keep(preprocessor);
-            Ok((inputs, blanks, start.elapsed()))
+            Ok((inputs, start.elapsed()))
         };
         let (read, queue) = self.preprocess.run(deadline, work).await.map_err(AskError::from)?;
-        let (inputs, blanks, preprocess) = read?;
+        let (inputs, preprocess) = read?;
+        let (inputs, blanks): (Vec<_>, Vec<_>) = inputs.into_iter().unzip();
         let mut timing = Timing { preprocess, queue, ..Timing::default() };
         let settle = |index: usize, outcome: &mut Outcome| settle_blank(blanks[index], outcome);
         let outcomes = self.pool.ask(&self.manifest, inputs, top_k, deadline, &mut timing, settle).await?;

@@ -160,6 +160,36 @@ async fn declared_sizes_are_refused_before_they_cost_memory() {
     assert!(grown < 60_000, "the refusals took {grown} kB");
 }
 
+/// A grey picture, one byte a pixel.
+fn grey_png(side: u32, pixel: impl Fn(u32) -> u8) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, side, side);
+    encoder.set_color(png::ColorType::Grayscale);
+    let pixels: Vec<u8> = (0..side * side).map(pixel).collect();
+    encoder.write_header().unwrap().write_image_data(&pixels).unwrap();
+    bytes
+}
+
+#[tokio::test]
+async fn a_picture_of_one_tone_gets_no_label() {
+    let server = server();
+    for tone in [0, 128, 255] {
+        for picture in [grey_png(64, |_| tone), grey_png(64, |at| tone ^ (at % 2) as u8)] {
+            let answer: Value = post(&server, "", Some("image/png"), picture).await.json().await.unwrap();
+            let result = &answer["results"][0];
+            assert_eq!(
+                (&result["label"], &result["reason"]),
+                (&Value::Null, &Value::from("blank")),
+                "{answer}"
+            );
+            assert_eq!(result["abstained"], true);
+        }
+    }
+    let drawn = grey_png(64, |at| if at % 64 < 32 { 60 } else { 190 });
+    let answer: Value = post(&server, "", Some("image/png"), drawn).await.json().await.unwrap();
+    assert_ne!(answer["results"][0]["reason"], "blank");
+}
+
 fn png_header(width: u32, height: u32) -> Vec<u8> {
     let mut chunk = b"IHDR".to_vec();
     chunk.extend(width.to_be_bytes());

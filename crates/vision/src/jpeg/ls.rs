@@ -19,7 +19,7 @@ impl Bits<'_> {
             let next = self.bytes.get(self.at).copied();
             let marker = next == Some(0xff) && self.bytes.get(self.at + 1).is_none_or(|&byte| byte >= 0x80);
             self.byte = match next {
-                Some(byte) if !marker && !(stuffed && byte >= 0x80) => byte,
+                Some(byte) if !(marker || stuffed && byte >= 0x80) => byte,
                 _ => return Err(malformed("the file is truncated within a scan")),
             };
             self.at += 1;

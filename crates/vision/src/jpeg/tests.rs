@@ -17,7 +17,7 @@ fn lossless(values: &[u16], width: usize, rows: usize, transform: u32) -> Vec<u8
     out.extend([0xff, 0xda, 0, 8, 1, 1, 0, 1, 0, transform as u8]);
     let mut bits = String::new();
     let flush = |bits: &mut String, out: &mut Vec<u8>| {
-        while bits.len() % 8 != 0 {
+        while !bits.len().is_multiple_of(8) {
             bits.push('1');
         }
         for at in (0..bits.len()).step_by(8) {
