@@ -430,3 +430,33 @@ async fn emergencies_belong_to_no_department_and_traditional_characters_read_as_
     assert_eq!(simplified["label"], "心血管科");
     assert_eq!(simplified["predictions"], traditional["predictions"]);
 }
+
+#[tokio::test]
+async fn a_vital_further_from_normal_never_lowers_the_urgency() {
+    let server = server();
+    let sweeps = [
+        ("respiratory_rate", vec![18, 20, 22, 26, 34, 60]),
+        ("respiratory_rate", vec![12, 10, 8, 6, 4, 0]),
+        ("sbp", vec![110, 100, 90, 70, 50, 20]),
+        ("sbp", vec![130, 150, 180, 220, 280]),
+        ("heart_rate", vec![60, 50, 40, 20, 0]),
+        ("heart_rate", vec![90, 110, 140, 180, 250]),
+        ("spo2", vec![96, 93, 90, 80, 60, 20]),
+        ("temperature_c", vec![38, 39, 40, 42]),
+        ("temperature_c", vec![36, 35, 33, 30, 26]),
+    ];
+    for (field, values) in sweeps {
+        let records: Vec<Value> = values
+            .iter()
+            .map(|value| {
+                let mut fields = well();
+                fields[field] = json!(value);
+                json!({"note": "abdominal pain", "fields": fields})
+            })
+            .collect();
+        let response = post(&server, json!({"model": "triage", "records": records})).await;
+        let answer: Value = response.json().await.unwrap();
+        let levels: Vec<f64> = answer["results"].as_array().unwrap().iter().map(level).collect();
+        assert!(levels.windows(2).all(|pair| pair[1] <= pair[0] + 1e-5), "{field} {values:?}: {levels:?}");
+    }
+}

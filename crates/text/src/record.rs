@@ -54,6 +54,12 @@ impl Record {
             errors.push(error(&pointer, "a record has the members \"note\" and \"fields\" only".to_string()));
         }
         let note = match members.get("note") {
+            Some(Value::String(note)) if note.len() > MAX_NOTE_BYTES => {
+                let detail =
+                    format!("a note has at most {MAX_NOTE_BYTES} bytes, this one has {}", note.len());
+                errors.push(error(&format!("{at}/note"), detail));
+                String::new()
+            }
             Some(Value::String(note)) if !is_blank(note) => note.clone(),
             Some(Value::String(_)) => {
                 errors.push(error(&format!("{at}/note"), "the note is blank".to_string()));
@@ -133,6 +139,10 @@ fn field_value(field: &Field, value: &Value) -> Result<FieldValue, String> {
         }
     }
 }
+
+/// The longest note, in bytes of UTF-8. Normalisation can make eighteen times as much of one, so what
+/// is longer is refused before it.
+const MAX_NOTE_BYTES: usize = 2 << 20;
 
 /// True where a note holds nothing that could be read: no character but blanks, controls and
 /// marks that show nothing.
