@@ -98,8 +98,7 @@ fn loss(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
 fn ours(manifest: &Manifest) -> Result<Step> {
     let Input::Image(input) = &manifest.input else { panic!("{} reads notes", manifest.name) };
     let mut params = Params::fresh(0);
-    let network: Box<dyn Network<Tensor>> =
-        network::build(&manifest.architecture, input, LABELS, &mut params)?;
+    let network = network::build(&manifest.architecture, input, LABELS, &mut params)?;
     let mut optimizer = AdamW::new(&params, 0.05, 2.0)?;
     let mut rng = random::stream(0, "steps");
     Ok(Box::new(move |images, labels| {

@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use candle_core::{Device, Tensor};
 use criterion::Criterion;
-use nn::filter::{Filter, Job, Kernel};
+use nn::Window;
+use nn::filter::{ConvArgs, Filter, Kernel};
 use nn::map::Map;
 use nn::simd::{AlignedVec, round_up};
 use serde_json::{Value, json};
@@ -27,10 +28,7 @@ impl Convolution {
             bias: vec![0.0; channels],
             outputs: channels,
             inputs: channels,
-            kernel: (3, 3),
-            stride: 1,
-            padding: 1,
-            dilation: 1,
+            window: Window::new(3).padding(1),
         };
         let mut map = Map::new(side, side, channels, round_up(channels));
         let to = map.clone();
@@ -54,7 +52,7 @@ impl Convolution {
 
     fn run(&self, x: &[f32], out: &mut [f32], scratch: &mut [f32]) {
         let (from, images) = (&self.map, x.len() / self.map.image());
-        self.kernel.run(Job { from, to: from, images, x, residual: None, relu: false, out, scratch });
+        self.kernel.run(ConvArgs { from, to: from, images, x, residual: None, relu: false, out, scratch });
     }
 }
 

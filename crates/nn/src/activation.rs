@@ -8,6 +8,8 @@
 
 use pulp::{Scalar, Simd};
 
+use super::graph::Activation;
+
 /// e^x within a relative error of 3e-7; x is taken within -87 to 88.
 #[inline(always)]
 pub fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
@@ -72,6 +74,81 @@ pub fn gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
 pub fn relu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let zero = simd.splat_f32s(0.0);
     simd.select_f32s(simd.less_than_f32s(x, zero), zero, x)
+}
+
+/// The hyperbolic tangent.
+#[inline(always)]
+fn tanhs<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    let two = simd.splat_f32s(2.0);
+    simd.sub_f32s(simd.mul_f32s(two, sigmoids(simd, simd.mul_f32s(two, x))), simd.splat_f32s(1.0))
+}
+
+/// The slope of [`gelu`]: the share of a normal distribution below x, and x times its density.
+#[inline(always)]
+fn gelu_slope<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    let all = |value: f32| simd.splat_f32s(value);
+    // The share is what gelu multiplies x by; beside 0, where it cannot be divided, it is straight.
+    let near = simd.less_than_f32s(simd.abs_f32s(x), all(1e-3));
+    let straight = simd.mul_add_e_f32s(x, all(0.398_942_3), all(0.5));
+    let share = simd.select_f32s(near, straight, simd.div_f32s(gelu(simd, x), x));
+    let density = exp(simd, simd.mul_f32s(simd.mul_f32s(x, x), all(-0.5)));
+    simd.mul_add_e_f32s(simd.mul_f32s(x, density), all(0.398_942_3), share)
+}
+
+/// x within 0 and 6; what is no number stays none.
+#[inline(always)]
+fn relu6<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    let six = simd.splat_f32s(6.0);
+    relu(simd, simd.select_f32s(simd.less_than_f32s(six, x), six, x))
+}
+
+impl Activation {
+    /// Replaces values, whole vectors of them, by their activations.
+    #[inline(always)]
+    pub(crate) fn apply<S: Simd>(self, simd: S, values: &mut [f32]) {
+        let values = S::as_mut_simd_f32s(values).0;
+        match self {
+            Activation::Relu => values.iter_mut().for_each(|x| *x = relu(simd, *x)),
+            Activation::Relu6 => values.iter_mut().for_each(|x| *x = relu6(simd, *x)),
+            Activation::Silu => {
+                values.iter_mut().for_each(|x| *x = simd.mul_f32s(*x, sigmoids(simd, *x)));
+            }
+            Activation::Gelu => values.iter_mut().for_each(|x| *x = gelu(simd, *x)),
+            Activation::Sigmoid => values.iter_mut().for_each(|x| *x = sigmoids(simd, *x)),
+            Activation::Tanh => values.iter_mut().for_each(|x| *x = tanhs(simd, *x)),
+        }
+    }
+
+    /// True where the slope follows from the activation itself.
+    pub(crate) fn is_clipped(self) -> bool {
+        matches!(self, Activation::Relu | Activation::Relu6)
+    }
+
+    /// `gradient` times the slope at x. Of those that are clipped, x may also be the activation.
+    #[inline(always)]
+    pub(crate) fn slope<S: Simd>(self, simd: S, x: S::f32s, gradient: S::f32s) -> S::f32s {
+        let (zero, one) = (simd.splat_f32s(0.0), simd.splat_f32s(1.0));
+        let rectified = || simd.select_f32s(simd.less_than_or_equal_f32s(x, zero), zero, gradient);
+        // y (1 - y) is the slope of a sigmoid y.
+        let rest = |y| simd.mul_f32s(y, simd.sub_f32s(one, y));
+        match self {
+            Activation::Relu => rectified(),
+            Activation::Relu6 => {
+                let above = simd.less_than_or_equal_f32s(simd.splat_f32s(6.0), x);
+                simd.select_f32s(above, zero, rectified())
+            }
+            Activation::Silu => {
+                let y = sigmoids(simd, x);
+                simd.mul_f32s(gradient, simd.mul_add_e_f32s(x, rest(y), y))
+            }
+            Activation::Gelu => simd.mul_f32s(gradient, gelu_slope(simd, x)),
+            Activation::Sigmoid => simd.mul_f32s(gradient, rest(sigmoids(simd, x))),
+            Activation::Tanh => {
+                let y = tanhs(simd, x);
+                simd.mul_f32s(gradient, simd.sub_f32s(one, simd.mul_f32s(y, y)))
+            }
+        }
+    }
 }
 
 /// 1 / (1 + e^-x) of one number, in a form that compilers turn into vector code.

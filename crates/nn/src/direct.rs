@@ -2,10 +2,11 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::filter::{Filter, Job};
+use super::filter::{ConvArgs, Filter};
 use super::map::Map;
 use super::packed::{Epilogue, PackedWeights, Residual, Rows, Scattered, product};
 use super::simd::{AlignedVec, round_up};
+use super::window::Window;
 
 /// Output positions that one call of the product should have at least.
 const FEW: usize = 8;
@@ -13,8 +14,8 @@ const FEW: usize = 8;
 /// Where the values under the kernel of `filter` lie in a map, from the first of them on: the starts of
 /// the runs, and the length of each. A row of the kernel lies in one piece unless it is dilated.
 pub fn taps(filter: &Filter, from: &Map) -> (Vec<usize>, usize) {
-    let (tall, wide) = filter.kernel;
-    match filter.dilation {
+    let (tall, wide) = filter.window.kernel;
+    match filter.window.dilation {
         1 => ((0..tall).map(|y| y * from.row()).collect(), wide * from.depth),
         step => {
             let tap = |i| i / wide * step * from.row() + i % wide * step * from.depth;
@@ -25,13 +26,13 @@ pub fn taps(filter: &Filter, from: &Map) -> (Vec<usize>, usize) {
 
 /// From where to where, for every output position of `images` images.
 pub fn places(filter: &Filter, from: &Map, to: &Map, images: usize) -> Vec<(u32, u32)> {
-    let Filter { stride, padding, .. } = *filter;
+    let Window { stride, padding, .. } = filter.window;
     let mut places = Vec::with_capacity(images * to.height * to.width);
     for image in 0..images {
         for y in 0..to.height {
             for x in 0..to.width {
-                let start = image * from.image() + from.place(y * stride, x * stride, padding);
-                places.push((start as u32, (image * to.image() + to.place(y, x, 0)) as u32));
+                let start = image * from.image() + from.padded(y * stride, x * stride, padding);
+                places.push((start as u32, (image * to.image() + to.place(y, x)) as u32));
             }
         }
     }
@@ -53,10 +54,10 @@ pub struct Direct {
 impl Direct {
     /// Packs `filter` for its input `from` and its output `to`.
     pub fn new(filter: &Filter, from: &Map, to: &Map) -> Direct {
-        let ((tall, wide), depth) = (filter.kernel, from.depth);
+        let (count, depth) = (filter.window.taps(), from.depth);
         let (taps, length) = taps(filter, from);
-        let mut weights = PackedWeights::zeros(tall * wide * depth, round_up(filter.outputs));
-        for tap in 0..tall * wide {
+        let mut weights = PackedWeights::zeros(count * depth, round_up(filter.outputs));
+        for tap in 0..count {
             for input in 0..filter.inputs {
                 let row: Vec<f32> = (0..filter.outputs).map(|o| filter.weight(o, input, tap)).collect();
                 weights.set_row(tap * depth + input, &row);
@@ -68,27 +69,27 @@ impl Direct {
         Direct { weights, bias, taps, length, places, together }
     }
 
-    /// Convolves the maps of a job.
+    /// Convolves the maps of a args.
     #[inline(always)]
-    pub fn run<S: Simd>(&self, simd: S, job: Job) {
-        let rows = Rows { values: job.x, taps: &self.taps, length: self.length };
-        let residual = job.residual.map_or(Residual::None, Residual::Values);
-        let epilogue = Epilogue { bias: Some(&self.bias), residual, relu: job.relu };
+    pub fn run<S: Simd>(&self, simd: S, args: ConvArgs) {
+        let rows = Rows { values: args.x, taps: &self.taps, length: self.length };
+        let residual = args.residual.map_or(Residual::None, Residual::Values);
+        let epilogue = Epilogue { bias: Some(&self.bias), residual, relu: args.relu };
         let positions = self.places.len() / self.together;
-        for first in (0..job.images).step_by(self.together) {
-            let images = self.together.min(job.images - first);
+        for first in (0..args.images).step_by(self.together) {
+            let images = self.together.min(args.images - first);
             let offsets = Scattered {
                 places: &self.places[..images * positions],
-                from: first * job.from.image(),
-                to: first * job.to.image(),
+                from: first * args.from.image(),
+                to: first * args.to.image(),
             };
-            product(simd, rows, offsets, &self.weights, epilogue, job.out);
+            product(simd, rows, offsets, &self.weights, epilogue, args.out);
         }
     }
 }
 
 /// [`Direct::run`] as a kernel.
-pub struct Run<'a>(pub &'a Direct, pub Job<'a>);
+pub struct Run<'a>(pub &'a Direct, pub ConvArgs<'a>);
 
 impl WithSimd for Run<'_> {
     type Output = ();

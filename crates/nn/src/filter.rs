@@ -1,11 +1,10 @@
 //! A convolution as it is served: weights with everything folded in that does not depend on the
 //! input, and the kernel that suits its shape.
 
-use candle_core::{Result, bail};
-
 use super::direct::{self, Direct};
 use super::map::Map;
 use super::simd::dispatch;
+use super::window::Window;
 use super::winograd::{self, TILE, Winograd};
 
 /// Weights and biases, as plain numbers. A dense layer is one whose kernel covers its whole input.
@@ -19,21 +18,14 @@ pub struct Filter {
     pub outputs: usize,
     /// Input channels.
     pub inputs: usize,
-    /// Rows and columns of the kernel.
-    pub kernel: (usize, usize),
-    /// Step between output positions.
-    pub stride: usize,
-    /// Zeros on each side of the input.
-    pub padding: usize,
-    /// Step between the values under the kernel.
-    pub dilation: usize,
+    /// What lies under the kernel; padding is zeros.
+    pub window: Window,
 }
 
 impl Filter {
     /// The weight at place `tap` of the kernel, counted row after row.
     pub fn weight(&self, output: usize, input: usize, tap: usize) -> f32 {
-        let taps = self.kernel.0 * self.kernel.1;
-        self.weights[(output * self.inputs + input) * taps + tap]
+        self.weights[(output * self.inputs + input) * self.window.taps() + tap]
     }
 
     /// Scales and shifts every output: what follows a convolution and is linear.
@@ -45,42 +37,10 @@ impl Filter {
         }
         self
     }
-
-    /// Rows and columns of the output over `height` x `width`.
-    ///
-    /// # Errors
-    /// An input smaller than the kernel; a kernel, a stride or a dilation of 0.
-    pub fn output(&self, height: usize, width: usize) -> Result<(usize, usize)> {
-        let side = |length: usize, kernel: usize| {
-            output_side(length, kernel, self.stride, self.padding, self.dilation)
-        };
-        Ok((side(height, self.kernel.0)?, side(width, self.kernel.1)?))
-    }
-}
-
-/// Output positions along a side of `length` values.
-///
-/// # Errors
-/// As [`Filter::output`].
-pub fn output_side(
-    length: usize,
-    kernel: usize,
-    stride: usize,
-    padding: usize,
-    dilation: usize,
-) -> Result<usize> {
-    if kernel == 0 || stride == 0 || dilation == 0 {
-        bail!("a convolution needs a kernel, a stride and a dilation of at least 1")
-    }
-    let (reach, length) = ((kernel - 1) * dilation + 1, length + 2 * padding);
-    match length.checked_sub(reach) {
-        Some(room) => Ok(room / stride + 1),
-        None => bail!("a kernel that reaches over {reach} values does not fit an input of {length}"),
-    }
 }
 
 /// One application to a batch of maps.
-pub struct Job<'a> {
+pub struct ConvArgs<'a> {
     /// Layout of `x`.
     pub from: &'a Map,
     /// Layout of `out` and `residual`.
@@ -111,17 +71,17 @@ pub enum Kernel {
 impl Kernel {
     /// Makes the zeros around `from` wide enough for whatever kernel is chosen.
     pub fn make_room(filter: &Filter, from: &mut Map, to: &Map) {
-        let Filter { kernel, stride, padding, dilation, .. } = *filter;
+        let Window { kernel, stride, padding, dilation } = filter.window;
         let (mut bottom, mut right) = (
-            ((to.height - 1) * stride + (kernel.0 - 1) * dilation + 1).saturating_sub(padding),
-            ((to.width - 1) * stride + (kernel.1 - 1) * dilation + 1).saturating_sub(padding),
+            ((to.height - 1) * stride + (kernel.0 - 1) * dilation + 1).saturating_sub(padding.0),
+            ((to.width - 1) * stride + (kernel.1 - 1) * dilation + 1).saturating_sub(padding.1),
         );
         if Winograd::suits(filter, from) {
-            let whole_tiles = |side: usize| side.next_multiple_of(TILE) + 2 - padding.min(2);
-            bottom = bottom.max(whole_tiles(to.height));
-            right = right.max(whole_tiles(to.width));
+            let whole_tiles = |side: usize, padding: usize| side.next_multiple_of(TILE) + 2 - padding.min(2);
+            bottom = bottom.max(whole_tiles(to.height, padding.0));
+            right = right.max(whole_tiles(to.width, padding.1));
         }
-        from.make_room(padding, bottom, right);
+        from.make_room(padding.0.max(padding.1), bottom, right);
     }
 
     /// Packs `filter`; `exact` asks for no other sums than those of the definition.
@@ -140,11 +100,11 @@ impl Kernel {
         }
     }
 
-    /// Convolves the maps of a job.
-    pub fn run(&self, job: Job) {
+    /// Convolves a batch of maps.
+    pub fn run(&self, args: ConvArgs) {
         match self {
-            Kernel::Direct(kernel) => dispatch(direct::Run(kernel, job)),
-            Kernel::Winograd(kernel) => dispatch(winograd::Run(kernel, job)),
+            Kernel::Direct(kernel) => dispatch(direct::Run(kernel, args)),
+            Kernel::Winograd(kernel) => dispatch(winograd::Run(kernel, args)),
         }
     }
 }

@@ -1,16 +1,17 @@
-//! Numerical layers on candle: what the networks of `vision` and `text` are built from.
+//! Numerical layers: what the networks of `vision` and `text` are built from.
 //!
-//! Candle brings tensors and gradients. What it lacks for us stands here: random numbers that a
-//! seed fixes, parameters that are trainable or frozen by one switch, a convolution that is a
-//! matrix product, and a batch normalisation that never divides by zero. A layer is built from
-//! [`Params`] and applied under a [`Pass`]; neither knows whether it trains or serves.
+//! A network over images is described once, layer by layer ([`GraphBuilder`]). From the description
+//! come the step of training ([`ImageNetwork`]) and the serving plan ([`Plan`]), over kernels of our
+//! own. Candle brings tensors, and the gradients of losses and of networks over notes. What it lacks
+//! for those stands here, too: random numbers that a seed fixes, and parameters that are trainable or
+//! frozen by one switch. Their layers are built from [`Params`] and applied under a [`Pass`].
 
 #![warn(missing_docs)]
 
 pub mod activation;
 mod attention;
-pub mod batch_norm;
-pub mod conv;
+mod conv;
+mod depthwise;
 #[cfg(test)]
 mod differences;
 mod direct;
@@ -25,21 +26,22 @@ mod norm;
 mod outer;
 mod packed;
 pub mod params;
-pub mod plan;
-pub mod pool;
+mod plan;
+mod pooling;
 pub mod random;
-pub mod relu;
-pub mod residual;
+#[cfg(test)]
+mod reference;
+mod reshape;
 mod scratch;
 mod segments;
 mod sequence;
 pub mod simd;
+mod step;
+pub mod tensors;
 mod window;
 pub mod winograd;
 mod winograd_gradient;
 
-pub use batch_norm::BatchNorm;
-pub use conv::{Conv2d, ConvShape};
 pub use filter::Filter;
 pub use graph::{
     Activation, Conv, Graph, GraphBuilder, GraphError, Interpolation, Node, NodeId, Op, Parameter, Pooling,
@@ -49,6 +51,7 @@ pub use linear::Linear;
 pub use params::{Init, Params};
 pub use plan::{Plan, Runner};
 pub use sequence::{SequenceInput, SequenceNetwork, SequencePlan};
+pub use step::ImageNetwork;
 pub use window::Window;
 
 use candle_core::{Result, Tensor};
@@ -56,7 +59,7 @@ use rand_chacha::ChaCha8Rng;
 
 /// Whether a network learns or answers.
 pub enum Pass<'a> {
-    /// Dropout is off, running statistics are used, one thread works.
+    /// Dropout is off and running statistics are used.
     Inference,
     /// Dropout is on, batch statistics are used, every core works.
     Training(&'a mut ChaCha8Rng),

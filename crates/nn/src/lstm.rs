@@ -13,8 +13,8 @@ use candle_core::{CpuStorage, CustomOp2, Device, Layout, Result, Shape, Tensor, 
 use rayon::prelude::*;
 
 use super::activation::{sigmoid, tanh};
-use super::conv::{slice, with_values};
 use super::matrix::{View, multiply};
+use super::tensors::{slice, values};
 
 /// Sequences in a group.
 const GROUP: usize = 16;
@@ -313,16 +313,14 @@ impl CustomOp2 for LstmOp {
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let hidden = self.hidden;
         let steps = gates.dim(0)?;
-        let parts = with_values(gates, |gates| {
-            with_values(recurrent, |recurrent| {
-                with_values(states, |states| {
-                    with_values(gradient, |gradient| {
-                        let recurrent = View::new(recurrent, 4 * hidden, hidden);
-                        self.each(|group| group.backward(gates, recurrent, states, gradient, hidden))
-                    })
-                })
-            })
-        })????;
+        let tensors = [gates.contiguous()?, recurrent.contiguous()?, states.contiguous()?];
+        let [all_gates, all_recurrent, all_states] =
+            [values(&tensors[0])?, values(&tensors[1])?, values(&tensors[2])?];
+        let gradient = gradient.contiguous()?;
+        let by_states = values(&gradient)?;
+        let (of_gates, of_states, by_states) = (&all_gates[..], &all_states[..], &by_states[..]);
+        let view = View::new(&all_recurrent, 4 * hidden, hidden);
+        let parts = self.each(|group| group.backward(of_gates, view, of_states, by_states, hidden));
         let by_gates = self.scatter(parts.iter().map(|part| &part.0), steps, 4 * hidden);
         let mut by_recurrent = vec![0.0f32; 4 * hidden * hidden];
         for (_, part) in &parts {

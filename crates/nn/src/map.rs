@@ -39,9 +39,20 @@ impl Map {
         (self.before + self.height + self.below) * self.row()
     }
 
-    /// Where the place (`y`, `x`) lies, counted from `lead` rows and columns before the first.
-    pub fn place(&self, y: usize, x: usize, lead: usize) -> usize {
-        (self.before + y - lead) * self.row() + (self.before + x - lead) * self.depth
+    /// Where the place (`y`, `x`) lies.
+    pub fn place(&self, y: usize, x: usize) -> usize {
+        (self.before + y) * self.row() + (self.before + x) * self.depth
+    }
+
+    /// Where the place (`y`, `x`) lies, counted from the first row and column of `padding`.
+    pub fn padded(&self, y: usize, x: usize, padding: (usize, usize)) -> usize {
+        (self.before + y - padding.0) * self.row() + (self.before + x - padding.1) * self.depth
+    }
+
+    /// All places, row after row.
+    pub fn places(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let width = self.width;
+        (0..self.height).flat_map(move |y| (0..width).map(move |x| (y, x)))
     }
 
     /// Widens the zeros so that `before` rows and columns before the first and the places up to
@@ -56,7 +67,7 @@ impl Map {
     pub fn read(&self, image: &[f32], into: &mut [f32]) {
         let area = self.height * self.width;
         for y in 0..self.height {
-            let start = self.place(y, 0, 0);
+            let start = self.place(y, 0);
             let places = into[start..start + self.width * self.depth].chunks_exact_mut(self.depth);
             for (x, place) in places.enumerate() {
                 let values = image[y * self.width + x..].iter().step_by(area);
@@ -69,12 +80,46 @@ impl Map {
     pub fn write(&self, from: &[f32], image: &mut [f32]) {
         let area = self.height * self.width;
         for y in 0..self.height {
-            let start = self.place(y, 0, 0);
+            let start = self.place(y, 0);
             let places = from[start..start + self.width * self.depth].chunks_exact(self.depth);
             for (x, place) in places.enumerate() {
                 let values = image[y * self.width + x..].iter_mut().step_by(area);
                 place[..self.channels].iter().zip(values).for_each(|(from, to)| *to = *from);
             }
         }
+    }
+}
+
+/// One image and how it lies.
+#[derive(Debug, Clone, Copy)]
+pub struct Image<'a> {
+    /// The layout.
+    pub map: &'a Map,
+    /// As many as the layout says.
+    pub values: &'a [f32],
+}
+
+impl<'a> Image<'a> {
+    /// The values of a place.
+    #[inline(always)]
+    pub fn at(&self, y: usize, x: usize) -> &'a [f32] {
+        &self.values[self.map.place(y, x)..][..self.map.depth]
+    }
+}
+
+/// One image that is written to.
+#[derive(Debug)]
+pub struct ImageMut<'a> {
+    /// The layout.
+    pub map: &'a Map,
+    /// As many as the layout says.
+    pub values: &'a mut [f32],
+}
+
+impl ImageMut<'_> {
+    /// The values of a place.
+    #[inline(always)]
+    pub fn at(&mut self, y: usize, x: usize) -> &mut [f32] {
+        &mut self.values[self.map.place(y, x)..][..self.map.depth]
     }
 }

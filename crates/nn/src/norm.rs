@@ -7,6 +7,7 @@
 use pulp::{Simd, WithSimd};
 
 use super::conv::Source;
+use super::graph::Activation;
 use super::simd::{AlignedVec, dispatch, round_up};
 
 /// Added to the variance, so that a constant channel stays finite.
@@ -144,27 +145,36 @@ impl Norm {
     }
 }
 
-/// Over each channel of a normalisation: the sum of its gradient, and of the gradient times the
-/// value's deviation from the mean.
-#[derive(Debug, Clone, Default)]
+/// Sums over a gradient, channel by channel: of the gradient itself, and for each of some
+/// normalisations that gave the values, of the gradient times the value's deviation from the mean.
+#[derive(Debug, Clone)]
 pub struct Sums {
     plain: Vec<f64>,
-    weighted: Vec<f64>,
+    weighted: Vec<Vec<f64>>,
 }
 
 impl Sums {
-    fn zeros(depth: usize) -> Sums {
-        Sums { plain: vec![0.0; depth], weighted: vec![0.0; depth] }
+    fn zeros(depth: usize, norms: usize) -> Sums {
+        Sums { plain: vec![0.0; depth], weighted: vec![vec![0.0; depth]; norms] }
     }
 
-    fn add(&mut self, other: &Sums) {
+    /// Adds those of another part of the batch.
+    pub fn add(&mut self, other: &Sums) {
         self.plain.iter_mut().zip(&other.plain).for_each(|(sum, value)| *sum += value);
-        self.weighted.iter_mut().zip(&other.weighted).for_each(|(sum, value)| *sum += value);
+        for (own, other) in self.weighted.iter_mut().zip(&other.weighted) {
+            own.iter_mut().zip(other).for_each(|(sum, value)| *sum += value);
+        }
     }
 
-    /// The gradients of scale and shift.
-    pub fn gradients<'a>(&'a self, norm: &'a Norm) -> impl Iterator<Item = (f32, f32)> + 'a {
-        let sums = self.plain.iter().zip(&self.weighted).zip(&norm.inverse);
+    /// The gradient of a bias.
+    pub fn plain(&self) -> &[f64] {
+        &self.plain
+    }
+
+    /// The gradients of scale and shift of a normalisation, the `index`-th of those that were summed
+    /// for.
+    pub fn gradients<'a>(&'a self, index: usize, norm: &'a Norm) -> impl Iterator<Item = (f32, f32)> + 'a {
+        let sums = self.plain.iter().zip(&self.weighted[index]).zip(&norm.inverse);
         sums.map(|((plain, weighted), inverse)| ((weighted * f64::from(*inverse)) as f32, *plain as f32))
     }
 }
@@ -178,80 +188,78 @@ pub struct Means {
 }
 
 impl Means {
-    /// Of the sums over a whole batch.
-    pub fn new(sums: &Sums, norm: &Norm) -> Means {
+    /// Of the sums over a whole batch, for the `index`-th normalisation that was summed for.
+    pub fn new(sums: &Sums, index: usize, norm: &Norm) -> Means {
         let [mut plain, mut weighted] = [0; 2].map(|_| AlignedVec::zeros(norm.depth()));
         for (channel, inverse) in norm.inverse.iter().enumerate() {
             plain[channel] = (sums.plain[channel] / norm.count) as f32;
             let inverse = f64::from(*inverse);
-            weighted[channel] = (sums.weighted[channel] / norm.count * inverse * inverse) as f32;
+            weighted[channel] = (sums.weighted[index][channel] / norm.count * inverse * inverse) as f32;
         }
         Means { plain, weighted }
     }
 }
 
-/// What a gradient meets first on its way back from a value: a rectifier that gave `y`, and the
-/// normalisations whose results, and nothing else, were summed up before it.
-pub struct Behind<'a> {
-    /// What came out of the rectifier.
-    pub y: Source<'a>,
-    /// Values and normalisation; at least one.
+/// What is done to a gradient while a piece of it is in cache: it goes back through an activation,
+/// and is summed for the normalisations and biases before that.
+pub struct GradientEpilogue<'a> {
+    /// What the activation was applied to (or, if it is clipped, gave).
+    pub activation: Option<(Activation, Source<'a>)>,
+    /// Normalisations whose results, and nothing else, were summed up before it, and their values.
     pub norms: Vec<(&'a [f32], &'a Norm)>,
-    /// Rows and columns of an image.
-    pub size: (usize, usize),
+    /// Whether sums are wanted where there is no normalisation.
+    pub bias: bool,
+    /// Rows, columns and depth of an image.
+    pub size: (usize, usize, usize),
 }
 
-impl Behind<'_> {
-    /// Turns the gradient of images from `first` on into that of what went into the rectifier.
-    /// Returns the sums over them, a set a normalisation.
-    pub fn pass(&self, first: usize, gradient: &mut [f32]) -> Vec<Sums> {
-        dispatch(Pass { behind: self, first, gradient })
-    }
-
-    /// The sum of what [`Behind::pass`] returned for every part.
-    pub fn total(parts: Vec<Vec<Sums>>) -> Vec<Sums> {
-        let mut parts = parts.into_iter();
-        let mut total = parts.next().unwrap_or_default();
-        for part in parts {
-            total.iter_mut().zip(&part).for_each(|(sum, part)| sum.add(part));
+impl GradientEpilogue<'_> {
+    /// Changes the gradient of images from `first` on. Returns the sums over them, if any are wanted.
+    pub fn apply(&self, first: usize, gradient: &mut [f32]) -> Option<Sums> {
+        if self.activation.is_none() && self.norms.is_empty() && !self.bias {
+            return None;
         }
-        total
+        dispatch(Apply { epilogue: self, first, gradient })
     }
 }
 
-struct Pass<'a> {
-    behind: &'a Behind<'a>,
+struct Apply<'a> {
+    epilogue: &'a GradientEpilogue<'a>,
     first: usize,
     gradient: &'a mut [f32],
 }
 
-impl WithSimd for Pass<'_> {
-    type Output = Vec<Sums>;
+impl WithSimd for Apply<'_> {
+    type Output = Option<Sums>;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> Vec<Sums> {
-        let Pass { behind: Behind { y, norms, size: (height, width) }, first, gradient } = self;
-        let depth = norms[0].1.depth();
+    fn with_simd<S: Simd>(self, simd: S) -> Option<Sums> {
+        let Apply { epilogue: GradientEpilogue { activation, norms, bias, size }, first, gradient } = self;
+        let (height, width, depth) = *size;
         let (line, vectors) = (width * depth, depth / S::F32_LANES);
         let mut memory = super::scratch::take(line);
-        let mut totals = vec![Sums::zeros(depth); norms.len()];
+        let mut totals = Sums::zeros(depth, norms.len());
         let mut plain = vec![simd.splat_f32s(0.0); vectors];
         let mut weighted = vec![simd.splat_f32s(0.0); vectors * norms.len()];
+        let summed = *bias || !norms.is_empty();
+        let zero = simd.splat_f32s(0.0);
         let mut places = 0;
         let rows = gradient.len() / line;
         for (row, gradient) in gradient.chunks_exact_mut(line).enumerate() {
             let (image, at) = (first + row / height, row % height);
-            let y = y.look(simd, image, at, (*height, *width, depth), &mut memory);
             let gradient = S::as_mut_simd_f32s(gradient).0;
-            let y = S::as_simd_f32s(y).0;
-            let zero = simd.splat_f32s(0.0);
-            for (v, plain) in plain.iter_mut().enumerate() {
-                let column = gradient[v..].iter_mut().step_by(vectors);
-                for (gradient, y) in column.zip(y[v..].iter().step_by(vectors)) {
-                    let blocked = simd.less_than_or_equal_f32s(*y, zero);
-                    *gradient = simd.select_f32s(blocked, zero, *gradient);
-                    *plain = simd.add_f32s(*plain, *gradient);
+            if let Some((activation, x)) = activation {
+                let x = S::as_simd_f32s(x.look(simd, image, at, *size, &mut memory)).0;
+                for (gradient, x) in gradient.iter_mut().zip(x) {
+                    *gradient = activation.slope(simd, *x, *gradient);
                 }
+            }
+            if !summed {
+                continue;
+            }
+            for (v, plain) in plain.iter_mut().enumerate() {
+                let column = gradient[v..].iter().step_by(vectors);
+                *plain = column.fold(*plain, |sum, gradient| simd.add_f32s(sum, *gradient));
             }
             for ((values, norm), weighted) in norms.iter().zip(weighted.chunks_exact_mut(vectors)) {
                 let values = S::as_simd_f32s(&values[(image * height + at) * line..][..line]).0;
@@ -267,17 +275,15 @@ impl WithSimd for Pass<'_> {
             if places >= PLACES || row + 1 == rows {
                 places = 0;
                 let lanes: &[f32] = bytemuck::cast_slice(&plain);
-                for totals in &mut totals {
-                    totals.plain.iter_mut().zip(lanes).for_each(|(sum, lane)| *sum += f64::from(*lane));
-                }
-                for (totals, weighted) in totals.iter_mut().zip(weighted.chunks_exact(vectors)) {
+                totals.plain.iter_mut().zip(lanes).for_each(|(sum, lane)| *sum += f64::from(*lane));
+                for (totals, weighted) in totals.weighted.iter_mut().zip(weighted.chunks_exact(vectors)) {
                     let lanes: &[f32] = bytemuck::cast_slice(weighted);
-                    totals.weighted.iter_mut().zip(lanes).for_each(|(sum, lane)| *sum += f64::from(*lane));
+                    totals.iter_mut().zip(lanes).for_each(|(sum, lane)| *sum += f64::from(*lane));
                 }
                 plain.fill(zero);
                 weighted.fill(zero);
             }
         }
-        totals
+        summed.then_some(totals)
     }
 }

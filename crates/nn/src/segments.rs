@@ -3,7 +3,7 @@
 
 use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor, bail};
 
-use super::conv::{slice, with_values};
+use super::tensors::{slice, values};
 
 /// Mean over the rows of each sequence: (rows, width) to (sequences, width).
 ///
@@ -117,8 +117,9 @@ impl CustomOp1 for Pool {
 
     fn bwd(&self, x: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
         let (_, width) = x.dims2()?;
-        let values = with_values(x, |x| with_values(gradient, |gradient| self.spread(x, gradient, width)))??;
-        Ok(Some(Tensor::from_vec(values, x.shape(), &Device::Cpu)?))
+        let (from, gradient) = (x.contiguous()?, gradient.contiguous()?);
+        let spread = self.spread(&values(&from)?, &values(&gradient)?, width);
+        Ok(Some(Tensor::from_vec(spread, x.shape(), &Device::Cpu)?))
     }
 }
 

@@ -20,10 +20,11 @@
 use pulp::{Simd, WithSimd};
 
 use super::activation::relu;
-use super::filter::{Filter, Job};
+use super::filter::{ConvArgs, Filter};
 use super::map::Map;
 use super::packed::{Epilogue, PackedWeights, Rows, Scattered, product};
 use super::simd::{dispatch, round_up};
+use super::window::Window;
 
 /// See the module's introduction.
 pub const ERROR: f32 = 2e-6;
@@ -66,7 +67,7 @@ pub struct Winograd {
     bias: Vec<f32>,
     inputs: usize,
     outputs: usize,
-    padding: usize,
+    padding: (usize, usize),
     /// Tiles that are worked on together.
     block: usize,
     places: Vec<(u32, u32)>,
@@ -75,7 +76,7 @@ pub struct Winograd {
 impl Winograd {
     /// True for the filters and inputs that it is for.
     pub fn suits(filter: &Filter, from: &Map) -> bool {
-        let Filter { kernel, stride, dilation, .. } = *filter;
+        let Window { kernel, stride, dilation, .. } = filter.window;
         kernel == (3, 3) && stride == 1 && dilation == 1 && from.depth == round_up(from.channels)
     }
 
@@ -93,7 +94,7 @@ impl Winograd {
             bias,
             inputs,
             outputs,
-            padding: filter.padding,
+            padding: filter.window.padding,
             block,
             places: (0..block).map(place).collect(),
         }
@@ -104,10 +105,10 @@ impl Winograd {
         POINTS * self.block * (self.inputs + self.outputs)
     }
 
-    /// Convolves the maps of a job.
+    /// Convolves a batch of maps.
     #[inline(always)]
-    pub fn run<S: Simd>(&self, simd: S, job: Job) {
-        let Job { from, to, images, x, residual, relu, out, scratch } = job;
+    pub fn run<S: Simd>(&self, simd: S, args: ConvArgs) {
+        let ConvArgs { from, to, images, x, residual, relu, out, scratch } = args;
         let wide = to.width.div_ceil(TILE);
         let each = to.height.div_ceil(TILE) * wide;
         let (inputs, outputs) = scratch.split_at_mut(POINTS * self.block * self.inputs);
@@ -122,7 +123,7 @@ impl Winograd {
             };
             for tile in 0..count {
                 let (image, y, x0) = corner(first + tile);
-                let start = image * from.image() + from.place(y, x0, self.padding);
+                let start = image * from.image() + from.padded(y, x0, self.padding);
                 let to = Points { start: tile * self.inputs, step: count * self.inputs };
                 simd.vectorize(Forward {
                     x: &x[start..],
@@ -143,7 +144,7 @@ impl Winograd {
             }
             for tile in 0..count {
                 let (image, y, x0) = corner(first + tile);
-                let start = image * to.image() + to.place(y, x0, 0);
+                let start = image * to.image() + to.place(y, x0);
                 simd.vectorize(Backward {
                     points: outputs,
                     from: Points { start: tile * self.outputs, step: count * self.outputs },
@@ -202,7 +203,7 @@ impl WithSimd for Pack<'_> {
 }
 
 /// [`Winograd::run`] as a kernel.
-pub struct Run<'a>(pub &'a Winograd, pub Job<'a>);
+pub struct Run<'a>(pub &'a Winograd, pub ConvArgs<'a>);
 
 impl WithSimd for Run<'_> {
     type Output = ();

@@ -84,8 +84,8 @@ pub struct Transform<'a> {
     pub from: &'a Map,
     /// Layout of `gradient`.
     pub to: &'a Map,
-    /// Zeros on each side of the input.
-    pub padding: usize,
+    /// Rows and columns of zeros on each side of the input.
+    pub padding: (usize, usize),
     /// Which of the tiles of all maps.
     pub tiles: Range<usize>,
     /// Inputs.
@@ -110,10 +110,10 @@ impl WithSimd for Transform<'_> {
         for (at, tile) in tiles.enumerate() {
             let (image, place) = (tile / each, tile % each);
             let (y, column) = (place / wide * TILE, place % wide * TILE);
-            let x = &x[image * from.image() + from.place(y, column, padding)..];
+            let x = &x[image * from.image() + from.padded(y, column, padding)..];
             let points = Points { start: at * depth, step: count * depth };
             simd.vectorize(Forward { x, row: from.row(), depth, points: inputs, to: points });
-            let gradient = &gradient[image * to.image() + to.place(y, column, 0)..];
+            let gradient = &gradient[image * to.image() + to.place(y, column)..];
             let points = Points { start: at * width, step: count * width };
             simd.vectorize(Spread { gradient, row: to.row(), depth: width, points: outputs, to: points });
         }

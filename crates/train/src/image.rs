@@ -196,6 +196,12 @@ pub fn train(options: &ImageOptions, stop: &AtomicBool) -> Result<(PathBuf, Mani
 
     let mut params = Params::fresh(options.seed);
     let network = network::build(&manifest.architecture, &input, source.labels.len(), &mut params)?;
+    let ImageInput { height, width, .. } = input;
+    eprintln!(
+        "a step of {} images of {height} x {width} pixels holds {}",
+        options.batch_size,
+        megabytes(network.step_bytes(options.batch_size))
+    );
     let session = Session {
         stop,
         checkpoint: Some(options.out.join(&options.name).join(".checkpoint")),
@@ -203,18 +209,18 @@ pub fn train(options: &ImageOptions, stop: &AtomicBool) -> Result<(PathBuf, Mani
         about: about(&manifest),
         progress: true,
     };
-    let history = fit(network.as_ref(), &params, train, val, source.labels.len(), &fit_options, &session)?;
+    let history = fit(&network, &params, train, val, source.labels.len(), &fit_options, &session)?;
     manifest.training.epochs = history.len();
 
     let mut splits = BTreeMap::new();
     for (split, set) in &sets {
-        splits.insert(split.clone(), answers(network.as_ref(), set)?);
+        splits.insert(split.clone(), answers(&network, set)?);
     }
     let finished = Finished {
         floors: BTreeMap::new(),
         manifest,
         weights: params.snapshot()?,
-        calibration: calibration(network.as_ref(), &source, &input, options)?,
+        calibration: calibration(&network, &source, &input, options)?,
         splits,
         abstain_share: options.abstain_share,
         history,
@@ -241,7 +247,7 @@ pub fn answers_of(package: Package, data: &Path, split: &str) -> Result<(Manifes
     let mut params = Params::frozen(package.weights);
     let network = network::build(&manifest.architecture, input, manifest.labels.len(), &mut params)?;
     params.finish()?;
-    let answers = answers(network.as_ref(), &set)?;
+    let answers = answers(&network, &set)?;
     Ok((manifest, answers))
 }
 
@@ -272,6 +278,11 @@ fn calibration(
         }
     }
     Ok(found)
+}
+
+/// A size in memory, for people.
+fn megabytes(bytes: usize) -> String {
+    format!("{} MB of values and gradients", bytes.div_ceil(1_000_000))
 }
 
 fn fit_options(options: &ImageOptions) -> FitOptions {

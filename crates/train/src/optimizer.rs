@@ -12,7 +12,7 @@ use candle_core::{Device, Result, Shape, Tensor, Var};
 use rayon::prelude::*;
 
 use nn::Params;
-use nn::conv::with_values;
+use nn::tensors::values;
 
 const BETA1: f64 = 0.9;
 const BETA2: f64 = 0.999;
@@ -104,7 +104,7 @@ impl AdamW {
         let mut sum = 0f64;
         for var in params.trainable().values() {
             if let Some(gradient) = gradients.get(var) {
-                sum += with_values(gradient, square)?;
+                sum += square(&values(&gradient.contiguous()?)?);
             }
         }
         let norm = sum.sqrt();
@@ -122,9 +122,9 @@ impl AdamW {
             let decay = if var.rank() > 1 { learning_rate * self.weight_decay } else { 0.0 };
             let (rate, keep) = (learning_rate as f32, (1.0 - decay) as f32);
             let change = Change { scale: scale as f32, corrections, rate, keep };
-            let mut values = with_values(var, <[f32]>::to_vec)?;
-            with_values(gradient, |gradient| change.apply(&mut values, gradient, moments))?;
-            var.set(&Tensor::from_vec(values, var.shape(), var.device())?)?;
+            let mut changed = values(var)?.to_vec();
+            change.apply(&mut changed, &values(&gradient.contiguous()?)?, moments);
+            var.set(&Tensor::from_vec(changed, var.shape(), var.device())?)?;
         }
         Ok(norm)
     }
@@ -184,9 +184,10 @@ impl Average {
         for (name, value) in params.snapshot()? {
             let (keep, rest) = (decay as f32, (1.0 - decay) as f32);
             let mean = |(mean, value): (&f32, &f32)| mean * keep + value * rest;
-            let moved = with_values(&self.values[&name], |means| {
-                with_values(&value, |values| means.iter().zip(values).map(mean).collect::<Vec<_>>())
-            })??;
+            let moved: Vec<f32> = {
+                let (means, values) = (values(&self.values[&name])?, values(&value)?);
+                means.iter().zip(values.iter()).map(mean).collect()
+            };
             self.values.insert(name, Tensor::from_vec(moved, value.shape(), value.device())?);
         }
         Ok(())

@@ -8,7 +8,7 @@
 
 #![forbid(unsafe_code)]
 
-pub mod cnn;
+mod cnn;
 pub mod decode;
 mod dicom;
 pub mod image;
@@ -17,7 +17,7 @@ pub mod network;
 pub mod phantom;
 mod png;
 pub mod preprocess;
-pub mod resnet;
+mod resnet;
 
 pub use decode::{DecodeError, DecodeOptions, Format, decode, memory};
 pub use image::{Image, Samples, ShapeError};

@@ -1,15 +1,35 @@
-//! Building the network that a manifest describes.
+//! The network that a manifest describes: its layers, and what is made of them.
 
-use candle_core::{Result, Tensor, bail};
+use candle_core::Result;
 
-use super::cnn::Cnn;
-use super::resnet::Resnet;
+use super::{cnn, resnet};
 use model::manifest::{Architecture, ImageInput};
-use nn::plan::Builder;
-use nn::{Network, Params, Plan};
+use nn::{Graph, GraphBuilder, GraphError, ImageNetwork, Params, Plan, Shape};
 
-/// The network of `architecture` over images of `input`, with one output a label. Its batch is
-/// a tensor of (images, channels, height, width).
+/// The layers of `architecture` over images of `input`, with one output a label.
+///
+/// # Errors
+/// Layers that do not fit each other.
+pub fn describe(
+    architecture: &Architecture,
+    input: &ImageInput,
+    labels: usize,
+) -> std::result::Result<Graph, GraphError> {
+    let mut g = GraphBuilder::new();
+    let ImageInput { channels, height, width, .. } = *input;
+    let images = g.input("images", Shape::map(channels as usize, height as usize, width as usize));
+    let logits = match architecture {
+        Architecture::Cnn(config) => cnn::describe(&mut g, images, config, labels)?,
+        Architecture::Resnet(config) => resnet::describe(&mut g, images, config, labels)?,
+        other => {
+            let reason = "this architecture does not read images".to_string();
+            return Err(GraphError { layer: other.as_str().to_string(), reason });
+        }
+    };
+    g.finish(logits)
+}
+
+/// The network of `architecture` with the values of `params`.
 ///
 /// # Errors
 /// Layers that do not fit each other, or weights that do not fit the layers.
@@ -18,12 +38,8 @@ pub fn build(
     input: &ImageInput,
     labels: usize,
     params: &mut Params,
-) -> Result<Box<dyn Network<Tensor>>> {
-    match architecture {
-        Architecture::Cnn(config) => Ok(Box::new(Cnn::new(config, input, labels, params)?)),
-        Architecture::Resnet(config) => Ok(Box::new(Resnet::new(config, input, labels, params)?)),
-        other => bail!("the architecture \"{}\" does not read images", other.as_str()),
-    }
+) -> Result<ImageNetwork> {
+    ImageNetwork::new(describe(architecture, input, labels)?, params)
 }
 
 /// The same network for serving. `exact` keeps convolutions to the sums of their definition.
@@ -37,27 +53,22 @@ pub fn plan(
     params: &mut Params,
     exact: bool,
 ) -> Result<Plan> {
-    let ImageInput { channels, height, width, .. } = *input;
-    let (builder, x) = Builder::new(channels as usize, height as usize, width as usize, exact);
-    match architecture {
-        Architecture::Cnn(config) => Cnn::new(config, input, labels, params)?.plan(builder, x),
-        Architecture::Resnet(config) => Resnet::new(config, input, labels, params)?.plan(builder, x),
-        other => bail!("the architecture \"{}\" does not read images", other.as_str()),
-    }
+    build(architecture, input, labels, params)?.plan(exact)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::sync::Arc;
 
-    use candle_core::Device;
+    use candle_core::{D, Device, Tensor};
     use proptest::prelude::*;
 
     use super::*;
     use model::manifest::{
         CnnConfig, CnnLayer, Crop, Normalisation, ResizeFilter, ResnetConfig, ResnetStage,
     };
-    use nn::{Pass, Runner, random};
+    use nn::{Activation, Conv, Op, Runner, random};
 
     fn input(channels: u32, height: u32, width: u32) -> ImageInput {
         ImageInput {
@@ -75,7 +86,38 @@ mod tests {
         (0..input.channels * input.height * input.width).map(|_| random::normal(&mut rng)).collect()
     }
 
-    /// Logits of the graph and of the plan, with and without its short ways.
+    /// A described network in candle's own operations.
+    fn stock(graph: &Graph, weights: &BTreeMap<String, Tensor>, images: &Tensor) -> Result<Tensor> {
+        let mut results: Vec<Tensor> = Vec::new();
+        for node in graph.nodes() {
+            let weight = |part: &str| &weights[&format!("{}.{part}", node.name)];
+            let column = |part: &str| weight(part).reshape((1, (), 1, 1));
+            let input = |place: usize| &results[node.inputs[place].index()];
+            results.push(match &node.op {
+                Op::Input => images.clone(),
+                Op::Conv(Conv { window, bias, .. }) => {
+                    let y = input(0).conv2d(weight("weight"), window.padding.0, window.stride, 1, 1)?;
+                    if *bias { y.broadcast_add(&column("bias")?)? } else { y }
+                }
+                Op::BatchNorm => {
+                    let deviation = (column("running_variance")? + 1e-5)?.sqrt()?;
+                    let x = input(0).broadcast_sub(&column("running_mean")?)?.broadcast_div(&deviation)?;
+                    x.broadcast_mul(&column("scale")?)?.broadcast_add(&column("shift")?)?
+                }
+                Op::Activation(Activation::Relu) => input(0).relu()?,
+                Op::MaxPool(window) => input(0).max_pool2d_with_stride(window.kernel, window.kernel)?,
+                Op::GlobalAverage => input(0).flatten_from(2)?.mean(D::Minus1)?,
+                Op::Dense { .. } => input(0).matmul(&weight("weight").t()?)?.broadcast_add(weight("bias"))?,
+                Op::Add => (input(0) + input(1))?,
+                Op::Flatten => input(0).flatten_from(1)?,
+                Op::Dropout(_) => input(0).clone(),
+                op => panic!("{op:?} is in no architecture here"),
+            });
+        }
+        Ok(results.swap_remove(graph.output().index()))
+    }
+
+    /// Logits of candle's operations and of the plan, with and without its short ways.
     fn both(
         architecture: &Architecture,
         input: &ImageInput,
@@ -99,14 +141,13 @@ mod tests {
                 (0..tensor.elem_count()).map(|_| spread(around.0, around.1, &mut rng)).collect();
             *tensor = Tensor::from_vec(values, tensor.shape(), &Device::Cpu).unwrap();
         }
-        let frozen = || Params::frozen(weights.clone());
-        let network = build(architecture, input, labels, &mut frozen()).unwrap();
         let ImageInput { channels, height, width, .. } = *input;
         let shape = (images.len(), channels as usize, height as usize, width as usize);
         let batch = Tensor::from_vec(images.concat(), shape, &Device::Cpu).unwrap();
-        let graph = network.logits(&batch, &mut Pass::Inference).unwrap().to_vec2().unwrap();
+        let graph = describe(architecture, input, labels).unwrap();
+        let graph = stock(&graph, &weights, &batch).unwrap().to_vec2().unwrap();
         let planned = [false, true].map(|exact| {
-            let mut params = frozen();
+            let mut params = Params::frozen(weights.clone());
             let plan = plan(architecture, input, labels, &mut params, exact).unwrap();
             params.finish().unwrap();
             let mut rows = Vec::new();

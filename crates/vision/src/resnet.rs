@@ -1,73 +1,61 @@
 //! A residual network of basic blocks (He et al. 2016) with batch normalisation.
 
-use candle_core::{Result, Tensor};
+use model::manifest::ResnetConfig;
+use nn::{Conv, GraphBuilder, GraphError, Init, NodeId, Window};
 
-use model::manifest::{ImageInput, ResnetConfig};
-use nn::dropout::dropout;
-use nn::plan::{Builder, Value};
-use nn::residual::{Block, ConvNorm, Trunk};
-use nn::{Init, Linear, Network, Params, Pass, Plan};
-
-/// The network of a [`ResnetConfig`].
-pub struct Resnet {
-    trunk: Trunk,
-    dropout: f32,
-    head: Linear,
-}
-
-impl Resnet {
-    /// Builds stem, stages and head.
-    ///
-    /// # Errors
-    /// Weights that do not fit the sizes.
-    pub fn new(
-        config: &ResnetConfig,
-        input: &ImageInput,
-        labels: usize,
-        params: &mut Params,
-    ) -> Result<Resnet> {
-        let mut channels = config.stem_channels;
-        let stem = ConvNorm::new(
-            params,
-            "stem",
-            input.channels as usize,
-            channels,
-            config.stem_kernel,
-            config.stem_stride,
-        )?;
-        let mut blocks = Vec::new();
-        for (s, stage) in config.stages.iter().enumerate() {
-            for b in 0..stage.blocks {
-                let stride = if b == 0 { stage.stride } else { 1 };
-                blocks.push(Block::new(
-                    params,
-                    &format!("stages.{s}.{b}"),
-                    channels,
-                    stage.channels,
-                    stride,
-                )?);
-                channels = stage.channels;
-            }
+/// The layers of a [`ResnetConfig`], from images to one logit a label.
+pub(crate) fn describe(
+    g: &mut GraphBuilder,
+    images: NodeId,
+    config: &ResnetConfig,
+    labels: usize,
+) -> Result<NodeId, GraphError> {
+    let mut channels = config.stem_channels;
+    let stem = conv_norm(g, "stem", images, channels, config.stem_kernel, config.stem_stride)?;
+    let mut x = g.relu(stem);
+    for (s, stage) in config.stages.iter().enumerate() {
+        for b in 0..stage.blocks {
+            let stride = if b == 0 { stage.stride } else { 1 };
+            let name = format!("stages.{s}.{b}");
+            x = block(g, &name, x, (channels, stage.channels), stride)?;
+            channels = stage.channels;
         }
-        let head = Linear::new(params, "head", channels, labels, Init::glorot(channels, labels))?;
-        Ok(Resnet { trunk: Trunk::new(stem, blocks), dropout: config.dropout, head })
     }
-
-    /// The same network for serving.
-    ///
-    /// # Errors
-    /// Layers that do not fit each other.
-    pub fn plan(&self, mut builder: Builder, input: Value) -> Result<Plan> {
-        let x = self.trunk.plan(&mut builder, input)?;
-        let (weights, bias) = self.head.values()?;
-        let logits = builder.dense(x, weights, bias, false)?;
-        builder.finish(logits)
-    }
+    let x = g.global_average(x);
+    let x = g.dropout(x, config.dropout);
+    Ok(g.dense("head", x, labels, Init::glorot(channels, labels)))
 }
 
-impl Network<Tensor> for Resnet {
-    fn logits(&self, images: &Tensor, pass: &mut Pass) -> Result<Tensor> {
-        let features = self.trunk.forward(images, pass)?;
-        self.head.forward(&dropout(&features, self.dropout, pass)?)
-    }
+/// Two 3 x 3 convolutions and a way around them, which is a 1 x 1 convolution where the shape
+/// changes.
+fn block(
+    g: &mut GraphBuilder,
+    name: &str,
+    x: NodeId,
+    (inputs, outputs): (usize, usize),
+    stride: usize,
+) -> Result<NodeId, GraphError> {
+    let around = match inputs != outputs || stride != 1 {
+        true => conv_norm(g, &format!("{name}.around"), x, outputs, 1, stride)?,
+        false => x,
+    };
+    let y = conv_norm(g, &format!("{name}.first"), x, outputs, 3, stride)?;
+    let y = g.relu(y);
+    let y = conv_norm(g, &format!("{name}.second"), y, outputs, 3, 1)?;
+    let sum = g.add(name, y, around)?;
+    Ok(g.relu(sum))
+}
+
+/// A convolution that keeps the size of a map but for the stride, and a normalisation.
+fn conv_norm(
+    g: &mut GraphBuilder,
+    name: &str,
+    x: NodeId,
+    outputs: usize,
+    kernel: usize,
+    stride: usize,
+) -> Result<NodeId, GraphError> {
+    let window = Window::new(kernel).stride(stride).padding(kernel / 2);
+    let x = g.conv(&format!("{name}.conv"), x, Conv::new(outputs, window))?;
+    Ok(g.batch_norm(&format!("{name}.norm"), x))
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::network::build;
 use model::manifest::{Architecture, ImageInput};
-use nn::{Params, Pass, random};
+use nn::{Network, Params, Pass, random};
 
 fn input(side: u32, channels: u32) -> ImageInput {
     let ones = vec![1.0; channels as usize];

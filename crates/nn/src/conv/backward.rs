@@ -11,22 +11,19 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::Sizes;
-use super::forward::{Form, write};
 use super::reverse::Reverse;
 use super::source::{Fill, Source};
 use super::weights::{Piece, Weights};
-use crate::filter::{Job, Kernel};
+use crate::filter::{ConvArgs, Kernel};
 use crate::map::Map;
 use crate::scratch;
 use crate::simd::dispatch;
 
 /// Where the gradient of the inputs goes.
 pub struct Wanted<'a, F> {
-    /// As large as the inputs.
+    /// As large as the inputs, channels last and filled up.
     pub out: &'a mut [f32],
-    /// How `out` lies.
-    pub form: Form,
-    /// Added to it, for places.
+    /// Added to it.
     pub residual: Option<&'a [f32]>,
     /// Called with the range of images of every piece and their gradient.
     pub then: F,
@@ -42,15 +39,15 @@ pub fn backward<T: Send, F: Fn(Range<usize>, &mut [f32]) -> T + Sync>(
     into: Option<Wanted<F>>,
 ) -> (Vec<f32>, Vec<T>) {
     let (mut from, mut to) = (sizes.input(x.is_planes()), sizes.output());
-    Kernel::make_room(&sizes.filter(&[]), &mut from, &to);
+    Kernel::make_room(&sizes.filter(&[], None), &mut from, &to);
     Weights::make_room(sizes, &from, &mut to);
     let inputs = sizes.input(false);
     let reverse = into.as_ref().map(|_| Reverse::new(sizes, weight, &mut to, &inputs));
     let weights = Weights::new(sizes, &from, &to);
     let (out, inward) = match (into, &reverse) {
-        (Some(Wanted { out, form, residual, then }), Some(reverse)) => {
-            assert_eq!(out.len(), sizes.batch * form.image(&inputs), "values of the input");
-            (Some(out), Some(Inward { reverse, from: &to, to: &inputs, form, residual, then }))
+        (Some(Wanted { out, residual, then }), Some(reverse)) => {
+            assert_eq!(out.len(), sizes.batch * inputs.image(), "values of the input");
+            (Some(out), Some(Inward { reverse, from: &to, to: &inputs, residual, then }))
         }
         _ => (None, None),
     };
@@ -89,7 +86,7 @@ struct Batch<'a, F> {
 impl<T: Send, F: Fn(Range<usize>, &mut [f32]) -> T + Sync> Batch<'_, F> {
     /// Floats of an image of the inputs' gradient.
     fn image(&self) -> usize {
-        self.inward.as_ref().map_or(0, |inward| inward.form.image(inward.to))
+        self.inward.as_ref().map_or(0, |inward| inward.to.image())
     }
 
     /// Makes the sum of part number `index`, whose inputs' gradient goes to `out`. Returns what was
@@ -133,7 +130,6 @@ struct Inward<'a, F> {
     reverse: &'a Reverse,
     from: &'a Map,
     to: &'a Map,
-    form: Form,
     residual: Option<&'a [f32]>,
     then: F,
 }
@@ -141,15 +137,11 @@ struct Inward<'a, F> {
 impl<T, F: Fn(Range<usize>, &mut [f32]) -> T> Inward<'_, F> {
     /// Writes the gradient of a piece's inputs, whose images begin with `first`.
     fn run(&self, first: usize, gradient: &[f32], out: &mut [f32]) -> T {
-        let Inward { reverse, from, to, form, .. } = *self;
-        let each = form.image(to);
-        let images = out.len() / each;
-        let residual = self.residual.map(|residual| &residual[first * each..][..out.len()]);
-        let mut scratch = scratch::take(reverse.scratch());
-        write(to, out, form, |out| {
-            let scratch = &mut *scratch;
-            reverse.run(Job { from, to, images, x: gradient, residual, relu: false, out, scratch });
-        });
+        let Inward { reverse, from, to, .. } = *self;
+        let images = out.len() / to.image();
+        let residual = self.residual.map(|residual| &residual[first * to.image()..][..out.len()]);
+        let scratch = &mut *scratch::take(reverse.scratch());
+        reverse.run(ConvArgs { from, to, images, x: gradient, residual, relu: false, out, scratch });
         (self.then)(first..first + images, out)
     }
 }

@@ -8,11 +8,11 @@
 use pulp::{Simd, WithSimd};
 
 use super::Sizes;
-use super::sizes::ConvShape;
-use crate::filter::{Filter, Job, Kernel};
+use crate::filter::{ConvArgs, Filter, Kernel};
 use crate::map::Map;
 use crate::packed::{Epilogue, PackedWeights, Residual, Rows, Scattered, product};
 use crate::simd::{dispatch, round_up};
+use crate::window::Window;
 
 /// The gradient of the inputs of one convolution, packed for its maps.
 pub enum Reverse {
@@ -36,13 +36,19 @@ pub struct Class {
 
 /// The taps along one side that reach the inputs of a class: by how many outputs beyond its own
 /// count, and which tap. In order of the outputs.
-fn reaching(conv: ConvShape, class: usize) -> Vec<(isize, usize)> {
-    let ConvShape { kernel, stride, padding, dilation, .. } = conv;
+fn reaching(window: &Window, kernel: usize, padding: usize, class: usize) -> Vec<(isize, usize)> {
+    let Window { stride, dilation, .. } = *window;
     let apart = |tap: usize| (class + padding) as isize - (tap * dilation) as isize;
     let taps = (0..kernel).filter(|tap| apart(*tap).rem_euclid(stride as isize) == 0);
     let mut taps: Vec<_> = taps.map(|tap| (apart(tap).div_euclid(stride as isize), tap)).collect();
     taps.sort_unstable();
     taps
+}
+
+/// [`reaching`] along the rows and along the columns.
+fn reaching_both(window: &Window, (y, x): (usize, usize)) -> [Vec<(isize, usize)>; 2] {
+    let Window { kernel, padding, .. } = *window;
+    [reaching(window, kernel.0, padding.0, y), reaching(window, kernel.1, padding.1, x)]
 }
 
 /// Inputs of a class along a side of `length`.
@@ -52,12 +58,12 @@ fn members(length: usize, class: usize, stride: usize) -> usize {
 
 /// The convolution from the gradient of the outputs to that of the inputs where it goes Winograd's way.
 fn turned(sizes: &Sizes, weight: &[f32]) -> Option<Filter> {
-    let ConvShape { kernel, stride, padding, dilation, .. } = sizes.conv;
-    let padding = (kernel - 1).checked_sub(padding)?;
-    if (kernel, stride, dilation) != (3, 1, 1) {
+    let Window { kernel, stride, padding, dilation } = sizes.window;
+    if (kernel, stride, dilation) != ((3, 3), 1, 1) {
         return None;
     }
-    let taps = kernel * kernel;
+    let padding = (2usize.checked_sub(padding.0)?, 2usize.checked_sub(padding.1)?);
+    let taps = sizes.window.taps();
     let mut turned = vec![0.0; weight.len()];
     for (at, weights) in weight.chunks_exact(taps).enumerate() {
         let (output, input) = (at / sizes.inputs, at % sizes.inputs);
@@ -65,8 +71,8 @@ fn turned(sizes: &Sizes, weight: &[f32]) -> Option<Filter> {
         into.iter_mut().zip(weights.iter().rev()).for_each(|(to, from)| *to = *from);
     }
     let (outputs, inputs) = (sizes.inputs, sizes.outputs);
-    let bias = vec![0.0; outputs];
-    Some(Filter { weights: turned, bias, outputs, inputs, kernel: (3, 3), stride, padding, dilation })
+    let (bias, window) = (vec![0.0; outputs], Window { padding, ..sizes.window });
+    Some(Filter { weights: turned, bias, outputs, inputs, window })
 }
 
 impl Reverse {
@@ -77,20 +83,21 @@ impl Reverse {
             Kernel::make_room(&filter, from, to);
             return Reverse::Winograd(Kernel::new(&filter, from, to, false));
         }
-        let stride = sizes.conv.stride;
+        let stride = sizes.window.stride;
         let classes: Vec<_> = (0..stride * stride)
             .map(|class| (class / stride, class % stride))
             .filter(|(y, x)| *y < to.height && *x < to.width)
             .collect();
-        for (y, x) in &classes {
+        for class @ (y, x) in &classes {
+            let reaching = reaching_both(&sizes.window, *class);
             let counts = [members(to.height, *y, stride), members(to.width, *x, stride)];
-            let [bottom, right] = [(y, counts[0]), (x, counts[1])].map(|(class, count)| {
-                let last = reaching(sizes.conv, *class).last().map_or(0, |(beyond, _)| *beyond);
-                (count as isize + last).max(0) as usize
-            });
-            let first = [y, x].into_iter().filter_map(|class| Some(reaching(sizes.conv, *class).first()?.0));
+            let end = |side: usize| {
+                let last = reaching[side].last().map_or(0, |(beyond, _)| *beyond);
+                (counts[side] as isize + last).max(0) as usize
+            };
+            let first = reaching.iter().filter_map(|side| Some(side.first()?.0));
             let before = first.map(|beyond| (-beyond).max(0) as usize).max().unwrap_or(0);
-            from.make_room(before, bottom, right);
+            from.make_room(before, end(0), end(1));
         }
         let class = |(y, x)| Class::new(sizes, weight, (y, x), from, to);
         Reverse::Classes(classes.into_iter().map(class).collect())
@@ -104,19 +111,19 @@ impl Reverse {
         }
     }
 
-    /// Writes the gradient of the inputs, all of them, for the maps of a job.
-    pub fn run(&self, job: Job) {
+    /// Writes the gradient of the inputs, all of them, for a batch of maps.
+    pub fn run(&self, args: ConvArgs) {
         match self {
-            Reverse::Winograd(kernel) => kernel.run(job),
-            Reverse::Classes(classes) => dispatch(Run { classes, job }),
+            Reverse::Winograd(kernel) => kernel.run(args),
+            Reverse::Classes(classes) => dispatch(Run { classes, args }),
         }
     }
 }
 
 impl Class {
     fn new(sizes: &Sizes, weight: &[f32], (y, x): (usize, usize), from: &Map, to: &Map) -> Class {
-        let ConvShape { kernel, stride, .. } = sizes.conv;
-        let (rows, columns) = (reaching(sizes.conv, y), reaching(sizes.conv, x));
+        let stride = sizes.window.stride;
+        let [rows, columns] = reaching_both(&sizes.window, (y, x));
         let reach = |taps: &[(isize, usize)]| taps.first().map_or(0, |(beyond, _)| *beyond);
         let (above, left) = (reach(&rows), reach(&columns));
         let lead = (-above.min(left)).max(0) as usize;
@@ -125,8 +132,8 @@ impl Class {
         let mut places = Vec::with_capacity(sizes.chunk() * count.0 * count.1);
         for image in 0..sizes.chunk() {
             for (i, j) in (0..count.0).flat_map(|i| (0..count.1).map(move |j| (i, j))) {
-                let start = image * from.image() + from.place(after(i, above), after(j, left), lead);
-                let end = image * to.image() + to.place(y + i * stride, x + j * stride, 0);
+                let start = image * from.image() + from.padded(after(i, above), after(j, left), (lead, lead));
+                let end = image * to.image() + to.place(y + i * stride, x + j * stride);
                 places.push((start as u32, end as u32));
             }
         }
@@ -146,9 +153,9 @@ impl Class {
         let mut weights = PackedWeights::zeros(taps.len() * length, round_up(sizes.inputs));
         let mut row = vec![0.0; sizes.inputs];
         for (at, (above, left)) in all().enumerate() {
-            let tap = above.1 * kernel + left.1;
+            let tap = above.1 * sizes.window.kernel.1 + left.1;
             for output in 0..sizes.outputs {
-                let of = |input: usize| weight[(output * sizes.inputs + input) * kernel * kernel + tap];
+                let of = |input: usize| weight[(output * sizes.inputs + input) * sizes.window.taps() + tap];
                 row.iter_mut().enumerate().for_each(|(input, weight)| *weight = of(input));
                 weights.set_row(at * from.depth + output, &row);
             }
@@ -159,7 +166,7 @@ impl Class {
 
 struct Run<'a> {
     classes: &'a [Class],
-    job: Job<'a>,
+    args: ConvArgs<'a>,
 }
 
 impl WithSimd for Run<'_> {
@@ -167,7 +174,7 @@ impl WithSimd for Run<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Run { classes, job: Job { to, images, x, residual, out, .. } } = self;
+        let Run { classes, args: ConvArgs { to, images, x, residual, out, .. } } = self;
         for Class { weights, taps, length, places, each } in classes {
             let places = &places[..images * each];
             let Some(weights) = weights else {

@@ -1,33 +1,10 @@
 //! The sizes of one application of a convolution, and how its batch is cut for the cores and caches.
 
-use candle_core::{Result, bail};
-
-use crate::filter::{Filter, output_side};
+use crate::filter::Filter;
 use crate::map::Map;
 use crate::simd::round_up;
+use crate::window::Window;
 use crate::winograd_gradient as tiles;
-
-/// A convolution's sizes, the same in both directions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ConvShape {
-    /// Side of the kernel.
-    pub kernel: usize,
-    /// Step between output positions.
-    pub stride: usize,
-    /// Zeros on each side of the input.
-    pub padding: usize,
-    /// Step between the values under the kernel.
-    pub dilation: usize,
-    /// Parts that the channels fall into, each convolved by itself.
-    pub groups: usize,
-}
-
-impl ConvShape {
-    /// A convolution over all channels whose kernel has no gaps.
-    pub fn new(kernel: usize, stride: usize, padding: usize) -> ConvShape {
-        ConvShape { kernel, stride, padding, dilation: 1, groups: 1 }
-    }
-}
 
 /// Channels from which on filling them up to whole vectors pays.
 const FEW: usize = 8;
@@ -48,30 +25,15 @@ pub struct Sizes {
     pub outputs: usize,
     pub out_height: usize,
     pub out_width: usize,
-    pub conv: ConvShape,
+    pub window: Window,
 }
 
 impl Sizes {
-    /// Of an input (batch, channels, height, width) and weights (outputs, inputs, kernel, kernel).
-    ///
-    /// # Errors
-    /// Shapes that do not fit each other.
-    pub fn new(x: (usize, usize, usize, usize), weight: &[usize], conv: ConvShape) -> Result<Sizes> {
-        let (batch, inputs, height, width) = x;
-        let &[outputs, weight_inputs, kernel_height, kernel_width] = weight else {
-            bail!("weights of a convolution have four dimensions")
-        };
-        if weight_inputs != inputs || kernel_height != conv.kernel || kernel_width != conv.kernel {
-            bail!("weights of {weight:?} do not fit an input of {x:?}")
-        }
-        let side = |length| output_side(length, conv.kernel, conv.stride, conv.padding, conv.dilation);
-        let (out_height, out_width) = (side(height)?, side(width)?);
-        Ok(Sizes { batch, inputs, height, width, outputs, out_height, out_width, conv })
-    }
-
-    /// Values of one image of the input.
-    pub fn image(&self) -> usize {
-        self.inputs * self.height * self.width
+    /// Of a batch of inputs like `from` and of outputs like `to`.
+    pub fn new(batch: usize, from: &Map, to: &Map, window: Window) -> Sizes {
+        let (inputs, height, width) = (from.channels, from.height, from.width);
+        let (outputs, out_height, out_width) = (to.channels, to.height, to.width);
+        Sizes { batch, inputs, height, width, outputs, out_height, out_width, window }
     }
 
     /// Output positions.
@@ -79,23 +41,14 @@ impl Sizes {
         self.out_height * self.out_width
     }
 
-    /// True where there is nothing to sum or nowhere to put it.
-    pub fn is_empty(&self) -> bool {
-        self.batch * self.image() * self.outputs == 0
-    }
-
-    /// The filter with these weights.
-    pub(super) fn filter(&self, weights: &[f32]) -> Filter {
-        let ConvShape { kernel, stride, padding, dilation, .. } = self.conv;
+    /// The filter with these weights, and a bias or none.
+    pub(super) fn filter(&self, weights: &[f32], bias: Option<&[f32]>) -> Filter {
         Filter {
             weights: weights.to_vec(),
-            bias: vec![0.0; self.outputs],
+            bias: bias.map_or_else(|| vec![0.0; self.outputs], <[f32]>::to_vec),
             outputs: self.outputs,
             inputs: self.inputs,
-            kernel: (kernel, kernel),
-            stride,
-            padding,
-            dilation,
+            window: self.window,
         }
     }
 

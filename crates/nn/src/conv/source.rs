@@ -5,6 +5,8 @@
 
 use pulp::{Simd, WithSimd};
 
+use crate::activation::relu;
+use crate::graph::Activation;
 use crate::map::Map;
 use crate::norm::{Means, Norm};
 
@@ -14,8 +16,8 @@ pub enum Source<'a> {
     Planes(&'a [f32]),
     /// (images, rows, columns, channels).
     Places(&'a [f32]),
-    /// Values normalised, and rectified on request.
-    Normal { values: &'a [f32], norm: &'a Norm, relu: bool },
+    /// Values normalised and activated, each on request.
+    Applied { values: &'a [f32], norm: Option<&'a Norm>, activation: Option<Activation> },
     /// The gradient of values from the gradient of what their normalisation made of them.
     Gradient { gradient: &'a [f32], values: &'a [f32], norm: &'a Norm, means: &'a Means },
 }
@@ -37,16 +39,26 @@ impl Source<'_> {
         match self {
             Source::Planes(_) => unreachable!("planes have no rows of places"),
             Source::Places(values) => out[..line].copy_from_slice(&values[start..start + line]),
-            Source::Normal { values, norm, relu } => {
+            Source::Applied { values, norm: None, activation } => {
+                out[..line].copy_from_slice(&values[start..start + line]);
+                if let Some(activation) = activation {
+                    activation.apply(simd, &mut out[..line]);
+                }
+            }
+            Source::Applied { values, norm: Some(norm), activation } => {
                 let (factor, offset) = (S::as_simd_f32s(&norm.factor).0, S::as_simd_f32s(&norm.offset).0);
                 let (factor, offset) = (&factor[..vectors], &offset[..vectors]);
-                let out = S::as_mut_simd_f32s(&mut out[..line]).0.chunks_exact_mut(vectors);
-                for (out, x) in out.zip(S::as_simd_f32s(&values[start..start + line]).0.chunks_exact(vectors))
-                {
+                let rectified = *activation == Some(Activation::Relu);
+                let places = S::as_mut_simd_f32s(&mut out[..line]).0.chunks_exact_mut(vectors);
+                let inputs = S::as_simd_f32s(&values[start..start + line]).0.chunks_exact(vectors);
+                for (out, x) in places.zip(inputs) {
                     for v in 0..vectors {
                         let y = simd.mul_add_e_f32s(x[v], factor[v], offset[v]);
-                        out[v] = if *relu { crate::activation::relu(simd, y) } else { y };
+                        out[v] = if rectified { relu(simd, y) } else { y };
                     }
+                }
+                if let (Some(activation), false) = (activation, rectified) {
+                    activation.apply(simd, &mut out[..line]);
                 }
             }
             Source::Gradient { gradient, values, norm, means } => {
@@ -87,6 +99,24 @@ impl Source<'_> {
         memory
     }
 
+    /// All rows of an image, as [`Source::look`] gives one.
+    #[inline(always)]
+    pub fn image<'a, S: Simd>(
+        &'a self,
+        simd: S,
+        image: usize,
+        size @ (height, width, depth): (usize, usize, usize),
+        memory: &'a mut [f32],
+    ) -> &'a [f32] {
+        if let Source::Places(values) = self {
+            return &values[image * height * width * depth..][..height * width * depth];
+        }
+        for (row, line) in memory.chunks_exact_mut(width * depth).enumerate() {
+            self.row(simd, image, row, size, line);
+        }
+        memory
+    }
+
     /// True for channels first.
     pub fn is_planes(&self) -> bool {
         matches!(self, Source::Planes(_))
@@ -94,7 +124,7 @@ impl Source<'_> {
 }
 
 /// Puts an image into the memory of one map, with zeros around it.
-pub(super) struct Fill<'a> {
+pub struct Fill<'a> {
     pub source: &'a Source<'a>,
     pub image: usize,
     pub map: &'a Map,
@@ -109,7 +139,7 @@ impl WithSimd for Fill<'_> {
         let Fill { source, image, map, into } = self;
         let Map { height, width, channels, depth, .. } = *map;
         let line = width * depth;
-        let place = |y: usize| map.place(y, 0, 0);
+        let place = |y: usize| map.place(y, 0);
         into[..place(0)].fill(0.0);
         for y in 0..height {
             let end = if y + 1 < height { place(y + 1) } else { map.image() };

@@ -47,7 +47,7 @@ pub struct Piece {
 impl Weights {
     /// True where the sum goes Winograd's way.
     fn winograd(sizes: &Sizes, from: &Map) -> bool {
-        Winograd::suits(&sizes.filter(&[]), from)
+        Winograd::suits(&sizes.filter(&[], None), from)
     }
 
     /// Widens the zeros around the gradient's maps as the sum needs them.
@@ -65,7 +65,7 @@ impl Weights {
                 (0..TILES).map(|tile| ((tile * from.depth) as u32, (tile * to.depth) as u32)).collect(),
             )
         } else {
-            let filter = sizes.filter(&[]);
+            let filter = sizes.filter(&[], None);
             let (taps, length) = direct::taps(&filter, from);
             (Way::Direct { taps, length }, direct::places(&filter, from, to, sizes.chunk()))
         };
@@ -130,7 +130,7 @@ impl Weights {
             pieces.par_iter_mut().for_each(|piece| {
                 let tiles = step(piece);
                 let Piece { x, gradient, tiles: (inputs, outputs), .. } = piece;
-                let (from, to, padding) = (&self.from, &self.to, self.sizes.conv.padding);
+                let (from, to, padding) = (&self.from, &self.to, self.sizes.window.padding);
                 dispatch(Transform { from, to, padding, tiles, x, gradient, inputs, outputs });
             });
             sums.par_chunks_mut(depth * width).with_min_len(4).enumerate().for_each(|(point, sums)| {
@@ -152,11 +152,11 @@ impl Weights {
 
     /// The gradient of the weights, (outputs, inputs, kernel, kernel).
     pub fn finish(&self, sums: &[f32]) -> Vec<f32> {
-        let Sizes { inputs, outputs, conv, .. } = self.sizes;
+        let Sizes { inputs, outputs, window, .. } = self.sizes;
         if let Way::Winograd = self.way {
             return tiles::finish(sums, (inputs, self.from.depth), (outputs, self.to.depth));
         }
-        let taps = conv.kernel * conv.kernel;
+        let taps = window.taps();
         let mut out = vec![0.0; outputs * inputs * taps];
         for (row, values) in sums.chunks_exact(self.to.depth).enumerate() {
             let (tap, input) = (row / self.from.depth, row % self.from.depth);

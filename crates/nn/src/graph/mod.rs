@@ -104,6 +104,13 @@ impl std::fmt::Display for Shape {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NodeId(pub(crate) usize);
 
+impl NodeId {
+    /// The place among [`Graph::nodes`].
+    pub fn index(self) -> usize {
+        self.0
+    }
+}
+
 /// A layer, the nodes it reads, and what it makes of one example.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {

@@ -1,0 +1,152 @@
+//! The steps of a plan, each over a few images.
+
+use pulp::{Simd, WithSimd};
+
+use super::Place;
+use crate::filter::{ConvArgs, Kernel};
+use crate::graph::{Activation, Interpolation};
+use crate::map::{Image, ImageMut, Map};
+use crate::simd::{AlignedVec, dispatch};
+use crate::window::Window;
+use crate::{depthwise, pooling, reshape};
+
+/// One layer, with what was fused into it.
+#[derive(Debug)]
+pub struct Step {
+    pub action: Action,
+    pub from: Vec<Place>,
+    pub to: Place,
+    /// Applied to the results.
+    pub activation: Option<Activation>,
+}
+
+/// What a step computes.
+#[derive(Debug)]
+pub enum Action {
+    Filter {
+        kernel: Kernel,
+        /// Memory of what is added to the results.
+        residual: Option<usize>,
+        relu: bool,
+    },
+    Layer(Layer),
+}
+
+/// A layer that is no matrix product.
+#[derive(Debug, Clone)]
+pub enum Layer {
+    /// Packed weights and padded bias.
+    Depthwise {
+        window: Window,
+        weights: Vec<f32>,
+        bias: Vec<f32>,
+    },
+    MaxPool(Window),
+    AveragePool(Window),
+    GlobalAverage,
+    Add,
+    Concat,
+    Upsample(usize, Interpolation),
+    Flatten,
+    Copy,
+}
+
+impl Step {
+    pub fn run(&self, maps: &mut [AlignedVec], scratch: &mut [f32], images: usize) {
+        let Step { action, from, to, activation } = self;
+        // Taken out while it is written to: the compiler then knows that nothing else is.
+        let mut out = std::mem::take(&mut maps[to.slot]);
+        match action {
+            Action::Filter { kernel, residual, relu } => kernel.run(ConvArgs {
+                from: &from[0].map,
+                to: &to.map,
+                images,
+                x: &maps[from[0].slot],
+                residual: residual.map(|slot| &*maps[slot]),
+                relu: *relu,
+                out: &mut out,
+                scratch,
+            }),
+            Action::Layer(layer) => {
+                let out = &mut out;
+                dispatch(RunLayer { layer, from, maps, to: &to.map, images, out });
+            }
+        }
+        if let Some(activation) = *activation {
+            dispatch(Activate { activation, map: &to.map, images, values: &mut out });
+        }
+        maps[to.slot] = out;
+    }
+}
+
+struct RunLayer<'a> {
+    layer: &'a Layer,
+    from: &'a [Place],
+    maps: &'a [AlignedVec],
+    to: &'a Map,
+    images: usize,
+    out: &'a mut [f32],
+}
+
+impl WithSimd for RunLayer<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let RunLayer { layer, from, maps, to, images, out } = self;
+        for image in 0..images {
+            let input = |place: &Place| &maps[place.slot][image * place.map.image()..][..place.map.image()];
+            let x = Image { map: &from[0].map, values: input(&from[0]) };
+            let mut out = ImageMut { map: to, values: &mut out[image * to.image()..][..to.image()] };
+            match layer {
+                Layer::Depthwise { window, weights, bias } => {
+                    depthwise::forward(window, weights, bias, x, out);
+                }
+                Layer::MaxPool(window) => pooling::max(window, x, out),
+                Layer::AveragePool(window) => pooling::average(window, x, out),
+                Layer::GlobalAverage => pooling::global_average(x, out),
+                Layer::Upsample(factor, method) => reshape::upsample(*factor, *method, x, out),
+                Layer::Flatten => reshape::flatten(x, out),
+                Layer::Copy => reshape::concat(x, 0, out),
+                Layer::Concat => {
+                    let mut before = 0;
+                    for place in from {
+                        let x = Image { map: &place.map, values: input(place) };
+                        let out = ImageMut { map: to, values: &mut *out.values };
+                        reshape::concat(x, before, out);
+                        before += place.map.channels;
+                    }
+                }
+                Layer::Add => {
+                    let other = Image { map: &from[1].map, values: input(&from[1]) };
+                    for (row, column) in to.places() {
+                        let values = x.at(row, column).iter().zip(other.at(row, column));
+                        let out = out.at(row, column).iter_mut();
+                        out.zip(values).for_each(|(out, (a, b))| *out = a + b);
+                    }
+                }
+            }
+        }
+    }
+}
+
+struct Activate<'a> {
+    activation: Activation,
+    map: &'a Map,
+    images: usize,
+    values: &'a mut [f32],
+}
+
+impl WithSimd for Activate<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Activate { activation, map, images, values } = self;
+        for image in values.chunks_exact_mut(map.image()).take(images) {
+            for row in 0..map.height {
+                activation.apply(simd, &mut image[map.place(row, 0)..][..map.width * map.depth]);
+            }
+        }
+    }
+}
