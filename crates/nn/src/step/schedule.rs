@@ -153,7 +153,7 @@ impl Planner<'_> {
         let unit = &self.units[value];
         let of_images = unit.inputs.first().is_some_and(|input| input.value == 0);
         let lies = matches!(unit.work, Work::Add) || (matches!(unit.work, Work::Copy) && of_images);
-        (!activated_twice && !(lies && view.norm.is_some())).then_some(*view)
+        (!(activated_twice || lies && view.norm.is_some())).then_some(*view)
     }
 
     /// The activation that the gradient of a view goes back through when it is complete.
