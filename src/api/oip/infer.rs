@@ -11,7 +11,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use super::request::{self, Infer, InferRequest, Wanted};
-use super::response::{self, InferResponse, Values};
+use super::response::{self, InferResponse, TensorBytes, Values};
 use super::tensor::Data;
 use super::{find, spec};
 use crate::api::audit::Answered;
@@ -34,7 +34,10 @@ use crate::inference::{Outcome, Timing};
         content = InferRequest,
         example = json!({"inputs": [{"name": "note", "shape": [1], "datatype": "BYTES", "data": ["chest pain"]}]}),
     ),
-    responses((status = 200, body = InferResponse))
+    responses((status = 200, content(
+        (InferResponse = "application/json"),
+        (TensorBytes = "application/octet-stream"),
+    )))
 )]
 pub async fn model(
     State(state): State<AppState>,
@@ -62,7 +65,10 @@ pub async fn model(
         content = InferRequest,
         example = json!({"inputs": [{"name": "note", "shape": [1], "datatype": "BYTES", "data": ["chest pain"]}]}),
     ),
-    responses((status = 200, body = InferResponse))
+    responses((status = 200, content(
+        (InferResponse = "application/json"),
+        (TensorBytes = "application/octet-stream"),
+    )))
 )]
 pub async fn model_version(
     State(state): State<AppState>,

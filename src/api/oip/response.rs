@@ -29,6 +29,12 @@ pub struct InferResponse {
     outputs: Vec<OutputTensor>,
 }
 
+/// The JSON object, and behind it the binary tensors that it announces.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[allow(dead_code)]
+pub struct TensorBytes(Vec<u8>);
+
 /// An output tensor.
 #[derive(Serialize, ToSchema)]
 struct OutputTensor {
