@@ -18,6 +18,7 @@ use arc_swap::ArcSwapOption;
 use governor::{Quota, RateLimiter};
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle, JoinSet, spawn_blocking};
@@ -90,11 +91,18 @@ fn recommendations(config: &Config) -> Result<Settings, Vec<String>> {
     if problems.is_empty() { Ok(settings) } else { Err(problems) }
 }
 
-/// Serves until a signal ends it.
+/// Serves until a signal ends it, on threads of its own.
+///
+/// It is not `async`, so that what it calls is compiled once, here, and not again in the program that
+/// calls it.
 ///
 /// # Errors
 /// The address cannot be bound, or the database not be opened.
-pub async fn serve(prepared: Prepared) -> Result<()> {
+pub fn run(prepared: Prepared) -> Result<()> {
+    Runtime::new()?.block_on(serve(prepared))
+}
+
+async fn serve(prepared: Prepared) -> Result<()> {
     telemetry::start_logging();
     let metrics = telemetry::start_metrics().context("starting metrics")?;
     let Prepared { config, recommendations, identity, tls, export } = prepared;

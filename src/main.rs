@@ -85,13 +85,9 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
     match cli.command.unwrap_or_else(|| Command::Serve(Box::new(cli.serve))) {
-        Command::Serve(serve) => {
-            let prepared = app::prepare(&serve.settings)?;
-            tokio::runtime::Runtime::new()?.block_on(app::serve(prepared))
-        }
+        Command::Serve(serve) => app::run(app::prepare(&serve.settings)?),
         Command::Import { database_url, what } => {
-            let report = tokio::runtime::Runtime::new()?.block_on(import::import(&database_url, what))?;
-            println!("{report}");
+            println!("{}", import::run(&database_url, what)?);
             Ok(())
         }
         Command::Key { name, scopes } => {

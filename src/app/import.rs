@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
+use tokio::runtime::Runtime;
 
 use crate::store::import::{
     ImportReport, Progress, default_event, import_interactions, import_items, import_terminology,
@@ -77,7 +78,11 @@ impl Import {
 /// # Errors
 /// A file that cannot be read, the first row that is wrong with its line, a database that does
 /// not answer. Nothing of the file is in the database then.
-pub async fn import(url: &str, what: Import) -> Result<ImportReport> {
+pub fn run(url: &str, what: Import) -> Result<ImportReport> {
+    Runtime::new()?.block_on(import(url, what))
+}
+
+async fn import(url: &str, what: Import) -> Result<ImportReport> {
     let path = what.file().to_path_buf();
     let file = File::open(&path).with_context(|| path.display().to_string())?;
     let bar = ProgressBar::new(file.metadata()?.len());
