@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use medserve::store::{StoreError, StoreOptions, connect};
 use recommend::{Profile, SourceError};
+use sqlx::{Connection, Executor};
 
 use super::database::{Database, interaction, user};
 use super::on_both;
@@ -72,6 +73,34 @@ async fn addresses_that_lead_nowhere_are_refused_without_repeating_the_password(
     ] {
         let Err(error) = connect(&url, &StoreOptions::default()).await else { panic!("{url} was accepted") };
         assert!(!error.to_string().contains("hunter2"), "{error}");
+    }
+}
+
+/// As `docs/security.md` sets it up: the owner applied the migrations, the server is another role.
+#[tokio::test]
+async fn a_role_that_owns_nothing_serves_and_cannot_take_the_audit_s_triggers_away() {
+    let Some(database) = Database::postgres().await else {
+        return;
+    };
+    let name = database.url.rsplit_once('/').unwrap().1.split('?').next().unwrap();
+    let role = format!("server_of_{name}");
+    database
+        .plain_sql(&format!(
+            "REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+             CREATE ROLE {role} LOGIN;
+             GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role};
+             GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {role}"
+        ))
+        .await;
+    let (scheme, rest) = database.url.split_once("://").unwrap();
+    let (_, place) = rest.split_once('@').unwrap();
+    let url = format!("{scheme}://{role}@{place}");
+    let store = connect(&url, &StoreOptions::default()).await.unwrap();
+    store.put_users(&[user("u1")]).await.unwrap();
+    store.delete_user("u1").await.unwrap();
+    let mut connection = sqlx::PgConnection::connect(&url).await.unwrap();
+    for statement in ["ALTER TABLE audit DISABLE TRIGGER ALL", "DROP TABLE audit", "TRUNCATE audit"] {
+        assert!(connection.execute(statement).await.is_err(), "{statement}");
     }
 }
 
