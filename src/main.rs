@@ -6,6 +6,7 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use medserve::api::router;
 use medserve::app;
+use medserve::app::audit::{self, Audit};
 use medserve::app::health;
 use medserve::app::import::{self, Import};
 use medserve::config::{self, DATABASE_URL, DEFAULT_DATABASE, Settings};
@@ -57,6 +58,26 @@ enum Command {
         name: String,
         /// What it may do: classify, recommend, write, admin, joined by +
         scopes: String,
+        /// Last day on which it opens anything, such as 2030-12-31
+        #[arg(long)]
+        expires: Option<String>,
+    },
+    /// Verify, export or sign the audit
+    Audit {
+        #[arg(
+            long,
+            env = "DATABASE_URL",
+            help = DATABASE_URL.help,
+            hide_env_values = true,
+            default_value = DEFAULT_DATABASE,
+            global = true
+        )]
+        database_url: String,
+        /// File of the audit's secret; without it the database's own
+        #[arg(long, env = "MEDSERVE_AUDIT_KEY_FILE", global = true)]
+        audit_key_file: Option<String>,
+        #[command(subcommand)]
+        what: Audit,
     },
     /// Print the OpenAPI document
     Openapi,
@@ -90,8 +111,10 @@ fn main() -> anyhow::Result<()> {
             println!("{}", import::run(&database_url, what)?);
             Ok(())
         }
-        Command::Key { name, scopes } => {
-            let (key, entry) = app::make_key(&name, &scopes)?;
+        Command::Audit { database_url, audit_key_file, what } => tokio::runtime::Runtime::new()?
+            .block_on(audit::run(&database_url, audit_key_file.as_deref(), what)),
+        Command::Key { name, scopes, expires } => {
+            let (key, entry) = app::make_key(&name, &scopes, expires.as_deref())?;
             println!("key (keep it secret, it is shown only now): {key}\nentry for --api-keys: {entry}");
             Ok(())
         }

@@ -8,6 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::audit::Answered;
 use super::extract::{Id, Parameters};
+use super::middleware::audit::Concerned;
 use super::{AppState, Problem};
 use recommend::clock::now;
 use recommend::{Kind, MAX_NEIGHBORS, Neighbor, Place, Recommendation, Request, Similarity};
@@ -110,6 +111,7 @@ pub struct NeighborList {
 )]
 pub async fn neighbors(
     State(state): State<AppState>,
+    Extension(concerned): Extension<Concerned>,
     Id(user_id): Id,
     Parameters(parameters): Parameters<NeighborParameters>,
 ) -> Result<Json<NeighborList>, Problem> {
@@ -121,6 +123,7 @@ pub async fn neighbors(
     }
     request.neighbors = Some(limit);
     let found = state.people()?.neighbors(request.clone()).await?;
+    concerned.add(found.iter().map(|neighbor| neighbor.user_id.clone()));
     Ok(Json(NeighborList {
         user_id: request.user_id,
         kind: request.kind,

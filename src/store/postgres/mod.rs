@@ -23,8 +23,8 @@ use sqlx::{Connection, Executor};
 
 use super::rows::{InteractionRow, ItemRow, UserRow};
 use super::{
-    Answer, AuditRow, BulkLoad, Check, Counts, InteractionFilter, InteractionQuery, ItemQuery, NumberedRow,
-    PoolUsage, Store, StoreError, StoreOptions, Written, migrate,
+    Answer, AuditKey, AuditQuery, AuditRow, BulkLoad, Check, Counts, Head, InteractionFilter,
+    InteractionQuery, ItemQuery, NumberedRow, PoolUsage, Store, StoreError, StoreOptions, Written, migrate,
 };
 use recommend::{Evidence, Interaction, Item, Kind, Millis, Term, User, Weighing};
 
@@ -272,16 +272,40 @@ impl Store for PostgresStore {
         })
     }
 
-    fn append_audit<'a>(&'a self, rows: &'a [AuditRow]) -> Answer<'a, ()> {
-        Box::pin(self.append_audit(rows))
+    fn append_audit<'a>(&'a self, rows: &'a [AuditRow], key: &'a AuditKey) -> Answer<'a, ()> {
+        Box::pin(self.append_audit(rows, key))
     }
 
-    fn list_audit(&self, before: Option<i64>, limit: u32) -> Answer<'_, Vec<NumberedRow>> {
-        Box::pin(self.list_audit(before, limit))
+    fn list_audit<'a>(&'a self, query: &'a AuditQuery) -> Answer<'a, Vec<NumberedRow>> {
+        Box::pin(self.list_audit(query))
     }
 
-    fn trim_audit(&self, keep: Duration) -> Answer<'_, u64> {
-        Box::pin(self.trim_audit(keep))
+    fn scan_audit(&self, after: i64, limit: u32) -> Answer<'_, Vec<NumberedRow>> {
+        Box::pin(self.scan_audit(after, limit))
+    }
+
+    fn audit_head(&self) -> Answer<'_, Head> {
+        Box::pin(self.audit_head())
+    }
+
+    fn sign_audit<'a>(&'a self, key: &'a AuditKey) -> Answer<'a, ()> {
+        Box::pin(self.sign_audit(key))
+    }
+
+    fn audit_secret<'a>(&'a self, fresh: &'a str) -> Answer<'a, String> {
+        Box::pin(self.audit_secret(fresh))
+    }
+
+    fn missing_audit_guards(&self) -> Answer<'_, Vec<String>> {
+        Box::pin(self.missing_audit_guards())
+    }
+
+    fn tick_audit(&self, ran: Duration) -> Answer<'_, ()> {
+        Box::pin(self.tick_audit(ran))
+    }
+
+    fn trim_audit<'a>(&'a self, keep: Duration, key: &'a AuditKey) -> Answer<'a, u64> {
+        Box::pin(self.trim_audit(keep, key))
     }
 
     fn evidence<'a>(&'a self, weighing: &'a Weighing) -> Answer<'a, Arc<dyn Evidence>> {
