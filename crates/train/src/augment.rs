@@ -25,6 +25,9 @@ pub struct Augmentation {
     pub shear: f32,
     /// Chance of a mirror image.
     pub flip: f32,
+    /// Turned by any number of right angles first: what lies on a microscope's slide has no top.
+    #[serde(default)]
+    pub quarter_turns: bool,
     /// Exponent of the values: a factor between 1 / (1 + gamma) and 1 + gamma.
     pub gamma: f32,
     /// Contrast around the image's mean: a factor between 1 / (1 + contrast) and 1 + contrast.
@@ -89,7 +92,10 @@ impl Augmentation {
 
     fn warp(&self, image: &[f32], size: Planes, rng: &mut ChaCha8Rng) -> Vec<f32> {
         let either = |amount: f32, rng: &mut ChaCha8Rng| uniform(rng, -amount, amount);
-        let angle = either(self.rotation, rng).to_radians();
+        let mut angle = either(self.rotation, rng).to_radians();
+        if self.quarter_turns {
+            angle += std::f32::consts::FRAC_PI_2 * rng.random_range(0..4) as f32;
+        }
         let scale = factor(self.zoom, rng);
         let shear = either(self.shear, rng);
         let (dx, dy) = (either(self.translation, rng), either(self.translation, rng));
@@ -235,6 +241,7 @@ mod tests {
         zoom: 0.0,
         shear: 0.0,
         flip: 0.0,
+        quarter_turns: false,
         gamma: 0.0,
         contrast: 0.0,
         brightness: 0.0,
@@ -276,6 +283,7 @@ mod tests {
             zoom: 0.5,
             shear: 0.3,
             flip: 0.5,
+            quarter_turns: true,
             gamma: 1.0,
             contrast: 1.0,
             brightness: 0.5,

@@ -11,16 +11,17 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::npy::NpzTensors;
 use candle_core::{Device, Tensor};
-use rand::RngExt;
+use rand::{RngExt, SeedableRng};
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
 
 use super::augment::{Augmentation, Planes};
 use super::fit::Examples;
 use model::manifest::ImageInput;
 use model::package::sha256;
 use nn::random;
-use vision::{DecodeOptions, Format, Image, Preprocessor, decode};
+use vision::{DecodeOptions, Format, Image, PreprocessError, Preprocessor, decode};
 
 /// The splits a data set may have, in the order they are reported.
 pub const SPLITS: [&str; 3] = ["train", "val", "test"];
@@ -144,20 +145,24 @@ impl Examples for ImageSet {
         let Some(augmentation) = &self.augmentation else {
             return self.batch(indices);
         };
-        let mut preprocessor = Preprocessor::new(self.input.clone()).map_err(candle_core::Error::wrap)?;
+        let preprocessor = || Preprocessor::new(self.input.clone());
         let size = Planes {
             channels: self.input.channels as usize,
             height: self.input.height as usize,
             width: self.input.width as usize,
         };
-        let each = preprocessor.output_len();
-        let mut values = Vec::with_capacity(indices.len() * each);
-        for &index in indices {
-            let fractions = preprocessor.fractions(&self.images[index]).map_err(candle_core::Error::wrap)?;
-            let mut copy = augmentation.apply(&fractions, size, rng);
+        // Each copy has a seed of its own, so that the number of cores does not show.
+        let seeded: Vec<(usize, u64)> = indices.iter().map(|index| (*index, rng.random())).collect();
+        let copy = |preprocessor: &mut Result<Preprocessor, _>, (index, seed): &(usize, u64)| {
+            let preprocessor = preprocessor.as_mut().map_err(|error: &mut PreprocessError| error.clone())?;
+            let fractions = preprocessor.fractions(&self.images[*index])?;
+            let mut copy = augmentation.apply(&fractions, size, &mut ChaCha8Rng::seed_from_u64(*seed));
             preprocessor.normalise(&mut copy);
-            values.extend(copy);
-        }
+            Ok::<_, PreprocessError>(copy)
+        };
+        let copies: Result<Vec<Vec<f32>>, _> = seeded.par_iter().map_init(preprocessor, copy).collect();
+        let mut values = copies.map_err(candle_core::Error::wrap)?.concat();
+        let each = size.channels * size.height * size.width;
         if let Some(share) = augmentation.mixture(rng) {
             // Each image is mixed with its neighbor in the batch, whose order is random.
             let (shifted_values, shifted_targets) = (rotated(&values, each), rotated(targets, 1));

@@ -6,15 +6,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
 
+use super::architectures::NetworkOptions;
 use super::augment::Augmentation;
 use super::card::{members, plain};
 use super::examples::{ImageSet, Source};
 use super::finish::{Answers, Finished, STOPPED, about, check_abstain_share, finish, next_version};
+use super::from;
 use super::fit::{Examples, FitOptions, Session, fit, predict};
 use model::Package;
 use model::manifest::{
-    Architecture, Calibration, CnnConfig, CnnLayer, Crop, DataSource, FORMAT, ImageInput, Input, Manifest,
-    Normalisation, ResizeFilter, ResnetConfig, ResnetStage, Training, Weights,
+    Architecture, Calibration, Crop, DataSource, FORMAT, ImageInput, Input, Manifest, Normalisation, ResizeFilter,
+    Training, Weights,
 };
 use nn::{Network, Params, Pass, random};
 use vision::network;
@@ -24,15 +26,6 @@ const EVALUATION_BATCH: usize = 64;
 
 /// Altered copies of each validation image that the temperature is fitted on.
 const CALIBRATION_COPIES: usize = 4;
-
-/// What kind of network is trained.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Arch {
-    /// Convolution, pooling and dense layers in a row.
-    Cnn,
-    /// Residual blocks with batch normalisation.
-    Resnet,
-}
 
 /// How far training copies go from their originals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -53,6 +46,7 @@ impl Augment {
             zoom: 0.1,
             shear: 0.05,
             flip: 0.0,
+            quarter_turns: false,
             gamma: 0.2,
             contrast: 0.2,
             brightness: 0.05,
@@ -70,6 +64,7 @@ impl Augment {
                 zoom: 0.15,
                 shear: 0.1,
                 flip: 0.0,
+                quarter_turns: false,
                 gamma: 0.5,
                 contrast: 0.5,
                 brightness: 0.12,
@@ -80,6 +75,17 @@ impl Augment {
             }),
         }
     }
+}
+
+/// What else a picture could have been without another label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Orientation {
+    /// Nothing: left is left
+    Fixed,
+    /// Its mirror image
+    Mirrored,
+    /// Its mirror image and every quarter turn, as under a microscope
+    Any,
 }
 
 /// Settings of `train image`.
@@ -97,23 +103,9 @@ pub struct ImageOptions {
     /// Folder the package is written under
     #[arg(long, env = "MEDSERVE_OUT", default_value = "models")]
     pub out: PathBuf,
-    /// Kind of network
-    #[arg(long, env = "MEDSERVE_ARCH", value_enum, default_value = "resnet")]
-    pub arch: Arch,
-    /// Channels of the residual stages
-    #[arg(long, env = "MEDSERVE_WIDTHS", value_delimiter = ',', default_value = "16,32,64,128")]
-    pub widths: Vec<usize>,
-    /// Blocks of each residual stage
-    #[arg(long, env = "MEDSERVE_BLOCKS", default_value_t = 1)]
-    pub blocks: usize,
-    /// Layers of a cnn in order: convFxK (F filters of K x K), poolN, flatten, denseN, dropoutR
-    #[arg(
-        long,
-        env = "MEDSERVE_CNN_LAYERS",
-        value_delimiter = ',',
-        default_value = "conv32x3,pool2,conv64x3,pool2,flatten,dense64"
-    )]
-    pub layers: Vec<String>,
+    /// Kind of network and its sizes
+    #[command(flatten)]
+    pub network: NetworkOptions,
     /// Side of the network's square input in pixels; default: the median of the images' shorter sides, 224 at most
     #[arg(long, env = "MEDSERVE_SIZE")]
     pub size: Option<u32>,
@@ -135,12 +127,15 @@ pub struct ImageOptions {
     /// Share of a target that is spread over all labels
     #[arg(long, env = "MEDSERVE_LABEL_SMOOTHING", default_value_t = 0.1)]
     pub label_smoothing: f32,
-    /// Dropout before the last layer of a resnet
-    #[arg(long, env = "MEDSERVE_RESNET_DROPOUT", default_value_t = 0.0)]
-    pub dropout: f32,
     /// How far training copies go from their originals
     #[arg(long, env = "MEDSERVE_AUGMENT", value_enum, default_value = "strong")]
     pub augment: Augment,
+    /// What else a picture could have been without another label
+    #[arg(long, env = "MEDSERVE_ORIENTATION", value_enum, default_value = "fixed")]
+    pub orientation: Orientation,
+    /// Weights to start from: a package of this program, its folder or its weights file
+    #[arg(long, env = "MEDSERVE_FROM")]
+    pub from: Option<PathBuf>,
     /// Weight of an example by how rare its label is: 0 all examples the same, 1 all labels the same
     #[arg(long, env = "MEDSERVE_BALANCE", default_value_t = 0.5)]
     pub balance: f64,
@@ -173,6 +168,18 @@ pub struct ImageOptions {
     pub data_licence: String,
 }
 
+impl ImageOptions {
+    /// How training copies are altered.
+    fn augmentation(&self) -> Option<Augmentation> {
+        let settings = self.augment.settings()?;
+        Some(match self.orientation {
+            Orientation::Fixed => settings,
+            Orientation::Mirrored => Augmentation { flip: 0.5, ..settings },
+            Orientation::Any => Augmentation { flip: 0.5, quarter_turns: true, ..settings },
+        })
+    }
+}
+
 /// Trains and writes a package. Returns its folder and manifest.
 ///
 /// # Errors
@@ -184,18 +191,24 @@ pub fn train(options: &ImageOptions, stop: &AtomicBool) -> Result<(PathBuf, Mani
     let source = Source::read(&options.data, &options.labels, options.seed)?;
     source.check_trainable().with_context(|| options.data.display().to_string())?;
     let input = input(&source, options);
+    let architecture = options.network.architecture(input.height, source.splits["train"].len())?;
     // Whatever would make the package refuse itself is said now, not after the training.
-    let mut manifest = describe(options, &source, input.clone(), architecture(options)?, &fit_options)?;
+    let mut manifest = describe(options, &source, input.clone(), architecture, &fit_options)?;
 
     let mut sets = BTreeMap::new();
     for (split, examples) in &source.splits {
-        let augmentation = if split == "train" { options.augment.settings() } else { None };
+        let augmentation = if split == "train" { options.augmentation() } else { None };
         sets.insert(split.clone(), ImageSet::new(examples, &input, augmentation)?);
     }
     let (train, val) = (&sets["train"], &sets["val"]);
 
     let mut params = Params::fresh(options.seed);
     let network = network::build(&manifest.architecture, &input, source.labels.len(), &mut params)?;
+    if let Some(path) = &options.from {
+        let start = from::read(path)?;
+        manifest.training.settings.insert("from".to_string(), start.sha256.clone().into());
+        eprintln!("{}", start.put(&params)?);
+    }
     let ImageInput { height, width, .. } = input;
     eprintln!(
         "a step of {} images of {height} x {width} pixels holds {}",
@@ -264,7 +277,7 @@ fn calibration(
     input: &ImageInput,
     options: &ImageOptions,
 ) -> Result<Answers> {
-    let augmentation = options.augment.settings().map(|settings| Augmentation { mixup: 0.0, ..settings });
+    let augmentation = options.augmentation().map(|settings| Augmentation { mixup: 0.0, ..settings });
     let copies = if augmentation.is_some() { CALIBRATION_COPIES } else { 1 };
     let set = ImageSet::new(&source.splits["val"], input, augmentation)?;
     let indices: Vec<usize> = (0..set.labels().len()).collect();
@@ -316,56 +329,6 @@ fn input(source: &Source, options: &ImageOptions) -> ImageInput {
     }
 }
 
-fn architecture(options: &ImageOptions) -> Result<Architecture> {
-    match options.arch {
-        Arch::Cnn => {
-            let layers = options.layers.iter().map(|text| layer(text)).collect::<Result<_>>()?;
-            Ok(Architecture::Cnn(CnnConfig { layers }))
-        }
-        Arch::Resnet => {
-            let stage = |(place, channels): (usize, &usize)| ResnetStage {
-                channels: *channels,
-                blocks: options.blocks,
-                stride: if place == 0 { 1 } else { 2 },
-            };
-            let first = options.widths.first().context("--widths names no stage")?;
-            Ok(Architecture::Resnet(ResnetConfig {
-                stem_channels: *first,
-                stem_kernel: 3,
-                stem_stride: 1,
-                stages: options.widths.iter().enumerate().map(stage).collect(),
-                dropout: options.dropout,
-            }))
-        }
-    }
-}
-
-/// A layer as written on the command line, e.g. "conv32x3".
-fn layer(text: &str) -> Result<CnnLayer> {
-    let parse = || -> Option<CnnLayer> {
-        if text == "flatten" {
-            return Some(CnnLayer::Flatten);
-        }
-        if let Some(sizes) = text.strip_prefix("conv") {
-            let (filters, kernel) = sizes.split_once('x')?;
-            return Some(CnnLayer::Conv {
-                filters: filters.parse().ok()?,
-                kernel: kernel.parse().ok()?,
-                padding: 0,
-            });
-        }
-        if let Some(size) = text.strip_prefix("pool") {
-            return Some(CnnLayer::Pool { size: size.parse().ok()? });
-        }
-        if let Some(units) = text.strip_prefix("dense") {
-            return Some(CnnLayer::Dense { units: units.parse().ok()? });
-        }
-        Some(CnnLayer::Dropout { rate: text.strip_prefix("dropout")?.parse().ok()? })
-    };
-    parse()
-        .with_context(|| format!("--layers: \"{text}\" is not convFxK, poolN, flatten, denseN or dropoutR"))
-}
-
 fn describe(
     options: &ImageOptions,
     source: &Source,
@@ -374,7 +337,7 @@ fn describe(
     fit_options: &FitOptions,
 ) -> Result<Manifest> {
     let mut settings = members(fit_options);
-    settings.insert("augmentation".to_string(), plain(&options.augment.settings()));
+    settings.insert("augmentation".to_string(), plain(&options.augmentation()));
     let version = options.version.map_or_else(|| next_version(&options.out, &options.name), Ok)?;
     let name = options.data_name.clone();
     let manifest = Manifest {
@@ -391,6 +354,7 @@ fn describe(
         calibration: Calibration { temperature: 1.0 },
         abstain_below: 0.0,
         likeness: None,
+        segmentation: None,
         data: DataSource {
             name: name.unwrap_or_else(|| source.sha256.keys().next().cloned().unwrap_or_default()),
             source: options.data_source.clone(),

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod architectures;
 pub mod augment;
 pub mod bag;
 pub mod card;
@@ -16,6 +17,7 @@ pub mod familiarity;
 pub mod field_dropout;
 pub mod finish;
 pub mod fit;
+pub mod from;
 pub mod image;
 pub mod logistic;
 pub mod metrics;
