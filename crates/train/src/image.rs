@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
 
+use super::amount;
 use super::architectures::NetworkOptions;
 use super::augment::Augmentation;
 use super::card::{members, plain};
 use super::examples::{ImageSet, Source};
 use super::finish::{Answers, Finished, STOPPED, about, check_abstain_share, finish, next_version};
 use super::from;
+use super::splits::Grouping;
 use super::fit::{Examples, FitOptions, Session, fit, predict};
 use model::Package;
 use model::manifest::{
@@ -23,6 +25,9 @@ use vision::network;
 
 /// Examples a forward pass takes while measuring.
 const EVALUATION_BATCH: usize = 64;
+
+/// The pattern of groups, among a package's settings.
+const GROUP_BY: &str = "group_by";
 
 /// Altered copies of each validation image that the temperature is fitted on.
 const CALIBRATION_COPIES: usize = 4;
@@ -39,7 +44,8 @@ pub enum Augment {
 }
 
 impl Augment {
-    fn settings(self) -> Option<Augmentation> {
+    /// What is drawn from.
+    pub(crate) fn settings(self) -> Option<Augmentation> {
         let light = Augmentation {
             rotation: 8.0,
             translation: 0.06,
@@ -88,6 +94,17 @@ pub enum Orientation {
     Any,
 }
 
+impl Orientation {
+    /// The same copies, turned as they may be.
+    pub(crate) fn of(self, settings: Augmentation) -> Augmentation {
+        match self {
+            Orientation::Fixed => settings,
+            Orientation::Mirrored => Augmentation { flip: 0.5, ..settings },
+            Orientation::Any => Augmentation { flip: 0.5, quarter_turns: true, ..settings },
+        }
+    }
+}
+
 /// Settings of `train image`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ImageOptions {
@@ -106,15 +123,19 @@ pub struct ImageOptions {
     /// Kind of network and its sizes
     #[command(flatten)]
     pub network: NetworkOptions,
-    /// Side of the network's square input in pixels; default: the median of the images' shorter sides, 224 at most
+    /// Side of the network's square input in pixels; default: the median of the images' shorter sides, 224 at most, and
+    /// 64 where there are fewer than 1,500 to train on
     #[arg(long, env = "MEDSERVE_SIZE")]
     pub size: Option<u32>,
     /// Label names: of an archive in the order of its numbers, of a folder in the order wanted
     #[arg(long, env = "MEDSERVE_LABELS", value_delimiter = ',')]
     pub labels: Vec<String>,
-    /// Most epochs
-    #[arg(long, env = "MEDSERVE_EPOCHS", default_value_t = 24)]
-    pub epochs: usize,
+    /// Pattern that names in a file's name whose picture it is: nobody is in two splits
+    #[arg(long, env = "MEDSERVE_GROUP_BY")]
+    pub group_by: Option<String>,
+    /// Most epochs; default: 24, and up to 100 where these are few steps
+    #[arg(long, env = "MEDSERVE_EPOCHS")]
+    pub epochs: Option<usize>,
     /// Examples a step
     #[arg(long, env = "MEDSERVE_BATCH_SIZE", default_value_t = 64)]
     pub batch_size: usize,
@@ -133,15 +154,15 @@ pub struct ImageOptions {
     /// What else a picture could have been without another label
     #[arg(long, env = "MEDSERVE_ORIENTATION", value_enum, default_value = "fixed")]
     pub orientation: Orientation,
-    /// Weights to start from: a package of this program, its folder or its weights file
+    /// Weights to start from: a package, or a file of safetensors or of PyTorch by torchvision's or Hugging Face's names
     #[arg(long, env = "MEDSERVE_FROM")]
     pub from: Option<PathBuf>,
     /// Weight of an example by how rare its label is: 0 all examples the same, 1 all labels the same
     #[arg(long, env = "MEDSERVE_BALANCE", default_value_t = 0.5)]
     pub balance: f64,
-    /// Epochs without a better validation loss after which training stops; 0 for never
-    #[arg(long, env = "MEDSERVE_PATIENCE", default_value_t = 8)]
-    pub patience: usize,
+    /// Epochs without a better validation loss after which training stops; 0 for never; default: a third of the epochs
+    #[arg(long, env = "MEDSERVE_PATIENCE")]
+    pub patience: Option<usize>,
     /// Keep the last epoch's weights, not those of the best validation loss; training then never stops early
     #[arg(long, env = "MEDSERVE_KEEP_LAST")]
     pub keep_last: bool,
@@ -171,12 +192,7 @@ pub struct ImageOptions {
 impl ImageOptions {
     /// How training copies are altered.
     fn augmentation(&self) -> Option<Augmentation> {
-        let settings = self.augment.settings()?;
-        Some(match self.orientation {
-            Orientation::Fixed => settings,
-            Orientation::Mirrored => Augmentation { flip: 0.5, ..settings },
-            Orientation::Any => Augmentation { flip: 0.5, quarter_turns: true, ..settings },
-        })
+        self.augment.settings().map(|settings| self.orientation.of(settings))
     }
 }
 
@@ -185,12 +201,14 @@ impl ImageOptions {
 /// # Errors
 /// Data that cannot be read, settings that do not fit, a run that diverged.
 pub fn train(options: &ImageOptions, stop: &AtomicBool) -> Result<(PathBuf, Manifest)> {
-    let fit_options = fit_options(options);
-    fit_options.check()?;
+    // What can be refused without the data is refused before it is read.
+    fit_options(options, 0).check()?;
     check_abstain_share(options.abstain_share)?;
-    let source = Source::read(&options.data, &options.labels, options.seed)?;
+    let groups = options.group_by.as_deref().map(Grouping::new).transpose()?;
+    let source = Source::read(&options.data, &options.labels, options.seed, groups.as_ref())?;
     source.check_trainable().with_context(|| options.data.display().to_string())?;
     let input = input(&source, options);
+    let fit_options = fit_options(options, source.splits["train"].len());
     let architecture = options.network.architecture(input.height, source.splits["train"].len())?;
     // Whatever would make the package refuse itself is said now, not after the training.
     let mut manifest = describe(options, &source, input.clone(), architecture, &fit_options)?;
@@ -207,7 +225,7 @@ pub fn train(options: &ImageOptions, stop: &AtomicBool) -> Result<(PathBuf, Mani
     if let Some(path) = &options.from {
         let start = from::read(path)?;
         manifest.training.settings.insert("from".to_string(), start.sha256.clone().into());
-        eprintln!("{}", start.put(&params)?);
+        eprintln!("{}", start.put(&manifest.architecture, &params)?);
     }
     let ImageInput { height, width, .. } = input;
     eprintln!(
@@ -254,7 +272,9 @@ pub fn answers_of(package: Package, data: &Path, split: &str) -> Result<(Manifes
     let Input::Image(input) = &manifest.input else {
         bail!("the model \"{}\" does not read images", manifest.name)
     };
-    let source = Source::read(data, &manifest.labels, manifest.training.seed)?;
+    let groups = manifest.training.settings.get(GROUP_BY).and_then(serde_json::Value::as_str);
+    let groups = groups.filter(|_| data.is_dir()).map(Grouping::new).transpose()?;
+    let source = Source::read(data, &manifest.labels, manifest.training.seed, groups.as_ref())?;
     let examples = source.splits.get(split).with_context(|| format!("the data has no split \"{split}\""))?;
     let set = ImageSet::new(examples, input, None)?;
     let mut params = Params::frozen(package.weights);
@@ -298,9 +318,12 @@ fn megabytes(bytes: usize) -> String {
     format!("{} MB of values and gradients", bytes.div_ceil(1_000_000))
 }
 
-fn fit_options(options: &ImageOptions) -> FitOptions {
+/// The settings of the loop over so many training images.
+fn fit_options(options: &ImageOptions, images: usize) -> FitOptions {
+    let epochs = options.epochs.unwrap_or_else(|| amount::epochs(images, options.batch_size));
+    let patience = options.patience.unwrap_or_else(|| amount::patience(epochs));
     FitOptions {
-        epochs: options.epochs,
+        epochs,
         batch_size: options.batch_size,
         learning_rate: options.lr,
         warmup: 0.1,
@@ -310,15 +333,15 @@ fn fit_options(options: &ImageOptions) -> FitOptions {
         balance: options.balance,
         average_decay: 0.99,
         // Where the last epoch is kept, however good, an earlier end would keep a worse one.
-        patience: if options.keep_last { 0 } else { options.patience },
+        patience: if options.keep_last { 0 } else { patience },
         keep_last: options.keep_last,
         seed: options.seed,
     }
 }
 
 fn input(source: &Source, options: &ImageOptions) -> ImageInput {
-    let (side, channels) = source.shape();
-    let side = options.size.unwrap_or(side);
+    let (median, channels) = source.shape();
+    let side = options.size.unwrap_or_else(|| amount::side(median, source.splits["train"].len()));
     ImageInput {
         height: side,
         width: side,
@@ -337,6 +360,9 @@ fn describe(
     fit_options: &FitOptions,
 ) -> Result<Manifest> {
     let mut settings = members(fit_options);
+    if let Some(pattern) = &options.group_by {
+        settings.insert(GROUP_BY.to_string(), pattern.clone().into());
+    }
     settings.insert("augmentation".to_string(), plain(&options.augmentation()));
     let version = options.version.map_or_else(|| next_version(&options.out, &options.name), Ok)?;
     let name = options.data_name.clone();

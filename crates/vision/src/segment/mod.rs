@@ -189,6 +189,18 @@ impl Segmenter {
         if !most.is_finite() || pixel.iter().any(|value| value.is_nan()) {
             return Err(SegmentError::NotFinite);
         }
+        if self.segmentation.instances.is_some() && pixel.len() == 3 {
+            // Calibrated is whether there is an object; how much of that is its inside the network says.
+            let (object, inside) = (joined(&pixel[1..]), pixel[1]);
+            let share = (inside - object).exp();
+            let object = 1.0 / (1.0 + ((pixel[0] - object) / self.temperature).exp());
+            let byte = |value: f32| (value * 255.0).round() as u8;
+            maps.labels[at] = u8::from(object > 0.5);
+            maps.inside[at] = byte(object * share);
+            maps.object[at] = byte(object);
+            maps.sum += f64::from(object.max(1.0 - object));
+            return Ok(());
+        }
         let mut total = 0.0;
         for value in pixel.iter_mut() {
             *value = ((*value - most) / self.temperature).exp();
@@ -197,7 +209,6 @@ impl Segmenter {
         let byte = |value: f32| (value / total * 255.0).round() as u8;
         let best = (0..pixel.len()).fold(0, |best, label| if pixel[label] > pixel[best] { label } else { best });
         maps.labels[at] = best as u8;
-        maps.inside[at] = byte(pixel.get(1).copied().unwrap_or(0.0));
         maps.object[at] = byte(total - pixel[0]);
         maps.sum += f64::from(pixel[best] / total);
         Ok(())
@@ -209,6 +220,12 @@ impl Segmenter {
         run.map_err(|error| SegmentError::Network(error.to_string()))?;
         Ok(logits)
     }
+}
+
+/// The logit of any of several labels together, before calibration.
+pub fn joined(logits: &[f32]) -> f32 {
+    let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    most + logits.iter().map(|logit| (logit - most).exp()).sum::<f32>().ln()
 }
 
 /// A picture's values at its own size, normalised over all of it.

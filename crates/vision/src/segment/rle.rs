@@ -51,4 +51,18 @@ mod tests {
         assert_eq!(runs(2, 3, |_, _| false), [6]);
         assert_eq!(runs(2, 3, |_, _| true), [0, 6]);
     }
+
+    /// Made by `pycocotools.mask.encode` 2.0 of the same discs.
+    #[test]
+    fn text_is_that_of_the_reference() {
+        let discs = |row: usize, column: usize| {
+            let (y, x) = (row as i64, column as i64);
+            (x - 9).pow(2) + (y - 7).pow(2) < 30 || (x - 24).pow(2) * 2 + (y - 14).pow(2) < 60
+        };
+        let of = |height, width| text(&runs(height, width, discs));
+        assert_eq!(of(20, 33), "e25>2N2N2O00000001N2N2Ng22VM4M1O1000000001O1O2Lc1");
+        assert_eq!(of(70, 100), "m85P22N2N2O00000001N2N2No82nF4M2N2O00000001N2N3Lkh4");
+        assert_eq!(text(&runs(3, 3, |_, _| false)), "9");
+        assert_eq!(text(&runs(40, 50, |_, _| true)), "0`n1");
+    }
 }
