@@ -21,8 +21,8 @@ use super::middleware::{
 };
 use super::oip::error::OipError;
 use super::{
-    AppState, Problem, contract, health, images, interactions, items, models, notes, oip, recommendations,
-    users,
+    AppState, Problem, contract, explain, health, images, interactions, items, models, notes, oip, recommendations,
+    segment, users,
 };
 
 #[derive(OpenApi)]
@@ -48,6 +48,8 @@ struct Base;
 fn documented() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(Base::openapi())
         .routes(routes!(images::classify))
+        .routes(routes!(explain::explain))
+        .routes(routes!(segment::segment))
         .routes(routes!(notes::classify))
         .routes(routes!(recommendations::get))
         .routes(routes!(recommendations::neighbors))

@@ -14,6 +14,7 @@ pub mod pool;
 pub mod prediction;
 pub mod preprocess_pool;
 pub mod registry;
+pub mod segment;
 
 pub use engine::InferenceError;
 pub use pool::{AskError, Timing};

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use super::image::ImageService;
 use super::note::NoteService;
 use super::preprocess_pool::PreprocessPool;
+use super::segment::SegmentService;
 use crate::config::Config;
 use model::manifest::Input;
 use model::package::latest;
@@ -20,6 +21,8 @@ use model::{Manifest, Package, PackageError};
 pub enum Served {
     /// It classifies images.
     Image(Arc<ImageService>),
+    /// It outlines regions of images.
+    Segment(Arc<SegmentService>),
     /// It classifies notes.
     Note(Arc<NoteService>),
 }
@@ -29,6 +32,7 @@ impl Served {
     pub fn manifest(&self) -> &Manifest {
         match self {
             Served::Image(service) => &service.manifest,
+            Served::Segment(service) => &service.manifest,
             Served::Note(service) => &service.manifest,
         }
     }
@@ -37,6 +41,8 @@ impl Served {
     pub fn waiting(&self) -> usize {
         match self {
             Served::Image(service) => service.waiting(),
+            // They wait where pictures are read.
+            Served::Segment(_) => 0,
             Served::Note(service) => service.waiting(),
         }
     }
@@ -52,6 +58,7 @@ impl Served {
     pub fn card(&self) -> &str {
         match self {
             Served::Image(service) => &service.card,
+            Served::Segment(service) => &service.card,
             Served::Note(service) => &service.card,
         }
     }
@@ -125,6 +132,9 @@ pub(super) fn start(
 ) -> Result<Served, PackageError> {
     let package = Package::read(folder)?;
     match &package.manifest.input {
+        Input::Image(_) if package.manifest.segmentation.is_some() => {
+            Ok(Served::Segment(Arc::new(SegmentService::start(package, config, preprocess.clone())?)))
+        }
         Input::Image(_) => {
             Ok(Served::Image(Arc::new(ImageService::start(package, config, preprocess.clone())?)))
         }

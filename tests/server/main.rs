@@ -3,6 +3,7 @@
 
 mod audit;
 mod conditional;
+mod explain;
 mod first_steps;
 mod fuzz_corpus;
 mod identity;
@@ -17,6 +18,7 @@ mod overload;
 mod recommendations;
 mod replicas;
 mod repository;
+mod segment;
 mod store;
 mod support;
 mod traces;

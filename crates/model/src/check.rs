@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::manifest::{
     Architecture, CnnLayer, Crop, FieldKind, ImageInput, Input, Likeness, Manifest, Normalisation,
-    RecordInput,
+    RecordInput, ResnetConfig,
 };
 
 /// Largest side of a network's input, in pixels.
@@ -80,6 +80,12 @@ impl Manifest {
             ));
         }
         check_architecture(&self.architecture)?;
+        if self.segmentation.is_some() != matches!(self.architecture, Architecture::Unet(_)) {
+            return Err("segmentation: a unet has it and no other architecture".to_string());
+        }
+        if let (Some(segmentation), Input::Image(input)) = (&self.segmentation, &self.input) {
+            segmentation.check(self.labels.len(), input.height, input.width)?;
+        }
         for file in std::iter::once(&self.weights.file).chain(self.files.keys()) {
             if file.is_empty() || file.starts_with('.') || file.contains(['/', '\\']) {
                 return Err(format!("weights and files: \"{file}\" is not a plain file name"));
@@ -155,14 +161,6 @@ fn check_record(input: &RecordInput) -> Result<(), String> {
 }
 
 fn check_architecture(architecture: &Architecture) -> Result<(), String> {
-    let within = |what: &str, value: usize| match (1..=MAX_SIZE).contains(&value) {
-        true => Ok(()),
-        false => Err(format!("architecture: {what} is {value}, not between 1 and {MAX_SIZE}")),
-    };
-    let rate = |value: f32| match (0.0..1.0).contains(&value) {
-        true => Ok(()),
-        false => Err(format!("architecture: a dropout rate of {value} is not from 0 to below 1")),
-    };
     match architecture {
         Architecture::Cnn(config) => {
             within("the number of layers", config.layers.len())?;
@@ -180,17 +178,13 @@ fn check_architecture(architecture: &Architecture) -> Result<(), String> {
                 }
             }
         }
-        Architecture::Resnet(config) => {
-            within("stem_channels", config.stem_channels)?;
-            within("stem_kernel", config.stem_kernel)?;
-            within("stem_stride", config.stem_stride)?;
-            within("the number of stages", config.stages.len())?;
-            for stage in &config.stages {
-                within("channels", stage.channels)?;
-                within("blocks", stage.blocks)?;
-                within("stride", stage.stride)?;
-            }
-            rate(config.dropout)?;
+        Architecture::Resnet(config) => check_resnet(config)?,
+        Architecture::Mobilenet(config) => config.check()?,
+        Architecture::Densenet(config) => config.check()?,
+        Architecture::Inception(config) => config.check()?,
+        Architecture::Unet(config) => {
+            check_resnet(&config.encoder)?;
+            config.check()?;
         }
         Architecture::Bag(config) => {
             if config.ngrams > MAX_NGRAMS {
@@ -240,4 +234,36 @@ fn check_architecture(architecture: &Architecture) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Refuses a size that is 0 or beyond all reason.
+pub(crate) fn within(what: &str, value: usize) -> Result<(), String> {
+    match (1..=MAX_SIZE).contains(&value) {
+        true => Ok(()),
+        false => Err(format!("architecture: {what} is {value}, not between 1 and {MAX_SIZE}")),
+    }
+}
+
+/// Refuses a share to drop that leaves nothing.
+pub(crate) fn rate(value: f32) -> Result<(), String> {
+    match (0.0..1.0).contains(&value) {
+        true => Ok(()),
+        false => Err(format!("architecture: a dropout rate of {value} is not from 0 to below 1")),
+    }
+}
+
+fn check_resnet(config: &ResnetConfig) -> Result<(), String> {
+    within("stem_channels", config.stem_channels)?;
+    within("stem_kernel", config.stem_kernel)?;
+    within("stem_stride", config.stem_stride)?;
+    within("the number of stages", config.stages.len())?;
+    for stage in &config.stages {
+        within("channels", stage.channels)?;
+        within("blocks", stage.blocks)?;
+        within("stride", stage.stride)?;
+    }
+    if config.bottleneck && config.stages.iter().any(|stage| stage.channels % 4 != 0) {
+        return Err("architecture: the channels of a bottleneck are a multiple of 4".to_string());
+    }
+    rate(config.dropout)
 }

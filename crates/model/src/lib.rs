@@ -5,7 +5,9 @@
 pub mod calibration;
 mod check;
 pub mod manifest;
+mod networks;
 pub mod package;
+mod segmentation;
 
 pub use manifest::Manifest;
 pub use package::{Package, PackageError};

@@ -9,6 +9,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::networks::{BlockStage, DensenetConfig, InceptionConfig, MobilenetConfig, UnetConfig};
+pub use super::segmentation::{Instances, ObjectMetrics, Reading, RegionMetrics, Segmentation};
+
 /// The version of the package format this program writes and reads.
 pub const FORMAT: u32 = 1;
 
@@ -48,6 +51,9 @@ pub struct Manifest {
     /// How an input that is unlike the training data is told, where that was measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub likeness: Option<Likeness>,
+    /// How a picture becomes regions, of a model that gives every pixel a label.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub segmentation: Option<Segmentation>,
     /// What the model was trained on.
     pub data: DataSource,
     /// How it was trained.
@@ -66,6 +72,7 @@ impl Manifest {
     /// The task this model does, as named over HTTP.
     pub fn task(&self) -> Task {
         match self.input {
+            Input::Image(_) if self.segmentation.is_some() => Task::ImageSegmentation,
             Input::Image(_) => Task::ImageClassification,
             Input::Record(_) => Task::NoteClassification,
         }
@@ -121,6 +128,8 @@ pub enum Likeness {
 pub enum Task {
     /// One image in, one label out.
     ImageClassification,
+    /// One image in, a label for each of its pixels out.
+    ImageSegmentation,
     /// One record (a note and its fields) in, one label out.
     NoteClassification,
 }
@@ -130,6 +139,7 @@ impl Task {
     pub fn as_str(self) -> &'static str {
         match self {
             Task::ImageClassification => "image-classification",
+            Task::ImageSegmentation => "image-segmentation",
             Task::NoteClassification => "note-classification",
         }
     }
@@ -280,6 +290,14 @@ pub enum Architecture {
     Cnn(CnnConfig),
     /// Residual blocks with batch normalisation.
     Resnet(ResnetConfig),
+    /// Inverted residual blocks of depthwise convolutions.
+    Mobilenet(MobilenetConfig),
+    /// Blocks whose layers read all earlier ones.
+    Densenet(DensenetConfig),
+    /// Convolutions of several sizes side by side.
+    Inception(InceptionConfig),
+    /// A label for every pixel.
+    Unet(UnetConfig),
     /// Hashed word and character n-grams, linear.
     Bag(BagConfig),
     /// A recurrent network over tokens.
@@ -294,6 +312,10 @@ impl Architecture {
         match self {
             Architecture::Cnn(_) => "cnn",
             Architecture::Resnet(_) => "resnet",
+            Architecture::Mobilenet(_) => "mobilenet",
+            Architecture::Densenet(_) => "densenet",
+            Architecture::Inception(_) => "inception",
+            Architecture::Unet(_) => "unet",
             Architecture::Bag(_) => "bag",
             Architecture::Lstm(_) => "lstm",
             Architecture::Transformer(_) => "transformer",
@@ -302,7 +324,15 @@ impl Architecture {
 
     /// True for the networks that take an image, false for those that take a record.
     pub fn is_for_images(&self) -> bool {
-        matches!(self, Architecture::Cnn(_) | Architecture::Resnet(_))
+        match self {
+            Architecture::Cnn(_)
+            | Architecture::Resnet(_)
+            | Architecture::Mobilenet(_)
+            | Architecture::Densenet(_)
+            | Architecture::Inception(_)
+            | Architecture::Unet(_) => true,
+            Architecture::Bag(_) | Architecture::Lstm(_) | Architecture::Transformer(_) => false,
+        }
     }
 }
 
@@ -348,7 +378,7 @@ pub enum CnnLayer {
 }
 
 /// A residual network (He et al. 2016, "Deep residual learning for image recognition"): a stem,
-/// stages of basic blocks, global average pooling, dropout, a dense layer.
+/// stages of blocks, global average pooling, dropout, a dense layer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ResnetConfig {
@@ -358,6 +388,13 @@ pub struct ResnetConfig {
     pub stem_kernel: usize,
     /// Stride of the first convolution.
     pub stem_stride: usize,
+    /// A 3 x 3 maximum of stride 2 behind the first convolution, for large images.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stem_pool: bool,
+    /// Blocks of 1 x 1, 3 x 3 and 1 x 1 convolutions whose inner ones have a quarter of the channels, in
+    /// place of blocks of two 3 x 3 convolutions.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub bottleneck: bool,
     /// Stages in order.
     pub stages: Vec<ResnetStage>,
     /// Dropout before the dense layer, in training only.
@@ -368,11 +405,11 @@ pub struct ResnetConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ResnetStage {
-    /// Channels of every block.
+    /// Channels that every block gives.
     pub channels: usize,
     /// Number of blocks.
     pub blocks: usize,
-    /// Stride of the first block's first convolution.
+    /// Stride of the first block's 3 x 3 convolution, the first where it has two.
     pub stride: usize,
 }
 

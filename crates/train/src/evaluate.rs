@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use super::examples::SPLITS;
 use super::finish::{calibrated, measure};
-use super::{image, tables, text};
-use model::manifest::{Input, Metrics};
+use super::{image, segment, tables, text};
+use model::manifest::{Input, Metrics, RegionMetrics};
 use model::package::{MANIFEST, latest};
 use model::{Manifest, Package};
 
@@ -64,6 +64,34 @@ pub fn evaluate(model: &Path, data: &Path, split: &str) -> Result<Evaluation> {
     let with_red_flags = floors.map(|floors| measure(&manifest, &rows, &answers.truth, &floors));
     let Manifest { name: model, version, labels, .. } = manifest;
     Ok(Evaluation { model, version, split: split.to_string(), labels, metrics, with_red_flags })
+}
+
+/// One split's outcome under a package that outlines regions.
+#[derive(Debug, Serialize)]
+pub struct RegionEvaluation {
+    /// Name of the model.
+    pub model: String,
+    /// Its version.
+    pub version: String,
+    /// The split measured.
+    pub split: String,
+    /// What was measured on whole pictures.
+    pub metrics: RegionMetrics,
+}
+
+/// As [`evaluate`], for a package that outlines regions; `None` where it does not.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn regions(model: &Path, data: &Path, split: &str) -> Result<Option<RegionEvaluation>> {
+    let package = read_package(model)?;
+    if package.manifest.segmentation.is_none() {
+        return Ok(None);
+    }
+    ensure!(SPLITS.contains(&split), "the split \"{split}\" is not one of {}", SPLITS.join(", "));
+    let (model, version) = (package.manifest.name.clone(), package.manifest.version.clone());
+    let metrics = segment::metrics_of(package, data, split)?;
+    Ok(Some(RegionEvaluation { model, version, split: split.to_string(), metrics }))
 }
 
 /// The package in `path`, or in its highest version.

@@ -1,10 +1,11 @@
 //! `train`: the offline program that makes and measures models. Argument parsing only.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Parser, Subcommand};
-use train::{evaluate, image, recommender, tables, text, text_options::TextOptions};
+use train::{evaluate, image, recommender, segment, tables, text, text_options::TextOptions};
 
 /// A step of training takes and gives back large tensors, which the system's allocator returns to the
 /// system each time and has to have cleared again.
@@ -23,6 +24,8 @@ struct Cli {
 enum Command {
     /// Train a classifier of images
     Image(Box<image::ImageOptions>),
+    /// Train a model that outlines regions of images
+    Segment(Box<segment::SegmentOptions>),
     /// Train a classifier of notes
     Text(Box<TextOptions>),
     /// Measure the recommender on interactions, beside popularity and random
@@ -60,6 +63,11 @@ fn main() -> anyhow::Result<()> {
             let (folder, manifest) = image::train(&options, &STOP)?;
             print!("wrote {}\n\n{}", folder.display(), tables::by_split(&manifest.metrics));
         }
+        Command::Segment(options) => {
+            let (folder, manifest) = segment::train(&options, &STOP)?;
+            let metrics = manifest.segmentation.map(|segmentation| segmentation.metrics).unwrap_or_default();
+            print!("wrote {}\n\n{}", folder.display(), tables::by_region(&metrics));
+        }
         Command::Text(options) => {
             let (folder, manifest) = text::train(&options, &STOP)?;
             print!("wrote {}\n\n{}", folder.display(), tables::by_split(&manifest.metrics));
@@ -72,6 +80,14 @@ fn main() -> anyhow::Result<()> {
             }
         }
         Command::Evaluate { model, data, split, json } => {
+            if let Some(evaluation) = evaluate::regions(&model, &data, &split)? {
+                let table = || tables::by_region(&BTreeMap::from([(split, evaluation.metrics.clone())]));
+                match json {
+                    true => println!("{}", serde_json::to_string(&evaluation)?),
+                    false => print!("{}, version {}\n\n{}", evaluation.model, evaluation.version, table()),
+                }
+                return Ok(());
+            }
             let evaluation = evaluate::evaluate(&model, &data, &split)?;
             match json {
                 true => println!("{}", serde_json::to_string(&evaluation)?),

@@ -9,15 +9,23 @@
 #![forbid(unsafe_code)]
 
 mod cnn;
+mod densenet;
 pub mod decode;
 mod dicom;
+pub mod evidence;
 pub mod image;
+mod inception;
 mod jpeg;
+mod mobilenet;
+pub mod names;
 pub mod network;
 pub mod phantom;
 mod png;
 pub mod preprocess;
 mod resnet;
+pub mod segment;
+mod unet;
+pub mod write;
 
 pub use decode::{DecodeError, DecodeOptions, Format, decode, memory};
 pub use image::{Image, Samples, ShapeError};

@@ -87,6 +87,10 @@ async fn infer(
     Whole(body): Whole,
 ) -> Result<Response, Problem> {
     let manifest = served.manifest();
+    if let Served::Segment(_) = served {
+        let detail = format!("\"{}\" outlines regions; ask it at /v1/images/segment", manifest.name);
+        return Err(Problem::bad_request(detail));
+    }
     let Infer { id, batch, inputs, outputs } = request::read(manifest, headers, body)?;
     let (outcomes, truncated, timing) = match &served {
         Served::Image(service) => {
@@ -102,6 +106,7 @@ async fn infer(
             };
             (outcomes, Vec::new(), timing)
         }
+        Served::Segment(_) => return Err(Problem::internal()),
         Served::Note(service) => {
             let records = notes::read(service, &records(batch, inputs)?)?;
             let (answers, timing) = service.classify(records, false, true, usize::MAX, deadline).await?;

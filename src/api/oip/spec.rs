@@ -84,6 +84,8 @@ impl TensorSpec {
 /// What a model takes.
 pub fn inputs(manifest: &Manifest) -> Vec<TensorSpec> {
     match &manifest.input {
+        // Regions are asked for at a route of their own.
+        Input::Image(_) if manifest.segmentation.is_some() => Vec::new(),
         Input::Image(image) => {
             let sides = [image.channels, image.height, image.width];
             vec![
@@ -107,6 +109,9 @@ pub fn inputs(manifest: &Manifest) -> Vec<TensorSpec> {
 
 /// What a model gives.
 pub fn outputs(manifest: &Manifest) -> Vec<TensorSpec> {
+    if manifest.segmentation.is_some() {
+        return Vec::new();
+    }
     let mut outputs = vec![
         TensorSpec::new(PROBABILITIES, Datatype::Fp32, &[manifest.labels.len() as u32]),
         TensorSpec::new(LABEL, Datatype::Bytes, &[]),
