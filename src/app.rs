@@ -5,6 +5,7 @@
 
 pub mod health;
 pub mod import;
+mod import_fhir;
 mod listen;
 mod tls;
 

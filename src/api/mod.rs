@@ -3,11 +3,13 @@
 pub mod access;
 pub mod admission;
 pub mod audit;
+pub mod cds;
 pub mod classify;
 pub mod contract;
 pub mod error;
 mod etag;
 pub mod extract;
+pub mod fhir;
 pub mod gauges;
 pub mod health;
 pub mod identity;

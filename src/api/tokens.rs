@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
+use clinical::cds::services::Service;
 use jsonwebtoken::jwk::{Jwk, PublicKeyUse};
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, Validation, decode, decode_header};
 use serde::Deserialize;
@@ -45,7 +46,11 @@ pub struct Bearer {
 
 #[derive(Deserialize)]
 struct Claims {
-    sub: String,
+    /// A client of CDS Hooks has none: there the issuer is the client.
+    sub: Option<String>,
+    iss: String,
+    /// A client of CDS Hooks names each of its tokens.
+    jti: Option<String>,
     /// RFC 8693: words between spaces.
     #[serde(default)]
     scope: String,
@@ -89,6 +94,14 @@ impl Tokens {
         }
     }
 
+    /// For whom a token may be: this server, or one of its services of CDS Hooks by its address.
+    fn audiences(&self) -> Vec<String> {
+        let base = format!("{}/cds-services", self.audience.trim_end_matches('/'));
+        let services = Service::ALL.map(|service| format!("{base}/{}", service.id()));
+        let feedback = services.clone().map(|service| format!("{service}/feedback"));
+        [self.audience.clone(), base].into_iter().chain(services).chain(feedback).collect()
+    }
+
     /// The bearer of a token, or nothing where it is not to be believed.
     pub fn check(&self, token: &str) -> Option<Bearer> {
         let header = decode_header(token).ok()?;
@@ -99,22 +112,27 @@ impl Tokens {
         };
         let mut validation = Validation::new(header.alg);
         validation.set_issuer(&[&self.issuer]);
-        validation.set_audience(&[&self.audience]);
-        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+        validation.set_audience(&self.audiences());
+        validation.set_required_spec_claims(&["exp", "iss", "aud"]);
         validation.validate_nbf = true;
         let claims = keys
             .iter()
             .filter(fits)
             .find_map(|key| decode::<Claims>(token, &key.key, &validation).ok())?
             .claims;
-        if claims.sub.is_empty()
-            || claims.sub.len() > LONGEST_SUBJECT
-            || claims.sub.chars().any(char::is_control)
-        {
+        let sound = |name: &String| {
+            (1..=LONGEST_SUBJECT).contains(&name.len()) && !name.chars().any(char::is_control)
+        };
+        let Some(subject) = claims.sub else {
+            // The token of a record system: it may call the services, and nothing else.
+            let named = claims.jti.is_some_and(|id| !id.is_empty()) && sound(&claims.iss);
+            return named.then(|| Bearer { subject: claims.iss, scopes: vec![Scope::Cds] });
+        };
+        if !sound(&subject) {
             return None;
         }
         let named = claims.scope.split(' ').chain(claims.scp.iter().map(String::as_str));
-        Some(Bearer { scopes: named.filter_map(|name| name.parse().ok()).collect(), subject: claims.sub })
+        Some(Bearer { scopes: named.filter_map(|name| name.parse().ok()).collect(), subject })
     }
 }
 
