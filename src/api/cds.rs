@@ -188,7 +188,6 @@ fn unmet(missing: &str) -> Problem {
     responses((status = 200, description = "It is in the audit", body = Object)),
 )]
 pub async fn feedback(
-    State(_): State<AppState>,
     Id(id): Id,
     Body(feedback): Body<Feedback>,
 ) -> Result<Response, Problem> {

@@ -119,11 +119,11 @@ pub async fn classify(
     let answered = Answered::labels(&answer.model, &answer.version, labels);
     if in_fhir {
         let manifest = &service.manifest;
-        let of = |result| {
+        let results = answer.results.iter().map(|result: &ImageResult| {
             let ImageResult { label, reason, predictions, .. } = result;
             classified(manifest, label.as_deref(), *reason, predictions)
-        };
-        let results: Vec<_> = answer.results.iter().map(of).collect();
+        });
+        let results: Vec<_> = results.collect();
         let bundle = fhir::made_by(&answer.model, &answer.version, |maker| {
             classifications(maker, "image", None, &results)
         });

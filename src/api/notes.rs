@@ -210,13 +210,13 @@ pub async fn classify(
     let answered = Answered::labels(&answer.model, &answer.version, labels);
     if fhir::asked(&headers) {
         let manifest = &service.manifest;
-        let of = |result: &NoteResult| {
+        let results = answer.results.iter().map(|result| {
             let NoteResult { label, reason, predictions, .. } = result;
             let told = |flag: &RedFlag| format!("red flag: {}: {}", flag.sign, flag.rule);
             let rules = result.red_flags.iter().flatten().map(told).collect();
             Classified { rules, ..classified(manifest, label.as_deref(), *reason, predictions) }
-        };
-        let results: Vec<Classified> = answer.results.iter().map(of).collect();
+        });
+        let results: Vec<Classified> = results.collect();
         let scale = manifest.ordinal.as_ref().map(|ordinal| ordinal.scale.as_str());
         let bundle = fhir::made_by(&answer.model, &answer.version, |maker| {
             classifications(maker, "note", scale, &results)
