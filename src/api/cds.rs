@@ -187,10 +187,7 @@ fn unmet(missing: &str) -> Problem {
     ),
     responses((status = 200, description = "It is in the audit", body = Object)),
 )]
-pub async fn feedback(
-    Id(id): Id,
-    Body(feedback): Body<Feedback>,
-) -> Result<Response, Problem> {
+pub async fn feedback(Id(id): Id, Body(feedback): Body<Feedback>) -> Result<Response, Problem> {
     find(&id)?;
     let problems = feedback.problems().into_iter();
     refuse(problems.map(|(pointer, detail)| FieldError { pointer, detail: detail.to_string() }))?;

@@ -2,7 +2,9 @@
 //! store held against both databases. One program, so that everything is linked once.
 
 mod audit;
+mod cds;
 mod conditional;
+mod fhir;
 mod first_steps;
 mod fuzz_corpus;
 mod identity;

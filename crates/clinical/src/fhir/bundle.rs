@@ -179,7 +179,10 @@ impl Bundle {
                 return Ok(Bundle { kind: BundleKind::Collection, entries: vec![entry(0, None, None, raw)] });
             }
             None => {
-                return Err(FhirError::whole("structure", "this is no FHIR resource: it has no resourceType"));
+                return Err(FhirError::whole(
+                    "structure",
+                    "this is no FHIR resource: it has no resourceType",
+                ));
             }
         }
         if let Some((release, profile)) = head.meta.as_ref().and_then(named_release) {
