@@ -7,6 +7,7 @@ pub mod audit;
 mod connections;
 pub mod health;
 pub mod import;
+mod import_fhir;
 mod listen;
 mod tls;
 mod upkeep;

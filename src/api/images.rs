@@ -12,13 +12,14 @@ use axum::extract::{Extension, FromRequest, Multipart, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use clinical::fhir::answers::classifications;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::audit::Answered;
-use super::classify::{ModelAnswer as ImageResult, find_model, timed};
+use super::classify::{ModelAnswer as ImageResult, classified, find_model, timed};
 use super::extract::{Parameters, Whole, media_type};
-use super::{AppState, Deadline, Problem};
+use super::{AppState, Deadline, Problem, fhir};
 use crate::inference::image::{ImageService, ImagesError};
 use crate::inference::registry::{Registry, Served};
 use vision::{DecodeError, Format};
@@ -82,7 +83,9 @@ pub struct ImageForm {
         (ImageFile = "image/png"), (ImageFile = "image/jpeg"), (ImageFile = "application/dicom"), (ImageForm = "multipart/form-data")
     )),
     responses(
-        (status = 200, body = ImageAnswer),
+        (status = 200, content(
+            (ImageAnswer = "application/json"), (Object = "application/fhir+json")
+        )),
         (status = 404, description = "No such model; the names that exist"),
     )
 )]
@@ -104,6 +107,7 @@ pub async fn classify(
     if parameters.frame == Some(0) {
         return Err(Problem::bad_parameter("frame", "frames are counted from 1"));
     }
+    let in_fhir = fhir::asked(request.headers());
     let images = read(request, state.config.max_body_bytes).await?;
     let (outcomes, timing) = service.classify(images, parameters.frame, top_k, deadline).await?;
     let answer = ImageAnswer {
@@ -113,6 +117,18 @@ pub async fn classify(
     };
     let labels = answer.results.iter().map(|result| result.label.clone());
     let answered = Answered::labels(&answer.model, &answer.version, labels);
+    if in_fhir {
+        let manifest = &service.manifest;
+        let results = answer.results.iter().map(|result: &ImageResult| {
+            let ImageResult { label, reason, predictions, .. } = result;
+            classified(manifest, label.as_deref(), *reason, predictions)
+        });
+        let results: Vec<_> = results.collect();
+        let bundle = fhir::made_by(&answer.model, &answer.version, |maker| {
+            classifications(maker, "image", None, &results)
+        });
+        return Ok((Extension(answered), timed(&timing)?, fhir::resource(&bundle)).into_response());
+    }
     Ok((Extension(answered), timed(&timing)?, Json(answer)).into_response())
 }
 

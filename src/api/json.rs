@@ -25,12 +25,7 @@ const DEPTH: usize = 128;
 /// 400 for what is not JSON or has a member twice, 422 that points to the place for JSON of another
 /// shape.
 pub fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Problem> {
-    let Ok(text) = std::str::from_utf8(bytes) else {
-        return Err(Problem::bad_request("the body is not UTF-8"));
-    };
-    if let Some(pointer) = repeated_member(text) {
-        return Err(Problem::bad_member(&pointer, "an object has this member twice; send it once"));
-    }
+    let text = sound_text(bytes)?;
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let value = serde_path_to_error::deserialize(Strict(&mut deserializer)).map_err(|error| {
         let inner = error.inner();
@@ -48,6 +43,20 @@ pub fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Problem> {
     })?;
     deserializer.end().map_err(|error| Problem::bad_request(format!("the body is not JSON: {error}")))?;
     Ok(value)
+}
+
+/// The text of a body in which no object has a member twice.
+///
+/// # Errors
+/// 400 for what is not UTF-8 or has a member twice. Whether it is JSON is the parser's to say.
+pub fn sound_text(bytes: &[u8]) -> Result<&str, Problem> {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return Err(Problem::bad_request("the body is not UTF-8"));
+    };
+    if let Some(pointer) = repeated_member(text) {
+        return Err(Problem::bad_member(&pointer, "an object has this member twice; send it once"));
+    }
+    Ok(text)
 }
 
 /// An object or an array that has begun and not ended.

@@ -4,16 +4,18 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Extension, State};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
+use clinical::fhir::answers::{Classified, classifications};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use super::audit::Answered;
-use super::classify::{ModelAnswer, Prediction, Reason, find_model, timed};
+use super::classify::{ModelAnswer, Prediction, Reason, classified, find_model, timed};
 use super::error::FieldError;
 use super::extract::{Body, Parameters};
-use super::{AppState, Deadline, Problem};
+use super::{AppState, Deadline, Problem, fhir};
 use crate::inference::note::{LongNote, NoteOutcome, NoteService, NotesError};
 use crate::inference::registry::Served;
 use text::{FlagValue, Record};
@@ -167,7 +169,9 @@ impl From<NoteOutcome> for NoteResult {
             "fields": {"age": 67, "sbp": 91}}]}),
     ),
     responses(
-        (status = 200, body = NoteAnswer),
+        (status = 200, content(
+            (NoteAnswer = "application/json"), (Object = "application/fhir+json")
+        )),
         (status = 404, description = "No such model; the names that exist"),
     )
 )]
@@ -175,6 +179,7 @@ pub async fn classify(
     State(state): State<AppState>,
     Extension(Deadline(deadline)): Extension<Deadline>,
     Parameters(parameters): Parameters<NoteParameters>,
+    headers: HeaderMap,
     Body(request): Body<NoteRequest>,
 ) -> Result<Response, Problem> {
     let registry = state.registry()?;
@@ -203,6 +208,21 @@ pub async fn classify(
     };
     let labels = answer.results.iter().map(|result| result.label.clone());
     let answered = Answered::labels(&answer.model, &answer.version, labels);
+    if fhir::asked(&headers) {
+        let manifest = &service.manifest;
+        let results = answer.results.iter().map(|result| {
+            let NoteResult { label, reason, predictions, .. } = result;
+            let told = |flag: &RedFlag| format!("red flag: {}: {}", flag.sign, flag.rule);
+            let rules = result.red_flags.iter().flatten().map(told).collect();
+            Classified { rules, ..classified(manifest, label.as_deref(), *reason, predictions) }
+        });
+        let results: Vec<Classified> = results.collect();
+        let scale = manifest.ordinal.as_ref().map(|ordinal| ordinal.scale.as_str());
+        let bundle = fhir::made_by(&answer.model, &answer.version, |maker| {
+            classifications(maker, "note", scale, &results)
+        });
+        return Ok((Extension(answered), timed(&timing)?, fhir::resource(&bundle)).into_response());
+    }
     Ok((Extension(answered), timed(&timing)?, Json(answer)).into_response())
 }
 

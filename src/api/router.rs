@@ -21,8 +21,8 @@ use super::middleware::{
 };
 use super::oip::error::OipError;
 use super::{
-    AppState, Problem, contract, explain, health, images, interactions, items, models, notes, oip, recommendations,
-    segment, users,
+    AppState, Problem, cds, contract, explain, fhir, health, images, interactions, items, models, notes, oip,
+    recommendations, segment, users,
 };
 
 #[derive(OpenApi)]
@@ -37,6 +37,7 @@ use super::{
         (name = "notes", description = "How urgent is this note, or where does it belong?"),
         (name = "recommendations", description = "What suits this person?"),
         (name = "people and things", description = "Users, items and what happened between them"),
+        (name = "electronic records", description = "FHIR R4 and CDS Hooks 2.0: at home in a hospital's record system"),
         (name = "models", description = "What is served"),
         (name = "open inference protocol", description = "The models, in the protocol other servers speak too"),
         (name = "operations", description = "Health and metrics"),
@@ -60,6 +61,12 @@ fn documented() -> OpenApiRouter<AppState> {
         .routes(routes!(interactions::list, interactions::delete))
         .routes(routes!(models::list))
         .routes(routes!(models::get))
+        .routes(routes!(models::card))
+        .routes(routes!(fhir::post))
+        .routes(routes!(fhir::metadata))
+        .routes(routes!(cds::discover))
+        .routes(routes!(cds::call))
+        .routes(routes!(cds::feedback))
         .routes(routes!(oip::metadata::server))
         .routes(routes!(oip::metadata::live))
         .routes(routes!(oip::metadata::ready))

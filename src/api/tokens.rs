@@ -12,6 +12,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use clinical::cds::services::Service;
 use jsonwebtoken::jwk::{Jwk, PublicKeyUse};
 use jsonwebtoken::{
     Algorithm, AlgorithmFamily, DecodingKey, Validation, decode, decode_header, get_current_timestamp,
@@ -51,8 +52,12 @@ pub struct Bearer {
 
 #[derive(Deserialize)]
 struct Claims {
-    sub: String,
     exp: u64,
+    /// A client of CDS Hooks has none: there the issuer is the client.
+    sub: Option<String>,
+    iss: String,
+    /// A client of CDS Hooks names each of its tokens.
+    jti: Option<String>,
     /// RFC 8693: words between spaces.
     #[serde(default)]
     scope: Words,
@@ -135,6 +140,14 @@ impl Tokens {
         }
     }
 
+    /// For whom a token may be: this server, or one of its services of CDS Hooks by its address.
+    fn audiences(&self) -> Vec<String> {
+        let base = format!("{}/cds-services", self.audience.trim_end_matches('/'));
+        let services = Service::ALL.map(|service| format!("{base}/{}", service.id()));
+        let feedback = services.clone().map(|service| format!("{service}/feedback"));
+        [self.audience.clone(), base].into_iter().chain(services).chain(feedback).collect()
+    }
+
     /// The bearer of a token, or nothing where it is not to be believed.
     pub fn check(&self, token: &str) -> Option<Bearer> {
         if has_critical(token) {
@@ -148,26 +161,31 @@ impl Tokens {
         };
         let mut validation = Validation::new(header.alg);
         validation.set_issuer(&[&self.issuer]);
-        validation.set_audience(&[&self.audience]);
-        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+        validation.set_audience(&self.audiences());
+        validation.set_required_spec_claims(&["exp", "iss", "aud"]);
         validation.validate_nbf = true;
         let claims = keys
             .iter()
             .filter(fits)
             .find_map(|key| decode::<Claims>(token, &key.key, &validation).ok())?
             .claims;
-        if claims.sub.is_empty()
-            || claims.sub.len() > LONGEST_SUBJECT
-            || claims.sub.chars().any(char::is_control)
-        {
-            return None;
-        }
         let latest = get_current_timestamp().saturating_add(self.max_life.as_secs() + validation.leeway);
         if claims.exp > latest {
             return None;
         }
+        let sound = |name: &String| {
+            (1..=LONGEST_SUBJECT).contains(&name.len()) && !name.chars().any(char::is_control)
+        };
+        let Some(subject) = claims.sub else {
+            // The token of a record system: it may call the services, and nothing else.
+            let named = claims.jti.is_some_and(|id| !id.is_empty()) && sound(&claims.iss);
+            return named.then(|| Bearer { subject: claims.iss, scopes: vec![Scope::Cds] });
+        };
+        if !sound(&subject) {
+            return None;
+        }
         let named = claims.scope.iter().chain(claims.scp.iter());
-        Some(Bearer { scopes: named.filter_map(|name| name.parse().ok()).collect(), subject: claims.sub })
+        Some(Bearer { scopes: named.filter_map(|name| name.parse().ok()).collect(), subject })
     }
 }
 

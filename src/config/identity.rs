@@ -18,12 +18,14 @@ pub enum Scope {
     Recommend,
     /// Write and read people, things and interactions.
     Write,
+    /// Call the services of CDS Hooks: the client of a record system, by its own token.
+    Cds,
     /// Everything, and what only administrators may: neighbors, the audit, the models served.
     Admin,
 }
 
 impl Scope {
-    /// All of them.
+    /// All of those that keys and tokens can name.
     pub const ALL: [Scope; 4] = [Scope::Classify, Scope::Recommend, Scope::Write, Scope::Admin];
 
     /// As written in keys and tokens.
@@ -32,6 +34,7 @@ impl Scope {
             Scope::Classify => "classify",
             Scope::Recommend => "recommend",
             Scope::Write => "write",
+            Scope::Cds => "cds",
             Scope::Admin => "admin",
         }
     }

@@ -17,6 +17,7 @@ pub mod audit;
 mod audit_writer;
 pub mod demo;
 pub mod error;
+pub mod fhir;
 pub mod import;
 mod migrate;
 pub mod postgres;

@@ -2,8 +2,10 @@
 //! store held against both databases. One program, so that everything is linked once.
 
 mod audit;
+mod cds;
 mod conditional;
 mod explain;
+mod fhir;
 mod first_steps;
 mod fuzz_corpus;
 mod identity;

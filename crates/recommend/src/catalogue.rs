@@ -18,6 +18,8 @@ pub struct Rule {
     pub graded: bool,
     /// What happens, in words for people.
     pub note: String,
+    /// Where the rule comes from, if that is said.
+    pub source: String,
 }
 
 /// An item and what follows from what is known of it.
@@ -44,7 +46,7 @@ pub struct Entry {
 impl Entry {
     pub fn new(item: Item, terminology: &Terminology) -> Self {
         let listed = &item.contraindications;
-        let meaning = terminology.understand(Field::Medication, &item.name);
+        let meaning = terminology.understand_coded(Field::Medication, &item.name, &item.codes());
         let mut called: HashSet<Key> = meaning.broader.iter().cloned().collect();
         // An id may look like a code of some system and is none.
         called.extend([plain(&item.item_id), plain(&item.name)]);
@@ -63,17 +65,18 @@ impl Entry {
             Subject::Medication => Field::Medication,
         };
         let rules = |subject: Subject, codes: &[String]| -> Vec<Rule> {
-            let plain = codes.iter().map(|code| (code, Severity::Contraindicated, false, ""));
+            let plain = codes.iter().map(|code| (code, Severity::Contraindicated, false, ("", "")));
             let graded = listed.rules.iter().filter(|rule| rule.about == subject);
-            let graded = graded.map(|rule| (&rule.code, rule.severity, true, rule.note.as_str()));
-            let rule = |(code, severity, graded, note): (&String, _, _, &str)| {
+            let graded = graded
+                .map(|rule| (&rule.code, rule.severity, true, (rule.note.as_str(), rule.source.as_str())));
+            let rule = |(code, severity, graded, (note, source)): (&String, _, _, (&str, &str))| {
                 let meaning = terminology.understand(field(subject), code);
                 let names = match subject {
                     // Who is allergic to penicillins is allergic to what amoxicillin is in.
                     Subject::Allergy => meaning.broader.into_iter().chain(meaning.groups).collect(),
                     _ => meaning.names,
                 };
-                Rule { names, severity, graded, note: note.to_owned() }
+                Rule { names, severity, graded, note: note.to_owned(), source: source.to_owned() }
             };
             plain.chain(graded).map(rule).collect()
         };

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::answer::{RecommendError, Recommendation, Request};
 use super::answering::answer;
 use super::candidates::{DatabaseCandidates, MemoryCandidates, Question};
-use super::data::Millis;
+use super::data::{Millis, Profile};
 use super::fresh::Fresh;
+use super::orders::{Checked, Ordered, check};
 use super::settings::Settings;
 use super::source::{Evidence, Neighbor, Source, SourceError};
 
@@ -80,6 +81,17 @@ impl Recommender {
                 answer(&snapshot, candidates, &self.settings, request).await
             }
         }
+    }
+
+    /// What speaks against each of these drugs that somebody orders for a person with this profile, by
+    /// the rules that recommendations go by.
+    pub fn check_orders(&self, profile: &Profile, orders: &[Ordered], now: Millis) -> Vec<Checked> {
+        check(&self.fresh.snapshot(), &self.settings, profile, orders, now)
+    }
+
+    /// What the recommender knows of a person.
+    pub fn profile(&self, user_id: &str) -> Option<Profile> {
+        self.fresh.snapshot().people.get(user_id).map(|person| person.profile.clone())
     }
 
     /// The neighbors themselves, for administrators. Empty for a user without history.
