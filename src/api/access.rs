@@ -34,7 +34,7 @@ pub fn table(method: &Method, path: &str) -> Access {
         "/v2/health/live" | "/v2/health/ready" => Open,
         _ if path == "/docs" || path.starts_with("/docs/") => Open,
         "/v1/models" | "/v1/models/{name}" => Known,
-        "/v1/images/classify" | "/v1/notes/classify" => Scoped(&[Scope::Classify]),
+        "/v1/images/classify" | "/v1/notes/classify" | "/v1/notes/extract" => Scoped(&[Scope::Classify]),
         "/v1/users/{user_id}/recommendations" => Scoped(&[Scope::Recommend]),
         "/v1/items" | "/v1/items/{item_id}" if reads => Scoped(&[Scope::Recommend, Scope::Write]),
         // Who keeps the data may read it back; to be recommended something, nobody has to.

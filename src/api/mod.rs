@@ -5,6 +5,7 @@ pub mod admission;
 pub mod audit;
 pub mod classify;
 pub mod contract;
+pub mod entities;
 pub mod error;
 mod etag;
 pub mod extract;

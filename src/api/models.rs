@@ -24,7 +24,7 @@ pub struct ModelDescription {
     /// Version in service.
     #[schema(example = "1")]
     pub version: String,
-    /// image-classification or note-classification.
+    /// image-classification, note-classification or note-extraction.
     #[schema(example = "image-classification")]
     pub task: &'static str,
     /// One sentence for people.

@@ -20,7 +20,7 @@ use super::middleware::{
 };
 use super::oip::error::OipError;
 use super::{
-    AppState, Problem, contract, health, images, interactions, items, models, notes, oip, recommendations,
+    AppState, Problem, contract, entities, health, images, interactions, items, models, notes, oip, recommendations,
     users,
 };
 
@@ -48,6 +48,7 @@ fn documented() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(Base::openapi())
         .routes(routes!(images::classify))
         .routes(routes!(notes::classify))
+        .routes(routes!(entities::extract))
         .routes(routes!(recommendations::get))
         .routes(routes!(recommendations::neighbors))
         .routes(routes!(users::put, users::get, users::delete))

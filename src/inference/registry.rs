@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use super::extractor::ExtractService;
 use super::image::ImageService;
 use super::note::NoteService;
 use super::preprocess_pool::PreprocessPool;
@@ -22,6 +23,8 @@ pub enum Served {
     Image(Arc<ImageService>),
     /// It classifies notes.
     Note(Arc<NoteService>),
+    /// It finds names in notes.
+    Extract(Arc<ExtractService>),
 }
 
 impl Served {
@@ -30,6 +33,7 @@ impl Served {
         match self {
             Served::Image(service) => &service.manifest,
             Served::Note(service) => &service.manifest,
+            Served::Extract(service) => &service.manifest,
         }
     }
 
@@ -38,6 +42,7 @@ impl Served {
         match self {
             Served::Image(service) => service.waiting(),
             Served::Note(service) => service.waiting(),
+            Served::Extract(service) => service.waiting(),
         }
     }
 
@@ -53,6 +58,7 @@ impl Served {
         match self {
             Served::Image(service) => &service.card,
             Served::Note(service) => &service.card,
+            Served::Extract(service) => &service.card,
         }
     }
 }
@@ -130,6 +136,9 @@ pub(super) fn start(
         }
         Input::Record(_) => {
             Ok(Served::Note(Arc::new(NoteService::start(package, config, preprocess.clone())?)))
+        }
+        Input::Text(_) => {
+            Ok(Served::Extract(Arc::new(ExtractService::start(package, config, preprocess.clone())?)))
         }
     }
 }

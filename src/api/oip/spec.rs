@@ -24,6 +24,8 @@ pub const PROBABILITIES: &str = "probabilities";
 pub const LABEL: &str = "label";
 /// True where the model is not sure enough to answer.
 pub const ABSTAINED: &str = "abstained";
+/// What was found in a note: JSON, as a result of `/v1/notes/extract`.
+pub const EXTRACTION: &str = "extraction";
 /// True where a note was longer than the model reads.
 pub const TRUNCATED: &str = "truncated";
 
@@ -102,11 +104,15 @@ pub fn inputs(manifest: &Manifest) -> Vec<TensorSpec> {
             });
             std::iter::once(TensorSpec::new(NOTE, Datatype::Bytes, &[])).chain(fields).collect()
         }
+        Input::Text(_) => vec![TensorSpec::new(NOTE, Datatype::Bytes, &[])],
     }
 }
 
 /// What a model gives.
 pub fn outputs(manifest: &Manifest) -> Vec<TensorSpec> {
+    if matches!(manifest.input, Input::Text(_)) {
+        return vec![TensorSpec::new(EXTRACTION, Datatype::Bytes, &[])];
+    }
     let mut outputs = vec![
         TensorSpec::new(PROBABILITIES, Datatype::Fp32, &[manifest.labels.len() as u32]),
         TensorSpec::new(LABEL, Datatype::Bytes, &[]),
