@@ -136,7 +136,7 @@ pub async fn classify(
 pub(super) fn find(registry: &Registry, name: Option<&str>) -> Result<Arc<ImageService>, Problem> {
     let image = |served: &Served| match served {
         Served::Image(service) => Some(service.clone()),
-        Served::Note(_) | Served::Segment(_) => None,
+        _ => None,
     };
     find_model(registry, name, "images", image, |detail| Problem::bad_parameter("model", detail))
 }

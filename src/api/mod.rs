@@ -7,6 +7,7 @@ mod body_size;
 pub mod cds;
 pub mod classify;
 pub mod contract;
+pub mod entities;
 pub mod error;
 mod etag;
 pub mod explain;

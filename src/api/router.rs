@@ -21,8 +21,8 @@ use super::middleware::{
 };
 use super::oip::error::OipError;
 use super::{
-    AppState, Problem, cds, contract, explain, fhir, health, images, interactions, items, models, notes, oip,
-    recommendations, segment, users,
+    AppState, Problem, cds, contract, entities, explain, fhir, health, images, interactions, items, models, notes,
+    oip, recommendations, segment, users,
 };
 
 #[derive(OpenApi)]
@@ -52,6 +52,7 @@ fn documented() -> OpenApiRouter<AppState> {
         .routes(routes!(explain::explain))
         .routes(routes!(segment::segment))
         .routes(routes!(notes::classify))
+        .routes(routes!(entities::extract))
         .routes(routes!(recommendations::get))
         .routes(routes!(recommendations::neighbors))
         .routes(routes!(users::put, users::get, users::delete))

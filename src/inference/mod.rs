@@ -7,6 +7,7 @@
 pub mod batcher;
 pub mod change;
 pub mod engine;
+pub mod extractor;
 pub mod image;
 pub mod meter;
 pub mod note;

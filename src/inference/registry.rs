@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use super::extractor::ExtractService;
 use super::image::ImageService;
 use super::note::NoteService;
 use super::preprocess_pool::PreprocessPool;
@@ -25,6 +26,8 @@ pub enum Served {
     Segment(Arc<SegmentService>),
     /// It classifies notes.
     Note(Arc<NoteService>),
+    /// It finds names in notes.
+    Extract(Arc<ExtractService>),
 }
 
 impl Served {
@@ -34,6 +37,7 @@ impl Served {
             Served::Image(service) => &service.manifest,
             Served::Segment(service) => &service.manifest,
             Served::Note(service) => &service.manifest,
+            Served::Extract(service) => &service.manifest,
         }
     }
 
@@ -44,6 +48,7 @@ impl Served {
             // They wait where pictures are read.
             Served::Segment(_) => 0,
             Served::Note(service) => service.waiting(),
+            Served::Extract(service) => service.waiting(),
         }
     }
 
@@ -60,6 +65,7 @@ impl Served {
             Served::Image(service) => &service.card,
             Served::Segment(service) => &service.card,
             Served::Note(service) => &service.card,
+            Served::Extract(service) => &service.card,
         }
     }
 }
@@ -140,6 +146,9 @@ pub(super) fn start(
         }
         Input::Record(_) => {
             Ok(Served::Note(Arc::new(NoteService::start(package, config, preprocess.clone())?)))
+        }
+        Input::Text(_) => {
+            Ok(Served::Extract(Arc::new(ExtractService::start(package, config, preprocess.clone())?)))
         }
     }
 }

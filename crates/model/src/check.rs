@@ -18,6 +18,10 @@ const MAX_SIZE: usize = 1 << 16;
 const MAX_NGRAMS: usize = 1 << 24;
 /// Largest number of splits, and of leaves, of a forest.
 const MAX_NODES: usize = 1 << 24;
+/// Most labels of names in a text: their tags are bits of one number.
+const MAX_ENTITY_LABELS: usize = 15;
+/// Most lists of names.
+const MAX_LISTS: usize = 64;
 /// Longest n-gram.
 const MAX_NGRAM: usize = 16;
 
@@ -38,8 +42,13 @@ impl Manifest {
             return Err(format!("version \"{}\" is not a positive whole number", self.version));
         }
         let distinct: BTreeSet<&String> = self.labels.iter().collect();
-        if self.labels.len() < 2 || self.labels.len() > MAX_SIZE || distinct.len() != self.labels.len() {
-            return Err("labels are not at least two different names".to_string());
+        let (least, most) = match self.input {
+            Input::Text(_) => (1, MAX_ENTITY_LABELS),
+            Input::Image(_) | Input::Record(_) => (2, MAX_SIZE),
+        };
+        if !(least..=most).contains(&self.labels.len()) || distinct.len() != self.labels.len() {
+            let least = if least == 1 { "one name" } else { "two different names" };
+            return Err(format!("labels are not at least {least}, or more than {most}, or one is there twice"));
         }
         if let Some(stranger) = self.label_descriptions.keys().find(|label| !self.labels.contains(label)) {
             return Err(format!("label_descriptions names \"{stranger}\", which is no label"));
@@ -70,13 +79,20 @@ impl Manifest {
         match &self.input {
             Input::Image(input) => check_image(input)?,
             Input::Record(input) => check_record(input)?,
+            Input::Text(input) => check_tokens(input.max_tokens)?,
         }
-        let image = matches!(self.input, Input::Image(_));
-        if image != self.architecture.is_for_images() {
+        let (kind, fits) = match self.input {
+            Input::Image(_) => ("image", self.architecture.is_for_images()),
+            Input::Text(_) => ("text", matches!(self.architecture, Architecture::Crf(_))),
+            Input::Record(_) => {
+                let other = self.architecture.is_for_images() || matches!(self.architecture, Architecture::Crf(_));
+                ("record", !other)
+            }
+        };
+        if !fits {
             return Err(format!(
-                "architecture \"{}\" does not take {} input",
-                self.architecture.as_str(),
-                if image { "image" } else { "record" }
+                "architecture \"{}\" does not take {kind} input",
+                self.architecture.as_str()
             ));
         }
         check_architecture(&self.architecture)?;
@@ -124,10 +140,15 @@ fn check_image(input: &ImageInput) -> Result<(), String> {
     Ok(())
 }
 
-fn check_record(input: &RecordInput) -> Result<(), String> {
-    if !(1..=MAX_SIZE).contains(&input.max_tokens) {
-        return Err(format!("input.max_tokens is {}, not between 1 and {MAX_SIZE}", input.max_tokens));
+fn check_tokens(max_tokens: usize) -> Result<(), String> {
+    match (1..=MAX_SIZE).contains(&max_tokens) {
+        true => Ok(()),
+        false => Err(format!("input.max_tokens is {max_tokens}, not between 1 and {MAX_SIZE}")),
     }
+}
+
+fn check_record(input: &RecordInput) -> Result<(), String> {
+    check_tokens(input.max_tokens)?;
     let mut names = BTreeSet::new();
     for field in &input.fields {
         if field.name == "note" {
@@ -231,6 +252,20 @@ fn check_architecture(architecture: &Architecture) -> Result<(), String> {
             }
             rate(config.token_dropout)?;
             rate(config.dropout)?;
+        }
+        Architecture::Crf(config) => {
+            let lists = config.lists.iter().map(|list| list.names);
+            let relations = config.relations.iter().map(|relation| relation.features);
+            let sizes = lists.chain(relations).chain([config.features, config.classes]);
+            if sizes.into_iter().any(|size| size > MAX_NGRAMS) {
+                return Err(format!("architecture: a list or table of more than {MAX_NGRAMS} entries"));
+            }
+            if config.lists.len() > MAX_LISTS || config.relations.len() > MAX_LISTS {
+                return Err(format!("architecture: more than {MAX_LISTS} lists or relations"));
+            }
+            if !(0.0..=1.0).contains(&config.threshold) {
+                return Err(format!("architecture: threshold is {}, not between 0 and 1", config.threshold));
+            }
         }
     }
     Ok(())

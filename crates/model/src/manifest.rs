@@ -75,6 +75,7 @@ impl Manifest {
             Input::Image(_) if self.segmentation.is_some() => Task::ImageSegmentation,
             Input::Image(_) => Task::ImageClassification,
             Input::Record(_) => Task::NoteClassification,
+            Input::Text(_) => Task::NoteExtraction,
         }
     }
 
@@ -132,6 +133,8 @@ pub enum Task {
     ImageSegmentation,
     /// One record (a note and its fields) in, one label out.
     NoteClassification,
+    /// One note in, the names in it out.
+    NoteExtraction,
 }
 
 impl Task {
@@ -141,6 +144,7 @@ impl Task {
             Task::ImageClassification => "image-classification",
             Task::ImageSegmentation => "image-segmentation",
             Task::NoteClassification => "note-classification",
+            Task::NoteExtraction => "note-extraction",
         }
     }
 }
@@ -165,6 +169,16 @@ pub enum Input {
     Image(ImageInput),
     /// A note and its fields.
     Record(RecordInput),
+    /// A note alone, of any number of sentences.
+    Text(TextInput),
+}
+
+/// Preprocessing of a text.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TextInput {
+    /// Most tokens of a text that are read, from its beginning; of a longer one the answer says so.
+    pub max_tokens: usize,
 }
 
 /// Preprocessing of an image: crop, resize, channels, normalisation, in this order.
@@ -304,6 +318,8 @@ pub enum Architecture {
     Lstm(LstmConfig),
     /// A small encoder over tokens.
     Transformer(TransformerConfig),
+    /// A linear chain over sparse features of tokens, which finds names.
+    Crf(CrfConfig),
 }
 
 impl Architecture {
@@ -319,6 +335,7 @@ impl Architecture {
             Architecture::Bag(_) => "bag",
             Architecture::Lstm(_) => "lstm",
             Architecture::Transformer(_) => "transformer",
+            Architecture::Crf(_) => "crf",
         }
     }
 
@@ -504,6 +521,50 @@ pub struct TransformerConfig {
     pub dropout: f32,
 }
 
+/// A conditional random field over tags of tokens (Lafferty, McCallum and Pereira 2001), with what
+/// it knows besides its weights.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CrfConfig {
+    /// Number of features known; others count for nothing.
+    pub features: usize,
+    /// Names of a probability above this may be chosen.
+    pub threshold: f32,
+    /// Lists of names, in the order of their tensors.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lists: Vec<NameList>,
+    /// Number of words whose classes are known.
+    #[serde(default)]
+    pub classes: usize,
+    /// Which names may belong together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub relations: Vec<RelationConfig>,
+}
+
+/// A list of names, kept as hashes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NameList {
+    /// What it lists.
+    pub name: String,
+    /// Number of names.
+    pub names: usize,
+}
+
+/// A relation between two names of a sentence: a logistic model over sparse features of the pair.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RelationConfig {
+    /// What the relation is called.
+    pub label: String,
+    /// Label of the name it goes from.
+    pub from: String,
+    /// Label of the name it goes to.
+    pub to: String,
+    /// Number of features known.
+    pub features: usize,
+}
+
 /// How logits become probabilities.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -573,6 +634,37 @@ pub struct Metrics {
     /// For ordered labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ordinal: Option<OrdinalMetrics>,
+    /// For names found in text. Then `accuracy` is that of the tokens' tags, `macro_f1` the mean over
+    /// the labels, `ece` that of the names' probabilities, and `sensitivity` the recall by label.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extraction: Option<ExtractionMetrics>,
+}
+
+/// Metrics of names found in text: a name is right where its beginning, its end and its label are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExtractionMetrics {
+    /// Over the names of all labels.
+    pub entities: FoundMetrics,
+    /// By label.
+    pub by_label: BTreeMap<String, FoundMetrics>,
+    /// By relation: a pair is right where both its names and the relation are.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub relations: BTreeMap<String, FoundMetrics>,
+}
+
+/// How much of what is there was found, and how much of what was found is there.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FoundMetrics {
+    /// Number that is there.
+    pub count: usize,
+    /// Share of what was found that is right.
+    pub precision: f64,
+    /// Share of what is there that was found.
+    pub recall: f64,
+    /// Harmonic mean of the two.
+    pub f1: f64,
 }
 
 /// Metrics of an ordered scale whose first label is the most urgent.

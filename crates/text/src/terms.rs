@@ -103,22 +103,27 @@ fn counted(mut hashes: Vec<u32>) -> Vec<Term> {
 
 /// FNV-1a over 64 bits (Fowler, Noll and Vo), folded to 32: short inputs, no key, the same on
 /// every machine.
-struct Hash(u64);
+pub(crate) struct Hash(u64);
 
 impl Hash {
-    fn new(kind: u8) -> Hash {
+    pub(crate) fn new(kind: u8) -> Hash {
         let mut hash = Hash(0xcbf2_9ce4_8422_2325);
         hash.add(&[kind]);
         hash
     }
 
-    fn add(&mut self, bytes: &[u8]) {
+    pub(crate) fn add(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
         }
     }
 
-    fn value(&self) -> u32 {
+    /// All 64 bits.
+    pub(crate) fn whole(&self) -> u64 {
+        self.0
+    }
+
+    pub(crate) fn value(&self) -> u32 {
         (self.0 >> 32) as u32 ^ self.0 as u32
     }
 }

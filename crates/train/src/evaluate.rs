@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::examples::SPLITS;
 use super::finish::{calibrated, measure};
-use super::{image, segment, tables, text};
+use super::{extract, image, segment, tables, text};
 use model::manifest::{Input, Metrics, RegionMetrics};
 use model::package::{MANIFEST, latest};
 use model::{Manifest, Package};
@@ -39,6 +39,9 @@ impl Evaluation {
             one.insert(format!("{}, with red flags", self.split), metrics.clone());
         }
         let (model, version) = (&self.model, &self.version);
+        if self.metrics.extraction.is_some() {
+            return format!("{model}, version {version}, {}\n\n{}", self.split, extract::measure::table(&self.metrics));
+        }
         let (split, labels) = (tables::by_split(&one), tables::by_label(&self.labels, &self.metrics));
         format!("{model}, version {version}\n\n{split}\n{labels}")
     }
@@ -53,6 +56,7 @@ pub fn evaluate(model: &Path, data: &Path, split: &str) -> Result<Evaluation> {
     let package = read_package(model)?;
     ensure!(SPLITS.contains(&split), "the split \"{split}\" is not one of {}", SPLITS.join(", "));
     let (manifest, answers, floors) = match package.manifest.input {
+        Input::Text(_) => return extract::evaluate(package, data, split),
         Input::Image(_) => {
             let (manifest, answers) = image::answers_of(package, data, split)?;
             (manifest, answers, None)

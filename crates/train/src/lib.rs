@@ -14,6 +14,7 @@ pub mod card;
 pub mod checkpoint;
 pub mod evaluate;
 pub mod examples;
+pub mod extract;
 pub mod familiarity;
 pub mod field_dropout;
 pub mod finish;

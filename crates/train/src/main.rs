@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Parser, Subcommand};
-use train::{evaluate, image, recommender, segment, tables, text, text_options::TextOptions};
+use train::{evaluate, extract, image, recommender, segment, tables, text, text_options::TextOptions};
 
 /// A step of training takes and gives back large tensors, which the system's allocator returns to the
 /// system each time and has to have cleared again.
@@ -28,6 +28,8 @@ enum Command {
     Segment(Box<segment::SegmentOptions>),
     /// Train a classifier of notes
     Text(Box<TextOptions>),
+    /// Train a model that finds names in notes
+    Extract(Box<extract::ExtractOptions>),
     /// Measure the recommender on interactions, beside popularity and random
     EvaluateRecommender {
         #[command(flatten)]
@@ -71,6 +73,10 @@ fn main() -> anyhow::Result<()> {
         Command::Text(options) => {
             let (folder, manifest) = text::train(&options, &STOP)?;
             print!("wrote {}\n\n{}", folder.display(), tables::by_split(&manifest.metrics));
+        }
+        Command::Extract(options) => {
+            let (folder, _) = extract::train(&options, &STOP)?;
+            println!("wrote {}", folder.display());
         }
         Command::EvaluateRecommender { options, json } => {
             let report = recommender::report(&options)?;

@@ -16,7 +16,7 @@ use super::tensor::Data;
 use super::{find, spec};
 use crate::api::audit::Answered;
 use crate::api::extract::{Id, ModelVersion, Whole};
-use crate::api::{AppState, Deadline, Problem, images, notes};
+use crate::api::{AppState, Deadline, Problem, entities, images, notes};
 use crate::inference::image::{ImageService, Pixels};
 use crate::inference::registry::Served;
 use crate::inference::{Outcome, Timing};
@@ -92,6 +92,16 @@ async fn infer(
         return Err(Problem::bad_request(detail));
     }
     let Infer { id, batch, inputs, outputs } = request::read(manifest, headers, body)?;
+    if let Served::Extract(service) = &served {
+        let records = entities::read(&records(batch, inputs)?)?;
+        let (results, timing) = entities::find(service, records, deadline).await?;
+        let text = |result| serde_json::to_string(result).map_err(|_| Problem::internal());
+        let texts = results.iter().map(text).collect::<Result<Vec<_>, _>>()?;
+        let outputs = outputs.into_iter().map(|wanted| (wanted, Values::Bytes(texts.clone()))).collect();
+        let response = response::write(manifest, id, batch, outputs, &timing)?;
+        let answers = results.iter().map(|result| result.counted());
+        return Ok((Extension(Answered::labels(&manifest.name, &manifest.version, answers)), response).into_response());
+    }
     let (outcomes, truncated, timing) = match &served {
         Served::Image(service) => {
             let (outcomes, timing) = match one_input(inputs)? {
@@ -113,6 +123,7 @@ async fn infer(
             let truncated = answers.iter().map(|answer| answer.truncated).collect();
             (answers.into_iter().map(|answer| answer.outcome).collect(), truncated, timing)
         }
+        Served::Extract(_) => return Err(Problem::internal()),
     };
     let values = |wanted: Wanted| {
         let values = values(&wanted, &outcomes, &truncated);

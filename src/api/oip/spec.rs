@@ -24,6 +24,8 @@ pub const PROBABILITIES: &str = "probabilities";
 pub const LABEL: &str = "label";
 /// True where the model is not sure enough to answer.
 pub const ABSTAINED: &str = "abstained";
+/// What was found in a note: JSON, as a result of `/v1/notes/extract`.
+pub const EXTRACTION: &str = "extraction";
 /// True where a note was longer than the model reads.
 pub const TRUNCATED: &str = "truncated";
 
@@ -104,6 +106,7 @@ pub fn inputs(manifest: &Manifest) -> Vec<TensorSpec> {
             });
             std::iter::once(TensorSpec::new(NOTE, Datatype::Bytes, &[])).chain(fields).collect()
         }
+        Input::Text(_) => vec![TensorSpec::new(NOTE, Datatype::Bytes, &[])],
     }
 }
 
@@ -111,6 +114,9 @@ pub fn inputs(manifest: &Manifest) -> Vec<TensorSpec> {
 pub fn outputs(manifest: &Manifest) -> Vec<TensorSpec> {
     if manifest.segmentation.is_some() {
         return Vec::new();
+    }
+    if matches!(manifest.input, Input::Text(_)) {
+        return vec![TensorSpec::new(EXTRACTION, Datatype::Bytes, &[])];
     }
     let mut outputs = vec![
         TensorSpec::new(PROBABILITIES, Datatype::Fp32, &[manifest.labels.len() as u32]),
