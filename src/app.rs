@@ -26,7 +26,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::api::{Admission, AppState, Identity, People, Shared, router};
 use crate::config::{self, ApiKey, AuditMode, Collector, Config, ConfigError, RecommenderEngine};
-use crate::inference::Registry;
+use crate::inference::{Registry, change};
 use crate::store::{self, AuditWriter, KEEP_CHANGES, Store, StoreOptions, TRIM_BATCH, demo};
 use crate::telemetry;
 use crate::telemetry::spans::{self, Exporter, Spans};
@@ -193,6 +193,9 @@ async fn start(state: &AppState, recommendations: Settings) -> Result<Arc<People
     }
     state.registry.store(Some(Arc::new(loaded)));
     let people = Arc::new(open(&state.config, recommendations).await?);
+    for error in change::refuse_unfit(&state.registry, &state.config, |served| people.fits(served)) {
+        tracing::error!(%error, "a model package was refused");
+    }
     state.people.store(Some(people.clone()));
     Ok(people)
 }

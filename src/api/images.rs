@@ -120,7 +120,7 @@ pub async fn classify(
 fn find(registry: &Registry, name: Option<&str>) -> Result<Arc<ImageService>, Problem> {
     let image = |served: &Served| match served {
         Served::Image(service) => Some(service.clone()),
-        Served::Note(_) => None,
+        _ => None,
     };
     find_model(registry, name, "images", image, |detail| Problem::bad_parameter("model", detail))
 }

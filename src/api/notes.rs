@@ -180,7 +180,7 @@ pub async fn classify(
     let registry = state.registry()?;
     let note = |served: &Served| match served {
         Served::Note(service) => Some(service.clone()),
-        Served::Image(_) => None,
+        _ => None,
     };
     let refuse = |detail| Problem::bad_member("/model", detail);
     let service: Arc<NoteService> = find_model(&registry, request.model.as_deref(), "notes", note, refuse)?;

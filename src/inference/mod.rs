@@ -13,6 +13,7 @@ pub mod note;
 pub mod pool;
 pub mod prediction;
 pub mod preprocess_pool;
+pub mod recommendation;
 pub mod registry;
 
 pub use engine::InferenceError;

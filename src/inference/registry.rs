@@ -10,10 +10,12 @@ use std::sync::{Arc, Mutex};
 use super::image::ImageService;
 use super::note::NoteService;
 use super::preprocess_pool::PreprocessPool;
+use super::recommendation::RecommendationService;
 use crate::config::Config;
 use model::manifest::Input;
 use model::package::latest;
 use model::{Manifest, Package, PackageError};
+use recommend::Kind;
 
 /// A model in service.
 #[derive(Clone)]
@@ -22,6 +24,8 @@ pub enum Served {
     Image(Arc<ImageService>),
     /// It classifies notes.
     Note(Arc<NoteService>),
+    /// It recommends.
+    Recommendation(Arc<RecommendationService>),
 }
 
 impl Served {
@@ -30,6 +34,7 @@ impl Served {
         match self {
             Served::Image(service) => &service.manifest,
             Served::Note(service) => &service.manifest,
+            Served::Recommendation(service) => &service.manifest,
         }
     }
 
@@ -38,6 +43,7 @@ impl Served {
         match self {
             Served::Image(service) => service.waiting(),
             Served::Note(service) => service.waiting(),
+            Served::Recommendation(_) => 0,
         }
     }
 
@@ -53,6 +59,7 @@ impl Served {
         match self {
             Served::Image(service) => &service.card,
             Served::Note(service) => &service.card,
+            Served::Recommendation(service) => &service.card,
         }
     }
 }
@@ -106,6 +113,14 @@ impl Registry {
         self.models.get(name)
     }
 
+    /// The learned recommender of a kind of item: of several the one whose name comes first.
+    pub fn recommender(&self, kind: Kind) -> Option<Arc<RecommendationService>> {
+        self.all().find_map(|served| match served {
+            Served::Recommendation(service) if service.learned.kind == kind => Some(service.clone()),
+            _ => None,
+        })
+    }
+
     /// All models in the order of their names.
     pub fn all(&self) -> impl Iterator<Item = &Served> {
         self.models.values()
@@ -131,5 +146,6 @@ pub(super) fn start(
         Input::Record(_) => {
             Ok(Served::Note(Arc::new(NoteService::start(package, config, preprocess.clone())?)))
         }
+        Input::History(_) => Ok(Served::Recommendation(Arc::new(RecommendationService::start(package)?))),
     }
 }

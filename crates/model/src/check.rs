@@ -38,7 +38,11 @@ impl Manifest {
             return Err(format!("version \"{}\" is not a positive whole number", self.version));
         }
         let distinct: BTreeSet<&String> = self.labels.iter().collect();
-        if self.labels.len() < 2 || self.labels.len() > MAX_SIZE || distinct.len() != self.labels.len() {
+        if matches!(self.input, Input::History(_)) {
+            if !self.labels.is_empty() {
+                return Err("labels: a recommender has none".to_string());
+            }
+        } else if self.labels.len() < 2 || self.labels.len() > MAX_SIZE || distinct.len() != self.labels.len() {
             return Err("labels are not at least two different names".to_string());
         }
         if let Some(stranger) = self.label_descriptions.keys().find(|label| !self.labels.contains(label)) {
@@ -70,6 +74,13 @@ impl Manifest {
         match &self.input {
             Input::Image(input) => check_image(input)?,
             Input::Record(input) => check_record(input)?,
+            Input::History(input) => super::recommendation::check(input)?,
+        }
+        if matches!(self.input, Input::History(_)) != matches!(self.architecture, Architecture::Ease(_)) {
+            return Err(format!(
+                "architecture \"{}\": weights between items take a history, and nothing else does",
+                self.architecture.as_str()
+            ));
         }
         let image = matches!(self.input, Input::Image(_));
         if image != self.architecture.is_for_images() {
@@ -237,6 +248,11 @@ fn check_architecture(architecture: &Architecture) -> Result<(), String> {
             }
             rate(config.token_dropout)?;
             rate(config.dropout)?;
+        }
+        Architecture::Ease(config) => {
+            if !(config.lambda.is_finite() && config.lambda > 0.0) {
+                return Err(format!("architecture: lambda is {}, not a positive number", config.lambda));
+            }
         }
     }
     Ok(())

@@ -6,6 +6,7 @@ pub mod calibration;
 mod check;
 pub mod manifest;
 pub mod package;
+pub mod recommendation;
 
 pub use manifest::Manifest;
 pub use package::{Package, PackageError};

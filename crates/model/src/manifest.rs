@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::recommendation::{EaseConfig, HistoryInput};
+
 /// The version of the package format this program writes and reads.
 pub const FORMAT: u32 = 1;
 
@@ -24,7 +26,7 @@ pub struct Manifest {
     pub version: String,
     /// One sentence for people.
     pub description: String,
-    /// Labels in the order of the network's outputs.
+    /// Labels in the order of the network's outputs; a recommender has none.
     pub labels: Vec<String>,
     /// What each label means, where its name alone does not say it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -68,6 +70,7 @@ impl Manifest {
         match self.input {
             Input::Image(_) => Task::ImageClassification,
             Input::Record(_) => Task::NoteClassification,
+            Input::History(_) => Task::Recommendation,
         }
     }
 
@@ -123,6 +126,8 @@ pub enum Task {
     ImageClassification,
     /// One record (a note and its fields) in, one label out.
     NoteClassification,
+    /// The items somebody has in, others out.
+    Recommendation,
 }
 
 impl Task {
@@ -131,6 +136,7 @@ impl Task {
         match self {
             Task::ImageClassification => "image-classification",
             Task::NoteClassification => "note-classification",
+            Task::Recommendation => "recommendation",
         }
     }
 }
@@ -155,6 +161,8 @@ pub enum Input {
     Image(ImageInput),
     /// A note and its fields.
     Record(RecordInput),
+    /// The items that somebody has.
+    History(HistoryInput),
 }
 
 /// Preprocessing of an image: crop, resize, channels, normalisation, in this order.
@@ -286,6 +294,8 @@ pub enum Architecture {
     Lstm(LstmConfig),
     /// A small encoder over tokens.
     Transformer(TransformerConfig),
+    /// Weights between items.
+    Ease(EaseConfig),
 }
 
 impl Architecture {
@@ -297,6 +307,7 @@ impl Architecture {
             Architecture::Bag(_) => "bag",
             Architecture::Lstm(_) => "lstm",
             Architecture::Transformer(_) => "transformer",
+            Architecture::Ease(_) => "ease",
         }
     }
 

@@ -25,10 +25,12 @@ enum Command {
     Image(Box<image::ImageOptions>),
     /// Train a classifier of notes
     Text(Box<TextOptions>),
+    /// Fit a recommender to interactions, as a package
+    Recommender(Box<recommender::train::RecommenderOptions>),
     /// Measure the recommender on interactions, beside popularity and random
     EvaluateRecommender {
         #[command(flatten)]
-        options: recommender::EvaluationOptions,
+        options: Box<recommender::EvaluationOptions>,
         /// Print JSON in one line
         #[arg(long, env = "MEDSERVE_JSON")]
         json: bool,
@@ -64,6 +66,12 @@ fn main() -> anyhow::Result<()> {
             let (folder, manifest) = text::train(&options, &STOP)?;
             print!("wrote {}\n\n{}", folder.display(), tables::by_split(&manifest.metrics));
         }
+        Command::Recommender(options) => match recommender::train::train(&options)? {
+            recommender::train::Outcome::Wrote(folder, summary) => {
+                println!("wrote {}\n{summary}", folder.display());
+            }
+            recommender::train::Outcome::NeighborsDoBetter(summary) => println!("{summary}"),
+        },
         Command::EvaluateRecommender { options, json } => {
             let report = recommender::report(&options)?;
             match json {

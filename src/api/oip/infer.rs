@@ -87,6 +87,10 @@ async fn infer(
     Whole(body): Whole,
 ) -> Result<Response, Problem> {
     let manifest = served.manifest();
+    if let Served::Recommendation(_) = served {
+        let detail = "this model recommends and takes no tensors: ask GET /v1/users/{user_id}/recommendations";
+        return Err(Problem::bad_request(detail));
+    }
     let Infer { id, batch, inputs, outputs } = request::read(manifest, headers, body)?;
     let (outcomes, truncated, timing) = match &served {
         Served::Image(service) => {
@@ -108,6 +112,7 @@ async fn infer(
             let truncated = answers.iter().map(|answer| answer.truncated).collect();
             (answers.into_iter().map(|answer| answer.outcome).collect(), truncated, timing)
         }
+        Served::Recommendation(_) => return Err(Problem::internal()),
     };
     let values = |wanted: Wanted| {
         let values = values(&wanted, &outcomes, &truncated);

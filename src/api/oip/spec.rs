@@ -102,11 +102,16 @@ pub fn inputs(manifest: &Manifest) -> Vec<TensorSpec> {
             });
             std::iter::once(TensorSpec::new(NOTE, Datatype::Bytes, &[])).chain(fields).collect()
         }
+        // It takes no tensors: it reads the history from the database.
+        Input::History(_) => Vec::new(),
     }
 }
 
 /// What a model gives.
 pub fn outputs(manifest: &Manifest) -> Vec<TensorSpec> {
+    if matches!(manifest.input, Input::History(_)) {
+        return Vec::new();
+    }
     let mut outputs = vec![
         TensorSpec::new(PROBABILITIES, Datatype::Fp32, &[manifest.labels.len() as u32]),
         TensorSpec::new(LABEL, Datatype::Bytes, &[]),
