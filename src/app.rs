@@ -30,7 +30,7 @@ use tokio::time::timeout;
 
 use crate::api::{Admission, AppState, Identity, People, Shared, identity, router};
 use crate::config::{self, ApiKey, AuditMode, Collector, Config, ConfigError, RecommenderEngine};
-use crate::inference::Registry;
+use crate::inference::{Registry, change};
 use crate::store::{self, AuditWriter, Store, StoreOptions, demo};
 use crate::telemetry;
 use crate::telemetry::spans::{self, Exporter, Spans};
@@ -248,7 +248,11 @@ async fn start(state: &AppState, recommendations: Settings) -> Result<Arc<People
         );
     }
     state.registry.store(Some(Arc::new(loaded)));
-    Ok(Arc::new(open(&state.config, recommendations).await?))
+    let people = Arc::new(open(&state.config, recommendations).await?);
+    for error in change::refuse_unfit(&state.registry, &state.config, |served| people.fits(served)) {
+        tracing::error!(%error, "a model package was refused");
+    }
+    Ok(people)
 }
 
 /// Connects the store, fills it for a demonstration, and loads the recommender.

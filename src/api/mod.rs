@@ -45,6 +45,8 @@ use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::config::Config;
 use crate::inference::Registry;
+use crate::inference::recommendation::RecommendationService;
+use crate::inference::registry::Served;
 use crate::store::{AuditKey, AuditWriter, Store};
 use crate::telemetry::spans::Spans;
 use recommend::{Neighbor, Recommendation, Recommender, Request};
@@ -147,11 +149,29 @@ impl People {
     ///
     /// # Errors
     /// As the recommender says.
-    pub async fn recommend(self: Arc<Self>, request: Request) -> Result<Recommendation, Problem> {
+    pub async fn recommend(
+        self: Arc<Self>,
+        request: Request,
+        learned: Option<Arc<RecommendationService>>,
+    ) -> Result<Recommendation, Problem> {
         let runtime = tokio::runtime::Handle::current();
-        let work = move || runtime.block_on(self.recommender.recommend(&request));
+        let work = move || {
+            let learned = learned.as_ref().map(|service| &service.learned);
+            runtime.block_on(self.recommender.recommend_by(&request, learned))
+        };
         let answer = tokio::task::spawn_blocking(work).await.map_err(|_| Problem::internal())?;
         Ok(answer?)
+    }
+
+    /// Whether a model is made for the people and things that there are.
+    ///
+    /// # Errors
+    /// A sentence that says why not.
+    pub fn fits(&self, served: &Served) -> Result<(), String> {
+        match served {
+            Served::Recommendation(service) => self.recommender.check(&service.learned),
+            _ => Ok(()),
+        }
     }
 
     /// The neighbors, on a blocking thread for the same reason.

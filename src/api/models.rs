@@ -15,7 +15,7 @@ use super::{AppState, Problem, fhir};
 use crate::inference::Registry;
 use crate::inference::registry::Served;
 use model::Manifest;
-use model::manifest::Input;
+use model::manifest::{Architecture, Input};
 
 /// A model in service.
 #[derive(Debug, Serialize, ToSchema)]
@@ -26,7 +26,7 @@ pub struct ModelDescription {
     /// Version in service.
     #[schema(example = "1")]
     pub version: String,
-    /// image-classification, image-segmentation, note-classification or note-extraction.
+    /// image-classification, image-segmentation, note-classification, note-extraction or recommendation.
     #[schema(example = "image-classification")]
     pub task: &'static str,
     /// One sentence for people.
@@ -85,7 +85,10 @@ impl ModelDescription {
             scale: manifest.ordinal.as_ref().map(|ordinal| ordinal.scale.clone()),
             cost: manifest.ordinal.as_ref().and_then(|ordinal| ordinal.cost.clone()),
             input,
-            metrics: json(serde_json::to_value(&manifest.metrics))?,
+            metrics: json(match &manifest.architecture {
+                Architecture::Ease(ease) => serde_json::to_value(BTreeMap::from([("held-out", &ease.held_out)])),
+                _ => serde_json::to_value(&manifest.metrics),
+            })?,
             data: json(serde_json::to_value(&manifest.data))?,
             abstain_below: manifest.abstain_below,
             card: served.card().to_string(),

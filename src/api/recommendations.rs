@@ -28,10 +28,11 @@ pub struct RecommendParameters {
     /// Number of items, 1 to 1000; default: 10.
     #[param(minimum = 1, maximum = 1000)]
     pub limit: Option<usize>,
-    /// cosine (default), pearson or euclidean.
+    /// cosine (default), pearson or euclidean; with it, neighbors answer even where a learned model could.
     #[param(value_type = Option<Similarity>, inline)]
     pub similarity: Option<String>,
-    /// Number of neighbors to go by, 1 to 10000; default: as configured.
+    /// Number of neighbors to go by, 1 to 10000; default: as configured. With it, neighbors answer even
+    /// where a learned model could.
     #[param(minimum = 1, maximum = 10000)]
     pub neighbors: Option<usize>,
     /// Where distances are measured from: latitude,longitude in degrees; default: where the person lives.
@@ -67,7 +68,11 @@ pub async fn get(
     request.near = parameters.near.as_deref().map(parse_place).transpose()?;
     request.radius_km = parameters.radius_km;
     let people = state.people()?;
-    let answer = people.recommend(request).await?;
+    // Who says how neighbors are to be found asks for neighbors.
+    let by_neighbors = parameters.similarity.is_some() || parameters.neighbors.is_some();
+    let registry = state.registry.load_full().filter(|_| !by_neighbors);
+    let learned = registry.and_then(|registry| registry.recommender(request.kind));
+    let answer = people.recommend(request, learned).await?;
     let answered = Answered {
         answers: answer.items.iter().map(|item| Some(item.item_id.clone())).collect(),
         abstained: answer.items.is_empty(),

@@ -14,6 +14,7 @@ pub mod note;
 pub mod pool;
 pub mod prediction;
 pub mod preprocess_pool;
+pub mod recommendation;
 pub mod registry;
 pub mod segment;
 

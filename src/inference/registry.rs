@@ -12,10 +12,12 @@ use super::image::ImageService;
 use super::note::NoteService;
 use super::preprocess_pool::PreprocessPool;
 use super::segment::SegmentService;
+use super::recommendation::RecommendationService;
 use crate::config::Config;
 use model::manifest::Input;
 use model::package::latest;
 use model::{Manifest, Package, PackageError};
+use recommend::Kind;
 
 /// A model in service.
 #[derive(Clone)]
@@ -28,6 +30,8 @@ pub enum Served {
     Note(Arc<NoteService>),
     /// It finds names in notes.
     Extract(Arc<ExtractService>),
+    /// It recommends.
+    Recommendation(Arc<RecommendationService>),
 }
 
 impl Served {
@@ -38,6 +42,7 @@ impl Served {
             Served::Segment(service) => &service.manifest,
             Served::Note(service) => &service.manifest,
             Served::Extract(service) => &service.manifest,
+            Served::Recommendation(service) => &service.manifest,
         }
     }
 
@@ -49,6 +54,7 @@ impl Served {
             Served::Segment(_) => 0,
             Served::Note(service) => service.waiting(),
             Served::Extract(service) => service.waiting(),
+            Served::Recommendation(_) => 0,
         }
     }
 
@@ -66,6 +72,7 @@ impl Served {
             Served::Segment(service) => &service.card,
             Served::Note(service) => &service.card,
             Served::Extract(service) => &service.card,
+            Served::Recommendation(service) => &service.card,
         }
     }
 }
@@ -119,6 +126,14 @@ impl Registry {
         self.models.get(name)
     }
 
+    /// The learned recommender of a kind of item: of several the one whose name comes first.
+    pub fn recommender(&self, kind: Kind) -> Option<Arc<RecommendationService>> {
+        self.all().find_map(|served| match served {
+            Served::Recommendation(service) if service.learned.kind == kind => Some(service.clone()),
+            _ => None,
+        })
+    }
+
     /// All models in the order of their names.
     pub fn all(&self) -> impl Iterator<Item = &Served> {
         self.models.values()
@@ -150,5 +165,6 @@ pub(super) fn start(
         Input::Text(_) => {
             Ok(Served::Extract(Arc::new(ExtractService::start(package, config, preprocess.clone())?)))
         }
+        Input::History(_) => Ok(Served::Recommendation(Arc::new(RecommendationService::start(package)?))),
     }
 }

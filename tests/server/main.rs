@@ -10,6 +10,7 @@ mod first_steps;
 mod fuzz_corpus;
 mod identity;
 mod images;
+mod learned;
 mod lifecycle;
 mod metrics;
 mod models;

@@ -43,11 +43,16 @@ impl Manifest {
         }
         let distinct: BTreeSet<&String> = self.labels.iter().collect();
         let (least, most) = match self.input {
+            Input::History(_) => (0, 0),
             Input::Text(_) => (1, MAX_ENTITY_LABELS),
             Input::Image(_) | Input::Record(_) => (2, MAX_SIZE),
         };
         if !(least..=most).contains(&self.labels.len()) || distinct.len() != self.labels.len() {
-            let least = if least == 1 { "one name" } else { "two different names" };
+            let least = match least {
+                0 => return Err("labels: a recommender has none".to_string()),
+                1 => "one name",
+                _ => "two different names",
+            };
             return Err(format!("labels are not at least {least}, or more than {most}, or one is there twice"));
         }
         if let Some(stranger) = self.label_descriptions.keys().find(|label| !self.labels.contains(label)) {
@@ -80,13 +85,15 @@ impl Manifest {
             Input::Image(input) => check_image(input)?,
             Input::Record(input) => check_record(input)?,
             Input::Text(input) => check_tokens(input.max_tokens)?,
+            Input::History(input) => super::recommendation::check(input)?,
         }
         let (kind, fits) = match self.input {
             Input::Image(_) => ("image", self.architecture.is_for_images()),
             Input::Text(_) => ("text", matches!(self.architecture, Architecture::Crf(_))),
+            Input::History(_) => ("history", matches!(self.architecture, Architecture::Ease(_))),
             Input::Record(_) => {
-                let other = self.architecture.is_for_images() || matches!(self.architecture, Architecture::Crf(_));
-                ("record", !other)
+                let other = matches!(self.architecture, Architecture::Crf(_) | Architecture::Ease(_));
+                ("record", !other && !self.architecture.is_for_images())
             }
         };
         if !fits {
@@ -265,6 +272,11 @@ fn check_architecture(architecture: &Architecture) -> Result<(), String> {
             }
             if !(0.0..=1.0).contains(&config.threshold) {
                 return Err(format!("architecture: threshold is {}, not between 0 and 1", config.threshold));
+            }
+        }
+        Architecture::Ease(config) => {
+            if !(config.lambda.is_finite() && config.lambda > 0.0) {
+                return Err(format!("architecture: lambda is {}, not a positive number", config.lambda));
             }
         }
     }

@@ -8,6 +8,7 @@ pub mod manifest;
 mod networks;
 pub mod package;
 mod segmentation;
+pub mod recommendation;
 
 pub use manifest::Manifest;
 pub use package::{Package, PackageError};

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use super::networks::{BlockStage, DensenetConfig, InceptionConfig, MobilenetConfig, UnetConfig};
 pub use super::segmentation::{Instances, ObjectMetrics, Reading, RegionMetrics, Segmentation};
+use super::recommendation::{EaseConfig, HistoryInput};
 
 /// The version of the package format this program writes and reads.
 pub const FORMAT: u32 = 1;
@@ -27,7 +28,7 @@ pub struct Manifest {
     pub version: String,
     /// One sentence for people.
     pub description: String,
-    /// Labels in the order of the network's outputs.
+    /// Labels in the order of the network's outputs; a recommender has none.
     pub labels: Vec<String>,
     /// What each label means, where its name alone does not say it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -76,6 +77,7 @@ impl Manifest {
             Input::Image(_) => Task::ImageClassification,
             Input::Record(_) => Task::NoteClassification,
             Input::Text(_) => Task::NoteExtraction,
+            Input::History(_) => Task::Recommendation,
         }
     }
 
@@ -135,6 +137,8 @@ pub enum Task {
     NoteClassification,
     /// One note in, the names in it out.
     NoteExtraction,
+    /// The items somebody has in, others out.
+    Recommendation,
 }
 
 impl Task {
@@ -145,6 +149,7 @@ impl Task {
             Task::ImageSegmentation => "image-segmentation",
             Task::NoteClassification => "note-classification",
             Task::NoteExtraction => "note-extraction",
+            Task::Recommendation => "recommendation",
         }
     }
 }
@@ -179,6 +184,8 @@ pub enum Input {
 pub struct TextInput {
     /// Most tokens of a text that are read, from its beginning; of a longer one the answer says so.
     pub max_tokens: usize,
+    /// The items that somebody has.
+    History(HistoryInput),
 }
 
 /// Preprocessing of an image: crop, resize, channels, normalisation, in this order.
@@ -320,6 +327,8 @@ pub enum Architecture {
     Transformer(TransformerConfig),
     /// A linear chain over sparse features of tokens, which finds names.
     Crf(CrfConfig),
+    /// Weights between items.
+    Ease(EaseConfig),
 }
 
 impl Architecture {
@@ -336,6 +345,7 @@ impl Architecture {
             Architecture::Lstm(_) => "lstm",
             Architecture::Transformer(_) => "transformer",
             Architecture::Crf(_) => "crf",
+            Architecture::Ease(_) => "ease",
         }
     }
 

@@ -20,6 +20,8 @@ pub const MANIFEST: &str = "manifest.json";
 pub const TOKENIZER: &str = "tokenizer.json";
 /// The rules over a model of notes, where it has them.
 pub const RED_FLAGS: &str = "red_flags.json";
+/// The identifiers of the items of a recommender.
+pub const ITEMS: &str = "items.json";
 /// The weights, in safetensors form.
 pub const WEIGHTS: &str = "model.safetensors";
 /// The model card, in Markdown.
@@ -128,7 +130,7 @@ impl Package {
         manifest.weights.sha256 = sha256(&bytes);
         manifest.weights.parameters = values(weights);
         // Card and plots are for people, who may amend them: no answer depends on them.
-        let digests = extra.iter().filter(|(name, _)| [TOKENIZER, RED_FLAGS].contains(name));
+        let digests = extra.iter().filter(|(name, _)| [TOKENIZER, RED_FLAGS, ITEMS].contains(name));
         manifest.files = digests.map(|(name, content)| (name.to_string(), sha256(content))).collect();
         let mut json =
             serde_json::to_string_pretty(manifest).map_err(|e| PackageError::new(fresh.join(MANIFEST), e))?;
@@ -240,7 +242,7 @@ fn tensors(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, String> {
     let tensors = candle_core::safetensors::load_buffer(bytes, &Device::Cpu).map_err(|e| e.to_string())?;
     for (name, tensor) in &tensors {
         if tensor.dtype() == DType::U32 {
-            continue; // the n-grams that a bag knows, the ways through trees: names, not values
+            continue; // the n-grams of a bag, the ways through trees, the places of a sparse matrix: no values
         }
         if tensor.dtype() != DType::F32 {
             return Err(format!("the tensor \"{name}\" is {:?}, neither F32 nor U32", tensor.dtype()));

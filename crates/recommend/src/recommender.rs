@@ -8,7 +8,9 @@ use super::candidates::{DatabaseCandidates, MemoryCandidates, Question};
 use super::data::{Millis, Profile};
 use super::fresh::Fresh;
 use super::orders::{Checked, Ordered, check};
+use super::learned::Learned;
 use super::settings::Settings;
+use super::snapshot::KindSnapshot;
 use super::source::{Evidence, Neighbor, Source, SourceError};
 
 /// The recommender: people and items in memory, and the interactions in memory too (the
@@ -68,17 +70,30 @@ impl Recommender {
     /// A request out of range, an unknown user, a store that does not answer, weights too large
     /// to be added up.
     pub async fn recommend(&self, request: &Request) -> Result<Recommendation, RecommendError> {
+        self.recommend_by(request, None).await
+    }
+
+    /// The same, by the learned scorer where it has an answer.
+    ///
+    /// # Errors
+    /// As [`Recommender::recommend`].
+    pub async fn recommend_by(
+        &self,
+        request: &Request,
+        learned: Option<&Learned>,
+    ) -> Result<Recommendation, RecommendError> {
+        let learned = learned.filter(|learned| learned.kind == request.kind);
         let snapshot = self.fresh.snapshot();
         let kind = snapshot.kind(request.kind);
         let question = self.question(request);
         match &self.evidence {
             None => {
                 let candidates = MemoryCandidates::new(kind, &self.settings, question);
-                answer(&snapshot, candidates, &self.settings, request).await
+                answer(&snapshot, candidates, &self.settings, learned, request).await
             }
             Some(evidence) => {
                 let candidates = DatabaseCandidates::new(evidence.as_ref(), request.kind, kind, question);
-                answer(&snapshot, candidates, &self.settings, request).await
+                answer(&snapshot, candidates, &self.settings, learned, request).await
             }
         }
     }
@@ -92,6 +107,27 @@ impl Recommender {
     /// What the recommender knows of a person.
     pub fn profile(&self, user_id: &str) -> Option<Profile> {
         self.fresh.snapshot().people.get(user_id).map(|person| person.profile.clone())
+    }
+
+    /// Whether a learned scorer is of this catalogue: it knows some item of it, or there is no item
+    /// of its kind yet.
+    ///
+    /// # Errors
+    /// A sentence that says what there is instead.
+    pub fn check(&self, learned: &Learned) -> Result<(), String> {
+        let snapshot = self.fresh.snapshot();
+        let KindSnapshot { layers, catalogue } = snapshot.kind(learned.kind);
+        let items = learned.weights().items();
+        let known = |item: &str| layers.items.get(item).is_some_and(|item| catalogue.get(item).is_some());
+        if catalogue.len() == 0 || items.iter().any(|item| known(item)) {
+            return Ok(());
+        }
+        Err(format!(
+            "none of its {} items is among the {} of kind {} that there are: it was trained on other items",
+            items.len(),
+            catalogue.len(),
+            learned.kind.as_str()
+        ))
     }
 
     /// The neighbors themselves, for administrators. Empty for a user without history.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 
 use super::examples::SPLITS;
@@ -62,6 +62,7 @@ pub fn evaluate(model: &Path, data: &Path, split: &str) -> Result<Evaluation> {
             (manifest, answers, None)
         }
         Input::Record(_) => text::answers_of(package, data, split)?,
+        Input::History(_) => bail!("{model:?} recommends: it is measured by train evaluate-recommender"),
     };
     let rows = calibrated(&answers, manifest.calibration.temperature)?;
     let metrics = measure(&manifest, &rows, &answers.truth, &[]);

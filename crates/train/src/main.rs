@@ -30,10 +30,12 @@ enum Command {
     Text(Box<TextOptions>),
     /// Train a model that finds names in notes
     Extract(Box<extract::ExtractOptions>),
+    /// Fit a recommender to interactions, as a package
+    Recommender(Box<recommender::train::RecommenderOptions>),
     /// Measure the recommender on interactions, beside popularity and random
     EvaluateRecommender {
         #[command(flatten)]
-        options: recommender::EvaluationOptions,
+        options: Box<recommender::EvaluationOptions>,
         /// Print JSON in one line
         #[arg(long, env = "MEDSERVE_JSON")]
         json: bool,
@@ -78,6 +80,12 @@ fn main() -> anyhow::Result<()> {
             let (folder, _) = extract::train(&options, &STOP)?;
             println!("wrote {}", folder.display());
         }
+        Command::Recommender(options) => match recommender::train::train(&options)? {
+            recommender::train::Outcome::Wrote(folder, summary) => {
+                println!("wrote {}\n{summary}", folder.display());
+            }
+            recommender::train::Outcome::NeighborsDoBetter(summary) => println!("{summary}"),
+        },
         Command::EvaluateRecommender { options, json } => {
             let report = recommender::report(&options)?;
             match json {

@@ -107,6 +107,8 @@ pub fn inputs(manifest: &Manifest) -> Vec<TensorSpec> {
             std::iter::once(TensorSpec::new(NOTE, Datatype::Bytes, &[])).chain(fields).collect()
         }
         Input::Text(_) => vec![TensorSpec::new(NOTE, Datatype::Bytes, &[])],
+        // It takes no tensors: it reads the history from the database.
+        Input::History(_) => Vec::new(),
     }
 }
 
@@ -117,6 +119,9 @@ pub fn outputs(manifest: &Manifest) -> Vec<TensorSpec> {
     }
     if matches!(manifest.input, Input::Text(_)) {
         return vec![TensorSpec::new(EXTRACTION, Datatype::Bytes, &[])];
+    }
+    if matches!(manifest.input, Input::History(_)) {
+        return Vec::new();
     }
     let mut outputs = vec![
         TensorSpec::new(PROBABILITIES, Datatype::Fp32, &[manifest.labels.len() as u32]),
