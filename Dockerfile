@@ -7,6 +7,7 @@ COPY src src
 COPY crates crates
 COPY benches benches
 COPY migrations migrations
+COPY web web
 RUN cargo build --release --locked --bin medserve
 
 FROM debian:bookworm-slim

@@ -4,6 +4,7 @@ pub mod access;
 pub mod admission;
 pub mod audit;
 pub mod classify;
+pub mod console;
 pub mod contract;
 pub mod error;
 mod etag;

@@ -20,7 +20,7 @@ use super::middleware::{
 };
 use super::oip::error::OipError;
 use super::{
-    AppState, Problem, contract, health, images, interactions, items, models, notes, oip, recommendations,
+    AppState, Problem, console, contract, health, images, interactions, items, models, notes, oip, recommendations,
     users,
 };
 
@@ -57,6 +57,7 @@ fn documented() -> OpenApiRouter<AppState> {
         .routes(routes!(interactions::list, interactions::delete))
         .routes(routes!(models::list))
         .routes(routes!(models::get))
+        .routes(routes!(models::plot))
         .routes(routes!(oip::metadata::server))
         .routes(routes!(oip::metadata::live))
         .routes(routes!(oip::metadata::ready))
@@ -91,7 +92,7 @@ pub fn router(state: AppState) -> Router {
     let swagger = SwaggerConfig::default().validator_url("none");
     let docs = SwaggerUi::new("/docs").url("/openapi.json", document).config(swagger);
     let routes = routes.merge(Router::from(docs).layer(map_response(missing_page)));
-    surrounded(routes, state)
+    surrounded(routes.merge(console::routes()), state)
 }
 
 /// The routes with what happens to every request, from the outside inwards.

@@ -32,6 +32,9 @@ pub async fn layer<F: Future<Output = Response>>(
     {
         return match state.identity.is_configured() {
             true => forbidden(scopes),
+            false if state.identity.is_demo() => {
+                unauthorized("this is for administrators; their key was printed when the server started")
+            }
             false => unauthorized("this is for administrators, and none is configured (--api-keys)"),
         };
     }
