@@ -9,6 +9,7 @@ COPY src src
 COPY crates crates
 COPY benches benches
 COPY migrations migrations
+COPY web web
 RUN cargo build --profile dist --locked --bin medserve
 
 FROM ${DEBIAN}

@@ -110,7 +110,7 @@ pub fn run(prepared: Prepared) -> Result<()> {
 async fn serve(prepared: Prepared) -> Result<()> {
     telemetry::start_logging();
     let metrics = telemetry::start_metrics().context("starting metrics")?;
-    let Prepared { config, recommendations, identity, tls, export } = prepared;
+    let Prepared { config, recommendations, mut identity, tls, export } = prepared;
     let (spans, exporter) = export.unzip();
     tokio::spawn(telemetry::upkeep(metrics.clone()));
     let config = Arc::new(config);
@@ -131,6 +131,10 @@ async fn serve(prepared: Prepared) -> Result<()> {
         None => None,
     };
 
+    let console_key = demo_key(&config)?.map(|(key, entry)| {
+        identity.admit(entry);
+        key
+    });
     let state = AppState::new(Shared {
         config: config.clone(),
         registry: Arc::new(ArcSwapOption::empty()),
@@ -178,6 +182,12 @@ async fn serve(prepared: Prepared) -> Result<()> {
     let auditing = tokio::spawn(async move { audit.run(store.as_ref(), &of).await });
     // One line on standard output for whoever started the program and waits for it.
     writeln!(std::io::stdout(), "medserve listens on {scheme}://{address} (try {scheme}://{address}/docs)")?;
+    if let Some(key) = console_key {
+        writeln!(
+            std::io::stdout(),
+            "console: {scheme}://{address}/#key={key} (opens it as administrator; the key is of this run and shown only now)"
+        )?;
+    }
 
     signals.next().await;
     tracing::info!("stopping: no new requests, those in flight are finished");
@@ -302,6 +312,11 @@ pub fn make_key(name: &str, scopes: &str, expires: Option<&str>) -> Result<(Stri
         .parse()
         .map_err(|problem| anyhow!("the entry {problem}"))?;
     Ok((key, entry))
+}
+
+/// An administrator's key for the console of a demonstration that only this machine can reach.
+fn demo_key(config: &Config) -> Result<Option<(String, ApiKey)>> {
+    (config.demo && config.listen.ip().is_loopback()).then(|| make_key("demo console", "admin", None)).transpose()
 }
 
 /// The signals that end the program, from the moment this was made: Ctrl-C, SIGTERM, SIGQUIT, and

@@ -38,7 +38,12 @@ pub fn table(method: &Method, path: &str) -> Access {
         "/fhir/R4/metadata" | "/cds-services" => Open,
         "/fhir/R4" => Scoped(&[Scope::Write]),
         "/cds-services/{id}" | "/cds-services/{id}/feedback" => Scoped(&[Scope::Recommend, Scope::Cds]),
-        "/v1/models" | "/v1/models/{name}" | "/v1/models/{name}/card.json" => Known,
+        // The console's pages hold nothing; what they show they ask for as any client does.
+        _ if path == "/" || path.starts_with("/console/") => Open,
+        "/v1/models"
+        | "/v1/models/{name}"
+        | "/v1/models/{name}/card.json"
+        | "/v1/models/{name}/plots/{plot}" => Known,
         "/v1/users/{user_id}/recommendations" => Scoped(&[Scope::Recommend]),
         "/v1/items" | "/v1/items/{item_id}" if reads => Scoped(&[Scope::Recommend, Scope::Write]),
         // Who keeps the data may read it back; to be recommended something, nobody has to.

@@ -60,6 +60,22 @@ impl<S: Send + Sync> FromRequestParts<S> for ModelVersion {
     }
 }
 
+/// The name of a model and of a plot in the path, decoded.
+pub struct ModelPlot {
+    /// The model's name.
+    pub name: String,
+    /// The plot's file name.
+    pub plot: String,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for ModelPlot {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        path(parts, state).await.map(|(name, plot)| ModelPlot { name, plot })
+    }
+}
+
 async fn path<S: Send + Sync, T: DeserializeOwned + Send>(
     parts: &mut Parts,
     state: &S,

@@ -1,8 +1,9 @@
 //! Who is calling: a key or a token in `authorization: Bearer ...`, and what it may do.
 //!
 //! There is one way in. Where no identity is configured, everyone is `anonymous` and may do
-//! everything but what is for administrators. Whether one is configured is settled at the start: a file
-//! of keys that goes away later lets nobody in, and never everybody.
+//! everything but what is for administrators; a demonstration adds a key of its own for these. Whether one
+//! is configured is settled at the start: a file of keys that goes away later lets nobody in, and never
+//! everybody.
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -71,6 +72,8 @@ pub struct Identity {
     read: Mutex<Option<Stamp>>,
     keys: ArcSwap<Vec<ApiKey>>,
     tokens: Option<Tokens>,
+    /// The key that a demonstration made for its console.
+    demo: Option<ApiKey>,
 }
 
 impl Identity {
@@ -89,7 +92,18 @@ impl Identity {
             file,
             keys: ArcSwap::from_pointee(keys),
             tokens,
+            demo: None,
         })
+    }
+
+    /// Lets in a key beside those configured. Where none is, everyone without a key stays anonymous.
+    pub fn admit(&mut self, key: ApiKey) {
+        self.demo = Some(key);
+    }
+
+    /// Whether there is a key to have that was not configured.
+    pub fn is_demo(&self) -> bool {
+        self.demo.is_some()
     }
 
     /// Whether anybody at all can be known.
@@ -137,7 +151,8 @@ impl Identity {
     /// # Errors
     /// Nobody who is known.
     pub fn caller(&self, headers: &HeaderMap, address: Option<IpAddr>) -> Result<Caller, Unknown> {
-        if !self.is_configured() {
+        let anonymous = self.demo.is_none() || !headers.contains_key(header::AUTHORIZATION);
+        if !self.is_configured() && anonymous {
             let counted_as = address.map_or_else(String::new, |address| address.to_string());
             let name = "anonymous".to_string();
             return Ok(Caller { name, address, scopes: ANONYMOUS.to_vec(), counted_as });
@@ -165,7 +180,7 @@ impl Identity {
         let digest: [u8; 32] = Sha256::digest(credential).into();
         let keys = self.keys.load();
         let mut found = None;
-        for key in keys.iter() {
+        for key in keys.iter().chain(&self.demo) {
             if bool::from(key.sha256.ct_eq(&digest)) {
                 found = Some(key);
             }

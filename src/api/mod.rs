@@ -6,6 +6,7 @@ pub mod audit;
 mod body_size;
 pub mod cds;
 pub mod classify;
+pub mod console;
 pub mod contract;
 pub mod entities;
 pub mod error;

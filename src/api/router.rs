@@ -21,8 +21,8 @@ use super::middleware::{
 };
 use super::oip::error::OipError;
 use super::{
-    AppState, Problem, cds, contract, entities, explain, fhir, health, images, interactions, items, models, notes,
-    oip, recommendations, segment, users,
+    AppState, Problem, cds, console, contract, entities, explain, fhir, health, images, interactions, items, models,
+    notes, oip, recommendations, segment, users,
 };
 
 #[derive(OpenApi)]
@@ -68,6 +68,7 @@ fn documented() -> OpenApiRouter<AppState> {
         .routes(routes!(cds::discover))
         .routes(routes!(cds::call))
         .routes(routes!(cds::feedback))
+        .routes(routes!(models::plot))
         .routes(routes!(oip::metadata::server))
         .routes(routes!(oip::metadata::live))
         .routes(routes!(oip::metadata::ready))
@@ -103,7 +104,7 @@ pub fn router(state: AppState) -> Router {
     let swagger = SwaggerConfig::default().validator_url("none");
     let docs = SwaggerUi::new("/docs").url("/openapi.json", document).config(swagger);
     let routes = routes.merge(Router::from(docs).layer(map_response(missing_page)));
-    surrounded(routes, state)
+    surrounded(routes.merge(console::routes()), state)
 }
 
 /// What the listener for health alone answers.

@@ -43,7 +43,10 @@ pub async fn layer<F: Future<Output = Response>>(
                 forbidden(scopes)
             }
             false => {
-                let detail = "this is for administrators, and none is configured (--api-keys)";
+                let detail = match state.identity.is_demo() {
+                    true => "this is for administrators; their key was printed when the server started",
+                    false => "this is for administrators, and none is configured (--api-keys)",
+                };
                 not_let_in(state, &request, caller, detail, since)
             }
         };
