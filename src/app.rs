@@ -316,7 +316,9 @@ pub fn make_key(name: &str, scopes: &str, expires: Option<&str>) -> Result<(Stri
 
 /// An administrator's key for the console of a demonstration that only this machine can reach.
 fn demo_key(config: &Config) -> Result<Option<(String, ApiKey)>> {
-    (config.demo && config.listen.ip().is_loopback()).then(|| make_key("demo console", "admin", None)).transpose()
+    (config.demo && config.listen.ip().is_loopback())
+        .then(|| make_key("demo console", "admin", None))
+        .transpose()
 }
 
 /// The signals that end the program, from the moment this was made: Ctrl-C, SIGTERM, SIGQUIT, and

@@ -33,7 +33,10 @@ pub fn table(method: &Method, path: &str) -> Access {
         "/health/live" | "/health/ready" | "/health/startup" | "/metrics" | "/openapi.json" => Open,
         "/v2/health/live" | "/v2/health/ready" => Open,
         _ if path == "/docs" || path.starts_with("/docs/") => Open,
-        "/v1/images/classify" | "/v1/images/segment" | "/v1/images/explain" | "/v1/notes/classify"
+        "/v1/images/classify"
+        | "/v1/images/segment"
+        | "/v1/images/explain"
+        | "/v1/notes/classify"
         | "/v1/notes/extract" => Scoped(&[Scope::Classify]),
         "/fhir/R4/metadata" | "/cds-services" => Open,
         "/fhir/R4" => Scoped(&[Scope::Write]),

@@ -53,7 +53,9 @@ impl Manifest {
                 1 => "one name",
                 _ => "two different names",
             };
-            return Err(format!("labels are not at least {least}, or more than {most}, or one is there twice"));
+            return Err(format!(
+                "labels are not at least {least}, or more than {most}, or one is there twice"
+            ));
         }
         if let Some(stranger) = self.label_descriptions.keys().find(|label| !self.labels.contains(label)) {
             return Err(format!("label_descriptions names \"{stranger}\", which is no label"));

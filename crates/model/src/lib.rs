@@ -7,8 +7,8 @@ mod check;
 pub mod manifest;
 mod networks;
 pub mod package;
-mod segmentation;
 pub mod recommendation;
+mod segmentation;
 
 pub use manifest::Manifest;
 pub use package::{Package, PackageError};

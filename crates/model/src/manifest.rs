@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use super::networks::{BlockStage, DensenetConfig, InceptionConfig, MobilenetConfig, UnetConfig};
-pub use super::segmentation::{Instances, ObjectMetrics, Reading, RegionMetrics, Segmentation};
 use super::recommendation::{EaseConfig, HistoryInput};
+pub use super::segmentation::{Instances, ObjectMetrics, Reading, RegionMetrics, Segmentation};
 
 /// The version of the package format this program writes and reads.
 pub const FORMAT: u32 = 1;
@@ -176,6 +176,8 @@ pub enum Input {
     Record(RecordInput),
     /// A note alone, of any number of sentences.
     Text(TextInput),
+    /// The items that somebody has.
+    History(HistoryInput),
 }
 
 /// Preprocessing of a text.
@@ -184,8 +186,6 @@ pub enum Input {
 pub struct TextInput {
     /// Most tokens of a text that are read, from its beginning; of a longer one the answer says so.
     pub max_tokens: usize,
-    /// The items that somebody has.
-    History(HistoryInput),
 }
 
 /// Preprocessing of an image: crop, resize, channels, normalisation, in this order.
@@ -358,7 +358,11 @@ impl Architecture {
             | Architecture::Densenet(_)
             | Architecture::Inception(_)
             | Architecture::Unet(_) => true,
-            Architecture::Bag(_) | Architecture::Lstm(_) | Architecture::Transformer(_) => false,
+            Architecture::Bag(_)
+            | Architecture::Lstm(_)
+            | Architecture::Transformer(_)
+            | Architecture::Crf(_)
+            | Architecture::Ease(_) => false,
         }
     }
 }

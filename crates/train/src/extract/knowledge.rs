@@ -52,7 +52,8 @@ pub fn list(given: &str) -> Result<(String, HashSet<u32>)> {
     let values = values(Path::new(file), field).with_context(|| format!("--names: {file}"))?;
     let mut names = BTreeSet::new();
     for value in &values {
-        let parts = value.split(['(', ')', ',', ';', '/']).map(str::trim).filter(|part| part.chars().count() > 3);
+        let parts =
+            value.split(['(', ')', ',', ';', '/']).map(str::trim).filter(|part| part.chars().count() > 3);
         names.extend(parts.chain([value.trim()]).filter(|name| name.chars().any(char::is_alphabetic)));
     }
     ensure!(!names.is_empty(), "--names: {file} has no name");
@@ -138,11 +139,15 @@ pub fn classes(texts: &[String], seed: u64) -> HashMap<u32, [u16; LEVELS]> {
     if kept.len() < 2 * CLASSES[0] {
         return HashMap::new();
     }
-    let place: HashMap<&str, u32> = kept.iter().enumerate().map(|(at, (word, _))| (*word, at as u32)).collect();
+    let place: HashMap<&str, u32> =
+        kept.iter().enumerate().map(|(at, (word, _))| (*word, at as u32)).collect();
     let rows = information(&texts, &place, kept.len());
     let vectors = project(&rows, seed);
-    let levels: Vec<Vec<u16>> =
-        CLASSES.iter().enumerate().map(|(level, count)| means(&vectors, *count, seed + level as u64)).collect();
+    let levels: Vec<Vec<u16>> = CLASSES
+        .iter()
+        .enumerate()
+        .map(|(level, count)| means(&vectors, *count, seed + level as u64))
+        .collect();
     let of = |at: usize| std::array::from_fn(|level| levels[level][at] + 1);
     kept.iter().enumerate().map(|(at, (text, _))| (word(text), of(at))).collect()
 }
@@ -276,7 +281,8 @@ fn means(vectors: &[[f32; WIDTH]], count: usize, seed: u64) -> Vec<u16> {
 }
 
 fn assign(vectors: &[[f32; WIDTH]], centres: &[[f32; WIDTH]]) -> Vec<u16> {
-    let half: Vec<f32> = centres.iter().map(|centre| centre.iter().map(|x| x * x).sum::<f32>() / 2.0).collect();
+    let half: Vec<f32> =
+        centres.iter().map(|centre| centre.iter().map(|x| x * x).sum::<f32>() / 2.0).collect();
     let one = |vector: &[f32; WIDTH]| {
         let mut best = (0, f32::NEG_INFINITY);
         for (class, centre) in centres.iter().enumerate() {
@@ -302,7 +308,9 @@ mod tests {
     fn words_that_are_used_alike_share_a_class() {
         let mut texts = Vec::new();
         for i in 0..80 {
-            for (before, after, kind) in [("take", "daily", "drug"), ("suffers", "badly", "ill"), ("walks", "home", "who")] {
+            for (before, after, kind) in
+                [("take", "daily", "drug"), ("suffers", "badly", "ill"), ("walks", "home", "who")]
+            {
                 for round in 0..3 {
                     texts.push(format!("she {before} {kind}{i} {after} and {round}"));
                 }
@@ -310,7 +318,8 @@ mod tests {
         }
         let classes = classes(&texts, 0);
         let of = |text: &str| classes[&word(text)][0];
-        let alike = |kind: &str| (0..80).filter(|i| of(&format!("{kind}{i}")) == of(&format!("{kind}0"))).count();
+        let alike =
+            |kind: &str| (0..80).filter(|i| of(&format!("{kind}{i}")) == of(&format!("{kind}0"))).count();
         assert!(alike("drug") > 20, "{}", alike("drug"));
         assert!((0..80).all(|i| of(&format!("drug{i}")) != of("ill0")));
     }
@@ -327,13 +336,20 @@ mod tests {
         let jsonl = at("a.jsonl", "{\"focus\": \"Bartter syndromes (BS)\"}\n{\"other\": 1}\n");
         let plain = at("a.txt", "one\ntwo\n");
         let lexicons = Lexicons {
-            lists: vec![list(&format!("drug={csv}:drug")).unwrap().1, list(&format!("ill={jsonl}:focus")).unwrap().1],
+            lists: vec![
+                list(&format!("drug={csv}:drug")).unwrap().1,
+                list(&format!("ill={jsonl}:focus")).unwrap().1,
+            ],
             ..Lexicons::default()
         };
         let words = ["codeine", "for", "bartter", "syndrome"].map(str::to_string);
         assert_eq!(lexicons.matches(&words), [vec![(0, 1)], vec![], vec![(1, 2)], vec![(1, 4)]]);
         assert_eq!(list(&format!("n={plain}")).unwrap().1.len(), 2);
-        for (given, want) in [("x", "is not NAME=FILE"), (&format!("x={csv}"), "needs a field"), (&format!("x={csv}:y"), "no column")] {
+        for (given, want) in [
+            ("x", "is not NAME=FILE"),
+            (&format!("x={csv}"), "needs a field"),
+            (&format!("x={csv}:y"), "no column"),
+        ] {
             assert!(format!("{:#}", list(given).unwrap_err()).contains(want), "{given}");
         }
     }

@@ -8,7 +8,8 @@ use std::collections::HashSet;
 
 use anyhow::{Result, bail};
 use recommend::{
-    Candidate, Groups, Interaction, Partition, Report, Settings, Similarity, Split, measure, rank_by_neighbors,
+    Candidate, Groups, Interaction, Partition, Report, Settings, Similarity, Split, measure,
+    rank_by_neighbors,
 };
 use serde::Serialize;
 
@@ -57,7 +58,13 @@ impl Choice {
     ///
     /// # Errors
     /// Nobody has two items.
-    pub fn new(known: &[Interaction], split: Split, k: usize, seed: u64, settings: &Settings) -> Result<Choice> {
+    pub fn new(
+        known: &[Interaction],
+        split: Split,
+        k: usize,
+        seed: u64,
+        settings: &Settings,
+    ) -> Result<Choice> {
         let frequent = most_frequent(known, ITEMS);
         let kept: Vec<Interaction> =
             known.iter().filter(|event| frequent.contains(event.item_id.as_str())).cloned().collect();

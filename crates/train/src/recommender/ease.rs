@@ -206,7 +206,8 @@ fn invert(mut matrix: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
         row.extend((0..size).map(|column| f64::from(u8::from(column == place))));
     }
     for column in 0..size {
-        let pivot = (column..size).max_by(|&a, &b| matrix[a][column].abs().total_cmp(&matrix[b][column].abs()));
+        let pivot =
+            (column..size).max_by(|&a, &b| matrix[a][column].abs().total_cmp(&matrix[b][column].abs()));
         matrix.swap(column, pivot.unwrap_or(column));
         let scale = matrix[column][column];
         matrix[column].iter_mut().for_each(|value| *value /= scale);
