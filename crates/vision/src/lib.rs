@@ -20,6 +20,7 @@ pub mod preprocess;
 mod resnet;
 
 pub use decode::{DecodeError, DecodeOptions, Format, decode, memory};
+pub use dicom::study_uid;
 pub use image::{Image, Samples, ShapeError};
 pub use preprocess::{PreprocessError, Preprocessor, preprocess};
 
