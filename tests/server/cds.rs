@@ -105,8 +105,7 @@ async fn an_allergy_stops_an_order_with_one_critical_card() {
             offered += 1;
         }
     }
-    // The person's medications are known to be none here only if the prefetch says so in words.
-    assert!(offered == 0 || offered <= 3, "{card}");
+    assert!((1..=3).contains(&offered), "{card}");
 }
 
 #[tokio::test]

@@ -72,6 +72,8 @@ pub struct HookRequest {
     pub orders: Vec<DraftOrder>,
     /// What was prefetched of the person.
     prefetched: Option<Bundle>,
+    /// Lists that the prefetch was asked for and has nothing of.
+    empty: Vec<&'static str>,
     /// Needed keys that the prefetch does not have.
     pub missing: Vec<&'static str>,
     /// Whether anything was prefetched at all.
@@ -107,6 +109,7 @@ impl HookRequest {
             patient_id: patient_id.to_owned(),
             orders: Vec::new(),
             prefetched: None,
+            empty: Vec::new(),
             missing: NEEDED.to_vec(),
             any_prefetch: false,
         };
@@ -181,6 +184,9 @@ impl HookRequest {
                     return Err(error(&format!("/prefetch/{key}"), wrong.to_string()));
                 }
             }
+            if bundle.kind == BundleKind::Collection && bundle.entries.is_empty() {
+                self.empty.extend(NEEDED.into_iter().filter(|needed| *needed == key));
+            }
             self.missing.retain(|needed| *needed != key);
             self.any_prefetch |= PREFETCH.iter().any(|(known, _)| *known == key);
             // A draft that is stored already is not a second drug beside itself.
@@ -202,6 +208,14 @@ impl HookRequest {
         let Ok(settled) = map(bundle, now).settle(&found) else { return profile };
         for person in settled.people.iter().filter(|person| person.user_id == self.patient_id) {
             person.apply(&mut profile);
+        }
+        // The client asked its record for all that is taken or diagnosed, and there is none. Of allergies
+        // that says nothing: nobody may have asked the person.
+        let lists = [("conditions", &mut profile.conditions), ("medications", &mut profile.medications)];
+        for (name, list) in lists {
+            if list.is_none() && self.empty.contains(&name) {
+                *list = Some(Vec::new());
+            }
         }
         profile
     }
