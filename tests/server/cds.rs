@@ -178,6 +178,32 @@ async fn drugs_are_checked_against_those_taken_and_those_ordered_beside_them() {
 }
 
 #[tokio::test]
+async fn what_was_fetched_for_the_person_is_never_passed_over() {
+    let server = demo();
+    let order = |allergy: Value| sign(&[draft("m1", "Amoxicillin")], &[allergy], &[], &[]);
+    let of = |patient: Value| {
+        let mut allergy = allergy("91936005", "Allergy to penicillin");
+        allergy["patient"] = patient;
+        allergy
+    };
+    for patient in [
+        json!({"reference": "https://ehr.example.org/fhir/Patient/p"}),
+        json!({"reference": "urn:uuid:7"}),
+        json!({"display": "Jane"}),
+        Value::Null,
+    ] {
+        assert_eq!(cards(&server, SIGN, &order(of(patient.clone()))).await.len(), 1, "{patient}");
+    }
+    let other = order(of(json!({"reference": "Patient/q"})));
+    assert_eq!(cards(&server, SIGN, &other).await, Vec::<Value>::new());
+    // CDS Hooks' own examples: a Bundle without a type, a Patient without an id.
+    let mut body = order(of(json!({"reference": "Patient/p"})));
+    body["context"]["draftOrders"].as_object_mut().unwrap().remove("type");
+    body["prefetch"]["patient"].as_object_mut().unwrap().remove("id");
+    assert_eq!(cards(&server, SIGN, &body).await.len(), 1);
+}
+
+#[tokio::test]
 async fn only_what_was_selected_is_checked() {
     let server = demo();
     let mut body = sign(
