@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use clinical::cds::cards::{self, Card, Suits};
 use clinical::cds::feedback::Feedback;
-use clinical::cds::request::HookRequest;
+use clinical::cds::request::{CdsError, HookRequest};
 use clinical::cds::services::{Service, discovery};
 use http::StatusCode;
 use rand::RngExt;
@@ -77,10 +77,6 @@ pub async fn call(
 ) -> Result<Response, Problem> {
     let service = find(&id)?;
     let text = strict_json::sound_text(&body)?;
-    let wrong = |error: clinical::cds::request::CdsError| match error.pointer.is_empty() {
-        true => Problem::bad_request(error.detail),
-        false => Problem::bad_member(&error.pointer, error.detail),
-    };
     let request = HookRequest::read(service, text).map_err(wrong)?;
     let people = state.people()?;
     let cards = match service {
@@ -93,6 +89,13 @@ pub async fn call(
     };
     let cards: Vec<Value> = cards.into_iter().map(|card| card.json).collect();
     Ok((Extension(answered), Json(json!({"cards": cards}))).into_response())
+}
+
+fn wrong(error: CdsError) -> Problem {
+    match error.pointer.is_empty() {
+        true => Problem::bad_request(error.detail),
+        false => Problem::bad_member(&error.pointer, error.detail),
+    }
 }
 
 fn find(id: &str) -> Result<Service, Problem> {
@@ -118,16 +121,16 @@ async fn orders(people: Arc<People>, request: HookRequest) -> Result<Vec<Card>, 
     }
     let check = move || {
         let now = now();
-        let profile = request.profile(stored, now);
+        let profile = request.profile(stored, now).map_err(wrong)?;
         let orders: Vec<Ordered> = request
             .orders
             .iter()
             .map(|order| Ordered { item: order.item.clone(), checked: order.checked })
             .collect();
         let checked = people.recommender.check_orders(&profile, &orders, now);
-        cards::orders(&request.orders, &checked, &mut uuid)
+        Ok(cards::orders(&request.orders, &checked, &mut uuid))
     };
-    tokio::task::spawn_blocking(check).await.map_err(|_| Problem::internal())
+    tokio::task::spawn_blocking(check).await.map_err(|_| Problem::internal())?
 }
 
 async fn patient_view(people: Arc<People>, request: HookRequest) -> Result<Vec<Card>, Problem> {

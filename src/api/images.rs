@@ -12,7 +12,7 @@ use axum::extract::{Extension, FromRequest, Multipart, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use clinical::fhir::answers::classifications;
+use clinical::fhir::answers::{Classified, classifications};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -109,6 +109,10 @@ pub async fn classify(
     }
     let in_fhir = fhir::asked(request.headers());
     let images = read(request, state.config.max_body_bytes).await?;
+    let study = |(format, bytes): &(Format, Bytes)| {
+        Some(bytes).filter(|_| in_fhir && *format == Format::Dicom).and_then(|bytes| vision::study_uid(bytes))
+    };
+    let studies: Vec<Option<String>> = images.iter().map(study).collect();
     let (outcomes, timing) = service.classify(images, parameters.frame, top_k, deadline).await?;
     let answer = ImageAnswer {
         model: service.manifest.name.clone(),
@@ -119,9 +123,9 @@ pub async fn classify(
     let answered = Answered::labels(&answer.model, &answer.version, labels);
     if in_fhir {
         let manifest = &service.manifest;
-        let results = answer.results.iter().map(|result: &ImageResult| {
+        let results = answer.results.iter().zip(studies).map(|(result, study)| {
             let ImageResult { label, reason, predictions, .. } = result;
-            classified(manifest, label.as_deref(), *reason, predictions)
+            Classified { study, ..classified(manifest, label.as_deref(), *reason, predictions) }
         });
         let results: Vec<_> = results.collect();
         let bundle = fhir::made_by(&answer.model, &answer.version, |maker| {

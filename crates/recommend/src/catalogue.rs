@@ -39,6 +39,8 @@ pub struct Entry {
     pub partners: Vec<Rule>,
     /// What it is for; empty where it is for everybody.
     pub indications: BTreeSet<Key>,
+    /// What it may be given for: that, and what its attributes say it treats.
+    pub purposes: BTreeSet<Key>,
     /// Whether any rule of its own could rule the item out for somebody.
     pub restricted: bool,
 }
@@ -46,7 +48,7 @@ pub struct Entry {
 impl Entry {
     pub fn new(item: Item, terminology: &Terminology) -> Self {
         let listed = &item.contraindications;
-        let meaning = terminology.understand_coded(Field::Medication, &item.name, &item.codes());
+        let meaning = terminology.understand_coded(Field::Medication, &item.name, &item.texts("codes"));
         let mut called: HashSet<Key> = meaning.broader.iter().cloned().collect();
         // An id may look like a code of some system and is none.
         called.extend([plain(&item.item_id), plain(&item.name)]);
@@ -80,8 +82,12 @@ impl Entry {
             };
             plain.chain(graded).map(rule).collect()
         };
-        let indications = listed.indications.iter();
-        let indications = indications.flat_map(|code| terminology.understand(Field::Condition, code).names);
+        let conditions = |codes: &[String]| -> BTreeSet<Key> {
+            codes.iter().flat_map(|code| terminology.understand(Field::Condition, code).names).collect()
+        };
+        let indications = conditions(&listed.indications);
+        let purposes = conditions(&item.texts("treats")).into_iter().chain(indications.iter().cloned());
+        let purposes = purposes.collect();
         Self {
             substances: meaning.names,
             called,
@@ -90,7 +96,8 @@ impl Entry {
             allergies: rules(Subject::Allergy, &listed.allergies),
             conditions: rules(Subject::Condition, &listed.conditions),
             partners: rules(Subject::Medication, &listed.interacts_with),
-            indications: indications.collect(),
+            indications,
+            purposes,
             restricted: *listed != Contraindications::default(),
             item,
         }

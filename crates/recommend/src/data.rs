@@ -287,8 +287,9 @@ pub struct Item {
     /// Name for people.
     #[cfg_attr(feature = "openapi", schema(example = "Harbour Pharmacy"))]
     pub name: String,
-    /// Whatever else a client wants to keep with the item. The recommender reads of it the list `codes`
-    /// alone: codes of a drug, each with its system before it.
+    /// Whatever else a client wants to keep with the item. Of it the list `codes` of a drug is read
+    /// (codes, each with its system before it), and `treats` (conditions), by which an alternative to the
+    /// drug is found.
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub attributes: serde_json::Map<String, serde_json::Value>,
@@ -438,8 +439,13 @@ impl User {
 impl Item {
     /// The codes among the attributes: `"codes": ["http://www.nlm.nih.gov/research/umls/rxnorm|562251"]`.
     pub fn codes(&self) -> Vec<String> {
-        let codes = self.attributes.get("codes").and_then(serde_json::Value::as_array);
-        codes.into_iter().flatten().filter_map(|code| code.as_str().map(str::to_owned)).collect()
+        self.texts("codes")
+    }
+
+    /// The texts of a list among the attributes.
+    pub fn texts(&self, name: &str) -> Vec<String> {
+        let texts = self.attributes.get(name).and_then(serde_json::Value::as_array);
+        texts.into_iter().flatten().filter_map(|text| text.as_str().map(str::to_owned)).collect()
     }
 
     /// All that is wrong with the item; pointers start at `base`.

@@ -371,6 +371,17 @@ impl<'a> Patient<'a> {
         stated.chain(self.medications.iter().filter_map(|medication| medication.caution(entry))).collect()
     }
 
+    /// Whether nothing speaks against the item for this person, and nothing that has to be known for that
+    /// is unknown. What it is for is not asked.
+    pub fn is_safe(&self, number: u32, entry: &'a Entry) -> bool {
+        self.findings(number, entry).is_empty() && self.unknown(entry).is_none()
+    }
+
+    /// Whether the person has this condition.
+    pub fn has(&self, condition: &Key) -> bool {
+        self.conditions.iter().any(|stated| stated.names.contains(condition))
+    }
+
     /// All that speaks against the item for this person, or is to be heeded; what is not recorded says
     /// nothing here.
     pub fn findings(&self, number: u32, entry: &'a Entry) -> Vec<(Concern, Severity, Reason)> {

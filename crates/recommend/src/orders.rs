@@ -141,22 +141,22 @@ fn alternatives(
     ordered: &[(u32, &Entry)],
     beside: &[&Medication<'_>],
 ) -> Vec<Item> {
-    let purposes: BTreeSet<_> = ordered.iter().flat_map(|(_, entry)| &entry.indications).collect();
+    let purposes: BTreeSet<_> = ordered.iter().flat_map(|(_, entry)| &entry.purposes).collect();
     let classes: BTreeSet<_> = ordered.iter().flat_map(|(_, entry)| &entry.therapeutic).collect();
     let substances: BTreeSet<_> = ordered.iter().flat_map(|(_, entry)| &entry.substances).collect();
-    let mut found: Vec<(usize, &Entry)> = Vec::new();
+    let mut found: Vec<((usize, usize), &Entry)> = Vec::new();
     for (number, entry) in snapshot.kind(Kind::Drug).catalogue.iter() {
-        let shared = entry.indications.iter().filter(|purpose| purposes.contains(purpose)).count();
+        let shared = entry.purposes.iter().filter(|purpose| purposes.contains(purpose));
+        let (shared, had) =
+            shared.fold((0, 0), |(n, had), purpose| (n + 1, had + usize::from(patient.has(purpose))));
         let alike = shared + entry.therapeutic.iter().filter(|class| classes.contains(class)).count();
         let same = entry.substances.iter().any(|substance| substances.contains(substance));
         if alike == 0 || same || entry.item.hidden {
             continue;
         }
-        let spoken_against = patient.excludes(number, entry).is_some()
-            || !patient.findings(number, entry).is_empty()
-            || beside.iter().any(|other| !other.findings(number, entry).is_empty());
-        if !spoken_against {
-            found.push((alike, entry));
+        let alone = || beside.iter().all(|other| other.findings(number, entry).is_empty());
+        if patient.is_safe(number, entry) && alone() {
+            found.push(((had, alike), entry));
         }
     }
     found.sort_by(|(a, x), (b, y)| b.cmp(a).then_with(|| x.item.name.cmp(&y.item.name)));

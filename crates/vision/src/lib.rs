@@ -28,6 +28,7 @@ mod unet;
 pub mod write;
 
 pub use decode::{DecodeError, DecodeOptions, Format, decode, memory};
+pub use dicom::study_uid;
 pub use image::{Image, Samples, ShapeError};
 pub use preprocess::{PreprocessError, Preprocessor, preprocess};
 

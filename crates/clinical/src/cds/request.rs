@@ -10,11 +10,11 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::services::{NEEDED, PREFETCH, Service};
-use crate::fhir::bundle::{Bundle, BundleKind, Entry, Resource};
+use crate::fhir::bundle::{Bundle, BundleKind, Entry, FhirError, Resource};
 use crate::fhir::items;
 use crate::fhir::mapping::{Found, map, medication};
 use crate::fhir::references::Index;
-use crate::fhir::resources::MedicationRequest;
+use crate::fhir::resources::{MedicationRequest, Reference};
 
 /// Why a request cannot be answered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -72,6 +72,8 @@ pub struct HookRequest {
     pub orders: Vec<DraftOrder>,
     /// What was prefetched of the person.
     prefetched: Option<Bundle>,
+    /// Lists that the prefetch was asked for and has nothing of.
+    empty: Vec<&'static str>,
     /// Needed keys that the prefetch does not have.
     pub missing: Vec<&'static str>,
     /// Whether anything was prefetched at all.
@@ -107,6 +109,7 @@ impl HookRequest {
             patient_id: patient_id.to_owned(),
             orders: Vec::new(),
             prefetched: None,
+            empty: Vec::new(),
             missing: NEEDED.to_vec(),
             any_prefetch: false,
         };
@@ -134,7 +137,7 @@ impl HookRequest {
         selections: Option<&[String]>,
     ) -> Result<BTreeSet<String>, CdsError> {
         let pointer = "/context/draftOrders";
-        let bundle = Bundle::read(text).map_err(|wrong| error(pointer, wrong.to_string()))?;
+        let bundle = Bundle::read_collection(text).map_err(|wrong| error(pointer, wrong.to_string()))?;
         let raw: Value = serde_json::from_str(text).map_err(|_| error(pointer, "is not JSON"))?;
         let index = Index::new(&bundle);
         let mut drafts = BTreeSet::new();
@@ -174,12 +177,16 @@ impl HookRequest {
             if value.get().trim() == "null" {
                 continue;
             }
-            let bundle = Bundle::read(value.get());
-            let bundle = bundle.map_err(|wrong| error(&format!("/prefetch/{key}"), wrong.to_string()))?;
+            let bundle = Bundle::read_collection(value.get());
+            let mut bundle = bundle.map_err(|wrong| error(&format!("/prefetch/{key}"), wrong.to_string()))?;
+            bundle.entries.iter_mut().for_each(|entry| self.adopt(entry));
             for entry in &bundle.entries {
                 if let Err(wrong) = &entry.resource {
                     return Err(error(&format!("/prefetch/{key}"), wrong.to_string()));
                 }
+            }
+            if bundle.kind == BundleKind::Collection && bundle.entries.is_empty() {
+                self.empty.extend(NEEDED.into_iter().filter(|needed| *needed == key));
             }
             self.missing.retain(|needed| *needed != key);
             self.any_prefetch |= PREFETCH.iter().any(|(known, _)| *known == key);
@@ -193,17 +200,52 @@ impl HookRequest {
         Ok(())
     }
 
+    /// What was fetched for this person is this person's, where it names nobody who could be found; what
+    /// names somebody else by id is not.
+    fn adopt(&self, entry: &mut Entry) {
+        let subject = match &mut entry.resource {
+            Ok(Resource::Patient(_)) => {
+                entry.id.get_or_insert_with(|| self.patient_id.clone());
+                return;
+            }
+            Ok(Resource::AllergyIntolerance(allergy)) => &mut allergy.patient,
+            Ok(Resource::Condition(condition)) => &mut condition.subject,
+            Ok(Resource::MedicationRequest(request)) => &mut request.subject,
+            Ok(Resource::MedicationStatement(statement)) => &mut statement.subject,
+            _ => return,
+        };
+        let named = subject.as_ref().and_then(|subject| subject.reference.as_deref()).unwrap_or_default();
+        if named.is_empty() || named.starts_with("urn:") || named.starts_with('#') || named.contains('?') {
+            let reference = Some(format!("Patient/{}", self.patient_id));
+            *subject = Some(Reference { reference, ..Reference::default() });
+        }
+    }
+
     /// The person's profile: what is stored, with what was prefetched on top.
-    pub fn profile(&self, stored: Option<Profile>, now: Millis) -> Profile {
+    ///
+    /// # Errors
+    /// Prefetched resources that cannot be understood.
+    pub fn profile(&self, stored: Option<Profile>, now: Millis) -> Result<Profile, CdsError> {
         let mut profile = stored.unwrap_or_default();
-        let Some(bundle) = &self.prefetched else { return profile };
+        let Some(bundle) = &self.prefetched else { return Ok(profile) };
         let found = Found { people: BTreeSet::from([self.patient_id.clone()]), ..Found::default() };
-        // What cannot be read was refused before.
-        let Ok(settled) = map(bundle, now).settle(&found) else { return profile };
+        // What is passed over here could be the allergy that matters.
+        let refused = |wrong: Vec<FhirError>| {
+            error("/prefetch", wrong.first().map(ToString::to_string).unwrap_or_default())
+        };
+        let settled = map(bundle, now).settle(&found).map_err(refused)?;
         for person in settled.people.iter().filter(|person| person.user_id == self.patient_id) {
             person.apply(&mut profile);
         }
-        profile
+        // The client asked its record for all that is taken or diagnosed, and there is none. Of allergies
+        // that says nothing: nobody may have asked the person.
+        let lists = [("conditions", &mut profile.conditions), ("medications", &mut profile.medications)];
+        for (name, list) in lists {
+            if list.is_none() && self.empty.contains(&name) {
+                *list = Some(Vec::new());
+            }
+        }
+        Ok(profile)
     }
 }
 

@@ -170,6 +170,19 @@ impl Bundle {
     /// What is not JSON, is no resource or is a Bundle of a type that holds no records. What is wrong with
     /// one resource stands in its entry.
     pub fn read(text: &str) -> Result<Bundle, FhirError> {
+        Bundle::read_as(text, None)
+    }
+
+    /// As [`Bundle::read`], where a Bundle that does not say what it is for is a collection: so are some of
+    /// CDS Hooks' own examples.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read_collection(text: &str) -> Result<Bundle, FhirError> {
+        Bundle::read_as(text, Some(BundleKind::Collection))
+    }
+
+    fn read_as(text: &str, unsaid: Option<BundleKind>) -> Result<Bundle, FhirError> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let head: Head = serde_json::from_str(text).map_err(|error| not_json(&error))?;
         match head.resource_type.as_deref() {
@@ -199,7 +212,7 @@ impl Bundle {
                 );
                 return Err(FhirError::whole("value", detail));
             }
-            None => return Err(FhirError::whole("required", "Bundle.type is missing")),
+            None => unsaid.ok_or_else(|| FhirError::whole("required", "Bundle.type is missing"))?,
         };
         debug_assert_eq!(raw.resource_type.as_deref(), Some("Bundle"));
         if raw.entry.len() > MAX_ENTRIES {

@@ -101,6 +101,21 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Image, Dec
     render::render(&set, &layout, stored, frame)
 }
 
+/// The study that a file belongs to, where it says so: the Study Instance UID. Of a deflated data set it is
+/// not looked for.
+pub fn study_uid(bytes: &[u8]) -> Option<String> {
+    let (uid, data) = part10::read_meta(bytes).ok()?;
+    let syntax = uid.as_deref().and_then(TransferSyntax::from_uid)?;
+    if syntax.deflated {
+        return None;
+    }
+    let set = DataSet::beginning(data, syntax.encoding.shown(data));
+    let sound = |uid: &String| {
+        (1..=64).contains(&uid.len()) && uid.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+    };
+    set.text(tags::STUDY).filter(sound)
+}
+
 /// Bytes that decoding a frame takes, by the attributes that say how large it is.
 pub(super) fn memory(bytes: &[u8], options: &DecodeOptions) -> u64 {
     let Ok((uid, data)) = part10::read_meta(bytes) else { return 0 };
@@ -175,4 +190,32 @@ fn inflate(data: &[u8], options: &DecodeOptions) -> Result<Vec<u8>, DecodeError>
 
 fn malformed(detail: impl Into<String>) -> DecodeError {
     DecodeError::malformed(Format::Dicom, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::study_uid;
+
+    fn element(group: u16, number: u16, kind: &[u8; 2], value: &[u8]) -> Vec<u8> {
+        let mut bytes = [group.to_le_bytes(), number.to_le_bytes()].concat();
+        bytes.extend_from_slice(kind);
+        bytes.extend((value.len() as u16).to_le_bytes());
+        bytes.extend_from_slice(value);
+        bytes
+    }
+
+    fn file(study: &[u8]) -> Vec<u8> {
+        let syntax = element(2, 0x10, b"UI", b"1.2.840.10008.1.2.1\0");
+        let length = element(2, 0, b"UL", &(syntax.len() as u32).to_le_bytes());
+        let study = element(0x20, 0x0d, b"UI", study);
+        [vec![0; 128], b"DICM".to_vec(), length, syntax, study].concat()
+    }
+
+    #[test]
+    fn a_file_says_of_which_study_it_is() {
+        assert_eq!(study_uid(&file(b"1.2.826.0.1\0")).as_deref(), Some("1.2.826.0.1"));
+        for none in [&file(b"")[..], &file(b"Jane Doe")[..], b"no file", b""] {
+            assert_eq!(study_uid(none), None);
+        }
+    }
 }

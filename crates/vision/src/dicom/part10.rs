@@ -57,6 +57,9 @@ pub(super) mod tags {
     /// groups, pixel data).
     pub const GROUPS: [u32; 4] = [0x0028, 0x2050, 0x5200, 0x7fe0];
 
+    /// Study Instance UID, which is kept beside those.
+    pub const STUDY: Tag = 0x0020_000d;
+
     pub const ITEM: Tag = 0xfffe_e000;
     pub const ITEM_END: Tag = 0xfffe_e00d;
     pub const SEQUENCE_END: Tag = 0xfffe_e0dd;
@@ -392,7 +395,7 @@ impl<'a> DataSet<'a> {
                 break;
             }
             let value = cursor.value(&header)?;
-            if tags::GROUPS.contains(&(header.tag >> 16)) {
+            if tags::GROUPS.contains(&(header.tag >> 16)) || header.tag == tags::STUDY {
                 self.values.entry(header.tag).or_insert(value);
             }
             if header.tag == tags::PIXELS {
