@@ -2,6 +2,7 @@
 //! store held against both databases. One program, so that everything is linked once.
 
 mod audit;
+mod backup;
 mod conditional;
 mod first_steps;
 mod fuzz_corpus;

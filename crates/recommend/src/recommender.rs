@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::answer::{RecommendError, Recommendation, Request};
 use super::answering::answer;
 use super::candidates::{DatabaseCandidates, MemoryCandidates, Question};
-use super::data::Millis;
+use super::data::{Kind, Millis};
 use super::fresh::Fresh;
 use super::settings::Settings;
 use super::source::{Evidence, Neighbor, Source, SourceError};
@@ -67,6 +67,31 @@ impl Recommender {
     /// A request out of range, an unknown user, a store that does not answer, weights too large
     /// to be added up.
     pub async fn recommend(&self, request: &Request) -> Result<Recommendation, RecommendError> {
+        let current = self.is_current(request).await;
+        let mut answer = self.from_snapshot(request).await?;
+        if let Err(reason) = current {
+            answer.withhold(reason);
+        }
+        Ok(answer)
+    }
+
+    /// Whether a drug may be answered on what is at hand: an allergy that another replica took a moment
+    /// ago counts.
+    async fn is_current(&self, request: &Request) -> Result<(), String> {
+        if request.kind != Kind::Drug {
+            return Ok(());
+        }
+        if self.fresh.as_it_is_now(&request.user_id).await.is_err() {
+            return Err("what is known of the person cannot be read as it is now".to_owned());
+        }
+        let age = request.now.saturating_sub(self.fresh.snapshot().as_of) / 1000;
+        match age <= i64::from(self.settings.drug_max_age) {
+            true => Ok(()),
+            false => Err(format!("what is known of drugs and rules is {age} seconds old")),
+        }
+    }
+
+    async fn from_snapshot(&self, request: &Request) -> Result<Recommendation, RecommendError> {
         let snapshot = self.fresh.snapshot();
         let kind = snapshot.kind(request.kind);
         let question = self.question(request);
