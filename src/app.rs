@@ -4,6 +4,7 @@
 //! while models load; readiness follows only when they are loaded and warm.
 
 pub mod audit;
+pub mod backup;
 mod connections;
 pub mod health;
 pub mod import;

@@ -7,8 +7,8 @@ use clap::{Args, Parser, Subcommand};
 use medserve::api::router;
 use medserve::app;
 use medserve::app::audit::{self, Audit};
-use medserve::app::health;
 use medserve::app::import::{self, Import};
+use medserve::app::{backup, health};
 use medserve::config::{self, DATABASE_URL, DEFAULT_DATABASE, Settings};
 use vision::phantom;
 
@@ -62,6 +62,32 @@ enum Command {
         #[arg(long)]
         expires: Option<String>,
     },
+    /// Copy the database into a file, while it is served
+    Backup {
+        #[arg(
+            long,
+            env = "DATABASE_URL",
+            help = DATABASE_URL.help,
+            hide_env_values = true,
+            default_value = DEFAULT_DATABASE
+        )]
+        database_url: String,
+        /// File to write; it must not be there
+        file: PathBuf,
+    },
+    /// Put what a back-up holds into an empty database
+    Restore {
+        #[arg(
+            long,
+            env = "DATABASE_URL",
+            help = DATABASE_URL.help,
+            hide_env_values = true,
+            default_value = DEFAULT_DATABASE
+        )]
+        database_url: String,
+        /// The back-up
+        file: PathBuf,
+    },
     /// Verify, export or sign the audit
     Audit {
         #[arg(
@@ -109,6 +135,14 @@ fn main() -> anyhow::Result<()> {
         Command::Serve(serve) => app::run(app::prepare(&serve.settings)?),
         Command::Import { database_url, what } => {
             println!("{}", import::run(&database_url, what)?);
+            Ok(())
+        }
+        Command::Backup { database_url, file } => {
+            print!("{}", tokio::runtime::Runtime::new()?.block_on(backup::backup(&database_url, &file))?);
+            Ok(())
+        }
+        Command::Restore { database_url, file } => {
+            print!("{}", tokio::runtime::Runtime::new()?.block_on(backup::restore(&database_url, &file))?);
             Ok(())
         }
         Command::Audit { database_url, audit_key_file, what } => tokio::runtime::Runtime::new()?

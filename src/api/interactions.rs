@@ -53,8 +53,7 @@ pub async fn post(
     }
     let now = now();
     let check = |(index, one): (usize, &Interaction)| one.validate(&format!("/{index}"), now);
-    let errors: Vec<_> = interactions.iter().enumerate().flat_map(check).collect();
-    refuse(errors)?;
+    refuse(interactions.iter().enumerate().flat_map(check))?;
     let users: BTreeSet<String> =
         interactions.iter().map(|interaction| interaction.user_id.clone()).collect();
     concerned.add(users.iter().cloned());

@@ -13,8 +13,9 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::audit::Answered;
 use super::classify::{ModelAnswer, Prediction, Reason, classified, find_model, timed};
-use super::error::FieldError;
+use super::error::{FieldError, MAX_ERRORS};
 use super::extract::{Body, Parameters};
+use super::json::at_most;
 use super::{AppState, Deadline, Problem, fhir};
 use crate::inference::note::{LongNote, NoteOutcome, NoteService, NotesError};
 use crate::inference::registry::Served;
@@ -52,6 +53,7 @@ pub struct NoteRequest {
     pub model: Option<String>,
     /// One to 256 records: `{"note": "...", "fields": {...}}`; `GET /v1/models/{name}` names the fields.
     #[schema(value_type = Vec<RecordForm>)]
+    #[serde(deserialize_with = "at_most::<_, _, MAX_RECORDS>")]
     pub records: Vec<Value>,
     /// Number of labels to return with their probabilities, highest first; default: all.
     #[schema(minimum = 1)]
@@ -236,6 +238,9 @@ pub(super) fn read(service: &NoteService, records: &[Value]) -> Result<Vec<Recor
     let mut read = Vec::with_capacity(records.len());
     let mut errors = Vec::new();
     for (index, value) in records.iter().enumerate() {
+        if errors.len() > MAX_ERRORS {
+            break;
+        }
         match Record::parse(service.input(), value, &format!("/records/{index}")) {
             Ok(record) => read.push(record),
             Err(found) => {

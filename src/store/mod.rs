@@ -45,6 +45,9 @@ pub type Check<'a, T> = &'a (dyn Fn(Option<&T>) -> bool + Sync);
 /// everything anew instead.
 pub const KEEP_CHANGES: Duration = Duration::from_secs(10 * 60);
 
+/// Longest time to wait for what is known of one person, before a drug is recommended.
+const PROFILE_LIMIT: Duration = Duration::from_secs(3);
+
 /// Most rows that one call of [`Store::trim_audit`] drops.
 pub const TRIM_BATCH: u32 = 10_000;
 
@@ -256,6 +259,16 @@ pub trait Store: Source {
     /// Drops the oldest rows of the audit, at most [`TRIM_BATCH`], as far as they are older than
     /// `keep` (a day at least) by the audit's clock, and says how many there were.
     fn trim_audit<'a>(&'a self, keep: Duration, key: &'a AuditKey) -> Answer<'a, u64>;
+
+    /// Copies everything of one moment into an empty file, where the database is a file itself.
+    fn copy_into<'a>(&'a self, _: &'a std::path::Path) -> Answer<'a, ()> {
+        Box::pin(async { Err(StoreError::Setup("only an SQLite database is copied as a file".into())) })
+    }
+
+    /// Whether the database is whole, as far as it can tell by itself.
+    fn check_whole(&self) -> Answer<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
 
     /// Neighbors and scores computed by the database itself, switched on for this weighing, or
     /// [`StoreError::Setup`] where the database cannot do that.

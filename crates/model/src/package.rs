@@ -204,15 +204,24 @@ pub fn sha256(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
 }
 
-/// The content of a file of a package.
+/// The content of a file of a package. It must be a file: a link could show any other file of the
+/// machine to whoever may read the model card, and a pipe would never end.
 ///
 /// # Errors
-/// The file, and that it is missing or what the file system says.
+/// The file, and that it is missing, no file, or what the file system says.
 pub fn read(file: &Path) -> Result<Vec<u8>, PackageError> {
-    fs::read(file).map_err(|e| match e.kind() {
+    let named = |e: io::Error| match e.kind() {
         io::ErrorKind::NotFound => PackageError::new(file, "the file is missing"),
         _ => PackageError::new(file, e),
-    })
+    };
+    let kind = fs::symlink_metadata(file).map_err(named)?.file_type();
+    if kind.is_symlink() {
+        return Err(PackageError::new(file, "it is a symbolic link; a package holds its files itself"));
+    }
+    if !kind.is_file() {
+        return Err(PackageError::new(file, "it is no file"));
+    }
+    fs::read(file).map_err(named)
 }
 
 /// The content of a file whose digest is known.
@@ -258,6 +267,18 @@ fn tensors(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_or_a_folder_is_no_file_of_a_package() {
+        let root = tempfile::tempdir().unwrap();
+        let (file, link) = (root.path().join("secret"), root.path().join(CARD));
+        fs::write(&file, "secret").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        assert!(read(&link).unwrap_err().to_string().contains("symbolic link"));
+        assert!(read(root.path()).unwrap_err().to_string().contains("no file"));
+        assert_eq!(read(&file).unwrap(), b"secret");
+    }
 
     #[test]
     fn the_highest_version_is_the_latest() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::answer::{RecommendError, Recommendation, Request};
 use super::answering::answer;
 use super::candidates::{DatabaseCandidates, MemoryCandidates, Question};
-use super::data::{Millis, Profile};
+use super::data::{Kind, Millis, Profile};
 use super::fresh::Fresh;
 use super::learned::Learned;
 use super::orders::{Checked, Ordered, check};
@@ -78,6 +78,35 @@ impl Recommender {
     /// # Errors
     /// As [`Recommender::recommend`].
     pub async fn recommend_by(
+        &self,
+        request: &Request,
+        learned: Option<&Learned>,
+    ) -> Result<Recommendation, RecommendError> {
+        let current = self.is_current(request).await;
+        let mut answer = self.from_snapshot(request, learned).await?;
+        if let Err(reason) = current {
+            answer.withhold(reason);
+        }
+        Ok(answer)
+    }
+
+    /// Whether a drug may be answered on what is at hand: an allergy that another replica took a moment
+    /// ago counts.
+    async fn is_current(&self, request: &Request) -> Result<(), String> {
+        if request.kind != Kind::Drug {
+            return Ok(());
+        }
+        if self.fresh.as_it_is_now(&request.user_id).await.is_err() {
+            return Err("what is known of the person cannot be read as it is now".to_owned());
+        }
+        let age = request.now.saturating_sub(self.fresh.snapshot().as_of) / 1000;
+        match age <= i64::from(self.settings.drug_max_age) {
+            true => Ok(()),
+            false => Err(format!("what is known of drugs and rules is {age} seconds old")),
+        }
+    }
+
+    async fn from_snapshot(
         &self,
         request: &Request,
         learned: Option<&Learned>,

@@ -30,8 +30,12 @@ pub const SPLITS: [&str; 3] = ["train", "val", "test"];
 /// Most labels of a data set.
 const MAX_LABELS: usize = 1 << 16;
 
-/// What a byte of a deflated archive can become at most.
-const DEFLATE: u64 = 1032;
+/// What a byte of a deflated archive of pictures becomes at most; deflate itself makes a thousand of one,
+/// but those are no pictures.
+const DEFLATE: u64 = 64;
+
+/// What any archive may become, in bytes.
+const SMALL: u64 = 128 << 20;
 
 /// An image data set as found, before the network's size is known.
 pub struct Source {
@@ -195,7 +199,7 @@ fn mix(values: &mut [f32], others: &[f32], share: f32) {
 fn read_npz(path: &Path, names: &[String]) -> Result<Source> {
     let digest = sha256(&fs::read(path)?);
     let archive = NpzTensors::new(path)?;
-    let most = fs::metadata(path)?.len().saturating_mul(DEFLATE);
+    let most = fs::metadata(path)?.len().saturating_mul(DEFLATE).max(SMALL);
     let mut splits = BTreeMap::new();
     let mut highest = 0;
     for split in SPLITS {
@@ -215,7 +219,7 @@ fn read_npz(path: &Path, names: &[String]) -> Result<Source> {
             continue;
         };
         let labels: Vec<i64> = labels.flatten_all()?.to_dtype(candle_core::DType::I64)?.to_vec1()?;
-        let images = images_of(&images).with_context(|| format!("{split}_images"))?;
+        let images = images_of(images).with_context(|| format!("{split}_images"))?;
         ensure!(
             images.len() == labels.len(),
             "{split} has {} images and {} labels",
@@ -240,7 +244,7 @@ fn read_npz(path: &Path, names: &[String]) -> Result<Source> {
 }
 
 /// The images of an array of N x H x W or N x H x W x 3 bytes.
-fn images_of(array: &Tensor) -> Result<Vec<Image>> {
+fn images_of(array: Tensor) -> Result<Vec<Image>> {
     let (count, height, width, channels) = match *array.dims() {
         [n, h, w] | [n, h, w, 1] => (n, h, w, 1),
         [n, h, w, 3] => (n, h, w, 3),
@@ -249,6 +253,8 @@ fn images_of(array: &Tensor) -> Result<Vec<Image>> {
     ensure!(array.dtype() == candle_core::DType::U8, "values of type {:?} are not uint8", array.dtype());
     let (width, height, each) = (u32::try_from(width)?, u32::try_from(height)?, height * width * channels);
     let values: Vec<u8> = array.flatten_all()?.to_vec1()?;
+    // Each copy may be gigabytes.
+    drop(array);
     let image = |i: usize| {
         let part = values[i * each..(i + 1) * each].to_vec();
         match channels {

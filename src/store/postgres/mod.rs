@@ -35,6 +35,9 @@ use write::FollowUp;
 /// user's deletion and a change of the same user's history.
 const TRIES: u32 = 5;
 
+/// Longest time that a connection has to answer before it goes back into the pool.
+const RELEASE: Duration = Duration::from_secs(3);
+
 /// Makes the call again while its failure is that Postgres took the write back.
 macro_rules! retrying {
     ($call:expr) => {{
@@ -81,12 +84,29 @@ impl PostgresStore {
             .acquire_timeout(options.acquire_timeout)
             .after_connect(|connection, _| {
                 Box::pin(async move {
-                    // A writer stuck behind another's lock answers 503 rather than never.
-                    connection.execute("SET lock_timeout = '10s'").await?;
-                    // The functions and statements of the engine are short; compiling them to
-                    // machine code costs more than it saves.
-                    connection.execute("SET jit = off").await?;
+                    // - A writer stuck behind another's lock answers 503 rather than never.
+                    // - A replica that fell silent in the middle of a write holds its locks no longer
+                    //   than this, whether it is gone or only the network between.
+                    // - The functions and statements of the engine are short; compiling them to machine
+                    //   code costs more than it saves.
+                    connection
+                        .execute(
+                            "SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '60s';
+                             SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5;
+                             SET tcp_keepalives_count = 3; SET tcp_user_timeout = '20s'; SET jit = off",
+                        )
+                        .await?;
                     Ok(())
+                })
+            })
+            .after_release(|connection, _| {
+                Box::pin(async move {
+                    // A question that was dropped unanswered, on a network that fell silent, leaves a
+                    // connection that would be waited for without an end.
+                    match tokio::time::timeout(RELEASE, connection.ping()).await {
+                        Ok(answered) => answered.map(|()| true),
+                        Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
+                    }
                 })
             })
             .connect_lazy_with(connect);
