@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue};
 use medserve::api::oip::request;
 use medserve::inference::image::ImageModel;
 use medserve::inference::note::NoteModel;
-use model::manifest::Input;
+use model::manifest::{Architecture, Input};
 use model::package::{CARD, MANIFEST, WEIGHTS, sha256};
 use model::{Manifest, Package};
 use serde_json::{Value, json};
@@ -90,5 +90,9 @@ pub fn package(data: &[u8]) {
     let _ = match &manifest.input {
         Input::Image(input) => ImageModel::build(&manifest, input, &weights).map(|_| ()),
         Input::Record(input) => NoteModel::build(&manifest, input, &weights).map(|_| ()),
+        Input::Text(_) => match &manifest.architecture {
+            Architecture::Crf(config) => text::Tagger::read(config, &manifest.labels, weights).map(|_| ()),
+            _ => Ok(()),
+        },
     };
 }
