@@ -7,6 +7,7 @@ mod cds;
 mod conditional;
 mod explain;
 mod fhir;
+mod extract;
 mod first_steps;
 mod fuzz_corpus;
 mod identity;

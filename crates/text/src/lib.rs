@@ -10,6 +10,7 @@
 
 pub mod bag;
 pub mod encoder;
+pub mod evidence;
 pub mod familiarity;
 pub mod fields;
 #[cfg(test)]
@@ -26,6 +27,7 @@ mod transformer;
 pub mod trees;
 
 pub use encoder::{Encoded, Encoder};
+pub use evidence::Evidence;
 pub use familiarity::Familiarity;
 pub use record::{FieldError, FieldValue, Record};
 pub use red_flags::{FlagValue, RedFlag, RedFlags};

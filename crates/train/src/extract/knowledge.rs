@@ -37,11 +37,12 @@ const ROUNDS: usize = 12;
 
 /// A list of names from a file: `NAME=FILE` of a `.txt` with a name a line, `NAME=FILE:FIELD` of a
 /// `.csv` column or a `.jsonl` member, `NAME=FOLDER:LABEL` of what the training texts there mark so. The parts of a name between brackets, commas, semicolons and
-/// slashes are names too.
+/// slashes are names too. Two lists are made: the names, and the words of four letters and more that
+/// they are made of, since a new name is often made of known words.
 ///
 /// # Errors
 /// A file that cannot be read, or has no such field.
-pub fn list(given: &str) -> Result<(String, HashSet<u32>)> {
+pub fn lists(given: &str) -> Result<[(String, HashSet<u32>); 2]> {
     let (name, rest) = given
         .split_once('=')
         .with_context(|| format!("--names: \"{given}\" is not NAME=FILE or NAME=FILE:FIELD"))?;
@@ -57,7 +58,13 @@ pub fn list(given: &str) -> Result<(String, HashSet<u32>)> {
         names.extend(parts.chain([value.trim()]).filter(|name| name.chars().any(char::is_alphabetic)));
     }
     ensure!(!names.is_empty(), "--names: {file} has no name");
-    Ok((name.to_string(), Lexicons::list(names.into_iter())))
+    let word = |name: &&str| -> Vec<String> {
+        let words = tokens(name).into_iter().map(|token| name[token.bytes].to_string());
+        words.filter(|word| word.chars().count() > 3 && word.parse::<f64>().is_err()).collect()
+    };
+    let words: BTreeSet<String> = names.iter().flat_map(word).collect();
+    let words = Lexicons::list(words.iter().map(String::as_str));
+    Ok([(name.to_string(), Lexicons::list(names.into_iter())), (format!("{name}, words"), words)])
 }
 
 /// Plain texts of a file: a `.txt` by lines, a `.jsonl` by all members that are strings, event records
@@ -306,22 +313,22 @@ mod tests {
 
     #[test]
     fn words_that_are_used_alike_share_a_class() {
+        let name = |kind: &str, i: u8| {
+            format!("{kind}{}{}", char::from(b'a' + i / 10), char::from(b'a' + i % 10))
+        };
         let mut texts = Vec::new();
-        for i in 0..80 {
-            for (before, after, kind) in
-                [("take", "daily", "drug"), ("suffers", "badly", "ill"), ("walks", "home", "who")]
-            {
+        for i in 0..80u8 {
+            for (before, after, kind) in [("take", "daily", "drug"), ("suffers", "badly", "ill"), ("walks", "home", "who")] {
                 for round in 0..3 {
-                    texts.push(format!("she {before} {kind}{i} {after} and {round}"));
+                    texts.push(format!("she {before} {} {after} and {round}", name(kind, i)));
                 }
             }
         }
         let classes = classes(&texts, 0);
         let of = |text: &str| classes[&word(text)][0];
-        let alike =
-            |kind: &str| (0..80).filter(|i| of(&format!("{kind}{i}")) == of(&format!("{kind}0"))).count();
-        assert!(alike("drug") > 20, "{}", alike("drug"));
-        assert!((0..80).all(|i| of(&format!("drug{i}")) != of("ill0")));
+        // However many classes drugs and illnesses fall into, none has both in it.
+        let all = |kind: &str| (0..80).map(|i| of(&name(kind, i))).collect::<BTreeSet<u16>>();
+        assert!(all("drug").is_disjoint(&all("ill")), "{:?} {:?}", all("drug"), all("ill"));
     }
 
     #[test]
@@ -336,21 +343,22 @@ mod tests {
         let jsonl = at("a.jsonl", "{\"focus\": \"Bartter syndromes (BS)\"}\n{\"other\": 1}\n");
         let plain = at("a.txt", "one\ntwo\n");
         let lexicons = Lexicons {
-            lists: vec![
-                list(&format!("drug={csv}:drug")).unwrap().1,
-                list(&format!("ill={jsonl}:focus")).unwrap().1,
-            ],
+            lists: [format!("drug={csv}:drug"), format!("ill={jsonl}:focus")]
+                .iter()
+                .flat_map(|given| lists(given).unwrap().map(|(_, list)| list))
+                .collect(),
             ..Lexicons::default()
         };
         let words = ["codeine", "for", "bartter", "syndrome"].map(str::to_string);
-        assert_eq!(lexicons.matches(&words), [vec![(0, 1)], vec![], vec![(1, 2)], vec![(1, 4)]]);
-        assert_eq!(list(&format!("n={plain}")).unwrap().1.len(), 2);
-        for (given, want) in [
-            ("x", "is not NAME=FILE"),
-            (&format!("x={csv}"), "needs a field"),
-            (&format!("x={csv}:y"), "no column"),
-        ] {
-            assert!(format!("{:#}", list(given).unwrap_err()).contains(want), "{given}");
+        assert_eq!(lexicons.matches(&words), [
+            vec![(0, 1), (1, 1)],
+            vec![],
+            vec![(2, 2), (3, 1)],
+            vec![(2, 4), (3, 1)],
+        ]);
+        assert_eq!(lists(&format!("n={plain}")).unwrap()[0].1.len(), 2);
+        for (given, want) in [("x", "is not NAME=FILE"), (&format!("x={csv}"), "needs a field"), (&format!("x={csv}:y"), "no column")] {
+            assert!(format!("{:#}", lists(given).unwrap_err()).contains(want), "{given}");
         }
     }
 }

@@ -53,7 +53,7 @@ pub struct ExtractOptions {
     /// NAME=FOLDER:LABEL of other marked texts
     #[arg(long, env = "MEDSERVE_NAMES", value_delimiter = ',')]
     pub names: Vec<String>,
-    /// Plain texts (.txt, .jsonl, .tsv) from which classes of words used alike are learned, beside the training texts
+    /// Plain texts (.txt, .jsonl, .tsv) from which classes of words used alike are learned; best other than those to learn from
     #[arg(long, env = "MEDSERVE_PLAIN", value_delimiter = ',')]
     pub plain: Vec<PathBuf>,
     /// Penalty on the sizes of the weights
@@ -66,10 +66,10 @@ pub struct ExtractOptions {
     #[arg(long, env = "MEDSERVE_ITERATIONS", default_value_t = 100)]
     pub iterations: usize,
     /// Least number of training tokens that have a feature
-    #[arg(long, env = "MEDSERVE_LEAST_TOKENS", default_value_t = 2)]
+    #[arg(long, env = "MEDSERVE_LEAST_TOKENS", default_value_t = 1)]
     pub least_tokens: u32,
     /// A name is chosen from this probability on, where no other is worth more
-    #[arg(long, env = "MEDSERVE_THRESHOLD", default_value_t = 0.3)]
+    #[arg(long, env = "MEDSERVE_THRESHOLD", default_value_t = 0.33)]
     pub threshold: f32,
     /// Most tokens of a note that are read
     #[arg(long, env = "MEDSERVE_MAX_TOKENS", default_value_t = 16_384)]
@@ -117,31 +117,22 @@ pub fn train(options: &ExtractOptions, stop: &AtomicBool) -> Result<(PathBuf, Ma
     let version = options.version.map_or_else(|| next_version(&options.out, &options.name), Ok)?;
     let mut manifest = describe(options, &corpora, &labels, version)?;
     manifest.check().map_err(anyhow::Error::msg)?;
-    let lists = options.names.iter().map(|given| knowledge::list(given)).collect::<Result<Vec<_>>>()?;
+    let mut lists = Vec::new();
+    for given in &options.names {
+        lists.extend(knowledge::lists(given)?);
+    }
     let (list_names, lists): (Vec<String>, Vec<_>) = lists.into_iter().unzip();
-    let outside = plain(options)?;
-    let known = |splits: &[&str]| {
-        let classes = match options.plain.is_empty() {
-            true => Default::default(),
-            false => knowledge::classes(&[&outside[..], &texts_of(&corpora, splits)].concat(), options.seed),
-        };
-        Lexicons { lists: lists.clone(), classes }
-    };
+    // Of other texts than those to learn from: a class that every word of the training texts has, and
+    // hardly any new word, would be trusted too much.
+    let classes = knowledge::classes(&plain(options)?, options.seed);
+    let lexicons = Lexicons { lists, classes };
     let fitting = Fitting {
         penalty: Penalty { l1: options.l1, l2: options.l2, iterations: options.iterations, tolerance: 2e-4 },
         least: options.least_tokens,
         threshold: options.threshold,
     };
     eprintln!("labels {}; relations {}", labels.join(", "), listed(&relations));
-    let lexicons = known(&["train"]);
-    let mut tagger = fit(
-        &marked(&corpora, &["train"], &labels, &lexicons),
-        &labels,
-        &relations,
-        &lexicons,
-        &fitting,
-        stop,
-    );
+    let mut tagger = fit(&marked(&corpora, &["train"], &labels, &lexicons), &labels, &relations, &lexicons, &fitting, stop);
     let stopped = || stop.load(Ordering::Relaxed);
     let mut notes = String::new();
     for split in ["dev", "test"] {
@@ -155,9 +146,7 @@ pub fn train(options: &ExtractOptions, stop: &AtomicBool) -> Result<(PathBuf, Ma
     }
     if options.refit && !stopped() {
         let both = ["train", "dev"];
-        let lexicons = known(&both);
-        let again =
-            fit(&marked(&corpora, &both, &labels, &lexicons), &labels, &relations, &lexicons, &fitting, stop);
+        let again = fit(&marked(&corpora, &both, &labels, &lexicons), &labels, &relations, &lexicons, &fitting, stop);
         if !stopped() {
             tagger = again;
             notes += "## Fitted twice\n\nThe figures above are of a model fitted on the training texts alone. The weights \
