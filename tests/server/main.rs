@@ -3,6 +3,7 @@
 
 mod audit;
 mod conditional;
+mod console;
 mod first_steps;
 mod fuzz_corpus;
 mod identity;
