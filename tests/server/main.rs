@@ -8,6 +8,7 @@ mod conditional;
 mod explain;
 mod fhir;
 mod extract;
+mod console;
 mod first_steps;
 mod fuzz_corpus;
 mod identity;

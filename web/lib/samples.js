@@ -25,10 +25,12 @@ function chest(haze, turn = 0, size = 384) {
   context.fillRect(0, 0, size, size);
   blob(50, 62, 50, 66, "rgb(168 168 168)", "rgb(96 96 96 / 0%)");
   blob(50, 10, 15, 24, "rgb(170 170 170)", "rgb(120 120 120 / 0%)");
-  blob(31 + turn, 50, 17, 33, "rgb(28 28 28)", "rgb(60 60 60 / 12%)", 0.1);
-  blob(69 + turn, 50, 17, 33, "rgb(28 28 28)", "rgb(60 60 60 / 12%)", -0.1);
+  blob(30 + turn, 50, 19, 35, "rgb(22 22 22)", "rgb(40 40 40 / 30%)", 0.1);
+  blob(30 + turn, 50, 14, 29, "rgb(16 16 16)", "rgb(26 26 26 / 60%)", 0.1);
+  blob(70 + turn, 50, 19, 35, "rgb(22 22 22)", "rgb(40 40 40 / 30%)", -0.1);
+  blob(70 + turn, 50, 14, 29, "rgb(16 16 16)", "rgb(26 26 26 / 60%)", -0.1);
   blob(56 + turn, 62, 14, 16, "rgb(205 205 205)", "rgb(150 150 150 / 0%)", 0.5);
-  context.strokeStyle = "rgb(210 210 210 / 26%)";
+  context.strokeStyle = "rgb(210 210 210 / 15%)";
   context.lineWidth = 1.9 * unit;
   for (let rib = 0; rib < 8; rib += 1) {
     for (const side of [-1, 1]) {
@@ -100,12 +102,21 @@ function dicom(frames, name) {
   return new File(parts, name, { type: "application/dicom" });
 }
 
+/** The files drawn here, so that a page can say that they are drawings. */
+export const drawn = new WeakSet();
+
+const drawing = (make) => async () => {
+  const file = await make();
+  drawn.add(file);
+  return file;
+};
+
 /** Pictures by name; each is made when it is asked for. */
 export const PICTURES = {
-  clear: () => png(chest(false), "drawing-clear.png"),
-  hazy: () => png(chest(true), "drawing-hazy.png"),
-  dicom: async () => dicom([chest(false, -2, 256), chest(true, 0, 256), chest(true, 2, 256)], "drawing-3-frames.dcm"),
-  blank: () => png(blank(), "blank.png"),
+  clear: drawing(() => png(chest(false), "drawing-clear.png")),
+  hazy: drawing(() => png(chest(true), "drawing-hazy.png")),
+  dicom: drawing(() => dicom([chest(false, -2, 256), chest(true, 0, 256), chest(true, 2, 256)], "drawing-3-frames.dcm")),
+  blank: drawing(() => png(blank(), "blank.png")),
 };
 
 /** Notes for a model, by its name or by what its labels are; the first that fits. */

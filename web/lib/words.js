@@ -52,6 +52,11 @@ export function number(value, digits = 0) {
   return new Intl.NumberFormat(current, { maximumFractionDigits: digits }).format(value);
 }
 
+/** A number with so many digits after the point exactly, for columns. */
+export function fixed(value, digits) {
+  return new Intl.NumberFormat(current, { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(value);
+}
+
 /** A probability as a percentage. What is neither none nor all is never written as such. */
 export function percent(value, digits = 1) {
   const least = 10 ** -(digits + 2);

@@ -6,24 +6,30 @@ import { attempt, field, problem, select, title } from "../lib/parts.js";
 import { save, write } from "../lib/csv.js";
 import { duration, number, t, when } from "../lib/words.js";
 
+const outcomes = {
+  decisions: (row) => row.abstained || row.answers.length > 0,
+  answered: (row) => row.answers.length > 0 && !row.abstained,
+  abstained: (row) => row.abstained,
+  refused: (row) => row.status >= 400,
+};
 const PAGE = 200;
 /** Pages read for one look at most: a filter that fits little should not read the whole audit. */
 const PAGES = 10;
 const COLUMNS = ["number", "time", "caller", "method", "route", "status", "model", "version", "answers", "abstained", "latency_ms", "request_id", "input_sha256"];
 
 export async function open(place) {
-  const filters = { text: "", route: "", outcome: "" };
+  const filters = { text: "", route: "", outcome: "decisions" };
   let rows = [], next = null, done = false;
   const out = h("div.gap");
   const text = h("input", { type: "search", id: "filter", on: { input: () => { filters.text = text.value.trim().toLowerCase(); draw(); } } });
   const route = h("div"), said = h("p.soft.small.gap-s", { role: "status" });
-  const outcome = select([["", t("audit.all")], ["answered", t("audit.answered")], ["abstained", t("abstained")], ["refused", t("refused")]], "", (value) => { filters.outcome = value; draw(); });
+  const outcome = select([["decisions", t("audit.decisions")], ["", t("audit.calls")], ["answered", t("audit.answered")], ["abstained", t("abstained")], ["refused", t("refused")]], "decisions", (value) => { filters.outcome = value; draw(); });
   put(place, title("audit"), h("div.sheet",
     h("div.note-fields", field(t("audit.text"), text, t("audit.text.hint")), route, field(t("audit.outcome"), outcome)),
     h("div.row.gap", h("button", { type: "button", on: { click: fresh } }, t("audit.fresh")), h("button", { type: "button", id: "audit-csv", on: { click: () => exported("csv") } }, t("download.csv")), h("button", { type: "button", on: { click: () => exported("json") } }, t("download.json"))), said), out);
 
   const fits = (row) => (!filters.route || row.route === filters.route) &&
-    (!filters.outcome || (filters.outcome === "abstained" ? row.abstained : filters.outcome === "refused" ? row.status >= 400 : row.status < 400 && !row.abstained)) &&
+    (!filters.outcome || (outcomes[filters.outcome](row))) &&
     (!filters.text || [row.caller, row.model, row.request_id, row.input_sha256, String(row.status), ...row.answers].some((one) => one?.toLowerCase().includes(filters.text)));
   const shown = () => rows.filter(fits);
 

@@ -7,7 +7,7 @@ import { abstention, bars, curl, problem, select, times, title } from "../lib/pa
 import { picture } from "../lib/picture.js";
 import { each } from "../lib/queue.js";
 import { save, write } from "../lib/csv.js";
-import { PICTURES } from "../lib/samples.js";
+import { drawn, PICTURES } from "../lib/samples.js";
 import { bytes, number, percent, t } from "../lib/words.js";
 
 const AT_ONCE = 3;
@@ -23,7 +23,7 @@ export async function open(place) {
     return undefined;
   }
   const state = { shots: [], chosen: 0, model: fitting[0] ?? segmenting[0], open: true };
-  const list = h("div"), detail = h("div");
+  const list = h("div"), detail = h("div"), about = h("p.soft.small.about");
   const input = h("input.unseen", { type: "file", multiple: true, id: "files", tabindex: "-1", "aria-hidden": "true", accept: ".png,.jpg,.jpeg,.dcm,.dicom,image/png,image/jpeg,application/dicom", on: { change: () => { add([...input.files]); input.value = ""; } } });
   const drop = h("div.drop", { on: {
     dragover: (event) => { event.preventDefault(); drop.classList.add("over"); },
@@ -34,10 +34,11 @@ export async function open(place) {
   h("span.small", t("images.limits", { size: bytes(limits().max_body_bytes), count: number(MOST) })),
   h("div.samples", h("span.small", t("images.samples")), Object.keys(PICTURES).map((name) => h("button.quiet", { type: "button", id: `sample-${name}`, on: { click: async () => add([await PICTURES[name]()]) } }, t(`images.sample.${name}`)))));
   const all = [...fitting, ...segmenting];
-  const model = select(all.map((one) => [one.name, one.name]), state.model.name, (name) => { state.model = all.find((one) => one.name === name); again(); });
+  const model = select(all.map((one) => [one.name, one.name]), state.model.name, (name) => { state.model = all.find((one) => one.name === name); put(about, isolated(state.model.description ?? "")); again(); });
   model.setAttribute("aria-label", t("model"));
   model.classList.add("narrow");
-  put(place, title("images"), h("div.row.apart.below", h("div.row", h("span.label", { "aria-hidden": "true" }, t("model")), model, h("span.soft.small", isolated(state.model.description ?? "")))), drop, h("div.shots", list, detail));
+  put(about, isolated(state.model.description ?? ""));
+  put(place, title("images"), h("div.below", h("div.row", h("span.label", { "aria-hidden": "true" }, t("model")), model), about), drop, h("div.shots", list, detail));
 
   function add(files) {
     const room = MOST - state.shots.length;
@@ -72,7 +73,7 @@ export async function open(place) {
     if (state.open && shots.length) announce(t("images.done", { count: shots.length }));
   }
 
-  const draw = () => { drawList(); drawDetail(); };
+  const draw = () => { drop.classList.toggle("small", state.shots.length > 0); drawList(); drawDetail(); };
 
   function drawList() {
     if (state.shots.length < 2) { put(list); return; }
@@ -83,10 +84,10 @@ export async function open(place) {
       h("div.row.apart.below", h("h2", t("images.all", { count: number(state.shots.length) })),
         h("div.row", h("button", { type: "button", on: { click: exported } }, t("download.csv")), h("button.quiet", { type: "button", on: { click: () => { state.shots = []; draw(); } } }, t("clear")))),
       done < state.shots.length ? h("div.below", h("div.meter", { role: "progressbar", "aria-label": t("progress"), "aria-valuemin": 0, "aria-valuemax": state.shots.length, "aria-valuenow": done }, h("i", { style: { width: `${done / state.shots.length * 100}%` } })), h("p.small.soft", t("progress.of", { done: number(done), all: number(state.shots.length) }))) : null,
-      h("div.scroll", { style: { "max-height": "290px" }, tabindex: "0", role: "region", "aria-label": t("images.title") }, h("table", h("thead", h("tr", [t("file"), t("answer"), t("probability")].map((head) => h("th", { scope: "col" }, head)))),
-        h("tbody", state.shots.map((shot, index) => h("tr", { "aria-selected": null },
+      h("div.scroll", { style: { "max-height": "290px" }, tabindex: "0", role: "region", "aria-label": t("images.title") }, h("table", h("thead", h("tr", [t("file"), t("answer"), t("probability")].map((head, at) => h(at === 2 ? "th.number" : "th", { scope: "col" }, head)))),
+        h("tbody", state.shots.map((shot, index) => h(index === state.chosen ? "tr.chosen" : "tr",
           h("td", h("button.quiet", { type: "button", "aria-pressed": String(index === state.chosen), on: { click: () => { state.chosen = index; draw(); } } }, isolated(shot.file.name))),
-          h("td", short(shot)), h("td", shot.answer?.predictions?.[0] ? percent(shot.answer.predictions[0].probability) : ""))))))));
+          h("td", short(shot)), h("td.number", shot.answer?.label ? percent(shot.answer.predictions.find((one) => one.label === shot.answer.label)?.probability ?? 0) : ""))))))));
     const region = list.querySelector(".scroll");
     region.scrollTop = scroll;
     if (focused) list.querySelector('[aria-pressed="true"]')?.focus();
@@ -108,6 +109,7 @@ export async function open(place) {
     const verdict = h("div",
       h("p.soft.small", isolated(shot.file.name), ` · ${bytes(shot.file.size)}`),
       shot.status === "waiting" || shot.status === "working" ? h("p.soft", t("working")) : null,
+      drawn.has(shot.file) ? h("p.small", h("span.tag", t("images.drawing"))) : null,
       error ? problem(error) : null,
       answer?.predictions ? verdictOf(shot) : null,
       answer?.regions ? regions(answer) : null,
@@ -144,7 +146,7 @@ function verdictOf({ answer, model }) {
   const names = model.label_descriptions ?? {};
   return h("div",
     answer.abstained ? abstention(answer.reason) : h("div.below", h("div.verdict", isolated(answer.label), names[answer.label] ? ` · ${names[answer.label]}` : ""), h("div.soft", t("images.certainty", { value: percent(answer.predictions.find((one) => one.label === answer.label)?.probability ?? 0) }))),
-    h("div.gap-s", bars(answer.predictions, { names, threshold: model.abstain_below, first: answer.label })),
+    h("div.gap-s", bars(answer.predictions, { names, threshold: model.abstain_below, first: answer.label ?? "" })),
     h("p.soft.small.gap-s", t("bars.note", { value: percent(model.abstain_below) })));
 }
 

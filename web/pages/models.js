@@ -5,7 +5,7 @@ import { confusion } from "../lib/charts.js";
 import { announce, h, isolated, put } from "../lib/dom.js";
 import { markdown } from "../lib/markdown.js";
 import { attempt, table, tabs, title } from "../lib/parts.js";
-import { has as known, number, t } from "../lib/words.js";
+import { fixed, has as known, number, t } from "../lib/words.js";
 
 const MEASURES = ["examples", "accuracy", "auc", "macro_f1", "ece", "abstained", "accuracy_answered", "under_triage", "over_triage", "quadratic_weighted_kappa", "dice", "iou", "f1"];
 
@@ -49,7 +49,7 @@ function shown(model, addresses) {
       typeof model.abstain_below === "number" ? fact("abstain", number(model.abstain_below, 3)) : null,
       model.data?.name ? fact("data", [isolated(model.data.name), model.data.licence ? ` (${model.data.licence})` : ""]) : null)),
   names.length ? h("div.sheet", h("h2", t("measures")), table([t("split"), ...names.map((name) => (known(`measure.${name}`) ? t(`measure.${name}`) : name))],
-    splits.map((split) => [split[0], ...names.map((name) => (typeof flat(split)[name] === "number" ? number(flat(split)[name], name === "examples" ? 0 : 4) : "–"))]), { numbers: names.map((_, index) => index + 1), caption: t("measures") })) : null,
+    splits.map((split) => [split[0], ...names.map((name) => (typeof flat(split)[name] === "number" ? fixed(flat(split)[name], name === "examples" ? 0 : 4) : "–"))]), { numbers: names.map((_, index) => index + 1), caption: t("measures") })) : null,
   matrices.length ? h("div.sheet", h("div.row.apart.below", h("h2", t("confusion")), tabs(matrices.map(([name]) => [name, name]), last, draw, t("split"))), (draw(last), matrix)) : null,
   h("div.sheet", card));
 }

@@ -19,14 +19,14 @@ export async function open(place) {
   }
   let model = fitting.find((one) => one.name === "triage") ?? fitting[0];
   let mode = "one";
-  const body = h("div"), about = h("span.soft.small");
+  const body = h("div"), about = h("p.soft.small.about");
   const choice = select(fitting.map((one) => [one.name, one.name]), model.name, (name) => { model = fitting.find((one) => one.name === name); draw(); });
   choice.setAttribute("aria-label", t("model"));
   choice.id = "model";
   choice.classList.add("narrow");
   put(place, title("notes"),
-    h("div.row.apart.below", h("div.row", h("span.label", { "aria-hidden": "true" }, t("model")), choice, about),
-      tabs([["one", t("notes.one")], ["batch", t("notes.batch")]], mode, (value) => { mode = value; draw(); }, t("notes.title"))), body);
+    h("div.below", h("div.row.apart", h("div.row", h("span.label", { "aria-hidden": "true" }, t("model")), choice),
+      tabs([["one", t("notes.one")], ["batch", t("notes.batch")]], mode, (value) => { mode = value; draw(); }, t("notes.title"))), about), body);
   function draw() {
     put(about, isolated(model.description ?? ""));
     put(body, mode === "one" ? form(model) : batch(model));
@@ -129,7 +129,7 @@ function shown(model, record, result) {
     result.abstained ? abstention(result.reason) : h("div", h("div.soft.small", model.scale ? t("notes.scale", { scale: model.scale }) : t("answer")), h("div.verdict", isolated(label), names[label] ? ` · ${names[label]}` : "")),
     flags.length ? h("div.gap", h("h3", t("flags")), h("ul.flags", flags.map((flag) => h("li", icon("flag"), h("div",
       h("strong", isolated(readable(flag.sign))), ": ", isolated(flag.value), " – ", isolated(flag.rule), flag.at_least ? h("div.small", t("flags.least", { label: flag.at_least })) : null))))) : null,
-    h("div.gap", h("h3", t("probabilities")), bars(result.predictions, { names, threshold: model.abstain_below, first: label }), h("p.soft.small.gap-s", t("bars.note", { value: percent(model.abstain_below) }))),
+    h("div.gap", h("h3", t("probabilities")), bars(result.predictions, { names, threshold: model.abstain_below, first: label ?? "" }), h("p.soft.small.gap-s", t("bars.note", { value: percent(model.abstain_below) }))),
     words.length ? h("div.gap", h("h3", t("evidence")), marked(record.note, words.map((one) => ({ ...one, strength: one.weight })))) : null,
     weighed.length ? h("p.small.gap-s", weighed.map((one) => h("span.tag", readable(one.field), " ", number(one.weight, 2)))) : null,
     result.missing_fields?.length ? h("div.gap", h("h3", t("missing")), h("p.soft.small", t("missing.lead")), h("div.chips", result.missing_fields.map((name) => h("button.tag", { type: "button", on: { click: () => document.querySelector(`[data-field="${CSS.escape(name)}"]`)?.focus() } }, readable(name))))) : null,

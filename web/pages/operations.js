@@ -42,7 +42,7 @@ export async function open(place) {
 }
 
 const counted = ({ samples }) => of(samples, "medserve_requests_total").filter((one) => !own(one.labels.route)).reduce((total, one) => total + one.value, 0);
-const own = (route) => route === "/metrics" || route === "/" || route.startsWith("/health") || route.startsWith("/console");
+const own = (route) => route === "/metrics" || route === "/" || route.startsWith("/health") || route.startsWith("/console") || route.startsWith("/docs") || route === "/openapi.json";
 
 function shown(ready, past, models) {
   const now = past.at(-1), first = past[0];
@@ -56,7 +56,7 @@ function shown(ready, past, models) {
   const errors = of(now.samples, "medserve_requests_total").filter((one) => one.labels.status.startsWith("5")).reduce((a, b) => a + b.value, 0);
   const figure = (words, value, more = null) => h("div.sheet", h("div.soft.small", words), h("div.figure", value), more);
   return h("div.stack",
-    h("div.grid", { id: "figures" },
+    h("div.figures", { id: "figures" },
       figure(t("ops.ready"), ready ? h("span.tag.good", icon("check"), t("ops.yes")) : h("span.tag.bad", icon("warning"), t("ops.no")), h("div.soft.small.gap-s", t("ops.version", { version: limits().version }), " · ", t("ops.failed", { count: number(errors) }))),
       figure(t("ops.rate"), [number(rate, 1), h("small", ` ${t("ops.per-second")}`)], spark(rates, t("ops.rate"))),
       figure(t("ops.queue"), number(waiting.reduce((a, b) => a + b.value, 0)), h("div.soft.small.gap-s", waiting.filter((one) => one.value > 0).map((one) => `${one.labels.model} ${one.value}`).join(", ") || t("ops.idle"))),

@@ -41,19 +41,18 @@ async function person(body, id, first, chosen) {
     const address = path`/v1/users/${id}/recommendations?kind=${kind}&limit=${10}&similarity=${similarity}`;
     try {
       const given = await get(address);
-      const placed = await located(given.items);
-      if (mine !== turn) return;
-      const dots = kind === "drug" || kind === "advice" ? [] : (await get(path`/v1/items?kind=${kind}&limit=${1000}`).catch(() => ({ items: [] }))).items;
-      if (mine === turn) draw(given, placed, dots.filter(hasPlace), address, before);
+      const things = await ofKind(kind, given.items);
+      if (mine === turn) draw(given, things, address, before);
     } catch (error) {
       if (mine === turn) put(answer, problem(error));
     }
   }
 
-  function draw(given, placed, dots, address, before) {
+  function draw(given, things, address, before) {
     const home = user && hasPlace(user.profile) ? user.profile : null;
-    const drawn = kind === "drug" || kind === "advice" ? null : map(home, placed.filter(hasPlace).map((one) => ({ ...one, rank: given.items.findIndex((item) => item.item_id === one.item_id) + 1 })), dots);
-    const names = new Map(placed.map((one) => [one.item_id, one.name]));
+    const drawn = kind === "drug" || kind === "advice" ? null : map(home,
+      given.items.map((item, index) => ({ ...things.get(item.item_id), name: item.name, rank: index + 1 })).filter(hasPlace), [...things.values()].filter(hasPlace));
+    const names = new Map([...things].map(([item, one]) => [item, one.name]));
     put(answer, h("div.two",
       h("div.sheet", { id: "recommended" },
         h("div.row.apart.below", h("h2", t("people.recommended")), h("span.tag.accent", { title: t(`strategy.${given.strategy}.why`) }, t(`strategy.${given.strategy}`))),
@@ -62,7 +61,7 @@ async function person(body, id, first, chosen) {
         given.items.length ? h("ol.recs", given.items.map((item, index) => recommended(item, index, names, before, () => record(item)))) : given.abstained ? null : h("p.soft", t("people.nothing"))),
       h("div", drawn ? h("div.sheet", drawn) : null,
         h("div.sheet", { id: "excluded" }, h("h2", t("people.excluded")), given.excluded.length
-          ? h("ul.recs", given.excluded.slice(0, 40).map((one) => h("li", h("span.rank", icon("close")), h("span.title", isolated(one.item_id)), one.severity ? h("span.tag.bad", t(`severity.${one.severity}`)) : h("span"), h("div.why", isolated(one.reason), one.note ? h("div", isolated(one.note)) : null))))
+          ? h("ul.recs", given.excluded.slice(0, 40).map((one) => h("li", h("span.rank", icon("close")), h("span.title", isolated(names.get(one.item_id) ?? one.item_id)), one.severity ? h("span.tag.bad", t(`severity.${one.severity}`)) : h("span"), h("div.why", isolated(one.reason), one.note ? h("div", isolated(one.note)) : null))))
           : h("p.soft", t("people.none-excluded"))),
         h("div.sheet", h("p.soft.small", t("people.as-of", { time: when(given.as_of) })), curl("GET", address)))));
   }
@@ -101,7 +100,7 @@ function recommended(item, index, names, before, record) {
   ].filter(Boolean);
   return h("li", h("span.rank", `${index + 1}.`),
     h("span.title", { data: { id: item.item_id } }, isolated(item.name), item.distance_km !== undefined ? h("span.soft.small", ` · ${number(item.distance_km, 1)} km`) : null),
-    h("span.row", before ? moved(item, index, before) : null, h("button.quiet", { type: "button", "aria-label": t("people.record.of", { name: item.name }), on: { click: record } }, t("people.record"))),
+    h("span.row", before ? moved(item, index, before) : null, h("button.small", { type: "button", "aria-label": t("people.record.of", { name: item.name }), on: { click: record } }, t("people.record"))),
     h("div.why", (item.cautions ?? []).map((one) => h("div", h("span.tag.warn", icon("warning"), isolated(one)))), reasons.length ? h("ul", reasons.map((one) => h("li", one))) : null));
 }
 
@@ -115,15 +114,26 @@ function moved(item, index, { order }) {
 
 const hasPlace = (one) => Number.isFinite(one?.latitude) && Number.isFinite(one?.longitude);
 
-/** The items with where they are. */
-async function located(items) {
-  return Promise.all(items.map(async (item) => ({ ...(await get(path`/v1/items/${item.item_id}`).catch(() => ({}))), item_id: item.item_id, name: item.name })));
+const catalogues = new Map();
+
+/** The things of a kind by their ids: one page of them, asked for once, and those of the answer that are not on it. */
+async function ofKind(kind, answered) {
+  if (!catalogues.has(kind)) {
+    const page = await get(path`/v1/items?kind=${kind}&limit=${1000}`).catch(() => ({ items: [] }));
+    catalogues.set(kind, new Map(page.items.map((one) => [one.item_id, one])));
+  }
+  const things = catalogues.get(kind);
+  await Promise.all(answered.filter((one) => !things.has(one.item_id)).map(async ({ item_id }) => {
+    const one = await get(path`/v1/items/${item_id}`).catch(() => null);
+    if (one) things.set(item_id, one);
+  }));
+  return things;
 }
 
 function profile({ user_id, profile: known }) {
   const list = (values) => (values === undefined ? h("span.soft", t("profile.unknown")) : values.length ? h("span.chips", values.map((one) => h("span.tag", isolated(one)))) : t("profile.no"));
   const fact = (name, value) => [h("dt", t(`profile.${name}`)), h("dd", value)];
-  return h("div.sheet", { id: "profile" }, h("h2", isolated(user_id)), h("dl.facts",
+  return h("div.sheet", { id: "profile" }, h("h2", isolated(user_id)), h("dl.facts.wide",
     fact("birth_year", known.birth_year ?? h("span.soft", t("profile.unknown"))),
     fact("sex", known.sex ? t(`sex.${known.sex}`) : h("span.soft", t("profile.unknown"))),
     fact("conditions", list(known.conditions)), fact("allergies", list(known.allergies)), fact("medications", list(known.medications)),

@@ -14,7 +14,7 @@ export const zh = {
   "evidence": "依据", "outlines": "轮廓", "range": "{low} 至 {high}", "usual": "通常 {low} 至 {high}",
 
   "images.title": "影像", "images.lead": "放入图像，查看标签、把握程度和各步耗时。图像不会保留：回答后即遗忘。", "images.drop": "将图像拖到这里", "images.choose": "选择文件", "images.limits": "PNG、JPEG 或 DICOM，每个不超过 {size}，一次最多 {count} 个；同时发送三个", "images.samples": "或试一张绘图：",
-  "images.sample.clear": "胸片，清晰", "images.sample.hazy": "胸片，模糊", "images.sample.dicom": "DICOM，3 帧", "images.sample.blank": "空白", "images.none": "没有在用的影像模型。", "images.all": "{count} 张图像", "images.certainty": "把握 {value}", "images.done": "已回答 {count} 张图像",
+  "images.drawing": "绘图：模型对它的回答没有意义", "images.sample.clear": "胸片，清晰", "images.sample.hazy": "胸片，模糊", "images.sample.dicom": "DICOM，3 帧", "images.sample.blank": "空白", "images.none": "没有在用的影像模型。", "images.all": "{count} 张图像", "images.certainty": "把握 {value}", "images.done": "已回答 {count} 张图像",
   "images.too-many": "一次最多 {count} 张；有 {left} 张未加入。清空列表后可继续。", "images.too-large": "文件大小为 {size}，此服务器最多接受 {most}，未发送。", "images.empty": "文件为空，未发送。", "regions.count": "{count} 个区域",
   "picture.alt": "图像 {name}", "picture.large": "太大，无法在此显示", "picture.unreadable": "浏览器无法显示此图像", "picture.dicom": "浏览器无法显示此文件的像素；服务器会自行读取", "dicom.frame": "帧", "dicom.center": "窗位", "dicom.width": "窗宽",
 
@@ -41,5 +41,5 @@ export const zh = {
   "rejected.queue_full": "队列已满", "rejected.too_many": "同时过多", "rejected.deadline": "超过期限", "rejected.busy": "繁忙", "rejected.slow_body": "正文过慢", "rejected.connections": "连接过多", "rejected.draining": "正在关闭", "rejected.unauthorized": "无已知密钥", "rejected.forbidden": "密钥无此权限", "rejected.rate": "过于频繁",
   "drift": "回答与训练相比", "drift.lead": "自启动以来各标签的占比；标线为说明中留出数据上的占比。偏移不表示回答有误，而是输入与以往不同。", "drift.then": "留出数据上为 {value}", "drift.none": "还没有回答。", "drift.answers": "{count} 个回答。", "drift.withheld": "不作回答 {now}（留出数据 {then}）。", "drift.sure": "把握中位数 {value}。", "drift.few": "少于 {count} 个回答时占比说明不了什么。",
 
-  "audit.title": "审计", "audit.lead": "谁向哪个模型问了什么、得到什么回答。不含输入，只有其摘要。", "audit.text": "查找", "audit.text.hint": "调用者、模型、回答、状态、请求编号或摘要", "audit.outcome": "结果", "audit.all": "全部", "audit.answered": "已回答", "audit.fresh": "重新读取", "audit.more": "读取更多", "audit.more-of": "更多", "audit.whole": "此决定的全部", "audit.nothing": "没有符合的。", "audit.count": "已读 {read} 行，显示 {shown} 行", "audit.time": "时间", "audit.caller": "调用者", "audit.call": "调用", "audit.took": "耗时", "audit.answer": "回答",
+  "audit.title": "审计", "audit.lead": "谁向哪个模型问了什么、得到什么回答。不含输入，只有其摘要。", "audit.text": "查找", "audit.text.hint": "调用者、模型、回答、状态、请求编号或摘要", "audit.outcome": "结果", "audit.all": "全部", "audit.decisions": "决定", "audit.calls": "全部调用", "audit.answered": "已回答", "audit.fresh": "重新读取", "audit.more": "读取更多", "audit.more-of": "更多", "audit.whole": "此决定的全部", "audit.nothing": "没有符合的。", "audit.count": "已读 {read} 行，显示 {shown} 行", "audit.time": "时间", "audit.caller": "调用者", "audit.call": "调用", "audit.took": "耗时", "audit.answer": "回答",
 };
