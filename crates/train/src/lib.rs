@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod alterations;
 pub mod augment;
 pub mod bag;
 pub mod card;
@@ -17,6 +18,7 @@ pub mod field_dropout;
 pub mod finish;
 pub mod fit;
 pub mod image;
+pub mod likeness;
 pub mod logistic;
 pub mod metrics;
 pub mod notes;

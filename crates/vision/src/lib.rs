@@ -13,13 +13,15 @@ pub mod decode;
 mod dicom;
 pub mod image;
 mod jpeg;
+pub mod likeness;
 pub mod network;
 pub mod phantom;
 mod png;
 pub mod preprocess;
 mod resnet;
 
-pub use decode::{DecodeError, DecodeOptions, Format, decode, memory};
+pub use decode::{Declared, DecodeError, DecodeOptions, Format, decode, declared};
+pub use dicom::Identity;
 pub use image::{Image, Samples, ShapeError};
 pub use preprocess::{PreprocessError, Preprocessor, preprocess};
 
