@@ -250,6 +250,10 @@ impl From<ImagesError> for Problem {
                 tracing::error!(%error, "preprocessing failed");
                 Problem::internal()
             }
+            ImagesError::Likeness(error) => {
+                tracing::error!(%error, "an image could not be compared with those of training");
+                Problem::internal()
+            }
             ImagesError::Ask(error) => error.into(),
         }
     }

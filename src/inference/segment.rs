@@ -20,7 +20,7 @@ use model::package::MANIFEST;
 use model::{Manifest, Package, PackageError};
 use nn::Params;
 use vision::segment::{Regions, SegmentError, Segmenter};
-use vision::{DecodeError, DecodeOptions, Format, Image, decode, memory, network, segment};
+use vision::{DecodeError, DecodeOptions, Format, Image, declared, decode, network, segment};
 
 /// Why pictures got no regions.
 #[derive(Debug, thiserror::Error)]
@@ -142,21 +142,14 @@ impl SegmentService {
     ) -> Result<(Outlined, Duration, Duration, Duration), SegmentsError> {
         let options = DecodeOptions { max_pixels: self.max_pixels, frame };
         let limit = self.preprocess.limit();
-        // With no pixels allowed the declared size comes back before any memory is taken.
-        let declared = decode(format, &bytes, &DecodeOptions { max_pixels: 0, frame });
-        let pixels = match declared {
-            Err(DecodeError::TooLarge { width, height, .. }) => {
-                let pixels = width.saturating_mul(height);
-                if pixels > self.max_pixels {
-                    let error = DecodeError::TooLarge { width, height, limit: self.max_pixels };
-                    return Err(SegmentsError::Decode { index, error });
-                }
-                pixels
-            }
-            _ => 0,
-        };
-        let needed =
-            memory(format, &bytes, &options).saturating_add(segment::memory(pixels, self.input.channels));
+        let declared = declared(format, &bytes, &options);
+        let (width, height) = declared.size;
+        let pixels = width.saturating_mul(height);
+        if pixels > self.max_pixels {
+            let error = DecodeError::TooLarge { width, height, limit: self.max_pixels };
+            return Err(SegmentsError::Decode { index, error });
+        }
+        let needed = declared.memory.saturating_add(segment::memory(pixels, self.input.channels));
         if needed > limit {
             let error = DecodeError::TooMuchMemory { needed, limit };
             return Err(SegmentsError::Decode { index, error });

@@ -10,6 +10,8 @@ use super::manifest::{
     RecordInput, ResnetConfig,
 };
 
+use super::package::LIKENESS;
+
 /// Largest side of a network's input, in pixels.
 const MAX_SIDE: u32 = 4096;
 /// Largest number of channels, units or layers.
@@ -81,6 +83,17 @@ impl Manifest {
             }
             if !matches!(self.architecture, Architecture::Bag(_)) {
                 return Err("likeness: only a bag knows n-grams".to_string());
+            }
+        }
+        if let Some(Likeness::TrainingPictures { components, .. }) = &self.likeness {
+            if !(1..=MAX_SIZE).contains(components) {
+                return Err(format!("likeness.components is {components}, not between 1 and {MAX_SIZE}"));
+            }
+            if !matches!(self.input, Input::Image(_)) {
+                return Err("likeness: only a model of images has training pictures".to_string());
+            }
+            if !self.files.contains_key(LIKENESS) && !self.weights.sha256.is_empty() {
+                return Err(format!("likeness: files does not name \"{LIKENESS}\""));
             }
         }
         match &self.input {

@@ -123,6 +123,21 @@ pub enum Likeness {
         /// characters shuffled.
         auroc: f64,
     },
+    /// Of images: distance from the training pictures, looked at coarsely. What is kept of them is in the
+    /// package's `likeness.safetensors`.
+    TrainingPictures {
+        /// Principal components of the training pictures.
+        components: usize,
+        /// The split that the next three are measured on.
+        measured_on: String,
+        /// Share of its pictures that are unlike.
+        abstained: f64,
+        /// Share of its pictures that are unlike once they are altered: turned, torn apart, enlarged,
+        /// or replaced by shapes and patterns of chance.
+        altered_abstained: f64,
+        /// Area under the ROC curve of its pictures against the altered ones.
+        auroc: f64,
+    },
 }
 
 /// What a model does.
@@ -204,6 +219,22 @@ pub struct ImageInput {
     pub resize: ResizeFilter,
     /// What is done to the values.
     pub normalisation: Normalisation,
+    /// What a DICOM file may say that it is. Any where this is left out; a file that says nothing is
+    /// accepted always.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepts: Option<Accepts>,
+}
+
+/// What a DICOM file may say that it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Accepts {
+    /// Values of Modality (0008,0060), such as "CR"; any where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub modalities: Vec<String>,
+    /// Values of Body Part Examined (0018,0015), such as "CHEST"; any where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub body_parts: Vec<String>,
 }
 
 /// What is cut off an image before it is resized.

@@ -22,6 +22,8 @@ pub const TOKENIZER: &str = "tokenizer.json";
 pub const RED_FLAGS: &str = "red_flags.json";
 /// The identifiers of the items of a recommender.
 pub const ITEMS: &str = "items.json";
+/// What a model of images keeps of its training pictures to tell what is unlike them, where it does.
+pub const LIKENESS: &str = "likeness.safetensors";
 /// The weights, in safetensors form.
 pub const WEIGHTS: &str = "model.safetensors";
 /// The model card, in Markdown.
@@ -124,13 +126,13 @@ impl Package {
                 .and_then(|()| write_durably(&file, content))
                 .map_err(|e| PackageError::new(&file, e))
         };
-        let bytes = safetensors::serialize(weights.iter().map(|(k, v)| (k.as_str(), v)), None)
-            .map_err(|e| PackageError::new(fresh.join(WEIGHTS), e))?;
+        let bytes = serialize(weights).map_err(|e| PackageError::new(fresh.join(WEIGHTS), e))?;
         manifest.weights.file = WEIGHTS.to_string();
         manifest.weights.sha256 = sha256(&bytes);
         manifest.weights.parameters = values(weights);
         // Card and plots are for people, who may amend them: no answer depends on them.
-        let digests = extra.iter().filter(|(name, _)| [TOKENIZER, RED_FLAGS, ITEMS].contains(name));
+        let read = [TOKENIZER, RED_FLAGS, ITEMS, LIKENESS];
+        let digests = extra.iter().filter(|(name, _)| read.contains(name));
         manifest.files = digests.map(|(name, content)| (name.to_string(), sha256(content))).collect();
         let mut json =
             serde_json::to_string_pretty(manifest).map_err(|e| PackageError::new(fresh.join(MANIFEST), e))?;
@@ -197,6 +199,15 @@ pub fn latest(root: &Path) -> Result<BTreeMap<String, PathBuf>, PackageError> {
 /// Number of trained values among `weights`: what only names something is not one.
 pub fn values(weights: &BTreeMap<String, Tensor>) -> usize {
     weights.values().filter(|tensor| tensor.dtype() == DType::F32).map(|tensor| tensor.elem_count()).sum()
+}
+
+/// Tensors in safetensors form.
+///
+/// # Errors
+/// What the library reports.
+pub fn serialize(tensors: &BTreeMap<String, Tensor>) -> candle_core::Result<Vec<u8>> {
+    safetensors::serialize(tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)), None)
+        .map_err(candle_core::Error::wrap)
 }
 
 /// The sha256 of `bytes` in lower-case hexadecimal.

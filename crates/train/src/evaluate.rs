@@ -104,7 +104,10 @@ pub fn regions(model: &Path, data: &Path, split: &str) -> Result<Option<RegionEv
 }
 
 /// The package in `path`, or in its highest version.
-fn read_package(path: &Path) -> Result<Package> {
+///
+/// # Errors
+/// No package there, or one that does not fit.
+pub fn read_package(path: &Path) -> Result<Package> {
     // The folders above say a package's name and version, also where `path` is relative to one.
     let path = path.canonicalize().with_context(|| path.display().to_string())?;
     if path.join(MANIFEST).exists() {

@@ -12,12 +12,13 @@ use super::augment::Augmentation;
 use super::card::{members, plain};
 use super::examples::{ImageSet, Source};
 use super::finish::{Answers, Finished, STOPPED, about, check_abstain_share, finish, next_version};
+use super::likeness;
 use super::fit::{Examples, FitOptions, Session, fit, predict};
 use super::from;
 use super::splits::Grouping;
 use model::Package;
 use model::manifest::{
-    Architecture, Calibration, Crop, DataSource, FORMAT, ImageInput, Input, Manifest, Normalisation,
+    Accepts, Architecture, Calibration, Crop, DataSource, FORMAT, ImageInput, Input, Manifest, Normalisation,
     ResizeFilter, Training, Weights,
 };
 use nn::{Network, Params, Pass, random};
@@ -105,6 +106,29 @@ impl Orientation {
     }
 }
 
+/// What a DICOM file may say that it is.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct AcceptsOptions {
+    /// Values of DICOM's Modality that are accepted, such as CR,DX; default: any
+    #[arg(long, env = "MEDSERVE_MODALITY", value_delimiter = ',')]
+    pub modality: Vec<String>,
+    /// Values of DICOM's Body Part Examined that are accepted, such as CHEST; default: any
+    #[arg(long, env = "MEDSERVE_BODY_PART", value_delimiter = ',')]
+    pub body_part: Vec<String>,
+}
+
+impl AcceptsOptions {
+    /// For the manifest; none where nothing is named.
+    pub fn accepts(&self) -> Option<Accepts> {
+        let words = |words: &[String]| {
+            let words = words.iter().map(|word| word.trim().to_uppercase());
+            words.filter(|word| !word.is_empty()).collect::<Vec<_>>()
+        };
+        let accepts = Accepts { modalities: words(&self.modality), body_parts: words(&self.body_part) };
+        (accepts != Accepts::default()).then_some(accepts)
+    }
+}
+
 /// Settings of `train image`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ImageOptions {
@@ -169,6 +193,11 @@ pub struct ImageOptions {
     /// Share of the validation examples on which the model may abstain
     #[arg(long, env = "MEDSERVE_ABSTAIN_SHARE", default_value_t = 0.01)]
     pub abstain_share: f64,
+    /// Leave out the measure of likeness by which the model abstains on pictures unlike its training
+    #[arg(long, env = "MEDSERVE_NO_LIKENESS")]
+    pub no_likeness: bool,
+    #[command(flatten)]
+    pub accepts: AcceptsOptions,
     /// Seed of everything random
     #[arg(long, env = "MEDSERVE_SEED", default_value_t = 0)]
     pub seed: u64,
@@ -247,6 +276,13 @@ pub fn train(options: &ImageOptions, stop: &AtomicBool) -> Result<(PathBuf, Mani
     for (split, set) in &sets {
         splits.insert(split.clone(), answers(&network, set)?);
     }
+    let mut extra = Vec::new();
+    if !options.no_likeness && !stop.load(Ordering::Relaxed) {
+        eprintln!("fitting what tells pictures unlike these");
+        let fitted = likeness::fit(&input, &source, options.seed, stop)?;
+        manifest.likeness = Some(fitted.described);
+        extra.push((model::package::LIKENESS, fitted.likeness.to_bytes()?));
+    }
     let finished = Finished {
         floors: BTreeMap::new(),
         manifest,
@@ -256,7 +292,7 @@ pub fn train(options: &ImageOptions, stop: &AtomicBool) -> Result<(PathBuf, Mani
         abstain_share: options.abstain_share,
         history,
         notes: if stop.load(Ordering::Relaxed) { STOPPED.to_string() } else { String::new() },
-        extra: Vec::new(),
+        extra,
     };
     let written = finish(finished, &options.out)?;
     session.close()?;
@@ -349,6 +385,7 @@ fn input(source: &Source, options: &ImageOptions) -> ImageInput {
         crop: Crop::Centre,
         resize: ResizeFilter::Bicubic,
         normalisation: Normalisation::PerImage { floor: 0.02 },
+        accepts: options.accepts.accepts(),
     }
 }
 

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod alterations;
 pub mod amount;
 pub mod architectures;
 pub mod augment;
@@ -21,6 +22,7 @@ pub mod finish;
 pub mod fit;
 pub mod from;
 pub mod image;
+pub mod likeness;
 pub mod logistic;
 pub mod masks;
 pub mod metrics;

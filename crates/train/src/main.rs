@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Parser, Subcommand};
-use train::{evaluate, extract, image, recommender, segment, tables, text, text_options::TextOptions};
+use train::{
+    card, evaluate, extract, image, likeness, recommender, segment, tables, text, text_options::TextOptions,
+};
 
 /// A step of training takes and gives back large tensors, which the system's allocator returns to the
 /// system each time and has to have cleared again.
@@ -39,6 +41,17 @@ enum Command {
         /// Print JSON in one line
         #[arg(long, env = "MEDSERVE_JSON")]
         json: bool,
+    },
+    /// Give a finished package of images the measure by which it abstains on pictures unlike its training
+    Likeness {
+        /// Package: models/<name>, or one version's folder
+        #[arg(long, env = "MEDSERVE_MODEL")]
+        model: PathBuf,
+        /// The data set that it was trained on
+        #[arg(long, env = "MEDSERVE_DATA")]
+        data: PathBuf,
+        #[command(flatten)]
+        accepts: image::AcceptsOptions,
     },
     /// Measure a package on a split of a data set
     Evaluate {
@@ -92,6 +105,11 @@ fn main() -> anyhow::Result<()> {
                 true => println!("{report}"),
                 false => println!("{report:#}"),
             }
+        }
+        Command::Likeness { model, data, accepts } => {
+            let package = evaluate::read_package(&model)?;
+            let manifest = likeness::amend(package, &data, accepts.accepts(), &STOP)?;
+            print!("{}", card::likeness(&manifest));
         }
         Command::Evaluate { model, data, split, json } => {
             if let Some(evaluation) = evaluate::regions(&model, &data, &split)? {

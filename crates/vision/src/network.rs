@@ -82,6 +82,7 @@ mod tests {
             crop: Crop::None,
             resize: ResizeFilter::Bilinear,
             normalisation: Normalisation::PerImage { floor: 0.02 },
+            accepts: None,
         }
     }
 
