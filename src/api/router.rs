@@ -20,8 +20,8 @@ use super::middleware::{
 };
 use super::oip::error::OipError;
 use super::{
-    AppState, Problem, contract, explain, health, images, interactions, items, models, notes, oip, recommendations,
-    segment, users,
+    AppState, Problem, contract, explain, health, images, interactions, items, models, notes, oip,
+    recommendations, segment, users,
 };
 
 #[derive(OpenApi)]

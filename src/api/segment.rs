@@ -159,7 +159,9 @@ fn find(registry: &Registry, name: Option<&str>) -> Result<Arc<SegmentService>, 
         Served::Segment(service) => Some(service.clone()),
         Served::Image(_) | Served::Note(_) => None,
     };
-    find_model(registry, name, "images for their regions", outlines, |detail| Problem::bad_parameter("model", detail))
+    find_model(registry, name, "images for their regions", outlines, |detail| {
+        Problem::bad_parameter("model", detail)
+    })
 }
 
 /// The two forms of an answer.
@@ -172,7 +174,8 @@ enum Wanted {
 /// What the client accepts; the first that is known of several.
 fn wanted(headers: &HeaderMap) -> Result<Wanted, Problem> {
     let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let kinds: Vec<&str> = values.flat_map(|value| value.split(',')).map(|kind| media_type(kind).trim()).collect();
+    let kinds: Vec<&str> =
+        values.flat_map(|value| value.split(',')).map(|kind| media_type(kind).trim()).collect();
     let known = |kind: &&str| match kind.to_ascii_lowercase().as_str() {
         "application/json" | "application/*" | "*/*" => Some(Wanted::Json),
         "image/png" | "image/*" => Some(Wanted::Mask),
@@ -203,7 +206,8 @@ fn result(outlined: &Outlined, labels: &[String]) -> SegmentResult {
             rle: Rle { size: [height, width], counts: rle::text(&runs()) },
         })
     };
-    let found = if *abstained { Vec::new() } else { labels.iter().enumerate().skip(1).filter_map(region).collect() };
+    let found =
+        if *abstained { Vec::new() } else { labels.iter().enumerate().skip(1).filter_map(region).collect() };
     let reason = abstained.then_some(Reason::LowConfidence);
     SegmentResult { height, width, abstained: *abstained, reason, regions: found }
 }

@@ -80,11 +80,13 @@ impl SegmentService {
     ) -> Result<SegmentService, PackageError> {
         let Package { folder, manifest, weights, card } = package;
         let file = folder.join(MANIFEST);
-        let (Input::Image(input), Some(segmentation)) = (manifest.input.clone(), &manifest.segmentation) else {
+        let (Input::Image(input), Some(segmentation)) = (manifest.input.clone(), &manifest.segmentation)
+        else {
             return Err(PackageError::new(file, "this model outlines no regions"));
         };
         let outputs = segmentation.outputs(manifest.labels.len());
-        let misfit = |error: &dyn std::fmt::Display| PackageError::new(folder.join(&manifest.weights.file), error);
+        let misfit =
+            |error: &dyn std::fmt::Display| PackageError::new(folder.join(&manifest.weights.file), error);
         let mut params = Params::frozen(weights);
         let exact = manifest.exact_convolution;
         let plan = network::plan(&manifest.architecture, &input, outputs, &mut params, exact);
@@ -153,7 +155,8 @@ impl SegmentService {
             }
             _ => 0,
         };
-        let needed = memory(format, &bytes, &options).saturating_add(segment::memory(pixels, self.input.channels));
+        let needed =
+            memory(format, &bytes, &options).saturating_add(segment::memory(pixels, self.input.channels));
         if needed > limit {
             let error = DecodeError::TooMuchMemory { needed, limit };
             return Err(SegmentsError::Decode { index, error });

@@ -20,10 +20,10 @@ async fn evidence_is_drawn_over_the_picture_and_is_of_the_label_asked_for() {
     for label in ["normal", "pneumonia"] {
         let response = post(&server, &format!("&label={label}"), picture.clone()).await;
         assert_eq!(response.status(), 200);
-        assert_eq!((&response.headers()["content-type"], &response.headers()["x-label"]), (
-            &"image/png".parse().unwrap(),
-            &label.parse().unwrap(),
-        ));
+        assert_eq!(
+            (&response.headers()["content-type"], &response.headers()["x-label"]),
+            (&"image/png".parse().unwrap(), &label.parse().unwrap(),)
+        );
         let file = response.bytes().await.unwrap();
         let image = decode(Format::Png, &file, &DecodeOptions::default()).unwrap();
         assert_eq!((image.width(), image.height()), (96, 96));

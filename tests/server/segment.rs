@@ -50,7 +50,8 @@ fn manifest(name: &str, instances: bool, reading: Value) -> Manifest {
 /// Writes a package that looks at each pixel alone: one channel of the first convolution goes straight through.
 fn write(root: &Path, mut manifest: Manifest) {
     let Input::Image(input) = manifest.input.clone() else { panic!("an image") };
-    let outputs = manifest.segmentation.as_ref().map_or(0, |s: &Segmentation| s.outputs(manifest.labels.len()));
+    let outputs =
+        manifest.segmentation.as_ref().map_or(0, |s: &Segmentation| s.outputs(manifest.labels.len()));
     let mut params = Params::fresh(0);
     vision::network::build(&manifest.architecture, &input, outputs, &mut params).unwrap();
     let mut weights: BTreeMap<String, Tensor> = params.snapshot().unwrap();
@@ -87,9 +88,9 @@ fn server(folder: &Path) -> Server {
 
 /// A dark picture with four bright discs, two of them across the edges of tiles.
 fn is_bright(row: u32, column: u32) -> bool {
-    [(10, 12), (30, 33), (50, 70), (12, 88)].into_iter().any(|(y, x): (i64, i64)| {
-        (i64::from(row) - y).pow(2) + (i64::from(column) - x).pow(2) <= 36
-    })
+    [(10, 12), (30, 33), (50, 70), (12, 88)]
+        .into_iter()
+        .any(|(y, x): (i64, i64)| (i64::from(row) - y).pow(2) + (i64::from(column) - x).pow(2) <= 36)
 }
 
 fn png(width: u32, height: u32, value: impl Fn(u32, u32) -> u8) -> Vec<u8> {
@@ -162,7 +163,10 @@ async fn objects_are_counted_and_outlined_across_tiles() {
     let answer = json_of(response).await;
     assert_eq!((&answer["model"], &answer["version"]), (&json!("spots"), &json!("1")));
     let result = &answer["results"][0];
-    assert_eq!((&result["height"], &result["width"], &result["abstained"]), (&json!(70), &json!(100), &json!(false)));
+    assert_eq!(
+        (&result["height"], &result["width"], &result["abstained"]),
+        (&json!(70), &json!(100), &json!(false))
+    );
     let region = &result["regions"][0];
     assert_eq!((&region["label"], &region["objects"]), (&json!("spot"), &json!(4)));
     let mask = decoded(&region["rle"]);
@@ -211,7 +215,8 @@ async fn regions_have_the_size_of_the_picture_and_not_of_the_network() {
     }
     // Several pictures get an answer each, but no mask.
     let form = |parts: usize| {
-        (0..parts).fold(Form::new(), |form, _| form.part("image", Part::bytes(left.clone()).file_name("a.png")))
+        (0..parts)
+            .fold(Form::new(), |form, _| form.part("image", Part::bytes(left.clone()).file_name("a.png")))
     };
     let ask = |parts: usize, accept: &'static str| {
         let url = server.at("/v1/images/segment?model=light");

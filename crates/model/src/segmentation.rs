@@ -96,7 +96,9 @@ impl Segmentation {
                 return Err("segmentation: seed and object are not between 0 and 1".to_string());
             }
             if labels != 2 {
-                return Err("segmentation: objects are told apart for one label beside the background".to_string());
+                return Err(
+                    "segmentation: objects are told apart for one label beside the background".to_string()
+                );
             }
         }
         Ok(())

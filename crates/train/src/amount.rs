@@ -35,7 +35,10 @@ mod tests {
 
     #[test]
     fn few_images_are_seen_more_often_and_smaller() {
-        assert_eq!((epochs(624, 64), epochs(4249, 64), epochs(100_000, 64), epochs(2, 64)), (100, 24, 24, 100));
+        assert_eq!(
+            (epochs(624, 64), epochs(4249, 64), epochs(100_000, 64), epochs(2, 64)),
+            (100, 24, 24, 100)
+        );
         assert_eq!((patience(24), patience(100)), (8, 33));
         assert_eq!((side(224, 624), side(28, 624), side(224, 4746)), (64, 28, 224));
     }

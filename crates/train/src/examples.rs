@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::npy::NpzTensors;
 use candle_core::{Device, Tensor};
-use rand::{RngExt, SeedableRng};
 use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
@@ -498,7 +498,10 @@ mod tests {
         let source = Source::read(folder.path(), &[], 3, Some(&tens)).unwrap();
         // Groups have 1 or 11 pictures.
         assert!(SPLITS.iter().all(|split| source.splits.contains_key(*split)));
-        let error = format!("{:#}", Source::read(folder.path(), &[], 3, Some(&Grouping::new("^x").unwrap())).err().unwrap());
+        let error = format!(
+            "{:#}",
+            Source::read(folder.path(), &[], 3, Some(&Grouping::new("^x").unwrap())).err().unwrap()
+        );
         assert!(error.contains("does not match"), "{error}");
         // Where the splits are given, they are checked.
         let given = tempfile::tempdir().unwrap();

@@ -34,7 +34,8 @@ pub struct Start {
 pub fn read(path: &Path) -> Result<Start> {
     let file = file(path)?;
     let bytes = std::fs::read(&file).with_context(|| file.display().to_string())?;
-    let torch = file.extension().is_some_and(|kind| ["pth", "pt", "bin", "ckpt"].iter().any(|known| kind == *known));
+    let torch =
+        file.extension().is_some_and(|kind| ["pth", "pt", "bin", "ckpt"].iter().any(|known| kind == *known));
     let values = match torch {
         true => torch_file::read(&bytes).with_context(|| file.display().to_string())?,
         false => candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)

@@ -12,13 +12,13 @@ use super::augment::Augmentation;
 use super::card::{members, plain};
 use super::examples::{ImageSet, Source};
 use super::finish::{Answers, Finished, STOPPED, about, check_abstain_share, finish, next_version};
+use super::fit::{Examples, FitOptions, Session, fit, predict};
 use super::from;
 use super::splits::Grouping;
-use super::fit::{Examples, FitOptions, Session, fit, predict};
 use model::Package;
 use model::manifest::{
-    Architecture, Calibration, Crop, DataSource, FORMAT, ImageInput, Input, Manifest, Normalisation, ResizeFilter,
-    Training, Weights,
+    Architecture, Calibration, Crop, DataSource, FORMAT, ImageInput, Input, Manifest, Normalisation,
+    ResizeFilter, Training, Weights,
 };
 use nn::{Network, Params, Pass, random};
 use vision::network;

@@ -62,7 +62,9 @@ impl Masks {
             }
             let mut examples = Vec::new();
             for (name, file) in images {
-                let mask = masks.get(&name).with_context(|| format!("{}: there is no mask of this name", file.display()))?;
+                let mask = masks
+                    .get(&name)
+                    .with_context(|| format!("{}: there is no mask of this name", file.display()))?;
                 let (example, digests) = read_example(&file, mask)?;
                 for (file, digest) in [&file, mask].into_iter().zip(digests) {
                     lines.push(format!("{}\n{digest}", file.strip_prefix(path).unwrap_or(file).display()));
@@ -90,7 +92,11 @@ impl Masks {
     pub fn check_labels(&self, labels: usize) -> Result<()> {
         for example in self.splits.values().flatten() {
             if let Some(number) = example.mask.iter().find(|number| **number as usize >= labels) {
-                bail!("{}: its mask has the number {number}; labels are 0 to {}", example.file.display(), labels - 1);
+                bail!(
+                    "{}: its mask has the number {number}; labels are 0 to {}",
+                    example.file.display(),
+                    labels - 1
+                );
             }
         }
         Ok(())
@@ -106,7 +112,8 @@ fn by_name(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
 fn read_file(file: &Path) -> Result<(Image, String)> {
     let bytes = fs::read(file).with_context(|| file.display().to_string())?;
     let format = format_of(file).with_context(|| format!("{}: no image", file.display()))?;
-    let image = decode(format, &bytes, &DecodeOptions::default()).with_context(|| file.display().to_string())?;
+    let image =
+        decode(format, &bytes, &DecodeOptions::default()).with_context(|| file.display().to_string())?;
     Ok((image, sha256(&bytes)))
 }
 
@@ -185,7 +192,8 @@ impl Page {
         let Some(augmentation) = augmentation else {
             return self.moved(tile, (y0, x0), &Motion([1.0, 0.0, 0.0, 1.0]));
         };
-        let mut shift = |tile: usize| augmentation.translation * tile as f32 * (2.0 * rng.random::<f32>() - 1.0);
+        let mut shift =
+            |tile: usize| augmentation.translation * tile as f32 * (2.0 * rng.random::<f32>() - 1.0);
         (y0, x0) = (y0 + shift(tile.height), x0 + shift(tile.width));
         let motion = Motion(augmentation.motion(rng));
         let (mut values, numbers) = self.moved(tile, (y0, x0), &motion);
@@ -202,7 +210,10 @@ impl Page {
         let place = |at: isize, length: usize| mirrored(at.unsigned_abs(), length);
         for row in 0..tile.height {
             for column in 0..tile.width {
-                let (x, y) = (column as f32 + 0.5 - tile.width as f32 / 2.0, row as f32 + 0.5 - tile.height as f32 / 2.0);
+                let (x, y) = (
+                    column as f32 + 0.5 - tile.width as f32 / 2.0,
+                    row as f32 + 0.5 - tile.height as f32 / 2.0,
+                );
                 let (x, y) = (x0 + a * x + b * y - 0.5, y0 + c * x + d * y - 0.5);
                 let (left, top) = (x.floor(), y.floor());
                 let (fx, fy) = (x - left, y - top);
@@ -211,7 +222,8 @@ impl Page {
                 let rows = [place(top, height) * width, place(top + 1, height) * width];
                 let at = row * tile.width + column;
                 for (values, plane) in values.chunks_exact_mut(own).zip(self.planes.chunks_exact(area)) {
-                    let line = |row: usize| plane[row + columns[0]] * (1.0 - fx) + plane[row + columns[1]] * fx;
+                    let line =
+                        |row: usize| plane[row + columns[0]] * (1.0 - fx) + plane[row + columns[1]] * fx;
                     values[at] = line(rows[0]) * (1.0 - fy) + line(rows[1]) * fy;
                 }
                 let near = rows[usize::from(fy >= 0.5)] + columns[usize::from(fx >= 0.5)];
@@ -235,11 +247,12 @@ pub fn targets(numbers: &[u32], width: usize, instances: bool) -> Vec<u8> {
             return 0;
         }
         let near = |length: usize, at: usize| at.saturating_sub(EDGE)..=(at + EDGE).min(length - 1);
-        let alone = near(height, row)
-            .all(|other| near(width, column).all(|beside| {
+        let alone = near(height, row).all(|other| {
+            near(width, column).all(|beside| {
                 let far = other.abs_diff(row).pow(2) + beside.abs_diff(column).pow(2) > EDGE * EDGE;
                 far || numbers[other * width + beside] == own
-            }));
+            })
+        });
         if alone { 1 } else { 2 }
     };
     (0..numbers.len()).map(target).collect()

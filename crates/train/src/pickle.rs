@@ -318,8 +318,7 @@ impl Machine<'_> {
     fn name(&mut self, module: &str, name: &str) -> Result<()> {
         let known = matches!(
             (module, name),
-            ("collections", "OrderedDict")
-                | ("torch._utils", "_rebuild_tensor_v2" | "_rebuild_parameter")
+            ("collections", "OrderedDict") | ("torch._utils", "_rebuild_tensor_v2" | "_rebuild_parameter")
         ) || (module == "torch" && (name.ends_with("Storage") || name == "Size"))
             || (module == "torch.serialization" && name == "_get_layout");
         ensure!(known, "the file calls {module}.{name}; only tensors are read, and nothing is run");
@@ -371,12 +370,16 @@ mod tests {
         // What `pickle.dumps` makes of an object whose reduction is (os.system, ("id",)).
         let call = b"\x80\x02cposix\nsystem\nq\x00X\x02\x00\x00\x00idq\x01\x85q\x02Rq\x03.";
         assert!(error(call).contains("the file calls posix.system"), "{}", error(call));
-        let stacked = b"\x80\x04\x95\x1d\x00\x00\x00\x00\x00\x00\x00\x8c\x05posix\x94\x8c\x06system\x94\x93\x94.";
+        let stacked =
+            b"\x80\x04\x95\x1d\x00\x00\x00\x00\x00\x00\x00\x8c\x05posix\x94\x8c\x06system\x94\x93\x94.";
         assert!(error(stacked).contains("posix.system"), "{}", error(stacked));
         assert!(error(b"\x80\x02ctorch.hub\nload\n.").contains("torch.hub.load"));
         // The instructions that make objects by other ways.
         for code in [b'i', b'o', 0x81, 0x92, b'P', 0x82] {
-            assert!(error(&[0x80, 2, b'(', b'N', b'N', code, b'a', b'\n', b'b', b'\n']).contains("0x"), "{code}");
+            assert!(
+                error(&[0x80, 2, b'(', b'N', b'N', code, b'a', b'\n', b'b', b'\n']).contains("0x"),
+                "{code}"
+            );
         }
     }
 

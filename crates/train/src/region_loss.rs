@@ -102,7 +102,8 @@ impl RegionLoss {
             for (at, right) in truth.iter().enumerate() {
                 self.pixel(logits, at, &mut p);
                 let right = usize::from(*right);
-                let slope = |label: usize| slopes[label][1] + if label == right { slopes[label][0] } else { 0.0 };
+                let slope =
+                    |label: usize| slopes[label][1] + if label == right { slopes[label][0] } else { 0.0 };
                 let mean: f32 = p.iter().enumerate().map(|(label, p)| p * slope(label)).sum();
                 for (label, p) in p.iter().enumerate() {
                     let cross = (p - if label == right { 1.0 } else { 0.0 }) / pixels as f32;
@@ -123,7 +124,8 @@ impl CustomOp1 for RegionLoss {
         let Some((start, end)) = layout.contiguous_offsets() else { bail!("maps are not contiguous") };
         let sums = self.sums(&logits.as_slice::<f32>()?[start..end]);
         let others = 1..self.labels;
-        let dice: f64 = others.clone().map(|label| sums.dice(label)).map(|(above, below)| above / below).sum();
+        let dice: f64 =
+            others.clone().map(|label| sums.dice(label)).map(|(above, below)| above / below).sum();
         let loss = sums.cost / self.truth.len() as f64 + 1.0 - dice / others.len().max(1) as f64;
         Ok((CpuStorage::F32(vec![loss as f32]), Shape::from(())))
     }

@@ -158,8 +158,14 @@ mod tests {
     #[test]
     fn nothing_found_where_there_is_nothing_is_right() {
         let mut measure = Measure::new(&labels());
-        assert_eq!(measure.add(&Pair { truth: &[0; 4], found: &[0; 4], objects: Some((&[0; 4], &[0; 4])) }), 1.0);
-        assert_eq!(measure.add(&Pair { truth: &[0; 4], found: &[1; 4], objects: Some((&[0; 4], &[1; 4])) }), 0.0);
+        assert_eq!(
+            measure.add(&Pair { truth: &[0; 4], found: &[0; 4], objects: Some((&[0; 4], &[0; 4])) }),
+            1.0
+        );
+        assert_eq!(
+            measure.add(&Pair { truth: &[0; 4], found: &[1; 4], objects: Some((&[0; 4], &[1; 4])) }),
+            0.0
+        );
         assert_eq!(measure.metrics().objects.unwrap().average_precision, 0.5);
     }
 }

@@ -24,11 +24,12 @@ use super::masks::{Example, Masks, Page, targets};
 use super::region_loss::region_loss;
 use super::region_metrics::{Measure, Pair};
 use super::tables;
-use model::{Manifest, Package};
 use model::manifest::{
-    Architecture, Calibration, Crop, DataSource, FORMAT, ImageInput, Input, Instances, Normalisation, Reading,
-    RegionMetrics, ResizeFilter, ResnetConfig, ResnetStage, Segmentation, Training, UnetConfig, Weights,
+    Architecture, Calibration, Crop, DataSource, FORMAT, ImageInput, Input, Instances, Normalisation,
+    Reading, RegionMetrics, ResizeFilter, ResnetConfig, ResnetStage, Segmentation, Training, UnetConfig,
+    Weights,
 };
+use model::{Manifest, Package};
 use nn::{ImageNetwork, Network, Params, Pass, random};
 use vision::network;
 use vision::segment::Segmenter;
@@ -162,7 +163,8 @@ pub fn train(options: &SegmentOptions, stop: &AtomicBool) -> Result<(PathBuf, Ma
         false => masks.check_labels(labels.len())?,
     }
     let mut manifest = describe(options, &masks, labels, &fit_options)?;
-    let (Input::Image(input), Some(segmentation)) = (manifest.input.clone(), manifest.segmentation.clone()) else {
+    let (Input::Image(input), Some(segmentation)) = (manifest.input.clone(), manifest.segmentation.clone())
+    else {
         bail!("a segmentation reads images")
     };
     let outputs = segmentation.outputs(manifest.labels.len());
@@ -245,7 +247,13 @@ pub fn metrics_of(package: Package, data: &Path, split: &str) -> Result<RegionMe
     let masks = Masks::read(data, &[split])?;
     let kinds = |instances: bool| if instances { "instances" } else { "masks" };
     let (own, given) = (segmentation.instances.is_some(), masks.instances);
-    ensure!(own == given, "{}: the model is measured on {} and not on {}", data.display(), kinds(own), kinds(given));
+    ensure!(
+        own == given,
+        "{}: the model is measured on {} and not on {}",
+        data.display(),
+        kinds(own),
+        kinds(given)
+    );
     if !given {
         masks.check_labels(manifest.labels.len())?;
     }
@@ -329,7 +337,11 @@ impl Objective for Regions<'_> {
             Some(objects) => (metrics.dice + objects.f1) / 2.0,
             None => metrics.dice,
         };
-        Ok(Validation { loss: 1.0 - worth, accuracy: metrics.dice, auc: metrics.objects.map(|objects| objects.f1) })
+        Ok(Validation {
+            loss: 1.0 - worth,
+            accuracy: metrics.dice,
+            auc: metrics.objects.map(|objects| objects.f1),
+        })
     }
 }
 

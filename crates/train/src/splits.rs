@@ -34,7 +34,8 @@ impl Grouping {
     /// A name that the pattern does not match.
     pub fn of(&self, name: &str) -> Result<String> {
         let found = self.0.captures(name);
-        let found = found.with_context(|| format!("--group-by \"{}\" does not match {name}", self.0.as_str()))?;
+        let found =
+            found.with_context(|| format!("--group-by \"{}\" does not match {name}", self.0.as_str()))?;
         let part = found.get(1).or_else(|| found.get(0));
         Ok(part.map_or_else(String::new, |part| part.as_str().to_string()))
     }
@@ -86,7 +87,8 @@ mod tests {
     #[test]
     fn every_split_has_its_share_of_every_label_and_groups_stay_whole() {
         // 200 people with one to four pictures of their label, one label ten times as rare as the other.
-        let person = |number: usize| (format!("p{number}"), vec![usize::from(number % 10 == 0); 1 + number % 4]);
+        let person =
+            |number: usize| (format!("p{number}"), vec![usize::from(number % 10 == 0); 1 + number % 4]);
         let groups: BTreeMap<String, Vec<usize>> = (0..200).map(person).collect();
         for seed in 0..5 {
             let splits = assign(&groups, &mut random::stream(seed, "split"));

@@ -33,7 +33,8 @@ pub fn by_split(metrics: &BTreeMap<String, Metrics>) -> String {
 
 /// One row a split, of a model that outlines regions.
 pub fn by_region(metrics: &BTreeMap<String, RegionMetrics>) -> String {
-    let header = ["split", "pictures", "Dice", "IoU", "objects", "found", "F1 at IoU 0.5", "average precision"];
+    let header =
+        ["split", "pictures", "Dice", "IoU", "objects", "found", "F1 at IoU 0.5", "average precision"];
     let mut rows = vec![header.map(str::to_string).to_vec()];
     for (split, m) in metrics {
         let mut row = vec![split.clone(), m.pictures.to_string(), figure(m.dice), figure(m.iou)];

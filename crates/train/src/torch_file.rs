@@ -119,13 +119,17 @@ fn tensors(
 fn tensor(view: &TensorView, numbers: &[f32]) -> Result<Tensor> {
     let TensorView { offset, shape, strides, .. } = view;
     ensure!(shape.len() == strides.len(), "as many strides as dimensions");
-    let count = shape.iter().try_fold(1usize, |all, side| all.checked_mul(*side)).context("too large a tensor")?;
+    let count =
+        shape.iter().try_fold(1usize, |all, side| all.checked_mul(*side)).context("too large a tensor")?;
     ensure!(count <= numbers.len(), "a tensor of {count} numbers over a storage of {}", numbers.len());
     let mut values = Vec::with_capacity(count);
     for place in 0..count {
         let (mut rest, mut at) = (place, *offset);
         for (side, stride) in shape.iter().zip(strides).rev() {
-            at = (rest % side).checked_mul(*stride).and_then(|step| at.checked_add(step)).context("a stride too far")?;
+            at = (rest % side)
+                .checked_mul(*stride)
+                .and_then(|step| at.checked_add(step))
+                .context("a stride too far")?;
             rest /= side;
         }
         values.push(*numbers.get(at).context("a tensor reaches beyond its storage")?);
@@ -156,7 +160,11 @@ fn numbers(storage: &Storage, bytes: &[u8]) -> Result<Vec<f32>> {
         kind => {
             let mut all = [0; 8];
             all.copy_from_slice(bytes);
-            if kind == "LongStorage" { i64::from_le_bytes(all) as f32 } else { f64::from_le_bytes(all) as f32 }
+            if kind == "LongStorage" {
+                i64::from_le_bytes(all) as f32
+            } else {
+                f64::from_le_bytes(all) as f32
+            }
         }
     };
     Ok(bytes.chunks_exact(width).take(storage.count).map(number).collect())
@@ -167,7 +175,13 @@ fn half(bits: u16) -> f32 {
     let (sign, power, rest) = (bits >> 15, i32::from(bits >> 10 & 31), f32::from(bits & 1023));
     let size = match power {
         0 => rest * 2f32.powi(-24),
-        31 => if rest == 0.0 { f32::INFINITY } else { f32::NAN },
+        31 => {
+            if rest == 0.0 {
+                f32::INFINITY
+            } else {
+                f32::NAN
+            }
+        }
         power => (1.0 + rest / 1024.0) * 2f32.powi(power - 15),
     };
     if sign == 1 { -size } else { size }
@@ -179,7 +193,9 @@ mod tests {
 
     #[test]
     fn halves_are_read() {
-        for (bits, want) in [(0x3c00, 1.0), (0xc000, -2.0), (0x3555, 0.333_251_95), (0x0001, 5.960_464_5e-8), (0, 0.0)] {
+        for (bits, want) in
+            [(0x3c00, 1.0), (0xc000, -2.0), (0x3555, 0.333_251_95), (0x0001, 5.960_464_5e-8), (0, 0.0)]
+        {
             assert_eq!(half(bits), want);
         }
         assert!(half(0x7e00).is_nan() && half(0x7c00).is_infinite());
@@ -214,8 +230,10 @@ mod tests {
     fn a_new_file_is_read() {
         use std::io::Write;
         let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
-        let options = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
-        let mut pickle = b"\x80\x02}q\x00X\x01\x00\x00\x00bq\x01ctorch._utils\n_rebuild_tensor_v2\nq\x02(".to_vec();
+        let options =
+            zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+        let mut pickle =
+            b"\x80\x02}q\x00X\x01\x00\x00\x00bq\x01ctorch._utils\n_rebuild_tensor_v2\nq\x02(".to_vec();
         pickle.extend(b"(X\x07\x00\x00\x00storageq\x03ctorch\nHalfStorage\nq\x04X\x01\x00\x00\x000q\x05X\x03\x00\x00\x00cpuq\x06K\x02tq\x07Q");
         pickle.extend(b"K\x00K\x02\x85q\x08K\x01\x85q\x09\x89N)tq\x0aRq\x0bs.");
         for (name, content) in [("x/data.pkl", &pickle[..]), ("x/data/0", &[0x00, 0x3c, 0x00, 0xc0])] {

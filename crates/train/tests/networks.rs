@@ -121,7 +121,8 @@ fn check(golden: &Golden, case: &Case) {
     let count = golden.batch * 3 * side * side;
     let pictures: Vec<f32> = uniform(&format!("pictures of {arch}"), count).map(|u| u as f32).collect();
     let pictures = Tensor::from_vec(pictures, (golden.batch, 3, side, side), &Device::Cpu).unwrap();
-    let answer = |network: &dyn Network<Tensor>| rows(&network.logits(&pictures, &mut Pass::Inference).unwrap());
+    let answer =
+        |network: &dyn Network<Tensor>| rows(&network.logits(&pictures, &mut Pass::Inference).unwrap());
     let far = apart(&answer(&network), served);
     assert!(far < 1e-4, "{arch}, served: {far}");
     // As an engine runs it: image by image, convolutions by their definition.

@@ -25,7 +25,12 @@ fn discs(folder: &Path, kind: &str) -> PathBuf {
                 (0..SIDE * SIDE).map(|at| if inside(at) { light } else { dark + (at % 7) as u8 }).collect()
             };
             let mask: Vec<u8> = (0..SIDE * SIDE).map(|at| u8::from(inside(at))).collect();
-            write(&root.join(split).join("images").join(format!("{number}.png")), SIDE, SIDE, &pixels(200, 20));
+            write(
+                &root.join(split).join("images").join(format!("{number}.png")),
+                SIDE,
+                SIDE,
+                &pixels(200, 20),
+            );
             write(&root.join(split).join(kind).join(format!("{number}.png")), SIDE, SIDE, &mask);
         }
     }
@@ -58,7 +63,8 @@ fn discs_are_found_and_a_package_says_how_well() {
         let printed = finished(segment(&data, folder.path(), &["--epochs", "25", "--lr", "0.01"]));
         assert!(printed.contains("| Dice"), "{printed}");
         let place = folder.path().join("discs").join(version.to_string());
-        let manifest: Value = serde_json::from_slice(&std::fs::read(place.join("manifest.json")).unwrap()).unwrap();
+        let manifest: Value =
+            serde_json::from_slice(&std::fs::read(place.join("manifest.json")).unwrap()).unwrap();
         let metrics = &manifest["segmentation"]["metrics"]["val"];
         assert!(metrics["dice"].as_f64().unwrap() > 0.9, "{kind}: {metrics}");
         assert_eq!(metrics["objects"].is_null(), kind == "masks");

@@ -67,7 +67,12 @@ pub fn evidence((height, width): (usize, usize), covers: &[Cover], lost: &[f32])
 
 /// Draws evidence over the part of a picture that the network saw: red speaks for the answer and blue against it, the
 /// strongest evidence of the picture in full colour.
-pub fn drawn(image: &Image, seen: (Range<usize>, Range<usize>), evidence: &[f32], size: (usize, usize)) -> Vec<u8> {
+pub fn drawn(
+    image: &Image,
+    seen: (Range<usize>, Range<usize>),
+    evidence: &[f32],
+    size: (usize, usize),
+) -> Vec<u8> {
     let (height, width) = (image.height() as usize, image.width() as usize);
     let strongest = evidence.iter().fold(1e-6f32, |most, value| most.max(value.abs()));
     let grey = image.grey();
@@ -78,8 +83,10 @@ pub fn drawn(image: &Image, seen: (Range<usize>, Range<usize>), evidence: &[f32]
             let inside = seen.0.contains(&row) && seen.1.contains(&column);
             let value = match inside {
                 true => {
-                    let place = |at: usize, seen: &Range<usize>, own: usize| (at - seen.start) * own / seen.len();
-                    evidence[place(row, &seen.0, size.0) * size.1 + place(column, &seen.1, size.1)] / strongest
+                    let place =
+                        |at: usize, seen: &Range<usize>, own: usize| (at - seen.start) * own / seen.len();
+                    evidence[place(row, &seen.0, size.0) * size.1 + place(column, &seen.1, size.1)]
+                        / strongest
                 }
                 false => 0.0,
             };
@@ -114,7 +121,12 @@ mod tests {
             covers.iter().map(|cover| answer(&input) - answer(&covered(&input, size, cover))).collect();
         let found = evidence(size, &covers, &lost);
         let best = (0..1024).max_by(|a, b| found[*a].total_cmp(&found[*b])).unwrap();
-        assert!((20..26).contains(&(best / 32)) && (4..8).contains(&(best % 32)), "{} {}", best / 32, best % 32);
+        assert!(
+            (20..26).contains(&(best / 32)) && (4..8).contains(&(best % 32)),
+            "{} {}",
+            best / 32,
+            best % 32
+        );
         assert_eq!(found[31], 0.0);
     }
 

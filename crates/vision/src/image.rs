@@ -104,7 +104,9 @@ impl Image {
     pub fn grey(&self) -> Vec<f32> {
         fn of<T: Copy + Into<f32>>(values: &[T], channels: usize, white: f32) -> Vec<f32> {
             let light = |pixel: &[T]| match pixel {
-                [red, green, blue] => 0.299 * (*red).into() + 0.587 * (*green).into() + 0.114 * (*blue).into(),
+                [red, green, blue] => {
+                    0.299 * (*red).into() + 0.587 * (*green).into() + 0.114 * (*blue).into()
+                }
                 [grey, ..] => (*grey).into(),
                 [] => 0.0,
             };

@@ -9,8 +9,8 @@
 #![forbid(unsafe_code)]
 
 mod cnn;
-mod densenet;
 pub mod decode;
+mod densenet;
 mod dicom;
 pub mod evidence;
 pub mod image;

@@ -21,12 +21,15 @@ pub fn elsewhere(architecture: &Architecture, name: &str) -> Vec<String> {
 /// A layer's name and one of its values.
 fn parts(name: &str) -> Option<(&str, &str)> {
     let (layer, value) = name.rsplit_once('.')?;
-    Some((layer, match value {
-        "scale" => "weight",
-        "shift" => "bias",
-        "running_variance" => "running_var",
-        other => other,
-    }))
+    Some((
+        layer,
+        match value {
+            "scale" => "weight",
+            "shift" => "bias",
+            "running_variance" => "running_var",
+            other => other,
+        },
+    ))
 }
 
 /// Stage, block and the rest of a name like `stages.0.1.first.conv`.
@@ -164,8 +167,7 @@ fn inception(name: &str) -> Option<String> {
     let kind = if kind == "norm" { "bn" } else { kind };
     let theirs = match layer.strip_prefix("stem.") {
         Some(number) => {
-            let names =
-                ["Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "Conv2d_3b_1x1", "Conv2d_4a_3x3"];
+            let names = ["Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "Conv2d_3b_1x1", "Conv2d_4a_3x3"];
             names.get(number.parse::<usize>().ok()?)?.to_string()
         }
         None => {
@@ -199,8 +201,20 @@ fn inception_branch(block: &str, inner: &str) -> Option<String> {
     };
     // Layers are counted from 1; the split ones have a letter.
     let number = match layer {
-        "wide" => if branch == "three" { "2a".to_string() } else { "3a".to_string() },
-        "tall" => if branch == "three" { "2b".to_string() } else { "3b".to_string() },
+        "wide" => {
+            if branch == "three" {
+                "2a".to_string()
+            } else {
+                "3a".to_string()
+            }
+        }
+        "tall" => {
+            if branch == "three" {
+                "2b".to_string()
+            } else {
+                "3b".to_string()
+            }
+        }
         "" => String::new(),
         number => (number.parse::<usize>().ok()? + 1).to_string(),
     };

@@ -63,8 +63,12 @@ impl ImageService {
             })?),
         };
         let (reading, waited) = self.clone().read(0, format, bytes.clone(), frame, false, deadline).await?;
-        let mut timing =
-            Timing { decode: reading.decode, preprocess: reading.preprocess, queue: waited, ..Timing::default() };
+        let mut timing = Timing {
+            decode: reading.decode,
+            preprocess: reading.preprocess,
+            queue: waited,
+            ..Timing::default()
+        };
         let size = (self.input.height as usize, self.input.width as usize);
         let parts = covers(size.0, size.1);
         let outcome = self.answers(vec![reading.input.clone()], deadline, &mut timing).await?.swap_remove(0);

@@ -36,7 +36,9 @@ pub struct Regions {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum SegmentError {
     /// It is larger than can be read in tiles.
-    #[error("a picture of {width} x {height} pixels is more than the {MAX_SIDE} x {MAX_SIDE} that are read in tiles")]
+    #[error(
+        "a picture of {width} x {height} pixels is more than the {MAX_SIDE} x {MAX_SIDE} that are read in tiles"
+    )]
     TooLarge {
         /// Columns.
         width: u32,
@@ -207,7 +209,8 @@ impl Segmenter {
             total += *value;
         }
         let byte = |value: f32| (value / total * 255.0).round() as u8;
-        let best = (0..pixel.len()).fold(0, |best, label| if pixel[label] > pixel[best] { label } else { best });
+        let best =
+            (0..pixel.len()).fold(0, |best, label| if pixel[label] > pixel[best] { label } else { best });
         maps.labels[at] = best as u8;
         maps.object[at] = byte(total - pixel[0]);
         maps.sum += f64::from(pixel[best] / total);

@@ -47,7 +47,9 @@ mod tests {
 
     #[test]
     fn every_place_is_answered_for_once_and_from_well_within_its_tile() {
-        for (length, tile, overlap) in [(1, 8, 2), (8, 8, 2), (9, 8, 4), (100, 16, 6), (1388, 256, 64), (33, 16, 15)] {
+        for (length, tile, overlap) in
+            [(1, 8, 2), (8, 8, 2), (9, 8, 4), (100, 16, 6), (1388, 256, 64), (33, 16, 15)]
+        {
             let spans = spans(length, tile, overlap);
             let mut next = 0;
             for (at, Span { start, answers }) in spans.iter().enumerate() {
