@@ -92,7 +92,7 @@ fn what_cannot_be_trained_on_is_refused_by_its_file() {
         let said = error(segment(&data, &out, further));
         assert!(said.contains(words), "{words:?} is not in {said}");
     };
-    refused(&["--size", "30"], "a multiple of 2");
+    refused(&["--size", "31"], "a multiple of 2");
     refused(&["--widths", "8"], "two or more");
     let mask = data.join("train/masks/3.png");
     let kept = std::fs::read(&mask).unwrap();
