@@ -308,9 +308,7 @@ pub fn answers_of(package: Package, data: &Path, split: &str) -> Result<(Manifes
     let Input::Image(input) = &manifest.input else {
         bail!("the model \"{}\" does not read images", manifest.name)
     };
-    let groups = manifest.training.settings.get(GROUP_BY).and_then(serde_json::Value::as_str);
-    let groups = groups.filter(|_| data.is_dir()).map(Grouping::new).transpose()?;
-    let source = Source::read(data, &manifest.labels, manifest.training.seed, groups.as_ref())?;
+    let source = source(&manifest, data)?;
     let examples = source.splits.get(split).with_context(|| format!("the data has no split \"{split}\""))?;
     let set = ImageSet::new(examples, input, None)?;
     let mut params = Params::frozen(package.weights);
@@ -318,6 +316,16 @@ pub fn answers_of(package: Package, data: &Path, split: &str) -> Result<(Manifes
     params.finish()?;
     let answers = answers(&network, &set)?;
     Ok((manifest, answers))
+}
+
+/// The data of a package again, split as it was in training.
+///
+/// # Errors
+/// Data that cannot be read, or labels that are not the model's.
+pub fn source(manifest: &Manifest, data: &Path) -> Result<Source> {
+    let groups = manifest.training.settings.get(GROUP_BY).and_then(serde_json::Value::as_str);
+    let groups = groups.filter(|_| data.is_dir()).map(Grouping::new).transpose()?;
+    Source::read(data, &manifest.labels, manifest.training.seed, groups.as_ref())
 }
 
 fn answers(network: &dyn Network<candle_core::Tensor>, set: &ImageSet) -> Result<Answers> {

@@ -19,6 +19,7 @@ use super::alterations::{KINDS, altered};
 use super::augment::{Augmentation, Planes};
 use super::card;
 use super::examples::Source;
+use super::image;
 use super::fit::{Examples, FitOptions, Session, fit as fit_network, predict};
 use super::metrics::auc;
 use model::manifest::{Accepts, ImageInput, Input, Likeness as Described};
@@ -76,15 +77,14 @@ pub fn looks(input: &ImageInput, examples: &[(Image, usize)]) -> Result<Vec<Look
 /// Pictures that cannot be preprocessed, or too few of them; a network that did not train.
 pub fn fit(input: &ImageInput, source: &Source, seed: u64, stop: &AtomicBool) -> Result<FittedLikeness> {
     let split = |name: &str| source.splits.get(name).with_context(|| format!("the data has no split \"{name}\""));
-    let mut train = looks(input, split("train")?)?;
+    let train = looks(input, split("train")?)?;
     let val = looks(input, split("val")?)?;
     ensure!(train.len() >= 10, "{} pictures are too few to say what is like them", train.len());
     // Folders are read in an order of chance, archives in their own: any five neighbors are unrelated.
     let thumbnail = Thumbnail::new(input);
     let every = train.len().div_ceil(MOST).max(1);
-    let mut number = 0;
-    train.retain(|_| (std::mem::replace(&mut number, number + 1)) % every == 0);
-    let (held, fitted): (Vec<_>, Vec<_>) = train.into_iter().enumerate().partition(|(at, _)| at % 5 == 4);
+    let train = train.into_iter().step_by(every);
+    let (held, fitted): (Vec<_>, Vec<_>) = train.enumerate().partition(|(at, _)| at % 5 == 4);
     let unseen: Vec<Look> = held.into_iter().map(|(_, look)| look).chain(val).collect();
     let thumbnails: Vec<Vec<f32>> =
         fitted.iter().map(|(_, look)| thumbnail.of(&look.fractions)).collect();
@@ -121,7 +121,7 @@ pub fn amend(package: Package, data: &Path, accepts: Option<Accepts>, stop: &Ato
     let Input::Image(input) = manifest.input.clone() else {
         bail!("the model \"{}\" does not read images; notes get their likeness in `train text`", manifest.name)
     };
-    let source = Source::read(data, &manifest.labels, manifest.training.seed)?;
+    let source = image::source(&manifest, data)?;
     ensure!(
         source.sha256 == manifest.data.sha256,
         "{} is not the data that the model \"{}\" was trained on",
@@ -278,6 +278,7 @@ impl Examples for Told<'_> {
             zoom: 0.08,
             shear: 0.03,
             flip: 0.0,
+            quarter_turns: false,
             gamma: 0.2,
             contrast: 0.0,
             brightness: 0.0,

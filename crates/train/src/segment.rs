@@ -461,6 +461,7 @@ fn describe(
             crop: Crop::None,
             resize: ResizeFilter::Bicubic,
             normalisation: Normalisation::PerImage { floor: 0.02 },
+            accepts: None,
         }),
         architecture: architecture(options)?,
         exact_convolution: false,

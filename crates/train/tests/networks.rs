@@ -89,6 +89,7 @@ fn input(side: u32) -> ImageInput {
         crop: Crop::None,
         resize: ResizeFilter::Bilinear,
         normalisation: Normalisation::PerImage { floor: 0.02 },
+        accepts: None,
     }
 }
 

@@ -71,7 +71,10 @@ impl ImageService {
         };
         let size = (self.input.height as usize, self.input.width as usize);
         let parts = covers(size.0, size.1);
-        let outcome = self.answers(vec![reading.input.clone()], deadline, &mut timing).await?.swap_remove(0);
+        let mut outcome = self.answers(vec![reading.look.input.clone()], deadline, &mut timing).await?.swap_remove(0);
+        if let Some(reason) = reading.look.refused {
+            outcome.abstain(reason);
+        }
         let shown = asked.or_else(|| outcome.predictions.first().map(|best| best.index)).unwrap_or(0);
         let odds = |outcome: &Outcome| {
             let own = outcome.predictions.iter().find(|prediction| prediction.index == shown);
@@ -79,7 +82,7 @@ impl ImageService {
             (p / (1.0 - p)).ln()
         };
         let whole = odds(&outcome);
-        let copy = |cover: &Cover| covered(&reading.input, size, cover);
+        let copy = |cover: &Cover| covered(&reading.look.input, size, cover);
         // No more at a time than a queue that others use as well has room for.
         let mut lost = Vec::with_capacity(parts.len());
         for parts in parts.chunks(16) {
@@ -92,9 +95,10 @@ impl ImageService {
             let options = DecodeOptions { max_pixels: service.max_pixels, frame };
             let image = decode(format, &bytes, &options)
                 .map_err(|error| ExplainError::Images(ImagesError::Decode { index: 0, error }))?;
-            let preprocessor = service.preprocessor().map_err(ImagesError::from)?;
-            let pixels = drawn(&image, preprocessor.seen(&image), &evidence(size, &parts, &lost), size);
-            service.keep(preprocessor);
+            let reader = service.reader().map_err(ImagesError::from)?;
+            let seen = reader.preprocessor.seen(&image);
+            let pixels = drawn(&image, seen, &evidence(size, &parts, &lost), size);
+            service.keep(reader);
             Image::from_rgb8(image.width(), image.height(), pixels)
                 .map_err(|error| ExplainError::Drawing(error.to_string()))
         };
