@@ -113,6 +113,7 @@ pub struct Rle {
     responses(
         (status = 200, content((SegmentAnswer = "application/json"), (ImageFile = "image/png"))),
         (status = 404, description = "No such model; the names that exist"),
+        (status = 406, description = "Neither form of an answer is accepted, or a mask is asked for of several images"),
     )
 )]
 pub async fn segment(

@@ -89,7 +89,9 @@ impl Start {
         let file = self.file.display();
         ensure!(!used.is_empty(), "{file}: none of its tensors fits this network");
         params.restore(&values)?;
-        let left: Vec<String> = self.values.keys().filter(|name| !used.contains(*name)).cloned().collect();
+        // Counters of batches are no weights.
+        let left = self.values.keys().filter(|name| !name.ends_with("num_batches_tracked"));
+        let left: Vec<String> = left.filter(|name| !used.contains(*name)).cloned().collect();
         let taken = all - fresh.len();
         Ok(format!(
             "{taken} of {all} tensors are those of {file}{}{}",
