@@ -170,6 +170,8 @@ pub async fn list(
 }
 
 /// One row of the audit; for administrators
+///
+/// As the list has it, with its place in the chain.
 #[utoipa::path(
     get,
     path = "/v1/audit/{number}",

@@ -14,7 +14,7 @@ use std::marker::PhantomData;
 use std::sync::LazyLock;
 
 use memchr::memchr2;
-use serde::de::{DeserializeOwned, SeqAccess, Visitor};
+use serde::de::{DeserializeOwned, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::error::Category;
 use serde_path_to_error::Segment;
@@ -54,10 +54,11 @@ pub async fn off_thread<T: Send + 'static>(
     tokio::task::spawn_blocking(read).await.map_err(|_| Problem::internal())?
 }
 
-/// A list of at most `MOST` elements; a longer one is not read to its end.
+/// A list of at most `MOST` elements, and of a longer one the first one beyond: who asked for no more
+/// than that refuses it, and the rest takes no memory.
 ///
 /// # Errors
-/// It is longer, or no list.
+/// It is no list.
 pub fn at_most<'de, D: Deserializer<'de>, T: DeserializeOwned, const MOST: usize>(
     deserializer: D,
 ) -> Result<Vec<T>, D::Error> {
@@ -73,11 +74,11 @@ pub fn at_most<'de, D: Deserializer<'de>, T: DeserializeOwned, const MOST: usize
         fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Vec<T>, A::Error> {
             let mut read = Vec::new();
             while let Some(element) = elements.next_element()? {
-                if read.len() == MOST {
-                    let detail = format!("more than {MOST} were sent; 1 to {MOST} are accepted");
-                    return Err(serde::de::Error::custom(detail));
-                }
                 read.push(element);
+                if read.len() > MOST {
+                    while elements.next_element::<IgnoredAny>()?.is_some() {}
+                    break;
+                }
             }
             Ok(read)
         }

@@ -302,7 +302,8 @@ pub async fn classify(
 /// The records, each checked against the model's fields.
 pub(super) fn read(service: &NoteService, records: &[Value]) -> Result<Vec<Record>, Problem> {
     if !(1..=MAX_RECORDS).contains(&records.len()) {
-        let detail = format!("{} records were sent; 1 to {MAX_RECORDS} are accepted", records.len());
+        let sent = if records.is_empty() { "no" } else { "too many" };
+        let detail = format!("{sent} records were sent; 1 to {MAX_RECORDS} are accepted");
         let errors = vec![FieldError { pointer: "/records".to_string(), detail: detail.clone() }];
         return Err(Problem { errors, ..Problem::unprocessable(detail) });
     }
