@@ -83,9 +83,7 @@ pub struct ImageForm {
         (ImageFile = "image/png"), (ImageFile = "image/jpeg"), (ImageFile = "application/dicom"), (ImageForm = "multipart/form-data")
     )),
     responses(
-        (status = 200, content(
-            (ImageAnswer = "application/json"), (Object = "application/fhir+json")
-        )),
+        (status = 200, body = ImageAnswer, description = "The answer; with `accept: application/fhir+json` a Bundle of FHIR R4 resources"),
         (status = 404, description = "No such model; the names that exist"),
     )
 )]

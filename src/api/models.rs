@@ -149,7 +149,7 @@ pub async fn get(State(state): State<AppState>, Id(name): Id) -> Result<Json<Mod
     operation_id = "get_model_card",
     tag = "models",
     params(("name" = String, Path, description = "Name of the model", example = "pneumonia")),
-    responses((status = 200, content((Object = "application/json"), (Object = "application/fhir+json"))))
+    responses((status = 200, body = Object, description = "The card; with `accept: application/fhir+json` a DocumentReference"))
 )]
 pub async fn card(
     State(state): State<AppState>,

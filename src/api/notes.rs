@@ -220,9 +220,7 @@ impl From<NoteOutcome> for NoteResult {
             "fields": {"age": 67, "sbp": 91}}]}),
     ),
     responses(
-        (status = 200, content(
-            (NoteAnswer = "application/json"), (Object = "application/fhir+json")
-        )),
+        (status = 200, body = NoteAnswer, description = "The answer; with `accept: application/fhir+json` a Bundle of FHIR R4 resources"),
         (status = 404, description = "No such model; the names that exist"),
     )
 )]

@@ -51,9 +51,7 @@ pub struct RecommendParameters {
     operation_id = "get_recommendations",
     tag = "recommendations",
     params(("user_id" = String, Path, description = "Identifier", example = "u1"), RecommendParameters),
-    responses((status = 200, content(
-        (Recommendation = "application/json"), (Object = "application/fhir+json")
-    )))
+    responses((status = 200, body = Recommendation, description = "The answer; with `accept: application/fhir+json` a Bundle of FHIR R4 resources"))
 )]
 pub async fn get(
     State(state): State<AppState>,

@@ -129,7 +129,7 @@ fn distinct(found: Vec<(Concern, Severity, Reason)>) -> Vec<Finding> {
             None => findings.push(Finding { concern, severity, reason: text, note, source }),
         }
     }
-    findings.sort_by(|a, b| (a.severity, a.concern).cmp(&(b.severity, b.concern)));
+    findings.sort_by_key(|finding| (finding.severity, finding.concern));
     findings
 }
 

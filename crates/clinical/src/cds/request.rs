@@ -10,9 +10,10 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::services::{NEEDED, PREFETCH, Service};
+use crate::fhir::Found;
 use crate::fhir::bundle::{Bundle, BundleKind, Entry, FhirError, Resource};
 use crate::fhir::items;
-use crate::fhir::mapping::{Found, map, medication};
+use crate::fhir::mapping::{map, medication};
 use crate::fhir::references::Index;
 use crate::fhir::resources::{MedicationRequest, Reference};
 

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::bundle::{BundleKind, FhirError, Method};
-use super::mapping::Outcome;
+use super::settle::Outcome;
 
 /// One thing that is to be said.
 #[derive(Debug, Clone, PartialEq, Eq)]

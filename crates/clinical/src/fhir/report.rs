@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::mapping::Settled;
+use super::settle::Settled;
 
 /// Counts of one import or of many.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -232,3 +232,45 @@ fn what_is_wrong_is_told_by_its_place_and_not_by_its_value() {
         assert!(!Bundle::read(text).unwrap_err().to_string().contains("secret"), "{text}");
     }
 }
+
+/// A Bundle with something of everything.
+fn everything() -> String {
+    let subject = json!({"reference": "Patient/ann"});
+    bundle(
+        "batch",
+        &[
+            ann(),
+            allergy("a", snomed("91936005", "Allergy to penicillin"), "confirmed"),
+            json!({"resourceType": "Condition", "id": "c", "subject": subject, "code": {"text": "gout"}}),
+            json!({"resourceType": "MedicationRequest", "id": "m", "status": "active", "intent": "order", "subject": subject,
+            "authoredOn": "2020-05", "medicationReference": {"reference": "#x"},
+            "contained": [{"resourceType": "Medication", "id": "x", "code": {"text": "Warfarin 5 MG"}}]}),
+            json!({"resourceType": "Location", "id": "l", "name": "Ward", "partOf": {"reference": "Location/l"}}),
+            json!({"resourceType": "Encounter", "id": "e", "class": {"code": "AMB"}, "subject": subject,
+            "period": {"start": "2021-01-01T10:00:00+02:00"}, "location": [{"location": {"reference": "Location/l"}}]}),
+        ],
+    )
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_bundle_makes_it_panic(
+        cuts in proptest::collection::vec((0usize..2_000, 0usize..40, "[\\[\\]{}\",:0-9a-zé#/?|]{0,6}"), 0..4),
+    ) {
+        let mut text: Vec<char> = everything().chars().collect();
+        for (at, length, instead) in cuts {
+            let from = at.min(text.len());
+            let to = (from + length).min(text.len());
+            text.splice(from..to, instead.chars());
+        }
+        let text: String = text.into_iter().collect();
+        for bundle in [Bundle::read(&text), Bundle::read_lines(&text)].into_iter().flatten() {
+            let mapped = map(&bundle, NOW);
+            mapped.wanted();
+            if let Ok(settled) = mapped.settle(&Found::default()) {
+                super::outcome::response(bundle.kind, &settled.outcomes);
+                settled.people.iter().for_each(|person| person.apply(&mut Profile::default()));
+            }
+        }
+    }
+}

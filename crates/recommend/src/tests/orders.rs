@@ -15,9 +15,13 @@ use crate::settings::Settings;
 
 const NOW: i64 = 1_717_200_000_000; // 2024-06-01
 
+/// A drug that is called what its id is.
+fn named(name: &str) -> Item {
+    Item { name: name.to_owned(), ..item(name, Kind::Drug) }
+}
+
 fn drug(name: &str, rules: serde_json::Value, treats: &[&str]) -> Item {
-    let mut drug =
-        Item { contraindications: serde_json::from_value(rules).unwrap(), ..item(name, Kind::Drug) };
+    let mut drug = Item { contraindications: serde_json::from_value(rules).unwrap(), ..named(name) };
     drug.attributes.insert("treats".to_owned(), json!(treats));
     drug
 }
@@ -27,7 +31,7 @@ fn check(profile: serde_json::Value, drugs: &[Item], orders: &[(&str, bool)]) ->
     drugs.iter().for_each(|drug| store.tables().put_item(drug.clone()));
     let recommender = now(Recommender::in_memory(Arc::new(store) as _, Settings::default(), NOW)).unwrap();
     let profile: Profile = serde_json::from_value(profile).unwrap();
-    let ordered = |&(name, checked): &(&str, bool)| Ordered { item: item(name, Kind::Drug), checked };
+    let ordered = |&(name, checked): &(&str, bool)| Ordered { item: named(name), checked };
     let orders: Vec<Ordered> = orders.iter().map(ordered).collect();
     recommender.check_orders(&profile, &orders, NOW)
 }
