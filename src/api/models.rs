@@ -84,7 +84,9 @@ impl ModelDescription {
             cost: manifest.ordinal.as_ref().and_then(|ordinal| ordinal.cost.clone()),
             input,
             metrics: json(match &manifest.architecture {
-                Architecture::Ease(ease) => serde_json::to_value(BTreeMap::from([("held-out", &ease.held_out)])),
+                Architecture::Ease(ease) => {
+                    serde_json::to_value(BTreeMap::from([("held-out", &ease.held_out)]))
+                }
                 _ => serde_json::to_value(&manifest.metrics),
             })?,
             data: json(serde_json::to_value(&manifest.data))?,

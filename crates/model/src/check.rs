@@ -42,7 +42,8 @@ impl Manifest {
             if !self.labels.is_empty() {
                 return Err("labels: a recommender has none".to_string());
             }
-        } else if self.labels.len() < 2 || self.labels.len() > MAX_SIZE || distinct.len() != self.labels.len() {
+        } else if self.labels.len() < 2 || self.labels.len() > MAX_SIZE || distinct.len() != self.labels.len()
+        {
             return Err("labels are not at least two different names".to_string());
         }
         if let Some(stranger) = self.label_descriptions.keys().find(|label| !self.labels.contains(label)) {

@@ -88,7 +88,8 @@ async fn infer(
 ) -> Result<Response, Problem> {
     let manifest = served.manifest();
     if let Served::Recommendation(_) = served {
-        let detail = "this model recommends and takes no tensors: ask GET /v1/users/{user_id}/recommendations";
+        let detail =
+            "this model recommends and takes no tensors: ask GET /v1/users/{user_id}/recommendations";
         return Err(Problem::bad_request(detail));
     }
     let Infer { id, batch, inputs, outputs } = request::read(manifest, headers, body)?;

@@ -44,7 +44,8 @@ pub fn compare_predictions(events: &[Interaction], oracle: &[Prediction], raters
         loader.push(&event.user_id, &event.item_id, &event.event, event.weight, event.time);
     }
     let layers = loader.finish();
-    let settings = Settings { scoring: Scoring::Explicit, raters, min_raters: 1, shrinkage: 0.0, ..Settings::default() };
+    let settings =
+        Settings { scoring: Scoring::Explicit, raters, min_raters: 1, shrinkage: 0.0, ..Settings::default() };
     let scorer = scorer(&layers, Similarity::Cosine, &settings);
     let mut predicted: HashMap<&str, HashMap<u32, f64>> = HashMap::new();
     let mut comparison = Comparison { compared: 0, missing: 0, max_abs_error: 0.0 };

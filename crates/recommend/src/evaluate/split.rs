@@ -131,7 +131,8 @@ impl Partition {
         let held = by_user(test).into_iter().filter_map(|(user, items)| {
             let row = layers.users.get(user).map_or(RowView::EMPTY, |user| layers.row(user));
             let has = |item: &str| layers.items.get(item).is_some_and(|item| row.items.contains(&item));
-            let items: Vec<&str> = items.into_iter().map(|(item, _)| item).filter(|item| !has(item)).collect();
+            let items: Vec<&str> =
+                items.into_iter().map(|(item, _)| item).filter(|item| !has(item)).collect();
             (!items.is_empty()).then_some((user, items))
         });
         let held = held.collect();

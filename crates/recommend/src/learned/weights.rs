@@ -53,7 +53,8 @@ impl ItemWeights {
         }
         for (item, pair) in starts.windows(2).enumerate() {
             let row = &targets[pair[0]..pair[1]];
-            if row.windows(2).any(|pair| pair[0] >= pair[1]) || row.last().is_some_and(|&last| last as usize >= count)
+            if row.windows(2).any(|pair| pair[0] >= pair[1])
+                || row.last().is_some_and(|&last| last as usize >= count)
             {
                 return Err(format!("the row of item {:?} does not name items in order", items[item]));
             }

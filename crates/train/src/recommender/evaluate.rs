@@ -110,8 +110,7 @@ impl EvaluationOptions {
 
     fn partition(&self, interactions: &[Interaction], settings: &Settings) -> Result<Partition> {
         if let Some(test) = &self.test {
-            let partition =
-                Partition::given(interactions, &self.file.read_file(test)?, &settings.weighing);
+            let partition = Partition::given(interactions, &self.file.read_file(test)?, &settings.weighing);
             ensure!(
                 !partition.held_out.is_empty(),
                 "{}: every pair of it is in {} as well, so nothing is held out",
@@ -121,7 +120,10 @@ impl EvaluationOptions {
             return Ok(partition);
         }
         if let Split::Time(_) = self.split {
-            ensure!(self.file.time_column.is_some(), "--split time needs --time-column, to know what came last");
+            ensure!(
+                self.file.time_column.is_some(),
+                "--split time needs --time-column, to know what came last"
+            );
             let first = interactions[0].time;
             ensure!(
                 interactions.iter().any(|event| event.time != first),
@@ -222,7 +224,10 @@ fn read_groups(path: &Path, user_column: &str, columns: &[String]) -> Result<Gro
     let places = columns.iter().map(|name| table.column(name)).collect::<Result<Vec<_>, _>>()?;
     let mut rows: Vec<(String, Vec<String>)> = Vec::new();
     while let Some(row) = table.next_row()? {
-        rows.push((row.get(user).to_owned(), places.iter().map(|&place| row.get(place).to_owned()).collect()));
+        rows.push((
+            row.get(user).to_owned(),
+            places.iter().map(|&place| row.get(place).to_owned()).collect(),
+        ));
     }
     let mut groups = Groups::new();
     for (place, column) in columns.iter().enumerate() {
@@ -230,10 +235,13 @@ fn read_groups(path: &Path, user_column: &str, columns: &[String]) -> Result<Gro
         values.sort_unstable();
         values.dedup();
         let number = |text: &str| text.parse::<f64>().ok();
-        let in_tens = values.len() > 12 && values.iter().all(|value| value.is_empty() || number(value).is_some());
+        let in_tens =
+            values.len() > 12 && values.iter().all(|value| value.is_empty() || number(value).is_some());
         for (user, values) in &rows {
             let value = match number(&values[place]).filter(|_| in_tens) {
-                Some(value) => format!("{0}-{1}", (value / 10.0).floor() * 10.0, (value / 10.0).floor() * 10.0 + 9.0),
+                Some(value) => {
+                    format!("{0}-{1}", (value / 10.0).floor() * 10.0, (value / 10.0).floor() * 10.0 + 9.0)
+                }
                 None if values[place].is_empty() => continue,
                 None => values[place].clone(),
             };

@@ -70,7 +70,10 @@ fn invert_small(values: &mut [f64], size: usize) -> Result<()> {
                 sum -= values[at(row, k)] * values[at(column, k)];
             }
             values[at(row, column)] = if row == column {
-                ensure!(sum > 0.0 && sum.is_finite(), "the matrix is not positive definite: is lambda too small?");
+                ensure!(
+                    sum > 0.0 && sum.is_finite(),
+                    "the matrix is not positive definite: is lambda too small?"
+                );
                 sum.sqrt()
             } else {
                 sum / values[at(column, column)]

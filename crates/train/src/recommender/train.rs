@@ -6,12 +6,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use candle_core::{Device, Tensor};
-use model::manifest::{
-    Architecture, Calibration, DataSource, FORMAT, Input, Manifest, Training, Weights,
-};
+use model::Package;
+use model::manifest::{Architecture, Calibration, DataSource, FORMAT, Input, Manifest, Training, Weights};
 use model::package::{ITEMS, WEIGHTS, sha256};
 use model::recommendation::{EaseConfig, HistoryInput, RankingMetrics};
-use model::Package;
 use recommend::{Interaction, ItemWeights, Kind, Loader, Report, Settings, Split};
 use serde_json::json;
 
@@ -131,7 +129,10 @@ pub fn train(options: &RecommenderOptions) -> Result<Outcome> {
     let most = options.memory_gib.map(|gib| (gib * f64::from(1u32 << 30)) as u64);
     check_memory(frequent.len(), most)?;
     if frequent.len() < total {
-        eprintln!("{} of {total} items are fitted, the most frequent; the others are left to neighbors", frequent.len());
+        eprintln!(
+            "{} of {total} items are fitted, the most frequent; the others are left to neighbors",
+            frequent.len()
+        );
     }
     let interactions: Vec<Interaction> =
         read.iter().filter(|event| frequent.contains(event.item_id.as_str())).cloned().collect();
@@ -142,16 +143,20 @@ pub fn train(options: &RecommenderOptions) -> Result<Outcome> {
         Some(lambda) => choice.by_weights(EaseSettings { lambda, base: false, dropout: 0.0 })?,
         None => choice.weights()?,
     };
-    let (neighbors, by_neighbors, theirs) = choice.neighbors();
-    if options.arch == Arch::Auto && theirs >= ours {
-        return Ok(Outcome::NeighborsDoBetter(format!(
-            "no package was written: neighbors ({}, {} of them, amplification {}) have nDCG@{} {theirs:.4} on the \
+    let mut by_neighbors = choice.usual_neighbors();
+    if options.arch == Arch::Auto {
+        let (neighbors, best, theirs) = choice.neighbors();
+        by_neighbors = best;
+        if theirs >= ours {
+            return Ok(Outcome::NeighborsDoBetter(format!(
+                "no package was written: neighbors ({}, {} of them, amplification {}) have nDCG@{} {theirs:.4} on the \
              held-out part, the best weights {ours:.4}",
-            neighbors.similarity.as_str(),
-            neighbors.neighbors,
-            neighbors.amplification,
-            options.k
-        )));
+                neighbors.similarity.as_str(),
+                neighbors.neighbors,
+                neighbors.amplification,
+                options.k
+            )));
+        }
     }
     let mut loader = Loader::new(settings.weighing);
     for event in &interactions {
@@ -174,7 +179,8 @@ pub fn train(options: &RecommenderOptions) -> Result<Outcome> {
         held_out.ndcg_of_neighbors,
         held_out.ndcg_of_popularity
     );
-    let mut manifest = describe(options, chosen, &weights, held_out, layers.users.len(), layers.entry_count())?;
+    let mut manifest =
+        describe(options, chosen, &weights, held_out, layers.users.len(), layers.entry_count())?;
     let card = card(&manifest, &summary);
     let items = serde_json::to_vec(weights.items())?;
     let folder = Package::write(&options.out, &mut manifest, &tensors(&weights)?, &card, &[(ITEMS, items)])?;
@@ -204,7 +210,9 @@ fn tensors(weights: &ItemWeights) -> Result<BTreeMap<String, Tensor>> {
         let (to, by) = weights.row(item);
         targets.extend_from_slice(to);
         values.extend_from_slice(by);
-        starts.push(u32::try_from(targets.len()).context("more than 2^32 weights; keep fewer with --keep-weights")?);
+        starts.push(
+            u32::try_from(targets.len()).context("more than 2^32 weights; keep fewer with --keep-weights")?,
+        );
     }
     let named = |name: &str, tensor: candle_core::Result<Tensor>| Ok((name.to_string(), tensor?));
     [
@@ -281,7 +289,8 @@ fn card(manifest: &Manifest, summary: &str) -> String {
     let Manifest { name, version, description, data, training, .. } = manifest;
     let digests = data.sha256.iter().map(|(file, digest)| format!("- `{file}` sha256 `{digest}`\n"));
     let examples: Vec<String> = data.examples.iter().map(|(what, n)| format!("{n} {what}")).collect();
-    let settings: Vec<String> = training.settings.iter().map(|(name, value)| format!("{name} {value}")).collect();
+    let settings: Vec<String> =
+        training.settings.iter().map(|(name, value)| format!("{name} {value}")).collect();
     let measured = match &manifest.architecture {
         Architecture::Ease(ease) => {
             let m = &ease.held_out;
@@ -289,7 +298,15 @@ fn card(manifest: &Manifest, summary: &str) -> String {
                 "| users | hit rate@{k} | recall@{k} | precision@{k} | nDCG@{k} | MAP@{k} | coverage | catalogue share |\n\
                  |---|---|---|---|---|---|---|---|\n\
                  | {} | {:.4} | {:.4} | {:.4} | {:.4} | {:.4} | {:.4} | {:.4} |\n",
-                m.users, m.hit_rate, m.recall, m.precision, m.ndcg, m.map, m.coverage, m.catalogue_share, k = m.k
+                m.users,
+                m.hit_rate,
+                m.recall,
+                m.precision,
+                m.ndcg,
+                m.map,
+                m.coverage,
+                m.catalogue_share,
+                k = m.k
             )
         }
         _ => String::new(),
