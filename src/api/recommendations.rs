@@ -72,9 +72,10 @@ pub async fn get(
     let learned = registry.and_then(|registry| registry.recommender(request.kind));
     let answer = people.recommend(request, learned).await?;
     let answered = Answered {
+        model: answer.model.as_ref().map(|model| model.name.clone()),
+        version: answer.model.as_ref().map(|model| model.version.clone()),
         answers: answer.items.iter().map(|item| Some(item.item_id.clone())).collect(),
         abstained: answer.items.is_empty(),
-        ..Answered::default()
     };
     match fhir::asked(&headers) {
         true => Ok((Extension(answered), fhir::resource(&in_fhir(&answer))).into_response()),

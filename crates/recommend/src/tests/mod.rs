@@ -4,6 +4,7 @@ mod evaluation;
 mod fake_store;
 mod freshness;
 mod golden;
+mod learned;
 mod numbers;
 mod orders;
 mod rules;

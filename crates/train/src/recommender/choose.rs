@@ -8,7 +8,7 @@ use std::collections::HashSet;
 
 use anyhow::{Result, bail};
 use recommend::{
-    Candidate, Groups, Interaction, Partition, Report, Settings, Similarity, Split, measure,
+    Candidate, Groups, HeldOut, Interaction, Partition, Report, Settings, Similarity, Split, measure,
     rank_by_neighbors,
 };
 use serde::Serialize;
@@ -19,7 +19,9 @@ use super::ease::{Ease, EaseSettings};
 /// than one fit of a large catalogue.
 const ITEMS: usize = 2_000;
 /// And on no more people than this.
-const PEOPLE: usize = 3_000;
+const PEOPLE: usize = 2_000;
+/// Neighbors take far longer to find than scores to add up, so among those is chosen on fewer.
+const PEOPLE_OF_NEIGHBORS: usize = 500;
 
 /// How neighbors are found and counted.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -73,20 +75,11 @@ impl Choice {
             _ => Split::Ratio(0.2),
         };
         let mut partition = Partition::new(&kept, split, seed, &settings.weighing);
-        let every = partition.held_out.len().div_ceil(PEOPLE).max(1);
-        let mut place = 0;
-        partition.held_out.retain(|_| {
-            place += 1;
-            place % every == 0
-        });
+        partition.held_out = spread(&partition.held_out, PEOPLE);
         if partition.held_out.is_empty() {
             bail!("there is nobody with two items, so there is nothing to choose the settings on");
         }
         Ok(Choice { partition, k, seed, settings: settings.clone() })
-    }
-
-    fn report(&self, rank: &mut dyn FnMut(&recommend::HeldOut) -> Vec<Candidate>) -> Report {
-        measure(&self.partition, self.k, self.seed, &Groups::new(), rank)
     }
 
     /// What is made as large as possible: the hit rate where one item is left out, otherwise the gain.
@@ -97,29 +90,43 @@ impl Choice {
         }
     }
 
-    /// How these neighbors do.
-    pub fn by_neighbors(&self, neighbors: NeighborSettings) -> Report {
+    /// How the neighbors do that a server goes by where it is not told otherwise.
+    pub fn usual_neighbors(&self) -> Report {
+        let Settings { neighbors, amplification, .. } = self.settings;
+        let usual = NeighborSettings { similarity: Similarity::default(), neighbors, amplification };
+        self.by_neighbors(&self.partition, usual)
+    }
+
+    fn by_neighbors(&self, partition: &Partition, neighbors: NeighborSettings) -> Report {
         let settings = neighbors.settings(&self.settings);
-        let known = &self.partition.known;
-        self.report(&mut |case| rank_by_neighbors(known, case, neighbors.similarity, &settings))
+        let rank =
+            &mut |case: &HeldOut| rank_by_neighbors(&partition.known, case, neighbors.similarity, &settings);
+        measure(partition, self.k, self.seed, &Groups::new(), rank)
     }
 
     /// The best neighbors, and how they do.
     pub fn neighbors(&self) -> (NeighborSettings, Report, f64) {
-        let mut best: Option<(NeighborSettings, Report, f64)> = None;
+        let few = Partition {
+            known: self.partition.known.clone(),
+            held_out: spread(&self.partition.held_out, PEOPLE_OF_NEIGHBORS),
+            leave_one_out: self.partition.leave_one_out,
+        };
+        let (similarity, neighbors, amplification) = (Similarity::default(), 200, 1.0);
+        let mut best = (NeighborSettings { similarity, neighbors, amplification }, f64::NEG_INFINITY);
         for similarity in [Similarity::Cosine, Similarity::Pearson] {
-            for neighbors in [50, 100, 200, 400] {
+            for neighbors in [50, 100, 200] {
                 for amplification in [1.0, 2.0, 3.0] {
                     let these = NeighborSettings { similarity, neighbors, amplification };
-                    let report = self.by_neighbors(these);
-                    let goal = self.goal(&report);
-                    if best.as_ref().is_none_or(|(_, _, best)| goal > *best) {
-                        best = Some((these, report, goal));
+                    let goal = self.goal(&self.by_neighbors(&few, these));
+                    if goal > best.1 {
+                        best = (these, goal);
                     }
                 }
             }
         }
-        best.unwrap_or_else(|| unreachable!("there are several to choose from"))
+        let report = self.by_neighbors(&self.partition, best.0);
+        let goal = self.goal(&report);
+        (best.0, report, goal)
     }
 
     /// How these weights do.
@@ -129,7 +136,8 @@ impl Choice {
     pub fn by_weights(&self, settings: EaseSettings) -> Result<(EaseSettings, Report, f64)> {
         let known = &self.partition.known;
         let ease = Ease::fit(known, settings)?;
-        let report = self.report(&mut |case| ranked(&ease, &self.partition, case));
+        let rank = &mut |case: &HeldOut| ranked(&ease, &self.partition, case);
+        let report = measure(&self.partition, self.k, self.seed, &Groups::new(), rank);
         let goal = self.goal(&report);
         Ok((settings, report, goal))
     }
@@ -170,8 +178,13 @@ impl Choice {
     }
 }
 
+/// At most so many of the cases, spread evenly.
+fn spread(cases: &[HeldOut], most: usize) -> Vec<HeldOut> {
+    cases.iter().step_by(cases.len().div_ceil(most).max(1)).cloned().collect()
+}
+
 /// The scores of a case as candidates: what nothing speaks for is none, as in the server.
-pub fn ranked(ease: &Ease, partition: &Partition, case: &recommend::HeldOut) -> Vec<Candidate> {
+pub fn ranked(ease: &Ease, partition: &Partition, case: &HeldOut) -> Vec<Candidate> {
     let scores = ease.scores_of(&partition.known, case, partition.leave_one_out);
     let scores = scores.into_iter().enumerate().filter(|(_, score)| *score > 0.0);
     scores.map(|(item, score)| Candidate { item: item as u32, score }).collect()

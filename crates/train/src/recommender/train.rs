@@ -143,16 +143,20 @@ pub fn train(options: &RecommenderOptions) -> Result<Outcome> {
         Some(lambda) => choice.by_weights(EaseSettings { lambda, base: false, dropout: 0.0 })?,
         None => choice.weights()?,
     };
-    let (neighbors, by_neighbors, theirs) = choice.neighbors();
-    if options.arch == Arch::Auto && theirs >= ours {
-        return Ok(Outcome::NeighborsDoBetter(format!(
-            "no package was written: neighbors ({}, {} of them, amplification {}) have nDCG@{} {theirs:.4} on the \
+    let mut by_neighbors = choice.usual_neighbors();
+    if options.arch == Arch::Auto {
+        let (neighbors, best, theirs) = choice.neighbors();
+        by_neighbors = best;
+        if theirs >= ours {
+            return Ok(Outcome::NeighborsDoBetter(format!(
+                "no package was written: neighbors ({}, {} of them, amplification {}) have nDCG@{} {theirs:.4} on the \
              held-out part, the best weights {ours:.4}",
-            neighbors.similarity.as_str(),
-            neighbors.neighbors,
-            neighbors.amplification,
-            options.k
-        )));
+                neighbors.similarity.as_str(),
+                neighbors.neighbors,
+                neighbors.amplification,
+                options.k
+            )));
+        }
     }
     let mut loader = Loader::new(settings.weighing);
     for event in &interactions {
