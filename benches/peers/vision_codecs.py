@@ -93,6 +93,17 @@ def compare(codec, data, suffix, expected, bits, tolerance=0.0):
     tally[1] += off > tolerance + 0.51
 
 
+def charls(picture, near=0):
+    """A picture as charls codes it; nothing where its buffer, made for pictures that shrink, is too small."""
+    try:
+        return imagecodecs.jpegls_encode(picture, level=near)
+    except imagecodecs.JpeglsError as error:
+        if "buffer is too small" not in str(error):
+            raise
+        TALLY["(pictures that charls itself could not code)"][0] += 1
+        return None
+
+
 def lossless():
     for bits in (2, 5, 8, 10, 12, 16):
         for picture in pictures(bits, 1):
@@ -102,7 +113,9 @@ def lossless():
             for near in (0, 2):
                 if bits < 5 and near:
                     continue
-                data = imagecodecs.jpegls_encode(word, level=near)
+                data = charls(word, near)
+                if data is None:
+                    continue
                 peer = imagecodecs.jpegls_decode(data)
                 # The encoder takes the container's bits where it is told nothing else.
                 coded = 8 if bits <= 8 else 16
@@ -116,7 +129,9 @@ def lossless():
                 compare("JPEG lossless", dicom(data, "70", shape, stored), ".dcm", word, bits)
     for bits in (8, 16):
         for picture in pictures(bits, 3):
-            data = imagecodecs.jpegls_encode(picture)
+            data = charls(picture)
+            if data is None:
+                continue
             compare("JPEG-LS colour", dicom(data, "80", picture.shape, bits), ".dcm", imagecodecs.jpegls_decode(data), bits)
 
 

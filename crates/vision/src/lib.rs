@@ -7,6 +7,7 @@
 //! [`network`] builds the architecture that a manifest describes.
 
 #![forbid(unsafe_code)]
+#![deny(missing_docs)]
 
 mod cnn;
 pub mod decode;

@@ -1,6 +1,6 @@
 //! DICOM Part 10 files: one frame of an image, as a radiologist's screen would show it.
 //!
-//! The way of a pixel: stored bits (any depth up to 16, signed or not, plain or compressed) become
+//! The way of a pixel: stored bits (any depth up to 32, signed or not, or floating point, plain or compressed) become
 //! a value by the modality transformation (rescale slope and intercept, or a table), the value
 //! becomes a brightness by the VOI transformation (window or table; without either the frame's own
 //! minimum and maximum are black and white), and MONOCHROME1 is inverted. Grey comes out with 16
@@ -11,24 +11,32 @@
 //! section 8 and annexes A and G (pixel data, transfer syntaxes, RLE).
 
 mod codec;
+mod codestream;
+mod cursor;
+mod dataset;
 mod jpeg2000;
+mod palette;
 mod part10;
 mod pixels;
 mod render;
 mod rle;
+mod table;
+mod tags;
+mod wide;
 
 use std::borrow::Cow;
 use std::io::Read;
 
 use self::codec::Codec;
+use self::cursor::Encoding;
+use self::dataset::DataSet;
 pub(super) use self::part10::looks_like_elements;
-use self::part10::{DataSet, Encoding, tags};
-use self::pixels::Layout;
+use self::pixels::{Layout, Numbers};
 use super::decode::{Declared, DecodeError, DecodeOptions, Format, check_size};
 use super::image::Image;
 
 /// What is read, for the message about what is not.
-pub(super) const SUPPORTED: &str = "uncompressed (little endian, big endian, deflated), RLE, JPEG (baseline, extended, lossless), JPEG-LS and JPEG 2000";
+pub(super) const SUPPORTED: &str = "uncompressed (little endian, big endian, deflated), RLE, JPEG (baseline, extended, lossless), JPEG-LS, JPEG 2000 and High-Throughput JPEG 2000";
 
 /// A transfer syntax: how the data set is written, and how its pixels are coded.
 struct TransferSyntax {
@@ -55,7 +63,13 @@ impl TransferSyntax {
             | "1.2.840.10008.1.2.4.70"
             | "1.2.840.10008.1.2.4.80"
             | "1.2.840.10008.1.2.4.81" => (explicit, Codec::Jpeg),
-            "1.2.840.10008.1.2.4.90" | "1.2.840.10008.1.2.4.91" => (explicit, Codec::Jpeg2000),
+            // High-Throughput JPEG 2000 too: the code stream says which it is.
+            "1.2.840.10008.1.2.4.90"
+            | "1.2.840.10008.1.2.4.91"
+            | "1.2.840.10008.1.2.4.201"
+            | "1.2.840.10008.1.2.4.202"
+            | "1.2.840.10008.1.2.4.203" => (explicit, Codec::Jpeg2000),
+            "1.2.840.10008.1.2.8.1" => (explicit, Codec::Deflated),
             _ => return None,
         };
         Some(TransferSyntax { encoding, deflated: uid == "1.2.840.10008.1.2.1.99", codec })
@@ -80,13 +94,8 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Image, Dec
     if frame == 0 || frame > layout.frames {
         return Err(DecodeError::NoSuchFrame { frame, frames: layout.frames });
     }
-    let pixels = set.value(tags::PIXELS).ok_or_else(|| {
-        if set.value(tags::FLOAT_PIXELS).is_some() || set.value(tags::DOUBLE_PIXELS).is_some() {
-            DecodeError::unsupported("DICOM pixel data of floating-point numbers")
-        } else {
-            malformed("there is no pixel data (7FE0,0010)")
-        }
-    })?;
+    let pixels = set.value(layout.numbers.tag());
+    let pixels = pixels.ok_or_else(|| malformed("there is no pixel data (7FE0,0010)"))?;
     // Of one transfer syntax some files are read and others not: which it was helps to convert it.
     let with_uid = |error| match error {
         DecodeError::Unsupported { what } => {
@@ -145,13 +154,16 @@ pub(super) fn declared(bytes: &[u8], options: &DecodeOptions) -> Declared {
     declared.identity = Identity { modality: word(tags::MODALITY), body_part: word(tags::BODY_PART) };
     let Ok(layout) = Layout::read(&set) else { return declared };
     let whole = if deflated {
-        (layout.frame_bytes() as u64)
+        (layout.native_bytes() as u64)
             .saturating_mul(layout.frames.into())
             .min(options.max_pixels.saturating_mul(6))
     } else {
         0
     };
-    let codec = set.value(tags::PIXELS).map_or(2, codec::bytes_a_sample);
+    let codec = match layout.numbers {
+        Numbers::Words => set.value(tags::PIXELS).map_or(2, codec::bytes_a_sample),
+        _ => wide::BYTES_A_SAMPLE,
+    };
     let image = if layout.samples == 3 || layout.photometric == pixels::Photometric::Palette { 6 } else { 0 };
     let frame = (layout.frame_samples() as u64).saturating_mul(2 + codec) + layout.pixels() as u64 * image;
     declared.memory = frame.saturating_add(whole);
@@ -191,7 +203,7 @@ fn inflate(data: &[u8], options: &DecodeOptions) -> Result<Vec<u8>, DecodeError>
         }
     };
     check_size(u64::from(layout.columns), u64::from(layout.rows), options)?;
-    let pixels = (layout.frame_bytes() as u64).saturating_mul(u64::from(layout.frames));
+    let pixels = (layout.native_bytes() as u64).saturating_mul(u64::from(layout.frames));
     if pixels / MOST_A_BYTE > data.len() as u64 {
         return Err(malformed("the deflated data set is too short for the image"));
     }
