@@ -246,9 +246,10 @@ pub fn train(options: &ImageOptions, stop: &AtomicBool) -> Result<(PathBuf, Mani
         splits.insert(split.clone(), answers(&network, set)?);
     }
     let mut extra = Vec::new();
-    if !options.no_likeness && !stop.load(Ordering::Relaxed) {
+    let enough = source.splits["train"].len() >= likeness::FEWEST;
+    if enough && !options.no_likeness && !stop.load(Ordering::Relaxed) {
         eprintln!("fitting what tells pictures unlike these");
-        let fitted = likeness::fit(&input, &source, options.seed, stop)?;
+        let fitted = likeness::fit(&input, &source, options.seed)?;
         manifest.likeness = Some(fitted.described);
         extra.push((model::package::LIKENESS, fitted.likeness.to_bytes()?));
     }
