@@ -10,12 +10,12 @@ use super::augment::Augmentation;
 use super::card::{members, plain};
 use super::examples::{ImageSet, Source};
 use super::finish::{Answers, Finished, STOPPED, about, check_abstain_share, finish, next_version};
-use super::likeness;
 use super::fit::{Examples, FitOptions, Session, fit, predict};
+use super::likeness;
 use model::Package;
 use model::manifest::{
-    Accepts, Architecture, Calibration, CnnConfig, CnnLayer, Crop, DataSource, FORMAT, ImageInput, Input, Manifest,
-    Normalisation, ResizeFilter, ResnetConfig, ResnetStage, Training, Weights,
+    Accepts, Architecture, Calibration, CnnConfig, CnnLayer, Crop, DataSource, FORMAT, ImageInput, Input,
+    Manifest, Normalisation, ResizeFilter, ResnetConfig, ResnetStage, Training, Weights,
 };
 use nn::{Network, Params, Pass, random};
 use vision::network;

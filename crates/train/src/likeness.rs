@@ -77,7 +77,8 @@ pub fn looks(input: &ImageInput, examples: &[(Image, usize)]) -> Result<Vec<Look
 /// # Errors
 /// Pictures that cannot be preprocessed, or too few of them; a network that did not train.
 pub fn fit(input: &ImageInput, source: &Source, seed: u64) -> Result<FittedLikeness> {
-    let split = |name: &str| source.splits.get(name).with_context(|| format!("the data has no split \"{name}\""));
+    let split =
+        |name: &str| source.splits.get(name).with_context(|| format!("the data has no split \"{name}\""));
     let train = looks(input, split("train")?)?;
     let val = looks(input, split("val")?)?;
     ensure!(train.len() >= FEWEST, "{} pictures are too few to say what is like them", train.len());
@@ -120,7 +121,10 @@ pub fn fit(input: &ImageInput, source: &Source, seed: u64) -> Result<FittedLiken
 pub fn amend(package: Package, data: &Path, accepts: Option<Accepts>) -> Result<Manifest> {
     let Package { folder, mut manifest, card, .. } = package;
     let Input::Image(input) = manifest.input.clone() else {
-        bail!("the model \"{}\" does not read images; notes get their likeness in `train text`", manifest.name)
+        bail!(
+            "the model \"{}\" does not read images; notes get their likeness in `train text`",
+            manifest.name
+        )
     };
     let source = Source::read(data, &manifest.labels, manifest.training.seed)?;
     ensure!(
@@ -242,13 +246,19 @@ impl Told<'_> {
         let count = self.pictures.len();
         match index < count {
             true => self.pictures[index].clone(),
-            false => altered(&self.pictures[index - count], self.size, self.kinds[index % self.kinds.len()], rng),
+            false => {
+                altered(&self.pictures[index - count], self.size, self.kinds[index % self.kinds.len()], rng)
+            }
         }
     }
 
     fn tensor(&self, values: Vec<f32>) -> candle_core::Result<Tensor> {
         let Planes { channels, height, width } = self.size;
-        Tensor::from_vec(values.clone(), (values.len() / (channels * height * width), channels, height, width), &Device::Cpu)
+        Tensor::from_vec(
+            values.clone(),
+            (values.len() / (channels * height * width), channels, height, width),
+            &Device::Cpu,
+        )
     }
 }
 
@@ -260,9 +270,9 @@ impl Examples for Told<'_> {
     }
 
     fn batch(&self, indices: &[usize]) -> candle_core::Result<Tensor> {
-        let values = indices.iter().flat_map(|index| {
-            self.one(*index, &mut random::stream(self.seed, &format!("altered:{index}")))
-        });
+        let values = indices
+            .iter()
+            .flat_map(|index| self.one(*index, &mut random::stream(self.seed, &format!("altered:{index}"))));
         self.tensor(values.collect())
     }
 
@@ -335,7 +345,8 @@ fn discriminator(
         seed,
     };
     let stop = AtomicBool::new(false);
-    let session = Session { stop: &stop, checkpoint: None, resume: false, about: BTreeMap::new(), progress: false };
+    let session =
+        Session { stop: &stop, checkpoint: None, resume: false, about: BTreeMap::new(), progress: false };
     loop {
         let mut params = Params::fresh(seed);
         let network = network::build(&architecture, &input, 2, &mut params)?;
@@ -344,14 +355,14 @@ fn discriminator(
         let logits = predict(&network, &val, options.batch_size)?;
         let scores: Vec<f64> = logits.iter().map(|row| f64::from(row[1] - row[0])).collect();
         let told = |which: usize| {
-            let members: Vec<usize> = (0..scores.len())
-                .filter(|at| *at < unseen.len() || at % kinds.len() == which)
-                .collect();
+            let members: Vec<usize> =
+                (0..scores.len()).filter(|at| *at < unseen.len() || at % kinds.len() == which).collect();
             let scores: Vec<f64> = members.iter().map(|at| scores[*at]).collect();
             let altered: Vec<bool> = members.iter().map(|at| *at >= unseen.len()).collect();
             auc(&scores, &altered).unwrap_or(1.0) >= TOLD
         };
-        let kept: Vec<usize> = (0..kinds.len()).filter(|which| told(*which)).map(|which| kinds[which]).collect();
+        let kept: Vec<usize> =
+            (0..kinds.len()).filter(|which| told(*which)).map(|which| kinds[which]).collect();
         if kept.len() == kinds.len() || kept.is_empty() {
             return Ok(params.snapshot()?);
         }

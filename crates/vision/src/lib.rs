@@ -20,7 +20,7 @@ mod png;
 pub mod preprocess;
 mod resnet;
 
-pub use decode::{Declared, DecodeError, DecodeOptions, Format, decode, declared};
+pub use decode::{Declared, DecodeError, DecodeOptions, Format, declared, decode};
 pub use dicom::Identity;
 pub use image::{Image, Samples, ShapeError};
 pub use preprocess::{PreprocessError, Preprocessor, preprocess};
