@@ -19,10 +19,11 @@ use model::manifest::{Accepts, ImageInput, Input};
 use model::package::MANIFEST;
 use model::{Manifest, Package, PackageError};
 use nn::{Params, Runner};
-use vision::preprocess::EIGHT_BIT;
 use vision::likeness::Likeness;
+use vision::preprocess::EIGHT_BIT;
 use vision::{
-    Declared, DecodeError, DecodeOptions, Format, Identity, PreprocessError, Preprocessor, declared, decode, network,
+    Declared, DecodeError, DecodeOptions, Format, Identity, PreprocessError, Preprocessor, declared, decode,
+    network,
 };
 
 /// A single image of at most so many bytes and so many pixels is read where it is: that takes tens of
@@ -233,7 +234,8 @@ impl ImageService {
         deadline: Instant,
         mut timing: Timing,
     ) -> Result<(Vec<Outcome>, Timing), ImagesError> {
-        let (inputs, refused): (Vec<_>, Vec<_>) = looks.into_iter().map(|look| (look.input, look.refused)).unzip();
+        let (inputs, refused): (Vec<_>, Vec<_>) =
+            looks.into_iter().map(|look| (look.input, look.refused)).unzip();
         let settle = |index: usize, outcome: &mut Outcome| {
             if let Some(reason) = refused[index] {
                 outcome.abstain(reason);

@@ -292,11 +292,13 @@ impl NoteService {
             let missing_fields = record.missing(self.input()).into_iter().map(str::to_string).collect();
             let text = self.encoder.text(record).map_err(|_| NotesError::Tokenizer { index })?;
             let red_flags = self.red_flags.as_ref().filter(|_| rules);
+            let is_familiar = self.familiarity.as_ref().is_none_or(|known| known.knows(&text));
+            let is_elsewhere = red_flags.is_some_and(|red_flags| red_flags.is_elsewhere(&text));
             Ok(Encoded {
                 example: Arc::new(example),
                 missing_fields,
                 red_flags: red_flags.map(|red_flags| red_flags.find(record, &text)),
-                is_familiar: self.familiarity.as_ref().is_none_or(|known| known.knows(&text)),
+                is_familiar: is_familiar && !is_elsewhere,
             })
         };
         let encoded = records.iter().enumerate().map(&mut one).collect::<Result<_, NotesError>>()?;

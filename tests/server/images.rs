@@ -190,6 +190,86 @@ async fn a_picture_of_one_tone_gets_no_label() {
     assert_ne!(answer["results"][0]["reason"], "blank");
 }
 
+/// A picture in colour, three bytes a pixel.
+fn coloured_png(side: u32, pixel: impl Fn(u32) -> [u8; 3]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, side, side);
+    encoder.set_color(png::ColorType::Rgb);
+    let pixels: Vec<u8> = (0..side * side).flat_map(pixel).collect();
+    encoder.write_header().unwrap().write_image_data(&pixels).unwrap();
+    bytes
+}
+
+/// The reason of an image's abstention; null where it has an answer.
+async fn reason(server: &Server, content_type: &str, body: Vec<u8>) -> Value {
+    let answer: Value =
+        post(server, "?model=pneumonia", Some(content_type), body).await.json().await.unwrap();
+    let result = &answer["results"][0];
+    assert_eq!(result["abstained"].as_bool(), Some(result["label"].is_null()), "{answer}");
+    result["reason"].clone()
+}
+
+#[tokio::test]
+async fn a_picture_unlike_those_of_training_gets_no_label_by_any_route() {
+    let server = server();
+    let wave = |at: u32| ((at % 64) as f32 * 0.7 + (at / 64) as f32 * 0.9).sin() * 100.0 + 128.0;
+    let strangers = [
+        grey_png(64, |at| if at / 64 % 16 < 8 { 20 } else { 220 }),
+        grey_png(64, |at| if (at % 64 / 8 + at / 64 / 8) % 2 == 0 { 10 } else { 245 }),
+        grey_png(64, |at| wave(at) as u8),
+        grey_png(64, |at| (at.wrapping_mul(2_654_435_761) >> 24) as u8),
+        coloured_png(64, |at| [(at % 64 * 4) as u8, 40, 255 - (at / 64 * 4) as u8]),
+    ];
+    for picture in &strangers {
+        assert_eq!(reason(&server, "image/png", picture.clone()).await, "unlike_training");
+    }
+    // A form and the Open Inference Protocol say the same.
+    let mut form = Form::new();
+    for picture in &strangers {
+        form = form.part("image", Part::bytes(picture.clone()));
+    }
+    let url = server.at("/v1/images/classify?model=pneumonia");
+    let answer: Value = Client::new().post(url).multipart(form).send().await.unwrap().json().await.unwrap();
+    let results = answer["results"].as_array().unwrap();
+    assert!(results.iter().all(|result| result["reason"] == "unlike_training"), "{answer}");
+    let tensor: Vec<u8> = (0..28 * 28).map(|at| if at / 28 % 8 < 4 { 20 } else { 220 }).collect();
+    let input =
+        serde_json::json!({"name": "image", "datatype": "UINT8", "shape": [1, 1, 28, 28], "data": tensor});
+    let body = serde_json::json!({"inputs": [input]});
+    let url = server.at("/v2/models/pneumonia/infer");
+    let told: Value = Client::new().post(url).json(&body).send().await.unwrap().json().await.unwrap();
+    let outputs = told["outputs"].as_array().unwrap();
+    let abstained = outputs.iter().find(|output| output["name"] == "abstained").unwrap();
+    assert_eq!(abstained["data"], serde_json::json!([true]), "{told}");
+}
+
+/// A DICOM fixture that says it is of this modality and body part; what is empty is left out.
+fn dicom_that_says(modality: &str, body_part: &str) -> Vec<u8> {
+    let file = fixture("mono2-8.dcm");
+    let meta = 144 + u32::from_le_bytes(file[140..144].try_into().unwrap()) as usize;
+    let mut said = file[..meta].to_vec();
+    for (group, element, text) in [(0x08, 0x60, modality), (0x18, 0x15, body_part)] {
+        let text = if text.len() % 2 == 0 { text.to_string() } else { format!("{text} ") };
+        said.extend([group, 0, element, 0, b'C', b'S', text.len() as u8, 0]);
+        said.extend(text.as_bytes());
+    }
+    said.extend(&file[meta..]);
+    said
+}
+
+#[tokio::test]
+async fn a_file_of_another_modality_or_body_part_gets_no_label() {
+    let server = server();
+    for (modality, part) in [("MR", ""), ("US", "CHEST"), ("CT", "CHEST"), ("DX", "KNEE"), ("", "HAND")] {
+        let file = dicom_that_says(modality, part);
+        assert_eq!(reason(&server, "application/dicom", file).await, "wrong_modality", "{modality} {part}");
+    }
+    for (modality, part) in [("", ""), ("CR", ""), ("dx", "chest"), ("DX", "THORAX")] {
+        let file = dicom_that_says(modality, part);
+        assert_ne!(reason(&server, "application/dicom", file).await, "wrong_modality", "{modality} {part}");
+    }
+}
+
 fn png_header(width: u32, height: u32) -> Vec<u8> {
     let mut chunk = b"IHDR".to_vec();
     chunk.extend(width.to_be_bytes());

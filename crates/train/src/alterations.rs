@@ -108,8 +108,7 @@ fn torn(picture: &[f32], size: Planes, rng: &mut ChaCha8Rng) -> Vec<f32> {
 
 /// Noise, blurred so many times.
 fn clouds(size: Planes, rounds: usize, rng: &mut ChaCha8Rng) -> Vec<f32> {
-    let mut values: Vec<f32> =
-        (0..size.channels * size.height * size.width).map(|_| normal(rng)).collect();
+    let mut values: Vec<f32> = (0..size.channels * size.height * size.width).map(|_| normal(rng)).collect();
     (0..rounds).for_each(|_| blurred(&mut values, size));
     standardise(&mut values);
     values

@@ -87,16 +87,18 @@ pub fn likeness(m: &Manifest) -> String {
              characters shuffled with an AUROC of {auroc:.4}.\n\n",
             100.0 * abstained
         ),
-        Some(Likeness::TrainingPictures { components, measured_on, abstained, altered_abstained, auroc }) => format!(
-            "It abstains as well (`unlike_training`) on a picture that is unlike those of training: by the distance from \
+        Some(Likeness::TrainingPictures { components, measured_on, abstained, altered_abstained, auroc }) => {
+            format!(
+                "It abstains as well (`unlike_training`) on a picture that is unlike those of training: by the distance from \
              {components} principal components of their thumbnails, by roughness and colour, and by a small network that \
              tells them from altered ones. That is so for {:.1} % of the {measured_on} pictures, and for {:.1} % of the same \
              pictures altered (turned, torn apart, enlarged, or replaced by patterns of chance), which it tells apart with \
              an AUROC of {auroc:.4}. A picture of one tone is `blank`.\n\n{}",
-            100.0 * abstained,
-            100.0 * altered_abstained,
-            accepts(m)
-        ),
+                100.0 * abstained,
+                100.0 * altered_abstained,
+                accepts(m)
+            )
+        }
         None => accepts(m),
     }
 }

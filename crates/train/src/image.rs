@@ -12,9 +12,9 @@ use super::augment::Augmentation;
 use super::card::{members, plain};
 use super::examples::{ImageSet, Source};
 use super::finish::{Answers, Finished, STOPPED, about, check_abstain_share, finish, next_version};
-use super::likeness;
 use super::fit::{Examples, FitOptions, Session, fit, predict};
 use super::from;
+use super::likeness;
 use super::splits::Grouping;
 use model::Package;
 use model::manifest::{
@@ -277,9 +277,10 @@ pub fn train(options: &ImageOptions, stop: &AtomicBool) -> Result<(PathBuf, Mani
         splits.insert(split.clone(), answers(&network, set)?);
     }
     let mut extra = Vec::new();
-    if !options.no_likeness && !stop.load(Ordering::Relaxed) {
+    let enough = source.splits["train"].len() >= likeness::FEWEST;
+    if enough && !options.no_likeness && !stop.load(Ordering::Relaxed) {
         eprintln!("fitting what tells pictures unlike these");
-        let fitted = likeness::fit(&input, &source, options.seed, stop)?;
+        let fitted = likeness::fit(&input, &source, options.seed)?;
         manifest.likeness = Some(fitted.described);
         extra.push((model::package::LIKENESS, fitted.likeness.to_bytes()?));
     }

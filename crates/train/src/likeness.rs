@@ -35,6 +35,8 @@ const COMPONENTS: usize = 32;
 const ROUNDS: usize = 40;
 /// Share of the unseen pictures that may be unlike.
 const SHARE: f64 = 0.01;
+/// Fewest training pictures that say what is like them.
+pub const FEWEST: usize = 20;
 /// Most pictures that anything is fitted on.
 const MOST: usize = 8000;
 /// Least distance of the limit of a measure from its median: of a measure that is the same for all.
@@ -75,23 +77,24 @@ pub fn looks(input: &ImageInput, examples: &[(Image, usize)]) -> Result<Vec<Look
 ///
 /// # Errors
 /// Pictures that cannot be preprocessed, or too few of them; a network that did not train.
-pub fn fit(input: &ImageInput, source: &Source, seed: u64, stop: &AtomicBool) -> Result<FittedLikeness> {
-    let split = |name: &str| source.splits.get(name).with_context(|| format!("the data has no split \"{name}\""));
+pub fn fit(input: &ImageInput, source: &Source, seed: u64) -> Result<FittedLikeness> {
+    let split =
+        |name: &str| source.splits.get(name).with_context(|| format!("the data has no split \"{name}\""));
     let train = looks(input, split("train")?)?;
     let val = looks(input, split("val")?)?;
-    ensure!(train.len() >= 10, "{} pictures are too few to say what is like them", train.len());
+    ensure!(train.len() >= FEWEST, "{} pictures are too few to say what is like them", train.len());
     // Folders are read in an order of chance, archives in their own: any five neighbors are unrelated.
     let thumbnail = Thumbnail::new(input);
     let every = train.len().div_ceil(MOST).max(1);
-    let train = train.into_iter().step_by(every);
-    let (held, fitted): (Vec<_>, Vec<_>) = train.enumerate().partition(|(at, _)| at % 5 == 4);
-    let unseen: Vec<Look> = held.into_iter().map(|(_, look)| look).chain(val).collect();
-    let thumbnails: Vec<Vec<f32>> =
-        fitted.iter().map(|(_, look)| thumbnail.of(&look.fractions)).collect();
+    let (mut fitted, mut unseen) = (Vec::new(), val);
+    for (at, look) in train.into_iter().step_by(every).enumerate() {
+        if at % 5 == 4 { unseen.push(look) } else { fitted.push(look) }
+    }
+    let thumbnails: Vec<Vec<f32>> = fitted.iter().map(|look| thumbnail.of(&look.fractions)).collect();
     let others: Vec<Vec<f32>> = unseen.iter().map(|look| thumbnail.of(&look.fractions)).collect();
 
     let (mean, components, deviations) = principal_components(&thumbnails);
-    let network = discriminator(&thumbnail, &thumbnails, &others, seed, stop)?;
+    let network = discriminator(&thumbnail, &thumbnails, &others, seed)?;
     let count = deviations.len();
     let mut values =
         Values { mean, components, deviations, medians: [0.0; MEASURES], limits: [1.0; MEASURES], network };
@@ -116,10 +119,13 @@ pub fn fit(input: &ImageInput, source: &Source, seed: u64, stop: &AtomicBool) ->
 ///
 /// # Errors
 /// A package or data that cannot be read or written.
-pub fn amend(package: Package, data: &Path, accepts: Option<Accepts>, stop: &AtomicBool) -> Result<Manifest> {
+pub fn amend(package: Package, data: &Path, accepts: Option<Accepts>) -> Result<Manifest> {
     let Package { folder, mut manifest, card, .. } = package;
     let Input::Image(input) = manifest.input.clone() else {
-        bail!("the model \"{}\" does not read images; notes get their likeness in `train text`", manifest.name)
+        bail!(
+            "the model \"{}\" does not read images; notes get their likeness in `train text`",
+            manifest.name
+        )
     };
     let source = image::source(&manifest, data)?;
     ensure!(
@@ -128,7 +134,7 @@ pub fn amend(package: Package, data: &Path, accepts: Option<Accepts>, stop: &Ato
         data.display(),
         manifest.name
     );
-    let fitted = fit(&input, &source, manifest.training.seed, stop)?;
+    let fitted = fit(&input, &source, manifest.training.seed)?;
     let bytes = fitted.likeness.to_bytes()?;
     manifest.files.insert(LIKENESS.to_string(), sha256(&bytes));
     let before = card::likeness(&manifest);
@@ -241,13 +247,19 @@ impl Told<'_> {
         let count = self.pictures.len();
         match index < count {
             true => self.pictures[index].clone(),
-            false => altered(&self.pictures[index - count], self.size, self.kinds[index % self.kinds.len()], rng),
+            false => {
+                altered(&self.pictures[index - count], self.size, self.kinds[index % self.kinds.len()], rng)
+            }
         }
     }
 
     fn tensor(&self, values: Vec<f32>) -> candle_core::Result<Tensor> {
         let Planes { channels, height, width } = self.size;
-        Tensor::from_vec(values.clone(), (values.len() / (channels * height * width), channels, height, width), &Device::Cpu)
+        Tensor::from_vec(
+            values.clone(),
+            (values.len() / (channels * height * width), channels, height, width),
+            &Device::Cpu,
+        )
     }
 }
 
@@ -259,9 +271,9 @@ impl Examples for Told<'_> {
     }
 
     fn batch(&self, indices: &[usize]) -> candle_core::Result<Tensor> {
-        let values = indices.iter().flat_map(|index| {
-            self.one(*index, &mut random::stream(self.seed, &format!("altered:{index}")))
-        });
+        let values = indices
+            .iter()
+            .flat_map(|index| self.one(*index, &mut random::stream(self.seed, &format!("altered:{index}"))));
         self.tensor(values.collect())
     }
 
@@ -314,7 +326,6 @@ fn discriminator(
     pictures: &[Vec<f32>],
     unseen: &[Vec<f32>],
     seed: u64,
-    stop: &AtomicBool,
 ) -> Result<BTreeMap<String, Tensor>> {
     let [channels, height, width] = thumbnail.size();
     let size = Planes { channels, height, width };
@@ -335,7 +346,9 @@ fn discriminator(
         keep_last: true,
         seed,
     };
-    let session = Session { stop, checkpoint: None, resume: false, about: BTreeMap::new(), progress: false };
+    let stop = AtomicBool::new(false);
+    let session =
+        Session { stop: &stop, checkpoint: None, resume: false, about: BTreeMap::new(), progress: false };
     loop {
         let mut params = Params::fresh(seed);
         let network = network::build(&architecture, &input, 2, &mut params)?;
@@ -344,14 +357,14 @@ fn discriminator(
         let logits = predict(&network, &val, options.batch_size)?;
         let scores: Vec<f64> = logits.iter().map(|row| f64::from(row[1] - row[0])).collect();
         let told = |which: usize| {
-            let members: Vec<usize> = (0..scores.len())
-                .filter(|at| *at < unseen.len() || at % kinds.len() == which)
-                .collect();
+            let members: Vec<usize> =
+                (0..scores.len()).filter(|at| *at < unseen.len() || at % kinds.len() == which).collect();
             let scores: Vec<f64> = members.iter().map(|at| scores[*at]).collect();
             let altered: Vec<bool> = members.iter().map(|at| *at >= unseen.len()).collect();
             auc(&scores, &altered).unwrap_or(1.0) >= TOLD
         };
-        let kept: Vec<usize> = (0..kinds.len()).filter(|which| told(*which)).map(|which| kinds[which]).collect();
+        let kept: Vec<usize> =
+            (0..kinds.len()).filter(|which| told(*which)).map(|which| kinds[which]).collect();
         if kept.len() == kinds.len() || kept.is_empty() {
             return Ok(params.snapshot()?);
         }

@@ -108,7 +108,7 @@ fn main() -> anyhow::Result<()> {
         }
         Command::Likeness { model, data, accepts } => {
             let package = evaluate::read_package(&model)?;
-            let manifest = likeness::amend(package, &data, accepts.accepts(), &STOP)?;
+            let manifest = likeness::amend(package, &data, accepts.accepts())?;
             print!("{}", card::likeness(&manifest));
         }
         Command::Evaluate { model, data, split, json } => {

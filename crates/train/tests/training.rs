@@ -418,3 +418,38 @@ fn ctrl_c_keeps_the_best_of_the_architectures_and_a_network_over_tokens_goes_on(
 fn archives_come_back() {
     mutations::come_back(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds/npz"), archives::npz);
 }
+
+#[test]
+fn a_package_of_images_has_a_measure_of_likeness_and_can_be_given_one_afterwards() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, out) = (archive(folder.path()), folder.path().join("models"));
+    let further = ["--epochs", "2", "--modality", "cr,DX", "--body-part", "CHEST"];
+    finished(image_command(&data, &out, &further).output().unwrap());
+    let whole = manifest(&out, "halves", 1);
+    assert_eq!(whole["likeness"]["kind"], "training-pictures");
+    assert_eq!(whole["likeness"]["measured_on"], "test");
+    let auroc = whole["likeness"]["auroc"].as_f64().unwrap();
+    assert!(auroc > 0.8, "{auroc}");
+    let accepts = serde_json::json!({"modalities": ["CR", "DX"], "body_parts": ["CHEST"]});
+    assert_eq!(whole["input"]["accepts"], accepts);
+    let card = std::fs::read_to_string(out.join("halves/1/README.md")).unwrap();
+    assert!(card.contains("unlike_training") && card.contains("none of CR, DX"), "{card}");
+
+    finished(image_command(&data, &out, &["--epochs", "2", "--no-likeness"]).output().unwrap());
+    assert!(manifest(&out, "halves", 2)["likeness"].is_null());
+    let likeness = |model: &Path, data: &Path| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_train"));
+        command.arg("likeness").arg("--model").arg(model).arg("--data").arg(data).output().unwrap()
+    };
+    let told = finished(likeness(&out.join("halves"), &data));
+    assert!(told.contains("unlike_training"), "{told}");
+    let amended = manifest(&out, "halves", 2);
+    assert_eq!(amended["likeness"], whole["likeness"]);
+    assert_eq!(amended["weights"], whole["weights"]);
+    assert!(std::fs::read_to_string(out.join("halves/2/README.md")).unwrap().contains("unlike_training"));
+
+    let other = likeness(&out.join("halves"), &image_folder(folder.path()));
+    assert!(!other.status.success());
+    let error = String::from_utf8_lossy(&other.stderr).into_owned();
+    assert!(error.contains("not the data"), "{error}");
+}

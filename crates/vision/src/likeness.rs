@@ -243,7 +243,8 @@ impl Likeness {
         let Values { medians, limits, .. } = &*self.values;
         let scaled = (0..MEASURES).map(|i| (measures[i] - medians[i]) / (limits[i] - medians[i]));
         // What is no number is like nothing.
-        Ok(scaled.fold(f32::NEG_INFINITY, |most, value| if value.is_nan() { f32::MAX } else { most.max(value) }))
+        Ok(scaled
+            .fold(f32::NEG_INFINITY, |most, value| if value.is_nan() { f32::MAX } else { most.max(value) }))
     }
 }
 
@@ -334,7 +335,8 @@ mod tests {
     #[test]
     fn like_is_below_one_and_unlike_above() {
         let mut likeness = likeness();
-        let like: Vec<f32> = (0..16).map(|at| if at < 8 { 0.2 } else { 0.7 + 0.02 * (at % 2) as f32 }).collect();
+        let like: Vec<f32> =
+            (0..16).map(|at| if at < 8 { 0.2 } else { 0.7 + 0.02 * (at % 2) as f32 }).collect();
         let mut strange = |values: &[f32], colour| likeness.strangeness(values, colour).unwrap();
         assert!(strange(&like, 0.0) < 1.0, "{}", strange(&like, 0.0));
         assert!(strange(&like, 0.1) > 1.0, "coloured");

@@ -10,7 +10,7 @@ use std::io::Cursor;
 
 use ::png::{BitDepth, ColorType, Decoder, DecodingError, Limits, Reader, Transformations};
 
-use super::decode::{DecodeError, DecodeOptions, Declared, Format, check_size};
+use super::decode::{Declared, DecodeError, DecodeOptions, Format, check_size};
 use super::image::{Image, Samples};
 use super::jpeg::{exif_orientation, oriented};
 

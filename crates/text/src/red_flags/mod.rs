@@ -27,6 +27,7 @@ pub struct RedFlags {
     choices: Vec<ChoiceRule>,
     readings: Vec<Reading>,
     phrases: Vec<(String, Option<String>, Vec<Phrase>)>,
+    elsewhere: Vec<Phrase>,
     context: Context,
 }
 
@@ -97,7 +98,9 @@ impl RedFlags {
             .phrases
             .iter()
             .map(|rule| Ok::<_, String>((rule.sign.clone(), rule.at_least.clone(), phrases(&rule.phrases)?)));
+        let elsewhere = rules.elsewhere.iter().flat_map(|rule| &rule.phrases).map(|text| Phrase::new(text));
         Ok(RedFlags {
+            elsewhere: elsewhere.collect::<Result<_, String>>()?,
             fields: input.fields.clone(),
             labels: manifest.labels.clone(),
             phrases: emergencies.collect::<Result<_, String>>()?,
@@ -132,6 +135,14 @@ impl RedFlags {
         }
         flags.sort_by_key(|flag| self.level(flag));
         flags
+    }
+
+    /// Whether a note, normalised, is about something that belongs to none of the labels.
+    pub fn is_elsewhere(&self, text: &str) -> bool {
+        let about = |clause: &Clause| {
+            self.elsewhere.iter().any(|phrase| self.context.present(clause, phrase).is_some())
+        };
+        !self.elsewhere.is_empty() && phrases::clauses(text).iter().any(about)
     }
 
     /// Index of the label that the answer is at least, by `flags`.

@@ -23,9 +23,23 @@ pub struct Rules {
     /// Emergencies in words.
     #[serde(default)]
     pub phrases: Vec<PhraseRule>,
+    /// What belongs to none of the labels, in words: no emergency, and no answer either.
+    #[serde(default)]
+    pub elsewhere: Vec<ElsewhereRule>,
     /// What denies, or makes into history.
     #[serde(default)]
     pub context: ContextRule,
+}
+
+/// What belongs to none of the labels.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ElsewhereRule {
+    /// Where it belongs: for people.
+    #[allow(dead_code)]
+    pub to: String,
+    /// Phrases, written as those of [`PhraseRule`].
+    pub phrases: Vec<String>,
 }
 
 /// A limit: the rule holds beyond it.

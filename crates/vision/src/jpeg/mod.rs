@@ -25,7 +25,7 @@ pub(super) use self::lossless::decode_lossless;
 pub(super) use self::ls::decode_ls;
 use self::scans::Frame;
 use self::segments::Segments;
-use super::decode::{DecodeError, DecodeOptions, Declared, Format, check_size};
+use super::decode::{Declared, DecodeError, DecodeOptions, Format, check_size};
 use super::image::{Image, Samples};
 
 /// What the markers before the first scan say.
