@@ -109,7 +109,8 @@ listen((event) => {
     say("");
     show();
   } else if (event === "refused") {
-    say(key() ? t("key.refused") : limits().demo ? t("key.demo") : t("key.missing"), h("button", { type: "button", on: { click: askKey } }, t("key.enter")));
+    const { demo, identity } = limits();
+    say(t(key() ? "key.refused" : identity ? "key.missing" : demo ? "key.demo" : "key.none"), h("button", { type: "button", on: { click: askKey } }, t("key.enter")));
   } else if (event === "lost") {
     say(t("server.lost"));
   } else if (event === "found") {

@@ -31,7 +31,13 @@ async fn a_browser_gets_the_console_and_everything_it_loads() {
     assert_eq!(page.status(), StatusCode::OK);
     assert_eq!(header(&page, "content-type"), "text/html; charset=utf-8");
     let policy = header(&page, "content-security-policy").to_string();
-    for part in ["default-src 'none'", "script-src 'self'", "style-src 'self'", "connect-src 'self'", "frame-ancestors 'none'"] {
+    for part in [
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "connect-src 'self'",
+        "frame-ancestors 'none'",
+    ] {
         assert!(policy.split("; ").any(|one| one.trim() == part), "{part} is not in {policy}");
     }
     assert!(!policy.contains("unsafe"), "{policy}");
@@ -59,7 +65,10 @@ async fn a_browser_gets_the_console_and_everything_it_loads() {
         let text = response.text().await.unwrap();
         assert!(!text.contains("innerHTML") && !text.contains("eval("), "{file}");
         let foreign = text.replace("http://www.w3.org/2000/svg", "");
-        assert!(named(&foreign, "\"https://").is_empty() && named(&foreign, "\"http://").is_empty(), "{file}");
+        assert!(
+            named(&foreign, "\"https://").is_empty() && named(&foreign, "\"http://").is_empty(),
+            "{file}"
+        );
         if file == "app.js" {
             let pages = ["images", "notes", "people", "cases", "models", "operations", "audit"];
             waiting.extend(pages.map(|page| format!("pages/{page}.js")));
@@ -85,8 +94,7 @@ async fn a_file_that_the_browser_has_is_not_sent_again_and_goes_compressed_to_th
     let tag = header(&plain, "etag").to_string();
     let text = plain.bytes().await.unwrap();
 
-    let again =
-        client.get(server.at("/console/app.js")).header("if-none-match", &tag).send().await.unwrap();
+    let again = client.get(server.at("/console/app.js")).header("if-none-match", &tag).send().await.unwrap();
     assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
     assert_eq!(again.bytes().await.unwrap().len(), 0);
 
@@ -102,7 +110,14 @@ async fn a_file_that_the_browser_has_is_not_sent_again_and_goes_compressed_to_th
 #[tokio::test]
 async fn what_is_not_there_stays_a_problem() {
     let (server, _models) = start(&[]);
-    for path in ["/console/nothing.js", "/console/", "/console/..%2fCargo.toml", "/console/words", "/index.html", "/images"] {
+    for path in [
+        "/console/nothing.js",
+        "/console/",
+        "/console/..%2fCargo.toml",
+        "/console/words",
+        "/index.html",
+        "/images",
+    ] {
         let response = reqwest::get(server.at(path)).await.unwrap();
         assert_eq!(response.status(), StatusCode::NOT_FOUND, "{path}");
         assert_eq!(header(&response, "content-type"), "application/problem+json", "{path}");
@@ -117,7 +132,8 @@ async fn limits_are_told_before_anything_is_sent() {
     let entry = api_key("ward", "classify", "secret");
     let (server, _models) = start(&["--max-body-bytes", "12345", "--api-keys", &entry]);
     // Without a key: the page asks for one after it has been loaded.
-    let settings: Value = reqwest::get(server.at("/console/settings.json")).await.unwrap().json().await.unwrap();
+    let settings: Value =
+        reqwest::get(server.at("/console/settings.json")).await.unwrap().json().await.unwrap();
     assert_eq!(settings["max_body_bytes"], 12345);
     assert_eq!((settings["identity"].as_bool(), settings["demo"].as_bool()), (Some(true), Some(false)));
     assert!(settings["max_images"].as_u64() > Some(0) && settings["max_records"].as_u64() > Some(0));
@@ -185,7 +201,12 @@ async fn a_card_comes_with_the_plots_that_it_names_and_nothing_else() {
     assert_eq!((plot.status(), header(&plot, "content-type")), (StatusCode::OK, "image/svg+xml"));
     assert!(header(&plot, "content-security-policy").contains("sandbox"));
     assert!(plot.text().await.unwrap().contains("<svg"));
-    for path in ["triage/plots/none.svg", "triage/plots/..%2fmanifest.json", "triage/plots/..%2f..%2f..%2fpneumonia%2f1%2fplots%2froc.svg", "nobody/plots/roc.svg"] {
+    for path in [
+        "triage/plots/none.svg",
+        "triage/plots/..%2fmanifest.json",
+        "triage/plots/..%2f..%2f..%2fpneumonia%2f1%2fplots%2froc.svg",
+        "nobody/plots/roc.svg",
+    ] {
         let response = reqwest::get(server.at(&format!("/v1/models/{path}"))).await.unwrap();
         assert_eq!(response.status(), StatusCode::NOT_FOUND, "{path}");
         assert_eq!(header(&response, "content-type"), "application/problem+json", "{path}");

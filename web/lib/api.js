@@ -79,8 +79,9 @@ export async function discover() {
   settings = limited;
 }
 
-/** Asks the server. `body` is a string, a Blob or a plain object (sent as JSON); the answer is the Response. */
-export async function send(method, path, { body, headers = {}, accept = "application/json", signal } = {}) {
+/** Asks the server. `body` is a string, a Blob or a plain object (sent as JSON); the answer is the Response. With
+ * `quiet` a missing key is the caller's to tell. */
+export async function send(method, path, { body, headers = {}, accept = "application/json", signal, quiet = false } = {}) {
   const all = { accept, ...headers };
   if (key()) all.authorization = `Bearer ${key()}`;
   if (body !== undefined && !(body instanceof Blob) && typeof body !== "string") {
@@ -106,7 +107,7 @@ export async function send(method, path, { body, headers = {}, accept = "applica
   } catch {
     // A proxy may answer with anything.
   }
-  if (response.status === 401) tell("refused");
+  if (response.status === 401 && !quiet) tell("refused");
   throw new Failure(response.status, problem.detail ?? problem.error ?? t("failure.status", { status: response.status }), {
     errors: problem.errors ?? [],
     requestId: problem.request_id ?? response.headers.get("x-request-id") ?? "",

@@ -23,7 +23,7 @@ export async function open(place) {
     return undefined;
   }
   const state = { shots: [], chosen: 0, model: fitting[0] ?? segmenting[0], open: true };
-  const list = h("div"), detail = h("div"), about = h("p.soft.small.about");
+  const list = h("div"), detail = h("div"), told = h("div"), about = h("p.soft.small.about");
   const input = h("input.unseen", { type: "file", multiple: true, id: "files", tabindex: "-1", "aria-hidden": "true", accept: ".png,.jpg,.jpeg,.dcm,.dicom,image/png,image/jpeg,application/dicom", on: { change: () => { add([...input.files]); input.value = ""; } } });
   const drop = h("div.drop", { on: {
     dragover: (event) => { event.preventDefault(); drop.classList.add("over"); },
@@ -38,14 +38,15 @@ export async function open(place) {
   model.setAttribute("aria-label", t("model"));
   model.classList.add("narrow");
   put(about, isolated(state.model.description ?? ""));
-  put(place, title("images"), h("div.below", h("div.row", h("span.label", { "aria-hidden": "true" }, t("model")), model), about), drop, h("div.shots", list, detail));
+  put(place, title("images"), h("div.below", h("div.row", h("span.label", { "aria-hidden": "true" }, t("model")), model), about), drop, h("div.shots", told, list, detail));
 
   function add(files) {
     const room = MOST - state.shots.length;
     const first = state.shots.length;
     for (const file of files.slice(0, room)) state.shots.push({ file, status: "waiting" });
+    put(told);
     if (files.length > room) {
-      put(detail, h("div.notice.warn", { role: "alert" }, icon("warning"), h("div", t("images.too-many", { count: number(MOST), left: number(files.length - Math.max(0, room)) }))));
+      put(told, h("div.notice.warn", { role: "alert" }, icon("warning"), h("div", t("images.too-many", { count: number(MOST), left: number(files.length - Math.max(0, room)) }))));
     }
     if (room <= 0) return;
     state.chosen = first;
@@ -82,7 +83,7 @@ export async function open(place) {
     const scroll = list.querySelector(".scroll")?.scrollTop ?? 0;
     put(list, h("div.sheet",
       h("div.row.apart.below", h("h2", t("images.all", { count: number(state.shots.length) })),
-        h("div.row", h("button", { type: "button", on: { click: exported } }, t("download.csv")), h("button.quiet", { type: "button", on: { click: () => { state.shots = []; draw(); } } }, t("clear")))),
+        h("div.row", h("button", { type: "button", on: { click: exported } }, t("download.csv")), h("button.quiet", { type: "button", on: { click: () => { state.shots = []; put(told); draw(); } } }, t("clear")))),
       done < state.shots.length ? h("div.below", h("div.meter", { role: "progressbar", "aria-label": t("progress"), "aria-valuemin": 0, "aria-valuemax": state.shots.length, "aria-valuenow": done }, h("i", { style: { width: `${done / state.shots.length * 100}%` } })), h("p.small.soft", t("progress.of", { done: number(done), all: number(state.shots.length) }))) : null,
       h("div.scroll", { style: { "max-height": "290px" }, tabindex: "0", role: "region", "aria-label": t("images.title") }, h("table", h("thead", h("tr", [t("file"), t("answer"), t("probability")].map((head, at) => h(at === 2 ? "th.number" : "th", { scope: "col" }, head)))),
         h("tbody", state.shots.map((shot, index) => h(index === state.chosen ? "tr.chosen" : "tr",

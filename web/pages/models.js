@@ -60,7 +60,7 @@ const fact = (name, value) => [h("dt", t(`model.${name}`)), h("dd", value)];
 async function repository(place) {
   let entries;
   try {
-    entries = await post("/v2/repository/index", {});
+    entries = await post("/v2/repository/index", {}, { quiet: true });
   } catch (error) {
     put(place, h("div.sheet", h("h2", t("repository")), h("p.soft", error.status === 401 || error.status === 403 ? t("repository.closed") : error.message)));
     return;

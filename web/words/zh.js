@@ -3,7 +3,7 @@
 export const zh = {
   "skip": "跳到正文", "pages": "页面", "theme": "浅色或深色", "disclaimer": "任何回答都不是诊断。每个模型只在其说明所列的数据上评测过。",
   "key": "密钥", "key.set": "已设密钥", "key.title": "您的密钥或令牌", "key.lead": "只保存在此标签页中，关闭标签页即遗忘。", "key.use": "使用", "key.forget": "遗忘", "key.enter": "输入密钥",
-  "key.missing": "此服务器需要密钥，请输入后继续。", "key.refused": "服务器不接受此密钥：未知、已过期或无此权限。", "key.demo": "此部分仅供管理员使用。密钥在服务器启动时打印一次；重新启动会生成新的密钥。", "key.taken": "已使用地址中的密钥。",
+  "key.missing": "此服务器需要密钥，请输入后继续。", "key.refused": "服务器不接受此密钥：未知、已过期或无此权限。", "key.demo": "此部分仅供管理员使用。密钥在服务器启动时打印一次；重新启动会生成新的密钥。", "key.none": "此部分仅供管理员使用，而此服务器没有配置管理员：密钥用 --api-keys 配置。", "key.taken": "已使用地址中的密钥。",
   "server.lost": "服务器没有响应，可能正在重启；页面会自动继续寻找。", "server.found": "服务器已恢复响应。",
   "failure.unreachable": "服务器没有响应。", "failure.status": "服务器返回状态 {status}。", "failure.0": "请确认服务器正在运行，然后重试。", "failure.401": "请用侧栏的按钮输入另一把密钥。", "failure.403": "请向管理员索取有此权限的密钥。", "failure.413": "请发送较小的文件，或减少数量。", "failure.429": "服务器繁忙，请在 {seconds} 秒后重试。", "failure.503": "请稍后重试。", "failure.5xx": "这是服务器的问题，与您无关；日志中按请求编号有更多说明。", "request-id": "请求编号",
   "model": "模型", "version": "版本", "answer": "回答", "probability": "概率", "probabilities": "概率", "abstained": "不作回答", "refused": "被拒绝", "waiting": "等待中", "working": "处理中…", "file": "文件", "clear": "清空", "stop": "停止", "samples": "试一试：", "unknown": "未知", "yes": "是", "route": "路由", "reason": "原因", "time": "时间", "item": "项目", "event": "事件", "weight": "权重", "state": "状态", "kind": "类别",
