@@ -143,7 +143,8 @@ impl ExtractResult {
     pub fn counted(&self) -> Option<String> {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         self.entities.iter().for_each(|entity| *counts.entry(&entity.label).or_default() += 1);
-        let words: Vec<String> = counts.into_iter().map(|(label, count)| format!("{label}: {count}")).collect();
+        let words: Vec<String> =
+            counts.into_iter().map(|(label, count)| format!("{label}: {count}")).collect();
         Some(if words.is_empty() { "nothing".to_string() } else { words.join(", ") })
     }
 }
@@ -235,8 +236,9 @@ pub(super) fn read(records: &[Value]) -> Result<Vec<String>, Problem> {
     }
     match errors.is_empty() {
         true => Ok(texts),
-        false => {
-            Err(Problem { errors, ..Problem::unprocessable("records do not fit the model; nothing was extracted") })
-        }
+        false => Err(Problem {
+            errors,
+            ..Problem::unprocessable("records do not fit the model; nothing was extracted")
+        }),
     }
 }

@@ -20,8 +20,8 @@ use super::middleware::{
 };
 use super::oip::error::OipError;
 use super::{
-    AppState, Problem, contract, entities, health, images, interactions, items, models, notes, oip, recommendations,
-    users,
+    AppState, Problem, contract, entities, health, images, interactions, items, models, notes, oip,
+    recommendations, users,
 };
 
 #[derive(OpenApi)]

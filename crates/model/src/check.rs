@@ -48,7 +48,9 @@ impl Manifest {
         };
         if !(least..=most).contains(&self.labels.len()) || distinct.len() != self.labels.len() {
             let least = if least == 1 { "one name" } else { "two different names" };
-            return Err(format!("labels are not at least {least}, or more than {most}, or one is there twice"));
+            return Err(format!(
+                "labels are not at least {least}, or more than {most}, or one is there twice"
+            ));
         }
         if let Some(stranger) = self.label_descriptions.keys().find(|label| !self.labels.contains(label)) {
             return Err(format!("label_descriptions names \"{stranger}\", which is no label"));
@@ -85,7 +87,8 @@ impl Manifest {
             Input::Image(_) => ("image", self.architecture.is_for_images()),
             Input::Text(_) => ("text", matches!(self.architecture, Architecture::Crf(_))),
             Input::Record(_) => {
-                let other = self.architecture.is_for_images() || matches!(self.architecture, Architecture::Crf(_));
+                let other =
+                    self.architecture.is_for_images() || matches!(self.architecture, Architecture::Crf(_));
                 ("record", !other)
             }
         };

@@ -40,7 +40,11 @@ impl Evaluation {
         }
         let (model, version) = (&self.model, &self.version);
         if self.metrics.extraction.is_some() {
-            return format!("{model}, version {version}, {}\n\n{}", self.split, extract::measure::table(&self.metrics));
+            return format!(
+                "{model}, version {version}, {}\n\n{}",
+                self.split,
+                extract::measure::table(&self.metrics)
+            );
         }
         let (split, labels) = (tables::by_split(&one), tables::by_label(&self.labels, &self.metrics));
         format!("{model}, version {version}\n\n{split}\n{labels}")

@@ -96,7 +96,8 @@ async fn infer(
         let outputs = outputs.into_iter().map(|wanted| (wanted, Values::Bytes(texts.clone()))).collect();
         let response = response::write(manifest, id, batch, outputs, &timing)?;
         let answers = results.iter().map(|result| result.counted());
-        return Ok((Extension(Answered::labels(&manifest.name, &manifest.version, answers)), response).into_response());
+        return Ok((Extension(Answered::labels(&manifest.name, &manifest.version, answers)), response)
+            .into_response());
     }
     let (outcomes, truncated, timing) = match &served {
         Served::Image(service) => {

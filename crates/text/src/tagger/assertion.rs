@@ -12,20 +12,68 @@ const REACH: usize = 8;
 
 /// A cue that denies what follows it.
 const DENIES: [&str; 21] = [
-    "no", "not", "without", "denies", "denied", "deny", "denying", "absence of", "free of", "negative for", "never",
-    "no evidence of", "no signs of", "no sign of", "rules out", "ruled out", "rule out", "lack of", "fails to reveal",
-    "neither", "nor",
+    "no",
+    "not",
+    "without",
+    "denies",
+    "denied",
+    "deny",
+    "denying",
+    "absence of",
+    "free of",
+    "negative for",
+    "never",
+    "no evidence of",
+    "no signs of",
+    "no sign of",
+    "rules out",
+    "ruled out",
+    "rule out",
+    "lack of",
+    "fails to reveal",
+    "neither",
+    "nor",
 ];
 /// A cue that denies what stands before it.
 const DENIED: [&str; 9] = [
-    "was ruled out", "were ruled out", "is ruled out", "has been ruled out", "was excluded", "were excluded", "absent",
-    "not seen", "not found",
+    "was ruled out",
+    "were ruled out",
+    "is ruled out",
+    "has been ruled out",
+    "was excluded",
+    "were excluded",
+    "absent",
+    "not seen",
+    "not found",
 ];
 /// A cue that supposes what follows it.
 const SUPPOSES: [&str; 27] = [
-    "possible", "possibly", "probable", "probably", "suspected", "suspect", "suspicion of", "may", "might", "could",
-    "presumed", "presumably", "likely", "suggest", "suggests", "suggesting", "suggestive of", "suggested",
-    "concern for", "consistent with", "cannot exclude", "question of", "potential", "potentially", "appears", "rule out",
+    "possible",
+    "possibly",
+    "probable",
+    "probably",
+    "suspected",
+    "suspect",
+    "suspicion of",
+    "may",
+    "might",
+    "could",
+    "presumed",
+    "presumably",
+    "likely",
+    "suggest",
+    "suggests",
+    "suggesting",
+    "suggestive of",
+    "suggested",
+    "concern for",
+    "consistent with",
+    "cannot exclude",
+    "question of",
+    "potential",
+    "potentially",
+    "appears",
+    "rule out",
     "query",
 ];
 /// A cue that supposes what stands before it.
@@ -33,12 +81,31 @@ const SUPPOSED: [&str; 6] =
     ["is suspected", "was suspected", "cannot be excluded", "is possible", "is likely", "is probable"];
 /// Looks like a cue and is none.
 const PASSED: [&str; 9] = [
-    "no increase", "no change", "not only", "not necessarily", "no further", "not certain", "not cause", "no longer",
+    "no increase",
+    "no change",
+    "not only",
+    "not necessarily",
+    "no further",
+    "not certain",
+    "not cause",
+    "no longer",
     "no other",
 ];
 /// Ends the reach of a cue.
 const TURNS: [&str; 13] = [
-    "but", "however", "although", "though", "except", "yet", "which", ";", ":", "who", "because", "therefore", "apart",
+    "but",
+    "however",
+    "although",
+    "though",
+    "except",
+    "yet",
+    "which",
+    ";",
+    ":",
+    "who",
+    "because",
+    "therefore",
+    "apart",
 ];
 
 /// What is said of a name.

@@ -127,7 +127,9 @@ impl Chain {
                 emission[at] = f64::from(row[tag] - highest).exp();
                 let before: f64 = match token {
                     0 => self.start[tag],
-                    _ => (0..tags).map(|from| forward[at - tag - tags + from] * self.step[from * tags + tag]).sum(),
+                    _ => (0..tags)
+                        .map(|from| forward[at - tag - tags + from] * self.step[from * tags + tag])
+                        .sum(),
                 };
                 forward[at] = before * emission[at];
                 total += forward[at];
@@ -254,7 +256,8 @@ impl Way {
 
     /// On to `token`, which is still of the name.
     fn go(&mut self, chain: &Chain, sums: &Sums, token: usize) {
-        self.sum *= chain.step[self.tag * sums.tags + self.inside] * sums.emission[token * sums.tags + self.inside];
+        self.sum *=
+            chain.step[self.tag * sums.tags + self.inside] * sums.emission[token * sums.tags + self.inside];
         self.tag = self.inside;
     }
 
@@ -264,7 +267,9 @@ impl Way {
         let at_least = self.sum * sums.backward[(end - 1) * tags + self.tag];
         let next = end * tags + self.inside;
         let goes_on = match sums.emission.get(next) {
-            Some(emission) => self.sum * chain.step[self.tag * tags + self.inside] * emission * sums.backward[next],
+            Some(emission) => {
+                self.sum * chain.step[self.tag * tags + self.inside] * emission * sums.backward[next]
+            }
             None => 0.0,
         };
         (at_least, (at_least - goes_on).max(0.0))

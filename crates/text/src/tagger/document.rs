@@ -58,7 +58,9 @@ fn sentences(text: &str, tokens: &[Token], lowers: &[String]) -> Vec<Range<usize
         let capital = || text[tokens[at].bytes.clone()].chars().next().is_some_and(char::is_uppercase);
         let stop = match lowers[at - 1].as_str() {
             "?" | "!" => true,
-            "." if at >= 2 => lowers[at - 2].chars().count() > 1 && !SHORTENED.contains(&lowers[at - 2].as_str()),
+            "." if at >= 2 => {
+                lowers[at - 2].chars().count() > 1 && !SHORTENED.contains(&lowers[at - 2].as_str())
+            }
             _ => false,
         };
         if line || stop && !between.is_empty() && capital() {

@@ -5,8 +5,8 @@
 //! words that are used alike. Nothing here learns: the same text gives the same features to training
 //! and to serving. As with the n-grams of a bag, no package holds the words it was trained on.
 
-use super::lexicon::Lexicons;
 use super::super::terms::Hash;
+use super::lexicon::Lexicons;
 
 /// Longest beginning and end of a word that is a feature.
 const AFFIX: usize = 5;
@@ -60,9 +60,15 @@ struct Atoms {
 
 /// Features of every one of `words`, which are a sentence. `heads` has for each the hash of what it
 /// abbreviates ([`abbreviations`]).
-pub fn features(words: &[&str], lowers: &[String], heads: &[Option<u64>], lexicons: &Lexicons) -> Vec<Vec<u32>> {
+pub fn features(
+    words: &[&str],
+    lowers: &[String],
+    heads: &[Option<u64>],
+    lexicons: &Lexicons,
+) -> Vec<Vec<u32>> {
     let matches = lexicons.matches(lowers);
-    let atoms: Vec<Atoms> = (0..words.len()).map(|at| atoms(words[at], &lowers[at], &matches[at], lexicons)).collect();
+    let atoms: Vec<Atoms> =
+        (0..words.len()).map(|at| atoms(words[at], &lowers[at], &matches[at], lexicons)).collect();
     let mut depth = 0i32;
     let mut all = Vec::with_capacity(words.len());
     for at in 0..words.len() {
@@ -137,7 +143,8 @@ fn suffix(word: &str, count: usize) -> &str {
 }
 
 fn atoms(word: &str, lower: &str, matches: &[(u8, u8)], lexicons: &Lexicons) -> Atoms {
-    let named = matches.iter().fold(0, |sum, (name, place)| mix(sum, u64::from(*name) << 8 | u64::from(*place)));
+    let named =
+        matches.iter().fold(0, |sum, (name, place)| mix(sum, u64::from(*name) << 8 | u64::from(*place)));
     let lower_hash = hash(lower);
     Atoms {
         lower: lower_hash,
@@ -159,7 +166,8 @@ fn own(out: &mut Vec<u32>, word: &str, lower: &str, atoms: &Atoms) {
     feature(out, Kind::Word, atoms.word, 0);
     feature(out, Kind::Shape, atoms.shape, 0);
     feature(out, Kind::Short, atoms.short, 0);
-    let characters: Vec<char> = std::iter::once('^').chain(lower.chars().take(MAX_PIECES)).chain(['$']).collect();
+    let characters: Vec<char> =
+        std::iter::once('^').chain(lower.chars().take(MAX_PIECES)).chain(['$']).collect();
     let length = characters.len() - 2;
     for count in 1..=AFFIX.min(length) {
         feature(out, Kind::Prefix, hash(prefix(lower, count)), 0);
@@ -212,10 +220,15 @@ fn around(out: &mut Vec<u32>, atoms: &[Atoms], at: usize) {
         }
     }
     let own = atoms[at].lower;
-    for (number, (first, second)) in
-        [(lower(-1), own), (own, lower(1)), (lower(-1), lower(1)), (lower(-2), lower(-1)), (lower(1), lower(2))]
-            .into_iter()
-            .enumerate()
+    for (number, (first, second)) in [
+        (lower(-1), own),
+        (own, lower(1)),
+        (lower(-1), lower(1)),
+        (lower(-2), lower(-1)),
+        (lower(1), lower(2)),
+    ]
+    .into_iter()
+    .enumerate()
     {
         feature(out, Kind::Pair, mix(first, number as u64), second);
     }

@@ -75,7 +75,8 @@ impl Lexicons {
             while start < lowers.len() {
                 let longest = (start + LONGEST).min(lowers.len());
                 let end = (start + 1..=longest).rev().find(|end| {
-                    name(lowers[start..*end].iter().map(String::as_str)).is_some_and(|hash| list.contains(&hash))
+                    name(lowers[start..*end].iter().map(String::as_str))
+                        .is_some_and(|hash| list.contains(&hash))
                 });
                 let Some(end) = end else {
                     start += 1;
@@ -110,8 +111,7 @@ mod tests {
         assert_eq!(lists[1].len(), 1, "a name of too many words is left out");
         let lexicons = Lexicons { lists, ..Lexicons::default() };
         let words = ["diabetes", "insipidus", ",", "diabetes", "heart", "attacks"].map(str::to_string);
-        let expected =
-            [vec![(0, 2)], vec![(0, 4)], vec![], vec![(0, 1)], vec![(0, 2)], vec![(0, 4), (1, 1)]];
+        let expected = [vec![(0, 2)], vec![(0, 4)], vec![], vec![(0, 1)], vec![(0, 2)], vec![(0, 4), (1, 1)]];
         assert_eq!(lexicons.matches(&words), expected);
     }
 

@@ -62,7 +62,13 @@ impl Found {
         let mut row = vec![self.entities.len() as f32];
         for Entity { span, probability, assertion } in &self.entities {
             let flags = u8::from(assertion.negated) + 2 * u8::from(assertion.speculated);
-            row.extend([span.start as f32, span.end as f32, span.label as f32, *probability as f32, f32::from(flags)]);
+            row.extend([
+                span.start as f32,
+                span.end as f32,
+                span.label as f32,
+                *probability as f32,
+                f32::from(flags),
+            ]);
         }
         for Link { relation, from, to, probability } in &self.links {
             row.extend([*relation as f32, *from as f32, *to as f32, *probability as f32]);
@@ -156,7 +162,8 @@ impl Tagger {
         let mut classes = HashMap::new();
         if config.classes > 0 {
             let words: Vec<u32> = params.get("class.word", config.classes, start)?.to_vec1()?;
-            let of: Vec<u32> = params.get("class.number", (config.classes, LEVELS), start)?.flatten_all()?.to_vec1()?;
+            let of: Vec<u32> =
+                params.get("class.number", (config.classes, LEVELS), start)?.flatten_all()?.to_vec1()?;
             for (word, of) in words.into_iter().zip(of.chunks(LEVELS)) {
                 let mut numbers = [0; LEVELS];
                 for (number, read) in numbers.iter_mut().zip(of) {
@@ -185,7 +192,8 @@ impl Tagger {
     /// The sizes that a manifest keeps; `lists` and `relations` are the names of the two, and `labels`
     /// those of the labels.
     pub fn config(&self, labels: &[String], lists: &[String], relations: &[String]) -> CrfConfig {
-        let list = |(name, names): (&String, &HashSet<u32>)| NameList { name: name.clone(), names: names.len() };
+        let list =
+            |(name, names): (&String, &HashSet<u32>)| NameList { name: name.clone(), names: names.len() };
         let relation = |(label, relation): (&String, &Relation)| RelationConfig {
             label: label.clone(),
             from: labels[relation.from].clone(),
@@ -269,7 +277,8 @@ impl Tagger {
             let lowers = &document.lowers[sentence.clone()];
             let first = found.entities.len();
             for (span, probability) in &chosen {
-                let place = Span { start: span.start + sentence.start, end: span.end + sentence.start, ..*span };
+                let place =
+                    Span { start: span.start + sentence.start, end: span.end + sentence.start, ..*span };
                 let assertion = assertion(lowers, span.start..span.end);
                 found.entities.push(Entity { span: place, probability: probability.min(1.0), assertion });
             }
@@ -281,7 +290,14 @@ impl Tagger {
         found
     }
 
-    fn links(&self, relation: usize, model: &Relation, lowers: &[String], spans: &[Span], first: usize) -> Vec<Link> {
+    fn links(
+        &self,
+        relation: usize,
+        model: &Relation,
+        lowers: &[String],
+        spans: &[Span],
+        first: usize,
+    ) -> Vec<Link> {
         let places = |label: usize| (0..spans.len()).filter(move |at| spans[*at].label == label);
         let mut links = Vec::new();
         for from in places(model.from) {
@@ -315,7 +331,8 @@ mod tests {
     /// A tagger that takes every word with the suffix "itis" for a disease, every "xyz" for a drug, and
     /// two of them for a pair where "causes" stands between.
     fn tagger() -> Tagger {
-        let lexicons = Lexicons { lists: vec![Lexicons::list(["Gouty arthritis"].into_iter())], ..Lexicons::default() };
+        let lexicons =
+            Lexicons { lists: vec![Lexicons::list(["Gouty arthritis"].into_iter())], ..Lexicons::default() };
         let plain = Document::new("x hepatitis", &Lexicons::default(), 9);
         let common: HashSet<u32> = plain.features[0].iter().copied().collect();
         let drug = Document::new("x xyz", &Lexicons::default(), 9);

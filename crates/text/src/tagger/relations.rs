@@ -3,8 +3,8 @@
 //! For a drug and an effect in one sentence it looks at the words between them and beside them, how
 //! far apart they are and in which order, and whether another of their kind stands nearer.
 
-use super::chain::Span;
 use super::super::terms::Hash;
+use super::chain::Span;
 
 /// Most words between two names that are looked at one by one.
 const BETWEEN: usize = 24;
@@ -98,7 +98,8 @@ pub struct Relation {
 impl Relation {
     /// Probability that the pair belongs together.
     pub fn probability(&self, pair: &[u32]) -> f64 {
-        let weight = |hash: &u32| self.features.binary_search(hash).map_or(0.0, |at| f64::from(self.weights[at]));
+        let weight =
+            |hash: &u32| self.features.binary_search(hash).map_or(0.0, |at| f64::from(self.weights[at]));
         1.0 / (1.0 + (-pair.iter().map(weight).sum::<f64>()).exp())
     }
 }

@@ -86,8 +86,24 @@ mod tests {
     #[test]
     fn words_are_runs_of_letters_and_digits_and_the_rest_stands_alone() {
         let text = "5-HT(2A)-induced Parkinson's  disease,\n10.5mg";
-        let expected =
-            ["5", "-", "HT", "(", "2A", ")", "-", "induced", "Parkinson", "'", "s", "disease", ",", "10", ".", "5mg"];
+        let expected = [
+            "5",
+            "-",
+            "HT",
+            "(",
+            "2A",
+            ")",
+            "-",
+            "induced",
+            "Parkinson",
+            "'",
+            "s",
+            "disease",
+            ",",
+            "10",
+            ".",
+            "5mg",
+        ];
         assert_eq!(cut(text), expected);
         let apart = expected.join(" ");
         assert_eq!(cut(&apart), expected);

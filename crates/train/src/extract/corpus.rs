@@ -71,10 +71,12 @@ impl Corpus {
             corpus.sha256.insert(format!("{}/{file}", corpus.name), digest);
             corpus.splits.insert(split.to_string(), samples);
         }
-        let train = corpus.splits.get("train").with_context(|| {
-            format!("{}: neither train.tsv nor train.jsonl is there", folder.display())
-        })?;
-        corpus.labels = train.iter().flat_map(|sample| &sample.marks).map(|mark| mark.label.clone()).collect();
+        let train = corpus
+            .splits
+            .get("train")
+            .with_context(|| format!("{}: neither train.tsv nor train.jsonl is there", folder.display()))?;
+        corpus.labels =
+            train.iter().flat_map(|sample| &sample.marks).map(|mark| mark.label.clone()).collect();
         ensure!(!corpus.labels.is_empty(), "{}: no name is marked in the training texts", folder.display());
         Ok(corpus)
     }
@@ -263,7 +265,10 @@ fn spans(argument: &Value, label: &str, length: usize) -> Result<Vec<Mark>> {
             };
             let start = usize::try_from(start)?;
             let end = start + text.chars().count();
-            ensure!(end <= length, "the argument \"{label}\" ends at {end}, beyond the text's {length} characters");
+            ensure!(
+                end <= length,
+                "the argument \"{label}\" ends at {end}, beyond the text's {length} characters"
+            );
             marks.push(Mark { start, end, label: label.to_string() });
         }
     }
@@ -280,7 +285,9 @@ mod tests {
 
     #[test]
     fn iob_becomes_places_in_its_tokens() {
-        let samples = iob("Naïve\tO\nSelegiline\tB-Chemical\n-\tO\n\nA\tB-Disease\nB\tI-Disease\nC\tB-Disease\n").unwrap();
+        let samples =
+            iob("Naïve\tO\nSelegiline\tB-Chemical\n-\tO\n\nA\tB-Disease\nB\tI-Disease\nC\tB-Disease\n")
+                .unwrap();
         assert_eq!(samples[0].text, "Naïve Selegiline -");
         assert_eq!(samples[0].marks, [mark(6, 16, "Chemical")]);
         assert_eq!(samples[1].marks, [mark(0, 3, "Disease"), mark(4, 5, "Disease")]);
@@ -304,11 +311,17 @@ mod tests {
 
     #[test]
     fn json_lines_that_cannot_be_are_refused_with_their_line() {
-        let entity = |start: usize, end: usize| format!("{{\"start\":{start},\"end\":{end},\"label\":\"Drug\"}}");
-        let line = |entities: &[String]| format!("\n{{\"text\":\"é😷 two\",\"entities\":[{}]}}\n", entities.join(","));
+        let entity =
+            |start: usize, end: usize| format!("{{\"start\":{start},\"end\":{end},\"label\":\"Drug\"}}");
+        let line = |entities: &[String]| {
+            format!("\n{{\"text\":\"é😷 two\",\"entities\":[{}]}}\n", entities.join(","))
+        };
         assert_eq!(lines(&line(&[entity(3, 6), entity(0, 2)])).unwrap()[0].marks.len(), 2);
         for (entities, want) in [
-            (vec![entity(3, 7)], "line 2: the entity \"Drug\" from 3 to 7 lies beyond the text, which has 6 characters"),
+            (
+                vec![entity(3, 7)],
+                "line 2: the entity \"Drug\" from 3 to 7 lies beyond the text, which has 6 characters",
+            ),
             (vec![entity(0, 3), entity(2, 4)], "line 2: the entities from 0 to 3 and from 2 to 4 overlap"),
             (vec![entity(2, 2)], "from 2 to 2 is empty"),
         ] {
@@ -316,7 +329,9 @@ mod tests {
             assert!(error.contains(want), "{error}");
         }
         let relation = "{\"text\":\"ab\",\"relations\":[{\"from\":\"1\",\"to\":\"2\",\"label\":\"x\"}]}";
-        assert!(format!("{:#}", lines(relation).unwrap_err()).contains("the entity \"1\", which is not there"));
+        assert!(
+            format!("{:#}", lines(relation).unwrap_err()).contains("the entity \"1\", which is not there")
+        );
     }
 
     #[test]

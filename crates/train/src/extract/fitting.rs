@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::super::progress;
 use super::corpus::{Corpus, Sample};
 use super::objective::{Objective, Sentence};
 use super::owlqn::{Penalty, least};
-use super::super::progress;
 use text::tagger::chain::{Allowed, Span, Tags};
 use text::tagger::lexicon::Lexicons;
 use text::tagger::relations::{Relation, pair};
@@ -58,7 +58,8 @@ fn one(sample: &Sample, labels: &[String], known: Vec<bool>, lexicons: &Lexicons
     let mut spans: Vec<Span> = Vec::new();
     let mut places = vec![None; sample.marks.len()];
     for (number, mark) in sample.marks.iter().enumerate() {
-        let covers = |at: &usize| document.tokens[*at].start < mark.end && mark.start < document.tokens[*at].end;
+        let covers =
+            |at: &usize| document.tokens[*at].start < mark.end && mark.start < document.tokens[*at].end;
         let mut tokens = (0..document.tokens.len()).filter(covers);
         let Some(start) = tokens.next() else { continue };
         let end = tokens.last().unwrap_or(start) + 1;
@@ -68,7 +69,8 @@ fn one(sample: &Sample, labels: &[String], known: Vec<bool>, lexicons: &Lexicons
             spans.push(Span { start, end, label });
         }
     }
-    let relation = |(from, to, label): &(usize, usize, String)| Some((places[*from]?, places[*to]?, label.clone()));
+    let relation =
+        |(from, to, label): &(usize, usize, String)| Some((places[*from]?, places[*to]?, label.clone()));
     let relations = sample.relations.iter().filter_map(relation).collect();
     Marked { document, spans, relations, known }
 }
@@ -97,7 +99,8 @@ pub fn fit(
         let allowed = allowed(text, tags);
         for sentence in &text.document.sentences {
             let features = text.document.features[sentence.clone()].iter();
-            let place = |features: &Vec<u32>| features.iter().filter_map(|hash| columns.get(hash).copied()).collect();
+            let place =
+                |features: &Vec<u32>| features.iter().filter_map(|hash| columns.get(hash).copied()).collect();
             let features = features.map(place).collect();
             sentences.push(Sentence { features, allowed: allowed[sentence.clone()].to_vec() });
         }
@@ -115,7 +118,8 @@ pub fn fit(
         bar.set_message(format!("{value:.1}"));
         !stop.load(Ordering::Relaxed)
     };
-    let weights = least(vec![0.0; objective.size()], fitting.penalty, |point| objective.evaluate(point), seen);
+    let weights =
+        least(vec![0.0; objective.size()], fitting.penalty, |point| objective.evaluate(point), seen);
     bar.finish_and_clear();
     let (weights, transition) = weights.split_at(hashes.len() * tags.count());
     let relations = relations.iter().filter_map(|label| relation(texts, label)).collect();
@@ -128,7 +132,8 @@ pub fn fit(
 fn allowed(text: &Marked, tags: Tags) -> Vec<Allowed> {
     let bit = |tag: usize| 1 << tag;
     let unmarked = (0..tags.labels).filter(|label| !text.known[*label]);
-    let open = unmarked.fold(bit(Tags::OUT), |sum, label| sum | bit(tags.begin(label)) | bit(tags.inside(label)));
+    let open =
+        unmarked.fold(bit(Tags::OUT), |sum, label| sum | bit(tags.begin(label)) | bit(tags.inside(label)));
     let mut allowed = vec![open; text.document.tokens.len()];
     for span in &text.spans {
         allowed[span.start] = bit(tags.begin(span.label));
@@ -136,7 +141,9 @@ fn allowed(text: &Marked, tags: Tags) -> Vec<Allowed> {
     }
     // A name over the end of a sentence goes on in the next as one that begins there.
     for sentence in &text.document.sentences {
-        if let Some(span) = text.spans.iter().find(|span| span.start < sentence.start && sentence.start < span.end) {
+        if let Some(span) =
+            text.spans.iter().find(|span| span.start < sentence.start && sentence.start < span.end)
+        {
             allowed[sentence.start] = bit(tags.begin(span.label));
         }
     }
@@ -146,7 +153,8 @@ fn allowed(text: &Marked, tags: Tags) -> Vec<Allowed> {
 /// The names of the relations that are marked anywhere, in order.
 pub fn relation_names(corpora: &[Corpus]) -> Vec<String> {
     let samples = corpora.iter().flat_map(|corpus| corpus.splits.values().flatten());
-    let names: BTreeSet<&String> = samples.flat_map(|sample| sample.relations.iter().map(|(_, _, label)| label)).collect();
+    let names: BTreeSet<&String> =
+        samples.flat_map(|sample| sample.relations.iter().map(|(_, _, label)| label)).collect();
     names.into_iter().cloned().collect()
 }
 
@@ -162,7 +170,11 @@ fn relation(texts: &[Marked], label: &String) -> Option<Relation> {
         for sentence in &text.document.sentences {
             let inside = |span: &&Span| sentence.start <= span.start && span.end <= sentence.end;
             let names: Vec<Span> = text.spans.iter().filter(inside).copied().collect();
-            let moved = |span: &Span| Span { start: span.start - sentence.start, end: span.end - sentence.start, ..*span };
+            let moved = |span: &Span| Span {
+                start: span.start - sentence.start,
+                end: span.end - sentence.start,
+                ..*span
+            };
             let local: Vec<Span> = names.iter().map(moved).collect();
             for (a, first) in local.iter().enumerate().filter(|(_, span)| span.label == from) {
                 for (b, second) in local.iter().enumerate().filter(|(_, span)| span.label == to) {

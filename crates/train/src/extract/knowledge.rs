@@ -53,7 +53,8 @@ pub fn lists(given: &str) -> Result<[(String, HashSet<u32>); 2]> {
     let values = values(Path::new(file), field).with_context(|| format!("--names: {file}"))?;
     let mut names = BTreeSet::new();
     for value in &values {
-        let parts = value.split(['(', ')', ',', ';', '/']).map(str::trim).filter(|part| part.chars().count() > 3);
+        let parts =
+            value.split(['(', ')', ',', ';', '/']).map(str::trim).filter(|part| part.chars().count() > 3);
         names.extend(parts.chain([value.trim()]).filter(|name| name.chars().any(char::is_alphabetic)));
     }
     ensure!(!names.is_empty(), "--names: {file} has no name");
@@ -145,11 +146,15 @@ pub fn classes(texts: &[String], seed: u64) -> HashMap<u32, [u16; LEVELS]> {
     if kept.len() < 2 * CLASSES[0] {
         return HashMap::new();
     }
-    let place: HashMap<&str, u32> = kept.iter().enumerate().map(|(at, (word, _))| (*word, at as u32)).collect();
+    let place: HashMap<&str, u32> =
+        kept.iter().enumerate().map(|(at, (word, _))| (*word, at as u32)).collect();
     let rows = information(&texts, &place, kept.len());
     let vectors = project(&rows, seed);
-    let levels: Vec<Vec<u16>> =
-        CLASSES.iter().enumerate().map(|(level, count)| means(&vectors, *count, seed + level as u64)).collect();
+    let levels: Vec<Vec<u16>> = CLASSES
+        .iter()
+        .enumerate()
+        .map(|(level, count)| means(&vectors, *count, seed + level as u64))
+        .collect();
     let of = |at: usize| std::array::from_fn(|level| levels[level][at] + 1);
     kept.iter().enumerate().map(|(at, (text, _))| (word(text), of(at))).collect()
 }
@@ -283,7 +288,8 @@ fn means(vectors: &[[f32; WIDTH]], count: usize, seed: u64) -> Vec<u16> {
 }
 
 fn assign(vectors: &[[f32; WIDTH]], centres: &[[f32; WIDTH]]) -> Vec<u16> {
-    let half: Vec<f32> = centres.iter().map(|centre| centre.iter().map(|x| x * x).sum::<f32>() / 2.0).collect();
+    let half: Vec<f32> =
+        centres.iter().map(|centre| centre.iter().map(|x| x * x).sum::<f32>() / 2.0).collect();
     let one = |vector: &[f32; WIDTH]| {
         let mut best = (0, f32::NEG_INFINITY);
         for (class, centre) in centres.iter().enumerate() {
@@ -307,12 +313,13 @@ mod tests {
 
     #[test]
     fn words_that_are_used_alike_share_a_class() {
-        let name = |kind: &str, i: u8| {
-            format!("{kind}{}{}", char::from(b'a' + i / 10), char::from(b'a' + i % 10))
-        };
+        let name =
+            |kind: &str, i: u8| format!("{kind}{}{}", char::from(b'a' + i / 10), char::from(b'a' + i % 10));
         let mut texts = Vec::new();
         for i in 0..80u8 {
-            for (before, after, kind) in [("take", "daily", "drug"), ("suffers", "badly", "ill"), ("walks", "home", "who")] {
+            for (before, after, kind) in
+                [("take", "daily", "drug"), ("suffers", "badly", "ill"), ("walks", "home", "who")]
+            {
                 for round in 0..3 {
                     texts.push(format!("she {before} {} {after} and {round}", name(kind, i)));
                 }
@@ -344,14 +351,16 @@ mod tests {
             ..Lexicons::default()
         };
         let words = ["codeine", "for", "bartter", "syndrome"].map(str::to_string);
-        assert_eq!(lexicons.matches(&words), [
-            vec![(0, 1), (1, 1)],
-            vec![],
-            vec![(2, 2), (3, 1)],
-            vec![(2, 4), (3, 1)],
-        ]);
+        assert_eq!(
+            lexicons.matches(&words),
+            [vec![(0, 1), (1, 1)], vec![], vec![(2, 2), (3, 1)], vec![(2, 4), (3, 1)],]
+        );
         assert_eq!(lists(&format!("n={plain}")).unwrap()[0].1.len(), 2);
-        for (given, want) in [("x", "is not NAME=FILE"), (&format!("x={csv}"), "needs a field"), (&format!("x={csv}:y"), "no column")] {
+        for (given, want) in [
+            ("x", "is not NAME=FILE"),
+            (&format!("x={csv}"), "needs a field"),
+            (&format!("x={csv}:y"), "no column"),
+        ] {
             assert!(format!("{:#}", lists(given).unwrap_err()).contains(want), "{given}");
         }
     }

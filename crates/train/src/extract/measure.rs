@@ -80,7 +80,12 @@ pub fn measure(labels: &[String], relations: &[String], texts: &[Marked], found:
     });
     let ece: f64 = bins.iter().map(|(sum, right, _)| (sum - *right as f64).abs()).sum::<f64>();
     let named = |names: &[String], counts: &[Counts]| -> BTreeMap<String, FoundMetrics> {
-        names.iter().cloned().zip(counts.iter().map(|counts| counts.metrics())).filter(|(_, m)| m.count > 0).collect()
+        names
+            .iter()
+            .cloned()
+            .zip(counts.iter().map(|counts| counts.metrics()))
+            .filter(|(_, m)| m.count > 0)
+            .collect()
     };
     let by_label = named(labels, &by_label);
     let accuracy = right_tokens as f64 / tokens.max(1) as f64;

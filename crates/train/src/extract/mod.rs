@@ -104,9 +104,15 @@ pub struct ExtractOptions {
 pub fn train(options: &ExtractOptions, stop: &AtomicBool) -> Result<(PathBuf, Manifest)> {
     ensure!(options.l1 >= 0.0 && options.l2 >= 0.0, "--l1 and --l2 are not below 0");
     ensure!(options.iterations > 0, "--iterations is 0, not 1 or more");
-    let corpora: Vec<Corpus> = options.data.iter().map(|folder| Corpus::read(folder)).collect::<Result<_>>()?;
-    let labels: Vec<String> =
-        corpora.iter().flat_map(|corpus| &corpus.labels).collect::<BTreeSet<_>>().into_iter().cloned().collect();
+    let corpora: Vec<Corpus> =
+        options.data.iter().map(|folder| Corpus::read(folder)).collect::<Result<_>>()?;
+    let labels: Vec<String> = corpora
+        .iter()
+        .flat_map(|corpus| &corpus.labels)
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .cloned()
+        .collect();
     let relations = relation_names(&corpora);
     let version = options.version.map_or_else(|| next_version(&options.out, &options.name), Ok)?;
     let mut manifest = describe(options, &corpora, &labels, version)?;
@@ -121,22 +127,25 @@ pub fn train(options: &ExtractOptions, stop: &AtomicBool) -> Result<(PathBuf, Ma
     let classes = knowledge::classes(&plain(options)?, options.seed);
     let lexicons = Lexicons { lists, classes };
     let fitting = Fitting {
-        penalty: Penalty {
-            l1: options.l1,
-            l2: options.l2,
-            iterations: options.iterations,
-            tolerance: 2e-4,
-        },
+        penalty: Penalty { l1: options.l1, l2: options.l2, iterations: options.iterations, tolerance: 2e-4 },
         least: options.least_tokens,
         threshold: options.threshold,
     };
     eprintln!("labels {}; relations {}", labels.join(", "), listed(&relations));
-    let mut tagger = fit(&marked(&corpora, &["train"], &labels, &lexicons), &labels, &relations, &lexicons, &fitting, stop);
+    let mut tagger = fit(
+        &marked(&corpora, &["train"], &labels, &lexicons),
+        &labels,
+        &relations,
+        &lexicons,
+        &fitting,
+        stop,
+    );
     let stopped = || stop.load(Ordering::Relaxed);
     let mut notes = String::new();
     for split in ["dev", "test"] {
         for corpus in corpora.iter().filter(|corpus| corpus.splits.contains_key(split)) {
-            let name = if corpora.len() == 1 { split.to_string() } else { format!("{split}, {}", corpus.name) };
+            let name =
+                if corpora.len() == 1 { split.to_string() } else { format!("{split}, {}", corpus.name) };
             let metrics = measured(&tagger, &labels, &relations, std::slice::from_ref(corpus), split);
             eprintln!("{name}\n{}", table(&metrics));
             manifest.metrics.insert(name, metrics);
@@ -144,7 +153,8 @@ pub fn train(options: &ExtractOptions, stop: &AtomicBool) -> Result<(PathBuf, Ma
     }
     if options.refit && !stopped() {
         let both = ["train", "dev"];
-        let again = fit(&marked(&corpora, &both, &labels, &lexicons), &labels, &relations, &lexicons, &fitting, stop);
+        let again =
+            fit(&marked(&corpora, &both, &labels, &lexicons), &labels, &relations, &lexicons, &fitting, stop);
         if !stopped() {
             tagger = again;
             notes += "## Fitted twice\n\nThe figures above are of a model fitted on the training texts alone. The weights \
@@ -186,14 +196,21 @@ pub fn evaluate(package: Package, data: &Path, split: &str) -> Result<Evaluation
     Ok(Evaluation { model, version, split: split.to_string(), labels, metrics, with_red_flags: None })
 }
 
-fn measured(tagger: &Tagger, labels: &[String], relations: &[String], corpora: &[Corpus], split: &str) -> Metrics {
+fn measured(
+    tagger: &Tagger,
+    labels: &[String],
+    relations: &[String],
+    corpora: &[Corpus],
+    split: &str,
+) -> Metrics {
     let texts: Vec<Marked> = marked(corpora, &[split], labels, &Lexicons::default());
     let found = answers(tagger, &texts_of(corpora, &[split]));
     measure(labels, relations, &texts, &found)
 }
 
 fn texts_of(corpora: &[Corpus], splits: &[&str]) -> Vec<String> {
-    let samples = corpora.iter().flat_map(|corpus| splits.iter().filter_map(|split| corpus.splits.get(*split)));
+    let samples =
+        corpora.iter().flat_map(|corpus| splits.iter().filter_map(|split| corpus.splits.get(*split)));
     samples.flatten().map(|sample| sample.text.clone()).collect()
 }
 
@@ -210,7 +227,12 @@ fn listed(names: &[String]) -> String {
 }
 
 /// The package as far as it is known before training.
-fn describe(options: &ExtractOptions, corpora: &[Corpus], labels: &[String], version: u64) -> Result<Manifest> {
+fn describe(
+    options: &ExtractOptions,
+    corpora: &[Corpus],
+    labels: &[String],
+    version: u64,
+) -> Result<Manifest> {
     let mut examples: BTreeMap<String, usize> = BTreeMap::new();
     for (split, samples) in corpora.iter().flat_map(|corpus| &corpus.splits) {
         *examples.entry(split.clone()).or_default() += samples.len();
@@ -229,7 +251,10 @@ fn describe(options: &ExtractOptions, corpora: &[Corpus], labels: &[String], ver
         ("iterations", json!(options.iterations)),
         ("refit", json!(options.refit)),
         ("names", json!(options.names.iter().map(|given| file_name(given)).collect::<Vec<_>>())),
-        ("plain", json!(options.plain.iter().map(|file| file_name(&file.to_string_lossy())).collect::<Vec<_>>())),
+        (
+            "plain",
+            json!(options.plain.iter().map(|file| file_name(&file.to_string_lossy())).collect::<Vec<_>>()),
+        ),
     ];
     let names = corpora.iter().map(|corpus| corpus.name.clone()).collect::<Vec<_>>().join(" and ");
     Ok(Manifest {
@@ -328,7 +353,11 @@ fn write_card(out: &mut String, m: &Manifest, notes: &str) -> std::fmt::Result {
             metrics.ece
         )?;
     }
-    writeln!(out, "## Training\n\nA linear-chain conditional random field, {} values, by {}.\n", m.weights.parameters, m.training.program)?;
+    writeln!(
+        out,
+        "## Training\n\nA linear-chain conditional random field, {} values, by {}.\n",
+        m.weights.parameters, m.training.program
+    )?;
     for (name, value) in &m.training.settings {
         writeln!(out, "- {name}: `{value}`")?;
     }
