@@ -212,8 +212,7 @@ impl NoteService {
         let fields = &self.input().fields;
         let evidence = bag.evidence(&example, &text, fields, label);
         let (stretches, parts): (Vec<Range<usize>>, Vec<f64>) = evidence.words.into_iter().unzip();
-        let places =
-            self.encoder.places(record, &stretches).map_err(|_| NotesError::Tokenizer { index })?;
+        let places = self.encoder.places(record, &stretches).map_err(|_| NotesError::Tokenizer { index })?;
         let scale = 1.0 / f64::from(self.manifest.calibration.temperature);
         let named = |(field, part): (usize, f64)| (fields[field].name.clone(), part * scale);
         Ok(Some(Explained {

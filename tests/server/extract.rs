@@ -69,7 +69,8 @@ async fn drugs_and_diseases_are_found_where_they_stand() {
 #[tokio::test]
 async fn what_is_denied_or_supposed_is_said() {
     let server = server();
-    let notes = ["The patient denies hypertension.", "Hypertension since 1999.", "She had possible pneumonia."];
+    let notes =
+        ["The patient denies hypertension.", "Hypertension since 1999.", "She had possible pneumonia."];
     let results = extract(&server, "biomedical-entities", &notes).await;
     let flags = |result: &Value, text: &str| {
         let entity = found(result, text).unwrap_or_else(|| panic!("{result}"));
@@ -153,7 +154,8 @@ async fn what_cannot_be_is_a_problem_that_says_where() {
 async fn a_classifier_does_not_extract_and_an_extractor_does_not_classify() {
     let server = server();
     let body = json!({"model": "biomedical-entities", "records": [{"note": "fever"}]}).to_string();
-    let request = Client::new().post(server.at("/v1/notes/classify")).header("content-type", "application/json");
+    let request =
+        Client::new().post(server.at("/v1/notes/classify")).header("content-type", "application/json");
     let response = request.body(body).send().await.unwrap();
     let body = assert_problem(response, 400, &["/model"]).await;
     assert!(body["detail"].as_str().unwrap().contains("does not read notes"), "{body}");
@@ -166,8 +168,11 @@ async fn the_index_and_the_other_protocol_know_the_task() {
         reqwest::get(server.at("/v1/models/adverse-drug-events")).await.unwrap().json().await.unwrap();
     assert_eq!(model["task"], "note-extraction");
     assert_eq!(model["labels"], json!(["Disorder", "Drug", "Effect"]));
-    assert!(model["metrics"].as_object().unwrap().values().all(|m| m["extraction"]["entities"]["f1"].is_number()));
-    let body = json!({"inputs": [{"name": "note", "shape": [1], "datatype": "BYTES", "data": ["Lithium tremor"]}]});
+    assert!(
+        model["metrics"].as_object().unwrap().values().all(|m| m["extraction"]["entities"]["f1"].is_number())
+    );
+    let body =
+        json!({"inputs": [{"name": "note", "shape": [1], "datatype": "BYTES", "data": ["Lithium tremor"]}]});
     let request = Client::new().post(server.at("/v2/models/biomedical-entities/infer"));
     let answer: Value = request.json(&body).send().await.unwrap().json().await.unwrap();
     let text = answer["outputs"][0]["data"][0].as_str().unwrap_or_else(|| panic!("{answer}"));

@@ -466,3 +466,39 @@ async fn a_vital_further_from_normal_never_lowers_the_urgency() {
         assert!(levels.windows(2).all(|pair| pair[1] <= pair[0] + 1e-5), "{field} {values:?}: {levels:?}");
     }
 }
+
+/// The parts of an answer sum to what they explain: the logarithm of the label's probability less the
+/// mean of the logarithms over all labels.
+#[tokio::test]
+async fn evidence_sums_to_the_answer_and_points_at_the_words() {
+    let server = server();
+    let note = "Schmerz 😷 chest pain, dyspnea";
+    let body = json!({"model": "triage", "records": [{"note": note, "fields": urgent()}]}).to_string();
+    let result = result(post_raw(&server, "?explain=true&red_flags=false", body).await).await;
+    let label = result["label"].as_str().unwrap_or(result["predictions"][0]["label"].as_str().unwrap());
+    let predictions = result["predictions"].as_array().unwrap();
+    let log = |p: &Value| p["probability"].as_f64().unwrap().ln();
+    let mean = predictions.iter().map(log).sum::<f64>() / predictions.len() as f64;
+    let expected = log(predictions.iter().find(|p| p["label"] == label).unwrap()) - mean;
+    let evidence = result["evidence"].as_array().unwrap();
+    let parts: f64 = evidence.iter().map(|part| part["weight"].as_f64().unwrap()).sum();
+    let total = parts + result["evidence_base"].as_f64().unwrap();
+    assert!((total - expected).abs() < 1e-3, "{total} {expected} {result}");
+    let characters: Vec<char> = note.chars().collect();
+    let mut words = Vec::new();
+    for part in evidence.iter().filter(|part| part["text"].is_string()) {
+        let at = |name: &str| part[name].as_u64().unwrap() as usize;
+        let told: String = characters[at("start")..at("end")].iter().collect();
+        assert_eq!(part["text"], told);
+        words.push(told);
+    }
+    assert_eq!(words, ["Schmerz", "chest", "pain", "dyspnea"]);
+    assert!(evidence.iter().any(|part| part["field"] == "sbp"), "{result}");
+}
+
+#[tokio::test]
+async fn an_answer_has_evidence_only_where_it_was_asked_for() {
+    let server = server();
+    let plain = result(triage(&server, "chest pain", well()).await).await;
+    assert!(plain.get("evidence").is_none() && plain.get("evidence_base").is_none(), "{plain}");
+}

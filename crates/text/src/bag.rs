@@ -311,11 +311,13 @@ mod tests {
         use crate::trees::{LEAF, Nodes, Split};
         let note = "chest pain, chest pain";
         let mut config = BagConfig { characters: NGrams { min: 2, max: 3, scale: 1.0 }, ..config(true) };
-        let fields = [
-            Field { name: "pain".to_string(), kind: FieldKind::Categorical { values: vec!["yes".to_string()] } },
-        ];
+        let fields = [Field {
+            name: "pain".to_string(),
+            kind: FieldKind::Categorical { values: vec!["yes".to_string()] },
+        }];
         let encode = |values: Vec<f32>| {
-            let (words, characters) = (terms::words(note, config.words), terms::characters(note, config.characters));
+            let (words, characters) =
+                (terms::words(note, config.words), terms::characters(note, config.characters));
             Arc::new(Encoded { tokens: Tokens { ids: vec![0], total: 1 }, words, characters, fields: values })
         };
         let records = [encode(vec![0.0, 1.0]), encode(vec![1.0, 0.0])];

@@ -91,7 +91,11 @@ impl Encoder {
     ///
     /// # Errors
     /// What the tokenizer reports.
-    pub fn places(&self, record: &Record, stretches: &[Range<usize>]) -> tokenizers::Result<Vec<Range<usize>>> {
+    pub fn places(
+        &self,
+        record: &Record,
+        stretches: &[Range<usize>],
+    ) -> tokenizers::Result<Vec<Range<usize>>> {
         self.tokenizer.places(&self.read(record), stretches)
     }
 

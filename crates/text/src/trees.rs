@@ -203,7 +203,9 @@ impl Forest {
             let number = (place & !LEAF) as usize;
             match place & LEAF == 0 {
                 true => means[number].1.clone(),
-                false => self.nodes.shares[number * labels..][..labels].iter().map(|s| f64::from(*s)).collect(),
+                false => {
+                    self.nodes.shares[number * labels..][..labels].iter().map(|s| f64::from(*s)).collect()
+                }
             }
         };
         let trees = self.nodes.roots.len() as f64;
@@ -219,7 +221,9 @@ impl Forest {
                 place = if below { split.below } else { split.above };
                 let next = value(place);
                 let sums = &mut added[split.input as usize];
-                sums.iter_mut().zip(next.iter().zip(&here)).for_each(|(sum, (next, here))| *sum += (next - here) / trees);
+                sums.iter_mut()
+                    .zip(next.iter().zip(&here))
+                    .for_each(|(sum, (next, here))| *sum += (next - here) / trees);
                 here = next;
             }
         }

@@ -95,7 +95,8 @@ impl NoteSource {
             }
             let bytes = std::fs::read(&file).with_context(|| file.display().to_string())?;
             let name = if one_file { file.file_name() } else { None };
-            let name = name.map_or_else(|| format!("{split}.csv"), |name| name.to_string_lossy().into_owned());
+            let name =
+                name.map_or_else(|| format!("{split}.csv"), |name| name.to_string_lossy().into_owned());
             digests.insert(name, sha256(&bytes));
             let mut read = read_rows(&bytes, columns.note, columns.label, columns.group, &specs)
                 .with_context(|| file.display().to_string())?;
@@ -114,7 +115,9 @@ impl NoteSource {
         }
         match rows.contains_key("val") {
             true => {}
-            false if one_file || columns.group.is_some() => hold_out_evenly(&mut rows, columns.group.is_some(), seed),
+            false if one_file || columns.group.is_some() => {
+                hold_out_evenly(&mut rows, columns.group.is_some(), seed)
+            }
             false => hold_out(&mut rows, seed),
         }
         let train = &rows["train"];
@@ -170,8 +173,8 @@ impl NoteSource {
         let file = file_of(path, split);
         let specs: Vec<FieldSpec> = fields.iter().map(|field| FieldSpec::named(&field.name)).collect();
         let bytes = std::fs::read(&file).with_context(|| file.display().to_string())?;
-        let mut rows =
-            read_rows(&bytes, columns.0, columns.1, None, &specs).with_context(|| file.display().to_string())?;
+        let mut rows = read_rows(&bytes, columns.0, columns.1, None, &specs)
+            .with_context(|| file.display().to_string())?;
         // What has no label cannot be measured on.
         rows.retain(|row| !is_blank(&row.note) && !row.label.is_empty());
         records(rows, fields, labels).with_context(|| file.display().to_string())
@@ -466,7 +469,8 @@ mod tests {
     #[test]
     fn one_file_is_split_by_label_and_groups_stay_together() {
         let folder = tempfile::tempdir().unwrap();
-        let rows: String = (0..400).map(|i| format!("note {i},{},{},{}\n", i % 40, i % 5, u8::from(i % 8 == 0))).collect();
+        let rows: String =
+            (0..400).map(|i| format!("note {i},{},{},{}\n", i % 40, i % 5, u8::from(i % 8 == 0))).collect();
         write(folder.path(), "all.csv", &format!("note,ward,pain,label\n{rows}x,1,1,\n"));
         let file = folder.path().join("all.csv");
         let fields = ["pain".to_string()];
@@ -476,7 +480,8 @@ mod tests {
         };
         assert!(format!("{:#}", read(None, false).err().unwrap()).contains("line 402: no label"));
         let even = read(None, true).unwrap();
-        let count = |source: &NoteSource, label| source.splits["val"].iter().filter(|(_, l)| *l == label).count();
+        let count =
+            |source: &NoteSource, label| source.splits["val"].iter().filter(|(_, l)| *l == label).count();
         assert_eq!((count(&even, 0), count(&even, 1), even.unlabelled), (52, 7, 1));
         assert!(even.sha256.contains_key("all.csv"));
         let grouped = read(Some("ward"), true).unwrap();
@@ -493,7 +498,11 @@ mod tests {
         let source = NoteSource::read(folder.path(), columns("label", &[]), &[], 0).unwrap();
         let names: Vec<&str> = source.fields.iter().map(|field| field.name.as_str()).collect();
         assert_eq!(names, ["weight"]);
-        assert!(source.left_out[0].contains("\"patient\" is different in every row"), "{:?}", source.left_out);
+        assert!(
+            source.left_out[0].contains("\"patient\" is different in every row"),
+            "{:?}",
+            source.left_out
+        );
         let named = NoteSource::read(folder.path(), columns("label", &["patient".to_string()]), &[], 0);
         assert!(format!("{:#}", named.err().unwrap()).contains("\"patient\" is different in every row"));
     }

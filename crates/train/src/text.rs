@@ -47,7 +47,9 @@ pub fn train(options: &TextOptions, stop: &AtomicBool) -> Result<(PathBuf, Manif
         skip_unlabelled: options.skip_unlabelled,
     };
     let about_data = match &options.card_notes {
-        Some(file) => std::fs::read_to_string(file).with_context(|| format!("--card-notes: {}", file.display()))?,
+        Some(file) => {
+            std::fs::read_to_string(file).with_context(|| format!("--card-notes: {}", file.display()))?
+        }
         None => String::new(),
     };
     let source = NoteSource::read(&options.data, columns, &options.labels, options.seed)?;

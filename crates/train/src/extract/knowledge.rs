@@ -313,12 +313,13 @@ mod tests {
 
     #[test]
     fn words_that_are_used_alike_share_a_class() {
-        let name = |kind: &str, i: u8| {
-            format!("{kind}{}{}", char::from(b'a' + i / 10), char::from(b'a' + i % 10))
-        };
+        let name =
+            |kind: &str, i: u8| format!("{kind}{}{}", char::from(b'a' + i / 10), char::from(b'a' + i % 10));
         let mut texts = Vec::new();
         for i in 0..80u8 {
-            for (before, after, kind) in [("take", "daily", "drug"), ("suffers", "badly", "ill"), ("walks", "home", "who")] {
+            for (before, after, kind) in
+                [("take", "daily", "drug"), ("suffers", "badly", "ill"), ("walks", "home", "who")]
+            {
                 for round in 0..3 {
                     texts.push(format!("she {before} {} {after} and {round}", name(kind, i)));
                 }
@@ -350,14 +351,16 @@ mod tests {
             ..Lexicons::default()
         };
         let words = ["codeine", "for", "bartter", "syndrome"].map(str::to_string);
-        assert_eq!(lexicons.matches(&words), [
-            vec![(0, 1), (1, 1)],
-            vec![],
-            vec![(2, 2), (3, 1)],
-            vec![(2, 4), (3, 1)],
-        ]);
+        assert_eq!(
+            lexicons.matches(&words),
+            [vec![(0, 1), (1, 1)], vec![], vec![(2, 2), (3, 1)], vec![(2, 4), (3, 1)],]
+        );
         assert_eq!(lists(&format!("n={plain}")).unwrap()[0].1.len(), 2);
-        for (given, want) in [("x", "is not NAME=FILE"), (&format!("x={csv}"), "needs a field"), (&format!("x={csv}:y"), "no column")] {
+        for (given, want) in [
+            ("x", "is not NAME=FILE"),
+            (&format!("x={csv}"), "needs a field"),
+            (&format!("x={csv}:y"), "no column"),
+        ] {
             assert!(format!("{:#}", lists(given).unwrap_err()).contains(want), "{given}");
         }
     }

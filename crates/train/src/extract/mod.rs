@@ -132,7 +132,14 @@ pub fn train(options: &ExtractOptions, stop: &AtomicBool) -> Result<(PathBuf, Ma
         threshold: options.threshold,
     };
     eprintln!("labels {}; relations {}", labels.join(", "), listed(&relations));
-    let mut tagger = fit(&marked(&corpora, &["train"], &labels, &lexicons), &labels, &relations, &lexicons, &fitting, stop);
+    let mut tagger = fit(
+        &marked(&corpora, &["train"], &labels, &lexicons),
+        &labels,
+        &relations,
+        &lexicons,
+        &fitting,
+        stop,
+    );
     let stopped = || stop.load(Ordering::Relaxed);
     let mut notes = String::new();
     for split in ["dev", "test"] {
@@ -146,7 +153,8 @@ pub fn train(options: &ExtractOptions, stop: &AtomicBool) -> Result<(PathBuf, Ma
     }
     if options.refit && !stopped() {
         let both = ["train", "dev"];
-        let again = fit(&marked(&corpora, &both, &labels, &lexicons), &labels, &relations, &lexicons, &fitting, stop);
+        let again =
+            fit(&marked(&corpora, &both, &labels, &lexicons), &labels, &relations, &lexicons, &fitting, stop);
         if !stopped() {
             tagger = again;
             notes += "## Fitted twice\n\nThe figures above are of a model fitted on the training texts alone. The weights \
