@@ -7,10 +7,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use super::extractor::ExtractService;
 use super::image::ImageService;
 use super::note::NoteService;
 use super::preprocess_pool::PreprocessPool;
 use super::recommendation::RecommendationService;
+use super::segment::SegmentService;
 use crate::config::Config;
 use model::manifest::Input;
 use model::package::latest;
@@ -22,8 +24,12 @@ use recommend::Kind;
 pub enum Served {
     /// It classifies images.
     Image(Arc<ImageService>),
+    /// It outlines regions of images.
+    Segment(Arc<SegmentService>),
     /// It classifies notes.
     Note(Arc<NoteService>),
+    /// It finds names in notes.
+    Extract(Arc<ExtractService>),
     /// It recommends.
     Recommendation(Arc<RecommendationService>),
 }
@@ -33,7 +39,9 @@ impl Served {
     pub fn manifest(&self) -> &Manifest {
         match self {
             Served::Image(service) => &service.manifest,
+            Served::Segment(service) => &service.manifest,
             Served::Note(service) => &service.manifest,
+            Served::Extract(service) => &service.manifest,
             Served::Recommendation(service) => &service.manifest,
         }
     }
@@ -42,7 +50,10 @@ impl Served {
     pub fn waiting(&self) -> usize {
         match self {
             Served::Image(service) => service.waiting(),
+            // They wait where pictures are read.
+            Served::Segment(_) => 0,
             Served::Note(service) => service.waiting(),
+            Served::Extract(service) => service.waiting(),
             Served::Recommendation(_) => 0,
         }
     }
@@ -58,7 +69,9 @@ impl Served {
     pub fn card(&self) -> &str {
         match self {
             Served::Image(service) => &service.card,
+            Served::Segment(service) => &service.card,
             Served::Note(service) => &service.card,
+            Served::Extract(service) => &service.card,
             Served::Recommendation(service) => &service.card,
         }
     }
@@ -140,11 +153,17 @@ pub(super) fn start(
 ) -> Result<Served, PackageError> {
     let package = Package::read(folder)?;
     match &package.manifest.input {
+        Input::Image(_) if package.manifest.segmentation.is_some() => {
+            Ok(Served::Segment(Arc::new(SegmentService::start(package, config, preprocess.clone())?)))
+        }
         Input::Image(_) => {
             Ok(Served::Image(Arc::new(ImageService::start(package, config, preprocess.clone())?)))
         }
         Input::Record(_) => {
             Ok(Served::Note(Arc::new(NoteService::start(package, config, preprocess.clone())?)))
+        }
+        Input::Text(_) => {
+            Ok(Served::Extract(Arc::new(ExtractService::start(package, config, preprocess.clone())?)))
         }
         Input::History(_) => Ok(Served::Recommendation(Arc::new(RecommendationService::start(package)?))),
     }

@@ -256,3 +256,12 @@ pub struct Recommendation {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub flags: Vec<String>,
 }
+
+impl Recommendation {
+    /// Takes every item back, for this reason.
+    pub(super) fn withhold(&mut self, reason: String) {
+        self.items.clear();
+        self.strategy = Strategy::InsufficientEvidence;
+        self.abstained = Some(reason);
+    }
+}

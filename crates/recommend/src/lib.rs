@@ -16,6 +16,7 @@
 //! - `evaluate`: how good the recommendations are, by the same scorer as answers requests
 //! - `snapshot`, `fresh`: all of it at one moment, kept true to the store
 //! - `candidates`, `answering`, `recommender`: a request and its answer
+//! - `orders`: what speaks against a drug that somebody is about to order
 //!
 //! With the feature `openapi` the types that go over HTTP also describe themselves as schemas.
 
@@ -41,6 +42,7 @@ mod load;
 mod matrix;
 mod names;
 mod neighbors;
+mod orders;
 mod places;
 mod ranking;
 mod recommender;
@@ -57,13 +59,13 @@ pub use answer::{
 pub use csv_table::{CsvError, CsvRow, CsvTable};
 pub use data::{
     Contraindications, EARLIEST_TIME, FieldError, GradedRule, Interaction, Item, Kind, Millis, Profile,
-    Severity, Sex, Subject, UnknownKind, User, validate_weight,
+    Recorded, Severity, Sex, Subject, UnknownKind, User, validate_weight,
 };
 pub use evaluate::{
     Comparison, Group, Groups, HeldOut, Metrics, Options, Partition, Prediction, Report, Split,
     compare_predictions, evaluate, measure, neighbors as rank_by_neighbors, score as score_ranking,
 };
-pub use filters::{Unknown, Unmatched};
+pub use filters::{Concern, Unknown, Unmatched};
 pub use fresh::Fresh;
 pub use interactions_csv::{InteractionColumns, InteractionLine, InteractionReader};
 pub use layers::{Layers, Row};
@@ -71,6 +73,7 @@ pub use learned::{ItemWeights, Learned, ScoredBy};
 pub use load::Loader;
 pub use neighbors::best::Best;
 pub use neighbors::{Rows, Search, search};
+pub use orders::{Checked, Finding, Ordered};
 pub use places::Place;
 pub use ranking::{Candidate, Scoring, implicit};
 pub use recommender::Recommender;
@@ -79,7 +82,9 @@ pub use source::{
     Changes, Cursor, Evidence, Found, InteractionRow, MIN_SIMILARITY, Neighbor, Owned, PopularItem,
     ScoredItem, Similarity, Source, SourceError, UnknownSimilarity, UserState,
 };
-pub use terminology::{Term, TermKind, UnknownTermKind, read_terms};
+pub use terminology::{
+    Field, Key, Meaning, Term, TermKind, Terminology, UnknownTermKind, normalise, read_terms,
+};
 pub use weights::{Repeats, Weighing};
 
 #[cfg(test)]

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use super::answer::{RecommendError, Recommendation, Request};
 use super::answering::answer;
 use super::candidates::{DatabaseCandidates, MemoryCandidates, Question};
-use super::data::Millis;
+use super::data::{Kind, Millis, Profile};
 use super::fresh::Fresh;
 use super::learned::Learned;
+use super::orders::{Checked, Ordered, check};
 use super::settings::Settings;
 use super::snapshot::KindSnapshot;
 use super::source::{Evidence, Neighbor, Source, SourceError};
@@ -81,6 +82,35 @@ impl Recommender {
         request: &Request,
         learned: Option<&Learned>,
     ) -> Result<Recommendation, RecommendError> {
+        let current = self.is_current(request).await;
+        let mut answer = self.from_snapshot(request, learned).await?;
+        if let Err(reason) = current {
+            answer.withhold(reason);
+        }
+        Ok(answer)
+    }
+
+    /// Whether a drug may be answered on what is at hand: an allergy that another replica took a moment
+    /// ago counts.
+    async fn is_current(&self, request: &Request) -> Result<(), String> {
+        if request.kind != Kind::Drug {
+            return Ok(());
+        }
+        if self.fresh.as_it_is_now(&request.user_id).await.is_err() {
+            return Err("what is known of the person cannot be read as it is now".to_owned());
+        }
+        let age = request.now.saturating_sub(self.fresh.snapshot().as_of) / 1000;
+        match age <= i64::from(self.settings.drug_max_age) {
+            true => Ok(()),
+            false => Err(format!("what is known of drugs and rules is {age} seconds old")),
+        }
+    }
+
+    async fn from_snapshot(
+        &self,
+        request: &Request,
+        learned: Option<&Learned>,
+    ) -> Result<Recommendation, RecommendError> {
         let learned = learned.filter(|learned| learned.kind == request.kind);
         let snapshot = self.fresh.snapshot();
         let kind = snapshot.kind(request.kind);
@@ -95,6 +125,17 @@ impl Recommender {
                 answer(&snapshot, candidates, &self.settings, learned, request).await
             }
         }
+    }
+
+    /// What speaks against each of these drugs that somebody orders for a person with this profile, by
+    /// the rules that recommendations go by.
+    pub fn check_orders(&self, profile: &Profile, orders: &[Ordered], now: Millis) -> Vec<Checked> {
+        check(&self.fresh.snapshot(), &self.settings, profile, orders, now)
+    }
+
+    /// What the recommender knows of a person.
+    pub fn profile(&self, user_id: &str) -> Option<Profile> {
+        self.fresh.snapshot().people.get(user_id).map(|person| person.profile.clone())
     }
 
     /// Whether a learned scorer is of this catalogue: it knows some item of it, or there is no item

@@ -34,6 +34,9 @@ pub struct Settings {
     pub unknown: Unknown,
     /// What is done about drugs when an allergy or a medication is not understood.
     pub unmatched: Unmatched,
+    /// How old, in seconds, what is known of items, rules and histories may be for drugs to be
+    /// recommended on it. What is known of the person is always read as it is now.
+    pub drug_max_age: u32,
 }
 
 impl Default for Settings {
@@ -49,6 +52,7 @@ impl Default for Settings {
             min_history: 1,
             unknown: Unknown::default(),
             unmatched: Unmatched::default(),
+            drug_max_age: 60,
         }
     }
 }
@@ -88,6 +92,9 @@ impl Settings {
         }
         if !(self.shrinkage.is_finite() && self.shrinkage >= 0.0) {
             problems.push("shrinkage: must be a finite number, not below 0".to_owned());
+        }
+        if self.drug_max_age == 0 {
+            problems.push("drug_max_age: must be at least 1 second".to_owned());
         }
         if self.min_history == 0 {
             problems.push("min_history: must be at least 1".to_owned());

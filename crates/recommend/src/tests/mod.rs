@@ -6,6 +6,7 @@ mod freshness;
 mod golden;
 mod learned;
 mod numbers;
+mod orders;
 mod rules;
 mod safety;
 mod strategies;

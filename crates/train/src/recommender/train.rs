@@ -250,6 +250,7 @@ fn describe(
         label_descriptions: BTreeMap::new(),
         ordinal: None,
         input: Input::History(HistoryInput { item_kind: kind.to_string(), items: weights.items().len() }),
+        segmentation: None,
         architecture: Architecture::Ease(EaseConfig {
             lambda: chosen.lambda,
             base: chosen.base,
