@@ -207,7 +207,7 @@ fn limits(measured: &[[f32; MEASURES]]) -> ([f32; MEASURES], [f32; MEASURES]) {
             values
         })
         .collect();
-    let medians = std::array::from_fn(|which| sorted[which][sorted[which].len() / 2]);
+    let medians: [f32; MEASURES] = std::array::from_fn(|which| sorted[which][sorted[which].len() / 2]);
     let at = |above: usize| -> [f32; MEASURES] {
         std::array::from_fn(|which| {
             let values = &sorted[which];
@@ -255,11 +255,8 @@ impl Told<'_> {
 
     fn tensor(&self, values: Vec<f32>) -> candle_core::Result<Tensor> {
         let Planes { channels, height, width } = self.size;
-        Tensor::from_vec(
-            values.clone(),
-            (values.len() / (channels * height * width), channels, height, width),
-            &Device::Cpu,
-        )
+        let count = values.len() / (channels * height * width);
+        Tensor::from_vec(values, (count, channels, height, width), &Device::Cpu)
     }
 }
 
