@@ -3,6 +3,7 @@
 Usage: console.py PROGRAM AXE WORK [FOLDER]. FOLDER gets a screenshot of each page.
 """
 
+import io
 import json
 import os
 import re
@@ -91,10 +92,16 @@ class Page:
     def until(self, selector, words):
         self.wait.until(lambda _: any(words in text for text in self.texts(selector)), f"{words!r} is not in {selector}")
 
-    def shot(self, folder, name):
-        if folder:
-            time.sleep(0.5)  # Bars grow.
-            self.browser.save_screenshot(str(folder / f"{name}.png"))
+    def shot(self, folder, name, top="main"):
+        """A picture of the page from an element on, small: it goes into the repository."""
+        if not folder:
+            return
+        from PIL import Image
+
+        self.browser.execute_script("document.activeElement.blur(); scrollTo(0, document.querySelector(arguments[0]).getBoundingClientRect().top + scrollY - 24)", top)
+        time.sleep(0.5)  # Bars grow.
+        picture = Image.open(io.BytesIO(self.browser.get_screenshot_as_png())).convert("RGB")
+        picture.quantize(256, dither=Image.Dither.NONE).save(folder / f"{name}.png", optimize=True)
 
 
 def png(path, grey):
@@ -109,20 +116,24 @@ def png(path, grey):
 
 def images(page, folder):
     page.open("images")
+    page.click("#sample-dicom")
+    page.until("#shot[data-status=done] .verdict", "")
+    page.one("[data-slider=center]")
+    page.shot(folder, "images")
     page.click("#sample-hazy")
+    page.until("#shot", "drawing-hazy.png")
     page.until("#shot[data-status=done] .verdict", "")
     assert re.search(r"\d %", page.text("#shot .much")), "no probability"
     assert "ms" in page.text("#shot .keyed"), "no time by stage"
     assert "/v1/images/classify?model=" in page.one("#shot pre").get_attribute("textContent")
     page.click("#sample-blank")
     page.until("#shot", "of one tone")
-    page.click("#sample-dicom")
+    page.click("main tbody tr:first-child button")
     page.until("#shot", "drawing-3-frames.dcm")
     slider = page.one("[data-slider=frame]")
     page.browser.execute_script("arguments[0].value = 2; for (const e of ['input', 'change']) arguments[0].dispatchEvent(new Event(e))", slider)
     page.wait.until(lambda _: "frame=3" in page.one("#shot pre").get_attribute("textContent"))
     page.until("#shot[data-status=done] .verdict", "")
-    page.shot(folder, "images")
 
     # A file that is refused says why, in the server's words; one that is too large is not sent at all.
     files = page.server.work
@@ -190,7 +201,7 @@ def people(page, folder):
     page.until("#recommended .why", "similar history")
     page.click(".tabs [data-value=pharmacy]")
     page.one(".map .pin")
-    page.shot(folder, "people")
+    page.shot(folder, "people", "#profile")
     titles = page.texts("#recommended .title")
     page.click("#recommended li:nth-child(2) button")
     page.wait.until(lambda _: page.text("#announce").startswith("Recorded") or page.all("#recommended .tag.accent, #recommended .tag.good"))

@@ -114,6 +114,11 @@ export function field(words, input, hint = null) {
   return h("div.field", h("label", { for: id }, words), input, hint ? h("p.hint", { id: `${id}-hint` }, hint) : null);
 }
 
+/** A path as code that may break after its slashes. */
+export function route(text) {
+  return h("code", text.split("/").map((part, at) => [at ? "/" : "", at ? h("wbr") : null, part]));
+}
+
 /** A select. */
 export function select(options, chosen, on) {
   return h("select", { on: { change: (event) => on?.(event.target.value) } },

@@ -2,7 +2,7 @@
 
 import { get, has, path } from "../lib/api.js";
 import { h, isolated, put } from "../lib/dom.js";
-import { attempt, field, problem, select, title } from "../lib/parts.js";
+import { attempt, field, problem, route as spelled, select, title } from "../lib/parts.js";
 import { save, write } from "../lib/csv.js";
 import { duration, number, t, when } from "../lib/words.js";
 
@@ -62,7 +62,7 @@ export async function open(place) {
       h("thead", h("tr", ["time", "caller", "call", "answer", "took", ""].map((head) => h("th", { scope: "col" }, head ? t(`audit.${head}`) : "")))),
       h("tbody", list.slice(0, 400).map((row) => h("tr",
         h("td.nowrap", when(row.time)), h("td", isolated(row.caller)),
-        h("td", h("code", `${row.method} ${row.route}`), row.model ? h("div.small.soft", isolated(row.model), ` ${row.version}`) : null),
+        h("td", spelled(`${row.method} ${row.route}`), row.model ? h("div.small.soft", isolated(row.model), ` ${row.version}`) : null),
         h("td", row.status >= 400 ? h("span.tag.bad", String(row.status)) : row.answers.length ? row.answers.slice(0, 5).map((one, at) => [at ? ", " : "", one === null ? h("span.tag.warn", t("abstained")) : isolated(one)]) : row.abstained ? h("span.tag.warn", t("abstained")) : h("span.soft", String(row.status)), row.answers.length > 5 ? " …" : ""),
         h("td.number.nowrap", duration(row.latency_ms / 1000)),
         h("td", whole(row))))))),

@@ -69,11 +69,19 @@ export async function open(place) {
       } catch (error) {
         Object.assign(shot, { status: "refused", error });
       }
-      if (state.open) { drawList(); if (state.shots[state.chosen] === shot) drawDetail(); }
+      if (state.open) { drawSoon(); if (state.shots[state.chosen] === shot) drawDetail(); }
     }, () => !state.open);
     if (state.open && shots.length) announce(t("images.done", { count: shots.length }));
   }
 
+  /** A list of hundreds is not drawn anew at each answer. */
+  let soon = null;
+  const drawSoon = () => {
+    soon ??= setTimeout(() => {
+      soon = null;
+      if (state.open) drawList();
+    }, state.shots.length < 20 ? 0 : 300);
+  };
   const draw = () => { drop.classList.toggle("small", state.shots.length > 0); drawList(); drawDetail(); };
 
   function drawList() {

@@ -49,7 +49,7 @@ function shown(model, addresses) {
       typeof model.abstain_below === "number" ? fact("abstain", number(model.abstain_below, 3)) : null,
       model.data?.name ? fact("data", [isolated(model.data.name), model.data.licence ? ` (${model.data.licence})` : ""]) : null)),
   names.length ? h("div.sheet", h("h2", t("measures")), table([t("split"), ...names.map((name) => (known(`measure.${name}`) ? t(`measure.${name}`) : name))],
-    splits.map((split) => [split[0], ...names.map((name) => (typeof flat(split)[name] === "number" ? fixed(flat(split)[name], name === "examples" ? 0 : 4) : "–"))]), { numbers: names.map((_, index) => index + 1), caption: t("measures") })) : null,
+    splits.map((split) => [h("span.nowrap", split[0]), ...names.map((name) => (typeof flat(split)[name] === "number" ? fixed(flat(split)[name], name === "examples" ? 0 : 4) : "–"))]), { numbers: names.map((_, index) => index + 1), caption: t("measures") })) : null,
   matrices.length ? h("div.sheet", h("div.row.apart.below", h("h2", t("confusion")), tabs(matrices.map(([name]) => [name, name]), last, draw, t("split"))), (draw(last), matrix)) : null,
   h("div.sheet", card));
 }

@@ -3,7 +3,7 @@
 import { get, limits, send } from "../lib/api.js";
 import { shares, spark } from "../lib/charts.js";
 import { h, icon, isolated, put } from "../lib/dom.js";
-import { problem, table, title } from "../lib/parts.js";
+import { problem, route as spelled, table, title } from "../lib/parts.js";
 import { buckets, of, parse, quantile, since, sum } from "../lib/metrics.js";
 import { bytes, duration, has, number, percent, t } from "../lib/words.js";
 
@@ -64,7 +64,7 @@ function shown(ready, past, models) {
     h("div.two",
       h("div.sheet", h("h2", t("ops.latency")), routes.length ? table([t("route"), t("ops.requests"), "p50", "p99"], routes.map((route) => {
         const list = buckets(now.samples, "medserve_request_seconds", { route });
-        return [h("code", route), number(sum(now.samples, "medserve_requests_total", { route })), duration(quantile(list, 0.5)), duration(quantile(list, 0.99))];
+        return [spelled(route), number(sum(now.samples, "medserve_requests_total", { route })), duration(quantile(list, 0.5)), duration(quantile(list, 0.99))];
       }), { numbers: [1, 2, 3], caption: t("ops.latency") }) : h("p.soft", t("ops.nothing"))),
       h("div.stack", h("div.sheet", h("h2", t("ops.stages")), stages(now.samples)),
         h("div.sheet", h("h2", t("ops.refused")), refused.length ? table([t("reason"), t("ops.requests")], refused.map((one) => [has(`rejected.${one.labels.reason}`) ? t(`rejected.${one.labels.reason}`) : one.labels.reason, number(one.value)]), { numbers: [1], caption: t("ops.refused") }) : h("p.soft", t("ops.none-refused"))))),

@@ -99,7 +99,7 @@ function recommended(item, index, names, before, record) {
     because.context?.length ? [t("because.context"), " ", because.context.map((one, at) => [at ? ", " : "", isolated(one)])] : null,
   ].filter(Boolean);
   return h("li", h("span.rank", `${index + 1}.`),
-    h("span.title", { data: { id: item.item_id } }, isolated(item.name), item.distance_km !== undefined ? h("span.soft.small", ` · ${number(item.distance_km, 1)} km`) : null),
+    h("span.title", { data: { id: item.item_id } }, isolated(item.name), item.distance_km !== undefined ? h("span.soft.small.nowrap", ` · ${number(item.distance_km, 1)} km`) : null),
     h("span.row", before ? moved(item, index, before) : null, h("button.small", { type: "button", "aria-label": t("people.record.of", { name: item.name }), on: { click: record } }, t("people.record"))),
     h("div.why", (item.cautions ?? []).map((one) => h("div", h("span.tag.warn", icon("warning"), isolated(one)))), reasons.length ? h("ul", reasons.map((one) => h("li", one))) : null));
 }
