@@ -124,7 +124,7 @@ impl Chain {
                 if may & (1 << tag) == 0 {
                     continue;
                 }
-                emission[at] = f64::from(row[tag] - highest).exp();
+                emission[at] = (f64::from(row[tag]) - f64::from(highest)).exp();
                 let before: f64 = match token {
                     0 => self.start[tag],
                     _ => (0..tags)
