@@ -43,7 +43,7 @@ impl Tags {
 
     /// True for the tag of a name's later tokens.
     pub fn is_inside(self, tag: usize) -> bool {
-        tag > 0 && tag % 2 == 0
+        tag > 0 && tag.is_multiple_of(2)
     }
 
     /// Whether `next` may follow `tag`; `None` is the beginning of a text.
