@@ -191,7 +191,7 @@ pub async fn extract(
     let registry = state.registry()?;
     let extracts = |served: &Served| match served {
         Served::Extract(service) => Some(service.clone()),
-        Served::Image(_) | Served::Note(_) => None,
+        _ => None,
     };
     let refuse = |detail| Problem::bad_member("/model", detail);
     let service: Arc<ExtractService> =

@@ -4,16 +4,19 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Extension, State};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
+use clinical::fhir::answers::{Classified, classifications};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use super::audit::Answered;
-use super::classify::{ModelAnswer, Prediction, Reason, find_model, timed};
-use super::error::FieldError;
+use super::classify::{ModelAnswer, Prediction, Reason, classified, find_model, timed};
+use super::error::{FieldError, MAX_ERRORS};
 use super::extract::{Body, Parameters};
-use super::{AppState, Deadline, Problem};
+use super::json::at_most;
+use super::{AppState, Deadline, Problem, fhir};
 use crate::inference::note::{Explained, LongNote, NoteOutcome, NoteService, NotesError};
 use crate::inference::registry::Served;
 use text::{FlagValue, Record};
@@ -52,6 +55,7 @@ pub struct NoteRequest {
     pub model: Option<String>,
     /// One to 256 records: `{"note": "...", "fields": {...}}`; `GET /v1/models/{name}` names the fields.
     #[schema(value_type = Vec<RecordForm>)]
+    #[serde(deserialize_with = "at_most::<_, _, MAX_RECORDS>")]
     pub records: Vec<Value>,
     /// Number of labels to return with their probabilities, highest first; default: all.
     #[schema(minimum = 1)]
@@ -216,7 +220,9 @@ impl From<NoteOutcome> for NoteResult {
             "fields": {"age": 67, "sbp": 91}}]}),
     ),
     responses(
-        (status = 200, body = NoteAnswer),
+        (status = 200, content(
+            (NoteAnswer = "application/json"), (Object = "application/fhir+json")
+        )),
         (status = 404, description = "No such model; the names that exist"),
     )
 )]
@@ -224,12 +230,13 @@ pub async fn classify(
     State(state): State<AppState>,
     Extension(Deadline(deadline)): Extension<Deadline>,
     Parameters(parameters): Parameters<NoteParameters>,
+    headers: HeaderMap,
     Body(request): Body<NoteRequest>,
 ) -> Result<Response, Problem> {
     let registry = state.registry()?;
     let note = |served: &Served| match served {
         Served::Note(service) => Some(service.clone()),
-        Served::Image(_) | Served::Extract(_) => None,
+        _ => None,
     };
     let refuse = |detail| Problem::bad_member("/model", detail);
     let service: Arc<NoteService> = find_model(&registry, request.model.as_deref(), "notes", note, refuse)?;
@@ -274,6 +281,21 @@ pub async fn classify(
     }
     let labels = answer.results.iter().map(|result| result.label.clone());
     let answered = Answered::labels(&answer.model, &answer.version, labels);
+    if fhir::asked(&headers) {
+        let manifest = &service.manifest;
+        let results = answer.results.iter().map(|result| {
+            let NoteResult { label, reason, predictions, .. } = result;
+            let told = |flag: &RedFlag| format!("red flag: {}: {}", flag.sign, flag.rule);
+            let rules = result.red_flags.iter().flatten().map(told).collect();
+            Classified { rules, ..classified(manifest, label.as_deref(), *reason, predictions) }
+        });
+        let results: Vec<Classified> = results.collect();
+        let scale = manifest.ordinal.as_ref().map(|ordinal| ordinal.scale.as_str());
+        let bundle = fhir::made_by(&answer.model, &answer.version, |maker| {
+            classifications(maker, "note", scale, &results)
+        });
+        return Ok((Extension(answered), timed(&timing)?, fhir::resource(&bundle)).into_response());
+    }
     Ok((Extension(answered), timed(&timing)?, Json(answer)).into_response())
 }
 
@@ -287,6 +309,9 @@ pub(super) fn read(service: &NoteService, records: &[Value]) -> Result<Vec<Recor
     let mut read = Vec::with_capacity(records.len());
     let mut errors = Vec::new();
     for (index, value) in records.iter().enumerate() {
+        if errors.len() > MAX_ERRORS {
+            break;
+        }
         match Record::parse(service.input(), value, &format!("/records/{index}")) {
             Ok(record) => read.push(record),
             Err(found) => {

@@ -14,7 +14,9 @@ pub mod note;
 pub mod pool;
 pub mod prediction;
 pub mod preprocess_pool;
+pub mod recommendation;
 pub mod registry;
+pub mod segment;
 
 pub use engine::InferenceError;
 pub use pool::{AskError, Timing};

@@ -139,7 +139,11 @@ impl<I: Clone + Send + 'static> Pool<I> {
         self.batcher.len()
     }
 
-    async fn outcomes(
+    /// As [`Pool::ask`], counted nowhere.
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) async fn outcomes(
         &self,
         manifest: &Manifest,
         inputs: Vec<I>,

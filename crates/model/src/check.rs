@@ -7,8 +7,10 @@ use std::collections::BTreeSet;
 
 use super::manifest::{
     Architecture, CnnLayer, Crop, FieldKind, ImageInput, Input, Likeness, Manifest, Normalisation,
-    RecordInput,
+    RecordInput, ResnetConfig,
 };
+
+use super::package::LIKENESS;
 
 /// Largest side of a network's input, in pixels.
 const MAX_SIDE: u32 = 4096;
@@ -43,11 +45,16 @@ impl Manifest {
         }
         let distinct: BTreeSet<&String> = self.labels.iter().collect();
         let (least, most) = match self.input {
+            Input::History(_) => (0, 0),
             Input::Text(_) => (1, MAX_ENTITY_LABELS),
             Input::Image(_) | Input::Record(_) => (2, MAX_SIZE),
         };
         if !(least..=most).contains(&self.labels.len()) || distinct.len() != self.labels.len() {
-            let least = if least == 1 { "one name" } else { "two different names" };
+            let least = match least {
+                0 => return Err("labels: a recommender has none".to_string()),
+                1 => "one name",
+                _ => "two different names",
+            };
             return Err(format!(
                 "labels are not at least {least}, or more than {most}, or one is there twice"
             ));
@@ -78,18 +85,30 @@ impl Manifest {
                 return Err("likeness: only a bag knows n-grams".to_string());
             }
         }
+        if let Some(Likeness::TrainingPictures { components, .. }) = &self.likeness {
+            if !(1..=MAX_SIZE).contains(components) {
+                return Err(format!("likeness.components is {components}, not between 1 and {MAX_SIZE}"));
+            }
+            if !matches!(self.input, Input::Image(_)) {
+                return Err("likeness: only a model of images has training pictures".to_string());
+            }
+            if !self.files.contains_key(LIKENESS) && !self.weights.sha256.is_empty() {
+                return Err(format!("likeness: files does not name \"{LIKENESS}\""));
+            }
+        }
         match &self.input {
             Input::Image(input) => check_image(input)?,
             Input::Record(input) => check_record(input)?,
             Input::Text(input) => check_tokens(input.max_tokens)?,
+            Input::History(input) => super::recommendation::check(input)?,
         }
         let (kind, fits) = match self.input {
             Input::Image(_) => ("image", self.architecture.is_for_images()),
             Input::Text(_) => ("text", matches!(self.architecture, Architecture::Crf(_))),
+            Input::History(_) => ("history", matches!(self.architecture, Architecture::Ease(_))),
             Input::Record(_) => {
-                let other =
-                    self.architecture.is_for_images() || matches!(self.architecture, Architecture::Crf(_));
-                ("record", !other)
+                let other = matches!(self.architecture, Architecture::Crf(_) | Architecture::Ease(_));
+                ("record", !other && !self.architecture.is_for_images())
             }
         };
         if !fits {
@@ -99,6 +118,12 @@ impl Manifest {
             ));
         }
         check_architecture(&self.architecture)?;
+        if self.segmentation.is_some() != matches!(self.architecture, Architecture::Unet(_)) {
+            return Err("segmentation: a unet has it and no other architecture".to_string());
+        }
+        if let (Some(segmentation), Input::Image(input)) = (&self.segmentation, &self.input) {
+            segmentation.check(self.labels.len(), input.height, input.width)?;
+        }
         for file in std::iter::once(&self.weights.file).chain(self.files.keys()) {
             if file.is_empty() || file.starts_with('.') || file.contains(['/', '\\']) {
                 return Err(format!("weights and files: \"{file}\" is not a plain file name"));
@@ -179,14 +204,6 @@ fn check_record(input: &RecordInput) -> Result<(), String> {
 }
 
 fn check_architecture(architecture: &Architecture) -> Result<(), String> {
-    let within = |what: &str, value: usize| match (1..=MAX_SIZE).contains(&value) {
-        true => Ok(()),
-        false => Err(format!("architecture: {what} is {value}, not between 1 and {MAX_SIZE}")),
-    };
-    let rate = |value: f32| match (0.0..1.0).contains(&value) {
-        true => Ok(()),
-        false => Err(format!("architecture: a dropout rate of {value} is not from 0 to below 1")),
-    };
     match architecture {
         Architecture::Cnn(config) => {
             within("the number of layers", config.layers.len())?;
@@ -204,17 +221,13 @@ fn check_architecture(architecture: &Architecture) -> Result<(), String> {
                 }
             }
         }
-        Architecture::Resnet(config) => {
-            within("stem_channels", config.stem_channels)?;
-            within("stem_kernel", config.stem_kernel)?;
-            within("stem_stride", config.stem_stride)?;
-            within("the number of stages", config.stages.len())?;
-            for stage in &config.stages {
-                within("channels", stage.channels)?;
-                within("blocks", stage.blocks)?;
-                within("stride", stage.stride)?;
-            }
-            rate(config.dropout)?;
+        Architecture::Resnet(config) => check_resnet(config)?,
+        Architecture::Mobilenet(config) => config.check()?,
+        Architecture::Densenet(config) => config.check()?,
+        Architecture::Inception(config) => config.check()?,
+        Architecture::Unet(config) => {
+            check_resnet(&config.encoder)?;
+            config.check()?;
         }
         Architecture::Bag(config) => {
             if config.ngrams > MAX_NGRAMS {
@@ -276,6 +289,43 @@ fn check_architecture(architecture: &Architecture) -> Result<(), String> {
                 return Err(format!("architecture: threshold is {}, not between 0 and 1", config.threshold));
             }
         }
+        Architecture::Ease(config) => {
+            if !(config.lambda.is_finite() && config.lambda > 0.0) {
+                return Err(format!("architecture: lambda is {}, not a positive number", config.lambda));
+            }
+        }
     }
     Ok(())
+}
+
+/// Refuses a size that is 0 or beyond all reason.
+pub(crate) fn within(what: &str, value: usize) -> Result<(), String> {
+    match (1..=MAX_SIZE).contains(&value) {
+        true => Ok(()),
+        false => Err(format!("architecture: {what} is {value}, not between 1 and {MAX_SIZE}")),
+    }
+}
+
+/// Refuses a share to drop that leaves nothing.
+pub(crate) fn rate(value: f32) -> Result<(), String> {
+    match (0.0..1.0).contains(&value) {
+        true => Ok(()),
+        false => Err(format!("architecture: a dropout rate of {value} is not from 0 to below 1")),
+    }
+}
+
+fn check_resnet(config: &ResnetConfig) -> Result<(), String> {
+    within("stem_channels", config.stem_channels)?;
+    within("stem_kernel", config.stem_kernel)?;
+    within("stem_stride", config.stem_stride)?;
+    within("the number of stages", config.stages.len())?;
+    for stage in &config.stages {
+        within("channels", stage.channels)?;
+        within("blocks", stage.blocks)?;
+        within("stride", stage.stride)?;
+    }
+    if config.bottleneck && config.stages.iter().any(|stage| stage.channels % 4 != 0) {
+        return Err("architecture: the channels of a bottleneck are a multiple of 4".to_string());
+    }
+    rate(config.dropout)
 }

@@ -85,6 +85,10 @@ impl Tokenizer {
     /// What is wrong with it.
     pub fn parse(json: &[u8]) -> tokenizers::Result<Tokenizer> {
         let mut inner = tokenizers::Tokenizer::from_bytes(json)?;
+        // Both are the server's, by the manifest: one of the file's own could make any note any length.
+        if inner.get_padding().is_some() || inner.get_truncation().is_some() {
+            return Err("it pads or truncates; its \"padding\" and \"truncation\" must be null".into());
+        }
         inner.set_encode_special_tokens(true);
         Ok(Tokenizer { inner, simplifier: Simplifier::new() })
     }

@@ -87,6 +87,17 @@ async fn infer(
     Whole(body): Whole,
 ) -> Result<Response, Problem> {
     let manifest = served.manifest();
+    let elsewhere = match &served {
+        Served::Segment(_) => Some("outlines regions; ask it at /v1/images/segment"),
+        Served::Recommendation(_) => {
+            Some("recommends and takes no tensors: ask GET /v1/users/{user_id}/recommendations")
+        }
+        _ => None,
+    };
+    if let Some(elsewhere) = elsewhere {
+        let detail = format!("\"{}\" {elsewhere}", manifest.name);
+        return Err(Problem::bad_request(detail));
+    }
     let Infer { id, batch, inputs, outputs } = request::read(manifest, headers, body)?;
     if let Served::Extract(service) = &served {
         let records = entities::read(&records(batch, inputs)?)?;
@@ -113,13 +124,14 @@ async fn infer(
             };
             (outcomes, Vec::new(), timing)
         }
+        Served::Segment(_) => return Err(Problem::internal()),
         Served::Note(service) => {
             let records = notes::read(service, &records(batch, inputs)?)?;
             let (answers, timing) = service.classify(records, false, true, usize::MAX, deadline).await?;
             let truncated = answers.iter().map(|answer| answer.truncated).collect();
             (answers.into_iter().map(|answer| answer.outcome).collect(), truncated, timing)
         }
-        Served::Extract(_) => return Err(Problem::internal()),
+        Served::Extract(_) | Served::Recommendation(_) => return Err(Problem::internal()),
     };
     let values = |wanted: Wanted| {
         let values = values(&wanted, &outcomes, &truncated);

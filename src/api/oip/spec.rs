@@ -86,6 +86,8 @@ impl TensorSpec {
 /// What a model takes.
 pub fn inputs(manifest: &Manifest) -> Vec<TensorSpec> {
     match &manifest.input {
+        // Regions are asked for at a route of their own.
+        Input::Image(_) if manifest.segmentation.is_some() => Vec::new(),
         Input::Image(image) => {
             let sides = [image.channels, image.height, image.width];
             vec![
@@ -105,13 +107,21 @@ pub fn inputs(manifest: &Manifest) -> Vec<TensorSpec> {
             std::iter::once(TensorSpec::new(NOTE, Datatype::Bytes, &[])).chain(fields).collect()
         }
         Input::Text(_) => vec![TensorSpec::new(NOTE, Datatype::Bytes, &[])],
+        // It takes no tensors: it reads the history from the database.
+        Input::History(_) => Vec::new(),
     }
 }
 
 /// What a model gives.
 pub fn outputs(manifest: &Manifest) -> Vec<TensorSpec> {
+    if manifest.segmentation.is_some() {
+        return Vec::new();
+    }
     if matches!(manifest.input, Input::Text(_)) {
         return vec![TensorSpec::new(EXTRACTION, Datatype::Bytes, &[])];
+    }
+    if matches!(manifest.input, Input::History(_)) {
+        return Vec::new();
     }
     let mut outputs = vec![
         TensorSpec::new(PROBABILITIES, Datatype::Fp32, &[manifest.labels.len() as u32]),

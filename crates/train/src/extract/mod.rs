@@ -269,6 +269,7 @@ fn describe(
         label_descriptions: meanings,
         ordinal: None,
         input: Input::Text(TextInput { max_tokens: options.max_tokens }),
+        segmentation: None,
         architecture: Architecture::Crf(model::manifest::CrfConfig {
             features: 0,
             threshold: options.threshold,
