@@ -96,7 +96,7 @@ async fn a_drug_is_tied_to_its_effect_and_to_what_it_treats() {
 #[tokio::test]
 async fn any_script_any_length_and_any_company_changes_nothing() {
     let server = server();
-    let long = "Lithium caused tremor. ".repeat(4000);
+    let long = "Lithium caused tremor. ".repeat(5000);
     let notes = [
         "ألم في الصدر منذ يومين",
         "胸痛 chest pain 😷🤒 aspirin",
@@ -112,7 +112,7 @@ async fn any_script_any_length_and_any_company_changes_nothing() {
         assert_eq!(alone[0], together[at]);
     }
     assert_eq!(together[5]["truncated"], true);
-    assert_eq!(together[5]["tokens"], 16_000);
+    assert_eq!(together[5]["tokens"], 20_000);
     let first = &together[5]["entities"][0];
     assert_eq!(first["probability"], together[6]["entities"][0]["probability"]);
 }

@@ -143,12 +143,12 @@ fn reach_after(lowers: &[String], end: usize) -> usize {
 /// Whether a cue stands among `words` that no phrase in [`PASSED`] takes up.
 fn holds(words: &[String], cues: &[&str]) -> bool {
     (0..words.len()).any(|at| {
-        let begins = |phrase: &&str| {
+        let begins = |phrase: &&str| -> bool {
             let mut parts = phrase.split(' ');
             let mut rest = words[at..].iter();
             parts.all(|part| rest.next().is_some_and(|word| word == part))
         };
-        cues.iter().any(|cue| begins(&cue)) && !PASSED.iter().any(|phrase| begins(&phrase))
+        cues.iter().any(begins) && !PASSED.iter().any(begins)
     })
 }
 

@@ -43,7 +43,7 @@ impl Tags {
 
     /// True for the tag of a name's later tokens.
     pub fn is_inside(self, tag: usize) -> bool {
-        tag > 0 && tag % 2 == 0
+        tag > 0 && tag.is_multiple_of(2)
     }
 
     /// Whether `next` may follow `tag`; `None` is the beginning of a text.
@@ -124,7 +124,7 @@ impl Chain {
                 if may & (1 << tag) == 0 {
                     continue;
                 }
-                emission[at] = f64::from(row[tag] - highest).exp();
+                emission[at] = (f64::from(row[tag]) - f64::from(highest)).exp();
                 let before: f64 = match token {
                     0 => self.start[tag],
                     _ => (0..tags)

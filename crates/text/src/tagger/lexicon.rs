@@ -82,14 +82,14 @@ impl Lexicons {
                     start += 1;
                     continue;
                 };
-                for at in start..end {
+                for (at, found) in found.iter_mut().enumerate().take(end).skip(start) {
                     let place = match (at == start, at + 1 == end) {
                         (true, true) => 1,
                         (true, false) => 2,
                         (false, false) => 3,
                         (false, true) => 4,
                     };
-                    found[at].push((number as u8, place));
+                    found.push((number as u8, place));
                 }
                 start = end;
             }

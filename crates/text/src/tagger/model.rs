@@ -333,15 +333,20 @@ mod tests {
     fn tagger() -> Tagger {
         let lexicons =
             Lexicons { lists: vec![Lexicons::list(["Gouty arthritis"].into_iter())], ..Lexicons::default() };
-        let plain = Document::new("x hepatitis", &Lexicons::default(), 9);
-        let common: HashSet<u32> = plain.features[0].iter().copied().collect();
-        let drug = Document::new("x xyz", &Lexicons::default(), 9);
-        let of = |document: &Document| -> Vec<u32> {
-            document.features[1].iter().copied().filter(|hash| !common.contains(hash)).collect()
+        // What a word has wherever it stands, and what every word has.
+        let seen = |text: &str, at: usize| -> HashSet<u32> {
+            Document::new(text, &Lexicons::default(), 9).features[at].iter().copied().collect()
         };
+        let of = |word: &str| -> HashSet<u32> {
+            let (first, second) = (seen(&format!("on {word} 7"), 1), seen(&format!("; {word} - of"), 1));
+            first.intersection(&second).copied().collect()
+        };
+        let common: HashSet<u32> = of("today").intersection(&of("hepatitis")).copied().collect();
         let mut rows: BTreeMap<u32, [f32; 5]> = BTreeMap::new();
-        of(&plain).into_iter().for_each(|hash| rows.entry(hash).or_default()[3] += 0.5);
-        of(&drug).into_iter().for_each(|hash| rows.entry(hash).or_default()[1] += 0.5);
+        common.iter().for_each(|hash| rows.entry(*hash).or_default()[0] += 3.0);
+        for (word, tag) in [("xyz", 1), ("hepatitis", 3)] {
+            of(word).difference(&common).for_each(|hash| rows.entry(*hash).or_default()[tag] += 1.5);
+        }
         rows.insert(1, [0.0; 5]);
         let lowers: Vec<String> = ["xyz", "causes", "hepatitis"].map(str::to_string).to_vec();
         let (a, b) = (Span { start: 0, end: 1, label: 0 }, Span { start: 2, end: 3, label: 1 });

@@ -62,7 +62,7 @@ fn one(sample: &Sample, labels: &[String], known: Vec<bool>, lexicons: &Lexicons
             |at: &usize| document.tokens[*at].start < mark.end && mark.start < document.tokens[*at].end;
         let mut tokens = (0..document.tokens.len()).filter(covers);
         let Some(start) = tokens.next() else { continue };
-        let end = tokens.last().unwrap_or(start) + 1;
+        let end = tokens.next_back().unwrap_or(start) + 1;
         let Some(label) = labels.iter().position(|label| *label == mark.label) else { continue };
         if spans.last().is_none_or(|last| last.end <= start) {
             places[number] = Some(spans.len());

@@ -38,8 +38,8 @@ pub fn measure(labels: &[String], relations: &[String], texts: &[Marked], found:
         let known = found.entities.iter().filter(|entity| text.known[entity.span.label]);
         let mut tags = vec![[0usize; 2]; text.document.tokens.len()];
         let mut mark = |span: &Span, side: usize| {
-            for at in span.start..span.end {
-                tags[at][side] = 1 + 2 * span.label + usize::from(at > span.start);
+            for (place, tag) in tags[span.start..span.end].iter_mut().enumerate() {
+                tag[side] = 1 + 2 * span.label + usize::from(place > 0);
             }
         };
         text.spans.iter().for_each(|span| mark(span, 0));
