@@ -39,6 +39,8 @@ pub enum Reason {
     UnlikeTraining,
     /// The picture is of one tone: there is nothing on it.
     Blank,
+    /// The DICOM file says that it is of a modality or a body part that the model does not read.
+    WrongModality,
 }
 
 impl From<crate::inference::Reason> for Reason {
@@ -47,6 +49,7 @@ impl From<crate::inference::Reason> for Reason {
             crate::inference::Reason::LowConfidence => Reason::LowConfidence,
             crate::inference::Reason::UnlikeTraining => Reason::UnlikeTraining,
             crate::inference::Reason::Blank => Reason::Blank,
+            crate::inference::Reason::WrongModality => Reason::WrongModality,
         }
     }
 }
@@ -58,6 +61,7 @@ impl Reason {
             Reason::LowConfidence => "no label is probable enough",
             Reason::UnlikeTraining => "the input is unlike what the model was trained on",
             Reason::Blank => "the picture is blank",
+            Reason::WrongModality => "the file says that it is of a modality or body part that the model does not read",
         }
     }
 }

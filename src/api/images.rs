@@ -135,16 +135,16 @@ pub async fn classify(
 }
 
 /// The model asked for, or the only one that reads images.
-fn find(registry: &Registry, name: Option<&str>) -> Result<Arc<ImageService>, Problem> {
+pub(super) fn find(registry: &Registry, name: Option<&str>) -> Result<Arc<ImageService>, Problem> {
     let image = |served: &Served| match served {
         Served::Image(service) => Some(service.clone()),
-        Served::Note(_) => None,
+        _ => None,
     };
     find_model(registry, name, "images", image, |detail| Problem::bad_parameter("model", detail))
 }
 
 /// The images of a request, each with the format its first bytes show.
-async fn read(request: Request, max_body_bytes: usize) -> Result<Vec<(Format, Bytes)>, Problem> {
+pub(super) async fn read(request: Request, max_body_bytes: usize) -> Result<Vec<(Format, Bytes)>, Problem> {
     let content_type = content_type(request.headers())?;
     if content_type.as_deref().is_some_and(|t| media_type(t).eq_ignore_ascii_case("multipart/form-data")) {
         let form =
@@ -227,24 +227,29 @@ fn too_large(limit: usize) -> Problem {
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than the {limit} bytes accepted"))
 }
 
+/// The image at a place in the request that could not be read.
+pub(super) fn decode_problem(index: usize, error: &DecodeError) -> Problem {
+    let status = match error {
+        DecodeError::Empty => StatusCode::BAD_REQUEST,
+        DecodeError::TooLarge { .. } | DecodeError::TooMuchMemory { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        DecodeError::UnsupportedTransferSyntax { .. } | DecodeError::Unsupported { .. } => {
+            StatusCode::UNSUPPORTED_MEDIA_TYPE
+        }
+        _ => StatusCode::UNPROCESSABLE_ENTITY,
+    };
+    Problem::new(status, format!("image {index}: {error}"))
+}
+
 impl From<ImagesError> for Problem {
     fn from(error: ImagesError) -> Problem {
         match error {
-            ImagesError::Decode { index, error } => {
-                let status = match error {
-                    DecodeError::Empty => StatusCode::BAD_REQUEST,
-                    DecodeError::TooLarge { .. } | DecodeError::TooMuchMemory { .. } => {
-                        StatusCode::PAYLOAD_TOO_LARGE
-                    }
-                    DecodeError::UnsupportedTransferSyntax { .. } | DecodeError::Unsupported { .. } => {
-                        StatusCode::UNSUPPORTED_MEDIA_TYPE
-                    }
-                    _ => StatusCode::UNPROCESSABLE_ENTITY,
-                };
-                Problem::new(status, format!("image {index}: {error}"))
-            }
+            ImagesError::Decode { index, error } => decode_problem(index, &error),
             ImagesError::Preprocess(error) => {
                 tracing::error!(%error, "preprocessing failed");
+                Problem::internal()
+            }
+            ImagesError::Likeness(error) => {
+                tracing::error!(%error, "an image could not be compared with those of training");
                 Problem::internal()
             }
             ImagesError::Ask(error) => error.into(),

@@ -12,6 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::audit::Answered;
 use super::extract::{Id, Parameters};
+use super::middleware::audit::Concerned;
 use super::{AppState, Problem, fhir};
 use recommend::clock::now;
 use recommend::{Kind, MAX_NEIGHBORS, Neighbor, Place, Recommendation, Request, Severity, Similarity};
@@ -27,10 +28,11 @@ pub struct RecommendParameters {
     /// Number of items, 1 to 1000; default: 10.
     #[param(minimum = 1, maximum = 1000)]
     pub limit: Option<usize>,
-    /// cosine (default), pearson or euclidean.
+    /// cosine (default), pearson or euclidean; with it, neighbors answer even where a learned model could.
     #[param(value_type = Option<Similarity>, inline)]
     pub similarity: Option<String>,
-    /// Number of neighbors to go by, 1 to 10000; default: as configured.
+    /// Number of neighbors to go by, 1 to 10000; default: as configured. With it, neighbors answer even
+    /// where a learned model could.
     #[param(minimum = 1, maximum = 10000)]
     pub neighbors: Option<usize>,
     /// Where distances are measured from: latitude,longitude in degrees; default: where the person lives.
@@ -64,7 +66,11 @@ pub async fn get(
     request.near = parameters.near.as_deref().map(parse_place).transpose()?;
     request.radius_km = parameters.radius_km;
     let people = state.people()?;
-    let answer = people.recommend(request).await?;
+    // Who says how neighbors are to be found asks for neighbors.
+    let by_neighbors = parameters.similarity.is_some() || parameters.neighbors.is_some();
+    let registry = state.registry.load_full().filter(|_| !by_neighbors);
+    let learned = registry.and_then(|registry| registry.recommender(request.kind));
+    let answer = people.recommend(request, learned).await?;
     let answered = Answered {
         answers: answer.items.iter().map(|item| Some(item.item_id.clone())).collect(),
         abstained: answer.items.is_empty(),
@@ -145,6 +151,7 @@ pub struct NeighborList {
 )]
 pub async fn neighbors(
     State(state): State<AppState>,
+    Extension(concerned): Extension<Concerned>,
     Id(user_id): Id,
     Parameters(parameters): Parameters<NeighborParameters>,
 ) -> Result<Json<NeighborList>, Problem> {
@@ -156,6 +163,7 @@ pub async fn neighbors(
     }
     request.neighbors = Some(limit);
     let found = state.people()?.neighbors(request.clone()).await?;
+    concerned.add(found.iter().map(|neighbor| neighbor.user_id.clone()));
     Ok(Json(NeighborList {
         user_id: request.user_id,
         kind: request.kind,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
+use tokio::runtime::Runtime;
 
 use super::import_fhir::{FhirReport, import_fhir};
 use crate::store::import::{
@@ -103,7 +104,11 @@ impl fmt::Display for Imported {
 /// # Errors
 /// A file that cannot be read, the first row that is wrong with its line, a database that does
 /// not answer. Nothing of the file is in the database then.
-pub async fn import(url: &str, what: Import) -> Result<Imported> {
+pub fn run(url: &str, what: Import) -> Result<Imported> {
+    Runtime::new()?.block_on(import(url, what))
+}
+
+async fn import(url: &str, what: Import) -> Result<Imported> {
     let path = what.file().to_path_buf();
     let file = File::open(&path).with_context(|| path.display().to_string())?;
     // Of a folder the length says nothing.

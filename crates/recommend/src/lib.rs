@@ -12,6 +12,7 @@
 //! - `terminology`: what words in lists and rules mean
 //! - `catalogue`, `filters`, `context`, `places`, `explain`: what is known of items and people,
 //!   and what follows from it
+//! - `learned`: weights between items that were fitted offline, applied to a history as it is now
 //! - `evaluate`: how good the recommendations are, by the same scorer as answers requests
 //! - `snapshot`, `fresh`: all of it at one moment, kept true to the store
 //! - `candidates`, `answering`, `recommender`: a request and its answer
@@ -36,6 +37,7 @@ mod filters;
 mod fresh;
 mod interactions_csv;
 mod layers;
+mod learned;
 mod load;
 mod matrix;
 mod names;
@@ -59,11 +61,15 @@ pub use data::{
     Contraindications, EARLIEST_TIME, FieldError, GradedRule, Interaction, Item, Kind, Millis, Profile,
     Recorded, Severity, Sex, Subject, UnknownKind, User, validate_weight,
 };
-pub use evaluate::{Comparison, Metrics, Options, Prediction, Report, Split, compare_predictions, evaluate};
+pub use evaluate::{
+    Comparison, Group, Groups, HeldOut, Metrics, Options, Partition, Prediction, Report, Split,
+    compare_predictions, evaluate, measure, neighbors as rank_by_neighbors, score as score_ranking,
+};
 pub use filters::{Concern, Unknown, Unmatched};
 pub use fresh::Fresh;
 pub use interactions_csv::{InteractionColumns, InteractionLine, InteractionReader};
-pub use layers::Layers;
+pub use layers::{Layers, Row};
+pub use learned::{ItemWeights, Learned, ScoredBy};
 pub use load::Loader;
 pub use neighbors::best::Best;
 pub use neighbors::{Rows, Search, search};

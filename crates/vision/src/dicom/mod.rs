@@ -24,7 +24,7 @@ use self::codec::Codec;
 pub(super) use self::part10::looks_like_elements;
 use self::part10::{DataSet, Encoding, tags};
 use self::pixels::Layout;
-use super::decode::{DecodeError, DecodeOptions, Format, check_size};
+use super::decode::{Declared, DecodeError, DecodeOptions, Format, check_size};
 use super::image::Image;
 
 /// What is read, for the message about what is not.
@@ -116,22 +116,34 @@ pub fn study_uid(bytes: &[u8]) -> Option<String> {
     set.text(tags::STUDY).filter(sound)
 }
 
-/// Bytes that decoding a frame takes, by the attributes that say how large it is.
-pub(super) fn memory(bytes: &[u8], options: &DecodeOptions) -> u64 {
-    let Ok((uid, data)) = part10::read_meta(bytes) else { return 0 };
+/// What a file says that it is, in capitals; `None` where it says nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// Modality (0008,0060).
+    pub modality: Option<String>,
+    /// Body Part Examined (0018,0015).
+    pub body_part: Option<String>,
+}
+
+/// What the beginning of a file declares: its size, and what it says that it is.
+pub(super) fn declared(bytes: &[u8], options: &DecodeOptions) -> Declared {
+    let mut declared = Declared::default();
+    let Ok((uid, data)) = part10::read_meta(bytes) else { return declared };
     let syntax = uid.as_deref().and_then(TransferSyntax::from_uid);
     let deflated = syntax.as_ref().is_some_and(|syntax| syntax.deflated);
     let mut beginning = Vec::new();
     if deflated {
         let inflating = flate2::read::DeflateDecoder::new(data).take(1 << 16).read_to_end(&mut beginning);
         if inflating.is_err() {
-            return 0;
+            return declared;
         }
     }
     let data = if deflated { &beginning[..] } else { data };
     let encoding = syntax.map_or(Encoding::EXPLICIT_LITTLE, |syntax| syntax.encoding).shown(data);
     let set = DataSet::beginning(data, encoding);
-    let Ok(layout) = Layout::read(&set) else { return 0 };
+    let word = |tag| set.text(tag).map(|text| text.to_uppercase()).filter(|text| !text.is_empty());
+    declared.identity = Identity { modality: word(tags::MODALITY), body_part: word(tags::BODY_PART) };
+    let Ok(layout) = Layout::read(&set) else { return declared };
     let whole = if deflated {
         (layout.frame_bytes() as u64)
             .saturating_mul(layout.frames.into())
@@ -142,7 +154,9 @@ pub(super) fn memory(bytes: &[u8], options: &DecodeOptions) -> u64 {
     let codec = set.value(tags::PIXELS).map_or(2, codec::bytes_a_sample);
     let image = if layout.samples == 3 || layout.photometric == pixels::Photometric::Palette { 6 } else { 0 };
     let frame = (layout.frame_samples() as u64).saturating_mul(2 + codec) + layout.pixels() as u64 * image;
-    frame.saturating_add(whole)
+    declared.memory = frame.saturating_add(whole);
+    declared.size = (layout.columns.into(), layout.rows.into());
+    declared
 }
 
 /// Inflates a data set (PS3.5 annex A.5): its beginning until that says how large the image is,
