@@ -24,6 +24,7 @@ CALLS = [
     ("get_metrics", {}, None),
     ("list_models", {}, None),
     ("get_model", {"name": "pneumonia"}, None),
+    ("get_model_plot", {"name": "pneumonia", "plot": "roc.svg"}, None),
     ("classify_images", {"model": "pneumonia", "top_k": 1}, "picture"),
     ("classify_notes", {}, {"model": "triage", "records": [{"note": "chest pain", "fields": {"age": 67}}]}),
     ("put_item", {"item_id": ITEM}, {"item_id": ITEM, "kind": "advice", "name": "Drink water"}),

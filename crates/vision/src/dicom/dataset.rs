@@ -38,7 +38,7 @@ impl<'a> DataSet<'a> {
                 break;
             }
             let value = cursor.value(&header)?;
-            if tags::GROUPS.contains(&(header.tag >> 16)) {
+            if tags::GROUPS.contains(&(header.tag >> 16)) || tags::IDENTITY.contains(&header.tag) {
                 self.values.entry(header.tag).or_insert(value);
             }
             if matches!(header.tag, tags::PIXELS | tags::FLOAT_PIXELS | tags::DOUBLE_PIXELS) {
