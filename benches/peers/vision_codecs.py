@@ -124,6 +124,12 @@ def lossless():
                 data = imagecodecs.jpeg2k_encode(word, level=0, reversible=True, codecformat="J2K")
                 coded = 8 if bits <= 8 else 16
                 compare("JPEG 2000 grey", dicom(data, "90", shape, coded), ".dcm", word, coded)
+                data = imagecodecs.htj2k_encode(word, reversible=True)
+                compare("HTJ2K grey", dicom(data, "201", shape, coded), ".dcm", word, coded)
+                data = imagecodecs.htj2k_encode(word, reversible=False)
+                # Coefficients are put at the lower end of their step here, in its middle there.
+                peer = imagecodecs.htj2k_decode(data)
+                compare(f"HTJ2K lossy grey, {coded} bits", dicom(data, "203", shape, coded), ".dcm", peer, coded, 4.0)
             if bits >= 8:
                 data = imagecodecs.ljpeg_encode(word, bitspersample=bits)
                 compare("JPEG lossless", dicom(data, "70", shape, stored), ".dcm", word, bits)
@@ -133,6 +139,14 @@ def lossless():
             if data is None:
                 continue
             compare("JPEG-LS colour", dicom(data, "80", picture.shape, bits), ".dcm", imagecodecs.jpegls_decode(data), bits)
+
+
+    for picture in pictures(8, 3):
+        if min(picture.shape[:2]) > 4:
+            data = imagecodecs.htj2k_encode(picture, reversible=True)
+            compare("HTJ2K colour", dicom(data, "201", picture.shape, 8), ".dcm", picture, 8)
+            data = imagecodecs.jpeg2k_encode(picture, level=0, reversible=True, codecformat="J2K")
+            compare("JPEG 2000 colour", dicom(data, "90", picture.shape, 8), ".dcm", picture, 8)
 
 
 def cjpeg():

@@ -35,6 +35,8 @@ pub use image::{Image, Samples, ShapeError};
 pub use preprocess::{PreprocessError, Preprocessor, preprocess};
 
 #[cfg(test)]
+mod depths;
+#[cfg(test)]
 mod golden;
 #[cfg(test)]
 mod hostile;

@@ -11,7 +11,6 @@ pub(super) fn shown(tag: Tag) -> String {
 pub const TRANSFER_SYNTAX: Tag = 0x0002_0010;
 pub const MODALITY: Tag = 0x0008_0060;
 pub const BODY_PART: Tag = 0x0018_0015;
-pub const STUDY: Tag = 0x0020_000d;
 pub const SAMPLES_PER_PIXEL: Tag = 0x0028_0002;
 pub const PHOTOMETRIC: Tag = 0x0028_0004;
 pub const PLANAR: Tag = 0x0028_0006;
@@ -51,6 +50,9 @@ pub const PIXELS: Tag = 0x7fe0_0010;
 /// Groups of which every attribute is kept (image pixel, presentation, functional
 /// groups, pixel data).
 pub const GROUPS: [u32; 4] = [0x0028, 0x2050, 0x5200, 0x7fe0];
+
+/// Study Instance UID.
+pub const STUDY: Tag = 0x0020_000d;
 /// Attributes of other groups that are kept: what the file says that it is.
 pub const IDENTITY: [Tag; 3] = [MODALITY, BODY_PART, STUDY];
 
