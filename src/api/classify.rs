@@ -61,7 +61,9 @@ impl Reason {
             Reason::LowConfidence => "no label is probable enough",
             Reason::UnlikeTraining => "the input is unlike what the model was trained on",
             Reason::Blank => "the picture is blank",
-            Reason::WrongModality => "the file says that it is of a modality or body part that the model does not read",
+            Reason::WrongModality => {
+                "the file says that it is of a modality or body part that the model does not read"
+            }
         }
     }
 }

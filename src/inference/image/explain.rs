@@ -71,7 +71,8 @@ impl ImageService {
         };
         let size = (self.input.height as usize, self.input.width as usize);
         let parts = covers(size.0, size.1);
-        let mut outcome = self.answers(vec![reading.look.input.clone()], deadline, &mut timing).await?.swap_remove(0);
+        let mut outcome =
+            self.answers(vec![reading.look.input.clone()], deadline, &mut timing).await?.swap_remove(0);
         if let Some(reason) = reading.look.refused {
             outcome.abstain(reason);
         }
