@@ -60,6 +60,6 @@ fn memory(path: &std::ffi::OsStr) -> ExitCode {
         eprintln!("{error}");
         return ExitCode::FAILURE;
     }
-    println!("{} {taken}", vision::memory(format, &bytes, &options));
+    println!("{} {taken}", vision::declared(format, &bytes, &options).memory);
     ExitCode::SUCCESS
 }
