@@ -1,4 +1,4 @@
-"""What decoding a large picture takes, beside what `vision::memory` says before it: admission goes by the latter.
+"""What decoding a large picture takes, beside what `vision::declared` says before it: admission goes by the latter.
 
     pip install -r benches/peers/requirements-vision.txt imagecodecs
     cargo build --release -p vision --example decode

@@ -99,5 +99,6 @@ fn high_throughput(
     Ok(())
 }
 
-/// Bytes that decoding takes for each sample: 32-bit coefficients and samples, and their copies.
-pub(super) const BYTES_A_SAMPLE: u64 = 16;
+/// Bytes that decoding takes for each sample: 32-bit coefficients and samples, and their copies; of
+/// high throughput also the samples as bytes.
+pub(super) const BYTES_A_SAMPLE: u64 = 20;

@@ -161,7 +161,7 @@ impl Layout {
 
     /// Samples follow each other bit by bit.
     pub fn packed(&self) -> bool {
-        self.allocated % 8 != 0
+        !self.allocated.is_multiple_of(8)
     }
 
     /// Bytes of a frame that begins and ends with one.
