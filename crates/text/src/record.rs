@@ -60,6 +60,13 @@ impl Record {
                 errors.push(error(&format!("{at}/note"), detail));
                 String::new()
             }
+            Some(Value::String(note)) if normalised_length(note) > MAX_NOTE_BYTES => {
+                let detail = format!(
+                    "the note's characters stand for more than {MAX_NOTE_BYTES} others when they are normalised"
+                );
+                errors.push(error(&format!("{at}/note"), detail));
+                String::new()
+            }
             Some(Value::String(note)) if !is_blank(note) => note.clone(),
             Some(Value::String(_)) => {
                 errors.push(error(&format!("{at}/note"), "the note is blank".to_string()));
@@ -144,9 +151,23 @@ fn field_value(field: &Field, value: &Value) -> Result<FieldValue, String> {
 /// Members of `fields` that the model has not, of which one record's errors tell.
 const MAX_UNKNOWN: usize = 100;
 
-/// The longest note, in bytes of UTF-8. Normalisation can make eighteen times as much of one, so what
-/// is longer is refused before it.
+/// The longest note, in bytes of UTF-8, and in characters once it is normalised. Normalisation can make
+/// eighteen times as much of one, so what is longer is refused before it.
 const MAX_NOTE_BYTES: usize = 2 << 20;
+
+/// About how many characters a note has after NFKC: exact for the characters that become many, and never
+/// less than a third of the truth for others.
+fn normalised_length(note: &str) -> usize {
+    let becomes = |c: char| match c {
+        '\u{fdfa}' => 18,
+        '\u{fdfb}' => 8,
+        '\u{3300}'..='\u{33ff}' => 6,
+        '\u{2460}'..='\u{24ff}' | '\u{3200}'..='\u{32ff}' => 5,
+        '\u{bc}'..='\u{be}' | '\u{2000}'..='\u{218f}' | '\u{fb00}'..='\u{fdff}' => 4,
+        _ => 1,
+    };
+    note.chars().map(becomes).sum()
+}
 
 /// True where a note holds nothing that could be read: no character but blanks, controls and
 /// marks that show nothing.
@@ -252,6 +273,14 @@ mod tests {
     fn all_that_is_wrong_is_said_at_once() {
         let found = errors(json!({"note": " ", "fields": {"spo2": -1, "sex": 3}, "age": 4}));
         assert_eq!(found.len(), 4, "{found:?}");
+    }
+
+    #[test]
+    fn a_note_that_normalisation_makes_too_long_is_refused_before_it() {
+        let found = errors(json!({"note": "\u{fdfa}".repeat(200_000)}));
+        assert!(found[0].starts_with("/records/3/note: the note's characters stand for more"), "{found:?}");
+        let note = format!("\u{fdfa}{}", "pain ".repeat(200_000));
+        assert!(Record::parse(&input(), &json!({"note": note}), "").is_ok());
     }
 
     #[test]
