@@ -28,6 +28,7 @@ fn input() -> ImageInput {
         crop: Crop::Centre,
         resize: ResizeFilter::Bicubic,
         normalisation: Normalisation::Fixed { mean: vec![0.5], std: vec![0.25] },
+        accepts: None,
     }
 }
 

@@ -121,12 +121,12 @@ impl<S: Send + Sync> FromRequest<S> for Json {
 /// A JSON body as `T`.
 pub struct Body<T>(pub T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+impl<S: Send + Sync, T: DeserializeOwned + Send + 'static> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let Json(bytes) = Json::from_request(request, state).await?;
-        json::parse(&bytes).map(Body)
+        json::off_thread(bytes, |bytes| json::parse(bytes)).await.map(Body)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Serving a classifier of images: decode, preprocess, queue, network, probabilities.
 
+pub mod explain;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,12 +15,15 @@ use super::pool::{AskError, Pool, Timing};
 use super::prediction::{Outcome, Reason};
 use super::preprocess_pool::PreprocessPool;
 use crate::config::Config;
-use model::manifest::{ImageInput, Input};
+use model::manifest::{Accepts, ImageInput, Input};
 use model::package::MANIFEST;
 use model::{Manifest, Package, PackageError};
 use nn::{Params, Runner};
 use vision::preprocess::EIGHT_BIT;
-use vision::{DecodeError, DecodeOptions, Format, PreprocessError, Preprocessor, decode, memory, network};
+use vision::likeness::Likeness;
+use vision::{
+    Declared, DecodeError, DecodeOptions, Format, Identity, PreprocessError, Preprocessor, declared, decode, network,
+};
 
 /// A single image of at most so many bytes and so many pixels is read where it is: that takes tens of
 /// microseconds, as does handing it to another thread and back.
@@ -93,6 +98,9 @@ pub enum ImagesError {
     /// The model's preprocessing failed.
     #[error(transparent)]
     Preprocess(#[from] PreprocessError),
+    /// The measure of likeness failed.
+    #[error(transparent)]
+    Likeness(#[from] candle_core::Error),
     /// The model gave no answer.
     #[error(transparent)]
     Ask(#[from] AskError),
@@ -100,16 +108,38 @@ pub enum ImagesError {
 
 /// What came of an image's bytes.
 struct Reading {
-    input: Vec<f32>,
-    blank: bool,
+    look: Look,
     decode: Duration,
     preprocess: Duration,
 }
 
-/// A blank picture gets no label, whatever the network makes of it.
-fn settle_blank(blank: bool, outcome: &mut Outcome) {
-    if blank {
-        outcome.abstain(Reason::Blank);
+/// What is known of an image before the network is asked.
+struct Look {
+    input: Vec<f32>,
+    /// Why it gets no label, whatever the network makes of it.
+    refused: Option<Reason>,
+}
+
+/// What reads images, with its memory; kept between requests.
+struct Reader {
+    preprocessor: Preprocessor,
+    likeness: Option<Likeness>,
+}
+
+impl Reader {
+    /// Looks at what [`Preprocessor::fractions`] gave of a picture of such colour.
+    fn look(&mut self, mut input: Vec<f32>, colour: f32) -> candle_core::Result<Look> {
+        let strangeness = match &mut self.likeness {
+            Some(likeness) => likeness.strangeness(&input, colour)?,
+            None => 0.0,
+        };
+        let refused = match () {
+            () if self.preprocessor.is_blank(&input) => Some(Reason::Blank),
+            () if strangeness > 1.0 => Some(Reason::UnlikeTraining),
+            () => None,
+        };
+        self.preprocessor.normalise(&mut input);
+        Ok(Look { input, refused })
     }
 }
 
@@ -120,7 +150,8 @@ pub struct ImageService {
     /// Its model card.
     pub card: String,
     pool: Pool<Vec<f32>>,
-    preprocessors: Mutex<Vec<Preprocessor>>,
+    readers: Mutex<Vec<Reader>>,
+    likeness: Option<Likeness>,
     preprocess: Arc<PreprocessPool>,
     max_pixels: u64,
     input: ImageInput,
@@ -144,6 +175,7 @@ impl ImageService {
             return Err(PackageError::new(file, "this model does not read images"));
         };
         let preprocessor = Preprocessor::new(input.clone()).map_err(|e| PackageError::new(&file, e))?;
+        let likeness = Likeness::read(&folder, &manifest)?;
         let blank = vec![0.0; preprocessor.output_len()];
         let is_small = blank.len() as u64 <= SMALL.1;
         let model = ImageModel::build(&manifest, &input, &weights)
@@ -154,7 +186,8 @@ impl ImageService {
             manifest,
             card,
             pool,
-            preprocessors: Mutex::new(vec![preprocessor]),
+            readers: Mutex::new(vec![Reader { preprocessor, likeness: likeness.clone() }]),
+            likeness,
             preprocess,
             max_pixels: config.max_pixels,
             input,
@@ -181,17 +214,31 @@ impl ImageService {
         let mut timing = Timing::default();
         let alone = images.len() == 1;
         let read = |(index, (format, bytes))| self.clone().read(index, format, bytes, frame, alone, deadline);
-        let mut inputs = Vec::with_capacity(images.len());
-        let mut blanks = Vec::with_capacity(images.len());
+        let mut looks = Vec::with_capacity(images.len());
         for read in join_all(images.into_iter().enumerate().map(read)).await {
-            let (Reading { input, blank, decode, preprocess }, waited) = read?;
+            let (Reading { look, decode, preprocess }, waited) = read?;
             timing.queue = timing.queue.max(waited);
             timing.decode = timing.decode.max(decode);
             timing.preprocess = timing.preprocess.max(preprocess);
-            inputs.push(input);
-            blanks.push(blank);
+            looks.push(look);
         }
-        let settle = |index: usize, outcome: &mut Outcome| settle_blank(blanks[index], outcome);
+        self.answer(looks, top_k, deadline, timing).await
+    }
+
+    /// What the network says of images that were looked at, but for those that get no label.
+    async fn answer(
+        &self,
+        looks: Vec<Look>,
+        top_k: usize,
+        deadline: Instant,
+        mut timing: Timing,
+    ) -> Result<(Vec<Outcome>, Timing), ImagesError> {
+        let (inputs, refused): (Vec<_>, Vec<_>) = looks.into_iter().map(|look| (look.input, look.refused)).unzip();
+        let settle = |index: usize, outcome: &mut Outcome| {
+            if let Some(reason) = refused[index] {
+                outcome.abstain(reason);
+            }
+        };
         let outcomes = self.pool.ask(&self.manifest, inputs, top_k, deadline, &mut timing, settle).await?;
         Ok((outcomes, timing))
     }
@@ -207,25 +254,20 @@ impl ImageService {
         deadline: Instant,
     ) -> Result<(Vec<Outcome>, Timing), ImagesError> {
         let service = self.clone();
-        let work = move || -> Result<_, PreprocessError> {
+        let work = move || -> Result<_, ImagesError> {
             let start = Instant::now();
-            let preprocessor = service.preprocessor()?;
-            let read = |mut input: Vec<f32>| {
-                let blank = preprocessor.is_blank(&input);
-                preprocessor.normalise(&mut input);
-                (input, blank)
-            };
-            let inputs: Vec<_> = pixels.fractions(preprocessor.output_len()).into_iter().map(read).collect();
-            service.keep(preprocessor);
-            Ok((inputs, start.elapsed()))
+            let mut reader = service.reader()?;
+            let mut looks = Vec::new();
+            for input in pixels.fractions(reader.preprocessor.output_len()) {
+                let colour = reader.preprocessor.colour_of(&input);
+                looks.push(reader.look(input, colour)?);
+            }
+            service.keep(reader);
+            Ok((looks, start.elapsed()))
         };
         let (read, queue) = self.preprocess.run(deadline, work).await.map_err(AskError::from)?;
-        let (inputs, preprocess) = read?;
-        let (inputs, blanks): (Vec<_>, Vec<_>) = inputs.into_iter().unzip();
-        let mut timing = Timing { preprocess, queue, ..Timing::default() };
-        let settle = |index: usize, outcome: &mut Outcome| settle_blank(blanks[index], outcome);
-        let outcomes = self.pool.ask(&self.manifest, inputs, top_k, deadline, &mut timing, settle).await?;
-        Ok((outcomes, timing))
+        let (looks, preprocess) = read?;
+        self.answer(looks, top_k, deadline, Timing { preprocess, queue, ..Timing::default() }).await
     }
 
     /// Decodes and preprocesses one image: here where it is small and `alone`, otherwise when a core is
@@ -249,18 +291,13 @@ impl ImageService {
         }
         let preprocess = self.preprocess.clone();
         let options = DecodeOptions { max_pixels: self.max_pixels, frame };
-        let (needed, limit) = (memory(format, &bytes, &options), preprocess.limit());
+        let Declared { memory: needed, size: (width, height), .. } = declared(format, &bytes, &options);
+        let limit = preprocess.limit();
         if needed > limit {
-            // With no pixels allowed the declared size comes back before any memory is taken; where that
-            // is over the limit of pixels, it says more than bytes do.
-            let declared = decode(format, &bytes, &DecodeOptions { max_pixels: 0, frame });
-            let error = match declared {
-                Err(DecodeError::TooLarge { width, height, .. })
-                    if width.saturating_mul(height) > self.max_pixels =>
-                {
-                    DecodeError::TooLarge { width, height, limit: self.max_pixels }
-                }
-                _ => DecodeError::TooMuchMemory { needed, limit },
+            // Where the size is over the limit of pixels, it says more than bytes do.
+            let error = match width.saturating_mul(height) > self.max_pixels {
+                true => DecodeError::TooLarge { width, height, limit: self.max_pixels },
+                false => DecodeError::TooMuchMemory { needed, limit },
             };
             return Err(ImagesError::Decode { index, error });
         }
@@ -280,21 +317,40 @@ impl ImageService {
         let start = Instant::now();
         let image = decode(format, bytes, options).map_err(|error| ImagesError::Decode { index, error })?;
         let decode = start.elapsed();
-        let mut preprocessor = self.preprocessor()?;
-        let mut input = preprocessor.fractions(&image)?;
-        let blank = preprocessor.is_blank(&input);
-        preprocessor.normalise(&mut input);
-        self.keep(preprocessor);
-        Ok(Reading { input, blank, decode, preprocess: start.elapsed() - decode })
+        let mut reader = self.reader()?;
+        let input = reader.preprocessor.fractions(&image)?;
+        let colour = reader.preprocessor.colour();
+        let mut look = reader.look(input, colour)?;
+        self.keep(reader);
+        if let Some(accepts) = &self.input.accepts
+            && !is_accepted(accepts, &declared(format, bytes, options).identity)
+        {
+            look.refused = Some(Reason::WrongModality);
+        }
+        Ok(Reading { look, decode, preprocess: start.elapsed() - decode })
     }
 
-    /// A preprocessor with its scratch memory, kept between requests.
-    fn preprocessor(&self) -> Result<Preprocessor, PreprocessError> {
-        let kept = self.preprocessors.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        kept.map_or_else(|| Preprocessor::new(self.input.clone()), Ok)
+    /// A reader with its scratch memory, kept between requests.
+    fn reader(&self) -> Result<Reader, PreprocessError> {
+        let kept = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let fresh = || {
+            let preprocessor = Preprocessor::new(self.input.clone())?;
+            Ok(Reader { preprocessor, likeness: self.likeness.clone() })
+        };
+        kept.map_or_else(fresh, Ok)
     }
 
-    fn keep(&self, preprocessor: Preprocessor) {
-        self.preprocessors.lock().unwrap_or_else(PoisonError::into_inner).push(preprocessor);
+    fn keep(&self, reader: Reader) {
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
     }
+}
+
+/// Whether a file that says this of itself may be what the model reads. What it does not say is not held
+/// against it.
+fn is_accepted(accepts: &Accepts, identity: &Identity) -> bool {
+    let among = |known: &[String], said: &Option<String>| {
+        let matches = |said: &String| known.iter().any(|known| known.eq_ignore_ascii_case(said));
+        known.is_empty() || said.as_ref().is_none_or(matches)
+    };
+    among(&accepts.modalities, &identity.modality) && among(&accepts.body_parts, &identity.body_part)
 }

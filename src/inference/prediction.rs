@@ -23,6 +23,8 @@ pub enum Reason {
     UnlikeTraining,
     /// The picture is of one tone: there is nothing on it.
     Blank,
+    /// The file says that it is of a modality or a body part that the model does not read.
+    WrongModality,
 }
 
 /// The answer for one input.

@@ -2,12 +2,18 @@
 //! store held against both databases. One program, so that everything is linked once.
 
 mod audit;
+mod backup;
+mod cds;
 mod conditional;
+mod explain;
+mod fhir;
+mod extract;
 mod console;
 mod first_steps;
 mod fuzz_corpus;
 mod identity;
 mod images;
+mod learned;
 mod lifecycle;
 mod metrics;
 mod models;
@@ -18,6 +24,7 @@ mod overload;
 mod recommendations;
 mod replicas;
 mod repository;
+mod segment;
 mod store;
 mod support;
 mod traces;

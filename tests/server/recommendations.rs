@@ -23,7 +23,7 @@ fn demo() -> Server {
     Server::start(models.path(), &["--demo"])
 }
 
-async fn send(server: &Server, method: Method, path: &str, body: Option<Value>) -> Response {
+pub async fn send(server: &Server, method: Method, path: &str, body: Option<Value>) -> Response {
     // Where nobody is known, a key does no harm.
     let mut request = Client::new().request(method, server.at(path)).bearer_auth(KEY);
     if let Some(body) = body {
@@ -32,13 +32,13 @@ async fn send(server: &Server, method: Method, path: &str, body: Option<Value>) 
     request.send().await.unwrap()
 }
 
-async fn get(server: &Server, path: &str) -> Value {
+pub async fn get(server: &Server, path: &str) -> Value {
     let response = send(server, Method::GET, path, None).await;
     assert_eq!(response.status(), StatusCode::OK, "{path}");
     response.json().await.unwrap()
 }
 
-async fn put(server: &Server, path: &str, body: Value) {
+pub async fn put(server: &Server, path: &str, body: Value) {
     let response = send(server, Method::PUT, path, Some(body)).await;
     let status = response.status();
     assert_eq!(status, StatusCode::OK, "{path}: {}", response.text().await.unwrap());
@@ -56,7 +56,7 @@ async fn assert_problem(response: Response, status: u16, pointer: &str) {
     }
 }
 
-fn ids(answer: &Value, list: &str) -> Vec<String> {
+pub fn ids(answer: &Value, list: &str) -> Vec<String> {
     answer[list]
         .as_array()
         .unwrap()

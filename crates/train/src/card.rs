@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::tables;
 use model::Manifest;
-use model::manifest::Likeness;
+use model::manifest::{ImageInput, Input, Likeness};
 
 /// The card of a model, in Markdown. `notes` are added as they are, before the plots, which show
 /// the split `shown`.
@@ -79,7 +79,7 @@ fn write_card(out: &mut String, m: &Manifest, notes: &str, shown: &str) -> std::
 }
 
 /// How an input that is unlike the training data is told, as a paragraph; nothing where it is not.
-fn likeness(m: &Manifest) -> String {
+pub fn likeness(m: &Manifest) -> String {
     match &m.likeness {
         Some(Likeness::KnownNgrams { at_least, abstained, auroc }) => format!(
             "It abstains as well (`unlike_training`) on a note of whose n-grams training had seen less than a share of \
@@ -87,8 +87,34 @@ fn likeness(m: &Manifest) -> String {
              characters shuffled with an AUROC of {auroc:.4}.\n\n",
             100.0 * abstained
         ),
-        None => String::new(),
+        Some(Likeness::TrainingPictures { components, measured_on, abstained, altered_abstained, auroc }) => format!(
+            "It abstains as well (`unlike_training`) on a picture that is unlike those of training: by the distance from \
+             {components} principal components of their thumbnails, by roughness and colour, and by a small network that \
+             tells them from altered ones. That is so for {:.1} % of the {measured_on} pictures, and for {:.1} % of the same \
+             pictures altered (turned, torn apart, enlarged, or replaced by patterns of chance), which it tells apart with \
+             an AUROC of {auroc:.4}. A picture of one tone is `blank`.\n\n{}",
+            100.0 * abstained,
+            100.0 * altered_abstained,
+            accepts(m)
+        ),
+        None => accepts(m),
     }
+}
+
+/// What a DICOM file may say that it is, as a paragraph.
+fn accepts(m: &Manifest) -> String {
+    let Input::Image(ImageInput { accepts: Some(accepts), .. }) = &m.input else { return String::new() };
+    let either = |name: &str, words: &[String]| match words.is_empty() {
+        true => None,
+        false => Some(format!("{name} is none of {}", words.join(", "))),
+    };
+    let modality = either("Modality (0008,0060)", &accepts.modalities);
+    let part = either("Body Part Examined (0018,0015)", &accepts.body_parts);
+    let either: Vec<String> = modality.into_iter().chain(part).collect();
+    format!(
+        "On a DICOM file whose {} it abstains (`wrong_modality`); a file without them is answered.\n\n",
+        either.join(", or whose ")
+    )
 }
 
 fn write_metrics(out: &mut String, m: &Manifest) -> std::fmt::Result {

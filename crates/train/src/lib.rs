@@ -6,27 +6,40 @@
 
 #![forbid(unsafe_code)]
 
+pub mod alterations;
+pub mod amount;
+pub mod architectures;
 pub mod augment;
 pub mod bag;
 pub mod card;
 pub mod checkpoint;
 pub mod evaluate;
 pub mod examples;
+pub mod extract;
 pub mod familiarity;
 pub mod field_dropout;
 pub mod finish;
 pub mod fit;
+pub mod from;
 pub mod image;
+pub mod likeness;
 pub mod logistic;
+pub mod masks;
 pub mod metrics;
 pub mod notes;
 pub mod optimizer;
+pub mod pickle;
 pub mod plots;
 pub mod progress;
 pub mod recommender;
+pub mod region_loss;
+pub mod region_metrics;
+pub mod segment;
+pub mod splits;
 pub mod stacking;
 pub mod tables;
 pub mod text;
 pub mod text_options;
 pub mod text_plan;
+pub mod torch_file;
 pub mod trees;

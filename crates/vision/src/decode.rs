@@ -190,14 +190,24 @@ pub fn decode(format: Format, bytes: &[u8], options: &DecodeOptions) -> Result<I
     }
 }
 
-/// Bytes of memory that [`decode`] takes at most for a file, by what its header declares; of a file
-/// that is broken before its header's end, nothing. Callers that decode several files at once admit
-/// them by it.
-pub fn memory(format: Format, bytes: &[u8], options: &DecodeOptions) -> u64 {
+/// What the header of a file declares; of a file that is broken before its header's end, nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Declared {
+    /// Bytes of memory that [`decode`] takes at most. Callers that decode several files at once admit
+    /// them by it.
+    pub memory: u64,
+    /// Width and height in pixels.
+    pub size: (u64, u64),
+    /// What a DICOM file says that it is.
+    pub identity: dicom::Identity,
+}
+
+/// Reads what the header of a file declares, without taking memory for its pixels.
+pub fn declared(format: Format, bytes: &[u8], options: &DecodeOptions) -> Declared {
     match format {
-        Format::Png => png::memory(bytes),
-        Format::Jpeg => jpeg::memory(bytes),
-        Format::Dicom => dicom::memory(bytes, options),
+        Format::Png => png::declared(bytes),
+        Format::Jpeg => jpeg::declared(bytes),
+        Format::Dicom => dicom::declared(bytes, options),
     }
 }
 

@@ -343,10 +343,10 @@ fn the_memory_of_a_file_is_known_before_it_is_decoded() {
         let format = format_of(&bytes);
         if let Ok(image) = decode(format, &bytes, &options) {
             let pixels = u64::from(image.width()) * u64::from(image.height());
-            let needed = crate::memory(format, &bytes, &options);
+            let needed = crate::declared(format, &bytes, &options).memory;
             assert!(needed >= pixels && needed <= 64 * pixels, "{name}: {needed} bytes for {pixels} pixels");
         }
     }
     let png = png_header(8192, 8192);
-    assert_eq!(crate::memory(Format::Png, &png, &options), 8192 * 8192 * 3);
+    assert_eq!(crate::declared(Format::Png, &png, &options).memory, 8192 * 8192 * 3);
 }

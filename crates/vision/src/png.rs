@@ -10,7 +10,7 @@ use std::io::Cursor;
 
 use ::png::{BitDepth, ColorType, Decoder, DecodingError, Limits, Reader, Transformations};
 
-use super::decode::{DecodeError, DecodeOptions, Format, check_size};
+use super::decode::{DecodeError, DecodeOptions, Declared, Format, check_size};
 use super::image::{Image, Samples};
 use super::jpeg::{exif_orientation, oriented};
 
@@ -91,12 +91,12 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Image, Dec
     Image::new(width, height, samples).map_err(|error| DecodeError::shape(Format::Png, error))
 }
 
-/// Bytes that decoding an image of the declared kind takes, nothing read of its pixels yet.
-pub(super) fn memory(bytes: &[u8]) -> u64 {
+/// The declared size and what decoding such an image takes, nothing read of its pixels yet.
+pub(super) fn declared(bytes: &[u8]) -> Declared {
     let Some(&[w0, w1, w2, w3, h0, h1, h2, h3, depth, color, _, _, interlaced]) =
         bytes.get(16..).and_then(|header| header.first_chunk::<13>())
     else {
-        return 0;
+        return Declared::default();
     };
     let sides = [[w0, w1, w2, w3], [h0, h1, h2, h3]].map(|side| u64::from(u32::from_be_bytes(side)));
     let (kept, coded) = match color {
@@ -118,7 +118,9 @@ pub(super) fn memory(bytes: &[u8]) -> u64 {
         let length = u32::from_be_bytes([a, b, c, d]) as usize;
         rest = behind.get(length.saturating_add(4)..).unwrap_or_default();
     }
-    sides[0].saturating_mul(sides[1]).saturating_mul((whole + turned) * if depth == 16 { 2 } else { 1 })
+    let each = (whole + turned) * if depth == 16 { 2 } else { 1 };
+    let memory = sides[0].saturating_mul(sides[1]).saturating_mul(each);
+    Declared { memory, size: (sides[0], sides[1]), ..Declared::default() }
 }
 
 /// Reads the rows, each made into samples by `append` as it comes; of an interlaced image all at once.

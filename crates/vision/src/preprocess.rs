@@ -35,6 +35,7 @@ pub enum PreprocessError {
 pub struct Preprocessor {
     input: ImageInput,
     resizer: Resizer,
+    colour: f32,
 }
 
 /// Preprocesses one image: a `channels` x `height` x `width` array in rows. Callers with many
@@ -53,7 +54,7 @@ impl Preprocessor {
     /// Checks that the manifest's `input` can be done.
     pub fn new(input: ImageInput) -> Result<Preprocessor, PreprocessError> {
         validate(&input).map_err(PreprocessError::InvalidInput)?;
-        Ok(Preprocessor { input, resizer: Resizer::new() })
+        Ok(Preprocessor { input, resizer: Resizer::new(), colour: 0.0 })
     }
 
     /// What is done.
@@ -64,6 +65,22 @@ impl Preprocessor {
     /// Number of values of one output: channels x height x width.
     pub fn output_len(&self) -> usize {
         self.input.channels as usize * self.input.height as usize * self.input.width as usize
+    }
+
+    /// The rows and columns of an image that are left of it after the crop.
+    pub fn seen(&self, image: &Image) -> (std::ops::Range<usize>, std::ops::Range<usize>) {
+        let crop = self.crop(image);
+        let range = |start: u32, length: u32| start as usize..(start + length) as usize;
+        (range(crop.top, crop.height), range(crop.left, crop.width))
+    }
+
+    fn crop(&self, image: &Image) -> Rectangle {
+        match self.input.crop {
+            Crop::None => Rectangle::whole(image.width(), image.height()),
+            Crop::Centre => {
+                Rectangle::centred(image.width(), image.height(), self.input.width, self.input.height)
+            }
+        }
     }
 
     /// Preprocesses an image: a `channels` x `height` x `width` array in rows.
@@ -113,26 +130,52 @@ impl Preprocessor {
         })
     }
 
+    /// How coloured the image was that [`Preprocessor::fractions`] read last: the mean over its pixels, at the
+    /// network's size, of what is between their greatest and least channel, as a fraction of full scale.
+    /// 0 of grey.
+    pub fn colour(&self) -> f32 {
+        self.colour
+    }
+
+    /// [`Preprocessor::colour`] of fractions that are there already.
+    pub fn colour_of(&self, fractions: &[f32]) -> f32 {
+        let plane = (self.input.width * self.input.height) as usize;
+        let spread = |at: usize| {
+            let channels = fractions.iter().skip(at).step_by(plane);
+            let (low, high) = channels.fold((1.0f32, 0.0f32), |(low, high), v| (low.min(*v), high.max(*v)));
+            high - low
+        };
+        match fractions.len() > plane {
+            true => (0..plane).map(spread).sum::<f32>() / plane as f32,
+            false => 0.0,
+        }
+    }
+
     /// Normalises what [`Preprocessor::fractions`] gave, in place.
     pub fn normalise(&self, values: &mut [f32]) {
         normalise(&self.input, values);
     }
 
     fn append_fractions(&mut self, image: &Image, output: &mut Vec<f32>) -> Result<(), PreprocessError> {
+        const SIXTEEN_BIT: f32 = 1.0 / 65_535.0;
         let (from, to) = (image.channels(), self.input.channels);
-        match self.resize(image)? {
-            Resized::Eight(values) => planes(&values, from, to, EIGHT_BIT, output),
-            Resized::Sixteen(values) => planes(&values, from, to, 1.0 / 65_535.0, output),
-        }
+        let colour = match self.resize(image)? {
+            Resized::Eight(values) => {
+                planes(&values, from, to, EIGHT_BIT, output);
+                colour(&values, from, EIGHT_BIT)
+            }
+            Resized::Sixteen(values) => {
+                planes(&values, from, to, SIXTEEN_BIT, output);
+                colour(&values, from, SIXTEEN_BIT)
+            }
+        };
+        self.colour = colour;
         Ok(())
     }
 
     fn resize<'a>(&mut self, image: &'a Image) -> Result<Resized<'a>, PreprocessError> {
         let (width, height) = (self.input.width, self.input.height);
-        let crop = match self.input.crop {
-            Crop::None => Rectangle::whole(image.width(), image.height()),
-            Crop::Centre => Rectangle::centred(image.width(), image.height(), width, height),
-        };
+        let crop = self.crop(image);
         // A crop to the target size leaves nothing to resample, but only a whole image can be
         // borrowed as it lies; the resizer copies a cropped one, its values unchanged.
         let untouched = (image.width(), image.height()) == (width, height);
@@ -223,6 +266,19 @@ impl Rectangle {
             height: ch as u32,
         }
     }
+}
+
+/// The mean over pixels of what is between their greatest and least channel.
+fn colour<T: Copy + Into<u32>>(values: &[T], channels: u32, scale: f32) -> f32 {
+    if channels != 3 {
+        return 0.0;
+    }
+    let spread = |&[r, g, b]: &[T; 3]| {
+        let channels = [r.into(), g.into(), b.into()];
+        u64::from(channels.into_iter().fold(0, u32::max) - channels.into_iter().fold(u32::MAX, u32::min))
+    };
+    let pixels = values.as_chunks::<3>().0;
+    pixels.iter().map(spread).sum::<u64>() as f32 / pixels.len().max(1) as f32 * scale
 }
 
 /// Interleaved samples become planes of fractions of full scale.

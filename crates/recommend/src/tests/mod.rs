@@ -5,6 +5,7 @@ mod fake_store;
 mod freshness;
 mod golden;
 mod numbers;
+mod orders;
 mod rules;
 mod safety;
 mod strategies;

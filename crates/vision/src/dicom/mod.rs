@@ -24,7 +24,7 @@ use self::codec::Codec;
 pub(super) use self::part10::looks_like_elements;
 use self::part10::{DataSet, Encoding, tags};
 use self::pixels::Layout;
-use super::decode::{DecodeError, DecodeOptions, Format, check_size};
+use super::decode::{Declared, DecodeError, DecodeOptions, Format, check_size};
 use super::image::Image;
 
 /// What is read, for the message about what is not.
@@ -101,22 +101,49 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Image, Dec
     render::render(&set, &layout, stored, frame)
 }
 
-/// Bytes that decoding a frame takes, by the attributes that say how large it is.
-pub(super) fn memory(bytes: &[u8], options: &DecodeOptions) -> u64 {
-    let Ok((uid, data)) = part10::read_meta(bytes) else { return 0 };
+/// The study that a file belongs to, where it says so: the Study Instance UID. Of a deflated data set it is
+/// not looked for.
+pub fn study_uid(bytes: &[u8]) -> Option<String> {
+    let (uid, data) = part10::read_meta(bytes).ok()?;
+    let syntax = uid.as_deref().and_then(TransferSyntax::from_uid)?;
+    if syntax.deflated {
+        return None;
+    }
+    let set = DataSet::beginning(data, syntax.encoding.shown(data));
+    let sound = |uid: &String| {
+        (1..=64).contains(&uid.len()) && uid.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+    };
+    set.text(tags::STUDY).filter(sound)
+}
+
+/// What a file says that it is, in capitals; `None` where it says nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// Modality (0008,0060).
+    pub modality: Option<String>,
+    /// Body Part Examined (0018,0015).
+    pub body_part: Option<String>,
+}
+
+/// What the beginning of a file declares: its size, and what it says that it is.
+pub(super) fn declared(bytes: &[u8], options: &DecodeOptions) -> Declared {
+    let mut declared = Declared::default();
+    let Ok((uid, data)) = part10::read_meta(bytes) else { return declared };
     let syntax = uid.as_deref().and_then(TransferSyntax::from_uid);
     let deflated = syntax.as_ref().is_some_and(|syntax| syntax.deflated);
     let mut beginning = Vec::new();
     if deflated {
         let inflating = flate2::read::DeflateDecoder::new(data).take(1 << 16).read_to_end(&mut beginning);
         if inflating.is_err() {
-            return 0;
+            return declared;
         }
     }
     let data = if deflated { &beginning[..] } else { data };
     let encoding = syntax.map_or(Encoding::EXPLICIT_LITTLE, |syntax| syntax.encoding).shown(data);
     let set = DataSet::beginning(data, encoding);
-    let Ok(layout) = Layout::read(&set) else { return 0 };
+    let word = |tag| set.text(tag).map(|text| text.to_uppercase()).filter(|text| !text.is_empty());
+    declared.identity = Identity { modality: word(tags::MODALITY), body_part: word(tags::BODY_PART) };
+    let Ok(layout) = Layout::read(&set) else { return declared };
     let whole = if deflated {
         (layout.frame_bytes() as u64)
             .saturating_mul(layout.frames.into())
@@ -127,7 +154,9 @@ pub(super) fn memory(bytes: &[u8], options: &DecodeOptions) -> u64 {
     let codec = set.value(tags::PIXELS).map_or(2, codec::bytes_a_sample);
     let image = if layout.samples == 3 || layout.photometric == pixels::Photometric::Palette { 6 } else { 0 };
     let frame = (layout.frame_samples() as u64).saturating_mul(2 + codec) + layout.pixels() as u64 * image;
-    frame.saturating_add(whole)
+    declared.memory = frame.saturating_add(whole);
+    declared.size = (layout.columns.into(), layout.rows.into());
+    declared
 }
 
 /// Inflates a data set (PS3.5 annex A.5): its beginning until that says how large the image is,
@@ -175,4 +204,32 @@ fn inflate(data: &[u8], options: &DecodeOptions) -> Result<Vec<u8>, DecodeError>
 
 fn malformed(detail: impl Into<String>) -> DecodeError {
     DecodeError::malformed(Format::Dicom, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::study_uid;
+
+    fn element(group: u16, number: u16, kind: &[u8; 2], value: &[u8]) -> Vec<u8> {
+        let mut bytes = [group.to_le_bytes(), number.to_le_bytes()].concat();
+        bytes.extend_from_slice(kind);
+        bytes.extend((value.len() as u16).to_le_bytes());
+        bytes.extend_from_slice(value);
+        bytes
+    }
+
+    fn file(study: &[u8]) -> Vec<u8> {
+        let syntax = element(2, 0x10, b"UI", b"1.2.840.10008.1.2.1\0");
+        let length = element(2, 0, b"UL", &(syntax.len() as u32).to_le_bytes());
+        let study = element(0x20, 0x0d, b"UI", study);
+        [vec![0; 128], b"DICM".to_vec(), length, syntax, study].concat()
+    }
+
+    #[test]
+    fn a_file_says_of_which_study_it_is() {
+        assert_eq!(study_uid(&file(b"1.2.826.0.1\0")).as_deref(), Some("1.2.826.0.1"));
+        for none in [&file(b"")[..], &file(b"Jane Doe")[..], b"no file", b""] {
+            assert_eq!(study_uid(none), None);
+        }
+    }
 }

@@ -20,6 +20,8 @@ pub(super) mod tags {
     use super::Tag;
 
     pub const TRANSFER_SYNTAX: Tag = 0x0002_0010;
+    pub const MODALITY: Tag = 0x0008_0060;
+    pub const BODY_PART: Tag = 0x0018_0015;
     pub const SAMPLES_PER_PIXEL: Tag = 0x0028_0002;
     pub const PHOTOMETRIC: Tag = 0x0028_0004;
     pub const PLANAR: Tag = 0x0028_0006;
@@ -56,6 +58,11 @@ pub(super) mod tags {
     /// Groups of which every attribute is kept (image pixel, presentation, functional
     /// groups, pixel data).
     pub const GROUPS: [u32; 4] = [0x0028, 0x2050, 0x5200, 0x7fe0];
+
+    /// Study Instance UID.
+    pub const STUDY: Tag = 0x0020_000d;
+    /// Attributes of other groups that are kept: what the file says that it is.
+    pub const IDENTITY: [Tag; 3] = [MODALITY, BODY_PART, STUDY];
 
     pub const ITEM: Tag = 0xfffe_e000;
     pub const ITEM_END: Tag = 0xfffe_e00d;
@@ -392,7 +399,7 @@ impl<'a> DataSet<'a> {
                 break;
             }
             let value = cursor.value(&header)?;
-            if tags::GROUPS.contains(&(header.tag >> 16)) {
+            if tags::GROUPS.contains(&(header.tag >> 16)) || tags::IDENTITY.contains(&header.tag) {
                 self.values.entry(header.tag).or_insert(value);
             }
             if header.tag == tags::PIXELS {

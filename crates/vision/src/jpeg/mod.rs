@@ -25,7 +25,7 @@ pub(super) use self::lossless::decode_lossless;
 pub(super) use self::ls::decode_ls;
 use self::scans::Frame;
 use self::segments::Segments;
-use super::decode::{DecodeError, DecodeOptions, Format, check_size};
+use super::decode::{DecodeError, DecodeOptions, Declared, Format, check_size};
 use super::image::{Image, Samples};
 
 /// What the markers before the first scan say.
@@ -102,13 +102,13 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Image, Dec
     Image::new(width, height, samples).map_err(|error| DecodeError::shape(Format::Jpeg, error))
 }
 
-/// Bytes that decoding a file takes, by its header.
-pub(super) fn memory(bytes: &[u8]) -> u64 {
-    let header = read_header(bytes);
-    header.map_or(0, |header| {
-        let samples = u64::from(header.width) * u64::from(header.height) * u64::from(header.components);
-        samples * (header.bytes_a_sample() + u64::from(header.orientation > 1))
-    })
+/// The size that a file declares, and what decoding it takes.
+pub(super) fn declared(bytes: &[u8]) -> Declared {
+    let Ok(header) = read_header(bytes) else { return Declared::default() };
+    let size = (u64::from(header.width), u64::from(header.height));
+    let samples = size.0 * size.1 * u64::from(header.components);
+    let memory = samples * (header.bytes_a_sample() + u64::from(header.orientation > 1));
+    Declared { memory, size, ..Declared::default() }
 }
 
 /// How the colour of a three-component JPEG is understood.

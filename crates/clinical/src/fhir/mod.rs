@@ -1,0 +1,30 @@
+//! FHIR R4 (4.0.1): Bundles read into people, items and interactions, and answers written as resources.
+//!
+//! - `resources`, `bundle`, `version`, `references`: what is read, and of which release it is
+//! - `people`, `items`, `mapping`: what it means
+//! - `report`, `outcome`: what became of it, for people and for programs
+//! - `capability`: what the server says it can do
+//! - `answers`: images, notes and recommendations as resources
+
+pub mod answers;
+pub mod bundle;
+pub mod capability;
+pub mod items;
+pub mod mapping;
+pub mod outcome;
+pub mod people;
+pub mod references;
+pub mod report;
+pub mod resources;
+mod version;
+
+pub use bundle::{Bundle, BundleKind, FhirError};
+pub use mapping::{Found, Mapped, Settled, Wanted, map};
+pub use people::PersonChange;
+pub use report::Report;
+
+/// The media type of a resource as JSON.
+pub const MEDIA_TYPE: &str = "application/fhir+json";
+
+#[cfg(test)]
+mod tests;

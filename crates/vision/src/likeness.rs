@@ -1,0 +1,374 @@
+//! Is a picture like those that a model was trained on?
+//!
+//! Looked at coarsely, chest X-rays are much like each other, and a photograph, a screenshot or
+//! another part of the body is not. So what the network reads is brought to a thumbnail of mean 0 and
+//! variance 1, and measured against the training pictures: the distance within the space of their
+//! principal components (Mahalanobis), the distance from that space (what the components cannot
+//! draw), the roughness, which parts smooth gradients and noise from what a device records, and the
+//! colour, which is looked at before a grey network's input loses it. A small network says besides how
+//! much it looks like an altered picture (turned, torn, drawn over, drawn by chance) rather than one of
+//! training. Each measure is scaled by its median and its limit over the training pictures; the
+//! largest is the picture's strangeness, and above 1 it is unlike. Nothing of the classifier takes
+//! part, so the same measure fits any of them, and a finished package can be given one.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use candle_core::{Device, Tensor, safetensors};
+
+use super::network;
+use model::manifest::{
+    Architecture, CnnConfig, CnnLayer, Crop, ImageInput, Input, Likeness as Described, Normalisation,
+    ResizeFilter,
+};
+use model::{Manifest, PackageError, package};
+use nn::{Params, Plan, Runner};
+
+/// Largest side of a thumbnail of one channel.
+const SIDE: usize = 28;
+/// Largest side of a thumbnail in colour.
+const COLOUR_SIDE: usize = 16;
+/// The standard deviation that a thumbnail of next to no contrast is divided by.
+const FLOOR: f32 = 0.02;
+/// Number of measures.
+pub const MEASURES: usize = 7;
+/// Their names, in their order.
+pub const NAMES: [&str; MEASURES] = ["within", "from", "rough", "smooth", "colourful", "grey", "altered"];
+/// Where the names of the small network's values begin in the file.
+const NETWORK: &str = "network.";
+
+/// Brings what a network reads to what is compared.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Thumbnail {
+    channels: usize,
+    height: usize,
+    width: usize,
+}
+
+impl Thumbnail {
+    /// For networks with this input.
+    pub fn new(input: &ImageInput) -> Thumbnail {
+        let [channels, height, width] = [input.channels, input.height, input.width].map(|n| n as usize);
+        Thumbnail { channels, height, width }
+    }
+
+    /// Channels, height and width of what is compared.
+    pub fn size(&self) -> [usize; 3] {
+        let side = if self.channels == 1 { SIDE } else { COLOUR_SIDE };
+        [self.channels, self.height.min(side), self.width.min(side)]
+    }
+
+    /// Number of values of a thumbnail.
+    pub fn values(&self) -> usize {
+        self.size().iter().product()
+    }
+
+    /// The thumbnail of fractions of full scale (channels x height x width): means of areas, with mean 0
+    /// and variance 1 over all.
+    pub fn of(&self, fractions: &[f32]) -> Vec<f32> {
+        let [_, height, width] = self.size();
+        let mut values = Vec::with_capacity(self.values());
+        let mut counts = vec![0.0f32; height * width];
+        for channel in fractions.chunks_exact(self.height * self.width).take(self.channels) {
+            let start = values.len();
+            values.resize(start + height * width, 0.0f32);
+            counts.fill(0.0);
+            for (y, row) in channel.chunks_exact(self.width).enumerate() {
+                let line = y * height / self.height * width;
+                for (x, value) in row.iter().enumerate() {
+                    let at = line + x * width / self.width;
+                    values[start + at] += value;
+                    counts[at] += 1.0;
+                }
+            }
+            values[start..].iter_mut().zip(&counts).for_each(|(value, count)| *value /= count.max(1.0));
+        }
+        standardise(&mut values);
+        values
+    }
+
+    /// Logarithm of the mean square of a thumbnail's Laplacian.
+    fn roughness(&self, values: &[f32]) -> f32 {
+        let [_, height, width] = self.size();
+        let (mut sum, mut count) = (0.0f32, 0.0f32);
+        for values in values.chunks_exact(height * width) {
+            for y in 1..height.saturating_sub(1) {
+                for x in 1..width.saturating_sub(1) {
+                    let at = y * width + x;
+                    let around = values[at - 1] + values[at + 1] + values[at - width] + values[at + width];
+                    sum += (4.0 * values[at] - around).powi(2);
+                    count += 1.0;
+                }
+            }
+        }
+        (sum / count.max(1.0) + 1e-6).ln()
+    }
+
+    /// The small network that tells altered pictures, as an architecture over thumbnails.
+    pub fn discriminator(&self) -> (Architecture, ImageInput) {
+        let [channels, height, width] = self.size().map(|n| n as u32);
+        let conv = |filters| CnnLayer::Conv { filters, kernel: 3, padding: 1 };
+        let mut layers = Vec::new();
+        let (mut least, mut filters) = (height.min(width), 16);
+        while least >= 8 && filters <= 32 {
+            layers.extend([conv(filters), CnnLayer::Pool { size: 2 }]);
+            (least, filters) = (least / 2, filters * 2);
+        }
+        layers.extend([CnnLayer::Flatten, CnnLayer::Dense { units: 64 }]);
+        let input = ImageInput {
+            height,
+            width,
+            channels,
+            crop: Crop::None,
+            resize: ResizeFilter::Bilinear,
+            normalisation: Normalisation::PerImage { floor: FLOOR },
+            accepts: None,
+        };
+        (Architecture::Cnn(CnnConfig { layers }), input)
+    }
+}
+
+/// Mean 0 and variance 1; a picture without contrast stays without.
+pub fn standardise(values: &mut [f32]) {
+    let count = values.len().max(1) as f32;
+    let mean = values.iter().sum::<f32>() / count;
+    values.iter_mut().for_each(|value| *value -= mean);
+    let deviation = (values.iter().map(|value| value * value).sum::<f32>() / count).sqrt();
+    values.iter_mut().for_each(|value| *value /= deviation.max(FLOOR));
+}
+
+/// What is kept of the training pictures.
+#[derive(Debug, Clone)]
+pub struct Values {
+    /// Their mean thumbnail.
+    pub mean: Vec<f32>,
+    /// Principal components, one row each, of norm 1.
+    pub components: Vec<f32>,
+    /// Standard deviation along each.
+    pub deviations: Vec<f32>,
+    /// Median of each measure.
+    pub medians: [f32; MEASURES],
+    /// Limit of each measure.
+    pub limits: [f32; MEASURES],
+    /// Values of the network that tells altered pictures.
+    pub network: BTreeMap<String, Tensor>,
+}
+
+/// The training pictures of a model, as far as likeness goes, and the memory to compare with them.
+#[derive(Debug, Clone)]
+pub struct Likeness {
+    thumbnail: Thumbnail,
+    values: Arc<Values>,
+    runner: Runner,
+}
+
+impl Likeness {
+    /// For networks with this input.
+    ///
+    /// # Errors
+    /// Values of the small network that do not fit it.
+    pub fn new(input: &ImageInput, values: Values) -> candle_core::Result<Likeness> {
+        let thumbnail = Thumbnail::new(input);
+        let runner = Runner::new(Arc::new(plan(&thumbnail, &values.network)?));
+        Ok(Likeness { thumbnail, values: Arc::new(values), runner })
+    }
+
+    /// That of the package in `folder`; none where its manifest describes none.
+    ///
+    /// # Errors
+    /// The file, and what does not fit.
+    pub fn read(folder: &Path, manifest: &Manifest) -> Result<Option<Likeness>, PackageError> {
+        let (Some(Described::TrainingPictures { components, .. }), Input::Image(input)) =
+            (&manifest.likeness, &manifest.input)
+        else {
+            return Ok(None);
+        };
+        let file = folder.join(package::LIKENESS);
+        let values = read_values(&package::read(&file)?, *components, Thumbnail::new(input).values());
+        let values = values.map_err(|e| PackageError::new(&file, e))?;
+        Likeness::new(input, values).map(Some).map_err(|e| PackageError::new(&file, e))
+    }
+
+    /// The same measure of networks with another input, whose thumbnails are of the same size.
+    pub fn over(&self, input: &ImageInput) -> Likeness {
+        Likeness { thumbnail: Thumbnail::new(input), ..self.clone() }
+    }
+
+    /// The content of the file that a package keeps.
+    ///
+    /// # Errors
+    /// What the library reports.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, candle_core::Error> {
+        let Values { mean, components, deviations, medians, limits, network } = &*self.values;
+        let tensor = |values: &[f32], shape: &[usize]| Tensor::from_slice(values, shape, &Device::Cpu);
+        let mut tensors = BTreeMap::from([
+            ("mean".to_string(), tensor(mean, &[mean.len()])?),
+            ("components".to_string(), tensor(components, &[deviations.len(), mean.len()])?),
+            ("deviations".to_string(), tensor(deviations, &[deviations.len()])?),
+            ("medians".to_string(), tensor(medians, &[MEASURES])?),
+            ("limits".to_string(), tensor(limits, &[MEASURES])?),
+        ]);
+        tensors.extend(network.iter().map(|(name, tensor)| (format!("{NETWORK}{name}"), tensor.clone())));
+        package::serialize(&tensors)
+    }
+
+    /// The measures of a picture: what a network reads as fractions of full scale, and the colour that
+    /// the picture had ([`super::Preprocessor::colour`]).
+    ///
+    /// # Errors
+    /// Fractions of another size.
+    pub fn measures(&mut self, fractions: &[f32], colour: f32) -> candle_core::Result<[f32; MEASURES]> {
+        let Values { mean, components, deviations, .. } = &*self.values;
+        let mut values = self.thumbnail.of(fractions);
+        let mut altered = 0.0;
+        self.runner.run(&[&values], |logits| altered = logits[1] - logits[0])?;
+        let rough = self.thumbnail.roughness(&values);
+        values.iter_mut().zip(mean).for_each(|(value, mean)| *value -= mean);
+        let (mut within, mut from) = (0.0, values.iter().map(|value| value * value).sum::<f32>());
+        for (component, deviation) in components.chunks_exact(mean.len()).zip(deviations) {
+            let along: f32 = component.iter().zip(&values).map(|(a, b)| a * b).sum();
+            within += (along / deviation).powi(2);
+            from -= along * along;
+        }
+        Ok([(within + 1e-6).ln(), (from.max(0.0) + 1e-6).ln(), rough, -rough, colour, -colour, altered])
+    }
+
+    /// How unlike the training pictures a picture is: above 1 it is none of their kind.
+    ///
+    /// # Errors
+    /// Fractions of another size.
+    pub fn strangeness(&mut self, fractions: &[f32], colour: f32) -> candle_core::Result<f32> {
+        let measures = self.measures(fractions, colour)?;
+        let Values { medians, limits, .. } = &*self.values;
+        let scaled = (0..MEASURES).map(|i| (measures[i] - medians[i]) / (limits[i] - medians[i]));
+        // What is no number is like nothing.
+        Ok(scaled.fold(f32::NEG_INFINITY, |most, value| if value.is_nan() { f32::MAX } else { most.max(value) }))
+    }
+}
+
+fn plan(thumbnail: &Thumbnail, weights: &BTreeMap<String, Tensor>) -> candle_core::Result<Plan> {
+    let (architecture, input) = thumbnail.discriminator();
+    let mut params = Params::frozen(weights.clone());
+    let plan = network::plan(&architecture, &input, 2, &mut params, false)?;
+    params.finish()?;
+    Ok(plan)
+}
+
+/// The values of a file, of so many components over thumbnails of so many values.
+fn read_values(bytes: &[u8], count: usize, size: usize) -> Result<Values, String> {
+    let tensors = safetensors::load_buffer(bytes, &Device::Cpu).map_err(|e| e.to_string())?;
+    let flat = |name: &str, tensor: &Tensor| -> Result<Vec<f32>, String> {
+        let values = tensor.flatten_all().and_then(|t| t.to_vec1::<f32>()).map_err(|e| e.to_string())?;
+        match values.iter().all(|value| value.is_finite()) {
+            true => Ok(values),
+            false => Err(format!("the tensor \"{name}\" holds a value that is not finite")),
+        }
+    };
+    let get = |name: &str, shape: &[usize]| -> Result<Vec<f32>, String> {
+        let tensor = tensors.get(name).ok_or_else(|| format!("the tensor \"{name}\" is absent"))?;
+        if tensor.dims() != shape {
+            return Err(format!("the tensor \"{name}\" is {:?}, not {shape:?}", tensor.dims()));
+        }
+        flat(name, tensor)
+    };
+    let measures = |name: &str| -> Result<[f32; MEASURES], String> {
+        get(name, &[MEASURES])?.try_into().map_err(|_| format!("the tensor \"{name}\" is too short"))
+    };
+    let mut network = BTreeMap::new();
+    for (name, tensor) in &tensors {
+        if let Some(name) = name.strip_prefix(NETWORK) {
+            flat(name, tensor)?;
+            network.insert(name.to_string(), tensor.clone());
+        }
+    }
+    let values = Values {
+        mean: get("mean", &[size])?,
+        components: get("components", &[count, size])?,
+        deviations: get("deviations", &[count])?,
+        medians: measures("medians")?,
+        limits: measures("limits")?,
+        network,
+    };
+    if values.deviations.iter().any(|deviation| *deviation <= 0.0) {
+        return Err("a deviation is not positive".to_string());
+    }
+    match values.limits.iter().zip(&values.medians).all(|(limit, median)| limit > median) {
+        true => Ok(values),
+        false => Err("a limit is not above its median".to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn likeness() -> Likeness {
+        let input = ImageInput {
+            height: 4,
+            width: 4,
+            channels: 1,
+            crop: Crop::None,
+            resize: ResizeFilter::Bilinear,
+            normalisation: Normalisation::PerImage { floor: 0.02 },
+            accepts: None,
+        };
+        // Training pictures are dark above and light below, more or less.
+        let half: Vec<f32> = (0..16).map(|at| if at < 8 { -1.0 } else { 1.0 }).collect();
+        let thumbnail = Thumbnail::new(&input);
+        let rough = thumbnail.roughness(&half);
+        let (architecture, small) = thumbnail.discriminator();
+        let mut params = Params::fresh(1);
+        network::build(&architecture, &small, 2, &mut params).unwrap();
+        let values = Values {
+            components: half.iter().map(|value| value / 4.0).collect(),
+            mean: half,
+            deviations: vec![0.5],
+            medians: [-3.0, -3.0, rough, -rough, 0.0, 0.0, 0.0],
+            limits: [2.0, 2.0, rough + 0.5, 0.5 - rough, 0.04, 0.04, 1e6],
+            network: params.snapshot().unwrap(),
+        };
+        Likeness::new(&input, values).unwrap()
+    }
+
+    #[test]
+    fn like_is_below_one_and_unlike_above() {
+        let mut likeness = likeness();
+        let like: Vec<f32> = (0..16).map(|at| if at < 8 { 0.2 } else { 0.7 + 0.02 * (at % 2) as f32 }).collect();
+        let mut strange = |values: &[f32], colour| likeness.strangeness(values, colour).unwrap();
+        assert!(strange(&like, 0.0) < 1.0, "{}", strange(&like, 0.0));
+        assert!(strange(&like, 0.1) > 1.0, "coloured");
+        let turned: Vec<f32> = like.iter().rev().copied().collect();
+        let striped: Vec<f32> = (0..16).map(|at| if at % 2 == 0 { 0.1 } else { 0.9 }).collect();
+        assert!(strange(&turned, 0.0) > 1.0 && strange(&striped, 0.0) > 1.0);
+        assert!(strange(&[f32::NAN; 16], 0.0) > 1.0);
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_another_shape_is_refused() {
+        let mut likeness = likeness();
+        let bytes = likeness.to_bytes().unwrap();
+        let mut again = Likeness::new(
+            &ImageInput { height: 4, width: 4, ..likeness.thumbnail.discriminator().1 },
+            read_values(&bytes, 1, 16).unwrap(),
+        )
+        .unwrap();
+        let picture: Vec<f32> = (0..16).map(|at| at as f32 / 16.0).collect();
+        assert_eq!(again.measures(&picture, 0.0).unwrap(), likeness.measures(&picture, 0.0).unwrap());
+        assert!(read_values(&bytes, 2, 16).unwrap_err().contains("components"));
+        assert!(read_values(&bytes, 1, 25).unwrap_err().contains("mean"));
+        assert!(read_values(b"nothing", 1, 16).is_err());
+    }
+
+    #[test]
+    fn a_thumbnail_is_of_means_and_does_not_depend_on_brightness() {
+        let likeness = likeness();
+        let input = ImageInput { height: 56, width: 84, ..likeness.thumbnail.discriminator().1 };
+        let thumbnail = Thumbnail::new(&input);
+        assert_eq!(thumbnail.size(), [1, 28, 28]);
+        let picture: Vec<f32> = (0..56 * 84).map(|at| ((at * 37) % 101) as f32 / 101.0).collect();
+        let darker: Vec<f32> = picture.iter().map(|value| 0.1 + 0.5 * value).collect();
+        let (one, other) = (thumbnail.of(&picture), thumbnail.of(&darker));
+        assert!(one.iter().zip(&other).all(|(a, b)| (a - b).abs() < 1e-3));
+    }
+}
