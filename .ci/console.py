@@ -101,7 +101,7 @@ class Page:
         self.browser.execute_script("document.activeElement.blur(); scrollTo(0, document.querySelector(arguments[0]).getBoundingClientRect().top + scrollY - 24)", top)
         time.sleep(0.5)  # Bars grow.
         picture = Image.open(io.BytesIO(self.browser.get_screenshot_as_png())).convert("RGB")
-        picture.quantize(256, dither=Image.Dither.NONE).save(folder / f"{name}.png", optimize=True)
+        picture.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(folder / f"{name}.png", optimize=True)
 
 
 def png(path, grey):

@@ -12,8 +12,9 @@ export function marked(text, spans) {
     parts.push(points.slice(at, one.start).join(""));
     const mark = h("mark", points.slice(one.start, one.end).join(""), one.note ? h("small", one.note) : null);
     if (one.label && /^[A-Za-z]+$/.test(one.label)) mark.classList.add(one.label);
+    if (one.against) mark.classList.add("against");
     if (one.denied) mark.classList.add("denied");
-    if (one.strength !== undefined) mark.style.opacity = 0.55 + 0.45 * Math.abs(one.strength) / most;
+    if (one.strength !== undefined) mark.style.setProperty("--strength", `${Math.round(25 + 75 * Math.abs(one.strength) / most)}%`);
     parts.push(mark);
     at = one.end;
   }

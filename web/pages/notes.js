@@ -9,6 +9,9 @@ import { number, percent, t } from "../lib/words.js";
 import { batch } from "../lib/batch.js";
 import { save, write } from "../lib/csv.js";
 
+/** Of the strongest word or field, the share below which one is not shown. */
+const LEAST = 0.12;
+
 export async function open(place) {
   const { models } = await get("/v1/models");
   const extracts = has("POST /v1/notes/extract");
@@ -68,10 +71,15 @@ function form(model) {
     const record = model.task === "note-extraction" ? { note: note.value } : { note: note.value, fields: values };
     const request = { model: model.name, records: [record] };
     const explain = parameters("POST /v1/notes/classify").includes("explain");
-    const path = model.task === "note-extraction" ? "/v1/notes/extract" : `/v1/notes/classify${explain ? "?explain=true" : ""}`;
+    let path = model.task === "note-extraction" ? "/v1/notes/extract" : `/v1/notes/classify${explain ? "?explain=true" : ""}`;
     const began = performance.now();
     try {
-      const response = await send("POST", path, { body: request });
+      const response = await send("POST", path, { body: request }).catch((error) => {
+        // Not every model can say what its answer rests on.
+        if (!error.errors?.some((one) => one.pointer === "explain")) throw error;
+        path = "/v1/notes/classify";
+        return send("POST", path, { body: request });
+      });
       const { results: [result] } = await response.json();
       put(answer, shown(model, record, result), h("div.sheet", times(timings(response), performance.now() - began), h("div.gap-s", curl("POST", path, { contentType: "application/json", body: JSON.stringify(request) }))));
     } catch (error) {
@@ -122,16 +130,19 @@ function shown(model, record, result) {
   if (result.entities) return extraction(record.note, result);
   const names = model.label_descriptions ?? {};
   const flags = result.red_flags ?? [];
-  const words = (result.evidence ?? []).filter((one) => one.start !== undefined);
-  const weighed = (result.evidence ?? []).filter((one) => one.field);
+  const strongest = Math.max(...(result.evidence ?? []).map((one) => Math.abs(one.weight)), 0);
+  const telling = (result.evidence ?? []).filter((one) => Math.abs(one.weight) >= strongest * LEAST);
+  const words = telling.filter((one) => Number.isInteger(one.start));
+  const weighed = telling.filter((one) => one.field);
   const label = result.label;
   return h("div.sheet", { id: "answer" },
     result.abstained ? abstention(result.reason) : h("div", h("div.soft.small", model.scale ? t("notes.scale", { scale: model.scale }) : t("answer")), h("div.verdict", isolated(label), names[label] ? ` · ${names[label]}` : "")),
     flags.length ? h("div.gap", h("h3", t("flags")), h("ul.flags", flags.map((flag) => h("li", icon("flag"), h("div",
       h("strong", isolated(readable(flag.sign))), ": ", isolated(flag.value), " – ", isolated(flag.rule), flag.at_least ? h("div.small", t("flags.least", { label: flag.at_least })) : null))))) : null,
     h("div.gap", h("h3", t("probabilities")), bars(result.predictions, { names, threshold: model.abstain_below, first: label ?? "" }), h("p.soft.small.gap-s", t("bars.note", { value: percent(model.abstain_below) }))),
-    words.length ? h("div.gap", h("h3", t("evidence")), marked(record.note, words.map((one) => ({ ...one, strength: one.weight })))) : null,
-    weighed.length ? h("p.small.gap-s", weighed.map((one) => h("span.tag", readable(one.field), " ", number(one.weight, 2)))) : null,
+    words.length ? h("div.gap", h("h3", t("evidence")), marked(record.note, words.map((one) => ({ ...one, strength: one.weight, against: one.weight < 0 })))) : null,
+    weighed.length ? h("div.chips.gap-s", weighed.map((one) => h(one.weight < 0 ? "span.tag.accent" : "span.tag.warn", readable(one.field), ` ${one.weight < 0 ? "−" : "+"}${number(Math.abs(one.weight), 2)}`))) : null,
+    telling.length ? h("p.soft.small.gap-s", t("evidence.note")) : null,
     result.missing_fields?.length ? h("div.gap", h("h3", t("missing")), h("p.soft.small", t("missing.lead")), h("div.chips", result.missing_fields.map((name) => h("button.tag", { type: "button", on: { click: () => document.querySelector(`[data-field="${CSS.escape(name)}"]`)?.focus() } }, readable(name))))) : null,
     h("p.soft.small.gap", t("notes.read", { tokens: number(result.tokens) }), result.truncated ? ` ${t("notes.truncated")}` : ""));
 }

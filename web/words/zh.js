@@ -11,7 +11,7 @@ export const zh = {
   "bars.threshold": "低于 {value} 时模型不作回答", "bars.note": "概率已校准；低于 {value} 时此模型不作回答。", "bars.more": "另有 {count} 个",
   "reason.low_confidence": "没有哪个标签的概率足够高，请由人来判断。", "reason.unlike_training": "此输入与训练数据不同，或不属于任何标签；此处的概率没有意义。", "reason.blank": "图像只有一种色调，上面什么也没有。", "reason.wrong_modality": "这不是此模型所读的图像类型。", "reason.none": "模型不给出标签。",
   "stage.decode": "解码", "stage.preprocess": "预处理", "stage.queue": "排队", "stage.inference": "模型", "stage.whole": "从此处看共 {time}",
-  "evidence": "依据", "outlines": "轮廓", "range": "{low} 至 {high}", "usual": "通常 {low} 至 {high}",
+  "evidence": "依据", "evidence.note": "模型回答的依据：琥珀色为支持，青色为反对；并非诊断所见。", "outlines": "轮廓", "range": "{low} 至 {high}", "usual": "通常 {low} 至 {high}",
 
   "images.title": "影像", "images.lead": "放入图像，查看标签、把握程度和各步耗时。图像不会保留：回答后即遗忘。", "images.drop": "将图像拖到这里", "images.choose": "选择文件", "images.limits": "PNG、JPEG 或 DICOM，每个不超过 {size}，一次最多 {count} 个；同时发送三个", "images.samples": "或试一张绘图：",
   "images.drawing": "绘图：模型对它的回答没有意义", "images.sample.clear": "胸片，清晰", "images.sample.hazy": "胸片，模糊", "images.sample.dicom": "DICOM，3 帧", "images.sample.blank": "空白", "images.none": "没有在用的影像模型。", "images.all": "{count} 张图像", "images.certainty": "把握 {value}", "images.done": "已回答 {count} 张图像",
