@@ -25,11 +25,9 @@ pub struct Cover {
 pub fn covers(height: usize, width: usize) -> Vec<Cover> {
     let along = |length: usize| -> Vec<Range<usize>> {
         let parts = PARTS.min(length.max(1));
-        let edge = |part: usize| part * length / parts;
-        match parts {
-            1 => vec![0..length],
-            parts => (0..parts - 1).map(|part| edge(part)..edge(part + 2)).collect(),
-        }
+        let edge = |part: usize| (part * length / parts).min(length);
+        // Each is two parts wide and overlaps its neighbor; of one part there is the whole.
+        (0..parts.saturating_sub(1).max(1)).map(|part| edge(part)..edge(part + 2)).collect()
     };
     let columns = along(width);
     let row = |rows: Range<usize>| {

@@ -62,9 +62,8 @@ impl Builder<'_> {
 
     /// Convolutions one after the other; the names count them.
     fn row(&mut self, name: &str, x: NodeId, layers: &[(usize, Window)]) -> Result<NodeId> {
-        let named = layers.iter().enumerate();
-        named.fold(Ok(x), |x, (place, (outputs, window))| {
-            self.conv(&format!("{name}.{place}"), x?, *outputs, *window)
+        layers.iter().enumerate().try_fold(x, |x, (place, (outputs, window))| {
+            self.conv(&format!("{name}.{place}"), x, *outputs, *window)
         })
     }
 
