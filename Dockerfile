@@ -1,17 +1,20 @@
 # The server with its models in an image of its own: no shell work at start, no root, nothing
-# fetched at run time.
-FROM rust:1.95-slim-bookworm AS build
+# fetched at run time. The two images it is built from may be given by digest, as docs/security.md says.
+ARG RUST=rust:1.95-slim-bookworm
+ARG DEBIAN=debian:bookworm-slim
+FROM ${RUST} AS build
 WORKDIR /build
 COPY Cargo.toml Cargo.lock build.rs ./
 COPY src src
 COPY crates crates
 COPY benches benches
 COPY migrations migrations
-RUN cargo build --release --locked --bin medserve
+COPY web web
+RUN cargo build --profile dist --locked --bin medserve
 
-FROM debian:bookworm-slim
+FROM ${DEBIAN}
 RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/medserve medserve
-COPY --from=build /build/target/release/medserve /usr/local/bin/medserve
+COPY --from=build /build/target/dist/medserve /usr/local/bin/medserve
 COPY models /usr/share/medserve/models
 USER 10001
 WORKDIR /var/lib/medserve

@@ -1,14 +1,16 @@
-//! Lists the migrations for `src/store/migrate.rs`, so that a new one is a new file and nothing else.
+//! Lists the migrations for `src/store/migrate.rs` and the console's files for `src/api/console.rs`, so that a new one
+//! is a new file and nothing else.
 //!
 //! `sqlx::migrate!` would do the same, and with it both databases and their TLS would be built a second time,
 //! for the compiler.
 
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 fn main() {
     println!("cargo:rerun-if-changed=migrations");
+    println!("cargo:rerun-if-changed=web");
     let root = env::var("CARGO_MANIFEST_DIR").expect("set by cargo");
     let mut code = String::new();
     for database in ["postgres", "sqlite"] {
@@ -26,4 +28,31 @@ fn main() {
     }
     let out = env::var("OUT_DIR").expect("set by cargo");
     fs::write(Path::new(&out).join("migrations.rs"), code).expect("a list of migrations");
+    let web = Path::new(&root).join("web");
+    fs::write(Path::new(&out).join("console.rs"), console(&web)).expect("a list of the console's files");
+}
+
+/// Every file below `web`, by its path there.
+fn console(web: &Path) -> String {
+    let mut files = Vec::new();
+    collect(web, &mut files);
+    files.sort();
+    let mut code = String::from("const FILES: &[(&str, &[u8])] = &[\n");
+    for file in files {
+        let name = file.strip_prefix(web).expect("a file below").display().to_string();
+        let file = file.display().to_string();
+        writeln!(code, "    ({name:?}, include_bytes!({file:?})),").expect("a string");
+    }
+    code + "];\n"
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("a file").path();
+        if path.is_dir() {
+            collect(&path, files);
+        } else {
+            files.push(path);
+        }
+    }
 }

@@ -37,7 +37,12 @@ answers: build
     .ci/cases {{program}}
     .ci/oip {{program}}
     .ci/openapi {{program}}
+    .ci/console {{program}}
     .ci/contract {{program}}
+
+# The pictures of the console that the documents show
+pictures: build
+    .ci/console {{program}} docs/images
 
 # The OpenAPI document, from the code
 openapi:

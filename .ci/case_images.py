@@ -31,7 +31,7 @@ def cases(folder):
         "F3-lossless-half-eoi.dcm": refused,
         "F4-black.png": pictures.blank,
         "F4-slope-0.dcm": alike(PLAIN, or_refused=True),
-        "F5-j2k-16-in-12.dcm": alike(pictures.stretched, 0.002),
+        "F5-j2k-16-in-12.dcm": alike(PLAIN),
         "F6-non-interleaved-420.jpg": alike(pictures.colour, 0.02),
         "F7-12-in-16.png": alike("F7-reference-8.png", 0.02),
         "F7-10-in-16.png": alike("F7-reference-8.png", 0.02),

@@ -16,6 +16,12 @@ from medserve_client.types import File
 USER, ITEM = "ci person/1", "ci:item"
 TENSOR = {"name": "note", "shape": [1], "datatype": "BYTES", "data": ["chest pain"]}
 
+BUNDLE = {"resourceType": "Bundle", "type": "batch", "entry": [
+    {"resource": {"resourceType": "Patient", "id": "ci"}, "request": {"method": "PUT", "url": "Patient/ci"}}]}
+ORDER = {"hook": "order-sign", "hookInstance": "ci", "context": {"patientId": "ci", "draftOrders": {
+    "resourceType": "Bundle", "type": "collection"}}}
+FEEDBACK = {"feedback": [{"card": "ci", "outcome": "overridden"}]}
+
 # In this order; each with its arguments and its body.
 CALLS = [
     ("health_live", {}, None),
@@ -24,6 +30,8 @@ CALLS = [
     ("get_metrics", {}, None),
     ("list_models", {}, None),
     ("get_model", {"name": "pneumonia"}, None),
+    ("get_model_plot", {"name": "pneumonia", "plot": "roc.svg"}, None),
+    ("get_model_card", {"name": "pneumonia"}, None),
     ("classify_images", {"model": "pneumonia", "top_k": 1}, "picture"),
     ("classify_notes", {}, {"model": "triage", "records": [{"note": "chest pain", "fields": {"age": 67}}]}),
     ("put_item", {"item_id": ITEM}, {"item_id": ITEM, "kind": "advice", "name": "Drink water"}),
@@ -35,6 +43,11 @@ CALLS = [
     ("list_interactions", {"user_id": USER, "limit": 2}, None),
     ("get_recommendations", {"user_id": USER, "kind": "advice"}, None),
     ("list_neighbors", {"user_id": USER, "kind": "advice"}, None),
+    ("get_fhir_metadata", {}, None),
+    ("post_fhir_bundle", {}, BUNDLE),
+    ("list_cds_services", {}, None),
+    ("call_cds_service", {"id": "medserve-order-sign"}, ORDER),
+    ("post_cds_feedback", {"id": "medserve-order-sign"}, FEEDBACK),
     ("delete_interactions", {"user_id": USER}, None),
     ("delete_user", {"user_id": USER}, None),
     ("delete_item", {"item_id": ITEM}, None),

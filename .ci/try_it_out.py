@@ -1,6 +1,6 @@
 """Tries every operation of the page /docs in a browser, as a reader of it would.
 
-Usage: try_it_out.py URL TOKEN PICTURE. It needs Chromium and its driver (Debian: chromium-driver).
+Usage: try_it_out.py URL TOKEN PICTURE.
 """
 
 import json
@@ -8,10 +8,10 @@ import os
 import sys
 import urllib.request
 
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select, WebDriverWait
+
+from browser import start
 
 # What is done after everything else, since it takes away what the others ask for.
 LAST = ["delete_interactions", "delete_user", "delete_item", "oip_unload_model"]
@@ -26,12 +26,7 @@ def main():
     writes = {"put_user", "put_item"}
     order = sorted(names, key=lambda name: (LAST.index(name) + 1 if name in LAST else 0, name not in writes))
 
-    options = webdriver.ChromeOptions()
-    for flag in ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1400,2000"]:
-        options.add_argument(flag)
-    browser = webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
-    # Far longer than anything takes, for a machine that has other work too.
-    browser.set_script_timeout(120)
+    browser = start(1400, 2000)
     wait = WebDriverWait(browser, 120)
     broken = []
     try:

@@ -8,5 +8,5 @@ pub fn npz(data: &[u8]) {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("data.npz");
     std::fs::write(&file, data).expect("a file");
-    let _ = Source::read(&file, &[], 0);
+    let _ = Source::read(&file, &[], 0, None);
 }

@@ -10,11 +10,12 @@ use http::{HeaderMap, HeaderValue};
 use medserve::api::oip::request;
 use medserve::inference::image::ImageModel;
 use medserve::inference::note::NoteModel;
-use model::manifest::Input;
+use medserve::inference::recommendation::RecommendationService;
+use model::manifest::{Architecture, Input};
 use model::package::{CARD, MANIFEST, WEIGHTS, sha256};
 use model::{Manifest, Package};
 use serde_json::{Value, json};
-use text::Record;
+use text::{Record, Tagger};
 use vision::{DecodeOptions, Format, decode, preprocess};
 
 static PNEUMONIA: LazyLock<Manifest> = LazyLock::new(|| {
@@ -86,9 +87,15 @@ pub fn package(data: &[u8]) {
     for (name, content) in [(MANIFEST, &manifest[..]), (WEIGHTS, weights), (CARD, b"a card")] {
         std::fs::write(folder.join(name), content).expect("a file");
     }
-    let Ok(Package { manifest, weights, .. }) = Package::read(&folder) else { return };
-    let _ = match &manifest.input {
-        Input::Image(input) => ImageModel::build(&manifest, input, &weights).map(|_| ()),
-        Input::Record(input) => NoteModel::build(&manifest, input, &weights).map(|_| ()),
-    };
+    let Ok(package) = Package::read(&folder) else { return };
+    let Package { manifest, weights, .. } = &package;
+    match (&manifest.input, &manifest.architecture) {
+        (Input::Image(input), _) => drop(ImageModel::build(manifest, input, weights)),
+        (Input::Record(input), _) => drop(NoteModel::build(manifest, input, weights)),
+        (Input::Text(_), Architecture::Crf(crf)) => {
+            drop(Tagger::read(crf, &manifest.labels, weights.clone()))
+        }
+        (Input::Text(_), _) => {}
+        (Input::History(_), _) => drop(RecommendationService::start(package)),
+    }
 }

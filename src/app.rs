@@ -3,49 +3,56 @@
 //! The address is bound first, so that a port in use is said at once and liveness can be asked
 //! while models load; readiness follows only when they are loaded and warm.
 
+pub mod audit;
+pub mod backup;
+mod connections;
 pub mod health;
 pub mod import;
+mod import_fhir;
 mod listen;
 mod tls;
+mod upkeep;
 
 use std::io::Write;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use arc_swap::ArcSwapOption;
 use governor::{Quota, RateLimiter};
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tokio::task::{JoinError, JoinHandle, JoinSet, spawn_blocking};
-use tokio::time::MissedTickBehavior;
-use tokio_rustls::TlsAcceptor;
+use tokio::task::{JoinError, JoinHandle, spawn_blocking};
+use tokio::time::timeout;
 
-use crate::api::{Admission, AppState, Identity, People, Shared, router};
+use crate::api::{Admission, AppState, Identity, People, Shared, identity, router};
 use crate::config::{self, ApiKey, AuditMode, Collector, Config, ConfigError, RecommenderEngine};
-use crate::inference::Registry;
-use crate::store::{self, AuditWriter, KEEP_CHANGES, Store, StoreOptions, TRIM_BATCH, demo};
+use crate::inference::{Registry, change};
+use crate::store::{self, AuditWriter, Store, StoreOptions, demo};
 use crate::telemetry;
 use crate::telemetry::spans::{self, Exporter, Spans};
-use listen::Bounds;
+use connections::Bounds;
 use recommend::clock;
 use recommend::{Recommender, Settings, Source};
+use tls::Certificates;
 
-/// Time between two trims of the change feed.
-const TRIM_EVERY: Duration = Duration::from_secs(60);
+/// Longest time that the last rows of the audit, and then the database, may take at the end.
+const LAST_ROWS: Duration = Duration::from_secs(12);
+const CLOSE: Duration = Duration::from_secs(3);
 
-/// Time between two rounds of upkeep.
-const KEEP_UP_EVERY: Duration = Duration::from_secs(30);
+/// Connections to the listener that answers about health alone.
+const HEALTH_CONNECTIONS: usize = 64;
 
 /// All that can be known to be right before anything is opened.
 pub struct Prepared {
     config: Config,
     recommendations: Settings,
     identity: Identity,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Certificates>,
     export: Option<(Spans, Exporter)>,
 }
 
@@ -61,7 +68,7 @@ pub fn prepare(given: &config::Settings) -> Result<Prepared, ConfigError> {
         Settings::default()
     });
     let identity = Identity::new(&config).map_err(|problem| problems.push(format!("--jwt-keys: {problem}")));
-    let tls = config.tls.as_ref().map(tls::acceptor).transpose();
+    let tls = config.tls.as_ref().map(Certificates::new).transpose();
     let tls = tls.map_err(|problem| problems.push(format!("--tls-certificate, --tls-key: {problem}")));
     let export = |collector: &Collector| spans::export(collector, config.trace_ratio, scheme(&config));
     let export = config.collector.as_ref().map(export).transpose();
@@ -90,14 +97,21 @@ fn recommendations(config: &Config) -> Result<Settings, Vec<String>> {
     if problems.is_empty() { Ok(settings) } else { Err(problems) }
 }
 
-/// Serves until a signal ends it.
+/// Serves until a signal ends it, on threads of its own.
+///
+/// It is not `async`, so that what it calls is compiled once, here, and not again in the program that
+/// calls it.
 ///
 /// # Errors
 /// The address cannot be bound, or the database not be opened.
-pub async fn serve(prepared: Prepared) -> Result<()> {
+pub fn run(prepared: Prepared) -> Result<()> {
+    Runtime::new()?.block_on(serve(prepared))
+}
+
+async fn serve(prepared: Prepared) -> Result<()> {
     telemetry::start_logging();
     let metrics = telemetry::start_metrics().context("starting metrics")?;
-    let Prepared { config, recommendations, identity, tls, export } = prepared;
+    let Prepared { config, recommendations, mut identity, tls, export } = prepared;
     let (spans, exporter) = export.unzip();
     tokio::spawn(telemetry::upkeep(metrics.clone()));
     let config = Arc::new(config);
@@ -113,61 +127,114 @@ pub async fn serve(prepared: Prepared) -> Result<()> {
     let listener =
         TcpListener::bind(config.listen).await.with_context(|| format!("listening on {}", config.listen))?;
     let address = listener.local_addr()?;
+    let health = match config.health_listen {
+        Some(at) => Some(TcpListener::bind(at).await.with_context(|| format!("listening on {at}"))?),
+        None => None,
+    };
 
+    let console_key = demo_key(&config)?.map(|(key, entry)| {
+        identity.admit(entry);
+        key
+    });
     let state = AppState::new(Shared {
         config: config.clone(),
         registry: Arc::new(ArcSwapOption::empty()),
         people: Arc::new(ArcSwapOption::empty()),
         identity: Arc::new(identity),
         rate: config.rate_limit.map(|limit| Arc::new(RateLimiter::keyed(Quota::per_second(limit)))),
+        failures: identity::failures(),
         audit: AuditWriter::new(config.audit == AuditMode::Fail, rand::random()),
+        audit_key: ArcSwapOption::empty(),
         admission: Admission::new(config.max_in_flight, config.engines, config.max_body_bytes),
         metrics: Some(metrics),
         spans,
     });
     let exporting = exporter.map(|exporter| tokio::spawn(exporter.run()));
     let (stop, stopped) = watch::channel(false);
-    let bounds = Bounds { connections: config.max_connections, idle: config.idle_timeout };
+    let bounds = Bounds {
+        connections: config.max_connections,
+        per_address: config.max_connections_per_address,
+        idle: config.idle_timeout,
+        head: config.head_timeout,
+        response: config.response_timeout,
+    };
     let scheme = scheme(&config);
-    let server = tokio::spawn(listen::serve(listener, tls, router::router(state.clone()), bounds, stopped));
+    if let Some(health) = health {
+        let few = HEALTH_CONNECTIONS;
+        let bounds = Bounds { connections: few, per_address: few, ..bounds };
+        tracing::info!(address = %health.local_addr()?, "health and metrics are answered here too");
+        tokio::spawn(listen::serve(health, None, router::health(state.clone()), bounds, stopped.clone()));
+    }
+    let router = router::router(state.clone());
+    let server = tokio::spawn(listen::serve(listener, tls.clone(), router, bounds, stopped));
+    let reloading = tokio::spawn(upkeep::reload(state.clone(), tls));
 
     let people = tokio::select! {
         started = start(&state, recommendations) => started?,
         () = signals.next() => return Ok(()),
     };
-    let feeding = tokio::spawn(keep_fresh(people.clone(), config.refresh));
-    let upkeep = tokio::spawn(keep_up(state.clone(), people.clone()));
-    let (audit, store) = (state.audit.clone(), people.store.clone());
-    let auditing = tokio::spawn(async move { audit.run(store.as_ref()).await });
+    let key = audit::open(&config, people.store.as_ref()).await?;
+    state.audit_key.store(Some(key.clone()));
+    state.people.store(Some(people.clone()));
+    let feeding = tokio::spawn(upkeep::keep_fresh(people.clone(), config.refresh));
+    let upkeep = tokio::spawn(upkeep::keep_up(state.clone(), people.clone(), key.clone()));
+    let ticking = tokio::spawn(upkeep::tick(people.clone()));
+    let (audit, store, of) = (state.audit.clone(), people.store.clone(), key.clone());
+    let auditing = tokio::spawn(async move { audit.run(store.as_ref(), &of).await });
     // One line on standard output for whoever started the program and waits for it.
     writeln!(std::io::stdout(), "medserve listens on {scheme}://{address} (try {scheme}://{address}/docs)")?;
+    if let Some(key) = console_key {
+        writeln!(
+            std::io::stdout(),
+            "console: {scheme}://{address}/#key={key} (opens it as administrator; the key is of this run and shown only now)"
+        )?;
+    }
 
     signals.next().await;
     tracing::info!("stopping: no new requests, those in flight are finished");
     state.admission.drain();
     // The server holds the other end until it has stopped.
     let _ = stop.send(true);
-    tokio::select! {
-        result = finish(server, state.spans.clone().zip(exporting)) => result?,
+    let finished = finish(&state, server, state.spans.clone().zip(exporting));
+    let at_once = tokio::select! {
+        result = finished => {
+            result?;
+            false
+        }
         () = tokio::time::sleep(config.shutdown_timeout) => {
             tracing::warn!("the time given to end ran out: requests still in flight were cut off");
+            false
         }
         () = signals.next() => {
             tracing::warn!("a second signal: ending at once");
-            std::process::exit(1);
+            true
         }
+    };
+    for task in [feeding, upkeep, ticking, reloading] {
+        task.abort();
     }
-    feeding.abort();
-    upkeep.abort();
+    // What was answered is on record also where the end is in a hurry.
     state.audit.close();
-    auditing.await?;
-    people.store.close().await;
+    if timeout(LAST_ROWS, auditing).await.is_err() {
+        state.audit.give_up(&key);
+    }
+    if at_once {
+        std::process::exit(1);
+    }
+    if timeout(CLOSE, people.store.close()).await.is_err() {
+        tracing::warn!("the database did not answer at the end");
+    }
     Ok(())
 }
 
-/// Waits for the requests in flight, and then for their spans.
-async fn finish(server: JoinHandle<()>, exporting: Option<(Spans, JoinHandle<()>)>) -> Result<(), JoinError> {
+/// Waits for the requests in flight, those whose clients have gone among them, and then for their spans.
+async fn finish(
+    state: &AppState,
+    server: JoinHandle<()>,
+    exporting: Option<(Spans, JoinHandle<()>)>,
+) -> Result<(), JoinError> {
     server.await?;
+    state.admission.until_idle().await;
     if let Some((spans, exporting)) = exporting {
         spans.close();
         exporting.await?;
@@ -193,7 +260,9 @@ async fn start(state: &AppState, recommendations: Settings) -> Result<Arc<People
     }
     state.registry.store(Some(Arc::new(loaded)));
     let people = Arc::new(open(&state.config, recommendations).await?);
-    state.people.store(Some(people.clone()));
+    for error in change::refuse_unfit(&state.registry, &state.config, |served| people.fits(served)) {
+        tracing::error!(%error, "a model package was refused");
+    }
     Ok(people)
 }
 
@@ -217,7 +286,7 @@ async fn open(config: &Config, mut settings: Settings) -> Result<People> {
         }
     };
     let recommender = recommender.context("loading people, things and interactions")?;
-    Ok(People { store, recommender, reachable: AtomicBool::new(true) })
+    Ok(People { store, recommender, reachable: AtomicBool::new(true), writable: AtomicBool::new(true) })
 }
 
 /// Fills an empty database with the invented region, where a demonstration is asked for.
@@ -232,103 +301,34 @@ async fn fill(config: &Config, store: &dyn Store) -> Result<()> {
     Ok(())
 }
 
-/// Takes over writes of other replicas and of plain SQL, again and again, and tidies up behind.
-async fn keep_fresh(people: Arc<People>, every: Duration) {
-    let mut rounds = tokio::time::interval(every);
-    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut trimmed = Instant::now();
-    let mut merging: Option<JoinHandle<()>> = None;
-    // At most one; a set, because that ends with this task.
-    let mut loading = JoinSet::new();
-    loop {
-        rounds.tick().await;
-        let fresh = people.recommender.fresh();
-        let refreshed = fresh.refresh(clock::now()).await;
-        let answers = refreshed.is_ok();
-        let reachable = people.reachable.swap(answers, Ordering::Relaxed);
-        match refreshed {
-            Err(error) if reachable => {
-                tracing::warn!(%error, "the database does not answer; recommendations go on from the last snapshot");
-            }
-            Ok(()) if !reachable => tracing::info!("the database answers again"),
-            _ => {}
-        }
-        // The looks at the feed go on during this as well.
-        if let Some(loaded) = loading.try_join_next() {
-            match loaded {
-                Ok(Ok(())) => tracing::info!("everything was loaded anew"),
-                Ok(Err(error)) => tracing::warn!(%error, "loading everything anew failed"),
-                Err(_) => tracing::error!("loading everything anew broke off"),
-            }
-        }
-        if answers && fresh.reload_is_due() && loading.is_empty() {
-            let people = people.clone();
-            loading.spawn(async move { people.recommender.fresh().reload(clock::now()).await });
-        }
-        let age = clock::now() - fresh.snapshot().as_of;
-        metrics::gauge!("medserve_recommender_age_seconds").set(age as f64 / 1e3);
-        let tidying = trimmed.elapsed() >= TRIM_EVERY;
-        // A merge computes for seconds, during which the looks at the feed go on.
-        if merging.as_ref().is_none_or(JoinHandle::is_finished) {
-            if let Some(merged) = merging.take()
-                && merged.await.is_err()
-            {
-                tracing::error!("merging the recent writes failed");
-            }
-            if fresh.merge_is_due(tidying) {
-                let people = people.clone();
-                merging = Some(spawn_blocking(move || people.recommender.fresh().merge(tidying)));
-            }
-        }
-        if tidying {
-            trimmed = Instant::now();
-            if let Err(error) = people.store.trim_changes(KEEP_CHANGES).await {
-                tracing::warn!(%error, "the change feed was not trimmed");
-            }
-        }
-    }
-}
-
-/// Tidies up now and then: callers that stayed away, keys that were replaced, audit rows whose
-/// time has passed.
-async fn keep_up(state: AppState, people: Arc<People>) {
-    let mut rounds = tokio::time::interval(KEEP_UP_EVERY);
-    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        rounds.tick().await;
-        state.identity.reload();
-        if let Some(rate) = &state.rate {
-            rate.retain_recent();
-        }
-        loop {
-            match people.store.trim_audit(state.config.audit_keep).await {
-                Ok(gone) if gone < u64::from(TRIM_BATCH) => break,
-                Ok(_) => {}
-                Err(error) => {
-                    tracing::warn!(%error, "the audit was not trimmed");
-                    break;
-                }
-            }
-        }
-    }
-}
-
 /// A new key of 256 random bits, and the entry by which the server knows it.
 ///
 /// # Errors
 /// A name or scopes that cannot be.
-pub fn make_key(name: &str, scopes: &str) -> Result<(String, ApiKey)> {
+pub fn make_key(name: &str, scopes: &str, expires: Option<&str>) -> Result<(String, ApiKey)> {
     let key = format!("medserve_{}", hex::encode(rand::random::<[u8; 32]>()));
     let digest = hex::encode(Sha256::digest(&key));
-    let entry =
-        format!("{name}:{scopes}:{digest}").parse().map_err(|problem| anyhow!("the entry {problem}"))?;
+    let expires = expires.map_or_else(String::new, |date| format!(":{date}"));
+    let entry: ApiKey = format!("{name}:{scopes}:{digest}{expires}")
+        .parse()
+        .map_err(|problem| anyhow!("the entry {problem}"))?;
     Ok((key, entry))
 }
 
-/// Ctrl-C and SIGTERM, from the moment this was made.
+/// An administrator's key for the console of a demonstration that only this machine can reach.
+fn demo_key(config: &Config) -> Result<Option<(String, ApiKey)>> {
+    (config.demo && config.listen.ip().is_loopback())
+        .then(|| make_key("demo console", "admin", None))
+        .transpose()
+}
+
+/// The signals that end the program, from the moment this was made: Ctrl-C, SIGTERM, SIGQUIT, and
+/// SIGHUP, by which a terminal says that it goes away.
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    quit: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
@@ -336,6 +336,8 @@ impl Signals {
         Ok(Signals {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
+            quit: signal(SignalKind::quit())?,
+            hangup: signal(SignalKind::hangup())?,
         })
     }
 
@@ -344,6 +346,8 @@ impl Signals {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
+            _ = self.quit.recv() => {}
+            _ = self.hangup.recv() => {}
         }
     }
 }

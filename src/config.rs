@@ -20,9 +20,11 @@ use http::Uri;
 
 use given::Reader;
 pub use given::Settings;
-pub use identity::{ApiKey, Scope, TlsFiles, TokenSource};
+pub use identity::{ApiKey, KeyFile, Scope, Stamp, TlsFiles, TokenSource};
 pub use page::table;
 use setting::called;
+
+pub use crate::store::Naming;
 pub use settings::{DATABASE_URL, DEFAULT_DATABASE};
 
 /// The configuration in use.
@@ -30,6 +32,8 @@ pub use settings::{DATABASE_URL, DEFAULT_DATABASE};
 pub struct Config {
     /// Address to listen on.
     pub listen: SocketAddr,
+    /// Address to answer on about health alone.
+    pub health_listen: Option<SocketAddr>,
     /// The database.
     pub database_url: String,
     /// Connections to it.
@@ -38,6 +42,8 @@ pub struct Config {
     pub demo: bool,
     /// The keys that are let in.
     pub api_keys: Vec<ApiKey>,
+    /// The file of further keys.
+    pub api_keys_file: Option<KeyFile>,
     /// Where tokens come from that are let in.
     pub tokens: Option<TokenSource>,
     /// The files for TLS; without them connections are not encrypted.
@@ -50,6 +56,10 @@ pub struct Config {
     pub audit: AuditMode,
     /// Time for which the audit is kept.
     pub audit_keep: Duration,
+    /// How the audit names people.
+    pub audit_people: Naming,
+    /// The audit's secret, where a file holds it.
+    pub audit_secret: Option<[u8; 32]>,
     /// The OpenTelemetry collector that spans go to.
     pub collector: Option<Collector>,
     /// Share of the traces that begin here and are exported, 0 to 1.
@@ -76,8 +86,14 @@ pub struct Config {
     pub body_timeout: Duration,
     /// Time within which a connection's next request must begin.
     pub idle_timeout: Duration,
+    /// Time within which a connection's first request, and every head, must have arrived.
+    pub head_timeout: Duration,
+    /// Time within which a client must read.
+    pub response_timeout: Duration,
     /// Most connections at a time.
     pub max_connections: usize,
+    /// Most connections of one address.
+    pub max_connections_per_address: usize,
     /// Most requests worked on at a time.
     pub max_in_flight: usize,
     /// Time that requests in flight get at shutdown.
@@ -131,9 +147,10 @@ impl Config {
         let read = &mut reader;
         let listen = read.value(&settings::LISTEN);
         let api_keys = api_keys(read);
+        let api_keys_file = api_keys_file(read, &api_keys);
         let tokens = tokens(read);
         let anonymous = read.value(&settings::ALLOW_ANONYMOUS);
-        let known = !api_keys.is_empty() || tokens.is_some();
+        let known = !api_keys.is_empty() || api_keys_file.is_some() || tokens.is_some();
         if !listen.ip().is_loopback() && !known && !anonymous {
             read.note(format!(
                 "{} is \"{listen}\", which others can reach, and anybody could use it: configure {}, keep to \
@@ -145,7 +162,7 @@ impl Config {
             ));
         }
         let demo = read.value(&settings::DEMO);
-        let database_url = read.given(&DATABASE_URL).unwrap_or_else(|| match demo {
+        let database_url = database_url(read).unwrap_or_else(|| match demo {
             true => settings::DEMO_DATABASE.to_string(),
             false => DEFAULT_DATABASE.to_string(),
         });
@@ -157,18 +174,23 @@ impl Config {
         let request_timeout = read.value(&settings::REQUEST_TIMEOUT_MS);
         let cores = std::thread::available_parallelism().map_or(1, usize::from) as u64;
         let engines = read.given(&settings::ENGINES).unwrap_or(cores);
+        let max_connections = read.value(&settings::MAX_CONNECTIONS) as usize;
         let config = Config {
             listen,
+            health_listen: read.given(&settings::HEALTH_LISTEN),
             database_url,
             database_connections: read.value(&settings::DATABASE_CONNECTIONS) as u32,
             demo,
             api_keys,
+            api_keys_file,
             tokens,
             tls: tls(read),
             cors_origins: cors_origins(read),
             rate_limit: read.given(&settings::RATE_LIMIT).and_then(|limit| NonZeroU32::new(limit as u32)),
             audit: read.value(&settings::AUDIT),
             audit_keep: Duration::from_secs(86_400 * read.value(&settings::AUDIT_DAYS)),
+            audit_people: read.value(&settings::AUDIT_PEOPLE),
+            audit_secret: audit_secret(read),
             collector: collector(read),
             trace_ratio: read.value(&settings::TRACE_RATIO),
             recommender: recommender(read, postgres),
@@ -182,7 +204,12 @@ impl Config {
             max_request_timeout: read.value(&settings::MAX_REQUEST_TIMEOUT_MS).max(request_timeout),
             body_timeout: read.value(&settings::BODY_TIMEOUT_MS),
             idle_timeout: read.value(&settings::IDLE_TIMEOUT_MS),
-            max_connections: read.value(&settings::MAX_CONNECTIONS) as usize,
+            head_timeout: read.value(&settings::HEAD_TIMEOUT_MS),
+            response_timeout: read.value(&settings::RESPONSE_TIMEOUT_MS),
+            max_connections,
+            max_connections_per_address: read
+                .given(&settings::MAX_CONNECTIONS_PER_ADDRESS)
+                .map_or(max_connections, |most| most as usize),
             max_in_flight: read.given(&settings::MAX_IN_FLIGHT).unwrap_or(settings::IN_FLIGHT * engines)
                 as usize,
             shutdown_timeout: read.value(&settings::SHUTDOWN_TIMEOUT_MS),
@@ -196,32 +223,90 @@ impl Config {
 
 /// The keys. A line that is no key is not repeated: somebody may have written the key itself.
 fn api_keys(reader: &mut Reader) -> Vec<ApiKey> {
+    let Some(lines) = reader.given(&settings::API_KEYS) else { return Vec::new() };
+    let called = called(settings::API_KEYS.name);
+    if lines.is_empty() {
+        // Who gives keys, and by mistake none, does not mean that everybody may come in.
+        reader.note(format!("{called} is given and has no entry; leave it out where there are no keys"));
+    }
     let mut keys: Vec<ApiKey> = Vec::new();
-    for (index, line) in reader.given(&settings::API_KEYS).unwrap_or_default().iter().enumerate() {
-        match line.parse::<ApiKey>() {
-            Ok(key) if keys.iter().any(|other| other.name == key.name || other.sha256 == key.sha256) => {
-                reader.note(format!(
-                    "{}: entry {} repeats a name or a key",
-                    called(settings::API_KEYS.name),
-                    index + 1
-                ));
-            }
-            Ok(key) => keys.push(key),
-            Err(problem) => {
-                reader.note(format!("{}: entry {} {problem}", called(settings::API_KEYS.name), index + 1));
-            }
+    for (index, line) in lines.iter().enumerate() {
+        if let Err(problem) = identity::add_key(&mut keys, line) {
+            reader.note(format!("{called}: entry {} {problem}", index + 1));
         }
     }
     keys
 }
 
+/// The file of further keys, which may have none as yet.
+fn api_keys_file(reader: &mut Reader, others: &[ApiKey]) -> Option<KeyFile> {
+    let path: PathBuf = reader.given(&settings::API_KEYS_FILE)?.into();
+    let called = called(settings::API_KEYS_FILE.name);
+    match KeyFile::read(&path) {
+        Ok((file, problems)) => {
+            problems.into_iter().for_each(|problem| reader.note(format!("{called}: {problem}")));
+            for key in &file.keys {
+                if others.iter().any(|other| other.name == key.name || other.sha256 == key.sha256) {
+                    reader.note(format!("{called}: the entry of \"{}\" is among the keys already", key.name));
+                }
+            }
+            Some(file)
+        }
+        Err(problem) => {
+            reader.note(format!("{called}: {problem}"));
+            None
+        }
+    }
+}
+
+/// The address of the database, which may be in a file.
+fn database_url(reader: &mut Reader) -> Option<String> {
+    let (given, file) = (reader.given(&DATABASE_URL), reader.given(&settings::DATABASE_URL_FILE));
+    let (Some(file), called) = (file, called(settings::DATABASE_URL_FILE.name)) else { return given };
+    match std::fs::read_to_string(&file) {
+        Ok(_) if given.is_some() => {
+            reader.note(format!(
+                "{called} is in place of {}; give one of them",
+                setting::called(DATABASE_URL.name)
+            ));
+            given
+        }
+        Ok(text) => Some(text.trim().to_string()),
+        Err(error) => {
+            reader.note(format!("{called}: {file}: {error}"));
+            None
+        }
+    }
+}
+
+/// The audit's secret. It is not repeated.
+fn audit_secret(reader: &mut Reader) -> Option<[u8; 32]> {
+    let file = reader.given(&settings::AUDIT_KEY_FILE)?;
+    read_audit_secret(&file)
+        .map_err(|problem| reader.note(format!("{}: {problem}", called(settings::AUDIT_KEY_FILE.name))))
+        .ok()
+}
+
+/// Reads a file of the audit's secret.
+///
+/// # Errors
+/// It cannot be read, or is none.
+pub fn read_audit_secret(file: &str) -> Result<[u8; 32], String> {
+    let text = std::fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))?;
+    let mut secret = [0; 32];
+    hex::decode_to_slice(text.trim(), &mut secret)
+        .map_err(|_| format!("{file} must hold 64 hexadecimal digits; `medserve audit key` prints some"))?;
+    Ok(secret)
+}
+
 /// Where tokens come from: all of it, or nothing.
 fn tokens(reader: &mut Reader) -> Option<TokenSource> {
     let all = [&settings::JWT_KEYS, &settings::JWT_ISSUER, &settings::JWT_AUDIENCE];
+    let max_life = Duration::from_secs(reader.value(&settings::JWT_MAX_LIFE_S));
     match all.map(|setting| reader.given(setting)) {
         [None, None, None] => None,
         [Some(keys), Some(issuer), Some(audience)] => {
-            Some(TokenSource { keys: keys.into(), issuer, audience })
+            Some(TokenSource { keys: keys.into(), issuer, audience, max_life })
         }
         _ => {
             let names = all.map(|setting| called(setting.name)).join(", ");

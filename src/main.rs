@@ -6,8 +6,9 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use medserve::api::router;
 use medserve::app;
-use medserve::app::health;
+use medserve::app::audit::{self, Audit};
 use medserve::app::import::{self, Import};
+use medserve::app::{backup, health};
 use medserve::config::{self, DATABASE_URL, DEFAULT_DATABASE, Settings};
 use vision::phantom;
 
@@ -57,6 +58,52 @@ enum Command {
         name: String,
         /// What it may do: classify, recommend, write, admin, joined by +
         scopes: String,
+        /// Last day on which it opens anything, such as 2030-12-31
+        #[arg(long)]
+        expires: Option<String>,
+    },
+    /// Copy the database into a file, while it is served
+    Backup {
+        #[arg(
+            long,
+            env = "DATABASE_URL",
+            help = DATABASE_URL.help,
+            hide_env_values = true,
+            default_value = DEFAULT_DATABASE
+        )]
+        database_url: String,
+        /// File to write; it must not be there
+        file: PathBuf,
+    },
+    /// Put what a back-up holds into an empty database
+    Restore {
+        #[arg(
+            long,
+            env = "DATABASE_URL",
+            help = DATABASE_URL.help,
+            hide_env_values = true,
+            default_value = DEFAULT_DATABASE
+        )]
+        database_url: String,
+        /// The back-up
+        file: PathBuf,
+    },
+    /// Verify, export or sign the audit
+    Audit {
+        #[arg(
+            long,
+            env = "DATABASE_URL",
+            help = DATABASE_URL.help,
+            hide_env_values = true,
+            default_value = DEFAULT_DATABASE,
+            global = true
+        )]
+        database_url: String,
+        /// File of the audit's secret; without it the database's own
+        #[arg(long, env = "MEDSERVE_AUDIT_KEY_FILE", global = true)]
+        audit_key_file: Option<String>,
+        #[command(subcommand)]
+        what: Audit,
     },
     /// Print the OpenAPI document
     Openapi,
@@ -85,17 +132,23 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
     match cli.command.unwrap_or_else(|| Command::Serve(Box::new(cli.serve))) {
-        Command::Serve(serve) => {
-            let prepared = app::prepare(&serve.settings)?;
-            tokio::runtime::Runtime::new()?.block_on(app::serve(prepared))
-        }
+        Command::Serve(serve) => app::run(app::prepare(&serve.settings)?),
         Command::Import { database_url, what } => {
-            let report = tokio::runtime::Runtime::new()?.block_on(import::import(&database_url, what))?;
-            println!("{report}");
+            println!("{}", import::run(&database_url, what)?);
             Ok(())
         }
-        Command::Key { name, scopes } => {
-            let (key, entry) = app::make_key(&name, &scopes)?;
+        Command::Backup { database_url, file } => {
+            print!("{}", tokio::runtime::Runtime::new()?.block_on(backup::backup(&database_url, &file))?);
+            Ok(())
+        }
+        Command::Restore { database_url, file } => {
+            print!("{}", tokio::runtime::Runtime::new()?.block_on(backup::restore(&database_url, &file))?);
+            Ok(())
+        }
+        Command::Audit { database_url, audit_key_file, what } => tokio::runtime::Runtime::new()?
+            .block_on(audit::run(&database_url, audit_key_file.as_deref(), what)),
+        Command::Key { name, scopes, expires } => {
+            let (key, entry) = app::make_key(&name, &scopes, expires.as_deref())?;
             println!("key (keep it secret, it is shown only now): {key}\nentry for --api-keys: {entry}");
             Ok(())
         }

@@ -25,7 +25,7 @@ const BATCHES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 const CONFIDENCES: [f64; 12] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0];
 
 /// Every metric: its name, its kind and what it says.
-const METRICS: [(&str, Kind, &str); 22] = [
+const METRICS: [(&str, Kind, &str); 24] = [
     ("medserve_requests_total", Kind::Counter, "Requests by method, route and status"),
     ("medserve_request_seconds", Kind::Histogram, "Time from a request's head to its answer, by route"),
     ("medserve_rejected_total", Kind::Counter, "Requests refused for want of room or time, by reason"),
@@ -55,8 +55,22 @@ const METRICS: [(&str, Kind, &str); 22] = [
     ("medserve_database_connections", Kind::Gauge, "Connections to the database by state: busy, idle"),
     ("medserve_database_connections_max", Kind::Gauge, "Most connections to the database"),
     ("medserve_audit_waiting", Kind::Gauge, "Audit rows that are not written yet"),
-    ("medserve_audit_lost_total", Kind::Counter, "Audit rows given up"),
+    (
+        "medserve_audit_lost_total",
+        Kind::Counter,
+        "Audit rows that were not written by the end; they are in the log",
+    ),
     ("medserve_spans_lost_total", Kind::Counter, "Requests whose spans were not exported, by reason"),
+    (
+        "medserve_audit_problems",
+        Kind::Gauge,
+        "Faults of the audit found at the start: triggers that are not there, an end that another key signed",
+    ),
+    (
+        "medserve_connections_cut_total",
+        Kind::Counter,
+        "Connections that were closed, by reason: evicted for another, idle, no_request, slow_head, unread",
+    ),
     ("medserve_build_info", Kind::Gauge, "1, with the version of the program"),
     ("process_resident_memory_bytes", Kind::Gauge, "Resident memory of the process"),
     ("process_open_fds", Kind::Gauge, "Open file descriptors of the process"),
@@ -73,6 +87,7 @@ const FROM_THE_START: [(&str, &str, &[&str]); 4] = [
             "connections",
             "deadline",
             "draining",
+            "failed_logins",
             "forbidden",
             "queue_full",
             "rate",

@@ -15,7 +15,7 @@ use crate::measure::{Engines, Measured, floats};
 fn input(package: &Package) -> ImageInput {
     match &package.manifest.input {
         Input::Image(input) => input.clone(),
-        Input::Record(_) => panic!("{} reads notes", package.manifest.name),
+        _ => panic!("{} reads no images", package.manifest.name),
     }
 }
 

@@ -58,6 +58,8 @@ fn main() {
         match package.manifest.input {
             Input::Image(_) => image::bench(&mut criterion, &name, &package),
             Input::Record(_) => text::bench(&mut criterion, &name, &package),
+            // These run on no engines of floats.
+            Input::Text(_) | Input::History(_) => {}
         }
     }
     criterion.final_summary();
@@ -77,6 +79,7 @@ fn load(network: &Network) -> Box<dyn Measured> {
             match package.manifest.input {
                 Input::Image(_) => Box::new(image::engines(&package)),
                 Input::Record(_) => Box::new(text::engines(&package)),
+                _ => panic!("{} has no peer", package.manifest.name),
             }
         }
     }

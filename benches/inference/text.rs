@@ -28,7 +28,7 @@ struct Note {
 fn input(package: &Package) -> RecordInput {
     match &package.manifest.input {
         Input::Record(input) => input.clone(),
-        Input::Image(_) => panic!("{} reads images", package.manifest.name),
+        _ => panic!("{} reads no notes and fields", package.manifest.name),
     }
 }
 

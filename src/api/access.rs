@@ -33,8 +33,20 @@ pub fn table(method: &Method, path: &str) -> Access {
         "/health/live" | "/health/ready" | "/health/startup" | "/metrics" | "/openapi.json" => Open,
         "/v2/health/live" | "/v2/health/ready" => Open,
         _ if path == "/docs" || path.starts_with("/docs/") => Open,
-        "/v1/models" | "/v1/models/{name}" => Known,
-        "/v1/images/classify" | "/v1/notes/classify" => Scoped(&[Scope::Classify]),
+        "/v1/images/classify"
+        | "/v1/images/segment"
+        | "/v1/images/explain"
+        | "/v1/notes/classify"
+        | "/v1/notes/extract" => Scoped(&[Scope::Classify]),
+        "/fhir/R4/metadata" | "/cds-services" => Open,
+        "/fhir/R4" => Scoped(&[Scope::Write]),
+        "/cds-services/{id}" | "/cds-services/{id}/feedback" => Scoped(&[Scope::Recommend, Scope::Cds]),
+        // The console's pages hold nothing; what they show they ask for as any client does.
+        _ if path == "/" || path.starts_with("/console/") => Open,
+        "/v1/models"
+        | "/v1/models/{name}"
+        | "/v1/models/{name}/card.json"
+        | "/v1/models/{name}/plots/{plot}" => Known,
         "/v1/users/{user_id}/recommendations" => Scoped(&[Scope::Recommend]),
         "/v1/items" | "/v1/items/{item_id}" if reads => Scoped(&[Scope::Recommend, Scope::Write]),
         // Who keeps the data may read it back; to be recommended something, nobody has to.

@@ -1,13 +1,14 @@
-//! `GET /v1/audit`: who asked what, of which model, and what was answered. For administrators.
+//! `GET /v1/audit` and `GET /v1/audit/{number}`: who asked what, about whom, of which model, and what was
+//! answered. For administrators.
 
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::extract::Parameters;
+use super::extract::{Id, Parameters};
 use super::{AppState, Problem};
-use crate::store::NumberedRow;
+use crate::store::{AuditQuery, NumberedRow};
 use recommend::clock::rfc3339;
 
 /// Rows on a page.
@@ -47,6 +48,9 @@ pub struct AuditParameters {
     /// Rows on the page; default: 100.
     #[param(minimum = 1, maximum = 1000)]
     pub limit: Option<u32>,
+    /// Only rows that concern this person, by the identifier; default: all.
+    #[param(example = "u1")]
+    pub user: Option<String>,
 }
 
 /// One answer, as it was audited.
@@ -59,9 +63,13 @@ pub struct AuditEntry {
     pub time: String,
     /// The request's id.
     pub request_id: String,
-    /// Who asked: the name of the key, the subject of the token, or "anonymous".
-    #[schema(example = "ward-7")]
+    /// Who asked: "key:" with the name of the key, "token:" with the subject of the token, "anonymous", or
+    /// "unknown" where nobody was let in.
+    #[schema(example = "key:ward-7")]
     pub caller: String,
+    /// The address that asked.
+    #[schema(example = "10.0.7.31")]
+    pub address: String,
     /// The HTTP method.
     #[schema(example = "POST")]
     pub method: String,
@@ -77,8 +85,13 @@ pub struct AuditEntry {
     /// Its version.
     #[schema(example = "1")]
     pub version: Option<String>,
-    /// SHA-256 of the body, or of path and query where there is none.
+    /// The people concerned: keyed pseudonyms, or identifiers where that is configured. To ask for one person's
+    /// rows, use the parameter `user`.
+    pub people: Vec<String>,
+    /// SHA-256 of the body, or of path and query where there is none; empty where the body was not read.
     pub input_sha256: String,
+    /// SHA-256 of the method, a blank, path and query, a line feed, and the body.
+    pub request_sha256: String,
     /// The labels answered, null for an abstention; or the ids of the items recommended.
     #[schema(example = json!(["2"]))]
     pub answers: Vec<Option<String>>,
@@ -87,24 +100,30 @@ pub struct AuditEntry {
     /// From the request's first byte to its answer.
     #[schema(example = 1.25)]
     pub latency_ms: f64,
+    /// SHA-256 over this row and the chain of the row before; null for rows that are older than the chain.
+    pub chain: Option<String>,
 }
 
 impl From<NumberedRow> for AuditEntry {
-    fn from(NumberedRow { number, row }: NumberedRow) -> AuditEntry {
+    fn from(NumberedRow { number, row, chain }: NumberedRow) -> AuditEntry {
         AuditEntry {
             number,
             time: rfc3339(row.time),
             request_id: row.request_id,
             caller: row.caller,
+            address: row.address,
             method: row.method,
             route: row.route,
             status: row.status,
             model: row.model,
             version: row.version,
+            people: row.people,
             input_sha256: row.input_sha256,
+            request_sha256: row.request_sha256,
             answers: row.answers,
             abstained: row.abstained,
             latency_ms: row.latency_ms,
+            chain,
         }
     }
 }
@@ -138,9 +157,35 @@ pub async fn list(
         return Err(Problem::bad_parameter("limit", format!("must be from 1 to {MAX_PAGE}")));
     }
     // One more than is shown says whether there is a next page.
-    let mut rows = state.people()?.store.list_audit(parameters.before, limit + 1).await?;
+    let person = match &parameters.user {
+        Some(user) => Some(state.audit_key()?.person(user)),
+        None => None,
+    };
+    let query = AuditQuery { before: parameters.before, person, limit: limit + 1 };
+    let mut rows = state.people()?.store.list_audit(&query).await?;
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
     let next = rows.last().filter(|_| more).map(|row| row.number);
     Ok(Json(AuditPage { rows: rows.into_iter().map(AuditEntry::from).collect(), next }))
+}
+
+/// One row of the audit; for administrators
+///
+/// As the list has it, with its place in the chain.
+#[utoipa::path(
+    get,
+    path = "/v1/audit/{number}",
+    operation_id = "get_audit",
+    tag = "operations",
+    params(("number" = i64, Path, description = "Number of the row", example = 1)),
+    responses((status = 200, body = AuditEntry))
+)]
+pub async fn get(State(state): State<AppState>, Id(number): Id) -> Result<Json<AuditEntry>, Problem> {
+    let Ok(number) = number.parse::<i64>() else {
+        return Err(Problem::bad_request("a row of the audit has a whole number, such as 17"));
+    };
+    match state.people()?.store.get_audit(number).await? {
+        Some(row) => Ok(Json(row.into())),
+        None => Err(Problem::not_found(format!("the audit has no row {number}"))),
+    }
 }

@@ -7,6 +7,8 @@ use std::time::{Duration, SystemTime};
 use axum::Extension;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::IntoResponseParts;
+use clinical::fhir::answers::Classified;
+use model::Manifest;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -49,6 +51,37 @@ impl From<crate::inference::Reason> for Reason {
             crate::inference::Reason::Blank => Reason::Blank,
             crate::inference::Reason::WrongModality => Reason::WrongModality,
         }
+    }
+}
+
+impl Reason {
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Reason::LowConfidence => "no label is probable enough",
+            Reason::UnlikeTraining => "the input is unlike what the model was trained on",
+            Reason::Blank => "the picture is blank",
+            Reason::WrongModality => {
+                "the file says that it is of a modality or body part that the model does not read"
+            }
+        }
+    }
+}
+
+/// An answer as FHIR has it, without what it rests on.
+pub fn classified<'a>(
+    manifest: &'a Manifest,
+    label: Option<&'a str>,
+    reason: Option<Reason>,
+    predictions: &'a [Prediction],
+) -> Classified<'a> {
+    Classified {
+        label,
+        meaning: label.and_then(|label| manifest.label_descriptions.get(label)).map(String::as_str),
+        reason: reason.map(|reason| reason.words().to_string()),
+        predictions: predictions.iter().map(|p| (p.label.as_str(), p.probability)).collect(),
+        rules: Vec::new(),
+        study: None,
     }
 }
 

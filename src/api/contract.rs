@@ -5,12 +5,14 @@
 //! A handler names its own answers alone, without a body where the answer is a problem.
 
 use axum::http::Method;
+use clinical::fhir::MEDIA_TYPE;
 use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::schema::ObjectBuilder;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{Content, OpenApi, Ref, RefOr, Response, ResponseBuilder};
 
 use super::access::{Access, table};
-use super::oip;
+use super::{fhir, oip};
 
 /// The name of the one security scheme.
 const SCHEME: &str = "bearer";
@@ -42,17 +44,18 @@ pub fn complete(document: &mut OpenApi) {
     let components = document.components.get_or_insert_default();
     components.add_security_scheme(SCHEME, SecurityScheme::Http(scheme));
     for (status, description) in ANSWERS {
-        for oip in [false, true] {
-            let response = ResponseBuilder::new().description(description).content(media(oip), problem(oip));
-            components.responses.insert(component(status, oip), RefOr::T(response.build()));
+        for dialect in [Dialect::Problem, Dialect::Oip, Dialect::Fhir] {
+            let content = dialect.problem();
+            let response = ResponseBuilder::new().description(description).content(dialect.media(), content);
+            components.responses.insert(dialect.component(status), RefOr::T(response.build()));
         }
     }
     for (path, item) in &mut document.paths.paths {
         for (method, operation) in operations(item) {
-            let oip = oip::error::speaks(path);
-            explain(operation, oip);
+            let dialect = Dialect::of(path);
+            explain(operation, dialect);
             for status in follows(&method, path, operation) {
-                let shared = RefOr::Ref(Ref::from_response_name(component(status, oip)));
+                let shared = RefOr::Ref(Ref::from_response_name(dialect.component(status)));
                 operation.responses.responses.entry(status.to_string()).or_insert(shared);
             }
             guard(operation, table(&method, path));
@@ -86,14 +89,14 @@ fn follows(method: &Method, path: &str, operation: &Operation) -> Vec<&'static s
 }
 
 /// Gives a handler's answers their words, which OpenAPI wants of each, and its problems their body.
-fn explain(operation: &mut Operation, oip: bool) {
+fn explain(operation: &mut Operation, dialect: Dialect) {
     for (status, response) in &mut operation.responses.responses {
         let RefOr::T(Response { content, description, .. }) = response else { continue };
         if description.is_empty() {
             *description = "The answer".to_string();
         }
         if content.is_empty() && status.starts_with(['4', '5']) {
-            content.insert(media(oip).to_string(), RefOr::T(problem(oip)));
+            content.insert(dialect.media().to_string(), RefOr::T(dialect.problem()));
         }
     }
 }
@@ -107,17 +110,53 @@ fn guard(operation: &mut Operation, access: Access) {
     operation.security = Some(vec![SecurityRequirement::new(SCHEME, scopes)]);
 }
 
-fn component(status: &str, oip: bool) -> String {
-    let protocol = if oip { "oip_" } else { "" };
-    format!("{protocol}problem_{status}")
+/// In what shape a route tells of errors.
+#[derive(Debug, Clone, Copy)]
+enum Dialect {
+    /// A problem document.
+    Problem,
+    /// As the Open Inference Protocol has it.
+    Oip,
+    /// A FHIR OperationOutcome.
+    Fhir,
 }
 
-fn media(oip: bool) -> &'static str {
-    if oip { "application/json" } else { "application/problem+json" }
-}
+impl Dialect {
+    fn of(path: &str) -> Dialect {
+        match path {
+            _ if oip::error::speaks(path) => Dialect::Oip,
+            _ if fhir::speaks(path) => Dialect::Fhir,
+            _ => Dialect::Problem,
+        }
+    }
 
-fn problem(oip: bool) -> Content {
-    Content::new(Some(Ref::from_schema_name(if oip { "OipError" } else { "ProblemDocument" })))
+    fn component(self, status: &str) -> String {
+        let protocol = match self {
+            Dialect::Problem => "",
+            Dialect::Oip => "oip_",
+            Dialect::Fhir => "fhir_",
+        };
+        format!("{protocol}problem_{status}")
+    }
+
+    fn media(self) -> &'static str {
+        match self {
+            Dialect::Problem => "application/problem+json",
+            Dialect::Oip => "application/json",
+            Dialect::Fhir => MEDIA_TYPE,
+        }
+    }
+
+    fn problem(self) -> Content {
+        match self {
+            Dialect::Problem => Content::new(Some(Ref::from_schema_name("ProblemDocument"))),
+            Dialect::Oip => Content::new(Some(Ref::from_schema_name("OipError"))),
+            Dialect::Fhir => {
+                let outcome = ObjectBuilder::new().description(Some("An OperationOutcome of FHIR R4"));
+                Content::new(Some(outcome))
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,9 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+/// Parts of a request that do not fit of which an answer tells; further ones are not looked for.
+pub const MAX_ERRORS: usize = 100;
+
 /// One part of a request that does not fit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
@@ -98,7 +101,13 @@ impl Problem {
     }
 
     /// The document for a request.
-    pub fn document(self, request_id: &str) -> ProblemDocument {
+    pub fn document(mut self, request_id: &str) -> ProblemDocument {
+        let more = self.errors.len().saturating_sub(MAX_ERRORS);
+        if more > 0 {
+            self.errors.truncate(MAX_ERRORS);
+            let detail = format!("and {more} more or as many as were looked for");
+            self.errors.push(FieldError { pointer: String::new(), detail });
+        }
         let title = self.status.canonical_reason().unwrap_or("Error").to_string();
         ProblemDocument {
             kind: format!("urn:medserve:problem:{}", title.to_lowercase().replace(' ', "-")),

@@ -33,7 +33,7 @@ impl Representation {
     /// The answer to a read: 304 where the client has it already.
     pub fn answer(self, conditions: &Conditions) -> Response {
         let tag = [(header::ETAG, format!("\"{}\"", self.tag))];
-        if conditions.if_none_match.as_ref().is_some_and(|tags| tags.hold(&self.tag)) {
+        if conditions.hold(&self.tag) {
             return (StatusCode::NOT_MODIFIED, tag).into_response();
         }
         (tag, [(header::CONTENT_TYPE, "application/json")], self.body).into_response()
@@ -51,6 +51,11 @@ impl Conditions {
     /// Whether there are any.
     pub fn any(&self) -> bool {
         self.if_match.is_some() || self.if_none_match.is_some()
+    }
+
+    /// Whether the client has this state already.
+    pub fn hold(&self, tag: &str) -> bool {
+        self.if_none_match.as_ref().is_some_and(|tags| tags.hold(tag))
     }
 
     /// Whether a write may go ahead over what is there now, if anything is.

@@ -60,6 +60,22 @@ impl<S: Send + Sync> FromRequestParts<S> for ModelVersion {
     }
 }
 
+/// The name of a model and of a plot in the path, decoded.
+pub struct ModelPlot {
+    /// The model's name.
+    pub name: String,
+    /// The plot's file name.
+    pub plot: String,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for ModelPlot {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        path(parts, state).await.map(|(name, plot)| ModelPlot { name, plot })
+    }
+}
+
 async fn path<S: Send + Sync, T: DeserializeOwned + Send>(
     parts: &mut Parts,
     state: &S,
@@ -105,12 +121,12 @@ impl<S: Send + Sync> FromRequest<S> for Json {
 /// A JSON body as `T`.
 pub struct Body<T>(pub T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+impl<S: Send + Sync, T: DeserializeOwned + Send + 'static> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let Json(bytes) = Json::from_request(request, state).await?;
-        json::parse(&bytes).map(Body)
+        json::off_thread(bytes, |bytes| json::parse(bytes)).await.map(Body)
     }
 }
 

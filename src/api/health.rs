@@ -6,9 +6,10 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
+use super::extract::Parameters;
 use super::{AppState, Problem, gauges};
 
 /// A health answer.
@@ -46,30 +47,75 @@ pub async fn startup(State(state): State<AppState>) -> Result<Json<Health>, Prob
     Ok(Json(Health { status: "started" }))
 }
 
+/// What readiness is asked for.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ReadyParameters {
+    /// "classify" asks whether models answer, "recommend" whether care can be recommended, "write" whether the
+    /// database takes writes; default: all of them.
+    #[param(inline, value_type = Option<Capability>)]
+    pub capability: Option<String>,
+}
+
+/// What a server can do.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[allow(dead_code)]
+enum Capability {
+    Classify,
+    Recommend,
+    Write,
+}
+
 /// The server can answer
 ///
-/// The models are loaded and warm, people, things and interactions are at hand, the database answers.
+/// The models are loaded and warm, people, things and interactions are at hand, the database answers and takes
+/// writes. With `capability` one of these is asked for alone: a database that is away keeps no model from
+/// answering.
 #[utoipa::path(
     get,
     path = "/health/ready",
     operation_id = "health_ready",
     tag = "operations",
+    params(ReadyParameters),
     responses(
         (status = 200, body = Health),
         (status = 503, description = "Not ready, and why"),
     )
 )]
-pub async fn ready(State(state): State<AppState>) -> Result<Json<Health>, Problem> {
+pub async fn ready(
+    State(state): State<AppState>,
+    Parameters(parameters): Parameters<ReadyParameters>,
+) -> Result<Json<Health>, Problem> {
     if state.admission.is_draining() {
         return Err(Problem::unavailable("the server is shutting down"));
     }
-    if state.registry()?.is_empty() {
-        return Err(Problem::unavailable(
+    let classify = || match state.registry()?.is_empty() {
+        true => Err(Problem::unavailable(
             "no model is served: the folder of model packages has none that could be loaded",
-        ));
-    }
-    if !state.people()?.reachable.load(Ordering::Relaxed) {
-        return Err(Problem::unavailable("the database does not answer"));
+        )),
+        false => Ok(()),
+    };
+    let recommend = || state.people().map(|_| ());
+    let write = || {
+        let people = state.people()?;
+        if !people.reachable.load(Ordering::Relaxed) {
+            return Err(Problem::unavailable("the database does not answer"));
+        }
+        match people.writable.load(Ordering::Relaxed) {
+            true => Ok(()),
+            false => Err(Problem::unavailable("the database takes no writes")),
+        }
+    };
+    match parameters.capability.as_deref() {
+        None => classify().and_then(|()| recommend()).and_then(|()| write())?,
+        Some("classify") => classify()?,
+        Some("recommend") => recommend()?,
+        Some("write") => write()?,
+        Some(_) => {
+            return Err(Problem::bad_parameter("capability", "must be classify, recommend or write"));
+        }
     }
     Ok(Json(Health { status: "ready" }))
 }

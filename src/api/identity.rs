@@ -1,25 +1,41 @@
 //! Who is calling: a key or a token in `authorization: Bearer ...`, and what it may do.
 //!
 //! There is one way in. Where no identity is configured, everyone is `anonymous` and may do
-//! everything but what is for administrators.
+//! everything but what is for administrators; a demonstration adds a key of its own for these. Whether one
+//! is configured is settled at the start: a file of keys that goes away later lets nobody in, and never
+//! everybody.
 
 use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 
+use arc_swap::ArcSwap;
 use axum::http::{HeaderMap, header};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::tokens::Tokens;
-use crate::config::{ApiKey, Config, Scope};
+use crate::config::{ApiKey, Config, KeyFile, Scope, Stamp};
+use recommend::clock::now;
 
 /// What everyone may do where nobody is known.
 const ANONYMOUS: [Scope; 3] = [Scope::Classify, Scope::Recommend, Scope::Write];
 
+/// How often an address may fail to be let in before it is told so alone: a minute's worth at once, and
+/// one a second.
+pub fn failures() -> DefaultKeyedRateLimiter<String> {
+    RateLimiter::keyed(Quota::per_second(NonZeroU32::MIN).allow_burst(NonZeroU32::MIN.saturating_add(59)))
+}
+
 /// Who calls.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// The name of the key, the subject of the token, or "anonymous".
+    /// "key:" with the name of the key, "token:" with the subject of the token, "anonymous" or "unknown".
     pub name: String,
+    /// The address that it calls from, or that of a proxy between.
+    pub address: Option<IpAddr>,
     /// What it may do.
     pub scopes: Vec<Scope>,
     /// By what it is told from others where their requests are counted.
@@ -27,6 +43,11 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// Somebody at this address who is not let in.
+    pub fn unknown(address: Option<IpAddr>) -> Caller {
+        Caller { name: "unknown".to_string(), address, scopes: Vec::new(), counted_as: String::new() }
+    }
+
     /// Whether it may do what takes one of these. Administrators may do everything.
     pub fn may(&self, scopes: &[Scope]) -> bool {
         self.scopes.iter().any(|scope| *scope == Scope::Admin || scopes.contains(scope))
@@ -46,8 +67,13 @@ pub enum Unknown {
 
 /// The keys and tokens that are let in.
 pub struct Identity {
-    keys: Vec<ApiKey>,
+    fixed: Vec<ApiKey>,
+    file: Option<KeyFile>,
+    read: Mutex<Option<Stamp>>,
+    keys: ArcSwap<Vec<ApiKey>>,
     tokens: Option<Tokens>,
+    /// The key that a demonstration made for its console.
+    demo: Option<ApiKey>,
 }
 
 impl Identity {
@@ -57,12 +83,32 @@ impl Identity {
     /// Keys of tokens that cannot be read.
     pub fn new(config: &Config) -> Result<Identity, String> {
         let tokens = config.tokens.as_ref().map(Tokens::new).transpose()?;
-        Ok(Identity { keys: config.api_keys.clone(), tokens })
+        let file = config.api_keys_file.clone();
+        let mut keys = config.api_keys.clone();
+        keys.extend(file.iter().flat_map(|file| file.keys.iter().cloned()));
+        Ok(Identity {
+            fixed: config.api_keys.clone(),
+            read: Mutex::new(file.as_ref().and_then(|file| file.stamp)),
+            file,
+            keys: ArcSwap::from_pointee(keys),
+            tokens,
+            demo: None,
+        })
+    }
+
+    /// Lets in a key beside those configured. Where none is, everyone without a key stays anonymous.
+    pub fn admit(&mut self, key: ApiKey) {
+        self.demo = Some(key);
+    }
+
+    /// Whether there is a key to have that was not configured.
+    pub fn is_demo(&self) -> bool {
+        self.demo.is_some()
     }
 
     /// Whether anybody at all can be known.
     pub fn is_configured(&self) -> bool {
-        !self.keys.is_empty() || self.tokens.is_some()
+        !self.fixed.is_empty() || self.file.is_some() || self.tokens.is_some()
     }
 
     /// Reads anew what has changed on disk.
@@ -70,6 +116,34 @@ impl Identity {
         if let Some(tokens) = &self.tokens {
             tokens.reload();
         }
+        let Some(file) = &self.file else { return };
+        let now = Stamp::of(&file.path);
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if now.is_some() && now == *read {
+            return;
+        }
+        let mut keys = self.fixed.clone();
+        match KeyFile::read(&file.path) {
+            Ok((found, problems)) => {
+                for problem in &problems {
+                    tracing::error!(problem, "an entry of the file of keys is left out");
+                }
+                let known = found.keys.len();
+                keys.extend(found.keys);
+                if problems.is_empty() {
+                    tracing::info!(keys = known, "the file of keys was read again");
+                }
+                *read = now;
+            }
+            Err(error) => {
+                // Once, and again when it is there.
+                if read.is_some() {
+                    tracing::error!(error, "the file of keys cannot be read: none of its keys is let in");
+                }
+                *read = None;
+            }
+        }
+        self.keys.store(keys.into());
     }
 
     /// Who sends these headers from this address.
@@ -77,9 +151,11 @@ impl Identity {
     /// # Errors
     /// Nobody who is known.
     pub fn caller(&self, headers: &HeaderMap, address: Option<IpAddr>) -> Result<Caller, Unknown> {
-        if !self.is_configured() {
+        let anonymous = self.demo.is_none() || !headers.contains_key(header::AUTHORIZATION);
+        if !self.is_configured() && anonymous {
             let counted_as = address.map_or_else(String::new, |address| address.to_string());
-            return Ok(Caller { name: "anonymous".to_string(), scopes: ANONYMOUS.to_vec(), counted_as });
+            let name = "anonymous".to_string();
+            return Ok(Caller { name, address, scopes: ANONYMOUS.to_vec(), counted_as });
         }
         let value = headers.get(header::AUTHORIZATION).ok_or(Unknown::Missing)?;
         let text = value.to_str().map_err(|_| Unknown::Refused)?;
@@ -88,26 +164,28 @@ impl Identity {
             return Err(Unknown::Missing);
         }
         let credential = credential.trim();
-        if let Some(key) = self.key(credential) {
-            let counted_as = format!("key {}", key.name);
-            return Ok(Caller { name: key.name.clone(), scopes: key.scopes.clone(), counted_as });
+        if let Some((name, scopes)) = self.key(credential) {
+            let name = format!("key:{name}");
+            return Ok(Caller { counted_as: name.clone(), name, address, scopes });
         }
         let bearer =
             self.tokens.as_ref().and_then(|tokens| tokens.check(credential)).ok_or(Unknown::Refused)?;
-        let counted_as = format!("token {}", bearer.subject);
-        Ok(Caller { name: bearer.subject, scopes: bearer.scopes, counted_as })
+        let name = format!("token:{}", bearer.subject);
+        Ok(Caller { counted_as: name.clone(), name, address, scopes: bearer.scopes })
     }
 
-    /// The key with this digest. Every one is compared, each in constant time, so that the time
-    /// taken says nothing of how close a guess was.
-    fn key(&self, credential: &str) -> Option<&ApiKey> {
+    /// Name and scopes of the key with this digest. Every one is compared, each in constant time, so
+    /// that the time taken says nothing of how close a guess was.
+    fn key(&self, credential: &str) -> Option<(String, Vec<Scope>)> {
         let digest: [u8; 32] = Sha256::digest(credential).into();
+        let keys = self.keys.load();
         let mut found = None;
-        for key in &self.keys {
+        for key in keys.iter().chain(&self.demo) {
             if bool::from(key.sha256.ct_eq(&digest)) {
                 found = Some(key);
             }
         }
-        found
+        let key = found.filter(|key| key.expires.is_none_or(|end| now() < end))?;
+        Some((key.name.clone(), key.scopes.clone()))
     }
 }

@@ -12,13 +12,14 @@ use axum::extract::{Extension, FromRequest, Multipart, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use clinical::fhir::answers::{Classified, classifications};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::audit::Answered;
-use super::classify::{ModelAnswer as ImageResult, find_model, timed};
+use super::classify::{ModelAnswer as ImageResult, classified, find_model, timed};
 use super::extract::{Parameters, Whole, media_type};
-use super::{AppState, Deadline, Problem};
+use super::{AppState, Deadline, Problem, fhir};
 use crate::inference::image::{ImageService, ImagesError};
 use crate::inference::registry::{Registry, Served};
 use vision::{DecodeError, Format};
@@ -82,7 +83,7 @@ pub struct ImageForm {
         (ImageFile = "image/png"), (ImageFile = "image/jpeg"), (ImageFile = "application/dicom"), (ImageForm = "multipart/form-data")
     )),
     responses(
-        (status = 200, body = ImageAnswer),
+        (status = 200, body = ImageAnswer, description = "The answer; with `accept: application/fhir+json` a Bundle of FHIR R4 resources"),
         (status = 404, description = "No such model; the names that exist"),
     )
 )]
@@ -104,7 +105,12 @@ pub async fn classify(
     if parameters.frame == Some(0) {
         return Err(Problem::bad_parameter("frame", "frames are counted from 1"));
     }
+    let in_fhir = fhir::asked(request.headers());
     let images = read(request, state.config.max_body_bytes).await?;
+    let study = |(format, bytes): &(Format, Bytes)| {
+        Some(bytes).filter(|_| in_fhir && *format == Format::Dicom).and_then(|bytes| vision::study_uid(bytes))
+    };
+    let studies: Vec<Option<String>> = images.iter().map(study).collect();
     let (outcomes, timing) = service.classify(images, parameters.frame, top_k, deadline).await?;
     let answer = ImageAnswer {
         model: service.manifest.name.clone(),
@@ -113,20 +119,32 @@ pub async fn classify(
     };
     let labels = answer.results.iter().map(|result| result.label.clone());
     let answered = Answered::labels(&answer.model, &answer.version, labels);
+    if in_fhir {
+        let manifest = &service.manifest;
+        let results = answer.results.iter().zip(studies).map(|(result, study)| {
+            let ImageResult { label, reason, predictions, .. } = result;
+            Classified { study, ..classified(manifest, label.as_deref(), *reason, predictions) }
+        });
+        let results: Vec<_> = results.collect();
+        let bundle = fhir::made_by(&answer.model, &answer.version, |maker| {
+            classifications(maker, "image", None, &results)
+        });
+        return Ok((Extension(answered), timed(&timing)?, fhir::resource(&bundle)).into_response());
+    }
     Ok((Extension(answered), timed(&timing)?, Json(answer)).into_response())
 }
 
 /// The model asked for, or the only one that reads images.
-fn find(registry: &Registry, name: Option<&str>) -> Result<Arc<ImageService>, Problem> {
+pub(super) fn find(registry: &Registry, name: Option<&str>) -> Result<Arc<ImageService>, Problem> {
     let image = |served: &Served| match served {
         Served::Image(service) => Some(service.clone()),
-        Served::Note(_) => None,
+        _ => None,
     };
     find_model(registry, name, "images", image, |detail| Problem::bad_parameter("model", detail))
 }
 
 /// The images of a request, each with the format its first bytes show.
-async fn read(request: Request, max_body_bytes: usize) -> Result<Vec<(Format, Bytes)>, Problem> {
+pub(super) async fn read(request: Request, max_body_bytes: usize) -> Result<Vec<(Format, Bytes)>, Problem> {
     let content_type = content_type(request.headers())?;
     if content_type.as_deref().is_some_and(|t| media_type(t).eq_ignore_ascii_case("multipart/form-data")) {
         let form =
@@ -209,22 +227,23 @@ fn too_large(limit: usize) -> Problem {
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than the {limit} bytes accepted"))
 }
 
+/// The image at a place in the request that could not be read.
+pub(super) fn decode_problem(index: usize, error: &DecodeError) -> Problem {
+    let status = match error {
+        DecodeError::Empty => StatusCode::BAD_REQUEST,
+        DecodeError::TooLarge { .. } | DecodeError::TooMuchMemory { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        DecodeError::UnsupportedTransferSyntax { .. } | DecodeError::Unsupported { .. } => {
+            StatusCode::UNSUPPORTED_MEDIA_TYPE
+        }
+        _ => StatusCode::UNPROCESSABLE_ENTITY,
+    };
+    Problem::new(status, format!("image {index}: {error}"))
+}
+
 impl From<ImagesError> for Problem {
     fn from(error: ImagesError) -> Problem {
         match error {
-            ImagesError::Decode { index, error } => {
-                let status = match error {
-                    DecodeError::Empty => StatusCode::BAD_REQUEST,
-                    DecodeError::TooLarge { .. } | DecodeError::TooMuchMemory { .. } => {
-                        StatusCode::PAYLOAD_TOO_LARGE
-                    }
-                    DecodeError::UnsupportedTransferSyntax { .. } | DecodeError::Unsupported { .. } => {
-                        StatusCode::UNSUPPORTED_MEDIA_TYPE
-                    }
-                    _ => StatusCode::UNPROCESSABLE_ENTITY,
-                };
-                Problem::new(status, format!("image {index}: {error}"))
-            }
+            ImagesError::Decode { index, error } => decode_problem(index, &error),
             ImagesError::Preprocess(error) => {
                 tracing::error!(%error, "preprocessing failed");
                 Problem::internal()

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::extract::{Body, Id, Parameters};
+use super::middleware::audit::Concerned;
 use super::people::{Written, refuse};
 use super::recommendations::parse_kind;
 use super::{AppState, Problem};
@@ -40,6 +41,7 @@ const MAX_PAGE: u32 = 1000;
 )]
 pub async fn post(
     State(state): State<AppState>,
+    Extension(concerned): Extension<Concerned>,
     Body(interactions): Body<Vec<Interaction>>,
 ) -> Result<Json<Written>, Problem> {
     if interactions.len() > MAX_INTERACTIONS {
@@ -51,11 +53,12 @@ pub async fn post(
     }
     let now = now();
     let check = |(index, one): (usize, &Interaction)| one.validate(&format!("/{index}"), now);
-    let errors: Vec<_> = interactions.iter().enumerate().flat_map(check).collect();
-    refuse(errors)?;
+    refuse(interactions.iter().enumerate().flat_map(check))?;
+    let users: BTreeSet<String> =
+        interactions.iter().map(|interaction| interaction.user_id.clone()).collect();
+    concerned.add(users.iter().cloned());
     let people = state.people()?;
     let written = people.store.put_interactions(&interactions).await?;
-    let users: BTreeSet<String> = interactions.into_iter().map(|interaction| interaction.user_id).collect();
     people.written(&users.into_iter().collect::<Vec<_>>(), &[]).await;
     Ok(Json(written.into()))
 }

@@ -3,14 +3,22 @@
 //! Parsers of JSON are lenient where it harms: of two members of one name most keep the last, and
 //! serde fills an object from an array by the order of its members. A client that sends such a body
 //! means something else than would be stored, and an allergy gets lost. So both are refused.
+//!
+//! A large body takes its time, and some times its size in memory: it is read on a thread for such
+//! work, and only so many at a time.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::LazyLock;
 
 use memchr::memchr2;
-use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::error::Category;
 use serde_path_to_error::Segment;
+use tokio::sync::Semaphore;
 
 use super::Problem;
 use super::error::FieldError;
@@ -19,18 +27,73 @@ use super::strict::Strict;
 /// Objects and arrays within each other that are looked into; the parser refuses more.
 const DEPTH: usize = 128;
 
+/// Bytes of a body that are read at once where it came in.
+const SMALL: usize = 32 << 10;
+
+/// Large bodies that are read at a time.
+static LARGE: LazyLock<Semaphore> =
+    LazyLock::new(|| Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)));
+
+/// Reads a body by `read`, on a thread of its own where it is large.
+///
+/// # Errors
+/// As `read`.
+pub async fn off_thread<T: Send + 'static>(
+    bytes: bytes::Bytes,
+    read: impl FnOnce(&[u8]) -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    if bytes.len() <= SMALL {
+        return read(&bytes);
+    }
+    let permit = LARGE.acquire().await.map_err(|_| Problem::internal())?;
+    let read = move || {
+        let value = read(&bytes);
+        drop(permit);
+        value
+    };
+    tokio::task::spawn_blocking(read).await.map_err(|_| Problem::internal())?
+}
+
+/// A list of at most `MOST` elements, and of a longer one the first one beyond: who asked for no more
+/// than that refuses it, and the rest takes no memory.
+///
+/// # Errors
+/// It is no list.
+pub fn at_most<'de, D: Deserializer<'de>, T: DeserializeOwned, const MOST: usize>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    struct AtMost<T, const MOST: usize>(PhantomData<T>);
+
+    impl<'de, T: DeserializeOwned, const MOST: usize> Visitor<'de> for AtMost<T, MOST> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+            formatter.write_str("an array")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Vec<T>, A::Error> {
+            let mut read = Vec::new();
+            while let Some(element) = elements.next_element()? {
+                read.push(element);
+                if read.len() > MOST {
+                    while elements.next_element::<IgnoredAny>()?.is_some() {}
+                    break;
+                }
+            }
+            Ok(read)
+        }
+    }
+
+    deserializer.deserialize_seq(AtMost::<T, MOST>(PhantomData))
+}
+
 /// Reads JSON.
 ///
 /// # Errors
 /// 400 for what is not JSON or has a member twice, 422 that points to the place for JSON of another
 /// shape.
 pub fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Problem> {
-    let Ok(text) = std::str::from_utf8(bytes) else {
-        return Err(Problem::bad_request("the body is not UTF-8"));
-    };
-    if let Some(pointer) = repeated_member(text) {
-        return Err(Problem::bad_member(&pointer, "an object has this member twice; send it once"));
-    }
+    let text = sound_text(bytes)?;
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let value = serde_path_to_error::deserialize(Strict(&mut deserializer)).map_err(|error| {
         let inner = error.inner();
@@ -48,6 +111,20 @@ pub fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Problem> {
     })?;
     deserializer.end().map_err(|error| Problem::bad_request(format!("the body is not JSON: {error}")))?;
     Ok(value)
+}
+
+/// The text of a body in which no object has a member twice.
+///
+/// # Errors
+/// 400 for what is not UTF-8 or has a member twice. Whether it is JSON is the parser's to say.
+pub fn sound_text(bytes: &[u8]) -> Result<&str, Problem> {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return Err(Problem::bad_request("the body is not UTF-8"));
+    };
+    if let Some(pointer) = repeated_member(text) {
+        return Err(Problem::bad_member(&pointer, "an object has this member twice; send it once"));
+    }
+    Ok(text)
 }
 
 /// An object or an array that has begun and not ended.

@@ -45,6 +45,11 @@ impl Limit {
         admitted
     }
 
+    /// How many may be in flight now.
+    pub fn now(&self) -> usize {
+        self.now as usize
+    }
+
     /// A piece of work was done that took so long.
     pub fn observe(&mut self, took: Duration, now: Instant) {
         self.taken += took;

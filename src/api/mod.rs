@@ -3,11 +3,17 @@
 pub mod access;
 pub mod admission;
 pub mod audit;
+mod body_size;
+pub mod cds;
 pub mod classify;
+pub mod console;
 pub mod contract;
+pub mod entities;
 pub mod error;
 mod etag;
+pub mod explain;
 pub mod extract;
+pub mod fhir;
 pub mod gauges;
 pub mod health;
 pub mod identity;
@@ -23,6 +29,7 @@ pub mod oip;
 pub mod people;
 pub mod recommendations;
 pub mod router;
+pub mod segment;
 mod signatures;
 mod strict;
 pub mod tokens;
@@ -39,7 +46,9 @@ use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::config::Config;
 use crate::inference::Registry;
-use crate::store::{AuditWriter, Store};
+use crate::inference::recommendation::RecommendationService;
+use crate::inference::registry::Served;
+use crate::store::{AuditKey, AuditWriter, Store};
 use crate::telemetry::spans::Spans;
 use recommend::{Neighbor, Recommendation, Recommender, Request};
 
@@ -64,8 +73,12 @@ pub struct Shared {
     pub identity: Arc<Identity>,
     /// How often each caller may ask; none for as often as it likes.
     pub rate: Option<Arc<DefaultKeyedRateLimiter<String>>>,
+    /// How often each address may fail to be let in.
+    pub failures: DefaultKeyedRateLimiter<String>,
     /// The audit.
     pub audit: Arc<AuditWriter>,
+    /// Its key; none until the database is open.
+    pub audit_key: ArcSwapOption<AuditKey>,
     /// Which work is let in.
     pub admission: Arc<Admission>,
     /// Renders the metrics; none where another server of this process collects them.
@@ -88,6 +101,16 @@ impl AppState {
         self.registry
             .load_full()
             .ok_or_else(|| Problem::unavailable("the models are being loaded; try again in a moment"))
+    }
+
+    /// The key of the audit.
+    ///
+    /// # Errors
+    /// 503 while the database is being opened.
+    pub fn audit_key(&self) -> Result<Arc<AuditKey>, Problem> {
+        self.audit_key
+            .load_full()
+            .ok_or_else(|| Problem::unavailable("the database is being opened; try again in a moment"))
     }
 
     /// People, things and the recommender.
@@ -117,6 +140,8 @@ pub struct People {
     pub recommender: Recommender,
     /// Whether the database answered when it was last asked, which it is all the time.
     pub reachable: AtomicBool,
+    /// Whether it took a write when it was last given one, which it is every ten seconds.
+    pub writable: AtomicBool,
 }
 
 impl People {
@@ -125,11 +150,29 @@ impl People {
     ///
     /// # Errors
     /// As the recommender says.
-    pub async fn recommend(self: Arc<Self>, request: Request) -> Result<Recommendation, Problem> {
+    pub async fn recommend(
+        self: Arc<Self>,
+        request: Request,
+        learned: Option<Arc<RecommendationService>>,
+    ) -> Result<Recommendation, Problem> {
         let runtime = tokio::runtime::Handle::current();
-        let work = move || runtime.block_on(self.recommender.recommend(&request));
+        let work = move || {
+            let learned = learned.as_ref().map(|service| &service.learned);
+            runtime.block_on(self.recommender.recommend_by(&request, learned))
+        };
         let answer = tokio::task::spawn_blocking(work).await.map_err(|_| Problem::internal())?;
         Ok(answer?)
+    }
+
+    /// Whether a model is made for the people and things that there are.
+    ///
+    /// # Errors
+    /// A sentence that says why not.
+    pub fn fits(&self, served: &Served) -> Result<(), String> {
+        match served {
+            Served::Recommendation(service) => self.recommender.check(&service.learned),
+            _ => Ok(()),
+        }
     }
 
     /// The neighbors, on a blocking thread for the same reason.

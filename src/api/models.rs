@@ -4,16 +4,18 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::extract::Id;
-use super::{AppState, Problem};
+use super::extract::{Id, ModelPlot};
+use super::{AppState, Problem, fhir};
 use crate::inference::Registry;
 use crate::inference::registry::Served;
 use model::Manifest;
-use model::manifest::Input;
+use model::manifest::{Architecture, Input};
 
 /// A model in service.
 #[derive(Debug, Serialize, ToSchema)]
@@ -24,7 +26,7 @@ pub struct ModelDescription {
     /// Version in service.
     #[schema(example = "1")]
     pub version: String,
-    /// image-classification or note-classification.
+    /// image-classification, image-segmentation, note-classification, note-extraction or recommendation.
     #[schema(example = "image-classification")]
     pub task: &'static str,
     /// One sentence for people.
@@ -83,7 +85,12 @@ impl ModelDescription {
             scale: manifest.ordinal.as_ref().map(|ordinal| ordinal.scale.clone()),
             cost: manifest.ordinal.as_ref().and_then(|ordinal| ordinal.cost.clone()),
             input,
-            metrics: json(serde_json::to_value(&manifest.metrics))?,
+            metrics: json(match &manifest.architecture {
+                Architecture::Ease(ease) => {
+                    serde_json::to_value(BTreeMap::from([("held-out", &ease.held_out)]))
+                }
+                _ => serde_json::to_value(&manifest.metrics),
+            })?,
             data: json(serde_json::to_value(&manifest.data))?,
             abstain_below: manifest.abstain_below,
             card: served.card().to_string(),
@@ -129,4 +136,75 @@ pub async fn get(State(state): State<AppState>, Id(name): Id) -> Result<Json<Mod
     let registry = state.registry()?;
     let served = registry.get(&name).ok_or_else(|| unknown_model(&registry, &name))?;
     Ok(Json(ModelDescription::new(served)?))
+}
+
+/// One model's card as data
+///
+/// The 31 source attributes that a predictive intervention has to show in the United States (HTI-1), from
+/// the model's package; what it does not say is said to be unknown. With `accept: application/fhir+json` a
+/// DocumentReference that holds this and the card's text.
+#[utoipa::path(
+    get,
+    path = "/v1/models/{name}/card.json",
+    operation_id = "get_model_card",
+    tag = "models",
+    params(("name" = String, Path, description = "Name of the model", example = "pneumonia")),
+    responses((status = 200, body = Object, description = "The card; with `accept: application/fhir+json` a DocumentReference"))
+)]
+pub async fn card(
+    State(state): State<AppState>,
+    Id(name): Id,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let registry = state.registry()?;
+    let served = registry.get(&name).ok_or_else(|| unknown_model(&registry, &name))?;
+    let manifest = served.manifest();
+    let plain = serde_json::to_value(manifest).map_err(|_| Problem::internal())?;
+    let card = clinical::card::card(&plain, manifest.task().as_str());
+    if fhir::asked(&headers) {
+        let document = fhir::made_by(&manifest.name, &manifest.version, |maker| {
+            clinical::fhir::answers::card_document(maker, &manifest.description, &card, served.card())
+        });
+        return Ok(fhir::resource(&document));
+    }
+    Ok(Json(card).into_response())
+}
+
+/// A plot of a model's card
+///
+/// The drawings that the card names, such as `plots/roc.svg`, as they lie in the package.
+#[utoipa::path(
+    get,
+    path = "/v1/models/{name}/plots/{plot}",
+    operation_id = "get_model_plot",
+    tag = "models",
+    params(
+        ("name" = String, Path, description = "Name of the model", example = "pneumonia"),
+        ("plot" = String, Path, description = "File name of the plot", example = "roc.svg"),
+    ),
+    responses((status = 200, content_type = "image/svg+xml", body = String))
+)]
+pub async fn plot(
+    State(state): State<AppState>,
+    ModelPlot { name, plot }: ModelPlot,
+) -> Result<impl IntoResponse, Problem> {
+    let registry = state.registry()?;
+    let served = registry.get(&name).ok_or_else(|| unknown_model(&registry, &name))?;
+    let missing = || Problem::not_found("the card of this model names no such plot");
+    // Named in the card, and one plain file: nothing of a path that a client makes up is opened.
+    let plain = plot.strip_suffix(".svg").is_some_and(|stem| {
+        !stem.is_empty() && stem.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    });
+    if !plain || !served.card().contains(&format!("(plots/{plot})")) {
+        return Err(missing());
+    }
+    let folder = state.config.models_dir.join(&name).join(&served.manifest().version);
+    let svg = tokio::fs::read(folder.join("plots").join(plot)).await.map_err(|_| missing())?;
+    let policy = "default-src 'none'; style-src 'unsafe-inline'; sandbox";
+    let headers = [
+        (header::CONTENT_TYPE, "image/svg+xml"),
+        (header::CONTENT_SECURITY_POLICY, policy),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    Ok((headers, svg))
 }

@@ -4,17 +4,20 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Extension, State};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
+use clinical::fhir::answers::{Classified, classifications};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use super::audit::Answered;
-use super::classify::{ModelAnswer, Prediction, Reason, find_model, timed};
-use super::error::FieldError;
+use super::classify::{ModelAnswer, Prediction, Reason, classified, find_model, timed};
+use super::error::{FieldError, MAX_ERRORS};
 use super::extract::{Body, Parameters};
-use super::{AppState, Deadline, Problem};
-use crate::inference::note::{LongNote, NoteOutcome, NoteService, NotesError};
+use super::json::at_most;
+use super::{AppState, Deadline, Problem, fhir};
+use crate::inference::note::{Explained, LongNote, NoteOutcome, NoteService, NotesError};
 use crate::inference::registry::Served;
 use text::{FlagValue, Record};
 
@@ -29,6 +32,8 @@ pub struct NoteParameters {
     /// "error" refuses a note that is longer than the model reads; by default its head and tail are read.
     #[param(inline, value_type = Option<Truncate>)]
     pub truncate: Option<String>,
+    /// "true" says which words and fields the answer is made of, of models that can say so exactly; default: false.
+    pub explain: Option<bool>,
     /// "false" answers by the model alone, without the package's rules for red flags; default: true.
     pub red_flags: Option<bool>,
 }
@@ -50,6 +55,7 @@ pub struct NoteRequest {
     pub model: Option<String>,
     /// One to 256 records: `{"note": "...", "fields": {...}}`; `GET /v1/models/{name}` names the fields.
     #[schema(value_type = Vec<RecordForm>)]
+    #[serde(deserialize_with = "at_most::<_, _, MAX_RECORDS>")]
     pub records: Vec<Value>,
     /// Number of labels to return with their probabilities, highest first; default: all.
     #[schema(minimum = 1)]
@@ -91,6 +97,51 @@ pub struct NoteResult {
     /// urgent as they say; the probabilities are the model's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub red_flags: Option<Vec<RedFlag>>,
+    /// With `explain=true`: the parts of the answered label's logit, words in the order of the note, then fields; of an
+    /// abstention, that of the most probable label. They and `evidence_base` sum to the logarithm of the label's
+    /// probability less the mean of the logarithms over all labels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Vec<Evidence>>,
+    /// With `explain=true`: the part that no word and no field has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evidence_base: Option<f64>,
+}
+
+/// A part of an answer: a word of the note, or a field.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum Evidence {
+    /// A word; places count Unicode code points.
+    Word {
+        /// Its first code point.
+        start: usize,
+        /// The code point after its last.
+        end: usize,
+        /// The word.
+        text: String,
+        /// What it adds to the label's logit.
+        weight: f64,
+    },
+    /// A field.
+    Field {
+        /// Its name.
+        field: String,
+        /// What it, or its absence, adds to the label's logit.
+        weight: f64,
+    },
+}
+
+/// The parts of an answer to the record `note`.
+fn evidence(note: &str, explained: &Explained) -> Vec<Evidence> {
+    let characters: Vec<char> = note.chars().collect();
+    let word = |(place, weight): &(std::ops::Range<usize>, f64)| Evidence::Word {
+        start: place.start,
+        end: place.end,
+        text: characters[place.clone()].iter().collect(),
+        weight: *weight,
+    };
+    let field = |(field, weight): &(String, f64)| Evidence::Field { field: field.clone(), weight: *weight };
+    explained.words.iter().map(word).chain(explained.fields.iter().map(field)).collect()
 }
 
 /// A rule that holds for a record.
@@ -148,6 +199,8 @@ impl From<NoteOutcome> for NoteResult {
             truncated: answer.truncated,
             missing_fields: answer.missing_fields,
             red_flags: answer.red_flags.map(|flags| flags.into_iter().map(RedFlag::from).collect()),
+            evidence: None,
+            evidence_base: None,
         }
     }
 }
@@ -167,7 +220,7 @@ impl From<NoteOutcome> for NoteResult {
             "fields": {"age": 67, "sbp": 91}}]}),
     ),
     responses(
-        (status = 200, body = NoteAnswer),
+        (status = 200, body = NoteAnswer, description = "The answer; with `accept: application/fhir+json` a Bundle of FHIR R4 resources"),
         (status = 404, description = "No such model; the names that exist"),
     )
 )]
@@ -175,12 +228,13 @@ pub async fn classify(
     State(state): State<AppState>,
     Extension(Deadline(deadline)): Extension<Deadline>,
     Parameters(parameters): Parameters<NoteParameters>,
+    headers: HeaderMap,
     Body(request): Body<NoteRequest>,
 ) -> Result<Response, Problem> {
     let registry = state.registry()?;
     let note = |served: &Served| match served {
         Served::Note(service) => Some(service.clone()),
-        Served::Image(_) => None,
+        _ => None,
     };
     let refuse = |detail| Problem::bad_member("/model", detail);
     let service: Arc<NoteService> = find_model(&registry, request.model.as_deref(), "notes", note, refuse)?;
@@ -193,29 +247,70 @@ pub async fn classify(
     if request.top_k == Some(0) {
         return Err(Problem::bad_member("/top_k", "0 labels were asked for; at least 1 is accepted"));
     }
+    let explain = parameters.explain.unwrap_or(false);
+    if explain && !service.explains() {
+        let detail = "the model's architecture cannot say exactly what its answer is made of; only a bag can";
+        return Err(Problem::bad_parameter("explain", detail));
+    }
     let records = read(&service, &request.records)?;
+    let explaining = if explain { records.clone() } else { Vec::new() };
     let (answers, timing) =
         service.classify(records, whole, rules, request.top_k.unwrap_or(usize::MAX), deadline).await?;
-    let answer = NoteAnswer {
+    let labels = &service.manifest.labels;
+    let place = |answer: &NoteOutcome| match &answer.outcome.label {
+        Some(label) => labels.iter().position(|known| known == label),
+        None => answer.outcome.predictions.first().map(|best| best.index),
+    };
+    let explained = match explain {
+        true => {
+            let labels = answers.iter().map(|answer| place(answer).unwrap_or_default()).collect();
+            service.explain(explaining.clone(), labels, deadline).await?
+        }
+        false => Vec::new(),
+    };
+    let mut answer = NoteAnswer {
         model: service.manifest.name.clone(),
         version: service.manifest.version.clone(),
         results: answers.into_iter().map(NoteResult::from).collect(),
     };
+    for ((result, record), explained) in answer.results.iter_mut().zip(&explaining).zip(explained) {
+        result.evidence = explained.as_ref().map(|explained| evidence(&record.note, explained));
+        result.evidence_base = explained.map(|explained| explained.base);
+    }
     let labels = answer.results.iter().map(|result| result.label.clone());
     let answered = Answered::labels(&answer.model, &answer.version, labels);
+    if fhir::asked(&headers) {
+        let manifest = &service.manifest;
+        let results = answer.results.iter().map(|result| {
+            let NoteResult { label, reason, predictions, .. } = result;
+            let told = |flag: &RedFlag| format!("red flag: {}: {}", flag.sign, flag.rule);
+            let rules = result.red_flags.iter().flatten().map(told).collect();
+            Classified { rules, ..classified(manifest, label.as_deref(), *reason, predictions) }
+        });
+        let results: Vec<Classified> = results.collect();
+        let scale = manifest.ordinal.as_ref().map(|ordinal| ordinal.scale.as_str());
+        let bundle = fhir::made_by(&answer.model, &answer.version, |maker| {
+            classifications(maker, "note", scale, &results)
+        });
+        return Ok((Extension(answered), timed(&timing)?, fhir::resource(&bundle)).into_response());
+    }
     Ok((Extension(answered), timed(&timing)?, Json(answer)).into_response())
 }
 
 /// The records, each checked against the model's fields.
 pub(super) fn read(service: &NoteService, records: &[Value]) -> Result<Vec<Record>, Problem> {
     if !(1..=MAX_RECORDS).contains(&records.len()) {
-        let detail = format!("{} records were sent; 1 to {MAX_RECORDS} are accepted", records.len());
+        let sent = if records.is_empty() { "no" } else { "too many" };
+        let detail = format!("{sent} records were sent; 1 to {MAX_RECORDS} are accepted");
         let errors = vec![FieldError { pointer: "/records".to_string(), detail: detail.clone() }];
         return Err(Problem { errors, ..Problem::unprocessable(detail) });
     }
     let mut read = Vec::with_capacity(records.len());
     let mut errors = Vec::new();
     for (index, value) in records.iter().enumerate() {
+        if errors.len() > MAX_ERRORS {
+            break;
+        }
         match Record::parse(service.input(), value, &format!("/records/{index}")) {
             Ok(record) => read.push(record),
             Err(found) => {

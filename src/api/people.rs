@@ -5,7 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Problem;
-use super::error::FieldError;
+use super::error::{FieldError, MAX_ERRORS};
 use crate::store::StoreError;
 use recommend::{RecommendError, SourceError};
 
@@ -34,7 +34,7 @@ impl From<recommend::FieldError> for FieldError {
 
 /// 422 naming each member that does not fit; `Ok` for none.
 pub fn refuse(errors: impl IntoIterator<Item = impl Into<FieldError>>) -> Result<(), Problem> {
-    let errors: Vec<FieldError> = errors.into_iter().map(Into::into).collect();
+    let errors: Vec<FieldError> = errors.into_iter().take(MAX_ERRORS + 1).map(Into::into).collect();
     match errors.is_empty() {
         true => Ok(()),
         false => Err(Problem { errors, ..Problem::unprocessable("the body has members that do not fit") }),

@@ -3,14 +3,19 @@
 
 use axum::Json;
 use axum::extract::{Extension, State};
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use clinical::fhir::answers::{RuledOut, Suited, recommendations};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use super::audit::Answered;
 use super::extract::{Id, Parameters};
-use super::{AppState, Problem};
+use super::middleware::audit::Concerned;
+use super::{AppState, Problem, fhir};
 use recommend::clock::now;
-use recommend::{Kind, MAX_NEIGHBORS, Neighbor, Place, Recommendation, Request, Similarity};
+use recommend::{Kind, MAX_NEIGHBORS, Neighbor, Place, Recommendation, Request, Severity, Similarity};
 
 /// What is asked for.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -23,10 +28,11 @@ pub struct RecommendParameters {
     /// Number of items, 1 to 1000; default: 10.
     #[param(minimum = 1, maximum = 1000)]
     pub limit: Option<usize>,
-    /// cosine (default), pearson or euclidean.
+    /// cosine (default), pearson or euclidean; with it, neighbors answer even where a learned model could.
     #[param(value_type = Option<Similarity>, inline)]
     pub similarity: Option<String>,
-    /// Number of neighbors to go by, 1 to 10000; default: as configured.
+    /// Number of neighbors to go by, 1 to 10000; default: as configured. With it, neighbors answer even
+    /// where a learned model could.
     #[param(minimum = 1, maximum = 10000)]
     pub neighbors: Option<usize>,
     /// Where distances are measured from: latitude,longitude in degrees; default: where the person lives.
@@ -45,13 +51,14 @@ pub struct RecommendParameters {
     operation_id = "get_recommendations",
     tag = "recommendations",
     params(("user_id" = String, Path, description = "Identifier", example = "u1"), RecommendParameters),
-    responses((status = 200, body = Recommendation))
+    responses((status = 200, body = Recommendation, description = "The answer; with `accept: application/fhir+json` a Bundle of FHIR R4 resources"))
 )]
 pub async fn get(
     State(state): State<AppState>,
     Id(user_id): Id,
     Parameters(parameters): Parameters<RecommendParameters>,
-) -> Result<(Extension<Answered>, Json<Recommendation>), Problem> {
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let mut request = Request::new(user_id, parse_kind(&parameters.kind)?, now());
     request.limit = parameters.limit.unwrap_or(request.limit);
     request.similarity = parse_similarity(parameters.similarity.as_deref())?;
@@ -59,13 +66,48 @@ pub async fn get(
     request.near = parameters.near.as_deref().map(parse_place).transpose()?;
     request.radius_km = parameters.radius_km;
     let people = state.people()?;
-    let answer = people.recommend(request).await?;
+    // Who says how neighbors are to be found asks for neighbors.
+    let by_neighbors = parameters.similarity.is_some() || parameters.neighbors.is_some();
+    let registry = state.registry.load_full().filter(|_| !by_neighbors);
+    let learned = registry.and_then(|registry| registry.recommender(request.kind));
+    let answer = people.recommend(request, learned).await?;
     let answered = Answered {
+        model: answer.model.as_ref().map(|model| model.name.clone()),
+        version: answer.model.as_ref().map(|model| model.version.clone()),
         answers: answer.items.iter().map(|item| Some(item.item_id.clone())).collect(),
         abstained: answer.items.is_empty(),
-        ..Answered::default()
     };
-    Ok((Extension(answered), Json(answer)))
+    match fhir::asked(&headers) {
+        true => Ok((Extension(answered), fhir::resource(&in_fhir(&answer))).into_response()),
+        false => Ok((Extension(answered), Json(answer)).into_response()),
+    }
+}
+
+/// The answer as FHIR has it.
+fn in_fhir(answer: &Recommendation) -> Value {
+    let suited: Vec<Suited> = answer
+        .items
+        .iter()
+        .map(|item| Suited { id: &item.item_id, name: &item.name, cautions: &item.cautions })
+        .collect();
+    let ruled_out: Vec<RuledOut> = answer
+        .excluded
+        .iter()
+        .map(|excluded| RuledOut {
+            id: &excluded.item_id,
+            reason: &excluded.reason,
+            severity: excluded.severity.map(|severity| match severity {
+                Severity::Contraindicated => "contraindicated",
+                Severity::Serious => "serious",
+                Severity::Caution => "caution",
+            }),
+            note: excluded.note.as_deref(),
+        })
+        .collect();
+    let (user, kind, abstained) = (&answer.user_id, answer.kind.as_str(), answer.abstained.as_deref());
+    fhir::made_by("medserve recommender", env!("CARGO_PKG_VERSION"), |maker| {
+        recommendations(maker, user, kind, &suited, &ruled_out, abstained)
+    })
 }
 
 /// Whose neighbors, and how many.
@@ -110,6 +152,7 @@ pub struct NeighborList {
 )]
 pub async fn neighbors(
     State(state): State<AppState>,
+    Extension(concerned): Extension<Concerned>,
     Id(user_id): Id,
     Parameters(parameters): Parameters<NeighborParameters>,
 ) -> Result<Json<NeighborList>, Problem> {
@@ -121,6 +164,7 @@ pub async fn neighbors(
     }
     request.neighbors = Some(limit);
     let found = state.people()?.neighbors(request.clone()).await?;
+    concerned.add(found.iter().map(|neighbor| neighbor.user_id.clone()));
     Ok(Json(NeighborList {
         user_id: request.user_id,
         kind: request.kind,

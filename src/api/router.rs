@@ -5,6 +5,7 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::CorsLayer;
@@ -16,12 +17,12 @@ use utoipa_swagger_ui::{Config as SwaggerConfig, SwaggerUi};
 
 use super::error::ProblemDocument;
 use super::middleware::{
-    audit, deadline, host, identity, intake, lingering, observe, request_id, trace_context,
+    audit, deadline, headers, host, identity, intake, lingering, observe, request_id, trace_context,
 };
 use super::oip::error::OipError;
 use super::{
-    AppState, Problem, contract, health, images, interactions, items, models, notes, oip, recommendations,
-    users,
+    AppState, Problem, cds, console, contract, entities, explain, fhir, health, images, interactions, items,
+    models, notes, oip, recommendations, segment, users,
 };
 
 #[derive(OpenApi)]
@@ -36,6 +37,7 @@ use super::{
         (name = "notes", description = "How urgent is this note, or where does it belong?"),
         (name = "recommendations", description = "What suits this person?"),
         (name = "people and things", description = "Users, items and what happened between them"),
+        (name = "electronic records", description = "FHIR R4 and CDS Hooks 2.0: at home in a hospital's record system"),
         (name = "models", description = "What is served"),
         (name = "open inference protocol", description = "The models, in the protocol other servers speak too"),
         (name = "operations", description = "Health and metrics"),
@@ -47,7 +49,10 @@ struct Base;
 fn documented() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(Base::openapi())
         .routes(routes!(images::classify))
+        .routes(routes!(explain::explain))
+        .routes(routes!(segment::segment))
         .routes(routes!(notes::classify))
+        .routes(routes!(entities::extract))
         .routes(routes!(recommendations::get))
         .routes(routes!(recommendations::neighbors))
         .routes(routes!(users::put, users::get, users::delete))
@@ -57,6 +62,13 @@ fn documented() -> OpenApiRouter<AppState> {
         .routes(routes!(interactions::list, interactions::delete))
         .routes(routes!(models::list))
         .routes(routes!(models::get))
+        .routes(routes!(models::card))
+        .routes(routes!(fhir::post))
+        .routes(routes!(fhir::metadata))
+        .routes(routes!(cds::discover))
+        .routes(routes!(cds::call))
+        .routes(routes!(cds::feedback))
+        .routes(routes!(models::plot))
         .routes(routes!(oip::metadata::server))
         .routes(routes!(oip::metadata::live))
         .routes(routes!(oip::metadata::ready))
@@ -67,6 +79,7 @@ fn documented() -> OpenApiRouter<AppState> {
         .routes(routes!(oip::infer::model))
         .routes(routes!(oip::infer::model_version))
         .routes(routes!(super::audit::list))
+        .routes(routes!(super::audit::get))
         .routes(routes!(oip::repository::index))
         .routes(routes!(oip::repository::load))
         .routes(routes!(oip::repository::unload))
@@ -91,7 +104,19 @@ pub fn router(state: AppState) -> Router {
     let swagger = SwaggerConfig::default().validator_url("none");
     let docs = SwaggerUi::new("/docs").url("/openapi.json", document).config(swagger);
     let routes = routes.merge(Router::from(docs).layer(map_response(missing_page)));
-    surrounded(routes, state)
+    surrounded(routes.merge(console::routes()), state)
+}
+
+/// What the listener for health alone answers.
+pub fn health(state: AppState) -> Router {
+    Router::new()
+        .route("/health/live", get(health::live))
+        .route("/health/startup", get(health::startup))
+        .route("/health/ready", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .fallback(unknown_path)
+        .layer(from_fn_with_state(state.clone(), seen))
+        .with_state(state)
 }
 
 /// The routes with what happens to every request, from the outside inwards.
@@ -114,17 +139,21 @@ fn surrounded(routes: Router<AppState>, state: AppState) -> Router {
 async fn seen(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let observed = |request| observe::layer(&state, request, |request| next.run(request));
     let named = |request| request_id::layer(request, observed);
-    trace_context::layer(&state, request, named).await
+    let mut response = trace_context::layer(&state, request, named).await;
+    headers::add(&mut response, state.config.tls.is_some());
+    response
 }
 
-/// What lies between a request and its handler.
+/// What lies between a request and its handler. From where it is taken in, the rest may outlive its
+/// client, and owns what it needs.
 async fn let_in(State(state): State<AppState>, request: Request, next: Next) -> Response {
-    let in_time = |request| deadline::layer(request, |request| next.run(request));
-    let audited = |request| audit::layer(&state, request, in_time);
+    let shared = state.clone();
+    let in_time = move |request| deadline::layer(request, |request| next.run(request));
+    let audited = move |request| async move { audit::layer(&shared, request, in_time).await };
     let taken_in = |request| intake::layer(&state, request, audited);
     let identified = |request| identity::layer(&state, request, taken_in);
     let addressed = |request| lingering::layer(request, identified);
-    host::layer(request, addressed).await
+    host::layer(&state, request, addressed).await
 }
 
 /// Which web pages may read answers: none, unless configured.
@@ -197,7 +226,9 @@ mod tests {
             people: Arc::default(),
             identity: Arc::new(Identity::new(&config).unwrap()),
             rate: None,
+            failures: crate::api::identity::failures(),
             audit: AuditWriter::new(false, 0),
+            audit_key: Default::default(),
             admission: Admission::new(config.max_in_flight, config.engines, config.max_body_bytes),
             config: Arc::new(config),
             metrics: None,
@@ -207,7 +238,7 @@ mod tests {
         let service = surrounded(Router::new().route("/v1/models", axum::routing::get(failing)), state);
         for _ in 0..2 {
             let request = Request::get("/v1/models")
-                .header("host", "x")
+                .header("host", "localhost")
                 .header("x-request-id", "ward-7")
                 .body(Body::empty());
             let response = service.clone().oneshot(request.unwrap()).await.unwrap();

@@ -1,20 +1,26 @@
 //! Bearer tokens (JWT, RFC 7519) against the keys of a JWKS file.
 //!
 //! A token is believed if a key of the file signed it, its issuer and audience are those
-//! configured and it is within its time. Which algorithm may be used the key decides and never
+//! configured, it is within its time, and that is not longer than is configured. What a header
+//! calls critical is not understood here, so such a token is refused (RFC 7515, section 4.1.11). Which algorithm may be used the key decides and never
 //! the token alone: a public key is no shared secret, whatever a header says.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use clinical::cds::services::Service;
 use jsonwebtoken::jwk::{Jwk, PublicKeyUse};
-use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, Validation, decode, decode_header};
+use jsonwebtoken::{
+    Algorithm, AlgorithmFamily, DecodingKey, Validation, decode, decode_header, get_current_timestamp,
+};
 use serde::Deserialize;
 
 use super::signatures;
-use crate::config::{Scope, TokenSource};
+use crate::config::{Scope, Stamp, TokenSource};
 
 /// Longest subject, in bytes: it goes into every audit row.
 const LONGEST_SUBJECT: usize = 200;
@@ -24,8 +30,9 @@ pub struct Tokens {
     file: PathBuf,
     issuer: String,
     audience: String,
+    max_life: Duration,
     keys: ArcSwap<Vec<Key>>,
-    read: Mutex<Option<SystemTime>>,
+    read: Mutex<Option<Stamp>>,
 }
 
 struct Key {
@@ -45,13 +52,42 @@ pub struct Bearer {
 
 #[derive(Deserialize)]
 struct Claims {
-    sub: String,
+    exp: u64,
+    /// A client of CDS Hooks has none: there the issuer is the client.
+    sub: Option<String>,
+    iss: String,
+    /// A client of CDS Hooks names each of its tokens.
+    jti: Option<String>,
     /// RFC 8693: words between spaces.
     #[serde(default)]
-    scope: String,
-    /// The same in the way of some issuers: a list.
+    scope: Words,
+    /// The same in the way of other issuers.
     #[serde(default)]
-    scp: Vec<String>,
+    scp: Words,
+}
+
+/// Words in a list, or in one text with spaces between them.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Words {
+    Text(String),
+    List(Vec<String>),
+}
+
+impl Default for Words {
+    fn default() -> Words {
+        Words::List(Vec::new())
+    }
+}
+
+impl Words {
+    fn iter(&self) -> impl Iterator<Item = &str> {
+        let (text, list) = match self {
+            Words::Text(text) => (text.as_str(), &[][..]),
+            Words::List(list) => ("", list.as_slice()),
+        };
+        text.split(' ').chain(list.iter().map(String::as_str))
+    }
 }
 
 impl Tokens {
@@ -61,36 +97,62 @@ impl Tokens {
     /// A file that cannot be read or has no key that could check a token.
     pub fn new(source: &TokenSource) -> Result<Tokens, String> {
         signatures::install();
-        let modified = modified(&source.keys);
+        let stamp = Stamp::of(&source.keys);
         let keys = read(&source.keys)?;
+        if keys.is_empty() {
+            return Err(format!("{} has no key that can check a signature", source.keys.display()));
+        }
         Ok(Tokens {
             file: source.keys.clone(),
             issuer: source.issuer.clone(),
             audience: source.audience.clone(),
+            max_life: source.max_life,
             keys: ArcSwap::from_pointee(keys),
-            read: Mutex::new(modified),
+            read: Mutex::new(stamp),
         })
     }
 
-    /// Reads the keys again if the file has changed. One that cannot be read changes nothing.
+    /// Reads the keys again if the file has changed. While it cannot be read no token is believed: the
+    /// key of one may have been taken back.
     pub fn reload(&self) {
-        let now = modified(&self.file);
-        let mut read_at = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        if now == *read_at {
+        let now = Stamp::of(&self.file);
+        let mut read_as = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if now.is_some() && now == *read_as {
             return;
         }
-        *read_at = now;
         match read(&self.file) {
             Ok(keys) => {
-                tracing::info!(keys = keys.len(), "the keys of tokens were read again");
+                match keys.is_empty() {
+                    true => tracing::error!("the file of tokens' keys has none: no token is let in"),
+                    false => tracing::info!(keys = keys.len(), "the keys of tokens were read again"),
+                }
                 self.keys.store(keys.into());
+                *read_as = now;
             }
-            Err(error) => tracing::warn!(error, "the keys of tokens stay as they were"),
+            Err(error) => {
+                // Once, and again when it is there.
+                if read_as.is_some() {
+                    tracing::error!(error, "the keys of tokens cannot be read: no token is let in");
+                }
+                self.keys.store(Vec::new().into());
+                *read_as = None;
+            }
         }
+    }
+
+    /// For whom a token may be: this server, or one of its services of CDS Hooks by its address.
+    fn audiences(&self) -> Vec<String> {
+        let base = format!("{}/cds-services", self.audience.trim_end_matches('/'));
+        let services = Service::ALL.map(|service| format!("{base}/{}", service.id()));
+        let feedback = services.clone().map(|service| format!("{service}/feedback"));
+        [self.audience.clone(), base].into_iter().chain(services).chain(feedback).collect()
     }
 
     /// The bearer of a token, or nothing where it is not to be believed.
     pub fn check(&self, token: &str) -> Option<Bearer> {
+        if has_critical(token) {
+            return None;
+        }
         let header = decode_header(token).ok()?;
         let keys = self.keys.load();
         let fits = |key: &&Key| {
@@ -99,27 +161,40 @@ impl Tokens {
         };
         let mut validation = Validation::new(header.alg);
         validation.set_issuer(&[&self.issuer]);
-        validation.set_audience(&[&self.audience]);
-        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+        validation.set_audience(&self.audiences());
+        validation.set_required_spec_claims(&["exp", "iss", "aud"]);
         validation.validate_nbf = true;
         let claims = keys
             .iter()
             .filter(fits)
             .find_map(|key| decode::<Claims>(token, &key.key, &validation).ok())?
             .claims;
-        if claims.sub.is_empty()
-            || claims.sub.len() > LONGEST_SUBJECT
-            || claims.sub.chars().any(char::is_control)
-        {
+        let latest = get_current_timestamp().saturating_add(self.max_life.as_secs() + validation.leeway);
+        if claims.exp > latest {
             return None;
         }
-        let named = claims.scope.split(' ').chain(claims.scp.iter().map(String::as_str));
-        Some(Bearer { scopes: named.filter_map(|name| name.parse().ok()).collect(), subject: claims.sub })
+        let sound = |name: &String| {
+            (1..=LONGEST_SUBJECT).contains(&name.len()) && !name.chars().any(char::is_control)
+        };
+        let Some(subject) = claims.sub else {
+            // The token of a record system: it may call the services, and nothing else.
+            let named = claims.jti.is_some_and(|id| !id.is_empty()) && sound(&claims.iss);
+            return named.then(|| Bearer { subject: claims.iss, scopes: vec![Scope::Cds] });
+        };
+        if !sound(&subject) {
+            return None;
+        }
+        let named = claims.scope.iter().chain(claims.scp.iter());
+        Some(Bearer { scopes: named.filter_map(|name| name.parse().ok()).collect(), subject })
     }
 }
 
-fn modified(file: &PathBuf) -> Option<SystemTime> {
-    std::fs::metadata(file).and_then(|metadata| metadata.modified()).ok()
+/// Whether the header has the member `crit`, or is none.
+fn has_critical(token: &str) -> bool {
+    let header = token.split('.').next().unwrap_or_default();
+    let header = URL_SAFE_NO_PAD.decode(header).ok();
+    let header = header.and_then(|json| serde_json::from_slice::<serde_json::Value>(&json).ok());
+    header.is_none_or(|header| header.get("crit").is_some())
 }
 
 fn read(file: &PathBuf) -> Result<Vec<Key>, String> {
@@ -132,15 +207,23 @@ fn read(file: &PathBuf) -> Result<Vec<Key>, String> {
     // The values of a file of keys are not repeated: it may hold secrets.
     let set: Set =
         serde_json::from_slice(&text).map_err(|_| format!("{name} is not a JWKS: {{\"keys\": [...]}}"))?;
-    let keys: Vec<Key> = set.keys.into_iter().filter_map(usable).collect();
-    match keys.is_empty() {
-        true => Err(format!("{name} has no key that can check a signature")),
-        false => Ok(keys),
-    }
+    Ok(set.keys.into_iter().filter_map(usable).collect())
 }
 
-/// A key that checks signatures; others (for encryption, of unknown kinds) are left out.
+/// Bits of the smallest RSA key that is believed (NIST SP 800-131A).
+const RSA_BITS: usize = 2048;
+
+/// A key that checks signatures; others (for encryption, of unknown kinds, weak) are left out.
 fn usable(value: serde_json::Value) -> Option<Key> {
+    if let Some(modulus) = value.get("n") {
+        let modulus = URL_SAFE_NO_PAD.decode(modulus.as_str()?).ok()?;
+        let first = modulus.iter().position(|byte| *byte != 0)?;
+        let bits = 8 * (modulus.len() - first) - modulus[first].leading_zeros() as usize;
+        if bits < RSA_BITS {
+            tracing::warn!(bits, "an RSA key of tokens is left out: {RSA_BITS} bits are the least");
+            return None;
+        }
+    }
     let jwk: Jwk = serde_json::from_value(value).ok()?;
     if jwk.common.public_key_use.as_ref().is_some_and(|used| *used != PublicKeyUse::Signature) {
         return None;
@@ -162,8 +245,6 @@ mod tests {
     use std::path::Path;
     use std::time::{Duration, UNIX_EPOCH};
 
-    use base64::Engine;
-    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use serde_json::json;
 
     use super::*;
@@ -177,11 +258,20 @@ mod tests {
     }
 
     fn token(secret: &[u8; 32]) -> String {
-        let exp = jsonwebtoken::get_current_timestamp() + 600;
-        let claims =
+        signed(secret, json!({}), json!({}))
+    }
+
+    /// A token with these members of its header and its claims.
+    fn signed(secret: &[u8; 32], header: serde_json::Value, more: serde_json::Value) -> String {
+        let exp = get_current_timestamp() + 600;
+        let mut claims =
             json!({"sub": "dr-lee", "iss": "i", "aud": "a", "exp": exp, "scope": "classify openid admin"});
+        let mut header_ = json!({"alg": "HS256"});
+        for (into, from) in [(&mut header_, header), (&mut claims, more)] {
+            into.as_object_mut().unwrap().extend(from.as_object().unwrap().clone());
+        }
         let part = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let signed = format!("{}.{}", part(json!({"alg": "HS256"})), part(claims));
+        let signed = format!("{}.{}", part(header_), part(claims));
         let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret);
         let signature = URL_SAFE_NO_PAD.encode(ring::hmac::sign(&key, signed.as_bytes()));
         format!("{signed}.{signature}")
@@ -192,8 +282,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("jwks.json");
         write(&file, &[1; 32], 1);
-        let source = TokenSource { keys: file.clone(), issuer: "i".into(), audience: "a".into() };
-        let tokens = Tokens::new(&source).unwrap();
+        let tokens = tokens(&file);
         let bearer = tokens.check(&token(&[1; 32])).unwrap();
         assert_eq!((bearer.subject.as_str(), bearer.scopes), ("dr-lee", vec![Scope::Classify, Scope::Admin]));
 
@@ -202,8 +291,43 @@ mod tests {
         assert!(tokens.check(&token(&[1; 32])).is_none());
         assert!(tokens.check(&token(&[2; 32])).is_some());
 
-        std::fs::write(&file, "{").unwrap();
+        for broken in ["{", "{\"keys\": []}"] {
+            std::fs::write(&file, broken).unwrap();
+            tokens.reload();
+            assert!(tokens.check(&token(&[2; 32])).is_none(), "{broken}: a key may have been taken back");
+            write(&file, &[2; 32], 3);
+            tokens.reload();
+            assert!(tokens.check(&token(&[2; 32])).is_some());
+        }
+        std::fs::remove_file(&file).unwrap();
         tokens.reload();
-        assert!(tokens.check(&token(&[2; 32])).is_some(), "a broken file changes nothing");
+        assert!(tokens.check(&token(&[2; 32])).is_none(), "the file is gone");
+    }
+
+    fn tokens(file: &Path) -> Tokens {
+        let max_life = Duration::from_secs(3600);
+        let (issuer, audience) = ("i".to_string(), "a".to_string());
+        Tokens::new(&TokenSource { keys: file.to_path_buf(), issuer, audience, max_life }).unwrap()
+    }
+
+    #[test]
+    fn what_a_token_says_is_read_with_care() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("jwks.json");
+        write(&file, &[1; 32], 1);
+        let tokens = tokens(&file);
+        let ask = |header, claims| tokens.check(&signed(&[1; 32], header, claims));
+        let scopes = |claims| ask(json!({}), claims).unwrap().scopes;
+        assert_eq!(scopes(json!({"scope": "", "scp": "openid write"})), [Scope::Write]);
+        assert_eq!(scopes(json!({"scope": ["classify"], "scp": ["write"]})), [Scope::Classify, Scope::Write]);
+        assert!(ask(json!({"crit": ["b64"], "b64": false}), json!({})).is_none());
+        assert!(ask(json!({}), json!({"exp": get_current_timestamp() + 4000})).is_none(), "too long a life");
+    }
+
+    #[test]
+    fn a_weak_key_is_left_out() {
+        let modulus = |bytes: usize| URL_SAFE_NO_PAD.encode([&[0][..], &vec![0xff; bytes]].concat());
+        assert!(usable(json!({"kty": "RSA", "e": "AQAB", "n": modulus(128)})).is_none());
+        assert!(usable(json!({"kty": "RSA", "e": "AQAB", "n": modulus(256)})).is_some());
     }
 }

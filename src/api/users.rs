@@ -9,7 +9,7 @@ use serde::de::IgnoredAny;
 
 use super::etag::{Conditions, Representation};
 use super::extract::{self, Id};
-use super::json::parse;
+use super::json::{off_thread, parse};
 use super::people::{Written, refuse};
 use super::{AppState, Problem};
 use recommend::User;
@@ -46,7 +46,7 @@ pub async fn put(
     conditions: Conditions,
     extract::Json(body): extract::Json,
 ) -> Result<Json<Written>, Problem> {
-    let sent = read(&body)?;
+    let sent = off_thread(body, read).await?;
     if !sent.user_id.is_empty() && sent.user_id != user_id {
         return Err(Problem::unprocessable("user_id is not the identifier in the path"));
     }

@@ -1,11 +1,14 @@
 //! `medserve import`: files into the database, with a progress bar, all of a file or nothing.
 
+use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
+use tokio::runtime::Runtime;
 
+use super::import_fhir::{FhirReport, import_fhir};
 use crate::store::import::{
     ImportReport, Progress, default_event, import_interactions, import_items, import_terminology,
     import_users,
@@ -53,6 +56,11 @@ pub enum Import {
         /// The file
         file: PathBuf,
     },
+    /// Electronic records: a FHIR R4 Bundle, a Bulk Data file (NDJSON), or a folder of them
+    Fhir {
+        /// The file or the folder
+        file: PathBuf,
+    },
     /// Terms from a CSV file with a header: drugs, classes, allergens and conditions with their
     /// synonyms and codes
     Terminology {
@@ -67,7 +75,26 @@ impl Import {
             Import::Interactions { file, .. }
             | Import::Users { file }
             | Import::Items { file }
+            | Import::Fhir { file }
             | Import::Terminology { file } => file,
+        }
+    }
+}
+
+/// What an import did.
+#[derive(Debug)]
+pub enum Imported {
+    /// Rows of a file.
+    Rows(ImportReport),
+    /// Electronic records.
+    Records(FhirReport),
+}
+
+impl fmt::Display for Imported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Imported::Rows(report) => report.fmt(f),
+            Imported::Records(report) => report.fmt(f),
         }
     }
 }
@@ -77,10 +104,15 @@ impl Import {
 /// # Errors
 /// A file that cannot be read, the first row that is wrong with its line, a database that does
 /// not answer. Nothing of the file is in the database then.
-pub async fn import(url: &str, what: Import) -> Result<ImportReport> {
+pub fn run(url: &str, what: Import) -> Result<Imported> {
+    Runtime::new()?.block_on(import(url, what))
+}
+
+async fn import(url: &str, what: Import) -> Result<Imported> {
     let path = what.file().to_path_buf();
     let file = File::open(&path).with_context(|| path.display().to_string())?;
-    let bar = ProgressBar::new(file.metadata()?.len());
+    // Of a folder the length says nothing.
+    let bar = ProgressBar::new(if path.is_dir() { 0 } else { file.metadata()?.len() });
     if let Ok(style) = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes}  {msg}  {eta} left") {
         bar.set_style(style);
     }
@@ -91,6 +123,12 @@ pub async fn import(url: &str, what: Import) -> Result<ImportReport> {
     let store = store::connect(url, &StoreOptions::default()).await.context("opening the database")?;
     let now = clock::now();
     let result = match what {
+        Import::Fhir { .. } => {
+            let report = import_fhir(store.as_ref(), &path, now, &bar).await;
+            bar.finish_and_clear();
+            store.close().await;
+            return report.map(Imported::Records);
+        }
         Import::Users { .. } => import_users(store.as_ref(), file, now, &mut progress).await,
         Import::Items { .. } => import_items(store.as_ref(), file, &mut progress).await,
         Import::Terminology { .. } => import_terminology(store.as_ref(), file).await,
@@ -117,5 +155,6 @@ pub async fn import(url: &str, what: Import) -> Result<ImportReport> {
     };
     bar.finish_and_clear();
     store.close().await;
-    result.with_context(|| format!("{}: nothing was imported", path.display()))
+    let report = result.with_context(|| format!("{}: nothing was imported", path.display()))?;
+    Ok(Imported::Rows(report))
 }

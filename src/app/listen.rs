@@ -1,8 +1,8 @@
 //! Connections: accepted up to a number, cut where nothing comes, and finished before the end.
 //!
 //! This is a loop over hyper of our own because it holds what a server on a hospital's network
-//! needs and the usual ones leave out together: a bound on connections, a time within which a
-//! request's head must have come (which ends idle connections too), TLS, and an end that waits.
+//! needs and the usual ones leave out together: bounds on connections ([`Connections`]), TLS, and an
+//! end that waits.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,15 +11,17 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
-use tokio_rustls::TlsAcceptor;
+use tokio::sync::watch;
 use tower::ServiceExt;
+
+use super::connections::{Bounds, Connection, Connections, LOOK, Watched};
+use super::tls::Certificates;
 
 /// Longest time for a TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -31,19 +33,10 @@ const STREAMS: u32 = 128;
 /// keeps its buffer, so that with many this is what they cost.
 const BUFFER: usize = 64 << 10;
 
-/// Bounds on connections.
-#[derive(Debug, Clone, Copy)]
-pub struct Bounds {
-    /// Most at a time.
-    pub connections: usize,
-    /// Time within which the next request's head must have come.
-    pub idle: Duration,
-}
-
 /// Serves until `stopped` says so, and then until the requests in flight are finished.
 pub async fn serve(
     listener: TcpListener,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Certificates>,
     router: Router,
     bounds: Bounds,
     mut stopped: watch::Receiver<bool>,
@@ -53,11 +46,16 @@ pub async fn serve(
     http1.http1().timer(TokioTimer::new()).header_read_timeout(bounds.idle).max_buf_size(BUFFER);
     let mut http2 = Builder::new(TokioExecutor::new()).http2_only();
     http2.http2().timer(TokioTimer::new()).keep_alive_interval(bounds.idle).max_concurrent_streams(STREAMS);
-    let open = Arc::new(Semaphore::new(bounds.connections));
+    let open = Connections::new(bounds);
+    let mut looks = tokio::time::interval(LOOK);
     let graceful = GracefulShutdown::new();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
+            _ = looks.tick() => {
+                open.look();
+                continue;
+            }
             // An error means that the sender is gone, which is an end as well.
             _ = stopped.wait_for(|stop| *stop) => break,
         };
@@ -70,31 +68,48 @@ pub async fn serve(
                 continue;
             }
         };
-        let Ok(place) = open.clone().try_acquire_owned() else {
+        let Some(place) = open.admit(peer.ip().to_canonical()) else {
             metrics::counter!("medserve_rejected_total", "reason" => "connections").increment(1);
             continue;
         };
-        let (http1, http2, tls) = (http1.clone(), http2.clone(), tls.clone());
+        let (http1, http2, tls) = (http1.clone(), http2.clone(), tls.as_ref().map(Certificates::acceptor));
         let (router, watcher) = (router.clone(), graceful.watcher());
         tokio::spawn(async move {
             // Answers are small and waited for: they must not wait for company.
             let _ = stream.set_nodelay(true);
-            match tls {
-                None => talk(&http1, stream, peer, router, watcher).await,
-                Some(tls) => match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
-                    Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
-                        talk(&http2, stream, peer, router, watcher).await;
-                    }
-                    Ok(Ok(stream)) => talk(&http1, stream, peer, router, watcher).await,
-                    Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
-                    Err(_) => tracing::debug!("a TLS handshake took too long"),
-                },
+            let connection = &place.connection;
+            let talking = async {
+                match tls {
+                    None => talk(&http1, stream, peer, router, connection.clone(), watcher).await,
+                    Some(tls) => match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
+                        Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
+                            connection.speaks_http2();
+                            talk(&http2, stream, peer, router, connection.clone(), watcher).await;
+                        }
+                        Ok(Ok(stream)) => {
+                            talk(&http1, stream, peer, router, connection.clone(), watcher).await
+                        }
+                        Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+                        Err(_) => tracing::debug!("a TLS handshake took too long"),
+                    },
+                }
+            };
+            tokio::select! {
+                () = talking => {}
+                () = connection.end.notified() => {}
             }
-            drop(place);
         });
     }
     drop(listener);
-    graceful.shutdown().await;
+    let finished = graceful.shutdown();
+    tokio::pin!(finished);
+    // Who reads no answer keeps nobody from ending.
+    loop {
+        tokio::select! {
+            () = &mut finished => return,
+            _ = looks.tick() => open.look(),
+        }
+    }
 }
 
 async fn talk<S>(
@@ -102,18 +117,22 @@ async fn talk<S>(
     stream: S,
     peer: SocketAddr,
     router: Router,
+    connection: Arc<Connection>,
     watcher: Watcher,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let service = router.map_request(move |request: Request<hyper::body::Incoming>| {
+    let watched = TokioIo::new(Watched::new(stream, connection.clone()));
+    let service = service_fn(move |request: Request<hyper::body::Incoming>| {
+        let working = connection.begin();
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(peer));
-        request
+        let answered = router.clone().oneshot(request);
+        async move { answered.await.map(|response| response.map(|body| working.answer(body))) }
     });
-    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+    let talk = builder.serve_connection(watched, service);
     // What ends a connection early (a client that went, a head that never came) is the client's.
-    if let Err(error) = watcher.watch(connection.into_owned()).await {
+    if let Err(error) = watcher.watch(talk.into_owned()).await {
         tracing::debug!(%error, "a connection ended early");
     }
 }

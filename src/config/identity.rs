@@ -1,8 +1,13 @@
 //! Who may call: the written forms of keys and of where tokens come from.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::{Duration, SystemTime};
+
+use recommend::Millis;
+use recommend::clock::{parse_time, rfc3339};
 
 /// What a caller may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -13,12 +18,14 @@ pub enum Scope {
     Recommend,
     /// Write and read people, things and interactions.
     Write,
+    /// Call the services of CDS Hooks: the client of a record system, by its own token.
+    Cds,
     /// Everything, and what only administrators may: neighbors, the audit, the models served.
     Admin,
 }
 
 impl Scope {
-    /// All of them.
+    /// All of those that keys and tokens can name.
     pub const ALL: [Scope; 4] = [Scope::Classify, Scope::Recommend, Scope::Write, Scope::Admin];
 
     /// As written in keys and tokens.
@@ -27,6 +34,7 @@ impl Scope {
             Scope::Classify => "classify",
             Scope::Recommend => "recommend",
             Scope::Write => "write",
+            Scope::Cds => "cds",
             Scope::Admin => "admin",
         }
     }
@@ -56,14 +64,28 @@ pub struct ApiKey {
     /// SHA-256 of the key. A key has 256 random bits, which no guessing reaches, so a digest
     /// made to be slow would only make answers slow.
     pub sha256: [u8; 32],
+    /// From when on it opens nothing any more.
+    pub expires: Option<Millis>,
 }
+
+/// Milliseconds of a day.
+const DAY: Millis = 86_400_000;
 
 impl FromStr for ApiKey {
     type Err = &'static str;
 
-    /// Reads `NAME:SCOPE+SCOPE:SHA256`.
+    /// Reads `NAME:SCOPE+SCOPE:SHA256`, and behind it `:DATE` for a key that ends with that day.
     fn from_str(text: &str) -> Result<ApiKey, &'static str> {
-        let mut parts = text.trim().rsplitn(3, ':');
+        let text = text.trim();
+        let date = text.rsplit_once(':').filter(|(_, date)| date.len() == 10 && date.contains('-'));
+        let (text, expires) = match date {
+            None => (text, None),
+            Some((text, date)) => {
+                let day = parse_time(date).ok_or("ends in a date that is none; one is such as 2030-12-31")?;
+                (text, Some(day + DAY))
+            }
+        };
+        let mut parts = text.rsplitn(3, ':');
         let (Some(sha256), Some(scopes), Some(name)) = (parts.next(), parts.next(), parts.next()) else {
             return Err("must be NAME:SCOPES:SHA256");
         };
@@ -76,15 +98,83 @@ impl FromStr for ApiKey {
         let mut digest = [0; 32];
         hex::decode_to_slice(sha256, &mut digest)
             .map_err(|_| "must end in the 64 hexadecimal digits of the key's SHA-256")?;
-        Ok(ApiKey { name: name.to_string(), scopes, sha256: digest })
+        Ok(ApiKey { name: name.to_string(), scopes, sha256: digest, expires })
     }
 }
 
 impl fmt::Display for ApiKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scopes: Vec<&str> = self.scopes.iter().map(|scope| scope.as_str()).collect();
-        write!(formatter, "{}:{}:{}", self.name, scopes.join("+"), hex::encode(self.sha256))
+        write!(formatter, "{}:{}:{}", self.name, scopes.join("+"), hex::encode(self.sha256))?;
+        match self.expires {
+            // The date is the first ten characters.
+            Some(end) => write!(formatter, ":{:.10}", rfc3339(end - DAY)),
+            None => Ok(()),
+        }
     }
+}
+
+/// By what a file is known to have changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    modified: SystemTime,
+    length: u64,
+    inode: u64,
+}
+
+impl Stamp {
+    /// Of the file as it is now; nothing where it cannot be looked at.
+    pub fn of(file: &Path) -> Option<Stamp> {
+        let metadata = std::fs::metadata(file).ok()?;
+        Some(Stamp { modified: metadata.modified().ok()?, length: metadata.len(), inode: metadata.ino() })
+    }
+}
+
+/// A file of keys, one entry a line; blank lines and what is behind `#` count for nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its keys when it was read.
+    pub keys: Vec<ApiKey>,
+    /// As it was then.
+    pub stamp: Option<Stamp>,
+}
+
+impl KeyFile {
+    /// Reads the file: its keys, and what is wrong with other lines.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn read(path: &Path) -> Result<(KeyFile, Vec<String>), String> {
+        let name = path.display();
+        let stamp = Stamp::of(path);
+        let text = std::fs::read_to_string(path).map_err(|error| format!("{name}: {error}"))?;
+        let (mut keys, mut problems) = (Vec::new(), Vec::new());
+        for (index, line) in text.lines().enumerate() {
+            let line = line.split('#').next().unwrap_or_default().trim();
+            if !line.is_empty() {
+                add_key(&mut keys, line).unwrap_or_else(|problem| {
+                    problems.push(format!("{name}: line {}: it {problem}", index + 1))
+                });
+            }
+        }
+        Ok((KeyFile { path: path.to_path_buf(), keys, stamp }, problems))
+    }
+}
+
+/// Adds the key of this entry. An entry that is no key is not repeated in the words: somebody may have
+/// written the key itself.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn add_key(keys: &mut Vec<ApiKey>, entry: &str) -> Result<(), &'static str> {
+    let key: ApiKey = entry.parse()?;
+    if keys.iter().any(|other| other.name == key.name || other.sha256 == key.sha256) {
+        return Err("repeats a name or a key");
+    }
+    keys.push(key);
+    Ok(())
 }
 
 /// Where bearer tokens (JWT) come from.
@@ -96,6 +186,8 @@ pub struct TokenSource {
     pub issuer: String,
     /// For whom: their `aud`.
     pub audience: String,
+    /// How long one may be good for at most, from now on.
+    pub max_life: Duration,
 }
 
 /// The files of a TLS server, in PEM.
@@ -119,7 +211,11 @@ mod tests {
             (key.name.as_str(), key.scopes.as_slice()),
             ("ward 7: triage", &[Scope::Classify, Scope::Write][..])
         );
+        assert_eq!((key.to_string(), key.expires), (text.clone(), None));
+        let text = format!("{text}:2030-12-31");
+        let key: ApiKey = text.parse().unwrap();
         assert_eq!(key.to_string(), text);
+        assert_eq!(key.expires, parse_time("2031-01-01"), "the day itself is still good");
     }
 
     #[test]
@@ -134,6 +230,8 @@ mod tests {
             "name:classify:0f".to_string(),
             format!("name:classify:{}", "é".repeat(32)),
             format!("name:classify:+{}", &digest[1..]),
+            format!("name:classify:{digest}:2030-13-01"),
+            format!("name:classify:{digest}:tomorrow"),
         ] {
             assert!(bad.parse::<ApiKey>().is_err(), "{bad}");
         }

@@ -6,7 +6,7 @@
 use super::setting::{
     Address, Default, Described, Hidden, List, Millis, Number, OneOf, Setting, Share, Switch, Text,
 };
-use super::{AuditMode, RecommenderEngine};
+use super::{AuditMode, Naming, RecommenderEngine};
 
 /// Milliseconds of an hour.
 const HOUR: u64 = 3_600_000;
@@ -18,7 +18,9 @@ pub static GROUPS: [(&str, &[&dyn Described]); 6] = [
         &[
             &CONFIG,
             &LISTEN,
+            &HEALTH_LISTEN,
             &DATABASE_URL,
+            &DATABASE_URL_FILE,
             &DATABASE_CONNECTIONS,
             &DEMO,
             &MODELS_DIR,
@@ -30,9 +32,11 @@ pub static GROUPS: [(&str, &[&dyn Described]); 6] = [
         "access",
         &[
             &API_KEYS,
+            &API_KEYS_FILE,
             &JWT_KEYS,
             &JWT_ISSUER,
             &JWT_AUDIENCE,
+            &JWT_MAX_LIFE_S,
             &ALLOW_ANONYMOUS,
             &TLS_CERTIFICATE,
             &TLS_KEY,
@@ -43,6 +47,7 @@ pub static GROUPS: [(&str, &[&dyn Described]); 6] = [
         "how much",
         &[
             &MAX_CONNECTIONS,
+            &MAX_CONNECTIONS_PER_ADDRESS,
             &MAX_IN_FLIGHT,
             &QUEUE,
             &ENGINES,
@@ -59,11 +64,13 @@ pub static GROUPS: [(&str, &[&dyn Described]); 6] = [
             &REQUEST_TIMEOUT_MS,
             &MAX_REQUEST_TIMEOUT_MS,
             &BODY_TIMEOUT_MS,
+            &HEAD_TIMEOUT_MS,
+            &RESPONSE_TIMEOUT_MS,
             &IDLE_TIMEOUT_MS,
             &SHUTDOWN_TIMEOUT_MS,
         ],
     ),
-    ("audit", &[&AUDIT, &AUDIT_DAYS]),
+    ("audit", &[&AUDIT, &AUDIT_DAYS, &AUDIT_PEOPLE, &AUDIT_KEY_FILE]),
     ("traces", &[&OTLP_ENDPOINT, &OTLP_CA, &TRACE_RATIO]),
 ];
 
@@ -88,6 +95,14 @@ pub static LISTEN: Setting<Address> = Setting {
     help: "Address to listen on; port 0 takes a free one",
 };
 
+pub static HEALTH_LISTEN: Setting<Address> = Setting {
+    name: "health-listen",
+    value: "ADDRESS:PORT",
+    default: Default::None,
+    accepts: Address,
+    help: "Address of a second listener for `/health` and `/metrics` alone, without TLS, which answers however many connections the first one has",
+};
+
 /// The database where none is named, of the other commands too.
 pub const DEFAULT_DATABASE: &str = "sqlite://medserve.db";
 /// The one with `demo`.
@@ -99,6 +114,14 @@ pub static DATABASE_URL: Setting<Hidden<Text>> = Setting {
     default: Default::Depends("`sqlite://medserve.db`; with `demo` `sqlite://medserve-demo.db`"),
     accepts: Hidden(Text("an address of the form postgres://user:password@host/name or sqlite://file.db")),
     help: "Database: `postgres://user:password@host/name`, or `sqlite://file.db`, which is created",
+};
+
+pub static DATABASE_URL_FILE: Setting<Text> = Setting {
+    name: "database-url-file",
+    value: "FILE",
+    default: Default::None,
+    accepts: Text("a file"),
+    help: "File that holds the address of the database, in place of `database-url`",
 };
 
 pub static DATABASE_CONNECTIONS: Setting<Number> = Setting {
@@ -146,7 +169,15 @@ pub static API_KEYS: Setting<Hidden<List>> = Setting {
     value: "KEYS",
     default: Default::None,
     accepts: Hidden(List("entries NAME:SCOPE+SCOPE:SHA256 with commas between them")),
-    help: "Keys that are accepted, as `NAME:SCOPE+SCOPE:SHA256` with commas between them; `medserve key` makes one. The scopes are classify, recommend, write and admin",
+    help: "Keys that are accepted, as `NAME:SCOPE+SCOPE:SHA256` with commas between them, each with `:DATE` behind it if that day is its last; `medserve key` makes one. The scopes are classify, recommend, write and admin",
+};
+
+pub static API_KEYS_FILE: Setting<Text> = Setting {
+    name: "api-keys-file",
+    value: "FILE",
+    default: Default::None,
+    accepts: Text("a file"),
+    help: "File of further keys, one entry a line, read again within seconds after it changed",
 };
 
 pub static JWT_KEYS: Setting<Text> = Setting {
@@ -171,6 +202,14 @@ pub static JWT_AUDIENCE: Setting<Text> = Setting {
     default: Default::None,
     accepts: Text("text"),
     help: "For whom those tokens are: their `aud`",
+};
+
+pub static JWT_MAX_LIFE_S: Setting<Number> = Setting {
+    name: "jwt-max-life-s",
+    value: "SECONDS",
+    default: Default::Is("86400"),
+    accepts: Number(60..=31_622_400),
+    help: "Longest time for which a token may still be good; one that is good for longer is refused",
 };
 
 pub static ALLOW_ANONYMOUS: Setting<Switch> = Setting {
@@ -210,7 +249,15 @@ pub static MAX_CONNECTIONS: Setting<Number> = Setting {
     value: "N",
     default: Default::Is("900"),
     accepts: Number(1..=1 << 20),
-    help: "Most connections open at once; further ones are closed immediately. Keep it below the limit of open files",
+    help: "Most connections open at once; a further one takes the place of one on which nothing is asked, or is closed immediately. Keep it below the limit of open files",
+};
+
+pub static MAX_CONNECTIONS_PER_ADDRESS: Setting<Number> = Setting {
+    name: "max-connections-per-address",
+    value: "N",
+    default: Default::Depends("as many as `max-connections`"),
+    accepts: Number(1..=1 << 20),
+    help: "Most connections of one address, such as that of a proxy",
 };
 
 /// Where nothing is said. As many are let in only while they are done in good time.
@@ -221,7 +268,7 @@ pub static MAX_IN_FLIGHT: Setting<Number> = Setting {
     value: "N",
     default: Default::Depends("128 for each engine"),
     accepts: Number(1..=1 << 20),
-    help: "Most requests worked on at once; further ones are answered 429. Fewer are admitted while answers take long",
+    help: "Most requests worked on at once, of each of three classes: by models, by the recommender, by the database; further ones are answered 429. Of the first fewer are admitted while answers take long",
 };
 
 pub static QUEUE: Setting<Number> = Setting {
@@ -253,7 +300,7 @@ pub static MAX_BODY_BYTES: Setting<Number> = Setting {
     value: "BYTES",
     default: Default::Is("67108864"),
     accepts: Number(1..=4 << 30),
-    help: "Largest request body; all bodies that arrive together hold 16 times as much at most",
+    help: "Largest request body; a route of JSON takes less, and all bodies that arrive together hold 16 times as much at most",
 };
 
 pub static MAX_PIXELS: Setting<Number> = Setting {
@@ -304,6 +351,22 @@ pub static BODY_TIMEOUT_MS: Setting<Millis> = Setting {
     help: "For a body to arrive",
 };
 
+pub static HEAD_TIMEOUT_MS: Setting<Millis> = Setting {
+    name: "head-timeout-ms",
+    value: "MS",
+    default: Default::Is("15000"),
+    accepts: Millis(1..=HOUR),
+    help: "For the first request of a connection to begin, and for a request's head to arrive once it has begun",
+};
+
+pub static RESPONSE_TIMEOUT_MS: Setting<Millis> = Setting {
+    name: "response-timeout-ms",
+    value: "MS",
+    default: Default::Is("30000"),
+    accepts: Millis(1..=HOUR),
+    help: "For a client that does not read its answer; then its connection is closed",
+};
+
 pub static IDLE_TIMEOUT_MS: Setting<Millis> = Setting {
     name: "idle-timeout-ms",
     value: "MS",
@@ -333,7 +396,23 @@ pub static AUDIT_DAYS: Setting<Number> = Setting {
     value: "DAYS",
     default: Default::Is("2192"),
     accepts: Number(1..=36_525),
-    help: "Days for which audit rows are kept",
+    help: "Days of running for which audit rows are kept",
+};
+
+pub static AUDIT_PEOPLE: Setting<OneOf<Naming>> = Setting {
+    name: "audit-people",
+    value: "HOW",
+    default: Default::Is("pseudonym"),
+    accepts: OneOf(&[("pseudonym", Naming::Pseudonym), ("id", Naming::Id)]),
+    help: "How the audit names the people concerned: by a keyed `pseudonym`, or by their `id`",
+};
+
+pub static AUDIT_KEY_FILE: Setting<Text> = Setting {
+    name: "audit-key-file",
+    value: "FILE",
+    default: Default::None,
+    accepts: Text("a file"),
+    help: "File of the audit's secret, 64 hexadecimal digits, as `medserve audit key` prints one; without it the database keeps one of its own",
 };
 
 pub static OTLP_ENDPOINT: Setting<Hidden<Text>> = Setting {

@@ -43,15 +43,17 @@ pub struct Listed {
 
 /// Loads a version of a model, the highest where none is given, and puts it into service.
 ///
-/// It takes seconds and a core.
+/// It takes seconds and a core. `fits` says what speaks against a model that loads, such as data
+/// that it is not made for.
 ///
 /// # Errors
-/// A version that does not exist or does not load.
+/// A version that does not exist, does not load or does not fit.
 pub fn load(
     current: &ArcSwapOption<Registry>,
     config: &Config,
     name: &str,
     version: Option<&str>,
+    fits: impl Fn(&Served) -> Result<(), String>,
 ) -> Result<Served, ChangeError> {
     let registry = current.load_full().ok_or(ChangeError::Loading)?;
     // All registries of a server share the lock: of two changes the second sees the first.
@@ -73,7 +75,9 @@ pub fn load(
     })?;
     let refused = registry.refused.iter().filter(|error| !error.file.starts_with(&folder));
     let mut next = registry.successor(registry.models.clone(), refused.cloned().collect());
-    match start(&folder, config, &registry.preprocess) {
+    let started = start(&folder, config, &registry.preprocess)
+        .and_then(|served| fits(&served).map(|()| served).map_err(|why| PackageError::new(&folder, why)));
+    match started {
         Ok(served) => {
             if let Some(old) = next.models.insert(name.to_string(), served.clone()) {
                 old.announce(false);
@@ -88,6 +92,31 @@ pub fn load(
             Err(error.into())
         }
     }
+}
+
+/// Takes every model out of service that does not fit, as [`load`] would have refused it. Returns
+/// what was refused, and why.
+pub fn refuse_unfit(
+    current: &ArcSwapOption<Registry>,
+    config: &Config,
+    fits: impl Fn(&Served) -> Result<(), String>,
+) -> Vec<PackageError> {
+    let Some(registry) = current.load_full() else { return Vec::new() };
+    let _turn = registry.changing.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(registry) = current.load_full() else { return Vec::new() };
+    let mut models = registry.models.clone();
+    let mut unfit = Vec::new();
+    models.retain(|name, served| {
+        let Err(why) = fits(served) else { return true };
+        served.announce(false);
+        unfit.push(PackageError::new(config.models_dir.join(name).join(&served.manifest().version), why));
+        false
+    });
+    if !unfit.is_empty() {
+        let refused = registry.refused.iter().chain(&unfit).cloned().collect();
+        current.store(Some(Arc::new(registry.successor(models, refused))));
+    }
+    unfit
 }
 
 /// Takes a model out of service. Requests that have found it are still answered.

@@ -1,5 +1,7 @@
 //! Serving a classifier of images: decode, preprocess, queue, network, probabilities.
 
+pub mod explain;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};

@@ -52,6 +52,21 @@ impl Meter {
                 self.confidence.record(best.probability);
             }
         }
+        self.timed(timing);
+    }
+
+    /// A request was answered with any number of labels, each with its probability.
+    pub fn found(&self, labels: impl Iterator<Item = (usize, f32)>, timing: &Timing) {
+        for (label, probability) in labels {
+            if let Some(answers) = self.answers.get(label) {
+                answers.increment(1);
+            }
+            self.confidence.record(probability);
+        }
+        self.timed(timing);
+    }
+
+    fn timed(&self, timing: &Timing) {
         let Timing { decode, preprocess, queue, inference } = timing;
         for (stage, time) in self.stages.iter().zip([decode, preprocess, queue, inference]) {
             stage.record(time.as_secs_f64());

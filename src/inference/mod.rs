@@ -7,13 +7,16 @@
 pub mod batcher;
 pub mod change;
 pub mod engine;
+pub mod extractor;
 pub mod image;
 pub mod meter;
 pub mod note;
 pub mod pool;
 pub mod prediction;
 pub mod preprocess_pool;
+pub mod recommendation;
 pub mod registry;
+pub mod segment;
 
 pub use engine::InferenceError;
 pub use pool::{AskError, Timing};

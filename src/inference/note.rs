@@ -1,6 +1,7 @@
 //! Serving a classifier of notes: records, tokens, queue, network, probabilities.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,7 @@ use model::manifest::{Input, RecordInput};
 use model::package::MANIFEST;
 use model::{Manifest, Package, PackageError};
 use nn::Params;
+use text::bag::Bag;
 use text::encoder::Example;
 use text::network::Plan;
 use text::{Encoder, Familiarity, FieldValue, Record, RedFlag, RedFlags, Tokenizer, network};
@@ -68,6 +70,19 @@ pub struct NoteOutcome {
     pub missing_fields: Vec<String>,
     /// Rules that hold for the record; `None` where the package has none or they are switched off.
     pub red_flags: Option<Vec<RedFlag>>,
+    /// What the answer is made of, where it was asked for.
+    pub evidence: Option<Explained>,
+}
+
+/// What an answer is made of. The parts and the base sum to the logarithm of the label's probability
+/// less the mean of the logarithms over all labels.
+pub struct Explained {
+    /// What no word and no field has a part in.
+    pub base: f64,
+    /// Words, in code points of the note, with their parts.
+    pub words: Vec<(Range<usize>, f64)>,
+    /// Fields with their parts.
+    pub fields: Vec<(String, f64)>,
 }
 
 /// What is known of one record before the network answers.
@@ -118,6 +133,8 @@ pub struct NoteService {
     familiarity: Option<Familiarity>,
     preprocess: Arc<PreprocessPool>,
     pool: Pool<Example>,
+    /// What can say which words and fields decided.
+    bag: Option<Arc<Bag>>,
 }
 
 impl NoteService {
@@ -145,14 +162,64 @@ impl NoteService {
         let blank = encoder.encode(&record).map_err(|e| PackageError::new(&file, e))?;
         let model = NoteModel::build(&manifest, &input, &weights)
             .map_err(|e| PackageError::new(folder.join(&manifest.weights.file), e))?;
+        let bag = match &model.plan {
+            Plan::Bag(bag) => Some(bag.clone()),
+            Plan::Tokens(_) => None,
+        };
         let build = move || Ok(model.clone());
         let pool = Pool::start(&manifest, &folder, config, Arc::new(blank), build)?;
-        Ok(NoteService { manifest, card, encoder, red_flags, familiarity, preprocess, pool })
+        Ok(NoteService { manifest, card, encoder, red_flags, familiarity, preprocess, pool, bag })
     }
 
     /// What the manifest says of a record.
     pub fn input(&self) -> &RecordInput {
         self.encoder.input()
+    }
+
+    /// Whether it can say which words and fields decided.
+    pub fn explains(&self) -> bool {
+        self.bag.is_some()
+    }
+
+    /// What the answer to each record is made of; none for a model that cannot say.
+    ///
+    /// # Errors
+    /// The deadline passed; the tokenizer failed.
+    pub async fn explain(
+        self: &Arc<Self>,
+        records: Vec<Record>,
+        labels: Vec<usize>,
+        deadline: Instant,
+    ) -> Result<Vec<Option<Explained>>, NotesError> {
+        let service = self.clone();
+        let all = move || {
+            let each = records.iter().zip(labels).enumerate();
+            each.map(|(index, (record, label))| service.explained(index, record, label))
+                .collect::<Result<Vec<_>, NotesError>>()
+        };
+        self.preprocess.run(deadline, all).await.map_err(AskError::from)?.0
+    }
+
+    fn explained(
+        &self,
+        index: usize,
+        record: &Record,
+        label: usize,
+    ) -> Result<Option<Explained>, NotesError> {
+        let Some(bag) = &self.bag else { return Ok(None) };
+        let example = self.encoder.encode(record).map_err(|_| NotesError::Tokenizer { index })?;
+        let text = self.encoder.text(record).map_err(|_| NotesError::Tokenizer { index })?;
+        let fields = &self.input().fields;
+        let evidence = bag.evidence(&example, &text, fields, label);
+        let (stretches, parts): (Vec<Range<usize>>, Vec<f64>) = evidence.words.into_iter().unzip();
+        let places = self.encoder.places(record, &stretches).map_err(|_| NotesError::Tokenizer { index })?;
+        let scale = 1.0 / f64::from(self.manifest.calibration.temperature);
+        let named = |(field, part): (usize, f64)| (fields[field].name.clone(), part * scale);
+        Ok(Some(Explained {
+            base: evidence.base * scale,
+            words: places.into_iter().zip(parts).map(|(place, part)| (place, part * scale)).collect(),
+            fields: evidence.fields.into_iter().map(named).collect(),
+        }))
     }
 
     /// Number of records that wait for an engine.
@@ -194,6 +261,7 @@ impl NoteService {
             truncated: record.example.tokens.truncated(),
             missing_fields: record.missing_fields,
             red_flags: record.red_flags,
+            evidence: None,
         });
         Ok((answers.collect(), timing))
     }

@@ -71,6 +71,27 @@ impl<I: Clone + Send + 'static> Pool<I> {
         M: Model<Input = I> + 'static,
         F: Fn() -> candle_core::Result<M> + Clone + Send + 'static,
     {
+        let check = |row: &[f32]| Outcome::new(manifest, row, 1).map(drop);
+        Pool::start_with(manifest, folder, config, blank, build, check)
+    }
+
+    /// As [`Pool::start`], for a model whose rows are no logits of its labels: `check` says whether one
+    /// is an answer.
+    ///
+    /// # Errors
+    /// As [`Pool::start`].
+    pub fn start_with<M, F>(
+        manifest: &Manifest,
+        folder: &Path,
+        config: &Config,
+        blank: I,
+        build: F,
+        check: impl Fn(&[f32]) -> Result<(), NotFinite>,
+    ) -> Result<Pool<I>, PackageError>
+    where
+        M: Model<Input = I> + 'static,
+        F: Fn() -> candle_core::Result<M> + Clone + Send + 'static,
+    {
         let weights = folder.join(&manifest.weights.file);
         let misfit = |error: candle_core::Error| PackageError::new(&weights, error);
         let batcher = Arc::new(Batcher::new(config.queue));
@@ -79,7 +100,7 @@ impl<I: Clone + Send + 'static> Pool<I> {
             let mut model = build().map_err(misfit)?;
             for size in [1, config.max_batch] {
                 for row in model.logits(&vec![blank.clone(); size]).map_err(misfit)? {
-                    Outcome::new(manifest, &row, 1).map_err(|e| PackageError::new(&weights, e))?;
+                    check(&row).map_err(|e| PackageError::new(&weights, e))?;
                 }
             }
             engine::spawn(&manifest.name, pool.batcher.clone(), config.max_batch, model, build.clone())
@@ -118,7 +139,11 @@ impl<I: Clone + Send + 'static> Pool<I> {
         self.batcher.len()
     }
 
-    async fn outcomes(
+    /// As [`Pool::ask`], counted nowhere.
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) async fn outcomes(
         &self,
         manifest: &Manifest,
         inputs: Vec<I>,
@@ -126,20 +151,53 @@ impl<I: Clone + Send + 'static> Pool<I> {
         deadline: Instant,
         timing: &mut Timing,
     ) -> Result<Vec<Outcome>, AskError> {
+        let rows = self.answers(inputs, deadline, timing).await?;
+        Ok(rows.iter().map(|row| Outcome::new(manifest, row, top_k)).collect::<Result<_, _>>()?)
+    }
+
+    /// The rows of the inputs as the engine wrote them, in order; the waiting and the computing go into
+    /// `timing`. [`Pool::found`] counts what they say.
+    ///
+    /// # Errors
+    /// A model that is busy or failed: then no input has a row.
+    pub async fn rows(
+        &self,
+        inputs: Vec<I>,
+        deadline: Instant,
+        timing: &mut Timing,
+    ) -> Result<Vec<Vec<f32>>, AskError> {
+        let rows = self.answers(inputs, deadline, timing).await;
+        if let Err(error) = &rows {
+            meter::refused(error);
+        }
+        rows
+    }
+
+    /// Counts an answer of any number of labels with their probabilities.
+    pub fn found(&self, labels: impl Iterator<Item = (usize, f32)>, timing: &Timing) {
+        self.meter.found(labels, timing);
+    }
+
+    async fn answers(
+        &self,
+        inputs: Vec<I>,
+        deadline: Instant,
+        timing: &mut Timing,
+    ) -> Result<Vec<Vec<f32>>, AskError> {
         // Refused for good: coming back would not help.
         if inputs.len() > self.queue {
             return Err(AskError::TooMany { inputs: inputs.len(), most: self.queue });
         }
         let replies: Vec<Reply> = self.batcher.submit(inputs, deadline)?;
-        let mut outcomes = Vec::with_capacity(replies.len());
+        let mut rows = Vec::with_capacity(replies.len());
         let before = timing.queue;
         for reply in replies {
             let answer = reply.await.map_err(|_| InferenceError::Failed)??;
             timing.queue = timing.queue.max(before + answer.queued);
             timing.inference = timing.inference.max(answer.inference);
-            outcomes.push(Outcome::new(manifest, &answer.logits, top_k)?);
+            rows.push(answer.logits);
         }
-        Ok(outcomes)
+        Ok(rows)
     }
 }
 

@@ -7,21 +7,31 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use super::extractor::ExtractService;
 use super::image::ImageService;
 use super::note::NoteService;
 use super::preprocess_pool::PreprocessPool;
+use super::recommendation::RecommendationService;
+use super::segment::SegmentService;
 use crate::config::Config;
 use model::manifest::Input;
 use model::package::latest;
 use model::{Manifest, Package, PackageError};
+use recommend::Kind;
 
 /// A model in service.
 #[derive(Clone)]
 pub enum Served {
     /// It classifies images.
     Image(Arc<ImageService>),
+    /// It outlines regions of images.
+    Segment(Arc<SegmentService>),
     /// It classifies notes.
     Note(Arc<NoteService>),
+    /// It finds names in notes.
+    Extract(Arc<ExtractService>),
+    /// It recommends.
+    Recommendation(Arc<RecommendationService>),
 }
 
 impl Served {
@@ -29,7 +39,10 @@ impl Served {
     pub fn manifest(&self) -> &Manifest {
         match self {
             Served::Image(service) => &service.manifest,
+            Served::Segment(service) => &service.manifest,
             Served::Note(service) => &service.manifest,
+            Served::Extract(service) => &service.manifest,
+            Served::Recommendation(service) => &service.manifest,
         }
     }
 
@@ -37,7 +50,11 @@ impl Served {
     pub fn waiting(&self) -> usize {
         match self {
             Served::Image(service) => service.waiting(),
+            // They wait where pictures are read.
+            Served::Segment(_) => 0,
             Served::Note(service) => service.waiting(),
+            Served::Extract(service) => service.waiting(),
+            Served::Recommendation(_) => 0,
         }
     }
 
@@ -52,7 +69,10 @@ impl Served {
     pub fn card(&self) -> &str {
         match self {
             Served::Image(service) => &service.card,
+            Served::Segment(service) => &service.card,
             Served::Note(service) => &service.card,
+            Served::Extract(service) => &service.card,
+            Served::Recommendation(service) => &service.card,
         }
     }
 }
@@ -106,6 +126,14 @@ impl Registry {
         self.models.get(name)
     }
 
+    /// The learned recommender of a kind of item: of several the one whose name comes first.
+    pub fn recommender(&self, kind: Kind) -> Option<Arc<RecommendationService>> {
+        self.all().find_map(|served| match served {
+            Served::Recommendation(service) if service.learned.kind == kind => Some(service.clone()),
+            _ => None,
+        })
+    }
+
     /// All models in the order of their names.
     pub fn all(&self) -> impl Iterator<Item = &Served> {
         self.models.values()
@@ -125,11 +153,18 @@ pub(super) fn start(
 ) -> Result<Served, PackageError> {
     let package = Package::read(folder)?;
     match &package.manifest.input {
+        Input::Image(_) if package.manifest.segmentation.is_some() => {
+            Ok(Served::Segment(Arc::new(SegmentService::start(package, config, preprocess.clone())?)))
+        }
         Input::Image(_) => {
             Ok(Served::Image(Arc::new(ImageService::start(package, config, preprocess.clone())?)))
         }
         Input::Record(_) => {
             Ok(Served::Note(Arc::new(NoteService::start(package, config, preprocess.clone())?)))
         }
+        Input::Text(_) => {
+            Ok(Served::Extract(Arc::new(ExtractService::start(package, config, preprocess.clone())?)))
+        }
+        Input::History(_) => Ok(Served::Recommendation(Arc::new(RecommendationService::start(package)?))),
     }
 }

@@ -88,15 +88,18 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
-/// Whether a database's code speaks of a state that passes: Postgres' classes 08 (connection),
-/// 53 (resources), 57 (operator intervention) and 40 (rolled back, after the retries are used
-/// up), 25006 (a standby that takes no writes), and SQLite's BUSY (5), LOCKED (6), IOERR (10),
-/// FULL (13) and CANTOPEN (14), of which the low byte is the primary code.
+/// Whether a database's code speaks of a state that passes, or that its operator ends, with the same
+/// call as before: Postgres' classes 08 (connection), 53 (resources), 57 (operator intervention), 58
+/// (the system) and 40 (rolled back, after the retries are used up), 25006 (takes no writes), 42501 (a
+/// right that was taken away) and 55P03 (a lock that somebody holds); SQLite's PERM (3), BUSY (5), LOCKED
+/// (6), READONLY (8), IOERR (10), FULL (13), CANTOPEN (14) and AUTH (23), of which the low byte is the
+/// primary code.
 fn is_passing(code: &str) -> bool {
     if code.len() == 5 {
-        return ["08", "53", "57", "40"].iter().any(|class| code.starts_with(class)) || code == "25006";
+        return ["08", "53", "57", "58", "40"].iter().any(|class| code.starts_with(class))
+            || ["25006", "42501", "55P03"].contains(&code);
     }
-    matches!(code.parse::<u32>().map(|code| code & 0xff), Ok(5 | 6 | 10 | 13 | 14))
+    matches!(code.parse::<u32>().map(|code| code & 0xff), Ok(3 | 5 | 6 | 8 | 10 | 13 | 14 | 23))
 }
 
 /// An identifier between quotes, cut at 80 characters, control characters escaped.
@@ -133,7 +136,10 @@ mod tests {
 
     #[test]
     fn codes_of_passing_states() {
-        for code in ["08006", "53300", "57P01", "40P01", "25006", "5", "261", "13"] {
+        for code in [
+            "08006", "53300", "57P01", "40P01", "25006", "42501", "55P03", "58030", "5", "261", "13", "8",
+            "1032",
+        ] {
             assert!(is_passing(code), "{code}");
         }
         for code in ["23505", "42P01", "1", "19"] {

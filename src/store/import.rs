@@ -22,6 +22,41 @@ use recommend::{
     TermKind, User, read_terms,
 };
 
+/// Longest line of a file, in bytes.
+const MAX_LINE: usize = 16 << 20;
+
+/// A file, of which no line is longer than [`MAX_LINE`]: a line is held whole, so one without an end would
+/// take all memory.
+struct Lined<R> {
+    file: R,
+    line: u64,
+    length: usize,
+}
+
+impl<R> Lined<R> {
+    fn new(file: R) -> Self {
+        Self { file, line: 1, length: 0 }
+    }
+}
+
+impl<R: Read> Read for Lined<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.file.read(buffer)?;
+        for piece in buffer[..read].split_inclusive(|byte| *byte == b'\n') {
+            self.length += piece.len();
+            if self.length > MAX_LINE {
+                let problem = format!("line {} is longer than {MAX_LINE} bytes", self.line);
+                return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, problem));
+            }
+            if piece.ends_with(b"\n") {
+                self.line += 1;
+                self.length = 0;
+            }
+        }
+        Ok(read)
+    }
+}
+
 /// Rows handed to the store at once.
 const BATCH: usize = 5_000;
 
@@ -114,7 +149,7 @@ pub async fn import_interactions(
     now: Millis,
     progress: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<ImportReport, ImportError> {
-    let mut reader = InteractionReader::new(file, columns, now)?;
+    let mut reader = InteractionReader::new(Lined::new(file), columns, now)?;
     let mut report = ImportReport::default();
     let mut load = store.begin_load().await?;
     let mut lines = Lines::default();
@@ -213,7 +248,7 @@ pub async fn import_terminology(
 ) -> Result<ImportReport, ImportError> {
     let mut seen: HashMap<(TermKind, String), u64> = HashMap::new();
     let mut terms = Vec::new();
-    for (line, term) in read_terms(file)? {
+    for (line, term) in read_terms(Lined::new(file))? {
         if let Some(before) = seen.insert((term.kind, term.name.clone()), line) {
             let problem =
                 format!("the {} {:?} was given in line {before} already", term.kind.as_str(), term.name);
@@ -232,7 +267,7 @@ async fn finish(load: Box<dyn BulkLoad>, rows: u64) -> Result<ImportReport, Impo
 
 /// Reads objects of one type, one a line, and checks them.
 struct JsonLines<R, T, V> {
-    file: BufReader<R>,
+    file: BufReader<Lined<R>>,
     validate: V,
     id: fn(&T) -> &String,
     /// In which line each id came: coming twice, one of the two would be lost.
@@ -244,7 +279,7 @@ struct JsonLines<R, T, V> {
 impl<R: Read, T: DeserializeOwned, V: Fn(&T) -> Vec<FieldError>> JsonLines<R, T, V> {
     fn new(file: R, validate: V, id: fn(&T) -> &String) -> Self {
         Self {
-            file: BufReader::new(file),
+            file: BufReader::new(Lined::new(file)),
             validate,
             id,
             seen: HashMap::new(),
@@ -307,6 +342,16 @@ fn without_values(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::without_values;
+
+    #[test]
+    fn a_line_without_an_end_is_not_held() {
+        use std::io::Read;
+        let endless = std::io::repeat(b'x').take(1 << 40);
+        let error = std::io::read_to_string(super::Lined::new((&b"a\nb\n"[..]).chain(endless))).unwrap_err();
+        assert!(error.to_string().starts_with("line 3 is longer"), "{error}");
+        let lines = "x\n".repeat(super::MAX_LINE);
+        assert_eq!(std::io::read_to_string(super::Lined::new(lines.as_bytes())).unwrap(), lines);
+    }
 
     #[test]
     fn messages_do_not_repeat_what_the_file_says() {

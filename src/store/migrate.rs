@@ -38,7 +38,12 @@ fn migrator(files: &'static [(&str, &str)]) -> Migrator {
 }
 
 /// Applies what is missing. The caller sees to it that nobody else does so at the same time.
+///
+/// Where nothing is missing this only reads, so that a role that may not change the schema can serve.
 pub(super) async fn run<C: Migrate>(migrator: Migrator, connection: &mut C) -> Result<(), StoreError> {
+    if is_up_to_date(&migrator, connection).await {
+        return Ok(());
+    }
     migrator.run_direct(None, connection, false).await.map_err(|error| match error {
         MigrateError::Execute(error) => error.into(),
         MigrateError::VersionMismatch(version) => {
@@ -48,5 +53,18 @@ pub(super) async fn run<C: Migrate>(migrator: Migrator, connection: &mut C) -> R
             StoreError::Setup(format!("its migration {version} was applied in part; mend it by hand"))
         }
         other => StoreError::Internal(other.into()),
+    })
+}
+
+/// Whether every migration was applied as this program brings it, and none in part.
+async fn is_up_to_date<C: Migrate>(migrator: &Migrator, connection: &mut C) -> bool {
+    let table = &migrator.table_name;
+    let (Ok(None), Ok(applied)) =
+        (connection.dirty_version(table).await, connection.list_applied_migrations(table).await)
+    else {
+        return false; // An empty database has no table of them yet.
+    };
+    migrator.iter().all(|ours| {
+        applied.iter().any(|there| there.version == ours.version && there.checksum == ours.checksum)
     })
 }

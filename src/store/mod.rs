@@ -13,10 +13,11 @@
 //!   once. The identifier alone stays in the change feed, for the other replicas' sake, until
 //!   [`Store::trim_changes`] passes it (minutes).
 
-mod audit;
+pub mod audit;
 mod audit_writer;
 pub mod demo;
 pub mod error;
+pub mod fhir;
 pub mod import;
 mod migrate;
 pub mod postgres;
@@ -30,7 +31,7 @@ use futures::future::BoxFuture;
 
 use recommend::{Evidence, Interaction, Item, Kind, Millis, Source, Term, User, Weighing};
 
-pub use audit::{AuditRow, NumberedRow};
+pub use audit::{AuditKey, AuditQuery, AuditRow, Head, Naming, NumberedRow};
 pub use audit_writer::{AuditWriter, NotWritten};
 pub use error::StoreError;
 
@@ -43,6 +44,9 @@ pub type Check<'a, T> = &'a (dyn Fn(Option<&T>) -> bool + Sync);
 /// How long the change feed is kept. A replica cut off from the database for longer loads
 /// everything anew instead.
 pub const KEEP_CHANGES: Duration = Duration::from_secs(10 * 60);
+
+/// Longest time to wait for what is known of one person, before a drug is recommended.
+const PROFILE_LIMIT: Duration = Duration::from_secs(3);
 
 /// Most rows that one call of [`Store::trim_audit`] drops.
 pub const TRIM_BATCH: u32 = 10_000;
@@ -217,16 +221,54 @@ pub trait Store: Source {
     /// before `oldest`.
     fn reference_time(&self, now: Millis, oldest: Millis) -> Answer<'_, Millis>;
 
-    /// Adds these rows to the audit, all or none. One that is there already, by its run and
-    /// sequence, stays as it is.
-    fn append_audit<'a>(&'a self, rows: &'a [AuditRow]) -> Answer<'a, ()>;
+    /// Adds these rows to the audit behind its last one, all or none, and signs the end of the chain. A
+    /// row that is there already, by its run and sequence, stays as it is. [`StoreError::Setup`] where
+    /// the end was not signed by this key.
+    fn append_audit<'a>(&'a self, rows: &'a [AuditRow], key: &'a AuditKey) -> Answer<'a, ()>;
 
-    /// A page of the audit: the latest rows of those numbered below `before`, at most `limit`.
-    fn list_audit(&self, before: Option<i64>, limit: u32) -> Answer<'_, Vec<NumberedRow>>;
+    /// A page of the audit, the latest rows first.
+    fn list_audit<'a>(&'a self, query: &'a AuditQuery) -> Answer<'a, Vec<NumberedRow>>;
+
+    /// The rows numbered above `after`, in their order, at most `limit`.
+    fn scan_audit(&self, after: i64, limit: u32) -> Answer<'_, Vec<NumberedRow>>;
+
+    /// The row of this number.
+    fn get_audit(&self, number: i64) -> Answer<'_, Option<NumberedRow>> {
+        Box::pin(async move {
+            let rows = self.scan_audit(number.saturating_sub(1), 1).await?;
+            Ok(rows.into_iter().find(|row| row.number == number))
+        })
+    }
+
+    /// The end of the audit's chain.
+    fn audit_head(&self) -> Answer<'_, Head>;
+
+    /// Signs the end of the chain as it is, whoever signed it before.
+    fn sign_audit<'a>(&'a self, key: &'a AuditKey) -> Answer<'a, ()>;
+
+    /// The secret of this database's audit in hexadecimal digits; `fresh`, kept from then on, where
+    /// there is none.
+    fn audit_secret<'a>(&'a self, fresh: &'a str) -> Answer<'a, String>;
+
+    /// The triggers that keep the audit and are not there, or are switched off.
+    fn missing_audit_guards(&self) -> Answer<'_, Vec<String>>;
+
+    /// Moves the audit's clock on: by the time that passed since it last moved, and at most by `ran`.
+    fn tick_audit(&self, ran: Duration) -> Answer<'_, ()>;
 
     /// Drops the oldest rows of the audit, at most [`TRIM_BATCH`], as far as they are older than
-    /// `keep` (a day at least), and says how many there were.
-    fn trim_audit(&self, keep: Duration) -> Answer<'_, u64>;
+    /// `keep` (a day at least) by the audit's clock, and says how many there were.
+    fn trim_audit<'a>(&'a self, keep: Duration, key: &'a AuditKey) -> Answer<'a, u64>;
+
+    /// Copies everything of one moment into an empty file, where the database is a file itself.
+    fn copy_into<'a>(&'a self, _: &'a std::path::Path) -> Answer<'a, ()> {
+        Box::pin(async { Err(StoreError::Setup("only an SQLite database is copied as a file".into())) })
+    }
+
+    /// Whether the database is whole, as far as it can tell by itself.
+    fn check_whole(&self) -> Answer<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
 
     /// Neighbors and scores computed by the database itself, switched on for this weighing, or
     /// [`StoreError::Setup`] where the database cannot do that.

@@ -13,6 +13,7 @@ use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row};
 
+use super::audit::Head;
 use super::{AuditRow, NumberedRow, StoreError};
 use recommend::{Contraindications, Interaction, Item, Kind, Profile, SourceError, Term, User};
 
@@ -36,7 +37,7 @@ from_columns! {
     UserRow { id, profile }
     ItemRow { id, kind, name, attributes, latitude, longitude, hidden, repeatable, contraindications }
     InteractionRow { kind, user_id, item_id, event, time, weight }
-    AuditColumns { number, run, sequence, time, request_id, caller, method, route, status, model, version, input_sha256, answers, abstained, latency_ms }
+    AuditColumns { number, run, sequence, time, request_id, caller, address, method, route, status, model, version, people, input_sha256, request_sha256, answers, abstained, latency_ms, clock, chain }
 }
 
 /// One row of `users`.
@@ -215,42 +216,73 @@ pub(super) struct AuditColumns {
     time: i64,
     request_id: String,
     caller: String,
+    address: String,
     method: String,
     route: String,
     status: i32,
     model: Option<String>,
     version: Option<String>,
+    people: String,
     input_sha256: String,
+    request_sha256: String,
     answers: String,
     abstained: bool,
     latency_ms: f64,
+    clock: i64,
+    chain: Option<String>,
 }
 
 impl AuditColumns {
     pub fn into_row(self) -> Result<NumberedRow, StoreError> {
-        let answers = serde_json::from_str(&self.answers)
-            .map_err(|error| unreadable("answers of audit row", &self.number.to_string(), &error))?;
+        let list = |what: &str, text: &str| {
+            let unreadable = |e| unreadable(&format!("{what} of audit row"), &self.number.to_string(), &e);
+            serde_json::from_str(text).map_err(unreadable)
+        };
+        let answers = list("answers", &self.answers)?;
+        let people: Vec<Option<String>> = list("people", &self.people)?;
         let row = AuditRow {
             run: self.run,
             sequence: self.sequence,
             time: self.time,
             request_id: self.request_id,
             caller: self.caller,
+            address: self.address,
             method: self.method,
             route: self.route,
             status: u16::try_from(self.status).unwrap_or_default(),
             model: self.model,
             version: self.version,
+            people: people.into_iter().flatten().collect(),
             input_sha256: self.input_sha256,
+            request_sha256: self.request_sha256,
             answers,
             abstained: self.abstained,
             latency_ms: self.latency_ms,
+            clock: self.clock,
         };
-        Ok(NumberedRow { number: self.number, row })
+        Ok(NumberedRow { number: self.number, row, chain: self.chain })
     }
+}
+
+/// The columns of the end of the audit's chain: number, chain, dropped, dropped_chain, signature.
+pub(super) type HeadColumns = (i64, String, i64, String, String);
+
+/// The end of the audit's chain.
+pub(super) fn head((number, chain, dropped, dropped_chain, signature): HeadColumns) -> Head {
+    Head { number, chain, dropped, dropped_chain, signature }
+}
+
+/// Somebody has deleted the end of the audit's chain.
+pub(super) fn no_head() -> StoreError {
+    StoreError::Setup("the row of its table audit_head, the end of the audit's chain, is not there".into())
 }
 
 /// The answers of an audit row as JSON text.
 pub(super) fn answers_json(row: &AuditRow) -> Result<String, StoreError> {
     serde_json::to_string(&row.answers).map_err(|error| StoreError::Internal(error.into()))
+}
+
+/// The people of an audit row as JSON text.
+pub(super) fn people_json(row: &AuditRow) -> Result<String, StoreError> {
+    serde_json::to_string(&row.people).map_err(|error| StoreError::Internal(error.into()))
 }

@@ -14,6 +14,7 @@ import struct
 import zlib
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pydicom
 from PIL import Image, ImageOps
@@ -25,6 +26,8 @@ from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
+    HTJ2K,
+    HTJ2KLossless,
     ImplicitVRLittleEndian,
     JPEG2000,
     JPEG2000Lossless,
@@ -354,6 +357,13 @@ def jpeg2000(image, **options):
     return out.getvalue()
 
 
+def htj2k(picture, reversible=True, **options):
+    data = imagecodecs.htj2k_encode(picture, reversible=reversible, resolutions=3, **options)
+    off = np.abs(imagecodecs.htj2k_decode(data).astype(int) - imagecodecs.jpeg2k_decode(data)).max()
+    assert off <= (0 if reversible else 1), off
+    return data
+
+
 def compressed(ds, syntax, frames, **options):
     ds.file_meta.TransferSyntaxUID = syntax
     ds.PixelData = encapsulate(frames, **options)
@@ -533,6 +543,23 @@ def dicoms():
     decoded = np.asarray(Image.open(io.BytesIO(data))).astype(int) * 257
     file = store("jpeg2000-lossy.dcm", compressed(dicom(explicit, "MONOCHROME2", grey(255)[None], 8, **identity), JPEG2000, [data]))
     pixels_case("dicom JPEG 2000 lossy", file, decoded, 65535, tolerance)
+
+    # High-Throughput JPEG 2000, coded by OpenJPH; OpenJPEG must read the same.
+    for name, picture, bits in (("8", grey(255), 8), ("16", grey(65535), 16)):
+        data = htj2k(picture)
+        identical = {"WindowCenter": 2 ** (bits - 1), "WindowWidth": 2**bits}
+        file = store(f"htj2k-{name}.dcm", compressed(dicom(explicit, "MONOCHROME2", picture[None], bits, **identical), HTJ2KLossless, [data]))
+        pixels_case(f"dicom HTJ2K {name} bit", file, np.round(picture / (2**bits - 1) * 65535), 65535, 1)
+    picture = (grey(4095).astype(int) - 2048).astype(np.int16)
+    ds = dicom(explicit, "MONOCHROME2", picture[None], 16, signed=True, WindowCenter=0, WindowWidth=4096)
+    file = store("htj2k-signed.dcm", compressed(ds, HTJ2KLossless, [htj2k(picture)]))
+    pixels_case("dicom HTJ2K signed", file, np.round((picture.astype(int) + 2048) / 4095 * 65535), 65535, 1)
+    file = store("htj2k-colour.dcm", compressed(dicom(explicit, "RGB", c, 8), HTJ2KLossless, [htj2k(c[0])]))
+    pixels_case("dicom HTJ2K colour", file, c[0], 255, 1)
+    data = htj2k(grey(255), reversible=False, level=0.01)
+    file = store("htj2k-lossy.dcm", compressed(dicom(explicit, "MONOCHROME2", grey(255)[None], 8, **identity), HTJ2K, [data]))
+    # OpenJPH puts a coefficient in the middle of its step, the decoder here at the step's lower end.
+    pixels_case("dicom HTJ2K lossy", file, imagecodecs.htj2k_decode(data).astype(int) * 257, 65535, 3 * 257)
 
     ds = dicom(explicit, "MONOCHROME2", twelve, 12, **window)
     native = ds.PixelData

@@ -48,7 +48,7 @@ async fn rows(server: &Server, count: usize) -> Vec<Value> {
             .as_array()
             .unwrap()
             .iter()
-            .filter(|row| row["route"] != "/v1/audit")
+            .filter(|row| !row["route"].as_str().unwrap().starts_with("/v1/audit"))
             .cloned()
             .collect();
         if rows.len() >= count {
@@ -78,10 +78,12 @@ async fn every_answer_leaves_a_row() {
     let rows = rows(&server, 4).await;
     let [bad, recommendation, classified, notes] = rows.as_slice() else { unreachable!() };
     assert_eq!(notes["request_id"], "one");
-    assert_eq!((&notes["caller"], &notes["method"]), (&json!("ward-7"), &json!("POST")));
+    assert_eq!((&notes["caller"], &notes["method"]), (&json!("key:ward-7"), &json!("POST")));
     assert_eq!((&notes["route"], &notes["status"]), (&json!("/v1/notes/classify"), &json!(200)));
     assert_eq!((&notes["model"], &notes["version"]), (&answer["model"], &answer["version"]));
     assert_eq!(notes["input_sha256"], hex(Sha256::digest(&body)));
+    assert_eq!(notes["request_sha256"], hex(Sha256::digest(format!("POST /v1/notes/classify\n{body}"))));
+    assert_eq!((&notes["address"], &notes["people"]), (&json!("127.0.0.1"), &json!([])));
     let labels: Vec<&Value> = answer["results"].as_array().unwrap().iter().map(|r| &r["label"]).collect();
     assert_eq!(notes["answers"], json!(labels));
     assert_eq!(notes["abstained"], labels.iter().any(|label| label.is_null()));
@@ -260,11 +262,220 @@ async fn what_is_said_of_a_person_is_nowhere_afterwards() {
     }
     assert!(statuses.contains(&200) && statuses.contains(&400) && statuses.contains(&422), "{statuses:?}");
     assert!(statuses.iter().all(|status| *status < 500), "{statuses:?}");
-    // All but the last, whose bearer nobody knows.
-    let audit = json!(rows(&server, statuses.len() - 1).await).to_string();
+    // Also of the last, whose bearer nobody knows.
+    let audit = json!(rows(&server, statuses.len()).await).to_string();
     assert!(audit.contains("/v1/images/classify") && !audit.contains(canary), "{audit}");
     let metrics = reqwest::get(server.at("/metrics")).await.unwrap().text().await.unwrap();
     assert!(metrics.contains("medserve_requests_total") && !metrics.contains(canary));
     let (_, log) = server.terminate();
     assert!(log.contains("/v1/notes/classify") && !log.contains(canary), "{log}");
+}
+
+fn write_user(server: &Server, user: &str) -> RequestBuilder {
+    Client::new().put(server.at(&format!("/v1/users/{user}"))).bearer_auth(WARD)
+}
+
+/// Whose record was read, changed or erased is told by the path, whatever lies in the body.
+#[tokio::test]
+async fn who_asked_about_a_person_is_one_question() {
+    let server = start(&["--audit", "fail"]);
+    for user in ["u18", "u19"] {
+        assert_eq!(
+            write_user(&server, user).json(&json!({"profile": {}})).send().await.unwrap().status(),
+            200
+        );
+    }
+    let read = Client::new().get(server.at("/v1/users/u18")).bearer_auth(WARD).body("x");
+    assert_eq!(read.send().await.unwrap().status(), 200);
+    let unknown = Client::new().get(server.at("/v1/users/u18")).bearer_auth("nobody");
+    assert_eq!(unknown.send().await.unwrap().status(), 401);
+    let forbidden = Client::new().get(server.at("/v1/users/u18/neighbors?kind=drug")).bearer_auth(WARD);
+    assert_eq!(forbidden.send().await.unwrap().status(), 403);
+
+    // Its own row waited for those before it.
+    page(&server, "").await;
+    let about = page(&server, "?user=u18").await;
+    let told: Vec<(&str, u64, &str)> = about["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|row| row["route"] != "/v1/audit")
+        .map(|row| {
+            (
+                row["method"].as_str().unwrap(),
+                row["status"].as_u64().unwrap(),
+                row["caller"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    let ward = "key:ward-7";
+    assert_eq!(told, [("GET", 403, ward), ("GET", 401, "unknown"), ("GET", 200, ward), ("PUT", 200, ward)]);
+    let row = &about["rows"].as_array().unwrap().last().unwrap();
+    let number = row["number"].as_i64().unwrap();
+    let person = row["people"][0].as_str().unwrap();
+    assert!(person.len() == 32 && !about["rows"].to_string().contains("u18"), "{about}");
+    // Asking about a person is asking about a person.
+    let again = page(&server, "?user=u18").await;
+    assert_eq!(again["rows"][0]["route"], "/v1/audit");
+
+    let one = async |path: &str| {
+        let response = Client::new().get(server.at(path)).bearer_auth(ADMIN).send().await.unwrap();
+        (response.status().as_u16(), response.json::<Value>().await.unwrap())
+    };
+    assert_eq!(one(&format!("/v1/audit/{number}")).await, (200, (*row).clone()));
+    assert_eq!((one("/v1/audit/999999").await.0, one("/v1/audit/first").await.0), (404, 400));
+}
+
+#[tokio::test]
+async fn rows_of_interactions_name_everybody_in_them() {
+    let server = start(&["--demo", "--audit", "fail", "--audit-people", "id"]);
+    let body = json!([
+        {"user_id": "u1", "item_id": "metformin", "event": "prescription", "time": "2026-01-01"},
+        {"user_id": "u2", "item_id": "metformin", "event": "prescription", "time": "2026-01-01"},
+    ]);
+    let sent = post(&server, "/v1/interactions").json(&body).send().await.unwrap();
+    assert_eq!(sent.status(), 200, "{}", sent.text().await.unwrap());
+    let row = page(&server, "?user=u2").await["rows"][0].clone();
+    assert_eq!((&row["route"], &row["people"]), (&json!("/v1/interactions"), &json!(["u1", "u2"])));
+}
+
+/// Cuts connections right behind the request. What was written is in the audit.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_whose_client_has_gone_is_in_the_audit() {
+    use std::io::Write;
+    let server = start(&["--audit", "fail"]);
+    let address = server.url.trim_start_matches("http://").to_string();
+    let body = json!({"profile": {"lifestyle": ["walks"]}}).to_string();
+    for n in 0..200u64 {
+        let mut stream = std::net::TcpStream::connect(&address).unwrap();
+        let head = format!(
+            "PUT /v1/users/cut{n} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {WARD}\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
+        std::thread::sleep(Duration::from_micros(200 * (n % 20)));
+        drop(stream);
+    }
+    // Another write waits for its row, and so for those before it.
+    assert_eq!(write_user(&server, "last").json(&json!({"profile": {}})).send().await.unwrap().status(), 200);
+    let mut written = 0;
+    for attempt in 0.. {
+        let mut found = 0;
+        for n in 0..200 {
+            let path = format!("/v1/users/cut{n}");
+            let response = Client::new().get(server.at(&path)).bearer_auth(WARD).send().await.unwrap();
+            found += u32::from(response.status() == 200);
+        }
+        if found == written || attempt > 20 {
+            break;
+        }
+        written = found;
+    }
+    let mut audited = std::collections::HashSet::new();
+    for n in 0..200 {
+        let about = page(&server, &format!("?user=cut{n}")).await;
+        if about["rows"].as_array().unwrap().iter().any(|row| row["method"] == "PUT") {
+            audited.insert(n);
+        }
+    }
+    assert!(written > 0, "no write was committed");
+    assert!(audited.len() >= written as usize, "{written} written, {} of them audited", audited.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lasting_failure_of_the_audit_refuses_work_before_it_is_done() {
+    let Some((server, _wire, database)) = over_postgres(&["--audit", "fail"]).await else { return };
+    let put = async |user: &str| {
+        write_user(&server, user).json(&json!({"profile": {}})).send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(put("before").await, 200);
+    let sql = async |sql: &'static str| {
+        use sqlx::{Connection, Executor};
+        let mut connection = sqlx::PgConnection::connect(&database.url).await.unwrap();
+        connection.execute(sql).await.unwrap();
+    };
+    sql("ALTER TABLE audit RENAME TO audit_away").await;
+    for n in 0..3 {
+        assert_eq!(put(&format!("unaudited{n}")).await, 503);
+    }
+    use sqlx::Connection;
+    let mut connection = sqlx::PgConnection::connect(&database.url).await.unwrap();
+    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM users WHERE id LIKE 'unaudited%'")
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
+    assert!(count <= 1, "{count} writes were done that nobody could audit");
+    sql("ALTER TABLE audit_away RENAME TO audit").await;
+    for attempt in 0.. {
+        if put("after").await == 200 {
+            break;
+        }
+        assert!(attempt < 600, "answers are still refused");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // Nothing was thrown away meanwhile.
+    let about = page(&server, "?user=unaudited0").await;
+    assert_eq!(about["rows"].as_array().unwrap().iter().filter(|row| row["method"] == "PUT").count(), 1);
+}
+
+#[tokio::test]
+async fn who_fails_again_and_again_is_told_so_and_keeps_nobody_out() {
+    let server = start(&[]);
+    let ask = async |key: &str| {
+        Client::new().get(server.at("/v1/models")).bearer_auth(key).send().await.unwrap().status().as_u16()
+    };
+    let mut statuses = Vec::new();
+    for _ in 0..120 {
+        statuses.push(ask("guess").await);
+    }
+    assert_eq!(statuses[0], 401);
+    assert!(statuses.contains(&429), "{statuses:?}");
+    assert_eq!(ask(WARD).await, 200);
+    assert!(server.log().contains("a request was not let in"));
+}
+
+#[test]
+fn the_audit_is_verified_exported_and_signed_from_the_command_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = format!("sqlite://{}/audit.db", folder.path().display());
+    let run = |arguments: &[&str]| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_medserve"))
+            .arg("audit")
+            .args(arguments)
+            .args(["--database-url", &database])
+            .output()
+            .unwrap();
+        (
+            output.status.success(),
+            String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let (made, secret) = run(&["key"]);
+    assert!(made && secret.trim().len() == 64, "{secret}");
+    let file = folder.path().join("audit.key");
+    std::fs::write(&file, secret).unwrap();
+    let key_file = ["--audit-key-file", file.to_str().unwrap()];
+    let keys = keys();
+    let arguments = [&["--api-keys", &keys][..], &key_file].concat();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let server = Server::start_over(&database, &shipped_models(), &arguments);
+    runtime.block_on(async {
+        for _ in 0..3 {
+            assert_eq!(classify(&server, "pain").await.status(), 200);
+        }
+    });
+    assert_eq!(server.terminate().0, Some(0));
+    let with = |arguments: &[&str]| run(&[arguments, &key_file].concat());
+    let (sound, said) = with(&["verify"]);
+    assert!(sound && said.contains("3 rows fit"), "{said}");
+    let (sound, said) = run(&["verify"]);
+    assert!(!sound && said.contains("not signed by this key"), "the database has not the key: {said}");
+    let out = folder.path().join("audit.jsonl");
+    let public = with(&["verify"]).1.trim().rsplit(' ').next().unwrap().to_string();
+    assert!(with(&["export", "--out", out.to_str().unwrap()]).0);
+    let check = ["verify", "--export", out.to_str().unwrap(), "--public-key", &public];
+    assert!(run(&check).0, "{}", run(&check).1);
+    let changed = std::fs::read_to_string(&out).unwrap().replacen("ward-7", "ward-8", 1);
+    std::fs::write(&out, changed).unwrap();
+    assert!(!run(&check).0);
 }

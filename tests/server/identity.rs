@@ -302,3 +302,92 @@ async fn web_pages_read_answers_only_where_they_may() {
     assert_eq!(ask(&open, "https://ward.example.org").await.as_deref(), Some("https://ward.example.org"));
     assert_eq!(ask(&open, "https://elsewhere.example.org").await, None);
 }
+
+/// A web page somewhere must not use a server that knows nobody through the browser of who reads it.
+#[tokio::test]
+async fn a_web_page_cannot_use_a_server_that_knows_nobody() {
+    let server = Server::start(&shipped_models(), &[]);
+    let put = |headers: &[(&'static str, &str)]| {
+        let mut request = Client::new().put(server.at("/v1/users/u1")).body("{\"profile\": {}}");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        async move { request.send().await.unwrap().status().as_u16() }
+    };
+    let json = ("content-type", "application/json");
+    let own = server.url.clone();
+    assert_eq!(put(&[json]).await, 200);
+    assert_eq!(put(&[json, ("origin", &own)]).await, 200, "its own page");
+    assert_eq!(put(&[json, ("origin", "https://evil.example")]).await, 403);
+    assert_eq!(put(&[json, ("origin", "null")]).await, 403);
+    assert_eq!(put(&[json, ("sec-fetch-site", "cross-site")]).await, 403);
+    assert_eq!(put(&[json, ("host", "evil.example")]).await, 403, "a name that was pointed here");
+    assert_eq!(put(&[("content-type", "text/plain")]).await, 415);
+    assert_eq!(put(&[("content-type", "application/x-www-form-urlencoded")]).await, 415);
+    for open in ["/health/live", "/metrics"] {
+        let response = Client::new().get(server.at(open)).header("host", "probe").send().await.unwrap();
+        assert_eq!(response.status(), 200, "{open}");
+    }
+}
+
+#[tokio::test]
+async fn answers_tell_browsers_to_be_careful() {
+    let server = Server::start(&shipped_models(), &[]);
+    for path in ["/v1/models", "/nothing", "/docs/"] {
+        let headers = reqwest::get(server.at(path)).await.unwrap().headers().clone();
+        assert_eq!(headers["x-content-type-options"], "nosniff", "{path}");
+        assert_eq!(headers["cache-control"], "no-store", "{path}");
+        let policy = headers["content-security-policy"].to_str().unwrap();
+        assert!(policy.contains("frame-ancestors 'none'") && !policy.contains("*"), "{policy}");
+    }
+}
+
+#[tokio::test]
+async fn keys_of_a_file_come_and_go_while_the_server_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("keys");
+    let one = api_key("one", "classify", "key-one");
+    std::fs::write(&file, format!("# the wards\n{one}\n")).unwrap();
+    let server = Server::start(&shipped_models(), &["--api-keys-file", file.to_str().unwrap()]);
+    let ask = async |key: &str| {
+        Client::new().get(server.at("/v1/models")).bearer_auth(key).send().await.unwrap().status().as_u16()
+    };
+    let until = async |key: &str, status: u16| {
+        for _ in 0..600 {
+            if ask(key).await == status {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        panic!("{key} was never answered with {status}");
+    };
+    assert_eq!((ask("key-one").await, ask("key-two").await), (200, 401));
+    let two = api_key("two", "classify", "key-two");
+    std::fs::write(&file, format!("{one}:2020-01-01\n{two}\n")).unwrap();
+    until("key-two", 200).await;
+    assert_ne!(ask("key-one").await, 200, "its last day is over");
+    std::fs::remove_file(&file).unwrap();
+    until("key-two", 401).await;
+    assert!(reqwest::get(server.at("/v1/models")).await.unwrap().status() != 200, "and never everybody");
+}
+
+#[test]
+fn keys_that_are_none_are_an_error_and_not_an_open_door() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("medserve.toml");
+    for text in [
+        "api_keys = [5]",
+        "api_keys = []",
+        "api_keys = \"\"",
+        "api_keys = {}",
+        "api_keys_file = \"/no/such\"",
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_medserve"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--config", file.to_str().unwrap()])
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && said.contains("--api-keys"), "{text}: {said}");
+    }
+}

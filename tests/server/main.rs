@@ -2,11 +2,18 @@
 //! store held against both databases. One program, so that everything is linked once.
 
 mod audit;
+mod backup;
+mod cds;
 mod conditional;
+mod console;
+mod explain;
+mod extract;
+mod fhir;
 mod first_steps;
 mod fuzz_corpus;
 mod identity;
 mod images;
+mod learned;
 mod lifecycle;
 mod metrics;
 mod models;
@@ -17,6 +24,7 @@ mod overload;
 mod recommendations;
 mod replicas;
 mod repository;
+mod segment;
 mod store;
 mod support;
 mod traces;

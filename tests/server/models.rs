@@ -250,3 +250,35 @@ async fn an_output_that_is_no_number_is_a_500_that_says_so() {
         assert!(problem["detail"].as_str().unwrap().contains("not a number"), "{problem}");
     }
 }
+
+/// A link in a package could show any file of the machine, a pipe never ends, and a tokenizer that pads
+/// makes every note as long as it likes. Each is refused by name, and keeps no other from being served.
+#[tokio::test]
+async fn what_is_no_file_and_a_tokenizer_that_pads_are_refused_by_name() {
+    let root = tempfile::tempdir().unwrap();
+    package(root.path(), "sound", "pneumonia");
+    let card = package(root.path(), "linked", "pneumonia").join("README.md");
+    lose(&card);
+    std::os::unix::fs::symlink("/etc/hostname", &card).unwrap();
+    let card = package(root.path(), "piped", "pneumonia").join("README.md");
+    lose(&card);
+    assert!(std::process::Command::new("mkfifo").arg(&card).status().unwrap().success());
+    let folder = package(root.path(), "padding", "triage");
+    let file = folder.join("tokenizer.json");
+    let mut tokenizer: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    tokenizer["padding"] = json!({"strategy": {"Fixed": 1u64 << 40}, "direction": "Right", "pad_to_multiple_of": null,
+        "pad_id": 0, "pad_type_id": 0, "pad_token": "<pad>"});
+    std::fs::write(&file, tokenizer.to_string()).unwrap();
+    amend(&folder, |manifest| {
+        manifest["files"]["tokenizer.json"] = package::sha256(tokenizer.to_string().as_bytes()).into();
+    });
+    let server = Server::start(root.path(), &[]);
+    assert_eq!(ask(&server, "sound").await.status(), 200);
+    for refused in ["linked", "piped"] {
+        assert_eq!(ask(&server, refused).await.status(), 404, "{refused}");
+    }
+    let log = server.log();
+    for words in ["symbolic link", "it is no file", "it pads or truncates"] {
+        assert!(log.contains(words), "{words} is not in {log}");
+    }
+}

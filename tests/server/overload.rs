@@ -32,7 +32,7 @@ fn connect(server: &Server) -> TcpStream {
 /// A request whose body stays out, but for its first byte.
 fn slow(server: &Server) -> TcpStream {
     let mut stream = connect(server);
-    let head = "POST /v1/images/classify HTTP/1.1\r\nhost: x\r\ncontent-type: image/png\r\ncontent-length: 100000\r\n\r\nP";
+    let head = "POST /v1/images/classify HTTP/1.1\r\nhost: localhost\r\ncontent-type: image/png\r\ncontent-length: 100000\r\n\r\nP";
     stream.write_all(head.as_bytes()).unwrap();
     stream
 }
@@ -117,16 +117,14 @@ async fn a_connection_on_which_nothing_comes_is_closed() {
 
 #[tokio::test]
 async fn connections_are_bounded() {
-    let server = Server::start(&shipped_models(), &["--max-connections", "3"]);
-    let kept: Vec<TcpStream> = (0..3)
-        .map(|_| {
-            let mut stream = connect(&server);
-            stream.write_all(b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
-            stream.read_exact(&mut [0; 12]).unwrap();
-            stream
-        })
-        .collect();
-    assert_eq!(connect(&server).read(&mut [0; 1]).unwrap_or(0), 0, "the fourth is closed");
+    let server = Server::start(&shipped_models(), &["--max-connections", "3", "--body-timeout-ms", "3000"]);
+    // On each of them a request has begun.
+    let kept: Vec<TcpStream> = (0..3).map(|_| slow(&server)).collect();
+    let mut closed = false;
+    for _ in 0..20 {
+        closed |= connect(&server).read(&mut [0; 1]).unwrap_or(0) == 0;
+    }
+    assert!(closed, "the fourth is closed");
     drop(kept);
     let mut again = false;
     for _ in 0..100 {
@@ -137,4 +135,87 @@ async fn connections_are_bounded() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert!(again, "room was not made when connections ended");
+}
+
+#[tokio::test]
+async fn connections_on_which_nothing_is_asked_keep_nobody_out() {
+    let server = Server::start(&shipped_models(), &["--max-connections", "20"]);
+    let crowd: Vec<TcpStream> = (0..60).map(|_| connect(&server)).collect();
+    for _ in 0..10 {
+        assert_eq!(Client::new().get(server.at("/health/live")).send().await.unwrap().status(), 200);
+    }
+    drop(crowd);
+}
+
+#[tokio::test]
+async fn health_has_a_listener_of_its_own() {
+    let probe = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = probe.local_addr().unwrap().to_string();
+    drop(probe);
+    let arguments = ["--health-listen", &address, "--max-connections", "1", "--body-timeout-ms", "60000"];
+    let server = Server::start(&shipped_models(), &arguments);
+    let _busy = slow(&server);
+    for path in ["/health/live", "/health/ready", "/health/startup", "/metrics"] {
+        let response = reqwest::get(format!("http://{address}{path}")).await.unwrap();
+        assert_eq!(response.status(), 200, "{path}");
+    }
+    assert_eq!(reqwest::get(format!("http://{address}/v1/models")).await.unwrap().status(), 404);
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_reads_ends_its_connection() {
+    let server = Server::start(&shipped_models(), &["--response-timeout-ms", "500"]);
+    let mut stream = connect(&server);
+    // More than any buffer between holds.
+    let request = b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nhost: x\r\n\r\n";
+    for _ in 0..16 {
+        stream.write_all(request).unwrap();
+    }
+    std::thread::sleep(Duration::from_secs(3));
+    let mut text = Vec::new();
+    let _ = stream.read_to_end(&mut text);
+    assert!(text.len() < 16 * 1_000_000, "all of {} bytes were kept for it", text.len());
+}
+
+#[tokio::test]
+async fn a_head_that_comes_byte_by_byte_is_not_waited_for() {
+    let server = Server::start(&shipped_models(), &["--head-timeout-ms", "500"]);
+    let mut slow = connect(&server);
+    slow.write_all(b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    slow.read_exact(&mut [0; 12]).unwrap();
+    let mut ended = false;
+    for _ in 0..100 {
+        std::thread::sleep(Duration::from_millis(50));
+        if slow.write_all(b"x").is_err() {
+            ended = true;
+            break;
+        }
+    }
+    assert!(ended);
+}
+
+/// Each route takes as large a body as its largest sensible request, and errors are a list that ends.
+#[tokio::test]
+async fn json_has_its_bounds() {
+    let server = Server::start(&shipped_models(), &[]);
+    let send = async |method: reqwest::Method, path: &str, body: Vec<u8>| {
+        let request =
+            Client::new().request(method, server.at(path)).header("content-type", "application/json");
+        request.body(body).send().await.unwrap()
+    };
+    let zeros = [&b"["[..], &b"0,".repeat(4 << 20), b"0]"].concat();
+    assert_eq!(send(reqwest::Method::PUT, "/v1/users/x", zeros).await.status(), 413);
+    let many = [&b"{\"records\":["[..], &b"0,".repeat(2 << 20), b"0]}"].concat();
+    assert_eq!(send(reqwest::Method::POST, "/v1/notes/classify", many).await.status(), 422);
+    let fields: String = (0..20_000).map(|n| format!("\"f{n}\":1,")).collect();
+    let record = format!("{{\"note\":\"x\",\"fields\":{{{fields}\"f\":1}}}}");
+    let records = format!("{{\"model\":\"triage\",\"records\":[{record},{record}]}}");
+    let response = send(reqwest::Method::POST, "/v1/notes/classify", records.into_bytes()).await;
+    assert_eq!(response.status(), 422);
+    let problem: Value = response.json().await.unwrap();
+    assert!(
+        problem["errors"].as_array().unwrap().len() <= 101,
+        "{}",
+        problem["errors"].as_array().unwrap().len()
+    );
 }

@@ -106,6 +106,27 @@ async fn what_one_server_writes_another_knows_within_two_seconds() {
     }
 }
 
+/// What is known of a person is read as it is now before a drug is recommended.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_allergy_that_one_server_took_holds_on_the_other_at_once() {
+    let mut shared = vec![Shared::sqlite()];
+    shared.extend(Shared::postgres().await);
+    for database in shared {
+        let one = database.server(&[]);
+        clinic(&one).await;
+        // It looks as seldom as it may for what others wrote.
+        let other = database.server(&["--refresh-ms", "1000"]);
+        for _ in 0..5 {
+            put(&one, "/v1/users/cid", json!({"allergies": [], "medications": []})).await;
+            let before = recommended(&other, "kind=drug").await;
+            assert!(before["items"].to_string().contains("statin"), "{before}");
+            put(&one, "/v1/users/cid", json!({"allergies": ["statin"], "medications": []})).await;
+            let after = recommended(&other, "kind=drug").await;
+            assert!(!after["items"].to_string().contains("statin"), "{after}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn with_a_half_life_every_start_gives_the_same_scores() {
     let mut shared = vec![Shared::sqlite()];

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::manifest::{
     Architecture, CnnLayer, Crop, FieldKind, ImageInput, Input, Likeness, Manifest, Normalisation,
-    RecordInput,
+    RecordInput, ResnetConfig,
 };
 
 use super::package::LIKENESS;
@@ -20,6 +20,10 @@ const MAX_SIZE: usize = 1 << 16;
 const MAX_NGRAMS: usize = 1 << 24;
 /// Largest number of splits, and of leaves, of a forest.
 const MAX_NODES: usize = 1 << 24;
+/// Most labels of names in a text: their tags are bits of one number.
+const MAX_ENTITY_LABELS: usize = 15;
+/// Most lists of names.
+const MAX_LISTS: usize = 64;
 /// Longest n-gram.
 const MAX_NGRAM: usize = 16;
 
@@ -40,8 +44,20 @@ impl Manifest {
             return Err(format!("version \"{}\" is not a positive whole number", self.version));
         }
         let distinct: BTreeSet<&String> = self.labels.iter().collect();
-        if self.labels.len() < 2 || self.labels.len() > MAX_SIZE || distinct.len() != self.labels.len() {
-            return Err("labels are not at least two different names".to_string());
+        let (least, most) = match self.input {
+            Input::History(_) => (0, 0),
+            Input::Text(_) => (1, MAX_ENTITY_LABELS),
+            Input::Image(_) | Input::Record(_) => (2, MAX_SIZE),
+        };
+        if !(least..=most).contains(&self.labels.len()) || distinct.len() != self.labels.len() {
+            let least = match least {
+                0 => return Err("labels: a recommender has none".to_string()),
+                1 => "one name",
+                _ => "two different names",
+            };
+            return Err(format!(
+                "labels are not at least {least}, or more than {most}, or one is there twice"
+            ));
         }
         if let Some(stranger) = self.label_descriptions.keys().find(|label| !self.labels.contains(label)) {
             return Err(format!("label_descriptions names \"{stranger}\", which is no label"));
@@ -83,16 +99,31 @@ impl Manifest {
         match &self.input {
             Input::Image(input) => check_image(input)?,
             Input::Record(input) => check_record(input)?,
+            Input::Text(input) => check_tokens(input.max_tokens)?,
+            Input::History(input) => super::recommendation::check(input)?,
         }
-        let image = matches!(self.input, Input::Image(_));
-        if image != self.architecture.is_for_images() {
+        let (kind, fits) = match self.input {
+            Input::Image(_) => ("image", self.architecture.is_for_images()),
+            Input::Text(_) => ("text", matches!(self.architecture, Architecture::Crf(_))),
+            Input::History(_) => ("history", matches!(self.architecture, Architecture::Ease(_))),
+            Input::Record(_) => {
+                let other = matches!(self.architecture, Architecture::Crf(_) | Architecture::Ease(_));
+                ("record", !other && !self.architecture.is_for_images())
+            }
+        };
+        if !fits {
             return Err(format!(
-                "architecture \"{}\" does not take {} input",
-                self.architecture.as_str(),
-                if image { "image" } else { "record" }
+                "architecture \"{}\" does not take {kind} input",
+                self.architecture.as_str()
             ));
         }
         check_architecture(&self.architecture)?;
+        if self.segmentation.is_some() != matches!(self.architecture, Architecture::Unet(_)) {
+            return Err("segmentation: a unet has it and no other architecture".to_string());
+        }
+        if let (Some(segmentation), Input::Image(input)) = (&self.segmentation, &self.input) {
+            segmentation.check(self.labels.len(), input.height, input.width)?;
+        }
         for file in std::iter::once(&self.weights.file).chain(self.files.keys()) {
             if file.is_empty() || file.starts_with('.') || file.contains(['/', '\\']) {
                 return Err(format!("weights and files: \"{file}\" is not a plain file name"));
@@ -131,10 +162,15 @@ fn check_image(input: &ImageInput) -> Result<(), String> {
     Ok(())
 }
 
-fn check_record(input: &RecordInput) -> Result<(), String> {
-    if !(1..=MAX_SIZE).contains(&input.max_tokens) {
-        return Err(format!("input.max_tokens is {}, not between 1 and {MAX_SIZE}", input.max_tokens));
+fn check_tokens(max_tokens: usize) -> Result<(), String> {
+    match (1..=MAX_SIZE).contains(&max_tokens) {
+        true => Ok(()),
+        false => Err(format!("input.max_tokens is {max_tokens}, not between 1 and {MAX_SIZE}")),
     }
+}
+
+fn check_record(input: &RecordInput) -> Result<(), String> {
+    check_tokens(input.max_tokens)?;
     let mut names = BTreeSet::new();
     for field in &input.fields {
         if field.name == "note" {
@@ -168,14 +204,6 @@ fn check_record(input: &RecordInput) -> Result<(), String> {
 }
 
 fn check_architecture(architecture: &Architecture) -> Result<(), String> {
-    let within = |what: &str, value: usize| match (1..=MAX_SIZE).contains(&value) {
-        true => Ok(()),
-        false => Err(format!("architecture: {what} is {value}, not between 1 and {MAX_SIZE}")),
-    };
-    let rate = |value: f32| match (0.0..1.0).contains(&value) {
-        true => Ok(()),
-        false => Err(format!("architecture: a dropout rate of {value} is not from 0 to below 1")),
-    };
     match architecture {
         Architecture::Cnn(config) => {
             within("the number of layers", config.layers.len())?;
@@ -193,17 +221,13 @@ fn check_architecture(architecture: &Architecture) -> Result<(), String> {
                 }
             }
         }
-        Architecture::Resnet(config) => {
-            within("stem_channels", config.stem_channels)?;
-            within("stem_kernel", config.stem_kernel)?;
-            within("stem_stride", config.stem_stride)?;
-            within("the number of stages", config.stages.len())?;
-            for stage in &config.stages {
-                within("channels", stage.channels)?;
-                within("blocks", stage.blocks)?;
-                within("stride", stage.stride)?;
-            }
-            rate(config.dropout)?;
+        Architecture::Resnet(config) => check_resnet(config)?,
+        Architecture::Mobilenet(config) => config.check()?,
+        Architecture::Densenet(config) => config.check()?,
+        Architecture::Inception(config) => config.check()?,
+        Architecture::Unet(config) => {
+            check_resnet(&config.encoder)?;
+            config.check()?;
         }
         Architecture::Bag(config) => {
             if config.ngrams > MAX_NGRAMS {
@@ -251,6 +275,57 @@ fn check_architecture(architecture: &Architecture) -> Result<(), String> {
             rate(config.token_dropout)?;
             rate(config.dropout)?;
         }
+        Architecture::Crf(config) => {
+            let lists = config.lists.iter().map(|list| list.names);
+            let relations = config.relations.iter().map(|relation| relation.features);
+            let sizes = lists.chain(relations).chain([config.features, config.classes]);
+            if sizes.into_iter().any(|size| size > MAX_NGRAMS) {
+                return Err(format!("architecture: a list or table of more than {MAX_NGRAMS} entries"));
+            }
+            if config.lists.len() > MAX_LISTS || config.relations.len() > MAX_LISTS {
+                return Err(format!("architecture: more than {MAX_LISTS} lists or relations"));
+            }
+            if !(0.0..=1.0).contains(&config.threshold) {
+                return Err(format!("architecture: threshold is {}, not between 0 and 1", config.threshold));
+            }
+        }
+        Architecture::Ease(config) => {
+            if !(config.lambda.is_finite() && config.lambda > 0.0) {
+                return Err(format!("architecture: lambda is {}, not a positive number", config.lambda));
+            }
+        }
     }
     Ok(())
+}
+
+/// Refuses a size that is 0 or beyond all reason.
+pub(crate) fn within(what: &str, value: usize) -> Result<(), String> {
+    match (1..=MAX_SIZE).contains(&value) {
+        true => Ok(()),
+        false => Err(format!("architecture: {what} is {value}, not between 1 and {MAX_SIZE}")),
+    }
+}
+
+/// Refuses a share to drop that leaves nothing.
+pub(crate) fn rate(value: f32) -> Result<(), String> {
+    match (0.0..1.0).contains(&value) {
+        true => Ok(()),
+        false => Err(format!("architecture: a dropout rate of {value} is not from 0 to below 1")),
+    }
+}
+
+fn check_resnet(config: &ResnetConfig) -> Result<(), String> {
+    within("stem_channels", config.stem_channels)?;
+    within("stem_kernel", config.stem_kernel)?;
+    within("stem_stride", config.stem_stride)?;
+    within("the number of stages", config.stages.len())?;
+    for stage in &config.stages {
+        within("channels", stage.channels)?;
+        within("blocks", stage.blocks)?;
+        within("stride", stage.stride)?;
+    }
+    if config.bottleneck && config.stages.iter().any(|stage| stage.channels % 4 != 0) {
+        return Err("architecture: the channels of a bottleneck are a multiple of 4".to_string());
+    }
+    rate(config.dropout)
 }

@@ -5,7 +5,10 @@
 pub mod calibration;
 mod check;
 pub mod manifest;
+mod networks;
 pub mod package;
+pub mod recommendation;
+mod segmentation;
 
 pub use manifest::Manifest;
 pub use package::{Package, PackageError};

@@ -9,6 +9,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::networks::{BlockStage, DensenetConfig, InceptionConfig, MobilenetConfig, UnetConfig};
+use super::recommendation::{EaseConfig, HistoryInput};
+pub use super::segmentation::{Instances, ObjectMetrics, Reading, RegionMetrics, Segmentation};
+
 /// The version of the package format this program writes and reads.
 pub const FORMAT: u32 = 1;
 
@@ -24,7 +28,7 @@ pub struct Manifest {
     pub version: String,
     /// One sentence for people.
     pub description: String,
-    /// Labels in the order of the network's outputs.
+    /// Labels in the order of the network's outputs; a recommender has none.
     pub labels: Vec<String>,
     /// What each label means, where its name alone does not say it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -48,6 +52,9 @@ pub struct Manifest {
     /// How an input that is unlike the training data is told, where that was measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub likeness: Option<Likeness>,
+    /// How a picture becomes regions, of a model that gives every pixel a label.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub segmentation: Option<Segmentation>,
     /// What the model was trained on.
     pub data: DataSource,
     /// How it was trained.
@@ -66,8 +73,11 @@ impl Manifest {
     /// The task this model does, as named over HTTP.
     pub fn task(&self) -> Task {
         match self.input {
+            Input::Image(_) if self.segmentation.is_some() => Task::ImageSegmentation,
             Input::Image(_) => Task::ImageClassification,
             Input::Record(_) => Task::NoteClassification,
+            Input::Text(_) => Task::NoteExtraction,
+            Input::History(_) => Task::Recommendation,
         }
     }
 
@@ -136,8 +146,14 @@ pub enum Likeness {
 pub enum Task {
     /// One image in, one label out.
     ImageClassification,
+    /// One image in, a label for each of its pixels out.
+    ImageSegmentation,
     /// One record (a note and its fields) in, one label out.
     NoteClassification,
+    /// One note in, the names in it out.
+    NoteExtraction,
+    /// The items somebody has in, others out.
+    Recommendation,
 }
 
 impl Task {
@@ -145,7 +161,10 @@ impl Task {
     pub fn as_str(self) -> &'static str {
         match self {
             Task::ImageClassification => "image-classification",
+            Task::ImageSegmentation => "image-segmentation",
             Task::NoteClassification => "note-classification",
+            Task::NoteExtraction => "note-extraction",
+            Task::Recommendation => "recommendation",
         }
     }
 }
@@ -170,6 +189,18 @@ pub enum Input {
     Image(ImageInput),
     /// A note and its fields.
     Record(RecordInput),
+    /// A note alone, of any number of sentences.
+    Text(TextInput),
+    /// The items that somebody has.
+    History(HistoryInput),
+}
+
+/// Preprocessing of a text.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TextInput {
+    /// Most tokens of a text that are read, from its beginning; of a longer one the answer says so.
+    pub max_tokens: usize,
 }
 
 /// Preprocessing of an image: crop, resize, channels, normalisation, in this order.
@@ -311,12 +342,24 @@ pub enum Architecture {
     Cnn(CnnConfig),
     /// Residual blocks with batch normalisation.
     Resnet(ResnetConfig),
+    /// Inverted residual blocks of depthwise convolutions.
+    Mobilenet(MobilenetConfig),
+    /// Blocks whose layers read all earlier ones.
+    Densenet(DensenetConfig),
+    /// Convolutions of several sizes side by side.
+    Inception(InceptionConfig),
+    /// A label for every pixel.
+    Unet(UnetConfig),
     /// Hashed word and character n-grams, linear.
     Bag(BagConfig),
     /// A recurrent network over tokens.
     Lstm(LstmConfig),
     /// A small encoder over tokens.
     Transformer(TransformerConfig),
+    /// A linear chain over sparse features of tokens, which finds names.
+    Crf(CrfConfig),
+    /// Weights between items.
+    Ease(EaseConfig),
 }
 
 impl Architecture {
@@ -325,15 +368,33 @@ impl Architecture {
         match self {
             Architecture::Cnn(_) => "cnn",
             Architecture::Resnet(_) => "resnet",
+            Architecture::Mobilenet(_) => "mobilenet",
+            Architecture::Densenet(_) => "densenet",
+            Architecture::Inception(_) => "inception",
+            Architecture::Unet(_) => "unet",
             Architecture::Bag(_) => "bag",
             Architecture::Lstm(_) => "lstm",
             Architecture::Transformer(_) => "transformer",
+            Architecture::Crf(_) => "crf",
+            Architecture::Ease(_) => "ease",
         }
     }
 
     /// True for the networks that take an image, false for those that take a record.
     pub fn is_for_images(&self) -> bool {
-        matches!(self, Architecture::Cnn(_) | Architecture::Resnet(_))
+        match self {
+            Architecture::Cnn(_)
+            | Architecture::Resnet(_)
+            | Architecture::Mobilenet(_)
+            | Architecture::Densenet(_)
+            | Architecture::Inception(_)
+            | Architecture::Unet(_) => true,
+            Architecture::Bag(_)
+            | Architecture::Lstm(_)
+            | Architecture::Transformer(_)
+            | Architecture::Crf(_)
+            | Architecture::Ease(_) => false,
+        }
     }
 }
 
@@ -379,7 +440,7 @@ pub enum CnnLayer {
 }
 
 /// A residual network (He et al. 2016, "Deep residual learning for image recognition"): a stem,
-/// stages of basic blocks, global average pooling, dropout, a dense layer.
+/// stages of blocks, global average pooling, dropout, a dense layer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ResnetConfig {
@@ -389,6 +450,13 @@ pub struct ResnetConfig {
     pub stem_kernel: usize,
     /// Stride of the first convolution.
     pub stem_stride: usize,
+    /// A 3 x 3 maximum of stride 2 behind the first convolution, for large images.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stem_pool: bool,
+    /// Blocks of 1 x 1, 3 x 3 and 1 x 1 convolutions whose inner ones have a quarter of the channels, in
+    /// place of blocks of two 3 x 3 convolutions.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub bottleneck: bool,
     /// Stages in order.
     pub stages: Vec<ResnetStage>,
     /// Dropout before the dense layer, in training only.
@@ -399,11 +467,11 @@ pub struct ResnetConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ResnetStage {
-    /// Channels of every block.
+    /// Channels that every block gives.
     pub channels: usize,
     /// Number of blocks.
     pub blocks: usize,
-    /// Stride of the first block's first convolution.
+    /// Stride of the first block's 3 x 3 convolution, the first where it has two.
     pub stride: usize,
 }
 
@@ -498,6 +566,50 @@ pub struct TransformerConfig {
     pub dropout: f32,
 }
 
+/// A conditional random field over tags of tokens (Lafferty, McCallum and Pereira 2001), with what
+/// it knows besides its weights.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CrfConfig {
+    /// Number of features known; others count for nothing.
+    pub features: usize,
+    /// Names of a probability above this may be chosen.
+    pub threshold: f32,
+    /// Lists of names, in the order of their tensors.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lists: Vec<NameList>,
+    /// Number of words whose classes are known.
+    #[serde(default)]
+    pub classes: usize,
+    /// Which names may belong together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub relations: Vec<RelationConfig>,
+}
+
+/// A list of names, kept as hashes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NameList {
+    /// What it lists.
+    pub name: String,
+    /// Number of names.
+    pub names: usize,
+}
+
+/// A relation between two names of a sentence: a logistic model over sparse features of the pair.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RelationConfig {
+    /// What the relation is called.
+    pub label: String,
+    /// Label of the name it goes from.
+    pub from: String,
+    /// Label of the name it goes to.
+    pub to: String,
+    /// Number of features known.
+    pub features: usize,
+}
+
 /// How logits become probabilities.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -567,6 +679,37 @@ pub struct Metrics {
     /// For ordered labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ordinal: Option<OrdinalMetrics>,
+    /// For names found in text. Then `accuracy` is that of the tokens' tags, `macro_f1` the mean over
+    /// the labels, `ece` that of the names' probabilities, and `sensitivity` the recall by label.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extraction: Option<ExtractionMetrics>,
+}
+
+/// Metrics of names found in text: a name is right where its beginning, its end and its label are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExtractionMetrics {
+    /// Over the names of all labels.
+    pub entities: FoundMetrics,
+    /// By label.
+    pub by_label: BTreeMap<String, FoundMetrics>,
+    /// By relation: a pair is right where both its names and the relation are.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub relations: BTreeMap<String, FoundMetrics>,
+}
+
+/// How much of what is there was found, and how much of what was found is there.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FoundMetrics {
+    /// Number that is there.
+    pub count: usize,
+    /// Share of what was found that is right.
+    pub precision: f64,
+    /// Share of what is there that was found.
+    pub recall: f64,
+    /// Harmonic mean of the two.
+    pub f1: f64,
 }
 
 /// Metrics of an ordered scale whose first label is the most urgent.

@@ -20,6 +20,8 @@ pub const MANIFEST: &str = "manifest.json";
 pub const TOKENIZER: &str = "tokenizer.json";
 /// The rules over a model of notes, where it has them.
 pub const RED_FLAGS: &str = "red_flags.json";
+/// The identifiers of the items of a recommender.
+pub const ITEMS: &str = "items.json";
 /// What a model of images keeps of its training pictures to tell what is unlike them, where it does.
 pub const LIKENESS: &str = "likeness.safetensors";
 /// The weights, in safetensors form.
@@ -129,7 +131,8 @@ impl Package {
         manifest.weights.sha256 = sha256(&bytes);
         manifest.weights.parameters = values(weights);
         // Card and plots are for people, who may amend them: no answer depends on them.
-        let digests = extra.iter().filter(|(name, _)| [TOKENIZER, RED_FLAGS, LIKENESS].contains(name));
+        let read = [TOKENIZER, RED_FLAGS, ITEMS, LIKENESS];
+        let digests = extra.iter().filter(|(name, _)| read.contains(name));
         manifest.files = digests.map(|(name, content)| (name.to_string(), sha256(content))).collect();
         let mut json =
             serde_json::to_string_pretty(manifest).map_err(|e| PackageError::new(fresh.join(MANIFEST), e))?;
@@ -212,15 +215,24 @@ pub fn sha256(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
 }
 
-/// The content of a file of a package.
+/// The content of a file of a package. It must be a file: a link could show any other file of the
+/// machine to whoever may read the model card, and a pipe would never end.
 ///
 /// # Errors
-/// The file, and that it is missing or what the file system says.
+/// The file, and that it is missing, no file, or what the file system says.
 pub fn read(file: &Path) -> Result<Vec<u8>, PackageError> {
-    fs::read(file).map_err(|e| match e.kind() {
+    let named = |e: io::Error| match e.kind() {
         io::ErrorKind::NotFound => PackageError::new(file, "the file is missing"),
         _ => PackageError::new(file, e),
-    })
+    };
+    let kind = fs::symlink_metadata(file).map_err(named)?.file_type();
+    if kind.is_symlink() {
+        return Err(PackageError::new(file, "it is a symbolic link; a package holds its files itself"));
+    }
+    if !kind.is_file() {
+        return Err(PackageError::new(file, "it is no file"));
+    }
+    fs::read(file).map_err(named)
 }
 
 /// The content of a file whose digest is known.
@@ -250,7 +262,7 @@ fn tensors(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, String> {
     let tensors = candle_core::safetensors::load_buffer(bytes, &Device::Cpu).map_err(|e| e.to_string())?;
     for (name, tensor) in &tensors {
         if tensor.dtype() == DType::U32 {
-            continue; // the n-grams that a bag knows, the ways through trees: names, not values
+            continue; // the n-grams of a bag, the ways through trees, the places of a sparse matrix: no values
         }
         if tensor.dtype() != DType::F32 {
             return Err(format!("the tensor \"{name}\" is {:?}, neither F32 nor U32", tensor.dtype()));
@@ -266,6 +278,18 @@ fn tensors(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_or_a_folder_is_no_file_of_a_package() {
+        let root = tempfile::tempdir().unwrap();
+        let (file, link) = (root.path().join("secret"), root.path().join(CARD));
+        fs::write(&file, "secret").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        assert!(read(&link).unwrap_err().to_string().contains("symbolic link"));
+        assert!(read(root.path()).unwrap_err().to_string().contains("no file"));
+        assert_eq!(read(&file).unwrap(), b"secret");
+    }
 
     #[test]
     fn the_highest_version_is_the_latest() {

@@ -125,13 +125,13 @@ pub struct Norm {
 
 impl Norm {
     /// By the batch's moments, then scaled and shifted.
-    pub fn new(moments: &Moments, scale: &[f32], shift: &[f32]) -> Norm {
+    pub fn new(moments: &Moments, epsilon: f32, scale: &[f32], shift: &[f32]) -> Norm {
         let depth = round_up(scale.len());
         let [mut mean, mut factor, mut offset] = [0; 3].map(|_| AlignedVec::zeros(depth));
         let mut inverse = Vec::with_capacity(scale.len());
         for (channel, (scale, shift)) in scale.iter().zip(shift).enumerate() {
             let (middle, variance) = moments.channel(channel);
-            inverse.push(1.0 / (variance + EPSILON).sqrt());
+            inverse.push(1.0 / (variance + epsilon).sqrt());
             mean[channel] = middle;
             factor[channel] = scale * inverse[channel];
             offset[channel] = shift - middle * factor[channel];

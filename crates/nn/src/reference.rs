@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use crate::graph::{Activation, Conv, Graph, Interpolation, NodeId, Op, Shape};
-use crate::norm::EPSILON;
 use crate::window::Window;
 
 /// Values by name.
@@ -38,7 +37,7 @@ pub fn run(graph: &Graph, weights: &Weights, images: &[f64], batch: usize, train
                 }
                 y
             }
-            Op::BatchNorm => {
+            Op::BatchNorm { epsilon } => {
                 let x = inputs[0].0;
                 let mut y = x.to_vec();
                 for c in 0..out.0 {
@@ -49,7 +48,7 @@ pub fn run(graph: &Graph, weights: &Weights, images: &[f64], batch: usize, train
                     let variance = own.iter().map(|at| (x[*at] - mean).powi(2)).sum::<f64>() / n;
                     let (mean, variance) =
                         if training { (mean, variance) } else { (weight(2)[c], weight(3)[c]) };
-                    let factor = weight(0)[c] / (variance + f64::from(EPSILON)).sqrt();
+                    let factor = weight(0)[c] / (variance + f64::from(*epsilon)).sqrt();
                     own.iter().for_each(|at| y[*at] = (x[*at] - mean) * factor + weight(1)[c]);
                 }
                 y

@@ -6,6 +6,7 @@ use serde::{Serialize, Serializer};
 use super::clock;
 use super::data::{Kind, Millis, Severity};
 use super::filters::Reason;
+use super::learned::ScoredBy;
 use super::places::Place;
 use super::source::{Similarity, SourceError};
 
@@ -103,6 +104,8 @@ pub enum RecommendError {
 pub enum Strategy {
     /// The history of people with a similar history.
     Neighbors,
+    /// Weights between items, fitted offline, applied to the person's own history.
+    Learned,
     /// The history of people in similar circumstances.
     Context,
     /// What most people have.
@@ -159,9 +162,11 @@ impl Serialize for Support {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Because {
-    /// The number of neighbors who have the item (for `popular`: of people), or `"few"`.
+    /// The number of neighbors who have the item (for `popular`: of people), or `"few"`; always
+    /// `"few"` for what is scored by `learned`, which asks no neighbors.
     pub supporting_neighbors: Support,
-    /// The user's own items that tie it to those neighbors, strongest first.
+    /// The user's own items that tie it to those neighbors, or that carry the learned score,
+    /// strongest first.
     pub shared_items: Vec<String>,
     /// What of the user's circumstances at least half of those neighbors share; empty where they
     /// are few.
@@ -178,6 +183,10 @@ pub struct Recommended {
     pub name: String,
     /// Higher is better; comparable within one answer only.
     pub score: f64,
+    /// `neighbors` for an item of a `learned` answer that came after the package was trained: its
+    /// score is that of the learned item at the place where neighbors put it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scored_by: Option<Strategy>,
     /// Distance in kilometres from the place asked about, where both places are known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub distance_km: Option<f64>,
@@ -229,6 +238,9 @@ pub struct Recommendation {
     pub similarity: Similarity,
     /// What the answer rests on.
     pub strategy: Strategy,
+    /// The package that a `learned` answer rests on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<ScoredBy>,
     /// The answer knows of everything that had been written by then.
     #[serde(serialize_with = "clock::serialize")]
     #[cfg_attr(feature = "openapi", schema(value_type = String, example = "2026-03-01T09:30:00.000Z"))]
@@ -243,4 +255,13 @@ pub struct Recommendation {
     /// What of the profile is not understood and could not be checked.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub flags: Vec<String>,
+}
+
+impl Recommendation {
+    /// Takes every item back, for this reason.
+    pub(super) fn withhold(&mut self, reason: String) {
+        self.items.clear();
+        self.strategy = Strategy::InsufficientEvidence;
+        self.abstained = Some(reason);
+    }
 }

@@ -1,5 +1,5 @@
 //! How an answer is made, the same steps wherever candidates come from. Strategies are tried in
-//! turn (neighbors, then context, then popular); each names candidates; the rules of
+//! turn (learned where there is a package, then neighbors, context, popular); each names candidates; the rules of
 //! [`filters`](super::filters) are applied to every candidate; the best of what is left are
 //! chosen and explained. The first strategy that leaves anything answers.
 
@@ -9,11 +9,13 @@ use std::sync::Arc;
 use super::answer::{
     Because, Excluded, RecommendError, Recommendation, Recommended, Request, Strategy, Support,
 };
-use super::candidates::{Candidates, Circumstances};
+use super::candidates::{Candidates, Circumstances, SupportedBy};
 use super::catalogue::Entry;
 use super::context::{self, Person};
 use super::data::Kind;
+use super::explain::SHARED_ITEMS;
 use super::filters::{Medication, Patient};
+use super::learned::{Learned, LearnedAnswer};
 use super::neighbors::best::Best;
 use super::places::Place;
 use super::ranking::Candidate;
@@ -98,11 +100,22 @@ impl<'a> Selection<'a> {
         &self,
         candidates: &mut C,
         strategy: Strategy,
+        learned: Option<&LearnedAnswer<'_>>,
         chosen: Chosen<'_>,
         asking: Circumstances<'_>,
     ) -> Recommended {
+        let item = chosen.candidate.item;
         let visible = |item| self.kind.catalogue.get(item).is_some_and(|entry| !entry.item.hidden);
-        let support = candidates.support(chosen.candidate.item, &visible);
+        let names = &self.kind.layers.items;
+        let (support, scored_by) = match learned.filter(|_| strategy == Strategy::Learned) {
+            Some(learned) if learned.knows(item) => {
+                let carrying = learned.strongest(names, item, SHARED_ITEMS, visible).into_iter();
+                let shared_items = carrying.map(|item| names.name(item).to_owned()).collect();
+                (SupportedBy { shared_items, ..SupportedBy::default() }, None)
+            }
+            Some(_) => (candidates.support(item, &visible), Some(Strategy::Neighbors)),
+            None => (candidates.support(item, &visible), None),
+        };
         let count = Support::of(support.count);
         // What few people share would say something of each of them.
         let context = if count == Support::Few {
@@ -121,6 +134,7 @@ impl<'a> Selection<'a> {
             item_id: chosen.entry.item.item_id.clone(),
             name: chosen.entry.item.name.clone(),
             score,
+            scored_by,
             distance_km: chosen.distance_km,
             cautions: chosen.cautions,
             because: Because { supporting_neighbors: count, shared_items: support.shared_items, context },
@@ -138,11 +152,12 @@ impl<'a> Selection<'a> {
     }
 }
 
-/// Answers one request.
+/// Answers one request; `learned` is the package of this kind, where there is one.
 pub async fn answer<C: Candidates>(
     snapshot: &Snapshot,
     mut source: C,
     settings: &Settings,
+    learned: Option<&Learned>,
     request: &Request,
 ) -> Result<Recommendation, RecommendError> {
     request.validate()?;
@@ -174,6 +189,7 @@ pub async fn answer<C: Candidates>(
         kind: request.kind,
         similarity: request.similarity,
         strategy: Strategy::InsufficientEvidence,
+        model: None,
         as_of: snapshot.as_of,
         items: Vec::new(),
         excluded: Vec::new(),
@@ -183,9 +199,19 @@ pub async fn answer<C: Candidates>(
     let mut reported: HashSet<String> = HashSet::new();
     let circumstances =
         Circumstances { people: &snapshot.people, user_id: &request.user_id, person, now: request.now };
-    for strategy in [Strategy::Neighbors, Strategy::Context, Strategy::Popular] {
+    let names = &kind.layers.items;
+    let mut learned = learned.and_then(|learned| learned.answer(names, &selection.seen));
+    for strategy in [Strategy::Learned, Strategy::Neighbors, Strategy::Context, Strategy::Popular] {
+        let of_history = matches!(strategy, Strategy::Learned | Strategy::Neighbors);
         let candidates = match strategy {
-            Strategy::Neighbors if selection.seen.len() < settings.min_history => continue,
+            _ if of_history && selection.seen.len() < settings.min_history => continue,
+            Strategy::Learned => {
+                let Some(learned) = &mut learned else { continue };
+                if learned.new_items(&kind.catalogue) > 0 {
+                    learned.add_new(names, &selection.seen, &source.by_neighbors());
+                }
+                std::mem::take(&mut learned.candidates)
+            }
             Strategy::Neighbors => source.by_neighbors(),
             Strategy::Context => source.by_circumstances(circumstances).await?,
             _ => source.by_popularity().await?,
@@ -201,7 +227,12 @@ pub async fn answer<C: Candidates>(
         }
         if !chosen.is_empty() {
             recommendation.strategy = strategy;
-            let explained = |chosen| selection.explained(&mut source, strategy, chosen, circumstances);
+            let learned = learned.as_ref();
+            recommendation.model = learned
+                .filter(|_| strategy == Strategy::Learned)
+                .map(|learned| learned.scored_by(&kind.catalogue));
+            let explained =
+                |chosen| selection.explained(&mut source, strategy, learned, chosen, circumstances);
             recommendation.items = chosen.into_iter().map(explained).collect();
             break;
         }

@@ -18,6 +18,8 @@ pub struct Rule {
     pub graded: bool,
     /// What happens, in words for people.
     pub note: String,
+    /// Where the rule comes from, if that is said.
+    pub source: String,
 }
 
 /// An item and what follows from what is known of it.
@@ -37,6 +39,8 @@ pub struct Entry {
     pub partners: Vec<Rule>,
     /// What it is for; empty where it is for everybody.
     pub indications: BTreeSet<Key>,
+    /// What it may be given for: that, and what its attributes say it treats.
+    pub purposes: BTreeSet<Key>,
     /// Whether any rule of its own could rule the item out for somebody.
     pub restricted: bool,
 }
@@ -44,7 +48,7 @@ pub struct Entry {
 impl Entry {
     pub fn new(item: Item, terminology: &Terminology) -> Self {
         let listed = &item.contraindications;
-        let meaning = terminology.understand(Field::Medication, &item.name);
+        let meaning = terminology.understand_coded(Field::Medication, &item.name, &item.texts("codes"));
         let mut called: HashSet<Key> = meaning.broader.iter().cloned().collect();
         // An id may look like a code of some system and is none.
         called.extend([plain(&item.item_id), plain(&item.name)]);
@@ -63,22 +67,27 @@ impl Entry {
             Subject::Medication => Field::Medication,
         };
         let rules = |subject: Subject, codes: &[String]| -> Vec<Rule> {
-            let plain = codes.iter().map(|code| (code, Severity::Contraindicated, false, ""));
+            let plain = codes.iter().map(|code| (code, Severity::Contraindicated, false, ("", "")));
             let graded = listed.rules.iter().filter(|rule| rule.about == subject);
-            let graded = graded.map(|rule| (&rule.code, rule.severity, true, rule.note.as_str()));
-            let rule = |(code, severity, graded, note): (&String, _, _, &str)| {
+            let graded = graded
+                .map(|rule| (&rule.code, rule.severity, true, (rule.note.as_str(), rule.source.as_str())));
+            let rule = |(code, severity, graded, (note, source)): (&String, _, _, (&str, &str))| {
                 let meaning = terminology.understand(field(subject), code);
                 let names = match subject {
                     // Who is allergic to penicillins is allergic to what amoxicillin is in.
                     Subject::Allergy => meaning.broader.into_iter().chain(meaning.groups).collect(),
                     _ => meaning.names,
                 };
-                Rule { names, severity, graded, note: note.to_owned() }
+                Rule { names, severity, graded, note: note.to_owned(), source: source.to_owned() }
             };
             plain.chain(graded).map(rule).collect()
         };
-        let indications = listed.indications.iter();
-        let indications = indications.flat_map(|code| terminology.understand(Field::Condition, code).names);
+        let conditions = |codes: &[String]| -> BTreeSet<Key> {
+            codes.iter().flat_map(|code| terminology.understand(Field::Condition, code).names).collect()
+        };
+        let indications = conditions(&listed.indications);
+        let purposes = conditions(&item.texts("treats")).into_iter().chain(indications.iter().cloned());
+        let purposes = purposes.collect();
         Self {
             substances: meaning.names,
             called,
@@ -87,7 +96,8 @@ impl Entry {
             allergies: rules(Subject::Allergy, &listed.allergies),
             conditions: rules(Subject::Condition, &listed.conditions),
             partners: rules(Subject::Medication, &listed.interacts_with),
-            indications: indications.collect(),
+            indications,
+            purposes,
             restricted: *listed != Contraindications::default(),
             item,
         }

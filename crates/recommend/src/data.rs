@@ -6,6 +6,7 @@
 //! definition and no copy for the API. Every `validate` returns all it found wrong, each with a
 //! JSON pointer, so that a client can mend a whole request at once.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -115,6 +116,22 @@ impl Sex {
     }
 }
 
+/// Where an entry of a profile's list comes from, if it comes from an electronic record.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct Recorded {
+    /// Its codes, each with its system before it. What the terminology knows of them is heeded
+    /// beside the entry's own words.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(example = json!(["http://snomed.info/sct|91936005"])))]
+    pub codes: Vec<String>,
+    /// The resources that say so. Without any that still does, the entry goes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(example = json!(["AllergyIntolerance/a1"])))]
+    pub resources: Vec<String>,
+}
+
 /// What is known of a person. Absent means unknown, which is not the same as none: a profile
 /// without `allergies` is of someone nobody asked, `"allergies": []` of someone who has none.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -149,6 +166,9 @@ pub struct Profile {
     /// Degrees east, -180 to 180.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub longitude: Option<f64>,
+    /// By the name of a list above and an entry of it: the entry's codes and where it comes from.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub recorded: BTreeMap<String, BTreeMap<String, Recorded>>,
 }
 
 /// A person items are recommended to.
@@ -267,7 +287,9 @@ pub struct Item {
     /// Name for people.
     #[cfg_attr(feature = "openapi", schema(example = "Harbour Pharmacy"))]
     pub name: String,
-    /// Whatever else a client wants to keep with the item; the recommender does not read it.
+    /// Whatever else a client wants to keep with the item. Of it the list `codes` of a drug is read
+    /// (codes, each with its system before it), and `treats` (conditions), by which an alternative to the
+    /// drug is found.
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub attributes: serde_json::Map<String, serde_json::Value>,
@@ -378,8 +400,31 @@ impl Profile {
             validate_codes(&format!("{base}/{name}"), codes.unwrap_or_default(), &mut errors);
         }
         validate_location(base, self.latitude, self.longitude, &mut errors);
+        for (list, entries) in &self.recorded {
+            let base = format!("{base}/recorded/{}", escaped(list));
+            if entries.len() > MAX_CODES {
+                errors.push(FieldError::new(base.as_str(), format!("must have at most {MAX_CODES} entries")));
+                continue;
+            }
+            for (entry, recorded) in entries {
+                let base = format!("{base}/{}", escaped(entry));
+                validate_codes(&format!("{base}/codes"), &recorded.codes, &mut errors);
+                validate_codes(&format!("{base}/resources"), &recorded.resources, &mut errors);
+            }
+        }
         errors
     }
+
+    /// The codes that an entry of a list was recorded with.
+    pub fn codes(&self, list: &str, entry: &str) -> &[String] {
+        let recorded = self.recorded.get(list).and_then(|entries| entries.get(entry));
+        recorded.map_or(&[], |recorded| recorded.codes.as_slice())
+    }
+}
+
+/// A name as a step of a JSON pointer.
+fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
 }
 
 impl User {
@@ -392,6 +437,17 @@ impl User {
 }
 
 impl Item {
+    /// The codes among the attributes: `"codes": ["http://www.nlm.nih.gov/research/umls/rxnorm|562251"]`.
+    pub fn codes(&self) -> Vec<String> {
+        self.texts("codes")
+    }
+
+    /// The texts of a list among the attributes.
+    pub fn texts(&self, name: &str) -> Vec<String> {
+        let texts = self.attributes.get(name).and_then(serde_json::Value::as_array);
+        texts.into_iter().flatten().filter_map(|text| text.as_str().map(str::to_owned)).collect()
+    }
+
     /// All that is wrong with the item; pointers start at `base`.
     pub fn validate(&self, base: &str) -> Vec<FieldError> {
         let mut errors = Vec::new();

@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 
 use super::catalogue::{Catalogue, Entry, Rule};
 use super::clock::year_of;
-use super::data::{Kind, Millis, Profile, Severity, Sex};
+use super::data::{Item, Kind, Millis, Profile, Severity, Sex};
 use super::settings::Settings;
 use super::terminology::{Field, Key, Meaning, Terminology, plain};
 
@@ -66,17 +66,20 @@ pub struct Reason {
     /// Where the rule says how severe it is.
     pub severity: Option<Severity>,
     pub note: Option<String>,
+    /// Where the rule comes from, where it says so.
+    pub source: Option<String>,
 }
 
 impl Reason {
     fn plain(text: impl Into<String>) -> Self {
-        Self { text: text.into(), severity: None, note: None }
+        Self { text: text.into(), severity: None, note: None, source: None }
     }
 
     fn of(text: String, rule: Option<&Rule>) -> Self {
         let graded = rule.filter(|rule| rule.graded);
         let note = graded.map(|rule| rule.note.clone()).filter(|note| !note.is_empty());
-        Self { text, severity: graded.map(|rule| rule.severity), note }
+        let source = graded.map(|rule| rule.source.clone()).filter(|source| !source.is_empty());
+        Self { text, severity: graded.map(|rule| rule.severity), note, source }
     }
 
     /// As people read it beside a recommended item.
@@ -86,6 +89,25 @@ impl Reason {
             None => self.text,
         }
     }
+}
+
+/// What a finding about a drug and a person is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Concern {
+    /// An allergy of the person.
+    Allergy,
+    /// A condition of the person.
+    Condition,
+    /// A drug that is taken or ordered beside it.
+    Interaction,
+    /// The person takes the same, or another of the class, already.
+    Duplicate,
+    /// The person is pregnant.
+    Pregnancy,
+    /// It is meant for the other sex.
+    Sex,
+    /// It is meant for another age.
+    Age,
 }
 
 /// An allergy or a condition: as it is written, and what rules are compared with.
@@ -108,7 +130,7 @@ pub struct Medication<'a> {
 }
 
 impl<'a> Medication<'a> {
-    fn stated(written: &str, meaning: Meaning, drugs: &'a Catalogue) -> Self {
+    pub fn stated(written: &str, meaning: Meaning, drugs: &'a Catalogue) -> Self {
         let mut names = meaning.names;
         let mut own: HashSet<Key> = meaning.broader.into_iter().collect();
         let (mut entries, mut members) = (Vec::new(), Vec::new());
@@ -130,6 +152,25 @@ impl<'a> Medication<'a> {
             names.extend(entry.substances.iter().cloned());
         }
         Self { written: written.to_owned(), names, own, entries, members }
+    }
+
+    /// A drug that is ordered at the same time.
+    pub fn ordered(item: &Item, meaning: Meaning, drugs: &'a Catalogue) -> Self {
+        Self { written: format!("{} (ordered too)", item.name), ..Self::stated(&item.name, meaning, drugs) }
+    }
+
+    /// The drugs of the catalogue that it is.
+    pub fn entries(&self) -> impl Iterator<Item = (u32, &'a Entry)> {
+        self.entries.iter().copied()
+    }
+
+    /// What speaks against the item beside this one, each with how much it matters.
+    pub fn findings(&self, number: u32, entry: &'a Entry) -> Vec<(Concern, Severity, Reason)> {
+        let interaction = self.interaction(entry);
+        let interaction = interaction.map(|(severity, reason)| (Concern::Interaction, severity, reason));
+        let duplicate = self.duplicate(number, entry);
+        let duplicate = duplicate.map(|reason| (Concern::Duplicate, Severity::Serious, reason));
+        interaction.into_iter().chain(duplicate).collect()
     }
 
     /// A drug that stands in an answer, beside which others must be safe.
@@ -227,7 +268,7 @@ impl<'a> Patient<'a> {
         let checked = kind == Kind::Drug || words[0].has_rules();
         let (mut flags, mut looks, mut first_unmatched) = (Vec::new(), NEAR_MISSES, None);
         let mut understand = |list: &str, field: Field, written: &str| {
-            let meaning = terminology.understand(field, written);
+            let meaning = terminology.understand_coded(field, written, profile.codes(list, written));
             let called = BTreeSet::from([plain(written)]);
             let known = meaning.known
                 || words
@@ -330,6 +371,33 @@ impl<'a> Patient<'a> {
         stated.chain(self.medications.iter().filter_map(|medication| medication.caution(entry))).collect()
     }
 
+    /// Whether nothing speaks against the item for this person, and nothing that has to be known for that
+    /// is unknown. What it is for is not asked.
+    pub fn is_safe(&self, number: u32, entry: &'a Entry) -> bool {
+        self.findings(number, entry).is_empty() && self.unknown(entry).is_none()
+    }
+
+    /// Whether the person has this condition.
+    pub fn has(&self, condition: &Key) -> bool {
+        self.conditions.iter().any(|stated| stated.names.contains(condition))
+    }
+
+    /// All that speaks against the item for this person, or is to be heeded; what is not recorded says
+    /// nothing here.
+    pub fn findings(&self, number: u32, entry: &'a Entry) -> Vec<(Concern, Severity, Reason)> {
+        let of = |concern: Concern| move |(severity, reason)| (concern, severity, reason);
+        let plain = |concern: Concern, severity: Severity| {
+            move |text: String| (concern, severity, Reason::plain(text))
+        };
+        let mut findings: Vec<_> = self.allergy(entry).map(of(Concern::Allergy)).into_iter().collect();
+        findings.extend(self.condition(entry).map(of(Concern::Condition)));
+        findings.extend(self.medications.iter().flat_map(|medication| medication.findings(number, entry)));
+        findings.extend(self.pregnancy(entry).map(plain(Concern::Pregnancy, Severity::Contraindicated)));
+        findings.extend(self.sex(entry).map(plain(Concern::Sex, Severity::Serious)));
+        findings.extend(self.age(entry).map(plain(Concern::Age, Severity::Serious)));
+        findings
+    }
+
     /// The most severe rule about an allergy.
     fn allergy(&self, entry: &Entry) -> Option<(Severity, Reason)> {
         let itself = |allergy: &&Stated<'_>| allergy.names.iter().any(|name| entry.allergens.contains(name));
@@ -349,11 +417,14 @@ impl<'a> Patient<'a> {
     }
 
     fn circumstances(&self, entry: &Entry) -> Option<Reason> {
-        let pregnant = entry.item.contraindications.pregnancy && self.pregnant == Some(true);
-        let pregnancy = pregnant.then(|| "pregnancy".to_owned());
-        let reason = pregnancy.or_else(|| self.sex(entry)).or_else(|| self.age(entry));
+        let reason = self.pregnancy(entry).or_else(|| self.sex(entry)).or_else(|| self.age(entry));
         let reason = reason.or_else(|| self.unknown(entry)).or_else(|| self.indication(entry));
         reason.map(Reason::plain)
+    }
+
+    fn pregnancy(&self, entry: &Entry) -> Option<String> {
+        let pregnant = entry.item.contraindications.pregnancy && self.pregnant == Some(true);
+        pregnant.then(|| "pregnancy".to_owned())
     }
 
     fn sex(&self, entry: &Entry) -> Option<String> {

@@ -175,6 +175,20 @@ impl Fresh {
         Ok(())
     }
 
+    /// Sees to it that what the snapshot has of this person is what is stored now: one row is read, and
+    /// only where it differs everything of the person.
+    ///
+    /// # Errors
+    /// A store that does not answer: then what the snapshot has may be old.
+    pub async fn as_it_is_now(&self, user_id: &str) -> Result<(), SourceError> {
+        let stored = self.source.profile(user_id).await?;
+        let snapshot = self.snapshot();
+        if snapshot.people.get(user_id).map(|person| &person.profile) == stored.as_ref() {
+            return Ok(());
+        }
+        self.written(&[user_id.to_owned()], &[]).await
+    }
+
     /// Reads these users and items and publishes what was read. The caller holds `feeding`.
     async fn take_over(
         &self,

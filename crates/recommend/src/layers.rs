@@ -23,8 +23,11 @@ pub const RECENT_ROWS: usize = 256;
 /// One user's row, on its own.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Row {
+    /// Numbers of the items, in order of their identifiers.
     pub items: Vec<u32>,
+    /// The weight of each.
     pub weights: Vec<f32>,
+    /// Sums over the weights.
     pub stats: Stats,
 }
 
@@ -35,6 +38,7 @@ impl Row {
         Self { items, weights, stats }
     }
 
+    /// The row, borrowed.
     pub fn view(&self) -> RowView<'_> {
         RowView { items: &self.items, weights: &self.weights, stats: self.stats }
     }

@@ -12,9 +12,11 @@
 //! - `terminology`: what words in lists and rules mean
 //! - `catalogue`, `filters`, `context`, `places`, `explain`: what is known of items and people,
 //!   and what follows from it
+//! - `learned`: weights between items that were fitted offline, applied to a history as it is now
 //! - `evaluate`: how good the recommendations are, by the same scorer as answers requests
 //! - `snapshot`, `fresh`: all of it at one moment, kept true to the store
 //! - `candidates`, `answering`, `recommender`: a request and its answer
+//! - `orders`: what speaks against a drug that somebody is about to order
 //!
 //! With the feature `openapi` the types that go over HTTP also describe themselves as schemas.
 
@@ -35,10 +37,12 @@ mod filters;
 mod fresh;
 mod interactions_csv;
 mod layers;
+mod learned;
 mod load;
 mod matrix;
 mod names;
 mod neighbors;
+mod orders;
 mod places;
 mod ranking;
 mod recommender;
@@ -55,16 +59,21 @@ pub use answer::{
 pub use csv_table::{CsvError, CsvRow, CsvTable};
 pub use data::{
     Contraindications, EARLIEST_TIME, FieldError, GradedRule, Interaction, Item, Kind, Millis, Profile,
-    Severity, Sex, Subject, UnknownKind, User, validate_weight,
+    Recorded, Severity, Sex, Subject, UnknownKind, User, validate_weight,
 };
-pub use evaluate::{Comparison, Metrics, Options, Prediction, Report, Split, compare_predictions, evaluate};
-pub use filters::{Unknown, Unmatched};
+pub use evaluate::{
+    Comparison, Group, Groups, HeldOut, Metrics, Options, Partition, Prediction, Report, Split,
+    compare_predictions, evaluate, measure, neighbors as rank_by_neighbors, score as score_ranking,
+};
+pub use filters::{Concern, Unknown, Unmatched};
 pub use fresh::Fresh;
 pub use interactions_csv::{InteractionColumns, InteractionLine, InteractionReader};
-pub use layers::Layers;
+pub use layers::{Layers, Row};
+pub use learned::{ItemWeights, Learned, ScoredBy};
 pub use load::Loader;
 pub use neighbors::best::Best;
 pub use neighbors::{Rows, Search, search};
+pub use orders::{Checked, Finding, Ordered};
 pub use places::Place;
 pub use ranking::{Candidate, Scoring, implicit};
 pub use recommender::Recommender;
@@ -73,7 +82,9 @@ pub use source::{
     Changes, Cursor, Evidence, Found, InteractionRow, MIN_SIMILARITY, Neighbor, Owned, PopularItem,
     ScoredItem, Similarity, Source, SourceError, UnknownSimilarity, UserState,
 };
-pub use terminology::{Term, TermKind, UnknownTermKind, read_terms};
+pub use terminology::{
+    Field, Key, Meaning, Term, TermKind, Terminology, UnknownTermKind, normalise, read_terms,
+};
 pub use weights::{Repeats, Weighing};
 
 #[cfg(test)]

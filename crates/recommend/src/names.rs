@@ -60,6 +60,12 @@ impl Names {
         }
     }
 
+    /// Whether the other table is this one: then both give the same numbers, and know no more
+    /// than each other.
+    pub fn is_same(&self, other: &Names) -> bool {
+        Arc::ptr_eq(&self.sorted, &other.sorted) && Arc::ptr_eq(&self.later, &other.later)
+    }
+
     /// The number of a name, new if the name is.
     pub fn intern(&mut self, name: &str) -> u32 {
         if let Some(number) = self.get(name) {

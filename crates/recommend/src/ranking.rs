@@ -1,11 +1,18 @@
 //! From neighbors to scores of items.
 //!
 //! - `implicit` (the default; weights say how much, not how good): the score of an item is the
-//!   sum of similarity x weight over the neighbors who have it.
+//!   sum of similarity x weight over the neighbors who have it. Similarities may be raised to a
+//!   power first, so that the most alike count for more (case amplification, Breese, Heckerman and
+//!   Kadie 1998, "Empirical analysis of predictive algorithms for collaborative filtering").
 //! - `explicit` (weights are ratings): the score predicts the asking user's rating. Similarity
 //!   is the cosine of mean-centred rows; for each item the K most similar users who rated it
 //!   count: score = mean + sum(s x (r - their mean)) / sum(s). These are the user-user
-//!   predictions of LensKit (K = 30, similarities of at least 1e-6).
+//!   predictions of LensKit (K = 30, similarities of at least 1e-6). One rater alone makes a
+//!   prediction as extreme as that rating, and a list of the highest predictions is then a list of
+//!   what hardly anybody has rated. So an item needs a least number of raters, and a prediction is
+//!   drawn towards the user's mean by n / (n + shrinkage), n the number of raters that count (the
+//!   shrinkage of Bell and Koren 2007, "Scalable collaborative filtering with jointly derived
+//!   neighborhood interpolation weights"). With 1 and 0 both are off.
 //!
 //! Sums are added in the order of the neighbors, most alike first, in double precision.
 
@@ -40,10 +47,22 @@ pub struct Candidate {
 
 /// What a user's history leads to in a matrix.
 pub struct Scored {
-    /// Those the scores rest on (user, similarity), most alike first.
+    /// Those the scores rest on (user, similarity as it counts), most alike first.
     pub neighbors: Vec<(u32, f64)>,
     /// All items of those neighbors, the user's own among them, in no particular order.
     pub candidates: Vec<Candidate>,
+}
+
+/// Whose ratings make a predicted rating, and how far it is believed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Raters {
+    /// How many of the most similar raters of an item count.
+    pub most: usize,
+    /// An item with fewer is not predicted.
+    pub least: usize,
+    /// How many raters it takes for a prediction to stand half way between the user's mean and
+    /// what they say; 0: they are believed at once.
+    pub shrinkage: f64,
 }
 
 /// From a row to scores: the one way that requests are answered and evaluations computed.
@@ -53,8 +72,10 @@ pub struct Scorer {
     pub scoring: Scoring,
     /// How many neighbors count, for `implicit`.
     pub neighbors: usize,
-    /// How many raters of an item count, for `explicit`.
-    pub raters: usize,
+    /// The power that similarities are raised to before they are added up, for `implicit`.
+    pub amplification: f64,
+    /// Which raters of an item count, and how far they are believed, for `explicit`.
+    pub raters: Raters,
     /// How many items of the kind there are.
     pub item_total: usize,
 }
@@ -82,7 +103,11 @@ impl Scorer {
     pub fn score(&self, layers: &Layers, own: RowView<'_>, asking: Option<u32>) -> Scored {
         match self.scoring {
             Scoring::Implicit => {
-                let neighbors = self.nearest(layers, own, asking, self.neighbors);
+                let mut neighbors = self.nearest(layers, own, asking, self.neighbors);
+                // A power of 1 would leave each as it is, and still cost time.
+                if self.amplification != 1.0 {
+                    neighbors.iter_mut().for_each(|(_, alike)| *alike = alike.powf(self.amplification));
+                }
                 Scored { candidates: implicit(layers, &neighbors), neighbors }
             }
             Scoring::Explicit => {
@@ -142,15 +167,15 @@ pub fn implicit(layers: &Layers, neighbors: &[(u32, f64)]) -> Vec<Candidate> {
 }
 
 /// Scores by `explicit`: predicted ratings of the items the neighbors have. `neighbors` are all
-/// users with a similarity, most alike first; each item takes its first `per_item` raters.
-fn explicit(layers: &Layers, neighbors: &[(u32, f64)], own_mean: f64, per_item: usize) -> Vec<Candidate> {
+/// users with a similarity, most alike first; each item takes its first `raters.most` raters.
+fn explicit(layers: &Layers, neighbors: &[(u32, f64)], own_mean: f64, raters: Raters) -> Vec<Candidate> {
     SCRATCH.with_borrow_mut(|Scratch { ratings, .. }| {
         let ratings = fit(ratings, layers.items.len());
         for &(user, similarity) in neighbors {
             let row = layers.row(user);
             for (item, weight) in row.iter() {
                 let rating = &mut ratings[item as usize];
-                if (rating.raters as usize) < per_item {
+                if (rating.raters as usize) < raters.most {
                     rating.weighted += similarity * (f64::from(weight) - row.stats.mean);
                     rating.similarities += similarity;
                     rating.raters += 1;
@@ -160,8 +185,10 @@ fn explicit(layers: &Layers, neighbors: &[(u32, f64)], own_mean: f64, per_item: 
         let mut candidates = Vec::new();
         walk_touched(layers, neighbors, |item| {
             let rating = std::mem::take(&mut ratings[item as usize]);
-            if rating.raters > 0 {
-                let score = own_mean + rating.weighted / rating.similarities;
+            if rating.raters as usize >= raters.least.max(1) {
+                let number = f64::from(rating.raters);
+                let believed = number / (number + raters.shrinkage);
+                let score = own_mean + believed * (rating.weighted / rating.similarities);
                 candidates.push(Candidate { item, score });
             }
         });

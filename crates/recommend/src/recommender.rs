@@ -5,9 +5,12 @@ use std::sync::Arc;
 use super::answer::{RecommendError, Recommendation, Request};
 use super::answering::answer;
 use super::candidates::{DatabaseCandidates, MemoryCandidates, Question};
-use super::data::Millis;
+use super::data::{Kind, Millis, Profile};
 use super::fresh::Fresh;
+use super::learned::Learned;
+use super::orders::{Checked, Ordered, check};
 use super::settings::Settings;
+use super::snapshot::KindSnapshot;
 use super::source::{Evidence, Neighbor, Source, SourceError};
 
 /// The recommender: people and items in memory, and the interactions in memory too (the
@@ -67,19 +70,93 @@ impl Recommender {
     /// A request out of range, an unknown user, a store that does not answer, weights too large
     /// to be added up.
     pub async fn recommend(&self, request: &Request) -> Result<Recommendation, RecommendError> {
+        self.recommend_by(request, None).await
+    }
+
+    /// The same, by the learned scorer where it has an answer.
+    ///
+    /// # Errors
+    /// As [`Recommender::recommend`].
+    pub async fn recommend_by(
+        &self,
+        request: &Request,
+        learned: Option<&Learned>,
+    ) -> Result<Recommendation, RecommendError> {
+        let current = self.is_current(request).await;
+        let mut answer = self.from_snapshot(request, learned).await?;
+        if let Err(reason) = current {
+            answer.withhold(reason);
+        }
+        Ok(answer)
+    }
+
+    /// Whether a drug may be answered on what is at hand: an allergy that another replica took a moment
+    /// ago counts.
+    async fn is_current(&self, request: &Request) -> Result<(), String> {
+        if request.kind != Kind::Drug {
+            return Ok(());
+        }
+        if self.fresh.as_it_is_now(&request.user_id).await.is_err() {
+            return Err("what is known of the person cannot be read as it is now".to_owned());
+        }
+        let age = request.now.saturating_sub(self.fresh.snapshot().as_of) / 1000;
+        match age <= i64::from(self.settings.drug_max_age) {
+            true => Ok(()),
+            false => Err(format!("what is known of drugs and rules is {age} seconds old")),
+        }
+    }
+
+    async fn from_snapshot(
+        &self,
+        request: &Request,
+        learned: Option<&Learned>,
+    ) -> Result<Recommendation, RecommendError> {
+        let learned = learned.filter(|learned| learned.kind == request.kind);
         let snapshot = self.fresh.snapshot();
         let kind = snapshot.kind(request.kind);
         let question = self.question(request);
         match &self.evidence {
             None => {
                 let candidates = MemoryCandidates::new(kind, &self.settings, question);
-                answer(&snapshot, candidates, &self.settings, request).await
+                answer(&snapshot, candidates, &self.settings, learned, request).await
             }
             Some(evidence) => {
                 let candidates = DatabaseCandidates::new(evidence.as_ref(), request.kind, kind, question);
-                answer(&snapshot, candidates, &self.settings, request).await
+                answer(&snapshot, candidates, &self.settings, learned, request).await
             }
         }
+    }
+
+    /// What speaks against each of these drugs that somebody orders for a person with this profile, by
+    /// the rules that recommendations go by.
+    pub fn check_orders(&self, profile: &Profile, orders: &[Ordered], now: Millis) -> Vec<Checked> {
+        check(&self.fresh.snapshot(), &self.settings, profile, orders, now)
+    }
+
+    /// What the recommender knows of a person.
+    pub fn profile(&self, user_id: &str) -> Option<Profile> {
+        self.fresh.snapshot().people.get(user_id).map(|person| person.profile.clone())
+    }
+
+    /// Whether a learned scorer is of this catalogue: it knows some item of it, or there is no item
+    /// of its kind yet.
+    ///
+    /// # Errors
+    /// A sentence that says what there is instead.
+    pub fn check(&self, learned: &Learned) -> Result<(), String> {
+        let snapshot = self.fresh.snapshot();
+        let KindSnapshot { layers, catalogue } = snapshot.kind(learned.kind);
+        let items = learned.weights().items();
+        let known = |item: &str| layers.items.get(item).is_some_and(|item| catalogue.get(item).is_some());
+        if catalogue.len() == 0 || items.iter().any(|item| known(item)) {
+            return Ok(());
+        }
+        Err(format!(
+            "none of its {} items is among the {} of kind {} that there are: it was trained on other items",
+            items.len(),
+            catalogue.len(),
+            learned.kind.as_str()
+        ))
     }
 
     /// The neighbors themselves, for administrators. Empty for a user without history.

@@ -117,6 +117,15 @@ pub trait Source: Send + Sync {
     /// The present state of these users, one entry for each id asked for, in any order.
     fn users<'a>(&'a self, user_ids: &'a [String]) -> BoxFuture<'a, Result<Vec<UserState>, SourceError>>;
 
+    /// What is known of this person now, nothing where there is none: one row, for before a drug is
+    /// recommended. It must fail rather than wait for long.
+    fn profile<'a>(&'a self, user_id: &'a str) -> BoxFuture<'a, Result<Option<Profile>, SourceError>> {
+        Box::pin(async move {
+            let states = self.users(std::slice::from_ref(&user_id.to_owned())).await?;
+            Ok(states.into_iter().find_map(|state| state.profile))
+        })
+    }
+
     /// The present state of these items; one that does not exist is left out.
     fn items<'a>(&'a self, item_ids: &'a [String]) -> BoxFuture<'a, Result<Vec<Item>, SourceError>>;
 }

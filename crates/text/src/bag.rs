@@ -167,6 +167,31 @@ impl Bag {
         Ok(Bag { table, weight: weight.flatten_all()?.to_vec1()?, bias: bias.to_vec1()?, trees, beyond })
     }
 
+    /// The n-grams it knows.
+    pub(crate) fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// Number of labels.
+    pub(crate) fn labels(&self) -> usize {
+        self.bias.len()
+    }
+
+    /// One value a label.
+    pub(crate) fn bias(&self) -> &[f32] {
+        &self.bias
+    }
+
+    /// The values of a column, one a label.
+    pub(crate) fn weights(&self, column: u32) -> &[f32] {
+        &self.weight[column as usize * self.bias.len()..][..self.bias.len()]
+    }
+
+    /// The trees, where it has them.
+    pub(crate) fn trees(&self) -> Option<&Forest> {
+        self.trees.as_ref()
+    }
+
     /// Logits of every record.
     ///
     /// # Errors
@@ -278,5 +303,54 @@ mod tests {
         assert!((alone[0][0] - expected[0]).abs() < 1e-5 && (alone[0][1] - expected[1]).abs() < 1e-5);
         let empty = record("unknown", vec![0.0, 0.0]);
         assert_eq!(logits(vec![empty, notes[0].clone()]), [vec![10.0, 20.0], alone[0].clone()]);
+    }
+
+    /// The parts sum to what they explain, with trees and without, whatever the record.
+    #[test]
+    fn evidence_sums_to_the_logit() {
+        use crate::trees::{LEAF, Nodes, Split};
+        let note = "chest pain, chest pain";
+        let mut config = BagConfig { characters: NGrams { min: 2, max: 3, scale: 1.0 }, ..config(true) };
+        let fields = [Field {
+            name: "pain".to_string(),
+            kind: FieldKind::Categorical { values: vec!["yes".to_string()] },
+        }];
+        let encode = |values: Vec<f32>| {
+            let (words, characters) =
+                (terms::words(note, config.words), terms::characters(note, config.characters));
+            Arc::new(Encoded { tokens: Tokens { ids: vec![0], total: 1 }, words, characters, fields: values })
+        };
+        let records = [encode(vec![0.0, 1.0]), encode(vec![1.0, 0.0])];
+        let table = Table::learn(config.clone(), records.iter().map(|r| r.as_ref()), 50, 1);
+        let nodes = Nodes {
+            roots: vec![0, LEAF | 3],
+            splits: vec![
+                Split { input: 1, threshold: 0.5, below: LEAF, above: 1 },
+                Split { input: 3, threshold: 0.1, below: LEAF | 1, above: LEAF | 2 },
+            ],
+            shares: vec![0.9, 0.05, 0.05, 0.6, 0.2, 0.2, 0.1, 0.2, 0.7, 0.3, 0.4, 0.3],
+        };
+        for trees in [None, Some(Forest::new(fields::plain(&fields), 3, nodes).unwrap())] {
+            let mut values: BTreeMap<String, Tensor> = table.tensors().unwrap().into_iter().collect();
+            config = BagConfig { trees: trees.as_ref().map(Forest::config), ..table.config().clone() };
+            values.extend(trees.iter().flat_map(|forest| forest.tensors().unwrap()));
+            let rows = config.ngrams + 2;
+            let weight: Vec<f32> = (0..rows * 3).map(|x| (x % 7) as f32 / 5.0 - 0.6).collect();
+            values.insert("weight".to_string(), Tensor::from_vec(weight, (rows, 3), &Device::Cpu).unwrap());
+            values.insert("bias".to_string(), Tensor::new(&[0.3f32, -0.2, 0.1], &Device::Cpu).unwrap());
+            let bag = Bag::new(&config, &fields, 3, &mut Params::frozen(values)).unwrap();
+            for record in &records {
+                let logits = &bag.rows(std::slice::from_ref(record)).unwrap()[0];
+                let mean = logits.iter().sum::<f32>() / 3.0;
+                for label in 0..3 {
+                    let evidence = bag.evidence(record, note, &fields, label);
+                    let expected = f64::from(logits[label] - mean);
+                    assert!((evidence.sum() - expected).abs() < 1e-5, "{} {expected}", evidence.sum());
+                    let words: Vec<&str> = evidence.words.iter().map(|(at, _)| &note[at.clone()]).collect();
+                    assert_eq!(words, ["chest", "pain", "chest", "pain"]);
+                    assert!((evidence.words[0].1 - evidence.words[2].1).abs() < 0.5);
+                }
+            }
+        }
     }
 }

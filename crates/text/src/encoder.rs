@@ -1,6 +1,7 @@
 //! From a record to what the networks read.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::fields;
@@ -84,6 +85,18 @@ impl Encoder {
     /// What the tokenizer reports.
     pub fn text(&self, record: &Record) -> tokenizers::Result<String> {
         self.tokenizer.normalise(&self.read(record))
+    }
+
+    /// Where stretches of [`Encoder::text`], in bytes, stand in the record's note, in code points.
+    ///
+    /// # Errors
+    /// What the tokenizer reports.
+    pub fn places(
+        &self,
+        record: &Record,
+        stretches: &[Range<usize>],
+    ) -> tokenizers::Result<Vec<Range<usize>>> {
+        self.tokenizer.places(&self.read(record), stretches)
     }
 
     /// Far beyond what any model reads; keeps the work on one note within bounds.

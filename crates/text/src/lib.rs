@@ -10,6 +10,7 @@
 
 pub mod bag;
 pub mod encoder;
+pub mod evidence;
 pub mod familiarity;
 pub mod fields;
 #[cfg(test)]
@@ -19,13 +20,16 @@ pub mod network;
 pub mod record;
 pub mod red_flags;
 mod simplified;
+pub mod tagger;
 pub mod terms;
 pub mod tokenizer;
 mod transformer;
 pub mod trees;
 
 pub use encoder::{Encoded, Encoder};
+pub use evidence::Evidence;
 pub use familiarity::Familiarity;
 pub use record::{FieldError, FieldValue, Record};
 pub use red_flags::{FlagValue, RedFlag, RedFlags};
+pub use tagger::Tagger;
 pub use tokenizer::Tokenizer;

@@ -85,7 +85,8 @@ impl Record {
                 &none
             }
         };
-        for name in given.keys().filter(|name| input.fields.iter().all(|field| &field.name != *name)) {
+        let unknown = given.keys().filter(|name| input.fields.iter().all(|field| &field.name != *name));
+        for name in unknown.take(MAX_UNKNOWN) {
             let pointer = format!("{at}/fields/{}", escape(name));
             errors.push(error(&pointer, format!("no such field; the model's are {}", names(&input.fields))));
         }
@@ -139,6 +140,9 @@ fn field_value(field: &Field, value: &Value) -> Result<FieldValue, String> {
         }
     }
 }
+
+/// Members of `fields` that the model has not, of which one record's errors tell.
+const MAX_UNKNOWN: usize = 100;
 
 /// The longest note, in bytes of UTF-8. Normalisation can make eighteen times as much of one, so what
 /// is longer is refused before it.

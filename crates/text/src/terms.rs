@@ -7,6 +7,8 @@
 //! two n-grams in a million share one, and no package holds the words of the notes it was
 //! trained on.
 
+use std::ops::Range;
+
 use model::manifest::NGrams;
 
 /// An n-gram's hash and how often the note has it.
@@ -20,6 +22,11 @@ pub struct Term {
 
 /// N-grams of words of a normalised note, in the order of their hashes.
 pub fn words(note: &str, kind: NGrams) -> Vec<Term> {
+    counted(word_places(note, kind).into_iter().map(|(hash, _)| hash).collect())
+}
+
+/// N-grams of words with the bytes that each stands at, as often as the note has them.
+pub fn word_places(note: &str, kind: NGrams) -> Vec<(u32, Range<usize>)> {
     let spans = word_spans(note);
     let mut hashes = Vec::new();
     for start in 0..spans.len() {
@@ -29,39 +36,50 @@ pub fn words(note: &str, kind: NGrams) -> Vec<Term> {
             // No word holds this byte, so that "a b" and "ab" differ.
             hash.add(&[0]);
             if place + 1 >= kind.min {
-                hashes.push(hash.value());
+                hashes.push((hash.value(), spans[start].0..span.1));
             }
         }
     }
-    counted(hashes)
+    hashes
 }
 
 /// N-grams of characters within the pieces between blanks, in the order of their hashes.
 pub fn characters(note: &str, kind: NGrams) -> Vec<Term> {
+    counted(character_places(note, kind).into_iter().map(|(hash, _)| hash).collect())
+}
+
+/// N-grams of characters with the bytes that each stands at, as often as the note has them.
+pub fn character_places(note: &str, kind: NGrams) -> Vec<(u32, Range<usize>)> {
     let mut hashes = Vec::new();
     let mut piece = Vec::new();
     for text in note.split_whitespace() {
+        let first = text.as_ptr() as usize - note.as_ptr() as usize;
         piece.clear();
         piece.push(' ');
         piece.extend(text.chars());
         piece.push(' ');
+        let mut bytes = first;
         for start in 0..piece.len() {
             let mut hash = Hash::new(2);
+            let mut end = bytes;
             for (place, character) in piece[start..].iter().take(kind.max).enumerate() {
                 hash.add(character.encode_utf8(&mut [0; 4]).as_bytes());
+                let is_edge = start + place == 0 || start + place + 1 == piece.len();
+                end += if is_edge { 0 } else { character.len_utf8() };
                 // A blank alone says nothing.
                 let blank = place == 0 && *character == ' ';
                 if place + 1 >= kind.min && !blank {
-                    hashes.push(hash.value());
+                    hashes.push((hash.value(), bytes..end));
                 }
             }
+            bytes += if start == 0 { 0 } else { piece[start].len_utf8() };
         }
     }
-    counted(hashes)
+    hashes
 }
 
 /// Start and end, in bytes, of every word.
-fn word_spans(note: &str) -> Vec<(usize, usize)> {
+pub(crate) fn word_spans(note: &str) -> Vec<(usize, usize)> {
     let mut spans = Vec::new();
     let mut open: Option<usize> = None;
     for (at, character) in note.char_indices() {
@@ -103,22 +121,27 @@ fn counted(mut hashes: Vec<u32>) -> Vec<Term> {
 
 /// FNV-1a over 64 bits (Fowler, Noll and Vo), folded to 32: short inputs, no key, the same on
 /// every machine.
-struct Hash(u64);
+pub(crate) struct Hash(u64);
 
 impl Hash {
-    fn new(kind: u8) -> Hash {
+    pub(crate) fn new(kind: u8) -> Hash {
         let mut hash = Hash(0xcbf2_9ce4_8422_2325);
         hash.add(&[kind]);
         hash
     }
 
-    fn add(&mut self, bytes: &[u8]) {
+    pub(crate) fn add(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
         }
     }
 
-    fn value(&self) -> u32 {
+    /// All 64 bits.
+    pub(crate) fn whole(&self) -> u64 {
+        self.0
+    }
+
+    pub(crate) fn value(&self) -> u32 {
         (self.0 >> 32) as u32 ^ self.0 as u32
     }
 }

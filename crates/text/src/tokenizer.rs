@@ -5,12 +5,14 @@
 //! has tokens and nothing is lost to an unknown one; what was frequent in training has short
 //! codes, what was not has long ones. Id 0 is kept for padding.
 
+use std::ops::Range;
 use std::path::Path;
 
 use tokenizers::models::bpe::{BPE, BpeTrainer};
 use tokenizers::normalizers::replace::ReplacePattern;
 use tokenizers::normalizers::{Lowercase, NFKC, NormalizerWrapper, Replace, Sequence};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+use tokenizers::tokenizer::normalizer;
 use tokenizers::{AddedToken, NormalizedString, Normalizer, TokenizerBuilder, TokenizerImpl};
 
 use super::simplified::Simplifier;
@@ -83,6 +85,10 @@ impl Tokenizer {
     /// What is wrong with it.
     pub fn parse(json: &[u8]) -> tokenizers::Result<Tokenizer> {
         let mut inner = tokenizers::Tokenizer::from_bytes(json)?;
+        // Both are the server's, by the manifest: one of the file's own could make any note any length.
+        if inner.get_padding().is_some() || inner.get_truncation().is_some() {
+            return Err("it pads or truncates; its \"padding\" and \"truncation\" must be null".into());
+        }
         inner.set_encode_special_tokens(true);
         Ok(Tokenizer { inner, simplifier: Simplifier::new() })
     }
@@ -137,6 +143,29 @@ impl Tokenizer {
             normalizer.normalize(&mut text)?;
         }
         Ok(text.get().to_string())
+    }
+
+    /// Where stretches of the normalised note, in bytes, stand in the note, in Unicode code points.
+    ///
+    /// # Errors
+    /// What the library reports.
+    pub fn places(&self, note: &str, stretches: &[Range<usize>]) -> tokenizers::Result<Vec<Range<usize>>> {
+        // One character for one: places in code points are the note's own.
+        let simple = self.simplifier.simplify(note);
+        let mut text = NormalizedString::from(simple.as_ref());
+        if let Some(normalizer) = self.inner.get_normalizer() {
+            normalizer.normalize(&mut text)?;
+        }
+        let mut points = vec![0; simple.len() + 1];
+        for (number, (at, _)) in simple.char_indices().enumerate() {
+            points[at] = number;
+        }
+        points[simple.len()] = simple.chars().count();
+        let place = |stretch: &Range<usize>| {
+            let bytes = text.convert_offsets(normalizer::Range::Normalized(stretch.clone())).unwrap_or(0..0);
+            points[bytes.start.min(simple.len())]..points[bytes.end.min(simple.len())]
+        };
+        Ok(stretches.iter().map(place).collect())
     }
 
     /// The note's tokens; of more than `limit`, the first three quarters of `limit` and the last

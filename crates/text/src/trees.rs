@@ -15,7 +15,7 @@ use nn::{Init, Params};
 /// Marks, in a place that is led to, a leaf's number; the number of a split stands as it is.
 pub const LEAF: u32 = 1 << 31;
 /// Weight of the trees' answer; the rest is the linear one's.
-const PART: f64 = 0.5;
+pub(crate) const PART: f64 = 0.5;
 /// What the trees give a label at the least: a leaf that never saw one does not rule it out.
 const FLOOR: f64 = 1e-4;
 
@@ -178,6 +178,95 @@ impl Forest {
             ((1.0 - PART) * (above(logit) - total) + PART * share.max(FLOOR).ln()) as f32
         };
         logits.iter().zip(&shares).map(mix).collect()
+    }
+}
+
+impl Forest {
+    /// Number of inputs that are fields; those after them are the labels' logits.
+    pub(crate) fn width(&self) -> usize {
+        self.fields.len()
+    }
+
+    /// The record's input that the tree's `input` reads, where it is a field's.
+    pub(crate) fn plain(&self, input: usize) -> Option<usize> {
+        self.fields.get(input).map(|plain| match plain {
+            Plain::Number(at) | Plain::Input(at) => *at,
+        })
+    }
+
+    /// The trees' part in the logit of `label` less the mean over the labels: what the roots say, and
+    /// what each input adds on the ways to the leaves. They sum to that part.
+    pub(crate) fn parts(&self, record: &[f32], logits: &[f32], label: usize) -> (f64, Vec<f64>) {
+        let inputs = inputs(&self.fields, record, logits);
+        let (labels, means) = (self.labels, self.means());
+        let value = |place: u32| -> Vec<f64> {
+            let number = (place & !LEAF) as usize;
+            match place & LEAF == 0 {
+                true => means[number].1.clone(),
+                false => {
+                    self.nodes.shares[number * labels..][..labels].iter().map(|s| f64::from(*s)).collect()
+                }
+            }
+        };
+        let trees = self.nodes.roots.len() as f64;
+        let mut root = vec![0.0; labels];
+        let mut added = vec![vec![0.0; labels]; inputs.len()];
+        for tree in &self.nodes.roots {
+            let mut place = *tree;
+            let mut here = value(place);
+            root.iter_mut().zip(&here).for_each(|(sum, share)| *sum += share / trees);
+            while place & LEAF == 0 {
+                let split = &self.nodes.splits[place as usize];
+                let below = inputs[split.input as usize] <= split.threshold;
+                place = if below { split.below } else { split.above };
+                let next = value(place);
+                let sums = &mut added[split.input as usize];
+                sums.iter_mut()
+                    .zip(next.iter().zip(&here))
+                    .for_each(|(sum, (next, here))| *sum += (next - here) / trees);
+                here = next;
+            }
+        }
+        // Of the logarithm: the slope between the roots' share and the leaves'.
+        let mut slopes = vec![0.0; labels];
+        let mut base = 0.0;
+        for other in 0..labels {
+            let sign = f64::from(u8::from(other == label)) - 1.0 / labels as f64;
+            let change: f64 = added.iter().map(|sums| sums[other]).sum();
+            let (from, to) = (root[other].max(FLOOR).ln(), (root[other] + change).max(FLOOR).ln());
+            base += PART * sign * from;
+            match change.abs() > 1e-12 {
+                true => slopes[other] = PART * sign * (to - from) / change,
+                false => base += PART * sign * (to - from),
+            }
+        }
+        let part = |sums: &Vec<f64>| sums.iter().zip(&slopes).map(|(sum, slope)| sum * slope).sum();
+        (base, added.iter().map(part).collect())
+    }
+
+    /// Of every split the number of leaves below it and their mean shares.
+    fn means(&self) -> Vec<(f64, Vec<f64>)> {
+        let labels = self.labels;
+        let mut means: Vec<(f64, Vec<f64>)> = vec![(0.0, Vec::new()); self.nodes.splits.len()];
+        // Every way leads forward, so what hangs below a split is known before it.
+        for (at, split) in self.nodes.splits.iter().enumerate().rev() {
+            let mut sum = (0.0, vec![0.0; labels]);
+            for place in [split.below, split.above] {
+                let number = (place & !LEAF) as usize;
+                let (count, shares): (f64, Vec<f64>) = match place & LEAF == 0 {
+                    true => means[number].clone(),
+                    false => {
+                        let shares = &self.nodes.shares[number * labels..][..labels];
+                        (1.0, shares.iter().map(|share| f64::from(*share)).collect())
+                    }
+                };
+                sum.0 += count;
+                sum.1.iter_mut().zip(shares).for_each(|(sum, share)| *sum += count * share);
+            }
+            sum.1.iter_mut().for_each(|share| *share /= sum.0);
+            means[at] = sum;
+        }
+        means
     }
 }
 

@@ -25,6 +25,9 @@ pub struct Augmentation {
     pub shear: f32,
     /// Chance of a mirror image.
     pub flip: f32,
+    /// Turned by any number of right angles first: what lies on a microscope's slide has no top.
+    #[serde(default)]
+    pub quarter_turns: bool,
     /// Exponent of the values: a factor between 1 / (1 + gamma) and 1 + gamma.
     pub gamma: f32,
     /// Contrast around the image's mean: a factor between 1 / (1 + contrast) and 1 + contrast.
@@ -64,6 +67,25 @@ pub struct Planes {
 }
 
 impl Augmentation {
+    /// Copies like their originals.
+    pub const fn none() -> Augmentation {
+        Augmentation {
+            rotation: 0.0,
+            translation: 0.0,
+            zoom: 0.0,
+            shear: 0.0,
+            flip: 0.0,
+            quarter_turns: false,
+            gamma: 0.0,
+            contrast: 0.0,
+            brightness: 0.0,
+            noise: 0.0,
+            sharpness: 0.0,
+            cutout: 0.0,
+            mixup: 0.0,
+        }
+    }
+
     /// An altered copy of `image`.
     pub fn apply(&self, image: &[f32], size: Planes, rng: &mut ChaCha8Rng) -> Vec<f32> {
         // Each kind of change spares some copies, so that the originals stay among what is seen.
@@ -71,10 +93,7 @@ impl Augmentation {
             true => self.warp(image, size, rng),
             false => image.to_vec(),
         };
-        if rng.random::<f32>() < FOCUSED {
-            self.focus(&mut copy, size, rng);
-        }
-        self.expose(&mut copy, rng);
+        self.retouch(&mut copy, size, rng);
         self.hide(&mut copy, size, rng);
         copy
     }
@@ -87,27 +106,45 @@ impl Augmentation {
         })
     }
 
-    fn warp(&self, image: &[f32], size: Planes, rng: &mut ChaCha8Rng) -> Vec<f32> {
-        let either = |amount: f32, rng: &mut ChaCha8Rng| uniform(rng, -amount, amount);
-        let angle = either(self.rotation, rng).to_radians();
+    /// A turn, scale, shear and mirror image: from a place (x, y) in a copy, seen from the centre, to the place
+    /// (a x + b y, c x + d y) in the original.
+    pub fn motion(&self, rng: &mut ChaCha8Rng) -> [f32; 4] {
+        let mut angle = uniform(rng, -self.rotation, self.rotation).to_radians();
+        if self.quarter_turns {
+            angle += std::f32::consts::FRAC_PI_2 * rng.random_range(0..4) as f32;
+        }
         let scale = factor(self.zoom, rng);
-        let shear = either(self.shear, rng);
-        let (dx, dy) = (either(self.translation, rng), either(self.translation, rng));
+        let shear = uniform(rng, -self.shear, self.shear);
         let mirror = if rng.random::<f32>() < self.flip { -1.0 } else { 1.0 };
-        // From a place in the copy to the place in the original, both seen from the centre.
         let (sin, cos) = angle.sin_cos();
         let (a, b) = (mirror * cos / scale, mirror * (shear * cos - sin) / scale);
         let (c, d) = (sin / scale, (shear * sin + cos) / scale);
+        [a, b, c, d]
+    }
+
+    /// Changes what a device, and not a position, changes: focus, exposure, noise.
+    pub fn retouch(&self, image: &mut [f32], size: Planes, rng: &mut ChaCha8Rng) {
+        if rng.random::<f32>() < FOCUSED {
+            self.focus(image, size, rng);
+        }
+        self.expose(image, rng);
+    }
+
+    fn warp(&self, image: &[f32], size: Planes, rng: &mut ChaCha8Rng) -> Vec<f32> {
+        let [a, b, c, d] = self.motion(rng);
+        let shift = self.translation;
+        let (dx, dy) = (uniform(rng, -shift, shift), uniform(rng, -shift, shift));
         let (width, height) = (size.width as f32, size.height as f32);
         let (middle_x, middle_y) = ((width - 1.0) / 2.0, (height - 1.0) / 2.0);
-        let mut copy = Vec::with_capacity(image.len());
-        for plane in image.chunks(size.height * size.width) {
-            for row in 0..size.height {
-                for column in 0..size.width {
-                    let x = column as f32 - middle_x - dx * width;
-                    let y = row as f32 - middle_y - dy * height;
-                    copy.push(sample(plane, size, a * x + b * y + middle_x, c * x + d * y + middle_y));
-                }
+        let area = size.height * size.width;
+        let mut copy = vec![0.0; image.len()];
+        for row in 0..size.height {
+            let y = row as f32 - middle_y - dy * height;
+            for column in 0..size.width {
+                let x = column as f32 - middle_x - dx * width;
+                let place = Between::new(size, a * x + b * y + middle_x, c * x + d * y + middle_y);
+                let places = copy[row * size.width + column..].iter_mut().step_by(area);
+                places.zip(image.chunks_exact(area)).for_each(|(copy, plane)| *copy = place.of(plane));
             }
         }
         copy
@@ -137,10 +174,13 @@ impl Augmentation {
         let brightness = if same_brightness { 0.0 } else { uniform(rng, -self.brightness, self.brightness) };
         let noise = if noiseless { 0.0 } else { self.noise * rng.random::<f32>() };
         let mean = mean(image);
+        let curve = Curve::new(gamma);
         for value in image.iter_mut() {
-            let noise = if noise > 0.0 { noise * normal(rng) } else { 0.0 };
             let exposed = (*value - mean) * contrast + mean + brightness;
-            *value = (exposed.clamp(0.0, 1.0).powf(gamma) + noise).clamp(0.0, 1.0);
+            *value = curve.of(exposed.clamp(0.0, 1.0));
+        }
+        if noise > 0.0 {
+            image.iter_mut().for_each(|value| *value = (*value + noise * near_normal(rng)).clamp(0.0, 1.0));
         }
     }
 
@@ -173,17 +213,57 @@ fn mean(values: &[f32]) -> f32 {
     values.iter().sum::<f32>() / values.len().max(1) as f32
 }
 
-/// The value at a place between pixels; outside, that of the nearest edge.
-fn sample(plane: &[f32], size: Planes, x: f32, y: f32) -> f32 {
-    let x = x.clamp(0.0, (size.width - 1) as f32);
-    let y = y.clamp(0.0, (size.height - 1) as f32);
-    let (left, top) = (x as usize, y as usize);
-    let (right, bottom) = ((left + 1).min(size.width - 1), (top + 1).min(size.height - 1));
-    let (fx, fy) = (x - left as f32, y - top as f32);
-    let at = |row: usize, column: usize| plane[row * size.width + column];
-    let upper = at(top, left) * (1.0 - fx) + at(top, right) * fx;
-    let lower = at(bottom, left) * (1.0 - fx) + at(bottom, right) * fx;
-    upper * (1.0 - fy) + lower * fy
+/// A place between four pixels; outside, that of the nearest edge.
+struct Between {
+    /// Upper left, upper right, lower left, lower right.
+    pixels: [usize; 4],
+    shares: [f32; 4],
+}
+
+impl Between {
+    fn new(size: Planes, x: f32, y: f32) -> Between {
+        let x = x.clamp(0.0, (size.width - 1) as f32);
+        let y = y.clamp(0.0, (size.height - 1) as f32);
+        let (left, top) = (x as usize, y as usize);
+        let (right, bottom) = ((left + 1).min(size.width - 1), (top + 1).min(size.height - 1));
+        let (fx, fy) = (x - left as f32, y - top as f32);
+        let (upper, lower) = (top * size.width, bottom * size.width);
+        Between {
+            pixels: [upper + left, upper + right, lower + left, lower + right],
+            shares: [(1.0 - fx) * (1.0 - fy), fx * (1.0 - fy), (1.0 - fx) * fy, fx * fy],
+        }
+    }
+
+    fn of(&self, plane: &[f32]) -> f32 {
+        self.pixels.iter().zip(&self.shares).map(|(pixel, share)| plane[*pixel] * share).sum()
+    }
+}
+
+/// Powers of numbers from 0 to 1 from a table: a power of every pixel would cost as much as a small network.
+struct Curve(Option<Vec<f32>>);
+
+/// Places of the table between 0 and 1.
+const CURVE: usize = 1024;
+
+impl Curve {
+    fn new(exponent: f32) -> Curve {
+        let power = |place: usize| (place.min(CURVE) as f32 / CURVE as f32).powf(exponent);
+        Curve((exponent != 1.0).then(|| (0..CURVE + 2).map(power).collect()))
+    }
+
+    fn of(&self, value: f32) -> f32 {
+        let Some(table) = &self.0 else { return value };
+        let place = value * CURVE as f32;
+        let low = place as usize;
+        table[low] + (table[low + 1] - table[low]) * (place - low as f32)
+    }
+}
+
+/// A number near the normal distribution: the sum of four even ones, of mean 0 and variance 1.
+fn near_normal(rng: &mut ChaCha8Rng) -> f32 {
+    const DEVIATION: f32 = 147.801;
+    let sum: u32 = rng.random::<u32>().to_le_bytes().into_iter().map(u32::from).sum();
+    (sum as f32 - 510.0) / DEVIATION
 }
 
 /// Weights 1 2 1 along rows, then along columns; edges repeat.
@@ -229,20 +309,7 @@ mod tests {
     use super::*;
     use nn::random::stream;
 
-    const NONE: Augmentation = Augmentation {
-        rotation: 0.0,
-        translation: 0.0,
-        zoom: 0.0,
-        shear: 0.0,
-        flip: 0.0,
-        gamma: 0.0,
-        contrast: 0.0,
-        brightness: 0.0,
-        noise: 0.0,
-        sharpness: 0.0,
-        cutout: 0.0,
-        mixup: 0.0,
-    };
+    const NONE: Augmentation = Augmentation::none();
     const SIZE: Planes = Planes { channels: 1, height: 5, width: 7 };
 
     fn ramp() -> Vec<f32> {
@@ -276,6 +343,7 @@ mod tests {
             zoom: 0.5,
             shear: 0.3,
             flip: 0.5,
+            quarter_turns: true,
             gamma: 1.0,
             contrast: 1.0,
             brightness: 0.5,

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 
 use super::examples::SPLITS;
 use super::finish::{calibrated, measure};
-use super::{image, tables, text};
-use model::manifest::{Input, Metrics};
+use super::{extract, image, segment, tables, text};
+use model::manifest::{Input, Metrics, RegionMetrics};
 use model::package::{MANIFEST, latest};
 use model::{Manifest, Package};
 
@@ -39,6 +39,13 @@ impl Evaluation {
             one.insert(format!("{}, with red flags", self.split), metrics.clone());
         }
         let (model, version) = (&self.model, &self.version);
+        if self.metrics.extraction.is_some() {
+            return format!(
+                "{model}, version {version}, {}\n\n{}",
+                self.split,
+                extract::measure::table(&self.metrics)
+            );
+        }
         let (split, labels) = (tables::by_split(&one), tables::by_label(&self.labels, &self.metrics));
         format!("{model}, version {version}\n\n{split}\n{labels}")
     }
@@ -53,17 +60,47 @@ pub fn evaluate(model: &Path, data: &Path, split: &str) -> Result<Evaluation> {
     let package = read_package(model)?;
     ensure!(SPLITS.contains(&split), "the split \"{split}\" is not one of {}", SPLITS.join(", "));
     let (manifest, answers, floors) = match package.manifest.input {
+        Input::Text(_) => return extract::evaluate(package, data, split),
         Input::Image(_) => {
             let (manifest, answers) = image::answers_of(package, data, split)?;
             (manifest, answers, None)
         }
         Input::Record(_) => text::answers_of(package, data, split)?,
+        Input::History(_) => bail!("{model:?} recommends: it is measured by train evaluate-recommender"),
     };
     let rows = calibrated(&answers, manifest.calibration.temperature)?;
     let metrics = measure(&manifest, &rows, &answers.truth, &[]);
     let with_red_flags = floors.map(|floors| measure(&manifest, &rows, &answers.truth, &floors));
     let Manifest { name: model, version, labels, .. } = manifest;
     Ok(Evaluation { model, version, split: split.to_string(), labels, metrics, with_red_flags })
+}
+
+/// One split's outcome under a package that outlines regions.
+#[derive(Debug, Serialize)]
+pub struct RegionEvaluation {
+    /// Name of the model.
+    pub model: String,
+    /// Its version.
+    pub version: String,
+    /// The split measured.
+    pub split: String,
+    /// What was measured on whole pictures.
+    pub metrics: RegionMetrics,
+}
+
+/// As [`evaluate`], for a package that outlines regions; `None` where it does not.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn regions(model: &Path, data: &Path, split: &str) -> Result<Option<RegionEvaluation>> {
+    let package = read_package(model)?;
+    if package.manifest.segmentation.is_none() {
+        return Ok(None);
+    }
+    ensure!(SPLITS.contains(&split), "the split \"{split}\" is not one of {}", SPLITS.join(", "));
+    let (model, version) = (package.manifest.name.clone(), package.manifest.version.clone());
+    let metrics = segment::metrics_of(package, data, split)?;
+    Ok(Some(RegionEvaluation { model, version, split: split.to_string(), metrics }))
 }
 
 /// The package in `path`, or in its highest version.

@@ -11,28 +11,31 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::npy::NpzTensors;
 use candle_core::{Device, Tensor};
-use rand::RngExt;
 use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
 
 use super::augment::{Augmentation, Planes};
 use super::fit::Examples;
+use super::splits::{self, Grouping};
 use model::manifest::ImageInput;
 use model::package::sha256;
 use nn::random;
-use vision::{DecodeOptions, Format, Image, Preprocessor, decode};
+use vision::{DecodeOptions, Format, Image, PreprocessError, Preprocessor, decode};
 
 /// The splits a data set may have, in the order they are reported.
 pub const SPLITS: [&str; 3] = ["train", "val", "test"];
 
-/// Share of the examples that `val` and `test` get where a folder is split here.
-const HELD_OUT: f64 = 0.1;
-
 /// Most labels of a data set.
 const MAX_LABELS: usize = 1 << 16;
 
-/// What a byte of a deflated archive can become at most.
-const DEFLATE: u64 = 1032;
+/// What a byte of a deflated archive of pictures becomes at most; deflate itself makes a thousand of one,
+/// but those are no pictures.
+const DEFLATE: u64 = 64;
+
+/// What any archive may become, in bytes.
+const SMALL: u64 = 128 << 20;
 
 /// An image data set as found, before the network's size is known.
 pub struct Source {
@@ -47,15 +50,17 @@ pub struct Source {
 
 impl Source {
     /// Reads `path`: an `.npz` in the MedMNIST form, or a folder `train|val|test/<label>/*` or
-    /// `<label>/*`; the latter is split here, by `seed`, files of the same content together.
+    /// `<label>/*`; the latter is split here, by `seed`, files of the same content and of one group together, with a
+    /// share of every label in each split.
     /// `labels` are the labels' names in order; without any, an archive's are its numbers and a
     /// folder's those of its folders. A split without examples is none.
     ///
     /// # Errors
     /// What is missing or cannot be read, with its file.
-    pub fn read(path: &Path, labels: &[String], seed: u64) -> Result<Source> {
+    pub fn read(path: &Path, labels: &[String], seed: u64, groups: Option<&Grouping>) -> Result<Source> {
         let source = match path.is_dir() {
-            true => read_folder(path, labels, seed),
+            true => read_folder(path, labels, seed, groups),
+            false if groups.is_some() => bail!("--group-by: an archive has no file names"),
             false => read_npz(path, labels),
         };
         let mut source = source.with_context(|| format!("reading {}", path.display()))?;
@@ -72,6 +77,11 @@ impl Source {
     pub fn check_trainable(&self) -> Result<()> {
         for split in ["train", "val"] {
             ensure!(self.splits.contains_key(split), "the data has no examples in the split \"{split}\"");
+        }
+        let count = |label: usize| self.splits["train"].iter().filter(|(_, own)| *own == label).count();
+        for (label, name) in self.labels.iter().enumerate() {
+            let found = count(label);
+            ensure!(found >= 2, "the label \"{name}\" has {found} pictures to train on; two are the least");
         }
         Ok(())
     }
@@ -144,20 +154,24 @@ impl Examples for ImageSet {
         let Some(augmentation) = &self.augmentation else {
             return self.batch(indices);
         };
-        let mut preprocessor = Preprocessor::new(self.input.clone()).map_err(candle_core::Error::wrap)?;
+        let preprocessor = || Preprocessor::new(self.input.clone());
         let size = Planes {
             channels: self.input.channels as usize,
             height: self.input.height as usize,
             width: self.input.width as usize,
         };
-        let each = preprocessor.output_len();
-        let mut values = Vec::with_capacity(indices.len() * each);
-        for &index in indices {
-            let fractions = preprocessor.fractions(&self.images[index]).map_err(candle_core::Error::wrap)?;
-            let mut copy = augmentation.apply(&fractions, size, rng);
+        // Each copy has a seed of its own, so that the number of cores does not show.
+        let seeded: Vec<(usize, u64)> = indices.iter().map(|index| (*index, rng.random())).collect();
+        let copy = |preprocessor: &mut Result<Preprocessor, _>, (index, seed): &(usize, u64)| {
+            let preprocessor = preprocessor.as_mut().map_err(|error: &mut PreprocessError| error.clone())?;
+            let fractions = preprocessor.fractions(&self.images[*index])?;
+            let mut copy = augmentation.apply(&fractions, size, &mut ChaCha8Rng::seed_from_u64(*seed));
             preprocessor.normalise(&mut copy);
-            values.extend(copy);
-        }
+            Ok::<_, PreprocessError>(copy)
+        };
+        let copies: Result<Vec<Vec<f32>>, _> = seeded.par_iter().map_init(preprocessor, copy).collect();
+        let mut values = copies.map_err(candle_core::Error::wrap)?.concat();
+        let each = size.channels * size.height * size.width;
         if let Some(share) = augmentation.mixture(rng) {
             // Each image is mixed with its neighbor in the batch, whose order is random.
             let (shifted_values, shifted_targets) = (rotated(&values, each), rotated(targets, 1));
@@ -185,7 +199,7 @@ fn mix(values: &mut [f32], others: &[f32], share: f32) {
 fn read_npz(path: &Path, names: &[String]) -> Result<Source> {
     let digest = sha256(&fs::read(path)?);
     let archive = NpzTensors::new(path)?;
-    let most = fs::metadata(path)?.len().saturating_mul(DEFLATE);
+    let most = fs::metadata(path)?.len().saturating_mul(DEFLATE).max(SMALL);
     let mut splits = BTreeMap::new();
     let mut highest = 0;
     for split in SPLITS {
@@ -205,7 +219,7 @@ fn read_npz(path: &Path, names: &[String]) -> Result<Source> {
             continue;
         };
         let labels: Vec<i64> = labels.flatten_all()?.to_dtype(candle_core::DType::I64)?.to_vec1()?;
-        let images = images_of(&images).with_context(|| format!("{split}_images"))?;
+        let images = images_of(images).with_context(|| format!("{split}_images"))?;
         ensure!(
             images.len() == labels.len(),
             "{split} has {} images and {} labels",
@@ -230,7 +244,7 @@ fn read_npz(path: &Path, names: &[String]) -> Result<Source> {
 }
 
 /// The images of an array of N x H x W or N x H x W x 3 bytes.
-fn images_of(array: &Tensor) -> Result<Vec<Image>> {
+fn images_of(array: Tensor) -> Result<Vec<Image>> {
     let (count, height, width, channels) = match *array.dims() {
         [n, h, w] | [n, h, w, 1] => (n, h, w, 1),
         [n, h, w, 3] => (n, h, w, 3),
@@ -239,6 +253,8 @@ fn images_of(array: &Tensor) -> Result<Vec<Image>> {
     ensure!(array.dtype() == candle_core::DType::U8, "values of type {:?} are not uint8", array.dtype());
     let (width, height, each) = (u32::try_from(width)?, u32::try_from(height)?, height * width * channels);
     let values: Vec<u8> = array.flatten_all()?.to_vec1()?;
+    // Each copy may be gigabytes.
+    drop(array);
     let image = |i: usize| {
         let part = values[i * each..(i + 1) * each].to_vec();
         match channels {
@@ -249,7 +265,7 @@ fn images_of(array: &Tensor) -> Result<Vec<Image>> {
     Ok((0..count).map(image).collect::<Result<_, _>>()?)
 }
 
-fn read_folder(path: &Path, names: &[String], seed: u64) -> Result<Source> {
+fn read_folder(path: &Path, names: &[String], seed: u64, groups: Option<&Grouping>) -> Result<Source> {
     let mut roots: Vec<(&str, PathBuf)> =
         SPLITS.iter().map(|s| (*s, path.join(s))).filter(|(_, p)| p.is_dir()).collect();
     let split_already = !roots.is_empty();
@@ -261,11 +277,13 @@ fn read_folder(path: &Path, names: &[String], seed: u64) -> Result<Source> {
     for (split, root) in &roots {
         for folder in children(root)?.into_iter().filter(|p| p.is_dir()) {
             let label = file_name(&folder);
+            let before = files.len();
             files.extend(
                 children(&folder)?
                     .into_iter()
                     .filter_map(|f| Some((*split, label.clone(), format_of(&f)?, f))),
             );
+            ensure!(files.len() > before, "the folder {} holds no pictures", folder.display());
             ensure!(
                 names.is_empty() || names.contains(&label),
                 "the folder {} is none of the labels {}",
@@ -279,7 +297,7 @@ fn read_folder(path: &Path, names: &[String], seed: u64) -> Result<Source> {
     // By path, so that the digest does not depend on the seed.
     let mut digests: BTreeMap<PathBuf, String> = BTreeMap::new();
     let mut splits: BTreeMap<String, Vec<(Image, usize)>> = BTreeMap::new();
-    let mut contents: BTreeMap<String, String> = BTreeMap::new();
+    let mut examples = Vec::new();
     let mut rng = random::stream(seed, "split");
     files.shuffle(&mut rng);
     for (split, label, format, file) in &files {
@@ -288,31 +306,33 @@ fn read_folder(path: &Path, names: &[String], seed: u64) -> Result<Source> {
         let image =
             decode(*format, &bytes, &DecodeOptions::default()).with_context(|| file.display().to_string())?;
         let index = labels.iter().position(|name| name == label).context("a label without a name")?;
-        let split = match split_already {
-            true => split.to_string(),
-            // The same content always falls to the same split.
-            false => contents.entry(digest.clone()).or_insert_with(|| draw_split(&mut rng)).clone(),
-        };
+        // The same content always falls to the same split.
+        let group = groups.map_or_else(|| Ok(digest.clone()), |groups| groups.of(&file_name(file)))?;
         digests.insert(file.strip_prefix(path).unwrap_or(file).to_path_buf(), digest);
-        splits.entry(split).or_default().push((image, index));
+        examples.push((*split, group, image, index));
+    }
+    let mut grouped: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for (_, group, _, label) in &examples {
+        grouped.entry(group.clone()).or_default().push(*label);
+    }
+    let assigned = match split_already {
+        true => BTreeMap::new(),
+        false => splits::assign(&grouped, &mut rng),
+    };
+    if split_already && groups.is_some() {
+        splits::check_apart(examples.iter().map(|(split, group, ..)| (*split, group.clone())))?;
+    }
+    for (split, group, image, label) in examples {
+        let split = assigned.get(&group).copied().unwrap_or(split);
+        splits.entry(split.to_string()).or_default().push((image, label));
     }
     let lines: String =
         digests.iter().map(|(file, digest)| format!("{digest}  {}\n", file.display())).collect();
     Ok(Source { labels, splits, sha256: BTreeMap::from([(file_name(path), sha256(lines.as_bytes()))]) })
 }
 
-fn draw_split(rng: &mut ChaCha8Rng) -> String {
-    let place = rng.random::<f64>();
-    let split = match () {
-        () if place < HELD_OUT => "test",
-        () if place < 2.0 * HELD_OUT => "val",
-        () => "train",
-    };
-    split.to_string()
-}
-
 /// Sorted, so that the order does not depend on the file system.
-fn children(folder: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn children(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut found: Vec<PathBuf> = fs::read_dir(folder)
         .and_then(|entries| entries.map(|entry| entry.map(|e| e.path())).collect())
         .with_context(|| folder.display().to_string())?;
@@ -320,7 +340,8 @@ fn children(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-fn format_of(file: &Path) -> Option<Format> {
+/// The format that a file's name says.
+pub(crate) fn format_of(file: &Path) -> Option<Format> {
     match file.extension()?.to_str()?.to_ascii_lowercase().as_str() {
         "png" => Some(Format::Png),
         "jpg" | "jpeg" => Some(Format::Jpeg),
@@ -329,7 +350,8 @@ fn format_of(file: &Path) -> Option<Format> {
     }
 }
 
-fn file_name(path: &Path) -> String {
+/// The last part of a path.
+pub(crate) fn file_name(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
@@ -353,7 +375,7 @@ mod tests {
         let file = folder.path().join("set.npz");
         Tensor::write_npz(&arrays, &file).unwrap();
         let names: Vec<String> = names.iter().map(|name| name.to_string()).collect();
-        Source::read(&file, &names, 0)
+        Source::read(&file, &names, 0, None)
     }
 
     fn set(images: Tensor, truth: &[u8]) -> Arrays {
@@ -428,15 +450,17 @@ mod tests {
     #[test]
     fn a_folder_is_split_by_the_seed_and_its_digest_and_shape_are_not() {
         let folder = folder();
-        let read = |seed| Source::read(folder.path(), &[], seed).unwrap();
+        let read = |seed| Source::read(folder.path(), &[], seed, None).unwrap();
         let sizes = |source: &Source| -> Vec<usize> {
             SPLITS.iter().map(|split| source.splits.get(*split).map_or(0, Vec::len)).collect()
         };
         let first = read(0);
         assert_eq!(sizes(&first).iter().sum::<usize>(), 60);
-        assert!(sizes(&first)[0] > 40, "{:?}", sizes(&first));
-        assert_eq!(sizes(&first), sizes(&read(0)));
-        assert!((1..8).any(|seed| sizes(&read(seed)) != sizes(&first)));
+        assert_eq!(sizes(&first), [48, 6, 6]);
+        assert!(read(0).splits["val"] == first.splits["val"] && read(1).splits["val"] != first.splits["val"]);
+        for split in first.splits.values() {
+            assert_eq!(split.iter().filter(|(_, label)| *label == 0).count() * 2, split.len());
+        }
         for seed in 1..4 {
             assert_eq!((read(seed).sha256, read(seed).shape()), (first.sha256.clone(), (12, 1)));
         }
@@ -449,23 +473,59 @@ mod tests {
     fn a_folder_s_labels_keep_the_order_given_and_a_lone_split_is_one() {
         let folder = folder();
         let names = |names: &[&str]| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
-        let source = Source::read(folder.path(), &names(&["right", "left", "none"]), 0).unwrap();
+        let source = Source::read(folder.path(), &names(&["right", "left", "none"]), 0, None).unwrap();
         assert_eq!(source.labels, ["right", "left", "none"]);
-        let error = Source::read(folder.path(), &names(&["right", "wrong"]), 0).err().unwrap();
+        let error = Source::read(folder.path(), &names(&["right", "wrong"]), 0, None).err().unwrap();
         assert!(format!("{error:#}").contains("left is none of the labels right, wrong"), "{error:#}");
 
         let whole = tempfile::tempdir().unwrap();
         fs::rename(folder.path(), whole.path().join("test")).unwrap();
-        let source = Source::read(whole.path(), &[], 0).unwrap();
+        let source = Source::read(whole.path(), &[], 0, None).unwrap();
         assert_eq!((source.labels.len(), source.splits["test"].len()), (2, 60));
         assert!(source.check_trainable().unwrap_err().to_string().contains("\"train\""));
+    }
+
+    #[test]
+    fn a_label_without_pictures_or_with_one_is_refused() {
+        let folder = folder();
+        fs::create_dir(folder.path().join("nothing")).unwrap();
+        let error = format!("{:#}", Source::read(folder.path(), &[], 0, None).err().unwrap());
+        assert!(error.contains("nothing holds no pictures"), "{error}");
+        fs::copy(folder.path().join("left/0.jpg"), folder.path().join("nothing/one.jpg")).unwrap();
+        let source = Source::read(folder.path(), &[], 0, None).unwrap();
+        let error = source.check_trainable().unwrap_err().to_string();
+        assert!(error.contains("the label \"nothing\" has"), "{error}");
+    }
+
+    #[test]
+    fn pictures_of_one_group_are_in_one_split() {
+        let folder = folder();
+        let tens = Grouping::new("^([0-9])").unwrap();
+        let source = Source::read(folder.path(), &[], 3, Some(&tens)).unwrap();
+        // Groups have 1 or 11 pictures.
+        assert!(SPLITS.iter().all(|split| source.splits.contains_key(*split)));
+        let error = format!(
+            "{:#}",
+            Source::read(folder.path(), &[], 3, Some(&Grouping::new("^x").unwrap())).err().unwrap()
+        );
+        assert!(error.contains("does not match"), "{error}");
+        // Where the splits are given, they are checked.
+        let given = tempfile::tempdir().unwrap();
+        fs::rename(folder.path().join("left"), given.path().join("left")).unwrap();
+        fs::create_dir_all(given.path().join("val/left")).unwrap();
+        fs::create_dir(given.path().join("train")).unwrap();
+        fs::rename(folder.path().join("right"), given.path().join("train/right")).unwrap();
+        fs::rename(given.path().join("left"), given.path().join("train/left")).unwrap();
+        fs::copy(given.path().join("train/left/12.jpg"), given.path().join("val/left/13.jpg")).unwrap();
+        let error = format!("{:#}", Source::read(given.path(), &[], 0, Some(&tens)).err().unwrap());
+        assert!(error.contains("the group \"1\" is in"), "{error}");
     }
 
     #[test]
     fn a_file_that_is_no_image_is_named() {
         let folder = folder();
         fs::write(folder.path().join("left/odd.dcm"), "this is no image").unwrap();
-        let error = format!("{:#}", Source::read(folder.path(), &[], 0).err().unwrap());
+        let error = format!("{:#}", Source::read(folder.path(), &[], 0, None).err().unwrap());
         assert!(error.contains("odd.dcm"), "{error}");
     }
 }

@@ -151,17 +151,93 @@ impl Session<'_> {
     }
 }
 
-/// Trains `network`, whose values are `params`, and leaves the kept weights in `params`.
+/// What a run learns: the loop below knows nothing of labels, masks or networks.
+pub trait Objective {
+    /// Number of training examples.
+    fn examples(&self) -> usize;
+
+    /// The loss of one step over the training examples at `indices`, with its graph.
+    ///
+    /// # Errors
+    /// What candle reports.
+    fn loss(&self, indices: &[usize], rng: &mut ChaCha8Rng) -> anyhow::Result<Tensor>;
+
+    /// What the network is worth on the validation examples.
+    ///
+    /// # Errors
+    /// What candle reports.
+    fn validate(&self) -> anyhow::Result<Validation>;
+}
+
+/// An outcome on validation.
+#[derive(Debug, Clone, Copy)]
+pub struct Validation {
+    /// What is to become small.
+    pub loss: f64,
+    /// Share of what is right: of examples, or of pixels.
+    pub accuracy: f64,
+    /// Area under the ROC curve, where there is one.
+    pub auc: Option<f64>,
+}
+
+/// Labels for whole examples, by cross-entropy.
+struct Classification<'a, B, E: Examples<Batch = B>> {
+    network: &'a dyn Network<B>,
+    train: &'a E,
+    val: &'a E,
+    labels: usize,
+    weights: Vec<f32>,
+    batch_size: usize,
+    smoothing: f32,
+}
+
+impl<B, E: Examples<Batch = B>> Objective for Classification<'_, B, E> {
+    fn examples(&self) -> usize {
+        self.train.labels().len()
+    }
+
+    fn loss(&self, indices: &[usize], rng: &mut ChaCha8Rng) -> anyhow::Result<Tensor> {
+        let truth = self.train.labels();
+        let mut targets: Vec<Vec<f32>> = indices.iter().map(|i| one_hot(truth[*i], self.labels)).collect();
+        let batch = self.train.training_batch(indices, &mut targets, rng)?;
+        let logits = self.network.logits(&batch, &mut Pass::Training(rng))?;
+        Ok(cross_entropy(&logits, &targets, &self.weights, self.smoothing)?)
+    }
+
+    fn validate(&self) -> anyhow::Result<Validation> {
+        let logits = predict(self.network, self.val, self.batch_size)?;
+        let (loss, accuracy, auc) = validate(&logits, self.val.labels(), self.labels)?;
+        Ok(Validation { loss, accuracy, auc })
+    }
+}
+
+/// Trains a classifier `network`, whose values are `params`, and leaves the kept weights in `params`.
 ///
 /// # Errors
-/// Settings out of range; a loss or gradient that is not finite; a checkpoint that does not fit;
-/// what candle reports.
+/// As [`fit_to`].
 pub fn fit<B, E: Examples<Batch = B>>(
     network: &dyn Network<B>,
     params: &Params,
     train: &E,
     val: &E,
     labels: usize,
+    options: &FitOptions,
+    session: &Session,
+) -> anyhow::Result<Vec<Epoch>> {
+    let weights = label_weights(train.labels(), labels, options.balance);
+    let (batch_size, smoothing) = (options.batch_size, options.label_smoothing);
+    let objective = Classification { network, train, val, labels, weights, batch_size, smoothing };
+    fit_to(&objective, params, options, session)
+}
+
+/// Trains the values of `params` to an objective and leaves the kept ones in `params`.
+///
+/// # Errors
+/// Settings out of range; a loss or gradient that is not finite; a checkpoint that does not fit;
+/// what candle reports.
+pub fn fit_to(
+    objective: &dyn Objective,
+    params: &Params,
     options: &FitOptions,
     session: &Session,
 ) -> anyhow::Result<Vec<Epoch>> {
@@ -176,17 +252,12 @@ pub fn fit<B, E: Examples<Batch = B>>(
             false => eprintln!("no checkpoint in {}: starting from the beginning", folder.display()),
         }
     }
-    let weights = label_weights(train.labels(), labels, options.balance);
     while run.history.len() < options.epochs && !run.out_of_patience(options) {
         let epoch = run.history.len() + 1;
-        let Some(train_loss) = run.train_epoch(network, params, train, labels, &weights, options, session)?
-        else {
-            break;
-        };
+        let Some(train_loss) = run.train_epoch(objective, params, options, session)? else { break };
         let own = params.snapshot()?;
         params.restore(run.average.values())?;
-        let logits = predict(network, val, options.batch_size)?;
-        let (val_loss, val_accuracy, val_auc) = validate(&logits, val.labels(), labels)?;
+        let Validation { loss: val_loss, accuracy: val_accuracy, auc: val_auc } = objective.validate()?;
         let done = Epoch { epoch, train_loss, val_loss, val_accuracy, val_auc };
         if session.progress {
             eprintln!("epoch {epoch:>3}  train loss {train_loss:.4}  {}", done.validation());
@@ -288,21 +359,16 @@ impl Run {
     }
 
     /// One epoch; `None` where it was stopped from outside.
-    #[allow(clippy::too_many_arguments)]
-    fn train_epoch<B, E: Examples<Batch = B>>(
+    fn train_epoch(
         &mut self,
-        network: &dyn Network<B>,
+        objective: &dyn Objective,
         params: &Params,
-        train: &E,
-        labels: usize,
-        weights: &[f32],
         options: &FitOptions,
         session: &Session,
     ) -> anyhow::Result<Option<f64>> {
         let epoch = self.history.len() + 1;
         let mut rng = random::stream(options.seed, &format!("epoch:{epoch}"));
-        let truth = train.labels();
-        let mut order: Vec<usize> = (0..truth.len()).collect();
+        let mut order: Vec<usize> = (0..objective.examples()).collect();
         order.shuffle(&mut rng);
         let steps = order.len().div_ceil(options.batch_size);
         let bar = self.bar(steps, epoch, options, session);
@@ -313,10 +379,7 @@ impl Run {
                 bar.finish_and_clear();
                 return Ok(None);
             }
-            let mut targets: Vec<Vec<f32>> = part.iter().map(|i| one_hot(truth[*i], labels)).collect();
-            let batch = train.training_batch(part, &mut targets, &mut rng)?;
-            let logits = network.logits(&batch, &mut Pass::Training(&mut rng))?;
-            let loss = cross_entropy(&logits, &targets, weights, options.label_smoothing)?;
+            let loss = objective.loss(part, &mut rng)?;
             let value = f64::from(loss.to_scalar::<f32>()?);
             ensure!(
                 value.is_finite(),

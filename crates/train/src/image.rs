@@ -6,16 +6,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
 
+use super::amount;
+use super::architectures::NetworkOptions;
 use super::augment::Augmentation;
 use super::card::{members, plain};
 use super::examples::{ImageSet, Source};
 use super::finish::{Answers, Finished, STOPPED, about, check_abstain_share, finish, next_version};
 use super::fit::{Examples, FitOptions, Session, fit, predict};
+use super::from;
 use super::likeness;
+use super::splits::Grouping;
 use model::Package;
 use model::manifest::{
-    Accepts, Architecture, Calibration, CnnConfig, CnnLayer, Crop, DataSource, FORMAT, ImageInput, Input,
-    Manifest, Normalisation, ResizeFilter, ResnetConfig, ResnetStage, Training, Weights,
+    Accepts, Architecture, Calibration, Crop, DataSource, FORMAT, ImageInput, Input, Manifest, Normalisation,
+    ResizeFilter, Training, Weights,
 };
 use nn::{Network, Params, Pass, random};
 use vision::network;
@@ -23,17 +27,11 @@ use vision::network;
 /// Examples a forward pass takes while measuring.
 const EVALUATION_BATCH: usize = 64;
 
+/// The pattern of groups, among a package's settings.
+const GROUP_BY: &str = "group_by";
+
 /// Altered copies of each validation image that the temperature is fitted on.
 const CALIBRATION_COPIES: usize = 4;
-
-/// What kind of network is trained.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Arch {
-    /// Convolution, pooling and dense layers in a row.
-    Cnn,
-    /// Residual blocks with batch normalisation.
-    Resnet,
-}
 
 /// How far training copies go from their originals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -47,13 +45,15 @@ pub enum Augment {
 }
 
 impl Augment {
-    fn settings(self) -> Option<Augmentation> {
+    /// What is drawn from.
+    pub(crate) fn settings(self) -> Option<Augmentation> {
         let light = Augmentation {
             rotation: 8.0,
             translation: 0.06,
             zoom: 0.1,
             shear: 0.05,
             flip: 0.0,
+            quarter_turns: false,
             gamma: 0.2,
             contrast: 0.2,
             brightness: 0.05,
@@ -71,6 +71,7 @@ impl Augment {
                 zoom: 0.15,
                 shear: 0.1,
                 flip: 0.0,
+                quarter_turns: false,
                 gamma: 0.5,
                 contrast: 0.5,
                 brightness: 0.12,
@@ -79,6 +80,28 @@ impl Augment {
                 cutout: 0.3,
                 mixup: 0.0,
             }),
+        }
+    }
+}
+
+/// What else a picture could have been without another label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Orientation {
+    /// Nothing: left is left
+    Fixed,
+    /// Its mirror image
+    Mirrored,
+    /// Its mirror image and every quarter turn, as under a microscope
+    Any,
+}
+
+impl Orientation {
+    /// The same copies, turned as they may be.
+    pub(crate) fn of(self, settings: Augmentation) -> Augmentation {
+        match self {
+            Orientation::Fixed => settings,
+            Orientation::Mirrored => Augmentation { flip: 0.5, ..settings },
+            Orientation::Any => Augmentation { flip: 0.5, quarter_turns: true, ..settings },
         }
     }
 }
@@ -121,32 +144,22 @@ pub struct ImageOptions {
     /// Folder the package is written under
     #[arg(long, env = "MEDSERVE_OUT", default_value = "models")]
     pub out: PathBuf,
-    /// Kind of network
-    #[arg(long, env = "MEDSERVE_ARCH", value_enum, default_value = "resnet")]
-    pub arch: Arch,
-    /// Channels of the residual stages
-    #[arg(long, env = "MEDSERVE_WIDTHS", value_delimiter = ',', default_value = "16,32,64,128")]
-    pub widths: Vec<usize>,
-    /// Blocks of each residual stage
-    #[arg(long, env = "MEDSERVE_BLOCKS", default_value_t = 1)]
-    pub blocks: usize,
-    /// Layers of a cnn in order: convFxK (F filters of K x K), poolN, flatten, denseN, dropoutR
-    #[arg(
-        long,
-        env = "MEDSERVE_CNN_LAYERS",
-        value_delimiter = ',',
-        default_value = "conv32x3,pool2,conv64x3,pool2,flatten,dense64"
-    )]
-    pub layers: Vec<String>,
-    /// Side of the network's square input in pixels; default: the median of the images' shorter sides, 224 at most
+    /// Kind of network and its sizes
+    #[command(flatten)]
+    pub network: NetworkOptions,
+    /// Side of the network's square input in pixels; default: the median of the images' shorter sides, 224 at most, and
+    /// 64 where there are fewer than 1,500 to train on
     #[arg(long, env = "MEDSERVE_SIZE")]
     pub size: Option<u32>,
     /// Label names: of an archive in the order of its numbers, of a folder in the order wanted
     #[arg(long, env = "MEDSERVE_LABELS", value_delimiter = ',')]
     pub labels: Vec<String>,
-    /// Most epochs
-    #[arg(long, env = "MEDSERVE_EPOCHS", default_value_t = 24)]
-    pub epochs: usize,
+    /// Pattern that names in a file's name whose picture it is: nobody is in two splits
+    #[arg(long, env = "MEDSERVE_GROUP_BY")]
+    pub group_by: Option<String>,
+    /// Most epochs; default: 24, and up to 100 where these are few steps
+    #[arg(long, env = "MEDSERVE_EPOCHS")]
+    pub epochs: Option<usize>,
     /// Examples a step
     #[arg(long, env = "MEDSERVE_BATCH_SIZE", default_value_t = 64)]
     pub batch_size: usize,
@@ -159,18 +172,21 @@ pub struct ImageOptions {
     /// Share of a target that is spread over all labels
     #[arg(long, env = "MEDSERVE_LABEL_SMOOTHING", default_value_t = 0.1)]
     pub label_smoothing: f32,
-    /// Dropout before the last layer of a resnet
-    #[arg(long, env = "MEDSERVE_RESNET_DROPOUT", default_value_t = 0.0)]
-    pub dropout: f32,
     /// How far training copies go from their originals
     #[arg(long, env = "MEDSERVE_AUGMENT", value_enum, default_value = "strong")]
     pub augment: Augment,
+    /// What else a picture could have been without another label
+    #[arg(long, env = "MEDSERVE_ORIENTATION", value_enum, default_value = "fixed")]
+    pub orientation: Orientation,
+    /// Weights to start from: a package, or a file of safetensors or of PyTorch by torchvision's or Hugging Face's names
+    #[arg(long, env = "MEDSERVE_FROM")]
+    pub from: Option<PathBuf>,
     /// Weight of an example by how rare its label is: 0 all examples the same, 1 all labels the same
     #[arg(long, env = "MEDSERVE_BALANCE", default_value_t = 0.5)]
     pub balance: f64,
-    /// Epochs without a better validation loss after which training stops; 0 for never
-    #[arg(long, env = "MEDSERVE_PATIENCE", default_value_t = 8)]
-    pub patience: usize,
+    /// Epochs without a better validation loss after which training stops; 0 for never; default: a third of the epochs
+    #[arg(long, env = "MEDSERVE_PATIENCE")]
+    pub patience: Option<usize>,
     /// Keep the last epoch's weights, not those of the best validation loss; training then never stops early
     #[arg(long, env = "MEDSERVE_KEEP_LAST")]
     pub keep_last: bool,
@@ -202,29 +218,44 @@ pub struct ImageOptions {
     pub data_licence: String,
 }
 
+impl ImageOptions {
+    /// How training copies are altered.
+    fn augmentation(&self) -> Option<Augmentation> {
+        self.augment.settings().map(|settings| self.orientation.of(settings))
+    }
+}
+
 /// Trains and writes a package. Returns its folder and manifest.
 ///
 /// # Errors
 /// Data that cannot be read, settings that do not fit, a run that diverged.
 pub fn train(options: &ImageOptions, stop: &AtomicBool) -> Result<(PathBuf, Manifest)> {
-    let fit_options = fit_options(options);
-    fit_options.check()?;
+    // What can be refused without the data is refused before it is read.
+    fit_options(options, 0).check()?;
     check_abstain_share(options.abstain_share)?;
-    let source = Source::read(&options.data, &options.labels, options.seed)?;
+    let groups = options.group_by.as_deref().map(Grouping::new).transpose()?;
+    let source = Source::read(&options.data, &options.labels, options.seed, groups.as_ref())?;
     source.check_trainable().with_context(|| options.data.display().to_string())?;
     let input = input(&source, options);
+    let fit_options = fit_options(options, source.splits["train"].len());
+    let architecture = options.network.architecture(input.height, source.splits["train"].len())?;
     // Whatever would make the package refuse itself is said now, not after the training.
-    let mut manifest = describe(options, &source, input.clone(), architecture(options)?, &fit_options)?;
+    let mut manifest = describe(options, &source, input.clone(), architecture, &fit_options)?;
 
     let mut sets = BTreeMap::new();
     for (split, examples) in &source.splits {
-        let augmentation = if split == "train" { options.augment.settings() } else { None };
+        let augmentation = if split == "train" { options.augmentation() } else { None };
         sets.insert(split.clone(), ImageSet::new(examples, &input, augmentation)?);
     }
     let (train, val) = (&sets["train"], &sets["val"]);
 
     let mut params = Params::fresh(options.seed);
     let network = network::build(&manifest.architecture, &input, source.labels.len(), &mut params)?;
+    if let Some(path) = &options.from {
+        let start = from::read(path)?;
+        manifest.training.settings.insert("from".to_string(), start.sha256.clone().into());
+        eprintln!("{}", start.put(&manifest.architecture, &params)?);
+    }
     let ImageInput { height, width, .. } = input;
     eprintln!(
         "a step of {} images of {height} x {width} pixels holds {}",
@@ -278,7 +309,7 @@ pub fn answers_of(package: Package, data: &Path, split: &str) -> Result<(Manifes
     let Input::Image(input) = &manifest.input else {
         bail!("the model \"{}\" does not read images", manifest.name)
     };
-    let source = Source::read(data, &manifest.labels, manifest.training.seed)?;
+    let source = source(&manifest, data)?;
     let examples = source.splits.get(split).with_context(|| format!("the data has no split \"{split}\""))?;
     let set = ImageSet::new(examples, input, None)?;
     let mut params = Params::frozen(package.weights);
@@ -286,6 +317,16 @@ pub fn answers_of(package: Package, data: &Path, split: &str) -> Result<(Manifes
     params.finish()?;
     let answers = answers(&network, &set)?;
     Ok((manifest, answers))
+}
+
+/// The data of a package again, split as it was in training.
+///
+/// # Errors
+/// Data that cannot be read, or labels that are not the model's.
+pub fn source(manifest: &Manifest, data: &Path) -> Result<Source> {
+    let groups = manifest.training.settings.get(GROUP_BY).and_then(serde_json::Value::as_str);
+    let groups = groups.filter(|_| data.is_dir()).map(Grouping::new).transpose()?;
+    Source::read(data, &manifest.labels, manifest.training.seed, groups.as_ref())
 }
 
 fn answers(network: &dyn Network<candle_core::Tensor>, set: &ImageSet) -> Result<Answers> {
@@ -301,7 +342,7 @@ fn calibration(
     input: &ImageInput,
     options: &ImageOptions,
 ) -> Result<Answers> {
-    let augmentation = options.augment.settings().map(|settings| Augmentation { mixup: 0.0, ..settings });
+    let augmentation = options.augmentation().map(|settings| Augmentation { mixup: 0.0, ..settings });
     let copies = if augmentation.is_some() { CALIBRATION_COPIES } else { 1 };
     let set = ImageSet::new(&source.splits["val"], input, augmentation)?;
     let indices: Vec<usize> = (0..set.labels().len()).collect();
@@ -322,9 +363,12 @@ fn megabytes(bytes: usize) -> String {
     format!("{} MB of values and gradients", bytes.div_ceil(1_000_000))
 }
 
-fn fit_options(options: &ImageOptions) -> FitOptions {
+/// The settings of the loop over so many training images.
+fn fit_options(options: &ImageOptions, images: usize) -> FitOptions {
+    let epochs = options.epochs.unwrap_or_else(|| amount::epochs(images, options.batch_size));
+    let patience = options.patience.unwrap_or_else(|| amount::patience(epochs));
     FitOptions {
-        epochs: options.epochs,
+        epochs,
         batch_size: options.batch_size,
         learning_rate: options.lr,
         warmup: 0.1,
@@ -334,15 +378,15 @@ fn fit_options(options: &ImageOptions) -> FitOptions {
         balance: options.balance,
         average_decay: 0.99,
         // Where the last epoch is kept, however good, an earlier end would keep a worse one.
-        patience: if options.keep_last { 0 } else { options.patience },
+        patience: if options.keep_last { 0 } else { patience },
         keep_last: options.keep_last,
         seed: options.seed,
     }
 }
 
 fn input(source: &Source, options: &ImageOptions) -> ImageInput {
-    let (side, channels) = source.shape();
-    let side = options.size.unwrap_or(side);
+    let (median, channels) = source.shape();
+    let side = options.size.unwrap_or_else(|| amount::side(median, source.splits["train"].len()));
     ImageInput {
         height: side,
         width: side,
@@ -354,56 +398,6 @@ fn input(source: &Source, options: &ImageOptions) -> ImageInput {
     }
 }
 
-fn architecture(options: &ImageOptions) -> Result<Architecture> {
-    match options.arch {
-        Arch::Cnn => {
-            let layers = options.layers.iter().map(|text| layer(text)).collect::<Result<_>>()?;
-            Ok(Architecture::Cnn(CnnConfig { layers }))
-        }
-        Arch::Resnet => {
-            let stage = |(place, channels): (usize, &usize)| ResnetStage {
-                channels: *channels,
-                blocks: options.blocks,
-                stride: if place == 0 { 1 } else { 2 },
-            };
-            let first = options.widths.first().context("--widths names no stage")?;
-            Ok(Architecture::Resnet(ResnetConfig {
-                stem_channels: *first,
-                stem_kernel: 3,
-                stem_stride: 1,
-                stages: options.widths.iter().enumerate().map(stage).collect(),
-                dropout: options.dropout,
-            }))
-        }
-    }
-}
-
-/// A layer as written on the command line, e.g. "conv32x3".
-fn layer(text: &str) -> Result<CnnLayer> {
-    let parse = || -> Option<CnnLayer> {
-        if text == "flatten" {
-            return Some(CnnLayer::Flatten);
-        }
-        if let Some(sizes) = text.strip_prefix("conv") {
-            let (filters, kernel) = sizes.split_once('x')?;
-            return Some(CnnLayer::Conv {
-                filters: filters.parse().ok()?,
-                kernel: kernel.parse().ok()?,
-                padding: 0,
-            });
-        }
-        if let Some(size) = text.strip_prefix("pool") {
-            return Some(CnnLayer::Pool { size: size.parse().ok()? });
-        }
-        if let Some(units) = text.strip_prefix("dense") {
-            return Some(CnnLayer::Dense { units: units.parse().ok()? });
-        }
-        Some(CnnLayer::Dropout { rate: text.strip_prefix("dropout")?.parse().ok()? })
-    };
-    parse()
-        .with_context(|| format!("--layers: \"{text}\" is not convFxK, poolN, flatten, denseN or dropoutR"))
-}
-
 fn describe(
     options: &ImageOptions,
     source: &Source,
@@ -412,7 +406,10 @@ fn describe(
     fit_options: &FitOptions,
 ) -> Result<Manifest> {
     let mut settings = members(fit_options);
-    settings.insert("augmentation".to_string(), plain(&options.augment.settings()));
+    if let Some(pattern) = &options.group_by {
+        settings.insert(GROUP_BY.to_string(), pattern.clone().into());
+    }
+    settings.insert("augmentation".to_string(), plain(&options.augmentation()));
     let version = options.version.map_or_else(|| next_version(&options.out, &options.name), Ok)?;
     let name = options.data_name.clone();
     let manifest = Manifest {
@@ -429,6 +426,7 @@ fn describe(
         calibration: Calibration { temperature: 1.0 },
         abstain_below: 0.0,
         likeness: None,
+        segmentation: None,
         data: DataSource {
             name: name.unwrap_or_else(|| source.sha256.keys().next().cloned().unwrap_or_default()),
             source: options.data_source.clone(),

@@ -20,6 +20,7 @@ use super::augment::{Augmentation, Planes};
 use super::card;
 use super::examples::Source;
 use super::fit::{Examples, FitOptions, Session, fit as fit_network, predict};
+use super::image;
 use super::metrics::auc;
 use model::manifest::{Accepts, ImageInput, Input, Likeness as Described};
 use model::package::{CARD, LIKENESS, MANIFEST, sha256};
@@ -126,7 +127,7 @@ pub fn amend(package: Package, data: &Path, accepts: Option<Accepts>) -> Result<
             manifest.name
         )
     };
-    let source = Source::read(data, &manifest.labels, manifest.training.seed)?;
+    let source = image::source(&manifest, data)?;
     ensure!(
         source.sha256 == manifest.data.sha256,
         "{} is not the data that the model \"{}\" was trained on",
@@ -286,6 +287,7 @@ impl Examples for Told<'_> {
             zoom: 0.08,
             shear: 0.03,
             flip: 0.0,
+            quarter_turns: false,
             gamma: 0.2,
             contrast: 0.0,
             brightness: 0.0,

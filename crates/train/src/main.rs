@@ -1,10 +1,13 @@
 //! `train`: the offline program that makes and measures models. Argument parsing only.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Parser, Subcommand};
-use train::{card, evaluate, image, likeness, recommender, tables, text, text_options::TextOptions};
+use train::{
+    card, evaluate, extract, image, likeness, recommender, segment, tables, text, text_options::TextOptions,
+};
 
 /// A step of training takes and gives back large tensors, which the system's allocator returns to the
 /// system each time and has to have cleared again.
@@ -23,12 +26,18 @@ struct Cli {
 enum Command {
     /// Train a classifier of images
     Image(Box<image::ImageOptions>),
+    /// Train a model that outlines regions of images
+    Segment(Box<segment::SegmentOptions>),
     /// Train a classifier of notes
     Text(Box<TextOptions>),
+    /// Train a model that finds names in notes
+    Extract(Box<extract::ExtractOptions>),
+    /// Fit a recommender to interactions, as a package
+    Recommender(Box<recommender::train::RecommenderOptions>),
     /// Measure the recommender on interactions, beside popularity and random
     EvaluateRecommender {
         #[command(flatten)]
-        options: recommender::EvaluationOptions,
+        options: Box<recommender::EvaluationOptions>,
         /// Print JSON in one line
         #[arg(long, env = "MEDSERVE_JSON")]
         json: bool,
@@ -71,10 +80,25 @@ fn main() -> anyhow::Result<()> {
             let (folder, manifest) = image::train(&options, &STOP)?;
             print!("wrote {}\n\n{}", folder.display(), tables::by_split(&manifest.metrics));
         }
+        Command::Segment(options) => {
+            let (folder, manifest) = segment::train(&options, &STOP)?;
+            let metrics = manifest.segmentation.map(|segmentation| segmentation.metrics).unwrap_or_default();
+            print!("wrote {}\n\n{}", folder.display(), tables::by_region(&metrics));
+        }
         Command::Text(options) => {
             let (folder, manifest) = text::train(&options, &STOP)?;
             print!("wrote {}\n\n{}", folder.display(), tables::by_split(&manifest.metrics));
         }
+        Command::Extract(options) => {
+            let (folder, _) = extract::train(&options, &STOP)?;
+            println!("wrote {}", folder.display());
+        }
+        Command::Recommender(options) => match recommender::train::train(&options)? {
+            recommender::train::Outcome::Wrote(folder, summary) => {
+                println!("wrote {}\n{summary}", folder.display());
+            }
+            recommender::train::Outcome::NeighborsDoBetter(summary) => println!("{summary}"),
+        },
         Command::EvaluateRecommender { options, json } => {
             let report = recommender::report(&options)?;
             match json {
@@ -88,6 +112,14 @@ fn main() -> anyhow::Result<()> {
             print!("{}", card::likeness(&manifest));
         }
         Command::Evaluate { model, data, split, json } => {
+            if let Some(evaluation) = evaluate::regions(&model, &data, &split)? {
+                let table = || tables::by_region(&BTreeMap::from([(split, evaluation.metrics.clone())]));
+                match json {
+                    true => println!("{}", serde_json::to_string(&evaluation)?),
+                    false => print!("{}, version {}\n\n{}", evaluation.model, evaluation.version, table()),
+                }
+                return Ok(());
+            }
             let evaluation = evaluate::evaluate(&model, &data, &split)?;
             match json {
                 true => println!("{}", serde_json::to_string(&evaluation)?),

@@ -60,6 +60,7 @@ pub fn metrics(
             (others + confusion[i][i] - column(i)) as f64 / others.max(1) as f64
         }),
         ordinal: ordinal.then(|| ordinal_metrics(&confusion)),
+        extraction: None,
         confusion,
     }
 }

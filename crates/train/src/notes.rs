@@ -1,10 +1,11 @@
-//! Data sets of notes: a folder with `train.csv`, `val.csv` and, if there is one, `test.csv`.
+//! Data sets of notes: a folder with `train.csv`, `val.csv` and, if there is one, `test.csv`; or one
+//! file, of which a part is held out for validation.
 //!
 //! One column is the note, one the label, the others are fields. What a field is (numeric or
 //! categorical, its mean and quantiles, its values) is learned from the training records alone.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use rand::seq::SliceRandom;
@@ -21,6 +22,9 @@ const HELD_OUT: f64 = 0.15;
 const QUANTILES: [f64; 9] = [0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99];
 /// Most values of a categorical field.
 const MAX_VALUES: usize = 100;
+/// With at least so many rows, a column of whole numbers or words that differ in all of them numbers
+/// or names the rows.
+const MANY_ROWS: usize = 50;
 
 /// A data set as found.
 pub struct NoteSource {
@@ -34,6 +38,8 @@ pub struct NoteSource {
     pub sha256: BTreeMap<String, String>,
     /// Rows left out, as their note is blank.
     pub blank: usize,
+    /// Rows left out, as they have no label.
+    pub unlabelled: usize,
     /// Why columns that nobody named are no fields, a sentence each.
     pub left_out: Vec<String>,
 }
@@ -48,11 +54,16 @@ pub struct Columns<'a> {
     /// The fields, each perhaps with a range, a unit and a normal range ("sbp:0..300:mmHg:110..130"); without any, all
     /// other columns that can be one; "none" for none.
     pub fields: &'a [String],
+    /// What is the same in rows that are held out together, such as a patient or a hospital.
+    pub group: Option<&'a str>,
+    /// Leave out rows without a label, where they would otherwise be refused.
+    pub skip_unlabelled: bool,
 }
 
 /// One row of a file, as text.
 struct Row {
     line: u64,
+    group: String,
     note: String,
     label: String,
     /// In the order of the fields; empty for missing.
@@ -60,7 +71,7 @@ struct Row {
 }
 
 impl NoteSource {
-    /// Reads the folder `path`. `labels` are the labels in order; without any they are those of
+    /// Reads the folder, or the file, `path`. `labels` are the labels in order; without any they are those of
     /// the training records. A label that no training record has is refused: nothing could be
     /// learned of it.
     ///
@@ -69,29 +80,45 @@ impl NoteSource {
     pub fn read(path: &Path, columns: Columns, labels: &[String], seed: u64) -> Result<NoteSource> {
         let mut left_out = Vec::new();
         let specs: Vec<FieldSpec> = match columns.fields {
-            [] => other_columns(&path.join("train.csv"), columns, &mut left_out)?,
+            [] => other_columns(&file_of(path, "train"), columns, &mut left_out)?,
             [none] if none == "none" => Vec::new(),
             named => named.iter().map(|text| FieldSpec::parse(text)).collect::<Result<_>>()?,
         };
         let mut rows: BTreeMap<String, Vec<Row>> = BTreeMap::new();
         let mut digests = BTreeMap::new();
-        let mut blank = 0;
+        let (mut blank, mut unlabelled) = (0, 0);
+        let one_file = path.is_file();
         for split in SPLITS {
-            let file = path.join(format!("{split}.csv"));
-            if split != "train" && !file.exists() {
+            let file = file_of(path, split);
+            if split != "train" && (one_file || !file.exists()) {
                 continue;
             }
             let bytes = std::fs::read(&file).with_context(|| file.display().to_string())?;
-            digests.insert(format!("{split}.csv"), sha256(&bytes));
-            let read = read_rows(&bytes, columns.note, columns.label, &specs)
+            let name = if one_file { file.file_name() } else { None };
+            let name =
+                name.map_or_else(|| format!("{split}.csv"), |name| name.to_string_lossy().into_owned());
+            digests.insert(name, sha256(&bytes));
+            let mut read = read_rows(&bytes, columns.note, columns.label, columns.group, &specs)
                 .with_context(|| file.display().to_string())?;
             let all = read.len();
-            let kept: Vec<Row> = read.into_iter().filter(|row| !is_blank(&row.note)).collect();
-            blank += all - kept.len();
-            rows.insert(split.to_string(), kept);
+            read.retain(|row| !is_blank(&row.note));
+            blank += all - read.len();
+            let all = read.len();
+            if columns.skip_unlabelled {
+                read.retain(|row| !row.label.is_empty());
+            }
+            unlabelled += all - read.len();
+            if let Some(row) = read.iter().find(|row| row.label.is_empty()) {
+                bail!("{}: line {}: no label", file.display(), row.line)
+            }
+            rows.insert(split.to_string(), read);
         }
-        if !rows.contains_key("val") {
-            hold_out(&mut rows, seed);
+        match rows.contains_key("val") {
+            true => {}
+            false if one_file || columns.group.is_some() => {
+                hold_out_evenly(&mut rows, columns.group.is_some(), seed)
+            }
+            false => hold_out(&mut rows, seed),
         }
         let train = &rows["train"];
         ensure!(!train.is_empty(), "{}: no training records", path.display());
@@ -121,15 +148,15 @@ impl NoteSource {
             }
             let own = format!("{split}.csv");
             // Records held out for validation are rows of the training file.
-            let file = if digests.contains_key(&own) { &own } else { "train.csv" };
+            let file = if digests.contains_key(&own) { split.as_str() } else { "train" };
             let records = records(rows, &fields, &labels).with_context(|| {
-                format!("{} (labels are those of the training records)", path.join(file).display())
+                format!("{} (labels are those of the training records)", file_of(path, file).display())
             })?;
             if !records.is_empty() {
                 splits.insert(split, records);
             }
         }
-        Ok(NoteSource { labels, fields, splits, sha256: digests, blank, left_out })
+        Ok(NoteSource { labels, fields, splits, sha256: digests, blank, unlabelled, left_out })
     }
 
     /// Reads one split as the model that has `labels` and `fields` would be sent it.
@@ -143,12 +170,13 @@ impl NoteSource {
         fields: &[Field],
         labels: &[String],
     ) -> Result<Vec<(Record, usize)>> {
-        let file = path.join(format!("{split}.csv"));
+        let file = file_of(path, split);
         let specs: Vec<FieldSpec> = fields.iter().map(|field| FieldSpec::named(&field.name)).collect();
         let bytes = std::fs::read(&file).with_context(|| file.display().to_string())?;
-        let mut rows =
-            read_rows(&bytes, columns.0, columns.1, &specs).with_context(|| file.display().to_string())?;
-        rows.retain(|row| !is_blank(&row.note));
+        let mut rows = read_rows(&bytes, columns.0, columns.1, None, &specs)
+            .with_context(|| file.display().to_string())?;
+        // What has no label cannot be measured on.
+        rows.retain(|row| !is_blank(&row.note) && !row.label.is_empty());
         records(rows, fields, labels).with_context(|| file.display().to_string())
     }
 }
@@ -187,7 +215,12 @@ impl FieldSpec {
 
     /// What the field is, judged by the training values: numeric if all are numbers.
     fn learn<'a>(&self, values: impl Iterator<Item = &'a str>) -> Result<Field> {
-        let known: Vec<&str> = values.filter(|value| !value.is_empty()).collect();
+        let all: Vec<&str> = values.collect();
+        let rows = all.len();
+        let known: Vec<&str> = all.into_iter().filter(|value| !value.is_empty()).collect();
+        let distinct: BTreeSet<&str> = known.iter().copied().collect();
+        let is_name = |value: &&str| value.parse::<f64>().map_or(true, |x| x.fract() == 0.0);
+        let names_rows = rows >= MANY_ROWS && distinct.len() == rows && known.iter().all(is_name);
         let numbers: Option<Vec<f64>> = known.iter().map(|value| number(value)).collect();
         let name = self.name.clone();
         let kind = match numbers {
@@ -204,6 +237,10 @@ impl FieldSpec {
                 FieldKind::Categorical { values: values.into_iter().map(str::to_string).collect() }
             }
         };
+        ensure!(
+            !names_rows,
+            "the column \"{name}\" is different in every row: it names the rows and says nothing of them"
+        );
         Ok(Field { name, kind })
     }
 
@@ -242,9 +279,8 @@ fn other_columns(file: &Path, columns: Columns, left_out: &mut Vec<String>) -> R
     let mut reader = csv::Reader::from_path(file).with_context(|| file.display().to_string())?;
     let headers = reader.headers().with_context(|| file.display().to_string())?;
     let mut specs = Vec::new();
-    for name in
-        headers.iter().map(plain_header).filter(|name| *name != columns.note && *name != columns.label)
-    {
+    let taken = |name: &&str| *name == columns.note || *name == columns.label || Some(*name) == columns.group;
+    for name in headers.iter().map(plain_header).filter(|name| !taken(name)) {
         match name {
             "" => left_out.push("a column has no name".to_string()),
             "note" => {
@@ -261,7 +297,18 @@ fn plain_header(name: &str) -> &str {
     name.trim_start_matches('\u{feff}')
 }
 
-fn read_rows(bytes: &[u8], note: &str, label: &str, specs: &[FieldSpec]) -> Result<Vec<Row>> {
+/// The file of a split; of a data set that is one file, that file.
+fn file_of(path: &Path, split: &str) -> PathBuf {
+    if path.is_file() { path.to_path_buf() } else { path.join(format!("{split}.csv")) }
+}
+
+fn read_rows(
+    bytes: &[u8],
+    note: &str,
+    label: &str,
+    group: Option<&str>,
+    specs: &[FieldSpec],
+) -> Result<Vec<Row>> {
     let mut reader = csv::Reader::from_reader(bytes);
     let headers = reader.headers()?.clone();
     let column = |name: &str| {
@@ -270,7 +317,7 @@ fn read_rows(bytes: &[u8], note: &str, label: &str, specs: &[FieldSpec]) -> Resu
             format!("no column \"{name}\"; there are {}", headers.iter().collect::<Vec<_>>().join(", "))
         })
     };
-    let (note, label) = (column(note)?, column(label)?);
+    let (note, label, group) = (column(note)?, column(label)?, group.map(column).transpose()?);
     let fields: Vec<usize> = specs.iter().map(|spec| column(&spec.name)).collect::<Result<_>>()?;
     let mut rows = Vec::new();
     for row in reader.records() {
@@ -278,9 +325,9 @@ fn read_rows(bytes: &[u8], note: &str, label: &str, specs: &[FieldSpec]) -> Resu
         let line = row.position().map_or(0, csv::Position::line);
         let cell = |column: usize| row.get(column).unwrap_or_default();
         let label = cell(label).trim().to_string();
-        ensure!(!label.is_empty(), "line {line}: no label");
         let fields = fields.iter().map(|column| cell(*column).trim().to_string()).collect();
-        rows.push(Row { line, note: cell(note).to_string(), label, fields });
+        let group = group.map(|group| cell(group).trim().to_string()).unwrap_or_default();
+        rows.push(Row { line, group, note: cell(note).to_string(), label, fields });
     }
     Ok(rows)
 }
@@ -300,6 +347,36 @@ fn hold_out(rows: &mut BTreeMap<String, Vec<Row>>, seed: u64) {
         held.remove(&row.note);
     }
     let (val, train) = train.into_iter().partition(|row| held.contains(&row.note));
+    rows.insert("val".to_string(), val);
+    rows.insert("train".to_string(), train);
+}
+
+/// As [`hold_out`], of each label the same share: rows of one group, or with the same note, fall to
+/// one side, and count for the label that the first of them has.
+fn hold_out_evenly(rows: &mut BTreeMap<String, Vec<Row>>, by_group: bool, seed: u64) {
+    let train = rows.remove("train").unwrap_or_default();
+    let unit = |row: &Row| if by_group { row.group.clone() } else { row.note.clone() };
+    let mut sizes: BTreeMap<String, (String, usize)> = BTreeMap::new();
+    for row in &train {
+        sizes.entry(unit(row)).or_insert_with(|| (row.label.clone(), 0)).1 += 1;
+    }
+    let mut of_label: BTreeMap<String, Vec<(String, usize)>> = BTreeMap::new();
+    for (unit, (label, size)) in sizes {
+        of_label.entry(label).or_default().push((unit, size));
+    }
+    let mut held: BTreeSet<String> = BTreeSet::new();
+    for (label, mut units) in of_label {
+        units.shuffle(&mut random::stream(seed, &format!("split of {label}")));
+        let total: usize = units.iter().map(|(_, size)| size).sum();
+        let mut left = (total as f64 * HELD_OUT) as usize;
+        for (unit, size) in units {
+            if size <= left {
+                left -= size;
+                held.insert(unit);
+            }
+        }
+    }
+    let (val, train) = train.into_iter().partition(|row| held.contains(&unit(row)));
     rows.insert("val".to_string(), val);
     rows.insert("train".to_string(), train);
 }
@@ -346,7 +423,7 @@ mod tests {
     }
 
     fn columns<'a>(label: &'a str, fields: &'a [String]) -> Columns<'a> {
-        Columns { note: "note", label, fields }
+        Columns { note: "note", label, fields, group: None, skip_unlabelled: false }
     }
 
     #[test]
@@ -387,6 +464,47 @@ mod tests {
         };
         assert_eq!(source.splits["val"].len(), 14);
         assert!(notes("val").is_disjoint(&notes("train")));
+    }
+
+    #[test]
+    fn one_file_is_split_by_label_and_groups_stay_together() {
+        let folder = tempfile::tempdir().unwrap();
+        let rows: String =
+            (0..400).map(|i| format!("note {i},{},{},{}\n", i % 40, i % 5, u8::from(i % 8 == 0))).collect();
+        write(folder.path(), "all.csv", &format!("note,ward,pain,label\n{rows}x,1,1,\n"));
+        let file = folder.path().join("all.csv");
+        let fields = ["pain".to_string()];
+        let read = |group, skip_unlabelled| {
+            let columns = Columns { group, skip_unlabelled, ..columns("label", &fields) };
+            NoteSource::read(&file, columns, &[], 3)
+        };
+        assert!(format!("{:#}", read(None, false).err().unwrap()).contains("line 402: no label"));
+        let even = read(None, true).unwrap();
+        let count =
+            |source: &NoteSource, label| source.splits["val"].iter().filter(|(_, l)| *l == label).count();
+        assert_eq!((count(&even, 0), count(&even, 1), even.unlabelled), (52, 7, 1));
+        assert!(even.sha256.contains_key("all.csv"));
+        let grouped = read(Some("ward"), true).unwrap();
+        let ward = |(record, _): &(Record, usize)| record.note[5..].parse::<usize>().unwrap() % 40;
+        let of = |split: &str| grouped.splits[split].iter().map(ward).collect::<BTreeSet<_>>();
+        assert!(!of("val").is_empty() && of("val").is_disjoint(&of("train")));
+    }
+
+    #[test]
+    fn a_column_that_names_the_rows_is_no_field() {
+        let folder = tempfile::tempdir().unwrap();
+        let rows: String = (0..60).map(|i| format!("note {i},{i},{}.5,{}\n", i, i % 2)).collect();
+        write(folder.path(), "train.csv", &format!("note,patient,weight,label\n{rows}"));
+        let source = NoteSource::read(folder.path(), columns("label", &[]), &[], 0).unwrap();
+        let names: Vec<&str> = source.fields.iter().map(|field| field.name.as_str()).collect();
+        assert_eq!(names, ["weight"]);
+        assert!(
+            source.left_out[0].contains("\"patient\" is different in every row"),
+            "{:?}",
+            source.left_out
+        );
+        let named = NoteSource::read(folder.path(), columns("label", &["patient".to_string()]), &[], 0);
+        assert!(format!("{:#}", named.err().unwrap()).contains("\"patient\" is different in every row"));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use model::manifest::Metrics;
+use model::manifest::{Metrics, RegionMetrics};
 
 /// One row a split. A figure that a split cannot have is a dash.
 pub fn by_split(metrics: &BTreeMap<String, Metrics>) -> String {
@@ -25,6 +25,25 @@ pub fn by_split(metrics: &BTreeMap<String, Metrics>) -> String {
             }
             None if ordinal => row.extend(["-", "-", "-"].map(str::to_string)),
             None => {}
+        }
+        rows.push(row);
+    }
+    table(&rows)
+}
+
+/// One row a split, of a model that outlines regions.
+pub fn by_region(metrics: &BTreeMap<String, RegionMetrics>) -> String {
+    let header =
+        ["split", "pictures", "Dice", "IoU", "objects", "found", "F1 at IoU 0.5", "average precision"];
+    let mut rows = vec![header.map(str::to_string).to_vec()];
+    for (split, m) in metrics {
+        let mut row = vec![split.clone(), m.pictures.to_string(), figure(m.dice), figure(m.iou)];
+        match &m.objects {
+            Some(o) => {
+                row.extend([o.truth, o.found].map(|count| count.to_string()));
+                row.extend([o.f1, o.average_precision].map(figure));
+            }
+            None => row.extend(["-"; 4].map(str::to_string)),
         }
         rows.push(row);
     }

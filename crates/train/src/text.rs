@@ -39,12 +39,28 @@ const REFIT: &str = "## Fitted twice\n\nThe figures above are of a model fitted 
 /// Data that cannot be read, settings that do not fit, a run that diverged.
 pub fn train(options: &TextOptions, stop: &AtomicBool) -> Result<(PathBuf, Manifest)> {
     check_abstain_share(options.abstain_share)?;
-    let columns =
-        Columns { note: &options.note_column, label: &options.label_column, fields: &options.fields };
+    let columns = Columns {
+        note: &options.note_column,
+        label: &options.label_column,
+        fields: &options.fields,
+        group: options.group_by.as_deref(),
+        skip_unlabelled: options.skip_unlabelled,
+    };
+    let about_data = match &options.card_notes {
+        Some(file) => {
+            std::fs::read_to_string(file).with_context(|| format!("--card-notes: {}", file.display()))?
+        }
+        None => String::new(),
+    };
     let source = NoteSource::read(&options.data, columns, &options.labels, options.seed)?;
     if source.blank > 0 {
         eprintln!("left out {} rows whose note is blank", source.blank);
     }
+    if source.unlabelled > 0 {
+        eprintln!("left out {} rows without a label", source.unlabelled);
+    }
+    let fields: Vec<&str> = source.fields.iter().map(|field| field.name.as_str()).collect();
+    eprintln!("fields: {}", if fields.is_empty() { "none".to_string() } else { fields.join(", ") });
     for reason in &source.left_out {
         eprintln!("not taken as a field: {reason}");
     }
@@ -70,8 +86,9 @@ pub fn train(options: &TextOptions, stop: &AtomicBool) -> Result<(PathBuf, Manif
         }
         None => None,
     };
-    let mut notes = String::new();
+    let mut notes = about_data;
     if plans.len() > 1 {
+        notes += if notes.is_empty() { "" } else { "\n" };
         notes += "## Architectures tried\n\nChosen by the negative log likelihood on validation, each at its own temperature.\n\n\
                   | architecture | negative log likelihood | accuracy |\n|---|---|---|\n";
     }
@@ -107,6 +124,7 @@ pub fn train(options: &TextOptions, stop: &AtomicBool) -> Result<(PathBuf, Manif
     let (_, candidate) = best.context("no architecture to train")?;
     let Candidate { manifest, tokenizer, weights, refit, calibration, splits, history } = candidate;
     if refit {
+        notes += if notes.is_empty() { "" } else { "\n" };
         notes += REFIT;
     }
     if stopped() {

@@ -30,7 +30,8 @@ impl Arch {
 /// Settings of `train text`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct TextOptions {
-    /// Data set: a folder with train.csv, val.csv and, if there is one, test.csv
+    /// Data set: a folder with train.csv, val.csv and, if there is one, test.csv; or one .csv, of which a part, the same
+    /// share of each label, is held out for validation
     #[arg(long, env = "MEDSERVE_DATA")]
     pub data: PathBuf,
     /// Name the model is served under
@@ -47,6 +48,12 @@ pub struct TextOptions {
     /// urgently the further out a value is
     #[arg(long, env = "MEDSERVE_FIELDS", value_delimiter = ',')]
     pub fields: Vec<String>,
+    /// Column of what is the same in rows that are held out together, such as a patient or a hospital; it is no field
+    #[arg(long, env = "MEDSERVE_GROUP_BY")]
+    pub group_by: Option<String>,
+    /// Leave out rows without a label instead of refusing them
+    #[arg(long, env = "MEDSERVE_SKIP_UNLABELLED")]
+    pub skip_unlabelled: bool,
     /// Version of the package; default: one above the highest there is
     #[arg(long, env = "MEDSERVE_VERSION")]
     pub version: Option<u64>,
@@ -161,6 +168,9 @@ pub struct TextOptions {
     /// lstm, transformer: go on from the checkpoint of an interrupted run with the same settings
     #[arg(long, env = "MEDSERVE_RESUME")]
     pub resume: bool,
+    /// Markdown file whose text goes into the card, after the training
+    #[arg(long, env = "MEDSERVE_CARD_NOTES")]
+    pub card_notes: Option<PathBuf>,
     /// One sentence for people
     #[arg(long, env = "MEDSERVE_DESCRIPTION", default_value = "")]
     pub description: String,

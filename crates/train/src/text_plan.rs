@@ -219,6 +219,7 @@ pub fn describe(
         calibration: Calibration { temperature: 1.0 },
         abstain_below: 0.0,
         likeness: None,
+        segmentation: None,
         data: DataSource {
             name: options.data_name.clone().or_else(folder).unwrap_or_default(),
             source: options.data_source.clone(),

@@ -1,5 +1,6 @@
 //! Decodes an image file and writes its samples, for comparison with other decoders: a line of
-//! width, height, channels and bits, then the samples, 16 bits in little endian.
+//! width, height, channels and bits, then the samples, 16 bits in little endian. With `--memory` it writes
+//! the bytes that decoding was said to take and those that it took (on Linux).
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -7,10 +8,14 @@ use std::process::ExitCode;
 use vision::{DecodeOptions, Format, Samples, decode};
 
 fn main() -> ExitCode {
-    let Some(path) = std::env::args_os().nth(1) else {
-        eprintln!("usage: decode FILE");
+    let mut arguments = std::env::args_os().skip(1);
+    let Some(path) = arguments.next() else {
+        eprintln!("usage: decode FILE [--memory]");
         return ExitCode::from(2);
     };
+    if arguments.next().is_some_and(|argument| argument == "--memory") {
+        return memory(&path);
+    }
     let image = std::fs::read(path).map_err(|error| error.to_string()).and_then(|bytes| {
         let format = Format::sniff(&bytes).ok_or("no known format")?;
         decode(format, &bytes, &DecodeOptions::default()).map_err(|error| error.to_string())
@@ -34,4 +39,27 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
+}
+
+/// Most memory that this process has held, in bytes.
+fn peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let number = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    number.unwrap_or(0) * 1024
+}
+
+fn memory(path: &std::ffi::OsStr) -> ExitCode {
+    let Ok(bytes) = std::fs::read(path) else { return ExitCode::FAILURE };
+    let Some(format) = Format::sniff(&bytes) else { return ExitCode::FAILURE };
+    let options = DecodeOptions::default();
+    let before = peak();
+    let image = decode(format, &bytes, &options);
+    let taken = peak() - before;
+    if let Err(error) = image {
+        eprintln!("{error}");
+        return ExitCode::FAILURE;
+    }
+    println!("{} {taken}", vision::declared(format, &bytes, &options).memory);
+    ExitCode::SUCCESS
 }

@@ -100,6 +100,26 @@ impl Image {
         &self.samples
     }
 
+    /// How light each pixel is, 0 to 1, by the luma of ITU-R BT.601.
+    pub fn grey(&self) -> Vec<f32> {
+        fn of<T: Copy + Into<f32>>(values: &[T], channels: usize, white: f32) -> Vec<f32> {
+            let light = |pixel: &[T]| match pixel {
+                [red, green, blue] => {
+                    0.299 * (*red).into() + 0.587 * (*green).into() + 0.114 * (*blue).into()
+                }
+                [grey, ..] => (*grey).into(),
+                [] => 0.0,
+            };
+            values.chunks_exact(channels).map(|pixel| light(pixel) / white).collect()
+        }
+        match &self.samples {
+            Samples::Gray8(values) => of(values, 1, 255.0),
+            Samples::Rgb8(values) => of(values, 3, 255.0),
+            Samples::Gray16(values) => of(values, 1, 65_535.0),
+            Samples::Rgb16(values) => of(values, 3, 65_535.0),
+        }
+    }
+
     /// Takes the image apart into its values.
     pub fn into_samples(self) -> Samples {
         self.samples

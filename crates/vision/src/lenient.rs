@@ -15,7 +15,7 @@ fn element(tag: u32, vr: &[u8; 2], value: &[u8]) -> Vec<u8> {
     if value.len() % 2 == 1 {
         value.push(b' ');
     }
-    if matches!(vr, b"OW" | b"OB" | b"SQ" | b"UN") {
+    if matches!(vr, b"OW" | b"OB" | b"OF" | b"OD" | b"SQ" | b"UN") {
         bytes.extend([0, 0]);
         bytes.extend((value.len() as u32).to_le_bytes());
     } else {
@@ -26,7 +26,7 @@ fn element(tag: u32, vr: &[u8; 2], value: &[u8]) -> Vec<u8> {
 }
 
 /// The attributes of a picture of 4 x 1 samples of 16 bits, `more` among them.
-fn data_set(samples: [u16; 4], more: &[(u32, &[u8; 2], &[u8])]) -> Vec<u8> {
+pub(crate) fn data_set(samples: [u16; 4], more: &[(u32, &[u8; 2], &[u8])]) -> Vec<u8> {
     let mut elements: Vec<(u32, [u8; 2], Vec<u8>)> = vec![
         (0x0008_0016, *b"UI", b"1.2".to_vec()),
         (0x0028_0002, *b"US", vec![1, 0]),
@@ -45,7 +45,7 @@ fn data_set(samples: [u16; 4], more: &[(u32, &[u8; 2], &[u8])]) -> Vec<u8> {
     elements.iter().flat_map(|(tag, vr, value)| element(*tag, vr, value)).collect()
 }
 
-fn file(syntax: &str, data_set: &[u8]) -> Vec<u8> {
+pub(crate) fn file(syntax: &str, data_set: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0; 128];
     bytes.extend(b"DICM");
     bytes.extend(element(0x0002_0010, b"UI", syntax.as_bytes()));
@@ -53,7 +53,7 @@ fn file(syntax: &str, data_set: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn grey(bytes: &[u8]) -> Vec<u16> {
+pub(crate) fn grey(bytes: &[u8]) -> Vec<u16> {
     assert_eq!(Format::sniff(bytes), Some(Format::Dicom));
     match decode(Format::Dicom, bytes, &DecodeOptions::default()).map(crate::Image::into_samples) {
         Ok(Samples::Gray16(values)) => values,
@@ -76,6 +76,7 @@ fn what_says_nothing_is_passed_over() {
     let window = shown(RAMP, &windowed);
     for (name, expected, more) in [
         ("frames", &plain, vec![(0x0028_0008, b"IS", &b"0"[..])]),
+        ("a word for frames", &plain, vec![(0x0028_0008, b"IS", &b"1A"[..])]),
         ("width", &plain, vec![(0x0028_1050, b"DS", &b"0"[..]), (0x0028_1051, b"DS", b"0")]),
         ("case", &plain, vec![(0x0028_0004, b"CS", &b"monochrome2"[..])]),
         ("slope", &plain, vec![(0x0028_1052, b"DS", &b"7"[..]), (0x0028_1053, b"DS", b"0")]),

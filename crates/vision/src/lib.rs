@@ -7,24 +7,35 @@
 //! [`network`] builds the architecture that a manifest describes.
 
 #![forbid(unsafe_code)]
+#![deny(missing_docs)]
 
 mod cnn;
 pub mod decode;
+mod densenet;
 mod dicom;
+pub mod evidence;
 pub mod image;
+mod inception;
 mod jpeg;
 pub mod likeness;
+mod mobilenet;
+pub mod names;
 pub mod network;
 pub mod phantom;
 mod png;
 pub mod preprocess;
 mod resnet;
+pub mod segment;
+mod unet;
+pub mod write;
 
 pub use decode::{Declared, DecodeError, DecodeOptions, Format, declared, decode};
-pub use dicom::Identity;
+pub use dicom::{Identity, study_uid};
 pub use image::{Image, Samples, ShapeError};
 pub use preprocess::{PreprocessError, Preprocessor, preprocess};
 
+#[cfg(test)]
+mod depths;
 #[cfg(test)]
 mod golden;
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use candle_core::Result;
 
-use super::{cnn, resnet};
+use super::{cnn, densenet, inception, mobilenet, resnet, unet};
 use model::manifest::{Architecture, ImageInput};
 use nn::{Graph, GraphBuilder, GraphError, ImageNetwork, Params, Plan, Shape};
 
@@ -21,6 +21,10 @@ pub fn describe(
     let logits = match architecture {
         Architecture::Cnn(config) => cnn::describe(&mut g, images, config, labels)?,
         Architecture::Resnet(config) => resnet::describe(&mut g, images, config, labels)?,
+        Architecture::Mobilenet(config) => mobilenet::describe(&mut g, images, config, labels)?,
+        Architecture::Densenet(config) => densenet::describe(&mut g, images, config, labels)?,
+        Architecture::Inception(config) => inception::describe(&mut g, images, config, labels)?,
+        Architecture::Unet(config) => unet::describe(&mut g, images, config, labels)?,
         other => {
             let reason = "this architecture does not read images".to_string();
             return Err(GraphError { layer: other.as_str().to_string(), reason });
@@ -100,8 +104,8 @@ mod tests {
                     let y = input(0).conv2d(weight("weight"), window.padding.0, window.stride, 1, 1)?;
                     if *bias { y.broadcast_add(&column("bias")?)? } else { y }
                 }
-                Op::BatchNorm => {
-                    let deviation = (column("running_variance")? + 1e-5)?.sqrt()?;
+                Op::BatchNorm { epsilon } => {
+                    let deviation = (column("running_variance")? + f64::from(*epsilon))?.sqrt()?;
                     let x = input(0).broadcast_sub(&column("running_mean")?)?.broadcast_div(&deviation)?;
                     x.broadcast_mul(&column("scale")?)?.broadcast_add(&column("shift")?)?
                 }
@@ -176,6 +180,8 @@ mod tests {
             stem_channels: widths[0],
             stem_kernel: kernel,
             stem_stride: stride,
+            stem_pool: false,
+            bottleneck: false,
             stages: widths.iter().enumerate().map(stage).collect(),
             dropout: 0.1,
         })

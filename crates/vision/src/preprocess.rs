@@ -67,6 +67,22 @@ impl Preprocessor {
         self.input.channels as usize * self.input.height as usize * self.input.width as usize
     }
 
+    /// The rows and columns of an image that are left of it after the crop.
+    pub fn seen(&self, image: &Image) -> (std::ops::Range<usize>, std::ops::Range<usize>) {
+        let crop = self.crop(image);
+        let range = |start: u32, length: u32| start as usize..(start + length) as usize;
+        (range(crop.top, crop.height), range(crop.left, crop.width))
+    }
+
+    fn crop(&self, image: &Image) -> Rectangle {
+        match self.input.crop {
+            Crop::None => Rectangle::whole(image.width(), image.height()),
+            Crop::Centre => {
+                Rectangle::centred(image.width(), image.height(), self.input.width, self.input.height)
+            }
+        }
+    }
+
     /// Preprocesses an image: a `channels` x `height` x `width` array in rows.
     pub fn run(&mut self, image: &Image) -> Result<Vec<f32>, PreprocessError> {
         let mut output = Vec::with_capacity(self.output_len());
@@ -159,10 +175,7 @@ impl Preprocessor {
 
     fn resize<'a>(&mut self, image: &'a Image) -> Result<Resized<'a>, PreprocessError> {
         let (width, height) = (self.input.width, self.input.height);
-        let crop = match self.input.crop {
-            Crop::None => Rectangle::whole(image.width(), image.height()),
-            Crop::Centre => Rectangle::centred(image.width(), image.height(), width, height),
-        };
+        let crop = self.crop(image);
         // A crop to the target size leaves nothing to resample, but only a whole image can be
         // borrowed as it lies; the resizer copies a cropped one, its values unchanged.
         let untouched = (image.width(), image.height()) == (width, height);

@@ -1,13 +1,17 @@
-//! Who is let in to which route, and how often.
+//! Who is let in to which route, and how often. Who is not leaves a row in the audit all the same,
+//! as far as one address does not fail too often for that.
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
-use axum::extract::{ConnectInfo, Request};
+use axum::extract::{ConnectInfo, MatchedPath, Request};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use governor::clock::{Clock, DefaultClock};
 
+use super::audit;
 use crate::api::access::{self, Access};
+use crate::api::identity::Caller;
 use crate::api::{AppState, Problem};
 use crate::config::Scope;
 
@@ -22,27 +26,56 @@ pub async fn layer<F: Future<Output = Response>>(
     if access == Access::Open {
         return next(request).await;
     }
+    let since = Instant::now();
     let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
     let caller = match state.identity.caller(request.headers(), address) {
         Ok(caller) => caller,
-        Err(unknown) => return unauthorized(&unknown.to_string()),
+        Err(unknown) => {
+            return not_let_in(state, &request, Caller::unknown(address), &unknown.to_string(), since);
+        }
     };
     if let Access::Scoped(scopes) = access
         && !caller.may(scopes)
     {
         return match state.identity.is_configured() {
-            true => forbidden(scopes),
-            false => unauthorized("this is for administrators, and none is configured (--api-keys)"),
+            true => {
+                audit::refused(state, &request, &caller, 403, since);
+                forbidden(scopes)
+            }
+            false => {
+                let detail = match state.identity.is_demo() {
+                    true => "this is for administrators; their key was printed when the server started",
+                    false => "this is for administrators, and none is configured (--api-keys)",
+                };
+                not_let_in(state, &request, caller, detail, since)
+            }
         };
     }
     if let Some(limiter) = &state.rate
         && let Err(early) = limiter.check_key(&caller.counted_as)
     {
         let wait = early.wait_time_from(DefaultClock::default().now());
-        return too_often(wait.as_secs_f64().ceil().max(1.0) as u64);
+        let detail =
+            "you send more requests than are allowed; try again after the number of seconds in retry-after";
+        return too_often("rate", detail, wait.as_secs_f64());
     }
     request.extensions_mut().insert(caller);
     next(request).await
+}
+
+/// 401 with a row of the audit and a line of the log; from an address that fails again and again 429,
+/// which is counted alone. A key or token that is known is let in from there all the same.
+fn not_let_in(state: &AppState, request: &Request, caller: Caller, detail: &str, since: Instant) -> Response {
+    let address = caller.address.map_or_else(String::new, |address| address.to_string());
+    if let Err(early) = state.failures.check_key(&address) {
+        let wait = early.wait_time_from(DefaultClock::default().now());
+        let detail = "too many requests from this address were not let in; try again after the number of seconds in retry-after";
+        return too_often("failed_logins", detail, wait.as_secs_f64());
+    }
+    let route = request.extensions().get::<MatchedPath>().map_or("", |path| path.as_str());
+    tracing::warn!(address, route, "a request was not let in");
+    audit::refused(state, request, &caller, 401, since);
+    unauthorized(detail)
 }
 
 fn rejected(reason: &'static str) {
@@ -64,11 +97,9 @@ fn forbidden(scopes: &[Scope]) -> Response {
     Problem::new(StatusCode::FORBIDDEN, detail).into_response()
 }
 
-fn too_often(seconds: u64) -> Response {
-    rejected("rate");
-    let detail =
-        "you send more requests than are allowed; try again after the number of seconds in retry-after";
+fn too_often(reason: &'static str, detail: &str, seconds: f64) -> Response {
+    rejected(reason);
     let mut response = Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).into_response();
-    response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    response.headers_mut().insert(header::RETRY_AFTER, (seconds.ceil().max(1.0) as u64).into());
     response
 }

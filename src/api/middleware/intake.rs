@@ -4,10 +4,11 @@
 //! place: a client that sends a byte a second holds a connection and nothing else, and is cut
 //! off after a while. What is taken in then costs memory and work that were counted beforehand.
 
+use std::panic::resume_unwind;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
@@ -16,9 +17,12 @@ use sha2::{Digest, Sha256};
 
 use super::deadline;
 use crate::api::access::{self, Access};
-use crate::api::admission::{Refused, Room};
+use crate::api::admission::{Class, Refused, Room};
+use crate::api::body_size::BodySize;
+use crate::api::identity::Caller;
 use crate::api::{AppState, Deadline, Problem};
 use crate::config::Scope;
+use crate::store::audit::chain::request_digest;
 
 /// The header in which a client says how many seconds it waits.
 const TIMEOUT: HeaderName = HeaderName::from_static("x-request-timeout");
@@ -30,25 +34,41 @@ pub struct Received {
     pub at: Instant,
     /// SHA-256 of the body; of path and query where there is none.
     pub sha256: [u8; 32],
+    /// SHA-256 over method, target and body.
+    pub request_sha256: [u8; 32],
 }
 
-/// Takes a request in, or refuses it.
-pub async fn layer<F: Future<Output = Response>>(
+/// Takes a request in, or refuses it. One that may write is finished also when its client goes away
+/// meanwhile, and so leaves its row in the audit; another is dropped, and with it its place.
+pub async fn layer<F: Future<Output = Response> + Send + 'static>(
     state: &AppState,
     request: Request,
-    next: impl FnOnce(Request) -> F,
+    next: impl FnOnce(Request) -> F + Send + 'static,
 ) -> Response {
     // What says how the server is doing must do so while it is busy.
     let access = access::of(&request);
     if access == Access::Open {
         return next(request).await;
     }
-    let mut response = match take_in(state, request).await {
-        Ok((request, room)) => match state.admission.enter(access == Access::Scoped(&[Scope::Classify])) {
-            Ok(_pass) => {
-                let response = next(request).await;
-                drop(room);
-                response
+    let class = class(access);
+    let finished = class != Class::Compute && !request.method().is_safe();
+    let caller = request.extensions().get::<Caller>().map_or_else(String::new, |who| who.counted_as.clone());
+    let mut response = match take_in(state, request, class, &caller).await {
+        Ok((request, room)) => match state.admission.enter(class, &caller) {
+            Ok(pass) => {
+                let work = async move {
+                    let response = next(request).await;
+                    drop((pass, room));
+                    response
+                };
+                match finished {
+                    false => work.await,
+                    true => match tokio::spawn(work).await {
+                        Ok(response) => response,
+                        Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
+                        Err(_) => Problem::unavailable("the server is shutting down").into_response(),
+                    },
+                }
             }
             Err(refused) => refuse(refused),
         },
@@ -57,37 +77,56 @@ pub async fn layer<F: Future<Output = Response>>(
     if response.status() == StatusCode::TOO_MANY_REQUESTS
         && !response.headers().contains_key(header::RETRY_AFTER)
     {
-        response.headers_mut().insert(header::RETRY_AFTER, state.admission.retry_after().into());
+        response.headers_mut().insert(header::RETRY_AFTER, state.admission.retry_after(class).into());
     }
     response
 }
 
-async fn take_in(state: &AppState, request: Request) -> Result<(Request, Room), Box<Response>> {
+/// What does the work of a route, by whom it is for.
+fn class(access: Access) -> Class {
+    match access {
+        Access::Scoped(&[Scope::Classify]) => Class::Compute,
+        Access::Scoped(&[Scope::Recommend]) => Class::Recommend,
+        _ => Class::Data,
+    }
+}
+
+async fn take_in(
+    state: &AppState,
+    request: Request,
+    class: Class,
+    caller: &str,
+) -> Result<(Request, Room), Box<Response>> {
     let at = Instant::now();
     let problem = |problem: Problem| Box::new(problem.into_response());
     let timeout = timeout(request.headers(), state).map_err(problem)?;
     uncompressed(request.headers()).map_err(problem)?;
-    state.admission.check().map_err(|refused| Box::new(refuse(refused)))?;
-    let most = state.config.max_body_bytes;
+    state.admission.check(class, caller).map_err(|refused| Box::new(refuse(refused)))?;
+    let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    let size = BodySize::of(path, state.config.max_body_bytes);
     let (mut parts, body) = request.into_parts();
     let announced =
         parts.headers.get(header::CONTENT_LENGTH).and_then(|n| n.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|bytes| bytes > most as u64) {
-        return Err(problem(too_large(most)));
+    if announced.is_some_and(|bytes| bytes > size.most as u64) {
+        return Err(problem(too_large(size.most)));
     }
-    let mut room = state.admission.body();
+    let mut room = state.admission.body(caller);
     let patience = state.config.body_timeout;
-    let body = match tokio::time::timeout(timeout.min(patience), read(body, most, &mut room)).await {
+    let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
+    let begun = request_digest(parts.method.as_str(), target);
+    let body = match tokio::time::timeout(timeout.min(patience), read(body, size, begun, &mut room)).await {
         Ok(body) => body?,
         Err(_) if timeout < patience => return Err(Box::new(closing(deadline::passed()))),
         Err(_) => return Err(Box::new(too_slow(patience))),
     };
     let sha256 = match body.bytes.is_empty() {
-        true => Sha256::digest(parts.uri.path_and_query().map_or("", |target| target.as_str())),
+        true => Sha256::digest(target),
         false => body.sha256.finalize(),
     };
+    let received =
+        Received { at, sha256: sha256.into(), request_sha256: body.request_sha256.finalize().into() };
     parts.extensions.insert(Deadline(at + timeout));
-    parts.extensions.insert(Received { at, sha256: sha256.into() });
+    parts.extensions.insert(received);
     Ok((Request::from_parts(parts, Body::from(body.bytes)), room))
 }
 
@@ -117,9 +156,15 @@ fn timeout(headers: &HeaderMap, state: &AppState) -> Result<Duration, Problem> {
 struct Whole {
     bytes: Bytes,
     sha256: Sha256,
+    request_sha256: Sha256,
 }
 
-async fn read(body: Body, most: usize, room: &mut Room) -> Result<Whole, Box<Response>> {
+async fn read(
+    body: Body,
+    size: BodySize,
+    mut request_sha256: Sha256,
+    room: &mut Room,
+) -> Result<Whole, Box<Response>> {
     let mut sha256 = Sha256::new();
     let mut first: Option<Bytes> = None;
     let mut all = BytesMut::new();
@@ -129,13 +174,14 @@ async fn read(body: Body, most: usize, room: &mut Room) -> Result<Whole, Box<Res
         let broken = |_| Box::new(Problem::bad_request("the body did not arrive completely").into_response());
         let chunk = chunk.map_err(broken)?;
         length += chunk.len();
-        if length > most {
-            return Err(Box::new(too_large(most).into_response()));
+        if length > size.most {
+            return Err(Box::new(too_large(size.most).into_response()));
         }
-        if !room.grow(chunk.len()) {
+        if !room.grow(chunk.len().saturating_mul(size.weight)) {
             return Err(Box::new(refuse(Refused::Full)));
         }
         sha256.update(&chunk);
+        request_sha256.update(&chunk);
         // A body of one piece, as most are, is not copied.
         match first.take() {
             None if all.is_empty() => first = Some(chunk),
@@ -146,7 +192,7 @@ async fn read(body: Body, most: usize, room: &mut Room) -> Result<Whole, Box<Res
             }
         }
     }
-    Ok(Whole { bytes: first.unwrap_or_else(|| all.freeze()), sha256 })
+    Ok(Whole { bytes: first.unwrap_or_else(|| all.freeze()), sha256, request_sha256 })
 }
 
 fn too_large(most: usize) -> Problem {

@@ -4,6 +4,7 @@
 
 pub mod audit;
 pub mod deadline;
+pub mod headers;
 pub mod host;
 pub mod identity;
 pub mod intake;

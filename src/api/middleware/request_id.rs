@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use rand::RngExt;
 
 use crate::api::oip::error::OipError;
-use crate::api::{Problem, oip};
+use crate::api::{Problem, fhir, oip};
 
 /// The header that carries the id, both ways.
 pub const HEADER: HeaderName = HeaderName::from_static("x-request-id");
@@ -35,11 +35,15 @@ pub async fn layer<F: Future<Output = Response>>(
     };
     request.extensions_mut().insert(id.clone());
     let oip = oip::error::speaks(request.uri().path());
+    let fhir = fhir::speaks(request.uri().path());
     let mut response = next(request).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         let headers = std::mem::take(response.headers_mut());
         let status = problem.status;
         let (kind, body) = match oip {
+            _ if fhir => {
+                (clinical::fhir::MEDIA_TYPE, Json(fhir::outcome_of(problem, id.as_str())).into_response())
+            }
             true => ("application/json", Json(OipError::from(problem)).into_response()),
             false => ("application/problem+json", Json(problem.document(id.as_str())).into_response()),
         };

@@ -16,7 +16,7 @@ use super::tensor::Data;
 use super::{find, spec};
 use crate::api::audit::Answered;
 use crate::api::extract::{Id, ModelVersion, Whole};
-use crate::api::{AppState, Deadline, Problem, images, notes};
+use crate::api::{AppState, Deadline, Problem, entities, images, notes};
 use crate::inference::image::{ImageService, Pixels};
 use crate::inference::registry::Served;
 use crate::inference::{Outcome, Timing};
@@ -87,7 +87,29 @@ async fn infer(
     Whole(body): Whole,
 ) -> Result<Response, Problem> {
     let manifest = served.manifest();
+    let elsewhere = match &served {
+        Served::Segment(_) => Some("outlines regions; ask it at /v1/images/segment"),
+        Served::Recommendation(_) => {
+            Some("recommends and takes no tensors: ask GET /v1/users/{user_id}/recommendations")
+        }
+        _ => None,
+    };
+    if let Some(elsewhere) = elsewhere {
+        let detail = format!("\"{}\" {elsewhere}", manifest.name);
+        return Err(Problem::bad_request(detail));
+    }
     let Infer { id, batch, inputs, outputs } = request::read(manifest, headers, body)?;
+    if let Served::Extract(service) = &served {
+        let records = entities::read(&records(batch, inputs)?)?;
+        let (results, timing) = entities::find(service, records, deadline).await?;
+        let text = |result| serde_json::to_string(result).map_err(|_| Problem::internal());
+        let texts = results.iter().map(text).collect::<Result<Vec<_>, _>>()?;
+        let outputs = outputs.into_iter().map(|wanted| (wanted, Values::Bytes(texts.clone()))).collect();
+        let response = response::write(manifest, id, batch, outputs, &timing)?;
+        let answers = results.iter().map(|result| result.counted());
+        return Ok((Extension(Answered::labels(&manifest.name, &manifest.version, answers)), response)
+            .into_response());
+    }
     let (outcomes, truncated, timing) = match &served {
         Served::Image(service) => {
             let (outcomes, timing) = match one_input(inputs)? {
@@ -102,12 +124,14 @@ async fn infer(
             };
             (outcomes, Vec::new(), timing)
         }
+        Served::Segment(_) => return Err(Problem::internal()),
         Served::Note(service) => {
             let records = notes::read(service, &records(batch, inputs)?)?;
             let (answers, timing) = service.classify(records, false, true, usize::MAX, deadline).await?;
             let truncated = answers.iter().map(|answer| answer.truncated).collect();
             (answers.into_iter().map(|answer| answer.outcome).collect(), truncated, timing)
         }
+        Served::Extract(_) | Served::Recommendation(_) => return Err(Problem::internal()),
     };
     let values = |wanted: Wanted| {
         let values = values(&wanted, &outcomes, &truncated);

@@ -7,7 +7,8 @@ use utoipa::ToSchema;
 
 use super::find;
 use super::spec::{self, TensorSpec};
-use crate::api::extract::{Id, ModelVersion};
+use crate::api::extract::{Id, ModelVersion, Parameters};
+use crate::api::health::ReadyParameters;
 use crate::api::{AppState, Problem, health};
 use crate::inference::registry::Served;
 
@@ -114,7 +115,7 @@ pub async fn live() -> Json<ServerLive> {
     responses((status = 200, body = ServerReady), (status = 503, description = "Not ready, and why"))
 )]
 pub async fn ready(state: State<AppState>) -> Result<Json<ServerReady>, Problem> {
-    let _ = health::ready(state).await?;
+    let _ = health::ready(state, Parameters(ReadyParameters::default())).await?;
     Ok(Json(ServerReady { ready: true }))
 }
 

@@ -24,6 +24,8 @@ pub const PROBABILITIES: &str = "probabilities";
 pub const LABEL: &str = "label";
 /// True where the model is not sure enough to answer.
 pub const ABSTAINED: &str = "abstained";
+/// What was found in a note: JSON, as a result of `/v1/notes/extract`.
+pub const EXTRACTION: &str = "extraction";
 /// True where a note was longer than the model reads.
 pub const TRUNCATED: &str = "truncated";
 
@@ -84,6 +86,8 @@ impl TensorSpec {
 /// What a model takes.
 pub fn inputs(manifest: &Manifest) -> Vec<TensorSpec> {
     match &manifest.input {
+        // Regions are asked for at a route of their own.
+        Input::Image(_) if manifest.segmentation.is_some() => Vec::new(),
         Input::Image(image) => {
             let sides = [image.channels, image.height, image.width];
             vec![
@@ -102,11 +106,23 @@ pub fn inputs(manifest: &Manifest) -> Vec<TensorSpec> {
             });
             std::iter::once(TensorSpec::new(NOTE, Datatype::Bytes, &[])).chain(fields).collect()
         }
+        Input::Text(_) => vec![TensorSpec::new(NOTE, Datatype::Bytes, &[])],
+        // It takes no tensors: it reads the history from the database.
+        Input::History(_) => Vec::new(),
     }
 }
 
 /// What a model gives.
 pub fn outputs(manifest: &Manifest) -> Vec<TensorSpec> {
+    if manifest.segmentation.is_some() {
+        return Vec::new();
+    }
+    if matches!(manifest.input, Input::Text(_)) {
+        return vec![TensorSpec::new(EXTRACTION, Datatype::Bytes, &[])];
+    }
+    if matches!(manifest.input, Input::History(_)) {
+        return Vec::new();
+    }
     let mut outputs = vec![
         TensorSpec::new(PROBABILITIES, Datatype::Fp32, &[manifest.labels.len() as u32]),
         TensorSpec::new(LABEL, Datatype::Bytes, &[]),

@@ -245,6 +245,7 @@ pub(super) fn year(
         lifestyle: person.lifestyle.clone(),
         latitude: Some(person.location.0),
         longitude: Some(person.location.1),
+        recorded: Default::default(),
     };
     Year { user: User { user_id: person.id.clone(), profile }, interactions: diary.rows }
 }

@@ -1,61 +1,218 @@
 //! The audit on Postgres.
+//!
+//! A batch takes the row of `audit_head` for itself, so that the chain has one end however many
+//! replicas write, and is committed with the end that it makes.
 
 use std::time::Duration;
 
+use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgConnection;
+
 use super::{PostgresStore, StoreError, described};
-use crate::store::rows::AuditColumns;
+use crate::store::audit::chain::{canonical, link};
+use crate::store::audit::{AuditKey, AuditQuery, Head};
+use crate::store::rows::{AuditColumns, HeadColumns, head, no_head};
 use crate::store::{AuditRow, NumberedRow, TRIM_BATCH};
 
+/// The columns of an [`AuditColumns`].
+const COLUMNS: &str = "a.number, a.run, a.sequence, (extract(epoch FROM a.time) * 1000)::bigint AS time, \
+     a.request_id, a.caller, a.address, a.method, a.route, a.status, a.model, a.version, \
+     a.people::text AS people, a.input_sha256, a.request_sha256, a.answers::text AS answers, a.abstained, \
+     a.latency_ms, a.clock, a.chain";
+
+/// The triggers that keep rows as they are.
+const GUARDS: [&str; 3] = ["audit_is_kept", "audit_is_not_emptied", "audit_people_are_named"];
+
+/// Milliseconds of the time of day.
+const NOW: &str = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+
 impl PostgresStore {
-    pub(super) async fn append_audit(&self, rows: &[AuditRow]) -> Result<(), StoreError> {
-        let json = serde_json::to_string(rows).map_err(|error| StoreError::Internal(error.into()))?;
-        sqlx::query(
-            "INSERT INTO audit (run, sequence, time, request_id, caller, method, route, status, model, version,
-                 input_sha256, answers, abstained, latency_ms)
-             SELECT run, sequence, to_timestamp(time / 1000.0), request_id, caller, method, route, status, model,
-                 version, input_sha256, answers, abstained, latency_ms
-             FROM jsonb_to_recordset($1::jsonb) AS r (run bigint, sequence bigint, time bigint,
-                 request_id text, caller text, method text, route text, status integer, model text,
-                 version text, input_sha256 text, answers jsonb, abstained boolean,
-                 latency_ms double precision)
-             ORDER BY sequence
-             ON CONFLICT (run, sequence) DO NOTHING",
+    pub(super) async fn append_audit(&self, rows: &[AuditRow], key: &AuditKey) -> Result<(), StoreError> {
+        let mut transaction = self.pool.begin().await.map_err(described)?;
+        let mut head = locked_head(&mut transaction).await?;
+        head.check(key)?;
+        let rows = new_rows(&mut transaction, rows).await?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let mut texts = Vec::with_capacity(rows.len());
+        for row in &rows {
+            head.chain = link(&head.chain, &canonical(row)?);
+            let mut row = serde_json::to_value(row).map_err(|error| StoreError::Internal(error.into()))?;
+            row["chain"] = head.chain.clone().into();
+            texts.push(row);
+        }
+        let json = serde_json::to_string(&texts).map_err(|error| StoreError::Internal(error.into()))?;
+        head.number = sqlx::query_scalar(
+            "WITH added AS (
+                 INSERT INTO audit (run, sequence, time, request_id, caller, address, method, route, status,
+                     model, version, people, input_sha256, request_sha256, answers, abstained, latency_ms,
+                     clock, chain)
+                 SELECT run, sequence, to_timestamp(time / 1000.0), request_id, caller, address, method, route,
+                     status, model, version, people, input_sha256, request_sha256, answers, abstained,
+                     latency_ms, clock, chain
+                 FROM ROWS FROM (jsonb_to_recordset($1::jsonb) AS (run bigint, sequence bigint, time bigint,
+                     request_id text, caller text, address text, method text, route text, status integer,
+                     model text, version text, people jsonb, input_sha256 text, request_sha256 text,
+                     answers jsonb, abstained boolean, latency_ms double precision, clock bigint, chain text))
+                     WITH ORDINALITY AS r (run, sequence, time, request_id, caller, address, method, route,
+                     status, model, version, people, input_sha256, request_sha256, answers, abstained,
+                     latency_ms, clock, chain, place)
+                 ORDER BY place
+                 RETURNING number
+             ) SELECT max(number) FROM added",
         )
         .bind(json)
-        .execute(&self.pool)
+        .fetch_one(&mut *transaction)
         .await
         .map_err(described)?;
+        write_head(&mut transaction, head.signed(key)).await?;
+        transaction.commit().await.map_err(described)?;
         Ok(())
     }
 
-    pub(super) async fn list_audit(
-        &self,
-        before: Option<i64>,
-        limit: u32,
-    ) -> Result<Vec<NumberedRow>, StoreError> {
-        sqlx::query_as::<_, AuditColumns>(
-            "SELECT number, run, sequence, (extract(epoch FROM time) * 1000)::bigint AS time, request_id, caller,
-                 method, route, status, model, version, input_sha256, answers::text, abstained, latency_ms
-             FROM audit WHERE $1::bigint IS NULL OR number < $1 ORDER BY number DESC LIMIT $2",
-        )
-        .bind(before)
-        .bind(i64::from(limit))
-        .fetch_all(&self.pool)
-        .await?
-        .into_iter()
-        .map(AuditColumns::into_row)
-        .collect()
+    pub(super) async fn list_audit(&self, query: &AuditQuery) -> Result<Vec<NumberedRow>, StoreError> {
+        let (number, from) = match query.person {
+            Some(_) => ("p.number", "audit_people p JOIN audit a ON a.number = p.number WHERE p.person = $3"),
+            None => ("a.number", "audit a WHERE $3::text IS NULL"),
+        };
+        let sql = format!(
+            "SELECT {COLUMNS} FROM {from} AND ($1::bigint IS NULL OR {number} < $1)
+             ORDER BY {number} DESC LIMIT $2"
+        );
+        sqlx::query_as::<_, AuditColumns>(AssertSqlSafe(sql))
+            .bind(query.before)
+            .bind(i64::from(query.limit))
+            .bind(query.person.as_deref())
+            .fetch_all(&self.pool)
+            .await?
+            .into_iter()
+            .map(AuditColumns::into_row)
+            .collect()
     }
 
-    pub(super) async fn trim_audit(&self, keep: Duration) -> Result<u64, StoreError> {
-        let done = sqlx::query(
-            "DELETE FROM audit WHERE time < now() - make_interval(secs => $1)
-                 AND number IN (SELECT number FROM audit ORDER BY number LIMIT $2)",
+    pub(super) async fn scan_audit(&self, after: i64, limit: u32) -> Result<Vec<NumberedRow>, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM audit a WHERE a.number > $1 ORDER BY a.number LIMIT $2");
+        sqlx::query_as::<_, AuditColumns>(AssertSqlSafe(sql))
+            .bind(after)
+            .bind(i64::from(limit))
+            .fetch_all(&self.pool)
+            .await?
+            .into_iter()
+            .map(AuditColumns::into_row)
+            .collect()
+    }
+
+    pub(super) async fn audit_head(&self) -> Result<Head, StoreError> {
+        let row = sqlx::query_as::<_, HeadColumns>(HEAD).fetch_optional(&self.pool).await?;
+        row.map(head).ok_or_else(no_head)
+    }
+
+    pub(super) async fn sign_audit(&self, key: &AuditKey) -> Result<(), StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        let head = locked_head(&mut transaction).await?;
+        write_head(&mut transaction, head.signed(key)).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    pub(super) async fn trim_audit(&self, keep: Duration, key: &AuditKey) -> Result<u64, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        let mut head = locked_head(&mut transaction).await?;
+        head.check(key)?;
+        let keep = i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);
+        // The clock only moves on, so the old rows are the first ones.
+        let last: Option<i64> = sqlx::query_scalar(
+            "SELECT max(number) FROM (SELECT number, clock FROM audit ORDER BY number LIMIT $2) first
+             WHERE clock < (SELECT ms FROM audit_clock) - $1",
         )
-        .bind(keep.as_secs_f64())
+        .bind(keep)
         .bind(i64::from(TRIM_BATCH))
-        .execute(&self.pool)
+        .fetch_one(&mut *transaction)
         .await?;
+        let Some(last) = last else { return Ok(0) };
+        let chain: Option<String> = sqlx::query_scalar("SELECT chain FROM audit WHERE number = $1")
+            .bind(last)
+            .fetch_one(&mut *transaction)
+            .await?;
+        if let Some(chain) = chain {
+            (head.dropped, head.dropped_chain) = (last, chain);
+            write_head(&mut transaction, head.signed(key)).await?;
+        }
+        let done =
+            sqlx::query("DELETE FROM audit WHERE number <= $1").bind(last).execute(&mut *transaction).await?;
+        transaction.commit().await?;
         Ok(done.rows_affected())
     }
+
+    pub(super) async fn tick_audit(&self, ran: Duration) -> Result<(), StoreError> {
+        let sql =
+            format!("UPDATE audit_clock SET ms = ms + greatest(0, least($1, {NOW} - seen)), seen = {NOW}");
+        let ran = i64::try_from(ran.as_millis()).unwrap_or(0);
+        sqlx::query(AssertSqlSafe(sql)).bind(ran).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    pub(super) async fn audit_secret(&self, fresh: &str) -> Result<String, StoreError> {
+        sqlx::query("UPDATE audit_head SET secret = $1 WHERE secret = ''")
+            .bind(fresh)
+            .execute(&self.pool)
+            .await?;
+        let secret = sqlx::query_scalar("SELECT secret FROM audit_head").fetch_optional(&self.pool).await?;
+        secret.ok_or_else(no_head)
+    }
+
+    pub(super) async fn missing_audit_guards(&self) -> Result<Vec<String>, StoreError> {
+        let there: Vec<String> = sqlx::query_scalar(
+            "SELECT tgname::text FROM pg_trigger
+             WHERE tgrelid = 'audit'::regclass AND NOT tgisinternal AND tgenabled IN ('O', 'A')",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let missing = GUARDS.iter().filter(|guard| !there.iter().any(|name| name == **guard));
+        Ok(missing.map(ToString::to_string).collect())
+    }
+}
+
+const HEAD: &str = "SELECT number, chain, dropped, dropped_chain, signature FROM audit_head";
+
+/// The end of the chain, which nobody else writes until the transaction ends.
+async fn locked_head(connection: &mut PgConnection) -> Result<Head, StoreError> {
+    let sql = format!("{HEAD} FOR UPDATE");
+    let row = sqlx::query_as::<_, HeadColumns>(AssertSqlSafe(sql)).fetch_optional(connection).await;
+    row.map_err(described)?.map(head).ok_or_else(no_head)
+}
+
+async fn write_head(connection: &mut PgConnection, head: Head) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE audit_head SET number = $1, chain = $2, dropped = $3, dropped_chain = $4, signature = $5",
+    )
+    .bind(head.number)
+    .bind(head.chain)
+    .bind(head.dropped)
+    .bind(head.dropped_chain)
+    .bind(head.signature)
+    .execute(connection)
+    .await
+    .map_err(described)?;
+    Ok(())
+}
+
+/// Those that are not there yet, with the time of the audit's clock. The end of the chain is held, so
+/// nobody adds any meanwhile.
+async fn new_rows(connection: &mut PgConnection, rows: &[AuditRow]) -> Result<Vec<AuditRow>, StoreError> {
+    let (runs, sequences): (Vec<i64>, Vec<i64>) = rows.iter().map(|row| (row.run, row.sequence)).unzip();
+    let there: Vec<(i64, i64)> = sqlx::query_as(
+        "SELECT a.run, a.sequence FROM unnest($1::bigint[], $2::bigint[]) AS r (run, sequence)
+         JOIN audit a ON a.run = r.run AND a.sequence = r.sequence",
+    )
+    .bind(runs)
+    .bind(sequences)
+    .fetch_all(&mut *connection)
+    .await
+    .map_err(described)?;
+    let clock: i64 = sqlx::query_scalar("SELECT ms FROM audit_clock").fetch_one(connection).await?;
+    let there: std::collections::HashSet<(i64, i64)> = there.into_iter().collect();
+    let missing = rows.iter().filter(|row| !there.contains(&(row.run, row.sequence)));
+    Ok(missing.map(|row| AuditRow { clock, ..row.clone() }).collect())
 }

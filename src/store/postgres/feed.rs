@@ -17,9 +17,11 @@ use sqlx::{PgConnection, PgPool};
 
 use super::copy::{RowReader, columns};
 use super::{ITEM_COLUMNS, PostgresStore};
-use crate::store::StoreError;
 use crate::store::rows::{self, ItemRow, UserRow, source_error};
-use recommend::{Changes, Cursor, InteractionRow, Item, Kind, Source, SourceError, Term, User, UserState};
+use crate::store::{PROFILE_LIMIT, StoreError};
+use recommend::{
+    Changes, Cursor, InteractionRow, Item, Kind, Profile, Source, SourceError, Term, User, UserState,
+};
 
 /// Milliseconds between 1970, where our time begins, and 2000, where Postgres' does.
 const EPOCH_2000_MS: i64 = 946_684_800_000;
@@ -211,6 +213,20 @@ impl Source for PostgresStore {
 
     fn users<'a>(&'a self, user_ids: &'a [String]) -> BoxFuture<'a, Result<Vec<UserState>, SourceError>> {
         Box::pin(async move { self.read_users(user_ids).await.map_err(source_error) })
+    }
+
+    fn profile<'a>(&'a self, user_id: &'a str) -> BoxFuture<'a, Result<Option<Profile>, SourceError>> {
+        Box::pin(async move {
+            let read = sqlx::query_as::<_, UserRow>("SELECT id, profile::text FROM users WHERE id = $1")
+                .bind(user_id)
+                .fetch_optional(&self.pool);
+            match tokio::time::timeout(PROFILE_LIMIT, read).await {
+                Ok(row) => {
+                    Ok(row.map_err(|error| source_error(error.into()))?.map(|row| row.into_known().profile))
+                }
+                Err(elapsed) => Err(SourceError::Unavailable(elapsed.to_string())),
+            }
+        })
     }
 
     fn items<'a>(&'a self, item_ids: &'a [String]) -> BoxFuture<'a, Result<Vec<Item>, SourceError>> {

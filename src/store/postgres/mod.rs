@@ -23,8 +23,8 @@ use sqlx::{Connection, Executor};
 
 use super::rows::{InteractionRow, ItemRow, UserRow};
 use super::{
-    Answer, AuditRow, BulkLoad, Check, Counts, InteractionFilter, InteractionQuery, ItemQuery, NumberedRow,
-    PoolUsage, Store, StoreError, StoreOptions, Written, migrate,
+    Answer, AuditKey, AuditQuery, AuditRow, BulkLoad, Check, Counts, Head, InteractionFilter,
+    InteractionQuery, ItemQuery, NumberedRow, PoolUsage, Store, StoreError, StoreOptions, Written, migrate,
 };
 use recommend::{Evidence, Interaction, Item, Kind, Millis, Term, User, Weighing};
 
@@ -34,6 +34,9 @@ use write::FollowUp;
 /// How often a write is tried that Postgres takes back for another's sake: a deadlock, say, of a
 /// user's deletion and a change of the same user's history.
 const TRIES: u32 = 5;
+
+/// Longest time that a connection has to answer before it goes back into the pool.
+const RELEASE: Duration = Duration::from_secs(3);
 
 /// Makes the call again while its failure is that Postgres took the write back.
 macro_rules! retrying {
@@ -81,12 +84,29 @@ impl PostgresStore {
             .acquire_timeout(options.acquire_timeout)
             .after_connect(|connection, _| {
                 Box::pin(async move {
-                    // A writer stuck behind another's lock answers 503 rather than never.
-                    connection.execute("SET lock_timeout = '10s'").await?;
-                    // The functions and statements of the engine are short; compiling them to
-                    // machine code costs more than it saves.
-                    connection.execute("SET jit = off").await?;
+                    // - A writer stuck behind another's lock answers 503 rather than never.
+                    // - A replica that fell silent in the middle of a write holds its locks no longer
+                    //   than this, whether it is gone or only the network between.
+                    // - The functions and statements of the engine are short; compiling them to machine
+                    //   code costs more than it saves.
+                    connection
+                        .execute(
+                            "SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '60s';
+                             SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5;
+                             SET tcp_keepalives_count = 3; SET tcp_user_timeout = '20s'; SET jit = off",
+                        )
+                        .await?;
                     Ok(())
+                })
+            })
+            .after_release(|connection, _| {
+                Box::pin(async move {
+                    // A question that was dropped unanswered, on a network that fell silent, leaves a
+                    // connection that would be waited for without an end.
+                    match tokio::time::timeout(RELEASE, connection.ping()).await {
+                        Ok(answered) => answered.map(|()| true),
+                        Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
+                    }
                 })
             })
             .connect_lazy_with(connect);
@@ -272,16 +292,40 @@ impl Store for PostgresStore {
         })
     }
 
-    fn append_audit<'a>(&'a self, rows: &'a [AuditRow]) -> Answer<'a, ()> {
-        Box::pin(self.append_audit(rows))
+    fn append_audit<'a>(&'a self, rows: &'a [AuditRow], key: &'a AuditKey) -> Answer<'a, ()> {
+        Box::pin(self.append_audit(rows, key))
     }
 
-    fn list_audit(&self, before: Option<i64>, limit: u32) -> Answer<'_, Vec<NumberedRow>> {
-        Box::pin(self.list_audit(before, limit))
+    fn list_audit<'a>(&'a self, query: &'a AuditQuery) -> Answer<'a, Vec<NumberedRow>> {
+        Box::pin(self.list_audit(query))
     }
 
-    fn trim_audit(&self, keep: Duration) -> Answer<'_, u64> {
-        Box::pin(self.trim_audit(keep))
+    fn scan_audit(&self, after: i64, limit: u32) -> Answer<'_, Vec<NumberedRow>> {
+        Box::pin(self.scan_audit(after, limit))
+    }
+
+    fn audit_head(&self) -> Answer<'_, Head> {
+        Box::pin(self.audit_head())
+    }
+
+    fn sign_audit<'a>(&'a self, key: &'a AuditKey) -> Answer<'a, ()> {
+        Box::pin(self.sign_audit(key))
+    }
+
+    fn audit_secret<'a>(&'a self, fresh: &'a str) -> Answer<'a, String> {
+        Box::pin(self.audit_secret(fresh))
+    }
+
+    fn missing_audit_guards(&self) -> Answer<'_, Vec<String>> {
+        Box::pin(self.missing_audit_guards())
+    }
+
+    fn tick_audit(&self, ran: Duration) -> Answer<'_, ()> {
+        Box::pin(self.tick_audit(ran))
+    }
+
+    fn trim_audit<'a>(&'a self, keep: Duration, key: &'a AuditKey) -> Answer<'a, u64> {
+        Box::pin(self.trim_audit(keep, key))
     }
 
     fn evidence<'a>(&'a self, weighing: &'a Weighing) -> Answer<'a, Arc<dyn Evidence>> {

@@ -1,10 +1,14 @@
-//! The audit in an SQLite file.
+//! The audit in an SQLite file. There is one writer at a time, so the chain has one end.
 
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use sqlx::SqliteConnection;
+
 use super::{SqliteStore, StoreError};
-use crate::store::rows::{self, AuditColumns};
+use crate::store::audit::chain::{canonical, link};
+use crate::store::audit::{AuditKey, AuditQuery, Head};
+use crate::store::rows::{self, AuditColumns, HeadColumns, head, no_head};
 use crate::store::{AuditRow, NumberedRow, TRIM_BATCH};
 
 /// The statements that insert 1, 2, 4, ..., 64 rows. Every number of rows is a sum of a few of
@@ -12,19 +16,46 @@ use crate::store::{AuditRow, NumberedRow, TRIM_BATCH};
 /// switch of threads that each statement costs.
 static INSERTS: LazyLock<[String; 7]> = LazyLock::new(|| std::array::from_fn(|power| insert(1 << power)));
 
+/// The triggers that keep rows as they are.
+const GUARDS: [&str; 5] = [
+    "audit_is_not_changed",
+    "audit_is_kept",
+    "audit_is_not_replaced",
+    "audit_people_are_named",
+    "audit_people_go_with_it",
+];
+
+const HEAD: &str = "SELECT number, chain, dropped, dropped_chain, signature FROM audit_head";
+
+/// Milliseconds of the time of day.
+const TICK: &str = "UPDATE audit_clock
+     SET ms = ms + max(0, min(?, CAST(unixepoch('subsec') * 1000 AS INTEGER) - seen)),
+         seen = CAST(unixepoch('subsec') * 1000 AS INTEGER)";
+
 fn insert(rows: usize) -> String {
-    let values = vec!["(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"; rows].join(", ");
+    let values = vec!["(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"; rows].join(", ");
     format!(
-        "INSERT INTO audit (run, sequence, time, request_id, caller, method, route, status, model, version,
-             input_sha256, answers, abstained, latency_ms)
-         VALUES {values} ON CONFLICT (run, sequence) DO NOTHING"
+        "INSERT INTO audit (run, sequence, time, request_id, caller, address, method, route, status, model,
+             version, people, input_sha256, request_sha256, answers, abstained, latency_ms, clock, chain)
+         VALUES {values}"
     )
 }
 
 impl SqliteStore {
-    pub(super) async fn append_audit(&self, rows: &[AuditRow]) -> Result<(), StoreError> {
+    pub(super) async fn append_audit(&self, rows: &[AuditRow], key: &AuditKey) -> Result<(), StoreError> {
         let mut transaction = self.write().await?;
-        let mut rest = rows;
+        let mut head = read_head(&mut transaction).await?;
+        head.check(key)?;
+        let rows = new_rows(&mut transaction, rows).await?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let mut chains = Vec::with_capacity(rows.len());
+        for row in &rows {
+            head.chain = link(&head.chain, &canonical(row)?);
+            chains.push(head.chain.clone());
+        }
+        let (mut rest, mut chains) = (rows.as_slice(), chains.into_iter());
         while let Some(power) = rest.len().checked_ilog2() {
             let power = INSERTS.len().min(power as usize + 1) - 1;
             let (these, others) = rest.split_at(1 << power);
@@ -37,48 +68,165 @@ impl SqliteStore {
                     .bind(row.time)
                     .bind(&row.request_id)
                     .bind(&row.caller)
+                    .bind(&row.address)
                     .bind(&row.method)
                     .bind(&row.route)
                     .bind(row.status)
                     .bind(&row.model)
                     .bind(&row.version)
+                    .bind(rows::people_json(row)?)
                     .bind(&row.input_sha256)
+                    .bind(&row.request_sha256)
                     .bind(rows::answers_json(row)?)
                     .bind(row.abstained)
-                    .bind(row.latency_ms);
+                    .bind(row.latency_ms)
+                    .bind(row.clock)
+                    .bind(chains.next());
             }
             query.execute(&mut *transaction).await?;
         }
+        head.number =
+            sqlx::query_scalar("SELECT max(number) FROM audit").fetch_one(&mut *transaction).await?;
+        write_head(&mut transaction, head.signed(key)).await?;
         transaction.commit().await?;
         Ok(())
     }
 
-    pub(super) async fn list_audit(
-        &self,
-        before: Option<i64>,
-        limit: u32,
-    ) -> Result<Vec<NumberedRow>, StoreError> {
-        sqlx::query_as::<_, AuditColumns>(
-            "SELECT * FROM audit WHERE ?1 IS NULL OR number < ?1 ORDER BY number DESC LIMIT ?2",
-        )
-        .bind(before)
-        .bind(limit)
-        .fetch_all(&self.pool)
-        .await?
-        .into_iter()
-        .map(AuditColumns::into_row)
-        .collect()
+    pub(super) async fn list_audit(&self, query: &AuditQuery) -> Result<Vec<NumberedRow>, StoreError> {
+        let sql = match query.person {
+            Some(_) => {
+                "SELECT a.* FROM audit_people p JOIN audit a ON a.number = p.number
+                 WHERE p.person = ?3 AND (?1 IS NULL OR p.number < ?1) ORDER BY p.number DESC LIMIT ?2"
+            }
+            None => {
+                "SELECT * FROM audit WHERE ?3 IS NULL AND (?1 IS NULL OR number < ?1)
+                 ORDER BY number DESC LIMIT ?2"
+            }
+        };
+        sqlx::query_as::<_, AuditColumns>(sql)
+            .bind(query.before)
+            .bind(query.limit)
+            .bind(query.person.as_deref())
+            .fetch_all(&self.pool)
+            .await?
+            .into_iter()
+            .map(AuditColumns::into_row)
+            .collect()
     }
 
-    pub(super) async fn trim_audit(&self, keep: Duration) -> Result<u64, StoreError> {
-        let done = sqlx::query(
-            "DELETE FROM audit WHERE time < CAST(unixepoch('subsec') * 1000 AS INTEGER) - ?
-                 AND number IN (SELECT number FROM audit ORDER BY number LIMIT ?)",
+    pub(super) async fn scan_audit(&self, after: i64, limit: u32) -> Result<Vec<NumberedRow>, StoreError> {
+        sqlx::query_as::<_, AuditColumns>("SELECT * FROM audit WHERE number > ? ORDER BY number LIMIT ?")
+            .bind(after)
+            .bind(limit)
+            .fetch_all(&self.pool)
+            .await?
+            .into_iter()
+            .map(AuditColumns::into_row)
+            .collect()
+    }
+
+    pub(super) async fn audit_head(&self) -> Result<Head, StoreError> {
+        let row = sqlx::query_as::<_, HeadColumns>(HEAD).fetch_optional(&self.pool).await?;
+        row.map(head).ok_or_else(no_head)
+    }
+
+    pub(super) async fn sign_audit(&self, key: &AuditKey) -> Result<(), StoreError> {
+        let mut transaction = self.write().await?;
+        let head = read_head(&mut transaction).await?;
+        write_head(&mut transaction, head.signed(key)).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    pub(super) async fn trim_audit(&self, keep: Duration, key: &AuditKey) -> Result<u64, StoreError> {
+        let mut transaction = self.write().await?;
+        let mut head = read_head(&mut transaction).await?;
+        head.check(key)?;
+        // The clock only moves on, so the old rows are the first ones.
+        let last: Option<i64> = sqlx::query_scalar(
+            "SELECT max(number) FROM (SELECT number, clock FROM audit ORDER BY number LIMIT ?2)
+             WHERE clock < (SELECT ms FROM audit_clock) - ?1",
         )
         .bind(i64::try_from(keep.as_millis()).unwrap_or(i64::MAX))
         .bind(TRIM_BATCH)
-        .execute(&self.pool)
+        .fetch_one(&mut *transaction)
         .await?;
+        let Some(last) = last else { return Ok(0) };
+        let chain: Option<String> = sqlx::query_scalar("SELECT chain FROM audit WHERE number = ?")
+            .bind(last)
+            .fetch_one(&mut *transaction)
+            .await?;
+        if let Some(chain) = chain {
+            (head.dropped, head.dropped_chain) = (last, chain);
+            write_head(&mut transaction, head.signed(key)).await?;
+        }
+        let done =
+            sqlx::query("DELETE FROM audit WHERE number <= ?").bind(last).execute(&mut *transaction).await?;
+        transaction.commit().await?;
         Ok(done.rows_affected())
     }
+
+    pub(super) async fn tick_audit(&self, ran: Duration) -> Result<(), StoreError> {
+        let ran = i64::try_from(ran.as_millis()).unwrap_or(0);
+        let mut transaction = self.write().await?;
+        sqlx::query(TICK).bind(ran).execute(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    pub(super) async fn audit_secret(&self, fresh: &str) -> Result<String, StoreError> {
+        let mut transaction = self.write().await?;
+        sqlx::query("UPDATE audit_head SET secret = ? WHERE secret = ''")
+            .bind(fresh)
+            .execute(&mut *transaction)
+            .await?;
+        let secret: Option<String> =
+            sqlx::query_scalar("SELECT secret FROM audit_head").fetch_optional(&mut *transaction).await?;
+        transaction.commit().await?;
+        secret.ok_or_else(no_head)
+    }
+
+    pub(super) async fn missing_audit_guards(&self) -> Result<Vec<String>, StoreError> {
+        let there: Vec<String> = sqlx::query_scalar(
+            "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = 'audit'",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let missing = GUARDS.iter().filter(|guard| !there.iter().any(|name| name == **guard));
+        Ok(missing.map(ToString::to_string).collect())
+    }
+}
+
+/// Those that are not there yet, with the time of the audit's clock.
+async fn new_rows(connection: &mut SqliteConnection, rows: &[AuditRow]) -> Result<Vec<AuditRow>, StoreError> {
+    let clock: i64 = sqlx::query_scalar("SELECT ms FROM audit_clock").fetch_one(&mut *connection).await?;
+    let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(Vec::new()) };
+    // A batch is of one run and in order; what is there of it is found by its ends.
+    let there: Vec<(i64, i64)> =
+        sqlx::query_as("SELECT run, sequence FROM audit WHERE run = ? AND sequence BETWEEN ? AND ?")
+            .bind(first.run)
+            .bind(rows.iter().map(|row| row.sequence).min().unwrap_or(first.sequence))
+            .bind(rows.iter().map(|row| row.sequence).max().unwrap_or(last.sequence))
+            .fetch_all(connection)
+            .await?;
+    let there: std::collections::HashSet<(i64, i64)> = there.into_iter().collect();
+    let missing = rows.iter().filter(|row| !there.contains(&(row.run, row.sequence)));
+    Ok(missing.map(|row| AuditRow { clock, ..row.clone() }).collect())
+}
+
+async fn read_head(connection: &mut SqliteConnection) -> Result<Head, StoreError> {
+    let row = sqlx::query_as::<_, HeadColumns>(HEAD).fetch_optional(connection).await?;
+    row.map(head).ok_or_else(no_head)
+}
+
+async fn write_head(connection: &mut SqliteConnection, head: Head) -> Result<(), StoreError> {
+    sqlx::query("UPDATE audit_head SET number = ?, chain = ?, dropped = ?, dropped_chain = ?, signature = ?")
+        .bind(head.number)
+        .bind(head.chain)
+        .bind(head.dropped)
+        .bind(head.dropped_chain)
+        .bind(head.signature)
+        .execute(connection)
+        .await?;
+    Ok(())
 }

@@ -12,10 +12,10 @@ use futures::TryStreamExt;
 use futures::future::BoxFuture;
 
 use super::SqliteStore;
-use crate::store::StoreError;
 use crate::store::rows::{self, ItemRow, UserRow, source_error};
+use crate::store::{PROFILE_LIMIT, StoreError};
 use recommend::{
-    Changes, Cursor, InteractionRow, Item, Kind, Millis, Source, SourceError, Term, User, UserState,
+    Changes, Cursor, InteractionRow, Item, Kind, Millis, Profile, Source, SourceError, Term, User, UserState,
 };
 
 /// The last number given to a row of the log, also when the row is gone.
@@ -224,6 +224,20 @@ impl Source for SqliteStore {
 
     fn users<'a>(&'a self, user_ids: &'a [String]) -> BoxFuture<'a, Result<Vec<UserState>, SourceError>> {
         Box::pin(async move { self.read_users(user_ids).await.map_err(source_error) })
+    }
+
+    fn profile<'a>(&'a self, user_id: &'a str) -> BoxFuture<'a, Result<Option<Profile>, SourceError>> {
+        Box::pin(async move {
+            let read = sqlx::query_as::<_, UserRow>("SELECT id, profile FROM users WHERE id = ?")
+                .bind(user_id)
+                .fetch_optional(&self.pool);
+            match tokio::time::timeout(PROFILE_LIMIT, read).await {
+                Ok(row) => {
+                    Ok(row.map_err(|error| source_error(error.into()))?.map(|row| row.into_known().profile))
+                }
+                Err(elapsed) => Err(SourceError::Unavailable(elapsed.to_string())),
+            }
+        })
     }
 
     fn items<'a>(&'a self, item_ids: &'a [String]) -> BoxFuture<'a, Result<Vec<Item>, SourceError>> {

@@ -14,6 +14,7 @@ mod feed;
 mod load;
 mod replace;
 
+use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,12 +24,13 @@ use futures::future::BoxFuture;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Executor, Sqlite, Transaction};
+use sqlx::{Connection, Executor, Sqlite, Transaction};
 
 use super::rows::{InteractionRow, ItemRow, UserRow};
 use super::{
-    Answer, AuditRow, BulkLoad, Check, Counts, InteractionFilter, InteractionQuery, ItemQuery, NumberedRow,
-    PoolUsage, Store, StoreError, StoreOptions, Written, interaction_key, last_of_each, migrate,
+    Answer, AuditKey, AuditQuery, AuditRow, BulkLoad, Check, Counts, Head, InteractionFilter,
+    InteractionQuery, ItemQuery, NumberedRow, PoolUsage, Store, StoreError, StoreOptions, Written,
+    interaction_key, last_of_each, migrate,
 };
 use recommend::{Evidence, Interaction, Item, Kind, Millis, Term, User, Weighing};
 
@@ -65,6 +67,7 @@ impl SqliteStore {
             .synchronous(SqliteSynchronous::Full)
             .pragma("secure_delete", "ON")
             .pragma("soft_heap_limit", MEMORY);
+        let file = connect.get_filename().to_path_buf();
         // Every connection to `:memory:` is a database of its own, so there may be one only, and
         // it must stay.
         let in_memory = url.contains(":memory:") || url.contains("mode=memory");
@@ -73,7 +76,13 @@ impl SqliteStore {
             .acquire_timeout(options.acquire_timeout)
             .idle_timeout(if in_memory { None } else { Some(Duration::from_secs(600)) })
             .max_lifetime(if in_memory { None } else { Some(Duration::from_secs(3600)) })
+            .before_acquire(move |connection, _| {
+                // One whose last rollback failed, as on a full disk, is still in its transaction.
+                let sound = in_memory || !connection.is_in_transaction();
+                Box::pin(async move { Ok(sound) })
+            })
             .connect_lazy_with(connect);
+        keep_private(&file)?;
         let store = Self { pool, log_is_full: Arc::default() };
         store.migrate().await?;
         Ok(store)
@@ -381,16 +390,58 @@ impl Store for SqliteStore {
         })
     }
 
-    fn append_audit<'a>(&'a self, rows: &'a [AuditRow]) -> Answer<'a, ()> {
-        Box::pin(self.append_audit(rows))
+    fn append_audit<'a>(&'a self, rows: &'a [AuditRow], key: &'a AuditKey) -> Answer<'a, ()> {
+        Box::pin(self.append_audit(rows, key))
     }
 
-    fn list_audit(&self, before: Option<i64>, limit: u32) -> Answer<'_, Vec<NumberedRow>> {
-        Box::pin(self.list_audit(before, limit))
+    fn list_audit<'a>(&'a self, query: &'a AuditQuery) -> Answer<'a, Vec<NumberedRow>> {
+        Box::pin(self.list_audit(query))
     }
 
-    fn trim_audit(&self, keep: Duration) -> Answer<'_, u64> {
-        Box::pin(self.trim_audit(keep))
+    fn scan_audit(&self, after: i64, limit: u32) -> Answer<'_, Vec<NumberedRow>> {
+        Box::pin(self.scan_audit(after, limit))
+    }
+
+    fn audit_head(&self) -> Answer<'_, Head> {
+        Box::pin(self.audit_head())
+    }
+
+    fn sign_audit<'a>(&'a self, key: &'a AuditKey) -> Answer<'a, ()> {
+        Box::pin(self.sign_audit(key))
+    }
+
+    fn audit_secret<'a>(&'a self, fresh: &'a str) -> Answer<'a, String> {
+        Box::pin(self.audit_secret(fresh))
+    }
+
+    fn missing_audit_guards(&self) -> Answer<'_, Vec<String>> {
+        Box::pin(self.missing_audit_guards())
+    }
+
+    fn tick_audit(&self, ran: Duration) -> Answer<'_, ()> {
+        Box::pin(self.tick_audit(ran))
+    }
+
+    fn trim_audit<'a>(&'a self, keep: Duration, key: &'a AuditKey) -> Answer<'a, u64> {
+        Box::pin(self.trim_audit(keep, key))
+    }
+
+    fn copy_into<'a>(&'a self, file: &'a Path) -> Answer<'a, ()> {
+        Box::pin(async move {
+            sqlx::query("VACUUM INTO ?").bind(file.display().to_string()).execute(&self.pool).await?;
+            Ok(())
+        })
+    }
+
+    fn check_whole(&self) -> Answer<'_, ()> {
+        Box::pin(async move {
+            let found: Vec<String> =
+                sqlx::query_scalar("PRAGMA integrity_check").fetch_all(&self.pool).await?;
+            match found.as_slice() {
+                [fine] if fine == "ok" => Ok(()),
+                _ => Err(StoreError::Setup(format!("it is damaged: {}", found.join("; ")))),
+            }
+        })
     }
 
     fn evidence<'a>(&'a self, _: &'a Weighing) -> Answer<'a, Arc<dyn Evidence>> {
@@ -405,4 +456,26 @@ impl Store for SqliteStore {
 
 fn not_found(what: &'static str, id: &str) -> StoreError {
     StoreError::NotFound { what, id: id.to_owned() }
+}
+
+/// Makes the file, for nobody but its owner to read, if it is not there, and tells of one that others
+/// can read. SQLite gives its log the same rights.
+fn keep_private(file: &Path) -> Result<(), StoreError> {
+    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+    if file.as_os_str().is_empty()
+        || file.starts_with(":memory:")
+        || file.to_string_lossy().starts_with("file:")
+    {
+        return Ok(());
+    }
+    let made = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
+    let Err(error) = made else { return Ok(()) };
+    if error.kind() != std::io::ErrorKind::AlreadyExists {
+        return Err(StoreError::Setup("the file cannot be opened or made".into()));
+    }
+    let mode = std::fs::metadata(file).map(|metadata| metadata.permissions().mode() & 0o077);
+    if mode.is_ok_and(|others| others != 0) {
+        tracing::warn!("the file of the database can be read by others on this machine: chmod 600 it");
+    }
+    Ok(())
 }

@@ -360,7 +360,7 @@ async fn both_engines_give_the_same_answers() {
         let evidence = database.store.evidence(&weighing).await.unwrap();
         let settings = settings(&weighing);
         let database =
-            Recommender::in_database(database.replica().await, evidence, settings, 0).await.unwrap();
+            Recommender::in_database(database.replica().await, evidence, settings, NOW).await.unwrap();
         for (person, similarity) in people.iter().flat_map(|one| Similarity::ALL.map(|how| (one, how))) {
             let mut request = Request::new(&person.user_id, Kind::Drug, NOW);
             let count = [1, 2, 7, 40][random.random_range(0..4)];
@@ -390,7 +390,7 @@ fn settings(weighing: &Weighing) -> Settings {
 }
 
 async fn in_memory(database: &Database, weighing: &Weighing) -> Recommender {
-    Recommender::in_memory(database.replica().await, settings(weighing), 0).await.unwrap()
+    Recommender::in_memory(database.replica().await, settings(weighing), NOW).await.unwrap()
 }
 
 /// What may come of a write among many: done, refused because another had been there, or taken

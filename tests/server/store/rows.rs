@@ -47,6 +47,7 @@ async fn users_come_back_as_they_were_put(database: Database) {
             lifestyle: vec!["smoker".into()],
             latitude: Some(46.5),
             longitude: Some(-24.125),
+            recorded: Default::default(),
         },
     };
     let written = store.put_users(&[known.clone(), user("empty")]).await.unwrap();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use medserve::store::{StoreError, StoreOptions, connect};
 use recommend::{Profile, SourceError};
+use sqlx::{Connection, Executor};
 
 use super::database::{Database, interaction, user};
 use super::on_both;
@@ -75,6 +76,34 @@ async fn addresses_that_lead_nowhere_are_refused_without_repeating_the_password(
     }
 }
 
+/// As `docs/security.md` sets it up: the owner applied the migrations, the server is another role.
+#[tokio::test]
+async fn a_role_that_owns_nothing_serves_and_cannot_take_the_audit_s_triggers_away() {
+    let Some(database) = Database::postgres().await else {
+        return;
+    };
+    let name = database.url.rsplit_once('/').unwrap().1.split('?').next().unwrap();
+    let role = format!("server_of_{name}");
+    database
+        .plain_sql(&format!(
+            "REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+             CREATE ROLE {role} LOGIN;
+             GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role};
+             GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {role}"
+        ))
+        .await;
+    let (scheme, rest) = database.url.split_once("://").unwrap();
+    let (_, place) = rest.split_once('@').unwrap();
+    let url = format!("{scheme}://{role}@{place}");
+    let store = connect(&url, &StoreOptions::default()).await.unwrap();
+    store.put_users(&[user("u1")]).await.unwrap();
+    store.delete_user("u1").await.unwrap();
+    let mut connection = sqlx::PgConnection::connect(&url).await.unwrap();
+    for statement in ["ALTER TABLE audit DISABLE TRIGGER ALL", "DROP TABLE audit", "TRUNCATE audit"] {
+        assert!(connection.execute(statement).await.is_err(), "{statement}");
+    }
+}
+
 #[tokio::test]
 async fn while_the_database_is_away_calls_say_so_and_afterwards_they_work_again() {
     let Some(database) = Database::postgres().await else {
@@ -104,4 +133,75 @@ async fn while_the_database_is_away_calls_say_so_and_afterwards_they_work_again(
     wire.whole.send(true).unwrap();
     store.put_interactions(&row).await.unwrap();
     assert_eq!(store.changes(&cursor).await.unwrap().users, ["u1"]);
+}
+
+#[tokio::test]
+async fn nobody_else_on_the_machine_reads_the_file() {
+    use std::os::unix::fs::PermissionsExt;
+    let database = Database::sqlite().await.with_people_and_things().await;
+    let folder = database.folder.as_ref().unwrap().path();
+    let mut files = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o077, 0, "{:?}", entry.path());
+        files += 1;
+    }
+    assert!(files >= 2, "the database and its log");
+}
+
+/// A database that takes no writes, a lock that somebody holds, a right that was taken away: all of
+/// them end, and until then the same call may be made again.
+#[tokio::test]
+async fn what_an_operator_ends_is_not_the_callers_fault() {
+    let database = Database::sqlite().await.with_people_and_things().await;
+    let file = database.url.trim_start_matches("sqlite://").to_owned();
+    let read_only =
+        medserve::store::connect(&format!("sqlite://{file}?mode=ro"), &StoreOptions::default()).await;
+    if let Ok(store) = read_only {
+        assert!(matches!(store.put_users(&[user("u9")]).await, Err(StoreError::Unavailable(_))));
+        assert!(matches!(store.tick_audit(Duration::from_secs(1)).await, Err(StoreError::Unavailable(_))));
+    }
+    let Some(database) = Database::postgres().await else { return };
+    database
+        .plain_sql(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN RAISE EXCEPTION 'no' USING ERRCODE = TG_ARGV[0]; END $$;",
+        )
+        .await;
+    for code in ["25006", "42501", "55P03", "53100", "58030"] {
+        let sql = format!(
+            "CREATE TRIGGER refuse BEFORE INSERT ON users FOR EACH STATEMENT EXECUTE FUNCTION refuse('{code}')"
+        );
+        database.plain_sql(&sql).await;
+        let refused = database.store.put_users(&[user("u9")]).await;
+        assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{code}: {refused:?}");
+        database.plain_sql("DROP TRIGGER refuse ON users").await;
+    }
+    database.store.put_users(&[user("u9")]).await.unwrap();
+}
+
+/// The network falls silent: nothing comes any more, and nobody says that the connection is gone. What
+/// was asked is dropped by who asked it; then the same store answers over new connections.
+#[tokio::test]
+async fn after_a_silence_of_the_network_there_are_new_connections() {
+    let Some(database) = Database::postgres().await else { return };
+    let database = database.with_people_and_things().await;
+    let (address, rest) = database.url.split_once('@').unwrap().1.split_once('/').unwrap();
+    let wire = crate::support::wire::Wire::to(address.to_owned()).await;
+    let options = StoreOptions { max_connections: 2, acquire_timeout: Duration::from_millis(500) };
+    let store =
+        connect(&format!("postgres://postgres@127.0.0.1:{}/{rest}", wire.port), &options).await.unwrap();
+    store.ping().await.unwrap();
+    wire.silent.send(true).unwrap();
+    for _ in 0..4 {
+        let asked = tokio::time::timeout(Duration::from_millis(300), store.get_user("u1")).await;
+        drop(asked);
+    }
+    for attempt in 0.. {
+        if store.get_user("u1").await.is_ok() {
+            break;
+        }
+        assert!(attempt < 60, "the store never answers again");
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
 }

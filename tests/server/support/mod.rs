@@ -4,7 +4,7 @@
 pub mod postgres;
 pub mod wire;
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -27,6 +27,7 @@ pub struct Server {
     /// Where it listens, such as `http://127.0.0.1:40123`.
     pub url: String,
     log: Arc<Mutex<String>>,
+    said: Arc<Mutex<String>>,
     reader: Option<JoinHandle<()>>,
     folder: Option<tempfile::TempDir>,
 }
@@ -71,9 +72,16 @@ impl Server {
         let url = url
             .unwrap_or_else(|| panic!("no address in {first:?}; log: {}", log.lock().unwrap()))
             .to_string();
+        let said = Arc::new(Mutex::new(first));
+        let more = said.clone();
         // The pipe stays open: a server that writes to a closed one would fail.
-        std::thread::spawn(move || stdout.read_to_end(&mut Vec::new()));
-        Server { child, url, log, reader: Some(reader), folder: None }
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            while stdout.read_line(&mut line).is_ok_and(|n| n > 0) {
+                more.lock().unwrap().push_str(&std::mem::take(&mut line));
+            }
+        });
+        Server { child, url, log, said, reader: Some(reader), folder: None }
     }
 
     /// The address of a path.
@@ -84,6 +92,11 @@ impl Server {
     /// What was logged so far.
     pub fn log(&self) -> String {
         self.log.lock().unwrap().clone()
+    }
+
+    /// What was written to standard output so far.
+    pub fn said(&self) -> String {
+        self.said.lock().unwrap().clone()
     }
 
     /// The process id.

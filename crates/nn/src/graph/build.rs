@@ -1,6 +1,7 @@
 //! Describing a network layer by layer, with shapes inferred and checked.
 
 use super::{Activation, Conv, Graph, GraphError, Interpolation, Node, NodeId, Op, Shape};
+use crate::norm::EPSILON;
 use crate::params::Init;
 use crate::window::Window;
 
@@ -48,10 +49,15 @@ impl GraphBuilder {
         Ok(self.push(name, Op::Conv(conv), &[x], Shape::map(outputs, height, width)))
     }
 
-    /// A batch normalisation.
+    /// A batch normalisation whose variance is kept from 0 by [`EPSILON`].
     pub fn batch_norm(&mut self, name: &str, x: NodeId) -> NodeId {
+        self.batch_norm_over(name, x, EPSILON)
+    }
+
+    /// The same with another `epsilon`.
+    pub fn batch_norm_over(&mut self, name: &str, x: NodeId, epsilon: f32) -> NodeId {
         self.map(name, x);
-        self.push(name, Op::BatchNorm, &[x], self.shape(x))
+        self.push(name, Op::BatchNorm { epsilon }, &[x], self.shape(x))
     }
 
     /// A function of each value.

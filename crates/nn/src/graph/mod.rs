@@ -132,7 +132,10 @@ pub enum Op {
     /// Cross-correlation with learnt kernels.
     Conv(Conv),
     /// Normalisation of each channel over the batch (Ioffe and Szegedy 2015).
-    BatchNorm,
+    BatchNorm {
+        /// What the variance is added to before its root.
+        epsilon: f32,
+    },
     /// A function of each value.
     Activation(Activation),
     /// The maximum under a window; padding is never the maximum.
@@ -291,7 +294,7 @@ impl Graph {
                 let weight = value("weight", vec![*outputs, inputs, rows, columns], init, true);
                 std::iter::once(weight).chain(bias.then(|| all("bias", *outputs, 0.0, true))).collect()
             }
-            (Op::BatchNorm, Some(Shape::Map { channels, .. })) => vec![
+            (Op::BatchNorm { .. }, Some(Shape::Map { channels, .. })) => vec![
                 all("scale", channels, 1.0, true),
                 all("shift", channels, 0.0, true),
                 all("running_mean", channels, 0.0, false),

@@ -14,7 +14,6 @@ use crate::depthwise::pack;
 use crate::filter::Filter;
 use crate::graph::{Activation, Conv, Graph, Node, NodeId, Op, Shape};
 use crate::map::Map;
-use crate::norm::EPSILON;
 use crate::simd::round_up;
 use crate::window::Window;
 
@@ -82,7 +81,7 @@ impl Fuse<'_> {
             }
             (Op::Conv(conv), Some(x)) => return self.conv(id, conv, x),
             (Op::Dense { outputs, .. }, Some(x)) => return self.dense(id, *outputs, x),
-            (Op::BatchNorm, Some(x)) => return self.batch_norm(id, x),
+            (Op::BatchNorm { epsilon }, Some(x)) => return self.batch_norm(id, *epsilon, x),
             (Op::Activation(activation), Some(x)) => return Ok(self.activation(*activation, x, to)),
             (Op::Add, Some(_)) => {
                 if let Some(held) = self.add(&node.inputs) {
@@ -216,10 +215,10 @@ impl Fuse<'_> {
         Ok(self.hold(Filter { weights, bias, outputs, inputs, window }, false, x, (1, 1)))
     }
 
-    fn batch_norm(&mut self, id: NodeId, x: NodeId) -> Result<Held> {
+    fn batch_norm(&mut self, id: NodeId, epsilon: f32, x: NodeId) -> Result<Held> {
         let part = |part: usize| self.weight(id, part);
         let (scale, shift, mean, variance) = (part(0)?, part(1)?, part(2)?, part(3)?);
-        let factors = scale.iter().zip(variance).map(|(scale, variance)| scale / (variance + EPSILON).sqrt());
+        let factors = scale.iter().zip(variance).map(|(scale, variance)| scale / (variance + epsilon).sqrt());
         let scale: Vec<f32> = factors.collect();
         let terms = shift.iter().zip(mean).zip(&scale).map(|((shift, mean), scale)| shift - mean * scale);
         let shift: Vec<f32> = terms.collect();

@@ -89,6 +89,7 @@ pub struct Unit {
 #[derive(Debug)]
 pub struct NormLayer {
     pub node: NodeId,
+    pub epsilon: f32,
     pub value: usize,
     /// Places among all parameters.
     pub scale: Range<usize>,
@@ -163,7 +164,7 @@ impl Lowering<'_> {
         let parts = self.parameters(id);
         let view = match (&node.op, x) {
             (Op::Input, _) => self.input(&node.name, map)?,
-            (Op::BatchNorm, Some(x)) => self.norm(id, x, parts),
+            (Op::BatchNorm { epsilon }, Some(x)) => self.norm(id, *epsilon, x, parts),
             (Op::Activation(activation), Some(x)) => self.activation(*activation, x, alone),
             (Op::Flatten, Some(x)) if self.is_vector(x) => x,
             (Op::Dropout(rate), Some(x)) if *rate <= 0.0 => x,
@@ -267,12 +268,12 @@ impl Lowering<'_> {
         }
     }
 
-    fn norm(&mut self, node: NodeId, x: View, parts: Vec<Range<usize>>) -> View {
+    fn norm(&mut self, node: NodeId, epsilon: f32, x: View, parts: Vec<Range<usize>>) -> View {
         let x = self.plain(x);
         let norm = self.norms.len();
         self.values[x.value].norms.push(norm);
         let [scale, shift] = [parts[0].clone(), parts[1].clone()];
-        self.norms.push(NormLayer { node, value: x.value, scale, shift });
+        self.norms.push(NormLayer { node, epsilon, value: x.value, scale, shift });
         View { norm: Some(norm), ..x }
     }
 

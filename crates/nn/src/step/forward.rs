@@ -219,7 +219,7 @@ impl Step {
             for norm in &value.norms {
                 let layer = &program.norms[*norm];
                 let [scale, shift] = [&layer.scale, &layer.shift].map(|range| &parameters[range.clone()]);
-                self.norms[*norm] = Some(Norm::new(&moments, scale, shift));
+                self.norms[*norm] = Some(Norm::new(&moments, layer.epsilon, scale, shift));
                 self.moments[*norm] = moments.clone();
             }
         }

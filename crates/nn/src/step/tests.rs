@@ -21,7 +21,7 @@ pub(crate) fn graph(input: [usize; 3], layers: Layers) -> Graph {
 }
 
 /// Networks of every layer, and of every way that layers can lie between each other.
-pub(crate) const NETWORKS: [(&str, [usize; 3], Layers); 10] = [
+pub(crate) const NETWORKS: [(&str, [usize; 3], Layers); 12] = [
     ("a residual block of an image", [1, 9, 12], |g, x| {
         let x = norm_relu(g, "stem", x, 16, 3)?;
         let y = norm_relu(g, "first", x, 16, 3)?;
@@ -139,6 +139,34 @@ pub(crate) const NETWORKS: [(&str, [usize; 3], Layers); 10] = [
         let x = g.batch_norm("flat.norm", x);
         let x = g.relu(x);
         Ok(g.dense("head", x, 2, Init::glorot(45, 2)))
+    }),
+    ("a stem for large images", [1, 21, 18], |g, x| {
+        let x = g.conv("stem", x, Conv::new(16, Window::new(7).stride(2).padding(3)))?;
+        let x = g.batch_norm_over("stem.norm", x, 1e-3);
+        let x = g.relu(x);
+        let x = g.max_pool("stem.pool", x, Window::new(3).stride(2).padding(1))?;
+        let y = g.conv("first", x, Conv::new(4, Window::new(1)))?;
+        let y = g.batch_norm("first.norm", y);
+        let y = g.relu(y);
+        let y = g.conv("second", y, Conv::new(4, Window::new(3).stride(2).padding(1)))?;
+        let y = g.batch_norm("second.norm", y);
+        let y = g.relu(y);
+        let y = g.conv("third", y, Conv::new(20, Window::new(1)))?;
+        let y = g.batch_norm("third.norm", y);
+        let around = g.conv("around", x, Conv::new(20, Window::new(1).stride(2)))?;
+        let around = g.batch_norm("around.norm", around);
+        let x = g.add("sum", y, around)?;
+        let x = g.relu(x);
+        let x = g.global_average(x);
+        Ok(g.dense("head", x, 3, Init::glorot(20, 3)))
+    }),
+    ("a wide kernel over channels of their own", [3, 9, 8], |g, x| {
+        let x = g.conv("stem", x, Conv::new(16, Window::new(3).stride(2).padding(1)))?;
+        let x = g.activation(x, Activation::Relu6);
+        let x = g.conv("deep", x, Conv::new(16, Window::new(5).stride(2).padding(2)).groups(16))?;
+        let x = g.batch_norm_over("deep.norm", x, 1e-3);
+        let x = g.upsample("up", x, 2, Interpolation::Nearest)?;
+        g.conv("masks", x, Conv::new(2, Window::new(1)).bias())
     }),
     ("the images twice", [16, 5, 5], |g, x| {
         let a = g.conv("a", x, Conv::new(16, Window::new(3).padding(1)))?;

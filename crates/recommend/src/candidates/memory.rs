@@ -35,7 +35,8 @@ impl<'a> MemoryCandidates<'a> {
             similarity: self.question.similarity,
             scoring: self.settings.scoring,
             neighbors: self.question.neighbors,
-            raters: self.settings.raters,
+            amplification: self.settings.amplification,
+            raters: self.settings.raters(),
             item_total: self.kind.catalogue.len(),
         }
     }

@@ -150,6 +150,21 @@ impl Terminology {
         Meaning { broader: names.clone(), names, ..Meaning::default() }
     }
 
+    /// What these words mean, or the codes that were recorded with them, or both together: where words
+    /// and codes say different things, neither is left out.
+    pub fn understand_coded(&self, field: Field, text: &str, codes: &[String]) -> Meaning {
+        let mut meaning = self.understand(field, text);
+        for code in codes {
+            let coded = self.understand(field, code);
+            match (coded.known, meaning.known) {
+                (false, _) => {}
+                (true, true) => meaning.merge(coded),
+                (true, false) => meaning = coded,
+            }
+        }
+        meaning
+    }
+
     /// What one word or name means, tried from what is written to what is left of it.
     fn whole(&self, field: Field, text: &str) -> Option<Meaning> {
         let undosed = normal::without_dose(text);
@@ -182,6 +197,10 @@ impl Terminology {
         let cut = text.rfind(['|', ':', '#', '/', ' ']).map_or(0, |at| at + 1);
         let (system, code) = text.split_at(cut);
         if !code.bytes().any(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        // The codes of ICD-9 look like those of ICD-10 and mean something else.
+        if ["icd-9", "icd9"].iter().any(|old| system.contains(old)) {
             return None;
         }
         let system = ["snomed", "sct", "rxnorm", "atc", "icd"].into_iter().find(|name| system.contains(name));

@@ -1,9 +1,12 @@
 //! Evaluations small enough to be worked out by hand.
 
 use crate::data::Interaction;
-use crate::evaluate::{Metrics, Options, Report, Split, evaluate, score};
+use crate::evaluate::{
+    HeldOut, Metrics, Options, Partition, Report, Split, evaluate, measure, neighbors, score,
+};
 use crate::settings::Settings;
 use crate::source::Similarity;
+use crate::weights::Weighing;
 
 fn options(split: Split, k: usize) -> Options {
     let settings = Settings { neighbors: 100, ..Settings::default() };
@@ -125,4 +128,47 @@ fn what_is_not_ranked_counts_against_the_average_precision() {
         ..Metrics::default()
     };
     assert_metrics(one, expected);
+}
+
+/// The last of each person's items by time, whatever the seed; of equal times the later id.
+#[test]
+fn a_split_by_time_holds_out_what_came_last() {
+    let mut events = events(&groups());
+    for event in &mut events {
+        event.time = if event.item_id == "x" || event.item_id == "p" { 5 } else { 3 };
+    }
+    for seed in 0..3 {
+        let partition = Partition::new(&events, Split::Time(0.5), seed, &Weighing::default());
+        assert_eq!(partition.held_out.len(), 40);
+        for case in &partition.held_out {
+            assert_eq!(case.item_ids, [if case.user_id.starts_with('a') { "x" } else { "p" }]);
+        }
+    }
+    for (text, split) in [("time:0.25", Split::Time(0.25)), ("ratio:0.5", Split::Ratio(0.5))] {
+        assert_eq!(text.parse(), Ok(split));
+    }
+    for text in ["time", "time:0", "ratio:1", "ratio:x", "leave"] {
+        assert!(text.parse::<Split>().unwrap_err().contains("the splits are"), "{text}");
+    }
+}
+
+/// Somebody else's split: what is known already is not looked for, who is not known is given what
+/// is popular, and an item that nobody has counts as missed.
+#[test]
+fn a_split_can_come_from_elsewhere() {
+    let known = events(&[("a".to_owned(), &["x", "y"]), ("b".to_owned(), &["x"]), ("c".to_owned(), &["z"])]);
+    let test =
+        events(&[("b".to_owned(), &["x", "y", "w"]), ("new".to_owned(), &["x"]), ("c".to_owned(), &["z"])]);
+    let partition = Partition::given(&known, &test, &Weighing::default());
+    let looked_for: Vec<_> =
+        partition.held_out.iter().map(|case| (case.user_id.as_str(), case.item_ids.clone())).collect();
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    assert_eq!(looked_for, [("b", names(&["w", "y"])), ("new", names(&["x"]))]);
+    let settings = Settings::default();
+    let groups = [("b".to_owned(), names(&["sex: f"]))].into_iter().collect();
+    let mut rank = |case: &HeldOut| neighbors(&partition.known, case, Similarity::Cosine, &settings);
+    let report = measure(&partition, 1, 0, &groups, &mut rank);
+    assert_eq!((report.recommender.hit_rate, report.recommender.recall), (1.0, 0.75));
+    assert_eq!(report.recommender.coverage, 0.5);
+    assert_eq!((report.by_group["sex: f"].users, report.by_group["sex: f"].metrics.recall), (1, 0.5));
 }

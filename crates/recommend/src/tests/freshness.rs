@@ -280,3 +280,40 @@ fn a_merge_changes_no_answer() {
     let request = Request::new("user 7", Kind::Advice, 0);
     assert!(matches!(now(recommender.recommend(&request)), Err(RecommendError::UnknownUser)));
 }
+
+/// Another replica took an allergy, and the feed has not told of it yet.
+#[test]
+fn a_drug_is_answered_on_what_is_known_of_the_person_now() {
+    let store = walkers();
+    for (user, drug) in [("ann", "aspirin"), ("bob", "aspirin"), ("bob", "statin")] {
+        store.tables().put_item(item(drug, Kind::Drug));
+        store.tables().add(user, drug, 1.0);
+    }
+    let known = |allergies: &[&str]| crate::data::Profile {
+        allergies: Some(allergies.iter().map(ToString::to_string).collect()),
+        medications: Some(Vec::new()),
+        ..Default::default()
+    };
+    store.tables().put_user("ann", known(&[]));
+    let recommender =
+        now(Recommender::in_memory(Arc::clone(&store) as _, Settings::default(), 1_000)).unwrap();
+    let ask = |at| now(recommender.recommend(&Request::new("ann", Kind::Drug, at))).unwrap();
+    assert_eq!(ids(&ask(1_000)), ["statin"]);
+
+    store.tables().put_user("ann", known(&["statin"]));
+    let answer = ask(2_000);
+    assert!(answer.items.is_empty() && answer.excluded[0].item_id == "statin", "{answer:?}");
+    store.tables().put_user("ann", known(&[]));
+    assert_eq!(ids(&ask(3_000)), ["statin"]);
+
+    // Too old, and not to be read: no drug, and the reason.
+    let reason = |answer: Recommendation| {
+        assert!(answer.items.is_empty(), "{answer:?}");
+        answer.abstained.unwrap()
+    };
+    assert!(reason(ask(63_000)).contains("62 seconds old"));
+    now(recommender.fresh().refresh(63_000)).unwrap();
+    assert_eq!(ids(&ask(63_000)), ["statin"]);
+    store.tables().down = true;
+    assert!(reason(ask(63_000)).contains("cannot be read"));
+}

@@ -141,6 +141,8 @@ fn an_explicit_recommender_answers_with_the_predictions_of_numpy() {
     let settings = Settings {
         scoring: Scoring::Explicit,
         raters: golden.raters,
+        min_raters: 1,
+        shrinkage: 0.0,
         weighing: Weighing { repeats: Repeats::Last, ..Weighing::default() },
         ..Settings::default()
     };

@@ -246,3 +246,41 @@ fn users_in_different_blocks_are_compared_alike() {
     assert_eq!(names[..3], ["68500", "67500", "66500"]);
     assert_eq!(names[68], "00500");
 }
+
+/// Two raters of "both", one of "one": with a shrinkage of two the first prediction stands half
+/// way to the user's mean, and a minimum of two leaves the second out.
+#[test]
+fn few_raters_are_believed_less_and_too_few_not_at_all() {
+    let store = FakeStore::default();
+    let mut tables = store.tables();
+    for name in ["high", "low", "both", "one"] {
+        tables.put_item(item(name, Kind::Advice));
+    }
+    let ratings = [
+        ("una", vec![("high", 5.0), ("low", 1.0)]),
+        ("van", vec![("high", 5.0), ("low", 2.0), ("both", 5.0), ("one", 5.0)]),
+        ("wim", vec![("high", 4.0), ("low", 1.0), ("both", 4.0)]),
+    ];
+    for (user, rated) in ratings {
+        tables.put_user(user, Profile::default());
+        rated.into_iter().for_each(|(name, rating)| tables.add(user, name, rating));
+    }
+    drop(tables);
+    let store = Arc::new(store);
+    let scores = |min_raters, shrinkage| {
+        let weighing = Weighing { repeats: Repeats::Last, ..Weighing::default() };
+        let scoring = crate::ranking::Scoring::Explicit;
+        let settings = Settings { scoring, weighing, min_raters, shrinkage, ..Settings::default() };
+        let recommender = now(Recommender::in_memory(Arc::clone(&store) as _, settings, 0)).unwrap();
+        let answer = now(recommender.recommend(&Request::new("una", Kind::Advice, 0))).unwrap();
+        let scores = answer.items.into_iter().map(|item| (item.item_id, item.score));
+        scores.collect::<std::collections::BTreeMap<_, _>>()
+    };
+    let plain = scores(1, 0.0);
+    assert_eq!(plain.keys().collect::<Vec<_>>(), ["both", "one"]);
+    let shrunk = scores(2, 2.0);
+    assert_eq!(shrunk.keys().collect::<Vec<_>>(), ["both"]);
+    let mean = 3.0;
+    assert!((shrunk["both"] - (mean + (plain["both"] - mean) / 2.0)).abs() < 1e-12, "{shrunk:?} {plain:?}");
+    assert!(plain["both"] > mean);
+}

@@ -161,11 +161,13 @@ fn settings_that_contradict_each_other_are_refused_by_name() {
     assert_eq!(problems(&rates, false), "");
     assert_eq!(problems(&rates, true), "scoring: \"explicit\" needs the recommender \"memory\"");
     type Change<'a> = &'a dyn Fn(&mut Settings);
-    let refused: [(Change<'_>, &str); 6] = [
+    let refused: [(Change<'_>, &str); 8] = [
         (&|s| s.scoring = Scoring::Explicit, "scoring: \"explicit\" needs weighing.repeats = \"last\""),
         (&|s| s.neighbors = 0, "neighbors: must be from 1 to 10000"),
         (&|s| s.neighbors = 10_001, "neighbors: must be from 1 to 10000"),
         (&|s| s.raters = 0, "raters: must be at least 1"),
+        (&|s| s.min_raters = 0, "min_raters: must be at least 1"),
+        (&|s| s.shrinkage = -1.0, "shrinkage: must be a finite number, not below 0"),
         (&|s| s.min_history = 0, "min_history: must be at least 1"),
         (&|s| s.weighing.half_life_days = Some(-1.0), "weighing: half_life_days must be"),
     ];

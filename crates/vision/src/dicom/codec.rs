@@ -1,11 +1,12 @@
 //! From pixel data to stored samples: finding the frame, and undoing its compression.
 
 use std::borrow::Cow;
+use std::io::Read;
 
+use super::cursor::{Encoding, Value, fragments};
 use super::malformed;
-use super::part10::{Encoding, Value, fragments};
-use super::pixels::{Layout, Photometric};
-use super::{jpeg2000, rle};
+use super::pixels::{Layout, Numbers, Photometric};
+use super::{jpeg2000, rle, wide};
 use crate::decode::DecodeError;
 use crate::jpeg::{self, Colour, Process};
 
@@ -20,8 +21,18 @@ pub(super) enum Codec {
     Rle,
     /// Baseline, extended or lossless JPEG, or JPEG-LS: the frame says which.
     Jpeg,
-    /// JPEG 2000, reversible or not.
+    /// JPEG 2000, reversible or not, of high throughput or not.
     Jpeg2000,
+    /// Each frame deflated (PS3.5 section A.4.13).
+    Deflated,
+}
+
+/// A frame, by what its samples are.
+pub(super) enum Frame {
+    /// At most 16 bits each.
+    Codes(Stored),
+    /// More, or floating point: one number for each sample.
+    Wide(Vec<f64>),
 }
 
 /// The samples of one frame, pixel by pixel.
@@ -41,29 +52,33 @@ pub(super) fn decode_frame(
     offsets: Option<Value<'_>>,
     layout: &mut Layout,
     frame: u32,
-) -> Result<Stored, DecodeError> {
+) -> Result<Frame, DecodeError> {
     // Whether pixel data are in fragments shows; a transfer syntax that says otherwise is wrong.
     if !pixels.undefined {
         return native(encoding, pixels, layout, frame);
     }
+    let encoding = Encoding::EXPLICIT_LITTLE;
     let bytes = frame_fragments(&fragments(pixels)?, pixels.ended, offsets, layout.frames, frame)?;
     let stored = match shown_codec(&bytes).unwrap_or(codec) {
-        Codec::Native | Codec::Encapsulated => {
-            let bytes = bytes.get(..layout.native_bytes()).ok_or_else(|| {
-                malformed(format!(
-                    "frame {frame} is truncated: {} bytes of {}",
-                    bytes.len(),
-                    layout.native_bytes()
-                ))
-            })?;
-            uncompressed(Encoding::EXPLICIT_LITTLE, bytes, layout)
+        Codec::Native | Codec::Encapsulated => return whole_frame(encoding, &bytes, layout, frame),
+        Codec::Deflated => {
+            let mut inflated = Vec::new();
+            let most = layout.native_bytes() as u64;
+            flate2::read::DeflateDecoder::new(&bytes[..])
+                .take(most)
+                .read_to_end(&mut inflated)
+                .map_err(|error| malformed(format!("the deflated frame {frame} is broken: {error}")))?;
+            return whole_frame(encoding, &inflated, layout, frame);
+        }
+        Codec::Rle if layout.numbers != Numbers::Words => {
+            return wide::run_lengths(&bytes, layout).map(Frame::Wide);
         }
         Codec::Rle => rle::rle(&bytes, layout),
         Codec::Jpeg => jpeg_frame(&bytes, layout),
         Codec::Jpeg2000 => jpeg2000::decode(&bytes, layout),
     }?;
     if stored.codes.len() == layout.frame_samples() {
-        Ok(stored)
+        Ok(Frame::Codes(stored))
     } else {
         Err(malformed("the compressed frame has another number of samples"))
     }
@@ -161,46 +176,84 @@ fn frame_fragments<'a>(
     Ok(Cow::Owned(own.flat_map(|(fragment, _)| fragment.iter().copied()).collect()))
 }
 
-fn native(encoding: Encoding, pixels: Value<'_>, layout: &Layout, frame: u32) -> Result<Stored, DecodeError> {
-    let length = layout.native_bytes();
-    let expected = length as u128 * u128::from(layout.frames);
+/// A frame of frames that follow each other without a gap, of packed samples not even to the next byte.
+fn native(encoding: Encoding, pixels: Value<'_>, layout: &Layout, frame: u32) -> Result<Frame, DecodeError> {
+    let bits = layout.native_bits();
+    let expected = (bits as u128 * u128::from(layout.frames)).div_ceil(8);
     if (pixels.bytes.len() as u128) < expected {
         return Err(malformed(format!(
             "the pixel data are truncated: {} bytes of {expected}",
             pixels.bytes.len()
         )));
     }
-    let start = (frame - 1) as usize * length;
-    let bytes = &pixels.bytes[start..start + length];
-    // 8-bit samples in big-endian 16-bit words come in pairs the wrong way round.
-    if encoding.big_endian && layout.allocated == 8 && pixels.vr == Some(*b"OW") {
-        let swapped: Vec<u8> =
-            (start..start + length).map(|at| pixels.bytes.get(at ^ 1).copied().unwrap_or(0)).collect();
-        return uncompressed(encoding, &swapped, layout);
+    let start = (frame - 1) as usize * bits;
+    let (from, to) = (start / 8, (start + bits).div_ceil(8));
+    // Samples of less than 16 bits in big-endian 16-bit words come in pairs the wrong way round.
+    let swap = encoding.big_endian && (layout.allocated == 8 || layout.packed()) && pixels.vr == Some(*b"OW");
+    let bytes = match swap {
+        true => (from..to).map(|at| pixels.bytes.get(at ^ 1).copied().unwrap_or(0)).collect(),
+        false => Cow::Borrowed(&pixels.bytes[from..to]),
+    };
+    if layout.packed() {
+        let codes = arranged(unpacked(&bytes, start % 8, layout), layout);
+        return Ok(Frame::Codes(Stored { codes, rgb8: false }));
     }
-    uncompressed(encoding, bytes, layout)
+    Ok(uncompressed(encoding, &bytes, layout))
+}
+
+/// A frame that has its bytes for itself.
+fn whole_frame(encoding: Encoding, bytes: &[u8], layout: &Layout, frame: u32) -> Result<Frame, DecodeError> {
+    let expected = layout.native_bytes();
+    let bytes = bytes.get(..expected).ok_or_else(|| {
+        malformed(format!("frame {frame} is truncated: {} bytes of {expected}", bytes.len()))
+    })?;
+    if layout.packed() {
+        let codes = arranged(unpacked(bytes, 0, layout), layout);
+        return Ok(Frame::Codes(Stored { codes, rgb8: false }));
+    }
+    Ok(uncompressed(encoding, bytes, layout))
+}
+
+/// Samples that follow each other bit by bit from `start` on, the first in the lowest bits (PS3.5
+/// annex D).
+pub(super) fn unpacked(bytes: &[u8], start: usize, layout: &Layout) -> Vec<u16> {
+    let allocated = usize::from(layout.allocated);
+    let mask = (1u32 << allocated) - 1;
+    let count = layout.native_bits() / allocated;
+    (0..count)
+        .map(|index| {
+            let at = start + index * allocated;
+            let three = [0, 1, 2].map(|next| bytes.get(at / 8 + next).copied().unwrap_or(0));
+            let word = u32::from_le_bytes([three[0], three[1], three[2], 0]);
+            layout.code((word >> (at % 8) & mask) as u16)
+        })
+        .collect()
 }
 
 /// Samples from the bytes of exactly one frame.
-fn uncompressed(encoding: Encoding, bytes: &[u8], layout: &Layout) -> Result<Stored, DecodeError> {
+fn uncompressed(encoding: Encoding, bytes: &[u8], layout: &Layout) -> Frame {
+    if layout.numbers != Numbers::Words {
+        return Frame::Wide(wide::numbers(encoding, bytes, layout));
+    }
     let codes: Vec<u16> = if layout.allocated == 8 {
         bytes.iter().map(|&byte| layout.code(u16::from(byte))).collect()
-    } else if encoding.big_endian {
-        let words = bytes.as_chunks::<2>().0.iter();
-        words.map(|&pair| layout.code(u16::from_be_bytes(pair))).collect()
     } else {
         let words = bytes.as_chunks::<2>().0.iter();
-        words.map(|&pair| layout.code(u16::from_le_bytes(pair))).collect()
+        words.map(|&pair| layout.code(encoding.u16(pair))).collect()
     };
-    let codes = if layout.subsampled && codes.len() == 2 * layout.pixels() {
+    Frame::Codes(Stored { codes: arranged(codes, layout), rgb8: false })
+}
+
+/// Samples as they are stored become those of one pixel after the other.
+fn arranged(codes: Vec<u16>, layout: &Layout) -> Vec<u16> {
+    if layout.subsampled && codes.len() == 2 * layout.pixels() {
         // Two luminances, then the colour differences that both pixels share.
         codes.as_chunks::<4>().0.iter().flat_map(|&[a, b, blue, red]| [a, blue, red, b, blue, red]).collect()
     } else if layout.planar {
         interleave(&codes, layout.pixels())
     } else {
         codes
-    };
-    Ok(Stored { codes, rgb8: false })
+    }
 }
 
 /// Three planes of `pixels` samples become triples.

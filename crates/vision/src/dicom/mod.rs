@@ -1,6 +1,6 @@
 //! DICOM Part 10 files: one frame of an image, as a radiologist's screen would show it.
 //!
-//! The way of a pixel: stored bits (any depth up to 16, signed or not, plain or compressed) become
+//! The way of a pixel: stored bits (any depth up to 32, signed or not, or floating point, plain or compressed) become
 //! a value by the modality transformation (rescale slope and intercept, or a table), the value
 //! becomes a brightness by the VOI transformation (window or table; without either the frame's own
 //! minimum and maximum are black and white), and MONOCHROME1 is inverted. Grey comes out with 16
@@ -11,24 +11,32 @@
 //! section 8 and annexes A and G (pixel data, transfer syntaxes, RLE).
 
 mod codec;
+mod codestream;
+mod cursor;
+mod dataset;
 mod jpeg2000;
+mod palette;
 mod part10;
 mod pixels;
 mod render;
 mod rle;
+mod table;
+mod tags;
+mod wide;
 
 use std::borrow::Cow;
 use std::io::Read;
 
 use self::codec::Codec;
+use self::cursor::Encoding;
+use self::dataset::DataSet;
 pub(super) use self::part10::looks_like_elements;
-use self::part10::{DataSet, Encoding, tags};
-use self::pixels::Layout;
+use self::pixels::{Layout, Numbers};
 use super::decode::{Declared, DecodeError, DecodeOptions, Format, check_size};
 use super::image::Image;
 
 /// What is read, for the message about what is not.
-pub(super) const SUPPORTED: &str = "uncompressed (little endian, big endian, deflated), RLE, JPEG (baseline, extended, lossless), JPEG-LS and JPEG 2000";
+pub(super) const SUPPORTED: &str = "uncompressed (little endian, big endian, deflated), RLE, JPEG (baseline, extended, lossless), JPEG-LS, JPEG 2000 and High-Throughput JPEG 2000";
 
 /// A transfer syntax: how the data set is written, and how its pixels are coded.
 struct TransferSyntax {
@@ -55,7 +63,13 @@ impl TransferSyntax {
             | "1.2.840.10008.1.2.4.70"
             | "1.2.840.10008.1.2.4.80"
             | "1.2.840.10008.1.2.4.81" => (explicit, Codec::Jpeg),
-            "1.2.840.10008.1.2.4.90" | "1.2.840.10008.1.2.4.91" => (explicit, Codec::Jpeg2000),
+            // High-Throughput JPEG 2000 too: the code stream says which it is.
+            "1.2.840.10008.1.2.4.90"
+            | "1.2.840.10008.1.2.4.91"
+            | "1.2.840.10008.1.2.4.201"
+            | "1.2.840.10008.1.2.4.202"
+            | "1.2.840.10008.1.2.4.203" => (explicit, Codec::Jpeg2000),
+            "1.2.840.10008.1.2.8.1" => (explicit, Codec::Deflated),
             _ => return None,
         };
         Some(TransferSyntax { encoding, deflated: uid == "1.2.840.10008.1.2.1.99", codec })
@@ -80,13 +94,8 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Image, Dec
     if frame == 0 || frame > layout.frames {
         return Err(DecodeError::NoSuchFrame { frame, frames: layout.frames });
     }
-    let pixels = set.value(tags::PIXELS).ok_or_else(|| {
-        if set.value(tags::FLOAT_PIXELS).is_some() || set.value(tags::DOUBLE_PIXELS).is_some() {
-            DecodeError::unsupported("DICOM pixel data of floating-point numbers")
-        } else {
-            malformed("there is no pixel data (7FE0,0010)")
-        }
-    })?;
+    let pixels = set.value(layout.numbers.tag());
+    let pixels = pixels.ok_or_else(|| malformed("there is no pixel data (7FE0,0010)"))?;
     // Of one transfer syntax some files are read and others not: which it was helps to convert it.
     let with_uid = |error| match error {
         DecodeError::Unsupported { what } => {
@@ -99,6 +108,21 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Image, Dec
     let stored =
         codec::decode_frame(syntax.codec, encoding, pixels, offsets, &mut layout, frame).map_err(with_uid)?;
     render::render(&set, &layout, stored, frame)
+}
+
+/// The study that a file belongs to, where it says so: the Study Instance UID. Of a deflated data set it is
+/// not looked for.
+pub fn study_uid(bytes: &[u8]) -> Option<String> {
+    let (uid, data) = part10::read_meta(bytes).ok()?;
+    let syntax = uid.as_deref().and_then(TransferSyntax::from_uid)?;
+    if syntax.deflated {
+        return None;
+    }
+    let set = DataSet::beginning(data, syntax.encoding.shown(data));
+    let sound = |uid: &String| {
+        (1..=64).contains(&uid.len()) && uid.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+    };
+    set.text(tags::STUDY).filter(sound)
 }
 
 /// What a file says that it is, in capitals; `None` where it says nothing.
@@ -130,13 +154,16 @@ pub(super) fn declared(bytes: &[u8], options: &DecodeOptions) -> Declared {
     declared.identity = Identity { modality: word(tags::MODALITY), body_part: word(tags::BODY_PART) };
     let Ok(layout) = Layout::read(&set) else { return declared };
     let whole = if deflated {
-        (layout.frame_bytes() as u64)
+        (layout.native_bytes() as u64)
             .saturating_mul(layout.frames.into())
             .min(options.max_pixels.saturating_mul(6))
     } else {
         0
     };
-    let codec = set.value(tags::PIXELS).map_or(2, codec::bytes_a_sample);
+    let codec = match layout.numbers {
+        Numbers::Words => set.value(tags::PIXELS).map_or(2, codec::bytes_a_sample),
+        _ => wide::BYTES_A_SAMPLE,
+    };
     let image = if layout.samples == 3 || layout.photometric == pixels::Photometric::Palette { 6 } else { 0 };
     let frame = (layout.frame_samples() as u64).saturating_mul(2 + codec) + layout.pixels() as u64 * image;
     declared.memory = frame.saturating_add(whole);
@@ -176,7 +203,7 @@ fn inflate(data: &[u8], options: &DecodeOptions) -> Result<Vec<u8>, DecodeError>
         }
     };
     check_size(u64::from(layout.columns), u64::from(layout.rows), options)?;
-    let pixels = (layout.frame_bytes() as u64).saturating_mul(u64::from(layout.frames));
+    let pixels = (layout.native_bytes() as u64).saturating_mul(u64::from(layout.frames));
     if pixels / MOST_A_BYTE > data.len() as u64 {
         return Err(malformed("the deflated data set is too short for the image"));
     }
@@ -189,4 +216,32 @@ fn inflate(data: &[u8], options: &DecodeOptions) -> Result<Vec<u8>, DecodeError>
 
 fn malformed(detail: impl Into<String>) -> DecodeError {
     DecodeError::malformed(Format::Dicom, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::study_uid;
+
+    fn element(group: u16, number: u16, kind: &[u8; 2], value: &[u8]) -> Vec<u8> {
+        let mut bytes = [group.to_le_bytes(), number.to_le_bytes()].concat();
+        bytes.extend_from_slice(kind);
+        bytes.extend((value.len() as u16).to_le_bytes());
+        bytes.extend_from_slice(value);
+        bytes
+    }
+
+    fn file(study: &[u8]) -> Vec<u8> {
+        let syntax = element(2, 0x10, b"UI", b"1.2.840.10008.1.2.1\0");
+        let length = element(2, 0, b"UL", &(syntax.len() as u32).to_le_bytes());
+        let study = element(0x20, 0x0d, b"UI", study);
+        [vec![0; 128], b"DICM".to_vec(), length, syntax, study].concat()
+    }
+
+    #[test]
+    fn a_file_says_of_which_study_it_is() {
+        assert_eq!(study_uid(&file(b"1.2.826.0.1\0")).as_deref(), Some("1.2.826.0.1"));
+        for none in [&file(b"")[..], &file(b"Jane Doe")[..], b"no file", b""] {
+            assert_eq!(study_uid(none), None);
+        }
+    }
 }

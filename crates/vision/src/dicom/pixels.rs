@@ -1,8 +1,9 @@
 //! How the stored pixels lie: the attributes of the image pixel module (PS3.3 section C.7.6.3),
 //! checked against each other before anything relies on them.
 
+use super::dataset::DataSet;
 use super::malformed;
-use super::part10::{DataSet, tags};
+use super::tags::{self, Tag};
 use crate::decode::DecodeError;
 
 /// What the samples mean.
@@ -18,6 +19,30 @@ pub(super) enum Photometric {
     Ybr,
 }
 
+/// What a sample is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Numbers {
+    /// A whole number of at most 16 bits.
+    Words,
+    /// A whole number of 32 bits.
+    Whole,
+    /// A floating-point number of 32 bits.
+    Float,
+    /// A floating-point number of 64 bits.
+    Double,
+}
+
+impl Numbers {
+    /// The attribute that holds the pixel data.
+    pub fn tag(self) -> Tag {
+        match self {
+            Numbers::Words | Numbers::Whole => tags::PIXELS,
+            Numbers::Float => tags::FLOAT_PIXELS,
+            Numbers::Double => tags::DOUBLE_PIXELS,
+        }
+    }
+}
+
 /// Shape of the pixel data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Layout {
@@ -26,8 +51,9 @@ pub(super) struct Layout {
     pub frames: u32,
     /// 1 or 3.
     pub samples: u16,
-    /// 8 or 16.
+    /// 1 to 16, 32 or 64. Where it is not whole bytes, samples follow each other bit by bit.
     pub allocated: u16,
+    pub numbers: Numbers,
     /// 1 to `allocated`.
     pub stored: u16,
     /// Bits below the stored ones.
@@ -54,17 +80,24 @@ impl Layout {
             .word(tags::HIGH_BIT)
             .filter(|&high| high < allocated && high + 1 >= stored)
             .unwrap_or(stored.saturating_sub(1));
-        let frames = match set.number(tags::FRAMES, "Number of Frames")? {
+        // What has pixels has a frame, whatever a zero or a word says.
+        let frames = match set.number(tags::FRAMES, "Number of Frames").unwrap_or(None) {
             None => 1,
-            // What has pixels has a frame, whatever a zero says.
             Some(frames) if (0.0..=f64::from(u32::MAX)).contains(&frames) => (frames as u32).max(1),
             Some(_) => return Err(malformed("Number of Frames (0028,0008) is negative or too large")),
         };
-        if !matches!(allocated, 8 | 16) {
-            return Err(DecodeError::unsupported(format!(
-                "DICOM pixels of {allocated} bits allocated (8 and 16 are read)"
-            )));
-        }
+        let has = |numbers: Numbers| set.value(numbers.tag()).is_some();
+        let numbers = match allocated {
+            1..=16 => Numbers::Words,
+            32 if has(Numbers::Float) && !has(Numbers::Whole) => Numbers::Float,
+            32 => Numbers::Whole,
+            64 if has(Numbers::Double) && !has(Numbers::Whole) => Numbers::Double,
+            _ => {
+                return Err(DecodeError::unsupported(format!(
+                    "DICOM pixels of {allocated} bits allocated (1 to 16 and 32 are read, and floating point of 32 and 64)"
+                )));
+            }
+        };
         if stored == 0 || stored > allocated {
             return Err(malformed(format!("Bits Stored {stored} do not fit Bits Allocated {allocated}")));
         }
@@ -100,6 +133,7 @@ impl Layout {
             frames,
             samples,
             allocated,
+            numbers,
             stored,
             shift: high + 1 - stored,
             signed: set.word(tags::SIGNED) == Some(1),
@@ -119,14 +153,20 @@ impl Layout {
         self.pixels() * usize::from(self.samples)
     }
 
-    /// Bytes of an uncompressed frame.
-    pub fn frame_bytes(&self) -> usize {
-        self.frame_samples() * usize::from(self.allocated / 8)
+    /// Bits that a frame takes in the file as it is.
+    pub fn native_bits(&self) -> usize {
+        let samples = if self.subsampled { self.frame_samples() / 3 * 2 } else { self.frame_samples() };
+        samples * usize::from(self.allocated)
     }
 
-    /// Bytes of a frame that lies in the file as it is.
+    /// Samples follow each other bit by bit.
+    pub fn packed(&self) -> bool {
+        self.allocated % 8 != 0
+    }
+
+    /// Bytes of a frame that begins and ends with one.
     pub fn native_bytes(&self) -> usize {
-        if self.subsampled { self.frame_bytes() / 3 * 2 } else { self.frame_bytes() }
+        self.native_bits().div_ceil(8)
     }
 
     /// Extracts the stored bits from an allocated word, as a code that grows with the value:

@@ -4,101 +4,99 @@
 //! Both grey transformations and the inversion of MONOCHROME1 are composed into one table over
 //! the stored values that occur, so a pixel costs one look-up whatever the file asks for.
 
-use super::codec::Stored;
-use super::malformed;
-use super::part10::{DataSet, Tag, tags};
-use super::pixels::{Layout, Photometric};
+use super::codec::{Frame, Stored};
+use super::dataset::DataSet;
+use super::palette;
+use super::pixels::{Layout, Numbers, Photometric};
+use super::table::Table;
+use super::tags;
 use crate::decode::{DecodeError, Format};
 use crate::image::{Image, Samples};
 
 /// White in the images made here.
 const WHITE: f64 = 65_535.0;
 
-/// Makes an image of a frame's stored samples.
+/// Makes an image of a frame.
 pub(super) fn render(
     set: &DataSet<'_>,
     layout: &Layout,
-    stored: Stored,
+    decoded: Frame,
     frame: u32,
 ) -> Result<Image, DecodeError> {
-    let samples = match layout.photometric {
+    let samples = match decoded {
+        Frame::Codes(stored) => of_codes(set, layout, stored, frame)?,
+        Frame::Wide(numbers) => of_numbers(set, layout, numbers, frame)?,
+    };
+    Image::new(layout.columns.into(), layout.rows.into(), samples)
+        .map_err(|error| DecodeError::shape(Format::Dicom, error))
+}
+
+fn of_codes(set: &DataSet<'_>, layout: &Layout, stored: Stored, frame: u32) -> Result<Samples, DecodeError> {
+    Ok(match layout.photometric {
         _ if stored.rgb8 => Samples::Rgb8(stored.codes.into_iter().map(|code| code as u8).collect()),
         Photometric::Monochrome { inverted } => {
             let transform = Grey::read(set, layout, frame)?;
-            // The shape of the presentation table says which end is white, before the photometric
-            // interpretation does.
-            let inverted = match set.word_of(tags::PRESENTATION_SHAPE).as_deref() {
-                Some("INVERSE") => true,
-                Some("IDENTITY") => false,
-                _ => inverted,
-            };
+            let inverted = white_is_least(set, inverted);
             Samples::Gray16(grey(&transform, layout, padding(set, layout), stored.codes, inverted))
         }
-        Photometric::Palette => palette(set, layout, &stored.codes)?,
+        Photometric::Palette => Samples::Rgb16(palette::colours(set, layout, &stored.codes)?),
         Photometric::Rgb => colour(layout, stored.codes),
         Photometric::Ybr => {
             let mut codes = stored.codes;
             ybr_to_rgb(layout, &mut codes);
             colour(layout, codes)
         }
-    };
-    Image::new(layout.columns.into(), layout.rows.into(), samples)
-        .map_err(|error| DecodeError::shape(Format::Dicom, error))
+    })
 }
 
-/// A look-up table of the data set (PS3.3 sections C.11.1.1 and C.11.2.1.1).
-#[derive(Debug, Clone, PartialEq)]
-struct Table {
-    /// The value that the first entry is for.
-    first: i32,
-    entries: Vec<u16>,
-    /// The largest value an entry may have.
-    full: f64,
+/// The shape of the presentation table says which end is white, before the photometric
+/// interpretation does.
+fn white_is_least(set: &DataSet<'_>, inverted: bool) -> bool {
+    match set.word_of(tags::PRESENTATION_SHAPE).as_deref() {
+        Some("INVERSE") => true,
+        Some("IDENTITY") => false,
+        _ => inverted,
+    }
 }
 
-impl Table {
-    /// Reads item 0 of a sequence of tables.
-    fn read(set: &DataSet<'_>, sequence: Tag, signed: bool) -> Result<Option<Table>, DecodeError> {
-        let Some(item) = set.item(sequence, 0)? else {
-            return Ok(None);
-        };
-        // An item that holds no table says nothing.
-        match (item.words(tags::LUT_DESCRIPTOR), item.words(tags::LUT_DATA)) {
-            (Some(descriptor), Some(entries)) => Table::new(Some(descriptor), entries, signed).map(Some),
-            _ => Ok(None),
+/// Samples of more than 16 bits or of floating point. What is no number is as padding is: black, and
+/// no part of the extremes.
+fn of_numbers(
+    set: &DataSet<'_>,
+    layout: &Layout,
+    numbers: Vec<f64>,
+    frame: u32,
+) -> Result<Samples, DecodeError> {
+    match layout.photometric {
+        Photometric::Monochrome { inverted } => {
+            let transform = Grey::read(set, layout, frame)?;
+            let inverted = white_is_least(set, inverted);
+            let words = padding(set, layout).map(|(first, last)| (f64::from(first), f64::from(last)));
+            let padding = set.float_padding().map(|value| (value, value)).or(words);
+            let shown = |value: &f64| {
+                value.is_finite() && padding.is_none_or(|(first, last)| *value < first || *value > last)
+            };
+            let (black, white) = numbers
+                .iter()
+                .filter(|value| shown(value))
+                .map(|&value| transform.modality.apply(value))
+                .fold((f64::MAX, f64::MIN), |(a, b), value| (a.min(value), b.max(value)));
+            let brightness = |value: f64| {
+                if value.is_nan() || !shown(&value) && transform.voi == Voi::Extremes {
+                    return 0;
+                }
+                let shown = transform.voi.apply(transform.modality.apply(value), black, white);
+                ((if inverted { 1.0 - shown } else { shown }) * WHITE).round() as u16
+            };
+            Ok(Samples::Gray16(numbers.into_iter().map(brightness).collect()))
         }
-    }
-
-    /// `descriptor` is the number of entries (0 for 65,536), the first value and the bits.
-    fn new(descriptor: Option<Vec<u16>>, mut entries: Vec<u16>, signed: bool) -> Result<Table, DecodeError> {
-        let Some(&[count, first, bits]) = descriptor.as_deref() else {
-            return Err(malformed("a look-up table has no descriptor of three numbers"));
-        };
-        let count = if count == 0 { 65_536 } else { usize::from(count) };
-        let bits = if (1..=16).contains(&bits) { bits } else { 16 };
-        if bits <= 8 && entries.len() == count.div_ceil(2) && count > 1 {
-            // Entries of eight bits may come two in a word, the first one low.
-            entries = entries.iter().flat_map(|pair| pair.to_le_bytes()).map(u16::from).collect();
+        Photometric::Rgb if layout.numbers == Numbers::Whole && !layout.signed => {
+            let full = f64::from(u32::MAX >> (32 - layout.stored));
+            Ok(Samples::Rgb16(
+                numbers.into_iter().map(|value| (value / full * WHITE).round() as u16).collect(),
+            ))
         }
-        if entries.len() < count {
-            return Err(malformed(format!(
-                "a look-up table announces {count} entries and has {}",
-                entries.len()
-            )));
-        }
-        entries.truncate(count);
-        Ok(Table {
-            first: if signed { i32::from(first as i16) } else { i32::from(first) },
-            entries,
-            full: f64::from(u16::MAX >> (16 - bits)),
-        })
-    }
-
-    /// The entry for a value; values beyond the ends take the ends' entries.
-    fn at(&self, value: f64) -> f64 {
-        let last = self.entries.len() - 1;
-        let index = (value.round() - f64::from(self.first)).clamp(0.0, last as f64);
-        f64::from(self.entries[index as usize])
+        _ => Err(DecodeError::unsupported("DICOM pixels of more than 16 bits that are neither grey nor RGB")),
     }
 }
 
@@ -110,10 +108,10 @@ enum Modality {
 }
 
 impl Modality {
-    fn apply(&self, stored: i32) -> f64 {
+    fn apply(&self, stored: f64) -> f64 {
         match self {
-            Modality::Rescale { slope, intercept } => f64::from(stored) * slope + intercept,
-            Modality::Table(table) => table.at(f64::from(stored)),
+            Modality::Rescale { slope, intercept } => stored * slope + intercept,
+            Modality::Table(table) => table.at(stored),
         }
     }
 }
@@ -253,7 +251,7 @@ fn grey(
 ) -> Vec<u16> {
     let least = codes.iter().copied().min().unwrap_or(0);
     let greatest = codes.iter().copied().max().unwrap_or(0);
-    let value = |code: u16| transform.modality.apply(layout.value(code));
+    let value = |code: u16| transform.modality.apply(layout.value(code).into());
     let is_padding =
         |code: u16| padding.is_some_and(|(first, last)| (first..=last).contains(&layout.value(code)));
     let shown = || codes.iter().copied().filter(|&code| !is_padding(code));
@@ -305,29 +303,4 @@ fn ybr_to_rgb(layout: &Layout, codes: &mut [u16]) {
         let rgb = [y + 1.402 * red, y - 0.344_136 * blue - 0.714_136 * red, y + 1.772 * blue];
         *pixel = rgb.map(|value| value.round().clamp(0.0, full) as u16);
     }
-}
-
-/// PALETTE COLOR: three tables from a stored value to red, green and blue.
-fn palette(set: &DataSet<'_>, layout: &Layout, codes: &[u16]) -> Result<Samples, DecodeError> {
-    let mut tables = Vec::with_capacity(3);
-    for (descriptor, entries) in tags::PALETTE_DESCRIPTORS.into_iter().zip(tags::PALETTES) {
-        let Some(entries) = set.words(entries) else {
-            return Err(DecodeError::unsupported(
-                "PALETTE COLOR pixels without plain palettes (0028,1201) to (0028,1203)",
-            ));
-        };
-        tables.push(Table::new(set.words(descriptor), entries, layout.signed)?);
-    }
-    // Writers of 8-bit palettes leave the 16 bits of the descriptor as they were.
-    if tables.iter().all(|table| table.entries.iter().all(|&entry| entry <= 255)) {
-        tables.iter_mut().for_each(|table| table.full = table.full.min(255.0));
-    }
-    let mut out = Vec::with_capacity(codes.len() * 3);
-    for &code in codes {
-        let value = f64::from(layout.value(code));
-        for table in &tables {
-            out.push((table.at(value) / table.full * WHITE).round() as u16);
-        }
-    }
-    Ok(Samples::Rgb16(out))
 }

@@ -6,7 +6,7 @@ use super::scans::{Component, Frame};
 use super::{Colour, Header};
 use crate::decode::DecodeError;
 
-/// Decodes a file that is not progressive into grey if it has one component, else red, green, blue.
+/// Decodes a file into grey if it has one component, else red, green, blue.
 pub(super) fn decode(bytes: &[u8], header: &Header, colour: Colour) -> Result<Vec<u16>, DecodeError> {
     let mut frame = Frame::read(bytes, header, true)?;
     if !matches!(frame.components.len(), 1 | 3) {

@@ -288,12 +288,18 @@ pub(crate) fn decode_ls(bytes: &[u8], header: &Header) -> Result<Vec<u16>, Decod
                 }
                 let mut coder = Coder::new(header.precision, i32::from(scan.first), preset)?;
                 let mut bits = Bits { bytes, at: segments.at, byte: 0, left: 0 };
-                match (scan.last, members.as_slice()) {
+                let mut groups: Vec<Group> = match (scan.last, members.as_slice()) {
                     (0, [_]) | (1, _) => {
-                        lines(&mut bits, &mut coder, &members, width, components, &mut values)?
+                        members.iter().map(|&member| Group::new(&[member], width, false)).collect()
                     }
-                    (2, _) => pixels(&mut bits, &mut coder, &members, width, components, &mut values)?,
+                    (2, _) => vec![Group::new(&members, width, true)],
                     _ => return Err(malformed("its scan is interleaved in a way that is not known")),
+                };
+                for row in values.chunks_exact_mut(width * components) {
+                    for group in &mut groups {
+                        group.line(&mut bits, &mut coder, width)?;
+                        group.put(row, components);
+                    }
                 }
                 segments.at = bits.at;
             }
@@ -312,105 +318,72 @@ fn neighbours(above: &[u16], line: &[u16], x: usize) -> [i32; 4] {
     [line[x - 1], above[x], above[x - 1], above[x + 1]].map(i32::from)
 }
 
-/// Scans of one component, or line by line of several.
-fn lines(
-    bits: &mut Bits<'_>,
-    coder: &mut Coder,
-    members: &[usize],
-    width: usize,
-    components: usize,
-    values: &mut [u16],
-) -> Result<(), DecodeError> {
-    // A sample before and behind each line stands for its edges.
-    let mut above = vec![vec![0u16; width + 2]; members.len()];
-    let mut runs = vec![0usize; members.len()];
-    let mut line = vec![0u16; width + 2];
-    for row in values.chunks_exact_mut(width * components) {
-        for (index, &member) in members.iter().enumerate() {
-            let above = &mut above[index];
-            above[width + 1] = above[width];
-            line[0] = above[1];
-            let mut x = 1;
-            while x <= width {
-                let near = neighbours(above, &line, x);
-                let context = coder.context(near);
-                if context != 0 {
-                    line[x] = coder.regular(bits, context, near)?;
-                    x += 1;
-                    continue;
-                }
-                let length = run(bits, &mut runs[index], width + 1 - x)?;
-                let value = line[x - 1];
-                line[x..x + length].fill(value);
-                x += length;
-                if x <= width {
-                    let near = [line[x - 1], above[x]].map(i32::from);
-                    line[x] = coder.interruption(bits, near, RUNS[runs[index]], false)?;
-                    runs[index] = runs[index].saturating_sub(1);
-                    x += 1;
-                }
-            }
-            for (value, &sample) in row.iter_mut().skip(member).step_by(components).zip(&line[1..]) {
-                *value = sample;
-            }
-            std::mem::swap(above, &mut line);
-        }
-    }
-    Ok(())
+/// Components whose samples are coded together: one of a scan line by line, all of one pixel by pixel.
+struct Group {
+    members: Vec<usize>,
+    /// The line before and this one of each member, with a sample before and behind for the edges.
+    above: Vec<Vec<u16>>,
+    current: Vec<Vec<u16>>,
+    /// How long runs are by now, an index of [`RUNS`].
+    run: usize,
+    /// Members begin and end runs together.
+    joint: bool,
 }
 
-/// Scans pixel by pixel of several components, which begin and end runs together.
-fn pixels(
-    bits: &mut Bits<'_>,
-    coder: &mut Coder,
-    members: &[usize],
-    width: usize,
-    components: usize,
-    values: &mut [u16],
-) -> Result<(), DecodeError> {
-    let mut above = vec![vec![0u16; width + 2]; members.len()];
-    let mut current = above.clone();
-    let mut index = 0;
-    for row in values.chunks_exact_mut(width * components) {
-        for (above, line) in above.iter_mut().zip(&mut current) {
+impl Group {
+    fn new(members: &[usize], width: usize, joint: bool) -> Group {
+        let lines = vec![vec![0u16; width + 2]; members.len()];
+        Group { members: members.to_vec(), above: lines.clone(), current: lines, run: 0, joint }
+    }
+
+    /// Decodes a line of every member.
+    fn line(&mut self, bits: &mut Bits<'_>, coder: &mut Coder, width: usize) -> Result<(), DecodeError> {
+        for (above, line) in self.above.iter_mut().zip(&mut self.current) {
             above[width + 1] = above[width];
             line[0] = above[1];
         }
         let mut x = 1;
         while x <= width {
-            let near: Vec<[i32; 4]> =
-                above.iter().zip(&current).map(|(above, line)| neighbours(above, line, x)).collect();
-            let contexts: Vec<i32> = near.iter().map(|&near| coder.context(near)).collect();
-            if contexts.iter().any(|&context| context != 0) {
-                for ((line, &near), &context) in current.iter_mut().zip(&near).zip(&contexts) {
+            // A scan has four components at most.
+            let (mut near, mut contexts) = ([[0; 4]; 4], [0; 4]);
+            for (index, (above, line)) in self.above.iter().zip(&self.current).enumerate() {
+                near[index] = neighbours(above, line, x);
+                contexts[index] = coder.context(near[index]);
+            }
+            if contexts != [0; 4] {
+                for (line, (near, context)) in self.current.iter_mut().zip(near.into_iter().zip(contexts)) {
                     line[x] = coder.regular(bits, context, near)?;
                 }
                 x += 1;
                 continue;
             }
-            let length = run(bits, &mut index, width + 1 - x)?;
-            for line in &mut current {
+            let length = run(bits, &mut self.run, width + 1 - x)?;
+            for line in &mut self.current {
                 let value = line[x - 1];
                 line[x..x + length].fill(value);
             }
             x += length;
             if x <= width {
-                for (above, line) in above.iter().zip(&mut current) {
+                for (above, line) in self.above.iter().zip(&mut self.current) {
                     let near = [line[x - 1], above[x]].map(i32::from);
-                    line[x] = coder.interruption(bits, near, RUNS[index], true)?;
+                    line[x] = coder.interruption(bits, near, RUNS[self.run], self.joint)?;
                 }
-                index = index.saturating_sub(1);
+                self.run = self.run.saturating_sub(1);
                 x += 1;
             }
         }
-        for (&member, line) in members.iter().zip(&current) {
+        Ok(())
+    }
+
+    /// Puts the line into a row of pixels, and makes it the one before.
+    fn put(&mut self, row: &mut [u16], components: usize) {
+        for (&member, line) in self.members.iter().zip(&self.current) {
             for (value, &sample) in row.iter_mut().skip(member).step_by(components).zip(&line[1..]) {
                 *value = sample;
             }
         }
-        std::mem::swap(&mut above, &mut current);
+        std::mem::swap(&mut self.above, &mut self.current);
     }
-    Ok(())
 }
 
 /// The length of a run, at most `left` (section A.7.1).

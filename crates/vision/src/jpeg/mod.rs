@@ -40,7 +40,7 @@ pub(super) struct Header {
     pub process: Process,
     /// The first scan does not hold all components.
     pub apart: bool,
-    /// Bytes that belong to nothing stand between segments.
+    /// Bytes that belong to nothing stand between segments, or segments say nothing.
     stray: bool,
     /// The colour transform that an Adobe marker declares.
     pub adobe: Option<u8>,
@@ -76,6 +76,7 @@ impl Header {
     pub fn bytes_a_sample(&self) -> u64 {
         match self.process {
             Process::Sequential if self.apart || self.precision > 8 => 14,
+            Process::Progressive if self.precision > 8 => 14,
             Process::Sequential => 2,
             Process::Progressive => 5,
             Process::Lossless | Process::Ls => 2,
@@ -122,9 +123,9 @@ pub(super) enum Colour {
 
 /// Decodes a JPEG of more than 8 bits into grey if it has one component, else red, green, blue.
 pub(super) fn decode_deep(bytes: &[u8], header: &Header, colour: Colour) -> Result<Vec<u16>, DecodeError> {
-    if header.precision != 12 || header.process != Process::Sequential {
+    if header.precision != 12 || !matches!(header.process, Process::Sequential | Process::Progressive) {
         return Err(DecodeError::unsupported(format!(
-            "a JPEG with {} bits a sample that is neither lossless nor extended with 12 bits",
+            "a JPEG with {} bits a sample that is neither lossless nor of 12 bits",
             header.precision
         )));
     }
@@ -138,11 +139,20 @@ fn check_length(bytes: &[u8], header: &Header) -> Result<(), DecodeError> {
     if blocks / 8 > bytes.len() as u64 { Err(header.too_short(bytes.len())) } else { Ok(()) }
 }
 
-/// The file without the bytes between its segments that belong to nothing.
+/// Whether a segment is an Adobe marker that lacks its end, and so does not say what it is there for.
+fn is_cut_adobe(marker: u8, body: &[u8]) -> bool {
+    marker == 0xee && body.len() < 12
+}
+
+/// The file without the bytes between its segments that belong to nothing, and without segments that
+/// say nothing.
 fn without_stray(bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
     let mut clean = vec![0xff, 0xd8];
     let mut segments = Segments::new(bytes);
     while let Some((marker, body)) = segments.next()? {
+        if is_cut_adobe(marker, body) {
+            continue;
+        }
         clean.extend_from_slice(&bytes[segments.at - body.len() - 4..segments.at]);
         if marker == 0xda {
             let start = segments.at;
@@ -228,7 +238,7 @@ pub(super) fn read_header(bytes: &[u8]) -> Result<Header, DecodeError> {
             return Err(malformed("it ends before the first scan"));
         };
         let start = segments.at - body.len() - 4;
-        stray |= bytes[behind..start].iter().any(|&byte| byte != 0xff);
+        stray |= is_cut_adobe(marker, body) || bytes[behind..start].iter().any(|&byte| byte != 0xff);
         behind = segments.at;
         match marker {
             0xc0..=0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf | 0xf7 => {

@@ -3,7 +3,7 @@
 //! Two things are made of them. Every file is walked once without keeping anything, to find whether
 //! all of the picture is there: decoders draw what is missing in grey and call it a success. And of
 //! the files that the usual decoder does not read (12 bits, components in scans apart) the
-//! coefficients are kept.
+//! coefficients are kept, of progressive ones bit by bit.
 
 use super::bits::{Bits, Huffman, Tables};
 use super::segments::{Scan, Segments};
@@ -49,8 +49,7 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    /// Walks all scans of a file. With `keep` the coefficients stay, of a file that is not
-    /// progressive.
+    /// Walks all scans of a file. With `keep` the coefficients stay.
     pub fn read(bytes: &[u8], header: &Header, keep: bool) -> Result<Frame, DecodeError> {
         let mut frame = Frame {
             components: Vec::new(),
@@ -83,7 +82,28 @@ impl Frame {
             }
         }
         let complete = frame.components.iter().all(|component| component.missing == [0; 64]);
-        if complete { Ok(frame) } else { Err(malformed("the file is truncated: scans are missing")) }
+        if !complete {
+            return Err(malformed("the file is truncated: scans are missing"));
+        }
+        frame.finish()?;
+        Ok(frame)
+    }
+
+    /// Multiplies coefficients that came bit by bit with their quantization steps.
+    fn finish(&mut self) -> Result<(), DecodeError> {
+        if !(self.keep && self.progressive) {
+            return Ok(());
+        }
+        for component in &mut self.components {
+            let steps = component.steps(&self.quantization)?;
+            for block in component.coefficients.as_chunks_mut::<64>().0 {
+                for (&place, &step) in ZIGZAG.iter().zip(steps) {
+                    let value = &mut block[usize::from(place)];
+                    *value = value.wrapping_mul(i32::from(step));
+                }
+            }
+        }
+        Ok(())
     }
 
     fn define(&mut self, progressive: bool, body: &[u8], header: &Header) -> Result<(), DecodeError> {
@@ -197,27 +217,27 @@ impl Frame {
                     match (self.progressive, dc, ac) {
                         (false, Some(dc), Some(ac)) => {
                             let steps = match self.keep {
-                                true => Some(
-                                    self.quantization
-                                        .get(component.quantization)
-                                        .and_then(Option::as_ref)
-                                        .ok_or_else(|| malformed("a quantization table is missing"))?,
-                                ),
+                                true => Some(component.steps(&self.quantization)?),
                                 false => None,
                             };
                             component.sequential(at, dc, ac, steps, bits)?;
                         }
                         (true, Some(dc), None) => {
                             let size = u32::from(dc.decode(bits)?);
-                            bits.difference(size.min(15))?;
+                            let difference = bits.difference(size.min(15))?;
+                            component.prediction = component.prediction.wrapping_add(difference);
+                            component.keep(at, 0, component.prediction.wrapping_shl(u32::from(scan.low)));
                         }
                         (true, None, None) => {
-                            bits.take(1)?;
+                            let bit = bits.take(1)? << scan.low;
+                            component.change(at, 0, |value| value | bit);
                         }
                         (true, _, Some(ac)) if scan.high == 0 => {
-                            component.first(at, ac, first..=last, &mut run, bits)?;
+                            component.first(at, ac, first..=last, scan.low, &mut run, bits)?;
                         }
-                        (true, _, Some(ac)) => component.refine(at, ac, first..=last, &mut run, bits)?,
+                        (true, _, Some(ac)) => {
+                            component.refine(at, ac, first..=last, scan.low, &mut run, bits)?
+                        }
                         _ => return Err(malformed("a scan header is broken")),
                     }
                 }
@@ -233,6 +253,28 @@ fn end_of_band(run: u8, bits: &mut Bits<'_>) -> Result<u32, DecodeError> {
 }
 
 impl Component {
+    /// The quantization steps of this component, in the order of coding.
+    fn steps<'a>(&self, tables: &'a [Option<[u16; 64]>; 4]) -> Result<&'a [u16; 64], DecodeError> {
+        let table = tables.get(self.quantization).and_then(Option::as_ref);
+        table.ok_or_else(|| malformed("a quantization table is missing"))
+    }
+
+    /// Changes coefficient `k` of a block, where coefficients are kept.
+    fn change(&mut self, at: usize, k: usize, by: impl Fn(i32) -> i32) {
+        if let Some(value) = self.coefficients.get_mut(64 * at + usize::from(ZIGZAG[k])) {
+            *value = by(*value);
+        }
+    }
+
+    fn keep(&mut self, at: usize, k: usize, value: i32) {
+        self.change(at, k, |_| value);
+    }
+
+    /// Moves a coefficient that is not zero away from zero.
+    fn more(&mut self, at: usize, k: usize, by: i32) {
+        self.change(at, k, |value| value.wrapping_add(by * value.signum()));
+    }
+
     /// All coefficients of a block; they are kept, times their steps, where there are `steps`.
     fn sequential(
         &mut self,
@@ -280,6 +322,7 @@ impl Component {
         at: usize,
         ac: &Huffman,
         band: std::ops::RangeInclusive<usize>,
+        low: u8,
         run: &mut u32,
         bits: &mut Bits<'_>,
     ) -> Result<(), DecodeError> {
@@ -300,7 +343,8 @@ impl Component {
                 if k > *band.end() {
                     return Err(malformed("a block has too many coefficients"));
                 }
-                bits.take(size)?;
+                let value = bits.difference(size)?;
+                self.keep(at, k, value.wrapping_shl(u32::from(low)));
                 self.nonzero[at] |= 1 << k;
             }
             k += 1;
@@ -314,6 +358,7 @@ impl Component {
         at: usize,
         ac: &Huffman,
         band: std::ops::RangeInclusive<usize>,
+        low: u8,
         run: &mut u32,
         bits: &mut Bits<'_>,
     ) -> Result<(), DecodeError> {
@@ -327,10 +372,11 @@ impl Component {
                     *run = end_of_band(zeros, bits)? + 1;
                     break;
                 }
-                bits.take(u32::from(size > 0))?;
+                // A coefficient that becomes one has size 1: its sign.
+                let value = if size > 0 && bits.take(1)? == 0 { -1 } else { 1 };
                 while k <= *band.end() {
                     if known >> k & 1 != 0 {
-                        bits.take(1)?;
+                        self.more(at, k, bits.take(1)? << low);
                     } else if zeros == 0 {
                         break;
                     } else {
@@ -339,6 +385,7 @@ impl Component {
                     k += 1;
                 }
                 if size > 0 && k <= *band.end() {
+                    self.keep(at, k, value << low);
                     self.nonzero[at] |= 1 << k;
                 }
                 k += 1;
@@ -346,7 +393,9 @@ impl Component {
         }
         if *run > 0 {
             while k <= *band.end() {
-                bits.take((known >> k & 1) as u32)?;
+                if known >> k & 1 != 0 {
+                    self.more(at, k, bits.take(1)? << low);
+                }
                 k += 1;
             }
             *run -= 1;

@@ -105,3 +105,32 @@ fn a_broken_exif_block_is_no_orientation() {
     let nine = b"II\x2a\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x09\0\0\0";
     assert_eq!(exif_orientation(nine), None);
 }
+
+/// A file of the folder that other programs made.
+fn fixture(name: &str) -> Vec<u8> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/vision");
+    std::fs::read(folder.join(name)).expect("a fixture")
+}
+
+/// Progressive files of 8 bits are decoded elsewhere, those of 12 here: the same coefficients.
+#[test]
+fn coefficients_that_come_bit_by_bit_are_put_together() {
+    for (name, most) in [("gray-progressive.jpg", 1), ("rgb-progressive.jpg", 3)] {
+        let bytes = fixture(name);
+        let header = read_header(&bytes).expect("a header");
+        assert_eq!(header.process, Process::Progressive);
+        let here = dct::decode(&bytes, &header, Colour::Declared).expect("decoded here");
+        let usual = decode_samples(&bytes, &header, Colour::Declared).expect("decoded as usual");
+        assert_eq!(here.len(), usual.len());
+        let off = here.iter().zip(&usual).map(|(&a, &b)| a.abs_diff(u16::from(b))).max();
+        assert!(off.is_some_and(|off| off <= most), "{name}: {off:?}");
+    }
+}
+
+#[test]
+fn an_adobe_marker_that_says_nothing_is_passed_over() {
+    let whole = fixture("rgb-444.jpg");
+    let cut = [&whole[..2], &[0xff, 0xee, 0, 7], b"Adobe", &whole[2..]].concat();
+    let options = DecodeOptions::default();
+    assert_eq!(decode(&cut, &options), decode(&whole, &options));
+}

@@ -1,0 +1,365 @@
+"""Uses the console in a browser as people do, and asks axe-core about every page.
+
+Usage: console.py PROGRAM AXE WORK [FOLDER]. FOLDER gets a screenshot of each page.
+"""
+
+import io
+import json
+import os
+import re
+import struct
+import subprocess
+import sys
+import time
+import urllib.request
+import zlib
+from pathlib import Path
+
+from selenium.common.exceptions import StaleElementReferenceException
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+
+from browser import start
+
+PAGES = ["images", "notes", "people", "models", "operations", "audit"]
+MARKUP = '<img src=x onerror="window.ran=1"><script>window.ran=1</script>'
+MANY = 520
+
+
+class Server:
+    """A server of its own, on a port that it has again after a restart."""
+
+    def __init__(self, program, work):
+        self.program, self.work, self.process, self.port = program, work, None, 0
+
+    def start(self):
+        out = self.work / "out"
+        out.unlink(missing_ok=True)
+        command = [self.program, "serve", "--demo", "--listen", f"127.0.0.1:{self.port}",
+                   "--database-url", f"sqlite://{self.work}/demo.db"]
+        with open(out, "w") as said, open(self.work / "log", "a") as log:
+            self.process = subprocess.Popen(command, stdout=said, stderr=log)
+        for _ in range(1800):
+            found = re.search(r"console: (http://127\.0\.0\.1:(\d+)/)#key=(\S+)", out.read_text())
+            if found:
+                self.url, self.port, self.key = found[1], int(found[2]), found[3]
+                return
+            assert self.process.poll() is None, (self.work / "log").read_text()
+            time.sleep(0.1)
+        raise SystemExit("the server does not start")
+
+    def stop(self):
+        if self.process:
+            self.process.terminate()
+            self.process.wait()
+
+
+class Page:
+    """What a person does on a page."""
+
+    def __init__(self, browser, server):
+        self.browser, self.server = browser, server
+        # What is asked about may be drawn anew while it is asked.
+        self.wait = WebDriverWait(browser, 120, ignored_exceptions=[StaleElementReferenceException])
+
+    def open(self, address):
+        self.browser.execute_script(
+            "delete document.getElementById('main').dataset.ready;"
+            "if (location.hash === arguments[0]) dispatchEvent(new Event('hashchange')); else location.hash = arguments[0]",
+            f"#/{address}")
+        self.ready(address.split("/")[0])
+
+    def ready(self, name):
+        self.wait.until(lambda b: b.execute_script("return document.getElementById('main')?.dataset.ready") == name)
+
+    def all(self, selector):
+        return self.browser.find_elements(By.CSS_SELECTOR, selector)
+
+    def one(self, selector):
+        return self.wait.until(lambda _: self.all(selector))[0]
+
+    def click(self, selector):
+        self.browser.execute_script("arguments[0].click()", self.one(selector))
+
+    def texts(self, selector):
+        return self.browser.execute_script(
+            "return [...document.querySelectorAll(arguments[0])].map((one) => one.innerText)", selector)
+
+    def text(self, selector):
+        self.one(selector)
+        return self.texts(selector)[0]
+
+    def until(self, selector, words):
+        self.wait.until(lambda _: any(words in text for text in self.texts(selector)), f"{words!r} is not in {selector}")
+
+    def shot(self, folder, name, top="main"):
+        """A picture of the page from an element on, small: it goes into the repository."""
+        if not folder:
+            return
+        from PIL import Image
+
+        self.browser.execute_script("document.activeElement.blur(); scrollTo(0, document.querySelector(arguments[0]).getBoundingClientRect().top + scrollY - 24)", top)
+        time.sleep(0.5)  # Bars grow.
+        picture = Image.open(io.BytesIO(self.browser.get_screenshot_as_png())).convert("RGB")
+        picture.quantize(256, dither=Image.Dither.NONE).save(folder / f"{name}.png", optimize=True)
+
+
+def png(path, grey):
+    """A small picture."""
+    rows = b"".join(b"\0" + bytes((grey + x * y) % 256 for x in range(32)) for y in range(32))
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 32, 32, 8, 0, 0, 0, 0))
+                     + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+    return str(path)
+
+
+def images(page, folder):
+    page.open("images")
+    page.click("#sample-dicom")
+    page.until("#shot[data-status=done] .verdict", "")
+    page.one("[data-slider=center]")
+    page.shot(folder, "images")
+    page.click("#sample-hazy")
+    page.until("#shot", "drawing-hazy.png")
+    page.until("#shot[data-status=done] .verdict", "")
+    assert re.search(r"\d %", page.text("#shot .much")), "no probability"
+    assert "ms" in page.text("#shot .keyed"), "no time by stage"
+    assert "/v1/images/classify?model=" in page.one("#shot pre").get_attribute("textContent")
+    page.click("#sample-blank")
+    page.until("#shot", "of one tone")
+    page.click("main tbody tr:first-child button")
+    page.until("#shot", "drawing-3-frames.dcm")
+    slider = page.one("[data-slider=frame]")
+    page.browser.execute_script("arguments[0].value = 2; for (const e of ['input', 'change']) arguments[0].dispatchEvent(new Event(e))", slider)
+    page.wait.until(lambda _: "frame=3" in page.one("#shot pre").get_attribute("textContent"))
+    page.until("#shot[data-status=done] .verdict", "")
+
+    # A file that is refused says why, in the server's words; one that is too large is not sent at all.
+    files = page.server.work
+    broken = files / "broken.dcm"
+    broken.write_bytes(bytes(128) + b"DICM" + b"\xff" * 64)
+    page.one("#files").send_keys(str(broken))
+    page.until("#shot[data-status=refused] [role=alert]", "DICOM")
+    large = files / "large.png"
+    with open(large, "wb") as file:
+        file.truncate(200 << 20)
+    before = requests(page)
+    page.one("#files").send_keys(str(large))
+    page.until("#shot[data-status=refused] [role=alert]", "was not sent")
+    assert requests(page) == before, "a file that is too large was sent"
+    large.unlink()
+
+    # Very many: what does not fit is told, the others are answered a few at a time.
+    page.open("models")
+    page.open("images")
+    page.one("#files").send_keys("\n".join(png(files / f"many-{n}.png", n % 200) for n in range(MANY)))
+    page.until("[role=alert]", "left out")
+    page.wait.until(lambda _: not page.all("[role=progressbar]"), "not all pictures were answered")
+    assert len(page.all("main tbody tr")) == 500 and not page.all("main tbody .bad")
+
+
+def requests(page):
+    return page.browser.execute_script("return performance.getEntriesByType('resource').filter((one) => one.name.includes('/classify')).length")
+
+
+def notes(page, folder):
+    page.open("notes")
+    page.click("#sample-0")
+    page.until("#answer .verdict", "Emergency")
+    page.until("#answer .flags", "chest pain")
+    page.until("#answer", "Not known")
+    page.shot(folder, "notes")
+    # A value that cannot be is said beside its field.
+    field = page.one("[data-field=spo2]")
+    field.clear()
+    field.send_keys("400")
+    page.click("#ask")
+    page.wait.until(lambda _: page.one("[data-field=spo2]").get_attribute("aria-invalid") == "true")
+    assert page.text(".field:has([data-field=spo2]) .wrong")
+    # Markup in a note is text.
+    csv = page.server.work / "notes.csv"
+    quoted = MARKUP.replace('"', '""')
+    csv.write_text(f'note,age,ward\n"{quoted} chest pain",61,7\nsore throat,999,7\n"=cmd() fever",30,7\n')
+    page.click(".tabs [data-value=batch]")
+    page.one("#csv").send_keys(str(csv))
+    page.until("#batch tbody", MARKUP)
+    page.until("#batch tbody .bad", "age")
+    assert "ward" in page.text("#batch code"), "a column that is not read is not named"
+    assert page.browser.execute_script("return window.ran") is None, "markup was run"
+    page.click("#batch-sample")
+    page.until("#batch h2", "4")
+    assert page.one("#batch-save").is_displayed()
+
+
+def people(page, folder):
+    page.open("people")
+    page.one("#person").send_keys("u1")
+    page.click("#open")
+    page.until("#profile", "penicillin")
+    page.until("#excluded", "allergy: penicillin")
+    page.until("#recommended .why", "similar history")
+    page.click(".tabs [data-value=pharmacy]")
+    page.one(".map .pin")
+    page.shot(folder, "people", "#profile")
+    titles = page.texts("#recommended .title")
+    page.click("#recommended li:nth-child(2) button")
+    page.wait.until(lambda _: page.text("#announce").startswith("Recorded") or page.all("#recommended .tag.accent, #recommended .tag.good"))
+    page.until("tbody tr:first-child", "dispense")
+    assert page.all("#recommended .title bdi"), "names are not isolated"
+    assert len(titles) > 1
+    # A name that would turn the text around it, with markup in it.
+    name = "\u202egnp.\u202c" + MARKUP
+    item = {"kind": "pharmacy", "name": name, "repeatable": True, "latitude": 46.49, "longitude": -23.99}
+    put(page.server, "/v1/items/odd", item)
+    put(page.server, "/v1/users/odd%2F1", {"profile": {"allergies": [], "medications": [], "latitude": 46.49, "longitude": -23.99}})
+    page.browser.refresh()
+    page.open("people/odd%2F1/pharmacy")
+    page.until("#profile", "odd/1")
+    page.until("#recommended, #excluded", "Recommended")
+    assert page.browser.execute_script("return window.ran") is None, "markup was run"
+    page.open("people/nobody-of-this-name")
+    page.until("[role=alert]", "nobody-of-this-name")
+
+
+def put(server, path, body):
+    request = urllib.request.Request(server.url.rstrip("/") + path, json.dumps(body).encode(), method="PUT")
+    request.add_header("content-type", "application/json")
+    urllib.request.urlopen(request).read()
+
+
+def models(page, folder):
+    page.open("models/triage")
+    page.until(".card", "no medical device")
+    page.wait.until(lambda b: b.execute_script("const all = [...document.querySelectorAll('.card .plots img')]; return all.length === 3 && all.every((one) => one.naturalWidth > 0)"), "plots are missing")
+    page.until(".confusion", "truth")
+    page.shot(folder, "models")
+    page.click("#repository [data-act=unload][data-model=department-zh]")
+    page.one("#repository [data-act=load][data-model=department-zh]")
+    page.click("#repository [data-act=load][data-model=department-zh]")
+    page.one("#repository [data-act=unload][data-model=department-zh]")
+
+
+def operations(page, folder):
+    page.open("operations")
+    page.until("#figures", "Ready")
+    page.until("#drift", "answers")
+    page.until("main table", "/v1/images/classify")
+    page.wait.until(lambda _: len(page.one(".spark path:last-child").get_attribute("d").split("L")) > 3)
+    page.shot(folder, "operations")
+
+
+def audit(page, folder):
+    page.open("audit")
+    page.until("#audit", "/v1/notes/classify")
+    page.shot(folder, "audit")
+    page.one("#filter").send_keys("pneumonia")
+    page.wait.until(lambda _: all("images" in text for text in page.texts("#audit tbody tr")))
+    assert page.all("#audit tbody tr")
+
+
+def accessible(page, axe, place):
+    """No finding of axe-core that is serious or critical."""
+    # Its script needs no exception from the page's policy: the driver runs it, not the page.
+    page.browser.execute_script(axe)
+    found = page.browser.execute_async_script(
+        "const done = arguments[0]; axe.run(document, {resultTypes: ['violations']}).then((r) => done(r.violations), (e) => done(String(e)))")
+    assert isinstance(found, list), found
+    serious = [(one["id"], [node["target"] for node in one["nodes"]][:4]) for one in found if one["impact"] in ("serious", "critical")]
+    assert not serious, f"{place}: {serious}"
+
+
+def in_every_form(page, axe):
+    """Both languages and themes, wide and narrow."""
+    raw = re.compile(r"\b(?:images|notes|people|models|operations|audit|ops|key|failure|reason|drift|field|kind|strategy)\.[a-z_-]+\b")
+    for language in ["zh", "en"]:
+        page.click("#language")
+        for name in PAGES:
+            address = {"people": "people/u1/hospital"}.get(name, name)
+            page.open(address)
+            if name == "people":
+                page.one("#recommended")
+            assert not raw.search(page.text("body")), f"{language} {name}: {raw.search(page.text('body'))[0]}"
+            if language == "en":
+                for _ in range(2):
+                    page.click("#theme")
+                    accessible(page, axe, f"{name}, {page.browser.execute_script('return document.documentElement.dataset.theme')}")
+        assert page.browser.execute_script("return document.documentElement.lang") == {"zh": "zh-Hans", "en": "en"}[language]
+    page.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True})
+    for name in PAGES:
+        page.open({"people": "people/u1/hospital"}.get(name, name))
+        wide = page.browser.execute_script("return document.documentElement.scrollWidth")
+        assert wide <= 390, f"{name} is {wide} wide on a phone"
+    page.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def keyboard(page):
+    """The first stop of the keyboard leads past the menu."""
+    page.open("images")
+    focused = page.browser.execute_script("document.body.focus(); return document.querySelector('a, button, input').id")
+    assert focused == "skip"
+
+
+def restarted(page):
+    """A page that is open while the server restarts, and the key of the run before."""
+    page.open("operations")
+    page.server.stop()
+    page.until("[role=alert]", "does not answer")
+    old = page.server.key
+    page.server.start()
+    page.until(".banner, #figures", "")
+    page.wait.until(lambda _: not any("does not answer" in text for text in page.texts("[role=alert]")))
+    assert page.server.key != old
+    page.open("notes")
+    page.until(".banner", "has expired")
+    page.click("#key")
+    page.one("#key-input").clear()
+    page.one("#key-input").send_keys(page.server.key)
+    page.click("#key-use")
+    page.one("#ask")
+    assert not page.all(".banner")
+
+
+def quiet(page, url):
+    """Nothing went wrong that nobody was told of, and nothing was asked of anybody else."""
+    for entry in page.browser.get_log("browser"):
+        # A refusal is told on the page; the browser notes its status too.
+        told = re.search(r"Failed to load resource: (the server responded with a status of 4|net::ERR_)", entry["message"])
+        assert told or entry["level"] not in ("SEVERE", "WARNING"), entry
+    for address in page.browser.execute_script("return performance.getEntriesByType('resource').map((one) => one.name)"):
+        assert address.startswith((url, f"blob:{url}", "data:")), f"a foreign request: {address}"
+
+
+def main():
+    program, axe, work, folder = sys.argv[1:]
+    server = Server(program, Path(work))
+    folder = Path(folder) if folder else None
+    axe = Path(axe).read_text()
+    browser = start(1280, 900)
+    try:
+        server.start()
+        page = Page(browser, server)
+        browser.get(f"{server.url}#key={server.key}")
+        page.ready("images")
+        assert "key=" not in browser.current_url, "the key stays in the address"
+        assert browser.execute_script("return JSON.stringify(localStorage)").find(server.key) < 0
+        for act in [images, notes, people, models, operations, audit]:
+            began = time.monotonic()
+            act(page, folder)
+            quiet(page, server.url)
+            print(f"{act.__name__}: {time.monotonic() - began:.1f} s", flush=True)
+        in_every_form(page, axe)
+        keyboard(page)
+        quiet(page, server.url)
+        restarted(page)
+        paint = browser.execute_script("return performance.getEntriesByName('first-contentful-paint')[0]?.startTime")
+        print(f"first paint of the last load: {paint and round(paint)} ms")
+    except BaseException:
+        browser.save_screenshot(str(Path(os.environ.get("TMPDIR", "/tmp")) / "console-failed.png"))
+        raise
+    finally:
+        browser.quit()
+        server.stop()
+
+
+main()

@@ -1,0 +1,238 @@
+//! Cards: what was found, in as few of them as can be. All that is contraindicated stands in one critical
+//! card, all that is serious in one warning, the rest in one for information; an order that nothing speaks
+//! against has none. Whoever is interrupted often stops to read.
+
+use recommend::{Checked, Finding, Item, Severity};
+use serde_json::{Value, json};
+
+use super::request::DraftOrder;
+
+/// The longest summary, in characters; CDS Hooks wants fewer than 140.
+const SUMMARY: usize = 139;
+
+/// Reasons that a person may give for ordering all the same, offered with a card.
+const OVERRIDES: [(&str, &str); 4] = [
+    ("benefit-outweighs-risk", "The benefit outweighs the risk"),
+    ("tolerated-before", "The person has tolerated it before"),
+    ("record-wrong", "The record is wrong or out of date"),
+    ("will-monitor", "The person will be monitored"),
+];
+
+/// The code system of those reasons.
+pub const OVERRIDE_SYSTEM: &str = "urn:medserve:override-reason";
+
+/// Something that suits a person.
+#[derive(Debug, Clone)]
+pub struct Suits {
+    /// What kind of thing.
+    pub kind: &'static str,
+    /// Its name.
+    pub name: String,
+    /// Why, in a few words.
+    pub why: String,
+}
+
+/// A card, and its id for the audit.
+#[derive(Debug, Clone)]
+pub struct Card {
+    /// Its id.
+    pub uuid: String,
+    /// critical, warning or info.
+    pub indicator: &'static str,
+    /// The card as it is sent.
+    pub json: Value,
+}
+
+/// How much a finding matters, as an indicator.
+fn indicator(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Contraindicated => "critical",
+        Severity::Serious => "warning",
+        Severity::Caution => "info",
+    }
+}
+
+/// The cards for checked orders: at most one of each indicator. `uuid` makes an id that is new each time.
+pub fn orders(orders: &[DraftOrder], checked: &[Checked], uuid: &mut dyn FnMut() -> String) -> Vec<Card> {
+    let mut cards = Vec::new();
+    for severity in [Severity::Contraindicated, Severity::Serious, Severity::Caution] {
+        // An order stands in one card, by the worst that was found.
+        let worst =
+            |checked: &&Checked| checked.findings.first().is_some_and(|first| first.severity == severity);
+        let concerned: Vec<&Checked> = checked.iter().filter(worst).collect();
+        if !concerned.is_empty() {
+            cards.push(card(orders, &concerned, severity, uuid));
+        }
+    }
+    cards
+}
+
+fn card(
+    orders: &[DraftOrder],
+    concerned: &[&Checked],
+    severity: Severity,
+    uuid: &mut dyn FnMut() -> String,
+) -> Card {
+    let name = |checked: &Checked| orders[checked.index].item.name.as_str();
+    let first = concerned.first().and_then(|checked| Some((name(checked), checked.findings.first()?)));
+    let summary = match (first, concerned.len()) {
+        (Some((name, finding)), 1) => format!("{name}: {}", finding.reason),
+        _ => {
+            let names: Vec<&str> = concerned.iter().map(|checked| name(checked)).collect();
+            format!("{} orders to be looked at again: {}", concerned.len(), names.join(", "))
+        }
+    };
+    let mut detail = String::new();
+    let mut suggestions = Vec::new();
+    for checked in concerned {
+        let order = &orders[checked.index];
+        detail.push_str(&format!("**{}**\n\n", plain(&order.item.name)));
+        for finding in &checked.findings {
+            detail.push_str(&told(finding));
+        }
+        for flag in &checked.flags {
+            detail.push_str(&format!("- not checked: {}\n", plain(flag)));
+        }
+        detail.push('\n');
+        for alternative in &checked.alternatives {
+            suggestions.push(replace(order, alternative, uuid()));
+        }
+        if severity != Severity::Caution && order.reference.is_some() {
+            suggestions.push(remove(order, uuid()));
+        }
+    }
+    let source =
+        concerned.iter().flat_map(|checked| &checked.findings).find_map(|finding| finding.source.as_deref());
+    let id = uuid();
+    let indicator = indicator(severity);
+    let mut json = json!({
+        "uuid": id,
+        "summary": cut(&summary),
+        "detail": detail.trim_end(),
+        "indicator": indicator,
+        "source": {
+            "label": source.map_or_else(|| "medserve".to_owned(), |source| format!("medserve, after: {source}")),
+        },
+    });
+    if !suggestions.is_empty() {
+        json["suggestions"] = Value::Array(suggestions);
+        json["selectionBehavior"] = json!("any");
+    }
+    if severity != Severity::Caution {
+        let reason = |(code, display): (&str, &str)| json!({"code": code, "system": OVERRIDE_SYSTEM, "display": display});
+        json["overrideReasons"] = Value::Array(OVERRIDES.map(reason).to_vec());
+    }
+    Card { uuid: id, indicator, json }
+}
+
+fn told(finding: &Finding) -> String {
+    let severity = match finding.severity {
+        Severity::Contraindicated => "contraindicated",
+        Severity::Serious => "serious",
+        Severity::Caution => "caution",
+    };
+    let note = finding.note.as_deref().map_or(String::new(), |note| format!(" ({})", plain(note)));
+    let source =
+        finding.source.as_deref().map_or(String::new(), |source| format!(", source: {}", plain(source)));
+    format!("- {severity}: {}{note}{source}\n", plain(&finding.reason))
+}
+
+/// The order with another drug in the place of its own.
+fn replace(order: &DraftOrder, alternative: &Item, uuid: String) -> Value {
+    let codings: Vec<Value> = alternative
+        .codes()
+        .iter()
+        .filter_map(|code| code.split_once('|'))
+        .map(|(system, code)| json!({"system": system, "code": code, "display": alternative.name}))
+        .collect();
+    let mut concept = json!({"text": alternative.name});
+    if !codings.is_empty() {
+        concept["coding"] = Value::Array(codings);
+    }
+    let mut resource = json!({
+        "resourceType": "MedicationRequest",
+        "status": "draft",
+        "intent": "order",
+        "medicationCodeableConcept": concept,
+    });
+    // Dose and form belonged to the other drug, and are chosen anew.
+    for member in ["subject", "encounter", "requester", "reasonCode", "reasonReference"] {
+        if let Some(value) = order.resource.get(member) {
+            resource[member] = value.clone();
+        }
+    }
+    let mut actions = vec![json!({
+        "type": "create",
+        "description": format!("Order {}; dose and form are to be chosen", alternative.name),
+        "resource": resource,
+    })];
+    if let Some(reference) = &order.reference {
+        actions.push(json!({
+            "type": "delete",
+            "description": format!("Remove the order of {}", order.item.name),
+            "resourceId": reference,
+        }));
+    }
+    json!({
+        "uuid": uuid,
+        "label": format!("{} instead of {}", alternative.name, order.item.name),
+        "isRecommended": false,
+        "actions": actions,
+    })
+}
+
+fn remove(order: &DraftOrder, uuid: String) -> Value {
+    json!({
+        "uuid": uuid,
+        "label": format!("Remove the order of {}", order.item.name),
+        "actions": [{
+            "type": "delete",
+            "description": format!("Remove the order of {}", order.item.name),
+            "resourceId": order.reference,
+        }],
+    })
+}
+
+/// The card of what suits a person, or none where nothing does.
+pub fn suits(found: &[Suits], uuid: &mut dyn FnMut() -> String) -> Option<Card> {
+    if found.is_empty() {
+        return None;
+    }
+    let names: Vec<&str> = found.iter().map(|one| one.name.as_str()).collect();
+    let line = |one: &Suits| format!("- {}: {} ({})\n", one.kind, plain(&one.name), plain(&one.why));
+    let detail: String = found.iter().map(line).collect();
+    let id = uuid();
+    let json = json!({
+        "uuid": id,
+        "summary": cut(&format!("May suit this person: {}", names.join(", "))),
+        "detail": format!("{detail}\nWhat people like this one have, without what is unsafe for this person."),
+        "indicator": "info",
+        "source": {"label": "medserve"},
+    });
+    Some(Card { uuid: id, indicator: "info", json })
+}
+
+/// A summary of the length that CDS Hooks allows.
+fn cut(text: &str) -> String {
+    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    match line.chars().count() <= SUMMARY {
+        true => line,
+        false => format!("{}…", line.chars().take(SUMMARY - 1).collect::<String>().trim_end()),
+    }
+}
+
+/// A text within Markdown that is taken for nothing but text: a record may hold anything.
+fn plain(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '#' | '|' | '!' => {
+                safe.push('\\');
+                safe.push(c);
+            }
+            c if c.is_control() => safe.push(' '),
+            c => safe.push(c),
+        }
+    }
+    safe
+}

@@ -1,0 +1,14 @@
+//! CDS Hooks 2.0: the services, what a client sends them, and the cards that they answer with.
+//!
+//! The services ask nobody for data: what they need is in the request (`prefetch`), or stored here.
+//! A `fhirServer` that a client names is never called.
+//!
+//! - `services`: what discovery says
+//! - `request`: a hook's context and prefetch, and the orders in it
+//! - `cards`: few cards, at most one of them critical, and none where nothing is to be said
+//! - `feedback`: what a person did with a card
+
+pub mod cards;
+pub mod feedback;
+pub mod request;
+pub mod services;

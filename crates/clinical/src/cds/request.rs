@@ -1,0 +1,257 @@
+//! What a client sends to a service: the hook's context, and the resources that it fetched beforehand.
+//! The prefetched resources are read by the same code as an imported record, so that an allergy means here
+//! what it means there.
+
+use std::collections::BTreeSet;
+
+use recommend::{Item, Millis, Profile};
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::services::{NEEDED, PREFETCH, Service};
+use crate::fhir::Found;
+use crate::fhir::bundle::{Bundle, BundleKind, Entry, FhirError, Resource};
+use crate::fhir::items;
+use crate::fhir::mapping::{map, medication};
+use crate::fhir::references::Index;
+use crate::fhir::resources::{MedicationRequest, Reference};
+
+/// Why a request cannot be answered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{pointer}: {detail}")]
+pub struct CdsError {
+    /// Where: a JSON pointer.
+    pub pointer: String,
+    /// What is wrong, and what is accepted.
+    pub detail: String,
+}
+
+fn error(pointer: &str, detail: impl Into<String>) -> CdsError {
+    CdsError { pointer: pointer.to_owned(), detail: detail.into() }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Sent<'a> {
+    hook: Option<String>,
+    hook_instance: Option<String>,
+    #[serde(borrow)]
+    context: Option<&'a RawValue>,
+    #[serde(borrow)]
+    prefetch: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Context<'a> {
+    patient_id: Option<String>,
+    #[serde(borrow)]
+    draft_orders: Option<&'a RawValue>,
+    selections: Option<Vec<String>>,
+}
+
+/// An order of a drug.
+#[derive(Debug)]
+pub struct DraftOrder {
+    /// By what the context refers to it: `MedicationRequest/id`.
+    pub reference: Option<String>,
+    /// The drug.
+    pub item: Item,
+    /// Whether it is to be checked.
+    pub checked: bool,
+    /// The resource as it was sent.
+    pub resource: Value,
+}
+
+/// A request, read.
+#[derive(Debug)]
+pub struct HookRequest {
+    /// The person.
+    pub patient_id: String,
+    /// Draft orders of drugs.
+    pub orders: Vec<DraftOrder>,
+    /// What was prefetched of the person.
+    prefetched: Option<Bundle>,
+    /// Lists that the prefetch was asked for and has nothing of.
+    empty: Vec<&'static str>,
+    /// Needed keys that the prefetch does not have.
+    pub missing: Vec<&'static str>,
+    /// Whether anything was prefetched at all.
+    pub any_prefetch: bool,
+}
+
+impl HookRequest {
+    /// Reads a request to a service.
+    ///
+    /// # Errors
+    /// What is missing or has another shape, and where.
+    pub fn read(service: Service, text: &str) -> Result<HookRequest, CdsError> {
+        let shape = |_| error("", "must be an object with hook, hookInstance, context and, mostly, prefetch");
+        let sent: Sent = serde_json::from_str(text).map_err(shape)?;
+        match sent.hook.as_deref() {
+            None => return Err(error("/hook", format!("is missing; here it is {:?}", service.hook()))),
+            Some(hook) if hook != service.hook() => {
+                return Err(error("/hook", format!("must be {:?} for this service", service.hook())));
+            }
+            Some(_) => {}
+        }
+        if sent.hook_instance.as_deref().is_none_or(str::is_empty) {
+            return Err(error("/hookInstance", "is missing: a UUID that names this call"));
+        }
+        let context = sent.context.ok_or_else(|| error("/context", "is missing"))?;
+        let shape = |_| error("/context", "does not have the shape that CDS Hooks gives it");
+        let context: Context = serde_json::from_str(context.get()).map_err(shape)?;
+        let patient_id = context.patient_id.as_deref().map(|id| id.strip_prefix("Patient/").unwrap_or(id));
+        let patient_id = patient_id.filter(|id| !id.is_empty() && id.len() <= 200);
+        let patient_id = patient_id
+            .ok_or_else(|| error("/context/patientId", "is missing: the FHIR id of the Patient"))?;
+        let mut request = HookRequest {
+            patient_id: patient_id.to_owned(),
+            orders: Vec::new(),
+            prefetched: None,
+            empty: Vec::new(),
+            missing: NEEDED.to_vec(),
+            any_prefetch: false,
+        };
+        let mut drafts = BTreeSet::new();
+        if service != Service::PatientView {
+            let orders =
+                context.draft_orders.ok_or_else(|| error("/context/draftOrders", "is missing: a Bundle"))?;
+            let selections = match service {
+                Service::OrderSelect => Some(
+                    context.selections.ok_or_else(|| error("/context/selections", "is missing: an array"))?,
+                ),
+                _ => None,
+            };
+            drafts = request.read_orders(orders.get(), selections.as_deref())?;
+        }
+        if let Some(prefetch) = sent.prefetch {
+            request.read_prefetch(prefetch.get(), &drafts)?;
+        }
+        Ok(request)
+    }
+
+    fn read_orders(
+        &mut self,
+        text: &str,
+        selections: Option<&[String]>,
+    ) -> Result<BTreeSet<String>, CdsError> {
+        let pointer = "/context/draftOrders";
+        let bundle = Bundle::read_collection(text).map_err(|wrong| error(pointer, wrong.to_string()))?;
+        let raw: Value = serde_json::from_str(text).map_err(|_| error(pointer, "is not JSON"))?;
+        let index = Index::new(&bundle);
+        let mut drafts = BTreeSet::new();
+        for (number, entry) in bundle.entries.iter().enumerate() {
+            let resource = entry.resource.as_ref().map_err(|wrong| error(pointer, wrong.to_string()))?;
+            let Resource::MedicationRequest(order) = resource else { continue };
+            let reference = entry.id.as_ref().map(|id| format!("MedicationRequest/{id}"));
+            drafts.extend(reference.clone());
+            if order.do_not_perform == Some(true) || order.status.as_deref() == Some("entered-in-error") {
+                continue;
+            }
+            let Some(item) = drug_of(order, &bundle, &index) else {
+                let detail =
+                    format!("entry {number}: a MedicationRequest needs its medication, with a code or words");
+                return Err(error(pointer, detail));
+            };
+            let chosen = |selection: &String| {
+                let known = [entry.full_url.as_deref(), reference.as_deref(), entry.id.as_deref()];
+                known.contains(&Some(selection.as_str()))
+            };
+            let checked = selections.is_none_or(|selections| selections.iter().any(chosen));
+            let resource = match raw.get("entry") {
+                Some(entries) => entries.get(number).and_then(|entry| entry.get("resource")).cloned(),
+                None => Some(raw.clone()),
+            };
+            self.orders.push(DraftOrder { reference, item, checked, resource: resource.unwrap_or_default() });
+        }
+        Ok(drafts)
+    }
+
+    fn read_prefetch(&mut self, text: &str, drafts: &BTreeSet<String>) -> Result<(), CdsError> {
+        let shape = |_| error("/prefetch", "must be an object");
+        let members: std::collections::BTreeMap<String, &RawValue> =
+            serde_json::from_str(text).map_err(shape)?;
+        let mut all = Bundle { kind: BundleKind::Collection, entries: Vec::new() };
+        for (key, value) in members {
+            if value.get().trim() == "null" {
+                continue;
+            }
+            let bundle = Bundle::read_collection(value.get());
+            let mut bundle = bundle.map_err(|wrong| error(&format!("/prefetch/{key}"), wrong.to_string()))?;
+            bundle.entries.iter_mut().for_each(|entry| self.adopt(entry));
+            for entry in &bundle.entries {
+                if let Err(wrong) = &entry.resource {
+                    return Err(error(&format!("/prefetch/{key}"), wrong.to_string()));
+                }
+            }
+            if bundle.kind == BundleKind::Collection && bundle.entries.is_empty() {
+                self.empty.extend(NEEDED.into_iter().filter(|needed| *needed == key));
+            }
+            self.missing.retain(|needed| *needed != key);
+            self.any_prefetch |= PREFETCH.iter().any(|(known, _)| *known == key);
+            // A draft that is stored already is not a second drug beside itself.
+            let is_draft = |entry: &Entry| {
+                entry.id.as_ref().is_some_and(|id| drafts.contains(&format!("{}/{id}", entry.kind)))
+            };
+            all.entries.extend(bundle.entries.into_iter().filter(|entry| !is_draft(entry)));
+        }
+        self.prefetched = Some(all);
+        Ok(())
+    }
+
+    /// What was fetched for this person is this person's, where it names nobody who could be found; what
+    /// names somebody else by id is not.
+    fn adopt(&self, entry: &mut Entry) {
+        let subject = match &mut entry.resource {
+            Ok(Resource::Patient(_)) => {
+                entry.id.get_or_insert_with(|| self.patient_id.clone());
+                return;
+            }
+            Ok(Resource::AllergyIntolerance(allergy)) => &mut allergy.patient,
+            Ok(Resource::Condition(condition)) => &mut condition.subject,
+            Ok(Resource::MedicationRequest(request)) => &mut request.subject,
+            Ok(Resource::MedicationStatement(statement)) => &mut statement.subject,
+            _ => return,
+        };
+        let named = subject.as_ref().and_then(|subject| subject.reference.as_deref()).unwrap_or_default();
+        if named.is_empty() || named.starts_with("urn:") || named.starts_with('#') || named.contains('?') {
+            let reference = Some(format!("Patient/{}", self.patient_id));
+            *subject = Some(Reference { reference, ..Reference::default() });
+        }
+    }
+
+    /// The person's profile: what is stored, with what was prefetched on top.
+    ///
+    /// # Errors
+    /// Prefetched resources that cannot be understood.
+    pub fn profile(&self, stored: Option<Profile>, now: Millis) -> Result<Profile, CdsError> {
+        let mut profile = stored.unwrap_or_default();
+        let Some(bundle) = &self.prefetched else { return Ok(profile) };
+        let found = Found { people: BTreeSet::from([self.patient_id.clone()]), ..Found::default() };
+        // What is passed over here could be the allergy that matters.
+        let refused = |wrong: Vec<FhirError>| {
+            error("/prefetch", wrong.first().map(ToString::to_string).unwrap_or_default())
+        };
+        let settled = map(bundle, now).settle(&found).map_err(refused)?;
+        for person in settled.people.iter().filter(|person| person.user_id == self.patient_id) {
+            person.apply(&mut profile);
+        }
+        // The client asked its record for all that is taken or diagnosed, and there is none. Of allergies
+        // that says nothing: nobody may have asked the person.
+        let lists = [("conditions", &mut profile.conditions), ("medications", &mut profile.medications)];
+        for (name, list) in lists {
+            if list.is_none() && self.empty.contains(&name) {
+                *list = Some(Vec::new());
+            }
+        }
+        Ok(profile)
+    }
+}
+
+fn drug_of(order: &MedicationRequest, bundle: &Bundle, index: &Index) -> Option<Item> {
+    let concept = order.medication_codeable_concept.as_ref();
+    let concept = medication(bundle, index, concept, order.medication_reference.as_ref(), &order.contained);
+    concept.as_ref().and_then(items::drug)
+}

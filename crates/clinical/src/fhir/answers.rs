@@ -1,0 +1,380 @@
+//! Answers as FHIR R4 resources, in a Bundle of type collection: an Observation and a DiagnosticReport for
+//! each classification, a RiskAssessment where the labels are steps of a scale such as a triage's, a List of
+//! what is recommended and a DetectedIssue for each thing that was ruled out. The Device is the model, by
+//! name and version; a Provenance says that it made the rest. Everything is labelled as asserted by
+//! artificial intelligence (`AIAST`) and is preliminary: nobody has looked at it yet.
+
+use serde_json::{Value, json};
+
+/// What an answer is of and by whom.
+#[derive(Debug, Clone)]
+pub struct Maker<'a> {
+    /// Name of the model, or of the recommender.
+    pub name: &'a str,
+    /// Its version.
+    pub version: &'a str,
+    /// When it answered (RFC 3339).
+    pub time: &'a str,
+    /// Distinguishes this answer from all others: 32 hexadecimal digits. Names within the Bundle follow
+    /// from it.
+    pub seed: &'a str,
+}
+
+/// One classification.
+#[derive(Debug, Clone)]
+pub struct Classified<'a> {
+    /// The label answered; none for an abstention.
+    pub label: Option<&'a str>,
+    /// What the label means, where its name does not say it.
+    pub meaning: Option<&'a str>,
+    /// Why there is no label.
+    pub reason: Option<String>,
+    /// Labels and their probabilities, highest first.
+    pub predictions: Vec<(&'a str, f32)>,
+    /// Rules that held beside the model, in words.
+    pub rules: Vec<String>,
+    /// The study that an image belongs to: the UID that its DICOM file names.
+    pub study: Option<String>,
+}
+
+/// Something that is recommended.
+#[derive(Debug, Clone)]
+pub struct Suited<'a> {
+    /// Its identifier.
+    pub id: &'a str,
+    /// Its name.
+    pub name: &'a str,
+    /// What is to be heeded.
+    pub cautions: &'a [String],
+}
+
+/// Something that was ruled out.
+#[derive(Debug, Clone)]
+pub struct RuledOut<'a> {
+    /// Its identifier.
+    pub id: &'a str,
+    /// The rule: `allergy: penicillin`.
+    pub reason: &'a str,
+    /// contraindicated, serious or caution, where the rule says so.
+    pub severity: Option<&'a str>,
+    /// What would happen, where the rule says so.
+    pub note: Option<&'a str>,
+}
+
+/// The code system of security labels such as AIAST.
+const LABELS: &str = "http://terminology.hl7.org/CodeSystem/v3-ObservationValue";
+const ACT: &str = "http://terminology.hl7.org/CodeSystem/v3-ActCode";
+
+/// A Bundle that is being put together.
+struct Collection<'a> {
+    maker: &'a Maker<'a>,
+    entries: Vec<Value>,
+    made: Vec<String>,
+}
+
+impl<'a> Collection<'a> {
+    fn new(maker: &'a Maker<'a>, kind: &str) -> Collection<'a> {
+        let mut collection = Collection { maker, entries: Vec::new(), made: Vec::new() };
+        let device = json!({
+            "resourceType": "Device",
+            "status": "active",
+            "deviceName": [{"name": maker.name, "type": "model-name"}],
+            "type": {"text": kind},
+            "version": [{"value": maker.version}],
+        });
+        collection.push(device);
+        collection
+    }
+
+    /// The name of the resource that comes next, or came as this one.
+    fn name(&self, number: usize) -> String {
+        let seed: String = self.maker.seed.chars().filter(char::is_ascii_hexdigit).take(20).collect();
+        let digits = format!("{seed:0<20}{number:012x}");
+        // The form of a random UUID, version 4.
+        let part = |range: std::ops::Range<usize>| digits.get(range).unwrap_or_default();
+        format!(
+            "urn:uuid:{}-{}-4{}-8{}-{}",
+            part(0..8),
+            part(8..12),
+            part(12..15),
+            part(15..18),
+            part(20..32)
+        )
+    }
+
+    fn device(&self) -> Value {
+        json!({"reference": self.name(0), "display": format!("{} {}", self.maker.name, self.maker.version)})
+    }
+
+    /// Adds a resource and says by what it is referred to.
+    fn push(&mut self, mut resource: Value) -> String {
+        resource["meta"] = json!({"security": [{
+            "system": LABELS, "code": "AIAST", "display": "Artificial Intelligence asserted",
+        }]});
+        let name = self.name(self.entries.len());
+        self.entries.push(json!({"fullUrl": name, "resource": resource}));
+        name
+    }
+
+    fn add(&mut self, resource: Value) -> String {
+        let name = self.push(resource);
+        self.made.push(name.clone());
+        name
+    }
+
+    /// The whole, with its Provenance.
+    fn finish(mut self) -> Value {
+        if !self.made.is_empty() {
+            let target: Vec<Value> = self.made.iter().map(|name| json!({"reference": name})).collect();
+            let provenance = json!({
+                "resourceType": "Provenance",
+                "target": target,
+                "recorded": self.maker.time,
+                "agent": [{
+                    "type": {"coding": [{
+                        "system": "http://terminology.hl7.org/CodeSystem/provenance-participant-type",
+                        "code": "assembler",
+                        "display": "Assembler",
+                    }]},
+                    "who": self.device(),
+                }],
+            });
+            self.push(provenance);
+        }
+        json!({"resourceType": "Bundle", "type": "collection", "timestamp": self.maker.time, "entry": self.entries})
+    }
+}
+
+/// A probability as a number that keeps the seven digits that it has and no more.
+fn number(probability: f32) -> Value {
+    json!((f64::from(probability) * 1e7).round() / 1e7)
+}
+
+fn probability_quantity(probability: f32) -> Value {
+    json!({"value": number(probability), "unit": "probability", "system": "http://unitsofmeasure.org", "code": "1"})
+}
+
+/// Classifications of images or notes: an Observation and a DiagnosticReport each, and a RiskAssessment
+/// where the labels are steps of a scale.
+pub fn classifications(
+    maker: &Maker<'_>,
+    what: &str,
+    scale: Option<&str>,
+    results: &[Classified<'_>],
+) -> Value {
+    let mut bundle = Collection::new(maker, "Software: a model that classifies");
+    for (index, result) in results.iter().enumerate() {
+        let code = json!({"text": format!("{what} classified by {}", maker.name)});
+        let components: Vec<Value> = result
+            .predictions
+            .iter()
+            .map(|(label, probability)| {
+                json!({"code": {"text": label}, "valueQuantity": probability_quantity(*probability)})
+            })
+            .collect();
+        let mut observation = json!({
+            "resourceType": "Observation",
+            "status": "preliminary",
+            "category": [{"coding": [{
+                "system": "http://terminology.hl7.org/CodeSystem/observation-category",
+                "code": if what == "image" { "imaging" } else { "survey" },
+            }]}],
+            "code": code,
+            "effectiveDateTime": maker.time,
+            "issued": maker.time,
+            "device": bundle.device(),
+            "component": components,
+        });
+        match result.label {
+            Some(label) => {
+                let text = result.meaning.map_or(label.to_owned(), |meaning| format!("{label}: {meaning}"));
+                observation["valueCodeableConcept"] = json!({"coding": [{"code": label}], "text": text});
+            }
+            None => {
+                let reason = result.reason.as_deref().unwrap_or("the model abstains");
+                observation["dataAbsentReason"] = json!({
+                    "coding": [{"system": "http://terminology.hl7.org/CodeSystem/data-absent-reason", "code": "unknown"}],
+                    "text": format!("the model abstains: {reason}"),
+                });
+            }
+        }
+        if !result.rules.is_empty() {
+            observation["note"] = result.rules.iter().map(|rule| json!({"text": rule})).collect();
+        }
+        let study = result.study.as_ref().map(|uid| {
+            json!({
+                "type": "ImagingStudy",
+                "identifier": {"system": "urn:dicom:uid", "value": format!("urn:oid:{uid}")},
+            })
+        });
+        if let Some(study) = &study {
+            observation["derivedFrom"] = json!([study]);
+        }
+        let observation = bundle.add(observation);
+        let conclusion = match result.label {
+            Some(label) => {
+                let probability = result.predictions.iter().find(|(name, _)| *name == label);
+                let probability =
+                    probability.map_or(String::new(), |(_, p)| format!(" (probability {:.3})", p));
+                format!("{label}{probability}; preliminary, to be looked at by a person")
+            }
+            None => "no answer: the model abstains".to_owned(),
+        };
+        let mut report = json!({
+            "resourceType": "DiagnosticReport",
+            "status": "preliminary",
+            "code": code,
+            "effectiveDateTime": maker.time,
+            "issued": maker.time,
+            "result": [{"reference": observation}],
+            "conclusion": conclusion,
+        });
+        if let Some(study) = study {
+            report["imagingStudy"] = json!([study]);
+        }
+        bundle.add(report);
+        if let Some(scale) = scale {
+            let risk = risk(&bundle, scale, index, result, &observation);
+            bundle.add(risk);
+        }
+    }
+    bundle.finish()
+}
+
+fn risk(bundle: &Collection<'_>, scale: &str, index: usize, result: &Classified<'_>, basis: &str) -> Value {
+    let predictions: Vec<Value> = result
+        .predictions
+        .iter()
+        .map(|(label, probability)| {
+            json!({"outcome": {"text": format!("{scale} {label}")}, "probabilityDecimal": number(*probability)})
+        })
+        .collect();
+    let mut risk = json!({
+        "resourceType": "RiskAssessment",
+        "status": "preliminary",
+        "code": {"text": format!("urgency on the scale {scale}")},
+        // The request names no person.
+        "subject": {"type": "Patient", "display": format!("the person of record {index} of the request")},
+        "occurrenceDateTime": bundle.maker.time,
+        "performer": bundle.device(),
+        "basis": [{"reference": basis}],
+        "prediction": predictions,
+        "note": [{"text": "probabilities are fractions of 1"}],
+    });
+    if let Some(label) = result.label {
+        risk["mitigation"] = json!(format!("answered: {scale} {label}"));
+    }
+    risk
+}
+
+/// Recommendations for a person: a List of what suits, and a DetectedIssue for each thing ruled out.
+pub fn recommendations(
+    maker: &Maker<'_>,
+    user_id: &str,
+    kind: &str,
+    suited: &[Suited<'_>],
+    ruled_out: &[RuledOut<'_>],
+    abstained: Option<&str>,
+) -> Value {
+    let mut bundle = Collection::new(maker, "Software: a recommender");
+    let subject = json!({"reference": format!("Patient/{user_id}")});
+    let thing = |id: &str, name: &str| json!({"display": name, "identifier": {"value": id}});
+    let mut list = json!({
+        "resourceType": "List",
+        "status": "current",
+        "mode": "snapshot",
+        "title": format!("{kind}: what suits this person, the best first"),
+        "subject": subject,
+        "date": maker.time,
+        "source": bundle.device(),
+    });
+    match suited.is_empty() {
+        true => {
+            let why = abstained.unwrap_or("nothing can be recommended on what is known");
+            list["emptyReason"] = json!({
+                "coding": [{"system": "http://terminology.hl7.org/CodeSystem/list-empty-reason", "code": "unavailable"}],
+                "text": why,
+            });
+        }
+        false => {
+            let entry = |one: &Suited<'_>| {
+                let mut item = json!({"item": thing(one.id, one.name)});
+                if !one.cautions.is_empty() {
+                    item["flag"] = json!({"text": one.cautions.join("; ")});
+                }
+                item
+            };
+            list["entry"] = suited.iter().map(entry).collect();
+        }
+    }
+    bundle.add(list);
+    for one in ruled_out {
+        let issue = json!({
+            "resourceType": "DetectedIssue",
+            "status": "preliminary",
+            "code": issue_code(one.reason),
+            "severity": match one.severity {
+                Some("caution") => "low",
+                Some("serious") => "moderate",
+                _ => "high",
+            },
+            "patient": subject,
+            "identifiedDateTime": maker.time,
+            "author": bundle.device(),
+            "implicated": [thing(one.id, one.id)],
+            "detail": match one.note {
+                Some(note) => format!("{} ({note})", one.reason),
+                None => one.reason.to_owned(),
+            },
+        });
+        bundle.add(issue);
+    }
+    bundle.finish()
+}
+
+/// The kind of an issue, of HL7's codes.
+fn issue_code(reason: &str) -> Value {
+    let before = reason.split(':').next().unwrap_or_default();
+    let (code, display) = match before {
+        "allergy" => ("ALGY", "Allergy Alert"),
+        "condition" => ("COND", "Condition Alert"),
+        "interaction" => ("DRG", "Drug Interaction Alert"),
+        "duplicate therapy" => ("DUPTHPY", "Duplicate Therapy Alert"),
+        "pregnancy" => ("PREG", "Pregnancy Alert"),
+        "age" => ("AGE", "Age Alert"),
+        "sex" => ("GEND", "Gender Alert"),
+        _ => return json!({"text": before}),
+    };
+    json!({"coding": [{"system": ACT, "code": code, "display": display}], "text": before})
+}
+
+/// A model's card as a DocumentReference: where its text is, and its digest.
+pub fn card_document(maker: &Maker<'_>, description: &str, card: &Value, text: &str) -> Value {
+    json!({
+        "resourceType": "DocumentReference",
+        "meta": {"security": [{"system": LABELS, "code": "AIAST", "display": "Artificial Intelligence asserted"}]},
+        "status": "current",
+        "docStatus": "final",
+        "type": {"text": "model card"},
+        "date": maker.time,
+        "description": description,
+        "content": [
+            {"attachment": {
+                "contentType": "application/json",
+                "data": base64(card.to_string().as_bytes()),
+                "title": format!("{} {}: source attributes", maker.name, maker.version),
+            }},
+            {"attachment": {
+                "contentType": "text/markdown",
+                "data": base64(text.as_bytes()),
+                "title": format!("{} {}: model card", maker.name, maker.version),
+            }},
+        ],
+    })
+}
+
+/// RFC 4648, with padding, as FHIR's base64Binary wants it.
+fn base64(bytes: &[u8]) -> String {
+    use base64::Engine;
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}

@@ -1,0 +1,343 @@
+//! Reading a Bundle, or a file of resources one a line (Bulk Data NDJSON).
+//!
+//! Most of a record is of types that say nothing here (observations, claims). Each resource is looked at
+//! twice: for its type and id, and where the type is one that is read for what is in it; the rest is passed
+//! over as text. No error repeats what a resource says, as that may be a patient's.
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+use super::resources::{
+    AllergyIntolerance, Condition, Encounter, Immunization, Location, Medication, MedicationDispense,
+    MedicationRequest, MedicationStatement, Organization, Patient, Practitioner, PractitionerRole,
+    ServiceRequest,
+};
+use super::version::other_release;
+
+/// Most entries of one Bundle.
+pub const MAX_ENTRIES: usize = 1_000_000;
+
+/// Why a Bundle, or one resource of it, cannot be taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}{detail}", self.before())]
+pub struct FhirError {
+    /// The entry, counted from 0; none where it is about the whole.
+    pub entry: Option<usize>,
+    /// Where in the resource, as FHIRPath: `AllergyIntolerance.code`.
+    pub path: String,
+    /// The code of FHIR's `IssueType` that fits.
+    pub code: &'static str,
+    /// What is wrong, and what is accepted.
+    pub detail: String,
+}
+
+impl FhirError {
+    /// About the whole.
+    pub fn whole(code: &'static str, detail: impl Into<String>) -> FhirError {
+        FhirError { entry: None, path: String::new(), code, detail: detail.into() }
+    }
+
+    /// About a place in an entry.
+    pub fn at(
+        entry: usize,
+        path: impl Into<String>,
+        code: &'static str,
+        detail: impl Into<String>,
+    ) -> FhirError {
+        FhirError { entry: Some(entry), path: path.into(), code, detail: detail.into() }
+    }
+
+    fn before(&self) -> String {
+        match (self.entry, self.path.as_str()) {
+            (None, _) => String::new(),
+            (Some(entry), "") => format!("entry {entry}: "),
+            (Some(entry), path) => format!("entry {entry}, {path}: "),
+        }
+    }
+}
+
+/// What a Bundle is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BundleKind {
+    /// All of it or nothing.
+    Transaction,
+    /// Each entry by itself.
+    Batch,
+    /// Resources that were put together: a collection, a document, an answer to a search, a file of lines.
+    Collection,
+}
+
+/// What an entry asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// Add.
+    Post,
+    /// Add or replace.
+    Put,
+    /// Anything else.
+    Other,
+}
+
+/// A resource, as far as it is read.
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub enum Resource {
+    Patient(Patient),
+    AllergyIntolerance(AllergyIntolerance),
+    Condition(Condition),
+    Medication(Medication),
+    MedicationRequest(Box<MedicationRequest>),
+    MedicationStatement(Box<MedicationStatement>),
+    MedicationDispense(Box<MedicationDispense>),
+    Encounter(Box<Encounter>),
+    Immunization(Immunization),
+    Location(Location),
+    Organization(Organization),
+    Practitioner(Practitioner),
+    PractitionerRole(PractitionerRole),
+    ServiceRequest(Box<ServiceRequest>),
+    /// Of a type that is not read.
+    Other,
+}
+
+/// One resource of a Bundle.
+#[derive(Debug)]
+pub struct Entry {
+    /// The name of it within the Bundle.
+    pub full_url: Option<String>,
+    /// Its type.
+    pub kind: String,
+    /// Its id.
+    pub id: Option<String>,
+    /// What is asked for; nothing in a collection.
+    pub method: Option<Method>,
+    /// What it says, or why it cannot be read.
+    pub resource: Result<Resource, FhirError>,
+}
+
+/// A Bundle that was read.
+#[derive(Debug)]
+pub struct Bundle {
+    /// What it is for.
+    pub kind: BundleKind,
+    /// Its entries, in their order.
+    pub entries: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawBundle<'a> {
+    resource_type: Option<String>,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    #[serde(borrow, default)]
+    entry: Vec<RawEntry<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawEntry<'a> {
+    full_url: Option<String>,
+    #[serde(borrow)]
+    resource: Option<&'a RawValue>,
+    request: Option<RawRequest>,
+}
+
+#[derive(Deserialize)]
+struct RawRequest {
+    method: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Head {
+    resource_type: Option<String>,
+    id: Option<String>,
+    meta: Option<Meta>,
+}
+
+#[derive(Deserialize)]
+struct Meta {
+    #[serde(default)]
+    profile: Vec<String>,
+}
+
+impl Bundle {
+    /// Reads a Bundle. A single resource that is no Bundle is taken for a collection of one.
+    ///
+    /// # Errors
+    /// What is not JSON, is no resource or is a Bundle of a type that holds no records. What is wrong with
+    /// one resource stands in its entry.
+    pub fn read(text: &str) -> Result<Bundle, FhirError> {
+        Bundle::read_as(text, None)
+    }
+
+    /// As [`Bundle::read`], where a Bundle that does not say what it is for is a collection: so are some of
+    /// CDS Hooks' own examples.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read_collection(text: &str) -> Result<Bundle, FhirError> {
+        Bundle::read_as(text, Some(BundleKind::Collection))
+    }
+
+    fn read_as(text: &str, unsaid: Option<BundleKind>) -> Result<Bundle, FhirError> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let head: Head = serde_json::from_str(text).map_err(|error| not_json(&error))?;
+        match head.resource_type.as_deref() {
+            Some("Bundle") => {}
+            Some(_) => {
+                let raw: &RawValue = serde_json::from_str(text).map_err(|error| not_json(&error))?;
+                return Ok(Bundle { kind: BundleKind::Collection, entries: vec![entry(0, None, None, raw)] });
+            }
+            None => {
+                return Err(FhirError::whole(
+                    "structure",
+                    "this is no FHIR resource: it has no resourceType",
+                ));
+            }
+        }
+        if let Some((release, profile)) = head.meta.as_ref().and_then(named_release) {
+            return Err(refused(None, release, format!("meta.profile {profile}")));
+        }
+        let raw: RawBundle = serde_json::from_str(text).map_err(|error| not_json(&error))?;
+        let kind = match raw.kind.as_deref() {
+            Some("transaction") => BundleKind::Transaction,
+            Some("batch") => BundleKind::Batch,
+            Some("collection" | "searchset" | "document" | "message" | "history") => BundleKind::Collection,
+            Some(kind) => {
+                let detail = format!(
+                    "a Bundle of type {kind:?} holds no records; accepted are transaction, batch, collection, searchset and document"
+                );
+                return Err(FhirError::whole("value", detail));
+            }
+            None => unsaid.ok_or_else(|| FhirError::whole("required", "Bundle.type is missing"))?,
+        };
+        debug_assert_eq!(raw.resource_type.as_deref(), Some("Bundle"));
+        if raw.entry.len() > MAX_ENTRIES {
+            let detail =
+                format!("the Bundle has {} entries; at most {MAX_ENTRIES} are accepted", raw.entry.len());
+            return Err(FhirError::whole("too-long", detail));
+        }
+        let mut entries = Vec::with_capacity(raw.entry.len());
+        for (index, raw) in raw.entry.into_iter().enumerate() {
+            let method = raw.request.map(|request| match request.method.as_deref() {
+                Some("POST") => Method::Post,
+                Some("PUT") => Method::Put,
+                _ => Method::Other,
+            });
+            match raw.resource {
+                Some(resource) => entries.push(entry(index, raw.full_url, method, resource)),
+                None => entries.push(Entry {
+                    full_url: raw.full_url,
+                    kind: String::new(),
+                    id: None,
+                    method: Some(method.unwrap_or(Method::Other)),
+                    resource: Ok(Resource::Other),
+                }),
+            }
+        }
+        Ok(Bundle { kind, entries })
+    }
+
+    /// Reads resources one a line, as a Bulk Data export writes them.
+    ///
+    /// # Errors
+    /// The first line that is no resource; lines count from 1.
+    pub fn read_lines(text: &str) -> Result<Bundle, FhirError> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let mut entries = Vec::new();
+        for (line, text) in text.lines().enumerate().filter(|(_, text)| !text.trim().is_empty()) {
+            let raw: &RawValue = serde_json::from_str(text).map_err(|error| {
+                FhirError::whole("structure", format!("line {}: {}", line + 1, not_json(&error).detail))
+            })?;
+            entries.push(entry(entries.len(), None, None, raw));
+        }
+        Ok(Bundle { kind: BundleKind::Collection, entries })
+    }
+
+    /// Puts another collection's resources behind these.
+    pub fn append(&mut self, other: Bundle) {
+        self.entries.extend(other.entries);
+    }
+}
+
+/// The release that a profile names, where it is another than R4 (4.0 and 4.3).
+fn named_release(meta: &Meta) -> Option<(&'static str, String)> {
+    let releases = [("/1.0/", "DSTU2"), ("/3.0/", "STU3"), ("/5.0/", "R5"), ("/6.0/", "R6")];
+    meta.profile.iter().find_map(|profile| {
+        let path = profile.strip_prefix("http://hl7.org/fhir")?;
+        let (_, release) = releases.iter().find(|(part, _)| path.starts_with(part))?;
+        Some((*release, profile.clone()))
+    })
+}
+
+fn refused(entry: Option<usize>, release: &str, seen: String) -> FhirError {
+    let detail = format!("this is FHIR {release}, as is seen by {seen}; R4 (4.0.1) is accepted");
+    FhirError { entry, path: String::new(), code: "not-supported", detail }
+}
+
+fn entry(index: usize, full_url: Option<String>, method: Option<Method>, raw: &RawValue) -> Entry {
+    let failed =
+        |full_url, kind: String, id, error| Entry { full_url, kind, id, method, resource: Err(error) };
+    let head: Head = match serde_json::from_str(raw.get()) {
+        Ok(head) => head,
+        Err(_) => {
+            let error = FhirError::at(index, "", "structure", "this is no FHIR resource");
+            return failed(full_url, String::new(), None, error);
+        }
+    };
+    let Some(kind) = head.resource_type else {
+        let error = FhirError::at(index, "", "structure", "the resource has no resourceType");
+        return failed(full_url, String::new(), head.id, error);
+    };
+    if let Some((release, profile)) = head.meta.as_ref().and_then(named_release) {
+        let error = refused(Some(index), release, format!("meta.profile {profile}"));
+        return failed(full_url, kind, head.id, error);
+    }
+    let resource = resource(index, &kind, raw.get());
+    let resource = resource.and_then(|resource| match other_release(&resource, &kind) {
+        Some((release, seen)) => Err(refused(Some(index), release, seen)),
+        None => Ok(resource),
+    });
+    Entry { full_url, kind, id: head.id.filter(|id| !id.is_empty()), method, resource }
+}
+
+fn resource(index: usize, kind: &str, text: &str) -> Result<Resource, FhirError> {
+    fn read<T: DeserializeOwned>(index: usize, kind: &str, text: &str) -> Result<T, FhirError> {
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+            let path = format!("{kind}.{}", error.path());
+            FhirError::at(index, path, "structure", "does not have the shape that FHIR R4 gives it")
+        })
+    }
+    Ok(match kind {
+        "Patient" => Resource::Patient(read(index, kind, text)?),
+        "AllergyIntolerance" => Resource::AllergyIntolerance(read(index, kind, text)?),
+        "Condition" => Resource::Condition(read(index, kind, text)?),
+        "Medication" => Resource::Medication(read(index, kind, text)?),
+        "MedicationRequest" => Resource::MedicationRequest(read(index, kind, text)?),
+        "MedicationStatement" => Resource::MedicationStatement(read(index, kind, text)?),
+        "MedicationDispense" => Resource::MedicationDispense(read(index, kind, text)?),
+        "Encounter" => Resource::Encounter(read(index, kind, text)?),
+        "Immunization" => Resource::Immunization(read(index, kind, text)?),
+        "Location" => Resource::Location(read(index, kind, text)?),
+        "Organization" => Resource::Organization(read(index, kind, text)?),
+        "Practitioner" => Resource::Practitioner(read(index, kind, text)?),
+        "PractitionerRole" => Resource::PractitionerRole(read(index, kind, text)?),
+        "ServiceRequest" => Resource::ServiceRequest(read(index, kind, text)?),
+        _ => Resource::Other,
+    })
+}
+
+/// The parser's place without its words, which may be a patient's.
+fn not_json(error: &serde_json::Error) -> FhirError {
+    let (line, column) = (error.line(), error.column());
+    let what = match error.classify() {
+        serde_json::error::Category::Data => "does not have the shape of a FHIR Bundle",
+        serde_json::error::Category::Eof => "ends in the middle: it is not whole",
+        _ => "is not JSON",
+    };
+    FhirError::whole("structure", format!("the text {what} (line {line}, column {column})"))
+}

@@ -1,0 +1,606 @@
+//! From a Bundle to people, items and interactions.
+//!
+//! Two steps, since some of what a Bundle refers to may be stored already and this crate asks no
+//! database: [`map`] says what is in the Bundle and what has to be looked up, [`Mapped::settle`] takes
+//! the answer and leaves over what can be written. Everything that is left out is counted by its reason.
+
+use std::collections::BTreeMap;
+
+use recommend::clock::parse_time;
+use recommend::{Item, Millis};
+
+use super::bundle::{Bundle, BundleKind, Entry, FhirError, Method, Resource};
+use super::items;
+use super::people::{self, List, PersonChange, Says, Statement};
+use super::references::{Index, Target, id_of};
+use super::resources::{CodeableConcept, Contained, Period, Reference};
+use super::settle::{ItemName, Mapped, Outcome, Planned};
+
+/// Reads a Bundle's meaning. `now` is the present time, after which nothing can have happened.
+pub fn map(bundle: &Bundle, now: Millis) -> Mapped {
+    let mut mapping = Mapping {
+        bundle,
+        index: Index::new(bundle),
+        mapped: Mapped {
+            kind: bundle.kind,
+            people: BTreeMap::new(),
+            items: BTreeMap::new(),
+            planned: Vec::new(),
+            outcomes: Vec::with_capacity(bundle.entries.len()),
+            now,
+        },
+    };
+    for (number, entry) in bundle.entries.iter().enumerate() {
+        mapping.mapped.outcomes.push(Outcome {
+            kind: entry.kind.clone(),
+            location: id_of(entry).map(|id| format!("{}/{id}", entry.kind)),
+            method: entry.method,
+            ..Outcome::default()
+        });
+        if let Err(error) = mapping.entry(number, entry) {
+            mapping.mapped.outcomes[number].error = Some(error);
+        }
+    }
+    mapping.places();
+    mapping.mapped
+}
+
+struct Mapping<'a> {
+    bundle: &'a Bundle,
+    index: Index,
+    mapped: Mapped,
+}
+
+impl<'a> Mapping<'a> {
+    fn entry(&mut self, number: usize, entry: &'a Entry) -> Result<(), FhirError> {
+        let resource = entry.resource.as_ref().map_err(Clone::clone)?;
+        let asks = entry.method.is_none_or(|method| method != Method::Other);
+        match self.bundle.kind {
+            BundleKind::Collection => {}
+            _ if entry.method.is_none() => {
+                return Err(FhirError::at(number, "", "required", "the entry has no request"));
+            }
+            _ if !asks => {
+                let detail = "the request is no POST or PUT with a resource; a person is erased by DELETE /v1/users/{user_id}";
+                return Err(FhirError::at(number, "", "not-supported", detail));
+            }
+            _ => {}
+        }
+        match resource {
+            Resource::Patient(patient) => {
+                let id = self.id(number, entry)?;
+                let person = self.person(&id);
+                person.patient = Some(number);
+                person.describe(patient);
+                self.used(number);
+            }
+            Resource::AllergyIntolerance(allergy) => {
+                self.states(
+                    number,
+                    entry,
+                    List::Allergies,
+                    allergy.patient.as_ref(),
+                    people::allergy(allergy),
+                )?;
+            }
+            Resource::Condition(condition) => {
+                let says = people::condition(condition);
+                self.states(number, entry, List::Conditions, condition.subject.as_ref(), says)?;
+            }
+            Resource::Medication(_) => self.used(number),
+            Resource::MedicationRequest(request) => {
+                let subject = request.subject.as_ref();
+                let intent = request.intent.as_deref();
+                let ordered = intent.is_none_or(|intent| intent.ends_with("order"));
+                let status = request.status.as_deref().unwrap_or("unknown");
+                if request.do_not_perform == Some(true) || !ordered {
+                    self.left_out(number, "no order: a plan, a proposal or a prohibition");
+                    return self.withdraws(number, entry, subject);
+                }
+                if ["cancelled", "entered-in-error", "draft"].contains(&status) {
+                    self.left_out(number, "cancelled, entered in error or a draft");
+                    return self.withdraws(number, entry, subject);
+                }
+                let concept = request.medication_codeable_concept.as_ref();
+                let concept =
+                    self.medication(concept, request.medication_reference.as_ref(), &request.contained);
+                let taken = ["active", "on-hold", "unknown"].contains(&status);
+                self.takes(number, entry, subject, &concept, taken)?;
+                let start = || self.visit_start(request.encounter.as_ref());
+                let time = request.authored_on.clone().or_else(start);
+                self.drug(number, subject, concept, "prescription", time.as_deref())?;
+            }
+            Resource::MedicationStatement(statement) => {
+                let subject = statement.subject.as_ref();
+                let status = statement.status.as_deref().unwrap_or("unknown");
+                if ["entered-in-error", "not-taken"].contains(&status) {
+                    self.left_out(number, "not taken or entered in error");
+                    return self.withdraws(number, entry, subject);
+                }
+                let concept = statement.medication_codeable_concept.as_ref();
+                let reference = statement.medication_reference.as_ref();
+                let concept = self.medication(concept, reference, &statement.contained);
+                let taken = ["active", "on-hold", "unknown", "intended"].contains(&status);
+                self.takes(number, entry, subject, &concept, taken)?;
+                let start = || statement.effective_period.as_ref().and_then(|period| period.start.clone());
+                let time = statement.effective_date_time.clone().or_else(start);
+                let time = time.or_else(|| statement.date_asserted.clone());
+                if !matches!(concept.as_ref().map(people::medication), Some(Ok(Says::NoneKnown))) {
+                    self.drug(number, subject, concept, "medication", time.as_deref())?;
+                }
+            }
+            Resource::MedicationDispense(dispense) => {
+                let subject = dispense.subject.as_ref();
+                let status = dispense.status.as_deref().unwrap_or("unknown");
+                if !["completed", "in-progress", "on-hold", "unknown", "stopped"].contains(&status) {
+                    self.left_out(number, "not handed out or entered in error");
+                    return Ok(());
+                }
+                let concept = dispense.medication_codeable_concept.as_ref();
+                let reference = dispense.medication_reference.as_ref();
+                let concept = self.medication(concept, reference, &dispense.contained);
+                let time = dispense.when_handed_over.as_deref().or(dispense.when_prepared.as_deref());
+                self.drug(number, subject, concept, "dispense", time)?;
+                let from = dispense.performer.iter().filter_map(|performer| performer.actor.as_ref());
+                let from: Vec<&Reference> = from.chain(&dispense.location).collect();
+                self.providers(number, subject, &from, &["Organization", "Location"], "dispense", time)?;
+            }
+            Resource::Encounter(encounter) => {
+                let subject = encounter.subject.as_ref();
+                let status = encounter.status.as_deref().unwrap_or("unknown");
+                if ["planned", "cancelled", "entered-in-error"].contains(&status) {
+                    self.left_out(number, "planned, cancelled or entered in error");
+                    return Ok(());
+                }
+                let time = encounter.period.as_ref().and_then(|period| period.start.as_deref());
+                let individuals = encounter.participant.iter().filter_map(|one| one.individual.as_ref());
+                let places = encounter.location.iter().filter_map(|one| one.location.as_ref());
+                let places: Vec<&Reference> = match &encounter.service_provider {
+                    Some(provider) => vec![provider],
+                    None => places.collect(),
+                };
+                let all: Vec<&Reference> = places.into_iter().chain(individuals).collect();
+                self.providers(
+                    number,
+                    subject,
+                    &all,
+                    &["Organization", "Location", "Practitioner"],
+                    "visit",
+                    time,
+                )?;
+            }
+            Resource::Immunization(immunization) => {
+                if immunization.status.as_deref().is_some_and(|status| status != "completed") {
+                    self.left_out(number, "not done or entered in error");
+                    return Ok(());
+                }
+                let concept = immunization.vaccine_code.clone();
+                let time = immunization.occurrence_date_time.as_deref();
+                self.drug(number, immunization.patient.as_ref(), concept, "immunization", time)?;
+            }
+            Resource::Location(location) => match self.owner(number) {
+                Some(_) => self.used(number),
+                None => {
+                    let id = self.id(number, entry)?;
+                    self.item(number, items::location(&id, location));
+                }
+            },
+            Resource::Organization(organization) => {
+                let id = self.id(number, entry)?;
+                match items::organization(&id, organization) {
+                    Some(item) => self.item(number, item),
+                    None => self.left_out(number, "an organization that cares for nobody, such as a payer"),
+                }
+            }
+            Resource::Practitioner(practitioner) => {
+                let id = self.id(number, entry)?;
+                self.item(number, items::practitioner(&id, practitioner));
+            }
+            Resource::PractitionerRole(_) => self.used(number),
+            Resource::ServiceRequest(request) => {
+                let status = request.status.as_deref().unwrap_or("unknown");
+                let left = ["draft", "revoked", "entered-in-error"].contains(&status)
+                    || request.do_not_perform == Some(true)
+                    || request.intent.as_deref().is_some_and(|intent| !intent.ends_with("order"));
+                if left || request.performer.is_empty() {
+                    let reason =
+                        if left { "no order, or revoked" } else { "names nobody who is to perform it" };
+                    self.left_out(number, reason);
+                    return Ok(());
+                }
+                let performers: Vec<&Reference> = request.performer.iter().collect();
+                let kinds = &["Practitioner", "Organization", "Location"];
+                let time = request.authored_on.as_deref();
+                self.providers(number, request.subject.as_ref(), &performers, kinds, "referral", time)?;
+            }
+            Resource::Other => self.note(number, "not-supported", "the type is not read".to_owned()),
+        }
+        Ok(())
+    }
+
+    fn id(&self, number: usize, entry: &Entry) -> Result<String, FhirError> {
+        let id = id_of(entry).ok_or_else(|| {
+            let detail = "has no id, no fullUrl and no identifier by which it could be found again";
+            FhirError::at(number, entry.kind.clone(), "required", detail)
+        })?;
+        match id.chars().count() <= 180 && !id.chars().any(char::is_control) {
+            true => Ok(id),
+            false => {
+                let detail = "must have at most 180 characters, none of them a control character";
+                Err(FhirError::at(number, format!("{}.id", entry.kind), "value", detail))
+            }
+        }
+    }
+
+    fn person(&mut self, id: &str) -> &mut PersonChange {
+        let person = self.mapped.people.entry(id.to_owned()).or_default();
+        person.user_id = id.to_owned();
+        person
+    }
+
+    fn used(&mut self, number: usize) {
+        self.mapped.outcomes[number].used = true;
+    }
+
+    fn note(&mut self, number: usize, code: &'static str, note: String) {
+        let notes = &mut self.mapped.outcomes[number].notes;
+        if !notes.iter().any(|(_, known)| *known == note) {
+            notes.push((code, note));
+        }
+    }
+
+    fn left_out(&mut self, number: usize, reason: &str) {
+        self.note(number, "informational", reason.to_owned());
+    }
+
+    fn item(&mut self, number: usize, item: Item) {
+        let known = self.mapped.items.entry(item.item_id.clone()).or_insert_with(|| (Vec::new(), item));
+        known.0.push(number);
+        self.used(number);
+    }
+
+    /// The person that a reference stands for, by id.
+    fn subject(&self, number: usize, reference: Option<&Reference>) -> Result<String, FhirError> {
+        let entry = &self.bundle.entries[number];
+        let member = match entry.resource {
+            Ok(Resource::AllergyIntolerance(_) | Resource::Immunization(_)) => "patient",
+            _ => "subject",
+        };
+        let path = || format!("{}.{member}", entry.kind);
+        let unknown = |detail: &str| FhirError::at(number, path(), "not-found", detail);
+        match self.index.resolve(reference, &["Patient"]) {
+            Target::Entry(index) => {
+                let target = &self.bundle.entries[index];
+                match (&target.resource, id_of(target)) {
+                    (Ok(Resource::Patient(_)), Some(id)) => Ok(id),
+                    (Err(_), _) => Err(unknown("refers to an entry that cannot be read")),
+                    _ => Err(FhirError::at(
+                        number,
+                        path(),
+                        "not-supported",
+                        "refers to something that is no Patient",
+                    )),
+                }
+            }
+            Target::Outside(name) => match name.split_once('/') {
+                Some(("Patient", id)) => Ok(id.to_owned()),
+                _ => Err(FhirError::at(
+                    number,
+                    path(),
+                    "not-supported",
+                    "refers to something that is no Patient",
+                )),
+            },
+            Target::Identified(name) => {
+                // People are stored by id alone; one without an id was stored by its identifier.
+                let id = name
+                    .strip_prefix("Patient?identifier=")
+                    .ok_or_else(|| unknown("refers to no Patient"))?;
+                Ok(id.to_owned())
+            }
+            Target::Nothing => {
+                Err(unknown("refers to nobody in the Bundle, and names nobody who could be stored"))
+            }
+        }
+    }
+
+    fn resource_name(&self, number: usize, entry: &Entry, concept: Option<&CodeableConcept>) -> String {
+        let id = id_of(entry).or_else(|| Some(format!("#{}", concept?.words()?)));
+        let name = format!("{}/{}", entry.kind, id.unwrap_or_else(|| format!("#{number}")));
+        name.chars().take(500).collect()
+    }
+
+    fn states(
+        &mut self,
+        number: usize,
+        entry: &Entry,
+        list: List,
+        subject: Option<&Reference>,
+        says: Result<Says, &'static str>,
+    ) -> Result<(), FhirError> {
+        let user = self.subject(number, subject)?;
+        let says = match says {
+            Ok(says) => says,
+            Err(reason) => {
+                self.left_out(number, reason);
+                return Ok(());
+            }
+        };
+        if let Says::Nothing(reason) = says {
+            self.left_out(number, reason);
+        }
+        let concept = match &entry.resource {
+            Ok(Resource::AllergyIntolerance(allergy)) => allergy.code.as_ref(),
+            Ok(Resource::Condition(condition)) => condition.code.as_ref(),
+            _ => None,
+        };
+        let resource = self.resource_name(number, entry, concept);
+        self.person(&user).statements.push(Statement { entry: number, list, resource, says });
+        self.used(number);
+        Ok(())
+    }
+
+    /// What a drug order or statement says of the drugs that are taken now.
+    fn takes(
+        &mut self,
+        number: usize,
+        entry: &Entry,
+        subject: Option<&Reference>,
+        concept: &Option<CodeableConcept>,
+        taken: bool,
+    ) -> Result<(), FhirError> {
+        let user = self.subject(number, subject)?;
+        let Some(concept) = concept else { return Ok(()) };
+        let says = match taken {
+            true => people::medication(concept),
+            false => Ok(Says::Nothing("not taken any more")),
+        };
+        let resource = self.resource_name(number, entry, Some(concept));
+        if let Ok(says) = says {
+            let list = List::Medications;
+            self.person(&user).statements.push(Statement { entry: number, list, resource, says });
+        }
+        Ok(())
+    }
+
+    /// An order that does not hold takes back what it may have said before.
+    fn withdraws(
+        &mut self,
+        number: usize,
+        entry: &Entry,
+        subject: Option<&Reference>,
+    ) -> Result<(), FhirError> {
+        let user = self.subject(number, subject)?;
+        let resource = self.resource_name(number, entry, None);
+        let says = Says::Nothing("does not hold");
+        let list = List::Medications;
+        self.person(&user).statements.push(Statement { entry: number, list, resource, says });
+        Ok(())
+    }
+
+    fn medication(
+        &self,
+        concept: Option<&CodeableConcept>,
+        reference: Option<&Reference>,
+        contained: &[Contained],
+    ) -> Option<CodeableConcept> {
+        medication(self.bundle, &self.index, concept, reference, contained)
+    }
+
+    fn visit_start(&self, encounter: Option<&Reference>) -> Option<String> {
+        let Target::Entry(index) = self.index.resolve(encounter, &["Encounter"]) else { return None };
+        match &self.bundle.entries[index].resource {
+            Ok(Resource::Encounter(encounter)) => {
+                encounter.period.as_ref().and_then(|Period { start, .. }| start.clone())
+            }
+            _ => None,
+        }
+    }
+
+    /// An interaction with a drug.
+    fn drug(
+        &mut self,
+        number: usize,
+        subject: Option<&Reference>,
+        concept: Option<CodeableConcept>,
+        event: &'static str,
+        time: Option<&str>,
+    ) -> Result<(), FhirError> {
+        let user_id = self.subject(number, subject)?;
+        let Some(item) = concept.as_ref().and_then(items::drug) else {
+            let kind = &self.bundle.entries[number].kind;
+            let note = format!("{kind}: its medication is not in the Bundle or has no code and no words");
+            self.note(number, "not-found", note);
+            return Ok(());
+        };
+        let item_id = item.item_id.clone();
+        self.item(number, item);
+        self.plan(number, user_id, ItemName::Here(item_id), event, time)
+    }
+
+    /// Interactions with those who cared.
+    fn providers(
+        &mut self,
+        number: usize,
+        subject: Option<&Reference>,
+        references: &[&Reference],
+        kinds: &[&str],
+        event: &'static str,
+        time: Option<&str>,
+    ) -> Result<(), FhirError> {
+        let user_id = self.subject(number, subject)?;
+        for reference in references {
+            match self.provider(reference, kinds) {
+                Ok(Some(item)) => self.plan(number, user_id.clone(), item, event, time)?,
+                Ok(None) => {}
+                Err(note) => self.note(number, "not-found", note),
+            }
+        }
+        Ok(())
+    }
+
+    /// The item of an Organization, a Location, a Practitioner or a role of one; none for somebody else
+    /// who took part.
+    fn provider(&self, reference: &Reference, kinds: &[&str]) -> Result<Option<ItemName>, String> {
+        let mut target = self.index.resolve(Some(reference), kinds);
+        // A role leads to its practitioner, a place to its organization: no further.
+        for _ in 0..2 {
+            target = match target {
+                Target::Entry(index) => match &self.bundle.entries[index].resource {
+                    Ok(Resource::PractitionerRole(role)) => {
+                        self.index.resolve(role.practitioner.as_ref(), &["Practitioner"])
+                    }
+                    Ok(Resource::Location(_)) => match self.owner(index) {
+                        Some(owner) => owner,
+                        None => break,
+                    },
+                    _ => break,
+                },
+                _ => break,
+            };
+        }
+        match target {
+            Target::Entry(index) => {
+                let entry = &self.bundle.entries[index];
+                let kind = entry.kind.as_str();
+                if !["Organization", "Location", "Practitioner"].contains(&kind) {
+                    return Ok(None);
+                }
+                if let Ok(Resource::Organization(organization)) = &entry.resource
+                    && items::organization("", organization).is_none()
+                {
+                    return Ok(None);
+                }
+                match (&entry.resource, id_of(entry)) {
+                    (Ok(_), Some(id)) => Ok(Some(ItemName::Here(format!("{kind}/{id}")))),
+                    _ => Err("refers to an entry that cannot be read".to_owned()),
+                }
+            }
+            Target::Outside(name) => {
+                let kind = name.split('/').next().unwrap_or_default();
+                let known = ["Organization", "Location", "Practitioner"].contains(&kind);
+                Ok(known.then_some(ItemName::Outside(name)))
+            }
+            Target::Identified(name) => Ok(Some(ItemName::Identified(name))),
+            Target::Nothing => {
+                Err("refers to nothing in the Bundle, and names nothing that could be stored".to_owned())
+            }
+        }
+    }
+
+    /// The organization that a place belongs to: its own, or that of the place that it is part of.
+    fn owner(&self, mut index: usize) -> Option<Target> {
+        // A place that is part of itself, by however many steps, belongs to nobody.
+        for _ in 0..8 {
+            let Ok(Resource::Location(location)) = &self.bundle.entries[index].resource else { return None };
+            if location.managing_organization.is_some() {
+                let owner = self.index.resolve(location.managing_organization.as_ref(), &["Organization"]);
+                return Some(owner).filter(|owner| *owner != Target::Nothing);
+            }
+            match self.index.resolve(location.part_of.as_ref(), &["Location"]) {
+                Target::Entry(part_of) => index = part_of,
+                _ => return None,
+            }
+        }
+        None
+    }
+
+    fn plan(
+        &mut self,
+        number: usize,
+        user_id: String,
+        item: ItemName,
+        event: &'static str,
+        time: Option<&str>,
+    ) -> Result<(), FhirError> {
+        let kind = &self.bundle.entries[number].kind;
+        let Some(text) = time else {
+            let note = format!("{kind}: without a time, and so no interaction");
+            self.note(number, "incomplete", note);
+            return Ok(());
+        };
+        let Some(time) = date_time(text) else {
+            return Err(FhirError::at(
+                number,
+                kind.clone(),
+                "value",
+                "has a time that is no FHIR date or dateTime",
+            ));
+        };
+        self.mapped.planned.push(Planned { entry: number, user_id, item, event, time });
+        self.used(number);
+        Ok(())
+    }
+
+    /// What places and roles say of the items of others.
+    fn places(&mut self) {
+        for (number, entry) in self.bundle.entries.iter().enumerate() {
+            match &entry.resource {
+                Ok(Resource::Location(location)) => {
+                    if let Some(Target::Entry(owner)) = self.owner(number)
+                        && let Some(item) = self.item_of(owner)
+                    {
+                        items::set_place(item, items::position(location));
+                    }
+                }
+                Ok(Resource::PractitionerRole(role)) => {
+                    let specialties = role.specialty.iter().filter_map(CodeableConcept::words).collect();
+                    let target = self.index.resolve(role.practitioner.as_ref(), &["Practitioner"]);
+                    if let Target::Entry(practitioner) = target
+                        && let Some(item) = self.item_of(practitioner)
+                    {
+                        items::put_texts(&mut item.attributes, "specialties", specialties);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn item_of(&mut self, number: usize) -> Option<&mut Item> {
+        let entry = &self.bundle.entries[number];
+        let id = format!("{}/{}", entry.kind, id_of(entry)?);
+        self.mapped.items.get_mut(&id).map(|(_, item)| item)
+    }
+}
+
+/// A medication's concept: its own, or that of the Medication it refers to, in it or in the Bundle.
+pub(crate) fn medication(
+    bundle: &Bundle,
+    index: &Index,
+    concept: Option<&CodeableConcept>,
+    reference: Option<&Reference>,
+    contained: &[Contained],
+) -> Option<CodeableConcept> {
+    if let Some(concept) = concept {
+        return Some(concept.clone());
+    }
+    let reference = reference?;
+    let written = reference.reference.as_deref().unwrap_or_default();
+    if let Some(id) = written.strip_prefix('#') {
+        let within = contained.iter().find(|resource| resource.id.as_deref() == Some(id));
+        if let Some(code) = within.and_then(|resource| resource.code.clone()) {
+            return Some(code);
+        }
+    }
+    if let Target::Entry(number) = index.resolve(Some(reference), &["Medication"])
+        && let Ok(Resource::Medication(medication)) = &bundle.entries[number].resource
+        && let Some(code) = &medication.code
+    {
+        return Some(code.clone());
+    }
+    let display = reference.display.clone().filter(|display| !display.trim().is_empty())?;
+    Some(CodeableConcept { coding: Vec::new(), text: Some(display) })
+}
+
+/// A FHIR date or dateTime: of a year or a month its first day.
+fn date_time(text: &str) -> Option<Millis> {
+    let text = text.trim();
+    match text.len() {
+        4 => parse_time(&format!("{text}-01-01")),
+        7 => parse_time(&format!("{text}-01")),
+        0..=9 => None,
+        _ if text.bytes().all(|byte| byte.is_ascii_digit()) => None,
+        _ => parse_time(text),
+    }
+}

@@ -1,0 +1,32 @@
+//! FHIR R4 (4.0.1): Bundles read into people, items and interactions, and answers written as resources.
+//!
+//! - `resources`, `bundle`, `version`, `references`: what is read, and of which release it is
+//! - `people`, `items`, `mapping`, `settle`: what it means, and what of it can be written
+//! - `report`, `outcome`: what became of it, for people and for programs
+//! - `capability`: what the server says it can do
+//! - `answers`: images, notes and recommendations as resources
+
+pub mod answers;
+pub mod bundle;
+pub mod capability;
+pub mod items;
+pub mod mapping;
+pub mod outcome;
+pub mod people;
+pub mod references;
+pub mod report;
+pub mod resources;
+pub mod settle;
+mod version;
+
+pub use bundle::{Bundle, BundleKind, FhirError};
+pub use mapping::map;
+pub use people::PersonChange;
+pub use report::Report;
+pub use settle::{Found, Mapped, Settled, Wanted};
+
+/// The media type of a resource as JSON.
+pub const MEDIA_TYPE: &str = "application/fhir+json";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,119 @@
+//! What references within a Bundle stand for. A reference names an entry by its `fullUrl`, by type and id,
+//! by a contained id, or by an identifier as a search would (`Practitioner?identifier=system|value`). One
+//! that names nothing here names something that may be stored already. References are followed from a
+//! resource to the next a fixed number of times, so that circles end.
+
+use std::collections::HashMap;
+
+use super::bundle::{Bundle, Entry, Resource};
+use super::resources::{Identifier, Reference};
+
+/// What a reference stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// The entry of this number.
+    Entry(usize),
+    /// Something outside of the Bundle, by type and id: `Practitioner/17`.
+    Outside(String),
+    /// Something outside of the Bundle, by type and identifier: `Practitioner?identifier=system|value`.
+    Identified(String),
+    /// Nothing that could be found: a `urn:uuid` of no entry, or no reference at all.
+    Nothing,
+}
+
+/// The names of a Bundle's entries.
+pub struct Index {
+    names: HashMap<String, usize>,
+}
+
+impl Index {
+    /// Of this Bundle. Of two entries of one name the first has it.
+    pub fn new(bundle: &Bundle) -> Index {
+        let mut names = HashMap::new();
+        for (index, entry) in bundle.entries.iter().enumerate() {
+            let mut name = |name: String| {
+                names.entry(name).or_insert(index);
+            };
+            if let Some(url) = &entry.full_url {
+                name(url.clone());
+            }
+            if let Some(id) = &entry.id {
+                name(format!("{}/{id}", entry.kind));
+            }
+            for identifier in identifiers(&entry.resource).iter().filter_map(qualified) {
+                name(format!("{}?identifier={identifier}", entry.kind));
+            }
+        }
+        Index { names }
+    }
+
+    /// What a reference stands for. `kinds` are the types that it may be of where it does not say so.
+    pub fn resolve(&self, reference: Option<&Reference>, kinds: &[&str]) -> Target {
+        let Some(reference) = reference else { return Target::Nothing };
+        let Some(written) =
+            reference.reference.as_deref().map(str::trim).filter(|written| !written.is_empty())
+        else {
+            // A logical reference: by identifier alone.
+            let kind = reference.kind.as_deref().or(kinds.first().copied()).unwrap_or_default();
+            let Some(identifier) = reference.identifier.as_ref().and_then(qualified) else {
+                return Target::Nothing;
+            };
+            return self.named(format!("{kind}?identifier={identifier}"));
+        };
+        if let Some(&index) = self.names.get(written) {
+            return Target::Entry(index);
+        }
+        if written.starts_with("urn:") || written.starts_with('#') {
+            return Target::Nothing;
+        }
+        if let Some((kind, query)) = written.split_once("?identifier=") {
+            return self.named(format!("{}?identifier={query}", last(kind)));
+        }
+        // Of "https://host/fhir/Patient/7/_history/2" what counts is "Patient/7".
+        let path = written.split("/_history/").next().unwrap_or(written).trim_end_matches('/');
+        let mut parts = path.rsplit('/');
+        match (parts.next(), parts.next()) {
+            (Some(id), Some(kind)) if !id.is_empty() && !kind.is_empty() => {
+                let name = format!("{kind}/{id}");
+                self.names.get(&name).map_or(Target::Outside(name), |&index| Target::Entry(index))
+            }
+            _ => Target::Nothing,
+        }
+    }
+
+    fn named(&self, name: String) -> Target {
+        self.names.get(&name).map_or(Target::Identified(name), |&index| Target::Entry(index))
+    }
+}
+
+fn last(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// An identifier with its system before it.
+pub fn qualified(identifier: &Identifier) -> Option<String> {
+    let value = identifier.value.as_deref().map(str::trim).filter(|value| !value.is_empty())?;
+    Some(format!("{}|{value}", identifier.system.as_deref().unwrap_or_default()))
+}
+
+fn identifiers<E>(resource: &Result<Resource, E>) -> &[Identifier] {
+    match resource {
+        Ok(Resource::Patient(patient)) => &patient.identifier,
+        Ok(Resource::Location(location)) => &location.identifier,
+        Ok(Resource::Organization(organization)) => &organization.identifier,
+        Ok(Resource::Practitioner(practitioner)) => &practitioner.identifier,
+        Ok(Resource::PractitionerRole(role)) => &role.identifier,
+        _ => &[],
+    }
+}
+
+/// The id by which an entry is kept: its own, or else that of its `fullUrl`, or else its first identifier.
+/// It is the same each time that the same resource comes.
+pub fn id_of(entry: &Entry) -> Option<String> {
+    if let Some(id) = &entry.id {
+        return Some(id.clone());
+    }
+    let url = entry.full_url.as_deref().map(|url| url.strip_prefix("urn:uuid:").unwrap_or(url));
+    let url = url.map(|url| last(url.strip_prefix("urn:oid:").unwrap_or(url))).filter(|id| !id.is_empty());
+    url.map(str::to_owned).or_else(|| identifiers(&entry.resource).iter().find_map(qualified))
+}

@@ -1,0 +1,14 @@
+//! What hospitals' other systems speak, as plain data: FHIR R4 resources read into people, items and
+//! interactions, answers written as FHIR R4 resources, CDS Hooks requests and cards, and model cards.
+//! It knows neither HTTP nor SQL: the server's `api` and `store` are its edges.
+//!
+//! - `fhir`: resources, Bundles, what they mean for a person, and what is answered
+//! - `cds`: the services of CDS Hooks 2.0, their requests and their cards
+//! - `card`: a model card as data
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod card;
+pub mod cds;
+pub mod fhir;

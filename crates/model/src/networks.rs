@@ -1,0 +1,143 @@
+//! Sizes of the published families of networks over images, as a manifest holds them, and their bounds.
+//!
+//! A family is named after its paper; one published network is one choice of sizes. The layers are
+//! in `vision`, one file a family.
+
+use serde::{Deserialize, Serialize};
+
+use super::check::{rate, within};
+use super::manifest::ResnetConfig;
+
+type Check = Result<(), String>;
+
+/// Inverted residuals (Sandler et al. 2018, "MobileNetV2: inverted residuals and linear bottlenecks"): a
+/// 3 x 3 convolution of stride 2, stages of blocks (1 x 1 to more channels, depthwise, 1 x 1 to few), a 1 x 1
+/// convolution, the global average, dropout, a dense layer; values clipped at 6. EfficientNet-Lite (the
+/// squeeze-free variant of Tan and Le 2019) is of this family.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MobilenetConfig {
+    /// Output channels of the first convolution.
+    pub stem_channels: usize,
+    /// Stages in order.
+    pub stages: Vec<BlockStage>,
+    /// Output channels of the last 1 x 1 convolution.
+    pub last_channels: usize,
+    /// What the variance of a normalisation is added to before its root.
+    pub epsilon: f32,
+    /// Dropout before the dense layer, in training only.
+    pub dropout: f32,
+}
+
+/// A stage of [`MobilenetConfig`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BlockStage {
+    /// Channels between the 1 x 1 convolutions for each channel of the block's input.
+    pub expand: usize,
+    /// Channels that every block gives.
+    pub channels: usize,
+    /// Number of blocks.
+    pub blocks: usize,
+    /// Side of the depthwise kernel.
+    pub kernel: usize,
+    /// Stride of the first block.
+    pub stride: usize,
+}
+
+impl MobilenetConfig {
+    /// Refuses sizes that cannot be.
+    pub(crate) fn check(&self) -> Check {
+        within("stem_channels", self.stem_channels)?;
+        within("last_channels", self.last_channels)?;
+        within("the number of stages", self.stages.len())?;
+        for stage in &self.stages {
+            within("expand", stage.expand)?;
+            within("channels", stage.channels)?;
+            within("blocks", stage.blocks)?;
+            within("kernel", stage.kernel)?;
+            within("stride", stage.stride)?;
+        }
+        epsilon(self.epsilon)?;
+        rate(self.dropout)
+    }
+}
+
+fn epsilon(value: f32) -> Check {
+    match value > 0.0 && value < 1.0 {
+        true => Ok(()),
+        false => Err(format!("architecture: an epsilon of {value} is not between 0 and 1")),
+    }
+}
+
+/// Dense connections (Huang et al. 2017, "Densely connected convolutional networks"): a 7 x 7 convolution of
+/// stride 2 and a pool, blocks whose layers (normalisation and 1 x 1, normalisation and 3 x 3) each read all
+/// maps before them and add `growth` channels, and between blocks a 1 x 1 convolution to half the channels and a
+/// pool.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DensenetConfig {
+    /// Output channels of the first convolution.
+    pub stem_channels: usize,
+    /// Channels that each layer adds.
+    pub growth: usize,
+    /// Output channels of a layer's 1 x 1 convolution, in multiples of `growth`.
+    pub bottleneck: usize,
+    /// Layers of each block.
+    pub blocks: Vec<usize>,
+    /// Dropout before the dense layer, in training only.
+    pub dropout: f32,
+}
+
+impl DensenetConfig {
+    /// Refuses sizes that cannot be.
+    pub(crate) fn check(&self) -> Check {
+        within("stem_channels", self.stem_channels)?;
+        within("growth", self.growth)?;
+        within("bottleneck", self.bottleneck)?;
+        within("the number of blocks", self.blocks.len())?;
+        self.blocks.iter().try_for_each(|layers| within("the layers of a block", *layers))?;
+        rate(self.dropout)
+    }
+}
+
+/// Inception-v3 (Szegedy et al. 2016, "Rethinking the Inception architecture for computer vision"), without
+/// its auxiliary classifier.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InceptionConfig {
+    /// What all published numbers of channels are divided by; 1 for the published network.
+    pub divide: usize,
+    /// Dropout before the dense layer, in training only.
+    pub dropout: f32,
+}
+
+impl InceptionConfig {
+    /// Refuses sizes that cannot be.
+    pub(crate) fn check(&self) -> Check {
+        if ![1, 2, 4, 8, 16].contains(&self.divide) {
+            return Err(format!("architecture: divide is {}, not 1, 2, 4, 8 or 16", self.divide));
+        }
+        rate(self.dropout)
+    }
+}
+
+/// A U-Net (Ronneberger, Fischer and Brox 2015, "U-Net: convolutional networks for biomedical image
+/// segmentation") whose way down is a residual network: on the way up, maps are enlarged twofold and joined
+/// with those of the same size from the way down. The last map is enlarged to the size of the input.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UnetConfig {
+    /// The way down; its dropout is before the way up.
+    pub encoder: ResnetConfig,
+    /// Channels of the way up, from the smallest map on; one for each size of the way down but the smallest.
+    pub decoder: Vec<usize>,
+}
+
+impl UnetConfig {
+    /// Refuses sizes that cannot be, those of the encoder apart.
+    pub(crate) fn check(&self) -> Check {
+        within("the number of decoder steps", self.decoder.len())?;
+        self.decoder.iter().try_for_each(|channels| within("decoder channels", *channels))
+    }
+}

@@ -1,0 +1,106 @@
+//! What a manifest says of a model that gives every pixel a label.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// How a picture becomes regions. The first label of such a model is the background.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Segmentation {
+    /// How a picture of another size than the network's is read.
+    pub reading: Reading,
+    /// How objects of the one label beside the background are told apart; nothing where they are not. The network
+    /// then has one more output than labels: the edge of an object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instances: Option<Instances>,
+    /// Measured on whole pictures, by split.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metrics: BTreeMap<String, RegionMetrics>,
+}
+
+/// How a picture is brought to the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Reading {
+    /// Resized to the network's input.
+    Whole,
+    /// At its own size, in tiles as large as the network's input.
+    Tiles {
+        /// Pixels that neighbors share at least.
+        overlap: u32,
+    },
+}
+
+/// How objects are told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Instances {
+    /// Least probability of the inside where an object begins to grow.
+    pub seed: f32,
+    /// Least probability of being no background anywhere in an object.
+    pub object: f32,
+    /// Objects of fewer pixels are none.
+    pub pixels: u32,
+}
+
+/// Metrics over the pictures of one split.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RegionMetrics {
+    /// Number of pictures.
+    pub pictures: usize,
+    /// Twice the shared pixels over the pixels of both, of what is no background: the mean over the pictures.
+    pub dice: f64,
+    /// Shared pixels over the pixels of either, likewise.
+    pub iou: f64,
+    /// By label, over all pixels of the split together.
+    pub dice_by_label: BTreeMap<String, f64>,
+    /// Of objects told apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objects: Option<ObjectMetrics>,
+}
+
+/// Metrics over the objects of one split.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ObjectMetrics {
+    /// Objects there are.
+    pub truth: usize,
+    /// Objects that were found.
+    pub found: usize,
+    /// Harmonic mean of precision and recall over all objects, found where the IoU is above 0.5.
+    pub f1: f64,
+    /// Hits over hits, misses and false alarms at IoU 0.5 to 0.95 in steps of 0.05: the mean over these and the pictures.
+    pub average_precision: f64,
+}
+
+impl Segmentation {
+    /// Maps that the network of so many labels gives.
+    pub fn outputs(&self, labels: usize) -> usize {
+        labels + usize::from(self.instances.is_some())
+    }
+
+    /// Refuses what cannot be.
+    pub(crate) fn check(&self, labels: usize, height: u32, width: u32) -> Result<(), String> {
+        if labels > 255 {
+            return Err(format!("segmentation: {labels} labels do not fit a mask of bytes"));
+        }
+        if let Reading::Tiles { overlap } = self.reading
+            && overlap >= height.min(width)
+        {
+            return Err(format!("segmentation: tiles of {height} x {width} cannot share {overlap} pixels"));
+        }
+        if let Some(Instances { seed, object, .. }) = self.instances {
+            if !(seed > 0.0 && seed < 1.0 && object > 0.0 && object < 1.0) {
+                return Err("segmentation: seed and object are not between 0 and 1".to_string());
+            }
+            if labels != 2 {
+                return Err(
+                    "segmentation: objects are told apart for one label beside the background".to_string()
+                );
+            }
+        }
+        Ok(())
+    }
+}

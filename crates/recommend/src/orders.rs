@@ -1,0 +1,164 @@
+//! What speaks against a drug that somebody is about to order, by the rules and the terminology that
+//! recommendations go by.
+//!
+//! A recommendation leaves out what is unsafe at the first reason. Whoever orders a drug has chosen it
+//! already and is told every reason, each with how much it matters, and what would be safe instead. The
+//! drug need not be in the catalogue: what it is called says which substances are in it, and the rules of
+//! the catalogue's drugs with those substances hold for it.
+
+use std::collections::BTreeSet;
+
+use super::catalogue::Entry;
+use super::data::{Item, Kind, Millis, Profile, Severity};
+use super::filters::{Concern, Medication, Patient, Reason};
+use super::settings::Settings;
+use super::snapshot::Snapshot;
+use super::terminology::{Field, Meaning};
+
+/// The most safe alternatives named for one order.
+const ALTERNATIVES: usize = 3;
+
+/// The number of a drug that is in no catalogue.
+const NOT_LISTED: u32 = u32::MAX;
+
+/// A drug that is ordered.
+#[derive(Debug, Clone)]
+pub struct Ordered {
+    /// What it is: its name, and its codes among the attributes.
+    pub item: Item,
+    /// Whether it is to be checked. Those that are not stand beside those that are.
+    pub checked: bool,
+}
+
+/// One thing that speaks against an order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finding {
+    /// What it is about.
+    pub concern: Concern,
+    /// How much it matters.
+    pub severity: Severity,
+    /// The rule, such as "allergy: penicillin".
+    pub reason: String,
+    /// What would happen, where the rule says so.
+    pub note: Option<String>,
+    /// Where the rule comes from, where it says so.
+    pub source: Option<String>,
+}
+
+/// An order and what was found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checked {
+    /// Its place among the orders.
+    pub index: usize,
+    /// What speaks against it, the most severe first.
+    pub findings: Vec<Finding>,
+    /// Drugs of the catalogue for the same purpose that nothing speaks against, at most three.
+    pub alternatives: Vec<Item>,
+    /// What of the profile was not understood and so not checked.
+    pub flags: Vec<String>,
+}
+
+/// An order as the rules see it.
+struct Draft<'a> {
+    item: &'a Item,
+    entry: Entry,
+    meaning: Meaning,
+}
+
+/// Checks those of the orders that are to be checked, each against the person and the other orders. What
+/// speaks against two of them together is said once, of the later one.
+pub fn check(
+    snapshot: &Snapshot,
+    settings: &Settings,
+    profile: &Profile,
+    orders: &[Ordered],
+    now: Millis,
+) -> Vec<Checked> {
+    let drugs = &snapshot.kind(Kind::Drug).catalogue;
+    let terminology = &snapshot.terminology;
+    let patient = Patient::new(profile, Kind::Drug, drugs, drugs, terminology, settings, now);
+    let drafts: Vec<Draft> = orders
+        .iter()
+        .map(|Ordered { item, .. }| Draft {
+            item,
+            entry: Entry::new(item.clone(), terminology),
+            meaning: terminology.understand_coded(Field::Medication, &item.name, &item.codes()),
+        })
+        .collect();
+    let medication = |draft: &Draft<'_>| Medication::ordered(draft.item, draft.meaning.clone(), drugs);
+    let medications: Vec<Medication> = drafts.iter().map(medication).collect();
+    let mut checked = Vec::new();
+    for (index, draft) in drafts.iter().enumerate().filter(|(index, _)| orders[*index].checked) {
+        let others = || medications.iter().enumerate().filter(move |(other, _)| *other != index);
+        let earlier = |other: usize| other < index || !orders[other].checked;
+        let itself = medications[index].entries();
+        let entries: Vec<(u32, &Entry)> = std::iter::once((NOT_LISTED, &draft.entry)).chain(itself).collect();
+        let mut found = Vec::new();
+        for &(number, entry) in &entries {
+            found.extend(patient.findings(number, entry));
+            let beside = others().filter(|(other, _)| earlier(*other));
+            found.extend(beside.flat_map(|(_, other)| other.findings(number, entry)));
+        }
+        let findings = distinct(found);
+        let serious = |finding: &Finding| {
+            finding.severity != Severity::Caution && finding.concern != Concern::Duplicate
+        };
+        let alternatives = match findings.iter().any(serious) {
+            false => Vec::new(),
+            true => {
+                let beside: Vec<&Medication> = others().map(|(_, other)| other).collect();
+                alternatives(snapshot, &patient, &entries, &beside)
+            }
+        };
+        checked.push(Checked { index, findings, alternatives, flags: patient.flags().to_vec() });
+    }
+    checked
+}
+
+/// Each reason once, as severe as it was found to be, the most severe first.
+fn distinct(found: Vec<(Concern, Severity, Reason)>) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = Vec::new();
+    for (concern, severity, reason) in found {
+        let Reason { text, note, source, .. } = reason;
+        match findings.iter_mut().find(|known| known.reason == text) {
+            Some(known) => {
+                if severity < known.severity || (severity == known.severity && known.note.is_none()) {
+                    *known = Finding { concern, severity, reason: text, note, source };
+                }
+            }
+            None => findings.push(Finding { concern, severity, reason: text, note, source }),
+        }
+    }
+    findings.sort_by_key(|finding| (finding.severity, finding.concern));
+    findings
+}
+
+/// Drugs for one of the purposes of the ordered one, or of its class, that are safe for this person and
+/// beside the other orders.
+fn alternatives(
+    snapshot: &Snapshot,
+    patient: &Patient<'_>,
+    ordered: &[(u32, &Entry)],
+    beside: &[&Medication<'_>],
+) -> Vec<Item> {
+    let purposes: BTreeSet<_> = ordered.iter().flat_map(|(_, entry)| &entry.purposes).collect();
+    let classes: BTreeSet<_> = ordered.iter().flat_map(|(_, entry)| &entry.therapeutic).collect();
+    let substances: BTreeSet<_> = ordered.iter().flat_map(|(_, entry)| &entry.substances).collect();
+    let mut found: Vec<((usize, usize), &Entry)> = Vec::new();
+    for (number, entry) in snapshot.kind(Kind::Drug).catalogue.iter() {
+        let shared = entry.purposes.iter().filter(|purpose| purposes.contains(purpose));
+        let (shared, had) =
+            shared.fold((0, 0), |(n, had), purpose| (n + 1, had + usize::from(patient.has(purpose))));
+        let alike = shared + entry.therapeutic.iter().filter(|class| classes.contains(class)).count();
+        let same = entry.substances.iter().any(|substance| substances.contains(substance));
+        if alike == 0 || same || entry.item.hidden {
+            continue;
+        }
+        let alone = || beside.iter().all(|other| other.findings(number, entry).is_empty());
+        if patient.is_safe(number, entry) && alone() {
+            found.push(((had, alike), entry));
+        }
+    }
+    found.sort_by(|(a, x), (b, y)| b.cmp(a).then_with(|| x.item.name.cmp(&y.item.name)));
+    found.into_iter().take(ALTERNATIVES).map(|(_, entry)| entry.item.clone()).collect()
+}

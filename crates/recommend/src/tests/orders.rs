@@ -1,0 +1,103 @@
+//! A drug that is ordered is told everything that speaks against it, in the catalogue or not, and what
+//! would be safe instead.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::fake_store::{FakeStore, item};
+use super::numbers::now;
+use crate::data::{Item, Kind, Profile, Severity};
+use crate::filters::Concern;
+use crate::orders::{Checked, Ordered};
+use crate::recommender::Recommender;
+use crate::settings::Settings;
+
+const NOW: i64 = 1_717_200_000_000; // 2024-06-01
+
+/// A drug that is called what its id is.
+fn named(name: &str) -> Item {
+    Item { name: name.to_owned(), ..item(name, Kind::Drug) }
+}
+
+fn drug(name: &str, rules: serde_json::Value, treats: &[&str]) -> Item {
+    let mut drug = Item { contraindications: serde_json::from_value(rules).unwrap(), ..named(name) };
+    drug.attributes.insert("treats".to_owned(), json!(treats));
+    drug
+}
+
+fn check(profile: serde_json::Value, drugs: &[Item], orders: &[(&str, bool)]) -> Vec<Checked> {
+    let store = FakeStore::default();
+    drugs.iter().for_each(|drug| store.tables().put_item(drug.clone()));
+    let recommender = now(Recommender::in_memory(Arc::new(store) as _, Settings::default(), NOW)).unwrap();
+    let profile: Profile = serde_json::from_value(profile).unwrap();
+    let ordered = |&(name, checked): &(&str, bool)| Ordered { item: named(name), checked };
+    let orders: Vec<Ordered> = orders.iter().map(ordered).collect();
+    recommender.check_orders(&profile, &orders, NOW)
+}
+
+fn reasons(checked: &Checked) -> Vec<&str> {
+    checked.findings.iter().map(|finding| finding.reason.as_str()).collect()
+}
+
+#[test]
+fn every_reason_is_told_the_worst_first() {
+    let rules = json!({"conditions": ["gout"], "rules": [
+        {"about": "medication", "code": "lithium", "severity": "caution", "note": "more lithium", "source": "a label"}]});
+    let drugs = [drug("ibuprofen", rules, &["pain"]), drug("paracetamol", json!({}), &["pain"])];
+    let profile =
+        json!({"allergies": ["aspirin"], "conditions": ["gout"], "medications": ["lithium", "naproxen"]});
+    let found = check(profile, &drugs, &[("Ibuprofen 400 MG Oral Tablet", true)]);
+    let expected = [
+        "allergy: aspirin",
+        "condition: gout",
+        "duplicate therapy: nsaid (already taking naproxen)",
+        "interaction: lithium",
+    ];
+    assert_eq!(reasons(&found[0]), expected);
+    let last = &found[0].findings[3];
+    assert_eq!((last.severity, last.concern), (Severity::Caution, Concern::Interaction));
+    assert_eq!((last.note.as_deref(), last.source.as_deref()), (Some("more lithium"), Some("a label")));
+    let offered: Vec<&str> = found[0].alternatives.iter().map(|item| item.item_id.as_str()).collect();
+    assert_eq!(offered, ["paracetamol"]);
+}
+
+#[test]
+fn nothing_unsafe_or_unchecked_is_offered() {
+    let drugs = [
+        drug("amoxicillin", json!({}), &["pneumonia"]),
+        drug("flucloxacillin", json!({}), &["pneumonia"]),
+        drug("doxycycline", json!({"pregnancy": true}), &["pneumonia"]),
+        drug("azithromycin", json!({}), &["pneumonia"]),
+    ];
+    let offered = |profile: serde_json::Value| -> Vec<String> {
+        let found = check(profile, &drugs, &[("amoxicillin", true)]);
+        assert_eq!(reasons(&found[0]), ["allergy: penicillin"]);
+        found[0].alternatives.iter().map(|item| item.item_id.clone()).collect()
+    };
+    let known = json!({"allergies": ["penicillin"], "medications": [], "sex": "female", "birth_year": 1990, "pregnant": true});
+    assert_eq!(offered(known), ["azithromycin"]);
+    assert!(offered(json!({"allergies": ["penicillin"]})).is_empty(), "what is taken is unknown");
+    let strange = json!({"allergies": ["penicillin", "zorbamycin"], "medications": []});
+    assert!(offered(strange).is_empty(), "an allergy is not understood");
+}
+
+#[test]
+fn two_orders_against_each_other_are_told_once_and_unchecked_ones_stand_beside() {
+    let drugs = [drug("warfarin", json!({"interacts_with": ["ibuprofen"]}), &[])];
+    let profile = || json!({"allergies": [], "medications": []});
+    let both = check(profile(), &drugs, &[("warfarin", true), ("ibuprofen", true)]);
+    assert_eq!(reasons(&both[0]), [""; 0]);
+    assert_eq!(reasons(&both[1]), ["interaction: warfarin (ordered too)"]);
+    let first = check(profile(), &drugs, &[("warfarin", true), ("ibuprofen", false)]);
+    assert_eq!((first.len(), reasons(&first[0])), (1, vec!["interaction: ibuprofen (ordered too)"]));
+}
+
+#[test]
+fn codes_that_were_recorded_count_where_words_are_not_understood() {
+    let recorded = json!({"allergies": {"PCN-V Zorba": {"codes": ["http://snomed.info/sct|91936005"]}}});
+    let profile = json!({"allergies": ["PCN-V Zorba"], "medications": [], "recorded": recorded});
+    let found = check(profile, &[], &[("amoxicillin", true)]);
+    assert_eq!(reasons(&found[0]), ["allergy: PCN-V Zorba"]);
+    assert!(found[0].flags.is_empty());
+}

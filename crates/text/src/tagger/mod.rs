@@ -1,0 +1,18 @@
+//! Names in a text: drugs, diseases, effects, what is said of them, and which belong together.
+//!
+//! [`tokens`] cuts a text, [`features`] describes every token by sparse features, [`lexicon`] adds
+//! lists of names and classes of words, [`chain`] sums over all sequences of tags exactly,
+//! [`assertion`] tells what is denied or supposed, [`relations`] which names belong together.
+//! [`model`] is all of it as a package has it. `train::extract` fits it.
+
+pub mod assertion;
+pub mod chain;
+pub mod document;
+pub mod features;
+pub mod lexicon;
+pub mod model;
+pub mod relations;
+pub mod tokens;
+
+pub use document::Document;
+pub use model::{Entity, Found, Link, Tagger};

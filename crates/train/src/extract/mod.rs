@@ -1,0 +1,369 @@
+//! `train extract`: marked texts in, a package out that finds names in notes.
+//!
+//! Several folders may be given: one model is fitted on all of them, and where a folder does not mark
+//! some label, its texts say nothing of that label, neither that a word is such a name nor that it is
+//! none.
+
+pub mod corpus;
+pub mod fitting;
+pub mod knowledge;
+pub mod measure;
+pub mod objective;
+pub mod owlqn;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
+
+use self::corpus::Corpus;
+use self::fitting::{Fitting, Marked, fit, marked, relation_names};
+use self::measure::{answers, measure, relation_labels, table};
+use self::owlqn::Penalty;
+use super::evaluate::Evaluation;
+use super::finish::{STOPPED, next_version};
+use model::manifest::{
+    Architecture, Calibration, DataSource, FORMAT, Input, Manifest, Metrics, TextInput, Training, Weights,
+};
+use model::package::WEIGHTS;
+use model::{Package, package};
+use text::Tagger;
+use text::tagger::lexicon::Lexicons;
+
+/// Settings of `train extract`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ExtractOptions {
+    /// Data set: a folder with train, dev and, if there is one, test, each .tsv (IOB) or .jsonl; several, with commas
+    /// between them, are learned together
+    #[arg(long, env = "MEDSERVE_DATA", value_delimiter = ',', required = true)]
+    pub data: Vec<PathBuf>,
+    /// Name the model is served under
+    #[arg(long, env = "MEDSERVE_NAME")]
+    pub name: String,
+    /// Version of the package; default: one above the highest there is
+    #[arg(long, env = "MEDSERVE_VERSION")]
+    pub version: Option<u64>,
+    /// Folder the package is written under
+    #[arg(long, env = "MEDSERVE_OUT", default_value = "models")]
+    pub out: PathBuf,
+    /// Lists of names that the tagger may know, NAME=FILE.txt, NAME=FILE.csv:COLUMN, NAME=FILE.jsonl:MEMBER or
+    /// NAME=FOLDER:LABEL of other marked texts
+    #[arg(long, env = "MEDSERVE_NAMES", value_delimiter = ',')]
+    pub names: Vec<String>,
+    /// Plain texts (.txt, .jsonl, .tsv) from which classes of words used alike are learned; best other than those to learn from
+    #[arg(long, env = "MEDSERVE_PLAIN", value_delimiter = ',')]
+    pub plain: Vec<PathBuf>,
+    /// Penalty on the sizes of the weights
+    #[arg(long, env = "MEDSERVE_L1", default_value_t = 0.05)]
+    pub l1: f64,
+    /// Penalty on their squares
+    #[arg(long, env = "MEDSERVE_L2", default_value_t = 0.4)]
+    pub l2: f64,
+    /// Most iterations
+    #[arg(long, env = "MEDSERVE_ITERATIONS", default_value_t = 100)]
+    pub iterations: usize,
+    /// Least number of training tokens that have a feature
+    #[arg(long, env = "MEDSERVE_LEAST_TOKENS", default_value_t = 1)]
+    pub least_tokens: u32,
+    /// A name is chosen from this probability on, where no other is worth more
+    #[arg(long, env = "MEDSERVE_THRESHOLD", default_value_t = 0.33)]
+    pub threshold: f32,
+    /// Most tokens of a note that are read
+    #[arg(long, env = "MEDSERVE_MAX_TOKENS", default_value_t = 16_384)]
+    pub max_tokens: usize,
+    /// After measuring, fit once more with the same settings on training and development texts together
+    #[arg(long, env = "MEDSERVE_REFIT")]
+    pub refit: bool,
+    /// Seed of everything random
+    #[arg(long, env = "MEDSERVE_SEED", default_value_t = 0)]
+    pub seed: u64,
+    /// What a label means, LABEL=MEANING; may be given several times, in the environment one a line
+    #[arg(long = "label-description", env = "MEDSERVE_LABEL_DESCRIPTION", value_delimiter = '\n')]
+    pub label_descriptions: Vec<String>,
+    /// One sentence for people
+    #[arg(long, env = "MEDSERVE_DESCRIPTION", default_value = "")]
+    pub description: String,
+    /// Name of the data set, for the card; default: its folders' names
+    #[arg(long, env = "MEDSERVE_DATA_NAME")]
+    pub data_name: Option<String>,
+    /// Who made the data set and where it was published
+    #[arg(long, env = "MEDSERVE_DATA_SOURCE", default_value = "Source not stated.")]
+    pub data_source: String,
+    /// Licence of the data set
+    #[arg(long, env = "MEDSERVE_DATA_LICENCE", default_value = "not stated")]
+    pub data_licence: String,
+}
+
+/// Trains and writes a package. Returns its folder and manifest.
+///
+/// # Errors
+/// Data that cannot be read, settings that do not fit.
+pub fn train(options: &ExtractOptions, stop: &AtomicBool) -> Result<(PathBuf, Manifest)> {
+    ensure!(options.l1 >= 0.0 && options.l2 >= 0.0, "--l1 and --l2 are not below 0");
+    ensure!(options.iterations > 0, "--iterations is 0, not 1 or more");
+    let corpora: Vec<Corpus> =
+        options.data.iter().map(|folder| Corpus::read(folder)).collect::<Result<_>>()?;
+    let labels: Vec<String> = corpora
+        .iter()
+        .flat_map(|corpus| &corpus.labels)
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .cloned()
+        .collect();
+    let relations = relation_names(&corpora);
+    let version = options.version.map_or_else(|| next_version(&options.out, &options.name), Ok)?;
+    let mut manifest = describe(options, &corpora, &labels, version)?;
+    manifest.check().map_err(anyhow::Error::msg)?;
+    let mut lists = Vec::new();
+    for given in &options.names {
+        lists.extend(knowledge::lists(given)?);
+    }
+    let (list_names, lists): (Vec<String>, Vec<_>) = lists.into_iter().unzip();
+    // Of other texts than those to learn from: a class that every word of the training texts has, and
+    // hardly any new word, would be trusted too much.
+    let classes = knowledge::classes(&plain(options)?, options.seed);
+    let lexicons = Lexicons { lists, classes };
+    let fitting = Fitting {
+        penalty: Penalty { l1: options.l1, l2: options.l2, iterations: options.iterations, tolerance: 2e-4 },
+        least: options.least_tokens,
+        threshold: options.threshold,
+    };
+    eprintln!("labels {}; relations {}", labels.join(", "), listed(&relations));
+    let mut tagger = fit(
+        &marked(&corpora, &["train"], &labels, &lexicons),
+        &labels,
+        &relations,
+        &lexicons,
+        &fitting,
+        stop,
+    );
+    let stopped = || stop.load(Ordering::Relaxed);
+    let mut notes = String::new();
+    for split in ["dev", "test"] {
+        for corpus in corpora.iter().filter(|corpus| corpus.splits.contains_key(split)) {
+            let name =
+                if corpora.len() == 1 { split.to_string() } else { format!("{split}, {}", corpus.name) };
+            let metrics = measured(&tagger, &labels, &relations, std::slice::from_ref(corpus), split);
+            eprintln!("{name}\n{}", table(&metrics));
+            manifest.metrics.insert(name, metrics);
+        }
+    }
+    if options.refit && !stopped() {
+        let both = ["train", "dev"];
+        let again =
+            fit(&marked(&corpora, &both, &labels, &lexicons), &labels, &relations, &lexicons, &fitting, stop);
+        if !stopped() {
+            tagger = again;
+            notes += "## Fitted twice\n\nThe figures above are of a model fitted on the training texts alone. The weights \
+                      in this package were then fitted once more, with the same settings, on training and development \
+                      texts together.\n";
+        }
+    }
+    if stopped() {
+        notes += STOPPED;
+    }
+    let config = tagger.config(&labels, &list_names, &relations);
+    manifest.architecture = Architecture::Crf(config);
+    let weights = tagger.tensors()?;
+    manifest.weights.parameters = package::values(&weights);
+    let card = card(&manifest, &notes);
+    let folder = Package::write(&options.out, &mut manifest, &weights, &card, &[])?;
+    Ok((folder, manifest))
+}
+
+/// Measures a package on a split of `data`.
+///
+/// # Errors
+/// Data that cannot be read or lacks the split; labels that the model does not have.
+pub fn evaluate(package: Package, data: &Path, split: &str) -> Result<Evaluation> {
+    let Package { manifest, weights, .. } = package;
+    let Architecture::Crf(config) = &manifest.architecture else {
+        bail!("the model \"{}\" does not find names", manifest.name)
+    };
+    let tagger = Tagger::read(config, &manifest.labels, weights)?;
+    let corpus = Corpus::read(data)?;
+    let split = if split == "val" { "dev" } else { split };
+    ensure!(corpus.splits.contains_key(split), "{}: no split \"{split}\"", data.display());
+    if let Some(stranger) = corpus.labels.iter().find(|label| !manifest.labels.contains(label)) {
+        bail!("the label \"{stranger}\" is none of {}", manifest.labels.join(", "))
+    }
+    let relations = relation_labels(config);
+    let metrics = measured(&tagger, &manifest.labels, &relations, std::slice::from_ref(&corpus), split);
+    let Manifest { name: model, version, labels, .. } = manifest;
+    Ok(Evaluation { model, version, split: split.to_string(), labels, metrics, with_red_flags: None })
+}
+
+fn measured(
+    tagger: &Tagger,
+    labels: &[String],
+    relations: &[String],
+    corpora: &[Corpus],
+    split: &str,
+) -> Metrics {
+    let texts: Vec<Marked> = marked(corpora, &[split], labels, &Lexicons::default());
+    let found = answers(tagger, &texts_of(corpora, &[split]));
+    measure(labels, relations, &texts, &found)
+}
+
+fn texts_of(corpora: &[Corpus], splits: &[&str]) -> Vec<String> {
+    let samples =
+        corpora.iter().flat_map(|corpus| splits.iter().filter_map(|split| corpus.splits.get(*split)));
+    samples.flatten().map(|sample| sample.text.clone()).collect()
+}
+
+fn plain(options: &ExtractOptions) -> Result<Vec<String>> {
+    let mut texts = Vec::new();
+    for file in &options.plain {
+        texts.extend(knowledge::plain(file)?);
+    }
+    Ok(texts)
+}
+
+fn listed(names: &[String]) -> String {
+    if names.is_empty() { "none".to_string() } else { names.join(", ") }
+}
+
+/// The package as far as it is known before training.
+fn describe(
+    options: &ExtractOptions,
+    corpora: &[Corpus],
+    labels: &[String],
+    version: u64,
+) -> Result<Manifest> {
+    let mut examples: BTreeMap<String, usize> = BTreeMap::new();
+    for (split, samples) in corpora.iter().flat_map(|corpus| &corpus.splits) {
+        *examples.entry(split.clone()).or_default() += samples.len();
+    }
+    let mut meanings = BTreeMap::new();
+    for given in options.label_descriptions.iter().filter(|given| !given.trim().is_empty()) {
+        let (label, meaning) = given
+            .split_once('=')
+            .with_context(|| format!("--label-description: \"{given}\" is not LABEL=MEANING"))?;
+        meanings.insert(label.to_string(), meaning.to_string());
+    }
+    let settings: [(&str, Value); 7] = [
+        ("l1", json!(options.l1)),
+        ("l2", json!(options.l2)),
+        ("least_tokens", json!(options.least_tokens)),
+        ("iterations", json!(options.iterations)),
+        ("refit", json!(options.refit)),
+        ("names", json!(options.names.iter().map(|given| file_name(given)).collect::<Vec<_>>())),
+        (
+            "plain",
+            json!(options.plain.iter().map(|file| file_name(&file.to_string_lossy())).collect::<Vec<_>>()),
+        ),
+    ];
+    let names = corpora.iter().map(|corpus| corpus.name.clone()).collect::<Vec<_>>().join(" and ");
+    Ok(Manifest {
+        format: FORMAT,
+        name: options.name.clone(),
+        version: version.to_string(),
+        description: match options.description.is_empty() {
+            true => format!("Finds names in notes: {}.", labels.join(", ")),
+            false => options.description.clone(),
+        },
+        labels: labels.to_vec(),
+        label_descriptions: meanings,
+        ordinal: None,
+        input: Input::Text(TextInput { max_tokens: options.max_tokens }),
+        segmentation: None,
+        architecture: Architecture::Crf(model::manifest::CrfConfig {
+            features: 0,
+            threshold: options.threshold,
+            lists: Vec::new(),
+            classes: 0,
+            relations: Vec::new(),
+        }),
+        exact_convolution: false,
+        calibration: Calibration { temperature: 1.0 },
+        abstain_below: 0.0,
+        likeness: None,
+        data: DataSource {
+            name: options.data_name.clone().unwrap_or(names),
+            source: options.data_source.clone(),
+            licence: options.data_licence.clone(),
+            sha256: corpora.iter().flat_map(|corpus| corpus.sha256.clone()).collect(),
+            examples,
+        },
+        training: Training {
+            seed: options.seed,
+            epochs: options.iterations,
+            settings: settings.into_iter().map(|(name, value)| (name.to_string(), value)).collect(),
+            program: format!("{} {}", env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")),
+        },
+        metrics: BTreeMap::new(),
+        weights: Weights { file: WEIGHTS.to_string(), sha256: String::new(), parameters: 0 },
+        files: BTreeMap::new(),
+    })
+}
+
+/// What was given without its folders, which are nobody's business in a card.
+fn file_name(given: &str) -> String {
+    let (name, file) = given.split_once('=').map_or(("", given), |(name, file)| (name, file));
+    let file = file.rsplit('/').next().unwrap_or(file);
+    if name.is_empty() { file.to_string() } else { format!("{name}={file}") }
+}
+
+/// The model card (Mitchell et al. 2019).
+fn card(manifest: &Manifest, notes: &str) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = write_card(&mut text, manifest, notes);
+    text
+}
+
+fn write_card(out: &mut String, m: &Manifest, notes: &str) -> std::fmt::Result {
+    writeln!(out, "# {}, version {}\n\n{}\n", m.name, m.version, m.description)?;
+    writeln!(
+        out,
+        "This model is no medical device and what it finds is no diagnosis. It was measured on the texts named here, \
+         which are English and mostly sentences of journals, not notes of a ward; on other texts it will miss more.\n"
+    )?;
+    writeln!(out, "## Answers\n")?;
+    for label in &m.labels {
+        let meaning = m.label_descriptions.get(label).map_or(String::new(), |meaning| format!(": {meaning}"));
+        writeln!(out, "- `{label}`{meaning}")?;
+    }
+    if let Architecture::Crf(config) = &m.architecture {
+        for relation in &config.relations {
+            writeln!(out, "- relation `{}` from `{}` to `{}`", relation.label, relation.from, relation.to)?;
+        }
+        writeln!(
+            out,
+            "\nA name's probability is its exact marginal under the chain. Chosen are the names, none over another, \
+             whose probabilities less {} sum to the most. `negated` and `speculated` come from rules over English cue \
+             phrases, not from training. A relation's probability holds where both names do.\n",
+            config.threshold
+        )?;
+    }
+    writeln!(out, "## Data\n\n{}. {} Licence: {}.\n", m.data.name, m.data.source, m.data.licence)?;
+    let sizes: Vec<String> = m.data.examples.iter().map(|(split, n)| format!("{split} {n}")).collect();
+    writeln!(out, "Texts: {}.\n", sizes.join(", "))?;
+    for (file, digest) in &m.data.sha256 {
+        writeln!(out, "- `{file}` sha256 `{digest}`")?;
+    }
+    writeln!(out, "\n## Metrics\n\nA name is right where its beginning, its end and its label are.\n")?;
+    for (split, metrics) in &m.metrics {
+        writeln!(out, "On {split}, {} texts:\n\n{}", metrics.examples, table(metrics))?;
+        writeln!(
+            out,
+            "Expected calibration error of the names' probabilities, over 15 bins: {:.4}.\n",
+            metrics.ece
+        )?;
+    }
+    writeln!(
+        out,
+        "## Training\n\nA linear-chain conditional random field, {} values, by {}.\n",
+        m.weights.parameters, m.training.program
+    )?;
+    for (name, value) in &m.training.settings {
+        writeln!(out, "- {name}: `{value}`")?;
+    }
+    if !notes.is_empty() {
+        writeln!(out, "\n{}", notes.trim_end())?;
+    }
+    Ok(())
+}

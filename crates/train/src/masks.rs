@@ -1,0 +1,294 @@
+//! Reading pictures with masks, and the tiles that training cuts from them.
+//!
+//! A data set is a folder `train|val|test/images` with `masks` (a label number for each pixel, 0 background) or
+//! `instances` (an object number for each pixel) beside it, files of one name belonging together. Whatever cannot be
+//! trained on is said by the name of its file before training begins.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+use super::augment::{Augmentation, Planes};
+use super::examples::{SPLITS, children, file_name, format_of};
+use model::manifest::{Crop, ImageInput, Reading};
+use model::package::sha256;
+use vision::segment::tiles::mirrored;
+use vision::{DecodeOptions, Image, Preprocessor, Samples, decode};
+
+/// A picture and the number of each of its pixels: of its label, or of its object.
+pub struct Example {
+    /// Where it was read.
+    pub file: PathBuf,
+    /// The picture.
+    pub image: Image,
+    /// Row after row.
+    pub mask: Vec<u32>,
+}
+
+/// A data set of pictures with masks.
+pub struct Masks {
+    /// By split.
+    pub splits: BTreeMap<String, Vec<Example>>,
+    /// Whether numbers are those of objects.
+    pub instances: bool,
+    /// sha256 of the lines "digest  path" of all files, sorted by path, under the folder's name.
+    pub sha256: BTreeMap<String, String>,
+}
+
+impl Masks {
+    /// Reads a folder, in which there have to be the splits `wanted`.
+    ///
+    /// # Errors
+    /// A split that is missing, a picture without a mask, a mask without a picture, one of another size, a file that cannot be read.
+    pub fn read(path: &Path, wanted: &[&str]) -> Result<Masks> {
+        let has = |kind: &str| SPLITS.iter().any(|split| path.join(split).join(kind).is_dir());
+        let instances = has("instances");
+        ensure!(
+            instances || has("masks"),
+            "{}: neither train/masks nor train/instances is here, with pictures in train/images",
+            path.display()
+        );
+        let kind = if instances { "instances" } else { "masks" };
+        let (mut splits, mut lines) = (BTreeMap::new(), Vec::new());
+        for split in SPLITS.iter().filter(|split| path.join(split).join("images").is_dir()) {
+            let masks = by_name(&path.join(split).join(kind))?;
+            let images = by_name(&path.join(split).join("images"))?;
+            if let Some(name) = masks.keys().find(|name| !images.contains_key(*name)) {
+                bail!("{}: there is no picture of this name", masks[name].display());
+            }
+            let mut examples = Vec::new();
+            for (name, file) in images {
+                let mask = masks
+                    .get(&name)
+                    .with_context(|| format!("{}: there is no mask of this name", file.display()))?;
+                let (example, digests) = read_example(&file, mask)?;
+                for (file, digest) in [&file, mask].into_iter().zip(digests) {
+                    lines.push(format!("{}\n{digest}", file.strip_prefix(path).unwrap_or(file).display()));
+                }
+                examples.push(example);
+            }
+            if !examples.is_empty() {
+                splits.insert(split.to_string(), examples);
+            }
+        }
+        for split in wanted {
+            ensure!(splits.contains_key(*split), "{}: no pictures in {split}/images", path.display());
+        }
+        lines.sort();
+        let line = |line: &String| line.split_once('\n').map(|(file, digest)| format!("{digest}  {file}\n"));
+        let text: String = lines.iter().filter_map(line).collect();
+        let sha256 = BTreeMap::from([(file_name(path), sha256(text.as_bytes()))]);
+        Ok(Masks { splits, instances, sha256 })
+    }
+
+    /// Refuses masks with a number beyond the labels.
+    ///
+    /// # Errors
+    /// The first such mask.
+    pub fn check_labels(&self, labels: usize) -> Result<()> {
+        for example in self.splits.values().flatten() {
+            if let Some(number) = example.mask.iter().find(|number| **number as usize >= labels) {
+                bail!(
+                    "{}: its mask has the number {number}; labels are 0 to {}",
+                    example.file.display(),
+                    labels - 1
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+fn by_name(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
+    let stem = |file: &PathBuf| file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    let files = children(folder)?.into_iter().filter(|file| format_of(file).is_some());
+    Ok(files.filter_map(|file| Some((stem(&file)?, file))).collect())
+}
+
+fn read_file(file: &Path) -> Result<(Image, String)> {
+    let bytes = fs::read(file).with_context(|| file.display().to_string())?;
+    let format = format_of(file).with_context(|| format!("{}: no image", file.display()))?;
+    let image =
+        decode(format, &bytes, &DecodeOptions::default()).with_context(|| file.display().to_string())?;
+    Ok((image, sha256(&bytes)))
+}
+
+fn read_example(file: &Path, mask: &Path) -> Result<(Example, [String; 2])> {
+    let (image, digest) = read_file(file)?;
+    let (numbers, mask_digest) = read_file(mask)?;
+    let (own, other) = ((image.width(), image.height()), (numbers.width(), numbers.height()));
+    ensure!(
+        own == other,
+        "{}: a mask of {} x {} pixels for a picture of {} x {}",
+        mask.display(),
+        other.0,
+        other.1,
+        own.0,
+        own.1
+    );
+    let mask = match numbers.into_samples() {
+        Samples::Gray8(values) => values.into_iter().map(u32::from).collect(),
+        Samples::Gray16(values) => values.into_iter().map(u32::from).collect(),
+        _ => bail!("{}: a mask in colour; a mask is grey, a number for each pixel", mask.display()),
+    };
+    Ok((Example { file: file.to_path_buf(), image, mask }, [digest, mask_digest]))
+}
+
+/// A picture as training reads it: fractions of full scale, and its numbers, of one size.
+pub struct Page {
+    planes: Vec<f32>,
+    numbers: Vec<u32>,
+    size: Planes,
+}
+
+/// Rotation, scale and shear of a copy, from a place in it to one in the original, both from the middle.
+struct Motion([f32; 4]);
+
+impl Page {
+    /// A picture at its own size, or resized to the network's where it is read whole.
+    ///
+    /// # Errors
+    /// A picture that cannot be resized.
+    pub fn new(example: &Example, input: &ImageInput, reading: Reading) -> Result<Page> {
+        let Example { image, mask, .. } = example;
+        let (width, height) = match reading {
+            Reading::Whole => (input.width, input.height),
+            Reading::Tiles { .. } => (image.width(), image.height()),
+        };
+        let own = ImageInput { width, height, crop: Crop::None, ..input.clone() };
+        let planes = Preprocessor::new(own)?.fractions(image)?;
+        let channels = input.channels as usize;
+        let size = Planes { channels, height: height as usize, width: width as usize };
+        let (from_width, from_height) = (image.width() as usize, image.height() as usize);
+        let nearest = |at: usize, to: usize, from: usize| (2 * at + 1) * from / (2 * to);
+        let number = |at: usize| {
+            let (row, column) = (at / size.width, at % size.width);
+            let row = nearest(row, size.height, from_height);
+            mask[row * from_width + nearest(column, size.width, from_width)]
+        };
+        let numbers = (0..size.height * size.width).map(number).collect();
+        Ok(Page { planes, numbers, size })
+    }
+
+    /// A tile of `tile` (its channels those of the page), moved at random by `augmentation` or, without one, from the
+    /// middle: values before normalisation, and numbers.
+    pub fn tile(
+        &self,
+        tile: Planes,
+        augmentation: Option<&Augmentation>,
+        rng: &mut ChaCha8Rng,
+    ) -> (Vec<f32>, Vec<u32>) {
+        let Planes { height, width, .. } = self.size;
+        // The middle of the tile, where all of it lies within the page if it can.
+        let mut middle = |length: usize, tile: usize| match (augmentation, length > tile) {
+            (Some(_), true) => rng.random_range(0..=length - tile) as f32 + tile as f32 / 2.0,
+            _ => length as f32 / 2.0,
+        };
+        let (mut y0, mut x0) = (middle(height, tile.height), middle(width, tile.width));
+        let Some(augmentation) = augmentation else {
+            return self.moved(tile, (y0, x0), &Motion([1.0, 0.0, 0.0, 1.0]));
+        };
+        let mut shift =
+            |tile: usize| augmentation.translation * tile as f32 * (2.0 * rng.random::<f32>() - 1.0);
+        (y0, x0) = (y0 + shift(tile.height), x0 + shift(tile.width));
+        let motion = Motion(augmentation.motion(rng));
+        let (mut values, numbers) = self.moved(tile, (y0, x0), &motion);
+        augmentation.retouch(&mut values, tile, rng);
+        (values, numbers)
+    }
+
+    fn moved(&self, tile: Planes, (y0, x0): (f32, f32), motion: &Motion) -> (Vec<f32>, Vec<u32>) {
+        let Planes { height, width, .. } = self.size;
+        let (area, own) = (height * width, tile.height * tile.width);
+        let Motion([a, b, c, d]) = motion;
+        let mut values = vec![0.0; tile.channels * own];
+        let mut numbers = Vec::with_capacity(own);
+        let place = |at: isize, length: usize| mirrored(at.unsigned_abs(), length);
+        for row in 0..tile.height {
+            for column in 0..tile.width {
+                let (x, y) = (
+                    column as f32 + 0.5 - tile.width as f32 / 2.0,
+                    row as f32 + 0.5 - tile.height as f32 / 2.0,
+                );
+                let (x, y) = (x0 + a * x + b * y - 0.5, y0 + c * x + d * y - 0.5);
+                let (left, top) = (x.floor(), y.floor());
+                let (fx, fy) = (x - left, y - top);
+                let (left, top) = (left as isize, top as isize);
+                let columns = [place(left, width), place(left + 1, width)];
+                let rows = [place(top, height) * width, place(top + 1, height) * width];
+                let at = row * tile.width + column;
+                for (values, plane) in values.chunks_exact_mut(own).zip(self.planes.chunks_exact(area)) {
+                    let line =
+                        |row: usize| plane[row + columns[0]] * (1.0 - fx) + plane[row + columns[1]] * fx;
+                    values[at] = line(rows[0]) * (1.0 - fy) + line(rows[1]) * fy;
+                }
+                let near = rows[usize::from(fy >= 0.5)] + columns[usize::from(fx >= 0.5)];
+                numbers.push(self.numbers[near]);
+            }
+        }
+        (values, numbers)
+    }
+}
+
+/// What the network is to say of each pixel of a map `width` wide: the label's number; or, of objects, 0 background, 1
+/// inside, 2 the edge, which is two pixels wide on the object's side.
+pub fn targets(numbers: &[u32], width: usize, instances: bool) -> Vec<u8> {
+    if !instances {
+        return numbers.iter().map(|number| *number as u8).collect();
+    }
+    let height = numbers.len() / width.max(1);
+    let target = |at: usize| {
+        let (row, column, own) = (at / width, at % width, numbers[at]);
+        if own == 0 {
+            return 0;
+        }
+        let near = |length: usize, at: usize| at.saturating_sub(EDGE)..=(at + EDGE).min(length - 1);
+        let alone = near(height, row).all(|other| {
+            near(width, column).all(|beside| {
+                let far = other.abs_diff(row).pow(2) + beside.abs_diff(column).pow(2) > EDGE * EDGE;
+                far || numbers[other * width + beside] == own
+            })
+        });
+        if alone { 1 } else { 2 }
+    };
+    (0..numbers.len()).map(target).collect()
+}
+
+/// Pixels of an edge.
+const EDGE: usize = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nn::random;
+
+    #[test]
+    fn an_edge_lies_on_the_object_s_side_and_between_objects() {
+        let row: Vec<u32> = [0, 0, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2].to_vec();
+        let numbers: Vec<u32> = (0..9).flat_map(|_| row.clone()).collect();
+        let middle = &targets(&numbers, 12, true)[4 * 12..5 * 12];
+        assert_eq!(middle, [0, 0, 2, 2, 1, 1, 2, 2, 2, 2, 1, 1]);
+        assert_eq!(targets(&[0, 3], 2, false), [0, 3]);
+    }
+
+    #[test]
+    fn a_tile_keeps_pixels_and_numbers_together() {
+        let size = Planes { channels: 1, height: 20, width: 24 };
+        let numbers: Vec<u32> = (0..480).map(|at| u32::from(at % 24 > 11)).collect();
+        let page = Page { planes: numbers.iter().map(|n| *n as f32).collect(), numbers, size };
+        let tile = Planes { channels: 1, height: 16, width: 16 };
+        let turned = Augmentation { flip: 0.5, quarter_turns: true, zoom: 0.2, ..Augmentation::none() };
+        let mut rng = random::stream(0, "tile");
+        for _ in 0..50 {
+            let (values, numbers) = page.tile(tile, Some(&turned), &mut rng);
+            assert!(values.iter().zip(&numbers).all(|(value, number)| (value - *number as f32).abs() <= 0.5));
+        }
+        let (values, numbers) = page.tile(tile, None, &mut rng);
+        assert_eq!(values[..16], [vec![0.0; 8], vec![1.0; 8]].concat());
+        assert_eq!(numbers[..16], [vec![0; 8], vec![1; 8]].concat());
+    }
+}

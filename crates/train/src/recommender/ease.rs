@@ -1,0 +1,382 @@
+//! Weights between items in closed form (Steck 2019, "Embarrassingly shallow autoencoders for
+//! sparse data").
+//!
+//! X says who has what, a row a person and a column an item, 1 or 0. Wanted is B with a diagonal
+//! of zeros that makes |X - X B|^2 + lambda |B|^2 least: each item is to be told from a person's
+//! other items. With P = (X'X + lambda I)^-1, B[i][j] = -P[i][j] / P[j][j].
+//!
+//! - *base*: one more column, which everybody has, so that something speaks for an item whatever
+//!   somebody has. It is penalised like the others and never recommended.
+//! - *dropout*: lambda I + p / (1 - p) diag(X'X) in place of lambda I, as if each item had been left
+//!   out of X with probability p (Steck 2020, "Autoencoders that don't overfit towards the identity").
+//!
+//! When one item is left out of one row at a time, X'X changes by a matrix of rank 2 (3 with
+//! dropout), so the scores that the weights fitted without it would give follow from P by the
+//! Woodbury identity, exactly, and nothing is fitted anew.
+
+use anyhow::Result;
+use recommend::{HeldOut, ItemWeights, Layers};
+
+use super::inverse::inverse;
+
+/// What is to be chosen before the weights can be computed.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+pub struct EaseSettings {
+    /// Penalty on the squares of the weights, above 0.
+    pub lambda: f64,
+    /// Whether there is a base.
+    pub base: bool,
+    /// Probability of being left out, from 0 to below 1.
+    pub dropout: f64,
+}
+
+impl EaseSettings {
+    /// By how much the diagonal of X'X is multiplied and added to it.
+    fn shrink(&self) -> f64 {
+        self.dropout / (1.0 - self.dropout)
+    }
+}
+
+/// The fitted model: P, from which every weight and score follows.
+pub struct Ease {
+    settings: EaseSettings,
+    items: usize,
+    /// Rows of P: the items, and the base where there is one.
+    size: usize,
+    inverse: Vec<f64>,
+}
+
+impl Ease {
+    /// Fits the weights between all items of a matrix.
+    ///
+    /// # Errors
+    /// A lambda so small that the matrix cannot be inverted.
+    pub fn fit(layers: &Layers, settings: EaseSettings) -> Result<Ease> {
+        let items = layers.items.len();
+        let size = items + usize::from(settings.base);
+        let mut gram = vec![0.0; size * size];
+        for user in 0..layers.users.len() as u32 {
+            let row = layers.row(user).items;
+            for &i in row {
+                let line = &mut gram[i as usize * size..][..size];
+                for &j in row {
+                    line[j as usize] += 1.0;
+                }
+                if settings.base {
+                    line[items] += 1.0;
+                }
+            }
+            if settings.base && !row.is_empty() {
+                gram[size * size - 1] += 1.0;
+            }
+        }
+        if settings.base {
+            for item in 0..items {
+                gram[items * size + item] = gram[item * size + items];
+            }
+        }
+        for place in 0..size {
+            let value = &mut gram[place * size + place];
+            *value += settings.lambda + settings.shrink() * *value;
+        }
+        Ok(Ease { settings, items, size, inverse: inverse(gram, size)? })
+    }
+
+    fn row(&self, place: usize) -> &[f64] {
+        &self.inverse[place * self.size..][..self.size]
+    }
+
+    /// B[i][j]: how much the item i speaks for the item j.
+    pub fn weight(&self, i: usize, j: usize) -> f64 {
+        // P is symmetric, and a column of B is read whole.
+        if i == j { 0.0 } else { -self.row(j)[i] / self.row(j)[j] }
+    }
+
+    /// P times the row of somebody who has these items.
+    fn times(&self, own: &[u32]) -> Vec<f64> {
+        let base = self.settings.base.then_some(self.items);
+        let mut sums = vec![0.0; self.size];
+        for place in own.iter().map(|&item| item as usize).chain(base) {
+            sums.iter_mut().zip(self.row(place)).for_each(|(sum, value)| *sum += value);
+        }
+        sums
+    }
+
+    /// The value of a vector of [`Ease::times`] for the row of somebody who has these items.
+    fn of(&self, values: &[f64], own: &[u32]) -> f64 {
+        let base = if self.settings.base { values[self.items] } else { 0.0 };
+        own.iter().map(|&item| values[item as usize]).sum::<f64>() + base
+    }
+
+    /// The score of every item for somebody who has the items `own`; those themselves have none
+    /// that means anything.
+    pub fn scores(&self, own: &[u32]) -> Vec<f64> {
+        let sums = self.times(own);
+        (0..self.items).map(|item| -sums[item] / self.row(item)[item]).collect()
+    }
+
+    /// The same by the weights that would have been fitted had somebody who has the items `full`
+    /// only had `own`, a part of them.
+    pub fn scores_without(&self, full: &[u32], own: &[u32]) -> Vec<f64> {
+        // X'X loses x x' and gains y y'; with dropout the diagonal loses a part at what is left out.
+        let mut vectors = vec![(self.times(full), -1.0), (self.times(own), 1.0)];
+        let missing: Vec<u32> = full.iter().copied().filter(|item| !own.contains(item)).collect();
+        let shrink = self.settings.shrink();
+        if shrink > 0.0 {
+            vectors.extend(missing.iter().map(|&item| (self.row(item as usize).to_vec(), -shrink)));
+        }
+        let count = vectors.len();
+        // C^-1 + U' P U, with U the vectors and C what they are multiplied by.
+        let mut small = vec![vec![0.0; count]; count];
+        for (k, (values, factor)) in vectors.iter().enumerate() {
+            small[0][k] = self.of(values, full);
+            small[1][k] = self.of(values, own);
+            for (row, &item) in missing.iter().enumerate().take(count - 2) {
+                small[row + 2][k] = values[item as usize];
+            }
+            small[k][k] += 1.0 / factor;
+        }
+        let own_parts: Vec<f64> = vectors.iter().map(|(values, _)| self.of(values, own)).collect();
+        let inverted = invert(small);
+        let parts: Vec<f64> =
+            inverted.iter().map(|row| row.iter().zip(&own_parts).map(|(a, b)| a * b).sum()).collect();
+        let score = |item: usize| {
+            let at: Vec<f64> = vectors.iter().map(|(values, _)| values[item]).collect();
+            let sum = vectors[1].0[item] - at.iter().zip(&parts).map(|(a, b)| a * b).sum::<f64>();
+            let change: f64 = inverted
+                .iter()
+                .zip(&at)
+                .map(|(row, a)| a * row.iter().zip(&at).map(|(value, b)| value * b).sum::<f64>())
+                .sum();
+            -sum / (self.row(item)[item] - change)
+        };
+        (0..self.items).map(score).collect()
+    }
+
+    /// The scores for a case of an evaluation: with `leave_one_out` what is held out is in the
+    /// matrix that was fitted and has to be taken out of it first.
+    pub fn scores_of(&self, layers: &Layers, case: &HeldOut, leave_one_out: bool) -> Vec<f64> {
+        match case.user.filter(|_| leave_one_out) {
+            Some(user) => self.scores_without(layers.row(user).items, &case.own.items),
+            None if case.own.items.is_empty() => Vec::new(),
+            None => self.scores(&case.own.items),
+        }
+    }
+
+    /// The weights as a server adds them up: of each item's column the `keep` largest by size.
+    ///
+    /// # Errors
+    /// Weights that are no numbers.
+    pub fn weights(&self, layers: &Layers, keep: usize) -> Result<ItemWeights> {
+        let mut rows: Vec<Vec<(u32, f32)>> = vec![Vec::new(); self.items];
+        let mut sizes = Vec::new();
+        for j in 0..self.items {
+            sizes.clear();
+            sizes.extend((0..self.items).map(|i| self.weight(i, j).abs()));
+            let least = if keep < self.items {
+                *sizes.select_nth_unstable_by(self.items - keep.max(1), f64::total_cmp).1
+            } else {
+                0.0
+            };
+            for (i, row) in rows.iter_mut().enumerate() {
+                let weight = self.weight(i, j) as f32;
+                if weight != 0.0 && f64::from(weight.abs()) >= f64::from(least as f32) {
+                    row.push((j as u32, weight));
+                }
+            }
+        }
+        let base = match self.settings.base {
+            true => (0..self.items).map(|item| self.weight(self.items, item) as f32).collect(),
+            false => vec![0.0; self.items],
+        };
+        let names = (0..self.items as u32).map(|item| layers.items.name(item).into()).collect();
+        let mut starts = vec![0];
+        starts.extend(rows.iter().scan(0, |sum, row| {
+            *sum += row.len();
+            Some(*sum)
+        }));
+        let (targets, weights) = rows.into_iter().flatten().unzip();
+        ItemWeights::new(names, base, starts, targets, weights).map_err(anyhow::Error::msg)
+    }
+}
+
+/// The inverse of a small matrix, by elimination with the largest pivot of each column.
+fn invert(mut matrix: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
+    let size = matrix.len();
+    for (place, row) in matrix.iter_mut().enumerate() {
+        row.extend((0..size).map(|column| f64::from(u8::from(column == place))));
+    }
+    for column in 0..size {
+        let pivot =
+            (column..size).max_by(|&a, &b| matrix[a][column].abs().total_cmp(&matrix[b][column].abs()));
+        matrix.swap(column, pivot.unwrap_or(column));
+        let scale = matrix[column][column];
+        matrix[column].iter_mut().for_each(|value| *value /= scale);
+        let line = matrix[column].clone();
+        for (_, row) in matrix.iter_mut().enumerate().filter(|(place, _)| *place != column) {
+            let factor = row[column];
+            row.iter_mut().zip(&line).for_each(|(value, other)| *value -= factor * other);
+        }
+    }
+    matrix.into_iter().map(|row| row[size..].to_vec()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use recommend::{Loader, Partition, Split, Weighing};
+    use serde::Deserialize;
+
+    #[derive(Deserialize)]
+    struct Golden {
+        have: Vec<Vec<u32>>,
+        cases: Vec<Case>,
+    }
+
+    #[derive(Deserialize)]
+    struct Case {
+        lambda: f64,
+        base: bool,
+        dropout: f64,
+        weights: Vec<Vec<f64>>,
+        left_out: Vec<LeftOut>,
+    }
+
+    #[derive(Deserialize)]
+    struct LeftOut {
+        person: usize,
+        item: u32,
+        scores: Vec<f64>,
+    }
+
+    /// Made by `tests/golden/ease.py`.
+    fn golden() -> Golden {
+        serde_json::from_str(include_str!("../../../../tests/golden/ease.json")).unwrap()
+    }
+
+    fn layers(have: &[Vec<u32>]) -> Layers {
+        let mut loader = Loader::new(Weighing::default());
+        for (person, items) in have.iter().enumerate() {
+            for item in items {
+                loader.push(&format!("{person:03}"), &format!("{item:03}"), "", 1.0, 0);
+            }
+        }
+        loader.finish()
+    }
+
+    fn settings(case: &Case) -> EaseSettings {
+        EaseSettings { lambda: case.lambda, base: case.base, dropout: case.dropout }
+    }
+
+    #[test]
+    fn the_weights_are_those_of_numpy() {
+        let golden = golden();
+        let layers = layers(&golden.have);
+        for case in &golden.cases {
+            let ease = Ease::fit(&layers, settings(case)).unwrap();
+            for (i, row) in case.weights.iter().enumerate() {
+                for (j, expected) in row.iter().enumerate() {
+                    let ours = ease.weight(i, j);
+                    assert!((ours - expected).abs() < 1e-10, "{i} {j}: {ours} where {expected} was expected");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_left_out_is_left_out_of_the_weights_too() {
+        let golden = golden();
+        let layers = layers(&golden.have);
+        for case in &golden.cases {
+            let ease = Ease::fit(&layers, settings(case)).unwrap();
+            for LeftOut { person, item, scores } in &case.left_out {
+                let full = &golden.have[*person];
+                let own: Vec<u32> = full.iter().copied().filter(|other| other != item).collect();
+                let ours = ease.scores_without(full, &own);
+                for (place, (ours, expected)) in ours.iter().zip(scores).enumerate() {
+                    if own.contains(&(place as u32)) {
+                        continue;
+                    }
+                    assert!((ours - expected).abs() < 1e-9, "{ours} where {expected} was expected");
+                }
+            }
+        }
+    }
+
+    /// The parts that an answer names are the whole of a score, and the served score is the
+    /// closed form's, but for the narrowing to 32 bits.
+    #[test]
+    fn contributions_add_up_to_the_score() {
+        let golden = golden();
+        let layers = layers(&golden.have);
+        for case in &golden.cases {
+            let ease = Ease::fit(&layers, settings(case)).unwrap();
+            let weights = ease.weights(&layers, usize::MAX).unwrap();
+            let mut sums = Vec::new();
+            for own in &golden.have {
+                weights.scores(own, &mut sums);
+                let exact = ease.scores(own);
+                for item in (0..layers.items.len() as u32).filter(|item| !own.contains(item)) {
+                    let parts: f64 = weights.contributions(own, item).map(|part| part.score).sum();
+                    let score = sums[item as usize];
+                    assert!((parts + f64::from(weights.base()[item as usize]) - score).abs() < 1e-12);
+                    assert!((score - exact[item as usize]).abs() < 1e-6);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_smallest_weights_are_dropped_first() {
+        let golden = golden();
+        let layers = layers(&golden.have);
+        let ease = Ease::fit(&layers, EaseSettings { lambda: 1.0, base: false, dropout: 0.0 }).unwrap();
+        let kept = ease.weights(&layers, 3).unwrap();
+        for target in 0..layers.items.len() as u32 {
+            let mut sizes: Vec<f64> =
+                (0..layers.items.len()).map(|i| ease.weight(i, target as usize).abs()).collect();
+            sizes.sort_by(|a, b| b.total_cmp(a));
+            let own: Vec<u32> = (0..layers.items.len() as u32).collect();
+            let mut left: Vec<f64> = kept.contributions(&own, target).map(|part| part.score.abs()).collect();
+            left.sort_by(|a, b| b.total_cmp(a));
+            assert_eq!(left.len(), 3);
+            assert!(left.iter().zip(&sizes).all(|(a, b)| (a - b).abs() < 1e-6));
+        }
+    }
+
+    #[test]
+    fn leaving_one_out_takes_it_out_of_the_fitted_matrix() {
+        let golden = golden();
+        let events: Vec<recommend::Interaction> = golden
+            .have
+            .iter()
+            .enumerate()
+            .flat_map(|(person, items)| {
+                items.iter().map(move |item| recommend::Interaction {
+                    user_id: format!("{person:03}"),
+                    item_id: format!("{item:03}"),
+                    event: String::new(),
+                    weight: 1.0,
+                    time: 0,
+                })
+            })
+            .collect();
+        let partition = Partition::new(&events, Split::LeaveOneOut, 3, &Weighing::default());
+        let ease =
+            Ease::fit(&partition.known, EaseSettings { lambda: 5.0, base: true, dropout: 0.0 }).unwrap();
+        for case in partition.held_out.iter().take(5) {
+            let mut without = golden.have.clone();
+            let person: usize = case.user_id.parse().unwrap();
+            without[person].retain(|item| !case.item_ids.contains(&format!("{item:03}")));
+            let anew = layers(&without);
+            if anew.items.len() < partition.known.items.len() {
+                continue;
+            }
+            let refitted = Ease::fit(&anew, EaseSettings { lambda: 5.0, base: true, dropout: 0.0 }).unwrap();
+            let ours = ease.scores_of(&partition.known, case, true);
+            for (ours, expected) in ours.iter().zip(&refitted.scores(&without[person])) {
+                assert!((ours - expected).abs() < 1e-9, "{ours} where {expected} was expected");
+            }
+        }
+    }
+}

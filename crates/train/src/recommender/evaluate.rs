@@ -1,0 +1,328 @@
+//! `train evaluate-recommender`: reads interactions from a CSV file and reports how well the
+//! recommender would have done on them.
+
+use std::fs::File;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
+
+use recommend::{
+    CsvTable, Groups, HeldOut, Interaction, Partition, Prediction, Scoring, Settings, Similarity, Split,
+    compare_predictions, measure, rank_by_neighbors,
+};
+
+use super::InteractionOptions;
+use super::choose::{Choice, NeighborSettings, known_events, ranked};
+use super::ease::{Ease, EaseSettings};
+use super::train::check_memory;
+
+/// What recommends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Arch {
+    /// Neighbors by the options given
+    Cosine,
+    /// Neighbors: similarity, number and amplification chosen on a held-out part
+    Neighbors,
+    /// Weights between items in closed form, settings chosen on a held-out part unless given
+    Ease,
+    /// The better of the last two on a held-out part
+    Auto,
+}
+
+/// Settings of `train evaluate-recommender`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct EvaluationOptions {
+    #[command(flatten)]
+    pub file: InteractionOptions,
+    /// What recommends
+    #[arg(long, env = "MEDSERVE_RECOMMENDER_ARCH", value_enum, default_value = "cosine")]
+    pub arch: Arch,
+    /// What is held out: leave-one-out, ratio:R, or time:R (each person's latest), R between 0 and 1
+    #[arg(long, env = "MEDSERVE_HELD_OUT", default_value = "leave-one-out")]
+    pub split: Split,
+    /// File of what is held out, with the same columns: somebody else's split, in place of --split
+    #[arg(long, env = "MEDSERVE_TEST")]
+    pub test: Option<PathBuf>,
+    /// Folder to write the split to, as train.csv and test.csv (user_id, item_id, weight)
+    #[arg(long, env = "MEDSERVE_SPLIT_OUT")]
+    pub split_out: Option<PathBuf>,
+    /// CSV file of what is known of people, with the same column of their identifier
+    #[arg(long, env = "MEDSERVE_GROUPS", requires = "group_columns")]
+    pub groups: Option<PathBuf>,
+    /// Columns of that file that metrics are given by, such as sex,age; numbers of more than twelve
+    /// values are taken in tens
+    #[arg(long, env = "MEDSERVE_GROUP_COLUMNS", value_delimiter = ',', requires = "groups")]
+    pub group_columns: Vec<String>,
+    /// Number of items recommended
+    #[arg(long, env = "MEDSERVE_K", default_value = "10")]
+    pub k: NonZeroUsize,
+    /// cosine, pearson or euclidean
+    #[arg(long, env = "MEDSERVE_SIMILARITY", default_value = "cosine")]
+    pub similarity: Similarity,
+    /// Number of neighbors; default: the server's
+    #[arg(long, env = "MEDSERVE_NEIGHBORS")]
+    pub neighbors: Option<NonZeroUsize>,
+    /// Power that similarities are raised to in a score; default: the server's
+    #[arg(long, env = "MEDSERVE_AMPLIFICATION")]
+    pub amplification: Option<f64>,
+    /// Take weights for ratings and predict them, as the setting scoring = "explicit" does
+    #[arg(long, env = "MEDSERVE_EXPLICIT")]
+    pub explicit: bool,
+    /// Of --explicit, the raters of an item that count; default: the server's
+    #[arg(long, env = "MEDSERVE_RATERS")]
+    pub raters: Option<NonZeroUsize>,
+    /// Of --explicit, the least raters; default: the server's
+    #[arg(long, env = "MEDSERVE_MIN_RATERS")]
+    pub min_raters: Option<NonZeroUsize>,
+    /// Of --explicit, how far few raters are believed; default: the server's
+    #[arg(long, env = "MEDSERVE_SHRINKAGE")]
+    pub shrinkage: Option<f64>,
+    /// Of ease, the penalty; default: chosen on a held-out part, with the base and the dropout
+    #[arg(long, env = "MEDSERVE_LAMBDA")]
+    pub lambda: Option<f64>,
+    /// Predictions made elsewhere (columns user_id, item_id, prediction): compare with them instead
+    #[arg(long, env = "MEDSERVE_ORACLE")]
+    pub oracle: Option<PathBuf>,
+    /// Seed of what is held out
+    #[arg(long, env = "MEDSERVE_SEED", default_value_t = 0)]
+    pub seed: u64,
+}
+
+impl EvaluationOptions {
+    fn settings(&self) -> Result<Settings> {
+        let mut settings = Settings::default();
+        let number = |given: Option<NonZeroUsize>, other| given.map_or(other, NonZeroUsize::get);
+        settings.neighbors = number(self.neighbors, settings.neighbors);
+        settings.amplification = self.amplification.unwrap_or(settings.amplification);
+        settings.raters = number(self.raters, settings.raters);
+        settings.min_raters = number(self.min_raters, settings.min_raters);
+        settings.shrinkage = self.shrinkage.unwrap_or(settings.shrinkage);
+        if self.explicit {
+            settings.scoring = Scoring::Explicit;
+            settings.weighing.repeats = recommend::Repeats::Last;
+        }
+        let problems = settings.validate(false);
+        ensure!(problems.is_empty(), "{}", problems.join("; "));
+        Ok(settings)
+    }
+
+    fn partition(&self, interactions: &[Interaction], settings: &Settings) -> Result<Partition> {
+        if let Some(test) = &self.test {
+            let partition = Partition::given(interactions, &self.file.read_file(test)?, &settings.weighing);
+            ensure!(
+                !partition.held_out.is_empty(),
+                "{}: every pair of it is in {} as well, so nothing is held out",
+                test.display(),
+                self.file.interactions.display()
+            );
+            return Ok(partition);
+        }
+        if let Split::Time(_) = self.split {
+            ensure!(
+                self.file.time_column.is_some(),
+                "--split time needs --time-column, to know what came last"
+            );
+            let first = interactions[0].time;
+            ensure!(
+                interactions.iter().any(|event| event.time != first),
+                "--split time: every interaction has the same time, so nothing came last"
+            );
+        }
+        Ok(Partition::new(interactions, self.split, self.seed, &settings.weighing))
+    }
+}
+
+/// The report: metrics beside popularity and random, or the comparison with an oracle.
+///
+/// # Errors
+/// A file that cannot be read, with line and column; settings that cannot be meant; weights that
+/// do not fit into memory.
+pub fn report(options: &EvaluationOptions) -> Result<Value> {
+    let interactions = options.file.read()?;
+    let settings = options.settings()?;
+    if let Some(oracle) = &options.oracle {
+        let predictions = read_predictions(oracle).with_context(|| format!("in {}", oracle.display()))?;
+        return Ok(serde_json::to_value(compare_predictions(&interactions, &predictions, settings.raters))?);
+    }
+    let partition = options.partition(&interactions, &settings)?;
+    if let Some(folder) = &options.split_out {
+        write_split(folder, &partition).with_context(|| format!("in {}", folder.display()))?;
+    }
+    let groups = match &options.groups {
+        Some(file) => read_groups(file, &options.file.user_column, &options.group_columns)
+            .with_context(|| format!("in {}", file.display()))?,
+        None => Groups::new(),
+    };
+    let (k, seed, known) = (options.k.get(), options.seed, &partition.known);
+    let neighbors = |similarity, settings: &Settings| {
+        let rank = &mut |case: &HeldOut| rank_by_neighbors(known, case, similarity, settings);
+        measure(&partition, k, seed, &groups, rank)
+    };
+    let split = if options.test.is_some() { Split::Ratio(0.2) } else { options.split };
+    // Drawn apart from what is held out.
+    let choice = || Choice::new(&known_events(&partition), split, k, seed ^ 0x63686f6f7365, &settings);
+    let by_neighbors = |chosen: NeighborSettings| -> Result<(Value, _)> {
+        let report = neighbors(chosen.similarity, &chosen.settings(&settings));
+        Ok((json!({"arch": "neighbors", "chosen": chosen}), report))
+    };
+    let by_weights = |chosen: EaseSettings| -> Result<(Value, _)> {
+        check_memory(known.items.len(), None)?;
+        let ease = Ease::fit(known, chosen)?;
+        let report = measure(&partition, k, seed, &groups, &mut |case| ranked(&ease, &partition, case));
+        Ok((json!({"arch": "ease", "chosen": chosen}), report))
+    };
+    let (about, report) = match options.arch {
+        Arch::Cosine => (json!({"arch": "cosine"}), neighbors(options.similarity, &settings)),
+        Arch::Neighbors => by_neighbors(choice()?.neighbors().0)?,
+        Arch::Ease => match options.lambda {
+            Some(lambda) => {
+                ensure!(lambda.is_finite() && lambda > 0.0, "--lambda must be a finite number above 0");
+                by_weights(EaseSettings { lambda, base: false, dropout: 0.0 })?
+            }
+            None => by_weights(choice()?.weights()?.0)?,
+        },
+        Arch::Auto => {
+            let choice = choice()?;
+            let (neighbors, _, theirs) = choice.neighbors();
+            let (weights, _, ours) = choice.weights()?;
+            if ours > theirs { by_weights(weights)? } else { by_neighbors(neighbors)? }
+        }
+    };
+    let mut value = serde_json::to_value(report)?;
+    if let (Value::Object(members), Value::Object(about)) = (&mut value, about) {
+        members.extend(about);
+    }
+    Ok(value)
+}
+
+/// Writes what is known and what is held out, for others to compute from.
+fn write_split(folder: &Path, partition: &Partition) -> Result<()> {
+    std::fs::create_dir_all(folder)?;
+    let mut train = csv::Writer::from_path(folder.join("train.csv"))?;
+    let mut test = csv::Writer::from_path(folder.join("test.csv"))?;
+    train.write_record(["user_id", "item_id", "weight"])?;
+    test.write_record(["user_id", "item_id", "weight"])?;
+    for event in known_events(partition) {
+        train.write_record([&event.user_id, &event.item_id, &event.weight.to_string()])?;
+    }
+    for case in &partition.held_out {
+        for item in &case.item_ids {
+            test.write_record([case.user_id.as_str(), item, "1"])?;
+        }
+    }
+    train.flush()?;
+    test.flush()?;
+    Ok(())
+}
+
+/// The groups that people are in by some columns, as "column: value".
+fn read_groups(path: &Path, user_column: &str, columns: &[String]) -> Result<Groups> {
+    let mut table = CsvTable::new(File::open(path)?)?;
+    let user = table.column(user_column)?;
+    let places = columns.iter().map(|name| table.column(name)).collect::<Result<Vec<_>, _>>()?;
+    let mut rows: Vec<(String, Vec<String>)> = Vec::new();
+    while let Some(row) = table.next_row()? {
+        rows.push((
+            row.get(user).to_owned(),
+            places.iter().map(|&place| row.get(place).to_owned()).collect(),
+        ));
+    }
+    let mut groups = Groups::new();
+    for (place, column) in columns.iter().enumerate() {
+        let mut values: Vec<&str> = rows.iter().map(|(_, values)| values[place].as_str()).collect();
+        values.sort_unstable();
+        values.dedup();
+        let number = |text: &str| text.parse::<f64>().ok();
+        let in_tens =
+            values.len() > 12 && values.iter().all(|value| value.is_empty() || number(value).is_some());
+        for (user, values) in &rows {
+            let value = match number(&values[place]).filter(|_| in_tens) {
+                Some(value) => {
+                    format!("{0}-{1}", (value / 10.0).floor() * 10.0, (value / 10.0).floor() * 10.0 + 9.0)
+                }
+                None if values[place].is_empty() => continue,
+                None => values[place].clone(),
+            };
+            groups.entry(user.clone()).or_default().push(format!("{column}: {value}"));
+        }
+    }
+    if groups.values().flatten().collect::<std::collections::BTreeSet<_>>().len() > 1_000 {
+        bail!("there are more than 1000 groups; name columns of few values");
+    }
+    Ok(groups)
+}
+
+/// Reads predictions to compare with: columns `user_id`, `item_id` and `prediction`.
+fn read_predictions(path: &Path) -> Result<Vec<Prediction>> {
+    let mut table = CsvTable::new(File::open(path)?)?;
+    let (user, item) = (table.column("user_id")?, table.column("item_id")?);
+    let rating = table.column("prediction")?;
+    let mut predictions = Vec::new();
+    while let Some(row) = table.next_row()? {
+        predictions.push(Prediction {
+            user_id: row.get(user).to_owned(),
+            item_id: row.get(item).to_owned(),
+            rating: row.get(rating).parse().map_err(|_| row.error("column prediction is not a number"))?,
+        });
+    }
+    Ok(predictions)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use recommend::InteractionColumns;
+
+    use crate::recommender::read_interactions;
+
+    fn columns() -> InteractionColumns {
+        InteractionColumns {
+            user: "person".into(),
+            item: "drug".into(),
+            weight: Some("days".into()),
+            time: None,
+            event: "interaction".to_string(),
+            no_item: vec!["99999".into()],
+        }
+    }
+
+    #[test]
+    fn rows_without_an_item_are_left_out() {
+        let text = "person,days,drug\n1,2,a\n1,3,\n2,1,99999\n2,0.5,b c\n";
+        let read = read_interactions(text.as_bytes(), &columns()).unwrap();
+        let read: Vec<_> = read.iter().map(|e| (e.user_id.as_str(), e.item_id.as_str(), e.weight)).collect();
+        assert_eq!(read, [("1", "a", 2.0), ("2", "b c", 0.5)]);
+    }
+
+    #[test]
+    fn nothing_is_not_recommended_by_nobody() {
+        #[derive(clap::Parser)]
+        struct Cli {
+            #[command(flatten)]
+            options: EvaluationOptions,
+        }
+        let given = |more: [&str; 2]| {
+            let columns = ["train", "--interactions", "f.csv", "--user-column", "u", "--item-column", "i"];
+            <Cli as clap::Parser>::try_parse_from(columns.into_iter().chain(more)).map(|cli| cli.options)
+        };
+        assert_eq!(given(["--k", "3"]).map(|options| options.k.get()).unwrap(), 3);
+        assert!(given(["--k", "0"]).is_err() && given(["--neighbors", "0"]).is_err());
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_line() {
+        let error = |text: &str| read_interactions(text.as_bytes(), &columns()).unwrap_err().to_string();
+        assert_eq!(
+            error("person,days,drug\n1,2,a\n1,-3,b\n"),
+            "line 3: column days must be a finite number above 0"
+        );
+        assert_eq!(
+            error("person,days,what\n1,2,a\n"),
+            "there is no column \"drug\"; the columns are person, days, what"
+        );
+        assert_eq!(error("person,days,drug\n,2,a\n"), "line 2: column person must not be empty");
+        assert_eq!(error("person,days,drug\n"), "there are no interactions");
+    }
+}

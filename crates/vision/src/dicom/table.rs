@@ -1,0 +1,66 @@
+//! Look-up tables of a data set: of the modality, of the values of interest, and of a palette.
+
+use super::dataset::DataSet;
+use super::malformed;
+use super::tags::{self, Tag};
+use crate::decode::DecodeError;
+
+/// A look-up table of the data set (PS3.3 sections C.11.1.1 and C.11.2.1.1).
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Table {
+    /// The value that the first entry is for.
+    pub first: i32,
+    pub entries: Vec<u16>,
+    /// The largest value an entry may have.
+    pub full: f64,
+}
+
+impl Table {
+    /// Reads item 0 of a sequence of tables.
+    pub fn read(set: &DataSet<'_>, sequence: Tag, signed: bool) -> Result<Option<Table>, DecodeError> {
+        let Some(item) = set.item(sequence, 0)? else {
+            return Ok(None);
+        };
+        // An item that holds no table says nothing.
+        match (item.words(tags::LUT_DESCRIPTOR), item.words(tags::LUT_DATA)) {
+            (Some(descriptor), Some(entries)) => Table::new(Some(descriptor), entries, signed).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// `descriptor` is the number of entries (0 for 65,536), the first value and the bits.
+    pub fn new(
+        descriptor: Option<Vec<u16>>,
+        mut entries: Vec<u16>,
+        signed: bool,
+    ) -> Result<Table, DecodeError> {
+        let Some(&[count, first, bits]) = descriptor.as_deref() else {
+            return Err(malformed("a look-up table has no descriptor of three numbers"));
+        };
+        let count = if count == 0 { 65_536 } else { usize::from(count) };
+        let bits = if (1..=16).contains(&bits) { bits } else { 16 };
+        if bits <= 8 && entries.len() == count.div_ceil(2) && count > 1 {
+            // Entries of eight bits may come two in a word, the first one low.
+            entries = entries.iter().flat_map(|pair| pair.to_le_bytes()).map(u16::from).collect();
+        }
+        if entries.len() < count {
+            return Err(malformed(format!(
+                "a look-up table announces {count} entries and has {}",
+                entries.len()
+            )));
+        }
+        entries.truncate(count);
+        Ok(Table {
+            first: if signed { i32::from(first as i16) } else { i32::from(first) },
+            entries,
+            full: f64::from(u16::MAX >> (16 - bits)),
+        })
+    }
+
+    /// The entry for a value; values beyond the ends take the ends' entries.
+    pub fn at(&self, value: f64) -> f64 {
+        let last = self.entries.len() - 1;
+        let index = (value.round() - f64::from(self.first)).clamp(0.0, last as f64);
+        f64::from(self.entries[index as usize])
+    }
+}

@@ -1,0 +1,199 @@
+//! CDS Hooks 2.0: advice within an electronic record, at the moment of a decision.
+//!
+//! `GET /cds-services` says which services there are; a record system calls one with what it knows and
+//! gets cards. The orders are checked by the code that recommendations go by. What a person did with a card
+//! comes back as feedback and stands in the audit beside the card. A client's `fhirServer` is never called.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use clinical::cds::cards::{self, Card, Suits};
+use clinical::cds::feedback::Feedback;
+use clinical::cds::request::{CdsError, HookRequest};
+use clinical::cds::services::{Service, discovery};
+use http::StatusCode;
+use rand::RngExt;
+use serde_json::{Value, json};
+
+use super::audit::Answered;
+use super::error::FieldError;
+use super::extract::{Body, Id};
+use super::people::refuse;
+use super::{AppState, People, Problem, extract, json as strict_json};
+use recommend::clock::now;
+use recommend::{Because, Kind, Ordered, RecommendError, Request, Support};
+
+/// How many things of a kind the card of a person names.
+const SUITS: usize = 3;
+
+/// The services that there are
+///
+/// Each with its hook and with what it asks to be sent along.
+#[utoipa::path(
+    get,
+    path = "/cds-services",
+    operation_id = "list_cds_services",
+    tag = "electronic records",
+    responses((status = 200, description = "The services of CDS Hooks 2.0", body = Object)),
+)]
+pub async fn discover() -> Json<Value> {
+    Json(discovery())
+}
+
+/// Ask a service for its cards
+///
+/// `medserve-order-select` and `medserve-order-sign` check draft orders of drugs (MedicationRequest) against
+/// the person's allergies, conditions and medications and against each other; `medserve-patient-view` says
+/// what suits the person. There are few cards: at most one is critical, and there is none where nothing is
+/// to be said. What is needed is prefetched, or stored here.
+#[utoipa::path(
+    post,
+    path = "/cds-services/{id}",
+    operation_id = "call_cds_service",
+    tag = "electronic records",
+    params(("id" = String, Path, description = "Id of the service", example = "medserve-order-sign")),
+    request_body(
+        content = Object,
+        example = json!({"hook": "order-sign", "hookInstance": "d1577c69-dfbe-44ad-ba6d-3e05e953b2ea",
+            "context": {"userId": "Practitioner/7", "patientId": "u1", "draftOrders": {"resourceType": "Bundle",
+                "type": "collection", "entry": [{"resource": {"resourceType": "MedicationRequest", "id": "m1",
+                    "status": "draft", "intent": "order", "subject": {"reference": "Patient/u1"},
+                    "medicationCodeableConcept": {"text": "Warfarin"}}}]}},
+            "prefetch": {"allergies": {"resourceType": "Bundle", "type": "searchset"},
+                "conditions": {"resourceType": "Bundle", "type": "searchset"},
+                "medications": {"resourceType": "Bundle", "type": "searchset"}}}),
+    ),
+    responses(
+        (status = 200, description = "Cards, or none: {\"cards\": []}", body = Object),
+        (status = 412, description = "What is needed was not prefetched, and the person is not stored here"),
+    ),
+)]
+pub async fn call(
+    State(state): State<AppState>,
+    Id(id): Id,
+    extract::Json(body): extract::Json,
+) -> Result<Response, Problem> {
+    let service = find(&id)?;
+    let text = strict_json::sound_text(&body)?;
+    let request = HookRequest::read(service, text).map_err(wrong)?;
+    let people = state.people()?;
+    let cards = match service {
+        Service::PatientView => patient_view(people, request).await?,
+        Service::OrderSelect | Service::OrderSign => orders(people, request).await?,
+    };
+    let answered = Answered {
+        answers: cards.iter().map(|card| Some(format!("{} {}", card.indicator, card.uuid))).collect(),
+        ..Answered::default()
+    };
+    let cards: Vec<Value> = cards.into_iter().map(|card| card.json).collect();
+    Ok((Extension(answered), Json(json!({"cards": cards}))).into_response())
+}
+
+fn wrong(error: CdsError) -> Problem {
+    match error.pointer.is_empty() {
+        true => Problem::bad_request(error.detail),
+        false => Problem::bad_member(&error.pointer, error.detail),
+    }
+}
+
+fn find(id: &str) -> Result<Service, Problem> {
+    Service::of(id).ok_or_else(|| {
+        let ids = Service::ALL.map(Service::id).join(", ");
+        Problem::not_found(format!("there is no such service; the services are: {ids}"))
+    })
+}
+
+fn uuid() -> String {
+    let n: u128 = rand::rng().random();
+    // Version 4, variant 1 (RFC 9562).
+    let n = (n & !(0xf << 76) & !(0x3 << 62)) | (0x4 << 76) | (0x2 << 62);
+    let hex = format!("{n:032x}");
+    let part = |range: std::ops::Range<usize>| hex.get(range).unwrap_or_default().to_string();
+    [part(0..8), part(8..12), part(12..16), part(16..20), part(20..32)].join("-")
+}
+
+async fn orders(people: Arc<People>, request: HookRequest) -> Result<Vec<Card>, Problem> {
+    let stored = people.recommender.profile(&request.patient_id);
+    if stored.is_none() && !request.missing.is_empty() {
+        return Err(unmet(&request.missing.join(", ")));
+    }
+    let check = move || {
+        let now = now();
+        let profile = request.profile(stored, now).map_err(wrong)?;
+        let orders: Vec<Ordered> = request
+            .orders
+            .iter()
+            .map(|order| Ordered { item: order.item.clone(), checked: order.checked })
+            .collect();
+        let checked = people.recommender.check_orders(&profile, &orders, now);
+        Ok(cards::orders(&request.orders, &checked, &mut uuid))
+    };
+    tokio::task::spawn_blocking(check).await.map_err(|_| Problem::internal())?
+}
+
+async fn patient_view(people: Arc<People>, request: HookRequest) -> Result<Vec<Card>, Problem> {
+    let mut suits = Vec::new();
+    for kind in [Kind::Drug, Kind::Advice] {
+        let mut ask = Request::new(request.patient_id.clone(), kind, now());
+        ask.limit = SUITS;
+        let answer = match people.recommender.recommend(&ask).await {
+            // For a stranger nothing is known to suit; who sent nothing of him either is told so.
+            Err(RecommendError::UnknownUser) if request.any_prefetch => return Ok(Vec::new()),
+            Err(RecommendError::UnknownUser) => return Err(unmet("patient")),
+            answer => answer?,
+        };
+        suits.extend(answer.items.into_iter().map(|item| Suits {
+            kind: kind.as_str(),
+            name: item.name,
+            why: why(&item.because),
+        }));
+    }
+    Ok(cards::suits(&suits, &mut uuid).into_iter().collect())
+}
+
+fn why(because: &Because) -> String {
+    let people = match because.supporting_neighbors {
+        Support::Few => "a few people have it".to_string(),
+        Support::Count(count) => format!("{count} people have it"),
+    };
+    match because.context.is_empty() {
+        true => people,
+        false => format!("{people}; shared: {}", because.context.join(", ")),
+    }
+}
+
+/// 412: what a service needs is neither sent along nor stored.
+fn unmet(missing: &str) -> Problem {
+    let detail = format!(
+        "the prefetch lacks {missing}, and this person is not stored here; send what GET /cds-services asks for"
+    );
+    Problem::new(StatusCode::PRECONDITION_FAILED, detail)
+}
+
+/// Say what was done with cards
+///
+/// Suggestions that were taken, and cards that were overridden with the coded reason, stand in the audit;
+/// a person's own words do not.
+#[utoipa::path(
+    post,
+    path = "/cds-services/{id}/feedback",
+    operation_id = "post_cds_feedback",
+    tag = "electronic records",
+    params(("id" = String, Path, description = "Id of the service", example = "medserve-order-sign")),
+    request_body(
+        content = Object,
+        example = json!({"feedback": [{"card": "4e0a3a1e-3283-4575-ab82-028d55fe2719", "outcome": "overridden",
+            "overrideReason": {"reason": {"code": "benefit-outweighs-risk", "system": "urn:medserve:override-reason"}},
+            "outcomeTimestamp": "2026-03-01T09:30:00Z"}]}),
+    ),
+    responses((status = 200, description = "It is in the audit", body = Object)),
+)]
+pub async fn feedback(Id(id): Id, Body(feedback): Body<Feedback>) -> Result<Response, Problem> {
+    find(&id)?;
+    let problems = feedback.problems().into_iter();
+    refuse(problems.map(|(pointer, detail)| FieldError { pointer, detail: detail.to_string() }))?;
+    let answers = feedback.lines().into_iter().map(Some).collect();
+    Ok((Extension(Answered { answers, ..Answered::default() }), Json(json!({}))).into_response())
+}

@@ -1,0 +1,132 @@
+//! The audit's key, and `medserve audit`: to verify the chain, to export it, to sign its end.
+
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::config::{self, AuditMode, Config};
+use crate::store::audit::verify::{self, Verified};
+use crate::store::{self, AuditKey, Naming, Store, StoreOptions};
+
+/// What is done with the audit.
+#[derive(Debug, clap::Subcommand)]
+pub enum Audit {
+    /// Compare every row with the chain and its signed end; the exit status is the answer
+    Verify {
+        /// An export to check in place of the database, without access to it
+        #[arg(long, requires = "public_key")]
+        export: Option<PathBuf>,
+        /// Public key that the export must be signed by, as `verify` prints it
+        #[arg(long)]
+        public_key: Option<String>,
+    },
+    /// Write the rows as JSON lines, the last of which signs the others
+    Export {
+        /// File to write; default: standard output
+        #[arg(long)]
+        out: Option<PathBuf>,
+        /// Only rows numbered above this
+        #[arg(long, default_value_t = 0)]
+        after: i64,
+    },
+    /// Sign the end of the chain as it is, after the key was changed, or something was looked into
+    Sign,
+    /// Print a new secret for --audit-key-file
+    Key,
+}
+
+/// The key of the audit, from its file or from the database; and a look at whether the audit is in
+/// order. What is not is logged, and where answers wait for the audit ends the start.
+///
+/// # Errors
+/// A database that does not answer; with [`AuditMode::Fail`] an audit that is not in order.
+pub async fn open(config: &Config, store: &dyn Store) -> Result<Arc<AuditKey>> {
+    let key = key(config.audit_secret, config.audit_people, store).await?;
+    let mut problems: Vec<String> = store.missing_audit_guards().await?;
+    problems.iter_mut().for_each(|guard| *guard = format!("its trigger {guard} is not there"));
+    problems.extend(store.audit_head().await?.check(&key).err().map(|error| error.to_string()));
+    for problem in &problems {
+        tracing::error!(problem, "the audit is not in order");
+    }
+    metrics::gauge!("medserve_audit_problems").set(problems.len() as f64);
+    if config.audit == AuditMode::Fail && !problems.is_empty() {
+        bail!("the audit is not in order, and answers wait for it: {}", problems.join("; "));
+    }
+    Ok(Arc::new(key))
+}
+
+async fn key(secret: Option<[u8; 32]>, naming: Naming, store: &dyn Store) -> Result<AuditKey> {
+    let secret = match secret {
+        Some(secret) => secret,
+        None => {
+            let kept = store.audit_secret(&hex::encode(rand::random::<[u8; 32]>())).await?;
+            let mut secret = [0; 32];
+            hex::decode_to_slice(&kept, &mut secret).context("the audit's secret in the database is none")?;
+            secret
+        }
+    };
+    Ok(AuditKey::new(secret, naming))
+}
+
+/// Carries out a command on the audit of the database at `url`.
+///
+/// # Errors
+/// A database or a file that cannot be read; an audit that is not as it was written.
+pub async fn run(url: &str, key_file: Option<&str>, what: Audit) -> Result<()> {
+    let secret = key_file.map(config::read_audit_secret).transpose().map_err(anyhow::Error::msg)?;
+    match what {
+        Audit::Key => {
+            println!("{}", hex::encode(rand::random::<[u8; 32]>()));
+            return Ok(());
+        }
+        Audit::Verify { export: Some(file), public_key } => {
+            let opened = File::open(&file).with_context(|| file.display().to_string())?;
+            let seal = verify::verify_export(BufReader::new(opened), &public_key.unwrap_or_default())
+                .with_context(|| file.display().to_string())?;
+            println!("{} rows up to number {}: as they were exported", seal.rows, seal.last);
+            return Ok(());
+        }
+        _ => {}
+    }
+    let store = store::connect(url, &StoreOptions::default()).await.context("opening the database")?;
+    let key = key(secret, Naming::Pseudonym, store.as_ref()).await?;
+    let done = match what {
+        Audit::Verify { .. } => verified(&verify::verify(store.as_ref(), &key).await?, &key),
+        Audit::Export { out: Some(file), after } => {
+            let opened = File::create(&file).with_context(|| file.display().to_string())?;
+            let seal = verify::export(store.as_ref(), &key, after, BufWriter::new(opened)).await?;
+            println!("{} rows up to number {}", seal.rows, seal.last);
+            Ok(())
+        }
+        Audit::Export { out: None, after } => {
+            verify::export(store.as_ref(), &key, after, std::io::stdout().lock()).await.map(|_| ())
+        }
+        Audit::Sign => {
+            store.sign_audit(&key).await?;
+            println!("the end of the chain is signed by the key {}", key.public());
+            Ok(())
+        }
+        Audit::Key => Ok(()),
+    };
+    store.close().await;
+    done
+}
+
+fn verified(result: &Verified, key: &AuditKey) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{} rows fit the chain; public key {}", result.rows, key.public())?;
+    if result.older > 0 {
+        writeln!(out, "{} rows are older than the chain, and nothing is known of them", result.older)?;
+    }
+    for finding in &result.findings {
+        writeln!(out, "- {finding}")?;
+    }
+    if result.more > 0 {
+        writeln!(out, "- and {} more", result.more)?;
+    }
+    ensure!(result.findings.is_empty(), "the audit is not as it was written");
+    Ok(())
+}

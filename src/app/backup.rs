@@ -1,0 +1,216 @@
+//! `medserve backup FILE` and `medserve restore FILE`: everything that is kept, in one SQLite file.
+//!
+//! Of an SQLite database the file is a copy of all of it, the audit and its chain included, made at one
+//! moment while servers go on writing. Of Postgres it holds users, items, interactions and terms, so that
+//! they can move to SQLite; restoring such a file into Postgres moves them there. (Postgres' own tools
+//! copy all of Postgres.) What was copied is counted and digested on both sides.
+
+use std::collections::HashSet;
+use std::fs;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use recommend::{Interaction, InteractionRow, Item, User};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::store::{self, BulkLoad, Store, StoreOptions};
+
+/// Rows handed over at once.
+const BATCH: usize = 5_000;
+
+/// What a database holds: how many rows, and a digest over them in which their order counts for nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Content {
+    users: Rows,
+    items: Rows,
+    interactions: Rows,
+    terms: Rows,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Rows {
+    count: u64,
+    /// The sum of the rows' digests, each cut to 128 bits.
+    digest: u128,
+}
+
+impl Rows {
+    fn add(&mut self, row: &impl Serialize) {
+        let digest = Sha256::digest(serde_json::to_vec(row).unwrap_or_default());
+        let mut first = [0; 16];
+        first.copy_from_slice(&digest[..16]);
+        self.count += 1;
+        self.digest = self.digest.wrapping_add(u128::from_be_bytes(first));
+    }
+}
+
+impl std::fmt::Display for Content {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Content { users, items, interactions, terms } = self;
+        let all = [("users", users), ("items", items), ("interactions", interactions), ("terms", terms)];
+        for (name, rows) in all {
+            writeln!(formatter, "{name}: {} rows, digest {:032x}", rows.count, rows.digest)?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads everything once.
+async fn content(store: &dyn Store) -> Result<Content> {
+    let mut content = Content::default();
+    store.scan_users(&mut |user| content.users.add(&user)).await?;
+    store.scan_items(&mut |item| content.items.add(&item)).await?;
+    store.scan_interactions(&mut |row| content.interactions.add(&owned(row))).await?;
+    for term in store.terms().await? {
+        content.terms.add(&term);
+    }
+    Ok(content)
+}
+
+fn owned(row: InteractionRow<'_>) -> Interaction {
+    Interaction {
+        user_id: row.user_id.to_owned(),
+        item_id: row.item_id.to_owned(),
+        event: row.event.to_owned(),
+        weight: row.weight,
+        time: row.time,
+    }
+}
+
+/// Copies the database at `url` into a new file that its owner alone may read. The file has its name only
+/// when it is whole.
+///
+/// # Errors
+/// The file is there already; a database that does not answer; a copy that is not what it should be.
+pub async fn backup(url: &str, file: &Path) -> Result<String> {
+    ensure!(!file.exists(), "{} is there already; a back-up replaces nothing", file.display());
+    let partial = beside(file, ".partial");
+    clear(&partial)?;
+    let store = store::connect(url, &StoreOptions::default()).await.context("opening the database")?;
+    let expected = match url.starts_with("sqlite") {
+        true => {
+            // So that nobody else can read it from its first byte on.
+            fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial)?;
+            store.copy_into(&partial).await.context("copying the database")?;
+            None
+        }
+        false => {
+            let copy = store::connect(&sqlite(&partial), &StoreOptions::default()).await?;
+            let copied = transfer(store.as_ref(), copy.as_ref()).await?;
+            copy.close().await;
+            Some(copied)
+        }
+    };
+    store.close().await;
+    let found = checked(&partial).await?;
+    if let Some(expected) = expected {
+        ensure!(found == expected, "the copy is not what was read:\n{expected}copy:\n{found}");
+    }
+    fs::set_permissions(&partial, fs::Permissions::from_mode(0o600))?;
+    fs::File::open(&partial)?.sync_all()?;
+    fs::rename(&partial, file).with_context(|| file.display().to_string())?;
+    for log in ["-wal", "-shm"] {
+        let _ = fs::remove_file(beside(&partial, log));
+    }
+    Ok(found.to_string())
+}
+
+/// Puts what `file` holds into the place of the database at `url`, in which there must be nothing.
+///
+/// # Errors
+/// There is something; a file that is no back-up; a copy that is not what it should be.
+pub async fn restore(url: &str, file: &Path) -> Result<String> {
+    let expected = checked(file).await?;
+    if let Some(path) = url.strip_prefix("sqlite:") {
+        let path = PathBuf::from(path.trim_start_matches("//").split('?').next().unwrap_or_default());
+        ensure!(!path.exists(), "{} is there already; move it away first", path.display());
+        let partial = beside(&path, ".partial");
+        clear(&partial)?;
+        fs::copy(file, &partial).with_context(|| file.display().to_string())?;
+        fs::set_permissions(&partial, fs::Permissions::from_mode(0o600))?;
+        fs::File::open(&partial)?.sync_all()?;
+        fs::rename(&partial, &path)?;
+    } else {
+        let from = store::connect(&sqlite(file), &StoreOptions::default()).await?;
+        let into = store::connect(url, &StoreOptions::default()).await.context("opening the database")?;
+        let counts = into.counts().await?;
+        if counts != Default::default() {
+            bail!("the database is not empty: it has {} users and {} items", counts.users, counts.items);
+        }
+        transfer(from.as_ref(), into.as_ref()).await?;
+        from.close().await;
+        into.close().await;
+    }
+    let store = store::connect(url, &StoreOptions::default()).await.context("opening what was restored")?;
+    let found = content(store.as_ref()).await?;
+    store.close().await;
+    ensure!(found == expected, "what was restored is not what the file holds:\n{expected}restored:\n{found}");
+    Ok(found.to_string())
+}
+
+/// The content of a back-up that is whole.
+async fn checked(file: &Path) -> Result<Content> {
+    ensure!(file.is_file(), "{}: there is no such file", file.display());
+    let store = store::connect(&sqlite(file), &StoreOptions::default())
+        .await
+        .with_context(|| file.display().to_string())?;
+    store.check_whole().await.with_context(|| file.display().to_string())?;
+    let content = content(store.as_ref()).await?;
+    store.close().await;
+    Ok(content)
+}
+
+fn sqlite(file: &Path) -> String {
+    format!("sqlite://{}", file.display())
+}
+
+fn beside(file: &Path, ending: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}
+
+/// Removes what an earlier try has left.
+fn clear(partial: &Path) -> Result<()> {
+    for file in [partial.to_path_buf(), beside(partial, "-wal"), beside(partial, "-shm")] {
+        if file.exists() {
+            fs::remove_file(&file).with_context(|| file.display().to_string())?;
+        }
+    }
+    Ok(())
+}
+
+/// Users, items, interactions and terms from one database into another, and what was copied. What commits
+/// meanwhile may be left out; an interaction of somebody who is not copied is.
+async fn transfer(from: &dyn Store, into: &dyn Store) -> Result<Content> {
+    let mut copied = Content::default();
+    let (mut interactions, mut users, mut items) = (Vec::new(), Vec::new(), Vec::new());
+    from.scan_interactions(&mut |row| interactions.push(owned(row))).await?;
+    from.scan_users(&mut |user| users.push(user)).await?;
+    from.scan_items(&mut |item| items.push(item)).await?;
+    let terms = from.terms().await?;
+    let people: HashSet<&str> = users.iter().map(|user: &User| user.user_id.as_str()).collect();
+    let things: HashSet<&str> = items.iter().map(|item: &Item| item.item_id.as_str()).collect();
+    interactions.retain(|row: &Interaction| {
+        people.contains(row.user_id.as_str()) && things.contains(row.item_id.as_str())
+    });
+    let mut load: Box<dyn BulkLoad> = into.begin_load().await?;
+    for batch in users.chunks(BATCH) {
+        load.users(batch).await?;
+    }
+    for batch in items.chunks(BATCH) {
+        load.items(batch).await?;
+    }
+    for batch in interactions.chunks(BATCH) {
+        load.interactions(batch).await?;
+    }
+    load.commit(None).await?;
+    into.put_terms(&terms).await?;
+    users.iter().for_each(|user| copied.users.add(user));
+    items.iter().for_each(|item| copied.items.add(item));
+    interactions.iter().for_each(|row| copied.interactions.add(row));
+    terms.iter().for_each(|term| copied.terms.add(term));
+    Ok(copied)
+}

@@ -1,0 +1,185 @@
+//! What goes on beside the requests: taking over what others wrote, tidying up, reading keys again.
+//!
+//! Nothing here has a client whose patience ends it, so every question to the database has a limit of
+//! its own: a network that falls silent, with no word that a connection is gone, must not end the work
+//! for good.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
+use tokio::time::MissedTickBehavior;
+
+use super::tls::Certificates;
+use crate::api::{AppState, People};
+use crate::store::{AuditKey, KEEP_CHANGES, StoreError, TRIM_BATCH};
+use recommend::SourceError;
+use recommend::clock;
+
+/// Time between two trims of the change feed.
+const TRIM_EVERY: Duration = Duration::from_secs(60);
+
+/// Time between two rounds of upkeep.
+const KEEP_UP_EVERY: Duration = Duration::from_secs(30);
+
+/// Time between two looks at files of keys and certificates.
+const RELOAD_EVERY: Duration = Duration::from_secs(5);
+
+/// Time between two steps of the audit's clock.
+const TICK_EVERY: Duration = Duration::from_secs(10);
+
+/// Longest time that the database has for one question, and for loading everything.
+const LIMIT: Duration = Duration::from_secs(10);
+const RELOAD_LIMIT: Duration = Duration::from_secs(900);
+
+/// An error that says no answer came in time.
+trait Silence {
+    fn silence() -> Self;
+}
+
+const NO_ANSWER: &str = "no answer came in time";
+
+impl Silence for SourceError {
+    fn silence() -> Self {
+        SourceError::Unavailable(NO_ANSWER.to_string())
+    }
+}
+
+impl Silence for StoreError {
+    fn silence() -> Self {
+        StoreError::Unavailable(NO_ANSWER.into())
+    }
+}
+
+/// The answer, or that there was none in time. The question is dropped then, and with it its
+/// connection, if that does not answer either.
+async fn within<T, E: Silence>(limit: Duration, asked: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+    tokio::time::timeout(limit, asked).await.unwrap_or_else(|_| Err(E::silence()))
+}
+
+/// Takes over writes of other replicas and of plain SQL, again and again, and tidies up behind.
+pub async fn keep_fresh(people: Arc<People>, every: Duration) {
+    let mut rounds = tokio::time::interval(every);
+    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut trimmed = Instant::now();
+    let mut merging: Option<JoinHandle<()>> = None;
+    // At most one; a set, because that ends with this task.
+    let mut loading = JoinSet::new();
+    loop {
+        rounds.tick().await;
+        let fresh = people.recommender.fresh();
+        let refreshed = within(LIMIT, fresh.refresh(clock::now())).await;
+        let answers = refreshed.is_ok();
+        let reachable = people.reachable.swap(answers, Ordering::Relaxed);
+        match refreshed {
+            Err(error) if reachable => {
+                tracing::warn!(%error, "the database does not answer; recommendations go on from the last snapshot");
+            }
+            Ok(()) if !reachable => tracing::info!("the database answers again"),
+            _ => {}
+        }
+        // The looks at the feed go on during this as well.
+        if let Some(loaded) = loading.try_join_next() {
+            match loaded {
+                Ok(Ok(())) => tracing::info!("everything was loaded anew"),
+                Ok(Err(error)) => tracing::warn!(%error, "loading everything anew failed"),
+                Err(_) => tracing::error!("loading everything anew broke off"),
+            }
+        }
+        if answers && fresh.reload_is_due() && loading.is_empty() {
+            let people = people.clone();
+            loading.spawn(async move {
+                within(RELOAD_LIMIT, people.recommender.fresh().reload(clock::now())).await
+            });
+        }
+        let age = clock::now() - fresh.snapshot().as_of;
+        metrics::gauge!("medserve_recommender_age_seconds").set(age as f64 / 1e3);
+        let tidying = trimmed.elapsed() >= TRIM_EVERY;
+        // A merge computes for seconds, during which the looks at the feed go on.
+        if merging.as_ref().is_none_or(JoinHandle::is_finished) {
+            if let Some(merged) = merging.take()
+                && merged.await.is_err()
+            {
+                tracing::error!("merging the recent writes failed");
+            }
+            if fresh.merge_is_due(tidying) {
+                let people = people.clone();
+                merging = Some(spawn_blocking(move || people.recommender.fresh().merge(tidying)));
+            }
+        }
+        if tidying {
+            trimmed = Instant::now();
+            if let Err(error) = within(LIMIT, people.store.trim_changes(KEEP_CHANGES)).await {
+                tracing::warn!(%error, "the change feed was not trimmed");
+            }
+        }
+    }
+}
+
+/// Reads files of keys, of tokens' keys and of the certificate again when they have changed.
+pub async fn reload(state: AppState, tls: Option<Certificates>) {
+    let mut rounds = tokio::time::interval(RELOAD_EVERY);
+    loop {
+        rounds.tick().await;
+        let (state, tls) = (state.clone(), tls.clone());
+        let read = spawn_blocking(move || {
+            state.identity.reload();
+            if let Some(tls) = tls {
+                tls.reload();
+            }
+        });
+        if read.await.is_err() {
+            tracing::error!("reading keys again broke off");
+        }
+    }
+}
+
+/// Moves the audit's clock on, by the time that this process ran and not by the time of day. As this
+/// writes, it is known by it whether the database takes writes.
+pub async fn tick(people: Arc<People>) {
+    let mut rounds = tokio::time::interval(TICK_EVERY);
+    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut since = Instant::now();
+    loop {
+        rounds.tick().await;
+        let ran = since.elapsed();
+        let ticked = within(LIMIT, people.store.tick_audit(ran)).await;
+        if ticked.is_ok() {
+            since += ran;
+        }
+        note(&people.writable, ticked.is_ok(), "takes writes");
+    }
+}
+
+/// Keeps whether the database does something, and logs when that changes.
+fn note(does: &AtomicBool, now: bool, what: &str) {
+    match (does.swap(now, Ordering::Relaxed), now) {
+        (true, false) => tracing::warn!("the database no longer {what}"),
+        (false, true) => tracing::info!("the database {what} again"),
+        _ => {}
+    }
+}
+
+/// Tidies up now and then: callers that stayed away, audit rows whose time has passed.
+pub async fn keep_up(state: AppState, people: Arc<People>, key: Arc<AuditKey>) {
+    let mut rounds = tokio::time::interval(KEEP_UP_EVERY);
+    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        rounds.tick().await;
+        state.failures.retain_recent();
+        if let Some(rate) = &state.rate {
+            rate.retain_recent();
+        }
+        loop {
+            match within(LIMIT, people.store.trim_audit(state.config.audit_keep, &key)).await {
+                Ok(gone) if gone < u64::from(TRIM_BATCH) => break,
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "the audit was not trimmed");
+                    break;
+                }
+            }
+        }
+    }
+}

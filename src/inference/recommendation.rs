@@ -1,0 +1,69 @@
+//! A learned recommender in service: the weights of a package, ready to be applied to a history.
+//!
+//! It has no engines and no queue. An answer is a few additions over what is in memory, and is
+//! computed where neighbors are computed.
+
+use std::path::Path;
+
+use candle_core::Tensor;
+use model::manifest::Input;
+use model::package::{ITEMS, read};
+use model::{Manifest, Package, PackageError};
+use recommend::{ItemWeights, Kind, Learned};
+
+/// A learned recommender.
+pub struct RecommendationService {
+    /// Its description.
+    pub manifest: Manifest,
+    /// Its card.
+    pub card: String,
+    /// Its weights, for the kind of item that the manifest names.
+    pub learned: Learned,
+}
+
+impl RecommendationService {
+    /// The recommender of a package.
+    ///
+    /// # Errors
+    /// The file that does not fit, and why.
+    pub fn start(package: Package) -> Result<RecommendationService, PackageError> {
+        let Package { folder, manifest, mut weights, card } = package;
+        let error = |file: &str, reason: String| PackageError::new(folder.join(file), reason);
+        let Input::History(input) = &manifest.input else {
+            return Err(error(model::package::MANIFEST, "it takes no history".to_string()));
+        };
+        let kind: Kind = input.item_kind.parse().map_err(|_| {
+            let kinds = Kind::ALL.map(Kind::as_str).join(", ");
+            error(
+                model::package::MANIFEST,
+                format!("input.item_kind is \"{}\"; the kinds are {kinds}", input.item_kind),
+            )
+        })?;
+        let items = items(&folder.join(ITEMS))?;
+        if items.len() != input.items {
+            let reason = format!("it names {} items, the manifest says {}", items.len(), input.items);
+            return Err(error(ITEMS, reason));
+        }
+        let file = manifest.weights.file.clone();
+        let mut take = |name: &str| {
+            weights.remove(name).ok_or_else(|| error(&file, format!("there is no tensor \"{name}\"")))
+        };
+        let starts: Vec<u32> = values(&take("starts")?).map_err(|reason| error(&file, reason))?;
+        let targets: Vec<u32> = values(&take("targets")?).map_err(|reason| error(&file, reason))?;
+        let rows: Vec<f32> = values(&take("weights")?).map_err(|reason| error(&file, reason))?;
+        let base: Vec<f32> = values(&take("base")?).map_err(|reason| error(&file, reason))?;
+        let starts = starts.into_iter().map(|start| start as usize).collect();
+        let fitted = ItemWeights::new(items, base, starts, targets, rows);
+        let fitted = fitted.map_err(|reason| error(&file, reason))?;
+        let learned = Learned::new(manifest.name.clone(), manifest.version.clone(), kind, fitted);
+        Ok(RecommendationService { manifest, card, learned })
+    }
+}
+
+fn items(file: &Path) -> Result<Vec<Box<str>>, PackageError> {
+    serde_json::from_slice(&read(file)?).map_err(|error| PackageError::new(file, error))
+}
+
+fn values<T: candle_core::WithDType>(tensor: &Tensor) -> Result<Vec<T>, String> {
+    tensor.to_vec1().map_err(|error| error.to_string())
+}

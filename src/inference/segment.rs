@@ -1,0 +1,186 @@
+//! Serving a model that outlines regions: a picture is decoded, cut into tiles, run and put together by one
+//! of the threads that read pictures.
+//!
+//! A picture is many tiles, so there is nothing to gather from several requests: as many pictures as there are cores are
+//! worked on, each by one core, and the others wait as they do for their decoding.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures::future::join_all;
+
+use super::InferenceError;
+use super::meter::{self, Meter};
+use super::pool::{AskError, Timing};
+use super::preprocess_pool::PreprocessPool;
+use crate::config::Config;
+use model::manifest::{ImageInput, Input};
+use model::package::MANIFEST;
+use model::{Manifest, Package, PackageError};
+use nn::Params;
+use vision::segment::{Regions, SegmentError, Segmenter};
+use vision::{DecodeError, DecodeOptions, Format, Image, declared, decode, network, segment};
+
+/// Why pictures got no regions.
+#[derive(Debug, thiserror::Error)]
+pub enum SegmentsError {
+    /// The picture at this place in the request could not be read.
+    #[error("image {index}: {error}")]
+    Decode {
+        /// Place in the request, from 0.
+        index: usize,
+        /// What is wrong with it.
+        error: DecodeError,
+    },
+    /// The picture at this place could not be segmented.
+    #[error("image {index}: {error}")]
+    Segment {
+        /// Place in the request, from 0.
+        index: usize,
+        /// Why.
+        error: SegmentError,
+    },
+    /// There was no room or no time.
+    #[error(transparent)]
+    Ask(#[from] AskError),
+}
+
+/// A picture's regions and whether the model stands by them.
+pub struct Outlined {
+    /// What is where.
+    pub regions: Regions,
+    /// True where the mean confidence is below the model's threshold.
+    pub abstained: bool,
+}
+
+/// A served model that outlines regions.
+pub struct SegmentService {
+    /// What it is.
+    pub manifest: Manifest,
+    /// Its model card.
+    pub card: String,
+    input: ImageInput,
+    segmenters: Mutex<Vec<Segmenter>>,
+    first: Segmenter,
+    preprocess: Arc<PreprocessPool>,
+    max_pixels: u64,
+    meter: Meter,
+}
+
+impl SegmentService {
+    /// Builds and warms the network of a package.
+    ///
+    /// # Errors
+    /// A package whose weights do not fit, or that does not answer with finite numbers.
+    pub fn start(
+        package: Package,
+        config: &Config,
+        preprocess: Arc<PreprocessPool>,
+    ) -> Result<SegmentService, PackageError> {
+        let Package { folder, manifest, weights, card } = package;
+        let file = folder.join(MANIFEST);
+        let (Input::Image(input), Some(segmentation)) = (manifest.input.clone(), &manifest.segmentation)
+        else {
+            return Err(PackageError::new(file, "this model outlines no regions"));
+        };
+        let outputs = segmentation.outputs(manifest.labels.len());
+        let misfit =
+            |error: &dyn std::fmt::Display| PackageError::new(folder.join(&manifest.weights.file), error);
+        let mut params = Params::frozen(weights);
+        let exact = manifest.exact_convolution;
+        let plan = network::plan(&manifest.architecture, &input, outputs, &mut params, exact);
+        let plan = plan.and_then(|plan| params.finish().map(|()| plan)).map_err(|error| misfit(&error))?;
+        if plan.labels() != outputs * input.height as usize * input.width as usize {
+            return Err(PackageError::new(file, "the network's maps are not as large as its input"));
+        }
+        let Some(mut first) = Segmenter::new(&manifest, Arc::new(plan)) else {
+            return Err(PackageError::new(file, "this model outlines no regions"));
+        };
+        let blank = Image::from_gray8(8, 8, vec![0; 64]).map_err(|error| misfit(&error))?;
+        first.run(&blank, || false).map_err(|error| misfit(&error))?;
+        let meter = Meter::new(&manifest);
+        let (segmenters, max_pixels) = (Mutex::default(), config.max_pixels);
+        Ok(SegmentService { manifest, card, input, segmenters, first, preprocess, max_pixels, meter })
+    }
+
+    /// Outlines the pictures of one request, all or none of them.
+    ///
+    /// # Errors
+    /// The first picture that cannot be read or segmented; no room or no time.
+    pub async fn segment(
+        self: &Arc<Self>,
+        images: Vec<(Format, Bytes)>,
+        frame: Option<u32>,
+        deadline: Instant,
+    ) -> Result<(Vec<Outlined>, Timing), SegmentsError> {
+        let one = |(index, (format, bytes))| self.clone().one(index, format, bytes, frame, deadline);
+        let mut timing = Timing::default();
+        let mut all = Vec::new();
+        for done in join_all(images.into_iter().enumerate().map(one)).await {
+            let (outlined, decode, inference, queue) = done.inspect_err(|error| {
+                if let SegmentsError::Ask(error) = error {
+                    meter::refused(error);
+                }
+            })?;
+            timing.decode = timing.decode.max(decode);
+            timing.inference = timing.inference.max(inference);
+            timing.queue = timing.queue.max(queue);
+            all.push(outlined);
+        }
+        self.meter.answered(&[], &timing);
+        Ok((all, timing))
+    }
+
+    async fn one(
+        self: Arc<Self>,
+        index: usize,
+        format: Format,
+        bytes: Bytes,
+        frame: Option<u32>,
+        deadline: Instant,
+    ) -> Result<(Outlined, Duration, Duration, Duration), SegmentsError> {
+        let options = DecodeOptions { max_pixels: self.max_pixels, frame };
+        let limit = self.preprocess.limit();
+        let declared = declared(format, &bytes, &options);
+        let (width, height) = declared.size;
+        let pixels = width.saturating_mul(height);
+        if pixels > self.max_pixels {
+            let error = DecodeError::TooLarge { width, height, limit: self.max_pixels };
+            return Err(SegmentsError::Decode { index, error });
+        }
+        let needed = declared.memory.saturating_add(segment::memory(pixels, self.input.channels));
+        if needed > limit {
+            let error = DecodeError::TooMuchMemory { needed, limit };
+            return Err(SegmentsError::Decode { index, error });
+        }
+        let preprocess = self.preprocess.clone();
+        let work = move || self.outline(index, format, &bytes, &options, deadline);
+        let (done, waited) = preprocess.run_within(needed, deadline, work).await.map_err(AskError::from)?;
+        let (outlined, decode, inference) = done?;
+        Ok((outlined, decode, inference, waited))
+    }
+
+    fn outline(
+        &self,
+        index: usize,
+        format: Format,
+        bytes: &[u8],
+        options: &DecodeOptions,
+        deadline: Instant,
+    ) -> Result<(Outlined, Duration, Duration), SegmentsError> {
+        let start = Instant::now();
+        let image = decode(format, bytes, options).map_err(|error| SegmentsError::Decode { index, error })?;
+        let decode = start.elapsed();
+        let kept = self.segmenters.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut segmenter = kept.unwrap_or_else(|| self.first.clone());
+        let regions = segmenter.run(&image, || Instant::now() >= deadline);
+        self.segmenters.lock().unwrap_or_else(PoisonError::into_inner).push(segmenter);
+        let regions = regions.map_err(|error| match error {
+            SegmentError::Stopped => SegmentsError::Ask(AskError::Inference(InferenceError::DeadlinePassed)),
+            error => SegmentsError::Segment { index, error },
+        })?;
+        let abstained = regions.confidence < self.manifest.abstain_below;
+        Ok((Outlined { regions, abstained }, decode, start.elapsed() - decode))
+    }
+}

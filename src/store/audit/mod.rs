@@ -1,0 +1,90 @@
+//! The audit: who asked what, about whom, of which model, and what was answered, without what was said.
+//!
+//! Rows are only ever added, in batches, and go when their time has passed. A row names the people
+//! concerned by keyed pseudonyms (or by their identifiers, where that is configured); of the input it
+//! holds digests, which show that a given input was or was not the one, and nothing else. Each row is
+//! chained to the one before ([`chain`]), and [`verify`] walks the chain.
+
+pub mod chain;
+pub mod verify;
+
+use serde::{Deserialize, Serialize};
+
+use recommend::Millis;
+
+pub use chain::{AuditKey, Head, Naming};
+
+/// One answer. Its JSON, with the members in this order, is what the chain is over: a member that is
+/// added must be left out of it where it says nothing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AuditRow {
+    /// The run of the program that wrote it, a number drawn at its start; with `sequence` it
+    /// makes a row that is sent twice, after a broken connection, count once.
+    pub run: i64,
+    /// Its place in that run.
+    pub sequence: i64,
+    /// When it was answered.
+    pub time: Millis,
+    /// The request's id.
+    pub request_id: String,
+    /// Who asked: `key:NAME`, `token:SUBJECT`, "anonymous", or "unknown" where nobody was let in.
+    pub caller: String,
+    /// The address that asked.
+    pub address: String,
+    /// The HTTP method.
+    pub method: String,
+    /// The route, as the router knows it: with `{user_id}` and never an identifier.
+    pub route: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// The model that answered.
+    pub model: Option<String>,
+    /// Its version.
+    pub version: Option<String>,
+    /// The people concerned: their pseudonyms, or identifiers. On its way to the writer, identifiers.
+    pub people: Vec<String>,
+    /// SHA-256 of the input in hexadecimal digits: of the body, or else of path and query.
+    pub input_sha256: String,
+    /// SHA-256 over method, target and body: see [`chain::request_digest`].
+    pub request_sha256: String,
+    /// The labels answered, null for an abstention; or the ids of the items recommended.
+    pub answers: Vec<Option<String>>,
+    /// Whether an answer was withheld for want of certainty or evidence.
+    pub abstained: bool,
+    /// From the request's first byte to its answer, in milliseconds.
+    pub latency_ms: f64,
+    /// For how many milliseconds a server had run on this database when the row was written; the
+    /// database fills it in. Retention goes by it.
+    pub clock: i64,
+}
+
+impl AuditRow {
+    /// About how many bytes of memory it takes.
+    pub fn size(&self) -> usize {
+        let texts = self.people.iter().map(|person| person.len() + 24);
+        let answers = self.answers.iter().map(|answer| answer.as_ref().map_or(0, String::len) + 24);
+        640 + self.caller.len() + self.route.len() + texts.sum::<usize>() + answers.sum::<usize>()
+    }
+}
+
+/// A row with its number, by which the audit is paged.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NumberedRow {
+    /// Grows with time, by whatever replica it was written.
+    pub number: i64,
+    /// The row.
+    pub row: AuditRow,
+    /// Its chain; none of a row that is older than the chain.
+    pub chain: Option<String>,
+}
+
+/// Which rows to list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AuditQuery {
+    /// Those numbered below.
+    pub before: Option<i64>,
+    /// Those that concern this person, by the name that the audit has for it.
+    pub person: Option<String>,
+    /// At most so many.
+    pub limit: u32,
+}

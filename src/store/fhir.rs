@@ -1,0 +1,144 @@
+//! Taking a FHIR Bundle into a store: what it refers to is looked up, what it says is put beside what is
+//! stored, and all of it is written in one transaction.
+
+use std::collections::{BTreeSet, HashMap};
+
+use clinical::fhir::bundle::Bundle;
+use clinical::fhir::items::merge;
+use clinical::fhir::{FhirError, Found, Settled, Wanted, map};
+use futures::lock::Mutex;
+use recommend::{FieldError, Item, Kind, Millis, Profile, SourceError, User};
+
+use super::{ItemQuery, Loaded, Store, StoreError};
+
+/// Items read at once where one is looked for by an identifier.
+const PAGE: u32 = 1_000;
+
+/// Profiles are read, added to and written: of two Bundles about one person in this process the second
+/// waits, so that neither loses the other's allergy.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// Why nothing of a Bundle was taken in.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleError {
+    /// What is wrong with the Bundle: everything at once.
+    #[error("{}", .0.first().map(ToString::to_string).unwrap_or_default())]
+    Refused(Vec<FhirError>),
+    /// A person or an item does not fit once it is put together.
+    #[error("{what} {}: {}", .error.pointer, .error.detail)]
+    Unfit {
+        /// Whose: `Patient/7`.
+        what: String,
+        /// Which part of it, and why.
+        error: FieldError,
+    },
+    /// The store refused or could not be reached.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The store could not be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+}
+
+/// Takes a Bundle in, whole or not at all; of a batch, each entry that can be taken. With `patient`, a
+/// collection that misses some item is left for later.
+pub async fn take_in(
+    store: &dyn Store,
+    bundle: &Bundle,
+    now: Millis,
+    patient: bool,
+) -> Result<Option<(Settled, Loaded)>, BundleError> {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let mapped = map(bundle, now);
+    let found = look_up(store, &mapped.wanted()).await?;
+    let mut settled = mapped.settle(&found).map_err(BundleError::Refused)?;
+    if patient && settled.unknown_items > 0 {
+        return Ok(None);
+    }
+    let mut users = Vec::with_capacity(settled.people.len());
+    for person in &settled.people {
+        let mut profile = stored_profile(store, &person.user_id).await?.unwrap_or_default();
+        person.apply(&mut profile);
+        let user = User { user_id: person.user_id.clone(), profile };
+        if let Some(error) = user.validate("", now).into_iter().next() {
+            return Err(BundleError::Unfit { what: format!("Patient/{}", user.user_id), error });
+        }
+        users.push(user);
+    }
+    let ids: Vec<String> = settled.items.iter().map(|item| item.item_id.clone()).collect();
+    let mut stored: HashMap<String, Item> = HashMap::new();
+    for ids in ids.chunks(PAGE as usize) {
+        stored.extend(store.items(ids).await?.into_iter().map(|item| (item.item_id.clone(), item)));
+    }
+    for item in &mut settled.items {
+        *item = merge(stored.get(&item.item_id), item);
+        if let Some(error) = item.validate("").into_iter().next() {
+            return Err(BundleError::Unfit { what: item.item_id.clone(), error });
+        }
+    }
+    let mut load = store.begin_load().await?;
+    load.users(&users).await?;
+    load.items(&settled.items).await?;
+    load.interactions(&settled.interactions).await?;
+    let loaded = load.commit(None).await?;
+    Ok(Some((settled, loaded)))
+}
+
+/// A person's profile, if the person is stored.
+///
+/// # Errors
+/// A store that does not answer.
+pub async fn stored_profile(store: &dyn Store, user_id: &str) -> Result<Option<Profile>, StoreError> {
+    match store.get_user(user_id).await {
+        Ok(user) => Ok(Some(user.profile)),
+        Err(StoreError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+async fn look_up(store: &dyn Store, wanted: &Wanted) -> Result<Found, BundleError> {
+    let mut found = Found::default();
+    for user_id in &wanted.people {
+        if stored_profile(store, user_id).await?.is_some() {
+            found.people.insert(user_id.clone());
+        }
+    }
+    let ids: Vec<String> = wanted.items.iter().cloned().collect();
+    if !ids.is_empty() {
+        found.items = store.items(&ids).await?.into_iter().map(|item| item.item_id).collect();
+    }
+    if !wanted.identifiers.is_empty() {
+        found.identifiers = identified(store, &wanted.identifiers).await?;
+    }
+    Ok(found)
+}
+
+/// The items that have these identifiers, by type and identifier.
+async fn identified(
+    store: &dyn Store,
+    wanted: &BTreeSet<String>,
+) -> Result<HashMap<String, String>, StoreError> {
+    let mut found = HashMap::new();
+    for kind in [Kind::Hospital, Kind::Doctor, Kind::Pharmacy] {
+        let mut after = None;
+        loop {
+            let query = ItemQuery { kind: Some(kind), after, limit: PAGE };
+            let items = store.list_items(&query).await?;
+            for item in &items {
+                let resource = item.item_id.split('/').next().unwrap_or_default();
+                let identifiers = item.attributes.get("identifiers").and_then(|list| list.as_array());
+                for identifier in identifiers.into_iter().flatten().filter_map(|one| one.as_str()) {
+                    let name = format!("{resource}?identifier={identifier}");
+                    if wanted.contains(&name) {
+                        found.insert(name, item.item_id.clone());
+                    }
+                }
+            }
+            if items.len() < PAGE as usize || found.len() == wanted.len() {
+                break;
+            }
+            after = items.last().map(|item| item.item_id.clone());
+        }
+    }
+    Ok(found)
+}

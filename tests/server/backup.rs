@@ -1,0 +1,91 @@
+//! Back-ups, black box: made while a server writes, restored into either database, and the same.
+
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use crate::support::postgres as cluster;
+use crate::support::{Server, shipped_models};
+use reqwest::Client;
+use serde_json::{Value, json};
+
+/// Runs a command on a database; what it said, and whether it worked.
+fn run(arguments: &[&str], database: &str) -> (bool, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_medserve"))
+        .args(arguments)
+        .args(["--database-url", database])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    (output.status.success(), said + &String::from_utf8(output.stderr).unwrap())
+}
+
+async fn drugs(server: &Server) -> Value {
+    let response =
+        Client::new().get(server.at("/v1/users/u17/recommendations?kind=drug")).send().await.unwrap();
+    let mut answer: Value = response.json().await.unwrap();
+    answer.as_object_mut().unwrap().remove("as_of");
+    answer
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_is_copied_while_it_is_written_and_comes_back_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let url = format!("sqlite://{}", at("live.db"));
+    let server = Server::start_over(&url, &shipped_models(), &["--demo"]);
+    let writing = async {
+        for n in 0..40 {
+            let put =
+                Client::new().put(server.at(&format!("/v1/users/new{n}"))).json(&json!({"profile": {}}));
+            assert_eq!(put.send().await.unwrap().status(), 200);
+        }
+    };
+    let (copy, from) = (at("copy.db"), url.clone());
+    let copying = tokio::task::spawn_blocking(move || run(&["backup", &copy], &from));
+    let ((), copied) = tokio::join!(writing, copying);
+    let (made, said) = copied.unwrap();
+    assert!(made && said.contains("users: "), "{said}");
+    let mode = std::fs::metadata(at("copy.db")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(!run(&["backup", &at("copy.db")], &url).0, "it would replace a back-up");
+    let before = drugs(&server).await;
+    assert_eq!(server.terminate().0, Some(0));
+
+    assert!(!run(&["restore", &at("copy.db")], &url).0, "it would replace a database");
+    let restored = format!("sqlite://{}", at("restored.db"));
+    let (done, told) = run(&["restore", &at("copy.db")], &restored);
+    assert!(done, "{told}");
+    assert_eq!(told, said, "counts and digests are those of the back-up");
+    let again = Server::start_over(&restored, &shipped_models(), &[]);
+    assert_eq!(drugs(&again).await, before);
+    assert_eq!(again.terminate().0, Some(0));
+    assert!(run(&["audit", "verify"], &restored).0, "the audit came along");
+
+    let damaged = at("damaged.db");
+    let bytes = std::fs::read(at("copy.db")).unwrap();
+    std::fs::write(&damaged, &bytes[..bytes.len() / 2]).unwrap();
+    assert!(!run(&["restore", &damaged], &format!("sqlite://{}", at("never.db"))).0);
+    assert!(!std::path::Path::new(&at("never.db")).exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_moves_from_sqlite_to_postgres_and_back() {
+    let Some(database) = cluster::database().await else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let url = format!("sqlite://{}", at("live.db"));
+    let server = Server::start_over(&url, &shipped_models(), &["--demo"]);
+    let before = drugs(&server).await;
+    let (made, first) = run(&["backup", &at("first.db")], &url);
+    assert!(made, "{first}");
+    drop(server);
+    let (moved, told) = run(&["restore", &at("first.db")], &database.url);
+    assert!(moved, "{told}");
+    assert_eq!(told, first);
+    assert!(!run(&["restore", &at("first.db")], &database.url).0, "it is not empty any more");
+    let server = Server::start_over(&database.url, &shipped_models(), &[]);
+    assert_eq!(drugs(&server).await, before);
+    let (made, second) = run(&["backup", &at("second.db")], &database.url);
+    assert!(made, "{second}");
+    assert_eq!(second, first);
+}

@@ -1,0 +1,269 @@
+//! Regions over HTTP, black box, of a model whose every weight is known: what is brighter than the picture's mean is an
+//! object.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use candle_core::Tensor;
+use model::manifest::{Input, Reading, ResnetConfig, ResnetStage, Segmentation, UnetConfig};
+use model::{Manifest, Package};
+use nn::Params;
+use reqwest::multipart::{Form, Part};
+use reqwest::{Client, Response, StatusCode};
+use serde_json::{Value, json};
+
+use crate::support::{Server, shipped_models};
+
+/// Side of the network's input.
+const TILE: u32 = 32;
+
+fn manifest(name: &str, instances: bool, reading: Value) -> Manifest {
+    let stage = |channels, stride| ResnetStage { channels, blocks: 1, stride };
+    let encoder = ResnetConfig {
+        stem_channels: 2,
+        stem_kernel: 3,
+        stem_stride: 1,
+        stem_pool: false,
+        bottleneck: false,
+        stages: vec![stage(2, 1), stage(2, 2)],
+        dropout: 0.0,
+    };
+    let mut architecture = serde_json::to_value(UnetConfig { encoder, decoder: vec![2] }).unwrap();
+    architecture["kind"] = json!("unet");
+    let mut segmentation = json!({"reading": reading});
+    if instances {
+        segmentation["instances"] = json!({"seed": 0.5, "object": 0.5, "pixels": 4});
+    }
+    serde_json::from_value(json!({
+        "format": 1, "name": name, "version": "1", "description": "", "labels": ["background", "spot"],
+        "input": {"kind": "image", "height": TILE, "width": TILE, "channels": 1, "crop": "none", "resize": "bilinear",
+                  "normalisation": {"kind": "per-image", "floor": 0.02}},
+        "architecture": architecture, "segmentation": segmentation,
+        "calibration": {"temperature": 1.0}, "abstain_below": 0.0,
+        "data": {"name": "", "source": "", "licence": "", "sha256": {}, "examples": {}},
+        "training": {"seed": 0, "epochs": 0, "settings": {}, "program": ""},
+        "metrics": {}, "weights": {"file": "model.safetensors", "sha256": "", "parameters": 0},
+    }))
+    .unwrap()
+}
+
+/// Writes a package that looks at each pixel alone: one channel of the first convolution goes straight through.
+fn write(root: &Path, mut manifest: Manifest) {
+    let Input::Image(input) = manifest.input.clone() else { panic!("an image") };
+    let outputs =
+        manifest.segmentation.as_ref().map_or(0, |s: &Segmentation| s.outputs(manifest.labels.len()));
+    let mut params = Params::fresh(0);
+    vision::network::build(&manifest.architecture, &input, outputs, &mut params).unwrap();
+    let mut weights: BTreeMap<String, Tensor> = params.snapshot().unwrap();
+    for (name, tensor) in &mut weights {
+        let mut values = vec![0f32; tensor.elem_count()];
+        let middle = |output: usize, input: usize, inputs: usize| (output * inputs + input) * 9 + 4;
+        match name.as_str() {
+            "stem.conv.weight" => values[middle(0, 0, 1)] = 1.0,
+            // Behind the enlarged map come the channels of the large one.
+            "up.0.first.conv.weight" => values[middle(0, 2, 4)] = 1.0,
+            "up.0.second.conv.weight" => values[middle(0, 0, 2)] = 1.0,
+            "stem.norm.scale" | "up.0.first.norm.scale" | "up.0.second.norm.scale" => values.fill(1.0),
+            "head.weight" => values[2] = 4.0,
+            "head.bias" => {
+                values[0] = 2.0;
+                if outputs == 3 {
+                    values[2] = -20.0;
+                }
+            }
+            name if name.ends_with("running_variance") => values.fill(1.0),
+            _ => {}
+        }
+        *tensor = Tensor::from_vec(values, tensor.shape(), tensor.device()).unwrap();
+    }
+    Package::write(root, &mut manifest, &weights, "", &[]).unwrap();
+}
+
+/// Two models: one that tells objects apart, in tiles, and one that does not, over the whole picture.
+fn server(folder: &Path) -> Server {
+    write(folder, manifest("spots", true, json!({"kind": "tiles", "overlap": 8})));
+    write(folder, manifest("light", false, json!({"kind": "whole"})));
+    Server::start(folder, &["--max-body-bytes", "2000000"])
+}
+
+/// A dark picture with four bright discs, two of them across the edges of tiles.
+fn is_bright(row: u32, column: u32) -> bool {
+    [(10, 12), (30, 33), (50, 70), (12, 88)]
+        .into_iter()
+        .any(|(y, x): (i64, i64)| (i64::from(row) - y).pow(2) + (i64::from(column) - x).pow(2) <= 36)
+}
+
+fn png(width: u32, height: u32, value: impl Fn(u32, u32) -> u8) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
+    encoder.set_color(png::ColorType::Grayscale);
+    let pixels: Vec<u8> = (0..width * height).map(|at| value(at / width, at % width)).collect();
+    encoder.write_header().unwrap().write_image_data(&pixels).unwrap();
+    bytes
+}
+
+fn picture() -> Vec<u8> {
+    png(100, 70, |row, column| if is_bright(row, column) { 230 } else { 20 })
+}
+
+async fn post(server: &Server, query: &str, accept: &str, body: Vec<u8>) -> Response {
+    let request = Client::new().post(server.at(&format!("/v1/images/segment{query}"))).body(body);
+    request.header("content-type", "image/png").header("accept", accept).send().await.unwrap()
+}
+
+async fn json_of(response: Response) -> Value {
+    let status = response.status();
+    let body = response.json().await.unwrap();
+    assert_eq!(status, StatusCode::OK, "{body}");
+    body
+}
+
+async fn refused(response: Response, status: u16, words: &str) {
+    let got = response.status().as_u16();
+    assert_eq!(response.headers()["content-type"], "application/problem+json");
+    let body: Value = response.json().await.unwrap();
+    assert_eq!(got, status, "{body}");
+    assert!(body["detail"].as_str().unwrap().contains(words), "{words:?} is not in {body}");
+}
+
+/// Whether each pixel is in a mask as COCO writes it, row after row.
+fn decoded(rle: &Value) -> Vec<bool> {
+    let size = |at: usize| rle["size"][at].as_u64().unwrap() as usize;
+    let (height, width) = (size(0), size(1));
+    let mut counts: Vec<i64> = Vec::new();
+    let (mut value, mut shift) = (0i64, 0);
+    for byte in rle["counts"].as_str().unwrap().bytes() {
+        let group = i64::from(byte) - 48;
+        value |= (group & 0x1f) << shift;
+        shift += 5;
+        if group & 0x20 == 0 {
+            if group & 0x10 != 0 {
+                value |= -1 << shift;
+            }
+            let before = if counts.len() > 2 { counts[counts.len() - 2] } else { 0 };
+            counts.push(value + before);
+            (value, shift) = (0, 0);
+        }
+    }
+    let columns: Vec<bool> = counts
+        .iter()
+        .enumerate()
+        .flat_map(|(place, count)| std::iter::repeat_n(place % 2 == 1, *count as usize))
+        .collect();
+    assert_eq!(columns.len(), height * width);
+    (0..height * width).map(|at| columns[at % width * height + at / width]).collect()
+}
+
+#[tokio::test]
+async fn objects_are_counted_and_outlined_across_tiles() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = server(folder.path());
+    let response = post(&server, "?model=spots", "application/json", picture()).await;
+    assert!(response.headers()["server-timing"].to_str().unwrap().contains("inference;dur="));
+    let answer = json_of(response).await;
+    assert_eq!((&answer["model"], &answer["version"]), (&json!("spots"), &json!("1")));
+    let result = &answer["results"][0];
+    assert_eq!(
+        (&result["height"], &result["width"], &result["abstained"]),
+        (&json!(70), &json!(100), &json!(false))
+    );
+    let region = &result["regions"][0];
+    assert_eq!((&region["label"], &region["objects"]), (&json!("spot"), &json!(4)));
+    let mask = decoded(&region["rle"]);
+    let want: Vec<bool> = (0..7000).map(|at| is_bright(at / 100, at % 100)).collect();
+    assert!(mask == want);
+    let pixels = want.iter().filter(|inside| **inside).count();
+    assert_eq!(region["pixels"], pixels);
+    assert!((region["fraction"].as_f64().unwrap() - pixels as f64 / 7000.0).abs() < 1e-9);
+
+    // The same as one picture, whose pixels are the numbers of the objects.
+    let response = post(&server, "?model=spots", "image/png", picture()).await;
+    assert_eq!(response.headers()["content-type"], "image/png");
+    let bytes = response.bytes().await.unwrap();
+    let mut reader = png::Decoder::new(std::io::Cursor::new(bytes)).read_info().unwrap();
+    assert_eq!(reader.output_color_type(), (png::ColorType::Grayscale, png::BitDepth::Sixteen));
+    let mut values = vec![0; reader.output_buffer_size().unwrap()];
+    reader.next_frame(&mut values).unwrap();
+    let numbers: Vec<u16> = values.chunks(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect();
+    assert!(numbers.iter().map(|number| *number > 0).eq(want));
+    let of = |row: usize, column: usize| numbers[row * 100 + column];
+    assert_eq!([of(10, 12), of(12, 88), of(30, 33), of(50, 70)], [1, 2, 3, 4]);
+}
+
+#[tokio::test]
+async fn regions_have_the_size_of_the_picture_and_not_of_the_network() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = server(folder.path());
+    let left = png(96, 64, |_, column| if column < 48 { 200 } else { 10 });
+    let answer = json_of(post(&server, "?model=light", "*/*", left.clone()).await).await;
+    let region = &answer["results"][0]["regions"][0];
+    assert_eq!(region["objects"], Value::Null);
+    let mask = decoded(&region["rle"]);
+    let wrong = (0..96 * 64).filter(|at| mask[*at] != (at % 96 < 48)).count();
+    assert!(wrong <= 2 * 64, "{wrong} pixels");
+    let response = post(&server, "?model=light", "image/png", left.clone()).await;
+    let bytes = response.bytes().await.unwrap();
+    let reader = png::Decoder::new(std::io::Cursor::new(bytes)).read_info().unwrap();
+    assert_eq!(reader.info().size(), (96, 64));
+    assert_eq!(reader.output_color_type(), (png::ColorType::Grayscale, png::BitDepth::Eight));
+
+    // A picture smaller than a tile, and one of a single pixel.
+    for (width, height) in [(9, 5), (1, 1)] {
+        let small = png(width, height, |_, column| if column < 4 { 250 } else { 5 });
+        let answer = json_of(post(&server, "?model=spots", "*/*", small).await).await;
+        assert_eq!(answer["results"][0]["width"], width);
+    }
+    // Several pictures get an answer each, but no mask.
+    let form = |parts: usize| {
+        (0..parts)
+            .fold(Form::new(), |form, _| form.part("image", Part::bytes(left.clone()).file_name("a.png")))
+    };
+    let ask = |parts: usize, accept: &'static str| {
+        let url = server.at("/v1/images/segment?model=light");
+        Client::new().post(url).header("accept", accept).multipart(form(parts)).send()
+    };
+    let answer = json_of(ask(3, "application/json").await.unwrap()).await;
+    assert_eq!(answer["results"].as_array().unwrap().len(), 3);
+    refused(ask(2, "image/png").await.unwrap(), 406, "a mask is of one image").await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_outlined_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = server(folder.path());
+    refused(post(&server, "", "*/*", picture()).await, 400, "several models").await;
+    refused(post(&server, "?model=spot", "*/*", picture()).await, 404, "spots").await;
+    refused(post(&server, "?model=spots&top_k=1", "*/*", picture()).await, 400, "top_k").await;
+    refused(post(&server, "?model=spots&frame=0", "*/*", picture()).await, 400, "counted from 1").await;
+    refused(post(&server, "?model=spots", "text/html", picture()).await, 406, "image/png").await;
+    refused(post(&server, "?model=spots", "*/*", b"no picture".to_vec()).await, 415, "first bytes").await;
+    refused(post(&server, "?model=spots", "*/*", Vec::new()).await, 400, "empty").await;
+    let wide = png(5000, 4, |_, column| (column % 251) as u8);
+    refused(post(&server, "?model=spots", "*/*", wide).await, 413, "5000 x 4").await;
+    let huge = png(10_000, 10_000, |_, _| 0);
+    assert!(huge.len() < 2_000_000);
+    refused(post(&server, "?model=spots", "*/*", huge).await, 413, "10000 x 10000").await;
+
+    // Each model at its own route.
+    let classify = Client::new().post(server.at("/v1/images/classify?model=spots")).body(picture());
+    refused(classify.send().await.unwrap(), 400, "spots").await;
+    let infer = json!({"inputs": [{"name": "pixels", "shape": [1, 1, 32, 32], "datatype": "UINT8", "data": vec![0; 1024]}]});
+    let infer = Client::new().post(server.at("/v2/models/spots/infer")).json(&infer).send().await.unwrap();
+    assert_eq!(infer.status(), StatusCode::BAD_REQUEST);
+    let models: Value = reqwest::get(server.at("/v1/models/spots")).await.unwrap().json().await.unwrap();
+    assert_eq!(models["task"], "image-segmentation");
+}
+
+#[tokio::test]
+async fn a_classifier_does_not_outline() {
+    let server = Server::start(&shipped_models(), &[]);
+    refused(post(&server, "?model=pneumonia", "*/*", picture()).await, 400, "pneumonia").await;
+}
+
+#[test]
+fn the_reading_of_a_package_is_checked() {
+    let wrong = manifest("spots", true, json!({"kind": "tiles", "overlap": 40}));
+    assert!(wrong.check().unwrap_err().contains("cannot share 40 pixels"));
+    let fine = manifest("spots", true, json!({"kind": "tiles", "overlap": 8}));
+    assert_eq!(fine.segmentation.unwrap().reading, Reading::Tiles { overlap: 8 });
+}

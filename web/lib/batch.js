@@ -1,0 +1,119 @@
+// Many notes from a CSV file: its columns are the note and the model's fields. Records that do not fit are named with
+// what is wrong; the others are answered.
+
+import { limits, send } from "./api.js";
+import { announce, h, icon, isolated, put } from "./dom.js";
+import { parse, save, write } from "./csv.js";
+import { problem, table } from "./parts.js";
+import { each } from "./queue.js";
+import { BATCH } from "./samples.js";
+import { bytes, number, percent, t } from "./words.js";
+
+const AT_ONCE = 2;
+const SHOWN = 200;
+
+/** The batch's part of the page. */
+export function batch(model) {
+  const out = h("div.gap", { "aria-live": "polite" });
+  const input = h("input.unseen", { type: "file", id: "csv", accept: ".csv,text/csv", tabindex: "-1", "aria-hidden": "true", on: { change: async () => { await take(input.files[0]); input.value = ""; } } });
+  const fields = model.input?.fields ?? [];
+  const drop = h("div.drop", { on: {
+    dragover: (event) => { event.preventDefault(); drop.classList.add("over"); },
+    dragleave: () => drop.classList.remove("over"),
+    drop: (event) => { event.preventDefault(); drop.classList.remove("over"); take(event.dataTransfer.files[0]); },
+  } }, icon("upload"), h("strong", t("batch.drop")), h("button.main", { type: "button", on: { click: () => input.click() } }, t("batch.choose")), input,
+  h("span.small", t("batch.columns", { columns: ["note", ...fields.map((one) => one.name)].join(", ") })),
+  model.name === "triage" ? h("button.quiet", { type: "button", id: "batch-sample", on: { click: () => run(BATCH) } }, t("batch.sample")) : null);
+
+  async function take(file) {
+    if (!file) return;
+    if (file.size > limits().max_body_bytes) {
+      put(out, h("div.notice.bad", { role: "alert" }, icon("warning"), h("div", t("images.too-large", { size: bytes(file.size), most: bytes(limits().max_body_bytes) }))));
+      return;
+    }
+    run(parse(await file.text()));
+  }
+
+  async function run([head = [], ...rows]) {
+    const names = head.map((name) => name.trim());
+    const noteAt = names.indexOf("note");
+    const numeric = new Set(fields.filter((one) => one.type === "numeric").map((one) => one.name));
+    const known = names.filter((name) => fields.some((one) => one.name === name));
+    const unknown = names.filter((name) => name !== "note" && !known.includes(name));
+    if (noteAt < 0 || !rows.length) {
+      put(out, h("div.notice.bad", { role: "alert" }, icon("warning"), h("div", t(noteAt < 0 ? "batch.no-note" : "batch.no-rows"))));
+      return;
+    }
+    const records = rows.map((row) => {
+      const given = {};
+      for (const name of known) {
+        const text = (row[names.indexOf(name)] ?? "").trim();
+        if (text !== "") given[name] = numeric.has(name) && !Number.isNaN(Number(text)) ? Number(text) : text;
+      }
+      return { note: row[noteAt] ?? "", fields: given };
+    });
+    const results = new Array(records.length);
+    let done = 0, stopped = false;
+    const bar = h("i", { style: { width: "0" } });
+    const meter = h("div.meter", { role: "progressbar", "aria-label": t("progress"), "aria-valuemin": 0, "aria-valuemax": records.length, "aria-valuenow": 0 }, bar);
+    const said = h("p.small.soft.gap-s"), below = h("div.gap");
+    const stop = h("button.quiet", { type: "button", on: { click: () => { stopped = true; } } }, t("stop"));
+    const told = h("div");
+    put(out, h("div.sheet", { id: "batch" }, unknown.length ? h("p.small", t("batch.unknown"), " ", h("code", unknown.join(", "))) : null, meter, h("div.row.apart", said, stop), told, below));
+    const moved = () => {
+      bar.style.width = `${done / records.length * 100}%`;
+      meter.setAttribute("aria-valuenow", done);
+      said.textContent = t("progress.of", { done: number(done), all: number(records.length) });
+    };
+    const size = Math.min(32, limits().max_records), parts = [];
+    for (let at = 0; at < records.length; at += size) parts.push([at, records.slice(at, at + size)]);
+    await each(parts, AT_ONCE, async ([at, part]) => {
+      try {
+        await answer(part.map((record, index) => [at + index, record]));
+      } catch (error) {
+        stopped = true;
+        put(told, problem(error));
+      }
+      done = results.filter(Boolean).length;
+      moved();
+    }, () => stopped);
+
+    /** Answers these; where some do not fit, those are set aside with what is wrong and the others sent again. */
+    async function answer(numbered) {
+      try {
+        const response = await send("POST", "/v1/notes/classify", { body: { model: model.name, records: numbered.map(([, record]) => record) } });
+        const body = await response.json();
+        numbered.forEach(([place], index) => { results[place] = { ...body.results[index], version: body.version }; });
+      } catch (error) {
+        const wrong = new Map();
+        for (const { pointer, detail } of error.errors ?? []) {
+          const found = /^\/records\/(\d+)\/?(.*)$/.exec(pointer);
+          if (found) wrong.set(Number(found[1]), [...(wrong.get(Number(found[1])) ?? []), `${found[2]}: ${detail}`]);
+        }
+        if (!wrong.size) throw error;
+        numbered.forEach(([place], index) => { if (wrong.has(index)) results[place] = { problem: wrong.get(index).join("; ") }; });
+        const rest = numbered.filter((_, index) => !wrong.has(index));
+        if (rest.length) await answer(rest);
+      }
+    }
+
+    stop.remove();
+    announce(t("progress.of", { done: number(done), all: number(records.length) }));
+    const probability = (one) => one?.predictions?.find((p) => p.label === (one.label ?? one.predictions[0].label))?.probability;
+    const columns = ["label", "probability", "abstained", "reason", "red_flags", "missing_fields", "model", "version", "problem"];
+    const file = () => write([[...names, ...columns], ...rows.map((row, index) => {
+      const one = results[index] ?? {};
+      return [...names.map((_, place) => row[place]), one.label, probability(one), one.abstained, one.reason, one.red_flags?.map((flag) => `${flag.sign} ${flag.rule}`).join("; "), one.missing_fields?.join(" "), model.name, one.version, one.problem];
+    })]);
+    put(below,
+      h("div.row.apart.below", h("h2", t("batch.done", { count: number(done) })), h("button.main", { type: "button", id: "batch-save", on: { click: () => save(`${model.name}.csv`, file()) } }, t("download.csv"))),
+      table(["#", t("notes.note"), t("answer"), t("probability"), t("flags")], records.slice(0, SHOWN).map((record, index) => {
+        const one = results[index];
+        return [number(index + 1), h("bdi", record.note.length > 90 ? `${record.note.slice(0, 89)}…` : record.note),
+          !one ? "–" : one.problem ? h("span.tag.bad", isolated(one.problem)) : one.abstained ? h("span.tag.warn", t("abstained")) : h("strong", isolated(one.label)),
+          probability(one) === undefined ? "" : percent(probability(one)), one?.red_flags?.length ? h("span.tag.bad", icon("flag"), number(one.red_flags.length)) : ""];
+      }), { numbers: [0, 3], caption: t("notes.batch") }),
+      records.length > SHOWN ? h("p.small.soft", t("batch.more", { count: number(records.length - SHOWN) })) : null);
+  }
+  return h("div", drop, out);
+}

@@ -1,0 +1,37 @@
+// Small drawings of numbers: a line over time, shares side by side, a confusion matrix.
+
+import { h, isolated, svg } from "./dom.js";
+import { number, percent, t } from "./words.js";
+
+/** A line over time; `values` are as far apart as they were taken. */
+export function spark(values, words) {
+  const width = 300, height = 54, most = Math.max(...values, 1e-9);
+  const x = (index) => (values.length < 2 ? width : index / (values.length - 1) * width);
+  const y = (value) => height - 3 - value / most * (height - 8);
+  const points = values.map((value, index) => `${x(index).toFixed(1)} ${y(value).toFixed(1)}`);
+  const line = points.length > 1 ? `M${points.join("L")}` : `M0 ${height - 3}H${width}`;
+  return svg("svg.spark", { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", role: "img", "aria-label": words },
+    svg("path.area", { d: `${line}V${height}H0Z` }), svg("path", { d: line }));
+}
+
+/** Shares now beside shares then, label by label. `rows` are `[label, now, then or null]`. */
+export function shares(rows, names = {}) {
+  return h("ul.bars", rows.map(([label, now, then]) => h(then !== null && Math.abs(now - then) > 0.15 ? "li.first" : "li",
+    h("span.name", isolated(label), names[label] ? h("span.soft.small", " ", names[label]) : null),
+    h("span.bar", { "aria-hidden": "true" }, h("i", { style: { width: `${now * 100}%` } }), then === null ? null : h("b", { style: { left: `${then * 100}%` } })),
+    h("span.much", { title: then === null ? null : t("drift.then", { value: percent(then, 0) }) }, percent(now, 0)))));
+}
+
+/** A confusion matrix: rows are the truth, columns the answers. */
+export function confusion(labels, matrix) {
+  const columns = matrix[0]?.length ?? 0;
+  return h("div.scroll", { tabindex: "0", role: "region", "aria-label": t("confusion") }, h("table.confusion", h("caption.unseen", t("confusion")),
+    h("thead", h("tr", h("td.soft.small", t("confusion.corner")), labels.slice(0, columns).map((label) => h("th", { scope: "col" }, isolated(label))), columns > labels.length ? h("th", { scope: "col" }, t("abstained")) : null)),
+    h("tbody", matrix.map((row, at) => {
+      const total = row.reduce((sum, one) => sum + one, 0) || 1;
+      return h("tr", h("th", { scope: "row" }, isolated(labels[at] ?? at)), row.map((count, to) => {
+        const share = Math.round(count / total * 70);
+        return h(at === to ? "td.cell.right" : "td.cell", { style: { background: `color-mix(in srgb, var(${at === to ? "--good" : "--bad"}) ${count ? Math.max(6, Math.round(share * 0.5)) : 0}%, transparent)` } }, number(count));
+      }));
+    }))));
+}

@@ -1,0 +1,85 @@
+// What is served: cards with their plots, measures by split, versions, and putting into and taking out of service.
+
+import { get, has, path, post, send } from "../lib/api.js";
+import { confusion } from "../lib/charts.js";
+import { announce, h, isolated, put } from "../lib/dom.js";
+import { markdown } from "../lib/markdown.js";
+import { attempt, table, tabs, title } from "../lib/parts.js";
+import { fixed, has as known, number, t } from "../lib/words.js";
+
+const MEASURES = ["examples", "accuracy", "auc", "macro_f1", "ece", "abstained", "accuracy_answered", "under_triage", "over_triage", "quadratic_weighted_kappa", "dice", "iou", "f1"];
+
+export async function open(place, [chosen = ""]) {
+  const { models } = await get("/v1/models");
+  const addresses = [];
+  const detail = h("div.gap");
+  const model = models.find((one) => one.name === chosen) ?? models[0];
+  const versions = h("div.gap");
+  put(place, title("models"),
+    models.length ? h("div.pick", models.map((one) => h("a", { href: `#/models/${encodeURIComponent(one.name)}`, "aria-current": one === model ? "true" : null },
+      h("strong", isolated(one.name)), h("span.soft.small", t(`task.${one.task}`), " · ", t("version"), ` ${one.version}`)))) : h("div.notice", t("models.none")),
+    detail, versions);
+  if (model) put(detail, shown(model, addresses));
+  await repository(versions);
+  return () => addresses.forEach((one) => URL.revokeObjectURL(one));
+}
+
+function shown(model, addresses) {
+  const plot = (address, alt) => {
+    const name = /^plots\/([\w-]+\.svg)$/.exec(address)?.[1];
+    if (!name || !has("GET /v1/models/{name}/plots/{plot}")) return null;
+    const image = h("img", { alt });
+    const place = h("figure", image);
+    send("GET", path`/v1/models/${model.name}/plots/${name}`, { accept: "image/svg+xml" }).then((answer) => answer.blob()).then((blob) => {
+      addresses.push(image.src = URL.createObjectURL(blob));
+    }).catch(() => place.remove());
+    return place;
+  };
+  const splits = Object.entries(model.metrics ?? {}).filter(([, one]) => one && typeof one === "object");
+  const flat = ([, one]) => ({ ...one, ...(one.ordinal ?? {}) });
+  const names = MEASURES.filter((name) => splits.some((split) => typeof flat(split)[name] === "number"));
+  const matrices = splits.filter(([, one]) => Array.isArray(one.confusion));
+  const matrix = h("div");
+  const draw = (name) => put(matrix, confusion(model.labels, model.metrics[name].confusion));
+  const last = matrices.at(-1)?.[0];
+  const card = h("div.card", markdown(model.card ?? "", plot));
+  return h("div.stack", h("div.sheet", { id: "model" },
+    h("div.row.apart", h("h2", isolated(model.name)), h("span.tag.accent", t("version"), ` ${model.version}`)), h("p", isolated(model.description ?? "")),
+    h("dl.facts.gap-s", fact("labels", h("span.chips", model.labels.map((label) => h("span.tag", isolated(label), model.label_descriptions?.[label] ? ` ${model.label_descriptions[label]}` : "")))),
+      typeof model.abstain_below === "number" ? fact("abstain", number(model.abstain_below, 3)) : null,
+      model.data?.name ? fact("data", [isolated(model.data.name), model.data.licence ? ` (${model.data.licence})` : ""]) : null)),
+  names.length ? h("div.sheet", h("h2", t("measures")), table([t("split"), ...names.map((name) => (known(`measure.${name}`) ? t(`measure.${name}`) : name))],
+    splits.map((split) => [h("span.nowrap", split[0]), ...names.map((name) => (typeof flat(split)[name] === "number" ? fixed(flat(split)[name], name === "examples" ? 0 : 4) : "–"))]), { numbers: names.map((_, index) => index + 1), caption: t("measures") })) : null,
+  matrices.length ? h("div.sheet", h("div.row.apart.below", h("h2", t("confusion")), tabs(matrices.map(([name]) => [name, name]), last, draw, t("split"))), (draw(last), matrix)) : null,
+  h("div.sheet", card));
+}
+
+const fact = (name, value) => [h("dt", t(`model.${name}`)), h("dd", value)];
+
+/** Versions in the folder and what is in service; only administrators may ask. */
+async function repository(place) {
+  let entries;
+  try {
+    entries = await post("/v2/repository/index", {}, { quiet: true });
+  } catch (error) {
+    put(place, h("div.sheet", h("h2", t("repository")), h("p.soft", error.status === 401 || error.status === 403 ? t("repository.closed") : error.message)));
+    return;
+  }
+  const said = h("div.gap-s");
+  const act = (entry, what) => h("button", { type: "button", data: { act: what, model: entry.name }, on: { click: (event) => attempt(said, async () => {
+    event.target.disabled = true;
+    try {
+      const body = what === "load" ? { parameters: { version: entry.version } } : {};
+      await post(path`/v2/repository/models/${entry.name}/` + what, body);
+      announce(t(`repository.${what}.done`, { name: entry.name }));
+    } catch (error) {
+      event.target.disabled = false;
+      throw error;
+    }
+    await repository(place);
+  }) } }, t(`repository.${what}`));
+  put(place, h("div.sheet", { id: "repository" }, h("h2", t("repository")), table([t("model"), t("version"), t("state"), ""],
+    entries.map((one) => [isolated(one.name), one.version, one.state === "READY" ? h("span.tag.good", t("state.ready")) : h("span", h("span.tag", t("state.away")), one.reason ? h("div.small.soft", isolated(one.reason)) : null),
+      one.state === "READY" ? act(one, "unload") : act(one, "load")]), { caption: t("repository") }), said));
+}
+

@@ -1,0 +1,146 @@
+// How urgent is this note, or where does it belong? A form made from the fields that the model names, and a batch from CSV.
+
+import { get, has, parameters, send, timings } from "../lib/api.js";
+import { h, icon, isolated, put } from "../lib/dom.js";
+import { abstention, bars, curl, field, problem, select, tabs, times, title } from "../lib/parts.js";
+import { marked } from "../lib/marked.js";
+import { NOTES } from "../lib/samples.js";
+import { number, percent, t } from "../lib/words.js";
+import { batch } from "../lib/batch.js";
+import { save, write } from "../lib/csv.js";
+
+export async function open(place) {
+  const { models } = await get("/v1/models");
+  const extracts = has("POST /v1/notes/extract");
+  const fitting = models.filter((model) => model.task === "note-classification" || (extracts && model.task === "note-extraction"));
+  if (!fitting.length) {
+    put(place, title("notes"), h("div.notice", t("notes.none")));
+    return undefined;
+  }
+  let model = fitting.find((one) => one.name === "triage") ?? fitting[0];
+  let mode = "one";
+  const body = h("div"), about = h("p.soft.small.about");
+  const choice = select(fitting.map((one) => [one.name, one.name]), model.name, (name) => { model = fitting.find((one) => one.name === name); draw(); });
+  choice.setAttribute("aria-label", t("model"));
+  choice.id = "model";
+  choice.classList.add("narrow");
+  put(place, title("notes"),
+    h("div.below", h("div.row.apart", h("div.row", h("span.label", { "aria-hidden": "true" }, t("model")), choice),
+      tabs([["one", t("notes.one")], ["batch", t("notes.batch")]], mode, (value) => { mode = value; draw(); }, t("notes.title"))), about), body);
+  function draw() {
+    put(about, isolated(model.description ?? ""));
+    put(body, mode === "one" ? form(model) : batch(model));
+  }
+  draw();
+  return undefined;
+}
+
+/** The form for one record, and its answer beside it. */
+function form(model) {
+  const fields = model.input?.fields ?? [];
+  const inputs = new Map(fields.map((one) => [one.name, input(one)]));
+  const note = h("textarea", { id: "note", rows: 5, required: true, dir: "auto", "aria-label": t("notes.note") });
+  const answer = h("div", { "aria-live": "polite" });
+  const fill = (sample) => {
+    note.value = sample.note;
+    for (const [name, element] of inputs) element.value = sample.fields[name] ?? "";
+    go.requestSubmit();
+  };
+  const samples = NOTES.filter((one) => one.model === model.name);
+  const offered = samples.length ? samples : NOTES.filter((one) => one.model === "*");
+  const go = h("form", { novalidate: true, on: { submit: (event) => { event.preventDefault(); ask(); } } },
+    field(t("notes.note"), note),
+    fields.length ? h("fieldset", { style: { border: "0", padding: "0", margin: "16px 0 0" } }, h("legend.label", { style: { padding: "0" } }, t("notes.fields")), h("p.small.soft", t("notes.fields.lead")),
+      h("div.note-fields", fields.map((one) => field(one.label ?? readable(one.name), withUnit(one, inputs.get(one.name)), hint(one))))) : null,
+    h("div.row.gap", h("button.main", { id: "ask" }, t("notes.ask")), h("button", { type: "button", on: { click: () => { go.reset(); put(answer, empty()); inputs.forEach(clear); } } }, t("clear"))),
+    h("div.row.gap-s", h("span.small.soft", t("samples")), offered.map((one, index) => h("button.quiet", { type: "button", id: `sample-${index}`, on: { click: () => fill(one) } }, h("bdi", one.note.length > 28 ? `${one.note.slice(0, 27)}…` : one.note)))));
+  const empty = () => h("div.sheet.soft", t("notes.empty"));
+  put(answer, empty());
+
+  async function ask() {
+    [...inputs.values(), note].forEach(clear);
+    const values = {};
+    for (const one of fields) {
+      const text = inputs.get(one.name).value.trim();
+      if (text === "") continue;
+      values[one.name] = one.type === "numeric" && text !== "" && !Number.isNaN(Number(text)) ? Number(text) : text;
+    }
+    const record = model.task === "note-extraction" ? { note: note.value } : { note: note.value, fields: values };
+    const request = { model: model.name, records: [record] };
+    const explain = parameters("POST /v1/notes/classify").includes("explain");
+    const path = model.task === "note-extraction" ? "/v1/notes/extract" : `/v1/notes/classify${explain ? "?explain=true" : ""}`;
+    const began = performance.now();
+    try {
+      const response = await send("POST", path, { body: request });
+      const { results: [result] } = await response.json();
+      put(answer, shown(model, record, result), h("div.sheet", times(timings(response), performance.now() - began), h("div.gap-s", curl("POST", path, { contentType: "application/json", body: JSON.stringify(request) }))));
+    } catch (error) {
+      for (const { pointer, detail } of error.errors ?? []) {
+        const name = /^\/records\/0\/(?:fields\/)?(.+)$/.exec(pointer)?.[1];
+        const element = name === "note" ? note : inputs.get(name);
+        if (element) wrong(element, detail);
+      }
+      put(answer, h("div.sheet", problem(error)));
+    }
+  }
+  return h("div.two", h("div.sheet", go), answer);
+}
+
+function input(one) {
+  if (one.type === "categorical") return select([["", t("unknown")], ...one.values.map((value) => [value, value])], "");
+  if (one.type === "numeric") return h("input", { type: "number", step: "any", inputmode: "decimal", min: one.min, max: one.max });
+  return h("input", { type: "text", dir: "auto" });
+}
+
+function withUnit(one, element) {
+  element.dataset.field = one.name;
+  return one.unit ? h("div.with-unit", element, h("span", one.unit)) : element;
+}
+
+const readable = (name) => {
+  const words = t(`field.${name}`);
+  return words === `field.${name}` ? name.replaceAll("_", " ") : words;
+};
+
+function hint(one) {
+  if (one.type !== "numeric") return null;
+  const range = t("range", { low: number(one.min, 1), high: number(one.max, 1) });
+  return one.normal ? `${range}; ${t("usual", { low: number(one.normal[0], 1), high: number(one.normal[1], 1) })}` : range;
+}
+
+function wrong(element, detail) {
+  element.setAttribute("aria-invalid", "true");
+  element.closest(".field").append(h("p.wrong", isolated(detail)));
+}
+
+function clear(element) {
+  element.removeAttribute("aria-invalid");
+  element.closest(".field")?.querySelector(".wrong")?.remove();
+}
+
+function shown(model, record, result) {
+  if (result.entities) return extraction(record.note, result);
+  const names = model.label_descriptions ?? {};
+  const flags = result.red_flags ?? [];
+  const words = (result.evidence ?? []).filter((one) => one.start !== undefined);
+  const weighed = (result.evidence ?? []).filter((one) => one.field);
+  const label = result.label;
+  return h("div.sheet", { id: "answer" },
+    result.abstained ? abstention(result.reason) : h("div", h("div.soft.small", model.scale ? t("notes.scale", { scale: model.scale }) : t("answer")), h("div.verdict", isolated(label), names[label] ? ` · ${names[label]}` : "")),
+    flags.length ? h("div.gap", h("h3", t("flags")), h("ul.flags", flags.map((flag) => h("li", icon("flag"), h("div",
+      h("strong", isolated(readable(flag.sign))), ": ", isolated(flag.value), " – ", isolated(flag.rule), flag.at_least ? h("div.small", t("flags.least", { label: flag.at_least })) : null))))) : null,
+    h("div.gap", h("h3", t("probabilities")), bars(result.predictions, { names, threshold: model.abstain_below, first: label ?? "" }), h("p.soft.small.gap-s", t("bars.note", { value: percent(model.abstain_below) }))),
+    words.length ? h("div.gap", h("h3", t("evidence")), marked(record.note, words.map((one) => ({ ...one, strength: one.weight })))) : null,
+    weighed.length ? h("p.small.gap-s", weighed.map((one) => h("span.tag", readable(one.field), " ", number(one.weight, 2)))) : null,
+    result.missing_fields?.length ? h("div.gap", h("h3", t("missing")), h("p.soft.small", t("missing.lead")), h("div.chips", result.missing_fields.map((name) => h("button.tag", { type: "button", on: { click: () => document.querySelector(`[data-field="${CSS.escape(name)}"]`)?.focus() } }, readable(name))))) : null,
+    h("p.soft.small.gap", t("notes.read", { tokens: number(result.tokens) }), result.truncated ? ` ${t("notes.truncated")}` : ""));
+}
+
+function extraction(note, result) {
+  const spans = result.entities.map((one) => ({ ...one, note: one.label, denied: one.negated }));
+  const text = new Map(result.entities.map((one) => [one.id, one.text]));
+  return h("div.sheet", { id: "answer" }, h("h3", t("entities")), marked(note, spans),
+    result.relations?.length ? h("div.gap", h("h3", t("relations")), h("ul", result.relations.map((one) => h("li", isolated(text.get(one.from) ?? one.from), ` – ${one.label.replaceAll("_", " ")} – `, isolated(text.get(one.to) ?? one.to), " ", h("span.soft", percent(one.probability)))))) : null,
+    h("div.row.gap", h("button", { type: "button", on: { click: () => save("entities.csv", write([["id", "label", "start", "end", "text", "probability", "negated"], ...result.entities.map((one) => [one.id, one.label, one.start, one.end, one.text, one.probability, one.negated])])) } }, t("download.csv"))));
+}
+
