@@ -449,7 +449,9 @@ fn a_package_of_images_has_a_measure_of_likeness_and_can_be_given_one_afterwards
     assert_eq!(amended["weights"], whole["weights"]);
     assert!(std::fs::read_to_string(out.join("halves/2/README.md")).unwrap().contains("unlike_training"));
 
-    let other = likeness(&out.join("halves"), &image_folder(folder.path()));
+    let renamed = folder.path().join("others.npz");
+    std::fs::copy(&data, &renamed).unwrap();
+    let other = likeness(&out.join("halves"), &renamed);
     assert!(!other.status.success());
     let error = String::from_utf8_lossy(&other.stderr).into_owned();
     assert!(error.contains("not the data"), "{error}");
