@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use super::audit::Answered;
 use super::error::FieldError;
 use super::extract::{Body, Id};
+use super::middleware::audit::Concerned;
 use super::people::refuse;
 use super::{AppState, People, Problem, extract, json as strict_json};
 use recommend::clock::now;
@@ -72,12 +73,14 @@ pub async fn discover() -> Json<Value> {
 )]
 pub async fn call(
     State(state): State<AppState>,
+    Extension(concerned): Extension<Concerned>,
     Id(id): Id,
     extract::Json(body): extract::Json,
 ) -> Result<Response, Problem> {
     let service = find(&id)?;
     let text = strict_json::sound_text(&body)?;
     let request = HookRequest::read(service, text).map_err(wrong)?;
+    concerned.add([request.patient_id.clone()]);
     let people = state.people()?;
     let cards = match service {
         Service::PatientView => patient_view(people, request).await?,
@@ -115,7 +118,7 @@ fn uuid() -> String {
 }
 
 async fn orders(people: Arc<People>, request: HookRequest) -> Result<Vec<Card>, Problem> {
-    let stored = people.recommender.profile(&request.patient_id);
+    let stored = people.recommender.profile(&request.patient_id).await.map_err(RecommendError::from)?;
     if stored.is_none() && !request.missing.is_empty() {
         return Err(unmet(&request.missing.join(", ")));
     }

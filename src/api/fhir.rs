@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::audit::Answered;
 use super::error::FieldError;
+use super::middleware::audit::Concerned;
 use super::{AppState, Problem, extract, json};
 use crate::store::fhir::{BundleError, take_in};
 use recommend::clock::{now, rfc3339};
@@ -145,6 +146,7 @@ impl From<BundleError> for Problem {
 )]
 pub async fn post(
     State(state): State<AppState>,
+    Extension(concerned): Extension<Concerned>,
     headers: HeaderMap,
     extract::Json(body): extract::Json,
 ) -> Result<Response, Problem> {
@@ -170,6 +172,7 @@ pub async fn post(
         .map(|person| person.user_id.clone())
         .chain(settled.interactions.iter().map(|interaction| interaction.user_id.clone()))
         .collect();
+    concerned.add(users.iter().cloned());
     let items: Vec<String> = settled.items.iter().map(|item| item.item_id.clone()).collect();
     people.written(&users.into_iter().collect::<Vec<_>>(), &items).await;
     let taken = settled.outcomes.iter().filter(|outcome| outcome.used && outcome.error.is_none()).count();

@@ -152,8 +152,8 @@ async fn let_in(State(state): State<AppState>, request: Request, next: Next) -> 
     let audited = move |request| async move { audit::layer(&shared, request, in_time).await };
     let taken_in = |request| intake::layer(&state, request, audited);
     let identified = |request| identity::layer(&state, request, taken_in);
-    let addressed = |request| lingering::layer(request, identified);
-    host::layer(&state, request, addressed).await
+    let addressed = |request| host::layer(&state, request, identified);
+    lingering::layer(request, addressed).await
 }
 
 /// Which web pages may read answers: none, unless configured.

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::recommendations::{get, ids, put, send};
-use crate::support::{Server, postgres};
+use crate::recommendations::{KEY, get, ids, put, send};
+use crate::support::{Server, api_key, postgres};
 use candle_core::{Device, Tensor};
 use model::package::ITEMS;
 use model::{Manifest, Package};
@@ -137,7 +137,7 @@ async fn what_does_not_fit_is_refused_with_a_sentence_and_the_rest_serves() {
     let models = tempfile::tempdir().unwrap();
     let items = ["air", "bath", "cook", "dance"];
     package(models.path(), "1", "advice", items);
-    let server = Server::start(models.path(), &[]);
+    let server = Server::start(models.path(), &["--api-keys", &api_key("tests", "admin", KEY)]);
     for item in items {
         put(&server, &format!("/v1/items/{item}"), json!({"kind": "advice", "name": item})).await;
     }
@@ -179,11 +179,11 @@ async fn a_package_of_other_items_is_refused_at_the_start() {
     let models = tempfile::tempdir().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}", folder.path().join("people.db").display());
-    let server = Server::start_over(&url, models.path(), &[]);
+    let server = Server::start_over(&url, models.path(), &["--api-keys", &api_key("tests", "admin", KEY)]);
     put(&server, "/v1/items/other", json!({"kind": "advice", "name": "other"})).await;
     assert_eq!(server.terminate().0, Some(0));
     package(models.path(), "1", "advice", ["air", "bath", "cook", "dance"]);
-    let server = Server::start_over(&url, models.path(), &[]);
+    let server = Server::start_over(&url, models.path(), &["--api-keys", &api_key("tests", "admin", KEY)]);
     let (_, index) = repository(&server, "index", json!({})).await;
     assert!(index[0]["reason"].as_str().unwrap().contains("none of its 4 items"), "{index}");
 }

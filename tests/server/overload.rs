@@ -201,7 +201,7 @@ async fn json_has_its_bounds() {
     };
     let zeros = [&b"["[..], &b"0,".repeat(4 << 20), b"0]"].concat();
     assert_eq!(send(reqwest::Method::PUT, "/v1/users/x", zeros).await.status(), 413);
-    let many = [&b"{\"records\":["[..], &b"0,".repeat(2 << 20), b"0]}"].concat();
+    let many = [&b"{\"model\":\"triage\",\"records\":["[..], &b"0,".repeat(2 << 20), b"0]}"].concat();
     assert_eq!(send(reqwest::Method::POST, "/v1/notes/classify", many).await.status(), 422);
     let fields: String = (0..20_000).map(|n| format!("\"f{n}\":1,")).collect();
     let record = format!("{{\"note\":\"x\",\"fields\":{{{fields}\"f\":1}}}}");

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use sqlx::{Connection, Executor, PgConnection};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-const KEY: &str = "a-key-for-tests-only";
+pub const KEY: &str = "a-key-for-tests-only";
 
 fn empty() -> Server {
     let models = tempfile::tempdir().unwrap();
@@ -20,7 +20,7 @@ fn empty() -> Server {
 
 fn demo() -> Server {
     let models = tempfile::tempdir().unwrap();
-    Server::start(models.path(), &["--demo"])
+    Server::start(models.path(), &["--demo", "--api-keys", &api_key("tests", "admin", KEY)])
 }
 
 pub async fn send(server: &Server, method: Method, path: &str, body: Option<Value>) -> Response {

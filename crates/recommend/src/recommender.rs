@@ -133,9 +133,13 @@ impl Recommender {
         check(&self.fresh.snapshot(), &self.settings, profile, orders, now)
     }
 
-    /// What the recommender knows of a person.
-    pub fn profile(&self, user_id: &str) -> Option<Profile> {
-        self.fresh.snapshot().people.get(user_id).map(|person| person.profile.clone())
+    /// What is stored of a person now, if there is such a person.
+    ///
+    /// # Errors
+    /// A store that does not answer: what is remembered may be old, and an allergy be missing in it.
+    pub async fn profile(&self, user_id: &str) -> Result<Option<Profile>, SourceError> {
+        self.fresh.as_it_is_now(user_id).await?;
+        Ok(self.fresh.snapshot().people.get(user_id).map(|person| person.profile.clone()))
     }
 
     /// Whether a learned scorer is of this catalogue: it knows some item of it, or there is no item
