@@ -159,7 +159,7 @@ async fn what_does_not_fit_is_refused_with_a_sentence_and_the_rest_serves() {
         let body = json!({"parameters": {"version": version}});
         let (status, problem) = repository(&server, "models/habits/load", body).await;
         assert_eq!(status, 422, "{problem}");
-        assert!(problem["detail"].as_str().unwrap().contains(sentence), "{problem}");
+        assert!(problem["error"].as_str().unwrap().contains(sentence), "{problem}");
     }
     let model = get(&server, "/v1/models/habits").await;
     assert_eq!((&model["version"], &model["task"]), (&json!("1"), &json!("recommendation")));

@@ -83,7 +83,7 @@ impl Recommender {
         learned: Option<&Learned>,
     ) -> Result<Recommendation, RecommendError> {
         let current = self.is_current(request).await;
-        let mut answer = self.from_snapshot(request, learned).await?;
+        let mut answer = self.by_snapshot(request, learned).await?;
         if let Err(reason) = current {
             answer.withhold(reason);
         }
@@ -106,7 +106,7 @@ impl Recommender {
         }
     }
 
-    async fn from_snapshot(
+    async fn by_snapshot(
         &self,
         request: &Request,
         learned: Option<&Learned>,
