@@ -234,7 +234,7 @@ async fn a_picture_unlike_those_of_training_gets_no_label_by_any_route() {
     assert!(results.iter().all(|result| result["reason"] == "unlike_training"), "{answer}");
     let tensor: Vec<u8> = (0..28 * 28).map(|at| if at / 28 % 8 < 4 { 20 } else { 220 }).collect();
     let input =
-        serde_json::json!({"name": "image", "datatype": "UINT8", "shape": [1, 1, 28, 28], "data": tensor});
+        serde_json::json!({"name": "pixels", "datatype": "UINT8", "shape": [1, 1, 28, 28], "data": tensor});
     let body = serde_json::json!({"inputs": [input]});
     let url = server.at("/v2/models/pneumonia/infer");
     let told: Value = Client::new().post(url).json(&body).send().await.unwrap().json().await.unwrap();
