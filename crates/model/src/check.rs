@@ -85,17 +85,6 @@ impl Manifest {
                 return Err("likeness: only a bag knows n-grams".to_string());
             }
         }
-        if let Some(Likeness::TrainingPictures { components, .. }) = &self.likeness {
-            if !(1..=MAX_SIZE).contains(components) {
-                return Err(format!("likeness.components is {components}, not between 1 and {MAX_SIZE}"));
-            }
-            if !matches!(self.input, Input::Image(_)) {
-                return Err("likeness: only a model of images has training pictures".to_string());
-            }
-            if !self.files.contains_key(LIKENESS) && !self.weights.sha256.is_empty() {
-                return Err(format!("likeness: files does not name \"{LIKENESS}\""));
-            }
-        }
         match &self.input {
             Input::Image(input) => check_image(input)?,
             Input::Record(input) => check_record(input)?,
@@ -123,6 +112,17 @@ impl Manifest {
         }
         if let (Some(segmentation), Input::Image(input)) = (&self.segmentation, &self.input) {
             segmentation.check(self.labels.len(), input.height, input.width)?;
+        }
+        if let Some(Likeness::TrainingPictures { components, .. }) = &self.likeness {
+            if !(1..=MAX_SIZE).contains(components) {
+                return Err(format!("likeness.components is {components}, not between 1 and {MAX_SIZE}"));
+            }
+            if !matches!(self.input, Input::Image(_)) {
+                return Err("likeness: only a model of images has training pictures".to_string());
+            }
+            if !self.files.contains_key(LIKENESS) && !self.weights.sha256.is_empty() {
+                return Err(format!("likeness: files does not name \"{LIKENESS}\""));
+            }
         }
         for file in std::iter::once(&self.weights.file).chain(self.files.keys()) {
             if file.is_empty() || file.starts_with('.') || file.contains(['/', '\\']) {

@@ -34,7 +34,7 @@ const COMPONENTS: usize = 32;
 /// Rounds of the orthogonal iteration that finds them.
 const ROUNDS: usize = 40;
 /// Share of the unseen pictures that may be unlike.
-const SHARE: f64 = 0.004;
+const SHARE: f64 = 0.01;
 /// Fewest training pictures that say what is like them.
 pub const FEWEST: usize = 20;
 /// Most pictures that anything is fitted on.
