@@ -107,7 +107,7 @@ async fn broken_packages_are_refused_by_name() {
             "pneumonia",
             |f| amend(f, |m| m["input"] = json!({"kind": "record", "max_tokens": 8, "fields": []})),
             "manifest.json",
-            "only a model of images has training pictures",
+            "does not take record input",
         ),
         (
             "garbled",

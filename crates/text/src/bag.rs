@@ -342,9 +342,9 @@ mod tests {
             for record in &records {
                 let logits = &bag.rows(std::slice::from_ref(record)).unwrap()[0];
                 let mean = logits.iter().sum::<f32>() / 3.0;
-                for label in 0..3 {
+                for (label, logit) in logits.iter().enumerate() {
                     let evidence = bag.evidence(record, note, &fields, label);
-                    let expected = f64::from(logits[label] - mean);
+                    let expected = f64::from(logit - mean);
                     assert!((evidence.sum() - expected).abs() < 1e-5, "{} {expected}", evidence.sum());
                     let words: Vec<&str> = evidence.words.iter().map(|(at, _)| &note[at.clone()]).collect();
                     assert_eq!(words, ["chest", "pain", "chest", "pain"]);

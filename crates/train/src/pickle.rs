@@ -157,7 +157,7 @@ impl Machine<'_> {
     }
 
     fn set_items(&mut self, values: Vec<Value>) -> Result<()> {
-        ensure!(values.len() % 2 == 0, "a key has no value");
+        ensure!(values.len().is_multiple_of(2), "a key has no value");
         match self.last()? {
             Value::Dictionary(items) => {
                 let items = Rc::make_mut(items);

@@ -87,8 +87,9 @@ mod tests {
     #[test]
     fn every_split_has_its_share_of_every_label_and_groups_stay_whole() {
         // 200 people with one to four pictures of their label, one label ten times as rare as the other.
-        let person =
-            |number: usize| (format!("p{number}"), vec![usize::from(number % 10 == 0); 1 + number % 4]);
+        let person = |number: usize| {
+            (format!("p{number}"), vec![usize::from(number.is_multiple_of(10)); 1 + number % 4])
+        };
         let groups: BTreeMap<String, Vec<usize>> = (0..200).map(person).collect();
         for seed in 0..5 {
             let splits = assign(&groups, &mut random::stream(seed, "split"));

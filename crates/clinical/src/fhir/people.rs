@@ -163,7 +163,7 @@ fn apply_list(profile: &mut Profile, list: List, statements: &[&Statement]) {
             Says::Entry { words, codes } => (words.as_str(), codes.as_slice()),
         };
         let by_hand = entries.iter().flatten().any(|entry| entry == words) && !recorded.contains_key(words);
-        let known = recorded.entry(words.to_owned()).or_insert_with(Recorded::default);
+        let known = recorded.entry(words.to_owned()).or_default();
         if by_hand {
             known.resources.push(BY_HAND.to_owned());
         }

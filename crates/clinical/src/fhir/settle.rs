@@ -103,7 +103,7 @@ impl Mapped {
             wanted.people.insert(person.user_id.clone());
         }
         for planned in &self.planned {
-            if !self.people.get(&planned.user_id).is_some_and(|person| person.patient.is_some()) {
+            if self.people.get(&planned.user_id).is_none_or(|person| person.patient.is_none()) {
                 wanted.people.insert(planned.user_id.clone());
             }
             match &planned.item {
