@@ -22,6 +22,9 @@ ORDER = {"hook": "order-sign", "hookInstance": "ci", "context": {"patientId": "c
     "resourceType": "Bundle", "type": "collection"}}}
 FEEDBACK = {"feedback": [{"card": "ci", "outcome": "overridden"}]}
 
+# No model of it is in the repository, so this is the answer.
+UNSERVED = {"segment_images": "404"}
+
 # In this order; each with its arguments and its body.
 CALLS = [
     ("health_live", {}, None),
@@ -33,6 +36,9 @@ CALLS = [
     ("get_model_plot", {"name": "pneumonia", "plot": "roc.svg"}, None),
     ("get_model_card", {"name": "pneumonia"}, None),
     ("classify_images", {"model": "pneumonia", "top_k": 1}, "picture"),
+    ("explain_image", {"model": "pneumonia"}, "picture"),
+    ("segment_images", {}, "picture"),
+    ("extract_notes", {}, {"model": "biomedical-entities", "records": [{"note": "aspirin for headache"}]}),
     ("classify_notes", {}, {"model": "triage", "records": [{"note": "chest pain", "fields": {"age": 67}}]}),
     ("put_item", {"item_id": ITEM}, {"item_id": ITEM, "kind": "advice", "name": "Drink water"}),
     ("get_item", {"item_id": ITEM}, None),
@@ -52,6 +58,7 @@ CALLS = [
     ("delete_user", {"user_id": USER}, None),
     ("delete_item", {"item_id": ITEM}, None),
     ("list_audit", {"limit": 2}, None),
+    ("get_audit", {"number": 1}, None),
     ("oip_server_metadata", {}, None),
     ("oip_server_live", {}, None),
     ("oip_server_ready", {}, None),
@@ -101,7 +108,8 @@ def main():
         elif body is not None:
             arguments["body"] = typed(kinds["body"], body)
         response = call(client=client, **arguments)
-        expected = next(status for status in operations[name]["responses"] if status.startswith("2"))
+        answers = (status for status in operations[name]["responses"] if status.startswith("2"))
+        expected = UNSERVED.get(name) or next(answers)
         assert response.status_code == int(expected), f"{name}: {response.status_code} {response.content[:500]}"
         assert expected == "204" or response.parsed is not None, f"{name}: nothing was read of {response.content[:500]}"
         print(f"{name}: {int(response.status_code)}")
