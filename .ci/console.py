@@ -117,12 +117,12 @@ def png(path, grey):
 def images(page, folder):
     page.open("images")
     page.click("#sample-dicom")
-    page.until("#shot[data-status=done] .verdict", "")
+    page.until("#shot[data-status=done] .bars", "")
     page.one("[data-slider=center]")
     page.shot(folder, "images")
     page.click("#sample-hazy")
     page.until("#shot", "drawing-hazy.png")
-    page.until("#shot[data-status=done] .verdict", "")
+    page.until("#shot[data-status=done] .bars", "")
     assert re.search(r"\d %", page.text("#shot .much")), "no probability"
     assert "ms" in page.text("#shot .keyed"), "no time by stage"
     assert "/v1/images/classify?model=" in page.one("#shot pre").get_attribute("textContent")
@@ -133,7 +133,7 @@ def images(page, folder):
     slider = page.one("[data-slider=frame]")
     page.browser.execute_script("arguments[0].value = 2; for (const e of ['input', 'change']) arguments[0].dispatchEvent(new Event(e))", slider)
     page.wait.until(lambda _: "frame=3" in page.one("#shot pre").get_attribute("textContent"))
-    page.until("#shot[data-status=done] .verdict", "")
+    page.until("#shot[data-status=done] .bars", "")
 
     # A file that is refused says why, in the server's words; one that is too large is not sent at all.
     files = page.server.work
