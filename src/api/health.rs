@@ -81,6 +81,7 @@ enum Capability {
     params(ReadyParameters),
     responses(
         (status = 200, body = Health),
+        (status = 400, description = "No such capability"),
         (status = 503, description = "Not ready, and why"),
     )
 )]
