@@ -1,4 +1,4 @@
-"""Makes networks.json, which crates/train/tests/networks.rs compares with: what torchvision's networks say.
+"""Makes networks.json, which crates/train/tests/training/networks.rs compares with: what torchvision's networks say.
 
     pip install -r tests/golden/requirements-networks.txt
     python tests/golden/networks.py

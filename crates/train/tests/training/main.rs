@@ -1,10 +1,12 @@
 //! `train`, black box: what it reads, that a seed decides everything, and that a run can be
 //! stopped and gone on with.
 
-#[path = "../../../fuzz/archives.rs"]
+#[path = "../../../../fuzz/archives.rs"]
 mod archives;
-#[path = "../../../fuzz/mutations.rs"]
+#[path = "../../../../fuzz/mutations.rs"]
 mod mutations;
+mod networks;
+mod segment;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
