@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
 
+use super::about::{AboutOptions, training, unwritten_weights};
 use super::amount;
 use super::architectures::NetworkOptions;
 use super::augment::Augmentation;
@@ -18,8 +19,8 @@ use super::likeness;
 use super::splits::Grouping;
 use model::Package;
 use model::manifest::{
-    Accepts, Architecture, Calibration, Crop, DataSource, FORMAT, ImageInput, Input, Manifest, Normalisation,
-    ResizeFilter, Training, Weights,
+    Accepts, Architecture, Calibration, Crop, FORMAT, ImageInput, Input, Manifest, Normalisation,
+    ResizeFilter,
 };
 use nn::{Network, Params, Pass, random};
 use vision::network;
@@ -204,18 +205,8 @@ pub struct ImageOptions {
     /// Go on from the checkpoint of an interrupted run with the same settings
     #[arg(long, env = "MEDSERVE_RESUME")]
     pub resume: bool,
-    /// One sentence for people
-    #[arg(long, env = "MEDSERVE_DESCRIPTION", default_value = "")]
-    pub description: String,
-    /// Name of the data set, for the card; default: its file name
-    #[arg(long, env = "MEDSERVE_DATA_NAME")]
-    pub data_name: Option<String>,
-    /// Who made the data set and where it was published
-    #[arg(long, env = "MEDSERVE_DATA_SOURCE", default_value = "Source not stated.")]
-    pub data_source: String,
-    /// Licence of the data set
-    #[arg(long, env = "MEDSERVE_DATA_LICENCE", default_value = "not stated")]
-    pub data_licence: String,
+    #[command(flatten)]
+    pub about: AboutOptions,
 }
 
 impl ImageOptions {
@@ -411,12 +402,11 @@ fn describe(
     }
     settings.insert("augmentation".to_string(), plain(&options.augmentation()));
     let version = options.version.map_or_else(|| next_version(&options.out, &options.name), Ok)?;
-    let name = options.data_name.clone();
     let manifest = Manifest {
         format: FORMAT,
         name: options.name.clone(),
         version: version.to_string(),
-        description: options.description.clone(),
+        description: options.about.description.clone(),
         labels: source.labels.clone(),
         label_descriptions: BTreeMap::new(),
         ordinal: None,
@@ -427,21 +417,14 @@ fn describe(
         abstain_below: 0.0,
         likeness: None,
         segmentation: None,
-        data: DataSource {
-            name: name.unwrap_or_else(|| source.sha256.keys().next().cloned().unwrap_or_default()),
-            source: options.data_source.clone(),
-            licence: options.data_licence.clone(),
-            sha256: source.sha256.clone(),
-            examples: source.splits.iter().map(|(split, examples)| (split.clone(), examples.len())).collect(),
-        },
-        training: Training {
-            seed: options.seed,
-            epochs: 0,
-            settings,
-            program: concat!("medserve train ", env!("CARGO_PKG_VERSION")).to_string(),
-        },
+        data: options.about.data(
+            source.sha256.keys().next().cloned(),
+            source.sha256.clone(),
+            source.splits.iter().map(|(split, examples)| (split.clone(), examples.len())).collect(),
+        ),
+        training: training(options.seed, 0, settings),
         metrics: BTreeMap::new(),
-        weights: Weights { file: model::package::WEIGHTS.to_string(), sha256: String::new(), parameters: 0 },
+        weights: unwritten_weights(),
         files: BTreeMap::new(),
     };
     manifest.check().map_err(anyhow::Error::msg)?;

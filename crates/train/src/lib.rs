@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod about;
 pub mod alterations;
 pub mod amount;
 pub mod architectures;

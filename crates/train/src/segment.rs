@@ -14,6 +14,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
+use super::about::{AboutOptions, training, unwritten_weights};
 use super::architectures::Stem;
 use super::augment::{Augmentation, Planes};
 use super::card::{members, plain};
@@ -25,9 +26,8 @@ use super::region_loss::region_loss;
 use super::region_metrics::{Measure, Pair};
 use super::tables;
 use model::manifest::{
-    Architecture, Calibration, Crop, DataSource, FORMAT, ImageInput, Input, Instances, Normalisation,
-    Reading, RegionMetrics, ResizeFilter, ResnetConfig, ResnetStage, Segmentation, Training, UnetConfig,
-    Weights,
+    Architecture, Calibration, Crop, FORMAT, ImageInput, Input, Instances, Normalisation, Reading,
+    RegionMetrics, ResizeFilter, ResnetConfig, ResnetStage, Segmentation, UnetConfig,
 };
 use model::{Manifest, Package};
 use nn::{ImageNetwork, Network, Params, Pass, random};
@@ -132,18 +132,8 @@ pub struct SegmentOptions {
     /// Weights to start from: a package, or a file of safetensors or of PyTorch by torchvision's or Hugging Face's names
     #[arg(long, env = "MEDSERVE_FROM")]
     pub from: Option<PathBuf>,
-    /// One sentence for people
-    #[arg(long, env = "MEDSERVE_DESCRIPTION", default_value = "")]
-    pub description: String,
-    /// Name of the data set, for the card; default: its folder's name
-    #[arg(long, env = "MEDSERVE_DATA_NAME")]
-    pub data_name: Option<String>,
-    /// Who made the data set and where it was published
-    #[arg(long, env = "MEDSERVE_DATA_SOURCE", default_value = "Source not stated.")]
-    pub data_source: String,
-    /// Licence of the data set
-    #[arg(long, env = "MEDSERVE_DATA_LICENCE", default_value = "not stated")]
-    pub data_licence: String,
+    #[command(flatten)]
+    pub about: AboutOptions,
 }
 
 /// Trains and writes a package. Returns its folder and manifest.
@@ -445,12 +435,11 @@ fn describe(
     let instances = Instances { seed: 0.5, object: 0.5, pixels: LEAST_PIXELS };
     let channels = masks.splits.values().flatten().map(|example| example.image.channels()).max().unwrap_or(1);
     let version = options.version.map_or_else(|| next_version(&options.out, &options.name), Ok)?;
-    let name = options.data_name.clone();
     let manifest = Manifest {
         format: FORMAT,
         name: options.name.clone(),
         version: version.to_string(),
-        description: options.description.clone(),
+        description: options.about.description.clone(),
         labels,
         label_descriptions: BTreeMap::new(),
         ordinal: None,
@@ -473,21 +462,14 @@ fn describe(
             instances: masks.instances.then_some(instances),
             metrics: BTreeMap::new(),
         }),
-        data: DataSource {
-            name: name.unwrap_or_else(|| masks.sha256.keys().next().cloned().unwrap_or_default()),
-            source: options.data_source.clone(),
-            licence: options.data_licence.clone(),
-            sha256: masks.sha256.clone(),
-            examples: masks.splits.iter().map(|(split, examples)| (split.clone(), examples.len())).collect(),
-        },
-        training: Training {
-            seed: options.seed,
-            epochs: 0,
-            settings,
-            program: concat!("medserve train ", env!("CARGO_PKG_VERSION")).to_string(),
-        },
+        data: options.about.data(
+            masks.sha256.keys().next().cloned(),
+            masks.sha256.clone(),
+            masks.splits.iter().map(|(split, examples)| (split.clone(), examples.len())).collect(),
+        ),
+        training: training(options.seed, 0, settings),
         metrics: BTreeMap::new(),
-        weights: Weights { file: model::package::WEIGHTS.to_string(), sha256: String::new(), parameters: 0 },
+        weights: unwritten_weights(),
         files: BTreeMap::new(),
     };
     manifest.check().map_err(anyhow::Error::msg)?;

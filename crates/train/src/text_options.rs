@@ -1,5 +1,6 @@
 //! Settings of `train text`.
 
+use super::about::AboutOptions;
 use std::path::PathBuf;
 
 /// What kind of network is trained.
@@ -171,16 +172,6 @@ pub struct TextOptions {
     /// Markdown file whose text goes into the card, after the training
     #[arg(long, env = "MEDSERVE_CARD_NOTES")]
     pub card_notes: Option<PathBuf>,
-    /// One sentence for people
-    #[arg(long, env = "MEDSERVE_DESCRIPTION", default_value = "")]
-    pub description: String,
-    /// Name of the data set, for the card; default: its folder's name
-    #[arg(long, env = "MEDSERVE_DATA_NAME")]
-    pub data_name: Option<String>,
-    /// Who made the data set and where it was published
-    #[arg(long, env = "MEDSERVE_DATA_SOURCE", default_value = "Source not stated.")]
-    pub data_source: String,
-    /// Licence of the data set
-    #[arg(long, env = "MEDSERVE_DATA_LICENCE", default_value = "not stated")]
-    pub data_licence: String,
+    #[command(flatten)]
+    pub about: AboutOptions,
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 
+use super::about::{meanings, training, unwritten_weights};
 use super::bag::BagOptions;
 use super::card::members;
 use super::field_dropout::FieldDropout;
@@ -15,10 +16,9 @@ use super::fit::FitOptions;
 use super::notes::NoteSource;
 use super::text_options::{Arch, TextOptions};
 use model::manifest::{
-    Architecture, BagConfig, Calibration, DataSource, FORMAT, Field, FieldKind, Input, LstmConfig, Manifest,
-    NGrams, Ordinal, RecordInput, Training, TransformerConfig, Weights,
+    Architecture, BagConfig, Calibration, FORMAT, Field, FieldKind, Input, LstmConfig, Manifest, NGrams,
+    Ordinal, RecordInput, TransformerConfig,
 };
-use model::package::WEIGHTS;
 
 /// A bag reads notes of any length; this bounds the work on one.
 const BAG_TOKENS: usize = 1 << 16;
@@ -197,19 +197,13 @@ pub fn describe(
     settings.insert("field_dropout".to_string(), json!(field_dropout.weight()));
     settings.insert("note_column".to_string(), json!(options.note_column));
     settings.insert("label_column".to_string(), json!(options.label_column));
-    let mut label_descriptions = BTreeMap::new();
-    for text in &options.label_descriptions {
-        let (label, meaning) = text
-            .split_once('=')
-            .with_context(|| format!("--label-description: \"{text}\" is not LABEL=MEANING"))?;
-        label_descriptions.insert(label.to_string(), meaning.to_string());
-    }
-    let folder = || options.data.file_name().map(|name| name.to_string_lossy().into_owned());
+    let label_descriptions = meanings(&options.label_descriptions)?;
+    let folder = options.data.file_name().map(|name| name.to_string_lossy().into_owned());
     let manifest = Manifest {
         format: FORMAT,
         name: options.name.clone(),
         version: version.to_string(),
-        description: options.description.clone(),
+        description: options.about.description.clone(),
         labels: source.labels.clone(),
         label_descriptions,
         ordinal,
@@ -220,21 +214,14 @@ pub fn describe(
         abstain_below: 0.0,
         likeness: None,
         segmentation: None,
-        data: DataSource {
-            name: options.data_name.clone().or_else(folder).unwrap_or_default(),
-            source: options.data_source.clone(),
-            licence: options.data_licence.clone(),
-            sha256: source.sha256.clone(),
-            examples: source.splits.iter().map(|(split, records)| (split.clone(), records.len())).collect(),
-        },
-        training: Training {
-            seed: options.seed,
-            epochs: 0,
-            settings,
-            program: concat!("medserve train ", env!("CARGO_PKG_VERSION")).to_string(),
-        },
+        data: options.about.data(
+            folder,
+            source.sha256.clone(),
+            source.splits.iter().map(|(split, records)| (split.clone(), records.len())).collect(),
+        ),
+        training: training(options.seed, 0, settings),
         metrics: BTreeMap::new(),
-        weights: Weights { file: WEIGHTS.to_string(), sha256: String::new(), parameters: 0 },
+        weights: unwritten_weights(),
         files: BTreeMap::new(),
     };
     manifest.check().map_err(anyhow::Error::msg)?;

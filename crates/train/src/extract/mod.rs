@@ -16,7 +16,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use serde_json::{Value, json};
 
 use self::corpus::Corpus;
@@ -25,10 +25,8 @@ use self::measure::{answers, measure, relation_labels, table};
 use self::owlqn::Penalty;
 use super::evaluate::Evaluation;
 use super::finish::{STOPPED, next_version};
-use model::manifest::{
-    Architecture, Calibration, DataSource, FORMAT, Input, Manifest, Metrics, TextInput, Training, Weights,
-};
-use model::package::WEIGHTS;
+use crate::about::{AboutOptions, meanings, training, unwritten_weights};
+use model::manifest::{Architecture, Calibration, FORMAT, Input, Manifest, Metrics, TextInput};
 use model::{Package, package};
 use text::Tagger;
 use text::tagger::lexicon::Lexicons;
@@ -83,18 +81,8 @@ pub struct ExtractOptions {
     /// What a label means, LABEL=MEANING; may be given several times, in the environment one a line
     #[arg(long = "label-description", env = "MEDSERVE_LABEL_DESCRIPTION", value_delimiter = '\n')]
     pub label_descriptions: Vec<String>,
-    /// One sentence for people
-    #[arg(long, env = "MEDSERVE_DESCRIPTION", default_value = "")]
-    pub description: String,
-    /// Name of the data set, for the card; default: its folders' names
-    #[arg(long, env = "MEDSERVE_DATA_NAME")]
-    pub data_name: Option<String>,
-    /// Who made the data set and where it was published
-    #[arg(long, env = "MEDSERVE_DATA_SOURCE", default_value = "Source not stated.")]
-    pub data_source: String,
-    /// Licence of the data set
-    #[arg(long, env = "MEDSERVE_DATA_LICENCE", default_value = "not stated")]
-    pub data_licence: String,
+    #[command(flatten)]
+    pub about: AboutOptions,
 }
 
 /// Trains and writes a package. Returns its folder and manifest.
@@ -237,13 +225,8 @@ fn describe(
     for (split, samples) in corpora.iter().flat_map(|corpus| &corpus.splits) {
         *examples.entry(split.clone()).or_default() += samples.len();
     }
-    let mut meanings = BTreeMap::new();
-    for given in options.label_descriptions.iter().filter(|given| !given.trim().is_empty()) {
-        let (label, meaning) = given
-            .split_once('=')
-            .with_context(|| format!("--label-description: \"{given}\" is not LABEL=MEANING"))?;
-        meanings.insert(label.to_string(), meaning.to_string());
-    }
+    let given = options.label_descriptions.iter().filter(|given| !given.trim().is_empty());
+    let meanings = meanings(given)?;
     let settings: [(&str, Value); 7] = [
         ("l1", json!(options.l1)),
         ("l2", json!(options.l2)),
@@ -261,10 +244,7 @@ fn describe(
         format: FORMAT,
         name: options.name.clone(),
         version: version.to_string(),
-        description: match options.description.is_empty() {
-            true => format!("Finds names in notes: {}.", labels.join(", ")),
-            false => options.description.clone(),
-        },
+        description: options.about.description_or(format!("Finds names in notes: {}.", labels.join(", "))),
         labels: labels.to_vec(),
         label_descriptions: meanings,
         ordinal: None,
@@ -281,21 +261,18 @@ fn describe(
         calibration: Calibration { temperature: 1.0 },
         abstain_below: 0.0,
         likeness: None,
-        data: DataSource {
-            name: options.data_name.clone().unwrap_or(names),
-            source: options.data_source.clone(),
-            licence: options.data_licence.clone(),
-            sha256: corpora.iter().flat_map(|corpus| corpus.sha256.clone()).collect(),
+        data: options.about.data(
+            Some(names),
+            corpora.iter().flat_map(|corpus| corpus.sha256.clone()).collect(),
             examples,
-        },
-        training: Training {
-            seed: options.seed,
-            epochs: options.iterations,
-            settings: settings.into_iter().map(|(name, value)| (name.to_string(), value)).collect(),
-            program: format!("{} {}", env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")),
-        },
+        ),
+        training: training(
+            options.seed,
+            options.iterations,
+            settings.into_iter().map(|(name, value)| (name.to_string(), value)).collect(),
+        ),
         metrics: BTreeMap::new(),
-        weights: Weights { file: WEIGHTS.to_string(), sha256: String::new(), parameters: 0 },
+        weights: unwritten_weights(),
         files: BTreeMap::new(),
     })
 }

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use candle_core::{Device, Tensor};
 use model::Package;
-use model::manifest::{Architecture, Calibration, DataSource, FORMAT, Input, Manifest, Training, Weights};
-use model::package::{ITEMS, WEIGHTS, sha256};
+use model::manifest::{Architecture, Calibration, FORMAT, Input, Manifest};
+use model::package::{ITEMS, sha256};
 use model::recommendation::{EaseConfig, HistoryInput, RankingMetrics};
 use recommend::{Interaction, ItemWeights, Kind, Loader, Report, Settings, Split};
 use serde_json::json;
@@ -17,6 +17,7 @@ use super::InteractionOptions;
 use super::choose::{Choice, most_frequent};
 use super::ease::{Ease, EaseSettings};
 use super::inverse;
+use crate::about::{AboutOptions, training, unwritten_weights};
 use crate::card::plain;
 use crate::finish::next_version;
 
@@ -64,18 +65,8 @@ pub struct RecommenderOptions {
     /// Seed of what is held out for choosing
     #[arg(long, env = "MEDSERVE_SEED", default_value_t = 0)]
     pub seed: u64,
-    /// One sentence for people
-    #[arg(long, env = "MEDSERVE_DESCRIPTION", default_value = "")]
-    pub description: String,
-    /// Name of the data set, for the card; default: its file name
-    #[arg(long, env = "MEDSERVE_DATA_NAME")]
-    pub data_name: Option<String>,
-    /// Who made the data set and where it was published
-    #[arg(long, env = "MEDSERVE_DATA_SOURCE", default_value = "Source not stated.")]
-    pub data_source: String,
-    /// Licence of the data set
-    #[arg(long, env = "MEDSERVE_DATA_LICENCE", default_value = "not stated")]
-    pub data_licence: String,
+    #[command(flatten)]
+    pub about: AboutOptions,
 }
 
 /// What came of it.
@@ -237,15 +228,12 @@ fn describe(
     let file_name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let digest = sha256(&std::fs::read(file).with_context(|| file.display().to_string())?);
     let kind = options.kind.as_str();
-    let description = match options.description.is_empty() {
-        true => format!("Recommends items of kind {kind} by what speaks for each in a person's history."),
-        false => options.description.clone(),
-    };
+    let otherwise = format!("Recommends items of kind {kind} by what speaks for each in a person's history.");
     Ok(Manifest {
         format: FORMAT,
         name: options.name.clone(),
         version: next_version(&options.out, &options.name)?.to_string(),
-        description,
+        description: options.about.description_or(otherwise),
         labels: Vec::new(),
         label_descriptions: BTreeMap::new(),
         ordinal: None,
@@ -261,26 +249,23 @@ fn describe(
         calibration: Calibration { temperature: 1.0 },
         abstain_below: 0.0,
         likeness: None,
-        data: DataSource {
-            name: options.data_name.clone().unwrap_or_else(|| file_name.clone()),
-            source: options.data_source.clone(),
-            licence: options.data_licence.clone(),
-            sha256: BTreeMap::from([(file_name, digest)]),
-            examples: BTreeMap::from([("users".to_string(), users), ("interactions".to_string(), entries)]),
-        },
-        training: Training {
-            seed: options.seed,
-            epochs: 0,
-            settings: BTreeMap::from([
+        data: options.about.data(
+            Some(file_name.clone()),
+            BTreeMap::from([(file_name, digest)]),
+            BTreeMap::from([("users".to_string(), users), ("interactions".to_string(), entries)]),
+        ),
+        training: training(
+            options.seed,
+            0,
+            BTreeMap::from([
                 ("dropout".to_string(), plain(&chosen.dropout)),
                 ("keep_weights".to_string(), json!(options.keep_weights)),
                 ("max_items".to_string(), json!(options.max_items)),
                 ("lambda_given".to_string(), json!(options.lambda)),
             ]),
-            program: concat!("medserve train ", env!("CARGO_PKG_VERSION")).to_string(),
-        },
+        ),
         metrics: BTreeMap::new(),
-        weights: Weights { file: WEIGHTS.to_string(), sha256: String::new(), parameters: 0 },
+        weights: unwritten_weights(),
         files: BTreeMap::new(),
     })
 }
