@@ -162,8 +162,9 @@ fn vgg(groups: &[usize]) -> Architecture {
     Architecture::Cnn(CnnConfig { layers })
 }
 
-/// Stages of (expand, channels, blocks, kernel, stride).
-fn stages(sizes: &[[usize; 5]]) -> Vec<BlockStage> {
+/// Inverted bottlenecks, stages of (expand, channels, blocks, kernel, stride), between a stem and a last
+/// convolution of the published sizes.
+fn mobilenet(sizes: &[[usize; 5]], epsilon: f32, dropout: f32) -> Architecture {
     let stage = |[expand, channels, blocks, kernel, stride]: &[usize; 5]| BlockStage {
         expand: *expand,
         channels: *channels,
@@ -171,7 +172,14 @@ fn stages(sizes: &[[usize; 5]]) -> Vec<BlockStage> {
         kernel: *kernel,
         stride: *stride,
     };
-    sizes.iter().map(stage).collect()
+    let stages = sizes.iter().map(stage).collect();
+    Architecture::Mobilenet(MobilenetConfig {
+        stem_channels: 32,
+        stages,
+        last_channels: 1280,
+        epsilon,
+        dropout,
+    })
 }
 
 fn mobilenet_v2(dropout: f32) -> Architecture {
@@ -184,13 +192,7 @@ fn mobilenet_v2(dropout: f32) -> Architecture {
         [6, 160, 3, 3, 2],
         [6, 320, 1, 3, 1],
     ];
-    Architecture::Mobilenet(MobilenetConfig {
-        stem_channels: 32,
-        stages: stages(&sizes),
-        last_channels: 1280,
-        epsilon: 1e-5,
-        dropout,
-    })
+    mobilenet(&sizes, 1e-5, dropout)
 }
 
 fn efficientnet_lite0(dropout: f32) -> Architecture {
@@ -203,13 +205,7 @@ fn efficientnet_lite0(dropout: f32) -> Architecture {
         [6, 192, 4, 5, 2],
         [6, 320, 1, 3, 1],
     ];
-    Architecture::Mobilenet(MobilenetConfig {
-        stem_channels: 32,
-        stages: stages(&sizes),
-        last_channels: 1280,
-        epsilon: 1e-3,
-        dropout,
-    })
+    mobilenet(&sizes, 1e-3, dropout)
 }
 
 /// By size and number: narrow and short for a few thousand images or fewer, ResNet-18 for tens of thousands.
