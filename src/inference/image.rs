@@ -324,7 +324,9 @@ impl ImageService {
         let colour = reader.preprocessor.colour();
         let mut look = reader.look(input, colour)?;
         self.keep(reader);
-        if let Some(accepts) = &self.input.accepts
+        // Only such a file says what it is; of others the header is not read a second time.
+        if format == Format::Dicom
+            && let Some(accepts) = &self.input.accepts
             && !is_accepted(accepts, &declared(format, bytes, options).identity)
         {
             look.refused = Some(Reason::WrongModality);
