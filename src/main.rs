@@ -34,21 +34,28 @@ struct Serve {
     settings: Settings,
 }
 
+/// The database that a command works on.
+#[derive(Args)]
+struct Database {
+    #[arg(
+        long,
+        env = "DATABASE_URL",
+        help = DATABASE_URL.help,
+        hide_env_values = true,
+        default_value = DEFAULT_DATABASE,
+        global = true
+    )]
+    database_url: String,
+}
+
 #[derive(Subcommand)]
 enum Command {
     /// Serve over HTTP
     Serve(Box<Serve>),
     /// Put a file of users, items, interactions or terms into the database, whole or not at all
     Import {
-        #[arg(
-            long,
-            env = "DATABASE_URL",
-            help = DATABASE_URL.help,
-            hide_env_values = true,
-            default_value = DEFAULT_DATABASE,
-            global = true
-        )]
-        database_url: String,
+        #[command(flatten)]
+        database: Database,
         #[command(subcommand)]
         what: Import,
     },
@@ -64,41 +71,22 @@ enum Command {
     },
     /// Copy the database into a file, while it is served
     Backup {
-        #[arg(
-            long,
-            env = "DATABASE_URL",
-            help = DATABASE_URL.help,
-            hide_env_values = true,
-            default_value = DEFAULT_DATABASE
-        )]
-        database_url: String,
+        #[command(flatten)]
+        database: Database,
         /// File to write; it must not be there
         file: PathBuf,
     },
     /// Put what a back-up holds into an empty database
     Restore {
-        #[arg(
-            long,
-            env = "DATABASE_URL",
-            help = DATABASE_URL.help,
-            hide_env_values = true,
-            default_value = DEFAULT_DATABASE
-        )]
-        database_url: String,
+        #[command(flatten)]
+        database: Database,
         /// The back-up
         file: PathBuf,
     },
     /// Verify, export or sign the audit
     Audit {
-        #[arg(
-            long,
-            env = "DATABASE_URL",
-            help = DATABASE_URL.help,
-            hide_env_values = true,
-            default_value = DEFAULT_DATABASE,
-            global = true
-        )]
-        database_url: String,
+        #[command(flatten)]
+        database: Database,
         /// File of the audit's secret; without it the database's own
         #[arg(long, env = "MEDSERVE_AUDIT_KEY_FILE", global = true)]
         audit_key_file: Option<String>,
@@ -133,20 +121,21 @@ fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
     match cli.command.unwrap_or_else(|| Command::Serve(Box::new(cli.serve))) {
         Command::Serve(serve) => app::run(app::prepare(&serve.settings)?),
-        Command::Import { database_url, what } => {
-            println!("{}", import::run(&database_url, what)?);
+        Command::Import { database, what } => {
+            println!("{}", import::run(&database.database_url, what)?);
             Ok(())
         }
-        Command::Backup { database_url, file } => {
-            print!("{}", tokio::runtime::Runtime::new()?.block_on(backup::backup(&database_url, &file))?);
+        Command::Backup { database, file } => {
+            print!("{}", backup::backup(&database.database_url, &file)?);
             Ok(())
         }
-        Command::Restore { database_url, file } => {
-            print!("{}", tokio::runtime::Runtime::new()?.block_on(backup::restore(&database_url, &file))?);
+        Command::Restore { database, file } => {
+            print!("{}", backup::restore(&database.database_url, &file)?);
             Ok(())
         }
-        Command::Audit { database_url, audit_key_file, what } => tokio::runtime::Runtime::new()?
-            .block_on(audit::run(&database_url, audit_key_file.as_deref(), what)),
+        Command::Audit { database, audit_key_file, what } => {
+            audit::run(&database.database_url, audit_key_file.as_deref(), what)
+        }
         Command::Key { name, scopes, expires } => {
             let (key, entry) = app::make_key(&name, &scopes, expires.as_deref())?;
             println!("key (keep it secret, it is shown only now): {key}\nentry for --api-keys: {entry}");

@@ -9,7 +9,7 @@ use utoipa::IntoParams;
 use super::audit::Answered;
 use super::classify::timed;
 use super::extract::Parameters;
-use super::images::{ImageFile, ImageForm, find, read};
+use super::images::{ImageFile, ImageForm, check_frame, find, read};
 use super::{AppState, Deadline, Problem};
 use crate::inference::image::explain::ExplainError;
 
@@ -58,9 +58,7 @@ pub async fn explain(
 ) -> Result<Response, Problem> {
     let registry = state.registry()?;
     let service = find(&registry, parameters.model.as_deref())?;
-    if parameters.frame == Some(0) {
-        return Err(Problem::bad_parameter("frame", "frames are counted from 1"));
-    }
+    check_frame(parameters.frame)?;
     let mut images = read(request, state.config.max_body_bytes).await?;
     let (Some(image), true) = (images.pop(), images.is_empty()) else {
         return Err(Problem::bad_request("one image is explained at a time; several came"));

@@ -102,9 +102,7 @@ pub async fn classify(
         Some(top_k) => top_k,
         None => usize::MAX,
     };
-    if parameters.frame == Some(0) {
-        return Err(Problem::bad_parameter("frame", "frames are counted from 1"));
-    }
+    check_frame(parameters.frame)?;
     let in_fhir = fhir::asked(request.headers());
     let images = read(request, state.config.max_body_bytes).await?;
     let study = |(format, bytes): &(Format, Bytes)| {
@@ -132,6 +130,14 @@ pub async fn classify(
         return Ok((Extension(answered), timed(&timing)?, fhir::resource(&bundle)).into_response());
     }
     Ok((Extension(answered), timed(&timing)?, Json(answer)).into_response())
+}
+
+/// Refuses frame 0.
+pub(super) fn check_frame(frame: Option<u32>) -> Result<(), Problem> {
+    match frame {
+        Some(0) => Err(Problem::bad_parameter("frame", "frames are counted from 1")),
+        _ => Ok(()),
+    }
 }
 
 /// The model asked for, or the only one that reads images.

@@ -15,7 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::audit::Answered;
 use super::classify::{Reason, find_model, timed};
 use super::extract::{Parameters, media_type};
-use super::images::{ImageFile, ImageForm, decode_problem, read};
+use super::images::{ImageFile, ImageForm, check_frame, decode_problem, read};
 use super::{AppState, Deadline, Problem};
 use crate::inference::registry::{Registry, Served};
 use crate::inference::segment::{Outlined, SegmentService, SegmentsError};
@@ -124,9 +124,7 @@ pub async fn segment(
 ) -> Result<Response, Problem> {
     let registry = state.registry()?;
     let service = find(&registry, parameters.model.as_deref())?;
-    if parameters.frame == Some(0) {
-        return Err(Problem::bad_parameter("frame", "frames are counted from 1"));
-    }
+    check_frame(parameters.frame)?;
     let wanted = wanted(request.headers())?;
     let images = read(request, state.config.max_body_bytes).await?;
     if wanted == Wanted::Mask && images.len() != 1 {

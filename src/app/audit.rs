@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
+use tokio::runtime::Runtime;
 
 use crate::config::{self, AuditMode, Config};
 use crate::store::audit::verify::{self, Verified};
@@ -75,7 +76,11 @@ async fn key(secret: Option<[u8; 32]>, naming: Naming, store: &dyn Store) -> Res
 ///
 /// # Errors
 /// A database or a file that cannot be read; an audit that is not as it was written.
-pub async fn run(url: &str, key_file: Option<&str>, what: Audit) -> Result<()> {
+pub fn run(url: &str, key_file: Option<&str>, what: Audit) -> Result<()> {
+    Runtime::new()?.block_on(carry_out(url, key_file, what))
+}
+
+async fn carry_out(url: &str, key_file: Option<&str>, what: Audit) -> Result<()> {
     let secret = key_file.map(config::read_audit_secret).transpose().map_err(anyhow::Error::msg)?;
     match what {
         Audit::Key => {

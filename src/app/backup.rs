@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 use recommend::{Interaction, InteractionRow, Item, User};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
+use tokio::runtime::Runtime;
 
 use crate::store::{self, BulkLoad, Store, StoreOptions};
 
@@ -84,7 +85,11 @@ fn owned(row: InteractionRow<'_>) -> Interaction {
 ///
 /// # Errors
 /// The file is there already; a database that does not answer; a copy that is not what it should be.
-pub async fn backup(url: &str, file: &Path) -> Result<String> {
+pub fn backup(url: &str, file: &Path) -> Result<String> {
+    Runtime::new()?.block_on(copy_out(url, file))
+}
+
+async fn copy_out(url: &str, file: &Path) -> Result<String> {
     ensure!(!file.exists(), "{} is there already; a back-up replaces nothing", file.display());
     let partial = beside(file, ".partial");
     clear(&partial)?;
@@ -121,7 +126,11 @@ pub async fn backup(url: &str, file: &Path) -> Result<String> {
 ///
 /// # Errors
 /// There is something; a file that is no back-up; a copy that is not what it should be.
-pub async fn restore(url: &str, file: &Path) -> Result<String> {
+pub fn restore(url: &str, file: &Path) -> Result<String> {
+    Runtime::new()?.block_on(copy_in(url, file))
+}
+
+async fn copy_in(url: &str, file: &Path) -> Result<String> {
     let expected = checked(file).await?;
     if let Some(path) = url.strip_prefix("sqlite:") {
         let path = PathBuf::from(path.trim_start_matches("//").split('?').next().unwrap_or_default());
