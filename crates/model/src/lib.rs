@@ -2,9 +2,11 @@
 
 #![forbid(unsafe_code)]
 
+mod architecture;
 pub mod calibration;
 mod check;
 pub mod manifest;
+mod metrics;
 mod networks;
 pub mod package;
 pub mod recommendation;

@@ -5,8 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::architecture::ResnetConfig;
 use super::check::{rate, within};
-use super::manifest::ResnetConfig;
 
 type Check = Result<(), String>;
 
