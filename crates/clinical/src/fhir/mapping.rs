@@ -4,6 +4,8 @@
 //! database: [`map`] says what is in the Bundle and what has to be looked up, [`Mapped::settle`] takes
 //! the answer and leaves over what can be written. Everything that is left out is counted by its reason.
 
+mod lookup;
+
 use std::collections::BTreeMap;
 
 use recommend::clock::parse_time;
@@ -13,8 +15,10 @@ use super::bundle::{Bundle, BundleKind, Entry, FhirError, Method, Resource};
 use super::items;
 use super::people::{self, List, PersonChange, Says, Statement};
 use super::references::{Index, Target, id_of};
-use super::resources::{CodeableConcept, Contained, Period, Reference};
+use super::resources::{CodeableConcept, Reference};
 use super::settle::{ItemName, Mapped, Outcome, Planned};
+
+pub(crate) use self::lookup::medication;
 
 /// Reads a Bundle's meaning. `now` is the present time, after which nothing can have happened.
 pub fn map(bundle: &Bundle, now: Millis) -> Mapped {
@@ -259,51 +263,6 @@ impl<'a> Mapping<'a> {
         self.used(number);
     }
 
-    /// The person that a reference stands for, by id.
-    fn subject(&self, number: usize, reference: Option<&Reference>) -> Result<String, FhirError> {
-        let entry = &self.bundle.entries[number];
-        let member = match entry.resource {
-            Ok(Resource::AllergyIntolerance(_) | Resource::Immunization(_)) => "patient",
-            _ => "subject",
-        };
-        let path = || format!("{}.{member}", entry.kind);
-        let unknown = |detail: &str| FhirError::at(number, path(), "not-found", detail);
-        match self.index.resolve(reference, &["Patient"]) {
-            Target::Entry(index) => {
-                let target = &self.bundle.entries[index];
-                match (&target.resource, id_of(target)) {
-                    (Ok(Resource::Patient(_)), Some(id)) => Ok(id),
-                    (Err(_), _) => Err(unknown("refers to an entry that cannot be read")),
-                    _ => Err(FhirError::at(
-                        number,
-                        path(),
-                        "not-supported",
-                        "refers to something that is no Patient",
-                    )),
-                }
-            }
-            Target::Outside(name) => match name.split_once('/') {
-                Some(("Patient", id)) => Ok(id.to_owned()),
-                _ => Err(FhirError::at(
-                    number,
-                    path(),
-                    "not-supported",
-                    "refers to something that is no Patient",
-                )),
-            },
-            Target::Identified(name) => {
-                // People are stored by id alone; one without an id was stored by its identifier.
-                let id = name
-                    .strip_prefix("Patient?identifier=")
-                    .ok_or_else(|| unknown("refers to no Patient"))?;
-                Ok(id.to_owned())
-            }
-            Target::Nothing => {
-                Err(unknown("refers to nobody in the Bundle, and names nobody who could be stored"))
-            }
-        }
-    }
-
     fn resource_name(&self, number: usize, entry: &Entry, concept: Option<&CodeableConcept>) -> String {
         let id = id_of(entry).or_else(|| Some(format!("#{}", concept?.words()?)));
         let name = format!("{}/{}", entry.kind, id.unwrap_or_else(|| format!("#{number}")));
@@ -378,25 +337,6 @@ impl<'a> Mapping<'a> {
         Ok(())
     }
 
-    fn medication(
-        &self,
-        concept: Option<&CodeableConcept>,
-        reference: Option<&Reference>,
-        contained: &[Contained],
-    ) -> Option<CodeableConcept> {
-        medication(self.bundle, &self.index, concept, reference, contained)
-    }
-
-    fn visit_start(&self, encounter: Option<&Reference>) -> Option<String> {
-        let Target::Entry(index) = self.index.resolve(encounter, &["Encounter"]) else { return None };
-        match &self.bundle.entries[index].resource {
-            Ok(Resource::Encounter(encounter)) => {
-                encounter.period.as_ref().and_then(|Period { start, .. }| start.clone())
-            }
-            _ => None,
-        }
-    }
-
     /// An interaction with a drug.
     fn drug(
         &mut self,
@@ -437,72 +377,6 @@ impl<'a> Mapping<'a> {
             }
         }
         Ok(())
-    }
-
-    /// The item of an Organization, a Location, a Practitioner or a role of one; none for somebody else
-    /// who took part.
-    fn provider(&self, reference: &Reference, kinds: &[&str]) -> Result<Option<ItemName>, String> {
-        let mut target = self.index.resolve(Some(reference), kinds);
-        // A role leads to its practitioner, a place to its organization: no further.
-        for _ in 0..2 {
-            target = match target {
-                Target::Entry(index) => match &self.bundle.entries[index].resource {
-                    Ok(Resource::PractitionerRole(role)) => {
-                        self.index.resolve(role.practitioner.as_ref(), &["Practitioner"])
-                    }
-                    Ok(Resource::Location(_)) => match self.owner(index) {
-                        Some(owner) => owner,
-                        None => break,
-                    },
-                    _ => break,
-                },
-                _ => break,
-            };
-        }
-        match target {
-            Target::Entry(index) => {
-                let entry = &self.bundle.entries[index];
-                let kind = entry.kind.as_str();
-                if !["Organization", "Location", "Practitioner"].contains(&kind) {
-                    return Ok(None);
-                }
-                if let Ok(Resource::Organization(organization)) = &entry.resource
-                    && items::organization("", organization).is_none()
-                {
-                    return Ok(None);
-                }
-                match (&entry.resource, id_of(entry)) {
-                    (Ok(_), Some(id)) => Ok(Some(ItemName::Here(format!("{kind}/{id}")))),
-                    _ => Err("refers to an entry that cannot be read".to_owned()),
-                }
-            }
-            Target::Outside(name) => {
-                let kind = name.split('/').next().unwrap_or_default();
-                let known = ["Organization", "Location", "Practitioner"].contains(&kind);
-                Ok(known.then_some(ItemName::Outside(name)))
-            }
-            Target::Identified(name) => Ok(Some(ItemName::Identified(name))),
-            Target::Nothing => {
-                Err("refers to nothing in the Bundle, and names nothing that could be stored".to_owned())
-            }
-        }
-    }
-
-    /// The organization that a place belongs to: its own, or that of the place that it is part of.
-    fn owner(&self, mut index: usize) -> Option<Target> {
-        // A place that is part of itself, by however many steps, belongs to nobody.
-        for _ in 0..8 {
-            let Ok(Resource::Location(location)) = &self.bundle.entries[index].resource else { return None };
-            if location.managing_organization.is_some() {
-                let owner = self.index.resolve(location.managing_organization.as_ref(), &["Organization"]);
-                return Some(owner).filter(|owner| *owner != Target::Nothing);
-            }
-            match self.index.resolve(location.part_of.as_ref(), &["Location"]) {
-                Target::Entry(part_of) => index = part_of,
-                _ => return None,
-            }
-        }
-        None
     }
 
     fn plan(
@@ -562,35 +436,6 @@ impl<'a> Mapping<'a> {
         let id = format!("{}/{}", entry.kind, id_of(entry)?);
         self.mapped.items.get_mut(&id).map(|(_, item)| item)
     }
-}
-
-/// A medication's concept: its own, or that of the Medication it refers to, in it or in the Bundle.
-pub(crate) fn medication(
-    bundle: &Bundle,
-    index: &Index,
-    concept: Option<&CodeableConcept>,
-    reference: Option<&Reference>,
-    contained: &[Contained],
-) -> Option<CodeableConcept> {
-    if let Some(concept) = concept {
-        return Some(concept.clone());
-    }
-    let reference = reference?;
-    let written = reference.reference.as_deref().unwrap_or_default();
-    if let Some(id) = written.strip_prefix('#') {
-        let within = contained.iter().find(|resource| resource.id.as_deref() == Some(id));
-        if let Some(code) = within.and_then(|resource| resource.code.clone()) {
-            return Some(code);
-        }
-    }
-    if let Target::Entry(number) = index.resolve(Some(reference), &["Medication"])
-        && let Ok(Resource::Medication(medication)) = &bundle.entries[number].resource
-        && let Some(code) = &medication.code
-    {
-        return Some(code.clone());
-    }
-    let display = reference.display.clone().filter(|display| !display.trim().is_empty())?;
-    Some(CodeableConcept { coding: Vec::new(), text: Some(display) })
 }
 
 /// A FHIR date or dateTime: of a year or a month its first day.

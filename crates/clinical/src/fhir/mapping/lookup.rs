@@ -1,0 +1,169 @@
+//! What a resource refers to: its person, drug, visit, and those who cared, as far as the Bundle holds them.
+
+use super::Mapping;
+use crate::fhir::bundle::{Bundle, FhirError, Resource};
+use crate::fhir::items;
+use crate::fhir::references::{Index, Target, id_of};
+use crate::fhir::resources::{CodeableConcept, Contained, Period, Reference};
+use crate::fhir::settle::ItemName;
+
+impl Mapping<'_> {
+    /// The person that a reference stands for, by id.
+    pub(super) fn subject(&self, number: usize, reference: Option<&Reference>) -> Result<String, FhirError> {
+        let entry = &self.bundle.entries[number];
+        let member = match entry.resource {
+            Ok(Resource::AllergyIntolerance(_) | Resource::Immunization(_)) => "patient",
+            _ => "subject",
+        };
+        let path = || format!("{}.{member}", entry.kind);
+        let unknown = |detail: &str| FhirError::at(number, path(), "not-found", detail);
+        match self.index.resolve(reference, &["Patient"]) {
+            Target::Entry(index) => {
+                let target = &self.bundle.entries[index];
+                match (&target.resource, id_of(target)) {
+                    (Ok(Resource::Patient(_)), Some(id)) => Ok(id),
+                    (Err(_), _) => Err(unknown("refers to an entry that cannot be read")),
+                    _ => Err(FhirError::at(
+                        number,
+                        path(),
+                        "not-supported",
+                        "refers to something that is no Patient",
+                    )),
+                }
+            }
+            Target::Outside(name) => match name.split_once('/') {
+                Some(("Patient", id)) => Ok(id.to_owned()),
+                _ => Err(FhirError::at(
+                    number,
+                    path(),
+                    "not-supported",
+                    "refers to something that is no Patient",
+                )),
+            },
+            Target::Identified(name) => {
+                // People are stored by id alone; one without an id was stored by its identifier.
+                let id = name
+                    .strip_prefix("Patient?identifier=")
+                    .ok_or_else(|| unknown("refers to no Patient"))?;
+                Ok(id.to_owned())
+            }
+            Target::Nothing => {
+                Err(unknown("refers to nobody in the Bundle, and names nobody who could be stored"))
+            }
+        }
+    }
+
+    pub(super) fn medication(
+        &self,
+        concept: Option<&CodeableConcept>,
+        reference: Option<&Reference>,
+        contained: &[Contained],
+    ) -> Option<CodeableConcept> {
+        medication(self.bundle, &self.index, concept, reference, contained)
+    }
+
+    pub(super) fn visit_start(&self, encounter: Option<&Reference>) -> Option<String> {
+        let Target::Entry(index) = self.index.resolve(encounter, &["Encounter"]) else { return None };
+        match &self.bundle.entries[index].resource {
+            Ok(Resource::Encounter(encounter)) => {
+                encounter.period.as_ref().and_then(|Period { start, .. }| start.clone())
+            }
+            _ => None,
+        }
+    }
+
+    /// The item of an Organization, a Location, a Practitioner or a role of one; none for somebody else
+    /// who took part.
+    pub(super) fn provider(&self, reference: &Reference, kinds: &[&str]) -> Result<Option<ItemName>, String> {
+        let mut target = self.index.resolve(Some(reference), kinds);
+        // A role leads to its practitioner, a place to its organization: no further.
+        for _ in 0..2 {
+            target = match target {
+                Target::Entry(index) => match &self.bundle.entries[index].resource {
+                    Ok(Resource::PractitionerRole(role)) => {
+                        self.index.resolve(role.practitioner.as_ref(), &["Practitioner"])
+                    }
+                    Ok(Resource::Location(_)) => match self.owner(index) {
+                        Some(owner) => owner,
+                        None => break,
+                    },
+                    _ => break,
+                },
+                _ => break,
+            };
+        }
+        match target {
+            Target::Entry(index) => {
+                let entry = &self.bundle.entries[index];
+                let kind = entry.kind.as_str();
+                if !["Organization", "Location", "Practitioner"].contains(&kind) {
+                    return Ok(None);
+                }
+                if let Ok(Resource::Organization(organization)) = &entry.resource
+                    && items::organization("", organization).is_none()
+                {
+                    return Ok(None);
+                }
+                match (&entry.resource, id_of(entry)) {
+                    (Ok(_), Some(id)) => Ok(Some(ItemName::Here(format!("{kind}/{id}")))),
+                    _ => Err("refers to an entry that cannot be read".to_owned()),
+                }
+            }
+            Target::Outside(name) => {
+                let kind = name.split('/').next().unwrap_or_default();
+                let known = ["Organization", "Location", "Practitioner"].contains(&kind);
+                Ok(known.then_some(ItemName::Outside(name)))
+            }
+            Target::Identified(name) => Ok(Some(ItemName::Identified(name))),
+            Target::Nothing => {
+                Err("refers to nothing in the Bundle, and names nothing that could be stored".to_owned())
+            }
+        }
+    }
+
+    /// The organization that a place belongs to: its own, or that of the place that it is part of.
+    pub(super) fn owner(&self, mut index: usize) -> Option<Target> {
+        // A place that is part of itself, by however many steps, belongs to nobody.
+        for _ in 0..8 {
+            let Ok(Resource::Location(location)) = &self.bundle.entries[index].resource else { return None };
+            if location.managing_organization.is_some() {
+                let owner = self.index.resolve(location.managing_organization.as_ref(), &["Organization"]);
+                return Some(owner).filter(|owner| *owner != Target::Nothing);
+            }
+            match self.index.resolve(location.part_of.as_ref(), &["Location"]) {
+                Target::Entry(part_of) => index = part_of,
+                _ => return None,
+            }
+        }
+        None
+    }
+}
+
+/// A medication's concept: its own, or that of the Medication it refers to, in it or in the Bundle.
+pub(crate) fn medication(
+    bundle: &Bundle,
+    index: &Index,
+    concept: Option<&CodeableConcept>,
+    reference: Option<&Reference>,
+    contained: &[Contained],
+) -> Option<CodeableConcept> {
+    if let Some(concept) = concept {
+        return Some(concept.clone());
+    }
+    let reference = reference?;
+    let written = reference.reference.as_deref().unwrap_or_default();
+    if let Some(id) = written.strip_prefix('#') {
+        let within = contained.iter().find(|resource| resource.id.as_deref() == Some(id));
+        if let Some(code) = within.and_then(|resource| resource.code.clone()) {
+            return Some(code);
+        }
+    }
+    if let Target::Entry(number) = index.resolve(Some(reference), &["Medication"])
+        && let Ok(Resource::Medication(medication)) = &bundle.entries[number].resource
+        && let Some(code) = &medication.code
+    {
+        return Some(code.clone());
+    }
+    let display = reference.display.clone().filter(|display| !display.trim().is_empty())?;
+    Some(CodeableConcept { coding: Vec::new(), text: Some(display) })
+}
