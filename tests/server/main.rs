@@ -22,6 +22,7 @@ mod oip;
 mod openapi;
 mod overload;
 mod recommendations;
+mod records;
 mod replicas;
 mod repository;
 mod segment;
