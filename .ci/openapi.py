@@ -23,7 +23,7 @@ ORDER = {"hook": "order-sign", "hookInstance": "ci", "context": {"patientId": "c
 FEEDBACK = {"feedback": [{"card": "ci", "outcome": "overridden"}]}
 
 # No model of it is in the repository, so this is the answer.
-UNSERVED = {"segment_images": "404"}
+UNSERVED = {"segment_images": "404", "get_model_report": "404"}
 
 # In this order; each with its arguments and its body.
 CALLS = [
@@ -35,6 +35,7 @@ CALLS = [
     ("get_model", {"name": "pneumonia"}, None),
     ("get_model_plot", {"name": "pneumonia", "plot": "roc.svg"}, None),
     ("get_model_card", {"name": "pneumonia"}, None),
+    ("get_model_report", {"name": "pneumonia"}, None),
     ("classify_images", {"model": "pneumonia", "top_k": 1}, "picture"),
     ("explain_image", {"model": "pneumonia"}, "picture"),
     ("segment_images", {}, "picture"),

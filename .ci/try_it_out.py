@@ -18,7 +18,7 @@ LAST = ["delete_interactions", "delete_user", "delete_item", "oip_unload_model"]
 
 
 # No model of it is in the repository, so this is the answer.
-UNSERVED = {"segment_images": "404"}
+UNSERVED = {"segment_images": "404", "get_model_report": "404"}
 
 
 def main():

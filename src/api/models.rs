@@ -1,6 +1,7 @@
 //! What is served: labels, input, metrics, data and card of every model.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use axum::Json;
 use axum::extract::State;
@@ -16,6 +17,9 @@ use crate::inference::Registry;
 use crate::inference::registry::Served;
 use model::Manifest;
 use model::manifest::{Architecture, Input};
+
+/// The report of a training, in its package.
+const REPORT: &str = "report.html";
 
 /// A model in service.
 #[derive(Debug, Serialize, ToSchema)]
@@ -56,6 +60,8 @@ pub struct ModelDescription {
     pub abstain_below: f32,
     /// The model card, in Markdown.
     pub card: String,
+    /// Whether its training left a report, which administrators may read at `/v1/models/{name}/report`.
+    pub report: bool,
 }
 
 /// All models in service.
@@ -66,7 +72,7 @@ pub struct ModelList {
 }
 
 impl ModelDescription {
-    fn new(served: &Served) -> Result<ModelDescription, Problem> {
+    fn new(served: &Served, models: &Path) -> Result<ModelDescription, Problem> {
         let manifest: &Manifest = served.manifest();
         // A manifest that was read from JSON can be written as JSON.
         let json = |value: serde_json::Result<Value>| value.map_err(|_| Problem::internal());
@@ -94,8 +100,14 @@ impl ModelDescription {
             data: json(serde_json::to_value(&manifest.data))?,
             abstain_below: manifest.abstain_below,
             card: served.card().to_string(),
+            report: folder(models, manifest).join(REPORT).is_file(),
         })
     }
+}
+
+/// Where the package of a model lies.
+fn folder(models: &Path, manifest: &Manifest) -> PathBuf {
+    models.join(&manifest.name).join(&manifest.version)
 }
 
 /// 404 with the names that exist.
@@ -117,7 +129,8 @@ pub fn unknown_model(registry: &Registry, name: &str) -> Problem {
 )]
 pub async fn list(State(state): State<AppState>) -> Result<Json<ModelList>, Problem> {
     let registry = state.registry()?;
-    let models = registry.all().map(ModelDescription::new).collect::<Result<_, _>>()?;
+    let describe = |served| ModelDescription::new(served, &state.config.models_dir);
+    let models = registry.all().map(describe).collect::<Result<_, _>>()?;
     Ok(Json(ModelList { models }))
 }
 
@@ -135,7 +148,7 @@ pub async fn list(State(state): State<AppState>) -> Result<Json<ModelList>, Prob
 pub async fn get(State(state): State<AppState>, Id(name): Id) -> Result<Json<ModelDescription>, Problem> {
     let registry = state.registry()?;
     let served = registry.get(&name).ok_or_else(|| unknown_model(&registry, &name))?;
-    Ok(Json(ModelDescription::new(served)?))
+    Ok(Json(ModelDescription::new(served, &state.config.models_dir)?))
 }
 
 /// One model's card as data
@@ -198,13 +211,43 @@ pub async fn plot(
     if !plain || !served.card().contains(&format!("(plots/{plot})")) {
         return Err(missing());
     }
-    let folder = state.config.models_dir.join(&name).join(&served.manifest().version);
+    let folder = folder(&state.config.models_dir, served.manifest());
     let svg = tokio::fs::read(folder.join("plots").join(plot)).await.map_err(|_| missing())?;
-    let policy = "default-src 'none'; style-src 'unsafe-inline'; sandbox";
+    Ok(inert("image/svg+xml", svg))
+}
+
+/// The report of a model's training
+///
+/// One HTML page: plots, who is taken for whom, groups, and the wrong answers of which the model was most certain, with
+/// their pictures or notes. These are people's data, so it is for administrators, and a package has it only where
+/// `train --report` made it.
+#[utoipa::path(
+    get,
+    path = "/v1/models/{name}/report",
+    operation_id = "get_model_report",
+    tag = "models",
+    params(("name" = String, Path, description = "Name of the model", example = "pneumonia")),
+    responses((status = 200, content_type = "text/html", body = String))
+)]
+pub async fn report(State(state): State<AppState>, Id(name): Id) -> Result<impl IntoResponse, Problem> {
+    let registry = state.registry()?;
+    let served = registry.get(&name).ok_or_else(|| unknown_model(&registry, &name))?;
+    let file = folder(&state.config.models_dir, served.manifest()).join(REPORT);
+    let page = tokio::fs::read(file).await.map_err(|_| {
+        Problem::not_found(
+            "this package has no report: it was trained without --report, or the report was taken out",
+        )
+    })?;
+    Ok(inert("text/html; charset=utf-8", page))
+}
+
+/// A file of a package that a browser shows and in which nothing is run or fetched.
+fn inert(content_type: &'static str, body: Vec<u8>) -> impl IntoResponse {
+    let policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox";
     let headers = [
-        (header::CONTENT_TYPE, "image/svg+xml"),
+        (header::CONTENT_TYPE, content_type),
         (header::CONTENT_SECURITY_POLICY, policy),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
-    Ok((headers, svg))
+    (headers, body)
 }

@@ -69,6 +69,7 @@ fn documented() -> OpenApiRouter<AppState> {
         .routes(routes!(cds::call))
         .routes(routes!(cds::feedback))
         .routes(routes!(models::plot))
+        .routes(routes!(models::report))
         .routes(routes!(oip::metadata::server))
         .routes(routes!(oip::metadata::live))
         .routes(routes!(oip::metadata::ready))

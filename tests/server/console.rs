@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use reqwest::{Client, Response, StatusCode};
 use serde_json::Value;
 
-use crate::support::{Server, api_key, shipped_models};
+use crate::support::{Server, api_key, copy_model, shipped_models};
 
 /// A server without models, which pages do not need.
 fn start(arguments: &[&str]) -> (Server, tempfile::TempDir) {
@@ -192,6 +192,31 @@ async fn a_server_that_others_can_reach_gets_no_key_of_its_own() {
     let audit = reqwest::get(format!("http://127.0.0.1:{port}/v1/audit")).await.unwrap();
     assert_eq!(audit.status(), StatusCode::UNAUTHORIZED);
     assert!(!server.said().contains("#key="), "{}", server.said());
+}
+
+#[tokio::test]
+async fn a_training_report_is_for_administrators_and_nothing_in_it_runs() {
+    let models = tempfile::tempdir().unwrap();
+    let folder = copy_model("triage", models.path());
+    std::fs::write(folder.join("report.html"), "<!doctype html><title>triage</title>").unwrap();
+    let server = Server::start(models.path(), &[]);
+    let described: Value = reqwest::get(server.at("/v1/models/triage")).await.unwrap().json().await.unwrap();
+    assert_eq!(described["report"], true);
+    let page = reqwest::get(server.at("/v1/models/triage/report")).await.unwrap();
+    assert_eq!(page.status(), StatusCode::OK);
+    assert!(header(&page, "content-security-policy").contains("sandbox"));
+    assert!(header(&page, "content-type").starts_with("text/html"));
+
+    std::fs::remove_file(folder.join("report.html")).unwrap();
+    let gone = reqwest::get(server.at("/v1/models/triage/report")).await.unwrap();
+    assert_eq!(gone.status(), StatusCode::NOT_FOUND);
+    let gone: Value = gone.json().await.unwrap();
+    assert!(gone["detail"].as_str().unwrap().contains("--report"), "{gone}");
+
+    let entry = api_key("ward", "classify", "secret");
+    let server = Server::start(models.path(), &["--api-keys", &entry]);
+    let page = Client::new().get(server.at("/v1/models/triage/report")).bearer_auth("secret").send().await;
+    assert_eq!(page.unwrap().status(), StatusCode::FORBIDDEN);
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 import { get, has, path, post, send } from "../lib/api.js";
 import { confusion } from "../lib/charts.js";
+import { save } from "../lib/csv.js";
 import { announce, h, isolated, put } from "../lib/dom.js";
 import { markdown } from "../lib/markdown.js";
 import { attempt, table, tabs, title } from "../lib/parts.js";
@@ -45,6 +46,7 @@ function shown(model, addresses) {
   const card = h("div.card", markdown(model.card ?? "", plot));
   return h("div.stack", h("div.sheet", { id: "model" },
     h("div.row.apart", h("h2", isolated(model.name)), h("span.tag.accent", t("version"), ` ${model.version}`)), h("p", isolated(model.description ?? "")),
+    model.report ? report(model) : null,
     h("dl.facts.gap-s", fact("labels", h("span.chips", model.labels.map((label) => h("span.tag", isolated(label), model.label_descriptions?.[label] ? ` ${model.label_descriptions[label]}` : "")))),
       typeof model.abstain_below === "number" ? fact("abstain", number(model.abstain_below, 3)) : null,
       model.data?.name ? fact("data", [isolated(model.data.name), model.data.licence ? ` (${model.data.licence})` : ""]) : null)),
@@ -52,6 +54,16 @@ function shown(model, addresses) {
     splits.map((split) => [h("span.nowrap", split[0]), ...names.map((name) => (typeof flat(split)[name] === "number" ? fixed(flat(split)[name], name === "examples" ? 0 : 4) : "–"))]), { numbers: names.map((_, index) => index + 1), caption: t("measures") })) : null,
   matrices.length ? h("div.sheet", h("div.row.apart.below", h("h2", t("confusion")), tabs(matrices.map(([name]) => [name, name]), last, draw, t("split"))), (draw(last), matrix)) : null,
   h("div.sheet", card));
+}
+
+/** The report of the training: saved as a file, since the key of this tab opens it and a new tab has none. */
+function report(model) {
+  const said = h("div");
+  const fetched = () => attempt(said, async () => {
+    const answer = await send("GET", path`/v1/models/${model.name}/report`, { accept: "text/html" });
+    save(`${model.name}-${model.version}.html`, await answer.text(), "text/html;charset=utf-8");
+  });
+  return h("div.gap-s", h("button", { type: "button", id: "report", on: { click: fetched } }, t("model.report")), h("p.soft.small", t("model.report.what")), said);
 }
 
 const fact = (name, value) => [h("dt", t(`model.${name}`)), h("dd", value)];

@@ -32,7 +32,7 @@ export const zh = {
 
   "cases.title": "病例", "cases.lead": "与一段文本相似的既往病例，以及据以找到它们的词。", "cases.query": "要找什么", "cases.search": "搜索", "cases.none": "没有相似的病例。", "cases.because": "依据：", "cases.read": "阅读病例",
 
-  "models.title": "模型", "models.lead": "在用的模型、其训练数据，以及在哪些数据上表现如何。", "models.none": "没有在用的模型。", "model.labels": "标签", "model.abstain": "低于此不作回答", "model.data": "训练数据", "measures": "指标", "split": "划分", "confusion": "按真值统计的回答", "confusion.corner": "真值 / 回答",
+  "models.title": "模型", "models.lead": "在用的模型、其训练数据，以及在哪些数据上表现如何。", "models.none": "没有在用的模型。", "model.labels": "标签", "model.abstain": "低于此不作回答", "model.report": "保存训练报告", "model.report.what": "该页面列出答错的样本及其内容，仅供有权查看的人员使用。", "model.data": "训练数据", "measures": "指标", "split": "划分", "confusion": "按真值统计的回答", "confusion.corner": "真值 / 回答",
   "measure.examples": "样本数", "measure.accuracy": "准确率", "measure.auc": "AUC", "measure.macro_f1": "宏 F1", "measure.ece": "ECE", "measure.abstained": "不作回答", "measure.accuracy_answered": "已答准确率", "measure.under_triage": "分诊不足", "measure.over_triage": "分诊过度", "measure.quadratic_weighted_kappa": "加权 kappa", "measure.dice": "Dice", "measure.iou": "IoU", "measure.f1": "F1",
   "task.image-classification": "影像", "task.image-segmentation": "影像分割", "task.image-generation": "合成影像", "task.note-classification": "文本", "task.note-extraction": "文本中的实体", "task.text-embedding": "嵌入", "task.recommendation": "推荐",
   "repository": "模型文件夹", "repository.closed": "查看模型文件夹及上线下线仅供管理员：请输入其密钥。", "repository.load": "上线", "repository.unload": "下线", "repository.load.done": "{name} 已上线", "repository.unload.done": "{name} 已下线", "state.ready": "在用", "state.away": "未用",

@@ -14,6 +14,7 @@ use super::card::{card, plain};
 use super::fit::Epoch;
 use super::metrics::{highest, metrics, reliability};
 use super::plots;
+use super::report::{Outcome, REPORT, Subjects, report};
 use model::calibration::{fit_temperature, probabilities};
 use model::manifest::Metrics;
 use model::package::latest;
@@ -68,7 +69,7 @@ pub struct Answers {
 pub type Floors = Vec<Option<usize>>;
 
 /// What a finished run hands over.
-pub struct Finished {
+pub struct Finished<'a> {
     /// The package's description; calibration, threshold, metrics and weights are filled in.
     pub manifest: Manifest,
     /// The trained values.
@@ -88,7 +89,12 @@ pub struct Finished {
     pub notes: String,
     /// Further files of the package.
     pub extra: Vec<(&'static str, Vec<u8>)>,
+    /// The examples of a split, where a report shows them.
+    pub subjects: Option<ShowSplit<'a>>,
 }
+
+/// The examples of the split of that name, for a report.
+pub type ShowSplit<'a> = Box<dyn Fn(&str) -> Subjects<'a> + 'a>;
 
 /// Calibrates, measures, draws and writes the package under `out`. Returns its folder and the
 /// manifest as written.
@@ -106,6 +112,7 @@ pub fn finish(run: Finished, out: &Path) -> Result<(PathBuf, Manifest)> {
         history,
         notes,
         mut extra,
+        subjects,
     } = run;
     let temperature = fit_temperature(&calibration.logits, &calibration.truth) as f32;
     manifest.calibration.temperature = temperature;
@@ -128,6 +135,12 @@ pub fn finish(run: Finished, out: &Path) -> Result<(PathBuf, Manifest)> {
     extra.push(("plots/roc.svg", plots::roc_curves(&manifest.labels, &shown_rows, &shown.truth)?));
 
     manifest.weights.parameters = package::values(&weights);
+    if let Some(subjects) = subjects {
+        let outcome = Outcome { split: shown_split, rows: &shown_rows, truth: &shown.truth };
+        let drawn = extra.iter().filter(|(name, _)| name.ends_with(".svg"));
+        let drawn: Vec<&[u8]> = drawn.map(|(_, svg)| svg.as_slice()).collect();
+        extra.push((REPORT, report(&manifest, &outcome, &subjects(shown_split), &drawn)?));
+    }
     let card = card(&manifest, &notes, shown_split);
     let folder = Package::write(out, &mut manifest, &weights, &card, &extra)?;
     Ok((folder, manifest))

@@ -12,10 +12,13 @@ use super::architectures::NetworkOptions;
 use super::augment::Augmentation;
 use super::card::{members, plain};
 use super::examples::{ImageSet, Source};
-use super::finish::{Answers, Finished, STOPPED, about, check_abstain_share, finish, next_version};
+use super::finish::{
+    Answers, Finished, STOPPED, ShowSplit, about, check_abstain_share, finish, next_version,
+};
 use super::fit::{Examples, FitOptions, Session, fit, predict};
 use super::from;
 use super::likeness;
+use super::report::{Shown, Subjects};
 use super::splits::Grouping;
 use model::Package;
 use model::manifest::{
@@ -205,6 +208,9 @@ pub struct ImageOptions {
     /// Go on from the checkpoint of an interrupted run with the same settings
     #[arg(long, env = "MEDSERVE_RESUME")]
     pub resume: bool,
+    /// Write a page of plots, groups and wrong answers into the package (report.html); it shows examples of the data
+    #[arg(long, env = "MEDSERVE_REPORT")]
+    pub report: bool,
     #[command(flatten)]
     pub about: AboutOptions,
 }
@@ -285,6 +291,7 @@ pub fn train(options: &ImageOptions, stop: &AtomicBool) -> Result<(PathBuf, Mani
         history,
         notes: if stop.load(Ordering::Relaxed) { STOPPED.to_string() } else { String::new() },
         extra,
+        subjects: options.report.then(|| -> ShowSplit { Box::new(|split| subjects(&source, split)) }),
     };
     let written = finish(finished, &options.out)?;
     session.close()?;
@@ -347,6 +354,15 @@ fn calibration(
         }
     }
     Ok(found)
+}
+
+/// The pictures of a split, as a report shows them.
+fn subjects<'a>(source: &'a Source, split: &str) -> Subjects<'a> {
+    let examples = source.splits.get(split).map_or(&[][..], Vec::as_slice);
+    Subjects {
+        show: Box::new(|index| Ok(Shown::Picture(vision::write::png(&examples[index].0)?))),
+        groups: Vec::new(),
+    }
 }
 
 /// A size in memory, for people.

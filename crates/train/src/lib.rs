@@ -35,6 +35,7 @@ pub mod progress;
 pub mod recommender;
 pub mod region_loss;
 pub mod region_metrics;
+pub mod report;
 pub mod segment;
 pub mod splits;
 pub mod stacking;

@@ -219,6 +219,7 @@ pub fn train(options: &SegmentOptions, stop: &AtomicBool) -> Result<(PathBuf, Ma
         history,
         notes: format!("{notes}\n{stopped}"),
         extra: Vec::new(),
+        subjects: None,
     };
     let written = finish(finished, &options.out)?;
     session.close()?;

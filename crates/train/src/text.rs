@@ -12,17 +12,20 @@ use serde_json::Value;
 use super::bag::{Labelled, train_bag};
 use super::familiarity;
 use super::field_dropout::FieldDropout;
-use super::finish::{Answers, Finished, Floors, STOPPED, about, check_abstain_share, finish, next_version};
+use super::finish::{
+    Answers, Finished, Floors, STOPPED, ShowSplit, about, check_abstain_share, finish, next_version,
+};
 use super::fit::{Epoch, Examples, Session, fit, predict};
 use super::notes::{Columns, NoteSource};
+use super::report::{Shown, Subjects};
 use super::text_options::{Arch, TextOptions};
 use super::text_plan::{architecture, bag_options, describe, fit_options, ordinal, record_input};
 use model::calibration::{fit_temperature, negative_log_likelihood};
-use model::manifest::{Architecture, Input, Manifest};
+use model::manifest::{Architecture, FieldKind, Input, Manifest};
 use model::package::{RED_FLAGS, TOKENIZER};
 use nn::{Network, Params, random};
 use text::encoder::Example;
-use text::{Encoder, Record, RedFlags, Tokenizer, network};
+use text::{Encoder, FieldValue, Record, RedFlags, Tokenizer, network};
 
 /// Records a forward pass takes while measuring.
 const EVALUATION_BATCH: usize = 64;
@@ -149,6 +152,7 @@ pub fn train(options: &TextOptions, stop: &AtomicBool) -> Result<(PathBuf, Manif
         history,
         notes,
         extra,
+        subjects: options.report.then(|| -> ShowSplit { Box::new(|split| subjects(&source, split)) }),
     };
     let written = finish(finished, &options.out)?;
     for session in &sessions {
@@ -169,6 +173,32 @@ fn session<'a>(arch: Arch, options: &TextOptions, manifest: &Manifest, stop: &'a
         resume: options.resume,
         about: about(manifest),
         progress: true,
+    }
+}
+
+/// The records of a split, as a report shows them; each field parts them into groups.
+fn subjects<'a>(source: &'a NoteSource, split: &str) -> Subjects<'a> {
+    let records = source.splits.get(split).map_or(&[][..], Vec::as_slice);
+    let value = |record: &Record, field: usize| match record.fields[field] {
+        FieldValue::Missing => String::new(),
+        FieldValue::Number(number) => number.to_string(),
+        FieldValue::Choice(choice) => match &source.fields[field].kind {
+            FieldKind::Categorical { values } => values[choice].clone(),
+            FieldKind::Numeric { .. } => choice.to_string(),
+        },
+    };
+    let groups = source.fields.iter().enumerate().map(|(field, about)| {
+        (about.name.clone(), records.iter().map(|(record, _)| value(record, field)).collect())
+    });
+    Subjects {
+        groups: groups.collect(),
+        show: Box::new(move |index| {
+            let record = &records[index].0;
+            let fields =
+                source.fields.iter().enumerate().map(|(i, field)| (field.name.clone(), value(record, i)));
+            let known = fields.filter(|(_, value)| !value.is_empty()).collect();
+            Ok(Shown::Note(record.note.clone(), known))
+        }),
     }
 }
 

@@ -172,6 +172,9 @@ pub struct TextOptions {
     /// Markdown file whose text goes into the card, after the training
     #[arg(long, env = "MEDSERVE_CARD_NOTES")]
     pub card_notes: Option<PathBuf>,
+    /// Write a page of plots, groups and wrong answers into the package (report.html); it shows examples of the data
+    #[arg(long, env = "MEDSERVE_REPORT")]
+    pub report: bool,
     #[command(flatten)]
     pub about: AboutOptions,
 }

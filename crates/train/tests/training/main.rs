@@ -119,6 +119,32 @@ fn both_architectures_learn_from_archives_and_folders_and_evaluate_says_the_same
 }
 
 #[test]
+fn a_report_shows_every_wrong_answer_with_its_picture_or_note_and_only_where_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = archive(folder.path());
+    let page = |name: &str| std::fs::read_to_string(folder.path().join(name).join("1/report.html"));
+    finished(image_command(&data, folder.path(), &["--epochs", "1"]).output().unwrap());
+    assert!(page("halves").is_err(), "nobody asked for it");
+
+    // One epoch at next to no learning rate: some answers are wrong.
+    let further = ["--epochs", "1", "--lr", "1e-6", "--version", "1", "--report"];
+    finished(image_command(&data, folder.path(), &further).output().unwrap());
+    let report = page("halves").unwrap();
+    let confusion = &manifest(folder.path(), "halves", 1)["metrics"]["test"]["confusion"];
+    let wrong = confusion[0][1].as_u64().unwrap() + confusion[1][0].as_u64().unwrap();
+    assert!(wrong > 0, "{confusion}");
+    assert_eq!(report.matches("data:image/png;base64,").count() as u64, wrong);
+    assert_eq!(report.matches("<svg").count(), 3);
+    assert!(report.contains(&format!("{wrong} of 16 answers are wrong")));
+
+    let data = notes(folder.path());
+    let further = ["--arch", "bag", "--report", "--version", "1"];
+    finished(text_command(&data, folder.path(), &further).output().unwrap());
+    let report = page("halves").unwrap();
+    assert!(report.contains("<h2>Wrong, and how sure</h2>") && !report.contains("<img"), "{report}");
+}
+
+#[test]
 fn a_run_that_was_stopped_goes_on_to_the_same_weights() {
     let folder = tempfile::tempdir().unwrap();
     let (data, whole, halted) =
