@@ -154,8 +154,8 @@ impl NoteService {
         };
         let tokenizer = Tokenizer::read(&folder, &manifest.architecture)?;
         let red_flags = RedFlags::read(&folder, &manifest)?;
-        let familiarity = Familiarity::read(&manifest, &weights)
-            .map_err(|e| PackageError::new(folder.join(&manifest.weights.file), e))?;
+        let familiarity =
+            Familiarity::read(&folder, &manifest, &weights).map_err(|e| PackageError::new(&folder, e))?;
         let encoder = Encoder::new(input.clone(), &manifest.architecture, tokenizer);
         let record =
             Record { note: "pain".to_string(), fields: vec![FieldValue::Missing; input.fields.len()] };

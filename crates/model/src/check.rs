@@ -26,8 +26,18 @@ const MAX_ENTITY_LABELS: usize = 15;
 const MAX_LISTS: usize = 64;
 /// Longest n-gram.
 const MAX_NGRAM: usize = 16;
+/// Most characters of an n-gram of a likeness.
+const MAX_CHARACTERS: usize = 8;
 
 impl Manifest {
+    /// That a likeness with a file of its own has it.
+    fn names_likeness(&self) -> Result<(), String> {
+        match self.files.contains_key(LIKENESS) || self.weights.sha256.is_empty() {
+            true => Ok(()),
+            false => Err(format!("likeness: files does not name \"{LIKENESS}\"")),
+        }
+    }
+
     /// Checks everything that can be checked without the weights.
     ///
     /// # Errors
@@ -77,7 +87,9 @@ impl Manifest {
                 return Err(format!("ordinal.cost is not a matrix of {side} x {side} numbers"));
             }
         }
-        if let Some(Likeness::KnownNgrams { at_least, .. }) = self.likeness {
+        if let Some(Likeness::KnownNgrams { at_least, .. } | Likeness::Characters { at_least, .. }) =
+            self.likeness
+        {
             if !(0.0..=1.0).contains(&at_least) {
                 return Err(format!("likeness.at_least is {at_least}, not between 0 and 1"));
             }
@@ -113,6 +125,15 @@ impl Manifest {
         if let (Some(segmentation), Input::Image(input)) = (&self.segmentation, &self.input) {
             segmentation.check(self.labels.len(), input.height, input.width)?;
         }
+        if let Some(Likeness::Characters { order, mean, exponent, least, .. }) = &self.likeness {
+            if !(1..=MAX_CHARACTERS).contains(order) {
+                return Err(format!("likeness.order is {order}, not between 1 and {MAX_CHARACTERS}"));
+            }
+            if ![mean, exponent, least].iter().all(|value| value.is_finite()) {
+                return Err("likeness: mean, exponent and least are finite numbers".to_string());
+            }
+            self.names_likeness()?;
+        }
         if let Some(Likeness::TrainingPictures { components, .. }) = &self.likeness {
             if !(1..=MAX_SIZE).contains(components) {
                 return Err(format!("likeness.components is {components}, not between 1 and {MAX_SIZE}"));
@@ -120,9 +141,7 @@ impl Manifest {
             if !matches!(self.input, Input::Image(_)) {
                 return Err("likeness: only a model of images has training pictures".to_string());
             }
-            if !self.files.contains_key(LIKENESS) && !self.weights.sha256.is_empty() {
-                return Err(format!("likeness: files does not name \"{LIKENESS}\""));
-            }
+            self.names_likeness()?;
         }
         for file in std::iter::once(&self.weights.file).chain(self.files.keys()) {
             if file.is_empty() || file.starts_with('.') || file.contains(['/', '\\']) {

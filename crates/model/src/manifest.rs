@@ -127,6 +127,27 @@ pub enum Likeness {
         /// characters shuffled.
         auroc: f64,
     },
+    /// Of a bag: the share of known n-grams, as above, and how likely the characters of a note are after one another.
+    /// The counts that say so are in the package's `likeness.safetensors`.
+    Characters {
+        /// Least share of known n-grams.
+        at_least: f32,
+        /// Characters of the longest n-gram counted.
+        order: usize,
+        /// Mean logarithm of the probability of a character, over unseen training notes.
+        mean: f64,
+        /// Power of a note's length that its distance from the mean is multiplied with: where notes are short and
+        /// alike, a long note that is somewhat less likely is more of a surprise.
+        exponent: f64,
+        /// Least such distance.
+        least: f64,
+        /// Share of the validation notes below either.
+        abstained: f64,
+        /// Share of sentences about other things (`everyday.txt` of `train`) below either.
+        everyday_abstained: f64,
+        /// Area under the ROC curve of validation notes against these sentences, by the distance.
+        auroc: f64,
+    },
     /// Of images: distance from the training pictures, looked at coarsely. What is kept of them is in the
     /// package's `likeness.safetensors`.
     TrainingPictures {

@@ -4,55 +4,95 @@
 //! more count: shorter ones are in any text of the same script. Where a bag reads words alone, their
 //! n-grams count. Chosen by measurement: known words alone tell a misspelt complaint from nonsense
 //! no better than the network does.
+//!
+//! A sentence about other things is made of known n-grams too, in an order that no complaint has. So a package may
+//! also keep a model of its notes' characters ([`Language`]), and a note that it finds too unlikely is unlike.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor, safetensors};
 
+use super::language::Language;
 use super::terms::{self, Term};
 use model::Manifest;
 use model::manifest::{Architecture, BagConfig, Likeness, NGrams};
+use model::package::LIKENESS;
 
 /// The least length of an n-gram of characters that counts.
 const LEAST: usize = 3;
 
-/// The n-grams of a bag, and the share of a note's that makes it familiar.
+/// What a bag's training notes are like.
 #[derive(Debug, Clone)]
 pub struct Familiarity {
     config: BagConfig,
     /// Rising.
     hashes: Vec<u32>,
     at_least: f32,
+    order: Option<Order>,
+}
+
+/// How likely the characters of a note have to be after one another.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// What says it.
+    pub language: Language,
+    /// Mean logarithm of the probability of a character over unseen notes.
+    pub mean: f64,
+    /// Power of the length that the distance from the mean is multiplied with.
+    pub exponent: f64,
+    /// Least distance.
+    pub least: f64,
+}
+
+impl Order {
+    /// How far a normalised note is from the mean, downwards below 0.
+    pub fn distance(&self, text: &str) -> f64 {
+        let (own, characters) = self.language.mean_log_probability(text);
+        distance((own, characters), self.mean, self.exponent)
+    }
+}
+
+/// The distance from the mean of all of a note whose mean logarithm, over so many characters, is `own`.
+pub fn distance((own, characters): (f64, usize), mean: f64, exponent: f64) -> f64 {
+    (own - mean) * (characters as f64).powf(exponent)
 }
 
 impl Familiarity {
-    /// That of a package; none where its manifest does not ask for it.
+    /// That of the package in `folder`; none where its manifest does not ask for it.
     ///
     /// # Errors
-    /// N-grams that are absent.
+    /// N-grams or counts that are absent or have another form.
     pub fn read(
+        folder: &Path,
         manifest: &Manifest,
         weights: &BTreeMap<String, Tensor>,
     ) -> candle_core::Result<Option<Familiarity>> {
-        let (Some(Likeness::KnownNgrams { at_least, .. }), Architecture::Bag(config)) =
-            (&manifest.likeness, &manifest.architecture)
-        else {
-            return Ok(None);
+        let Architecture::Bag(config) = &manifest.architecture else { return Ok(None) };
+        let (at_least, order) = match &manifest.likeness {
+            Some(Likeness::KnownNgrams { at_least, .. }) => (*at_least, None),
+            Some(Likeness::Characters { at_least, order, mean, exponent, least, .. }) => {
+                let tensors = safetensors::load(folder.join(LIKENESS), &Device::Cpu)?;
+                let language = Language::read(*order, &tensors.into_iter().collect())?;
+                (*at_least, Some(Order { language, mean: *mean, exponent: *exponent, least: *least }))
+            }
+            _ => return Ok(None),
         };
         let Some(hashes) = weights.get("ngrams") else {
             candle_core::bail!("the tensor \"ngrams\" is absent")
         };
-        Ok(Some(Familiarity { config: config.clone(), hashes: hashes.to_vec1()?, at_least: *at_least }))
+        Ok(Some(Familiarity { config: config.clone(), hashes: hashes.to_vec1()?, at_least, order }))
     }
 
     /// That of a bag with the n-grams `hashes`, in rising order.
     pub fn new(config: BagConfig, hashes: Vec<u32>) -> Familiarity {
-        Familiarity { config, hashes, at_least: 0.0 }
+        Familiarity { config, hashes, at_least: 0.0, order: None }
     }
 
     /// Whether a normalised note is like those of training.
     pub fn knows(&self, text: &str) -> bool {
         self.share(text) >= self.at_least
+            && self.order.as_ref().is_none_or(|order| order.distance(text) >= order.least)
     }
 
     /// The share of a normalised note's n-grams that training had seen.
@@ -98,6 +138,14 @@ mod tests {
             assert_eq!(known.share(note), 1.0);
             assert!(known.knows(note) && !known.knows(stranger), "{}", known.share(stranger));
             assert!(!known.knows("x"));
+
+            // Told by the order of its characters alone.
+            let language = Language::learn(3, [note].into_iter());
+            let own = language.mean_log_probability(note);
+            let order = Order { language, mean: own.0, exponent: 0.5, least: -0.5 };
+            assert!(order.distance(note) == 0.0 && order.distance(stranger) < -0.5);
+            let strict = Familiarity { order: Some(order), at_least: 0.0, ..known };
+            assert!(strict.knows(note) && !strict.knows(stranger));
         }
     }
 }

@@ -15,6 +15,7 @@ pub mod familiarity;
 pub mod fields;
 #[cfg(test)]
 mod golden;
+pub mod language;
 mod lstm;
 pub mod network;
 pub mod record;
@@ -29,6 +30,7 @@ pub mod trees;
 pub use encoder::{Encoded, Encoder};
 pub use evidence::Evidence;
 pub use familiarity::Familiarity;
+pub use language::Language;
 pub use record::{FieldError, FieldValue, Record};
 pub use red_flags::{FlagValue, RedFlag, RedFlags};
 pub use tagger::Tagger;

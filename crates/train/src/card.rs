@@ -87,6 +87,14 @@ pub fn likeness(m: &Manifest) -> String {
              characters shuffled with an AUROC of {auroc:.4}.\n\n",
             100.0 * abstained
         ),
+        Some(Likeness::Characters { at_least, order, abstained, everyday_abstained, auroc, .. }) => format!(
+            "It abstains as well (`unlike_training`) on a note of whose n-grams training had seen less than a share of \
+             {at_least:.3}, or whose characters are too unlikely after one another by the training notes' n-grams of up to {order} \
+             characters: on {:.1} % of the validation notes, and on {:.1} % of sentences about other things, from which the second \
+             measure tells validation notes with an AUROC of {auroc:.4}. How length counts was chosen by these sentences.\n\n",
+            100.0 * abstained,
+            100.0 * everyday_abstained
+        ),
         Some(Likeness::TrainingPictures { components, measured_on, abstained, altered_abstained, auroc }) => {
             format!(
                 "It abstains as well (`unlike_training`) on a picture that is unlike those of training: by the distance from \

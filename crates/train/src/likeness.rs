@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use candle_core::{Device, Tensor};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -19,11 +19,12 @@ use super::alterations::{KINDS, altered};
 use super::augment::{Augmentation, Planes};
 use super::card;
 use super::examples::Source;
+use super::familiarity;
 use super::fit::{Examples, FitOptions, Session, fit as fit_network, predict};
 use super::image;
 use super::metrics::auc;
 use model::manifest::{Accepts, ImageInput, Input, Likeness as Described};
-use model::package::{CARD, LIKENESS, MANIFEST, sha256};
+use model::package::{CARD, LIKENESS, MANIFEST, serialize, sha256};
 use model::{Manifest, Package};
 use nn::{Params, random};
 use vision::likeness::{Likeness, MEASURES, Thumbnail, Values, standardise};
@@ -120,25 +121,27 @@ pub fn fit(input: &ImageInput, source: &Source, seed: u64) -> Result<FittedLiken
 /// # Errors
 /// A package or data that cannot be read or written.
 pub fn amend(package: Package, data: &Path, accepts: Option<Accepts>) -> Result<Manifest> {
-    let Package { folder, mut manifest, card, .. } = package;
-    let Input::Image(input) = manifest.input.clone() else {
-        bail!(
-            "the model \"{}\" does not read images; notes get their likeness in `train text`",
-            manifest.name
-        )
+    let (described, bytes) = match package.manifest.input.clone() {
+        Input::Image(input) => {
+            let source = image::source(&package.manifest, data)?;
+            ensure!(
+                source.sha256 == package.manifest.data.sha256,
+                "{} is not the data that the model \"{}\" was trained on",
+                data.display(),
+                package.manifest.name
+            );
+            let fitted = fit(&input, &source, package.manifest.training.seed)?;
+            (fitted.described, fitted.likeness.to_bytes()?)
+        }
+        _ => {
+            let fitted = familiarity::of_package(&package, data)?;
+            (fitted.described, serialize(&fitted.tensors)?)
+        }
     };
-    let source = image::source(&manifest, data)?;
-    ensure!(
-        source.sha256 == manifest.data.sha256,
-        "{} is not the data that the model \"{}\" was trained on",
-        data.display(),
-        manifest.name
-    );
-    let fitted = fit(&input, &source, manifest.training.seed)?;
-    let bytes = fitted.likeness.to_bytes()?;
+    let Package { folder, mut manifest, card, .. } = package;
     manifest.files.insert(LIKENESS.to_string(), sha256(&bytes));
     let before = card::likeness(&manifest);
-    manifest.likeness = Some(fitted.described);
+    manifest.likeness = Some(described);
     if let (Input::Image(input), Some(accepts)) = (&mut manifest.input, accepts) {
         input.accepts = Some(accepts);
     }

@@ -10,7 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 
 use super::bag::{Labelled, train_bag};
-use super::familiarity;
+use super::familiarity::{self, Choice, FittedFamiliarity, Training};
 use super::field_dropout::FieldDropout;
 use super::finish::{
     Answers, Finished, Floors, STOPPED, ShowSplit, about, check_abstain_share, finish, next_version,
@@ -22,9 +22,9 @@ use super::text_options::{Arch, TextOptions};
 use super::text_plan::{architecture, bag_options, describe, fit_options, ordinal, record_input};
 use model::calibration::{fit_temperature, negative_log_likelihood};
 use model::manifest::{Architecture, FieldKind, Input, Manifest};
-use model::package::{RED_FLAGS, TOKENIZER};
+use model::package::{LIKENESS, RED_FLAGS, TOKENIZER, serialize};
 use nn::{Network, Params, random};
-use text::encoder::Example;
+use text::encoder::{Encoded, Example};
 use text::{Encoder, FieldValue, Record, RedFlags, Tokenizer, network};
 
 /// Records a forward pass takes while measuring.
@@ -125,7 +125,8 @@ pub fn train(options: &TextOptions, stop: &AtomicBool) -> Result<(PathBuf, Manif
         }
     }
     let (_, candidate) = best.context("no architecture to train")?;
-    let Candidate { manifest, tokenizer, weights, refit, calibration, splits, history } = candidate;
+    let Candidate { mut manifest, tokenizer, weights, refit, calibration, splits, history, familiar } =
+        candidate;
     if refit {
         notes += if notes.is_empty() { "" } else { "\n" };
         notes += REFIT;
@@ -136,6 +137,10 @@ pub fn train(options: &TextOptions, stop: &AtomicBool) -> Result<(PathBuf, Manif
     let json = tokenizer.to_json().map_err(|e| anyhow!(e))?;
     let mut extra = vec![(TOKENIZER, json.into_bytes())];
     extra.extend(rules.map(|rules| (RED_FLAGS, rules)));
+    if let Some(familiar) = familiar {
+        manifest.likeness = Some(familiar.described);
+        extra.push((LIKENESS, serialize(&familiar.tensors)?));
+    }
     let mut floors = BTreeMap::new();
     if let (Some(red_flags), true) = (&red_flags, manifest.ordinal.is_some()) {
         for (split, records) in &source.splits {
@@ -256,6 +261,7 @@ struct Candidate {
     calibration: Answers,
     splits: BTreeMap<String, Answers>,
     history: Vec<Epoch>,
+    familiar: Option<FittedFamiliarity>,
 }
 
 /// Trains what `manifest` describes, and puts into it what only training tells.
@@ -279,6 +285,7 @@ fn candidate(
     }
     let labels = source.labels.len();
     let mut refitted = None;
+    let mut familiar = None;
     let (architecture, weights, unseen, history) = match &architecture {
         Architecture::Bag(config) => {
             let fitting = bag_options(options, config, &source.fields, manifest.ordinal.is_some());
@@ -287,7 +294,15 @@ fn candidate(
             let unseen = familiarity::texts(&tokenizer, &source.splits["val"])?;
             let trained = train_bag(train, val, labels, &fitting, session.stop)?;
             manifest.training.settings.extend(trained.settings);
-            manifest.likeness = Some(familiarity::fit(&fitting, train, &notes, &unseen));
+            let choice = Choice {
+                config: &fitting.config,
+                ngrams: fitting.ngrams,
+                least: fitting.least,
+                seed: fitting.seed,
+            };
+            let encoded: Vec<&Encoded> = train.examples.iter().map(Arc::as_ref).collect();
+            let training = Training { notes: &notes, encoded: &encoded, truth: &train.truth };
+            familiar = Some(familiarity::fit(choice, training, &unseen, &tokenizer)?);
             refitted = trained.refitted;
             let architecture = Architecture::Bag(trained.config);
             (architecture, trained.weights, Some(trained.unseen), trained.history)
@@ -318,7 +333,7 @@ fn candidate(
     };
     manifest.architecture = architecture;
     manifest.training.epochs = history.len();
-    Ok(Candidate { manifest, tokenizer, weights, refit, calibration, splits, history })
+    Ok(Candidate { manifest, tokenizer, weights, refit, calibration, splits, history, familiar })
 }
 
 /// One split, encoded as the server would.
