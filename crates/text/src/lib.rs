@@ -19,6 +19,7 @@ mod lstm;
 pub mod network;
 pub mod record;
 pub mod red_flags;
+pub mod search;
 mod simplified;
 pub mod tagger;
 pub mod terms;
