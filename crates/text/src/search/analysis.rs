@@ -104,7 +104,8 @@ impl Places<'_> {
             let length = self.text[start..].find(|character| !goes_on(character));
             let end = length.map_or(self.text.len(), |length| start + length);
             self.at = end;
-            let behind = matches!(before, Some('\'' | '\u{2019}')) && skipped == before.map_or(0, char::len_utf8);
+            let behind =
+                matches!(before, Some('\'' | '\u{2019}')) && skipped == before.map_or(0, char::len_utf8);
             let contracted = behind && start > skipped && CONTRACTED.contains(&&self.text[start..end]);
             if !contracted {
                 return Some((start..end, ideographs));

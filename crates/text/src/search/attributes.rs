@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use crate::FieldError;
+use crate::record::escape;
 
 /// Most attributes of a case, and names in a filter.
 pub const MOST: usize = 64;
@@ -30,7 +31,7 @@ pub fn check(attributes: &Attributes, pointer: &str) -> Vec<FieldError> {
         say(pointer.to_string(), format!("has {} members; at most {MOST} are accepted", attributes.len()));
     }
     for (name, value) in attributes.iter().take(MOST) {
-        let at = format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"));
+        let at = format!("{pointer}/{}", escape(name));
         if !(1..=LONGEST_NAME).contains(&name.len()) || name.contains('\0') {
             let short: String = name.chars().take(40).collect();
             let detail = format!("the name \"{short}\" must have 1 to {LONGEST_NAME} bytes and no NUL");
@@ -70,7 +71,10 @@ fn text_problem(value: &Value) -> Option<String> {
 
 /// By what a value is known: its name and what it is, each value of a list by itself.
 pub fn keys(attributes: &Attributes) -> BTreeSet<String> {
-    attributes.iter().flat_map(|(name, value)| values(value).into_iter().map(move |v| key(name, &v))).collect()
+    attributes
+        .iter()
+        .flat_map(|(name, value)| values(value).into_iter().map(move |v| key(name, &v)))
+        .collect()
 }
 
 fn values(value: &Value) -> Vec<String> {
@@ -135,7 +139,10 @@ mod tests {
         assert_eq!(check(&good, "/attributes"), []);
         let bad = object(json!({"a": null, "b": {"c": 1}, "d/e": [1], "": "x", "f": "x".repeat(2000)}));
         let pointers: Vec<String> = check(&bad, "/attributes").into_iter().map(|e| e.pointer).collect();
-        assert_eq!(pointers, ["/attributes", "/attributes/a", "/attributes/b", "/attributes/d~1e", "/attributes/f"]);
+        assert_eq!(
+            pointers,
+            ["/attributes", "/attributes/a", "/attributes/b", "/attributes/d~1e", "/attributes/f"]
+        );
         let many: Attributes = (0..65).map(|n| (n.to_string(), json!(1))).collect();
         assert_eq!(check(&many, "/filter").len(), 1);
     }

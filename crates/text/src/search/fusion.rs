@@ -64,7 +64,8 @@ mod tests {
 
     #[test]
     fn both_count_and_what_is_best_by_both_has_1() {
-        let order = order(&[("c", 0.0, Some(0.2)), ("a", 4.0, Some(0.9)), ("b", 4.0, Some(0.2)), ("d", 2.0, None)]);
+        let order =
+            order(&[("c", 0.0, Some(0.2)), ("a", 4.0, Some(0.9)), ("b", 4.0, Some(0.2)), ("d", 2.0, None)]);
         assert_eq!(order[0], (1.0, "a"));
         assert_eq!(order[1], (WORDS, "b"));
         assert_eq!(order[2], (WORDS / 2.0, "d"));

@@ -6,7 +6,7 @@
 //! not depend on what was there before, nor on the order in which cases came.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 
 use hashbrown::HashTable;
 
@@ -23,6 +23,7 @@ pub struct Prepared {
     values: BTreeSet<String>,
     terms: BTreeMap<String, u32>,
     length: u32,
+    digest: u64,
 }
 
 impl Prepared {
@@ -40,13 +41,17 @@ impl Prepared {
                 }
             }
         });
+        let attributes_json = serde_json::to_string(attributes).unwrap_or_default();
+        let mut digest = DefaultHasher::new();
+        (text, &attributes_json).hash(&mut digest);
         Prepared {
             id: id.to_string(),
-            attributes: serde_json::to_string(attributes).unwrap_or_default(),
+            attributes: attributes_json,
             names: attributes.keys().cloned().collect(),
             values: attributes::keys(attributes),
             terms: terms.into_iter().collect(),
             length,
+            digest: digest.finish(),
         }
     }
 
@@ -143,8 +148,17 @@ impl Index {
         self.find(id).is_some_and(|(segment, place)| self.segments[segment].has_vector(place))
     }
 
-    /// Adds a case, or replaces it, its vector too.
+    /// Adds a case, or replaces it, its vector too. One that is there, the same in text and attributes,
+    /// stays, and gets the vector if it has none.
     pub fn put(&mut self, case: &Prepared, vector: Option<&[f32]>) {
+        if let Some((segment, place)) = self.find(&case.id)
+            && self.segments[segment].digest(place) == case.digest
+        {
+            if let Some(vector) = vector.filter(|_| !self.segments[segment].was_given(place)) {
+                self.set_vector(&case.id, vector);
+            }
+            return;
+        }
         self.remove(&case.id);
         let terms: Vec<(u32, u32)> =
             case.terms.iter().map(|(term, count)| (self.terms.make(term), *count)).collect();
@@ -158,6 +172,7 @@ impl Index {
             terms: &terms,
             values: &values,
             length: case.length,
+            digest: case.digest,
         };
         // Places rise in a segment, so any one with room will do.
         let segment = match self.segments.iter().rposition(|segment| segment.len() < ROOM) {
@@ -182,11 +197,11 @@ impl Index {
         }
     }
 
-    /// Gives a case its vector, which is made to have length 1. A case that is not there, a vector of
-    /// another number of dimensions than the others, and one without a direction change nothing; says
-    /// whether it was taken.
+    /// Gives a case its vector, which is made to have length 1. One of another number of dimensions than
+    /// the others, or without a direction, is not kept; says whether it was.
     pub fn set_vector(&mut self, id: &str, vector: &[f32]) -> bool {
         let Some((segment, place)) = self.find(id) else { return false };
+        self.segments[segment].note_given(place);
         if vector.len() != *self.dimensions.get_or_insert(vector.len()) {
             return false;
         }
@@ -194,6 +209,13 @@ impl Index {
         self.with_vector += usize::from(!self.segments[segment].has_vector(place));
         self.segments[segment].set_vector(place, &vector);
         true
+    }
+
+    /// Asks for no vector of a case any more.
+    pub fn give_up(&mut self, id: &str) {
+        if let Some((segment, place)) = self.find(id) {
+            self.segments[segment].note_given(place);
+        }
     }
 
     /// Drops all vectors, for those of another model.
@@ -289,7 +311,8 @@ impl Index {
     /// How much there is. Walks over everything.
     pub fn sizes(&self) -> Sizes {
         let bytes: Vec<(usize, usize)> = self.segments.iter().map(Segment::bytes).collect();
-        let dictionary: usize = self.terms.of.keys().chain(self.values.of.keys()).map(|text| 40 + text.len()).sum();
+        let dictionary: usize =
+            self.terms.of.keys().chain(self.values.of.keys()).map(|text| 40 + text.len()).sum();
         Sizes {
             vector_bytes: bytes.iter().map(|(vectors, _)| vectors).sum(),
             other_bytes: bytes.iter().map(|(_, rest)| rest).sum::<usize>() + dictionary + 8 * self.cases,
@@ -302,17 +325,16 @@ impl Index {
         Sizes { cases: self.cases, with_vector: self.with_vector, ..Sizes::default() }
     }
 
-    /// Identifiers of cases without a vector, in byte order, at most `limit`.
+    /// Identifiers of cases that were given no vector yet, at most `limit`.
     pub fn without_vector(&self, limit: usize) -> Vec<String> {
         if self.with_vector == self.cases {
             return Vec::new();
         }
-        let mut found = BTreeSet::new();
-        for segment in &self.segments {
-            let places = (0..segment.len()).filter(|place| segment.lives(*place) && !segment.has_vector(*place));
-            found.extend(places.map(|place| segment.id(place)).take(limit));
-        }
-        found.into_iter().take(limit).map(str::to_string).collect()
+        let places = self.segments.iter().flat_map(|segment| {
+            let left = |place: &usize| segment.lives(*place) && !segment.was_given(*place);
+            (0..segment.len()).filter(left).map(|place| segment.id(place).to_string())
+        });
+        places.take(limit).collect()
     }
 }
 

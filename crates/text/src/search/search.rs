@@ -25,7 +25,7 @@ use super::segment::{Segment, bit, set};
 use super::top::{Scored, Top};
 
 /// How soon more occurrences of a term count for less.
-pub const K1: f32 = 1.2;
+pub const K1: f32 = 1.5;
 /// How much the length of a case counts against it.
 pub const B: f32 = 0.75;
 
@@ -124,7 +124,9 @@ impl Index {
                 Found {
                     place: *one,
                     words: self.score(&asked, segment, one.place),
-                    similarity: rows.zip(question.as_ref()).map(|(rows, question)| rows.dot(one.place, question)),
+                    similarity: rows
+                        .zip(question.as_ref())
+                        .map(|(rows, question)| rows.dot(one.place, question)),
                 }
             });
         }
@@ -167,7 +169,9 @@ impl Index {
                 (cases > 0).then(|| (Asked { term, weight, word: word.to_string() }, text))
             })
             .collect();
-        asked.sort_by(|(a, a_text), (b, b_text)| b.weight.total_cmp(&a.weight).then_with(|| a_text.cmp(b_text)));
+        asked.sort_by(|(a, a_text), (b, b_text)| {
+            b.weight.total_cmp(&a.weight).then_with(|| a_text.cmp(b_text))
+        });
         asked.truncate(MOST_TERMS);
         asked.into_iter().map(|(asked, _)| asked).collect()
     }
@@ -191,7 +195,12 @@ impl Index {
     }
 
     /// The best by BM25.
-    fn by_words<'a>(&'a self, asked: &[Asked], allowed: &[Option<Vec<u64>>], depth: usize) -> Vec<Scored<'a>> {
+    fn by_words<'a>(
+        &'a self,
+        asked: &[Asked],
+        allowed: &[Option<Vec<u64>>],
+        depth: usize,
+    ) -> Vec<Scored<'a>> {
         // The most that a term and those behind it can add, with room for rounding.
         let mut rest: Vec<f32> = asked.iter().map(|asked| asked.weight * (K1 + 1.0)).collect();
         for at in (0..rest.len().saturating_sub(1)).rev() {
@@ -215,18 +224,22 @@ impl Index {
     ) -> Top<'a> {
         let segment = &self.segments[number];
         let passes = |place: usize| segment.lives(place) && allowed.is_none_or(|bits| bit(bits, place));
-        let norms: Vec<f32> = (0..segment.len()).map(|place| self.length_norm(segment.length(place))).collect();
+        let norms: Vec<f32> =
+            (0..segment.len()).map(|place| self.length_norm(segment.length(place))).collect();
         let mut scores = vec![0.0f32; segment.len()];
         // Those that can still be among the best, once no others can.
         let mut left: Option<Vec<u16>> = None;
         for (at, one) in asked.iter().enumerate() {
             let list = segment.terms.get(one.term);
             if list.len() >= SHORT && left.is_none() && at > 0 {
-                if let Some(score) = kth(scores.iter().enumerate().filter(|(p, _)| passes(*p)).map(|(_, s)| *s), depth) {
+                if let Some(score) =
+                    kth(scores.iter().enumerate().filter(|(p, _)| passes(*p)).map(|(_, s)| *s), depth)
+                {
                     floor.raise(score);
                 }
                 if floor.excludes(rest[at]) {
-                    let can = |(_, score): &(usize, &f32)| **score > 0.0 && !floor.excludes(**score + rest[at]);
+                    let can =
+                        |(_, score): &(usize, &f32)| **score > 0.0 && !floor.excludes(**score + rest[at]);
                     let places = scores.iter().enumerate().filter(can).map(|(place, _)| place as u16);
                     left = Some(places.collect());
                 }

@@ -25,6 +25,8 @@ pub struct Entry<'a> {
     pub values: &'a [u32],
     /// Number of its terms, repeats included.
     pub length: u32,
+    /// A digest of all that is read of it.
+    pub digest: u64,
 }
 
 /// Up to [`ROOM`] cases.
@@ -33,6 +35,7 @@ pub struct Segment {
     /// Of each case: length of the identifier (two bytes), identifier, attributes.
     records: Vec<Box<[u8]>>,
     lengths: Vec<u32>,
+    digests: Vec<u64>,
     /// A bit for each case that is deleted.
     dead: Vec<u64>,
     dead_count: usize,
@@ -42,6 +45,8 @@ pub struct Segment {
     vectors: Option<CodedRows>,
     /// A bit for each case that has a vector.
     with_vector: Vec<u64>,
+    /// A bit for each case that was given a vector, were it one that says nothing.
+    given: Vec<u64>,
 }
 
 impl Segment {
@@ -80,6 +85,11 @@ impl Segment {
         self.lengths[place]
     }
 
+    /// A digest of all that was read of a case.
+    pub fn digest(&self, place: usize) -> u64 {
+        self.digests[place]
+    }
+
     /// Adds a case and says where. The caller sees to it that there is room.
     pub fn add(&mut self, entry: &Entry) -> usize {
         let place = self.records.len();
@@ -89,9 +99,11 @@ impl Segment {
         record.extend(entry.attributes.as_bytes());
         self.records.push(record.into_boxed_slice());
         self.lengths.push(entry.length);
+        self.digests.push(entry.digest);
         let words = self.records.len().div_ceil(64);
         self.dead.resize(words, 0);
         self.with_vector.resize(words, 0);
+        self.given.resize(words, 0);
         for (term, count) in entry.terms {
             self.terms.add(*term, Posting::new(place as u16, *count));
         }
@@ -113,6 +125,7 @@ impl Segment {
         self.values.seal();
         self.records.shrink_to_fit();
         self.lengths.shrink_to_fit();
+        self.digests.shrink_to_fit();
         if let Some(vectors) = &mut self.vectors {
             vectors.shrink();
         }
@@ -138,6 +151,16 @@ impl Segment {
         }
     }
 
+    /// Notes that a case was given a vector, be it one that says nothing.
+    pub fn note_given(&mut self, place: usize) {
+        set(&mut self.given, place);
+    }
+
+    /// Whether a case was given a vector.
+    pub fn was_given(&self, place: usize) -> bool {
+        bit(&self.given, place)
+    }
+
     /// Whether a case has a vector.
     pub fn has_vector(&self, place: usize) -> bool {
         bit(&self.with_vector, place)
@@ -152,6 +175,7 @@ impl Segment {
     pub fn drop_vectors(&mut self) {
         self.vectors = None;
         self.with_vector.fill(0);
+        self.given.fill(0);
     }
 
     /// How many living cases a term's list names.
@@ -173,7 +197,13 @@ impl Segment {
             places[place] = Some(to as u16);
             new.records.push(self.records[place].clone());
             new.lengths.push(self.lengths[place]);
-            new.with_vector.resize(new.records.len().div_ceil(64), 0);
+            new.digests.push(self.digests[place]);
+            let words = new.records.len().div_ceil(64);
+            new.with_vector.resize(words, 0);
+            new.given.resize(words, 0);
+            if self.was_given(place) {
+                set(&mut new.given, to);
+            }
             if let (Some(old), Some(new_rows)) = (&self.vectors, &mut vectors) {
                 new_rows.grow(to + 1);
                 if self.has_vector(place) {
@@ -199,7 +229,7 @@ impl Segment {
     /// Bytes of memory, about: of the vectors, and of all else.
     pub fn bytes(&self) -> (usize, usize) {
         let records: usize = self.records.iter().map(|record| 16 + record.len()).sum();
-        let rest = records + 4 * self.lengths.len() + self.terms.bytes() + self.values.bytes();
+        let rest = records + 12 * self.lengths.len() + self.terms.bytes() + self.values.bytes();
         (self.vectors.as_ref().map_or(0, CodedRows::bytes), rest)
     }
 }
