@@ -21,7 +21,7 @@ use super::middleware::{
 };
 use super::oip::error::OipError;
 use super::{
-    AppState, Problem, cds, console, contract, entities, explain, fhir, health, images, interactions, items,
+    AppState, Problem, cds, console, contract, embeddings, entities, explain, fhir, health, images, interactions, items,
     models, notes, oip, recommendations, segment, users,
 };
 
@@ -35,6 +35,7 @@ use super::{
     tags(
         (name = "images", description = "What does this image show?"),
         (name = "notes", description = "How urgent is this note, or where does it belong?"),
+        (name = "embeddings", description = "Which texts mean the like?"),
         (name = "recommendations", description = "What suits this person?"),
         (name = "people and things", description = "Users, items and what happened between them"),
         (name = "electronic records", description = "FHIR R4 and CDS Hooks 2.0: at home in a hospital's record system"),
@@ -53,6 +54,7 @@ fn documented() -> OpenApiRouter<AppState> {
         .routes(routes!(segment::segment))
         .routes(routes!(notes::classify))
         .routes(routes!(entities::extract))
+        .routes(routes!(embeddings::create))
         .routes(routes!(recommendations::get))
         .routes(routes!(recommendations::neighbors))
         .routes(routes!(users::put, users::get, users::delete))

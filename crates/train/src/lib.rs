@@ -14,6 +14,7 @@ pub mod augment;
 pub mod bag;
 pub mod card;
 pub mod checkpoint;
+pub mod embed;
 pub mod evaluate;
 pub mod examples;
 pub mod extract;
