@@ -91,7 +91,10 @@ async fn texts_that_mean_the_like_are_near_and_every_vector_has_length_1() {
     let (server, _models) = server(&[]);
     let texts = ["chest pain", "the heart", "rash on the skin"];
     let answer = answer(&server, json!({"model": "words", "input": texts})).await;
-    assert_eq!((&answer["object"], &answer["model"], &answer["version"]), (&json!("list"), &json!("words"), &json!("1")));
+    assert_eq!(
+        (&answer["object"], &answer["model"], &answer["version"]),
+        (&json!("list"), &json!("words"), &json!("1"))
+    );
     assert_eq!(answer["usage"], json!({"prompt_tokens": 8, "total_tokens": 8}));
     let data = answer["data"].as_array().unwrap();
     for (index, entry) in data.iter().enumerate() {

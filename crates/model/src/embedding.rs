@@ -44,12 +44,11 @@ pub struct VectorsConfig {
 
 impl VectorsConfig {
     pub(crate) fn check(&self) -> Result<(), String> {
-        let within = |what: &str, value: usize, least: usize, most: usize| match (least..=most)
-            .contains(&value)
-        {
-            true => Ok(()),
-            false => Err(format!("architecture: {what} is {value}, not between {least} and {most}")),
-        };
+        let within =
+            |what: &str, value: usize, least: usize, most: usize| match (least..=most).contains(&value) {
+                true => Ok(()),
+                false => Err(format!("architecture: {what} is {value}, not between {least} and {most}")),
+            };
         within("dimensions", self.dimensions, 1, MAX_DIMENSIONS)?;
         within("words", self.words, 1, MAX_ROWS)?;
         within("subwords", self.subwords, 0, MAX_ROWS)?;
@@ -111,7 +110,10 @@ impl EncoderConfig {
         within("feed_forward", self.feed_forward, 1 << 16)?;
         within("positions", self.positions, 1 << 16)?;
         if self.width % self.heads != 0 {
-            return Err(format!("architecture: {} heads do not divide a width of {}", self.heads, self.width));
+            return Err(format!(
+                "architecture: {} heads do not divide a width of {}",
+                self.heads, self.width
+            ));
         }
         let layer = self.width * (4 * self.width + 2 * self.feed_forward);
         if self.width * (self.vocabulary + self.positions) + self.layers * layer > MAX_VALUES {

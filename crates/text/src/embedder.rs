@@ -69,8 +69,8 @@ impl Embedder {
         let file = || folder.join(&manifest.weights.file);
         match &manifest.architecture {
             Architecture::Vectors(config) => {
-                let vectors = WordVectors::read(config, weights.clone())
-                    .map_err(|e| PackageError::new(file(), e))?;
+                let vectors =
+                    WordVectors::read(config, weights.clone()).map_err(|e| PackageError::new(file(), e))?;
                 Ok(Embedder::of_words(Arc::new(vectors), input.max_tokens))
             }
             Architecture::Encoder(config) => {

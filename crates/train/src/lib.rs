@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod about;
+pub mod adopt;
 pub mod alterations;
 pub mod amount;
 pub mod architectures;

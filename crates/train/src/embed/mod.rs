@@ -100,7 +100,10 @@ pub fn train(options: &EmbedOptions, stop: &AtomicBool) -> Result<(PathBuf, Mani
 pub fn evaluate(package: Package, data: &Path, split: &str) -> Result<Evaluation> {
     let setting = package.manifest.training.settings.get("pairs").and_then(|value| value.as_str());
     let Some((question, answer)) = setting.and_then(|setting| setting.split_once(',')) else {
-        bail!("the model \"{}\" was not fitted to pairs, by which it could be measured", package.manifest.name)
+        bail!(
+            "the model \"{}\" was not fitted to pairs, by which it could be measured",
+            package.manifest.name
+        )
     };
     let pair = Some((question.to_string(), answer.to_string()));
     let corpus = Corpus::read(data, &Members { pair, ..Members::default() })?;
@@ -167,7 +170,8 @@ fn learn(options: &EmbedOptions, rows: &[&Row], asides: &[String], stop: &Atomic
     let dimensions = options.dimensions_with(given.as_ref())?;
     let buckets = options.buckets();
     say(vocabulary.words.len(), buckets.count, dimensions, options);
-    let encoded: Vec<Vec<u32>> = texts().map(|text| vocabulary.encode(text)).filter(|t| !t.is_empty()).collect();
+    let encoded: Vec<Vec<u32>> =
+        texts().map(|text| vocabulary.encode(text)).filter(|t| !t.is_empty()).collect();
     let joint = options.arch == Method::Subword;
     let learning = options.learning(dimensions);
     let mut table = start(&vocabulary, given.as_ref(), dimensions, joint.then_some(buckets), options.seed);
@@ -270,7 +274,8 @@ fn assemble(
         true => {
             let step = encoded.len().div_ceil(MOST_SAMPLED).max(1);
             let text = |words: &Vec<u32>| {
-                let words: Vec<&str> = words.iter().map(|word| vocabulary.words[*word as usize].as_str()).collect();
+                let words: Vec<&str> =
+                    words.iter().map(|word| vocabulary.words[*word as usize].as_str()).collect();
                 vectors.vector(&vectors.rows(&words.join(" "), options.max_tokens))
             };
             encoded.iter().step_by(step).map(text).collect()
@@ -309,7 +314,8 @@ fn start(
     let mut rng = random::stream(seed, "vectors");
     let rows = vocabulary.words.len() + buckets.map_or(0, |buckets| buckets.count);
     let bound = 0.5 / dimensions as f32;
-    let mut table: Vec<f32> = (0..rows * dimensions).map(|_| random::uniform(&mut rng, -bound, bound)).collect();
+    let mut table: Vec<f32> =
+        (0..rows * dimensions).map(|_| random::uniform(&mut rng, -bound, bound)).collect();
     if let Some(given) = given {
         for (word, row) in given.words.iter().zip(given.rows.chunks_exact(dimensions)) {
             if let Some(place) = vocabulary.places.get(word) {

@@ -175,7 +175,10 @@ impl EmbedOptions {
         ensure!((0.0..1.0).contains(&self.holdout), "--holdout is {}, not from 0 to below 1", self.holdout);
         ensure!((0.0..1.0).contains(&self.word_dropout), "--word-dropout is not from 0 to below 1");
         let shares = self.stretches >= 0.0 && self.aside_share >= 0.0;
-        ensure!(shares && self.stretches + self.aside_share <= 1.0, "--stretches and --aside-share add up to 1 at the most");
+        ensure!(
+            shares && self.stretches + self.aside_share <= 1.0,
+            "--stretches and --aside-share add up to 1 at the most"
+        );
         ensure!(
             self.epochs > 0 || self.from.is_some() || (self.pairs.is_some() && self.pair_epochs > 0),
             "--epochs 0 learns nothing; give --from or --pairs"
@@ -195,8 +198,9 @@ impl EmbedOptions {
         let pair = match &self.pairs {
             None => None,
             Some(both) => {
-                let (question, answer) =
-                    both.split_once(',').with_context(|| format!("--pairs: \"{both}\" is not QUESTION,ANSWER"))?;
+                let (question, answer) = both
+                    .split_once(',')
+                    .with_context(|| format!("--pairs: \"{both}\" is not QUESTION,ANSWER"))?;
                 Some((question.to_string(), answer.to_string()))
             }
         };
@@ -224,14 +228,18 @@ impl EmbedOptions {
         }
         let key = if row.group.is_empty() { &row.text } else { &row.group };
         let digest = model::package::sha256(format!("{}:{key}", self.seed).as_bytes());
-        let share = u32::from_str_radix(&digest[..8], 16).map_or(0.0, |number| f64::from(number) / 2f64.powi(32));
+        let share =
+            u32::from_str_radix(&digest[..8], 16).map_or(0.0, |number| f64::from(number) / 2f64.powi(32));
         share < self.holdout
     }
 
     pub(super) fn dimensions_with(&self, given: Option<&Given>) -> Result<usize> {
         match (self.dimensions, given) {
             (Some(asked), Some(given)) if asked != given.dimensions => {
-                anyhow::bail!("--dimensions is {asked}, and the vectors of --from have {} values", given.dimensions)
+                anyhow::bail!(
+                    "--dimensions is {asked}, and the vectors of --from have {} values",
+                    given.dimensions
+                )
             }
             (_, Some(given)) => Ok(given.dimensions),
             (asked, None) => Ok(asked.unwrap_or(128)),

@@ -10,9 +10,7 @@ use super::options::EmbedOptions;
 use super::retrieval::table;
 use crate::about::{training, unwritten_weights};
 use crate::examples::file_name;
-use model::manifest::{
-    Architecture, Calibration, FORMAT, Input, Manifest, TextInput, VectorsConfig,
-};
+use model::manifest::{Architecture, Calibration, FORMAT, Input, Manifest, TextInput, VectorsConfig};
 
 /// The package as far as it is known without what was measured.
 pub(super) fn describe(
@@ -58,7 +56,9 @@ pub(super) fn describe(
         format: FORMAT,
         name: options.name.clone(),
         version: version.to_string(),
-        description: options.about.description_or("Makes vectors of texts from those of their words.".to_string()),
+        description: options
+            .about
+            .description_or("Makes vectors of texts from those of their words.".to_string()),
         labels: Vec::new(),
         label_descriptions: BTreeMap::new(),
         ordinal: None,
@@ -135,7 +135,11 @@ fn write_card(out: &mut String, m: &Manifest, notes: &str) -> std::fmt::Result {
              sentences that say nothing of the matter, none of which was learned with.\n"
         )?;
     }
-    writeln!(out, "## Training\n\n{} values, seed {}, {} times over the texts, by {}.\n", m.weights.parameters, m.training.seed, m.training.epochs, m.training.program)?;
+    writeln!(
+        out,
+        "## Training\n\n{} values, seed {}, {} times over the texts, by {}.\n",
+        m.weights.parameters, m.training.seed, m.training.epochs, m.training.program
+    )?;
     for (name, value) in &m.training.settings {
         writeln!(out, "- {name}: `{value}`")?;
     }

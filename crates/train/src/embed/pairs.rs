@@ -94,8 +94,7 @@ pub fn fit(
                 own.iter().map(|pair| bag(&question(pairs, *pair, fitting, &mut rng))).collect();
             let answers: Vec<&Bag> = own.iter().map(|pair| &answers[*pair]).collect();
             let questions: Vec<&Bag> = questions.iter().collect();
-            let (loss, gradient) =
-                gradient(table, dimensions, &questions, &answers, fitting.temperature);
+            let (loss, gradient) = gradient(table, dimensions, &questions, &answers, fitting.temperature);
             total += loss;
             let rate = fitting.rate * (1.0 - step as f32 / (fitting.epochs * batches) as f32);
             step += 1;
@@ -166,7 +165,10 @@ fn gradient(
     let mut scores = vec![0.0f32; count * count];
     for (at, scores) in scores.chunks_exact_mut(count).enumerate() {
         let own = &q[row(&q, at)];
-        scores.iter_mut().enumerate().for_each(|(to, score)| *score = dot(own, &a[row(&a, to)]) / temperature);
+        scores
+            .iter_mut()
+            .enumerate()
+            .for_each(|(to, score)| *score = dot(own, &a[row(&a, to)]) / temperature);
     }
     // Each way: what the scores' softmax has above the truth, and the logarithm of the truth's share.
     let mut slopes = vec![0.0f32; count * count];
@@ -233,15 +235,17 @@ mod tests {
     /// The mean loss in double precision, as plainly as it can be written.
     fn loss(table: &[f64], d: usize, questions: &[&Bag], answers: &[&Bag], temperature: f64) -> f64 {
         let vector = |bag: &Bag| {
-            let value =
-                |at: usize| bag.iter().map(move |(word, count)| f64::from(*count) * table[*word as usize * d + at]);
+            let value = |at: usize| {
+                bag.iter().map(move |(word, count)| f64::from(*count) * table[*word as usize * d + at])
+            };
             let sum: Vec<f64> = (0..d).map(|at| value(at).sum()).collect();
             let length = sum.iter().map(|x| x * x).sum::<f64>().sqrt();
             sum.into_iter().map(|x| x / length).collect::<Vec<f64>>()
         };
         let q: Vec<Vec<f64>> = questions.iter().map(|bag| vector(bag)).collect();
         let a: Vec<Vec<f64>> = answers.iter().map(|bag| vector(bag)).collect();
-        let score = |i: usize, j: usize| q[i].iter().zip(&a[j]).map(|(x, y)| x * y).sum::<f64>() / temperature;
+        let score =
+            |i: usize, j: usize| q[i].iter().zip(&a[j]).map(|(x, y)| x * y).sum::<f64>() / temperature;
         let n = q.len();
         let each = |i: usize| {
             let there = (0..n).map(|j| score(i, j).exp()).sum::<f64>().ln();
@@ -299,9 +303,8 @@ mod tests {
         fit(&mut table, d, &pairs, &fitting, &AtomicBool::new(false), |_, loss| losses.push(loss));
         assert!(losses[59] < 0.5 * losses[0], "{losses:?}");
         let length = |word: usize| dot(&table[word * d..][..d], &table[word * d..][..d]).sqrt();
-        let mean = |words: std::ops::Range<usize>| {
-            words.clone().map(length).sum::<f32>() / words.len() as f32
-        };
+        let mean =
+            |words: std::ops::Range<usize>| words.clone().map(length).sum::<f32>() / words.len() as f32;
         assert!(mean(40..44) < 0.6 * mean(0..20), "{} {}", mean(40..44), mean(0..20));
         let mut one = vec![0.0; d];
         let mut other = vec![0.0; d];

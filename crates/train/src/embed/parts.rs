@@ -82,13 +82,15 @@ mod tests {
         let words: Vec<String> = ["hepatitis", "hepatic", "hepatoma", "dermatitis", "dermal", "dermis"]
             .map(str::to_string)
             .to_vec();
-        let table: Vec<f32> = (0..6).flat_map(|word| if word < 3 { [1.0, 0.0] } else { [0.0, 1.0] }).collect();
+        let table: Vec<f32> =
+            (0..6).flat_map(|word| if word < 3 { [1.0, 0.0] } else { [0.0, 1.0] }).collect();
         let buckets = Buckets { least: 3, most: 6, count: 500 };
         let mut rows = vec![0.0; 2 * buckets.count];
         buckets.fit(&words, &table, 2, &mut rows, 0);
         let mean = |word: &str| {
             let own = buckets.of(word);
-            let at = |at: usize| own.iter().map(|b| rows[2 * *b as usize + at]).sum::<f32>() / own.len() as f32;
+            let at =
+                |at: usize| own.iter().map(|b| rows[2 * *b as usize + at]).sum::<f32>() / own.len() as f32;
             [at(0), at(1)]
         };
         for (place, word) in words.iter().enumerate() {

@@ -86,7 +86,8 @@ fn rank(scores: &[f32], right: usize) -> usize {
 /// searched.
 fn fused(words: &[f32], near: &[f32]) -> Vec<f32> {
     let most = words.iter().copied().fold(1e-9, f32::max);
-    let range = near.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), x| (low.min(*x), high.max(*x)));
+    let range =
+        near.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), x| (low.min(*x), high.max(*x)));
     let wide = (range.1 - range.0).max(1e-9);
     words.iter().zip(near).map(|(words, near)| words / most + (near - range.0) / wide).collect()
 }

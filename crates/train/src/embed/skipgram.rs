@@ -179,7 +179,8 @@ impl<'a> Walker<'a> {
     fn text(&mut self, text: &[u32], rate: f32) {
         for (at, &word) in text.iter().enumerate() {
             let reach = self.rng.random_range(1..=self.learning.window);
-            let near = (at.saturating_sub(reach)..(at + reach + 1).min(text.len())).filter(|other| *other != at);
+            let near =
+                (at.saturating_sub(reach)..(at + reach + 1).min(text.len())).filter(|other| *other != at);
             self.rows.clear();
             match self.learning.cbow {
                 true => {
@@ -225,7 +226,14 @@ impl Step {
     /// Steps down `-ln s(h v_0) - sum ln s(-h v_k)`, h the mean of `rows` of `input` and v the rows `targets` of
     /// `output`, the first of them the one to be near. Every row of h moves by the whole gradient with respect
     /// to h, as fastText's program has it.
-    fn take(&mut self, input: &SharedMatrix, output: &SharedMatrix, rows: &[u32], targets: &[u32], rate: f32) {
+    fn take(
+        &mut self,
+        input: &SharedMatrix,
+        output: &SharedMatrix,
+        rows: &[u32],
+        targets: &[u32],
+        rate: f32,
+    ) {
         let Step { hidden, gradient, output: row } = self;
         match rows {
             [one] => input.load(*one as usize, hidden),
@@ -360,9 +368,8 @@ mod tests {
                     .collect();
                 for at in 0..read.len() {
                     let reach = rng.random_range(1..=learning.window);
-                    let near: Vec<usize> = (0..read.len())
-                        .filter(|other| *other != at && other.abs_diff(at) <= reach)
-                        .collect();
+                    let near: Vec<usize> =
+                        (0..read.len()).filter(|other| *other != at && other.abs_diff(at) <= reach).collect();
                     let steps: Vec<(Vec<u32>, u32)> = match learning.cbow {
                         true if near.is_empty() => Vec::new(),
                         true => vec![(near.iter().map(|other| read[*other]).collect(), read[at])],
@@ -377,7 +384,8 @@ mod tests {
                             }
                         }
                         let mean = |at: usize| {
-                            rows.iter().map(|row| input[*row as usize * d + at]).sum::<f64>() / rows.len() as f64
+                            rows.iter().map(|row| input[*row as usize * d + at]).sum::<f64>()
+                                / rows.len() as f64
                         };
                         let hidden: Vec<f64> = (0..d).map(mean).collect();
                         let mut gradient = vec![0.0; d];
@@ -404,8 +412,9 @@ mod tests {
     #[test]
     fn a_whole_run_agrees_with_a_plain_one() {
         let mut rng = random::stream(1, "texts");
-        let texts: Vec<Vec<u32>> =
-            (0..30).map(|_| (0..20).map(|_| rng.random_range(0..9u32).min(rng.random_range(0..9))).collect()).collect();
+        let texts: Vec<Vec<u32>> = (0..30)
+            .map(|_| (0..20).map(|_| rng.random_range(0..9u32).min(rng.random_range(0..9))).collect())
+            .collect();
         let mut counts = vec![0u64; 9];
         texts.iter().flatten().for_each(|place| counts[*place as usize] += 1);
         let input: Vec<f32> = (0..9 * 6).map(|_| rng.random_range(-0.1..0.1f32)).collect();

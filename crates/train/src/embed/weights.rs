@@ -164,8 +164,9 @@ mod tests {
 
     #[test]
     fn turning_changes_no_product_and_puts_what_says_most_first() {
-        let texts: Vec<Vec<f32>> =
-            (0..80).map(|at| (0..6).map(|d| ((at * (d + 3)) as f32 * 0.37).sin() * (d + 1) as f32).collect()).collect();
+        let texts: Vec<Vec<f32>> = (0..80)
+            .map(|at| (0..6).map(|d| ((at * (d + 3)) as f32 * 0.37).sin() * (d + 1) as f32).collect())
+            .collect();
         let mut table: Vec<f32> = texts.concat();
         let before = table.clone();
         order(&mut table, &mut [], &texts, 6).unwrap();
