@@ -37,7 +37,8 @@ pub fn table(method: &Method, path: &str) -> Access {
         | "/v1/images/segment"
         | "/v1/images/explain"
         | "/v1/notes/classify"
-        | "/v1/notes/extract" => Scoped(&[Scope::Classify]),
+        | "/v1/notes/extract"
+        | "/v1/embeddings" => Scoped(&[Scope::Classify]),
         "/fhir/R4/metadata" | "/cds-services" => Open,
         "/fhir/R4" => Scoped(&[Scope::Write]),
         "/cds-services/{id}" | "/cds-services/{id}/feedback" => Scoped(&[Scope::Recommend, Scope::Cds]),

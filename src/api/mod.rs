@@ -9,6 +9,7 @@ pub mod cds;
 pub mod classify;
 pub mod console;
 pub mod contract;
+pub mod embeddings;
 pub mod entities;
 pub mod error;
 mod etag;

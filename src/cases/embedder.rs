@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use futures::future::BoxFuture;
+use model::Manifest;
 
-use crate::inference::{AskError, Registry};
+use crate::inference::{AskError, EmbedError, Embedded, Registry};
 use crate::store::CaseVector;
 
 /// Which vectors can be compared: those of one version of one model.
@@ -57,10 +58,22 @@ pub trait Embedder: Send + Sync {
 
 impl Embedder for Arc<ArcSwapOption<Registry>> {
     fn space(&self) -> Option<Space> {
-        None
+        let service = self.load_full()?.embedder(None).ok()?;
+        let Manifest { name, version, .. } = &service.manifest;
+        Some(Space { model: name.clone(), version: version.clone() })
     }
 
-    fn embed(&self, _: Vec<String>) -> BoxFuture<'_, Result<Option<Made>, NoVectors>> {
-        Box::pin(async { Ok(None) })
+    fn embed(&self, texts: Vec<String>) -> BoxFuture<'_, Result<Option<Made>, NoVectors>> {
+        Box::pin(async move {
+            let Some(registry) = self.load_full() else { return Ok(None) };
+            match registry.embed(None, texts).await {
+                Ok(Embedded { model, version, vectors, .. }) => {
+                    Ok(Some(Made { space: Space { model, version }, vectors }))
+                }
+                Err(EmbedError::NoModel | EmbedError::NoSuchModel { .. }) => Ok(None),
+                Err(EmbedError::Tokenizer { index }) => Err(NoVectors::Unreadable(index)),
+                Err(EmbedError::Ask(error)) => Err(error.into()),
+            }
+        })
     }
 }

@@ -7,6 +7,7 @@ mod cases;
 mod cds;
 mod conditional;
 mod console;
+mod embeddings;
 mod explain;
 mod extract;
 mod fhir;

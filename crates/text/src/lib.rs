@@ -9,6 +9,7 @@
 #![warn(missing_docs)]
 
 pub mod bag;
+pub mod embedder;
 pub mod encoder;
 pub mod evidence;
 pub mod familiarity;
@@ -17,6 +18,7 @@ pub mod fields;
 mod golden;
 mod lstm;
 pub mod network;
+pub mod pretrained;
 pub mod record;
 pub mod red_flags;
 pub mod search;
@@ -26,7 +28,9 @@ pub mod terms;
 pub mod tokenizer;
 mod transformer;
 pub mod trees;
+pub mod vectors;
 
+pub use embedder::Embedder;
 pub use encoder::{Encoded, Encoder};
 pub use evidence::Evidence;
 pub use familiarity::Familiarity;
