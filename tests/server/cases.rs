@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 
+use crate::embeddings::{write_package, write_version};
 use crate::store::database::Database;
 use crate::store::on_both;
 use crate::support::{Server, api_key};
@@ -17,6 +18,7 @@ on_both!(
     another_server_finds_it_a_moment_later_and_after_a_restart,
     a_change_by_somebody_else_is_not_lost,
     a_file_is_imported_whole_or_not_at_all,
+    what_means_the_like_is_found_without_a_word_in_common,
 );
 
 /// A client of one server.
@@ -173,6 +175,73 @@ async fn a_change_by_somebody_else_is_not_lost(database: Database) {
     assert_eq!(api.ids("two").await, ["c1"], "{:?}", api.ids("three").await);
     assert_eq!(api.send(Method::DELETE, path, &[("if-match", &first)], &Value::Null).await.0, 412);
     assert_eq!(api.send(Method::DELETE, path, &[("if-match", &second)], &Value::Null).await.0, 204);
+}
+
+async fn what_means_the_like_is_found_without_a_word_in_common(database: Database) {
+    let before = Api::over(&database, &[]);
+    before.put("early", "Pain of the chest", json!({})).await;
+    assert!(before.found("heart").await.is_empty());
+    drop(before);
+
+    let models = tempfile::tempdir().unwrap();
+    write_package(models.path(), "meaning");
+    let key = api_key("boss", "admin", "boss");
+    let server = Server::start_over(&database.url, models.path(), &["--api-keys", &key]);
+    let client = Client::new();
+    let ask = async |method: Method, path: &str, body: Value| {
+        let request = client.request(method, server.at(path)).bearer_auth("boss").json(&body);
+        let response = request.send().await.unwrap();
+        let status = response.status();
+        assert!(status.is_success(), "{path}: {}", response.text().await.unwrap());
+        serde_json::from_str::<Value>(&response.text().await.unwrap()).unwrap_or_default()
+    };
+    let found = async |query: &str| {
+        ask(Method::POST, "/v1/cases/search", json!({"query": query})).await["results"].clone()
+    };
+    ask(Method::PUT, "/v1/cases/skin", json!({"text": "Rash of the skin"})).await;
+    ask(Method::PUT, "/v1/cases/odd", json!({"text": "Xylophobia"})).await;
+    // What was written while there was no model gets its vector too.
+    let start = Instant::now();
+    let results = loop {
+        let results = found("heart").await;
+        if results[0]["case_id"] == "early" {
+            break results;
+        }
+        assert!(start.elapsed() < Duration::from_secs(30), "{results}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert_eq!(results[0]["because"]["words"], json!([]));
+    let similarity = |results: &Value, at: usize| results[at]["because"]["similarity"].as_f64().unwrap();
+    assert!(similarity(&results, 0) > 0.8 && similarity(&results, 1) < 0.5, "{results}");
+    // Of a text in which the model knows no word there is no vector; by its word it is found.
+    assert_eq!(results.as_array().unwrap().len(), 2, "{results}");
+    let results = found("xylophobia").await;
+    assert_eq!((&results[0]["case_id"], &results[0]["because"]["similarity"]), (&json!("odd"), &Value::Null));
+    let stored =
+        "SELECT count(*) FROM cases WHERE model = 'meaning' AND version = '1' AND length(vector) = 12";
+    assert_eq!(database.number(stored).await, 3);
+    let audit = ask(Method::GET, "/v1/audit", Value::Null).await;
+    let row =
+        audit["rows"].as_array().unwrap().iter().find(|row| row["route"] == "/v1/cases/search").unwrap();
+    assert_eq!((&row["model"], &row["version"]), (&json!("meaning"), &json!("1")));
+
+    // Another version: its vectors take the place of the old ones.
+    write_version(models.path(), "meaning", "2");
+    ask(Method::POST, "/v2/repository/models/meaning/load", json!({})).await;
+    let start = Instant::now();
+    while database.number(&stored.replace("'1'", "'2'")).await < 3 {
+        assert!(start.elapsed() < Duration::from_secs(30));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(found("heart").await[0]["case_id"], "early");
+    // Without the model words are left.
+    ask(Method::POST, "/v2/repository/models/meaning/unload", Value::Null).await;
+    let start = Instant::now();
+    while found("heart").await != json!([]) {
+        assert!(start.elapsed() < Duration::from_secs(30));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(found("skins").await[0]["because"]["similarity"], Value::Null);
 }
 
 fn import(database: &Database, file: &Path) -> (bool, String) {

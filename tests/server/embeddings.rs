@@ -25,7 +25,12 @@ const WORDS: [(&str, [f32; 3]); 6] = [
 ];
 
 /// Writes a package of a few words under `models`.
-fn write_package(models: &Path, name: &str) {
+pub(crate) fn write_package(models: &Path, name: &str) {
+    write_version(models, name, "1");
+}
+
+/// The same as this version.
+pub(crate) fn write_version(models: &Path, name: &str, version: &str) {
     let mut words = WORDS;
     words.sort_by_key(|(word, _)| word_hash(word));
     let config = VectorsConfig {
@@ -46,7 +51,7 @@ fn write_package(models: &Path, name: &str) {
         common: Vec::new(),
     };
     let mut manifest: Manifest = serde_json::from_value(json!({
-        "format": 1, "name": name, "version": "1", "description": "A few words.", "labels": [],
+        "format": 1, "name": name, "version": version, "description": "A few words.", "labels": [],
         "input": {"kind": "text", "max_tokens": 100},
         "architecture": Architecture::Vectors(config),
         "calibration": {"temperature": 1.0}, "abstain_below": 0.0,
