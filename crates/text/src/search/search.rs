@@ -76,6 +76,18 @@ struct Asked {
     word: String,
 }
 
+/// What a case's length makes of a term's count: `K1 ((1 - B) + B length / mean length)`.
+#[derive(Clone, Copy)]
+struct Norm {
+    a_word: f32,
+}
+
+impl Norm {
+    fn of(self, length: u32) -> f32 {
+        K1 * (1.0 - B) + self.a_word * length as f32
+    }
+}
+
 /// Scores that nothing below matters to any more; rises as segments are searched side by side.
 struct Floor(AtomicU32);
 
@@ -176,15 +188,14 @@ impl Index {
         asked.into_iter().map(|(asked, _)| asked).collect()
     }
 
-    /// What a case's length makes of a term's count: `K1 ((1 - B) + B length / mean length)`.
-    fn length_norm(&self, length: u32) -> f32 {
+    fn norm(&self) -> Norm {
         let mean = self.total_length as f32 / self.cases as f32;
-        K1 * ((1.0 - B) + B * length as f32 / mean.max(1.0))
+        Norm { a_word: K1 * B / mean.max(1.0) }
     }
 
     /// BM25 of one case.
     fn score(&self, asked: &[Asked], segment: &Segment, place: usize) -> f32 {
-        let norm = self.length_norm(segment.length(place));
+        let norm = self.norm().of(segment.length(place));
         let mut score = 0.0;
         for one in asked {
             if let Some(count) = segment.terms.count(one.term, place as u16) {
@@ -224,8 +235,7 @@ impl Index {
     ) -> Top<'a> {
         let segment = &self.segments[number];
         let passes = |place: usize| segment.lives(place) && allowed.is_none_or(|bits| bit(bits, place));
-        let norms: Vec<f32> =
-            (0..segment.len()).map(|place| self.length_norm(segment.length(place))).collect();
+        let norm = self.norm();
         let mut scores = vec![0.0f32; segment.len()];
         // Those that can still be among the best, once no others can.
         let mut left: Option<Vec<u16>> = None;
@@ -249,14 +259,15 @@ impl Index {
                     for place in left {
                         if let Ok(found) = list.binary_search_by_key(place, |posting| posting.place()) {
                             let place = usize::from(*place);
-                            scores[place] += one.weight * part(list[found].count(), norms[place]);
+                            scores[place] +=
+                                one.weight * part(list[found].count(), norm.of(segment.length(place)));
                         }
                     }
                 }
                 _ => {
                     for posting in list {
                         let place = usize::from(posting.place());
-                        scores[place] += one.weight * part(posting.count(), norms[place]);
+                        scores[place] += one.weight * part(posting.count(), norm.of(segment.length(place)));
                     }
                 }
             }
