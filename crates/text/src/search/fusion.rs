@@ -8,9 +8,6 @@
 
 use super::top::{Scored, Top};
 
-/// What words count; vectors count the rest.
-pub const WORDS: f32 = 0.5;
-
 /// A candidate with both scores.
 #[derive(Debug, Clone, Copy)]
 pub struct Found<'a> {
@@ -22,8 +19,8 @@ pub struct Found<'a> {
     pub similarity: Option<f32>,
 }
 
-/// The best `limit` with their scores from 0 to 1.
-pub fn fuse(found: Vec<Found>, limit: usize) -> Vec<(f32, Found)> {
+/// The best `limit` with their scores from 0 to 1, in which words count `share` and vectors the rest.
+pub fn fuse(found: Vec<Found>, limit: usize, share: f32) -> Vec<(f32, Found)> {
     let best = found.iter().map(|one| one.words).fold(0.0, f32::max);
     let near = found.iter().filter_map(|one| one.similarity);
     let (low, high) =
@@ -36,7 +33,7 @@ pub fn fuse(found: Vec<Found>, limit: usize) -> Vec<(f32, Found)> {
             None => 0.0,
         };
         match (best > 0.0, high >= low) {
-            (true, true) => WORDS * words + (1.0 - WORDS) * near,
+            (true, true) => share * words + (1.0 - share) * near,
             (true, false) => words,
             _ => near,
         }
@@ -53,13 +50,15 @@ pub fn fuse(found: Vec<Found>, limit: usize) -> Vec<(f32, Found)> {
 mod tests {
     use super::*;
 
+    const WORDS: f32 = 0.25;
+
     fn found(id: &str, words: f32, similarity: Option<f32>) -> Found<'_> {
         Found { place: Scored { score: 0.0, id, segment: 0, place: 0 }, words, similarity }
     }
 
     fn order(candidates: &[(&'static str, f32, Option<f32>)]) -> Vec<(f32, &'static str)> {
         let all = candidates.iter().map(|(id, words, similarity)| found(id, *words, *similarity)).collect();
-        fuse(all, 9).into_iter().map(|(score, one)| (score, one.place.id)).collect()
+        fuse(all, 9, WORDS).into_iter().map(|(score, one)| (score, one.place.id)).collect()
     }
 
     #[test]

@@ -12,6 +12,7 @@ use hashbrown::HashTable;
 
 use super::analysis;
 use super::attributes::{self, Attributes};
+use super::ranking::Ranking;
 use super::segment::{Entry, ROOM, Segment};
 
 /// A case, prepared to be added.
@@ -113,6 +114,7 @@ pub struct Index {
     with_vector: usize,
     /// Numbers in a vector, once there is one.
     dimensions: Option<usize>,
+    pub(super) ranking: Ranking,
 }
 
 fn joined(segment: usize, place: usize) -> u32 {
@@ -127,6 +129,11 @@ impl Index {
     /// An empty one.
     pub fn new() -> Index {
         Index::default()
+    }
+
+    /// Changes the weights.
+    pub fn set_ranking(&mut self, ranking: Ranking) {
+        self.ranking = ranking;
     }
 
     fn find(&self, id: &str) -> Option<(usize, usize)> {

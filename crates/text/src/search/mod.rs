@@ -10,6 +10,7 @@ pub mod english;
 pub mod fusion;
 pub mod index;
 pub mod lists;
+pub mod ranking;
 #[allow(clippy::module_inception)]
 pub mod search;
 pub mod segment;
@@ -19,4 +20,5 @@ pub mod top;
 
 pub use attributes::{Attributes, Filter};
 pub use index::{Index, Prepared, Sizes};
+pub use ranking::Ranking;
 pub use search::{Hit, Query};

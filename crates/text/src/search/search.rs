@@ -1,13 +1,16 @@
 //! The answer to a question: the words of it that cases share, and vectors that are near, together.
 //!
 //! *Words.* BM25 (Robertson and Sparck Jones; "Okapi at TREC-3", 1994): a term counts by how rare it is and
-//! by how often a case has it, with less and less for each time more (`K1`), and less in long cases (`B`).
+//! by how often a case has it, with less and less for each time more ([`Ranking::k1`]), and less in long cases ([`Ranking::b`]).
 //! Every case's score is the exact sum over the question's terms; terms that cannot bring a new case among
 //! the best are looked up in those that are there alone (Turtle and Flood's MaxScore, 1995).
 //!
 //! *Vectors.* Cosines over all cases, exact ([`nn::coded_rows`]).
 //!
 //! *Together.* See [`super::fusion`].
+//!
+//! [`Ranking::k1`]: super::Ranking::k1
+//! [`Ranking::b`]: super::Ranking::b
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -21,13 +24,9 @@ use super::english;
 use super::fusion::{Found, fuse};
 use super::index::{Index, unit};
 use super::lists::Posting;
+use super::ranking::Norm;
 use super::segment::{Segment, bit, set};
 use super::top::{Scored, Top};
-
-/// How soon more occurrences of a term count for less.
-pub const K1: f32 = 1.5;
-/// How much the length of a case counts against it.
-pub const B: f32 = 0.75;
 
 /// Most different terms of a question that are looked for: the rarest.
 const MOST_TERMS: usize = 256;
@@ -74,18 +73,6 @@ struct Asked {
     weight: f32,
     /// The question's word for it.
     word: String,
-}
-
-/// What a case's length makes of a term's count: `K1 ((1 - B) + B length / mean length)`.
-#[derive(Clone, Copy)]
-struct Norm {
-    a_word: f32,
-}
-
-impl Norm {
-    fn of(self, length: u32) -> f32 {
-        K1 * (1.0 - B) + self.a_word * length as f32
-    }
 }
 
 /// Scores that nothing below matters to any more; rises as segments are searched side by side.
@@ -142,7 +129,7 @@ impl Index {
                 }
             });
         }
-        let found = fuse(found.into_values().collect(), query.limit);
+        let found = fuse(found.into_values().collect(), query.limit, self.ranking.words);
         found.into_iter().map(|(score, found)| self.hit(&asked, score, &found)).collect()
     }
 
@@ -177,7 +164,7 @@ impl Index {
             .filter_map(|(text, (count, word))| {
                 let term = self.terms.get(&text)?;
                 let cases: usize = self.segments.iter().map(|s| s.living(s.terms.get(term))).sum();
-                let weight = count as f32 * rarity(cases, self.cases);
+                let weight = count as f32 * self.ranking.rarity(cases, self.cases);
                 (cases > 0).then(|| (Asked { term, weight, word: word.to_string() }, text))
             })
             .collect();
@@ -189,8 +176,7 @@ impl Index {
     }
 
     fn norm(&self) -> Norm {
-        let mean = self.total_length as f32 / self.cases as f32;
-        Norm { a_word: K1 * B / mean.max(1.0) }
+        self.ranking.norm(self.total_length as f32 / self.cases as f32)
     }
 
     /// BM25 of one case.
@@ -199,7 +185,7 @@ impl Index {
         let mut score = 0.0;
         for one in asked {
             if let Some(count) = segment.terms.count(one.term, place as u16) {
-                score += one.weight * part(count, norm);
+                score += one.weight * self.ranking.part(count, norm);
             }
         }
         score
@@ -213,7 +199,7 @@ impl Index {
         depth: usize,
     ) -> Vec<Scored<'a>> {
         // The most that a term and those behind it can add, with room for rounding.
-        let mut rest: Vec<f32> = asked.iter().map(|asked| asked.weight * (K1 + 1.0)).collect();
+        let mut rest: Vec<f32> = asked.iter().map(|asked| asked.weight * self.ranking.most()).collect();
         for at in (0..rest.len().saturating_sub(1)).rev() {
             rest[at] += rest[at + 1];
         }
@@ -259,15 +245,16 @@ impl Index {
                     for place in left {
                         if let Ok(found) = list.binary_search_by_key(place, |posting| posting.place()) {
                             let place = usize::from(*place);
-                            scores[place] +=
-                                one.weight * part(list[found].count(), norm.of(segment.length(place)));
+                            scores[place] += one.weight
+                                * self.ranking.part(list[found].count(), norm.of(segment.length(place)));
                         }
                     }
                 }
                 _ => {
                     for posting in list {
                         let place = usize::from(posting.place());
-                        scores[place] += one.weight * part(posting.count(), norm.of(segment.length(place)));
+                        scores[place] +=
+                            one.weight * self.ranking.part(posting.count(), norm.of(segment.length(place)));
                     }
                 }
             }
@@ -355,19 +342,6 @@ impl Index {
 /// How many of the best by words and by vectors are looked at together.
 pub(super) fn depth(limit: usize) -> usize {
     (3 * limit).max(100)
-}
-
-/// What the rarity of a term counts: the inverse document frequency of BM25, to the power of 3/2. The
-/// power makes more of rare words, the matter of a long question, than of its many common ones.
-pub(super) fn rarity(with: usize, cases: usize) -> f32 {
-    let (with, cases) = (with as f32, cases as f32);
-    let rarity = (1.0 + (cases - with + 0.5) / (with + 0.5)).ln();
-    rarity * rarity.sqrt()
-}
-
-/// What a case adds to a term that it has so often.
-pub(super) fn part(count: f32, norm: f32) -> f32 {
-    count * (K1 + 1.0) / (count + norm)
 }
 
 /// The `depth`-th highest of these scores, if there are so many above 0.

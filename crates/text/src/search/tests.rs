@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::attributes::{Attributes, Filter, keys};
-use super::search::{B, K1, depth};
-use super::{Hit, Index, Prepared, Query, analysis, english, fusion};
+use super::search::depth;
+use super::{Hit, Index, Prepared, Query, Ranking, analysis, english};
 
 /// A case as the plain index has it.
 #[derive(Debug, Clone)]
@@ -43,14 +43,15 @@ impl PlainIndex {
         if asked.iter().any(|term| !english::says_nothing(term)) {
             asked.retain(|term| !english::says_nothing(term));
         }
-        let (k1, b, count) = (f64::from(K1), f64::from(B), cases.len() as f64);
+        let Ranking { k1, b, rarity: power, .. } = Ranking::default();
+        let (k1, b, count) = (f64::from(k1), f64::from(b), cases.len() as f64);
         let mut scores = HashMap::new();
         for (id, words) in &cases {
             let mut score = 0.0;
             for term in &asked {
                 let of = |words: &[String]| words.iter().filter(|word| *word == term).count() as f64;
                 let with = cases.iter().filter(|(_, words)| words.contains(term)).count() as f64;
-                let rarity = (1.0 + (count - with + 0.5) / (with + 0.5)).ln().powf(1.5);
+                let rarity = (1.0 + (count - with + 0.5) / (with + 0.5)).ln().powf(f64::from(power));
                 let norm = k1 * ((1.0 - b) + b * words.len() as f64 / mean.max(1.0));
                 let times = of(words);
                 score += if times > 0.0 { rarity * times * (k1 + 1.0) / (times + norm) } else { 0.0 };
@@ -95,7 +96,7 @@ impl PlainIndex {
         let near: Vec<f64> = all.iter().filter_map(|one| one.2).collect();
         let (low, high) =
             near.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), n| (l.min(*n), h.max(*n)));
-        let share = f64::from(fusion::WORDS);
+        let share = f64::from(Ranking::default().words);
         let mut scored: Vec<(String, f64, Option<f64>)> = all
             .iter()
             .map(|(id, words, similarity)| {
