@@ -5,7 +5,8 @@
 The answers of a part of the foci (by a hash of the focus; "held": two tenths, "train": the others) become the
 cases of a server that is started for it. Asked are, for --foci foci with at least three answers, one of their
 questions as it stands ("short") and the same between sentences that people write around what they want to
-know ("long"; crates/train/src/embed/asides-en.txt, of which training uses every other line and this the rest).
+know ("long"; crates/train/src/embed/asides-en.txt, of which training uses every other line and this the rest),
+also with a word of another illness ("mixed").
 An answer to the same kind of question about the same focus counts 3, another about the focus 1. Prints one
 JSON line. Choose by "train", report "held".
 """
@@ -35,6 +36,7 @@ def arguments():
     parser.add_argument("--part", choices=["held", "train"], default="held")
     parser.add_argument("--foci", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--write", type=Path, help="only write cases.jsonl and questions.jsonl into this folder, for examples/search_ranking.rs")
     return parser.parse_args()
 
 
@@ -83,27 +85,38 @@ def main():
     asked = sorted(focus for focus in foci if len(foci[focus]) >= 3)
     asked = chosen.sample(asked, min(given.foci, len(asked)))
     asides = ASIDES.read_text().splitlines()[1::2]
+    questions = []
+    for focus in asked:
+        row = rows[chosen.choice(foci[focus])]
+        gains = {str(n): 2 if kind(rows[n]["question"]) == kind(row["question"]) else 1 for n in foci[focus]}
+        around = chosen.sample(asides, chosen.randint(3, 7))
+        around.insert(chosen.randint(1, len(around) - 1), row["question"])
+        other = chosen.choice(["I also have {}.", "My father had {}.", "She was treated for {} before."]).format(rows[chosen.randrange(len(rows))]["focus"])
+        mixed = [*around[:1], other, *around[1:]]
+        for name, query in [("short", row["question"]), ("long", " ".join(around)), ("mixed", " ".join(mixed))]:
+            questions.append({"kind": name, "query": query, "gains": gains})
+    cases = [{"id": str(number), "text": row["answer"], "source": row["source"]} for number, row in enumerate(rows)]
+    if given.write:
+        given.write.mkdir(parents=True, exist_ok=True)
+        for name, lines in [("cases", cases), ("questions", questions)]:
+            (given.write / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        return
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         with open(folder / "cases.jsonl", "w") as file:
-            for number, row in enumerate(rows):
-                file.write(json.dumps({"case_id": str(number), "text": row["answer"], "attributes": {"source": row["source"]}}) + "\n")
+            for case in cases:
+                file.write(json.dumps({"case_id": case["id"], "text": case["text"], "attributes": {"source": case["source"]}}) + "\n")
         subprocess.run([given.program, "import", "cases", str(folder / "cases.jsonl"), "--database-url", f"sqlite://{folder}/cases.db"], check=True, capture_output=True)
         server = Server(given.program, given.models, folder)
         try:
             if given.models:
                 server.until_filled()
             sums, times = collections.Counter(), []
-            for focus in asked:
-                row = rows[chosen.choice(foci[focus])]
-                gains = {str(n): 2 if kind(rows[n]["question"]) == kind(row["question"]) else 1 for n in foci[focus]}
-                around = chosen.sample(asides, chosen.randint(3, 7))
-                around.insert(chosen.randint(1, len(around) - 1), row["question"])
-                for name, query in [("short", row["question"]), ("long", " ".join(around))]:
-                    began = time.perf_counter()
-                    found = server.ask(query)
-                    times.append(time.perf_counter() - began)
-                    sums[name] += ndcg([one["case_id"] for one in found], gains)
+            for question in questions:
+                began = time.perf_counter()
+                found = server.ask(question["query"])
+                times.append(time.perf_counter() - began)
+                sums[question["kind"]] += ndcg([one["case_id"] for one in found], question["gains"])
         finally:
             server.process.terminate()
             server.process.wait()
