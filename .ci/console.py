@@ -21,7 +21,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from browser import start
 
-PAGES = ["images", "notes", "people", "models", "operations", "audit"]
+PAGES = ["images", "notes", "people", "cases", "models", "operations", "audit"]
 MARKUP = '<img src=x onerror="window.ran=1"><script>window.ran=1</script>'
 MANY = 520
 
@@ -228,6 +228,29 @@ def put(server, path, body):
     urllib.request.urlopen(request).read()
 
 
+def cases(page, folder):
+    page.open("cases")
+    page.one("#query").send_keys("pressing pain in the chest that goes into the arm")
+    page.click("#search")
+    page.until(".hits li:first-child", "case-1")
+    page.until(".hits li:first-child mark", "chest")
+    page.shot(folder, "cases")
+    # What is known of a hit narrows the search, and no longer.
+    page.click(".hits li:first-child .chips button[data-name=ward]")
+    page.until("#filter", "cardiology")
+    page.wait.until(lambda _: page.all(".hits li") and all("cardiology" in text for text in page.texts(".hits li")))
+    page.click("#filter button")
+    page.wait.until(lambda _: any("cardiology" not in text for text in page.texts(".hits li")))
+    # Chinese is found in pairs of characters, and markup in a case is text.
+    put(page.server, "/v1/cases/odd", {"text": f"胸痛 {MARKUP}", "attributes": {"ward": MARKUP}})
+    page.open("cases")
+    page.one("#query").send_keys("胸痛")
+    page.click("#search")
+    page.until(".hits", "odd")
+    page.until(".hits mark", "胸痛")
+    assert page.browser.execute_script("return window.ran") is None, "markup was run"
+
+
 def models(page, folder):
     page.open("models/triage")
     page.until(".card", "no medical device")
@@ -271,7 +294,7 @@ def accessible(page, axe, place):
 
 def in_every_form(page, axe):
     """Both languages and themes, wide and narrow."""
-    raw = re.compile(r"\b(?:images|notes|people|models|operations|audit|ops|key|failure|reason|drift|field|kind|strategy)\.[a-z_-]+\b")
+    raw = re.compile(r"\b(?:images|notes|people|cases|models|operations|audit|ops|key|failure|reason|drift|field|kind|strategy)\.[a-z_-]+\b")
     for language in ["zh", "en"]:
         page.click("#language")
         for name in PAGES:
@@ -343,7 +366,7 @@ def main():
         page.ready("images")
         assert "key=" not in browser.current_url, "the key stays in the address"
         assert browser.execute_script("return JSON.stringify(localStorage)").find(server.key) < 0
-        for act in [images, notes, people, models, operations, audit]:
+        for act in [images, notes, people, cases, models, operations, audit]:
             began = time.monotonic()
             act(page, folder)
             quiet(page, server.url)

@@ -13,7 +13,7 @@ from pathlib import Path
 from medserve_client import AuthenticatedClient
 from medserve_client.types import File
 
-USER, ITEM = "ci person/1", "ci:item"
+USER, ITEM, CASE = "ci person/1", "ci:item", "ci case/1"
 TENSOR = {"name": "note", "shape": [1], "datatype": "BYTES", "data": ["chest pain"]}
 
 BUNDLE = {"resourceType": "Bundle", "type": "batch", "entry": [
@@ -41,6 +41,10 @@ CALLS = [
     ("segment_images", {}, "picture"),
     ("extract_notes", {}, {"model": "biomedical-entities", "records": [{"note": "aspirin for headache"}]}),
     ("classify_notes", {}, {"model": "triage", "records": [{"note": "chest pain", "fields": {"age": 67}}]}),
+    ("put_case", {"case_id": CASE}, {"text": "chest pain", "attributes": {"ward": "7"}}),
+    ("get_case", {"case_id": CASE}, None),
+    ("search_cases", {}, {"query": "pain of the chest", "limit": 1, "filter": {"ward": ["7", "8"]}}),
+    ("delete_case", {"case_id": CASE}, None),
     ("put_item", {"item_id": ITEM}, {"item_id": ITEM, "kind": "advice", "name": "Drink water"}),
     ("get_item", {"item_id": ITEM}, None),
     ("list_items", {"kind": "advice", "limit": 2}, None),

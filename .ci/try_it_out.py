@@ -14,7 +14,7 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 from browser import start
 
 # What is done after everything else, since it takes away what the others ask for.
-LAST = ["delete_interactions", "delete_user", "delete_item", "oip_unload_model"]
+LAST = ["delete_interactions", "delete_user", "delete_item", "delete_case", "oip_unload_model"]
 
 
 # No model of it is in the repository, so this is the answer.
@@ -27,7 +27,7 @@ def main():
         paths = json.load(answer)["paths"]
     operations = [operation for path in paths.values() for operation in path.values()]
     names = [operation["operationId"] for operation in operations]
-    writes = {"put_user", "put_item"}
+    writes = {"put_user", "put_item", "put_case"}
     order = sorted(names, key=lambda name: (LAST.index(name) + 1 if name in LAST else 0, name not in writes))
 
     browser = start(1400, 2000)

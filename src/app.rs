@@ -30,6 +30,7 @@ use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 
 use crate::api::{Admission, AppState, Identity, People, Shared, identity, router};
+use crate::cases::Cases;
 use crate::config::{self, ApiKey, AuditMode, Collector, Config, ConfigError, RecommenderEngine};
 use crate::inference::{Registry, change};
 use crate::store::{self, AuditWriter, Store, StoreOptions, demo};
@@ -140,6 +141,7 @@ async fn serve(prepared: Prepared) -> Result<()> {
         config: config.clone(),
         registry: Arc::new(ArcSwapOption::empty()),
         people: Arc::new(ArcSwapOption::empty()),
+        cases: Arc::new(ArcSwapOption::empty()),
         identity: Arc::new(identity),
         rate: config.rate_limit.map(|limit| Arc::new(RateLimiter::keyed(Quota::per_second(limit)))),
         failures: identity::failures(),
@@ -173,9 +175,13 @@ async fn serve(prepared: Prepared) -> Result<()> {
         started = start(&state, recommendations) => started?,
         () = signals.next() => return Ok(()),
     };
+    let cases = load_cases(&state, &people).await?;
     let key = audit::open(&config, people.store.as_ref()).await?;
     state.audit_key.store(Some(key.clone()));
     state.people.store(Some(people.clone()));
+    state.cases.store(Some(cases.clone()));
+    let finding = tokio::spawn(upkeep::keep_cases(cases.clone(), config.refresh));
+    let filling = tokio::spawn(upkeep::fill_cases(cases));
     let feeding = tokio::spawn(upkeep::keep_fresh(people.clone(), config.refresh));
     let upkeep = tokio::spawn(upkeep::keep_up(state.clone(), people.clone(), key.clone()));
     let ticking = tokio::spawn(upkeep::tick(people.clone()));
@@ -210,7 +216,7 @@ async fn serve(prepared: Prepared) -> Result<()> {
             true
         }
     };
-    for task in [feeding, upkeep, ticking, reloading] {
+    for task in [feeding, finding, filling, upkeep, ticking, reloading] {
         task.abort();
     }
     // What was answered is on record also where the end is in a hurry.
@@ -264,6 +270,13 @@ async fn start(state: &AppState, recommendations: Settings) -> Result<Arc<People
         tracing::error!(%error, "a model package was refused");
     }
     Ok(people)
+}
+
+/// Reads the cases that are kept into the index over them.
+async fn load_cases(state: &AppState, people: &People) -> Result<Arc<Cases>> {
+    let embedder = Arc::new(state.registry.clone());
+    let cases = Cases::load(people.store.clone(), embedder).await.context("loading the cases")?;
+    Ok(Arc::new(cases))
 }
 
 /// Connects the store, fills it for a demonstration, and loads the recommender.

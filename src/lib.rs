@@ -1,13 +1,14 @@
 //! medserve: a server that classifies medical images and clinical notes and recommends care.
 //!
-//! `app` puts everything together, `api` is all HTTP, `inference` schedules models and `store`
-//! holds all SQL. A request reads as a straight line from `api` to `inference` to the libraries in
+//! `app` puts everything together, `api` is all HTTP, `inference` schedules models, `cases`
+//! searches and `store` holds all SQL. A request reads as a straight line from `api` to `inference` to the libraries in
 //! `crates/`, and back; which of them may use which is in their manifests, and Cargo holds them to it.
 
 #![forbid(unsafe_code)]
 
 pub mod api;
 pub mod app;
+pub mod cases;
 pub mod config;
 pub mod inference;
 pub mod store;

@@ -52,7 +52,7 @@ struct Database {
 enum Command {
     /// Serve over HTTP
     Serve(Box<Serve>),
-    /// Put a file of users, items, interactions or terms into the database, whole or not at all
+    /// Put a file of users, items, interactions, cases or terms into the database, whole or not at all
     Import {
         #[command(flatten)]
         database: Database,

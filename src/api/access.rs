@@ -37,7 +37,8 @@ pub fn table(method: &Method, path: &str) -> Access {
         | "/v1/images/segment"
         | "/v1/images/explain"
         | "/v1/notes/classify"
-        | "/v1/notes/extract" => Scoped(&[Scope::Classify]),
+        | "/v1/notes/extract"
+        | "/v1/embeddings" => Scoped(&[Scope::Classify]),
         "/fhir/R4/metadata" | "/cds-services" => Open,
         "/fhir/R4" => Scoped(&[Scope::Write]),
         "/cds-services/{id}" | "/cds-services/{id}/feedback" => Scoped(&[Scope::Recommend, Scope::Cds]),
@@ -47,6 +48,10 @@ pub fn table(method: &Method, path: &str) -> Access {
         | "/v1/models/{name}"
         | "/v1/models/{name}/card.json"
         | "/v1/models/{name}/plots/{plot}" => Known,
+        // To be found and read by those who write notes about the next one; kept by those who keep the data.
+        "/v1/cases/search" => Scoped(&[Scope::Classify, Scope::Write]),
+        "/v1/cases/{case_id}" if reads => Scoped(&[Scope::Classify, Scope::Write]),
+        "/v1/cases/{case_id}" => Scoped(&[Scope::Write]),
         "/v1/users/{user_id}/recommendations" => Scoped(&[Scope::Recommend]),
         "/v1/items" | "/v1/items/{item_id}" if reads => Scoped(&[Scope::Recommend, Scope::Write]),
         // Who keeps the data may read it back; to be recommended something, nobody has to.
@@ -77,5 +82,11 @@ mod tests {
         let read = table(&Method::GET, "/v1/items/{item_id}");
         assert_eq!(read, Access::Scoped(&[Scope::Recommend, Scope::Write]));
         assert_eq!(table(&Method::PUT, "/v1/items/{item_id}"), Access::Scoped(&[Scope::Write]));
+        let read = Access::Scoped(&[Scope::Classify, Scope::Write]);
+        assert_eq!(table(&Method::GET, "/v1/cases/{case_id}"), read);
+        assert_eq!(table(&Method::POST, "/v1/cases/search"), read);
+        for method in [Method::PUT, Method::DELETE] {
+            assert_eq!(table(&method, "/v1/cases/{case_id}"), Access::Scoped(&[Scope::Write]));
+        }
     }
 }

@@ -20,6 +20,11 @@ pub fn read(state: &AppState) {
         gauge!("medserve_database_connections", "state" => "idle").set(usage.idle);
         gauge!("medserve_database_connections_max").set(usage.max);
     }
+    if let Some(cases) = state.cases.load_full() {
+        let counts = cases.counts();
+        gauge!("medserve_cases", "vector" => "yes").set(counts.with_vector as f64);
+        gauge!("medserve_cases", "vector" => "no").set((counts.cases - counts.with_vector) as f64);
+    }
     process();
 }
 

@@ -4,10 +4,12 @@ pub mod access;
 pub mod admission;
 pub mod audit;
 mod body_size;
+pub mod cases;
 pub mod cds;
 pub mod classify;
 pub mod console;
 pub mod contract;
+pub mod embeddings;
 pub mod entities;
 pub mod error;
 mod etag;
@@ -44,6 +46,7 @@ use arc_swap::ArcSwapOption;
 use governor::DefaultKeyedRateLimiter;
 use metrics_exporter_prometheus::PrometheusHandle;
 
+use crate::cases::Cases;
 use crate::config::Config;
 use crate::inference::Registry;
 use crate::inference::recommendation::RecommendationService;
@@ -69,6 +72,8 @@ pub struct Shared {
     pub registry: Arc<ArcSwapOption<Registry>>,
     /// People, things and the recommender; none until they are loaded.
     pub people: Arc<ArcSwapOption<People>>,
+    /// The cases; none until they are loaded.
+    pub cases: Arc<ArcSwapOption<Cases>>,
     /// Who is let in.
     pub identity: Arc<Identity>,
     /// How often each caller may ask; none for as often as it likes.
@@ -111,6 +116,16 @@ impl AppState {
         self.audit_key
             .load_full()
             .ok_or_else(|| Problem::unavailable("the database is being opened; try again in a moment"))
+    }
+
+    /// The cases.
+    ///
+    /// # Errors
+    /// 503 while they are being loaded.
+    pub fn cases(&self) -> Result<Arc<Cases>, Problem> {
+        self.cases
+            .load_full()
+            .ok_or_else(|| Problem::unavailable("the cases are being loaded; try again in a moment"))
     }
 
     /// People, things and the recommender.

@@ -30,7 +30,7 @@ pub struct ModelDescription {
     /// Version in service.
     #[schema(example = "1")]
     pub version: String,
-    /// image-classification, image-segmentation, note-classification, note-extraction or recommendation.
+    /// image-classification, image-segmentation, note-classification, note-extraction, text-embedding or recommendation.
     #[schema(example = "image-classification")]
     pub task: &'static str,
     /// One sentence for people.

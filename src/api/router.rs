@@ -21,8 +21,8 @@ use super::middleware::{
 };
 use super::oip::error::OipError;
 use super::{
-    AppState, Problem, cds, console, contract, entities, explain, fhir, health, images, interactions, items,
-    models, notes, oip, recommendations, segment, users,
+    AppState, Problem, cases, cds, console, contract, embeddings, entities, explain, fhir, health, images,
+    interactions, items, models, notes, oip, recommendations, segment, users,
 };
 
 #[derive(OpenApi)]
@@ -35,6 +35,8 @@ use super::{
     tags(
         (name = "images", description = "What does this image show?"),
         (name = "notes", description = "How urgent is this note, or where does it belong?"),
+        (name = "cases", description = "Which earlier cases are like this one?"),
+        (name = "embeddings", description = "Which texts mean the like?"),
         (name = "recommendations", description = "What suits this person?"),
         (name = "people and things", description = "Users, items and what happened between them"),
         (name = "electronic records", description = "FHIR R4 and CDS Hooks 2.0: at home in a hospital's record system"),
@@ -53,6 +55,9 @@ fn documented() -> OpenApiRouter<AppState> {
         .routes(routes!(segment::segment))
         .routes(routes!(notes::classify))
         .routes(routes!(entities::extract))
+        .routes(routes!(cases::put, cases::get, cases::delete))
+        .routes(routes!(cases::search))
+        .routes(routes!(embeddings::create))
         .routes(routes!(recommendations::get))
         .routes(routes!(recommendations::neighbors))
         .routes(routes!(users::put, users::get, users::delete))
@@ -225,6 +230,7 @@ mod tests {
         let state = AppState::new(Shared {
             registry: Arc::default(),
             people: Arc::default(),
+            cases: Arc::default(),
             identity: Arc::new(Identity::new(&config).unwrap()),
             rate: None,
             failures: crate::api::identity::failures(),

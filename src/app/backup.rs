@@ -1,7 +1,7 @@
 //! `medserve backup FILE` and `medserve restore FILE`: everything that is kept, in one SQLite file.
 //!
 //! Of an SQLite database the file is a copy of all of it, the audit and its chain included, made at one
-//! moment while servers go on writing. Of Postgres it holds users, items, interactions and terms, so that
+//! moment while servers go on writing. Of Postgres it holds users, items, interactions, terms and cases, so that
 //! they can move to SQLite; restoring such a file into Postgres moves them there. (Postgres' own tools
 //! copy all of Postgres.) What was copied is counted and digested on both sides.
 
@@ -16,10 +16,12 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use tokio::runtime::Runtime;
 
-use crate::store::{self, BulkLoad, Store, StoreOptions};
+use crate::store::{self, BulkLoad, Store, StoreOptions, StoredCase};
 
 /// Rows handed over at once.
 const BATCH: usize = 5_000;
+/// Cases handed over at once; a text may be a megabyte.
+const CASES: usize = 500;
 
 /// What a database holds: how many rows, and a digest over them in which their order counts for nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -28,6 +30,7 @@ pub struct Content {
     items: Rows,
     interactions: Rows,
     terms: Rows,
+    cases: Rows,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -49,8 +52,14 @@ impl Rows {
 
 impl std::fmt::Display for Content {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Content { users, items, interactions, terms } = self;
-        let all = [("users", users), ("items", items), ("interactions", interactions), ("terms", terms)];
+        let Content { users, items, interactions, terms, cases } = self;
+        let all = [
+            ("users", users),
+            ("items", items),
+            ("interactions", interactions),
+            ("terms", terms),
+            ("cases", cases),
+        ];
         for (name, rows) in all {
             writeln!(formatter, "{name}: {} rows, digest {:032x}", rows.count, rows.digest)?;
         }
@@ -67,7 +76,14 @@ async fn content(store: &dyn Store) -> Result<Content> {
     for term in store.terms().await? {
         content.terms.add(&term);
     }
+    store.scan_cases(&mut |stored| content.cases.add(&row(&stored))).await?;
     Ok(content)
+}
+
+/// What is digested of a case: all of it, its vector too.
+fn row(stored: &StoredCase) -> impl Serialize {
+    let vector = stored.vector.as_ref().map(|v| (v.model.clone(), v.version.clone(), v.values.clone()));
+    (stored.case.clone(), vector)
 }
 
 fn owned(row: InteractionRow<'_>) -> Interaction {
@@ -145,8 +161,13 @@ async fn copy_in(url: &str, file: &Path) -> Result<String> {
         let from = store::connect(&sqlite(file), &StoreOptions::default()).await?;
         let into = store::connect(url, &StoreOptions::default()).await.context("opening the database")?;
         let counts = into.counts().await?;
-        if counts != Default::default() {
-            bail!("the database is not empty: it has {} users and {} items", counts.users, counts.items);
+        if counts != Default::default() || into.count_cases().await? > 0 {
+            bail!(
+                "the database is not empty: it has {} users, {} items and {} cases",
+                counts.users,
+                counts.items,
+                into.count_cases().await?
+            );
         }
         transfer(from.as_ref(), into.as_ref()).await?;
         from.close().await;
@@ -191,7 +212,7 @@ fn clear(partial: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Users, items, interactions and terms from one database into another, and what was copied. What commits
+/// Users, items, interactions, terms and cases from one database into another, and what was copied. What commits
 /// meanwhile may be left out; an interaction of somebody who is not copied is.
 async fn transfer(from: &dyn Store, into: &dyn Store) -> Result<Content> {
     let mut copied = Content::default();
@@ -214,6 +235,13 @@ async fn transfer(from: &dyn Store, into: &dyn Store) -> Result<Content> {
     }
     for batch in interactions.chunks(BATCH) {
         load.interactions(batch).await?;
+    }
+    let mut ids = Vec::new();
+    from.scan_cases(&mut |stored| ids.push(stored.case.case_id)).await?;
+    for ids in ids.chunks(CASES) {
+        let cases = from.read_cases(ids).await?;
+        load.cases(&cases).await?;
+        cases.iter().for_each(|stored| copied.cases.add(&row(stored)));
     }
     load.commit(None).await?;
     into.put_terms(&terms).await?;

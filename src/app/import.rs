@@ -10,8 +10,8 @@ use tokio::runtime::Runtime;
 
 use super::import_fhir::{FhirReport, import_fhir};
 use crate::store::import::{
-    ImportReport, Progress, default_event, import_interactions, import_items, import_terminology,
-    import_users,
+    ImportReport, Progress, default_event, import_cases, import_interactions, import_items,
+    import_terminology, import_users,
 };
 use crate::store::{self, StoreOptions};
 use recommend::clock;
@@ -56,6 +56,11 @@ pub enum Import {
         /// The file
         file: PathBuf,
     },
+    /// Cases, texts to be found again, from a file of JSON lines
+    Cases {
+        /// The file
+        file: PathBuf,
+    },
     /// Electronic records: a FHIR R4 Bundle, a Bulk Data file (NDJSON), or a folder of them
     Fhir {
         /// The file or the folder
@@ -75,6 +80,7 @@ impl Import {
             Import::Interactions { file, .. }
             | Import::Users { file }
             | Import::Items { file }
+            | Import::Cases { file }
             | Import::Fhir { file }
             | Import::Terminology { file } => file,
         }
@@ -131,6 +137,7 @@ async fn import(url: &str, what: Import) -> Result<Imported> {
         }
         Import::Users { .. } => import_users(store.as_ref(), file, now, &mut progress).await,
         Import::Items { .. } => import_items(store.as_ref(), file, &mut progress).await,
+        Import::Cases { .. } => import_cases(store.as_ref(), file, &mut progress).await,
         Import::Terminology { .. } => import_terminology(store.as_ref(), file).await,
         Import::Interactions {
             kind,

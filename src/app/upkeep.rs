@@ -13,6 +13,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::tls::Certificates;
 use crate::api::{AppState, People};
+use crate::cases::{Cases, CasesError};
 use crate::store::{AuditKey, KEEP_CHANGES, StoreError, TRIM_BATCH};
 use recommend::SourceError;
 use recommend::clock;
@@ -29,6 +30,9 @@ const RELOAD_EVERY: Duration = Duration::from_secs(5);
 /// Time between two steps of the audit's clock.
 const TICK_EVERY: Duration = Duration::from_secs(10);
 
+/// Time between two looks for cases without a vector.
+const FILL_EVERY: Duration = Duration::from_secs(1);
+
 /// Longest time that the database has for one question, and for loading everything.
 const LIMIT: Duration = Duration::from_secs(10);
 const RELOAD_LIMIT: Duration = Duration::from_secs(900);
@@ -36,6 +40,12 @@ const RELOAD_LIMIT: Duration = Duration::from_secs(900);
 /// An error that says no answer came in time.
 trait Silence {
     fn silence() -> Self;
+}
+
+impl Silence for CasesError {
+    fn silence() -> Self {
+        StoreError::silence().into()
+    }
 }
 
 const NO_ANSWER: &str = "no answer came in time";
@@ -112,6 +122,43 @@ pub async fn keep_fresh(people: Arc<People>, every: Duration) {
             trimmed = Instant::now();
             if let Err(error) = within(LIMIT, people.store.trim_changes(KEEP_CHANGES)).await {
                 tracing::warn!(%error, "the change feed was not trimmed");
+            }
+        }
+    }
+}
+
+/// Takes over cases that other replicas and plain SQL wrote, and drops from memory what was erased.
+pub async fn keep_cases(cases: Arc<Cases>, every: Duration) {
+    let mut rounds = tokio::time::interval(every);
+    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut tidied, mut answers) = (Instant::now(), true);
+    loop {
+        rounds.tick().await;
+        let refreshed = within(RELOAD_LIMIT, cases.refresh()).await;
+        match (&refreshed, answers) {
+            (Err(error), true) => {
+                tracing::warn!(%error, "cases of other processes cannot be read; searches go on without them");
+            }
+            (Ok(()), false) => tracing::info!("cases of other processes are read again"),
+            _ => {}
+        }
+        answers = refreshed.is_ok();
+        if tidied.elapsed() >= TRIM_EVERY {
+            cases.tidy().await;
+            tidied = Instant::now();
+        }
+    }
+}
+
+/// Makes the vectors of cases that have none.
+pub async fn fill_cases(cases: Arc<Cases>) {
+    loop {
+        match cases.fill().await {
+            Ok(true) => {}
+            Ok(false) => tokio::time::sleep(FILL_EVERY).await,
+            Err(error) => {
+                tracing::warn!(%error, "vectors of cases were not made; trying again");
+                tokio::time::sleep(LIMIT).await;
             }
         }
     }

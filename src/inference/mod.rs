@@ -6,6 +6,7 @@
 
 pub mod batcher;
 pub mod change;
+pub mod embedder;
 pub mod engine;
 pub mod extractor;
 pub mod image;
@@ -18,6 +19,7 @@ pub mod recommendation;
 pub mod registry;
 pub mod segment;
 
+pub use embedder::{EmbedError, Embedded};
 pub use engine::InferenceError;
 pub use pool::{AskError, Timing};
 pub use prediction::{Outcome, Prediction, Reason};

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use super::embedder::EmbedService;
 use super::extractor::ExtractService;
 use super::image::ImageService;
 use super::note::NoteService;
@@ -30,6 +31,8 @@ pub enum Served {
     Note(Arc<NoteService>),
     /// It finds names in notes.
     Extract(Arc<ExtractService>),
+    /// It makes vectors of texts.
+    Embed(Arc<EmbedService>),
     /// It recommends.
     Recommendation(Arc<RecommendationService>),
 }
@@ -42,6 +45,7 @@ impl Served {
             Served::Segment(service) => &service.manifest,
             Served::Note(service) => &service.manifest,
             Served::Extract(service) => &service.manifest,
+            Served::Embed(service) => &service.manifest,
             Served::Recommendation(service) => &service.manifest,
         }
     }
@@ -54,6 +58,7 @@ impl Served {
             Served::Segment(_) => 0,
             Served::Note(service) => service.waiting(),
             Served::Extract(service) => service.waiting(),
+            Served::Embed(service) => service.waiting(),
             Served::Recommendation(_) => 0,
         }
     }
@@ -72,6 +77,7 @@ impl Served {
             Served::Segment(service) => &service.card,
             Served::Note(service) => &service.card,
             Served::Extract(service) => &service.card,
+            Served::Embed(service) => &service.card,
             Served::Recommendation(service) => &service.card,
         }
     }
@@ -161,6 +167,9 @@ pub(super) fn start(
         }
         Input::Record(_) => {
             Ok(Served::Note(Arc::new(NoteService::start(package, config, preprocess.clone())?)))
+        }
+        Input::Text(_) if package.manifest.labels.is_empty() => {
+            Ok(Served::Embed(Arc::new(EmbedService::start(package, config, preprocess.clone())?)))
         }
         Input::Text(_) => {
             Ok(Served::Extract(Arc::new(ExtractService::start(package, config, preprocess.clone())?)))

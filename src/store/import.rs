@@ -1,4 +1,4 @@
-//! Getting files into a store: users and items as JSON lines, interactions and terms as CSV.
+//! Getting files into a store: users, items and cases as JSON lines, interactions and terms as CSV.
 //!
 //! A file goes in whole or not at all. The first row that is wrong ends the import with its line
 //! number, and nothing of the file stays. Nothing is dropped silently either: the report counts
@@ -16,7 +16,7 @@ use std::io::{BufRead, BufReader, Read};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{BulkLoad, Loaded, Store, StoreError, Written};
+use super::{BulkLoad, Case, Loaded, Store, StoreError, StoredCase, Written};
 use recommend::{
     CsvError, FieldError, InteractionColumns, InteractionLine, InteractionReader, Item, Kind, Millis,
     TermKind, User, read_terms,
@@ -59,6 +59,8 @@ impl<R: Read> Read for Lined<R> {
 
 /// Rows handed to the store at once.
 const BATCH: usize = 5_000;
+/// Cases handed over at once; a text may be a megabyte.
+const CASES: usize = 500;
 
 /// Why a file was not imported. Nothing of it was.
 #[derive(Debug, thiserror::Error)]
@@ -115,8 +117,14 @@ pub struct ImportReport {
 impl fmt::Display for ImportReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} rows read", self.rows)?;
-        let Loaded { users, items, interactions, repeated } = self.loaded;
-        let all = [("users", users), ("items", items), ("interactions", interactions), ("terms", self.terms)];
+        let Loaded { users, items, interactions, cases, repeated } = self.loaded;
+        let all = [
+            ("users", users),
+            ("items", items),
+            ("interactions", interactions),
+            ("cases", cases),
+            ("terms", self.terms),
+        ];
         for (name, written) in all {
             if written != Default::default() {
                 write!(
@@ -235,6 +243,26 @@ pub async fn import_items(
     let mut lines = JsonLines::new(file, |item: &Item| item.validate(""), |item| &item.item_id);
     while let Some(batch) = lines.next_batch()? {
         load.items(&batch).await?;
+        progress(lines.progress);
+    }
+    finish(load, lines.progress.rows).await
+}
+
+/// Imports cases, one JSON object a line, as `PUT /v1/cases/{case_id}` takes them with the id beside the
+/// text. Their vectors are made by the server that reads them.
+pub async fn import_cases(
+    store: &dyn Store,
+    file: impl Read + Send,
+    progress: &mut (dyn FnMut(Progress) + Send),
+) -> Result<ImportReport, ImportError> {
+    let mut load = store.begin_load().await?;
+    let mut lines = JsonLines::new(file, |case: &Case| case.validate(""), |case| &case.case_id);
+    while let Some(batch) = lines.next_batch()? {
+        let batch: Vec<StoredCase> =
+            batch.into_iter().map(|case| StoredCase { case, vector: None }).collect();
+        for part in batch.chunks(CASES) {
+            load.cases(part).await?;
+        }
         progress(lines.progress);
     }
     finish(load, lines.progress.rows).await

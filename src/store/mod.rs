@@ -15,6 +15,7 @@
 
 pub mod audit;
 mod audit_writer;
+pub mod cases;
 pub mod demo;
 pub mod error;
 pub mod fhir;
@@ -33,6 +34,7 @@ use recommend::{Evidence, Interaction, Item, Kind, Millis, Source, Term, User, W
 
 pub use audit::{AuditKey, AuditQuery, AuditRow, Head, Naming, NumberedRow};
 pub use audit_writer::{AuditWriter, NotWritten};
+pub use cases::{Case, CaseChanges, CaseStore, CaseVector, StoredCase};
 pub use error::StoreError;
 
 /// The future every store operation returns: boxed, so that the trait can be used as `dyn`.
@@ -137,7 +139,7 @@ pub struct PoolUsage {
 
 /// A database of users, items and interactions. Callers validate what they write by the rules
 /// of [`recommend`]; the store enforces what it cannot live without.
-pub trait Store: Source {
+pub trait Store: Source + CaseStore {
     /// Adds these users, or replaces the profiles of those that exist. An id that comes twice
     /// counts once, the last one wins (so in the other batches below).
     fn put_users<'a>(&'a self, users: &'a [User]) -> Answer<'a, Written>;
@@ -284,6 +286,7 @@ pub struct Loaded {
     pub users: Written,
     pub items: Written,
     pub interactions: Written,
+    pub cases: Written,
     /// Interactions of the load that were the same (user, item, event, time) as a later one of
     /// the load, which replaced them.
     pub repeated: u64,
@@ -296,6 +299,8 @@ pub trait BulkLoad: Send {
     fn items<'a>(&'a mut self, items: &'a [Item]) -> Answer<'a, ()>;
 
     fn interactions<'a>(&'a mut self, interactions: &'a [Interaction]) -> Answer<'a, ()>;
+
+    fn cases<'a>(&'a mut self, cases: &'a [StoredCase]) -> Answer<'a, ()>;
 
     /// Makes everything visible at once. With `create_missing`, users that the interactions
     /// name and that do not exist are created with an empty profile (of which everything is

@@ -14,6 +14,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row};
 
 use super::audit::Head;
+use super::cases::{Case, CaseVector, StoredCase};
 use super::{AuditRow, NumberedRow, StoreError};
 use recommend::{Contraindications, Interaction, Item, Kind, Profile, SourceError, Term, User};
 
@@ -36,6 +37,7 @@ macro_rules! from_columns {
 from_columns! {
     UserRow { id, profile }
     ItemRow { id, kind, name, attributes, latitude, longitude, hidden, repeatable, contraindications }
+    CaseRow { id, text, attributes, model, version, vector }
     InteractionRow { kind, user_id, item_id, event, time, weight }
     AuditColumns { number, run, sequence, time, request_id, caller, address, method, route, status, model, version, people, input_sha256, request_sha256, answers, abstained, latency_ms, clock, chain }
 }
@@ -129,6 +131,42 @@ pub(super) fn known_terms(rows: Vec<String>) -> Vec<Term> {
 /// The term as JSON text.
 pub(super) fn term_json(term: &Term) -> Result<String, StoreError> {
     serde_json::to_string(term).map_err(|error| StoreError::Internal(error.into()))
+}
+
+/// One row of `cases`.
+pub(super) struct CaseRow {
+    pub id: String,
+    pub text: String,
+    pub attributes: String,
+    pub model: Option<String>,
+    pub version: Option<String>,
+    pub vector: Option<Vec<u8>>,
+}
+
+impl CaseRow {
+    pub fn into_case(self) -> Result<Case, StoreError> {
+        let attributes = serde_json::from_str(&self.attributes)
+            .map_err(|error| unreadable("attributes of case", &self.id, &error))?;
+        Ok(Case { case_id: self.id, text: self.text, attributes })
+    }
+
+    /// The careful reading, for the index: attributes that cannot be read are none.
+    pub fn into_known(self) -> StoredCase {
+        let attributes = serde_json::from_str(&self.attributes).unwrap_or_default();
+        StoredCase {
+            case: Case { case_id: self.id, text: self.text, attributes },
+            vector: CaseVector::read(self.model, self.version, self.vector),
+        }
+    }
+}
+
+/// The attributes of a case as JSON text, and a case that both databases can keep: Postgres has no NUL.
+pub(super) fn case_attributes_json(case: &Case) -> Result<String, StoreError> {
+    let has_nul = |(key, value): (&String, &Value)| key.contains('\0') || value_has_nul(value);
+    if case.text.contains('\0') || case.attributes.iter().any(has_nul) {
+        return Err(StoreError::invalid(None, "case", "must not contain the character NUL"));
+    }
+    serde_json::to_string(&case.attributes).map_err(|error| StoreError::Internal(error.into()))
 }
 
 /// One row of `interactions`, with its item's kind and the time in milliseconds.

@@ -3,9 +3,11 @@
 
 mod audit;
 mod backup;
+mod cases;
 mod cds;
 mod conditional;
 mod console;
+mod embeddings;
 mod explain;
 mod extract;
 mod fhir;

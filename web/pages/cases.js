@@ -1,49 +1,63 @@
-// Earlier cases that are like a text, with the words that made them found.
+// Earlier cases that are like a text, with the words that made them found. What is known of a hit narrows the search.
 
 import { get, path, send, timings } from "../lib/api.js";
-import { h, isolated, put } from "../lib/dom.js";
+import { h, icon, isolated, put } from "../lib/dom.js";
 import { marked } from "../lib/marked.js";
 import { attempt, curl, field, times, title } from "../lib/parts.js";
+import { places } from "../lib/terms.js";
 import { number, t } from "../lib/words.js";
+
+// Code points of a text that are shown around the first marks.
+const BEFORE = 80, SHOWN = 420;
 
 export async function open(place) {
   const query = h("textarea", { id: "query", rows: 3, dir: "auto" });
-  const out = h("div.gap", { "aria-live": "polite" });
+  const chosen = h("div.chips.gap-s", { id: "filter" }), out = h("div.gap", { "aria-live": "polite" });
+  const filter = new Map();
   put(place, title("cases"), h("form.sheet", { role: "search", on: { submit: (event) => { event.preventDefault(); search(); } } },
-    field(t("cases.query"), query), h("div.row.gap-s", h("button.main", { id: "search" }, t("cases.search")))), out);
+    field(t("cases.query"), query), chosen, h("div.row.gap-s", h("button.main", { id: "search" }, t("cases.search")))), out);
+
+  function narrow(name, value) {
+    if (value === undefined) filter.delete(name);
+    else filter.set(name, value);
+    put(chosen, filter.size ? h("span.small.soft", t("cases.filter")) : null, [...filter].map(([name, value]) => h("button.small", {
+      type: "button", "aria-label": t("cases.unfilter", { name }), on: { click: () => narrow(name) },
+    }, isolated(name), ": ", isolated(value), icon("close"))));
+    search();
+  }
+
   const search = () => attempt(out, async () => {
-    const began = performance.now(), body = { query: query.value, limit: 10 };
+    const began = performance.now(), body = { query: query.value, limit: 10, ...(filter.size ? { filter: Object.fromEntries(filter) } : {}) };
     const response = await send("POST", "/v1/cases/search", { body });
-    const { results } = await response.json();
-    put(out, h("div.sheet", results.length ? h("ol.hits", results.map(hit)) : h("p.soft", t("cases.none")),
-      h("div.gap", times(timings(response), performance.now() - began)), h("div.gap-s", curl("POST", "/v1/cases/search", { contentType: "application/json", body: JSON.stringify(body) }))));
+    const { results } = await response.json(), took = performance.now() - began;
+    const texts = await Promise.all(results.map((one) => get(path`/v1/cases/${one.case_id}`).then((found) => found.text, () => null)));
+    put(out, h("div.sheet", results.length ? h("ol.hits", results.map((one, at) => hit(one, texts[at], narrow))) : h("p.soft", t("cases.none")),
+      h("div.gap", times(timings(response), took)), h("div.gap-s", curl("POST", "/v1/cases/search", { contentType: "application/json", body: JSON.stringify(body) }))));
   });
   return undefined;
 }
 
-function hit(found) {
-  const text = h("div"), words = found.because?.words ?? [];
-  const read = async () => {
-    const { text: whole } = await get(path`/v1/cases/${found.case_id}`);
-    put(text, marked(whole, places(whole, words)));
-  };
-  const attributes = Object.entries(found.attributes ?? {});
+function hit(found, text, narrow) {
+  const { words, similarity } = found.because, spans = text === null ? [] : places(text, words);
   return h("li", h("div.row.apart", h("strong", isolated(found.case_id)), h("span.tag.accent", number(found.score, 3))),
-    found.text ? marked(found.text, places(found.text, words)) : null,
-    attributes.length ? h("div.chips.gap-s", attributes.map(([name, value]) => h("span.tag", isolated(name), ": ", isolated(typeof value === "object" ? JSON.stringify(value) : value)))) : null,
-    words.length ? h("p.small.soft.gap-s", t("cases.because"), " ", words.map((word, at) => [at ? ", " : "", isolated(word)])) : null,
-    found.text ? null : h("details", { on: { toggle: (event) => event.target.open && attempt(text, read) } }, h("summary", t("cases.read")), text));
+    text === null ? null : excerpt(text, spans),
+    h("div.chips.gap-s", Object.entries(found.attributes).map(([name, value]) => known(name, value, narrow))),
+    words.length || similarity !== null ? h("p.small.soft.gap-s", words.length ? [t("cases.because"), " ", words.map((word, at) => [at ? ", " : "", isolated(word)])] : null,
+      words.length && similarity !== null ? " · " : null, similarity === null ? null : t("cases.similarity", { value: number(similarity, 2) })) : null);
 }
 
-/** Where the words are in a text, in code points. */
-function places(text, words) {
-  const lower = text.toLowerCase(), found = [];
-  if (lower.length !== text.length) return found;
-  for (const word of words) {
-    for (let at = lower.indexOf(word.toLowerCase()); word && at >= 0; at = lower.indexOf(word.toLowerCase(), at + 1)) {
-      const start = [...text.slice(0, at)].length;
-      found.push({ start, end: start + [...word].length });
-    }
-  }
-  return found;
+/** A value as a button that looks for it alone; a list as text. */
+function known(name, value, narrow) {
+  if (typeof value === "object") return h("span.tag", isolated(name), ": ", isolated(value.join(", ")));
+  return h("button.small", { type: "button", data: { name }, title: t("cases.only", { name }), on: { click: () => narrow(name, value) } }, isolated(name), ": ", isolated(value));
+}
+
+/** The text around the first marks, and the whole where that is more. */
+function excerpt(text, spans) {
+  const points = [...text];
+  if (points.length <= SHOWN) return marked(text, spans);
+  const start = Math.min(Math.max((spans[0]?.start ?? 0) - BEFORE, 0), points.length - SHOWN), end = start + SHOWN;
+  const part = `${start ? "…" : ""}${points.slice(start, end).join("")}${end < points.length ? "…" : ""}`, shift = start ? start - 1 : 0;
+  const within = spans.filter((one) => one.start >= start && one.end <= end).map((one) => ({ start: one.start - shift, end: one.end - shift }));
+  return h("div", marked(part, within), h("details", h("summary", t("cases.whole")), marked(text, spans)));
 }

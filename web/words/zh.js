@@ -30,7 +30,7 @@ export const zh = {
   "profile.birth_year": "出生", "profile.sex": "性别", "profile.conditions": "病情", "profile.allergies": "过敏", "profile.medications": "在用药", "profile.pregnant": "怀孕", "profile.lifestyle": "生活方式", "profile.unknown": "未询问", "profile.no": "无", "sex.female": "女", "sex.male": "男", "sex.other": "其他",
   "map.alt": "有 {count} 个地点的地图", "map.caption": "红点为住处；圆环间隔 {ring} 公里；小点为同类的其他地点。", "map.caption.away": "此人住处未知。", "map.north": "北",
 
-  "cases.title": "病例", "cases.lead": "与一段文本相似的既往病例，以及据以找到它们的词。", "cases.query": "要找什么", "cases.search": "搜索", "cases.none": "没有相似的病例。", "cases.because": "依据：", "cases.read": "阅读病例",
+  "cases.title": "病例", "cases.lead": "与一段文本相似的既往病例，以及据以找到它们的词。", "cases.query": "要找什么", "cases.search": "搜索", "cases.none": "没有相似的病例。", "cases.because": "依据：", "cases.read": "阅读病例", "cases.whole": "完整病例", "cases.filter": "只找这样的病例：", "cases.only": "只找{name}与此相同的病例", "cases.unfilter": "不再限定{name}", "cases.similarity": "相似度 {value}",
 
   "models.title": "模型", "models.lead": "在用的模型、其训练数据，以及在哪些数据上表现如何。", "models.none": "没有在用的模型。", "model.labels": "标签", "model.abstain": "低于此不作回答", "model.report": "保存训练报告", "model.report.what": "该页面列出答错的样本及其内容，仅供有权查看的人员使用。", "model.data": "训练数据", "measures": "指标", "split": "划分", "confusion": "按真值统计的回答", "confusion.corner": "真值 / 回答",
   "measure.examples": "样本数", "measure.accuracy": "准确率", "measure.auc": "AUC", "measure.macro_f1": "宏 F1", "measure.ece": "ECE", "measure.abstained": "不作回答", "measure.accuracy_answered": "已答准确率", "measure.under_triage": "分诊不足", "measure.over_triage": "分诊过度", "measure.quadratic_weighted_kappa": "加权 kappa", "measure.dice": "Dice", "measure.iou": "IoU", "measure.f1": "F1",

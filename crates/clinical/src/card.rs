@@ -116,6 +116,9 @@ fn known(manifest: &Value, task: &str) -> Map<String, Value> {
         "probabilities": "calibrated, from 0 to 1, adding up to 1",
         "abstains_below": manifest.get("abstain_below"),
     });
+    if task == "text-embedding" {
+        output = json!({"vectors": "one a text, of length 1; the product of two says how alike the texts are used"});
+    }
     if let Some(meanings) = manifest.get("label_descriptions") {
         output["label_descriptions"] = meanings.clone();
     }

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::embedding::{EncoderConfig, VectorsConfig};
 use super::networks::{DensenetConfig, InceptionConfig, MobilenetConfig, UnetConfig};
 use super::recommendation::EaseConfig;
 
@@ -32,6 +33,10 @@ pub enum Architecture {
     Transformer(TransformerConfig),
     /// A linear chain over sparse features of tokens, which finds names.
     Crf(CrfConfig),
+    /// Vectors of words, and of a text from those of its words.
+    Vectors(VectorsConfig),
+    /// An encoder that others have trained.
+    Encoder(EncoderConfig),
     /// Weights between items.
     Ease(EaseConfig),
 }
@@ -50,6 +55,8 @@ impl Architecture {
             Architecture::Lstm(_) => "lstm",
             Architecture::Transformer(_) => "transformer",
             Architecture::Crf(_) => "crf",
+            Architecture::Vectors(_) => "vectors",
+            Architecture::Encoder(_) => "encoder",
             Architecture::Ease(_) => "ease",
         }
     }
@@ -67,6 +74,8 @@ impl Architecture {
             | Architecture::Lstm(_)
             | Architecture::Transformer(_)
             | Architecture::Crf(_)
+            | Architecture::Vectors(_)
+            | Architecture::Encoder(_)
             | Architecture::Ease(_) => false,
         }
     }

@@ -56,12 +56,13 @@ impl Manifest {
         let distinct: BTreeSet<&String> = self.labels.iter().collect();
         let (least, most) = match self.input {
             Input::History(_) => (0, 0),
+            Input::Text(_) if embeds(&self.architecture) => (0, 0),
             Input::Text(_) => (1, MAX_ENTITY_LABELS),
             Input::Image(_) | Input::Record(_) => (2, MAX_SIZE),
         };
         if !(least..=most).contains(&self.labels.len()) || distinct.len() != self.labels.len() {
             let least = match least {
-                0 => return Err("labels: a recommender has none".to_string()),
+                0 => return Err("labels: a recommender or a model that embeds has none".to_string()),
                 1 => "one name",
                 _ => "two different names",
             };
@@ -105,10 +106,18 @@ impl Manifest {
         }
         let (kind, fits) = match self.input {
             Input::Image(_) => ("image", self.architecture.is_for_images()),
-            Input::Text(_) => ("text", matches!(self.architecture, Architecture::Crf(_))),
+            Input::Text(_) => {
+                ("text", matches!(self.architecture, Architecture::Crf(_)) || embeds(&self.architecture))
+            }
             Input::History(_) => ("history", matches!(self.architecture, Architecture::Ease(_))),
             Input::Record(_) => {
-                let other = matches!(self.architecture, Architecture::Crf(_) | Architecture::Ease(_));
+                let other = matches!(
+                    self.architecture,
+                    Architecture::Crf(_)
+                        | Architecture::Vectors(_)
+                        | Architecture::Encoder(_)
+                        | Architecture::Ease(_)
+                );
                 ("record", !other && !self.architecture.is_for_images())
             }
         };
@@ -150,6 +159,11 @@ impl Manifest {
         }
         Ok(())
     }
+}
+
+/// True for architectures that make vectors of texts.
+fn embeds(architecture: &Architecture) -> bool {
+    matches!(architecture, Architecture::Vectors(_) | Architecture::Encoder(_))
 }
 
 fn check_image(input: &ImageInput) -> Result<(), String> {
@@ -308,6 +322,8 @@ fn check_architecture(architecture: &Architecture) -> Result<(), String> {
                 return Err(format!("architecture: threshold is {}, not between 0 and 1", config.threshold));
             }
         }
+        Architecture::Vectors(config) => config.check()?,
+        Architecture::Encoder(config) => config.check()?,
         Architecture::Ease(config) => {
             if !(config.lambda.is_finite() && config.lambda > 0.0) {
                 return Err(format!("architecture: lambda is {}, not a positive number", config.lambda));

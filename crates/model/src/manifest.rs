@@ -12,6 +12,7 @@ pub use super::architecture::{
     Architecture, BagConfig, CnnConfig, CnnLayer, CrfConfig, LstmConfig, NGrams, NameList, RelationConfig,
     ResnetConfig, ResnetStage, TransformerConfig, TreesConfig,
 };
+pub use super::embedding::{EncoderConfig, RetrievalMetrics, TextPooling, VectorsConfig};
 pub use super::metrics::{ExtractionMetrics, FoundMetrics, Metrics, OrdinalMetrics};
 pub use super::networks::{BlockStage, DensenetConfig, InceptionConfig, MobilenetConfig, UnetConfig};
 use super::recommendation::HistoryInput;
@@ -32,7 +33,7 @@ pub struct Manifest {
     pub version: String,
     /// One sentence for people.
     pub description: String,
-    /// Labels in the order of the network's outputs; a recommender has none.
+    /// Labels in the order of the network's outputs; a recommender and a model that embeds have none.
     pub labels: Vec<String>,
     /// What each label means, where its name alone does not say it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -80,6 +81,7 @@ impl Manifest {
             Input::Image(_) if self.segmentation.is_some() => Task::ImageSegmentation,
             Input::Image(_) => Task::ImageClassification,
             Input::Record(_) => Task::NoteClassification,
+            Input::Text(_) if self.labels.is_empty() => Task::TextEmbedding,
             Input::Text(_) => Task::NoteExtraction,
             Input::History(_) => Task::Recommendation,
         }
@@ -177,6 +179,8 @@ pub enum Task {
     NoteClassification,
     /// One note in, the names in it out.
     NoteExtraction,
+    /// One text in, a vector out, near those of texts that mean the like.
+    TextEmbedding,
     /// The items somebody has in, others out.
     Recommendation,
 }
@@ -189,6 +193,7 @@ impl Task {
             Task::ImageSegmentation => "image-segmentation",
             Task::NoteClassification => "note-classification",
             Task::NoteExtraction => "note-extraction",
+            Task::TextEmbedding => "text-embedding",
             Task::Recommendation => "recommendation",
         }
     }

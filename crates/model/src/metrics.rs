@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::embedding::RetrievalMetrics;
 use serde::{Deserialize, Serialize};
 
 /// Metrics over one split.
@@ -38,6 +39,10 @@ pub struct Metrics {
     /// the labels, `ece` that of the names' probabilities, and `sensitivity` the recall by label.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extraction: Option<ExtractionMetrics>,
+    /// For texts found again by their vectors. Then `accuracy` is the share of questions whose own answer
+    /// comes first, and what is of labels is empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retrieval: Option<RetrievalMetrics>,
 }
 
 /// Metrics of names found in text: a name is right where its beginning, its end and its label are.

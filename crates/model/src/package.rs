@@ -198,7 +198,7 @@ pub fn latest(root: &Path) -> Result<BTreeMap<String, PathBuf>, PackageError> {
 
 /// Number of trained values among `weights`: what only names something is not one.
 pub fn values(weights: &BTreeMap<String, Tensor>) -> usize {
-    weights.values().filter(|tensor| tensor.dtype() == DType::F32).map(|tensor| tensor.elem_count()).sum()
+    weights.values().filter(|tensor| tensor.dtype() != DType::U32).map(|tensor| tensor.elem_count()).sum()
 }
 
 /// Tensors in safetensors form.
@@ -260,19 +260,26 @@ fn folder_name(folder: Option<&Path>) -> String {
 
 fn tensors(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, String> {
     let tensors = candle_core::safetensors::load_buffer(bytes, &Device::Cpu).map_err(|e| e.to_string())?;
-    for (name, tensor) in &tensors {
-        if tensor.dtype() == DType::U32 {
-            continue; // the n-grams of a bag, the ways through trees, the places of a sparse matrix: no values
-        }
-        if tensor.dtype() != DType::F32 {
-            return Err(format!("the tensor \"{name}\" is {:?}, neither F32 nor U32", tensor.dtype()));
-        }
+    let mut read = BTreeMap::new();
+    for (name, tensor) in tensors {
+        let tensor = match tensor.dtype() {
+            // The n-grams of a bag, the ways through trees, the places of a sparse matrix: no values.
+            DType::U32 => {
+                read.insert(name, tensor);
+                continue;
+            }
+            DType::F32 => tensor,
+            // Kept small on disk; computed with in full.
+            DType::F16 => tensor.to_dtype(DType::F32).map_err(|e| e.to_string())?,
+            other => return Err(format!("the tensor \"{name}\" is {other:?}, none of F32, F16 and U32")),
+        };
         let values = tensor.flatten_all().and_then(|t| t.to_vec1::<f32>()).map_err(|e| e.to_string())?;
         if values.iter().any(|v| !v.is_finite()) {
             return Err(format!("the tensor \"{name}\" holds a value that is not finite"));
         }
+        read.insert(name, tensor);
     }
-    Ok(tensors.into_iter().collect())
+    Ok(read)
 }
 
 #[cfg(test)]

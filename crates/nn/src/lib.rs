@@ -10,6 +10,7 @@
 
 pub mod activation;
 mod attention;
+pub mod coded_rows;
 mod conv;
 mod depthwise;
 #[cfg(test)]

@@ -59,7 +59,7 @@ pub use answer::{
 pub use csv_table::{CsvError, CsvRow, CsvTable};
 pub use data::{
     Contraindications, EARLIEST_TIME, FieldError, GradedRule, Interaction, Item, Kind, Millis, Profile,
-    Recorded, Severity, Sex, Subject, UnknownKind, User, validate_weight,
+    Recorded, Severity, Sex, Subject, UnknownKind, User, validate_id, validate_weight,
 };
 pub use evaluate::{
     Comparison, Group, Groups, HeldOut, Metrics, Options, Partition, Prediction, Report, Split,

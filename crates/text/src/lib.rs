@@ -9,6 +9,7 @@
 #![warn(missing_docs)]
 
 pub mod bag;
+pub mod embedder;
 pub mod encoder;
 pub mod evidence;
 pub mod familiarity;
@@ -18,15 +19,19 @@ mod golden;
 pub mod language;
 mod lstm;
 pub mod network;
+pub mod pretrained;
 pub mod record;
 pub mod red_flags;
+pub mod search;
 mod simplified;
 pub mod tagger;
 pub mod terms;
 pub mod tokenizer;
 mod transformer;
 pub mod trees;
+pub mod vectors;
 
+pub use embedder::Embedder;
 pub use encoder::{Encoded, Encoder};
 pub use evidence::Evidence;
 pub use familiarity::Familiarity;

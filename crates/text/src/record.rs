@@ -181,7 +181,7 @@ fn error(pointer: &str, detail: String) -> FieldError {
 }
 
 /// A member's name inside a JSON pointer. A stranger's name is cut, as it may be of any length.
-fn escape(name: &str) -> String {
+pub(crate) fn escape(name: &str) -> String {
     name.chars().take(64).collect::<String>().replace('~', "~0").replace('/', "~1")
 }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::examples::SPLITS;
 use super::finish::{calibrated, measure};
-use super::{extract, image, segment, tables, text};
+use super::{embed, extract, image, segment, tables, text};
 use model::manifest::{Input, Metrics, RegionMetrics};
 use model::package::{MANIFEST, latest};
 use model::{Manifest, Package};
@@ -46,6 +46,9 @@ impl Evaluation {
                 extract::measure::table(&self.metrics)
             );
         }
+        if self.metrics.retrieval.is_some() {
+            return format!("{model}, version {version}\n\n{}", embed::retrieval::table(one.iter()));
+        }
         let (split, labels) = (tables::by_split(&one), tables::by_label(&self.labels, &self.metrics));
         format!("{model}, version {version}\n\n{split}\n{labels}")
     }
@@ -60,6 +63,7 @@ pub fn evaluate(model: &Path, data: &Path, split: &str) -> Result<Evaluation> {
     let package = read_package(model)?;
     ensure!(SPLITS.contains(&split), "the split \"{split}\" is not one of {}", SPLITS.join(", "));
     let (manifest, answers, floors) = match package.manifest.input {
+        Input::Text(_) if package.manifest.labels.is_empty() => return embed::evaluate(package, data, split),
         Input::Text(_) => return extract::evaluate(package, data, split),
         Input::Image(_) => {
             let (manifest, answers) = image::answers_of(package, data, split)?;

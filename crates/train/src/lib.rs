@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod about;
+pub mod adopt;
 pub mod alterations;
 pub mod amount;
 pub mod architectures;
@@ -14,6 +15,7 @@ pub mod augment;
 pub mod bag;
 pub mod card;
 pub mod checkpoint;
+pub mod embed;
 pub mod evaluate;
 pub mod examples;
 pub mod extract;

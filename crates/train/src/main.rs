@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Parser, Subcommand};
 use train::{
-    card, evaluate, extract, image, likeness, recommender, segment, tables, text, text_options::TextOptions,
+    adopt, card, embed, evaluate, extract, image, likeness, recommender, segment, tables, text, text_options::TextOptions,
 };
 
 /// A step of training takes and gives back large tensors, which the system's allocator returns to the
@@ -32,6 +32,10 @@ enum Command {
     Text(Box<TextOptions>),
     /// Train a model that finds names in notes
     Extract(Box<extract::ExtractOptions>),
+    /// Learn vectors of words and of texts, for search
+    Embed(Box<embed::EmbedOptions>),
+    /// Make a package of an encoder that others have trained, once it was measured
+    Adopt(Box<adopt::AdoptOptions>),
     /// Fit a recommender to interactions, as a package
     Recommender(Box<recommender::train::RecommenderOptions>),
     /// Measure the recommender on interactions, beside popularity and random
@@ -92,6 +96,14 @@ fn main() -> anyhow::Result<()> {
         Command::Extract(options) => {
             let (folder, _) = extract::train(&options, &STOP)?;
             println!("wrote {}", folder.display());
+        }
+        Command::Embed(options) => {
+            let (folder, manifest) = embed::train(&options, &STOP)?;
+            print!("wrote {}\n\n{}", folder.display(), embed::retrieval::table(manifest.metrics.iter()));
+        }
+        Command::Adopt(options) => {
+            let (folder, manifest) = adopt::adopt(&options)?;
+            print!("wrote {}\n\n{}", folder.display(), embed::retrieval::table(manifest.metrics.iter()));
         }
         Command::Recommender(options) => match recommender::train::train(&options)? {
             recommender::train::Outcome::Wrote(folder, summary) => {

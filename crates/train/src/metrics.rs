@@ -61,6 +61,7 @@ pub fn metrics(
         }),
         ordinal: ordinal.then(|| ordinal_metrics(&confusion)),
         extraction: None,
+        retrieval: None,
         confusion,
     }
 }

@@ -89,6 +89,7 @@ async fn infer(
     let manifest = served.manifest();
     let elsewhere = match &served {
         Served::Segment(_) => Some("outlines regions; ask it at /v1/images/segment"),
+        Served::Embed(_) => Some("makes vectors of texts; ask it at /v1/embeddings"),
         Served::Recommendation(_) => {
             Some("recommends and takes no tensors: ask GET /v1/users/{user_id}/recommendations")
         }
@@ -131,7 +132,7 @@ async fn infer(
             let truncated = answers.iter().map(|answer| answer.truncated).collect();
             (answers.into_iter().map(|answer| answer.outcome).collect(), truncated, timing)
         }
-        Served::Extract(_) | Served::Recommendation(_) => return Err(Problem::internal()),
+        Served::Extract(_) | Served::Embed(_) | Served::Recommendation(_) => return Err(Problem::internal()),
     };
     let values = |wanted: Wanted| {
         let values = values(&wanted, &outcomes, &truncated);

@@ -106,6 +106,8 @@ pub fn inputs(manifest: &Manifest) -> Vec<TensorSpec> {
             });
             std::iter::once(TensorSpec::new(NOTE, Datatype::Bytes, &[])).chain(fields).collect()
         }
+        // Vectors are asked for at a route of their own.
+        Input::Text(_) if manifest.labels.is_empty() => Vec::new(),
         Input::Text(_) => vec![TensorSpec::new(NOTE, Datatype::Bytes, &[])],
         // It takes no tensors: it reads the history from the database.
         Input::History(_) => Vec::new(),
@@ -115,6 +117,9 @@ pub fn inputs(manifest: &Manifest) -> Vec<TensorSpec> {
 /// What a model gives.
 pub fn outputs(manifest: &Manifest) -> Vec<TensorSpec> {
     if manifest.segmentation.is_some() {
+        return Vec::new();
+    }
+    if matches!(manifest.input, Input::Text(_)) && manifest.labels.is_empty() {
         return Vec::new();
     }
     if matches!(manifest.input, Input::Text(_)) {

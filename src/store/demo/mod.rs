@@ -18,7 +18,7 @@ mod tables;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::{Loaded, Store, StoreError};
+use super::{Case, Loaded, Store, StoreError, StoredCase};
 use recommend::{Interaction, Item, Millis, User};
 
 /// The seed of the region the documentation's examples are about.
@@ -57,6 +57,15 @@ pub fn generate(seed: u64, now: Millis) -> Region {
     region
 }
 
+/// Invented cases, for a search to find.
+pub fn cases() -> Vec<StoredCase> {
+    let line = |line| {
+        let case: Case = serde_json::from_str(line).expect("a case a line");
+        StoredCase { case, vector: None }
+    };
+    include_str!("cases.jsonl").lines().map(line).collect()
+}
+
 /// Fills an empty store with the region and says what it loaded; a store that holds anything is
 /// left as it is, `None`.
 pub async fn load(store: &dyn Store, seed: u64, now: Millis) -> Result<Option<Loaded>, StoreError> {
@@ -68,6 +77,7 @@ pub async fn load(store: &dyn Store, seed: u64, now: Millis) -> Result<Option<Lo
     load.users(&region.users).await?;
     load.items(&region.items).await?;
     load.interactions(&region.interactions).await?;
+    load.cases(&cases()).await?;
     load.commit(None).await.map(Some)
 }
 
@@ -94,6 +104,9 @@ mod tests {
         }
         for item in &region.items {
             assert_eq!(item.validate(""), [], "{}", item.item_id);
+        }
+        for stored in cases() {
+            assert_eq!(stored.case.validate(""), [], "{}", stored.case.case_id);
         }
         let users: BTreeSet<&str> = region.users.iter().map(|u| u.user_id.as_str()).collect();
         let items: BTreeSet<&str> = region.items.iter().map(|i| i.item_id.as_str()).collect();

@@ -281,7 +281,7 @@ pub(super) async fn upsert_items(
 }
 
 /// `created` has an entry for each row that was written, true where it is new.
-fn written(rows: usize, created: &[bool]) -> Written {
+pub(super) fn written(rows: usize, created: &[bool]) -> Written {
     let new = created.iter().filter(|created| **created).count();
     Written {
         created: new as u64,

@@ -235,7 +235,7 @@ impl Source for PostgresStore {
 }
 
 /// Whether the text has the form of a snapshot, `xmin:xmax:running,running`.
-fn is_snapshot(text: &str) -> bool {
+pub(super) fn is_snapshot(text: &str) -> bool {
     let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     let mut parts = text.split(':');
     let (Some(low), Some(high), Some(running), None) =
@@ -279,6 +279,15 @@ pub(super) async fn trim(pool: &PgPool, keep: Duration) -> Result<u64, StoreErro
         .execute(&mut *transaction)
         .await?
         .rows_affected();
+        gone += sqlx::query(
+            "DELETE FROM case_changes
+             WHERE transaction < pg_snapshot_xmax($1::pg_snapshot)
+                 AND pg_visible_in_snapshot(transaction, $1::pg_snapshot)",
+        )
+        .bind(&snapshot)
+        .execute(&mut *transaction)
+        .await?
+        .rows_affected();
         sqlx::query("DELETE FROM change_marks WHERE taken_at <= $1::timestamptz")
             .bind(&taken_at)
             .execute(&mut *transaction)
@@ -303,6 +312,7 @@ pub(super) async fn trim(pool: &PgPool, keep: Duration) -> Result<u64, StoreErro
 pub(super) async fn forget_another_history(connection: &mut PgConnection) -> Result<(), StoreError> {
     sqlx::raw_sql(
         "DELETE FROM changes WHERE transaction >= pg_snapshot_xmax(pg_current_snapshot());
+         DELETE FROM case_changes WHERE transaction >= pg_snapshot_xmax(pg_current_snapshot());
          DELETE FROM change_marks
              WHERE pg_snapshot_xmax(snapshot) > pg_snapshot_xmax(pg_current_snapshot());
          DELETE FROM change_horizon

@@ -5,10 +5,11 @@ use sqlx::postgres::{PgPool, Postgres};
 use sqlx::{Executor, Transaction};
 
 use super::batches::{upsert_items, upsert_users};
+use super::cases::upsert_cases;
 use super::copy::RowWriter;
 use super::write::{FollowUp, follow_up};
 use super::{described, strs};
-use crate::store::{Answer, BulkLoad, Loaded, StoreError, last_of_each};
+use crate::store::{Answer, BulkLoad, Loaded, StoreError, StoredCase, last_of_each};
 use recommend::{Interaction, Item, Kind, User};
 
 pub(super) struct PostgresLoad {
@@ -216,6 +217,13 @@ impl BulkLoad for PostgresLoad {
 
     fn interactions<'a>(&'a mut self, interactions: &'a [Interaction]) -> Answer<'a, ()> {
         Box::pin(self.copy(interactions))
+    }
+
+    fn cases<'a>(&'a mut self, cases: &'a [StoredCase]) -> Answer<'a, ()> {
+        Box::pin(async move {
+            self.loaded.cases += upsert_cases(&mut self.transaction, cases).await?;
+            Ok(())
+        })
     }
 
     fn commit(self: Box<Self>, create_missing: Option<Kind>) -> Answer<'static, Loaded> {

@@ -4,8 +4,23 @@
 //! transaction, with its rows in key order so that two batches cannot lock each other out. What
 //! follows from a write (the change log, the norms) is done by triggers in the same transaction.
 
+/// Makes the call again while its failure is that Postgres took the write back.
+macro_rules! retrying {
+    ($call:expr) => {{
+        let mut left = TRIES;
+        loop {
+            left -= 1;
+            match $call.await {
+                Err(error) if left > 0 && was_taken_back(&error) => {}
+                done => break done,
+            }
+        }
+    }};
+}
+
 mod audit;
 mod batches;
+mod cases;
 mod copy;
 mod evidence;
 mod feed;
@@ -37,20 +52,6 @@ const TRIES: u32 = 5;
 
 /// Longest time that a connection has to answer before it goes back into the pool.
 const RELEASE: Duration = Duration::from_secs(3);
-
-/// Makes the call again while its failure is that Postgres took the write back.
-macro_rules! retrying {
-    ($call:expr) => {{
-        let mut left = TRIES;
-        loop {
-            left -= 1;
-            match $call.await {
-                Err(error) if left > 0 && was_taken_back(&error) => {}
-                done => break done,
-            }
-        }
-    }};
-}
 
 /// The columns of an [`ItemRow`].
 const ITEM_COLUMNS: &str = "id, kind, name, attributes::text, latitude, longitude, hidden, \

@@ -91,7 +91,7 @@ impl PostgresStore {
     }
 }
 
-async fn erase(
+pub(super) async fn erase(
     transaction: &mut Transaction<'_, Postgres>,
     sql: &'static str,
     what: &'static str,

@@ -17,7 +17,7 @@ pub(super) async fn exists(
 }
 
 /// Counts what one upsert did: its RETURNING gives no row where nothing changed.
-fn count(written: &mut Written, existed: bool, wrote: bool) {
+pub(super) fn count(written: &mut Written, existed: bool, wrote: bool) {
     match (existed, wrote) {
         (false, _) => written.created += 1,
         (true, true) => written.updated += 1,

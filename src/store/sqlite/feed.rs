@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use futures::TryStreamExt;
 use futures::future::BoxFuture;
+use sqlx::AssertSqlSafe;
 
 use super::SqliteStore;
 use crate::store::rows::{self, ItemRow, UserRow, source_error};
@@ -150,35 +151,43 @@ impl SqliteStore {
         Ok(items)
     }
 
+    /// Cuts both logs.
     pub(super) async fn trim(&self, keep: Duration) -> Result<u64, StoreError> {
+        Ok(self.trim_log("", keep).await? + self.trim_log("case_", keep).await?)
+    }
+
+    /// Cuts the log whose tables' names begin like this.
+    async fn trim_log(&self, of: &str, keep: Duration) -> Result<u64, StoreError> {
+        let sql = |text: &str| AssertSqlSafe(text.replace("{of}", of));
         let mut transaction = self.write().await?;
-        let last: i64 = sqlx::query_scalar(LAST_NUMBER).fetch_one(&mut *transaction).await?;
-        sqlx::query(
-            "INSERT OR IGNORE INTO change_marks VALUES (CAST(unixepoch('subsec') * 1000 AS INTEGER), ?)",
-        )
+        let last: i64 = sqlx::query_scalar(sql(
+            "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = '{of}changes'), 0)",
+        ))
+        .fetch_one(&mut *transaction)
+        .await?;
+        sqlx::query(sql("INSERT OR IGNORE INTO {of}change_marks
+                 VALUES (CAST(unixepoch('subsec') * 1000 AS INTEGER), ?)"))
         .bind(last)
         .execute(&mut *transaction)
         .await?;
-        let mark: Option<(i64, i64)> = sqlx::query_as(
-            "SELECT taken_at, number FROM change_marks
+        let mark: Option<(i64, i64)> = sqlx::query_as(sql("SELECT taken_at, number FROM {of}change_marks
              WHERE taken_at <= CAST(unixepoch('subsec') * 1000 AS INTEGER) - ?
-             ORDER BY taken_at DESC LIMIT 1",
-        )
+             ORDER BY taken_at DESC LIMIT 1"))
         .bind(i64::try_from(keep.as_millis()).unwrap_or(i64::MAX))
         .fetch_optional(&mut *transaction)
         .await?;
         let mut gone = 0;
         if let Some((taken_at, number)) = mark {
-            gone = sqlx::query("DELETE FROM changes WHERE number <= ?")
+            gone = sqlx::query(sql("DELETE FROM {of}changes WHERE number <= ?"))
                 .bind(number)
                 .execute(&mut *transaction)
                 .await?
                 .rows_affected();
-            sqlx::query("DELETE FROM change_marks WHERE taken_at <= ?")
+            sqlx::query(sql("DELETE FROM {of}change_marks WHERE taken_at <= ?"))
                 .bind(taken_at)
                 .execute(&mut *transaction)
                 .await?;
-            sqlx::query("INSERT OR REPLACE INTO change_horizon VALUES (1, ?)")
+            sqlx::query(sql("INSERT OR REPLACE INTO {of}change_horizon VALUES (1, ?)"))
                 .bind(number)
                 .execute(&mut *transaction)
                 .await?;

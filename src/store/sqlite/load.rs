@@ -4,7 +4,8 @@
 use sqlx::{Executor, QueryBuilder, Sqlite, Transaction};
 
 use super::batches::{upsert_items, upsert_users};
-use crate::store::{Answer, BulkLoad, Loaded, StoreError};
+use super::cases::upsert_cases;
+use crate::store::{Answer, BulkLoad, Loaded, StoreError, StoredCase};
 use recommend::{Interaction, Item, Kind, User};
 
 /// Rows of one INSERT while loading. At six values each this stays below SQLite's limit of 32,766
@@ -169,6 +170,13 @@ impl BulkLoad for SqliteLoad {
 
     fn interactions<'a>(&'a mut self, interactions: &'a [Interaction]) -> Answer<'a, ()> {
         Box::pin(self.keep(interactions))
+    }
+
+    fn cases<'a>(&'a mut self, cases: &'a [StoredCase]) -> Answer<'a, ()> {
+        Box::pin(async move {
+            self.loaded.cases += upsert_cases(&mut self.transaction, cases).await?;
+            Ok(())
+        })
     }
 
     fn commit(self: Box<Self>, create_missing: Option<Kind>) -> Answer<'static, Loaded> {

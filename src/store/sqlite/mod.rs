@@ -10,6 +10,7 @@
 
 mod audit;
 mod batches;
+mod cases;
 mod feed;
 mod load;
 mod replace;

@@ -61,7 +61,7 @@ impl SqliteStore {
     }
 }
 
-async fn erase(
+pub(super) async fn erase(
     connection: &mut SqliteConnection,
     sql: &'static str,
     what: &'static str,

@@ -60,7 +60,7 @@ impl Database {
         assert_eq!(
             self.number(
                 "SELECT count(*) FROM pg_trigger
-                 WHERE NOT tgisinternal AND tgrelid NOT IN ('audit'::regclass, 'terms'::regclass)"
+                 WHERE NOT tgisinternal AND tgrelid NOT IN ('audit'::regclass, 'terms'::regclass, 'cases'::regclass)"
             )
             .await,
             0

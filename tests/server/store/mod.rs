@@ -4,7 +4,8 @@
 //! only one of the two can do is tested in its own file.
 
 mod audit;
-mod database;
+mod cases;
+pub(crate) mod database;
 mod durability;
 mod engine;
 mod feed;

@@ -52,6 +52,8 @@ pub enum Pooling {
     Mean,
     /// The maximum of each column.
     Max,
+    /// The first row.
+    First,
     /// The mean of the rows weighted by the softmax of a learnt score.
     Attention,
 }

@@ -212,8 +212,9 @@ impl<'a> Lowering<'a> {
             SequenceOp::Pool(pooling) => {
                 let from = self.input(place, 0);
                 if !matches!(self.graph.nodes()[from].op, Op::Sequence(SequenceOp::Lstm { .. })) {
-                    let (from, max) = (self.source_of_input(place, 0)?, pooling == Pooling::Max);
-                    self.vector_step(place, |to| Step::Pool { from, max, to })?;
+                    let from = self.source_of_input(place, 0)?;
+                    let (max, first) = (pooling == Pooling::Max, pooling == Pooling::First);
+                    self.vector_step(place, |to| Step::Pool { from, max, first, to })?;
                 }
             }
             SequenceOp::BinaryLogits => {

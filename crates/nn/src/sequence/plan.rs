@@ -166,7 +166,7 @@ impl Memory {
                     }
                 });
             }
-            Step::Pool { from, max, to } => {
+            Step::Pool { from, max, first, to } => {
                 let width = match from {
                     RowSource::Table(table) => table.width,
                     RowSource::Rows(rows) => program.rows[*rows].width,
@@ -174,7 +174,8 @@ impl Memory {
                 let mut out = std::mem::take(&mut self.vectors[to.vectors]);
                 let mut start = 0;
                 for (out, length) in out.chunks_exact_mut(widths[to.vectors]).zip(&self.lengths) {
-                    let rows = (start..start + length).map(|place| self.row(from, place, width));
+                    let count = if *first { 1 } else { *length };
+                    let rows = (start..start + count).map(|place| self.row(from, place, width));
                     pool(rows, *max, &mut out[to.first..to.first + width]);
                     start += length;
                 }

@@ -44,8 +44,8 @@ pub enum Step {
     Attention { heads: usize, from: usize, to: usize },
     /// Runs over the gates' part that comes from the input.
     Recurrence { gates: RowSource, recurrence: Recurrence, mean: Option<Column>, max: Option<Column> },
-    /// The mean, or the maximum, of a sequence's rows.
-    Pool { from: RowSource, max: bool, to: Column },
+    /// The mean, or the maximum, of a sequence's rows, or of its first row alone.
+    Pool { from: RowSource, max: bool, first: bool, to: Column },
     /// The mean of a sequence's rows weighted by their products with `score`, scaled and shifted.
     AttentionPool { from: usize, score: Vec<f32>, then: Option<LayerNormWeights>, to: Column },
     /// Copies the values that belong to a sequence.

@@ -113,6 +113,15 @@ fn apply(
             }
             (SequenceOp::Pool(Pooling::Mean), _) => segments::mean(x, lengths)?,
             (SequenceOp::Pool(Pooling::Max), _) => segments::max(x, lengths)?,
+            (SequenceOp::Pool(Pooling::First), _) => {
+                let starts = lengths.iter().scan(0, |start, length| {
+                    let own = *start;
+                    *start += *length as u32;
+                    Some(own)
+                });
+                let starts: Vec<u32> = starts.collect();
+                x.index_select(&Tensor::from_slice(&starts, starts.len(), &Device::Cpu)?, 0)?
+            }
             (SequenceOp::Pool(Pooling::Attention), [weight, bias]) => {
                 attention_pool(x, weight, bias, lengths)?
             }

@@ -106,6 +106,7 @@ pub fn measure(labels: &[String], relations: &[String], texts: &[Marked], found:
             by_label,
             relations: named(relations, &by_relation),
         }),
+        retrieval: None,
     }
 }
 

@@ -5,6 +5,8 @@
 mod archives;
 #[path = "../../../../fuzz/mutations.rs"]
 mod mutations;
+mod adopt;
+mod embed;
 mod networks;
 mod segment;
 

@@ -1,0 +1,144 @@
+//! The description of a model that makes vectors of texts.
+//!
+//! Such a package has no labels. Its tensors are `hashes` (what the words known are known by, rising),
+//! `words` (one row a word), `subwords` (one row a bucket of n-grams of characters, for words that are not
+//! known), `weights` (what each word counts, and last what an unknown one does) and, where there are any,
+//! `common` (directions that say nothing, one row each, of length 1 and at right angles).
+
+use serde::{Deserialize, Serialize};
+
+/// Most words, and most buckets, that a package may have.
+const MAX_ROWS: usize = 1 << 24;
+/// Most values of a vector.
+const MAX_DIMENSIONS: usize = 1 << 12;
+/// Most values of all vectors: 4 GiB.
+const MAX_VALUES: usize = 1 << 30;
+/// Longest n-gram of characters.
+const MAX_CHARACTERS: usize = 16;
+/// Most directions that are taken away.
+const MAX_COMMON: usize = 16;
+
+/// Vectors of words (Mikolov et al. 2013, "Distributed representations of words and phrases and their
+/// compositionality"), of unknown words from their n-grams (Bojanowski et al. 2017, "Enriching word vectors
+/// with subword information"), and of a text as the weighted sum over its words less what all texts share
+/// (Arora, Liang and Ma 2017, "A simple but tough-to-beat baseline for sentence embeddings").
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VectorsConfig {
+    /// Values of a vector.
+    pub dimensions: usize,
+    /// Words known.
+    pub words: usize,
+    /// Buckets of n-grams of characters; 0 where an unknown word counts for nothing.
+    pub subwords: usize,
+    /// Shortest n-gram of characters.
+    pub min_characters: usize,
+    /// Longest n-gram of characters.
+    pub max_characters: usize,
+    /// Directions taken away from a text's vector.
+    pub common: usize,
+    /// A word that comes n times counts 1 + ln n times, not n.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub damped: bool,
+}
+
+impl VectorsConfig {
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let within =
+            |what: &str, value: usize, least: usize, most: usize| match (least..=most).contains(&value) {
+                true => Ok(()),
+                false => Err(format!("architecture: {what} is {value}, not between {least} and {most}")),
+            };
+        within("dimensions", self.dimensions, 1, MAX_DIMENSIONS)?;
+        within("words", self.words, 1, MAX_ROWS)?;
+        within("subwords", self.subwords, 0, MAX_ROWS)?;
+        within("common", self.common, 0, MAX_COMMON.min(self.dimensions))?;
+        if self.dimensions * (self.words + self.subwords) > MAX_VALUES {
+            return Err(format!("architecture: more than {MAX_VALUES} values in all vectors"));
+        }
+        if self.subwords > 0 {
+            within("max_characters", self.max_characters, 1, MAX_CHARACTERS)?;
+            within("min_characters", self.min_characters, 1, self.max_characters)?;
+        }
+        Ok(())
+    }
+}
+
+/// An encoder that others have trained, taken over from a directory of Hugging Face's form: BERT (Devlin et al.
+/// 2019) and its kin. Layer normalisation comes after each part, its way around it added; positions are learned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EncoderConfig {
+    /// The family, as its `config.json` names it.
+    pub family: String,
+    /// Tokens known.
+    pub vocabulary: usize,
+    /// Values a token, and of a text's vector.
+    pub width: usize,
+    /// Attention heads; they divide the width.
+    pub heads: usize,
+    /// Layers.
+    pub layers: usize,
+    /// Values inside a layer's feed-forward part.
+    pub feed_forward: usize,
+    /// Places that are known.
+    pub positions: usize,
+    /// How the rows of a text become one vector.
+    pub pooling: TextPooling,
+}
+
+/// How the rows of a text become one vector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TextPooling {
+    /// Their mean.
+    Mean,
+    /// The first, which stands for all.
+    Cls,
+}
+
+impl EncoderConfig {
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let within = |what: &str, value: usize, most: usize| match (1..=most).contains(&value) {
+            true => Ok(()),
+            false => Err(format!("architecture: {what} is {value}, not between 1 and {most}")),
+        };
+        within("vocabulary", self.vocabulary, 1 << 20)?;
+        within("width", self.width, MAX_DIMENSIONS)?;
+        within("heads", self.heads, self.width)?;
+        within("layers", self.layers, 128)?;
+        within("feed_forward", self.feed_forward, 1 << 16)?;
+        within("positions", self.positions, 1 << 16)?;
+        if self.width % self.heads != 0 {
+            return Err(format!(
+                "architecture: {} heads do not divide a width of {}",
+                self.heads, self.width
+            ));
+        }
+        let layer = self.width * (4 * self.width + 2 * self.feed_forward);
+        if self.width * (self.vocabulary + self.positions) + self.layers * layer > MAX_VALUES {
+            return Err(format!("architecture: more than {MAX_VALUES} values"));
+        }
+        Ok(())
+    }
+}
+
+/// How well questions find their answers among all answers of a split, by the vectors alone.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetrievalMetrics {
+    /// Questions asked.
+    pub questions: usize,
+    /// Texts that were looked among.
+    pub texts: usize,
+    /// Normalised discounted cumulative gain of the first ten, a question's own answer the only right one.
+    pub ndcg_at_10: f64,
+    /// Mean of one over the place of the own answer.
+    pub mean_reciprocal_rank: f64,
+    /// Share of the questions whose own answer is among the first ten.
+    pub recall_at_10: f64,
+    /// The same gain by words alone (BM25, Robertson and Zaragoza 2009).
+    pub ndcg_at_10_of_words: f64,
+    /// The same gain by both, their places fused (Cormack, Clarke and Buettcher 2009).
+    pub ndcg_at_10_fused: f64,
+}

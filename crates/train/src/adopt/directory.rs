@@ -1,0 +1,279 @@
+//! A directory of Hugging Face's form: what is in it, and everything that it must not have.
+//!
+//! Three files are read: `config.json`, `tokenizer.json` and `model.safetensors`, and of sentence-transformers
+//! `modules.json` with what it names. Nothing in a directory is ever run, so a model that is a program of its own
+//! cannot be adopted, nor weights in a form that is one (pickles).
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use model::manifest::{EncoderConfig, TextPooling};
+use serde_json::Value;
+
+/// Families that are known, as `config.json` names them.
+const FAMILIES: [&str; 4] = ["bert", "distilbert", "roberta", "xlm-roberta"];
+/// Endings of files that are pickles.
+const PICKLES: [&str; 6] = ["bin", "pt", "pth", "ckpt", "pkl", "pickle"];
+
+/// What is read of a directory, before its weights.
+#[derive(Debug)]
+pub struct Directory {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Sizes.
+    pub config: EncoderConfig,
+    /// Added to the variance under the root.
+    pub epsilon: f64,
+    /// Places at the beginning of the table that are for no token.
+    pub offset: usize,
+    /// Most tokens of a text that it was made for.
+    pub most: usize,
+    /// The content of `tokenizer.json`, without padding and truncation, which are the server's.
+    pub tokenizer: Vec<u8>,
+    /// Digests of what was read, by name.
+    pub sha256: BTreeMap<String, String>,
+}
+
+impl Directory {
+    /// Reads and checks a directory; `pooling` is taken before what the directory says.
+    ///
+    /// # Errors
+    /// A sentence that says what is missing or must not be there, and what is accepted.
+    pub fn read(path: &Path, pooling: Option<TextPooling>) -> Result<Directory> {
+        let shown = path.display();
+        ensure!(
+            path.is_dir(),
+            "{shown} is no directory; one with config.json, tokenizer.json and model.safetensors is asked for"
+        );
+        let mut sha256 = BTreeMap::new();
+        let bytes = file(path, "config.json", &mut sha256)?
+            .with_context(|| format!("{shown} has no config.json, which says what kind of model it is"))?;
+        let config: Value = serde_json::from_slice(&bytes).with_context(|| format!("{shown}/config.json"))?;
+        no_program(path, &config)?;
+        let tokenizer = file(path, "tokenizer.json", &mut sha256)?.with_context(|| {
+            format!(
+                "{shown} has no tokenizer.json; save the tokenizer as a fast one (transformers: AutoTokenizer.from_pretrained(...)\
+                 .save_pretrained(...)), since vocab.txt alone does not say how a text is cut"
+            )
+        })?;
+        weights_file(path)?;
+        let members = Members { shown: format!("{shown}/config.json"), config: &config };
+        let family = members.text("model_type")?;
+        ensure!(
+            FAMILIES.contains(&family),
+            "{shown}: models of the type \"{family}\" are not known; these are: {}",
+            FAMILIES.join(", ")
+        );
+        let pooling = match pooling {
+            Some(pooling) => pooling,
+            None => pooling_of(path)?,
+        };
+        let (config, epsilon, offset) = members.sizes(family, pooling)?;
+        let most = most(path)?.unwrap_or(config.positions).min(config.positions);
+        let tokenizer = plain(&tokenizer).with_context(|| format!("{shown}/tokenizer.json"))?;
+        Ok(Directory { path: path.to_path_buf(), config, epsilon, offset, most, tokenizer, sha256 })
+    }
+}
+
+/// A file's content, nothing where there is no such file.
+fn file(path: &Path, name: &str, sha256: &mut BTreeMap<String, String>) -> Result<Option<Vec<u8>>> {
+    let file = path.join(name);
+    if !file.is_file() {
+        return Ok(None);
+    }
+    let bytes = std::fs::read(&file).with_context(|| file.display().to_string())?;
+    sha256.insert(name.to_string(), model::package::sha256(&bytes));
+    Ok(Some(bytes))
+}
+
+/// Refuses a model that is a program of its own.
+fn no_program(path: &Path, config: &Value) -> Result<()> {
+    let shown = path.display();
+    if let Some(map) = config.get("auto_map") {
+        let names: Vec<String> = map
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(name, value)| format!("{name}: {}", value.as_str().unwrap_or("...")))
+            .collect();
+        bail!(
+            "{shown}/config.json has \"auto_map\" ({}): the model is a program of its own, which transformers runs with \
+             trust_remote_code; nothing of a directory is ever run here",
+            names.join(", ")
+        )
+    }
+    for entry in std::fs::read_dir(path).with_context(|| shown.to_string())?.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        ensure!(
+            !name.ends_with(".py"),
+            "{shown} has the program {name}; a model that brings its own code (trust_remote_code) cannot be adopted: nothing of \
+             a directory is ever run"
+        );
+    }
+    Ok(())
+}
+
+/// Refuses a directory without `model.safetensors`, and says what there is in its place.
+fn weights_file(path: &Path) -> Result<()> {
+    let shown = path.display();
+    if path.join("model.safetensors").is_file() {
+        return Ok(());
+    }
+    let entries = std::fs::read_dir(path).with_context(|| shown.to_string())?.flatten();
+    let names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let ends = |name: &str| PICKLES.iter().any(|ending| name.ends_with(&format!(".{ending}")));
+    if let Some(pickle) = names.iter().find(|name| ends(name)) {
+        bail!(
+            "{shown} has its weights in {pickle}, a pickle, which is a program that runs when it is read; save them as \
+             model.safetensors (transformers: model.save_pretrained(..., safe_serialization=True))"
+        )
+    }
+    if names.iter().any(|name| name.ends_with(".safetensors.index.json")) {
+        bail!("{shown} has its weights in several files; save them as one model.safetensors (max_shard_size)")
+    }
+    bail!("{shown} has no model.safetensors")
+}
+
+/// Members of `config.json`.
+struct Members<'a> {
+    shown: String,
+    config: &'a Value,
+}
+
+impl<'a> Members<'a> {
+    fn text(&self, name: &str) -> Result<&'a str> {
+        let value = self.config.get(name).and_then(Value::as_str);
+        value.with_context(|| format!("{}: no member \"{name}\" that is a string", self.shown))
+    }
+
+    fn number(&self, name: &str) -> Result<usize> {
+        let value = self.config.get(name).and_then(Value::as_u64);
+        let value =
+            value.with_context(|| format!("{}: no member \"{name}\" that is a whole number", self.shown))?;
+        Ok(usize::try_from(value)?)
+    }
+
+    /// Refuses a member of another value than this one, where it is there.
+    fn only(&self, name: &str, accepted: &[&str]) -> Result<()> {
+        match self.config.get(name).and_then(Value::as_str) {
+            Some(found) if !accepted.contains(&found) => {
+                bail!("{}: \"{name}\" is \"{found}\"; {} is computed here", self.shown, accepted.join(" or "))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn sizes(&self, family: &str, pooling: TextPooling) -> Result<(EncoderConfig, f64, usize)> {
+        let distilled = family == "distilbert";
+        let [width, heads, layers, feed_forward] = match distilled {
+            true => ["dim", "n_heads", "n_layers", "hidden_dim"],
+            false => ["hidden_size", "num_attention_heads", "num_hidden_layers", "intermediate_size"],
+        };
+        self.only(if distilled { "activation" } else { "hidden_act" }, &["gelu"])?;
+        self.only("position_embedding_type", &["absolute"])?;
+        ensure!(
+            self.config.get("is_decoder").and_then(Value::as_bool) != Some(true),
+            "{}: it is a decoder, which reads texts from one end; encoders can be adopted",
+            self.shown
+        );
+        let offset = match family {
+            "roberta" | "xlm-roberta" => {
+                self.config.get("pad_token_id").and_then(Value::as_u64).unwrap_or(1) as usize + 1
+            }
+            _ => 0,
+        };
+        let places = self.number("max_position_embeddings")?;
+        ensure!(places > offset, "{}: {places} places are too few", self.shown);
+        let epsilon = match distilled {
+            true => 1e-12,
+            false => self.config.get("layer_norm_eps").and_then(Value::as_f64).unwrap_or(1e-12),
+        };
+        ensure!(
+            (1e-15..=1e-5).contains(&epsilon),
+            "{}: layer_norm_eps is {epsilon}, not from 1e-15 to 1e-5",
+            self.shown
+        );
+        let config = EncoderConfig {
+            family: family.to_string(),
+            vocabulary: self.number("vocab_size")?,
+            width: self.number(width)?,
+            heads: self.number(heads)?,
+            layers: self.number(layers)?,
+            feed_forward: self.number(feed_forward)?,
+            positions: places - offset,
+            pooling,
+        };
+        Ok((config, epsilon, offset))
+    }
+}
+
+/// How sentence-transformers makes one vector of a text's; the mean where nothing is said.
+fn pooling_of(path: &Path) -> Result<TextPooling> {
+    let modules = path.join("modules.json");
+    if !modules.is_file() {
+        return Ok(TextPooling::Mean);
+    }
+    let shown = modules.display();
+    let modules: Value =
+        serde_json::from_slice(&std::fs::read(&modules)?).with_context(|| shown.to_string())?;
+    let mut pooling = TextPooling::Mean;
+    for module in modules.as_array().with_context(|| format!("{shown} is no array"))? {
+        let kind = module["type"].as_str().unwrap_or_default();
+        match kind.rsplit('.').next().unwrap_or_default() {
+            "Transformer" | "Normalize" => {}
+            "Pooling" => {
+                let own = module["path"].as_str().unwrap_or("1_Pooling");
+                let plain = !own.is_empty() && own.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+                ensure!(plain, "{shown}: the path \"{own}\" is no folder's name");
+                pooling = pooling_in(&path.join(own).join("config.json"))?;
+            }
+            other => bail!(
+                "{shown}: the module {other} is not computed here; Transformer, Pooling and Normalize are"
+            ),
+        }
+    }
+    Ok(pooling)
+}
+
+fn pooling_in(file: &Path) -> Result<TextPooling> {
+    let shown = file.display();
+    let config: Value = serde_json::from_slice(&std::fs::read(file).with_context(|| shown.to_string())?)
+        .with_context(|| shown.to_string())?;
+    let members = config.as_object().into_iter().flatten();
+    let chosen: Vec<&str> = members
+        .filter(|(name, value)| name.starts_with("pooling_mode") && **value == Value::Bool(true))
+        .map(|(name, _)| name.as_str())
+        .chain(config["pooling_mode"].as_str())
+        .collect();
+    match chosen.as_slice() {
+        ["pooling_mode_mean_tokens" | "mean"] => Ok(TextPooling::Mean),
+        ["pooling_mode_cls_token" | "cls"] => Ok(TextPooling::Cls),
+        _ => bail!(
+            "{shown}: texts are pooled by {}; by the mean or by the first token (cls) is computed here",
+            match chosen.is_empty() {
+                true => "nothing".to_string(),
+                false => chosen.join(" and "),
+            }
+        ),
+    }
+}
+
+/// Most tokens that sentence-transformers reads.
+fn most(path: &Path) -> Result<Option<usize>> {
+    let file = path.join("sentence_bert_config.json");
+    if !file.is_file() {
+        return Ok(None);
+    }
+    let config: Value =
+        serde_json::from_slice(&std::fs::read(&file)?).with_context(|| file.display().to_string())?;
+    Ok(config["max_seq_length"].as_u64().filter(|most| *most > 0).map(|most| most as usize))
+}
+
+/// A tokenizer without padding and truncation.
+fn plain(json: &[u8]) -> Result<Vec<u8>> {
+    let mut tokenizer: serde_json::Map<String, Value> = serde_json::from_slice(json)?;
+    tokenizer.insert("padding".to_string(), Value::Null);
+    tokenizer.insert("truncation".to_string(), Value::Null);
+    Ok(serde_json::to_vec(&tokenizer)?)
+}

@@ -1,0 +1,125 @@
+//! Weights under the names that transformers gives them, as ours.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, bail, ensure};
+use candle_core::{DType, Device, IndexOp, Tensor};
+
+use super::directory::Directory;
+
+/// What our layer normalisation adds to the variance under the root.
+const EPSILON: f64 = 1e-5;
+
+/// Names of a layer's parts, in the order of [`OURS`]; queries, keys and values first.
+const BERT: [&str; 8] = [
+    "attention.self.query",
+    "attention.self.key",
+    "attention.self.value",
+    "attention.output.dense",
+    "attention.output.LayerNorm",
+    "intermediate.dense",
+    "output.dense",
+    "output.LayerNorm",
+];
+const DISTILBERT: [&str; 8] = [
+    "attention.q_lin",
+    "attention.k_lin",
+    "attention.v_lin",
+    "attention.out_lin",
+    "sa_layer_norm",
+    "ffn.lin1",
+    "ffn.lin2",
+    "output_layer_norm",
+];
+const OURS: [&str; 5] = ["output", "attention_norm", "expand", "contract", "feed_forward_norm"];
+
+/// The weights of a directory's `model.safetensors`, under our names, in 32 bits.
+///
+/// # Errors
+/// A file that is none; a tensor that is missing.
+pub fn weights(directory: &Directory) -> Result<(BTreeMap<String, Tensor>, String)> {
+    let file = directory.path.join("model.safetensors");
+    let shown = file.display().to_string();
+    let bytes = std::fs::read(&file).with_context(|| shown.clone())?;
+    let all = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)
+        .with_context(|| format!("{shown} is no safetensors file"))?;
+    let prefixes = ["", "bert.", "roberta.", "distilbert.", "model.", "0.auto_model."];
+    let word = "embeddings.word_embeddings.weight";
+    let Some(prefix) = prefixes.into_iter().find(|prefix| all.contains_key(&format!("{prefix}{word}")))
+    else {
+        bail!("{shown} has no tensor \"{word}\", by which its names would be known")
+    };
+    let found = Found { all: &all, prefix, shown: &shown };
+    let weights = found.ours(directory)?;
+    Ok((weights, model::package::sha256(&bytes)))
+}
+
+struct Found<'a> {
+    all: &'a std::collections::HashMap<String, Tensor>,
+    prefix: &'a str,
+    shown: &'a str,
+}
+
+impl Found<'_> {
+    fn get(&self, name: &str) -> Result<Tensor> {
+        let name = format!("{}{name}", self.prefix);
+        let tensor =
+            self.all.get(&name).with_context(|| format!("{} has no tensor \"{name}\"", self.shown))?;
+        Ok(tensor.to_dtype(DType::F32)?)
+    }
+
+    /// A weight or a bias; layer normalisations of old files have them under other names.
+    fn part(&self, layer: &str, part: &str) -> Result<Tensor> {
+        let old = if part == "weight" { "gamma" } else { "beta" };
+        let modern = format!("{layer}.{part}");
+        match self.all.contains_key(&format!("{}{modern}", self.prefix)) {
+            true => self.get(&modern),
+            false => self.get(&format!("{layer}.{old}")).or_else(|_| self.get(&modern)),
+        }
+    }
+
+    fn ours(&self, directory: &Directory) -> Result<BTreeMap<String, Tensor>> {
+        let Directory { config, epsilon, offset, .. } = directory;
+        let mut ours = BTreeMap::new();
+        let tokens = self.get("embeddings.word_embeddings.weight")?;
+        let places = self.get("embeddings.position_embeddings.weight")?;
+        ensure!(
+            places.dim(0)? == config.positions + offset,
+            "{}: {} places, where config.json says {}",
+            self.shown,
+            places.dim(0)?,
+            config.positions + offset
+        );
+        let mut places = places.i(*offset..)?;
+        let kinds = format!("{}embeddings.token_type_embeddings.weight", self.prefix);
+        if self.all.contains_key(&kinds) {
+            places = places.broadcast_add(&self.get("embeddings.token_type_embeddings.weight")?.i(0)?)?;
+        }
+        // ln(s x; e) is ln(x; e / s^2).
+        let scale = (EPSILON / epsilon).sqrt();
+        ours.insert("embedding.weight".to_string(), (tokens * scale)?);
+        ours.insert("positions.weight".to_string(), (places * scale)?);
+        for part in ["weight", "bias"] {
+            ours.insert(format!("embedding_norm.{part}"), self.part("embeddings.LayerNorm", part)?);
+        }
+        let (parts, layers) = match config.family.as_str() {
+            "distilbert" => (DISTILBERT, "transformer.layer"),
+            _ => (BERT, "encoder.layer"),
+        };
+        for layer in 0..config.layers {
+            let theirs = |part: &str| format!("{layers}.{layer}.{part}");
+            for part in ["weight", "bias"] {
+                let three: Vec<Tensor> = parts[..3]
+                    .iter()
+                    .map(|name| self.get(&format!("{}.{part}", theirs(name))))
+                    .collect::<Result<_>>()?;
+                let own = |name: &str| format!("layer{layer}.{name}.{part}");
+                ours.insert(own("queries_keys_values"), Tensor::cat(&three, 0)?);
+                for (name, theirs_part) in OURS.into_iter().zip(&parts[3..]) {
+                    ours.insert(own(name), self.part(&theirs(theirs_part), part)?);
+                }
+            }
+        }
+        Ok(ours)
+    }
+}

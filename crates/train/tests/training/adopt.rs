@@ -1,0 +1,184 @@
+//! Adoption: the vectors of small random encoders are those of transformers (`tests/golden/encoders.py`), and
+//! what cannot be adopted is refused with a sentence that says why.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Parser;
+use model::manifest::TextPooling;
+use serde_json::{Value, json};
+use text::Embedder;
+use text::embedder::EncodedText;
+use text::tokenizer::AdoptedTokenizer;
+use train::adopt::directory::Directory;
+use train::adopt::{AdoptOptions, adopt, names};
+
+fn golden() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden")
+}
+
+fn expected() -> Value {
+    serde_json::from_slice(&fs::read(golden().join("encoders.json")).unwrap()).unwrap()
+}
+
+#[test]
+fn vectors_are_those_of_transformers() {
+    let expected = expected();
+    let most = expected["most"].as_u64().unwrap() as usize;
+    for (family, rows) in expected["families"].as_object().unwrap() {
+        for (pooling, name) in [(TextPooling::Mean, "mean"), (TextPooling::Cls, "cls")] {
+            let directory = Directory::read(&golden().join("encoders").join(family), Some(pooling)).unwrap();
+            let (weights, _) = names::weights(&directory).unwrap();
+            let tokenizer = AdoptedTokenizer::parse(&directory.tokenizer).unwrap();
+            let mut embedder = Embedder::of_encoder(&directory.config, weights, tokenizer, most).unwrap();
+            let rows = rows.as_array().unwrap();
+            let texts: Vec<Arc<EncodedText>> = rows
+                .iter()
+                .map(|row| Arc::new(embedder.encode(row["text"].as_str().unwrap()).unwrap()))
+                .collect();
+            // All together, of lengths from 3 to the most, without padding.
+            let vectors = embedder.vectors(&texts).unwrap();
+            for ((row, text), vector) in rows.iter().zip(&texts).zip(&vectors) {
+                let EncodedText::Tokens(tokens) = &**text else { panic!("no tokens") };
+                assert_eq!(json!(tokens.ids), row["ids"], "{family}: {}", row["text"]);
+                let want: Vec<f64> =
+                    row[name].as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect();
+                assert_eq!(vector.len(), want.len());
+                let worst =
+                    vector.iter().zip(&want).map(|(a, b)| (f64::from(*a) - b).abs()).fold(0.0, f64::max);
+                assert!(worst < 1e-4, "{family}, {name}, {}: {worst}", row["text"]);
+            }
+        }
+    }
+}
+
+/// A copy of a family's directory, to be broken.
+fn copy(family: &str, folder: &Path) -> PathBuf {
+    let (from, to) = (golden().join("encoders").join(family), folder.join("adopted"));
+    fs::create_dir_all(&to).unwrap();
+    for name in ["config.json", "tokenizer.json", "model.safetensors"] {
+        fs::copy(from.join(name), to.join(name)).unwrap();
+    }
+    to
+}
+
+fn amend(file: &Path, change: impl Fn(&mut Value)) {
+    let mut value: Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
+    change(&mut value);
+    fs::write(file, value.to_string()).unwrap();
+}
+
+#[test]
+fn what_cannot_be_adopted_is_refused_with_a_sentence() {
+    type Break = fn(&Path);
+    let cases: [(Break, &[&str]); 12] = [
+        (
+            |dir| fs::remove_file(dir.join("tokenizer.json")).unwrap(),
+            &["no tokenizer.json", "save_pretrained"],
+        ),
+        (|dir| fs::remove_file(dir.join("config.json")).unwrap(), &["no config.json"]),
+        (|dir| fs::remove_file(dir.join("model.safetensors")).unwrap(), &["no model.safetensors"]),
+        (
+            |dir| fs::rename(dir.join("model.safetensors"), dir.join("pytorch_model.bin")).unwrap(),
+            &["pytorch_model.bin", "pickle", "safe_serialization"],
+        ),
+        (
+            |dir| amend(&dir.join("config.json"), |c| c["auto_map"] = json!({"AutoModel": "evil.Model"})),
+            &["auto_map", "AutoModel: evil.Model", "trust_remote_code"],
+        ),
+        (
+            |dir| fs::write(dir.join("modeling_evil.py"), "print()").unwrap(),
+            &["modeling_evil.py", "trust_remote_code"],
+        ),
+        (|dir| amend(&dir.join("config.json"), |c| c["model_type"] = json!("gpt2")), &["gpt2", "distilbert"]),
+        (|dir| amend(&dir.join("config.json"), |c| c["hidden_act"] = json!("gelu_new")), &["gelu_new"]),
+        (
+            |dir| amend(&dir.join("config.json"), |c| c["position_embedding_type"] = json!("relative_key")),
+            &["relative_key", "absolute"],
+        ),
+        (|dir| amend(&dir.join("config.json"), |c| c["hidden_size"] = json!("many")), &["hidden_size"]),
+        (
+            |dir| {
+                let dense =
+                    json!([{"path": "", "type": "a.Transformer"}, {"path": "2_Dense", "type": "a.Dense"}]);
+                fs::write(dir.join("modules.json"), dense.to_string()).unwrap();
+            },
+            &["module Dense"],
+        ),
+        (
+            |dir| {
+                fs::write(
+                    dir.join("modules.json"),
+                    json!([{"path": "1_Pooling", "type": "a.Pooling"}]).to_string(),
+                )
+                .unwrap();
+                fs::create_dir(dir.join("1_Pooling")).unwrap();
+                let max = json!({"pooling_mode_max_tokens": true, "pooling_mode_mean_tokens": false});
+                fs::write(dir.join("1_Pooling/config.json"), max.to_string()).unwrap();
+            },
+            &["pooling_mode_max_tokens"],
+        ),
+    ];
+    for (change, wanted) in cases {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = copy("bert", folder.path());
+        change(&directory);
+        let error = format!("{:#}", Directory::read(&directory, None).unwrap_err());
+        assert!(wanted.iter().all(|words| error.contains(words)), "{error}");
+    }
+    let error = Directory::read(Path::new("/nowhere/at/all"), None).unwrap_err().to_string();
+    assert!(error.contains("no directory"), "{error}");
+}
+
+#[derive(Parser)]
+struct Line {
+    #[command(flatten)]
+    options: AdoptOptions,
+}
+
+fn options(directory: &Path, data: &Path, out: &Path) -> AdoptOptions {
+    let line = [
+        "train".as_ref(),
+        directory.as_os_str(),
+        "--data".as_ref(),
+        data.as_os_str(),
+        "--out".as_ref(),
+        out.as_os_str(),
+        "--name".as_ref(),
+        "small".as_ref(),
+    ];
+    Line::parse_from(line).options
+}
+
+fn pairs(folder: &Path, count: usize) -> PathBuf {
+    let line =
+        |number: usize| json!({"question": format!("pain {number}"), "answer": format!("fever {number}")});
+    let file = folder.join("pairs.jsonl");
+    fs::write(&file, (0..count).map(|number| line(number).to_string() + "\n").collect::<String>()).unwrap();
+    file
+}
+
+#[test]
+fn a_directory_becomes_a_package_once_it_was_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let (directory, out) = (copy("roberta", folder.path()), folder.path().join("models"));
+    // As most tokenizers come; both are the server's.
+    amend(&directory.join("tokenizer.json"), |t| {
+        t["truncation"] =
+            json!({"max_length": 8, "strategy": "LongestFirst", "stride": 0, "direction": "Right"});
+    });
+    fs::write(directory.join("sentence_bert_config.json"), json!({"max_seq_length": 20}).to_string())
+        .unwrap();
+    let few = adopt(&options(&directory, &pairs(folder.path(), 5), &out)).unwrap_err().to_string();
+    assert!(few.contains("5 pairs are too few") && !out.exists(), "{few}");
+    let (package, manifest) = adopt(&options(&directory, &pairs(folder.path(), 30), &out)).unwrap();
+    let metrics = manifest.metrics["val"].retrieval.unwrap();
+    assert_eq!((metrics.questions, metrics.texts), (30, 30));
+    assert_eq!(manifest.task().as_str(), "text-embedding");
+    let package = model::Package::read(&package).unwrap();
+    let embedder = Embedder::read(&package).unwrap();
+    let text = embedder.encode(&"pain ".repeat(100)).unwrap();
+    assert_eq!((text.read(), text.total()), (20, 102));
+    assert!(package.card.contains("roberta") && package.card.contains("no medical device"));
+}
