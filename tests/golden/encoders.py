@@ -1,80 +1,168 @@
-"""Small encoders of random weights as transformers saves them, and the vectors that it computes with them.
+"""Makes encoders/<family>/ and encoders.json, which crates/train/tests/training/adopt.rs compares with.
 
-Writes `encoders/<family>/` (config.json, tokenizer.json, model.safetensors) and `encoders.json`, which
-`crates/train/tests/training/adopt.rs` compares with. Versions: requirements-encoders.txt.
+    pip install -r tests/golden/requirements-encoders.txt
+    python tests/golden/encoders.py            # writes them
+    python tests/golden/encoders.py --check    # compares them with transformers, which needs torch
+
+Small encoders of random weights under the names that transformers gives them, and the vectors that a plain
+implementation in double precision makes of a few texts with them. --check loads the directories with transformers and
+says how far its vectors are from those kept.
 """
 
 import json
-import pathlib
+import math
+import sys
+from pathlib import Path
 
-import torch
+import numpy as np
+from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-from transformers import (
-    BertConfig,
-    BertModel,
-    DistilBertConfig,
-    DistilBertModel,
-    RobertaConfig,
-    RobertaModel,
-    XLMRobertaConfig,
-    XLMRobertaModel,
-)
 
-HERE = pathlib.Path(__file__).parent
+HERE = Path(__file__).parent
 WORDS = ["chest", "pain", "fever", "rash", "no", "and", "the", "for", "two", "days", "##s", "##ing", "cough", "胸", "痛", ",", "."]
 TEXTS = ["Chest pain", "Fever, cough and rash for two days.", "no", "胸痛", "unheard words", "pains " * 40]
-MOST = 24
+MOST, WIDTH, INNER, LAYERS, PLACES = 24, 16, 24, 2, 32
+BERT = ["attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense", "attention.output.LayerNorm", "intermediate.dense", "output.dense", "output.LayerNorm"]
+DISTILBERT = ["attention.q_lin", "attention.k_lin", "attention.v_lin", "attention.out_lin", "sa_layer_norm", "ffn.lin1", "ffn.lin2", "output_layer_norm"]
+FAMILIES = {
+    "bert": dict(heads=4, epsilon=1e-12, offset=0, prefix="", names=BERT, layer="encoder.layer"),
+    "distilbert": dict(heads=2, epsilon=1e-12, offset=0, prefix="distilbert.", names=DISTILBERT, layer="transformer.layer"),
+    "roberta": dict(heads=4, epsilon=1e-5, offset=2, prefix="roberta.", names=BERT, layer="encoder.layer"),
+    "xlm-roberta": dict(heads=4, epsilon=1e-12, offset=2, prefix="", names=BERT, layer="encoder.layer"),
+}
 
 
-def tokenizer(first, last, unknown, padding):
-    special = [padding, first, last, unknown]
-    vocabulary = {word: number for number, word in enumerate(special + WORDS + [chr(c) for c in range(97, 123)] + ["##" + chr(c) for c in range(97, 123)])}
+def tokenizer(family):
+    roberta = "roberta" in family
+    first, last, unknown, padding = ("<s>", "</s>", "<unk>", "<pad>") if roberta else ("[CLS]", "[SEP]", "[UNK]", "[PAD]")
+    special = [first, padding, last, unknown] if roberta else [padding, unknown, first, last]
+    letters = [chr(code) for code in range(97, 123)]
+    known = special + WORDS + letters + ["##" + letter for letter in letters]
+    vocabulary = {word: number for number, word in enumerate(known)}
     made = Tokenizer(models.WordPiece(vocabulary, unk_token=unknown))
     made.normalizer = normalizers.BertNormalizer()
     made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    made.post_processor = processors.TemplateProcessing(
-        single=f"{first} $A {last}", pair=f"{first} $A {last} $B {last}",
-        special_tokens=[(first, vocabulary[first]), (last, vocabulary[last])],
-    )
+    ends = [(first, vocabulary[first]), (last, vocabulary[last])]
+    made.post_processor = processors.TemplateProcessing(single=f"{first} $A {last}", special_tokens=ends)
     made.add_special_tokens(special)
-    return made, len(vocabulary)
+    return made, len(known)
 
 
-def families(count):
-    plain = dict(vocab_size=count, hidden_size=16, num_hidden_layers=2, num_attention_heads=4, intermediate_size=24, max_position_embeddings=32)
-    distilled = dict(vocab_size=count, dim=16, n_layers=2, n_heads=2, hidden_dim=24, max_position_embeddings=32)
-    yield "bert", BertModel(BertConfig(**plain)), ("[CLS]", "[SEP]", "[UNK]", "[PAD]")
-    yield "distilbert", DistilBertModel(DistilBertConfig(**distilled)), ("[CLS]", "[SEP]", "[UNK]", "[PAD]")
-    yield "roberta", RobertaModel(RobertaConfig(**{**plain, "layer_norm_eps": 1e-5}, pad_token_id=1)), ("<s>", "</s>", "<unk>", "<pad>")
-    yield "xlm-roberta", XLMRobertaModel(XLMRobertaConfig(**plain, pad_token_id=1)), ("<s>", "</s>", "<unk>", "<pad>")
+def config(family, count):
+    kind = FAMILIES[family]
+    if family == "distilbert":
+        return dict(model_type=family, architectures=["DistilBertModel"], vocab_size=count, dim=WIDTH, n_layers=LAYERS, n_heads=kind["heads"], hidden_dim=INNER, max_position_embeddings=PLACES, activation="gelu", pad_token_id=0)
+    name = {"bert": "BertModel", "roberta": "RobertaModel", "xlm-roberta": "XLMRobertaModel"}[family]
+    pad = 1 if kind["offset"] else 0
+    return dict(model_type=family, architectures=[name], vocab_size=count, hidden_size=WIDTH, num_hidden_layers=LAYERS, num_attention_heads=kind["heads"], intermediate_size=INNER, max_position_embeddings=PLACES, layer_norm_eps=kind["epsilon"], hidden_act="gelu", pad_token_id=pad, type_vocab_size=2)
 
 
-def main():
-    torch.manual_seed(0)
-    _, count = tokenizer("a", "b", "c", "d")
+def weights(family, count, rng):
+    kind = FAMILIES[family]
+    drawn = {}
+
+    def norm(name):
+        drawn[f"{name}.weight"] = 1 + 0.2 * rng.standard_normal(WIDTH)
+        drawn[f"{name}.bias"] = 0.2 * rng.standard_normal(WIDTH)
+
+    def dense(name, inputs, outputs):
+        drawn[f"{name}.weight"] = 0.15 * rng.standard_normal((outputs, inputs))
+        drawn[f"{name}.bias"] = 0.1 * rng.standard_normal(outputs)
+
+    # As small as transformers draws them, where the least of epsilons shows.
+    drawn["embeddings.word_embeddings.weight"] = 0.02 * rng.standard_normal((count, WIDTH))
+    drawn["embeddings.position_embeddings.weight"] = 0.02 * rng.standard_normal((PLACES, WIDTH))
+    if family != "distilbert":
+        drawn["embeddings.token_type_embeddings.weight"] = 0.02 * rng.standard_normal((2, WIDTH))
+    norm("embeddings.LayerNorm")
+    query, key, value, output, after_attention, expand, contract, after = kind["names"]
+    for number in range(LAYERS):
+        at = f"{kind['layer']}.{number}."
+        for name in (query, key, value, output):
+            dense(at + name, WIDTH, WIDTH)
+        dense(at + expand, WIDTH, INNER)
+        dense(at + contract, INNER, WIDTH)
+        norm(at + after_attention)
+        norm(at + after)
+    return {kind["prefix"] + name: array.astype(np.float32) for name, array in drawn.items()}
+
+
+def states(family, stored, ids):
+    """The last hidden state of every token, in double precision."""
+    kind = FAMILIES[family]
+    get = lambda name: stored[kind["prefix"] + name].astype(np.float64)
+    dense = lambda name, x: x @ get(f"{name}.weight").T + get(f"{name}.bias")
+
+    def norm(name, x):
+        centred = x - x.mean(-1, keepdims=True)
+        scaled = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + kind["epsilon"])
+        return scaled * get(f"{name}.weight") + get(f"{name}.bias")
+
+    erf = np.vectorize(math.erf)
+    gelu = lambda x: x * 0.5 * (1 + erf(x / math.sqrt(2)))
+    places = np.arange(len(ids)) + kind["offset"]
+    x = get("embeddings.word_embeddings.weight")[ids] + get("embeddings.position_embeddings.weight")[places]
+    if family != "distilbert":
+        x = x + get("embeddings.token_type_embeddings.weight")[0]
+    x = norm("embeddings.LayerNorm", x)
+    query, key, value, output, after_attention, expand, contract, after = kind["names"]
+    size = WIDTH // kind["heads"]
+    for number in range(LAYERS):
+        at = f"{kind['layer']}.{number}."
+        q, k, v = (dense(at + name, x) for name in (query, key, value))
+        mixed = np.zeros_like(x)
+        for head in range(kind["heads"]):
+            own = slice(head * size, (head + 1) * size)
+            scores = q[:, own] @ k[:, own].T / math.sqrt(size)
+            terms = np.exp(scores - scores.max(-1, keepdims=True))
+            mixed[:, own] = terms / terms.sum(-1, keepdims=True) @ v[:, own]
+        x = norm(at + after_attention, x + dense(at + output, mixed))
+        x = norm(at + after, x + dense(at + contract, gelu(dense(at + expand, x))))
+    return x
+
+
+def unit(vector):
+    return [float(value) for value in vector / np.linalg.norm(vector)]
+
+
+def write():
+    rng = np.random.default_rng(0)
     expected = {}
-    for family, model, names in families(count):
-        model.eval()
-        # Biases and scales begin at 0 and 1; those of a trained model do not.
-        with torch.no_grad():
-            for name, value in model.named_parameters():
-                if value.dim() == 1:
-                    value.add_(0.2 * torch.randn_like(value))
-        made, _ = tokenizer(*names)
+    for family in FAMILIES:
         folder = HERE / "encoders" / family
-        model.save_pretrained(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        made, count = tokenizer(family)
         made.save(str(folder / "tokenizer.json"))
+        (folder / "config.json").write_text(json.dumps(config(family, count), indent=1) + "\n")
+        stored = weights(family, count, rng)
+        save_file(stored, folder / "model.safetensors", metadata={"format": "pt"})
         rows = []
         for text in TEXTS:
             ids = made.encode(text).ids
             ids = ids[: MOST - 1] + ids[-1:] if len(ids) > MOST else ids
-            with torch.no_grad():
-                states = model(input_ids=torch.tensor([ids]), attention_mask=torch.ones(1, len(ids), dtype=torch.long)).last_hidden_state[0]
-            unit = lambda v: (v / v.norm()).double().tolist()
-            rows.append({"text": text, "ids": ids, "mean": unit(states.mean(0)), "cls": unit(states[0])})
+            x = states(family, stored, ids)
+            rows.append({"text": text, "ids": ids, "mean": unit(x.mean(0)), "cls": unit(x[0])})
         expected[family] = rows
-    (HERE / "encoders.json").write_text(json.dumps({"most": MOST, "families": expected}, ensure_ascii=False, indent=1) + "\n")
+    text = json.dumps({"most": MOST, "families": expected}, ensure_ascii=False, indent=1)
+    (HERE / "encoders.json").write_text(text + "\n")
+
+
+def check():
+    import torch
+    from transformers import AutoModel
+
+    expected = json.loads((HERE / "encoders.json").read_text())["families"]
+    for family, rows in expected.items():
+        model = AutoModel.from_pretrained(HERE / "encoders" / family).eval()
+        worst = 0
+        for row in rows:
+            ids = torch.tensor([row["ids"]])
+            with torch.no_grad():
+                x = model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state[0].numpy()
+            for name, vector in (("mean", x.mean(0)), ("cls", x[0])):
+                worst = max(worst, np.abs(np.array(unit(vector)) - np.array(row[name])).max())
+        print(family, "differs by at most", worst)
 
 
 if __name__ == "__main__":
-    main()
+    check() if "--check" in sys.argv else write()

@@ -243,7 +243,7 @@ impl AdoptedTokenizer {
         let ids = encoding.get_ids();
         let around = self.before.len() + self.behind.len();
         let read = &ids[..ids.len().min(most.saturating_sub(around))];
-        let all = [&self.before, read, &self.behind].concat();
+        let all = [&self.before[..], read, &self.behind].concat();
         Ok(Tokens { ids: all, total: ids.len() + around })
     }
 }

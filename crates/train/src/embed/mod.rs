@@ -172,7 +172,7 @@ fn learn(options: &EmbedOptions, rows: &[&Row], asides: &[String], stop: &Atomic
     say(vocabulary.words.len(), buckets.count, dimensions, options);
     let encoded: Vec<Vec<u32>> =
         texts().map(|text| vocabulary.encode(text)).filter(|t| !t.is_empty()).collect();
-    let joint = options.arch == Method::Subword;
+    let joint = options.arch == Method::Subword && options.epochs > 0;
     let learning = options.learning(dimensions);
     let mut table = start(&vocabulary, given.as_ref(), dimensions, joint.then_some(buckets), options.seed);
     if learning.epochs > 0 {
@@ -213,9 +213,8 @@ fn learn(options: &EmbedOptions, rows: &[&Row], asides: &[String], stop: &Atomic
         subwords = vec![0.0; buckets.count * dimensions];
         buckets.fit(&vocabulary.words, &table, dimensions, &mut subwords, options.seed);
     } else {
-        // Their means made the words, which have length 1 now: on the whole these have too.
-        let mean = subwords.chunks_exact(dimensions).map(|row| skipgram::dot(row, row).sqrt()).sum::<f32>();
-        let scale = buckets.count as f32 / mean.max(1e-9);
+        // Words have length 1 now; what their n-grams alone make of them has too, on the mean.
+        let scale = 1.0 / buckets.mean_length(&vocabulary.words, &subwords, dimensions);
         subwords.iter_mut().for_each(|value| *value *= scale);
     }
     weights[vocabulary.words.len()] *= options.unknown;

@@ -7,7 +7,7 @@
 
 use rand::seq::SliceRandom;
 
-use super::skipgram::Parts;
+use super::skipgram::{Parts, dot};
 use nn::random;
 use text::vectors::words::ngrams;
 
@@ -44,6 +44,21 @@ impl Buckets {
             parts.starts.push(parts.rows.len());
         }
         parts
+    }
+
+    /// The mean length of what the n-grams of words alone make of them; 1 where there are none.
+    pub fn mean_length(&self, words: &[String], rows: &[f32], dimensions: usize) -> f32 {
+        let (mut total, mut count) = (0.0, 0u32);
+        let mut sum = vec![0.0f32; dimensions];
+        for own in words.iter().map(|word| self.of(word)).filter(|own| !own.is_empty()) {
+            sum.fill(0.0);
+            for bucket in &own {
+                let row = &rows[*bucket as usize * dimensions..][..dimensions];
+                sum.iter_mut().zip(row).for_each(|(sum, value)| *sum += value / own.len() as f32);
+            }
+            (total, count) = (total + dot(&sum, &sum).sqrt(), count + 1);
+        }
+        if total > 0.0 { total / count as f32 } else { 1.0 }
     }
 
     /// Fits `rows`, one a bucket, so that words have nearly the vectors `table`. Each word in turn takes its own

@@ -266,9 +266,7 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     let (a_whole, a_rest) = a.as_chunks::<8>();
     let (b_whole, b_rest) = b.as_chunks::<8>();
     for (a, b) in a_whole.iter().zip(b_whole) {
-        for at in 0..8 {
-            parts[at] += a[at] * b[at];
-        }
+        parts.iter_mut().zip(a.iter().zip(b)).for_each(|(part, (a, b))| *part += a * b);
     }
     parts.iter().sum::<f32>() + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>()
 }
@@ -394,9 +392,9 @@ mod tests {
                             let score: f64 = hidden.iter().zip(row.iter()).map(|(a, b)| a * b).sum();
                             let label = if place == 0 { 1.0 } else { 0.0 };
                             let by = f64::from(rate) * (label - 1.0 / (1.0 + (-score).exp()));
-                            for at in 0..d {
-                                gradient[at] += by * row[at];
-                                row[at] += by * hidden[at];
+                            for ((sum, row), hidden) in gradient.iter_mut().zip(row).zip(&hidden) {
+                                *sum += by * *row;
+                                *row += by * hidden;
                             }
                         }
                         for row in &rows {

@@ -138,16 +138,9 @@ struct Line {
 }
 
 fn options(directory: &Path, data: &Path, out: &Path) -> AdoptOptions {
-    let line = [
-        "train".as_ref(),
-        directory.as_os_str(),
-        "--data".as_ref(),
-        data.as_os_str(),
-        "--out".as_ref(),
-        out.as_os_str(),
-        "--name".as_ref(),
-        "small".as_ref(),
-    ];
+    let text = |path: &Path| path.to_str().unwrap().to_string();
+    let line = ["train", &text(directory), "--data", &text(data), "--out", &text(out), "--name", "small"]
+        .map(str::to_string);
     Line::parse_from(line).options
 }
 

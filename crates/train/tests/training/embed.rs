@@ -123,7 +123,8 @@ fn every_way_of_learning_reads_plain_text_and_vectors_of_others_are_a_start() {
         .collect();
     fs::write(&data, lines).unwrap();
     let never = AtomicBool::new(false);
-    let plain = ["--dimensions", "16", "--subsample", "0", "--epochs", "20", "--subwords", "300"];
+    let plain =
+        ["--common", "0", "--dimensions", "16", "--subsample", "0", "--epochs", "20", "--subwords", "300"];
     for arch in ["skipgram", "cbow", "subword"] {
         let out = folder.path().join(arch);
         let (package, manifest) =
