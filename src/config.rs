@@ -3,6 +3,7 @@
 //! [`Settings`] is what a person may write; [`Config`] is what the program uses, every member
 //! present and valid. All that is wrong is reported at once, before anything is opened.
 
+mod dicom;
 mod given;
 mod identity;
 mod page;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use http::Uri;
 
+pub use dicom::{DicomConfig, Peer};
 use given::Reader;
 pub use given::Settings;
 pub use identity::{ApiKey, KeyFile, Scope, Stamp, TlsFiles, TokenSource};
@@ -104,6 +106,8 @@ pub struct Config {
     pub max_batch: usize,
     /// Inputs that may wait for each model.
     pub queue: usize,
+    /// DICOM's network and results.
+    pub dicom: DicomConfig,
 }
 
 /// What becomes of an answer whose audit row cannot be written.
@@ -175,6 +179,8 @@ impl Config {
         let cores = std::thread::available_parallelism().map_or(1, usize::from) as u64;
         let engines = read.given(&settings::ENGINES).unwrap_or(cores);
         let max_connections = read.value(&settings::MAX_CONNECTIONS) as usize;
+        let tls = tls(read);
+        let dicom = DicomConfig::read(read, anonymous, tls.is_some());
         let config = Config {
             listen,
             health_listen: read.given(&settings::HEALTH_LISTEN),
@@ -184,7 +190,7 @@ impl Config {
             api_keys,
             api_keys_file,
             tokens,
-            tls: tls(read),
+            tls,
             cors_origins: cors_origins(read),
             rate_limit: read.given(&settings::RATE_LIMIT).and_then(|limit| NonZeroU32::new(limit as u32)),
             audit: read.value(&settings::AUDIT),
@@ -216,6 +222,7 @@ impl Config {
             engines: engines as usize,
             max_batch: read.value(&settings::MAX_BATCH) as usize,
             queue: read.value(&settings::QUEUE) as usize,
+            dicom,
         };
         (config, reader.finish())
     }

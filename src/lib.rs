@@ -9,6 +9,7 @@
 pub mod api;
 pub mod app;
 pub mod config;
+pub mod dicom_net;
 pub mod inference;
 pub mod store;
 pub mod telemetry;

@@ -8,6 +8,7 @@ pub mod cds;
 pub mod classify;
 pub mod console;
 pub mod contract;
+pub mod dicom_web;
 pub mod entities;
 pub mod error;
 mod etag;

@@ -6,6 +6,7 @@ mod backup;
 mod cds;
 mod conditional;
 mod console;
+mod dicom;
 mod explain;
 mod extract;
 mod fhir;

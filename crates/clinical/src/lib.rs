@@ -5,10 +5,12 @@
 //! - `fhir`: resources, Bundles, what they mean for a person, and what is answered
 //! - `cds`: the services of CDS Hooks 2.0, their requests and their cards
 //! - `card`: a model card as data
+//! - `dicom`: answers about images as DICOM structured reports, pictures and segmentations
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 pub mod card;
 pub mod cds;
+pub mod dicom;
 pub mod fhir;

@@ -7,6 +7,7 @@
 mod audit;
 mod batches;
 mod copy;
+mod dicom;
 mod evidence;
 mod feed;
 mod load;

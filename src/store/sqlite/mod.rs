@@ -10,6 +10,7 @@
 
 mod audit;
 mod batches;
+mod dicom;
 mod feed;
 mod load;
 mod replace;

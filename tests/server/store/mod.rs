@@ -5,6 +5,7 @@
 
 mod audit;
 mod database;
+mod dicom;
 mod durability;
 mod engine;
 mod feed;
