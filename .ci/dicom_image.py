@@ -76,7 +76,7 @@ def radiograph(drawing, instance, modality="DX"):
     d.DetectorType, d.PositionerType, d.ViewPosition = "DIRECT", "NONE", "AP"
     d.ViewCodeSequence = [code("399348003", "SCT", "antero-posterior")]
     d.AnatomicRegionSequence = [code("51185008", "SCT", "Chest")]
-    d.AcquisitionContextSequence, d.RequestAttributesSequence = [], []
+    d.AcquisitionContextSequence = []
     d.PixelData = pixels + b"\0" * (len(pixels) % 2)
     return d
 

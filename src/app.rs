@@ -8,6 +8,7 @@ pub mod backup;
 mod connections;
 mod dicom;
 pub mod health;
+mod hl7;
 pub mod import;
 mod import_fhir;
 mod listen;
@@ -133,6 +134,7 @@ async fn serve(prepared: Prepared) -> Result<()> {
         None => None,
     };
     let dicom_listener = dicom::bind(&config.dicom).await?;
+    let hl7_listener = hl7::bind(&config.hl7).await?;
 
     let console_key = demo_key(&config)?.map(|(key, entry)| {
         identity.admit(entry);
@@ -185,7 +187,8 @@ async fn serve(prepared: Prepared) -> Result<()> {
     let auditing = tokio::spawn(async move { audit.run(store.as_ref(), &of).await });
     // One line on standard output for whoever started the program and waits for it.
     writeln!(std::io::stdout(), "medserve listens on {scheme}://{address} (try {scheme}://{address}/docs)")?;
-    let dicom_network = dicom::start(&state, dicom_listener, tls, stopped)?;
+    let dicom_network = dicom::start(&state, dicom_listener, tls, stopped.clone())?;
+    let hl7_network = hl7::start(&state, hl7_listener, stopped)?;
     if let Some(key) = console_key {
         writeln!(
             std::io::stdout(),
@@ -217,7 +220,7 @@ async fn serve(prepared: Prepared) -> Result<()> {
         task.abort();
     }
     // What waits is in the database, and goes on with the next start.
-    drop(dicom_network);
+    drop((dicom_network, hl7_network));
     // What was answered is on record also where the end is in a hurry.
     state.audit.close();
     if timeout(LAST_ROWS, auditing).await.is_err() {

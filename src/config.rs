@@ -5,6 +5,7 @@
 
 mod dicom;
 mod given;
+mod hl7;
 mod identity;
 mod page;
 mod setting;
@@ -21,6 +22,7 @@ use http::Uri;
 
 pub use dicom::{DicomConfig, Peer};
 use given::Reader;
+pub use hl7::Hl7Config;
 pub use given::Settings;
 pub use identity::{ApiKey, KeyFile, Scope, Stamp, TlsFiles, TokenSource};
 pub use page::table;
@@ -108,6 +110,8 @@ pub struct Config {
     pub queue: usize,
     /// DICOM's network and results.
     pub dicom: DicomConfig,
+    /// HL7 version 2.
+    pub hl7: Hl7Config,
 }
 
 /// What becomes of an answer whose audit row cannot be written.
@@ -181,6 +185,7 @@ impl Config {
         let max_connections = read.value(&settings::MAX_CONNECTIONS) as usize;
         let tls = tls(read);
         let dicom = DicomConfig::read(read, anonymous, tls.is_some());
+        let hl7 = Hl7Config::read(read, anonymous);
         let config = Config {
             listen,
             health_listen: read.given(&settings::HEALTH_LISTEN),
@@ -223,6 +228,7 @@ impl Config {
             max_batch: read.value(&settings::MAX_BATCH) as usize,
             queue: read.value(&settings::QUEUE) as usize,
             dicom,
+            hl7,
         };
         (config, reader.finish())
     }

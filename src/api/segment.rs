@@ -180,17 +180,20 @@ fn find(registry: &Registry, name: Option<&str>) -> Result<Arc<SegmentService>, 
 /// The DICOM image that a Segmentation is to be of.
 fn source((format, bytes): &(Format, Bytes), frame: Option<u32>) -> Result<Source, Problem> {
     if *format != Format::Dicom {
-        let detail = format!("a DICOM Segmentation is of a DICOM image; this is {format}. Ask for application/json");
+        let detail =
+            format!("a DICOM Segmentation is of a DICOM image; this is {format}. Ask for application/json");
         return Err(Problem::new(StatusCode::NOT_ACCEPTABLE, detail));
     }
-    let source = answers::source(bytes).map_err(|error| Problem::unprocessable(format!("image 0: {error}")))?;
-    Ok(Source { frame: frame.unwrap_or(1), ..source })
+    let source =
+        answers::source(bytes).map_err(|error| Problem::unprocessable(format!("image 0: {error}")))?;
+    Ok(source.of_frame(frame.unwrap_or(1)))
 }
 
 /// The regions as a DICOM Segmentation.
 fn in_dicom(manifest: &Manifest, source: &Source, outlined: &Outlined) -> Result<Vec<u8>, Problem> {
     if outlined.abstained {
-        let detail = "the model is not sure enough, and a Segmentation cannot say so: ask for application/json";
+        let detail =
+            "the model is not sure enough, and a Segmentation cannot say so: ask for application/json";
         return Err(Problem::unprocessable(detail));
     }
     let Regions { width, height, labels, .. } = &outlined.regions;

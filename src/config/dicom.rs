@@ -60,7 +60,10 @@ impl DicomConfig {
                 AeTitle.accepted()
             ));
         }
-        if listen.is_some_and(|address: SocketAddr| !address.ip().is_loopback()) && callers.is_empty() && !anonymous {
+        if listen.is_some_and(|address: SocketAddr| !address.ip().is_loopback())
+            && callers.is_empty()
+            && !anonymous
+        {
             reader.note(format!(
                 "{} is an address that others can reach, and any application entity could send images: name those \
                  that may in {}, or say {}",
@@ -151,7 +154,9 @@ mod tests {
         assert_eq!(PeerAddress.parse("PACS 1@10.0.0.7:104"), Some(entity));
         let web = Peer::Web("https://pacs.example.org/dicom-web".into());
         assert_eq!(PeerAddress.parse("https://pacs.example.org/dicom-web/"), Some(web));
-        for bad in ["", "PACS", "PACS@host", "PACS@host:0", "@host:104", "http://", "A_TITLE_THAT_IS_LONG@h:1"] {
+        for bad in
+            ["", "PACS", "PACS@host", "PACS@host:0", "@host:104", "http://", "A_TITLE_THAT_IS_LONG@h:1"]
+        {
             assert_eq!(PeerAddress.parse(bad), None, "{bad}");
         }
     }

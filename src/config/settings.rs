@@ -3,17 +3,17 @@
 //! To add one: its value here and in its group, a member of [`Config`](super::Config), and a line in
 //! `Config::read`. `medserve settings` prints the table for docs/operations.md.
 
+use super::dicom::{AeTitle, PeerAddress};
 use super::setting::{
     Address, Default, Described, Hidden, List, Millis, Number, OneOf, Setting, Share, Switch, Text,
 };
-use super::dicom::{AeTitle, PeerAddress};
 use super::{AuditMode, Naming, RecommenderEngine};
 
 /// Milliseconds of an hour.
 const HOUR: u64 = 3_600_000;
 
 /// Every setting by groups with their titles.
-pub static GROUPS: [(&str, &[&dyn Described]); 7] = [
+pub static GROUPS: [(&str, &[&dyn Described]); 8] = [
     (
         "",
         &[
@@ -87,6 +87,7 @@ pub static GROUPS: [(&str, &[&dyn Described]); 7] = [
             &DICOM_KEEP_DAYS,
         ],
     ),
+    ("HL7", &[&HL7_LISTEN, &HL7_SENDERS]),
     ("traces", &[&OTLP_ENDPOINT, &OTLP_CA, &TRACE_RATIO]),
 ];
 
@@ -533,4 +534,20 @@ pub static DICOM_KEEP_DAYS: Setting<Number> = Setting {
     default: Default::Is("30"),
     accepts: Number(1..=3650),
     help: "Days for which results, and the reasons of images without one, are kept",
+};
+
+pub static HL7_LISTEN: Setting<Address> = Setting {
+    name: "hl7-listen",
+    value: "ADDRESS:PORT",
+    default: Default::None,
+    accepts: Address,
+    help: "Address where HL7 version 2 messages of admission (ADT) come over MLLP; 2575 is a usual port, port 0 takes a free one",
+};
+
+pub static HL7_SENDERS: Setting<List> = Setting {
+    name: "hl7-senders",
+    value: "ADDRESSES",
+    default: Default::None,
+    accepts: List("addresses such as 10.0.0.7 with commas between them"),
+    help: "Addresses that may send those messages; without it any may, which only a loopback address allows",
 };

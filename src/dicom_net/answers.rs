@@ -155,7 +155,11 @@ pub async fn answer(
             Served::Segment(service) => outlined(service, source, &file, deadline).await?,
             _ => continue,
         };
-        answered.labels.push(Label { model: manifest.name.clone(), version: manifest.version.clone(), label });
+        answered.labels.push(Label {
+            model: manifest.name.clone(),
+            version: manifest.version.clone(),
+            label,
+        });
         answered.results.extend(made.iter().map(|set| result(&maker, source, set)));
     }
     Ok(answered)
@@ -185,7 +189,8 @@ async fn classified(
     let maker = maker(manifest);
     let image = (Format::Dicom, file.clone());
     let (mut outcomes, _) = service.classify(vec![image.clone()], None, usize::MAX, deadline).await?;
-    let outcome = outcomes.pop().ok_or_else(|| AnswerError::Failed("the model gave no answer".to_string()))?;
+    let outcome =
+        outcomes.pop().ok_or_else(|| AnswerError::Failed("the model gave no answer".to_string()))?;
     let mut made = Vec::new();
     if config.dicom.report || outcome.label.is_none() {
         made.push(report(&maker, source, &said(manifest, &outcome)));
@@ -197,7 +202,8 @@ async fn classified(
         let Samples::Rgb8(pixels) = explained.picture.into_samples() else {
             return Err(AnswerError::Failed("the picture could not be drawn".to_string()));
         };
-        let probability = outcome.predictions.iter().find(|own| own.label == label).map(|own| own.probability);
+        let probability =
+            outcome.predictions.iter().find(|own| own.label == label).map(|own| own.probability);
         let words = format!(
             "{} {}: {label} {:.0} %",
             manifest.name,

@@ -85,7 +85,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Association<S> {
             Err(error) => {
                 let reason = match error {
                     PduError::Malformed(_) => Some(MALFORMED),
-                    PduError::Broken(ref error) if error.kind() == std::io::ErrorKind::TimedOut => Some(ABORT),
+                    PduError::Broken(ref error) if error.kind() == std::io::ErrorKind::TimedOut => {
+                        Some(ABORT)
+                    }
                     _ => None,
                 };
                 tracing::debug!(%error, "a DICOM association ended early");
@@ -188,7 +190,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Association<S> {
             }
             if read.has_data {
                 let (bytes, memory) = (Vec::new(), Vec::new());
-                *arriving = Some(Arriving { context: part.context, command: read, bytes, refused: None, memory });
+                *arriving =
+                    Some(Arriving { context: part.context, command: read, bytes, refused: None, memory });
                 return Ok(());
             }
             return self.without_data(part.context, &read).await;

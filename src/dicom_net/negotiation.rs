@@ -11,9 +11,9 @@ pub const IMPLICIT_LITTLE: &str = "1.2.840.10008.1.2";
 /// radiography, mammography and tomosynthesis, CT, MR, ultrasound, secondary capture, angiography and fluoroscopy,
 /// visible light.
 const STORAGE: [&str; 36] = [
-    "1", "1.1", "1.1.1", "1.2", "1.2.1", "13.1.3", "2", "2.1", "2.2", "4", "4.1", "4.3", "4.4", "6.1", "6.2", "3.1",
-    "7", "7.1", "7.2", "7.3", "7.4", "12.1", "12.1.1", "12.2", "12.2.1", "13.1.1", "13.1.2", "77.1.1", "77.1.1.1",
-    "77.1.2", "77.1.2.1", "77.1.3", "77.1.4", "77.1.4.1", "77.1.5.1", "77.1.5.2",
+    "1", "1.1", "1.1.1", "1.2", "1.2.1", "13.1.3", "2", "2.1", "2.2", "4", "4.1", "4.3", "4.4", "6.1", "6.2",
+    "3.1", "7", "7.1", "7.2", "7.3", "7.4", "12.1", "12.1.1", "12.2", "12.2.1", "13.1.1", "13.1.2", "77.1.1",
+    "77.1.1.1", "77.1.2", "77.1.2.1", "77.1.3", "77.1.4", "77.1.4.1", "77.1.5.1", "77.1.5.2",
 ];
 
 /// Why an association is refused: result, source and reason (PS3.8 section 9.3.4).
@@ -75,7 +75,12 @@ fn answer(context: &Context) -> Context {
     match context.transfer_syntaxes.iter().find(|syntax| reads(syntax)) {
         Some(syntax) => {
             let transfer_syntaxes = vec![syntax.clone()];
-            Context { id: context.id, result: 0, abstract_syntax: context.abstract_syntax.clone(), transfer_syntaxes }
+            Context {
+                id: context.id,
+                result: 0,
+                abstract_syntax: context.abstract_syntax.clone(),
+                transfer_syntaxes,
+            }
         }
         None => refused(context, 4),
     }

@@ -167,8 +167,14 @@ impl<'a> Parts<'a> {
         self.take(2)?;
         let (called, calling) = (self.title()?, self.title()?);
         self.take(32)?;
-        let mut associate =
-            Associate { versions, called, calling, application: String::new(), contexts: Vec::new(), most: 0 };
+        let mut associate = Associate {
+            versions,
+            called,
+            calling,
+            application: String::new(),
+            contexts: Vec::new(),
+            most: 0,
+        };
         while !self.0.is_empty() {
             let (kind, mut item) = self.item()?;
             match kind {

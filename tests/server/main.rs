@@ -12,6 +12,7 @@ mod extract;
 mod fhir;
 mod first_steps;
 mod fuzz_corpus;
+mod hl7;
 mod identity;
 mod images;
 mod learned;

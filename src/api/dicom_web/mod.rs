@@ -72,7 +72,9 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.append(
             header::ACCEPT,
-            HeaderValue::from_static("multipart/related; type=\"application/dicom\"; transfer-syntax=*, */*;q=0.1"),
+            HeaderValue::from_static(
+                "multipart/related; type=\"application/dicom\"; transfer-syntax=*, */*;q=0.1",
+            ),
         );
         headers.append(header::ACCEPT, HeaderValue::from_static("Application/DICOM+JSON"));
         assert_eq!(accepted(&headers), ["multipart/related; application/dicom", "*/*", JSON]);

@@ -98,7 +98,8 @@ mod tests {
 
     #[test]
     fn parts_are_what_lies_between_the_boundaries() {
-        let body = b"--a b\r\nContent-Type: application/dicom\r\n\r\nDI\r\n--CM\r\n--a b \r\n\r\nx\r\n--a b--\r\n";
+        let body =
+            b"--a b\r\nContent-Type: application/dicom\r\n\r\nDI\r\n--CM\r\n--a b \r\n\r\nx\r\n--a b--\r\n";
         let parts = of(KIND, body).unwrap();
         assert_eq!(parts[0].content_type.as_deref(), Some("application/dicom"));
         assert_eq!((&parts[0].bytes[..], &parts[1].bytes[..]), (&b"DI\r\n--CM"[..], &b"x"[..]));

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures::stream;
 
 use super::{DICOM, JSON, accepted, content_type, uid};
-use crate::api::extract::{SeriesOfStudy, InstanceOfSeries, Id};
+use crate::api::extract::{Id, InstanceOfSeries, SeriesOfStudy};
 use crate::api::{AppState, Problem};
 use crate::store::Store;
 use crate::store::dicom::{DicomResult, ResultQuery};
@@ -142,7 +142,10 @@ async fn file_of(store: &Arc<dyn Store>, sop_instance: &str) -> Result<Bytes, st
 async fn files(state: &AppState, headers: &HeaderMap, query: ResultQuery) -> Result<Response, Problem> {
     let accepted = accepted(headers);
     let fits = |kind: &String| {
-        matches!(kind.as_str(), "*/*" | "multipart/*" | "multipart/related" | "multipart/related; application/dicom")
+        matches!(
+            kind.as_str(),
+            "*/*" | "multipart/*" | "multipart/related" | "multipart/related; application/dicom"
+        )
     };
     if !accepted.is_empty() && !accepted.iter().any(fits) {
         let detail = "results are sent as multipart/related; type=\"application/dicom\"";

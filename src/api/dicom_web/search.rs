@@ -21,8 +21,8 @@ const PAGE: u32 = 200;
 
 /// Attributes of a study, of a series and of an instance that an answer has (PS3.18 section 10.6.3).
 const STUDY: [&str; 10] = [
-    "00080005", "00080020", "00080030", "00080050", "00080090", "00100010", "00100020", "00100030", "00100040",
-    "0020000D",
+    "00080005", "00080020", "00080030", "00080050", "00080090", "00100010", "00100020", "00100030",
+    "00100040", "0020000D",
 ];
 const STUDY_ID: &str = "00200010";
 const SERIES: [&str; 4] = ["00080060", "0008103E", "0020000E", "00200011"];
@@ -103,18 +103,25 @@ pub async fn studies(
     let patient = parameters.patient.unwrap_or_default();
     let query = ResultQuery { study, patient, ..ResultQuery::default() };
     let base = base(&state, &headers);
-    grouped(&state, query, page, |result| result.study.clone(), |group| {
-        let mut answer = attributes(&group[0].metadata, STUDY.iter().chain([&STUDY_ID]));
-        let mut modalities: Vec<Value> = group.iter().filter_map(|one| first(&one.metadata, "00080060")).collect();
-        modalities.sort_by_key(Value::to_string);
-        modalities.dedup();
-        answer.insert("00080056".to_string(), json!({"vr": "CS", "Value": ["ONLINE"]}));
-        answer.insert("00080061".to_string(), json!({"vr": "CS", "Value": modalities}));
-        answer.insert("00201206".to_string(), json!({"vr": "IS", "Value": [series_of(group)]}));
-        answer.insert("00201208".to_string(), json!({"vr": "IS", "Value": [group.len()]}));
-        url(&mut answer, format!("{base}/studies/{}", group[0].study));
-        answer
-    })
+    grouped(
+        &state,
+        query,
+        page,
+        |result| result.study.clone(),
+        |group| {
+            let mut answer = attributes(&group[0].metadata, STUDY.iter().chain([&STUDY_ID]));
+            let mut modalities: Vec<Value> =
+                group.iter().filter_map(|one| first(&one.metadata, "00080060")).collect();
+            modalities.sort_by_key(Value::to_string);
+            modalities.dedup();
+            answer.insert("00080056".to_string(), json!({"vr": "CS", "Value": ["ONLINE"]}));
+            answer.insert("00080061".to_string(), json!({"vr": "CS", "Value": modalities}));
+            answer.insert("00201206".to_string(), json!({"vr": "IS", "Value": [series_of(group)]}));
+            answer.insert("00201208".to_string(), json!({"vr": "IS", "Value": [group.len()]}));
+            url(&mut answer, format!("{base}/studies/{}", group[0].study));
+            answer
+        },
+    )
     .await
 }
 
@@ -138,12 +145,18 @@ pub async fn series(
     let page = Page::new(parameters.limit, parameters.offset)?;
     let query = ResultQuery { study: uid(&study)?, ..ResultQuery::default() };
     let base = base(&state, &headers);
-    grouped(&state, query, page, |result| result.series.clone(), |group| {
-        let mut answer = attributes(&group[0].metadata, STUDY.iter().chain(&SERIES));
-        answer.insert("00201209".to_string(), json!({"vr": "IS", "Value": [group.len()]}));
-        url(&mut answer, format!("{base}/studies/{}/series/{}", group[0].study, group[0].series));
-        answer
-    })
+    grouped(
+        &state,
+        query,
+        page,
+        |result| result.series.clone(),
+        |group| {
+            let mut answer = attributes(&group[0].metadata, STUDY.iter().chain(&SERIES));
+            answer.insert("00201209".to_string(), json!({"vr": "IS", "Value": [group.len()]}));
+            url(&mut answer, format!("{base}/studies/{}/series/{}", group[0].study, group[0].series));
+            answer
+        },
+    )
     .await
 }
 
@@ -197,13 +210,19 @@ async fn all_instances(
 ) -> Result<Response, Problem> {
     let page = Page::new(parameters.limit, parameters.offset)?;
     let base = base(state, headers);
-    grouped(state, query, page, |result| result.sop_instance.clone(), |group| {
-        let names = STUDY.iter().chain(&SERIES).chain(&INSTANCE);
-        let mut answer = attributes(&group[0].metadata, names);
-        let DicomResult { study, series, sop_instance, .. } = &group[0];
-        url(&mut answer, format!("{base}/studies/{study}/series/{series}/instances/{sop_instance}"));
-        answer
-    })
+    grouped(
+        state,
+        query,
+        page,
+        |result| result.sop_instance.clone(),
+        |group| {
+            let names = STUDY.iter().chain(&SERIES).chain(&INSTANCE);
+            let mut answer = attributes(&group[0].metadata, names);
+            let DicomResult { study, series, sop_instance, .. } = &group[0];
+            url(&mut answer, format!("{base}/studies/{study}/series/{series}/instances/{sop_instance}"));
+            answer
+        },
+    )
     .await
 }
 

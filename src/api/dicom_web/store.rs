@@ -141,8 +141,10 @@ async fn stored(
 
 /// Why nothing was answered, where all of it may be sent again.
 fn all_pass(outcomes: &[Outcome]) -> Option<String> {
-    let errors: Option<Vec<&AnswerError>> =
-        outcomes.iter().map(|outcome| outcome.answered.as_ref().err().filter(|error| error.passes())).collect();
+    let errors: Option<Vec<&AnswerError>> = outcomes
+        .iter()
+        .map(|outcome| outcome.answered.as_ref().err().filter(|error| error.passes()))
+        .collect();
     errors?.first().map(|error| format!("nothing was answered: {error}; try again in a moment"))
 }
 

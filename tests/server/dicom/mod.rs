@@ -7,10 +7,19 @@ use clinical::dicom::{DataSet, tags};
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::{Server, shipped_models};
+use crate::support::{Server, api_key, shipped_models};
 
 pub(crate) const DX: &str = "1.2.840.10008.5.1.4.1.1.1.1";
 pub(crate) const STUDY: &str = "1.2.826.0.1.3680043.8.498.7";
+
+/// The administrator's key of these tests, since the audit is for administrators.
+pub(crate) const KEY: &str = "the key of these tests";
+
+/// A server with the shipped models that knows the administrator.
+fn start(more: &[&str]) -> Server {
+    let keys = api_key("root", "admin", KEY);
+    Server::start(&shipped_models(), &[&["--api-keys", &keys], more].concat())
+}
 
 /// A radiograph of nothing in particular, `change`d.
 pub(crate) fn changed(instance: &str, change: impl FnOnce(&mut DataSet)) -> Vec<u8> {
@@ -57,11 +66,18 @@ fn multipart(files: &[&[u8]]) -> (String, Vec<u8>) {
 
 async fn stow(server: &Server, path: &str, files: &[&[u8]]) -> Response {
     let (kind, body) = multipart(files);
-    Client::new().post(server.at(path)).header("content-type", kind).body(body).send().await.unwrap()
+    Client::new()
+        .post(server.at(path))
+        .bearer_auth(KEY)
+        .header("content-type", kind)
+        .body(body)
+        .send()
+        .await
+        .unwrap()
 }
 
 async fn get(server: &Server, path: &str, accept: &str) -> Response {
-    Client::new().get(server.at(path)).header("accept", accept).send().await.unwrap()
+    Client::new().get(server.at(path)).bearer_auth(KEY).header("accept", accept).send().await.unwrap()
 }
 
 async fn json_of(response: Response) -> Value {
@@ -81,8 +97,12 @@ async fn files(response: Response) -> Vec<Vec<u8>> {
     assert!(kind.starts_with("multipart/related; type=\"application/dicom\"; boundary="), "{kind}");
     let boundary = format!("--{}", kind.rsplit('=').next().unwrap());
     let body = response.bytes().await.unwrap();
-    let places: Vec<usize> =
-        body.windows(boundary.len()).enumerate().filter(|(_, w)| *w == boundary.as_bytes()).map(|(at, _)| at).collect();
+    let places: Vec<usize> = body
+        .windows(boundary.len())
+        .enumerate()
+        .filter(|(_, w)| *w == boundary.as_bytes())
+        .map(|(at, _)| at)
+        .collect();
     places
         .windows(2)
         .map(|pair| {
@@ -95,7 +115,7 @@ async fn files(response: Response) -> Vec<Vec<u8>> {
 
 #[tokio::test]
 async fn a_stored_image_is_answered_in_its_study() {
-    let server = Server::start(&shipped_models(), &[]);
+    let server = start(&[]);
     let response = stow(&server, "/dicom-web/studies", &[&radiograph("1.2.3.1")]).await;
     assert_eq!(response.headers()["content-type"], "application/dicom+json");
     let answer = json_of(response).await;
@@ -118,9 +138,9 @@ async fn a_stored_image_is_answered_in_its_study() {
         assert_eq!(&file[128..132], b"DICM");
     }
     // What is drawn is a picture that our own reader reads.
-    let picture = sent.iter().find_map(|file| {
-        vision::decode(vision::Format::Dicom, file, &vision::DecodeOptions::default()).ok()
-    });
+    let picture = sent
+        .iter()
+        .find_map(|file| vision::decode(vision::Format::Dicom, file, &vision::DecodeOptions::default()).ok());
     assert!(picture.is_none_or(|picture| picture.channels() == 3));
 
     let studies = json_of(get(&server, "/dicom-web/studies?PatientID=p1", "*/*").await).await;
@@ -144,7 +164,7 @@ async fn a_stored_image_is_answered_in_its_study() {
 
 #[tokio::test]
 async fn an_image_that_is_stored_twice_has_one_result() {
-    let server = Server::start(&shipped_models(), &[]);
+    let server = start(&[]);
     let study = format!("/dicom-web/studies/{STUDY}");
     json_of(stow(&server, "/dicom-web/studies", &[&radiograph("1.2.3.1")]).await).await;
     let once = files(get(&server, &study, "*/*").await).await;
@@ -154,7 +174,7 @@ async fn an_image_that_is_stored_twice_has_one_result() {
 
 #[tokio::test]
 async fn what_cannot_be_answered_is_named_with_its_reason() {
-    let server = Server::start(&shipped_models(), &[]);
+    let server = start(&[]);
     let good = radiograph("1.2.3.1");
     let mr = changed("1.2.3.2", |set| {
         set.text(tags::MODALITY, b"CS", "MR");
@@ -168,7 +188,8 @@ async fn what_cannot_be_answered_is_named_with_its_reason() {
     let answer = json_of(response).await;
     assert_eq!(answer["00081199"]["Value"].as_array().unwrap().len(), 1);
     let failed = answer["00081198"]["Value"].as_array().unwrap();
-    let reasons: Vec<_> = failed.iter().map(|one| (first(one, "00081155").clone(), first(one, "00081197").clone())).collect();
+    let reasons: Vec<_> =
+        failed.iter().map(|one| (first(one, "00081155").clone(), first(one, "00081197").clone())).collect();
     assert_eq!(reasons, [(json!("1.2.3.2"), json!(0x0122)), (json!("1.2.3.3"), json!(0xc000))]);
     assert_eq!(answer["0008119A"]["Value"].as_array().unwrap().len(), 1);
 
@@ -177,7 +198,8 @@ async fn what_cannot_be_answered_is_named_with_its_reason() {
     let other = stow(&server, "/dicom-web/studies/1.2.3", &[&good]).await;
     assert_eq!(other.status(), StatusCode::CONFLICT);
     let (kind, body) = multipart(&[&mr]);
-    let request = Client::new().post(server.at("/dicom-web/studies")).header("content-type", &kind);
+    let request =
+        Client::new().post(server.at("/dicom-web/studies")).bearer_auth(KEY).header("content-type", &kind);
     let in_xml = request.header("accept", "application/dicom+xml").body(body).send().await.unwrap();
     assert_eq!(in_xml.headers()["content-type"], "application/dicom+xml");
     assert!(in_xml.text().await.unwrap().contains("<Value number=\"1\">290</Value>"));
@@ -185,9 +207,10 @@ async fn what_cannot_be_answered_is_named_with_its_reason() {
 
 #[tokio::test]
 async fn bodies_that_are_none_are_problems() {
-    let server = Server::start(&shipped_models(), &[]);
+    let server = start(&[]);
     let post = async |path: &str, kind: &str, body: &'static str| {
-        let request = Client::new().post(server.at(path)).header("content-type", kind).body(body);
+        let request =
+            Client::new().post(server.at(path)).bearer_auth(KEY).header("content-type", kind).body(body);
         let response = request.send().await.unwrap();
         assert_eq!(response.headers()["content-type"], "application/problem+json");
         response.status().as_u16()
@@ -197,7 +220,10 @@ async fn bodies_that_are_none_are_problems() {
     assert_eq!(post(all, "multipart/related; boundary=q", "--q\r\n\r\nx").await, 400);
     assert_eq!(post(all, "multipart/related; boundary=q", "--q--").await, 400);
     assert_eq!(post(all, "application/json", "{}").await, 415);
-    assert_eq!(post(all, "multipart/related; boundary=q", "--q\r\nContent-Type: image/png\r\n\r\nx\r\n--q--").await, 415);
+    assert_eq!(
+        post(all, "multipart/related; boundary=q", "--q\r\nContent-Type: image/png\r\n\r\nx\r\n--q--").await,
+        415
+    );
     assert_eq!(post("/dicom-web/studies/Jane", "application/dicom", "x").await, 400);
     assert_eq!(get(&server, "/dicom-web/studies/Jane", "*/*").await.status(), StatusCode::BAD_REQUEST);
     assert_eq!(get(&server, "/dicom-web/studies?limit=0", "*/*").await.status(), StatusCode::BAD_REQUEST);
@@ -206,14 +232,21 @@ async fn bodies_that_are_none_are_problems() {
 
 #[tokio::test]
 async fn an_erased_person_has_no_results_and_the_audit_names_the_person_by_a_pseudonym() {
-    let server = Server::start(&shipped_models(), &["--audit-people", "id"]);
-    let put = Client::new().put(server.at("/v1/users/p1")).json(&json!({"profile": {}})).send().await.unwrap();
+    let server = start(&["--audit-people", "id"]);
+    let put = Client::new()
+        .put(server.at("/v1/users/p1"))
+        .bearer_auth(KEY)
+        .json(&json!({"profile": {}}))
+        .send()
+        .await
+        .unwrap();
     assert!(put.status().is_success(), "{}", put.text().await.unwrap());
     json_of(stow(&server, "/dicom-web/studies", &[&radiograph("1.2.3.1")]).await).await;
     let audit = json_of(get(&server, "/v1/audit?user=p1", "*/*").await).await;
-    let row = audit["rows"].as_array().unwrap().iter().find(|row| row["route"] == "/dicom-web/studies").unwrap();
+    let row =
+        audit["rows"].as_array().unwrap().iter().find(|row| row["route"] == "/dicom-web/studies").unwrap();
     assert_eq!((&row["model"], &row["people"]), (&json!("pneumonia"), &json!(["p1"])));
-    let gone = Client::new().delete(server.at("/v1/users/p1")).send().await.unwrap();
+    let gone = Client::new().delete(server.at("/v1/users/p1")).bearer_auth(KEY).send().await.unwrap();
     assert!(gone.status().is_success());
     let study = get(&server, &format!("/dicom-web/studies/{STUDY}"), "*/*").await;
     assert_eq!(study.status(), StatusCode::NOT_FOUND);

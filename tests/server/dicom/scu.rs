@@ -172,7 +172,8 @@ fn talk(mut stream: TcpStream, kept: &Mutex<Vec<(String, Vec<u8>)>>) {
                 while at < body.len() {
                     let length = usize::from(u16::from_be_bytes([body[at + 2], body[at + 3]]));
                     if body[at] == 0x20 {
-                        let context = [&[body[at + 4], 0, 0, 0][..], &item(0x40, EXPLICIT.as_bytes())].concat();
+                        let context =
+                            [&[body[at + 4], 0, 0, 0][..], &item(0x40, EXPLICIT.as_bytes())].concat();
                         answer.extend(item(0x21, &context));
                     }
                     at += 4 + length;

@@ -111,7 +111,10 @@ async fn what_is_of_an_erased_person_is_erased(database: Database) {
     let user = User { user_id: "p1".to_owned(), profile: Profile::default() };
     store.put_users(&[user]).await.unwrap();
     store.queue_dicom(&image("1.2.3"), 9).await.unwrap();
-    store.answer_dicom(None, &[result("2.1"), DicomResult { patient: "p2".into(), ..result("2.2") }], None).await.unwrap();
+    store
+        .answer_dicom(None, &[result("2.1"), DicomResult { patient: "p2".into(), ..result("2.2") }], None)
+        .await
+        .unwrap();
     store.delete_user("p1").await.unwrap();
     assert_eq!(store.dicom_backlog().await.unwrap(), Backlog::default());
     let left = store.list_dicom(&ResultQuery { limit: 9, ..ResultQuery::default() }).await.unwrap();

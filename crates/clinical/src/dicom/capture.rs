@@ -153,9 +153,12 @@ mod tests {
 
     #[test]
     fn a_picture_is_fitted_by_whole_factors_and_keeps_its_light() {
-        for (size, fitted) in
-            [((28, 28), (336, 336)), ((2050, 1000), (683, 333)), ((1024, 40), (1024, 40)), ((1, 2), (160, 320))]
-        {
+        for (size, fitted) in [
+            ((28, 28), (336, 336)),
+            ((2050, 1000), (683, 333)),
+            ((1024, 40), (1024, 40)),
+            ((1, 2), (160, 320)),
+        ] {
             let drawing = drawing(size.0, size.1, 77).fitted();
             assert_eq!((drawing.width, drawing.height), fitted);
             assert_eq!(drawing.pixels.len(), 3 * fitted.0 * fitted.1);

@@ -185,9 +185,15 @@ impl DataSet {
                 out.push_str(&format!("<Value number=\"{}\">{}</Value>", number + 1, escaped(text)));
             };
             match value {
-                Value::Words(words) => words.iter().enumerate().for_each(|(n, w)| value_of(n, &w.to_string())),
-                Value::Longs(longs) => longs.iter().enumerate().for_each(|(n, l)| value_of(n, &l.to_string())),
-                Value::Tags(tags) => tags.iter().enumerate().for_each(|(n, t)| value_of(n, &format!("{t:08X}"))),
+                Value::Words(words) => {
+                    words.iter().enumerate().for_each(|(n, w)| value_of(n, &w.to_string()))
+                }
+                Value::Longs(longs) => {
+                    longs.iter().enumerate().for_each(|(n, l)| value_of(n, &l.to_string()))
+                }
+                Value::Tags(tags) => {
+                    tags.iter().enumerate().for_each(|(n, t)| value_of(n, &format!("{t:08X}")))
+                }
                 Value::Text(text) => {
                     for (number, text) in texts(vr, text, charset).iter().enumerate() {
                         match *vr {
@@ -227,7 +233,8 @@ impl Value {
             Value::Words(words) => words.iter().flat_map(|word| word.to_le_bytes()).collect(),
             Value::Longs(longs) => longs.iter().flat_map(|long| long.to_le_bytes()).collect(),
             Value::Tags(tags) => {
-                let pair = |tag: &Tag| [((tag >> 16) as u16).to_le_bytes(), (*tag as u16).to_le_bytes()].concat();
+                let pair =
+                    |tag: &Tag| [((tag >> 16) as u16).to_le_bytes(), (*tag as u16).to_le_bytes()].concat();
                 tags.iter().flat_map(pair).collect()
             }
             Value::Items(items) => {
@@ -263,7 +270,8 @@ pub fn part10(sop_class: &str, sop_instance: &str, syntax: &str, data_set: &[u8]
 /// The data set in a file that [`part10`] made.
 pub fn data_set_of(file: &[u8]) -> &[u8] {
     // Behind the preamble stands the length of the group that is not the data set's.
-    let length = file.get(140..144).and_then(|four| four.first_chunk()).map_or(0, |four| u32::from_le_bytes(*four));
+    let length =
+        file.get(140..144).and_then(|four| four.first_chunk()).map_or(0, |four| u32::from_le_bytes(*four));
     file.get(144 + length as usize..).unwrap_or_default()
 }
 
@@ -325,8 +333,13 @@ mod tests {
     #[test]
     fn elements_are_in_order_even_and_explicit() {
         let bytes = patient().encode();
-        assert!(bytes.starts_with(b"\x08\x00\x05\x00CS\x0a\x00ISO_IR 100\x10\x00\x10\x00PN\x0c\x00M\xfcller^Anna "));
-        let sequence = b"\x40\x00\x43\xa0SQ\0\0\x16\0\0\0\xfe\xff\x00\xe0\x0e\0\0\0\x08\0\0\x01SH\x06\x00111012";
+        assert!(
+            bytes.starts_with(
+                b"\x08\x00\x05\x00CS\x0a\x00ISO_IR 100\x10\x00\x10\x00PN\x0c\x00M\xfcller^Anna "
+            )
+        );
+        let sequence =
+            b"\x40\x00\x43\xa0SQ\0\0\x16\0\0\0\xfe\xff\x00\xe0\x0e\0\0\0\x08\0\0\x01SH\x06\x00111012";
         assert!(bytes.windows(sequence.len()).any(|part| part == sequence));
         assert_eq!(bytes.len() % 2, 0);
     }

@@ -129,11 +129,10 @@ impl Maker<'_> {
             (minutes <= 14 * 60).then_some(if sign == "-" { -minutes } else { minutes })
         });
         let text = rfc3339(self.now + offset.unwrap_or(0) * 60_000);
-        let digits: Vec<String> = text
-            .split('T')
-            .map(|part| part.chars().filter(char::is_ascii_digit).collect())
-            .collect();
-        let part = |at: usize, most: usize| digits.get(at).map_or("", |d| &d[..most.min(d.len())]).to_string();
+        let digits: Vec<String> =
+            text.split('T').map(|part| part.chars().filter(char::is_ascii_digit).collect()).collect();
+        let part =
+            |at: usize, most: usize| digits.get(at).map_or("", |d| &d[..most.min(d.len())]).to_string();
         (part(0, 8), part(1, 6))
     }
 

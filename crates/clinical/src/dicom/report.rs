@@ -65,6 +65,8 @@ fn root(maker: &Maker<'_>, source: &Source, answer: &Answer<'_>) -> Item {
         Item::text(Context, &dcm("121016", "Device Observer Serial Number"), cut(maker.weights, 16)),
         Item::code(Modifier, &dcm("121058", "Procedure reported"), &procedure),
         measurements.with([group(maker, source, answer)]),
+        Item::container(Some(Contains), &Code::of("C0034375", "UMLS", "Qualitative Evaluations"), None)
+            .with([Item::text(Contains, &dcm("121106", "Comment"), &comment(answer))]),
     ])
 }
 
@@ -87,10 +89,6 @@ fn group(maker: &Maker<'_>, source: &Source, answer: &Answer<'_>) -> Item {
         concept.meaning = source.fit(cut(&format!("Probability of {label}"), 64));
         Item::number(Contains, &concept, &hundredths(*probability), &percent)
     });
-    let comment = match answer.reason {
-        Some(reason) => format!("No finding is given: {reason}. {NOTICE}"),
-        None => NOTICE.to_string(),
-    };
     Item::container(Some(Contains), &dcm("125007", "Measurement Group"), Some("1501"))
         .with([
             Item::text(Context, &dcm("112039", "Tracking Identifier"), &format!("{} 1", maker.model)),
@@ -101,10 +99,15 @@ fn group(maker: &Maker<'_>, source: &Source, answer: &Answer<'_>) -> Item {
         ])
         .with(certainty)
         .with(probabilities)
-        .with([
-            Item::text(Contains, &dcm("121106", "Comment"), &comment),
-            Item::image(Contains, &dcm("121112", "Source of Measurement"), source.reference()),
-        ])
+        .with([Item::image(Contains, &dcm("121112", "Source of Measurement"), source.reference())])
+}
+
+/// What a reader must know, and why there is no finding where there is none.
+fn comment(answer: &Answer<'_>) -> String {
+    match answer.reason {
+        Some(reason) => format!("No finding is given: {reason}. {NOTICE}"),
+        None => NOTICE.to_string(),
+    }
 }
 
 /// A probability in percent, of two decimals.

@@ -78,17 +78,14 @@ fn segments(maker: &Maker<'_>, source: &Source, numbers: &[usize], mask: &Mask<'
         let label = mask.names.get(*number).map_or("", String::as_str);
         let mut algorithm = DataSet::new();
         algorithm
-            .items(tags::ALGORITHM_FAMILY, vec![Code::dcm("123109", "Artificial Intelligence").item()])
+            .items(tags::ALGORITHM_FAMILY, vec![Code::dcm("123110", "Artificial Intelligence").item()])
             .text(tags::ALGORITHM_NAME, b"LO", cut(maker.model, 64))
             .text(tags::ALGORITHM_VERSION, b"LO", cut(maker.version, 64));
         let mut segment = DataSet::new();
         segment
             .words(tags::SEGMENT_NUMBER, &[place as u16 + 1])
             .text(tags::SEGMENT_LABEL, b"LO", source.fit(cut(label, 64)))
-            .items(
-                tags::SEGMENTED_CATEGORY,
-                vec![Code::of("91723000", "SCT", "Anatomical Structure").item()],
-            )
+            .items(tags::SEGMENTED_CATEGORY, vec![Code::of("91723000", "SCT", "Anatomical Structure").item()])
             .items(tags::SEGMENTED_TYPE, vec![maker.label(source, label, None).item()])
             .text(tags::SEGMENT_ALGORITHM_TYPE, b"CS", "AUTOMATIC")
             .text(tags::SEGMENT_ALGORITHM, b"LO", cut(maker.model, 64))

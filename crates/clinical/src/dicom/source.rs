@@ -121,12 +121,19 @@ impl Source {
             frame: 1,
             about,
             geometry,
-            number: Some(text(tags::INSTANCE_NUMBER)).filter(|n| n.parse::<i32>().is_ok()).unwrap_or_default(),
+            number: Some(text(tags::INSTANCE_NUMBER))
+                .filter(|n| n.parse::<i32>().is_ok())
+                .unwrap_or_default(),
             body_part: text(tags::BODY_PART),
             burned_in: text(tags::BURNED_IN),
             orientation: text(tags::PATIENT_ORIENTATION),
             lossy: text(tags::LOSSY),
         })
+    }
+
+    /// As looked at in this frame.
+    pub fn of_frame(self, frame: u32) -> Source {
+        Source { frame, ..self }
     }
 
     /// Body Part Examined, such as "CHEST"; empty where the image does not say.

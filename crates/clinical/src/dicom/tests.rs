@@ -24,13 +24,8 @@ fn source() -> Source {
     Source::read(value).unwrap()
 }
 
-const MAKER: Maker<'static> = Maker {
-    program: "0.1.0",
-    model: "pneumonia",
-    version: "1",
-    weights: "0f0f",
-    now: 1_772_357_400_000,
-};
+const MAKER: Maker<'static> =
+    Maker { program: "0.1.0", model: "pneumonia", version: "1", weights: "0f0f", now: 1_772_357_400_000 };
 
 fn answer() -> Answer<'static> {
     Answer {
@@ -68,7 +63,9 @@ fn a_result_is_in_the_study_of_its_image_and_a_series_of_its_own() {
 
 #[test]
 fn an_image_that_is_sent_twice_has_one_result_and_another_model_another() {
-    let uid = |maker: &Maker<'_>, now| report(&Maker { now, ..*maker }, &source(), &answer()).get(tags::SOP_INSTANCE);
+    let uid = |maker: &Maker<'_>, now| {
+        report(&Maker { now, ..*maker }, &source(), &answer()).get(tags::SOP_INSTANCE)
+    };
     assert_eq!(uid(&MAKER, 1), uid(&MAKER, 2));
     assert_ne!(uid(&MAKER, 1), uid(&Maker { version: "2", ..MAKER }, 1));
 }

@@ -115,7 +115,8 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Image, Dec
 pub fn study_uid(bytes: &[u8]) -> Option<String> {
     let value = attributes(bytes, &[tags::STUDY])?.remove(&tags::STUDY)?;
     let uid = String::from_utf8(value).ok()?.trim_matches(['\0', ' ']).to_owned();
-    let sound = (1..=64).contains(&uid.len()) && uid.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let sound =
+        (1..=64).contains(&uid.len()) && uid.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     sound.then_some(uid)
 }
 
