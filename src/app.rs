@@ -6,7 +6,9 @@
 pub mod audit;
 pub mod backup;
 mod connections;
+mod dicom;
 pub mod health;
+mod hl7;
 pub mod import;
 mod import_fhir;
 mod listen;
@@ -132,6 +134,8 @@ async fn serve(prepared: Prepared) -> Result<()> {
         Some(at) => Some(TcpListener::bind(at).await.with_context(|| format!("listening on {at}"))?),
         None => None,
     };
+    let dicom_listener = dicom::bind(&config.dicom).await?;
+    let hl7_listener = hl7::bind(&config.hl7).await?;
 
     let console_key = demo_key(&config)?.map(|(key, entry)| {
         identity.admit(entry);
@@ -168,8 +172,8 @@ async fn serve(prepared: Prepared) -> Result<()> {
         tokio::spawn(listen::serve(health, None, router::health(state.clone()), bounds, stopped.clone()));
     }
     let router = router::router(state.clone());
-    let server = tokio::spawn(listen::serve(listener, tls.clone(), router, bounds, stopped));
-    let reloading = tokio::spawn(upkeep::reload(state.clone(), tls));
+    let server = tokio::spawn(listen::serve(listener, tls.clone(), router, bounds, stopped.clone()));
+    let reloading = tokio::spawn(upkeep::reload(state.clone(), tls.clone()));
 
     let people = tokio::select! {
         started = start(&state, recommendations) => started?,
@@ -189,6 +193,8 @@ async fn serve(prepared: Prepared) -> Result<()> {
     let auditing = tokio::spawn(async move { audit.run(store.as_ref(), &of).await });
     // One line on standard output for whoever started the program and waits for it.
     writeln!(std::io::stdout(), "medserve listens on {scheme}://{address} (try {scheme}://{address}/docs)")?;
+    let dicom_network = dicom::start(&state, dicom_listener, tls, stopped.clone())?;
+    let hl7_network = hl7::start(&state, hl7_listener, stopped)?;
     if let Some(key) = console_key {
         writeln!(
             std::io::stdout(),
@@ -219,6 +225,8 @@ async fn serve(prepared: Prepared) -> Result<()> {
     for task in [feeding, finding, filling, upkeep, ticking, reloading] {
         task.abort();
     }
+    // What waits is in the database, and goes on with the next start.
+    drop((dicom_network, hl7_network));
     // What was answered is on record also where the end is in a hurry.
     state.audit.close();
     if timeout(LAST_ROWS, auditing).await.is_err() {

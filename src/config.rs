@@ -3,7 +3,9 @@
 //! [`Settings`] is what a person may write; [`Config`] is what the program uses, every member
 //! present and valid. All that is wrong is reported at once, before anything is opened.
 
+mod dicom;
 mod given;
+mod hl7;
 mod identity;
 mod page;
 mod setting;
@@ -18,7 +20,9 @@ use std::time::Duration;
 
 use http::Uri;
 
+pub use dicom::{DicomConfig, Peer};
 use given::Reader;
+pub use hl7::Hl7Config;
 pub use given::Settings;
 pub use identity::{ApiKey, KeyFile, Scope, Stamp, TlsFiles, TokenSource};
 pub use page::table;
@@ -104,6 +108,10 @@ pub struct Config {
     pub max_batch: usize,
     /// Inputs that may wait for each model.
     pub queue: usize,
+    /// DICOM's network and results.
+    pub dicom: DicomConfig,
+    /// HL7 version 2.
+    pub hl7: Hl7Config,
 }
 
 /// What becomes of an answer whose audit row cannot be written.
@@ -175,6 +183,9 @@ impl Config {
         let cores = std::thread::available_parallelism().map_or(1, usize::from) as u64;
         let engines = read.given(&settings::ENGINES).unwrap_or(cores);
         let max_connections = read.value(&settings::MAX_CONNECTIONS) as usize;
+        let tls = tls(read);
+        let dicom = DicomConfig::read(read, anonymous, tls.is_some());
+        let hl7 = Hl7Config::read(read, anonymous);
         let config = Config {
             listen,
             health_listen: read.given(&settings::HEALTH_LISTEN),
@@ -184,7 +195,7 @@ impl Config {
             api_keys,
             api_keys_file,
             tokens,
-            tls: tls(read),
+            tls,
             cors_origins: cors_origins(read),
             rate_limit: read.given(&settings::RATE_LIMIT).and_then(|limit| NonZeroU32::new(limit as u32)),
             audit: read.value(&settings::AUDIT),
@@ -216,6 +227,8 @@ impl Config {
             engines: engines as usize,
             max_batch: read.value(&settings::MAX_BATCH) as usize,
             queue: read.value(&settings::QUEUE) as usize,
+            dicom,
+            hl7,
         };
         (config, reader.finish())
     }

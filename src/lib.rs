@@ -10,6 +10,8 @@ pub mod api;
 pub mod app;
 pub mod cases;
 pub mod config;
+pub mod dicom_net;
+pub mod hl7_net;
 pub mod inference;
 pub mod store;
 pub mod telemetry;

@@ -25,7 +25,7 @@ const BATCHES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 const CONFIDENCES: [f64; 12] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0];
 
 /// Every metric: its name, its kind and what it says.
-const METRICS: [(&str, Kind, &str); 24] = [
+const METRICS: [(&str, Kind, &str); 32] = [
     ("medserve_requests_total", Kind::Counter, "Requests by method, route and status"),
     ("medserve_request_seconds", Kind::Histogram, "Time from a request's head to its answer, by route"),
     ("medserve_rejected_total", Kind::Counter, "Requests refused for want of room or time, by reason"),
@@ -71,6 +71,38 @@ const METRICS: [(&str, Kind, &str); 24] = [
         Kind::Counter,
         "Connections that were closed, by reason: evicted for another, idle, no_request, slow_head, unread",
     ),
+    (
+        "medserve_dicom_associations_total",
+        Kind::Counter,
+        "Associations that others opened, by how they ended: released, aborted, refused, too_many",
+    ),
+    (
+        "medserve_dicom_received_total",
+        Kind::Counter,
+        "Images that came by C-STORE, by whether they were accepted or refused",
+    ),
+    (
+        "medserve_dicom_answered_total",
+        Kind::Counter,
+        "Images of the DICOM queue by what came of them: answered, failed",
+    ),
+    (
+        "medserve_dicom_answer_seconds",
+        Kind::Histogram,
+        "Time from an image's arrival by C-STORE to its answer",
+    ),
+    (
+        "medserve_dicom_sent_total",
+        Kind::Counter,
+        "Tries to send a DICOM result to the peer: sent, failed, given_up",
+    ),
+    ("medserve_dicom_waiting", Kind::Gauge, "Images of the DICOM queue without an answer"),
+    ("medserve_dicom_unsent", Kind::Gauge, "DICOM results that are still to be sent"),
+    (
+        "medserve_hl7_messages_total",
+        Kind::Counter,
+        "HL7 messages that came: taken, refused, or unheard for want of a place or the right address",
+    ),
     ("medserve_build_info", Kind::Gauge, "1, with the version of the program"),
     ("process_resident_memory_bytes", Kind::Gauge, "Resident memory of the process"),
     ("process_open_fds", Kind::Gauge, "Open file descriptors of the process"),
@@ -78,7 +110,7 @@ const METRICS: [(&str, Kind, &str); 24] = [
 
 /// The counters that are there from the start, with 0: an alert looks for an increase, and what appears
 /// with its first event has none. Those of a model begin when it is put into service.
-const FROM_THE_START: [(&str, &str, &[&str]); 4] = [
+const FROM_THE_START: [(&str, &str, &[&str]); 9] = [
     (
         "medserve_rejected_total",
         "reason",
@@ -97,6 +129,11 @@ const FROM_THE_START: [(&str, &str, &[&str]); 4] = [
         ],
     ),
     ("medserve_model_loads_total", "result", &["loaded", "refused"]),
+    ("medserve_dicom_associations_total", "result", &["released", "aborted", "refused", "too_many"]),
+    ("medserve_dicom_received_total", "result", &["accepted", "refused"]),
+    ("medserve_dicom_answered_total", "result", &["answered", "failed"]),
+    ("medserve_dicom_sent_total", "result", &["sent", "failed", "given_up"]),
+    ("medserve_hl7_messages_total", "result", &["taken", "refused", "unheard"]),
     ("medserve_panics_total", "", &[""]),
     ("medserve_audit_lost_total", "", &[""]),
 ];

@@ -42,6 +42,10 @@ pub fn table(method: &Method, path: &str) -> Access {
         "/fhir/R4/metadata" | "/cds-services" => Open,
         "/fhir/R4" => Scoped(&[Scope::Write]),
         "/cds-services/{id}" | "/cds-services/{id}/feedback" => Scoped(&[Scope::Recommend, Scope::Cds]),
+        "/dicom-web/studies" | "/dicom-web/studies/{study}" if !reads => Scoped(&[Scope::Classify]),
+        // All there are is for who keeps the data; those of a study also for who knows it.
+        "/dicom-web/studies" => Scoped(&[Scope::Write]),
+        _ if reads && path.starts_with("/dicom-web/") => Scoped(&[Scope::Classify, Scope::Write]),
         // The console's pages hold nothing; what they show they ask for as any client does.
         _ if path == "/" || path.starts_with("/console/") => Open,
         "/v1/models"

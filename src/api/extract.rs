@@ -76,6 +76,40 @@ impl<S: Send + Sync> FromRequestParts<S> for ModelPlot {
     }
 }
 
+/// The study and the series in the path, decoded.
+pub struct SeriesOfStudy {
+    /// The study's UID.
+    pub study: String,
+    /// The series'.
+    pub series: String,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for SeriesOfStudy {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        path(parts, state).await.map(|(study, series)| SeriesOfStudy { study, series })
+    }
+}
+
+/// The study, the series and the instance in the path, decoded.
+pub struct InstanceOfSeries {
+    /// The study's UID.
+    pub study: String,
+    /// The series'.
+    pub series: String,
+    /// The instance's.
+    pub instance: String,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for InstanceOfSeries {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        path(parts, state).await.map(|(study, series, instance)| InstanceOfSeries { study, series, instance })
+    }
+}
+
 async fn path<S: Send + Sync, T: DeserializeOwned + Send>(
     parts: &mut Parts,
     state: &S,

@@ -21,7 +21,7 @@ use super::middleware::{
 };
 use super::oip::error::OipError;
 use super::{
-    AppState, Problem, cases, cds, console, contract, embeddings, entities, explain, fhir, health, images,
+    AppState, Problem, cases, cds, console, contract, dicom_web, embeddings, entities, explain, fhir, health, images,
     interactions, items, models, notes, oip, recommendations, segment, users,
 };
 
@@ -40,6 +40,7 @@ use super::{
         (name = "recommendations", description = "What suits this person?"),
         (name = "people and things", description = "Users, items and what happened between them"),
         (name = "electronic records", description = "FHIR R4 and CDS Hooks 2.0: at home in a hospital's record system"),
+        (name = "DICOM", description = "DICOMweb: images are stored to be answered, and the results are searched for and retrieved"),
         (name = "models", description = "What is served"),
         (name = "open inference protocol", description = "The models, in the protocol other servers speak too"),
         (name = "operations", description = "Health and metrics"),
@@ -73,6 +74,14 @@ fn documented() -> OpenApiRouter<AppState> {
         .routes(routes!(cds::discover))
         .routes(routes!(cds::call))
         .routes(routes!(cds::feedback))
+        .routes(routes!(dicom_web::store::store, dicom_web::search::studies))
+        .routes(routes!(dicom_web::store::store_of_study, dicom_web::retrieve::study))
+        .routes(routes!(dicom_web::retrieve::metadata))
+        .routes(routes!(dicom_web::search::series))
+        .routes(routes!(dicom_web::search::study_instances))
+        .routes(routes!(dicom_web::retrieve::series))
+        .routes(routes!(dicom_web::search::instances))
+        .routes(routes!(dicom_web::retrieve::instance))
         .routes(routes!(models::plot))
         .routes(routes!(models::report))
         .routes(routes!(oip::metadata::server))

@@ -1,7 +1,8 @@
 //! `POST /v1/images/segment`: where on this image is what?
 //!
 //! The bodies are those of a classification. The answer is JSON with a mask for each label in COCO's run lengths, or, where the
-//! client accepts `image/png`, one picture whose pixels are the numbers themselves.
+//! client accepts `image/png`, one picture whose pixels are the numbers themselves, or with `application/dicom`, of a
+//! DICOM image, a DICOM Segmentation in the image's study.
 
 use std::sync::Arc;
 
@@ -9,6 +10,9 @@ use axum::Json;
 use axum::extract::{Extension, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use clinical::dicom::{Mask, Source, segmentation};
+use model::Manifest;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -17,11 +21,12 @@ use super::classify::{Reason, find_model, timed};
 use super::extract::{Parameters, media_type};
 use super::images::{ImageFile, ImageForm, check_frame, decode_problem, read};
 use super::{AppState, Deadline, Problem};
+use crate::dicom_net::answers;
 use crate::inference::registry::{Registry, Served};
 use crate::inference::segment::{Outlined, SegmentService, SegmentsError};
 use vision::segment::{Regions, SegmentError, rle};
 use vision::write::png;
-use vision::{Image, Samples, ShapeError};
+use vision::{Format, Image, Samples, ShapeError};
 
 /// Parameters of a segmentation.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -99,8 +104,8 @@ pub struct Rle {
 /// Outline what is on one image, or on several
 ///
 /// With `accept: image/png`, and one image, the answer is a mask of the image's size: class numbers in 8 bits, of a
-/// model that tells objects apart object numbers in 16 bits, 0 background. The response header `server-timing` says where
-/// the time went.
+/// model that tells objects apart object numbers in 16 bits, 0 background. With `accept: application/dicom`, and one DICOM
+/// image, it is a DICOM Segmentation of the labels. The response header `server-timing` says where the time went.
 #[utoipa::path(
     post,
     path = "/v1/images/segment",
@@ -111,9 +116,9 @@ pub struct Rle {
         (ImageFile = "image/png"), (ImageFile = "image/jpeg"), (ImageFile = "application/dicom"), (ImageForm = "multipart/form-data")
     )),
     responses(
-        (status = 200, content((SegmentAnswer = "application/json"), (ImageFile = "image/png"))),
+        (status = 200, content((SegmentAnswer = "application/json"), (ImageFile = "image/png"), (ImageFile = "application/dicom"))),
         (status = 404, description = "No such model; the names that exist"),
-        (status = 406, description = "Neither form of an answer is accepted, or a mask is asked for of several images"),
+        (status = 406, description = "No form of an answer is accepted, a mask is asked for of several images, or a Segmentation of what is no DICOM image"),
     )
 )]
 pub async fn segment(
@@ -127,10 +132,14 @@ pub async fn segment(
     check_frame(parameters.frame)?;
     let wanted = wanted(request.headers())?;
     let images = read(request, state.config.max_body_bytes).await?;
-    if wanted == Wanted::Mask && images.len() != 1 {
+    if wanted != Wanted::Json && images.len() != 1 {
         let detail = format!("a mask is of one image; {} came. Ask for application/json", images.len());
         return Err(Problem::new(StatusCode::NOT_ACCEPTABLE, detail));
     }
+    let source = match wanted {
+        Wanted::Dicom => Some(source(&images[0], parameters.frame)?),
+        _ => None,
+    };
     let (mut outlined, timing) = service.segment(images, parameters.frame, deadline).await?;
     let manifest = &service.manifest;
     let labels = outlined.iter().map(|one| (!one.abstained).then(|| "regions".to_string()));
@@ -146,6 +155,11 @@ pub async fn segment(
         })?;
         let kind = (header::CONTENT_TYPE, HeaderValue::from_static("image/png"));
         return Ok((answered, timed(&timing)?, [kind], png).into_response());
+    }
+    if let (Some(source), Some(only)) = (source, outlined.first()) {
+        let file = in_dicom(manifest, &source, only)?;
+        let kind = (header::CONTENT_TYPE, HeaderValue::from_static("application/dicom"));
+        return Ok((answered, timed(&timing)?, [kind], file).into_response());
     }
     let results = outlined.iter().map(|one| result(one, &manifest.labels)).collect();
     let answer = SegmentAnswer { model: manifest.name.clone(), version: manifest.version.clone(), results };
@@ -163,11 +177,36 @@ fn find(registry: &Registry, name: Option<&str>) -> Result<Arc<SegmentService>, 
     })
 }
 
-/// The two forms of an answer.
+/// The DICOM image that a Segmentation is to be of.
+fn source((format, bytes): &(Format, Bytes), frame: Option<u32>) -> Result<Source, Problem> {
+    if *format != Format::Dicom {
+        let detail =
+            format!("a DICOM Segmentation is of a DICOM image; this is {format}. Ask for application/json");
+        return Err(Problem::new(StatusCode::NOT_ACCEPTABLE, detail));
+    }
+    let source =
+        answers::source(bytes).map_err(|error| Problem::unprocessable(format!("image 0: {error}")))?;
+    Ok(source.of_frame(frame.unwrap_or(1)))
+}
+
+/// The regions as a DICOM Segmentation.
+fn in_dicom(manifest: &Manifest, source: &Source, outlined: &Outlined) -> Result<Vec<u8>, Problem> {
+    if outlined.abstained {
+        let detail =
+            "the model is not sure enough, and a Segmentation cannot say so: ask for application/json";
+        return Err(Problem::unprocessable(detail));
+    }
+    let Regions { width, height, labels, .. } = &outlined.regions;
+    let mask = Mask { width: *width, height: *height, labels, names: &manifest.labels };
+    Ok(segmentation(&answers::maker(manifest), source, &mask).file())
+}
+
+/// The forms of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wanted {
     Json,
     Mask,
+    Dicom,
 }
 
 /// What the client accepts; the first that is known of several.
@@ -178,13 +217,14 @@ fn wanted(headers: &HeaderMap) -> Result<Wanted, Problem> {
     let known = |kind: &&str| match kind.to_ascii_lowercase().as_str() {
         "application/json" | "application/*" | "*/*" => Some(Wanted::Json),
         "image/png" | "image/*" => Some(Wanted::Mask),
+        "application/dicom" => Some(Wanted::Dicom),
         _ => None,
     };
     match (kinds.is_empty(), kinds.iter().find_map(known)) {
         (true, _) => Ok(Wanted::Json),
         (false, Some(wanted)) => Ok(wanted),
         (false, None) => {
-            let detail = "regions are answered as application/json or image/png";
+            let detail = "regions are answered as application/json, image/png or application/dicom";
             Err(Problem::new(StatusCode::NOT_ACCEPTABLE, detail))
         }
     }

@@ -3,6 +3,7 @@
 //! To add one: its value here and in its group, a member of [`Config`](super::Config), and a line in
 //! `Config::read`. `medserve settings` prints the table for docs/operations.md.
 
+use super::dicom::{AeTitle, PeerAddress};
 use super::setting::{
     Address, Default, Described, Hidden, List, Millis, Number, OneOf, Setting, Share, Switch, Text,
 };
@@ -12,7 +13,7 @@ use super::{AuditMode, Naming, RecommenderEngine};
 const HOUR: u64 = 3_600_000;
 
 /// Every setting by groups with their titles.
-pub static GROUPS: [(&str, &[&dyn Described]); 6] = [
+pub static GROUPS: [(&str, &[&dyn Described]); 8] = [
     (
         "",
         &[
@@ -71,6 +72,22 @@ pub static GROUPS: [(&str, &[&dyn Described]); 6] = [
         ],
     ),
     ("audit", &[&AUDIT, &AUDIT_DAYS, &AUDIT_PEOPLE, &AUDIT_KEY_FILE]),
+    (
+        "DICOM",
+        &[
+            &DICOM_LISTEN,
+            &DICOM_AE_TITLE,
+            &DICOM_CALLERS,
+            &DICOM_TLS,
+            &DICOM_PEER,
+            &DICOM_MODELS,
+            &DICOM_RESULTS,
+            &DICOM_ASSOCIATIONS,
+            &DICOM_QUEUE,
+            &DICOM_KEEP_DAYS,
+        ],
+    ),
+    ("HL7", &[&HL7_LISTEN, &HL7_SENDERS]),
     ("traces", &[&OTLP_ENDPOINT, &OTLP_CA, &TRACE_RATIO]),
 ];
 
@@ -437,4 +454,100 @@ pub static TRACE_RATIO: Setting<Share> = Setting {
     default: Default::Is("1"),
     accepts: Share,
     help: "Share of the traces started here that is exported; callers decide for theirs",
+};
+
+pub static DICOM_LISTEN: Setting<Address> = Setting {
+    name: "dicom-listen",
+    value: "ADDRESS:PORT",
+    default: Default::None,
+    accepts: Address,
+    help: "Address of the DICOM network, where images come by C-STORE; 11112 is a usual port, port 0 takes a free one",
+};
+
+pub static DICOM_AE_TITLE: Setting<AeTitle> = Setting {
+    name: "dicom-ae-title",
+    value: "TITLE",
+    default: Default::Is("MEDSERVE"),
+    accepts: AeTitle,
+    help: "Application entity title of this server; who calls another one is refused",
+};
+
+pub static DICOM_CALLERS: Setting<List> = Setting {
+    name: "dicom-callers",
+    value: "TITLES",
+    default: Default::None,
+    accepts: List("application entity titles with commas between them"),
+    help: "Application entity titles that may call; without it any may, which only a loopback address allows",
+};
+
+pub static DICOM_TLS: Setting<Switch> = Setting {
+    name: "dicom-tls",
+    value: "BOOL",
+    default: Default::Is("false"),
+    accepts: Switch,
+    help: "Speak TLS on the DICOM network, with the certificate of `tls-certificate`",
+};
+
+pub static DICOM_PEER: Setting<PeerAddress> = Setting {
+    name: "dicom-peer",
+    value: "PEER",
+    default: Default::None,
+    accepts: PeerAddress,
+    help: "Where results are sent: `TITLE@HOST:PORT` by C-STORE, or the address of a DICOMweb service by STOW-RS; without it they wait to be fetched",
+};
+
+pub static DICOM_MODELS: Setting<List> = Setting {
+    name: "dicom-models",
+    value: "NAMES",
+    default: Default::Depends("every model whose manifest names the image's modality"),
+    accepts: List("names of models with commas between them"),
+    help: "Models that answer DICOM images, as far as they read the image's modality and body part",
+};
+
+pub static DICOM_RESULTS: Setting<List> = Setting {
+    name: "dicom-results",
+    value: "KINDS",
+    default: Default::Is("sr,sc"),
+    accepts: List("sr, sc or both with a comma between them"),
+    help: "What is made of an image: `sr`, a structured report, and `sc`, a picture with the evidence drawn over it",
+};
+
+pub static DICOM_ASSOCIATIONS: Setting<Number> = Setting {
+    name: "dicom-associations",
+    value: "N",
+    default: Default::Is("32"),
+    accepts: Number(1..=10_000),
+    help: "Most associations open at once; a further one is refused",
+};
+
+pub static DICOM_QUEUE: Setting<Number> = Setting {
+    name: "dicom-queue",
+    value: "N",
+    default: Default::Is("1000"),
+    accepts: Number(1..=1_000_000),
+    help: "Most images that wait in the database for their answer; a further one is refused as out of resources",
+};
+
+pub static DICOM_KEEP_DAYS: Setting<Number> = Setting {
+    name: "dicom-keep-days",
+    value: "DAYS",
+    default: Default::Is("30"),
+    accepts: Number(1..=3650),
+    help: "Days for which results, and the reasons of images without one, are kept",
+};
+
+pub static HL7_LISTEN: Setting<Address> = Setting {
+    name: "hl7-listen",
+    value: "ADDRESS:PORT",
+    default: Default::None,
+    accepts: Address,
+    help: "Address where HL7 version 2 messages of admission (ADT) come over MLLP; 2575 is a usual port, port 0 takes a free one",
+};
+
+pub static HL7_SENDERS: Setting<List> = Setting {
+    name: "hl7-senders",
+    value: "ADDRESSES",
+    default: Default::None,
+    accepts: List("addresses such as 10.0.0.7 with commas between them"),
+    help: "Addresses that may send those messages; without it any may, which only a loopback address allows",
 };

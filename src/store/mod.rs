@@ -17,6 +17,7 @@ pub mod audit;
 mod audit_writer;
 pub mod cases;
 pub mod demo;
+pub mod dicom;
 pub mod error;
 pub mod fhir;
 pub mod import;
@@ -35,6 +36,7 @@ use recommend::{Evidence, Interaction, Item, Kind, Millis, Source, Term, User, W
 pub use audit::{AuditKey, AuditQuery, AuditRow, Head, Naming, NumberedRow};
 pub use audit_writer::{AuditWriter, NotWritten};
 pub use cases::{Case, CaseChanges, CaseStore, CaseVector, StoredCase};
+pub use dicom::DicomStore;
 pub use error::StoreError;
 
 /// The future every store operation returns: boxed, so that the trait can be used as `dyn`.
@@ -139,7 +141,7 @@ pub struct PoolUsage {
 
 /// A database of users, items and interactions. Callers validate what they write by the rules
 /// of [`recommend`]; the store enforces what it cannot live without.
-pub trait Store: Source + CaseStore {
+pub trait Store: Source + CaseStore + DicomStore {
     /// Adds these users, or replaces the profiles of those that exist. An id that comes twice
     /// counts once, the last one wins (so in the other batches below).
     fn put_users<'a>(&'a self, users: &'a [User]) -> Answer<'a, Written>;

@@ -34,6 +34,8 @@ macro_rules! from_columns {
     };
 }
 
+pub(super) use from_columns;
+
 from_columns! {
     UserRow { id, profile }
     ItemRow { id, kind, name, attributes, latitude, longitude, hidden, repeatable, contraindications }

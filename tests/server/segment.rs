@@ -255,6 +255,48 @@ async fn what_cannot_be_outlined_is_refused() {
 }
 
 #[tokio::test]
+async fn regions_of_a_dicom_image_are_a_segmentation_in_its_study() {
+    use clinical::dicom::{DataSet, tags};
+    let folder = tempfile::tempdir().unwrap();
+    let server = server(folder.path());
+    let pixels = (0..7000).map(|at| if is_bright(at / 100, at % 100) { 230 } else { 20 }).collect();
+    let mut image = DataSet::new();
+    image
+        .text(tags::SOP_CLASS, b"UI", "1.2.840.10008.5.1.4.1.1.7")
+        .text(tags::SOP_INSTANCE, b"UI", "1.2.3.4")
+        .text(tags::PATIENT_ID, b"LO", "p1")
+        .text(tags::STUDY, b"UI", "1.2.3")
+        .text(tags::SERIES, b"UI", "1.2.3.1")
+        .words(tags::SAMPLES, &[1])
+        .text(tags::PHOTOMETRIC, b"CS", "MONOCHROME2")
+        .words(tags::ROWS, &[70])
+        .words(tags::COLUMNS, &[100])
+        .words(tags::BITS_ALLOCATED, &[8])
+        .bytes(tags::PIXELS, pixels);
+    let ask = async |accept: &str, kind: &str, body: Vec<u8>| {
+        let request = Client::new().post(server.at("/v1/images/segment?model=spots")).body(body);
+        request.header("content-type", kind).header("accept", accept).send().await.unwrap()
+    };
+    let answer = ask("application/dicom", "application/dicom", image.file()).await;
+    assert_eq!(answer.headers()["content-type"], "application/dicom");
+    let file = answer.bytes().await.unwrap();
+    let wanted = [tags::SOP_CLASS, tags::STUDY, tags::PATIENT_ID, tags::ROWS, tags::PIXELS];
+    let found = vision::attributes(&file, &wanted).unwrap();
+    assert_eq!(found[&tags::SOP_CLASS], b"1.2.840.10008.5.1.4.1.1.66.4");
+    assert_eq!((&found[&tags::STUDY][..5], &found[&tags::PATIENT_ID][..]), (&b"1.2.3"[..], &b"p1"[..]));
+    // One bit a pixel, the first in the lowest.
+    let bits = &found[&tags::PIXELS];
+    assert!(
+        (0..7000)
+            .all(|at| (bits[at / 8] >> (at % 8) & 1 == 1) == is_bright(at as u32 / 100, at as u32 % 100))
+    );
+    refused(ask("application/dicom", "image/png", picture()).await, 406, "of a DICOM image").await;
+    image.text(tags::STUDY, b"UI", "");
+    refused(ask("application/dicom", "application/dicom", image.file()).await, 422, "Study Instance UID")
+        .await;
+}
+
+#[tokio::test]
 async fn a_classifier_does_not_outline() {
     let server = Server::start(&shipped_models(), &[]);
     refused(post(&server, "?model=pneumonia", "*/*", picture()).await, 400, "pneumonia").await;

@@ -30,7 +30,7 @@ mod unet;
 pub mod write;
 
 pub use decode::{Declared, DecodeError, DecodeOptions, Format, declared, decode};
-pub use dicom::{Identity, study_uid};
+pub use dicom::{Identity, attributes, is_read, study_uid};
 pub use image::{Image, Samples, ShapeError};
 pub use preprocess::{PreprocessError, Preprocessor, preprocess};
 

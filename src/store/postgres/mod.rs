@@ -22,6 +22,7 @@ mod audit;
 mod batches;
 mod cases;
 mod copy;
+mod dicom;
 mod evidence;
 mod feed;
 mod load;

@@ -11,6 +11,7 @@
 mod audit;
 mod batches;
 mod cases;
+mod dicom;
 mod feed;
 mod load;
 mod replace;

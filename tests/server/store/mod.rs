@@ -6,6 +6,7 @@
 mod audit;
 mod cases;
 pub(crate) mod database;
+mod dicom;
 mod durability;
 mod engine;
 mod feed;

@@ -7,6 +7,11 @@ use super::malformed;
 use super::tags::{self, Tag, shown};
 use crate::decode::DecodeError;
 
+/// Whether an attribute says how pixels look, or what the file is.
+fn is_kept(tag: Tag) -> bool {
+    tags::GROUPS.contains(&(tag >> 16)) || tags::IDENTITY.contains(&tag)
+}
+
 /// The attributes that were kept, of a data set or of an item of a sequence.
 #[derive(Debug)]
 pub(super) struct DataSet<'a> {
@@ -18,19 +23,24 @@ impl<'a> DataSet<'a> {
     /// Reads elements up to the pixel data, the end of the bytes or the end of an item.
     pub fn read(bytes: &'a [u8], encoding: Encoding) -> Result<DataSet<'a>, DecodeError> {
         let mut set = DataSet { values: BTreeMap::new(), encoding };
-        set.collect(bytes)?;
+        set.collect(bytes, is_kept)?;
         Ok(set)
     }
 
     /// Reads the whole elements of a data set of which `bytes` are the beginning.
     pub fn beginning(bytes: &'a [u8], encoding: Encoding) -> DataSet<'a> {
+        DataSet::of(bytes, encoding, is_kept)
+    }
+
+    /// As [`DataSet::beginning`], of other attributes than those of the pixels.
+    pub fn of(bytes: &'a [u8], encoding: Encoding, keep: impl Fn(Tag) -> bool) -> DataSet<'a> {
         let mut set = DataSet { values: BTreeMap::new(), encoding };
         // The element that is cut off ends the walk; what is broken is found when all is read.
-        let _ = set.collect(bytes);
+        let _ = set.collect(bytes, keep);
         set
     }
 
-    fn collect(&mut self, bytes: &'a [u8]) -> Result<(), DecodeError> {
+    fn collect(&mut self, bytes: &'a [u8], keep: impl Fn(Tag) -> bool) -> Result<(), DecodeError> {
         let mut cursor = Cursor { bytes, at: 0, encoding: self.encoding };
         while cursor.at < bytes.len() {
             let header = cursor.header()?;
@@ -38,7 +48,7 @@ impl<'a> DataSet<'a> {
                 break;
             }
             let value = cursor.value(&header)?;
-            if tags::GROUPS.contains(&(header.tag >> 16)) || tags::IDENTITY.contains(&header.tag) {
+            if keep(header.tag) {
                 self.values.entry(header.tag).or_insert(value);
             }
             if matches!(header.tag, tags::PIXELS | tags::FLOAT_PIXELS | tags::DOUBLE_PIXELS) {

@@ -25,6 +25,7 @@ mod tags;
 mod wide;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::io::Read;
 
 use self::codec::Codec;
@@ -110,19 +111,43 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Image, Dec
     render::render(&set, &layout, stored, frame)
 }
 
-/// The study that a file belongs to, where it says so: the Study Instance UID. Of a deflated data set it is
-/// not looked for.
+/// The study that a file belongs to, where it says so: the Study Instance UID.
 pub fn study_uid(bytes: &[u8]) -> Option<String> {
+    let value = attributes(bytes, &[tags::STUDY])?.remove(&tags::STUDY)?;
+    let uid = String::from_utf8(value).ok()?.trim_matches(['\0', ' ']).to_owned();
+    let sound =
+        (1..=64).contains(&uid.len()) && uid.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    sound.then_some(uid)
+}
+
+/// Most bytes of a deflated data set in which attributes are looked for.
+const LOOKED_AT: u64 = 1 << 20;
+
+/// The text of these attributes of a file, as the bytes that it is, where they are there: outside of sequences and
+/// before the pixels. `None` for a file of an unknown transfer syntax.
+pub fn attributes(bytes: &[u8], wanted: &[u32]) -> Option<BTreeMap<u32, Vec<u8>>> {
     let (uid, data) = part10::read_meta(bytes).ok()?;
-    let syntax = uid.as_deref().and_then(TransferSyntax::from_uid)?;
-    if syntax.deflated {
-        return None;
-    }
-    let set = DataSet::beginning(data, syntax.encoding.shown(data));
-    let sound = |uid: &String| {
-        (1..=64).contains(&uid.len()) && uid.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+    let syntax = match &uid {
+        Some(uid) => TransferSyntax::from_uid(uid)?,
+        None => TransferSyntax { encoding: Encoding::EXPLICIT_LITTLE, deflated: false, codec: Codec::Native },
     };
-    set.text(tags::STUDY).filter(sound)
+    let mut beginning = Vec::new();
+    let data = match syntax.deflated {
+        false => data,
+        true => {
+            // What is broken behind what is looked for is found when the file is decoded.
+            let _ = flate2::read::DeflateDecoder::new(data).take(LOOKED_AT).read_to_end(&mut beginning);
+            &beginning
+        }
+    };
+    let set = DataSet::of(data, syntax.encoding.shown(data), |tag| wanted.contains(&tag));
+    let value = |tag: &u32| Some((*tag, set.value(*tag)?.bytes.to_vec()));
+    Some(wanted.iter().filter_map(value).collect())
+}
+
+/// The transfer syntaxes whose pixels are read.
+pub fn is_read(transfer_syntax: &str) -> bool {
+    TransferSyntax::from_uid(transfer_syntax).is_some()
 }
 
 /// What a file says that it is, in capitals; `None` where it says nothing.
@@ -220,7 +245,7 @@ fn malformed(detail: impl Into<String>) -> DecodeError {
 
 #[cfg(test)]
 mod tests {
-    use super::study_uid;
+    use super::{attributes, is_read, study_uid};
 
     fn element(group: u16, number: u16, kind: &[u8; 2], value: &[u8]) -> Vec<u8> {
         let mut bytes = [group.to_le_bytes(), number.to_le_bytes()].concat();
@@ -243,5 +268,14 @@ mod tests {
         for none in [&file(b"")[..], &file(b"Jane Doe")[..], b"no file", b""] {
             assert_eq!(study_uid(none), None);
         }
+    }
+
+    #[test]
+    fn the_text_of_attributes_is_found_and_what_is_not_there_is_not() {
+        let found = attributes(&file(b"1.2.826.0.1\0"), &[0x0020_000d, 0x0010_0010]).unwrap();
+        assert_eq!(found.get(&0x0020_000d).map(Vec::as_slice), Some(&b"1.2.826.0.1\0"[..]));
+        assert_eq!(found.get(&0x0010_0010), None);
+        assert_eq!(attributes(b"no file", &[0x0020_000d]), None);
+        assert!(is_read("1.2.840.10008.1.2.4.70") && !is_read("1.2.840.10008.1.2.4.100"));
     }
 }

@@ -1,0 +1,152 @@
+//! Who makes a result and when, and the modules that every result has: patient, study, series, equipment, SOP.
+
+use super::Code;
+use super::data_set::DataSet;
+use super::source::Source;
+use super::tags;
+use super::uid::derived;
+use recommend::Millis;
+use recommend::clock::rfc3339;
+
+/// The coding scheme of a model's own labels.
+pub const SCHEME: &str = "99MEDSERVE";
+
+/// What makes results: a model in this program.
+#[derive(Debug, Clone, Copy)]
+pub struct Maker<'a> {
+    /// The program's version.
+    pub program: &'a str,
+    /// The model's name.
+    pub model: &'a str,
+    /// Its version.
+    pub version: &'a str,
+    /// The digest of its weights, in hexadecimal.
+    pub weights: &'a str,
+    /// When, in milliseconds since 1970.
+    pub now: Millis,
+}
+
+/// The kinds of results, each a series of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Comprehensive 3D SR.
+    Report,
+    /// Secondary Capture.
+    Capture,
+    /// Segmentation.
+    Segmentation,
+}
+
+impl Kind {
+    /// The SOP class.
+    pub fn sop_class(self) -> &'static str {
+        match self {
+            Kind::Report => "1.2.840.10008.5.1.4.1.1.88.34",
+            Kind::Capture => "1.2.840.10008.5.1.4.1.1.7",
+            Kind::Segmentation => "1.2.840.10008.5.1.4.1.1.66.4",
+        }
+    }
+
+    fn modality(self) -> &'static str {
+        match self {
+            Kind::Report => "SR",
+            Kind::Capture => "OT",
+            Kind::Segmentation => "SEG",
+        }
+    }
+
+    fn series_number(self) -> &'static str {
+        match self {
+            Kind::Report => "9001",
+            Kind::Capture => "9002",
+            Kind::Segmentation => "9003",
+        }
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            Kind::Report => "AI result",
+            Kind::Capture => "AI evidence",
+            Kind::Segmentation => "AI regions",
+        }
+    }
+}
+
+impl Maker<'_> {
+    /// The SOP Instance UID that the result of this kind has: the same for an image that is sent again.
+    pub fn sop_instance(&self, kind: Kind, source: &Source) -> String {
+        derived(&["instance", kind.modality(), &source.sop_instance, self.model, self.version])
+    }
+
+    /// Its Series Instance UID: one of a study, a model and a kind.
+    pub fn series(&self, kind: Kind, source: &Source) -> String {
+        derived(&["series", kind.modality(), &source.study, self.model, self.version])
+    }
+
+    /// The UID that the model has where a device is asked for.
+    pub(super) fn device(&self) -> String {
+        derived(&["device", self.model, self.version, self.weights])
+    }
+
+    /// What every result begins with.
+    pub(super) fn begin(&self, kind: Kind, source: &Source) -> DataSet {
+        let (date, time) = self.date_and_time(source);
+        let mut set = DataSet::new();
+        set.extend(&source.about);
+        // Our own words are ASCII; a label in other letters is Unicode where the image does not forbid it.
+        if set.get(tags::CHARACTER_SET).is_none_or(|charset| charset.is_empty()) {
+            set.text(tags::CHARACTER_SET, b"CS", "ISO_IR 192");
+        }
+        set.text(tags::SOP_CLASS, b"UI", kind.sop_class())
+            .text(tags::SOP_INSTANCE, b"UI", self.sop_instance(kind, source))
+            .text(tags::CONTENT_DATE, b"DA", date)
+            .text(tags::CONTENT_TIME, b"TM", time)
+            .text(tags::MODALITY, b"CS", kind.modality())
+            .text(tags::MANUFACTURER, b"LO", "medserve")
+            .text(tags::SERIES_DESCRIPTION, b"LO", cut(&format!("{}: {}", kind.title(), self.model), 64))
+            .text(tags::MODEL_NAME, b"LO", cut(self.model, 64))
+            .text(tags::SERIAL_NUMBER, b"LO", cut(self.weights, 16))
+            .text(tags::SOFTWARE, b"LO", format!("{}\\{}", cut(self.program, 32), cut(self.version, 32)))
+            .text(tags::SERIES, b"UI", self.series(kind, source))
+            .text(tags::SERIES_NUMBER, b"IS", kind.series_number())
+            .text(tags::INSTANCE_NUMBER, b"IS", if source.number.is_empty() { "1" } else { &source.number });
+        let mut scheme = DataSet::new();
+        scheme.text(tags::CODING_SCHEME, b"SH", SCHEME).text(
+            tags::CODING_SCHEME_NAME,
+            b"ST",
+            "Labels of medserve's models, by the name of the model and the label",
+        );
+        set.items(tags::CODING_SCHEMES, vec![scheme]);
+        set
+    }
+
+    /// Now, where the image says how far its clock is from universal time by that clock.
+    pub(super) fn date_and_time(&self, source: &Source) -> (String, String) {
+        let offset = source.about.get(tags::TIMEZONE).and_then(|text| {
+            let (sign, digits) = text.split_at_checked(1)?;
+            let (hours, minutes) = digits.split_at_checked(2)?;
+            let minutes = 60 * hours.parse::<i64>().ok()? + minutes.parse::<i64>().ok()?;
+            (minutes <= 14 * 60).then_some(if sign == "-" { -minutes } else { minutes })
+        });
+        let text = rfc3339(self.now + offset.unwrap_or(0) * 60_000);
+        let digits: Vec<String> =
+            text.split('T').map(|part| part.chars().filter(char::is_ascii_digit).collect()).collect();
+        let part =
+            |at: usize, most: usize| digits.get(at).map_or("", |d| &d[..most.min(d.len())]).to_string();
+        (part(0, 8), part(1, 6))
+    }
+
+    /// The code of a label of the model. A label of more than 16 bytes has a long code value.
+    pub(super) fn label(&self, source: &Source, label: &str, meaning: Option<&str>) -> Code {
+        Code {
+            value: source.fit(&format!("{}/{label}", self.model)),
+            scheme: SCHEME.to_string(),
+            meaning: source.fit(cut(meaning.unwrap_or(label), 64)),
+        }
+    }
+}
+
+/// The beginning of a text, of at most so many characters.
+pub(super) fn cut(text: &str, most: usize) -> &str {
+    text.char_indices().nth(most).map_or(text, |(end, _)| &text[..end])
+}

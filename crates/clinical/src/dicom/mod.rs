@@ -1,0 +1,29 @@
+//! Answers about images as DICOM objects: plain data, written and never read.
+//!
+//! A result is in the study of its image, in a series of its own, and says which model made it and of which
+//! image: a structured report ([`report()`]), a picture with the evidence drawn over it ([`capture()`]), and regions
+//! ([`segmentation()`]). Its UIDs follow from the image and the model's version, so that an image that is sent twice
+//! has one result.
+
+mod capture;
+mod code;
+mod content;
+pub mod data_set;
+mod letters;
+mod maker;
+mod report;
+mod segmentation;
+mod source;
+#[allow(missing_docs)]
+pub mod tags;
+#[cfg(test)]
+mod tests;
+pub mod uid;
+
+pub use capture::{Drawing, capture};
+pub use code::Code;
+pub use data_set::DataSet;
+pub use maker::{Kind, Maker};
+pub use report::{Answer, report};
+pub use segmentation::{Mask, segmentation};
+pub use source::{Source, SourceError};

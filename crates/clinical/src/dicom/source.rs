@@ -1,0 +1,195 @@
+//! What is taken over from the image that is answered: whose it is, of which study, and how it lies in space.
+
+use super::data_set::DataSet;
+use super::tags::{self, Tag};
+use super::uid::is_uid;
+
+/// Attributes of the patient and the study that a result must have as its image has them, each with its value
+/// representation. Those that are false are left out where the image has none; the others are then empty.
+const KEPT: [(Tag, &[u8; 2], bool); 15] = [
+    (tags::CHARACTER_SET, b"CS", false),
+    (tags::STUDY_DATE, b"DA", true),
+    (tags::STUDY_TIME, b"TM", true),
+    (tags::ACCESSION_NUMBER, b"SH", true),
+    (tags::REFERRING_PHYSICIAN, b"PN", true),
+    (tags::TIMEZONE, b"SH", false),
+    (tags::STUDY_DESCRIPTION, b"LO", false),
+    (tags::PATIENT_NAME, b"PN", true),
+    (tags::PATIENT_ID, b"LO", true),
+    (tags::PATIENT_ID_ISSUER, b"LO", false),
+    (tags::BIRTH_DATE, b"DA", true),
+    (tags::SEX, b"CS", true),
+    (tags::AGE, b"AS", false),
+    (tags::STUDY, b"UI", true),
+    (tags::STUDY_ID, b"SH", true),
+];
+
+/// Attributes of how an image lies in space.
+const GEOMETRY: [(Tag, &[u8; 2]); 5] = [
+    (tags::PIXEL_SPACING, b"DS"),
+    (tags::SLICE_THICKNESS, b"DS"),
+    (tags::FRAME_OF_REFERENCE, b"UI"),
+    (tags::IMAGE_POSITION, b"DS"),
+    (tags::IMAGE_ORIENTATION, b"DS"),
+];
+
+/// Longest value that is taken over, in bytes; a longer one is no name or number.
+const MOST: usize = 1024;
+
+/// An image that results are made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// SOP Class UID.
+    pub sop_class: String,
+    /// SOP Instance UID.
+    pub sop_instance: String,
+    /// Study Instance UID.
+    pub study: String,
+    /// Series Instance UID.
+    pub series: String,
+    /// Modality, such as "DX"; empty where the image does not say.
+    pub modality: String,
+    /// Patient ID, for the audit; empty where there is none.
+    pub patient_id: String,
+    /// Frames that it has.
+    pub frames: u32,
+    /// The frame that was looked at, from 1.
+    pub frame: u32,
+    /// Patient and study.
+    pub(super) about: DataSet,
+    /// Where it lies.
+    pub(super) geometry: DataSet,
+    /// Instance Number.
+    pub(super) number: String,
+    pub(super) body_part: String,
+    pub(super) burned_in: String,
+    pub(super) orientation: String,
+    pub(super) lossy: String,
+}
+
+/// Why no result can be made of an image: an attribute that names it is missing, or is no UID.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{name} ({:04X},{:04X}) is missing or is no UID", .tag >> 16, .tag & 0xffff)]
+pub struct SourceError {
+    name: &'static str,
+    tag: Tag,
+}
+
+impl Source {
+    /// Every attribute that is read of an image.
+    pub fn wanted() -> Vec<Tag> {
+        let names = [tags::SOP_CLASS, tags::SOP_INSTANCE, tags::SERIES, tags::MODALITY, tags::FRAMES];
+        let more =
+            [tags::INSTANCE_NUMBER, tags::BODY_PART, tags::BURNED_IN, tags::PATIENT_ORIENTATION, tags::LOSSY];
+        let kept = KEPT.iter().map(|(tag, ..)| *tag).chain(GEOMETRY.iter().map(|(tag, _)| *tag));
+        names.into_iter().chain(more).chain(kept).collect()
+    }
+
+    /// Puts together what an image says; `value` gives the bytes of an attribute.
+    ///
+    /// # Errors
+    /// The image does not say which it is.
+    pub fn read(value: impl Fn(Tag) -> Option<Vec<u8>>) -> Result<Source, SourceError> {
+        let value = |tag| value(tag).filter(|bytes: &Vec<u8>| bytes.len() <= MOST);
+        let text = |tag| {
+            let bytes = value(tag).unwrap_or_default();
+            String::from_utf8_lossy(&bytes).trim_matches(['\0', ' ']).to_string()
+        };
+        let uid = |tag, name| Some(text(tag)).filter(|text| is_uid(text)).ok_or(SourceError { name, tag });
+        let mut about = DataSet::new();
+        for (tag, vr, always) in KEPT {
+            match value(tag) {
+                Some(bytes) => about.text(tag, vr, trimmed(&bytes)),
+                None if always => about.text(tag, vr, ""),
+                None => continue,
+            };
+        }
+        let mut geometry = DataSet::new();
+        for (tag, vr) in GEOMETRY {
+            if let Some(bytes) = value(tag).filter(|bytes| !trimmed(bytes).is_empty()) {
+                geometry.text(tag, vr, trimmed(&bytes));
+            }
+        }
+        Ok(Source {
+            sop_class: uid(tags::SOP_CLASS, "SOP Class UID")?,
+            sop_instance: uid(tags::SOP_INSTANCE, "SOP Instance UID")?,
+            study: uid(tags::STUDY, "Study Instance UID")?,
+            series: uid(tags::SERIES, "Series Instance UID")?,
+            modality: text(tags::MODALITY),
+            patient_id: text(tags::PATIENT_ID),
+            frames: text(tags::FRAMES).parse().unwrap_or(1).max(1),
+            frame: 1,
+            about,
+            geometry,
+            number: Some(text(tags::INSTANCE_NUMBER))
+                .filter(|n| n.parse::<i32>().is_ok())
+                .unwrap_or_default(),
+            body_part: text(tags::BODY_PART),
+            burned_in: text(tags::BURNED_IN),
+            orientation: text(tags::PATIENT_ORIENTATION),
+            lossy: text(tags::LOSSY),
+        })
+    }
+
+    /// As looked at in this frame.
+    pub fn of_frame(self, frame: u32) -> Source {
+        Source { frame, ..self }
+    }
+
+    /// Body Part Examined, such as "CHEST"; empty where the image does not say.
+    pub fn body_part(&self) -> &str {
+        &self.body_part
+    }
+
+    /// Words of ours as the image's character set holds them.
+    pub(super) fn fit(&self, words: &str) -> String {
+        let charset = self.about.get(tags::CHARACTER_SET).unwrap_or_default();
+        match charset.is_empty() || charset == "ISO_IR 192" {
+            true => words.to_string(),
+            false => words.chars().map(|c| if c.is_ascii() { c } else { '?' }).collect(),
+        }
+    }
+
+    /// The item that refers to the image.
+    pub(super) fn reference(&self) -> DataSet {
+        let mut item = DataSet::new();
+        item.text(tags::REFERENCED_CLASS, b"UI", &self.sop_class);
+        item.text(tags::REFERENCED_INSTANCE, b"UI", &self.sop_instance);
+        if self.frames > 1 {
+            item.text(tags::REFERENCED_FRAME, b"IS", self.frame.to_string());
+        }
+        item
+    }
+}
+
+/// Without the padding behind it.
+fn trimmed(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().rposition(|byte| !matches!(byte, 0 | b' ')).map_or(0, |last| last + 1);
+    &bytes[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_that_does_not_say_which_it_is_is_refused_by_the_attribute() {
+        let named = |tag: Tag| match tag {
+            tags::SOP_CLASS | tags::SOP_INSTANCE | tags::STUDY => Some(b"1.2.3\0".to_vec()),
+            _ => None,
+        };
+        let error = Source::read(named).unwrap_err();
+        assert_eq!(error.to_string(), "Series Instance UID (0020,000E) is missing or is no UID");
+        let all = |tag: Tag| match tag {
+            tags::SERIES => Some(b"1.2.4".to_vec()),
+            tags::PATIENT_NAME => Some(b"M\xfcller ".to_vec()),
+            tags::FRAMES => Some(b"3 ".to_vec()),
+            tag => named(tag),
+        };
+        let source = Source::read(all).unwrap();
+        assert_eq!((source.frames, source.series.as_str()), (3, "1.2.4"));
+        assert_eq!(source.about.get(tags::PATIENT_ID).as_deref(), Some(""));
+        assert_eq!(source.about.get(tags::AGE), None);
+        assert_eq!(source.reference().get(tags::REFERENCED_FRAME).as_deref(), Some("1"));
+    }
+}

@@ -1,0 +1,191 @@
+//! A message in the vertical-bar encoding (HL7 v2.5.1, chapter 2): segments on lines, fields between bars.
+//!
+//! The separators are those that the message names for itself. What cannot be read is told by segment and field and
+//! never repeated, as it may be a patient's.
+
+/// Most segments of a message.
+const MOST: usize = 10_000;
+
+/// Why a message is not taken: the place, the code of table 0357, and the words.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {detail}")]
+pub struct Hl7Error {
+    /// Segment and field, such as `PID-3`.
+    pub place: &'static str,
+    /// The code of HL7's table 0357.
+    pub code: u16,
+    /// What is wrong, and what is accepted.
+    pub detail: String,
+}
+
+impl Hl7Error {
+    /// An error at a place.
+    pub fn new(place: &'static str, code: u16, detail: impl Into<String>) -> Hl7Error {
+        Hl7Error { place, code, detail: detail.into() }
+    }
+}
+
+/// A message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    separators: Separators,
+    segments: Vec<Segment>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Separators {
+    field: char,
+    component: char,
+    repetition: char,
+    escape: char,
+    subcomponent: char,
+}
+
+/// A segment, its fields as they are written; field 0 is its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Segment {
+    fields: Vec<String>,
+}
+
+impl Message {
+    /// Reads a message. Lines may end as the standard says, or as editors end them.
+    ///
+    /// # Errors
+    /// It has no sound header, or too many segments.
+    pub fn read(text: &str) -> Result<Message, Hl7Error> {
+        let no_header = || Hl7Error::new("MSH", 100, "a message begins with MSH and its five separators");
+        let rest = text.strip_prefix("MSH").ok_or_else(no_header)?;
+        let mut marks = rest.chars();
+        let mut mark =
+            || marks.next().filter(|c| !c.is_alphanumeric() && !c.is_control()).ok_or_else(no_header);
+        let separators = Separators {
+            field: mark()?,
+            component: mark()?,
+            repetition: mark()?,
+            escape: mark()?,
+            subcomponent: mark()?,
+        };
+        let lines = text.split(['\r', '\n']).filter(|line| !line.trim().is_empty());
+        let mut segments = Vec::new();
+        for line in lines {
+            if segments.len() == MOST {
+                return Err(Hl7Error::new("MSH", 100, format!("the message has more than {MOST} segments")));
+            }
+            let mut fields: Vec<String> = line.split(separators.field).map(str::to_string).collect();
+            if segments.is_empty() {
+                // The separator itself is the first field of a header.
+                fields.insert(1, separators.field.to_string());
+            }
+            segments.push(Segment { fields });
+        }
+        Ok(Message { separators, segments })
+    }
+
+    fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Segment> {
+        self.segments.iter().filter(move |segment| segment.fields.first().is_some_and(|own| own == name))
+    }
+
+    /// How many segments have this name.
+    pub fn count(&self, name: &str) -> usize {
+        self.named(name).count()
+    }
+
+    /// A component of a field, without escapes: of the `nth` segment of a name (from 0), the field and the
+    /// component counted from 1 as the standard does, the first repetition. Empty where there is none.
+    pub fn get(&self, (name, nth): (&str, usize), field: usize, component: usize) -> String {
+        self.repetitions((name, nth), field)
+            .first()
+            .map_or_else(String::new, |own| own.get(component - 1).cloned().unwrap_or_default())
+    }
+
+    /// Every repetition of a field, each as its components.
+    pub fn repetitions(&self, (name, nth): (&str, usize), field: usize) -> Vec<Vec<String>> {
+        let Some(text) = self.named(name).nth(nth).and_then(|own| own.fields.get(field)) else {
+            return Vec::new();
+        };
+        let component =
+            |text: &str| self.plain(text.split(self.separators.subcomponent).next().unwrap_or_default());
+        let components = |text: &str| text.split(self.separators.component).map(component).collect();
+        text.split(self.separators.repetition).map(components).collect()
+    }
+
+    /// A field as it is written.
+    pub fn raw(&self, name: &str, field: usize) -> String {
+        self.named(name).next().and_then(|own| own.fields.get(field)).cloned().unwrap_or_default()
+    }
+
+    /// Text without escapes (section 2.7): those of separators are replaced, others left out. Two double quotes, which
+    /// say that a value is to be erased, are nothing.
+    fn plain(&self, text: &str) -> String {
+        let own = &self.separators;
+        let mut plain = String::with_capacity(text.len());
+        let mut parts = text.split(own.escape);
+        plain.push_str(parts.next().unwrap_or_default());
+        let mut inside = true;
+        for part in parts {
+            match (inside, part) {
+                (true, "F") => plain.push(own.field),
+                (true, "S") => plain.push(own.component),
+                (true, "T") => plain.push(own.subcomponent),
+                (true, "R") => plain.push(own.repetition),
+                (true, "E") => plain.push(own.escape),
+                (true, _) => {}
+                (false, text) => plain.push_str(text),
+            }
+            inside = !inside;
+        }
+        let plain = plain.trim();
+        if plain == "\"\"" { String::new() } else { plain.to_string() }
+    }
+}
+
+/// Text of ours as a field holds it, with the usual separators.
+pub(super) fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '|' => out.push_str("\\F\\"),
+            '^' => out.push_str("\\S\\"),
+            '&' => out.push_str("\\T\\"),
+            '~' => out.push_str("\\R\\"),
+            '\\' => out.push_str("\\E\\"),
+            c if c.is_control() => out.push(' '),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_counted_as_the_standard_counts_them() {
+        let text = "MSH|^~\\&|ADT|WARD|||20260301||ADT^A01|7|P|2.5.1\rPID|1||p1^^^H^MR~q2^^^N^NI||M\\F\\r\\T\\ \\X41\\Jane^\"\"\r";
+        let message = Message::read(text).unwrap();
+        assert_eq!(
+            (message.get(("MSH", 0), 9, 2), message.get(("MSH", 0), 3, 1)),
+            ("A01".into(), "ADT".into())
+        );
+        assert_eq!(message.get(("PID", 0), 3, 1), "p1");
+        assert_eq!(message.repetitions(("PID", 0), 3)[1][4], "NI");
+        assert_eq!(
+            (message.get(("PID", 0), 5, 1), message.get(("PID", 0), 5, 2)),
+            ("M|r& Jane".into(), String::new())
+        );
+        assert_eq!(
+            (message.get(("PV1", 0), 3, 1), message.get(("PID", 0), 99, 9)),
+            (String::new(), String::new())
+        );
+        assert_eq!(escaped("a|b^c\r"), "a\\F\\b\\S\\c ");
+    }
+
+    #[test]
+    fn what_has_no_header_is_no_message() {
+        for bad in ["", "PID|1", "MSH", "MSH|^~", "MSHABCDE|"] {
+            assert_eq!(Message::read(bad).unwrap_err().place, "MSH", "{bad}");
+        }
+        assert!(Message::read(&format!("MSH|^~\\&|\r{}", "Z\r".repeat(MOST))).is_err());
+    }
+}

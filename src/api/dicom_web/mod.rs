@@ -1,0 +1,83 @@
+//! DICOMweb (PS3.18) under `/dicom-web`: images are stored to be answered (STOW-RS), and what was made of them is
+//! searched for and retrieved (QIDO-RS, WADO-RS). Images themselves are not kept.
+
+pub mod multipart;
+pub mod retrieve;
+pub mod search;
+pub mod store;
+
+use axum::http::{HeaderMap, HeaderValue, header};
+use clinical::dicom::uid::is_uid;
+
+use super::extract::{cut, media_type};
+use super::{AppState, Problem};
+
+/// DICOM's JSON.
+pub const JSON: &str = "application/dicom+json";
+/// DICOM's XML.
+pub const XML: &str = "application/dicom+xml";
+/// A DICOM file.
+pub const DICOM: &str = "application/dicom";
+
+/// Media types that a client accepts, in the order in which it names them, in small letters; parameters are left out
+/// but for `type`, which stands for a multipart type.
+pub fn accepted(headers: &HeaderMap) -> Vec<String> {
+    let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let kind = |range: &str| {
+        let essence = media_type(range).to_ascii_lowercase();
+        let of = range.split(';').skip(1).filter_map(|parameter| parameter.trim().split_once('='));
+        let inner = of.into_iter().find(|(name, _)| name.eq_ignore_ascii_case("type"));
+        match (essence.as_str(), inner) {
+            ("multipart/related", Some((_, inner))) => {
+                format!("multipart/related; {}", inner.trim_matches('"').to_ascii_lowercase())
+            }
+            _ => essence,
+        }
+    };
+    values.flat_map(|value| value.split(',')).map(kind).filter(|kind| !kind.is_empty()).collect()
+}
+
+/// A UID of the path.
+///
+/// # Errors
+/// 400 for what is none.
+pub fn uid(text: &str) -> Result<String, Problem> {
+    match is_uid(text) {
+        true => Ok(text.to_string()),
+        false => Err(Problem::bad_request(format!(
+            "\"{}\" is no UID: at most 64 digits and dots are accepted",
+            cut(text)
+        ))),
+    }
+}
+
+/// Where a client finds this server's DICOMweb service, by the address that it asked.
+pub fn base(state: &AppState, headers: &HeaderMap) -> String {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+    let scheme = if state.config.tls.is_some() { "https" } else { "http" };
+    format!("{scheme}://{host}/dicom-web")
+}
+
+/// The content type of an answer.
+fn content_type(kind: &'static str) -> [(header::HeaderName, HeaderValue); 1] {
+    [(header::CONTENT_TYPE, HeaderValue::from_static(kind))]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_accepted_is_told_from_its_parameters() {
+        let mut headers = HeaderMap::new();
+        headers.append(
+            header::ACCEPT,
+            HeaderValue::from_static(
+                "multipart/related; type=\"application/dicom\"; transfer-syntax=*, */*;q=0.1",
+            ),
+        );
+        headers.append(header::ACCEPT, HeaderValue::from_static("Application/DICOM+JSON"));
+        assert_eq!(accepted(&headers), ["multipart/related; application/dicom", "*/*", JSON]);
+        assert!(uid("1.2.3").is_ok() && uid("1.2.x").is_err());
+    }
+}

@@ -1,0 +1,281 @@
+//! `GET /dicom-web/studies` and below: QIDO-RS (PS3.18 section 10.6) over what was made of images.
+
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use utoipa::IntoParams;
+
+use super::{JSON, base, content_type, uid};
+use crate::api::extract::{Id, Parameters, SeriesOfStudy};
+use crate::api::{AppState, Problem};
+use crate::store::dicom::{DicomResult, ResultQuery};
+
+/// Answers of a search where no limit is given.
+const LIMIT: usize = 100;
+/// Most answers of a search.
+const MOST: usize = 1000;
+/// Rows read at once.
+const PAGE: u32 = 200;
+
+/// Attributes of a study, of a series and of an instance that an answer has (PS3.18 section 10.6.3).
+const STUDY: [&str; 10] = [
+    "00080005", "00080020", "00080030", "00080050", "00080090", "00100010", "00100020", "00100030",
+    "00100040", "0020000D",
+];
+const STUDY_ID: &str = "00200010";
+const SERIES: [&str; 4] = ["00080060", "0008103E", "0020000E", "00200011"];
+const INSTANCE: [&str; 7] =
+    ["00080016", "00080018", "00200013", "00280008", "00280010", "00280011", "00280100"];
+
+/// What to search for.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct SearchParameters {
+    /// Study Instance UID.
+    #[serde(rename = "StudyInstanceUID", alias = "0020000D")]
+    #[param(example = "1.2.826.0.1.3680043.8.498.1")]
+    pub study: Option<String>,
+    /// Patient ID.
+    #[serde(rename = "PatientID", alias = "00100020")]
+    #[param(example = "p1")]
+    pub patient: Option<String>,
+    /// Most answers; default: 100.
+    #[param(minimum = 1, maximum = 1000)]
+    pub limit: Option<usize>,
+    /// Answers to pass over; default: 0.
+    pub offset: Option<usize>,
+    /// Further attributes; those that are answered are always the same.
+    pub includefield: Option<String>,
+}
+
+/// Which page of an answer.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct PageParameters {
+    /// Most answers; default: 100.
+    #[param(minimum = 1, maximum = 1000)]
+    pub limit: Option<usize>,
+    /// Answers to pass over; default: 0.
+    pub offset: Option<usize>,
+    /// Further attributes; those that are answered are always the same.
+    pub includefield: Option<String>,
+}
+
+/// Answers from `offset` on, at most `limit`.
+#[derive(Clone, Copy)]
+struct Page {
+    limit: usize,
+    offset: usize,
+}
+
+impl Page {
+    fn new(limit: Option<usize>, offset: Option<usize>) -> Result<Page, Problem> {
+        let limit = limit.unwrap_or(LIMIT);
+        match (1..=MOST).contains(&limit) {
+            true => Ok(Page { limit, offset: offset.unwrap_or(0) }),
+            false => Err(Problem::bad_parameter("limit", format!("must be from 1 to {MOST}"))),
+        }
+    }
+}
+
+/// Search the studies in which something was made
+///
+/// For those who keep the data.
+#[utoipa::path(
+    get,
+    path = "/dicom-web/studies",
+    operation_id = "search_studies",
+    tag = "DICOM",
+    params(SearchParameters),
+    responses((status = 200, description = "One object a study", content((Vec<Object> = "application/dicom+json"))))
+)]
+pub async fn studies(
+    State(state): State<AppState>,
+    headers: HeaderMap,
+    Parameters(parameters): Parameters<SearchParameters>,
+) -> Result<Response, Problem> {
+    let page = Page::new(parameters.limit, parameters.offset)?;
+    let study = parameters.study.as_deref().map(uid).transpose()?.unwrap_or_default();
+    let patient = parameters.patient.unwrap_or_default();
+    let query = ResultQuery { study, patient, ..ResultQuery::default() };
+    let base = base(&state, &headers);
+    grouped(
+        &state,
+        query,
+        page,
+        |result| result.study.clone(),
+        |group| {
+            let mut answer = attributes(&group[0].metadata, STUDY.iter().chain([&STUDY_ID]));
+            let mut modalities: Vec<Value> =
+                group.iter().filter_map(|one| first(&one.metadata, "00080060")).collect();
+            modalities.sort_by_key(Value::to_string);
+            modalities.dedup();
+            answer.insert("00080056".to_string(), json!({"vr": "CS", "Value": ["ONLINE"]}));
+            answer.insert("00080061".to_string(), json!({"vr": "CS", "Value": modalities}));
+            answer.insert("00201206".to_string(), json!({"vr": "IS", "Value": [series_of(group)]}));
+            answer.insert("00201208".to_string(), json!({"vr": "IS", "Value": [group.len()]}));
+            url(&mut answer, format!("{base}/studies/{}", group[0].study));
+            answer
+        },
+    )
+    .await
+}
+
+/// Search the series of a study
+///
+/// One for each model and kind of result.
+#[utoipa::path(
+    get,
+    path = "/dicom-web/studies/{study}/series",
+    operation_id = "search_series",
+    tag = "DICOM",
+    params(("study" = String, Path, description = "Study Instance UID", example = "1.2.826.0.1.3680043.8.498.1"), PageParameters),
+    responses((status = 200, description = "One object a series", content((Vec<Object> = "application/dicom+json"))))
+)]
+pub async fn series(
+    State(state): State<AppState>,
+    headers: HeaderMap,
+    Id(study): Id,
+    Parameters(parameters): Parameters<PageParameters>,
+) -> Result<Response, Problem> {
+    let page = Page::new(parameters.limit, parameters.offset)?;
+    let query = ResultQuery { study: uid(&study)?, ..ResultQuery::default() };
+    let base = base(&state, &headers);
+    grouped(
+        &state,
+        query,
+        page,
+        |result| result.series.clone(),
+        |group| {
+            let mut answer = attributes(&group[0].metadata, STUDY.iter().chain(&SERIES));
+            answer.insert("00201209".to_string(), json!({"vr": "IS", "Value": [group.len()]}));
+            url(&mut answer, format!("{base}/studies/{}/series/{}", group[0].study, group[0].series));
+            answer
+        },
+    )
+    .await
+}
+
+/// Search the results of a study
+#[utoipa::path(
+    get,
+    path = "/dicom-web/studies/{study}/instances",
+    operation_id = "search_study_instances",
+    tag = "DICOM",
+    params(("study" = String, Path, description = "Study Instance UID", example = "1.2.826.0.1.3680043.8.498.1"), PageParameters),
+    responses((status = 200, description = "One object an instance", content((Vec<Object> = "application/dicom+json"))))
+)]
+pub async fn study_instances(
+    State(state): State<AppState>,
+    headers: HeaderMap,
+    Id(study): Id,
+    Parameters(parameters): Parameters<PageParameters>,
+) -> Result<Response, Problem> {
+    let query = ResultQuery { study: uid(&study)?, ..ResultQuery::default() };
+    all_instances(&state, &headers, query, parameters).await
+}
+
+/// Search the results of one series
+#[utoipa::path(
+    get,
+    path = "/dicom-web/studies/{study}/series/{series}/instances",
+    operation_id = "search_instances",
+    tag = "DICOM",
+    params(
+        ("study" = String, Path, description = "Study Instance UID", example = "1.2.826.0.1.3680043.8.498.1"),
+        ("series" = String, Path, description = "Series Instance UID", example = "2.25.1"),
+        PageParameters,
+    ),
+    responses((status = 200, description = "One object an instance", content((Vec<Object> = "application/dicom+json"))))
+)]
+pub async fn instances(
+    State(state): State<AppState>,
+    headers: HeaderMap,
+    SeriesOfStudy { study, series }: SeriesOfStudy,
+    Parameters(parameters): Parameters<PageParameters>,
+) -> Result<Response, Problem> {
+    let query = ResultQuery { study: uid(&study)?, series: uid(&series)?, ..ResultQuery::default() };
+    all_instances(&state, &headers, query, parameters).await
+}
+
+async fn all_instances(
+    state: &AppState,
+    headers: &HeaderMap,
+    query: ResultQuery,
+    parameters: PageParameters,
+) -> Result<Response, Problem> {
+    let page = Page::new(parameters.limit, parameters.offset)?;
+    let base = base(state, headers);
+    grouped(
+        state,
+        query,
+        page,
+        |result| result.sop_instance.clone(),
+        |group| {
+            let names = STUDY.iter().chain(&SERIES).chain(&INSTANCE);
+            let mut answer = attributes(&group[0].metadata, names);
+            let DicomResult { study, series, sop_instance, .. } = &group[0];
+            url(&mut answer, format!("{base}/studies/{study}/series/{series}/instances/{sop_instance}"));
+            answer
+        },
+    )
+    .await
+}
+
+/// Reads what fits, page after page, puts it into groups by a UID, and answers the groups of one page in the order of
+/// their first instance.
+async fn grouped(
+    state: &AppState,
+    query: ResultQuery,
+    page: Page,
+    key: impl Fn(&DicomResult) -> String,
+    answer: impl Fn(&[DicomResult]) -> Map<String, Value>,
+) -> Result<Response, Problem> {
+    let store = state.people()?.store.clone();
+    let mut groups: Vec<(String, Vec<DicomResult>)> = Vec::new();
+    let mut query = ResultQuery { limit: PAGE, ..query };
+    loop {
+        let found = store.list_dicom(&query).await?;
+        let is_last = found.len() < PAGE as usize;
+        query.after = found.last().map(|last| last.sop_instance.clone()).unwrap_or_default();
+        for result in found {
+            let key = key(&result);
+            match groups.iter().position(|(own, _)| *own == key) {
+                Some(place) => groups[place].1.push(result),
+                // A group that no page shows needs no members, but its place.
+                None if groups.len() < page.offset + page.limit => groups.push((key, vec![result])),
+                None => {}
+            }
+        }
+        if is_last {
+            break;
+        }
+    }
+    let shown = groups.iter().skip(page.offset).map(|(_, group)| Value::Object(answer(group)));
+    let shown: Vec<Value> = shown.collect();
+    Ok((content_type(JSON), Value::Array(shown).to_string()).into_response())
+}
+
+/// These attributes of a result.
+fn attributes<'a>(metadata: &str, names: impl Iterator<Item = &'a &'a str>) -> Map<String, Value> {
+    let all: Map<String, Value> = serde_json::from_str(metadata).unwrap_or_default();
+    names.filter_map(|name| Some((name.to_string(), all.get(*name)?.clone()))).collect()
+}
+
+/// The first value of an attribute.
+fn first(metadata: &str, name: &str) -> Option<Value> {
+    let all: Map<String, Value> = serde_json::from_str(metadata).ok()?;
+    Some(all.get(name)?.get("Value")?.get(0)?.clone())
+}
+
+fn series_of(group: &[DicomResult]) -> usize {
+    group.iter().map(|result| &result.series).collect::<std::collections::BTreeSet<_>>().len()
+}
+
+fn url(answer: &mut Map<String, Value>, url: String) {
+    answer.insert("00081190".to_string(), json!({"vr": "UR", "Value": [url]}));
+}

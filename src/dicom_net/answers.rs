@@ -1,0 +1,311 @@
+//! From a DICOM image to its results: which models answer it, their answers, and the objects made of them.
+//!
+//! The network's queue and STOW-RS go through this one piece of code. An image whose results are there already is not
+//! answered again: they are sent again as they are.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use clinical::dicom::{
+    Answer, DataSet, Drawing, Kind, Maker, Mask, Source, SourceError, capture, report, segmentation, tags,
+};
+use model::Manifest;
+use model::manifest::{Accepts, Input};
+
+use crate::api::classify::Reason;
+use crate::config::Config;
+use crate::inference::image::explain::ExplainError;
+use crate::inference::image::{ImageService, ImagesError};
+use crate::inference::registry::{Registry, Served};
+use crate::inference::segment::{SegmentService, SegmentsError};
+use crate::inference::{AskError, Outcome};
+use crate::store::dicom::DicomResult;
+use crate::store::{Store, StoreError};
+use recommend::clock;
+use vision::segment::SegmentError;
+use vision::{Format, Samples};
+
+/// Why there are no results.
+#[derive(Debug, thiserror::Error)]
+pub enum AnswerError {
+    /// The file is no DICOM of a transfer syntax that is read.
+    #[error("this is no DICOM image of a transfer syntax that is read")]
+    NoDicom,
+    /// The image does not say which it is.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// No model reads such images.
+    #[error("no model here reads this modality and body part")]
+    NoModel,
+    /// The image cannot be read.
+    #[error("{0}")]
+    Image(String),
+    /// There was no room or no time; the same image may be answered later.
+    #[error("{0}")]
+    Busy(String),
+    /// A fault of ours.
+    #[error("{0}")]
+    Failed(String),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl AnswerError {
+    /// Whether the same image may be answered later.
+    pub fn passes(&self) -> bool {
+        match self {
+            AnswerError::Busy(_) => true,
+            AnswerError::Store(error) => error.is_transient(),
+            _ => false,
+        }
+    }
+}
+
+/// What one model answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Label {
+    /// The model.
+    pub model: String,
+    /// Its version.
+    pub version: String,
+    /// The label; none for an abstention.
+    pub label: Option<String>,
+}
+
+/// What came of an image.
+#[derive(Debug)]
+pub struct Answered {
+    /// What was made.
+    pub results: Vec<DicomResult>,
+    /// UIDs of what was there already.
+    pub known: Vec<String>,
+    /// What the models said that were asked.
+    pub labels: Vec<Label>,
+}
+
+/// What a file says that it is.
+///
+/// # Errors
+/// It is no DICOM image, or does not say which.
+pub fn source(file: &[u8]) -> Result<Source, AnswerError> {
+    let found = vision::attributes(file, &Source::wanted()).ok_or(AnswerError::NoDicom)?;
+    Ok(Source::read(|tag| found.get(&tag).cloned())?)
+}
+
+/// The models that answer an image: of those that are configured, or else of those whose manifest names its modality,
+/// all that read its modality and body part.
+pub fn models(registry: &Registry, config: &Config, source: &Source) -> Vec<Served> {
+    let named = &config.dicom.models;
+    let reads = |manifest: &Manifest| {
+        let Input::Image(input) = &manifest.input else { return false };
+        match &input.accepts {
+            Some(accepts) if named.is_empty() => {
+                !accepts.modalities.is_empty() && !source.modality.is_empty() && is_accepted(accepts, source)
+            }
+            Some(accepts) => is_accepted(accepts, source),
+            None => !named.is_empty(),
+        }
+    };
+    let asked = |manifest: &Manifest| named.is_empty() || named.contains(&manifest.name);
+    let fits = |served: &&Served| {
+        let is_image = matches!(served, Served::Image(_) | Served::Segment(_));
+        is_image && asked(served.manifest()) && reads(served.manifest())
+    };
+    registry.all().filter(fits).cloned().collect()
+}
+
+/// Whether an image that says this of itself may be what the model reads.
+fn is_accepted(accepts: &Accepts, source: &Source) -> bool {
+    let among = |known: &[String], said: &str| {
+        known.is_empty() || said.is_empty() || known.iter().any(|known| known.eq_ignore_ascii_case(said))
+    };
+    among(&accepts.modalities, &source.modality) && among(&accepts.body_parts, source.body_part())
+}
+
+/// Answers an image.
+///
+/// # Errors
+/// What stands in the way; nothing is kept then.
+pub async fn answer(
+    registry: &Registry,
+    config: &Config,
+    store: &dyn Store,
+    (source, file): (&Source, Bytes),
+    deadline: Instant,
+) -> Result<Answered, AnswerError> {
+    let models = models(registry, config, source);
+    if models.is_empty() {
+        return Err(AnswerError::NoModel);
+    }
+    let mut answered = Answered { results: Vec::new(), known: Vec::new(), labels: Vec::new() };
+    for served in models {
+        let manifest = served.manifest();
+        let maker = maker(manifest);
+        let kinds = [Kind::Report, Kind::Capture, Kind::Segmentation];
+        let uids = kinds.map(|kind| maker.sop_instance(kind, source));
+        let known = store.known_dicom(&uids).await?;
+        if !known.is_empty() {
+            answered.known.extend(known);
+            continue;
+        }
+        let (made, label) = match &served {
+            Served::Image(service) => classified(service, config, source, &file, deadline).await?,
+            Served::Segment(service) => outlined(service, source, &file, deadline).await?,
+            _ => continue,
+        };
+        answered.labels.push(Label {
+            model: manifest.name.clone(),
+            version: manifest.version.clone(),
+            label,
+        });
+        answered.results.extend(made.iter().map(|set| result(&maker, source, set)));
+    }
+    Ok(answered)
+}
+
+/// Who makes results of a model.
+pub fn maker(manifest: &Manifest) -> Maker<'_> {
+    Maker {
+        program: env!("CARGO_PKG_VERSION"),
+        model: &manifest.name,
+        version: &manifest.version,
+        weights: &manifest.weights.sha256,
+        now: clock::now(),
+    }
+}
+
+type Made = (Vec<DataSet>, Option<String>);
+
+async fn classified(
+    service: &Arc<ImageService>,
+    config: &Config,
+    source: &Source,
+    file: &Bytes,
+    deadline: Instant,
+) -> Result<Made, AnswerError> {
+    let manifest = &service.manifest;
+    let maker = maker(manifest);
+    let image = (Format::Dicom, file.clone());
+    let (mut outcomes, _) = service.classify(vec![image.clone()], None, usize::MAX, deadline).await?;
+    let outcome =
+        outcomes.pop().ok_or_else(|| AnswerError::Failed("the model gave no answer".to_string()))?;
+    let mut made = Vec::new();
+    if config.dicom.report || outcome.label.is_none() {
+        made.push(report(&maker, source, &said(manifest, &outcome)));
+    }
+    // An abstention has no evidence.
+    if let Some(label) = outcome.label.as_deref().filter(|_| config.dicom.capture) {
+        let (explained, _) = service.explain(image, None, Some(label), deadline).await?;
+        let (width, height) = (explained.picture.width() as usize, explained.picture.height() as usize);
+        let Samples::Rgb8(pixels) = explained.picture.into_samples() else {
+            return Err(AnswerError::Failed("the picture could not be drawn".to_string()));
+        };
+        let probability =
+            outcome.predictions.iter().find(|own| own.label == label).map(|own| own.probability);
+        let words = format!(
+            "{} {}: {label} {:.0} %",
+            manifest.name,
+            manifest.version,
+            100.0 * probability.unwrap_or_default()
+        );
+        made.push(capture(&maker, source, &Drawing { width, height, pixels }, &words));
+    }
+    Ok((made, outcome.label))
+}
+
+fn said<'a>(manifest: &'a Manifest, outcome: &'a Outcome) -> Answer<'a> {
+    let label = outcome.label.as_deref();
+    Answer {
+        label,
+        meaning: label.and_then(|label| manifest.label_descriptions.get(label)).map(String::as_str),
+        reason: outcome.reason.map(|reason| Reason::from(reason).words()),
+        predictions: outcome.predictions.iter().map(|own| (own.label.as_str(), own.probability)).collect(),
+    }
+}
+
+async fn outlined(
+    service: &Arc<SegmentService>,
+    source: &Source,
+    file: &Bytes,
+    deadline: Instant,
+) -> Result<Made, AnswerError> {
+    let manifest = &service.manifest;
+    let maker = maker(manifest);
+    let (mut outlined, _) = service.segment(vec![(Format::Dicom, file.clone())], None, deadline).await?;
+    let outlined =
+        outlined.pop().ok_or_else(|| AnswerError::Failed("the model gave no answer".to_string()))?;
+    if outlined.abstained {
+        let reason = Some(Reason::LowConfidence.words());
+        let answer = Answer { label: None, meaning: None, reason, predictions: Vec::new() };
+        return Ok((vec![report(&maker, source, &answer)], None));
+    }
+    let regions = &outlined.regions;
+    let mask = Mask {
+        width: regions.width,
+        height: regions.height,
+        labels: &regions.labels,
+        names: &manifest.labels,
+    };
+    Ok((vec![segmentation(&maker, source, &mask)], Some("regions".to_string())))
+}
+
+fn result(maker: &Maker<'_>, source: &Source, set: &DataSet) -> DicomResult {
+    let of = |tag| set.get(tag).unwrap_or_default();
+    DicomResult {
+        sop_instance: of(tags::SOP_INSTANCE),
+        series: of(tags::SERIES),
+        study: source.study.clone(),
+        sop_class: of(tags::SOP_CLASS),
+        source: source.sop_instance.clone(),
+        patient: source.patient_id.clone(),
+        model: maker.model.to_string(),
+        version: maker.version.to_string(),
+        created: maker.now,
+        metadata: set.json().to_string(),
+        file: set.file().into(),
+    }
+}
+
+impl From<ImagesError> for AnswerError {
+    fn from(error: ImagesError) -> AnswerError {
+        match error {
+            ImagesError::Decode { error, .. } => AnswerError::Image(error.to_string()),
+            ImagesError::Ask(error) => error.into(),
+            error => AnswerError::Failed(error.to_string()),
+        }
+    }
+}
+
+impl From<SegmentsError> for AnswerError {
+    fn from(error: SegmentsError) -> AnswerError {
+        match error {
+            SegmentsError::Decode { error, .. } => AnswerError::Image(error.to_string()),
+            SegmentsError::Segment { error: error @ SegmentError::TooLarge { .. }, .. } => {
+                AnswerError::Image(error.to_string())
+            }
+            SegmentsError::Segment { error, .. } => AnswerError::Failed(error.to_string()),
+            SegmentsError::Ask(error) => error.into(),
+        }
+    }
+}
+
+impl From<ExplainError> for AnswerError {
+    fn from(error: ExplainError) -> AnswerError {
+        match error {
+            ExplainError::Images(error) => error.into(),
+            error => AnswerError::Failed(error.to_string()),
+        }
+    }
+}
+
+impl From<AskError> for AnswerError {
+    fn from(error: AskError) -> AnswerError {
+        match error {
+            AskError::NotFinite(_) | AskError::TooMany { .. } => AnswerError::Failed(error.to_string()),
+            // A defect that shows once may be one of the machine.
+            error => AnswerError::Busy(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,334 @@
+//! An association that somebody opened: agreed on or refused, then C-ECHO and C-STORE one after another.
+//!
+//! An instance is answered with success once it is in the database, so that from then on it is ours to see to. One
+//! that breaks off half way leaves nothing behind.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use clinical::dicom::data_set::part10;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
+
+use super::answers::{self, AnswerError};
+use super::command::{CANCEL, Command, ECHO, STORE};
+use super::listen::Network;
+use super::negotiation::{Titles, VERIFICATION, agree, is_storage};
+use super::pdu::{self, MOST_DATA, Pdu, PduError, Pdv};
+use crate::store::dicom::Received;
+use recommend::clock;
+
+/// Most bytes of a command.
+const MOST_COMMAND: usize = 16 << 10;
+
+/// Statuses of a response (PS3.7 annex C and PS3.4 annex B).
+mod status {
+    pub const SUCCESS: u16 = 0x0000;
+    pub const CLASS_NOT_SUPPORTED: u16 = 0x0122;
+    pub const UNRECOGNIZED: u16 = 0x0211;
+    pub const OUT_OF_RESOURCES: u16 = 0xa700;
+    pub const NOT_AS_ANNOUNCED: u16 = 0xa900;
+    pub const NOT_UNDERSTOOD: u16 = 0xc000;
+    pub const NO_MODEL: u16 = 0xc001;
+    pub const TOO_LARGE: u16 = 0xc002;
+}
+
+/// Aborts: by us, for no reason that has a number; by the protocol, for what was not expected or is malformed.
+const ABORT: [u8; 2] = [0, 0];
+const UNEXPECTED: [u8; 2] = [2, 2];
+const MALFORMED: [u8; 2] = [2, 6];
+
+/// An association and its connection.
+pub struct Association<S> {
+    network: Arc<Network>,
+    stream: S,
+    peer: SocketAddr,
+    /// SOP class and transfer syntax of each accepted context.
+    contexts: BTreeMap<u8, (String, String)>,
+    caller: String,
+    /// Bytes of a message that the peer takes.
+    most: u32,
+}
+
+/// How an association ended, for the metric.
+enum End {
+    Released,
+    Aborted,
+    Refused,
+}
+
+/// A data set on its way.
+struct Arriving {
+    context: u8,
+    command: Command,
+    bytes: Vec<u8>,
+    /// Why it is not kept: the rest is read and let go.
+    refused: Option<(u16, &'static str)>,
+    memory: Vec<OwnedSemaphorePermit>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Association<S> {
+    /// Over this connection.
+    pub fn new(network: Arc<Network>, stream: S, peer: SocketAddr) -> Association<S> {
+        let (contexts, caller) = (BTreeMap::new(), String::new());
+        Association { network, stream, peer, contexts, caller, most: 0 }
+    }
+
+    /// Goes on until it is released, aborted or broken.
+    pub async fn run(mut self) {
+        let ended = match self.talk().await {
+            Ok(end) => end,
+            Err(error) => {
+                let reason = match error {
+                    PduError::Malformed(_) => Some(MALFORMED),
+                    PduError::Broken(ref error) if error.kind() == std::io::ErrorKind::TimedOut => {
+                        Some(ABORT)
+                    }
+                    _ => None,
+                };
+                tracing::debug!(%error, "a DICOM association ended early");
+                if let Some(reason) = reason {
+                    let _ = pdu::write(&mut self.stream, &Pdu::Abort(reason)).await;
+                }
+                End::Aborted
+            }
+        };
+        let result = match ended {
+            End::Released => "released",
+            End::Aborted => "aborted",
+            End::Refused => "refused",
+        };
+        metrics::counter!("medserve_dicom_associations_total", "result" => result).increment(1);
+    }
+
+    async fn read(&mut self, patience: Duration) -> Result<Pdu, PduError> {
+        match timeout(patience, pdu::read(&mut self.stream, MOST_DATA)).await {
+            Ok(read) => read,
+            Err(_) => Err(PduError::Broken(std::io::ErrorKind::TimedOut.into())),
+        }
+    }
+
+    async fn write(&mut self, pdu: &Pdu) -> Result<(), PduError> {
+        let patience = self.network.state.config.response_timeout;
+        match timeout(patience, pdu::write(&mut self.stream, pdu)).await {
+            Ok(written) => Ok(written?),
+            Err(_) => Err(PduError::Broken(std::io::ErrorKind::TimedOut.into())),
+        }
+    }
+
+    async fn talk(&mut self) -> Result<End, PduError> {
+        let config = self.network.state.config.clone();
+        let request = match self.read(config.head_timeout).await? {
+            Pdu::Request(request) => request,
+            Pdu::Abort(_) => return Ok(End::Aborted),
+            _ => {
+                self.write(&Pdu::Abort(UNEXPECTED)).await?;
+                return Ok(End::Aborted);
+            }
+        };
+        let titles = Titles { own: &config.dicom.ae_title, callers: &config.dicom.callers };
+        let accepted = match agree(&request, &titles) {
+            Ok(accepted) => accepted,
+            Err(refusal) => {
+                self.write(&Pdu::Reject(refusal)).await?;
+                return Ok(End::Refused);
+            }
+        };
+        self.contexts = accepted
+            .contexts
+            .iter()
+            .filter(|context| context.result == 0)
+            .map(|own| (own.id, (own.abstract_syntax.clone(), own.transfer_syntaxes.concat())))
+            .collect();
+        self.caller = accepted.calling.clone();
+        self.most = request.most;
+        self.write(&Pdu::Accept(accepted)).await?;
+        let mut command = Vec::new();
+        let mut arriving: Option<Arriving> = None;
+        loop {
+            match self.read(config.idle_timeout).await? {
+                Pdu::Data(parts) => {
+                    for part in parts {
+                        self.part(part, &mut command, &mut arriving).await?;
+                    }
+                }
+                Pdu::ReleaseRequest => {
+                    self.write(&Pdu::ReleaseReply).await?;
+                    return Ok(End::Released);
+                }
+                Pdu::Abort(_) => return Ok(End::Aborted),
+                _ => {
+                    self.write(&Pdu::Abort(UNEXPECTED)).await?;
+                    return Ok(End::Aborted);
+                }
+            }
+        }
+    }
+
+    async fn part(
+        &mut self,
+        part: Pdv,
+        command: &mut Vec<u8>,
+        arriving: &mut Option<Arriving>,
+    ) -> Result<(), PduError> {
+        if part.command {
+            if arriving.is_some() || command.len() + part.bytes.len() > MOST_COMMAND {
+                return Err(PduError::Malformed("a command came where none is expected, or is too long"));
+            }
+            command.extend(part.bytes);
+            if !part.last {
+                return Ok(());
+            }
+            let read = Command::read(&std::mem::take(command));
+            let read = read.ok_or(PduError::Malformed("a command cannot be read"))?;
+            if !self.contexts.contains_key(&part.context) {
+                return Err(PduError::Malformed("a command is of no presentation context"));
+            }
+            if read.has_data {
+                let (bytes, memory) = (Vec::new(), Vec::new());
+                *arriving =
+                    Some(Arriving { context: part.context, command: read, bytes, refused: None, memory });
+                return Ok(());
+            }
+            return self.without_data(part.context, &read).await;
+        }
+        let Some(whole) = arriving.as_mut().filter(|whole| whole.context == part.context) else {
+            return Err(PduError::Malformed("a data set came without its command"));
+        };
+        whole.take(&self.network, &part.bytes);
+        if !part.last {
+            return Ok(());
+        }
+        let Some(whole) = arriving.take() else { return Ok(()) };
+        let context = whole.context;
+        let response = self.store(whole).await;
+        self.respond(context, response).await
+    }
+
+    async fn without_data(&mut self, context: u8, command: &Command) -> Result<(), PduError> {
+        let response = match command.field {
+            ECHO => command.response(status::SUCCESS, ""),
+            STORE => command.response(status::NOT_UNDERSTOOD, "a C-STORE has a data set"),
+            CANCEL => return Ok(()),
+            field if field & 0x8000 != 0 => return Ok(()),
+            _ => command.response(status::UNRECOGNIZED, "C-ECHO and C-STORE are answered"),
+        };
+        self.respond(context, response).await
+    }
+
+    async fn respond(&mut self, context: u8, response: Command) -> Result<(), PduError> {
+        let part = Pdv { context, command: true, last: true, bytes: response.bytes() };
+        self.write(&Pdu::Data(vec![part])).await
+    }
+
+    /// Queues an instance, or says why not.
+    async fn store(&self, whole: Arriving) -> Command {
+        let command = whole.command.clone();
+        if command.field != STORE {
+            return command.response(status::UNRECOGNIZED, "C-ECHO and C-STORE are answered");
+        }
+        let (status, comment) = match self.take_in(whole).await {
+            Ok(()) => (status::SUCCESS, String::new()),
+            Err(refused) => refused,
+        };
+        let result = if status == status::SUCCESS { "accepted" } else { "refused" };
+        metrics::counter!("medserve_dicom_received_total", "result" => result).increment(1);
+        command.response(status, &comment)
+    }
+
+    async fn take_in(&self, whole: Arriving) -> Result<(), (u16, String)> {
+        let refuse = |status: u16, words: &str| Err((status, words.to_string()));
+        let Arriving { context, command, bytes, refused, memory } = whole;
+        if let Some((status, words)) = refused {
+            return refuse(status, words);
+        }
+        let Some((class, syntax)) = self.contexts.get(&context) else {
+            return refuse(status::NOT_UNDERSTOOD, "no such presentation context");
+        };
+        if class == VERIFICATION || !is_storage(class) || *class != command.sop_class {
+            return refuse(status::CLASS_NOT_SUPPORTED, "another SOP class was agreed on");
+        }
+        let file: Bytes = part10(&command.sop_class, &command.sop_instance, syntax, &bytes).into();
+        drop(bytes);
+        let source = match answers::source(&file) {
+            Ok(source) => source,
+            Err(error) => return refuse(status::NOT_UNDERSTOOD, &error.to_string()),
+        };
+        if source.sop_instance != command.sop_instance || source.sop_class != command.sop_class {
+            return refuse(status::NOT_AS_ANNOUNCED, "the data set is another instance than was said");
+        }
+        let state = &self.network.state;
+        let (Ok(registry), Ok(people)) = (state.registry(), state.people()) else {
+            return refuse(status::OUT_OF_RESOURCES, "starting; try again in a moment");
+        };
+        // What we made comes back where everything is forwarded to us: it is taken and let go.
+        match people.store.known_dicom(std::slice::from_ref(&source.sop_instance)).await {
+            Ok(known) if !known.is_empty() => return Ok(()),
+            Ok(_) => {}
+            Err(_) => return refuse(status::OUT_OF_RESOURCES, "the database is not available"),
+        }
+        if answers::models(&registry, &state.config, &source).is_empty() {
+            return refuse(status::NO_MODEL, &AnswerError::NoModel.to_string());
+        }
+        let received = Received {
+            sop_instance: source.sop_instance,
+            study: source.study,
+            patient: source.patient_id,
+            caller: self.caller.clone(),
+            address: self.peer.ip().to_canonical().to_string(),
+            received: clock::now(),
+            file,
+        };
+        let queued = people.store.queue_dicom(&received, state.config.dicom.queue).await;
+        drop((received, memory));
+        match queued {
+            Ok(true) => {
+                self.network.queued.notify_one();
+                Ok(())
+            }
+            Ok(false) => refuse(status::OUT_OF_RESOURCES, "as many images wait as may; try again later"),
+            Err(error) if error.is_transient() => {
+                refuse(status::OUT_OF_RESOURCES, "the database is not available")
+            }
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "a DICOM image was not queued");
+                refuse(status::NOT_UNDERSTOOD, "it could not be kept")
+            }
+        }
+    }
+}
+
+impl Arriving {
+    /// Adds a part, under the bounds of one instance and of all that arrive.
+    fn take(&mut self, network: &Network, part: &[u8]) {
+        if self.refused.is_some() {
+            return;
+        }
+        if self.bytes.len() + part.len() > network.state.config.max_body_bytes {
+            self.refuse(status::TOO_LARGE, "the instance is larger than is accepted");
+            return;
+        }
+        let kibibytes = part.len().div_ceil(1024) as u32;
+        match network.memory.clone().try_acquire_many_owned(kibibytes) {
+            Ok(taken) => match self.memory.last_mut() {
+                Some(all) => all.merge(taken),
+                None => self.memory.push(taken),
+            },
+            Err(_) => {
+                self.refuse(status::OUT_OF_RESOURCES, "too much arrives at once; try again later");
+                return;
+            }
+        }
+        self.bytes.extend_from_slice(part);
+    }
+
+    fn refuse(&mut self, status: u16, words: &'static str) {
+        self.refused = Some((status, words));
+        self.bytes = Vec::new();
+        self.memory.clear();
+    }
+}

@@ -1,0 +1,172 @@
+//! Images that wait in the database, answered one after another by as many workers as there are engines.
+//!
+//! A worker takes an image for as long as an answer may take; were the process to end meanwhile, it is taken again
+//! when that time has passed. What could be answered later is tried again, and what cannot be answered keeps its
+//! reason in the place of its file.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sha2::{Digest, Sha256};
+use tokio::task::JoinSet;
+
+use super::answers::{self, AnswerError, Answered};
+use super::listen::Network;
+use crate::api::People;
+use crate::store::AuditRow;
+use crate::store::audit::chain::request_digest;
+use crate::store::dicom::Queued;
+use recommend::clock;
+
+/// Time between two looks for images of which nobody told, such as those that another replica left.
+const LOOK: Duration = Duration::from_secs(1);
+/// Time beyond an answer's own for which an image is nobody else's.
+const MARGIN: Duration = Duration::from_secs(5);
+/// How often an image is tried.
+const TRIES: i64 = 20;
+/// Longest pause between two tries.
+const LONGEST: Duration = Duration::from_secs(300);
+/// Most workers.
+const WORKERS: usize = 16;
+
+/// Works until it is dropped.
+pub async fn work(network: Arc<Network>) {
+    let mut workers = JoinSet::new();
+    for _ in 0..network.state.config.engines.min(WORKERS) {
+        let network = network.clone();
+        workers.spawn(async move {
+            loop {
+                if !one(&network).await {
+                    let _ = tokio::time::timeout(LOOK, network.queued.notified()).await;
+                }
+            }
+        });
+    }
+    while workers.join_next().await.is_some() {}
+}
+
+/// The pause before a try that follows so many.
+pub fn pause(tries: i64, longest: Duration) -> Duration {
+    Duration::from_secs(1 << tries.clamp(0, 12)).min(longest)
+}
+
+fn ms(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Answers the next image; false where none waits, or the database does not answer.
+async fn one(network: &Network) -> bool {
+    let state = &network.state;
+    let (Ok(people), Ok(_)) = (state.people(), state.registry()) else { return false };
+    if state.audit.check().is_err() {
+        return false;
+    }
+    let limit = state.config.request_timeout;
+    let now = clock::now();
+    let taken = match people.store.take_dicom(now, now + ms(limit + MARGIN)).await {
+        Ok(Some(taken)) => taken,
+        Ok(None) => return false,
+        Err(error) => {
+            tracing::debug!(%error, "no DICOM image was taken");
+            return false;
+        }
+    };
+    // Others may wait for the next one.
+    network.queued.notify_one();
+    let begun = Instant::now();
+    let outcome = answered(network, &people, &taken, begun + limit).await;
+    let kept = match &outcome {
+        Ok(answered) => keep(network, &people, &taken, answered).await,
+        Err(error) if error.passes() && taken.tries < TRIES => {
+            let due = clock::now() + ms(pause(taken.tries, LONGEST));
+            return people.store.give_back_dicom(taken.number, due).await.is_ok();
+        }
+        Err(error) => {
+            tracing::warn!(number = taken.number, reason = %error, "a DICOM image got no answer");
+            people.store.fail_dicom(taken.number, &error.to_string()).await.map_err(AnswerError::from)
+        }
+    };
+    if let Err(error) = kept {
+        tracing::warn!(number = taken.number, %error, "an answer to a DICOM image was not kept; it is tried again");
+        return false;
+    }
+    let result = if outcome.is_ok() { "answered" } else { "failed" };
+    metrics::counter!("medserve_dicom_answered_total", "result" => result).increment(1);
+    let waited = clock::now() - taken.instance.received;
+    metrics::histogram!("medserve_dicom_answer_seconds").record(waited.max(0) as f64 / 1e3);
+    state.audit.note(row(&taken, &outcome, begun));
+    true
+}
+
+async fn answered(
+    network: &Network,
+    people: &People,
+    taken: &Queued,
+    deadline: Instant,
+) -> Result<Answered, AnswerError> {
+    let state = &network.state;
+    let registry = state.registry().map_err(|problem| AnswerError::Busy(problem.detail))?;
+    let source = answers::source(&taken.instance.file)?;
+    let image = (&source, taken.instance.file.clone());
+    answers::answer(&registry, &state.config, people.store.as_ref(), image, deadline).await
+}
+
+/// Keeps what was made, or has what was there already sent again.
+async fn keep(
+    network: &Network,
+    people: &People,
+    taken: &Queued,
+    answered: &Answered,
+) -> Result<(), AnswerError> {
+    let due = network.state.config.dicom.peer.is_some().then(clock::now);
+    if !answered.known.is_empty() {
+        people.store.repeat_dicom(None, &answered.known, due).await?;
+    }
+    people.store.answer_dicom(Some(taken.number), &answered.results, due).await?;
+    network.made.notify_one();
+    Ok(())
+}
+
+/// The row of the audit.
+fn row(taken: &Queued, outcome: &Result<Answered, AnswerError>, begun: Instant) -> AuditRow {
+    let instance = &taken.instance;
+    let labels = outcome.as_ref().map(|answered| answered.labels.as_slice()).unwrap_or_default();
+    let joined = |each: fn(&answers::Label) -> &str| {
+        let all: Vec<&str> = labels.iter().map(each).collect();
+        (!all.is_empty()).then(|| all.join(", "))
+    };
+    let mut request = request_digest("C-STORE", &instance.sop_instance);
+    request.update(&instance.file);
+    AuditRow {
+        run: 0,
+        sequence: 0,
+        time: clock::now(),
+        request_id: format!("dicom-{}", taken.number),
+        caller: format!("ae:{}", instance.caller),
+        address: instance.address.clone(),
+        method: "C-STORE".to_string(),
+        route: "dicom".to_string(),
+        status: if outcome.is_ok() { 200 } else { 422 },
+        model: joined(|label| &label.model),
+        version: joined(|label| &label.version),
+        people: Some(instance.patient.clone()).filter(|id| !id.is_empty()).into_iter().collect(),
+        input_sha256: hex::encode(Sha256::digest(&instance.file)),
+        request_sha256: hex::encode(request.finalize()),
+        answers: labels.iter().map(|own| own.label.clone()).collect(),
+        abstained: labels.iter().any(|own| own.label.is_none()),
+        latency_ms: begun.elapsed().as_secs_f64() * 1e3,
+        clock: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_up_to_the_longest() {
+        let longest = Duration::from_secs(60);
+        let pauses: Vec<u64> = [0, 1, 5, 6, 50].map(|tries| pause(tries, longest).as_secs()).into();
+        assert_eq!(pauses, [1, 2, 32, 60, 60]);
+    }
+}

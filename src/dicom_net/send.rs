@@ -1,0 +1,136 @@
+//! Results on their way to the peer: tried until they have arrived, with pauses that grow, for as long as results are
+//! kept.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::client::{Client, ClientError};
+use super::listen::Network;
+use super::queue::pause;
+use super::stow;
+use crate::config::{DicomConfig, Peer};
+use crate::store::Store;
+use crate::store::dicom::DicomResult;
+use recommend::clock;
+
+/// Time between two looks for results whose turn has come.
+const LOOK: Duration = Duration::from_secs(1);
+/// Longest time that sending one takes.
+const LIMIT: Duration = Duration::from_secs(60);
+/// Longest pause between two tries.
+const LONGEST: Duration = Duration::from_secs(600);
+/// How often a result is offered to a peer that says that it does not take it.
+const REFUSALS: i64 = 5;
+
+/// Why a result was not sent.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// The peer could not be reached, or broke off.
+    #[error("{0}")]
+    Unreached(String),
+    /// The peer says that it does not take it.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl From<ClientError> for SendError {
+    fn from(error: ClientError) -> SendError {
+        match error {
+            ClientError::NoContext | ClientError::Status(_) => SendError::Refused(error.to_string()),
+            error => SendError::Unreached(error.to_string()),
+        }
+    }
+}
+
+/// Sends until it is dropped.
+pub async fn deliver(network: Arc<Network>) {
+    let Some(peer) = network.state.config.dicom.peer.clone() else { return };
+    loop {
+        if !batch(&network, &peer).await {
+            let _ = timeout(LOOK, network.made.notified()).await;
+        }
+    }
+}
+
+/// Sends what there is, over one association; false where there is nothing, or it failed.
+async fn batch(network: &Network, peer: &Peer) -> bool {
+    let Ok(people) = network.state.people() else { return false };
+    let config = &network.state.config.dicom;
+    let mut client = None;
+    let mut sent = false;
+    loop {
+        let now = clock::now();
+        let until = now + i64::try_from(2 * LIMIT.as_millis()).unwrap_or(i64::MAX);
+        let Ok(Some((result, tries))) = people.store.take_result(now, until).await else { break };
+        let outcome = match timeout(LIMIT, one(config, peer, &mut client, &result)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(SendError::Unreached("the peer did not answer in time".to_string())),
+        };
+        sent = outcome.is_ok();
+        note(people.store.as_ref(), config, &result, tries, outcome.as_ref().err()).await;
+        if !sent {
+            client = None;
+            break;
+        }
+    }
+    if let Some(client) = client {
+        let _ = timeout(LIMIT, client.release()).await;
+    }
+    sent
+}
+
+async fn one(
+    config: &DicomConfig,
+    peer: &Peer,
+    client: &mut Option<Client<TcpStream>>,
+    result: &DicomResult,
+) -> Result<(), SendError> {
+    match peer {
+        Peer::Web(address) => stow::store(address, result).await,
+        Peer::Entity { title, address } => {
+            let open = match client {
+                Some(open) => open,
+                None => {
+                    let stream = TcpStream::connect(address).await;
+                    let stream = stream.map_err(|error| SendError::Unreached(error.to_string()))?;
+                    let _ = stream.set_nodelay(true);
+                    client.insert(Client::open(stream, &config.ae_title, title).await?)
+                }
+            };
+            Ok(open.store(&result.sop_class, &result.sop_instance, &result.file).await?)
+        }
+    }
+}
+
+/// Writes down what became of it.
+async fn note(
+    store: &dyn Store,
+    config: &DicomConfig,
+    result: &DicomResult,
+    tries: i64,
+    error: Option<&SendError>,
+) {
+    let old = i64::try_from(config.keep.as_millis()).unwrap_or(i64::MAX);
+    let (due, failure, counted) = match error {
+        None => (None, None, "sent"),
+        Some(error) => {
+            let refused = matches!(error, SendError::Refused(_)) && tries >= REFUSALS;
+            let given_up = refused || clock::now() - result.created > old;
+            let next = clock::now() + i64::try_from(pause(tries, LONGEST).as_millis()).unwrap_or(0);
+            match given_up {
+                true => (None, Some(error.to_string()), "given_up"),
+                false => (Some(next), Some(error.to_string()), "failed"),
+            }
+        }
+    };
+    if let Some(reason) = &failure {
+        tracing::warn!(reason, tries, "a DICOM result was not sent");
+    }
+    metrics::counter!("medserve_dicom_sent_total", "result" => counted).increment(1);
+    if let Err(error) = store.sent_result(&result.sop_instance, due, failure.as_deref()).await {
+        tracing::warn!(%error, "what became of a DICOM result was not written down; it may be sent twice");
+    }
+}

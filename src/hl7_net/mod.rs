@@ -1,0 +1,159 @@
+//! HL7 version 2 on the network: messages of admission come over MLLP and become people, as FHIR Bundles do.
+//!
+//! MLLP frames a message by three control characters and knows neither who speaks nor encryption, so the addresses that may
+//! send are a setting, and TLS is the server's. A message is acknowledged once what it says is in the database.
+
+mod frames;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use clinical::fhir::Bundle;
+use clinical::hl7::{Accepted, Hl7Error, Message, acknowledgement, bundle};
+use sha2::{Digest, Sha256};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
+
+use crate::api::AppState;
+use crate::store::AuditRow;
+use crate::store::audit::chain::request_digest;
+use crate::store::fhir::{BundleError, take_in};
+use recommend::clock;
+
+/// Most connections at a time.
+const CONNECTIONS: usize = 64;
+/// Most bytes of a message.
+const MOST: usize = 1 << 20;
+
+/// Takes messages until `stopped` says so.
+pub async fn serve(state: AppState, listener: TcpListener, mut stopped: watch::Receiver<bool>) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let number = Arc::new(AtomicU64::new(0));
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stopped.wait_for(|stop| *stop) => return,
+        };
+        let Ok((stream, peer)) = accepted else {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        let senders = &state.config.hl7.senders;
+        let may = senders.is_empty() || senders.contains(&peer.ip().to_canonical());
+        let (Ok(place), true) = (places.clone().try_acquire_owned(), may) else {
+            metrics::counter!("medserve_hl7_messages_total", "result" => "unheard").increment(1);
+            continue;
+        };
+        let _ = stream.set_nodelay(true);
+        let (state, number, mut stopped) = (state.clone(), number.clone(), stopped.clone());
+        tokio::spawn(async move {
+            tokio::select! {
+                () = talk(&state, BufReader::new(stream), peer, &number) => {}
+                _ = stopped.wait_for(|stop| *stop) => {}
+            }
+            drop(place);
+        });
+    }
+}
+
+/// One message after another, each with its acknowledgement.
+async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
+    state: &AppState,
+    mut stream: BufReader<S>,
+    peer: SocketAddr,
+    number: &AtomicU64,
+) {
+    loop {
+        let read = timeout(state.config.idle_timeout, frames::read(&mut stream, MOST)).await;
+        let Ok(Ok(Some(bytes))) = read else { return };
+        let id = format!("{}", number.fetch_add(1, Ordering::Relaxed) + 1);
+        let answer = answered(state, &bytes, peer, &id).await;
+        let written =
+            timeout(state.config.response_timeout, stream.write_all(&frames::framed(&answer))).await;
+        if !matches!(written, Ok(Ok(()))) || stream.flush().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Takes a message in and says what became of it.
+async fn answered(state: &AppState, bytes: &[u8], peer: SocketAddr, id: &str) -> String {
+    let begun = Instant::now();
+    let message = Message::read(&frames::text(bytes));
+    let (taken, patients) = match &message {
+        Ok(message) => taken_in(state, message).await,
+        Err(error) => (Err((Accepted::Error, error.clone())), Vec::new()),
+    };
+    let (accepted, error, result) = match &taken {
+        Ok(()) => (Accepted::Yes, None, "taken"),
+        Err((accepted, error)) => (*accepted, Some(error), "refused"),
+    };
+    metrics::counter!("medserve_hl7_messages_total", "result" => result).increment(1);
+    state.audit.note(AuditRow {
+        run: 0,
+        sequence: 0,
+        time: clock::now(),
+        request_id: format!("hl7-{id}"),
+        caller: "hl7".to_string(),
+        address: peer.ip().to_canonical().to_string(),
+        method: "ADT".to_string(),
+        route: "hl7".to_string(),
+        status: match accepted {
+            Accepted::Yes => 200,
+            Accepted::Error => 422,
+            Accepted::Rejected => 503,
+        },
+        model: None,
+        version: None,
+        people: patients,
+        input_sha256: hex::encode(Sha256::digest(bytes)),
+        request_sha256: hex::encode({
+            let mut digest = request_digest("ADT", "hl7");
+            digest.update(bytes);
+            digest.finalize()
+        }),
+        answers: Vec::new(),
+        abstained: false,
+        latency_ms: begun.elapsed().as_secs_f64() * 1e3,
+        clock: 0,
+    });
+    acknowledgement(message.as_ref().ok(), accepted, error, clock::now(), id)
+}
+
+type Taken = Result<(), (Accepted, Hl7Error)>;
+
+async fn taken_in(state: &AppState, message: &Message) -> (Taken, Vec<String>) {
+    let refused = |accepted, place, code, words: &str| Err((accepted, Hl7Error::new(place, code, words)));
+    let bundle = match bundle(message) {
+        Ok(bundle) => bundle.to_string(),
+        Err(error) => return (Err((Accepted::Error, error)), Vec::new()),
+    };
+    let later = || refused(Accepted::Rejected, "MSH", 207, "not now; send it again in a moment");
+    let Ok(people) = state.people() else { return (later(), Vec::new()) };
+    if state.audit.check().is_err() {
+        return (later(), Vec::new());
+    }
+    let Ok(read) = Bundle::read(&bundle) else {
+        return (refused(Accepted::Error, "MSH", 207, "it could not be read"), Vec::new());
+    };
+    match take_in(people.store.as_ref(), &read, clock::now(), false).await {
+        Ok(Some((settled, _))) => {
+            let users: Vec<String> = settled.people.iter().map(|person| person.user_id.clone()).collect();
+            people.written(&users, &[]).await;
+            (Ok(()), users)
+        }
+        Ok(None) => (refused(Accepted::Error, "MSH", 207, "it could not be taken in"), Vec::new()),
+        Err(BundleError::Refused(errors)) => {
+            let words = errors.first().map(ToString::to_string).unwrap_or_default();
+            (refused(Accepted::Error, "PID", 102, &words), Vec::new())
+        }
+        Err(BundleError::Unfit { error, .. }) => {
+            (refused(Accepted::Error, "PID", 102, &error.detail), Vec::new())
+        }
+        Err(_) => (later(), Vec::new()),
+    }
+}

@@ -1,0 +1,18 @@
+//! DICOM's part of the store on SQLite, where what was erased must leave the log of earlier writes as well.
+
+use std::sync::atomic::Ordering;
+
+use super::{Answer, SqliteStore, StoreError};
+use crate::store::dicom::{
+    Backlog, DicomResult, FileRow, QueueRow, Queued, RESULT, Received, ResultQuery, ResultRow, adapter,
+};
+use recommend::Millis;
+
+adapter!(SqliteStore, write, StoreError::from, "");
+
+impl SqliteStore {
+    /// Something was erased: the log is emptied with the next tidying up.
+    fn erased(&self) {
+        self.log_is_full.store(true, Ordering::Relaxed);
+    }
+}

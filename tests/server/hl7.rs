@@ -1,0 +1,113 @@
+//! HL7 version 2 over MLLP, black box: admissions become people.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use reqwest::Client;
+use serde_json::{Value, json};
+
+use crate::support::{Server, api_key, shipped_models};
+
+const A01: &str = "MSH|^~\\&|ADT|WARD|MEDSERVE|H|20260301093000||ADT^A01^ADT_A01|M7|P|2.5.1\r\
+    EVN|A01|20260301093000\rPID|1||p1^^^H^MR||Doe^Jane||19540301|F\r\
+    AL1|1|DA|7980^Penicillin G^RXNORM|SV|hives\rDG1|1||E11.9^Type 2 diabetes^I10||20260301|F\r";
+
+/// The administrator's key of these tests.
+const KEY: &str = "the key of these tests";
+
+fn start(more: &[&str]) -> (Server, String) {
+    let keys = api_key("root", "admin", KEY);
+    let arguments = [&["--hl7-listen", "127.0.0.1:0", "--api-keys", &keys], more].concat();
+    let server = Server::start(&shipped_models(), &arguments);
+    let since = Instant::now();
+    loop {
+        if let Some(rest) = server.said().split("HL7 at ").nth(1) {
+            let address = rest.split_whitespace().next().unwrap().to_string();
+            return (server, address);
+        }
+        assert!(since.elapsed() < Duration::from_secs(30));
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Sends messages over one connection; their acknowledgements.
+fn send(address: &str, messages: &[&str]) -> Vec<String> {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    messages
+        .iter()
+        .map(|message| {
+            stream.write_all(&[b"\x0b", message.as_bytes(), b"\x1c\r"].concat()).unwrap();
+            let mut answer = Vec::new();
+            let mut byte = [0];
+            while !answer.ends_with(b"\x1c\r") {
+                stream.read_exact(&mut byte).unwrap();
+                answer.push(byte[0]);
+            }
+            String::from_utf8(answer[1..answer.len() - 2].to_vec()).unwrap()
+        })
+        .collect()
+}
+
+async fn person(server: &Server, id: &str) -> Value {
+    Client::new()
+        .get(server.at(&format!("/v1/users/{id}")))
+        .bearer_auth(KEY)
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn an_admission_becomes_a_person_and_comes_again_without_a_change() {
+    let (server, address) = start(&["--audit-people", "id"]);
+    let update = A01.replace("A01", "A08").replace("19540301", "19550301").replace("|M7|", "|M8|");
+    let answers = send(&address, &[A01, A01, &update]);
+    assert!(answers.iter().all(|answer| answer.contains("\rMSA|AA|M")), "{answers:?}");
+    assert!(answers[0].contains("|ADT|WARD|") && answers[0].contains("|ACK^A01^ACK|"), "{}", answers[0]);
+    let profile = person(&server, "p1").await["profile"].clone();
+    assert_eq!((&profile["birth_year"], &profile["sex"]), (&json!(1955), &json!("female")));
+    assert_eq!(profile["allergies"], json!(["Penicillin G"]));
+    assert_eq!(profile["conditions"], json!(["Type 2 diabetes"]));
+    let audit = Client::new().get(server.at("/v1/audit?user=p1")).bearer_auth(KEY).send().await.unwrap();
+    let audit: Value = audit.json().await.unwrap();
+    assert_eq!(audit["rows"].as_array().unwrap().iter().filter(|row| row["method"] == "ADT").count(), 3);
+    assert!(!server.log().contains("Doe"));
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_told_and_the_next_message_is_read() {
+    let (server, address) = start(&[]);
+    let answers = send(
+        &address,
+        &[
+            "no message",
+            &A01.replace("ADT^A01", "ORM^O01"),
+            &A01.replace("p1^^^H^MR", ""),
+            &A01.replace("19540301", "17540301"),
+            A01,
+        ],
+    );
+    let codes: Vec<bool> = answers.iter().map(|answer| answer.contains("\rMSA|AE|")).collect();
+    assert_eq!(codes, [true, true, true, true, false], "{answers:?}");
+    assert!(answers[2].contains("ERR||PID^1^3|101^^HL70357|E"), "{}", answers[2]);
+    assert_eq!(person(&server, "p1").await["profile"]["birth_year"], 1954);
+    // A message without an end, and one that is too long, end their connections alone.
+    let mut endless = TcpStream::connect(&address).unwrap();
+    let _ = endless.write_all(&[&b"\x0bMSH"[..], &vec![b'x'; 2 << 20]].concat());
+    assert!(send(&address, &[A01])[0].contains("MSA|AA|M7"));
+}
+
+#[tokio::test]
+async fn who_is_not_among_the_senders_is_not_heard() {
+    let (_server, address) = start(&["--hl7-senders", "10.0.0.7"]);
+    let mut stream = TcpStream::connect(&address).unwrap();
+    let _ = stream.write_all(&[b"\x0b", A01.as_bytes(), b"\x1c\r"].concat());
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    assert!(answer.is_empty());
+}

@@ -1,0 +1,130 @@
+//! DICOM in the store: images wait once, are taken by one at a time and never lost; results are kept, sent and go.
+
+use bytes::Bytes;
+use medserve::store::dicom::{Backlog, DicomResult, Received, ResultQuery};
+use recommend::{Profile, User};
+
+use super::database::Database;
+use super::on_both;
+
+fn image(instance: &str) -> Received {
+    Received {
+        sop_instance: instance.to_owned(),
+        study: "1.2".to_owned(),
+        patient: "p1".to_owned(),
+        caller: "PACS".to_owned(),
+        address: "10.0.0.7".to_owned(),
+        received: 1000,
+        file: Bytes::from_static(b"\0\xffDICM"),
+    }
+}
+
+fn result(instance: &str) -> DicomResult {
+    DicomResult {
+        sop_instance: instance.to_owned(),
+        series: "1.2.9".to_owned(),
+        study: "1.2".to_owned(),
+        sop_class: "1.2.840".to_owned(),
+        source: "1.2.3".to_owned(),
+        patient: "p1".to_owned(),
+        model: "pneumonia".to_owned(),
+        version: "1".to_owned(),
+        created: 2000,
+        metadata: "{}".to_owned(),
+        file: Bytes::from_static(b"made"),
+    }
+}
+
+fn of_study(study: &str) -> ResultQuery {
+    ResultQuery { study: study.to_owned(), limit: 10, ..ResultQuery::default() }
+}
+
+async fn an_image_waits_once_and_no_more_wait_than_may(database: Database) {
+    let store = &database.store;
+    assert!(store.queue_dicom(&image("1.2.3"), 2).await.unwrap());
+    assert!(store.queue_dicom(&image("1.2.3"), 2).await.unwrap());
+    assert!(store.queue_dicom(&image("1.2.4"), 2).await.unwrap());
+    assert!(!store.queue_dicom(&image("1.2.5"), 2).await.unwrap(), "two wait");
+    assert!(store.queue_dicom(&image("1.2.4"), 2).await.unwrap(), "it waits already");
+    assert_eq!(store.dicom_backlog().await.unwrap(), Backlog { waiting: 2, unsent: 0 });
+}
+
+async fn an_image_that_was_taken_is_taken_again_when_its_time_has_passed(database: Database) {
+    let store = &database.store;
+    store.queue_dicom(&image("1.2.3"), 9).await.unwrap();
+    let taken = store.take_dicom(1500, 2500).await.unwrap().unwrap();
+    assert_eq!((taken.tries, &taken.instance), (1, &image("1.2.3")));
+    assert_eq!(store.take_dicom(2000, 3000).await.unwrap(), None);
+    let again = store.take_dicom(2500, 3500).await.unwrap().unwrap();
+    assert_eq!((again.number, again.tries), (taken.number, 2));
+    store.give_back_dicom(again.number, 2600).await.unwrap();
+    assert_eq!(store.take_dicom(2599, 9999).await.unwrap(), None);
+    assert!(store.take_dicom(2600, 9999).await.unwrap().is_some());
+}
+
+async fn an_image_goes_with_its_answer_and_a_failure_keeps_its_reason(database: Database) {
+    let store = &database.store;
+    store.queue_dicom(&image("1.2.3"), 9).await.unwrap();
+    let taken = store.take_dicom(1000, 2000).await.unwrap().unwrap();
+    store.fail_dicom(taken.number, "it cannot be read").await.unwrap();
+    assert_eq!(store.take_dicom(9999, 9999).await.unwrap(), None);
+    // It may come again, and is answered then.
+    store.queue_dicom(&image("1.2.3"), 9).await.unwrap();
+    let taken = store.take_dicom(1000, 2000).await.unwrap().unwrap();
+    store.answer_dicom(Some(taken.number), &[result("2.1"), result("2.2")], None).await.unwrap();
+    assert_eq!(store.dicom_backlog().await.unwrap(), Backlog::default());
+    assert_eq!(store.trim_dicom(1500).await.unwrap(), 0, "the failure went with the answer");
+    assert_eq!(store.get_dicom("2.1").await.unwrap(), Some(result("2.1")));
+    let listed = store.list_dicom(&of_study("1.2")).await.unwrap();
+    let uids: Vec<&str> = listed.iter().map(|one| one.sop_instance.as_str()).collect();
+    assert_eq!((uids, listed[0].file.len()), (vec!["2.1", "2.2"], 0));
+    assert!(store.list_dicom(&of_study("1.3")).await.unwrap().is_empty());
+    let known = store.known_dicom(&["2.2".to_owned(), "2.3".to_owned()]).await.unwrap();
+    assert_eq!(known, ["2.2"]);
+}
+
+async fn a_result_is_sent_until_it_is_and_again_where_its_image_comes_again(database: Database) {
+    let store = &database.store;
+    store.answer_dicom(None, &[result("2.1")], Some(1000)).await.unwrap();
+    let (taken, tries) = store.take_result(1000, 2000).await.unwrap().unwrap();
+    assert_eq!((taken, tries), (result("2.1"), 1));
+    assert_eq!(store.take_result(1999, 3000).await.unwrap(), None);
+    store.sent_result("2.1", Some(1500), Some("no route")).await.unwrap();
+    assert_eq!(store.take_result(1500, 3000).await.unwrap().unwrap().1, 2);
+    assert_eq!(store.trim_dicom(9999).await.unwrap(), 0, "it is still to be sent");
+    store.sent_result("2.1", None, None).await.unwrap();
+    assert_eq!(store.take_result(9999, 9999).await.unwrap(), None);
+    let other = DicomResult { file: Bytes::from_static(b"made anew"), ..result("2.1") };
+    store.answer_dicom(None, &[other], Some(4000)).await.unwrap();
+    let (again, tries) = store.take_result(4000, 5000).await.unwrap().unwrap();
+    assert_eq!((again, tries), (result("2.1"), 1), "the result stays as it was");
+    store.sent_result("2.1", None, None).await.unwrap();
+    store.repeat_dicom(None, &["2.1".to_owned()], Some(6000)).await.unwrap();
+    assert!(store.take_result(6000, 7000).await.unwrap().is_some());
+    store.sent_result("2.1", None, Some("given up")).await.unwrap();
+    assert_eq!(store.trim_dicom(2001).await.unwrap(), 1);
+    assert_eq!(store.get_dicom("2.1").await.unwrap(), None);
+}
+
+async fn what_is_of_an_erased_person_is_erased(database: Database) {
+    let store = &database.store;
+    let user = User { user_id: "p1".to_owned(), profile: Profile::default() };
+    store.put_users(&[user]).await.unwrap();
+    store.queue_dicom(&image("1.2.3"), 9).await.unwrap();
+    store
+        .answer_dicom(None, &[result("2.1"), DicomResult { patient: "p2".into(), ..result("2.2") }], None)
+        .await
+        .unwrap();
+    store.delete_user("p1").await.unwrap();
+    assert_eq!(store.dicom_backlog().await.unwrap(), Backlog::default());
+    let left = store.list_dicom(&ResultQuery { limit: 9, ..ResultQuery::default() }).await.unwrap();
+    assert_eq!(left.iter().map(|one| one.sop_instance.as_str()).collect::<Vec<_>>(), ["2.2"]);
+}
+
+on_both!(
+    an_image_waits_once_and_no_more_wait_than_may,
+    an_image_that_was_taken_is_taken_again_when_its_time_has_passed,
+    an_image_goes_with_its_answer_and_a_failure_keeps_its_reason,
+    a_result_is_sent_until_it_is_and_again_where_its_image_comes_again,
+    what_is_of_an_erased_person_is_erased,
+);
