@@ -6,10 +6,10 @@
 use std::path::Path;
 
 use candle_core::Tensor;
-use model::manifest::Input;
-use model::package::{ITEMS, read};
+use model::manifest::{Architecture, Input};
+use model::package::{CONTEXT, ITEMS, read};
 use model::{Manifest, Package, PackageError};
-use recommend::{ItemWeights, Kind, Learned};
+use recommend::{ContextWeights, DistanceWeight, ItemWeights, Kind, Learned};
 
 /// A learned recommender.
 pub struct RecommendationService {
@@ -39,7 +39,7 @@ impl RecommendationService {
                 format!("input.item_kind is \"{}\"; the kinds are {kinds}", input.item_kind),
             )
         })?;
-        let items = items(&folder.join(ITEMS))?;
+        let items = names(&folder.join(ITEMS))?;
         if items.len() != input.items {
             let reason = format!("it names {} items, the manifest says {}", items.len(), input.items);
             return Err(error(ITEMS, reason));
@@ -48,19 +48,50 @@ impl RecommendationService {
         let mut take = |name: &str| {
             weights.remove(name).ok_or_else(|| error(&file, format!("there is no tensor \"{name}\"")))
         };
-        let starts: Vec<u32> = values(&take("starts")?).map_err(|reason| error(&file, reason))?;
-        let targets: Vec<u32> = values(&take("targets")?).map_err(|reason| error(&file, reason))?;
-        let rows: Vec<f32> = values(&take("weights")?).map_err(|reason| error(&file, reason))?;
+        let mut rows = |prefix: &str| -> Result<(Vec<usize>, Vec<u32>, Vec<f32>), PackageError> {
+            let starts: Vec<u32> =
+                values(&take(&format!("{prefix}starts"))?).map_err(|reason| error(&file, reason))?;
+            let targets =
+                values(&take(&format!("{prefix}targets"))?).map_err(|reason| error(&file, reason))?;
+            let weights =
+                values(&take(&format!("{prefix}weights"))?).map_err(|reason| error(&file, reason))?;
+            Ok((starts.into_iter().map(|start| start as usize).collect(), targets, weights))
+        };
+        let (starts, targets, fitted) = rows("")?;
+        let context = match &manifest.architecture {
+            Architecture::Ease(ease) => ease.context.as_ref(),
+            _ => None,
+        };
+        let context = match context {
+            Some(config) => {
+                let features = names(&folder.join(CONTEXT))?;
+                if features.len() != config.features {
+                    let reason = format!(
+                        "it names {} circumstances, the manifest says {}",
+                        features.len(),
+                        config.features
+                    );
+                    return Err(error(CONTEXT, reason));
+                }
+                let distance = config.distance.map(|it| DistanceWeight { weight: it.weight, mean: it.mean });
+                let context =
+                    ContextWeights::new(features, items.len(), rows("context_")?, rows("factor_")?, distance);
+                Some(context.map_err(|reason| error(&file, reason))?)
+            }
+            None => None,
+        };
         let base: Vec<f32> = values(&take("base")?).map_err(|reason| error(&file, reason))?;
-        let starts = starts.into_iter().map(|start| start as usize).collect();
-        let fitted = ItemWeights::new(items, base, starts, targets, rows);
+        let fitted = ItemWeights::new(items, base, starts, targets, fitted);
         let fitted = fitted.map_err(|reason| error(&file, reason))?;
-        let learned = Learned::new(manifest.name.clone(), manifest.version.clone(), kind, fitted);
+        let mut learned = Learned::new(manifest.name.clone(), manifest.version.clone(), kind, fitted);
+        if let Some(context) = context {
+            learned = learned.with_context(context);
+        }
         Ok(RecommendationService { manifest, card, learned })
     }
 }
 
-fn items(file: &Path) -> Result<Vec<Box<str>>, PackageError> {
+fn names(file: &Path) -> Result<Vec<Box<str>>, PackageError> {
     serde_json::from_slice(&read(file)?).map_err(|error| PackageError::new(file, error))
 }
 

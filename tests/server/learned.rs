@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::recommendations::{KEY, get, ids, put, send};
 use crate::support::{Server, api_key, postgres};
 use candle_core::{Device, Tensor};
-use model::package::ITEMS;
+use model::package::{CONTEXT, ITEMS};
 use model::{Manifest, Package};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -47,6 +47,107 @@ fn package(root: &Path, version: &str, kind: &str, items: [&str; 4]) -> PathBuf 
     ]);
     let items = json!(items).to_string().into_bytes();
     Package::write(root, &mut manifest, &tensors, "# habits\n", &[(ITEMS, items)]).unwrap()
+}
+
+/// The same items, with what an age, a condition and the distance speak for, as version `version`.
+fn package_with_context(root: &Path, version: &str, features: &[&str]) -> PathBuf {
+    let mut manifest: Manifest = serde_json::from_value(json!({
+        "format": 1, "name": "habits", "version": version, "description": "Made for a test.",
+        "labels": [], "input": {"kind": "history", "item_kind": "advice", "items": 4},
+        "architecture": {"kind": "ease", "lambda": 1.0, "base": false, "weights": 2,
+            "context": {"features": 2, "weights": 2, "coefficients": {"condition": 0.5, "distance": -1.0},
+                "scale": 0.9, "distance": {"weight": -1.0, "mean": 0.0}},
+            "held_out": {"users": 4, "k": 10, "hit_rate": 0.5, "precision": 0.1, "recall": 0.5, "ndcg": 0.4,
+                "map": 0.3, "coverage": 1.0, "catalogue_share": 1.0, "ndcg_of_neighbors": 0.3,
+                "ndcg_of_popularity": 0.2}},
+        "calibration": {"temperature": 1.0}, "abstain_below": 0.0,
+        "data": {"name": "invented", "source": "none", "licence": "none", "sha256": {}, "examples": {"users": 4}},
+        "training": {"seed": 0, "epochs": 0, "settings": {}, "program": "a test"}, "metrics": {},
+        "weights": {"file": "model.safetensors", "sha256": "", "parameters": 0}
+    }))
+    .unwrap();
+    let mut tensors = BTreeMap::new();
+    let mut rows = |prefix: &str, starts: &[u32], targets: &[u32], values: &[f32]| {
+        tensors.insert(format!("{prefix}starts"), Tensor::new(starts, &Device::Cpu).unwrap());
+        tensors.insert(format!("{prefix}targets"), Tensor::new(targets, &Device::Cpu).unwrap());
+        tensors.insert(format!("{prefix}weights"), Tensor::new(values, &Device::Cpu).unwrap());
+    };
+    // Air speaks for bath and cook alike; the age for cook, and asthma, as a factor, for bath.
+    rows("", &[0, 2, 2, 2, 2], &[1, 2], &[0.5, 0.5]);
+    rows("context_", &[0, 1, 1], &[2], &[0.25]);
+    rows("factor_", &[0, 0, 1], &[1], &[1.0]);
+    tensors.insert("base".to_string(), Tensor::new(&[0f32; 4], &Device::Cpu).unwrap());
+    let items = json!(["air", "bath", "cook", "dance"]).to_string().into_bytes();
+    let context = json!(features).to_string().into_bytes();
+    Package::write(root, &mut manifest, &tensors, "# habits\n", &[(ITEMS, items), (CONTEXT, context)])
+        .unwrap()
+}
+
+/// Who and where count as they are at the moment of the request, are named, and rule nothing in
+/// that is wrong for the person.
+#[tokio::test]
+async fn circumstances_count_in_a_learned_score() {
+    let models = tempfile::tempdir().unwrap();
+    package_with_context(models.path(), "1", &["age: 60 to 69", "condition: asthma"]);
+    let server = Server::start(models.path(), &["--api-keys", &api_key("tests", "admin", KEY)]);
+    for item in ["air", "bath", "cook", "dance"] {
+        let rules = if item == "bath" { json!({"conditions": ["epilepsy"]}) } else { json!({}) };
+        let body = json!({"kind": "advice", "name": item, "contraindications": rules});
+        put(&server, &format!("/v1/items/{item}"), body).await;
+    }
+    put(&server, "/v1/users/una", json!({"conditions": []})).await;
+    has(&server, "una", &["air"]).await;
+    let shown = |answer: &Value| -> Vec<(String, f64, Value)> {
+        let item = |item: &Value| {
+            let id = item["item_id"].as_str().unwrap().to_string();
+            (id, item["score"].as_f64().unwrap(), item["because"]["context"].clone())
+        };
+        answer["items"].as_array().unwrap().iter().map(item).collect()
+    };
+    let (bath, cook) = ("bath".to_string(), "cook".to_string());
+    let answer = get(&server, LIST).await;
+    assert_eq!(answer["strategy"], "learned", "{answer}");
+    assert_eq!(shown(&answer), [(bath.clone(), 0.5, json!([])), (cook.clone(), 0.5, json!([]))]);
+
+    let birth_year = recommend::clock::year_of(recommend::clock::now()) - 65;
+    put(&server, "/v1/users/una", json!({"conditions": [], "birth_year": birth_year})).await;
+    let answer = get(&server, LIST).await;
+    assert_eq!(shown(&answer)[0], (cook.clone(), 0.75, json!(["age: 60 to 69"])), "{answer}");
+
+    put(&server, "/v1/users/una", json!({"conditions": ["Asthma"], "birth_year": birth_year})).await;
+    let answer = get(&server, LIST).await;
+    let (first, score, context) = shown(&answer).swap_remove(0);
+    assert_eq!((first, context), (bath, json!(["condition: asthma"])), "{answer}");
+    assert!((score - 0.5 * std::f64::consts::E).abs() < 1e-6, "{answer}");
+
+    // What is wrong for the person stays ruled out, however much speaks for it.
+    let conditions = json!({"conditions": ["Asthma", "epilepsy"], "birth_year": birth_year});
+    put(&server, "/v1/users/una", conditions).await;
+    let answer = get(&server, LIST).await;
+    assert_eq!(ids(&answer, "items"), ["cook"]);
+    assert_eq!(answer["excluded"], json!([{"item_id": "bath", "reason": "condition: epilepsy"}]));
+
+    // The nearer counts for more.
+    for (item, longitude) in [("bath", 0.5), ("cook", 0.01)] {
+        let body = json!({"kind": "advice", "name": item, "latitude": 0.0, "longitude": longitude});
+        put(&server, &format!("/v1/items/{item}"), body).await;
+    }
+    put(&server, "/v1/users/una", json!({"conditions": []})).await;
+    let near = get(&server, &format!("{LIST}&near=0,0")).await;
+    let other = get(&server, &format!("{LIST}&near=0,0.5")).await;
+    assert_eq!((ids(&near, "items")[0].as_str(), ids(&other, "items")[0].as_str()), ("cook", "bath"));
+    assert_eq!(
+        other["items"][0]["because"]["context"],
+        json!([]),
+        "on the spot is no farther than usual: {other}"
+    );
+
+    // A package whose circumstances do not fit is refused, and the one before goes on.
+    package_with_context(models.path(), "2", &["condition: asthma", "age: 60 to 69"]);
+    let body = json!({"parameters": {"version": "2"}});
+    let (status, problem) = repository(&server, "models/habits/load", body).await;
+    assert_eq!(status, 422, "{problem}");
+    assert!(problem["error"].as_str().unwrap().contains("circumstances are not sorted"), "{problem}");
 }
 
 const LIST: &str = "/v1/users/una/recommendations?kind=advice";

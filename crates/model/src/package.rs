@@ -22,6 +22,8 @@ pub const TOKENIZER: &str = "tokenizer.json";
 pub const RED_FLAGS: &str = "red_flags.json";
 /// The identifiers of the items of a recommender.
 pub const ITEMS: &str = "items.json";
+/// The circumstances that a recommender counts: a JSON array of names.
+pub const CONTEXT: &str = "context.json";
 /// What a model of images keeps of its training pictures to tell what is unlike them, where it does.
 pub const LIKENESS: &str = "likeness.safetensors";
 /// The weights, in safetensors form.
@@ -131,7 +133,7 @@ impl Package {
         manifest.weights.sha256 = sha256(&bytes);
         manifest.weights.parameters = values(weights);
         // Card and plots are for people, who may amend them: no answer depends on them.
-        let read = [TOKENIZER, RED_FLAGS, ITEMS, LIKENESS];
+        let read = [TOKENIZER, RED_FLAGS, ITEMS, CONTEXT, LIKENESS];
         let digests = extra.iter().filter(|(name, _)| read.contains(name));
         manifest.files = digests.map(|(name, content)| (name.to_string(), sha256(content))).collect();
         let mut json =

@@ -4,6 +4,13 @@
 //! and `weights`: item i speaks for the items `targets[starts[i]..starts[i + 1]]`) and `base`, what
 //! speaks for an item whatever somebody has. The identifiers of the items, in the order of the
 //! rows, are the JSON array in the file [`ITEMS`](crate::package::ITEMS).
+//!
+//! Where circumstances count as well, `context_starts`, `context_targets` and `context_weights` say in
+//! the same form what each of them adds, and `factor_starts`, `factor_targets` and `factor_weights` the
+//! logarithms of what each of them multiplies by; their names are the JSON array in the file
+//! [`CONTEXT`](crate::package::CONTEXT).
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -31,8 +38,40 @@ pub struct EaseConfig {
     pub base: bool,
     /// Number of weights kept.
     pub weights: usize,
+    /// What circumstances count, where they do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<ContextConfig>,
     /// Measured on the interactions that were held out when the settings were chosen.
     pub held_out: RankingMetrics,
+}
+
+/// How circumstances are counted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ContextConfig {
+    /// Number of circumstances known.
+    pub features: usize,
+    /// Number of weights from them to items.
+    pub weights: usize,
+    /// The coefficients of the conditional logit, by what they are of (condition, distance): they
+    /// are in the weights already.
+    pub coefficients: BTreeMap<String, f64>,
+    /// The score to this power is proportional to the probability of an item, where that was fitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scale: Option<f64>,
+    /// How the distance counts, where it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distance: Option<DistanceConfig>,
+}
+
+/// How the distance counts: the score is multiplied by exp(weight x (ln(1 + km) - mean)).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DistanceConfig {
+    /// What one more unit of ln(1 + km) adds to the logarithm of a score.
+    pub weight: f64,
+    /// The ln(1 + km) that adds nothing.
+    pub mean: f64,
 }
 
 /// Metrics of lists of k items, each averaged over the users that something was held out from.

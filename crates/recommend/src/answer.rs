@@ -169,7 +169,8 @@ pub struct Because {
     /// strongest first.
     pub shared_items: Vec<String>,
     /// What of the user's circumstances at least half of those neighbors share; empty where they
-    /// are few.
+    /// are few. Of what is scored by `learned`: the circumstances that speak for the item in the
+    /// package, strongest first, with `distance` among them where being near does.
     pub context: Vec<String>,
 }
 

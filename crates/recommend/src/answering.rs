@@ -15,7 +15,7 @@ use super::context::{self, Person};
 use super::data::Kind;
 use super::explain::SHARED_ITEMS;
 use super::filters::{Medication, Patient};
-use super::learned::{Learned, LearnedAnswer};
+use super::learned::{Asking, Learned, LearnedAnswer};
 use super::neighbors::best::Best;
 use super::places::Place;
 use super::ranking::Candidate;
@@ -117,8 +117,11 @@ impl<'a> Selection<'a> {
             None => (candidates.support(item, &visible), None),
         };
         let count = Support::of(support.count);
+        let by_package = learned.filter(|_| strategy == Strategy::Learned && scored_by.is_none());
         // What few people share would say something of each of them.
-        let context = if count == Support::Few {
+        let context = if let Some(learned) = by_package {
+            learned.speaking(item)
+        } else if count == Support::Few {
             Vec::new()
         } else {
             let people: Vec<Arc<Person>> =
@@ -200,7 +203,10 @@ pub async fn answer<C: Candidates>(
     let circumstances =
         Circumstances { people: &snapshot.people, user_id: &request.user_id, person, now: request.now };
     let names = &kind.layers.items;
-    let mut learned = learned.and_then(|learned| learned.answer(names, &selection.seen));
+    let mut learned = learned.and_then(|learned| {
+        let features = learned.context().map(|_| person.circumstances(request.now)).unwrap_or_default();
+        learned.answer(names, &selection.seen, Asking { features, origin, catalogue: &kind.catalogue })
+    });
     for strategy in [Strategy::Learned, Strategy::Neighbors, Strategy::Context, Strategy::Popular] {
         let of_history = matches!(strategy, Strategy::Learned | Strategy::Neighbors);
         let candidates = match strategy {

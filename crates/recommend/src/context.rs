@@ -25,7 +25,7 @@ impl Person {
         let conditions = profile.conditions.as_deref().unwrap_or_default();
         let mut features: Vec<String> = conditions
             .iter()
-            .map(|code| format!("condition: {}", normalise(code)))
+            .map(|code| condition_feature(code))
             .chain(profile.lifestyle.iter().map(|word| format!("lifestyle: {}", normalise(word))))
             .collect();
         features.sort_unstable();
@@ -37,6 +37,28 @@ impl Person {
     fn age_band(&self, now: Millis) -> Option<i32> {
         self.profile.birth_year.map(|year| (year_of(now) - year).div_euclid(10) * 10)
     }
+
+    /// Everything that a learned score may count: the features above, the age band and the sex.
+    pub fn circumstances(&self, now: Millis) -> Vec<String> {
+        let band = self.age_band(now).map(age_feature);
+        let sex = self.profile.sex.map(|sex| format!("sex: {}", sex.as_str()));
+        self.features.iter().cloned().chain(band).chain(sex).collect()
+    }
+}
+
+fn age_feature(band: i32) -> String {
+    format!("age: {band} to {}", band + 9)
+}
+
+/// What of a person a learned score may count, as it is at that moment: conditions, words of
+/// lifestyle, the age band (tens of years) and the sex, such as `condition: asthma`.
+pub fn features_of(profile: &Profile, now: Millis) -> Vec<String> {
+    Person::new(profile.clone()).circumstances(now)
+}
+
+/// A condition as it is called there.
+pub fn condition_feature(condition: &str) -> String {
+    format!("condition: {}", normalise(condition))
 }
 
 /// How alike two people's circumstances are, 0 to 1.
@@ -66,7 +88,7 @@ pub fn shared_context(own: &Person, others: &[Arc<Person>], now: Millis) -> Vec<
     if let Some(band) = own.age_band(now)
         && common(&|other| other.age_band(now) == Some(band))
     {
-        context.push(format!("age: {band} to {}", band + 9));
+        context.push(age_feature(band));
     }
     for feature in &own.features {
         if common(&|other| other.features.binary_search(feature).is_ok()) {

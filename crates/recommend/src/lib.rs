@@ -56,6 +56,7 @@ mod weights;
 pub use answer::{
     Because, Excluded, MAX_NEIGHBORS, RecommendError, Recommendation, Recommended, Request, Strategy, Support,
 };
+pub use context::{condition_feature, features_of};
 pub use csv_table::{CsvError, CsvRow, CsvTable};
 pub use data::{
     Contraindications, EARLIEST_TIME, FieldError, GradedRule, Interaction, Item, Kind, Millis, Profile,
@@ -63,13 +64,16 @@ pub use data::{
 };
 pub use evaluate::{
     Comparison, Group, Groups, HeldOut, Metrics, Options, Partition, Prediction, Report, Split,
-    compare_predictions, evaluate, measure, neighbors as rank_by_neighbors, score as score_ranking,
+    compare_predictions, evaluate, measure, nearest as nearest_to, neighbors as rank_by_neighbors,
+    score as score_ranking,
 };
 pub use filters::{Concern, Unknown, Unmatched};
 pub use fresh::Fresh;
 pub use interactions_csv::{InteractionColumns, InteractionLine, InteractionReader};
 pub use layers::{Layers, Row};
-pub use learned::{ItemWeights, Learned, ScoredBy};
+pub use learned::{
+    ContextWeights, DistanceWeight, ItemWeights, LEAST as LEAST_SCORE, Laid, Learned, ScoredBy, SparseRows,
+};
 pub use load::Loader;
 pub use neighbors::best::Best;
 pub use neighbors::{Rows, Search, search};

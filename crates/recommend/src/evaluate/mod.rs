@@ -121,6 +121,18 @@ pub fn neighbors(
     scorer(known, similarity, settings).score(known, case.own.view(), case.user).candidates
 }
 
+/// Those most like the user of a case, at most `count`, most alike first: (user, similarity). What
+/// they have is scored by [`implicit`](super::ranking::implicit).
+pub fn nearest(
+    known: &Layers,
+    case: &HeldOut,
+    similarity: Similarity,
+    count: usize,
+    settings: &Settings,
+) -> Vec<(u32, f64)> {
+    scorer(known, similarity, settings).nearest(known, case.own.view(), case.user, count)
+}
+
 /// Measures any recommender: `rank` scores candidates for a user, in any order, from what is left
 /// of the user's row; items that the user has do not count.
 pub fn measure(

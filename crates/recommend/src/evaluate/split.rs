@@ -66,7 +66,7 @@ pub struct HeldOut {
 pub struct Partition {
     /// What may be computed from. With `leave-one-out` it holds everything.
     pub known: Layers,
-    /// What is looked for, in order of the users' ids.
+    /// What is looked for, in order of the users' ids (draw by draw, where there are several).
     pub held_out: Vec<HeldOut>,
     /// Whether `known` holds what is held out.
     pub leave_one_out: bool,
@@ -118,6 +118,27 @@ impl Partition {
             }
         }
         Self::of(loader.finish(), held, split == Split::LeaveOneOut)
+    }
+
+    /// Holds out as `split` says, but from one person at a time: `known` holds everything, as with
+    /// `leave-one-out`, so that nothing else is missing while somebody is asked about. That is done
+    /// `draws` times over, each with a seed of its own, and whoever has two items is there as often.
+    pub fn one_at_a_time(
+        events: &[Interaction],
+        split: Split,
+        draws: u64,
+        seed: u64,
+        weighing: &Weighing,
+    ) -> Self {
+        let known = Self::new(events, Split::LeaveOneOut, seed, weighing).known;
+        let drawn: Vec<HeldOut> = (0..draws)
+            .flat_map(|draw| Self::new(events, split, seed.wrapping_add(draw), weighing).held_out)
+            .collect();
+        let held = drawn.iter().map(|case| {
+            (case.user_id.as_str(), case.item_ids.iter().map(String::as_str).collect::<Vec<_>>())
+        });
+        let held = held.collect();
+        Self::of(known, held, true)
     }
 
     /// The split of somebody else: computed from `known`, looked for is `test`. A pair of `test`

@@ -8,7 +8,11 @@
 //! Items that came after the package was made are new to it. They are not left out until the next
 //! training: the neighbors rank them, and a new item gets the score that the learned scorer gives
 //! at the place where the neighbors put the new item. The answer says which items these are.
+//!
+//! Where the package has learned what circumstances speak for ([`context`]), they are added for the
+//! person as described at the moment of the request.
 
+mod context;
 mod weights;
 
 use std::cell::RefCell;
@@ -22,9 +26,14 @@ use super::catalogue::Catalogue;
 use super::data::Kind;
 use super::names::{GONE, Names};
 use super::neighbors::best::Best;
+use super::places::Place;
 use super::ranking::Candidate;
 
-pub use weights::ItemWeights;
+pub use context::{ContextWeights, DistanceWeight, LEAST, Laid};
+pub use weights::{ItemWeights, SparseRows};
+
+/// How many circumstances an explanation names.
+const NAMED_CIRCUMSTANCES: usize = 5;
 
 /// The package that an answer rests on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -49,7 +58,18 @@ pub struct Learned {
     /// What it recommends.
     pub kind: Kind,
     weights: ItemWeights,
+    context: Option<ContextWeights>,
     numbering: ArcSwapOption<Numbering>,
+}
+
+/// Who asks, as far as circumstances count.
+pub(super) struct Asking<'a> {
+    /// [`features_of`](super::context::features_of) the person.
+    pub features: Vec<String>,
+    /// Where the person is.
+    pub origin: Option<Place>,
+    /// Where the items are.
+    pub catalogue: &'a Catalogue,
 }
 
 /// The package's numbers and the snapshot's.
@@ -85,7 +105,17 @@ thread_local! {
 impl Learned {
     /// The scorer of a package.
     pub fn new(name: String, version: String, kind: Kind, weights: ItemWeights) -> Self {
-        Self { name, version, kind, weights, numbering: ArcSwapOption::empty() }
+        Self { name, version, kind, weights, context: None, numbering: ArcSwapOption::empty() }
+    }
+
+    /// The same with what circumstances speak for, over the items of the weights.
+    pub fn with_context(self, context: ContextWeights) -> Self {
+        Self { context: Some(context), ..self }
+    }
+
+    /// What circumstances speak for, where that was learned.
+    pub fn context(&self) -> Option<&ContextWeights> {
+        self.context.as_ref()
     }
 
     /// The weights.
@@ -104,9 +134,15 @@ impl Learned {
         }
     }
 
-    /// What the history `own` (numbers of the snapshot) leads to, with the items in the numbers
-    /// of the snapshot; none where nothing of it is known to the package.
-    pub(super) fn answer<'a>(&'a self, names: &Names, own: &[u32]) -> Option<LearnedAnswer<'a>> {
+    /// What the history `own` (numbers of the snapshot) and the circumstances of who asks lead to,
+    /// with the items in the numbers of the snapshot; none where nothing of the history is known to
+    /// the package.
+    pub(super) fn answer<'a>(
+        &'a self,
+        names: &Names,
+        own: &[u32],
+        asking: Asking<'a>,
+    ) -> Option<LearnedAnswer<'a>> {
         let numbering = self.numbering(names);
         let inner = own.iter().filter_map(|&item| numbering.inner.get(item as usize).copied());
         let mut known: Vec<u32> = inner.filter(|&number| number != GONE).collect();
@@ -114,14 +150,17 @@ impl Learned {
             return None;
         }
         known.sort_unstable();
-        let candidates = SUMS.with_borrow_mut(|sums| {
-            self.weights.scores(&known, sums);
-            let scored = sums.iter().zip(&numbering.outer);
-            // What nothing speaks for is no recommendation.
-            let scored = scored.filter(|&(&score, &item)| item != GONE && (score > 0.0 || score.is_nan()));
-            scored.map(|(&score, &item)| Candidate { item, score }).collect()
-        });
-        Some(LearnedAnswer { learned: self, numbering, known, candidates })
+        let features = self.context.as_ref().map(|context| context.numbers(&asking.features));
+        let mut answer = LearnedAnswer {
+            learned: self,
+            numbering,
+            known,
+            features: features.unwrap_or_default(),
+            asking,
+            candidates: Vec::new(),
+        };
+        answer.candidates = answer.scored();
+        Some(answer)
     }
 }
 
@@ -131,11 +170,78 @@ pub struct LearnedAnswer<'a> {
     numbering: Arc<Numbering>,
     /// The own items that the package knows, by its numbers, ascending.
     known: Vec<u32>,
+    /// The circumstances that the package knows, by its numbers.
+    features: Vec<u32>,
+    asking: Asking<'a>,
     /// Every item that something speaks for, in no particular order.
     pub candidates: Vec<Candidate>,
 }
 
 impl LearnedAnswer<'_> {
+    /// Every item of the package that is in the snapshot and that something speaks for: the sum of
+    /// the parts is above 0.
+    fn scored(&self) -> Vec<Candidate> {
+        let Learned { weights, context, .. } = self.learned;
+        SUMS.with_borrow_mut(|sums| {
+            weights.scores(&self.known, sums);
+            if let Some(context) = context {
+                self.features.iter().for_each(|&feature| context.parts().add(feature, sums));
+            }
+            let logarithms = context.as_ref().filter(|context| context.multiplies()).map(|context| {
+                let mut logarithms = vec![0.0; sums.len()];
+                self.features.iter().for_each(|&feature| context.factors().add(feature, &mut logarithms));
+                logarithms
+            });
+            let scored = sums.iter().zip(&self.numbering.outer).enumerate();
+            // What nothing speaks for is no recommendation.
+            let scored =
+                scored.filter(|&(_, (&score, &item))| item != GONE && (score > 0.0 || score.is_nan()));
+            let candidate = |(inner, (&sum, &item)): (usize, (&f64, &u32))| {
+                let score = match &logarithms {
+                    Some(logarithms) => {
+                        let distance = self.distance_part(item).unwrap_or_default();
+                        sum.max(LEAST) * (logarithms[inner] + distance).exp()
+                    }
+                    None => sum,
+                };
+                Candidate { item, score }
+            };
+            scored.map(candidate).collect()
+        })
+    }
+
+    /// The logarithm of what the distance multiplies an item's score by, where it counts and both
+    /// places are known.
+    fn distance_part(&self, item: u32) -> Option<f64> {
+        let weight = self.learned.context.as_ref()?.distance()?;
+        let item = &self.asking.catalogue.get(item)?.item;
+        let place = Place::new(item.latitude, item.longitude)?;
+        Some(weight.logarithm(self.asking.origin?.distance_km(place)))
+    }
+
+    /// The circumstances that speak for an item, at most five, ties by name: the first is that
+    /// without which the score would fall the farthest. `distance` is one of them where it does.
+    pub fn speaking(&self, item: u32) -> Vec<String> {
+        let Some(context) = &self.learned.context else { return Vec::new() };
+        let target = self.numbering.inner.get(item as usize).copied().filter(|&number| number != GONE);
+        let Some(target) = target else { return Vec::new() };
+        let of_items = self.learned.weights.contributions(&self.known, target).map(|part| part.score);
+        let part = |&feature: &u32| context.parts().weight(feature, target).unwrap_or_default();
+        let base = f64::from(self.learned.weights.base()[target as usize]);
+        let sum = (base + of_items.sum::<f64>() + self.features.iter().map(part).sum::<f64>()).max(LEAST);
+        // By which share the score falls without it.
+        let share = |feature: &u32| {
+            let factor = context.factors().weight(*feature, target).unwrap_or_default();
+            let fall = 1.0 - (1.0 - part(feature) / sum).max(0.0) * (-factor).exp();
+            (fall, context.features()[*feature as usize].to_string())
+        };
+        let distance = self.distance_part(item).map(|factor| (1.0 - (-factor).exp(), "distance".to_owned()));
+        let shares = self.features.iter().map(share).chain(distance);
+        let mut shares: Vec<(f64, String)> = shares.filter(|(fall, _)| *fall > 0.0).collect();
+        shares.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+        shares.into_iter().take(NAMED_CIRCUMSTANCES).map(|(_, name)| name).collect()
+    }
+
     /// Whether the package knows the item.
     pub fn knows(&self, item: u32) -> bool {
         self.numbering.inner.get(item as usize).is_some_and(|&number| number != GONE)

@@ -8,8 +8,10 @@ use proptest::prelude::*;
 use super::fake_store::{FakeStore, item};
 use super::numbers::now;
 use crate::answer::{Request, Strategy};
-use crate::data::{Kind, Profile};
-use crate::learned::{ItemWeights, Learned};
+use crate::clock;
+use crate::data::{Kind, Profile, Sex};
+use crate::learned::{ContextWeights, DistanceWeight, ItemWeights, LEAST, Laid, Learned};
+use crate::places::Place;
 use crate::recommender::Recommender;
 use crate::settings::Settings;
 
@@ -97,6 +99,127 @@ proptest! {
     }
 }
 
+/// Rows of a sparse matrix: for each row its columns and weights.
+fn laid(rows: &[&[(u32, f32)]]) -> Laid {
+    let mut laid: Laid = (vec![0], Vec::new(), Vec::new());
+    for row in rows {
+        laid.1.extend(row.iter().map(|(column, _)| column));
+        laid.2.extend(row.iter().map(|(_, weight)| weight));
+        laid.0.push(laid.1.len());
+    }
+    laid
+}
+
+/// Five clinics; "00" is what una has. An age and a sex add, a condition and the distance multiply.
+#[test]
+fn circumstances_count_as_they_are_now_and_are_named() {
+    let store = FakeStore::default();
+    let mut tables = store.tables();
+    for (number, longitude) in [0.0, 0.0, 0.0, 1.0, 2.0].into_iter().enumerate() {
+        let mut item = item(&format!("{number:02}"), Kind::Hospital);
+        (item.latitude, item.longitude) = (Some(0.0), Some(longitude));
+        tables.put_item(item);
+    }
+    let profile = |conditions: &[&str]| Profile {
+        birth_year: Some(1960),
+        sex: Some(Sex::Female),
+        conditions: Some(conditions.iter().map(|name| (*name).to_owned()).collect()),
+        latitude: Some(0.0),
+        longitude: Some(2.0),
+        ..Profile::default()
+    };
+    tables.put_user("una", profile(&[]));
+    tables.put_user("vera", profile(&["Asthma"]));
+    tables.add("una", "00", 1.0);
+    tables.add("vera", "00", 1.0);
+    drop(tables);
+    let moment = clock::parse_time("2026-03-01").unwrap();
+    let recommender = now(Recommender::in_memory(Arc::new(store) as _, Settings::default(), moment)).unwrap();
+    let fitted = weights(5, vec![0.0; 5], &[(0, 1, 0.5), (0, 2, 0.25), (0, 3, 0.5), (0, 4, 0.5)]);
+    let features = ["age: 60 to 69", "condition: asthma", "sex: female", "sex: male"];
+    let features = features.map(Box::from).to_vec();
+    let parts = laid(&[&[(2, 0.5)], &[], &[(1, -0.25), (2, 0.125)], &[(1, 9.0)]]);
+    let factors = laid(&[&[], &[(1, 2.0), (3, 1.0)], &[], &[]]);
+    let learned = |distance| {
+        let context =
+            ContextWeights::new(features.clone(), 5, parts.clone(), factors.clone(), distance).unwrap();
+        let learned = Learned::new("habits".into(), "1".into(), Kind::Hospital, fitted.clone());
+        learned.with_context(context)
+    };
+    let asked = |user: &str, near: Option<Place>, learned: &Learned| {
+        let mut request = Request::new(user, Kind::Hospital, moment);
+        request.near = near;
+        let answer = now(recommender.recommend_by(&request, Some(learned))).unwrap();
+        assert_eq!(answer.strategy, Strategy::Learned);
+        let shown = answer.items.into_iter();
+        shown.map(|item| (item.item_id, item.score, item.because.context)).collect::<Vec<_>>()
+    };
+    let close = |found: &[(String, f64, Vec<String>)], expected: &[(&str, f64, &[&str])]| {
+        assert_eq!(found.len(), expected.len(), "{found:?}");
+        for ((item, score, named), (other, wanted, circumstances)) in found.iter().zip(expected) {
+            assert!(item == other && (score - wanted).abs() < 1e-9, "{found:?}");
+            assert_eq!(named, circumstances, "{item}");
+        }
+    };
+    let without = learned(None);
+    close(
+        &asked("una", None, &without),
+        &[
+            ("02", 0.875, &["age: 60 to 69", "sex: female"]),
+            ("03", 0.5, &[]),
+            ("04", 0.5, &[]),
+            ("01", 0.25, &[]),
+        ],
+    );
+    let (e, asthma) = (std::f64::consts::E, &["condition: asthma"][..]);
+    close(
+        &asked("vera", None, &without),
+        &[
+            ("01", 0.25 * e * e, asthma),
+            ("03", 0.5 * e, asthma),
+            ("02", 0.875, &["age: 60 to 69", "sex: female"]),
+            ("04", 0.5, &[]),
+        ],
+    );
+    // Half a degree away counts as ever; the nearer does better, where the person says to be.
+    let there = Place { latitude: 0.0, longitude: 0.0 };
+    let usual = there.distance_km(Place { latitude: 0.0, longitude: 0.5 }).ln_1p();
+    let far = learned(Some(DistanceWeight { weight: -1.0, mean: usual }));
+    let at = |km: f64| (usual - km.ln_1p()).exp();
+    let degree = there.distance_km(Place { latitude: 0.0, longitude: 1.0 });
+    close(
+        &asked("una", None, &far),
+        &[
+            ("04", 0.5 * at(0.0), &["distance"]),
+            ("03", 0.5 * at(degree), &[]),
+            ("02", 0.875 * at(2.0 * degree), &["age: 60 to 69", "sex: female"]),
+            ("01", 0.25 * at(2.0 * degree), &[]),
+        ],
+    );
+    let found = asked("una", Some(there), &far);
+    assert_eq!((found[0].0.as_str(), &found[0].2[0]), ("02", &"distance".to_owned()), "{found:?}");
+    assert!((found[0].1 - 0.875 * at(0.0)).abs() < 1e-9 && LEAST > 0.0);
+}
+
+#[test]
+fn circumstances_that_do_not_fit_are_refused_in_words() {
+    let made = |names: &[&str], parts: Laid, factors: Laid, distance: Option<DistanceWeight>| {
+        let names = names.iter().map(|name| Box::from(*name)).collect();
+        ContextWeights::new(names, 2, parts, factors, distance).unwrap_err()
+    };
+    let none = laid(&[&[]]);
+    let far = DistanceWeight { weight: f64::NAN, mean: 1.0 };
+    for (error, expected) in [
+        (made(&["b", "a"], laid(&[&[], &[]]), laid(&[&[], &[]]), None), "not sorted and distinct at \"a\""),
+        (made(&["a"], laid(&[]), none.clone(), None), "1 rows have 1 beginnings"),
+        (made(&["a"], none.clone(), laid(&[&[(2, 1.0)]]), None), "the row of \"a\""),
+        (made(&["a"], laid(&[&[(1, f32::INFINITY)]]), none.clone(), None), "no finite number"),
+        (made(&["a"], none.clone(), none, Some(far)), "the distance is no finite number"),
+    ] {
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
 #[test]
 fn weights_that_do_not_fit_are_refused_in_words() {
     let named = |names: &[&str]| names.iter().map(|name| (*name).into()).collect::<Vec<Box<str>>>();
@@ -109,7 +232,7 @@ fn weights_that_do_not_fit_are_refused_in_words() {
         (made(&[], &[0], &[], 1.0), "there are no items"),
         (made(&["b", "a"], &[0, 0, 0], &[], 1.0), "not sorted and distinct at \"a\""),
         (made(&["a", "a"], &[0, 0, 0], &[], 1.0), "not sorted and distinct at \"a\""),
-        (made(&["a", "b"], &[0, 1], &[1], 1.0), "2 items have 2 bases, 2 beginnings"),
+        (made(&["a", "b"], &[0, 1], &[1], 1.0), "2 rows have 2 beginnings"),
         (made(&["a", "b"], &[0, 2, 1], &[1], 1.0), "do not lie one after another"),
         (made(&["a", "b"], &[0, 1, 1], &[2], 1.0), "the row of item \"a\""),
         (made(&["a", "b"], &[0, 1, 1], &[0], 1.0), "\"a\" speaks for itself"),

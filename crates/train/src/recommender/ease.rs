@@ -7,12 +7,17 @@
 //!
 //! - *base*: one more column, which everybody has, so that something speaks for an item whatever
 //!   somebody has. It is penalised like the others and never recommended.
+//! - *who*: a column for each circumstance that does not follow from the items, such as an age band,
+//!   which those have who are in it (side information as more columns: Jeunen, Van Balen and Goethals
+//!   2020, "Closed-form models for collaborative filtering with side-information"). The same holds.
 //! - *dropout*: lambda I + p / (1 - p) diag(X'X) in place of lambda I, as if each item had been left
 //!   out of X with probability p (Steck 2020, "Autoencoders that don't overfit towards the identity").
+//! - *damping*: X'WX in place of X'X, where W holds n^-d for somebody with n items. Pairs of items
+//!   grow with the square of n, so that without it the few with the longest lists say most.
 //!
-//! When one item is left out of one row at a time, X'X changes by a matrix of rank 2 (3 with
-//! dropout), so the scores that the weights fitted without it would give follow from P by the
-//! Woodbury identity, exactly, and nothing is fitted anew.
+//! When some items are left out of one row at a time, X'WX changes by a matrix of rank 2 (more with
+//! dropout, as the diagonal changes too), so the scores that the weights fitted without them would
+//! give follow from P by the Woodbury identity, exactly, and nothing is fitted anew.
 
 use anyhow::Result;
 use recommend::{HeldOut, ItemWeights, Layers};
@@ -28,12 +33,47 @@ pub struct EaseSettings {
     pub base: bool,
     /// Probability of being left out, from 0 to below 1.
     pub dropout: f64,
+    /// The power of the number of somebody's items that their row is divided by, 0 or more.
+    pub damping: f64,
+    /// Whether circumstances have columns.
+    pub who: bool,
 }
 
 impl EaseSettings {
+    /// A lambda and nothing else.
+    pub fn plain(lambda: f64) -> Self {
+        Self { lambda, base: false, dropout: 0.0, damping: 0.0, who: false }
+    }
+
+    /// How much the row of somebody with so many items counts.
+    pub fn row_weight(&self, items: usize) -> f64 {
+        if self.damping == 0.0 { 1.0 } else { (items.max(1) as f64).powf(-self.damping) }
+    }
+
     /// By how much the diagonal of X'X is multiplied and added to it.
     fn shrink(&self) -> f64 {
         self.dropout / (1.0 - self.dropout)
+    }
+}
+
+/// The columns that circumstances have, and who is in which.
+pub trait Who: Sync {
+    /// How many columns there are.
+    fn count(&self) -> usize;
+    /// Those of a person, ascending and distinct.
+    fn of(&self, person: &str) -> &[u32];
+}
+
+/// Nobody is in any.
+pub struct Nobody;
+
+impl Who for Nobody {
+    fn count(&self) -> usize {
+        0
+    }
+
+    fn of(&self, _: &str) -> &[u32] {
+        &[]
     }
 }
 
@@ -41,7 +81,7 @@ impl EaseSettings {
 pub struct Ease {
     settings: EaseSettings,
     items: usize,
-    /// Rows of P: the items, and the base where there is one.
+    /// Rows of P: the items, the base where there is one, and the circumstances where they count.
     size: usize,
     inverse: Vec<f64>,
 }
@@ -51,35 +91,44 @@ impl Ease {
     ///
     /// # Errors
     /// A lambda so small that the matrix cannot be inverted.
-    pub fn fit(layers: &Layers, settings: EaseSettings) -> Result<Ease> {
+    pub fn fit(layers: &Layers, settings: EaseSettings, who: &dyn Who) -> Result<Ease> {
         let items = layers.items.len();
-        let size = items + usize::from(settings.base);
+        let columns = if settings.who { who.count() } else { 0 };
+        let size = items + usize::from(settings.base) + columns;
+        let mut ease = Ease { settings, items, size, inverse: Vec::new() };
         let mut gram = vec![0.0; size * size];
         for user in 0..layers.users.len() as u32 {
             let row = layers.row(user).items;
-            for &i in row {
-                let line = &mut gram[i as usize * size..][..size];
-                for &j in row {
-                    line[j as usize] += 1.0;
-                }
-                if settings.base {
-                    line[items] += 1.0;
-                }
+            if row.is_empty() {
+                continue;
             }
-            if settings.base && !row.is_empty() {
-                gram[size * size - 1] += 1.0;
-            }
-        }
-        if settings.base {
-            for item in 0..items {
-                gram[items * size + item] = gram[item * size + items];
+            let weight = settings.row_weight(row.len());
+            let places = ease.places(row, who.of(layers.users.name(user)));
+            for &i in &places {
+                let line = &mut gram[i * size..][..size];
+                for &j in &places {
+                    line[j] += weight;
+                }
             }
         }
         for place in 0..size {
             let value = &mut gram[place * size + place];
             *value += settings.lambda + settings.shrink() * *value;
         }
-        Ok(Ease { settings, items, size, inverse: inverse(gram, size)? })
+        ease.inverse = inverse(gram, size)?;
+        Ok(ease)
+    }
+
+    /// The columns of somebody who has the items `own` and is in the circumstances `who`.
+    fn places(&self, own: &[u32], who: &[u32]) -> Vec<usize> {
+        let base = self.settings.base.then_some(self.items);
+        let who = who.iter().filter(|_| self.settings.who).map(|&column| self.column(column));
+        own.iter().map(|&item| item as usize).chain(base).chain(who).collect()
+    }
+
+    /// The place of a circumstance's column.
+    fn column(&self, column: u32) -> usize {
+        self.items + usize::from(self.settings.base) + column as usize
     }
 
     fn row(&self, place: usize) -> &[f64] {
@@ -92,75 +141,108 @@ impl Ease {
         if i == j { 0.0 } else { -self.row(j)[i] / self.row(j)[j] }
     }
 
-    /// P times the row of somebody who has these items.
-    fn times(&self, own: &[u32]) -> Vec<f64> {
-        let base = self.settings.base.then_some(self.items);
+    /// P times the row of somebody in these columns.
+    fn times(&self, places: &[usize]) -> Vec<f64> {
         let mut sums = vec![0.0; self.size];
-        for place in own.iter().map(|&item| item as usize).chain(base) {
+        for &place in places {
             sums.iter_mut().zip(self.row(place)).for_each(|(sum, value)| *sum += value);
         }
         sums
     }
 
-    /// The value of a vector of [`Ease::times`] for the row of somebody who has these items.
-    fn of(&self, values: &[f64], own: &[u32]) -> f64 {
-        let base = if self.settings.base { values[self.items] } else { 0.0 };
-        own.iter().map(|&item| values[item as usize]).sum::<f64>() + base
-    }
-
-    /// The score of every item for somebody who has the items `own`; those themselves have none
-    /// that means anything.
-    pub fn scores(&self, own: &[u32]) -> Vec<f64> {
-        let sums = self.times(own);
+    /// The score of every item for somebody who has the items `own` and is in the circumstances
+    /// `who`; the items themselves have none that means anything.
+    pub fn scores(&self, own: &[u32], who: &[u32]) -> Vec<f64> {
+        let sums = self.times(&self.places(own, who));
         (0..self.items).map(|item| -sums[item] / self.row(item)[item]).collect()
     }
 
     /// The same by the weights that would have been fitted had somebody who has the items `full`
     /// only had `own`, a part of them.
-    pub fn scores_without(&self, full: &[u32], own: &[u32]) -> Vec<f64> {
-        // X'X loses x x' and gains y y'; with dropout the diagonal loses a part at what is left out.
-        let mut vectors = vec![(self.times(full), -1.0), (self.times(own), 1.0)];
-        let missing: Vec<u32> = full.iter().copied().filter(|item| !own.contains(item)).collect();
+    pub fn scores_without(&self, full: &[u32], own: &[u32], who: &[u32]) -> Vec<f64> {
+        // With dropout the diagonal loses a part at what is left out; with damping it changes at
+        // what is left as well, as the row is a shorter one.
         let shrink = self.settings.shrink();
-        if shrink > 0.0 {
-            vectors.extend(missing.iter().map(|&item| (self.row(item as usize).to_vec(), -shrink)));
-        }
+        let before = self.settings.row_weight(full.len());
+        let after = self.settings.row_weight(own.len());
+        let (full, own) = (self.places(full, who), self.places(own, who));
+        let of_place = |&place: &usize| match own.contains(&place) {
+            true => (place, shrink * (after - before)),
+            false => (place, -shrink * before),
+        };
+        let diagonal: Vec<(usize, f64)> =
+            full.iter().map(of_place).filter(|&(_, change)| change != 0.0).collect();
+        self.scores_changed((&full, before), (&own, after), &diagonal)
+    }
+
+    /// Nearly the same, and far faster where many items are left out: the part of the penalty that
+    /// dropout makes of the item's own frequency is left as it is. For choosing settings.
+    pub fn scores_nearly_without(&self, full: &[u32], own: &[u32], who: &[u32]) -> Vec<f64> {
+        let (before, after) = (self.settings.row_weight(full.len()), self.settings.row_weight(own.len()));
+        let (full, own) = (self.places(full, who), self.places(own, who));
+        self.scores_changed((&full, before), (&own, after), &[])
+    }
+
+    /// The scores of the row `own` after X'WX lost the row `full`, gained `own`, and its diagonal
+    /// changed. Rows are columns and a weight.
+    fn scores_changed(
+        &self,
+        (full, before): (&[usize], f64),
+        (own, after): (&[usize], f64),
+        diagonal: &[(usize, f64)],
+    ) -> Vec<f64> {
+        let mut vectors = vec![(self.times(full), -before), (self.times(own), after)];
+        vectors.extend(diagonal.iter().map(|&(place, change)| (self.row(place).to_vec(), change)));
         let count = vectors.len();
+        let of = |values: &[f64], places: &[usize]| places.iter().map(|&place| values[place]).sum::<f64>();
         // C^-1 + U' P U, with U the vectors and C what they are multiplied by.
         let mut small = vec![vec![0.0; count]; count];
         for (k, (values, factor)) in vectors.iter().enumerate() {
-            small[0][k] = self.of(values, full);
-            small[1][k] = self.of(values, own);
-            for (row, &item) in missing.iter().enumerate().take(count - 2) {
-                small[row + 2][k] = values[item as usize];
+            small[0][k] = of(values, full);
+            small[1][k] = of(values, own);
+            for (row, &(place, _)) in diagonal.iter().enumerate() {
+                small[row + 2][k] = values[place];
             }
             small[k][k] += 1.0 / factor;
         }
-        let own_parts: Vec<f64> = vectors.iter().map(|(values, _)| self.of(values, own)).collect();
+        let own_parts: Vec<f64> = vectors.iter().map(|(values, _)| of(values, own)).collect();
         let inverted = invert(small);
         let parts: Vec<f64> =
             inverted.iter().map(|row| row.iter().zip(&own_parts).map(|(a, b)| a * b).sum()).collect();
-        let score = |item: usize| {
-            let at: Vec<f64> = vectors.iter().map(|(values, _)| values[item]).collect();
-            let sum = vectors[1].0[item] - at.iter().zip(&parts).map(|(a, b)| a * b).sum::<f64>();
-            let change: f64 = inverted
-                .iter()
-                .zip(&at)
-                .map(|(row, a)| a * row.iter().zip(&at).map(|(value, b)| value * b).sum::<f64>())
-                .sum();
-            -sum / (self.row(item)[item] - change)
-        };
-        (0..self.items).map(score).collect()
+        let mut sums = vectors[1].0[..self.items].to_vec();
+        let mut changes = vec![0.0; self.items];
+        for ((values, _), (part, row)) in vectors.iter().zip(parts.iter().zip(&inverted)) {
+            sums.iter_mut().zip(values).for_each(|(sum, value)| *sum -= part * value);
+            for ((other, _), factor) in vectors.iter().zip(row) {
+                let products = values.iter().zip(other);
+                changes.iter_mut().zip(products).for_each(|(change, (a, b))| *change += factor * a * b);
+            }
+        }
+        let scores = sums.iter().zip(&changes).enumerate();
+        scores.map(|(item, (sum, change))| -sum / (self.row(item)[item] - change)).collect()
     }
 
     /// The scores for a case of an evaluation: with `leave_one_out` what is held out is in the
     /// matrix that was fitted and has to be taken out of it first.
-    pub fn scores_of(&self, layers: &Layers, case: &HeldOut, leave_one_out: bool) -> Vec<f64> {
+    pub fn scores_of(&self, layers: &Layers, case: &HeldOut, who: &dyn Who, leave_one_out: bool) -> Vec<f64> {
+        let who = who.of(&case.user_id);
         match case.user.filter(|_| leave_one_out) {
-            Some(user) => self.scores_without(layers.row(user).items, &case.own.items),
+            Some(user) => self.scores_without(layers.row(user).items, &case.own.items, who),
             None if case.own.items.is_empty() => Vec::new(),
-            None => self.scores(&case.own.items),
+            None => self.scores(&case.own.items, who),
         }
+    }
+
+    /// How much each circumstance speaks for each item: a row of (item, weight) for each, none
+    /// where they do not count.
+    pub fn of_who(&self) -> Vec<Vec<(u32, f32)>> {
+        let columns = self.size - self.items - usize::from(self.settings.base);
+        let weights = |column: usize| {
+            let place = self.column(column as u32);
+            let weight = |item: usize| (item as u32, self.weight(place, item) as f32);
+            (0..self.items).map(weight).filter(|&(_, weight)| weight != 0.0).collect()
+        };
+        (0..columns).map(weights).collect()
     }
 
     /// The weights as a server adds them up: of each item's column the `keep` largest by size.
@@ -238,6 +320,7 @@ mod tests {
         lambda: f64,
         base: bool,
         dropout: f64,
+        damping: f64,
         weights: Vec<Vec<f64>>,
         left_out: Vec<LeftOut>,
     }
@@ -265,7 +348,13 @@ mod tests {
     }
 
     fn settings(case: &Case) -> EaseSettings {
-        EaseSettings { lambda: case.lambda, base: case.base, dropout: case.dropout }
+        EaseSettings {
+            lambda: case.lambda,
+            base: case.base,
+            dropout: case.dropout,
+            damping: case.damping,
+            who: false,
+        }
     }
 
     #[test]
@@ -273,7 +362,7 @@ mod tests {
         let golden = golden();
         let layers = layers(&golden.have);
         for case in &golden.cases {
-            let ease = Ease::fit(&layers, settings(case)).unwrap();
+            let ease = Ease::fit(&layers, settings(case), &Nobody).unwrap();
             for (i, row) in case.weights.iter().enumerate() {
                 for (j, expected) in row.iter().enumerate() {
                     let ours = ease.weight(i, j);
@@ -288,11 +377,11 @@ mod tests {
         let golden = golden();
         let layers = layers(&golden.have);
         for case in &golden.cases {
-            let ease = Ease::fit(&layers, settings(case)).unwrap();
+            let ease = Ease::fit(&layers, settings(case), &Nobody).unwrap();
             for LeftOut { person, item, scores } in &case.left_out {
                 let full = &golden.have[*person];
                 let own: Vec<u32> = full.iter().copied().filter(|other| other != item).collect();
-                let ours = ease.scores_without(full, &own);
+                let ours = ease.scores_without(full, &own, &[]);
                 for (place, (ours, expected)) in ours.iter().zip(scores).enumerate() {
                     if own.contains(&(place as u32)) {
                         continue;
@@ -310,12 +399,12 @@ mod tests {
         let golden = golden();
         let layers = layers(&golden.have);
         for case in &golden.cases {
-            let ease = Ease::fit(&layers, settings(case)).unwrap();
+            let ease = Ease::fit(&layers, settings(case), &Nobody).unwrap();
             let weights = ease.weights(&layers, usize::MAX).unwrap();
             let mut sums = Vec::new();
             for own in &golden.have {
                 weights.scores(own, &mut sums);
-                let exact = ease.scores(own);
+                let exact = ease.scores(own, &[]);
                 for item in (0..layers.items.len() as u32).filter(|item| !own.contains(item)) {
                     let parts: f64 = weights.contributions(own, item).map(|part| part.score).sum();
                     let score = sums[item as usize];
@@ -330,7 +419,7 @@ mod tests {
     fn the_smallest_weights_are_dropped_first() {
         let golden = golden();
         let layers = layers(&golden.have);
-        let ease = Ease::fit(&layers, EaseSettings { lambda: 1.0, base: false, dropout: 0.0 }).unwrap();
+        let ease = Ease::fit(&layers, EaseSettings::plain(1.0), &Nobody).unwrap();
         let kept = ease.weights(&layers, 3).unwrap();
         for target in 0..layers.items.len() as u32 {
             let mut sizes: Vec<f64> =
@@ -341,6 +430,43 @@ mod tests {
             left.sort_by(|a, b| b.total_cmp(a));
             assert_eq!(left.len(), 3);
             assert!(left.iter().zip(&sizes).all(|(a, b)| (a - b).abs() < 1e-6));
+        }
+    }
+
+    /// Every person is in one of three circumstances, by number.
+    struct Thirds;
+
+    impl Who for Thirds {
+        fn count(&self) -> usize {
+            3
+        }
+
+        fn of(&self, person: &str) -> &[u32] {
+            const EACH: [[u32; 1]; 3] = [[0], [1], [2]];
+            &EACH[person.parse::<usize>().unwrap() % 3]
+        }
+    }
+
+    /// A circumstance weighs what an item would that those have who are in it.
+    #[test]
+    fn a_circumstance_is_a_column_like_an_item() {
+        let golden = golden();
+        let with = |person: usize, own: &[u32]| [own, &[12 + person as u32 % 3]].concat();
+        let have: Vec<Vec<u32>> =
+            golden.have.iter().enumerate().map(|(person, own)| with(person, own)).collect();
+        let settings = EaseSettings { who: true, ..EaseSettings::plain(2.0) };
+        let ease = Ease::fit(&layers(&golden.have), settings, &Thirds).unwrap();
+        let as_items = Ease::fit(&layers(&have), EaseSettings::plain(2.0), &Nobody).unwrap();
+        for (person, own) in golden.have.iter().enumerate() {
+            let ours = ease.scores(own, Thirds.of(&person.to_string()));
+            let expected = as_items.scores(&with(person, own), &[]);
+            assert!(ours.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-9), "{ours:?} {expected:?}");
+        }
+        for (column, row) in ease.of_who().iter().enumerate() {
+            for &(item, weight) in row {
+                let expected = as_items.weight(12 + column, item as usize);
+                assert!((f64::from(weight) - expected).abs() < 1e-6);
+            }
         }
     }
 
@@ -362,8 +488,8 @@ mod tests {
             })
             .collect();
         let partition = Partition::new(&events, Split::LeaveOneOut, 3, &Weighing::default());
-        let ease =
-            Ease::fit(&partition.known, EaseSettings { lambda: 5.0, base: true, dropout: 0.0 }).unwrap();
+        let settings = EaseSettings { base: true, damping: 0.5, who: true, ..EaseSettings::plain(5.0) };
+        let ease = Ease::fit(&partition.known, settings, &Thirds).unwrap();
         for case in partition.held_out.iter().take(5) {
             let mut without = golden.have.clone();
             let person: usize = case.user_id.parse().unwrap();
@@ -372,9 +498,11 @@ mod tests {
             if anew.items.len() < partition.known.items.len() {
                 continue;
             }
-            let refitted = Ease::fit(&anew, EaseSettings { lambda: 5.0, base: true, dropout: 0.0 }).unwrap();
-            let ours = ease.scores_of(&partition.known, case, true);
-            for (ours, expected) in ours.iter().zip(&refitted.scores(&without[person])) {
+            let refitted = Ease::fit(&anew, settings, &Thirds).unwrap();
+            let ours = ease.scores_of(&partition.known, case, &Thirds, true);
+            for (ours, expected) in
+                ours.iter().zip(&refitted.scores(&without[person], Thirds.of(&case.user_id)))
+            {
                 assert!((ours - expected).abs() < 1e-9, "{ours} where {expected} was expected");
             }
         }

@@ -14,8 +14,10 @@ use recommend::{
 };
 
 use super::InteractionOptions;
-use super::choose::{Choice, NeighborSettings, known_events, ranked};
+use super::choose::{Choice, NeighborSettings, Ranking, known_events};
+use super::circumstances::{CircumstanceOptions, Circumstances};
 use super::ease::{Ease, EaseSettings};
+use super::head::{Head, Lifts};
 use super::train::check_memory;
 
 /// What recommends.
@@ -25,7 +27,8 @@ pub enum Arch {
     Cosine,
     /// Neighbors: similarity, number and amplification chosen on a held-out part
     Neighbors,
-    /// Weights between items in closed form, settings chosen on a held-out part unless given
+    /// Weights between items in closed form, settings chosen on a held-out part unless given, with a
+    /// ranking model over circumstances and popularity where that does better there
     Ease,
     /// The better of the last two on a held-out part
     Auto,
@@ -36,6 +39,8 @@ pub enum Arch {
 pub struct EvaluationOptions {
     #[command(flatten)]
     pub file: InteractionOptions,
+    #[command(flatten)]
+    pub circumstances: CircumstanceOptions,
     /// What recommends
     #[arg(long, env = "MEDSERVE_RECOMMENDER_ARCH", value_enum, default_value = "cosine")]
     pub arch: Arch,
@@ -162,16 +167,22 @@ pub fn report(options: &EvaluationOptions) -> Result<Value> {
     };
     let split = if options.test.is_some() { Split::Ratio(0.2) } else { options.split };
     // Drawn apart from what is held out.
-    let choice = || Choice::new(&known_events(&partition), split, k, seed ^ 0x63686f6f7365, &settings);
+    let circumstances = Circumstances::read(&options.circumstances, &options.file, None)?.unwrap_or_default();
+    let choose_by = seed ^ 0x63686f6f7365;
+    let choice = || Choice::new(&known_events(&partition), split, k, choose_by, &settings, &circumstances);
     let by_neighbors = |chosen: NeighborSettings| -> Result<(Value, _)> {
         let report = neighbors(chosen.similarity, &chosen.settings(&settings));
         Ok((json!({"arch": "neighbors", "chosen": chosen}), report))
     };
-    let by_weights = |chosen: EaseSettings| -> Result<(Value, _)> {
+    let by_weights = |chosen: EaseSettings, head: Option<Head>| -> Result<(Value, _)> {
         check_memory(known.items.len(), None)?;
-        let ease = Ease::fit(known, chosen)?;
-        let report = measure(&partition, k, seed, &groups, &mut |case| ranked(&ease, &partition, case));
-        Ok((json!({"arch": "ease", "chosen": chosen}), report))
+        let ease = Ease::fit(known, chosen, &circumstances)?;
+        let head = head.map(|head| (head, Lifts::new(known, &circumstances)));
+        let coefficients = head.as_ref().map(|(head, lifts)| head.by_name(lifts));
+        let ranking = Ranking { ease, head, circumstances: &circumstances };
+        let rank = &mut |case: &HeldOut| ranking.candidates(&partition, case);
+        let report = measure(&partition, k, seed, &groups, rank);
+        Ok((json!({"arch": "ease", "chosen": chosen, "coefficients": coefficients}), report))
     };
     let (about, report) = match options.arch {
         Arch::Cosine => (json!({"arch": "cosine"}), neighbors(options.similarity, &settings)),
@@ -179,15 +190,25 @@ pub fn report(options: &EvaluationOptions) -> Result<Value> {
         Arch::Ease => match options.lambda {
             Some(lambda) => {
                 ensure!(lambda.is_finite() && lambda > 0.0, "--lambda must be a finite number above 0");
-                by_weights(EaseSettings { lambda, base: false, dropout: 0.0 })?
+                by_weights(EaseSettings::plain(lambda), None)?
             }
-            None => by_weights(choice()?.weights()?.0)?,
+            None => {
+                let choice = choice()?;
+                let (weights, ..) = choice.weights()?;
+                by_weights(weights, choice.head(weights)?.map(|(head, ..)| head))?
+            }
         },
         Arch::Auto => {
             let choice = choice()?;
             let (neighbors, _, theirs) = choice.neighbors();
             let (weights, _, ours) = choice.weights()?;
-            if ours > theirs { by_weights(weights)? } else { by_neighbors(neighbors)? }
+            let head = choice.head(weights)?;
+            let ours = head.as_ref().map_or(ours, |(.., goal)| ours.max(*goal));
+            if ours > theirs {
+                by_weights(weights, head.map(|(head, ..)| head))?
+            } else {
+                by_neighbors(neighbors)?
+            }
         }
     };
     let mut value = serde_json::to_value(report)?;

@@ -1,8 +1,10 @@
 //! Recommenders: measured (`evaluate`) and fitted (`train`) on interactions from a CSV file.
 
 pub mod choose;
+pub mod circumstances;
 pub mod ease;
 pub mod evaluate;
+pub mod head;
 pub mod inverse;
 pub mod train;
 

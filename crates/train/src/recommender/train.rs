@@ -8,14 +8,18 @@ use anyhow::{Context, Result, ensure};
 use candle_core::{Device, Tensor};
 use model::Package;
 use model::manifest::{Architecture, Calibration, FORMAT, Input, Manifest};
-use model::package::{ITEMS, sha256};
-use model::recommendation::{EaseConfig, HistoryInput, RankingMetrics};
-use recommend::{Interaction, ItemWeights, Kind, Loader, Report, Settings, Split};
+use model::package::{CONTEXT, ITEMS, sha256};
+use model::recommendation::{ContextConfig, DistanceConfig, EaseConfig, HistoryInput, RankingMetrics};
+use recommend::{
+    ContextWeights, Interaction, ItemWeights, Kind, Laid, Layers, Loader, Report, Settings, Split,
+};
 use serde_json::json;
 
 use super::InteractionOptions;
 use super::choose::{Choice, most_frequent};
+use super::circumstances::{CircumstanceOptions, Circumstances};
 use super::ease::{Ease, EaseSettings};
+use super::head::{Head, Lifts};
 use super::inverse;
 use crate::about::{AboutOptions, training, unwritten_weights};
 use crate::card::plain;
@@ -35,6 +39,8 @@ pub enum Arch {
 pub struct RecommenderOptions {
     #[command(flatten)]
     pub file: InteractionOptions,
+    #[command(flatten)]
+    pub circumstances: CircumstanceOptions,
     /// Name of the model
     #[arg(long, env = "MEDSERVE_NAME")]
     pub name: String,
@@ -129,12 +135,23 @@ pub fn train(options: &RecommenderOptions) -> Result<Outcome> {
         read.iter().filter(|event| frequent.contains(event.item_id.as_str())).cloned().collect();
 
     let settings = Settings::default();
-    let choice = Choice::new(&interactions, Split::Ratio(0.2), options.k.get(), options.seed, &settings)?;
-    let (chosen, report, ours) = match options.lambda {
-        Some(lambda) => choice.by_weights(EaseSettings { lambda, base: false, dropout: 0.0 })?,
+    let circumstances =
+        Circumstances::read(&options.circumstances, &options.file, Some(options.kind))?.unwrap_or_default();
+    let (k, seed) = (options.k.get(), options.seed);
+    let choice = Choice::new(&interactions, Split::Ratio(0.2), k, seed, &settings, &circumstances)?;
+    let (chosen, mut report, mut ours) = match options.lambda {
+        Some(lambda) => choice.by_weights(EaseSettings::plain(lambda))?,
         None => choice.weights()?,
     };
-    let mut by_neighbors = choice.usual_neighbors();
+    let head = match options.lambda {
+        Some(_) => None,
+        None => choice.head(chosen)?,
+    };
+    let head = head.map(|(head, by_head, goal)| {
+        (report, ours) = (by_head, ours.max(goal));
+        head
+    });
+    let mut by_neighbors = choice.usual_neighbors().1;
     if options.arch == Arch::Auto {
         let (neighbors, best, theirs) = choice.neighbors();
         by_neighbors = best;
@@ -154,27 +171,40 @@ pub fn train(options: &RecommenderOptions) -> Result<Outcome> {
         loader.push(&event.user_id, &event.item_id, &event.event, event.weight, event.time);
     }
     let layers = loader.finish();
-    let weights = Ease::fit(&layers, chosen)?.weights(&layers, options.keep_weights.get())?;
+    let ease = Ease::fit(&layers, chosen, &circumstances)?;
+    let weights = ease.weights(&layers, options.keep_weights.get())?;
+    let context = context(&ease, head, &layers, &circumstances)?;
     ensure!(weights.weight_count() > 0, "no item speaks for any other: nobody has two of them");
 
     let held_out = metrics(&report, &by_neighbors);
     let summary = format!(
-        "{} items, {} weights; lambda {}, base {}, dropout {}; nDCG@{} on the held-out part {:.4}, neighbors {:.4}, popularity {:.4}",
+        "{} items, {} weights; lambda {}, base {}, dropout {}, damping {}; nDCG@{} on the held-out part {:.4}, neighbors {:.4}, popularity {:.4}",
         weights.items().len(),
         weights.weight_count(),
         chosen.lambda,
         chosen.base,
         chosen.dropout,
+        chosen.damping,
         held_out.k,
         held_out.ndcg,
         held_out.ndcg_of_neighbors,
         held_out.ndcg_of_popularity
     );
-    let mut manifest =
-        describe(options, chosen, &weights, held_out, layers.users.len(), layers.entry_count())?;
-    let card = card(&manifest, &summary);
-    let items = serde_json::to_vec(weights.items())?;
-    let folder = Package::write(&options.out, &mut manifest, &tensors(&weights)?, &card, &[(ITEMS, items)])?;
+    let mut manifest = describe(
+        options,
+        chosen,
+        (&weights, context.as_ref()),
+        held_out,
+        layers.users.len(),
+        layers.entry_count(),
+    )?;
+    let card = card(&manifest, &summary, &report);
+    let mut files = vec![(ITEMS, serde_json::to_vec(weights.items())?)];
+    if let Some(applied) = &applied {
+        files.push((CONTEXT, serde_json::to_vec(applied.context.features())?));
+    }
+    let tensors = tensors(&weights, context.as_ref())?;
+    let folder = Package::write(&options.out, &mut manifest, &tensors, &card, &files)?;
     Ok(Outcome::Wrote(folder, summary))
 }
 
@@ -195,22 +225,84 @@ fn metrics(report: &Report, by_neighbors: &Report) -> RankingMetrics {
     }
 }
 
-fn tensors(weights: &ItemWeights) -> Result<BTreeMap<String, Tensor>> {
+/// What circumstances speak for, in the form of a package; none where they do not count.
+fn context(
+    ease: &Ease,
+    head: Option<Head>,
+    layers: &Layers,
+    circumstances: &Circumstances,
+) -> Result<Option<(ContextConfig, ContextWeights)>> {
+    let of_who = ease.of_who();
+    if of_who.is_empty() && head.is_none() {
+        return Ok(None);
+    }
+    let lifts = Lifts::new(layers, circumstances);
+    let who = if of_who.is_empty() { &[] } else { &circumstances.who[..] };
+    let conditions = if head.is_some() { &circumstances.conditions[..] } else { &[] };
+    let mut names: Vec<&String> = who.iter().chain(conditions).collect();
+    names.sort_unstable();
+    let nothing: Laid = (vec![0; conditions.len() + 1], Vec::new(), Vec::new());
+    let factors = head.as_ref().map_or(nothing, |head| head.factors(&lifts));
+    // Both have a row for each name, of which one is empty.
+    let (mut parts, mut factors_of): (Laid, Laid) = Default::default();
+    for name in &names {
+        parts.0.push(parts.1.len());
+        factors_of.0.push(factors_of.1.len());
+        if let Ok(place) = who.binary_search(name) {
+            parts.1.extend(of_who[place].iter().map(|&(item, _)| item));
+            parts.2.extend(of_who[place].iter().map(|&(_, weight)| weight));
+        } else if let Ok(place) = conditions.binary_search(name) {
+            let range = factors.0[place]..factors.0[place + 1];
+            factors_of.1.extend_from_slice(&factors.1[range.clone()]);
+            factors_of.2.extend_from_slice(&factors.2[range]);
+        }
+    }
+    parts.0.push(parts.1.len());
+    factors_of.0.push(factors_of.1.len());
+    let distance = head.as_ref().and_then(|head| head.distance(&lifts));
+    let config = ContextConfig {
+        features: names.len(),
+        weights: parts.1.len() + factors_of.1.len(),
+        coefficients: head.as_ref().map(|head| head.by_name(&lifts)).unwrap_or_default(),
+        scale: head.as_ref().map(Head::scale),
+        distance: distance.map(|it| DistanceConfig { weight: it.weight, mean: it.mean }),
+    };
+    let names = names.into_iter().map(|name| name.as_str().into()).collect();
+    let context = ContextWeights::new(names, layers.items.len(), parts, factors_of, distance);
+    Ok(Some((config, context.map_err(anyhow::Error::msg)?)))
+}
+
+fn tensors(weights: &ItemWeights, context: Option<&ContextWeights>) -> Result<BTreeMap<String, Tensor>> {
+    let mut tensors = rows("", weights.items().len(), |item| weights.row(item))?;
+    tensors.insert("base".to_string(), Tensor::new(weights.base(), &Device::Cpu)?);
+    if let Some(context) = context {
+        let count = context.features().len();
+        tensors.extend(rows("context_", count, |feature| context.parts().row(feature))?);
+        tensors.extend(rows("factor_", count, |feature| context.factors().row(feature))?);
+    }
+    Ok(tensors)
+}
+
+/// The tensors of sparse rows, their names with this before them.
+fn rows<'a>(
+    prefix: &str,
+    count: usize,
+    row: impl Fn(u32) -> (&'a [u32], &'a [f32]),
+) -> Result<BTreeMap<String, Tensor>> {
     let (mut starts, mut targets, mut values) = (vec![0u32], Vec::new(), Vec::new());
-    for item in 0..weights.items().len() as u32 {
-        let (to, by) = weights.row(item);
+    for number in 0..count as u32 {
+        let (to, by) = row(number);
         targets.extend_from_slice(to);
         values.extend_from_slice(by);
         starts.push(
             u32::try_from(targets.len()).context("more than 2^32 weights; keep fewer with --keep-weights")?,
         );
     }
-    let named = |name: &str, tensor: candle_core::Result<Tensor>| Ok((name.to_string(), tensor?));
+    let named = |name: &str, tensor: candle_core::Result<Tensor>| Ok((format!("{prefix}{name}"), tensor?));
     [
         named("starts", Tensor::new(starts, &Device::Cpu)),
         named("targets", Tensor::new(targets, &Device::Cpu)),
         named("weights", Tensor::new(values, &Device::Cpu)),
-        named("base", Tensor::new(weights.base(), &Device::Cpu)),
     ]
     .into_iter()
     .collect()
@@ -219,7 +311,7 @@ fn tensors(weights: &ItemWeights) -> Result<BTreeMap<String, Tensor>> {
 fn describe(
     options: &RecommenderOptions,
     chosen: EaseSettings,
-    weights: &ItemWeights,
+    (weights, context): (&ItemWeights, Option<&(ContextConfig, ContextWeights)>),
     held_out: RankingMetrics,
     users: usize,
     entries: usize,
@@ -243,6 +335,7 @@ fn describe(
             lambda: chosen.lambda,
             base: chosen.base,
             weights: weights.weight_count(),
+            context: context.map(|(config, _)| config.clone()),
             held_out,
         }),
         exact_convolution: false,
@@ -259,6 +352,7 @@ fn describe(
             0,
             BTreeMap::from([
                 ("dropout".to_string(), plain(&chosen.dropout)),
+                ("damping".to_string(), plain(&chosen.damping)),
                 ("keep_weights".to_string(), json!(options.keep_weights)),
                 ("max_items".to_string(), json!(options.max_items)),
                 ("lambda_given".to_string(), json!(options.lambda)),
@@ -271,7 +365,7 @@ fn describe(
 }
 
 /// The card: what a person must know before trusting a list.
-fn card(manifest: &Manifest, summary: &str) -> String {
+fn card(manifest: &Manifest, summary: &str, report: &Report) -> String {
     let Manifest { name, version, description, data, training, .. } = manifest;
     let digests = data.sha256.iter().map(|(file, digest)| format!("- `{file}` sha256 `{digest}`\n"));
     let examples: Vec<String> = data.examples.iter().map(|(what, n)| format!("{n} {what}")).collect();
@@ -297,6 +391,8 @@ fn card(manifest: &Manifest, summary: &str) -> String {
         }
         _ => String::new(),
     };
+    let groups = by_group(report);
+    let circumstances = circumstances_in(manifest);
     format!(
         "# {name}, version {version}\n\n{description}\n\n\
          This model is no medical device and a recommendation is no prescription. What people like this one have is \
@@ -305,7 +401,7 @@ fn card(manifest: &Manifest, summary: &str) -> String {
          ## Data\n\n{}. {} Licence: {}. {}.\n\n{}\n\
          ## Measured\n\nA fifth of each person's items was held out and the settings were chosen on it, so a new \
          person's list will be a little worse than this; `train evaluate-recommender` measures without that.\n\n\
-         {summary}.\n\n{measured}\n\
+         {summary}.\n\n{measured}\n{groups}{circumstances}\
          ## Weights\n\nItem-item weights in closed form (Steck 2019): what a person has, not how much of it, is \
          what counts. Seed {}, by {}. {}.\n",
         data.name,
@@ -317,4 +413,35 @@ fn card(manifest: &Manifest, summary: &str) -> String {
         training.program,
         settings.join(", "),
     )
+}
+
+/// The groups of people that were measured, where there are any.
+fn by_group(report: &Report) -> String {
+    if report.by_group.is_empty() {
+        return String::new();
+    }
+    let k = report.k;
+    let mut text = format!("| group | cases | hit rate@{k} | nDCG@{k} |\n|---|---|---|---|\n");
+    for (name, group) in &report.by_group {
+        let metrics = &group.metrics;
+        text += &format!("| {name} | {} | {:.4} | {:.4} |\n", group.users, metrics.hit_rate, metrics.ndcg);
+    }
+    text + "\n"
+}
+
+/// What circumstances count and how much, where they do.
+fn circumstances_in(manifest: &Manifest) -> String {
+    let Architecture::Ease(EaseConfig { context: Some(context), .. }) = &manifest.architecture else {
+        return String::new();
+    };
+    let mut text = format!(
+        "## Circumstances\n\n{} circumstances, each shared by at least five people, count in the score: age, sex \
+         and lifestyle as parts of the sum, conditions and distance as factors. Coefficients of a conditional \
+         logit over the items:\n\n",
+        context.features,
+    );
+    for (name, value) in &context.coefficients {
+        text += &format!("- {name}: {value:.4}\n");
+    }
+    text + "\n"
 }
