@@ -21,7 +21,7 @@ use super::middleware::{
 };
 use super::oip::error::OipError;
 use super::{
-    AppState, Problem, cds, console, contract, entities, explain, fhir, health, images, interactions, items,
+    AppState, Problem, cds, console, contract, entities, explain, fhir, generate, health, images, interactions, items,
     models, notes, oip, recommendations, segment, users,
 };
 
@@ -51,6 +51,7 @@ fn documented() -> OpenApiRouter<AppState> {
         .routes(routes!(images::classify))
         .routes(routes!(explain::explain))
         .routes(routes!(segment::segment))
+        .routes(routes!(generate::generate))
         .routes(routes!(notes::classify))
         .routes(routes!(entities::extract))
         .routes(routes!(recommendations::get))

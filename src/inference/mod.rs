@@ -8,6 +8,7 @@ pub mod batcher;
 pub mod change;
 pub mod engine;
 pub mod extractor;
+pub mod generate;
 pub mod image;
 pub mod meter;
 pub mod note;

@@ -11,6 +11,7 @@ mod extract;
 mod fhir;
 mod first_steps;
 mod fuzz_corpus;
+mod generate;
 mod identity;
 mod images;
 mod learned;

@@ -5,6 +5,7 @@
 mod architecture;
 pub mod calibration;
 mod check;
+mod generation;
 pub mod manifest;
 mod metrics;
 mod networks;
