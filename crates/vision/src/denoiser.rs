@@ -105,3 +105,30 @@ fn block(
     let sum = g.add(name, y, around)?;
     Ok(g.activation(sum, Activation::Silu))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::manifest::{Crop, Normalisation, ResizeFilter};
+
+    #[test]
+    fn maps_have_the_size_of_the_squares_and_are_halved_where_they_can_be() {
+        let config = DenoiserConfig { widths: vec![8, 16, 24], blocks: 2, embedding: 12 };
+        let generation =
+            Generation { patch: 4, components: 10, frequencies: 4, steps: 4, guidance: 0.0, metrics: None };
+        let input = |height, width| ImageInput {
+            height,
+            width,
+            channels: 3,
+            crop: Crop::Centre,
+            resize: ResizeFilter::Bicubic,
+            normalisation: Normalisation::PerImage { floor: 0.02 },
+            accepts: None,
+        };
+        let graph = describe(&config, &generation, &input(64, 48), 5).unwrap();
+        assert_eq!(graph.nodes()[0].shape, Shape::map(10 + 8 + 5, 16, 12));
+        assert_eq!(graph.node(graph.output()).shape, Shape::map(10, 16, 12));
+        let error = describe(&config, &generation, &input(64, 40), 5).unwrap_err().to_string();
+        assert_eq!(error, "down.2: maps of 8 x 5 places cannot be halved");
+    }
+}

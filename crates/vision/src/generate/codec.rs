@@ -107,14 +107,18 @@ impl Codec {
     pub fn encode(&self, picture: &[f32]) -> Vec<f32> {
         let places = picture.len() / self.mean.len().max(1);
         let mut numbers = vec![0.0; places * self.scale.len()];
-        let mut apart = vec![0.0f32; self.mean.len()];
-        self.squares(|square, values| {
-            for ((apart, at), mean) in apart.iter_mut().zip(values).zip(&self.mean) {
-                *apart = picture[at] - mean;
+        // Value by value, for all components at once: a sum for each of its own would wait for every addition.
+        let (count, values) = (self.scale.len(), self.mean.len());
+        let across: Vec<f32> =
+            (0..values).flat_map(|at| (0..count).map(move |k| self.basis[k * values + at])).collect();
+        let mut along = vec![0.0f32; count];
+        self.squares(|square, places_of_values| {
+            along.fill(0.0);
+            for ((at, mean), parts) in places_of_values.zip(&self.mean).zip(across.chunks_exact(count)) {
+                let apart = picture[at] - mean;
+                along.iter_mut().zip(parts).for_each(|(along, part)| *along += apart * part);
             }
-            let components = self.basis.chunks_exact(self.mean.len()).zip(&self.scale);
-            for (k, (component, scale)) in components.enumerate() {
-                let along: f32 = component.iter().zip(&apart).map(|(a, b)| a * b).sum();
+            for (k, (along, scale)) in along.iter().zip(&self.scale).enumerate() {
                 numbers[k * places + square] = along / scale;
             }
         });
