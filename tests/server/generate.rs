@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use candle_core::{Device, Tensor};
 use model::manifest::{Generation, ImageInput, Input};
 use model::{Manifest, Package};
-use nn::{Params, random};
+use nn::Params;
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
 use vision::generate::codec::Codec;
