@@ -36,6 +36,7 @@ pub fn table(method: &Method, path: &str) -> Access {
         "/v1/images/classify"
         | "/v1/images/segment"
         | "/v1/images/explain"
+        | "/v1/images/generate"
         | "/v1/notes/classify"
         | "/v1/notes/extract"
         | "/v1/embeddings" => Scoped(&[Scope::Classify]),

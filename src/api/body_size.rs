@@ -23,6 +23,7 @@ impl BodySize {
     pub fn of(path: &str, configured: usize) -> BodySize {
         let json = |most: usize| BodySize { most: most.min(configured), weight: JSON };
         match path {
+            "/v1/images/generate" => json(MIB),
             _ if path.starts_with("/v1/images/") || path.starts_with("/dicom-web/") => {
                 BodySize { most: configured, weight: 1 }
             }

@@ -11,6 +11,7 @@ use super::classify::timed;
 use super::extract::Parameters;
 use super::images::{ImageFile, ImageForm, check_frame, find, read};
 use super::{AppState, Deadline, Problem};
+use crate::inference::image::ReadAs;
 use crate::inference::image::explain::ExplainError;
 
 /// The label whose evidence was drawn, in an answer's headers.
@@ -63,8 +64,9 @@ pub async fn explain(
     let (Some(image), true) = (images.pop(), images.is_empty()) else {
         return Err(Problem::bad_request("one image is explained at a time; several came"));
     };
+    let read_as = ReadAs { frame: parameters.frame, ..ReadAs::default() };
     let (explained, timing) =
-        service.explain(image, parameters.frame, parameters.label.as_deref(), deadline).await?;
+        service.explain(image, read_as, parameters.label.as_deref(), deadline).await?;
     let file = vision::write::png(&explained.picture).map_err(|error| {
         tracing::error!(%error, "a picture could not be written");
         Problem::internal()

@@ -20,7 +20,7 @@ use super::audit::Answered;
 use super::classify::{ModelAnswer as ImageResult, classified, find_model, timed};
 use super::extract::{Parameters, Whole, media_type};
 use super::{AppState, Deadline, Problem, fhir};
-use crate::inference::image::{ImageService, ImagesError};
+use crate::inference::image::{ImageService, ImagesError, ReadAs};
 use crate::inference::registry::{Registry, Served};
 use vision::{DecodeError, Format};
 
@@ -41,6 +41,8 @@ pub struct ClassifyParameters {
     /// Frame of a multi-frame DICOM file, from 1; default: the first.
     #[param(minimum = 1)]
     pub frame: Option<u32>,
+    /// Classify an image, too, that is marked as synthetic; default: false, it is refused with 422.
+    pub allow_synthetic: Option<bool>,
 }
 
 /// The answers for the images of a request, in their order.
@@ -109,7 +111,9 @@ pub async fn classify(
         Some(bytes).filter(|_| in_fhir && *format == Format::Dicom).and_then(|bytes| vision::study_uid(bytes))
     };
     let studies: Vec<Option<String>> = images.iter().map(study).collect();
-    let (outcomes, timing) = service.classify(images, parameters.frame, top_k, deadline).await?;
+    let read_as =
+        ReadAs { frame: parameters.frame, synthetic: parameters.allow_synthetic.unwrap_or(false) };
+    let (outcomes, timing) = service.classify(images, read_as, top_k, deadline).await?;
     let answer = ImageAnswer {
         model: service.manifest.name.clone(),
         version: service.manifest.version.clone(),
@@ -250,6 +254,7 @@ impl From<ImagesError> for Problem {
     fn from(error: ImagesError) -> Problem {
         match error {
             ImagesError::Decode { index, error } => decode_problem(index, &error),
+            ImagesError::Synthetic { .. } => Problem::unprocessable(error.to_string()),
             ImagesError::Preprocess(error) => {
                 tracing::error!(%error, "preprocessing failed");
                 Problem::internal()

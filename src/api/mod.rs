@@ -18,6 +18,7 @@ pub mod explain;
 pub mod extract;
 pub mod fhir;
 pub mod gauges;
+pub mod generate;
 pub mod health;
 pub mod identity;
 pub mod images;

@@ -30,7 +30,8 @@ pub struct ModelDescription {
     /// Version in service.
     #[schema(example = "1")]
     pub version: String,
-    /// image-classification, image-segmentation, note-classification, note-extraction, text-embedding or recommendation.
+    /// image-classification, image-segmentation, image-generation, note-classification, note-extraction, text-embedding
+    /// or recommendation.
     #[schema(example = "image-classification")]
     pub task: &'static str,
     /// One sentence for people.
@@ -95,7 +96,12 @@ impl ModelDescription {
                 Architecture::Ease(ease) => {
                     serde_json::to_value(BTreeMap::from([("held-out", &ease.held_out)]))
                 }
-                _ => serde_json::to_value(&manifest.metrics),
+                _ => match manifest.generation.as_ref().and_then(|generation| generation.metrics.as_ref()) {
+                    Some(metrics) => {
+                        serde_json::to_value(BTreeMap::from([(&metrics.measured_on, metrics)]))
+                    }
+                    None => serde_json::to_value(&manifest.metrics),
+                },
             })?,
             data: json(serde_json::to_value(&manifest.data))?,
             abstain_below: manifest.abstain_below,
@@ -195,7 +201,7 @@ pub async fn card(
         ("name" = String, Path, description = "Name of the model", example = "pneumonia"),
         ("plot" = String, Path, description = "File name of the plot", example = "roc.svg"),
     ),
-    responses((status = 200, content_type = "image/svg+xml", body = String))
+    responses((status = 200, content((String = "image/svg+xml"), (super::images::ImageFile = "image/png"))))
 )]
 pub async fn plot(
     State(state): State<AppState>,
@@ -205,15 +211,18 @@ pub async fn plot(
     let served = registry.get(&name).ok_or_else(|| unknown_model(&registry, &name))?;
     let missing = || Problem::not_found("the card of this model names no such plot");
     // Named in the card, and one plain file: nothing of a path that a client makes up is opened.
-    let plain = plot.strip_suffix(".svg").is_some_and(|stem| {
+    let kinds = [(".svg", "image/svg+xml"), (".png", "image/png")];
+    let kind = kinds.into_iter().find_map(|(ending, kind)| Some((plot.strip_suffix(ending)?, kind)));
+    let plain = |stem: &str| {
         !stem.is_empty() && stem.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
-    });
-    if !plain || !served.card().contains(&format!("(plots/{plot})")) {
+    };
+    let (_, kind) = kind.filter(|(stem, _)| plain(stem)).ok_or_else(missing)?;
+    if !served.card().contains(&format!("(plots/{plot})")) {
         return Err(missing());
     }
     let folder = folder(&state.config.models_dir, served.manifest());
-    let svg = tokio::fs::read(folder.join("plots").join(plot)).await.map_err(|_| missing())?;
-    Ok(inert("image/svg+xml", svg))
+    let file = tokio::fs::read(folder.join("plots").join(plot)).await.map_err(|_| missing())?;
+    Ok(inert(kind, file))
 }
 
 /// The report of a model's training

@@ -21,7 +21,7 @@ use super::middleware::{
 };
 use super::oip::error::OipError;
 use super::{
-    AppState, Problem, cases, cds, console, contract, dicom_web, embeddings, entities, explain, fhir, health, images,
+    AppState, Problem, cases, cds, console, contract, dicom_web, embeddings, entities, explain, fhir, generate, health, images,
     interactions, items, models, notes, oip, recommendations, segment, users,
 };
 
@@ -54,6 +54,7 @@ fn documented() -> OpenApiRouter<AppState> {
         .routes(routes!(images::classify))
         .routes(routes!(explain::explain))
         .routes(routes!(segment::segment))
+        .routes(routes!(generate::generate))
         .routes(routes!(notes::classify))
         .routes(routes!(entities::extract))
         .routes(routes!(cases::put, cases::get, cases::delete))

@@ -96,6 +96,14 @@ pub enum ImagesError {
         /// What is wrong with it.
         error: DecodeError,
     },
+    /// The image at this place says that it was made by a model.
+    #[error(
+        "image {index}: it is marked as synthetic, and shows nobody; allow_synthetic=true has it classified all the same"
+    )]
+    Synthetic {
+        /// Place in the request, from 0.
+        index: usize,
+    },
     /// The model's preprocessing failed.
     #[error(transparent)]
     Preprocess(#[from] PreprocessError),
@@ -105,6 +113,15 @@ pub enum ImagesError {
     /// The model gave no answer.
     #[error(transparent)]
     Ask(#[from] AskError),
+}
+
+/// How the images of a request are read.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ReadAs {
+    /// Frame of a multi-frame DICOM file, from 1.
+    pub frame: Option<u32>,
+    /// Whether one that is marked as synthetic is read, too.
+    pub synthetic: bool,
 }
 
 /// What came of an image's bytes.
@@ -208,13 +225,13 @@ impl ImageService {
     pub async fn classify(
         self: &Arc<Self>,
         images: Vec<(Format, Bytes)>,
-        frame: Option<u32>,
+        read_as: ReadAs,
         top_k: usize,
         deadline: Instant,
     ) -> Result<(Vec<Outcome>, Timing), ImagesError> {
         let mut timing = Timing::default();
         let alone = images.len() == 1;
-        let read = |(index, (format, bytes))| self.clone().read(index, format, bytes, frame, alone, deadline);
+        let read = |(index, (format, bytes))| self.clone().read(index, format, bytes, read_as, alone, deadline);
         let mut looks = Vec::with_capacity(images.len());
         for read in join_all(images.into_iter().enumerate().map(read)).await {
             let (Reading { look, decode, preprocess }, waited) = read?;
@@ -279,20 +296,20 @@ impl ImageService {
         index: usize,
         format: Format,
         bytes: Bytes,
-        frame: Option<u32>,
+        read_as: ReadAs,
         alone: bool,
         deadline: Instant,
     ) -> Result<(Reading, Duration), ImagesError> {
         let (few, small) = SMALL;
         if alone && self.is_small && bytes.len() <= few {
-            let options = DecodeOptions { max_pixels: self.max_pixels.min(small), frame };
-            match self.reading(index, format, &bytes, &options) {
+            let options = DecodeOptions { max_pixels: self.max_pixels.min(small), frame: read_as.frame };
+            match self.reading(index, format, &bytes, &options, read_as.synthetic) {
                 Err(ImagesError::Decode { error: DecodeError::TooLarge { .. }, .. }) => {}
                 reading => return Ok((reading?, Duration::ZERO)),
             }
         }
         let preprocess = self.preprocess.clone();
-        let options = DecodeOptions { max_pixels: self.max_pixels, frame };
+        let options = DecodeOptions { max_pixels: self.max_pixels, frame: read_as.frame };
         let Declared { memory: needed, size: (width, height), .. } = declared(format, &bytes, &options);
         let limit = preprocess.limit();
         if needed > limit {
@@ -303,7 +320,7 @@ impl ImageService {
             };
             return Err(ImagesError::Decode { index, error });
         }
-        let work = move || self.reading(index, format, &bytes, &options);
+        let work = move || self.reading(index, format, &bytes, &options, read_as.synthetic);
         let (reading, waited) =
             preprocess.run_within(needed, deadline, work).await.map_err(AskError::from)?;
         Ok((reading?, waited))
@@ -315,10 +332,14 @@ impl ImageService {
         format: Format,
         bytes: &[u8],
         options: &DecodeOptions,
+        synthetic: bool,
     ) -> Result<Reading, ImagesError> {
         let start = Instant::now();
         let image = decode(format, bytes, options).map_err(|error| ImagesError::Decode { index, error })?;
         let decode = start.elapsed();
+        if !synthetic && (vision::synthetic::says_so(format, bytes) || vision::synthetic::is_marked(&image)) {
+            return Err(ImagesError::Synthetic { index });
+        }
         let mut reader = self.reader()?;
         let input = reader.preprocessor.fractions(&image)?;
         let colour = reader.preprocessor.colour();

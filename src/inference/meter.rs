@@ -66,6 +66,14 @@ impl Meter {
         self.timed(timing);
     }
 
+    /// A request was answered with so many pictures of one label.
+    pub fn made(&self, label: usize, pictures: u64, timing: &Timing) {
+        if let Some(answers) = self.answers.get(label) {
+            answers.increment(pictures);
+        }
+        self.timed(timing);
+    }
+
     fn timed(&self, timing: &Timing) {
         let Timing { decode, preprocess, queue, inference } = timing;
         for (stage, time) in self.stages.iter().zip([decode, preprocess, queue, inference]) {

@@ -9,6 +9,7 @@ pub mod change;
 pub mod embedder;
 pub mod engine;
 pub mod extractor;
+pub mod generate;
 pub mod image;
 pub mod meter;
 pub mod note;

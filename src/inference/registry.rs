@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use super::embedder::EmbedService;
 use super::extractor::ExtractService;
+use super::generate::GenerateService;
 use super::image::ImageService;
 use super::note::NoteService;
 use super::preprocess_pool::PreprocessPool;
@@ -27,6 +28,8 @@ pub enum Served {
     Image(Arc<ImageService>),
     /// It outlines regions of images.
     Segment(Arc<SegmentService>),
+    /// It makes pictures.
+    Generate(Arc<GenerateService>),
     /// It classifies notes.
     Note(Arc<NoteService>),
     /// It finds names in notes.
@@ -43,6 +46,7 @@ impl Served {
         match self {
             Served::Image(service) => &service.manifest,
             Served::Segment(service) => &service.manifest,
+            Served::Generate(service) => &service.manifest,
             Served::Note(service) => &service.manifest,
             Served::Extract(service) => &service.manifest,
             Served::Embed(service) => &service.manifest,
@@ -55,7 +59,7 @@ impl Served {
         match self {
             Served::Image(service) => service.waiting(),
             // They wait where pictures are read.
-            Served::Segment(_) => 0,
+            Served::Segment(_) | Served::Generate(_) => 0,
             Served::Note(service) => service.waiting(),
             Served::Extract(service) => service.waiting(),
             Served::Embed(service) => service.waiting(),
@@ -75,6 +79,7 @@ impl Served {
         match self {
             Served::Image(service) => &service.card,
             Served::Segment(service) => &service.card,
+            Served::Generate(service) => &service.card,
             Served::Note(service) => &service.card,
             Served::Extract(service) => &service.card,
             Served::Embed(service) => &service.card,
@@ -161,6 +166,9 @@ pub(super) fn start(
     match &package.manifest.input {
         Input::Image(_) if package.manifest.segmentation.is_some() => {
             Ok(Served::Segment(Arc::new(SegmentService::start(package, config, preprocess.clone())?)))
+        }
+        Input::Image(_) if package.manifest.generation.is_some() => {
+            Ok(Served::Generate(Arc::new(GenerateService::start(package, preprocess.clone())?)))
         }
         Input::Image(_) => {
             Ok(Served::Image(Arc::new(ImageService::start(package, config, preprocess.clone())?)))

@@ -15,6 +15,7 @@ mod fhir;
 mod first_steps;
 mod fuzz_corpus;
 mod hl7;
+mod generate;
 mod identity;
 mod images;
 mod learned;

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::embedding::{EncoderConfig, VectorsConfig};
+use super::generation::DenoiserConfig;
 use super::networks::{DensenetConfig, InceptionConfig, MobilenetConfig, UnetConfig};
 use super::recommendation::EaseConfig;
 
@@ -25,6 +26,8 @@ pub enum Architecture {
     Inception(InceptionConfig),
     /// A label for every pixel.
     Unet(UnetConfig),
+    /// What noise there is on a picture.
+    Denoiser(DenoiserConfig),
     /// Hashed word and character n-grams, linear.
     Bag(BagConfig),
     /// A recurrent network over tokens.
@@ -51,6 +54,7 @@ impl Architecture {
             Architecture::Densenet(_) => "densenet",
             Architecture::Inception(_) => "inception",
             Architecture::Unet(_) => "unet",
+            Architecture::Denoiser(_) => "denoiser",
             Architecture::Bag(_) => "bag",
             Architecture::Lstm(_) => "lstm",
             Architecture::Transformer(_) => "transformer",
@@ -69,7 +73,8 @@ impl Architecture {
             | Architecture::Mobilenet(_)
             | Architecture::Densenet(_)
             | Architecture::Inception(_)
-            | Architecture::Unet(_) => true,
+            | Architecture::Unet(_)
+            | Architecture::Denoiser(_) => true,
             Architecture::Bag(_)
             | Architecture::Lstm(_)
             | Architecture::Transformer(_)

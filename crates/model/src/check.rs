@@ -131,6 +131,12 @@ impl Manifest {
         if self.segmentation.is_some() != matches!(self.architecture, Architecture::Unet(_)) {
             return Err("segmentation: a unet has it and no other architecture".to_string());
         }
+        if self.generation.is_some() != matches!(self.architecture, Architecture::Denoiser(_)) {
+            return Err("generation: a denoiser has it and no other architecture".to_string());
+        }
+        if let (Some(generation), Input::Image(input)) = (&self.generation, &self.input) {
+            generation.check(self.labels.len(), input)?;
+        }
         if let (Some(segmentation), Input::Image(input)) = (&self.segmentation, &self.input) {
             segmentation.check(self.labels.len(), input.height, input.width)?;
         }
@@ -262,6 +268,7 @@ fn check_architecture(architecture: &Architecture) -> Result<(), String> {
             check_resnet(&config.encoder)?;
             config.check()?;
         }
+        Architecture::Denoiser(config) => config.check()?,
         Architecture::Bag(config) => {
             if config.ngrams > MAX_NGRAMS {
                 return Err(format!("architecture: {} n-grams are more than {MAX_NGRAMS}", config.ngrams));

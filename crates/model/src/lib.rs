@@ -6,6 +6,7 @@ mod architecture;
 pub mod calibration;
 mod check;
 mod embedding;
+mod generation;
 pub mod manifest;
 mod metrics;
 mod networks;

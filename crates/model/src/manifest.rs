@@ -13,6 +13,7 @@ pub use super::architecture::{
     ResnetConfig, ResnetStage, TransformerConfig, TreesConfig,
 };
 pub use super::embedding::{EncoderConfig, RetrievalMetrics, TextPooling, VectorsConfig};
+pub use super::generation::{DenoiserConfig, FewExamples, Generation, GenerationMetrics, Memorisation};
 pub use super::metrics::{ExtractionMetrics, FoundMetrics, Metrics, OrdinalMetrics};
 pub use super::networks::{BlockStage, DensenetConfig, InceptionConfig, MobilenetConfig, UnetConfig};
 use super::recommendation::HistoryInput;
@@ -60,6 +61,9 @@ pub struct Manifest {
     /// How a picture becomes regions, of a model that gives every pixel a label.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub segmentation: Option<Segmentation>,
+    /// How pictures are made, of a model that makes them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<Generation>,
     /// What the model was trained on.
     pub data: DataSource,
     /// How it was trained.
@@ -79,6 +83,7 @@ impl Manifest {
     pub fn task(&self) -> Task {
         match self.input {
             Input::Image(_) if self.segmentation.is_some() => Task::ImageSegmentation,
+            Input::Image(_) if self.generation.is_some() => Task::ImageGeneration,
             Input::Image(_) => Task::ImageClassification,
             Input::Record(_) => Task::NoteClassification,
             Input::Text(_) if self.labels.is_empty() => Task::TextEmbedding,
@@ -175,6 +180,8 @@ pub enum Task {
     ImageClassification,
     /// One image in, a label for each of its pixels out.
     ImageSegmentation,
+    /// One label in, an image of it out.
+    ImageGeneration,
     /// One record (a note and its fields) in, one label out.
     NoteClassification,
     /// One note in, the names in it out.
@@ -191,6 +198,7 @@ impl Task {
         match self {
             Task::ImageClassification => "image-classification",
             Task::ImageSegmentation => "image-segmentation",
+            Task::ImageGeneration => "image-generation",
             Task::NoteClassification => "note-classification",
             Task::NoteExtraction => "note-extraction",
             Task::TextEmbedding => "text-embedding",

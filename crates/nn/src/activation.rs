@@ -106,16 +106,23 @@ impl Activation {
     /// Replaces values, whole vectors of them, by their activations.
     #[inline(always)]
     pub(crate) fn apply<S: Simd>(self, simd: S, values: &mut [f32]) {
-        let values = S::as_mut_simd_f32s(values).0;
+        // No closure: one of so many instructions is compiled as a function of its own, without those of the vectors, and then each of
+        // these is a call.
+        macro_rules! each {
+            ($x:ident => $y:expr) => {
+                for place in S::as_mut_simd_f32s(values).0 {
+                    let $x = *place;
+                    *place = $y;
+                }
+            };
+        }
         match self {
-            Activation::Relu => values.iter_mut().for_each(|x| *x = relu(simd, *x)),
-            Activation::Relu6 => values.iter_mut().for_each(|x| *x = relu6(simd, *x)),
-            Activation::Silu => {
-                values.iter_mut().for_each(|x| *x = simd.mul_f32s(*x, sigmoids(simd, *x)));
-            }
-            Activation::Gelu => values.iter_mut().for_each(|x| *x = gelu(simd, *x)),
-            Activation::Sigmoid => values.iter_mut().for_each(|x| *x = sigmoids(simd, *x)),
-            Activation::Tanh => values.iter_mut().for_each(|x| *x = tanhs(simd, *x)),
+            Activation::Relu => each!(x => relu(simd, x)),
+            Activation::Relu6 => each!(x => relu6(simd, x)),
+            Activation::Silu => each!(x => simd.mul_f32s(x, sigmoids(simd, x))),
+            Activation::Gelu => each!(x => gelu(simd, x)),
+            Activation::Sigmoid => each!(x => sigmoids(simd, x)),
+            Activation::Tanh => each!(x => tanhs(simd, x)),
         }
     }
 

@@ -71,6 +71,11 @@ pub fn run(graph: &Graph, weights: &Weights, images: &[f64], batch: usize, train
                 x.chunks(count).flat_map(|x| (0..*outputs).map(move |o| row(x, o))).collect()
             }
             Op::Add => inputs[0].0.iter().zip(inputs[1].0).map(|(a, b)| a + b).collect(),
+            Op::AddVector => {
+                let (x, from) = inputs[0];
+                let area = from.1 * from.2;
+                x.iter().enumerate().map(|(at, x)| x + inputs[1].0[at / area]).collect()
+            }
             Op::Concat => {
                 let mut y = Vec::new();
                 for image in 0..batch {

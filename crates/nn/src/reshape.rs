@@ -26,6 +26,24 @@ pub fn concat_gradient(gradient: Image, before: usize, mut into: ImageMut) {
     }
 }
 
+/// Adds a vector at each place of `out`.
+#[inline(always)]
+pub fn add_vector(vector: &[f32], mut out: ImageMut) {
+    for (row, column) in out.map.places() {
+        let values = out.at(row, column).iter_mut().zip(vector);
+        values.for_each(|(out, value)| *out += value);
+    }
+}
+
+/// Adds the gradient of the vector of [`add_vector`] to `into`: the sum over all places.
+#[inline(always)]
+pub fn vector_gradient(gradient: Image, into: &mut [f32]) {
+    for (row, column) in gradient.map.places() {
+        let values = into.iter_mut().zip(gradient.at(row, column));
+        values.for_each(|(into, gradient)| *into += gradient);
+    }
+}
+
 /// Channels, rows and columns as one vector, in this order.
 #[inline(always)]
 pub fn flatten(x: Image, mut out: ImageMut) {

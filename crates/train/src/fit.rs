@@ -167,6 +167,15 @@ pub trait Objective {
     /// # Errors
     /// What candle reports.
     fn validate(&self) -> anyhow::Result<Validation>;
+
+    /// Called after each validation, with the weights that were validated.
+    ///
+    /// # Errors
+    /// Whatever ends the run.
+    fn validated(&self, epoch: usize) -> anyhow::Result<()> {
+        let _ = epoch;
+        Ok(())
+    }
 }
 
 /// An outcome on validation.
@@ -258,6 +267,7 @@ pub fn fit_to(
         let own = params.snapshot()?;
         params.restore(run.average.values())?;
         let Validation { loss: val_loss, accuracy: val_accuracy, auc: val_auc } = objective.validate()?;
+        objective.validated(epoch)?;
         let done = Epoch { epoch, train_loss, val_loss, val_accuracy, val_auc };
         if session.progress {
             eprintln!("epoch {epoch:>3}  train loss {train_loss:.4}  {}", done.validation());

@@ -433,6 +433,7 @@ fn describe(
         abstain_below: 0.0,
         likeness: None,
         segmentation: None,
+        generation: None,
         data: options.about.data(
             source.sha256.keys().next().cloned(),
             source.sha256.clone(),

@@ -24,6 +24,7 @@ pub mod field_dropout;
 pub mod finish;
 pub mod fit;
 pub mod from;
+pub mod generate;
 pub mod image;
 pub mod likeness;
 pub mod logistic;

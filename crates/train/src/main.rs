@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Parser, Subcommand};
 use train::{
-    adopt, card, embed, evaluate, extract, image, likeness, recommender, segment, tables, text, text_options::TextOptions,
+    adopt, card, embed, evaluate, extract, generate, image, likeness, recommender, segment, tables, text, text_options::TextOptions,
 };
 
 /// A step of training takes and gives back large tensors, which the system's allocator returns to the
@@ -28,6 +28,8 @@ enum Command {
     Image(Box<image::ImageOptions>),
     /// Train a model that outlines regions of images
     Segment(Box<segment::SegmentOptions>),
+    /// Train a model that makes pictures, and measure them
+    Generate(Box<generate::GenerateOptions>),
     /// Train a classifier of notes
     Text(Box<TextOptions>),
     /// Train a model that finds names in notes
@@ -88,6 +90,10 @@ fn main() -> anyhow::Result<()> {
             let (folder, manifest) = segment::train(&options, &STOP)?;
             let metrics = manifest.segmentation.map(|segmentation| segmentation.metrics).unwrap_or_default();
             print!("wrote {}\n\n{}", folder.display(), tables::by_region(&metrics));
+        }
+        Command::Generate(options) => {
+            let (folder, _) = generate::train(&options, &STOP)?;
+            println!("wrote {}", folder.display());
         }
         Command::Text(options) => {
             let (folder, manifest) = text::train(&options, &STOP)?;

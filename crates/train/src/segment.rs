@@ -463,6 +463,7 @@ fn describe(
             instances: masks.instances.then_some(instances),
             metrics: BTreeMap::new(),
         }),
+        generation: None,
         data: options.about.data(
             masks.sha256.keys().next().cloned(),
             masks.sha256.clone(),

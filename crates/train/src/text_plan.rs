@@ -214,6 +214,7 @@ pub fn describe(
         abstain_below: 0.0,
         likeness: None,
         segmentation: None,
+        generation: None,
         data: options.about.data(
             folder,
             source.sha256.clone(),

@@ -11,9 +11,11 @@
 
 mod cnn;
 pub mod decode;
+mod denoiser;
 mod densenet;
 mod dicom;
 pub mod evidence;
+pub mod generate;
 pub mod image;
 mod inception;
 mod jpeg;
@@ -26,6 +28,7 @@ mod png;
 pub mod preprocess;
 mod resnet;
 pub mod segment;
+pub mod synthetic;
 mod unet;
 pub mod write;
 

@@ -33,6 +33,26 @@ pub fn describe(
     g.finish(logits)
 }
 
+/// What a residual network's last layer reads, without that layer: one vector an image.
+///
+/// # Errors
+/// Another architecture; layers that do not fit each other, or weights that do not fit the layers.
+pub fn features(
+    architecture: &Architecture,
+    input: &ImageInput,
+    params: &mut Params,
+) -> Result<ImageNetwork> {
+    let Architecture::Resnet(config) = architecture else {
+        candle_core::bail!("{}: the features of a resnet alone are given", architecture.as_str())
+    };
+    let mut g = GraphBuilder::new();
+    let ImageInput { channels, height, width, .. } = *input;
+    let images = g.input("images", Shape::map(channels as usize, height as usize, width as usize));
+    let x = *resnet::features(&mut g, images, config)?.last().unwrap_or(&images);
+    let x = g.global_average(x);
+    ImageNetwork::new(g.finish(x)?, params)
+}
+
 /// The network of `architecture` with the values of `params`.
 ///
 /// # Errors

@@ -9,6 +9,14 @@ use super::image::{Image, Samples};
 /// # Errors
 /// A picture that the format does not hold, such as one without pixels.
 pub fn png(image: &Image) -> Result<Vec<u8>, ::png::EncodingError> {
+    png_with(image, &[])
+}
+
+/// The same with texts under their keywords.
+///
+/// # Errors
+/// As [`png`]; a keyword that the format does not hold.
+pub fn png_with(image: &Image, texts: &[(&'static str, String)]) -> Result<Vec<u8>, ::png::EncodingError> {
     use ::png::{BitDepth, ColorType, Encoder};
     let mut file = Vec::new();
     let mut encoder = Encoder::new(Cursor::new(&mut file), image.width(), image.height());
@@ -20,6 +28,13 @@ pub fn png(image: &Image) -> Result<Vec<u8>, ::png::EncodingError> {
     };
     encoder.set_color(color);
     encoder.set_depth(depth);
+    for (keyword, text) in texts {
+        // A plain text chunk holds Latin-1.
+        match text.chars().all(|c| u32::from(c) < 256) {
+            true => encoder.add_text_chunk(keyword.to_string(), text.clone())?,
+            false => encoder.add_itxt_chunk(keyword.to_string(), text.clone())?,
+        }
+    }
     let mut writer = encoder.write_header()?;
     match image.samples() {
         Samples::Gray8(values) | Samples::Rgb8(values) => writer.write_image_data(values)?,

@@ -17,7 +17,7 @@ use super::{find, spec};
 use crate::api::audit::Answered;
 use crate::api::extract::{Id, ModelVersion, Whole};
 use crate::api::{AppState, Deadline, Problem, entities, images, notes};
-use crate::inference::image::{ImageService, Pixels};
+use crate::inference::image::{ImageService, Pixels, ReadAs};
 use crate::inference::registry::Served;
 use crate::inference::{Outcome, Timing};
 
@@ -90,6 +90,7 @@ async fn infer(
     let elsewhere = match &served {
         Served::Segment(_) => Some("outlines regions; ask it at /v1/images/segment"),
         Served::Embed(_) => Some("makes vectors of texts; ask it at /v1/embeddings"),
+        Served::Generate(_) => Some("makes pictures; ask it at /v1/images/generate"),
         Served::Recommendation(_) => {
             Some("recommends and takes no tensors: ask GET /v1/users/{user_id}/recommendations")
         }
@@ -119,13 +120,13 @@ async fn infer(
                         Ok((images::format(None, &image, &format!("image {index}"))?, image))
                     };
                     let images = images.into_iter().enumerate().map(read).collect::<Result<_, Problem>>()?;
-                    service.classify(images, None, usize::MAX, deadline).await?
+                    service.classify(images, ReadAs::default(), usize::MAX, deadline).await?
                 }
                 pixels => classify_pixels(service, pixels, deadline).await?,
             };
             (outcomes, Vec::new(), timing)
         }
-        Served::Segment(_) => return Err(Problem::internal()),
+        Served::Segment(_) | Served::Generate(_) => return Err(Problem::internal()),
         Served::Note(service) => {
             let records = notes::read(service, &records(batch, inputs)?)?;
             let (answers, timing) = service.classify(records, false, true, usize::MAX, deadline).await?;

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::{ImageService, ImagesError};
+use super::{ImageService, ImagesError, ReadAs};
 use crate::inference::pool::{AskError, Timing};
 use crate::inference::prediction::Outcome;
 use vision::evidence::{Cover, covered, covers, drawn, evidence};
@@ -51,7 +51,7 @@ impl ImageService {
     pub async fn explain(
         self: &Arc<Self>,
         (format, bytes): (Format, Bytes),
-        frame: Option<u32>,
+        read_as: ReadAs,
         label: Option<&str>,
         deadline: Instant,
     ) -> Result<(Explained, Timing), ExplainError> {
@@ -62,7 +62,7 @@ impl ImageService {
                 ExplainError::UnknownLabel { label: label.to_string(), labels: labels.clone() }
             })?),
         };
-        let (reading, waited) = self.clone().read(0, format, bytes.clone(), frame, false, deadline).await?;
+        let (reading, waited) = self.clone().read(0, format, bytes.clone(), read_as, false, deadline).await?;
         let mut timing = Timing {
             decode: reading.decode,
             preprocess: reading.preprocess,
@@ -93,7 +93,7 @@ impl ImageService {
         }
         let service = self.clone();
         let draw = move || -> Result<Image, ExplainError> {
-            let options = DecodeOptions { max_pixels: service.max_pixels, frame };
+            let options = DecodeOptions { max_pixels: service.max_pixels, frame: read_as.frame };
             let image = decode(format, &bytes, &options)
                 .map_err(|error| ExplainError::Images(ImagesError::Decode { index: 0, error }))?;
             let reader = service.reader().map_err(ImagesError::from)?;

@@ -126,6 +126,19 @@ impl GraphBuilder {
         Ok(self.push(name, Op::Add, &[a, b], self.shape(a)))
     }
 
+    /// A map with the vector `v`, one value a channel, added at each of its places.
+    ///
+    /// # Errors
+    /// What is added is no vector, or one of another number of channels.
+    pub fn add_vector(&mut self, name: &str, x: NodeId, v: NodeId) -> Result<NodeId> {
+        let (channels, ..) = self.map(name, x);
+        if self.shape(v).vector_width() != Some(channels) {
+            let (x, v) = (self.shape(x), self.shape(v));
+            return refuse(name, format!("{v} cannot be added at each place of {x}"));
+        }
+        Ok(self.push(name, Op::AddVector, &[x, v], self.shape(x)))
+    }
+
     /// The channels of all of `parts`, one after the other.
     ///
     /// # Errors

@@ -154,6 +154,8 @@ pub enum Op {
     },
     /// The sum of two maps.
     Add,
+    /// A map with a vector of as many channels added at each of its places.
+    AddVector,
     /// Maps of one size, channels after channels.
     Concat,
     /// Rows and columns multiplied by a factor.

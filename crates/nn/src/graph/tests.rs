@@ -71,6 +71,14 @@ fn what_does_not_fit_is_refused_by_the_name_of_its_layer() {
         g.add("sum", x, y)
     });
     assert_eq!(sum, "sum: 4 x 6 x 8 and 4 x 3 x 4 cannot be added");
+    let vector = error(|g, x| {
+        let v = g.global_average(x);
+        let v = g.dense("narrow", v, 3, Init::he(4));
+        g.add_vector("told", x, v)
+    });
+    assert_eq!(vector, "told: 3 values cannot be added at each place of 4 x 6 x 8");
+    let map = error(|g, x| g.add_vector("told", x, x));
+    assert_eq!(map, "told: 4 x 6 x 8 cannot be added at each place of 4 x 6 x 8");
     let unread = error(|g, x| {
         g.conv("lost", x, Conv::new(8, Window::new(3)))?;
         Ok(g.dense("head", x, 2, Init::he(1)))

@@ -89,6 +89,7 @@ impl Fuse<'_> {
                 }
                 Layer::Add
             }
+            (Op::AddVector, _) => Layer::AddVector,
             (Op::MaxPool(window), _) => Layer::MaxPool(*window),
             (Op::AveragePool(window), _) => Layer::AveragePool(*window),
             (Op::GlobalAverage, _) => Layer::GlobalAverage,

@@ -45,6 +45,7 @@ pub enum Layer {
     AveragePool(Window),
     GlobalAverage,
     Add,
+    AddVector,
     Concat,
     Upsample(usize, Interpolation),
     Flatten,
@@ -108,6 +109,11 @@ impl WithSimd for RunLayer<'_> {
                 Layer::Upsample(factor, method) => reshape::upsample(*factor, *method, x, out),
                 Layer::Flatten => reshape::flatten(x, out),
                 Layer::Copy => reshape::concat(x, 0, out),
+                Layer::AddVector => {
+                    reshape::concat(x, 0, ImageMut { map: to, values: &mut *out.values });
+                    let vector = Image { map: &from[1].map, values: input(&from[1]) };
+                    reshape::add_vector(vector.at(0, 0), out);
+                }
                 Layer::Concat => {
                     let mut before = 0;
                     for place in from {

@@ -51,6 +51,13 @@ impl WithSimd for Forward<'_> {
                 add(simd, source, &inputs[1].0, index, map, out);
                 continue;
             }
+            if let Work::AddVector = work {
+                let (vector, own) = &inputs[1];
+                Fill { source, image: index, map, into: &mut *out }.with_simd(simd);
+                let vector = vector.image(simd, index, size(own), &mut memory[..own.image()]);
+                reshape::add_vector(vector, ImageMut { map, values: out });
+                continue;
+            }
             if let Work::Concat = work {
                 let mut before = 0;
                 for (source, from) in inputs {
@@ -74,7 +81,13 @@ impl WithSimd for Forward<'_> {
                     let values = out.values.iter_mut().zip(x.values).zip(mask);
                     values.for_each(|((out, x), mask)| *out = x * mask);
                 }
-                Work::Input | Work::Conv(_) | Work::Dense | Work::Add | Work::Concat | Work::Copy => {
+                Work::Input
+                | Work::Conv(_)
+                | Work::Dense
+                | Work::Add
+                | Work::AddVector
+                | Work::Concat
+                | Work::Copy => {
                     unreachable!("these have ways of their own")
                 }
             }
@@ -144,12 +157,14 @@ impl WithSimd for Backward<'_> {
                 }
                 Work::Flatten => reshape::flatten_gradient(gradient, into),
                 Work::Concat => reshape::concat_gradient(gradient, before, into),
+                // The map comes before the vector.
+                Work::AddVector if before > 0 => reshape::vector_gradient(gradient, into.values),
                 Work::Dropout(_) => {
                     let mask = &extra.mask[index * map.image()..][..map.image()];
                     let values = into.values.iter_mut().zip(gradient.values).zip(mask);
                     values.for_each(|((into, gradient), mask)| *into += gradient * mask);
                 }
-                Work::Add | Work::Copy => {
+                Work::Add | Work::AddVector | Work::Copy => {
                     let values = into.values.iter_mut().zip(gradient.values);
                     values.for_each(|(into, gradient)| *into += gradient);
                 }

@@ -21,7 +21,7 @@ pub(crate) fn graph(input: [usize; 3], layers: Layers) -> Graph {
 }
 
 /// Networks of every layer, and of every way that layers can lie between each other.
-pub(crate) const NETWORKS: [(&str, [usize; 3], Layers); 12] = [
+pub(crate) const NETWORKS: [(&str, [usize; 3], Layers); 14] = [
     ("a residual block of an image", [1, 9, 12], |g, x| {
         let x = norm_relu(g, "stem", x, 16, 3)?;
         let y = norm_relu(g, "first", x, 16, 3)?;
@@ -175,6 +175,36 @@ pub(crate) const NETWORKS: [(&str, [usize; 3], Layers); 12] = [
         let b = g.relu(x);
         let x = g.add("rectified", x, b)?;
         Ok(g.global_average(x))
+    }),
+    ("a vector at each place of a block", [5, 6, 8], |g, x| {
+        let v = g.global_average(x);
+        let v = g.dense("embedding", v, 9, Init::glorot(5, 9));
+        let v = g.activation(v, Activation::Silu);
+        let stem = g.conv("stem", x, Conv::new(18, Window::new(3).padding(1)).bias())?;
+        let y = norm_silu(g, "first", stem, 18)?;
+        let y = g.conv("second", y, Conv::new(18, Window::new(3).padding(1)))?;
+        let y = g.batch_norm("second.norm", y);
+        let own = g.dense("second.condition", v, 18, Init::glorot(9, 18));
+        let y = g.add_vector("second.add", y, own)?;
+        let y = g.activation(y, Activation::Silu);
+        let x = g.add("sum", y, stem)?;
+        let other = g.dense("end.condition", v, 18, Init::glorot(9, 18));
+        let x = g.add_vector("end.add", x, other)?;
+        let x = g.relu(x);
+        g.conv("maps", x, Conv::new(3, Window::new(1)).bias())
+    }),
+    ("vectors in unusual places", [4, 5, 6], |g, x| {
+        let v = g.global_average(x);
+        let v = g.batch_norm("vector.norm", v);
+        let v = g.activation(v, Activation::Tanh);
+        let x = g.add_vector("images", x, v)?;
+        let y = g.batch_norm("norm", x);
+        let y = g.relu(y);
+        let y = g.add_vector("rectified", y, v)?;
+        let y = g.add_vector("twice", y, v)?;
+        let x = g.add("sum", x, y)?;
+        let x = g.global_average(x);
+        g.add_vector("of a vector", x, v)
     }),
 ];
 

@@ -250,6 +250,7 @@ fn describe(
         ordinal: None,
         input: Input::Text(TextInput { max_tokens: options.max_tokens }),
         segmentation: None,
+        generation: None,
         architecture: Architecture::Crf(model::manifest::CrfConfig {
             features: 0,
             threshold: options.threshold,

@@ -331,6 +331,7 @@ fn describe(
         ordinal: None,
         input: Input::History(HistoryInput { item_kind: kind.to_string(), items: weights.items().len() }),
         segmentation: None,
+        generation: None,
         architecture: Architecture::Ease(EaseConfig {
             lambda: chosen.lambda,
             base: chosen.base,

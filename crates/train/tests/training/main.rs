@@ -3,6 +3,7 @@
 
 #[path = "../../../../fuzz/archives.rs"]
 mod archives;
+mod generate;
 #[path = "../../../../fuzz/mutations.rs"]
 mod mutations;
 mod adopt;

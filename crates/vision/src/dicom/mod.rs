@@ -157,6 +157,8 @@ pub struct Identity {
     pub modality: Option<String>,
     /// Body Part Examined (0018,0015).
     pub body_part: Option<String>,
+    /// Whether Synthetic Data (0008,001C) is YES.
+    pub synthetic: bool,
 }
 
 /// What the beginning of a file declares: its size, and what it says that it is.
@@ -176,7 +178,9 @@ pub(super) fn declared(bytes: &[u8], options: &DecodeOptions) -> Declared {
     let encoding = syntax.map_or(Encoding::EXPLICIT_LITTLE, |syntax| syntax.encoding).shown(data);
     let set = DataSet::beginning(data, encoding);
     let word = |tag| set.text(tag).map(|text| text.to_uppercase()).filter(|text| !text.is_empty());
-    declared.identity = Identity { modality: word(tags::MODALITY), body_part: word(tags::BODY_PART) };
+    let synthetic = word(tags::SYNTHETIC).as_deref() == Some("YES");
+    declared.identity =
+        Identity { modality: word(tags::MODALITY), body_part: word(tags::BODY_PART), synthetic };
     let Ok(layout) = Layout::read(&set) else { return declared };
     let whole = if deflated {
         (layout.native_bytes() as u64)
