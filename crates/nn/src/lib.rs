@@ -10,6 +10,7 @@
 
 pub mod activation;
 mod attention;
+mod bytes;
 mod conv;
 mod depthwise;
 #[cfg(test)]
@@ -49,7 +50,8 @@ pub use graph::{
 };
 pub use linear::Linear;
 pub use params::{Init, Params};
-pub use plan::{Plan, Runner};
+pub use bytes::is_native as has_byte_instructions;
+pub use plan::{Calibration, Clipping, Numerics, Plan, Range, Ranges, Runner};
 pub use sequence::{SequenceInput, SequenceNetwork, SequencePlan};
 pub use step::ImageNetwork;
 pub use window::Window;
