@@ -72,6 +72,8 @@ pub struct Config {
     pub refresh: Duration,
     /// Folder of the model packages.
     pub models_dir: PathBuf,
+    /// What image networks are computed in.
+    pub precision: ServingPrecision,
     /// Largest request body in bytes.
     pub max_body_bytes: usize,
     /// Largest image in pixels.
@@ -104,6 +106,17 @@ pub struct Config {
     pub max_batch: usize,
     /// Inputs that may wait for each model.
     pub queue: usize,
+}
+
+/// What image networks are computed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServingPrecision {
+    /// The fastest that the package allows and the processor has instructions for.
+    Auto,
+    /// Single precision.
+    F32,
+    /// Bytes where the package allows it, whatever the processor.
+    Int8,
 }
 
 /// What becomes of an answer whose audit row cannot be written.
@@ -197,6 +210,7 @@ impl Config {
             recommendations: read.table("recommendations"),
             refresh: read.value(&settings::REFRESH_MS),
             models_dir: read.value(&settings::MODELS_DIR).into(),
+            precision: read.value(&settings::PRECISION),
             max_body_bytes: read.value(&settings::MAX_BODY_BYTES) as usize,
             max_pixels: read.value(&settings::MAX_PIXELS),
             decode_memory: read.value(&settings::DECODE_MEMORY),

@@ -54,6 +54,9 @@ pub struct ModelDescription {
     pub data: Value,
     /// Below this highest probability the model abstains.
     pub abstain_below: f32,
+    /// What it is computed in on this machine: f32 or int8.
+    #[schema(example = "int8")]
+    pub precision: &'static str,
     /// The model card, in Markdown.
     pub card: String,
 }
@@ -93,6 +96,7 @@ impl ModelDescription {
             })?,
             data: json(serde_json::to_value(&manifest.data))?,
             abstain_below: manifest.abstain_below,
+            precision: served.precision().as_str(),
             card: served.card().to_string(),
         })
     }

@@ -6,7 +6,7 @@
 use super::setting::{
     Address, Default, Described, Hidden, List, Millis, Number, OneOf, Setting, Share, Switch, Text,
 };
-use super::{AuditMode, Naming, RecommenderEngine};
+use super::{AuditMode, Naming, RecommenderEngine, ServingPrecision};
 
 /// Milliseconds of an hour.
 const HOUR: u64 = 3_600_000;
@@ -24,6 +24,7 @@ pub static GROUPS: [(&str, &[&dyn Described]); 6] = [
             &DATABASE_CONNECTIONS,
             &DEMO,
             &MODELS_DIR,
+            &PRECISION,
             &RECOMMENDER,
             &REFRESH_MS,
         ],
@@ -146,6 +147,18 @@ pub static MODELS_DIR: Setting<Text> = Setting {
     default: Default::Is("models"),
     accepts: Text("a folder"),
     help: "Folder of the model packages",
+};
+
+pub static PRECISION: Setting<OneOf<ServingPrecision>> = Setting {
+    name: "precision",
+    value: "PRECISION",
+    default: Default::Is("auto"),
+    accepts: OneOf(&[
+        ("auto", ServingPrecision::Auto),
+        ("f32", ServingPrecision::F32),
+        ("int8", ServingPrecision::Int8),
+    ]),
+    help: "What image networks are computed in: `f32`; `int8` where a package allows it; or `auto`, which is `int8` where the processor has instructions for it besides",
 };
 
 pub static RECOMMENDER: Setting<OneOf<RecommenderEngine>> = Setting {

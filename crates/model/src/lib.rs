@@ -9,6 +9,7 @@ pub mod manifest;
 mod metrics;
 mod networks;
 pub mod package;
+pub mod precision;
 pub mod recommendation;
 mod segmentation;
 

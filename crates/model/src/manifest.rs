@@ -13,6 +13,7 @@ pub use super::architecture::{
     ResnetConfig, ResnetStage, TransformerConfig, TreesConfig,
 };
 pub use super::metrics::{ExtractionMetrics, FoundMetrics, Metrics, OrdinalMetrics};
+pub use super::precision::{Int8, Precision, PrecisionCost, Precisions};
 pub use super::networks::{BlockStage, DensenetConfig, InceptionConfig, MobilenetConfig, UnetConfig};
 use super::recommendation::HistoryInput;
 pub use super::segmentation::{Instances, ObjectMetrics, Reading, RegionMetrics, Segmentation};
@@ -49,6 +50,9 @@ pub struct Manifest {
     /// this is for a network whose activations differ so much in size that it shows.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub exact_convolution: bool,
+    /// In which precisions besides single precision an image network may be computed, where that was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub precision: Option<Precisions>,
     /// How logits become probabilities.
     pub calibration: Calibration,
     /// An answer whose highest probability is below this is an abstention.

@@ -19,11 +19,12 @@ use super::alterations::{KINDS, altered};
 use super::augment::{Augmentation, Planes};
 use super::card;
 use super::examples::Source;
+use super::finish::amend as rewrite;
 use super::fit::{Examples, FitOptions, Session, fit as fit_network, predict};
 use super::image;
 use super::metrics::auc;
 use model::manifest::{Accepts, ImageInput, Input, Likeness as Described};
-use model::package::{CARD, LIKENESS, MANIFEST, sha256};
+use model::package::{LIKENESS, sha256};
 use model::{Manifest, Package};
 use nn::{Params, random};
 use vision::likeness::{Likeness, MEASURES, Thumbnail, Values, standardise};
@@ -127,13 +128,7 @@ pub fn amend(package: Package, data: &Path, accepts: Option<Accepts>) -> Result<
             manifest.name
         )
     };
-    let source = image::source(&manifest, data)?;
-    ensure!(
-        source.sha256 == manifest.data.sha256,
-        "{} is not the data that the model \"{}\" was trained on",
-        data.display(),
-        manifest.name
-    );
+    let source = image::own_source(&manifest, data)?;
     let fitted = fit(&input, &source, manifest.training.seed)?;
     let bytes = fitted.likeness.to_bytes()?;
     manifest.files.insert(LIKENESS.to_string(), sha256(&bytes));
@@ -147,12 +142,7 @@ pub fn amend(package: Package, data: &Path, accepts: Option<Accepts>) -> Result<
         true => card.replacen(&before, &after, 1),
         false => card.replacen("## Data\n", &format!("{after}## Data\n"), 1),
     };
-    let json = serde_json::to_string_pretty(&manifest)? + "\n";
-    for (name, content) in [(LIKENESS, bytes), (CARD, card.into_bytes()), (MANIFEST, json.into_bytes())] {
-        let file = folder.join(name);
-        std::fs::write(&file, content).with_context(|| file.display().to_string())?;
-    }
-    Package::read(&folder)?;
+    rewrite(&folder, &manifest, &card, &[(LIKENESS, bytes)])?;
     Ok(manifest)
 }
 

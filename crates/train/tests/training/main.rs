@@ -6,6 +6,7 @@ mod archives;
 #[path = "../../../../fuzz/mutations.rs"]
 mod mutations;
 mod networks;
+mod precision;
 mod segment;
 
 use std::path::{Path, PathBuf};
