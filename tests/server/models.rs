@@ -288,14 +288,16 @@ async fn what_is_no_file_and_a_tokenizer_that_pads_are_refused_by_name() {
 async fn probabilities(server: &Server, model: &str) -> Vec<(String, f64)> {
     let answer: Value = ask(server, model).await.json().await.unwrap();
     let predictions = answer["results"][0]["predictions"].as_array().unwrap().clone();
-    let pair = |one: &Value| (one["label"].as_str().unwrap().to_string(), one["probability"].as_f64().unwrap());
+    let pair =
+        |one: &Value| (one["label"].as_str().unwrap().to_string(), one["probability"].as_f64().unwrap());
     let mut pairs: Vec<_> = predictions.iter().map(pair).collect();
     pairs.sort_by(|a, b| a.0.cmp(&b.0));
     pairs
 }
 
 async fn precision(server: &Server, model: &str) -> String {
-    let said: Value = reqwest::get(server.at(&format!("/v1/models/{model}"))).await.unwrap().json().await.unwrap();
+    let said: Value =
+        reqwest::get(server.at(&format!("/v1/models/{model}"))).await.unwrap().json().await.unwrap();
     said["precision"].as_str().unwrap().to_string()
 }
 

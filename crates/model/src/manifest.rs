@@ -13,8 +13,8 @@ pub use super::architecture::{
     ResnetConfig, ResnetStage, TransformerConfig, TreesConfig,
 };
 pub use super::metrics::{ExtractionMetrics, FoundMetrics, Metrics, OrdinalMetrics};
-pub use super::precision::{Int8, Precision, PrecisionCost, Precisions};
 pub use super::networks::{BlockStage, DensenetConfig, InceptionConfig, MobilenetConfig, UnetConfig};
+pub use super::precision::{Int8, Precision, PrecisionCost, Precisions};
 use super::recommendation::HistoryInput;
 pub use super::segmentation::{Instances, ObjectMetrics, Reading, RegionMetrics, Segmentation};
 

@@ -8,8 +8,9 @@ use super::packed::{Epilogue, PackedWeights, Residual, Rows, Scattered, product}
 use super::simd::{AlignedVec, round_up};
 use super::window::Window;
 
-/// Output positions that one call of the product should have at least.
-pub const FEW: usize = 8;
+/// Output positions that one call of the product should have at least: as many as use the weights while
+/// these are near.
+pub const FEW: usize = 96;
 
 /// Where the values under the kernel of `filter` lie in a map, from the first of them on: the starts of
 /// the runs, and the length of each. A row of the kernel lies in one piece unless it is dilated.

@@ -82,7 +82,7 @@ impl Kernel {
 
     /// Packs `filter`; `exact` asks for no other sums than those of the definition.
     pub fn new(filter: &Filter, from: &Map, to: &Map, exact: bool) -> Kernel {
-        match !exact && Winograd::suits(filter, from) {
+        match !exact && Winograd::suits(filter, from) && Winograd::pays(filter, to) {
             true => Kernel::Winograd(Winograd::new(filter)),
             false => Kernel::Direct(Direct::new(filter, from, to)),
         }

@@ -43,6 +43,7 @@ mod window;
 pub mod winograd;
 mod winograd_gradient;
 
+pub use bytes::is_native as has_byte_instructions;
 pub use filter::Filter;
 pub use graph::{
     Activation, Conv, Graph, GraphBuilder, GraphError, Interpolation, Node, NodeId, Op, Parameter, Pooling,
@@ -50,7 +51,6 @@ pub use graph::{
 };
 pub use linear::Linear;
 pub use params::{Init, Params};
-pub use bytes::is_native as has_byte_instructions;
 pub use plan::{Calibration, Clipping, Numerics, Plan, Range, Ranges, Runner};
 pub use sequence::{SequenceInput, SequenceNetwork, SequencePlan};
 pub use step::ImageNetwork;

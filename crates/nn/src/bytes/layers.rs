@@ -24,12 +24,34 @@ pub(crate) fn quantise(map: &Map, levels: Levels, x: &[f32], out: &mut [u8]) {
 pub(crate) fn max_pool(window: &Window, from: &Map, x: &[u8], to: &Map, out: &mut [u8]) {
     for (row, column) in to.places() {
         let out = &mut out[to.place(row, column)..][..to.depth];
-        out.fill(0);
-        taps(window, (from.height, from.width), (row, column), |_, i, j| {
-            let x = &x[from.place(i, j)..][..to.depth];
-            out.iter_mut().zip(x).for_each(|(most, value)| *most = (*most).max(*value));
-        });
+        // A vector's worth of channels at a time, so that the maximum stays in a register.
+        let (wide, narrow) = out.as_chunks_mut::<64>();
+        for (part, out) in wide.iter_mut().enumerate() {
+            *out = most(window, from, x, (row, column), part * 64);
+        }
+        for (part, out) in narrow.as_chunks_mut::<16>().0.iter_mut().enumerate() {
+            *out = most(window, from, x, (row, column), wide.len() * 64 + part * 16);
+        }
     }
+}
+
+/// The maximum of the `N` channels from `first` on.
+#[inline(always)]
+fn most<const N: usize>(
+    window: &Window,
+    from: &Map,
+    x: &[u8],
+    place: (usize, usize),
+    first: usize,
+) -> [u8; N] {
+    let mut most = [0; N];
+    taps(window, (from.height, from.width), place, |_, i, j| {
+        let x = &x[from.place(i, j) + first..][..N];
+        for k in 0..N {
+            most[k] = most[k].max(x[k]);
+        }
+    });
+    most
 }
 
 /// The mean of every channel, as numbers.

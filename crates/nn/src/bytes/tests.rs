@@ -71,7 +71,9 @@ impl Case {
             let (i, j) = (tap / window.kernel.1, tap % window.kernel.1);
             let row = window.reads(y, i, window.padding.0, self.from.height);
             let column = window.reads(x, j, window.padding.1, self.from.width);
-            let (Some(row), Some(column)) = (row, column) else { continue };
+            let (Some(row), Some(column)) = (row, column) else {
+                continue;
+            };
             for input in 0..*inputs {
                 let at = image * self.from.image() + self.from.place(row, column) + input;
                 let weight = (own[input * window.taps() + tap] / scale).round_ties_even();

@@ -16,6 +16,10 @@ use crate::simd::round_up;
 /// Bytes of maps that are worked on before the next images are: what stays near the second cache.
 const TOGETHER: usize = 2 << 20;
 
+/// Weights that are read anew for every image, being more than the second cache holds, are read for as many
+/// images at once.
+const HEAVY: (usize, usize) = (1 << 20, 4);
+
 /// A map on its way through a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Value(pub(super) usize);
@@ -125,6 +129,7 @@ impl Builder {
             format: formats[value.0],
         };
         let mut scratch = 0;
+        let mut weights = 0;
         let mut steps = Vec::with_capacity(self.layers.len());
         for Planned { work, from, residual, to, activation } in self.layers {
             let (from, to): (Vec<_>, _) = (from.into_iter().map(place).collect(), place(to));
@@ -132,6 +137,7 @@ impl Builder {
             let added = residual.map(|value| Added { slot: slot_of[value.0], format: formats[value.0] });
             let action = match work {
                 Work::Filter(name, filter) => {
+                    weights += filter.weights.len();
                     let kernel = Kernel::new(&filter, &from[0].map, &to.map, self.exact);
                     scratch = scratch.max(kernel.scratch());
                     // The one activation that kernels apply to their results in registers.
@@ -139,6 +145,7 @@ impl Builder {
                     Action::Filter { name, kernel, residual: added.map(|added| added.slot), relu }
                 }
                 Work::Bytes(name, filter) => {
+                    weights += filter.weights.len() / 4;
                     let applied = activation.take_if(|one| ByteFilter::applies(Some(*one)));
                     let Format::Bytes(levels) = from[0].format else { unreachable!("quantised before") };
                     let kind = added.as_ref().map(|added| match added.format {
@@ -159,7 +166,7 @@ impl Builder {
             output: place(output),
             slots,
             scratch,
-            together: (TOGETHER / (4 * image.max(1))).clamp(1, 32),
+            together: (TOGETHER / (4 * image.max(1))).clamp(if weights > HEAVY.0 { HEAVY.1 } else { 1 }, 32),
             bytes: formats.iter().any(|format| *format != Format::Floats),
         })
     }
