@@ -115,6 +115,8 @@ pub enum ServingPrecision {
     Auto,
     /// Single precision.
     F32,
+    /// Numbers of half the length where the package allows it, whatever the processor.
+    Bf16,
     /// Bytes where the package allows it, whatever the processor.
     Int8,
 }

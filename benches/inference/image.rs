@@ -93,9 +93,10 @@ pub fn described(
         .expect("weights")
         .into_iter()
         .collect();
+    let halves = precision == Precision::Bf16;
     let plan = |ranges: Ranges| -> Plan {
         let mut params = Params::frozen(weights.clone());
-        let numerics = Numerics { exact: false, ranges };
+        let numerics = Numerics { exact: false, ranges, halves };
         network::plan_with(&architecture, &input, labels, &mut params, &numerics).expect("a network")
     };
     let length = length(&input);

@@ -174,7 +174,8 @@ def cases(folder, manifest, batches, scratch):
     weights = load_file(folder / manifest["weights"]["file"])
     size = manifest["input"]
     rng = np.random.default_rng(0)
-    precisions = ["f32"] + ["int8"] * manifest.get("precision", {}).get("int8", {}).get("allowed", False)
+    measured = manifest.get("precision", {})
+    precisions = ["f32"] + [name for name in ("bf16", "int8") if measured.get(name, {}).get("allowed")]
     for batch in batches:
         shape = (batch, size["channels"], size["height"], size["width"])
         x = rng.standard_normal(shape, dtype=np.float32)
@@ -349,5 +350,5 @@ def published(names, batches, scratch, channels=3, side=224, labels=10):
                 "model": network(weights, architecture, shape, labels),
                 "feeds": {"x": x},
                 "request": {**files, "examples": examples, "inputs": inputs},
-                "precisions": ["f32", "int8"],
+                "precisions": ["f32", "bf16", "int8"],
             }

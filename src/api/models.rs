@@ -54,7 +54,7 @@ pub struct ModelDescription {
     pub data: Value,
     /// Below this highest probability the model abstains.
     pub abstain_below: f32,
-    /// What it is computed in on this machine: f32 or int8.
+    /// What it is computed in on this machine: f32, bf16 or int8.
     #[schema(example = "int8")]
     pub precision: &'static str,
     /// The model card, in Markdown.

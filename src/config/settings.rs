@@ -156,9 +156,10 @@ pub static PRECISION: Setting<OneOf<ServingPrecision>> = Setting {
     accepts: OneOf(&[
         ("auto", ServingPrecision::Auto),
         ("f32", ServingPrecision::F32),
+        ("bf16", ServingPrecision::Bf16),
         ("int8", ServingPrecision::Int8),
     ]),
-    help: "What image networks are computed in: `f32`; `int8` where a package allows it; or `auto`, which is `int8` where the processor has instructions for it besides",
+    help: "What classifiers of images are computed in: `f32`; `bf16` or `int8` where the package allows it; or `auto`, the fastest of those that the package allows and the processor has instructions for",
 };
 
 pub static RECOMMENDER: Setting<OneOf<RecommenderEngine>> = Setting {

@@ -14,7 +14,7 @@ pub use super::architecture::{
 };
 pub use super::metrics::{ExtractionMetrics, FoundMetrics, Metrics, OrdinalMetrics};
 pub use super::networks::{BlockStage, DensenetConfig, InceptionConfig, MobilenetConfig, UnetConfig};
-pub use super::precision::{Int8, Precision, PrecisionCost, Precisions};
+pub use super::precision::{Bf16, Int8, Precision, PrecisionCost, Precisions};
 use super::recommendation::HistoryInput;
 pub use super::segmentation::{Instances, ObjectMetrics, Reading, RegionMetrics, Segmentation};
 

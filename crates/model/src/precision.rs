@@ -18,6 +18,8 @@ pub const MOST_LOST: f64 = 0.002;
 pub enum Precision {
     /// Single precision.
     F32,
+    /// The upper half of it (bfloat16), sums in single precision.
+    Bf16,
     /// Eight-bit whole numbers, sums in 32 bits.
     Int8,
 }
@@ -27,6 +29,7 @@ impl Precision {
     pub fn as_str(self) -> &'static str {
         match self {
             Precision::F32 => "f32",
+            Precision::Bf16 => "bf16",
             Precision::Int8 => "int8",
         }
     }
@@ -38,6 +41,19 @@ impl Precision {
 pub struct Precisions {
     /// Over bytes.
     pub int8: Int8,
+    /// Over numbers of half the length.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bf16: Option<Bf16>,
+}
+
+/// What was measured of a network over numbers of half the length.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bf16 {
+    /// Whether it may serve.
+    pub allowed: bool,
+    /// What it costs.
+    pub cost: PrecisionCost,
 }
 
 /// What was measured of a network over bytes.
@@ -89,6 +105,9 @@ impl Precisions {
     /// # Errors
     /// A sentence that names the member and what is accepted.
     pub fn check(&self) -> Result<(), String> {
+        if self.bf16.as_ref().is_some_and(|bf16| bf16.allowed && !bf16.cost.is_small()) {
+            return Err(format!("precision.bf16 is allowed though accuracy falls by more than {MOST_LOST}"));
+        }
         let Int8 { allowed, cost, ranges, .. } = &self.int8;
         if *allowed && (ranges.is_empty() || !cost.is_small()) {
             return Err(format!(
@@ -128,10 +147,14 @@ mod tests {
                 clipping: "error".to_string(),
                 ranges: BTreeMap::from([("stem".to_string(), range)]),
             },
+            bf16: None,
         };
         assert_eq!(precisions(true, 0.968, (-1.0, 2.0)).check(), Ok(()));
         assert_eq!(precisions(false, 0.9, (0.0, 2.0)).check(), Ok(()));
         assert!(precisions(true, 0.967, (0.0, 2.0)).check().unwrap_err().contains("falls"));
+        let dear = Some(Bf16 { allowed: true, cost: cost(0.9) });
+        let dear = Precisions { bf16: dear, ..precisions(true, 0.97, (0.0, 2.0)) };
+        assert!(dear.check().unwrap_err().contains("bf16"));
         for range in [(0.5, 2.0), (-2.0, -1.0), (0.0, f32::INFINITY), (f32::NAN, 1.0)] {
             assert!(precisions(true, 0.97, range).check().unwrap_err().contains("stem"));
         }

@@ -1,4 +1,5 @@
-//! What a network over images loses when it is computed over bytes, and whether a package allows it.
+//! What a network over images loses when it is computed over bytes or over numbers of half the length, and whether
+//! a package allows it.
 //!
 //! Between what the values of every layer lie is measured on training pictures, and how values far out are
 //! treated is chosen by what it does to the logits of others of them. What it costs is measured once, on
@@ -17,7 +18,7 @@ use super::finish::amend as rewrite;
 use super::fit::Examples;
 use super::metrics::highest;
 use model::calibration::probabilities;
-use model::manifest::{ImageInput, Input, Int8, PrecisionCost, Precisions};
+use model::manifest::{Bf16, ImageInput, Input, Int8, PrecisionCost, Precisions};
 use model::{Manifest, Package};
 use nn::{Calibration, Clipping, Numerics, Params, Plan, Ranges, Runner};
 use vision::network;
@@ -69,13 +70,13 @@ pub fn measure(
     }
     let split =
         |name: &str| source.splits.get(name).with_context(|| format!("the data has no split \"{name}\""));
-    let plan = |ranges: &Ranges| -> Result<Plan> {
-        let numerics = Numerics { exact: manifest.exact_convolution, ranges: ranges.clone() };
+    let plan = |ranges: &Ranges, halves: bool| -> Result<Plan> {
+        let numerics = Numerics { exact: manifest.exact_convolution, ranges: ranges.clone(), halves };
         let (architecture, labels) = (&manifest.architecture, manifest.labels.len());
         let mut params = Params::frozen(weights.clone());
         Ok(network::plan_with(architecture, input, labels, &mut params, &numerics)?)
     };
-    let whole = plan(&Ranges::new())?;
+    let whole = plan(&Ranges::new(), false)?;
     let layers = whole.convolutions();
     let mut single = Runner::new(Arc::new(whole));
     let train = split("train")?;
@@ -95,14 +96,14 @@ pub fn measure(
         for (name, clipping) in CLIPPINGS {
             let mut ranges = calibration.ranges(clipping);
             ranges.retain(|name, _| !left_out.iter().chain(layers.last()).any(|layer| layer == name));
-            let rows = logits(&mut Runner::new(Arc::new(plan(&ranges)?)), &compared)?;
+            let rows = logits(&mut Runner::new(Arc::new(plan(&ranges, false)?)), &compared)?;
             let off = difference(&plain, &rows);
             if best.as_ref().is_none_or(|(least, ..)| off < *least) {
                 best = Some((off, name, ranges));
             }
         }
         let (_, clipping, ranges) = best.context("nothing was tried")?;
-        let rows = logits(&mut Runner::new(Arc::new(plan(&ranges)?)), &shown)?;
+        let rows = logits(&mut Runner::new(Arc::new(plan(&ranges, false)?)), &shown)?;
         let cost = cost(manifest, (&exact, &rows), &truth)?;
         let allowed = cost.is_small() && !ranges.is_empty();
         let ranges = ranges.into_iter().map(|(name, range)| (name, (range.low, range.high))).collect();
@@ -115,7 +116,10 @@ pub fn measure(
     if !int8.allowed {
         int8.ranges.clear();
     }
-    Ok(Precisions { int8 })
+    let rows = logits(&mut Runner::new(Arc::new(plan(&Ranges::new(), true)?)), &shown)?;
+    let cost = cost(manifest, (&exact, &rows), &truth)?;
+    let bf16 = Some(Bf16 { allowed: cost.is_small(), cost });
+    Ok(Precisions { int8, bf16 })
 }
 
 /// Up to [`MOST`] of the examples, every so many from the one at `from` on.

@@ -1,8 +1,10 @@
 //! A convolution over bytes: its weights as signed bytes, and all scales folded together.
 
 use super::Instructions;
+pub(crate) use super::kernel::Output;
 use super::kernel::Product;
-pub(crate) use super::kernel::{Folded, Output, Residual};
+use super::kernel::{Folded, Residual};
+use super::lanes::to_half;
 use super::levels::Levels;
 use super::pack::PackedBytes;
 use crate::direct;
@@ -19,6 +21,8 @@ const MOST: usize = (i32::MAX / (255 * 127)) as usize;
 pub(crate) enum Added {
     /// Bytes of these levels.
     Bytes(Levels),
+    /// Numbers of half the length.
+    Halves,
     /// Numbers.
     Floats,
 }
@@ -30,8 +34,11 @@ pub(crate) struct ByteFilter {
     folded: Folded,
     /// What a residual is multiplied by.
     residual: f32,
+    /// In bytes, as is the length.
     taps: Vec<usize>,
     length: usize,
+    /// Bytes of an input.
+    size: usize,
     /// From where to where, for every output position of `together` images.
     places: Vec<(u32, u32)>,
     together: usize,
@@ -48,10 +55,8 @@ pub(crate) struct ByteArgs<'a> {
     pub images: usize,
     /// Inputs; a few bytes behind the last map are read, and count for nothing.
     pub x: &'a [u8],
-    /// Bytes that are added.
-    pub bytes: Option<&'a [u8]>,
-    /// Numbers that are added.
-    pub floats: Option<&'a [f32]>,
+    /// What is added, and how it is kept.
+    pub added: Option<(&'a [f32], Added)>,
     /// Results; what surrounds the maps is left alone.
     pub out: Output<'a>,
 }
@@ -95,7 +100,7 @@ impl ByteFilter {
         let (out_scale, out_zero) = (f64::from(out_levels.scale), f64::from(out_levels.zero));
         let (residual, offset) = match added {
             None => (0.0, 0.0),
-            Some(Added::Floats) => (1.0 / out_scale, 0.0),
+            Some(Added::Floats | Added::Halves) => (1.0 / out_scale, 0.0),
             Some(Added::Bytes(levels)) => {
                 let by = f64::from(levels.scale) / out_scale;
                 (by, -f64::from(levels.zero) * by)
@@ -121,6 +126,50 @@ impl ByteFilter {
             residual: residual as f32,
             taps,
             length,
+            size: 1,
+            places: direct::places(filter, from, to, together),
+            together,
+            instructions,
+        }
+    }
+
+    /// Packs `filter` for inputs of half the length like `from` and for outputs like `to`.
+    pub fn halves(
+        filter: &Filter,
+        from: &Map,
+        to: &Map,
+        activation: Option<Activation>,
+        instructions: Instructions,
+    ) -> ByteFilter {
+        assert!(Instructions::halves().contains(&instructions));
+        let (mut taps, length) = direct::taps(filter, from);
+        taps.iter_mut().for_each(|tap| *tap *= 2);
+        let runs = filter.window.taps() / taps.len().max(1);
+        let depth = from.depth;
+        let sizes = (taps.len(), 2 * length);
+        let weights = PackedBytes::new(sizes, filter.outputs, instructions, |tap, byte, output| {
+            let k = byte / 2;
+            match k % depth < filter.inputs {
+                true => {
+                    let weight = filter.weight(output, k % depth, tap * runs + k / depth);
+                    to_half(weight).to_le_bytes()[byte % 2] as i8
+                }
+                false => 0,
+            }
+        });
+        let mut factor = AlignedVec::zeros(weights.columns());
+        let mut term = AlignedVec::zeros(weights.columns());
+        factor[..filter.outputs].fill(1.0);
+        term[..filter.outputs].copy_from_slice(&filter.bias);
+        let (low, high) = limits(activation, None);
+        let together = direct::FEW.div_ceil((to.height * to.width).max(1));
+        ByteFilter {
+            weights,
+            folded: Folded { factor, term, low, high },
+            residual: 1.0,
+            taps,
+            length: 2 * length,
+            size: 2,
             places: direct::places(filter, from, to, together),
             together,
             instructions,
@@ -134,11 +183,12 @@ impl ByteFilter {
 
     /// Convolves a batch of maps.
     pub fn run(&self, args: ByteArgs) {
-        let ByteArgs { from, to, images, x, bytes, floats, mut out } = args;
-        let residual = match (bytes, floats) {
-            (Some(bytes), _) => Residual::Bytes(bytes, self.residual),
-            (_, Some(floats)) => Residual::Floats(floats, self.residual),
-            _ => Residual::None,
+        let ByteArgs { from, to, images, x, added, mut out } = args;
+        let residual = match added {
+            None => Residual::None,
+            Some((values, Added::Bytes(_))) => Residual::Bytes(bytemuck::cast_slice(values), self.residual),
+            Some((values, Added::Halves)) => Residual::Halves(bytemuck::cast_slice(values), self.residual),
+            Some((values, Added::Floats)) => Residual::Floats(values, self.residual),
         };
         let positions = self.places.len() / self.together;
         for first in (0..images).step_by(self.together) {
@@ -147,6 +197,7 @@ impl ByteFilter {
                 x,
                 taps: &self.taps,
                 length: self.length,
+                size: self.size,
                 places: &self.places[..images * positions],
                 from: first * from.image(),
                 to: first * to.image(),
@@ -155,6 +206,7 @@ impl ByteFilter {
                 residual,
                 out: match &mut out {
                     Output::Bytes(out) => Output::Bytes(out),
+                    Output::Halves(out) => Output::Halves(out),
                     Output::Floats(out) => Output::Floats(out),
                 },
             };

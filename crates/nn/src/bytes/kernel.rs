@@ -25,6 +25,8 @@ pub(crate) enum Residual<'a> {
     None,
     /// Bytes at the places of the result; what their zero stands for is in the terms.
     Bytes(&'a [u8], f32),
+    /// Numbers of half the length at the places of the result.
+    Halves(&'a [u16], f32),
     /// Numbers at the places of the result.
     Floats(&'a [f32], f32),
 }
@@ -34,6 +36,8 @@ pub(crate) enum Residual<'a> {
 pub(crate) enum Output<'a> {
     /// To bytes.
     Bytes(&'a mut [u8]),
+    /// To numbers of half the length.
+    Halves(&'a mut [u16]),
     /// To numbers in single precision.
     Floats(&'a mut [f32]),
 }
@@ -56,7 +60,9 @@ pub(super) struct Product<'a> {
     pub x: &'a [u8],
     pub taps: &'a [usize],
     pub length: usize,
-    /// Where each row begins: in the bytes on the left and in the result, moved by `from` and `to`.
+    /// Bytes of a value on the left: one or two.
+    pub size: usize,
+    /// Where each row begins: in the values on the left and in the result, moved by `from` and `to`.
     pub places: &'a [(u32, u32)],
     pub from: usize,
     pub to: usize,
@@ -88,9 +94,18 @@ impl Product<'_> {
                 // SAFETY: as above.
                 unsafe { avx2(self) }
             }
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx512Halves => {
+                // SAFETY: as above, `Instructions::halves`.
+                unsafe { avx512_halves(self) }
+            }
+            Instructions::PlainHalves => {
+                // SAFETY: these are instructions that every processor has.
+                unsafe { narrow::<Plain<true>>(self) }
+            }
             Instructions::Plain => {
                 // SAFETY: these are instructions that every processor has.
-                unsafe { narrow::<Plain>(self) }
+                unsafe { narrow::<Plain<false>>(self) }
             }
         }
     }
@@ -102,7 +117,16 @@ impl Product<'_> {
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 unsafe fn avx512(mut product: Product) {
     // SAFETY: the caller has what this function is compiled for.
-    unsafe { all::<Avx512>(&mut product) }
+    unsafe { all::<Avx512<false>>(&mut product) }
+}
+
+/// # Safety
+/// For processors with AVX-512 F, BW, VL and BF16.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+unsafe fn avx512_halves(mut product: Product) {
+    // SAFETY: the caller has what this function is compiled for.
+    unsafe { all::<Avx512<true>>(&mut product) }
 }
 
 /// # Safety
@@ -242,7 +266,7 @@ unsafe fn tile<L: Lanes, const R: usize, const V: usize, const U: usize>(
     assert!(panel.weights.len() == product.taps.len() * groups * width * 4);
     let places = &product.places[first..first + R];
     for place in places {
-        let start = product.from + place.0 as usize;
+        let start = product.size * (product.from + place.0 as usize);
         assert!(start + panel.reach <= product.x.len(), "a row ends beyond the bytes");
     }
     // SAFETY: the bytes reach from every start to the end of the last group of the last tap, and the panel
@@ -253,7 +277,7 @@ unsafe fn tile<L: Lanes, const R: usize, const V: usize, const U: usize>(
         for &tap in product.taps {
             let mut left = [product.x.as_ptr(); R];
             for r in 0..R {
-                left[r] = left[r].add(product.from + places[r].0 as usize + tap);
+                left[r] = left[r].add(product.size * (product.from + places[r].0 as usize) + tap);
             }
             let whole = groups - groups % U;
             let mut group = 0;
@@ -319,6 +343,13 @@ unsafe fn tile<L: Lanes, const R: usize, const V: usize, const U: usize>(
                         values[v] = L::mul_add(other, by, values[v]);
                     }
                 }
+                Residual::Halves(halves, by) => {
+                    let (halves, by) = (&halves[at..at + width], L::splat(by));
+                    for v in 0..V {
+                        let other = L::load_halves(halves.as_ptr().add(v * L::COUNT));
+                        values[v] = L::mul_add(other, by, values[v]);
+                    }
+                }
                 Residual::Floats(floats, by) => {
                     let (floats, by) = (&floats[at..at + width], L::splat(by));
                     for v in 0..V {
@@ -333,6 +364,13 @@ unsafe fn tile<L: Lanes, const R: usize, const V: usize, const U: usize>(
                     for v in 0..V {
                         let value = L::clamp(values[v], low, high);
                         L::store_bytes(value, out.as_mut_ptr().add(v * L::COUNT));
+                    }
+                }
+                Output::Halves(out) => {
+                    let out = &mut out[at..at + width];
+                    for v in 0..V {
+                        let value = L::clamp(values[v], low, high);
+                        L::store_halves(value, out.as_mut_ptr().add(v * L::COUNT));
                     }
                 }
                 Output::Floats(out) => {

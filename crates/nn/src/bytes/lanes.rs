@@ -1,6 +1,8 @@
 //! The vector instructions that the kernel is written over, one implementation a kind of processor.
 //!
-//! `pulp`, over which the kernels of single precision are written, has no sums of products of bytes.
+//! `pulp`, over which the kernels of single precision are written, has no sums of products of bytes, nor of
+//! numbers of half the length (bfloat16). Where an implementation is for these, a sum is one of single
+//! precision, kept by its bits.
 
 /// Vectors of 32-bit sums and of single precision, [`Lanes::COUNT`] of either.
 ///
@@ -8,7 +10,7 @@
 /// Every function needs a processor with the instructions of its implementation, and pointers to as
 /// many values as it reads or writes.
 pub(super) unsafe trait Lanes: Copy {
-    /// Whole numbers; also four bytes in each place.
+    /// Sums; also four bytes, or two numbers of half the length, in each place.
     type Sums: Copy;
     /// Numbers in single precision.
     type Floats: Copy;
@@ -21,7 +23,7 @@ pub(super) unsafe trait Lanes: Copy {
     unsafe fn splat_bytes(x: *const u8) -> Self::Sums;
     /// Four weights at each place.
     unsafe fn weights(w: *const i8) -> Self::Sums;
-    /// At each place the sum and four products of unsigned `x` and signed `w`.
+    /// At each place the sum and four products of unsigned `x` and signed `w`, or two of numbers of half the length.
     unsafe fn dot(sums: Self::Sums, x: Self::Sums, w: Self::Sums) -> Self::Sums;
     /// The sum of two.
     unsafe fn add(a: Self::Sums, b: Self::Sums) -> Self::Sums;
@@ -34,22 +36,40 @@ pub(super) unsafe trait Lanes: Copy {
     unsafe fn load(x: *const f32) -> Self::Floats;
     /// Bytes from memory as numbers.
     unsafe fn load_bytes(x: *const u8) -> Self::Floats;
+    /// Numbers of half the length from memory.
+    unsafe fn load_halves(x: *const u16) -> Self::Floats;
     /// a * b + c, rounded once.
     unsafe fn mul_add(a: Self::Floats, b: Self::Floats, c: Self::Floats) -> Self::Floats;
-    /// Within `low` and `high`.
+    /// Within `low` and `high`; what is no number stays none.
     unsafe fn clamp(x: Self::Floats, low: Self::Floats, high: Self::Floats) -> Self::Floats;
     /// Numbers to memory.
     unsafe fn store(x: Self::Floats, to: *mut f32);
     /// Numbers from 0 to 255, rounded to the nearest, to even ones between two, to memory as bytes.
     unsafe fn store_bytes(x: Self::Floats, to: *mut u8);
+    /// Numbers to memory, rounded to half their length.
+    unsafe fn store_halves(x: Self::Floats, to: *mut u16);
 }
 
-/// Code without vector instructions of its own.
+/// The upper half of a number's bits, rounded to the nearest, to even ones between two.
+#[inline(always)]
+pub(super) fn to_half(x: f32) -> u16 {
+    let bits = x.to_bits();
+    // What is no number stays none.
+    if x.is_nan() { (bits >> 16) as u16 | 64 } else { ((bits + 0x7fff + (bits >> 16 & 1)) >> 16) as u16 }
+}
+
+/// The number whose bits end with `half`.
+#[inline(always)]
+pub(super) fn from_half(half: u16) -> f32 {
+    f32::from_bits(u32::from(half) << 16)
+}
+
+/// Code without vector instructions of its own, over bytes or, with `HALF`, over numbers of half the length.
 #[derive(Clone, Copy)]
-pub(super) struct Plain;
+pub(super) struct Plain<const HALF: bool>;
 
 // SAFETY: these run anywhere; pointers are the callers' matter.
-unsafe impl Lanes for Plain {
+unsafe impl<const HALF: bool> Lanes for Plain<HALF> {
     type Sums = [i32; 16];
     type Floats = [f32; 16];
     const COUNT: usize = 16;
@@ -74,6 +94,12 @@ unsafe impl Lanes for Plain {
     #[inline(always)]
     unsafe fn dot(mut sums: [i32; 16], x: [i32; 16], w: [i32; 16]) -> [i32; 16] {
         for (sum, (x, w)) in sums.iter_mut().zip(x.into_iter().zip(w)) {
+            if HALF {
+                let half = |pair: i32, part: usize| from_half((pair as u32 >> (16 * part)) as u16);
+                let products = half(x, 0) * half(w, 0) + half(x, 1) * half(w, 1);
+                *sum = (f32::from_bits(*sum as u32) + products).to_bits() as i32;
+                continue;
+            }
             for (x, w) in x.to_ne_bytes().into_iter().zip(w.to_ne_bytes()) {
                 *sum += i32::from(x) * i32::from(w as i8);
             }
@@ -83,13 +109,18 @@ unsafe impl Lanes for Plain {
 
     #[inline(always)]
     unsafe fn add(mut a: [i32; 16], b: [i32; 16]) -> [i32; 16] {
-        a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
+        for (a, b) in a.iter_mut().zip(b) {
+            *a = match HALF {
+                true => (f32::from_bits(*a as u32) + f32::from_bits(b as u32)).to_bits() as i32,
+                false => *a + b,
+            };
+        }
         a
     }
 
     #[inline(always)]
     unsafe fn floats(sums: [i32; 16]) -> [f32; 16] {
-        sums.map(|sum| sum as f32)
+        sums.map(|sum| if HALF { f32::from_bits(sum as u32) } else { sum as f32 })
     }
 
     #[inline(always)]
@@ -110,6 +141,12 @@ unsafe impl Lanes for Plain {
     }
 
     #[inline(always)]
+    unsafe fn load_halves(x: *const u16) -> [f32; 16] {
+        // SAFETY: the caller gives 16 halves.
+        unsafe { x.cast::<[u16; 16]>().read_unaligned() }.map(from_half)
+    }
+
+    #[inline(always)]
     unsafe fn mul_add(mut a: [f32; 16], b: [f32; 16], c: [f32; 16]) -> [f32; 16] {
         for (a, (b, c)) in a.iter_mut().zip(b.into_iter().zip(c)) {
             *a = a.mul_add(b, c);
@@ -120,7 +157,9 @@ unsafe impl Lanes for Plain {
     #[inline(always)]
     unsafe fn clamp(mut x: [f32; 16], low: [f32; 16], high: [f32; 16]) -> [f32; 16] {
         for (x, (low, high)) in x.iter_mut().zip(low.into_iter().zip(high)) {
-            *x = x.max(low).min(high);
+            // Comparisons, because what is no number is neither.
+            *x = if *x < low { low } else { *x };
+            *x = if *x > high { high } else { *x };
         }
         x
     }
@@ -136,6 +175,12 @@ unsafe impl Lanes for Plain {
         // SAFETY: the caller gives room for 16 bytes.
         unsafe { to.cast::<[u8; 16]>().write_unaligned(x.map(|x| x.round_ties_even() as u8)) }
     }
+
+    #[inline(always)]
+    unsafe fn store_halves(x: [f32; 16], to: *mut u16) {
+        // SAFETY: the caller gives room for 16 halves.
+        unsafe { to.cast::<[u16; 16]>().write_unaligned(x.map(to_half)) }
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -147,12 +192,12 @@ mod x86 {
 
     use super::Lanes;
 
-    /// AVX-512 F, BW, VL and VNNI.
+    /// AVX-512 F, BW and VL; VNNI or, with `HALF`, BF16.
     #[derive(Clone, Copy)]
-    pub struct Avx512;
+    pub struct Avx512<const HALF: bool>;
 
     // SAFETY: each function is the one instruction that its name says, over 16 places.
-    unsafe impl Lanes for Avx512 {
+    unsafe impl<const HALF: bool> Lanes for Avx512<HALF> {
         type Sums = __m512i;
         type Floats = __m512;
         const COUNT: usize = 16;
@@ -178,19 +223,36 @@ mod x86 {
         #[inline(always)]
         unsafe fn dot(sums: __m512i, x: __m512i, w: __m512i) -> __m512i {
             // SAFETY: the caller has these instructions.
-            unsafe { _mm512_dpbusd_epi32(sums, x, w) }
+            unsafe {
+                if HALF {
+                    let (x, w) = (
+                        std::mem::transmute::<__m512i, __m512bh>(x),
+                        std::mem::transmute::<__m512i, __m512bh>(w),
+                    );
+                    return _mm512_castps_si512(_mm512_dpbf16_ps(_mm512_castsi512_ps(sums), x, w));
+                }
+                _mm512_dpbusd_epi32(sums, x, w)
+            }
         }
 
         #[inline(always)]
         unsafe fn add(a: __m512i, b: __m512i) -> __m512i {
             // SAFETY: the caller has these instructions.
-            unsafe { _mm512_add_epi32(a, b) }
+            unsafe {
+                if HALF {
+                    return _mm512_castps_si512(_mm512_add_ps(
+                        _mm512_castsi512_ps(a),
+                        _mm512_castsi512_ps(b),
+                    ));
+                }
+                _mm512_add_epi32(a, b)
+            }
         }
 
         #[inline(always)]
         unsafe fn floats(sums: __m512i) -> __m512 {
             // SAFETY: the caller has these instructions.
-            unsafe { _mm512_cvtepi32_ps(sums) }
+            unsafe { if HALF { _mm512_castsi512_ps(sums) } else { _mm512_cvtepi32_ps(sums) } }
         }
 
         #[inline(always)]
@@ -212,6 +274,15 @@ mod x86 {
         }
 
         #[inline(always)]
+        unsafe fn load_halves(x: *const u16) -> __m512 {
+            // SAFETY: the caller has these instructions and gives 16 halves.
+            unsafe {
+                let halves = _mm512_cvtepu16_epi32(_mm256_loadu_si256(x.cast()));
+                _mm512_castsi512_ps(_mm512_slli_epi32::<16>(halves))
+            }
+        }
+
+        #[inline(always)]
         unsafe fn mul_add(a: __m512, b: __m512, c: __m512) -> __m512 {
             // SAFETY: the caller has these instructions.
             unsafe { _mm512_fmadd_ps(a, b, c) }
@@ -220,7 +291,7 @@ mod x86 {
         #[inline(always)]
         unsafe fn clamp(x: __m512, low: __m512, high: __m512) -> __m512 {
             // SAFETY: the caller has these instructions.
-            unsafe { _mm512_min_ps(_mm512_max_ps(x, low), high) }
+            unsafe { _mm512_min_ps(high, _mm512_max_ps(low, x)) }
         }
 
         #[inline(always)]
@@ -233,6 +304,16 @@ mod x86 {
         unsafe fn store_bytes(x: __m512, to: *mut u8) {
             // SAFETY: the caller has these instructions and gives room for 16 bytes.
             unsafe { _mm_storeu_si128(to.cast(), _mm512_cvtusepi32_epi8(_mm512_cvtps_epi32(x))) }
+        }
+
+        #[inline(always)]
+        unsafe fn store_halves(x: __m512, to: *mut u16) {
+            assert!(HALF, "bytes do not become halves");
+            // SAFETY: the caller has these instructions and gives room for 16 halves.
+            unsafe {
+                let halves = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(x));
+                _mm256_storeu_si256(to.cast(), halves);
+            }
         }
     }
 
@@ -312,6 +393,11 @@ mod x86 {
         }
 
         #[inline(always)]
+        unsafe fn load_halves(_: *const u16) -> __m256 {
+            unreachable!("these are for bytes")
+        }
+
+        #[inline(always)]
         unsafe fn mul_add(a: __m256, b: __m256, c: __m256) -> __m256 {
             // SAFETY: the caller has these instructions.
             unsafe { _mm256_fmadd_ps(a, b, c) }
@@ -320,7 +406,7 @@ mod x86 {
         #[inline(always)]
         unsafe fn clamp(x: __m256, low: __m256, high: __m256) -> __m256 {
             // SAFETY: the caller has these instructions.
-            unsafe { _mm256_min_ps(_mm256_max_ps(x, low), high) }
+            unsafe { _mm256_min_ps(high, _mm256_max_ps(low, x)) }
         }
 
         #[inline(always)]
@@ -338,6 +424,11 @@ mod x86 {
                 let words = _mm_packus_epi32(low, high);
                 _mm_storel_epi64(to.cast(), _mm_packus_epi16(words, words));
             }
+        }
+
+        #[inline(always)]
+        unsafe fn store_halves(_: __m256, _: *mut u16) {
+            unreachable!("these are for bytes")
         }
     }
 }

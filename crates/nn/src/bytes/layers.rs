@@ -1,5 +1,6 @@
 //! Layers over maps of bytes that are no products.
 
+use super::lanes::to_half;
 use super::levels::Levels;
 use crate::map::Map;
 use crate::pooling::taps;
@@ -16,6 +17,17 @@ pub(crate) fn quantise(map: &Map, levels: Levels, x: &[f32], out: &mut [u8]) {
         for (out, x) in out.iter_mut().zip(x) {
             *out = x.mul_add(by, zero).round_ties_even().clamp(0.0, 255.0) as u8;
         }
+    }
+}
+
+/// The values of one map rounded to half their length, in the same places.
+#[inline(always)]
+pub(crate) fn halve(map: &Map, x: &[f32], out: &mut [u16]) {
+    let length = map.width * map.depth;
+    for y in 0..map.height {
+        let start = map.place(y, 0);
+        let (x, out) = (&x[start..start + length], &mut out[start..start + length]);
+        out.iter_mut().zip(x).for_each(|(out, x)| *out = to_half(*x));
     }
 }
 

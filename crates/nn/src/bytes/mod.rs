@@ -1,4 +1,5 @@
-//! Convolutions over bytes: values of eight bits, products summed in whole numbers.
+//! Convolutions over values shorter than single precision: bytes, whose products are summed in whole numbers,
+//! and numbers of half the length (bfloat16), whose products are summed in single precision.
 //!
 //! A value x is kept as the byte q of x = scale * (q - zero), one scale a map; weights are signed
 //! bytes with a scale for each output (Jacob et al. 2018, "Quantization and training of neural networks
@@ -17,7 +18,7 @@ mod pack;
 mod tests;
 
 pub(crate) use filter::{Added, ByteArgs, ByteFilter, Output};
-pub(crate) use layers::{global_average, max_pool, quantise};
+pub(crate) use layers::{global_average, halve, max_pool, quantise};
 pub use levels::Levels;
 
 /// The instructions that sums over bytes are made with.
@@ -34,6 +35,11 @@ pub(crate) enum Instructions {
     Avx2,
     /// None in particular.
     Plain,
+    /// `vdpbf16ps` over vectors of 32 numbers of half the length.
+    #[cfg(target_arch = "x86_64")]
+    Avx512Halves,
+    /// None in particular, over numbers of half the length.
+    PlainHalves,
 }
 
 impl Instructions {
@@ -60,7 +66,24 @@ impl Instructions {
         found
     }
 
-    /// The fastest.
+    /// Every kind for numbers of half the length that this processor has, the fastest first.
+    pub(crate) fn halves() -> Vec<Instructions> {
+        let mut found = Vec::new();
+        #[cfg(target_arch = "x86_64")]
+        {
+            let wide = std::is_x86_feature_detected!("avx512f")
+                && std::is_x86_feature_detected!("avx512bw")
+                && std::is_x86_feature_detected!("avx512vl")
+                && std::is_x86_feature_detected!("avx512bf16");
+            if wide {
+                found.push(Instructions::Avx512Halves);
+            }
+        }
+        found.push(Instructions::PlainHalves);
+        found
+    }
+
+    /// The fastest for bytes.
     pub(crate) fn best() -> Instructions {
         static BEST: std::sync::LazyLock<Instructions> =
             std::sync::LazyLock::new(|| Instructions::available()[0]);
@@ -76,4 +99,9 @@ pub fn is_native() -> bool {
         Instructions::Avx512 | Instructions::Avx => true,
         _ => false,
     }
+}
+
+/// Whether this processor has instructions for sums over numbers of half the length.
+pub fn has_halves() -> bool {
+    Instructions::halves()[0] != Instructions::PlainHalves
 }

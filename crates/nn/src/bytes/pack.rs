@@ -29,7 +29,7 @@ impl PackedBytes {
     ) -> PackedBytes {
         let widest = match instructions {
             #[cfg(target_arch = "x86_64")]
-            Instructions::Avx512 => WIDEST,
+            Instructions::Avx512 | Instructions::Avx512Halves => WIDEST,
             _ => 16,
         };
         let (each, columns_up) = (length.div_ceil(4), columns.next_multiple_of(16));

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::lanes::{from_half, to_half};
 use super::*;
 use crate::direct;
 use crate::filter::Filter;
@@ -26,7 +27,7 @@ struct Case {
     added: Option<Added>,
     activation: Option<Activation>,
     x: AlignedVec,
-    bytes: Vec<u8>,
+    bytes: AlignedVec,
     floats: Vec<f32>,
     images: usize,
 }
@@ -48,8 +49,10 @@ impl Case {
             to: &self.to,
             images: self.images,
             x: bytemuck::cast_slice(&self.x),
-            bytes: matches!(self.added, Some(Added::Bytes(_))).then_some(&self.bytes[..]),
-            floats: matches!(self.added, Some(Added::Floats)).then_some(&self.floats[..]),
+            added: self.added.map(|added| match added {
+                Added::Bytes(_) => (bytemuck::cast_slice(&self.bytes), added),
+                _ => (&self.floats[..], added),
+            }),
             out: match self.out {
                 Some(_) => Output::Bytes(&mut bytes),
                 None => Output::Floats(&mut floats),
@@ -85,8 +88,10 @@ impl Case {
         let at = image * self.to.image() + self.to.place(y, x) + output;
         sum += match self.added {
             None => 0.0,
-            Some(Added::Floats) => f64::from(self.floats[at]),
-            Some(Added::Bytes(levels)) => f64::from(levels.value(self.bytes[at])),
+            Some(Added::Floats | Added::Halves) => f64::from(self.floats[at]),
+            Some(Added::Bytes(levels)) => {
+                f64::from(levels.value(bytemuck::cast_slice::<f32, u8>(&self.bytes)[at]))
+            }
         };
         match self.activation {
             Some(Activation::Relu) => sum.max(0.0),
@@ -137,7 +142,13 @@ proptest! {
             out: out_zero.map(|zero| Levels { scale: 0.1, zero }),
             added: [None, Some(Added::Floats), Some(Added::Bytes(own))][added],
             activation: [None, Some(Activation::Relu), Some(Activation::Relu6)][activation],
-            bytes: draw(images * to.image(), seed, "added").iter().map(|value| own.byte(*value)).collect(),
+            bytes: {
+                let mut bytes = AlignedVec::zeros((images * to.image()).div_ceil(4));
+                let values = draw(images * to.image(), seed, "added");
+                let places = bytemuck::cast_slice_mut::<f32, u8>(&mut bytes).iter_mut();
+                places.zip(&values).for_each(|(to, value)| *to = own.byte(*value));
+                bytes
+            },
             floats: draw(images * to.image(), seed, "added"),
             from, to, x, images,
         };
@@ -169,6 +180,76 @@ proptest! {
         }
         for (at, written) in written.into_iter().enumerate() {
             prop_assert!(written || (plain.0[at] == 7 && plain.1[at] == 7.0), "around the maps");
+        }
+    }
+
+    #[test]
+    fn numbers_of_half_the_length_are_multiplied_by_the_definition(
+        inputs in 1usize..70, outputs in 1usize..150, (height, width) in (1usize..9, 1usize..9),
+        (tall, wide) in (1usize..4, 1usize..4), stride in 1usize..3, padding in 0usize..2, images in 1usize..3,
+        aligned: bool, short: bool, added in 0usize..3, relu: bool, seed: u64,
+    ) {
+        let window = Window { kernel: (tall, wide), stride, padding: (padding, padding), dilation: 1 };
+        let Ok(size) = window.output(height, width) else { return Ok(()) };
+        let depth = if aligned { round_up(inputs) } else { inputs };
+        let mut from = Map::new(height, width, inputs, depth);
+        let to = Map::new(size.0, size.1, outputs, round_up(outputs));
+        let weights = draw(outputs * inputs * window.taps(), seed, "weights");
+        let filter = Filter { weights, bias: draw(outputs, seed, "bias"), outputs, inputs, window };
+        direct::make_room(&filter, &mut from, &to);
+        let mut floats = vec![0.0; images * from.image()];
+        let drawn = draw(images * height * width * inputs, seed, "x");
+        let mut drawn = drawn.iter();
+        let mut x = AlignedVec::zeros((images * from.image()).div_ceil(2) + 4);
+        for image in 0..images {
+            let start = image * from.image();
+            for (row, column) in from.places() {
+                let at = start + from.place(row, column);
+                floats[at..at + inputs].iter_mut().zip(&mut drawn).for_each(|(to, value)| *to = *value);
+            }
+            halve(&from, &floats[start..], &mut bytemuck::cast_slice_mut(&mut x)[start..]);
+        }
+        let values = draw(images * to.image(), seed, "added");
+        let mut halves = AlignedVec::zeros(values.len().div_ceil(2));
+        halve(&Map::new(images, 1, 1, to.image()), &values, bytemuck::cast_slice_mut(&mut halves));
+        let activation = relu.then_some(Activation::Relu);
+        for instructions in Instructions::halves() {
+            let packed = ByteFilter::halves(&filter, &from, &to, activation, instructions);
+            let (mut long, mut half) = (vec![0.0f32; values.len()], vec![0u16; values.len()]);
+            packed.run(ByteArgs {
+                from: &from,
+                to: &to,
+                images,
+                x: bytemuck::cast_slice(&x),
+                added: [None, Some((&values[..], Added::Floats)), Some((&halves[..], Added::Halves))][added],
+                out: if short { Output::Halves(&mut half) } else { Output::Floats(&mut long) },
+            });
+            for image in 0..images {
+                for (row, column) in to.places() {
+                    for output in 0..outputs {
+                        let mut want = f64::from(filter.bias[output]);
+                        let mut most = want.abs();
+                        for tap in 0..window.taps() {
+                            let (i, j) = (tap / wide, tap % wide);
+                            let place = (window.reads(row, i, padding, height), window.reads(column, j, padding, width));
+                            let (Some(i), Some(j)) = place else { continue };
+                            for input in 0..inputs {
+                                let at = image * from.image() + from.place(i, j) + input;
+                                let product = f64::from(floats[at]) * f64::from(filter.weight(output, input, tap));
+                                want += product;
+                                most += product.abs();
+                            }
+                        }
+                        let at = image * to.image() + to.place(row, column) + output;
+                        want += if added > 0 { f64::from(values[at]) } else { 0.0 };
+                        let want = if relu { want.max(0.0) } else { want };
+                        let got = if short { f64::from(from_half(half[at])) } else { f64::from(long[at]) };
+                        // Every factor is off by one part in 256 of it at most, and so is a short result.
+                        let apart = (got - want).abs();
+                        prop_assert!(apart <= 0.009 * (most + want.abs() + 1.0), "{instructions:?}: {got} for {want}");
+                    }
+                }
+            }
         }
     }
 
@@ -210,6 +291,26 @@ proptest! {
 }
 
 #[test]
+fn halves_are_the_nearest_and_what_is_no_number_stays_none() {
+    for (value, want) in [
+        (0.0, 0.0),
+        (1.0, 1.0),
+        (-2.5, -2.5),
+        (1.003_906_25, 1.0),
+        (1.004, 1.007_812_5),
+        (3.3e38, 3.296_2e38),
+    ] {
+        let got = from_half(to_half(value));
+        assert!((got - want).abs() <= 1e-4 * want.abs(), "{got} for {value}");
+    }
+    assert_eq!(from_half(to_half(f32::MAX)), f32::INFINITY);
+    for none in [f32::NAN, -f32::NAN, f32::from_bits(0x7f80_0001)] {
+        assert!(from_half(to_half(none)).is_nan());
+    }
+    assert_eq!(from_half(to_half(f32::NEG_INFINITY)), f32::NEG_INFINITY);
+}
+
+#[test]
 fn instructions_that_are_there_are_found() {
     let found = Instructions::available();
     assert_eq!(found.last(), Some(&Instructions::Plain));
@@ -232,5 +333,5 @@ fn rows_that_end_too_early_are_refused() {
     let filter = ByteFilter::new(&filter, (&map, levels), (&map, None), None, None, Instructions::Plain);
     let (x, mut out) = (vec![0; map.image() - 1], vec![0.0; map.image()]);
     let out = Output::Floats(&mut out);
-    filter.run(ByteArgs { from: &map, to: &map, images: 1, x: &x, bytes: None, floats: None, out });
+    filter.run(ByteArgs { from: &map, to: &map, images: 1, x: &x, added: None, out });
 }

@@ -3,10 +3,9 @@
 use candle_core::{Result, bail};
 
 use super::formats::Format;
-use super::ranges::Ranges;
 use super::steps::{Action, Added, Layer, Step};
-use super::{Place, Plan, Slot};
-use crate::bytes::{self, ByteFilter, Instructions};
+use super::{Numerics, Place, Plan, Slot};
+use crate::bytes::{ByteFilter, Instructions};
 use crate::direct;
 use crate::filter::{Filter, Kernel};
 use crate::graph::Activation;
@@ -109,8 +108,8 @@ impl Builder {
     ///
     /// # Errors
     /// More values than a plan can address.
-    pub fn finish(mut self, output: Value, ranges: &Ranges) -> Result<Plan> {
-        let formats = self.choose_formats(ranges, output)?;
+    pub fn finish(mut self, output: Value, numerics: &Numerics) -> Result<Plan> {
+        let formats = self.choose_formats(numerics, output)?;
         self.lay_out();
         let slot_of = self.slots(output, &formats);
         let mut slots = vec![Slot::default(); slot_of.iter().max().map_or(0, |most| most + 1)];
@@ -147,13 +146,17 @@ impl Builder {
                 Work::Bytes(name, filter) => {
                     weights += filter.weights.len() / 4;
                     let applied = activation.take_if(|one| ByteFilter::applies(Some(*one)));
-                    let Format::Bytes(levels) = from[0].format else { unreachable!("quantised before") };
-                    let kind = added.as_ref().map(|added| match added.format {
-                        Format::Bytes(levels) => bytes::Added::Bytes(levels),
-                        Format::Floats => bytes::Added::Floats,
-                    });
-                    let (x, out) = ((&from[0].map, levels), (&to.map, to.format.levels()));
-                    let filter = ByteFilter::new(&filter, x, out, kind, applied, Instructions::best());
+                    let filter = match from[0].format {
+                        Format::Bytes(levels) => {
+                            let (x, out) = ((&from[0].map, levels), (&to.map, to.format.levels()));
+                            let kind = added.as_ref().map(|added| added.format.added());
+                            ByteFilter::new(&filter, x, out, kind, applied, Instructions::best())
+                        }
+                        _ => {
+                            let instructions = Instructions::halves()[0];
+                            ByteFilter::halves(&filter, &from[0].map, &to.map, applied, instructions)
+                        }
+                    };
                     Action::Bytes { name, filter, added }
                 }
                 Work::Layer(layer) => Action::Layer(layer),
@@ -167,7 +170,7 @@ impl Builder {
             slots,
             scratch,
             together: (TOGETHER / (4 * image.max(1))).clamp(if weights > HEAVY.0 { HEAVY.1 } else { 1 }, 32),
-            bytes: formats.iter().any(|format| *format != Format::Floats),
+            bytes: formats.iter().any(|format| format.levels().is_some()),
         })
     }
 

@@ -33,7 +33,7 @@ pub fn plan(graph: &Graph, weights: &BTreeMap<String, Vec<f32>>, numerics: &Nume
         fuse.held.push(held);
     }
     let output = fuse.value(graph.output());
-    fuse.builder.finish(output, &numerics.ranges)
+    fuse.builder.finish(output, numerics)
 }
 
 /// A node's result.

@@ -36,6 +36,9 @@ pub struct Numerics {
     pub exact: bool,
     /// Convolutions whose inputs have a range here are over bytes; none for single precision throughout.
     pub ranges: Ranges,
+    /// The others are over numbers of half the length (bfloat16), but for those that are faster in single
+    /// precision.
+    pub halves: bool,
 }
 
 /// A map and the memory it lies in.
@@ -95,8 +98,8 @@ impl Plan {
         self.steps.iter().filter_map(name).collect()
     }
 
-    /// How many of them are over bytes.
-    pub fn over_bytes(&self) -> usize {
+    /// How many of them are over less than single precision.
+    pub fn lowered(&self) -> usize {
         self.steps.iter().filter(|step| matches!(step.action, Action::Bytes { .. })).count()
     }
 

@@ -33,7 +33,7 @@ pub enum Action {
         residual: Option<usize>,
         relu: bool,
     },
-    /// A convolution over bytes.
+    /// A convolution over bytes or numbers of half the length.
     Bytes {
         /// Of the layer.
         name: String,
@@ -69,6 +69,8 @@ pub enum Layer {
     Copy,
     /// Numbers become bytes of these levels.
     Quantise(Levels),
+    /// Numbers are rounded to half their length.
+    Halve,
 }
 
 impl Step {
@@ -88,19 +90,15 @@ impl Step {
                 scratch,
             }),
             Action::Bytes { filter, added, .. } => {
-                let bytes = |slot: usize| bytemuck::cast_slice(&maps[slot]);
-                let of = |format: fn(&Format) -> bool| {
-                    added.as_ref().filter(|added| format(&added.format)).map(|added| added.slot)
-                };
                 filter.run(ByteArgs {
                     from: &from[0].map,
                     to: &to.map,
                     images,
-                    x: bytes(from[0].slot),
-                    bytes: of(Format::is_bytes).map(bytes),
-                    floats: of(Format::is_floats).map(|slot| &*maps[slot]),
+                    x: bytemuck::cast_slice(&maps[from[0].slot]),
+                    added: added.as_ref().map(|added| (&*maps[added.slot], added.format.added())),
                     out: match to.format {
                         Format::Bytes(_) => Output::Bytes(bytemuck::cast_slice_mut(&mut out)),
+                        Format::Halves => Output::Halves(bytemuck::cast_slice_mut(&mut out)),
                         Format::Floats => Output::Floats(&mut out),
                     },
                 });
@@ -134,7 +132,7 @@ impl WithSimd for RunLayer<'_> {
         let RunLayer { layer, from, maps, to: place, images, out } = self;
         let to = &place.map;
         for image in 0..images {
-            if from[0].format.is_bytes() || place.format.is_bytes() {
+            if !from[0].format.is_floats() || !place.format.is_floats() {
                 run_bytes(layer, (&from[0], &maps[from[0].slot]), (place, out), image);
                 continue;
             }
@@ -151,7 +149,7 @@ impl WithSimd for RunLayer<'_> {
                 Layer::Upsample(factor, method) => reshape::upsample(*factor, *method, x, out),
                 Layer::Flatten => reshape::flatten(x, out),
                 Layer::Copy => reshape::concat(x, 0, out),
-                Layer::Quantise(_) => unreachable!("its result is of bytes"),
+                Layer::Quantise(_) | Layer::Halve => unreachable!("its result is no number"),
                 Layer::Concat => {
                     let mut before = 0;
                     for place in from {
@@ -183,6 +181,9 @@ fn run_bytes(layer: &Layer, (from, x): (&Place, &[f32]), (to, out): (&Place, &mu
         (Layer::Quantise(levels), Format::Floats) => {
             let out = &mut bytemuck::cast_slice_mut(out)[result..];
             bytes::quantise(&from.map, *levels, &x[own..], out);
+        }
+        (Layer::Halve, Format::Floats) => {
+            bytes::halve(&from.map, &x[own..], &mut bytemuck::cast_slice_mut(out)[result..]);
         }
         (Layer::MaxPool(window), Format::Bytes(_)) => {
             let out = &mut bytemuck::cast_slice_mut(out)[result..];

@@ -64,16 +64,16 @@ fn over_bytes_a_plan_says_nearly_the_same_alone_and_in_a_batch() {
             noise(&[37, input[0], input[1], input[2]], 5).flatten_from(1).unwrap().to_vec2().unwrap();
         let exact = Plan::new(&graph, &weights, true).unwrap();
         let labels = exact.labels();
-        assert_eq!(exact.over_bytes(), 0);
+        assert_eq!(exact.lowered(), 0);
         let mut runner = Runner::new(Arc::new(exact));
         let mut want = Vec::new();
         runner.run(&images, |row| want.push(row.to_vec())).unwrap();
         let calibration = Calibration::new(&mut runner, &images).unwrap();
         for clipping in [Clipping::Nothing, Clipping::Share(1e-4), Clipping::Error] {
-            let numerics = Numerics { exact: false, ranges: calibration.ranges(clipping) };
+            let numerics = Numerics { ranges: calibration.ranges(clipping), ..Numerics::default() };
             assert!(!numerics.ranges.is_empty());
             let plan = Plan::with(&graph, &weights, &numerics).unwrap();
-            assert!(plan.over_bytes() > 0, "{name}");
+            assert!(plan.lowered() > 0, "{name}");
             let mut runner = Runner::new(Arc::new(plan));
             let mut rows = Vec::new();
             runner.run(&images, |row| rows.push(row.to_vec())).unwrap();
@@ -102,9 +102,33 @@ fn layers_without_a_range_stay_in_single_precision() {
     let graph = graph(input, layers);
     let weights = plain(&trained(&graph, 4));
     let ranges = Ranges::from([("first".to_string(), Range { low: 0.0, high: 3.0 })]);
-    let numerics = Numerics { exact: false, ranges };
+    let numerics = Numerics { ranges, ..Numerics::default() };
     let names: Vec<&str> = graph.nodes().iter().map(|node| &*node.name).collect();
     assert!(names.iter().any(|name| name.starts_with("first")), "{names:?}");
     let named = numerics.ranges.keys().filter(|name| names.contains(&&***name)).count();
-    assert_eq!(Plan::with(&graph, &weights, &numerics).unwrap().over_bytes(), named);
+    assert_eq!(Plan::with(&graph, &weights, &numerics).unwrap().lowered(), named);
+}
+
+#[test]
+fn over_numbers_of_half_the_length_a_plan_says_nearly_the_same() {
+    for (name, input, layers) in NETWORKS {
+        let graph = graph(input, layers);
+        let weights = plain(&trained(&graph, 4));
+        let images: Vec<Vec<f32>> =
+            noise(&[9, input[0], input[1], input[2]], 5).flatten_from(1).unwrap().to_vec2().unwrap();
+        let mut runner = Runner::new(Arc::new(Plan::new(&graph, &weights, true).unwrap()));
+        let mut want = Vec::new();
+        runner.run(&images, |row| want.extend_from_slice(row)).unwrap();
+        let numerics = Numerics { halves: true, ..Numerics::default() };
+        let mut runner = Runner::new(Arc::new(Plan::with(&graph, &weights, &numerics).unwrap()));
+        let mut got = Vec::new();
+        runner.run(&images, |row| got.extend_from_slice(row)).unwrap();
+        let largest = want.iter().fold(0f32, |most, value| most.max(value.abs()));
+        for (got, want) in got.iter().zip(&want) {
+            assert!((got - want).abs() < 0.03 * (0.1 + largest), "{name}: {got} for {want}");
+        }
+        let mut broken = images[0].clone();
+        broken[3] = f32::NAN;
+        runner.run(&[&broken], |row| assert!(row.iter().any(|value| value.is_nan()), "{name}")).unwrap();
+    }
 }
