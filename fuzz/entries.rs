@@ -90,7 +90,9 @@ pub fn package(data: &[u8]) {
     let Ok(package) = Package::read(&folder) else { return };
     let Package { manifest, weights, .. } = &package;
     match (&manifest.input, &manifest.architecture) {
-        (Input::Image(input), _) => drop(ImageModel::build(manifest, input, weights)),
+        (Input::Image(input), _) => {
+            drop(ImageModel::build(manifest, input, weights, model::manifest::Precision::Int8))
+        }
         (Input::Record(input), _) => drop(NoteModel::build(manifest, input, weights)),
         (Input::Text(_), Architecture::Crf(crf)) => {
             drop(Tagger::read(crf, &manifest.labels, weights.clone()))

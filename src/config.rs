@@ -76,6 +76,8 @@ pub struct Config {
     pub refresh: Duration,
     /// Folder of the model packages.
     pub models_dir: PathBuf,
+    /// What image networks are computed in.
+    pub precision: ServingPrecision,
     /// Largest request body in bytes.
     pub max_body_bytes: usize,
     /// Largest image in pixels.
@@ -112,6 +114,19 @@ pub struct Config {
     pub dicom: DicomConfig,
     /// HL7 version 2.
     pub hl7: Hl7Config,
+}
+
+/// What image networks are computed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServingPrecision {
+    /// The fastest that the package allows and the processor has instructions for.
+    Auto,
+    /// Single precision.
+    F32,
+    /// Numbers of half the length where the package allows it, whatever the processor.
+    Bf16,
+    /// Bytes where the package allows it, whatever the processor.
+    Int8,
 }
 
 /// What becomes of an answer whose audit row cannot be written.
@@ -208,6 +223,7 @@ impl Config {
             recommendations: read.table("recommendations"),
             refresh: read.value(&settings::REFRESH_MS),
             models_dir: read.value(&settings::MODELS_DIR).into(),
+            precision: read.value(&settings::PRECISION),
             max_body_bytes: read.value(&settings::MAX_BODY_BYTES) as usize,
             max_pixels: read.value(&settings::MAX_PIXELS),
             decode_memory: read.value(&settings::DECODE_MEMORY),

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use criterion::Criterion;
 use model::Package;
-use model::manifest::Input;
+use model::manifest::{Input, Precision};
 use model::package::latest;
 use serde::Deserialize;
 
@@ -41,9 +41,20 @@ struct Request {
 #[serde(untagged)]
 enum Network {
     /// The network in this folder.
-    Package { package: PathBuf },
+    Package {
+        package: PathBuf,
+        #[serde(default = "single")]
+        precision: Precision,
+    },
+    /// A network of images that is described in a file, its weights in another; over bytes it is calibrated on
+    /// the images of a third.
+    Described { description: PathBuf, weights: PathBuf, examples: PathBuf, precision: Precision },
     /// A single convolution, its weights in a file.
     Convolution { channels: usize, side: usize, weights: PathBuf },
+}
+
+fn single() -> Precision {
+    Precision::F32
 }
 
 fn main() {
@@ -74,10 +85,13 @@ fn load(network: &Network) -> Box<dyn Measured> {
         Network::Convolution { channels, side, weights } => {
             Box::new(Convolution::new(*channels, *side, floats(weights)))
         }
-        Network::Package { package } => {
+        Network::Described { description, weights, examples, precision } => {
+            Box::new(image::described(description, weights, examples, *precision))
+        }
+        Network::Package { package, precision } => {
             let package = read(package);
             match package.manifest.input {
-                Input::Image(_) => Box::new(image::engines(&package)),
+                Input::Image(_) => Box::new(image::engines(&package, *precision)),
                 Input::Record(_) => Box::new(text::engines(&package)),
                 _ => panic!("{} has no peer", package.manifest.name),
             }

@@ -59,6 +59,9 @@ pub struct ModelDescription {
     pub data: Value,
     /// Below this highest probability the model abstains.
     pub abstain_below: f32,
+    /// What it is computed in on this machine: f32, bf16 or int8.
+    #[schema(example = "int8")]
+    pub precision: &'static str,
     /// The model card, in Markdown.
     pub card: String,
     /// Whether its training left a report, which administrators may read at `/v1/models/{name}/report`.
@@ -105,6 +108,7 @@ impl ModelDescription {
             })?,
             data: json(serde_json::to_value(&manifest.data))?,
             abstain_below: manifest.abstain_below,
+            precision: served.precision().as_str(),
             card: served.card().to_string(),
             report: folder(models, manifest).join(REPORT).is_file(),
         })

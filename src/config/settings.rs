@@ -7,7 +7,7 @@ use super::dicom::{AeTitle, PeerAddress};
 use super::setting::{
     Address, Default, Described, Hidden, List, Millis, Number, OneOf, Setting, Share, Switch, Text,
 };
-use super::{AuditMode, Naming, RecommenderEngine};
+use super::{AuditMode, Naming, RecommenderEngine, ServingPrecision};
 
 /// Milliseconds of an hour.
 const HOUR: u64 = 3_600_000;
@@ -25,6 +25,7 @@ pub static GROUPS: [(&str, &[&dyn Described]); 8] = [
             &DATABASE_CONNECTIONS,
             &DEMO,
             &MODELS_DIR,
+            &PRECISION,
             &RECOMMENDER,
             &REFRESH_MS,
         ],
@@ -163,6 +164,19 @@ pub static MODELS_DIR: Setting<Text> = Setting {
     default: Default::Is("models"),
     accepts: Text("a folder"),
     help: "Folder of the model packages",
+};
+
+pub static PRECISION: Setting<OneOf<ServingPrecision>> = Setting {
+    name: "precision",
+    value: "PRECISION",
+    default: Default::Is("auto"),
+    accepts: OneOf(&[
+        ("auto", ServingPrecision::Auto),
+        ("f32", ServingPrecision::F32),
+        ("bf16", ServingPrecision::Bf16),
+        ("int8", ServingPrecision::Int8),
+    ]),
+    help: "What classifiers of images are computed in: `f32`; `bf16` or `int8` where the package allows it; or `auto`, the fastest of those that the package allows and the processor has instructions for",
 };
 
 pub static RECOMMENDER: Setting<OneOf<RecommenderEngine>> = Setting {

@@ -12,10 +12,11 @@ use futures::future::join_all;
 
 use super::engine::Model;
 use super::pool::{AskError, Pool, Timing};
+use super::precision::{choose, numerics};
 use super::prediction::{Outcome, Reason};
 use super::preprocess_pool::PreprocessPool;
 use crate::config::Config;
-use model::manifest::{Accepts, ImageInput, Input};
+use model::manifest::{Accepts, ImageInput, Input, Precision};
 use model::package::MANIFEST;
 use model::{Manifest, Package, PackageError};
 use nn::{Params, Runner};
@@ -37,7 +38,7 @@ pub struct ImageModel {
 }
 
 impl ImageModel {
-    /// Builds the network of a manifest from its weights.
+    /// Builds the network of a manifest from its weights, to be computed in `precision`.
     ///
     /// # Errors
     /// Weights that do not fit the manifest.
@@ -45,10 +46,11 @@ impl ImageModel {
         manifest: &Manifest,
         input: &ImageInput,
         weights: &BTreeMap<String, Tensor>,
+        precision: Precision,
     ) -> candle_core::Result<ImageModel> {
         let mut params = Params::frozen(weights.clone());
-        let (labels, exact) = (manifest.labels.len(), manifest.exact_convolution);
-        let plan = network::plan(&manifest.architecture, input, labels, &mut params, exact)?;
+        let (labels, numerics) = (manifest.labels.len(), numerics(manifest, precision));
+        let plan = network::plan_with(&manifest.architecture, input, labels, &mut params, &numerics)?;
         params.finish()?;
         Ok(ImageModel { runner: Runner::new(Arc::new(plan)) })
     }
@@ -167,6 +169,8 @@ pub struct ImageService {
     pub manifest: Manifest,
     /// Its model card.
     pub card: String,
+    /// What its network is computed in.
+    pub precision: Precision,
     pool: Pool<Vec<f32>>,
     readers: Mutex<Vec<Reader>>,
     likeness: Option<Likeness>,
@@ -196,13 +200,15 @@ impl ImageService {
         let likeness = Likeness::read(&folder, &manifest)?;
         let blank = vec![0.0; preprocessor.output_len()];
         let is_small = blank.len() as u64 <= SMALL.1;
-        let model = ImageModel::build(&manifest, &input, &weights)
+        let precision = choose(&manifest, config.precision);
+        let model = ImageModel::build(&manifest, &input, &weights, precision)
             .map_err(|e| PackageError::new(folder.join(&manifest.weights.file), e))?;
         let build = move || Ok(model.clone());
         let pool = Pool::start(&manifest, &folder, config, blank, build)?;
         Ok(ImageService {
             manifest,
             card,
+            precision,
             pool,
             readers: Mutex::new(vec![Reader { preprocessor, likeness: likeness.clone() }]),
             likeness,

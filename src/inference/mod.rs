@@ -14,6 +14,7 @@ pub mod image;
 pub mod meter;
 pub mod note;
 pub mod pool;
+pub mod precision;
 pub mod prediction;
 pub mod preprocess_pool;
 pub mod recommendation;

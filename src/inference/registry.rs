@@ -16,7 +16,7 @@ use super::preprocess_pool::PreprocessPool;
 use super::recommendation::RecommendationService;
 use super::segment::SegmentService;
 use crate::config::Config;
-use model::manifest::Input;
+use model::manifest::{Input, Precision};
 use model::package::latest;
 use model::{Manifest, Package, PackageError};
 use recommend::Kind;
@@ -64,6 +64,16 @@ impl Served {
             Served::Extract(service) => service.waiting(),
             Served::Embed(service) => service.waiting(),
             Served::Recommendation(_) => 0,
+        }
+    }
+
+    /// What it is computed in.
+    pub fn precision(&self) -> Precision {
+        match self {
+            Served::Image(service) => service.precision,
+            Served::Segment(_) | Served::Note(_) | Served::Extract(_) | Served::Recommendation(_) => {
+                Precision::F32
+            }
         }
     }
 

@@ -283,3 +283,71 @@ async fn what_is_no_file_and_a_tokenizer_that_pads_are_refused_by_name() {
         assert!(log.contains(words), "{words} is not in {log}");
     }
 }
+
+/// What a classification says of a model's labels, by name.
+async fn probabilities(server: &Server, model: &str) -> Vec<(String, f64)> {
+    let answer: Value = ask(server, model).await.json().await.unwrap();
+    let predictions = answer["results"][0]["predictions"].as_array().unwrap().clone();
+    let pair =
+        |one: &Value| (one["label"].as_str().unwrap().to_string(), one["probability"].as_f64().unwrap());
+    let mut pairs: Vec<_> = predictions.iter().map(pair).collect();
+    pairs.sort_by(|a, b| a.0.cmp(&b.0));
+    pairs
+}
+
+async fn precision(server: &Server, model: &str) -> String {
+    let said: Value =
+        reqwest::get(server.at(&format!("/v1/models/{model}"))).await.unwrap().json().await.unwrap();
+    said["precision"].as_str().unwrap().to_string()
+}
+
+/// A package is served over bytes where it allows that and the operator does not ask for single precision, says
+/// so, and answers nearly the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_package_serves_in_the_precision_that_it_allows() {
+    let root = tempfile::tempdir().unwrap();
+    let allowed = package(root.path(), "allowed", "pneumonia");
+    let denied = package(root.path(), "denied", "pneumonia");
+    let mut found = Value::Null;
+    amend(&allowed, |manifest| found = manifest["precision"].clone());
+    assert_eq!(found["int8"]["allowed"], true, "the shipped package allows it: {found}");
+    amend(&denied, |manifest| {
+        manifest["precision"]["int8"]["allowed"] = false.into();
+    });
+    let single = Server::start(root.path(), &["--precision", "f32"]);
+    let bytes = Server::start(root.path(), &["--precision", "int8"]);
+    for (server, model, wanted) in [
+        (&single, "allowed", "f32"),
+        (&single, "denied", "f32"),
+        (&bytes, "allowed", "int8"),
+        (&bytes, "denied", "f32"),
+    ] {
+        assert_eq!(precision(server, model).await, wanted, "{model}");
+    }
+    let (exact, near) = (probabilities(&single, "allowed").await, probabilities(&bytes, "allowed").await);
+    assert_eq!(probabilities(&bytes, "denied").await, exact);
+    assert_ne!(near, exact);
+    for ((label, exact), (_, near)) in exact.iter().zip(&near) {
+        assert!((exact - near).abs() < 0.05, "{label}: {near} for {exact}");
+    }
+}
+
+/// Ranges that do not fit the network, or make no sense, refuse the package with the reason.
+#[tokio::test(flavor = "multi_thread")]
+async fn ranges_that_do_not_fit_refuse_the_package() {
+    let root = tempfile::tempdir().unwrap();
+    let stranger = package(root.path(), "stranger", "pneumonia");
+    amend(&stranger, |manifest| manifest["precision"]["int8"]["ranges"]["nowhere"] = json!([0.0, 1.0]));
+    let wrong = package(root.path(), "wrong", "pneumonia");
+    amend(&wrong, |manifest| manifest["precision"]["int8"]["ranges"]["stem.conv"] = json!([1.0, 2.0]));
+    let dear = package(root.path(), "dear", "pneumonia");
+    amend(&dear, |manifest| manifest["precision"]["int8"]["cost"]["accuracy"] = 0.5.into());
+    let server = Server::start(root.path(), &["--precision", "int8"]);
+    for model in ["stranger", "wrong", "dear"] {
+        assert_eq!(ask(&server, model).await.status(), 404, "{model}");
+    }
+    let said = server.log();
+    for reason in ["nowhere", "stem.conv", "falls by more than"] {
+        assert!(said.contains(reason), "{reason}: {said}");
+    }
+}

@@ -77,6 +77,12 @@ impl Manifest {
         if !(temperature.is_finite() && temperature > 0.0) {
             return Err(format!("calibration.temperature is {temperature}, not a positive number"));
         }
+        if let Some(precision) = &self.precision {
+            if !matches!(self.input, Input::Image(_)) {
+                return Err("precision is for networks over images".to_string());
+            }
+            precision.check()?;
+        }
         if !(0.0..=1.0).contains(&self.abstain_below) {
             return Err(format!("abstain_below is {}, not between 0 and 1", self.abstain_below));
         }

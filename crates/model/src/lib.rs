@@ -11,6 +11,7 @@ pub mod manifest;
 mod metrics;
 mod networks;
 pub mod package;
+pub mod precision;
 pub mod recommendation;
 mod segmentation;
 

@@ -16,6 +16,7 @@ pub use super::embedding::{EncoderConfig, RetrievalMetrics, TextPooling, Vectors
 pub use super::generation::{DenoiserConfig, FewExamples, Generation, GenerationMetrics, Memorisation};
 pub use super::metrics::{ExtractionMetrics, FoundMetrics, Metrics, OrdinalMetrics};
 pub use super::networks::{BlockStage, DensenetConfig, InceptionConfig, MobilenetConfig, UnetConfig};
+pub use super::precision::{Bf16, Int8, Precision, PrecisionCost, Precisions};
 use super::recommendation::HistoryInput;
 pub use super::segmentation::{Instances, ObjectMetrics, Reading, RegionMetrics, Segmentation};
 
@@ -51,6 +52,9 @@ pub struct Manifest {
     /// this is for a network whose activations differ so much in size that it shows.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub exact_convolution: bool,
+    /// In which precisions besides single precision an image network may be computed, where that was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub precision: Option<Precisions>,
     /// How logits become probabilities.
     pub calibration: Calibration,
     /// An answer whose highest probability is below this is an abstention.

@@ -8,8 +8,9 @@ use super::packed::{Epilogue, PackedWeights, Residual, Rows, Scattered, product}
 use super::simd::{AlignedVec, round_up};
 use super::window::Window;
 
-/// Output positions that one call of the product should have at least.
-const FEW: usize = 8;
+/// Output positions that one call of the product should have at least: as many as use the weights while
+/// these are near.
+pub const FEW: usize = 96;
 
 /// Where the values under the kernel of `filter` lie in a map, from the first of them on: the starts of
 /// the runs, and the length of each. A row of the kernel lies in one piece unless it is dilated.
@@ -22,6 +23,16 @@ pub fn taps(filter: &Filter, from: &Map) -> (Vec<usize>, usize) {
             ((0..tall * wide).map(tap).collect(), from.depth)
         }
     }
+}
+
+/// Makes the zeros around `from` wide enough for what lies under the kernel of `filter`.
+pub fn make_room(filter: &Filter, from: &mut Map, to: &Map) {
+    let Window { kernel, stride, padding, dilation } = filter.window;
+    let end = |side: usize, kernel: usize, padding: usize| {
+        ((side - 1) * stride + (kernel - 1) * dilation + 1).saturating_sub(padding)
+    };
+    let (bottom, right) = (end(to.height, kernel.0, padding.0), end(to.width, kernel.1, padding.1));
+    from.make_room(padding.0.max(padding.1), bottom, right);
 }
 
 /// From where to where, for every output position of `images` images.

@@ -71,22 +71,18 @@ pub enum Kernel {
 impl Kernel {
     /// Makes the zeros around `from` wide enough for whatever kernel is chosen.
     pub fn make_room(filter: &Filter, from: &mut Map, to: &Map) {
-        let Window { kernel, stride, padding, dilation } = filter.window;
-        let (mut bottom, mut right) = (
-            ((to.height - 1) * stride + (kernel.0 - 1) * dilation + 1).saturating_sub(padding.0),
-            ((to.width - 1) * stride + (kernel.1 - 1) * dilation + 1).saturating_sub(padding.1),
-        );
+        direct::make_room(filter, from, to);
         if Winograd::suits(filter, from) {
+            let padding = filter.window.padding;
             let whole_tiles = |side: usize, padding: usize| side.next_multiple_of(TILE) + 2 - padding.min(2);
-            bottom = bottom.max(whole_tiles(to.height, padding.0));
-            right = right.max(whole_tiles(to.width, padding.1));
+            let (bottom, right) = (whole_tiles(to.height, padding.0), whole_tiles(to.width, padding.1));
+            from.make_room(0, bottom, right);
         }
-        from.make_room(padding.0.max(padding.1), bottom, right);
     }
 
     /// Packs `filter`; `exact` asks for no other sums than those of the definition.
     pub fn new(filter: &Filter, from: &Map, to: &Map, exact: bool) -> Kernel {
-        match !exact && Winograd::suits(filter, from) {
+        match !exact && Winograd::suits(filter, from) && Winograd::pays(filter, to) {
             true => Kernel::Winograd(Winograd::new(filter)),
             false => Kernel::Direct(Direct::new(filter, from, to)),
         }

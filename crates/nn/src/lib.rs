@@ -11,6 +11,7 @@
 pub mod activation;
 mod attention;
 pub mod coded_rows;
+mod bytes;
 mod conv;
 mod depthwise;
 #[cfg(test)]
@@ -43,6 +44,7 @@ mod window;
 pub mod winograd;
 mod winograd_gradient;
 
+pub use bytes::{has_halves as has_half_instructions, is_native as has_byte_instructions};
 pub use filter::Filter;
 pub use graph::{
     Activation, Conv, Graph, GraphBuilder, GraphError, Interpolation, Node, NodeId, Op, Parameter, Pooling,
@@ -50,7 +52,7 @@ pub use graph::{
 };
 pub use linear::Linear;
 pub use params::{Init, Params};
-pub use plan::{Plan, Runner};
+pub use plan::{Calibration, Clipping, Numerics, Plan, Range, Ranges, Runner};
 pub use sequence::{SequenceInput, SequenceNetwork, SequencePlan};
 pub use step::ImageNetwork;
 pub use window::Window;

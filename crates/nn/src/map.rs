@@ -65,13 +65,11 @@ impl Map {
 
     /// Puts an image of (channels, height, width) into the memory of one map.
     pub fn read(&self, image: &[f32], into: &mut [f32]) {
-        let area = self.height * self.width;
-        for y in 0..self.height {
-            let start = self.place(y, 0);
-            let places = into[start..start + self.width * self.depth].chunks_exact_mut(self.depth);
-            for (x, place) in places.enumerate() {
-                let values = image[y * self.width + x..].iter().step_by(area);
-                place[..self.channels].iter_mut().zip(values).for_each(|(to, from)| *to = *from);
+        for (channel, plane) in image.chunks_exact(self.height * self.width).take(self.channels).enumerate() {
+            for (y, row) in plane.chunks_exact(self.width).enumerate() {
+                let start = self.place(y, 0) + channel;
+                let places = into[start..].iter_mut().step_by(self.depth);
+                places.zip(row).for_each(|(to, from)| *to = *from);
             }
         }
     }

@@ -41,6 +41,18 @@ pub(super) const POINTS: usize = SIDE * SIDE;
 /// Floats of transformed tiles that stay in the second cache beside the weights.
 const BLOCK: usize = 80 * 1024;
 
+/// Most tiles that are worked on together.
+const MOST: usize = 64;
+
+/// Bytes of transformed weights from which on reading them takes longer than a few tiles do.
+const MANY: usize = 16 << 20;
+
+/// Bytes of transformed weights that lie near enough.
+const NEAR: usize = 4 << 20;
+
+/// Tiles that are few.
+const FEW: usize = 4;
+
 /// √½ and √2.
 pub(super) const A: f32 = std::f32::consts::FRAC_1_SQRT_2;
 pub(super) const B: f32 = std::f32::consts::SQRT_2;
@@ -80,6 +92,20 @@ impl Winograd {
         kernel == (3, 3) && stride == 1 && dilation == 1 && from.depth == round_up(from.channels)
     }
 
+    /// True where it is faster than a plain product. Transformed weights are four times as large as plain
+    /// ones: where an image has few tiles, reading them would take longer than the products that they save.
+    pub fn pays(filter: &Filter, to: &Map) -> bool {
+        let bytes = 4 * POINTS * round_up(filter.inputs) * round_up(filter.outputs);
+        bytes <= MANY || to.height.div_ceil(TILE) * to.width.div_ceil(TILE) > FEW
+    }
+
+    /// True where it is faster than a plain product of numbers of half the length, of which a processor with
+    /// instructions for them does twice as many: where the transformed weights are near.
+    pub fn beats_halves(filter: &Filter, from: &Map) -> bool {
+        let bytes = 4 * POINTS * round_up(filter.inputs) * round_up(filter.outputs);
+        Winograd::suits(filter, from) && bytes <= NEAR
+    }
+
     /// Transforms `filter`, in double precision.
     pub fn new(filter: &Filter) -> Winograd {
         let (inputs, outputs) = (round_up(filter.inputs), round_up(filter.outputs));
@@ -87,7 +113,11 @@ impl Winograd {
         dispatch(Pack { filter, weights: &mut weights });
         let mut bias = filter.bias.clone();
         bias.resize(outputs, 0.0);
-        let block = (BLOCK / (POINTS * (inputs + outputs))).next_multiple_of(8).clamp(16, 48);
+        // Tiles that fit beside the weights; of more weights than fit, as many as are read no more often for
+        // the weights' sake than for their own.
+        let fit = (BLOCK / (POINTS * (inputs + outputs))).next_multiple_of(8).clamp(16, 48);
+        let balanced = (inputs * outputs / (2 * (inputs + outputs))).next_multiple_of(8).min(MOST);
+        let block = fit.max(balanced);
         let place = |tile| ((tile * inputs) as u32, (tile * outputs) as u32);
         Winograd {
             weights,

@@ -146,6 +146,22 @@ pub fn finish(run: Finished, out: &Path) -> Result<(PathBuf, Manifest)> {
     Ok((folder, manifest))
 }
 
+/// Writes manifest, card and `extra` files (relative path, content) of a package that is there already, and reads it
+/// again as the server would.
+///
+/// # Errors
+/// What the file system says; a package that would be refused.
+pub fn amend(folder: &Path, manifest: &Manifest, card: &str, extra: &[(&str, Vec<u8>)]) -> Result<()> {
+    let json = serde_json::to_string_pretty(manifest)? + "\n";
+    let own = [(package::CARD, card.as_bytes()), (package::MANIFEST, json.as_bytes())];
+    for (name, content) in extra.iter().map(|(name, content)| (*name, &content[..])).chain(own) {
+        let file = folder.join(name);
+        std::fs::write(&file, content).with_context(|| file.display().to_string())?;
+    }
+    Package::read(folder)?;
+    Ok(())
+}
+
 /// Calibrated probabilities of every example.
 ///
 /// # Errors

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::about::{AboutOptions, training, unwritten_weights};
 use super::amount;
@@ -19,6 +19,7 @@ use super::fit::{Examples, FitOptions, Session, fit, predict};
 use super::from;
 use super::likeness;
 use super::report::{Shown, Subjects};
+use super::precision;
 use super::splits::Grouping;
 use model::Package;
 use model::manifest::{
@@ -200,6 +201,9 @@ pub struct ImageOptions {
     /// Leave out the measure of likeness by which the model abstains on pictures unlike its training
     #[arg(long, env = "MEDSERVE_NO_LIKENESS")]
     pub no_likeness: bool,
+    /// Leave out the measurement by which a server may compute the network over bytes
+    #[arg(long, env = "MEDSERVE_NO_INT8")]
+    pub no_int8: bool,
     #[command(flatten)]
     pub accepts: AcceptsOptions,
     /// Seed of everything random
@@ -293,9 +297,13 @@ pub fn train(options: &ImageOptions, stop: &AtomicBool) -> Result<(PathBuf, Mani
         extra,
         subjects: options.report.then(|| -> ShowSplit { Box::new(|split| subjects(&source, split)) }),
     };
-    let written = finish(finished, &options.out)?;
+    let (folder, mut manifest) = finish(finished, &options.out)?;
     session.close()?;
-    Ok(written)
+    if !options.no_int8 && !stop.load(Ordering::Relaxed) {
+        eprintln!("measuring what it costs over bytes");
+        manifest = precision::amend(Package::read(&folder)?, &source)?;
+    }
+    Ok((folder, manifest))
 }
 
 /// What the network of a package says of one split of `data`.
@@ -325,6 +333,21 @@ pub fn source(manifest: &Manifest, data: &Path) -> Result<Source> {
     let groups = manifest.training.settings.get(GROUP_BY).and_then(serde_json::Value::as_str);
     let groups = groups.filter(|_| data.is_dir()).map(Grouping::new).transpose()?;
     Source::read(data, &manifest.labels, manifest.training.seed, groups.as_ref())
+}
+
+/// The same, which must be the data that the package was trained on.
+///
+/// # Errors
+/// As [`source`], or other data.
+pub fn own_source(manifest: &Manifest, data: &Path) -> Result<Source> {
+    let source = source(manifest, data)?;
+    ensure!(
+        source.sha256 == manifest.data.sha256,
+        "{} is not the data that the model \"{}\" was trained on",
+        data.display(),
+        manifest.name
+    );
+    Ok(source)
 }
 
 fn answers(network: &dyn Network<candle_core::Tensor>, set: &ImageSet) -> Result<Answers> {
@@ -429,6 +452,7 @@ fn describe(
         input: Input::Image(input),
         architecture,
         exact_convolution: false,
+        precision: None,
         calibration: Calibration { temperature: 1.0 },
         abstain_below: 0.0,
         likeness: None,

@@ -34,6 +34,7 @@ pub mod notes;
 pub mod optimizer;
 pub mod pickle;
 pub mod plots;
+pub mod precision;
 pub mod progress;
 pub mod recommender;
 pub mod region_loss;

@@ -20,6 +20,7 @@ use super::augment::{Augmentation, Planes};
 use super::card;
 use super::examples::Source;
 use super::familiarity;
+use super::finish::amend as rewrite;
 use super::fit::{Examples, FitOptions, Session, fit as fit_network, predict};
 use super::image;
 use super::metrics::auc;
@@ -123,13 +124,7 @@ pub fn fit(input: &ImageInput, source: &Source, seed: u64) -> Result<FittedLiken
 pub fn amend(package: Package, data: &Path, accepts: Option<Accepts>) -> Result<Manifest> {
     let (described, bytes) = match package.manifest.input.clone() {
         Input::Image(input) => {
-            let source = image::source(&package.manifest, data)?;
-            ensure!(
-                source.sha256 == package.manifest.data.sha256,
-                "{} is not the data that the model \"{}\" was trained on",
-                data.display(),
-                package.manifest.name
-            );
+            let source = image::own_source(&package.manifest, data)?;
             let fitted = fit(&input, &source, package.manifest.training.seed)?;
             (fitted.described, fitted.likeness.to_bytes()?)
         }
@@ -150,12 +145,7 @@ pub fn amend(package: Package, data: &Path, accepts: Option<Accepts>) -> Result<
         true => card.replacen(&before, &after, 1),
         false => card.replacen("## Data\n", &format!("{after}## Data\n"), 1),
     };
-    let json = serde_json::to_string_pretty(&manifest)? + "\n";
-    for (name, content) in [(LIKENESS, bytes), (CARD, card.into_bytes()), (MANIFEST, json.into_bytes())] {
-        let file = folder.join(name);
-        std::fs::write(&file, content).with_context(|| file.display().to_string())?;
-    }
-    Package::read(&folder)?;
+    rewrite(&folder, &manifest, &card, &[(LIKENESS, bytes)])?;
     Ok(manifest)
 }
 

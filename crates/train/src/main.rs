@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Parser, Subcommand};
 use train::{
-    adopt, card, embed, evaluate, extract, generate, image, likeness, recommender, segment, tables, text, text_options::TextOptions,
+    adopt, card, embed, evaluate, extract, generate, image, likeness, precision, recommender, segment, tables, text, text_options::TextOptions,
 };
 
 /// A step of training takes and gives back large tensors, which the system's allocator returns to the
@@ -58,6 +58,15 @@ enum Command {
         data: PathBuf,
         #[command(flatten)]
         accepts: image::AcceptsOptions,
+    },
+    /// Measure what a package of images costs over bytes (int8), and allow that where it is next to nothing
+    Calibrate {
+        /// Package: models/<name>, or one version's folder
+        #[arg(long, env = "MEDSERVE_MODEL")]
+        model: PathBuf,
+        /// The data set that it was trained on
+        #[arg(long, env = "MEDSERVE_DATA")]
+        data: PathBuf,
     },
     /// Measure a package on a split of a data set
     Evaluate {
@@ -128,6 +137,12 @@ fn main() -> anyhow::Result<()> {
             let package = evaluate::read_package(&model)?;
             let manifest = likeness::amend(package, &data, accepts.accepts())?;
             print!("{}", card::likeness(&manifest));
+        }
+        Command::Calibrate { model, data } => {
+            let package = evaluate::read_package(&model)?;
+            let source = image::own_source(&package.manifest, &data)?;
+            let manifest = precision::amend(package, &source)?;
+            print!("{}", card::precision(&manifest));
         }
         Command::Evaluate { model, data, split, json } => {
             if let Some(evaluation) = evaluate::regions(&model, &data, &split)? {

@@ -455,6 +455,7 @@ fn describe(
         }),
         architecture: architecture(options)?,
         exact_convolution: false,
+        precision: None,
         calibration: Calibration { temperature: 1.0 },
         abstain_below: 0.0,
         likeness: None,

@@ -210,6 +210,7 @@ pub fn describe(
         input: Input::Record(record_input(arch, options, source)),
         architecture,
         exact_convolution: false,
+        precision: None,
         calibration: Calibration { temperature: 1.0 },
         abstain_below: 0.0,
         likeness: None,

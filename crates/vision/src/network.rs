@@ -4,7 +4,7 @@ use candle_core::Result;
 
 use super::{cnn, densenet, inception, mobilenet, resnet, unet};
 use model::manifest::{Architecture, ImageInput};
-use nn::{Graph, GraphBuilder, GraphError, ImageNetwork, Params, Plan, Shape};
+use nn::{Graph, GraphBuilder, GraphError, ImageNetwork, Numerics, Params, Plan, Shape};
 
 /// The layers of `architecture` over images of `input`, with one output a label.
 ///
@@ -77,7 +77,21 @@ pub fn plan(
     params: &mut Params,
     exact: bool,
 ) -> Result<Plan> {
-    build(architecture, input, labels, params)?.plan(exact)
+    plan_with(architecture, input, labels, params, &Numerics { exact, ..Numerics::default() })
+}
+
+/// The same with its way of computing.
+///
+/// # Errors
+/// As [`build`].
+pub fn plan_with(
+    architecture: &Architecture,
+    input: &ImageInput,
+    labels: usize,
+    params: &mut Params,
+    numerics: &Numerics,
+) -> Result<Plan> {
+    build(architecture, input, labels, params)?.plan_with(numerics)
 }
 
 #[cfg(test)]

@@ -2,8 +2,11 @@
 
 use candle_core::{Result, bail};
 
-use super::steps::{Action, Layer, Step};
-use super::{Place, Plan};
+use super::formats::Format;
+use super::steps::{Action, Added, Layer, Step};
+use super::{Numerics, Place, Plan, Slot};
+use crate::bytes::{ByteFilter, Instructions};
+use crate::direct;
 use crate::filter::{Filter, Kernel};
 use crate::graph::Activation;
 use crate::map::Map;
@@ -12,28 +15,45 @@ use crate::simd::round_up;
 /// Bytes of maps that are worked on before the next images are: what stays near the second cache.
 const TOGETHER: usize = 2 << 20;
 
+/// Weights that are read anew for every image, being more than the second cache holds, are read for as many
+/// images at once.
+const HEAVY: (usize, usize) = (1 << 20, 4);
+
 /// A map on its way through a network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Value(usize);
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Value(pub(super) usize);
 
 /// Collects layers in the order of their computation.
 pub struct Builder {
-    maps: Vec<Map>,
-    layers: Vec<Planned>,
+    pub(super) maps: Vec<Map>,
+    pub(super) layers: Vec<Planned>,
     exact: bool,
 }
 
-struct Planned {
-    work: Work,
-    from: Vec<Value>,
-    residual: Option<Value>,
-    to: Value,
-    activation: Option<Activation>,
+pub(super) struct Planned {
+    pub work: Work,
+    pub from: Vec<Value>,
+    pub residual: Option<Value>,
+    pub to: Value,
+    pub activation: Option<Activation>,
 }
 
-enum Work {
-    Filter(Filter),
+pub(super) enum Work {
+    /// A convolution of this name.
+    Filter(String, Filter),
+    /// The same over bytes.
+    Bytes(String, Filter),
     Layer(Layer),
+}
+
+impl Planned {
+    /// Of a convolution.
+    pub fn name(&self) -> Option<&str> {
+        match &self.work {
+            Work::Filter(name, _) | Work::Bytes(name, _) => Some(name),
+            Work::Layer(_) => None,
+        }
+    }
 }
 
 impl Builder {
@@ -53,12 +73,12 @@ impl Builder {
     pub fn filter(
         &mut self,
         x: Value,
-        filter: Filter,
+        (name, filter): (String, Filter),
         residual: Option<Value>,
         size: (usize, usize),
     ) -> Value {
         let to = Map::new(size.0, size.1, filter.outputs, round_up(filter.outputs));
-        self.push(Work::Filter(filter), vec![x], residual, to)
+        self.push(Work::Filter(name, filter), vec![x], residual, to)
     }
 
     /// Any other layer, whose results lie like `to`.
@@ -88,31 +108,56 @@ impl Builder {
     ///
     /// # Errors
     /// More values than a plan can address.
-    pub fn finish(mut self, output: Value) -> Result<Plan> {
+    pub fn finish(mut self, output: Value, numerics: &Numerics) -> Result<Plan> {
+        let formats = self.choose_formats(numerics, output)?;
         self.lay_out();
-        let slots = self.slots(output);
-        let mut sizes = vec![0; slots.iter().max().map_or(0, |most| most + 1)];
-        for (value, slot) in slots.iter().enumerate() {
-            sizes[*slot] = self.maps[value].image();
+        let slot_of = self.slots(output, &formats);
+        let mut slots = vec![Slot::default(); slot_of.iter().max().map_or(0, |most| most + 1)];
+        for (value, slot) in slot_of.iter().enumerate() {
+            slots[*slot] =
+                Slot { floats: formats[value].floats(self.maps[value].image()), format: formats[value] };
         }
-        let image: usize = sizes.iter().sum();
-        if image > u32::MAX as usize / 64 {
+        let image: usize = slots.iter().map(|slot| slot.floats).sum();
+        if self.maps.iter().any(|map| map.image() > u32::MAX as usize / 64) || image > u32::MAX as usize / 64
+        {
             bail!("an image of {image} values is more than a plan can address")
         }
-        let place = |value: Value| Place { slot: slots[value.0], map: self.maps[value.0].clone() };
+        let place = |value: Value| Place {
+            slot: slot_of[value.0],
+            map: self.maps[value.0].clone(),
+            format: formats[value.0],
+        };
         let mut scratch = 0;
+        let mut weights = 0;
         let mut steps = Vec::with_capacity(self.layers.len());
         for Planned { work, from, residual, to, activation } in self.layers {
             let (from, to): (Vec<_>, _) = (from.into_iter().map(place).collect(), place(to));
             let mut activation = activation;
+            let added = residual.map(|value| Added { slot: slot_of[value.0], format: formats[value.0] });
             let action = match work {
-                Work::Filter(filter) => {
+                Work::Filter(name, filter) => {
+                    weights += filter.weights.len();
                     let kernel = Kernel::new(&filter, &from[0].map, &to.map, self.exact);
                     scratch = scratch.max(kernel.scratch());
-                    let residual = residual.map(|residual| slots[residual.0]);
                     // The one activation that kernels apply to their results in registers.
                     let relu = activation.take_if(|one| *one == Activation::Relu).is_some();
-                    Action::Filter { kernel, residual, relu }
+                    Action::Filter { name, kernel, residual: added.map(|added| added.slot), relu }
+                }
+                Work::Bytes(name, filter) => {
+                    weights += filter.weights.len() / 4;
+                    let applied = activation.take_if(|one| ByteFilter::applies(Some(*one)));
+                    let filter = match from[0].format {
+                        Format::Bytes(levels) => {
+                            let (x, out) = ((&from[0].map, levels), (&to.map, to.format.levels()));
+                            let kind = added.as_ref().map(|added| added.format.added());
+                            ByteFilter::new(&filter, x, out, kind, applied, Instructions::best())
+                        }
+                        _ => {
+                            let instructions = Instructions::halves()[0];
+                            ByteFilter::halves(&filter, &from[0].map, &to.map, applied, instructions)
+                        }
+                    };
+                    Action::Bytes { name, filter, added }
                 }
                 Work::Layer(layer) => Action::Layer(layer),
             };
@@ -122,9 +167,10 @@ impl Builder {
             steps,
             input: place(Value(0)),
             output: place(output),
-            sizes,
+            slots,
             scratch,
-            together: (TOGETHER / (4 * image.max(1))).clamp(1, 32),
+            together: (TOGETHER / (4 * image.max(1))).clamp(if weights > HEAVY.0 { HEAVY.1 } else { 1 }, 32),
+            bytes: formats.iter().any(|format| format.levels().is_some()),
         })
     }
 
@@ -132,9 +178,11 @@ impl Builder {
     /// that they can be added place by place and share memory.
     fn lay_out(&mut self) {
         for layer in &self.layers {
-            if let Work::Filter(filter) = &layer.work {
-                let to = self.maps[layer.to.0].clone();
-                Kernel::make_room(filter, &mut self.maps[layer.from[0].0], &to);
+            let to = self.maps[layer.to.0].clone();
+            match &layer.work {
+                Work::Filter(_, filter) => Kernel::make_room(filter, &mut self.maps[layer.from[0].0], &to),
+                Work::Bytes(_, filter) => direct::make_room(filter, &mut self.maps[layer.from[0].0], &to),
+                Work::Layer(_) => {}
             }
         }
         let before = self.maps.clone();
@@ -148,30 +196,30 @@ impl Builder {
 
     /// The memory of each value: that of an earlier one of the same layout where nobody needs it
     /// any more.
-    fn slots(&self, output: Value) -> Vec<usize> {
+    fn slots(&self, output: Value, formats: &[Format]) -> Vec<usize> {
         let mut last_use = vec![0; self.maps.len()];
         for (time, layer) in self.layers.iter().enumerate() {
             layer.from.iter().chain(&layer.residual).for_each(|value| last_use[value.0] = time);
         }
         last_use[output.0] = self.layers.len();
-        let mut slots: Vec<usize> = vec![0];
-        let mut free: Vec<(usize, &Map)> = Vec::new();
+        let mut slots: Vec<usize> = vec![0; self.maps.len()];
+        let mut free: Vec<(usize, (&Map, Format))> = Vec::new();
         let mut count = 1;
         for (time, layer) in self.layers.iter().enumerate() {
-            let map = &self.maps[layer.to.0];
-            let slot = match free.iter().position(|(_, other)| *other == map) {
+            let layout = (&self.maps[layer.to.0], formats[layer.to.0]);
+            let slot = match free.iter().position(|(_, other)| *other == layout) {
                 Some(at) => free.swap_remove(at).0,
                 None => {
                     count += 1;
                     count - 1
                 }
             };
-            slots.push(slot);
+            slots[layer.to.0] = slot;
             let mut used: Vec<Value> = layer.from.iter().chain(&layer.residual).copied().collect();
             used.sort_by_key(|value| value.0);
             used.dedup();
             for value in used.into_iter().filter(|value| last_use[value.0] == time) {
-                free.push((slots[value.0], &self.maps[value.0]));
+                free.push((slots[value.0], (&self.maps[value.0], formats[value.0])));
             }
         }
         slots

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use candle_core::{Result, bail};
 
-use super::Plan;
 use super::build::{Builder, Value};
 use super::steps::Layer;
+use super::{Numerics, Plan};
 use crate::depthwise::pack;
 use crate::filter::Filter;
 use crate::graph::{Activation, Conv, Graph, Node, NodeId, Op, Shape};
@@ -18,13 +18,13 @@ use crate::simd::round_up;
 use crate::window::Window;
 
 /// The plan of a network.
-pub fn plan(graph: &Graph, weights: &BTreeMap<String, Vec<f32>>, exact: bool) -> Result<Plan> {
+pub fn plan(graph: &Graph, weights: &BTreeMap<String, Vec<f32>>, numerics: &Numerics) -> Result<Plan> {
     let input = graph.nodes().iter().position(|node| node.op == Op::Input).map(|place| &graph.nodes()[place]);
     let Some(Node { shape: Shape::Map { channels, height, width }, .. }) = input else {
         bail!("a network over images has an input")
     };
     // Three channels rounded up to sixteen would be five times the work.
-    let (builder, images) = Builder::new(Map::new(*height, *width, *channels, *channels), exact);
+    let (builder, images) = Builder::new(Map::new(*height, *width, *channels, *channels), numerics.exact);
     let nodes = graph.nodes().len();
     let readers = graph.readers();
     let mut fuse = Fuse { graph, weights, builder, images, held: Vec::new(), aligned: None, readers };
@@ -33,7 +33,7 @@ pub fn plan(graph: &Graph, weights: &BTreeMap<String, Vec<f32>>, exact: bool) ->
         fuse.held.push(held);
     }
     let output = fuse.value(graph.output());
-    fuse.builder.finish(output)
+    fuse.builder.finish(output, numerics)
 }
 
 /// A node's result.
@@ -49,6 +49,8 @@ enum Held {
 
 #[derive(Clone)]
 struct HeldConv {
+    /// Of its layer.
+    name: String,
     filter: Filter,
     depthwise: bool,
     x: Value,
@@ -175,9 +177,9 @@ impl Fuse<'_> {
         aligned
     }
 
-    fn emit(&mut self, HeldConv { filter, depthwise, x, residual, size }: HeldConv) -> Value {
+    fn emit(&mut self, HeldConv { name, filter, depthwise, x, residual, size }: HeldConv) -> Value {
         if !depthwise {
-            return self.builder.filter(x, filter, residual, size);
+            return self.builder.filter(x, (name, filter), residual, size);
         }
         let Filter { weights, mut bias, outputs, window, .. } = filter;
         let to = Map::new(size.0, size.1, outputs, round_up(outputs));
@@ -186,8 +188,9 @@ impl Fuse<'_> {
         self.builder.layer(Layer::Depthwise { window, weights, bias }, vec![x], to)
     }
 
-    fn hold(&self, filter: Filter, depthwise: bool, x: Value, size: (usize, usize)) -> Held {
-        Held::Conv(Box::new(HeldConv { filter, depthwise, x, residual: None, size }))
+    fn hold(&self, id: NodeId, filter: Filter, depthwise: bool, x: Value, size: (usize, usize)) -> Held {
+        let name = self.graph.node(id).name.clone();
+        Held::Conv(Box::new(HeldConv { name, filter, depthwise, x, residual: None, size }))
     }
 
     fn conv(&mut self, id: NodeId, conv: &Conv, x: NodeId) -> Result<Held> {
@@ -204,7 +207,7 @@ impl Fuse<'_> {
         };
         let x = if depthwise { self.aligned_value(x) } else { self.value(x) };
         let filter = Filter { weights, bias, outputs, inputs, window };
-        Ok(self.hold(filter, depthwise, x, (height, width)))
+        Ok(self.hold(id, filter, depthwise, x, (height, width)))
     }
 
     /// A convolution whose kernel covers its whole input.
@@ -213,7 +216,7 @@ impl Fuse<'_> {
         let x = self.value(x);
         let Map { height, width, channels: inputs, .. } = *self.builder.map(x);
         let window = Window { kernel: (height, width), ..Window::new(1) };
-        Ok(self.hold(Filter { weights, bias, outputs, inputs, window }, false, x, (1, 1)))
+        Ok(self.hold(id, Filter { weights, bias, outputs, inputs, window }, false, x, (1, 1)))
     }
 
     fn batch_norm(&mut self, id: NodeId, epsilon: f32, x: NodeId) -> Result<Held> {
@@ -223,13 +226,14 @@ impl Fuse<'_> {
         let scale: Vec<f32> = factors.collect();
         let terms = shift.iter().zip(mean).zip(&scale).map(|((shift, mean), scale)| shift - mean * scale);
         let shift: Vec<f32> = terms.collect();
-        if let Some(HeldConv { filter, depthwise, x, residual: None, size }) = self.take(x) {
-            return Ok(self.hold(filter.then(&scale, &shift), depthwise, x, size));
+        if let Some(conv @ HeldConv { residual: None, .. }) = self.take(x) {
+            let filter = conv.filter.then(&scale, &shift);
+            return Ok(Held::Conv(Box::new(HeldConv { filter, ..conv })));
         }
         let x = self.aligned_value(x);
         let Map { height, width, channels: outputs, .. } = *self.builder.map(x);
         let filter = Filter { weights: scale, bias: shift, outputs, inputs: 1, window: Window::new(1) };
-        Ok(self.hold(filter, true, x, (height, width)))
+        Ok(self.hold(id, filter, true, x, (height, width)))
     }
 
     fn activation(&mut self, activation: Activation, x: NodeId, to: Map) -> Held {

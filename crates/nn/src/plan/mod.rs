@@ -7,7 +7,10 @@
 //! nothing.
 
 mod build;
+mod calibrate;
+mod formats;
 mod fuse;
+mod ranges;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -20,13 +23,38 @@ use candle_core::{Result, bail};
 use super::graph::Graph;
 use super::map::Map;
 use super::simd::AlignedVec;
-use steps::Step;
+use formats::Format;
+use steps::{Action, Step};
+
+pub use calibrate::{Calibration, Clipping};
+pub use ranges::{Range, Ranges};
+
+/// How a plan computes.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Numerics {
+    /// Keep convolutions to the sums of their definition, at some cost in time.
+    pub exact: bool,
+    /// Convolutions whose inputs have a range here are over bytes; none for single precision throughout.
+    pub ranges: Ranges,
+    /// The others are over numbers of half the length (bfloat16), but for those that are faster in single
+    /// precision.
+    pub halves: bool,
+}
 
 /// A map and the memory it lies in.
 #[derive(Debug)]
 struct Place {
     slot: usize,
     map: Map,
+    format: Format,
+}
+
+/// A piece of memory.
+#[derive(Debug, Clone, Copy, Default)]
+struct Slot {
+    /// Floats of an image.
+    floats: usize,
+    format: Format,
 }
 
 /// A network ready to be run, the same for every engine.
@@ -35,11 +63,12 @@ pub struct Plan {
     steps: Vec<Step>,
     input: Place,
     output: Place,
-    /// Floats of an image in each piece of memory.
-    sizes: Vec<usize>,
+    slots: Vec<Slot>,
     scratch: usize,
     /// Images that go through the steps together.
     together: usize,
+    /// Whether any map is of bytes.
+    bytes: bool,
 }
 
 impl Plan {
@@ -49,7 +78,29 @@ impl Plan {
     /// # Errors
     /// Weights that are missing or of another size; a layer that cannot be in a network over images.
     pub fn new(graph: &Graph, weights: &BTreeMap<String, Vec<f32>>, exact: bool) -> Result<Plan> {
-        fuse::plan(graph, weights, exact)
+        Plan::with(graph, weights, &Numerics { exact, ..Numerics::default() })
+    }
+
+    /// The same, with its way of computing.
+    ///
+    /// # Errors
+    /// As [`Plan::new`].
+    pub fn with(graph: &Graph, weights: &BTreeMap<String, Vec<f32>>, numerics: &Numerics) -> Result<Plan> {
+        fuse::plan(graph, weights, numerics)
+    }
+
+    /// Names of the convolutions and dense layers, but for depthwise ones, in the order of their computation.
+    pub fn convolutions(&self) -> Vec<String> {
+        let name = |step: &Step| match &step.action {
+            Action::Filter { name, .. } | Action::Bytes { name, .. } => Some(name.clone()),
+            Action::Layer(_) => None,
+        };
+        self.steps.iter().filter_map(name).collect()
+    }
+
+    /// How many of them are over less than single precision.
+    pub fn lowered(&self) -> usize {
+        self.steps.iter().filter(|step| matches!(step.action, Action::Bytes { .. })).count()
     }
 
     /// Number of logits; of a network whose result is a map, of its values.
@@ -77,7 +128,7 @@ pub struct Runner {
 impl Runner {
     /// Memory for `plan`.
     pub fn new(plan: Arc<Plan>) -> Runner {
-        let maps = plan.sizes.iter().map(|size| AlignedVec::zeros(size * plan.together)).collect();
+        let maps = plan.slots.iter().map(|slot| slot.format.memory(slot.floats * plan.together)).collect();
         let scratch = AlignedVec::zeros(plan.scratch);
         let result = vec![0.0; plan.labels()];
         Runner { plan, maps, scratch, result }
@@ -93,10 +144,20 @@ impl Runner {
     ///
     /// # Errors
     /// An image of another size.
-    pub fn run<I: AsRef<[f32]>>(&mut self, images: &[I], mut answer: impl FnMut(&[f32])) -> Result<()> {
+    pub fn run<I: AsRef<[f32]>>(&mut self, images: &[I], answer: impl FnMut(&[f32])) -> Result<()> {
+        self.watched(images, answer, |_, _, _| {})
+    }
+
+    /// The same; `watch` sees every step, the maps before it and the number of images.
+    fn watched<I: AsRef<[f32]>>(
+        &mut self,
+        images: &[I],
+        mut answer: impl FnMut(&[f32]),
+        mut watch: impl FnMut(&Step, &[AlignedVec], usize),
+    ) -> Result<()> {
         let plan = self.plan.clone();
         for images in images.chunks(plan.together) {
-            let Place { slot, map } = &plan.input;
+            let Place { slot, map, .. } = &plan.input;
             for (image, into) in images.iter().zip(self.maps[*slot].chunks_exact_mut(map.image())) {
                 if image.as_ref().len() != plan.image() {
                     bail!("an image of {} values where {} are read", image.as_ref().len(), plan.image())
@@ -104,11 +165,16 @@ impl Runner {
                 map.read(image.as_ref(), into);
             }
             for step in &plan.steps {
+                watch(step, &self.maps, images.len());
                 step.run(&mut self.maps, &mut self.scratch, images.len());
             }
-            let Place { slot, map } = &plan.output;
-            for values in self.maps[*slot].chunks_exact(map.image()).take(images.len()) {
+            let Place { slot, map, .. } = &plan.output;
+            for (image, values) in images.iter().zip(self.maps[*slot].chunks_exact(map.image())) {
                 map.write(values, &mut self.result);
+                // A byte stands for a number always: what is none would be hidden.
+                if plan.bytes && image.as_ref().iter().any(|value| !value.is_finite()) {
+                    self.result.fill(f32::NAN);
+                }
                 answer(&self.result);
             }
         }

@@ -3,6 +3,8 @@
 use pulp::{Simd, WithSimd};
 
 use super::Place;
+use super::formats::Format;
+use crate::bytes::{self, ByteArgs, ByteFilter, Levels, Output};
 use crate::filter::{ConvArgs, Kernel};
 use crate::graph::{Activation, Interpolation};
 use crate::map::{Image, ImageMut, Map};
@@ -24,12 +26,28 @@ pub struct Step {
 #[derive(Debug)]
 pub enum Action {
     Filter {
+        /// Of the layer.
+        name: String,
         kernel: Kernel,
         /// Memory of what is added to the results.
         residual: Option<usize>,
         relu: bool,
     },
+    /// A convolution over bytes or numbers of half the length.
+    Bytes {
+        /// Of the layer.
+        name: String,
+        filter: ByteFilter,
+        added: Option<Added>,
+    },
     Layer(Layer),
+}
+
+/// What is added to the results of a convolution.
+#[derive(Debug)]
+pub struct Added {
+    pub slot: usize,
+    pub format: Format,
 }
 
 /// A layer that is no matrix product.
@@ -50,6 +68,10 @@ pub enum Layer {
     Upsample(usize, Interpolation),
     Flatten,
     Copy,
+    /// Numbers become bytes of these levels.
+    Quantise(Levels),
+    /// Numbers are rounded to half their length.
+    Halve,
 }
 
 impl Step {
@@ -58,7 +80,7 @@ impl Step {
         // Taken out while it is written to: the compiler then knows that nothing else is.
         let mut out = std::mem::take(&mut maps[to.slot]);
         match action {
-            Action::Filter { kernel, residual, relu } => kernel.run(ConvArgs {
+            Action::Filter { kernel, residual, relu, .. } => kernel.run(ConvArgs {
                 from: &from[0].map,
                 to: &to.map,
                 images,
@@ -68,9 +90,23 @@ impl Step {
                 out: &mut out,
                 scratch,
             }),
+            Action::Bytes { filter, added, .. } => {
+                filter.run(ByteArgs {
+                    from: &from[0].map,
+                    to: &to.map,
+                    images,
+                    x: bytemuck::cast_slice(&maps[from[0].slot]),
+                    added: added.as_ref().map(|added| (&*maps[added.slot], added.format.added())),
+                    out: match to.format {
+                        Format::Bytes(_) => Output::Bytes(bytemuck::cast_slice_mut(&mut out)),
+                        Format::Halves => Output::Halves(bytemuck::cast_slice_mut(&mut out)),
+                        Format::Floats => Output::Floats(&mut out),
+                    },
+                });
+            }
             Action::Layer(layer) => {
                 let out = &mut out;
-                dispatch(RunLayer { layer, from, maps, to: &to.map, images, out });
+                dispatch(RunLayer { layer, from, maps, to, images, out });
             }
         }
         if let Some(activation) = *activation {
@@ -84,7 +120,7 @@ struct RunLayer<'a> {
     layer: &'a Layer,
     from: &'a [Place],
     maps: &'a [AlignedVec],
-    to: &'a Map,
+    to: &'a Place,
     images: usize,
     out: &'a mut [f32],
 }
@@ -94,8 +130,13 @@ impl WithSimd for RunLayer<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let RunLayer { layer, from, maps, to, images, out } = self;
+        let RunLayer { layer, from, maps, to: place, images, out } = self;
+        let to = &place.map;
         for image in 0..images {
+            if !from[0].format.is_floats() || !place.format.is_floats() {
+                run_bytes(layer, (&from[0], &maps[from[0].slot]), (place, out), image);
+                continue;
+            }
             let input = |place: &Place| &maps[place.slot][image * place.map.image()..][..place.map.image()];
             let x = Image { map: &from[0].map, values: input(&from[0]) };
             let mut out = ImageMut { map: to, values: &mut out[image * to.image()..][..to.image()] };
@@ -114,6 +155,7 @@ impl WithSimd for RunLayer<'_> {
                     let vector = Image { map: &from[1].map, values: input(&from[1]) };
                     reshape::add_vector(vector.at(0, 0), out);
                 }
+                Layer::Quantise(_) | Layer::Halve => unreachable!("its result is no number"),
                 Layer::Concat => {
                     let mut before = 0;
                     for place in from {
@@ -133,6 +175,30 @@ impl WithSimd for RunLayer<'_> {
                 }
             }
         }
+    }
+}
+
+/// One image through a layer that reads or makes bytes.
+#[inline(always)]
+fn run_bytes(layer: &Layer, (from, x): (&Place, &[f32]), (to, out): (&Place, &mut [f32]), image: usize) {
+    let (own, result) = (image * from.map.image(), image * to.map.image());
+    let bytes = || &bytemuck::cast_slice::<f32, u8>(x)[own..][..from.map.image()];
+    match (layer, from.format) {
+        (Layer::Quantise(levels), Format::Floats) => {
+            let out = &mut bytemuck::cast_slice_mut(out)[result..];
+            bytes::quantise(&from.map, *levels, &x[own..], out);
+        }
+        (Layer::Halve, Format::Floats) => {
+            bytes::halve(&from.map, &x[own..], &mut bytemuck::cast_slice_mut(out)[result..]);
+        }
+        (Layer::MaxPool(window), Format::Bytes(_)) => {
+            let out = &mut bytemuck::cast_slice_mut(out)[result..];
+            bytes::max_pool(window, &from.map, bytes(), &to.map, out);
+        }
+        (Layer::GlobalAverage, Format::Bytes(levels)) => {
+            bytes::global_average(&from.map, levels, bytes(), &mut out[result..]);
+        }
+        (layer, _) => unreachable!("{layer:?} is given numbers"),
     }
 }
 

@@ -46,3 +46,89 @@ fn weights_that_are_missing_are_named() {
     let error = Plan::new(&graph(input, layers), &BTreeMap::new(), false).unwrap_err().to_string();
     assert!(error.contains("\"stem.weight\""), "{error}");
 }
+
+/// Values of a network's weights by name.
+fn plain(values: &BTreeMap<String, candle_core::Tensor>) -> BTreeMap<String, Vec<f32>> {
+    values
+        .iter()
+        .map(|(name, tensor)| (name.clone(), tensor.flatten_all().unwrap().to_vec1().unwrap()))
+        .collect()
+}
+
+#[test]
+fn over_bytes_a_plan_says_nearly_the_same_alone_and_in_a_batch() {
+    for (name, input, layers) in NETWORKS {
+        let graph = graph(input, layers);
+        let weights = plain(&trained(&graph, 4));
+        let images: Vec<Vec<f32>> =
+            noise(&[37, input[0], input[1], input[2]], 5).flatten_from(1).unwrap().to_vec2().unwrap();
+        let exact = Plan::new(&graph, &weights, true).unwrap();
+        let labels = exact.labels();
+        assert_eq!(exact.lowered(), 0);
+        let mut runner = Runner::new(Arc::new(exact));
+        let mut want = Vec::new();
+        runner.run(&images, |row| want.push(row.to_vec())).unwrap();
+        let calibration = Calibration::new(&mut runner, &images).unwrap();
+        for clipping in [Clipping::Nothing, Clipping::Share(1e-4), Clipping::Error] {
+            let numerics = Numerics { ranges: calibration.ranges(clipping), ..Numerics::default() };
+            assert!(!numerics.ranges.is_empty());
+            let plan = Plan::with(&graph, &weights, &numerics).unwrap();
+            assert!(plan.lowered() > 0, "{name}");
+            let mut runner = Runner::new(Arc::new(plan));
+            let mut rows = Vec::new();
+            runner.run(&images, |row| rows.push(row.to_vec())).unwrap();
+            // Of the deviation of all results, as little as a few levels of 255 come to.
+            let all: Vec<f64> = want.iter().flatten().map(|value| f64::from(*value)).collect();
+            let mean = all.iter().sum::<f64>() / all.len() as f64;
+            let deviation = all.iter().map(|value| (value - mean).powi(2)).sum::<f64>();
+            let off: f64 = rows.iter().flatten().zip(&all).map(|(a, b)| (f64::from(*a) - b).powi(2)).sum();
+            assert!(
+                off < 0.01 * deviation,
+                "{name}, {clipping:?}: {off} of {deviation} over {labels} results"
+            );
+            for (image, row) in images.iter().zip(&rows).rev() {
+                runner.run(&[image], |alone| assert!(alone == row, "{name}")).unwrap();
+            }
+            let mut broken = images[0].clone();
+            broken[3] = f32::NAN;
+            runner.run(&[&broken], |row| assert!(row.iter().all(|value| value.is_nan()), "{name}")).unwrap();
+        }
+    }
+}
+
+#[test]
+fn layers_without_a_range_stay_in_single_precision() {
+    let (_, input, layers) = NETWORKS[0];
+    let graph = graph(input, layers);
+    let weights = plain(&trained(&graph, 4));
+    let ranges = Ranges::from([("first".to_string(), Range { low: 0.0, high: 3.0 })]);
+    let numerics = Numerics { ranges, ..Numerics::default() };
+    let names: Vec<&str> = graph.nodes().iter().map(|node| &*node.name).collect();
+    assert!(names.iter().any(|name| name.starts_with("first")), "{names:?}");
+    let named = numerics.ranges.keys().filter(|name| names.contains(&&***name)).count();
+    assert_eq!(Plan::with(&graph, &weights, &numerics).unwrap().lowered(), named);
+}
+
+#[test]
+fn over_numbers_of_half_the_length_a_plan_says_nearly_the_same() {
+    for (name, input, layers) in NETWORKS {
+        let graph = graph(input, layers);
+        let weights = plain(&trained(&graph, 4));
+        let images: Vec<Vec<f32>> =
+            noise(&[9, input[0], input[1], input[2]], 5).flatten_from(1).unwrap().to_vec2().unwrap();
+        let mut runner = Runner::new(Arc::new(Plan::new(&graph, &weights, true).unwrap()));
+        let mut want = Vec::new();
+        runner.run(&images, |row| want.extend_from_slice(row)).unwrap();
+        let numerics = Numerics { halves: true, ..Numerics::default() };
+        let mut runner = Runner::new(Arc::new(Plan::with(&graph, &weights, &numerics).unwrap()));
+        let mut got = Vec::new();
+        runner.run(&images, |row| got.extend_from_slice(row)).unwrap();
+        let largest = want.iter().fold(0f32, |most, value| most.max(value.abs()));
+        for (got, want) in got.iter().zip(&want) {
+            assert!((got - want).abs() < 0.03 * (0.1 + largest), "{name}: {got} for {want}");
+        }
+        let mut broken = images[0].clone();
+        broken[3] = f32::NAN;
+        runner.run(&[&broken], |row| assert!(row.iter().any(|value| value.is_nan()), "{name}")).unwrap();
+    }
+}

@@ -22,7 +22,7 @@ use rayon::prelude::*;
 use crate::graph::{self, Graph, NodeId};
 use crate::norm::Moments;
 use crate::params::{Buffer, Init, Params};
-use crate::plan::{Plan, Runner};
+use crate::plan::{Numerics, Plan, Runner};
 use crate::simd::AlignedVec;
 use crate::tensors::values;
 use crate::{Network, Pass};
@@ -90,6 +90,14 @@ impl ImageNetwork {
     /// # Errors
     /// Memory that runs out.
     pub fn plan(&self, exact: bool) -> Result<Plan> {
+        self.plan_with(&Numerics { exact, ..Numerics::default() })
+    }
+
+    /// The same with its way of computing.
+    ///
+    /// # Errors
+    /// Memory that runs out.
+    pub fn plan_with(&self, numerics: &Numerics) -> Result<Plan> {
         let mut all = std::collections::BTreeMap::new();
         for (name, tensor) in &self.weights {
             all.insert(name.clone(), tensor.flatten_all()?.to_vec1::<f32>()?);
@@ -97,7 +105,7 @@ impl ImageNetwork {
         for (name, buffer) in &self.running {
             all.insert(name.clone(), buffer.tensor().to_vec1::<f32>()?);
         }
-        Plan::new(&self.graph, &all, exact)
+        Plan::with(&self.graph, &all, numerics)
     }
 
     /// Answers through the plan, on every core.

@@ -259,6 +259,7 @@ fn describe(
             relations: Vec::new(),
         }),
         exact_convolution: false,
+        precision: None,
         calibration: Calibration { temperature: 1.0 },
         abstain_below: 0.0,
         likeness: None,

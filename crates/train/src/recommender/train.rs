@@ -340,6 +340,7 @@ fn describe(
             held_out,
         }),
         exact_convolution: false,
+        precision: None,
         calibration: Calibration { temperature: 1.0 },
         abstain_below: 0.0,
         likeness: None,

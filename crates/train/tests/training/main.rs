@@ -9,6 +9,7 @@ mod mutations;
 mod adopt;
 mod embed;
 mod networks;
+mod precision;
 mod segment;
 
 use std::path::{Path, PathBuf};
