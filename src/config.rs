@@ -22,8 +22,8 @@ use http::Uri;
 
 pub use dicom::{DicomConfig, Peer};
 use given::Reader;
-pub use hl7::Hl7Config;
 pub use given::Settings;
+pub use hl7::Hl7Config;
 pub use identity::{ApiKey, KeyFile, Scope, Stamp, TlsFiles, TokenSource};
 pub use page::table;
 use setting::called;

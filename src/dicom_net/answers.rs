@@ -16,7 +16,7 @@ use model::manifest::{Accepts, Input};
 use crate::api::classify::Reason;
 use crate::config::Config;
 use crate::inference::image::explain::ExplainError;
-use crate::inference::image::{ImageService, ImagesError};
+use crate::inference::image::{ImageService, ImagesError, ReadAs};
 use crate::inference::registry::{Registry, Served};
 use crate::inference::segment::{SegmentService, SegmentsError};
 use crate::inference::{AskError, Outcome};
@@ -188,7 +188,7 @@ async fn classified(
     let manifest = &service.manifest;
     let maker = maker(manifest);
     let image = (Format::Dicom, file.clone());
-    let (mut outcomes, _) = service.classify(vec![image.clone()], None, usize::MAX, deadline).await?;
+    let (mut outcomes, _) = service.classify(vec![image.clone()], ReadAs::default(), usize::MAX, deadline).await?;
     let outcome =
         outcomes.pop().ok_or_else(|| AnswerError::Failed("the model gave no answer".to_string()))?;
     let mut made = Vec::new();
@@ -197,7 +197,7 @@ async fn classified(
     }
     // An abstention has no evidence.
     if let Some(label) = outcome.label.as_deref().filter(|_| config.dicom.capture) {
-        let (explained, _) = service.explain(image, None, Some(label), deadline).await?;
+        let (explained, _) = service.explain(image, ReadAs::default(), Some(label), deadline).await?;
         let (width, height) = (explained.picture.width() as usize, explained.picture.height() as usize);
         let Samples::Rgb8(pixels) = explained.picture.into_samples() else {
             return Err(AnswerError::Failed("the picture could not be drawn".to_string()));

@@ -71,9 +71,8 @@ impl Served {
     pub fn precision(&self) -> Precision {
         match self {
             Served::Image(service) => service.precision,
-            Served::Segment(_) | Served::Note(_) | Served::Extract(_) | Served::Recommendation(_) => {
-                Precision::F32
-            }
+            // Only networks over images have another form.
+            _ => Precision::F32,
         }
     }
 

@@ -10,8 +10,8 @@
 
 pub mod activation;
 mod attention;
-pub mod coded_rows;
 mod bytes;
+pub mod coded_rows;
 mod conv;
 mod depthwise;
 #[cfg(test)]

@@ -18,8 +18,8 @@ use super::finish::{
 use super::fit::{Examples, FitOptions, Session, fit, predict};
 use super::from;
 use super::likeness;
-use super::report::{Shown, Subjects};
 use super::precision;
+use super::report::{Shown, Subjects};
 use super::splits::Grouping;
 use model::Package;
 use model::manifest::{

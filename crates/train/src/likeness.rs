@@ -25,7 +25,7 @@ use super::fit::{Examples, FitOptions, Session, fit as fit_network, predict};
 use super::image;
 use super::metrics::auc;
 use model::manifest::{Accepts, ImageInput, Input, Likeness as Described};
-use model::package::{CARD, LIKENESS, MANIFEST, serialize, sha256};
+use model::package::{LIKENESS, serialize, sha256};
 use model::{Manifest, Package};
 use nn::{Params, random};
 use vision::likeness::{Likeness, MEASURES, Thumbnail, Values, standardise};

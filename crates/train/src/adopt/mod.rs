@@ -154,6 +154,8 @@ fn describe(
         ordinal: None,
         input: Input::Text(TextInput { max_tokens: most }),
         segmentation: None,
+        generation: None,
+        precision: None,
         architecture: Architecture::Encoder(directory.config.clone()),
         exact_convolution: false,
         calibration: Calibration { temperature: 1.0 },

@@ -64,6 +64,8 @@ pub(super) fn describe(
         ordinal: None,
         input: Input::Text(TextInput { max_tokens: options.max_tokens }),
         segmentation: None,
+        generation: None,
+        precision: None,
         architecture: Architecture::Vectors(config.clone()),
         exact_convolution: false,
         calibration: Calibration { temperature: 1.0 },

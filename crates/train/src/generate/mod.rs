@@ -312,6 +312,7 @@ fn describe(options: &GenerateOptions, source: &Source, fit_options: &FitOptions
         abstain_below: 0.0,
         likeness: None,
         segmentation: None,
+        precision: None,
         generation: Some(Generation {
             patch: options.patch,
             components: options.components,

@@ -1,13 +1,13 @@
 //! `train`, black box: what it reads, that a seed decides everything, and that a run can be
 //! stopped and gone on with.
 
+mod adopt;
 #[path = "../../../../fuzz/archives.rs"]
 mod archives;
+mod embed;
 mod generate;
 #[path = "../../../../fuzz/mutations.rs"]
 mod mutations;
-mod adopt;
-mod embed;
 mod networks;
 mod precision;
 mod segment;
