@@ -66,7 +66,7 @@ impl Who for Circumstances {
     }
 
     fn of(&self, person: &str) -> &[u32] {
-        self.who_of.get(person).map_or(&[], Vec::as_slice)
+        self.who_of.get(person).map_or(&[][..], Vec::as_slice)
     }
 }
 
@@ -302,7 +302,7 @@ mod tests {
         let history = vec![1.0; known.items.len()];
         for case in partition.held_out.iter().filter(|case| case.user_id != "8") {
             let folder = tempfile::tempdir().unwrap();
-            let fewer = written(folder.path(), Some((&case.user_id, &case.item_ids[0])));
+            let fewer = written(folder.path(), Some((case.user_id.as_str(), case.item_ids[0].as_str())));
             let anew = read(&fewer, None).unwrap();
             let mut loader = Loader::new(Weighing::default());
             for event in fewer.read().unwrap() {

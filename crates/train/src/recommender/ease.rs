@@ -442,7 +442,7 @@ mod tests {
         }
 
         fn of(&self, person: &str) -> &[u32] {
-            const EACH: [[u32; 1]; 3] = [[0], [1], [2]];
+            static EACH: [[u32; 1]; 3] = [[0], [1], [2]];
             &EACH[person.parse::<usize>().unwrap() % 3]
         }
     }

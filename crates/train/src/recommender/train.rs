@@ -200,10 +200,10 @@ pub fn train(options: &RecommenderOptions) -> Result<Outcome> {
     )?;
     let card = card(&manifest, &summary, &report);
     let mut files = vec![(ITEMS, serde_json::to_vec(weights.items())?)];
-    if let Some(applied) = &applied {
-        files.push((CONTEXT, serde_json::to_vec(applied.context.features())?));
+    if let Some((_, context)) = &context {
+        files.push((CONTEXT, serde_json::to_vec(context.features())?));
     }
-    let tensors = tensors(&weights, context.as_ref())?;
+    let tensors = tensors(&weights, context.as_ref().map(|(_, context)| context))?;
     let folder = Package::write(&options.out, &mut manifest, &tensors, &card, &files)?;
     Ok(Outcome::Wrote(folder, summary))
 }
@@ -237,8 +237,8 @@ fn context(
         return Ok(None);
     }
     let lifts = Lifts::new(layers, circumstances);
-    let who = if of_who.is_empty() { &[] } else { &circumstances.who[..] };
-    let conditions = if head.is_some() { &circumstances.conditions[..] } else { &[] };
+    let who: &[String] = if of_who.is_empty() { &[] } else { &circumstances.who[..] };
+    let conditions: &[String] = if head.is_some() { &circumstances.conditions[..] } else { &[] };
     let mut names: Vec<&String> = who.iter().chain(conditions).collect();
     names.sort_unstable();
     let nothing: Laid = (vec![0; conditions.len() + 1], Vec::new(), Vec::new());
