@@ -50,8 +50,6 @@ pub struct Association<S> {
     /// SOP class and transfer syntax of each accepted context.
     contexts: BTreeMap<u8, (String, String)>,
     caller: String,
-    /// Bytes of a message that the peer takes.
-    most: u32,
 }
 
 /// How an association ended, for the metric.
@@ -75,7 +73,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Association<S> {
     /// Over this connection.
     pub fn new(network: Arc<Network>, stream: S, peer: SocketAddr) -> Association<S> {
         let (contexts, caller) = (BTreeMap::new(), String::new());
-        Association { network, stream, peer, contexts, caller, most: 0 }
+        Association { network, stream, peer, contexts, caller }
     }
 
     /// Goes on until it is released, aborted or broken.
@@ -145,7 +143,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Association<S> {
             .map(|own| (own.id, (own.abstract_syntax.clone(), own.transfer_syntaxes.concat())))
             .collect();
         self.caller = accepted.calling.clone();
-        self.most = request.most;
         self.write(&Pdu::Accept(accepted)).await?;
         let mut command = Vec::new();
         let mut arriving: Option<Arriving> = None;
