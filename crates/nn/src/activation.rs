@@ -106,16 +106,39 @@ impl Activation {
     /// Replaces values, whole vectors of them, by their activations.
     #[inline(always)]
     pub(crate) fn apply<S: Simd>(self, simd: S, values: &mut [f32]) {
+        // Loops and no closures: a closure that is not inlined is not compiled for the vectors of this machine.
         let values = S::as_mut_simd_f32s(values).0;
         match self {
-            Activation::Relu => values.iter_mut().for_each(|x| *x = relu(simd, *x)),
-            Activation::Relu6 => values.iter_mut().for_each(|x| *x = relu6(simd, *x)),
-            Activation::Silu => {
-                values.iter_mut().for_each(|x| *x = simd.mul_f32s(*x, sigmoids(simd, *x)));
+            Activation::Relu => {
+                for x in values {
+                    *x = relu(simd, *x);
+                }
             }
-            Activation::Gelu => values.iter_mut().for_each(|x| *x = gelu(simd, *x)),
-            Activation::Sigmoid => values.iter_mut().for_each(|x| *x = sigmoids(simd, *x)),
-            Activation::Tanh => values.iter_mut().for_each(|x| *x = tanhs(simd, *x)),
+            Activation::Relu6 => {
+                for x in values {
+                    *x = relu6(simd, *x);
+                }
+            }
+            Activation::Silu => {
+                for x in values {
+                    *x = simd.mul_f32s(*x, sigmoids(simd, *x));
+                }
+            }
+            Activation::Gelu => {
+                for x in values {
+                    *x = gelu(simd, *x);
+                }
+            }
+            Activation::Sigmoid => {
+                for x in values {
+                    *x = sigmoids(simd, *x);
+                }
+            }
+            Activation::Tanh => {
+                for x in values {
+                    *x = tanhs(simd, *x);
+                }
+            }
         }
     }
 
