@@ -53,6 +53,9 @@ const NEAR: usize = 4 << 20;
 /// Tiles that are few.
 const FEW: usize = 4;
 
+/// Tiles that are many.
+const LOTS: usize = 32;
+
 /// √½ and √2.
 pub(super) const A: f32 = std::f32::consts::FRAC_1_SQRT_2;
 pub(super) const B: f32 = std::f32::consts::SQRT_2;
@@ -100,10 +103,11 @@ impl Winograd {
     }
 
     /// True where it is faster than a plain product of numbers of half the length, of which a processor with
-    /// instructions for them does twice as many: where the transformed weights are near.
+    /// instructions for them does twice as many: where the transformed weights are near, or the tiles many.
     pub fn beats_halves(filter: &Filter, from: &Map) -> bool {
         let bytes = 4 * POINTS * round_up(filter.inputs) * round_up(filter.outputs);
-        Winograd::suits(filter, from) && bytes <= NEAR
+        let tiles = from.height.div_ceil(TILE) * from.width.div_ceil(TILE);
+        Winograd::suits(filter, from) && (bytes <= NEAR || tiles >= LOTS)
     }
 
     /// Transforms `filter`, in double precision.

@@ -160,6 +160,7 @@ struct Panel<'a> {
 ///
 /// # Safety
 /// The processor has the instructions of `L`.
+#[cfg(target_arch = "x86_64")]
 #[inline(always)]
 unsafe fn all<L: Lanes>(product: &mut Product) {
     let reach = check(product);

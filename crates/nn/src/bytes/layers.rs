@@ -3,7 +3,6 @@
 use super::lanes::to_half;
 use super::levels::Levels;
 use crate::map::Map;
-use crate::pooling::taps;
 use crate::window::Window;
 
 /// The bytes of the values of one map, which lie in the same places.
@@ -57,12 +56,17 @@ fn most<const N: usize>(
     first: usize,
 ) -> [u8; N] {
     let mut most = [0; N];
-    taps(window, (from.height, from.width), place, |_, i, j| {
-        let x = &x[from.place(i, j) + first..][..N];
-        for k in 0..N {
-            most[k] = most[k].max(x[k]);
+    // Loops and no closure: a closure that is not inlined is not compiled for the vectors of this machine.
+    for i in 0..window.kernel.0 {
+        let Some(row) = window.reads(place.0, i, window.padding.0, from.height) else { continue };
+        for j in 0..window.kernel.1 {
+            let Some(column) = window.reads(place.1, j, window.padding.1, from.width) else { continue };
+            let x = &x[from.place(row, column) + first..][..N];
+            for k in 0..N {
+                most[k] = most[k].max(x[k]);
+            }
         }
-    });
+    }
     most
 }
 

@@ -5,6 +5,7 @@ use super::Instructions;
 use crate::simd::AlignedVec;
 
 /// The widest panel, in columns.
+#[cfg(target_arch = "x86_64")]
 const WIDEST: usize = 64;
 
 /// A matrix (taps * length, columns) of signed bytes. Rows of a tap are filled up to whole groups of

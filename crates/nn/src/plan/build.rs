@@ -159,7 +159,14 @@ impl Builder {
                     };
                     Action::Bytes { name, filter, added }
                 }
-                Work::Layer(layer) => Action::Layer(layer),
+                Work::Layer(mut layer) => {
+                    if let Layer::Depthwise { limits, .. } = &mut layer
+                        && let Some(clipped) = activation.take_if(|one| one.is_clipped())
+                    {
+                        *limits = (0.0, if clipped == Activation::Relu6 { 6.0 } else { f32::INFINITY });
+                    }
+                    Action::Layer(layer)
+                }
             };
             steps.push(Step { action, from, to, activation });
         }

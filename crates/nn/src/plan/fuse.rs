@@ -10,7 +10,7 @@ use candle_core::{Result, bail};
 use super::build::{Builder, Value};
 use super::steps::Layer;
 use super::{Numerics, Plan};
-use crate::depthwise::pack;
+use crate::depthwise::{UNLIMITED, pack};
 use crate::filter::Filter;
 use crate::graph::{Activation, Conv, Graph, Node, NodeId, Op, Shape};
 use crate::map::Map;
@@ -185,7 +185,7 @@ impl Fuse<'_> {
         let to = Map::new(size.0, size.1, outputs, round_up(outputs));
         bias.resize(to.depth, 0.0);
         let weights = pack(&weights, window.taps(), to.depth);
-        self.builder.layer(Layer::Depthwise { window, weights, bias }, vec![x], to)
+        self.builder.layer(Layer::Depthwise { window, weights, bias, limits: UNLIMITED }, vec![x], to)
     }
 
     fn hold(&self, id: NodeId, filter: Filter, depthwise: bool, x: Value, size: (usize, usize)) -> Held {

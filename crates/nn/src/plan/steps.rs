@@ -53,11 +53,12 @@ pub struct Added {
 /// A layer that is no matrix product.
 #[derive(Debug, Clone)]
 pub enum Layer {
-    /// Packed weights and padded bias.
+    /// Packed weights and padded bias; results are kept within limits.
     Depthwise {
         window: Window,
         weights: Vec<f32>,
         bias: Vec<f32>,
+        limits: (f32, f32),
     },
     MaxPool(Window),
     AveragePool(Window),
@@ -141,8 +142,8 @@ impl WithSimd for RunLayer<'_> {
             let x = Image { map: &from[0].map, values: input(&from[0]) };
             let mut out = ImageMut { map: to, values: &mut out[image * to.image()..][..to.image()] };
             match layer {
-                Layer::Depthwise { window, weights, bias } => {
-                    depthwise::forward(window, weights, bias, x, out);
+                Layer::Depthwise { window, weights, bias, limits } => {
+                    depthwise::forward(window, weights, bias, *limits, x, out);
                 }
                 Layer::MaxPool(window) => pooling::max(window, x, out),
                 Layer::AveragePool(window) => pooling::average(window, x, out),

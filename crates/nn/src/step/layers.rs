@@ -70,7 +70,9 @@ impl WithSimd for Forward<'_> {
             let values = source.image(simd, index, size(from), &mut memory[..from.image()]);
             let (x, out) = (Image { map: from, values }, ImageMut { map, values: out });
             match &work {
-                Work::Depthwise(window) => depthwise::forward(window, extra.weights, extra.bias, x, out),
+                Work::Depthwise(window) => {
+                    depthwise::forward(window, extra.weights, extra.bias, depthwise::UNLIMITED, x, out)
+                }
                 Work::MaxPool(window) => pooling::max(window, x, out),
                 Work::AveragePool(window) => pooling::average(window, x, out),
                 Work::GlobalAverage => pooling::global_average(x, out),

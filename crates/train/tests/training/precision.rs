@@ -38,9 +38,9 @@ fn a_package_says_what_it_costs_over_bytes_and_a_finished_one_can_be_asked_again
     finished(calibrate(&left_out.join("halves"), &data).output().unwrap());
     assert_eq!(std::fs::read_to_string(left_out.join("halves/1/README.md")).unwrap(), card);
 
-    let other = folder.path().join("other");
-    std::fs::create_dir(&other).unwrap();
-    let error = calibrate(&left_out.join("halves"), &super::image_folder(&other)).output().unwrap();
+    let other = folder.path().join("others.npz");
+    std::fs::copy(&data, &other).unwrap();
+    let error = calibrate(&left_out.join("halves"), &other).output().unwrap();
     let said = String::from_utf8_lossy(&error.stderr).into_owned();
     assert!(!error.status.success() && said.contains("is not the data"), "{said}");
 }
