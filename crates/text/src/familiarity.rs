@@ -89,9 +89,10 @@ impl Familiarity {
         Familiarity { config, hashes, at_least: 0.0, order: None }
     }
 
-    /// Whether a normalised note is like those of training.
+    /// Whether a normalised note is like those of training. One without a letter is not: marks alone say nothing.
     pub fn knows(&self, text: &str) -> bool {
-        self.share(text) >= self.at_least
+        text.chars().any(char::is_alphabetic)
+            && self.share(text) >= self.at_least
             && self.order.as_ref().is_none_or(|order| order.distance(text) >= order.least)
     }
 
@@ -137,7 +138,7 @@ mod tests {
             let known = Familiarity { at_least: 0.5, ..Familiarity::new(config, hashes) };
             assert_eq!(known.share(note), 1.0);
             assert!(known.knows(note) && !known.knows(stranger), "{}", known.share(stranger));
-            assert!(!known.knows("x"));
+            assert!(!known.knows("x") && !known.knows("???"));
 
             // Told by the order of its characters alone.
             let language = Language::learn(3, [note].into_iter());
