@@ -63,8 +63,9 @@ pub fn segmentation(maker: &Maker<'_>, source: &Source, mask: &Mask<'_>) -> Data
         .text(tags::CONTENT_DESCRIPTION, b"LO", cut(NOTICE, 64))
         .text(tags::CONTENT_CREATOR, b"PN", "")
         .items(tags::SEGMENTS, segments(maker, source, &numbers, mask))
+        .text(tags::PATIENT_ORIENTATION, b"CS", &source.orientation)
         .items(tags::SHARED_GROUPS, vec![shared(source)])
-        .items(tags::FRAME_GROUPS, (1..=numbers.len() as u32).map(frame).collect())
+        .items(tags::FRAME_GROUPS, (1..=numbers.len() as u32).map(|segment| frame(source, segment)).collect())
         .bytes(tags::PIXELS, bits(&numbers, mask));
     if let Some(frame) = source.geometry.get(tags::FRAME_OF_REFERENCE) {
         set.text(tags::FRAME_OF_REFERENCE, b"UI", frame).text(tags::POSITION_REFERENCE, b"LO", "");
@@ -95,17 +96,9 @@ fn segments(maker: &Maker<'_>, source: &Source, numbers: &[usize], mask: &Mask<'
     numbers.iter().enumerate().map(one).collect()
 }
 
-/// What all frames have in common: of which image they are, and how that lies in space, where it says so.
+/// What all frames have in common: how the image lies in space, where it says so.
 fn shared(source: &Source) -> DataSet {
-    let mut image = source.reference();
-    let purpose = Code::dcm("121322", "Source image for image processing operation");
-    image.items(tags::PURPOSE, vec![purpose.item()]);
-    let mut derivation = DataSet::new();
-    derivation
-        .items(tags::SOURCE_IMAGES, vec![image])
-        .items(tags::DERIVATION_CODES, vec![Code::dcm("113076", "Segmentation").item()]);
     let mut groups = DataSet::new();
-    groups.items(tags::DERIVATION_IMAGES, vec![derivation]);
     let mut group = |of: tags::Tag, names: &[(tags::Tag, &'static [u8; 2])]| {
         let mut item = DataSet::new();
         for (tag, vr) in names {
@@ -127,13 +120,22 @@ fn shared(source: &Source) -> DataSet {
     groups
 }
 
-fn frame(segment: u32) -> DataSet {
+/// What a frame is: of which segment, made of which image.
+fn frame(source: &Source, segment: u32) -> DataSet {
+    let mut image = source.reference();
+    let purpose = Code::dcm("121322", "Source image for image processing operation");
+    image.items(tags::PURPOSE, vec![purpose.item()]);
+    let mut derivation = DataSet::new();
+    derivation
+        .items(tags::SOURCE_IMAGES, vec![image])
+        .items(tags::DERIVATION_CODES, vec![Code::dcm("113076", "Segmentation").item()]);
     let mut content = DataSet::new();
     content.longs(tags::DIMENSION_VALUES, &[segment]);
     let mut identification = DataSet::new();
     identification.words(tags::REFERENCED_SEGMENT, &[segment as u16]);
     let mut groups = DataSet::new();
     groups
+        .items(tags::DERIVATION_IMAGES, vec![derivation])
         .items(tags::FRAME_CONTENT, vec![content])
         .items(tags::SEGMENT_IDENTIFICATION, vec![identification]);
     groups
@@ -162,6 +164,6 @@ mod tests {
         let names = ["background", "a", "b"].map(String::from);
         let mask = Mask { width: 3, height: 1, labels: &[2, 0, 1], names: &names };
         // Frame of 1: 001, frame of 2: 100; the first pixel in the lowest bit.
-        assert_eq!(bits(&[1, 2], &mask), [0b001_100]);
+        assert_eq!(bits(&[1, 2], &mask), [0b1100]);
     }
 }
