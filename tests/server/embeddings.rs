@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use text::vectors::WordVectors;
 use text::vectors::words::word_hash;
 
-use crate::support::Server;
+use crate::support::{Server, shipped_models};
 
 /// Words with their vectors: what is of the chest goes one way, what is of the skin another.
 const WORDS: [(&str, [f32; 3]); 6] = [
@@ -160,6 +160,23 @@ async fn ten_thousand_texts_are_answered_and_one_more_is_refused() {
     let more: Vec<&str> = texts.iter().copied().chain(["pain"]).collect();
     let problem = assert_problem(post(&server, &json!({"input": more})).await, 422, &["/input"]).await;
     assert!(problem["detail"].as_str().unwrap().contains("10,000"), "{problem}");
+}
+
+#[tokio::test]
+async fn the_shipped_vectors_know_other_words_for_a_thing_and_misspelt_ones() {
+    let server = Server::start(&shipped_models(), &[]);
+    let texts = [
+        "What are the treatments for high blood pressure?",
+        "hypertension therapy",
+        "skin rash",
+        "cardiac amyloidosis",
+        "Hello doctor, my mother has cardiac amylodosis, thank you very much",
+    ];
+    let answer = answer(&server, json!({"model": "medical-vectors", "input": texts})).await;
+    let vectors: Vec<Vec<f32>> = answer["data"].as_array().unwrap().iter().map(numbers).collect();
+    let near = |a: usize, b: usize| product(&vectors[a], &vectors[b]);
+    assert!(near(0, 1) > near(0, 2) + 0.2, "{} {}", near(0, 1), near(0, 2));
+    assert!(near(3, 4) > near(0, 4) + 0.3, "{} {}", near(3, 4), near(0, 4));
 }
 
 async fn assert_problem(response: Response, status: u16, pointers: &[&str]) -> Value {

@@ -28,6 +28,7 @@ pub(super) fn describe(
         ("subsample", json!(options.subsample)),
         ("min_count", json!(options.min_count)),
         ("text_field", json!(options.text_field)),
+        ("unknown", plain(options.unknown)),
     ]
     .into_iter()
     .map(|(name, value)| (name.to_string(), value))
