@@ -3,7 +3,7 @@
 
 /** A word without accents and plural ending. */
 function term(word) {
-  const plain = word.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
+  const plain = word.normalize("NFKD").replace(/[\u0300-\u036f]/g, "").toLowerCase();
   if (plain.length > 4 && /[^ea]ies$/.test(plain)) return `${plain.slice(0, -3)}y`;
   return plain.length > 3 && /[^us]s$/.test(plain) ? plain.slice(0, -1) : plain;
 }

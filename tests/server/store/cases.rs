@@ -136,12 +136,12 @@ async fn a_feed_that_was_cut_says_so(database: Database) {
     let store = database.store.as_ref();
     let mut old = store.case_cursor().await.unwrap();
     store.put_cases(&[case("c1", "one")]).await.unwrap();
-    let mut new = store.case_cursor().await.unwrap();
     store.trim_changes(Duration::ZERO).await.unwrap();
     tokio::time::sleep(Duration::from_millis(20)).await;
     store.trim_changes(Duration::ZERO).await.unwrap();
     assert_eq!(database.number("SELECT count(*) FROM case_changes").await, 0);
     assert!(changed(store, &mut old).await.reload);
+    let mut new = store.case_cursor().await.unwrap();
     let changes = changed(store, &mut new).await;
     assert!(!changes.reload && changes.cases.is_empty());
     assert!(store.case_changes(&Cursor("of another store".to_string())).await.unwrap().reload);
