@@ -65,8 +65,7 @@ pub async fn explain(
         return Err(Problem::bad_request("one image is explained at a time; several came"));
     };
     let read_as = ReadAs { frame: parameters.frame, ..ReadAs::default() };
-    let (explained, timing) =
-        service.explain(image, read_as, parameters.label.as_deref(), deadline).await?;
+    let (explained, timing) = service.explain(image, read_as, parameters.label.as_deref(), deadline).await?;
     let file = vision::write::png(&explained.picture).map_err(|error| {
         tracing::error!(%error, "a picture could not be written");
         Problem::internal()

@@ -111,8 +111,7 @@ pub async fn classify(
         Some(bytes).filter(|_| in_fhir && *format == Format::Dicom).and_then(|bytes| vision::study_uid(bytes))
     };
     let studies: Vec<Option<String>> = images.iter().map(study).collect();
-    let read_as =
-        ReadAs { frame: parameters.frame, synthetic: parameters.allow_synthetic.unwrap_or(false) };
+    let read_as = ReadAs { frame: parameters.frame, synthetic: parameters.allow_synthetic.unwrap_or(false) };
     let (outcomes, timing) = service.classify(images, read_as, top_k, deadline).await?;
     let answer = ImageAnswer {
         model: service.manifest.name.clone(),

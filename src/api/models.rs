@@ -90,9 +90,7 @@ impl ModelDescription {
                     serde_json::to_value(BTreeMap::from([("held-out", &ease.held_out)]))
                 }
                 _ => match manifest.generation.as_ref().and_then(|generation| generation.metrics.as_ref()) {
-                    Some(metrics) => {
-                        serde_json::to_value(BTreeMap::from([(&metrics.measured_on, metrics)]))
-                    }
+                    Some(metrics) => serde_json::to_value(BTreeMap::from([(&metrics.measured_on, metrics)])),
                     None => serde_json::to_value(&manifest.metrics),
                 },
             })?,

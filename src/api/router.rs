@@ -21,8 +21,8 @@ use super::middleware::{
 };
 use super::oip::error::OipError;
 use super::{
-    AppState, Problem, cds, console, contract, entities, explain, fhir, generate, health, images, interactions, items,
-    models, notes, oip, recommendations, segment, users,
+    AppState, Problem, cds, console, contract, entities, explain, fhir, generate, health, images,
+    interactions, items, models, notes, oip, recommendations, segment, users,
 };
 
 #[derive(OpenApi)]

@@ -231,7 +231,8 @@ impl ImageService {
     ) -> Result<(Vec<Outcome>, Timing), ImagesError> {
         let mut timing = Timing::default();
         let alone = images.len() == 1;
-        let read = |(index, (format, bytes))| self.clone().read(index, format, bytes, read_as, alone, deadline);
+        let read =
+            |(index, (format, bytes))| self.clone().read(index, format, bytes, read_as, alone, deadline);
         let mut looks = Vec::with_capacity(images.len());
         for read in join_all(images.into_iter().enumerate().map(read)).await {
             let (Reading { look, decode, preprocess }, waited) = read?;
