@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Parser, Subcommand};
 use train::{
-    card, evaluate, extract, generate, image, likeness, recommender, segment, tables, text, text_options::TextOptions,
+    card, evaluate, extract, generate, image, likeness, recommender, segment, tables, text,
+    text_options::TextOptions,
 };
 
 /// A step of training takes and gives back large tensors, which the system's allocator returns to the
