@@ -430,9 +430,18 @@ async fn the_audit_names_what_was_found_and_nothing_says_what_was_asked() {
     let case = json!({"text": "Xylophobia since childhood", "attributes": {"ward": "7"}});
     api.send(Method::PUT, "/v1/cases/a", &header, &case).await;
     api.send(Method::POST, "/v1/cases/search", &header, &json!({"query": "xylophobia"})).await;
-    let (_, audit) = api.send(Method::GET, "/v1/audit", &header, &Value::Null).await;
-    let row =
-        audit["rows"].as_array().unwrap().iter().find(|row| row["route"] == "/v1/cases/search").unwrap();
+    // Rows are written a moment after the answers.
+    let start = Instant::now();
+    let (audit, row) = loop {
+        let (_, audit) = api.send(Method::GET, "/v1/audit", &header, &Value::Null).await;
+        let rows = audit["rows"].as_array().unwrap();
+        let found = rows.iter().find(|row| row["route"] == "/v1/cases/search").cloned();
+        if let Some(row) = found {
+            break (audit, row);
+        }
+        assert!(start.elapsed() < Duration::from_secs(30), "{audit}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
     assert_eq!((&row["answers"], &row["status"]), (&json!(["a"]), &json!(200)));
     assert!(!audit.to_string().to_lowercase().contains("xylophobia"));
     let metrics = reqwest::get(api.server.at("/metrics")).await.unwrap().text().await.unwrap();
