@@ -199,24 +199,25 @@ async fn a_training_report_is_for_administrators_and_nothing_in_it_runs() {
     let models = tempfile::tempdir().unwrap();
     let folder = copy_model("triage", models.path());
     std::fs::write(folder.join("report.html"), "<!doctype html><title>triage</title>").unwrap();
-    let server = Server::start(models.path(), &[]);
-    let described: Value = reqwest::get(server.at("/v1/models/triage")).await.unwrap().json().await.unwrap();
+    let keys = [api_key("ward", "classify", "secret"), api_key("boss", "admin", "boss")].join(",");
+    let server = Server::start(models.path(), &["--api-keys", &keys]);
+    let get = |path: &str, key: &str| Client::new().get(server.at(path)).bearer_auth(key).send();
+    let described: Value = get("/v1/models/triage", "ward").await.unwrap().json().await.unwrap();
+    assert!(described["report"].is_null(), "another's key says nothing: {described}");
+    let described: Value = get("/v1/models/triage", "secret").await.unwrap().json().await.unwrap();
     assert_eq!(described["report"], true);
-    let page = reqwest::get(server.at("/v1/models/triage/report")).await.unwrap();
+    let refused = get("/v1/models/triage/report", "secret").await.unwrap();
+    assert_eq!(refused.status(), StatusCode::FORBIDDEN);
+    let page = get("/v1/models/triage/report", "boss").await.unwrap();
     assert_eq!(page.status(), StatusCode::OK);
     assert!(header(&page, "content-security-policy").contains("sandbox"));
     assert!(header(&page, "content-type").starts_with("text/html"));
 
     std::fs::remove_file(folder.join("report.html")).unwrap();
-    let gone = reqwest::get(server.at("/v1/models/triage/report")).await.unwrap();
+    let gone = get("/v1/models/triage/report", "boss").await.unwrap();
     assert_eq!(gone.status(), StatusCode::NOT_FOUND);
     let gone: Value = gone.json().await.unwrap();
     assert!(gone["detail"].as_str().unwrap().contains("--report"), "{gone}");
-
-    let entry = api_key("ward", "classify", "secret");
-    let server = Server::start(models.path(), &["--api-keys", &entry]);
-    let page = Client::new().get(server.at("/v1/models/triage/report")).bearer_auth("secret").send().await;
-    assert_eq!(page.unwrap().status(), StatusCode::FORBIDDEN);
 }
 
 #[tokio::test]

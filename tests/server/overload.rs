@@ -15,7 +15,7 @@ use vision::phantom::chest_phantom;
 static PNG: LazyLock<Vec<u8>> = LazyLock::new(|| chest_phantom(0, 1024).unwrap());
 
 async fn classify(server: &Server, timeout: Option<&str>) -> Response {
-    let mut request = Client::new().post(server.at("/v1/images/classify")).body(PNG.clone());
+    let mut request = Client::new().post(server.at("/v1/images/classify?model=pneumonia")).body(PNG.clone());
     if let Some(timeout) = timeout {
         request = request.header("x-request-timeout", timeout);
     }
@@ -32,7 +32,7 @@ fn connect(server: &Server) -> TcpStream {
 /// A request whose body stays out, but for its first byte.
 fn slow(server: &Server) -> TcpStream {
     let mut stream = connect(server);
-    let head = "POST /v1/images/classify HTTP/1.1\r\nhost: localhost\r\ncontent-type: image/png\r\ncontent-length: 100000\r\n\r\nP";
+    let head = "POST /v1/images/classify?model=pneumonia HTTP/1.1\r\nhost: localhost\r\ncontent-type: image/png\r\ncontent-length: 100000\r\n\r\nP";
     stream.write_all(head.as_bytes()).unwrap();
     stream
 }
