@@ -232,6 +232,7 @@ async fn an_output_that_is_no_number_is_a_500_that_says_so() {
     let Package { mut manifest, .. } = Package::read(&shipped_models().join("pneumonia/1")).unwrap();
     manifest.name = "astray".to_string();
     manifest.likeness = None;
+    manifest.precision = None;
     let layers = json!({"kind": "cnn", "layers": [{"layer": "flatten"}]});
     manifest.architecture = serde_json::from_value(layers).unwrap();
     let Input::Image(input) = &manifest.input else { panic!("pneumonia reads images") };

@@ -77,12 +77,6 @@ impl Manifest {
         if !(temperature.is_finite() && temperature > 0.0) {
             return Err(format!("calibration.temperature is {temperature}, not a positive number"));
         }
-        if let Some(precision) = &self.precision {
-            if !matches!(self.input, Input::Image(_)) {
-                return Err("precision is for networks over images".to_string());
-            }
-            precision.check()?;
-        }
         if !(0.0..=1.0).contains(&self.abstain_below) {
             return Err(format!("abstain_below is {}, not between 0 and 1", self.abstain_below));
         }
@@ -163,6 +157,12 @@ impl Manifest {
                 return Err("likeness: only a model of images has training pictures".to_string());
             }
             self.names_likeness()?;
+        }
+        if let Some(precision) = &self.precision {
+            if !matches!(self.input, Input::Image(_)) {
+                return Err("precision is for networks over images".to_string());
+            }
+            precision.check()?;
         }
         for file in std::iter::once(&self.weights.file).chain(self.files.keys()) {
             if file.is_empty() || file.starts_with('.') || file.contains(['/', '\\']) {

@@ -63,6 +63,9 @@ fn over_bytes_a_plan_says_nearly_the_same_alone_and_in_a_batch() {
         let images: Vec<Vec<f32>> =
             noise(&[37, input[0], input[1], input[2]], 5).flatten_from(1).unwrap().to_vec2().unwrap();
         let exact = Plan::new(&graph, &weights, true).unwrap();
+        if exact.convolutions().is_empty() {
+            continue;
+        }
         let labels = exact.labels();
         assert_eq!(exact.lowered(), 0);
         let mut runner = Runner::new(Arc::new(exact));
