@@ -52,6 +52,7 @@ const METRICS: [(&str, Kind, &str); 32] = [
     ),
     ("medserve_model_loads_total", Kind::Counter, "Packages that administrators asked to load, by result"),
     ("medserve_recommender_age_seconds", Kind::Gauge, "Age of what recommendations are computed from"),
+    ("medserve_cases", Kind::Gauge, "Cases that are searched, with a vector of the served model or without"),
     ("medserve_database_connections", Kind::Gauge, "Connections to the database by state: busy, idle"),
     ("medserve_database_connections_max", Kind::Gauge, "Most connections to the database"),
     ("medserve_audit_waiting", Kind::Gauge, "Audit rows that are not written yet"),

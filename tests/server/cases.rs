@@ -73,6 +73,10 @@ impl Api {
         self.send(Method::POST, "/v1/cases/search", &[], &body).await
     }
 
+    async fn audited(&self, route: &str, key: &str) -> (Value, Value) {
+        audited(&self.server, route, key).await
+    }
+
     /// The results of a search.
     async fn found(&self, query: &str) -> Vec<Value> {
         let (status, answer) = self.ask(json!({"query": query})).await;
@@ -95,6 +99,21 @@ impl Api {
             assert!(start.elapsed() < Duration::from_secs(30), "{query}: {ids:?} and not {expected:?}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    }
+}
+
+/// The audit and its latest row of this route, which is written a moment after the answer.
+async fn audited(server: &Server, route: &str, key: &str) -> (Value, Value) {
+    let start = Instant::now();
+    loop {
+        let response = Client::new().get(server.at("/v1/audit")).bearer_auth(key).send().await.unwrap();
+        let audit: Value = response.json().await.unwrap();
+        let row = audit["rows"].as_array().unwrap().iter().find(|row| row["route"] == route).cloned();
+        if let Some(row) = row {
+            return (audit, row);
+        }
+        assert!(start.elapsed() < Duration::from_secs(30), "{audit}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
@@ -220,9 +239,7 @@ async fn what_means_the_like_is_found_without_a_word_in_common(database: Databas
     let stored =
         "SELECT count(*) FROM cases WHERE model = 'meaning' AND version = '1' AND length(vector) = 12";
     assert_eq!(database.number(stored).await, 3);
-    let audit = ask(Method::GET, "/v1/audit", Value::Null).await;
-    let row =
-        audit["rows"].as_array().unwrap().iter().find(|row| row["route"] == "/v1/cases/search").unwrap();
+    let (_, row) = audited(&server, "/v1/cases/search", "boss").await;
     assert_eq!((&row["model"], &row["version"]), (&json!("meaning"), &json!("1")));
 
     // Another version: its vectors take the place of the old ones.
@@ -430,18 +447,7 @@ async fn the_audit_names_what_was_found_and_nothing_says_what_was_asked() {
     let case = json!({"text": "Xylophobia since childhood", "attributes": {"ward": "7"}});
     api.send(Method::PUT, "/v1/cases/a", &header, &case).await;
     api.send(Method::POST, "/v1/cases/search", &header, &json!({"query": "xylophobia"})).await;
-    // Rows are written a moment after the answers.
-    let start = Instant::now();
-    let (audit, row) = loop {
-        let (_, audit) = api.send(Method::GET, "/v1/audit", &header, &Value::Null).await;
-        let rows = audit["rows"].as_array().unwrap();
-        let found = rows.iter().find(|row| row["route"] == "/v1/cases/search").cloned();
-        if let Some(row) = found {
-            break (audit, row);
-        }
-        assert!(start.elapsed() < Duration::from_secs(30), "{audit}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    };
+    let (audit, row) = api.audited("/v1/cases/search", "boss").await;
     assert_eq!((&row["answers"], &row["status"]), (&json!(["a"]), &json!(200)));
     assert!(!audit.to_string().to_lowercase().contains("xylophobia"));
     let metrics = reqwest::get(api.server.at("/metrics")).await.unwrap().text().await.unwrap();
