@@ -188,7 +188,8 @@ async fn classified(
     let manifest = &service.manifest;
     let maker = maker(manifest);
     let image = (Format::Dicom, file.clone());
-    let (mut outcomes, _) = service.classify(vec![image.clone()], ReadAs::default(), usize::MAX, deadline).await?;
+    let (mut outcomes, _) =
+        service.classify(vec![image.clone()], ReadAs::default(), usize::MAX, deadline).await?;
     let outcome =
         outcomes.pop().ok_or_else(|| AnswerError::Failed("the model gave no answer".to_string()))?;
     let mut made = Vec::new();

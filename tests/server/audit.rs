@@ -68,8 +68,14 @@ async fn every_answer_leaves_a_row() {
     let response = request.header("x-request-id", "one").body(body.clone()).send().await.unwrap();
     let answer: Value = response.json().await.unwrap();
     let png = chest_phantom(0, 64).unwrap();
-    let image: Value =
-        post(&server, "/v1/images/classify?model=pneumonia").body(png.clone()).send().await.unwrap().json().await.unwrap();
+    let image: Value = post(&server, "/v1/images/classify?model=pneumonia")
+        .body(png.clone())
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
     let path = "/v1/users/u17/recommendations?kind=pharmacy&limit=3";
     let response = Client::new().get(server.at(path)).bearer_auth(WARD).send().await.unwrap();
     let recommended: Value = response.json().await.unwrap();
@@ -241,9 +247,16 @@ async fn what_is_said_of_a_person_is_nowhere_afterwards() {
         let request = post(&server, "/v1/notes/classify").header("content-type", "application/json");
         answers.push(request.body(broken).send().await.unwrap());
     }
-    answers.push(post(&server, "/v1/images/classify?model=pneumonia").body(png_saying(canary)).send().await.unwrap());
-    answers
-        .push(post(&server, "/v1/images/classify?model=pneumonia").body(format!("DICOM of {canary}")).send().await.unwrap());
+    answers.push(
+        post(&server, "/v1/images/classify?model=pneumonia").body(png_saying(canary)).send().await.unwrap(),
+    );
+    answers.push(
+        post(&server, "/v1/images/classify?model=pneumonia")
+            .body(format!("DICOM of {canary}"))
+            .send()
+            .await
+            .unwrap(),
+    );
     let part = reqwest::multipart::Part::bytes(png_saying(canary)).file_name(format!("{canary}.png"));
     let form = reqwest::multipart::Form::new().part("image", part).text(canary, canary);
     answers.push(post(&server, "/v1/images/classify?model=pneumonia").multipart(form).send().await.unwrap());

@@ -260,7 +260,10 @@ async fn the_audit_says_how_many_vectors_and_not_of_what() {
         let audit: Value = request.send().await.unwrap().json().await.unwrap();
         let rows = audit["rows"].as_array().unwrap();
         if let Some(row) = rows.iter().find(|row| row["route"] == "/v1/embeddings") {
-            assert_eq!((&row["model"], &row["answers"]), (&json!("words"), &json!(["2 vectors of 3 values"])));
+            assert_eq!(
+                (&row["model"], &row["answers"]),
+                (&json!("words"), &json!(["2 vectors of 3 values"]))
+            );
             assert!(!audit.to_string().contains("chest"));
             return;
         }

@@ -94,7 +94,12 @@ async fn an_image_gets_a_calibrated_answer_whatever_way_it_comes() {
         .part("image", Part::bytes(PNG.clone()).mime_str("image/png").unwrap())
         .part("comment", Part::text("not an image"))
         .part("image", Part::bytes(chest_phantom(1, 64).unwrap()));
-    let response = Client::new().post(server.at("/v1/images/classify?model=pneumonia")).multipart(form).send().await.unwrap();
+    let response = Client::new()
+        .post(server.at("/v1/images/classify?model=pneumonia"))
+        .multipart(form)
+        .send()
+        .await
+        .unwrap();
     let both: Value = response.json().await.unwrap();
     assert_answer(&both, 2);
     let (a, b) = (&both["results"][0]["predictions"][0], &single["results"][0]["predictions"][0]);
@@ -418,13 +423,20 @@ async fn bad_parameters_are_named() {
 #[tokio::test]
 async fn bad_forms_are_told_what_is_wrong_with_them() {
     let server = server();
-    let send = |form: Form| Client::new().post(server.at("/v1/images/classify?model=pneumonia")).multipart(form).send();
+    let send = |form: Form| {
+        Client::new().post(server.at("/v1/images/classify?model=pneumonia")).multipart(form).send()
+    };
     let form = Form::new().part("picture", Part::bytes(PNG.clone()));
     assert_problem(send(form).await.unwrap(), 400, &["no part named \"image\""]).await;
     let small = chest_phantom(0, 32).unwrap();
     let few = Server::start(&shipped_models(), &["--queue", "2"]);
     let form = (0..3).fold(Form::new(), |form, _| form.part("image", Part::bytes(small.clone())));
-    let response = Client::new().post(few.at("/v1/images/classify?model=pneumonia")).multipart(form).send().await.unwrap();
+    let response = Client::new()
+        .post(few.at("/v1/images/classify?model=pneumonia"))
+        .multipart(form)
+        .send()
+        .await
+        .unwrap();
     assert_problem(response, 413, &["3 inputs", "at most 2"]).await;
     let form = (0..300).fold(Form::new(), |form, _| form.part("image", Part::bytes(small.clone())));
     assert_problem(send(form).await.unwrap(), 400, &["more than 256"]).await;

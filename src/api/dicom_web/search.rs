@@ -161,6 +161,8 @@ pub async fn series(
 }
 
 /// Search the results of a study
+///
+/// Those of all its series.
 #[utoipa::path(
     get,
     path = "/dicom-web/studies/{study}/instances",
@@ -180,6 +182,8 @@ pub async fn study_instances(
 }
 
 /// Search the results of one series
+///
+/// Each with what a viewer lists it by.
 #[utoipa::path(
     get,
     path = "/dicom-web/studies/{study}/series/{series}/instances",

@@ -2,6 +2,7 @@
 
 use sqlx::AssertSqlSafe;
 
+use super::dicom::forget_images;
 use super::write::Write;
 use super::{PostgresStore, TRIES, described, not_found, sql_state, strs};
 use crate::store::{InteractionFilter, StoreError, Written, interaction_key, last_of_each, rows};
@@ -174,6 +175,9 @@ impl PostgresStore {
         } else {
             ("DELETE FROM items WHERE id = $1", write.users_of(&[id]).await?)
         };
+        if what == "user" {
+            forget_images(write.connection(), id).await?;
+        }
         let done = sqlx::query(sql).bind(id).execute(write.connection()).await.map_err(described)?;
         let items: &[&str] = if what == "user" { &[] } else { &[id] };
         write.finish(&[], items, &strs(&users)).await?;

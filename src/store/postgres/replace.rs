@@ -7,6 +7,7 @@ use std::slice;
 use sqlx::{AssertSqlSafe, Postgres, Transaction};
 
 use super::batches::{upsert_items, upsert_users};
+use super::dicom::forget_images;
 use super::write::{FollowUp, follow_up};
 use super::{ITEM_COLUMNS, PostgresStore, described, not_found};
 use crate::store::rows::{ItemRow, UserRow};
@@ -97,6 +98,9 @@ pub(super) async fn erase(
     what: &'static str,
     id: &str,
 ) -> Result<Written, StoreError> {
+    if what == "user" {
+        forget_images(transaction, id).await?;
+    }
     let done = sqlx::query(sql).bind(id).execute(&mut **transaction).await.map_err(described)?;
     if done.rows_affected() > 0 { Ok(Written::default()) } else { Err(not_found(what, id)) }
 }

@@ -213,7 +213,16 @@ async fn what_was_accepted_is_answered_after_a_crash() {
     let folder = tempfile::tempdir().unwrap();
     let database = format!("sqlite://{}", folder.path().join("test.db").display());
     let keys = api_key("root", "admin", KEY);
-    let arguments = ["--api-keys", &keys, "--dicom-listen", "127.0.0.1:0", "--request-timeout-ms", "3000"];
+    let arguments = [
+        "--api-keys",
+        &keys,
+        "--dicom-listen",
+        "127.0.0.1:0",
+        "--request-timeout-ms",
+        "3000",
+        "--dicom-models",
+        "pneumonia",
+    ];
     let server = Server::start_over(&database, &shipped_models(), &arguments);
     let mut scu = open(&address(&server));
     for number in 1..=12 {
