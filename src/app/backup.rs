@@ -16,7 +16,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use tokio::runtime::Runtime;
 
-use crate::store::{self, BulkLoad, Store, StoreOptions, StoredCase};
+use crate::store::{self, BulkLoad, Store, StoreOptions};
 
 /// Rows handed over at once.
 const BATCH: usize = 5_000;
@@ -76,14 +76,9 @@ async fn content(store: &dyn Store) -> Result<Content> {
     for term in store.terms().await? {
         content.terms.add(&term);
     }
-    store.scan_cases(&mut |stored| content.cases.add(&row(&stored))).await?;
+    // Not the vectors, which a server makes anew where they are missing or of another model.
+    store.scan_cases(&mut |stored| content.cases.add(&stored.case)).await?;
     Ok(content)
-}
-
-/// What is digested of a case: all of it, its vector too.
-fn row(stored: &StoredCase) -> impl Serialize {
-    let vector = stored.vector.as_ref().map(|v| (v.model.clone(), v.version.clone(), v.values.clone()));
-    (stored.case.clone(), vector)
 }
 
 fn owned(row: InteractionRow<'_>) -> Interaction {
@@ -241,7 +236,7 @@ async fn transfer(from: &dyn Store, into: &dyn Store) -> Result<Content> {
     for ids in ids.chunks(CASES) {
         let cases = from.read_cases(ids).await?;
         load.cases(&cases).await?;
-        cases.iter().for_each(|stored| copied.cases.add(&row(stored)));
+        cases.iter().for_each(|stored| copied.cases.add(&stored.case));
     }
     load.commit(None).await?;
     into.put_terms(&terms).await?;

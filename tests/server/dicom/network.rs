@@ -84,9 +84,12 @@ async fn an_image_that_comes_is_answered_and_its_results_go_to_the_archive() {
     for file in &kept {
         assert!(sent.iter().any(|(_, data)| data == data_set_of(file)), "the archive has what we have");
     }
-    let audit = json_of(get(&server, "/v1/audit?user=p1", "*/*").await).await;
-    let row =
-        audit["rows"].as_array().unwrap().iter().find(|row| row["method"] == "C-STORE").unwrap().clone();
+    // Rows are written beside the answers.
+    let row = until("its row", async || {
+        let audit = json_of(get(&server, "/v1/audit?user=p1", "*/*").await).await;
+        audit["rows"].as_array().unwrap().iter().find(|row| row["method"] == "C-STORE").cloned()
+    })
+    .await;
     assert_eq!((row["caller"].as_str(), row["model"].as_str()), (Some("ae:PACS"), Some("pneumonia")));
     assert!(!server.log().contains("Doe") && !server.log().contains("\"p1\""));
     let metrics = get(&server, "/metrics", "*/*").await.text().await.unwrap();
