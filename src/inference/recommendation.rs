@@ -21,6 +21,9 @@ pub struct RecommendationService {
     pub learned: Learned,
 }
 
+/// Rows of a sparse matrix: where each starts, places, values.
+type Rows = (Vec<usize>, Vec<u32>, Vec<f32>);
+
 impl RecommendationService {
     /// The recommender of a package.
     ///
@@ -48,7 +51,7 @@ impl RecommendationService {
         let mut take = |name: &str| {
             weights.remove(name).ok_or_else(|| error(&file, format!("there is no tensor \"{name}\"")))
         };
-        let mut rows = |prefix: &str| -> Result<(Vec<usize>, Vec<u32>, Vec<f32>), PackageError> {
+        let mut rows = |prefix: &str| -> Result<Rows, PackageError> {
             let starts: Vec<u32> =
                 values(&take(&format!("{prefix}starts"))?).map_err(|reason| error(&file, reason))?;
             let targets =

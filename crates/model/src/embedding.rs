@@ -109,7 +109,7 @@ impl EncoderConfig {
         within("layers", self.layers, 128)?;
         within("feed_forward", self.feed_forward, 1 << 16)?;
         within("positions", self.positions, 1 << 16)?;
-        if self.width % self.heads != 0 {
+        if !self.width.is_multiple_of(self.heads) {
             return Err(format!(
                 "architecture: {} heads do not divide a width of {}",
                 self.heads, self.width

@@ -138,11 +138,14 @@ impl Scu {
     }
 }
 
+/// An instance: its identifier and its data set.
+pub type Taken = (String, Vec<u8>);
+
 /// An archive that takes everything: SOP Instance UIDs and data sets.
 #[derive(Clone)]
 pub struct Archive {
     pub address: String,
-    pub taken: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    pub taken: Arc<Mutex<Vec<Taken>>>,
 }
 
 impl Archive {

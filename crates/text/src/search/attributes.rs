@@ -39,7 +39,7 @@ pub fn check(attributes: &Attributes, pointer: &str) -> Vec<FieldError> {
             continue;
         }
         let problem = match value {
-            Value::Array(list) => match list.iter().find_map(|one| text_problem(one)) {
+            Value::Array(list) => match list.iter().find_map(text_problem) {
                 _ if list.len() > MOST_VALUES => Some(format!("has more than {MOST_VALUES} elements")),
                 problem => problem,
             },

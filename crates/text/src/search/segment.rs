@@ -55,6 +55,11 @@ impl Segment {
         self.records.len()
     }
 
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
     /// Number of deleted cases.
     pub fn dead_count(&self) -> usize {
         self.dead_count

@@ -82,7 +82,8 @@ impl PlainIndex {
             })
             .collect();
         let depth = depth(query.limit);
-        let best = |score: &dyn Fn(&(&str, f64, Option<f64>)) -> Option<f64>| {
+        type Scored<'a> = (&'a str, f64, Option<f64>);
+        let best = |score: &dyn Fn(&Scored) -> Option<f64>| {
             let mut order: Vec<(f64, &str)> =
                 all.iter().filter_map(|one| Some((score(one)?, one.0))).collect();
             order.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));

@@ -450,9 +450,9 @@ mod tests {
             };
             let (above, below) = (moved(step), moved(-step));
             assert!((gradient[place] - (above.0 - below.0) / (2.0 * step)).abs() < 1e-4);
-            for other in 0..2 {
+            for (other, curved) in curvature[place].iter().enumerate() {
                 let slope = (above.1[other] - below.1[other]) / (2.0 * step);
-                assert!((curvature[place][other] + slope).abs() < 1e-4);
+                assert!((curved + slope).abs() < 1e-4);
             }
         }
     }
