@@ -37,7 +37,7 @@ def main():
     broken = []
     try:
         browser.get(f"{url}/docs/#/")
-        wait.until(lambda page: len(page.find_elements(By.CSS_SELECTOR, ".opblock")) == len(names))
+        wait.until(lambda page: len(page.find_elements(By.CSS_SELECTOR, ".opblock")) == sum(map(len, paths.values())))
         browser.find_element(By.CSS_SELECTOR, "button.authorize").click()
         wait.until(lambda page: page.find_element(By.CSS_SELECTOR, ".auth-container input")).send_keys(token)
         browser.find_element(By.CSS_SELECTOR, ".auth-btn-wrapper .authorize").click()
