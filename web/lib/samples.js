@@ -102,6 +102,9 @@ function dicom(frames, name) {
   return new File(parts, name, { type: "application/dicom" });
 }
 
+/** The model that the drawings are for; it is asked unless another is chosen. */
+export const DRAWN_FOR = "pneumonia";
+
 /** The files drawn here, so that a page can say that they are drawings. */
 export const drawn = new WeakSet();
 

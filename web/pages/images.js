@@ -7,7 +7,7 @@ import { abstention, bars, curl, problem, select, times, title } from "../lib/pa
 import { picture } from "../lib/picture.js";
 import { each } from "../lib/queue.js";
 import { save, write } from "../lib/csv.js";
-import { drawn, PICTURES } from "../lib/samples.js";
+import { DRAWN_FOR, drawn, PICTURES } from "../lib/samples.js";
 import { bytes, number, percent, t } from "../lib/words.js";
 
 const AT_ONCE = 3;
@@ -22,7 +22,7 @@ export async function open(place) {
     put(place, title("images"), h("div.notice", t("images.none")));
     return undefined;
   }
-  const state = { shots: [], chosen: 0, model: fitting[0] ?? segmenting[0], open: true };
+  const state = { shots: [], chosen: 0, model: fitting.find((one) => one.name === DRAWN_FOR) ?? fitting[0] ?? segmenting[0], open: true };
   const list = h("div"), detail = h("div"), told = h("div"), about = h("p.soft.small.about");
   const input = h("input.unseen", { type: "file", multiple: true, id: "files", tabindex: "-1", "aria-hidden": "true", accept: ".png,.jpg,.jpeg,.dcm,.dicom,image/png,image/jpeg,application/dicom", on: { change: () => { add([...input.files]); input.value = ""; } } });
   const drop = h("div.drop", { on: {
