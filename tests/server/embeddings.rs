@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use text::vectors::WordVectors;
 use text::vectors::words::word_hash;
 
-use crate::support::{Server, shipped_models};
+use crate::support::{Server, shipped_models, until};
 
 /// Words with their vectors: what is of the chest goes one way, what is of the skin another.
 const WORDS: [(&str, [f32; 3]); 6] = [
@@ -254,22 +254,16 @@ async fn the_audit_says_how_many_vectors_and_not_of_what() {
     let body = json!({"input": ["chest pain", "rash"]});
     let request = Client::new().post(server.at("/v1/embeddings")).bearer_auth("boss").json(&body);
     assert_eq!(request.send().await.unwrap().status(), 200);
-    // Rows are written beside the answers.
-    for _ in 0..200 {
+    let (row, audit) = until("its row", async || {
         let request = Client::new().get(server.at("/v1/audit?limit=9")).bearer_auth("boss");
         let audit: Value = request.send().await.unwrap().json().await.unwrap();
         let rows = audit["rows"].as_array().unwrap();
-        if let Some(row) = rows.iter().find(|row| row["route"] == "/v1/embeddings") {
-            assert_eq!(
-                (&row["model"], &row["answers"]),
-                (&json!("words"), &json!(["2 vectors of 3 values"]))
-            );
-            assert!(!audit.to_string().contains("chest"));
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
-    panic!("no row came");
+        let row = rows.iter().find(|row| row["route"] == "/v1/embeddings").cloned()?;
+        Some((row, audit))
+    })
+    .await;
+    assert_eq!((&row["model"], &row["answers"]), (&json!("words"), &json!(["2 vectors of 3 values"])));
+    assert!(!audit.to_string().contains("chest"));
 }
 
 #[tokio::test]

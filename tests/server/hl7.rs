@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use reqwest::Client;
 use serde_json::{Value, json};
 
-use crate::support::{Server, api_key, shipped_models};
+use crate::support::{Server, api_key, shipped_models, until};
 
 const A01: &str = "MSH|^~\\&|ADT|WARD|MEDSERVE|H|20260301093000||ADT^A01^ADT_A01|M7|P|2.5.1\r\
     EVN|A01|20260301093000\rPID|1||p1^^^H^MR||Doe^Jane||19540301|F\r\
@@ -73,17 +73,13 @@ async fn an_admission_becomes_a_person_and_comes_again_without_a_change() {
     assert_eq!((&profile["birth_year"], &profile["sex"]), (&json!(1955), &json!("female")));
     assert_eq!(profile["allergies"], json!(["Penicillin G"]));
     assert_eq!(profile["conditions"], json!(["Type 2 diabetes"]));
-    // Rows are written beside the answers.
-    let mut rows = 0;
-    for _ in 0..200 {
+    let rows = until("three rows", async || {
         let audit = Client::new().get(server.at("/v1/audit?user=p1")).bearer_auth(KEY).send().await.unwrap();
         let audit: Value = audit.json().await.unwrap();
-        rows = audit["rows"].as_array().unwrap().iter().filter(|row| row["method"] == "ADT").count();
-        if rows == 3 {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+        let rows = audit["rows"].as_array().unwrap().iter().filter(|row| row["method"] == "ADT").count();
+        (rows >= 3).then_some(rows)
+    })
+    .await;
     assert_eq!(rows, 3);
     assert!(!server.log().contains("Doe"));
 }

@@ -42,6 +42,16 @@ impl AboutOptions {
         }
     }
 
+    /// The same of examples by split; the first file gives the name.
+    pub fn data_of<T>(
+        &self,
+        sha256: &BTreeMap<String, String>,
+        splits: &BTreeMap<String, Vec<T>>,
+    ) -> DataSource {
+        let examples = splits.iter().map(|(split, examples)| (split.clone(), examples.len())).collect();
+        self.data(sha256.keys().next().cloned(), sha256.clone(), examples)
+    }
+
     /// What was given to describe the model, or else this.
     pub fn description_or(&self, otherwise: String) -> String {
         if self.description.is_empty() { otherwise } else { self.description.clone() }

@@ -48,13 +48,31 @@ fn write_card(out: &mut String, m: &Manifest, notes: &str, shown: &str) -> std::
              probabilities are the model's own. Metrics are given without the rules and with them.\n"
         )?;
     }
+    write_data(out, m, "Examples")?;
+    write_metrics(out, m)?;
+    write_training(out, m)?;
+    if !notes.is_empty() {
+        writeln!(out, "\n{}", notes.trim_end())?;
+    }
+    writeln!(
+        out,
+        "\n## Plots\n\nReliability and ROC are those of the split {shown}.\n\n![Learning curve](plots/learning-curve.svg)\n\n![Reliability](plots/reliability.svg)\n\n![ROC](plots/roc.svg)"
+    )
+}
+
+/// What the data is, how many of what it holds (`unit`, as a heading of the numbers), and its digests.
+pub fn write_data(out: &mut String, m: &Manifest, unit: &str) -> std::fmt::Result {
     writeln!(out, "## Data\n\n{}. {} Licence: {}.\n", m.data.name, m.data.source, m.data.licence)?;
     let sizes: Vec<String> = m.data.examples.iter().map(|(split, n)| format!("{split} {n}")).collect();
-    writeln!(out, "Examples: {}.\n", sizes.join(", "))?;
+    writeln!(out, "{unit}: {}.\n", sizes.join(", "))?;
     for (file, digest) in &m.data.sha256 {
         writeln!(out, "- `{file}` sha256 `{digest}`")?;
     }
-    write_metrics(out, m)?;
+    Ok(())
+}
+
+/// Architecture, seed, epochs, sizes and settings.
+pub fn write_training(out: &mut String, m: &Manifest) -> std::fmt::Result {
     writeln!(
         out,
         "## Training\n\nArchitecture `{}`, {} values, seed {}, {} epochs, by {}. Its sizes and settings:\n",
@@ -70,13 +88,7 @@ fn write_card(out: &mut String, m: &Manifest, notes: &str, shown: &str) -> std::
     for (name, value) in settings {
         writeln!(out, "- {name}: `{value}`")?;
     }
-    if !notes.is_empty() {
-        writeln!(out, "\n{}", notes.trim_end())?;
-    }
-    writeln!(
-        out,
-        "\n## Plots\n\nReliability and ROC are those of the split {shown}.\n\n![Learning curve](plots/learning-curve.svg)\n\n![Reliability](plots/reliability.svg)\n\n![ROC](plots/roc.svg)"
-    )
+    Ok(())
 }
 
 /// How an input that is unlike the training data is told, as a paragraph; nothing where it is not.

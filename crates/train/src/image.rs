@@ -458,11 +458,7 @@ fn describe(
         likeness: None,
         segmentation: None,
         generation: None,
-        data: options.about.data(
-            source.sha256.keys().next().cloned(),
-            source.sha256.clone(),
-            source.splits.iter().map(|(split, examples)| (split.clone(), examples.len())).collect(),
-        ),
+        data: options.about.data_of(&source.sha256, &source.splits),
         training: training(options.seed, 0, settings),
         metrics: BTreeMap::new(),
         weights: unwritten_weights(),

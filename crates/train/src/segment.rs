@@ -465,11 +465,7 @@ fn describe(
             metrics: BTreeMap::new(),
         }),
         generation: None,
-        data: options.about.data(
-            masks.sha256.keys().next().cloned(),
-            masks.sha256.clone(),
-            masks.splits.iter().map(|(split, examples)| (split.clone(), examples.len())).collect(),
-        ),
+        data: options.about.data_of(&masks.sha256, &masks.splits),
         training: training(options.seed, 0, settings),
         metrics: BTreeMap::new(),
         weights: unwritten_weights(),

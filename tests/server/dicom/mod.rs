@@ -7,7 +7,7 @@ use clinical::dicom::{DataSet, tags};
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::{Server, api_key, shipped_models};
+use crate::support::{Server, api_key, shipped_models, until};
 
 pub(crate) const DX: &str = "1.2.840.10008.5.1.4.1.1.1.1";
 pub(crate) const STUDY: &str = "1.2.826.0.1.3680043.8.498.7";
@@ -244,17 +244,11 @@ async fn an_erased_person_has_no_results_and_the_audit_names_the_person_by_a_pse
         .unwrap();
     assert!(put.status().is_success(), "{}", put.text().await.unwrap());
     json_of(stow(&server, "/dicom-web/studies", &[&radiograph("1.2.3.1")]).await).await;
-    // Rows are written beside the answers.
-    let mut row = Value::Null;
-    for _ in 0..200 {
+    let row = until("its row", async || {
         let audit = json_of(get(&server, "/v1/audit?user=p1", "*/*").await).await;
-        let rows = audit["rows"].as_array().unwrap();
-        if let Some(found) = rows.iter().find(|row| row["route"] == "/dicom-web/studies") {
-            row = found.clone();
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+        audit["rows"].as_array().unwrap().iter().find(|row| row["route"] == "/dicom-web/studies").cloned()
+    })
+    .await;
     assert_eq!((&row["model"], &row["people"]), (&json!("pneumonia"), &json!(["p1"])));
     let gone = Client::new().delete(server.at("/v1/users/p1")).bearer_auth(KEY).send().await.unwrap();
     assert!(gone.status().is_success());

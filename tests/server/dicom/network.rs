@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::scu::{Archive, ECHO, EXPLICIT, IMPLICIT, Scu, command, message, part, receive, request};
 use super::{DX, KEY, STUDY, changed, files, get, json_of, radiograph};
-use crate::support::{Server, api_key, shipped_models};
+use crate::support::{Server, api_key, shipped_models, until};
 
 fn start(more: &[&str]) -> (Server, String) {
     let server = super::start(&[&["--dicom-listen", "127.0.0.1:0"], more].concat());
@@ -32,17 +32,6 @@ fn address(server: &Server) -> String {
 
 fn open(address: &str) -> Scu {
     Scu::open(address, "MEDSERVE", "PACS", &[(DX, &[EXPLICIT])]).unwrap_or_else(|e| panic!("{e:?}"))
-}
-
-async fn until<T>(what: &str, mut found: impl AsyncFnMut() -> Option<T>) -> T {
-    let since = Instant::now();
-    loop {
-        if let Some(found) = found().await {
-            return found;
-        }
-        assert!(since.elapsed() < Duration::from_secs(90), "waited too long for {what}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
 }
 
 /// The SOP Instance UIDs of the reports in the study, when there are so many.
@@ -84,7 +73,6 @@ async fn an_image_that_comes_is_answered_and_its_results_go_to_the_archive() {
     for file in &kept {
         assert!(sent.iter().any(|(_, data)| data == data_set_of(file)), "the archive has what we have");
     }
-    // Rows are written beside the answers.
     let row = until("its row", async || {
         let audit = json_of(get(&server, "/v1/audit?user=p1", "*/*").await).await;
         // What was sent again has a row as well, without an answer of its own.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 /// The shipped model packages.
 pub fn shipped_models() -> PathBuf {
@@ -137,4 +138,16 @@ pub fn copy_model(name: &str, folder: &Path) -> PathBuf {
         }
     }
     to
+}
+
+/// What is found in the end, asked for again and again: rows of the audit, for one, are written beside the answers.
+pub async fn until<T>(what: &str, mut found: impl AsyncFnMut() -> Option<T>) -> T {
+    let since = Instant::now();
+    loop {
+        if let Some(found) = found().await {
+            return found;
+        }
+        assert!(since.elapsed() < Duration::from_secs(90), "waited too long for {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }

@@ -122,12 +122,7 @@ fn write_card(out: &mut String, m: &Manifest, notes: &str) -> std::fmt::Result {
             }
         )?;
     }
-    writeln!(out, "## Data\n\n{}. {} Licence: {}.\n", m.data.name, m.data.source, m.data.licence)?;
-    let sizes: Vec<String> = m.data.examples.iter().map(|(split, n)| format!("{split} {n}")).collect();
-    writeln!(out, "Texts: {}.\n", sizes.join(", "))?;
-    for (file, digest) in &m.data.sha256 {
-        writeln!(out, "- `{file}` sha256 `{digest}`")?;
-    }
+    crate::card::write_data(out, m, "Texts")?;
     if !m.metrics.is_empty() {
         writeln!(out, "\n## Metrics\n\n{}", table(m.metrics.iter()))?;
         writeln!(

@@ -318,12 +318,7 @@ fn write_card(out: &mut String, m: &Manifest, notes: &str) -> std::fmt::Result {
             config.threshold
         )?;
     }
-    writeln!(out, "## Data\n\n{}. {} Licence: {}.\n", m.data.name, m.data.source, m.data.licence)?;
-    let sizes: Vec<String> = m.data.examples.iter().map(|(split, n)| format!("{split} {n}")).collect();
-    writeln!(out, "Texts: {}.\n", sizes.join(", "))?;
-    for (file, digest) in &m.data.sha256 {
-        writeln!(out, "- `{file}` sha256 `{digest}`")?;
-    }
+    crate::card::write_data(out, m, "Texts")?;
     writeln!(out, "\n## Metrics\n\nA name is right where its beginning, its end and its label are.\n")?;
     for (split, metrics) in &m.metrics {
         writeln!(out, "On {split}, {} texts:\n\n{}", metrics.examples, table(metrics))?;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::card::members;
+use crate::card::{write_data, write_training};
 use model::Manifest;
 use model::manifest::{GenerationMetrics, Input};
 
@@ -33,12 +33,7 @@ fn write_card(out: &mut String, m: &Manifest) -> std::fmt::Result {
         let colour = if input.channels == 1 { "grey" } else { "colour" };
         writeln!(out, "\nPictures have {} x {} pixels, in {colour}.\n", input.height, input.width)?;
     }
-    writeln!(out, "## Data\n\n{}. {} Licence: {}.\n", m.data.name, m.data.source, m.data.licence)?;
-    let sizes: Vec<String> = m.data.examples.iter().map(|(split, n)| format!("{split} {n}")).collect();
-    writeln!(out, "Examples: {}.\n", sizes.join(", "))?;
-    for (file, digest) in &m.data.sha256 {
-        writeln!(out, "- `{file}` sha256 `{digest}`")?;
-    }
+    write_data(out, m, "Examples")?;
     let Some(generation) = &m.generation else { return Ok(()) };
     if let Some(metrics) = &generation.metrics {
         writeln!(out, "\n## Measures\n\n{}", measures(metrics))?;
@@ -50,21 +45,7 @@ fn write_card(out: &mut String, m: &Manifest) -> std::fmt::Result {
          {}: how much further than asked a step goes towards the label.\n",
         generation.steps, generation.patch, generation.patch, generation.components, generation.guidance
     )?;
-    writeln!(
-        out,
-        "## Training\n\nArchitecture `{}`, {} values, seed {}, {} epochs, by {}. Its sizes and settings:\n",
-        m.architecture.as_str(),
-        m.weights.parameters,
-        m.training.seed,
-        m.training.epochs,
-        m.training.program
-    )?;
-    let mut settings = members(&m.architecture);
-    settings.remove("kind");
-    settings.extend(m.training.settings.clone());
-    for (name, value) in settings {
-        writeln!(out, "- {name}: `{value}`")?;
-    }
+    write_training(out, m)?;
     writeln!(
         out,
         "\n## Plots\n\nSamples are a row a label, as they came.\n\n![Learning curve](plots/learning-curve.svg)\n\n![Samples](plots/samples.png)"
