@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Extension, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -15,11 +16,15 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::audit::Answered;
 use super::classify::{find_model, timed};
+use super::dicom_web::{DICOM, accepted};
 use super::error::FieldError;
 use super::extract::{Body, Parameters, cut};
+use super::images::ImageFile;
 use super::{AppState, Deadline, Problem};
 use crate::inference::generate::{GenerateService, PicturesError, Wanted};
 use crate::inference::registry::Served;
+use clinical::dicom::{Drawing, Making};
+use vision::image::{Image, Samples};
 use vision::synthetic::{self, Origin};
 
 /// Most pictures of one request.
@@ -89,7 +94,8 @@ pub struct GeneratedPicture {
 /// Make pictures of a label
 ///
 /// For teaching and for trying software, and to have more examples of what is rare. Each picture is marked as synthetic, in its file
-/// and in its lower right corner, and the classifiers refuse it unless asked not to.
+/// and in its lower right corner, and the classifiers refuse it unless asked not to. With `accept: application/dicom` and a count of
+/// 1 the answer is a DICOM file: a Secondary Capture of nobody, whose attribute Synthetic Data (0008,001C) is YES.
 #[utoipa::path(
     post,
     path = "/v1/images/generate",
@@ -101,14 +107,16 @@ pub struct GeneratedPicture {
         example = json!({"model": "blood-cells-generator", "label": "platelet", "count": 4, "seed": 7}),
     ),
     responses(
-        (status = 200, body = GenerateAnswer),
+        (status = 200, content((GenerateAnswer = "application/json"), (ImageFile = "application/dicom"))),
         (status = 404, description = "No such model; the names that exist"),
+        (status = 406, description = "A DICOM file is asked for of several pictures"),
     )
 )]
 pub async fn generate(
     State(state): State<AppState>,
     Extension(Deadline(deadline)): Extension<Deadline>,
     Parameters(GenerateParameters {}): Parameters<GenerateParameters>,
+    headers: HeaderMap,
     Body(request): Body<GenerateRequest>,
 ) -> Result<Response, Problem> {
     let registry = state.registry()?;
@@ -120,9 +128,28 @@ pub async fn generate(
     let service: Arc<GenerateService> =
         find_model(&registry, request.model.as_deref(), "labels to make images of", makes, refuse)?;
     let wanted = wanted(&request, &service.manifest.labels)?;
-    let (pictures, timing) = service.generate(wanted, deadline).await?;
+    let in_dicom = accepted(&headers)
+        .iter()
+        .find(|kind| [DICOM, "application/json"].contains(&kind.as_str()))
+        .is_some_and(|kind| kind == DICOM);
+    if in_dicom && wanted.count != 1 {
+        let detail = format!(
+            "a DICOM file is of one picture; {} were asked for. Ask for application/json",
+            wanted.count
+        );
+        return Err(Problem::new(StatusCode::NOT_ACCEPTABLE, detail));
+    }
+    let (mut pictures, timing) = service.generate(wanted, deadline).await?;
     let (model, version, label) =
         (&service.manifest.name, &service.manifest.version, &service.manifest.labels[wanted.label]);
+    if in_dicom && let Some(only) = pictures.pop() {
+        let answered = Answered::labels(model, version, std::iter::once(Some(label.clone())));
+        let program = env!("CARGO_PKG_VERSION");
+        let making = Making { program, model, version, label, seed: wanted.seed, number: 0 };
+        let file = clinical::dicom::synthetic(&making, drawing(synthetic::marked(only))?).file();
+        let kind = (header::CONTENT_TYPE, HeaderValue::from_static(DICOM));
+        return Ok((Extension(answered), timed(&timing)?, [kind], file).into_response());
+    }
     let mut results = Vec::with_capacity(pictures.len());
     for (number, picture) in pictures.into_iter().enumerate() {
         let (height, width) = (picture.height(), picture.width());
@@ -143,6 +170,20 @@ pub async fn generate(
         results,
     };
     Ok((Extension(answered), timed(&timing)?, Json(answer)).into_response())
+}
+
+/// A picture in red, green and blue.
+fn drawing(picture: Image) -> Result<Drawing, Problem> {
+    let (width, height) = (picture.width() as usize, picture.height() as usize);
+    let pixels = match picture.into_samples() {
+        Samples::Rgb8(pixels) => pixels,
+        Samples::Gray8(pixels) => pixels.into_iter().flat_map(|value| [value; 3]).collect(),
+        Samples::Gray16(_) | Samples::Rgb16(_) => {
+            tracing::error!("a picture of 16 bits was made, which no model here makes");
+            return Err(Problem::internal());
+        }
+    };
+    Ok(Drawing { width, height, pixels })
 }
 
 /// What is asked for, everything wrong with it said at once.

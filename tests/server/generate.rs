@@ -146,6 +146,45 @@ async fn pictures_say_that_they_were_made_and_the_same_seed_makes_the_same() {
 }
 
 #[tokio::test]
+async fn a_made_picture_in_dicom_is_of_nobody_and_is_refused_like_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    crate::support::copy_model("pneumonia", folder.path());
+    let server = server(folder.path(), 4, &[]);
+    let asked = |count: usize| {
+        let body = json!({"label": "plättchen", "count": count, "seed": 7});
+        let url = server.at("/v1/images/generate");
+        Client::new().post(url).header("accept", "application/dicom").json(&body).send()
+    };
+    let response = asked(1).await.unwrap();
+    assert_eq!(
+        (response.status(), &response.headers()["content-type"]),
+        (StatusCode::OK, &"application/dicom".parse().unwrap())
+    );
+    let file = response.bytes().await.unwrap();
+    assert_eq!(&file[128..132], b"DICM");
+    let holds = |text: &str| file.windows(text.len()).any(|window| window == text.as_bytes());
+    assert!(holds("DERIVED\\SECONDARY\\OTHER\\SYNTHETIC") && holds("label plättchen, seed 7, number 0"));
+    // Group, element, representation, length and value of Synthetic Data.
+    assert!(file.windows(11).any(|window| window == b"\x08\0\x1c\0CS\x04\0YES"));
+    assert_eq!(asked(1).await.unwrap().bytes().await.unwrap(), file, "the same seed, the same bytes");
+    // The pixels are those of the PNG, with its mark.
+    let png = files(&answer(&server, json!({"label": "plättchen", "seed": 7})).await).remove(0);
+    let mut reader = png::Decoder::new(Cursor::new(&png)).read_info().unwrap();
+    let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+    reader.next_frame(&mut pixels).unwrap();
+    assert!(file.windows(pixels.len()).any(|window| window == pixels));
+    assert_eq!(asked(2).await.unwrap().status(), StatusCode::NOT_ACCEPTABLE);
+
+    let classify = |query: &str| {
+        let url = server.at(&format!("/v1/images/classify?model=pneumonia{query}"));
+        Client::new().post(url).header("content-type", "application/dicom").body(file.clone()).send()
+    };
+    let body = refused(classify("").await.unwrap(), 422, "").await;
+    assert!(body["detail"].as_str().unwrap().contains("allow_synthetic"), "{body}");
+    assert_eq!(classify("&allow_synthetic=true").await.unwrap().status(), StatusCode::OK);
+}
+
+#[tokio::test]
 async fn what_cannot_be_made_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let server = server(folder.path(), 4, &[]);

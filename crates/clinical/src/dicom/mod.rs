@@ -14,6 +14,7 @@ mod maker;
 mod report;
 mod segmentation;
 mod source;
+mod synthetic;
 #[allow(missing_docs)]
 pub mod tags;
 #[cfg(test)]
@@ -27,3 +28,4 @@ pub use maker::{Kind, Maker};
 pub use report::{Answer, report};
 pub use segmentation::{Mask, segmentation};
 pub use source::{Source, SourceError};
+pub use synthetic::{Making, synthetic};

@@ -7,6 +7,7 @@ pub const CHARACTER_SET: Tag = 0x0008_0005;
 pub const IMAGE_TYPE: Tag = 0x0008_0008;
 pub const SOP_CLASS: Tag = 0x0008_0016;
 pub const SOP_INSTANCE: Tag = 0x0008_0018;
+pub const SYNTHETIC: Tag = 0x0008_001c;
 pub const STUDY_DATE: Tag = 0x0008_0020;
 pub const CONTENT_DATE: Tag = 0x0008_0023;
 pub const STUDY_TIME: Tag = 0x0008_0030;
