@@ -34,6 +34,7 @@ use model::{Manifest, Package, package};
 use objective::Denoising;
 use pictures::Pictures;
 use vision::generate::Generator;
+use vision::generate::codec::Codec;
 
 /// Frequencies whose sines and cosines tell the network the time.
 const FREQUENCIES: usize = 8;
@@ -107,6 +108,9 @@ pub struct GenerateOptions {
     /// Decay of the average of the weights, which is what is kept
     #[arg(long, env = "MEDSERVE_AVERAGE", default_value_t = 0.9995)]
     pub average: f64,
+    /// Package to go on from, of the same labels and sizes; with --epochs 0 it is measured anew, such as with another --guidance
+    #[arg(long, env = "MEDSERVE_FROM")]
+    pub from: Option<PathBuf>,
     /// What else a picture could have been without another label
     #[arg(long, env = "MEDSERVE_ORIENTATION", value_enum, default_value = "fixed")]
     pub orientation: Orientation,
@@ -149,9 +153,18 @@ pub fn train(options: &GenerateOptions, stop: &AtomicBool) -> Result<(PathBuf, M
     for (split, examples) in &source.splits {
         sets.insert(split.as_str(), Pictures::new(examples, &input)?);
     }
-    let (codec, lost) = pictures::codec(&sets["train"], &generation, &input)?;
+    let (mut codec, lost) = pictures::codec(&sets["train"], &generation, &input)?;
     let mut params = Params::fresh(options.seed);
     let network = vision::generate::network(&manifest, &mut params)?;
+    let mut epochs = 0;
+    if let Some(from) = &options.from {
+        let mut start = package_of(from)?;
+        check_start(&start.manifest, &manifest).with_context(|| format!("--from {}", from.display()))?;
+        codec = Codec::take(&mut start.weights, &generation, &input)?;
+        params.restore(&start.weights)?;
+        epochs = start.manifest.training.epochs;
+        manifest.training.settings.insert("from".to_string(), start.manifest.weights.sha256.into());
+    }
     eprintln!(
         "{} numbers for {} values of a square, {lost:.1} of 255 levels lost; {} values to learn; a step of {} pictures holds {} MB",
         generation.components,
@@ -181,8 +194,11 @@ pub fn train(options: &GenerateOptions, stop: &AtomicBool) -> Result<(PathBuf, M
         about: about(&manifest),
         progress: true,
     };
-    let history = fit_to(&denoising, &params, &fit_options, &session)?;
-    manifest.training.epochs = history.len();
+    let history = match options.epochs {
+        0 => Vec::new(),
+        _ => fit_to(&denoising, &params, &fit_options, &session)?,
+    };
+    manifest.training.epochs = epochs + history.len();
     ensure!(!stop.load(Ordering::Relaxed), "stopped before its end: no package was written");
 
     let generator = denoising.generator()?;
@@ -235,13 +251,19 @@ fn write(
     }
     manifest.weights.parameters = package::values(&weights);
     let card = card::card(&manifest);
-    let extra = [("plots/learning-curve.svg", plots::learning_curve(history)?), ("plots/samples.png", sheet)];
+    let mut extra = vec![("plots/samples.png", sheet)];
+    if !history.is_empty() {
+        extra.push(("plots/learning-curve.svg", plots::learning_curve(history)?));
+    }
     let folder = Package::write(&options.out, &mut manifest, &weights, &card, &extra)?;
     Ok((folder, manifest))
 }
 
 fn check(options: &GenerateOptions, fit_options: &FitOptions) -> Result<()> {
-    fit_options.check()?;
+    match (options.epochs, &options.from) {
+        (0, Some(_)) => FitOptions { epochs: 1, ..fit_options.clone() }.check()?,
+        _ => fit_options.check()?,
+    }
     let share = |name: &str, value: f64| {
         ensure!((0.0..=1.0).contains(&value), "{name} is {value}, not from 0 to 1");
         Ok(())
@@ -329,6 +351,39 @@ fn describe(options: &GenerateOptions, source: &Source, fit_options: &FitOptions
     };
     manifest.check().map_err(anyhow::Error::msg)?;
     Ok(manifest)
+}
+
+/// The package in a folder, which may be that of a version or that of all versions.
+fn package_of(path: &Path) -> Result<Package> {
+    if path.join(package::MANIFEST).exists() {
+        return Ok(Package::read(path)?);
+    }
+    let path = path.canonicalize().with_context(|| format!("--from {}", path.display()))?;
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let versions = package::latest(path.parent().unwrap_or(&path))?;
+    Ok(Package::read(versions.get(&name).with_context(|| format!("{}: no package here", path.display()))?)?)
+}
+
+/// Whether a package can be gone on from: its numbers mean the same, and its network is the same.
+fn check_start(start: &Manifest, wanted: &Manifest) -> Result<()> {
+    let size = |manifest: &Manifest| match &manifest.input {
+        Input::Image(input) => Some((input.height, input.width, input.channels)),
+        _ => None,
+    };
+    let squares = |manifest: &Manifest| {
+        manifest.generation.as_ref().map(|generation| (generation.patch, generation.components))
+    };
+    ensure!(start.generation.is_some(), "this package makes no pictures");
+    ensure!(
+        start.labels == wanted.labels,
+        "its labels are {}, not {}",
+        start.labels.join(", "),
+        wanted.labels.join(", ")
+    );
+    ensure!(size(start) == size(wanted), "its pictures are of another size");
+    ensure!(squares(start) == squares(wanted), "its --patch and --components are others");
+    ensure!(start.architecture == wanted.architecture, "its --widths, --blocks or --embedding are others");
+    Ok(())
 }
 
 /// The generator of a package, and its manifest.
