@@ -126,7 +126,7 @@ CHINESE = """明天早上八点的火车，别忘了带身份证。
 她的新书下个月出版。
 阳台上的月季今年开得特别好。
 怎么把照片从手机导入电脑？
-这条路正在施工，请绕行。
+桥头那家书店搬走了。
 年终奖什么时候发？
 飞机因大雾延误了三个小时。
 租房合同到期后押金怎么退？
@@ -166,7 +166,7 @@ no comment""".splitlines()
 COMPLAINTS = ["abdominal pain", "chest discomfort", "shortness of breath", "right flank pain", "fever and cough",
               "headache since yesterday", "ankle sprain", "dizziness", "vomiting", "back pain"]
 
-MARKS = ["😀😀😀", "🎉🎂 🎈", "-----", "***", "¯\\_(ツ)_/¯", ":-) :-(", "★★★☆☆", "§§§", "→ → ←", "…", "#####", "&&&", "?!?!", "(((())))",
+MARKS = ["🚗🚲", "🎉🎂 🎈", "-----", "***", "¯\\_(ツ)_/¯", ":-) :-(", "★★★☆☆", "§§§", "→ → ←", "…", "#####", "&&&", "?!?!", "(((())))",
          "♠♥♦♣"]
 
 
