@@ -89,9 +89,14 @@ impl Familiarity {
         Familiarity { config, hashes, at_least: 0.0, order: None }
     }
 
-    /// Whether a normalised note is like those of training. One without a letter is not: marks alone say nothing.
-    pub fn knows(&self, text: &str) -> bool {
+    /// Whether a normalised text says anything: marks and numbers alone do not.
+    pub fn says(text: &str) -> bool {
         text.chars().any(char::is_alphabetic)
+    }
+
+    /// Whether a normalised note is like those of training.
+    pub fn knows(&self, text: &str) -> bool {
+        Familiarity::says(text)
             && self.share(text) >= self.at_least
             && self.order.as_ref().is_none_or(|order| order.distance(text) >= order.least)
     }
