@@ -426,7 +426,13 @@ async fn emergencies_belong_to_no_department_and_traditional_characters_read_as_
         assert_eq!(answer["red_flags"][0]["at_least"], Value::Null, "{answer}");
     }
     // No emergency, and none of its six departments either.
-    for note in ["前列腺炎尿频尿急", "狗咬伤要打狂犬疫苗吗", "智齿发炎要拔牙吗", "月經推遲十天", "偏头痛发作恶心呕吐怎么办？"] {
+    for note in [
+        "前列腺炎尿频尿急",
+        "狗咬伤要打狂犬疫苗吗",
+        "智齿发炎要拔牙吗",
+        "月經推遲十天",
+        "偏头痛发作恶心呕吐怎么办？",
+    ] {
         let answer = ask(note).await;
         let (label, reason, flags) = (&answer["label"], &answer["reason"], &answer["red_flags"]);
         assert_eq!((label, reason, flags), (&Value::Null, &json!("unlike_training"), &json!([])), "{answer}");

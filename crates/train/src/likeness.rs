@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, ensure};
-use candle_core::{Device, Tensor};
+use candle_core::{Device, Tensor, safetensors};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
@@ -27,10 +27,12 @@ use super::metrics::auc;
 use model::manifest::{Accepts, ImageInput, Input, Likeness as Described};
 use model::package::{LIKENESS, serialize, sha256};
 use model::{Manifest, Package};
-use nn::{Params, random};
+use nn::{ImageNetwork, Params, random};
 use vision::likeness::{Likeness, MEASURES, Thumbnail, Tones, Values, standardise};
 use vision::{Image, Preprocessor, network};
 
+/// Where the names of the small network's values begin in a package's file.
+const NETWORK: &str = "network.";
 /// Most principal components.
 const COMPONENTS: usize = 32;
 /// Rounds of the orthogonal iteration that finds them.
@@ -78,15 +80,23 @@ pub fn looks(input: &ImageInput, examples: &[(Image, usize)]) -> Result<Vec<Look
     examples.iter().map(|(image, _)| look(image)).collect()
 }
 
+/// Values of a network by name.
+pub type Weights = BTreeMap<String, Tensor>;
+
 /// Pictures by split.
 pub type Splits = BTreeMap<String, Vec<(Image, usize)>>;
 
 /// Fits on the splits "train" and "val" of a data set, for networks with this input, and measures on "test",
-/// or on "val" where there is no other.
+/// or on "val" where there is no other. A small network that is `trained` already is kept.
 ///
 /// # Errors
 /// Pictures that cannot be preprocessed, or too few of them; a network that did not train.
-pub fn fit(input: &ImageInput, splits: &Splits, seed: u64) -> Result<FittedLikeness> {
+pub fn fit(
+    input: &ImageInput,
+    splits: &Splits,
+    seed: u64,
+    trained: Option<Weights>,
+) -> Result<FittedLikeness> {
     let split = |name: &str| splits.get(name).with_context(|| format!("the data has no split \"{name}\""));
     let train = looks(input, split("train")?)?;
     let val = looks(input, split("val")?)?;
@@ -104,7 +114,13 @@ pub fn fit(input: &ImageInput, splits: &Splits, seed: u64) -> Result<FittedLiken
     let (mean, components, deviations) = principal_components(&thumbnails);
     let toned: Vec<Vec<f32>> = fitted.iter().map(|look| thumbnail.tones(&look.fractions)).collect();
     let tones = Some(tones(&toned));
-    let (network, kinds) = discriminator(&thumbnail, &thumbnails, &others, seed)?;
+    let (network, kinds) = match trained {
+        Some(network) => {
+            let kinds = alterations_told(&thumbnail, &network, &others, seed)?;
+            (network, kinds)
+        }
+        None => discriminator(&thumbnail, &thumbnails, &others, seed)?,
+    };
     let count = deviations.len();
     let (medians, unlimited) = ([0.0; MEASURES], [1.0; MEASURES]);
     let mut values = Values { mean, components, deviations, medians, limits: unlimited, network, tones };
@@ -136,7 +152,7 @@ pub fn amend(package: Package, data: &Path, accepts: Option<Accepts>) -> Result<
                 Some(_) => own_pages(&package.manifest, data)?,
                 None => image::own_source(&package.manifest, data)?.splits,
             };
-            let fitted = fit(&input, &splits, package.manifest.training.seed)?;
+            let fitted = fit(&input, &splits, package.manifest.training.seed, trained(&package)?)?;
             (fitted.described, fitted.likeness.to_bytes()?)
         }
         _ => {
@@ -158,6 +174,15 @@ pub fn amend(package: Package, data: &Path, accepts: Option<Accepts>) -> Result<
     };
     rewrite(&folder, &manifest, &card, &[(LIKENESS, bytes)])?;
     Ok(manifest)
+}
+
+/// The small network of a package that has one: the same data and seed would train it again.
+fn trained(package: &Package) -> Result<Option<Weights>> {
+    let Some(Described::TrainingPictures { .. }) = package.manifest.likeness else { return Ok(None) };
+    let file = package.folder.join(LIKENESS);
+    let tensors = safetensors::load(&file, &Device::Cpu).with_context(|| file.display().to_string())?;
+    let own = |(name, tensor): (String, Tensor)| Some((name.strip_prefix(NETWORK)?.to_string(), tensor));
+    Ok(Some(tensors.into_iter().filter_map(own).collect()))
 }
 
 /// The pictures of the masks that a model was trained on.
@@ -347,7 +372,7 @@ fn discriminator(
     pictures: &[Vec<f32>],
     unseen: &[Vec<f32>],
     seed: u64,
-) -> Result<(BTreeMap<String, Tensor>, Vec<usize>)> {
+) -> Result<(Weights, Vec<usize>)> {
     let [channels, height, width] = thumbnail.size();
     let size = Planes { channels, height, width };
     let (architecture, input) = thumbnail.discriminator();
@@ -375,22 +400,43 @@ fn discriminator(
         let network = network::build(&architecture, &input, 2, &mut params)?;
         let (train, val) = (Told::new(pictures, size, &kinds, seed), Told::new(unseen, size, &kinds, seed));
         fit_network(&network, &params, &train, &val, 2, &options, &session)?;
-        let logits = predict(&network, &val, options.batch_size)?;
-        let scores: Vec<f64> = logits.iter().map(|row| f64::from(row[1] - row[0])).collect();
-        let told = |which: usize| {
-            let members: Vec<usize> =
-                (0..scores.len()).filter(|at| *at < unseen.len() || at % kinds.len() == which).collect();
-            let scores: Vec<f64> = members.iter().map(|at| scores[*at]).collect();
-            let altered: Vec<bool> = members.iter().map(|at| *at >= unseen.len()).collect();
-            auc(&scores, &altered).unwrap_or(1.0) >= TOLD
-        };
-        let kept: Vec<usize> =
-            (0..kinds.len()).filter(|which| told(*which)).map(|which| kinds[which]).collect();
+        let kept = kinds_told(&network, &val, options.batch_size)?;
         if kept.len() == kinds.len() || kept.is_empty() {
             return Ok((params.snapshot()?, kinds));
         }
         kinds = kept;
     }
+}
+
+/// The kinds of alteration that a trained network tells.
+fn alterations_told(
+    thumbnail: &Thumbnail,
+    weights: &Weights,
+    unseen: &[Vec<f32>],
+    seed: u64,
+) -> Result<Vec<usize>> {
+    let [channels, height, width] = thumbnail.size();
+    let (architecture, input) = thumbnail.discriminator();
+    let network = network::build(&architecture, &input, 2, &mut Params::frozen(weights.clone()))?;
+    let kinds: Vec<usize> = (0..KINDS).collect();
+    let told =
+        kinds_told(&network, &Told::new(unseen, Planes { channels, height, width }, &kinds, seed), 64)?;
+    Ok(if told.is_empty() { kinds } else { told })
+}
+
+/// The kinds of alteration in `shown` that a network tells from the pictures.
+fn kinds_told(network: &ImageNetwork, shown: &Told, batch_size: usize) -> Result<Vec<usize>> {
+    let logits = predict(network, shown, batch_size)?;
+    let scores: Vec<f64> = logits.iter().map(|row| f64::from(row[1] - row[0])).collect();
+    let (count, kinds) = (shown.pictures.len(), shown.kinds);
+    let told = |which: usize| {
+        let members: Vec<usize> =
+            (0..scores.len()).filter(|at| *at < count || at % kinds.len() == which).collect();
+        let scores: Vec<f64> = members.iter().map(|at| scores[*at]).collect();
+        let altered: Vec<bool> = members.iter().map(|at| *at >= count).collect();
+        auc(&scores, &altered).unwrap_or(1.0) >= TOLD
+    };
+    Ok((0..kinds.len()).filter(|which| told(*which)).map(|which| kinds[which]).collect())
 }
 
 /// Means of the rows, and what whitens them: the inverse of the Cholesky factor of their covariance, over
