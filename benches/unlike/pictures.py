@@ -30,7 +30,7 @@ MODELS = {
     "nuclei": ("segment", "nuclei-dsb2018/val/images/*"),
 }
 # Not foreign to a model: its own pictures, or the same children's.
-OWN = {"pneumonia": {"chest-xray"}, "chest-xray": {"chest-xray", "pneumonia"}, "blood-cells": {"blood-cells"}, "nuclei": {"nuclei"}}
+OWN = {"pneumonia": {"pneumonia", "chest-xray"}, "chest-xray": {"chest-xray", "pneumonia"}, "blood-cells": {"blood-cells"}, "nuclei": {"nuclei"}}
 # Turning or inverting a picture of cells gives a picture of cells.
 ORIENTED = {"pneumonia", "chest-xray"}
 

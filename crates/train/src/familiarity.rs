@@ -178,9 +178,7 @@ impl Fit {
 
 /// The share of `texts` that either measure tells.
 fn told(known: &Familiarity, at_least: f32, order: &Order, texts: &[String]) -> f64 {
-    let is_told = |text: &&String| {
-        !Familiarity::says(text) || known.share(text) < at_least || order.distance(text) < order.least
-    };
+    let is_told = |text: &&String| !known.has_seen(text, at_least) || order.distance(text) < order.least;
     texts.iter().filter(is_told).count() as f64 / texts.len().max(1) as f64
 }
 
