@@ -20,154 +20,154 @@ import random
 import urllib.request
 from pathlib import Path
 
-SEED = 20261128
+SEED = 731
 
-PROSE = """The orchestra tuned up while the audience found its seats.
-Our landlord has promised to fix the boiler before winter.
-The spreadsheet crashed when I pasted the second column.
-Every spring the storks return to the chimney of the old brewery.
-The referee waved play on despite the protests from the bench.
-We are looking for a developer with three years of experience in databases.
-The bus timetable changes at the weekend because of the marathon.
-Her grandmother taught her how to fold paper cranes.
-The auction for the painting started at nine thousand pounds.
-Sand the boards, wipe off the dust and apply two coats of varnish.
-The referendum was postponed until the autumn.
-My sister is learning to drive a tractor on the farm.
-The documentary shows how glaciers carve valleys.
-Could someone please unlock the meeting room on the second floor?
-The warranty does not cover damage from falling onto tiles.
-They launched a kite shaped like a dragon from the hill.
-The supermarket has moved the cereal to aisle seven.
-His lecture compared the tax systems of four countries.
-I would like to exchange these boots for a larger size.
-The squirrels have eaten all the seeds from the feeder.
-Photosynthesis turns light into chemical energy.
-The castle was built in 1284 and burned down twice.
-Beat the egg whites until they form stiff peaks.
-Subscribe to our newsletter and get ten percent off.
-The plumber will arrive between nine and eleven on Thursday.""".splitlines()
+PROSE = """The caretaker locks the school gates at six in the evening.
+We rented two kayaks and paddled to the island.
+Her brother repairs accordions in a basement workshop.
+The cinema is showing a silent film with live piano.
+My colleague forgot to attach the file to the message.
+The potatoes should be planted as soon as the frost has gone.
+A lorry carrying oranges overturned on the ring road.
+The choir rehearses in the town hall on Mondays.
+He inherited a stamp album and a broken typewriter.
+Our satellite channel loses its signal whenever it snows.
+The judges awarded the first prize to a sculptor from Porto.
+Please leave your umbrella in the stand by the entrance.
+The bakery on the square sells out of rye loaves by ten.
+They are digging up the pavement to lay new cables.
+The referee blew the whistle and pointed to the spot.
+I have been learning to juggle with three apples.
+The app needs permission to use the camera.
+A flock of geese landed on the golf course.
+The minister resigned after the budget was rejected.
+Grandfather built the summer house with his own tools.
+The elevator music in that hotel never changes.
+She translated the poem without looking at a dictionary.
+The mortgage is fixed for ten years at three percent.
+Stack the chairs and switch off the projector, please.
+The hamster escaped and hid behind the bookcase.""".splitlines()
 
-HISTORY = """The emperor crossed the Alps with thirty thousand men.
-The square of the hypotenuse equals the sum of the squares of the other sides.
-In the beginning the universe was created.
-A planet is a body that orbits a star.
-The treaty was signed in a railway carriage in a forest.
-Copper is a better conductor than iron.
-Water boils at a lower temperature on a mountain.
-The printing press spread through Europe within fifty years.
-The parliament consists of two chambers.
-Whales are mammals that live in the sea.
-The prime numbers have no largest member.
-Gravity bends the path of light near a star.
-The river delta is home to more than two hundred species of birds.
-A noun names a person, a place or a thing.
-The stock exchange opened in a coffee house.""".splitlines()
+HISTORY = """The telephone was patented in 1876.
+Mercury is the planet closest to the sun.
+A sonnet has fourteen lines.
+The Silk Road linked the Mediterranean with China.
+Diamonds and graphite consist of the same element.
+The capital of Australia is Canberra.
+An octave spans eight notes of the scale.
+The steam engine changed the mills of Lancashire.
+Penguins live in the southern hemisphere.
+Every even number is divisible by two.
+The senate met in a temple on the hill.
+Bronze is an alloy of copper and tin.
+The longest river flows through ten countries.
+Chess was played in Persia fifteen centuries ago.
+Sound travels faster in water than in air.""".splitlines()
 
-CODE = """public static void main(String[] args) { System.out.println(args.length); }
-SELECT name, COUNT(*) FROM users GROUP BY name HAVING COUNT(*) > 1;
-fn main() { let v: Vec<u8> = Vec::new(); println!("{}", v.len()); }
-if (x == null) { return Optional.empty(); }
-curl -X POST -H 'Accept: text/html' localhost:9000/upload
-const total = items.reduce((sum, item) => sum + item.price, 0);
-<div class="row"><span id="a1">next</span></div>
-sudo apt-get install build-essential
-git rebase -i HEAD~3 --autosquash
-#!/bin/bash
-for f in *.txt; do mv "$f" "${f%.txt}.md"; done
-{"id": 17, "tags": ["red", "blue"], "nested": {"ok": true}}
-lambda x: sorted(x, key=len, reverse=True)
-Traceback (most recent call last): File "app.py", line 12
-kubectl get pods --namespace default
-ssh-keygen -t ed25519 -C "user@example.org"
-CREATE INDEX idx_name ON people (last_name, first_name);
-margin: 0 auto; padding: 4px 8px; color: #ff8800;
-0x7fff5fbff8c0 SIGSEGV core dumped
-while ((c = getchar()) != EOF) putchar(c);""".splitlines()
+CODE = """import os, sys; print(os.environ.get("HOME"))
+for (const k of Object.keys(map)) { delete map[k]; }
+UPDATE accounts SET balance = balance - 10 WHERE id = 3;
+docker compose up --build --detach
+struct Point { double x; double y; };
+x = [i ** 2 for i in range(10) if i % 2]
+git stash pop && git push origin main
+<img src="logo.svg" alt="Logo" width="64">
+let Some(value) = option else { return None };
+scp backup.tar.gz deploy@server01:/srv/
+grep -rn "TODO" src | wc -l
+try: open(path) except OSError as e: raise SystemExit(e)
+function add(a, b) { return a + b; }
+chmod 755 run.sh; ./run.sh --verbose
+NullPointerException at com.example.Main.run(Main.java:42)
+.button:hover { background: navy; border-radius: 3px }
+pip install -r requirements.txt --upgrade
+printf("%d %s\\n", count, name);
+[package] name = "demo" version = "0.1.0"
+GET /index.html HTTP/1.1 Host: example.net""".splitlines()
 
-LANGUAGES = """Der Bus nach Hamburg hat heute zwanzig Minuten Verspätung.
-Können Sie mir bitte die Rechnung bringen?
-Il pleut depuis ce matin et le marché est fermé.
-Nous avons acheté une maison au bord du lac.
-La biblioteca abre a las nueve de la mañana.
-¿Cuánto cuesta el billete de ida y vuelta?
-Domani andiamo a vedere la partita allo stadio.
-O comboio para o Porto sai da linha três.
-De fiets staat achter het huis van mijn oom.
-Solen skinner over fjorden i dag.
-Jutro jedziemy nad morze całą rodziną.
-Dneska večer hrajeme šachy v hospodě.
-Holnap vonattal utazunk Budapestre.
-Bugün pazardan elma ve peynir aldım.
-Huomenna menemme mökille järven rannalle.
-Astăzi mergem la piață să cumpărăm mere.
-Завтра мы поедем на дачу собирать яблоки.
-Книга лежит на столе возле окна.
-Αύριο θα πάμε στη θάλασσα με τα παιδιά.
-מחר ניסע לים עם המשפחה.
-غدا سنذهب إلى السوق لشراء الفواكه.
-कल हम बाज़ार से फल खरीदेंगे।
-明日は電車で京都に行きます。
-このラーメンはとても美味しい。
-내일 친구와 영화를 보러 갑니다.
-พรุ่งนี้เราจะไปตลาด
-Ngày mai chúng tôi đi chợ mua hoa.
-Kesho tutaenda sokoni kununua matunda.
-Cras ad forum ibimus et libros ememus.
-Ĉu vi povas rekomendi bonan libron?""".splitlines()
+LANGUAGES = """Das Fahrrad steht im Keller neben der Waschmaschine.
+Morgen gehen wir mit den Kindern in den Zoo.
+Le facteur a laissé un colis devant la porte.
+Cet été nous partirons en Bretagne avec des amis.
+El tren llega a Sevilla a las cinco y media.
+Mi hermana toca la guitarra en una banda.
+Il gatto dorme sul tetto della casa rossa.
+O livro está em cima da mesa da cozinha.
+Het boek ligt op de tafel in de keuken.
+Vi skal på ski i fjellet til helgen.
+Kupiłem nowy rower na urodziny syna.
+V sobotu pojedeme vlakem do Brna.
+A könyvtár délután négykor zár.
+Kardeşim futbol maçını izlemeye gitti.
+Lapset leikkivät puistossa sateella.
+Trenul spre Cluj pleacă la ora șapte.
+Мой брат играет на гитаре в группе.
+Поезд в Казань отправляется вечером.
+Το βιβλίο είναι πάνω στο τραπέζι.
+הרכבת לחיפה יוצאת בשעה שמונה.
+القطار إلى الإسكندرية يغادر في المساء.
+मेरा भाई क्रिकेट खेलता है।
+図書館は九時に開きます。
+新しい自転車を買いました。
+도서관은 아홉 시에 문을 엽니다.
+รถไฟออกตอนหกโมงเย็น
+Thư viện mở cửa lúc chín giờ sáng.
+Treni inaondoka saa mbili asubuhi.
+Puer in horto cum cane ludit.
+La libro kuŝas sur la tablo.""".splitlines()
 
-CHINESE = """明天早上八点的火车，别忘了带身份证。
-这家公司的股票上周跌了百分之五。
-厨房的水龙头漏水，请物业来修一下。
-我们班下周要去博物馆参观。
-这款手机的电池能用两天。
-请把合同打印两份，盖章后寄给对方。
-篮球比赛加时赛才分出胜负。
-她的新书下个月出版。
-阳台上的月季今年开得特别好。
-怎么把照片从手机导入电脑？
-桥头那家书店搬走了。
-年终奖什么时候发？
-飞机因大雾延误了三个小时。
-租房合同到期后押金怎么退？
-弟弟的生日礼物是一架遥控飞机。
-三国演义的作者是谁？
-如何申请营业执照？
-打折的羽绒服已经卖光了。
-昨晚的流星雨你看到了吗？
-学校食堂新增了两个窗口。
-小王把自行车停在图书馆门口。
-这首歌的歌词写得真好。
-请问去火车站坐几路车？
-糖醋排骨需要先焯水。
-长江后浪推前浪，一代新人换旧人。
-白日依山尽，黄河入海流。
-葡萄牙队在点球大战中获胜。
-登录密码忘记了如何找回？
-新买的打印机连不上无线网络。
-快过年了，家家户户都在贴春联。""".splitlines()
+CHINESE = """小区的电梯又坏了，物业说明天来修。
+这趟航班的行李额是二十三公斤。
+老师布置了一篇关于春天的作文。
+我们公司下个月搬到新办公楼。
+这本词典是爷爷留下来的。
+超市鸡蛋打八折，买二送一。
+国家队三比一战胜了对手。
+昨天的讲座介绍了人工智能的历史。
+请在表格右下角签名。
+阳台上晾的衣服被风吹走了。
+她弹的那首钢琴曲真好听。
+这座桥建于一九五七年。
+银行卡丢了怎么挂失？
+周末去看樱花要提前预约吗？
+邻居家的狗整晚叫个不停。
+软件更新之后打不开了。
+这件毛衣是妈妈亲手织的。
+火锅底料要先炒香。
+两个黄鹂鸣翠柳，一行白鹭上青天。
+塞翁失马，焉知非福。
+高考志愿怎么填报？
+路由器重启之后网速快多了。
+外卖小哥把餐放在门口了。
+房东下个月要涨房租。
+他收藏了很多旧邮票。
+新能源汽车充电要多长时间？
+剧院今晚上演京剧。
+地球绕太阳一周需要一年。
+请把空调调到二十六度。
+摄影展在美术馆三楼。""".splitlines()
 
-SPAM = """WIN A FREE CRUISE!!! CLICK NOW
-Limited offer, buy one get one free
-Meet singles in your area tonight
-Earn 5000 a week working from home
-Your account has been suspended, verify your password
-hello there
-good morning everyone
-see you later
-thanks a lot, bye
-who are you?
-what is the capital of France
-tell me a joke
-lol ok whatever
-first post
-no comment""".splitlines()
+SPAM = """Congratulations, you have been selected for a gift card
+Unsubscribe at any time by replying STOP
+Hot deals this weekend only, up to 70% off
+Reset your PIN by following this link
+Invest now and double your money in a week
+hey what's up
+nice to meet you
+talk to you tomorrow
+many greetings from the seaside
+can you sing a song for me
+how old is the universe
+write me a poem about autumn
+whatever you say boss
+lorem and so on
+see the attached spreadsheet""".splitlines()
 
-COMPLAINTS = ["abdominal pain", "chest discomfort", "shortness of breath", "right flank pain", "fever and cough",
-              "headache since yesterday", "ankle sprain", "dizziness", "vomiting", "back pain"]
+COMPLAINTS = ["epigastric pain", "palpitations", "difficulty breathing", "left shoulder pain", "chills and fever",
+              "vertigo since this morning", "wrist injury", "diarrhoea", "sore throat", "neck pain"]
 
-MARKS = ["🚗🚲", "🎉🎂 🎈", "-----", "***", "¯\\_(ツ)_/¯", ":-) :-(", "★★★☆☆", "§§§", "→ → ←", "…", "#####", "&&&", "?!?!", "(((())))",
-         "♠♥♦♣"]
+MARKS = ["🐶🐱", "🎸🥁🎺", "=====", "~~~~", "(╯°□°)╯︵ ┻━┻", ";-) ;-P", "☆☆☆☆★", "¶¶¶", "<- -> <->", "....", "%%%%", "!!!", "[[[]]]", "♪♫♬",
+         "$$$"]
 
 
 def generated():
@@ -200,7 +200,7 @@ def generated():
         "invented words": [invented() for _ in range(20)],
         "shuffled complaints": [shuffled(rng.choice(COMPLAINTS)) for _ in range(20)],
         "numbers": [" ".join(str(rng.randint(0, 10 ** rng.randint(1, 6))) for _ in range(rng.randint(1, 6))) for _ in range(20)],
-        "repeated": [rng.choice(["la ", "ha", "bla ", "na ", "z", "ab", "yes ", "no ", "the ", "one two ", "abc ", "ok ", "xo", "-o", "tik tok "])
+        "repeated": [rng.choice(["ta ", "ho", "dum ", "da da ", "w", "yx", "maybe ", "hey ", "and ", "left right ", "xyz ", "wow ", "qu", "=x", "ping pong "])
                      * rng.randint(3, 8) for _ in range(15)],
     }
 
