@@ -29,9 +29,6 @@ use text::{Familiarity, Language, Record, Tokenizer};
 const SHARES: [f64; 3] = [0.015, 0.01, 0.005];
 /// Most of the validation notes that may be below either limit, as a share.
 const MOST: f64 = 0.02;
-/// How many notes may be below the limit of known n-grams for each below that of likely characters: words that training
-/// had not are the rarest of what a note can be told by where there are few training notes.
-const PARTS: [f64; 3] = [1.0, 0.5, 0.0];
 /// What the length of a note may count for.
 const EXPONENTS: [f64; 3] = [0.0, 0.25, 0.5];
 /// Characters that a script has at most if it is an alphabet; of a script with more, shorter n-grams are counted.
@@ -123,19 +120,17 @@ pub fn fit(
         let mean = likely.iter().map(|(own, _)| own).sum::<f64>() / likely.len().max(1) as f64;
         for exponent in EXPONENTS {
             let far: Vec<f64> = likely.iter().map(|own| distance(*own, mean, exponent)).collect();
-            for part in PARTS {
-                for share in SHARES {
-                    let (at_least, least) = limits((&shares, part), &far, share);
-                    let limited = Order { language: language.clone(), mean, exponent, least };
-                    let told = |texts: &[String]| told(&known, at_least as f32, &limited, texts);
-                    let (abstained, everyday) = (told(unseen), told(&everyday));
-                    let fit = Fit { order, at_least: at_least as f32, abstained, everyday };
-                    if best.as_ref().is_none_or(|(other, _)| fit.is_better(other)) {
-                        best = Some((fit, limited));
-                    }
-                    if abstained <= MOST {
-                        break;
-                    }
+            for share in SHARES {
+                let (at_least, least) = limits(&shares, &far, share);
+                let limited = Order { language: language.clone(), mean, exponent, least };
+                let told = |texts: &[String]| told(&known, at_least as f32, &limited, texts);
+                let (abstained, everyday) = (told(unseen), told(&everyday));
+                let fit = Fit { order, at_least: at_least as f32, abstained, everyday };
+                if best.as_ref().is_none_or(|(other, _)| fit.is_better(other)) {
+                    best = Some((fit, limited));
+                }
+                if abstained <= MOST {
+                    break;
                 }
             }
         }
@@ -182,9 +177,9 @@ fn told(known: &Familiarity, at_least: f32, order: &Order, texts: &[String]) -> 
     texts.iter().filter(is_told).count() as f64 / texts.len().max(1) as f64
 }
 
-/// Limits of two measures, so that no more than a share of the notes lie below either, and below the first a part of
-/// those below the second; rounded down, so that what was at a limit stays above it.
-fn limits((one, part): (&[f64], f64), other: &[f64], share: f64) -> (f64, f64) {
+/// Limits of two measures, each passed by as many, so that no more than a share of the notes lie below either;
+/// rounded down, so that what was at a limit stays above it.
+fn limits(one: &[f64], other: &[f64], share: f64) -> (f64, f64) {
     let sorted = |values: &[f64]| {
         let mut values = values.to_vec();
         values.sort_by(f64::total_cmp);
@@ -197,7 +192,7 @@ fn limits((one, part): (&[f64], f64), other: &[f64], share: f64) -> (f64, f64) {
     let most = (share * one.len() as f64) as usize;
     let mut found = (at(&first, 0), at(&second, 0));
     for place in 0..=most {
-        let limits = (at(&first, (part * place as f64) as usize), at(&second, place));
+        let limits = (at(&first, place), at(&second, place));
         let below = one.iter().zip(other).filter(|(a, b)| **a < limits.0 || **b < limits.1).count();
         if below > most {
             break;
@@ -246,14 +241,9 @@ mod tests {
         let one: Vec<f64> = (0..1000).map(|value| f64::from(value) / 7.0).collect();
         // Low in one measure and in the other are different notes, or the same.
         for (other, together) in [(one.iter().rev().copied().collect::<Vec<_>>(), 10), (one.clone(), 10)] {
-            let (first, second) = limits((&one, 1.0), &other, 0.01);
+            let (first, second) = limits(&one, &other, 0.01);
             let below = one.iter().zip(&other).filter(|(a, b)| **a < first || **b < second).count();
             assert_eq!(below, together);
-            let (least, second) = limits((&one, 0.0), &other, 0.01);
-            assert!(
-                one.iter().all(|value| *value >= least)
-                    && other.iter().filter(|v| **v < second).count() == 10
-            );
         }
     }
 
