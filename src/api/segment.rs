@@ -63,7 +63,7 @@ pub struct SegmentResult {
     /// Columns of the image.
     #[schema(example = 320)]
     pub width: usize,
-    /// True where the model is not sure enough: then there are no regions.
+    /// True where the model is not sure enough, or the image is unlike its training: then there are no regions.
     pub abstained: bool,
     /// Of an abstention: why.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -142,11 +142,12 @@ pub async fn segment(
     };
     let (mut outlined, timing) = service.segment(images, parameters.frame, deadline).await?;
     let manifest = &service.manifest;
-    let labels = outlined.iter().map(|one| (!one.abstained).then(|| "regions".to_string()));
+    let labels = outlined.iter().map(|one| one.refused.is_none().then(|| "regions".to_string()));
     let answered = Extension(Answered::labels(&manifest.name, &manifest.version, labels));
     if wanted == Wanted::Mask
         && let Some(only) = outlined.pop()
     {
+        stood_by(&only, "a mask")?;
         let file = mask(only.regions).map_err(|error| error.to_string());
         let file = file.and_then(|mask| png(&mask).map_err(|error| error.to_string()));
         let png = file.map_err(|error| {
@@ -189,13 +190,16 @@ fn source((format, bytes): &(Format, Bytes), frame: Option<u32>) -> Result<Sourc
     Ok(source.of_frame(frame.unwrap_or(1)))
 }
 
+/// Refuses a picture that gets no regions, in a form that cannot say so.
+fn stood_by(outlined: &Outlined, form: &str) -> Result<(), Problem> {
+    let Some(reason) = outlined.refused else { return Ok(()) };
+    let words = Reason::from(reason).words();
+    Err(Problem::unprocessable(format!("{words}, and {form} cannot say so: ask for application/json")))
+}
+
 /// The regions as a DICOM Segmentation.
 fn in_dicom(manifest: &Manifest, source: &Source, outlined: &Outlined) -> Result<Vec<u8>, Problem> {
-    if outlined.abstained {
-        let detail =
-            "the model is not sure enough, and a Segmentation cannot say so: ask for application/json";
-        return Err(Problem::unprocessable(detail));
-    }
+    stood_by(outlined, "a Segmentation")?;
     let Regions { width, height, labels, .. } = &outlined.regions;
     let mask = Mask { width: *width, height: *height, labels, names: &manifest.labels };
     Ok(segmentation(&answers::maker(manifest), source, &mask).file())
@@ -231,7 +235,7 @@ fn wanted(headers: &HeaderMap) -> Result<Wanted, Problem> {
 }
 
 fn result(outlined: &Outlined, labels: &[String]) -> SegmentResult {
-    let Outlined { regions, abstained } = outlined;
+    let Outlined { regions, refused } = outlined;
     let (height, width) = (regions.height, regions.width);
     let region = |(number, label): (usize, &String)| {
         let number = number as u8;
@@ -245,10 +249,18 @@ fn result(outlined: &Outlined, labels: &[String]) -> SegmentResult {
             rle: Rle { size: [height, width], counts: rle::text(&runs()) },
         })
     };
-    let found =
-        if *abstained { Vec::new() } else { labels.iter().enumerate().skip(1).filter_map(region).collect() };
-    let reason = abstained.then_some(Reason::LowConfidence);
-    SegmentResult { height, width, abstained: *abstained, reason, regions: found }
+    let found = if refused.is_some() {
+        Vec::new()
+    } else {
+        labels.iter().enumerate().skip(1).filter_map(region).collect()
+    };
+    SegmentResult {
+        height,
+        width,
+        abstained: refused.is_some(),
+        reason: refused.map(Reason::from),
+        regions: found,
+    }
 }
 
 /// A mask as a picture: object numbers in 16 bits where there are any, otherwise label numbers in 8.

@@ -237,8 +237,8 @@ async fn outlined(
     let (mut outlined, _) = service.segment(vec![(Format::Dicom, file.clone())], None, deadline).await?;
     let outlined =
         outlined.pop().ok_or_else(|| AnswerError::Failed("the model gave no answer".to_string()))?;
-    if outlined.abstained {
-        let reason = Some(Reason::LowConfidence.words());
+    if let Some(reason) = outlined.refused {
+        let reason = Some(Reason::from(reason).words());
         let answer = Answer { label: None, meaning: None, reason, predictions: Vec::new() };
         return Ok((vec![report(&maker, source, &answer)], None));
     }

@@ -13,14 +13,16 @@ use futures::future::join_all;
 use super::InferenceError;
 use super::meter::{self, Meter};
 use super::pool::{AskError, Timing};
+use super::prediction::Reason;
 use super::preprocess_pool::PreprocessPool;
 use crate::config::Config;
 use model::manifest::{ImageInput, Input};
 use model::package::MANIFEST;
 use model::{Manifest, Package, PackageError};
 use nn::Params;
+use vision::likeness::Likeness;
 use vision::segment::{Regions, SegmentError, Segmenter};
-use vision::{DecodeError, DecodeOptions, Format, Image, declared, decode, network, segment};
+use vision::{DecodeError, DecodeOptions, Format, Image, Preprocessor, declared, decode, network, segment};
 
 /// Why pictures got no regions.
 #[derive(Debug, thiserror::Error)]
@@ -50,8 +52,29 @@ pub enum SegmentsError {
 pub struct Outlined {
     /// What is where.
     pub regions: Regions,
-    /// True where the mean confidence is below the model's threshold.
-    pub abstained: bool,
+    /// Why it does not, where it does not: the mean confidence is below its threshold, or the picture is unlike those of
+    /// training.
+    pub refused: Option<Reason>,
+}
+
+/// What reads and segments pictures, with its memory; kept between requests.
+struct Reader {
+    segmenter: Segmenter,
+    likeness: Option<(Preprocessor, Likeness)>,
+}
+
+impl Reader {
+    /// Why a picture gets no regions, whatever the network makes of it.
+    fn refused(&mut self, image: &Image) -> Result<Option<Reason>, SegmentError> {
+        let Some((preprocessor, likeness)) = &mut self.likeness else { return Ok(None) };
+        let fractions = preprocessor.fractions(image)?;
+        if preprocessor.is_blank(&fractions) {
+            return Ok(Some(Reason::Blank));
+        }
+        let strangeness = likeness.strangeness(&fractions, preprocessor.colour());
+        let strangeness = strangeness.map_err(|error| SegmentError::Network(error.to_string()))?;
+        Ok((strangeness > 1.0).then_some(Reason::UnlikeTraining))
+    }
 }
 
 /// A served model that outlines regions.
@@ -61,8 +84,9 @@ pub struct SegmentService {
     /// Its model card.
     pub card: String,
     input: ImageInput,
-    segmenters: Mutex<Vec<Segmenter>>,
+    readers: Mutex<Vec<Reader>>,
     first: Segmenter,
+    likeness: Option<Likeness>,
     preprocess: Arc<PreprocessPool>,
     max_pixels: u64,
     meter: Meter,
@@ -99,9 +123,10 @@ impl SegmentService {
         };
         let blank = Image::from_gray8(8, 8, vec![0; 64]).map_err(|error| misfit(&error))?;
         first.run(&blank, || false).map_err(|error| misfit(&error))?;
+        let likeness = Likeness::read(&folder, &manifest)?;
         let meter = Meter::new(&manifest);
-        let (segmenters, max_pixels) = (Mutex::default(), config.max_pixels);
-        Ok(SegmentService { manifest, card, input, segmenters, first, preprocess, max_pixels, meter })
+        let (readers, max_pixels) = (Mutex::default(), config.max_pixels);
+        Ok(SegmentService { manifest, card, input, readers, first, likeness, preprocess, max_pixels, meter })
     }
 
     /// Outlines the pictures of one request, all or none of them.
@@ -161,6 +186,17 @@ impl SegmentService {
         Ok((outlined, decode, inference, waited))
     }
 
+    fn reader(&self) -> Result<Reader, SegmentError> {
+        if let Some(kept) = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop() {
+            return Ok(kept);
+        }
+        let likeness = match &self.likeness {
+            Some(likeness) => Some((Preprocessor::new(self.input.clone())?, likeness.clone())),
+            None => None,
+        };
+        Ok(Reader { segmenter: self.first.clone(), likeness })
+    }
+
     fn outline(
         &self,
         index: usize,
@@ -172,15 +208,16 @@ impl SegmentService {
         let start = Instant::now();
         let image = decode(format, bytes, options).map_err(|error| SegmentsError::Decode { index, error })?;
         let decode = start.elapsed();
-        let kept = self.segmenters.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut segmenter = kept.unwrap_or_else(|| self.first.clone());
-        let regions = segmenter.run(&image, || Instant::now() >= deadline);
-        self.segmenters.lock().unwrap_or_else(PoisonError::into_inner).push(segmenter);
-        let regions = regions.map_err(|error| match error {
+        let mut reader = self.reader().map_err(|error| SegmentsError::Segment { index, error })?;
+        let refused = reader.refused(&image);
+        let regions = reader.segmenter.run(&image, || Instant::now() >= deadline);
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
+        let answered = refused.and_then(|refused| Ok((refused, regions?)));
+        let (refused, regions) = answered.map_err(|error| match error {
             SegmentError::Stopped => SegmentsError::Ask(AskError::Inference(InferenceError::DeadlinePassed)),
             error => SegmentsError::Segment { index, error },
         })?;
-        let abstained = regions.confidence < self.manifest.abstain_below;
-        Ok((Outlined { regions, abstained }, decode, start.elapsed() - decode))
+        let unsure = (regions.confidence < self.manifest.abstain_below).then_some(Reason::LowConfidence);
+        Ok((Outlined { regions, refused: refused.or(unsure) }, decode, start.elapsed() - decode))
     }
 }

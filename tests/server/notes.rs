@@ -426,11 +426,20 @@ async fn emergencies_belong_to_no_department_and_traditional_characters_read_as_
         assert_eq!(answer["red_flags"][0]["at_least"], Value::Null, "{answer}");
     }
     // No emergency, and none of its six departments either.
-    for note in ["前列腺炎尿频尿急", "狗咬伤要打狂犬疫苗吗", "智齿发炎要拔牙吗"] {
+    for note in [
+        "前列腺炎尿频尿急",
+        "狗咬伤要打狂犬疫苗吗",
+        "智齿发炎要拔牙吗",
+        "月經推遲十天",
+        "偏头痛发作恶心呕吐怎么办？",
+    ] {
         let answer = ask(note).await;
         let (label, reason, flags) = (&answer["label"], &answer["reason"], &answer["red_flags"]);
         assert_eq!((label, reason, flags), (&Value::Null, &json!("unlike_training"), &json!([])), "{answer}");
     }
+    // What is of the six stays so, whatever else the question mentions.
+    let both = ask("高血压病人能拔智齿吗？我一直在吃降压药，血压还是高。").await;
+    assert_eq!(both["label"], "心血管科", "{both}");
     let simplified = ask("高血压应当怎样治疗？我一直在吃降压药，血压还是高。").await;
     let traditional = ask("高血壓應當怎樣治療？我一直在吃降壓藥，血壓還是高。").await;
     assert_eq!(simplified["label"], "心血管科");

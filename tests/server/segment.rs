@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use candle_core::Tensor;
-use model::manifest::{Input, Reading, ResnetConfig, ResnetStage, Segmentation, UnetConfig};
-use model::{Manifest, Package};
+use model::manifest::{ImageInput, Input, Reading, ResnetConfig, ResnetStage, Segmentation, UnetConfig};
+use model::{Manifest, Package, package};
 use nn::Params;
 use reqwest::multipart::{Form, Part};
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
+use vision::likeness::{Likeness, MEASURES, Thumbnail, Values};
 
 use crate::support::{Server, shipped_models};
 
@@ -76,7 +77,40 @@ fn write(root: &Path, mut manifest: Manifest) {
         }
         *tensor = Tensor::from_vec(values, tensor.shape(), tensor.device()).unwrap();
     }
-    Package::write(root, &mut manifest, &weights, "", &[]).unwrap();
+    let files: Vec<(&str, Vec<u8>)> = match manifest.likeness {
+        Some(_) => vec![(package::LIKENESS, likeness(&input))],
+        None => Vec::new(),
+    };
+    Package::write(root, &mut manifest, &weights, "", &files).unwrap();
+}
+
+/// What tells pictures unlike the one with the discs.
+fn likeness(input: &ImageInput) -> Vec<u8> {
+    let fractions: Vec<f32> = {
+        let picture =
+            vision::decode(vision::Format::Png, &picture(), &vision::DecodeOptions::default()).unwrap();
+        vision::Preprocessor::new(input.clone()).unwrap().fractions(&picture).unwrap()
+    };
+    let thumbnail = Thumbnail::new(input);
+    let mean = thumbnail.of(&fractions);
+    let (architecture, small) = thumbnail.discriminator();
+    let mut params = Params::fresh(1);
+    vision::network::build(&architecture, &small, 2, &mut params).unwrap();
+    let mut component = vec![0.0; mean.len()];
+    component[0] = 1.0;
+    let mut values = Values {
+        components: component,
+        mean,
+        deviations: vec![1.0],
+        medians: [0.0; MEASURES],
+        limits: [1.0; MEASURES],
+        network: params.snapshot().unwrap(),
+        tones: None,
+    };
+    let mut measured = Likeness::new(input, values.clone()).unwrap();
+    values.medians = measured.measures(&fractions, 0.0).unwrap();
+    values.limits = values.medians.map(|median| median + 8.0);
+    Likeness::new(input, values).unwrap().to_bytes().unwrap()
 }
 
 /// Two models: one that tells objects apart, in tiles, and one that does not, over the whole picture.
@@ -308,4 +342,31 @@ fn the_reading_of_a_package_is_checked() {
     assert!(wrong.check().unwrap_err().contains("cannot share 40 pixels"));
     let fine = manifest("spots", true, json!({"kind": "tiles", "overlap": 8}));
     assert_eq!(fine.segmentation.unwrap().reading, Reading::Tiles { overlap: 8 });
+}
+
+#[tokio::test]
+async fn a_picture_unlike_those_of_training_has_no_regions_in_any_form() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut known = manifest("known", false, json!({"kind": "whole"}));
+    known.likeness = serde_json::from_value(json!({
+        "kind": "training-pictures", "components": 1, "measured_on": "val", "abstained": 0.0,
+        "altered_abstained": 1.0, "auroc": 1.0,
+    }))
+    .unwrap();
+    write(folder.path(), known);
+    let server = Server::start(folder.path(), &[]);
+    let lines = png(100, 70, |row, _| if row % 20 < 10 { 230 } else { 20 });
+    let blank = png(100, 70, |_, _| 90);
+    for (body, reason) in [(picture(), None), (lines, Some("unlike_training")), (blank, Some("blank"))] {
+        let answer = json_of(post(&server, "?model=known", "application/json", body.clone()).await).await;
+        let result = &answer["results"][0];
+        assert_eq!(result["abstained"], reason.is_some(), "{result}");
+        assert_eq!(result.get("reason").and_then(Value::as_str), reason, "{result}");
+        assert_eq!(result["regions"].as_array().unwrap().is_empty(), reason.is_some());
+        let mask = post(&server, "?model=known", "image/png", body).await;
+        match reason {
+            None => assert_eq!(mask.status(), StatusCode::OK),
+            Some(_) => refused(mask, 422, "a mask cannot say so").await,
+        }
+    }
 }

@@ -123,6 +123,11 @@ impl Manifest {
     }
 }
 
+/// What a manifest without the number of alterations means: all of them.
+fn all_alterations() -> usize {
+    14
+}
+
 /// How an input that is unlike the training data is told. Such an input gets no label.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
@@ -171,6 +176,9 @@ pub enum Likeness {
         /// Share of its pictures that are unlike once they are altered: turned, torn apart, enlarged,
         /// or replaced by shapes and patterns of chance.
         altered_abstained: f64,
+        /// In how many of the fourteen ways they were altered: one that pictures of training cannot be told by is none.
+        #[serde(default = "all_alterations")]
+        alterations: usize,
         /// Area under the ROC curve of its pictures against the altered ones.
         auroc: f64,
     },

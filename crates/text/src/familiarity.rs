@@ -89,11 +89,17 @@ impl Familiarity {
         Familiarity { config, hashes, at_least: 0.0, order: None }
     }
 
-    /// Whether a normalised note is like those of training. One without a letter is not: marks alone say nothing.
+    /// Whether a normalised note is like those of training.
     pub fn knows(&self, text: &str) -> bool {
-        text.chars().any(char::is_alphabetic)
-            && self.share(text) >= self.at_least
+        self.has_seen(text, self.at_least)
             && self.order.as_ref().is_none_or(|order| order.distance(text) >= order.least)
+    }
+
+    /// Whether training had seen at least this share of a normalised note's n-grams. Of a note without a letter it has to
+    /// be all: marks and numbers say nothing, unless training has the very same (complaints that came as "??").
+    pub fn has_seen(&self, text: &str, at_least: f32) -> bool {
+        let says = text.chars().any(char::is_alphabetic);
+        self.share(text) >= if says { at_least } else { 1.0 }
     }
 
     /// The share of a normalised note's n-grams that training had seen.
@@ -139,6 +145,8 @@ mod tests {
             assert_eq!(known.share(note), 1.0);
             assert!(known.knows(note) && !known.knows(stranger), "{}", known.share(stranger));
             assert!(!known.knows("x") && !known.knows("???"));
+            let lenient = Familiarity { at_least: 0.0, ..known.clone() };
+            assert!(lenient.knows("x") && !lenient.knows("???"));
 
             // Told by the order of its characters alone.
             let language = Language::learn(3, [note].into_iter());

@@ -103,17 +103,32 @@ pub fn likeness(m: &Manifest) -> String {
         Some(Likeness::Characters { at_least, order, abstained, everyday_abstained, auroc, .. }) => format!(
             "It abstains as well (`unlike_training`) on a note of whose n-grams training had seen less than a share of \
              {at_least:.3}, or whose characters are too unlikely after one another by the training notes' n-grams of up to {order} \
-             characters: on {:.1} % of the validation notes, and on {:.1} % of sentences about other things, from which the second \
-             measure tells validation notes with an AUROC of {auroc:.4}. How length counts was chosen by these sentences.\n\n",
+             characters: on {:.1} % of the validation notes, and on {:.1} % of texts that are no notes, from which the second \
+             measure tells validation notes with an AUROC of {auroc:.4}. By these texts the lengths of n-grams and how a \
+             note's length counts were chosen; `docs/likeness.md` has figures of others.\n\n",
             100.0 * abstained,
             100.0 * everyday_abstained
         ),
-        Some(Likeness::TrainingPictures { components, measured_on, abstained, altered_abstained, auroc }) => {
+        Some(Likeness::TrainingPictures {
+            components,
+            measured_on,
+            abstained,
+            altered_abstained,
+            alterations,
+            auroc,
+        }) => {
+            let ways = match alterations {
+                14 => "turned, torn apart, enlarged, or replaced by patterns of chance".to_string(),
+                fewer => format!(
+                    "torn apart, enlarged, replaced by patterns of chance and the like, in {fewer} of 14 ways; by the others \
+                     its own pictures cannot be told"
+                ),
+            };
             format!(
                 "It abstains as well (`unlike_training`) on a picture that is unlike those of training: by the distance from \
-             {components} principal components of their thumbnails, by roughness and colour, and by a small network that \
-             tells them from altered ones. That is so for {:.1} % of the {measured_on} pictures, and for {:.1} % of the same \
-             pictures altered (turned, torn apart, enlarged, or replaced by patterns of chance), which it tells apart with \
+             {components} principal components of their thumbnails, by roughness and colour, by tone and grain, and by a small \
+             network that tells them from altered ones. That is so for {:.1} % of the {measured_on} pictures, and for {:.1} % of the same \
+             pictures altered ({ways}), which it tells apart with \
              an AUROC of {auroc:.4}. A picture of one tone is `blank`.\n\n{}",
                 100.0 * abstained,
                 100.0 * altered_abstained,

@@ -11,26 +11,28 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, ensure};
-use candle_core::{Device, Tensor};
+use candle_core::{Device, Tensor, safetensors};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::alterations::{KINDS, altered};
 use super::augment::{Augmentation, Planes};
 use super::card;
-use super::examples::Source;
 use super::familiarity;
 use super::finish::amend as rewrite;
 use super::fit::{Examples, FitOptions, Session, fit as fit_network, predict};
 use super::image;
+use super::masks::{Example, Masks};
 use super::metrics::auc;
 use model::manifest::{Accepts, ImageInput, Input, Likeness as Described};
 use model::package::{LIKENESS, serialize, sha256};
 use model::{Manifest, Package};
-use nn::{Params, random};
-use vision::likeness::{Likeness, MEASURES, Thumbnail, Values, standardise};
+use nn::{ImageNetwork, Params, random};
+use vision::likeness::{Likeness, MEASURES, Thumbnail, Tones, Values, standardise};
 use vision::{Image, Preprocessor, network};
 
+/// Where the names of the small network's values begin in a package's file.
+const NETWORK: &str = "network.";
 /// Most principal components.
 const COMPONENTS: usize = 32;
 /// Rounds of the orthogonal iteration that finds them.
@@ -42,7 +44,11 @@ pub const FEWEST: usize = 20;
 /// Most pictures that anything is fitted on.
 const MOST: usize = 8000;
 /// Least distance of the limit of a measure from its median: of a measure that is the same for all.
-const LEAST: [f32; MEASURES] = [1e-3, 1e-3, 1e-3, 1e-3, 0.04, 0.04, 1e-3];
+const LEAST: [f32; MEASURES] = [1e-3, 1e-3, 1e-3, 1e-3, 0.04, 0.04, 1e-3, 1e-3];
+/// Least standard deviation that a value of tone is divided by: of one that is the same for all.
+const EVEN: f32 = 1e-3;
+/// Added to the variances of the values of tone, which have variance 1.
+const RIDGE: f64 = 1e-3;
 /// Of an alteration, the area under the ROC curve below which it is taken for no alteration: a blood
 /// cell that is turned is a blood cell.
 const TOLD: f64 = 0.9;
@@ -74,14 +80,24 @@ pub fn looks(input: &ImageInput, examples: &[(Image, usize)]) -> Result<Vec<Look
     examples.iter().map(|(image, _)| look(image)).collect()
 }
 
-/// Fits on the splits "train" and "val" of `source`, for networks with this input, and measures on "test",
-/// or on "val" where there is no other.
+/// Values of a network by name.
+pub type Weights = BTreeMap<String, Tensor>;
+
+/// Pictures by split.
+pub type Splits = BTreeMap<String, Vec<(Image, usize)>>;
+
+/// Fits on the splits "train" and "val" of a data set, for networks with this input, and measures on "test",
+/// or on "val" where there is no other. A small network that is `trained` already is kept.
 ///
 /// # Errors
 /// Pictures that cannot be preprocessed, or too few of them; a network that did not train.
-pub fn fit(input: &ImageInput, source: &Source, seed: u64) -> Result<FittedLikeness> {
-    let split =
-        |name: &str| source.splits.get(name).with_context(|| format!("the data has no split \"{name}\""));
+pub fn fit(
+    input: &ImageInput,
+    splits: &Splits,
+    seed: u64,
+    trained: Option<Weights>,
+) -> Result<FittedLikeness> {
+    let split = |name: &str| splits.get(name).with_context(|| format!("the data has no split \"{name}\""));
     let train = looks(input, split("train")?)?;
     let val = looks(input, split("val")?)?;
     ensure!(train.len() >= FEWEST, "{} pictures are too few to say what is like them", train.len());
@@ -96,10 +112,18 @@ pub fn fit(input: &ImageInput, source: &Source, seed: u64) -> Result<FittedLiken
     let others: Vec<Vec<f32>> = unseen.iter().map(|look| thumbnail.of(&look.fractions)).collect();
 
     let (mean, components, deviations) = principal_components(&thumbnails);
-    let network = discriminator(&thumbnail, &thumbnails, &others, seed)?;
+    let toned: Vec<Vec<f32>> = fitted.iter().map(|look| thumbnail.tones(&look.fractions)).collect();
+    let tones = Some(tones(&toned));
+    let (network, kinds) = match trained {
+        Some(network) => {
+            let kinds = alterations_told(&thumbnail, &network, &others, seed)?;
+            (network, kinds)
+        }
+        None => discriminator(&thumbnail, &thumbnails, &others, seed)?,
+    };
     let count = deviations.len();
-    let mut values =
-        Values { mean, components, deviations, medians: [0.0; MEASURES], limits: [1.0; MEASURES], network };
+    let (medians, unlimited) = ([0.0; MEASURES], [1.0; MEASURES]);
+    let mut values = Values { mean, components, deviations, medians, limits: unlimited, network, tones };
     let mut unlimited = Likeness::new(input, values.clone())?;
     let measured = unseen
         .iter()
@@ -108,11 +132,11 @@ pub fn fit(input: &ImageInput, source: &Source, seed: u64) -> Result<FittedLiken
     (values.medians, values.limits) = limits(&measured);
     let mut likeness = Likeness::new(input, values)?;
 
-    let (name, shown) = match source.splits.get("test") {
+    let (name, shown) = match splits.get("test") {
         Some(test) => ("test", looks(input, test)?),
         None => ("val", looks(input, split("val")?)?),
     };
-    let described = describe(&mut likeness, &thumbnail, count, name, &shown, seed)?;
+    let described = describe(&mut likeness, &thumbnail, count, (name, &shown), &kinds, seed)?;
     Ok(FittedLikeness { likeness, described })
 }
 
@@ -124,8 +148,11 @@ pub fn fit(input: &ImageInput, source: &Source, seed: u64) -> Result<FittedLiken
 pub fn amend(package: Package, data: &Path, accepts: Option<Accepts>) -> Result<Manifest> {
     let (described, bytes) = match package.manifest.input.clone() {
         Input::Image(input) => {
-            let source = image::own_source(&package.manifest, data)?;
-            let fitted = fit(&input, &source, package.manifest.training.seed)?;
+            let splits = match package.manifest.segmentation {
+                Some(_) => own_pages(&package.manifest, data)?,
+                None => image::own_source(&package.manifest, data)?.splits,
+            };
+            let fitted = fit(&input, &splits, package.manifest.training.seed, trained(&package)?)?;
             (fitted.described, fitted.likeness.to_bytes()?)
         }
         _ => {
@@ -149,13 +176,41 @@ pub fn amend(package: Package, data: &Path, accepts: Option<Accepts>) -> Result<
     Ok(manifest)
 }
 
-/// How well the measures do: on pictures of the split `name`, and on the same pictures altered.
+/// The small network of a package that has one: the same data and seed would train it again.
+fn trained(package: &Package) -> Result<Option<Weights>> {
+    let Some(Described::TrainingPictures { .. }) = package.manifest.likeness else { return Ok(None) };
+    let file = package.folder.join(LIKENESS);
+    let tensors = safetensors::load(&file, &Device::Cpu).with_context(|| file.display().to_string())?;
+    let own = |(name, tensor): (String, Tensor)| Some((name.strip_prefix(NETWORK)?.to_string(), tensor));
+    Ok(Some(tensors.into_iter().filter_map(own).collect()))
+}
+
+/// The pictures of the masks that a model was trained on.
+fn own_pages(manifest: &Manifest, data: &Path) -> Result<Splits> {
+    let masks = Masks::read(data, &["train", "val"])?;
+    ensure!(
+        masks.sha256 == manifest.data.sha256,
+        "{} is not the data that the model \"{}\" was trained on",
+        data.display(),
+        manifest.name
+    );
+    Ok(pages(masks.splits))
+}
+
+/// Pictures without their masks.
+pub fn pages(splits: BTreeMap<String, Vec<Example>>) -> Splits {
+    let pictures = |examples: Vec<Example>| examples.into_iter().map(|example| (example.image, 0)).collect();
+    splits.into_iter().map(|(name, examples)| (name, pictures(examples))).collect()
+}
+
+/// How well the measures do: on pictures of a split, by its name, and on the same pictures altered in the `kinds` of
+/// ways that its own network can tell.
 fn describe(
     likeness: &mut Likeness,
     thumbnail: &Thumbnail,
     components: usize,
-    name: &str,
-    shown: &[Look],
+    (name, shown): (&str, &[Look]),
+    kinds: &[usize],
     seed: u64,
 ) -> Result<Described> {
     let (mut scores, mut own) = (Vec::new(), Vec::new());
@@ -171,7 +226,7 @@ fn describe(
     // Thumbnails stand for the pictures: of a thumbnail the thumbnail is the same.
     let mut small = likeness.over(&input);
     for (at, look) in shown.iter().enumerate() {
-        let kind = at % KINDS;
+        let kind = kinds[at % kinds.len()];
         let picture = altered(&thumbnail.of(&look.fractions), size, kind, &mut rng);
         scores.push(f64::from(small.strangeness(&picture, look.colour)?));
         own.push(true);
@@ -181,6 +236,7 @@ fn describe(
         measured_on: name.to_string(),
         abstained,
         altered_abstained: share(&scores[start..]),
+        alterations: kinds.len(),
         auroc: auc(&scores, &own).unwrap_or(0.5),
     })
 }
@@ -309,14 +365,14 @@ impl Examples for Told<'_> {
     }
 }
 
-/// Trains the network that tells altered pictures. An alteration that it cannot tell on `unseen` pictures
-/// is none, and it is trained again without.
+/// Trains the network that tells altered pictures, and says which kinds of alteration those are. An alteration that
+/// it cannot tell on `unseen` pictures is none, and it is trained again without.
 fn discriminator(
     thumbnail: &Thumbnail,
     pictures: &[Vec<f32>],
     unseen: &[Vec<f32>],
     seed: u64,
-) -> Result<BTreeMap<String, Tensor>> {
+) -> Result<(Weights, Vec<usize>)> {
     let [channels, height, width] = thumbnail.size();
     let size = Planes { channels, height, width };
     let (architecture, input) = thumbnail.discriminator();
@@ -344,22 +400,83 @@ fn discriminator(
         let network = network::build(&architecture, &input, 2, &mut params)?;
         let (train, val) = (Told::new(pictures, size, &kinds, seed), Told::new(unseen, size, &kinds, seed));
         fit_network(&network, &params, &train, &val, 2, &options, &session)?;
-        let logits = predict(&network, &val, options.batch_size)?;
-        let scores: Vec<f64> = logits.iter().map(|row| f64::from(row[1] - row[0])).collect();
-        let told = |which: usize| {
-            let members: Vec<usize> =
-                (0..scores.len()).filter(|at| *at < unseen.len() || at % kinds.len() == which).collect();
-            let scores: Vec<f64> = members.iter().map(|at| scores[*at]).collect();
-            let altered: Vec<bool> = members.iter().map(|at| *at >= unseen.len()).collect();
-            auc(&scores, &altered).unwrap_or(1.0) >= TOLD
-        };
-        let kept: Vec<usize> =
-            (0..kinds.len()).filter(|which| told(*which)).map(|which| kinds[which]).collect();
+        let kept = kinds_told(&network, &val, options.batch_size)?;
         if kept.len() == kinds.len() || kept.is_empty() {
-            return Ok(params.snapshot()?);
+            return Ok((params.snapshot()?, kinds));
         }
         kinds = kept;
     }
+}
+
+/// The kinds of alteration that a trained network tells.
+fn alterations_told(
+    thumbnail: &Thumbnail,
+    weights: &Weights,
+    unseen: &[Vec<f32>],
+    seed: u64,
+) -> Result<Vec<usize>> {
+    let [channels, height, width] = thumbnail.size();
+    let (architecture, input) = thumbnail.discriminator();
+    let network = network::build(&architecture, &input, 2, &mut Params::frozen(weights.clone()))?;
+    let kinds: Vec<usize> = (0..KINDS).collect();
+    let told =
+        kinds_told(&network, &Told::new(unseen, Planes { channels, height, width }, &kinds, seed), 64)?;
+    Ok(if told.is_empty() { kinds } else { told })
+}
+
+/// The kinds of alteration in `shown` that a network tells from the pictures.
+fn kinds_told(network: &ImageNetwork, shown: &Told, batch_size: usize) -> Result<Vec<usize>> {
+    let logits = predict(network, shown, batch_size)?;
+    let scores: Vec<f64> = logits.iter().map(|row| f64::from(row[1] - row[0])).collect();
+    let (count, kinds) = (shown.pictures.len(), shown.kinds);
+    let told = |which: usize| {
+        let members: Vec<usize> =
+            (0..scores.len()).filter(|at| *at < count || at % kinds.len() == which).collect();
+        let scores: Vec<f64> = members.iter().map(|at| scores[*at]).collect();
+        let altered: Vec<bool> = members.iter().map(|at| *at >= count).collect();
+        auc(&scores, &altered).unwrap_or(1.0) >= TOLD
+    };
+    Ok((0..kinds.len()).filter(|which| told(*which)).map(|which| kinds[which]).collect())
+}
+
+/// Means of the rows, and what whitens them: the inverse of the Cholesky factor of their covariance, over
+/// values of variance 1 to which a little is added (Golub and Van Loan 2013, section 4.2).
+fn tones(rows: &[Vec<f32>]) -> Tones {
+    let (count, size) = (rows.len() as f64, rows[0].len());
+    let mut mean = vec![0.0f64; size];
+    rows.iter().for_each(|row| mean.iter_mut().zip(row).for_each(|(m, v)| *m += f64::from(*v) / count));
+    let mut covariance = vec![0.0f64; size * size];
+    for row in rows {
+        let apart: Vec<f64> = row.iter().zip(&mean).map(|(value, mean)| f64::from(*value) - mean).collect();
+        for (line, value) in covariance.chunks_exact_mut(size).zip(&apart) {
+            line.iter_mut().zip(&apart).for_each(|(sum, other)| *sum += value * other / count);
+        }
+    }
+    let scale: Vec<f64> =
+        (0..size).map(|at| covariance[at * size + at].sqrt().max(f64::from(EVEN))).collect();
+    let entry = |i: usize, j: usize| {
+        covariance[i * size + j] / (scale[i] * scale[j]) + if i == j { RIDGE } else { 0.0 }
+    };
+    let mut lower = vec![0.0f64; size * size];
+    for i in 0..size {
+        for j in 0..=i {
+            let sum: f64 = (0..j).map(|k| lower[i * size + k] * lower[j * size + k]).sum();
+            lower[i * size + j] = match i == j {
+                true => (entry(i, i) - sum).max(RIDGE * RIDGE).sqrt(),
+                false => (entry(i, j) - sum) / lower[j * size + j],
+            };
+        }
+    }
+    let mut whitening = vec![0.0f64; size * size];
+    for column in 0..size {
+        for row in column..size {
+            let own = if row == column { 1.0 } else { 0.0 };
+            let sum: f64 = (column..row).map(|k| lower[row * size + k] * whitening[k * size + column]).sum();
+            whitening[row * size + column] = (own - sum) / lower[row * size + row];
+        }
+    }
+    let scaled = whitening.iter().enumerate().map(|(at, value)| (value / scale[at % size]) as f32).collect();
+    Tones { mean: mean.into_iter().map(|value| value as f32).collect(), whitening: scaled }
 }
 
 /// Mean, components (one row each) and standard deviations along them, by orthogonal iteration
@@ -422,6 +539,29 @@ mod tests {
         assert!((deviations[0] - 3.0 * 2f32.sqrt()).abs() < 0.4, "{deviations:?}");
         assert!((deviations[1] - 2f32.sqrt()).abs() < 0.2, "{deviations:?}");
         assert!((components[0].abs() - 0.5f32.sqrt()).abs() < 0.05, "{components:?}");
+    }
+
+    #[test]
+    fn whitened_values_are_independent_and_of_variance_one() {
+        let mut rng = random::stream(5, "tones");
+        let rows: Vec<Vec<f32>> = (0..4000)
+            .map(|_| {
+                let (a, b) = (random::normal(&mut rng), random::normal(&mut rng));
+                vec![1.0 + 5.0 * a, 2.0 + 5.0 * a + 0.5 * b, 0.3]
+            })
+            .collect();
+        let Tones { mean, whitening } = tones(&rows);
+        assert!((mean[0] - 1.0).abs() < 0.3 && (mean[2] - 0.3).abs() < 1e-5);
+        let white = |row: &Vec<f32>| -> Vec<f32> {
+            let apart: Vec<f32> = row.iter().zip(&mean).map(|(a, b)| a - b).collect();
+            whitening.chunks(3).map(|line| line.iter().zip(&apart).map(|(a, b)| a * b).sum()).collect()
+        };
+        let rows: Vec<Vec<f32>> = rows.iter().map(white).collect();
+        let product = |i: usize, j: usize| rows.iter().map(|row| row[i] * row[j]).sum::<f32>() / 4000.0;
+        assert!((product(0, 0) - 1.0).abs() < 0.01 && product(0, 1).abs() < 0.05, "{}", product(0, 1));
+        assert!((0.7..1.05).contains(&product(1, 1)), "{}", product(1, 1));
+        // A value that is the same for all stays near, and another is far.
+        assert!(product(2, 2) < 1e-3 && white(&vec![1.0, 2.0, 0.8])[2] > 100.0);
     }
 
     #[test]

@@ -29,6 +29,7 @@ pub mod preprocess;
 mod resnet;
 pub mod segment;
 pub mod synthetic;
+pub mod tones;
 mod unet;
 pub mod write;
 

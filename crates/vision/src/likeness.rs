@@ -7,7 +7,8 @@
 //! draw), the roughness, which parts smooth gradients and noise from what a device records, and the
 //! colour, which is looked at before a grey network's input loses it. A small network says besides how
 //! much it looks like an altered picture (turned, torn, drawn over, drawn by chance) rather than one of
-//! training. Each measure is scaled by its median and its limit over the training pictures; the
+//! training. What a thumbnail does not show is measured at the network's own size: tone and grain
+//! ([`super::tones`]), as a Mahalanobis distance, which tells films of another kind of patient or machine. Each measure is scaled by its median and its limit over the training pictures; the
 //! largest is the picture's strangeness, and above 1 it is unlike. Nothing of the classifier takes
 //! part, so the same measure fits any of them, and a finished package can be given one.
 
@@ -17,7 +18,7 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor, safetensors};
 
-use super::network;
+use super::{network, tones};
 use model::manifest::{
     Architecture, CnnConfig, CnnLayer, Crop, ImageInput, Input, Likeness as Described, Normalisation,
     ResizeFilter,
@@ -32,9 +33,12 @@ const COLOUR_SIDE: usize = 16;
 /// The standard deviation that a thumbnail of next to no contrast is divided by.
 const FLOOR: f32 = 0.02;
 /// Number of measures.
-pub const MEASURES: usize = 7;
+pub const MEASURES: usize = 8;
 /// Their names, in their order.
-pub const NAMES: [&str; MEASURES] = ["within", "from", "rough", "smooth", "colourful", "grey", "altered"];
+pub const NAMES: [&str; MEASURES] =
+    ["within", "from", "rough", "smooth", "colourful", "grey", "altered", "tone"];
+/// Place of the last, which a package of before does not have.
+const TONE: usize = MEASURES - 1;
 /// Where the names of the small network's values begin in the file.
 const NETWORK: &str = "network.";
 
@@ -129,6 +133,13 @@ impl Thumbnail {
     }
 }
 
+impl Thumbnail {
+    /// Tone and grain of fractions of full scale.
+    pub fn tones(&self, fractions: &[f32]) -> Vec<f32> {
+        tones::of(fractions, self.channels, self.height, self.width)
+    }
+}
+
 /// Mean 0 and variance 1; a picture without contrast stays without.
 pub fn standardise(values: &mut [f32]) {
     let count = values.len().max(1) as f32;
@@ -153,6 +164,27 @@ pub struct Values {
     pub limits: [f32; MEASURES],
     /// Values of the network that tells altered pictures.
     pub network: BTreeMap<String, Tensor>,
+    /// Their tone and grain.
+    pub tones: Option<Tones>,
+}
+
+/// Tone and grain of the training pictures.
+#[derive(Debug, Clone)]
+pub struct Tones {
+    /// Means of the values of [`tones::of`].
+    pub mean: Vec<f32>,
+    /// Rows that bring values less their means to variance 1, one independent of the other.
+    pub whitening: Vec<f32>,
+}
+
+impl Tones {
+    /// Logarithm of the squared Mahalanobis distance.
+    fn distance(&self, values: &[f32]) -> f32 {
+        let apart: Vec<f32> = values.iter().zip(&self.mean).map(|(value, mean)| value - mean).collect();
+        let rows = self.whitening.chunks_exact(self.mean.len().max(1));
+        let square = |row: &[f32]| row.iter().zip(&apart).map(|(a, b)| a * b).sum::<f32>().powi(2);
+        (rows.map(square).sum::<f32>() + 1e-6).ln()
+    }
 }
 
 /// The training pictures of a model, as far as likeness goes, and the memory to compare with them.
@@ -185,14 +217,16 @@ impl Likeness {
             return Ok(None);
         };
         let file = folder.join(package::LIKENESS);
-        let values = read_values(&package::read(&file)?, *components, Thumbnail::new(input).values());
+        let values = read_values(&package::read(&file)?, *components, &Thumbnail::new(input));
         let values = values.map_err(|e| PackageError::new(&file, e))?;
         Likeness::new(input, values).map(Some).map_err(|e| PackageError::new(&file, e))
     }
 
-    /// The same measure of networks with another input, whose thumbnails are of the same size.
+    /// The same measures, but for tone and grain, of networks with another input, whose thumbnails are of the same
+    /// size.
     pub fn over(&self, input: &ImageInput) -> Likeness {
-        Likeness { thumbnail: Thumbnail::new(input), ..self.clone() }
+        let values = Arc::new(Values { tones: None, ..(*self.values).clone() });
+        Likeness { thumbnail: Thumbnail::new(input), values, runner: self.runner.clone() }
     }
 
     /// The content of the file that a package keeps.
@@ -200,15 +234,20 @@ impl Likeness {
     /// # Errors
     /// What the library reports.
     pub fn to_bytes(&self) -> Result<Vec<u8>, candle_core::Error> {
-        let Values { mean, components, deviations, medians, limits, network } = &*self.values;
+        let Values { mean, components, deviations, medians, limits, network, tones } = &*self.values;
         let tensor = |values: &[f32], shape: &[usize]| Tensor::from_slice(values, shape, &Device::Cpu);
         let mut tensors = BTreeMap::from([
             ("mean".to_string(), tensor(mean, &[mean.len()])?),
             ("components".to_string(), tensor(components, &[deviations.len(), mean.len()])?),
             ("deviations".to_string(), tensor(deviations, &[deviations.len()])?),
-            ("medians".to_string(), tensor(medians, &[MEASURES])?),
-            ("limits".to_string(), tensor(limits, &[MEASURES])?),
         ]);
+        let kept = if tones.is_some() { MEASURES } else { TONE };
+        tensors.insert("medians".to_string(), tensor(&medians[..kept], &[kept])?);
+        tensors.insert("limits".to_string(), tensor(&limits[..kept], &[kept])?);
+        if let Some(Tones { mean, whitening }) = tones {
+            tensors.insert("tones.mean".to_string(), tensor(mean, &[mean.len()])?);
+            tensors.insert("tones.whitening".to_string(), tensor(whitening, &[mean.len(), mean.len()])?);
+        }
         tensors.extend(network.iter().map(|(name, tensor)| (format!("{NETWORK}{name}"), tensor.clone())));
         package::serialize(&tensors)
     }
@@ -219,8 +258,9 @@ impl Likeness {
     /// # Errors
     /// Fractions of another size.
     pub fn measures(&mut self, fractions: &[f32], colour: f32) -> candle_core::Result<[f32; MEASURES]> {
-        let Values { mean, components, deviations, .. } = &*self.values;
+        let Values { mean, components, deviations, tones, medians, .. } = &*self.values;
         let mut values = self.thumbnail.of(fractions);
+        let tone = tones.as_ref().map(|tones| tones.distance(&self.thumbnail.tones(fractions)));
         let mut altered = 0.0;
         self.runner.run(&[&values], |logits| altered = logits[1] - logits[0])?;
         let rough = self.thumbnail.roughness(&values);
@@ -231,7 +271,9 @@ impl Likeness {
             within += (along / deviation).powi(2);
             from -= along * along;
         }
-        Ok([(within + 1e-6).ln(), (from.max(0.0) + 1e-6).ln(), rough, -rough, colour, -colour, altered])
+        let from = (from.max(0.0) + 1e-6).ln();
+        let tone = tone.unwrap_or(medians[TONE]);
+        Ok([(within + 1e-6).ln(), from, rough, -rough, colour, -colour, altered, tone])
     }
 
     /// How unlike the training pictures a picture is: above 1 it is none of their kind.
@@ -256,8 +298,9 @@ fn plan(thumbnail: &Thumbnail, weights: &BTreeMap<String, Tensor>) -> candle_cor
     Ok(plan)
 }
 
-/// The values of a file, of so many components over thumbnails of so many values.
-fn read_values(bytes: &[u8], count: usize, size: usize) -> Result<Values, String> {
+/// The values of a file, of so many components over such thumbnails.
+fn read_values(bytes: &[u8], count: usize, thumbnail: &Thumbnail) -> Result<Values, String> {
+    let size = thumbnail.values();
     let tensors = safetensors::load_buffer(bytes, &Device::Cpu).map_err(|e| e.to_string())?;
     let flat = |name: &str, tensor: &Tensor| -> Result<Vec<f32>, String> {
         let values = tensor.flatten_all().and_then(|t| t.to_vec1::<f32>()).map_err(|e| e.to_string())?;
@@ -273,8 +316,19 @@ fn read_values(bytes: &[u8], count: usize, size: usize) -> Result<Values, String
         }
         flat(name, tensor)
     };
-    let measures = |name: &str| -> Result<[f32; MEASURES], String> {
-        get(name, &[MEASURES])?.try_into().map_err(|_| format!("the tensor \"{name}\" is too short"))
+    let tones = match tensors.contains_key("tones.mean") {
+        true => {
+            let count = tones::values(thumbnail.channels, thumbnail.height, thumbnail.width);
+            let whitening = get("tones.whitening", &[count, count])?;
+            Some(Tones { mean: get("tones.mean", &[count])?, whitening })
+        }
+        false => None,
+    };
+    // Without tones nothing is too far from them.
+    let measures = |name: &str, without: f32| -> Result<[f32; MEASURES], String> {
+        let mut values = get(name, &[if tones.is_some() { MEASURES } else { TONE }])?;
+        values.resize(MEASURES, without);
+        values.try_into().map_err(|_| format!("the tensor \"{name}\" is too short"))
     };
     let mut network = BTreeMap::new();
     for (name, tensor) in &tensors {
@@ -287,9 +341,10 @@ fn read_values(bytes: &[u8], count: usize, size: usize) -> Result<Values, String
         mean: get("mean", &[size])?,
         components: get("components", &[count, size])?,
         deviations: get("deviations", &[count])?,
-        medians: measures("medians")?,
-        limits: measures("limits")?,
+        medians: measures("medians", 0.0)?,
+        limits: measures("limits", 1.0)?,
         network,
+        tones,
     };
     if values.deviations.iter().any(|deviation| *deviation <= 0.0) {
         return Err("a deviation is not positive".to_string());
@@ -325,9 +380,10 @@ mod tests {
             components: half.iter().map(|value| value / 4.0).collect(),
             mean: half,
             deviations: vec![0.5],
-            medians: [-3.0, -3.0, rough, -rough, 0.0, 0.0, 0.0],
-            limits: [2.0, 2.0, rough + 0.5, 0.5 - rough, 0.04, 0.04, 1e6],
+            medians: [-3.0, -3.0, rough, -rough, 0.0, 0.0, 0.0, 0.0],
+            limits: [2.0, 2.0, rough + 0.5, 0.5 - rough, 0.04, 0.04, 1e6, 1.0],
             network: params.snapshot().unwrap(),
+            tones: None,
         };
         Likeness::new(&input, values).unwrap()
     }
@@ -348,18 +404,45 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_and_another_shape_is_refused() {
-        let mut likeness = likeness();
-        let bytes = likeness.to_bytes().unwrap();
-        let mut again = Likeness::new(
-            &ImageInput { height: 4, width: 4, ..likeness.thumbnail.discriminator().1 },
-            read_values(&bytes, 1, 16).unwrap(),
-        )
-        .unwrap();
+        let plain = likeness();
+        let input = ImageInput { height: 4, width: 4, ..plain.thumbnail.discriminator().1 };
         let picture: Vec<f32> = (0..16).map(|at| at as f32 / 16.0).collect();
-        assert_eq!(again.measures(&picture, 0.0).unwrap(), likeness.measures(&picture, 0.0).unwrap());
-        assert!(read_values(&bytes, 2, 16).unwrap_err().contains("components"));
-        assert!(read_values(&bytes, 1, 25).unwrap_err().contains("mean"));
-        assert!(read_values(b"nothing", 1, 16).is_err());
+        let count = tones::values(1, 4, 4);
+        let whitening = (0..count * count).map(|at| f32::from(u8::from(at % (count + 1) == 0))).collect();
+        let tones = Tones { mean: tones::of(&picture, 1, 4, 4), whitening };
+        let toned = Values { tones: Some(tones), ..(*plain.values).clone() };
+        for mut likeness in [plain, Likeness::new(&input, toned).unwrap()] {
+            let bytes = likeness.to_bytes().unwrap();
+            let read = |count: usize, side: u32| {
+                let input = ImageInput { height: side, width: side, ..input.clone() };
+                read_values(&bytes, count, &Thumbnail::new(&input))
+            };
+            let mut again = Likeness::new(&input, read(1, 4).unwrap()).unwrap();
+            let measures = likeness.measures(&picture, 0.0).unwrap();
+            assert_eq!(again.measures(&picture, 0.0).unwrap(), measures);
+            assert!(read(2, 4).unwrap_err().contains("components"));
+            assert!(read(1, 5).is_err());
+        }
+        assert!(read_values(b"nothing", 1, &Thumbnail::new(&input)).is_err());
+    }
+
+    #[test]
+    fn the_same_drawing_in_another_tone_is_unlike() {
+        let plain = likeness();
+        let input = ImageInput { height: 4, width: 4, ..plain.thumbnail.discriminator().1 };
+        let picture: Vec<f32> = (0..16).map(|at| if at < 8 { 0.2 } else { 0.7 }).collect();
+        let brighter: Vec<f32> = picture.iter().map(|value| value + 0.3).collect();
+        let count = tones::values(1, 4, 4);
+        let whitening =
+            (0..count * count).map(|at| f32::from(u8::from(at % (count + 1) == 0)) / 0.1).collect();
+        let tones = Tones { mean: tones::of(&picture, 1, 4, 4), whitening };
+        let mut toned =
+            Likeness::new(&input, Values { tones: Some(tones), ..(*plain.values).clone() }).unwrap();
+        let mut plain = plain;
+        assert!(plain.strangeness(&brighter, 0.0).unwrap() < 1.0);
+        assert!(toned.strangeness(&picture, 0.0).unwrap() < 1.0);
+        assert!(toned.strangeness(&brighter, 0.0).unwrap() > 1.0);
+        assert!(toned.over(&input).strangeness(&brighter, 0.0).unwrap() < 1.0);
     }
 
     #[test]

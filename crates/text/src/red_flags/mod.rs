@@ -28,6 +28,7 @@ pub struct RedFlags {
     readings: Vec<Reading>,
     phrases: Vec<(String, Option<String>, Vec<Phrase>)>,
     elsewhere: Vec<Phrase>,
+    own: Vec<Phrase>,
     context: Context,
 }
 
@@ -101,6 +102,7 @@ impl RedFlags {
         let elsewhere = rules.elsewhere.iter().flat_map(|rule| &rule.phrases).map(|text| Phrase::new(text));
         Ok(RedFlags {
             elsewhere: elsewhere.collect::<Result<_, String>>()?,
+            own: phrases(&rules.own)?,
             fields: input.fields.clone(),
             labels: manifest.labels.clone(),
             phrases: emergencies.collect::<Result<_, String>>()?,
@@ -137,12 +139,15 @@ impl RedFlags {
         flags
     }
 
-    /// Whether a note, normalised, is about something that belongs to none of the labels.
+    /// Whether a note, normalised, is about something that belongs to none of the labels: it says so, and
+    /// nothing of what they are about. Denying a subject is being about it, so that is looked for anywhere.
     pub fn is_elsewhere(&self, text: &str) -> bool {
+        let clauses = phrases::clauses(text);
         let about = |clause: &Clause| {
             self.elsewhere.iter().any(|phrase| self.context.present(clause, phrase).is_some())
         };
-        !self.elsewhere.is_empty() && phrases::clauses(text).iter().any(about)
+        let own = |clause: &Clause| self.own.iter().any(|phrase| phrase.is_in(clause));
+        !self.elsewhere.is_empty() && clauses.iter().any(about) && !clauses.iter().any(own)
     }
 
     /// Index of the label that the answer is at least, by `flags`.

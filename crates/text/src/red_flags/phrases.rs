@@ -109,6 +109,11 @@ impl Phrase {
         matches(&self.0, words, start)
     }
 
+    /// Whether a clause has it, denied or not.
+    pub fn is_in(&self, Clause { words }: &Clause) -> bool {
+        self.find(words, 0).is_some()
+    }
+
     /// The first place at or after `from`: where it begins and ends.
     fn find(&self, words: &[&str], from: usize) -> Option<(usize, usize)> {
         (from..words.len()).find_map(|start| self.at(words, start).map(|end| (start, end)))

@@ -26,6 +26,9 @@ pub struct Rules {
     /// What belongs to none of the labels, in words: no emergency, and no answer either.
     #[serde(default)]
     pub elsewhere: Vec<ElsewhereRule>,
+    /// Phrases of the labels' own subjects: a note that says one is not elsewhere, whatever else it mentions.
+    #[serde(default)]
+    pub own: Vec<String>,
     /// What denies, or makes into history.
     #[serde(default)]
     pub context: ContextRule,

@@ -161,3 +161,22 @@ fn rules_that_do_not_fit_the_model_are_refused() {
     let nominal = RedFlags::parse(rules().to_string().as_bytes(), &manifest(Value::Null)).unwrap_err();
     assert!(nominal.contains("no level"), "{nominal}");
 }
+
+#[test]
+fn what_belongs_elsewhere_is_told_unless_the_note_is_about_a_label_too() {
+    let mut changed = rules();
+    changed["elsewhere"] = json!([{"to": "neurology", "phrases": ["偏头痛", "migraine"]}]);
+    changed["own"] = json!(["血压", "stomach"]);
+    let flags = RedFlags::parse(changed.to_string().as_bytes(), &manifest(json!({"scale": "s"}))).unwrap();
+    for (text, elsewhere) in [
+        ("偏头痛发作恶心呕吐怎么办？", true),
+        ("高血压会引起偏头痛吗？", false),
+        ("没有高血压。偏头痛怎么办？", false),
+        ("没有偏头痛，恶心", false),
+        ("migraine since monday", true),
+        ("migraine. stomach pain", false),
+        ("恶心呕吐", false),
+    ] {
+        assert_eq!(flags.is_elsewhere(text), elsewhere, "{text}");
+    }
+}
