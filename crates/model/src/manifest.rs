@@ -15,7 +15,9 @@ pub use super::architecture::{
 pub use super::embedding::{EncoderConfig, RetrievalMetrics, TextPooling, VectorsConfig};
 pub use super::generation::{DenoiserConfig, FewExamples, Generation, GenerationMetrics, Memorisation};
 pub use super::metrics::{ExtractionMetrics, FoundMetrics, Metrics, OrdinalMetrics};
-pub use super::networks::{BlockStage, DensenetConfig, InceptionConfig, MobilenetConfig, UnetConfig};
+pub use super::networks::{
+    BlockStage, DensenetConfig, FineStep, InceptionConfig, MobilenetConfig, UnetConfig,
+};
 pub use super::precision::{Bf16, Int8, Precision, PrecisionCost, Precisions};
 use super::recommendation::HistoryInput;
 pub use super::segmentation::{Instances, ObjectMetrics, Reading, RegionMetrics, Segmentation};

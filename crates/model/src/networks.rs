@@ -124,7 +124,8 @@ impl InceptionConfig {
 
 /// A U-Net (Ronneberger, Fischer and Brox 2015, "U-Net: convolutional networks for biomedical image
 /// segmentation") whose way down is a residual network: on the way up, maps are enlarged twofold and joined
-/// with those of the same size from the way down. The last map is enlarged to the size of the input.
+/// with those of the same size from the way down. Where the first convolution halves the input, the last map is that of
+/// `fine`, of the input's size, or, without one, is enlarged to it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UnetConfig {
@@ -132,12 +133,31 @@ pub struct UnetConfig {
     pub encoder: ResnetConfig,
     /// Channels of the way up, from the smallest map on; one for each size of the way down but the smallest.
     pub decoder: Vec<usize>,
+    /// A last step up, to the input's size; only where the first convolution halves the input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fine: Option<FineStep>,
+}
+
+/// The last step of a U-Net's way up, joined with a convolution of the input itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FineStep {
+    /// Channels that the input is convolved to.
+    pub skip: usize,
+    /// Channels of the step.
+    pub channels: usize,
 }
 
 impl UnetConfig {
     /// Refuses sizes that cannot be, those of the encoder apart.
     pub(crate) fn check(&self) -> Check {
         within("the number of decoder steps", self.decoder.len())?;
-        self.decoder.iter().try_for_each(|channels| within("decoder channels", *channels))
+        self.decoder.iter().try_for_each(|channels| within("decoder channels", *channels))?;
+        let Some(FineStep { skip, channels }) = self.fine else { return Ok(()) };
+        if self.encoder.stem_stride != 2 {
+            return Err("architecture: a fine step is for a first convolution of stride 2".to_string());
+        }
+        within("fine skip channels", skip)?;
+        within("fine channels", channels)
     }
 }
