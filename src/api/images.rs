@@ -129,8 +129,7 @@ impl From<Outcome> for ImageResult {
 impl From<Evidence> for ImageEvidence {
     fn from(evidence: Evidence) -> ImageEvidence {
         let Evidence { label, grid: (height, width), values, seen: (rows, columns) } = evidence;
-        let area =
-            Area { left: columns.start, top: rows.start, width: columns.len(), height: rows.len() };
+        let area = Area { left: columns.start, top: rows.start, width: columns.len(), height: rows.len() };
         ImageEvidence { method: "occlusion", label, height, width, values, area }
     }
 }
@@ -196,8 +195,7 @@ pub async fn classify(
         return Err(Problem::bad_parameter("explain", detail));
     }
     let (results, timing) = if explain {
-        let (explained, timing) =
-            service.classify_with_evidence(images, read_as, top_k, deadline).await?;
+        let (explained, timing) = service.classify_with_evidence(images, read_as, top_k, deadline).await?;
         let result = |(outcome, evidence): (Outcome, Evidence)| ImageResult {
             evidence: Some(evidence.into()),
             ..outcome.into()

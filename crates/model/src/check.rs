@@ -274,6 +274,8 @@ fn check_architecture(architecture: &Architecture) -> Result<(), String> {
             check_resnet(&config.encoder)?;
             config.check()?;
         }
+        Architecture::Vit(config) => config.check()?,
+        Architecture::Convnext(config) => config.check()?,
         Architecture::Denoiser(config) => config.check()?,
         Architecture::Bag(config) => {
             if config.ngrams > MAX_NGRAMS {

@@ -16,7 +16,8 @@ pub use super::embedding::{EncoderConfig, RetrievalMetrics, TextPooling, Vectors
 pub use super::generation::{DenoiserConfig, FewExamples, Generation, GenerationMetrics, Memorisation};
 pub use super::metrics::{ExtractionMetrics, FoundMetrics, Metrics, OrdinalMetrics};
 pub use super::networks::{
-    BlockStage, DensenetConfig, FineStep, InceptionConfig, MobilenetConfig, UnetConfig,
+    BlockStage, ConvnextConfig, ConvnextStage, DensenetConfig, FineStep, InceptionConfig, MobilenetConfig,
+    UnetConfig, VitConfig,
 };
 pub use super::precision::{Bf16, Int8, Precision, PrecisionCost, Precisions};
 use super::recommendation::HistoryInput;
@@ -289,6 +290,11 @@ pub enum Crop {
     None,
     /// The centred part with the aspect ratio of the target (a centred square for a square).
     Centre,
+    /// The middle, as large as the target, of the image resized so that its shorter side is this long.
+    Resized {
+        /// Length in pixels, that of the target's sides at least.
+        shorter: u32,
+    },
 }
 
 /// Antialiased resampling filters: the support grows with the factor of reduction, as in Pillow.

@@ -161,3 +161,83 @@ impl UnetConfig {
         within("fine channels", channels)
     }
 }
+
+/// A vision transformer (Dosovitskiy et al. 2021, "An image is worth 16x16 words"): patches of an image are the tokens
+/// of a pre-norm encoder, whose first, learnt one becomes the answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VitConfig {
+    /// Side of a patch in pixels; it divides the input's sides.
+    pub patch: usize,
+    /// Values a token.
+    pub width: usize,
+    /// Attention heads; they divide the width.
+    pub heads: usize,
+    /// Layers.
+    pub layers: usize,
+    /// Values inside a layer's feed-forward part.
+    pub feed_forward: usize,
+    /// Added to the variances under their roots.
+    pub epsilon: f32,
+}
+
+impl VitConfig {
+    /// Refuses sizes that cannot be.
+    pub(crate) fn check(&self) -> Check {
+        within("patch", self.patch)?;
+        within("width", self.width)?;
+        within("heads", self.heads)?;
+        within("layers", self.layers)?;
+        within("feed_forward", self.feed_forward)?;
+        if !self.width.is_multiple_of(self.heads) {
+            return Err(format!(
+                "architecture: {} heads do not divide a width of {}",
+                self.heads, self.width
+            ));
+        }
+        epsilon(self.epsilon)
+    }
+}
+
+/// ConvNeXt (Liu et al. 2022, "A ConvNet for the 2020s"): stages of depthwise convolutions of 7 x 7, each followed by a
+/// normalisation over channels and two dense layers at every place.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConvnextConfig {
+    /// Side of the patches, without overlap, that the first convolution reads.
+    pub patch: usize,
+    /// Stages in order; each but the first halves the map.
+    pub stages: Vec<ConvnextStage>,
+    /// Added to the variance under the root in the last normalisation; 1e-6 in the others.
+    pub epsilon: f32,
+}
+
+/// A stage of [`ConvnextConfig`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConvnextStage {
+    /// Channels that every block gives.
+    pub channels: usize,
+    /// Number of blocks.
+    pub blocks: usize,
+}
+
+impl ConvnextConfig {
+    /// Refuses sizes that cannot be.
+    pub(crate) fn check(&self) -> Check {
+        within("patch", self.patch)?;
+        within("the number of stages", self.stages.len())?;
+        for stage in &self.stages {
+            within("channels", stage.channels)?;
+            within("blocks", stage.blocks)?;
+        }
+        epsilon(self.epsilon)
+    }
+}
+
+fn epsilon(value: f32) -> Check {
+    match value > 0.0 && value < 1.0 {
+        true => Ok(()),
+        false => Err(format!("architecture: epsilon is {value}, not between 0 and 1")),
+    }
+}

@@ -10,6 +10,7 @@
 #![deny(missing_docs)]
 
 mod cnn;
+mod convnext;
 pub mod decode;
 mod denoiser;
 mod densenet;
@@ -30,6 +31,7 @@ mod resnet;
 pub mod segment;
 pub mod synthetic;
 mod unet;
+mod vit;
 pub mod write;
 
 pub use decode::{Declared, DecodeError, DecodeOptions, Format, declared, decode};

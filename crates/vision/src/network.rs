@@ -2,7 +2,7 @@
 
 use candle_core::Result;
 
-use super::{cnn, densenet, inception, mobilenet, resnet, unet};
+use super::{cnn, convnext, densenet, inception, mobilenet, resnet, unet, vit};
 use model::manifest::{Architecture, ImageInput};
 use nn::{Graph, GraphBuilder, GraphError, ImageNetwork, Numerics, Params, Plan, Shape};
 
@@ -25,6 +25,8 @@ pub fn describe(
         Architecture::Densenet(config) => densenet::describe(&mut g, images, config, labels)?,
         Architecture::Inception(config) => inception::describe(&mut g, images, config, labels)?,
         Architecture::Unet(config) => unet::describe(&mut g, images, config, labels)?,
+        Architecture::Vit(config) => vit::describe(&mut g, images, config, labels)?,
+        Architecture::Convnext(config) => convnext::describe(&mut g, images, config, labels)?,
         other => {
             let reason = "this architecture does not read images".to_string();
             return Err(GraphError { layer: other.as_str().to_string(), reason });

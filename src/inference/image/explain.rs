@@ -125,7 +125,8 @@ impl ImageService {
         let labels = &self.manifest.labels;
         let mut explained = Vec::with_capacity(outcomes.len());
         for ((outcome, input), seen) in outcomes.into_iter().zip(inputs).zip(seen) {
-            let answered = outcome.label.as_ref().and_then(|label| labels.iter().position(|own| own == label));
+            let answered =
+                outcome.label.as_ref().and_then(|label| labels.iter().position(|own| own == label));
             let best = outcome.predictions.first().map(|best| best.index);
             let shown = answered.or(best).unwrap_or_default();
             let lost = self.lost(&input, (shown, &outcome), deadline, &mut timing).await?;
