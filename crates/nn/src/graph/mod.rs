@@ -303,7 +303,7 @@ impl Graph {
     pub fn values(&self) -> impl Iterator<Item = (&str, String, Vec<usize>)> {
         self.nodes.iter().enumerate().flat_map(|(place, node)| {
             let own = self.parameters(NodeId(place)).into_iter();
-            own.map(|value| (node.name.as_str(), value.name, value.shape))
+            own.map(move |value| (node.name.as_str(), value.name, value.shape))
         })
     }
 

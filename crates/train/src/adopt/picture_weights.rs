@@ -32,11 +32,12 @@ pub fn weights(
         let tensor = found.value(architecture, &name, &shape).with_context(|| format!("the layer {node}"))?;
         ours.insert(name, tensor);
     }
-    let left: Vec<&str> = all
+    let mut left: Vec<&str> = all
         .keys()
         .map(String::as_str)
         .filter(|name| !found.used.contains(*name) && !UNUSED.iter().any(|part| name.contains(part)))
         .collect();
+    left.sort_unstable();
     ensure!(
         left.is_empty(),
         "{shown} has {} tensors that such a network does not use, so it is another: {}",
@@ -68,7 +69,7 @@ impl Found<'_> {
                 let known = names::elsewhere(other, name);
                 let theirs = known.iter().find(|known| self.all.contains_key(*known));
                 let theirs = theirs.or(known.last()).with_context(|| format!("no name for \"{name}\""))?;
-                self.get(&theirs.clone())?
+                self.get(theirs)?
             }
         };
         // A dense layer is a convolution of 1 x 1 here, and a batch of one is none.
