@@ -234,10 +234,3 @@ impl ConvnextConfig {
         epsilon(self.epsilon)
     }
 }
-
-fn epsilon(value: f32) -> Check {
-    match value > 0.0 && value < 1.0 {
-        true => Ok(()),
-        false => Err(format!("architecture: epsilon is {value}, not between 0 and 1")),
-    }
-}

@@ -78,9 +78,9 @@ fn layers_that_are_served_only_say_what_their_definition_says() {
     let mut bytes = Vec::new();
     runner.run(&images, |row| bytes.extend_from_slice(row)).unwrap();
     let largest = rows.iter().fold(0f32, |most, value| most.max(value.abs()));
-    assert!(bytes.iter().zip(&rows).all(|(a, b)| (a - b).abs() < 0.1 * largest), "{bytes:?} {rows:?}");
+    assert!(bytes.iter().zip(&rows).all(|(a, b)| (a - b).abs() < 0.2 * largest), "{bytes:?} {rows:?}");
     // A step of training is refused, not wrong.
-    let mut params = crate::Params::frozen(values.into_iter().collect());
+    let mut params = crate::Params::frozen(values);
     let network = crate::ImageNetwork::new(graph, &mut params).unwrap();
     let batch = noise(&[2, 3, 8, 12], 6);
     let mut rng = crate::random::stream(0, "step");
