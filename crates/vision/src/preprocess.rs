@@ -102,7 +102,7 @@ impl Preprocessor {
     }
 
     /// The image cropped and resized, its samples and channels as they were. Preprocessing the
-    /// result gives the same values as preprocessing the image itself.
+    /// result without a crop gives the same values as preprocessing the image itself.
     pub fn resized(&mut self, image: &Image) -> Result<Image, PreprocessError> {
         let (width, height) = (self.input.width, self.input.height);
         let samples = match (self.resize(image)?, image.channels()) {

@@ -11,6 +11,8 @@ use nn::{Network, Params, Pass};
 use serde_json::{Value, json};
 use train::adopt::classifier::Classifier;
 use train::adopt::{AdoptOptions, adopt};
+use train::examples::ImageSet;
+use train::fit::Examples;
 use vision::{DecodeOptions, Format, Image, Preprocessor, Samples, decode};
 
 const FAMILIES: [&str; 4] = ["resnet", "resnet-bottleneck", "vit", "convnext"];
@@ -97,6 +99,20 @@ fn the_middle_of_a_resized_picture_is_that_of_pillow() {
     assert_eq!(preprocessor.seen(&picture(1.0, 32, 32)), (3..29, 3..29));
     for (height, width) in [(1, 1), (1, 4000), (4000, 1)] {
         assert!(preprocessor.run(&picture(0.0, height, width)).is_ok(), "{height} x {width}");
+    }
+}
+
+#[test]
+fn a_picture_is_measured_as_it_is_served() {
+    for family in FAMILIES {
+        let input = Classifier::read(&golden("adopted").join(family), &[]).unwrap().input;
+        for (height, width) in [(40, 48), (32, 32), (50, 33)] {
+            let image = picture(2.0, height, width);
+            let served = Preprocessor::new(input.clone()).unwrap().run(&image).unwrap();
+            let set = ImageSet::new(&[(image, 0)], &input, None).unwrap();
+            let measured: Vec<f32> = set.batch(&[0]).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+            assert_eq!(measured, served, "{family}, {height} x {width}");
+        }
     }
 }
 
