@@ -17,15 +17,20 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::audit::Answered;
-use super::classify::{ModelAnswer as ImageResult, classified, find_model, timed};
+use super::classify::{ModelAnswer, Prediction, Reason, classified, find_model, timed};
 use super::extract::{Parameters, Whole, media_type};
 use super::{AppState, Deadline, Problem, fhir};
+use crate::inference::Outcome;
+use crate::inference::image::explain::Evidence;
 use crate::inference::image::{ImageService, ImagesError, ReadAs};
 use crate::inference::registry::{Registry, Served};
 use vision::{DecodeError, Format};
 
 /// Most images of one request.
 pub const MAX_IMAGES: usize = 256;
+
+/// Most images of one request whose answers are explained, each of which costs some fifty answers.
+pub const MAX_EXPLAINED: usize = 16;
 
 /// Parameters of a classification.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -41,6 +46,8 @@ pub struct ClassifyParameters {
     /// Frame of a multi-frame DICOM file, from 1; default: the first.
     #[param(minimum = 1)]
     pub frame: Option<u32>,
+    /// Add to each result what its answer rests on; at most 16 images then; default: false.
+    pub explain: Option<bool>,
     /// Classify an image, too, that is marked as synthetic; default: false, it is refused with 422.
     pub allow_synthetic: Option<bool>,
 }
@@ -56,6 +63,75 @@ pub struct ImageAnswer {
     pub version: String,
     /// One answer an image.
     pub results: Vec<ImageResult>,
+}
+
+/// The answer for one image.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ImageResult {
+    /// The label answered; null for an abstention.
+    #[schema(example = "pneumonia")]
+    pub label: Option<String>,
+    /// True where there is no label.
+    pub abstained: bool,
+    /// Of an abstention: why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// Labels with their probabilities, highest first, ties in label order.
+    pub predictions: Vec<Prediction>,
+    /// With `explain=true`: what the answer rests on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<ImageEvidence>,
+}
+
+/// What the answer for an image rests on: a grid over the part of the picture that the network saw. It is evidence of
+/// the answer and not the place of a finding.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ImageEvidence {
+    /// How it was found: by `occlusion`, covering parts of the picture one after another.
+    #[schema(example = "occlusion")]
+    pub method: &'static str,
+    /// The label whose evidence it is: the one answered, or of an abstention the most probable one.
+    #[schema(example = "pneumonia")]
+    pub label: String,
+    /// Rows of the grid.
+    #[schema(example = 8)]
+    pub height: usize,
+    /// Columns of the grid.
+    #[schema(example = 8)]
+    pub width: usize,
+    /// Row after row, what the logarithm of the label's odds loses where the part is covered: above 0 it speaks for the
+    /// label, below 0 against it.
+    pub values: Vec<f32>,
+    /// The part of the picture that the grid lies on.
+    pub area: Area,
+}
+
+/// A rectangle of a picture, in pixels from its upper left corner.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Area {
+    /// First column.
+    pub left: usize,
+    /// First row.
+    pub top: usize,
+    /// Columns.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+}
+
+impl From<Outcome> for ImageResult {
+    fn from(outcome: Outcome) -> ImageResult {
+        let ModelAnswer { label, abstained, reason, predictions } = outcome.into();
+        ImageResult { label, abstained, reason, predictions, evidence: None }
+    }
+}
+
+impl From<Evidence> for ImageEvidence {
+    fn from(evidence: Evidence) -> ImageEvidence {
+        let Evidence { label, grid: (height, width), values, seen: (rows, columns) } = evidence;
+        let area = Area { left: columns.start, top: rows.start, width: columns.len(), height: rows.len() };
+        ImageEvidence { method: "occlusion", label, height, width, values, area }
+    }
 }
 
 /// The bytes of a PNG, JPEG or DICOM file.
@@ -112,11 +188,27 @@ pub async fn classify(
     };
     let studies: Vec<Option<String>> = images.iter().map(study).collect();
     let read_as = ReadAs { frame: parameters.frame, synthetic: parameters.allow_synthetic.unwrap_or(false) };
-    let (outcomes, timing) = service.classify(images, read_as, top_k, deadline).await?;
+    // FHIR's resources have no place for evidence.
+    let explain = parameters.explain.unwrap_or(false) && !in_fhir;
+    if explain && images.len() > MAX_EXPLAINED {
+        let detail = format!("{} images came; at most {MAX_EXPLAINED} are explained at a time", images.len());
+        return Err(Problem::bad_parameter("explain", detail));
+    }
+    let (results, timing) = if explain {
+        let (explained, timing) = service.classify_with_evidence(images, read_as, top_k, deadline).await?;
+        let result = |(outcome, evidence): (Outcome, Evidence)| ImageResult {
+            evidence: Some(evidence.into()),
+            ..outcome.into()
+        };
+        (explained.into_iter().map(result).collect::<Vec<_>>(), timing)
+    } else {
+        let (outcomes, timing) = service.classify(images, read_as, top_k, deadline).await?;
+        (outcomes.into_iter().map(ImageResult::from).collect(), timing)
+    };
     let answer = ImageAnswer {
         model: service.manifest.name.clone(),
         version: service.manifest.version.clone(),
-        results: outcomes.into_iter().map(ImageResult::from).collect(),
+        results,
     };
     let labels = answer.results.iter().map(|result| result.label.clone());
     let answered = Answered::labels(&answer.model, &answer.version, labels);

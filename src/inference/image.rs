@@ -3,6 +3,7 @@
 pub mod explain;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -129,6 +130,8 @@ pub struct ReadAs {
 /// What came of an image's bytes.
 struct Reading {
     look: Look,
+    /// Rows and columns of the picture that the network's input shows.
+    seen: (Range<usize>, Range<usize>),
     decode: Duration,
     preprocess: Duration,
 }
@@ -235,19 +238,31 @@ impl ImageService {
         top_k: usize,
         deadline: Instant,
     ) -> Result<(Vec<Outcome>, Timing), ImagesError> {
+        let (readings, timing) = self.read_all(images, read_as, deadline).await?;
+        let looks = readings.into_iter().map(|reading| reading.look).collect();
+        self.answer(looks, top_k, deadline, timing).await
+    }
+
+    /// Reads the images of a request, all or none of them, and says how long it took.
+    async fn read_all(
+        self: &Arc<Self>,
+        images: Vec<(Format, Bytes)>,
+        read_as: ReadAs,
+        deadline: Instant,
+    ) -> Result<(Vec<Reading>, Timing), ImagesError> {
         let mut timing = Timing::default();
         let alone = images.len() == 1;
         let read =
             |(index, (format, bytes))| self.clone().read(index, format, bytes, read_as, alone, deadline);
-        let mut looks = Vec::with_capacity(images.len());
+        let mut readings = Vec::with_capacity(images.len());
         for read in join_all(images.into_iter().enumerate().map(read)).await {
-            let (Reading { look, decode, preprocess }, waited) = read?;
+            let (reading, waited) = read?;
             timing.queue = timing.queue.max(waited);
-            timing.decode = timing.decode.max(decode);
-            timing.preprocess = timing.preprocess.max(preprocess);
-            looks.push(look);
+            timing.decode = timing.decode.max(reading.decode);
+            timing.preprocess = timing.preprocess.max(reading.preprocess);
+            readings.push(reading);
         }
-        self.answer(looks, top_k, deadline, timing).await
+        Ok((readings, timing))
     }
 
     /// What the network says of images that were looked at, but for those that get no label.
@@ -349,7 +364,7 @@ impl ImageService {
         }
         let mut reader = self.reader()?;
         let input = reader.preprocessor.fractions(&image)?;
-        let colour = reader.preprocessor.colour();
+        let (colour, seen) = (reader.preprocessor.colour(), reader.preprocessor.seen(&image));
         let mut look = reader.look(input, colour)?;
         self.keep(reader);
         // Only such a file says what it is; of others the header is not read a second time.
@@ -359,7 +374,7 @@ impl ImageService {
         {
             look.refused = Some(Reason::WrongModality);
         }
-        Ok(Reading { look, decode, preprocess: start.elapsed() - decode })
+        Ok(Reading { look, seen, decode, preprocess: start.elapsed() - decode })
     }
 
     /// A reader with its scratch memory, kept between requests.

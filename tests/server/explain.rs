@@ -51,3 +51,69 @@ async fn what_cannot_be_explained_is_refused() {
         assert!(body["detail"].as_str().unwrap().contains(words), "{body}");
     }
 }
+
+/// What a classification answers with `query`.
+async fn classified(server: &Server, query: &str, body: Vec<u8>) -> Value {
+    let url = server.at(&format!("/v1/images/classify?model=pneumonia{query}"));
+    let response =
+        Client::new().post(url).header("content-type", "image/png").body(body).send().await.unwrap();
+    assert_eq!(response.status(), 200);
+    response.json().await.unwrap()
+}
+
+#[tokio::test]
+async fn a_classification_says_what_it_rests_on_where_asked() {
+    let server = Server::start(&shipped_models(), &[]);
+    let picture = chest_phantom(0, 96).unwrap();
+    let plain = classified(&server, "", picture.clone()).await;
+    assert!(plain["results"][0].get("evidence").is_none());
+    let explained = classified(&server, "&explain=true&top_k=1", picture.clone()).await;
+    let result = &explained["results"][0];
+    assert_eq!(result["label"], plain["results"][0]["label"]);
+    assert_eq!(result["predictions"].as_array().unwrap().len(), 1);
+    let evidence = &result["evidence"];
+    assert_eq!(evidence["method"], "occlusion");
+    assert_eq!(evidence["label"], plain["results"][0]["predictions"][0]["label"]);
+    let (height, width) = (evidence["height"].as_u64().unwrap(), evidence["width"].as_u64().unwrap());
+    let values = evidence["values"].as_array().unwrap();
+    assert_eq!(values.len() as u64, height * width);
+    assert!(values.iter().any(|value| value.as_f64().unwrap().abs() > 0.01), "{evidence}");
+    assert_eq!(evidence["area"], serde_json::json!({"left": 0, "top": 0, "width": 96, "height": 96}));
+    // The strongest part is red on the drawing, or blue where it speaks against the label.
+    let label = evidence["label"].as_str().unwrap();
+    let drawn = post(&server, &format!("&label={label}"), picture.clone()).await.bytes().await.unwrap();
+    let drawn = decode(Format::Png, &drawn, &DecodeOptions::default()).unwrap();
+    let Samples::Rgb8(pixels) = drawn.into_samples() else { panic!("evidence is in colour") };
+    let part = |at: usize| values[at].as_f64().unwrap();
+    let strongest = (0..values.len()).max_by(|a, b| part(*a).abs().total_cmp(&part(*b).abs())).unwrap();
+    let middle = |at: usize, parts: u64| ((2 * at + 1) * 96) / (2 * parts as usize);
+    let (row, column) =
+        (middle(strongest / width as usize, height), middle(strongest % width as usize, width));
+    let pixel = &pixels[3 * (row * 96 + column)..][..3];
+    assert_eq!(i32::from(pixel[0]) > i32::from(pixel[2]), part(strongest) > 0.0, "{pixel:?} {evidence}");
+
+    // What is a blank picture's has a label, too: the most probable one.
+    let blank = vision::write::png(&vision::Image::from_gray8(28, 28, vec![90; 784]).unwrap()).unwrap();
+    let abstained = &classified(&server, "&explain=true", blank).await["results"][0];
+    assert_eq!((&abstained["label"], &abstained["reason"]), (&Value::Null, &Value::from("blank")));
+    assert!(abstained["evidence"]["label"].is_string());
+}
+
+#[tokio::test]
+async fn many_images_are_not_explained_at_once() {
+    let server = Server::start(&shipped_models(), &[]);
+    let form = |count: usize| {
+        (0..count).fold(reqwest::multipart::Form::new(), |form, _| {
+            form.part("image", reqwest::multipart::Part::bytes(chest_phantom(0, 40).unwrap()))
+        })
+    };
+    let url = server.at("/v1/images/classify?model=pneumonia&explain=true");
+    let two = Client::new().post(&url).multipart(form(2)).send().await.unwrap();
+    let two: Value = two.json().await.unwrap();
+    assert_eq!(two["results"][0]["evidence"], two["results"][1]["evidence"]);
+    let many = Client::new().post(&url).multipart(form(17)).send().await.unwrap();
+    assert_eq!(many.status(), 400);
+    assert!(many.text().await.unwrap().contains("at most 16"));
+    let strange = Client::new().post(server.at("/v1/images/classify?model=pneumonia&explain=yes"));
+    assert_eq!(strange.body(chest_phantom(0, 40).unwrap()).send().await.unwrap().status(), 400);
+}

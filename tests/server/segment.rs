@@ -29,7 +29,8 @@ fn manifest(name: &str, instances: bool, reading: Value) -> Manifest {
         stages: vec![stage(2, 1), stage(2, 2)],
         dropout: 0.0,
     };
-    let mut architecture = serde_json::to_value(UnetConfig { encoder, decoder: vec![2] }).unwrap();
+    let mut architecture =
+        serde_json::to_value(UnetConfig { encoder, decoder: vec![2], fine: None }).unwrap();
     architecture["kind"] = json!("unet");
     let mut segmentation = json!({"reading": reading});
     if instances {

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::embedding::{EncoderConfig, VectorsConfig};
 use super::generation::DenoiserConfig;
-use super::networks::{DensenetConfig, InceptionConfig, MobilenetConfig, UnetConfig};
+use super::networks::{
+    ConvnextConfig, DensenetConfig, InceptionConfig, MobilenetConfig, UnetConfig, VitConfig,
+};
 use super::recommendation::EaseConfig;
 
 /// A network and its sizes. Its number of outputs is the number of labels.
@@ -26,6 +28,10 @@ pub enum Architecture {
     Inception(InceptionConfig),
     /// A label for every pixel.
     Unet(UnetConfig),
+    /// An encoder over patches of an image, which others have trained.
+    Vit(VitConfig),
+    /// Depthwise convolutions of 7 x 7 and normalisations over channels, which others have trained.
+    Convnext(ConvnextConfig),
     /// What noise there is on a picture.
     Denoiser(DenoiserConfig),
     /// Hashed word and character n-grams, linear.
@@ -54,6 +60,8 @@ impl Architecture {
             Architecture::Densenet(_) => "densenet",
             Architecture::Inception(_) => "inception",
             Architecture::Unet(_) => "unet",
+            Architecture::Vit(_) => "vit",
+            Architecture::Convnext(_) => "convnext",
             Architecture::Denoiser(_) => "denoiser",
             Architecture::Bag(_) => "bag",
             Architecture::Lstm(_) => "lstm",
@@ -74,6 +82,8 @@ impl Architecture {
             | Architecture::Densenet(_)
             | Architecture::Inception(_)
             | Architecture::Unet(_)
+            | Architecture::Vit(_)
+            | Architecture::Convnext(_)
             | Architecture::Denoiser(_) => true,
             Architecture::Bag(_)
             | Architecture::Lstm(_)

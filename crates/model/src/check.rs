@@ -179,10 +179,17 @@ fn embeds(architecture: &Architecture) -> bool {
 }
 
 fn check_image(input: &ImageInput) -> Result<(), String> {
-    let ImageInput { height, width, channels, crop: Crop::None | Crop::Centre, normalisation, .. } = input;
+    let ImageInput { height, width, channels, crop, normalisation, .. } = input;
     if !(1..=MAX_SIDE).contains(height) || !(1..=MAX_SIDE).contains(width) {
         return Err(format!(
             "input of {height} x {width} pixels is not between 1 and {MAX_SIDE} on each side"
+        ));
+    }
+    if let Crop::Resized { shorter } = crop
+        && !(*height.max(width)..=MAX_SIDE).contains(shorter)
+    {
+        return Err(format!(
+            "input.crop has a shorter side of {shorter}, not from the input's to {MAX_SIDE}"
         ));
     }
     if *channels != 1 && *channels != 3 {
@@ -274,6 +281,8 @@ fn check_architecture(architecture: &Architecture) -> Result<(), String> {
             check_resnet(&config.encoder)?;
             config.check()?;
         }
+        Architecture::Vit(config) => config.check()?,
+        Architecture::Convnext(config) => config.check()?,
         Architecture::Denoiser(config) => config.check()?,
         Architecture::Bag(config) => {
             if config.ngrams > MAX_NGRAMS {

@@ -15,7 +15,10 @@ pub use super::architecture::{
 pub use super::embedding::{EncoderConfig, RetrievalMetrics, TextPooling, VectorsConfig};
 pub use super::generation::{DenoiserConfig, FewExamples, Generation, GenerationMetrics, Memorisation};
 pub use super::metrics::{ExtractionMetrics, FoundMetrics, Metrics, OrdinalMetrics};
-pub use super::networks::{BlockStage, DensenetConfig, InceptionConfig, MobilenetConfig, UnetConfig};
+pub use super::networks::{
+    BlockStage, ConvnextConfig, ConvnextStage, DensenetConfig, FineStep, InceptionConfig, MobilenetConfig,
+    UnetConfig, VitConfig,
+};
 pub use super::precision::{Bf16, Int8, Precision, PrecisionCost, Precisions};
 use super::recommendation::HistoryInput;
 pub use super::segmentation::{Instances, ObjectMetrics, Reading, RegionMetrics, Segmentation};
@@ -295,6 +298,11 @@ pub enum Crop {
     None,
     /// The centred part with the aspect ratio of the target (a centred square for a square).
     Centre,
+    /// The middle, as large as the target, of the image resized so that its shorter side is this long.
+    Resized {
+        /// Length in pixels, that of the target's sides at least.
+        shorter: u32,
+    },
 }
 
 /// Antialiased resampling filters: the support grows with the factor of reduction, as in Pillow.

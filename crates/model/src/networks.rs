@@ -124,7 +124,8 @@ impl InceptionConfig {
 
 /// A U-Net (Ronneberger, Fischer and Brox 2015, "U-Net: convolutional networks for biomedical image
 /// segmentation") whose way down is a residual network: on the way up, maps are enlarged twofold and joined
-/// with those of the same size from the way down. The last map is enlarged to the size of the input.
+/// with those of the same size from the way down. Where the first convolution halves the input, the last map is that of
+/// `fine`, of the input's size, or, without one, is enlarged to it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UnetConfig {
@@ -132,12 +133,104 @@ pub struct UnetConfig {
     pub encoder: ResnetConfig,
     /// Channels of the way up, from the smallest map on; one for each size of the way down but the smallest.
     pub decoder: Vec<usize>,
+    /// A last step up, to the input's size; only where the first convolution halves the input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fine: Option<FineStep>,
+}
+
+/// The last step of a U-Net's way up, joined with a convolution of the input itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FineStep {
+    /// Channels that the input is convolved to.
+    pub skip: usize,
+    /// Channels of the step.
+    pub channels: usize,
 }
 
 impl UnetConfig {
     /// Refuses sizes that cannot be, those of the encoder apart.
     pub(crate) fn check(&self) -> Check {
         within("the number of decoder steps", self.decoder.len())?;
-        self.decoder.iter().try_for_each(|channels| within("decoder channels", *channels))
+        self.decoder.iter().try_for_each(|channels| within("decoder channels", *channels))?;
+        let Some(FineStep { skip, channels }) = self.fine else { return Ok(()) };
+        if self.encoder.stem_stride != 2 {
+            return Err("architecture: a fine step is for a first convolution of stride 2".to_string());
+        }
+        within("fine skip channels", skip)?;
+        within("fine channels", channels)
+    }
+}
+
+/// A vision transformer (Dosovitskiy et al. 2021, "An image is worth 16x16 words"): patches of an image are the tokens
+/// of a pre-norm encoder, whose first, learnt one becomes the answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VitConfig {
+    /// Side of a patch in pixels; it divides the input's sides.
+    pub patch: usize,
+    /// Values a token.
+    pub width: usize,
+    /// Attention heads; they divide the width.
+    pub heads: usize,
+    /// Layers.
+    pub layers: usize,
+    /// Values inside a layer's feed-forward part.
+    pub feed_forward: usize,
+    /// Added to the variances under their roots.
+    pub epsilon: f32,
+}
+
+impl VitConfig {
+    /// Refuses sizes that cannot be.
+    pub(crate) fn check(&self) -> Check {
+        within("patch", self.patch)?;
+        within("width", self.width)?;
+        within("heads", self.heads)?;
+        within("layers", self.layers)?;
+        within("feed_forward", self.feed_forward)?;
+        if !self.width.is_multiple_of(self.heads) {
+            return Err(format!(
+                "architecture: {} heads do not divide a width of {}",
+                self.heads, self.width
+            ));
+        }
+        epsilon(self.epsilon)
+    }
+}
+
+/// ConvNeXt (Liu et al. 2022, "A ConvNet for the 2020s"): stages of depthwise convolutions of 7 x 7, each followed by a
+/// normalisation over channels and two dense layers at every place.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConvnextConfig {
+    /// Side of the patches, without overlap, that the first convolution reads.
+    pub patch: usize,
+    /// Stages in order; each but the first halves the map.
+    pub stages: Vec<ConvnextStage>,
+    /// Added to the variance under the root in the last normalisation; 1e-6 in the others.
+    pub epsilon: f32,
+}
+
+/// A stage of [`ConvnextConfig`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConvnextStage {
+    /// Channels that every block gives.
+    pub channels: usize,
+    /// Number of blocks.
+    pub blocks: usize,
+}
+
+impl ConvnextConfig {
+    /// Refuses sizes that cannot be.
+    pub(crate) fn check(&self) -> Check {
+        within("patch", self.patch)?;
+        within("the number of stages", self.stages.len())?;
+        for stage in &self.stages {
+            within("channels", stage.channels)?;
+            within("blocks", stage.blocks)?;
+        }
+        epsilon(self.epsilon)
     }
 }

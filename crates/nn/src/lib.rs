@@ -40,6 +40,7 @@ mod sequence;
 pub mod simd;
 mod step;
 pub mod tensors;
+mod tokens;
 mod window;
 pub mod winograd;
 mod winograd_gradient;

@@ -111,6 +111,57 @@ pub fn run(graph: &Graph, weights: &Weights, images: &[f64], batch: usize, train
                 y
             }
             Op::Flatten | Op::Dropout(_) => inputs[0].0.to_vec(),
+            Op::ChannelNorm { epsilon } => {
+                let (x, from) = inputs[0];
+                let area = from.1 * from.2;
+                let mut y = x.to_vec();
+                for start in (0..batch).flat_map(|n| (0..area).map(move |at| n * from.0 * area + at)) {
+                    let own = || x[start..].iter().step_by(area).take(from.0);
+                    let mean = own().sum::<f64>() / from.0 as f64;
+                    let variance = own().map(|value| (value - mean).powi(2)).sum::<f64>() / from.0 as f64;
+                    let root = (variance + f64::from(*epsilon)).sqrt();
+                    for c in 0..from.0 {
+                        let at = start + c * area;
+                        y[at] = (x[at] - mean) / root * weight(0)[c] + weight(1)[c];
+                    }
+                }
+                y
+            }
+            Op::Tokens => {
+                let (x, from) = inputs[0];
+                let mut y = vec![0.0; all];
+                each(batch, out, |at, (n, c, _, token)| {
+                    let own = match token {
+                        0 => weight(0)[c],
+                        token => x[(n * from.0 + c) * from.1 * from.2 + token - 1],
+                    };
+                    y[at] = own + weight(1)[token * from.0 + c];
+                });
+                y
+            }
+            Op::SelfAttention { heads } => {
+                let (x, (_, _, tokens)) = inputs[0];
+                let size = out.0 / heads;
+                let of = |n: usize, part: usize, c: usize, token: usize| {
+                    x[((n * 3 + part) * out.0 + c) * tokens + token]
+                };
+                let mut y = vec![0.0; all];
+                each(batch, out, |at, (n, c, _, token)| {
+                    let own = c / size * size..(c / size + 1) * size;
+                    let score = |other: usize| {
+                        let products = own.clone().map(|c| of(n, 0, c, token) * of(n, 1, c, other));
+                        (products.sum::<f64>() / (size as f64).sqrt()).exp()
+                    };
+                    let scores: Vec<f64> = (0..tokens).map(score).collect();
+                    let mixed = scores.iter().enumerate().map(|(other, score)| score * of(n, 2, c, other));
+                    y[at] = mixed.sum::<f64>() / scores.iter().sum::<f64>();
+                });
+                y
+            }
+            Op::First => {
+                let (x, from) = inputs[0];
+                x.iter().step_by(from.1 * from.2).copied().collect()
+            }
             Op::Sequence(_) => panic!("{} is over sequences", node.name),
         };
         results.push(result);

@@ -19,7 +19,7 @@ use rayon::prelude::*;
 use super::augment::{Augmentation, Planes};
 use super::fit::Examples;
 use super::splits::{self, Grouping};
-use model::manifest::ImageInput;
+use model::manifest::{Crop, ImageInput};
 use model::package::sha256;
 use nn::random;
 use vision::{DecodeOptions, Format, Image, PreprocessError, Preprocessor, decode};
@@ -120,7 +120,9 @@ impl ImageSet {
         let images =
             examples.iter().map(|(image, _)| preprocessor.resized(image)).collect::<Result<_, _>>()?;
         let labels = examples.iter().map(|(_, label)| *label).collect();
-        Ok(ImageSet { input: input.clone(), images, labels, augmentation })
+        // What is to be cut off has been.
+        let input = ImageInput { crop: Crop::None, ..input.clone() };
+        Ok(ImageSet { input, images, labels, augmentation })
     }
 
     fn tensor(&self, values: Vec<f32>, count: usize) -> candle_core::Result<Tensor> {

@@ -155,8 +155,11 @@ pub fn amend(folder: &Path, manifest: &Manifest, card: &str, extra: &[(&str, Vec
     let json = serde_json::to_string_pretty(manifest)? + "\n";
     let own = [(package::CARD, card.as_bytes()), (package::MANIFEST, json.as_bytes())];
     for (name, content) in extra.iter().map(|(name, content)| (*name, &content[..])).chain(own) {
-        let file = folder.join(name);
-        std::fs::write(&file, content).with_context(|| file.display().to_string())?;
+        // Whoever reads it meanwhile, or after Ctrl-C, finds the whole file or the old one.
+        let (file, fresh) = (folder.join(name), folder.join(format!(".{}.new", name.replace('/', "."))));
+        std::fs::write(&fresh, content)
+            .and_then(|()| std::fs::rename(&fresh, &file))
+            .with_context(|| file.display().to_string())?;
     }
     Package::read(folder)?;
     Ok(())

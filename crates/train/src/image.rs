@@ -350,7 +350,11 @@ pub fn own_source(manifest: &Manifest, data: &Path) -> Result<Source> {
     Ok(source)
 }
 
-fn answers(network: &dyn Network<candle_core::Tensor>, set: &ImageSet) -> Result<Answers> {
+/// What a network says of a split.
+///
+/// # Errors
+/// A network that fails.
+pub(crate) fn answers(network: &dyn Network<candle_core::Tensor>, set: &ImageSet) -> Result<Answers> {
     Ok(Answers { logits: predict(network, set, EVALUATION_BATCH)?, truth: set.labels().to_vec() })
 }
 

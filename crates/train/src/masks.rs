@@ -138,11 +138,13 @@ fn read_example(file: &Path, mask: &Path) -> Result<(Example, [String; 2])> {
     Ok((Example { file: file.to_path_buf(), image, mask }, [digest, mask_digest]))
 }
 
-/// A picture as training reads it: fractions of full scale, and its numbers, of one size.
+/// A picture as training reads it: normalised over all of it, as the server does, and its numbers, of one size.
 pub struct Page {
     planes: Vec<f32>,
     numbers: Vec<u32>,
     size: Planes,
+    /// Between these lie all values but the outermost thousandths.
+    range: (f32, f32),
 }
 
 /// Rotation, scale and shear of a copy, from a place in it to one in the original, both from the middle.
@@ -160,7 +162,7 @@ impl Page {
             Reading::Tiles { .. } => (image.width(), image.height()),
         };
         let own = ImageInput { width, height, crop: Crop::None, ..input.clone() };
-        let planes = Preprocessor::new(own)?.fractions(image)?;
+        let planes = Preprocessor::new(own)?.run(image)?;
         let channels = input.channels as usize;
         let size = Planes { channels, height: height as usize, width: width as usize };
         let (from_width, from_height) = (image.width() as usize, image.height() as usize);
@@ -171,11 +173,16 @@ impl Page {
             mask[row * from_width + nearest(column, size.width, from_width)]
         };
         let numbers = (0..size.height * size.width).map(number).collect();
-        Ok(Page { planes, numbers, size })
+        Ok(Page { range: range(&planes), planes, numbers, size })
     }
 
-    /// A tile of `tile` (its channels those of the page), moved at random by `augmentation` or, without one, from the
-    /// middle: values before normalisation, and numbers.
+    /// Tiles that an epoch cuts for every one of the smallest pictures: one for each two tiles' worth of pixels.
+    pub fn share(&self, tile: Planes) -> usize {
+        (self.size.height * self.size.width / (2 * tile.height * tile.width).max(1)).max(1)
+    }
+
+    /// A tile of `tile` (its channels those of the page), moved and altered at random by `augmentation` or, without one,
+    /// from the middle: normalised values, and numbers.
     pub fn tile(
         &self,
         tile: Planes,
@@ -197,8 +204,23 @@ impl Page {
         (y0, x0) = (y0 + shift(tile.height), x0 + shift(tile.width));
         let motion = Motion(augmentation.motion(rng));
         let (mut values, numbers) = self.moved(tile, (y0, x0), &motion);
-        augmentation.retouch(&mut values, tile, rng);
+        self.retouch(&mut values, tile, augmentation, rng);
         (values, numbers)
+    }
+
+    /// Alters a tile's exposure, focus and noise within the picture's own range: a fluorescent picture may use a tenth of
+    /// full scale, which the noise of a whole scale would drown. Mean and deviation stay, since the normalisation of the
+    /// altered picture would have taken their change away.
+    fn retouch(&self, values: &mut [f32], tile: Planes, augmentation: &Augmentation, rng: &mut ChaCha8Rng) {
+        let (low, high) = self.range;
+        let scale = (1.0 - 2.0 * MARGIN) / (high - low);
+        let before = moments(values);
+        values.iter_mut().for_each(|value| *value = (*value - low) * scale + MARGIN);
+        augmentation.retouch(values, tile, rng);
+        let after = moments(values);
+        // A tile without any contrast has none to be restored.
+        let factor = if after.1 * 1e3 > scale * before.1 { before.1 / after.1 } else { 1.0 / scale };
+        values.iter_mut().for_each(|value| *value = (*value - after.0) * factor + before.0);
     }
 
     fn moved(&self, tile: Planes, (y0, x0): (f32, f32), motion: &Motion) -> (Vec<f32>, Vec<u32>) {
@@ -233,6 +255,47 @@ impl Page {
         (values, numbers)
     }
 }
+
+/// Of full scale, what is left on either side of a picture's range, so that a brighter copy is not cut off.
+const MARGIN: f32 = 0.15;
+
+/// The values of the thousandth from either end, not equal.
+fn range(values: &[f32]) -> (f32, f32) {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable_by(f32::total_cmp);
+    let at = |place: usize| sorted.get(place).copied().unwrap_or(0.0);
+    let (low, high) = (at(sorted.len() / 1000), at(sorted.len() - 1 - sorted.len() / 1000));
+    (low, high.max(low + 1e-3))
+}
+
+/// Mean and standard deviation.
+fn moments(values: &[f32]) -> (f32, f32) {
+    let count = values.len().max(1) as f64;
+    let mean = values.iter().map(|value| f64::from(*value)).sum::<f64>() / count;
+    let variance = values.iter().map(|value| (f64::from(*value) - mean).powi(2)).sum::<f64>() / count;
+    (mean as f32, variance.sqrt() as f32)
+}
+
+/// How much each pixel counts: [`TOUCHING`] where two objects meet, by whose parting objects are told apart; else 1.
+pub fn weights(numbers: &[u32], width: usize, instances: bool) -> Vec<f32> {
+    if !instances {
+        return vec![1.0; numbers.len()];
+    }
+    let height = numbers.len() / width.max(1);
+    let weight = |at: usize| {
+        let (row, column) = (at / width, at % width);
+        let near = |length: usize, at: usize| at.saturating_sub(EDGE)..=(at + EDGE).min(length - 1);
+        let mut objects = near(height, row)
+            .flat_map(|row| numbers[row * width..][near(width, column)].iter())
+            .filter(|number| **number > 0);
+        let first = objects.next();
+        if objects.any(|other| Some(other) != first) { TOUCHING } else { 1.0 }
+    };
+    (0..numbers.len()).map(weight).collect()
+}
+
+/// Weight of a pixel where two objects meet, of which there are few.
+const TOUCHING: f32 = 5.0;
 
 /// What the network is to say of each pixel of a map `width` wide: the label's number; or, of objects, 0 background, 1
 /// inside, 2 the edge, which is two pixels wide on the object's side.
@@ -276,16 +339,73 @@ mod tests {
     }
 
     #[test]
+    fn pixels_between_objects_count_more() {
+        let row: Vec<u32> = [0, 0, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2].to_vec();
+        let numbers: Vec<u32> = (0..9).flat_map(|_| row.clone()).collect();
+        let (one, more) = (1.0, TOUCHING);
+        let middle = &weights(&numbers, 12, true)[4 * 12..5 * 12];
+        assert_eq!(middle, [one, one, one, one, one, one, more, more, more, more, one, one]);
+        assert!(weights(&numbers, 12, false).iter().all(|weight| *weight == one));
+    }
+
+    #[test]
+    fn a_dark_picture_is_altered_as_a_bright_one() {
+        let size = Planes { channels: 1, height: 64, width: 64 };
+        let numbers = vec![0; 64 * 64];
+        // A disc of one normalised contrast: what full scale was no longer shows.
+        let planes: Vec<f32> =
+            (0..64 * 64)
+                .map(|at: usize| {
+                    if (at / 64).abs_diff(32).pow(2) + (at % 64).abs_diff(32).pow(2) < 300 {
+                        1.7
+                    } else {
+                        -0.6
+                    }
+                })
+                .collect();
+        let page = Page { range: range(&planes), planes: planes.clone(), numbers, size };
+        let retouched =
+            Augmentation { gamma: 0.2, contrast: 0.2, brightness: 0.05, noise: 0.02, ..Augmentation::none() };
+        let mut rng = random::stream(0, "tile");
+        let (mean, deviation) = moments(&planes);
+        for _ in 0..50 {
+            let mut values = planes.clone();
+            page.retouch(&mut values, size, &retouched, &mut rng);
+            let (own_mean, own_deviation) = moments(&values);
+            assert!((own_mean - mean).abs() < 1e-3 && (own_deviation - deviation).abs() < 1e-3);
+            // Disc and ground stay as far apart as they were, but for the noise.
+            assert!(values.iter().zip(&planes).all(|(value, plane)| (value - plane).abs() < 0.5));
+        }
+        let flat = Page { range: range(&[0.0; 64]), planes: vec![0.0; 64], numbers: vec![0; 64], size };
+        let mut values = vec![0.0; 64 * 64];
+        flat.retouch(&mut values, size, &retouched, &mut rng);
+        assert!(values.iter().all(|value| value.is_finite()));
+    }
+
+    #[test]
+    fn a_large_picture_is_cut_more_often() {
+        let tile = Planes { channels: 1, height: 16, width: 16 };
+        let page = |side: usize| {
+            let size = Planes { channels: 1, height: side, width: side };
+            Page { range: (0.0, 1.0), planes: vec![0.0; side * side], numbers: vec![0; side * side], size }
+        };
+        assert_eq!([8, 16, 24, 32, 64].map(|side| page(side).share(tile)), [1, 1, 1, 2, 8]);
+    }
+
+    #[test]
     fn a_tile_keeps_pixels_and_numbers_together() {
         let size = Planes { channels: 1, height: 20, width: 24 };
         let numbers: Vec<u32> = (0..480).map(|at| u32::from(at % 24 > 11)).collect();
-        let page = Page { planes: numbers.iter().map(|n| *n as f32).collect(), numbers, size };
+        let planes: Vec<f32> = numbers.iter().map(|n| *n as f32).collect();
+        let page = Page { range: range(&planes), planes, numbers, size };
         let tile = Planes { channels: 1, height: 16, width: 16 };
         let turned = Augmentation { flip: 0.5, quarter_turns: true, zoom: 0.2, ..Augmentation::none() };
         let mut rng = random::stream(0, "tile");
         for _ in 0..50 {
             let (values, numbers) = page.tile(tile, Some(&turned), &mut rng);
-            assert!(values.iter().zip(&numbers).all(|(value, number)| (value - *number as f32).abs() <= 0.5));
+            assert!(
+                values.iter().zip(&numbers).all(|(value, number)| (value - *number as f32).abs() <= 0.51)
+            );
         }
         let (values, numbers) = page.tile(tile, None, &mut rng);
         assert_eq!(values[..16], [vec![0.0; 8], vec![1.0; 8]].concat());

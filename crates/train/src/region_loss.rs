@@ -13,22 +13,31 @@ use rayon::prelude::*;
 const SMOOTH: f64 = 1.0;
 
 /// The loss of `logits` (pictures, labels, rows, columns) over the right label of each pixel, pictures one after the
-/// other.
+/// other. `weights` is how much a pixel counts in the cross-entropy, as U-Net's authors weigh what lies between cells
+/// that touch; their scale does not matter.
 ///
 /// # Errors
-/// Sizes that do not fit each other; a label beyond the maps.
-pub fn region_loss(logits: &Tensor, truth: Vec<u8>) -> Result<Tensor> {
+/// Sizes that do not fit each other; a label beyond the maps; weights that add up to nothing.
+pub fn region_loss(logits: &Tensor, truth: Vec<u8>, weights: Vec<f32>) -> Result<Tensor> {
     let (pictures, labels, rows, columns) = logits.dims4()?;
     if truth.len() != pictures * rows * columns || truth.iter().any(|label| usize::from(*label) >= labels) {
         bail!("{} labels do not fit maps of {:?}", truth.len(), logits.dims())
     }
-    logits.contiguous()?.apply_op1(RegionLoss { labels, area: rows * columns, truth: Arc::new(truth) })
+    let total: f64 = weights.iter().map(|weight| f64::from(*weight)).sum();
+    if weights.len() != truth.len() || !(total > 0.0 && total.is_finite()) {
+        bail!("{} weights do not fit maps of {:?}", weights.len(), logits.dims())
+    }
+    let (truth, weights) = (Arc::new(truth), Arc::new(weights));
+    logits.contiguous()?.apply_op1(RegionLoss { labels, area: rows * columns, truth, weights, total })
 }
 
 struct RegionLoss {
     labels: usize,
     area: usize,
     truth: Arc<Vec<u8>>,
+    weights: Arc<Vec<f32>>,
+    /// Sum of the weights.
+    total: f64,
 }
 
 /// Over a batch: the sum of what every pixel costs, and of each label the probability that it has where it is right,
@@ -59,13 +68,14 @@ impl RegionLoss {
     fn sums(&self, logits: &[f32]) -> Sums {
         let zero = Sums { cost: 0.0, labels: vec![[0.0; 3]; self.labels] };
         let pictures = logits.par_chunks(self.labels * self.area).zip(self.truth.par_chunks(self.area));
-        let each = pictures.map(|(logits, truth)| {
+        let pictures = pictures.zip(self.weights.par_chunks(self.area));
+        let each = pictures.map(|((logits, truth), weights)| {
             let mut sums = zero.clone();
             let mut p = vec![0.0; self.labels];
-            for (at, right) in truth.iter().enumerate() {
+            for (at, (right, weight)) in truth.iter().zip(weights).enumerate() {
                 self.pixel(logits, at, &mut p);
                 let right = usize::from(*right);
-                sums.cost -= f64::from(p[right].max(1e-12)).ln();
+                sums.cost -= f64::from(*weight) * f64::from(p[right].max(1e-12)).ln();
                 sums.labels[right][0] += f64::from(p[right]);
                 sums.labels[right][2] += 1.0;
                 sums.labels.iter_mut().zip(&p).for_each(|(sums, p)| sums[1] += f64::from(*p));
@@ -85,7 +95,7 @@ impl RegionLoss {
 
     fn gradient(&self, logits: &[f32], factor: f32) -> Vec<f32> {
         let sums = self.sums(logits);
-        let (pixels, others) = (self.truth.len() as f64, (self.labels - 1).max(1) as f64);
+        let others = (self.labels - 1).max(1) as f64;
         // Of the loss by the probability of a label at a pixel: where it is right, and anywhere.
         let slopes: Vec<[f32; 2]> = (0..self.labels)
             .map(|label| {
@@ -97,16 +107,18 @@ impl RegionLoss {
         let mut gradient = vec![0.0; logits.len()];
         let pictures = gradient.par_chunks_mut(self.labels * self.area);
         let pictures = pictures.zip(logits.par_chunks(self.labels * self.area));
-        pictures.zip(self.truth.par_chunks(self.area)).for_each(|((gradient, logits), truth)| {
+        let pictures = pictures.zip(self.truth.par_chunks(self.area)).zip(self.weights.par_chunks(self.area));
+        pictures.for_each(|(((gradient, logits), truth), weights)| {
             let mut p = vec![0.0; self.labels];
-            for (at, right) in truth.iter().enumerate() {
+            for (at, (right, weight)) in truth.iter().zip(weights).enumerate() {
+                let share = (f64::from(*weight) / self.total) as f32;
                 self.pixel(logits, at, &mut p);
                 let right = usize::from(*right);
                 let slope =
                     |label: usize| slopes[label][1] + if label == right { slopes[label][0] } else { 0.0 };
                 let mean: f32 = p.iter().enumerate().map(|(label, p)| p * slope(label)).sum();
                 for (label, p) in p.iter().enumerate() {
-                    let cross = (p - if label == right { 1.0 } else { 0.0 }) / pixels as f32;
+                    let cross = share * (p - if label == right { 1.0 } else { 0.0 });
                     gradient[label * self.area + at] = factor * (cross + p * (slope(label) - mean));
                 }
             }
@@ -126,7 +138,7 @@ impl CustomOp1 for RegionLoss {
         let others = 1..self.labels;
         let dice: f64 =
             others.clone().map(|label| sums.dice(label)).map(|(above, below)| above / below).sum();
-        let loss = sums.cost / self.truth.len() as f64 + 1.0 - dice / others.len().max(1) as f64;
+        let loss = sums.cost / self.total + 1.0 - dice / others.len().max(1) as f64;
         Ok((CpuStorage::F32(vec![loss as f32]), Shape::from(())))
     }
 
@@ -148,19 +160,23 @@ mod tests {
         (0..2 * 12).map(|at| [0, 0, 1, 2, 0, 1][at % 6]).collect()
     }
 
+    fn weights() -> Vec<f32> {
+        (0..2 * 12).map(|at| [1.0, 1.0, 4.0, 0.5, 1.0][at % 5]).collect()
+    }
+
     fn maps(seed: u64) -> Vec<f32> {
         let mut rng = random::stream(seed, "maps");
         (0..2 * 3 * 12).map(|_| random::normal(&mut rng)).collect()
     }
 
     fn loss(values: &[f64]) -> f64 {
-        let truth = truth();
+        let (truth, weights) = (truth(), weights());
         let (mut cost, mut sums) = (0.0, [[0.0f64; 3]; 3]);
         for (at, right) in truth.iter().enumerate() {
             let own: Vec<f64> =
                 (0..3).map(|label| values[(at / 12 * 3 + label) * 12 + at % 12].exp()).collect();
             let total: f64 = own.iter().sum();
-            cost -= (own[usize::from(*right)] / total).ln();
+            cost -= f64::from(weights[at]) * (own[usize::from(*right)] / total).ln();
             for (label, sums) in sums.iter_mut().enumerate() {
                 let is = f64::from(u8::from(usize::from(*right) == label));
                 sums[0] += is * own[label] / total;
@@ -169,7 +185,8 @@ mod tests {
             }
         }
         let dice = |[shared, found, right]: [f64; 3]| (2.0 * shared + 1.0) / (found + right + 1.0);
-        cost / truth.len() as f64 + 1.0 - (dice(sums[1]) + dice(sums[2])) / 2.0
+        let total: f64 = weights.iter().map(|weight| f64::from(*weight)).sum();
+        cost / total + 1.0 - (dice(sums[1]) + dice(sums[2])) / 2.0
     }
 
     #[test]
@@ -177,7 +194,7 @@ mod tests {
         let values = maps(3);
         let double: Vec<f64> = values.iter().map(|v| f64::from(*v)).collect();
         let logits = Var::from_vec(values, (2, 3, 3, 4), &Device::Cpu).unwrap();
-        let got = (region_loss(&logits, truth()).unwrap() * 2.0).unwrap();
+        let got = (region_loss(&logits, truth(), weights()).unwrap() * 2.0).unwrap();
         assert!((f64::from(got.to_scalar::<f32>().unwrap()) - 2.0 * loss(&double)).abs() < 1e-5);
         let gradients = got.backward().unwrap();
         let gradient: Vec<f32> = gradients.get(&logits).unwrap().flatten_all().unwrap().to_vec1().unwrap();
@@ -195,7 +212,9 @@ mod tests {
     #[test]
     fn labels_that_do_not_fit_are_refused() {
         let logits = Tensor::zeros((1, 2, 2, 2), candle_core::DType::F32, &Device::Cpu).unwrap();
-        assert!(region_loss(&logits, vec![0; 3]).is_err());
-        assert!(region_loss(&logits, vec![0, 1, 2, 0]).is_err());
+        assert!(region_loss(&logits, vec![0; 3], vec![1.0; 3]).is_err());
+        assert!(region_loss(&logits, vec![0, 1, 2, 0], vec![1.0; 4]).is_err());
+        assert!(region_loss(&logits, vec![0, 1, 1, 0], vec![1.0; 3]).is_err());
+        assert!(region_loss(&logits, vec![0, 1, 1, 0], vec![0.0; 4]).is_err());
     }
 }

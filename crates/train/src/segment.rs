@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -21,18 +20,17 @@ use super::card::{members, plain};
 use super::finish::{Answers, Finished, STOPPED, about, check_abstain_share, finish, next_version};
 use super::fit::{FitOptions, Objective, Session, Validation, fit_to};
 use super::image::{Augment, Orientation};
-use super::masks::{Example, Masks, Page, targets};
+use super::masks::{Example, Masks, Page, targets, weights};
+use super::region_choice::{choose, maps, worth};
 use super::region_loss::region_loss;
-use super::region_metrics::{Measure, Pair};
 use super::tables;
 use model::manifest::{
-    Architecture, Calibration, Crop, FORMAT, ImageInput, Input, Instances, Normalisation, Reading,
+    Architecture, Calibration, Crop, FORMAT, FineStep, ImageInput, Input, Instances, Normalisation, Reading,
     RegionMetrics, ResizeFilter, ResnetConfig, ResnetStage, Segmentation, UnetConfig,
 };
 use model::{Manifest, Package};
 use nn::{ImageNetwork, Network, Params, Pass, random};
 use vision::network;
-use vision::segment::Segmenter;
 
 /// Of the pixels of a tile, one in so many is looked at for calibration.
 const SAMPLED: usize = 97;
@@ -42,6 +40,9 @@ const MEASURED: usize = 100;
 
 /// Objects of fewer pixels are none.
 const LEAST_PIXELS: u32 = 16;
+
+/// Least deviation of a picture that is brought to 1: that of one level of 255, since a fluorescent picture may use few.
+const FLOOR: f32 = 0.004;
 
 /// How a picture is brought to the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -87,6 +88,9 @@ pub struct SegmentOptions {
     /// First layers: small works at full size, large at half of it; auto is large
     #[arg(long, env = "MEDSERVE_STEM", value_enum, default_value = "auto")]
     pub stem: Stem,
+    /// Channels of a last step at the picture's full size, behind first layers that halve it; 0 for none
+    #[arg(long, env = "MEDSERVE_FINE", default_value_t = 16)]
+    pub fine: usize,
     /// Side of the network's square input in pixels
     #[arg(long, env = "MEDSERVE_SIZE", default_value_t = 256)]
     pub size: u32,
@@ -177,13 +181,15 @@ pub fn train(options: &SegmentOptions, stop: &AtomicBool) -> Result<(PathBuf, Ma
     };
     let (train, val) = (pages("train")?, pages("val")?);
     let augmentation = augmentation(options);
+    let size = planes(&input);
+    let cuts = |(place, page): (usize, &Page)| vec![place; options.tiles * page.share(size)];
     let regions = Regions {
         network: &network,
         manifest: &manifest,
         input: &input,
         train: &train,
         val: &masks.splits["val"],
-        tiles: options.tiles,
+        cuts: train.iter().enumerate().flat_map(cuts).collect(),
         augmentation: augmentation.as_ref(),
     };
     let session = Session {
@@ -199,6 +205,13 @@ pub fn train(options: &SegmentOptions, stop: &AtomicBool) -> Result<(PathBuf, Ma
     let temperature = model::calibration::fit_temperature(&answers.logits, &answers.truth) as f32;
     let mut measured = manifest.clone();
     measured.calibration = Calibration { temperature };
+    let mut segmentation = segmentation;
+    if let Some(start) = segmentation.instances {
+        let val = &masks.splits["val"];
+        let chosen = choose(&manifest.labels, start, val, &maps(&network, &measured, val)?);
+        segmentation.instances = Some(chosen);
+        measured.segmentation = Some(segmentation.clone());
+    }
     let mut metrics: BTreeMap<String, RegionMetrics> = BTreeMap::new();
     for (split, examples) in &masks.splits {
         let most = if split == "train" { MEASURED } else { usize::MAX };
@@ -260,21 +273,9 @@ pub fn metrics_of(package: Package, data: &Path, split: &str) -> Result<RegionMe
 /// # Errors
 /// A picture that cannot be read, or a network that fails.
 pub fn measure(network: &ImageNetwork, manifest: &Manifest, examples: &[Example]) -> Result<RegionMetrics> {
-    let plan = Arc::new(network.plan(manifest.exact_convolution)?);
-    let segmenter = Segmenter::new(manifest, plan).context("the manifest describes no segmentation")?;
-    let instances = manifest.segmentation.as_ref().is_some_and(|s| s.instances.is_some());
-    let found: Vec<_> = examples
-        .par_iter()
-        .map_init(|| segmenter.clone(), |segmenter, example| segmenter.run(&example.image, || false))
-        .collect::<Result<_, _>>()?;
-    let mut measure = Measure::new(&manifest.labels);
-    for (example, found) in examples.iter().zip(&found) {
-        let label = |number: &u32| if instances { u8::from(*number > 0) } else { *number as u8 };
-        let truth: Vec<u8> = example.mask.iter().map(label).collect();
-        let objects = found.objects.as_deref().map(|objects| (&example.mask[..], objects));
-        measure.add(&Pair { truth: &truth, found: &found.labels, objects });
-    }
-    Ok(measure.metrics())
+    let maps = maps(network, manifest, examples)?;
+    let instances = manifest.segmentation.as_ref().and_then(|segmentation| segmentation.instances.as_ref());
+    Ok(super::region_choice::measure(&manifest.labels, instances, examples, &maps))
 }
 
 /// What a run learns.
@@ -284,7 +285,8 @@ struct Regions<'a> {
     input: &'a ImageInput,
     train: &'a [Page],
     val: &'a [Example],
-    tiles: usize,
+    /// The picture of each tile of an epoch.
+    cuts: Vec<usize>,
     augmentation: Option<&'a Augmentation>,
 }
 
@@ -300,36 +302,31 @@ fn planes(input: &ImageInput) -> Planes {
 
 impl Objective for Regions<'_> {
     fn examples(&self) -> usize {
-        self.train.len() * self.tiles
+        self.cuts.len()
     }
 
     fn loss(&self, indices: &[usize], rng: &mut ChaCha8Rng) -> Result<Tensor> {
         let size = planes(self.input);
-        let preprocessor = vision::Preprocessor::new(self.input.clone())?;
         let seeded: Vec<(usize, u64)> = indices.iter().map(|index| (*index, rng.random())).collect();
         let cut = |(index, seed): &(usize, u64)| {
             let mut rng = ChaCha8Rng::seed_from_u64(*seed);
-            let page = &self.train[index % self.train.len()];
-            let (mut values, numbers) = page.tile(size, self.augmentation, &mut rng);
-            preprocessor.normalise(&mut values);
-            (values, targets(&numbers, size.width, self.instances()))
+            let page = &self.train[self.cuts[*index]];
+            let (values, numbers) = page.tile(size, self.augmentation, &mut rng);
+            let truth = targets(&numbers, size.width, self.instances());
+            (values, (truth, weights(&numbers, size.width, self.instances())))
         };
-        let (values, truth): (Vec<Vec<f32>>, Vec<Vec<u8>>) = seeded.par_iter().map(cut).unzip();
+        let (values, sides): (Vec<Vec<f32>>, Vec<_>) = seeded.par_iter().map(cut).unzip();
+        let (truth, weights): (Vec<Vec<u8>>, Vec<Vec<f32>>) = sides.into_iter().unzip();
         let shape = (indices.len(), size.channels, size.height, size.width);
         let tiles = Tensor::from_vec(values.concat(), shape, &Device::Cpu)?;
         let logits = self.network.logits(&tiles, &mut Pass::Training(rng))?;
-        Ok(region_loss(&logits, truth.concat())?)
+        Ok(region_loss(&logits, truth.concat(), weights.concat())?)
     }
 
     fn validate(&self) -> Result<Validation> {
         let metrics = measure(self.network, self.manifest, self.val)?;
-        // Where objects are told apart, both what is found and how it is parted count.
-        let worth = match &metrics.objects {
-            Some(objects) => (metrics.dice + objects.f1) / 2.0,
-            None => metrics.dice,
-        };
         Ok(Validation {
-            loss: 1.0 - worth,
+            loss: 1.0 - worth(&metrics),
             accuracy: metrics.dice,
             auc: metrics.objects.map(|objects| objects.f1),
         })
@@ -346,12 +343,10 @@ fn sampled(
 ) -> Result<Answers> {
     let size = planes(input);
     let area = size.height * size.width;
-    let preprocessor = vision::Preprocessor::new(input.clone())?;
     let mut found = Answers { logits: Vec::new(), truth: Vec::new() };
     let mut rng = random::stream(options.seed, "calibration");
     for page in val {
-        let (mut values, numbers) = page.tile(size, None, &mut rng);
-        preprocessor.normalise(&mut values);
+        let (values, numbers) = page.tile(size, None, &mut rng);
         let tile = Tensor::from_vec(values, (1, size.channels, size.height, size.width), &Device::Cpu)?;
         let logits: Vec<f32> = network.logits(&tile, &mut Pass::Inference)?.flatten_all()?.to_vec1()?;
         for at in (0..area).step_by(SAMPLED) {
@@ -416,7 +411,8 @@ fn architecture(options: &SegmentOptions) -> Result<Architecture> {
         "--size is {}; with these widths it is a multiple of {most}",
         options.size
     );
-    Ok(Architecture::Unet(UnetConfig { encoder, decoder }))
+    let fine = (half && options.fine > 0).then_some(FineStep { skip: options.fine, channels: options.fine });
+    Ok(Architecture::Unet(UnetConfig { encoder, decoder, fine }))
 }
 
 fn describe(
@@ -450,7 +446,7 @@ fn describe(
             channels,
             crop: Crop::None,
             resize: ResizeFilter::Bicubic,
-            normalisation: Normalisation::PerImage { floor: 0.02 },
+            normalisation: Normalisation::PerImage { floor: FLOOR },
             accepts: None,
         }),
         architecture: architecture(options)?,

@@ -63,6 +63,18 @@ pub fn evidence((height, width): (usize, usize), covers: &[Cover], lost: &[f32])
     sums.iter().zip(counts).map(|(sum, count)| sum / count.max(1) as f32).collect()
 }
 
+/// Rows and columns of the grid of parts on an input, whose evidence is constant within each.
+pub fn grid((height, width): (usize, usize)) -> (usize, usize) {
+    (PARTS.min(height.max(1)), PARTS.min(width.max(1)))
+}
+
+/// The evidence of each part of an input's [`grid`], row after row, from what its [`covers`] lost.
+pub fn evidence_of_parts(size: (usize, usize), lost: &[f32]) -> Vec<f32> {
+    let grid = grid(size);
+    // On the grid itself every part is one place, so its covers are those of the input, in the same order.
+    evidence(grid, &covers(grid.0, grid.1), lost)
+}
+
 /// Draws evidence over the part of a picture that the network saw: red speaks for the answer and blue against it, the
 /// strongest evidence of the picture in full colour.
 pub fn drawn(
@@ -126,6 +138,25 @@ mod tests {
             best % 32
         );
         assert_eq!(found[31], 0.0);
+    }
+
+    #[test]
+    fn the_grid_says_what_every_place_says() {
+        for (height, width) in [(28, 28), (9, 40), (1, 1), (3, 2), (224, 224)] {
+            let covers = covers(height, width);
+            let lost: Vec<f32> = (0..covers.len()).map(|at| (at * 7 % 11) as f32 - 4.0).collect();
+            let places = evidence((height, width), &covers, &lost);
+            let (rows, columns) = grid((height, width));
+            let parts = evidence_of_parts((height, width), &lost);
+            assert_eq!(parts.len(), rows * columns);
+            for (part, value) in parts.iter().enumerate() {
+                // The middle of the part.
+                let (row, column) = (part / columns, part % columns);
+                let row = (row * height / rows + (row + 1) * height / rows) / 2;
+                let column = (column * width / columns + (column + 1) * width / columns) / 2;
+                assert_eq!(places[row * width + column], *value, "{height} x {width}, part {part}");
+            }
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@
 #![deny(missing_docs)]
 
 mod cnn;
+mod convnext;
 pub mod decode;
 mod denoiser;
 mod densenet;
@@ -31,6 +32,7 @@ pub mod segment;
 pub mod synthetic;
 pub mod tones;
 mod unet;
+mod vit;
 pub mod write;
 
 pub use decode::{Declared, DecodeError, DecodeOptions, Format, declared, decode};

@@ -2,7 +2,7 @@
 
 use candle_core::Result;
 
-use super::{cnn, densenet, inception, mobilenet, resnet, unet};
+use super::{cnn, convnext, densenet, inception, mobilenet, resnet, unet, vit};
 use model::manifest::{Architecture, ImageInput};
 use nn::{Graph, GraphBuilder, GraphError, ImageNetwork, Numerics, Params, Plan, Shape};
 
@@ -25,6 +25,8 @@ pub fn describe(
         Architecture::Densenet(config) => densenet::describe(&mut g, images, config, labels)?,
         Architecture::Inception(config) => inception::describe(&mut g, images, config, labels)?,
         Architecture::Unet(config) => unet::describe(&mut g, images, config, labels)?,
+        Architecture::Vit(config) => vit::describe(&mut g, images, config, labels)?,
+        Architecture::Convnext(config) => convnext::describe(&mut g, images, config, labels)?,
         other => {
             let reason = "this architecture does not read images".to_string();
             return Err(GraphError { layer: other.as_str().to_string(), reason });
@@ -104,9 +106,10 @@ mod tests {
 
     use super::*;
     use model::manifest::{
-        CnnConfig, CnnLayer, Crop, Normalisation, ResizeFilter, ResnetConfig, ResnetStage,
+        CnnConfig, CnnLayer, Crop, FineStep, Normalisation, ResizeFilter, ResnetConfig, ResnetStage,
+        UnetConfig,
     };
-    use nn::{Activation, Conv, Op, Runner, random};
+    use nn::{Activation, Conv, Interpolation, Op, Runner, random};
 
     fn input(channels: u32, height: u32, width: u32) -> ImageInput {
         ImageInput {
@@ -150,10 +153,15 @@ mod tests {
                 Op::Add => (input(0) + input(1))?,
                 Op::Flatten => input(0).flatten_from(1)?,
                 Op::Dropout(_) => input(0).clone(),
+                Op::Concat => Tensor::cat(&[input(0), input(1)], 1)?,
+                Op::Upsample { factor, method: Interpolation::Nearest } => {
+                    let (_, _, rows, columns) = input(0).dims4()?;
+                    input(0).upsample_nearest2d(rows * factor, columns * factor)?
+                }
                 op => panic!("{op:?} is in no architecture here"),
             });
         }
-        Ok(results.swap_remove(graph.output().index()))
+        results.swap_remove(graph.output().index()).flatten_from(1)
     }
 
     /// Logits of candle's operations and of the plan, with and without its short ways.
@@ -234,6 +242,25 @@ mod tests {
             let images: Vec<_> = (0..count as u64).map(|i| image(&input, seed ^ i)).collect();
             let architecture = resnet(&[first, second, second], kernel, stride, blocks);
             let [graph, plan, exact] = both(&architecture, &input, &images, seed);
+            assert_close(&graph, &plan, 1e-4);
+            assert_close(&graph, &exact, 1e-4);
+        }
+
+        #[test]
+        fn a_unets_plan_says_what_its_graph_says(
+            channels in prop_oneof![Just(1u32), Just(3u32)], height in 1u32..6, width in 1u32..6,
+            first in 1usize..20, second in 1usize..40, skip in 1usize..20, last in 1usize..20,
+            stride in 1usize..3, count in 1usize..4, seed: u64,
+        ) {
+            let input = input(channels, 8 * height, 8 * width);
+            let images: Vec<_> = (0..count as u64).map(|i| image(&input, seed ^ i)).collect();
+            let Architecture::Resnet(encoder) = resnet(&[first, second, second], 3, stride, 1) else { panic!() };
+            let encoder = ResnetConfig { stem_stride: stride, dropout: 0.0, ..encoder };
+            let fine = (stride == 2).then_some(FineStep { skip, channels: last });
+            let unet = Architecture::Unet(UnetConfig { encoder, decoder: vec![second, first], fine });
+            let [graph, plan, exact] = both(&unet, &input, &images, seed);
+            // One map a label, each as large as the image.
+            assert!(plan.iter().all(|maps| maps.len() == 3 * 64 * (height * width) as usize));
             assert_close(&graph, &plan, 1e-4);
             assert_close(&graph, &exact, 1e-4);
         }

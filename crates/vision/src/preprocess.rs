@@ -80,6 +80,9 @@ impl Preprocessor {
             Crop::Centre => {
                 Rectangle::centred(image.width(), image.height(), self.input.width, self.input.height)
             }
+            Crop::Resized { shorter } => {
+                Middle::new(image, &self.input, shorter).nearest(image.width(), image.height())
+            }
         }
     }
 
@@ -99,7 +102,7 @@ impl Preprocessor {
     }
 
     /// The image cropped and resized, its samples and channels as they were. Preprocessing the
-    /// result gives the same values as preprocessing the image itself.
+    /// result without a crop gives the same values as preprocessing the image itself.
     pub fn resized(&mut self, image: &Image) -> Result<Image, PreprocessError> {
         let (width, height) = (self.input.width, self.input.height);
         let samples = match (self.resize(image)?, image.channels()) {
@@ -178,7 +181,9 @@ impl Preprocessor {
         let crop = self.crop(image);
         // A crop to the target size leaves nothing to resample, but only a whole image can be
         // borrowed as it lies; the resizer copies a cropped one, its values unchanged.
-        let untouched = (image.width(), image.height()) == (width, height);
+        let resized = |shorter: u32| image.width().min(image.height()) != shorter;
+        let untouched = (image.width(), image.height()) == (width, height)
+            && !matches!(self.input.crop, Crop::Resized { shorter } if resized(shorter));
         match image.samples() {
             Samples::Gray8(values) | Samples::Rgb8(values) if untouched => Ok(Resized::Eight(values.into())),
             Samples::Gray16(values) | Samples::Rgb16(values) if untouched => {
@@ -217,6 +222,18 @@ impl Preprocessor {
         let failed = |error: &dyn std::error::Error| PreprocessError::Resize(error.to_string());
         let source = TypedImageRef::<P>::from_buffer(image.width(), image.height(), bytes)
             .map_err(|error| failed(&error))?;
+        if let Crop::Resized { shorter } = self.input.crop {
+            // What is cut off after resizing has shone through by then: the filter reaches beyond the edges.
+            let Middle { left, top, width, height } = Middle::new(image, &self.input, shorter);
+            let options = options.crop(left, top, width, height);
+            let mut target = Buffer::new(self.input.width, self.input.height, P::pixel_type());
+            let Some(mut pixels) = target.typed_image_mut::<P>() else {
+                return Err(PreprocessError::Resize("pixels of another kind".to_string()));
+            };
+            let done = self.resizer.resize_typed(&source, &mut pixels, Some(&options));
+            done.map_err(|error| failed(&error))?;
+            return Ok(target);
+        }
         // A view, rather than the resizer's own crop, whose filter would reach beyond the edges
         // and let pixels that were cut off shine through.
         let view = TypedCroppedImage::from_ref(&source, crop.left, crop.top, crop.width, crop.height)
@@ -227,6 +244,42 @@ impl Preprocessor {
         };
         self.resizer.resize_typed(&view, &mut pixels, Some(&options)).map_err(|error| failed(&error))?;
         Ok(target)
+    }
+}
+
+/// The part of an image that is the middle of its resized self, in the image's own pixels.
+struct Middle {
+    left: f64,
+    top: f64,
+    width: f64,
+    height: f64,
+}
+
+impl Middle {
+    /// Of an image whose shorter side becomes `shorter`. The longer one is rounded down, and of an odd remainder the smaller
+    /// half is cut off at the left or top, as transformers does.
+    fn new(image: &Image, input: &ImageInput, shorter: u32) -> Middle {
+        let (width, height) = (u64::from(image.width()), u64::from(image.height()));
+        let least = width.min(height).max(1);
+        let span = |length: u64, target: u32| {
+            let resized = length * u64::from(shorter) / least;
+            let start = resized.saturating_sub(u64::from(target)) / 2;
+            let scale = length as f64 / resized.max(1) as f64;
+            (start as f64 * scale, (f64::from(target) * scale).min(length as f64 - start as f64 * scale))
+        };
+        let ((left, width), (top, height)) = (span(width, input.width), span(height, input.height));
+        Middle { left, top, width, height }
+    }
+
+    /// The nearest whole pixels of an image of this size.
+    fn nearest(&self, width: u32, height: u32) -> Rectangle {
+        let span = |start: f64, length: f64, whole: u32| {
+            let first = (start.round() as u32).min(whole.saturating_sub(1));
+            (first, ((start + length).round() as u32).clamp(first + 1, whole) - first)
+        };
+        let ((left, width), (top, height)) =
+            (span(self.left, self.width, width), span(self.top, self.height, height));
+        Rectangle { left, top, width, height }
     }
 }
 
@@ -342,6 +395,13 @@ fn validate(input: &ImageInput) -> Result<(), String> {
         if !(1..=MAX_SIDE).contains(&side) {
             return Err(format!("{name} is {side}; it must be 1 to {MAX_SIDE}"));
         }
+    }
+    if let Crop::Resized { shorter } = input.crop
+        && !(input.height.max(input.width)..=MAX_SIDE).contains(&shorter)
+    {
+        return Err(format!(
+            "crop: a shorter side of {shorter} is less than the input's, or above {MAX_SIDE}"
+        ));
     }
     if ![1, 3].contains(&input.channels) {
         return Err(format!("channels is {}; it must be 1 or 3", input.channels));

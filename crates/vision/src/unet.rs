@@ -1,10 +1,11 @@
 //! A U-Net whose way down is a residual network: a label for every pixel.
 //!
 //! What is large is seen on small maps, where it fits under a kernel; where its edge runs is seen on
-//! large ones. The way up joins the two, size by size. Where the first convolution already halves the picture the last map
-//! is half its size, and the logits are enlarged by straight lines: a quarter of the work, for half a pixel of the edge.
+//! large ones. The way up joins the two, size by size. Where the first convolution already halves the picture, a last
+//! narrow step joins its half-size map with the picture itself, or the logits are enlarged by straight lines: less work,
+//! but objects a few pixels wide then run into each other.
 
-use model::manifest::UnetConfig;
+use model::manifest::{FineStep, UnetConfig};
 use nn::{Conv, GraphBuilder, GraphError, Interpolation, NodeId, Shape, Window};
 
 use super::resnet;
@@ -37,6 +38,13 @@ pub(crate) fn describe(
         let joined = g.concat(&format!("{name}.join"), &[larger, skip])?;
         x = conv(g, &format!("{name}.first"), joined, *channels)?;
         x = conv(g, &format!("{name}.second"), x, *channels)?;
+    }
+    if let Some(FineStep { skip, channels }) = config.fine {
+        let skip = conv(g, "fine.skip", images, skip)?;
+        let larger = g.upsample("fine.enlarge", x, 2, Interpolation::Nearest)?;
+        let joined = g.concat("fine.join", &[larger, skip])?;
+        x = conv(g, "fine.first", joined, channels)?;
+        x = conv(g, "fine.second", x, channels)?;
     }
     let x = g.conv("head", x, Conv::new(labels, Window::new(1)).bias())?;
     match rows(g, images) / rows(g, x).max(1) {

@@ -179,6 +179,37 @@ impl GraphBuilder {
         Ok(self.push(name, Op::Upsample { factor, method }, &[x], shape))
     }
 
+    /// A normalisation over the channels of each place.
+    pub fn channel_norm(&mut self, name: &str, x: NodeId, epsilon: f32) -> NodeId {
+        self.map(name, x);
+        self.push(name, Op::ChannelNorm { epsilon }, &[x], self.shape(x))
+    }
+
+    /// The places of a map as the tokens of one row behind a learnt one, each with a learnt value added.
+    pub fn tokens(&mut self, name: &str, x: NodeId) -> NodeId {
+        let (channels, height, width) = self.map(name, x);
+        self.push(name, Op::Tokens, &[x], Shape::map(channels, 1, height * width + 1))
+    }
+
+    /// Attention among the places of one row, whose channels are queries, keys and values.
+    ///
+    /// # Errors
+    /// More than one row; channels that do not fall into three parts of so many heads.
+    pub fn self_attention(&mut self, name: &str, x: NodeId, heads: usize) -> Result<NodeId> {
+        let (channels, height, width) = self.map(name, x);
+        if height != 1 || heads == 0 || !channels.is_multiple_of(3 * heads) {
+            return refuse(name, format!("{} are not attended to by {heads} heads", self.shape(x)));
+        }
+        let shape = Shape::map(channels / 3, 1, width);
+        Ok(self.push(name, Op::SelfAttention { heads }, &[x], shape))
+    }
+
+    /// The first place of a map as a vector.
+    pub fn first(&mut self, x: NodeId) -> NodeId {
+        let (channels, ..) = self.map("first", x);
+        self.push("first", Op::First, &[x], Shape::vector(channels))
+    }
+
     /// Everything that an example holds as one vector, channels first.
     pub fn flatten(&mut self, x: NodeId) -> NodeId {
         let (channels, height, width) = self.map("flatten", x);

@@ -170,6 +170,21 @@ pub enum Op {
     /// In training, sets this share of the values to zero and scales the others up (Srivastava et
     /// al. 2014).
     Dropout(f32),
+    /// Normalisation over the channels of each place (Ba, Kiros and Hinton 2016).
+    ChannelNorm {
+        /// What the variance is added to before its root.
+        epsilon: f32,
+    },
+    /// The places of a map as the tokens of one row behind a learnt one, each with a learnt value added (Dosovitskiy et
+    /// al. 2021).
+    Tokens,
+    /// Attention of so many heads among the places of one row, whose channels are queries, keys and values.
+    SelfAttention {
+        /// Parts that the channels fall into.
+        heads: usize,
+    },
+    /// The first place of a map as a vector.
+    First,
     /// A layer over a sequence.
     Sequence(SequenceOp),
 }
@@ -267,12 +282,29 @@ impl Graph {
         self.output
     }
 
+    /// Whether a step of training can be made of it. Layers of vision transformers and of ConvNeXt are served only: such
+    /// networks are adopted.
+    pub fn is_trainable(&self) -> bool {
+        let served = |op: &Op| {
+            matches!(op, Op::ChannelNorm { .. } | Op::Tokens | Op::SelfAttention { .. } | Op::First)
+        };
+        !self.nodes.iter().any(|node| served(&node.op))
+    }
+
     /// How often each node's result is read, once for the network's result.
     pub fn readers(&self) -> Vec<usize> {
         let mut readers = vec![0; self.nodes.len()];
         let read = self.nodes.iter().flat_map(|node| &node.inputs).chain([&self.output]);
         read.for_each(|id| readers[id.0] += 1);
         readers
+    }
+
+    /// All values of a network: the name of the layer, the value's own and its shape.
+    pub fn values(&self) -> impl Iterator<Item = (&str, String, Vec<usize>)> {
+        self.nodes.iter().enumerate().flat_map(|(place, node)| {
+            let own = self.parameters(NodeId(place)).into_iter();
+            own.map(move |value| (node.name.as_str(), value.name, value.shape))
+        })
     }
 
     /// The values of a node, in a fixed order.
@@ -302,6 +334,14 @@ impl Graph {
                 all("running_mean", channels, 0.0, false),
                 all("running_variance", channels, 1.0, false),
             ],
+            (Op::ChannelNorm { .. }, Some(Shape::Map { channels, .. })) => {
+                vec![all("scale", channels, 1.0, true), all("shift", channels, 0.0, true)]
+            }
+            (Op::Tokens, Some(Shape::Map { channels, height, width })) => {
+                let init = Init::Normal(0.02);
+                let positions = vec![height * width + 1, channels];
+                vec![value("class", vec![channels], init, true), value("positions", positions, init, true)]
+            }
             (Op::Dense { outputs, init }, Some(shape)) => vec![
                 value("weight", vec![*outputs, shape.values()], *init, true),
                 all("bias", *outputs, 0.0, true),

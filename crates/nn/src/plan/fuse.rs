@@ -98,6 +98,16 @@ impl Fuse<'_> {
             (Op::Concat, _) => Layer::Concat,
             (Op::Upsample { factor, method }, _) => Layer::Upsample(*factor, *method),
             (Op::Flatten, _) => Layer::Flatten,
+            (Op::ChannelNorm { epsilon }, _) => Layer::ChannelNorm {
+                epsilon: *epsilon,
+                scale: self.weight(id, 0)?.clone(),
+                shift: self.weight(id, 1)?.clone(),
+            },
+            (Op::Tokens, _) => {
+                Layer::Tokens { class: self.weight(id, 0)?.clone(), positions: self.weight(id, 1)?.clone() }
+            }
+            (Op::SelfAttention { heads }, _) => Layer::SelfAttention(*heads),
+            (Op::First, _) => Layer::First,
             _ => bail!("{}: this layer cannot be in a network over images", node.name),
         };
         let from = node.inputs.iter().map(|input| self.aligned_value(*input)).collect();

@@ -10,7 +10,7 @@ use crate::graph::{Activation, Interpolation};
 use crate::map::{Image, ImageMut, Map};
 use crate::simd::{AlignedVec, dispatch};
 use crate::window::Window;
-use crate::{depthwise, pooling, reshape};
+use crate::{depthwise, pooling, reshape, tokens};
 
 /// One layer, with what was fused into it.
 #[derive(Debug)]
@@ -68,6 +68,19 @@ pub enum Layer {
     Concat,
     Upsample(usize, Interpolation),
     Flatten,
+    /// Over the channels of each place.
+    ChannelNorm {
+        epsilon: f32,
+        scale: Vec<f32>,
+        shift: Vec<f32>,
+    },
+    Tokens {
+        class: Vec<f32>,
+        positions: Vec<f32>,
+    },
+    /// Of so many heads.
+    SelfAttention(usize),
+    First,
     Copy,
     /// Numbers become bytes of these levels.
     Quantise(Levels),
@@ -150,6 +163,12 @@ impl WithSimd for RunLayer<'_> {
                 Layer::GlobalAverage => pooling::global_average(x, out),
                 Layer::Upsample(factor, method) => reshape::upsample(*factor, *method, x, out),
                 Layer::Flatten => reshape::flatten(x, out),
+                Layer::ChannelNorm { epsilon, scale, shift } => {
+                    tokens::layer_norm(*epsilon, scale, shift, x, out);
+                }
+                Layer::Tokens { class, positions } => tokens::tokens(class, positions, x, out),
+                Layer::SelfAttention(heads) => tokens::attention(*heads, x, out),
+                Layer::First => tokens::first(x, out),
                 Layer::Copy => reshape::concat(x, 0, out),
                 Layer::AddVector => {
                     reshape::concat(x, 0, ImageMut { map: to, values: &mut *out.values });

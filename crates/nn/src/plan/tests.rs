@@ -36,6 +36,58 @@ fn a_plan_says_what_the_layers_say_alone_and_in_a_batch() {
     }
 }
 
+#[test]
+fn layers_that_are_served_only_say_what_their_definition_says() {
+    let gelu = crate::Activation::Gelu;
+    let mut g = crate::GraphBuilder::new();
+    let x = g.input("images", crate::Shape::map(3, 8, 12));
+    let x = g.conv("patches", x, crate::Conv::new(24, crate::Window::new(4).stride(4)).bias()).unwrap();
+    let wide = crate::Window::new(7).padding(3);
+    let y = g.conv("deep", x, crate::Conv::new(24, wide).groups(24).bias()).unwrap();
+    let y = g.channel_norm("deep.norm", y, 1e-6);
+    let y = g.conv("expand", y, crate::Conv::new(40, crate::Window::new(1)).bias()).unwrap();
+    let y = g.activation(y, gelu);
+    let y = g.conv("narrow", y, crate::Conv::new(24, crate::Window::new(1)).bias()).unwrap();
+    let x = g.add("sum", x, y).unwrap();
+    let x = g.tokens("tokens", x);
+    let y = g.channel_norm("norm", x, 1e-12);
+    let y = g.conv("all", y, crate::Conv::new(72, crate::Window::new(1)).bias()).unwrap();
+    let y = g.self_attention("attention", y, 3).unwrap();
+    let y = g.conv("out", y, crate::Conv::new(24, crate::Window::new(1)).bias()).unwrap();
+    let x = g.add("both", x, y).unwrap();
+    let x = g.first(x);
+    let x = g.channel_norm("last", x, 1e-12);
+    let x = g.dense("head", x, 5, crate::Init::glorot(24, 5));
+    let graph = g.finish(x).unwrap();
+    assert!(!graph.is_trainable());
+    let values = trained(&graph, 4);
+    let images = noise(&[5, 3, 8, 12], 5);
+    let want = reference::run(&graph, &doubles(&values), &double(&images), 5, false);
+    let images: Vec<Vec<f32>> = images.flatten_from(1).unwrap().to_vec2().unwrap();
+    let mut runner = Runner::new(Arc::new(Plan::new(&graph, &plain(&values), false).unwrap()));
+    let mut rows = Vec::new();
+    runner.run(&images, |row| rows.extend_from_slice(row)).unwrap();
+    assert_eq!(rows.len(), want.len());
+    for (got, want) in rows.iter().zip(&want) {
+        assert!((f64::from(*got) - want).abs() < 1e-4 * (1.0 + want.abs()), "{got} for {want}");
+    }
+    // Over bytes nearly the same.
+    let calibration = Calibration::new(&mut runner, &images).unwrap();
+    let numerics = Numerics { ranges: calibration.ranges(Clipping::Nothing), ..Numerics::default() };
+    let mut runner = Runner::new(Arc::new(Plan::with(&graph, &plain(&values), &numerics).unwrap()));
+    let mut bytes = Vec::new();
+    runner.run(&images, |row| bytes.extend_from_slice(row)).unwrap();
+    let largest = rows.iter().fold(0f32, |most, value| most.max(value.abs()));
+    assert!(bytes.iter().zip(&rows).all(|(a, b)| (a - b).abs() < 0.2 * largest), "{bytes:?} {rows:?}");
+    // A step of training is refused, not wrong.
+    let mut params = crate::Params::frozen(values);
+    let network = crate::ImageNetwork::new(graph, &mut params).unwrap();
+    let batch = noise(&[2, 3, 8, 12], 6);
+    let mut rng = crate::random::stream(0, "step");
+    let refused = crate::Network::logits(&network, &batch, &mut crate::Pass::Training(&mut rng));
+    assert!(refused.unwrap_err().to_string().contains("served and not trained"));
+}
+
 fn close(a: &[f32], b: &[f32]) -> bool {
     a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5 * (1.0 + b.abs()))
 }

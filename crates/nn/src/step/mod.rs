@@ -39,7 +39,8 @@ const MOMENTUM: f64 = 0.1;
 /// height, width).
 pub struct ImageNetwork {
     graph: Graph,
-    program: Arc<Program>,
+    /// Nothing where the network is served only.
+    program: Option<Arc<Program>>,
     /// The same with the gradient of the images, made when somebody asks for that.
     program_to_images: OnceLock<Arc<Program>>,
     /// Every value by name, for the plan.
@@ -72,16 +73,19 @@ impl ImageNetwork {
                 }
             }
         }
-        let program = Arc::new(Program::new(&graph, false)?);
+        let program = match graph.is_trainable() {
+            true => Some(Arc::new(Program::new(&graph, false)?)),
+            false => None,
+        };
         let memory = Arc::new(Mutex::new(Vec::new()));
         let program_to_images = OnceLock::new();
         Ok(ImageNetwork { graph, program, program_to_images, weights, learnt, running, memory })
     }
 
     /// Bytes that a step over a batch of so many images holds: all values that its way back needs,
-    /// and the gradients on that way.
+    /// and the gradients on that way. 0 for a network that is served only.
     pub fn step_bytes(&self, batch: usize) -> usize {
-        4 * batch * self.program.schedule.sizes.iter().sum::<usize>()
+        self.program.as_ref().map_or(0, |program| 4 * batch * program.schedule.sizes.iter().sum::<usize>())
     }
 
     /// The network for serving, with its values as they are now. `exact` keeps convolutions to the
@@ -128,8 +132,9 @@ impl ImageNetwork {
 
     fn train(&self, images: &Tensor, rng: &mut rand_chacha::ChaCha8Rng) -> Result<Tensor> {
         let (batch, channels, height, width) = images.dims4()?;
+        let Some(own) = &self.program else { bail!("a network of this kind is served and not trained") };
         let program = match images.track_op() {
-            false => self.program.clone(),
+            false => own.clone(),
             true => match self.program_to_images.get() {
                 Some(program) => program.clone(),
                 None => {

@@ -77,7 +77,11 @@ impl Directory {
 }
 
 /// A file's content, nothing where there is no such file.
-fn file(path: &Path, name: &str, sha256: &mut BTreeMap<String, String>) -> Result<Option<Vec<u8>>> {
+pub(super) fn file(
+    path: &Path,
+    name: &str,
+    sha256: &mut BTreeMap<String, String>,
+) -> Result<Option<Vec<u8>>> {
     let file = path.join(name);
     if !file.is_file() {
         return Ok(None);
@@ -88,7 +92,7 @@ fn file(path: &Path, name: &str, sha256: &mut BTreeMap<String, String>) -> Resul
 }
 
 /// Refuses a model that is a program of its own.
-fn no_program(path: &Path, config: &Value) -> Result<()> {
+pub(super) fn no_program(path: &Path, config: &Value) -> Result<()> {
     let shown = path.display();
     if let Some(map) = config.get("auto_map") {
         let names: Vec<String> = map
@@ -115,7 +119,7 @@ fn no_program(path: &Path, config: &Value) -> Result<()> {
 }
 
 /// Refuses a directory without `model.safetensors`, and says what there is in its place.
-fn weights_file(path: &Path) -> Result<()> {
+pub(super) fn weights_file(path: &Path) -> Result<()> {
     let shown = path.display();
     if path.join("model.safetensors").is_file() {
         return Ok(());

@@ -1,10 +1,14 @@
-//! `train adopt`: an encoder that others have trained becomes a package.
+//! `train adopt`: a model that others have trained becomes a package: an encoder of texts, or a classifier of images
+//! ([`classifier`]).
 //!
 //! What it is worth elsewhere says little about a hospital's own texts, so it becomes a package only once it
 //! was measured on pairs of the hospital's own.
 
+pub mod classifier;
 pub mod directory;
 pub mod names;
+pub mod picture;
+pub mod picture_weights;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -40,10 +44,11 @@ pub enum PoolingOption {
 /// Settings of `train adopt`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct AdoptOptions {
-    /// Directory with config.json, tokenizer.json and model.safetensors of a BERT, DistilBERT, RoBERTa or XLM-R
+    /// Directory with config.json and model.safetensors: of a BERT, DistilBERT, RoBERTa or XLM-R with tokenizer.json, of a
+    /// ResNet, ViT or ConvNeXt with preprocessor_config.json
     #[arg(env = "MEDSERVE_ADOPT")]
     pub directory: PathBuf,
-    /// The hospital's own pairs to measure on: a .jsonl of objects
+    /// The hospital's own data to measure on: of texts pairs, a .jsonl of objects; of images folders val/<label>
     #[arg(long, env = "MEDSERVE_DATA")]
     pub data: PathBuf,
     /// Two members of a line, QUESTION,ANSWER
@@ -67,6 +72,12 @@ pub struct AdoptOptions {
     /// Most tokens of a text that are read; default: as sentence_bert_config.json says, or as many as there are places
     #[arg(long, env = "MEDSERVE_MAX_TOKENS")]
     pub max_tokens: Option<usize>,
+    /// Of images: labels in the order of the network's outputs; default: those of config.json
+    #[arg(long, env = "MEDSERVE_LABELS", value_delimiter = ',')]
+    pub labels: Vec<String>,
+    /// Of images: share of the validation examples on which the model may abstain
+    #[arg(long, env = "MEDSERVE_ABSTAIN_SHARE", default_value_t = 0.01)]
+    pub abstain_share: f64,
     #[command(flatten)]
     pub about: AboutOptions,
 }
@@ -76,6 +87,9 @@ pub struct AdoptOptions {
 /// # Errors
 /// A directory that cannot be adopted, or data that it cannot be measured on.
 pub fn adopt(options: &AdoptOptions) -> Result<(PathBuf, Manifest)> {
+    if classifier::is_one(&options.directory) {
+        return classifier::adopt(options);
+    }
     let pooling = options.pooling.map(|pooling| match pooling {
         PoolingOption::Mean => TextPooling::Mean,
         PoolingOption::Cls => TextPooling::Cls,

@@ -2,6 +2,7 @@
 //! stopped and gone on with.
 
 mod adopt;
+mod adopt_images;
 #[path = "../../../../fuzz/archives.rs"]
 mod archives;
 mod embed;
@@ -174,6 +175,38 @@ fn a_run_that_was_stopped_goes_on_to_the_same_weights() {
     assert_eq!(manifest(&halted, "halves", 2)["training"]["epochs"], 150);
     finished(image_command(&data, &whole, &settings).output().unwrap());
     assert_eq!(weights(&halted, 2), weights(&whole, 1));
+}
+
+/// Ctrl-C while data is read, weights are learnt, likeness is fitted, bytes are measured or files are written, once or
+/// twice: what the server would pick up is whole or not there.
+#[test]
+fn ctrl_c_in_any_phase_leaves_no_half_of_a_version() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = archive(folder.path());
+    let start = Instant::now();
+    finished(image_command(&data, &folder.path().join("whole"), &["--epochs", "3"]).output().unwrap());
+    let whole = start.elapsed();
+    let (mut none, mut some) = (0, 0);
+    for part in 0..10u32 {
+        let out = folder.path().join(format!("out{part}"));
+        let mut child = image_command(&data, &out, &["--epochs", "3"]).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(whole * part / 10);
+        for _ in 0..1 + part % 2 {
+            let _ = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+            std::thread::sleep(Duration::from_millis(30));
+        }
+        child.wait().unwrap();
+        let folder = out.join("halves").join("1");
+        if folder.exists() {
+            model::Package::read(&folder).unwrap();
+            some += 1;
+        } else {
+            none += 1;
+        }
+        let found = if out.is_dir() { model::package::latest(&out).unwrap().len() } else { 0 };
+        assert_eq!(found, usize::from(folder.exists()));
+    }
+    assert!(none + some == 10 && none > 0, "{none} without a package and {some} with one");
 }
 
 #[test]

@@ -116,6 +116,66 @@ fn what_cannot_be_trained_on_is_refused_by_its_file() {
 }
 
 #[test]
+fn weights_of_another_shape_are_not_taken() {
+    use candle_core::{DType, Device, Tensor};
+    let folder = tempfile::tempdir().unwrap();
+    let data = discs(folder.path(), "masks");
+    let tensor = |shape: &[usize]| Tensor::ones(shape, DType::F32, &Device::Cpu).unwrap();
+    let write = |name: &str, tensors: Vec<(&str, Tensor)>| {
+        let file = folder.path().join(name);
+        candle_core::safetensors::save(&tensors.into_iter().collect(), &file).unwrap();
+        file
+    };
+    let from =
+        |file: &Path| segment(&data, folder.path(), &["--epochs", "1", "--from", file.to_str().unwrap()]);
+    let none =
+        write("none.safetensors", vec![("conv1.weight", tensor(&[8, 2, 3, 3])), ("bn1.bias", tensor(&[9]))]);
+    assert!(error(from(&none)).contains("none of its tensors fits this network"));
+    assert!(!folder.path().join("discs").exists());
+    let some =
+        write("some.safetensors", vec![("conv1.weight", tensor(&[8, 2, 3, 3])), ("bn1.bias", tensor(&[8]))]);
+    let started = from(&some);
+    let said = String::from_utf8_lossy(&started.stderr).into_owned();
+    assert!(started.status.success() && said.contains("1 of "), "{said}");
+    assert!(said.contains("not used are conv1.weight") && said.contains("drawn anew are"), "{said}");
+}
+
+#[test]
+fn the_last_step_at_full_size_is_the_default_and_limits_are_chosen() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = discs(folder.path(), "instances");
+    for (version, further) in [(1u64, &[][..]), (2, &["--fine", "0"])] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_train"));
+        command.args(["segment", "--name", "discs", "--labels", "disc", "--overlap", "8", "--size", "32"]);
+        command.args([
+            "--widths",
+            "8,16",
+            "--epochs",
+            "30",
+            "--lr",
+            "0.01",
+            "--batch-size",
+            "4",
+            "--augment",
+            "none",
+        ]);
+        command.arg("--data").arg(&data).arg("--out").arg(folder.path()).args(further);
+        finished(command.output().unwrap());
+        let file = folder.path().join("discs").join(version.to_string()).join("manifest.json");
+        let manifest: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+        let fine = &manifest["architecture"]["fine"];
+        match version {
+            1 => assert_eq!(fine, &serde_json::json!({"skip": 16, "channels": 16})),
+            _ => assert!(fine.is_null()),
+        }
+        let instances = &manifest["segmentation"]["instances"];
+        assert!(instances["seed"].as_f64().unwrap() > 0.0 && instances["pixels"].as_u64().unwrap() >= 16);
+        let metrics = &manifest["segmentation"]["metrics"]["val"];
+        assert!(metrics["objects"]["f1"].as_f64().unwrap() > 0.7, "{fine}: {metrics}");
+    }
+}
+
+#[test]
 fn weights_that_would_have_something_run_are_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let data = discs(folder.path(), "masks");

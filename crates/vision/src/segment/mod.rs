@@ -71,7 +71,7 @@ pub struct Segmenter {
 }
 
 /// Probabilities of a picture at its own size, in 1 / 255.
-struct Maps {
+pub struct Maps {
     height: usize,
     width: usize,
     /// The most probable label of each pixel; an edge counts as its object.
@@ -81,6 +81,24 @@ struct Maps {
     /// That it is no background.
     object: Vec<u8>,
     sum: f64,
+}
+
+impl Maps {
+    /// The regions, with objects told apart where `instances` says how.
+    pub fn regions(&self, instances: Option<&Instances>) -> Regions {
+        let Maps { height, width, ref labels, ref inside, ref object, sum } = *self;
+        let mut labels = labels.clone();
+        let objects = instances.map(|instances| {
+            let Instances { seed, object: least, pixels } = *instances;
+            let byte = |share: f32| (share * 255.0).round().clamp(1.0, 255.0) as u8;
+            let growth = Growth { seed: byte(seed), object: byte(least), least: pixels as usize };
+            let objects = objects::objects(inside, object, width, &growth);
+            labels.iter_mut().zip(&objects).for_each(|(label, number)| *label = u8::from(*number > 0));
+            objects
+        });
+        let confidence = (sum / (height * width).max(1) as f64) as f32;
+        Regions { height, width, labels, objects, confidence }
+    }
 }
 
 impl Segmenter {
@@ -100,24 +118,22 @@ impl Segmenter {
     /// # Errors
     /// A picture too large to be read; a network that fails.
     pub fn run(&mut self, image: &Image, stop: impl Fn() -> bool) -> Result<Regions, SegmentError> {
-        let maps = match self.segmentation.reading {
-            Reading::Whole => self.whole(image, &stop)?,
-            Reading::Tiles { overlap } => self.tiles(image, overlap as usize, &stop)?,
-        };
-        let Maps { height, width, mut labels, inside, object, sum } = maps;
-        let objects = self.segmentation.instances.as_ref().map(|instances| {
-            let Instances { seed, object: least, pixels } = *instances;
-            let byte = |share: f32| (share * 255.0).round().clamp(1.0, 255.0) as u8;
-            let growth = Growth { seed: byte(seed), object: byte(least), least: pixels as usize };
-            let objects = objects::objects(&inside, &object, width, &growth);
-            labels.iter_mut().zip(&objects).for_each(|(label, number)| *label = u8::from(*number > 0));
-            objects
-        });
-        let confidence = (sum / (height * width).max(1) as f64) as f32;
-        Ok(Regions { height, width, labels, objects, confidence })
+        let maps = self.maps(image, stop)?;
+        Ok(maps.regions(self.segmentation.instances.as_ref()))
     }
 
-    fn maps(&self, height: usize, width: usize) -> Maps {
+    /// What the network says of each pixel of a picture, from which its regions are made. `stop` is asked before each tile.
+    ///
+    /// # Errors
+    /// As [`Segmenter::run`].
+    pub fn maps(&mut self, image: &Image, stop: impl Fn() -> bool) -> Result<Maps, SegmentError> {
+        match self.segmentation.reading {
+            Reading::Whole => self.whole(image, &stop),
+            Reading::Tiles { overlap } => self.tiles(image, overlap as usize, &stop),
+        }
+    }
+
+    fn empty(&self, height: usize, width: usize) -> Maps {
         let [labels, inside, object] = [0; 3].map(|_| vec![0u8; height * width]);
         Maps { height, width, labels, inside, object, sum: 0.0 }
     }
@@ -130,7 +146,7 @@ impl Segmenter {
         let logits = self.logits(&values)?;
         let (rows, columns) = (self.input.height as usize, self.input.width as usize);
         let (height, width) = (image.height() as usize, image.width() as usize);
-        let mut maps = self.maps(height, width);
+        let mut maps = self.empty(height, width);
         let mut pixel = vec![0f32; self.outputs];
         // Of the two places around on each side, and the share of the second.
         let between = |at: usize, length: usize, own: usize| {
@@ -162,7 +178,7 @@ impl Segmenter {
         let values = own_size(image, &self.input)?;
         let (height, width) = (image.height() as usize, image.width() as usize);
         let (rows, columns) = (self.input.height as usize, self.input.width as usize);
-        let mut maps = self.maps(height, width);
+        let mut maps = self.empty(height, width);
         let mut pixel = vec![0f32; self.outputs];
         let across = spans(width, columns, overlap);
         for down in spans(height, rows, overlap) {
