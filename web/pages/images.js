@@ -2,6 +2,7 @@
 
 import { get, has, limits, send, timings } from "../lib/api.js";
 import { announce, h, icon, isolated, put } from "../lib/dom.js";
+import { generate } from "../lib/generate.js";
 import { isDicom } from "../lib/dicom.js";
 import { abstention, bars, curl, problem, select, times, title } from "../lib/parts.js";
 import { picture } from "../lib/picture.js";
@@ -18,8 +19,10 @@ export async function open(place) {
   const { models } = await get("/v1/models");
   const fitting = models.filter((model) => model.task === "image-classification");
   const segmenting = has("POST /v1/images/segment") ? models.filter((model) => model.task === "image-segmentation") : [];
+  const making = has("POST /v1/images/generate") ? models.filter((model) => model.task === "image-generation") : [];
+  const maker = making.length ? generate(making) : null;
   if (!fitting.length && !segmenting.length) {
-    put(place, title("images"), h("div.notice", t("images.none")));
+    put(place, title("images"), h("div.notice", t("images.none")), maker);
     return undefined;
   }
   const state = { shots: [], chosen: 0, model: fitting.find((one) => one.name === DRAWN_FOR) ?? fitting[0] ?? segmenting[0], open: true };
@@ -38,7 +41,7 @@ export async function open(place) {
   model.setAttribute("aria-label", t("model"));
   model.classList.add("narrow");
   put(about, isolated(state.model.description ?? ""));
-  put(place, title("images"), h("div.below", h("div.row", h("span.label", { "aria-hidden": "true" }, t("model")), model), about), drop, h("div.shots", told, list, detail));
+  put(place, title("images"), h("div.below", h("div.row", h("span.label", { "aria-hidden": "true" }, t("model")), model), about), drop, h("div.shots", told, list, detail), maker);
 
   function add(files) {
     const room = MOST - state.shots.length;
