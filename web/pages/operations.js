@@ -76,7 +76,7 @@ function shown(ready, past) {
 
 function stages(samples) {
   const rows = [];
-  for (const model of [...new Set(of(samples, "medserve_stage_seconds_count").map((one) => one.labels.model))].sort()) {
+  for (const model of [...new Set(of(samples, "medserve_stage_seconds_count").filter((one) => one.value > 0).map((one) => one.labels.model))].sort()) {
     const cell = (stage) => duration(quantile(buckets(samples, "medserve_stage_seconds", { model, stage }), 0.5));
     rows.push([isolated(model), ...["decode", "preprocess", "queue", "inference"].map(cell)]);
   }

@@ -14,8 +14,8 @@ export const zh = {
   "evidence": "依据", "evidence.note": "模型回答的依据：琥珀色为支持，青色为反对；并非诊断所见。", "outlines": "轮廓", "range": "{low} 至 {high}", "usual": "通常 {low} 至 {high}",
 
   "images.title": "影像", "images.lead": "放入图像，查看标签、把握程度和各步耗时。图像不会保留：回答后即遗忘。", "images.drop": "将图像拖到这里", "images.choose": "选择文件", "images.limits": "PNG、JPEG 或 DICOM，每个不超过 {size}，一次最多 {count} 个；同时发送三个", "images.samples": "或试一张绘图：",
-  "images.drawing": "绘图：模型对它的回答没有意义", "images.sample.clear": "胸片，清晰", "images.sample.hazy": "胸片，模糊", "images.sample.dicom": "DICOM，3 帧", "images.sample.blank": "空白", "images.none": "没有在用的影像模型。", "images.all": "{count} 张图像", "images.certainty": "把握 {value}", "images.done": "已回答 {count} 张图像",
-  "images.too-many": "一次最多 {count} 张；有 {left} 张未加入。清空列表后可继续。", "images.too-large": "文件大小为 {size}，此服务器最多接受 {most}，未发送。", "images.empty": "文件为空，未发送。", "regions.count": "{count} 个区域",
+  "images.drawing": "绘图：模型对它的回答没有意义", "images.sample.clear": "胸片，清晰", "images.sample.hazy": "胸片，模糊", "images.sample.dicom": "DICOM，3 帧", "images.sample.blank": "空白", "images.sample.cell": "血细胞", "images.sample.nuclei": "细胞核", "bars.anyway": "仍要查看概率", "regions.share": "各标签占图像的比例", "denied": "文中已否认", "audit.person": "人员", "audit.person.hint": "标识；只显示与此人有关的行", "images.none": "没有在用的影像模型。", "images.all": "{count} 张图像", "images.certainty": "把握 {value}", "images.done": "已回答 {count} 张图像",
+  "images.too-many": "一次最多 {count} 张；有 {left} 张未加入。清空列表后可继续。", "images.too-large": "文件大小为 {size}，此服务器最多接受 {most}，未发送。", "images.empty": "文件为空，未发送。", 
   "picture.alt": "图像 {name}", "picture.large": "太大，无法在此显示", "picture.unreadable": "浏览器无法显示此图像", "picture.dicom": "浏览器无法显示此文件的像素；服务器会自行读取", "dicom.frame": "帧", "dicom.center": "窗位", "dicom.width": "窗宽",
 
   "notes.title": "病历文本", "notes.lead": "写下已知的内容，查看其归属。未知的留空：模型训练时就有缺失。", "notes.none": "没有在用的文本模型。", "notes.one": "一条", "notes.batch": "多条（CSV）", "notes.note": "文本", "notes.fields": "其他已知信息", "notes.fields.lead": "未知的请留空。", "notes.ask": "提问", "notes.empty": "回答显示在这里。", "notes.scale": "{scale} 分级", "notes.read": "已读 {tokens} 个词元。", "notes.truncated": "文本超出模型所读长度：读取了开头和结尾。",
