@@ -56,6 +56,7 @@ async function person(body, id, first, chosen) {
     put(answer, h("div.two",
       h("div.sheet", { id: "recommended" },
         h("div.row.apart.below", h("h2", t("people.recommended")), h("span.tag.accent", { title: t(`strategy.${given.strategy}.why`) }, t(`strategy.${given.strategy}`))),
+        before ? h("div.notice.below", { id: "recorded" }, icon("check"), h("div", t("people.recorded", { name: before.of.name }))) : null,
         given.abstained ? h("div.notice.warn", icon("warning"), h("div", isolated(given.abstained))) : null,
         (given.flags ?? []).map((flag) => h("div.notice.warn.below", icon("warning"), h("div", isolated(flag)))),
         given.items.length ? h("ol.recs", given.items.map((item, index) => recommended(item, index, names, before, () => record(item)))) : given.abstained ? null : h("p.soft", t("people.nothing"))),
