@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -34,11 +35,20 @@ class Server:
 
     def __init__(self, program, work):
         self.program, self.work, self.process, self.port = program, work, None, 0
+        # The models of the repository, one with a report of its training.
+        self.models = work / "models"
+        self.models.mkdir()
+        for model in (Path.cwd() / "models").iterdir():
+            if model.name == "pneumonia":
+                shutil.copytree(model, self.models / model.name)
+                (self.models / model.name / "1" / "report.html").write_text("<h1>How pneumonia was trained</h1>")
+            else:
+                (self.models / model.name).symlink_to(model)
 
     def start(self):
         out = self.work / "out"
         out.unlink(missing_ok=True)
-        command = [self.program, "serve", "--demo", "--listen", f"127.0.0.1:{self.port}",
+        command = [self.program, "serve", "--demo", "--listen", f"127.0.0.1:{self.port}", "--models-dir", self.models,
                    "--database-url", f"sqlite://{self.work}/demo.db"]
         with open(out, "w") as said, open(self.work / "log", "a") as log:
             self.process = subprocess.Popen(command, stdout=said, stderr=log)
@@ -102,6 +112,7 @@ class Page:
             "window.saved = blob; return window.keeping.call(URL, blob); }; addEventListener('click', (event) => {"
             "if (event.target.download) window.savedAs = event.target.download; }, true); }")
         self.click(button)
+        self.wait.until(lambda b: b.execute_script("return window.saved !== null"))
         return self.browser.execute_async_script("const done = arguments[0]; saved.text().then((text) => done([savedAs, text]))")
 
     def slide(self, slider, value):
@@ -335,6 +346,9 @@ def models(page, folder):
     page.wait.until(lambda b: b.execute_script("const all = [...document.querySelectorAll('.card .plots img')]; return all.length === 3 && all.every((one) => one.naturalWidth > 0)"), "plots are missing")
     page.until(".confusion", "truth")
     page.shot(folder, "models")
+    page.open("models/pneumonia")
+    name, text = page.saved("#report")
+    assert name == "pneumonia-1.html" and "How pneumonia was trained" in text
     page.click("#repository [data-act=unload][data-model=department-zh]")
     page.one("#repository [data-act=load][data-model=department-zh]")
     page.click("#repository [data-act=load][data-model=department-zh]")

@@ -49,7 +49,7 @@ export function drift(models) {
     answered.sort((a, b) => rank.indexOf(a.whole.verdict) - rank.indexOf(b.whole.verdict) || a.model.localeCompare(b.model));
     const shown = answered.find((one) => one.model === chosen) ?? answered[0];
     put(out,
-      answered.length ? table([t("model"), t("drift.answers"), t("abstained"), t("drift.certainty"), t("drift.index"), ""], answered.map((one) => line(one, one === shown, () => { chosen = one.model; draw(); })), { numbers: [1, 2, 3, 4], caption: t("drift") }) : h("p.soft", t("drift.none")),
+      answered.length ? table([t("model"), t("drift.verdict"), t("drift.answers"), t("abstained"), t("drift.certainty"), t("drift.index")], answered.map((one) => line(one, one === shown, () => { chosen = one.model; draw(); })), { numbers: [2, 3, 4, 5], caption: t("drift") }) : h("p.soft", t("drift.none")),
       answered.length && silent.length ? h("p.small.soft.gap-s", t("drift.silent"), " ", silent.map((one, at) => [at ? ", " : "", isolated(one.model)])) : null,
       shown ? detail(shown, models.find((one) => one.name === shown.model)) : null,
       h("p.small.soft.gap", t("drift.measure")));
@@ -72,11 +72,11 @@ const then = (expected, label) => (!expected ? null : label === null ? expected.
 function line({ model, expected, whole }, current, choose) {
   const beside = (value, other) => [value, other === null ? null : h("div.small.soft", other)];
   return [h("button.quiet", { type: "button", data: { model }, "aria-pressed": String(current), on: { click: choose } }, isolated(model)),
+    h(TONES[whole.verdict] ? `span.tag.nowrap.${TONES[whole.verdict]}` : "span.tag.nowrap", whole.verdict === "stable" ? icon("check") : TONES[whole.verdict] ? icon("warning") : null, t(`drift.is.${whole.verdict}`)),
     number(count(whole)),
     beside(percent(share(whole, null)), expected ? percent(expected.abstained) : null),
     beside(percent(whole.confidence, 0), expected?.confidence ? `${percent(expected.confidence[0], 0)} – ${percent(expected.confidence[1], 0)}` : null),
-    whole.stability_index === null ? "–" : beside(fixed(whole.stability_index, 2), t("drift.chance", { value: fixed(whole.chance, 2) })),
-    h(TONES[whole.verdict] ? `span.tag.${TONES[whole.verdict]}` : "span.tag", whole.verdict === "stable" ? icon("check") : TONES[whole.verdict] ? icon("warning") : null, t(`drift.is.${whole.verdict}`))];
+    whole.stability_index === null ? "–" : beside(fixed(whole.stability_index, 2), t("drift.chance", { value: fixed(whole.chance, 2) }))];
 }
 
 /** One model over time, in a sentence and drawn. */
