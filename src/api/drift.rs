@@ -91,7 +91,7 @@ impl Every {
 #[into_params(parameter_in = Query)]
 pub struct DriftParameters {
     /// From when on: a date, or a date and time; default: 7 days ago. Counts are kept for 92 days.
-    #[param(example = "2026-03-01")]
+    #[param(example = "2024-06-01")]
     pub since: Option<String>,
     /// Counted together by "hour" (of 14 days at most) or "day"; default: by hour up to two days, by day beyond.
     #[param(inline, example = "day")]

@@ -3,7 +3,7 @@
 
 const canvasOf = (width, height) => Object.assign(document.createElement("canvas"), { width, height });
 
-/** Draws a chest as an X-ray would show it, roughly, as `medserve phantom` does: what weakens X-rays is bright. `haze` clouds the lower
+/** Draws a chest as an X-ray would show it, roughly, as `medserve sample-image` does: what weakens X-rays is bright. `haze` clouds the lower
  * part of one lung, `turn` shifts it all for another frame. */
 function chest(haze, turn = 0, size = 384) {
   const step = (distance, edge) => { const t = Math.min(1, Math.max(0, 0.5 + distance / edge)); return t * t * (3 - 2 * t); };

@@ -7,8 +7,8 @@ import { attempt, curl, field, problem, select, table, tabs, title } from "../li
 import { number, percent, t, when } from "../lib/words.js";
 import { limits } from "../lib/api.js";
 
-/** Things ruled out that are listed, and from which on they are folded. */
-const EXCLUDED = 60, FOLDED = 12;
+/** Things ruled out that are not folded. */
+const FOLDED = 12;
 const KINDS = ["hospital", "doctor", "pharmacy", "drug", "advice"];
 const EVENTS = { hospital: "visit", doctor: "visit", pharmacy: "dispense", drug: "prescription", advice: "follow" };
 const SAMPLES = ["u1", "u17", "u42", "u250", "u1999"];
@@ -97,7 +97,7 @@ async function person(body, id, first, chosen) {
 /** What was ruled out, allergies and named interactions first: of a long list the rest is folded. */
 function ruledOut(list, names) {
   const urgency = (one) => (one.reason.startsWith("allergy") ? 0 : one.severity ? 1 : 2);
-  const rows = [...list].sort((a, b) => urgency(a) - urgency(b)).slice(0, EXCLUDED).map((one) => h("li", h("span.rank", icon("close")), h("span.title", isolated(names.get(one.item_id) ?? one.item_id)), one.severity ? h("span.tag.bad", t(`severity.${one.severity}`)) : h("span"), h("div.why", isolated(one.reason), one.note ? h("div", isolated(one.note)) : null)));
+  const rows = [...list].sort((a, b) => urgency(a) - urgency(b)).map((one) => h("li", h("span.rank", icon("close")), h("span.title", isolated(names.get(one.item_id) ?? one.item_id)), one.severity ? h("span.tag.bad", t(`severity.${one.severity}`)) : h("span"), h("div.why", isolated(one.reason), one.note ? h("div", isolated(one.note)) : null)));
   const rest = rows.splice(FOLDED);
   return [h("ul.recs", rows), rest.length ? h("details.gap-s", h("summary", t("people.more-excluded", { count: rest.length })), h("ul.recs", rest)) : null];
 }
