@@ -76,7 +76,6 @@ impl Tally {
         if let Some(cell) = self.cells.get(label.unwrap_or(self.labels.len())) {
             cell.answers.fetch_add(1, Ordering::Relaxed);
             // Between 0 and 1.
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
             let millionths = (f64::from(confidence).clamp(0.0, 1.0) * MILLIONTHS).round() as u64;
             cell.confidence.fetch_add(millionths, Ordering::Relaxed);
         }
