@@ -8,7 +8,9 @@ import { problem, table, tabs } from "./parts.js";
 import { of, sum } from "./metrics.js";
 import { fixed, number, percent, t, when } from "./words.js";
 
-const HOUR = 3_600_000, AGAIN = 60_000;
+/** Each reading is a row of the audit for every model. */
+const AGAIN = 300_000;
+const HOUR = 3_600_000;
 /** Days that can be looked at; up to two by the hour. */
 const WINDOWS = [2, 7, 30, 90];
 /** Labels of a model that are drawn. */
@@ -39,7 +41,7 @@ export function drift(models) {
       closed = error.status === 401 || error.status === 403;
       if (!closed) put(out, problem(error));
     }
-    timer = setTimeout(load, AGAIN);
+    if (!closed) timer = setTimeout(load, AGAIN);
   }
 
   function draw() {
