@@ -3,137 +3,73 @@
 Usage: console.py PROGRAM AXE WORK [FOLDER]. FOLDER gets a screenshot of each page.
 """
 
-import io
 import json
 import os
 import re
-import struct
-import subprocess
 import sys
 import time
-import urllib.request
-import zlib
 from pathlib import Path
 
-from selenium.common.exceptions import StaleElementReferenceException
-from selenium.webdriver.common.by import By
-from selenium.webdriver.support.ui import WebDriverWait
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.keys import Keys
 
 from browser import start
+from console_page import Page, Server, csv_rows, png, put
 
 PAGES = ["images", "notes", "people", "cases", "models", "operations", "audit"]
 MARKUP = '<img src=x onerror="window.ran=1"><script>window.ran=1</script>'
 MANY = 520
 
 
-class Server:
-    """A server of its own, on a port that it has again after a restart."""
-
-    def __init__(self, program, work):
-        self.program, self.work, self.process, self.port = program, work, None, 0
-
-    def start(self):
-        out = self.work / "out"
-        out.unlink(missing_ok=True)
-        command = [self.program, "serve", "--demo", "--listen", f"127.0.0.1:{self.port}",
-                   "--database-url", f"sqlite://{self.work}/demo.db"]
-        with open(out, "w") as said, open(self.work / "log", "a") as log:
-            self.process = subprocess.Popen(command, stdout=said, stderr=log)
-        for _ in range(1800):
-            found = re.search(r"console: (http://127\.0\.0\.1:(\d+)/)#key=(\S+)", out.read_text())
-            if found:
-                self.url, self.port, self.key = found[1], int(found[2]), found[3]
-                return
-            assert self.process.poll() is None, (self.work / "log").read_text()
-            time.sleep(0.1)
-        raise SystemExit("the server does not start")
-
-    def stop(self):
-        if self.process:
-            self.process.terminate()
-            self.process.wait()
-
-
-class Page:
-    """What a person does on a page."""
-
-    def __init__(self, browser, server):
-        self.browser, self.server = browser, server
-        # What is asked about may be drawn anew while it is asked.
-        self.wait = WebDriverWait(browser, 120, ignored_exceptions=[StaleElementReferenceException])
-
-    def open(self, address):
-        self.browser.execute_script(
-            "delete document.getElementById('main').dataset.ready;"
-            "if (location.hash === arguments[0]) dispatchEvent(new Event('hashchange')); else location.hash = arguments[0]",
-            f"#/{address}")
-        self.ready(address.split("/")[0])
-
-    def ready(self, name):
-        self.wait.until(lambda b: b.execute_script("return document.getElementById('main')?.dataset.ready") == name)
-
-    def all(self, selector):
-        return self.browser.find_elements(By.CSS_SELECTOR, selector)
-
-    def one(self, selector):
-        return self.wait.until(lambda _: self.all(selector))[0]
-
-    def click(self, selector):
-        self.browser.execute_script("arguments[0].click()", self.one(selector))
-
-    def texts(self, selector):
-        return self.browser.execute_script(
-            "return [...document.querySelectorAll(arguments[0])].map((one) => one.innerText)", selector)
-
-    def text(self, selector):
-        self.one(selector)
-        return self.texts(selector)[0]
-
-    def until(self, selector, words):
-        self.wait.until(lambda _: any(words in text for text in self.texts(selector)), f"{words!r} is not in {selector}")
-
-    def shot(self, folder, name, top="main"):
-        """A picture of the page from an element on, small: it goes into the repository."""
-        if not folder:
-            return
-        from PIL import Image
-
-        self.browser.execute_script("document.activeElement.blur(); scrollTo(0, document.querySelector(arguments[0]).getBoundingClientRect().top + scrollY - 24)", top)
-        time.sleep(0.5)  # Bars grow.
-        picture = Image.open(io.BytesIO(self.browser.get_screenshot_as_png())).convert("RGB")
-        picture.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(folder / f"{name}.png", optimize=True)
-
-
-def png(path, grey):
-    """A small picture."""
-    rows = b"".join(b"\0" + bytes((grey + x * y) % 256 for x in range(32)) for y in range(32))
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 32, 32, 8, 0, 0, 0, 0))
-                     + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
-    return str(path)
-
-
 def images(page, folder):
     page.open("images")
     page.click("#sample-dicom")
     page.until("#shot[data-status=done] .bars", "")
-    page.one("[data-slider=center]")
-    page.shot(folder, "images")
-    page.click("#sample-hazy")
-    page.until("#shot", "drawing-hazy.png")
+    # Level and window change the picture and not the answer.
+    before, asked = page.pixels("#shot canvas"), requests(page)
+    page.slide("center", 1200)
+    page.wait.until(lambda _: page.pixels("#shot canvas") != before)
+    page.slide("width", 900)
+    assert requests(page) == asked
+    # Another frame is another picture, and is asked about.
+    page.slide("frame", 2)
+    page.wait.until(lambda _: "frame=3" in page.one("#shot pre").get_attribute("textContent"))
     page.until("#shot[data-status=done] .bars", "")
+    page.click("#sample-clear")
+    page.until("#shot", "drawing-clear.png")
+    page.until("#shot[data-status=done] .verdict", "")
     assert re.search(r"\d %", page.text("#shot .much")), "no probability"
     assert "ms" in page.text("#shot .keyed"), "no time by stage"
     assert "/v1/images/classify?model=" in page.one("#shot pre").get_attribute("textContent")
+    # Evidence over the picture, as strong as one wants it.
+    page.wait.until(lambda b: b.execute_script("return document.querySelector('#shot img.over')?.naturalWidth > 0"), "no evidence")
+    page.slide("evidence", 20)
+    assert page.one("#shot img.over").value_of_css_property("opacity") == "0.2"
+    page.slide("evidence", 60)
+    page.click("#sample-nuclei")
+    page.until("#shot .verdict", "nucleus ×")
+    assert len(page.pixels("#shot canvas.over")) > 2000, "no outlines"
+    page.shot(folder, "images", "#shot")
+    # What nothing can be said about: the sentence, and probabilities for who asks for them alone.
     page.click("#sample-blank")
     page.until("#shot", "of one tone")
-    page.click("main tbody tr:first-child button")
-    page.until("#shot", "drawing-3-frames.dcm")
-    slider = page.one("[data-slider=frame]")
-    page.browser.execute_script("arguments[0].value = 2; for (const e of ['input', 'change']) arguments[0].dispatchEvent(new Event(e))", slider)
-    page.wait.until(lambda _: "frame=3" in page.one("#shot pre").get_attribute("textContent"))
-    page.until("#shot[data-status=done] .bars", "")
+    assert not page.all("#shot .much") or not page.one("#shot .much").is_displayed()
+    name, text = page.saved("main .row.apart button")
+    assert name == "images.csv" and text.count("\n") == 5 and "drawing-3-frames.dcm,pneumonia,1," in text, text
+    # Dropped, with marks of writing direction in the name.
+    page.browser.execute_script(
+        "const data = new DataTransfer(); for (const name of ['a\\u202egnp.b', 'plain']) data.items.add(new File(['no picture'], name));"
+        "document.querySelector('.drop').dispatchEvent(new DragEvent('drop', {dataTransfer: data, bubbles: true, cancelable: true}))")
+    page.until("#shot[data-status=refused] [role=alert]", "not an image of a known kind")
+    assert page.all("#shot p bdi") and "\u202e" in page.text("#shot p bdi")
+    if made(page):
+        page.click("#generate-go")
+        page.wait.until(lambda _: len(page.all("#generate .made img")) == 4)
+        assert all("Synthetic" in text for text in page.texts("#generate figure"))
+        name, _ = page.saved("#generate .made button")
+        assert name.startswith("synthetic-"), name
+    else:
+        assert not page.all("#generate"), "nothing makes pictures"
 
     # A file that is refused says why, in the server's words; one that is too large is not sent at all.
     files = page.server.work
@@ -159,6 +95,12 @@ def images(page, folder):
     assert len(page.all("main tbody tr")) == 500 and not page.all("main tbody .bad")
 
 
+def made(page):
+    """Whether a model is in service that makes pictures."""
+    return page.browser.execute_async_script(
+        "const done = arguments[0]; fetch('/v1/models').then((a) => a.json()).then((a) => done(a.models.some((one) => one.task === 'image-generation')))")
+
+
 def requests(page):
     return page.browser.execute_script("return performance.getEntriesByType('resource').filter((one) => one.name.includes('/classify')).length")
 
@@ -169,6 +111,8 @@ def notes(page, folder):
     page.until("#answer .verdict", "Emergency")
     page.until("#answer .flags", "chest pain")
     page.until("#answer", "Not known")
+    assert page.all("#answer mark") and page.all("#answer .chips .tag"), "no evidence"
+    assert "/v1/notes/classify" in page.one("main pre").get_attribute("textContent")
     page.shot(folder, "notes")
     # A value that cannot be is said beside its field.
     field = page.one("[data-field=spo2]")
@@ -187,9 +131,25 @@ def notes(page, folder):
     page.until("#batch tbody .bad", "age")
     assert "ward" in page.text("#batch code"), "a column that is not read is not named"
     assert page.browser.execute_script("return window.ran") is None, "markup was run"
-    page.click("#batch-sample")
-    page.until("#batch h2", "4")
-    assert page.one("#batch-save").is_displayed()
+    name, text = page.saved("#batch-save")
+    rows = list(csv_rows(text))
+    assert name == "triage.csv" and len(rows) == 4 and rows[0][:3] == ["note", "age", "ward"], text
+    # A cell that a spreadsheet would take for a formula is none.
+    assert rows[1][0].startswith("<img") and rows[3][0] == "'=cmd() fever" and "age" in rows[2][-1], text
+    # Many: progress, then all of them.
+    csv.write_text("note\n" + "".join(f"sore throat for {n} days\n" for n in range(1, 301)))
+    page.one("#csv").send_keys(str(csv))
+    page.one("#batch [role=progressbar]")
+    page.until("#batch h2", "300")
+    assert len(list(csv_rows(page.saved("#batch-save")[1]))) == 301
+    # Names found in a note, one denied.
+    page.click(".tabs [data-value=one]")
+    page.browser.execute_script("const s = document.querySelector('#model'); s.value = 'adverse-drug-events'; s.dispatchEvent(new Event('change'))")
+    page.one("#note").send_keys("severe rash and liver failure after amoxicillin; no anaphylaxis after ibuprofen")
+    page.click("#ask")
+    page.until("#answer mark", "amoxicillin")
+    page.until("#answer mark.denied", "anaphylaxis")
+    page.until("#answer li", "adverse effect")
 
 
 def people(page, folder):
@@ -204,7 +164,7 @@ def people(page, folder):
     page.shot(folder, "people", "#profile")
     titles = page.texts("#recommended .title")
     page.click("#recommended li:nth-child(2) button")
-    page.wait.until(lambda _: page.text("#announce").startswith("Recorded") or page.all("#recommended .tag.accent, #recommended .tag.good"))
+    page.until("#recorded", "Recorded")
     page.until("tbody tr:first-child", "dispense")
     assert page.all("#recommended .title bdi"), "names are not isolated"
     assert len(titles) > 1
@@ -220,12 +180,6 @@ def people(page, folder):
     assert page.browser.execute_script("return window.ran") is None, "markup was run"
     page.open("people/nobody-of-this-name")
     page.until("[role=alert]", "nobody-of-this-name")
-
-
-def put(server, path, body):
-    request = urllib.request.Request(server.url.rstrip("/") + path, json.dumps(body).encode(), method="PUT")
-    request.add_header("content-type", "application/json")
-    urllib.request.urlopen(request).read()
 
 
 def cases(page, folder):
@@ -257,6 +211,9 @@ def models(page, folder):
     page.wait.until(lambda b: b.execute_script("const all = [...document.querySelectorAll('.card .plots img')]; return all.length === 3 && all.every((one) => one.naturalWidth > 0)"), "plots are missing")
     page.until(".confusion", "truth")
     page.shot(folder, "models")
+    page.open("models/pneumonia")
+    name, text = page.saved("#report")
+    assert name == "pneumonia-1.html" and "How pneumonia was trained" in text
     page.click("#repository [data-act=unload][data-model=department-zh]")
     page.one("#repository [data-act=load][data-model=department-zh]")
     page.click("#repository [data-act=load][data-model=department-zh]")
@@ -269,7 +226,20 @@ def operations(page, folder):
     page.until("#drift", "answers")
     page.until("main table", "/v1/images/classify")
     page.wait.until(lambda _: len(page.one(".spark path:last-child").get_attribute("d").split("L")) > 3)
+    # Answers over time: a sentence for each model, and by the hour.
+    page.until("#drift tbody", "pneumonia")
+    page.click("#drift [data-model=pneumonia]")
+    page.until("#drift-model[data-model=pneumonia] p", "stability index")
+    page.until("#drift-model table", "normal")
+    assert page.all("#drift-model .columns rect"), "nothing is drawn"
+    asked = "return performance.getEntriesByType('resource').filter((one) => /pneumonia.drift.*by=hour/.test(one.name)).length"
+    page.click("#drift .tabs [data-value='2']")
+    page.wait.until(lambda b: b.execute_script(asked) > 0)
+    page.until("#drift-model[data-model=pneumonia] p", "stability index")
+    page.click("#drift .tabs [data-value='7']")
+    page.until("#drift-model p", "stability index")
     page.shot(folder, "operations")
+    page.shot(folder, "drift", "#drift")
 
 
 def audit(page, folder):
@@ -279,6 +249,21 @@ def audit(page, folder):
     page.one("#filter").send_keys("pneumonia")
     page.wait.until(lambda _: all("images" in text for text in page.texts("#audit tbody tr")))
     assert page.all("#audit tbody tr")
+    shown = len(page.all("#audit tbody tr"))
+    name, text = page.saved("#audit-csv")
+    assert name == "audit.csv" and len(list(csv_rows(text))) == shown + 1, text[:400]
+    name, text = page.saved("#audit-csv + button")
+    assert name == "audit.json" and all(row["model"] == "pneumonia" for row in json.loads(text))
+    page.one("#filter").clear()
+    page.one("#filter").send_keys(" ")
+    choose = "const s = [...document.querySelectorAll('main select')].find((one) => [...one.options].some((o) => o.value === arguments[0])); s.value = arguments[0]; s.dispatchEvent(new Event('change'))"
+    page.browser.execute_script(choose, "abstained")
+    page.wait.until(lambda _: page.all("#audit tbody tr") and all("No answer" in text for text in page.texts("#audit tbody tr")))
+    page.browser.execute_script(choose, "decisions")
+    page.browser.execute_script("const p = document.querySelector('#audit-person'); p.value = 'u1'; p.dispatchEvent(new Event('change'))")
+    page.wait.until(lambda _: page.all("#audit tbody tr") and all("recommendations" in text for text in page.texts("#audit tbody tr")))
+    page.click("#audit tbody summary")
+    page.until("#audit tbody details", "input_sha256")
 
 
 def accessible(page, axe, place):
@@ -321,6 +306,37 @@ def keyboard(page):
     page.open("images")
     focused = page.browser.execute_script("document.body.focus(); return document.querySelector('a, button, input').id")
     assert focused == "skip"
+    # By keys alone: past the menu, to a drawing, and its answer.
+    keys = lambda *pressed: [ActionChains(page.browser).send_keys(key).perform() for key in pressed]
+    focused = lambda: page.browser.execute_script("return document.activeElement.id")
+    page.browser.refresh()
+    page.ready("images")
+    keys(Keys.TAB, Keys.ENTER)
+    page.wait.until(lambda _: focused() == "main")
+    for _ in range(8):
+        if focused() == "sample-clear":
+            break
+        keys(Keys.TAB)
+    assert focused() == "sample-clear", focused()
+    outline = page.browser.execute_script("return getComputedStyle(document.activeElement).outlineStyle")
+    assert outline == "solid", "where the keyboard is does not show"
+    keys(Keys.ENTER)
+    page.until("#shot[data-status=done] .verdict", "")
+
+
+def painted(page, loads=11):
+    """When something is first seen, without anything in the cache; the median is told, and held far above what is measured on an
+    idle machine, since other work may go on beside."""
+    page.browser.execute_cdp_cmd("Network.enable", {})
+    times = []
+    for _ in range(loads):
+        page.browser.get("about:blank")
+        page.browser.execute_cdp_cmd("Network.clearBrowserCache", {})
+        page.browser.get(page.server.url)
+        times.append(page.wait.until(lambda b: b.execute_script("return performance.getEntriesByName('first-contentful-paint')[0]?.startTime")))
+    median = sorted(times)[loads // 2]
+    print(f"first paint: {median:.0f} ms (median of {loads} loads, {min(times):.0f} to {max(times):.0f})", flush=True)
+    assert median < 600
 
 
 def restarted(page):
@@ -374,9 +390,8 @@ def main():
         in_every_form(page, axe)
         keyboard(page)
         quiet(page, server.url)
+        painted(page)
         restarted(page)
-        paint = browser.execute_script("return performance.getEntriesByName('first-contentful-paint')[0]?.startTime")
-        print(f"first paint of the last load: {paint and round(paint)} ms")
     except BaseException:
         browser.save_screenshot(str(Path(os.environ.get("TMPDIR", "/tmp")) / "console-failed.png"))
         raise

@@ -31,7 +31,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 
-use crate::api::{Admission, AppState, Identity, People, Shared, identity, router};
+use crate::api::{Admission, AppState, Identity, People, Shared, drift, identity, router};
 use crate::cases::Cases;
 use crate::config::{self, ApiKey, AuditMode, Collector, Config, ConfigError, RecommenderEngine};
 use crate::inference::{Registry, change};
@@ -231,6 +231,10 @@ async fn serve(prepared: Prepared) -> Result<()> {
     state.audit.close();
     if timeout(LAST_ROWS, auditing).await.is_err() {
         state.audit.give_up(&key);
+    }
+    let counted = timeout(CLOSE, drift::keep(people.store.as_ref())).await;
+    if !matches!(counted, Ok(Ok(()))) {
+        tracing::warn!("the last counts of answers were not written");
     }
     if at_once {
         std::process::exit(1);

@@ -132,6 +132,8 @@ function takeKey() {
 async function start() {
   speak(language());
   const taken = takeKey();
+  // Asked for beside the contract, which comes later than it.
+  import(`./pages/${address()[0]}.js`).catch(() => {});
   try {
     await discover();
   } catch (error) {

@@ -1,18 +1,24 @@
-// Light or dark, set before the first paint so that nothing flashes. A plain script for that reason: modules wait for the page.
+// Light or dark, and the language, set before the first paint so that nothing flashes. A plain script for that reason:
+// modules wait for the page.
 "use strict";
 (() => {
+  const root = document.documentElement;
   const system = matchMedia("(prefers-color-scheme: dark)");
-  const apply = () => {
-    let chosen = null;
+  const stored = (name) => {
     try {
-      chosen = localStorage.getItem("medserve.theme");
+      return localStorage.getItem(name);
     } catch {
-      // Storage may be closed to pages; then the system decides.
+      // Storage may be closed to pages; then system and browser decide.
+      return null;
     }
-    const dark = chosen ? chosen === "dark" : system.matches;
-    document.documentElement.dataset.theme = dark ? "dark" : "light";
+  };
+  const apply = () => {
+    const chosen = stored("medserve.theme");
+    root.dataset.theme = (chosen ? chosen === "dark" : system.matches) ? "dark" : "light";
   };
   apply();
   system.addEventListener("change", apply);
   addEventListener("medserve-theme", apply);
+  // The menu of the page itself is in English: it is not shown to whoever reads another language.
+  if ((stored("medserve.language") ?? navigator.language).toLowerCase().startsWith("zh")) root.lang = "zh-Hans";
 })();

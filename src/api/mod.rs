@@ -10,6 +10,7 @@ pub mod classify;
 pub mod console;
 pub mod contract;
 pub mod dicom_web;
+pub mod drift;
 pub mod embeddings;
 pub mod entities;
 pub mod error;

@@ -21,7 +21,7 @@ use super::middleware::{
 };
 use super::oip::error::OipError;
 use super::{
-    AppState, Problem, cases, cds, console, contract, dicom_web, embeddings, entities, explain, fhir,
+    AppState, Problem, cases, cds, console, contract, dicom_web, drift, embeddings, entities, explain, fhir,
     generate, health, images, interactions, items, models, notes, oip, recommendations, segment, users,
 };
 
@@ -85,6 +85,7 @@ fn documented() -> OpenApiRouter<AppState> {
         .routes(routes!(dicom_web::retrieve::instance))
         .routes(routes!(models::plot))
         .routes(routes!(models::report))
+        .routes(routes!(drift::get))
         .routes(routes!(oip::metadata::server))
         .routes(routes!(oip::metadata::live))
         .routes(routes!(oip::metadata::ready))

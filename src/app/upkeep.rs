@@ -12,7 +12,7 @@ use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 use tokio::time::MissedTickBehavior;
 
 use super::tls::Certificates;
-use crate::api::{AppState, People};
+use crate::api::{AppState, People, drift};
 use crate::cases::{Cases, CasesError};
 use crate::store::{AuditKey, KEEP_CHANGES, StoreError, TRIM_BATCH};
 use recommend::SourceError;
@@ -227,6 +227,13 @@ pub async fn keep_up(state: AppState, people: Arc<People>, key: Arc<AuditKey>) {
                     break;
                 }
             }
+        }
+        if let Err(error) = within(LIMIT, drift::keep(people.store.as_ref())).await {
+            tracing::warn!(%error, "counts of answers were not written; they wait");
+        }
+        let last = drift::hour(clock::now()) - drift::KEPT;
+        if let Err(error) = within(LIMIT, people.store.trim_answers(last)).await {
+            tracing::warn!(%error, "counts of answers were not trimmed");
         }
         let kept = i64::try_from(state.config.dicom.keep.as_millis()).unwrap_or(i64::MAX);
         if let Err(error) = within(LIMIT, people.store.trim_dicom(clock::now().saturating_sub(kept))).await {

@@ -4,9 +4,12 @@
 //! The series of a model are made when it is put into service: their number is bounded by its
 //! labels, and counting an answer takes no look-up.
 
+use std::sync::Arc;
+
 use metrics::{Counter, Histogram, counter, histogram};
 
 use super::pool::{AskError, Timing};
+use super::tally::{self, Tally};
 use super::{InferenceError, Outcome};
 use model::Manifest;
 
@@ -16,6 +19,7 @@ pub struct Meter {
     answers: Vec<Counter>,
     abstentions: Counter,
     confidence: Histogram,
+    tally: Arc<Tally>,
     /// Decoding, preprocessing, waiting, computing.
     stages: [Histogram; 4],
 }
@@ -33,6 +37,7 @@ impl Meter {
             answers: labels.iter().map(answer).collect(),
             abstentions: counter!("medserve_abstentions_total", "model" => name.clone(), "version" => version.clone()),
             confidence: histogram!("medserve_confidence", "model" => name.clone(), "version" => version.clone()),
+            tally: tally::begin(manifest),
             stages: ["decode", "preprocess", "queue", "inference"].map(stage),
         }
     }
@@ -40,16 +45,20 @@ impl Meter {
     /// A request was answered.
     pub fn answered(&self, outcomes: &[Outcome], timing: &Timing) {
         for outcome in outcomes {
-            match &outcome.label {
-                None => self.abstentions.increment(1),
-                Some(label) => {
-                    if let Some(at) = self.labels.iter().position(|known| known == label) {
-                        self.answers[at].increment(1);
-                    }
+            let at = match &outcome.label {
+                None => {
+                    self.abstentions.increment(1);
+                    None
                 }
-            }
+                Some(label) => {
+                    let Some(at) = self.labels.iter().position(|known| known == label) else { continue };
+                    self.answers[at].increment(1);
+                    Some(at)
+                }
+            };
             if let Some(best) = outcome.predictions.first() {
                 self.confidence.record(best.probability);
+                self.tally.count(at, best.probability);
             }
         }
         self.timed(timing);
@@ -62,6 +71,7 @@ impl Meter {
                 answers.increment(1);
             }
             self.confidence.record(probability);
+            self.tally.count(Some(label), probability);
         }
         self.timed(timing);
     }

@@ -25,6 +25,7 @@ mod migrate;
 pub mod postgres;
 mod rows;
 pub mod sqlite;
+pub mod tallies;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +39,7 @@ pub use audit_writer::{AuditWriter, NotWritten};
 pub use cases::{Case, CaseChanges, CaseStore, CaseVector, StoredCase};
 pub use dicom::DicomStore;
 pub use error::StoreError;
+pub use tallies::{Tallied, TallyQuery, TallyStore};
 
 /// The future every store operation returns: boxed, so that the trait can be used as `dyn`.
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
@@ -141,7 +143,7 @@ pub struct PoolUsage {
 
 /// A database of users, items and interactions. Callers validate what they write by the rules
 /// of [`recommend`]; the store enforces what it cannot live without.
-pub trait Store: Source + CaseStore + DicomStore {
+pub trait Store: Source + CaseStore + DicomStore + TallyStore {
     /// Adds these users, or replaces the profiles of those that exist. An id that comes twice
     /// counts once, the last one wins (so in the other batches below).
     fn put_users<'a>(&'a self, users: &'a [User]) -> Answer<'a, Written>;

@@ -9,6 +9,7 @@ mod cds;
 mod conditional;
 mod console;
 mod dicom;
+mod drift;
 mod embeddings;
 mod explain;
 mod extract;

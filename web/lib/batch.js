@@ -111,7 +111,7 @@ export function batch(model) {
         const one = results[index];
         return [number(index + 1), h("bdi", record.note.length > 90 ? `${record.note.slice(0, 89)}…` : record.note),
           !one ? "–" : one.problem ? h("span.tag.bad", isolated(one.problem)) : one.abstained ? h("span.tag.warn", t("abstained")) : h("strong", isolated(one.label)),
-          probability(one) === undefined ? "" : percent(probability(one)), one?.red_flags?.length ? h("span.tag.bad", icon("flag"), number(one.red_flags.length)) : ""];
+          one?.abstained || probability(one) === undefined ? "" : percent(probability(one)), one?.red_flags?.length ? h("span.tag.bad", icon("flag"), number(one.red_flags.length)) : ""];
       }), { numbers: [0, 3], caption: t("notes.batch") }),
       records.length > SHOWN ? h("p.small.soft", t("batch.more", { count: number(records.length - SHOWN) })) : null);
   }

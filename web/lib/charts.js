@@ -14,12 +14,24 @@ export function spark(values, words) {
     svg("path.area", { d: `${line}V${height}H0Z` }), svg("path", { d: line }));
 }
 
-/** Shares now beside shares then, label by label. `rows` are `[label, now, then or null]`. */
+/** Columns over time. Each of `slots` is `{at, width, value, words, tone}` with place and width as shares of the whole; `line` is
+ * a value to compare with, drawn across. */
+export function columns(slots, { most = 1, line = null, words }) {
+  const width = 300, height = 40, y = (value) => height - Math.min(1, value / most) * (height - 2);
+  return svg("svg.columns", { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", role: "img", "aria-label": words },
+    slots.filter((one) => one.value !== null).map((one) => svg(one.tone ? `rect.${one.tone}` : "rect", {
+      x: (one.at * width + Math.min(1, one.width * width * 0.1)).toFixed(2), width: Math.max(1, one.width * width * 0.86).toFixed(2), y: Math.min(height - 1, y(one.value)).toFixed(2), height: Math.max(1, height - y(one.value)).toFixed(2),
+    }, svg("title", {}, one.words))),
+    line === null ? null : svg("path.line", { d: `M0 ${y(line).toFixed(2)}H${width}` }),
+    svg("path.base", { d: `M0 ${height}H${width}` }));
+}
+
+/** Shares of labels. `rows` are `[label, share]`. */
 export function shares(rows, names = {}) {
-  return h("ul.bars", rows.map(([label, now, then]) => h(then !== null && Math.abs(now - then) > 0.15 ? "li.first" : "li",
+  return h("ul.bars", rows.map(([label, share]) => h("li",
     h("span.name", isolated(label), names[label] ? h("span.soft.small", " ", names[label]) : null),
-    h("span.bar", { "aria-hidden": "true" }, h("i", { style: { width: `${now * 100}%` } }), then === null ? null : h("b", { style: { left: `${then * 100}%` } })),
-    h("span.much", { title: then === null ? null : t("drift.then", { value: percent(then, 0) }) }, percent(now, 0)))));
+    h("span.bar", { "aria-hidden": "true" }, h("i", { style: { width: `${share * 100}%` } })),
+    h("span.much", percent(share, 0)))));
 }
 
 /** A confusion matrix: rows are the truth, columns the answers. */

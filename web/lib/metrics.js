@@ -53,9 +53,3 @@ export function quantile(list, q) {
   }
   return below;
 }
-
-/** What was counted between two readings of a histogram. */
-export function since(now, before) {
-  const old = new Map(before);
-  return now.map(([bound, count]) => [bound, Math.max(0, count - (old.get(bound) ?? 0))]);
-}

@@ -64,8 +64,8 @@ export function picture(shot, changed) {
     if (!answer) return;
     if (answer.regions) {
       const [height, width] = [answer.height, answer.width];
-      const canvas = h("canvas.over", { width, height, "aria-hidden": "true" });
-      answer.regions.forEach((region, index) => region.rle && outline(canvas.getContext("2d"), region.rle, COLOURS[index % COLOURS.length]));
+      const canvas = h("canvas.over", { width, height, "aria-hidden": "true" }), context = canvas.getContext("2d", { willReadFrequently: true });
+      answer.regions.forEach((region, index) => region.rle && outline(context, region.rle, COLOURS[index % COLOURS.length]));
       over(canvas, t("outlines"), 1);
     } else if (has("POST /v1/images/explain") && answer.label !== null) {
       const query = new URLSearchParams({ model: model.name });

@@ -1,60 +1,68 @@
 // Something to try the pages with. The pictures are drawn here and show nobody: what a model says of a drawing means
 // nothing. The notes are made up.
 
-/** Draws a chest as an X-ray would show it, roughly; `haze` clouds one lung, `turn` shifts it for another frame. */
+const canvasOf = (width, height) => Object.assign(document.createElement("canvas"), { width, height });
+
+/** Draws a chest as an X-ray would show it, roughly, as `medserve sample-image` does: what weakens X-rays is bright. `haze` clouds the lower
+ * part of one lung, `turn` shifts it all for another frame. */
 function chest(haze, turn = 0, size = 384) {
-  const canvas = document.createElement("canvas");
-  canvas.width = canvas.height = size;
-  const context = canvas.getContext("2d"), unit = size / 100;
-  const at = (x, y) => [x * unit, y * unit];
-  const blob = (x, y, rx, ry, inner, outer, angle = 0) => {
-    context.save();
-    context.translate(...at(x, y));
-    context.rotate(angle);
-    context.scale(rx * unit, ry * unit);
-    const shade = context.createRadialGradient(0, 0, 0.2, 0, 0, 1);
-    shade.addColorStop(0, inner);
-    shade.addColorStop(1, outer);
-    context.fillStyle = shade;
-    context.beginPath();
-    context.arc(0, 0, 1, 0, 7);
-    context.fill();
-    context.restore();
+  const step = (distance, edge) => { const t = Math.min(1, Math.max(0, 0.5 + distance / edge)); return t * t * (3 - 2 * t); };
+  const ellipse = (x, y, a, b, edge) => step(1 - Math.hypot(x / a, y / b), edge);
+  const band = (distance, half) => { const t = Math.max(0, 1 - Math.abs(distance / half)); return t * t * (3 - 2 * t); };
+  const bright = (x, y) => {
+    const side = Math.abs(x), arc = 0.9 * (side - 0.17) ** 2, clouds = 1.5 * haze * (ellipse(x + 0.24, y - 0.6, 0.13, 0.13, 1.2) + 0.6 * ellipse(x + 0.2, y - 0.5, 0.08, 0.1, 1.2));
+    const tissue = Math.max(ellipse(x, y - 0.62, 0.47, 0.6, 0.05), ellipse(x, y - 0.34, 0.52, 0.22, 0.08));
+    const lungs = ellipse(side - 0.225, y - 0.46, 0.165, 0.31, 0.1) * (1 - step(y - 0.72 - 1.6 * (side - 0.21) ** 2, 0.015));
+    const rib = Math.min(7, Math.max(0, Math.round((y - 0.17 - arc) / 0.078)));
+    return 12 - 105 * lungs * (1 - Math.min(0.9, clouds)) + 70 * ellipse(x - 0.06, y - 0.6, 0.15, 0.15, 0.12) * (0.35 + 0.65 * lungs) + tissue * (150
+      + 28 * ellipse(x, y - 0.38, 0.055, 0.2, 0.3) + 24 * step(0.036 - side, 0.012) * (0.8 + 0.2 * Math.sin(y * 90))
+      + 30 * band(y - 0.185 + 0.25 * (side - 0.2), 0.011) * step(0.36 - side, 0.03) * step(side - 0.03, 0.02)
+      + 20 * step(0.4 - side, 0.02) * step(side - 0.03, 0.02) * band(y - 0.17 - arc - rib * 0.078, 0.011));
   };
-  context.fillStyle = "#0a0a0a";
-  context.fillRect(0, 0, size, size);
-  blob(50, 62, 50, 66, "rgb(168 168 168)", "rgb(96 96 96 / 0%)");
-  blob(50, 10, 15, 24, "rgb(170 170 170)", "rgb(120 120 120 / 0%)");
-  blob(30 + turn, 50, 19, 35, "rgb(22 22 22)", "rgb(40 40 40 / 30%)", 0.1);
-  blob(30 + turn, 50, 14, 29, "rgb(16 16 16)", "rgb(26 26 26 / 60%)", 0.1);
-  blob(70 + turn, 50, 19, 35, "rgb(22 22 22)", "rgb(40 40 40 / 30%)", -0.1);
-  blob(70 + turn, 50, 14, 29, "rgb(16 16 16)", "rgb(26 26 26 / 60%)", -0.1);
-  blob(56 + turn, 62, 14, 16, "rgb(205 205 205)", "rgb(150 150 150 / 0%)", 0.5);
-  context.strokeStyle = "rgb(210 210 210 / 15%)";
-  context.lineWidth = 1.9 * unit;
-  for (let rib = 0; rib < 8; rib += 1) {
-    for (const side of [-1, 1]) {
-      context.beginPath();
-      context.ellipse(...at(50 + side * 19 + turn, 26 + rib * 7), 19 * unit, 6.5 * unit, side * 0.32, Math.PI, 2 * Math.PI);
-      context.stroke();
-    }
+  const canvas = canvasOf(size, size), context = canvas.getContext("2d"), picture = context.createImageData(size, size);
+  for (let at = 0; at < size * size; at += 1) {
+    const value = bright((at % size + 0.5) / size - 0.5 - turn / 100, (Math.floor(at / size) + 0.5) / size) + 3 * (Math.random() - 0.5);
+    picture.data.set([value, value, value, 255], at * 4);
   }
-  blob(50 + turn, 46, 5, 48, "rgb(222 222 222 / 85%)", "rgb(190 190 190 / 10%)");
-  blob(28, 90, 27, 14, "rgb(206 206 206)", "rgb(160 160 160 / 0%)");
-  blob(72, 92, 27, 13, "rgb(198 198 198)", "rgb(160 160 160 / 0%)");
-  if (haze) for (const [x, y, r] of [[28, 60, 12], [34, 66, 10], [26, 68, 11], [33, 54, 8]]) blob(x, y, r, r, "rgb(225 225 225 / 70%)", "rgb(190 190 190 / 0%)");
+  context.putImageData(picture, 0, 0);
   return canvas;
+}
+
+/** Ellipses with soft edges on one colour: `[x, y, radius, height as a share of the width, colour]`. */
+function discs(size, ground, list) {
+  const canvas = canvasOf(size, size), context = canvas.getContext("2d");
+  context.fillStyle = ground;
+  context.fillRect(0, 0, size, size);
+  context.filter = "blur(1.5px)";
+  for (const [x, y, radius, flat, colour] of list) {
+    context.fillStyle = colour;
+    context.beginPath();
+    context.ellipse(x, y, radius, radius * flat, x, 0, 7);
+    context.fill();
+  }
+  return canvas;
+}
+
+/** Nuclei as a fluorescence microscope shows them, roughly. */
+function nuclei() {
+  const placed = [];
+  for (let tries = 0; tries < 400 && placed.length < 26; tries += 1) {
+    const [x, y, r] = [14 + Math.random() * 228, 14 + Math.random() * 228, 8 + Math.random() * 6], grey = 70 + Math.random() * 80;
+    if (!placed.some(([a, b, c]) => Math.hypot(x - a, y - b) < r + c + 4)) placed.push([x, y, r, 0.75 + Math.random() / 4, `rgb(${grey} ${grey} ${grey})`]);
+  }
+  return discs(256, "#080808", placed);
+}
+
+/** A white blood cell among red ones, roughly. */
+function cell() {
+  const red = [[30, 40], [220, 50], [40, 200], [225, 215], [128, 8], [5, 120], [250, 130], [130, 250]].flatMap(([x, y]) => [[x, y, 34, 1, "rgb(222 160 165)"], [x, y, 12, 1, "rgb(235 190 190)"]]);
+  return discs(256, "rgb(232 208 205)", [...red, [128, 128, 50, 1, "rgb(225 190 215)"], ...[[105, 110, 19], [125, 135, 17], [148, 120, 19], [150, 148, 14]].map(([x, y, r]) => [x, y, r, 1, "rgb(110 60 140)"])]);
 }
 
 const png = (canvas, name) => new Promise((done) => canvas.toBlob((blob) => done(new File([blob], name, { type: "image/png" })), "image/png"));
 
 function blank() {
-  const canvas = document.createElement("canvas");
-  canvas.width = canvas.height = 128;
-  const context = canvas.getContext("2d");
-  context.fillStyle = "#808080";
-  context.fillRect(0, 0, 128, 128);
-  return canvas;
+  return discs(128, "#808080", []);
 }
 
 /** Frames of 12 bits as a DICOM file, explicit little endian. */
@@ -102,9 +110,6 @@ function dicom(frames, name) {
   return new File(parts, name, { type: "application/dicom" });
 }
 
-/** The model that the drawings are for; it is asked unless another is chosen. */
-export const DRAWN_FOR = "pneumonia";
-
 /** The files drawn here, so that a page can say that they are drawings. */
 export const drawn = new WeakSet();
 
@@ -114,12 +119,17 @@ const drawing = (make) => async () => {
   return file;
 };
 
-/** Pictures by name; each is made when it is asked for. */
+/** The model that most drawings are for. */
+export const DRAWN_FOR = "pneumonia";
+
+/** Pictures by name, each with the model that it is for; each is made when it is asked for. */
 export const PICTURES = {
-  clear: drawing(() => png(chest(false), "drawing-clear.png")),
-  hazy: drawing(() => png(chest(true), "drawing-hazy.png")),
-  dicom: drawing(() => dicom([chest(false, -2, 256), chest(true, 0, 256), chest(true, 2, 256)], "drawing-3-frames.dcm")),
-  blank: drawing(() => png(blank(), "blank.png")),
+  clear: { model: DRAWN_FOR, make: drawing(() => png(chest(0), "drawing-clear.png")) },
+  hazy: { model: DRAWN_FOR, make: drawing(() => png(chest(1), "drawing-hazy.png")) },
+  dicom: { model: DRAWN_FOR, make: drawing(() => dicom([chest(0, -1, 256), chest(0.5, 0, 256), chest(1, 1, 256)], "drawing-3-frames.dcm")) },
+  blank: { model: DRAWN_FOR, make: drawing(() => png(blank(), "blank.png")) },
+  cell: { model: "blood-cells", make: drawing(() => png(cell(), "drawing-cell.png")) },
+  nuclei: { model: "nuclei", make: drawing(() => png(nuclei(), "drawing-nuclei.png")) },
 };
 
 /** Notes for a model, by its name or by what its labels are; the first that fits. */

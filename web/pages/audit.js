@@ -1,6 +1,6 @@
 // Who asked what, of which model, and what was answered: filtered here, exported as CSV or JSON.
 
-import { get, has, path } from "../lib/api.js";
+import { get, has, parameters, path } from "../lib/api.js";
 import { h, isolated, put } from "../lib/dom.js";
 import { attempt, field, problem, route as spelled, select, title } from "../lib/parts.js";
 import { save, write } from "../lib/csv.js";
@@ -21,11 +21,12 @@ export async function open(place) {
   const filters = { text: "", route: "", outcome: "decisions" };
   let rows = [], next = null, done = false;
   const out = h("div.gap");
+  const person = h("input", { id: "audit-person", autocomplete: "off", spellcheck: "false", dir: "auto", on: { change: fresh } });
   const text = h("input", { type: "search", id: "filter", on: { input: () => { filters.text = text.value.trim().toLowerCase(); draw(); } } });
   const route = h("div"), said = h("p.soft.small.gap-s", { role: "status" });
   const outcome = select([["decisions", t("audit.decisions")], ["", t("audit.calls")], ["answered", t("audit.answered")], ["abstained", t("abstained")], ["refused", t("refused")]], "decisions", (value) => { filters.outcome = value; draw(); });
   put(place, title("audit"), h("div.sheet",
-    h("div.note-fields", field(t("audit.text"), text, t("audit.text.hint")), route, field(t("audit.outcome"), outcome)),
+    h("div.note-fields", parameters("GET /v1/audit").includes("user") ? field(t("audit.person"), person, t("audit.person.hint")) : null, field(t("audit.text"), text, t("audit.text.hint")), route, field(t("audit.outcome"), outcome)),
     h("div.row.gap", h("button", { type: "button", on: { click: fresh } }, t("audit.fresh")), h("button", { type: "button", id: "audit-csv", on: { click: () => exported("csv") } }, t("download.csv")), h("button", { type: "button", on: { click: () => exported("json") } }, t("download.json"))), said), out);
 
   const fits = (row) => (!filters.route || row.route === filters.route) &&
@@ -44,7 +45,8 @@ export async function open(place) {
     await attempt(out, async () => {
       const want = shown().length + 50;
       for (let page = 0; page < PAGES && !done && shown().length < want; page += 1) {
-        const answer = await get(`/v1/audit?limit=${PAGE}${next ? `&before=${next}` : ""}`);
+        const whose = person.value.trim() ? `&user=${encodeURIComponent(person.value.trim())}` : "";
+        const answer = await get(`/v1/audit?limit=${PAGE}${next ? `&before=${next}` : ""}${whose}`);
         rows.push(...answer.rows);
         next = answer.next;
         done = !next;

@@ -22,7 +22,7 @@ export async function open(place) {
     else filter.set(name, value);
     put(chosen, filter.size ? h("span.small.soft", t("cases.filter")) : null, [...filter].map(([name, value]) => h("button.small", {
       type: "button", "aria-label": t("cases.unfilter", { name }), on: { click: () => narrow(name) },
-    }, isolated(name), ": ", isolated(value), icon("close"))));
+    }, h("span", isolated(name), ": ", isolated(value)), icon("close"))));
     search();
   }
 
@@ -49,7 +49,7 @@ function hit(found, text, narrow) {
 /** A value as a button that looks for it alone; a list as text. */
 function known(name, value, narrow) {
   if (typeof value === "object") return h("span.tag", isolated(name), ": ", isolated(value.join(", ")));
-  return h("button.small", { type: "button", data: { name }, title: t("cases.only", { name }), on: { click: () => narrow(name, value) } }, isolated(name), ": ", isolated(value));
+  return h("button.small", { type: "button", data: { name }, title: t("cases.only", { name }), on: { click: () => narrow(name, value) } }, h("span", isolated(name), ": ", isolated(value)));
 }
 
 /** The text around the first marks, and the whole where that is more. */

@@ -2,6 +2,7 @@
 
 import { get, has, limits, send, timings } from "../lib/api.js";
 import { announce, h, icon, isolated, put } from "../lib/dom.js";
+import { generate } from "../lib/generate.js";
 import { isDicom } from "../lib/dicom.js";
 import { abstention, bars, curl, problem, select, times, title } from "../lib/parts.js";
 import { picture } from "../lib/picture.js";
@@ -18,11 +19,14 @@ export async function open(place) {
   const { models } = await get("/v1/models");
   const fitting = models.filter((model) => model.task === "image-classification");
   const segmenting = has("POST /v1/images/segment") ? models.filter((model) => model.task === "image-segmentation") : [];
+  const making = has("POST /v1/images/generate") ? models.filter((model) => model.task === "image-generation") : [];
+  const maker = making.length ? generate(making) : null;
   if (!fitting.length && !segmenting.length) {
-    put(place, title("images"), h("div.notice", t("images.none")));
+    put(place, title("images"), h("div.notice", t("images.none")), maker);
     return undefined;
   }
   const state = { shots: [], chosen: 0, model: fitting.find((one) => one.name === DRAWN_FOR) ?? fitting[0] ?? segmenting[0], open: true };
+  const all = [...fitting, ...segmenting];
   const list = h("div"), detail = h("div"), told = h("div"), about = h("p.soft.small.about");
   const input = h("input.unseen", { type: "file", multiple: true, id: "files", tabindex: "-1", "aria-hidden": "true", accept: ".png,.jpg,.jpeg,.dcm,.dicom,image/png,image/jpeg,application/dicom", on: { change: () => { add([...input.files]); input.value = ""; } } });
   const drop = h("div.drop", { on: {
@@ -32,13 +36,26 @@ export async function open(place) {
   } },
   icon("upload"), h("strong", t("images.drop")), h("button.main", { type: "button", id: "choose", on: { click: () => input.click() } }, t("images.choose")), input,
   h("span.small", t("images.limits", { size: bytes(limits().max_body_bytes), count: number(MOST) })),
-  h("div.samples", h("span.small", t("images.samples")), Object.keys(PICTURES).map((name) => h("button.quiet", { type: "button", id: `sample-${name}`, on: { click: async () => add([await PICTURES[name]()]) } }, t(`images.sample.${name}`)))));
-  const all = [...fitting, ...segmenting];
-  const model = select(all.map((one) => [one.name, one.name]), state.model.name, (name) => { state.model = all.find((one) => one.name === name); put(about, isolated(state.model.description ?? "")); again(); });
+  h("div.samples", h("span.small", t("images.samples")), Object.entries(PICTURES).filter(([, one]) => one.model === DRAWN_FOR || all.some((served) => served.name === one.model)).map(([name, one]) => h("button.quiet", { type: "button", id: `sample-${name}`, on: { click: () => sample(one) } }, t(`images.sample.${name}`)))));
+  const model = select(all.map((one) => [one.name, one.name]), state.model.name, (name) => { ask(name); again(); });
   model.setAttribute("aria-label", t("model"));
   model.classList.add("narrow");
   put(about, isolated(state.model.description ?? ""));
-  put(place, title("images"), h("div.below", h("div.row", h("span.label", { "aria-hidden": "true" }, t("model")), model), about), drop, h("div.shots", told, list, detail));
+  put(place, title("images"), h("div.below", h("div.row", h("span.label", { "aria-hidden": "true" }, t("model")), model), about), drop, h("div.shots", told, list, detail), maker);
+
+  function ask(name) {
+    state.model = all.find((one) => one.name === name);
+    put(about, isolated(state.model.description ?? ""));
+  }
+
+  /** A drawing, asked of the model that it is for where that is in service. */
+  async function sample({ model: name, make }) {
+    if (all.some((one) => one.name === name) && name !== state.model.name) {
+      model.value = name;
+      ask(name);
+    }
+    add([await make()]);
+  }
 
   function add(files) {
     const room = MOST - state.shots.length;
@@ -147,20 +164,26 @@ export async function open(place) {
 function short(shot) {
   if (shot.status === "refused") return h("span.tag.bad", t("refused"));
   if (shot.status !== "done") return h("span.soft", t(shot.status === "waiting" ? "waiting" : "working"));
-  if (shot.answer.regions) return t("regions.count", { count: shot.answer.regions.length });
+  if (shot.answer.regions) return isolated(shot.answer.regions.map(found).join(", "));
   return shot.answer.abstained ? h("span.tag.warn", t("abstained")) : isolated(shot.answer.label);
 }
 
+/** Abstentions after which a probability would be believed that means nothing: it is shown to who asks for it. */
+const MEANINGLESS = ["unlike_training", "blank", "wrong_modality"];
+
 function verdictOf({ answer, model }) {
   const names = model.label_descriptions ?? {};
+  const probable = h("div.gap-s", bars(answer.predictions, { names, threshold: model.abstain_below, first: answer.label ?? "" }), h("p.soft.small.gap-s", t("bars.note", { value: percent(model.abstain_below) })));
   return h("div",
     answer.abstained ? abstention(answer.reason) : h("div.below", h("div.verdict", isolated(answer.label), names[answer.label] ? ` · ${names[answer.label]}` : ""), h("div.soft", t("images.certainty", { value: percent(answer.predictions.find((one) => one.label === answer.label)?.probability ?? 0) }))),
-    h("div.gap-s", bars(answer.predictions, { names, threshold: model.abstain_below, first: answer.label ?? "" })),
-    h("p.soft.small.gap-s", t("bars.note", { value: percent(model.abstain_below) })));
+    MEANINGLESS.includes(answer.reason) ? h("details", h("summary", t("bars.anyway")), probable) : probable);
 }
 
+/** A region in words: how many objects, where the model tells them apart. */
+const found = ({ label, objects }) => (Number.isInteger(objects) ? `${label} × ${number(objects)}` : label);
+
 function regions({ regions: list, abstained, reason }) {
-  return h("div", abstained ? abstention(reason) : null, h("ul.bars", list.map((region) => h("li", h("span.name", isolated(region.label)), h("span.bar", h("i", { style: { width: `${region.fraction * 100}%` } })), h("span.much", percent(region.fraction))))));
+  return h("div", abstained ? abstention(reason) : h("div.below", h("div.verdict", isolated(list.map(found).join(", "))), h("div.soft", t("regions.share"))), h("ul.bars", list.map((region) => h("li", h("span.name", isolated(region.label)), h("span.bar", h("i", { style: { width: `${region.fraction * 100}%` } })), h("span.much", percent(region.fraction))))));
 }
 
 /** Asks the server, again where it is busy. */

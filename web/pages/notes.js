@@ -149,9 +149,9 @@ function shown(model, record, result) {
 
 function extraction(note, result) {
   const spans = result.entities.map((one) => ({ ...one, note: one.label, denied: one.negated }));
-  const text = new Map(result.entities.map((one) => [one.id, one.text]));
+  const text = new Map(result.entities.map((one) => [one.id, one.text])), denied = new Set(result.entities.filter((one) => one.negated).map((one) => one.id));
   return h("div.sheet", { id: "answer" }, h("h3", t("entities")), marked(note, spans),
-    result.relations?.length ? h("div.gap", h("h3", t("relations")), h("ul", result.relations.map((one) => h("li", isolated(text.get(one.from) ?? one.from), ` – ${one.label.replaceAll("_", " ")} – `, isolated(text.get(one.to) ?? one.to), " ", h("span.soft", percent(one.probability)))))) : null,
+    result.relations?.length ? h("div.gap", h("h3", t("relations")), h("ul", result.relations.map((one) => h("li", isolated(text.get(one.from) ?? one.from), ` – ${one.label.replaceAll("_", " ")} – `, isolated(text.get(one.to) ?? one.to), " ", h("span.soft", percent(one.probability)), denied.has(one.from) || denied.has(one.to) ? [" ", h("span.tag.warn", t("denied"))] : null)))) : null,
     h("div.row.gap", h("button", { type: "button", on: { click: () => save("entities.csv", write([["id", "label", "start", "end", "text", "probability", "negated"], ...result.entities.map((one) => [one.id, one.label, one.start, one.end, one.text, one.probability, one.negated])])) } }, t("download.csv"))));
 }
 

@@ -1,21 +1,22 @@
-// How the server is doing: readiness, load, latency, queues, refusals, memory, and whether answers drift from training.
+// How the server is doing: readiness, load, latency, queues, refusals, memory, and whether answers drift from training
+// (lib/drift.js).
 
-import { get, limits, send } from "../lib/api.js";
-import { shares, spark } from "../lib/charts.js";
+import { get, has as offers, limits, send } from "../lib/api.js";
+import { spark } from "../lib/charts.js";
 import { h, icon, isolated, put } from "../lib/dom.js";
+import { drift } from "../lib/drift.js";
 import { problem, route as spelled, table, title } from "../lib/parts.js";
-import { buckets, of, parse, quantile, since, sum } from "../lib/metrics.js";
-import { bytes, duration, has, number, percent, t } from "../lib/words.js";
+import { buckets, of, parse, quantile, sum } from "../lib/metrics.js";
+import { bytes, duration, has, number, t } from "../lib/words.js";
 
 const EVERY = 2000;
 const KEPT = 90;
-/** Answers before shares are worth comparing. */
-const FEW = 30;
 
 export async function open(place) {
   const out = h("div"), failed = h("div");
-  put(place, title("operations"), failed, out);
   const { models } = await get("/v1/models").catch(() => ({ models: [] }));
+  const drifting = offers("GET /v1/models/{name}/drift") ? drift(models) : null;
+  put(place, title("operations"), failed, out, drifting?.element);
   const past = [];
   let timer = null, open = true;
   async function look() {
@@ -28,7 +29,8 @@ export async function open(place) {
       past.push({ at: performance.now(), samples: parse(text) });
       if (past.length > KEPT) past.shift();
       put(failed);
-      if (!out.contains(document.activeElement)) put(out, shown(ready, past, models));
+      if (!out.contains(document.activeElement)) put(out, shown(ready, past));
+      drifting?.look(past.at(-1).samples);
     } catch (error) {
       if (open) put(failed, problem(error));
     }
@@ -37,6 +39,7 @@ export async function open(place) {
   await look();
   return () => {
     open = false;
+    drifting?.close();
     clearTimeout(timer);
   };
 }
@@ -44,7 +47,7 @@ export async function open(place) {
 const counted = ({ samples }) => of(samples, "medserve_requests_total").filter((one) => !own(one.labels.route)).reduce((total, one) => total + one.value, 0);
 const own = (route) => route === "/metrics" || route === "/" || route.startsWith("/health") || route.startsWith("/console") || route.startsWith("/docs") || route === "/openapi.json";
 
-function shown(ready, past, models) {
+function shown(ready, past) {
   const now = past.at(-1), first = past[0];
   const seconds = (a, b) => Math.max(0.001, (b.at - a.at) / 1000);
   const rates = past.slice(1).map((one, at) => Math.max(0, counted(one) - counted(past[at])) / seconds(past[at], one));
@@ -68,33 +71,14 @@ function shown(ready, past, models) {
       }), { numbers: [1, 2, 3], caption: t("ops.latency") }) : h("p.soft", t("ops.nothing"))),
       h("div.stack", h("div.sheet", h("h2", t("ops.stages")), stages(now.samples)),
         h("div.sheet", h("h2", t("ops.refused")), refused.length ? table([t("reason"), t("ops.requests")], refused.map((one) => [has(`rejected.${one.labels.reason}`) ? t(`rejected.${one.labels.reason}`) : one.labels.reason, number(one.value)]), { numbers: [1], caption: t("ops.refused") }) : h("p.soft", t("ops.none-refused"))))),
-    h("div.sheet", { id: "drift" }, h("h2", t("drift")), h("p.soft.small", t("drift.lead")), h("div.grid.gap", models.map((model) => drift(model, now.samples)))),
     h("p.soft.small", t("ops.window", { seconds: number(seconds(first, now)) })));
 }
 
 function stages(samples) {
   const rows = [];
-  for (const model of [...new Set(of(samples, "medserve_stage_seconds_count").map((one) => one.labels.model))].sort()) {
+  for (const model of [...new Set(of(samples, "medserve_stage_seconds_count").filter((one) => one.value > 0).map((one) => one.labels.model))].sort()) {
     const cell = (stage) => duration(quantile(buckets(samples, "medserve_stage_seconds", { model, stage }), 0.5));
     rows.push([isolated(model), ...["decode", "preprocess", "queue", "inference"].map(cell)]);
   }
   return rows.length ? table([t("model"), t("stage.decode"), t("stage.preprocess"), t("stage.queue"), t("stage.inference")], rows, { numbers: [1, 2, 3, 4], caption: t("ops.stages") }) : h("p.soft", t("ops.nothing"));
-}
-
-/** Shares of the labels answered beside those answered on the held-out records that the card measures. */
-function drift(model, samples) {
-  const wanted = { model: model.name, version: model.version };
-  const answers = new Map(of(samples, "medserve_answers_total", wanted).map((one) => [one.labels.label, one.value]));
-  const total = [...answers.values()].reduce((a, b) => a + b, 0), withheld = sum(samples, "medserve_abstentions_total", wanted);
-  const split = ["test", "val, with red flags", "val"].find((name) => Array.isArray(model.metrics?.[name]?.confusion));
-  const then = new Map();
-  if (split) {
-    const matrix = model.metrics[split].confusion, all = matrix.flat().reduce((a, b) => a + b, 0);
-    model.labels.forEach((label, at) => then.set(label, matrix.reduce((a, row) => a + (row[at] ?? 0), 0) / (all || 1)));
-  }
-  const expected = model.metrics?.[split]?.abstained;
-  const sure = quantile(since(buckets(samples, "medserve_confidence", wanted), []), 0.5);
-  return h("div", h("h3", isolated(model.name)), total + withheld < 1 ? h("p.soft.small", t("drift.none")) : [
-    shares(model.labels.map((label) => [label, (answers.get(label) ?? 0) / Math.max(1, total), then.has(label) ? then.get(label) : null]), model.label_descriptions),
-    h("p.small.soft.gap-s", t("drift.answers", { count: number(total) }), " ", t("drift.withheld", { now: percent(withheld / (total + withheld)), then: typeof expected === "number" ? percent(expected) : "–" }), " ", Number.isFinite(sure) ? t("drift.sure", { value: percent(sure, 0) }) : "", " ", total < FEW ? t("drift.few", { count: FEW }) : "")]);
 }

@@ -7,6 +7,8 @@ import { attempt, curl, field, problem, select, table, tabs, title } from "../li
 import { number, percent, t, when } from "../lib/words.js";
 import { limits } from "../lib/api.js";
 
+/** Things ruled out that are not folded. */
+const FOLDED = 12;
 const KINDS = ["hospital", "doctor", "pharmacy", "drug", "advice"];
 const EVENTS = { hospital: "visit", doctor: "visit", pharmacy: "dispense", drug: "prescription", advice: "follow" };
 const SAMPLES = ["u1", "u17", "u42", "u250", "u1999"];
@@ -56,12 +58,13 @@ async function person(body, id, first, chosen) {
     put(answer, h("div.two",
       h("div.sheet", { id: "recommended" },
         h("div.row.apart.below", h("h2", t("people.recommended")), h("span.tag.accent", { title: t(`strategy.${given.strategy}.why`) }, t(`strategy.${given.strategy}`))),
+        before ? h("div.notice.below", { id: "recorded" }, icon("check"), h("div", t("people.recorded", { name: before.of.name }))) : null,
         given.abstained ? h("div.notice.warn", icon("warning"), h("div", isolated(given.abstained))) : null,
         (given.flags ?? []).map((flag) => h("div.notice.warn.below", icon("warning"), h("div", isolated(flag)))),
         given.items.length ? h("ol.recs", given.items.map((item, index) => recommended(item, index, names, before, () => record(item)))) : given.abstained ? null : h("p.soft", t("people.nothing"))),
       h("div", drawn ? h("div.sheet", drawn) : null,
         h("div.sheet", { id: "excluded" }, h("h2", t("people.excluded")), given.excluded.length
-          ? h("ul.recs", given.excluded.slice(0, 40).map((one) => h("li", h("span.rank", icon("close")), h("span.title", isolated(names.get(one.item_id) ?? one.item_id)), one.severity ? h("span.tag.bad", t(`severity.${one.severity}`)) : h("span"), h("div.why", isolated(one.reason), one.note ? h("div", isolated(one.note)) : null))))
+          ? ruledOut(given.excluded, names)
           : h("p.soft", t("people.none-excluded"))),
         h("div.sheet", h("p.soft.small", t("people.as-of", { time: when(given.as_of) })), curl("GET", address)))));
   }
@@ -89,6 +92,14 @@ async function person(body, id, first, chosen) {
 
   await Promise.all([ask(), showHistory()]);
   if (has("GET /v1/users/{user_id}/neighbors")) past.after(neighbors(id, () => kind));
+}
+
+/** What was ruled out, allergies and named interactions first: of a long list the rest is folded. */
+function ruledOut(list, names) {
+  const urgency = (one) => (one.reason.startsWith("allergy") ? 0 : one.severity ? 1 : 2);
+  const rows = [...list].sort((a, b) => urgency(a) - urgency(b)).map((one) => h("li", h("span.rank", icon("close")), h("span.title", isolated(names.get(one.item_id) ?? one.item_id)), one.severity ? h("span.tag.bad", t(`severity.${one.severity}`)) : h("span"), h("div.why", isolated(one.reason), one.note ? h("div", isolated(one.note)) : null)));
+  const rest = rows.splice(FOLDED);
+  return [h("ul.recs", rows), rest.length ? h("details.gap-s", h("summary", t("people.more-excluded", { count: rest.length })), h("ul.recs", rest)) : null];
 }
 
 function recommended(item, index, names, before, record) {

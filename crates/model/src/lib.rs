@@ -5,6 +5,7 @@
 mod architecture;
 pub mod calibration;
 mod check;
+pub mod drift;
 mod embedding;
 mod generation;
 pub mod manifest;

@@ -27,6 +27,7 @@ mod evidence;
 mod feed;
 mod load;
 mod replace;
+mod tallies;
 mod write;
 
 use std::str::FromStr;

@@ -15,6 +15,7 @@ mod dicom;
 mod feed;
 mod load;
 mod replace;
+mod tallies;
 
 use std::path::Path;
 use std::str::FromStr;

@@ -14,6 +14,7 @@ mod loading;
 mod measure;
 mod replace;
 mod rows;
+mod tallies;
 mod trouble;
 
 /// Makes of `async fn name(database: Database)` a test on SQLite and one on Postgres.

@@ -1,0 +1,48 @@
+// Pictures that a model makes of a label. They show nobody, and the page says so beside each.
+
+import { send, timings } from "./api.js";
+import { save } from "./csv.js";
+import { h, put } from "./dom.js";
+import { attempt, curl, field, select, times } from "./parts.js";
+import { number, t } from "./words.js";
+
+const PATH = "/v1/images/generate";
+
+/** The part of the page, for models that make pictures. */
+export function generate(models) {
+  let model = models[0];
+  const labels = h("div"), out = h("div", { "aria-live": "polite" });
+  const count = h("input", { type: "number", id: "generate-count", min: 1, max: 64, value: 4, inputmode: "numeric" });
+  const seed = h("input", { type: "number", id: "generate-seed", min: 0, step: 1, inputmode: "numeric" });
+  const go = h("button.main", { id: "generate-go" }, t("generate.go"));
+  let label;
+  const choose = () => put(labels, field(t("label"), label = select(model.labels.map((one) => [one, model.label_descriptions?.[one] ? `${one} · ${model.label_descriptions[one]}` : one]), model.labels[0])));
+  choose();
+
+  const ask = () => attempt(out, async () => {
+    const body = { model: model.name, label: label.value, count: Number(count.value), ...(seed.value === "" ? {} : { seed: Number(seed.value) }) };
+    put(out, h("p.soft.gap", t("generate.working")));
+    go.disabled = true;
+    try {
+      const began = performance.now(), response = await send("POST", PATH, { body });
+      const answer = await response.json();
+      put(out, made(answer), h("div.gap", times(timings(response), performance.now() - began)), h("div.gap-s", curl("POST", PATH, { contentType: "application/json", body: JSON.stringify({ ...body, seed: answer.seed }) })));
+    } finally {
+      go.disabled = false;
+    }
+  });
+
+  return h("section.sheet.gap", { id: "generate", "aria-labelledby": "generate-title" }, h("h2", { id: "generate-title" }, t("generate")), h("p.soft.small", t("generate.lead")),
+    h("form", { novalidate: true, on: { submit: (event) => { event.preventDefault(); ask(); } } },
+      h("div.note-fields", models.length > 1 ? field(t("model"), select(models.map((one) => [one.name, one.name]), model.name, (name) => { model = models.find((one) => one.name === name); choose(); })) : null,
+        labels, field(t("generate.count"), count, t("generate.count.hint")), field(t("generate.seed"), seed, t("generate.seed.hint"))),
+      h("div.row.gap", go)), out);
+}
+
+function made({ model, label, seed, results }) {
+  return h("div.gap", h("p", t("generate.made", { count: number(results.length), label, seed })), h("div.made", results.map(({ number: place, png, width, height }) => {
+    const bytes = Uint8Array.from(atob(png), (one) => one.charCodeAt(0));
+    return h("figure", h("img", { src: `data:image/png;base64,${png}`, width, height, alt: t("generate.alt", { number: place, label }) }),
+      h("figcaption", h("span.tag.warn", t("generate.synthetic")), h("button.quiet.small", { type: "button", "aria-label": t("generate.save.of", { number: place }), on: { click: () => save(`synthetic-${model}-${label}-${seed}-${place}.png`, bytes, "image/png") } }, t("generate.save"))));
+  })));
+}
