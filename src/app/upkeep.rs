@@ -15,6 +15,7 @@ use super::tls::Certificates;
 use crate::api::{AppState, People};
 use crate::cases::{Cases, CasesError};
 use crate::store::{AuditKey, KEEP_CHANGES, StoreError, TRIM_BATCH};
+use crate::telemetry::of_tenant;
 use recommend::SourceError;
 use recommend::clock;
 
@@ -69,7 +70,7 @@ async fn within<T, E: Silence>(limit: Duration, asked: impl Future<Output = Resu
 }
 
 /// Takes over writes of other replicas and of plain SQL, again and again, and tidies up behind.
-pub async fn keep_fresh(people: Arc<People>, every: Duration) {
+pub async fn keep_fresh(people: Arc<People>, tenant: String, every: Duration) {
     let mut rounds = tokio::time::interval(every);
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut trimmed = Instant::now();
@@ -104,7 +105,7 @@ pub async fn keep_fresh(people: Arc<People>, every: Duration) {
             });
         }
         let age = clock::now() - fresh.snapshot().as_of;
-        metrics::gauge!("medserve_recommender_age_seconds").set(age as f64 / 1e3);
+        metrics::gauge!("medserve_recommender_age_seconds", of_tenant(&tenant, [])).set(age as f64 / 1e3);
         let tidying = trimmed.elapsed() >= TRIM_EVERY;
         // A merge computes for seconds, during which the looks at the feed go on.
         if merging.as_ref().is_none_or(JoinHandle::is_finished) {
@@ -233,8 +234,9 @@ pub async fn keep_up(state: AppState, people: Arc<People>, key: Arc<AuditKey>) {
             tracing::warn!(%error, "DICOM results were not trimmed");
         }
         if let Ok(backlog) = within(LIMIT, people.store.dicom_backlog()).await {
-            metrics::gauge!("medserve_dicom_waiting").set(backlog.waiting as f64);
-            metrics::gauge!("medserve_dicom_unsent").set(backlog.unsent as f64);
+            let labels = of_tenant(&state.tenant, []);
+            metrics::gauge!("medserve_dicom_waiting", labels.clone()).set(backlog.waiting as f64);
+            metrics::gauge!("medserve_dicom_unsent", labels).set(backlog.unsent as f64);
         }
     }
 }

@@ -25,6 +25,7 @@ mod migrate;
 pub mod postgres;
 mod rows;
 pub mod sqlite;
+pub mod tenant;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -33,4 +33,5 @@ mod repository;
 mod segment;
 mod store;
 mod support;
+mod tenants;
 mod traces;

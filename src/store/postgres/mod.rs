@@ -27,6 +27,7 @@ mod evidence;
 mod feed;
 mod load;
 mod replace;
+mod schema;
 mod write;
 
 use std::str::FromStr;
@@ -41,6 +42,7 @@ use super::rows::{InteractionRow, ItemRow, UserRow};
 use super::{
     Answer, AuditKey, AuditQuery, AuditRow, BulkLoad, Check, Counts, Head, InteractionFilter,
     InteractionQuery, ItemQuery, NumberedRow, PoolUsage, Store, StoreError, StoreOptions, Written, migrate,
+    tenant,
 };
 use recommend::{Evidence, Interaction, Item, Kind, Millis, Term, User, Weighing};
 
@@ -76,7 +78,14 @@ impl PostgresStore {
         // lock behind, which must not go back into a pool.
         let mut connection =
             sqlx::PgConnection::connect_with(&connect).await.map_err(unreachable_or_refused)?;
+        let schema: Option<Arc<str>> = tenant::schema(connect.get_options()).map(Arc::from);
+        if let Some(schema) = &schema {
+            schema::enter(&mut connection, schema).await?;
+        }
         migrate::run(migrate::postgres(), &mut connection).await?;
+        if let Some(schema) = &schema {
+            schema::hold(&mut connection, schema).await?;
+        }
         feed::forget_another_history(&mut connection).await?;
         let follow_up = FollowUp::find(&mut connection).await?;
         let _ = connection.close().await;
@@ -84,7 +93,8 @@ impl PostgresStore {
         let pool = PgPoolOptions::new()
             .max_connections(options.max_connections)
             .acquire_timeout(options.acquire_timeout)
-            .after_connect(|connection, _| {
+            .after_connect(move |connection, _| {
+                let schema = schema.clone();
                 Box::pin(async move {
                     // - A writer stuck behind another's lock answers 503 rather than never.
                     // - A replica that fell silent in the middle of a write holds its locks no longer
@@ -98,7 +108,10 @@ impl PostgresStore {
                              SET tcp_keepalives_count = 3; SET tcp_user_timeout = '20s'; SET jit = off",
                         )
                         .await?;
-                    Ok(())
+                    match schema {
+                        Some(schema) => schema::require(connection, &schema).await,
+                        None => Ok(()),
+                    }
                 })
             })
             .after_release(|connection, _| {
