@@ -8,7 +8,7 @@ pub mod spans;
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use metrics::Label;
+use metrics::{Label, SharedString};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
@@ -198,8 +198,11 @@ pub fn start_metrics() -> Result<PrometheusHandle, BuildError> {
 
 /// These labels, and that of the tenant, unless it is the default one: a server without tenants has
 /// the series that it always had.
-pub fn of_tenant(tenant: &str, labels: impl IntoIterator<Item = (&'static str, String)>) -> Vec<Label> {
-    let named = Some(("tenant", tenant.to_string())).filter(|_| !tenant.is_empty());
+pub fn of_tenant(
+    tenant: &str,
+    labels: impl IntoIterator<Item = (&'static str, SharedString)>,
+) -> Vec<Label> {
+    let named = (!tenant.is_empty()).then(|| ("tenant", tenant.to_string().into()));
     labels.into_iter().chain(named).map(|(name, value)| Label::new(name, value)).collect()
 }
 

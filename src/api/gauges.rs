@@ -20,7 +20,7 @@ pub fn read(state: &AppState) {
 
 /// Those of a tenant's data.
 fn of_data(state: &AppState) {
-    let labels = |name, value: &str| of_tenant(&state.tenant, [(name, value.to_string())]);
+    let labels = |name, value: &'static str| of_tenant(&state.tenant, [(name, value.into())]);
     if let Some(people) = state.people.load_full() {
         let usage = people.store.pool_usage();
         let busy = usage.open.saturating_sub(usage.idle);

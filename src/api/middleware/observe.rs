@@ -33,9 +33,10 @@ pub async fn layer<F: Future<Output = Response>>(
     let (elapsed, end) = (start.elapsed(), SystemTime::now());
     let status = response.status().as_u16();
     let tenant = state.tenant.as_str();
-    let labels = [("method", method.to_string()), ("route", route.clone()), ("status", status.to_string())];
+    let labels =
+        [("method", method.into()), ("route", route.clone().into()), ("status", status.to_string().into())];
     metrics::counter!("medserve_requests_total", of_tenant(tenant, labels)).increment(1);
-    let labels = of_tenant(tenant, [("route", route.clone())]);
+    let labels = of_tenant(tenant, [("route", route.clone().into())]);
     metrics::histogram!("medserve_request_seconds", labels).record(elapsed.as_secs_f64());
     let tenant = Some(tenant).filter(|tenant| !tenant.is_empty());
     let request_id = id.as_ref().map_or("", RequestId::as_str);

@@ -374,19 +374,77 @@ mod tests {
         assert_eq!(read, [("1", "a", 2.0), ("2", "b c", 0.5)]);
     }
 
+    #[derive(clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        options: EvaluationOptions,
+    }
+
+    fn try_options(given: &[&str]) -> Result<EvaluationOptions, clap::Error> {
+        let columns = ["train", "--user-column", "u", "--item-column", "i"];
+        <Cli as clap::Parser>::try_parse_from(columns.iter().chain(given)).map(|cli| cli.options)
+    }
+
+    fn options(given: &[&str]) -> EvaluationOptions {
+        try_options(given).unwrap()
+    }
+
     #[test]
     fn nothing_is_not_recommended_by_nobody() {
-        #[derive(clap::Parser)]
-        struct Cli {
-            #[command(flatten)]
-            options: EvaluationOptions,
-        }
-        let given = |more: [&str; 2]| {
-            let columns = ["train", "--interactions", "f.csv", "--user-column", "u", "--item-column", "i"];
-            <Cli as clap::Parser>::try_parse_from(columns.into_iter().chain(more)).map(|cli| cli.options)
-        };
+        let given = |more: [&str; 2]| try_options(&[&["--interactions", "f.csv"][..], &more].concat());
         assert_eq!(given(["--k", "3"]).map(|options| options.k.get()).unwrap(), 3);
         assert!(given(["--k", "0"]).is_err() && given(["--neighbors", "0"]).is_err());
+    }
+
+    #[test]
+    fn lists_of_drugs_are_measured_before_and_after_the_rules() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name).display().to_string();
+        // Nine people who have three drugs of four, of which warfarin and aspirin interact.
+        let drugs = ["qwarfarin", "qaspirin", "qstatin", "qinsulin"];
+        let mut text = String::from("u,i\n");
+        let mut people = String::new();
+        for person in 0..9 {
+            for (place, drug) in drugs.iter().enumerate() {
+                if place != person % 4 {
+                    text += &format!("p{person},{drug}\n");
+                }
+            }
+            let sex = if person % 2 == 0 { "female" } else { "male" };
+            people += &format!(
+                "{{\"user_id\": \"p{person}\", \"profile\": {{\"sex\": \"{sex}\", \"birth_year\": 1960, \"allergies\": []}}}}\n"
+            );
+        }
+        std::fs::write(at("f.csv"), text).unwrap();
+        std::fs::write(at("people.jsonl"), people).unwrap();
+        let rules = |id: &str| {
+            let item = json!({"item_id": id, "kind": "drug", "name": id, "contraindications": {"interacts_with": ["qaspirin"]}});
+            std::fs::write(at("rules.jsonl"), item.to_string()).unwrap();
+        };
+        rules("qwarfarin");
+        let (events, people, file) = (at("f.csv"), at("people.jsonl"), at("rules.jsonl"));
+        let given = ["--interactions", &events, "--people", &people, "--rules", &file, "--split", "ratio:0.67", "--k", "3"];
+        let found = report(&options(&given)).unwrap();
+        let (before, after) = (&found["drug_lists"]["before"], &found["drug_lists"]["after"]);
+        assert_eq!(found["drug_lists"]["known_drugs"], 1);
+        assert!(before["conflicts"].as_u64().unwrap() > 0, "{found}");
+        assert_eq!((&after["conflicts"], &after["ddi_rate"]), (&json!(0), &json!(0.0)), "{found}");
+        assert!(found["by_group"]["sex: female"]["users"].as_u64() > Some(0), "{found}");
+        rules("qother");
+        let error = report(&options(&given)).unwrap_err().to_string();
+        assert!(error.contains("none of its drugs is among the items"), "{error}");
+    }
+
+    #[test]
+    fn a_split_by_time_needs_times() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("f.csv").display().to_string();
+        std::fs::write(&file, "u,i,at\n1,a,2020-01-01\n1,b,2020-01-01\n2,a,2020-01-01\n").unwrap();
+        let given = ["--interactions", &file, "--split", "time:0.5"];
+        let error = report(&options(&given)).unwrap_err().to_string();
+        assert!(error.contains("needs --time-column"), "{error}");
+        let error = report(&options(&[&given[..], &["--time-column", "at"]].concat())).unwrap_err().to_string();
+        assert!(error.contains("every interaction has the same time"), "{error}");
     }
 
     #[test]
