@@ -198,10 +198,7 @@ pub fn start_metrics() -> Result<PrometheusHandle, BuildError> {
 
 /// These labels, and that of the tenant, unless it is the default one: a server without tenants has
 /// the series that it always had.
-pub fn of_tenant(
-    tenant: &str,
-    labels: impl IntoIterator<Item = (&'static str, SharedString)>,
-) -> Vec<Label> {
+pub fn of_tenant(tenant: &str, labels: impl IntoIterator<Item = (&'static str, SharedString)>) -> Vec<Label> {
     let named = (!tenant.is_empty()).then(|| ("tenant", tenant.to_string().into()));
     labels.into_iter().chain(named).map(|(name, value)| Label::new(name, value)).collect()
 }

@@ -251,7 +251,7 @@ async fn each_as_if_alone(shared: &Database, alone: [Database; 3], engine: &[&st
         })
         .collect();
     let mut dice = Dice(seed);
-    let mut asked = [0; 3];
+    let (mut asked, mut recommended) = ([0; 3], 0);
     for number in 1..=WRITES {
         let place = dice.below(3) as usize;
         let what = write(&mut dice);
@@ -273,12 +273,16 @@ async fn each_as_if_alone(shared: &Database, alone: [Database; 3], engine: &[&st
                         "seed {seed}, {tenant:?}, {} {}",
                         what.method, what.path
                     );
+                    if what.path.contains("/recommendations") {
+                        recommended += answers.0.1[1]["items"].as_array().map_or(0, Vec::len);
+                    }
                     assert!(answers.0.0 < 500, "{} {}: {:?}", what.method, what.path, answers.0);
                     asked[place] += 1;
                 }
             }
         }
     }
+    assert!(recommended > 50, "{recommended} items are too few to tell anything");
     for (place, tenant) in TENANTS.iter().enumerate() {
         let rows = until("all rows of the audit", async || {
             let rows = audited(&together, tenant).await;

@@ -423,7 +423,18 @@ mod tests {
         };
         rules("qwarfarin");
         let (events, people, file) = (at("f.csv"), at("people.jsonl"), at("rules.jsonl"));
-        let given = ["--interactions", &events, "--people", &people, "--rules", &file, "--split", "ratio:0.67", "--k", "3"];
+        let given = [
+            "--interactions",
+            &events,
+            "--people",
+            &people,
+            "--rules",
+            &file,
+            "--split",
+            "ratio:0.67",
+            "--k",
+            "3",
+        ];
         let found = report(&options(&given)).unwrap();
         let (before, after) = (&found["drug_lists"]["before"], &found["drug_lists"]["after"]);
         assert_eq!(found["drug_lists"]["known_drugs"], 1);
@@ -443,7 +454,8 @@ mod tests {
         let given = ["--interactions", &file, "--split", "time:0.5"];
         let error = report(&options(&given)).unwrap_err().to_string();
         assert!(error.contains("needs --time-column"), "{error}");
-        let error = report(&options(&[&given[..], &["--time-column", "at"]].concat())).unwrap_err().to_string();
+        let error =
+            report(&options(&[&given[..], &["--time-column", "at"]].concat())).unwrap_err().to_string();
         assert!(error.contains("every interaction has the same time"), "{error}");
     }
 
