@@ -6,6 +6,7 @@ use std::process::Command;
 use crate::support::{Server, api_key, postgres as cluster, until};
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
+use sqlx::{Connection, Executor, PgConnection};
 
 /// The default tenant, and two others.
 const TENANTS: [&str; 3] = ["", "north", "south"];
@@ -325,6 +326,27 @@ async fn each_is_answered_as_if_alone_over_postgres() {
     }
 }
 
+/// As on a cluster, where the tables of each tenant have no triggers: see docs/citus.md.
+#[tokio::test]
+async fn each_is_answered_as_if_alone_without_triggers() {
+    let Some(shared) = Database::postgres().await else { return };
+    shared.shared(&[]).terminate();
+    let page = include_str!("../../docs/citus.md");
+    let (_, sql) = page.split_once("<!-- triggers -->\n```sql\n").unwrap();
+    let (sql, _) = sql.split_once("```").unwrap();
+    let mut connection = PgConnection::connect(&shared.url).await.unwrap();
+    for schema in ["public", "medserve_north", "medserve_south"] {
+        let sql = format!("SET search_path TO {schema};\n{sql}");
+        connection.execute(sqlx::AssertSqlSafe(sql)).await.unwrap();
+    }
+    let mut alone = Vec::new();
+    for _ in TENANTS {
+        alone.push(Database::postgres().await.unwrap());
+    }
+    let alone = alone.try_into().unwrap_or_else(|_| panic!("three of them"));
+    each_as_if_alone(&shared, alone, &["--recommender", "database"], 4).await;
+}
+
 #[tokio::test]
 async fn what_is_of_all_tenants_is_for_administrators_of_the_default_one() {
     let database = Database::sqlite();
@@ -389,7 +411,7 @@ async fn plain_sql_in_another_schema_is_followed_by_its_own_tenant() {
     let Some(database) = Database::postgres().await else { return };
     let server = database.shared(&[]);
     // As an operator who is connected to the default schema.
-    let mut connection = <sqlx::PgConnection as sqlx::Connection>::connect(&database.url).await.unwrap();
+    let mut connection = PgConnection::connect(&database.url).await.unwrap();
     let insert = "INSERT INTO medserve_north.items (id, kind, name) VALUES ('plain', 'advice', 'walk')";
     sqlx::query(insert).execute(&mut connection).await.unwrap();
     let fed = "SELECT (SELECT count(*) FROM public.changes WHERE item_id = 'plain'),
