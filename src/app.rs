@@ -12,16 +12,16 @@ mod hl7;
 pub mod import;
 mod import_fhir;
 mod listen;
+mod site;
 mod tls;
 mod upkeep;
 
 use std::io::Write;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Result, anyhow};
 use arc_swap::ArcSwapOption;
+use futures::future::join_all;
 use governor::{Quota, RateLimiter};
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
@@ -29,23 +29,18 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
-use tokio::time::timeout;
 
-use crate::api::{Admission, AppState, Identity, People, Shared, drift, identity, router};
-use crate::cases::Cases;
+use crate::api::{Admission, AppState, Identity, Shared, identity, router, tenants};
 use crate::config::{self, ApiKey, AuditMode, Collector, Config, ConfigError, RecommenderEngine};
+use crate::inference::registry::Served;
 use crate::inference::{Registry, change};
-use crate::store::{self, AuditWriter, Store, StoreOptions, demo};
+use crate::store::AuditWriter;
 use crate::telemetry;
 use crate::telemetry::spans::{self, Exporter, Spans};
 use connections::Bounds;
-use recommend::clock;
-use recommend::{Recommender, Settings, Source};
+use recommend::Settings;
+use site::Site;
 use tls::Certificates;
-
-/// Longest time that the last rows of the audit, and then the database, may take at the end.
-const LAST_ROWS: Duration = Duration::from_secs(12);
-const CLOSE: Duration = Duration::from_secs(3);
 
 /// Connections to the listener that answers about health alone.
 const HEALTH_CONNECTIONS: usize = 64;
@@ -141,20 +136,32 @@ async fn serve(prepared: Prepared) -> Result<()> {
         identity.admit(entry);
         key
     });
-    let state = AppState::new(Shared {
-        config: config.clone(),
-        registry: Arc::new(ArcSwapOption::empty()),
-        people: Arc::new(ArcSwapOption::empty()),
-        cases: Arc::new(ArcSwapOption::empty()),
-        identity: Arc::new(identity),
-        rate: config.rate_limit.map(|limit| Arc::new(RateLimiter::keyed(Quota::per_second(limit)))),
-        failures: identity::failures(),
-        audit: AuditWriter::new(config.audit == AuditMode::Fail, rand::random()),
-        audit_key: ArcSwapOption::empty(),
-        admission: Admission::new(config.max_in_flight, config.engines, config.max_body_bytes),
-        metrics: Some(metrics),
-        spans,
-    });
+    let registry = Arc::new(ArcSwapOption::empty());
+    let (identity, failures) = (Arc::new(identity), Arc::new(identity::failures()));
+    let rate = config.rate_limit.map(|limit| Arc::new(RateLimiter::keyed(Quota::per_second(limit))));
+    let admission = Admission::new(config.max_in_flight, config.engines, config.max_body_bytes);
+    let state_of = |tenant: &str| {
+        AppState::new(Shared {
+            tenant: tenant.to_string(),
+            others: OnceLock::new(),
+            config: of_tenant(&config, tenant),
+            registry: registry.clone(),
+            people: Arc::new(ArcSwapOption::empty()),
+            cases: Arc::new(ArcSwapOption::empty()),
+            identity: identity.clone(),
+            rate: rate.clone(),
+            failures: failures.clone(),
+            audit: AuditWriter::new(tenant, config.audit == AuditMode::Fail, rand::random()),
+            audit_key: ArcSwapOption::empty(),
+            admission: admission.clone(),
+            metrics: Some(metrics.clone()),
+            spans: spans.clone(),
+        })
+    };
+    // The default tenant's is the first.
+    let states: Vec<AppState> = config.tenants.all().map(state_of).collect();
+    let (state, others) = (states[0].clone(), &states[1..]);
+    let _ = state.others.set(others.to_vec());
     let exporting = exporter.map(|exporter| tokio::spawn(exporter.run()));
     let (stop, stopped) = watch::channel(false);
     let bounds = Bounds {
@@ -171,30 +178,21 @@ async fn serve(prepared: Prepared) -> Result<()> {
         tracing::info!(address = %health.local_addr()?, "health and metrics are answered here too");
         tokio::spawn(listen::serve(health, None, router::health(state.clone()), bounds, stopped.clone()));
     }
-    let router = router::router(state.clone());
+    let router = tenants::router(state.clone(), others);
     let server = tokio::spawn(listen::serve(listener, tls.clone(), router, bounds, stopped.clone()));
     let reloading = tokio::spawn(upkeep::reload(state.clone(), tls.clone()));
 
-    let people = tokio::select! {
-        started = start(&state, recommendations) => started?,
+    let sites = tokio::select! {
+        started = start(&states, recommendations) => started?,
         () = signals.next() => return Ok(()),
     };
-    let cases = load_cases(&state, &people).await?;
-    let key = audit::open(&config, people.store.as_ref()).await?;
-    state.audit_key.store(Some(key.clone()));
-    state.people.store(Some(people.clone()));
-    state.cases.store(Some(cases.clone()));
-    let finding = tokio::spawn(upkeep::keep_cases(cases.clone(), config.refresh));
-    let filling = tokio::spawn(upkeep::fill_cases(cases));
-    let feeding = tokio::spawn(upkeep::keep_fresh(people.clone(), config.refresh));
-    let upkeep = tokio::spawn(upkeep::keep_up(state.clone(), people.clone(), key.clone()));
-    let ticking = tokio::spawn(upkeep::tick(people.clone()));
-    let (audit, store, of) = (state.audit.clone(), people.store.clone(), key.clone());
-    let auditing = tokio::spawn(async move { audit.run(store.as_ref(), &of).await });
+    // The default tenant's last: once it is there, the server says that it has started.
+    let mut sites: Vec<site::Served> = sites.into_iter().rev().map(Site::serve).collect();
     // One line on standard output for whoever started the program and waits for it.
     writeln!(std::io::stdout(), "medserve listens on {scheme}://{address} (try {scheme}://{address}/docs)")?;
-    let dicom_network = dicom::start(&state, dicom_listener, tls, stopped.clone())?;
-    let hl7_network = hl7::start(&state, hl7_listener, stopped)?;
+    let network = states.iter().find(|state| state.tenant == config.tenants.network).unwrap_or(&state);
+    let dicom_network = dicom::start(network, dicom_listener, tls, stopped.clone())?;
+    let hl7_network = hl7::start(network, hl7_listener, stopped)?;
     if let Some(key) = console_key {
         writeln!(
             std::io::stdout(),
@@ -222,27 +220,24 @@ async fn serve(prepared: Prepared) -> Result<()> {
             true
         }
     };
-    for task in [feeding, finding, filling, upkeep, ticking, reloading] {
-        task.abort();
-    }
+    reloading.abort();
     // What waits is in the database, and goes on with the next start.
     drop((dicom_network, hl7_network));
-    // What was answered is on record also where the end is in a hurry.
-    state.audit.close();
-    if timeout(LAST_ROWS, auditing).await.is_err() {
-        state.audit.give_up(&key);
-    }
-    let counted = timeout(CLOSE, drift::keep(people.store.as_ref())).await;
-    if !matches!(counted, Ok(Ok(()))) {
-        tracing::warn!("the last counts of answers were not written");
-    }
+    join_all(sites.iter_mut().map(site::Served::end)).await;
     if at_once {
         std::process::exit(1);
     }
-    if timeout(CLOSE, people.store.close()).await.is_err() {
-        tracing::warn!("the database did not answer at the end");
-    }
+    join_all(sites.into_iter().map(site::Served::close)).await;
     Ok(())
+}
+
+/// The configuration as a tenant has it: results of DICOM are sent for the network's tenant alone.
+fn of_tenant(config: &Arc<Config>, tenant: &str) -> Arc<Config> {
+    let mut own = config.clone();
+    if own.tenants.network != tenant {
+        Arc::make_mut(&mut own).dicom.peer = None;
+    }
+    own
 }
 
 /// Waits for the requests in flight, those whose clients have gone among them, and then for their spans.
@@ -260,8 +255,9 @@ async fn finish(
     Ok(())
 }
 
-/// Loads what is served: the models, then people, things and the recommender.
-async fn start(state: &AppState, recommendations: Settings) -> Result<Arc<People>> {
+/// Loads what is served: the models, then what each tenant has.
+async fn start(states: &[AppState], recommendations: Settings) -> Result<Vec<Site>> {
+    let state = &states[0];
     let config = state.config.clone();
     let (loaded, refused) = spawn_blocking(move || Registry::load(&config)).await??;
     for error in &refused {
@@ -277,64 +273,39 @@ async fn start(state: &AppState, recommendations: Settings) -> Result<Arc<People
         );
     }
     state.registry.store(Some(Arc::new(loaded)));
-    let people = Arc::new(open(&state.config, recommendations).await?);
-    for error in change::refuse_unfit(&state.registry, &state.config, |served| people.fits(served)) {
+    let mut sites = Vec::with_capacity(states.len());
+    for state in states {
+        let opened = Site::open(state.clone(), recommendations.clone()).await;
+        sites.push(match state.tenant.as_str() {
+            "" => opened?,
+            tenant => opened.with_context(|| format!("the tenant {tenant}"))?,
+        });
+    }
+    let fits = |served: &Served| {
+        let owner = state.config.tenants.owner(&served.manifest().name);
+        sites.iter().find(|site| site.tenant() == owner).map_or(Ok(()), |site| site.people.fits(served))
+    };
+    for error in change::refuse_unfit(&state.registry, &state.config, fits) {
         tracing::error!(%error, "a model package was refused");
     }
-    Ok(people)
-}
-
-/// Reads the cases that are kept into the index over them.
-async fn load_cases(state: &AppState, people: &People) -> Result<Arc<Cases>> {
-    let embedder = Arc::new(state.registry.clone());
-    let cases = Cases::load(people.store.clone(), embedder).await.context("loading the cases")?;
-    Ok(Arc::new(cases))
-}
-
-/// Connects the store, fills it for a demonstration, and loads the recommender.
-async fn open(config: &Config, mut settings: Settings) -> Result<People> {
-    let options = StoreOptions { max_connections: config.database_connections, ..StoreOptions::default() };
-    let now = clock::now();
-    let store = store::connect(&config.database_url, &options).await.context("opening the database")?;
-    fill(config, store.as_ref()).await?;
-    if let Some(oldest) = settings.weighing.oldest_reference(now) {
-        settings.weighing.reference_time =
-            store.reference_time(now, oldest).await.context("asking what ages are counted from")?;
-    }
-    let source: Arc<dyn Source> = store.clone();
-    let recommender = match config.recommender {
-        RecommenderEngine::Memory => Recommender::in_memory(source, settings, now).await,
-        RecommenderEngine::Database => {
-            let evidence =
-                store.evidence(&settings.weighing).await.context("preparing the database's engine")?;
-            Recommender::in_database(source, evidence, settings, now).await
-        }
-    };
-    let recommender = recommender.context("loading people, things and interactions")?;
-    Ok(People { store, recommender, reachable: AtomicBool::new(true), writable: AtomicBool::new(true) })
-}
-
-/// Fills an empty database with the invented region, where a demonstration is asked for.
-async fn fill(config: &Config, store: &dyn Store) -> Result<()> {
-    if !config.demo {
-        return Ok(());
-    }
-    match demo::load(store, demo::SEED, clock::now()).await.context("filling the database")? {
-        Some(_) => tracing::info!("the database was empty and now holds an invented region"),
-        None => tracing::info!("the database is not empty and stays as it is"),
-    }
-    Ok(())
+    Ok(sites)
 }
 
 /// A new key of 256 random bits, and the entry by which the server knows it.
 ///
 /// # Errors
 /// A name or scopes that cannot be.
-pub fn make_key(name: &str, scopes: &str, expires: Option<&str>) -> Result<(String, ApiKey)> {
+pub fn make_key(
+    name: &str,
+    scopes: &str,
+    tenant: Option<&str>,
+    expires: Option<&str>,
+) -> Result<(String, ApiKey)> {
     let key = format!("medserve_{}", hex::encode(rand::random::<[u8; 32]>()));
     let digest = hex::encode(Sha256::digest(&key));
     let expires = expires.map_or_else(String::new, |date| format!(":{date}"));
-    let entry: ApiKey = format!("{name}:{scopes}:{digest}{expires}")
+    let tenant = tenant.map_or_else(String::new, |tenant| format!("@{tenant}"));
+    let entry: ApiKey = format!("{name}:{scopes}{tenant}:{digest}{expires}")
         .parse()
         .map_err(|problem| anyhow!("the entry {problem}"))?;
     Ok((key, entry))
@@ -343,7 +314,7 @@ pub fn make_key(name: &str, scopes: &str, expires: Option<&str>) -> Result<(Stri
 /// An administrator's key for the console of a demonstration that only this machine can reach.
 fn demo_key(config: &Config) -> Result<Option<(String, ApiKey)>> {
     (config.demo && config.listen.ip().is_loopback())
-        .then(|| make_key("demo console", "admin", None))
+        .then(|| make_key("demo console", "admin", None, None))
         .transpose()
 }
 

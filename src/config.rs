@@ -10,6 +10,7 @@ mod identity;
 mod page;
 mod setting;
 mod settings;
+mod tenants;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +31,7 @@ use setting::called;
 
 pub use crate::store::Naming;
 pub use settings::{DATABASE_URL, DEFAULT_DATABASE};
+pub use tenants::TenantsConfig;
 
 /// The configuration in use.
 #[derive(Clone, PartialEq)]
@@ -50,6 +52,8 @@ pub struct Config {
     pub api_keys_file: Option<KeyFile>,
     /// Where tokens come from that are let in.
     pub tokens: Option<TokenSource>,
+    /// Whose data there is.
+    pub tenants: TenantsConfig,
     /// The files for TLS; without them connections are not encrypted.
     pub tls: Option<TlsFiles>,
     /// Origins of web pages that may read answers.
@@ -171,7 +175,7 @@ impl Config {
         let listen = read.value(&settings::LISTEN);
         let api_keys = api_keys(read);
         let api_keys_file = api_keys_file(read, &api_keys);
-        let tokens = tokens(read);
+        let mut tokens = tokens(read);
         let anonymous = read.value(&settings::ALLOW_ANONYMOUS);
         let known = !api_keys.is_empty() || api_keys_file.is_some() || tokens.is_some();
         if !listen.ip().is_loopback() && !known && !anonymous {
@@ -194,6 +198,9 @@ impl Config {
             // The address may hold a password, so it is not repeated.
             read.note(format!("{} must begin with postgres:// or sqlite://", called(DATABASE_URL.name)));
         }
+        let keys: Vec<&ApiKey> =
+            api_keys.iter().chain(api_keys_file.iter().flat_map(|file| &file.keys)).collect();
+        let tenants = TenantsConfig::read(read, &database_url, &keys, &mut tokens, known);
         let request_timeout = read.value(&settings::REQUEST_TIMEOUT_MS);
         let cores = std::thread::available_parallelism().map_or(1, usize::from) as u64;
         let engines = read.given(&settings::ENGINES).unwrap_or(cores);
@@ -210,6 +217,7 @@ impl Config {
             api_keys,
             api_keys_file,
             tokens,
+            tenants,
             tls,
             cors_origins: cors_origins(read),
             rate_limit: read.given(&settings::RATE_LIMIT).and_then(|limit| NonZeroU32::new(limit as u32)),
@@ -335,7 +343,7 @@ fn tokens(reader: &mut Reader) -> Option<TokenSource> {
     match all.map(|setting| reader.given(setting)) {
         [None, None, None] => None,
         [Some(keys), Some(issuer), Some(audience)] => {
-            Some(TokenSource { keys: keys.into(), issuer, audience, max_life })
+            Some(TokenSource { keys: keys.into(), issuer, audience, max_life, tenant_claim: None })
         }
         _ => {
             let names = all.map(|setting| called(setting.name)).join(", ");

@@ -10,6 +10,7 @@ use medserve::app::audit::{self, Audit};
 use medserve::app::import::{self, Import};
 use medserve::app::{backup, health};
 use medserve::config::{self, DATABASE_URL, DEFAULT_DATABASE, Settings};
+use medserve::store::{StoreError, tenant};
 use vision::phantom;
 
 /// Every request takes and gives back a few hundred pieces of memory, on one thread and on another.
@@ -46,6 +47,15 @@ struct Database {
         global = true
     )]
     database_url: String,
+    /// Tenant whose data it is; without it the default tenant
+    #[arg(long, env = "MEDSERVE_TENANT", default_value = "", hide_default_value = true, global = true)]
+    tenant: String,
+}
+
+impl Database {
+    fn address(&self) -> Result<String, StoreError> {
+        tenant::address(&self.database_url, &self.tenant)
+    }
 }
 
 #[derive(Subcommand)]
@@ -65,6 +75,9 @@ enum Command {
         name: String,
         /// What it may do: classify, recommend, write, admin, joined by +
         scopes: String,
+        /// Tenant that it is for; without it the default tenant
+        #[arg(long)]
+        tenant: Option<String>,
         /// Last day on which it opens anything, such as 2030-12-31
         #[arg(long)]
         expires: Option<String>,
@@ -122,22 +135,22 @@ fn main() -> anyhow::Result<()> {
     match cli.command.unwrap_or_else(|| Command::Serve(Box::new(cli.serve))) {
         Command::Serve(serve) => app::run(app::prepare(&serve.settings)?),
         Command::Import { database, what } => {
-            println!("{}", import::run(&database.database_url, what)?);
+            println!("{}", import::run(&database.address()?, what)?);
             Ok(())
         }
         Command::Backup { database, file } => {
-            print!("{}", backup::backup(&database.database_url, &file)?);
+            print!("{}", backup::backup(&database.address()?, &file)?);
             Ok(())
         }
         Command::Restore { database, file } => {
-            print!("{}", backup::restore(&database.database_url, &file)?);
+            print!("{}", backup::restore(&database.address()?, &file)?);
             Ok(())
         }
         Command::Audit { database, audit_key_file, what } => {
-            audit::run(&database.database_url, audit_key_file.as_deref(), what)
+            audit::run(&database.address()?, &database.tenant, audit_key_file.as_deref(), what)
         }
-        Command::Key { name, scopes, expires } => {
-            let (key, entry) = app::make_key(&name, &scopes, expires.as_deref())?;
+        Command::Key { name, scopes, tenant, expires } => {
+            let (key, entry) = app::make_key(&name, &scopes, tenant.as_deref(), expires.as_deref())?;
             println!("key (keep it secret, it is shown only now): {key}\nentry for --api-keys: {entry}");
             Ok(())
         }

@@ -8,6 +8,7 @@ pub mod spans;
 use std::io::IsTerminal;
 use std::time::Duration;
 
+use metrics::{Label, SharedString};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
@@ -193,6 +194,13 @@ pub fn start_metrics() -> Result<PrometheusHandle, BuildError> {
     }
     metrics::gauge!("medserve_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     Ok(handle)
+}
+
+/// These labels, and that of the tenant, unless it is the default one: a server without tenants has
+/// the series that it always had.
+pub fn of_tenant(tenant: &str, labels: impl IntoIterator<Item = (&'static str, SharedString)>) -> Vec<Label> {
+    let named = (!tenant.is_empty()).then(|| ("tenant", tenant.to_string().into()));
+    labels.into_iter().chain(named).map(|(name, value)| Label::new(name, value)).collect()
 }
 
 /// Folds what histograms have collected, again and again: where nobody scrapes the metrics, their

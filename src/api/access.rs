@@ -25,6 +25,13 @@ pub fn of(request: &Request) -> Access {
     path.map_or(Access::Open, |path| table(request.method(), path.as_str()))
 }
 
+/// Whether a request is for who runs the server alone: it changes the models, or reads a report that
+/// was made of the data of a training, and both are of no single tenant.
+pub fn is_of_operator(request: &Request) -> bool {
+    let path = request.extensions().get::<MatchedPath>().map_or("", |path| path.as_str());
+    path.starts_with("/v2/repository") || path == "/v1/models/{name}/report"
+}
+
 /// Whom a route is for, by its path as the router knows it.
 pub fn table(method: &Method, path: &str) -> Access {
     use Access::{Known, Open, Scoped};

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use utoipa::{IntoParams, ToSchema};
@@ -199,13 +200,18 @@ pub enum DriftVerdict {
     operation_id = "get_model_drift",
     tag = "models",
     params(("name" = String, Path, description = "Name of the model", example = "triage"), DriftParameters),
-    responses((status = 200, body = DriftAnswer))
+    responses((status = 200, body = DriftAnswer), (status = 403, description = "Asked by an administrator of another tenant than the default one")
+    )
 )]
 pub async fn get(
     State(state): State<AppState>,
     Id(name): Id,
     Parameters(parameters): Parameters<DriftParameters>,
 ) -> Result<Json<DriftAnswer>, Problem> {
+    if !state.tenant.is_empty() {
+        let detail = "answers are counted over all tenants, and told to administrators of the default one";
+        return Err(Problem::new(StatusCode::FORBIDDEN, detail));
+    }
     let registry = state.registry()?;
     let served = registry.get(&name).ok_or_else(|| unknown_model(&registry, &name))?;
     let manifest = served.manifest();

@@ -4,6 +4,7 @@
 use metrics::gauge;
 
 use super::AppState;
+use crate::telemetry::of_tenant;
 
 /// Sets the gauges.
 pub fn read(state: &AppState) {
@@ -13,19 +14,25 @@ pub fn read(state: &AppState) {
             gauge!("medserve_queue_length", "model" => name).set(served.waiting() as f64);
         }
     }
+    state.everyone().for_each(of_data);
+    process();
+}
+
+/// Those of a tenant's data.
+fn of_data(state: &AppState) {
+    let labels = |name, value: &'static str| of_tenant(&state.tenant, [(name, value.into())]);
     if let Some(people) = state.people.load_full() {
         let usage = people.store.pool_usage();
         let busy = usage.open.saturating_sub(usage.idle);
-        gauge!("medserve_database_connections", "state" => "busy").set(busy);
-        gauge!("medserve_database_connections", "state" => "idle").set(usage.idle);
-        gauge!("medserve_database_connections_max").set(usage.max);
+        gauge!("medserve_database_connections", labels("state", "busy")).set(busy);
+        gauge!("medserve_database_connections", labels("state", "idle")).set(usage.idle);
+        gauge!("medserve_database_connections_max", of_tenant(&state.tenant, [])).set(usage.max);
     }
     if let Some(cases) = state.cases.load_full() {
         let counts = cases.counts();
-        gauge!("medserve_cases", "vector" => "yes").set(counts.with_vector as f64);
-        gauge!("medserve_cases", "vector" => "no").set((counts.cases - counts.with_vector) as f64);
+        gauge!("medserve_cases", labels("vector", "yes")).set(counts.with_vector as f64);
+        gauge!("medserve_cases", labels("vector", "no")).set((counts.cases - counts.with_vector) as f64);
     }
-    process();
 }
 
 /// Memory and descriptors of this process, by the names that Prometheus' own clients use; nothing

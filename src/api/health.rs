@@ -99,7 +99,7 @@ pub async fn ready(
         false => Ok(()),
     };
     let recommend = || state.people().map(|_| ());
-    let write = || {
+    let writes = |state: &AppState| {
         let people = state.people()?;
         if !people.reachable.load(Ordering::Relaxed) {
             return Err(Problem::unavailable("the database does not answer"));
@@ -109,6 +109,7 @@ pub async fn ready(
             false => Err(Problem::unavailable("the database takes no writes")),
         }
     };
+    let write = || state.everyone().try_for_each(writes);
     match parameters.capability.as_deref() {
         None => classify().and_then(|()| recommend()).and_then(|()| write())?,
         Some("classify") => classify()?,

@@ -38,6 +38,8 @@ pub struct Caller {
     pub address: Option<IpAddr>,
     /// What it may do.
     pub scopes: Vec<Scope>,
+    /// Whose data it is about; empty for the default tenant.
+    pub tenant: String,
     /// By what it is told from others where their requests are counted.
     pub counted_as: String,
 }
@@ -45,7 +47,13 @@ pub struct Caller {
 impl Caller {
     /// Somebody at this address who is not let in.
     pub fn unknown(address: Option<IpAddr>) -> Caller {
-        Caller { name: "unknown".to_string(), address, scopes: Vec::new(), counted_as: String::new() }
+        Caller {
+            name: "unknown".to_string(),
+            address,
+            scopes: Vec::new(),
+            tenant: String::new(),
+            counted_as: String::new(),
+        }
     }
 
     /// Whether it may do what takes one of these. Administrators may do everything.
@@ -72,6 +80,8 @@ pub struct Identity {
     read: Mutex<Option<Stamp>>,
     keys: ArcSwap<Vec<ApiKey>>,
     tokens: Option<Tokens>,
+    /// Every tenant, the default one's empty name among them.
+    tenants: Vec<String>,
     /// The key that a demonstration made for its console.
     demo: Option<ApiKey>,
 }
@@ -92,6 +102,7 @@ impl Identity {
             file,
             keys: ArcSwap::from_pointee(keys),
             tokens,
+            tenants: config.tenants.all().map(str::to_string).collect(),
             demo: None,
         })
     }
@@ -128,6 +139,9 @@ impl Identity {
                 for problem in &problems {
                     tracing::error!(problem, "an entry of the file of keys is left out");
                 }
+                for key in found.keys.iter().filter(|key| !self.tenants.contains(&key.tenant)) {
+                    tracing::error!(key = key.name, "a key of a tenant that is not configured opens nothing");
+                }
                 let known = found.keys.len();
                 keys.extend(found.keys);
                 if problems.is_empty() {
@@ -154,8 +168,8 @@ impl Identity {
         let anonymous = self.demo.is_none() || !headers.contains_key(header::AUTHORIZATION);
         if !self.is_configured() && anonymous {
             let counted_as = address.map_or_else(String::new, |address| address.to_string());
-            let name = "anonymous".to_string();
-            return Ok(Caller { name, address, scopes: ANONYMOUS.to_vec(), counted_as });
+            let (name, tenant) = ("anonymous".to_string(), String::new());
+            return Ok(Caller { name, address, scopes: ANONYMOUS.to_vec(), tenant, counted_as });
         }
         let value = headers.get(header::AUTHORIZATION).ok_or(Unknown::Missing)?;
         let text = value.to_str().map_err(|_| Unknown::Refused)?;
@@ -164,19 +178,25 @@ impl Identity {
             return Err(Unknown::Missing);
         }
         let credential = credential.trim();
-        if let Some((name, scopes)) = self.key(credential) {
-            let name = format!("key:{name}");
-            return Ok(Caller { counted_as: name.clone(), name, address, scopes });
+        let (name, scopes, tenant) = match self.key(credential) {
+            Some(key) => (format!("key:{}", key.name), key.scopes, key.tenant),
+            None => {
+                let bearer = self.tokens.as_ref().and_then(|tokens| tokens.check(credential));
+                let bearer = bearer.ok_or(Unknown::Refused)?;
+                (format!("token:{}", bearer.subject), bearer.scopes, bearer.tenant)
+            }
+        };
+        if !self.tenants.contains(&tenant) {
+            return Err(Unknown::Refused);
         }
-        let bearer =
-            self.tokens.as_ref().and_then(|tokens| tokens.check(credential)).ok_or(Unknown::Refused)?;
-        let name = format!("token:{}", bearer.subject);
-        Ok(Caller { counted_as: name.clone(), name, address, scopes: bearer.scopes })
+        // The same subject may be known to two tenants' issuers.
+        let counted_as = if tenant.is_empty() { name.clone() } else { format!("{name}@{tenant}") };
+        Ok(Caller { name, address, scopes, tenant, counted_as })
     }
 
-    /// Name and scopes of the key with this digest. Every one is compared, each in constant time, so
+    /// The key with this digest. Every one is compared, each in constant time, so
     /// that the time taken says nothing of how close a guess was.
-    fn key(&self, credential: &str) -> Option<(String, Vec<Scope>)> {
+    fn key(&self, credential: &str) -> Option<ApiKey> {
         let digest: [u8; 32] = Sha256::digest(credential).into();
         let keys = self.keys.load();
         let mut found = None;
@@ -185,7 +205,6 @@ impl Identity {
                 found = Some(key);
             }
         }
-        let key = found.filter(|key| key.expires.is_none_or(|end| now() < end))?;
-        Some((key.name.clone(), key.scopes.clone()))
+        found.filter(|key| key.expires.is_none_or(|end| now() < end)).cloned()
     }
 }

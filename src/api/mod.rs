@@ -37,12 +37,13 @@ pub mod router;
 pub mod segment;
 mod signatures;
 mod strict;
+pub mod tenants;
 pub mod tokens;
 pub mod users;
 
 use std::ops::Deref;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
@@ -56,7 +57,7 @@ use crate::inference::recommendation::RecommendationService;
 use crate::inference::registry::Served;
 use crate::store::{AuditKey, AuditWriter, Store};
 use crate::telemetry::spans::Spans;
-use recommend::{Neighbor, Recommendation, Recommender, Request};
+use recommend::{Kind, Neighbor, Recommendation, Recommender, Request};
 
 pub use admission::Admission;
 pub use error::Problem;
@@ -69,6 +70,10 @@ pub struct AppState(Arc<Shared>);
 
 /// What there is in it.
 pub struct Shared {
+    /// Whose data it is; empty for the default tenant.
+    pub tenant: String,
+    /// In the default tenant's, the states of the others, for what tells how the server is doing.
+    pub others: OnceLock<Vec<AppState>>,
     /// The configuration in use.
     pub config: Arc<Config>,
     /// The models; none until they are loaded and warm.
@@ -82,7 +87,7 @@ pub struct Shared {
     /// How often each caller may ask; none for as often as it likes.
     pub rate: Option<Arc<DefaultKeyedRateLimiter<String>>>,
     /// How often each address may fail to be let in.
-    pub failures: DefaultKeyedRateLimiter<String>,
+    pub failures: Arc<DefaultKeyedRateLimiter<String>>,
     /// The audit.
     pub audit: Arc<AuditWriter>,
     /// Its key; none until the database is open.
@@ -99,6 +104,29 @@ impl AppState {
     /// All of it, to be shared.
     pub fn new(shared: Shared) -> AppState {
         AppState(Arc::new(shared))
+    }
+
+    /// This one and, of the default tenant, those of the others. Only what says how the server is doing,
+    /// or which models it may serve, asks for it: never what answers with data of people.
+    pub fn everyone(&self) -> impl Iterator<Item = &AppState> {
+        std::iter::once(self).chain(self.others.get().into_iter().flatten())
+    }
+
+    /// The learned recommender of this tenant for items of a kind.
+    pub fn recommender(&self, kind: Kind) -> Option<Arc<RecommendationService>> {
+        let own = |model: &str| self.config.tenants.owner(model) == self.tenant;
+        self.registry.load_full()?.recommender(kind, own)
+    }
+
+    /// Whether a model is made for the people and things of the tenant whose it is; of one that was not
+    /// loaded yet this is looked at when it is.
+    ///
+    /// # Errors
+    /// A sentence that says why not.
+    pub fn fits(&self, served: &Served) -> Result<(), String> {
+        let owner = self.config.tenants.owner(&served.manifest().name);
+        let people = self.everyone().find(|state| state.tenant == owner);
+        people.and_then(|state| state.people.load_full()).map_or(Ok(()), |people| people.fits(served))
     }
 
     /// The models in service.

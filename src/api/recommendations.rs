@@ -68,8 +68,7 @@ pub async fn get(
     let people = state.people()?;
     // Who says how neighbors are to be found asks for neighbors.
     let by_neighbors = parameters.similarity.is_some() || parameters.neighbors.is_some();
-    let registry = state.registry.load_full().filter(|_| !by_neighbors);
-    let learned = registry.and_then(|registry| registry.recommender(request.kind));
+    let learned = if by_neighbors { None } else { state.recommender(request.kind) };
     let answer = people.recommend(request, learned).await?;
     let answered = Answered {
         model: answer.model.as_ref().map(|model| model.name.clone()),

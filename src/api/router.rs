@@ -239,13 +239,15 @@ mod tests {
     async fn a_panic_is_a_problem_that_tells_nothing_of_the_inside() {
         let config = Config::read(&Settings::default()).0;
         let state = AppState::new(Shared {
+            tenant: String::new(),
+            others: Default::default(),
             registry: Arc::default(),
             people: Arc::default(),
             cases: Arc::default(),
             identity: Arc::new(Identity::new(&config).unwrap()),
             rate: None,
-            failures: crate::api::identity::failures(),
-            audit: AuditWriter::new(false, 0),
+            failures: Arc::new(crate::api::identity::failures()),
+            audit: AuditWriter::new("", false, 0),
             audit_key: Default::default(),
             admission: Admission::new(config.max_in_flight, config.engines, config.max_body_bytes),
             config: Arc::new(config),

@@ -5,6 +5,7 @@
 //! calls critical is not understood here, so such a token is refused (RFC 7515, section 4.1.11). Which algorithm may be used the key decides and never
 //! the token alone: a public key is no shared secret, whatever a header says.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -31,6 +32,7 @@ pub struct Tokens {
     issuer: String,
     audience: String,
     max_life: Duration,
+    tenant_claim: Option<String>,
     keys: ArcSwap<Vec<Key>>,
     read: Mutex<Option<Stamp>>,
 }
@@ -48,6 +50,8 @@ pub struct Bearer {
     pub subject: String,
     /// What it may do, of the scopes known here.
     pub scopes: Vec<Scope>,
+    /// Whose data it opens: what the configured claim says, empty where that is not there.
+    pub tenant: String,
 }
 
 #[derive(Deserialize)]
@@ -64,6 +68,9 @@ struct Claims {
     /// The same in the way of other issuers.
     #[serde(default)]
     scp: Words,
+    /// All others.
+    #[serde(flatten)]
+    others: BTreeMap<String, serde_json::Value>,
 }
 
 /// Words in a list, or in one text with spaces between them.
@@ -107,6 +114,7 @@ impl Tokens {
             issuer: source.issuer.clone(),
             audience: source.audience.clone(),
             max_life: source.max_life,
+            tenant_claim: source.tenant_claim.clone(),
             keys: ArcSwap::from_pointee(keys),
             read: Mutex::new(stamp),
         })
@@ -176,16 +184,22 @@ impl Tokens {
         let sound = |name: &String| {
             (1..=LONGEST_SUBJECT).contains(&name.len()) && !name.chars().any(char::is_control)
         };
+        // A claim that is there and says nothing must not open the default tenant.
+        let tenant = match self.tenant_claim.as_ref().and_then(|claim| claims.others.get(claim)) {
+            None => String::new(),
+            Some(serde_json::Value::String(tenant)) if !tenant.is_empty() => tenant.clone(),
+            Some(_) => return None,
+        };
         let Some(subject) = claims.sub else {
             // The token of a record system: it may call the services, and nothing else.
             let named = claims.jti.is_some_and(|id| !id.is_empty()) && sound(&claims.iss);
-            return named.then(|| Bearer { subject: claims.iss, scopes: vec![Scope::Cds] });
+            return named.then(|| Bearer { subject: claims.iss, scopes: vec![Scope::Cds], tenant });
         };
         if !sound(&subject) {
             return None;
         }
         let named = claims.scope.iter().chain(claims.scp.iter());
-        Some(Bearer { scopes: named.filter_map(|name| name.parse().ok()).collect(), subject })
+        Some(Bearer { scopes: named.filter_map(|name| name.parse().ok()).collect(), subject, tenant })
     }
 }
 
@@ -305,9 +319,32 @@ mod tests {
     }
 
     fn tokens(file: &Path) -> Tokens {
+        tokens_of(file, None)
+    }
+
+    fn tokens_of(file: &Path, tenant_claim: Option<String>) -> Tokens {
         let max_life = Duration::from_secs(3600);
         let (issuer, audience) = ("i".to_string(), "a".to_string());
-        Tokens::new(&TokenSource { keys: file.to_path_buf(), issuer, audience, max_life }).unwrap()
+        let keys = file.to_path_buf();
+        Tokens::new(&TokenSource { keys, issuer, audience, max_life, tenant_claim }).unwrap()
+    }
+
+    #[test]
+    fn a_claim_names_the_tenant_where_that_is_configured() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("jwks.json");
+        write(&file, &[1; 32], 1);
+        let of = |tokens: &Tokens, claims| {
+            tokens.check(&signed(&[1; 32], json!({}), claims)).map(|bearer| bearer.tenant)
+        };
+        let north = || json!({"site": "north", "tenant": "other"});
+        assert_eq!(of(&tokens(&file), north()).as_deref(), Some(""));
+        let by_site = tokens_of(&file, Some("site".to_string()));
+        assert_eq!(of(&by_site, north()).as_deref(), Some("north"));
+        assert_eq!(of(&by_site, json!({})).as_deref(), Some(""));
+        for odd in [json!(""), json!(null), json!(["north"]), json!(7)] {
+            assert_eq!(of(&by_site, json!({"site": odd})), None);
+        }
     }
 
     #[test]

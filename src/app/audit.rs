@@ -6,11 +6,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
+use sha2::{Digest, Sha256};
 use tokio::runtime::Runtime;
 
 use crate::config::{self, AuditMode, Config};
 use crate::store::audit::verify::{self, Verified};
 use crate::store::{self, AuditKey, Naming, Store, StoreOptions};
+use crate::telemetry::of_tenant;
 
 /// What is done with the audit.
 #[derive(Debug, clap::Subcommand)]
@@ -44,24 +46,33 @@ pub enum Audit {
 ///
 /// # Errors
 /// A database that does not answer; with [`AuditMode::Fail`] an audit that is not in order.
-pub async fn open(config: &Config, store: &dyn Store) -> Result<Arc<AuditKey>> {
-    let key = key(config.audit_secret, config.audit_people, store).await?;
+pub async fn open(config: &Config, tenant: &str, store: &dyn Store) -> Result<Arc<AuditKey>> {
+    let key = key(config.audit_secret, tenant, config.audit_people, store).await?;
     let mut problems: Vec<String> = store.missing_audit_guards().await?;
     problems.iter_mut().for_each(|guard| *guard = format!("its trigger {guard} is not there"));
     problems.extend(store.audit_head().await?.check(&key).err().map(|error| error.to_string()));
     for problem in &problems {
         tracing::error!(problem, "the audit is not in order");
     }
-    metrics::gauge!("medserve_audit_problems").set(problems.len() as f64);
+    metrics::gauge!("medserve_audit_problems", of_tenant(tenant, [])).set(problems.len() as f64);
     if config.audit == AuditMode::Fail && !problems.is_empty() {
         bail!("the audit is not in order, and answers wait for it: {}", problems.join("; "));
     }
     Ok(Arc::new(key))
 }
 
-async fn key(secret: Option<[u8; 32]>, naming: Naming, store: &dyn Store) -> Result<AuditKey> {
+async fn key(secret: Option<[u8; 32]>, tenant: &str, naming: Naming, store: &dyn Store) -> Result<AuditKey> {
     let secret = match secret {
-        Some(secret) => secret,
+        Some(secret) if tenant.is_empty() => secret,
+        // Each tenant has a key of its own, so that an export of one does not pass for one of another,
+        // and the same person is not named the same in both.
+        Some(secret) => Sha256::new()
+            .chain_update("medserve audit of the tenant ")
+            .chain_update(tenant)
+            .chain_update([0])
+            .chain_update(secret)
+            .finalize()
+            .into(),
         None => {
             let kept = store.audit_secret(&hex::encode(rand::random::<[u8; 32]>())).await?;
             let mut secret = [0; 32];
@@ -72,15 +83,15 @@ async fn key(secret: Option<[u8; 32]>, naming: Naming, store: &dyn Store) -> Res
     Ok(AuditKey::new(secret, naming))
 }
 
-/// Carries out a command on the audit of the database at `url`.
+/// Carries out a command on the audit of the tenant whose database is at `url`.
 ///
 /// # Errors
 /// A database or a file that cannot be read; an audit that is not as it was written.
-pub fn run(url: &str, key_file: Option<&str>, what: Audit) -> Result<()> {
-    Runtime::new()?.block_on(carry_out(url, key_file, what))
+pub fn run(url: &str, tenant: &str, key_file: Option<&str>, what: Audit) -> Result<()> {
+    Runtime::new()?.block_on(carry_out(url, tenant, key_file, what))
 }
 
-async fn carry_out(url: &str, key_file: Option<&str>, what: Audit) -> Result<()> {
+async fn carry_out(url: &str, tenant: &str, key_file: Option<&str>, what: Audit) -> Result<()> {
     let secret = key_file.map(config::read_audit_secret).transpose().map_err(anyhow::Error::msg)?;
     match what {
         Audit::Key => {
@@ -97,7 +108,7 @@ async fn carry_out(url: &str, key_file: Option<&str>, what: Audit) -> Result<()>
         _ => {}
     }
     let store = store::connect(url, &StoreOptions::default()).await.context("opening the database")?;
-    let key = key(secret, Naming::Pseudonym, store.as_ref()).await?;
+    let key = key(secret, tenant, Naming::Pseudonym, store.as_ref()).await?;
     let done = match what {
         Audit::Verify { .. } => verified(&verify::verify(store.as_ref(), &key).await?, &key),
         Audit::Export { out: Some(file), after } => {

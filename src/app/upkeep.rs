@@ -15,6 +15,7 @@ use super::tls::Certificates;
 use crate::api::{AppState, People, drift};
 use crate::cases::{Cases, CasesError};
 use crate::store::{AuditKey, KEEP_CHANGES, StoreError, TRIM_BATCH};
+use crate::telemetry::of_tenant;
 use recommend::SourceError;
 use recommend::clock;
 
@@ -69,7 +70,7 @@ async fn within<T, E: Silence>(limit: Duration, asked: impl Future<Output = Resu
 }
 
 /// Takes over writes of other replicas and of plain SQL, again and again, and tidies up behind.
-pub async fn keep_fresh(people: Arc<People>, every: Duration) {
+pub async fn keep_fresh(people: Arc<People>, tenant: String, every: Duration) {
     let mut rounds = tokio::time::interval(every);
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut trimmed = Instant::now();
@@ -104,7 +105,7 @@ pub async fn keep_fresh(people: Arc<People>, every: Duration) {
             });
         }
         let age = clock::now() - fresh.snapshot().as_of;
-        metrics::gauge!("medserve_recommender_age_seconds").set(age as f64 / 1e3);
+        metrics::gauge!("medserve_recommender_age_seconds", of_tenant(&tenant, [])).set(age as f64 / 1e3);
         let tidying = trimmed.elapsed() >= TRIM_EVERY;
         // A merge computes for seconds, during which the looks at the feed go on.
         if merging.as_ref().is_none_or(JoinHandle::is_finished) {
@@ -208,6 +209,17 @@ fn note(does: &AtomicBool, now: bool, what: &str) {
     }
 }
 
+/// Writes the counts of answers, and lets go of those whose time has passed.
+async fn keep_answers(store: &dyn Store) {
+    if let Err(error) = within(LIMIT, drift::keep(store)).await {
+        tracing::warn!(%error, "counts of answers were not written; they wait");
+    }
+    let last = drift::hour(clock::now()) - drift::KEPT;
+    if let Err(error) = within(LIMIT, store.trim_answers(last)).await {
+        tracing::warn!(%error, "counts of answers were not trimmed");
+    }
+}
+
 /// Tidies up now and then: callers that stayed away, audit rows whose time has passed.
 pub async fn keep_up(state: AppState, people: Arc<People>, key: Arc<AuditKey>) {
     let mut rounds = tokio::time::interval(KEEP_UP_EVERY);
@@ -228,20 +240,18 @@ pub async fn keep_up(state: AppState, people: Arc<People>, key: Arc<AuditKey>) {
                 }
             }
         }
-        if let Err(error) = within(LIMIT, drift::keep(people.store.as_ref())).await {
-            tracing::warn!(%error, "counts of answers were not written; they wait");
-        }
-        let last = drift::hour(clock::now()) - drift::KEPT;
-        if let Err(error) = within(LIMIT, people.store.trim_answers(last)).await {
-            tracing::warn!(%error, "counts of answers were not trimmed");
+        // Models are everybody's, and so are the counts of their answers.
+        if state.tenant.is_empty() {
+            keep_answers(people.store.as_ref()).await;
         }
         let kept = i64::try_from(state.config.dicom.keep.as_millis()).unwrap_or(i64::MAX);
         if let Err(error) = within(LIMIT, people.store.trim_dicom(clock::now().saturating_sub(kept))).await {
             tracing::warn!(%error, "DICOM results were not trimmed");
         }
         if let Ok(backlog) = within(LIMIT, people.store.dicom_backlog()).await {
-            metrics::gauge!("medserve_dicom_waiting").set(backlog.waiting as f64);
-            metrics::gauge!("medserve_dicom_unsent").set(backlog.unsent as f64);
+            let labels = of_tenant(&state.tenant, []);
+            metrics::gauge!("medserve_dicom_waiting", labels.clone()).set(backlog.waiting as f64);
+            metrics::gauge!("medserve_dicom_unsent", labels).set(backlog.unsent as f64);
         }
     }
 }

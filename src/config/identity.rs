@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
+use crate::store::tenant::is_name;
 use recommend::Millis;
 use recommend::clock::{parse_time, rfc3339};
 
@@ -61,6 +62,8 @@ pub struct ApiKey {
     pub name: String,
     /// What it may do.
     pub scopes: Vec<Scope>,
+    /// Whose data it opens; empty for the default tenant.
+    pub tenant: String,
     /// SHA-256 of the key. A key has 256 random bits, which no guessing reaches, so a digest
     /// made to be slow would only make answers slow.
     pub sha256: [u8; 32],
@@ -74,7 +77,8 @@ const DAY: Millis = 86_400_000;
 impl FromStr for ApiKey {
     type Err = &'static str;
 
-    /// Reads `NAME:SCOPE+SCOPE:SHA256`, and behind it `:DATE` for a key that ends with that day.
+    /// Reads `NAME:SCOPE+SCOPE:SHA256`, and behind it `:DATE` for a key that ends with that day, behind
+    /// the scopes `@TENANT` for a key of that tenant.
     fn from_str(text: &str) -> Result<ApiKey, &'static str> {
         let text = text.trim();
         let date = text.rsplit_once(':').filter(|(_, date)| date.len() == 10 && date.contains('-'));
@@ -92,20 +96,27 @@ impl FromStr for ApiKey {
         if name.is_empty() || name.len() > 100 || name.chars().any(char::is_control) {
             return Err("needs a name of at most 100 bytes");
         }
+        let (scopes, tenant) = match scopes.split_once('@') {
+            Some((scopes, tenant)) if is_name(tenant) => (scopes, tenant),
+            Some(_) => return Err("has a tenant that cannot be one"),
+            None => (scopes, ""),
+        };
         let scopes: Result<Vec<Scope>, ()> = scopes.split('+').map(str::parse).collect();
         let scopes = scopes
             .map_err(|()| "has a scope that is not classify, recommend, write or admin, joined by +")?;
         let mut digest = [0; 32];
         hex::decode_to_slice(sha256, &mut digest)
             .map_err(|_| "must end in the 64 hexadecimal digits of the key's SHA-256")?;
-        Ok(ApiKey { name: name.to_string(), scopes, sha256: digest, expires })
+        Ok(ApiKey { name: name.to_string(), scopes, tenant: tenant.to_string(), sha256: digest, expires })
     }
 }
 
 impl fmt::Display for ApiKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scopes: Vec<&str> = self.scopes.iter().map(|scope| scope.as_str()).collect();
-        write!(formatter, "{}:{}:{}", self.name, scopes.join("+"), hex::encode(self.sha256))?;
+        let at = if self.tenant.is_empty() { "" } else { "@" };
+        let (scopes, digest) = (scopes.join("+"), hex::encode(self.sha256));
+        write!(formatter, "{}:{scopes}{at}{}:{digest}", self.name, self.tenant)?;
         match self.expires {
             // The date is the first ten characters.
             Some(end) => write!(formatter, ":{:.10}", rfc3339(end - DAY)),
@@ -188,6 +199,8 @@ pub struct TokenSource {
     pub audience: String,
     /// How long one may be good for at most, from now on.
     pub max_life: Duration,
+    /// The claim that names the tenant, where there are several.
+    pub tenant_claim: Option<String>,
 }
 
 /// The files of a TLS server, in PEM.
@@ -212,6 +225,11 @@ mod tests {
             ("ward 7: triage", &[Scope::Classify, Scope::Write][..])
         );
         assert_eq!((key.to_string(), key.expires), (text.clone(), None));
+        assert_eq!(key.tenant, "");
+        let of_tenant = text.replace("write:", "write@north:");
+        let key: ApiKey = of_tenant.parse().unwrap();
+        assert_eq!((key.tenant.as_str(), key.scopes.len()), ("north", 2));
+        assert_eq!(key.to_string(), of_tenant);
         let text = format!("{text}:2030-12-31");
         let key: ApiKey = text.parse().unwrap();
         assert_eq!(key.to_string(), text);
@@ -232,6 +250,9 @@ mod tests {
             format!("name:classify:+{}", &digest[1..]),
             format!("name:classify:{digest}:2030-13-01"),
             format!("name:classify:{digest}:tomorrow"),
+            format!("name:classify@:{digest}"),
+            format!("name:classify@No rth:{digest}"),
+            format!("name:@north:{digest}"),
         ] {
             assert!(bad.parse::<ApiKey>().is_err(), "{bad}");
         }

@@ -39,6 +39,10 @@ pub static GROUPS: [(&str, &[&dyn Described]); 8] = [
             &JWT_ISSUER,
             &JWT_AUDIENCE,
             &JWT_MAX_LIFE_S,
+            &TENANTS,
+            &JWT_TENANT_CLAIM,
+            &TENANT_RECOMMENDERS,
+            &NETWORK_TENANT,
             &ALLOW_ANONYMOUS,
             &TLS_CERTIFICATE,
             &TLS_KEY,
@@ -147,7 +151,7 @@ pub static DATABASE_CONNECTIONS: Setting<Number> = Setting {
     value: "N",
     default: Default::Is("10"),
     accepts: Number(1..=1000),
-    help: "Connections to the database",
+    help: "Connections to the database, of each tenant",
 };
 
 pub static DEMO: Setting<Switch> = Setting {
@@ -200,7 +204,7 @@ pub static API_KEYS: Setting<Hidden<List>> = Setting {
     value: "KEYS",
     default: Default::None,
     accepts: Hidden(List("entries NAME:SCOPE+SCOPE:SHA256 with commas between them")),
-    help: "Keys that are accepted, as `NAME:SCOPE+SCOPE:SHA256` with commas between them, each with `:DATE` behind it if that day is its last; `medserve key` makes one. The scopes are classify, recommend, write and admin",
+    help: "Keys that are accepted, as `NAME:SCOPE+SCOPE:SHA256` with commas between them, each with `:DATE` behind it if that day is its last, and `@TENANT` behind the scopes if it is a tenant's; `medserve key` makes one. The scopes are classify, recommend, write and admin",
 };
 
 pub static API_KEYS_FILE: Setting<Text> = Setting {
@@ -241,6 +245,38 @@ pub static JWT_MAX_LIFE_S: Setting<Number> = Setting {
     default: Default::Is("86400"),
     accepts: Number(60..=31_622_400),
     help: "Longest time for which a token may still be good; one that is good for longer is refused",
+};
+
+pub static TENANTS: Setting<List> = Setting {
+    name: "tenants",
+    value: "NAMES",
+    default: Default::None,
+    accepts: List("names with commas between them"),
+    help: "Tenants beside the default one, each with people, items, cases and an audit of its own; `SCOPES@NAME` in a key's entry is for one of them",
+};
+
+pub static JWT_TENANT_CLAIM: Setting<Text> = Setting {
+    name: "jwt-tenant-claim",
+    value: "CLAIM",
+    default: Default::Is("tenant"),
+    accepts: Text("the name of a claim"),
+    help: "Claim of a token that names its tenant, where there are `tenants`; a token without it is of the default tenant",
+};
+
+pub static TENANT_RECOMMENDERS: Setting<List> = Setting {
+    name: "tenant-recommenders",
+    value: "ENTRIES",
+    default: Default::None,
+    accepts: List("entries TENANT=MODEL with commas between them"),
+    help: "Learned recommenders of the tenants, as `TENANT=MODEL` with commas between them; those that are not named are of the default tenant",
+};
+
+pub static NETWORK_TENANT: Setting<Text> = Setting {
+    name: "network-tenant",
+    value: "NAME",
+    default: Default::Depends("the default tenant"),
+    accepts: Text("one of the tenants"),
+    help: "Tenant that the networks of DICOM and HL7 belong to",
 };
 
 pub static ALLOW_ANONYMOUS: Setting<Switch> = Setting {

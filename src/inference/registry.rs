@@ -147,9 +147,13 @@ impl Registry {
     }
 
     /// The learned recommender of a kind of item: of several the one whose name comes first.
-    pub fn recommender(&self, kind: Kind) -> Option<Arc<RecommendationService>> {
+    pub fn recommender(&self, kind: Kind, own: impl Fn(&str) -> bool) -> Option<Arc<RecommendationService>> {
         self.all().find_map(|served| match served {
-            Served::Recommendation(service) if service.learned.kind == kind => Some(service.clone()),
+            Served::Recommendation(service)
+                if service.learned.kind == kind && own(&service.manifest.name) =>
+            {
+                Some(service.clone())
+            }
             _ => None,
         })
     }

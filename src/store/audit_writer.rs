@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot};
 
 use super::{AuditKey, AuditRow, Store, StoreError};
+use crate::telemetry::of_tenant;
 
 /// Rows that may wait.
 const CAPACITY: usize = 100_000;
@@ -43,6 +44,8 @@ pub struct NotWritten;
 
 /// Takes rows and sees to it that they are written.
 pub struct AuditWriter {
+    /// Whose rows they are; empty for the default tenant.
+    tenant: String,
     waits: bool,
     run: i64,
     state: Mutex<State>,
@@ -89,10 +92,11 @@ impl State {
 }
 
 impl AuditWriter {
-    /// A writer whose answers wait for their rows, or do not. `run` tells this run of the program
+    /// A writer of this tenant's rows whose answers wait for their rows, or do not. `run` tells this run of the program
     /// from all others.
-    pub fn new(waits: bool, run: i64) -> Arc<AuditWriter> {
-        Arc::new(AuditWriter { waits, run, state: Mutex::default(), filled: Notify::new() })
+    pub fn new(tenant: &str, waits: bool, run: i64) -> Arc<AuditWriter> {
+        let tenant = tenant.to_string();
+        Arc::new(AuditWriter { tenant, waits, run, state: Mutex::default(), filled: Notify::new() })
     }
 
     /// Whether a request may be worked on.
@@ -132,7 +136,7 @@ impl AuditWriter {
         if state.ended {
             drop(state);
             // The names that the audit has for people are not at hand any more.
-            lost(&[AuditRow { people: Vec::new(), ..row }]);
+            lost(&self.tenant, &[AuditRow { people: Vec::new(), ..row }]);
             return;
         }
         state.push(Entry { row, done });
@@ -178,7 +182,7 @@ impl AuditWriter {
         let rows: Vec<AuditRow> =
             state.take(usize::MAX).iter().map(|entry| as_written(&entry.row, key)).collect();
         drop(state);
-        lost(&rows);
+        lost(&self.tenant, &rows);
     }
 
     fn end_if_closed(&self) -> bool {
@@ -189,7 +193,8 @@ impl AuditWriter {
 
     fn next_batch(&self) -> Vec<Entry> {
         let mut state = self.lock();
-        metrics::gauge!("medserve_audit_waiting").set(state.waiting.len() as f64);
+        metrics::gauge!("medserve_audit_waiting", of_tenant(&self.tenant, []))
+            .set(state.waiting.len() as f64);
         let most = if state.alone > 0 { 1 } else { BATCH };
         state.alone = state.alone.saturating_sub(1);
         state.take(most)
@@ -217,7 +222,7 @@ impl AuditWriter {
             report(&error);
             // A row that the database does not take must not hold up the others: next, each alone.
             match rows.as_slice() {
-                [row] if is_plain(row) => lost(&rows),
+                [row] if is_plain(row) => lost(&self.tenant, &rows),
                 [row] => state.put_back(vec![Entry { row: plain(row), done: None }]),
                 _ => {
                     state.alone = rows.len();
@@ -278,12 +283,12 @@ fn report(error: &StoreError) {
 }
 
 /// Into the log, which is the last place for them. A row says nothing of a person but an identifier.
-fn lost(rows: &[AuditRow]) {
+fn lost(tenant: &str, rows: &[AuditRow]) {
     if rows.is_empty() {
         return;
     }
-    metrics::counter!("medserve_audit_lost_total").increment(rows.len() as u64);
-    tracing::error!(rows = rows.len(), "audit rows were not written; they follow");
+    metrics::counter!("medserve_audit_lost_total", of_tenant(tenant, [])).increment(rows.len() as u64);
+    tracing::error!(tenant, rows = rows.len(), "audit rows were not written; they follow");
     for row in rows {
         tracing::error!(row = serde_json::to_string(row).unwrap_or_default(), "an audit row");
     }

@@ -26,6 +26,7 @@ pub mod postgres;
 mod rows;
 pub mod sqlite;
 pub mod tallies;
+pub mod tenant;
 
 use std::sync::Arc;
 use std::time::Duration;

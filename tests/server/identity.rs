@@ -145,6 +145,10 @@ const ED25519_PUBLIC: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
 
 /// A server that believes two keys of a file.
 fn with_tokens(folder: &Path) -> Server {
+    with_tokens_and(folder, &shipped_models(), &[])
+}
+
+fn with_tokens_and(folder: &Path, models: &Path, more: &[&str]) -> Server {
     let file = folder.join("jwks.json");
     let keys = json!({"keys": [
         {"kty": "oct", "kid": "shared", "alg": "HS256", "k": URL_SAFE_NO_PAD.encode(SECRET)},
@@ -153,10 +157,42 @@ fn with_tokens(folder: &Path) -> Server {
     ]});
     std::fs::write(&file, keys.to_string()).unwrap();
     let file = file.to_str().unwrap();
-    Server::start(
-        &shipped_models(),
-        &["--jwt-keys", file, "--jwt-issuer", ISSUER, "--jwt-audience", "medserve"],
-    )
+    let tokens = ["--jwt-keys", file, "--jwt-issuer", ISSUER, "--jwt-audience", "medserve"];
+    Server::start(models, &[&tokens, more].concat())
+}
+
+#[tokio::test]
+async fn a_token_names_its_tenant() {
+    let folder = tempfile::tempdir().unwrap();
+    let site = |site: Value| {
+        token(Some("shared"), &Key::shared(SECRET), json!({"scope": "write", "site": site, "tenant": "west"}))
+    };
+    let server = with_tokens_and(
+        folder.path(),
+        folder.path(),
+        &["--tenants", "north,south", "--jwt-tenant-claim", "site"],
+    );
+    let user = server.at("/v1/users/u1");
+    let put = Client::new().put(&user).bearer_auth(site(json!("north"))).json(&json!({"profile": {}}));
+    assert_eq!(put.send().await.unwrap().status(), 200);
+    let without = token(Some("shared"), &Key::shared(SECRET), json!({"scope": "write"}));
+    for (token, status) in [
+        (site(json!("north")), 200),
+        (site(json!("south")), 404),
+        (without, 404),
+        (site(json!("west")), 401),
+        (site(json!("")), 401),
+        (site(json!(["north"])), 401),
+    ] {
+        assert_eq!(
+            Client::new().get(&user).bearer_auth(&token).send().await.unwrap().status(),
+            status,
+            "{token}"
+        );
+    }
+    let none = with_tokens_and(folder.path(), folder.path(), &[]);
+    let ask = Client::new().get(none.at("/v1/users/u1")).bearer_auth(site(json!("north")));
+    assert_eq!(ask.send().await.unwrap().status(), 404, "where there are no tenants the claim is not read");
 }
 
 #[tokio::test]

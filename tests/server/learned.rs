@@ -288,3 +288,42 @@ async fn a_package_of_other_items_is_refused_at_the_start() {
     let (_, index) = repository(&server, "index", json!({})).await;
     assert!(index[0]["reason"].as_str().unwrap().contains("none of its 4 items"), "{index}");
 }
+
+/// Weights that were fitted to one tenant's people answer nobody of another.
+#[tokio::test]
+async fn a_package_answers_its_own_tenant_alone() {
+    let items = ["air", "bath", "cook", "dance"];
+    for (owner, more) in [("", &[][..]), ("north", &["--tenant-recommenders", "north=habits"])] {
+        let models = tempfile::tempdir().unwrap();
+        package(models.path(), "1", "advice", items);
+        let keys = ["", "@north", "@south"]
+            .map(|at| api_key(&format!("k{at}"), &format!("admin{at}"), &format!("k{at}")));
+        let tenants = ["--tenants", "north,south", "--api-keys", &keys.join(",")];
+        let server = Server::start(models.path(), &[&tenants, more].concat());
+        let ask = async |at: &str, method: Method, path: &str, body: Option<Value>| {
+            let mut request =
+                reqwest::Client::new().request(method, server.at(path)).bearer_auth(format!("k{at}"));
+            if let Some(body) = body {
+                request = request.json(&body);
+            }
+            let response = request.send().await.unwrap();
+            assert_eq!(response.status(), 200, "{path}");
+            response.json::<Value>().await.unwrap()
+        };
+        for at in ["", "@north", "@south"] {
+            for item in items {
+                let body = json!({"kind": "advice", "name": item});
+                ask(at, Method::PUT, &format!("/v1/items/{item}"), Some(body)).await;
+            }
+            for user in ["una", "vera"] {
+                ask(at, Method::PUT, &format!("/v1/users/{user}"), Some(json!({}))).await;
+            }
+            let of = |user: &str, item: &str| json!({"user_id": user, "item_id": item, "event": "follow", "time": "2026-01-06T08:00:00Z"});
+            let rows = json!([of("una", "air"), of("vera", "air"), of("vera", "bath")]);
+            ask(at, Method::POST, "/v1/interactions", Some(rows)).await;
+            let answer = ask(at, Method::GET, LIST, None).await;
+            let strategy = if at.trim_start_matches('@') == owner { "learned" } else { "neighbors" };
+            assert_eq!(answer["strategy"], strategy, "{at:?} of {owner:?}: {answer}");
+        }
+    }
+}

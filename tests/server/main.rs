@@ -35,4 +35,5 @@ mod repository;
 mod segment;
 mod store;
 mod support;
+mod tenants;
 mod traces;

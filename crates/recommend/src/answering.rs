@@ -155,6 +155,22 @@ impl<'a> Selection<'a> {
     }
 }
 
+/// The items that are chosen from these candidates, best first, as an answer has them.
+///
+/// # Errors
+/// A score that is no number.
+pub fn safe_list(
+    kind: &KindSnapshot,
+    patient: Patient<'_>,
+    request: &Request,
+    seen: Vec<u32>,
+    candidates: Vec<Candidate>,
+) -> Result<Vec<u32>, RecommendError> {
+    let selection = Selection { kind, patient, request, origin: None, seen };
+    let (chosen, _) = selection.select(candidates)?;
+    Ok(chosen.into_iter().map(|chosen| chosen.candidate.item).collect())
+}
+
 /// Answers one request; `learned` is the package of this kind, where there is one.
 pub async fn answer<C: Candidates>(
     snapshot: &Snapshot,

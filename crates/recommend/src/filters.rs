@@ -223,6 +223,11 @@ impl<'a> Medication<'a> {
         Some(Reason::plain(format!("duplicate therapy: {class} (already taking {written})")))
     }
 
+    /// Whether any rule is about the two together.
+    pub fn interacts(&self, entry: &'a Entry) -> bool {
+        self.interaction(entry).is_some()
+    }
+
     /// Why the item must not stand beside this one, if so.
     pub fn excludes(&self, number: u32, entry: &'a Entry) -> Option<Reason> {
         let interaction = self.interaction(entry).filter(|(severity, _)| *severity != Severity::Caution);

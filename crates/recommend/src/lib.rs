@@ -63,9 +63,9 @@ pub use data::{
     Recorded, Severity, Sex, Subject, UnknownKind, User, validate_id, validate_weight,
 };
 pub use evaluate::{
-    Comparison, Group, Groups, HeldOut, Metrics, Options, Partition, Prediction, Report, Split,
-    compare_predictions, evaluate, measure, nearest as nearest_to, neighbors as rank_by_neighbors,
-    score as score_ranking,
+    Comparison, DrugListReport, DrugLists, Group, Groups, HeldOut, ListSafety, Metrics, Options, Partition,
+    Prediction, Report, Split, compare_predictions, evaluate, measure, nearest as nearest_to,
+    neighbors as rank_by_neighbors, score as score_ranking,
 };
 pub use filters::{Concern, Unknown, Unmatched};
 pub use fresh::Fresh;

@@ -12,6 +12,7 @@ use governor::clock::{Clock, DefaultClock};
 use super::audit;
 use crate::api::access::{self, Access};
 use crate::api::identity::Caller;
+use crate::api::tenants::Found;
 use crate::api::{AppState, Problem};
 use crate::config::Scope;
 
@@ -28,7 +29,9 @@ pub async fn layer<F: Future<Output = Response>>(
     }
     let since = Instant::now();
     let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
-    let caller = match state.identity.caller(request.headers(), address) {
+    let found = request.extensions_mut().remove::<Found>();
+    let found = found.map_or_else(|| state.identity.caller(request.headers(), address), |Found(found)| found);
+    let caller = match found {
         Ok(caller) => caller,
         Err(unknown) => {
             return not_let_in(state, &request, Caller::unknown(address), &unknown.to_string(), since);
@@ -50,6 +53,13 @@ pub async fn layer<F: Future<Output = Response>>(
                 not_let_in(state, &request, caller, detail, since)
             }
         };
+    }
+    if !state.tenant.is_empty() && access::is_of_operator(&request) {
+        audit::refused(state, &request, &caller, 403, since);
+        rejected("forbidden");
+        let detail =
+            "the models are those of all tenants: only administrators of the default tenant may do this";
+        return Problem::new(StatusCode::FORBIDDEN, detail).into_response();
     }
     if let Some(limiter) = &state.rate
         && let Err(early) = limiter.check_key(&caller.counted_as)

@@ -10,6 +10,7 @@ use axum::response::Response;
 use super::request_id::RequestId;
 use super::trace_context::TraceContext;
 use crate::api::AppState;
+use crate::telemetry::of_tenant;
 use crate::telemetry::spans::Served;
 
 /// A route where none fits.
@@ -31,18 +32,24 @@ pub async fn layer<F: Future<Output = Response>>(
     let response = next(request).await;
     let (elapsed, end) = (start.elapsed(), SystemTime::now());
     let status = response.status().as_u16();
-    metrics::counter!("medserve_requests_total", "method" => method, "route" => route.clone(), "status" => status.to_string())
-        .increment(1);
-    metrics::histogram!("medserve_request_seconds", "route" => route.clone()).record(elapsed.as_secs_f64());
+    let tenant = state.tenant.as_str();
+    let labels =
+        [("method", method.into()), ("route", route.clone().into()), ("status", status.to_string().into())];
+    metrics::counter!("medserve_requests_total", of_tenant(tenant, labels)).increment(1);
+    let labels = of_tenant(tenant, [("route", route.clone().into())]);
+    metrics::histogram!("medserve_request_seconds", labels).record(elapsed.as_secs_f64());
+    let tenant = Some(tenant).filter(|tenant| !tenant.is_empty());
     let request_id = id.as_ref().map_or("", RequestId::as_str);
     let trace_id = trace.map_or_else(String::new, |trace| format!("{:032x}", trace.trace));
     let span_id = trace.map_or_else(String::new, |trace| format!("{:016x}", trace.span));
     let ms = elapsed.as_secs_f64() * 1e3;
     match status {
         // The load's fault or the start's, and passing.
-        503 | 504 => tracing::warn!(method, route, status, ms, request_id, trace_id, span_id, "request"),
-        500.. => tracing::error!(method, route, status, ms, request_id, trace_id, span_id, "request"),
-        _ => tracing::info!(method, route, status, ms, request_id, trace_id, span_id, "request"),
+        503 | 504 => {
+            tracing::warn!(method, route, tenant, status, ms, request_id, trace_id, span_id, "request")
+        }
+        500.. => tracing::error!(method, route, tenant, status, ms, request_id, trace_id, span_id, "request"),
+        _ => tracing::info!(method, route, tenant, status, ms, request_id, trace_id, span_id, "request"),
     }
     if let (Some(spans), Some(trace)) = (&state.spans, trace)
         && trace.is_recorded()

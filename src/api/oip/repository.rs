@@ -11,7 +11,6 @@ use crate::api::extract::{Id, Whole};
 use crate::api::json::parse;
 use crate::api::{AppState, Problem};
 use crate::inference::change::{self, ChangeError, Listed};
-use crate::inference::registry::Served;
 
 /// Which models to list.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -121,10 +120,7 @@ pub async fn load(State(state): State<AppState>, Id(name): Id, body: Whole) -> R
     let LoadRequest { parameters } = read(&body)?;
     let version = parameters.and_then(|parameters| parameters.version);
     let work = move || {
-        // Before people and things are loaded, that is looked at when they are.
-        let people = state.people.load_full();
-        let fits = |served: &Served| people.as_ref().map_or(Ok(()), |people| people.fits(served));
-        change::load(&state.registry, &state.config, &name, version.as_deref(), fits)
+        change::load(&state.registry, &state.config, &name, version.as_deref(), |served| state.fits(served))
     };
     let loaded = blocking(work).await?;
     let result = if loaded.is_ok() { "loaded" } else { "refused" };

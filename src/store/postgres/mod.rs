@@ -28,6 +28,7 @@ mod feed;
 mod load;
 mod replace;
 mod tallies;
+mod schema;
 mod write;
 
 use std::str::FromStr;
@@ -42,6 +43,7 @@ use super::rows::{InteractionRow, ItemRow, UserRow};
 use super::{
     Answer, AuditKey, AuditQuery, AuditRow, BulkLoad, Check, Counts, Head, InteractionFilter,
     InteractionQuery, ItemQuery, NumberedRow, PoolUsage, Store, StoreError, StoreOptions, Written, migrate,
+    tenant,
 };
 use recommend::{Evidence, Interaction, Item, Kind, Millis, Term, User, Weighing};
 
@@ -77,7 +79,14 @@ impl PostgresStore {
         // lock behind, which must not go back into a pool.
         let mut connection =
             sqlx::PgConnection::connect_with(&connect).await.map_err(unreachable_or_refused)?;
+        let schema: Option<Arc<str>> = tenant::schema(connect.get_options()).map(Arc::from);
+        if let Some(schema) = &schema {
+            schema::enter(&mut connection, schema).await?;
+        }
         migrate::run(migrate::postgres(), &mut connection).await?;
+        if let Some(schema) = &schema {
+            schema::hold(&mut connection, schema).await?;
+        }
         feed::forget_another_history(&mut connection).await?;
         let follow_up = FollowUp::find(&mut connection).await?;
         let _ = connection.close().await;
@@ -85,7 +94,8 @@ impl PostgresStore {
         let pool = PgPoolOptions::new()
             .max_connections(options.max_connections)
             .acquire_timeout(options.acquire_timeout)
-            .after_connect(|connection, _| {
+            .after_connect(move |connection, _| {
+                let schema = schema.clone();
                 Box::pin(async move {
                     // - A writer stuck behind another's lock answers 503 rather than never.
                     // - A replica that fell silent in the middle of a write holds its locks no longer
@@ -99,7 +109,10 @@ impl PostgresStore {
                              SET tcp_keepalives_count = 3; SET tcp_user_timeout = '20s'; SET jit = off",
                         )
                         .await?;
-                    Ok(())
+                    match schema {
+                        Some(schema) => schema::require(connection, &schema).await,
+                        None => Ok(()),
+                    }
                 })
             })
             .after_release(|connection, _| {

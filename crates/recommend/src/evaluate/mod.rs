@@ -39,10 +39,12 @@ use super::source::Similarity;
 
 mod metrics;
 mod predictions;
+mod safety;
 mod split;
 
 pub use metrics::{Metrics, score};
 pub use predictions::{Comparison, Prediction, compare_predictions};
+pub use safety::{DrugListReport, DrugLists, ListSafety};
 pub use split::{HeldOut, Partition, Split};
 
 use metrics::Tally;

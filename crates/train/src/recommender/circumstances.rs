@@ -178,7 +178,10 @@ impl Circumstances {
 }
 
 /// Every line of a file as one value. Values are not repeated in errors.
-fn json_lines<T: DeserializeOwned>(path: &Path, check: impl Fn(&T) -> Vec<FieldError>) -> Result<Vec<T>> {
+pub(super) fn json_lines<T: DeserializeOwned>(
+    path: &Path,
+    check: impl Fn(&T) -> Vec<FieldError>,
+) -> Result<Vec<T>> {
     let file = File::open(path).with_context(|| path.display().to_string())?;
     let mut values = Vec::new();
     for (number, line) in (1..).zip(BufReader::new(file).lines()) {

@@ -1,6 +1,7 @@
 //! `train evaluate-recommender`: reads interactions from a CSV file and reports how well the
 //! recommender would have done on them.
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -9,13 +10,13 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use recommend::{
-    CsvTable, Groups, HeldOut, Interaction, Partition, Prediction, Scoring, Settings, Similarity, Split,
-    compare_predictions, measure, rank_by_neighbors,
+    Candidate, CsvTable, DrugLists, Groups, HeldOut, Interaction, Item, Partition, Prediction, Scoring,
+    Settings, Similarity, Split, Unknown, User, clock, compare_predictions, measure, rank_by_neighbors,
 };
 
 use super::InteractionOptions;
 use super::choose::{Choice, NeighborSettings, Ranking, known_events};
-use super::circumstances::{CircumstanceOptions, Circumstances};
+use super::circumstances::{CircumstanceOptions, Circumstances, json_lines};
 use super::ease::{Ease, EaseSettings};
 use super::head::{Head, Lifts};
 use super::train::check_memory;
@@ -32,6 +33,15 @@ pub enum Arch {
     Ease,
     /// The better of the last two on a held-out part
     Auto,
+}
+
+/// What is done about drugs where something is not recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Missing {
+    /// Recommend none
+    Abstain,
+    /// Treat it as none
+    Allow,
 }
 
 /// Settings of `train evaluate-recommender`.
@@ -60,6 +70,15 @@ pub struct EvaluationOptions {
     /// values are taken in tens
     #[arg(long, env = "MEDSERVE_GROUP_COLUMNS", value_delimiter = ',', requires = "groups")]
     pub group_columns: Vec<String>,
+    /// JSON lines of drugs, as `medserve import items` reads them: lists are measured before and after
+    /// their rules. What a person takes is what is known of the person's items; allergies and
+    /// conditions are those of --people
+    #[arg(long, env = "MEDSERVE_RULES")]
+    pub rules: Option<PathBuf>,
+    /// Of --rules, what is done where allergies or whatever a rule needs are not recorded: abstain, as
+    /// the server does, or allow
+    #[arg(long, env = "MEDSERVE_UNKNOWN", value_enum, default_value = "abstain", requires = "rules")]
+    pub unknown: Missing,
     /// Number of items recommended
     #[arg(long, env = "MEDSERVE_K", default_value = "10")]
     pub k: NonZeroUsize,
@@ -103,6 +122,10 @@ impl EvaluationOptions {
         settings.amplification = self.amplification.unwrap_or(settings.amplification);
         settings.raters = number(self.raters, settings.raters);
         settings.min_raters = number(self.min_raters, settings.min_raters);
+        settings.unknown = match self.unknown {
+            Missing::Abstain => Unknown::Abstain,
+            Missing::Allow => Unknown::Allow,
+        };
         settings.shrinkage = self.shrinkage.unwrap_or(settings.shrinkage);
         if self.explicit {
             settings.scoring = Scoring::Explicit;
@@ -111,6 +134,25 @@ impl EvaluationOptions {
         let problems = settings.validate(false);
         ensure!(problems.is_empty(), "{}", problems.join("; "));
         Ok(settings)
+    }
+
+    /// The rules that lists are measured by, where they are given.
+    fn drug_lists(&self, partition: &Partition, settings: &Settings) -> Result<Option<DrugLists>> {
+        let Some(file) = &self.rules else { return Ok(None) };
+        let now = clock::now();
+        let drugs = json_lines(file, |item: &Item| item.validate(""))?;
+        let people = match &self.circumstances.people {
+            Some(file) => json_lines(file, |user: &User| user.validate("", now))?,
+            None => Vec::new(),
+        };
+        let lists = DrugLists::new(drugs, people, &partition.known, settings, self.k.get(), now);
+        ensure!(
+            lists.known_drugs() > 0,
+            "{}: none of its drugs is among the items of {}",
+            file.display(),
+            self.file.interactions.display()
+        );
+        Ok(Some(lists))
     }
 
     fn partition(&self, interactions: &[Interaction], settings: &Settings) -> Result<Partition> {
@@ -152,40 +194,52 @@ pub fn report(options: &EvaluationOptions) -> Result<Value> {
         return Ok(serde_json::to_value(compare_predictions(&interactions, &predictions, settings.raters))?);
     }
     let partition = options.partition(&interactions, &settings)?;
+    let circumstances = Circumstances::read(&options.circumstances, &options.file, None)?.unwrap_or_default();
     if let Some(folder) = &options.split_out {
         write_split(folder, &partition).with_context(|| format!("in {}", folder.display()))?;
+    }
+    if matches!(options.arch, Arch::Ease | Arch::Auto) {
+        check_memory(partition.known.items.len(), None)?;
     }
     let groups = match &options.groups {
         Some(file) => read_groups(file, &options.file.user_column, &options.group_columns)
             .with_context(|| format!("in {}", file.display()))?,
-        None => Groups::new(),
+        None => circumstances.groups(partition.held_out.iter().map(|case| case.user_id.as_str())),
     };
+    let lists = options.drug_lists(&partition, &settings)?.map(RefCell::new);
     let (k, seed, known) = (options.k.get(), options.seed, &partition.known);
+    let measured = |rank: &dyn Fn(&HeldOut) -> Vec<Candidate>| {
+        let mut problem = None;
+        let report = measure(&partition, k, seed, &groups, &mut |case| {
+            let candidates = rank(case);
+            if let Some(lists) = &lists {
+                problem = lists.borrow_mut().add(case, &candidates).err().or(problem.take());
+            }
+            candidates
+        });
+        problem.map_or(Ok(report), |problem| Err(anyhow::Error::from(problem)))
+    };
     let neighbors = |similarity, settings: &Settings| {
-        let rank = &mut |case: &HeldOut| rank_by_neighbors(known, case, similarity, settings);
-        measure(&partition, k, seed, &groups, rank)
+        measured(&|case| rank_by_neighbors(known, case, similarity, settings))
     };
     let split = if options.test.is_some() { Split::Ratio(0.2) } else { options.split };
     // Drawn apart from what is held out.
-    let circumstances = Circumstances::read(&options.circumstances, &options.file, None)?.unwrap_or_default();
     let choose_by = seed ^ 0x63686f6f7365;
     let choice = || Choice::new(&known_events(&partition), split, k, choose_by, &settings, &circumstances);
     let by_neighbors = |chosen: NeighborSettings| -> Result<(Value, _)> {
-        let report = neighbors(chosen.similarity, &chosen.settings(&settings));
+        let report = neighbors(chosen.similarity, &chosen.settings(&settings))?;
         Ok((json!({"arch": "neighbors", "chosen": chosen}), report))
     };
     let by_weights = |chosen: EaseSettings, head: Option<Head>| -> Result<(Value, _)> {
-        check_memory(known.items.len(), None)?;
         let ease = Ease::fit(known, chosen, &circumstances)?;
         let head = head.map(|head| (head, Lifts::new(known, &circumstances)));
         let coefficients = head.as_ref().map(|(head, lifts)| head.by_name(lifts));
         let ranking = Ranking { ease, head, circumstances: &circumstances };
-        let rank = &mut |case: &HeldOut| ranking.candidates(&partition, case);
-        let report = measure(&partition, k, seed, &groups, rank);
+        let report = measured(&|case| ranking.candidates(&partition, case))?;
         Ok((json!({"arch": "ease", "chosen": chosen, "coefficients": coefficients}), report))
     };
     let (about, report) = match options.arch {
-        Arch::Cosine => (json!({"arch": "cosine"}), neighbors(options.similarity, &settings)),
+        Arch::Cosine => (json!({"arch": "cosine"}), neighbors(options.similarity, &settings)?),
         Arch::Neighbors => by_neighbors(choice()?.neighbors().0)?,
         Arch::Ease => match options.lambda {
             Some(lambda) => {
@@ -214,6 +268,9 @@ pub fn report(options: &EvaluationOptions) -> Result<Value> {
     let mut value = serde_json::to_value(report)?;
     if let (Value::Object(members), Value::Object(about)) = (&mut value, about) {
         members.extend(about);
+        if let Some(lists) = lists {
+            members.insert("drug_lists".to_owned(), serde_json::to_value(lists.into_inner().report())?);
+        }
     }
     Ok(value)
 }
@@ -317,19 +374,89 @@ mod tests {
         assert_eq!(read, [("1", "a", 2.0), ("2", "b c", 0.5)]);
     }
 
+    #[derive(clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        options: EvaluationOptions,
+    }
+
+    fn try_options(given: &[&str]) -> Result<EvaluationOptions, clap::Error> {
+        let columns = ["train", "--user-column", "u", "--item-column", "i"];
+        <Cli as clap::Parser>::try_parse_from(columns.iter().chain(given)).map(|cli| cli.options)
+    }
+
+    fn options(given: &[&str]) -> EvaluationOptions {
+        try_options(given).unwrap()
+    }
+
     #[test]
     fn nothing_is_not_recommended_by_nobody() {
-        #[derive(clap::Parser)]
-        struct Cli {
-            #[command(flatten)]
-            options: EvaluationOptions,
-        }
-        let given = |more: [&str; 2]| {
-            let columns = ["train", "--interactions", "f.csv", "--user-column", "u", "--item-column", "i"];
-            <Cli as clap::Parser>::try_parse_from(columns.into_iter().chain(more)).map(|cli| cli.options)
-        };
+        let given = |more: [&str; 2]| try_options(&[&["--interactions", "f.csv"][..], &more].concat());
         assert_eq!(given(["--k", "3"]).map(|options| options.k.get()).unwrap(), 3);
         assert!(given(["--k", "0"]).is_err() && given(["--neighbors", "0"]).is_err());
+    }
+
+    #[test]
+    fn lists_of_drugs_are_measured_before_and_after_the_rules() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name).display().to_string();
+        // Nine people who have three drugs of four, of which warfarin and aspirin interact.
+        let drugs = ["qwarfarin", "qaspirin", "qstatin", "qinsulin"];
+        let mut text = String::from("u,i\n");
+        let mut people = String::new();
+        for person in 0..9 {
+            for (place, drug) in drugs.iter().enumerate() {
+                if place != person % 4 {
+                    text += &format!("p{person},{drug}\n");
+                }
+            }
+            let sex = if person % 2 == 0 { "female" } else { "male" };
+            people += &format!(
+                "{{\"user_id\": \"p{person}\", \"profile\": {{\"sex\": \"{sex}\", \"birth_year\": 1960, \"allergies\": []}}}}\n"
+            );
+        }
+        std::fs::write(at("f.csv"), text).unwrap();
+        std::fs::write(at("people.jsonl"), people).unwrap();
+        let rules = |id: &str| {
+            let item = json!({"item_id": id, "kind": "drug", "name": id, "contraindications": {"interacts_with": ["qaspirin"]}});
+            std::fs::write(at("rules.jsonl"), item.to_string()).unwrap();
+        };
+        rules("qwarfarin");
+        let (events, people, file) = (at("f.csv"), at("people.jsonl"), at("rules.jsonl"));
+        let given = [
+            "--interactions",
+            &events,
+            "--people",
+            &people,
+            "--rules",
+            &file,
+            "--split",
+            "ratio:0.67",
+            "--k",
+            "3",
+        ];
+        let found = report(&options(&given)).unwrap();
+        let (before, after) = (&found["drug_lists"]["before"], &found["drug_lists"]["after"]);
+        assert_eq!(found["drug_lists"]["known_drugs"], 1);
+        assert!(before["conflicts"].as_u64().unwrap() > 0, "{found}");
+        assert_eq!((&after["conflicts"], &after["ddi_rate"]), (&json!(0), &json!(0.0)), "{found}");
+        assert!(found["by_group"]["sex: female"]["users"].as_u64() > Some(0), "{found}");
+        rules("qother");
+        let error = report(&options(&given)).unwrap_err().to_string();
+        assert!(error.contains("none of its drugs is among the items"), "{error}");
+    }
+
+    #[test]
+    fn a_split_by_time_needs_times() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("f.csv").display().to_string();
+        std::fs::write(&file, "u,i,at\n1,a,2020-01-01\n1,b,2020-01-01\n2,a,2020-01-01\n").unwrap();
+        let given = ["--interactions", &file, "--split", "time:0.5"];
+        let error = report(&options(&given)).unwrap_err().to_string();
+        assert!(error.contains("needs --time-column"), "{error}");
+        let error =
+            report(&options(&[&given[..], &["--time-column", "at"]].concat())).unwrap_err().to_string();
+        assert!(error.contains("every interaction has the same time"), "{error}");
     }
 
     #[test]
