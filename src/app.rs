@@ -16,6 +16,7 @@ mod tls;
 mod upkeep;
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -28,13 +29,15 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tokio::task::{JoinError, JoinHandle, spawn_blocking};
+use tokio::task::{JoinError, JoinHandle, JoinSet, spawn_blocking};
 use tokio::time::timeout;
 
 use crate::api::{Admission, AppState, Identity, People, Shared, identity, router};
+use crate::bulk::{self, ClientKey};
 use crate::cases::Cases;
 use crate::config::{self, ApiKey, AuditMode, Collector, Config, ConfigError, RecommenderEngine};
 use crate::inference::{Registry, change};
+use crate::outbound::{Http, Trust};
 use crate::store::{self, AuditWriter, Store, StoreOptions, demo};
 use crate::telemetry;
 use crate::telemetry::spans::{self, Exporter, Spans};
@@ -57,6 +60,15 @@ pub struct Prepared {
     identity: Identity,
     tls: Option<Certificates>,
     export: Option<(Spans, Exporter)>,
+    peers: Peers,
+}
+
+/// Who vouches for the programs that this one connects to, of each where it is configured.
+#[derive(Default)]
+struct Peers {
+    dicom: Option<Trust>,
+    hl7: Option<Trust>,
+    bulk: Option<(ClientKey, Http)>,
 }
 
 /// Checks everything that was configured.
@@ -76,9 +88,32 @@ pub fn prepare(given: &config::Settings) -> Result<Prepared, ConfigError> {
     let export = |collector: &Collector| spans::export(collector, config.trace_ratio, scheme(&config));
     let export = config.collector.as_ref().map(export).transpose();
     let export = export.map_err(|problem| problems.push(format!("--otlp-endpoint, --otlp-ca: {problem}")));
+    let mut trust = |file: Option<&PathBuf>, flag: &str| match file.map(|file| Trust::read(file)).transpose()
+    {
+        Ok(trust) => trust,
+        Err(problem) => {
+            problems.push(format!("{flag}: {problem}"));
+            None
+        }
+    };
+    let peers = Peers {
+        dicom: trust(config.dicom.peer_ca.as_ref(), "--dicom-peer-ca"),
+        hl7: trust(config.hl7.peer.as_ref().and_then(|peer| peer.ca.as_ref()), "--hl7-peer-ca"),
+        bulk: None,
+    };
+    let vouched = trust(config.bulk.as_ref().and_then(|bulk| bulk.ca.as_ref()), "--bulk-ca");
+    let bulk = config
+        .bulk
+        .as_ref()
+        .map(|bulk| -> Result<_, String> { Ok((ClientKey::read(&bulk.key)?, Http::new(vouched.as_ref())?)) });
+    let bulk = bulk.transpose().unwrap_or_else(|problem| {
+        problems.push(format!("--bulk-key: {problem}"));
+        None
+    });
+    let peers = Peers { bulk, ..peers };
     match (identity, tls, export) {
         (Ok(identity), Ok(tls), Ok(export)) if problems.is_empty() => {
-            Ok(Prepared { config, recommendations, identity, tls, export })
+            Ok(Prepared { config, recommendations, identity, tls, export, peers })
         }
         _ => Err(ConfigError(problems)),
     }
@@ -114,7 +149,7 @@ pub fn run(prepared: Prepared) -> Result<()> {
 async fn serve(prepared: Prepared) -> Result<()> {
     telemetry::start_logging();
     let metrics = telemetry::start_metrics().context("starting metrics")?;
-    let Prepared { config, recommendations, mut identity, tls, export } = prepared;
+    let Prepared { config, recommendations, mut identity, tls, export, peers } = prepared;
     let (spans, exporter) = export.unzip();
     tokio::spawn(telemetry::upkeep(metrics.clone()));
     let config = Arc::new(config);
@@ -193,8 +228,12 @@ async fn serve(prepared: Prepared) -> Result<()> {
     let auditing = tokio::spawn(async move { audit.run(store.as_ref(), &of).await });
     // One line on standard output for whoever started the program and waits for it.
     writeln!(std::io::stdout(), "medserve listens on {scheme}://{address} (try {scheme}://{address}/docs)")?;
-    let dicom_network = dicom::start(&state, dicom_listener, tls, stopped.clone())?;
-    let hl7_network = hl7::start(&state, hl7_listener, stopped)?;
+    let dicom_network = dicom::start(&state, dicom_listener, tls, peers.dicom, stopped.clone())?;
+    let mut pulling = JoinSet::new();
+    if let Some((config, (key, http))) = config.bulk.clone().zip(peers.bulk) {
+        pulling.spawn(bulk::pull(state.clone(), config, key, http));
+    }
+    let hl7_network = hl7::start(&state, hl7_listener, peers.hl7, stopped)?;
     if let Some(key) = console_key {
         writeln!(
             std::io::stdout(),
@@ -226,7 +265,7 @@ async fn serve(prepared: Prepared) -> Result<()> {
         task.abort();
     }
     // What waits is in the database, and goes on with the next start.
-    drop((dicom_network, hl7_network));
+    drop((dicom_network, hl7_network, pulling));
     // What was answered is on record also where the end is in a hurry.
     state.audit.close();
     if timeout(LAST_ROWS, auditing).await.is_err() {

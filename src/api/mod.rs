@@ -53,7 +53,7 @@ use crate::config::Config;
 use crate::inference::Registry;
 use crate::inference::recommendation::RecommendationService;
 use crate::inference::registry::Served;
-use crate::store::{AuditKey, AuditWriter, Store};
+use crate::store::{AuditKey, AuditRow, AuditWriter, Store};
 use crate::telemetry::spans::Spans;
 use recommend::{Neighbor, Recommendation, Recommender, Request};
 
@@ -98,6 +98,14 @@ impl AppState {
     /// All of it, to be shared.
     pub fn new(shared: Shared) -> AppState {
         AppState(Arc::new(shared))
+    }
+
+    /// Notes in the audit that somebody was refused on a network that is not HTTP: of an address that comes again and again
+    /// no more than so many rows, as of requests that are not let in.
+    pub fn note_refusal(&self, row: AuditRow) {
+        if self.failures.check_key(&row.address).is_ok() {
+            self.audit.note(row);
+        }
     }
 
     /// The models in service.

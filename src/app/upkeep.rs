@@ -229,8 +229,16 @@ pub async fn keep_up(state: AppState, people: Arc<People>, key: Arc<AuditKey>) {
             }
         }
         let kept = i64::try_from(state.config.dicom.keep.as_millis()).unwrap_or(i64::MAX);
-        if let Err(error) = within(LIMIT, people.store.trim_dicom(clock::now().saturating_sub(kept))).await {
+        let before = clock::now().saturating_sub(kept);
+        if let Err(error) = within(LIMIT, people.store.trim_dicom(before)).await {
             tracing::warn!(%error, "DICOM results were not trimmed");
+        }
+        if let Err(error) = within(LIMIT, people.store.trim_hl7(before)).await {
+            tracing::warn!(%error, "HL7 messages were not trimmed");
+        }
+        if let Ok(backlog) = within(LIMIT, people.store.hl7_backlog()).await {
+            metrics::gauge!("medserve_hl7_unsent").set(backlog.unsent as f64);
+            metrics::gauge!("medserve_hl7_given_up").set(backlog.given_up as f64);
         }
         if let Ok(backlog) = within(LIMIT, people.store.dicom_backlog()).await {
             metrics::gauge!("medserve_dicom_waiting").set(backlog.waiting as f64);

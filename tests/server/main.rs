@@ -3,6 +3,7 @@
 
 mod audit;
 mod backup;
+mod bulk;
 mod cases;
 mod cds;
 mod conditional;
@@ -16,6 +17,7 @@ mod first_steps;
 mod fuzz_corpus;
 mod generate;
 mod hl7;
+mod hl7_results;
 mod identity;
 mod images;
 mod learned;
