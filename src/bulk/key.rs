@@ -21,7 +21,7 @@ pub struct ClientKey {
 }
 
 enum Pair {
-    Es384(EcdsaKeyPair),
+    Es384(Box<EcdsaKeyPair>),
     Rs384(Box<rsa::KeyPair>),
 }
 
@@ -76,7 +76,7 @@ impl ClientKey {
                 let public = [&[4][..], &bytes(&jwk.x)?, &bytes(&jwk.y)?].concat();
                 let (kind, random) = (&ECDSA_P384_SHA384_FIXED_SIGNING, SystemRandom::new());
                 EcdsaKeyPair::from_private_key_and_public_key(kind, &bytes(&jwk.d)?, &public, &random)
-                    .map(Pair::Es384)
+                    .map(|pair| Pair::Es384(Box::new(pair)))
                     .map_err(|_| unsound)?
             }
             ("RSA", _) => {

@@ -69,32 +69,26 @@ impl Hospital {
         self.0.asked.lock().unwrap().iter().filter(|(own, _)| own == path).cloned().collect()
     }
 
-    /// Whether a request is let in, or the answer to one that is not.
-    fn enter(
-        &self,
-        path: &str,
-        query: BTreeMap<String, String>,
-        headers: &HeaderMap,
-    ) -> Result<(), Response> {
+    /// The answer to a request that is not let in.
+    fn refuse(&self, path: &str, query: BTreeMap<String, String>, headers: &HeaderMap) -> Option<Response> {
         self.0.asked.lock().unwrap().push((path.to_string(), query));
         let token = format!("Bearer token-{}", self.0.tokens.load(Ordering::SeqCst));
         if headers.get("authorization") != Some(&HeaderValue::from_str(&token).unwrap()) {
-            return Err(StatusCode::UNAUTHORIZED.into_response());
+            return Some(StatusCode::UNAUTHORIZED.into_response());
         }
         let other = format!("http://127.0.0.1:1{path}");
-        Err(match self.trouble(path) {
-            Some(Trouble::Expired) => StatusCode::UNAUTHORIZED.into_response(),
-            Some(Trouble::Busy) => (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "1")]).into_response(),
-            Some(Trouble::Redirect) => {
-                (StatusCode::TEMPORARY_REDIRECT, [("location", other)]).into_response()
+        match self.trouble(path)? {
+            Trouble::Expired => Some(StatusCode::UNAUTHORIZED.into_response()),
+            Trouble::Busy => Some((StatusCode::TOO_MANY_REQUESTS, [("retry-after", "1")]).into_response()),
+            Trouble::Redirect => {
+                Some((StatusCode::TEMPORARY_REDIRECT, [("location", other)]).into_response())
             }
-            Some(Trouble::Broken) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-            Some(other) => {
-                self.0.trouble.lock().unwrap().insert(0, ("later", other));
-                return Ok(());
+            Trouble::Broken => Some(StatusCode::INTERNAL_SERVER_ERROR.into_response()),
+            later => {
+                self.0.trouble.lock().unwrap().insert(0, ("later", later));
+                None
             }
-            None => return Ok(()),
-        })
+        }
     }
 
     fn router(self) -> Router {
@@ -158,7 +152,7 @@ async fn kick_off(
     Query(query): Query<BTreeMap<String, String>>,
     headers: HeaderMap,
 ) -> Response {
-    if let Err(answer) = hospital.enter("/export", query, &headers) {
+    if let Some(answer) = hospital.refuse("/export", query, &headers) {
         return answer;
     }
     assert_eq!(
@@ -170,7 +164,7 @@ async fn kick_off(
 }
 
 async fn state(State(hospital): State<Hospital>, headers: HeaderMap) -> Response {
-    if let Err(answer) = hospital.enter("/state", BTreeMap::new(), &headers) {
+    if let Some(answer) = hospital.refuse("/state", BTreeMap::new(), &headers) {
         return answer;
     }
     if hospital.0.polls.fetch_add(1, Ordering::SeqCst) % 2 == 0 {
@@ -194,7 +188,7 @@ async fn state(State(hospital): State<Hospital>, headers: HeaderMap) -> Response
 }
 
 async fn file(State(hospital): State<Hospital>, Path(number): Path<usize>, headers: HeaderMap) -> Response {
-    if let Err(answer) = hospital.enter("/file", BTreeMap::new(), &headers) {
+    if let Some(answer) = hospital.refuse("/file", BTreeMap::new(), &headers) {
         return answer;
     }
     let mut text = hospital.0.files.lock().unwrap()[number].1.clone();
