@@ -17,6 +17,7 @@ mod tls;
 mod upkeep;
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Result, anyhow};
@@ -28,12 +29,14 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tokio::task::{JoinError, JoinHandle, spawn_blocking};
+use tokio::task::{JoinError, JoinHandle, JoinSet, spawn_blocking};
 
 use crate::api::{Admission, AppState, Identity, Shared, identity, router, tenants};
+use crate::bulk::{self, ClientKey};
 use crate::config::{self, ApiKey, AuditMode, Collector, Config, ConfigError, RecommenderEngine};
 use crate::inference::registry::Served;
 use crate::inference::{Registry, change};
+use crate::outbound::{Http, Trust};
 use crate::store::AuditWriter;
 use crate::telemetry;
 use crate::telemetry::spans::{self, Exporter, Spans};
@@ -52,6 +55,15 @@ pub struct Prepared {
     identity: Identity,
     tls: Option<Certificates>,
     export: Option<(Spans, Exporter)>,
+    peers: Peers,
+}
+
+/// Who vouches for the programs that this one connects to, of each where it is configured.
+#[derive(Default)]
+struct Peers {
+    dicom: Option<Trust>,
+    hl7: Option<Trust>,
+    bulk: Option<(ClientKey, Http)>,
 }
 
 /// Checks everything that was configured.
@@ -71,9 +83,32 @@ pub fn prepare(given: &config::Settings) -> Result<Prepared, ConfigError> {
     let export = |collector: &Collector| spans::export(collector, config.trace_ratio, scheme(&config));
     let export = config.collector.as_ref().map(export).transpose();
     let export = export.map_err(|problem| problems.push(format!("--otlp-endpoint, --otlp-ca: {problem}")));
+    let mut trust = |file: Option<&PathBuf>, flag: &str| match file.map(|file| Trust::read(file)).transpose()
+    {
+        Ok(trust) => trust,
+        Err(problem) => {
+            problems.push(format!("{flag}: {problem}"));
+            None
+        }
+    };
+    let peers = Peers {
+        dicom: trust(config.dicom.peer_ca.as_ref(), "--dicom-peer-ca"),
+        hl7: trust(config.hl7.peer.as_ref().and_then(|peer| peer.ca.as_ref()), "--hl7-peer-ca"),
+        bulk: None,
+    };
+    let vouched = trust(config.bulk.as_ref().and_then(|bulk| bulk.ca.as_ref()), "--bulk-ca");
+    let bulk = config
+        .bulk
+        .as_ref()
+        .map(|bulk| -> Result<_, String> { Ok((ClientKey::read(&bulk.key)?, Http::new(vouched.as_ref())?)) });
+    let bulk = bulk.transpose().unwrap_or_else(|problem| {
+        problems.push(format!("--bulk-key: {problem}"));
+        None
+    });
+    let peers = Peers { bulk, ..peers };
     match (identity, tls, export) {
         (Ok(identity), Ok(tls), Ok(export)) if problems.is_empty() => {
-            Ok(Prepared { config, recommendations, identity, tls, export })
+            Ok(Prepared { config, recommendations, identity, tls, export, peers })
         }
         _ => Err(ConfigError(problems)),
     }
@@ -109,7 +144,7 @@ pub fn run(prepared: Prepared) -> Result<()> {
 async fn serve(prepared: Prepared) -> Result<()> {
     telemetry::start_logging();
     let metrics = telemetry::start_metrics().context("starting metrics")?;
-    let Prepared { config, recommendations, mut identity, tls, export } = prepared;
+    let Prepared { config, recommendations, mut identity, tls, export, peers } = prepared;
     let (spans, exporter) = export.unzip();
     tokio::spawn(telemetry::upkeep(metrics.clone()));
     let config = Arc::new(config);
@@ -191,8 +226,12 @@ async fn serve(prepared: Prepared) -> Result<()> {
     // One line on standard output for whoever started the program and waits for it.
     writeln!(std::io::stdout(), "medserve listens on {scheme}://{address} (try {scheme}://{address}/docs)")?;
     let network = states.iter().find(|state| state.tenant == config.tenants.network).unwrap_or(&state);
-    let dicom_network = dicom::start(network, dicom_listener, tls, stopped.clone())?;
-    let hl7_network = hl7::start(network, hl7_listener, stopped)?;
+    let dicom_network = dicom::start(network, dicom_listener, tls, peers.dicom, stopped.clone())?;
+    let mut pulling = JoinSet::new();
+    if let Some((config, (key, http))) = config.bulk.clone().zip(peers.bulk) {
+        pulling.spawn(bulk::pull(network.clone(), config, key, http));
+    }
+    let hl7_network = hl7::start(network, hl7_listener, peers.hl7, stopped)?;
     if let Some(key) = console_key {
         writeln!(
             std::io::stdout(),
@@ -222,7 +261,7 @@ async fn serve(prepared: Prepared) -> Result<()> {
     };
     reloading.abort();
     // What waits is in the database, and goes on with the next start.
-    drop((dicom_network, hl7_network));
+    drop((dicom_network, hl7_network, pulling));
     join_all(sites.iter_mut().map(site::Served::end)).await;
     if at_once {
         std::process::exit(1);
@@ -231,11 +270,13 @@ async fn serve(prepared: Prepared) -> Result<()> {
     Ok(())
 }
 
-/// The configuration as a tenant has it: results of DICOM are sent for the network's tenant alone.
+/// The configuration as a tenant has it: results are sent for the network's tenant alone.
 fn of_tenant(config: &Arc<Config>, tenant: &str) -> Arc<Config> {
     let mut own = config.clone();
     if own.tenants.network != tenant {
-        Arc::make_mut(&mut own).dicom.peer = None;
+        let own = Arc::make_mut(&mut own);
+        own.dicom.peer = None;
+        own.hl7.peer = None;
     }
     own
 }

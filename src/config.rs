@@ -3,6 +3,7 @@
 //! [`Settings`] is what a person may write; [`Config`] is what the program uses, every member
 //! present and valid. All that is wrong is reported at once, before anything is opened.
 
+mod bulk;
 mod dicom;
 mod given;
 mod hl7;
@@ -21,10 +22,11 @@ use std::time::Duration;
 
 use http::Uri;
 
+pub use bulk::BulkConfig;
 pub use dicom::{DicomConfig, Peer};
 use given::Reader;
 pub use given::Settings;
-pub use hl7::Hl7Config;
+pub use hl7::{Hl7Config, Hl7Peer};
 pub use identity::{ApiKey, KeyFile, Scope, Stamp, TlsFiles, TokenSource};
 pub use page::table;
 use setting::called;
@@ -118,6 +120,8 @@ pub struct Config {
     pub dicom: DicomConfig,
     /// HL7 version 2.
     pub hl7: Hl7Config,
+    /// Where records are pulled from.
+    pub bulk: Option<BulkConfig>,
 }
 
 /// What image networks are computed in.
@@ -208,6 +212,7 @@ impl Config {
         let tls = tls(read);
         let dicom = DicomConfig::read(read, anonymous, tls.is_some());
         let hl7 = Hl7Config::read(read, anonymous);
+        let bulk = BulkConfig::read(read);
         let config = Config {
             listen,
             health_listen: read.given(&settings::HEALTH_LISTEN),
@@ -253,6 +258,7 @@ impl Config {
             queue: read.value(&settings::QUEUE) as usize,
             dicom,
             hl7,
+            bulk,
         };
         (config, reader.finish())
     }

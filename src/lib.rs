@@ -8,10 +8,12 @@
 
 pub mod api;
 pub mod app;
+pub mod bulk;
 pub mod cases;
 pub mod config;
 pub mod dicom_net;
 pub mod hl7_net;
 pub mod inference;
+pub mod outbound;
 pub mod store;
 pub mod telemetry;

@@ -26,7 +26,7 @@ const BATCHES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 const CONFIDENCES: [f64; 12] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0];
 
 /// Every metric: its name, its kind and what it says.
-const METRICS: [(&str, Kind, &str); 33] = [
+const METRICS: [(&str, Kind, &str); 37] = [
     ("medserve_requests_total", Kind::Counter, "Requests by method, route and status"),
     ("medserve_request_seconds", Kind::Histogram, "Time from a request's head to its answer, by route"),
     ("medserve_rejected_total", Kind::Counter, "Requests refused for want of room or time, by reason"),
@@ -100,6 +100,10 @@ const METRICS: [(&str, Kind, &str); 33] = [
     ),
     ("medserve_dicom_waiting", Kind::Gauge, "Images of the DICOM queue without an answer"),
     ("medserve_dicom_unsent", Kind::Gauge, "DICOM results that are still to be sent"),
+    ("medserve_hl7_sent_total", Kind::Counter, "Tries to send a result by HL7"),
+    ("medserve_hl7_unsent", Kind::Gauge, "HL7 messages that are still to be sent"),
+    ("medserve_hl7_given_up", Kind::Gauge, "HL7 messages that the peer did not take"),
+    ("medserve_bulk_exports_total", Kind::Counter, "Exports pulled from a FHIR server"),
     (
         "medserve_hl7_messages_total",
         Kind::Counter,
@@ -112,7 +116,7 @@ const METRICS: [(&str, Kind, &str); 33] = [
 
 /// The counters that are there from the start, with 0: an alert looks for an increase, and what appears
 /// with its first event has none. Those of a model begin when it is put into service.
-const FROM_THE_START: [(&str, &str, &[&str]); 9] = [
+const FROM_THE_START: [(&str, &str, &[&str]); 11] = [
     (
         "medserve_rejected_total",
         "reason",
@@ -135,6 +139,8 @@ const FROM_THE_START: [(&str, &str, &[&str]); 9] = [
     ("medserve_dicom_received_total", "result", &["accepted", "refused"]),
     ("medserve_dicom_answered_total", "result", &["answered", "failed"]),
     ("medserve_dicom_sent_total", "result", &["sent", "failed", "given_up"]),
+    ("medserve_hl7_sent_total", "result", &["sent", "failed", "given_up"]),
+    ("medserve_bulk_exports_total", "result", &["imported", "failed"]),
     ("medserve_hl7_messages_total", "result", &["taken", "refused", "unheard"]),
     ("medserve_panics_total", "", &[""]),
     ("medserve_audit_lost_total", "", &[""]),

@@ -15,6 +15,8 @@ use recommend::clock::rfc3339;
 const PAGE: u32 = 100;
 /// Most rows on a page.
 const MAX_PAGE: u32 = 1000;
+/// The route whose answers are cards.
+const CARDS: &str = "/cds-services/{id}";
 
 /// What a handler says of its answer, for the audit; in the response's extensions.
 #[derive(Debug, Clone, Default)]
@@ -128,6 +130,31 @@ impl From<NumberedRow> for AuditEntry {
     }
 }
 
+/// One answer, and what was done with it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AuditDecision {
+    #[serde(flatten)]
+    entry: AuditEntry,
+    /// What people did with the cards of this answer (CDS Hooks), the first first; empty where nothing was told.
+    feedback: Vec<CardFeedback>,
+}
+
+/// What a person did with a card.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CardFeedback {
+    /// The row of the audit that says so.
+    pub number: i64,
+    /// When it was told.
+    #[schema(example = "2026-03-01T09:31:00.000Z")]
+    pub time: String,
+    /// Who told it, as of other rows.
+    #[schema(example = "key:ehr")]
+    pub caller: String,
+    /// "accepted" with the card and the suggestions taken, or "overridden" with the card and the coded reason.
+    #[schema(example = "overridden 4e0a3a1e-3283-4575-ab82-028d55fe2719 benefit-outweighs-risk")]
+    pub outcome: String,
+}
+
 /// A page of the audit.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AuditPage {
@@ -171,21 +198,43 @@ pub async fn list(
 
 /// One row of the audit; for administrators
 ///
-/// As the list has it, with its place in the chain.
+/// As the list has it, with its place in the chain, and with what was done afterwards with the cards that it gave.
 #[utoipa::path(
     get,
     path = "/v1/audit/{number}",
     operation_id = "get_audit",
     tag = "operations",
     params(("number" = i64, Path, description = "Number of the row", example = 1)),
-    responses((status = 200, body = AuditEntry))
+    responses((status = 200, body = AuditDecision))
 )]
-pub async fn get(State(state): State<AppState>, Id(number): Id) -> Result<Json<AuditEntry>, Problem> {
+pub async fn get(State(state): State<AppState>, Id(number): Id) -> Result<Json<AuditDecision>, Problem> {
     let Ok(number) = number.parse::<i64>() else {
         return Err(Problem::bad_request("a row of the audit has a whole number, such as 17"));
     };
-    match state.people()?.store.get_audit(number).await? {
-        Some(row) => Ok(Json(row.into())),
-        None => Err(Problem::not_found(format!("the audit has no row {number}"))),
+    let store = state.people()?.store.clone();
+    let Some(row) = store.get_audit(number).await? else {
+        return Err(Problem::not_found(format!("the audit has no row {number}")));
+    };
+    let mut feedback = Vec::new();
+    for card in cards(&row) {
+        for told in store.audit_feedback(number, card, MAX_PAGE).await? {
+            let said = told.row.answers.iter().flatten().find(|line| line.split(' ').nth(1) == Some(card));
+            if let Some(outcome) = said.filter(|_| told.row.status == 200) {
+                feedback.push(CardFeedback {
+                    number: told.number,
+                    time: rfc3339(told.row.time),
+                    caller: told.row.caller.clone(),
+                    outcome: outcome.clone(),
+                });
+            }
+        }
     }
+    feedback.sort_by_key(|one| one.number);
+    Ok(Json(AuditDecision { entry: row.into(), feedback }))
+}
+
+/// The ids of the cards that an answer of CDS Hooks gave; its lines are the indicator and the id.
+fn cards(row: &NumberedRow) -> impl Iterator<Item = &str> {
+    let lines = row.row.answers.iter().flatten().filter(move |_| row.row.route == CARDS);
+    lines.filter_map(|line| line.split_once(' ')).map(|(_, card)| card)
 }

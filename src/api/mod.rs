@@ -55,7 +55,7 @@ use crate::config::Config;
 use crate::inference::Registry;
 use crate::inference::recommendation::RecommendationService;
 use crate::inference::registry::Served;
-use crate::store::{AuditKey, AuditWriter, Store};
+use crate::store::{AuditKey, AuditRow, AuditWriter, Store};
 use crate::telemetry::spans::Spans;
 use recommend::{Kind, Neighbor, Recommendation, Recommender, Request};
 
@@ -127,6 +127,14 @@ impl AppState {
         let owner = self.config.tenants.owner(&served.manifest().name);
         let people = self.everyone().find(|state| state.tenant == owner);
         people.and_then(|state| state.people.load_full()).map_or(Ok(()), |people| people.fits(served))
+    }
+
+    /// Notes in the audit that somebody was refused on a network that is not HTTP: of an address that comes again and again
+    /// no more than so many rows, as of requests that are not let in.
+    pub fn note_refusal(&self, row: AuditRow) {
+        if self.failures.check_key(&row.address).is_ok() {
+            self.audit.note(row);
+        }
     }
 
     /// The models in service.

@@ -12,6 +12,7 @@ use super::tls::Certificates;
 use crate::api::AppState;
 use crate::config::DicomConfig;
 use crate::dicom_net::{self, Network};
+use crate::outbound::Trust;
 
 /// Takes the address, so that a port in use is said at once.
 pub async fn bind(config: &DicomConfig) -> Result<Option<TcpListener>> {
@@ -25,13 +26,14 @@ pub fn start(
     state: &AppState,
     listener: Option<TcpListener>,
     tls: Option<Certificates>,
+    trust: Option<Trust>,
     stopped: watch::Receiver<bool>,
 ) -> Result<JoinSet<()>> {
     let config = &state.config.dicom;
     let network = Network::new(state.clone());
     let mut tasks = JoinSet::new();
     if config.peer.is_some() {
-        tasks.spawn(dicom_net::deliver(network.clone()));
+        tasks.spawn(dicom_net::deliver(network.clone(), trust));
     }
     let Some(listener) = listener else { return Ok(tasks) };
     let address = listener.local_addr()?;

@@ -1,4 +1,4 @@
-//! HL7's part of the server: its listener.
+//! HL7's part of the server: its listener, and what sends results.
 
 use std::io::Write;
 
@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use crate::api::AppState;
 use crate::config::Hl7Config;
 use crate::hl7_net;
+use crate::outbound::Trust;
 
 /// Takes the address, so that a port in use is said at once.
 pub async fn bind(config: &Hl7Config) -> Result<Option<TcpListener>> {
@@ -17,13 +18,17 @@ pub async fn bind(config: &Hl7Config) -> Result<Option<TcpListener>> {
     Ok(Some(TcpListener::bind(at).await.with_context(|| format!("listening on {at}"))?))
 }
 
-/// Takes messages, where that is configured, until what is given back is dropped.
+/// Takes messages and sends results, where that is configured, until what is given back is dropped.
 pub fn start(
     state: &AppState,
     listener: Option<TcpListener>,
+    trust: Option<Trust>,
     stopped: watch::Receiver<bool>,
 ) -> Result<JoinSet<()>> {
     let mut tasks = JoinSet::new();
+    if let Some(peer) = state.config.hl7.peer.clone() {
+        tasks.spawn(hl7_net::deliver(state.clone(), peer, trust));
+    }
     if let Some(listener) = listener {
         let address = listener.local_addr()?;
         tasks.spawn(hl7_net::serve(state.clone(), listener, stopped));

@@ -14,7 +14,7 @@ use tokio::time::MissedTickBehavior;
 use super::tls::Certificates;
 use crate::api::{AppState, People, drift};
 use crate::cases::{Cases, CasesError};
-use crate::store::{AuditKey, KEEP_CHANGES, StoreError, TRIM_BATCH};
+use crate::store::{AuditKey, KEEP_CHANGES, Store, StoreError, TRIM_BATCH};
 use crate::telemetry::of_tenant;
 use recommend::SourceError;
 use recommend::clock;
@@ -245,8 +245,16 @@ pub async fn keep_up(state: AppState, people: Arc<People>, key: Arc<AuditKey>) {
             keep_answers(people.store.as_ref()).await;
         }
         let kept = i64::try_from(state.config.dicom.keep.as_millis()).unwrap_or(i64::MAX);
-        if let Err(error) = within(LIMIT, people.store.trim_dicom(clock::now().saturating_sub(kept))).await {
+        let before = clock::now().saturating_sub(kept);
+        if let Err(error) = within(LIMIT, people.store.trim_dicom(before)).await {
             tracing::warn!(%error, "DICOM results were not trimmed");
+        }
+        if let Err(error) = within(LIMIT, people.store.trim_hl7(before)).await {
+            tracing::warn!(%error, "HL7 messages were not trimmed");
+        }
+        if let Ok(backlog) = within(LIMIT, people.store.hl7_backlog()).await {
+            metrics::gauge!("medserve_hl7_unsent").set(backlog.unsent as f64);
+            metrics::gauge!("medserve_hl7_given_up").set(backlog.given_up as f64);
         }
         if let Ok(backlog) = within(LIMIT, people.store.dicom_backlog()).await {
             let labels = of_tenant(&state.tenant, []);

@@ -1,6 +1,7 @@
 //! The settings of DICOM: who is spoken with on its network, which models answer, and for how long results are kept.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::given::Reader;
@@ -20,6 +21,8 @@ pub struct DicomConfig {
     pub tls: bool,
     /// Where results are sent.
     pub peer: Option<Peer>,
+    /// The certificates that it is trusted by, over TLS.
+    pub peer_ca: Option<PathBuf>,
     /// The models that answer; those whose manifest names the modality where there are none.
     pub models: Vec<String>,
     /// Whether a structured report is made.
@@ -87,12 +90,14 @@ impl DicomConfig {
         if results.is_empty() || !results.iter().all(known) {
             reader.note(format!("{} must name sr, sc or both", called(settings::DICOM_RESULTS.name)));
         }
+        let (peer, peer_ca) = peer(reader);
         DicomConfig {
             listen,
             ae_title: reader.value(&settings::DICOM_AE_TITLE),
             callers,
             tls,
-            peer: reader.given(&settings::DICOM_PEER),
+            peer,
+            peer_ca,
             models: reader.given(&settings::DICOM_MODELS).unwrap_or_default(),
             report: makes("sr"),
             capture: makes("sc"),
@@ -101,6 +106,25 @@ impl DicomConfig {
             keep: Duration::from_secs(86_400 * reader.value(&settings::DICOM_KEEP_DAYS)),
         }
     }
+}
+
+/// Where results are sent, and the certificates that vouch for it, where they go over TLS.
+fn peer(reader: &mut Reader) -> (Option<Peer>, Option<PathBuf>) {
+    let (peer, ca) = (reader.given(&settings::DICOM_PEER), reader.given(&settings::DICOM_PEER_CA));
+    let [peer_name, ca_name] = [settings::DICOM_PEER.name, settings::DICOM_PEER_CA.name].map(called);
+    match (&peer, &ca) {
+        (Some(Peer::Web(address)), None) if address.starts_with("https://") => {
+            reader.note(format!(
+                "{peer_name} with https needs {ca_name}, the certificates that it is trusted by"
+            ));
+        }
+        (Some(Peer::Web(address)), Some(_)) if address.starts_with("http://") => {
+            reader.note(format!("{ca_name} is for TLS, and {peer_name} begins with http://"));
+        }
+        (None, Some(_)) => reader.note(format!("{ca_name} is for {peer_name}, which is not given")),
+        _ => {}
+    }
+    (peer, ca.map(PathBuf::from))
 }
 
 /// An application entity title.

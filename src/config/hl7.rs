@@ -1,9 +1,12 @@
-//! The settings of HL7 version 2: who may send messages.
+//! The settings of HL7 version 2: who may send messages, and who gets results.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 
 use super::given::Reader;
-use super::setting::called;
+use clinical::hl7::Receiver;
+
+use super::setting::{Accepts, called};
 use super::settings;
 
 /// HL7's part of the configuration.
@@ -13,6 +16,19 @@ pub struct Hl7Config {
     pub listen: Option<SocketAddr>,
     /// The addresses that may send; any where there are none.
     pub senders: Vec<IpAddr>,
+    /// Where results are sent.
+    pub peer: Option<Hl7Peer>,
+}
+
+/// Where results are sent as ORU^R01.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hl7Peer {
+    /// Host and port.
+    pub address: String,
+    /// Who is named as the receiver.
+    pub receiver: Receiver,
+    /// The certificates that it is trusted by, over TLS; without them the connection is not encrypted.
+    pub ca: Option<PathBuf>,
 }
 
 impl Hl7Config {
@@ -40,6 +56,56 @@ impl Hl7Config {
                 called(settings::ALLOW_ANONYMOUS.name),
             ));
         }
-        Hl7Config { listen, senders }
+        Hl7Config { listen, senders, peer: peer(reader) }
+    }
+}
+
+fn peer(reader: &mut Reader) -> Option<Hl7Peer> {
+    let address = reader.given(&settings::HL7_PEER);
+    let receiver = reader.given(&settings::HL7_RECEIVER);
+    let ca = reader.given(&settings::HL7_PEER_CA);
+    if address.is_none() && (receiver.is_some() || ca.is_some()) {
+        reader.note(format!(
+            "{} and {} are for results, which go to {}",
+            called(settings::HL7_RECEIVER.name),
+            called(settings::HL7_PEER_CA.name),
+            called(settings::HL7_PEER.name)
+        ));
+    }
+    Some(Hl7Peer { address: address?, receiver: receiver.unwrap_or_default(), ca: ca.map(PathBuf::from) })
+}
+
+/// A host and a port.
+pub struct HostPort;
+
+impl Accepts for HostPort {
+    type Value = String;
+
+    fn accepted(&self) -> String {
+        "HOST:PORT".to_string()
+    }
+
+    fn parse(&self, text: &str) -> Option<String> {
+        let (host, port) = text.rsplit_once(':')?;
+        let port: u16 = port.parse().ok()?;
+        (!host.is_empty() && port > 0).then(|| text.to_string())
+    }
+}
+
+/// Application and facility.
+pub struct ReceiverName;
+
+impl Accepts for ReceiverName {
+    type Value = Receiver;
+
+    fn accepted(&self) -> String {
+        "APPLICATION or APPLICATION@FACILITY".to_string()
+    }
+
+    fn parse(&self, text: &str) -> Option<Receiver> {
+        let (application, facility) = text.split_once('@').unwrap_or((text, ""));
+        let sound = |name: &str| name.len() <= 180 && !name.chars().any(char::is_control);
+        let receiver = Receiver { application: application.to_string(), facility: facility.to_string() };
+        (!application.is_empty() && sound(application) && sound(facility)).then_some(receiver)
     }
 }

@@ -3,7 +3,9 @@
 //! To add one: its value here and in its group, a member of [`Config`](super::Config), and a line in
 //! `Config::read`. `medserve settings` prints the table for docs/operations.md.
 
+use super::bulk::{ExportPath, PrivateUrl};
 use super::dicom::{AeTitle, PeerAddress};
+use super::hl7::{HostPort, ReceiverName};
 use super::setting::{
     Address, Default, Described, Hidden, List, Millis, Number, OneOf, Setting, Share, Switch, Text,
 };
@@ -13,7 +15,7 @@ use super::{AuditMode, Naming, RecommenderEngine, ServingPrecision};
 const HOUR: u64 = 3_600_000;
 
 /// Every setting by groups with their titles.
-pub static GROUPS: [(&str, &[&dyn Described]); 8] = [
+pub static GROUPS: [(&str, &[&dyn Described]); 9] = [
     (
         "",
         &[
@@ -85,6 +87,7 @@ pub static GROUPS: [(&str, &[&dyn Described]); 8] = [
             &DICOM_CALLERS,
             &DICOM_TLS,
             &DICOM_PEER,
+            &DICOM_PEER_CA,
             &DICOM_MODELS,
             &DICOM_RESULTS,
             &DICOM_ASSOCIATIONS,
@@ -92,7 +95,21 @@ pub static GROUPS: [(&str, &[&dyn Described]); 8] = [
             &DICOM_KEEP_DAYS,
         ],
     ),
-    ("HL7", &[&HL7_LISTEN, &HL7_SENDERS]),
+    ("HL7", &[&HL7_LISTEN, &HL7_SENDERS, &HL7_PEER, &HL7_RECEIVER, &HL7_PEER_CA]),
+    (
+        "records that are pulled",
+        &[
+            &BULK_SERVER,
+            &BULK_TOKEN_URL,
+            &BULK_CLIENT_ID,
+            &BULK_KEY,
+            &BULK_CA,
+            &BULK_EXPORT,
+            &BULK_TYPES,
+            &BULK_SCOPE,
+            &BULK_MINUTES,
+        ],
+    ),
     ("traces", &[&OTLP_ENDPOINT, &OTLP_CA, &TRACE_RATIO]),
 ];
 
@@ -546,6 +563,14 @@ pub static DICOM_PEER: Setting<PeerAddress> = Setting {
     help: "Where results are sent: `TITLE@HOST:PORT` by C-STORE, or the address of a DICOMweb service by STOW-RS; without it they wait to be fetched",
 };
 
+pub static DICOM_PEER_CA: Setting<Text> = Setting {
+    name: "dicom-peer-ca",
+    value: "FILE",
+    default: Default::None,
+    accepts: Text("a file"),
+    help: "PEM file of the certificates that the peer is trusted by; with it C-STORE goes over TLS, and an https address needs it",
+};
+
 pub static DICOM_MODELS: Setting<List> = Setting {
     name: "dicom-models",
     value: "NAMES",
@@ -600,4 +625,100 @@ pub static HL7_SENDERS: Setting<List> = Setting {
     default: Default::None,
     accepts: List("addresses such as 10.0.0.7 with commas between them"),
     help: "Addresses that may send those messages; without it any may, which only a loopback address allows",
+};
+
+pub static HL7_PEER: Setting<HostPort> = Setting {
+    name: "hl7-peer",
+    value: "HOST:PORT",
+    default: Default::None,
+    accepts: HostPort,
+    help: "Where results of DICOM images are sent as ORU^R01 over MLLP; without it none are",
+};
+
+pub static HL7_RECEIVER: Setting<ReceiverName> = Setting {
+    name: "hl7-receiver",
+    value: "NAME",
+    default: Default::None,
+    accepts: ReceiverName,
+    help: "Receiving application, and facility, that those messages name (MSH-5, MSH-6)",
+};
+
+pub static HL7_PEER_CA: Setting<Text> = Setting {
+    name: "hl7-peer-ca",
+    value: "FILE",
+    default: Default::None,
+    accepts: Text("a file"),
+    help: "PEM file of the certificates that `hl7-peer` is trusted by; with it MLLP goes over TLS",
+};
+
+pub static BULK_SERVER: Setting<PrivateUrl> = Setting {
+    name: "bulk-server",
+    value: "URL",
+    default: Default::None,
+    accepts: PrivateUrl,
+    help: "Base of the FHIR server that is asked for an export (Bulk Data) on a schedule; without it none is",
+};
+
+pub static BULK_TOKEN_URL: Setting<PrivateUrl> = Setting {
+    name: "bulk-token-url",
+    value: "URL",
+    default: Default::None,
+    accepts: PrivateUrl,
+    help: "Where its authorization server gives tokens",
+};
+
+pub static BULK_CLIENT_ID: Setting<Text> = Setting {
+    name: "bulk-client-id",
+    value: "ID",
+    default: Default::None,
+    accepts: Text("text"),
+    help: "As which client this server is registered there",
+};
+
+pub static BULK_KEY: Setting<Text> = Setting {
+    name: "bulk-key",
+    value: "FILE",
+    default: Default::None,
+    accepts: Text("a file"),
+    help: "File of the private key that it is known by there, as a JWK with a kid: EC of the curve P-384, or RSA",
+};
+
+pub static BULK_CA: Setting<Text> = Setting {
+    name: "bulk-ca",
+    value: "FILE",
+    default: Default::None,
+    accepts: Text("a file"),
+    help: "PEM file of the certificates that both are trusted by; an https address needs it",
+};
+
+pub static BULK_EXPORT: Setting<ExportPath> = Setting {
+    name: "bulk-export",
+    value: "PATH",
+    default: Default::Is("Patient/$export"),
+    accepts: ExportPath,
+    help: "What is exported: everything, what is of patients, or what is of a group",
+};
+
+pub static BULK_TYPES: Setting<List> = Setting {
+    name: "bulk-types",
+    value: "TYPES",
+    default: Default::Depends("every type that is read"),
+    accepts: List("types of resources with commas between them"),
+    help: "Types of resources that are asked for",
+};
+
+pub static BULK_SCOPE: Setting<Text> = Setting {
+    name: "bulk-scope",
+    value: "SCOPES",
+    default: Default::Is("system/*.rs"),
+    accepts: Text("scopes with blanks between them"),
+    help: "Scopes that are asked for; `system/*.read` for servers of SMART 1",
+};
+
+pub static BULK_MINUTES: Setting<Number> = Setting {
+    name: "bulk-minutes",
+    value: "MINUTES",
+    default: Default::Is("1440"),
+    accepts: Number(1..=525_600),
+    help: "Minutes between two exports; the next one asks for what has changed since",
 };

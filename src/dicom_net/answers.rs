@@ -10,6 +10,7 @@ use bytes::Bytes;
 use clinical::dicom::{
     Answer, DataSet, Drawing, Kind, Maker, Mask, Source, SourceError, capture, report, segmentation, tags,
 };
+use clinical::hl7::{self, Finding, Receiver};
 use model::Manifest;
 use model::manifest::{Accepts, Input};
 
@@ -21,6 +22,7 @@ use crate::inference::registry::{Registry, Served};
 use crate::inference::segment::{SegmentService, SegmentsError};
 use crate::inference::{AskError, Outcome};
 use crate::store::dicom::DicomResult;
+use crate::store::hl7::Outgoing;
 use crate::store::{Store, StoreError};
 use recommend::clock;
 use vision::segment::SegmentError;
@@ -83,6 +85,17 @@ pub struct Answered {
     pub known: Vec<String>,
     /// What the models said that were asked.
     pub labels: Vec<Label>,
+    /// The same as HL7 messages, where somebody is to get them.
+    pub messages: Vec<Outgoing>,
+}
+
+/// What a model said, and the objects made of it.
+struct Made {
+    objects: Vec<DataSet>,
+    label: Option<String>,
+    meaning: Option<String>,
+    probability: Option<f32>,
+    reason: Option<&'static str>,
 }
 
 /// What a file says that it is.
@@ -139,7 +152,8 @@ pub async fn answer(
     if models.is_empty() {
         return Err(AnswerError::NoModel);
     }
-    let mut answered = Answered { results: Vec::new(), known: Vec::new(), labels: Vec::new() };
+    let mut answered =
+        Answered { results: Vec::new(), known: Vec::new(), labels: Vec::new(), messages: Vec::new() };
     for served in models {
         let manifest = served.manifest();
         let maker = maker(manifest);
@@ -150,7 +164,7 @@ pub async fn answer(
             answered.known.extend(known);
             continue;
         }
-        let (made, label) = match &served {
+        let made = match &served {
             Served::Image(service) => classified(service, config, source, &file, deadline).await?,
             Served::Segment(service) => outlined(service, source, &file, deadline).await?,
             _ => continue,
@@ -158,11 +172,42 @@ pub async fn answer(
         answered.labels.push(Label {
             model: manifest.name.clone(),
             version: manifest.version.clone(),
-            label,
+            label: made.label.clone(),
         });
-        answered.results.extend(made.iter().map(|set| result(&maker, source, set)));
+        if let Some(peer) = &config.hl7.peer {
+            answered.messages.push(message(&maker, source, &made, &peer.receiver));
+        }
+        answered.results.extend(made.objects.iter().map(|set| result(&maker, source, set)));
     }
     Ok(answered)
+}
+
+/// Keeps what was made, ends the wait of the image, and has results sent that are to be sent. What was there already is sent
+/// again.
+///
+/// The messages are kept first: were the process to end between, the image would be answered again, and its messages be
+/// known by their ids.
+///
+/// # Errors
+/// The store's.
+pub async fn keep(
+    config: &Config,
+    store: &dyn Store,
+    (source, number): (&str, Option<i64>),
+    answered: &Answered,
+) -> Result<(), StoreError> {
+    let now = clock::now();
+    if !answered.messages.is_empty() {
+        store.queue_hl7(&answered.messages).await?;
+    }
+    let due = config.dicom.peer.is_some().then_some(now);
+    if !answered.known.is_empty() {
+        if config.hl7.peer.is_some() {
+            store.repeat_hl7(source, now).await?;
+        }
+        store.repeat_dicom(None, &answered.known, due).await?;
+    }
+    store.answer_dicom(number, &answered.results, due).await
 }
 
 /// Who makes results of a model.
@@ -175,8 +220,6 @@ pub fn maker(manifest: &Manifest) -> Maker<'_> {
         now: clock::now(),
     }
 }
-
-type Made = (Vec<DataSet>, Option<String>);
 
 async fn classified(
     service: &Arc<ImageService>,
@@ -192,9 +235,10 @@ async fn classified(
         service.classify(vec![image.clone()], ReadAs::default(), usize::MAX, deadline).await?;
     let outcome =
         outcomes.pop().ok_or_else(|| AnswerError::Failed("the model gave no answer".to_string()))?;
+    let said = said(manifest, &outcome);
     let mut made = Vec::new();
     if config.dicom.report || outcome.label.is_none() {
-        made.push(report(&maker, source, &said(manifest, &outcome)));
+        made.push(report(&maker, source, &said));
     }
     // An abstention has no evidence.
     if let Some(label) = outcome.label.as_deref().filter(|_| config.dicom.capture) {
@@ -203,17 +247,27 @@ async fn classified(
         let Samples::Rgb8(pixels) = explained.picture.into_samples() else {
             return Err(AnswerError::Failed("the picture could not be drawn".to_string()));
         };
-        let probability =
-            outcome.predictions.iter().find(|own| own.label == label).map(|own| own.probability);
         let words = format!(
             "{} {}: {label} {:.0} %",
             manifest.name,
             manifest.version,
-            100.0 * probability.unwrap_or_default()
+            100.0 * probability(&outcome).unwrap_or_default()
         );
         made.push(capture(&maker, source, &Drawing { width, height, pixels }, &words));
     }
-    Ok((made, outcome.label))
+    let (meaning, reason) = (said.meaning.map(str::to_string), outcome.reason.map(words));
+    let probability = probability(&outcome);
+    Ok(Made { objects: made, label: outcome.label, meaning, probability, reason })
+}
+
+/// Of the label answered.
+fn probability(outcome: &Outcome) -> Option<f32> {
+    let label = outcome.label.as_deref()?;
+    outcome.predictions.iter().find(|own| own.label == label).map(|own| own.probability)
+}
+
+fn words(reason: crate::inference::Reason) -> &'static str {
+    Reason::from(reason).words()
 }
 
 fn said<'a>(manifest: &'a Manifest, outcome: &'a Outcome) -> Answer<'a> {
@@ -221,7 +275,7 @@ fn said<'a>(manifest: &'a Manifest, outcome: &'a Outcome) -> Answer<'a> {
     Answer {
         label,
         meaning: label.and_then(|label| manifest.label_descriptions.get(label)).map(String::as_str),
-        reason: outcome.reason.map(|reason| Reason::from(reason).words()),
+        reason: outcome.reason.map(words),
         predictions: outcome.predictions.iter().map(|own| (own.label.as_str(), own.probability)).collect(),
     }
 }
@@ -240,7 +294,13 @@ async fn outlined(
     if let Some(reason) = outlined.refused {
         let reason = Some(Reason::from(reason).words());
         let answer = Answer { label: None, meaning: None, reason, predictions: Vec::new() };
-        return Ok((vec![report(&maker, source, &answer)], None));
+        return Ok(Made {
+            objects: vec![report(&maker, source, &answer)],
+            label: None,
+            meaning: None,
+            probability: None,
+            reason,
+        });
     }
     let regions = &outlined.regions;
     let mask = Mask {
@@ -249,7 +309,31 @@ async fn outlined(
         labels: &regions.labels,
         names: &manifest.labels,
     };
-    Ok((vec![segmentation(&maker, source, &mask)], Some("regions".to_string())))
+    Ok(Made {
+        objects: vec![segmentation(&maker, source, &mask)],
+        label: Some("regions".to_string()),
+        meaning: None,
+        probability: None,
+        reason: None,
+    })
+}
+
+fn message(maker: &Maker<'_>, source: &Source, made: &Made, receiver: &Receiver) -> Outgoing {
+    let finding = Finding {
+        model: maker.model,
+        version: maker.version,
+        label: made.label.as_deref(),
+        meaning: made.meaning.as_deref(),
+        probability: made.probability,
+        reason: made.reason,
+    };
+    Outgoing {
+        id: hl7::message_id(source, maker.model, maker.version),
+        source: source.sop_instance.clone(),
+        patient: source.patient_id.clone(),
+        created: maker.now,
+        message: hl7::result(source, &finding, receiver, maker.now),
+    }
 }
 
 fn result(maker: &Maker<'_>, source: &Source, set: &DataSet) -> DicomResult {

@@ -17,8 +17,9 @@ use tokio::time::timeout;
 use super::answers::{self, AnswerError};
 use super::command::{CANCEL, Command, ECHO, STORE};
 use super::listen::Network;
-use super::negotiation::{Titles, VERIFICATION, agree, is_storage};
+use super::negotiation::{Refusal, Titles, VERIFICATION, agree, is_storage, words};
 use super::pdu::{self, MOST_DATA, Pdu, PduError, Pdv};
+use crate::store::AuditRow;
 use crate::store::dicom::Received;
 use recommend::clock;
 
@@ -67,6 +68,18 @@ struct Arriving {
     /// Why it is not kept: the rest is read and let go.
     refused: Option<(u16, &'static str)>,
     memory: Vec<OwnedSemaphorePermit>,
+}
+
+/// The row of the audit about an association that was refused. The title is whatever somebody wrote there.
+pub fn refused(network: &Network, peer: SocketAddr, calling: &str, refusal: Refusal) {
+    let (status, why) = words(refusal);
+    let title: String = calling.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').collect();
+    let address = peer.ip().to_canonical().to_string();
+    network.state.note_refusal(AuditRow {
+        status,
+        answers: vec![Some(why.to_string())],
+        ..AuditRow::of(&format!("ae:{title}"), &address, "A-ASSOCIATE", "dicom")
+    });
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Association<S> {
@@ -132,6 +145,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Association<S> {
         let accepted = match agree(&request, &titles) {
             Ok(accepted) => accepted,
             Err(refusal) => {
+                refused(&self.network, self.peer, &request.calling, refusal);
                 self.write(&Pdu::Reject(refusal)).await?;
                 return Ok(End::Refused);
             }

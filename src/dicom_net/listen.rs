@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
-use super::association::Association;
+use super::association::{Association, refused};
 use super::negotiation::TOO_MANY;
 use super::pdu;
 use crate::api::AppState;
@@ -75,8 +75,9 @@ pub async fn serve(
             metrics::counter!("medserve_dicom_associations_total", "result" => "too_many").increment(1);
             // One that does not listen to why is only closed.
             if let Ok(refusal) = refusals.clone().try_acquire_owned() {
+                let network = network.clone();
                 tokio::spawn(async move {
-                    let _ = tokio::time::timeout(REFUSAL, refuse(stream)).await;
+                    let _ = tokio::time::timeout(REFUSAL, refuse(&network, stream, peer)).await;
                     drop(refusal);
                 });
             }
@@ -107,8 +108,12 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin + Send>(network: Arc<Network>, s
 }
 
 /// Reads the request and refuses it.
-async fn refuse(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
-    if pdu::read(&mut stream, 0).await.is_ok() {
+async fn refuse(network: &Network, mut stream: impl AsyncRead + AsyncWrite + Unpin, peer: SocketAddr) {
+    let read = pdu::read(&mut stream, 0).await;
+    if let Ok(pdu::Pdu::Request(request)) = &read {
+        refused(network, peer, &request.calling, TOO_MANY);
+    }
+    if read.is_ok() {
         let _ = pdu::write(&mut stream, &pdu::Pdu::Reject(TOO_MANY)).await;
     }
 }

@@ -23,5 +23,5 @@ mod send;
 mod stow;
 
 pub use listen::{Acceptor, Network, serve};
-pub use queue::work;
+pub use queue::{pause, work};
 pub use send::deliver;

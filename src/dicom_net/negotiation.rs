@@ -30,6 +30,16 @@ const NO_VERSION: Refusal = [1, 2, 2];
 /// For now, by the presentation layer: too many associations.
 pub const TOO_MANY: Refusal = [2, 3, 2];
 
+/// Why an association was refused, in words for the audit, and the status of HTTP that says the like.
+pub fn words(refusal: Refusal) -> (u16, &'static str) {
+    match refusal {
+        NO_CALLER => (403, "the calling title is not among the callers"),
+        NOT_CALLED => (403, "another title was called"),
+        TOO_MANY => (503, "too many associations"),
+        _ => (400, "another protocol or application context"),
+    }
+}
+
 /// Whether a SOP class is of images that may come.
 pub fn is_storage(sop_class: &str) -> bool {
     let number = sop_class.strip_prefix("1.2.840.10008.5.1.4.1.1.");

@@ -76,14 +76,19 @@ async fn one(network: &Network) -> bool {
     let begun = Instant::now();
     let outcome = answered(network, &people, &taken, begun + limit).await;
     let kept = match &outcome {
-        Ok(answered) => keep(network, &people, &taken, answered).await,
+        Ok(answered) => {
+            let image = (taken.instance.sop_instance.as_str(), Some(taken.number));
+            let kept = answers::keep(&state.config, people.store.as_ref(), image, answered).await;
+            network.made.notify_one();
+            kept
+        }
         Err(error) if error.passes() && taken.tries < TRIES => {
             let due = clock::now() + ms(pause(taken.tries, LONGEST));
             return people.store.give_back_dicom(taken.number, due).await.is_ok();
         }
         Err(error) => {
             tracing::warn!(number = taken.number, reason = %error, "a DICOM image got no answer");
-            people.store.fail_dicom(taken.number, &error.to_string()).await.map_err(AnswerError::from)
+            people.store.fail_dicom(taken.number, &error.to_string()).await
         }
     };
     if let Err(error) = kept {
@@ -111,22 +116,6 @@ async fn answered(
     answers::answer(&registry, &state.config, people.store.as_ref(), image, deadline).await
 }
 
-/// Keeps what was made, or has what was there already sent again.
-async fn keep(
-    network: &Network,
-    people: &People,
-    taken: &Queued,
-    answered: &Answered,
-) -> Result<(), AnswerError> {
-    let due = network.state.config.dicom.peer.is_some().then(clock::now);
-    if !answered.known.is_empty() {
-        people.store.repeat_dicom(None, &answered.known, due).await?;
-    }
-    people.store.answer_dicom(Some(taken.number), &answered.results, due).await?;
-    network.made.notify_one();
-    Ok(())
-}
-
 /// The row of the audit.
 fn row(taken: &Queued, outcome: &Result<Answered, AnswerError>, begun: Instant) -> AuditRow {
     let instance = &taken.instance;
@@ -138,14 +127,7 @@ fn row(taken: &Queued, outcome: &Result<Answered, AnswerError>, begun: Instant) 
     let mut request = request_digest("C-STORE", &instance.sop_instance);
     request.update(&instance.file);
     AuditRow {
-        run: 0,
-        sequence: 0,
-        time: clock::now(),
         request_id: format!("dicom-{}", taken.number),
-        caller: format!("ae:{}", instance.caller),
-        address: instance.address.clone(),
-        method: "C-STORE".to_string(),
-        route: "dicom".to_string(),
         status: if outcome.is_ok() { 200 } else { 422 },
         model: joined(|label| &label.model),
         version: joined(|label| &label.version),
@@ -155,7 +137,7 @@ fn row(taken: &Queued, outcome: &Result<Answered, AnswerError>, begun: Instant) 
         answers: labels.iter().map(|own| own.label.clone()).collect(),
         abstained: labels.iter().any(|own| own.label.is_none()),
         latency_ms: begun.elapsed().as_secs_f64() * 1e3,
-        clock: 0,
+        ..AuditRow::of(&format!("ae:{}", instance.caller), &instance.address, "C-STORE", "dicom")
     }
 }
 

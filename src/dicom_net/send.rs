@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::client::{Client, ClientError};
@@ -12,6 +11,7 @@ use super::listen::Network;
 use super::queue::pause;
 use super::stow;
 use crate::config::{DicomConfig, Peer};
+use crate::outbound::{self, Duplex, Http, Trust};
 use crate::store::Store;
 use crate::store::dicom::DicomResult;
 use recommend::clock;
@@ -45,18 +45,32 @@ impl From<ClientError> for SendError {
     }
 }
 
+/// The peer, and the ways to it.
+struct Way {
+    peer: Peer,
+    trust: Option<Trust>,
+    http: Http,
+}
+
 /// Sends until it is dropped.
-pub async fn deliver(network: Arc<Network>) {
+pub async fn deliver(network: Arc<Network>, trust: Option<Trust>) {
     let Some(peer) = network.state.config.dicom.peer.clone() else { return };
+    let way = match Http::new(trust.as_ref()) {
+        Ok(http) => Way { peer, trust, http },
+        Err(error) => {
+            tracing::error!(error, "DICOM results cannot be sent");
+            return;
+        }
+    };
     loop {
-        if !batch(&network, &peer).await {
+        if !batch(&network, &way).await {
             let _ = timeout(LOOK, network.made.notified()).await;
         }
     }
 }
 
 /// Sends what there is, over one association; false where there is nothing, or it failed.
-async fn batch(network: &Network, peer: &Peer) -> bool {
+async fn batch(network: &Network, way: &Way) -> bool {
     let Ok(people) = network.state.people() else { return false };
     let config = &network.state.config.dicom;
     let mut client = None;
@@ -65,7 +79,7 @@ async fn batch(network: &Network, peer: &Peer) -> bool {
         let now = clock::now();
         let until = now + i64::try_from(2 * LIMIT.as_millis()).unwrap_or(i64::MAX);
         let Ok(Some((result, tries))) = people.store.take_result(now, until).await else { break };
-        let outcome = match timeout(LIMIT, one(config, peer, &mut client, &result)).await {
+        let outcome = match timeout(LIMIT, one(config, way, &mut client, &result)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(SendError::Unreached("the peer did not answer in time".to_string())),
         };
@@ -84,19 +98,18 @@ async fn batch(network: &Network, peer: &Peer) -> bool {
 
 async fn one(
     config: &DicomConfig,
-    peer: &Peer,
-    client: &mut Option<Client<TcpStream>>,
+    way: &Way,
+    client: &mut Option<Client<Box<dyn Duplex>>>,
     result: &DicomResult,
 ) -> Result<(), SendError> {
-    match peer {
-        Peer::Web(address) => stow::store(address, result).await,
+    match &way.peer {
+        Peer::Web(address) => stow::store(&way.http, address, result).await,
         Peer::Entity { title, address } => {
             let open = match client {
                 Some(open) => open,
                 None => {
-                    let stream = TcpStream::connect(address).await;
+                    let stream = outbound::connect(address, way.trust.as_ref()).await;
                     let stream = stream.map_err(|error| SendError::Unreached(error.to_string()))?;
-                    let _ = stream.set_nodelay(true);
                     client.insert(Client::open(stream, &config.ae_title, title).await?)
                 }
             };

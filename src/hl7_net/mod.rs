@@ -1,9 +1,11 @@
-//! HL7 version 2 on the network: messages of admission come over MLLP and become people, as FHIR Bundles do.
+//! HL7 version 2 on the network: messages of admission come over MLLP and become people, as FHIR Bundles do; results go
+//! to a record system (`send`).
 //!
 //! MLLP frames a message by three control characters and knows neither who speaks nor encryption, so the addresses that may
 //! send are a setting, and TLS is the server's. A message is acknowledged once what it says is in the database.
 
 mod frames;
+mod send;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,6 +25,8 @@ use crate::store::AuditRow;
 use crate::store::audit::chain::request_digest;
 use crate::store::fhir::{BundleError, take_in};
 use recommend::clock;
+
+pub use send::deliver;
 
 /// Most connections at a time.
 const CONNECTIONS: usize = 64;
@@ -46,6 +50,16 @@ pub async fn serve(state: AppState, listener: TcpListener, mut stopped: watch::R
         let may = senders.is_empty() || senders.contains(&peer.ip().to_canonical());
         let (Ok(place), true) = (places.clone().try_acquire_owned(), may) else {
             metrics::counter!("medserve_hl7_messages_total", "result" => "unheard").increment(1);
+            let (status, why) = match may {
+                true => (503, "too many connections"),
+                false => (403, "the address is not among the senders"),
+            };
+            let address = peer.ip().to_canonical().to_string();
+            state.note_refusal(AuditRow {
+                status,
+                answers: vec![Some(why.to_string())],
+                ..AuditRow::of("unknown", &address, "MLLP", "hl7")
+            });
             continue;
         };
         let _ = stream.set_nodelay(true);
@@ -94,21 +108,12 @@ async fn answered(state: &AppState, bytes: &[u8], peer: SocketAddr, id: &str) ->
     };
     metrics::counter!("medserve_hl7_messages_total", "result" => result).increment(1);
     state.audit.note(AuditRow {
-        run: 0,
-        sequence: 0,
-        time: clock::now(),
         request_id: format!("hl7-{id}"),
-        caller: "hl7".to_string(),
-        address: peer.ip().to_canonical().to_string(),
-        method: "ADT".to_string(),
-        route: "hl7".to_string(),
         status: match accepted {
             Accepted::Yes => 200,
             Accepted::Error => 422,
             Accepted::Rejected => 503,
         },
-        model: None,
-        version: None,
         people: patients,
         input_sha256: hex::encode(Sha256::digest(bytes)),
         request_sha256: hex::encode({
@@ -116,10 +121,9 @@ async fn answered(state: &AppState, bytes: &[u8], peer: SocketAddr, id: &str) ->
             digest.update(bytes);
             digest.finalize()
         }),
-        answers: Vec::new(),
-        abstained: false,
+        answers: error.map(|error| Some(format!("{} {}", error.place, error.code))).into_iter().collect(),
         latency_ms: begun.elapsed().as_secs_f64() * 1e3,
-        clock: 0,
+        ..AuditRow::of("hl7", &peer.ip().to_canonical().to_string(), "ADT", "hl7")
     });
     acknowledgement(message.as_ref().ok(), accepted, error, clock::now(), id)
 }

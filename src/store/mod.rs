@@ -15,11 +15,13 @@
 
 pub mod audit;
 mod audit_writer;
+pub mod bulk;
 pub mod cases;
 pub mod demo;
 pub mod dicom;
 pub mod error;
 pub mod fhir;
+pub mod hl7;
 pub mod import;
 mod migrate;
 pub mod postgres;
@@ -37,9 +39,11 @@ use recommend::{Evidence, Interaction, Item, Kind, Millis, Source, Term, User, W
 
 pub use audit::{AuditKey, AuditQuery, AuditRow, Head, Naming, NumberedRow};
 pub use audit_writer::{AuditWriter, NotWritten};
+pub use bulk::BulkStore;
 pub use cases::{Case, CaseChanges, CaseStore, CaseVector, StoredCase};
 pub use dicom::DicomStore;
 pub use error::StoreError;
+pub use hl7::Hl7Store;
 pub use tallies::{Tallied, TallyQuery, TallyStore};
 
 /// The future every store operation returns: boxed, so that the trait can be used as `dyn`.
@@ -144,7 +148,7 @@ pub struct PoolUsage {
 
 /// A database of users, items and interactions. Callers validate what they write by the rules
 /// of [`recommend`]; the store enforces what it cannot live without.
-pub trait Store: Source + CaseStore + DicomStore + TallyStore {
+pub trait Store: Source + CaseStore + DicomStore + Hl7Store + BulkStore + TallyStore {
     /// Adds these users, or replaces the profiles of those that exist. An id that comes twice
     /// counts once, the last one wins (so in the other batches below).
     fn put_users<'a>(&'a self, users: &'a [User]) -> Answer<'a, Written>;
@@ -246,6 +250,9 @@ pub trait Store: Source + CaseStore + DicomStore + TallyStore {
             Ok(rows.into_iter().find(|row| row.number == number))
         })
     }
+
+    /// The rows of feedback about a card of CDS Hooks, numbered above that of the card, in their order, at most `limit`.
+    fn audit_feedback<'a>(&'a self, after: i64, card: &'a str, limit: u32) -> Answer<'a, Vec<NumberedRow>>;
 
     /// The end of the audit's chain.
     fn audit_head(&self) -> Answer<'_, Head>;

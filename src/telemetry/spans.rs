@@ -5,12 +5,10 @@
 //! over without waiting, or the span is lost. A span holds a request's method, route, status and
 //! times, and nothing else of it: a path names people, and a caller's `tracestate` may.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_rustls::HttpsConnectorBuilder;
 use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState};
 use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_http::hyper::HyperClient;
@@ -20,12 +18,9 @@ use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 use rand::RngExt;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, timeout_at};
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::CertificateDer;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::config::Collector;
+use crate::outbound::Trust;
 
 /// Requests whose spans may wait.
 const CAPACITY: usize = 4096;
@@ -121,7 +116,9 @@ pub fn export(collector: &Collector, ratio: f64, scheme: &'static str) -> Result
         .with_endpoint(format!("{}/v1/traces", endpoint.trim_end_matches('/')))
         .with_timeout(PATIENCE);
     if let Some(file) = ca {
-        let connector = believing(file).map_err(|what| format!("{}: {what}", file.display()))?;
+        let config = Trust::read(file)?.config();
+        let connector =
+            HttpsConnectorBuilder::new().with_tls_config(config).https_only().enable_http1().build();
         builder = builder.with_http_client(HyperClient::new(connector, PATIENCE, None));
     }
     let mut client = builder.build().map_err(|error| error.to_string())?;
@@ -139,26 +136,6 @@ pub fn export(collector: &Collector, ratio: f64, scheme: &'static str) -> Result
         failing: false,
     };
     Ok((Spans { queue: sender, ratio, closed }, exporter))
-}
-
-/// Connections with TLS to whom the certificates in `file` vouch for. A closed network has its own, and
-/// the world's are of no use to it.
-fn believing(file: &Path) -> Result<HttpsConnector<HttpConnector>, String> {
-    let mut roots = RootCertStore::empty();
-    let certificates = CertificateDer::pem_file_iter(file).map_err(|error| error.to_string())?;
-    for certificate in certificates {
-        let certificate = certificate.map_err(|error| error.to_string())?;
-        roots.add(certificate).map_err(|error| error.to_string())?;
-    }
-    if roots.is_empty() {
-        return Err("there is no certificate in it".to_string());
-    }
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(HttpsConnectorBuilder::new().with_tls_config(config).https_only().enable_http1().build())
 }
 
 impl Exporter {

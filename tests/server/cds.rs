@@ -345,6 +345,24 @@ async fn feedback_stands_in_the_audit_beside_the_card() {
         page["rows"].as_array().unwrap().iter().flat_map(|row| row["answers"].as_array().unwrap()).collect();
     assert!(answers.contains(&&json!(format!("critical {card}"))), "{page}");
     assert!(answers.contains(&&json!(format!("overridden {card} benefit-outweighs-risk"))), "{page}");
+    // The decision has it beside the card; the row of the feedback is another.
+    let row = |words: &str| {
+        let rows = page["rows"].as_array().unwrap();
+        let found = rows.iter().find(|row| row["answers"].to_string().contains(words)).unwrap();
+        (found["number"].as_i64().unwrap(), found["people"].clone())
+    };
+    let ((number, people), (told, _)) = (row("critical"), row("overridden"));
+    let decision = async |number: i64| {
+        let request = Client::new().get(server.at(&format!("/v1/audit/{number}"))).bearer_auth("boss-key");
+        request.send().await.unwrap().json::<Value>().await.unwrap()
+    };
+    let whole = decision(number).await;
+    assert_eq!((&whole["number"], &whole["people"]), (&json!(number), &people));
+    let feedback = whole["feedback"].as_array().unwrap();
+    assert_eq!(feedback.len(), 1, "{whole}");
+    assert_eq!((&feedback[0]["number"], &feedback[0]["caller"]), (&json!(told), &json!("key:ehr")));
+    assert_eq!(feedback[0]["outcome"], format!("overridden {card} benefit-outweighs-risk"));
+    assert_eq!(decision(told).await["feedback"], json!([]));
     assert!(!page.to_string().contains("Doe"), "{page}");
 }
 

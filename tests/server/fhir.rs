@@ -229,6 +229,23 @@ async fn bad_bundles_are_refused_by_an_operation_outcome() {
 }
 
 #[tokio::test]
+async fn a_bundle_of_a_hundred_megabytes_is_refused_over_http() {
+    let server = empty();
+    let text = "x".repeat(100 << 20);
+    let condition = json!({"resourceType": "Condition", "id": "c", "subject": {"reference": "Patient/ann"}, "code": {"text": text}});
+    let body = bundle("transaction", &[patient("ann"), condition]).to_string();
+    let request = Client::new().post(server.at("/fhir/R4")).header("content-type", "application/fhir+json");
+    match request.body(body).send().await {
+        Ok(response) => {
+            assert_outcome(response, 413, "too-long", "").await;
+        }
+        // The server does not wait for all of it.
+        Err(error) => assert!(error.is_request() || error.is_body(), "{error:?}"),
+    }
+    assert_eq!(send(&server, &bundle("transaction", &[patient("ann")])).await.status(), 200);
+}
+
+#[tokio::test]
 async fn the_capability_statement_names_what_is_read() {
     let statement = get(&empty(), "/fhir/R4/metadata").await;
     assert_eq!(

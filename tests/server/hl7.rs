@@ -101,6 +101,16 @@ async fn what_cannot_be_read_is_told_and_the_next_message_is_read() {
     assert_eq!(codes, [true, true, true, true, false], "{answers:?}");
     assert!(answers[2].contains("ERR||PID^1^3|101^^HL70357|E"), "{}", answers[2]);
     assert_eq!(person(&server, "p1").await["profile"]["birth_year"], 1954);
+    // What was refused has its row, with the place and the code and nothing of the message.
+    until("the rows of the refused", async || {
+        let audit = Client::new().get(server.at("/v1/audit")).bearer_auth(KEY).send().await.unwrap();
+        let audit: Value = audit.json().await.unwrap();
+        let rows = audit["rows"].as_array().unwrap().clone();
+        let refused: Vec<&Value> = rows.iter().filter(|row| row["status"] == 422).collect();
+        let has = |said: &str| refused.iter().any(|row| row["answers"] == json!([said]));
+        (refused.len() == 4 && has("PID-3 101") && has("MSH-9 200")).then_some(())
+    })
+    .await;
     // A message without an end, and one that is too long, end their connections alone.
     let mut endless = TcpStream::connect(&address).unwrap();
     let _ = endless.write_all(&[&b"\x0bMSH"[..], &vec![b'x'; 2 << 20]].concat());
@@ -109,10 +119,18 @@ async fn what_cannot_be_read_is_told_and_the_next_message_is_read() {
 
 #[tokio::test]
 async fn who_is_not_among_the_senders_is_not_heard() {
-    let (_server, address) = start(&["--hl7-senders", "10.0.0.7"]);
+    let (server, address) = start(&["--hl7-senders", "10.0.0.7"]);
     let mut stream = TcpStream::connect(&address).unwrap();
     let _ = stream.write_all(&[b"\x0b", A01.as_bytes(), b"\x1c\r"].concat());
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
     assert!(answer.is_empty());
+    let row = until("its row", async || {
+        let audit = Client::new().get(server.at("/v1/audit")).bearer_auth(KEY).send().await.unwrap();
+        let audit: Value = audit.json().await.unwrap();
+        audit["rows"].as_array().unwrap().iter().find(|row| row["method"] == "MLLP").cloned()
+    })
+    .await;
+    assert_eq!((&row["status"], &row["caller"]), (&json!(403), &json!("unknown")));
+    assert_eq!(row["answers"], json!(["the address is not among the senders"]));
 }

@@ -4,6 +4,7 @@
 mod adopted;
 mod audit;
 mod backup;
+mod bulk;
 mod cases;
 mod cds;
 mod conditional;
@@ -18,6 +19,7 @@ mod first_steps;
 mod fuzz_corpus;
 mod generate;
 mod hl7;
+mod hl7_results;
 mod identity;
 mod images;
 mod learned;

@@ -8,6 +8,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::support::tls::{Certificate, Private};
 use crate::support::{Server, shipped_models};
 use axum::body::Bytes;
 use axum::http::HeaderMap;
@@ -20,12 +21,7 @@ use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind, status::Status
 use prost::Message;
 use reqwest::{Client, Method, Response};
 use serde_json::json;
-use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::PrivateKeyDer;
-use tokio_rustls::server::TlsStream;
+use tokio::net::TcpListener;
 use vision::phantom::chest_phantom;
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -37,30 +33,6 @@ struct Collector {
     bodies: Arc<Mutex<Vec<Bytes>>>,
 }
 
-/// Connections with TLS, as a listener.
-struct Private {
-    listener: TcpListener,
-    acceptor: TlsAcceptor,
-}
-
-impl Listener for Private {
-    type Io = TlsStream<TcpStream>;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (TlsStream<TcpStream>, SocketAddr) {
-        loop {
-            let (stream, address) = self.listener.accept().await.unwrap();
-            if let Ok(stream) = self.acceptor.accept(stream).await {
-                return (stream, address);
-            }
-        }
-    }
-
-    fn local_addr(&self) -> std::io::Result<SocketAddr> {
-        self.listener.local_addr()
-    }
-}
-
 impl Collector {
     async fn start() -> Collector {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -70,18 +42,9 @@ impl Collector {
 
     /// One at an https address, and its certificate.
     async fn start_private() -> (Collector, String) {
-        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_string()]).unwrap();
-        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![made.cert.der().clone()], key)
-            .unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let endpoint = format!("https://localhost:{}", listener.local_addr().unwrap().port());
-        let listener = Private { listener, acceptor: TlsAcceptor::from(Arc::new(config)) };
-        (Collector::listening(listener, endpoint), made.cert.pem())
+        let certificate = Certificate::new();
+        let (listener, endpoint) = Private::bind(&certificate).await;
+        (Collector::listening(listener, endpoint), certificate.pem)
     }
 
     fn listening(listener: impl Listener<Addr = SocketAddr>, endpoint: String) -> Collector {

@@ -18,7 +18,6 @@ use crate::api::middleware::audit::Concerned;
 use crate::api::{AppState, Deadline, Problem};
 use crate::dicom_net::answers::{self, AnswerError, Answered};
 use axum::extract::FromRequest;
-use recommend::clock;
 
 /// Most instances of one request.
 const MOST: usize = 256;
@@ -131,10 +130,11 @@ async fn stored(
     if let Some(busy) = all_pass(&outcomes) {
         return Err(Problem::unavailable(busy));
     }
-    let due = state.config.dicom.peer.is_some().then(clock::now);
-    for answered in outcomes.iter().filter_map(|outcome| outcome.answered.as_ref().ok()) {
-        people.store.repeat_dicom(None, &answered.known, due).await?;
-        people.store.answer_dicom(None, &answered.results, due).await?;
+    for outcome in &outcomes {
+        if let (Some(source), Ok(answered)) = (&outcome.source, &outcome.answered) {
+            let image = (source.sop_instance.as_str(), None);
+            answers::keep(&state.config, people.store.as_ref(), image, answered).await?;
+        }
     }
     Ok(response(&base(&state, &headers), &outcomes, in_xml))
 }

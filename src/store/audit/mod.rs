@@ -10,7 +10,7 @@ pub mod verify;
 
 use serde::{Deserialize, Serialize};
 
-use recommend::Millis;
+use recommend::{Millis, clock};
 
 pub use chain::{AuditKey, Head, Naming};
 
@@ -59,6 +59,30 @@ pub struct AuditRow {
 }
 
 impl AuditRow {
+    /// A row of now that says who asked for what, and nothing of the answer yet.
+    pub fn of(caller: &str, address: &str, method: &str, route: &str) -> AuditRow {
+        AuditRow {
+            run: 0,
+            sequence: 0,
+            time: clock::now(),
+            request_id: String::new(),
+            caller: caller.to_string(),
+            address: address.to_string(),
+            method: method.to_string(),
+            route: route.to_string(),
+            status: 0,
+            model: None,
+            version: None,
+            people: Vec::new(),
+            input_sha256: String::new(),
+            request_sha256: String::new(),
+            answers: Vec::new(),
+            abstained: false,
+            latency_ms: 0.0,
+            clock: 0,
+        }
+    }
+
     /// About how many bytes of memory it takes.
     pub fn size(&self) -> usize {
         let texts = self.people.iter().map(|person| person.len() + 24);

@@ -103,6 +103,28 @@ impl PostgresStore {
             .collect()
     }
 
+    pub(super) async fn audit_feedback(
+        &self,
+        after: i64,
+        card: &str,
+        limit: u32,
+    ) -> Result<Vec<NumberedRow>, StoreError> {
+        // The route stands in the text, by which the index over these rows is known for the right one.
+        let sql = format!(
+            "SELECT {COLUMNS} FROM audit a WHERE a.route = '/cds-services/{{id}}/feedback' AND a.number > $1
+                 AND strpos(a.answers::text, $2) > 0 ORDER BY a.number LIMIT $3"
+        );
+        sqlx::query_as::<_, AuditColumns>(AssertSqlSafe(sql))
+            .bind(after)
+            .bind(card)
+            .bind(i64::from(limit))
+            .fetch_all(&self.pool)
+            .await?
+            .into_iter()
+            .map(AuditColumns::into_row)
+            .collect()
+    }
+
     pub(super) async fn audit_head(&self) -> Result<Head, StoreError> {
         let row = sqlx::query_as::<_, HeadColumns>(HEAD).fetch_optional(&self.pool).await?;
         row.map(head).ok_or_else(no_head)

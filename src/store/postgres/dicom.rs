@@ -1,14 +1,18 @@
-//! DICOM's part of the store on Postgres, whose replicas take images side by side.
+//! The parts of DICOM, HL7 and pulled records of the store on Postgres, whose replicas take images side by side.
 
 use sqlx::{PgConnection, Postgres, Transaction};
 
 use super::{Answer, PostgresStore, StoreError, described};
+use crate::store::bulk::bulk_adapter;
 use crate::store::dicom::{
     Backlog, DicomResult, FileRow, QueueRow, Queued, RESULT, Received, ResultQuery, ResultRow, adapter,
 };
+use crate::store::hl7::{Hl7Backlog, Outgoing, OutgoingRow, hl7_adapter};
 use recommend::Millis;
 
 adapter!(PostgresStore, begin_dicom, described, "FOR UPDATE SKIP LOCKED");
+hl7_adapter!(PostgresStore, begin_dicom, described, "FOR UPDATE SKIP LOCKED");
+bulk_adapter!(PostgresStore, described);
 
 impl PostgresStore {
     async fn begin_dicom(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
@@ -19,12 +23,15 @@ impl PostgresStore {
     fn erased(&self) {}
 }
 
-/// Erases what was made of a person's images and what waits to be: a trigger does so too, but an operator who distributes the
+/// Erases what was made of a person's images, what waits to be, and what is sent of it: a trigger does so too, but an operator who distributes the
 /// tables drops it.
 pub(super) async fn forget_images(connection: &mut PgConnection, patient: &str) -> Result<(), StoreError> {
-    for sql in ["DELETE FROM dicom_queue WHERE patient = $1", "DELETE FROM dicom_results WHERE patient = $1"]
-    {
-        sqlx::query(sql).bind(patient).execute(&mut *connection).await.map_err(described)?;
+    for table in ["dicom_queue", "dicom_results", "hl7_results"] {
+        sqlx::query(sqlx::AssertSqlSafe(format!("DELETE FROM {table} WHERE patient = $1")))
+            .bind(patient)
+            .execute(&mut *connection)
+            .await
+            .map_err(described)?;
     }
     Ok(())
 }

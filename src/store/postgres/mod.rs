@@ -320,6 +320,10 @@ impl Store for PostgresStore {
         Box::pin(self.scan_audit(after, limit))
     }
 
+    fn audit_feedback<'a>(&'a self, after: i64, card: &'a str, limit: u32) -> Answer<'a, Vec<NumberedRow>> {
+        Box::pin(self.audit_feedback(after, card, limit))
+    }
+
     fn audit_head(&self) -> Answer<'_, Head> {
         Box::pin(self.audit_head())
     }

@@ -125,6 +125,26 @@ impl SqliteStore {
             .collect()
     }
 
+    pub(super) async fn audit_feedback(
+        &self,
+        after: i64,
+        card: &str,
+        limit: u32,
+    ) -> Result<Vec<NumberedRow>, StoreError> {
+        sqlx::query_as::<_, AuditColumns>(
+            "SELECT * FROM audit WHERE route = '/cds-services/{id}/feedback' AND number > ?1
+                 AND instr(answers, ?2) > 0 ORDER BY number LIMIT ?3",
+        )
+        .bind(after)
+        .bind(card)
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?
+        .into_iter()
+        .map(AuditColumns::into_row)
+        .collect()
+    }
+
     pub(super) async fn audit_head(&self) -> Result<Head, StoreError> {
         let row = sqlx::query_as::<_, HeadColumns>(HEAD).fetch_optional(&self.pool).await?;
         row.map(head).ok_or_else(no_head)

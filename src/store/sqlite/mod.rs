@@ -405,6 +405,10 @@ impl Store for SqliteStore {
         Box::pin(self.scan_audit(after, limit))
     }
 
+    fn audit_feedback<'a>(&'a self, after: i64, card: &'a str, limit: u32) -> Answer<'a, Vec<NumberedRow>> {
+        Box::pin(self.audit_feedback(after, card, limit))
+    }
+
     fn audit_head(&self) -> Answer<'_, Head> {
         Box::pin(self.audit_head())
     }

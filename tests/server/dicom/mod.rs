@@ -16,7 +16,7 @@ pub(crate) const STUDY: &str = "1.2.826.0.1.3680043.8.498.7";
 pub(crate) const KEY: &str = "the key of these tests";
 
 /// A server with the shipped models that knows the administrator.
-fn start(more: &[&str]) -> Server {
+pub(crate) fn start(more: &[&str]) -> Server {
     let keys = api_key("root", "admin", KEY);
     // Another model of radiographs is shipped, too; here one answers.
     let one: &[&str] = if more.contains(&"--dicom-models") { &[] } else { &["--dicom-models", "pneumonia"] };
@@ -66,7 +66,7 @@ fn multipart(files: &[&[u8]]) -> (String, Vec<u8>) {
     ("multipart/related; type=\"application/dicom\"; boundary=frontier".to_string(), body)
 }
 
-async fn stow(server: &Server, path: &str, files: &[&[u8]]) -> Response {
+pub(crate) async fn stow(server: &Server, path: &str, files: &[&[u8]]) -> Response {
     let (kind, body) = multipart(files);
     Client::new()
         .post(server.at(path))

@@ -1,14 +1,21 @@
 //! DICOM's network, black box: images come by C-STORE, are answered, and their results go to the archive.
 
 use std::io::Write;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use axum::body::Bytes;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::IntoResponse;
+use axum::routing::post;
 use clinical::dicom::data_set::data_set_of;
 use clinical::dicom::tags;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::scu::{Archive, ECHO, EXPLICIT, IMPLICIT, Scu, command, message, part, receive, request};
 use super::{DX, KEY, STUDY, changed, files, get, json_of, radiograph};
+use crate::support::tls::{Certificate, Private};
 use crate::support::{Server, api_key, shipped_models, until};
 
 fn start(more: &[&str]) -> (Server, String) {
@@ -96,7 +103,7 @@ async fn an_image_that_comes_is_answered_and_its_results_go_to_the_archive() {
 
 #[tokio::test]
 async fn who_calls_another_or_may_not_call_is_refused() {
-    let (_server, address) = start(&["--dicom-callers", "PACS,CT 1", "--dicom-ae-title", "AI"]);
+    let (server, address) = start(&["--dicom-callers", "PACS,CT 1", "--dicom-ae-title", "AI"]);
     let open = |called: &str, calling: &str| {
         Scu::open(&address, called, calling, &[(ECHO, &[IMPLICIT])])
             .map(|_| ())
@@ -105,6 +112,23 @@ async fn who_calls_another_or_may_not_call_is_refused() {
     assert_eq!(open("AI", "CT 1"), Ok(()));
     assert_eq!(open("MEDSERVE", "PACS"), Err((3, vec![1, 1, 7])));
     assert_eq!(open("AI", "STRANGER"), Err((3, vec![1, 1, 3])));
+    let rows = refusals(&server, 2).await;
+    let of = |caller: &str| rows.iter().find(|row| row["caller"] == caller).unwrap();
+    assert_eq!((&of("ae:PACS")["status"], &of("ae:PACS")["route"]), (&json!(403), &json!("dicom")));
+    assert_eq!(of("ae:PACS")["answers"], json!(["another title was called"]));
+    assert_eq!(of("ae:STRANGER")["answers"], json!(["the calling title is not among the callers"]));
+    assert!(rows.iter().all(|row| row["address"] == "127.0.0.1"));
+}
+
+/// The rows of the audit of refused associations, when there are so many.
+async fn refusals(server: &Server, count: usize) -> Vec<Value> {
+    until("the refusals", async || {
+        let audit = json_of(get(server, "/v1/audit?limit=1000", "*/*").await).await;
+        let mut rows = audit["rows"].as_array().unwrap().clone();
+        rows.retain(|row| row["method"] == "A-ASSOCIATE");
+        (rows.len() >= count).then_some(rows)
+    })
+    .await
 }
 
 #[tokio::test]
@@ -188,12 +212,19 @@ async fn lengths_that_lie_and_transfers_that_break_off_leave_nothing_behind() {
 
 #[tokio::test]
 async fn a_flood_of_associations_is_refused_beyond_the_bound() {
-    let (_server, address) = start(&["--dicom-associations", "3"]);
+    let (server, address) = start(&["--dicom-associations", "3"]);
     let held: Vec<Scu> = (0..3).map(|_| open(&address)).collect();
     for _ in 0..20 {
         let refused = Scu::open(&address, "MEDSERVE", "PACS", &[(DX, &[EXPLICIT])]).err().unwrap();
         assert_eq!((refused.0, &refused.1[1..]), (3, &[2, 3, 2][..]));
     }
+    let rows = refusals(&server, 20).await;
+    assert!(rows.iter().all(|row| row["status"] == 503 && row["caller"] == "ae:PACS"), "{rows:?}");
+    // A flood does not fill the audit: of one address so many rows are kept and no more.
+    for _ in 0..100 {
+        drop(Scu::open(&address, "MEDSERVE", "PACS", &[(DX, &[EXPLICIT])]));
+    }
+    assert!((60..110).contains(&refusals(&server, 60).await.len()));
     held.into_iter().for_each(Scu::release);
     until("a free place", async || {
         Scu::open(&address, "MEDSERVE", "PACS", &[(ECHO, &[IMPLICIT])]).ok().map(|mut scu| scu.echo())
@@ -227,4 +258,100 @@ async fn what_was_accepted_is_answered_after_a_crash() {
     let server = Server::start_over(&database, &shipped_models(), &arguments);
     let reports = reports(&server, 12).await;
     assert_eq!(reports.len(), 12);
+}
+
+/// A file of certificates.
+fn file(folder: &tempfile::TempDir, name: &str, text: &str) -> String {
+    let path = folder.path().join(name);
+    std::fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_string()
+}
+
+#[tokio::test]
+async fn results_go_over_tls_to_an_archive_that_is_vouched_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let (own, other) = (Certificate::new(), Certificate::new());
+    let archive = Archive::start_with(Some(&own));
+    let peer = format!("ARCHIVE@{}", archive.address);
+    for (name, certificate) in [("other", &other), ("own", &own)] {
+        let ca = file(&folder, name, &certificate.pem);
+        let server = super::start(&["--dicom-peer", &peer, "--dicom-peer-ca", &ca]);
+        assert_eq!(super::stow(&server, "/dicom-web/studies", &[&radiograph("1.2.3.1")]).await.status(), 200);
+        if name == "other" {
+            until("the failure", async || server.log().contains("a DICOM result was not sent").then_some(()))
+                .await;
+            assert!(server.log().contains("certificate"), "{}", server.log());
+            assert!(archive.taken.lock().unwrap().is_empty());
+        } else {
+            let kept = files(get(&server, &format!("/dicom-web/studies/{STUDY}"), "*/*").await).await;
+            until("the archive", async || (archive.taken.lock().unwrap().len() >= kept.len()).then_some(()))
+                .await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn results_go_by_https_and_never_where_a_redirect_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let certificate = Certificate::new();
+    let ca = file(&folder, "ca", &certificate.pem);
+    let (listener, address) = Private::bind(&certificate).await;
+    let taken = Arc::new(Mutex::new(Vec::new()));
+    let elsewhere = Arc::new(AtomicUsize::new(0));
+    let (kept, strayed) = (taken.clone(), elsewhere.clone());
+    let store = async move |headers: HeaderMap, body: Bytes| {
+        assert!(headers["content-type"].to_str().unwrap().starts_with("multipart/related; type="));
+        let mut kept = kept.lock().unwrap();
+        kept.push(body);
+        // The first is told to go elsewhere; the same is offered again here.
+        match kept.len() {
+            1 => (StatusCode::TEMPORARY_REDIRECT, [("location", "/elsewhere")]).into_response(),
+            _ => StatusCode::OK.into_response(),
+        }
+    };
+    let stray = async move || {
+        strayed.fetch_add(1, Ordering::SeqCst);
+    };
+    let routes =
+        axum::Router::new().route("/web/studies/{study}", post(store)).route("/elsewhere", post(stray));
+    tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+    let server = super::start(&["--dicom-peer", &format!("{address}/web"), "--dicom-peer-ca", &ca]);
+    assert_eq!(super::stow(&server, "/dicom-web/studies", &[&radiograph("1.2.3.1")]).await.status(), 200);
+    let made = files(get(&server, &format!("/dicom-web/studies/{STUDY}"), "*/*").await).await;
+    until("the archive", async || {
+        let bodies = taken.lock().unwrap().clone();
+        let has =
+            |file: &Vec<u8>| bodies[1..].iter().any(|body| body.windows(file.len()).any(|part| part == file));
+        (bodies.len() > made.len() && made.iter().all(has)).then_some(())
+    })
+    .await;
+    assert_eq!(elsewhere.load(Ordering::SeqCst), 0);
+    assert!(server.log().contains("the peer answered 307"), "{}", server.log());
+}
+
+#[tokio::test]
+async fn over_tls_an_image_comes_from_those_who_may_call() {
+    let folder = tempfile::tempdir().unwrap();
+    let certificate = Certificate::new();
+    let (chain, key) = (file(&folder, "chain", &certificate.pem), file(&folder, "key", &certificate.key));
+    let arguments =
+        ["--tls-certificate", &chain, "--tls-key", &key, "--dicom-tls", "--dicom-callers", "PACS"];
+    let (server, address) = start(&arguments);
+    let open =
+        |calling| Scu::open_private(&address, &certificate, ("MEDSERVE", calling), &[(DX, &[EXPLICIT])]);
+    assert_eq!(
+        open("STRANGER").err().map(|(kind, body)| (kind, body[1..].to_vec())),
+        Some((3, vec![1, 1, 3]))
+    );
+    let file = radiograph("1.2.3.1");
+    let mut scu = open("PACS").ok().unwrap();
+    assert_eq!(scu.store(DX, "1.2.3.1", data_set_of(&file), 4096).0, 0);
+    scu.release();
+    // Without TLS nothing is said.
+    assert!(
+        Scu::open(&address, "MEDSERVE", "PACS", &[(ECHO, &[IMPLICIT])])
+            .err()
+            .is_some_and(|(kind, _)| kind != 3)
+    );
+    drop(server);
 }

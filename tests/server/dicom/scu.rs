@@ -5,6 +5,11 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{ClientConnection, ServerConnection, StreamOwned};
+
+use crate::support::tls::Certificate;
+
 pub const IMPLICIT: &str = "1.2.840.10008.1.2";
 pub const EXPLICIT: &str = "1.2.840.10008.1.2.1";
 pub const ECHO: &str = "1.2.840.10008.1.1";
@@ -20,7 +25,7 @@ pub fn message(kind: u8, body: &[u8]) -> Vec<u8> {
     [&[kind, 0], &(body.len() as u32).to_be_bytes()[..], body].concat()
 }
 
-pub fn receive(stream: &mut TcpStream) -> Option<Message> {
+pub fn receive(stream: &mut impl Read) -> Option<Message> {
     let mut head = [0; 6];
     stream.read_exact(&mut head).ok()?;
     let mut body = vec![0; u32::from_be_bytes([head[2], head[3], head[4], head[5]]) as usize];
@@ -81,8 +86,13 @@ fn value(command: &[u8], wanted: u16) -> Option<Vec<u8>> {
     None
 }
 
+/// A connection, with TLS or without.
+pub trait Stream: Read + Write + Send {}
+
+impl<S: Read + Write + Send> Stream for S {}
+
 /// An association that is open.
-pub struct Scu(pub TcpStream);
+pub struct Scu(Box<dyn Stream>);
 
 impl Scu {
     pub fn connect(address: &str) -> TcpStream {
@@ -98,7 +108,28 @@ impl Scu {
         calling: &str,
         contexts: &[(&str, &[&str])],
     ) -> Result<Scu, Message> {
-        let mut stream = Scu::connect(address);
+        Scu::open_on(Box::new(Scu::connect(address)), called, calling, contexts)
+    }
+
+    /// Opens one over TLS, to whom the certificate vouches for.
+    pub fn open_private(
+        address: &str,
+        certificate: &Certificate,
+        (called, calling): (&str, &str),
+        contexts: &[(&str, &[&str])],
+    ) -> Result<Scu, Message> {
+        let name = ServerName::try_from("localhost").unwrap();
+        let connection = ClientConnection::new(certificate.client(), name).unwrap();
+        let stream = StreamOwned::new(connection, Scu::connect(address));
+        Scu::open_on(Box::new(stream), called, calling, contexts)
+    }
+
+    fn open_on(
+        mut stream: Box<dyn Stream>,
+        called: &str,
+        calling: &str,
+        contexts: &[(&str, &[&str])],
+    ) -> Result<Scu, Message> {
         stream.write_all(&request(called, calling, contexts)).unwrap();
         match receive(&mut stream) {
             Some((2, _)) => Ok(Scu(stream)),
@@ -150,21 +181,32 @@ pub struct Archive {
 
 impl Archive {
     pub fn start() -> Archive {
+        Archive::start_with(None)
+    }
+
+    /// One that speaks TLS where there is a certificate.
+    pub fn start_with(certificate: Option<&Certificate>) -> Archive {
+        let tls = certificate.map(Certificate::server);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap().to_string();
+        let address = format!("localhost:{}", listener.local_addr().unwrap().port());
         let taken = Arc::new(Mutex::new(Vec::new()));
         let kept = taken.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let kept = kept.clone();
-                std::thread::spawn(move || talk(stream, &kept));
+                let (kept, tls) = (kept.clone(), tls.clone());
+                std::thread::spawn(move || match tls {
+                    None => talk(stream, &kept),
+                    Some(config) => {
+                        talk(StreamOwned::new(ServerConnection::new(config).unwrap(), stream), &kept);
+                    }
+                });
             }
         });
         Archive { address, taken }
     }
 }
 
-fn talk(mut stream: TcpStream, kept: &Mutex<Vec<(String, Vec<u8>)>>) {
+fn talk(mut stream: impl Read + Write, kept: &Mutex<Vec<(String, Vec<u8>)>>) {
     let (mut instance, mut data) = (String::new(), Vec::new());
     while let Some((kind, body)) = receive(&mut stream) {
         match kind {

@@ -60,6 +60,31 @@ async fn rows_are_read_back_as_they_were_written_the_latest_first(database: Data
     assert_eq!(store.get_audit(first[0].number + 1).await.unwrap(), None);
 }
 
+async fn what_was_done_with_a_card_is_found_by_the_card(database: Database) {
+    let store = &database.store;
+    let said = |sequence, route: &str, answer: &str| AuditRow {
+        route: route.to_owned(),
+        answers: vec![Some(answer.to_owned())],
+        ..row(sequence, now())
+    };
+    let told = "/cds-services/{id}/feedback";
+    let rows = [
+        said(0, told, "overridden c1 earlier"),
+        said(1, "/cds-services/{id}", "critical c1"),
+        said(2, told, "overridden c1 benefit"),
+        said(3, told, "accepted c2 s1"),
+        said(4, told, "accepted c1 s2"),
+    ];
+    store.append_audit(&rows, &key()).await.unwrap();
+    let card = store.list_audit(&page(None, 9)).await.unwrap();
+    let card = card.iter().find(|found| found.row.sequence == 1).unwrap().number;
+    let found = async |limit| {
+        let found = store.audit_feedback(card, "c1", limit).await.unwrap();
+        found.iter().map(|found| found.row.sequence).collect::<Vec<_>>()
+    };
+    assert_eq!((found(9).await, found(1).await), (vec![2, 4], vec![2]));
+}
+
 async fn who_asked_about_a_person_is_one_question(database: Database) {
     let store = &database.store;
     let about = |sequence, people: &[&str]| AuditRow {
@@ -271,6 +296,7 @@ async fn the_secret_that_came_first_stays(database: Database) {
 on_both!(
     rows_are_read_back_as_they_were_written_the_latest_first,
     who_asked_about_a_person_is_one_question,
+    what_was_done_with_a_card_is_found_by_the_card,
     a_batch_sent_twice_counts_once,
     two_replicas_make_one_chain,
     old_rows_go_and_others_stay_whatever_a_clock_says,

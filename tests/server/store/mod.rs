@@ -4,12 +4,14 @@
 //! only one of the two can do is tested in its own file.
 
 mod audit;
+mod bulk;
 mod cases;
 pub(crate) mod database;
 mod dicom;
 mod durability;
 mod engine;
 mod feed;
+mod hl7;
 mod loading;
 mod measure;
 mod replace;

@@ -2,6 +2,7 @@
 //! for one test.
 
 pub mod postgres;
+pub mod tls;
 pub mod wire;
 
 use std::io::{BufRead, BufReader};

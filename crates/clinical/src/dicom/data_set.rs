@@ -90,6 +90,16 @@ impl DataSet {
         self
     }
 
+    /// The first value of an attribute, in the data set's own character set as far as that is known here; of a person's
+    /// name the alphabetic form.
+    pub fn decoded(&self, tag: Tag) -> String {
+        let charset = self.get(tags::CHARACTER_SET).unwrap_or_default();
+        let Some(Element { vr, value: Value::Text(text) }) = self.0.get(&tag) else { return String::new() };
+        let first = texts(vr, text, &charset).into_iter().next().unwrap_or_default();
+        let first = if *vr == b"PN" { first.split('=').next().unwrap_or_default() } else { &first };
+        first.trim_matches(['\0', ' ']).to_string()
+    }
+
     /// Text that is there, without padding; bytes that are no UTF-8 are replaced.
     pub fn get(&self, tag: Tag) -> Option<String> {
         match &self.0.get(&tag)?.value {

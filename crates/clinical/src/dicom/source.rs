@@ -141,6 +141,11 @@ impl Source {
         &self.body_part
     }
 
+    /// What the image says of patient or study, decoded; empty where it says nothing.
+    pub fn words(&self, tag: Tag) -> String {
+        self.about.decoded(tag)
+    }
+
     /// Words of ours as the image's character set holds them.
     pub(super) fn fit(&self, words: &str) -> String {
         let charset = self.about.get(tags::CHARACTER_SET).unwrap_or_default();

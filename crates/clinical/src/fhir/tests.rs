@@ -186,6 +186,24 @@ fn a_person_needs_a_name_to_be_found_by() {
 }
 
 #[test]
+fn codes_that_nobody_knows_are_taken_as_given() {
+    let of = |code: Value| {
+        let condition = json!({"resourceType": "Condition", "id": "c", "subject": {"reference": "Patient/ann"}, "code": code});
+        profile(&settle("transaction", &[ann(), condition]).unwrap())
+    };
+    // With words the words count; without any the code itself is what is known.
+    let words = of(json!({"coding": [{"system": "urn:house", "code": "X1", "display": "gout"}]}));
+    assert_eq!(words.conditions, Some(vec!["gout".to_owned()]));
+    let bare = of(json!({"coding": [{"system": "http://snomed.info/sct", "code": "999999999"}]}));
+    assert_eq!(bare.conditions.as_ref().map(Vec::len), Some(1), "{bare:?}");
+    // What has neither says nothing, and is counted.
+    let nothing =
+        json!({"resourceType": "Condition", "id": "c", "subject": {"reference": "Patient/ann"}, "code": {}});
+    let settled = settle("transaction", &[ann(), nothing]).unwrap();
+    assert!(profile(&settled).conditions.is_none() && !settled.outcomes[1].notes.is_empty());
+}
+
+#[test]
 fn other_releases_are_named() {
     let patient = json!({"reference": "Patient/ann"});
     for (release, resource) in [

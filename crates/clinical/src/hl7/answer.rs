@@ -1,4 +1,4 @@
-//! What is written: acknowledgements (chapter 2.9), and a model's answer about an image as ORU^R01 (chapter 7.3).
+//! Acknowledgements (chapter 2.9): those that we write, and what those of others say.
 
 use super::message::{Hl7Error, Message, escaped};
 use recommend::Millis;
@@ -64,53 +64,28 @@ pub fn acknowledgement(
     text
 }
 
-/// The code that an acknowledgement gives, such as "AA"; `None` for what is none.
-pub fn accepted(acknowledgement: &Message) -> Option<String> {
-    Some(acknowledgement.get(("MSA", 0), 1, 1)).filter(|code| !code.is_empty())
+/// What an acknowledgement of somebody else's says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acknowledged {
+    /// MSA-1.
+    pub code: String,
+    /// MSA-2: the id of the message that it is about.
+    pub of: String,
+    /// The code of table 0357 of the first ERR, where there is one; the words may tell of a patient.
+    pub error: Option<String>,
 }
 
-/// A model's answer about an image.
-#[derive(Debug, Clone)]
-pub struct Observation<'a> {
-    /// The id of this message.
-    pub id: &'a str,
-    /// When.
-    pub now: Millis,
-    /// Patient ID.
-    pub patient: &'a str,
-    /// Accession Number of the image's order; empty where there is none.
-    pub accession: &'a str,
-    /// Study Instance UID.
-    pub study: &'a str,
-    /// The model.
-    pub model: &'a str,
-    /// Its version.
-    pub version: &'a str,
-    /// The label answered; `None` for an abstention.
-    pub label: Option<&'a str>,
-}
-
-/// An answer as ORU^R01: preliminary, since nobody has read it.
-pub fn result(observation: &Observation<'_>) -> String {
-    let Observation { id, now, patient, accession, study, model, version, label } = observation;
-    let time = time(*now);
-    let model_text = escaped(&format!("{model} {version}"));
-    let finding = label.map_or_else(|| "INDETERMINATE".to_string(), escaped);
-    format!(
-        "MSH|^~\\&|MEDSERVE||||{time}||ORU^R01^ORU_R01|{id}|P|2.5.1|||||||UNICODE UTF-8\r\
-         PID|1||{}^^^^MR\r\
-         OBR|1||{}|AI^{model_text}^99MEDSERVE|||{time}|||||||||||||||{time}|||P\r\
-         OBX|1|ST|121071^Finding^DCM||{finding}||||||P|||{time}||||{model_text}\r\
-         OBX|2|ST|110180^Study Instance UID^DCM||{}||||||P|||{time}\r\
-         NTE|1||Made by an AI model and read by nobody yet. It is no diagnosis.\r",
-        escaped(patient),
-        escaped(accession),
-        escaped(study),
-    )
+/// Reads an acknowledgement; `None` for what is none.
+pub fn acknowledged(message: &Message) -> Option<Acknowledged> {
+    let code = Some(message.get(("MSA", 0), 1, 1)).filter(|code| !code.is_empty())?;
+    let error = Some(message.get(("ERR", 0), 3, 1));
+    let error =
+        error.filter(|code| !code.is_empty() && code.len() <= 10 && code.bytes().all(|b| b.is_ascii_digit()));
+    Some(Acknowledged { code, of: message.get(("MSA", 0), 2, 1), error })
 }
 
 /// A time to the second, in universal time.
-fn time(now: Millis) -> String {
+pub(super) fn time(now: Millis) -> String {
     let digits: String = rfc3339(now).chars().filter(char::is_ascii_digit).take(14).collect();
     format!("{digits}+0000")
 }
@@ -131,28 +106,9 @@ mod tests {
             "MSH|^~\\&|MEDSERVE|H|ADT|WARD|20260301093000+0000||ACK^A01^ACK|1|T|2.4\rMSA|AE|M7\r\
              ERR||PID^1^3|101^^HL70357|E||||there is no identifier\r"
         );
-        assert_eq!(accepted(&Message::read(&text).unwrap()).as_deref(), Some("AE"));
+        let read = acknowledged(&Message::read(&text).unwrap()).unwrap();
+        assert_eq!(read, Acknowledged { code: "AE".into(), of: "M7".into(), error: Some("101".into()) });
+        assert_eq!(acknowledged(&message), None);
         assert!(acknowledgement(None, Accepted::Rejected, None, NOW, "1").contains("\rMSA|AR|\r"));
-    }
-
-    #[test]
-    fn a_result_says_which_model_found_what_in_which_study() {
-        let observation = Observation {
-            id: "9",
-            now: NOW,
-            patient: "p|1",
-            accession: "A7",
-            study: "1.2.3",
-            model: "pneumonia",
-            version: "1",
-            label: Some("normal"),
-        };
-        let read = Message::read(&result(&observation)).unwrap();
-        assert_eq!(read.get(("PID", 0), 3, 1), "p|1");
-        assert_eq!((read.get(("OBX", 0), 5, 1), read.get(("OBX", 0), 11, 1)), ("normal".into(), "P".into()));
-        assert_eq!((read.get(("OBR", 0), 3, 1), read.get(("OBR", 0), 25, 1)), ("A7".into(), "P".into()));
-        assert_eq!(read.get(("OBX", 1), 5, 1), "1.2.3");
-        let unsure = Observation { label: None, ..observation };
-        assert!(result(&unsure).contains("INDETERMINATE"));
     }
 }

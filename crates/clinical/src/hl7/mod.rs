@@ -3,12 +3,16 @@
 //!
 //! - `message`: segments, fields and their escapes
 //! - `adt`: who a message is about, as a FHIR transaction
-//! - `answer`: acknowledgements, and a result as ORU^R01
+//! - `answer`: acknowledgements
+//! - `oru`: a result as ORU^R01
 
 mod adt;
 mod answer;
 mod message;
+mod oru;
 
 pub use adt::{EVENTS, bundle};
-pub use answer::{Accepted, Observation, accepted, acknowledgement, result};
+use answer::time;
+pub use answer::{Accepted, Acknowledged, acknowledged, acknowledgement};
 pub use message::{Hl7Error, Message};
+pub use oru::{Finding, Receiver, message_id, result};

@@ -1,0 +1,126 @@
+//! One export: asked for, waited for, its files read, and let go on the server.
+
+use std::time::{Duration, Instant};
+
+use clinical::fhir::{Bundle, BundleKind};
+use http::{Method, StatusCode, header};
+use serde::Deserialize;
+use tokio::task::spawn_blocking;
+
+use super::client::{Hospital, Patience, PullError, encoded, json_of, retry_after};
+
+/// Most bytes of all files of an export together.
+const MOST: usize = 2 << 30;
+/// Most bytes of what says where the files are.
+const MANIFEST: usize = 4 << 20;
+/// Longest time for which an export is waited for.
+const PATIENCE: Duration = Duration::from_secs(24 * 3600);
+const FHIR: &str = "application/fhir+json";
+const LINES: &str = "application/fhir+ndjson";
+
+/// What says where the files are.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Manifest {
+    transaction_time: String,
+    output: Vec<File>,
+    #[serde(default)]
+    error: Vec<serde::de::IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct File {
+    #[serde(rename = "type")]
+    kind: String,
+    url: String,
+}
+
+/// Records that were pulled.
+pub struct Exported {
+    /// The server's time of the export, for the next one to begin with.
+    pub time: String,
+    /// What the files hold.
+    pub bundle: Bundle,
+    /// Files of what the server could not export.
+    pub errors: usize,
+}
+
+/// Pulls what has changed since the time of an earlier export, or everything.
+///
+/// # Errors
+/// Why not.
+pub async fn export(
+    hospital: &mut Hospital,
+    since: Option<&str>,
+    patience: &impl Patience,
+) -> Result<Exported, PullError> {
+    let config = hospital.config();
+    let mut url = format!(
+        "{}/{}?_outputFormat={}&_type={}",
+        config.server,
+        config.export,
+        encoded(LINES),
+        encoded(&config.types.join(","))
+    );
+    if let Some(since) = since {
+        url.push_str(&format!("&_since={}", encoded(since)));
+    }
+    let types = config.types.clone();
+    let headers = [("accept", FHIR), ("prefer", "respond-async")];
+    let begun = hospital.ask((&Method::GET, &url), &headers, MANIFEST, patience).await?;
+    if begun.status() != StatusCode::ACCEPTED {
+        return Err(unexpected("does not begin an export", begun.status()));
+    }
+    let place = begun.headers().get(header::CONTENT_LOCATION).and_then(|value| value.to_str().ok());
+    let place = place.ok_or_else(|| {
+        PullError::Unsound("the server does not say where the export can be asked for".to_string())
+    })?;
+    let place = place.to_string();
+    let manifest = wait(hospital, &place, patience).await?;
+    let mut bundle = Bundle { kind: BundleKind::Collection, entries: Vec::new() };
+    let mut left = MOST;
+    for (number, file) in manifest.output.iter().enumerate() {
+        if !types.contains(&file.kind) {
+            continue;
+        }
+        let answer = hospital.ask((&Method::GET, &file.url), &[("accept", LINES)], left, patience).await?;
+        if answer.status() != StatusCode::OK {
+            return Err(unexpected("does not give a file of the export", answer.status()));
+        }
+        let text = answer.into_body();
+        left -= text.len();
+        let read = move || {
+            let text = std::str::from_utf8(&text).map_err(|_| "it is not UTF-8".to_string())?;
+            Bundle::read_lines(text).map_err(|error| error.to_string())
+        };
+        let read = spawn_blocking(read).await.map_err(|error| PullError::Store(error.to_string()))?;
+        let name = format!("file {} ({})", number + 1, file.kind);
+        bundle.append(read.map_err(|error| PullError::Unsound(format!("{name}: {error}")))?);
+    }
+    // The server may forget it now; where it does not care, it forgets it some day.
+    let _ = hospital.ask((&Method::DELETE, &place), &[("accept", FHIR)], MANIFEST, patience).await;
+    Ok(Exported { time: manifest.transaction_time, bundle, errors: manifest.error.len() })
+}
+
+async fn wait(hospital: &mut Hospital, place: &str, patience: &impl Patience) -> Result<Manifest, PullError> {
+    let since = Instant::now();
+    while since.elapsed() < PATIENCE {
+        let answer = hospital
+            .ask((&Method::GET, place), &[("accept", "application/json")], MANIFEST, patience)
+            .await?;
+        match answer.status() {
+            StatusCode::OK => return json_of(&answer, "a list of files"),
+            StatusCode::ACCEPTED => patience.wait(retry_after(answer.headers())).await,
+            status => return Err(unexpected("does not finish the export", status)),
+        }
+    }
+    Err(PullError::Unreached("the server did not finish the export within a day".to_string()))
+}
+
+fn unexpected(what: &str, status: StatusCode) -> PullError {
+    let words = format!("the server {what} (it answered {})", status.as_u16());
+    match status.is_server_error() {
+        true => PullError::Unreached(words),
+        false => PullError::Refused(words),
+    }
+}

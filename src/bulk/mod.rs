@@ -1,0 +1,176 @@
+//! Records that are pulled from a hospital's FHIR server on a schedule (SMART Backend Services and Bulk Data Access), and
+//! taken in as `medserve import fhir` takes in a folder of NDJSON: all of an export or nothing of it.
+//!
+//! The schedule is in the database, so that a start does not pull anew and of several replicas one pulls. After a failure
+//! the pauses grow up to the usual time between two exports. Each export has rows in the audit, with everybody whom it
+//! concerns.
+//!
+//! - `key`: who this server is; `client`: tokens, patience, and no way elsewhere; `export`: one export
+
+mod client;
+mod export;
+mod key;
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use tokio::time::sleep;
+
+use crate::api::{AppState, People};
+use crate::config::BulkConfig;
+use crate::dicom_net::pause;
+use crate::outbound::Http;
+use crate::store::fhir::{BundleError, take_in};
+use crate::store::{AuditRow, Store};
+use client::{Hospital, Patience, PullError};
+use export::export;
+use recommend::{Millis, clock};
+
+pub use key::ClientKey;
+
+/// Time for which an export is nobody else's, beyond what it waits for.
+const MARGIN: Duration = Duration::from_secs(600);
+/// Longest time between two looks at the schedule.
+const LOOK: Duration = Duration::from_secs(60);
+/// People of one row of the audit.
+const PEOPLE: usize = 1000;
+
+fn ms(duration: Duration) -> Millis {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Pulls until it is dropped.
+pub async fn pull(state: AppState, config: BulkConfig, key: ClientKey, http: Http) {
+    let name = format!("{}/{}", config.server, config.export);
+    let mut hospital = Hospital::new(config, key, http);
+    loop {
+        let rest = match state.people() {
+            Ok(people) => turn(&state, &people, &mut hospital, &name).await,
+            Err(_) => Duration::from_secs(1),
+        };
+        sleep(rest.min(LOOK)).await;
+    }
+}
+
+/// What an export came to.
+struct Taken {
+    since: String,
+    people: Vec<String>,
+    resources: usize,
+}
+
+/// Pulls where it is time to; how long there is nothing to do then.
+async fn turn(state: &AppState, people: &People, hospital: &mut Hospital, name: &str) -> Duration {
+    let now = clock::now();
+    let (since, tries) = match people.store.take_bulk(name, now, now + ms(MARGIN)).await {
+        Ok(Some(taken)) => taken,
+        Ok(None) => return LOOK,
+        Err(error) => {
+            tracing::warn!(%error, "the schedule of exports cannot be read");
+            return LOOK;
+        }
+    };
+    let begun = Instant::now();
+    let every = hospital.config().every;
+    let taken = take(state, people, hospital, (name, since.as_deref())).await;
+    let (rest, ended) = match &taken {
+        Ok(taken) => (every, Ok(taken.since.as_str())),
+        Err(error) => (pause(tries, every), Err(error.to_string())),
+    };
+    let result = if taken.is_ok() { "imported" } else { "failed" };
+    metrics::counter!("medserve_bulk_exports_total", "result" => result).increment(1);
+    if let Err(reason) = &ended {
+        let seconds = rest.as_secs();
+        tracing::warn!(reason, tries, "records were not pulled; trying again in {seconds} seconds");
+    }
+    note(state, &taken, begun);
+    let ended = ended.as_deref().map_err(String::as_str);
+    if let Err(error) = people.store.end_bulk(name, clock::now() + ms(rest), ended).await {
+        tracing::warn!(%error, "what became of an export was not written down; it is pulled again");
+    }
+    rest
+}
+
+async fn take(
+    state: &AppState,
+    people: &People,
+    hospital: &mut Hospital,
+    (name, since): (&str, Option<&str>),
+) -> Result<Taken, PullError> {
+    if state.audit.check().is_err() {
+        return Err(PullError::Store(
+            "the audit cannot be written, and nothing is done without it".to_string(),
+        ));
+    }
+    let holding = Holding { store: people.store.as_ref(), name };
+    let exported = export(hospital, since, &holding).await?;
+    let resources = exported.bundle.entries.len();
+    let now = clock::now();
+    let settled = take_in(people.store.as_ref(), &exported.bundle, now, false).await;
+    let failed = |words: String| PullError::Store(format!("nothing of the export was taken in: {words}"));
+    let (settled, loaded) = settled
+        .map_err(|error| match error {
+            // Whose it is stays out of the log.
+            BundleError::Unfit { error, .. } => failed(format!("{}: {}", error.pointer, error.detail)),
+            error => failed(error.to_string()),
+        })?
+        .ok_or_else(|| failed("it refers to what is not here".to_string()))?;
+    let users: BTreeSet<String> = settled
+        .people
+        .iter()
+        .map(|person| person.user_id.clone())
+        .chain(settled.interactions.iter().map(|interaction| interaction.user_id.clone()))
+        .collect();
+    let users: Vec<String> = users.into_iter().collect();
+    let items: Vec<String> = settled.items.iter().map(|item| item.item_id.clone()).collect();
+    people.written(&users, &items).await;
+    tracing::info!(
+        resources,
+        not_exported = exported.errors,
+        users_created = loaded.users.created,
+        users_updated = loaded.users.updated,
+        items_created = loaded.items.created,
+        interactions_created = loaded.interactions.created,
+        "an export was taken in"
+    );
+    Ok(Taken { since: exported.time, people: users, resources })
+}
+
+/// Rows of the audit: of everybody concerned, some at a time.
+fn note(state: &AppState, taken: &Result<Taken, PullError>, begun: Instant) {
+    let row = |status, people: &[String], said: String| AuditRow {
+        status,
+        people: people.to_vec(),
+        answers: vec![Some(said)],
+        latency_ms: begun.elapsed().as_secs_f64() * 1e3,
+        ..AuditRow::of("bulk", "", "GET", "bulk export")
+    };
+    match taken {
+        Ok(taken) => {
+            let groups: Vec<&[String]> = match taken.people.is_empty() {
+                true => vec![&[][..]],
+                false => taken.people.chunks(PEOPLE).collect(),
+            };
+            for people in groups {
+                state.audit.note(row(200, people, format!("{} resources taken in", taken.resources)));
+            }
+        }
+        Err(error) => state.audit.note(row(502, &[], error.to_string())),
+    }
+}
+
+/// Keeps the export from other replicas while it waits.
+struct Holding<'a> {
+    store: &'a dyn Store,
+    name: &'a str,
+}
+
+impl Patience for Holding<'_> {
+    async fn wait(&self, duration: Duration) {
+        let until = clock::now() + ms(duration + MARGIN);
+        if let Err(error) = self.store.hold_bulk(self.name, until).await {
+            tracing::warn!(%error, "an export that is waited for was not kept from other replicas");
+        }
+        sleep(duration).await;
+    }
+}
