@@ -12,6 +12,7 @@ mod hl7;
 pub mod import;
 mod import_fhir;
 mod listen;
+pub mod models;
 mod tls;
 mod upkeep;
 

@@ -7,6 +7,7 @@ mod dicom;
 mod given;
 mod hl7;
 mod identity;
+mod model_keys;
 mod page;
 mod setting;
 mod settings;
@@ -25,6 +26,7 @@ use given::Reader;
 pub use given::Settings;
 pub use hl7::Hl7Config;
 pub use identity::{ApiKey, KeyFile, Scope, Stamp, TlsFiles, TokenSource};
+pub use model_keys::{ModelKey, read_model_keys, read_signing_key};
 pub use page::table;
 use setting::called;
 
@@ -76,6 +78,8 @@ pub struct Config {
     pub refresh: Duration,
     /// Folder of the model packages.
     pub models_dir: PathBuf,
+    /// By whom packages must be signed; none where they need not be.
+    pub model_keys: Option<Vec<ModelKey>>,
     /// What image networks are computed in.
     pub precision: ServingPrecision,
     /// Largest request body in bytes.
@@ -223,6 +227,7 @@ impl Config {
             recommendations: read.table("recommendations"),
             refresh: read.value(&settings::REFRESH_MS),
             models_dir: read.value(&settings::MODELS_DIR).into(),
+            model_keys: model_keys(read),
             precision: read.value(&settings::PRECISION),
             max_body_bytes: read.value(&settings::MAX_BODY_BYTES) as usize,
             max_pixels: read.value(&settings::MAX_PIXELS),
@@ -306,6 +311,14 @@ fn database_url(reader: &mut Reader) -> Option<String> {
             None
         }
     }
+}
+
+/// The keys of those who sign packages.
+fn model_keys(reader: &mut Reader) -> Option<Vec<ModelKey>> {
+    let file = reader.given(&settings::MODEL_KEYS)?;
+    read_model_keys(file.as_ref())
+        .map_err(|problem| reader.note(format!("{}: {problem}", called(settings::MODEL_KEYS.name))))
+        .ok()
 }
 
 /// The audit's secret. It is not repeated.

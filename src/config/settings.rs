@@ -25,6 +25,7 @@ pub static GROUPS: [(&str, &[&dyn Described]); 8] = [
             &DATABASE_CONNECTIONS,
             &DEMO,
             &MODELS_DIR,
+            &MODEL_KEYS,
             &PRECISION,
             &RECOMMENDER,
             &REFRESH_MS,
@@ -164,6 +165,14 @@ pub static MODELS_DIR: Setting<Text> = Setting {
     default: Default::Is("models"),
     accepts: Text("a folder"),
     help: "Folder of the model packages",
+};
+
+pub static MODEL_KEYS: Setting<Text> = Setting {
+    name: "model-keys",
+    value: "FILE",
+    default: Default::None,
+    accepts: Text("a file"),
+    help: "PEM file of public keys (Ed25519); with it a package that none of them has signed is refused",
 };
 
 pub static PRECISION: Setting<OneOf<ServingPrecision>> = Setting {

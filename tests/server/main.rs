@@ -26,6 +26,7 @@ mod notes;
 mod oip;
 mod openapi;
 mod overload;
+mod packages;
 mod recommendations;
 mod records;
 mod replicas;
