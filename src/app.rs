@@ -37,6 +37,7 @@ use crate::cases::Cases;
 use crate::config::{self, ApiKey, AuditMode, Collector, Config, ConfigError, RecommenderEngine};
 use crate::inference::{Registry, change};
 use crate::store::{self, AuditWriter, Store, StoreOptions, demo};
+use crate::syslog;
 use crate::telemetry;
 use crate::telemetry::spans::{self, Exporter, Spans};
 use connections::Bounds;
@@ -73,7 +74,9 @@ pub fn prepare(given: &config::Settings) -> Result<Prepared, ConfigError> {
     });
     let identity = Identity::new(&config).map_err(|problem| problems.push(format!("--jwt-keys: {problem}")));
     let tls = config.tls.as_ref().map(Certificates::new).transpose();
-    let tls = tls.map_err(|problem| problems.push(format!("--tls-certificate, --tls-key: {problem}")));
+    let tls = tls.map_err(|problem| {
+        problems.push(format!("--tls-certificate, --tls-key, --tls-client-roots: {problem}"))
+    });
     let export = |collector: &Collector| spans::export(collector, config.trace_ratio, scheme(&config));
     let export = config.collector.as_ref().map(export).transpose();
     let export = export.map_err(|problem| problems.push(format!("--otlp-endpoint, --otlp-ca: {problem}")));
@@ -190,6 +193,8 @@ async fn serve(prepared: Prepared) -> Result<()> {
     let feeding = tokio::spawn(upkeep::keep_fresh(people.clone(), config.refresh));
     let upkeep = tokio::spawn(upkeep::keep_up(state.clone(), people.clone(), key.clone()));
     let ticking = tokio::spawn(upkeep::tick(people.clone()));
+    let sending = config.audit_syslog.clone();
+    let sending = sending.map(|target| tokio::spawn(syslog::stream(target, people.clone(), rand::random())));
     let (audit, store, of) = (state.audit.clone(), people.store.clone(), key.clone());
     let auditing = tokio::spawn(async move { audit.run(store.as_ref(), &of).await });
     // One line on standard output for whoever started the program and waits for it.
@@ -223,7 +228,7 @@ async fn serve(prepared: Prepared) -> Result<()> {
             true
         }
     };
-    for task in [feeding, finding, filling, upkeep, ticking, reloading] {
+    for task in [feeding, finding, filling, upkeep, ticking, reloading].into_iter().chain(sending) {
         task.abort();
     }
     // What waits is in the database, and goes on with the next start.

@@ -13,5 +13,7 @@ pub mod config;
 pub mod dicom_net;
 pub mod hl7_net;
 pub mod inference;
+pub mod places;
 pub mod store;
+pub mod syslog;
 pub mod telemetry;

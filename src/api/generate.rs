@@ -17,6 +17,7 @@ use super::audit::Answered;
 use super::classify::{find_model, timed};
 use super::error::FieldError;
 use super::extract::{Body, Parameters, cut};
+use super::identity::Caller;
 use super::{AppState, Deadline, Problem};
 use crate::inference::generate::{GenerateService, PicturesError, Wanted};
 use crate::inference::registry::Served;
@@ -108,6 +109,7 @@ pub struct GeneratedPicture {
 pub async fn generate(
     State(state): State<AppState>,
     Extension(Deadline(deadline)): Extension<Deadline>,
+    Extension(caller): Extension<Caller>,
     Parameters(GenerateParameters {}): Parameters<GenerateParameters>,
     Body(request): Body<GenerateRequest>,
 ) -> Result<Response, Problem> {
@@ -118,7 +120,7 @@ pub async fn generate(
     };
     let refuse = |detail| Problem::bad_member("/model", detail);
     let service: Arc<GenerateService> =
-        find_model(&registry, request.model.as_deref(), "labels to make images of", makes, refuse)?;
+        find_model(&registry, &caller, request.model.as_deref(), "labels to make images of", makes, refuse)?;
     let wanted = wanted(&request, &service.manifest.labels)?;
     let (pictures, timing) = service.generate(wanted, deadline).await?;
     let (model, version, label) =

@@ -1,4 +1,4 @@
-//! Who is calling: a key or a token in `authorization: Bearer ...`, and what it may do.
+//! Who is calling: a key or a token in `authorization: Bearer ...`, or a client certificate; and what it may do.
 //!
 //! There is one way in. Where no identity is configured, everyone is `anonymous` and may do
 //! everything but what is for administrators; a demonstration adds a key of its own for these. Whether one
@@ -11,13 +11,16 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 
 use arc_swap::ArcSwap;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use super::Problem;
+use super::certificates::{Certificates, Presented};
+use super::extract::cut;
 use super::tokens::Tokens;
-use crate::config::{ApiKey, Config, KeyFile, Scope, Stamp};
+use crate::config::{ApiKey, Config, KeyFile, Models, Scope, Stamp};
 use recommend::clock::now;
 
 /// What everyone may do where nobody is known.
@@ -32,12 +35,15 @@ pub fn failures() -> DefaultKeyedRateLimiter<String> {
 /// Who calls.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// "key:" with the name of the key, "token:" with the subject of the token, "anonymous" or "unknown".
+    /// "key:" with the name of the key, "token:" with the subject of the token, "cert:" with the name of the
+    /// certificate's owner, "anonymous" or "unknown".
     pub name: String,
     /// The address that it calls from, or that of a proxy between.
     pub address: Option<IpAddr>,
     /// What it may do.
     pub scopes: Vec<Scope>,
+    /// Which models it may ask.
+    pub models: Models,
     /// By what it is told from others where their requests are counted.
     pub counted_as: String,
 }
@@ -45,12 +51,37 @@ pub struct Caller {
 impl Caller {
     /// Somebody at this address who is not let in.
     pub fn unknown(address: Option<IpAddr>) -> Caller {
-        Caller { name: "unknown".to_string(), address, scopes: Vec::new(), counted_as: String::new() }
+        Caller {
+            name: "unknown".to_string(),
+            address,
+            scopes: Vec::new(),
+            models: Models::default(),
+            counted_as: String::new(),
+        }
     }
 
     /// Whether it may do what takes one of these. Administrators may do everything.
     pub fn may(&self, scopes: &[Scope]) -> bool {
         self.scopes.iter().any(|scope| *scope == Scope::Admin || scopes.contains(scope))
+    }
+
+    /// That it may ask this model.
+    ///
+    /// # Errors
+    /// 403 with those that it may ask. Whether there is such a model is not said.
+    pub fn check_model(&self, model: &str) -> Result<(), Problem> {
+        match self.models.include(model) {
+            true => Ok(()),
+            false => Err(self.forbidden(&format!("the model \"{}\"", cut(model)))),
+        }
+    }
+
+    /// 403 to who may not ask what it asks.
+    pub fn forbidden(&self, what: &str) -> Problem {
+        metrics::counter!("medserve_rejected_total", "reason" => "forbidden").increment(1);
+        let named = self.models.named().unwrap_or_default().join(", ");
+        let detail = format!("this key or token may not ask {what}; of the models it may ask: {named}");
+        Problem::new(StatusCode::FORBIDDEN, detail)
     }
 }
 
@@ -72,6 +103,7 @@ pub struct Identity {
     read: Mutex<Option<Stamp>>,
     keys: ArcSwap<Vec<ApiKey>>,
     tokens: Option<Tokens>,
+    certificates: Option<Certificates>,
     /// The key that a demonstration made for its console.
     demo: Option<ApiKey>,
 }
@@ -92,6 +124,7 @@ impl Identity {
             file,
             keys: ArcSwap::from_pointee(keys),
             tokens,
+            certificates: config.certificates.as_ref().map(Certificates::new),
             demo: None,
         })
     }
@@ -108,13 +141,16 @@ impl Identity {
 
     /// Whether anybody at all can be known.
     pub fn is_configured(&self) -> bool {
-        !self.fixed.is_empty() || self.file.is_some() || self.tokens.is_some()
+        !self.fixed.is_empty() || self.file.is_some() || self.tokens.is_some() || self.certificates.is_some()
     }
 
     /// Reads anew what has changed on disk.
     pub fn reload(&self) {
         if let Some(tokens) = &self.tokens {
             tokens.reload();
+        }
+        if let Some(certificates) = &self.certificates {
+            certificates.reload();
         }
         let Some(file) = &self.file else { return };
         let now = Stamp::of(&file.path);
@@ -146,37 +182,58 @@ impl Identity {
         self.keys.store(keys.into());
     }
 
-    /// Who sends these headers from this address.
+    /// Who sends these headers from this address, over a connection with this certificate. Who sends a
+    /// key or a token is who that says, and not who the certificate says.
     ///
     /// # Errors
     /// Nobody who is known.
-    pub fn caller(&self, headers: &HeaderMap, address: Option<IpAddr>) -> Result<Caller, Unknown> {
+    pub fn caller(
+        &self,
+        headers: &HeaderMap,
+        address: Option<IpAddr>,
+        presented: Option<&Presented>,
+    ) -> Result<Caller, Unknown> {
+        if let (Some(known), Some(presented)) = (&self.certificates, presented)
+            && !headers.contains_key(header::AUTHORIZATION)
+            && let Some(caller) = known.caller(presented)
+        {
+            let name = format!("cert:{}", caller.name);
+            let (scopes, models) = (caller.scopes, caller.models);
+            return Ok(Caller { counted_as: name.clone(), name, address, scopes, models });
+        }
         let anonymous = self.demo.is_none() || !headers.contains_key(header::AUTHORIZATION);
         if !self.is_configured() && anonymous {
             let counted_as = address.map_or_else(String::new, |address| address.to_string());
             let name = "anonymous".to_string();
-            return Ok(Caller { name, address, scopes: ANONYMOUS.to_vec(), counted_as });
+            let (scopes, models) = (ANONYMOUS.to_vec(), Models::default());
+            return Ok(Caller { name, address, scopes, models, counted_as });
         }
-        let value = headers.get(header::AUTHORIZATION).ok_or(Unknown::Missing)?;
+        let mut values = headers.get_all(header::AUTHORIZATION).iter();
+        let value = values.next().ok_or(Unknown::Missing)?;
+        // Whatever stands before this server may have looked at the other one.
+        if values.next().is_some() {
+            return Err(Unknown::Refused);
+        }
         let text = value.to_str().map_err(|_| Unknown::Refused)?;
         let (scheme, credential) = text.split_once(' ').ok_or(Unknown::Missing)?;
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err(Unknown::Missing);
         }
         let credential = credential.trim();
-        if let Some((name, scopes)) = self.key(credential) {
+        if let Some((name, scopes, models)) = self.key(credential) {
             let name = format!("key:{name}");
-            return Ok(Caller { counted_as: name.clone(), name, address, scopes });
+            return Ok(Caller { counted_as: name.clone(), name, address, scopes, models });
         }
         let bearer =
             self.tokens.as_ref().and_then(|tokens| tokens.check(credential)).ok_or(Unknown::Refused)?;
         let name = format!("token:{}", bearer.subject);
-        Ok(Caller { counted_as: name.clone(), name, address, scopes: bearer.scopes })
+        let (scopes, models) = (bearer.scopes, bearer.models);
+        Ok(Caller { counted_as: name.clone(), name, address, scopes, models })
     }
 
-    /// Name and scopes of the key with this digest. Every one is compared, each in constant time, so
+    /// Name, scopes and models of the key with this digest. Every one is compared, each in constant time, so
     /// that the time taken says nothing of how close a guess was.
-    fn key(&self, credential: &str) -> Option<(String, Vec<Scope>)> {
+    fn key(&self, credential: &str) -> Option<(String, Vec<Scope>, Models)> {
         let digest: [u8; 32] = Sha256::digest(credential).into();
         let keys = self.keys.load();
         let mut found = None;
@@ -186,6 +243,6 @@ impl Identity {
             }
         }
         let key = found.filter(|key| key.expires.is_none_or(|end| now() < end))?;
-        Some((key.name.clone(), key.scopes.clone()))
+        Some((key.name.clone(), key.scopes.clone(), key.models.clone()))
     }
 }

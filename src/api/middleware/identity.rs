@@ -11,6 +11,7 @@ use governor::clock::{Clock, DefaultClock};
 
 use super::audit;
 use crate::api::access::{self, Access};
+use crate::api::certificates::Presented;
 use crate::api::identity::Caller;
 use crate::api::{AppState, Problem};
 use crate::config::Scope;
@@ -28,12 +29,13 @@ pub async fn layer<F: Future<Output = Response>>(
     }
     let since = Instant::now();
     let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
-    let caller = match state.identity.caller(request.headers(), address) {
-        Ok(caller) => caller,
-        Err(unknown) => {
-            return not_let_in(state, &request, Caller::unknown(address), &unknown.to_string(), since);
-        }
-    };
+    let caller =
+        match state.identity.caller(request.headers(), address, request.extensions().get::<Presented>()) {
+            Ok(caller) => caller,
+            Err(unknown) => {
+                return not_let_in(state, &request, Caller::unknown(address), &unknown.to_string(), since);
+            }
+        };
     if let Access::Scoped(scopes) = access
         && !caller.may(scopes)
     {
@@ -92,8 +94,10 @@ fn unauthorized(detail: &str) -> Response {
 fn forbidden(scopes: &[Scope]) -> Response {
     rejected("forbidden");
     let names: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
-    let detail =
-        format!("this requires the scope {}, which the key or token does not have", names.join(" or "));
+    let detail = format!(
+        "this requires the scope {}, which the key, token or certificate does not have",
+        names.join(" or ")
+    );
     Problem::new(StatusCode::FORBIDDEN, detail).into_response()
 }
 

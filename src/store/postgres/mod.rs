@@ -330,6 +330,14 @@ impl Store for PostgresStore {
         Box::pin(self.trim_audit(keep, key))
     }
 
+    fn claim_audit_stream(&self, holder: i64, lease: Duration) -> Answer<'_, Option<(i64, i64)>> {
+        Box::pin(self.claim_audit_stream(holder, lease))
+    }
+
+    fn advance_audit_stream(&self, holder: i64, number: i64) -> Answer<'_, ()> {
+        Box::pin(self.advance_audit_stream(holder, number))
+    }
+
     fn evidence<'a>(&'a self, weighing: &'a Weighing) -> Answer<'a, Arc<dyn Evidence>> {
         Box::pin(async move {
             let evidence = PostgresEvidence::new(self.pool.clone(), weighing).await?;
