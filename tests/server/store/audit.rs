@@ -286,7 +286,7 @@ on_both!(
 /// Of several processes one sends: until it has gone for the time of its lease.
 async fn one_process_at_a_time_sends_the_stream(database: Database) {
     let (store, other) = (&database.store, database.replica().await);
-    let lease = Duration::from_millis(1500);
+    let lease = Duration::from_secs(4);
     assert_eq!(store.claim_audit_stream(1, lease).await.unwrap(), Some((0, 0)), "nothing to send");
     let rows: Vec<AuditRow> = (0..3).map(|sequence| row(sequence, now())).collect();
     store.append_audit(&rows, &key()).await.unwrap();
@@ -299,7 +299,7 @@ async fn one_process_at_a_time_sends_the_stream(database: Database) {
         Some((2, 3)),
         "who does not send moves nothing"
     );
-    tokio::time::sleep(2 * lease).await;
+    tokio::time::sleep(lease + lease / 2).await;
     assert_eq!(other.claim_audit_stream(2, lease).await.unwrap(), Some((2, 3)));
     assert_eq!(store.claim_audit_stream(1, lease).await.unwrap(), None);
     store.advance_audit_stream(1, 3).await.unwrap();
