@@ -1,5 +1,5 @@
 # The server with its models in an image of its own: no shell work at start, no root, nothing
-# fetched at run time. The two images it is built from may be given by digest, as docs/security.md says.
+# fetched at run time. docker/digests looks up the digests of the two images it is built from, as docs/security.md says.
 ARG RUST=rust:1.95-slim-bookworm
 ARG DEBIAN=debian:bookworm-slim
 FROM ${RUST} AS build

@@ -12,6 +12,7 @@ mod hl7;
 pub mod import;
 mod import_fhir;
 mod listen;
+pub mod models;
 mod site;
 mod tls;
 mod upkeep;
@@ -79,7 +80,9 @@ pub fn prepare(given: &config::Settings) -> Result<Prepared, ConfigError> {
     });
     let identity = Identity::new(&config).map_err(|problem| problems.push(format!("--jwt-keys: {problem}")));
     let tls = config.tls.as_ref().map(Certificates::new).transpose();
-    let tls = tls.map_err(|problem| problems.push(format!("--tls-certificate, --tls-key: {problem}")));
+    let tls = tls.map_err(|problem| {
+        problems.push(format!("--tls-certificate, --tls-key, --tls-client-roots: {problem}"))
+    });
     let export = |collector: &Collector| spans::export(collector, config.trace_ratio, scheme(&config));
     let export = config.collector.as_ref().map(export).transpose();
     let export = export.map_err(|problem| problems.push(format!("--otlp-endpoint, --otlp-ca: {problem}")));

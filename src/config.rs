@@ -4,13 +4,16 @@
 //! present and valid. All that is wrong is reported at once, before anything is opened.
 
 mod bulk;
+mod client_certificates;
 mod dicom;
 mod given;
 mod hl7;
 mod identity;
+mod model_keys;
 mod page;
 mod setting;
 mod settings;
+mod syslog;
 mod tenants;
 #[cfg(test)]
 mod tests;
@@ -23,16 +26,19 @@ use std::time::Duration;
 use http::Uri;
 
 pub use bulk::BulkConfig;
+pub use client_certificates::{CertificateCaller, CertificateFile, ClientRoots};
 pub use dicom::{DicomConfig, Peer};
 use given::Reader;
 pub use given::Settings;
 pub use hl7::{Hl7Config, Hl7Peer};
-pub use identity::{ApiKey, KeyFile, Scope, Stamp, TlsFiles, TokenSource};
+pub use identity::{ApiKey, KeyFile, Models, Scope, Stamp, TlsFiles, TokenSource, allowed};
+pub use model_keys::{ModelKey, read_model_keys, read_signing_key};
 pub use page::table;
 use setting::called;
 
 pub use crate::store::Naming;
 pub use settings::{DATABASE_URL, DEFAULT_DATABASE};
+pub use syslog::SyslogTarget;
 pub use tenants::TenantsConfig;
 
 /// The configuration in use.
@@ -56,6 +62,8 @@ pub struct Config {
     pub tokens: Option<TokenSource>,
     /// Whose data there is.
     pub tenants: TenantsConfig,
+    /// Those who come with a client certificate.
+    pub certificates: Option<CertificateFile>,
     /// The files for TLS; without them connections are not encrypted.
     pub tls: Option<TlsFiles>,
     /// Origins of web pages that may read answers.
@@ -70,6 +78,8 @@ pub struct Config {
     pub audit_people: Naming,
     /// The audit's secret, where a file holds it.
     pub audit_secret: Option<[u8; 32]>,
+    /// The syslog receiver that audit rows are sent to.
+    pub audit_syslog: Option<SyslogTarget>,
     /// The OpenTelemetry collector that spans go to.
     pub collector: Option<Collector>,
     /// Share of the traces that begin here and are exported, 0 to 1.
@@ -82,6 +92,8 @@ pub struct Config {
     pub refresh: Duration,
     /// Folder of the model packages.
     pub models_dir: PathBuf,
+    /// By whom packages must be signed; none where they need not be.
+    pub model_keys: Option<Vec<ModelKey>>,
     /// What image networks are computed in.
     pub precision: ServingPrecision,
     /// Largest request body in bytes.
@@ -181,7 +193,10 @@ impl Config {
         let api_keys_file = api_keys_file(read, &api_keys);
         let mut tokens = tokens(read);
         let anonymous = read.value(&settings::ALLOW_ANONYMOUS);
-        let known = !api_keys.is_empty() || api_keys_file.is_some() || tokens.is_some();
+        let tls = tls(read);
+        let certificates = certificates(read, tls.as_ref());
+        let known =
+            !api_keys.is_empty() || api_keys_file.is_some() || tokens.is_some() || certificates.is_some();
         if !listen.ip().is_loopback() && !known && !anonymous {
             read.note(format!(
                 "{} is \"{listen}\", which others can reach, and anybody could use it: configure {}, keep to \
@@ -209,8 +224,8 @@ impl Config {
         let cores = std::thread::available_parallelism().map_or(1, usize::from) as u64;
         let engines = read.given(&settings::ENGINES).unwrap_or(cores);
         let max_connections = read.value(&settings::MAX_CONNECTIONS) as usize;
-        let tls = tls(read);
         let dicom = DicomConfig::read(read, anonymous, tls.is_some());
+        let audit_syslog = SyslogTarget::read(read, tls.as_ref());
         let hl7 = Hl7Config::read(read, anonymous);
         let bulk = BulkConfig::read(read);
         let config = Config {
@@ -223,6 +238,7 @@ impl Config {
             api_keys_file,
             tokens,
             tenants,
+            certificates,
             tls,
             cors_origins: cors_origins(read),
             rate_limit: read.given(&settings::RATE_LIMIT).and_then(|limit| NonZeroU32::new(limit as u32)),
@@ -230,12 +246,14 @@ impl Config {
             audit_keep: Duration::from_secs(86_400 * read.value(&settings::AUDIT_DAYS)),
             audit_people: read.value(&settings::AUDIT_PEOPLE),
             audit_secret: audit_secret(read),
+            audit_syslog,
             collector: collector(read),
             trace_ratio: read.value(&settings::TRACE_RATIO),
             recommender: recommender(read, postgres),
             recommendations: read.table("recommendations"),
             refresh: read.value(&settings::REFRESH_MS),
             models_dir: read.value(&settings::MODELS_DIR).into(),
+            model_keys: model_keys(read),
             precision: read.value(&settings::PRECISION),
             max_body_bytes: read.value(&settings::MAX_BODY_BYTES) as usize,
             max_pixels: read.value(&settings::MAX_PIXELS),
@@ -322,6 +340,14 @@ fn database_url(reader: &mut Reader) -> Option<String> {
     }
 }
 
+/// The keys of those who sign packages.
+fn model_keys(reader: &mut Reader) -> Option<Vec<ModelKey>> {
+    let file = reader.given(&settings::MODEL_KEYS)?;
+    read_model_keys(file.as_ref())
+        .map_err(|problem| reader.note(format!("{}: {problem}", called(settings::MODEL_KEYS.name))))
+        .ok()
+}
+
 /// The audit's secret. It is not repeated.
 fn audit_secret(reader: &mut Reader) -> Option<[u8; 32]> {
     let file = reader.given(&settings::AUDIT_KEY_FILE)?;
@@ -359,11 +385,44 @@ fn tokens(reader: &mut Reader) -> Option<TokenSource> {
     }
 }
 
+/// The file of those who come with a client certificate, which may have none as yet.
+fn certificates(reader: &mut Reader, tls: Option<&TlsFiles>) -> Option<CertificateFile> {
+    let path: PathBuf = reader.given(&settings::TLS_CLIENT_CALLERS)?.into();
+    let called = called(settings::TLS_CLIENT_CALLERS.name);
+    if tls.is_none_or(|tls| tls.clients.is_none()) {
+        reader.note(format!("{called} needs {}", setting::called(settings::TLS_CLIENT_ROOTS.name)));
+    }
+    match CertificateFile::read(&path) {
+        Ok((file, problems)) => {
+            problems.into_iter().for_each(|problem| reader.note(format!("{called}: {problem}")));
+            Some(file)
+        }
+        Err(problem) => {
+            reader.note(format!("{called}: {problem}"));
+            None
+        }
+    }
+}
+
 fn tls(reader: &mut Reader) -> Option<TlsFiles> {
+    let required = reader.value(&settings::TLS_CLIENT_REQUIRED);
+    let clients = reader.given(&settings::TLS_CLIENT_ROOTS);
+    let clients = clients.map(|file| ClientRoots { file: file.into(), required });
+    if required && clients.is_none() {
+        let names = [settings::TLS_CLIENT_REQUIRED.name, settings::TLS_CLIENT_ROOTS.name].map(called);
+        reader.note(format!("{} needs {}", names[0], names[1]));
+    }
     let both = [&settings::TLS_CERTIFICATE, &settings::TLS_KEY];
     match both.map(|setting| reader.given(setting)) {
+        [None, None] if clients.is_some() => {
+            let names = both.map(|setting| called(setting.name)).join(" and ");
+            reader.note(format!("{} needs {names}", called(settings::TLS_CLIENT_ROOTS.name)));
+            None
+        }
         [None, None] => None,
-        [Some(certificate), Some(key)] => Some(TlsFiles { certificate: certificate.into(), key: key.into() }),
+        [Some(certificate), Some(key)] => {
+            Some(TlsFiles { certificate: certificate.into(), key: key.into(), clients })
+        }
         _ => {
             let names = both.map(|setting| called(setting.name)).join(" and ");
             reader.note(format!("{names} go together: give both or none"));

@@ -15,5 +15,7 @@ pub mod dicom_net;
 pub mod hl7_net;
 pub mod inference;
 pub mod outbound;
+pub mod places;
 pub mod store;
+pub mod syslog;
 pub mod telemetry;

@@ -8,6 +8,7 @@ use medserve::api::router;
 use medserve::app;
 use medserve::app::audit::{self, Audit};
 use medserve::app::import::{self, Import};
+use medserve::app::models::{self, Models};
 use medserve::app::{backup, health};
 use medserve::config::{self, DATABASE_URL, DEFAULT_DATABASE, Settings};
 use medserve::store::{StoreError, tenant};
@@ -106,6 +107,14 @@ enum Command {
         #[command(subcommand)]
         what: Audit,
     },
+    /// Verify or sign model packages
+    Models {
+        /// Folder of the model packages
+        #[arg(long, env = "MEDSERVE_MODELS_DIR", default_value = "models", global = true)]
+        models_dir: PathBuf,
+        #[command(subcommand)]
+        what: Models,
+    },
     /// Print the OpenAPI document
     Openapi,
     /// Print the table of all settings in Markdown
@@ -149,6 +158,7 @@ fn main() -> anyhow::Result<()> {
         Command::Audit { database, audit_key_file, what } => {
             audit::run(&database.address()?, &database.tenant, audit_key_file.as_deref(), what)
         }
+        Command::Models { models_dir, what } => models::run(&models_dir, what),
         Command::Key { name, scopes, tenant, expires } => {
             let (key, entry) = app::make_key(&name, &scopes, tenant.as_deref(), expires.as_deref())?;
             println!("key (keep it secret, it is shown only now): {key}\nentry for --api-keys: {entry}");

@@ -26,7 +26,7 @@ const BATCHES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 const CONFIDENCES: [f64; 12] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0];
 
 /// Every metric: its name, its kind and what it says.
-const METRICS: [(&str, Kind, &str); 37] = [
+const METRICS: [(&str, Kind, &str); 38] = [
     ("medserve_requests_total", Kind::Counter, "Requests by method, route and status"),
     ("medserve_request_seconds", Kind::Histogram, "Time from a request's head to its answer, by route"),
     ("medserve_rejected_total", Kind::Counter, "Requests refused for want of room or time, by reason"),
@@ -57,6 +57,7 @@ const METRICS: [(&str, Kind, &str); 37] = [
     ("medserve_database_connections", Kind::Gauge, "Connections to the database by state: busy, idle"),
     ("medserve_database_connections_max", Kind::Gauge, "Most connections to the database"),
     ("medserve_audit_waiting", Kind::Gauge, "Audit rows that are not written yet"),
+    ("medserve_audit_unsent", Kind::Gauge, "Audit rows that the syslog receiver has not read yet"),
     (
         "medserve_audit_lost_total",
         Kind::Counter,

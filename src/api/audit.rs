@@ -65,7 +65,8 @@ pub struct AuditEntry {
     pub time: String,
     /// The request's id.
     pub request_id: String,
-    /// Who asked: "key:" with the name of the key, "token:" with the subject of the token, "anonymous", or
+    /// Who asked: "key:" with the name of the key, "token:" with the subject of the token,
+    /// "cert:" with the name of the certificate's owner, "anonymous", or
     /// "unknown" where nobody was let in.
     #[schema(example = "key:ward-7")]
     pub caller: String,

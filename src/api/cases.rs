@@ -12,6 +12,7 @@ use super::audit::Answered;
 use super::error::FieldError;
 use super::etag::{Conditions, Representation};
 use super::extract::{Body, Id};
+use super::identity::Caller;
 use super::json::escaped;
 use super::people::{Written, refuse};
 use super::{AppState, Problem};
@@ -216,6 +217,7 @@ pub struct SearchAnswer {
 )]
 pub async fn search(
     State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
     Body(request): Body<SearchRequest>,
 ) -> Result<Response, Problem> {
     let SearchRequest { query, limit, filter } = request;
@@ -230,6 +232,11 @@ pub async fn search(
     errors.extend(attributes::check(&filter, "/filter").into_iter().map(|e| at(&e.pointer, e.detail)));
     refuse(errors)?;
     let cases = state.cases()?;
+    // The question becomes a vector by this model.
+    let space = cases.space();
+    if let Some(space) = &space {
+        caller.check_model(&space.model)?;
+    }
     let filter = Filter::new(&filter);
     if let Some((unknown, known)) = cases.unknown_names(&filter) {
         let known = match known.as_slice() {
@@ -240,7 +247,6 @@ pub async fn search(
         let detail = format!("no case has an attribute of this name; {known}");
         refuse(unknown.iter().map(|name| at(&format!("/filter/{}", escaped(name)), detail.clone())))?;
     }
-    let space = cases.space();
     let hits = cases.search(query, filter, limit).await?;
     let answered = Answered {
         model: space.as_ref().map(|space| space.model.clone()),

@@ -13,6 +13,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Problem;
+use super::identity::Caller;
 use super::models::unknown_model;
 use crate::inference::registry::{Registry, Served};
 use crate::inference::{AskError, InferenceError, Outcome, Timing};
@@ -113,13 +114,14 @@ impl From<Outcome> for ModelAnswer {
     }
 }
 
-/// The model asked for, or the only one that reads `what`. `refuse` makes a sentence about the
+/// The model asked for, or the only one that reads `what` and that the caller may ask. `refuse` makes a sentence about the
 /// name asked for into a problem, as the name is a parameter here and a member of the body there.
 ///
 /// # Errors
-/// 404 for a name that is not served, 400 for a model of another task or where several fit.
+/// 403 for a name that the caller may not ask, 404 for one that is not served, 400 for a model of another task or where several fit.
 pub fn find_model<T>(
     registry: &Registry,
+    caller: &Caller,
     name: Option<&str>,
     what: &str,
     fits: impl Fn(&Served) -> Option<Arc<T>>,
@@ -127,6 +129,12 @@ pub fn find_model<T>(
 ) -> Result<Arc<T>, Problem> {
     let fitting: Vec<(&str, Arc<T>)> =
         registry.all().filter_map(|served| Some((served.manifest().name.as_str(), fits(served)?))).collect();
+    let any = !fitting.is_empty();
+    let fitting: Vec<(&str, Arc<T>)> =
+        fitting.into_iter().filter(|(name, _)| caller.models.include(name)).collect();
+    if let Some(name) = name {
+        caller.check_model(name)?;
+    }
     let names = || match fitting.is_empty() {
         true => "none".to_string(),
         false => fitting.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", "),
@@ -139,6 +147,7 @@ pub fn find_model<T>(
         },
         None => match fitting.as_slice() {
             [(_, only)] => Ok(only.clone()),
+            [] if any => Err(caller.forbidden(&format!("a model that reads {what}"))),
             [] => Err(Problem::not_found(format!("no model that reads {what} is served"))),
             _ => Err(refuse(format!("several models read {what}; name one of: {}", names()))),
         },

@@ -15,6 +15,7 @@ use super::audit::Answered;
 use super::classify::{find_model, timed};
 use super::error::FieldError;
 use super::extract::{Body, Parameters};
+use super::identity::Caller;
 use super::{AppState, Deadline, Problem};
 use crate::inference::EmbedError;
 use crate::inference::registry::Served;
@@ -271,6 +272,7 @@ pub struct EmbeddingsAnswer {
 pub async fn create(
     State(state): State<AppState>,
     Extension(Deadline(deadline)): Extension<Deadline>,
+    Extension(caller): Extension<Caller>,
     Parameters(EmbeddingsParameters {}): Parameters<EmbeddingsParameters>,
     Body(request): Body<EmbeddingsRequest>,
 ) -> Result<Response, Problem> {
@@ -280,8 +282,14 @@ pub async fn create(
         _ => None,
     };
     let refuse = |detail| Problem::bad_member("/model", detail);
-    let service =
-        find_model(&registry, request.model.as_deref(), "texts to make vectors of them", embeds, refuse)?;
+    let service = find_model(
+        &registry,
+        &caller,
+        request.model.as_deref(),
+        "texts to make vectors of them",
+        embeds,
+        refuse,
+    )?;
     let format = format(request.encoding_format.as_deref())?;
     let dimensions = dimensions(request.dimensions, service.dimensions())?;
     let texts = texts(request.input)?;

@@ -15,6 +15,7 @@ use super::audit::Answered;
 use super::classify::{find_model, timed};
 use super::error::FieldError;
 use super::extract::{Body, Parameters};
+use super::identity::Caller;
 use super::notes::MAX_RECORDS;
 use super::{AppState, Deadline, Problem};
 use crate::inference::Timing;
@@ -185,6 +186,7 @@ pub struct ExtractAnswer {
 pub async fn extract(
     State(state): State<AppState>,
     Extension(Deadline(deadline)): Extension<Deadline>,
+    Extension(caller): Extension<Caller>,
     Parameters(ExtractParameters {}): Parameters<ExtractParameters>,
     Body(request): Body<ExtractRequest>,
 ) -> Result<Response, Problem> {
@@ -194,8 +196,14 @@ pub async fn extract(
         _ => None,
     };
     let refuse = |detail| Problem::bad_member("/model", detail);
-    let service: Arc<ExtractService> =
-        find_model(&registry, request.model.as_deref(), "notes for names in them", extracts, refuse)?;
+    let service: Arc<ExtractService> = find_model(
+        &registry,
+        &caller,
+        request.model.as_deref(),
+        "notes for names in them",
+        extracts,
+        refuse,
+    )?;
     let texts = read(&request.records)?;
     let (results, timing) = find(&service, texts, deadline).await?;
     let (model, version) = (service.manifest.name.clone(), service.manifest.version.clone());

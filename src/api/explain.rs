@@ -1,21 +1,35 @@
 //! `POST /v1/images/explain`: what does the answer for this image rest on?
 
+use std::time::Instant;
+
 use axum::extract::{Extension, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use serde::Deserialize;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout_at;
 use utoipa::IntoParams;
 
 use super::audit::Answered;
 use super::classify::timed;
 use super::extract::Parameters;
+use super::identity::Caller;
 use super::images::{ImageFile, ImageForm, check_frame, find, read};
 use super::{AppState, Deadline, Problem};
 use crate::inference::image::ReadAs;
 use crate::inference::image::explain::ExplainError;
+use vision::{DecodeOptions, Format};
 
 /// The label whose evidence was drawn, in an answer's headers.
 const LABEL: HeaderName = HeaderName::from_static("x-label");
+
+/// Mebibytes of pictures that are drawn and written at once.
+const PICTURES: u32 = 512;
+/// Bytes that a picture takes for each pixel: as read, in colour and written.
+const BYTES_PER_PIXEL: u64 = 8;
+
+static ROOM: Semaphore = Semaphore::const_new(PICTURES as usize);
 
 /// Parameters of an explanation.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -54,22 +68,28 @@ pub struct ExplainParameters {
 pub async fn explain(
     State(state): State<AppState>,
     Extension(Deadline(deadline)): Extension<Deadline>,
+    Extension(caller): Extension<Caller>,
     Parameters(parameters): Parameters<ExplainParameters>,
     request: Request,
 ) -> Result<Response, Problem> {
     let registry = state.registry()?;
-    let service = find(&registry, parameters.model.as_deref())?;
+    let service = find(&registry, &caller, parameters.model.as_deref())?;
     check_frame(parameters.frame)?;
     let mut images = read(request, state.config.max_body_bytes).await?;
     let (Some(image), true) = (images.pop(), images.is_empty()) else {
         return Err(Problem::bad_request("one image is explained at a time; several came"));
     };
+    let turn = place(&image, parameters.frame, state.config.max_pixels, deadline).await?;
     let read_as = ReadAs { frame: parameters.frame, ..ReadAs::default() };
     let (explained, timing) = service.explain(image, read_as, parameters.label.as_deref(), deadline).await?;
-    let file = vision::write::png(&explained.picture).map_err(|error| {
+    let picture = explained.picture;
+    // Seconds of a core for a large one, which the async threads do not have.
+    let written = tokio::task::spawn_blocking(move || vision::write::png(&picture)).await;
+    let file = written.map_err(|_| Problem::internal())?.map_err(|error| {
         tracing::error!(%error, "a picture could not be written");
         Problem::internal()
     })?;
+    drop(turn);
     let manifest = &service.manifest;
     let labels = std::iter::once(explained.outcome.label.clone());
     let answered = Extension(Answered::labels(&manifest.name, &manifest.version, labels));
@@ -80,6 +100,29 @@ pub async fn explain(
         response.headers_mut().insert(LABEL, label);
     }
     Ok(response)
+}
+
+/// Room for the picture of an image until it is written: in colour it takes several times what the image
+/// does, and it lives on after the image was decoded.
+///
+/// # Errors
+/// There was none before the deadline.
+async fn place(
+    (format, bytes): &(Format, Bytes),
+    frame: Option<u32>,
+    max_pixels: u64,
+    deadline: Instant,
+) -> Result<SemaphorePermit<'static>, Problem> {
+    let (width, height) = vision::declared(*format, bytes, &DecodeOptions { max_pixels, frame }).size;
+    let pixels = width.saturating_mul(height);
+    let units = (pixels.saturating_mul(BYTES_PER_PIXEL) >> 20).clamp(1, u64::from(PICTURES)) as u32;
+    match timeout_at(deadline.into(), ROOM.acquire_many(units)).await {
+        Ok(Ok(permit)) => Ok(permit),
+        _ => {
+            let detail = "the deadline passed before there was room for the picture";
+            Err(Problem::new(StatusCode::GATEWAY_TIMEOUT, detail))
+        }
+    }
 }
 
 impl From<ExplainError> for Problem {

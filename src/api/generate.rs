@@ -19,6 +19,7 @@ use super::classify::{find_model, timed};
 use super::dicom_web::{DICOM, accepted};
 use super::error::FieldError;
 use super::extract::{Body, Parameters, cut};
+use super::identity::Caller;
 use super::images::ImageFile;
 use super::{AppState, Deadline, Problem};
 use crate::inference::generate::{GenerateService, PicturesError, Wanted};
@@ -115,6 +116,7 @@ pub struct GeneratedPicture {
 pub async fn generate(
     State(state): State<AppState>,
     Extension(Deadline(deadline)): Extension<Deadline>,
+    Extension(caller): Extension<Caller>,
     Parameters(GenerateParameters {}): Parameters<GenerateParameters>,
     headers: HeaderMap,
     Body(request): Body<GenerateRequest>,
@@ -126,7 +128,7 @@ pub async fn generate(
     };
     let refuse = |detail| Problem::bad_member("/model", detail);
     let service: Arc<GenerateService> =
-        find_model(&registry, request.model.as_deref(), "labels to make images of", makes, refuse)?;
+        find_model(&registry, &caller, request.model.as_deref(), "labels to make images of", makes, refuse)?;
     let wanted = wanted(&request, &service.manifest.labels)?;
     let in_dicom = accepted(&headers)
         .iter()

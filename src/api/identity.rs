@@ -1,4 +1,4 @@
-//! Who is calling: a key or a token in `authorization: Bearer ...`, and what it may do.
+//! Who is calling: a key or a token in `authorization: Bearer ...`, or a client certificate; and what it may do.
 //!
 //! There is one way in. Where no identity is configured, everyone is `anonymous` and may do
 //! everything but what is for administrators; a demonstration adds a key of its own for these. Whether one
@@ -11,13 +11,16 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 
 use arc_swap::ArcSwap;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use super::Problem;
+use super::certificates::{Certificates, Presented};
+use super::extract::cut;
 use super::tokens::Tokens;
-use crate::config::{ApiKey, Config, KeyFile, Scope, Stamp};
+use crate::config::{ApiKey, Config, KeyFile, Models, Scope, Stamp};
 use recommend::clock::now;
 
 /// What everyone may do where nobody is known.
@@ -32,7 +35,8 @@ pub fn failures() -> DefaultKeyedRateLimiter<String> {
 /// Who calls.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// "key:" with the name of the key, "token:" with the subject of the token, "anonymous" or "unknown".
+    /// "key:" with the name of the key, "token:" with the subject of the token, "cert:" with the name of the
+    /// certificate's owner, "anonymous" or "unknown".
     pub name: String,
     /// The address that it calls from, or that of a proxy between.
     pub address: Option<IpAddr>,
@@ -40,6 +44,8 @@ pub struct Caller {
     pub scopes: Vec<Scope>,
     /// Whose data it is about; empty for the default tenant.
     pub tenant: String,
+    /// Which models it may ask.
+    pub models: Models,
     /// By what it is told from others where their requests are counted.
     pub counted_as: String,
 }
@@ -52,6 +58,7 @@ impl Caller {
             address,
             scopes: Vec::new(),
             tenant: String::new(),
+            models: Models::default(),
             counted_as: String::new(),
         }
     }
@@ -59,6 +66,25 @@ impl Caller {
     /// Whether it may do what takes one of these. Administrators may do everything.
     pub fn may(&self, scopes: &[Scope]) -> bool {
         self.scopes.iter().any(|scope| *scope == Scope::Admin || scopes.contains(scope))
+    }
+
+    /// That it may ask this model.
+    ///
+    /// # Errors
+    /// 403 with those that it may ask. Whether there is such a model is not said.
+    pub fn check_model(&self, model: &str) -> Result<(), Problem> {
+        match self.models.include(model) {
+            true => Ok(()),
+            false => Err(self.forbidden(&format!("the model \"{}\"", cut(model)))),
+        }
+    }
+
+    /// 403 to who may not ask what it asks.
+    pub fn forbidden(&self, what: &str) -> Problem {
+        metrics::counter!("medserve_rejected_total", "reason" => "forbidden").increment(1);
+        let named = self.models.named().unwrap_or_default().join(", ");
+        let detail = format!("this key or token may not ask {what}; of the models it may ask: {named}");
+        Problem::new(StatusCode::FORBIDDEN, detail)
     }
 }
 
@@ -82,6 +108,7 @@ pub struct Identity {
     tokens: Option<Tokens>,
     /// Every tenant, the default one's empty name among them.
     tenants: Vec<String>,
+    certificates: Option<Certificates>,
     /// The key that a demonstration made for its console.
     demo: Option<ApiKey>,
 }
@@ -103,6 +130,7 @@ impl Identity {
             keys: ArcSwap::from_pointee(keys),
             tokens,
             tenants: config.tenants.all().map(str::to_string).collect(),
+            certificates: config.certificates.as_ref().map(Certificates::new),
             demo: None,
         })
     }
@@ -119,13 +147,16 @@ impl Identity {
 
     /// Whether anybody at all can be known.
     pub fn is_configured(&self) -> bool {
-        !self.fixed.is_empty() || self.file.is_some() || self.tokens.is_some()
+        !self.fixed.is_empty() || self.file.is_some() || self.tokens.is_some() || self.certificates.is_some()
     }
 
     /// Reads anew what has changed on disk.
     pub fn reload(&self) {
         if let Some(tokens) = &self.tokens {
             tokens.reload();
+        }
+        if let Some(certificates) = &self.certificates {
+            certificates.reload();
         }
         let Some(file) = &self.file else { return };
         let now = Stamp::of(&file.path);
@@ -160,30 +191,52 @@ impl Identity {
         self.keys.store(keys.into());
     }
 
-    /// Who sends these headers from this address.
+    /// Who sends these headers from this address, over a connection with this certificate. Who sends a
+    /// key or a token is who that says, and not who the certificate says.
     ///
     /// # Errors
     /// Nobody who is known.
-    pub fn caller(&self, headers: &HeaderMap, address: Option<IpAddr>) -> Result<Caller, Unknown> {
+    pub fn caller(
+        &self,
+        headers: &HeaderMap,
+        address: Option<IpAddr>,
+        presented: Option<&Presented>,
+    ) -> Result<Caller, Unknown> {
+        if let (Some(known), Some(presented)) = (&self.certificates, presented)
+            && !headers.contains_key(header::AUTHORIZATION)
+            && let Some(caller) = known.caller(presented)
+        {
+            let name = format!("cert:{}", caller.name);
+            let (scopes, models) = (caller.scopes, caller.models);
+            // Certificates are known to the default tenant alone.
+            let tenant = String::new();
+            return Ok(Caller { counted_as: name.clone(), name, address, scopes, tenant, models });
+        }
         let anonymous = self.demo.is_none() || !headers.contains_key(header::AUTHORIZATION);
         if !self.is_configured() && anonymous {
             let counted_as = address.map_or_else(String::new, |address| address.to_string());
             let (name, tenant) = ("anonymous".to_string(), String::new());
-            return Ok(Caller { name, address, scopes: ANONYMOUS.to_vec(), tenant, counted_as });
+            let (scopes, models) = (ANONYMOUS.to_vec(), Models::default());
+            return Ok(Caller { name, address, scopes, tenant, models, counted_as });
         }
-        let value = headers.get(header::AUTHORIZATION).ok_or(Unknown::Missing)?;
+        let mut values = headers.get_all(header::AUTHORIZATION).iter();
+        let value = values.next().ok_or(Unknown::Missing)?;
+        // Whatever stands before this server may have looked at the other one.
+        if values.next().is_some() {
+            return Err(Unknown::Refused);
+        }
         let text = value.to_str().map_err(|_| Unknown::Refused)?;
         let (scheme, credential) = text.split_once(' ').ok_or(Unknown::Missing)?;
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err(Unknown::Missing);
         }
         let credential = credential.trim();
-        let (name, scopes, tenant) = match self.key(credential) {
-            Some(key) => (format!("key:{}", key.name), key.scopes, key.tenant),
+        let (name, scopes, tenant, models) = match self.key(credential) {
+            Some(key) => (format!("key:{}", key.name), key.scopes, key.tenant, key.models),
             None => {
                 let bearer = self.tokens.as_ref().and_then(|tokens| tokens.check(credential));
                 let bearer = bearer.ok_or(Unknown::Refused)?;
-                (format!("token:{}", bearer.subject), bearer.scopes, bearer.tenant)
+                (format!("token:{}", bearer.subject), bearer.scopes, bearer.tenant, bearer.models)
             }
         };
         if !self.tenants.contains(&tenant) {
@@ -191,7 +244,7 @@ impl Identity {
         }
         // The same subject may be known to two tenants' issuers.
         let counted_as = if tenant.is_empty() { name.clone() } else { format!("{name}@{tenant}") };
-        Ok(Caller { name, address, scopes, tenant, counted_as })
+        Ok(Caller { name, address, scopes, tenant, models, counted_as })
     }
 
     /// The key with this digest. Every one is compared, each in constant time, so

@@ -19,6 +19,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::audit::Answered;
 use super::classify::{ModelAnswer, Prediction, Reason, classified, find_model, timed};
 use super::extract::{Parameters, Whole, media_type};
+use super::identity::Caller;
 use super::{AppState, Deadline, Problem, fhir};
 use crate::inference::Outcome;
 use crate::inference::image::explain::Evidence;
@@ -168,11 +169,12 @@ pub struct ImageForm {
 pub async fn classify(
     State(state): State<AppState>,
     Extension(Deadline(deadline)): Extension<Deadline>,
+    Extension(caller): Extension<Caller>,
     Parameters(parameters): Parameters<ClassifyParameters>,
     request: Request,
 ) -> Result<Response, Problem> {
     let registry = state.registry()?;
-    let service = find(&registry, parameters.model.as_deref())?;
+    let service = find(&registry, &caller, parameters.model.as_deref())?;
     let top_k = match parameters.top_k {
         Some(0) => {
             return Err(Problem::bad_parameter("top_k", "0 labels were asked for; at least 1 is accepted"));
@@ -236,12 +238,16 @@ pub(super) fn check_frame(frame: Option<u32>) -> Result<(), Problem> {
 }
 
 /// The model asked for, or the only one that reads images.
-pub(super) fn find(registry: &Registry, name: Option<&str>) -> Result<Arc<ImageService>, Problem> {
+pub(super) fn find(
+    registry: &Registry,
+    caller: &Caller,
+    name: Option<&str>,
+) -> Result<Arc<ImageService>, Problem> {
     let image = |served: &Served| match served {
         Served::Image(service) => Some(service.clone()),
         _ => None,
     };
-    find_model(registry, name, "images", image, |detail| Problem::bad_parameter("model", detail))
+    find_model(registry, caller, name, "images", image, |detail| Problem::bad_parameter("model", detail))
 }
 
 /// The images of a request, each with the format its first bytes show.

@@ -6,6 +6,7 @@ pub mod audit;
 mod body_size;
 pub mod cases;
 pub mod cds;
+pub mod certificates;
 pub mod classify;
 pub mod console;
 pub mod contract;

@@ -15,6 +15,7 @@ use super::audit::Answered;
 use super::classify::{ModelAnswer, Prediction, Reason, classified, find_model, timed};
 use super::error::{FieldError, MAX_ERRORS};
 use super::extract::{Body, Parameters};
+use super::identity::Caller;
 use super::json::at_most;
 use super::{AppState, Deadline, Problem, fhir};
 use crate::inference::note::{Explained, LongNote, NoteOutcome, NoteService, NotesError};
@@ -227,6 +228,7 @@ impl From<NoteOutcome> for NoteResult {
 pub async fn classify(
     State(state): State<AppState>,
     Extension(Deadline(deadline)): Extension<Deadline>,
+    Extension(caller): Extension<Caller>,
     Parameters(parameters): Parameters<NoteParameters>,
     headers: HeaderMap,
     Body(request): Body<NoteRequest>,
@@ -237,7 +239,8 @@ pub async fn classify(
         _ => None,
     };
     let refuse = |detail| Problem::bad_member("/model", detail);
-    let service: Arc<NoteService> = find_model(&registry, request.model.as_deref(), "notes", note, refuse)?;
+    let service: Arc<NoteService> =
+        find_model(&registry, &caller, request.model.as_deref(), "notes", note, refuse)?;
     let rules = parameters.red_flags.unwrap_or(true);
     let whole = match parameters.truncate.as_deref() {
         None => false,

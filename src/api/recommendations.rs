@@ -12,6 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::audit::Answered;
 use super::extract::{Id, Parameters};
+use super::identity::Caller;
 use super::middleware::audit::Concerned;
 use super::{AppState, Problem, fhir};
 use recommend::clock::now;
@@ -55,6 +56,7 @@ pub struct RecommendParameters {
 )]
 pub async fn get(
     State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
     Id(user_id): Id,
     Parameters(parameters): Parameters<RecommendParameters>,
     headers: HeaderMap,
@@ -69,6 +71,7 @@ pub async fn get(
     // Who says how neighbors are to be found asks for neighbors.
     let by_neighbors = parameters.similarity.is_some() || parameters.neighbors.is_some();
     let learned = if by_neighbors { None } else { state.recommender(request.kind) };
+    let learned = learned.filter(|service| caller.models.include(&service.manifest.name));
     let answer = people.recommend(request, learned).await?;
     let answered = Answered {
         model: answer.model.as_ref().map(|model| model.name.clone()),

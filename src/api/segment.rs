@@ -19,6 +19,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::audit::Answered;
 use super::classify::{Reason, find_model, timed};
 use super::extract::{Parameters, media_type};
+use super::identity::Caller;
 use super::images::{ImageFile, ImageForm, check_frame, decode_problem, read};
 use super::{AppState, Deadline, Problem};
 use crate::dicom_net::answers;
@@ -124,11 +125,12 @@ pub struct Rle {
 pub async fn segment(
     State(state): State<AppState>,
     Extension(Deadline(deadline)): Extension<Deadline>,
+    Extension(caller): Extension<Caller>,
     Parameters(parameters): Parameters<SegmentParameters>,
     request: Request,
 ) -> Result<Response, Problem> {
     let registry = state.registry()?;
-    let service = find(&registry, parameters.model.as_deref())?;
+    let service = find(&registry, &caller, parameters.model.as_deref())?;
     check_frame(parameters.frame)?;
     let wanted = wanted(request.headers())?;
     let images = read(request, state.config.max_body_bytes).await?;
@@ -168,12 +170,12 @@ pub async fn segment(
 }
 
 /// The model asked for, or the only one that outlines regions.
-fn find(registry: &Registry, name: Option<&str>) -> Result<Arc<SegmentService>, Problem> {
+fn find(registry: &Registry, caller: &Caller, name: Option<&str>) -> Result<Arc<SegmentService>, Problem> {
     let outlines = |served: &Served| match served {
         Served::Segment(service) => Some(service.clone()),
         _ => None,
     };
-    find_model(registry, name, "images for their regions", outlines, |detail| {
+    find_model(registry, caller, name, "images for their regions", outlines, |detail| {
         Problem::bad_parameter("model", detail)
     })
 }

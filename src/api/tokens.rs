@@ -21,7 +21,7 @@ use jsonwebtoken::{
 use serde::Deserialize;
 
 use super::signatures;
-use crate::config::{Scope, Stamp, TokenSource};
+use crate::config::{Models, Scope, Stamp, TokenSource, allowed};
 
 /// Longest subject, in bytes: it goes into every audit row.
 const LONGEST_SUBJECT: usize = 200;
@@ -52,6 +52,8 @@ pub struct Bearer {
     pub scopes: Vec<Scope>,
     /// Whose data it opens: what the configured claim says, empty where that is not there.
     pub tenant: String,
+    /// Which models it may ask.
+    pub models: Models,
 }
 
 #[derive(Deserialize)]
@@ -193,13 +195,14 @@ impl Tokens {
         let Some(subject) = claims.sub else {
             // The token of a record system: it may call the services, and nothing else.
             let named = claims.jti.is_some_and(|id| !id.is_empty()) && sound(&claims.iss);
-            return named.then(|| Bearer { subject: claims.iss, scopes: vec![Scope::Cds], tenant });
+            let (scopes, models) = (vec![Scope::Cds], Models::default());
+            return named.then(|| Bearer { subject: claims.iss, scopes, tenant, models });
         };
         if !sound(&subject) {
             return None;
         }
-        let named = claims.scope.iter().chain(claims.scp.iter());
-        Some(Bearer { scopes: named.filter_map(|name| name.parse().ok()).collect(), subject, tenant })
+        let (scopes, models) = allowed(claims.scope.iter().chain(claims.scp.iter()));
+        Some(Bearer { subject, scopes, tenant, models })
     }
 }
 
@@ -357,6 +360,9 @@ mod tests {
         let scopes = |claims| ask(json!({}), claims).unwrap().scopes;
         assert_eq!(scopes(json!({"scope": "", "scp": "openid write"})), [Scope::Write]);
         assert_eq!(scopes(json!({"scope": ["classify"], "scp": ["write"]})), [Scope::Classify, Scope::Write]);
+        let narrow = ask(json!({}), json!({"scope": "openid classify model=pneumonia"})).unwrap().models;
+        assert!(narrow.include("pneumonia") && !narrow.include("triage"));
+        assert!(!ask(json!({}), json!({"scp": ["model="]})).unwrap().models.include("triage"));
         assert!(ask(json!({"crit": ["b64"], "b64": false}), json!({})).is_none());
         assert!(ask(json!({}), json!({"exp": get_current_timestamp() + 4000})).is_none(), "too long a life");
     }

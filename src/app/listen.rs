@@ -18,10 +18,12 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio_rustls::server::TlsStream;
 use tower::ServiceExt;
 
 use super::connections::{Bounds, Connection, Connections, LOOK, Watched};
 use super::tls::Certificates;
+use crate::api::certificates::Presented;
 
 /// Longest time for a TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -80,14 +82,26 @@ pub async fn serve(
             let connection = &place.connection;
             let talking = async {
                 match tls {
-                    None => talk(&http1, stream, peer, router, connection.clone(), watcher).await,
+                    None => {
+                        talk(
+                            &http1,
+                            stream,
+                            Remote { peer, presented: None },
+                            router,
+                            connection.clone(),
+                            watcher,
+                        )
+                        .await
+                    }
                     Some(tls) => match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
                         Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
                             connection.speaks_http2();
-                            talk(&http2, stream, peer, router, connection.clone(), watcher).await;
+                            let from = Remote { peer, presented: presented(&stream) };
+                            talk(&http2, stream, from, router, connection.clone(), watcher).await;
                         }
                         Ok(Ok(stream)) => {
-                            talk(&http1, stream, peer, router, connection.clone(), watcher).await
+                            let from = Remote { peer, presented: presented(&stream) };
+                            talk(&http1, stream, from, router, connection.clone(), watcher).await
                         }
                         Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
                         Err(_) => tracing::debug!("a TLS handshake took too long"),
@@ -112,10 +126,21 @@ pub async fn serve(
     }
 }
 
+/// Who is at the other end of a connection.
+struct Remote {
+    peer: SocketAddr,
+    /// The names in its certificate, where it has shown one.
+    presented: Option<Presented>,
+}
+
+fn presented<S>(stream: &TlsStream<S>) -> Option<Presented> {
+    stream.get_ref().1.peer_certificates()?.first().map(Presented::new)
+}
+
 async fn talk<S>(
     builder: &Builder<TokioExecutor>,
     stream: S,
-    peer: SocketAddr,
+    from: Remote,
     router: Router,
     connection: Arc<Connection>,
     watcher: Watcher,
@@ -126,7 +151,10 @@ async fn talk<S>(
     let service = service_fn(move |request: Request<hyper::body::Incoming>| {
         let working = connection.begin();
         let mut request = request.map(Body::new);
-        request.extensions_mut().insert(ConnectInfo(peer));
+        request.extensions_mut().insert(ConnectInfo(from.peer));
+        if let Some(presented) = &from.presented {
+            request.extensions_mut().insert(presented.clone());
+        }
         let answered = router.clone().oneshot(request);
         async move { answered.await.map(|response| response.map(|body| working.answer(body))) }
     });

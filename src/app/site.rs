@@ -14,6 +14,7 @@ use crate::api::{AppState, People, drift};
 use crate::cases::Cases;
 use crate::config::{Config, RecommenderEngine};
 use crate::store::{self, AuditKey, Store, StoreOptions, demo, tenant};
+use crate::syslog;
 use recommend::clock;
 use recommend::{Recommender, Settings, Source};
 
@@ -68,6 +69,9 @@ impl Site {
         running.spawn(upkeep::keep_fresh(people.clone(), tenant, refresh));
         running.spawn(upkeep::keep_up(state.clone(), people.clone(), key.clone()));
         running.spawn(upkeep::tick(people.clone()));
+        if let Some(target) = state.config.audit_syslog.clone() {
+            running.spawn(syslog::stream(target, people.clone(), state.tenant.clone(), rand::random()));
+        }
         let (audit, store, of) = (state.audit.clone(), people.store.clone(), key.clone());
         let auditing = tokio::spawn(async move { audit.run(store.as_ref(), &of).await });
         Served { site: self, upkeep: running, auditing }

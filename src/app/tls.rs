@@ -6,12 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::danger::ClientCertVerifier;
+use tokio_rustls::rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
-use crate::config::{Stamp, TlsFiles};
+use crate::config::{ClientRoots, Stamp, TlsFiles};
 
 /// The certificate in use, shared.
 #[derive(Clone)]
@@ -20,7 +22,7 @@ pub struct Certificates(Arc<Shared>);
 struct Shared {
     files: TlsFiles,
     acceptor: ArcSwap<ServerConfig>,
-    read: Mutex<[Option<Stamp>; 2]>,
+    read: Mutex<Vec<Option<Stamp>>>,
 }
 
 impl Certificates {
@@ -58,8 +60,9 @@ impl Certificates {
     }
 }
 
-fn stamps(files: &TlsFiles) -> [Option<Stamp>; 2] {
-    [Stamp::of(&files.certificate), Stamp::of(&files.key)]
+fn stamps(files: &TlsFiles) -> Vec<Option<Stamp>> {
+    let roots = files.clients.as_ref().map(|clients| &clients.file);
+    [&files.certificate, &files.key].into_iter().chain(roots).map(|file| Stamp::of(file)).collect()
 }
 
 /// What makes connections private, with the certificate and key of these files.
@@ -75,10 +78,36 @@ fn acceptor(files: &TlsFiles) -> Result<Arc<ServerConfig>, String> {
         return Err(named(&files.certificate, &"there is no certificate in it"));
     }
     let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| named(&files.key, &error))?;
+    let clients = files.clients.as_ref().map(verifier).transpose()?;
+    let asks = clients.is_some();
+    let clients = clients.unwrap_or_else(WebPkiClientVerifier::no_client_auth);
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
+        .and_then(|builder| builder.with_client_cert_verifier(clients).with_single_cert(chain, key))
         .map_err(|error| named(&files.key, &error))?;
+    if asks {
+        // A session that is taken up again shows no certificate: it may have expired meanwhile.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    }
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+/// What checks the certificates of clients.
+///
+/// # Errors
+/// The file of their roots cannot be read, or holds none.
+fn verifier(clients: &ClientRoots) -> Result<Arc<dyn ClientCertVerifier>, String> {
+    let name = clients.file.display();
+    let mut roots = RootCertStore::empty();
+    let found = CertificateDer::pem_file_iter(&clients.file).map_err(|error| format!("{name}: {error}"))?;
+    for root in found {
+        let root = root.map_err(|error| format!("{name}: {error}"))?;
+        roots.add(root).map_err(|error| format!("{name}: {error}"))?;
+    }
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(ring::default_provider()));
+    let verifier = if clients.required { verifier } else { verifier.allow_unauthenticated() };
+    verifier.build().map_err(|error| format!("{name}: {error}"))
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
+use super::client_certificates::ClientRoots;
 use crate::store::tenant::is_name;
 use recommend::Millis;
 use recommend::clock::{parse_time, rfc3339};
@@ -55,6 +56,59 @@ impl fmt::Display for Scope {
     }
 }
 
+/// Which models a caller may ask: all of them, or those named.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Models(Option<Vec<String>>);
+
+impl Models {
+    /// What stands before a model's name among the scopes.
+    const PREFIX: &str = "model=";
+
+    /// Those named, where any is.
+    pub fn named(&self) -> Option<&[String]> {
+        self.0.as_deref()
+    }
+
+    /// Whether this one is among them.
+    pub fn include(&self, model: &str) -> bool {
+        self.named().is_none_or(|names| names.iter().any(|name| name == model))
+    }
+
+    /// Takes a word that names a model, and gives back any other.
+    fn take<'a>(&mut self, word: &'a str) -> Option<&'a str> {
+        let Some(model) = word.strip_prefix(Models::PREFIX) else { return Some(word) };
+        self.0.get_or_insert_default().push(model.to_string());
+        None
+    }
+}
+
+/// What words allow: each is a scope or `model=NAME`. What is neither is for somebody else.
+pub fn allowed<'a>(words: impl Iterator<Item = &'a str>) -> (Vec<Scope>, Models) {
+    let mut models = Models::default();
+    let scopes = words.filter_map(|word| models.take(word)?.parse().ok()).collect();
+    (scopes, models)
+}
+
+/// Reads `SCOPE+SCOPE`, and models among them.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) fn scopes(text: &str) -> Result<(Vec<Scope>, Models), &'static str> {
+    let mut models = Models::default();
+    let mut scopes = Vec::new();
+    for word in text.split('+') {
+        if let Some(word) = models.take(word) {
+            let unknown =
+                "has a scope that is not classify, recommend, write, admin or model=NAME, joined by +";
+            scopes.push(word.parse().map_err(|()| unknown)?);
+        }
+    }
+    if scopes.is_empty() || models.named().is_some_and(|names| names.iter().any(String::is_empty)) {
+        return Err("needs a scope beside model=NAME, and a name behind it");
+    }
+    Ok((scopes, models))
+}
+
 /// A key that opens the server: its digest, never the key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiKey {
@@ -64,6 +118,8 @@ pub struct ApiKey {
     pub scopes: Vec<Scope>,
     /// Whose data it opens; empty for the default tenant.
     pub tenant: String,
+    /// Which models it may ask.
+    pub models: Models,
     /// SHA-256 of the key. A key has 256 random bits, which no guessing reaches, so a digest
     /// made to be slow would only make answers slow.
     pub sha256: [u8; 32],
@@ -77,8 +133,8 @@ const DAY: Millis = 86_400_000;
 impl FromStr for ApiKey {
     type Err = &'static str;
 
-    /// Reads `NAME:SCOPE+SCOPE:SHA256`, and behind it `:DATE` for a key that ends with that day, behind
-    /// the scopes `@TENANT` for a key of that tenant.
+    /// Reads `NAME:SCOPE+SCOPE:SHA256`, with `model=NAME` among the scopes where it may ask that one, behind the scopes
+    /// `@TENANT` for a key of that tenant, and behind it all `:DATE` for a key that ends with that day.
     fn from_str(text: &str) -> Result<ApiKey, &'static str> {
         let text = text.trim();
         let date = text.rsplit_once(':').filter(|(_, date)| date.len() == 10 && date.contains('-'));
@@ -101,19 +157,21 @@ impl FromStr for ApiKey {
             Some(_) => return Err("has a tenant that cannot be one"),
             None => (scopes, ""),
         };
-        let scopes: Result<Vec<Scope>, ()> = scopes.split('+').map(str::parse).collect();
-        let scopes = scopes
-            .map_err(|()| "has a scope that is not classify, recommend, write or admin, joined by +")?;
+        let (scopes, models) = self::scopes(scopes)?;
         let mut digest = [0; 32];
         hex::decode_to_slice(sha256, &mut digest)
             .map_err(|_| "must end in the 64 hexadecimal digits of the key's SHA-256")?;
-        Ok(ApiKey { name: name.to_string(), scopes, tenant: tenant.to_string(), sha256: digest, expires })
+        let (name, tenant) = (name.to_string(), tenant.to_string());
+        Ok(ApiKey { name, scopes, tenant, models, sha256: digest, expires })
     }
 }
 
 impl fmt::Display for ApiKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scopes: Vec<&str> = self.scopes.iter().map(|scope| scope.as_str()).collect();
+        let scopes = self.scopes.iter().map(|scope| scope.as_str().to_string());
+        let models = self.models.named().unwrap_or_default().iter();
+        let scopes: Vec<String> =
+            scopes.chain(models.map(|model| format!("{}{model}", Models::PREFIX))).collect();
         let at = if self.tenant.is_empty() { "" } else { "@" };
         let (scopes, digest) = (scopes.join("+"), hex::encode(self.sha256));
         write!(formatter, "{}:{scopes}{at}{}:{digest}", self.name, self.tenant)?;
@@ -158,20 +216,34 @@ impl KeyFile {
     /// # Errors
     /// It cannot be read.
     pub fn read(path: &Path) -> Result<(KeyFile, Vec<String>), String> {
-        let name = path.display();
         let stamp = Stamp::of(path);
-        let text = std::fs::read_to_string(path).map_err(|error| format!("{name}: {error}"))?;
-        let (mut keys, mut problems) = (Vec::new(), Vec::new());
-        for (index, line) in text.lines().enumerate() {
-            let line = line.split('#').next().unwrap_or_default().trim();
-            if !line.is_empty() {
-                add_key(&mut keys, line).unwrap_or_else(|problem| {
-                    problems.push(format!("{name}: line {}: it {problem}", index + 1))
-                });
-            }
-        }
+        let mut keys = Vec::new();
+        let problems = entries(path, |line| add_key(&mut keys, line))?;
         Ok((KeyFile { path: path.to_path_buf(), keys, stamp }, problems))
     }
+}
+
+/// Takes each entry of a file, one a line; blank lines and what is behind `#` count for nothing. Returns
+/// what is wrong with some.
+///
+/// # Errors
+/// The file cannot be read.
+pub(super) fn entries(
+    path: &Path,
+    mut take: impl FnMut(&str) -> Result<(), &'static str>,
+) -> Result<Vec<String>, String> {
+    let name = path.display();
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{name}: {error}"))?;
+    let mut problems = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let line = line.split('#').next().unwrap_or_default().trim();
+        if !line.is_empty()
+            && let Err(problem) = take(line)
+        {
+            problems.push(format!("{name}: line {}: it {problem}", index + 1));
+        }
+    }
+    Ok(problems)
 }
 
 /// Adds the key of this entry. An entry that is no key is not repeated in the words: somebody may have
@@ -210,6 +282,8 @@ pub struct TlsFiles {
     pub certificate: PathBuf,
     /// Its private key.
     pub key: PathBuf,
+    /// Which certificates of clients are asked for; none where none are.
+    pub clients: Option<ClientRoots>,
 }
 
 #[cfg(test)]
@@ -230,6 +304,11 @@ mod tests {
         let key: ApiKey = of_tenant.parse().unwrap();
         assert_eq!((key.tenant.as_str(), key.scopes.len()), ("north", 2));
         assert_eq!(key.to_string(), of_tenant);
+        assert!(key.models.include("pneumonia"));
+        let narrow = format!("cath-lab:classify+model=pneumonia:{}", "0f".repeat(32));
+        let key: ApiKey = narrow.parse().unwrap();
+        assert_eq!(key.to_string(), narrow);
+        assert!(key.models.include("pneumonia") && !key.models.include("triage"));
         let text = format!("{text}:2030-12-31");
         let key: ApiKey = text.parse().unwrap();
         assert_eq!(key.to_string(), text);
@@ -245,6 +324,8 @@ mod tests {
             format!("name::{digest}"),
             format!(":classify:{digest}"),
             format!("name:everything:{digest}"),
+            format!("name:model=pneumonia:{digest}"),
+            format!("name:classify+model=:{digest}"),
             "name:classify:0f".to_string(),
             format!("name:classify:{}", "é".repeat(32)),
             format!("name:classify:+{}", &digest[1..]),

@@ -27,6 +27,7 @@ pub static GROUPS: [(&str, &[&dyn Described]); 9] = [
             &DATABASE_CONNECTIONS,
             &DEMO,
             &MODELS_DIR,
+            &MODEL_KEYS,
             &PRECISION,
             &RECOMMENDER,
             &REFRESH_MS,
@@ -48,6 +49,9 @@ pub static GROUPS: [(&str, &[&dyn Described]); 9] = [
             &ALLOW_ANONYMOUS,
             &TLS_CERTIFICATE,
             &TLS_KEY,
+            &TLS_CLIENT_ROOTS,
+            &TLS_CLIENT_REQUIRED,
+            &TLS_CLIENT_CALLERS,
             &CORS_ORIGINS,
         ],
     ),
@@ -78,7 +82,7 @@ pub static GROUPS: [(&str, &[&dyn Described]); 9] = [
             &SHUTDOWN_TIMEOUT_MS,
         ],
     ),
-    ("audit", &[&AUDIT, &AUDIT_DAYS, &AUDIT_PEOPLE, &AUDIT_KEY_FILE]),
+    ("audit", &[&AUDIT, &AUDIT_DAYS, &AUDIT_PEOPLE, &AUDIT_KEY_FILE, &AUDIT_SYSLOG, &AUDIT_SYSLOG_CA]),
     (
         "DICOM",
         &[
@@ -187,6 +191,14 @@ pub static MODELS_DIR: Setting<Text> = Setting {
     help: "Folder of the model packages",
 };
 
+pub static MODEL_KEYS: Setting<Text> = Setting {
+    name: "model-keys",
+    value: "FILE",
+    default: Default::None,
+    accepts: Text("a file"),
+    help: "PEM file of public keys (Ed25519); with it a package that none of them has signed is refused",
+};
+
 pub static PRECISION: Setting<OneOf<ServingPrecision>> = Setting {
     name: "precision",
     value: "PRECISION",
@@ -221,7 +233,7 @@ pub static API_KEYS: Setting<Hidden<List>> = Setting {
     value: "KEYS",
     default: Default::None,
     accepts: Hidden(List("entries NAME:SCOPE+SCOPE:SHA256 with commas between them")),
-    help: "Keys that are accepted, as `NAME:SCOPE+SCOPE:SHA256` with commas between them, each with `:DATE` behind it if that day is its last, and `@TENANT` behind the scopes if it is a tenant's; `medserve key` makes one. The scopes are classify, recommend, write and admin",
+    help: "Keys that are accepted, as `NAME:SCOPE+SCOPE:SHA256` with commas between them, each with `:DATE` behind it if that day is its last, and `@TENANT` behind the scopes if it is a tenant's; `medserve key` makes one. The scopes are classify, recommend, write and admin; with `model=NAME` among them it asks that model alone",
 };
 
 pub static API_KEYS_FILE: Setting<Text> = Setting {
@@ -318,6 +330,30 @@ pub static TLS_KEY: Setting<Text> = Setting {
     default: Default::None,
     accepts: Text("a file"),
     help: "PEM file of the certificate's private key",
+};
+
+pub static TLS_CLIENT_ROOTS: Setting<Text> = Setting {
+    name: "tls-client-roots",
+    value: "FILE",
+    default: Default::None,
+    accepts: Text("a file"),
+    help: "PEM file of the certificates that client certificates must lead to; with it clients are asked for one",
+};
+
+pub static TLS_CLIENT_REQUIRED: Setting<Switch> = Setting {
+    name: "tls-client-required",
+    value: "BOOL",
+    default: Default::Is("false"),
+    accepts: Switch,
+    help: "Refuse connections without such a certificate, those of the DICOM network too",
+};
+
+pub static TLS_CLIENT_CALLERS: Setting<Text> = Setting {
+    name: "tls-client-callers",
+    value: "FILE",
+    default: Default::None,
+    accepts: Text("a file"),
+    help: "File of callers that are known by their certificate, one entry `NAME:SCOPE+SCOPE:KIND:VALUE` a line (`dns:`, `uri:`, `cn:` or `sha256:` and the value), read again within seconds after it changed",
 };
 
 pub static CORS_ORIGINS: Setting<List> = Setting {
@@ -497,6 +533,22 @@ pub static AUDIT_KEY_FILE: Setting<Text> = Setting {
     default: Default::None,
     accepts: Text("a file"),
     help: "File of the audit's secret, 64 hexadecimal digits, as `medserve audit key` prints one; without it the database keeps one of its own",
+};
+
+pub static AUDIT_SYSLOG: Setting<Text> = Setting {
+    name: "audit-syslog",
+    value: "ADDRESS",
+    default: Default::None,
+    accepts: Text("an address such as tcp://audit.example.org:601 or tls://audit.example.org:6514"),
+    help: "Syslog receiver that audit rows are sent to, as DICOM audit messages (ATNA); what it has not read is sent again",
+};
+
+pub static AUDIT_SYSLOG_CA: Setting<Text> = Setting {
+    name: "audit-syslog-ca",
+    value: "FILE",
+    default: Default::None,
+    accepts: Text("a file"),
+    help: "PEM file of the certificates that a receiver at a tls address is trusted by; it is shown the certificate of `tls-certificate`, where there is one",
 };
 
 pub static OTLP_ENDPOINT: Setting<Hidden<Text>> = Setting {

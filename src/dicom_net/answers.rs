@@ -15,7 +15,7 @@ use model::Manifest;
 use model::manifest::{Accepts, Input};
 
 use crate::api::classify::Reason;
-use crate::config::Config;
+use crate::config::{Config, Models};
 use crate::inference::image::explain::ExplainError;
 use crate::inference::image::{ImageService, ImagesError, ReadAs};
 use crate::inference::registry::{Registry, Served};
@@ -40,6 +40,9 @@ pub enum AnswerError {
     /// No model reads such images.
     #[error("no model here reads this modality and body part")]
     NoModel,
+    /// There are such models, and the caller may ask none of them.
+    #[error("this key or token may ask none of the models that read this modality and body part")]
+    NotAllowed,
     /// The image cannot be read.
     #[error("{0}")]
     Image(String),
@@ -137,7 +140,7 @@ fn is_accepted(accepts: &Accepts, source: &Source) -> bool {
     among(&accepts.modalities, &source.modality) && among(&accepts.body_parts, source.body_part())
 }
 
-/// Answers an image.
+/// Answers an image, by those of its models that the caller may ask.
 ///
 /// # Errors
 /// What stands in the way; nothing is kept then.
@@ -145,12 +148,17 @@ pub async fn answer(
     registry: &Registry,
     config: &Config,
     store: &dyn Store,
+    allowed: &Models,
     (source, file): (&Source, Bytes),
     deadline: Instant,
 ) -> Result<Answered, AnswerError> {
-    let models = models(registry, config, source);
+    let mut models = models(registry, config, source);
     if models.is_empty() {
         return Err(AnswerError::NoModel);
+    }
+    models.retain(|served| allowed.include(&served.manifest().name));
+    if models.is_empty() {
+        return Err(AnswerError::NotAllowed);
     }
     let mut answered =
         Answered { results: Vec::new(), known: Vec::new(), labels: Vec::new(), messages: Vec::new() };

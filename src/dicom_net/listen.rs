@@ -13,6 +13,7 @@ use super::association::{Association, refused};
 use super::negotiation::TOO_MANY;
 use super::pdu;
 use crate::api::AppState;
+use crate::places::Places;
 
 /// What connections get TLS from, where they do.
 pub type Acceptor = Arc<dyn Fn() -> TlsAcceptor + Send + Sync>;
@@ -55,7 +56,7 @@ pub async fn serve(
     tls: Option<Acceptor>,
     mut stopped: watch::Receiver<bool>,
 ) {
-    let places = Arc::new(Semaphore::new(network.state.config.dicom.associations));
+    let places = Places::new(network.state.config.dicom.associations);
     let refusals = Arc::new(Semaphore::new(REFUSED));
     loop {
         let accepted = tokio::select! {
@@ -71,7 +72,7 @@ pub async fn serve(
             }
         };
         let _ = stream.set_nodelay(true);
-        let Ok(place) = places.clone().try_acquire_owned() else {
+        let Ok(place) = places.take(peer.ip()) else {
             metrics::counter!("medserve_dicom_associations_total", "result" => "too_many").increment(1);
             // One that does not listen to why is only closed.
             if let Ok(refusal) = refusals.clone().try_acquire_owned() {

@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use super::answers::{self, AnswerError, Answered};
 use super::listen::Network;
 use crate::api::People;
+use crate::config::Models;
 use crate::store::AuditRow;
 use crate::store::audit::chain::request_digest;
 use crate::store::dicom::Queued;
@@ -113,7 +114,9 @@ async fn answered(
     let registry = state.registry().map_err(|problem| AnswerError::Busy(problem.detail))?;
     let source = answers::source(&taken.instance.file)?;
     let image = (&source, taken.instance.file.clone());
-    answers::answer(&registry, &state.config, people.store.as_ref(), image, deadline).await
+    // Callers of this network have no keys that could be for some models alone.
+    let all = Models::default();
+    answers::answer(&registry, &state.config, people.store.as_ref(), &all, image, deadline).await
 }
 
 /// The row of the audit.

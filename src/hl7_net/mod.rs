@@ -17,10 +17,11 @@ use clinical::hl7::{Accepted, Hl7Error, Message, acknowledgement, bundle};
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::api::AppState;
+use crate::places::Places;
 use crate::store::AuditRow;
 use crate::store::audit::chain::request_digest;
 use crate::store::fhir::{BundleError, take_in};
@@ -35,7 +36,7 @@ const MOST: usize = 1 << 20;
 
 /// Takes messages until `stopped` says so.
 pub async fn serve(state: AppState, listener: TcpListener, mut stopped: watch::Receiver<bool>) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let places = Places::new(CONNECTIONS);
     let number = Arc::new(AtomicU64::new(0));
     loop {
         let accepted = tokio::select! {
@@ -48,7 +49,7 @@ pub async fn serve(state: AppState, listener: TcpListener, mut stopped: watch::R
         };
         let senders = &state.config.hl7.senders;
         let may = senders.is_empty() || senders.contains(&peer.ip().to_canonical());
-        let (Ok(place), true) = (places.clone().try_acquire_owned(), may) else {
+        let (Ok(place), true) = (places.take(peer.ip()), may) else {
             metrics::counter!("medserve_hl7_messages_total", "result" => "unheard").increment(1);
             let (status, why) = match may {
                 true => (503, "too many connections"),

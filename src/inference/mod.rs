@@ -20,6 +20,7 @@ pub mod preprocess_pool;
 pub mod recommendation;
 pub mod registry;
 pub mod segment;
+pub mod signature;
 pub mod tally;
 
 pub use embedder::{EmbedError, Embedded};

@@ -24,6 +24,8 @@ use text::{Encoder, Familiarity, FieldValue, Record, RedFlag, RedFlags, Tokenize
 /// Records of at most so many bytes together are encoded where they are: that takes tens of
 /// microseconds, as does handing them to another thread and back, with all cores busy far longer.
 const SHORT: usize = 256;
+/// Bytes of notes that are encoded in one piece where there are more; one note is never parted.
+const PIECE: usize = 64 << 10;
 /// What a record counts beside its note, in bytes, for its fields.
 const FIELDS: usize = 64;
 
@@ -122,6 +124,25 @@ pub enum NotesError {
     Ask(#[from] AskError),
 }
 
+/// As much of a note as is compared with those of training: no note of theirs was longer, and comparing
+/// takes as long as everything else together.
+fn beginning(text: &str) -> &str {
+    &text[..text.floor_char_boundary(PIECE)]
+}
+
+/// The records of all pieces, or every note among them that is too long.
+fn whole_or_none(pieces: Vec<Result<Vec<Encoded>, NotesError>>) -> Result<Vec<Encoded>, NotesError> {
+    let (mut all, mut long) = (Vec::new(), Vec::new());
+    for piece in pieces {
+        match piece {
+            Ok(encoded) => all.extend(encoded),
+            Err(NotesError::TooLong(found)) => long.extend(found),
+            Err(error) => return Err(error),
+        }
+    }
+    if long.is_empty() { Ok(all) } else { Err(NotesError::TooLong(long)) }
+}
+
 /// A served classifier of notes.
 pub struct NoteService {
     /// What it is.
@@ -197,7 +218,7 @@ impl NoteService {
             each.map(|(index, (record, label))| service.explained(index, record, label))
                 .collect::<Result<Vec<_>, NotesError>>()
         };
-        self.preprocess.run(deadline, all).await.map_err(AskError::from)?.0
+        self.preprocess.run_text(deadline, all).await.map_err(AskError::from)?.0
     }
 
     fn explained(
@@ -241,17 +262,16 @@ impl NoteService {
         deadline: Instant,
     ) -> Result<(Vec<NoteOutcome>, Timing), NotesError> {
         let short = records.iter().map(|record| record.note.len() + FIELDS).sum::<usize>() <= SHORT;
-        let service = self.clone();
-        let encode = move || {
-            let start = Instant::now();
-            service.encode(&records, whole, rules).map(|encoded| (encoded, start.elapsed()))
+        let mut timing = Timing::default();
+        let encoded = match short {
+            true => {
+                let start = Instant::now();
+                let encoded = self.encode(0, &records, whole, rules);
+                timing.preprocess = start.elapsed();
+                whole_or_none(vec![encoded])?
+            }
+            false => whole_or_none(self.encode_long(records, whole, rules, deadline, &mut timing).await?)?,
         };
-        let (encoded, queue) = match short {
-            true => (encode(), Duration::ZERO),
-            false => self.preprocess.run(deadline, encode).await.map_err(AskError::from)?,
-        };
-        let (encoded, preprocess) = encoded?;
-        let mut timing = Timing { preprocess, queue, ..Timing::default() };
         let inputs = encoded.iter().map(|record| record.example.clone()).collect();
         let settle = |index: usize, outcome: &mut Outcome| self.settle(&encoded[index], outcome);
         let outcomes = self.pool.ask(&self.manifest, inputs, top_k, deadline, &mut timing, settle).await?;
@@ -280,9 +300,52 @@ impl NoteService {
         }
     }
 
-    fn encode(&self, records: &[Record], whole: bool, rules: bool) -> Result<Vec<Encoded>, NotesError> {
+    /// As [`NoteService::encode`], of all records, on threads of their own and in pieces: between two of
+    /// them others have their turn, and the deadline is looked at.
+    async fn encode_long(
+        self: &Arc<Self>,
+        records: Vec<Record>,
+        whole: bool,
+        rules: bool,
+        deadline: Instant,
+        timing: &mut Timing,
+    ) -> Result<Vec<Result<Vec<Encoded>, NotesError>>, NotesError> {
+        let records = Arc::new(records);
+        let mut encoded = Vec::new();
+        let mut first = 0;
+        while first < records.len() {
+            let mut bytes = 0;
+            let in_piece = |record: &&Record| {
+                bytes += record.note.len() + FIELDS;
+                bytes <= PIECE
+            };
+            let end = first + records[first..].iter().take_while(in_piece).count().max(1);
+            let (service, these) = (self.clone(), records.clone());
+            let piece = move || {
+                let start = Instant::now();
+                (service.encode(first, &these[first..end], whole, rules), start.elapsed())
+            };
+            let ((piece, took), waited) =
+                self.preprocess.run_text(deadline, piece).await.map_err(AskError::from)?;
+            timing.preprocess += took;
+            timing.queue += waited;
+            encoded.push(piece);
+            first = end;
+        }
+        Ok(encoded)
+    }
+
+    /// Encodes records, the first of which has the number `first` in its request.
+    fn encode(
+        &self,
+        first: usize,
+        records: &[Record],
+        whole: bool,
+        rules: bool,
+    ) -> Result<Vec<Encoded>, NotesError> {
         let mut long = Vec::new();
-        let mut one = |(index, record): (usize, &Record)| {
+        let mut one = |(place, record): (usize, &Record)| {
+            let index = first + place;
             let example = self.encoder.encode(record).map_err(|_| NotesError::Tokenizer { index })?;
             if whole && example.tokens.truncated() {
                 let (tokens, limit) = (example.tokens.total, example.tokens.ids.len());
@@ -291,7 +354,7 @@ impl NoteService {
             let missing_fields = record.missing(self.input()).into_iter().map(str::to_string).collect();
             let text = self.encoder.text(record).map_err(|_| NotesError::Tokenizer { index })?;
             let red_flags = self.red_flags.as_ref().filter(|_| rules);
-            let is_familiar = self.familiarity.as_ref().is_none_or(|known| known.knows(&text));
+            let is_familiar = self.familiarity.as_ref().is_none_or(|known| known.knows(beginning(&text)));
             let is_elsewhere = red_flags.is_some_and(|red_flags| red_flags.is_elsewhere(&text));
             Ok(Encoded {
                 example: Arc::new(example),

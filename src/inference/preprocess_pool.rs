@@ -46,6 +46,8 @@ pub struct PreprocessPool {
     /// Units of memory that no work has taken.
     free: Arc<Semaphore>,
     limit: u64,
+    /// Turns at reading texts.
+    texts: Semaphore,
 }
 
 /// Bytes that are counted as one.
@@ -65,7 +67,7 @@ impl PreprocessPool {
         }
         let units = (memory / UNIT).clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize) as u64);
         let free = Arc::new(Semaphore::new(units as usize));
-        Ok(PreprocessPool { queue, free, limit: units * UNIT })
+        Ok(PreprocessPool { queue, free, limit: units * UNIT, texts: Semaphore::new((count / 2).max(1)) })
     }
 
     /// Most bytes that one piece of work may take.
@@ -96,6 +98,26 @@ impl PreprocessPool {
             done
         };
         let (done, queued) = self.run(deadline, work).await?;
+        Ok((done, waited + queued))
+    }
+
+    /// As [`PreprocessPool::run`], for a piece of a long text. Texts take half of the threads, and
+    /// stand in the queue one at a time for each of these: they are long work that costs its sender
+    /// little, and images do not wait behind all of it.
+    ///
+    /// # Errors
+    /// The deadline passed before it began; it panicked.
+    pub async fn run_text<T: Send + 'static>(
+        &self,
+        deadline: Instant,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<(T, Duration), InferenceError> {
+        let since = Instant::now();
+        let turn = timeout_at(deadline.into(), self.texts.acquire()).await;
+        let turn = turn.map_err(|_| InferenceError::DeadlinePassed)?.map_err(|_| InferenceError::Failed)?;
+        let waited = since.elapsed();
+        let (done, queued) = self.run(deadline, work).await?;
+        drop(turn);
         Ok((done, waited + queued))
     }
 

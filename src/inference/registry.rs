@@ -15,6 +15,7 @@ use super::note::NoteService;
 use super::preprocess_pool::PreprocessPool;
 use super::recommendation::RecommendationService;
 use super::segment::SegmentService;
+use super::signature;
 use crate::config::Config;
 use model::manifest::{Input, Precision};
 use model::package::latest;
@@ -169,13 +170,25 @@ impl Registry {
     }
 }
 
+/// Loads the package in `folder` as it would be served, and lets it go again.
+///
+/// # Errors
+/// Why it would be refused.
+pub fn try_out(folder: &Path, config: &Config) -> Result<(), PackageError> {
+    let preprocess =
+        PreprocessPool::start(1, config.decode_memory).map_err(|error| PackageError::new(folder, error))?;
+    start(folder, config, &Arc::new(preprocess)).map(drop)
+}
+
 /// Loads the package in `folder` and warms its model.
 pub(super) fn start(
     folder: &Path,
     config: &Config,
     preprocess: &Arc<PreprocessPool>,
 ) -> Result<Served, PackageError> {
-    let package = Package::read(folder)?;
+    let package = Package::read_accepted(folder, |manifest, described| {
+        config.model_keys.as_ref().map_or(Ok(()), |keys| signature::check(folder, manifest, described, keys))
+    })?;
     match &package.manifest.input {
         Input::Image(_) if package.manifest.segmentation.is_some() => {
             Ok(Served::Segment(Arc::new(SegmentService::start(package, config, preprocess.clone())?)))

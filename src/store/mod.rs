@@ -274,6 +274,14 @@ pub trait Store: Source + CaseStore + DicomStore + Hl7Store + BulkStore + TallyS
     /// `keep` (a day at least) by the audit's clock, and says how many there were.
     fn trim_audit<'a>(&'a self, keep: Duration, key: &'a AuditKey) -> Answer<'a, u64>;
 
+    /// Takes over the sending of the audit for the time of `lease`, where rows wait to be sent and nobody
+    /// else sends: the number of the last row that arrived, and of the last that there is. Nothing where
+    /// somebody else sends.
+    fn claim_audit_stream(&self, holder: i64, lease: Duration) -> Answer<'_, Option<(i64, i64)>>;
+
+    /// Notes that rows up to this number arrived, unless somebody else has taken over.
+    fn advance_audit_stream(&self, holder: i64, number: i64) -> Answer<'_, ()>;
+
     /// Copies everything of one moment into an empty file, where the database is a file itself.
     fn copy_into<'a>(&'a self, _: &'a std::path::Path) -> Answer<'a, ()> {
         Box::pin(async { Err(StoreError::Setup("only an SQLite database is copied as a file".into())) })

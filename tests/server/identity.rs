@@ -70,6 +70,9 @@ async fn a_key_opens_what_its_scopes_say_and_nothing_else() {
         )
         .await;
     }
+    let twice =
+        Client::new().get(server.at("/v1/audit")).bearer_auth("key-admin").bearer_auth("key-classify");
+    assert_problem(twice.send().await.unwrap(), 401, "unknown").await;
     for open in ["/health/live", "/health/ready", "/health/startup", "/metrics", "/openapi.json", "/docs/"] {
         assert_eq!(reqwest::get(server.at(open)).await.unwrap().status(), 200, "{open}");
     }

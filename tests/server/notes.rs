@@ -162,6 +162,15 @@ async fn any_script_and_any_length_is_read() {
     }
 }
 
+/// The time of an explanation grows with a note's length, and not with its square.
+#[tokio::test]
+async fn a_long_note_is_explained_in_good_time() {
+    let server = Server::start(&shipped_models(), &[]);
+    let body = json!({"model": "triage", "records": [{"note": "chest pain and fever ".repeat(10_000)}]});
+    let answer = result(post_raw(&server, "?explain=true", body.to_string()).await).await;
+    assert_eq!(answer["evidence"].as_array().unwrap().len() / 1000, 40, "a word each, and the fields");
+}
+
 #[tokio::test]
 async fn notes_that_are_not_read_whole_are_told_or_refused_by_their_place() {
     // A model that reads sixteen tokens.

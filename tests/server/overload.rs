@@ -215,3 +215,30 @@ async fn json_has_its_bounds() {
         problem["errors"].as_array().unwrap().len()
     );
 }
+
+/// Long notes cost their sender little and a thread seconds: they are read in turns, on some of the threads.
+#[tokio::test]
+async fn an_image_does_not_wait_behind_the_long_notes_of_others() {
+    if std::thread::available_parallelism().map_or(1, usize::from) < 2 {
+        eprintln!("!!! SKIPPED: on one core a note and an image share a thread");
+        return;
+    }
+    let server = Server::start(&shipped_models(), &[]);
+    let records = vec![serde_json::json!({"note": "chest pain and fever ".repeat(60_000)}); 5];
+    let body = serde_json::json!({"model": "triage", "records": records}).to_string();
+    let note = || {
+        let request = Client::new().post(server.at("/v1/notes/classify")).body(body.clone());
+        let request = request.header("content-type", "application/json");
+        tokio::spawn(async move { request.send().await.unwrap().status().as_u16() })
+    };
+    let notes: Vec<_> = (0..6).map(|_| note()).collect();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(notes.iter().any(|note| !note.is_finished()), "the notes took no time, so nothing was tested");
+    for _ in 0..3 {
+        let answer = classify(&server, Some("20")).await;
+        assert_eq!(answer.status(), StatusCode::OK);
+    }
+    for note in notes {
+        assert!([200, 429, 504].contains(&note.await.unwrap()));
+    }
+}

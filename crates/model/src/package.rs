@@ -31,6 +31,9 @@ pub const WEIGHTS: &str = "model.safetensors";
 /// The model card, in Markdown.
 pub const CARD: &str = "README.md";
 
+/// Files of a package that an answer depends on, besides manifest and weights.
+pub const READ: [&str; 5] = [TOKENIZER, RED_FLAGS, ITEMS, CONTEXT, LIKENESS];
+
 /// A package that cannot be used: which file, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {reason}", file.display())]
@@ -67,9 +70,22 @@ impl Package {
     /// # Errors
     /// The first file that is missing or does not fit.
     pub fn read(folder: &Path) -> Result<Package, PackageError> {
+        Package::read_accepted(folder, |_, _| Ok(()))
+    }
+
+    /// As [`Package::read`], of a package whose manifest, by its bytes and by what it says, somebody
+    /// accepts before anything else of it is read.
+    ///
+    /// # Errors
+    /// As there, or what `accept` says.
+    pub fn read_accepted(
+        folder: &Path,
+        accept: impl FnOnce(&[u8], &Manifest) -> Result<(), PackageError>,
+    ) -> Result<Package, PackageError> {
         let file = folder.join(MANIFEST);
-        let manifest: Manifest =
-            serde_json::from_slice(&read(&file)?).map_err(|e| PackageError::new(&file, e))?;
+        let bytes = read(&file)?;
+        let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|e| PackageError::new(&file, e))?;
+        accept(&bytes, &manifest)?;
         if manifest.format != FORMAT {
             let reason = format!("package format {} is not {FORMAT}", manifest.format);
             return Err(PackageError::new(&file, reason));
@@ -133,8 +149,7 @@ impl Package {
         manifest.weights.sha256 = sha256(&bytes);
         manifest.weights.parameters = values(weights);
         // Card and plots are for people, who may amend them: no answer depends on them.
-        let read = [TOKENIZER, RED_FLAGS, ITEMS, CONTEXT, LIKENESS];
-        let digests = extra.iter().filter(|(name, _)| read.contains(name));
+        let digests = extra.iter().filter(|(name, _)| READ.contains(name));
         manifest.files = digests.map(|(name, content)| (name.to_string(), sha256(content))).collect();
         let mut json =
             serde_json::to_string_pretty(manifest).map_err(|e| PackageError::new(fresh.join(MANIFEST), e))?;

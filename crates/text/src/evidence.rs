@@ -123,8 +123,9 @@ impl Bag {
         for (hash, part) in by_hash {
             let occurrences = found.get(&hash).map_or(&[][..], Vec::as_slice);
             let touched = |place: &Range<usize>| -> Vec<usize> {
-                let touches = |at: &usize| spans[*at].0 < place.end && place.start < spans[*at].1;
-                (0..spans.len()).filter(touches).collect()
+                // Words stand in order and apart: those of a place are neighbours.
+                let first = spans.partition_point(|span| span.1 <= place.start);
+                (first..spans.len()).take_while(|at| spans[*at].0 < place.end).collect()
             };
             let touched: Vec<Vec<usize>> =
                 occurrences.iter().map(touched).filter(|words| !words.is_empty()).collect();

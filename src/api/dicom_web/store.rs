@@ -14,6 +14,7 @@ use super::multipart::parts;
 use super::{DICOM, JSON, XML, accepted, base, content_type, uid};
 use crate::api::audit::Answered as Audited;
 use crate::api::extract::{Id, Whole, media_type};
+use crate::api::identity::Caller;
 use crate::api::middleware::audit::Concerned;
 use crate::api::{AppState, Deadline, Problem};
 use crate::dicom_net::answers::{self, AnswerError, Answered};
@@ -54,9 +55,10 @@ pub async fn store(
     state: State<AppState>,
     deadline: Extension<Deadline>,
     concerned: Extension<Concerned>,
+    caller: Extension<Caller>,
     request: Request,
 ) -> Result<Response, Problem> {
-    stored(state, deadline, concerned, None, request).await
+    stored(state, deadline, concerned, caller, None, request).await
 }
 
 /// Store DICOM images of one study, to be answered
@@ -82,10 +84,11 @@ pub async fn store_of_study(
     state: State<AppState>,
     deadline: Extension<Deadline>,
     concerned: Extension<Concerned>,
+    caller: Extension<Caller>,
     Id(study): Id,
     request: Request,
 ) -> Result<Response, Problem> {
-    stored(state, deadline, concerned, Some(uid(&study)?), request).await
+    stored(state, deadline, concerned, caller, Some(uid(&study)?), request).await
 }
 
 /// What came of one instance.
@@ -98,6 +101,7 @@ async fn stored(
     State(state): State<AppState>,
     Extension(Deadline(deadline)): Extension<Deadline>,
     Extension(concerned): Extension<Concerned>,
+    Extension(caller): Extension<Caller>,
     study: Option<String>,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -118,7 +122,8 @@ async fn stored(
         concerned.add(Some(source.patient_id.clone()).filter(|id| !id.is_empty()));
         let image = (&source, file);
         let store = people.store.as_ref();
-        let answered = answers::answer(&registry, &state.config, store, image, deadline).await;
+        let answered =
+            answers::answer(&registry, &state.config, store, &caller.models, image, deadline).await;
         Outcome { source: Some(source), answered }
     };
     let mut outcomes = Vec::with_capacity(files.len());
@@ -127,6 +132,10 @@ async fn stored(
         outcomes.push(outcome);
     }
     drop(answering);
+    let not_allowed = |outcome: &Outcome| matches!(outcome.answered, Err(AnswerError::NotAllowed));
+    if outcomes.iter().all(not_allowed) {
+        return Err(caller.forbidden("a model that reads these images"));
+    }
     if let Some(busy) = all_pass(&outcomes) {
         return Err(Problem::unavailable(busy));
     }
@@ -205,6 +214,7 @@ fn reason(error: &AnswerError) -> u16 {
     match error {
         AnswerError::Busy(_) | AnswerError::Store(_) => 0xa700,
         AnswerError::NoModel => 0x0122,
+        AnswerError::NotAllowed => 0x0124,
         AnswerError::Failed(_) => 0x0110,
         _ => 0xc000,
     }

@@ -5,7 +5,8 @@
 //! this server, may send it requests, and with a name that it points here even read the answers. Such a
 //! server listens to this machine alone, so only names of this machine are accepted; a request that says
 //! it comes from a page must come from a page of this server or of a configured origin; and what a page
-//! may send without being asked back is no JSON here.
+//! may send without being asked back is no JSON here. The same holds for pages where a client certificate says
+//! who calls: browsers send it unasked.
 
 use axum::extract::Request;
 use axum::http::uri::Authority;
@@ -13,6 +14,7 @@ use axum::http::{HeaderMap, Method, StatusCode, Version, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::api::access::{self, Access};
+use crate::api::certificates::Presented;
 use crate::api::extract::media_type;
 use crate::api::{AppState, Problem};
 
@@ -28,15 +30,24 @@ pub async fn layer<F: Future<Output = Response>>(
         let detail = format!("the request has {hosts} headers \"host\"; HTTP/1.1 wants one");
         return Problem::bad_request(detail).into_response();
     }
-    if !state.identity.is_configured()
-        && access::of(&request) != Access::Open
-        && let Err(problem) = of_this_machine(state, &request)
-    {
-        return problem.into_response();
+    if access::of(&request) != Access::Open {
+        let open = !state.identity.is_configured();
+        // A browser sends its certificate by itself, for whatever page asks.
+        let by_certificate = request.extensions().get::<Presented>().is_some()
+            && !request.headers().contains_key(header::AUTHORIZATION);
+        let checked = match (open, open || by_certificate) {
+            (true, _) => of_this_machine(state, &request).and_then(|()| of_no_page(state, &request)),
+            (false, true) => of_no_page(state, &request),
+            (false, false) => Ok(()),
+        };
+        if let Err(problem) = checked {
+            return problem.into_response();
+        }
     }
     next(request).await
 }
 
+/// 403 where the request is for a name that is none of this machine.
 fn of_this_machine(state: &AppState, request: &Request) -> Result<(), Problem> {
     let forbidden = |detail: &str| Problem::new(StatusCode::FORBIDDEN, detail);
     let headers = request.headers();
@@ -46,6 +57,14 @@ fn of_this_machine(state: &AppState, request: &Request) -> Result<(), Problem> {
             "without keys or tokens this server answers only to localhost, 127.0.0.1 and [::1]; send one of them as \"host\"",
         ));
     }
+    Ok(())
+}
+
+/// 403 or 415 to what a strange web page may have sent.
+fn of_no_page(state: &AppState, request: &Request) -> Result<(), Problem> {
+    let forbidden = |detail: &str| Problem::new(StatusCode::FORBIDDEN, detail);
+    let headers = request.headers();
+    let host = text(headers, header::HOST).or_else(|| request.uri().authority().map(Authority::as_str));
     if let Some(origin) = text(headers, header::ORIGIN) {
         let own = host.is_some_and(|host| {
             origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://")) == Some(host)
@@ -75,7 +94,7 @@ fn unasked(method: &Method, headers: &HeaderMap) -> Result<(), Problem> {
         return Ok(());
     }
     let detail =
-        format!("the content type is \"{kind}\"; without keys or tokens application/json is accepted");
+        format!("the content type is \"{kind}\"; without a key or a token application/json is accepted");
     Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail))
 }
 

@@ -11,6 +11,7 @@ use governor::clock::{Clock, DefaultClock};
 
 use super::audit;
 use crate::api::access::{self, Access};
+use crate::api::certificates::Presented;
 use crate::api::identity::Caller;
 use crate::api::tenants::Found;
 use crate::api::{AppState, Problem};
@@ -29,8 +30,10 @@ pub async fn layer<F: Future<Output = Response>>(
     }
     let since = Instant::now();
     let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
-    let found = request.extensions_mut().remove::<Found>();
-    let found = found.map_or_else(|| state.identity.caller(request.headers(), address), |Found(found)| found);
+    let found = request.extensions_mut().remove::<Found>().map(|Found(found)| found);
+    let found = found.unwrap_or_else(|| {
+        state.identity.caller(request.headers(), address, request.extensions().get::<Presented>())
+    });
     let caller = match found {
         Ok(caller) => caller,
         Err(unknown) => {
@@ -102,8 +105,10 @@ fn unauthorized(detail: &str) -> Response {
 fn forbidden(scopes: &[Scope]) -> Response {
     rejected("forbidden");
     let names: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
-    let detail =
-        format!("this requires the scope {}, which the key or token does not have", names.join(" or "));
+    let detail = format!(
+        "this requires the scope {}, which the key, token or certificate does not have",
+        names.join(" or ")
+    );
     Problem::new(StatusCode::FORBIDDEN, detail).into_response()
 }
 

@@ -16,6 +16,7 @@ use super::tensor::Data;
 use super::{find, spec};
 use crate::api::audit::Answered;
 use crate::api::extract::{Id, ModelVersion, Whole};
+use crate::api::identity::Caller;
 use crate::api::{AppState, Deadline, Problem, entities, images, notes};
 use crate::inference::image::{ImageService, Pixels, ReadAs};
 use crate::inference::registry::Served;
@@ -42,10 +43,12 @@ use crate::inference::{Outcome, Timing};
 pub async fn model(
     State(state): State<AppState>,
     Extension(deadline): Extension<Deadline>,
+    Extension(caller): Extension<Caller>,
     Id(name): Id,
     headers: HeaderMap,
     body: Whole,
 ) -> Result<Response, Problem> {
+    caller.check_model(&name)?;
     infer(find(&state, &name, None)?, deadline, &headers, body).await
 }
 
@@ -73,10 +76,12 @@ pub async fn model(
 pub async fn model_version(
     State(state): State<AppState>,
     Extension(deadline): Extension<Deadline>,
+    Extension(caller): Extension<Caller>,
     ModelVersion { name, version }: ModelVersion,
     headers: HeaderMap,
     body: Whole,
 ) -> Result<Response, Problem> {
+    caller.check_model(&name)?;
     infer(find(&state, &name, Some(&version))?, deadline, &headers, body).await
 }
 

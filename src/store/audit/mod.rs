@@ -27,7 +27,7 @@ pub struct AuditRow {
     pub time: Millis,
     /// The request's id.
     pub request_id: String,
-    /// Who asked: `key:NAME`, `token:SUBJECT`, "anonymous", or "unknown" where nobody was let in.
+    /// Who asked: `key:NAME`, `token:SUBJECT`, `cert:NAME`, "anonymous", or "unknown" where nobody was let in.
     pub caller: String,
     /// The address that asked.
     pub address: String,

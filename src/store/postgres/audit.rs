@@ -175,6 +175,39 @@ impl PostgresStore {
         Ok(())
     }
 
+    pub(super) async fn claim_audit_stream(
+        &self,
+        holder: i64,
+        lease: Duration,
+    ) -> Result<Option<(i64, i64)>, StoreError> {
+        let (number, last): (i64, i64) =
+            sqlx::query_as("SELECT s.number, h.number FROM audit_stream s, audit_head h")
+                .fetch_one(&self.pool)
+                .await?;
+        if last <= number {
+            return Ok(Some((number, last)));
+        }
+        let sql = format!(
+            "UPDATE audit_stream SET holder = $1, until = {NOW} + $2
+             WHERE holder = $1 OR until < {NOW} RETURNING number"
+        );
+        let claimed: Option<i64> = sqlx::query_scalar(AssertSqlSafe(sql))
+            .bind(holder)
+            .bind(i64::try_from(lease.as_millis()).unwrap_or(i64::MAX))
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(claimed.map(|number| (number, last)))
+    }
+
+    pub(super) async fn advance_audit_stream(&self, holder: i64, number: i64) -> Result<(), StoreError> {
+        sqlx::query("UPDATE audit_stream SET number = greatest(number, $2) WHERE holder = $1")
+            .bind(holder)
+            .bind(number)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
     pub(super) async fn audit_secret(&self, fresh: &str) -> Result<String, StoreError> {
         sqlx::query("UPDATE audit_head SET secret = $1 WHERE secret = ''")
             .bind(fresh)

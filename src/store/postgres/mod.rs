@@ -27,8 +27,8 @@ mod evidence;
 mod feed;
 mod load;
 mod replace;
-mod tallies;
 mod schema;
+mod tallies;
 mod write;
 
 use std::str::FromStr;
@@ -346,6 +346,14 @@ impl Store for PostgresStore {
 
     fn trim_audit<'a>(&'a self, keep: Duration, key: &'a AuditKey) -> Answer<'a, u64> {
         Box::pin(self.trim_audit(keep, key))
+    }
+
+    fn claim_audit_stream(&self, holder: i64, lease: Duration) -> Answer<'_, Option<(i64, i64)>> {
+        Box::pin(self.claim_audit_stream(holder, lease))
+    }
+
+    fn advance_audit_stream(&self, holder: i64, number: i64) -> Answer<'_, ()> {
+        Box::pin(self.advance_audit_stream(holder, number))
     }
 
     fn evidence<'a>(&'a self, weighing: &'a Weighing) -> Answer<'a, Arc<dyn Evidence>> {

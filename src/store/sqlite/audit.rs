@@ -194,6 +194,42 @@ impl SqliteStore {
         Ok(())
     }
 
+    pub(super) async fn claim_audit_stream(
+        &self,
+        holder: i64,
+        lease: Duration,
+    ) -> Result<Option<(i64, i64)>, StoreError> {
+        let (number, last): (i64, i64) =
+            sqlx::query_as("SELECT s.number, h.number FROM audit_stream s, audit_head h")
+                .fetch_one(&self.pool)
+                .await?;
+        if last <= number {
+            return Ok(Some((number, last)));
+        }
+        let mut transaction = self.write().await?;
+        let claimed: Option<i64> = sqlx::query_scalar(
+            "UPDATE audit_stream SET holder = ?1, until = CAST(unixepoch('subsec') * 1000 AS INTEGER) + ?2
+             WHERE holder = ?1 OR until < CAST(unixepoch('subsec') * 1000 AS INTEGER) RETURNING number",
+        )
+        .bind(holder)
+        .bind(i64::try_from(lease.as_millis()).unwrap_or(i64::MAX))
+        .fetch_optional(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(claimed.map(|number| (number, last)))
+    }
+
+    pub(super) async fn advance_audit_stream(&self, holder: i64, number: i64) -> Result<(), StoreError> {
+        let mut transaction = self.write().await?;
+        sqlx::query("UPDATE audit_stream SET number = max(number, ?2) WHERE holder = ?1")
+            .bind(holder)
+            .bind(number)
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
     pub(super) async fn audit_secret(&self, fresh: &str) -> Result<String, StoreError> {
         let mut transaction = self.write().await?;
         sqlx::query("UPDATE audit_head SET secret = ? WHERE secret = ''")

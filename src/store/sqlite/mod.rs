@@ -433,6 +433,14 @@ impl Store for SqliteStore {
         Box::pin(self.trim_audit(keep, key))
     }
 
+    fn claim_audit_stream(&self, holder: i64, lease: Duration) -> Answer<'_, Option<(i64, i64)>> {
+        Box::pin(self.claim_audit_stream(holder, lease))
+    }
+
+    fn advance_audit_stream(&self, holder: i64, number: i64) -> Answer<'_, ()> {
+        Box::pin(self.advance_audit_stream(holder, number))
+    }
+
     fn copy_into<'a>(&'a self, file: &'a Path) -> Answer<'a, ()> {
         Box::pin(async move {
             sqlx::query("VACUUM INTO ?").bind(file.display().to_string()).execute(&self.pool).await?;

@@ -294,6 +294,7 @@ async fn the_secret_that_came_first_stays(database: Database) {
 }
 
 on_both!(
+    one_process_at_a_time_sends_the_stream,
     rows_are_read_back_as_they_were_written_the_latest_first,
     who_asked_about_a_person_is_one_question,
     what_was_done_with_a_card_is_found_by_the_card,
@@ -307,3 +308,29 @@ on_both!(
     a_row_of_another_program_is_told_of,
     the_secret_that_came_first_stays,
 );
+
+/// Of several processes one sends: until it has gone for the time of its lease.
+async fn one_process_at_a_time_sends_the_stream(database: Database) {
+    let (store, other) = (&database.store, database.replica().await);
+    let lease = Duration::from_secs(4);
+    assert_eq!(store.claim_audit_stream(1, lease).await.unwrap(), Some((0, 0)), "nothing to send");
+    let rows: Vec<AuditRow> = (0..3).map(|sequence| row(sequence, now())).collect();
+    store.append_audit(&rows, &key()).await.unwrap();
+    assert_eq!(store.claim_audit_stream(1, lease).await.unwrap(), Some((0, 3)));
+    assert_eq!(other.claim_audit_stream(2, lease).await.unwrap(), None);
+    store.advance_audit_stream(1, 2).await.unwrap();
+    other.advance_audit_stream(2, 3).await.unwrap();
+    assert_eq!(
+        store.claim_audit_stream(1, lease).await.unwrap(),
+        Some((2, 3)),
+        "who does not send moves nothing"
+    );
+    tokio::time::sleep(lease + lease / 2).await;
+    assert_eq!(other.claim_audit_stream(2, lease).await.unwrap(), Some((2, 3)));
+    assert_eq!(store.claim_audit_stream(1, lease).await.unwrap(), None);
+    store.advance_audit_stream(1, 3).await.unwrap();
+    other.advance_audit_stream(2, 1).await.unwrap();
+    assert_eq!(other.claim_audit_stream(2, lease).await.unwrap(), Some((2, 3)), "and it never goes back");
+    other.advance_audit_stream(2, 3).await.unwrap();
+    assert_eq!(store.claim_audit_stream(1, lease).await.unwrap(), Some((3, 3)));
+}
