@@ -1,12 +1,13 @@
-"""Makes encoders/<family>/ and encoders.json, which crates/train/tests/training/adopt.rs compares with.
+"""Makes encoders/<family>/, encoders/<family>-labels/, encoders/<family>-tags/ and encoders.json, which
+crates/train/tests/training/adopt.rs compares with.
 
     pip install -r tests/golden/requirements-encoders.txt
     python tests/golden/encoders.py            # writes them
     python tests/golden/encoders.py --check    # compares them with transformers, which needs torch
 
-Small encoders of random weights under the names that transformers gives them, and the vectors that a plain
-implementation in double precision makes of a few texts with them. --check loads the directories with transformers and
-says how far its vectors are from those kept.
+Small encoders of random weights under the names that transformers gives them, without a head, with one of labels and with
+one of tags, and the vectors and logits that a plain implementation in double precision makes of a few texts with them.
+--check loads the directories with transformers and says how far its numbers are from those kept.
 """
 
 import json
@@ -30,6 +31,12 @@ FAMILIES = {
     "roberta": dict(heads=4, epsilon=1e-5, offset=2, prefix="roberta.", names=BERT, layer="encoder.layer"),
     "xlm-roberta": dict(heads=4, epsilon=1e-12, offset=2, prefix="", names=BERT, layer="encoder.layer"),
 }
+
+
+LABELS = ["Home", "ward", "ICU"]
+# In an order that is not ours, and a label without a tag for its later words.
+TAGS = ["I-Disease", "O", "B-Symptom", "B-Disease"]
+CLASSES = {"bert": "Bert", "distilbert": "DistilBert", "roberta": "Roberta", "xlm-roberta": "XLMRoberta"}
 
 
 def tokenizer(family):
@@ -121,6 +128,48 @@ def states(family, stored, ids):
     return x
 
 
+def with_head(family, count, names, kind, rng):
+    """The configuration and the weights of an encoder with a head; its rows are larger than without, so that logits differ."""
+    task = {"labels": "ForSequenceClassification", "tags": "ForTokenClassification"}[kind]
+    made = config(family, count) | dict(architectures=[CLASSES[family] + task], id2label={str(i): name for i, name in enumerate(names)}, label2id={name: i for i, name in enumerate(names)})
+    own = FAMILIES[family]["prefix"]
+    prefix = f"{family.replace('xlm-', '')}."
+    stored = {prefix + name[len(own):]: array for name, array in weights(family, count, rng).items()}
+
+    def dense(name, outputs, inputs):
+        stored[f"{name}.weight"] = rng.standard_normal((outputs, inputs)).astype(np.float32)
+        stored[f"{name}.bias"] = rng.standard_normal(outputs).astype(np.float32)
+
+    if kind == "labels":
+        hidden, last = HEADS[family]
+        dense(hidden, WIDTH, WIDTH)
+        dense(last, len(names), WIDTH)
+    else:
+        dense("classifier", len(names), WIDTH)
+    return made, stored
+
+
+HEADS = {
+    "bert": ("bert.pooler.dense", "classifier"),
+    "distilbert": ("pre_classifier", "classifier"),
+    "roberta": ("classifier.dense", "classifier.out_proj"),
+    "xlm-roberta": ("classifier.dense", "classifier.out_proj"),
+}
+
+
+def logits(family, stored, ids, kind):
+    """Of a text, or of each of its tokens, in double precision."""
+    prefix, own = f"{family.replace('xlm-', '')}.", FAMILIES[family]["prefix"]
+    body = {own + name[len(prefix):]: array for name, array in stored.items() if name.startswith(prefix)}
+    dense = lambda name, x: x @ stored[f"{name}.weight"].astype(np.float64).T + stored[f"{name}.bias"].astype(np.float64)
+    x = states(family, body, ids)
+    if kind == "tags":
+        return dense("classifier", x)
+    hidden, last = HEADS[family]
+    x = dense(hidden, x[0])
+    return dense(last, np.maximum(x, 0) if family == "distilbert" else np.tanh(x))
+
+
 def unit(vector):
     return [float(value) for value in vector / np.linalg.norm(vector)]
 
@@ -143,13 +192,30 @@ def write():
             x = states(family, stored, ids)
             rows.append({"text": text, "ids": ids, "mean": unit(x.mean(0)), "cls": unit(x[0])})
         expected[family] = rows
-    text = json.dumps({"most": MOST, "families": expected}, ensure_ascii=False, indent=1)
+    heads = {}
+    for kind, names, seed in (("labels", LABELS, 1), ("tags", TAGS, 2)):
+        rng = np.random.default_rng(seed)
+        heads[kind] = {}
+        for family in FAMILIES:
+            folder = HERE / "encoders" / f"{family}-{kind}"
+            folder.mkdir(parents=True, exist_ok=True)
+            made, count = tokenizer(family)
+            made.save(str(folder / "tokenizer.json"))
+            described, stored = with_head(family, count, names, kind, rng)
+            (folder / "config.json").write_text(json.dumps(described, indent=1) + "\n")
+            save_file(stored, folder / "model.safetensors", metadata={"format": "pt"})
+            rows = []
+            for text in TEXTS[:-1]:
+                ids = made.encode(text).ids
+                rows.append({"text": text, "ids": ids, "logits": logits(family, stored, ids, kind).round(9).tolist()})
+            heads[kind][family] = rows
+    text = json.dumps({"most": MOST, "families": expected} | heads, ensure_ascii=False, indent=1)
     (HERE / "encoders.json").write_text(text + "\n")
 
 
 def check():
     import torch
-    from transformers import AutoModel
+    from transformers import AutoModel, AutoModelForSequenceClassification, AutoModelForTokenClassification
 
     expected = json.loads((HERE / "encoders.json").read_text())["families"]
     for family, rows in expected.items():
@@ -162,6 +228,16 @@ def check():
             for name, vector in (("mean", x.mean(0)), ("cls", x[0])):
                 worst = max(worst, np.abs(np.array(unit(vector)) - np.array(row[name])).max())
         print(family, "differs by at most", worst)
+    for kind, classes in (("labels", AutoModelForSequenceClassification), ("tags", AutoModelForTokenClassification)):
+        for family, rows in json.loads((HERE / "encoders.json").read_text())[kind].items():
+            model = classes.from_pretrained(HERE / "encoders" / f"{family}-{kind}").eval()
+            worst = 0
+            for row in rows:
+                ids = torch.tensor([row["ids"]])
+                with torch.no_grad():
+                    x = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0].numpy()
+                worst = max(worst, np.abs(x - np.array(row["logits"])).max())
+            print(family, kind, "differ by at most", worst, "of values up to", np.abs(x).max())
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 //! The black-box tests: the real server program on a random port, spoken to over HTTP, and the
 //! store held against both databases. One program, so that everything is linked once.
 
+mod adopted;
 mod audit;
 mod backup;
 mod cases;

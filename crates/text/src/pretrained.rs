@@ -6,7 +6,7 @@
 //! some have, are part of the places: a text is one segment. What is added to the variance under a root is
 //! 1e-5 here; a family that adds less gets its values of tokens and places scaled, which comes to the same.
 
-use model::manifest::{EncoderConfig, TextPooling};
+use model::manifest::{EncoderConfig, EncoderHead, HeadActivation, TextPooling};
 use nn::{Activation, Graph, GraphBuilder, GraphError, Init, NodeId, Pooling, Shape};
 
 /// The network over texts of at most as many tokens as there are places, with one vector a text.
@@ -15,19 +15,68 @@ use nn::{Activation, Graph, GraphBuilder, GraphError, Init, NodeId, Pooling, Sha
 /// Sizes that do not fit each other.
 pub fn encoder(config: &EncoderConfig) -> Result<Graph, GraphError> {
     let mut g = GraphBuilder::new();
+    let x = rows(&mut g, config)?;
+    let pooled = pooled(&mut g, x, config)?;
+    g.finish(pooled)
+}
+
+/// The same with a head that has one output a label.
+///
+/// # Errors
+/// As [`encoder`]; a configuration without such a head.
+pub fn classifier(config: &EncoderConfig, labels: usize) -> Result<Graph, GraphError> {
+    let Some(EncoderHead::Labels { activation }) = config.head else {
+        return Err(no_head("labels"));
+    };
+    let mut g = GraphBuilder::new();
+    let x = rows(&mut g, config)?;
+    let pooled = pooled(&mut g, x, config)?;
+    let init = |outputs| Init::glorot(config.width, outputs);
+    let hidden = g.dense("head.hidden", pooled, config.width, init(config.width));
+    let activation = match activation {
+        HeadActivation::Tanh => Activation::Tanh,
+        HeadActivation::Relu => Activation::Relu,
+    };
+    let hidden = g.activation(hidden, activation);
+    let logits = g.dense("head.labels", hidden, labels, init(labels));
+    g.finish(logits)
+}
+
+/// The same with a head that has one output a tag for every token.
+///
+/// # Errors
+/// As [`encoder`]; a configuration without such a head.
+pub fn tagger(config: &EncoderConfig, tags: usize) -> Result<Graph, GraphError> {
+    let Some(EncoderHead::Tags { .. }) = config.head else { return Err(no_head("tags")) };
+    let mut g = GraphBuilder::new();
+    let x = rows(&mut g, config)?;
+    let logits = g.dense("head.tags", x, tags, Init::glorot(config.width, tags));
+    g.finish(logits)
+}
+
+fn no_head(of: &str) -> GraphError {
+    GraphError { layer: "head".to_string(), reason: format!("the encoder has no head of {of}") }
+}
+
+/// A row for every token.
+fn rows(g: &mut GraphBuilder, config: &EncoderConfig) -> Result<NodeId, GraphError> {
     let tokens = g.input("tokens", Shape::Tokens);
     let x = g.embedding("embedding", tokens, config.vocabulary, config.width, 0.0)?;
     let x = g.positions("positions", x, config.positions)?;
     let mut x = g.layer_norm("embedding_norm", x)?;
     for layer in 0..config.layers {
-        x = encoder_layer(&mut g, &format!("layer{layer}"), x, config)?;
+        x = encoder_layer(g, &format!("layer{layer}"), x, config)?;
     }
+    Ok(x)
+}
+
+/// One vector of the rows.
+fn pooled(g: &mut GraphBuilder, x: NodeId, config: &EncoderConfig) -> Result<NodeId, GraphError> {
     let pooling = match config.pooling {
         TextPooling::Mean => Pooling::Mean,
         TextPooling::Cls => Pooling::First,
     };
-    let pooled = g.pool_rows("pool", x, pooling)?;
-    g.finish(pooled)
+    g.pool_rows("pool", x, pooling)
 }
 
 fn encoder_layer(

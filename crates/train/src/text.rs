@@ -142,9 +142,13 @@ pub fn train(options: &TextOptions, stop: &AtomicBool) -> Result<(PathBuf, Manif
         extra.push((LIKENESS, serialize(&familiar.tensors)?));
     }
     let mut floors = BTreeMap::new();
+    let encoder = match &manifest.input {
+        Input::Record(input) => Encoder::new(input.clone(), &manifest.architecture, tokenizer),
+        _ => bail!("the model \"{}\" does not read notes", manifest.name),
+    };
     if let (Some(red_flags), true) = (&red_flags, manifest.ordinal.is_some()) {
         for (split, records) in &source.splits {
-            floors.insert(split.clone(), floors_of(red_flags, &tokenizer, records)?);
+            floors.insert(split.clone(), floors_of(red_flags, &encoder, records)?);
         }
     }
     let finished = Finished {
@@ -208,9 +212,9 @@ fn subjects<'a>(source: &'a NoteSource, split: &str) -> Subjects<'a> {
 }
 
 /// What red flags hold the answers to some records to.
-fn floors_of(rules: &RedFlags, tokenizer: &Tokenizer, records: &[(Record, usize)]) -> Result<Floors> {
+fn floors_of(rules: &RedFlags, encoder: &Encoder, records: &[(Record, usize)]) -> Result<Floors> {
     let floor = |(record, _): &(Record, usize)| {
-        let text = tokenizer.normalise(&record.note).map_err(|e| anyhow!(e))?;
+        let text = encoder.normalise(&record.note).map_err(|e| anyhow!(e))?;
         Ok(rules.floor(&rules.find(record, &text)))
     };
     records.iter().map(floor).collect()
@@ -238,10 +242,9 @@ pub fn answers_of(
     let (note, label) = (column("note_column", "note"), column("label_column", "label"));
     let records = NoteSource::read_split(data, split, (&note, &label), &input.fields, &manifest.labels)?;
     ensure!(!records.is_empty(), "the split \"{split}\" has no records");
-    let tokenizer = Tokenizer::read(&package.folder, &manifest.architecture)?;
+    let encoder = Encoder::read(&package.folder, input.clone(), &manifest.architecture)?;
     let rules = rules.filter(|_| manifest.ordinal.is_some());
-    let floors = rules.map(|rules| floors_of(&rules, &tokenizer, &records)).transpose()?;
-    let encoder = Encoder::new(input.clone(), &manifest.architecture, tokenizer);
+    let floors = rules.map(|rules| floors_of(&rules, &encoder, &records)).transpose()?;
     let mut params = Params::frozen(package.weights);
     let network = network::build(&manifest.architecture, input, manifest.labels.len(), &mut params)?;
     params.finish()?;
@@ -302,7 +305,8 @@ fn candidate(
             };
             let encoded: Vec<&Encoded> = train.examples.iter().map(Arc::as_ref).collect();
             let training = Training { notes: &notes, encoded: &encoded, truth: &train.truth };
-            familiar = Some(familiarity::fit(choice, training, &unseen, &tokenizer)?);
+            let normalise = |line: &str| tokenizer.normalise(line).map_err(|e| anyhow!(e));
+            familiar = Some(familiarity::fit(choice, training, &unseen, &normalise)?);
             refitted = trained.refitted;
             let architecture = Architecture::Bag(trained.config);
             (architecture, trained.weights, Some(trained.unseen), trained.history)

@@ -29,12 +29,17 @@ pub fn lower(graph: &Graph, weights: &[Vec<Tensor>]) -> Result<Program> {
         lowering.results[place] = lowering.layer(place)?;
     }
     let output = lowering.origin[graph.output().0];
+    let shape = graph.nodes()[output].shape;
+    let kept = match (shape, &lowering.results[output]) {
+        (Shape::Rows { .. }, Rows::At(RowSource::Rows(from))) => Some(*from),
+        (shape, _) if shape.vector_width().is_some() => None,
+        _ => bail!("the result of a network that serves is one vector a sequence, or one a token"),
+    };
     let mut program = lowering.program;
     program.logits = lowering.columns[output].unwrap_or(Column { vectors: 0, first: 0 });
-    program.labels = match graph.nodes()[output].shape.vector_width() {
-        Some(labels) => labels,
-        None => bail!("the result of a network that serves is one vector a sequence"),
-    };
+    program.labels = shape.values();
+    program.by_row = kept.is_some();
+    program.steps.extend(kept.map(|from| Step::Keep { from }));
     program.assign_memory();
     Ok(program)
 }
@@ -83,6 +88,7 @@ impl<'a> Lowering<'a> {
             vectors: Vec::new(),
             logits: Column { vectors: 0, first: 0 },
             labels: 0,
+            by_row: false,
             vocabulary: usize::MAX,
             most: usize::MAX,
             values: 0,
@@ -147,6 +153,14 @@ impl<'a> Lowering<'a> {
             (Op::Activation(Activation::Gelu), [Shape::Rows { width }]) => {
                 let (from, to) = (self.rows_of_input(place, 0)?, self.new_rows(*width));
                 return Ok(self.row_step(RowStep::Gelu { from, to }, to));
+            }
+            (Op::Activation(kind), [shape]) => {
+                let Some(width) = shape.vector_width() else { return self.refuse(place) };
+                let (kind, from) = (*kind, self.column_of_input(place, 0)?);
+                if !matches!(kind, Activation::Relu | Activation::Gelu | Activation::Tanh) {
+                    return self.refuse(place);
+                }
+                self.vector_step(place, |to| Step::Activate { kind, from, width, to })?;
             }
             (Op::Add, [Shape::Rows { width }, _]) => return self.sum(place, *width),
             (Op::Concat, _) => {

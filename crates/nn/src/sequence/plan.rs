@@ -13,6 +13,7 @@ use super::attention::{AttentionMemory, attend, attention_pool};
 use super::program::{Column, Program, RowSource, RowStep, Step};
 use super::recurrence::{RecurrenceMemory, Span, longest_first};
 use super::rows::{gelu_in_place, normalise, scale_and_shift};
+use crate::graph::Activation;
 use crate::packed::{Matrix, Residual};
 
 /// Tokens that go through the steps together, where one sequence does not have more.
@@ -39,6 +40,8 @@ struct Memory {
     rows: Vec<Vec<f32>>,
     /// One row a sequence.
     vectors: Vec<Vec<f32>>,
+    /// Rows that are the result.
+    kept: Vec<f32>,
     attention: AttentionMemory,
     recurrence: RecurrenceMemory,
 }
@@ -55,7 +58,8 @@ impl SequencePlan {
         SequencePlan { program: Arc::new(program), together, memory }
     }
 
-    /// The logits of each sequence, in order.
+    /// The logits of each sequence, in order; where the network's result is a row for every token, a sequence's
+    /// rows one after the other.
     ///
     /// # Errors
     /// Sequences that the network cannot read: no tokens or too many, a token it does not know,
@@ -77,6 +81,15 @@ impl SequencePlan {
             self.memory.begin(&program, group);
             for step in &program.steps {
                 self.memory.run(&program, step, group);
+            }
+            if program.by_row {
+                let mut kept = &self.memory.kept[..];
+                for sequence in group {
+                    let (own, others) = kept.split_at(sequence.tokens.len() * program.labels);
+                    logits.push(own.to_vec());
+                    kept = others;
+                }
+                continue;
             }
             let Column { vectors, first } = program.logits;
             let all = self.memory.vectors[vectors].chunks_exact(program.vectors[vectors]);
@@ -216,6 +229,25 @@ impl Memory {
                 let stride = widths[to.vectors];
                 dense.forward(group.len(), x, Residual::None, &mut out[to.first..], stride);
                 self.vectors[to.vectors] = out;
+            }
+            Step::Activate { kind, from, width, to } => {
+                let mut out = std::mem::take(&mut self.vectors[to.vectors]);
+                let all = self.vectors[from.vectors].chunks_exact(widths[from.vectors]);
+                for (out, vector) in out.chunks_exact_mut(widths[to.vectors]).zip(all) {
+                    let out = &mut out[to.first..to.first + width];
+                    out.copy_from_slice(&vector[from.first..from.first + width]);
+                    match kind {
+                        Activation::Gelu => gelu_in_place(out),
+                        Activation::Tanh => out.iter_mut().for_each(|x| *x = x.tanh()),
+                        // What is no number stays none, which `max` would hide.
+                        _ => out.iter_mut().filter(|x| **x < 0.0).for_each(|x| *x = 0.0),
+                    }
+                }
+                self.vectors[to.vectors] = out;
+            }
+            Step::Keep { from } => {
+                self.kept.clear();
+                self.kept.extend_from_slice(&self.rows[*from]);
             }
             Step::BinaryLogits { from, to } => {
                 for index in 0..group.len() {

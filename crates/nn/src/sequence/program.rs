@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::dense::{Dense, LayerNormWeights};
 use super::recurrence::Recurrence;
+use crate::graph::Activation;
 
 /// One row for every token known.
 pub struct Table {
@@ -54,8 +55,12 @@ pub enum Step {
     Copy { from: Column, width: usize, to: Column },
     /// A dense layer over vectors.
     Dense { from: Column, dense: Dense, to: Column },
+    /// A function of each value of a vector.
+    Activate { kind: Activation, from: Column, width: usize, to: Column },
     /// 0 and the value of a vector of one.
     BinaryLogits { from: Column, to: Column },
+    /// Keeps rows as the result.
+    Keep { from: usize },
 }
 
 pub enum RowStep {
@@ -83,8 +88,12 @@ pub struct Program {
     pub rows: Vec<RowMemory>,
     /// Values of a vector, by the indices in the steps.
     pub vectors: Vec<usize>,
+    /// Where the result lies, if it is one vector a sequence.
     pub logits: Column,
+    /// Values of the result: of a sequence, or of each of its rows.
     pub labels: usize,
+    /// Whether the result is a row for every token.
+    pub by_row: bool,
     /// Tokens known.
     pub vocabulary: usize,
     /// Most tokens of a sequence.
@@ -140,10 +149,12 @@ impl Step {
             Step::RowWise(steps) => steps.iter_mut().map(RowStep::used).collect(),
             Step::Attention { from, to, .. } => vec![Used::new(vec![from], false, to)],
             Step::Recurrence { gates: from, .. } | Step::Pool { from, .. } => reads(from.used()),
-            Step::AttentionPool { from, .. } => reads(vec![from]),
-            Step::Values { .. } | Step::Copy { .. } | Step::Dense { .. } | Step::BinaryLogits { .. } => {
-                Vec::new()
-            }
+            Step::AttentionPool { from, .. } | Step::Keep { from } => reads(vec![from]),
+            Step::Values { .. }
+            | Step::Copy { .. }
+            | Step::Dense { .. }
+            | Step::Activate { .. }
+            | Step::BinaryLogits { .. } => Vec::new(),
         }
     }
 }

@@ -13,7 +13,11 @@ fn check(describe: impl Fn(&mut GraphBuilder, NodeId, NodeId) -> NodeId, lengths
     let mut g = GraphBuilder::new();
     let (tokens, values) = (g.input("tokens", Shape::Tokens), g.input("values", Shape::vector(2)));
     let output = describe(&mut g, tokens, values);
-    let graph = g.finish(output).unwrap();
+    compare(g.finish(output).unwrap(), 2, lengths);
+}
+
+/// The same of a network that reads so many of the two values.
+fn compare(graph: Graph, values: usize, lengths: &[usize]) {
     let mut fresh = Params::fresh(1);
     SequenceNetwork::new(graph.clone(), &mut fresh).unwrap();
     let shake = |(name, tensor): (String, Tensor)| {
@@ -25,13 +29,14 @@ fn check(describe: impl Fn(&mut GraphBuilder, NodeId, NodeId) -> NodeId, lengths
     let mut rng = random::stream(2, "tokens");
     let sequence = |length: &usize| -> (Vec<u32>, Vec<f32>) {
         let tokens = (0..*length).map(|_| (random::normal(&mut rng).abs() * 1e3) as u32 % TOKENS as u32);
-        (tokens.collect(), vec![*length as f32 / 9.0, -0.5])
+        (tokens.collect(), [*length as f32 / 9.0, -0.5][..values].to_vec())
     };
     let sequences: Vec<_> = lengths.iter().map(sequence).collect();
     let inputs: Vec<_> = sequences.iter().map(|(tokens, values)| SequenceInput { tokens, values }).collect();
     let trained = network.forward(&inputs, &mut Pass::Inference).unwrap().to_vec2::<f32>().unwrap();
     let served = network.plan().unwrap().logits(&inputs).unwrap();
     assert_eq!(served.len(), inputs.len());
+    assert_eq!(served.iter().flatten().count(), trained.iter().flatten().count());
     for (served, trained) in served.iter().flatten().zip(trained.iter().flatten()) {
         assert!((served - trained).abs() < 1e-4 * trained.abs().max(1.0), "{served} for {trained}");
     }
@@ -92,6 +97,40 @@ fn recurrence_over_what_other_layers_made() {
         g.binary_logits("logits", logit).unwrap()
     };
     check(describe, &[3, 17, 1, 32]);
+}
+
+/// Functions of vectors, as the heads of encoders have them.
+#[test]
+fn functions_of_vectors() {
+    let describe = |g: &mut GraphBuilder, tokens, values| {
+        let x = g.embedding("embedding", tokens, TOKENS, 9, 0.1).unwrap();
+        let x = g.pool_rows("first", x, Pooling::First).unwrap();
+        let a = dense(g, "a", x, 5);
+        let a = g.activation(a, Activation::Tanh);
+        let b = dense(g, "b", values, 4);
+        let b = g.activation(b, Activation::Relu);
+        let both = g.concat("both", &[a, b]).unwrap();
+        let c = dense(g, "c", both, 6);
+        let c = g.activation(c, Activation::Gelu);
+        dense(g, "head", c, 3)
+    };
+    check(describe, &[3, 1, 40]);
+}
+
+/// A result for every token, of groups of sequences and of blocks of rows.
+#[test]
+fn rows_as_the_result() {
+    let mut g = GraphBuilder::new();
+    let tokens = g.input("tokens", Shape::Tokens);
+    let x = g.embedding("embedding", tokens, TOKENS, 12, 0.1).unwrap();
+    let x = g.positions("positions", x, 300).unwrap();
+    let y = dense(&mut g, "all", x, 36);
+    let y = g.attention("attention", y, 2).unwrap();
+    let y = dense(&mut g, "output", y, 12);
+    let x = g.add("attended", y, x).unwrap();
+    let x = g.layer_norm("norm", x).unwrap();
+    let x = dense(&mut g, "tags", x, 5);
+    compare(g.finish(x).unwrap(), 0, &[48, 1, 49, 300, 7, 200, 60]);
 }
 
 #[test]

@@ -39,7 +39,8 @@ impl Batch {
 }
 
 impl SequenceNetwork {
-    /// The result of every sequence, (sequences, values), as a tensor that gradients flow back from.
+    /// The result of every sequence, (sequences, values), or of every token, (tokens of all sequences, values), as a
+    /// tensor that gradients flow back from.
     ///
     /// # Errors
     /// Sequences that the network cannot read: no tokens or too many, a token it does not know,
@@ -76,6 +77,7 @@ fn apply(
         (Op::Dense { .. }, [x], [weight, bias]) => x.matmul(&weight.t()?)?.broadcast_add(bias)?,
         (Op::Activation(Activation::Gelu), [x], _) => x.gelu_erf()?,
         (Op::Activation(Activation::Relu), [x], _) => x.relu()?,
+        (Op::Activation(Activation::Tanh), [x], _) => x.tanh()?,
         (Op::Add, [x, y], _) => (*x + *y)?,
         (Op::Concat, parts, _) => Tensor::cat(parts, 1)?,
         (Op::Dropout(rate), [x], _) => dropout(x, *rate, pass)?,

@@ -7,8 +7,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::labels::{self, TagOutputs};
 use anyhow::{Context, Result, bail, ensure};
-use model::manifest::{EncoderConfig, TextPooling};
+use model::manifest::{EncoderConfig, EncoderHead, HeadActivation, TextPooling};
 use serde_json::Value;
 
 /// Families that are known, as `config.json` names them.
@@ -16,13 +17,26 @@ const FAMILIES: [&str; 4] = ["bert", "distilbert", "roberta", "xlm-roberta"];
 /// Endings of files that are pickles.
 const PICKLES: [&str; 6] = ["bin", "pt", "pth", "ckpt", "pkl", "pickle"];
 
+/// What a model was trained for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Head {
+    /// Rows of a text, of which a vector is made.
+    None,
+    /// One of these labels a text, in the order of the outputs.
+    Labels(Vec<String>),
+    /// One tag a word.
+    Tags(TagOutputs),
+}
+
 /// What is read of a directory, before its weights.
 #[derive(Debug)]
 pub struct Directory {
     /// Where it is.
     pub path: PathBuf,
-    /// Sizes.
+    /// Sizes; of tags the threshold is yet to be set.
     pub config: EncoderConfig,
+    /// What it was trained for.
+    pub head: Head,
     /// Added to the variance under the root.
     pub epsilon: f64,
     /// Places at the beginning of the table that are for no token.
@@ -36,11 +50,12 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Reads and checks a directory; `pooling` is taken before what the directory says.
+    /// Reads and checks a directory; `pooling` is taken before what the directory says, and so are `labels`, names of the
+    /// outputs of a head.
     ///
     /// # Errors
     /// A sentence that says what is missing or must not be there, and what is accepted.
-    pub fn read(path: &Path, pooling: Option<TextPooling>) -> Result<Directory> {
+    pub fn read(path: &Path, pooling: Option<TextPooling>, labels: &[String]) -> Result<Directory> {
         let shown = path.display();
         ensure!(
             path.is_dir(),
@@ -65,14 +80,24 @@ impl Directory {
             "{shown}: models of the type \"{family}\" are not known; these are: {}",
             FAMILIES.join(", ")
         );
-        let pooling = match pooling {
-            Some(pooling) => pooling,
-            None => pooling_of(path)?,
+        let head = members.head(labels)?;
+        let pooling = match (pooling, &head) {
+            (Some(pooling), _) => pooling,
+            (None, Head::None) => pooling_of(path)?,
+            (None, _) => TextPooling::Cls,
         };
-        let (config, epsilon, offset) = members.sizes(family, pooling)?;
+        let (mut config, epsilon, offset) = members.sizes(family, pooling)?;
+        config.head = match &head {
+            Head::None => None,
+            Head::Labels(_) if family == "distilbert" => {
+                Some(EncoderHead::Labels { activation: HeadActivation::Relu })
+            }
+            Head::Labels(_) => Some(EncoderHead::Labels { activation: HeadActivation::Tanh }),
+            Head::Tags(_) => Some(EncoderHead::Tags { threshold: 0.5 }),
+        };
         let most = most(path)?.unwrap_or(config.positions).min(config.positions);
         let tokenizer = plain(&tokenizer).with_context(|| format!("{shown}/tokenizer.json"))?;
-        Ok(Directory { path: path.to_path_buf(), config, epsilon, offset, most, tokenizer, sha256 })
+        Ok(Directory { path: path.to_path_buf(), config, head, epsilon, offset, most, tokenizer, sha256 })
     }
 }
 
@@ -164,6 +189,26 @@ impl<'a> Members<'a> {
         }
     }
 
+    /// What the model was trained for, by the name of its class.
+    fn head(&self, labels: &[String]) -> Result<Head> {
+        let class = self.config["architectures"][0].as_str().unwrap_or_default();
+        let names = || labels::outputs(&self.shown, self.config, labels);
+        match class {
+            _ if class.ends_with("ForSequenceClassification") => Ok(Head::Labels(names()?)),
+            _ if class.ends_with("ForTokenClassification") => {
+                Ok(Head::Tags(labels::tags(&self.shown, &names()?)?))
+            }
+            _ => {
+                ensure!(
+                    labels.is_empty(),
+                    "{}: \"architectures\" is \"{class}\", which gives no labels that --labels could name",
+                    self.shown
+                );
+                Ok(Head::None)
+            }
+        }
+    }
+
     fn sizes(&self, family: &str, pooling: TextPooling) -> Result<(EncoderConfig, f64, usize)> {
         let distilled = family == "distilbert";
         let [width, heads, layers, feed_forward] = match distilled {
@@ -203,6 +248,7 @@ impl<'a> Members<'a> {
             feed_forward: self.number(feed_forward)?,
             positions: places - offset,
             pooling,
+            head: None,
         };
         Ok((config, epsilon, offset))
     }

@@ -5,10 +5,14 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{DType, Device, IndexOp, Tensor};
 
-use super::directory::Directory;
+use super::directory::{Directory, Head};
+use super::labels::TagOutputs;
 
 /// What our layer normalisation adds to the variance under the root.
 const EPSILON: f64 = 1e-5;
+
+/// What is said for a tag that the head does not have.
+pub const NEVER: f32 = -1e4;
 
 /// Names of a layer's parts, in the order of [`OURS`]; queries, keys and values first.
 const BERT: [&str; 8] = [
@@ -120,6 +124,69 @@ impl Found<'_> {
                 }
             }
         }
+        self.head(directory, &mut ours)?;
         Ok(ours)
+    }
+
+    /// Adds the head's tensors, whose names have no prefix but that of a pooled row in BERT.
+    fn head(&self, directory: &Directory, ours: &mut BTreeMap<String, Tensor>) -> Result<()> {
+        let (prefix, width) = (self.prefix, directory.config.width);
+        match &directory.head {
+            Head::None => {}
+            Head::Labels(labels) => {
+                let (hidden, last) = match directory.config.family.as_str() {
+                    "bert" => (format!("{prefix}pooler.dense"), "classifier"),
+                    "distilbert" => ("pre_classifier".to_string(), "classifier"),
+                    _ => ("classifier.dense".to_string(), "classifier.out_proj"),
+                };
+                for (our, name, rows) in
+                    [("head.hidden", hidden.as_str(), width), ("head.labels", last, labels.len())]
+                {
+                    let (weight, bias) = self.dense(name, rows, width)?;
+                    ours.insert(format!("{our}.weight"), weight);
+                    ours.insert(format!("{our}.bias"), bias);
+                }
+            }
+            Head::Tags(TagOutputs { outputs, .. }) => {
+                let rows = outputs.iter().flatten().count();
+                let (weight, bias) = self.dense("classifier", rows, width)?;
+                let zeros = weight.i(0)?.zeros_like()?;
+                let weights = outputs.iter().map(|output| match output {
+                    Some(row) => weight.i(*row),
+                    None => Ok(zeros.clone()),
+                });
+                let weights = weights.collect::<candle_core::Result<Vec<Tensor>>>()?;
+                let given: Vec<f32> = bias.to_vec1()?;
+                let biases: Vec<f32> =
+                    outputs.iter().map(|output| output.map_or(NEVER, |row| given[row])).collect();
+                ours.insert("head.tags.weight".to_string(), Tensor::stack(&weights, 0)?);
+                let count = biases.len();
+                ours.insert("head.tags.bias".to_string(), Tensor::from_vec(biases, count, &Device::Cpu)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// A dense layer of the head, by its whole name.
+    fn dense(&self, name: &str, rows: usize, width: usize) -> Result<(Tensor, Tensor)> {
+        let part = |part: &str| {
+            let tensor = self.all.get(&format!("{name}.{part}")).with_context(|| {
+                format!(
+                    "{} has no tensor \"{name}.{part}\"; the head was not saved with the model",
+                    self.shown
+                )
+            })?;
+            Ok::<Tensor, anyhow::Error>(tensor.to_dtype(DType::F32)?)
+        };
+        let (weight, bias) = (part("weight")?, part("bias")?);
+        ensure!(
+            weight.dims() == [rows, width] && bias.dims() == [rows],
+            "{}: \"{name}\" has the sizes {:?} and {:?}, where config.json (its id2label and sizes) says {rows} outputs of \
+             {width} values",
+            self.shown,
+            weight.dims(),
+            bias.dims()
+        );
+        Ok((weight, bias))
     }
 }

@@ -2,6 +2,7 @@
 //! stopped and gone on with.
 
 mod adopt;
+mod adopt_heads;
 #[path = "../../../../fuzz/archives.rs"]
 mod archives;
 mod embed;
