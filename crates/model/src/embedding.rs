@@ -85,6 +85,9 @@ pub struct EncoderConfig {
     pub positions: usize,
     /// How the rows of a text become one vector.
     pub pooling: TextPooling,
+    /// How places are told apart where they are not learned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotary: Option<RotaryConfig>,
     /// What reads the rows; nothing where the text's vector is the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<EncoderHead>,
@@ -99,6 +102,8 @@ pub enum EncoderHead {
         /// The function.
         activation: HeadActivation,
     },
+    /// One label a text: a dense layer over its vector.
+    Linear,
     /// One tag a token, of which names are made: a dense layer to the tags. They are none, and for each label the
     /// first token of a name and a later one.
     Tags {
@@ -115,6 +120,23 @@ pub enum HeadActivation {
     Tanh,
     /// The larger of 0 and x.
     Relu,
+    /// The Gaussian error linear unit, normalised behind it.
+    Gelu,
+}
+
+/// Places as angles that queries and keys are turned by (ModernBERT, Warner et al. 2024): one layer in some sees the whole
+/// text, the others what is near by.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RotaryConfig {
+    /// What the angles of layers that see the whole text fall with.
+    pub base: f32,
+    /// What those of the others fall with.
+    pub local_base: f32,
+    /// Tokens on either side that those see.
+    pub reach: usize,
+    /// The first layer and every so many from it on see the whole text.
+    pub every: usize,
 }
 
 /// How the rows of a text become one vector.
@@ -144,6 +166,20 @@ impl EncoderConfig {
                 "architecture: {} heads do not divide a width of {}",
                 self.heads, self.width
             ));
+        }
+        if let Some(RotaryConfig { base, local_base, every, .. }) = self.rotary {
+            within("rotary.every", every, 128)?;
+            if ![base, local_base].iter().all(|base| base.is_finite() && *base >= 1.0) {
+                return Err(
+                    "architecture: rotary.base and rotary.local_base are not numbers from 1 on".to_string()
+                );
+            }
+            if !self.width.is_multiple_of(2 * self.heads) {
+                return Err(format!(
+                    "architecture: a width of {} has no pairs in {} heads",
+                    self.width, self.heads
+                ));
+            }
         }
         if let Some(EncoderHead::Tags { threshold }) = self.head
             && !(0.0..=1.0).contains(&threshold)

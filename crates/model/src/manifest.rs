@@ -13,7 +13,7 @@ pub use super::architecture::{
     ResnetConfig, ResnetStage, TransformerConfig, TreesConfig,
 };
 pub use super::embedding::{
-    EncoderConfig, EncoderHead, HeadActivation, RetrievalMetrics, TextPooling, VectorsConfig,
+    EncoderConfig, EncoderHead, HeadActivation, RetrievalMetrics, RotaryConfig, TextPooling, VectorsConfig,
 };
 pub use super::generation::{DenoiserConfig, FewExamples, Generation, GenerationMetrics, Memorisation};
 pub use super::metrics::{ExtractionMetrics, FoundMetrics, Metrics, OrdinalMetrics};

@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::path::Path;
 
-use tokenizers::NormalizerWrapper;
+use tokenizers::normalizers::NormalizerWrapper;
 
 use super::simplified::Simplifier;
 use super::tokenizer::{Tokenizer, Tokens, normalise, normalizer};

@@ -40,8 +40,8 @@ pub struct Encoder {
 /// What cuts a note into tokens.
 #[derive(Clone)]
 enum Cutter {
-    Own(Tokenizer),
-    Adopted(AdoptedTokenizer),
+    Own(Box<Tokenizer>),
+    Adopted(Box<AdoptedTokenizer>),
 }
 
 impl Encoder {
@@ -51,12 +51,12 @@ impl Encoder {
             Architecture::Bag(config) => Some(config.clone()),
             _ => None,
         };
-        Encoder { input, tokenizer: Cutter::Own(tokenizer), bag }
+        Encoder { input, tokenizer: Cutter::Own(Box::new(tokenizer)), bag }
     }
 
     /// For an encoder that others have trained, with its own tokenizer.
     pub fn adopted(input: RecordInput, tokenizer: AdoptedTokenizer) -> Encoder {
-        Encoder { input, tokenizer: Cutter::Adopted(tokenizer), bag: None }
+        Encoder { input, tokenizer: Cutter::Adopted(Box::new(tokenizer)), bag: None }
     }
 
     /// For the model that `input` and `architecture` describe, with the tokenizer of the package in `folder`.
@@ -188,7 +188,7 @@ mod tests {
         });
         Encoder {
             input: RecordInput { max_tokens: 8, fields: Vec::new() },
-            tokenizer: Cutter::Own(tokenizer),
+            tokenizer: Cutter::Own(Box::new(tokenizer)),
             bag,
         }
     }

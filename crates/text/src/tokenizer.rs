@@ -128,6 +128,13 @@ impl Tokenizer {
         self.inner.get_vocab_size(true)
     }
 
+    /// The text of a token, blanks around it with it; none where there is no such token, or where it is not whole
+    /// characters.
+    pub fn text_of(&self, id: u32) -> Option<String> {
+        let text = self.inner.decode(&[id], false).ok()?;
+        if text.is_empty() || text.contains('\u{fffd}') { None } else { Some(text) }
+    }
+
     /// The library's tokenizer.
     pub(crate) fn into_inner(self) -> tokenizers::Tokenizer {
         self.inner

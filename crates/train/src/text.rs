@@ -18,6 +18,7 @@ use super::finish::{
 use super::fit::{Epoch, Examples, Session, fit, predict};
 use super::notes::{Columns, NoteSource};
 use super::report::{Shown, Subjects};
+use super::start_vectors::StartVectors;
 use super::text_options::{Arch, TextOptions};
 use super::text_plan::{architecture, bag_options, describe, fit_options, ordinal, record_input};
 use model::calibration::{fit_temperature, negative_log_likelihood};
@@ -77,6 +78,18 @@ pub fn train(options: &TextOptions, stop: &AtomicBool) -> Result<(PathBuf, Manif
         Some(file) => Some(std::fs::read(file).with_context(|| format!("--red-flags: {}", file.display()))?),
         None => None,
     };
+    let vectors = match &options.vectors {
+        Some(path) => {
+            ensure!(
+                archs != [Arch::Bag],
+                "--vectors is for networks over tokens (--arch lstm, transformer or auto); a bag has no values of tokens"
+            );
+            let vectors = StartVectors::read(path)?;
+            vectors.check(options.embedding)?;
+            Some(vectors)
+        }
+        None => None,
+    };
     // Whatever would make a package refuse itself is said now, not after the training.
     let plans: Vec<(Arch, Manifest)> = archs
         .iter()
@@ -98,9 +111,13 @@ pub fn train(options: &TextOptions, stop: &AtomicBool) -> Result<(PathBuf, Manif
     let stopped = || stop.load(Ordering::Relaxed);
     let mut sessions = Vec::new();
     let mut best: Option<(f64, Candidate)> = None;
-    for (arch, manifest) in plans {
+    for (arch, mut manifest) in plans {
+        if let Some(vectors) = vectors.as_ref().filter(|_| arch != Arch::Bag) {
+            let described = Value::from(vectors.described.clone());
+            manifest.training.settings.insert("vectors".to_string(), described);
+        }
         let session = session(arch, options, &manifest, stop);
-        let trained = candidate(arch, manifest, options, &source, &session)
+        let trained = candidate(arch, manifest, options, &source, vectors.as_ref(), &session)
             .with_context(|| format!("training the architecture \"{}\"", arch.as_str()));
         sessions.push(session);
         let candidate = match trained {
@@ -273,6 +290,7 @@ fn candidate(
     mut manifest: Manifest,
     options: &TextOptions,
     source: &NoteSource,
+    vectors: Option<&StartVectors>,
     session: &Session,
 ) -> Result<Candidate> {
     let vocabulary = if arch == Arch::Bag { BAG_VOCABULARY } else { options.vocabulary };
@@ -314,6 +332,12 @@ fn candidate(
         _ => {
             let mut params = Params::fresh(options.seed);
             let network = network::build(&architecture, &input, labels, &mut params)?;
+            if let Some(vectors) = vectors {
+                let known = vectors.set(&params, &tokenizer)?;
+                eprintln!("{} of {} tokens start as the vector of a word", known.tokens, known.of);
+                let known = Value::from(known.tokens);
+                manifest.training.settings.insert("tokens_from_vectors".to_string(), known);
+            }
             let (train, val) = (&sets["train"], &sets["val"]);
             let fit_options = fit_options(arch, options);
             let history = fit(network.as_ref(), &params, train, val, labels, &fit_options, session)?;

@@ -196,6 +196,10 @@ impl<'a> Lowering<'a> {
                 self.program.steps.push(Step::AddPositions { from, table, to });
                 return Ok(Rows::At(RowSource::Rows(to)));
             }
+            SequenceOp::LayerNorm if input.vector_width().is_some() => {
+                let (from, norm) = (self.column_of_input(place, 0)?, self.norm_weights(place)?);
+                self.vector_step(place, |to| Step::NormaliseVector { from, norm, to })?;
+            }
             SequenceOp::LayerNorm => {
                 let (from, to) = (self.rows_of_input(place, 0)?, self.new_rows(width));
                 let folded = self.readers[place].iter().all(|reader| {
@@ -206,10 +210,19 @@ impl<'a> Lowering<'a> {
                 let rows = self.row_step(RowStep::Normalise { from, then, to }, to);
                 return Ok(if folded { Rows::Normalised(to, place) } else { rows });
             }
-            SequenceOp::Attention { heads } => {
+            SequenceOp::Attention { heads, reach } => {
                 let (from, to) = (self.rows_of_input(place, 0)?, self.new_rows(width / 3));
-                self.program.steps.push(Step::Attention { heads, from, to });
+                self.program.steps.push(Step::Attention { heads, reach, from, to });
                 return Ok(Rows::At(RowSource::Rows(to)));
+            }
+            SequenceOp::Rotary { heads, base } => {
+                let (from, to) = (self.rows_of_input(place, 0)?, self.new_rows(width));
+                self.program.steps.push(Step::Rotary { heads, base, from, to });
+                return Ok(Rows::At(RowSource::Rows(to)));
+            }
+            SequenceOp::GatedGelu => {
+                let (from, to) = (self.rows_of_input(place, 0)?, self.new_rows(width / 2));
+                return Ok(self.row_step(RowStep::GatedGelu { from, to }, to));
             }
             SequenceOp::Lstm { hidden, reverse, .. } => self.recurrence(place, hidden, reverse)?,
             SequenceOp::Pool(Pooling::Attention) => {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use candle_core::{Result, bail};
 
 use super::SequenceInput;
-use super::attention::{AttentionMemory, attend, attention_pool};
+use super::attention::{AttentionMemory, Rotation, attend, attention_pool};
 use super::program::{Column, Program, RowSource, RowStep, Step};
 use super::recurrence::{RecurrenceMemory, Span, longest_first};
 use super::rows::{gelu_in_place, normalise, scale_and_shift};
@@ -43,6 +43,7 @@ struct Memory {
     /// Rows that are the result.
     kept: Vec<f32>,
     attention: AttentionMemory,
+    rotations: Vec<Rotation>,
     recurrence: RecurrenceMemory,
 }
 
@@ -160,10 +161,33 @@ impl Memory {
                     steps.iter().for_each(|step| self.run_rows(program, step, first, count));
                 }
             }
-            Step::Attention { heads, from, to } => {
+            Step::Attention { heads, reach, from, to } => {
                 let width = program.rows[*to].width;
                 let mut out = std::mem::take(&mut self.rows[*to]);
-                attend(*heads, &self.lengths, &self.rows[*from], &mut out, width, &mut self.attention);
+                attend(
+                    (*heads, *reach),
+                    &self.lengths,
+                    &self.rows[*from],
+                    &mut out,
+                    width,
+                    &mut self.attention,
+                );
+                self.rows[*to] = out;
+            }
+            Step::Rotary { heads, base, from, to } => {
+                let width = program.rows[*to].width / 3;
+                let mut out = std::mem::take(&mut self.rows[*to]);
+                if from != to {
+                    out.copy_from_slice(&self.rows[*from]);
+                }
+                let half = width / heads / 2;
+                if !self.rotations.iter().any(|rotation| rotation.is(*base, half)) {
+                    self.rotations.push(Rotation::new(*base, half));
+                }
+                let own = self.rotations.iter_mut().find(|rotation| rotation.is(*base, half));
+                if let Some(rotation) = own {
+                    rotation.turn(&self.lengths, &mut out, width);
+                }
                 self.rows[*to] = out;
             }
             Step::Recurrence { gates, recurrence, mean, max } => {
@@ -230,6 +254,17 @@ impl Memory {
                 dense.forward(group.len(), x, Residual::None, &mut out[to.first..], stride);
                 self.vectors[to.vectors] = out;
             }
+            Step::NormaliseVector { from, norm, to } => {
+                let width = norm.weight.len();
+                let mut out = std::mem::take(&mut self.vectors[to.vectors]);
+                let all = self.vectors[from.vectors].chunks_exact(widths[from.vectors]);
+                for (out, vector) in out.chunks_exact_mut(widths[to.vectors]).zip(all) {
+                    let out = &mut out[to.first..to.first + width];
+                    normalise(&vector[from.first..from.first + width], width, out);
+                    scale_and_shift(out, norm);
+                }
+                self.vectors[to.vectors] = out;
+            }
             Step::Activate { kind, from, width, to } => {
                 let mut out = std::mem::take(&mut self.vectors[to.vectors]);
                 let all = self.vectors[from.vectors].chunks_exact(widths[from.vectors]);
@@ -268,7 +303,7 @@ impl Memory {
         };
         let to = match step {
             RowStep::Normalise { to, .. } | RowStep::Dense { to, .. } => *to,
-            RowStep::Gelu { to, .. } | RowStep::Add { to, .. } => *to,
+            RowStep::Gelu { to, .. } | RowStep::GatedGelu { to, .. } | RowStep::Add { to, .. } => *to,
         };
         let width = program.rows[to].width;
         // Taken out while it is written to: what is read lies elsewhere, or is what is written over.
@@ -296,6 +331,14 @@ impl Memory {
                     out.copy_from_slice(read(*from));
                 }
                 gelu_in_place(out);
+            }
+            RowStep::GatedGelu { from, .. } => {
+                let both = || read(*from).chunks_exact(2 * width);
+                out.chunks_exact_mut(width).zip(both()).for_each(|(out, x)| out.copy_from_slice(&x[..width]));
+                gelu_in_place(out);
+                for (out, x) in out.chunks_exact_mut(width).zip(both()) {
+                    out.iter_mut().zip(&x[width..]).for_each(|(out, gate)| *out *= gate);
+                }
             }
             RowStep::Add { from, other, .. } => {
                 if *from != to {

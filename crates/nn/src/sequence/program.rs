@@ -42,7 +42,9 @@ pub enum Step {
     /// Steps that work on each row by itself, done one after the other on a block of rows.
     RowWise(Vec<RowStep>),
     /// Queries, keys and values to what the heads make of them.
-    Attention { heads: usize, from: usize, to: usize },
+    Attention { heads: usize, reach: usize, from: usize, to: usize },
+    /// Turns queries and keys by their places.
+    Rotary { heads: usize, base: f32, from: usize, to: usize },
     /// Runs over the gates' part that comes from the input.
     Recurrence { gates: RowSource, recurrence: Recurrence, mean: Option<Column>, max: Option<Column> },
     /// The mean, or the maximum, of a sequence's rows, or of its first row alone.
@@ -53,6 +55,8 @@ pub enum Step {
     Values { to: Column },
     /// Copies a vector.
     Copy { from: Column, width: usize, to: Column },
+    /// A layer normalisation of vectors.
+    NormaliseVector { from: Column, norm: LayerNormWeights, to: Column },
     /// A dense layer over vectors.
     Dense { from: Column, dense: Dense, to: Column },
     /// A function of each value of a vector.
@@ -70,6 +74,8 @@ pub enum RowStep {
     Dense { from: usize, dense: Dense, residual: Option<usize>, to: usize },
     /// The Gaussian error linear unit.
     Gelu { from: usize, to: usize },
+    /// That of the first half of the columns, times the second.
+    GatedGelu { from: usize, to: usize },
     /// A sum.
     Add { from: usize, other: usize, to: usize },
 }
@@ -129,7 +135,9 @@ impl RowSource {
 impl RowStep {
     fn used(&mut self) -> Used<'_> {
         match self {
-            RowStep::Normalise { from, to, .. } => Used::new(vec![from], false, to),
+            RowStep::Normalise { from, to, .. } | RowStep::GatedGelu { from, to } => {
+                Used::new(vec![from], false, to)
+            }
             RowStep::Dense { from, residual: None, to, .. } => Used::new(vec![from], false, to),
             RowStep::Dense { from, residual: Some(residual), to, .. } => {
                 Used::new(vec![residual, from], true, to)
@@ -148,12 +156,14 @@ impl Step {
             Step::AddPositions { from, to, .. } => vec![Used::new(from.used(), false, to)],
             Step::RowWise(steps) => steps.iter_mut().map(RowStep::used).collect(),
             Step::Attention { from, to, .. } => vec![Used::new(vec![from], false, to)],
+            Step::Rotary { from, to, .. } => vec![Used::new(vec![from], true, to)],
             Step::Recurrence { gates: from, .. } | Step::Pool { from, .. } => reads(from.used()),
             Step::AttentionPool { from, .. } | Step::Keep { from } => reads(vec![from]),
             Step::Values { .. }
             | Step::Copy { .. }
             | Step::Dense { .. }
             | Step::Activate { .. }
+            | Step::NormaliseVector { .. }
             | Step::BinaryLogits { .. } => Vec::new(),
         }
     }

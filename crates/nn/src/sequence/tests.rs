@@ -99,6 +99,34 @@ fn recurrence_over_what_other_layers_made() {
     check(describe, &[3, 17, 1, 32]);
 }
 
+/// Rows turned by their places, some that see only those near by, and a feed-forward part with a gate.
+#[test]
+fn rotary_local_attention_and_gates() {
+    let describe = |g: &mut GraphBuilder, tokens, values| {
+        let x = g.embedding("embedding", tokens, TOKENS, 12, 0.1).unwrap();
+        let mut x = g.layer_norm("first", x).unwrap();
+        for (layer, (base, reach)) in [(100.0, usize::MAX), (10.0, 3), (10.0, 0)].into_iter().enumerate() {
+            let y = g.layer_norm(&format!("{layer}.norm"), x).unwrap();
+            let y = dense(g, &format!("{layer}.all"), y, 36);
+            let y = g.rotary(&format!("{layer}.turned"), y, 3, base).unwrap();
+            let y = g.local_attention(&format!("{layer}.attention"), y, 3, reach).unwrap();
+            let y = dense(g, &format!("{layer}.output"), y, 12);
+            x = g.add("attended", x, y).unwrap();
+            let y = g.layer_norm(&format!("{layer}.second"), x).unwrap();
+            let y = dense(g, &format!("{layer}.expand"), y, 20);
+            let y = g.gated_gelu("gated", y).unwrap();
+            let y = dense(g, &format!("{layer}.contract"), y, 12);
+            x = g.add("result", x, y).unwrap();
+        }
+        let x = g.layer_norm("last", x).unwrap();
+        let x = g.pool_rows("mean", x, Pooling::Mean).unwrap();
+        let x = g.layer_norm("pooled", x).unwrap();
+        let x = g.concat("joined", &[x, values]).unwrap();
+        dense(g, "head", x, 3)
+    };
+    check(describe, &[1, 60, 7, 300, 49, 2]);
+}
+
 /// Functions of vectors, as the heads of encoders have them.
 #[test]
 fn functions_of_vectors() {

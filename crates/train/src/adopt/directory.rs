@@ -9,11 +9,13 @@ use std::path::{Path, PathBuf};
 
 use super::labels::{self, TagOutputs};
 use anyhow::{Context, Result, bail, ensure};
-use model::manifest::{EncoderConfig, EncoderHead, HeadActivation, TextPooling};
+use model::manifest::{EncoderConfig, EncoderHead, HeadActivation, RotaryConfig, TextPooling};
 use serde_json::Value;
 
 /// Families that are known, as `config.json` names them.
-const FAMILIES: [&str; 4] = ["bert", "distilbert", "roberta", "xlm-roberta"];
+const FAMILIES: [&str; 5] = ["bert", "distilbert", "roberta", "xlm-roberta", MODERN];
+/// The family whose places are angles.
+pub const MODERN: &str = "modernbert";
 /// Endings of files that are pickles.
 const PICKLES: [&str; 6] = ["bin", "pt", "pth", "ckpt", "pkl", "pickle"];
 
@@ -84,6 +86,7 @@ impl Directory {
         let pooling = match (pooling, &head) {
             (Some(pooling), _) => pooling,
             (None, Head::None) => pooling_of(path)?,
+            (None, _) if members.config["classifier_pooling"] == "mean" => TextPooling::Mean,
             (None, _) => TextPooling::Cls,
         };
         let (mut config, epsilon, offset) = members.sizes(family, pooling)?;
@@ -91,6 +94,9 @@ impl Directory {
             Head::None => None,
             Head::Labels(_) if family == "distilbert" => {
                 Some(EncoderHead::Labels { activation: HeadActivation::Relu })
+            }
+            Head::Labels(_) if family == MODERN => {
+                Some(EncoderHead::Labels { activation: HeadActivation::Gelu })
             }
             Head::Labels(_) => Some(EncoderHead::Labels { activation: HeadActivation::Tanh }),
             Head::Tags(_) => Some(EncoderHead::Tags { threshold: 0.5 }),
@@ -189,6 +195,44 @@ impl<'a> Members<'a> {
         }
     }
 
+    /// How places are told apart, in the words of one version of transformers or another.
+    fn rotary(&self) -> Result<RotaryConfig> {
+        let config = self.config;
+        let layers = self.number("num_hidden_layers")?;
+        let base = |kind: &str, old: &str, otherwise: f64| {
+            let own = &config["rope_parameters"][kind];
+            if let Some(kind) = own["rope_type"].as_str().filter(|kind| *kind != "default") {
+                bail!("{}: \"rope_type\" is \"{kind}\"; default is computed here", self.shown)
+            }
+            Ok(own["rope_theta"].as_f64().or_else(|| config[old].as_f64()).unwrap_or(otherwise) as f32)
+        };
+        ensure!(
+            config.get("rope_scaling").is_none_or(Value::is_null),
+            "{}: \"rope_scaling\" is not computed here",
+            self.shown
+        );
+        let every = match config.get("layer_types").and_then(Value::as_array) {
+            Some(kinds) => {
+                let whole = |layer: usize| kinds.get(layer).is_some_and(|kind| kind == "full_attention");
+                let every =
+                    (1..=layers).find(|every| (0..layers).all(|at| whole(at) == at.is_multiple_of(*every)));
+                every.with_context(|| {
+                    format!(
+                        "{}: in \"layer_types\" the layers of full attention are not the first and every n-th from it on",
+                        self.shown
+                    )
+                })?
+            }
+            None => config["global_attn_every_n_layers"].as_u64().unwrap_or(3).max(1) as usize,
+        };
+        Ok(RotaryConfig {
+            base: base("full_attention", "global_rope_theta", 160_000.0)?,
+            local_base: base("sliding_attention", "local_rope_theta", 10_000.0)?,
+            reach: config["local_attention"].as_u64().unwrap_or(128) as usize / 2,
+            every,
+        })
+    }
+
     /// What the model was trained for, by the name of its class.
     fn head(&self, labels: &[String]) -> Result<Head> {
         let class = self.config["architectures"][0].as_str().unwrap_or_default();
@@ -215,7 +259,14 @@ impl<'a> Members<'a> {
             true => ["dim", "n_heads", "n_layers", "hidden_dim"],
             false => ["hidden_size", "num_attention_heads", "num_hidden_layers", "intermediate_size"],
         };
-        self.only(if distilled { "activation" } else { "hidden_act" }, &["gelu"])?;
+        let activation = match family {
+            "distilbert" => "activation",
+            MODERN => "hidden_activation",
+            _ => "hidden_act",
+        };
+        self.only(activation, &["gelu"])?;
+        self.only("classifier_activation", &["gelu"])?;
+        self.only("classifier_pooling", &["cls", "mean"])?;
         self.only("position_embedding_type", &["absolute"])?;
         ensure!(
             self.config.get("is_decoder").and_then(Value::as_bool) != Some(true),
@@ -232,6 +283,12 @@ impl<'a> Members<'a> {
         ensure!(places > offset, "{}: {places} places are too few", self.shown);
         let epsilon = match distilled {
             true => 1e-12,
+            // Its weights cannot be scaled so that another one comes to the same.
+            false if family == MODERN => {
+                let epsilon = self.config.get("norm_eps").and_then(Value::as_f64).unwrap_or(1e-5);
+                ensure!((epsilon - 1e-5).abs() < 1e-9, "{}: norm_eps is {epsilon}, not 1e-5", self.shown);
+                1e-5
+            }
             false => self.config.get("layer_norm_eps").and_then(Value::as_f64).unwrap_or(1e-12),
         };
         ensure!(
@@ -248,6 +305,7 @@ impl<'a> Members<'a> {
             feed_forward: self.number(feed_forward)?,
             positions: places - offset,
             pooling,
+            rotary: if family == MODERN { Some(self.rotary()?) } else { None },
             head: None,
         };
         Ok((config, epsilon, offset))

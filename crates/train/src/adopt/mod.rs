@@ -7,6 +7,7 @@
 pub mod directory;
 pub mod entities;
 pub mod labels;
+pub mod linear;
 pub mod names;
 pub mod notes;
 pub mod vectors;
@@ -44,12 +45,12 @@ pub enum PoolingOption {
 /// Settings of `train adopt`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct AdoptOptions {
-    /// Directory with config.json, tokenizer.json and model.safetensors of a BERT, DistilBERT, RoBERTa or XLM-R: a sentence
+    /// Directory with config.json, tokenizer.json and model.safetensors of a BERT, DistilBERT, RoBERTa, XLM-R or ModernBERT: a sentence
     /// encoder, a ...ForSequenceClassification or a ...ForTokenClassification
     #[arg(env = "MEDSERVE_ADOPT")]
     pub directory: PathBuf,
-    /// The hospital's own data to measure on. Of a sentence encoder pairs, a .jsonl of objects; of a classifier a folder or a
-    /// .csv as for train text; of a tagger a folder as for train extract
+    /// The hospital's own data to measure on. Of a sentence encoder pairs, a .jsonl of objects, or notes with labels, to which a
+    /// head is fitted; of a classifier a folder or a .csv as for train text; of a tagger a folder as for train extract
     #[arg(long, env = "MEDSERVE_DATA")]
     pub data: PathBuf,
     /// Name the model is served under
@@ -127,8 +128,14 @@ pub fn adopt(options: &AdoptOptions) -> Result<(PathBuf, Manifest)> {
         "--pooling is for sentence encoders; this model has a head, which says what is read of a text"
     );
     match &directory.head {
+        // What the data holds says what a model without a head is to become.
+        Head::None
+            if options.data.is_dir() || options.data.extension().is_some_and(|ending| ending == "csv") =>
+        {
+            notes::adopt(options, &directory, None)
+        }
         Head::None => vectors::adopt(options, &directory),
-        Head::Labels(names) => notes::adopt(options, &directory, names),
+        Head::Labels(names) => notes::adopt(options, &directory, Some(names)),
         Head::Tags(tags) => entities::adopt(options, &directory, tags),
     }
 }

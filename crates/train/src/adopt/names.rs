@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{DType, Device, IndexOp, Tensor};
 
-use super::directory::{Directory, Head};
+use super::directory::{Directory, Head, MODERN};
 use super::labels::TagOutputs;
 
 /// What our layer normalisation adds to the variance under the root.
@@ -48,13 +48,19 @@ pub fn weights(directory: &Directory) -> Result<(BTreeMap<String, Tensor>, Strin
     let all = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)
         .with_context(|| format!("{shown} is no safetensors file"))?;
     let prefixes = ["", "bert.", "roberta.", "distilbert.", "model.", "0.auto_model."];
-    let word = "embeddings.word_embeddings.weight";
+    let word = match directory.config.family.as_str() {
+        MODERN => "embeddings.tok_embeddings.weight",
+        _ => "embeddings.word_embeddings.weight",
+    };
     let Some(prefix) = prefixes.into_iter().find(|prefix| all.contains_key(&format!("{prefix}{word}")))
     else {
         bail!("{shown} has no tensor \"{word}\", by which its names would be known")
     };
     let found = Found { all: &all, prefix, shown: &shown };
-    let weights = found.ours(directory)?;
+    let weights = match directory.config.family.as_str() {
+        MODERN => found.modern(directory)?,
+        _ => found.ours(directory)?,
+    };
     Ok((weights, model::package::sha256(&bytes)))
 }
 
@@ -128,6 +134,61 @@ impl Found<'_> {
         Ok(ours)
     }
 
+    /// A tensor, or zeros in its place where there is none: a bias that was left out.
+    fn or_zeros(&self, name: &str, count: usize) -> Result<Tensor> {
+        match self.all.contains_key(&format!("{}{name}", self.prefix)) {
+            true => self.get(name),
+            false => Ok(Tensor::zeros(count, DType::F32, &Device::Cpu)?),
+        }
+    }
+
+    /// Those of ModernBERT, whose places are no tensor.
+    fn modern(&self, directory: &Directory) -> Result<BTreeMap<String, Tensor>> {
+        let config = &directory.config;
+        let mut ours = BTreeMap::new();
+        ours.insert("embedding.weight".to_string(), self.get("embeddings.tok_embeddings.weight")?);
+        let mut both = |our: &str, theirs: &str| -> Result<()> {
+            let weight = self.get(&format!("{theirs}.weight"))?;
+            let bias = self.or_zeros(&format!("{theirs}.bias"), weight.dim(0)?)?;
+            ours.insert(format!("{our}.weight"), weight);
+            ours.insert(format!("{our}.bias"), bias);
+            Ok(())
+        };
+        both("embedding_norm", "embeddings.norm")?;
+        both("norm", "final_norm")?;
+        for layer in 0..config.layers {
+            for (our, theirs) in [
+                ("attention_norm", "attn_norm"),
+                ("queries_keys_values", "attn.Wqkv"),
+                ("output", "attn.Wo"),
+                ("feed_forward_norm", "mlp_norm"),
+                ("expand", "mlp.Wi"),
+                ("contract", "mlp.Wo"),
+            ] {
+                if layer > 0 || our != "attention_norm" {
+                    both(&format!("layer{layer}.{our}"), &format!("layers.{layer}.{theirs}"))?;
+                }
+            }
+        }
+        if directory.head != Head::None {
+            let bare = Found { prefix: "", ..*self };
+            let weight = bare.get("head.dense.weight")?;
+            ensure!(
+                weight.dims() == [config.width, config.width],
+                "{}: \"head.dense\" has the sizes {:?}, where config.json says {} values",
+                self.shown,
+                weight.dims(),
+                config.width
+            );
+            ours.insert("head.hidden.weight".to_string(), weight);
+            ours.insert("head.hidden.bias".to_string(), bare.or_zeros("head.dense.bias", config.width)?);
+            ours.insert("head.norm.weight".to_string(), bare.get("head.norm.weight")?);
+            ours.insert("head.norm.bias".to_string(), bare.or_zeros("head.norm.bias", config.width)?);
+        }
+        self.head(directory, &mut ours)?;
+        Ok(ours)
+    }
+
     /// Adds the head's tensors, whose names have no prefix but that of a pooled row in BERT.
     fn head(&self, directory: &Directory, ours: &mut BTreeMap<String, Tensor>) -> Result<()> {
         let (prefix, width) = (self.prefix, directory.config.width);
@@ -137,11 +198,13 @@ impl Found<'_> {
                 let (hidden, last) = match directory.config.family.as_str() {
                     "bert" => (format!("{prefix}pooler.dense"), "classifier"),
                     "distilbert" => ("pre_classifier".to_string(), "classifier"),
+                    MODERN => (String::new(), "classifier"),
                     _ => ("classifier.dense".to_string(), "classifier.out_proj"),
                 };
-                for (our, name, rows) in
-                    [("head.hidden", hidden.as_str(), width), ("head.labels", last, labels.len())]
-                {
+                let layers = [("head.hidden", hidden.as_str(), width), ("head.labels", last, labels.len())];
+                // That of ModernBERT has its hidden layer already.
+                let known = usize::from(directory.config.rotary.is_some());
+                for (our, name, rows) in layers.into_iter().skip(known) {
                     let (weight, bias) = self.dense(name, rows, width)?;
                     ours.insert(format!("{our}.weight"), weight);
                     ours.insert(format!("{our}.bias"), bias);

@@ -1,6 +1,7 @@
-//! A sequence classifier becomes a package of task `note-classification`.
+//! A sequence classifier becomes a package of task `note-classification`, or an encoder without a head once one was fitted
+//! to the hospital's training notes ([`super::linear`]).
 //!
-//! No weight changes. The temperature and the confidence below which it abstains come from the hospital's validation
+//! No weight of theirs changes. The temperature and the confidence below which it abstains come from the hospital's validation
 //! notes, and what tells a note unlike theirs from the hospital's training notes, as for a model trained here.
 
 use std::collections::BTreeMap;
@@ -12,18 +13,19 @@ use candle_core::{Device, Tensor};
 use serde_json::json;
 
 use super::directory::Directory;
+use super::linear::fit_head;
 use super::{AdoptOptions, FEWEST, describe, labels, most_tokens, names, tokenizer};
 use crate::about::meanings;
 use crate::familiarity::{self, Choice, FittedFamiliarity, Training};
 use crate::finish::{Answers, Finished, check_abstain_share, finish};
 use crate::notes::{Columns, NoteSource};
-use model::manifest::{Architecture, Input, Manifest, RecordInput};
+use model::manifest::{Architecture, EncoderConfig, EncoderHead, Input, Manifest, RecordInput};
 use model::package::{LIKENESS, TOKENIZER, serialize};
-use nn::Params;
+use nn::{Params, SequenceInput, SequenceNetwork};
 use text::encoder::{Encoded, Example};
 use text::familiarity::{KNOWN, adopted_ngrams};
 use text::tokenizer::Tokens;
-use text::{Encoder, Record, network, terms};
+use text::{Encoder, Record, network, pretrained, terms};
 
 /// Most n-grams by which notes are told.
 const NGRAMS: usize = 1 << 18;
@@ -35,14 +37,27 @@ const NOTES: &str = "## Adopted\n\nThe weights are those that others have traine
                      flatters the calibration measured on them a little; what tells a note unlike the hospital's was learned from \
                      its training notes. Of a note that is longer than the model reads, its beginning and its end are read.\n";
 
+/// What the card says of an encoder that was given a head.
+const FITTED: &str = "## Adopted\n\nThe encoder's weights are those that others have trained, on texts that are not named here; none was changed. \
+                      Its head was fitted to the training notes by logistic regression over the encoder's vectors, the penalty \
+                      chosen by cross-validation. The temperature and the confidence below which the model abstains were fitted on \
+                      the validation notes, which flatters the calibration measured on them a little; what tells a note unlike \
+                      the hospital's was learned from the training notes. Of a note that is longer than the model reads, its \
+                      beginning and its end are read.\n";
+
 /// Notes with the places of their labels.
 type Labelled = Vec<(Record, usize)>;
 
-/// Measures, calibrates and writes the package. Returns its folder and manifest.
+/// Measures, calibrates and writes the package; without a `head`, the names of whose outputs it is, one is fitted before.
+/// Returns its folder and manifest.
 ///
 /// # Errors
 /// Weights that do not fit, data that cannot be read, labels that the head does not know.
-pub fn adopt(options: &AdoptOptions, directory: &Directory, head: &[String]) -> Result<(PathBuf, Manifest)> {
+pub fn adopt(
+    options: &AdoptOptions,
+    directory: &Directory,
+    head: Option<&Vec<String>>,
+) -> Result<(PathBuf, Manifest)> {
     let of = &options.head;
     check_abstain_share(of.abstain_share)?;
     let (labels, splits, sha256) = data(options, head)?;
@@ -53,6 +68,9 @@ pub fn adopt(options: &AdoptOptions, directory: &Directory, head: &[String]) -> 
     manifest.label_descriptions = meanings(&of.label_descriptions)?;
     manifest.labels = labels;
     manifest.input = Input::Record(input.clone());
+    let mut config = directory.config.clone();
+    config.head = config.head.or(Some(EncoderHead::Linear));
+    manifest.architecture = Architecture::Encoder(config);
     let folder = options.data.file_name().map(|name| name.to_string_lossy().into_owned());
     let counts = splits.iter().map(|(split, records)| (split.clone(), records.len())).collect();
     manifest.data = options.about.data(folder, sha256, counts);
@@ -62,11 +80,21 @@ pub fn adopt(options: &AdoptOptions, directory: &Directory, head: &[String]) -> 
     settings.insert("label_column".to_string(), json!(of.label_column));
     manifest.check().map_err(anyhow::Error::msg)?;
 
-    let (weights, digest) = names::weights(directory)?;
+    let (mut weights, digest) = names::weights(directory)?;
     manifest.training.settings.insert("model.safetensors sha256".to_string(), json!(digest));
     let encoder = Encoder::adopted(input.clone(), tokenizer(directory)?);
-    let answers = answers(&manifest, &encoder, &input, &weights, &splits)
-        .with_context(|| format!("{}/model.safetensors", options.directory.display()))?;
+    let misfit = || format!("{}/model.safetensors", options.directory.display());
+    if head.is_none() {
+        let records = &splits["train"];
+        eprintln!("fitting a head to {} notes", records.len());
+        let vectors = vectors(&directory.config, &weights, &encoder, records).with_context(misfit)?;
+        let truth: Vec<usize> = records.iter().map(|(_, label)| *label).collect();
+        let fitted = fit_head(&vectors, &truth, manifest.labels.len(), of.seed)?;
+        weights.extend(fitted.tensors);
+        let chosen = json!(fitted.inverse_penalty);
+        manifest.training.settings.insert("inverse_penalty".to_string(), chosen);
+    }
+    let answers = answers(&manifest, &encoder, &input, &weights, &splits).with_context(misfit)?;
     let familiar = familiar(&encoder, &splits, of.seed)?;
     manifest.likeness = Some(familiar.described);
     let extra = vec![(TOKENIZER, directory.tokenizer.clone()), (LIKENESS, serialize(&familiar.tensors)?)];
@@ -78,7 +106,7 @@ pub fn adopt(options: &AdoptOptions, directory: &Directory, head: &[String]) -> 
         floors: BTreeMap::new(),
         abstain_share: of.abstain_share,
         history: Vec::new(),
-        notes: NOTES.to_string(),
+        notes: if head.is_some() { NOTES } else { FITTED }.to_string(),
         extra,
         subjects: None,
     };
@@ -88,7 +116,7 @@ pub fn adopt(options: &AdoptOptions, directory: &Directory, head: &[String]) -> 
 /// The labels, the notes by split and the digests of their files.
 fn data(
     options: &AdoptOptions,
-    head: &[String],
+    head: Option<&Vec<String>>,
 ) -> Result<(Vec<String>, BTreeMap<String, Labelled>, BTreeMap<String, String>)> {
     let of = &options.head;
     let no_fields = ["none".to_string()];
@@ -100,16 +128,19 @@ fn data(
         skip_unlabelled: of.skip_unlabelled,
     };
     let mut source = NoteSource::read(&options.data, columns, &[], of.seed)?;
-    let (labels, places) = labels::matched(head, &source.labels)?;
-    for records in source.splits.values_mut() {
-        records.iter_mut().for_each(|(_, label)| *label = places[*label]);
+    if let Some(head) = head {
+        let (labels, places) = labels::matched(head, &source.labels)?;
+        for records in source.splits.values_mut() {
+            records.iter_mut().for_each(|(_, label)| *label = places[*label]);
+        }
+        source.labels = labels;
     }
     let count = source.splits["val"].len();
     ensure!(
         count >= FEWEST,
         "{count} validation notes are too few to measure a model by; at least {FEWEST} are asked for"
     );
-    Ok((labels, source.splits, source.sha256))
+    Ok((source.labels, source.splits, source.sha256))
 }
 
 /// What the network, as it serves, says of the splits that it is measured on.
@@ -128,15 +159,42 @@ fn answers(
         eprintln!("measuring on {} notes ({split})", records.len());
         let mut logits = Vec::with_capacity(records.len());
         for part in records.chunks(TOGETHER) {
-            let encode = |(record, _): &(Record, usize)| encoder.encode(record).map(Arc::new);
-            let batch: Vec<Example> =
-                part.iter().map(encode).collect::<Result<_, _>>().map_err(|e| anyhow!(e))?;
-            logits.extend(plan.logits(&batch)?);
+            logits.extend(plan.logits(&encoded(encoder, part)?)?);
         }
         let truth = records.iter().map(|(_, label)| *label).collect();
         all.insert(split.clone(), Answers { logits, truth });
     }
     Ok(all)
+}
+
+/// Notes as the network reads them.
+fn encoded(encoder: &Encoder, records: &[(Record, usize)]) -> Result<Vec<Example>> {
+    let encode = |(record, _): &(Record, usize)| encoder.encode(record).map(Arc::new);
+    records.iter().map(encode).collect::<Result<_, _>>().map_err(|e| anyhow!(e))
+}
+
+/// What an encoder without a head makes of notes, a vector each.
+fn vectors(
+    config: &EncoderConfig,
+    weights: &BTreeMap<String, Tensor>,
+    encoder: &Encoder,
+    records: &[(Record, usize)],
+) -> Result<Vec<Vec<f32>>> {
+    let mut params = Params::frozen(weights.clone());
+    let mut plan = SequenceNetwork::new(pretrained::encoder(config)?, &mut params)?.plan()?;
+    params.finish()?;
+    let mut vectors = Vec::with_capacity(records.len());
+    for part in records.chunks(TOGETHER) {
+        let batch = encoded(encoder, part)?;
+        let inputs: Vec<SequenceInput> =
+            batch.iter().map(|example| SequenceInput { tokens: &example.tokens.ids, values: &[] }).collect();
+        vectors.extend(plan.logits(&inputs)?);
+    }
+    ensure!(
+        vectors.iter().flatten().all(|value| value.is_finite()),
+        "a note's vector holds something that is no number"
+    );
+    Ok(vectors)
 }
 
 /// What the hospital's notes are like.

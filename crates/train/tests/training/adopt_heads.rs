@@ -20,7 +20,7 @@ use train::adopt::{AdoptOptions, adopt, names};
 use super::adopt::{amend, copy, expected, golden};
 use text::adopted_tokenizer::AdoptedTokenizer;
 
-const FAMILIES: [&str; 4] = ["bert", "distilbert", "roberta", "xlm-roberta"];
+const FAMILIES: [&str; 5] = ["bert", "distilbert", "roberta", "xlm-roberta", "modernbert"];
 
 fn record(note: &str) -> Record {
     Record { note: note.to_string(), fields: Vec::new() }
@@ -45,7 +45,8 @@ fn logits_of_labels_are_those_of_transformers() {
         let directory = Directory::read(&path, None, &[]).unwrap();
         assert_eq!(directory.head, Head::Labels(["Home", "ward", "ICU"].map(str::to_string).to_vec()));
         let (weights, _) = names::weights(&directory).unwrap();
-        let input = RecordInput { max_tokens: directory.config.positions, fields: Vec::new() };
+        let max_tokens = expected["most"].as_u64().unwrap() as usize;
+        let input = RecordInput { max_tokens, fields: Vec::new() };
         let architecture = Architecture::Encoder(directory.config.clone());
         let mut params = Params::frozen(weights);
         let mut plan = network::plan(&architecture, &input, 3, &mut params).unwrap();
@@ -197,6 +198,27 @@ fn a_classifier_becomes_a_package_once_it_was_measured_and_calibrated() {
     assert_eq!(long.tokens.ids[30..], fever[1..]);
 }
 
+#[test]
+fn an_encoder_without_a_head_is_given_one_that_is_fitted() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = copy("distilbert", folder.path());
+    let data = notes(folder.path(), 240, "ICU");
+    let (package, manifest) = adopt(&options(&directory, &data, &["--pooling", "mean"])).unwrap();
+    // Labels are those of the data, in their order.
+    assert_eq!(manifest.labels, ["HOME", "ICU", "ward"]);
+    assert_eq!(manifest.task().as_str(), "note-classification");
+    assert!(manifest.metrics["val"].accuracy > 0.95, "{:?}", manifest.metrics["val"]);
+    let package = Package::read(&package).unwrap();
+    assert!(package.card.contains("Its head was fitted to the training notes"));
+    let evaluation = train::evaluate::evaluate(&package.folder, &data, "train").unwrap();
+    assert!(evaluation.metrics.accuracy > 0.95);
+    // Pairs of texts make the same directory a sentence encoder.
+    let other = data.with_file_name("pairs.jsonl");
+    fs::write(&other, "{\"question\": \"pain\", \"answer\": \"rash\"}\n").unwrap();
+    let error = adopt(&options(&directory, &other, &[])).unwrap_err().to_string();
+    assert!(error.contains("1 pairs are too few"), "{error}");
+}
+
 /// Marked texts in JSON lines, with a label as the data writes it.
 fn marked(folder: &Path, count: usize, label: &str) -> PathBuf {
     let data = folder.join("marked");
@@ -328,6 +350,6 @@ fn what_does_not_fit_is_refused_with_a_sentence() {
         adopt(&options(&directory, &marked(folder.path(), 5, "Symptom"), &[])).unwrap_err().to_string();
     assert!(error.contains("5 development texts are too few"), "{error}");
     let directory = copy("bert", folder.path());
-    let error = adopt(&options(&directory, &notes(folder.path(), 30, "ICU"), &["--labels", "a,b"]));
+    let error = adopt(&options(&directory, &notes(folder.path(), 240, "ICU"), &["--labels", "a,b"]));
     assert!(format!("{:#}", error.unwrap_err()).contains("gives no labels"), "names for no outputs");
 }
