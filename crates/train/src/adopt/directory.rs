@@ -237,20 +237,18 @@ impl<'a> Members<'a> {
     fn head(&self, labels: &[String]) -> Result<Head> {
         let class = self.config["architectures"][0].as_str().unwrap_or_default();
         let names = || labels::outputs(&self.shown, self.config, labels);
-        match class {
-            _ if class.ends_with("ForSequenceClassification") => Ok(Head::Labels(names()?)),
-            _ if class.ends_with("ForTokenClassification") => {
-                Ok(Head::Tags(labels::tags(&self.shown, &names()?)?))
-            }
-            _ => {
-                ensure!(
-                    labels.is_empty(),
-                    "{}: \"architectures\" is \"{class}\", which gives no labels that --labels could name",
-                    self.shown
-                );
-                Ok(Head::None)
-            }
+        if class.ends_with("ForSequenceClassification") {
+            return Ok(Head::Labels(names()?));
         }
+        if class.ends_with("ForTokenClassification") {
+            return Ok(Head::Tags(labels::tags(&self.shown, &names()?)?));
+        }
+        ensure!(
+            labels.is_empty(),
+            "{}: \"architectures\" is \"{class}\", which gives no labels that --labels could name",
+            self.shown
+        );
+        Ok(Head::None)
     }
 
     fn sizes(&self, family: &str, pooling: TextPooling) -> Result<(EncoderConfig, f64, usize)> {

@@ -67,13 +67,15 @@ pub fn fit_head(vectors: &[Vec<f32>], truth: &[usize], labels: usize, seed: u64)
             *loss += held.len() as f64 * negative_log_likelihood(&logits, &right, 1.0);
         }
     }
-    let mut best = 0;
-    for place in 1..losses.len() {
-        if losses[place] < losses[best] {
-            best = place;
-        }
-    }
-    let inverse_penalty = INVERSE_PENALTIES[best];
+    // Of equals the strongest.
+    let tried = losses.into_iter().zip(INVERSE_PENALTIES);
+    let (_, inverse_penalty) =
+        tried.fold(
+            (f64::INFINITY, INVERSE_PENALTIES[0]),
+            |best, tried| {
+                if tried.0 < best.0 { tried } else { best }
+            },
+        );
     let all: Vec<usize> = (0..rows.len()).collect();
     let Fitted { weight, bias, .. } = fitted(&all, inverse_penalty);
     // weight is (columns, labels); a dense layer's is (labels, columns).

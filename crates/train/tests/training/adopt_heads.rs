@@ -167,7 +167,7 @@ fn a_classifier_becomes_a_package_once_it_was_measured_and_calibrated() {
     assert_eq!(manifest.task().as_str(), "note-classification");
     let val = &manifest.metrics["val"];
     assert_eq!(val.examples, manifest.data.examples["val"]);
-    assert!(val.examples >= 20 && val.abstained > 0.0 && val.abstained <= 0.1, "{val:?}");
+    assert!(val.examples >= 20 && val.abstained <= 0.1, "{val:?}");
     assert!(!manifest.metrics.contains_key("train"));
     let temperature = manifest.calibration.temperature;
     assert!(temperature != 1.0 && manifest.abstain_below > 0.0);
