@@ -115,12 +115,12 @@ pub fn tags(shown: &str, names: &[String]) -> Result<TagOutputs> {
     ensure!(outputs[0].is_some(), "{shown}: no output of the head is O, the tag of what is no name");
     ensure!(!labels.is_empty(), "{shown}: no output of the head is the tag of a name");
     for label in &labels {
-        let begin = of(Some(("B", label)));
+        let begin = of(Some(("B", label.as_str())));
         ensure!(
             begin.is_some(),
             "{shown}: the head has \"I-{label}\" and no \"B-{label}\", so where one name ends and the next begins is not said"
         );
-        outputs.extend([begin, of(Some(("I", label)))]);
+        outputs.extend([begin, of(Some(("I", label.as_str())))]);
     }
     Ok(TagOutputs { labels, outputs })
 }
