@@ -19,7 +19,7 @@ use super::identity::Caller;
 use super::notes::MAX_RECORDS;
 use super::{AppState, Deadline, Problem};
 use crate::inference::Timing;
-use crate::inference::extractor::{ExtractService, Extraction};
+use crate::inference::extractor::{ExtractError, ExtractService, Extraction};
 use crate::inference::registry::Served;
 use model::manifest::RecordInput;
 use text::Record;
@@ -210,6 +210,15 @@ pub async fn extract(
     let answered = Answered::labels(&model, &version, results.iter().map(ExtractResult::counted));
     let answer = ExtractAnswer { model, version, results };
     Ok((Extension(answered), timed(&timing)?, Json(answer)).into_response())
+}
+
+impl From<ExtractError> for Problem {
+    fn from(error: ExtractError) -> Problem {
+        match error {
+            ExtractError::Tokenizer { .. } => Problem::unprocessable(error.to_string()),
+            ExtractError::Ask(error) => error.into(),
+        }
+    }
 }
 
 /// What the service finds in each text.

@@ -1,4 +1,4 @@
-//! Serving a model that finds names in notes: text, tokens, queue, chain, names.
+//! Serving a model that finds names in notes: text, tokens, queue, chain or encoder, names.
 //!
 //! An engine answers a text with a row of numbers, as engines do: the names that were found and what
 //! ties them, written flat. The rest, such as the words of a name, is added where the text is.
@@ -10,25 +10,36 @@ use super::engine::Model;
 use super::pool::{AskError, Pool, Timing};
 use super::preprocess_pool::PreprocessPool;
 use crate::config::Config;
-use model::manifest::{Architecture, Input, TextInput};
-use model::package::MANIFEST;
 use model::{Manifest, Package, PackageError};
-use text::Tagger;
+use text::Extractor;
 use text::tagger::{Document, Found};
 
 /// Texts of at most so many bytes together are described where they are.
 const SHORT: usize = 128;
 
-/// A tagger, ready to answer. Clones share the weights.
 #[derive(Clone)]
-struct TaggerModel(Arc<Tagger>);
+struct ExtractModel(Extractor);
 
-impl Model for TaggerModel {
+impl Model for ExtractModel {
     type Input = Arc<Document>;
 
     fn logits(&mut self, inputs: &[Arc<Document>]) -> candle_core::Result<Vec<Vec<f32>>> {
-        Ok(inputs.iter().map(|document| self.0.find(document).to_row()).collect())
+        Ok(self.0.find(inputs)?.iter().map(Found::to_row).collect())
     }
+}
+
+/// Why texts got no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ExtractError {
+    /// The tokenizer failed.
+    #[error("record {index}: the note could not be split into tokens")]
+    Tokenizer {
+        /// Place in the request, from 0.
+        index: usize,
+    },
+    /// The model gave no answer.
+    #[error(transparent)]
+    Ask(#[from] AskError),
 }
 
 /// What was found in one text.
@@ -57,9 +68,7 @@ pub struct ExtractService {
     pub manifest: Manifest,
     /// Its model card.
     pub card: String,
-    tagger: Arc<Tagger>,
-    relations: Vec<String>,
-    max_tokens: usize,
+    extractor: Extractor,
     preprocess: Arc<PreprocessPool>,
     pool: Pool<Arc<Document>>,
 }
@@ -68,33 +77,25 @@ impl ExtractService {
     /// Builds, warms and starts the engines of a package.
     ///
     /// # Errors
-    /// A package whose weights do not fit.
+    /// A package whose weights or tokenizer do not fit.
     pub fn start(
         package: Package,
         config: &Config,
         preprocess: Arc<PreprocessPool>,
     ) -> Result<ExtractService, PackageError> {
-        let Package { folder, manifest, weights, card } = package;
-        let (Input::Text(TextInput { max_tokens }), Architecture::Crf(crf)) =
-            (&manifest.input, &manifest.architecture)
-        else {
-            return Err(PackageError::new(folder.join(MANIFEST), "this model finds no names in notes"));
-        };
-        let tagger = Tagger::read(crf, &manifest.labels, weights)
-            .map_err(|e| PackageError::new(folder.join(&manifest.weights.file), e))?;
-        let (tagger, max_tokens) = (Arc::new(tagger), *max_tokens);
-        let relations = crf.relations.iter().map(|relation| relation.label.clone()).collect();
-        let blank = Arc::new(tagger.read_text("no pain", max_tokens));
-        let model = TaggerModel(tagger.clone());
+        let extractor = Extractor::read(&package)?;
+        let Package { folder, manifest, card, .. } = package;
+        let blank = extractor.read_text("no pain").map_err(|e| PackageError::new(&folder, e))?;
+        let model = ExtractModel(extractor.clone());
         let build = move || Ok(model.clone());
-        // The chain scales its sums and answers with numbers whatever the weights are.
-        let pool = Pool::start_with(&manifest, &folder, config, blank, build, |_| Ok(()))?;
-        Ok(ExtractService { manifest, card, tagger, relations, max_tokens, preprocess, pool })
+        // A chain answers with numbers whatever the weights are, and an encoder that does not has failed.
+        let pool = Pool::start_with(&manifest, &folder, config, Arc::new(blank), build, |_| Ok(()))?;
+        Ok(ExtractService { manifest, card, extractor, preprocess, pool })
     }
 
     /// The names of its relations, in order.
     pub fn relations(&self) -> &[String] {
-        &self.relations
+        self.extractor.relations()
     }
 
     /// Number of texts that wait for an engine.
@@ -105,23 +106,27 @@ impl ExtractService {
     /// What is in the texts of one request, in order.
     ///
     /// # Errors
-    /// A model that is busy or failed: then no text is answered.
+    /// A model that is busy or failed, a text that cannot be cut into tokens: then no text is answered.
     pub async fn extract(
         self: &Arc<Self>,
         texts: Arc<Vec<String>>,
         deadline: Instant,
-    ) -> Result<(Vec<Extraction>, Timing), AskError> {
+    ) -> Result<(Vec<Extraction>, Timing), ExtractError> {
         let short = texts.iter().map(String::len).sum::<usize>() <= SHORT;
         let service = self.clone();
-        let describe = move || -> (Vec<Arc<Document>>, Duration) {
+        let describe = move || -> Result<(Vec<Arc<Document>>, Duration), ExtractError> {
             let start = Instant::now();
-            let read = |text: &String| Arc::new(service.tagger.read_text(text, service.max_tokens));
-            (texts.iter().map(read).collect(), start.elapsed())
+            let read = |(index, text): (usize, &String)| match service.extractor.read_text(text) {
+                Ok(document) => Ok(Arc::new(document)),
+                Err(_) => Err(ExtractError::Tokenizer { index }),
+            };
+            Ok((texts.iter().enumerate().map(read).collect::<Result<_, _>>()?, start.elapsed()))
         };
-        let ((documents, preprocess), queue) = match short {
+        let (described, queue) = match short {
             true => (describe(), Duration::ZERO),
-            false => self.preprocess.run(deadline, describe).await?,
+            false => self.preprocess.run(deadline, describe).await.map_err(AskError::from)?,
         };
+        let (documents, preprocess) = described?;
         let mut timing = Timing { preprocess, queue, ..Timing::default() };
         let rows = self.pool.rows(documents.clone(), deadline, &mut timing).await?;
         let found: Vec<Found> = rows.iter().map(|row| Found::from_row(row)).collect();

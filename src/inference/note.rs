@@ -19,7 +19,7 @@ use nn::Params;
 use text::bag::Bag;
 use text::encoder::Example;
 use text::network::Plan;
-use text::{Encoder, Familiarity, FieldValue, Record, RedFlag, RedFlags, Tokenizer, network};
+use text::{Encoder, Familiarity, FieldValue, Record, RedFlag, RedFlags, network};
 
 /// Records of at most so many bytes together are encoded where they are: that takes tens of
 /// microseconds, as does handing them to another thread and back, with all cores busy far longer.
@@ -173,11 +173,10 @@ impl NoteService {
         let Input::Record(input) = manifest.input.clone() else {
             return Err(PackageError::new(file, "this model does not read notes"));
         };
-        let tokenizer = Tokenizer::read(&folder, &manifest.architecture)?;
+        let encoder = Encoder::read(&folder, input.clone(), &manifest.architecture)?;
         let red_flags = RedFlags::read(&folder, &manifest)?;
         let familiarity =
             Familiarity::read(&folder, &manifest, &weights).map_err(|e| PackageError::new(&folder, e))?;
-        let encoder = Encoder::new(input.clone(), &manifest.architecture, tokenizer);
         let record =
             Record { note: "pain".to_string(), fields: vec![FieldValue::Missing; input.fields.len()] };
         let blank = encoder.encode(&record).map_err(|e| PackageError::new(&file, e))?;

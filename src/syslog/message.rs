@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_frame_is_as_long_as_it_says_and_has_a_header() {
-        let frame = String::from_utf8(frame(&row("POST", "/v1/notes/classify", 200), "host-1")).unwrap();
+        let frame = String::from_utf8(frame(&row("POST", "/v1/notes/classify", 200), "host-1", "")).unwrap();
         let (length, message) = frame.split_once(' ').unwrap();
         assert_eq!(length.parse::<usize>().unwrap(), message.len());
         let header = format!(

@@ -1,12 +1,13 @@
-"""Makes encoders/<family>/ and encoders.json, which crates/train/tests/training/adopt.rs compares with.
+"""Makes encoders/<family>/, encoders/<family>-labels/, encoders/<family>-tags/ and encoders.json, which
+crates/train/tests/training/adopt.rs compares with.
 
     pip install -r tests/golden/requirements-encoders.txt
     python tests/golden/encoders.py            # writes them
     python tests/golden/encoders.py --check    # compares them with transformers, which needs torch
 
-Small encoders of random weights under the names that transformers gives them, and the vectors that a plain
-implementation in double precision makes of a few texts with them. --check loads the directories with transformers and
-says how far its vectors are from those kept.
+Small encoders of random weights under the names that transformers gives them, without a head, with one of labels and with
+one of tags, and the vectors and logits that a plain implementation in double precision makes of a few texts with them.
+--check loads the directories with transformers and says how far its numbers are from those kept.
 """
 
 import json
@@ -32,6 +33,14 @@ FAMILIES = {
 }
 
 
+LABELS = ["Home", "ward", "ICU"]
+# In an order that is not ours, and a label without a tag for its later words.
+TAGS = ["I-Disease", "O", "B-Symptom", "B-Disease"]
+MODERN = "modernbert"
+THETAS, REACH = (1000.0, 20.0), 4
+CLASSES = {"bert": "Bert", "distilbert": "DistilBert", "roberta": "Roberta", "xlm-roberta": "XLMRoberta", MODERN: "ModernBert"}
+
+
 def tokenizer(family):
     roberta = "roberta" in family
     first, last, unknown, padding = ("<s>", "</s>", "<unk>", "<pad>") if roberta else ("[CLS]", "[SEP]", "[UNK]", "[PAD]")
@@ -49,6 +58,8 @@ def tokenizer(family):
 
 
 def config(family, count):
+    if family == MODERN:
+        return modern_config(count)
     kind = FAMILIES[family]
     if family == "distilbert":
         return dict(model_type=family, architectures=["DistilBertModel"], vocab_size=count, dim=WIDTH, n_layers=LAYERS, n_heads=kind["heads"], hidden_dim=INNER, max_position_embeddings=PLACES, activation="gelu", pad_token_id=0)
@@ -58,6 +69,8 @@ def config(family, count):
 
 
 def weights(family, count, rng):
+    if family == MODERN:
+        return modern_weights(count, rng)
     kind = FAMILIES[family]
     drawn = {}
 
@@ -89,6 +102,8 @@ def weights(family, count, rng):
 
 def states(family, stored, ids):
     """The last hidden state of every token, in double precision."""
+    if family == MODERN:
+        return modern_states(stored, ids)
     kind = FAMILIES[family]
     get = lambda name: stored[kind["prefix"] + name].astype(np.float64)
     dense = lambda name, x: x @ get(f"{name}.weight").T + get(f"{name}.bias")
@@ -121,6 +136,125 @@ def states(family, stored, ids):
     return x
 
 
+# ModernBERT: one layer that sees the whole text and one that sees what is near by, no bias, gates.
+
+
+def modern_config(count):
+    ropes = {kind: {"rope_type": "default", "rope_theta": theta} for kind, theta in zip(("full_attention", "sliding_attention"), THETAS)}
+    return dict(model_type=MODERN, architectures=["ModernBertModel"], vocab_size=count, hidden_size=WIDTH, num_hidden_layers=LAYERS, num_attention_heads=4, intermediate_size=INNER, max_position_embeddings=PLACES, norm_eps=1e-5, hidden_activation="gelu", pad_token_id=0, bos_token_id=2, eos_token_id=3, cls_token_id=2, sep_token_id=3, local_attention=2 * REACH, layer_types=["full_attention", "sliding_attention"], rope_parameters=ropes)
+
+
+def modern_weights(count, rng):
+    drawn = {"embeddings.tok_embeddings.weight": rng.standard_normal((count, WIDTH))}
+    norm = lambda name: drawn.update({f"{name}.weight": 1 + 0.2 * rng.standard_normal(WIDTH)})
+    dense = lambda name, inputs, outputs: drawn.update({f"{name}.weight": 0.3 * rng.standard_normal((outputs, inputs))})
+    norm("embeddings.norm")
+    for number in range(LAYERS):
+        at = f"layers.{number}."
+        if number > 0:
+            norm(at + "attn_norm")
+        dense(at + "attn.Wqkv", WIDTH, 3 * WIDTH)
+        dense(at + "attn.Wo", WIDTH, WIDTH)
+        norm(at + "mlp_norm")
+        dense(at + "mlp.Wi", WIDTH, 2 * INNER)
+        dense(at + "mlp.Wo", INNER, WIDTH)
+    norm("final_norm")
+    return {name: array.astype(np.float32) for name, array in drawn.items()}
+
+
+def gelu(x):
+    return x * 0.5 * (1 + np.vectorize(math.erf)(x / math.sqrt(2)))
+
+
+def normalised(x, weight):
+    centred = x - x.mean(-1, keepdims=True)
+    return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5) * weight.astype(np.float64)
+
+
+def modern_states(stored, ids):
+    get = lambda name: stored[f"{name}.weight"].astype(np.float64)
+    x = normalised(get("embeddings.tok_embeddings")[ids], get("embeddings.norm"))
+    heads, places = 4, np.arange(len(ids))
+    size = WIDTH // heads
+    for number in range(LAYERS):
+        at = f"layers.{number}."
+        angles = places[:, None] / THETAS[number] ** (np.arange(0, size, 2) / size)
+        near = np.abs(places[:, None] - places[None, :]) <= (REACH if number else len(ids))
+
+        def turned(part):
+            first, second = part[:, : size // 2], part[:, size // 2 :]
+            return np.concatenate([first * np.cos(angles) - second * np.sin(angles), second * np.cos(angles) + first * np.sin(angles)], 1)
+
+        y = x if number == 0 else normalised(x, get(at + "attn_norm"))
+        q, k, v = np.split(y @ get(at + "attn.Wqkv").T, 3, axis=1)
+        mixed = np.zeros_like(x)
+        for head in range(heads):
+            own = slice(head * size, (head + 1) * size)
+            scores = np.where(near, turned(q[:, own]) @ turned(k[:, own]).T / math.sqrt(size), -np.inf)
+            terms = np.exp(scores - scores.max(-1, keepdims=True))
+            mixed[:, own] = terms / terms.sum(-1, keepdims=True) @ v[:, own]
+        x = x + mixed @ get(at + "attn.Wo").T
+        value, gate = np.split(normalised(x, get(at + "mlp_norm")) @ get(at + "mlp.Wi").T, 2, axis=1)
+        x = x + (gelu(value) * gate) @ get(at + "mlp.Wo").T
+    return normalised(x, get("final_norm"))
+
+
+def with_head(family, count, names, kind, rng):
+    """The configuration and the weights of an encoder with a head; its rows are larger than without, so that logits differ."""
+    task = {"labels": "ForSequenceClassification", "tags": "ForTokenClassification"}[kind]
+    made = config(family, count) | dict(architectures=[CLASSES[family] + task], id2label={str(i): name for i, name in enumerate(names)}, label2id={name: i for i, name in enumerate(names)})
+    own, prefix = prefixes(family)
+    stored = {prefix + name[len(own):]: array for name, array in weights(family, count, rng).items()}
+
+    def dense(name, outputs, inputs):
+        stored[f"{name}.weight"] = rng.standard_normal((outputs, inputs)).astype(np.float32)
+        stored[f"{name}.bias"] = rng.standard_normal(outputs).astype(np.float32)
+
+    if family == MODERN:
+        dense("head.dense", WIDTH, WIDTH)
+        del stored["head.dense.bias"]
+        stored["head.norm.weight"] = (1 + 0.2 * rng.standard_normal(WIDTH)).astype(np.float32)
+        dense("classifier", len(names), WIDTH)
+    elif kind == "labels":
+        hidden, last = HEADS[family]
+        dense(hidden, WIDTH, WIDTH)
+        dense(last, len(names), WIDTH)
+    else:
+        dense("classifier", len(names), WIDTH)
+    return made, stored
+
+
+def prefixes(family):
+    """Before the names of an encoder without a head, and with one."""
+    if family == MODERN:
+        return "", "model."
+    return FAMILIES[family]["prefix"], f"{family.replace('xlm-', '')}."
+
+
+HEADS = {
+    "bert": ("bert.pooler.dense", "classifier"),
+    "distilbert": ("pre_classifier", "classifier"),
+    "roberta": ("classifier.dense", "classifier.out_proj"),
+    "xlm-roberta": ("classifier.dense", "classifier.out_proj"),
+}
+
+
+def logits(family, stored, ids, kind):
+    """Of a text, or of each of its tokens, in double precision."""
+    own, prefix = prefixes(family)
+    body = {own + name[len(prefix):]: array for name, array in stored.items() if name.startswith(prefix)}
+    dense = lambda name, x: x @ stored[f"{name}.weight"].astype(np.float64).T + stored[f"{name}.bias"].astype(np.float64)
+    x = states(family, body, ids)
+    if family == MODERN:
+        x = x if kind == "tags" else x[0]
+        return dense("classifier", normalised(gelu(x @ stored["head.dense.weight"].astype(np.float64).T), stored["head.norm.weight"]))
+    if kind == "tags":
+        return dense("classifier", x)
+    hidden, last = HEADS[family]
+    x = dense(hidden, x[0])
+    return dense(last, np.maximum(x, 0) if family == "distilbert" else np.tanh(x))
+
+
 def unit(vector):
     return [float(value) for value in vector / np.linalg.norm(vector)]
 
@@ -128,7 +262,7 @@ def unit(vector):
 def write():
     rng = np.random.default_rng(0)
     expected = {}
-    for family in FAMILIES:
+    for family in [*FAMILIES, MODERN]:
         folder = HERE / "encoders" / family
         folder.mkdir(parents=True, exist_ok=True)
         made, count = tokenizer(family)
@@ -143,13 +277,32 @@ def write():
             x = states(family, stored, ids)
             rows.append({"text": text, "ids": ids, "mean": unit(x.mean(0)), "cls": unit(x[0])})
         expected[family] = rows
-    text = json.dumps({"most": MOST, "families": expected}, ensure_ascii=False, indent=1)
+    heads = {}
+    for kind, names, seed in (("labels", LABELS, 1), ("tags", TAGS, 2)):
+        rng = np.random.default_rng(seed)
+        heads[kind] = {}
+        for family in [*FAMILIES, MODERN]:
+            folder = HERE / "encoders" / f"{family}-{kind}"
+            folder.mkdir(parents=True, exist_ok=True)
+            made, count = tokenizer(family)
+            made.save(str(folder / "tokenizer.json"))
+            described, stored = with_head(family, count, names, kind, rng)
+            (folder / "config.json").write_text(json.dumps(described, indent=1) + "\n")
+            save_file(stored, folder / "model.safetensors", metadata={"format": "pt"})
+            rows = []
+            # The longest shows what a layer that sees what is near by does not see.
+            for text in TEXTS if (family, kind) == (MODERN, "labels") else TEXTS[:-1]:
+                ids = made.encode(text).ids
+                ids = ids[: MOST - 1] + ids[-1:] if len(ids) > MOST else ids
+                rows.append({"text": text, "ids": ids, "logits": logits(family, stored, ids, kind).round(9).tolist()})
+            heads[kind][family] = rows
+    text = json.dumps({"most": MOST, "families": expected} | heads, ensure_ascii=False, indent=1)
     (HERE / "encoders.json").write_text(text + "\n")
 
 
 def check():
     import torch
-    from transformers import AutoModel
+    from transformers import AutoModel, AutoModelForSequenceClassification, AutoModelForTokenClassification
 
     expected = json.loads((HERE / "encoders.json").read_text())["families"]
     for family, rows in expected.items():
@@ -162,6 +315,16 @@ def check():
             for name, vector in (("mean", x.mean(0)), ("cls", x[0])):
                 worst = max(worst, np.abs(np.array(unit(vector)) - np.array(row[name])).max())
         print(family, "differs by at most", worst)
+    for kind, classes in (("labels", AutoModelForSequenceClassification), ("tags", AutoModelForTokenClassification)):
+        for family, rows in json.loads((HERE / "encoders.json").read_text())[kind].items():
+            model = classes.from_pretrained(HERE / "encoders" / f"{family}-{kind}").eval()
+            worst = 0
+            for row in rows:
+                ids = torch.tensor([row["ids"]])
+                with torch.no_grad():
+                    x = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0].numpy()
+                worst = max(worst, np.abs(x - np.array(row["logits"])).max())
+            print(family, kind, "differ by at most", worst, "of values up to", np.abs(x).max())
 
 
 if __name__ == "__main__":

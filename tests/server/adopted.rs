@@ -1,55 +1,168 @@
-//! Networks that others have trained, over HTTP, black box: small ones of random weights answer as any other model.
+//! Models that others have trained, adopted in a temporary folder and spoken to over HTTP: a classifier and a tagger of
+//! random weights (`tests/golden/encoders.py`), whose answers are those of transformers.
 
-use std::path::Path;
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
 
-use model::manifest::Input;
-use model::{Manifest, Package};
-use nn::Params;
-use reqwest::Client;
+use clap::Parser;
+use model::Manifest;
+use reqwest::{Client, Response};
 use serde_json::{Value, json};
-use vision::phantom::chest_phantom;
+use train::adopt::{AdoptOptions, adopt};
 
 use crate::support::Server;
 
-/// Writes a package of an architecture that reads the middle of pictures whose shorter side became 40 pixels.
-fn write(root: &Path, name: &str, architecture: Value) {
-    let mut manifest: Manifest = serde_json::from_value(json!({
-        "format": 1, "name": name, "version": "1", "description": "", "labels": ["a", "b", "c"],
-        "input": {"kind": "image", "height": 32, "width": 32, "channels": 3, "crop": {"resized": {"shorter": 40}},
-                  "resize": "bicubic", "normalisation": {"kind": "fixed", "mean": [0.5, 0.5, 0.5], "std": [0.2, 0.2, 0.2]}},
-        "architecture": architecture, "calibration": {"temperature": 1.0}, "abstain_below": 0.0,
-        "data": {"name": "", "source": "", "licence": "", "sha256": {}, "examples": {}},
-        "training": {"seed": 0, "epochs": 0, "settings": {}, "program": ""},
-        "metrics": {}, "weights": {"file": "model.safetensors", "sha256": "", "parameters": 0},
-    }))
-    .unwrap();
-    let Input::Image(input) = manifest.input.clone() else { panic!("an image") };
-    let mut params = Params::fresh(3);
-    vision::network::build(&manifest.architecture, &input, 3, &mut params).unwrap();
-    Package::write(root, &mut manifest, &params.snapshot().unwrap(), "", &[]).unwrap();
+#[derive(Parser)]
+struct Line {
+    #[command(flatten)]
+    options: AdoptOptions,
+}
+
+fn golden() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+fn adopted(folder: &Path, model: &str, data: &Path, name: &str) -> Manifest {
+    let text = |path: &Path| path.to_str().unwrap().to_string();
+    let (from, out) = (text(&golden().join("encoders").join(model)), text(&folder.join("models")));
+    let line = ["train", &from, "--data", &text(data), "--out", &out, "--name", name, "--threshold", "0.2"];
+    adopt(&Line::parse_from(line.map(str::to_string)).options).unwrap().1
+}
+
+/// A classifier and a tagger behind one server.
+struct Adopted {
+    server: Server,
+    classifier: Manifest,
+    tagger: Manifest,
+    _folder: tempfile::TempDir,
+}
+
+fn start() -> Adopted {
+    let folder = tempfile::tempdir().unwrap();
+    let mut csv = "note,label\n".to_string();
+    let mut lines = String::new();
+    for number in 0..240 {
+        let words = ["chest pain and cough", "fever for two days", "no rash, two coughs"][number % 3];
+        writeln!(csv, "\"{words} {number}\",{}", ["home", "ward", "ICU"][number % 3]).unwrap();
+        let mark = json!({"start": 0, "end": words.len(), "label": ["Disease", "Symptom"][number % 2]});
+        writeln!(lines, "{}", json!({"text": words, "entities": [mark]})).unwrap();
+    }
+    let (notes, marked) = (folder.path().join("notes.csv"), folder.path().join("marked"));
+    fs::write(&notes, csv).unwrap();
+    fs::create_dir(&marked).unwrap();
+    fs::write(marked.join("dev.jsonl"), lines).unwrap();
+    let classifier = adopted(folder.path(), "xlm-roberta-labels", &notes, "ward-finder");
+    let tagger = adopted(folder.path(), "bert-tags", &marked, "names-finder");
+    Adopted { server: Server::start(&folder.path().join("models"), &[]), classifier, tagger, _folder: folder }
+}
+
+async fn post(server: &Server, path: &str, body: Value) -> Response {
+    let request = Client::new().post(server.at(path)).header("content-type", "application/json");
+    request.body(body.to_string()).send().await.unwrap()
+}
+
+async fn results(server: &Server, path: &str, notes: &[&str]) -> Vec<Value> {
+    let records: Vec<Value> = notes.iter().map(|note| json!({"note": note})).collect();
+    let response = post(server, path, json!({"records": records})).await;
+    let status = response.status().as_u16();
+    let answer: Value = response.json().await.unwrap();
+    assert_eq!(status, 200, "{answer}");
+    answer["results"].as_array().unwrap().clone()
+}
+
+fn near(a: f64, b: f64) -> bool {
+    (a - b).abs() < 1e-4
 }
 
 #[tokio::test]
-async fn transformers_and_convnext_classify_the_middle_of_a_picture() {
-    let folder = tempfile::tempdir().unwrap();
-    let vit = json!({"kind": "vit", "patch": 8, "width": 24, "heads": 3, "layers": 2, "feed_forward": 40, "epsilon": 1e-12});
-    let stages = json!([{"channels": 8, "blocks": 1}, {"channels": 20, "blocks": 2}]);
-    write(folder.path(), "vit", vit);
-    write(folder.path(), "next", json!({"kind": "convnext", "patch": 4, "stages": stages, "epsilon": 1e-12}));
-    let server = Server::start(folder.path(), &[]);
-    for name in ["vit", "next"] {
-        let picture = chest_phantom(0, 96).unwrap();
-        let url = server.at(&format!("/v1/images/classify?model={name}&explain=true"));
-        let response = Client::new().post(url).body(picture).send().await.unwrap();
-        assert_eq!(response.status(), 200);
-        let answer: Value = response.json().await.unwrap();
-        let result = &answer["results"][0];
-        let all = result["predictions"].as_array().unwrap();
-        let sum: f64 = all.iter().map(|prediction| prediction["probability"].as_f64().unwrap()).sum();
-        assert!(all.len() == 3 && (sum - 1.0).abs() < 1e-5, "{answer}");
-        // 32 of 40 places of 2.4 pixels.
-        assert_eq!(result["evidence"]["area"], json!({"left": 10, "top": 10, "width": 76, "height": 76}));
+async fn a_classifier_answers_with_the_calibrated_probabilities_of_transformers() {
+    let Adopted { server, classifier, .. } = &start();
+    assert_eq!(classifier.labels, ["home", "ward", "ICU"]);
+    let expected: Value = serde_json::from_slice(&fs::read(golden().join("encoders.json")).unwrap()).unwrap();
+    let rows = expected["labels"]["xlm-roberta"].as_array().unwrap();
+    let notes: Vec<&str> = rows.iter().map(|row| row["text"].as_str().unwrap()).collect();
+    let answers = results(server, "/v1/notes/classify", &notes).await;
+    for (row, answer) in rows.iter().zip(&answers) {
+        let temperature = f64::from(classifier.calibration.temperature);
+        let logits = row["logits"].as_array().unwrap().iter();
+        let terms: Vec<f64> = logits.map(|x| (x.as_f64().unwrap() / temperature).exp()).collect();
+        let sum: f64 = terms.iter().sum();
+        for (label, term) in classifier.labels.iter().zip(&terms) {
+            let of =
+                answer["predictions"].as_array().unwrap().iter().find(|p| p["label"] == **label).unwrap();
+            assert!(near(of["probability"].as_f64().unwrap(), term / sum), "{answer} {terms:?}");
+        }
+        assert_eq!(answer["tokens"], row["ids"].as_array().unwrap().len());
+        assert_eq!((&answer["truncated"], &answer["missing_fields"]), (&json!(false), &json!([])));
     }
-    let models: Value = reqwest::get(server.at("/v1/models/vit")).await.unwrap().json().await.unwrap();
-    assert_eq!(models["task"], "image-classification");
+    // Nonsense is unlike the hospital's notes; one of theirs is answered, unless the model is not sure.
+    let more = results(server, "/v1/notes/classify", &["zyx qwvut zzgh", "fever for two days 7"]).await;
+    assert_eq!((&more[0]["label"], &more[0]["reason"]), (&Value::Null, &json!("unlike_training")));
+    assert!(more[1]["label"].is_string() || more[1]["reason"] == "low_confidence", "{}", more[1]);
+    // The end of a long note counts, and company does not.
+    let (fever, rash) = (format!("{}fever", "pain ".repeat(90)), format!("{}rash", "pain ".repeat(90)));
+    let both = results(server, "/v1/notes/classify", &[&fever, &rash]).await;
+    assert!(both.iter().all(|answer| answer["truncated"] == true && answer["tokens"] == 93), "{both:?}");
+    assert_ne!(both[0]["predictions"], both[1]["predictions"]);
+    let alone = results(server, "/v1/notes/classify", &[&rash]).await;
+    assert_eq!(alone[0]["predictions"], both[1]["predictions"]);
+}
+
+#[tokio::test]
+async fn a_tagger_answers_with_names_where_they_stand() {
+    let Adopted { server, tagger, .. } = &start();
+    assert_eq!(tagger.labels, ["Disease", "Symptom"]);
+    let long = "Two days fever and cough. ".repeat(40);
+    let notes = ["😷 Chest pain, no fever.", "胸痛 and rash", "e\u{301} \u{202e}niap", "???", &long];
+    let together = results(server, "/v1/notes/extract", &notes).await;
+    let mut found = 0;
+    for (note, result) in notes.iter().zip(&together) {
+        let characters: Vec<char> = note.chars().collect();
+        let mut end = 0;
+        for entity in result["entities"].as_array().unwrap() {
+            let at = |name: &str| entity[name].as_u64().unwrap() as usize;
+            assert!(
+                end <= at("start") && at("start") < at("end") && at("end") <= characters.len(),
+                "{result}"
+            );
+            end = at("end");
+            assert_eq!(entity["text"], characters[at("start")..end].iter().collect::<String>(), "{result}");
+            let probability = entity["probability"].as_f64().unwrap();
+            assert!((0.05..=1.0).contains(&probability), "{result}");
+            assert!(tagger.labels.iter().any(|label| entity["label"] == **label), "{result}");
+            found += 1;
+        }
+        assert_eq!((&result["truncated"], &result["relations"]), (&json!(false), &json!([])));
+    }
+    assert!(found > 0);
+    assert_eq!(together[4]["tokens"], 240);
+    for (note, result) in notes.iter().zip(&together) {
+        assert_eq!(results(server, "/v1/notes/extract", &[note]).await[0], *result);
+    }
+}
+
+#[tokio::test]
+async fn the_other_routes_know_what_they_are() {
+    let Adopted { server, .. } = &start();
+    for (name, task) in [("ward-finder", "note-classification"), ("names-finder", "note-extraction")] {
+        let get = |path: String| async move { reqwest::get(server.at(&path)).await.unwrap() };
+        let model: Value = get(format!("/v1/models/{name}")).await.json().await.unwrap();
+        assert_eq!(model["task"], task);
+        assert!(model["card"].as_str().unwrap().contains("no medical device"));
+        assert_eq!(get(format!("/v1/models/{name}/card.json")).await.status(), 200);
+        let body =
+            json!({"inputs": [{"name": "note", "shape": [1], "datatype": "BYTES", "data": ["no pain"]}]});
+        let response = post(server, &format!("/v2/models/{name}/infer"), body).await;
+        assert_eq!(response.status(), 200, "{}", response.text().await.unwrap());
+    }
+    let body = json!({"records": [{"note": "no pain"}]});
+    let explained = post(server, "/v1/notes/classify?explain=true", body).await;
+    assert_eq!(explained.status(), 400);
+    let body = json!({"records": [{"note": "no pain", "fields": {"age": 7}}]});
+    assert_eq!(post(server, "/v1/notes/classify", body).await.status(), 422);
+    let body = json!({"records": [{"note": "pain ".repeat(90)}]});
+    let response = post(server, "/v1/notes/classify?truncate=error", body).await;
+    assert_eq!(response.status(), 422);
+    assert!(response.text().await.unwrap().contains("the note has 92 tokens; the model reads 30"));
 }

@@ -2,6 +2,7 @@
 //! store held against both databases. One program, so that everything is linked once.
 
 mod adopted;
+mod adopted_images;
 mod audit;
 mod backup;
 mod bulk;

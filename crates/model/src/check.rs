@@ -6,8 +6,8 @@
 use std::collections::BTreeSet;
 
 use super::manifest::{
-    Architecture, CnnLayer, Crop, FieldKind, ImageInput, Input, Likeness, Manifest, Normalisation,
-    RecordInput, ResnetConfig,
+    Architecture, CnnLayer, Crop, EncoderConfig, EncoderHead, FieldKind, ImageInput, Input, Likeness,
+    Manifest, Normalisation, RecordInput, ResnetConfig,
 };
 
 use super::package::LIKENESS;
@@ -22,6 +22,8 @@ const MAX_NGRAMS: usize = 1 << 24;
 const MAX_NODES: usize = 1 << 24;
 /// Most labels of names in a text: their tags are bits of one number.
 const MAX_ENTITY_LABELS: usize = 15;
+/// Most labels of names where no tags are ruled out.
+const MAX_TAGGED_LABELS: usize = 256;
 /// Most lists of names.
 const MAX_LISTS: usize = 64;
 /// Longest n-gram.
@@ -57,6 +59,7 @@ impl Manifest {
         let (least, most) = match self.input {
             Input::History(_) => (0, 0),
             Input::Text(_) if embeds(&self.architecture) => (0, 0),
+            Input::Text(_) if matches!(self.architecture, Architecture::Encoder(_)) => (1, MAX_TAGGED_LABELS),
             Input::Text(_) => (1, MAX_ENTITY_LABELS),
             Input::Image(_) | Input::Record(_) => (2, MAX_SIZE),
         };
@@ -94,8 +97,11 @@ impl Manifest {
             if !(0.0..=1.0).contains(&at_least) {
                 return Err(format!("likeness.at_least is {at_least}, not between 0 and 1"));
             }
-            if !matches!(self.architecture, Architecture::Bag(_)) {
-                return Err("likeness: only a bag knows n-grams".to_string());
+            let kept = matches!(self.likeness, Some(Likeness::Characters { .. }));
+            match self.architecture {
+                Architecture::Bag(_) => {}
+                Architecture::Encoder(_) if kept => {}
+                _ => return Err("likeness: this architecture knows no n-grams".to_string()),
             }
         }
         match &self.input {
@@ -107,17 +113,16 @@ impl Manifest {
         let (kind, fits) = match self.input {
             Input::Image(_) => ("image", self.architecture.is_for_images()),
             Input::Text(_) => {
-                ("text", matches!(self.architecture, Architecture::Crf(_)) || embeds(&self.architecture))
+                let tags = matches!(self.architecture, Architecture::Crf(_)) || tags(&self.architecture);
+                ("text", tags || embeds(&self.architecture))
             }
             Input::History(_) => ("history", matches!(self.architecture, Architecture::Ease(_))),
             Input::Record(_) => {
                 let other = matches!(
                     self.architecture,
-                    Architecture::Crf(_)
-                        | Architecture::Vectors(_)
-                        | Architecture::Encoder(_)
-                        | Architecture::Ease(_)
-                );
+                    Architecture::Crf(_) | Architecture::Vectors(_) | Architecture::Ease(_)
+                ) || tags(&self.architecture)
+                    || embeds(&self.architecture);
                 ("record", !other && !self.architecture.is_for_images())
             }
         };
@@ -128,6 +133,17 @@ impl Manifest {
             ));
         }
         check_architecture(&self.architecture)?;
+        if let (Input::Record(input), Architecture::Encoder(config)) = (&self.input, &self.architecture) {
+            if !input.fields.is_empty() {
+                return Err("input.fields: an adopted encoder reads notes alone".to_string());
+            }
+            if input.max_tokens > config.positions {
+                return Err(format!(
+                    "input.max_tokens is {}, more than the {} places that the encoder knows",
+                    input.max_tokens, config.positions
+                ));
+            }
+        }
         if self.segmentation.is_some() != matches!(self.architecture, Architecture::Unet(_)) {
             return Err("segmentation: a unet has it and no other architecture".to_string());
         }
@@ -175,7 +191,13 @@ impl Manifest {
 
 /// True for architectures that make vectors of texts.
 fn embeds(architecture: &Architecture) -> bool {
-    matches!(architecture, Architecture::Vectors(_) | Architecture::Encoder(_))
+    matches!(architecture, Architecture::Vectors(_) | Architecture::Encoder(EncoderConfig { head: None, .. }))
+}
+
+/// True for an encoder that tags tokens.
+fn tags(architecture: &Architecture) -> bool {
+    let Architecture::Encoder(config) = architecture else { return false };
+    matches!(config.head, Some(EncoderHead::Tags { .. }))
 }
 
 fn check_image(input: &ImageInput) -> Result<(), String> {

@@ -66,7 +66,7 @@ impl VectorsConfig {
 
 /// An encoder that others have trained, taken over from a directory of Hugging Face's form: BERT (Devlin et al.
 /// 2019) and its kin. Layer normalisation comes after each part, its way around it added; positions are learned.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EncoderConfig {
     /// The family, as its `config.json` names it.
@@ -85,6 +85,58 @@ pub struct EncoderConfig {
     pub positions: usize,
     /// How the rows of a text become one vector.
     pub pooling: TextPooling,
+    /// How places are told apart where they are not learned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotary: Option<RotaryConfig>,
+    /// What reads the rows; nothing where the text's vector is the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<EncoderHead>,
+}
+
+/// What makes an answer of an encoder's rows.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
+pub enum EncoderHead {
+    /// One label a text: a dense layer over its vector, a function of that, and a dense layer to the labels.
+    Labels {
+        /// The function.
+        activation: HeadActivation,
+    },
+    /// One label a text: a dense layer over its vector.
+    Linear,
+    /// One tag a token, of which names are made: a dense layer to the tags. They are none, and for each label the
+    /// first token of a name and a later one.
+    Tags {
+        /// Names of a probability above this may be chosen.
+        threshold: f32,
+    },
+}
+
+/// A function between the two dense layers of a head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HeadActivation {
+    /// The hyperbolic tangent.
+    Tanh,
+    /// The larger of 0 and x.
+    Relu,
+    /// The Gaussian error linear unit, normalised behind it.
+    Gelu,
+}
+
+/// Places as angles that queries and keys are turned by (ModernBERT, Warner et al. 2024): one layer in some sees the whole
+/// text, the others what is near by.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RotaryConfig {
+    /// What the angles of layers that see the whole text fall with.
+    pub base: f32,
+    /// What those of the others fall with.
+    pub local_base: f32,
+    /// Tokens on either side that those see.
+    pub reach: usize,
+    /// The first layer and every so many from it on see the whole text.
+    pub every: usize,
 }
 
 /// How the rows of a text become one vector.
@@ -114,6 +166,25 @@ impl EncoderConfig {
                 "architecture: {} heads do not divide a width of {}",
                 self.heads, self.width
             ));
+        }
+        if let Some(RotaryConfig { base, local_base, every, .. }) = self.rotary {
+            within("rotary.every", every, 128)?;
+            if ![base, local_base].iter().all(|base| base.is_finite() && *base >= 1.0) {
+                return Err(
+                    "architecture: rotary.base and rotary.local_base are not numbers from 1 on".to_string()
+                );
+            }
+            if !self.width.is_multiple_of(2 * self.heads) {
+                return Err(format!(
+                    "architecture: a width of {} has no pairs in {} heads",
+                    self.width, self.heads
+                ));
+            }
+        }
+        if let Some(EncoderHead::Tags { threshold }) = self.head
+            && !(0.0..=1.0).contains(&threshold)
+        {
+            return Err(format!("architecture: threshold is {threshold}, not between 0 and 1"));
         }
         let layer = self.width * (4 * self.width + 2 * self.feed_forward);
         if self.width * (self.vocabulary + self.positions) + self.layers * layer > MAX_VALUES {

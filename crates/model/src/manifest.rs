@@ -12,7 +12,9 @@ pub use super::architecture::{
     Architecture, BagConfig, CnnConfig, CnnLayer, CrfConfig, LstmConfig, NGrams, NameList, RelationConfig,
     ResnetConfig, ResnetStage, TransformerConfig, TreesConfig,
 };
-pub use super::embedding::{EncoderConfig, RetrievalMetrics, TextPooling, VectorsConfig};
+pub use super::embedding::{
+    EncoderConfig, EncoderHead, HeadActivation, RetrievalMetrics, RotaryConfig, TextPooling, VectorsConfig,
+};
 pub use super::generation::{DenoiserConfig, FewExamples, Generation, GenerationMetrics, Memorisation};
 pub use super::metrics::{ExtractionMetrics, FoundMetrics, Metrics, OrdinalMetrics};
 pub use super::networks::{
@@ -146,8 +148,9 @@ pub enum Likeness {
         /// characters shuffled.
         auroc: f64,
     },
-    /// Of a bag: the share of known n-grams, as above, and how likely the characters of a note are after one another.
-    /// The counts that say so are in the package's `likeness.safetensors`.
+    /// Of a bag or an adopted encoder: the share of known n-grams, as above, and how likely the characters of a note are
+    /// after one another. The counts that say so are in the package's `likeness.safetensors`, and so are the known n-grams of
+    /// a model that has none of its own.
     Characters {
         /// Least share of known n-grams.
         at_least: f32,

@@ -19,9 +19,9 @@ pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> 
     normal.broadcast_mul(weight)?.broadcast_add(bias)
 }
 
-/// What `heads` heads make of queries, keys and values: (rows of all sequences, 3 width) to (rows,
-/// width).
-pub fn attention(x: &Tensor, heads: usize, lengths: &[usize]) -> Result<Tensor> {
+/// What `heads` heads make of queries, keys and values, a row seeing at most `reach` rows on either side: (rows of all
+/// sequences, 3 width) to (rows, width).
+pub fn attention(x: &Tensor, heads: usize, reach: usize, lengths: &[usize]) -> Result<Tensor> {
     let width = x.dim(1)? / 3;
     let head = width / heads;
     let mut start = 0;
@@ -31,12 +31,43 @@ pub fn attention(x: &Tensor, heads: usize, lengths: &[usize]) -> Result<Tensor> 
         let own = x.narrow(0, start, length)?.reshape((length, 3, heads, head))?;
         let part = |which: usize| own.narrow(1, which, 1)?.squeeze(1)?.transpose(0, 1)?.contiguous();
         let (queries, keys, values) = (part(0)?, part(1)?, part(2)?);
-        let scores = (queries.matmul(&keys.t()?)? / (head as f64).sqrt())?;
+        let mut scores = (queries.matmul(&keys.t()?)? / (head as f64).sqrt())?;
+        if reach < length {
+            let seen =
+                |at: usize| if (at / length).abs_diff(at % length) > reach { f32::NEG_INFINITY } else { 0.0 };
+            let mask: Vec<f32> = (0..length * length).map(seen).collect();
+            scores = scores.broadcast_add(&Tensor::from_vec(mask, (length, length), x.device())?)?;
+        }
         let mixed = softmax(&scores)?.matmul(&values)?;
         parts.push(mixed.transpose(0, 1)?.contiguous()?.reshape((length, width))?);
         start += length;
     }
     Tensor::cat(&parts, 0)
+}
+
+/// Queries and keys turned by their places ([`crate::graph::SequenceOp::Rotary`]): (rows of all sequences, 3 width) to the
+/// same.
+pub fn rotary(x: &Tensor, heads: usize, base: f32, lengths: &[usize]) -> Result<Tensor> {
+    let (rows, width) = x.dims2()?;
+    let half = width / 6 / heads;
+    let angle = |place: usize, pair: usize| place as f64 / f64::from(base).powf(pair as f64 / half as f64);
+    let angles: Vec<f64> = lengths
+        .iter()
+        .flat_map(|length| 0..*length)
+        .flat_map(|place| (0..half).map(move |i| angle(place, i)))
+        .collect();
+    let table = |of: fn(f64) -> f64| {
+        let values: Vec<f32> = angles.iter().map(|angle| of(*angle) as f32).collect();
+        Tensor::from_vec(values, (rows, 1, 1, 1, half), x.device())
+    };
+    let (cos, sin) = (table(f64::cos)?, table(f64::sin)?);
+    let parts = x.reshape((rows, 3, heads, 2, half))?;
+    let turned = parts.narrow(1, 0, 2)?;
+    let (a, b) = (turned.narrow(3, 0, 1)?, turned.narrow(3, 1, 1)?);
+    let first = (a.broadcast_mul(&cos)? - b.broadcast_mul(&sin)?)?;
+    let second = (b.broadcast_mul(&cos)? + a.broadcast_mul(&sin)?)?;
+    let turned = Tensor::cat(&[first, second], 3)?;
+    Tensor::cat(&[turned, parts.narrow(1, 2, 1)?], 1)?.reshape((rows, width))
 }
 
 /// The mean of each sequence's rows weighted by the softmax of their scores: (rows of all
@@ -74,7 +105,7 @@ mod tests {
         let dense =
             |x: &Tensor, outputs: usize, seed| x.matmul(&draw((x.dim(1).unwrap(), outputs), seed)).unwrap();
         let norm = |x: &Tensor, seed| layer_norm(x, &draw(4, seed), &draw(4, seed + 1)).unwrap();
-        let y = attention(&dense(&norm(x, 10), 12, 12), 2, lengths).unwrap();
+        let y = attention(&dense(&norm(x, 10), 12, 12), 2, usize::MAX, lengths).unwrap();
         let x = (x + dense(&y, 4, 13)).unwrap();
         let inner = dense(&norm(&x, 14), 6, 16).gelu_erf().unwrap();
         (&x + dense(&inner, 4, 17)).unwrap()

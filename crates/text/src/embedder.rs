@@ -9,8 +9,9 @@ use model::package::MANIFEST;
 use model::{Package, PackageError};
 use nn::{Params, SequenceInput, SequenceNetwork, SequencePlan};
 
+use super::adopted_tokenizer::AdoptedTokenizer;
 use super::pretrained;
-use super::tokenizer::{AdoptedTokenizer, Tokens};
+use super::tokenizer::Tokens;
 use super::vectors::{WeightedRows, WordVectors, to_unit};
 
 /// One text as the model reads it. Cheap to clone and to send between threads.

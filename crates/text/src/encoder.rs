@@ -2,12 +2,15 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
+use super::adopted_tokenizer::AdoptedTokenizer;
 use super::fields;
 use super::record::Record;
 use super::terms::{self, Term};
 use super::tokenizer::{Tokenizer, Tokens};
+use model::PackageError;
 use model::manifest::{Architecture, BagConfig, RecordInput};
 
 /// One record, ready for a network. Cheap to clone and to send between threads.
@@ -30,8 +33,15 @@ pub struct Encoded {
 #[derive(Clone)]
 pub struct Encoder {
     input: RecordInput,
-    tokenizer: Tokenizer,
+    tokenizer: Cutter,
     bag: Option<BagConfig>,
+}
+
+/// What cuts a note into tokens.
+#[derive(Clone)]
+enum Cutter {
+    Own(Box<Tokenizer>),
+    Adopted(Box<AdoptedTokenizer>),
 }
 
 impl Encoder {
@@ -41,7 +51,29 @@ impl Encoder {
             Architecture::Bag(config) => Some(config.clone()),
             _ => None,
         };
-        Encoder { input, tokenizer, bag }
+        Encoder { input, tokenizer: Cutter::Own(Box::new(tokenizer)), bag }
+    }
+
+    /// For an encoder that others have trained, with its own tokenizer.
+    pub fn adopted(input: RecordInput, tokenizer: AdoptedTokenizer) -> Encoder {
+        Encoder { input, tokenizer: Cutter::Adopted(Box::new(tokenizer)), bag: None }
+    }
+
+    /// For the model that `input` and `architecture` describe, with the tokenizer of the package in `folder`.
+    ///
+    /// # Errors
+    /// A tokenizer that does not fit.
+    pub fn read(
+        folder: &Path,
+        input: RecordInput,
+        architecture: &Architecture,
+    ) -> Result<Encoder, PackageError> {
+        match architecture {
+            Architecture::Encoder(config) => {
+                Ok(Encoder::adopted(input, AdoptedTokenizer::read(folder, config.vocabulary)?))
+            }
+            other => Ok(Encoder::new(input, other, Tokenizer::read(folder, other)?)),
+        }
     }
 
     /// What the manifest says of the input.
@@ -54,11 +86,14 @@ impl Encoder {
     /// # Errors
     /// What the tokenizer reports.
     pub fn encode(&self, record: &Record) -> tokenizers::Result<Encoded> {
-        let read = self.read(record);
+        let read = self.excerpt(record);
         let note = read.as_ref();
         // A bag reads n-grams, of all there are: its tokens are only counted.
         let most = if self.bag.is_some() { usize::MAX } else { self.input.max_tokens };
-        let mut tokens = self.tokenizer.encode(note, most)?;
+        let mut tokens = match &self.tokenizer {
+            Cutter::Own(tokenizer) => tokenizer.encode(note, most)?,
+            Cutter::Adopted(tokenizer) => tokenizer.encode_ends(note, most)?,
+        };
         if note.len() < record.note.len() {
             // The middle was not counted: the estimate keeps `truncated` true and `tokens` fair.
             let share = record.note.len() as f64 / note.len().max(1) as f64;
@@ -70,7 +105,7 @@ impl Encoder {
         }
         let (words, characters) = match &self.bag {
             Some(bag) => {
-                let text = self.tokenizer.normalise(note)?;
+                let text = self.normalise(note)?;
                 (terms::words(&text, bag.words), terms::characters(&text, bag.characters))
             }
             None => (Vec::new(), Vec::new()),
@@ -84,10 +119,22 @@ impl Encoder {
     /// # Errors
     /// What the tokenizer reports.
     pub fn text(&self, record: &Record) -> tokenizers::Result<String> {
-        self.tokenizer.normalise(&self.read(record))
+        self.normalise(&self.excerpt(record))
     }
 
-    /// Where stretches of [`Encoder::text`], in bytes, stand in the record's note, in code points.
+    /// A note as it is read beside the network.
+    ///
+    /// # Errors
+    /// What the tokenizer reports.
+    pub fn normalise(&self, note: &str) -> tokenizers::Result<String> {
+        match &self.tokenizer {
+            Cutter::Own(tokenizer) => tokenizer.normalise(note),
+            Cutter::Adopted(tokenizer) => tokenizer.normalise(note),
+        }
+    }
+
+    /// Where stretches of [`Encoder::text`], in bytes, stand in the record's note, in code points; nothing of an adopted
+    /// encoder, which cannot say what its answer is made of.
     ///
     /// # Errors
     /// What the tokenizer reports.
@@ -96,11 +143,14 @@ impl Encoder {
         record: &Record,
         stretches: &[Range<usize>],
     ) -> tokenizers::Result<Vec<Range<usize>>> {
-        self.tokenizer.places(&self.read(record), stretches)
+        match &self.tokenizer {
+            Cutter::Own(tokenizer) => tokenizer.places(&self.excerpt(record), stretches),
+            Cutter::Adopted(_) => Ok(Vec::new()),
+        }
     }
 
     /// Far beyond what any model reads; keeps the work on one note within bounds.
-    fn read<'a>(&self, record: &'a Record) -> Cow<'a, str> {
+    fn excerpt<'a>(&self, record: &'a Record) -> Cow<'a, str> {
         excerpt(&record.note, self.input.max_tokens.saturating_mul(64).max(1 << 16))
     }
 }
@@ -136,7 +186,11 @@ mod tests {
             field_scale: 1.0,
             trees: None,
         });
-        Encoder { input: RecordInput { max_tokens: 8, fields: Vec::new() }, tokenizer, bag }
+        Encoder {
+            input: RecordInput { max_tokens: 8, fields: Vec::new() },
+            tokenizer: Cutter::Own(Box::new(tokenizer)),
+            bag,
+        }
     }
 
     fn encode(bag: bool, note: String) -> Encoded {

@@ -1,4 +1,4 @@
-//! Is a note like those that a bag was trained on?
+//! Is a note like those that a bag was trained on, or that an adopted encoder was measured on?
 //!
 //! Measured by the share of its n-grams that training had seen. Of characters those of three and
 //! more count: shorter ones are in any text of the same script. Where a bag reads words alone, their
@@ -21,6 +21,21 @@ use model::package::LIKENESS;
 
 /// The least length of an n-gram of characters that counts.
 const LEAST: usize = 3;
+
+/// Name of the tensor in `likeness.safetensors` that holds the n-grams known to a model that has none of its own.
+pub const KNOWN: &str = "ngrams";
+
+/// The n-grams by which notes are told for a model that has none of its own: of characters, within words.
+pub fn adopted_ngrams() -> BagConfig {
+    BagConfig {
+        words: NGrams { min: 1, max: 0, scale: 1.0 },
+        characters: NGrams { min: LEAST, max: LEAST + 2, scale: 1.0 },
+        ngrams: 0,
+        inverse_document_frequency: false,
+        field_scale: 1.0,
+        trees: None,
+    }
+}
 
 /// What a bag's training notes are like.
 #[derive(Debug, Clone)]
@@ -68,25 +83,34 @@ impl Familiarity {
         manifest: &Manifest,
         weights: &BTreeMap<String, Tensor>,
     ) -> candle_core::Result<Option<Familiarity>> {
-        let Architecture::Bag(config) = &manifest.architecture else { return Ok(None) };
+        let config = match &manifest.architecture {
+            Architecture::Bag(config) => config.clone(),
+            Architecture::Encoder(_) => adopted_ngrams(),
+            _ => return Ok(None),
+        };
+        let mut known = weights.get("ngrams").cloned();
         let (at_least, order) = match &manifest.likeness {
             Some(Likeness::KnownNgrams { at_least, .. }) => (*at_least, None),
             Some(Likeness::Characters { at_least, order, mean, exponent, least, .. }) => {
                 let tensors = safetensors::load(folder.join(LIKENESS), &Device::Cpu)?;
+                known = known.or_else(|| tensors.get(KNOWN).cloned());
                 let language = Language::read(*order, &tensors.into_iter().collect())?;
                 (*at_least, Some(Order { language, mean: *mean, exponent: *exponent, least: *least }))
             }
             _ => return Ok(None),
         };
-        let Some(hashes) = weights.get("ngrams") else {
-            candle_core::bail!("the tensor \"ngrams\" is absent")
-        };
-        Ok(Some(Familiarity { config: config.clone(), hashes: hashes.to_vec1()?, at_least, order }))
+        let Some(hashes) = known else { candle_core::bail!("the tensor \"{KNOWN}\" is absent") };
+        Ok(Some(Familiarity { config, hashes: hashes.to_vec1()?, at_least, order }))
     }
 
     /// That of a bag with the n-grams `hashes`, in rising order.
     pub fn new(config: BagConfig, hashes: Vec<u32>) -> Familiarity {
         Familiarity { config, hashes, at_least: 0.0, order: None }
+    }
+
+    /// The n-grams that it knows, rising.
+    pub fn hashes(&self) -> &[u32] {
+        &self.hashes
     }
 
     /// Whether a normalised note is like those of training.

@@ -8,10 +8,12 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod adopted_tokenizer;
 pub mod bag;
 pub mod embedder;
 pub mod encoder;
 pub mod evidence;
+pub mod extractor;
 pub mod familiarity;
 pub mod fields;
 #[cfg(test)]
@@ -34,6 +36,7 @@ pub mod vectors;
 pub use embedder::Embedder;
 pub use encoder::{Encoded, Encoder};
 pub use evidence::Evidence;
+pub use extractor::Extractor;
 pub use familiarity::Familiarity;
 pub use language::Language;
 pub use record::{FieldError, FieldValue, Record};

@@ -1,6 +1,6 @@
 //! The network that a manifest describes: as it trains and is evaluated, and as it serves.
 //!
-//! A network over tokens is described once ([`super::lstm`], [`super::transformer`]); training and
+//! A network over tokens is described once ([`super::lstm`], [`super::transformer`], [`super::pretrained`]); training and
 //! serving are both made from the description. A bag is its own plan.
 
 #[cfg(test)]
@@ -17,6 +17,7 @@ use super::bag::Bag;
 use super::encoder::Example;
 use super::fields;
 use super::lstm::lstm;
+use super::pretrained;
 use super::transformer::transformer;
 
 /// The network of `architecture` over records of `input`, with one output a label.
@@ -65,6 +66,7 @@ fn describe(architecture: &Architecture, input: &RecordInput, labels: usize) -> 
     Ok(match architecture {
         Architecture::Lstm(config) => lstm(config, width, labels)?,
         Architecture::Transformer(config) => transformer(config, input.max_tokens, width, labels)?,
+        Architecture::Encoder(config) => pretrained::classifier(config, labels)?,
         other => bail!("the architecture \"{}\" does not read notes", other.as_str()),
     })
 }

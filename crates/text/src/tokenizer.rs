@@ -128,6 +128,18 @@ impl Tokenizer {
         self.inner.get_vocab_size(true)
     }
 
+    /// The text of a token, blanks around it with it; none where there is no such token, or where it is not whole
+    /// characters.
+    pub fn text_of(&self, id: u32) -> Option<String> {
+        let text = self.inner.decode(&[id], false).ok()?;
+        if text.is_empty() || text.contains('\u{fffd}') { None } else { Some(text) }
+    }
+
+    /// The library's tokenizer.
+    pub(crate) fn into_inner(self) -> tokenizers::Tokenizer {
+        self.inner
+    }
+
     /// One more than the highest id.
     fn ids(&self) -> usize {
         self.inner.get_vocab(true).into_values().max().map_or(0, |id| id as usize + 1)
@@ -138,11 +150,7 @@ impl Tokenizer {
     /// # Errors
     /// What the library reports.
     pub fn normalise(&self, note: &str) -> tokenizers::Result<String> {
-        let mut text = NormalizedString::from(self.simplifier.simplify(note).as_ref());
-        if let Some(normalizer) = self.inner.get_normalizer() {
-            normalizer.normalize(&mut text)?;
-        }
-        Ok(text.get().to_string())
+        normalise(&self.simplifier, self.inner.get_normalizer(), note)
     }
 
     /// Where stretches of the normalised note, in bytes, stand in the note, in Unicode code points.
@@ -186,69 +194,21 @@ impl Tokenizer {
     }
 }
 
-/// A tokenizer that others have trained, as its `tokenizer.json` has it, with the tokens that it sets before and
-/// behind a text.
-#[derive(Clone)]
-pub struct AdoptedTokenizer {
-    inner: tokenizers::Tokenizer,
-    before: Vec<u32>,
-    behind: Vec<u32>,
+/// A note as it is before it is cut into tokens: simplified, and what `normalizer` makes of that.
+pub(crate) fn normalise(
+    simplifier: &Simplifier,
+    normalizer: Option<&NormalizerWrapper>,
+    note: &str,
+) -> tokenizers::Result<String> {
+    let mut text = NormalizedString::from(simplifier.simplify(note).as_ref());
+    if let Some(normalizer) = normalizer {
+        normalizer.normalize(&mut text)?;
+    }
+    Ok(text.get().to_string())
 }
 
-impl AdoptedTokenizer {
-    /// Reads the content of a `tokenizer.json`.
-    ///
-    /// # Errors
-    /// What is wrong with it.
-    pub fn parse(json: &[u8]) -> tokenizers::Result<AdoptedTokenizer> {
-        let Tokenizer { inner, .. } = Tokenizer::parse(json)?;
-        let bare = inner.encode_fast("a", false)?.get_ids().to_vec();
-        let whole = inner.encode_fast("a", true)?.get_ids().to_vec();
-        let at = (0..=whole.len().saturating_sub(bare.len())).find(|at| whole[*at..].starts_with(&bare));
-        let Some(at) = at.filter(|_| !bare.is_empty()) else {
-            return Err("it has no token for the letter \"a\"".into());
-        };
-        let (before, behind) = (whole[..at].to_vec(), whole[at + bare.len()..].to_vec());
-        Ok(AdoptedTokenizer { inner, before, behind })
-    }
-
-    /// Reads the `tokenizer.json` of the package in `folder`, whose network knows so many tokens.
-    ///
-    /// # Errors
-    /// The file, and what is wrong with it; a token that the network has no values for.
-    pub fn read(folder: &Path, known: usize) -> Result<AdoptedTokenizer, PackageError> {
-        let file = folder.join(package::TOKENIZER);
-        let tokenizer =
-            AdoptedTokenizer::parse(&package::read(&file)?).map_err(|e| PackageError::new(&file, e))?;
-        match tokenizer.ids() <= known {
-            true => Ok(tokenizer),
-            false => {
-                let reason = format!("it has {} tokens; the network was made for {known}", tokenizer.ids());
-                Err(PackageError::new(&file, reason))
-            }
-        }
-    }
-
-    /// One more than the highest id.
-    pub fn ids(&self) -> usize {
-        self.inner.get_vocab(true).into_values().max().map_or(0, |id| id as usize + 1)
-    }
-
-    /// The tokens of a text, at most `most` with those before and behind it: of a longer text the first ones.
-    ///
-    /// # Errors
-    /// What the library reports.
-    pub fn encode(&self, text: &str, most: usize) -> tokenizers::Result<Tokens> {
-        let encoding = self.inner.encode_fast(text, false)?;
-        let ids = encoding.get_ids();
-        let around = self.before.len() + self.behind.len();
-        let read = &ids[..ids.len().min(most.saturating_sub(around))];
-        let all = [&self.before[..], read, &self.behind].concat();
-        Ok(Tokens { ids: all, total: ids.len() + around })
-    }
-}
-
-fn normalizer() -> tokenizers::Result<NormalizerWrapper> {
+/// What our tokenizers do to a note first.
+pub(crate) fn normalizer() -> tokenizers::Result<NormalizerWrapper> {
     let controls = Replace::new(ReplacePattern::Regex(r"\p{Cc}+".to_string()), " ")?;
     Ok(NormalizerWrapper::Sequence(Sequence::new(vec![
         NormalizerWrapper::NFKC(NFKC),

@@ -54,9 +54,11 @@ fn write_card(out: &mut String, m: &Manifest, notes: &str, shown: &str) -> std::
     if !notes.is_empty() {
         writeln!(out, "\n{}", notes.trim_end())?;
     }
+    // What is adopted has no history.
+    let curve = if m.training.epochs == 0 { "" } else { "![Learning curve](plots/learning-curve.svg)\n\n" };
     writeln!(
         out,
-        "\n## Plots\n\nReliability and ROC are those of the split {shown}.\n\n![Learning curve](plots/learning-curve.svg)\n\n![Reliability](plots/reliability.svg)\n\n![ROC](plots/roc.svg)"
+        "\n## Plots\n\nReliability and ROC are those of the split {shown}.\n\n{curve}![Reliability](plots/reliability.svg)\n\n![ROC](plots/roc.svg)"
     )
 }
 

@@ -43,6 +43,8 @@ pub struct FittedFamiliarity {
     pub described: Likeness,
     /// For the package's `likeness.safetensors`.
     pub tensors: BTreeMap<String, Tensor>,
+    /// The n-grams that are known, rising.
+    pub known: Vec<u32>,
 }
 
 /// How a bag's n-grams were chosen.
@@ -77,7 +79,8 @@ pub fn texts(tokenizer: &Tokenizer, records: &[(Record, usize)]) -> Result<Vec<S
     records.iter().map(|(record, _)| tokenizer.normalise(&record.note).map_err(|e| anyhow!(e))).collect()
 }
 
-/// Fits both measures on the training notes; `unseen` are the texts of the validation records.
+/// Fits both measures on the training notes; `unseen` are the texts of the validation records, and `normalise` makes such a
+/// text of a note.
 ///
 /// # Errors
 /// A sentence that cannot be normalised; what candle says.
@@ -85,7 +88,7 @@ pub fn fit(
     choice: Choice,
     train: Training,
     unseen: &[String],
-    tokenizer: &Tokenizer,
+    normalise: &dyn Fn(&str) -> Result<String>,
 ) -> Result<FittedFamiliarity> {
     let notes = train.notes;
     let known = |members: &[usize]| {
@@ -111,8 +114,7 @@ pub fn fit(
     }
     let all: Vec<usize> = (0..notes.len()).collect();
     let known = known(&all);
-    let everyday = EVERYDAY.lines().map(|line| tokenizer.normalise(line).map_err(|e| anyhow!(e)));
-    let everyday = everyday.collect::<Result<Vec<_>>>()?;
+    let everyday = EVERYDAY.lines().map(normalise).collect::<Result<Vec<_>>>()?;
 
     let mut best: Option<(Fit, Order)> = None;
     for (order, likely) in orders.into_iter().zip(&likely) {
@@ -150,7 +152,7 @@ pub fn fit(
         everyday_abstained,
         auroc: auc(&scores, &own).unwrap_or(0.5),
     };
-    Ok(FittedFamiliarity { described, tensors: chosen.language.tensors()? })
+    Ok(FittedFamiliarity { described, tensors: chosen.language.tensors()?, known: known.hashes().to_vec() })
 }
 
 /// What limits on both measures do.
@@ -229,7 +231,8 @@ pub fn of_package(package: &Package, data: &Path) -> Result<FittedFamiliarity> {
     let choice = Choice { config, ngrams: config.ngrams, least, seed: training.seed };
     let (notes, unseen) = (texts(&tokenizer, &train)?, texts(&tokenizer, &val)?);
     let encoded: Vec<&Encoded> = encoded.iter().collect();
-    fit(choice, Training { notes: &notes, encoded: &encoded, truth: &truth }, &unseen, &tokenizer)
+    let training = Training { notes: &notes, encoded: &encoded, truth: &truth };
+    fit(choice, training, &unseen, &|line| tokenizer.normalise(line).map_err(|e| anyhow!(e)))
 }
 
 #[cfg(test)]

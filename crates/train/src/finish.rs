@@ -83,7 +83,7 @@ pub struct Finished<'a> {
     pub calibration: Answers,
     /// Share of the validation examples on which the model may abstain.
     pub abstain_share: f64,
-    /// The learning curve.
+    /// The learning curve; empty where nothing was learned.
     pub history: Vec<Epoch>,
     /// Paragraphs for the card.
     pub notes: String,
@@ -130,7 +130,9 @@ pub fn finish(run: Finished, out: &Path) -> Result<(PathBuf, Manifest)> {
 
     let (shown_split, shown) = splits.get("test").map_or(("val", val), |test| ("test", test));
     let shown_rows = rows(shown)?;
-    extra.push(("plots/learning-curve.svg", plots::learning_curve(&history)?));
+    if !history.is_empty() {
+        extra.push(("plots/learning-curve.svg", plots::learning_curve(&history)?));
+    }
     extra.push(("plots/reliability.svg", plots::reliability(&reliability(&shown_rows, &shown.truth))?));
     extra.push(("plots/roc.svg", plots::roc_curves(&manifest.labels, &shown_rows, &shown.truth)?));
 

@@ -44,6 +44,7 @@ pub mod report;
 pub mod segment;
 pub mod splits;
 pub mod stacking;
+pub mod start_vectors;
 pub mod tables;
 pub mod text;
 pub mod text_options;

@@ -37,7 +37,7 @@ enum Command {
     Extract(Box<extract::ExtractOptions>),
     /// Learn vectors of words and of texts, for search
     Embed(Box<embed::EmbedOptions>),
-    /// Make a package of an encoder that others have trained, once it was measured
+    /// Make a package of an encoder that others have trained (of sentences, of classes or of tags), once it was measured
     Adopt(Box<adopt::AdoptOptions>),
     /// Fit a recommender to interactions, as a package
     Recommender(Box<recommender::train::RecommenderOptions>),
@@ -119,7 +119,7 @@ fn main() -> anyhow::Result<()> {
         }
         Command::Adopt(options) => {
             let (folder, manifest) = adopt::adopt(&options)?;
-            print!("wrote {}\n\n{}", folder.display(), embed::retrieval::table(manifest.metrics.iter()));
+            print!("wrote {}\n\n{}", folder.display(), adopt::summary(&manifest));
         }
         Command::Recommender(options) => match recommender::train::train(&options)? {
             recommender::train::Outcome::Wrote(folder, summary) => {

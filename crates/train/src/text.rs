@@ -18,6 +18,7 @@ use super::finish::{
 use super::fit::{Epoch, Examples, Session, fit, predict};
 use super::notes::{Columns, NoteSource};
 use super::report::{Shown, Subjects};
+use super::start_vectors::StartVectors;
 use super::text_options::{Arch, TextOptions};
 use super::text_plan::{architecture, bag_options, describe, fit_options, ordinal, record_input};
 use model::calibration::{fit_temperature, negative_log_likelihood};
@@ -77,6 +78,18 @@ pub fn train(options: &TextOptions, stop: &AtomicBool) -> Result<(PathBuf, Manif
         Some(file) => Some(std::fs::read(file).with_context(|| format!("--red-flags: {}", file.display()))?),
         None => None,
     };
+    let vectors = match &options.vectors {
+        Some(path) => {
+            ensure!(
+                archs != [Arch::Bag],
+                "--vectors is for networks over tokens (--arch lstm, transformer or auto); a bag has no values of tokens"
+            );
+            let vectors = StartVectors::read(path)?;
+            vectors.check(options.embedding)?;
+            Some(vectors)
+        }
+        None => None,
+    };
     // Whatever would make a package refuse itself is said now, not after the training.
     let plans: Vec<(Arch, Manifest)> = archs
         .iter()
@@ -98,9 +111,13 @@ pub fn train(options: &TextOptions, stop: &AtomicBool) -> Result<(PathBuf, Manif
     let stopped = || stop.load(Ordering::Relaxed);
     let mut sessions = Vec::new();
     let mut best: Option<(f64, Candidate)> = None;
-    for (arch, manifest) in plans {
+    for (arch, mut manifest) in plans {
+        if let Some(vectors) = vectors.as_ref().filter(|_| arch != Arch::Bag) {
+            let described = Value::from(vectors.described.clone());
+            manifest.training.settings.insert("vectors".to_string(), described);
+        }
         let session = session(arch, options, &manifest, stop);
-        let trained = candidate(arch, manifest, options, &source, &session)
+        let trained = candidate(arch, manifest, options, &source, vectors.as_ref(), &session)
             .with_context(|| format!("training the architecture \"{}\"", arch.as_str()));
         sessions.push(session);
         let candidate = match trained {
@@ -142,9 +159,13 @@ pub fn train(options: &TextOptions, stop: &AtomicBool) -> Result<(PathBuf, Manif
         extra.push((LIKENESS, serialize(&familiar.tensors)?));
     }
     let mut floors = BTreeMap::new();
+    let encoder = match &manifest.input {
+        Input::Record(input) => Encoder::new(input.clone(), &manifest.architecture, tokenizer),
+        _ => bail!("the model \"{}\" does not read notes", manifest.name),
+    };
     if let (Some(red_flags), true) = (&red_flags, manifest.ordinal.is_some()) {
         for (split, records) in &source.splits {
-            floors.insert(split.clone(), floors_of(red_flags, &tokenizer, records)?);
+            floors.insert(split.clone(), floors_of(red_flags, &encoder, records)?);
         }
     }
     let finished = Finished {
@@ -208,9 +229,9 @@ fn subjects<'a>(source: &'a NoteSource, split: &str) -> Subjects<'a> {
 }
 
 /// What red flags hold the answers to some records to.
-fn floors_of(rules: &RedFlags, tokenizer: &Tokenizer, records: &[(Record, usize)]) -> Result<Floors> {
+fn floors_of(rules: &RedFlags, encoder: &Encoder, records: &[(Record, usize)]) -> Result<Floors> {
     let floor = |(record, _): &(Record, usize)| {
-        let text = tokenizer.normalise(&record.note).map_err(|e| anyhow!(e))?;
+        let text = encoder.normalise(&record.note).map_err(|e| anyhow!(e))?;
         Ok(rules.floor(&rules.find(record, &text)))
     };
     records.iter().map(floor).collect()
@@ -238,10 +259,9 @@ pub fn answers_of(
     let (note, label) = (column("note_column", "note"), column("label_column", "label"));
     let records = NoteSource::read_split(data, split, (&note, &label), &input.fields, &manifest.labels)?;
     ensure!(!records.is_empty(), "the split \"{split}\" has no records");
-    let tokenizer = Tokenizer::read(&package.folder, &manifest.architecture)?;
+    let encoder = Encoder::read(&package.folder, input.clone(), &manifest.architecture)?;
     let rules = rules.filter(|_| manifest.ordinal.is_some());
-    let floors = rules.map(|rules| floors_of(&rules, &tokenizer, &records)).transpose()?;
-    let encoder = Encoder::new(input.clone(), &manifest.architecture, tokenizer);
+    let floors = rules.map(|rules| floors_of(&rules, &encoder, &records)).transpose()?;
     let mut params = Params::frozen(package.weights);
     let network = network::build(&manifest.architecture, input, manifest.labels.len(), &mut params)?;
     params.finish()?;
@@ -270,6 +290,7 @@ fn candidate(
     mut manifest: Manifest,
     options: &TextOptions,
     source: &NoteSource,
+    vectors: Option<&StartVectors>,
     session: &Session,
 ) -> Result<Candidate> {
     let vocabulary = if arch == Arch::Bag { BAG_VOCABULARY } else { options.vocabulary };
@@ -302,7 +323,8 @@ fn candidate(
             };
             let encoded: Vec<&Encoded> = train.examples.iter().map(Arc::as_ref).collect();
             let training = Training { notes: &notes, encoded: &encoded, truth: &train.truth };
-            familiar = Some(familiarity::fit(choice, training, &unseen, &tokenizer)?);
+            let normalise = |line: &str| tokenizer.normalise(line).map_err(|e| anyhow!(e));
+            familiar = Some(familiarity::fit(choice, training, &unseen, &normalise)?);
             refitted = trained.refitted;
             let architecture = Architecture::Bag(trained.config);
             (architecture, trained.weights, Some(trained.unseen), trained.history)
@@ -310,6 +332,12 @@ fn candidate(
         _ => {
             let mut params = Params::fresh(options.seed);
             let network = network::build(&architecture, &input, labels, &mut params)?;
+            if let Some(vectors) = vectors {
+                let known = vectors.set(&params, &tokenizer)?;
+                eprintln!("{} of {} tokens start as the vector of a word", known.tokens, known.of);
+                let known = Value::from(known.tokens);
+                manifest.training.settings.insert("tokens_from_vectors".to_string(), known);
+            }
             let (train, val) = (&sets["train"], &sets["val"]);
             let fit_options = fit_options(arch, options);
             let history = fit(network.as_ref(), &params, train, val, labels, &fit_options, session)?;

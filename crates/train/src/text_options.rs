@@ -83,6 +83,10 @@ pub struct TextOptions {
     /// JSON file of rules for red flags, which goes into the package as it is
     #[arg(long, env = "MEDSERVE_RED_FLAGS")]
     pub red_flags: Option<PathBuf>,
+    /// lstm, transformer: what tokens that are words start as, a package of train embed or a file of word2vec's, fastText's or
+    /// GloVe's text form
+    #[arg(long, env = "MEDSERVE_VECTORS")]
+    pub vectors: Option<PathBuf>,
     /// bag: n-grams of words, MIN-MAX, MIN-MAX*SCALE or none
     #[arg(long, env = "MEDSERVE_WORDS", default_value = "1-2")]
     pub words: String,

@@ -27,7 +27,20 @@ pub enum SequenceOp {
     Attention {
         /// Parts that the columns of each fall into.
         heads: usize,
+        /// Rows before a row, and behind it, that it sees; those of the whole sequence where there are no more.
+        reach: usize,
     },
+    /// Turns the values of queries and keys, two by two, by angles that grow with the place in the sequence, so that
+    /// products depend on how far apart two rows are (Su et al. 2021, "RoFormer").
+    Rotary {
+        /// Parts that the columns of each fall into; of a part of n columns, column i is turned with column i + n / 2.
+        heads: usize,
+        /// The angle of the pair i is the place over this to the power of 2 i / n.
+        base: f32,
+    },
+    /// The Gaussian error linear unit of the first half of the columns, times the second half (Shazeer 2020, "GLU variants
+    /// improve transformer").
+    GatedGelu,
     /// The states of a long short-term memory (Hochreiter and Schmidhuber 1997, with the forget
     /// gate of Gers et al. 2000). Gates are in the order input, forget, cell, output.
     Lstm {
@@ -88,12 +101,14 @@ impl GraphBuilder {
         Ok(self.sequence(name, SequenceOp::Positions { most }, x, self.shape(x)))
     }
 
-    /// A layer normalisation.
+    /// A layer normalisation of rows, or of a vector.
     ///
     /// # Errors
-    /// Something else than rows.
+    /// Something else.
     pub fn layer_norm(&mut self, name: &str, x: NodeId) -> Result<NodeId> {
-        self.rows(name, x)?;
+        if self.shape(x).vector_width().is_none() {
+            self.rows(name, x)?;
+        }
         Ok(self.sequence(name, SequenceOp::LayerNorm, x, self.shape(x)))
     }
 
@@ -103,11 +118,44 @@ impl GraphBuilder {
     /// # Errors
     /// Rows that do not fall into three times `heads` parts.
     pub fn attention(&mut self, name: &str, x: NodeId, heads: usize) -> Result<NodeId> {
+        self.local_attention(name, x, heads, usize::MAX)
+    }
+
+    /// The same where a row sees at most `reach` rows before it and as many behind it.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn local_attention(&mut self, name: &str, x: NodeId, heads: usize, reach: usize) -> Result<NodeId> {
         let width = self.rows(name, x)?;
         if heads == 0 || !width.is_multiple_of(3 * heads) {
             return refuse(name, format!("{width} columns do not fall into 3 x {heads} parts"));
         }
-        Ok(self.sequence(name, SequenceOp::Attention { heads }, x, Shape::Rows { width: width / 3 }))
+        let op = SequenceOp::Attention { heads, reach };
+        Ok(self.sequence(name, op, x, Shape::Rows { width: width / 3 }))
+    }
+
+    /// Turns rows of queries, keys and values by their places, values excepted.
+    ///
+    /// # Errors
+    /// Rows that do not fall into three times `heads` parts of an even number of columns.
+    pub fn rotary(&mut self, name: &str, x: NodeId, heads: usize, base: f32) -> Result<NodeId> {
+        let width = self.rows(name, x)?;
+        if heads == 0 || !width.is_multiple_of(6 * heads) {
+            return refuse(name, format!("{width} columns do not fall into 3 x {heads} even parts"));
+        }
+        Ok(self.sequence(name, SequenceOp::Rotary { heads, base }, x, self.shape(x)))
+    }
+
+    /// Rows to rows of half their width.
+    ///
+    /// # Errors
+    /// Something else than rows of an even number of columns.
+    pub fn gated_gelu(&mut self, name: &str, x: NodeId) -> Result<NodeId> {
+        let width = self.rows(name, x)?;
+        if !width.is_multiple_of(2) {
+            return refuse(name, format!("{width} columns have no halves"));
+        }
+        Ok(self.sequence(name, SequenceOp::GatedGelu, x, Shape::Rows { width: width / 2 }))
     }
 
     /// The states of a long short-term memory of `hidden` values; `reverse` reads from the end.
@@ -185,7 +233,11 @@ impl SequenceOp {
             SequenceOp::Pool(Pooling::Attention) => {
                 vec![value("weight", vec![1, width], Init::Constant(0.0)), all("bias", 1, 0.0)]
             }
-            SequenceOp::Attention { .. } | SequenceOp::Pool(_) | SequenceOp::BinaryLogits => Vec::new(),
+            SequenceOp::Attention { .. }
+            | SequenceOp::Rotary { .. }
+            | SequenceOp::GatedGelu
+            | SequenceOp::Pool(_)
+            | SequenceOp::BinaryLogits => Vec::new(),
         }
     }
 }

@@ -20,9 +20,9 @@ pub struct AttentionMemory {
 }
 
 /// Writes what the `heads` heads make of every sequence to `out`, (rows, width). `x` is (rows, 3
-/// width): queries, keys and values, each head after head.
+/// width): queries, keys and values, each head after head. A row sees at most `reach` rows on either side.
 pub fn attend(
-    heads: usize,
+    (heads, reach): (usize, usize),
     lengths: &[usize],
     x: &[f32],
     out: &mut [f32],
@@ -35,14 +35,14 @@ pub fn attend(
         let (own_out, rest_out) = out.split_at_mut(width * length);
         (x, out) = (rest, rest_out);
         for head in 0..heads {
-            one_head(length, head, width / heads, own, own_out, width, memory);
+            one_head((length, reach), head, width / heads, own, own_out, width, memory);
         }
     }
 }
 
 /// One head of `size` values over the `length` rows of one sequence.
 fn one_head(
-    length: usize,
+    (length, reach): (usize, usize),
     head: usize,
     size: usize,
     x: &[f32],
@@ -64,6 +64,12 @@ fn one_head(
         let queries = Matrix { values: &x[from * stride + head * size..], stride };
         let scores = &mut scores[..rows * padded];
         keys.multiply(rows, queries, Epilogue::default(), scores, padded);
+        if reach < length {
+            for (place, scores) in (from..).zip(scores.chunks_exact_mut(padded)) {
+                scores[..place.saturating_sub(reach)].fill(f32::NEG_INFINITY);
+                scores[(place + reach + 1).min(length)..length].fill(f32::NEG_INFINITY);
+            }
+        }
         let mut totals = [0.0; BLOCK];
         softmax_terms(scores, padded, length, &mut totals);
         let out = &mut out[from * width + head * size..];
@@ -91,6 +97,45 @@ pub fn attention_pool(score: &[f32], x: &[f32], out: &mut [f32], memory: &mut At
     out.fill(0.0);
     for (row, value) in x.chunks_exact(width).zip(scores.iter()) {
         add_scaled(out, row, value / total[0]);
+    }
+}
+
+/// Cosines and sines of the angles of places, kept from call to call.
+#[derive(Clone)]
+pub struct Rotation {
+    base: f32,
+    half: usize,
+    /// (places, pairs).
+    values: Vec<(f32, f32)>,
+}
+
+impl Rotation {
+    /// One of heads with `half` pairs of values.
+    pub fn new(base: f32, half: usize) -> Rotation {
+        Rotation { base, half, values: Vec::new() }
+    }
+
+    /// Whether it is that one.
+    pub fn is(&self, base: f32, half: usize) -> bool {
+        self.base.to_bits() == base.to_bits() && self.half == half
+    }
+
+    /// Turns the queries and keys of every sequence by their places; `x` is (rows, 3 width), each head after head.
+    pub fn turn(&mut self, lengths: &[usize], x: &mut [f32], width: usize) {
+        let Rotation { base, half, .. } = *self;
+        for place in self.values.len() / half..lengths.iter().copied().max().unwrap_or(0) {
+            let angle = |pair: usize| place as f64 / f64::from(base).powf(pair as f64 / half as f64);
+            self.values.extend((0..half).map(angle).map(|angle| (angle.cos() as f32, angle.sin() as f32)));
+        }
+        let places = lengths.iter().flat_map(|length| self.values.chunks_exact(half).take(*length));
+        for (row, angles) in x.chunks_exact_mut(3 * width).zip(places) {
+            for part in row[..2 * width].chunks_exact_mut(2 * half) {
+                let (first, second) = part.split_at_mut(half);
+                for ((a, b), (cos, sin)) in first.iter_mut().zip(second).zip(angles) {
+                    (*a, *b) = (*a * cos - *b * sin, *b * cos + *a * sin);
+                }
+            }
+        }
     }
 }
 

@@ -29,12 +29,17 @@ pub fn lower(graph: &Graph, weights: &[Vec<Tensor>]) -> Result<Program> {
         lowering.results[place] = lowering.layer(place)?;
     }
     let output = lowering.origin[graph.output().0];
+    let shape = graph.nodes()[output].shape;
+    let kept = match (shape, &lowering.results[output]) {
+        (Shape::Rows { .. }, Rows::At(RowSource::Rows(from))) => Some(*from),
+        (shape, _) if shape.vector_width().is_some() => None,
+        _ => bail!("the result of a network that serves is one vector a sequence, or one a token"),
+    };
     let mut program = lowering.program;
     program.logits = lowering.columns[output].unwrap_or(Column { vectors: 0, first: 0 });
-    program.labels = match graph.nodes()[output].shape.vector_width() {
-        Some(labels) => labels,
-        None => bail!("the result of a network that serves is one vector a sequence"),
-    };
+    program.labels = shape.values();
+    program.by_row = kept.is_some();
+    program.steps.extend(kept.map(|from| Step::Keep { from }));
     program.assign_memory();
     Ok(program)
 }
@@ -83,6 +88,7 @@ impl<'a> Lowering<'a> {
             vectors: Vec::new(),
             logits: Column { vectors: 0, first: 0 },
             labels: 0,
+            by_row: false,
             vocabulary: usize::MAX,
             most: usize::MAX,
             values: 0,
@@ -148,6 +154,14 @@ impl<'a> Lowering<'a> {
                 let (from, to) = (self.rows_of_input(place, 0)?, self.new_rows(*width));
                 return Ok(self.row_step(RowStep::Gelu { from, to }, to));
             }
+            (Op::Activation(kind), [shape]) => {
+                let Some(width) = shape.vector_width() else { return self.refuse(place) };
+                let (kind, from) = (*kind, self.column_of_input(place, 0)?);
+                if !matches!(kind, Activation::Relu | Activation::Gelu | Activation::Tanh) {
+                    return self.refuse(place);
+                }
+                self.vector_step(place, |to| Step::Activate { kind, from, width, to })?;
+            }
             (Op::Add, [Shape::Rows { width }, _]) => return self.sum(place, *width),
             (Op::Concat, _) => {
                 let Some(mut to) = self.columns[place] else { return self.refuse(place) };
@@ -182,6 +196,10 @@ impl<'a> Lowering<'a> {
                 self.program.steps.push(Step::AddPositions { from, table, to });
                 return Ok(Rows::At(RowSource::Rows(to)));
             }
+            SequenceOp::LayerNorm if input.vector_width().is_some() => {
+                let (from, norm) = (self.column_of_input(place, 0)?, self.norm_weights(place)?);
+                self.vector_step(place, |to| Step::NormaliseVector { from, norm, to })?;
+            }
             SequenceOp::LayerNorm => {
                 let (from, to) = (self.rows_of_input(place, 0)?, self.new_rows(width));
                 let folded = self.readers[place].iter().all(|reader| {
@@ -192,10 +210,19 @@ impl<'a> Lowering<'a> {
                 let rows = self.row_step(RowStep::Normalise { from, then, to }, to);
                 return Ok(if folded { Rows::Normalised(to, place) } else { rows });
             }
-            SequenceOp::Attention { heads } => {
+            SequenceOp::Attention { heads, reach } => {
                 let (from, to) = (self.rows_of_input(place, 0)?, self.new_rows(width / 3));
-                self.program.steps.push(Step::Attention { heads, from, to });
+                self.program.steps.push(Step::Attention { heads, reach, from, to });
                 return Ok(Rows::At(RowSource::Rows(to)));
+            }
+            SequenceOp::Rotary { heads, base } => {
+                let (from, to) = (self.rows_of_input(place, 0)?, self.new_rows(width));
+                self.program.steps.push(Step::Rotary { heads, base, from, to });
+                return Ok(Rows::At(RowSource::Rows(to)));
+            }
+            SequenceOp::GatedGelu => {
+                let (from, to) = (self.rows_of_input(place, 0)?, self.new_rows(width / 2));
+                return Ok(self.row_step(RowStep::GatedGelu { from, to }, to));
             }
             SequenceOp::Lstm { hidden, reverse, .. } => self.recurrence(place, hidden, reverse)?,
             SequenceOp::Pool(Pooling::Attention) => {

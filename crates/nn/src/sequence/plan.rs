@@ -9,10 +9,11 @@ use std::sync::Arc;
 use candle_core::{Result, bail};
 
 use super::SequenceInput;
-use super::attention::{AttentionMemory, attend, attention_pool};
+use super::attention::{AttentionMemory, Rotation, attend, attention_pool};
 use super::program::{Column, Program, RowSource, RowStep, Step};
 use super::recurrence::{RecurrenceMemory, Span, longest_first};
 use super::rows::{gelu_in_place, normalise, scale_and_shift};
+use crate::graph::Activation;
 use crate::packed::{Matrix, Residual};
 
 /// Tokens that go through the steps together, where one sequence does not have more.
@@ -39,7 +40,10 @@ struct Memory {
     rows: Vec<Vec<f32>>,
     /// One row a sequence.
     vectors: Vec<Vec<f32>>,
+    /// Rows that are the result.
+    kept: Vec<f32>,
     attention: AttentionMemory,
+    rotations: Vec<Rotation>,
     recurrence: RecurrenceMemory,
 }
 
@@ -55,7 +59,8 @@ impl SequencePlan {
         SequencePlan { program: Arc::new(program), together, memory }
     }
 
-    /// The logits of each sequence, in order.
+    /// The logits of each sequence, in order; where the network's result is a row for every token, a sequence's
+    /// rows one after the other.
     ///
     /// # Errors
     /// Sequences that the network cannot read: no tokens or too many, a token it does not know,
@@ -77,6 +82,15 @@ impl SequencePlan {
             self.memory.begin(&program, group);
             for step in &program.steps {
                 self.memory.run(&program, step, group);
+            }
+            if program.by_row {
+                let mut kept = &self.memory.kept[..];
+                for sequence in group {
+                    let (own, others) = kept.split_at(sequence.tokens.len() * program.labels);
+                    logits.push(own.to_vec());
+                    kept = others;
+                }
+                continue;
             }
             let Column { vectors, first } = program.logits;
             let all = self.memory.vectors[vectors].chunks_exact(program.vectors[vectors]);
@@ -147,10 +161,33 @@ impl Memory {
                     steps.iter().for_each(|step| self.run_rows(program, step, first, count));
                 }
             }
-            Step::Attention { heads, from, to } => {
+            Step::Attention { heads, reach, from, to } => {
                 let width = program.rows[*to].width;
                 let mut out = std::mem::take(&mut self.rows[*to]);
-                attend(*heads, &self.lengths, &self.rows[*from], &mut out, width, &mut self.attention);
+                attend(
+                    (*heads, *reach),
+                    &self.lengths,
+                    &self.rows[*from],
+                    &mut out,
+                    width,
+                    &mut self.attention,
+                );
+                self.rows[*to] = out;
+            }
+            Step::Rotary { heads, base, from, to } => {
+                let width = program.rows[*to].width / 3;
+                let mut out = std::mem::take(&mut self.rows[*to]);
+                if from != to {
+                    out.copy_from_slice(&self.rows[*from]);
+                }
+                let half = width / heads / 2;
+                if !self.rotations.iter().any(|rotation| rotation.is(*base, half)) {
+                    self.rotations.push(Rotation::new(*base, half));
+                }
+                let own = self.rotations.iter_mut().find(|rotation| rotation.is(*base, half));
+                if let Some(rotation) = own {
+                    rotation.turn(&self.lengths, &mut out, width);
+                }
                 self.rows[*to] = out;
             }
             Step::Recurrence { gates, recurrence, mean, max } => {
@@ -217,6 +254,36 @@ impl Memory {
                 dense.forward(group.len(), x, Residual::None, &mut out[to.first..], stride);
                 self.vectors[to.vectors] = out;
             }
+            Step::NormaliseVector { from, norm, to } => {
+                let width = norm.weight.len();
+                let mut out = std::mem::take(&mut self.vectors[to.vectors]);
+                let all = self.vectors[from.vectors].chunks_exact(widths[from.vectors]);
+                for (out, vector) in out.chunks_exact_mut(widths[to.vectors]).zip(all) {
+                    let out = &mut out[to.first..to.first + width];
+                    normalise(&vector[from.first..from.first + width], width, out);
+                    scale_and_shift(out, norm);
+                }
+                self.vectors[to.vectors] = out;
+            }
+            Step::Activate { kind, from, width, to } => {
+                let mut out = std::mem::take(&mut self.vectors[to.vectors]);
+                let all = self.vectors[from.vectors].chunks_exact(widths[from.vectors]);
+                for (out, vector) in out.chunks_exact_mut(widths[to.vectors]).zip(all) {
+                    let out = &mut out[to.first..to.first + width];
+                    out.copy_from_slice(&vector[from.first..from.first + width]);
+                    match kind {
+                        Activation::Gelu => gelu_in_place(out),
+                        Activation::Tanh => out.iter_mut().for_each(|x| *x = x.tanh()),
+                        // What is no number stays none, which `max` would hide.
+                        _ => out.iter_mut().filter(|x| **x < 0.0).for_each(|x| *x = 0.0),
+                    }
+                }
+                self.vectors[to.vectors] = out;
+            }
+            Step::Keep { from } => {
+                self.kept.clear();
+                self.kept.extend_from_slice(&self.rows[*from]);
+            }
             Step::BinaryLogits { from, to } => {
                 for index in 0..group.len() {
                     let logit = self.vectors[from.vectors][index * widths[from.vectors] + from.first];
@@ -236,7 +303,7 @@ impl Memory {
         };
         let to = match step {
             RowStep::Normalise { to, .. } | RowStep::Dense { to, .. } => *to,
-            RowStep::Gelu { to, .. } | RowStep::Add { to, .. } => *to,
+            RowStep::Gelu { to, .. } | RowStep::GatedGelu { to, .. } | RowStep::Add { to, .. } => *to,
         };
         let width = program.rows[to].width;
         // Taken out while it is written to: what is read lies elsewhere, or is what is written over.
@@ -264,6 +331,14 @@ impl Memory {
                     out.copy_from_slice(read(*from));
                 }
                 gelu_in_place(out);
+            }
+            RowStep::GatedGelu { from, .. } => {
+                let both = || read(*from).chunks_exact(2 * width);
+                out.chunks_exact_mut(width).zip(both()).for_each(|(out, x)| out.copy_from_slice(&x[..width]));
+                gelu_in_place(out);
+                for (out, x) in out.chunks_exact_mut(width).zip(both()) {
+                    out.iter_mut().zip(&x[width..]).for_each(|(out, gate)| *out *= gate);
+                }
             }
             RowStep::Add { from, other, .. } => {
                 if *from != to {

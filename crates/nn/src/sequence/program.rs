@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::dense::{Dense, LayerNormWeights};
 use super::recurrence::Recurrence;
+use crate::graph::Activation;
 
 /// One row for every token known.
 pub struct Table {
@@ -41,7 +42,9 @@ pub enum Step {
     /// Steps that work on each row by itself, done one after the other on a block of rows.
     RowWise(Vec<RowStep>),
     /// Queries, keys and values to what the heads make of them.
-    Attention { heads: usize, from: usize, to: usize },
+    Attention { heads: usize, reach: usize, from: usize, to: usize },
+    /// Turns queries and keys by their places.
+    Rotary { heads: usize, base: f32, from: usize, to: usize },
     /// Runs over the gates' part that comes from the input.
     Recurrence { gates: RowSource, recurrence: Recurrence, mean: Option<Column>, max: Option<Column> },
     /// The mean, or the maximum, of a sequence's rows, or of its first row alone.
@@ -52,10 +55,16 @@ pub enum Step {
     Values { to: Column },
     /// Copies a vector.
     Copy { from: Column, width: usize, to: Column },
+    /// A layer normalisation of vectors.
+    NormaliseVector { from: Column, norm: LayerNormWeights, to: Column },
     /// A dense layer over vectors.
     Dense { from: Column, dense: Dense, to: Column },
+    /// A function of each value of a vector.
+    Activate { kind: Activation, from: Column, width: usize, to: Column },
     /// 0 and the value of a vector of one.
     BinaryLogits { from: Column, to: Column },
+    /// Keeps rows as the result.
+    Keep { from: usize },
 }
 
 pub enum RowStep {
@@ -65,6 +74,8 @@ pub enum RowStep {
     Dense { from: usize, dense: Dense, residual: Option<usize>, to: usize },
     /// The Gaussian error linear unit.
     Gelu { from: usize, to: usize },
+    /// That of the first half of the columns, times the second.
+    GatedGelu { from: usize, to: usize },
     /// A sum.
     Add { from: usize, other: usize, to: usize },
 }
@@ -83,8 +94,12 @@ pub struct Program {
     pub rows: Vec<RowMemory>,
     /// Values of a vector, by the indices in the steps.
     pub vectors: Vec<usize>,
+    /// Where the result lies, if it is one vector a sequence.
     pub logits: Column,
+    /// Values of the result: of a sequence, or of each of its rows.
     pub labels: usize,
+    /// Whether the result is a row for every token.
+    pub by_row: bool,
     /// Tokens known.
     pub vocabulary: usize,
     /// Most tokens of a sequence.
@@ -120,7 +135,9 @@ impl RowSource {
 impl RowStep {
     fn used(&mut self) -> Used<'_> {
         match self {
-            RowStep::Normalise { from, to, .. } => Used::new(vec![from], false, to),
+            RowStep::Normalise { from, to, .. } | RowStep::GatedGelu { from, to } => {
+                Used::new(vec![from], false, to)
+            }
             RowStep::Dense { from, residual: None, to, .. } => Used::new(vec![from], false, to),
             RowStep::Dense { from, residual: Some(residual), to, .. } => {
                 Used::new(vec![residual, from], true, to)
@@ -139,11 +156,15 @@ impl Step {
             Step::AddPositions { from, to, .. } => vec![Used::new(from.used(), false, to)],
             Step::RowWise(steps) => steps.iter_mut().map(RowStep::used).collect(),
             Step::Attention { from, to, .. } => vec![Used::new(vec![from], false, to)],
+            Step::Rotary { from, to, .. } => vec![Used::new(vec![from], true, to)],
             Step::Recurrence { gates: from, .. } | Step::Pool { from, .. } => reads(from.used()),
-            Step::AttentionPool { from, .. } => reads(vec![from]),
-            Step::Values { .. } | Step::Copy { .. } | Step::Dense { .. } | Step::BinaryLogits { .. } => {
-                Vec::new()
-            }
+            Step::AttentionPool { from, .. } | Step::Keep { from } => reads(vec![from]),
+            Step::Values { .. }
+            | Step::Copy { .. }
+            | Step::Dense { .. }
+            | Step::Activate { .. }
+            | Step::NormaliseVector { .. }
+            | Step::BinaryLogits { .. } => Vec::new(),
         }
     }
 }

@@ -13,7 +13,11 @@ fn check(describe: impl Fn(&mut GraphBuilder, NodeId, NodeId) -> NodeId, lengths
     let mut g = GraphBuilder::new();
     let (tokens, values) = (g.input("tokens", Shape::Tokens), g.input("values", Shape::vector(2)));
     let output = describe(&mut g, tokens, values);
-    let graph = g.finish(output).unwrap();
+    compare(g.finish(output).unwrap(), 2, lengths);
+}
+
+/// The same of a network that reads so many of the two values.
+fn compare(graph: Graph, values: usize, lengths: &[usize]) {
     let mut fresh = Params::fresh(1);
     SequenceNetwork::new(graph.clone(), &mut fresh).unwrap();
     let shake = |(name, tensor): (String, Tensor)| {
@@ -25,13 +29,14 @@ fn check(describe: impl Fn(&mut GraphBuilder, NodeId, NodeId) -> NodeId, lengths
     let mut rng = random::stream(2, "tokens");
     let sequence = |length: &usize| -> (Vec<u32>, Vec<f32>) {
         let tokens = (0..*length).map(|_| (random::normal(&mut rng).abs() * 1e3) as u32 % TOKENS as u32);
-        (tokens.collect(), vec![*length as f32 / 9.0, -0.5])
+        (tokens.collect(), [*length as f32 / 9.0, -0.5][..values].to_vec())
     };
     let sequences: Vec<_> = lengths.iter().map(sequence).collect();
     let inputs: Vec<_> = sequences.iter().map(|(tokens, values)| SequenceInput { tokens, values }).collect();
     let trained = network.forward(&inputs, &mut Pass::Inference).unwrap().to_vec2::<f32>().unwrap();
     let served = network.plan().unwrap().logits(&inputs).unwrap();
     assert_eq!(served.len(), inputs.len());
+    assert_eq!(served.iter().flatten().count(), trained.iter().flatten().count());
     for (served, trained) in served.iter().flatten().zip(trained.iter().flatten()) {
         assert!((served - trained).abs() < 1e-4 * trained.abs().max(1.0), "{served} for {trained}");
     }
@@ -92,6 +97,68 @@ fn recurrence_over_what_other_layers_made() {
         g.binary_logits("logits", logit).unwrap()
     };
     check(describe, &[3, 17, 1, 32]);
+}
+
+/// Rows turned by their places, some that see only those near by, and a feed-forward part with a gate.
+#[test]
+fn rotary_local_attention_and_gates() {
+    let describe = |g: &mut GraphBuilder, tokens, values| {
+        let x = g.embedding("embedding", tokens, TOKENS, 12, 0.1).unwrap();
+        let mut x = g.layer_norm("first", x).unwrap();
+        for (layer, (base, reach)) in [(100.0, usize::MAX), (10.0, 3), (10.0, 0)].into_iter().enumerate() {
+            let y = g.layer_norm(&format!("{layer}.norm"), x).unwrap();
+            let y = dense(g, &format!("{layer}.all"), y, 36);
+            let y = g.rotary(&format!("{layer}.turned"), y, 3, base).unwrap();
+            let y = g.local_attention(&format!("{layer}.attention"), y, 3, reach).unwrap();
+            let y = dense(g, &format!("{layer}.output"), y, 12);
+            x = g.add("attended", x, y).unwrap();
+            let y = g.layer_norm(&format!("{layer}.second"), x).unwrap();
+            let y = dense(g, &format!("{layer}.expand"), y, 20);
+            let y = g.gated_gelu("gated", y).unwrap();
+            let y = dense(g, &format!("{layer}.contract"), y, 12);
+            x = g.add("result", x, y).unwrap();
+        }
+        let x = g.layer_norm("last", x).unwrap();
+        let x = g.pool_rows("mean", x, Pooling::Mean).unwrap();
+        let x = g.layer_norm("pooled", x).unwrap();
+        let x = g.concat("joined", &[x, values]).unwrap();
+        dense(g, "head", x, 3)
+    };
+    check(describe, &[1, 60, 7, 300, 49, 2]);
+}
+
+/// Functions of vectors, as the heads of encoders have them.
+#[test]
+fn functions_of_vectors() {
+    let describe = |g: &mut GraphBuilder, tokens, values| {
+        let x = g.embedding("embedding", tokens, TOKENS, 9, 0.1).unwrap();
+        let x = g.pool_rows("first", x, Pooling::First).unwrap();
+        let a = dense(g, "a", x, 5);
+        let a = g.activation(a, Activation::Tanh);
+        let b = dense(g, "b", values, 4);
+        let b = g.activation(b, Activation::Relu);
+        let both = g.concat("both", &[a, b]).unwrap();
+        let c = dense(g, "c", both, 6);
+        let c = g.activation(c, Activation::Gelu);
+        dense(g, "head", c, 3)
+    };
+    check(describe, &[3, 1, 40]);
+}
+
+/// A result for every token, of groups of sequences and of blocks of rows.
+#[test]
+fn rows_as_the_result() {
+    let mut g = GraphBuilder::new();
+    let tokens = g.input("tokens", Shape::Tokens);
+    let x = g.embedding("embedding", tokens, TOKENS, 12, 0.1).unwrap();
+    let x = g.positions("positions", x, 300).unwrap();
+    let y = dense(&mut g, "all", x, 36);
+    let y = g.attention("attention", y, 2).unwrap();
+    let y = dense(&mut g, "output", y, 12);
+    let x = g.add("attended", y, x).unwrap();
+    let x = g.layer_norm("norm", x).unwrap();
+    let x = dense(&mut g, "tags", x, 5);
+    compare(g.finish(x).unwrap(), 0, &[48, 1, 49, 300, 7, 200, 60]);
 }
 
 #[test]

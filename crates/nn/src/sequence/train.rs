@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Result, Tensor, bail};
 
 use super::{SequenceInput, SequenceNetwork};
 use crate::Pass;
-use crate::attention::{attention, attention_pool, layer_norm};
+use crate::attention::{attention, attention_pool, layer_norm, rotary};
 use crate::dropout::dropout;
 use crate::graph::{Activation, Node, Op, Pooling, SequenceOp, Shape};
 use crate::lstm::lstm;
@@ -39,7 +39,8 @@ impl Batch {
 }
 
 impl SequenceNetwork {
-    /// The result of every sequence, (sequences, values), as a tensor that gradients flow back from.
+    /// The result of every sequence, (sequences, values), or of every token, (tokens of all sequences, values), as a
+    /// tensor that gradients flow back from.
     ///
     /// # Errors
     /// Sequences that the network cannot read: no tokens or too many, a token it does not know,
@@ -76,6 +77,7 @@ fn apply(
         (Op::Dense { .. }, [x], [weight, bias]) => x.matmul(&weight.t()?)?.broadcast_add(bias)?,
         (Op::Activation(Activation::Gelu), [x], _) => x.gelu_erf()?,
         (Op::Activation(Activation::Relu), [x], _) => x.relu()?,
+        (Op::Activation(Activation::Tanh), [x], _) => x.tanh()?,
         (Op::Add, [x, y], _) => (*x + *y)?,
         (Op::Concat, parts, _) => Tensor::cat(parts, 1)?,
         (Op::Dropout(rate), [x], _) => dropout(x, *rate, pass)?,
@@ -99,7 +101,12 @@ fn apply(
                 (*x + table.index_select(&places, 0)?)?
             }
             (SequenceOp::LayerNorm, [weight, bias]) => layer_norm(x, weight, bias)?,
-            (SequenceOp::Attention { heads }, _) => attention(x, *heads, lengths)?,
+            (SequenceOp::Attention { heads, reach }, _) => attention(x, *heads, *reach, lengths)?,
+            (SequenceOp::Rotary { heads, base }, _) => rotary(x, *heads, *base, lengths)?,
+            (SequenceOp::GatedGelu, _) => {
+                let half = x.dim(1)? / 2;
+                (x.narrow(1, 0, half)?.gelu_erf()? * x.narrow(1, half, half)?)?
+            }
             (SequenceOp::Lstm { hidden, reverse, recurrent_dropout }, [weight, bias, recurrent]) => {
                 let mask = match pass.is_training() && *recurrent_dropout > 0.0 {
                     true => {

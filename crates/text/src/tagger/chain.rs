@@ -116,12 +116,12 @@ impl Chain {
         let mut log_sum = 0.0;
         for token in 0..tokens {
             let row = &scores[token * tags..][..tags];
-            let may = allowed.map_or(Allowed::MAX, |allowed| allowed[token]);
+            let may = allowed.map(|allowed| allowed[token]);
             let highest = row.iter().fold(f32::NEG_INFINITY, |a, b| a.max(*b));
             let mut total = 0.0;
             for tag in 0..tags {
                 let at = token * tags + tag;
-                if may & (1 << tag) == 0 {
+                if may.is_some_and(|may| may & (1 << tag) == 0) {
                     continue;
                 }
                 emission[at] = (f64::from(row[tag]) - f64::from(highest)).exp();

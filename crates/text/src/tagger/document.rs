@@ -22,6 +22,19 @@ pub struct Document {
     pub features: Vec<Vec<u32>>,
     /// Tokens of the whole text.
     pub total: usize,
+    /// Of a text that an encoder reads: the parts that it reads each by itself.
+    pub windows: Vec<Window>,
+}
+
+/// A part of a text as an encoder reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Window {
+    /// Its tokens.
+    pub tokens: Range<usize>,
+    /// The encoder's own tokens, those around a text with them.
+    pub ids: Vec<u32>,
+    /// Of each token the place of its first piece among `ids`.
+    pub firsts: Vec<usize>,
 }
 
 /// Words before a full stop that ends no sentence.
@@ -43,13 +56,13 @@ impl Document {
             features(&words[at.clone()], &lowers[at.clone()], &heads[at], lexicons)
         };
         let features = sentences.iter().flat_map(of).collect();
-        Document { tokens, lowers, sentences, features, total }
+        Document { tokens, lowers, sentences, features, total, windows: Vec::new() }
     }
 }
 
 /// Tokens of every sentence: one ends at a line's end, and at a full stop, question or exclamation
 /// mark before a blank and a capital letter, unless the stop belongs to a shortened word.
-fn sentences(text: &str, tokens: &[Token], lowers: &[String]) -> Vec<Range<usize>> {
+pub(super) fn sentences(text: &str, tokens: &[Token], lowers: &[String]) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut start = 0;
     for at in 1..tokens.len() {

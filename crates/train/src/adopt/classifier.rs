@@ -107,8 +107,8 @@ impl Classifier {
 /// # Errors
 /// A directory that cannot be adopted, or data that it cannot be measured on.
 pub fn adopt(options: &AdoptOptions) -> Result<(PathBuf, Manifest)> {
-    check_abstain_share(options.abstain_share)?;
-    let classifier = Classifier::read(&options.directory, &options.labels)?;
+    check_abstain_share(options.head.abstain_share)?;
+    let classifier = Classifier::read(&options.directory, &options.head.labels)?;
     let source = Source::read(&options.data, &classifier.labels, 0, None).with_context(|| {
         format!(
             "the model's labels are {}; --labels gives them, in this order, the names of your folders",
@@ -148,7 +148,7 @@ pub fn adopt(options: &AdoptOptions) -> Result<(PathBuf, Manifest)> {
         weights,
         calibration,
         splits,
-        abstain_share: options.abstain_share,
+        abstain_share: options.head.abstain_share,
         history: Vec::new(),
         notes: "## Adopted\n\nThe weights were trained by others, on pictures that are not named here. Temperature, abstention and \
                 metrics are of the data above, which it was not trained on unless its makers had it, too.\n"

@@ -7,22 +7,38 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::labels::{self, TagOutputs};
 use anyhow::{Context, Result, bail, ensure};
-use model::manifest::{EncoderConfig, TextPooling};
+use model::manifest::{EncoderConfig, EncoderHead, HeadActivation, RotaryConfig, TextPooling};
 use serde_json::Value;
 
 /// Families that are known, as `config.json` names them.
-const FAMILIES: [&str; 4] = ["bert", "distilbert", "roberta", "xlm-roberta"];
+const FAMILIES: [&str; 5] = ["bert", "distilbert", "roberta", "xlm-roberta", MODERN];
+/// The family whose places are angles.
+pub const MODERN: &str = "modernbert";
 /// Endings of files that are pickles.
 const PICKLES: [&str; 6] = ["bin", "pt", "pth", "ckpt", "pkl", "pickle"];
+
+/// What a model was trained for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Head {
+    /// Rows of a text, of which a vector is made.
+    None,
+    /// One of these labels a text, in the order of the outputs.
+    Labels(Vec<String>),
+    /// One tag a word.
+    Tags(TagOutputs),
+}
 
 /// What is read of a directory, before its weights.
 #[derive(Debug)]
 pub struct Directory {
     /// Where it is.
     pub path: PathBuf,
-    /// Sizes.
+    /// Sizes; of tags the threshold is yet to be set.
     pub config: EncoderConfig,
+    /// What it was trained for.
+    pub head: Head,
     /// Added to the variance under the root.
     pub epsilon: f64,
     /// Places at the beginning of the table that are for no token.
@@ -36,11 +52,12 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Reads and checks a directory; `pooling` is taken before what the directory says.
+    /// Reads and checks a directory; `pooling` is taken before what the directory says, and so are `labels`, names of the
+    /// outputs of a head.
     ///
     /// # Errors
     /// A sentence that says what is missing or must not be there, and what is accepted.
-    pub fn read(path: &Path, pooling: Option<TextPooling>) -> Result<Directory> {
+    pub fn read(path: &Path, pooling: Option<TextPooling>, labels: &[String]) -> Result<Directory> {
         let shown = path.display();
         ensure!(
             path.is_dir(),
@@ -65,14 +82,28 @@ impl Directory {
             "{shown}: models of the type \"{family}\" are not known; these are: {}",
             FAMILIES.join(", ")
         );
-        let pooling = match pooling {
-            Some(pooling) => pooling,
-            None => pooling_of(path)?,
+        let head = members.head(labels)?;
+        let pooling = match (pooling, &head) {
+            (Some(pooling), _) => pooling,
+            (None, Head::None) => pooling_of(path)?,
+            (None, _) if members.config["classifier_pooling"] == "mean" => TextPooling::Mean,
+            (None, _) => TextPooling::Cls,
         };
-        let (config, epsilon, offset) = members.sizes(family, pooling)?;
+        let (mut config, epsilon, offset) = members.sizes(family, pooling)?;
+        config.head = match &head {
+            Head::None => None,
+            Head::Labels(_) if family == "distilbert" => {
+                Some(EncoderHead::Labels { activation: HeadActivation::Relu })
+            }
+            Head::Labels(_) if family == MODERN => {
+                Some(EncoderHead::Labels { activation: HeadActivation::Gelu })
+            }
+            Head::Labels(_) => Some(EncoderHead::Labels { activation: HeadActivation::Tanh }),
+            Head::Tags(_) => Some(EncoderHead::Tags { threshold: 0.5 }),
+        };
         let most = most(path)?.unwrap_or(config.positions).min(config.positions);
         let tokenizer = plain(&tokenizer).with_context(|| format!("{shown}/tokenizer.json"))?;
-        Ok(Directory { path: path.to_path_buf(), config, epsilon, offset, most, tokenizer, sha256 })
+        Ok(Directory { path: path.to_path_buf(), config, head, epsilon, offset, most, tokenizer, sha256 })
     }
 }
 
@@ -168,13 +199,76 @@ impl<'a> Members<'a> {
         }
     }
 
+    /// How places are told apart, in the words of one version of transformers or another.
+    fn rotary(&self) -> Result<RotaryConfig> {
+        let config = self.config;
+        let layers = self.number("num_hidden_layers")?;
+        let base = |kind: &str, old: &str, otherwise: f64| {
+            let own = &config["rope_parameters"][kind];
+            if let Some(kind) = own["rope_type"].as_str().filter(|kind| *kind != "default") {
+                bail!("{}: \"rope_type\" is \"{kind}\"; default is computed here", self.shown)
+            }
+            Ok(own["rope_theta"].as_f64().or_else(|| config[old].as_f64()).unwrap_or(otherwise) as f32)
+        };
+        ensure!(
+            config.get("rope_scaling").is_none_or(Value::is_null),
+            "{}: \"rope_scaling\" is not computed here",
+            self.shown
+        );
+        let every = match config.get("layer_types").and_then(Value::as_array) {
+            Some(kinds) => {
+                let whole = |layer: usize| kinds.get(layer).is_some_and(|kind| kind == "full_attention");
+                let every =
+                    (1..=layers).find(|every| (0..layers).all(|at| whole(at) == at.is_multiple_of(*every)));
+                every.with_context(|| {
+                    format!(
+                        "{}: in \"layer_types\" the layers of full attention are not the first and every n-th from it on",
+                        self.shown
+                    )
+                })?
+            }
+            None => config["global_attn_every_n_layers"].as_u64().unwrap_or(3).max(1) as usize,
+        };
+        Ok(RotaryConfig {
+            base: base("full_attention", "global_rope_theta", 160_000.0)?,
+            local_base: base("sliding_attention", "local_rope_theta", 10_000.0)?,
+            reach: config["local_attention"].as_u64().unwrap_or(128) as usize / 2,
+            every,
+        })
+    }
+
+    /// What the model was trained for, by the name of its class.
+    fn head(&self, labels: &[String]) -> Result<Head> {
+        let class = self.config["architectures"][0].as_str().unwrap_or_default();
+        let names = || labels::outputs(&self.shown, self.config, labels);
+        if class.ends_with("ForSequenceClassification") {
+            return Ok(Head::Labels(names()?));
+        }
+        if class.ends_with("ForTokenClassification") {
+            return Ok(Head::Tags(labels::tags(&self.shown, &names()?)?));
+        }
+        ensure!(
+            labels.is_empty(),
+            "{}: \"architectures\" is \"{class}\", which gives no labels that --labels could name",
+            self.shown
+        );
+        Ok(Head::None)
+    }
+
     fn sizes(&self, family: &str, pooling: TextPooling) -> Result<(EncoderConfig, f64, usize)> {
         let distilled = family == "distilbert";
         let [width, heads, layers, feed_forward] = match distilled {
             true => ["dim", "n_heads", "n_layers", "hidden_dim"],
             false => ["hidden_size", "num_attention_heads", "num_hidden_layers", "intermediate_size"],
         };
-        self.only(if distilled { "activation" } else { "hidden_act" }, &["gelu"])?;
+        let activation = match family {
+            "distilbert" => "activation",
+            MODERN => "hidden_activation",
+            _ => "hidden_act",
+        };
+        self.only(activation, &["gelu"])?;
+        self.only("classifier_activation", &["gelu"])?;
+        self.only("classifier_pooling", &["cls", "mean"])?;
         self.only("position_embedding_type", &["absolute"])?;
         ensure!(
             self.config.get("is_decoder").and_then(Value::as_bool) != Some(true),
@@ -191,6 +285,12 @@ impl<'a> Members<'a> {
         ensure!(places > offset, "{}: {places} places are too few", self.shown);
         let epsilon = match distilled {
             true => 1e-12,
+            // Its weights cannot be scaled so that another one comes to the same.
+            false if family == MODERN => {
+                let epsilon = self.config.get("norm_eps").and_then(Value::as_f64).unwrap_or(1e-5);
+                ensure!((epsilon - 1e-5).abs() < 1e-9, "{}: norm_eps is {epsilon}, not 1e-5", self.shown);
+                1e-5
+            }
             false => self.config.get("layer_norm_eps").and_then(Value::as_f64).unwrap_or(1e-12),
         };
         ensure!(
@@ -207,6 +307,8 @@ impl<'a> Members<'a> {
             feed_forward: self.number(feed_forward)?,
             positions: places - offset,
             pooling,
+            rotary: if family == MODERN { Some(self.rotary()?) } else { None },
+            head: None,
         };
         Ok((config, epsilon, offset))
     }

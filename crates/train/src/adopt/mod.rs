@@ -2,34 +2,39 @@
 //! ([`classifier`]).
 //!
 //! What it is worth elsewhere says little about a hospital's own texts, so it becomes a package only once it
-//! was measured on pairs of the hospital's own.
+//! was measured on data of the hospital's own. What it does there is what `config.json` says that it was trained for:
+//! vectors of texts ([`vectors`]), labels of notes ([`notes`]) or names in notes ([`entities`]).
 
 pub mod classifier;
 pub mod directory;
+pub mod entities;
+pub mod labels;
+pub mod linear;
 pub mod names;
+pub mod notes;
 pub mod picture;
 pub mod picture_weights;
+pub mod vectors;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
-use self::directory::Directory;
+use self::directory::{Directory, Head};
 use crate::about::{AboutOptions, training, unwritten_weights};
-use crate::embed::corpus::{Corpus, Members, Row};
-use crate::embed::retrieval::table;
-use crate::embed::retrieval_of;
+use crate::embed::retrieval;
+use crate::extract::measure;
 use crate::finish::next_version;
-use model::manifest::{Architecture, Calibration, FORMAT, Input, Manifest, TextInput, TextPooling};
-use model::package::TOKENIZER;
-use model::{Package, package};
-use text::Embedder;
-use text::tokenizer::AdoptedTokenizer;
+use crate::tables;
+use model::manifest::{
+    Architecture, Calibration, DataSource, FORMAT, Input, Manifest, Task, TextInput, TextPooling,
+};
+use text::adopted_tokenizer::AdoptedTokenizer;
 
-/// Fewest pairs that say anything.
+/// Fewest examples that say anything.
 const FEWEST: usize = 20;
 
 /// How the rows of a text become one vector.
@@ -44,19 +49,16 @@ pub enum PoolingOption {
 /// Settings of `train adopt`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct AdoptOptions {
-    /// Directory with config.json and model.safetensors: of a BERT, DistilBERT, RoBERTa or XLM-R with tokenizer.json, of a
-    /// ResNet, ViT or ConvNeXt with preprocessor_config.json
+    /// Directory with config.json and model.safetensors. With tokenizer.json, of a BERT, DistilBERT, RoBERTa, XLM-R or ModernBERT: a
+    /// sentence encoder, a ...ForSequenceClassification or a ...ForTokenClassification; with preprocessor_config.json, of a ResNet,
+    /// ViT or ConvNeXt that classifies images
     #[arg(env = "MEDSERVE_ADOPT")]
     pub directory: PathBuf,
-    /// The hospital's own data to measure on: of texts pairs, a .jsonl of objects; of images folders val/<label>
+    /// The hospital's own data to measure on. Of a sentence encoder pairs, a .jsonl of objects, or notes with labels, to which a
+    /// head is fitted; of a classifier of notes a folder or a .csv as for train text; of a tagger a folder as for train extract; of
+    /// a classifier of images a folder as for train image
     #[arg(long, env = "MEDSERVE_DATA")]
     pub data: PathBuf,
-    /// Two members of a line, QUESTION,ANSWER
-    #[arg(long, env = "MEDSERVE_PAIRS", default_value = "question,answer")]
-    pub pairs: String,
-    /// Most pairs that are measured, taken evenly from the file
-    #[arg(long, env = "MEDSERVE_EXAMPLES", default_value_t = 1000)]
-    pub examples: usize,
     /// Name the model is served under
     #[arg(long, env = "MEDSERVE_NAME")]
     pub name: String,
@@ -66,20 +68,55 @@ pub struct AdoptOptions {
     /// Folder the package is written under
     #[arg(long, env = "MEDSERVE_OUT", default_value = "models")]
     pub out: PathBuf,
-    /// How a text's vector is made; default: as modules.json says, or the mean
-    #[arg(long, env = "MEDSERVE_POOLING", value_enum)]
-    pub pooling: Option<PoolingOption>,
-    /// Most tokens of a text that are read; default: as sentence_bert_config.json says, or as many as there are places
+    /// Most tokens of a text that are read, of a tagger most words; default: as sentence_bert_config.json says, or as many as
+    /// there are places, and 16,384 words
     #[arg(long, env = "MEDSERVE_MAX_TOKENS")]
     pub max_tokens: Option<usize>,
-    /// Of images: labels in the order of the network's outputs; default: those of config.json
-    #[arg(long, env = "MEDSERVE_LABELS", value_delimiter = ',')]
-    pub labels: Vec<String>,
-    /// Of images: share of the validation examples on which the model may abstain
-    #[arg(long, env = "MEDSERVE_ABSTAIN_SHARE", default_value_t = 0.01)]
-    pub abstain_share: f64,
+    /// Sentence encoder: two members of a line, QUESTION,ANSWER
+    #[arg(long, env = "MEDSERVE_PAIRS", default_value = "question,answer")]
+    pub pairs: String,
+    /// Sentence encoder: most pairs that are measured, taken evenly from the file
+    #[arg(long, env = "MEDSERVE_EXAMPLES", default_value_t = 1000)]
+    pub examples: usize,
+    /// Sentence encoder: how a text's vector is made; default: as modules.json says, or the mean
+    #[arg(long, env = "MEDSERVE_POOLING", value_enum)]
+    pub pooling: Option<PoolingOption>,
+    #[command(flatten)]
+    pub head: HeadOptions,
     #[command(flatten)]
     pub about: AboutOptions,
+}
+
+/// Settings of a model with a head, which gives labels.
+#[derive(Debug, Clone, clap::Args)]
+pub struct HeadOptions {
+    /// Names of the head's outputs, in their order, in place of those in config.json
+    #[arg(long, env = "MEDSERVE_LABELS", value_delimiter = ',')]
+    pub labels: Vec<String>,
+    /// What a label means, LABEL=MEANING; may be given several times, in the environment one a line
+    #[arg(long = "label-description", env = "MEDSERVE_LABEL_DESCRIPTION", value_delimiter = '\n')]
+    pub label_descriptions: Vec<String>,
+    /// Classifier: column of the note
+    #[arg(long, env = "MEDSERVE_NOTE_COLUMN", default_value = "note")]
+    pub note_column: String,
+    /// Classifier: column of the label
+    #[arg(long, env = "MEDSERVE_LABEL_COLUMN", default_value = "label")]
+    pub label_column: String,
+    /// Classifier: column of what is the same in rows that are held out together, such as a patient or a hospital
+    #[arg(long, env = "MEDSERVE_GROUP_BY")]
+    pub group_by: Option<String>,
+    /// Classifier: leave out rows without a label instead of refusing them
+    #[arg(long, env = "MEDSERVE_SKIP_UNLABELLED")]
+    pub skip_unlabelled: bool,
+    /// Classifier: share of the validation examples on which the model may abstain
+    #[arg(long, env = "MEDSERVE_ABSTAIN_SHARE", default_value_t = 0.01)]
+    pub abstain_share: f64,
+    /// Classifier: seed of what is held out
+    #[arg(long, env = "MEDSERVE_SEED", default_value_t = 0)]
+    pub seed: u64,
+    /// Tagger: a name is chosen from this probability on, where no other is worth more
+    #[arg(long, env = "MEDSERVE_THRESHOLD", default_value_t = 0.33)]
+    pub threshold: f32,
 }
 
 /// Reads, measures and writes a package. Returns its folder and manifest.
@@ -94,79 +131,79 @@ pub fn adopt(options: &AdoptOptions) -> Result<(PathBuf, Manifest)> {
         PoolingOption::Mean => TextPooling::Mean,
         PoolingOption::Cls => TextPooling::Cls,
     });
-    let directory = Directory::read(&options.directory, pooling)?;
-    let (question, answer) = options
-        .pairs
-        .split_once(',')
-        .with_context(|| format!("--pairs: \"{}\" is not QUESTION,ANSWER", options.pairs))?;
-    let pair = Some((question.to_string(), answer.to_string()));
-    let corpus = Corpus::read(&options.data, &Members { pair, ..Members::default() })?;
-    let step = corpus.rows.len().div_ceil(options.examples.max(1)).max(1);
-    let rows: Vec<&Row> = corpus.rows.iter().step_by(step).collect();
+    let directory = Directory::read(&options.directory, pooling, &options.head.labels)?;
     ensure!(
-        rows.len() >= FEWEST,
-        "{} pairs are too few to measure a model by; at least {FEWEST} are asked for",
-        rows.len()
+        pooling.is_none() || matches!(directory.head, Head::None),
+        "--pooling is for sentence encoders; this model has a head, which says what is read of a text"
     );
-    let version = options.version.map_or_else(|| next_version(&options.out, &options.name), Ok)?;
+    match &directory.head {
+        // What the data holds says what a model without a head is to become.
+        Head::None
+            if options.data.is_dir() || options.data.extension().is_some_and(|ending| ending == "csv") =>
+        {
+            notes::adopt(options, &directory, None)
+        }
+        Head::None => vectors::adopt(options, &directory),
+        Head::Labels(names) => notes::adopt(options, &directory, Some(names)),
+        Head::Tags(tags) => entities::adopt(options, &directory, tags),
+    }
+}
+
+/// What was measured, as a table for the terminal.
+pub fn summary(manifest: &Manifest) -> String {
+    let metrics = manifest.metrics.iter();
+    match manifest.task() {
+        Task::NoteClassification => tables::by_split(&manifest.metrics),
+        Task::NoteExtraction => {
+            metrics.map(|(split, metrics)| format!("{split}\n\n{}\n", measure::table(metrics))).collect()
+        }
+        _ => retrieval::table(metrics),
+    }
+}
+
+/// The tokenizer of a directory.
+fn tokenizer(directory: &Directory) -> Result<AdoptedTokenizer> {
+    let shown = directory.path.display();
+    let tokenizer = AdoptedTokenizer::parse(&directory.tokenizer)
+        .map_err(|e| anyhow::anyhow!("{shown}/tokenizer.json: {e}"))?;
+    ensure!(
+        tokenizer.ids() <= directory.config.vocabulary,
+        "{shown}: tokenizer.json has {} tokens, and the weights have values for {}",
+        tokenizer.ids(),
+        directory.config.vocabulary
+    );
+    Ok(tokenizer)
+}
+
+/// Most tokens of a text that are read at once.
+fn most_tokens(options: &AdoptOptions, directory: &Directory) -> Result<usize> {
     let most = options.max_tokens.unwrap_or(directory.most);
     ensure!(
         (4..=directory.config.positions).contains(&most),
         "--max-tokens is {most}, not from 4 to the {} places that the model knows",
         directory.config.positions
     );
-    let mut manifest = describe(options, &directory, &corpus, most, version, rows.len());
-    manifest.check().map_err(anyhow::Error::msg)?;
-    let (weights, digest) = names::weights(&directory)?;
-    let tokenizer = AdoptedTokenizer::parse(&directory.tokenizer)
-        .map_err(|e| anyhow::anyhow!("{}/tokenizer.json: {e}", options.directory.display()))?;
-    ensure!(
-        tokenizer.ids() <= directory.config.vocabulary,
-        "{}: tokenizer.json has {} tokens, and the weights have values for {}",
-        options.directory.display(),
-        tokenizer.ids(),
-        directory.config.vocabulary
-    );
-    manifest.training.settings.insert("model.safetensors sha256".to_string(), json!(digest));
-    let mut embedder = Embedder::of_encoder(&directory.config, weights.clone(), tokenizer, most)
-        .with_context(|| format!("{}/model.safetensors", options.directory.display()))?;
-    eprintln!("measuring on {} pairs of {}", rows.len(), corpus.name);
-    manifest.metrics.insert("val".to_string(), retrieval_of(&mut embedder, &rows, &[], 0)?);
-    manifest.weights.parameters = package::values(&weights);
-    let card = card(&manifest);
-    let extra = [(TOKENIZER, directory.tokenizer.clone())];
-    let folder = Package::write(&options.out, &mut manifest, &weights, &card, &extra)?;
-    Ok((folder, manifest))
+    Ok(most)
 }
 
-fn describe(
-    options: &AdoptOptions,
-    directory: &Directory,
-    corpus: &Corpus,
-    most: usize,
-    version: u64,
-    pairs: usize,
-) -> Manifest {
+/// The package as far as the directory says it: a model of texts without labels, and without data.
+fn describe(options: &AdoptOptions, directory: &Directory) -> Result<Manifest> {
+    let version = options.version.map_or_else(|| next_version(&options.out, &options.name), Ok)?;
     let folder = options.directory.file_name().map(|name| name.to_string_lossy().into_owned());
-    let mut settings: BTreeMap<String, Value> = BTreeMap::from([
-        ("adopted".to_string(), json!(folder.unwrap_or_default())),
-        ("pairs".to_string(), json!(options.pairs)),
-    ]);
+    let mut settings: BTreeMap<String, Value> =
+        BTreeMap::from([("adopted".to_string(), json!(folder.unwrap_or_default()))]);
     for (file, digest) in &directory.sha256 {
         settings.insert(format!("{file} sha256"), json!(digest));
     }
-    let examples = BTreeMap::from([("val".to_string(), pairs)]);
-    Manifest {
+    Ok(Manifest {
         format: FORMAT,
         name: options.name.clone(),
         version: version.to_string(),
-        description: options
-            .about
-            .description_or("Makes vectors of texts by an encoder that others have trained.".to_string()),
+        description: options.about.description.clone(),
         labels: Vec::new(),
         label_descriptions: BTreeMap::new(),
         ordinal: None,
-        input: Input::Text(TextInput { max_tokens: most }),
+        input: Input::Text(TextInput { max_tokens: 1 }),
         segmentation: None,
         generation: None,
         precision: None,
@@ -175,54 +212,34 @@ fn describe(
         calibration: Calibration { temperature: 1.0 },
         abstain_below: 0.0,
         likeness: None,
-        data: options.about.data(Some(corpus.name.clone()), corpus.sha256.clone(), examples),
+        data: DataSource {
+            name: String::new(),
+            source: String::new(),
+            licence: String::new(),
+            sha256: BTreeMap::new(),
+            examples: BTreeMap::new(),
+        },
         training: training(0, 0, settings),
         metrics: BTreeMap::new(),
         weights: unwritten_weights(),
         files: BTreeMap::new(),
-    }
+    })
 }
 
-fn card(m: &Manifest) -> String {
-    let mut text = String::new();
-    // Writing to a string cannot fail.
-    let _ = write_card(&mut text, m);
-    text
-}
-
-fn write_card(out: &mut String, m: &Manifest) -> std::fmt::Result {
-    writeln!(out, "# {}, version {}\n\n{}\n", m.name, m.version, m.description)?;
-    writeln!(
-        out,
-        "This model is no medical device. It was trained by others on texts that are not named here; it says how alike two \
-         texts are, and nothing about whether what a text says is true or right for anybody.\n"
-    )?;
+/// What the encoder is, and where it came from, for a card.
+fn write_origin(out: &mut String, m: &Manifest) -> std::fmt::Result {
+    writeln!(out, "## Adopted from\n")?;
     if let Architecture::Encoder(config) = &m.architecture {
         writeln!(
             out,
-            "An encoder of the family {} with {} layers of width {}, {} values. A text's vector is {} and has length 1.\n",
-            config.family,
-            config.layers,
-            config.width,
-            m.weights.parameters,
-            match config.pooling {
-                TextPooling::Mean => "the mean over its tokens",
-                TextPooling::Cls => "that of its first token",
-            }
+            "An encoder of the family {} with {} layers of width {}, {} values, trained by others on texts that are not named \
+             here; no weight was changed.\n",
+            config.family, config.layers, config.width, m.weights.parameters
         )?;
     }
-    writeln!(out, "## Measured on\n\n{}. {} Licence: {}.\n", m.data.name, m.data.source, m.data.licence)?;
-    for (file, digest) in &m.data.sha256 {
-        writeln!(out, "- `{file}` sha256 `{digest}`")?;
-    }
-    writeln!(out, "\n{}", table(m.metrics.iter()))?;
-    writeln!(
-        out,
-        "Each question is asked of all answers measured, and its own is the only right one. BM25 counts words alone; \"both\" \
-         adds the two scores.\n\n## Adopted from\n"
-    )?;
     for (name, value) in &m.training.settings {
-        writeln!(out, "- {name}: `{}`", value.as_str().unwrap_or_default())?;
+        let shown = value.as_str().map_or_else(|| value.to_string(), str::to_string);
+        writeln!(out, "- {name}: `{shown}`")?;
     }
     Ok(())
 }

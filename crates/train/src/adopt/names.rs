@@ -5,10 +5,14 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{DType, Device, IndexOp, Tensor};
 
-use super::directory::Directory;
+use super::directory::{Directory, Head, MODERN};
+use super::labels::TagOutputs;
 
 /// What our layer normalisation adds to the variance under the root.
 const EPSILON: f64 = 1e-5;
+
+/// What is said for a tag that the head does not have.
+pub const NEVER: f32 = -1e4;
 
 /// Names of a layer's parts, in the order of [`OURS`]; queries, keys and values first.
 const BERT: [&str; 8] = [
@@ -44,13 +48,19 @@ pub fn weights(directory: &Directory) -> Result<(BTreeMap<String, Tensor>, Strin
     let all = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)
         .with_context(|| format!("{shown} is no safetensors file"))?;
     let prefixes = ["", "bert.", "roberta.", "distilbert.", "model.", "0.auto_model."];
-    let word = "embeddings.word_embeddings.weight";
+    let word = match directory.config.family.as_str() {
+        MODERN => "embeddings.tok_embeddings.weight",
+        _ => "embeddings.word_embeddings.weight",
+    };
     let Some(prefix) = prefixes.into_iter().find(|prefix| all.contains_key(&format!("{prefix}{word}")))
     else {
         bail!("{shown} has no tensor \"{word}\", by which its names would be known")
     };
     let found = Found { all: &all, prefix, shown: &shown };
-    let weights = found.ours(directory)?;
+    let weights = match directory.config.family.as_str() {
+        MODERN => found.modern(directory)?,
+        _ => found.ours(directory)?,
+    };
     Ok((weights, model::package::sha256(&bytes)))
 }
 
@@ -120,6 +130,126 @@ impl Found<'_> {
                 }
             }
         }
+        self.head(directory, &mut ours)?;
         Ok(ours)
+    }
+
+    /// A tensor, or zeros in its place where there is none: a bias that was left out.
+    fn or_zeros(&self, name: &str, count: usize) -> Result<Tensor> {
+        match self.all.contains_key(&format!("{}{name}", self.prefix)) {
+            true => self.get(name),
+            false => Ok(Tensor::zeros(count, DType::F32, &Device::Cpu)?),
+        }
+    }
+
+    /// Those of ModernBERT, whose places are no tensor.
+    fn modern(&self, directory: &Directory) -> Result<BTreeMap<String, Tensor>> {
+        let config = &directory.config;
+        let mut ours = BTreeMap::new();
+        ours.insert("embedding.weight".to_string(), self.get("embeddings.tok_embeddings.weight")?);
+        let mut both = |our: &str, theirs: &str| -> Result<()> {
+            let weight = self.get(&format!("{theirs}.weight"))?;
+            let bias = self.or_zeros(&format!("{theirs}.bias"), weight.dim(0)?)?;
+            ours.insert(format!("{our}.weight"), weight);
+            ours.insert(format!("{our}.bias"), bias);
+            Ok(())
+        };
+        both("embedding_norm", "embeddings.norm")?;
+        both("norm", "final_norm")?;
+        for layer in 0..config.layers {
+            for (our, theirs) in [
+                ("attention_norm", "attn_norm"),
+                ("queries_keys_values", "attn.Wqkv"),
+                ("output", "attn.Wo"),
+                ("feed_forward_norm", "mlp_norm"),
+                ("expand", "mlp.Wi"),
+                ("contract", "mlp.Wo"),
+            ] {
+                if layer > 0 || our != "attention_norm" {
+                    both(&format!("layer{layer}.{our}"), &format!("layers.{layer}.{theirs}"))?;
+                }
+            }
+        }
+        if directory.head != Head::None {
+            let bare = Found { prefix: "", ..*self };
+            let weight = bare.get("head.dense.weight")?;
+            ensure!(
+                weight.dims() == [config.width, config.width],
+                "{}: \"head.dense\" has the sizes {:?}, where config.json says {} values",
+                self.shown,
+                weight.dims(),
+                config.width
+            );
+            ours.insert("head.hidden.weight".to_string(), weight);
+            ours.insert("head.hidden.bias".to_string(), bare.or_zeros("head.dense.bias", config.width)?);
+            ours.insert("head.norm.weight".to_string(), bare.get("head.norm.weight")?);
+            ours.insert("head.norm.bias".to_string(), bare.or_zeros("head.norm.bias", config.width)?);
+        }
+        self.head(directory, &mut ours)?;
+        Ok(ours)
+    }
+
+    /// Adds the head's tensors, whose names have no prefix but that of a pooled row in BERT.
+    fn head(&self, directory: &Directory, ours: &mut BTreeMap<String, Tensor>) -> Result<()> {
+        let (prefix, width) = (self.prefix, directory.config.width);
+        match &directory.head {
+            Head::None => {}
+            Head::Labels(labels) => {
+                let (hidden, last) = match directory.config.family.as_str() {
+                    "bert" => (format!("{prefix}pooler.dense"), "classifier"),
+                    "distilbert" => ("pre_classifier".to_string(), "classifier"),
+                    MODERN => (String::new(), "classifier"),
+                    _ => ("classifier.dense".to_string(), "classifier.out_proj"),
+                };
+                let layers = [("head.hidden", hidden.as_str(), width), ("head.labels", last, labels.len())];
+                // That of ModernBERT has its hidden layer already.
+                let known = usize::from(directory.config.rotary.is_some());
+                for (our, name, rows) in layers.into_iter().skip(known) {
+                    let (weight, bias) = self.dense(name, rows, width)?;
+                    ours.insert(format!("{our}.weight"), weight);
+                    ours.insert(format!("{our}.bias"), bias);
+                }
+            }
+            Head::Tags(TagOutputs { outputs, .. }) => {
+                let rows = outputs.iter().flatten().count();
+                let (weight, bias) = self.dense("classifier", rows, width)?;
+                let zeros = weight.i(0)?.zeros_like()?;
+                let weights = outputs.iter().map(|output| match output {
+                    Some(row) => weight.i(*row),
+                    None => Ok(zeros.clone()),
+                });
+                let weights = weights.collect::<candle_core::Result<Vec<Tensor>>>()?;
+                let given: Vec<f32> = bias.to_vec1()?;
+                let biases: Vec<f32> =
+                    outputs.iter().map(|output| output.map_or(NEVER, |row| given[row])).collect();
+                ours.insert("head.tags.weight".to_string(), Tensor::stack(&weights, 0)?);
+                let count = biases.len();
+                ours.insert("head.tags.bias".to_string(), Tensor::from_vec(biases, count, &Device::Cpu)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// A dense layer of the head, by its whole name.
+    fn dense(&self, name: &str, rows: usize, width: usize) -> Result<(Tensor, Tensor)> {
+        let part = |part: &str| {
+            let tensor = self.all.get(&format!("{name}.{part}")).with_context(|| {
+                format!(
+                    "{} has no tensor \"{name}.{part}\"; the head was not saved with the model",
+                    self.shown
+                )
+            })?;
+            Ok::<Tensor, anyhow::Error>(tensor.to_dtype(DType::F32)?)
+        };
+        let (weight, bias) = (part("weight")?, part("bias")?);
+        ensure!(
+            weight.dims() == [rows, width] && bias.dims() == [rows],
+            "{}: \"{name}\" has the sizes {:?} and {:?}, where config.json (its id2label and sizes) says {rows} outputs of \
+             {width} values",
+            self.shown,
+            weight.dims(),
+            bias.dims()
+        );
+        Ok((weight, bias))
     }
 }

@@ -61,6 +61,32 @@ impl Corpus {
     /// # Errors
     /// No training file; the first line that does not fit, with its file.
     pub fn read(folder: &Path) -> Result<Corpus> {
+        let mut corpus = Corpus::splits(folder)?;
+        let train = corpus
+            .splits
+            .get("train")
+            .with_context(|| format!("{}: neither train.tsv nor train.jsonl is there", folder.display()))?;
+        corpus.labels = labels(train);
+        ensure!(!corpus.labels.is_empty(), "{}: no name is marked in the training texts", folder.display());
+        Ok(corpus)
+    }
+
+    /// Reads a folder to measure on, which need not have training texts; its labels are those of all its texts.
+    ///
+    /// # Errors
+    /// No file with a marked name; the first line that does not fit, with its file.
+    pub fn read_to_measure(folder: &Path) -> Result<Corpus> {
+        let mut corpus = Corpus::splits(folder)?;
+        corpus.labels = corpus.splits.values().flat_map(|samples| labels(samples)).collect();
+        ensure!(
+            !corpus.labels.is_empty(),
+            "{}: no dev.tsv, dev.jsonl or other split has a marked name",
+            folder.display()
+        );
+        Ok(corpus)
+    }
+
+    fn splits(folder: &Path) -> Result<Corpus> {
         let name = folder.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
         let mut corpus = Corpus { name, ..Corpus::default() };
         for (split, names) in SPLITS {
@@ -71,15 +97,13 @@ impl Corpus {
             corpus.sha256.insert(format!("{}/{file}", corpus.name), digest);
             corpus.splits.insert(split.to_string(), samples);
         }
-        let train = corpus
-            .splits
-            .get("train")
-            .with_context(|| format!("{}: neither train.tsv nor train.jsonl is there", folder.display()))?;
-        corpus.labels =
-            train.iter().flat_map(|sample| &sample.marks).map(|mark| mark.label.clone()).collect();
-        ensure!(!corpus.labels.is_empty(), "{}: no name is marked in the training texts", folder.display());
         Ok(corpus)
     }
+}
+
+/// The labels of some texts.
+fn labels(samples: &[Sample]) -> BTreeSet<String> {
+    samples.iter().flat_map(|sample| &sample.marks).map(|mark| mark.label.clone()).collect()
 }
 
 /// The texts of a file, and its digest.

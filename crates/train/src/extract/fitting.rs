@@ -54,7 +54,11 @@ pub fn marked(corpora: &[Corpus], splits: &[&str], labels: &[String], lexicons: 
 }
 
 fn one(sample: &Sample, labels: &[String], known: Vec<bool>, lexicons: &Lexicons) -> Marked {
-    let document = Document::new(&sample.text, lexicons, MOST);
+    described(sample, Document::new(&sample.text, lexicons, MOST), labels, known)
+}
+
+/// A text that was cut and described before, with its names as spans of its tokens.
+pub fn described(sample: &Sample, document: Document, labels: &[String], known: Vec<bool>) -> Marked {
     let mut spans: Vec<Span> = Vec::new();
     let mut places = vec![None; sample.marks.len()];
     for (number, mark) in sample.marks.iter().enumerate() {

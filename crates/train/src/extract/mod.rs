@@ -23,6 +23,7 @@ use self::corpus::Corpus;
 use self::fitting::{Fitting, Marked, fit, marked, relation_names};
 use self::measure::{answers, measure, relation_labels, table};
 use self::owlqn::Penalty;
+use super::adopt;
 use super::evaluate::Evaluation;
 use super::finish::{STOPPED, next_version};
 use crate::about::{AboutOptions, meanings, training, unwritten_weights};
@@ -167,19 +168,25 @@ pub fn train(options: &ExtractOptions, stop: &AtomicBool) -> Result<(PathBuf, Ma
 /// # Errors
 /// Data that cannot be read or lacks the split; labels that the model does not have.
 pub fn evaluate(package: Package, data: &Path, split: &str) -> Result<Evaluation> {
-    let Package { manifest, weights, .. } = package;
-    let Architecture::Crf(config) = &manifest.architecture else {
-        bail!("the model \"{}\" does not find names", manifest.name)
+    let corpus = match &package.manifest.architecture {
+        Architecture::Crf(_) => Corpus::read(data)?,
+        _ => Corpus::read_to_measure(data)?,
     };
-    let tagger = Tagger::read(config, &manifest.labels, weights)?;
-    let corpus = Corpus::read(data)?;
     let split = if split == "val" { "dev" } else { split };
     ensure!(corpus.splits.contains_key(split), "{}: no split \"{split}\"", data.display());
-    if let Some(stranger) = corpus.labels.iter().find(|label| !manifest.labels.contains(label)) {
-        bail!("the label \"{stranger}\" is none of {}", manifest.labels.join(", "))
+    let labels = &package.manifest.labels;
+    if let Some(stranger) = corpus.labels.iter().find(|label| !labels.contains(label)) {
+        bail!("the label \"{stranger}\" is none of {}", labels.join(", "))
     }
-    let relations = relation_labels(config);
-    let metrics = measured(&tagger, &manifest.labels, &relations, std::slice::from_ref(&corpus), split);
+    let metrics = match &package.manifest.architecture {
+        Architecture::Crf(config) => {
+            let tagger = Tagger::read(config, labels, package.weights)?;
+            let relations = relation_labels(config);
+            measured(&tagger, labels, &relations, std::slice::from_ref(&corpus), split)
+        }
+        _ => adopt::entities::measured_as_served(&package, &corpus, split)?,
+    };
+    let manifest = package.manifest;
     let Manifest { name: model, version, labels, .. } = manifest;
     Ok(Evaluation { model, version, split: split.to_string(), labels, metrics, with_red_flags: None })
 }

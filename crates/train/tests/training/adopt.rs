@@ -9,16 +9,16 @@ use clap::Parser;
 use model::manifest::TextPooling;
 use serde_json::{Value, json};
 use text::Embedder;
+use text::adopted_tokenizer::AdoptedTokenizer;
 use text::embedder::EncodedText;
-use text::tokenizer::AdoptedTokenizer;
 use train::adopt::directory::Directory;
 use train::adopt::{AdoptOptions, adopt, names};
 
-fn golden() -> PathBuf {
+pub fn golden() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden")
 }
 
-fn expected() -> Value {
+pub fn expected() -> Value {
     serde_json::from_slice(&fs::read(golden().join("encoders.json")).unwrap()).unwrap()
 }
 
@@ -28,7 +28,8 @@ fn vectors_are_those_of_transformers() {
     let most = expected["most"].as_u64().unwrap() as usize;
     for (family, rows) in expected["families"].as_object().unwrap() {
         for (pooling, name) in [(TextPooling::Mean, "mean"), (TextPooling::Cls, "cls")] {
-            let directory = Directory::read(&golden().join("encoders").join(family), Some(pooling)).unwrap();
+            let directory =
+                Directory::read(&golden().join("encoders").join(family), Some(pooling), &[]).unwrap();
             let (weights, _) = names::weights(&directory).unwrap();
             let tokenizer = AdoptedTokenizer::parse(&directory.tokenizer).unwrap();
             let mut embedder = Embedder::of_encoder(&directory.config, weights, tokenizer, most).unwrap();
@@ -54,7 +55,7 @@ fn vectors_are_those_of_transformers() {
 }
 
 /// A copy of a family's directory, to be broken.
-fn copy(family: &str, folder: &Path) -> PathBuf {
+pub fn copy(family: &str, folder: &Path) -> PathBuf {
     let (from, to) = (golden().join("encoders").join(family), folder.join("adopted"));
     fs::create_dir_all(&to).unwrap();
     for name in ["config.json", "tokenizer.json", "model.safetensors"] {
@@ -63,7 +64,7 @@ fn copy(family: &str, folder: &Path) -> PathBuf {
     to
 }
 
-fn amend(file: &Path, change: impl Fn(&mut Value)) {
+pub fn amend(file: &Path, change: impl Fn(&mut Value)) {
     let mut value: Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
     change(&mut value);
     fs::write(file, value.to_string()).unwrap();
@@ -124,10 +125,10 @@ fn what_cannot_be_adopted_is_refused_with_a_sentence() {
         let folder = tempfile::tempdir().unwrap();
         let directory = copy("bert", folder.path());
         change(&directory);
-        let error = format!("{:#}", Directory::read(&directory, None).unwrap_err());
+        let error = format!("{:#}", Directory::read(&directory, None, &[]).unwrap_err());
         assert!(wanted.iter().all(|words| error.contains(words)), "{error}");
     }
-    let error = Directory::read(Path::new("/nowhere/at/all"), None).unwrap_err().to_string();
+    let error = Directory::read(Path::new("/nowhere/at/all"), None, &[]).unwrap_err().to_string();
     assert!(error.contains("no directory"), "{error}");
 }
 

@@ -2,6 +2,7 @@
 //! stopped and gone on with.
 
 mod adopt;
+mod adopt_heads;
 mod adopt_images;
 #[path = "../../../../fuzz/archives.rs"]
 mod archives;
