@@ -45,7 +45,7 @@ fn start() -> Adopted {
     for number in 0..240 {
         let words = ["chest pain and cough", "fever for two days", "no rash, two coughs"][number % 3];
         writeln!(csv, "\"{words} {number}\",{}", ["home", "ward", "ICU"][number % 3]).unwrap();
-        let mark = json!({"start": 0, "end": words.len(), "label": ["Disease", "Symptom"][number % 2]});
+        let mark = json!({"start": 0, "end": words.len(), "label": (["Disease", "Symptom"][number % 2])});
         writeln!(lines, "{}", json!({"text": words, "entities": [mark]})).unwrap();
     }
     let (notes, marked) = (folder.path().join("notes.csv"), folder.path().join("marked"));
