@@ -17,6 +17,7 @@ use super::extract::Parameters;
 use super::identity::Caller;
 use super::images::{ImageFile, ImageForm, check_frame, find, read};
 use super::{AppState, Deadline, Problem};
+use crate::inference::head;
 use crate::inference::image::ReadAs;
 use crate::inference::image::explain::ExplainError;
 use vision::{DecodeOptions, Format};
@@ -113,7 +114,9 @@ async fn place(
     max_pixels: u64,
     deadline: Instant,
 ) -> Result<SemaphorePermit<'static>, Problem> {
-    let (width, height) = vision::declared(*format, bytes, &DecodeOptions { max_pixels, frame }).size;
+    let (format, options) = (*format, DecodeOptions { max_pixels, frame });
+    let declared = head::read(bytes, move |bytes| vision::declared(format, bytes, &options).size).await;
+    let (width, height) = declared.ok_or_else(Problem::internal)?;
     let pixels = width.saturating_mul(height);
     let units = (pixels.saturating_mul(BYTES_PER_PIXEL) >> 20).clamp(1, u64::from(PICTURES)) as u32;
     match timeout_at(deadline.into(), ROOM.acquire_many(units)).await {

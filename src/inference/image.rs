@@ -11,7 +11,8 @@ use bytes::Bytes;
 use candle_core::Tensor;
 use futures::future::join_all;
 
-use super::engine::Model;
+use super::engine::{InferenceError, Model};
+use super::head;
 use super::pool::{AskError, Pool, Timing};
 use super::precision::{choose, numerics};
 use super::prediction::{Outcome, Reason};
@@ -332,7 +333,11 @@ impl ImageService {
         }
         let preprocess = self.preprocess.clone();
         let options = DecodeOptions { max_pixels: self.max_pixels, frame: read_as.frame };
-        let Declared { memory: needed, size: (width, height), .. } = declared(format, &bytes, &options);
+        let of_head = options.clone();
+        let declared = head::read(&bytes, move |bytes| declared(format, bytes, &of_head)).await;
+        let Some(Declared { memory: needed, size: (width, height), .. }) = declared else {
+            return Err(AskError::from(InferenceError::Failed).into());
+        };
         let limit = preprocess.limit();
         if needed > limit {
             // Where the size is over the limit of pixels, it says more than bytes do.

@@ -10,6 +10,7 @@ pub mod embedder;
 pub mod engine;
 pub mod extractor;
 pub mod generate;
+pub mod head;
 pub mod image;
 pub mod meter;
 pub mod note;

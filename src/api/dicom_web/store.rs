@@ -18,6 +18,7 @@ use crate::api::identity::Caller;
 use crate::api::middleware::audit::Concerned;
 use crate::api::{AppState, Deadline, Problem};
 use crate::dicom_net::answers::{self, AnswerError, Answered};
+use crate::inference::head;
 use axum::extract::FromRequest;
 
 /// Most instances of one request.
@@ -111,7 +112,8 @@ async fn stored(
     let registry = state.registry()?;
     let people = state.people()?;
     let one = async |file: Bytes| -> Outcome {
-        let source = match answers::source(&file) {
+        let failed = || AnswerError::Failed("its head could not be read".to_string());
+        let source = match head::read(&file, answers::source).await.unwrap_or_else(|| Err(failed())) {
             Ok(source) => source,
             Err(error) => return Outcome { source: None, answered: Err(error) },
         };
