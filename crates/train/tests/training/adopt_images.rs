@@ -140,7 +140,8 @@ struct Line {
 
 fn options(directory: &Path, data: &Path, out: &Path, further: &[&str]) -> AdoptOptions {
     let text = |path: &Path| path.to_str().unwrap().to_string();
-    let line = ["train", &text(directory), "--data", &text(data), "--out", &text(out), "--name", "small"];
+    let (directory, data, out) = (text(directory), text(data), text(out));
+    let line = ["train", &directory, "--data", &data, "--out", &out, "--name", "small"];
     Line::parse_from(line.iter().chain(further)).options
 }
 
