@@ -178,7 +178,8 @@ fn a_classifier_becomes_a_package_once_it_was_measured_and_calibrated() {
     assert!(!package.card.contains("learning-curve") && package.folder.join("plots/roc.svg").exists());
     // What is unlike the notes is told by what the package keeps.
     let familiar = Familiarity::read(&package.folder, &package.manifest, &package.weights).unwrap().unwrap();
-    assert!(familiar.knows("chest pain and cough 17") && !familiar.knows("zyx qwvut, zzgh"));
+    let known = (0..240).filter(|number| familiar.knows(&format!("fever for two days {number}"))).count();
+    assert!(known >= 120 && !familiar.knows("zyx qwvut, zzgh"), "{known}");
     // The package answers as the directory did, and is measured as it was.
     let evaluation = train::evaluate::evaluate(&package.folder, &data, "train").unwrap();
     assert_eq!(evaluation.metrics.examples, 240);
