@@ -196,7 +196,7 @@ impl Tokens {
             // The token of a record system: it may call the services, and nothing else.
             let named = claims.jti.is_some_and(|id| !id.is_empty()) && sound(&claims.iss);
             let (scopes, models) = (vec![Scope::Cds], Models::default());
-            return named.then(|| Bearer { subject: claims.iss, scopes, tenant, models });
+            return named.then_some(Bearer { subject: claims.iss, scopes, tenant, models });
         };
         if !sound(&subject) {
             return None;

@@ -60,7 +60,7 @@ pub fn adopt(
 ) -> Result<(PathBuf, Manifest)> {
     let of = &options.head;
     check_abstain_share(of.abstain_share)?;
-    let (labels, splits, sha256) = data(options, head)?;
+    let NoteSource { labels, splits, sha256, .. } = data(options, head)?;
     let input = RecordInput { max_tokens: most_tokens(options, directory)?, fields: Vec::new() };
     let mut manifest = describe(options, directory)?;
     manifest.description =
@@ -113,11 +113,8 @@ pub fn adopt(
     finish(finished, &options.out)
 }
 
-/// The labels, the notes by split and the digests of their files.
-fn data(
-    options: &AdoptOptions,
-    head: Option<&Vec<String>>,
-) -> Result<(Vec<String>, BTreeMap<String, Labelled>, BTreeMap<String, String>)> {
+/// The notes by split, their labels those of the head in its order.
+fn data(options: &AdoptOptions, head: Option<&Vec<String>>) -> Result<NoteSource> {
     let of = &options.head;
     let no_fields = ["none".to_string()];
     let columns = Columns {
@@ -140,7 +137,7 @@ fn data(
         count >= FEWEST,
         "{count} validation notes are too few to measure a model by; at least {FEWEST} are asked for"
     );
-    Ok((source.labels, source.splits, source.sha256))
+    Ok(source)
 }
 
 /// What the network, as it serves, says of the splits that it is measured on.
