@@ -32,8 +32,8 @@ export function map(home, places, others = []) {
     others.filter(inside).map((one) => svg("circle.other", { cx: x(one), cy: y(one), r: 2.6 }, svg("title", {}, one.name))),
     home ? places.map((one) => svg("line.link", { x1: x(home), y1: y(home), x2: x(one), y2: y(one) })) : null,
     [...places].reverse().map((one) => svg("g", {}, svg("circle.pin", { cx: x(one), cy: y(one), r: 9 }), svg("text.n", { x: x(one), y: y(one) + 3.8, "text-anchor": "middle" }, String(one.rank)), svg("title", {}, one.name))),
-    places.map((one) => label(one, one.name.length > 30 ? `${one.name.slice(0, 29)}…` : one.name)),
     home ? svg("circle.home", { cx: x(home), cy: y(home), r: 6.5 }) : null,
+    places.map((one) => label(one, one.name.length > 30 ? `${one.name.slice(0, 29)}…` : one.name)),
     svg("line.link", { x1: 18, y1: HEIGHT - 16, x2: 18 + ring * kilometre, y2: HEIGHT - 16 }), svg("text.scale", { x: 18, y: HEIGHT - 22 }, `${number(ring)} km`),
     svg("text.compass", { x: WIDTH - 20, y: 22, "text-anchor": "middle" }, t("map.north"))),
   h("figcaption.small.soft.gap-s", home ? t("map.caption", { ring: number(ring) }) : t("map.caption.away")));
