@@ -124,8 +124,8 @@ pub enum NotesError {
     Ask(#[from] AskError),
 }
 
-/// As much of a note as is compared with those of training: no note of theirs was longer, and comparing
-/// takes as long as everything else together.
+/// As much of a note as is compared with those of training. Comparing takes time for each character, and
+/// what so much says of a note's language more would not change.
 fn beginning(text: &str) -> &str {
     &text[..text.floor_char_boundary(PIECE)]
 }
