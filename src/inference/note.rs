@@ -124,8 +124,8 @@ pub enum NotesError {
     Ask(#[from] AskError),
 }
 
-/// As much of a note as is compared with those of training. Comparing takes time for each character, and
-/// what so much says of a note's language more would not change.
+/// As much of a note as is compared with those of training: comparing takes time for each character, and
+/// this much text tells its language.
 fn beginning(text: &str) -> &str {
     &text[..text.floor_char_boundary(PIECE)]
 }
