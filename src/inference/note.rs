@@ -124,8 +124,8 @@ pub enum NotesError {
     Ask(#[from] AskError),
 }
 
-/// As much of a note as is compared with those of training: no note of theirs was longer, and comparing
-/// takes as long as everything else together.
+/// As much of a note as is compared with those of training: comparing takes time for each character, and
+/// this much text tells its language.
 fn beginning(text: &str) -> &str {
     &text[..text.floor_char_boundary(PIECE)]
 }

@@ -47,7 +47,7 @@ pub struct PreprocessPool {
     free: Arc<Semaphore>,
     limit: u64,
     /// Turns at reading texts.
-    texts: Semaphore,
+    texts: Arc<Semaphore>,
 }
 
 /// Bytes that are counted as one.
@@ -67,7 +67,8 @@ impl PreprocessPool {
         }
         let units = (memory / UNIT).clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize) as u64);
         let free = Arc::new(Semaphore::new(units as usize));
-        Ok(PreprocessPool { queue, free, limit: units * UNIT, texts: Semaphore::new((count / 2).max(1)) })
+        let texts = Arc::new(Semaphore::new((count / 2).max(1)));
+        Ok(PreprocessPool { queue, free, limit: units * UNIT, texts })
     }
 
     /// Most bytes that one piece of work may take.
@@ -113,11 +114,16 @@ impl PreprocessPool {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<(T, Duration), InferenceError> {
         let since = Instant::now();
-        let turn = timeout_at(deadline.into(), self.texts.acquire()).await;
+        let turn = timeout_at(deadline.into(), self.texts.clone().acquire_owned()).await;
         let turn = turn.map_err(|_| InferenceError::DeadlinePassed)?.map_err(|_| InferenceError::Failed)?;
         let waited = since.elapsed();
+        // The work has the turn, as it goes on where its client has gone.
+        let work = move || {
+            let done = work();
+            drop(turn);
+            done
+        };
         let (done, queued) = self.run(deadline, work).await?;
-        drop(turn);
         Ok((done, waited + queued))
     }
 
