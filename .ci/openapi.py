@@ -22,8 +22,8 @@ ORDER = {"hook": "order-sign", "hookInstance": "ci", "context": {"patientId": "c
     "resourceType": "Bundle", "type": "collection"}}}
 FEEDBACK = {"feedback": [{"card": "ci", "outcome": "overridden"}]}
 
-# No model of it is in the repository, so this is the answer.
-UNSERVED = {"generate_images": "404", "get_model_report": "404"}
+# No shipped package has a report, so this is the answer.
+UNSERVED = {"get_model_report": "404"}
 # DICOMweb is multipart/related, which generated clients do not know; `.ci/dicom` speaks it.
 ELSEWHERE = "/dicom-web/"
 
@@ -41,7 +41,7 @@ CALLS = [
     ("classify_images", {"model": "pneumonia", "top_k": 1}, "picture"),
     ("explain_image", {"model": "pneumonia"}, "picture"),
     ("segment_images", {}, "picture"),
-    ("generate_images", {}, {"model": "cells", "label": "round", "count": 1, "seed": 7}),
+    ("generate_images", {}, {"model": "blood-cells-generator", "label": "platelet", "count": 1, "seed": 7}),
     ("create_embeddings", {}, {"model": "medical-vectors", "input": ["chest pain"]}),
     ("extract_notes", {}, {"model": "biomedical-entities", "records": [{"note": "aspirin for headache"}]}),
     ("classify_notes", {}, {"model": "triage", "records": [{"note": "chest pain", "fields": {"age": 67}}]}),
