@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use serde_json::Value;
+
 use crate::card::{write_data, write_training};
 use model::Manifest;
 use model::manifest::{GenerationMetrics, Input};
@@ -46,10 +48,12 @@ fn write_card(out: &mut String, m: &Manifest) -> std::fmt::Result {
         generation.steps, generation.patch, generation.patch, generation.components, generation.guidance
     )?;
     write_training(out, m)?;
-    writeln!(
-        out,
-        "\n## Plots\n\nSamples are a row a label, as they came.\n\n![Learning curve](plots/learning-curve.svg)\n\n![Samples](plots/samples.png)"
-    )
+    writeln!(out, "\n## Plots\n\nSamples are a row a label, as they came.\n")?;
+    // Weights that were only measured anew have none.
+    if m.training.settings.get("epochs").and_then(Value::as_u64) != Some(0) {
+        writeln!(out, "![Learning curve](plots/learning-curve.svg)\n")?;
+    }
+    writeln!(out, "![Samples](plots/samples.png)")
 }
 
 /// The measures as a table, with what each says.
