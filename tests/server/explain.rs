@@ -112,7 +112,7 @@ async fn many_images_are_not_explained_at_once() {
     let two: Value = two.json().await.unwrap();
     let values = |at: usize| two["results"][at]["evidence"]["values"].as_array().unwrap().clone();
     let apart =
-        values(0).iter().zip(&values(1)).map(|(a, b)| (a.as_f64().unwrap() - b.as_f64().unwrap()).abs());
+        values(0).into_iter().zip(values(1)).map(|(a, b)| (a.as_f64().unwrap() - b.as_f64().unwrap()).abs());
     assert!(apart.fold(0.0, f64::max) < 1e-3, "{two}");
     let many = Client::new().post(&url).multipart(form(17)).send().await.unwrap();
     assert_eq!(many.status(), 400);

@@ -75,7 +75,7 @@ impl Subject {
             if self.write().await.status() == 200 {
                 break;
             }
-            assert!(attempt < 300, "writes are refused for ever: {}", self.server.log());
+            assert!(attempt < 1200, "writes are refused for ever: {}", self.server.log());
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }
         self.reads_and_answers().await;

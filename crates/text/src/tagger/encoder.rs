@@ -79,7 +79,7 @@ impl EncoderTagger {
     /// What the tokenizer reports.
     pub fn read_text(&self, text: &str, most: usize) -> tokenizers::Result<Document> {
         let mut cut = tokens(text);
-        let total = cut.len();
+        let unread = cut.len().saturating_sub(most);
         cut.truncate(most);
         let read = cut.last().map_or("", |last| &text[..last.bytes.end]);
         let pieces = self.tokenizer.pieces(read)?;
@@ -88,6 +88,8 @@ impl EncoderTagger {
             tokens.iter().map(|token| text[token.bytes.clone()].to_lowercase()).collect();
         let sentences = sentences(text, &tokens, &lowers);
         let windows = self.windows(&pieces, &firsts, &sentences);
+        // A word without pieces, such as a mark of direction alone, is none to the encoder; what was cut off was not read.
+        let total = tokens.len() + unread;
         Ok(Document { tokens, lowers, sentences, features: Vec::new(), total, windows })
     }
 

@@ -431,7 +431,7 @@ mod tests {
             "--rules",
             &file,
             "--split",
-            "ratio:0.67",
+            "leave-one-out",
             "--k",
             "3",
         ];
