@@ -87,7 +87,7 @@ def results(address, port, image):
     assert seen[0].msh.msh_10.value == seen[1].msh.msh_10.value, "sent again it is the same message"
 
 
-def main(hl7, address, port, image):
+def main(hl7, address, peer, image):
     host, port = hl7.rsplit(":", 1)
     with socket.create_connection((host, int(port))) as stream:
         for version in ["2.4", "2.5", "2.5.1"]:
@@ -103,7 +103,7 @@ def main(hl7, address, port, image):
         refused.pid.pid_3 = ""
         answer = parse_message(exchange(stream, refused))
         assert answer.msa.msa_1.value == "AE" and answer.err.err_3.err_3_1.value == "101", answer.value
-    results(address, int(port), image)
+    results(address, int(peer), image)
     print("12 admissions taken, one refused, every acknowledgement sound; a result sent twice and sound"
           " by hl7apy")
 

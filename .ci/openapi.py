@@ -38,6 +38,7 @@ CALLS = [
     ("get_model_plot", {"name": "pneumonia", "plot": "roc.svg"}, None),
     ("get_model_card", {"name": "pneumonia"}, None),
     ("get_model_report", {"name": "pneumonia"}, None),
+    ("get_model_drift", {"name": "triage"}, None),
     ("classify_images", {"model": "pneumonia", "top_k": 1}, "picture"),
     ("explain_image", {"model": "pneumonia"}, "picture"),
     ("segment_images", {}, "picture"),

@@ -267,7 +267,8 @@ fn what_does_not_fit_is_refused_with_a_sentence() {
         error
     };
     let nothing: Break = |_| {};
-    let cases: [(Break, &str, &[&str], &str, &[&str]); 12] = [
+    type Case<'a> = (Break, &'a str, &'a [&'a str], &'a str, &'a [&'a str]);
+    let cases: [Case; 12] = [
         (
             nothing,
             "bert-labels",
