@@ -26,9 +26,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// Rows of one batch.
 const BATCH: u32 = 500;
 /// Longest time for one batch to arrive, and for one question to the database.
-const LIMIT: Duration = Duration::from_secs(20);
-/// Time for which one replica sends before another may.
-const LEASE: Duration = Duration::from_secs(90);
+const LIMIT: Duration = Duration::from_secs(5);
+/// Time for which one replica sends before another may: that of four questions, and a little more.
+const LEASE: Duration = Duration::from_secs(25);
 
 /// Why a batch did not arrive.
 #[derive(Debug, thiserror::Error)]
