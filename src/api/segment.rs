@@ -18,7 +18,8 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::audit::Answered;
 use super::classify::{Reason, find_model, timed};
-use super::extract::{Parameters, media_type};
+use super::dicom_web::accepted;
+use super::extract::Parameters;
 use super::identity::Caller;
 use super::images::{ImageFile, ImageForm, check_frame, decode_problem, read};
 use super::{AppState, Deadline, Problem};
@@ -217,10 +218,8 @@ enum Wanted {
 
 /// What the client accepts; the first that is known of several.
 fn wanted(headers: &HeaderMap) -> Result<Wanted, Problem> {
-    let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let kinds: Vec<&str> =
-        values.flat_map(|value| value.split(',')).map(|kind| media_type(kind).trim()).collect();
-    let known = |kind: &&str| match kind.to_ascii_lowercase().as_str() {
+    let kinds = accepted(headers);
+    let known = |kind: &String| match kind.as_str() {
         "application/json" | "application/*" | "*/*" => Some(Wanted::Json),
         "image/png" | "image/*" => Some(Wanted::Mask),
         "application/dicom" => Some(Wanted::Dicom),

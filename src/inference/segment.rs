@@ -218,6 +218,14 @@ impl SegmentService {
             error => SegmentsError::Segment { index, error },
         })?;
         let unsure = (regions.confidence < self.manifest.abstain_below).then_some(Reason::LowConfidence);
-        Ok((Outlined { regions, refused: refused.or(unsure) }, decode, start.elapsed() - decode))
+        let refused = refused.or_else(|| self.too_little(&regions)).or(unsure);
+        Ok((Outlined { regions, refused }, decode, start.elapsed() - decode))
+    }
+
+    /// Next to every picture of training had more than this in it, so what this picture shows is something else.
+    fn too_little(&self, regions: &Regions) -> Option<Reason> {
+        let least = self.manifest.segmentation.as_ref()?.least_share?;
+        let found = regions.labels.iter().filter(|label| **label != 0).count() as f64;
+        (found < least * regions.labels.len() as f64).then_some(Reason::UnlikeTraining)
     }
 }

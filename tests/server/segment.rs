@@ -371,3 +371,21 @@ async fn a_picture_unlike_those_of_training_has_no_regions_in_any_form() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_picture_in_which_next_to_nothing_is_found_has_no_regions() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut full = manifest("full", false, json!({"kind": "whole"}));
+    full.segmentation.as_mut().unwrap().least_share = Some(0.04);
+    write(folder.path(), full.clone());
+    let server = Server::start(folder.path(), &[]);
+    let one_disc = png(96, 64, |row, column| if column < 24 && is_bright(row, column) { 230 } else { 20 });
+    for (body, reason) in [(picture(), None), (one_disc, Some("unlike_training"))] {
+        let answer = json_of(post(&server, "?model=full", "application/json", body).await).await;
+        let result = &answer["results"][0];
+        assert_eq!(result.get("reason").and_then(Value::as_str), reason, "{result}");
+        assert_eq!(result["regions"].as_array().unwrap().is_empty(), reason.is_some());
+    }
+    full.segmentation.as_mut().unwrap().least_share = Some(1.5);
+    assert!(full.check().unwrap_err().contains("least_share"));
+}

@@ -14,6 +14,10 @@ pub struct Segmentation {
     /// then has one more output than labels: the edge of an object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instances: Option<Instances>,
+    /// Least share of a picture's pixels that are no background where the model stands by its regions: one in a hundred
+    /// pictures of training has less. None where such a picture has nothing else than background.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub least_share: Option<f64>,
     /// Measured on whole pictures, by split.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metrics: BTreeMap<String, RegionMetrics>,
@@ -90,6 +94,9 @@ impl Segmentation {
             && overlap >= height.min(width)
         {
             return Err(format!("segmentation: tiles of {height} x {width} cannot share {overlap} pixels"));
+        }
+        if self.least_share.is_some_and(|share| !(share > 0.0 && share < 1.0)) {
+            return Err("segmentation: least_share is not between 0 and 1".to_string());
         }
         if let Some(Instances { seed, object, .. }) = self.instances {
             if !(seed > 0.0 && seed < 1.0 && object > 0.0 && object < 1.0) {

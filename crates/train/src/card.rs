@@ -134,10 +134,22 @@ pub fn likeness(m: &Manifest) -> String {
              an AUROC of {auroc:.4}. A picture of one tone is `blank`.\n\n{}",
                 100.0 * abstained,
                 100.0 * altered_abstained,
-                accepts(m)
+                accepts(m) + &least_share(m)
             )
         }
-        None => accepts(m),
+        None => accepts(m) + &least_share(m),
+    }
+}
+
+/// What is said of pictures in which next to nothing is found.
+fn least_share(m: &Manifest) -> String {
+    match m.segmentation.as_ref().and_then(|segmentation| segmentation.least_share) {
+        Some(share) => format!(
+            "One in a hundred pictures of training has less than {:.2} % to outline; where less is found the model abstains \
+             (`unlike_training`).\n\n",
+            100.0 * share
+        ),
+        None => String::new(),
     }
 }
 

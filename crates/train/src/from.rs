@@ -54,11 +54,18 @@ fn file(path: &Path) -> Result<PathBuf> {
     if path.join(MANIFEST).exists() || path.join(WEIGHTS).exists() {
         return Ok(path.join(WEIGHTS));
     }
+    Ok(newest(path)?.join(WEIGHTS))
+}
+
+/// The newest version of the package whose folder `path` is.
+///
+/// # Errors
+/// There is none.
+pub fn newest(path: &Path) -> Result<PathBuf> {
     let path = path.canonicalize().with_context(|| format!("--from {}", path.display()))?;
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let versions = latest(path.parent().unwrap_or(&path))?;
-    let folder = versions.get(&name).with_context(|| format!("{}: no weights here", path.display()))?;
-    Ok(folder.join(WEIGHTS))
+    let mut versions = latest(path.parent().unwrap_or(&path))?;
+    versions.remove(&name).with_context(|| format!("{}: no package here", path.display()))
 }
 
 impl Start {

@@ -125,11 +125,15 @@ pub fn fit(
     let (medians, unlimited) = ([0.0; MEASURES], [1.0; MEASURES]);
     let mut values = Values { mean, components, deviations, medians, limits: unlimited, network, tones };
     let mut unlimited = Likeness::new(input, values.clone())?;
-    let measured = unseen
-        .iter()
-        .map(|look| unlimited.measures(&look.fractions, look.colour))
-        .collect::<candle_core::Result<Vec<_>>>()?;
-    (values.medians, values.limits) = limits(&measured);
+    let mut measured = |looks: &[Look]| {
+        let measures = looks.iter().map(|look| unlimited.measures(&look.fractions, look.colour));
+        measures.collect::<candle_core::Result<Vec<_>>>()
+    };
+    let (own, seen) = (measured(&unseen)?, measured(&fitted)?);
+    (values.medians, values.limits) = limits(&own);
+    // Of few pictures the components draw those they come from further out than others.
+    let (_, wider) = limits(&seen);
+    values.limits.iter_mut().zip(wider).for_each(|(limit, seen)| *limit = limit.max(seen));
     let mut likeness = Likeness::new(input, values)?;
 
     let (name, shown) = match splits.get("test") {
@@ -146,10 +150,15 @@ pub fn fit(
 /// # Errors
 /// A package or data that cannot be read or written.
 pub fn amend(package: Package, data: &Path, accepts: Option<Accepts>) -> Result<Manifest> {
+    let mut least = None;
     let (described, bytes) = match package.manifest.input.clone() {
         Input::Image(input) => {
             let splits = match package.manifest.segmentation {
-                Some(_) => own_pages(&package.manifest, data)?,
+                Some(_) => {
+                    let masks = own_masks(&package.manifest, data)?;
+                    least = masks.least_share();
+                    pages(masks.splits)
+                }
                 None => image::own_source(&package.manifest, data)?.splits,
             };
             let fitted = fit(&input, &splits, package.manifest.training.seed, trained(&package)?)?;
@@ -164,6 +173,9 @@ pub fn amend(package: Package, data: &Path, accepts: Option<Accepts>) -> Result<
     manifest.files.insert(LIKENESS.to_string(), sha256(&bytes));
     let before = card::likeness(&manifest);
     manifest.likeness = Some(described);
+    if let Some(segmentation) = &mut manifest.segmentation {
+        segmentation.least_share = least;
+    }
     if let (Input::Image(input), Some(accepts)) = (&mut manifest.input, accepts) {
         input.accepts = Some(accepts);
     }
@@ -185,8 +197,8 @@ fn trained(package: &Package) -> Result<Option<Weights>> {
     Ok(Some(tensors.into_iter().filter_map(own).collect()))
 }
 
-/// The pictures of the masks that a model was trained on.
-fn own_pages(manifest: &Manifest, data: &Path) -> Result<Splits> {
+/// The pictures and masks that a model was trained on.
+fn own_masks(manifest: &Manifest, data: &Path) -> Result<Masks> {
     let masks = Masks::read(data, &["train", "val"])?;
     ensure!(
         masks.sha256 == manifest.data.sha256,
@@ -194,7 +206,7 @@ fn own_pages(manifest: &Manifest, data: &Path) -> Result<Splits> {
         data.display(),
         manifest.name
     );
-    Ok(pages(masks.splits))
+    Ok(masks)
 }
 
 /// Pictures without their masks.

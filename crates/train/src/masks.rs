@@ -19,6 +19,9 @@ use model::package::sha256;
 use vision::segment::tiles::mirrored;
 use vision::{DecodeOptions, Image, Preprocessor, Samples, decode};
 
+/// One picture in so many may have less to outline than is asked of a picture.
+const RARE: usize = 100;
+
 /// A picture and the number of each of its pixels: of its label, or of its object.
 pub struct Example {
     /// Where it was read.
@@ -107,6 +110,21 @@ fn by_name(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
     let stem = |file: &PathBuf| file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
     let files = children(folder)?.into_iter().filter(|file| format_of(file).is_some());
     Ok(files.filter_map(|file| Some((stem(&file)?, file))).collect())
+}
+
+impl Masks {
+    /// The share of pixels that are no background which one in [`RARE`] pictures of training and validation is below; none
+    /// where such a picture is all background, since then there is nothing that a picture must have.
+    pub fn least_share(&self) -> Option<f64> {
+        let share = |example: &Example| {
+            let marked = example.mask.iter().filter(|number| **number != 0).count();
+            marked as f64 / example.mask.len().max(1) as f64
+        };
+        let seen = ["train", "val"].into_iter().filter_map(|split| self.splits.get(split)).flatten();
+        let mut shares: Vec<f64> = seen.map(share).collect();
+        shares.sort_by(f64::total_cmp);
+        shares.get(shares.len() / RARE).copied().filter(|share| *share > 0.0 && *share < 1.0)
+    }
 }
 
 fn read_file(file: &Path) -> Result<(Image, String)> {

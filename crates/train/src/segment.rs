@@ -458,6 +458,7 @@ fn describe(
         segmentation: Some(Segmentation {
             reading: if tiled { Reading::Tiles { overlap: options.overlap } } else { Reading::Whole },
             instances: masks.instances.then_some(instances),
+            least_share: masks.least_share(),
             metrics: BTreeMap::new(),
         }),
         generation: None,

@@ -17,7 +17,7 @@ use super::{AdoptOptions, FEWEST, describe, names, tokenizer, write_origin};
 use crate::about::meanings;
 use crate::extract::corpus::{Corpus, Sample};
 use crate::extract::fitting::{Marked, described};
-use crate::extract::measure::{measure, table};
+use crate::extract::measure::{measure, write_splits};
 use model::calibration::fit_temperature;
 use model::manifest::{Architecture, EncoderHead, Input, Manifest, Metrics, TextInput};
 use model::package::TOKENIZER;
@@ -181,13 +181,6 @@ fn write_card(out: &mut String, m: &Manifest, own: &str, threshold: f32) -> std:
         "\n## Metrics\n\nA name is right where its beginning, its end and its label are. The temperature was fitted on {own}, \
          which flatters the calibration measured there a little.\n"
     )?;
-    for (split, metrics) in &m.metrics {
-        writeln!(out, "On {split}, {} texts:\n\n{}", metrics.examples, table(metrics))?;
-        writeln!(
-            out,
-            "Expected calibration error of the names' probabilities, over 15 bins: {:.4}.\n",
-            metrics.ece
-        )?;
-    }
+    write_splits(out, m)?;
     write_origin(out, m)
 }

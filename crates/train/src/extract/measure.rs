@@ -1,8 +1,10 @@
 //! How much of what is marked a tagger finds: exact spans and pairs, by label and by relation.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 
 use super::fitting::Marked;
+use model::Manifest;
 use model::manifest::{CrfConfig, ExtractionMetrics, FoundMetrics, Metrics};
 use text::tagger::chain::Span;
 use text::tagger::{Found, Tagger};
@@ -119,6 +121,19 @@ pub fn relation_labels(config: &CrfConfig) -> Vec<String> {
 pub fn answers(tagger: &Tagger, texts: &[String]) -> Vec<Found> {
     use rayon::prelude::*;
     texts.par_iter().map(|text| tagger.find(&tagger.read_text(text, usize::MAX))).collect()
+}
+
+/// What was measured on each split, for a card.
+///
+/// # Errors
+/// None but the writer's.
+pub fn write_splits(out: &mut String, manifest: &Manifest) -> std::fmt::Result {
+    for (split, metrics) in &manifest.metrics {
+        writeln!(out, "On {split}, {} texts:\n\n{}", metrics.examples, table(metrics))?;
+        let ece = metrics.ece;
+        writeln!(out, "Expected calibration error of the names' probabilities, over 15 bins: {ece:.4}.\n")?;
+    }
+    Ok(())
 }
 
 /// Metrics as a table, a row a label and relation.

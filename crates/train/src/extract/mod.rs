@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 
 use self::corpus::Corpus;
 use self::fitting::{Fitting, Marked, fit, marked, relation_names};
-use self::measure::{answers, measure, relation_labels, table};
+use self::measure::{answers, measure, relation_labels, table, write_splits};
 use self::owlqn::Penalty;
 use super::adopt;
 use super::evaluate::Evaluation;
@@ -327,14 +327,7 @@ fn write_card(out: &mut String, m: &Manifest, notes: &str) -> std::fmt::Result {
     }
     crate::card::write_data(out, m, "Texts")?;
     writeln!(out, "\n## Metrics\n\nA name is right where its beginning, its end and its label are.\n")?;
-    for (split, metrics) in &m.metrics {
-        writeln!(out, "On {split}, {} texts:\n\n{}", metrics.examples, table(metrics))?;
-        writeln!(
-            out,
-            "Expected calibration error of the names' probabilities, over 15 bins: {:.4}.\n",
-            metrics.ece
-        )?;
-    }
+    write_splits(out, m)?;
     writeln!(
         out,
         "## Training\n\nA linear-chain conditional random field, {} values, by {}.\n",

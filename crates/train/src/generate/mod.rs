@@ -22,6 +22,7 @@ use super::card::{members, plain};
 use super::examples::Source;
 use super::finish::{about, next_version};
 use super::fit::{FitOptions, Session, fit_to};
+use super::from::newest;
 use super::image::Orientation;
 use super::plots;
 use super::splits::Grouping;
@@ -33,7 +34,6 @@ use model::manifest::{
 use model::{Manifest, Package, package};
 use objective::Denoising;
 use pictures::Pictures;
-use vision::generate::Generator;
 use vision::generate::codec::Codec;
 
 /// Frequencies whose sines and cosines tell the network the time.
@@ -358,10 +358,7 @@ fn package_of(path: &Path) -> Result<Package> {
     if path.join(package::MANIFEST).exists() {
         return Ok(Package::read(path)?);
     }
-    let path = path.canonicalize().with_context(|| format!("--from {}", path.display()))?;
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let versions = package::latest(path.parent().unwrap_or(&path))?;
-    Ok(Package::read(versions.get(&name).with_context(|| format!("{}: no package here", path.display()))?)?)
+    Ok(Package::read(&newest(path)?)?)
 }
 
 /// Whether a package can be gone on from: its numbers mean the same, and its network is the same.
@@ -384,14 +381,4 @@ fn check_start(start: &Manifest, wanted: &Manifest) -> Result<()> {
     ensure!(squares(start) == squares(wanted), "its --patch and --components are others");
     ensure!(start.architecture == wanted.architecture, "its --widths, --blocks or --embedding are others");
     Ok(())
-}
-
-/// The generator of a package, and its manifest.
-///
-/// # Errors
-/// A package that cannot be read, or of another task.
-pub fn read(folder: &Path) -> Result<(Manifest, Generator)> {
-    let Package { manifest, weights, .. } = Package::read(folder)?;
-    let generator = Generator::build(&manifest, weights)?;
-    Ok((manifest, generator))
 }

@@ -72,14 +72,34 @@ impl<'a> Bits<'a> {
         Ok(if size > 0 && value < 1 << (size - 1) { value - (1 << size) + 1 } else { value })
     }
 
-    /// Steps behind restart marker `number` (modulo 8), which must come next.
+    /// Steps behind restart marker `number` (modulo 8), which must come next. Codes that are left over
+    /// before it mean that the interval is damaged: decoders go on behind the marker and say nothing.
     pub fn restart(&mut self, number: u32) -> Result<(), DecodeError> {
         let at = self.end();
         if self.bytes.get(at + 1) != Some(&(0xd0 + (number % 8) as u8)) {
             return Err(malformed("a restart marker is missing"));
         }
+        if self.left_over(at) > 0 {
+            return Err(malformed("it is damaged before a restart marker"));
+        }
         *self = Bits::new(self.bytes, at + 2);
         Ok(())
+    }
+
+    /// Where the next marker begins, once the last code of a scan is read. A few bytes may be left over,
+    /// which some writers leave there; more of them mean that codes were misread.
+    pub fn finish(&self) -> Result<usize, DecodeError> {
+        let end = self.end();
+        if self.left_over(end) > STRAY {
+            return Err(malformed("a scan is damaged: it holds more than its blocks"));
+        }
+        Ok(end)
+    }
+
+    /// Whole bytes of codes before the marker at `end` that were not read, without bytes that fill up.
+    fn left_over(&self, end: usize) -> usize {
+        let ahead = self.bytes.get(self.at..end).unwrap_or_default();
+        (self.count - self.padding) as usize / 8 + ahead.iter().filter(|&&byte| byte != 0xff).count()
     }
 
     /// Where the next marker begins.
@@ -94,6 +114,9 @@ impl<'a> Bits<'a> {
         at
     }
 }
+
+/// So many bytes behind the last code of a scan are no sign of damage.
+const STRAY: usize = 16;
 
 /// Codes of up to this many bits are found by one look-up.
 const FAST: u32 = 10;

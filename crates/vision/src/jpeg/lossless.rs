@@ -41,7 +41,7 @@ pub(crate) fn decode_lossless(bytes: &[u8], header: &Header) -> Result<Vec<u16>,
                 }
                 let mut bits = Bits::new(bytes, segments.at);
                 decode_scan(&mut bits, &scan, &tables, interval, header, &mut values)?;
-                segments.at = bits.end();
+                segments.at = bits.finish()?;
             }
             _ => {}
         }

@@ -76,7 +76,7 @@ impl Frame {
                     let scan = Scan::read(body, &ids)?;
                     let mut bits = Bits::new(bytes, segments.at);
                     frame.scan(&scan, &tables, &mut bits)?;
-                    segments.at = bits.end();
+                    segments.at = bits.finish()?;
                 }
                 _ => {}
             }

@@ -134,3 +134,41 @@ fn an_adobe_marker_that_says_nothing_is_passed_over() {
     let options = DecodeOptions::default();
     assert_eq!(decode(&cut, &options), decode(&whole, &options));
 }
+
+/// A grey picture in intervals of four blocks, and where the bytes of each interval are.
+fn with_restarts() -> (Vec<u8>, Vec<std::ops::Range<usize>>) {
+    let (width, height) = (64u16, 48u16);
+    let pixels: Vec<u8> =
+        (0..u32::from(width) * u32::from(height)).map(|at| (at * at / 7 % 251) as u8).collect();
+    let mut bytes = Vec::new();
+    let mut encoder = jpeg_encoder::Encoder::new(&mut bytes, 80);
+    encoder.set_restart_interval(4);
+    encoder.encode(&pixels, width, height, jpeg_encoder::ColorType::Luma).expect("encoded");
+    let scan = bytes.windows(2).position(|pair| pair == [0xff, 0xda]).expect("a scan");
+    let mut start = scan + 2 + usize::from(u16::from_be_bytes([bytes[scan + 2], bytes[scan + 3]]));
+    let mut intervals = Vec::new();
+    for at in start..bytes.len() - 1 {
+        if bytes[at] == 0xff && bytes[at + 1] != 0 {
+            intervals.push(start..at);
+            start = at + 2;
+        }
+    }
+    (bytes, intervals)
+}
+
+/// Decoders go on behind the next marker, and draw what they made of a damaged interval.
+#[test]
+fn a_damaged_restart_interval_is_refused() {
+    let (whole, intervals) = with_restarts();
+    let options = DecodeOptions::default();
+    assert!(decode(&whole, &options).is_ok());
+    assert_eq!(intervals.len(), 12);
+    for interval in &intervals {
+        let cut = [&whole[..interval.start], &whole[interval.start + 2..]].concat();
+        assert!(decode(&cut, &options).is_err(), "two bytes are missing of {interval:?}");
+        let last = *interval == intervals[11];
+        let more = if last { vec![0x55; 40] } else { vec![0x55; 3] };
+        let longer = [&whole[..interval.end], &more, &whole[interval.end..]].concat();
+        assert!(decode(&longer, &options).is_err(), "there is more than the blocks of {interval:?}");
+    }
+}
