@@ -1,4 +1,4 @@
-# What `.ci/run` does, step by step. `just` lists the steps.
+# Shortcuts for the parts of `.ci/run`. `just` lists them.
 
 program := "target/release/medserve"
 
@@ -18,9 +18,10 @@ lint:
     cargo fmt --check
     cargo clippy --locked --all-targets -- -D warnings
 
-# Licences and sources of the dependencies, and which part may use which
+# Licences and sources of the dependencies, versions of images, and which part may use which
 deny:
     .ci/deny
+    .ci/images
     .ci/boundaries
 
 # The tests, or those whose name holds FILTER
@@ -36,6 +37,9 @@ answers: build
     .ci/smoke {{program}}
     .ci/cases {{program}}
     .ci/oip {{program}}
+    .ci/fhir {{program}}
+    .ci/dicom {{program}}
+    .ci/hl7 {{program}}
     .ci/openapi {{program}}
     .ci/console {{program}}
     .ci/contract {{program}}

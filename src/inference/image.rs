@@ -102,7 +102,7 @@ pub enum ImagesError {
     },
     /// The image at this place says that it was made by a model.
     #[error(
-        "image {index}: it is marked as synthetic, and shows nobody; allow_synthetic=true has it classified all the same"
+        "image {index}: it is marked as synthetic, and shows nobody; a classification with allow_synthetic=true answers all the same"
     )]
     Synthetic {
         /// Place in the request, from 0.
