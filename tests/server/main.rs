@@ -6,6 +6,7 @@ mod adopted_images;
 mod audit;
 mod backup;
 mod bulk;
+mod bulk_deletions;
 mod cases;
 mod cds;
 mod cds_feedback;
