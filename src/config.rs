@@ -4,6 +4,7 @@
 //! present and valid. All that is wrong is reported at once, before anything is opened.
 
 mod bulk;
+mod cds;
 mod client_certificates;
 mod dicom;
 mod given;
@@ -26,6 +27,7 @@ use std::time::Duration;
 use http::Uri;
 
 pub use bulk::BulkConfig;
+pub use cds::CdsConfig;
 pub use client_certificates::{CertificateCaller, CertificateFile, ClientRoots};
 pub use dicom::{DicomConfig, Peer};
 use given::Reader;
@@ -130,6 +132,8 @@ pub struct Config {
     pub queue: usize,
     /// DICOM's network and results.
     pub dicom: DicomConfig,
+    /// What becomes of feedback to cards.
+    pub cds: CdsConfig,
     /// HL7 version 2.
     pub hl7: Hl7Config,
     /// Where records are pulled from.
@@ -226,6 +230,7 @@ impl Config {
         let max_connections = read.value(&settings::MAX_CONNECTIONS) as usize;
         let dicom = DicomConfig::read(read, anonymous, tls.is_some());
         let audit_syslog = SyslogTarget::read(read, tls.as_ref());
+        let cds = CdsConfig::read(read);
         let hl7 = Hl7Config::read(read, anonymous);
         let bulk = BulkConfig::read(read);
         let config = Config {
@@ -275,6 +280,7 @@ impl Config {
             max_batch: read.value(&settings::MAX_BATCH) as usize,
             queue: read.value(&settings::QUEUE) as usize,
             dicom,
+            cds,
             hl7,
             bulk,
         };

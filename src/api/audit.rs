@@ -1,22 +1,21 @@
-//! `GET /v1/audit` and `GET /v1/audit/{number}`: who asked what, about whom, of which model, and what was
-//! answered. For administrators.
+//! `GET /v1/audit`: who asked what, about whom, of which model, and what was answered. For administrators. One row
+//! with all that is known of it is in [`decision`](super::decision).
 
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::extract::{Id, Parameters};
+use super::extract::Parameters;
 use super::{AppState, Problem};
+use crate::store::audit::evidence::{Evidence, ResultEvidence};
 use crate::store::{AuditQuery, NumberedRow};
 use recommend::clock::rfc3339;
 
 /// Rows on a page.
 const PAGE: u32 = 100;
 /// Most rows on a page.
-const MAX_PAGE: u32 = 1000;
-/// The route whose answers are cards.
-const CARDS: &str = "/cds-services/{id}";
+pub(super) const MAX_PAGE: u32 = 1000;
 
 /// What a handler says of its answer, for the audit; in the response's extensions.
 #[derive(Debug, Clone, Default)]
@@ -29,6 +28,8 @@ pub struct Answered {
     pub answers: Vec<Option<String>>,
     /// Whether an answer was withheld for want of certainty or evidence.
     pub abstained: bool,
+    /// What the answer rested on. The packages of the model are filled in behind the handler.
+    pub evidence: Evidence,
 }
 
 impl Answered {
@@ -36,7 +37,15 @@ impl Answered {
     pub fn labels(model: &str, version: &str, labels: impl Iterator<Item = Option<String>>) -> Answered {
         let answers: Vec<Option<String>> = labels.collect();
         let abstained = answers.iter().any(Option::is_none);
-        Answered { model: Some(model.to_string()), version: Some(version.to_string()), answers, abstained }
+        let (model, version) = (Some(model.to_string()), Some(version.to_string()));
+        Answered { model, version, answers, abstained, evidence: Evidence::default() }
+    }
+
+    /// The same with what each answer rested on.
+    #[must_use]
+    pub fn resting_on(mut self, results: impl ExactSizeIterator<Item = ResultEvidence>) -> Answered {
+        self.evidence = Evidence::of_results(results);
+        self
     }
 }
 
@@ -131,31 +140,6 @@ impl From<NumberedRow> for AuditEntry {
     }
 }
 
-/// One answer, and what was done with it.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct AuditDecision {
-    #[serde(flatten)]
-    entry: AuditEntry,
-    /// What people did with the cards of this answer (CDS Hooks), the first first; empty where nothing was told.
-    feedback: Vec<CardFeedback>,
-}
-
-/// What a person did with a card.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct CardFeedback {
-    /// The row of the audit that says so.
-    pub number: i64,
-    /// When it was told.
-    #[schema(example = "2026-03-01T09:31:00.000Z")]
-    pub time: String,
-    /// Who told it, as of other rows.
-    #[schema(example = "key:ehr")]
-    pub caller: String,
-    /// "accepted" with the card and the suggestions taken, or "overridden" with the card and the coded reason.
-    #[schema(example = "overridden 4e0a3a1e-3283-4575-ab82-028d55fe2719 benefit-outweighs-risk")]
-    pub outcome: String,
-}
-
 /// A page of the audit.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AuditPage {
@@ -195,47 +179,4 @@ pub async fn list(
     rows.truncate(limit as usize);
     let next = rows.last().filter(|_| more).map(|row| row.number);
     Ok(Json(AuditPage { rows: rows.into_iter().map(AuditEntry::from).collect(), next }))
-}
-
-/// One row of the audit; for administrators
-///
-/// As the list has it, with its place in the chain, and with what was done afterwards with the cards that it gave.
-#[utoipa::path(
-    get,
-    path = "/v1/audit/{number}",
-    operation_id = "get_audit",
-    tag = "operations",
-    params(("number" = i64, Path, description = "Number of the row", example = 1)),
-    responses((status = 200, body = AuditDecision))
-)]
-pub async fn get(State(state): State<AppState>, Id(number): Id) -> Result<Json<AuditDecision>, Problem> {
-    let Ok(number) = number.parse::<i64>() else {
-        return Err(Problem::bad_request("a row of the audit has a whole number, such as 17"));
-    };
-    let store = state.people()?.store.clone();
-    let Some(row) = store.get_audit(number).await? else {
-        return Err(Problem::not_found(format!("the audit has no row {number}")));
-    };
-    let mut feedback = Vec::new();
-    for card in cards(&row) {
-        for told in store.audit_feedback(number, card, MAX_PAGE).await? {
-            let said = told.row.answers.iter().flatten().find(|line| line.split(' ').nth(1) == Some(card));
-            if let Some(outcome) = said.filter(|_| told.row.status == 200) {
-                feedback.push(CardFeedback {
-                    number: told.number,
-                    time: rfc3339(told.row.time),
-                    caller: told.row.caller.clone(),
-                    outcome: outcome.clone(),
-                });
-            }
-        }
-    }
-    feedback.sort_by_key(|one| one.number);
-    Ok(Json(AuditDecision { entry: row.into(), feedback }))
-}
-
-/// The ids of the cards that an answer of CDS Hooks gave; its lines are the indicator and the id.
-fn cards(row: &NumberedRow) -> impl Iterator<Item = &str> {
-    let lines = row.row.answers.iter().flatten().filter(move |_| row.row.route == CARDS);
-    lines.filter_map(|line| line.split_once(' ')).map(|(_, card)| card)
 }

@@ -253,6 +253,7 @@ pub async fn search(
         version: space.map(|space| space.version),
         answers: hits.iter().map(|hit| Some(hit.id.clone())).collect(),
         abstained: false,
+        ..Answered::default()
     };
     let found = |hit: text::search::Hit| FoundCase {
         case_id: hit.id,

@@ -2,15 +2,17 @@
 //!
 //! `GET /cds-services` says which services there are; a record system calls one with what it knows and
 //! gets cards. The orders are checked by the code that recommendations go by. What a person did with a card
-//! comes back as feedback and stands in the audit beside the card. A client's `fhirServer` is never called.
+//! comes back as feedback and stands in the audit beside the card; where that is configured it becomes an interaction,
+//! too. A client's `fhirServer` is never called.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use clinical::cds::cards::{self, Card, Suits};
-use clinical::cds::feedback::Feedback;
+use clinical::cds::cards::{self, Card, Offer, Suits};
+use clinical::cds::feedback::{CardOutcome, Feedback};
 use clinical::cds::request::{CdsError, HookRequest};
 use clinical::cds::services::{Service, discovery};
 use http::StatusCode;
@@ -23,8 +25,14 @@ use super::extract::{Body, Id};
 use super::middleware::audit::Concerned;
 use super::people::refuse;
 use super::{AppState, People, Problem, extract, json as strict_json};
+use crate::store::audit::evidence::{CardEvidence, Evidence};
+use crate::store::{CdsOffer, StoreError};
 use recommend::clock::now;
-use recommend::{Because, Kind, Ordered, RecommendError, Request, Support};
+use recommend::{Because, Interaction, Kind, Ordered, RecommendError, Request, Support};
+
+/// Bytes of a request, and drugs looked at for its orders, up to which a check is no work for another thread.
+const SMALL_BYTES: usize = 64 << 10;
+const SMALL_CHECK: usize = 2000;
 
 /// How many things of a kind the card of a person names.
 const SUITS: usize = 3;
@@ -82,16 +90,48 @@ pub async fn call(
     let request = HookRequest::read(service, text).map_err(wrong)?;
     concerned.add([request.patient_id.clone()]);
     let people = state.people()?;
+    let patient = state.config.cds.is_on().then(|| request.patient_id.clone());
     let cards = match service {
-        Service::PatientView => patient_view(people, request).await?,
-        Service::OrderSelect | Service::OrderSign => orders(people, request).await?,
+        Service::PatientView => patient_view(people.clone(), request).await?,
+        Service::OrderSelect | Service::OrderSign => orders(people.clone(), request).await?,
+    };
+    if let Some(patient) = patient {
+        keep(&people, &patient, &cards).await;
+    }
+    let rested_on = |card: &Card| CardEvidence {
+        card: card.uuid.clone(),
+        indicator: card.indicator,
+        orders: card.orders,
+        rules: card.rules.clone(),
+        suggestions: card.json["suggestions"].as_array().map_or(0, Vec::len),
     };
     let answered = Answered {
         answers: cards.iter().map(|card| Some(format!("{} {}", card.indicator, card.uuid))).collect(),
+        evidence: Evidence::of_cards(cards.iter().map(rested_on).collect()),
         ..Answered::default()
     };
     let cards: Vec<Value> = cards.into_iter().map(|card| card.json).collect();
     Ok((Extension(answered), Json(json!({"cards": cards}))).into_response())
+}
+
+/// Keeps what cards suggested, so that feedback to them can be understood. The cards go out also where that fails.
+async fn keep(people: &People, patient: &str, cards: &[Card]) {
+    let offered = now();
+    let offer = |card: &Card, offer: &Offer| CdsOffer {
+        card: card.uuid.clone(),
+        suggestion: offer.suggestion.clone(),
+        patient: patient.to_string(),
+        item_id: offer.item_id.clone(),
+        offered,
+    };
+    let offers: Vec<CdsOffer> =
+        cards.iter().flat_map(|card| card.offers.iter().map(move |own| offer(card, own))).collect();
+    if offers.is_empty() {
+        return;
+    }
+    if let Err(error) = people.store.keep_offers(&offers).await {
+        tracing::warn!(%error, "what cards suggested was not kept: feedback to them goes to the audit alone");
+    }
 }
 
 fn wrong(error: CdsError) -> Problem {
@@ -122,6 +162,8 @@ async fn orders(people: Arc<People>, request: HookRequest) -> Result<Vec<Card>, 
     if stored.is_none() && !request.missing.is_empty() {
         return Err(unmet(&request.missing.join(", ")));
     }
+    let small =
+        request.size <= SMALL_BYTES && people.recommender.check_size(request.orders.len()) <= SMALL_CHECK;
     let check = move || {
         let now = now();
         let profile = request.profile(stored, now).map_err(wrong)?;
@@ -133,7 +175,11 @@ async fn orders(people: Arc<People>, request: HookRequest) -> Result<Vec<Card>, 
         let checked = people.recommender.check_orders(&profile, &orders, now);
         Ok(cards::orders(&request.orders, &checked, &mut uuid))
     };
-    tokio::task::spawn_blocking(check).await.map_err(|_| Problem::internal())?
+    // A usual check takes less than handing it to another thread and waiting for that.
+    match small {
+        true => check(),
+        false => tokio::task::spawn_blocking(check).await.map_err(|_| Problem::internal())?,
+    }
 }
 
 async fn patient_view(people: Arc<People>, request: HookRequest) -> Result<Vec<Card>, Problem> {
@@ -178,7 +224,7 @@ fn unmet(missing: &str) -> Problem {
 /// Say what was done with cards
 ///
 /// Suggestions that were taken, and cards that were overridden with the coded reason, stand in the audit;
-/// a person's own words do not.
+/// a person's own words do not. Where that is configured, they become interactions, too.
 #[utoipa::path(
     post,
     path = "/cds-services/{id}/feedback",
@@ -193,10 +239,54 @@ fn unmet(missing: &str) -> Problem {
     ),
     responses((status = 200, description = "It is in the audit", body = Object)),
 )]
-pub async fn feedback(Id(id): Id, Body(feedback): Body<Feedback>) -> Result<Response, Problem> {
+pub async fn feedback(
+    State(state): State<AppState>,
+    Extension(concerned): Extension<Concerned>,
+    Id(id): Id,
+    Body(feedback): Body<Feedback>,
+) -> Result<Response, Problem> {
     find(&id)?;
     let problems = feedback.problems().into_iter();
     refuse(problems.map(|(pointer, detail)| FieldError { pointer, detail: detail.to_string() }))?;
+    if state.config.cds.is_on() {
+        interact(&state, &concerned, &feedback).await?;
+    }
     let answers = feedback.lines().into_iter().map(Some).collect();
     Ok((Extension(Answered { answers, ..Answered::default() }), Json(json!({}))).into_response())
+}
+
+/// Writes what was done with cards as interactions: `accepted` with the item of each suggestion that was taken,
+/// `overridden` with the drugs that were ordered in spite of a card. Their time is that of the card, so that feedback
+/// that comes again changes nothing.
+async fn interact(state: &AppState, concerned: &Concerned, feedback: &Feedback) -> Result<(), Problem> {
+    let config = state.config.cds;
+    let people = state.people()?;
+    let mut users = BTreeSet::new();
+    for told in &feedback.feedback {
+        let (event, weight) = match told.outcome {
+            CardOutcome::Accepted => ("accepted", config.accepted),
+            CardOutcome::Overridden => ("overridden", config.overridden),
+        };
+        let Some(weight) = weight else { continue };
+        let meant = |offer: &CdsOffer| match told.outcome {
+            CardOutcome::Accepted => told.accepted_suggestions.iter().any(|own| own.id == offer.suggestion),
+            CardOutcome::Overridden => offer.suggestion.is_empty(),
+        };
+        for offer in people.store.list_offers(&told.card).await?.into_iter().filter(meant) {
+            let CdsOffer { patient, item_id, offered, .. } = offer;
+            concerned.add([patient.clone()]);
+            let interaction =
+                Interaction { user_id: patient, item_id, event: event.to_string(), weight, time: offered };
+            match people.store.put_interactions(std::slice::from_ref(&interaction)).await {
+                Ok(_) => drop(users.insert(interaction.user_id)),
+                // Erased since, or an order of a drug that is in no catalogue.
+                Err(StoreError::UnknownUser { .. } | StoreError::UnknownItem { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    if !users.is_empty() {
+        people.written(&users.into_iter().collect::<Vec<_>>(), &[]).await;
+    }
+    Ok(())
 }

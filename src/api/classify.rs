@@ -17,6 +17,7 @@ use super::identity::Caller;
 use super::models::unknown_model;
 use crate::inference::registry::{Registry, Served};
 use crate::inference::{AskError, InferenceError, Outcome, Timing};
+use crate::store::audit::evidence::ResultEvidence;
 use crate::telemetry::spans::Stages;
 
 /// A label and its calibrated probability.
@@ -56,6 +57,16 @@ impl From<crate::inference::Reason> for Reason {
 }
 
 impl Reason {
+    /// As answers have it.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Reason::LowConfidence => "low_confidence",
+            Reason::UnlikeTraining => "unlike_training",
+            Reason::Blank => "blank",
+            Reason::WrongModality => "wrong_modality",
+        }
+    }
+
     /// In words.
     pub fn words(self) -> &'static str {
         match self {
@@ -84,6 +95,18 @@ pub fn classified<'a>(
         rules: Vec::new(),
         study: None,
     }
+}
+
+/// What an answer rested on, for the audit.
+pub fn rested_on(reason: Option<Reason>, predictions: &[Prediction]) -> ResultEvidence {
+    let predictions = predictions.iter().map(|own| (own.label.as_str(), own.probability));
+    ResultEvidence::new(reason.map(Reason::code), predictions)
+}
+
+/// As [`rested_on`], of a model's own answer.
+pub fn outcome_rested_on(outcome: &Outcome) -> ResultEvidence {
+    let predictions = outcome.predictions.iter().map(|own| (own.label.as_str(), own.probability));
+    ResultEvidence::new(outcome.reason.map(|reason| Reason::from(reason).code()), predictions)
 }
 
 /// The answer for one input.

@@ -12,7 +12,7 @@ use tokio::time::timeout_at;
 use utoipa::IntoParams;
 
 use super::audit::Answered;
-use super::classify::timed;
+use super::classify::{outcome_rested_on, timed};
 use super::extract::Parameters;
 use super::identity::Caller;
 use super::images::{ImageFile, ImageForm, check_frame, find, read};
@@ -93,7 +93,9 @@ pub async fn explain(
     drop(turn);
     let manifest = &service.manifest;
     let labels = std::iter::once(explained.outcome.label.clone());
-    let answered = Extension(Answered::labels(&manifest.name, &manifest.version, labels));
+    let grounds = std::iter::once(outcome_rested_on(&explained.outcome));
+    let answered = Answered::labels(&manifest.name, &manifest.version, labels).resting_on(grounds);
+    let answered = Extension(answered);
     let kind = [(header::CONTENT_TYPE, HeaderValue::from_static("image/png"))];
     let mut response = (StatusCode::OK, answered, timed(&timing)?, kind, file).into_response();
     // A label that no header can hold is in the request, or on the list of the model's.

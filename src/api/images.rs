@@ -17,11 +17,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::audit::Answered;
-use super::classify::{ModelAnswer, Prediction, Reason, classified, find_model, timed};
+use super::classify::{ModelAnswer, Prediction, Reason, classified, find_model, rested_on, timed};
 use super::extract::{Parameters, Whole, media_type};
 use super::identity::Caller;
 use super::{AppState, Deadline, Problem, fhir};
 use crate::inference::Outcome;
+use crate::inference::head;
 use crate::inference::image::explain::Evidence;
 use crate::inference::image::{ImageService, ImagesError, ReadAs};
 use crate::inference::registry::{Registry, Served};
@@ -185,10 +186,12 @@ pub async fn classify(
     check_frame(parameters.frame)?;
     let in_fhir = fhir::asked(request.headers());
     let images = read(request, state.config.max_body_bytes).await?;
-    let study = |(format, bytes): &(Format, Bytes)| {
-        Some(bytes).filter(|_| in_fhir && *format == Format::Dicom).and_then(|bytes| vision::study_uid(bytes))
-    };
-    let studies: Vec<Option<String>> = images.iter().map(study).collect();
+    let mut studies: Vec<Option<String>> = vec![None; images.len()];
+    for (study, (_, bytes)) in
+        studies.iter_mut().zip(&images).filter(|(_, (format, _))| in_fhir && *format == Format::Dicom)
+    {
+        *study = head::read(bytes, vision::study_uid).await.flatten();
+    }
     let read_as = ReadAs { frame: parameters.frame, synthetic: parameters.allow_synthetic.unwrap_or(false) };
     // FHIR's resources have no place for evidence.
     let explain = parameters.explain.unwrap_or(false) && !in_fhir;
@@ -213,7 +216,8 @@ pub async fn classify(
         results,
     };
     let labels = answer.results.iter().map(|result| result.label.clone());
-    let answered = Answered::labels(&answer.model, &answer.version, labels);
+    let answered = Answered::labels(&answer.model, &answer.version, labels)
+        .resting_on(answer.results.iter().map(|result| rested_on(result.reason, &result.predictions)));
     if in_fhir {
         let manifest = &service.manifest;
         let results = answer.results.iter().zip(studies).map(|(result, study)| {

@@ -10,6 +10,7 @@ pub mod certificates;
 pub mod classify;
 pub mod console;
 pub mod contract;
+pub mod decision;
 pub mod dicom_web;
 pub mod drift;
 pub mod embeddings;

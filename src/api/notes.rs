@@ -12,7 +12,7 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use super::audit::Answered;
-use super::classify::{ModelAnswer, Prediction, Reason, classified, find_model, timed};
+use super::classify::{ModelAnswer, Prediction, Reason, classified, find_model, rested_on, timed};
 use super::error::{FieldError, MAX_ERRORS};
 use super::extract::{Body, Parameters};
 use super::identity::Caller;
@@ -20,6 +20,7 @@ use super::json::at_most;
 use super::{AppState, Deadline, Problem, fhir};
 use crate::inference::note::{Explained, LongNote, NoteOutcome, NoteService, NotesError};
 use crate::inference::registry::Served;
+use crate::store::audit::evidence::{FlagEvidence, ResultEvidence};
 use text::{FlagValue, Record};
 
 /// Most records of one request.
@@ -188,6 +189,22 @@ pub struct NoteAnswer {
     pub results: Vec<NoteResult>,
 }
 
+impl NoteResult {
+    /// For the audit: of red flags the rules, and not the values of the record that they hold for.
+    fn rested_on(&self) -> ResultEvidence {
+        let flags = self.red_flags.iter().flatten().map(|flag| FlagEvidence {
+            sign: flag.sign.clone(),
+            rule: flag.rule.clone(),
+            at_least: flag.at_least.clone(),
+        });
+        let mut evidence = rested_on(self.reason, &self.predictions);
+        evidence.red_flags = flags.collect();
+        evidence.missing_fields.clone_from(&self.missing_fields);
+        evidence.truncated = self.truncated;
+        evidence
+    }
+}
+
 impl From<NoteOutcome> for NoteResult {
     fn from(answer: NoteOutcome) -> NoteResult {
         let ModelAnswer { label, abstained, reason, predictions } = answer.outcome.into();
@@ -281,7 +298,8 @@ pub async fn classify(
         result.evidence_base = explained.map(|explained| explained.base);
     }
     let labels = answer.results.iter().map(|result| result.label.clone());
-    let answered = Answered::labels(&answer.model, &answer.version, labels);
+    let answered = Answered::labels(&answer.model, &answer.version, labels)
+        .resting_on(answer.results.iter().map(NoteResult::rested_on));
     if fhir::asked(&headers) {
         let manifest = &service.manifest;
         let results = answer.results.iter().map(|result| {

@@ -15,6 +15,7 @@ use super::extract::{Id, Parameters};
 use super::identity::Caller;
 use super::middleware::audit::Concerned;
 use super::{AppState, Problem, fhir};
+use crate::store::audit::evidence::Evidence;
 use recommend::clock::now;
 use recommend::{Kind, MAX_NEIGHBORS, Neighbor, Place, Recommendation, Request, Severity, Similarity};
 
@@ -78,6 +79,7 @@ pub async fn get(
         version: answer.model.as_ref().map(|model| model.version.clone()),
         answers: answer.items.iter().map(|item| Some(item.item_id.clone())).collect(),
         abstained: answer.items.is_empty(),
+        evidence: Evidence::of_recommendation(&answer),
     };
     match fhir::asked(&headers) {
         true => Ok((Extension(answered), fhir::resource(&in_fhir(&answer))).into_response()),

@@ -96,7 +96,7 @@ fn documented() -> OpenApiRouter<AppState> {
         .routes(routes!(oip::infer::model))
         .routes(routes!(oip::infer::model_version))
         .routes(routes!(super::audit::list))
-        .routes(routes!(super::audit::get))
+        .routes(routes!(super::decision::get))
         .routes(routes!(oip::repository::index))
         .routes(routes!(oip::repository::load))
         .routes(routes!(oip::repository::unload))

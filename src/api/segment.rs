@@ -24,8 +24,10 @@ use super::identity::Caller;
 use super::images::{ImageFile, ImageForm, check_frame, decode_problem, read};
 use super::{AppState, Deadline, Problem};
 use crate::dicom_net::answers;
+use crate::inference::head;
 use crate::inference::registry::{Registry, Served};
 use crate::inference::segment::{Outlined, SegmentService, SegmentsError};
+use crate::store::audit::evidence::ResultEvidence;
 use vision::segment::{Regions, SegmentError, rle};
 use vision::write::png;
 use vision::{Format, Image, Samples, ShapeError};
@@ -140,13 +142,16 @@ pub async fn segment(
         return Err(Problem::new(StatusCode::NOT_ACCEPTABLE, detail));
     }
     let source = match wanted {
-        Wanted::Dicom => Some(source(&images[0], parameters.frame)?),
+        Wanted::Dicom => Some(source(&images[0], parameters.frame).await?),
         _ => None,
     };
     let (mut outlined, timing) = service.segment(images, parameters.frame, deadline).await?;
     let manifest = &service.manifest;
     let labels = outlined.iter().map(|one| one.refused.is_none().then(|| "regions".to_string()));
-    let answered = Extension(Answered::labels(&manifest.name, &manifest.version, labels));
+    let reason = |one: &Outlined| one.refused.map(|reason| Reason::from(reason).code());
+    let grounds = outlined.iter().map(|one| ResultEvidence::new(reason(one), std::iter::empty()));
+    let answered = Answered::labels(&manifest.name, &manifest.version, labels).resting_on(grounds);
+    let answered = Extension(answered);
     if wanted == Wanted::Mask
         && let Some(only) = outlined.pop()
     {
@@ -182,14 +187,14 @@ fn find(registry: &Registry, caller: &Caller, name: Option<&str>) -> Result<Arc<
 }
 
 /// The DICOM image that a Segmentation is to be of.
-fn source((format, bytes): &(Format, Bytes), frame: Option<u32>) -> Result<Source, Problem> {
+async fn source((format, bytes): &(Format, Bytes), frame: Option<u32>) -> Result<Source, Problem> {
     if *format != Format::Dicom {
         let detail =
             format!("a DICOM Segmentation is of a DICOM image; this is {format}. Ask for application/json");
         return Err(Problem::new(StatusCode::NOT_ACCEPTABLE, detail));
     }
-    let source =
-        answers::source(bytes).map_err(|error| Problem::unprocessable(format!("image 0: {error}")))?;
+    let source = head::read(bytes, answers::source).await.ok_or_else(Problem::internal)?;
+    let source = source.map_err(|error| Problem::unprocessable(format!("image 0: {error}")))?;
     Ok(source.of_frame(frame.unwrap_or(1)))
 }
 

@@ -38,6 +38,9 @@ const FILL_EVERY: Duration = Duration::from_secs(1);
 const LIMIT: Duration = Duration::from_secs(10);
 const RELOAD_LIMIT: Duration = Duration::from_secs(900);
 
+/// Milliseconds for which it is kept what a card suggested: feedback may come so late.
+const OFFERS_KEPT: i64 = 7 * 86_400_000;
+
 /// An error that says no answer came in time.
 trait Silence {
     fn silence() -> Self;
@@ -251,6 +254,9 @@ pub async fn keep_up(state: AppState, people: Arc<People>, key: Arc<AuditKey>) {
         }
         if let Err(error) = within(LIMIT, people.store.trim_hl7(before)).await {
             tracing::warn!(%error, "HL7 messages were not trimmed");
+        }
+        if let Err(error) = within(LIMIT, people.store.trim_offers(clock::now() - OFFERS_KEPT)).await {
+            tracing::warn!(%error, "what cards suggested was not trimmed");
         }
         if let Ok(backlog) = within(LIMIT, people.store.hl7_backlog()).await {
             metrics::gauge!("medserve_hl7_unsent").set(backlog.unsent as f64);

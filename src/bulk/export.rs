@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use clinical::fhir::{Bundle, BundleKind};
+use clinical::fhir::{Bundle, BundleKind, Deletions};
 use http::{Method, StatusCode, header};
 use serde::Deserialize;
 use tokio::task::spawn_blocking;
@@ -24,6 +24,9 @@ const LINES: &str = "application/fhir+ndjson";
 struct Manifest {
     transaction_time: String,
     output: Vec<File>,
+    /// Of type Bundle, each of deletions.
+    #[serde(default)]
+    deleted: Vec<File>,
     #[serde(default)]
     error: Vec<serde::de::IgnoredAny>,
 }
@@ -41,6 +44,8 @@ pub struct Exported {
     pub time: String,
     /// What the files hold.
     pub bundle: Bundle,
+    /// What was deleted.
+    pub deletions: Deletions,
     /// Files of what the server could not export.
     pub errors: usize,
 }
@@ -83,23 +88,44 @@ pub async fn export(
         if !types.contains(&file.kind) {
             continue;
         }
-        let answer = hospital.ask((&Method::GET, &file.url), &[("accept", LINES)], left, patience).await?;
-        if answer.status() != StatusCode::OK {
-            return Err(unexpected("does not give a file of the export", answer.status()));
-        }
-        let text = answer.into_body();
-        left -= text.len();
-        let read = move || {
-            let text = std::str::from_utf8(&text).map_err(|_| "it is not UTF-8".to_string())?;
-            Bundle::read_lines(text).map_err(|error| error.to_string())
-        };
-        let read = spawn_blocking(read).await.map_err(|error| PullError::Store(error.to_string()))?;
         let name = format!("file {} ({})", number + 1, file.kind);
-        bundle.append(read.map_err(|error| PullError::Unsound(format!("{name}: {error}")))?);
+        let read = |text: &str| Bundle::read_lines(text).map_err(|error| error.to_string());
+        bundle.append(read_file(hospital, (&file.url, name), &mut left, patience, read).await?);
     }
+    let mut deletions = Deletions::default();
+    for (number, file) in manifest.deleted.iter().enumerate() {
+        let name = format!("file {} of deletions", number + 1);
+        let (known, types) = (std::mem::take(&mut deletions), types.clone());
+        let read = move |text: &str| {
+            let mut read = known;
+            read.read_lines(text, &types).map_err(|error| error.to_string())?;
+            Ok(read)
+        };
+        deletions = read_file(hospital, (&file.url, name), &mut left, patience, read).await?;
+    }
+    deletions.leave_out(&bundle);
     // The server may forget it now; where it does not care, it forgets it some day.
     let _ = hospital.ask((&Method::DELETE, &place), &[("accept", FHIR)], MANIFEST, patience).await;
-    Ok(Exported { time: manifest.transaction_time, bundle, errors: manifest.error.len() })
+    Ok(Exported { time: manifest.transaction_time, bundle, deletions, errors: manifest.error.len() })
+}
+
+/// A file of the export, read on a thread of its own.
+async fn read_file<T: Send + 'static>(
+    hospital: &mut Hospital,
+    (url, name): (&str, String),
+    left: &mut usize,
+    patience: &impl Patience,
+    read: impl FnOnce(&str) -> Result<T, String> + Send + 'static,
+) -> Result<T, PullError> {
+    let answer = hospital.ask((&Method::GET, url), &[("accept", LINES)], *left, patience).await?;
+    if answer.status() != StatusCode::OK {
+        return Err(unexpected("does not give a file of the export", answer.status()));
+    }
+    let text = answer.into_body();
+    *left -= text.len();
+    let read = move || read(std::str::from_utf8(&text).map_err(|_| "it is not UTF-8".to_string())?);
+    let read = spawn_blocking(read).await.map_err(|error| PullError::Store(error.to_string()))?;
+    read.map_err(|error| PullError::Unsound(format!("{name}: {error}")))
 }
 
 async fn wait(hospital: &mut Hospital, place: &str, patience: &impl Patience) -> Result<Manifest, PullError> {

@@ -20,9 +20,10 @@ use crate::api::{AppState, People};
 use crate::config::BulkConfig;
 use crate::dicom_net::pause;
 use crate::outbound::Http;
-use crate::store::fhir::{BundleError, take_in};
+use crate::store::fhir::{BundleError, TakenBack, take_back, take_in};
 use crate::store::{AuditRow, Store};
 use client::{Hospital, Patience, PullError};
+use clinical::fhir::Deletions;
 use export::export;
 use recommend::{Millis, clock};
 
@@ -57,6 +58,8 @@ struct Taken {
     since: String,
     people: Vec<String>,
     resources: usize,
+    /// What became of deletions, in words; empty where there were none.
+    deletions: String,
 }
 
 /// Pulls where it is time to; how long there is nothing to do then.
@@ -115,14 +118,21 @@ async fn take(
             error => failed(error.to_string()),
         })?
         .ok_or_else(|| failed("it refers to what is not here".to_string()))?;
+    // What is here of them is known only now: an export that is refused deletes nothing.
+    let back = take_back(people.store.as_ref(), &exported.deletions).await;
+    let back = back.map_err(|error| {
+        PullError::Store(format!("the export was taken in, but not all deletions were carried out: {error}"))
+    })?;
     let users: BTreeSet<String> = settled
         .people
         .iter()
         .map(|person| person.user_id.clone())
         .chain(settled.interactions.iter().map(|interaction| interaction.user_id.clone()))
+        .chain(back.erased.iter().chain(&back.changed).cloned())
         .collect();
     let users: Vec<String> = users.into_iter().collect();
-    let items: Vec<String> = settled.items.iter().map(|item| item.item_id.clone()).collect();
+    let items: Vec<String> =
+        settled.items.iter().map(|item| item.item_id.clone()).chain(back.hidden.iter().cloned()).collect();
     people.written(&users, &items).await;
     tracing::info!(
         resources,
@@ -131,9 +141,31 @@ async fn take(
         users_updated = loaded.users.updated,
         items_created = loaded.items.created,
         interactions_created = loaded.interactions.created,
+        deletions = exported.deletions.len(),
+        users_erased = back.erased.len(),
         "an export was taken in"
     );
-    Ok(Taken { since: exported.time, people: users, resources })
+    let deletions = in_words(&exported.deletions, &back);
+    Ok(Taken { since: exported.time, people: users, resources, deletions })
+}
+
+/// What became of deletions.
+fn in_words(deletions: &Deletions, back: &TakenBack) -> String {
+    if deletions.is_empty() {
+        return String::new();
+    }
+    let TakenBack { erased, changed, hidden } = back;
+    let mut words = format!(
+        "{} deletions: {} people erased, statements taken back of {}, {} items hidden",
+        deletions.len(),
+        erased.len(),
+        changed.len(),
+        hidden.len()
+    );
+    for (kind, count) in &deletions.others {
+        words.push_str(&format!(", {count} {kind} not undone"));
+    }
+    words
 }
 
 /// Rows of the audit: of everybody concerned, some at a time.
@@ -152,7 +184,9 @@ fn note(state: &AppState, taken: &Result<Taken, PullError>, begun: Instant) {
                 false => taken.people.chunks(PEOPLE).collect(),
             };
             for people in groups {
-                state.audit.note(row(200, people, format!("{} resources taken in", taken.resources)));
+                let mut row = row(200, people, format!("{} resources taken in", taken.resources));
+                row.answers.extend(Some(taken.deletions.clone()).filter(|words| !words.is_empty()).map(Some));
+                state.audit.note(row);
             }
         }
         Err(error) => state.audit.note(row(502, &[], error.to_string())),

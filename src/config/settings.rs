@@ -4,6 +4,7 @@
 //! `Config::read`. `medserve settings` prints the table for docs/operations.md.
 
 use super::bulk::{ExportPath, PrivateUrl};
+use super::cds::Weight;
 use super::dicom::{AeTitle, PeerAddress};
 use super::hl7::{HostPort, ReceiverName};
 use super::setting::{
@@ -15,7 +16,7 @@ use super::{AuditMode, Naming, RecommenderEngine, ServingPrecision};
 const HOUR: u64 = 3_600_000;
 
 /// Every setting by groups with their titles.
-pub static GROUPS: [(&str, &[&dyn Described]); 9] = [
+pub static GROUPS: [(&str, &[&dyn Described]); 10] = [
     (
         "",
         &[
@@ -99,6 +100,7 @@ pub static GROUPS: [(&str, &[&dyn Described]); 9] = [
             &DICOM_KEEP_DAYS,
         ],
     ),
+    ("CDS Hooks", &[&CDS_ACCEPTED_WEIGHT, &CDS_OVERRIDDEN_WEIGHT]),
     ("HL7", &[&HL7_LISTEN, &HL7_SENDERS, &HL7_PEER, &HL7_RECEIVER, &HL7_PEER_CA]),
     (
         "records that are pulled",
@@ -661,6 +663,22 @@ pub static DICOM_KEEP_DAYS: Setting<Number> = Setting {
     default: Default::Is("30"),
     accepts: Number(1..=3650),
     help: "Days for which results, and the reasons of images without one, are kept",
+};
+
+pub static CDS_ACCEPTED_WEIGHT: Setting<Weight> = Setting {
+    name: "cds-accepted-weight",
+    value: "WEIGHT",
+    default: Default::None,
+    accepts: Weight,
+    help: "Weight of the interaction `accepted` that a suggestion becomes when feedback says that it was taken; without it that goes to the audit alone",
+};
+
+pub static CDS_OVERRIDDEN_WEIGHT: Setting<Weight> = Setting {
+    name: "cds-overridden-weight",
+    value: "WEIGHT",
+    default: Default::None,
+    accepts: Weight,
+    help: "Weight of the interaction `overridden` with the drug that was ordered in spite of a card; without it that goes to the audit alone",
 };
 
 pub static HL7_LISTEN: Setting<Address> = Setting {

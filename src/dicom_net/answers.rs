@@ -14,13 +14,14 @@ use clinical::hl7::{self, Finding, Receiver};
 use model::Manifest;
 use model::manifest::{Accepts, Input};
 
-use crate::api::classify::Reason;
+use crate::api::classify::{Reason, outcome_rested_on};
 use crate::config::{Config, Models};
 use crate::inference::image::explain::ExplainError;
 use crate::inference::image::{ImageService, ImagesError, ReadAs};
 use crate::inference::registry::{Registry, Served};
 use crate::inference::segment::{SegmentService, SegmentsError};
 use crate::inference::{AskError, Outcome};
+use crate::store::audit::evidence::{Evidence, PackageUsed, ResultEvidence};
 use crate::store::dicom::DicomResult;
 use crate::store::hl7::Outgoing;
 use crate::store::{Store, StoreError};
@@ -69,7 +70,7 @@ impl AnswerError {
 }
 
 /// What one model answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Label {
     /// The model.
     pub model: String,
@@ -77,6 +78,23 @@ pub struct Label {
     pub version: String,
     /// The label; none for an abstention.
     pub label: Option<String>,
+    /// The digest of its package.
+    pub package: Option<String>,
+    /// What it rested on.
+    pub evidence: ResultEvidence,
+}
+
+/// What answers rested on, for the audit.
+pub fn evidence(labels: &[Label]) -> Evidence {
+    let packages = labels.iter().filter_map(|own| {
+        let (model, version) = (own.model.clone(), own.version.clone());
+        Some(PackageUsed { model, version, sha256: own.package.clone()? })
+    });
+    let mut packages: Vec<PackageUsed> = packages.collect();
+    packages.dedup();
+    let mut evidence = Evidence::of_results(labels.iter().map(|own| own.evidence.clone()));
+    evidence.packages = packages;
+    evidence
 }
 
 /// What came of an image.
@@ -99,6 +117,7 @@ struct Made {
     meaning: Option<String>,
     probability: Option<f32>,
     reason: Option<&'static str>,
+    evidence: ResultEvidence,
 }
 
 /// What a file says that it is.
@@ -181,6 +200,8 @@ pub async fn answer(
             model: manifest.name.clone(),
             version: manifest.version.clone(),
             label: made.label.clone(),
+            package: registry.digest(&manifest.name).map(str::to_string),
+            evidence: made.evidence.clone(),
         });
         if let Some(peer) = &config.hl7.peer {
             answered.messages.push(message(&maker, source, &made, &peer.receiver));
@@ -261,11 +282,18 @@ async fn classified(
             manifest.version,
             100.0 * probability(&outcome).unwrap_or_default()
         );
-        made.push(capture(&maker, source, &Drawing { width, height, pixels }, &words));
+        // Drawing and writing a large picture takes a while of a core, which the async threads do not have.
+        let (service, source) = (service.clone(), source.clone());
+        let draw = move || {
+            let drawing = Drawing { width, height, pixels };
+            capture(&self::maker(&service.manifest), &source, &drawing, &words)
+        };
+        let drawn = tokio::task::spawn_blocking(draw).await;
+        made.push(drawn.map_err(|_| AnswerError::Failed("the picture could not be drawn".to_string()))?);
     }
     let (meaning, reason) = (said.meaning.map(str::to_string), outcome.reason.map(words));
-    let probability = probability(&outcome);
-    Ok(Made { objects: made, label: outcome.label, meaning, probability, reason })
+    let (probability, evidence) = (probability(&outcome), outcome_rested_on(&outcome));
+    Ok(Made { objects: made, label: outcome.label, meaning, probability, reason, evidence })
 }
 
 /// Of the label answered.
@@ -300,6 +328,7 @@ async fn outlined(
     let outlined =
         outlined.pop().ok_or_else(|| AnswerError::Failed("the model gave no answer".to_string()))?;
     if let Some(reason) = outlined.refused {
+        let evidence = ResultEvidence::new(Some(Reason::from(reason).code()), std::iter::empty());
         let reason = Some(Reason::from(reason).words());
         let answer = Answer { label: None, meaning: None, reason, predictions: Vec::new() };
         return Ok(Made {
@@ -308,6 +337,7 @@ async fn outlined(
             meaning: None,
             probability: None,
             reason,
+            evidence,
         });
     }
     let regions = &outlined.regions;
@@ -323,6 +353,7 @@ async fn outlined(
         meaning: None,
         probability: None,
         reason: None,
+        evidence: ResultEvidence::default(),
     })
 }
 

@@ -16,9 +16,11 @@ use tokio::time::timeout;
 
 use super::answers::{self, AnswerError};
 use super::command::{CANCEL, Command, ECHO, STORE};
+use super::intake::NotQueued;
 use super::listen::Network;
 use super::negotiation::{Refusal, Titles, VERIFICATION, agree, is_storage, words};
 use super::pdu::{self, MOST_DATA, Pdu, PduError, Pdv};
+use crate::inference::head;
 use crate::store::AuditRow;
 use crate::store::dicom::Received;
 use recommend::clock;
@@ -265,10 +267,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Association<S> {
         }
         let file: Bytes = part10(&command.sop_class, &command.sop_instance, syntax, &bytes).into();
         drop(bytes);
-        let source = match answers::source(&file) {
-            Ok(source) => source,
-            Err(error) => return refuse(status::NOT_UNDERSTOOD, &error.to_string()),
-        };
+        let read = head::read(&file, answers::source).await;
+        let source =
+            match read.unwrap_or_else(|| Err(AnswerError::Failed("it could not be read".to_string()))) {
+                Ok(source) => source,
+                Err(error) => return refuse(status::NOT_UNDERSTOOD, &error.to_string()),
+            };
         if source.sop_instance != command.sop_instance || source.sop_class != command.sop_class {
             return refuse(status::NOT_AS_ANNOUNCED, "the data set is another instance than was said");
         }
@@ -294,21 +298,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Association<S> {
             received: clock::now(),
             file,
         };
-        let queued = people.store.queue_dicom(&received, state.config.dicom.queue).await;
-        drop((received, memory));
+        let queued =
+            self.network.intake.queue(people.store.as_ref(), received, state.config.dicom.queue).await;
+        drop(memory);
         match queued {
-            Ok(true) => {
+            Ok(()) => {
                 self.network.queued.notify_one();
                 Ok(())
             }
-            Ok(false) => refuse(status::OUT_OF_RESOURCES, "as many images wait as may; try again later"),
-            Err(error) if error.is_transient() => {
-                refuse(status::OUT_OF_RESOURCES, "the database is not available")
+            Err(NotQueued::Full) => {
+                refuse(status::OUT_OF_RESOURCES, "as many images wait as may; try again later")
             }
-            Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "a DICOM image was not queued");
-                refuse(status::NOT_UNDERSTOOD, "it could not be kept")
-            }
+            Err(NotQueued::Unavailable) => refuse(status::OUT_OF_RESOURCES, "the database is not available"),
+            Err(NotQueued::Refused) => refuse(status::NOT_UNDERSTOOD, "it could not be kept"),
         }
     }
 }

@@ -10,6 +10,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 use super::association::{Association, refused};
+use super::intake::Intake;
 use super::negotiation::TOO_MANY;
 use super::pdu;
 use crate::api::AppState;
@@ -33,6 +34,8 @@ pub struct Network {
     pub state: AppState,
     /// Free kibibytes for data sets that arrive.
     pub memory: Arc<Semaphore>,
+    /// Images on their way into the queue.
+    pub intake: Intake,
     /// An image was queued.
     pub queued: Notify,
     /// A result is to be sent.
@@ -44,7 +47,8 @@ impl Network {
     pub fn new(state: AppState) -> Arc<Network> {
         let kibibytes = (INSTANCES * state.config.max_body_bytes).div_ceil(1024);
         let memory = Arc::new(Semaphore::new(kibibytes.min(Semaphore::MAX_PERMITS)));
-        Arc::new(Network { state, memory, queued: Notify::new(), made: Notify::new() })
+        let intake = Intake::default();
+        Arc::new(Network { state, memory, intake, queued: Notify::new(), made: Notify::new() })
     }
 }
 

@@ -7,7 +7,7 @@
 //! registry of transfer syntaxes, which our reader does without.)
 //!
 //! - `pdu`: the messages; `negotiation`: what is agreed on; `command`: DIMSE's commands
-//! - `association`: an association that somebody opened; `listen`: all of them
+//! - `association`: an association that somebody opened; `listen`: all of them; `intake`: their images into the queue
 //! - `answers`: from an image to its results; `queue`: the images that wait
 //! - `send`: results on their way; `client`: an association that we open; `stow`: the same over HTTP
 
@@ -15,6 +15,7 @@ pub mod answers;
 mod association;
 mod client;
 mod command;
+mod intake;
 mod listen;
 mod negotiation;
 mod pdu;

@@ -14,6 +14,7 @@ use super::answers::{self, AnswerError, Answered};
 use super::listen::Network;
 use crate::api::People;
 use crate::config::Models;
+use crate::inference::head;
 use crate::store::AuditRow;
 use crate::store::audit::chain::request_digest;
 use crate::store::dicom::Queued;
@@ -100,7 +101,7 @@ async fn one(network: &Network) -> bool {
     metrics::counter!("medserve_dicom_answered_total", "result" => result).increment(1);
     let waited = clock::now() - taken.instance.received;
     metrics::histogram!("medserve_dicom_answer_seconds").record(waited.max(0) as f64 / 1e3);
-    state.audit.note(row(&taken, &outcome, begun));
+    state.audit.note(row(&taken, &outcome, begun).await);
     true
 }
 
@@ -112,7 +113,9 @@ async fn answered(
 ) -> Result<Answered, AnswerError> {
     let state = &network.state;
     let registry = state.registry().map_err(|problem| AnswerError::Busy(problem.detail))?;
-    let source = answers::source(&taken.instance.file)?;
+    let source = head::read(&taken.instance.file, answers::source).await;
+    let source =
+        source.unwrap_or_else(|| Err(AnswerError::Failed("its head could not be read".to_string())))?;
     let image = (&source, taken.instance.file.clone());
     // Callers of this network have no keys that could be for some models alone.
     let all = Models::default();
@@ -120,26 +123,32 @@ async fn answered(
 }
 
 /// The row of the audit.
-fn row(taken: &Queued, outcome: &Result<Answered, AnswerError>, begun: Instant) -> AuditRow {
+async fn row(taken: &Queued, outcome: &Result<Answered, AnswerError>, begun: Instant) -> AuditRow {
     let instance = &taken.instance;
     let labels = outcome.as_ref().map(|answered| answered.labels.as_slice()).unwrap_or_default();
     let joined = |each: fn(&answers::Label) -> &str| {
         let all: Vec<&str> = labels.iter().map(each).collect();
         (!all.is_empty()).then(|| all.join(", "))
     };
-    let mut request = request_digest("C-STORE", &instance.sop_instance);
-    request.update(&instance.file);
+    let begin = request_digest("C-STORE", &instance.sop_instance);
+    let digests = head::read(&instance.file, |file| {
+        let mut request = begin;
+        request.update(file);
+        (hex::encode(Sha256::digest(file)), hex::encode(request.finalize()))
+    });
+    let (input_sha256, request_sha256) = digests.await.unwrap_or_default();
     AuditRow {
         request_id: format!("dicom-{}", taken.number),
         status: if outcome.is_ok() { 200 } else { 422 },
         model: joined(|label| &label.model),
         version: joined(|label| &label.version),
         people: Some(instance.patient.clone()).filter(|id| !id.is_empty()).into_iter().collect(),
-        input_sha256: hex::encode(Sha256::digest(&instance.file)),
-        request_sha256: hex::encode(request.finalize()),
+        input_sha256,
+        request_sha256,
         answers: labels.iter().map(|own| own.label.clone()).collect(),
         abstained: labels.iter().any(|own| own.label.is_none()),
         latency_ms: begun.elapsed().as_secs_f64() * 1e3,
+        evidence: answers::evidence(labels).text(),
         ..AuditRow::of(&format!("ae:{}", instance.caller), &instance.address, "C-STORE", "dicom")
     }
 }

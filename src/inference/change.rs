@@ -76,9 +76,10 @@ pub fn load(
     let refused = registry.refused.iter().filter(|error| !error.file.starts_with(&folder));
     let mut next = registry.successor(registry.models.clone(), refused.cloned().collect());
     let started = start(&folder, config, &registry.preprocess)
-        .and_then(|served| fits(&served).map(|()| served).map_err(|why| PackageError::new(&folder, why)));
+        .and_then(|made| fits(&made.0).map(|()| made).map_err(|why| PackageError::new(&folder, why)));
     match started {
-        Ok(served) => {
+        Ok((served, digest)) => {
+            next.digests.insert(name.to_string(), digest);
             if let Some(old) = next.models.insert(name.to_string(), served.clone()) {
                 old.announce(false);
             }

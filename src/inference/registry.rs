@@ -18,7 +18,7 @@ use super::segment::SegmentService;
 use super::signature;
 use crate::config::Config;
 use model::manifest::{Input, Precision};
-use model::package::latest;
+use model::package::{latest, sha256};
 use model::{Manifest, Package, PackageError};
 use recommend::Kind;
 
@@ -101,6 +101,8 @@ impl Served {
 /// All models in service, by name.
 pub struct Registry {
     pub(super) models: BTreeMap<String, Served>,
+    /// The digests of their packages, by name.
+    pub(super) digests: BTreeMap<String, String>,
     /// Packages that could not be loaded, and why.
     pub(super) refused: Vec<PackageError>,
     /// Where all models read their images and notes.
@@ -118,15 +120,16 @@ impl Registry {
     pub fn load(config: &Config) -> std::io::Result<(Registry, Vec<PackageError>)> {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let preprocess = Arc::new(PreprocessPool::start(threads, config.decode_memory)?);
-        let mut models = BTreeMap::new();
+        let (mut models, mut digests) = (BTreeMap::new(), BTreeMap::new());
         let mut refused = Vec::new();
         match latest(&config.models_dir) {
             Err(error) => refused.push(error),
             Ok(packages) => {
                 for (name, folder) in packages {
                     match start(&folder, config, &preprocess) {
-                        Ok(served) => {
+                        Ok((served, digest)) => {
                             served.announce(true);
+                            digests.insert(name.clone(), digest);
                             models.insert(name, served);
                         }
                         Err(error) => refused.push(error),
@@ -134,17 +137,25 @@ impl Registry {
                 }
             }
         }
-        Ok((Registry { models, refused: refused.clone(), preprocess, changing: Arc::default() }, refused))
+        let told = refused.clone();
+        Ok((Registry { models, digests, refused, preprocess, changing: Arc::default() }, told))
     }
 
     /// The registry that replaces this one.
     pub(super) fn successor(&self, models: BTreeMap<String, Served>, refused: Vec<PackageError>) -> Registry {
-        Registry { models, refused, preprocess: self.preprocess.clone(), changing: self.changing.clone() }
+        let (preprocess, changing) = (self.preprocess.clone(), self.changing.clone());
+        Registry { models, digests: self.digests.clone(), refused, preprocess, changing }
     }
 
     /// The model of this name.
     pub fn get(&self, name: &str) -> Option<&Served> {
         self.models.get(name)
+    }
+
+    /// SHA-256, in hexadecimal, of the manifest of the package that is served under this name. The manifest has the
+    /// digests of the weights and of all else that an answer depends on.
+    pub fn digest(&self, name: &str) -> Option<&str> {
+        self.models.get(name).and_then(|_| self.digests.get(name)).map(String::as_str)
     }
 
     /// The learned recommender of a kind of item: of several the one whose name comes first.
@@ -180,34 +191,33 @@ pub fn try_out(folder: &Path, config: &Config) -> Result<(), PackageError> {
     start(folder, config, &Arc::new(preprocess)).map(drop)
 }
 
-/// Loads the package in `folder` and warms its model.
+/// Loads the package in `folder` and warms its model. The digest of its manifest comes with it.
 pub(super) fn start(
     folder: &Path,
     config: &Config,
     preprocess: &Arc<PreprocessPool>,
-) -> Result<Served, PackageError> {
+) -> Result<(Served, String), PackageError> {
+    let mut digest = String::new();
     let package = Package::read_accepted(folder, |manifest, described| {
+        digest = sha256(manifest);
         config.model_keys.as_ref().map_or(Ok(()), |keys| signature::check(folder, manifest, described, keys))
     })?;
-    match &package.manifest.input {
+    let served = match &package.manifest.input {
         Input::Image(_) if package.manifest.segmentation.is_some() => {
-            Ok(Served::Segment(Arc::new(SegmentService::start(package, config, preprocess.clone())?)))
+            Served::Segment(Arc::new(SegmentService::start(package, config, preprocess.clone())?))
         }
         Input::Image(_) if package.manifest.generation.is_some() => {
-            Ok(Served::Generate(Arc::new(GenerateService::start(package, preprocess.clone())?)))
+            Served::Generate(Arc::new(GenerateService::start(package, preprocess.clone())?))
         }
-        Input::Image(_) => {
-            Ok(Served::Image(Arc::new(ImageService::start(package, config, preprocess.clone())?)))
-        }
-        Input::Record(_) => {
-            Ok(Served::Note(Arc::new(NoteService::start(package, config, preprocess.clone())?)))
-        }
+        Input::Image(_) => Served::Image(Arc::new(ImageService::start(package, config, preprocess.clone())?)),
+        Input::Record(_) => Served::Note(Arc::new(NoteService::start(package, config, preprocess.clone())?)),
         Input::Text(_) if package.manifest.labels.is_empty() => {
-            Ok(Served::Embed(Arc::new(EmbedService::start(package, config, preprocess.clone())?)))
+            Served::Embed(Arc::new(EmbedService::start(package, config, preprocess.clone())?))
         }
         Input::Text(_) => {
-            Ok(Served::Extract(Arc::new(ExtractService::start(package, config, preprocess.clone())?)))
+            Served::Extract(Arc::new(ExtractService::start(package, config, preprocess.clone())?))
         }
-        Input::History(_) => Ok(Served::Recommendation(Arc::new(RecommendationService::start(package)?))),
-    }
+        Input::History(_) => Served::Recommendation(Arc::new(RecommendationService::start(package)?)),
+    };
+    Ok((served, digest))
 }

@@ -269,6 +269,7 @@ fn plain(row: &AuditRow) -> AuditRow {
         version: row.version.as_ref().map(plain),
         answers: row.answers.iter().map(|answer| answer.as_ref().map(plain)).collect(),
         latency_ms: if row.latency_ms.is_finite() { row.latency_ms } else { 0.0 },
+        evidence: None,
         ..row.clone()
     }
 }

@@ -37,6 +37,7 @@ macro_rules! bulk_adapter {
                 until: Millis,
             ) -> Answer<'a, Option<(Option<String>, i64)>> {
                 Box::pin(async move {
+                    let _turn = self.turn().await?;
                     sqlx::query("INSERT INTO bulk_exports (export, due) VALUES ($1, $2) ON CONFLICT (export) DO NOTHING")
                         .bind(export)
                         .bind(now)
@@ -58,6 +59,7 @@ macro_rules! bulk_adapter {
 
             fn hold_bulk<'a>(&'a self, export: &'a str, until: Millis) -> Answer<'a, ()> {
                 Box::pin(async move {
+                    let _turn = self.turn().await?;
                     sqlx::query("UPDATE bulk_exports SET due = $2 WHERE export = $1")
                         .bind(export)
                         .bind(until)
@@ -82,6 +84,7 @@ macro_rules! bulk_adapter {
                     Ok(said) | Err(said) => said,
                 };
                 Box::pin(async move {
+                    let _turn = self.turn().await?;
                     sqlx::query(sql)
                         .bind(export)
                         .bind(due)

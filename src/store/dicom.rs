@@ -101,8 +101,9 @@ pub struct Backlog {
 
 /// The part of the store that DICOM needs.
 pub trait DicomStore: Send + Sync {
-    /// Has an image wait; one that waits already does so once. False where `most` wait.
-    fn queue_dicom<'a>(&'a self, instance: &'a Received, most: u32) -> Answer<'a, bool>;
+    /// Has images wait, all in one transaction; one that waits already does so once. Of each whether it waits: false
+    /// where `most` wait.
+    fn queue_dicom<'a>(&'a self, instances: &'a [Received], most: u32) -> Answer<'a, Vec<bool>>;
 
     /// The image whose turn it is at `now`; it is nobody else's before `until`.
     fn take_dicom(&self, now: Millis, until: Millis) -> Answer<'_, Option<Queued>>;

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use clinical::fhir::bundle::Bundle;
 use clinical::fhir::items::merge;
-use clinical::fhir::{FhirError, Found, Settled, Wanted, map};
+use clinical::fhir::{Deletions, FhirError, Found, Settled, Wanted, map};
 use futures::lock::Mutex;
 use recommend::{FieldError, Item, Kind, Millis, Profile, SourceError, User};
 
@@ -82,6 +82,60 @@ pub async fn take_in(
     load.interactions(&settled.interactions).await?;
     let loaded = load.commit(None).await?;
     Ok(Some((settled, loaded)))
+}
+
+/// What became of deletions.
+#[derive(Debug, Default)]
+pub struct TakenBack {
+    /// People who were erased.
+    pub erased: Vec<String>,
+    /// People of whose profiles something was taken back.
+    pub changed: Vec<String>,
+    /// Items that are hidden now.
+    pub hidden: Vec<String>,
+}
+
+/// Carries out deletions: people are erased, what resources said of profiles is taken back, items are hidden. What is not
+/// here is passed over, so that deletions that come again change nothing.
+///
+/// # Errors
+/// A store that does not answer; some of it may have been done then.
+pub async fn take_back(store: &dyn Store, deletions: &Deletions) -> Result<TakenBack, BundleError> {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let mut done = TakenBack::default();
+    for user_id in &deletions.people {
+        match store.delete_user(user_id).await {
+            Ok(()) => done.erased.push(user_id.clone()),
+            Err(StoreError::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    // Which people a deleted resource was about is not said.
+    let mut users: Vec<User> = Vec::new();
+    if !deletions.statements.is_empty() {
+        let mut visit = |mut user: User| {
+            if deletions.take_back(&mut user.profile) {
+                users.push(user);
+            }
+        };
+        store.scan_users(&mut visit).await?;
+    }
+    if !users.is_empty() {
+        store.put_users(&users).await?;
+        done.changed = users.into_iter().map(|user| user.user_id).collect();
+    }
+    for item_id in &deletions.items {
+        match store.get_item(item_id).await {
+            Ok(item) if item.hidden => {}
+            Ok(item) => {
+                store.put_items(&[Item { hidden: true, ..item }]).await?;
+                done.hidden.push(item_id.clone());
+            }
+            Err(StoreError::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(done)
 }
 
 /// A person's profile, if the person is stored.

@@ -107,6 +107,7 @@ macro_rules! hl7_adapter {
 
             fn repeat_hl7<'a>(&'a self, source: &'a str, due: Millis) -> Answer<'a, ()> {
                 Box::pin(async move {
+                    let _turn = self.turn().await?;
                     sqlx::query("UPDATE hl7_results SET due = $2, tries = 0, failure = NULL WHERE source = $1")
                         .bind(source)
                         .bind(due)
@@ -119,6 +120,7 @@ macro_rules! hl7_adapter {
 
             fn take_hl7(&self, now: Millis, until: Millis) -> Answer<'_, Option<(Outgoing, i64)>> {
                 Box::pin(async move {
+                    let _turn = self.turn().await?;
                     let row = sqlx::query_as::<_, OutgoingRow>(concat!(
                         "UPDATE hl7_results SET due = $2, tries = tries + 1 WHERE id = (
                              SELECT id FROM hl7_results WHERE due <= $1 ORDER BY due, created LIMIT 1 ",
@@ -141,6 +143,7 @@ macro_rules! hl7_adapter {
                 failure: Option<&'a str>,
             ) -> Answer<'a, ()> {
                 Box::pin(async move {
+                    let _turn = self.turn().await?;
                     sqlx::query("UPDATE hl7_results SET due = $2, failure = $3 WHERE id = $1")
                         .bind(id)
                         .bind(due)
@@ -154,6 +157,7 @@ macro_rules! hl7_adapter {
 
             fn trim_hl7(&self, before: Millis) -> Answer<'_, u64> {
                 Box::pin(async move {
+                    let _turn = self.turn().await?;
                     let gone = sqlx::query("DELETE FROM hl7_results WHERE created < $1 AND due IS NULL")
                         .bind(before)
                         .execute(&self.pool)

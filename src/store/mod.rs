@@ -17,6 +17,7 @@ pub mod audit;
 mod audit_writer;
 pub mod bulk;
 pub mod cases;
+pub mod cds;
 pub mod demo;
 pub mod dicom;
 pub mod error;
@@ -41,6 +42,7 @@ pub use audit::{AuditKey, AuditQuery, AuditRow, Head, Naming, NumberedRow};
 pub use audit_writer::{AuditWriter, NotWritten};
 pub use bulk::BulkStore;
 pub use cases::{Case, CaseChanges, CaseStore, CaseVector, StoredCase};
+pub use cds::{CdsOffer, CdsStore};
 pub use dicom::DicomStore;
 pub use error::StoreError;
 pub use hl7::Hl7Store;
@@ -148,7 +150,7 @@ pub struct PoolUsage {
 
 /// A database of users, items and interactions. Callers validate what they write by the rules
 /// of [`recommend`]; the store enforces what it cannot live without.
-pub trait Store: Source + CaseStore + DicomStore + Hl7Store + BulkStore + TallyStore {
+pub trait Store: Source + CaseStore + DicomStore + Hl7Store + BulkStore + CdsStore + TallyStore {
     /// Adds these users, or replaces the profiles of those that exist. An id that comes twice
     /// counts once, the last one wins (so in the other batches below).
     fn put_users<'a>(&'a self, users: &'a [User]) -> Answer<'a, Written>;

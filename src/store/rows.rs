@@ -41,7 +41,7 @@ from_columns! {
     ItemRow { id, kind, name, attributes, latitude, longitude, hidden, repeatable, contraindications }
     CaseRow { id, text, attributes, model, version, vector }
     InteractionRow { kind, user_id, item_id, event, time, weight }
-    AuditColumns { number, run, sequence, time, request_id, caller, address, method, route, status, model, version, people, input_sha256, request_sha256, answers, abstained, latency_ms, clock, chain }
+    AuditColumns { number, run, sequence, time, request_id, caller, address, method, route, status, model, version, people, input_sha256, request_sha256, answers, abstained, latency_ms, clock, chain, evidence }
 }
 
 /// One row of `users`.
@@ -270,6 +270,7 @@ pub(super) struct AuditColumns {
     latency_ms: f64,
     clock: i64,
     chain: Option<String>,
+    evidence: Option<String>,
 }
 
 impl AuditColumns {
@@ -299,6 +300,7 @@ impl AuditColumns {
             abstained: self.abstained,
             latency_ms: self.latency_ms,
             clock: self.clock,
+            evidence: self.evidence,
         };
         Ok(NumberedRow { number: self.number, row, chain: self.chain })
     }

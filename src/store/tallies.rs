@@ -108,6 +108,7 @@ macro_rules! adapter {
 
             fn trim_answers(&self, before: i64) -> Answer<'_, u64> {
                 Box::pin(async move {
+                    let _turn = self.turn().await?;
                     let done = sqlx::query("DELETE FROM answers_by_hour WHERE hour < $1")
                         .bind(before)
                         .execute(&self.pool)

@@ -338,6 +338,8 @@ async fn who_asked_about_a_person_is_one_question() {
     // One decision whole has what was said of it, which a list has not.
     let mut whole = (*row).clone();
     whole["feedback"] = json!([]);
+    whole["models"] = json!([]);
+    whole["evidence"] = Value::Null;
     assert_eq!(one(&format!("/v1/audit/{number}")).await, (200, whole));
     assert_eq!((one("/v1/audit/999999").await.0, one("/v1/audit/first").await.0), (404, 400));
 }

@@ -21,11 +21,11 @@ use tokio::net::TcpListener;
 use crate::support::tls::{Certificate, Private};
 use crate::support::{Server, api_key, postgres as cluster, until};
 
-const KEY: &str = "the key of these tests";
+pub(crate) const KEY: &str = "the key of these tests";
 
 /// What the hospital does with requests for one path, in turn; then what is usual.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
-enum Trouble {
+pub(crate) enum Trouble {
     /// 401: the token is not good.
     Expired,
     /// 429, in a second.
@@ -41,21 +41,22 @@ enum Trouble {
 }
 
 /// What was asked: the path, and the query.
-type Asked = (String, BTreeMap<String, String>);
+pub(crate) type Asked = (String, BTreeMap<String, String>);
 
-struct Shared {
-    base: Mutex<String>,
-    public: Vec<u8>,
+pub(crate) struct Shared {
+    pub(crate) base: Mutex<String>,
+    pub(crate) public: Vec<u8>,
     /// By path: what goes wrong, the first first.
-    trouble: Mutex<Vec<(&'static str, Trouble)>>,
-    asked: Mutex<Vec<Asked>>,
-    tokens: AtomicUsize,
-    polls: AtomicUsize,
-    files: Mutex<Vec<(&'static str, String)>>,
+    pub(crate) trouble: Mutex<Vec<(&'static str, Trouble)>>,
+    pub(crate) asked: Mutex<Vec<Asked>>,
+    pub(crate) tokens: AtomicUsize,
+    pub(crate) polls: AtomicUsize,
+    pub(crate) files: Mutex<Vec<(&'static str, String)>>,
+    pub(crate) deleted: Mutex<Vec<String>>,
 }
 
 #[derive(Clone)]
-struct Hospital(Arc<Shared>);
+pub(crate) struct Hospital(pub(crate) Arc<Shared>);
 
 impl Hospital {
     /// The trouble with this path that comes next.
@@ -91,17 +92,18 @@ impl Hospital {
         }
     }
 
-    fn router(self) -> Router {
+    pub(crate) fn router(self) -> Router {
         Router::new()
             .route("/token", post(token))
             .route("/fhir/Patient/$export", get(kick_off))
             .route("/fhir/state", get(state).delete(|| async { StatusCode::ACCEPTED }))
             .route("/fhir/files/{number}", get(file))
+            .route("/fhir/deleted/{number}", get(deleted))
             .with_state(self)
     }
 }
 
-fn private_key() -> (Value, Vec<u8>) {
+pub(crate) fn private_key() -> (Value, Vec<u8>) {
     let random = SystemRandom::new();
     let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P384_SHA384_FIXED_SIGNING, &random).unwrap();
     let pair =
@@ -180,11 +182,26 @@ async fn state(State(hospital): State<Hospital>, headers: HeaderMap) -> Response
         .enumerate()
         .map(|(number, (kind, _))| json!({"type": kind, "url": format!("{base}/fhir/files/{number}")}))
         .collect();
+    let deleted = 0..hospital.0.deleted.lock().unwrap().len();
+    let deleted =
+        deleted.map(|number| json!({"type": "Bundle", "url": format!("{base}/fhir/deleted/{number}")}));
     axum::Json(
         json!({"transactionTime": "2026-03-01T09:30:00.000Z", "request": "", "requiresAccessToken": true,
-        "output": output, "error": []}),
+        "output": output, "deleted": deleted.collect::<Vec<_>>(), "error": []}),
     )
     .into_response()
+}
+
+async fn deleted(
+    State(hospital): State<Hospital>,
+    Path(number): Path<usize>,
+    headers: HeaderMap,
+) -> Response {
+    if let Some(answer) = hospital.refuse("/deleted", BTreeMap::new(), &headers) {
+        return answer;
+    }
+    let text = hospital.0.deleted.lock().unwrap()[number].clone();
+    ([("content-type", "application/fhir+ndjson")], text).into_response()
 }
 
 async fn file(State(hospital): State<Hospital>, Path(number): Path<usize>, headers: HeaderMap) -> Response {
@@ -207,7 +224,7 @@ fn files() -> Vec<(&'static str, String)> {
     vec![("AllergyIntolerance", allergy.to_string()), ("Patient", format!("{patient}\n"))]
 }
 
-fn hospital(public: Vec<u8>, trouble: &[(&'static str, Trouble)]) -> Hospital {
+pub(crate) fn hospital(public: Vec<u8>, trouble: &[(&'static str, Trouble)]) -> Hospital {
     Hospital(Arc::new(Shared {
         base: Mutex::new(String::new()),
         public,
@@ -216,6 +233,7 @@ fn hospital(public: Vec<u8>, trouble: &[(&'static str, Trouble)]) -> Hospital {
         tokens: AtomicUsize::new(0),
         polls: AtomicUsize::new(0),
         files: Mutex::new(files()),
+        deleted: Mutex::default(),
     }))
 }
 
@@ -251,7 +269,7 @@ async fn pulled_with(
     Pulled { hospital, server, _folder: folder }
 }
 
-fn start(base: &str, key: &str, database: Option<&str>, more: &[&str]) -> Server {
+pub(crate) fn start(base: &str, key: &str, database: Option<&str>, more: &[&str]) -> Server {
     let keys = api_key("root", "admin", KEY);
     let (fhir, token) = (format!("{base}/fhir"), format!("{base}/token"));
     let settings = [
@@ -276,12 +294,12 @@ fn start(base: &str, key: &str, database: Option<&str>, more: &[&str]) -> Server
     }
 }
 
-async fn ask(server: &Server, path: &str) -> (u16, Value) {
+pub(crate) async fn ask(server: &Server, path: &str) -> (u16, Value) {
     let answer = reqwest::Client::new().get(server.at(path)).bearer_auth(KEY).send().await.unwrap();
     (answer.status().as_u16(), answer.json().await.unwrap_or_default())
 }
 
-async fn ann(server: &Server) -> Value {
+pub(crate) async fn ann(server: &Server) -> Value {
     until("ann", async || {
         let (status, user) = ask(server, "/v1/users/ann").await;
         (status == 200).then_some(user)
@@ -289,7 +307,7 @@ async fn ann(server: &Server) -> Value {
     .await
 }
 
-async fn logged(server: &Server, words: &str) {
+pub(crate) async fn logged(server: &Server, words: &str) {
     until(words, async || server.log().contains(words).then_some(())).await;
 }
 

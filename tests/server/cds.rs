@@ -217,6 +217,14 @@ async fn only_what_was_selected_is_checked() {
     assert_eq!(cards(&server, SELECT, &body).await, Vec::<Value>::new());
     body["context"]["selections"] = json!(["MedicationRequest/m1"]);
     assert_eq!(cards(&server, SELECT, &body).await.len(), 1);
+    // An order that somebody has begun and that has no drug yet is not held against the others; to be signed it is.
+    let begun = &mut body["context"]["draftOrders"]["entry"][1]["resource"];
+    begun.as_object_mut().unwrap().remove("medicationCodeableConcept");
+    assert_eq!(cards(&server, SELECT, &body).await.len(), 1);
+    body["context"]["selections"] = json!(["MedicationRequest/m2"]);
+    assert_eq!(cards(&server, SELECT, &body).await, Vec::<Value>::new());
+    body["hook"] = json!("order-sign");
+    assert_eq!(call(&server, SIGN, &body).await.status(), 400);
 }
 
 #[tokio::test]

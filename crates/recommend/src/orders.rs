@@ -50,6 +50,8 @@ pub struct Finding {
 pub struct Checked {
     /// Its place among the orders.
     pub index: usize,
+    /// The drug of the catalogue that it is: the one of its id, or the only one with its substances.
+    pub catalogued: Option<String>,
     /// What speaks against it, the most severe first.
     pub findings: Vec<Finding>,
     /// Drugs of the catalogue for the same purpose that nothing speaks against, at most three.
@@ -110,9 +112,20 @@ pub fn check(
                 alternatives(snapshot, &patient, &entries, &beside)
             }
         };
-        checked.push(Checked { index, findings, alternatives, flags: patient.flags().to_vec() });
+        let catalogued =
+            catalogued(&draft.item.item_id, medications[index].entries().map(|(_, entry)| entry));
+        checked.push(Checked { index, catalogued, findings, alternatives, flags: patient.flags().to_vec() });
     }
     checked
+}
+
+fn catalogued<'a>(id: &str, entries: impl Iterator<Item = &'a Entry>) -> Option<String> {
+    let ids: Vec<&str> = entries.map(|entry| entry.item.item_id.as_str()).collect();
+    let found = match ids.as_slice() {
+        [only] => Some(*only),
+        several => several.iter().copied().find(|known| *known == id),
+    };
+    found.map(str::to_owned)
 }
 
 /// Each reason once, as severe as it was found to be, the most severe first.

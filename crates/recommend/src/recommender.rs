@@ -133,6 +133,11 @@ impl Recommender {
         check(&self.fresh.snapshot(), &self.settings, profile, orders, now)
     }
 
+    /// How many drugs a check of so many orders looks at, alternatives included.
+    pub fn check_size(&self, orders: usize) -> usize {
+        orders.saturating_mul(self.fresh.snapshot().kind(Kind::Drug).catalogue.len())
+    }
+
     /// What is stored of a person now, if there is such a person.
     ///
     /// # Errors

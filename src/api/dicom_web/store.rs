@@ -272,6 +272,7 @@ fn response(base: &str, outcomes: &[Outcome], in_xml: bool) -> Response {
         version: joined(|label| &label.version),
         answers: labels.iter().map(|own| own.label.clone()).collect(),
         abstained: labels.iter().any(|own| own.label.is_none()),
+        evidence: answers::evidence(&labels),
     };
     let mut response = match in_xml {
         true => (status, content_type(XML), set.xml()).into_response(),

@@ -16,8 +16,10 @@ use super::request_id::RequestId;
 use crate::api::audit::Answered;
 use crate::api::identity::Caller;
 use crate::api::{AppState, Problem};
+use crate::inference::Registry;
 use crate::store::AuditRow;
 use crate::store::audit::chain::request_digest;
+use crate::store::audit::evidence::PackageUsed;
 use recommend::clock::now;
 
 /// Whom a request concerns, in its extensions. Who is named in the path as `{user_id}` is there from
@@ -60,12 +62,14 @@ pub async fn layer<F: Future<Output = Response>>(
     concerned.add(begun.people.iter().cloned());
     request.extensions_mut().insert(concerned.clone());
     // A handler that panics may have written before.
+    let before = state.registry.load_full();
     let outcome = AssertUnwindSafe(next(request)).catch_unwind().await;
     let (mut response, panic) = match outcome {
         Ok(response) => (response, None),
         Err(panic) => (Problem::internal().into_response(), Some(panic)),
     };
     let answered = response.extensions_mut().remove::<Answered>().unwrap_or_default();
+    let evidence = evidence(&answered, before.as_deref(), state.registry.load_full().as_deref());
     let row = AuditRow {
         time: now(),
         status: response.status().as_u16(),
@@ -75,6 +79,7 @@ pub async fn layer<F: Future<Output = Response>>(
         answers: answered.answers,
         abstained: answered.abstained,
         latency_ms: at.elapsed().as_secs_f64() * 1e3,
+        evidence,
         ..begun
     };
     let recorded = state.audit.record(row).await;
@@ -118,7 +123,30 @@ fn begin(request: &Request, caller: &Caller) -> AuditRow {
         abstained: false,
         latency_ms: 0.0,
         clock: 0,
+        evidence: None,
     }
+}
+
+/// What the answer rested on, with the package of the model that gave it: the one that was in service before the answer
+/// and still is. Of one that was replaced meanwhile nothing is said.
+fn evidence(answered: &Answered, before: Option<&Registry>, after: Option<&Registry>) -> Option<String> {
+    let (Some(model), Some(version)) = (&answered.model, &answered.version) else {
+        return answered.evidence.text();
+    };
+    if !answered.evidence.packages.is_empty() {
+        return answered.evidence.text();
+    }
+    let digest = |registry: Option<&Registry>| {
+        let registry = registry?;
+        let same = registry.get(model)?.manifest().version == *version;
+        registry.digest(model).filter(|_| same).map(str::to_string)
+    };
+    let mut evidence = answered.evidence.clone();
+    if let Some(sha256) = digest(before).filter(|known| digest(after).as_ref() == Some(known)) {
+        let (model, version) = (model.clone(), version.clone());
+        evidence.packages.push(PackageUsed { model, version, sha256 });
+    }
+    evidence.text()
 }
 
 /// A method's name, however long a client makes it.

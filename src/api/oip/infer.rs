@@ -15,6 +15,7 @@ use super::response::{self, InferResponse, TensorBytes, Values};
 use super::tensor::Data;
 use super::{find, spec};
 use crate::api::audit::Answered;
+use crate::api::classify::outcome_rested_on;
 use crate::api::extract::{Id, ModelVersion, Whole};
 use crate::api::identity::Caller;
 use crate::api::{AppState, Deadline, Problem, entities, images, notes};
@@ -146,7 +147,9 @@ async fn infer(
     };
     let response = response::write(manifest, id, batch, outputs.into_iter().map(values).collect(), &timing)?;
     let labels = outcomes.iter().map(|outcome| outcome.label.clone());
-    Ok((Extension(Answered::labels(&manifest.name, &manifest.version, labels)), response).into_response())
+    let answered = Answered::labels(&manifest.name, &manifest.version, labels)
+        .resting_on(outcomes.iter().map(outcome_rested_on));
+    Ok((Extension(answered), response).into_response())
 }
 
 type Inputs = BTreeMap<String, Data>;

@@ -6,6 +6,7 @@
 //! chained to the one before ([`chain`]), and [`verify`] walks the chain.
 
 pub mod chain;
+pub mod evidence;
 pub mod verify;
 
 use serde::{Deserialize, Serialize};
@@ -56,6 +57,9 @@ pub struct AuditRow {
     /// For how many milliseconds a server had run on this database when the row was written; the
     /// database fills it in. Retention goes by it.
     pub clock: i64,
+    /// What the answer rested on, as JSON: see [`evidence::Evidence`]. A text, so that it is read back as it was chained.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<String>,
 }
 
 impl AuditRow {
@@ -80,6 +84,7 @@ impl AuditRow {
             abstained: false,
             latency_ms: 0.0,
             clock: 0,
+            evidence: None,
         }
     }
 
@@ -87,7 +92,8 @@ impl AuditRow {
     pub fn size(&self) -> usize {
         let texts = self.people.iter().map(|person| person.len() + 24);
         let answers = self.answers.iter().map(|answer| answer.as_ref().map_or(0, String::len) + 24);
-        640 + self.caller.len() + self.route.len() + texts.sum::<usize>() + answers.sum::<usize>()
+        let evidence = self.evidence.as_ref().map_or(0, String::len);
+        640 + self.caller.len() + self.route.len() + evidence + texts.sum::<usize>() + answers.sum::<usize>()
     }
 }
 

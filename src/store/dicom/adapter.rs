@@ -5,42 +5,55 @@
 macro_rules! adapter {
     ($store:ty, $begin:ident, $error:path, $skip:literal) => {
         impl crate::store::dicom::DicomStore for $store {
-            fn queue_dicom<'a>(&'a self, instance: &'a Received, most: u32) -> Answer<'a, bool> {
+            fn queue_dicom<'a>(&'a self, instances: &'a [Received], most: u32) -> Answer<'a, Vec<bool>> {
                 Box::pin(async move {
                     let mut transaction = self.$begin().await?;
-                    let (waiting, there): (i64, i64) = sqlx::query_as(
-                        "SELECT count(*), CAST(coalesce(sum(CASE WHEN sop_instance = $1 THEN 1 ELSE 0 END), 0) AS bigint)
-                         FROM dicom_queue WHERE failure IS NULL",
+                    let mut waiting: i64 = sqlx::query_scalar(
+                        "SELECT count(*) FROM (SELECT 1 FROM dicom_queue WHERE failure IS NULL LIMIT $1) AS waiting",
                     )
-                    .bind(&instance.sop_instance)
+                    .bind(i64::from(most))
                     .fetch_one(&mut *transaction)
                     .await
                     .map_err($error)?;
-                    if there > 0 || waiting >= i64::from(most) {
-                        return Ok(there > 0);
+                    let mut waits = Vec::with_capacity(instances.len());
+                    for instance in instances {
+                        if waiting >= i64::from(most) {
+                            let there: i64 = sqlx::query_scalar(
+                                "SELECT count(*) FROM dicom_queue WHERE sop_instance = $1 AND failure IS NULL",
+                            )
+                            .bind(&instance.sop_instance)
+                            .fetch_one(&mut *transaction)
+                            .await
+                            .map_err($error)?;
+                            waits.push(there > 0);
+                            continue;
+                        }
+                        let done = sqlx::query(
+                            "INSERT INTO dicom_queue (sop_instance, study, patient, caller, address, received, due, file)
+                             VALUES ($1, $2, $3, $4, $5, $6, $6, $7)
+                             ON CONFLICT (sop_instance) WHERE failure IS NULL DO NOTHING",
+                        )
+                        .bind(&instance.sop_instance)
+                        .bind(&instance.study)
+                        .bind(&instance.patient)
+                        .bind(&instance.caller)
+                        .bind(&instance.address)
+                        .bind(instance.received)
+                        .bind(&instance.file[..])
+                        .execute(&mut *transaction)
+                        .await
+                        .map_err($error)?;
+                        waiting += i64::try_from(done.rows_affected()).unwrap_or(0);
+                        waits.push(true);
                     }
-                    sqlx::query(
-                        "INSERT INTO dicom_queue (sop_instance, study, patient, caller, address, received, due, file)
-                         VALUES ($1, $2, $3, $4, $5, $6, $6, $7)
-                         ON CONFLICT (sop_instance) WHERE failure IS NULL DO NOTHING",
-                    )
-                    .bind(&instance.sop_instance)
-                    .bind(&instance.study)
-                    .bind(&instance.patient)
-                    .bind(&instance.caller)
-                    .bind(&instance.address)
-                    .bind(instance.received)
-                    .bind(&instance.file[..])
-                    .execute(&mut *transaction)
-                    .await
-                    .map_err($error)?;
                     transaction.commit().await.map_err($error)?;
-                    Ok(true)
+                    Ok(waits)
                 })
             }
 
             fn take_dicom(&self, now: Millis, until: Millis) -> Answer<'_, Option<Queued>> {
                 Box::pin(async move {
+                    let _turn = self.turn().await?;
                     let row = sqlx::query_as::<_, QueueRow>(concat!(
                         "UPDATE dicom_queue SET due = $2, tries = tries + 1 WHERE number = (
                              SELECT number FROM dicom_queue WHERE failure IS NULL AND due <= $1
@@ -59,6 +72,7 @@ macro_rules! adapter {
 
             fn give_back_dicom(&self, number: i64, due: Millis) -> Answer<'_, ()> {
                 Box::pin(async move {
+                    let _turn = self.turn().await?;
                     sqlx::query("UPDATE dicom_queue SET due = $2 WHERE number = $1")
                         .bind(number)
                         .bind(due)
@@ -71,6 +85,7 @@ macro_rules! adapter {
 
             fn fail_dicom<'a>(&'a self, number: i64, reason: &'a str) -> Answer<'a, ()> {
                 Box::pin(async move {
+                    let _turn = self.turn().await?;
                     sqlx::query("UPDATE dicom_queue SET failure = $2, file = NULL WHERE number = $1")
                         .bind(number)
                         .bind(reason)
@@ -155,6 +170,7 @@ macro_rules! adapter {
             ) -> Answer<'a, ()> {
                 Box::pin(async move {
                     for uid in sop_instances.iter().filter(|_| due.is_some()) {
+                        let _turn = self.turn().await?;
                         sqlx::query(
                             "UPDATE dicom_results SET due = $2, tries = 0, failure = NULL WHERE sop_instance = $1",
                         )
@@ -208,6 +224,7 @@ macro_rules! adapter {
 
             fn take_result(&self, now: Millis, until: Millis) -> Answer<'_, Option<(DicomResult, i64)>> {
                 Box::pin(async move {
+                    let taking = self.turn().await?;
                     let row = sqlx::query_as::<_, FileRow>(concat!(
                         "UPDATE dicom_results SET due = $2, tries = tries + 1 WHERE sop_instance = (
                              SELECT sop_instance FROM dicom_results WHERE due <= $1 ORDER BY due LIMIT 1 ",
@@ -219,6 +236,7 @@ macro_rules! adapter {
                     .fetch_optional(&self.pool)
                     .await
                     .map_err($error)?;
+                    taking.end();
                     let Some(FileRow { sop_instance, file, tries }) = row else { return Ok(None) };
                     let query = ResultQuery { sop_instance, limit: 1, ..ResultQuery::default() };
                     let result = self.list_dicom(&query).await?.pop();
@@ -233,6 +251,7 @@ macro_rules! adapter {
                 failure: Option<&'a str>,
             ) -> Answer<'a, ()> {
                 Box::pin(async move {
+                    let _turn = self.turn().await?;
                     sqlx::query("UPDATE dicom_results SET due = $2, failure = $3 WHERE sop_instance = $1")
                         .bind(sop_instance)
                         .bind(due)
@@ -246,6 +265,7 @@ macro_rules! adapter {
 
             fn trim_dicom(&self, before: Millis) -> Answer<'_, u64> {
                 Box::pin(async move {
+                    let _turn = self.turn().await?;
                     let results = sqlx::query("DELETE FROM dicom_results WHERE created < $1 AND due IS NULL")
                         .bind(before)
                         .execute(&self.pool)

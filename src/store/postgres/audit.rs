@@ -18,7 +18,7 @@ use crate::store::{AuditRow, NumberedRow, TRIM_BATCH};
 const COLUMNS: &str = "a.number, a.run, a.sequence, (extract(epoch FROM a.time) * 1000)::bigint AS time, \
      a.request_id, a.caller, a.address, a.method, a.route, a.status, a.model, a.version, \
      a.people::text AS people, a.input_sha256, a.request_sha256, a.answers::text AS answers, a.abstained, \
-     a.latency_ms, a.clock, a.chain";
+     a.latency_ms, a.clock, a.chain, a.evidence";
 
 /// The triggers that keep rows as they are.
 const GUARDS: [&str; 3] = ["audit_is_kept", "audit_is_not_emptied", "audit_people_are_named"];
@@ -47,17 +47,18 @@ impl PostgresStore {
             "WITH added AS (
                  INSERT INTO audit (run, sequence, time, request_id, caller, address, method, route, status,
                      model, version, people, input_sha256, request_sha256, answers, abstained, latency_ms,
-                     clock, chain)
+                     clock, chain, evidence)
                  SELECT run, sequence, to_timestamp(time / 1000.0), request_id, caller, address, method, route,
                      status, model, version, people, input_sha256, request_sha256, answers, abstained,
-                     latency_ms, clock, chain
+                     latency_ms, clock, chain, evidence
                  FROM ROWS FROM (jsonb_to_recordset($1::jsonb) AS (run bigint, sequence bigint, time bigint,
                      request_id text, caller text, address text, method text, route text, status integer,
                      model text, version text, people jsonb, input_sha256 text, request_sha256 text,
-                     answers jsonb, abstained boolean, latency_ms double precision, clock bigint, chain text))
+                     answers jsonb, abstained boolean, latency_ms double precision, clock bigint, chain text,
+                     evidence text))
                      WITH ORDINALITY AS r (run, sequence, time, request_id, caller, address, method, route,
                      status, model, version, people, input_sha256, request_sha256, answers, abstained,
-                     latency_ms, clock, chain, place)
+                     latency_ms, clock, chain, evidence, place)
                  ORDER BY place
                  RETURNING number
              ) SELECT max(number) FROM added",

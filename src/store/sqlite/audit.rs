@@ -33,10 +33,11 @@ const TICK: &str = "UPDATE audit_clock
          seen = CAST(unixepoch('subsec') * 1000 AS INTEGER)";
 
 fn insert(rows: usize) -> String {
-    let values = vec!["(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"; rows].join(", ");
+    let values = vec!["(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"; rows].join(", ");
     format!(
         "INSERT INTO audit (run, sequence, time, request_id, caller, address, method, route, status, model,
-             version, people, input_sha256, request_sha256, answers, abstained, latency_ms, clock, chain)
+             version, people, input_sha256, request_sha256, answers, abstained, latency_ms, clock, chain,
+             evidence)
          VALUES {values}"
     )
 }
@@ -81,7 +82,8 @@ impl SqliteStore {
                     .bind(row.abstained)
                     .bind(row.latency_ms)
                     .bind(row.clock)
-                    .bind(chains.next());
+                    .bind(chains.next())
+                    .bind(&row.evidence);
             }
             query.execute(&mut *transaction).await?;
         }

@@ -1,9 +1,10 @@
-//! The parts of DICOM, HL7 and pulled records of the store on SQLite, where what was erased must leave the log of earlier writes as well.
+//! The parts of DICOM, HL7, CDS Hooks and pulled records of the store on SQLite, where what was erased must leave the log of earlier writes as well.
 
 use std::sync::atomic::Ordering;
 
 use super::{Answer, SqliteStore, StoreError};
 use crate::store::bulk::bulk_adapter;
+use crate::store::cds::{CdsOffer, OfferRow, cds_adapter};
 use crate::store::dicom::{
     Backlog, DicomResult, FileRow, QueueRow, Queued, RESULT, Received, ResultQuery, ResultRow, adapter,
 };
@@ -13,6 +14,7 @@ use recommend::Millis;
 adapter!(SqliteStore, write, StoreError::from, "");
 hl7_adapter!(SqliteStore, write, StoreError::from, "");
 bulk_adapter!(SqliteStore, StoreError::from);
+cds_adapter!(SqliteStore, write, StoreError::from);
 
 impl SqliteStore {
     /// Something was erased: the log is emptied with the next tidying up.

@@ -1,10 +1,11 @@
 //! Bulk loads into SQLite: one write transaction from the first row to the last. Other writers
 //! wait for it, and give up after the time they are allowed; readers do not notice.
 
-use sqlx::{Executor, QueryBuilder, Sqlite, Transaction};
+use sqlx::{Executor, QueryBuilder, Sqlite};
 
 use super::batches::{upsert_items, upsert_users};
 use super::cases::upsert_cases;
+use super::turn::Write;
 use crate::store::{Answer, BulkLoad, Loaded, StoreError, StoredCase};
 use recommend::{Interaction, Item, Kind, User};
 
@@ -13,14 +14,14 @@ use recommend::{Interaction, Item, Kind, User};
 const ROWS_PER_STATEMENT: usize = 1_000;
 
 pub(super) struct SqliteLoad {
-    transaction: Transaction<'static, Sqlite>,
+    transaction: Write,
     loaded: Loaded,
     /// How many interactions were given so far.
     rows: i64,
 }
 
 impl SqliteLoad {
-    pub async fn begin(mut transaction: Transaction<'static, Sqlite>) -> Result<Self, StoreError> {
+    pub async fn begin(mut transaction: Write) -> Result<Self, StoreError> {
         // Interactions wait for the end, since whom they name may only be known then. The table
         // belongs to the connection and outlives a transaction that was taken back.
         transaction

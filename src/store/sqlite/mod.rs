@@ -3,7 +3,7 @@
 //! The file is in WAL mode, so readers never wait for the writer, with `synchronous = FULL`:
 //! each commit is on the disk before it is answered. (`NORMAL` would survive the end of the
 //! process as well, but not of the machine's power.) SQLite has one writer at a time; the others
-//! wait up to five seconds. `secure_delete` overwrites what is deleted, so that an erased person
+//! wait up to five seconds, in the order in which they came ([`turn`]). `secure_delete` overwrites what is deleted, so that an erased person
 //! cannot be read back out of the file's free pages.
 //!
 //! Batches are one transaction of a prepared statement per row: there is no round trip to save.
@@ -16,6 +16,7 @@ mod feed;
 mod load;
 mod replace;
 mod tallies;
+mod turn;
 
 use std::path::Path;
 use std::str::FromStr;
@@ -27,7 +28,8 @@ use futures::future::BoxFuture;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Connection, Executor, Sqlite, Transaction};
+use sqlx::{Connection, Executor};
+use tokio::sync::Mutex;
 
 use super::rows::{InteractionRow, ItemRow, UserRow};
 use super::{
@@ -56,6 +58,8 @@ pub struct SqliteStore {
     pool: SqlitePool,
     /// Whether the write-ahead log still holds what was erased from the file.
     log_is_full: Arc<AtomicBool>,
+    /// Whose turn it is to write.
+    turns: Arc<Mutex<()>>,
 }
 
 impl SqliteStore {
@@ -86,7 +90,7 @@ impl SqliteStore {
             })
             .connect_lazy_with(connect);
         keep_private(&file)?;
-        let store = Self { pool, log_is_full: Arc::default() };
+        let store = Self { pool, log_is_full: Arc::default(), turns: Arc::default() };
         store.migrate().await?;
         Ok(store)
     }
@@ -106,12 +110,6 @@ impl SqliteStore {
         migrate::run(migrate::sqlite(), &mut *transaction).await?;
         transaction.commit().await?;
         Ok(())
-    }
-
-    /// Begins a write: the write lock is taken at once, since a reader that turns into a writer
-    /// cannot wait for another.
-    async fn write(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
-        Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
     }
 
     async fn put_users(&self, users: &[User]) -> Result<Written, StoreError> {
@@ -166,6 +164,7 @@ impl SqliteStore {
     }
 
     async fn delete(&self, sql: &'static str, what: &'static str, id: &str) -> Result<(), StoreError> {
+        let _turn = self.turn().await?;
         let done = sqlx::query(sql).bind(id).execute(&self.pool).await?;
         if done.rows_affected() > 0 { Ok(()) } else { Err(not_found(what, id)) }
     }
@@ -182,6 +181,7 @@ impl SqliteStore {
     /// Moves what the write-ahead log holds into the file and empties it. A reader may be in the
     /// way; writers wait meanwhile, so it is given a moment only, and fails then.
     async fn checkpoint(&self) -> Result<(), StoreError> {
+        let _turn = self.turn().await?;
         let mut connection = self.pool.acquire().await?;
         connection.execute("PRAGMA busy_timeout = 250").await?;
         // The first column says whether somebody was in the way.
@@ -312,6 +312,7 @@ impl Store for SqliteStore {
     fn delete_interactions<'a>(&'a self, user_id: &'a str, filter: &'a InteractionFilter) -> Answer<'a, u64> {
         Box::pin(async move {
             self.require_user(user_id).await?;
+            let _turn = self.turn().await?;
             let done = sqlx::query(
                 "DELETE FROM interactions
                  WHERE user_id = ?1 AND (?2 IS NULL OR item_id = ?2)
@@ -380,6 +381,7 @@ impl Store for SqliteStore {
 
     fn reference_time(&self, now: Millis, oldest: Millis) -> Answer<'_, Millis> {
         Box::pin(async move {
+            let _turn = self.turn().await?;
             sqlx::query(
                 "INSERT INTO reference_time (only_row, moment) VALUES (true, ?1)
                  ON CONFLICT (only_row) DO UPDATE SET moment = excluded.moment

@@ -54,6 +54,32 @@ async fn reports(server: &Server, count: usize) -> Vec<Value> {
     .await
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn images_of_several_associations_at_once_are_all_kept_and_answered() {
+    let (server, address) = start(&["--dicom-results", "sr"]);
+    let association = |number: usize| {
+        let address = address.clone();
+        std::thread::spawn(move || {
+            let mut scu = open(&address);
+            let statuses: Vec<u16> = (0..3)
+                .map(|image| {
+                    // The last of each is one that all of them send.
+                    let instance =
+                        if image == 2 { "1.2.3.99".to_string() } else { format!("1.2.3.{number}.{image}") };
+                    scu.store(DX, &instance, data_set_of(&radiograph(&instance)), 4096).0
+                })
+                .collect();
+            scu.release();
+            statuses
+        })
+    };
+    let associations: Vec<_> = (1..6).map(association).collect();
+    for association in associations {
+        assert_eq!(association.join().unwrap(), [0, 0, 0]);
+    }
+    assert_eq!(reports(&server, 11).await.len(), 11);
+}
+
 #[tokio::test]
 async fn an_image_that_comes_is_answered_and_its_results_go_to_the_archive() {
     let archive = Archive::start();

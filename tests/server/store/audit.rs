@@ -43,6 +43,7 @@ fn row(sequence: i64, time: i64) -> AuditRow {
         abstained: true,
         latency_ms: 1.25,
         clock: 1,
+        evidence: None,
     }
 }
 
@@ -50,7 +51,8 @@ async fn rows_are_read_back_as_they_were_written_the_latest_first(database: Data
     let store = &database.store;
     let bare =
         AuditRow { model: None, version: None, answers: Vec::new(), abstained: false, ..row(1, now()) };
-    let rows = [row(0, now()), bare, AuditRow { latency_ms: 0.1 + 0.2, ..row(2, now()) }];
+    let evidence = Some(r#"{"b":[{"probability":0.30000001}],"a":"心 \"quoted\"\u0000"}"#.to_owned());
+    let rows = [row(0, now()), bare, AuditRow { latency_ms: 0.1 + 0.2, evidence, ..row(2, now()) }];
     store.append_audit(&rows, &key()).await.unwrap();
     let first = store.list_audit(&page(None, 2)).await.unwrap();
     assert_eq!(first.iter().map(|r| &r.row).collect::<Vec<_>>(), [&rows[2], &rows[1]]);
@@ -58,6 +60,8 @@ async fn rows_are_read_back_as_they_were_written_the_latest_first(database: Data
     assert_eq!(next.iter().map(|r| &r.row).collect::<Vec<_>>(), [&rows[0]]);
     assert_eq!(store.get_audit(next[0].number).await.unwrap().as_ref(), Some(&next[0]));
     assert_eq!(store.get_audit(first[0].number + 1).await.unwrap(), None);
+    let verified = verify(store.as_ref(), &key()).await.unwrap();
+    assert_eq!((verified.rows, verified.findings), (3, vec![]));
 }
 
 async fn what_was_done_with_a_card_is_found_by_the_card(database: Database) {

@@ -41,17 +41,18 @@ fn of_study(study: &str) -> ResultQuery {
 
 async fn an_image_waits_once_and_no_more_wait_than_may(database: Database) {
     let store = &database.store;
-    assert!(store.queue_dicom(&image("1.2.3"), 2).await.unwrap());
-    assert!(store.queue_dicom(&image("1.2.3"), 2).await.unwrap());
-    assert!(store.queue_dicom(&image("1.2.4"), 2).await.unwrap());
-    assert!(!store.queue_dicom(&image("1.2.5"), 2).await.unwrap(), "two wait");
-    assert!(store.queue_dicom(&image("1.2.4"), 2).await.unwrap(), "it waits already");
+    assert_eq!(store.queue_dicom(&[image("1.2.3")], 2).await.unwrap(), [true]);
+    assert_eq!(store.queue_dicom(&[image("1.2.3")], 2).await.unwrap(), [true]);
+    assert_eq!(store.queue_dicom(&[image("1.2.4")], 2).await.unwrap(), [true]);
+    assert_eq!(store.queue_dicom(&[image("1.2.5")], 2).await.unwrap(), [false], "two wait");
+    let both = [image("1.2.6"), image("1.2.4")];
+    assert_eq!(store.queue_dicom(&both, 2).await.unwrap(), [false, true], "one waits already");
     assert_eq!(store.dicom_backlog().await.unwrap(), Backlog { waiting: 2, unsent: 0 });
 }
 
 async fn an_image_that_was_taken_is_taken_again_when_its_time_has_passed(database: Database) {
     let store = &database.store;
-    store.queue_dicom(&image("1.2.3"), 9).await.unwrap();
+    store.queue_dicom(&[image("1.2.3")], 9).await.unwrap();
     let taken = store.take_dicom(1500, 2500).await.unwrap().unwrap();
     assert_eq!((taken.tries, &taken.instance), (1, &image("1.2.3")));
     assert_eq!(store.take_dicom(2000, 3000).await.unwrap(), None);
@@ -64,12 +65,12 @@ async fn an_image_that_was_taken_is_taken_again_when_its_time_has_passed(databas
 
 async fn an_image_goes_with_its_answer_and_a_failure_keeps_its_reason(database: Database) {
     let store = &database.store;
-    store.queue_dicom(&image("1.2.3"), 9).await.unwrap();
+    store.queue_dicom(&[image("1.2.3")], 9).await.unwrap();
     let taken = store.take_dicom(1000, 2000).await.unwrap().unwrap();
     store.fail_dicom(taken.number, "it cannot be read").await.unwrap();
     assert_eq!(store.take_dicom(9999, 9999).await.unwrap(), None);
     // It may come again, and is answered then.
-    store.queue_dicom(&image("1.2.3"), 9).await.unwrap();
+    store.queue_dicom(&[image("1.2.3")], 9).await.unwrap();
     let taken = store.take_dicom(1000, 2000).await.unwrap().unwrap();
     store.answer_dicom(Some(taken.number), &[result("2.1"), result("2.2")], None).await.unwrap();
     assert_eq!(store.dicom_backlog().await.unwrap(), Backlog::default());
@@ -110,7 +111,7 @@ async fn what_is_of_an_erased_person_is_erased(database: Database) {
     let store = &database.store;
     let user = User { user_id: "p1".to_owned(), profile: Profile::default() };
     store.put_users(&[user]).await.unwrap();
-    store.queue_dicom(&image("1.2.3"), 9).await.unwrap();
+    store.queue_dicom(&[image("1.2.3")], 9).await.unwrap();
     store
         .answer_dicom(None, &[result("2.1"), DicomResult { patient: "p2".into(), ..result("2.2") }], None)
         .await

@@ -14,6 +14,7 @@ mod feed;
 mod hl7;
 mod loading;
 mod measure;
+mod measure_dicom;
 mod replace;
 mod rows;
 mod tallies;

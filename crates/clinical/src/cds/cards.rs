@@ -2,7 +2,7 @@
 //! card, all that is serious in one warning, the rest in one for information; an order that nothing speaks
 //! against has none. Whoever is interrupted often stops to read.
 
-use recommend::{Checked, Finding, Item, Severity};
+use recommend::{Checked, Concern, Finding, Item, Severity};
 use serde_json::{Value, json};
 
 use super::request::DraftOrder;
@@ -32,7 +32,7 @@ pub struct Suits {
     pub why: String,
 }
 
-/// A card, and its id for the audit.
+/// A card, and what of it is kept.
 #[derive(Debug, Clone)]
 pub struct Card {
     /// Its id.
@@ -41,6 +41,34 @@ pub struct Card {
     pub indicator: &'static str,
     /// The card as it is sent.
     pub json: Value,
+    /// Orders that it is about.
+    pub orders: usize,
+    /// The rules that speak against them, each once.
+    pub rules: Vec<&'static str>,
+    /// The drugs that it suggests, and those that it is about.
+    pub offers: Vec<Offer>,
+}
+
+/// A drug that a card suggests, or that it is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// The suggestion's id; empty for an order that the card is about.
+    pub suggestion: String,
+    /// The drug.
+    pub item_id: String,
+}
+
+/// The rule that a finding is of, in a word.
+fn rule(concern: Concern) -> &'static str {
+    match concern {
+        Concern::Allergy => "allergy",
+        Concern::Condition => "condition",
+        Concern::Interaction => "interaction",
+        Concern::Duplicate => "duplicate therapy",
+        Concern::Pregnancy => "pregnancy",
+        Concern::Sex => "sex",
+        Concern::Age => "age",
+    }
 }
 
 /// How much a finding matters, as an indicator.
@@ -83,7 +111,7 @@ fn card(
         }
     };
     let mut detail = String::new();
-    let mut suggestions = Vec::new();
+    let (mut suggestions, mut offers) = (Vec::new(), Vec::new());
     for checked in concerned {
         let order = &orders[checked.index];
         detail.push_str(&format!("**{}**\n\n", plain(&order.item.name)));
@@ -94,8 +122,13 @@ fn card(
             detail.push_str(&format!("- not checked: {}\n", plain(flag)));
         }
         detail.push('\n');
+        if let Some(item_id) = checked.catalogued.clone() {
+            offers.push(Offer { suggestion: String::new(), item_id });
+        }
         for alternative in &checked.alternatives {
-            suggestions.push(replace(order, alternative, uuid()));
+            let id = uuid();
+            offers.push(Offer { suggestion: id.clone(), item_id: alternative.item_id.clone() });
+            suggestions.push(replace(order, alternative, id));
         }
         if severity != Severity::Caution && order.reference.is_some() {
             suggestions.push(remove(order, uuid()));
@@ -122,7 +155,13 @@ fn card(
         let reason = |(code, display): (&str, &str)| json!({"code": code, "system": OVERRIDE_SYSTEM, "display": display});
         json["overrideReasons"] = Value::Array(OVERRIDES.map(reason).to_vec());
     }
-    Card { uuid: id, indicator, json }
+    let mut rules: Vec<&'static str> = Vec::new();
+    for finding in concerned.iter().flat_map(|checked| &checked.findings) {
+        if !rules.contains(&rule(finding.concern)) {
+            rules.push(rule(finding.concern));
+        }
+    }
+    Card { uuid: id, indicator, json, orders: concerned.len(), rules, offers }
 }
 
 fn told(finding: &Finding) -> String {
@@ -209,7 +248,7 @@ pub fn suits(found: &[Suits], uuid: &mut dyn FnMut() -> String) -> Option<Card> 
         "indicator": "info",
         "source": {"label": "medserve"},
     });
-    Some(Card { uuid: id, indicator: "info", json })
+    Some(Card { uuid: id, indicator: "info", json, orders: 0, rules: Vec::new(), offers: Vec::new() })
 }
 
 /// A summary of the length that CDS Hooks allows.

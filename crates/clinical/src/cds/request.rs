@@ -42,6 +42,38 @@ struct Sent<'a> {
     prefetch: Option<&'a RawValue>,
 }
 
+/// Draft orders as text: a Bundle, or one resource.
+struct Orders<'a> {
+    whole: &'a str,
+    entries: Option<Vec<OrderEntry<'a>>>,
+}
+
+#[derive(Deserialize)]
+struct OrderBundle<'a> {
+    #[serde(borrow)]
+    entry: Option<Vec<OrderEntry<'a>>>,
+}
+
+#[derive(Deserialize)]
+struct OrderEntry<'a> {
+    #[serde(borrow)]
+    resource: Option<&'a RawValue>,
+}
+
+impl<'a> Orders<'a> {
+    fn read(text: &'a str) -> Option<Orders<'a>> {
+        let OrderBundle { entry } = serde_json::from_str(text).ok()?;
+        Some(Orders { whole: text, entries: entry })
+    }
+
+    fn resource(&self, number: usize) -> Option<&'a str> {
+        match &self.entries {
+            Some(entries) => entries.get(number)?.resource.map(RawValue::get),
+            None => Some(self.whole),
+        }
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Context<'a> {
@@ -79,6 +111,8 @@ pub struct HookRequest {
     pub missing: Vec<&'static str>,
     /// Whether anything was prefetched at all.
     pub any_prefetch: bool,
+    /// Bytes of the request.
+    pub size: usize,
 }
 
 impl HookRequest {
@@ -113,6 +147,7 @@ impl HookRequest {
             empty: Vec::new(),
             missing: NEEDED.to_vec(),
             any_prefetch: false,
+            size: text.len(),
         };
         let mut drafts = BTreeSet::new();
         if service != Service::PatientView {
@@ -139,7 +174,7 @@ impl HookRequest {
     ) -> Result<BTreeSet<String>, CdsError> {
         let pointer = "/context/draftOrders";
         let bundle = Bundle::read_collection(text).map_err(|wrong| error(pointer, wrong.to_string()))?;
-        let raw: Value = serde_json::from_str(text).map_err(|_| error(pointer, "is not JSON"))?;
+        let raw = Orders::read(text).ok_or_else(|| error(pointer, "is not JSON"))?;
         let index = Index::new(&bundle);
         let mut drafts = BTreeSet::new();
         for (number, entry) in bundle.entries.iter().enumerate() {
@@ -148,6 +183,12 @@ impl HookRequest {
             let reference = entry.id.as_ref().map(|id| format!("MedicationRequest/{id}"));
             drafts.extend(reference.clone());
             if order.do_not_perform == Some(true) || order.status.as_deref() == Some("entered-in-error") {
+                continue;
+            }
+            // While somebody chooses there may be an order that has no drug yet; who signs one has to say which.
+            let chosen_yet =
+                order.medication_codeable_concept.is_some() || order.medication_reference.is_some();
+            if selections.is_some() && !chosen_yet {
                 continue;
             }
             let Some(item) = drug_of(order, &bundle, &index) else {
@@ -160,10 +201,8 @@ impl HookRequest {
                 known.contains(&Some(selection.as_str()))
             };
             let checked = selections.is_none_or(|selections| selections.iter().any(chosen));
-            let resource = match raw.get("entry") {
-                Some(entries) => entries.get(number).and_then(|entry| entry.get("resource")).cloned(),
-                None => Some(raw.clone()),
-            };
+            // The rest of a Bundle of orders may be of other things.
+            let resource = raw.resource(number).and_then(|text| serde_json::from_str(text).ok());
             self.orders.push(DraftOrder { reference, item, checked, resource: resource.unwrap_or_default() });
         }
         Ok(drafts)

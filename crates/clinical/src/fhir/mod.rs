@@ -2,6 +2,7 @@
 //!
 //! - `resources`, `bundle`, `version`, `references`: what is read, and of which release it is
 //! - `people`, `items`, `mapping`, `settle`: what it means, and what of it can be written
+//! - `deletions`: what an export says was deleted
 //! - `report`, `outcome`: what became of it, for people and for programs
 //! - `capability`: what the server says it can do
 //! - `answers`: images, notes and recommendations as resources
@@ -9,6 +10,7 @@
 pub mod answers;
 pub mod bundle;
 pub mod capability;
+pub mod deletions;
 pub mod items;
 pub mod mapping;
 pub mod outcome;
@@ -20,6 +22,7 @@ pub mod settle;
 mod version;
 
 pub use bundle::{Bundle, BundleKind, FhirError};
+pub use deletions::Deletions;
 pub use mapping::map;
 pub use people::PersonChange;
 pub use report::Report;

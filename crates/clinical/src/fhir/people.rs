@@ -146,6 +146,29 @@ impl PersonChange {
     }
 }
 
+/// Takes back what these resources said of a profile; whether they said anything.
+pub fn take_back(profile: &mut Profile, gone: &dyn Fn(&str) -> bool) -> bool {
+    let mut changed = false;
+    for list in [List::Allergies, List::Conditions, List::Medications] {
+        let known = profile.recorded.get(list.name()).into_iter().flat_map(BTreeMap::values);
+        let said: Vec<Statement> = known
+            .flat_map(|known| &known.resources)
+            .filter(|resource| gone(resource))
+            .map(|resource| Statement {
+                entry: 0,
+                list,
+                resource: resource.clone(),
+                says: Says::Nothing("deleted"),
+            })
+            .collect();
+        if !said.is_empty() {
+            apply_list(profile, list, &said.iter().collect::<Vec<_>>());
+            changed = true;
+        }
+    }
+    changed
+}
+
 fn apply_list(profile: &mut Profile, list: List, statements: &[&Statement]) {
     let mut recorded = profile.recorded.remove(list.name()).unwrap_or_default();
     let slot = list.of(profile);
