@@ -6,7 +6,7 @@
 //! is said before it begins, and it is refused where that does not fit into the memory that is free.
 
 use std::hint::black_box;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use recommend::{Loader, Weighing};
 
@@ -18,8 +18,12 @@ type Error = Box<dyn std::error::Error>;
 
 const ITEMS: u32 = 20_000;
 const INTERACTIONS_A_PERSON: u64 = 50;
+/// Interactions that are invented at once, and then loaded: only that is timed.
+const BATCH: usize = 1 << 16;
 /// People who are asked about.
 const ASKED: u32 = 300;
+/// Each request is made so often in a row and the fastest counts: what else the machine does is not measured.
+const REPEATS: usize = 5;
 /// While loading an interaction is kept twice: as it came (12 bytes) and in its row (8). At rest it takes 14.
 const BYTES_AN_INTERACTION: u64 = 20;
 /// Of a person: the identifier with its place in tables, and sums.
@@ -55,24 +59,37 @@ fn simulate(interactions: u64) -> Result<(), Error> {
     if free.is_some_and(|free| needed > free) {
         return Err("that does not fit into memory: simulate fewer, or spread them over a cluster".into());
     }
-    let start = Instant::now();
     let mut loader = Loader::new(Weighing::default());
+    let mut invented: Vec<(u32, u32, f32)> = Vec::with_capacity(BATCH);
+    let mut loading = Duration::ZERO;
+    let mut load = |invented: &mut Vec<(u32, u32, f32)>, loader: &mut Loader| {
+        let start = Instant::now();
+        invented.drain(..).for_each(|(user, item, weight)| push(loader, user, item, weight));
+        loading += start.elapsed();
+    };
     let Ok(()) = generate(users, ITEMS, interactions, |user, item, weight| {
-        push(&mut loader, user, item, weight);
+        invented.push((user, item, weight));
+        if invented.len() == BATCH {
+            load(&mut invented, &mut loader);
+        }
         Ok::<(), std::convert::Infallible>(())
     });
-    let read = start.elapsed().as_secs_f64();
+    load(&mut invented, &mut loader);
+    let start = Instant::now();
     let layers = loader.finish();
-    let load_seconds = start.elapsed().as_secs_f64();
+    let load_seconds = (loading + start.elapsed()).as_secs_f64();
     let resident = resident_bytes("VmRSS:");
 
     let mut times = Vec::new();
     for number in 0..ASKED {
         let user = (u64::from(number) * u64::from(users) / u64::from(ASKED)) as u32;
         let user = layers.users.get(&format!("{user:08}")).ok_or("a person is missing")?;
-        let start = Instant::now();
-        black_box(request(&layers, black_box(user)));
-        times.push(start.elapsed().as_secs_f64() * 1e3);
+        let answered = || {
+            let start = Instant::now();
+            black_box(request(&layers, black_box(user)));
+            start.elapsed().as_secs_f64() * 1e3
+        };
+        times.push((0..REPEATS).map(|_| answered()).fold(f64::INFINITY, f64::min));
     }
     times.sort_by(f64::total_cmp);
     let at = |share: f64| times[((times.len() - 1) as f64 * share).round() as usize];
@@ -87,7 +104,6 @@ fn simulate(interactions: u64) -> Result<(), Error> {
             "peak_resident_bytes": resident_bytes("VmHWM:"),
             "resident_bytes": resident,
             "matrix_bytes_per_interaction": layers.memory() as f64 / entries as f64,
-            "invent_and_number_seconds": read,
             "load_seconds": load_seconds,
             "p50_ms": at(0.5),
             "p90_ms": at(0.9),

@@ -49,7 +49,7 @@ pub struct CircumstanceOptions {
 /// What is known of people and items.
 #[derive(Debug, Default)]
 pub struct Circumstances {
-    /// Age bands, sexes and words of lifestyle, sorted, by number.
+    /// Ages, sexes, pregnancy and words of lifestyle, sorted, by number.
     pub who: Vec<String>,
     /// Conditions, sorted, by number.
     pub conditions: Vec<String>,
@@ -168,7 +168,15 @@ impl Circumstances {
 
     /// The age bands and sexes of these people, as groups to measure by.
     pub fn groups<'a>(&self, people: impl Iterator<Item = &'a str>) -> Groups {
-        let of_group = |feature: &&String| feature.starts_with("age: ") || feature.starts_with("sex: ");
+        // Tens of years, not halves of them nor the two together.
+        let tens = |age: &str| {
+            let ends =
+                age.split_once(" to ").map(|(first, last)| (first.parse::<i32>(), last.parse::<i32>()));
+            matches!(ends, Some((Ok(first), Ok(last))) if last == first + 9)
+        };
+        let of_group = |feature: &&String| {
+            feature.starts_with("sex: ") || feature.strip_prefix("age: ").is_some_and(tens)
+        };
         let groups = |person: &str| -> Vec<String> {
             let who = self.of(person).iter().map(|&number| &self.who[number as usize]);
             who.filter(of_group).cloned().collect()

@@ -262,7 +262,15 @@ impl Head {
         scores
     }
 
-    /// The score to this power is proportional to the probability.
+    /// The same with what circumstances multiply raised to this power. The likelihood is of all items, most
+    /// of them far down, and what is best for it may be too much for the first ten.
+    pub fn shrunk(&self, power: f64) -> Head {
+        let mut shrunk = self.clone();
+        shrunk.coefficients[HISTORY + 1..].iter_mut().for_each(|value| *value *= power);
+        shrunk
+    }
+
+    /// The power of the score that the probability was fitted to be proportional to.
     pub fn scale(&self) -> f64 {
         self.coefficients[HISTORY]
     }
