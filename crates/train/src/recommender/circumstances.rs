@@ -295,6 +295,19 @@ mod tests {
         assert_eq!(of("1", &[]), [0], "the reason of what is held out is not known");
         assert_eq!((of("8", &["statin"]), of("8", &["aspirin"])), (vec![], vec![1]));
 
+        // Measured is by tens of years and by sex.
+        let year = clock::year_of(clock::now()) - 66;
+        let line = |n: u32| {
+            format!(
+                "{{\"user_id\": \"{n}\", \"profile\": {{\"sex\": \"female\", \"birth_year\": {year}, \"pregnant\": true}}}}\n"
+            )
+        };
+        std::fs::write(&people, (1..=5).map(line).collect::<String>()).unwrap();
+        let all = read(&options, Some(people.clone())).unwrap();
+        let who = ["age: 60 to 69", "age: 60 to 69, sex: female", "age: 65 to 69", "pregnant", "sex: female"];
+        assert_eq!(all.who, who);
+        assert_eq!(all.groups(["1", "8"].into_iter())["1"], ["age: 60 to 69", "sex: female"]);
+
         std::fs::write(&people, "{\"user_id\": \"1\", \"profile\": {\"birth_year\": 1}}\n").unwrap();
         let error = read(&options, Some(people)).unwrap_err().to_string();
         assert!(error.contains("people.jsonl: line 1: /profile/birth_year must be"), "{error}");

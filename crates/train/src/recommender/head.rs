@@ -445,6 +445,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_shrunk_changes_no_history() {
+        let samples = samples(&[1.0, -0.5], 200);
+        let head = Head::fit(&samples.iter().collect::<Vec<_>>()).unwrap();
+        let (whole, half, none) = (
+            head.scores(&samples[0]),
+            head.shrunk(0.5).scores(&samples[0]),
+            head.shrunk(0.0).scores(&samples[0]),
+        );
+        for (item, history) in samples[0].column(HISTORY).iter().enumerate() {
+            assert!((none[item] - f64::from(*history).exp()).abs() < 1e-9);
+            assert!((half[item] - (whole[item] * none[item]).sqrt()).abs() < 1e-9);
+        }
+        assert!(whole.iter().zip(&none).any(|(one, other)| (one / other - 1.0).abs() > 0.01));
+    }
+
+    #[test]
     fn the_gradient_is_that_of_finite_differences() {
         let samples = samples(&[1.0, -0.5], 30);
         let samples: Vec<&Sample> = samples.iter().collect();
