@@ -16,15 +16,14 @@ use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::time::Instant;
 
 use criterion::{BenchmarkId, Criterion};
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
-use recommend::{Best, Layers, Loader, Rows, Search, Similarity, Weighing, implicit, search};
+use recommend::{Layers, Loader, Weighing};
+
+mod invented;
+
+use invented::{Ranked, generate, push, request, resident_bytes};
 
 type Error = Box<dyn std::error::Error>;
 
-const SEED: u64 = 20_240_501;
-const NEIGHBORS: usize = 100;
-const ITEMS: usize = 10;
 /// Each request is made so often in a row and the fastest counts, here and for the peers: turn by
 /// turn, the caches and the processor are the other program's at first.
 const REPEATS: usize = 3;
@@ -51,73 +50,6 @@ fn main() -> Result<(), Error> {
     }
 }
 
-/// Invents interactions: each user draws distinct items by popularity, as many as a log-normal
-/// law (sigma 1) says, scaled to the total asked for. Weights are 0.5 to 5 in steps of a half.
-fn generate<E>(
-    users: u32,
-    items: u32,
-    interactions: u64,
-    mut visit: impl FnMut(u32, u32, f32) -> Result<(), E>,
-) -> Result<(), E> {
-    let mut rng = ChaCha8Rng::seed_from_u64(SEED);
-    let mut uniform = move || rng.random::<f64>();
-    let mut cumulative = Vec::with_capacity(items as usize);
-    let mut sum = 0.0;
-    for rank in 1..=items {
-        sum += f64::from(rank).powf(-0.8);
-        cumulative.push(sum);
-    }
-    let mut activity = Vec::with_capacity(users as usize);
-    for _ in 0..users {
-        let (a, b) = (uniform().max(1e-300), uniform());
-        let normal = (-2.0 * a.ln()).sqrt() * (std::f64::consts::TAU * b).cos();
-        activity.push(normal.exp());
-    }
-    let scale = interactions as f64 / activity.iter().sum::<f64>();
-    let mut drawn = vec![u32::MAX; items as usize];
-    for user in 0..users {
-        let count = (activity[user as usize] * scale).round().clamp(1.0, f64::from(items) / 2.0);
-        let mut left = count as u64;
-        while left > 0 {
-            let at = uniform() * sum;
-            let item = cumulative.partition_point(|&c| c <= at).min(items as usize - 1);
-            if drawn[item] != user {
-                drawn[item] = user;
-                left -= 1;
-                visit(user, item as u32, (uniform() * 10.0).floor() as f32 * 0.5 + 0.5)?;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Identifiers whose order is that of the numbers, as the peers have no identifiers.
-fn push(loader: &mut Loader, user: u32, item: u32, weight: f32) {
-    loader.push(&format!("{user:08}"), &format!("{item:08}"), "rating", weight, 0);
-}
-
-/// Numbers with their similarities or scores, best first.
-type Ranked = Vec<(u32, f64)>;
-
-/// The neighbors and the items.
-fn request(layers: &Layers, user: u32) -> (Ranked, Ranked) {
-    let wanted = Search {
-        similarity: Similarity::Cosine,
-        rows: Rows::Raw,
-        count: NEIGHBORS,
-        item_total: layers.items.len(),
-    };
-    let own = layers.row(user);
-    let neighbors = search(layers, own, Some(user), &wanted);
-    let mut best = Best::new(ITEMS, |a, b| layers.items.compare(a, b));
-    for candidate in implicit(layers, &neighbors) {
-        if candidate.score >= best.worst() && own.items.binary_search(&candidate.item).is_err() {
-            best.offer(candidate.item, candidate.score);
-        }
-    }
-    (neighbors, best.into_sorted())
-}
-
 fn answer(file: &str) -> Result<(), Error> {
     let start = Instant::now();
     let mut input = BufReader::with_capacity(1 << 20, std::fs::File::open(file)?);
@@ -141,7 +73,7 @@ fn answer(file: &str) -> Result<(), Error> {
             "interactions": entries,
             "load_seconds": seconds,
             "bytes_per_interaction": layers.memory() as f64 / entries as f64,
-            "peak_resident_bytes": peak_resident_bytes(),
+            "peak_resident_bytes": resident_bytes("VmHWM:"),
         })
     )?;
     out.flush()?;
@@ -181,13 +113,6 @@ fn answer(file: &str) -> Result<(), Error> {
 fn column_len(layers: &Layers, item: u32) -> u32 {
     let [base, _] = layers.matrices();
     base.matrix.blocks().iter().map(|block| block.column_len(item) as u32).sum()
-}
-
-/// The most memory the process has held so far, where the system tells (Linux).
-fn peak_resident_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
 /// Three sizes with columns of the same length: one, four and sixteen regions of people who share

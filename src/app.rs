@@ -332,6 +332,14 @@ async fn start(states: &[AppState], recommendations: Settings) -> Result<Vec<Sit
     for error in change::refuse_unfit(&state.registry, &state.config, fits) {
         tracing::error!(%error, "a model package was refused");
     }
+    if let Some(registry) = state.registry.load_full() {
+        for served in registry.all() {
+            let owner = state.config.tenants.owner(&served.manifest().name);
+            if let Some(site) = sites.iter().find(|site| site.tenant() == owner) {
+                site.people.keep(served).await;
+            }
+        }
+    }
     Ok(sites)
 }
 

@@ -131,6 +131,16 @@ impl AppState {
         people.and_then(|state| state.people.load_full()).map_or(Ok(()), |people| people.fits(served))
     }
 
+    /// Has the database of the tenant whose a model is keep what its engine reads of it. Where that fails, it
+    /// is done when an answer misses it.
+    pub async fn keep(&self, served: &Served) {
+        let owner = self.config.tenants.owner(&served.manifest().name);
+        let people = self.everyone().find(|state| state.tenant == owner);
+        if let Some(people) = people.and_then(|state| state.people.load_full()) {
+            people.keep(served).await;
+        }
+    }
+
     /// Notes in the audit that somebody was refused on a network that is not HTTP: of an address that comes again and again
     /// no more than so many rows, as of requests that are not let in.
     pub fn note_refusal(&self, row: AuditRow) {
@@ -228,6 +238,15 @@ impl People {
         match served {
             Served::Recommendation(service) => self.recommender.check(&service.learned),
             _ => Ok(()),
+        }
+    }
+
+    /// Has the database keep what its engine reads of a model.
+    pub async fn keep(&self, served: &Served) {
+        let Served::Recommendation(service) = served else { return };
+        if let Err(error) = self.recommender.keep(&service.learned).await {
+            let model = &service.manifest.name;
+            tracing::warn!(%error, model, "the weights of a model could not be written to the database");
         }
     }
 

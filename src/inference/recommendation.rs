@@ -7,7 +7,7 @@ use std::path::Path;
 
 use candle_core::Tensor;
 use model::manifest::{Architecture, Input};
-use model::package::{CONTEXT, ITEMS, read};
+use model::package::{CONTEXT, ITEMS, read, sha256};
 use model::{Manifest, Package, PackageError};
 use recommend::{ContextWeights, DistanceWeight, ItemWeights, Kind, Learned};
 
@@ -86,12 +86,19 @@ impl RecommendationService {
         let base: Vec<f32> = values(&take("base")?).map_err(|reason| error(&file, reason))?;
         let fitted = ItemWeights::new(items, base, starts, targets, fitted);
         let fitted = fitted.map_err(|reason| error(&file, reason))?;
-        let mut learned = Learned::new(manifest.name.clone(), manifest.version.clone(), kind, fitted);
+        let learned = Learned::new(manifest.name.clone(), manifest.version.clone(), kind, fitted);
+        let mut learned = learned.with_digest(digest(&manifest));
         if let Some(context) = context {
             learned = learned.with_context(context);
         }
         Ok(RecommendationService { manifest, card, learned })
     }
+}
+
+/// A digest of all that an answer depends on: of the digests of the files.
+fn digest(manifest: &Manifest) -> String {
+    let files = manifest.files.iter().map(|(name, digest)| format!("{name} {digest}\n"));
+    sha256(format!("{}\n{}", manifest.weights.sha256, files.collect::<String>()).as_bytes())
 }
 
 fn names(file: &Path) -> Result<Vec<Box<str>>, PackageError> {

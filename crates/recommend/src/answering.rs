@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::answer::{
     Because, Excluded, RecommendError, Recommendation, Recommended, Request, Strategy, Support,
 };
-use super::candidates::{Candidates, Circumstances, SupportedBy};
+use super::candidates::{Asked, Candidates, Circumstances, History, SupportedBy};
 use super::catalogue::Entry;
 use super::context::{self, Person};
 use super::data::Kind;
@@ -200,7 +200,10 @@ pub async fn answer<C: Candidates>(
         settings,
         request.now,
     );
-    let mut history = source.history().await?;
+    let known = learned.and_then(Learned::context);
+    let features = known.map(|known| known.numbers(&person.circumstances(request.now))).unwrap_or_default();
+    let asked = learned.map(|package| Asked { package, features: &features });
+    let History { items: mut history, sums } = source.history(asked).await?;
     history.sort_unstable();
     let selection = Selection { kind, patient, request, origin, seen: history };
     let mut recommendation = Recommendation {
@@ -220,8 +223,8 @@ pub async fn answer<C: Candidates>(
         Circumstances { people: &snapshot.people, user_id: &request.user_id, person, now: request.now };
     let names = &kind.layers.items;
     let mut learned = learned.and_then(|learned| {
-        let features = learned.context().map(|_| person.circumstances(request.now)).unwrap_or_default();
-        learned.answer(names, &selection.seen, Asking { features, origin, catalogue: &kind.catalogue })
+        let asking = Asking { features, origin, catalogue: &kind.catalogue };
+        learned.answer(names, &selection.seen, asking, sums.as_deref())
     });
     for strategy in [Strategy::Learned, Strategy::Neighbors, Strategy::Context, Strategy::Popular] {
         let of_history = matches!(strategy, Strategy::Learned | Strategy::Neighbors);
@@ -230,11 +233,11 @@ pub async fn answer<C: Candidates>(
             Strategy::Learned => {
                 let Some(learned) = &mut learned else { continue };
                 if learned.new_items(&kind.catalogue) > 0 {
-                    learned.add_new(names, &selection.seen, &source.by_neighbors());
+                    learned.add_new(names, &selection.seen, &source.by_neighbors().await?);
                 }
                 std::mem::take(&mut learned.candidates)
             }
-            Strategy::Neighbors => source.by_neighbors(),
+            Strategy::Neighbors => source.by_neighbors().await?,
             Strategy::Context => source.by_circumstances(circumstances).await?,
             _ => source.by_popularity().await?,
         };

@@ -38,11 +38,18 @@ impl Person {
         self.profile.birth_year.map(|year| (year_of(now) - year).div_euclid(10) * 10)
     }
 
-    /// Everything that a learned score may count: the features above, the age band and the sex.
+    /// Everything that a learned score may count: the features above, the age (tens of years and halves of
+    /// them), the sex, both together, and a pregnancy.
     pub fn circumstances(&self, now: Millis) -> Vec<String> {
         let band = self.age_band(now).map(age_feature);
+        let half = self.profile.birth_year.map(|year| {
+            let from = (year_of(now) - year).div_euclid(5) * 5;
+            format!("age: {from} to {}", from + 4)
+        });
         let sex = self.profile.sex.map(|sex| format!("sex: {}", sex.as_str()));
-        self.features.iter().cloned().chain(band).chain(sex).collect()
+        let both = band.as_ref().zip(sex.as_ref()).map(|(band, sex)| format!("{band}, {sex}"));
+        let pregnant = (self.profile.pregnant == Some(true)).then(|| "pregnant".to_owned());
+        self.features.iter().cloned().chain([band, half, sex, both, pregnant].into_iter().flatten()).collect()
     }
 }
 
@@ -51,7 +58,8 @@ fn age_feature(band: i32) -> String {
 }
 
 /// What of a person a learned score may count, as it is at that moment: conditions, words of
-/// lifestyle, the age band (tens of years) and the sex, such as `condition: asthma`.
+/// lifestyle, the age (`age: 60 to 69` and `age: 65 to 69`), the sex, tens of years and sex together
+/// (`age: 60 to 69, sex: female`), and `pregnant`.
 pub fn features_of(profile: &Profile, now: Millis) -> Vec<String> {
     Person::new(profile.clone()).circumstances(now)
 }

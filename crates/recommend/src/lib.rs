@@ -84,7 +84,7 @@ pub use recommender::Recommender;
 pub use settings::Settings;
 pub use source::{
     Changes, Cursor, Evidence, Found, InteractionRow, MIN_SIMILARITY, Neighbor, Owned, PopularItem,
-    ScoredItem, Similarity, Source, SourceError, UnknownSimilarity, UserState,
+    ScoredItem, Similarity, Source, SourceError, Sum, Summed, UnknownSimilarity, UserState,
 };
 pub use terminology::{
     Field, Key, Meaning, Term, TermKind, Terminology, UnknownTermKind, normalise, read_terms,

@@ -147,6 +147,18 @@ impl Recommender {
         Ok(self.fresh.snapshot().people.get(user_id).map(|person| person.profile.clone()))
     }
 
+    /// Writes the weights of a learned scorer to where the `database` engine reads them; the other engine
+    /// reads them from memory.
+    ///
+    /// # Errors
+    /// A store that does not answer. An answer that misses them has them written then.
+    pub async fn keep(&self, learned: &Learned) -> Result<(), SourceError> {
+        match &self.evidence {
+            Some(evidence) if !learned.digest().is_empty() => evidence.keep(learned).await,
+            _ => Ok(()),
+        }
+    }
+
     /// Whether a learned scorer is of this catalogue: it knows some item of it, or there is no item
     /// of its kind yet.
     ///

@@ -21,6 +21,7 @@
 use futures::future::BoxFuture;
 
 use super::data::{Interaction, Item, Kind, Millis, Profile, User};
+use super::learned::Learned;
 use super::terminology::Term;
 
 /// Why a store could not answer.
@@ -241,6 +242,27 @@ pub struct Found {
     pub scored: Vec<ScoredItem>,
 }
 
+/// What speaks for an item by a package: the parts of its score added up.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sum {
+    /// The item, by its number in the package.
+    pub item: u32,
+    /// The base, the weights of the own items in the order of their identifiers, and those of the
+    /// circumstances, added in this order.
+    pub sum: f64,
+    /// The logarithms of what the circumstances multiply it by, added up.
+    pub logarithm: f64,
+}
+
+/// What a user's history leads to by a package, all of one moment.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Summed {
+    /// The user's own items of the kind, in any order.
+    pub own: Vec<Owned>,
+    /// Every item of the package with a sum above 0, in any order.
+    pub sums: Vec<Sum>,
+}
+
 /// Neighbors and scores computed elsewhere, from the same weights by the same rules: event
 /// weight x weight (x decay), repeats of a user and item combined in double precision, then
 /// narrowed to 32 bits.
@@ -254,6 +276,24 @@ pub trait Evidence: Send + Sync {
         similarity: Similarity,
         count: usize,
     ) -> BoxFuture<'a, Result<Found, SourceError>>;
+
+    /// Writes the weights of a package to where [`Evidence::sums`] reads them, whole or not at all.
+    /// One that is there is left as it is.
+    fn keep<'a>(&'a self, _package: &'a Learned) -> BoxFuture<'a, Result<(), SourceError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    /// The user's own items, and the sums that the package makes of them and of the circumstances
+    /// `features` (numbers of the package). `None` where the weights are not there.
+    fn sums<'a>(
+        &'a self,
+        _kind: Kind,
+        _user_id: &'a str,
+        _package: &'a Learned,
+        _features: &'a [u32],
+    ) -> BoxFuture<'a, Result<Option<Summed>, SourceError>> {
+        Box::pin(async { Ok(None) })
+    }
 
     /// Of the same, the neighbors alone.
     fn neighbors<'a>(

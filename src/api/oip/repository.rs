@@ -119,6 +119,7 @@ pub async fn index(State(state): State<AppState>, body: Whole) -> Result<Json<Ve
 pub async fn load(State(state): State<AppState>, Id(name): Id, body: Whole) -> Result<Json<Loaded>, Problem> {
     let LoadRequest { parameters } = read(&body)?;
     let version = parameters.and_then(|parameters| parameters.version);
+    let serving = state.clone();
     let work = move || {
         change::load(&state.registry, &state.config, &name, version.as_deref(), |served| state.fits(served))
     };
@@ -126,6 +127,7 @@ pub async fn load(State(state): State<AppState>, Id(name): Id, body: Whole) -> R
     let result = if loaded.is_ok() { "loaded" } else { "refused" };
     metrics::counter!("medserve_model_loads_total", "result" => result).increment(1);
     let served = loaded?;
+    serving.keep(&served).await;
     let manifest = served.manifest();
     tracing::info!(model = manifest.name, version = manifest.version, "serving");
     Ok(Json(Loaded { name: manifest.name.clone(), version: manifest.version.clone() }))

@@ -19,14 +19,14 @@ use sqlx::{AssertSqlSafe, PgPool};
 use crate::store::StoreError;
 use crate::store::rows::source_error;
 use recommend::{
-    Evidence, Found, Kind, MIN_SIMILARITY, Neighbor, Owned, PopularItem, Repeats, ScoredItem, Similarity,
-    SourceError, Weighing,
+    Evidence, Found, Kind, Learned, MIN_SIMILARITY, Neighbor, Owned, PopularItem, Repeats, ScoredItem,
+    Similarity, SourceError, Summed, Weighing,
 };
 
 /// Neighbors and scores out of Postgres. Made by [`crate::store::Store::evidence`].
 #[derive(Debug, Clone)]
 pub(super) struct PostgresEvidence {
-    pool: PgPool,
+    pub(super) pool: PgPool,
     repeats: Repeats,
 }
 
@@ -104,7 +104,7 @@ impl PostgresEvidence {
 
     /// Rows of `from` (in which `n` are counted interactions) combined to one for each item and
     /// user; `more` are further columns, which these determine.
-    fn cells(&self, from: &str, more: &str) -> String {
+    pub(super) fn cells(&self, from: &str, more: &str) -> String {
         match self.repeats {
             Repeats::Add => format!(
                 "SELECT n.item_id, n.user_id{more},
@@ -320,6 +320,20 @@ impl Evidence for PostgresEvidence {
         count: usize,
     ) -> BoxFuture<'a, Result<Found, SourceError>> {
         Box::pin(async move { self.read_found(kind, user_id, similarity, count).await.map_err(source_error) })
+    }
+
+    fn keep<'a>(&'a self, package: &'a Learned) -> BoxFuture<'a, Result<(), SourceError>> {
+        Box::pin(async move { self.write_package(package).await.map_err(source_error) })
+    }
+
+    fn sums<'a>(
+        &'a self,
+        kind: Kind,
+        user_id: &'a str,
+        package: &'a Learned,
+        features: &'a [u32],
+    ) -> BoxFuture<'a, Result<Option<Summed>, SourceError>> {
+        Box::pin(async move { self.read_sums(kind, user_id, package, features).await.map_err(source_error) })
     }
 
     fn neighbors<'a>(

@@ -25,6 +25,7 @@ mod copy;
 mod dicom;
 mod evidence;
 mod feed;
+mod learned;
 mod load;
 mod replace;
 mod schema;

@@ -12,6 +12,7 @@ mod durability;
 mod engine;
 mod feed;
 mod hl7;
+mod learned;
 mod loading;
 mod measure;
 mod measure_dicom;

@@ -1,18 +1,19 @@
 //! Candidates from a store that computes neighbors and scores itself.
 //!
 //! The store is asked once, for everything that a history leads to: one statement sees one moment,
-//! where several would see what others wrote between them.
+//! where several would see what others wrote between them. Where a package answers, it is asked for the
+//! package's sums, and for neighbors only if they are needed as well.
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Candidates, Circumstances, Question, SupportedBy};
+use super::{Asked, Candidates, Circumstances, History, Question, SupportedBy};
 use crate::context;
 use crate::data::Kind;
 use crate::explain::Ties;
 use crate::names::Names;
 use crate::ranking::Candidate;
 use crate::snapshot::KindSnapshot;
-use crate::source::{Evidence, Found, Neighbor, ScoredItem, SourceError};
+use crate::source::{Evidence, Found, Neighbor, ScoredItem, SourceError, Summed};
 
 /// The `database` engine.
 pub struct DatabaseCandidates<'a> {
@@ -21,6 +22,8 @@ pub struct DatabaseCandidates<'a> {
     items: &'a Names,
     question: Question<'a>,
     found: Found,
+    /// Whether neighbors were asked for.
+    searched: bool,
     /// Where each candidate stands in `found.scored`, by number.
     places: HashMap<u32, usize>,
     ties: Option<Ties>,
@@ -41,10 +44,37 @@ impl<'a> DatabaseCandidates<'a> {
             items: &known.layers.items,
             question,
             found: Found::default(),
+            searched: false,
             places: HashMap::new(),
             ties: None,
             popular: HashMap::new(),
         }
+    }
+
+    /// Asks for the neighbors and what they have.
+    async fn search(&mut self) -> Result<(), SourceError> {
+        let Question { user_id, similarity, neighbors } = self.question;
+        self.found = self.evidence.find(self.kind, user_id, similarity, neighbors).await?;
+        self.searched = true;
+        Ok(())
+    }
+
+    /// The numbers of the own items.
+    fn own(&self) -> Vec<u32> {
+        self.found.own.iter().filter_map(|owned| self.items.get(&owned.item_id)).collect()
+    }
+
+    /// The package's sums. Weights that are not in the store are written there first: they were
+    /// removed, or the package was loaded this moment.
+    async fn sums(&self, asked: Asked<'_>) -> Result<Option<Summed>, SourceError> {
+        let Asked { package, features } = asked;
+        let user = self.question.user_id;
+        let found = self.evidence.sums(self.kind, user, package, features).await?;
+        if found.is_some() || package.digest().is_empty() {
+            return Ok(found);
+        }
+        self.evidence.keep(package).await?;
+        self.evidence.sums(self.kind, user, package, features).await
     }
 
     /// Candidates by number; items this process has not heard of yet are left out.
@@ -63,14 +93,24 @@ impl<'a> DatabaseCandidates<'a> {
 }
 
 impl Candidates for DatabaseCandidates<'_> {
-    async fn history(&mut self) -> Result<Vec<u32>, SourceError> {
-        let Question { user_id, similarity, neighbors } = self.question;
-        self.found = self.evidence.find(self.kind, user_id, similarity, neighbors).await?;
-        Ok(self.found.own.iter().filter_map(|owned| self.items.get(&owned.item_id)).collect())
+    async fn history(&mut self, asked: Option<Asked<'_>>) -> Result<History, SourceError> {
+        let summed = match asked {
+            Some(asked) => self.sums(asked).await?,
+            None => None,
+        };
+        let Some(Summed { own, sums }) = summed else {
+            self.search().await?;
+            return Ok(History { items: self.own(), sums: None });
+        };
+        self.found.own = own;
+        Ok(History { items: self.own(), sums: Some(sums) })
     }
 
-    fn by_neighbors(&mut self) -> Vec<Candidate> {
-        self.candidates()
+    async fn by_neighbors(&mut self) -> Result<Vec<Candidate>, SourceError> {
+        if !self.searched {
+            self.search().await?;
+        }
+        Ok(self.candidates())
     }
 
     async fn by_circumstances(&mut self, asking: Circumstances<'_>) -> Result<Vec<Candidate>, SourceError> {

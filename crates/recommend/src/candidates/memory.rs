@@ -1,6 +1,6 @@
 //! Candidates from the matrix in memory.
 
-use super::{Candidates, Circumstances, Question, SupportedBy};
+use super::{Asked, Candidates, Circumstances, History, Question, SupportedBy};
 use crate::context;
 use crate::explain::Ties;
 use crate::matrix::RowView;
@@ -51,14 +51,14 @@ impl<'a> MemoryCandidates<'a> {
 }
 
 impl Candidates for MemoryCandidates<'_> {
-    async fn history(&mut self) -> Result<Vec<u32>, SourceError> {
-        Ok(self.own().items.to_vec())
+    async fn history(&mut self, _: Option<Asked<'_>>) -> Result<History, SourceError> {
+        Ok(History { items: self.own().items.to_vec(), sums: None })
     }
 
-    fn by_neighbors(&mut self) -> Vec<Candidate> {
+    async fn by_neighbors(&mut self) -> Result<Vec<Candidate>, SourceError> {
         let found = self.scorer().score(&self.kind.layers, self.own(), self.user);
         self.neighbors = found.neighbors;
-        found.candidates
+        Ok(found.candidates)
     }
 
     async fn by_circumstances(&mut self, asking: Circumstances<'_>) -> Result<Vec<Candidate>, SourceError> {

@@ -9,9 +9,10 @@ use std::future::Future;
 
 use super::context::Person;
 use super::data::Millis;
+use super::learned::Learned;
 use super::ranking::Candidate;
 use super::shared::ByName;
-use super::source::{Similarity, SourceError};
+use super::source::{Similarity, SourceError, Sum};
 
 pub use database::DatabaseCandidates;
 pub use memory::MemoryCandidates;
@@ -35,6 +36,22 @@ pub struct Question<'a> {
     pub neighbors: usize,
 }
 
+/// The package that is to answer, and the circumstances of who asks, by its numbers.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    pub package: &'a Learned,
+    pub features: &'a [u32],
+}
+
+/// What somebody has.
+#[derive(Debug, Default)]
+pub struct History {
+    /// Numbers of the items.
+    pub items: Vec<u32>,
+    /// What the package makes of them, where the store has added it up.
+    pub sums: Option<Vec<Sum>>,
+}
+
 /// Who asks about circumstances, and among whom.
 #[derive(Clone, Copy)]
 pub struct Circumstances<'a> {
@@ -47,11 +64,14 @@ pub struct Circumstances<'a> {
 /// Where candidates come from. One value serves one question and remembers, between finding
 /// candidates and being asked what supports them, what it found.
 pub trait Candidates: Send {
-    /// The numbers of the items the user has. Asked first.
-    fn history(&mut self) -> impl Future<Output = Result<Vec<u32>, SourceError>> + Send;
+    /// What the user has. Asked first.
+    fn history(
+        &mut self,
+        asked: Option<Asked<'_>>,
+    ) -> impl Future<Output = Result<History, SourceError>> + Send;
 
     /// What the users with the most similar history have.
-    fn by_neighbors(&mut self) -> Vec<Candidate>;
+    fn by_neighbors(&mut self) -> impl Future<Output = Result<Vec<Candidate>, SourceError>> + Send;
 
     /// What the people in the most similar circumstances have, scored by `implicit`.
     fn by_circumstances(

@@ -28,6 +28,7 @@ use super::names::{GONE, Names};
 use super::neighbors::best::Best;
 use super::places::Place;
 use super::ranking::Candidate;
+use super::source::Sum;
 
 pub use context::{ContextWeights, DistanceWeight, LEAST, Laid};
 pub use weights::{ItemWeights, SparseRows};
@@ -57,6 +58,7 @@ pub struct Learned {
     pub version: String,
     /// What it recommends.
     pub kind: Kind,
+    digest: String,
     weights: ItemWeights,
     context: Option<ContextWeights>,
     numbering: ArcSwapOption<Numbering>,
@@ -64,8 +66,8 @@ pub struct Learned {
 
 /// Who asks, as far as circumstances count.
 pub(super) struct Asking<'a> {
-    /// [`features_of`](super::context::features_of) the person.
-    pub features: Vec<String>,
+    /// Those of the person's circumstances that the package knows, by its numbers.
+    pub features: Vec<u32>,
     /// Where the person is.
     pub origin: Option<Place>,
     /// Where the items are.
@@ -105,7 +107,18 @@ thread_local! {
 impl Learned {
     /// The scorer of a package.
     pub fn new(name: String, version: String, kind: Kind, weights: ItemWeights) -> Self {
-        Self { name, version, kind, weights, context: None, numbering: ArcSwapOption::empty() }
+        let (digest, context, numbering) = (String::new(), None, ArcSwapOption::empty());
+        Self { name, version, kind, digest, weights, context, numbering }
+    }
+
+    /// The same, known by a digest of everything that is in the package: a store keeps weights by it.
+    pub fn with_digest(self, digest: String) -> Self {
+        Self { digest, ..self }
+    }
+
+    /// That digest; empty where there is none.
+    pub fn digest(&self) -> &str {
+        &self.digest
     }
 
     /// The same with what circumstances speak for, over the items of the weights.
@@ -136,12 +149,13 @@ impl Learned {
 
     /// What the history `own` (numbers of the snapshot) and the circumstances of who asks lead to,
     /// with the items in the numbers of the snapshot; none where nothing of the history is known to
-    /// the package.
+    /// the package. `sums` are what a store has added up; without them that is done here.
     pub(super) fn answer<'a>(
         &'a self,
         names: &Names,
         own: &[u32],
         asking: Asking<'a>,
+        sums: Option<&[Sum]>,
     ) -> Option<LearnedAnswer<'a>> {
         let numbering = self.numbering(names);
         let inner = own.iter().filter_map(|&item| numbering.inner.get(item as usize).copied());
@@ -150,16 +164,11 @@ impl Learned {
             return None;
         }
         known.sort_unstable();
-        let features = self.context.as_ref().map(|context| context.numbers(&asking.features));
-        let mut answer = LearnedAnswer {
-            learned: self,
-            numbering,
-            known,
-            features: features.unwrap_or_default(),
-            asking,
-            candidates: Vec::new(),
+        let mut answer = LearnedAnswer { learned: self, numbering, known, asking, candidates: Vec::new() };
+        answer.candidates = match sums {
+            Some(sums) => sums.iter().filter_map(|sum| answer.candidate(*sum)).collect(),
+            None => answer.scored(),
         };
-        answer.candidates = answer.scored();
         Some(answer)
     }
 }
@@ -170,8 +179,6 @@ pub struct LearnedAnswer<'a> {
     numbering: Arc<Numbering>,
     /// The own items that the package knows, by its numbers, ascending.
     known: Vec<u32>,
-    /// The circumstances that the package knows, by its numbers.
-    features: Vec<u32>,
     asking: Asking<'a>,
     /// Every item that something speaks for, in no particular order.
     pub candidates: Vec<Candidate>,
@@ -182,32 +189,38 @@ impl LearnedAnswer<'_> {
     /// the parts is above 0.
     fn scored(&self) -> Vec<Candidate> {
         let Learned { weights, context, .. } = self.learned;
+        let features = &self.asking.features;
         SUMS.with_borrow_mut(|sums| {
             weights.scores(&self.known, sums);
             if let Some(context) = context {
-                self.features.iter().for_each(|&feature| context.parts().add(feature, sums));
+                features.iter().for_each(|&feature| context.parts().add(feature, sums));
             }
             let logarithms = context.as_ref().filter(|context| context.multiplies()).map(|context| {
                 let mut logarithms = vec![0.0; sums.len()];
-                self.features.iter().for_each(|&feature| context.factors().add(feature, &mut logarithms));
+                features.iter().for_each(|&feature| context.factors().add(feature, &mut logarithms));
                 logarithms
             });
-            let scored = sums.iter().zip(&self.numbering.outer).enumerate();
-            // What nothing speaks for is no recommendation.
-            let scored =
-                scored.filter(|&(_, (&score, &item))| item != GONE && (score > 0.0 || score.is_nan()));
-            let candidate = |(inner, (&sum, &item)): (usize, (&f64, &u32))| {
-                let score = match &logarithms {
-                    Some(logarithms) => {
-                        let distance = self.distance_part(item).unwrap_or_default();
-                        sum.max(LEAST) * (logarithms[inner] + distance).exp()
-                    }
-                    None => sum,
-                };
-                Candidate { item, score }
-            };
-            scored.map(candidate).collect()
+            let logarithm = |item: usize| logarithms.as_ref().map_or(0.0, |logarithms| logarithms[item]);
+            let sum = |(item, &sum)| Sum { item: item as u32, sum, logarithm: logarithm(item) };
+            sums.iter().enumerate().filter_map(|one| self.candidate(sum(one))).collect()
         })
+    }
+
+    /// An item and its score, in the numbers of the snapshot. What nothing speaks for is no
+    /// recommendation, and neither is what the snapshot does not have.
+    fn candidate(&self, Sum { item, sum, logarithm }: Sum) -> Option<Candidate> {
+        let item = *self.numbering.outer.get(item as usize).filter(|&&item| item != GONE)?;
+        if sum <= 0.0 {
+            return None;
+        }
+        let score = match &self.learned.context {
+            Some(context) if context.multiplies() => {
+                let distance = self.distance_part(item).unwrap_or_default();
+                sum.max(LEAST) * (logarithm + distance).exp()
+            }
+            _ => sum,
+        };
+        Some(Candidate { item, score })
     }
 
     /// The logarithm of what the distance multiplies an item's score by, where it counts and both
@@ -228,7 +241,8 @@ impl LearnedAnswer<'_> {
         let of_items = self.learned.weights.contributions(&self.known, target).map(|part| part.score);
         let part = |&feature: &u32| context.parts().weight(feature, target).unwrap_or_default();
         let base = f64::from(self.learned.weights.base()[target as usize]);
-        let sum = (base + of_items.sum::<f64>() + self.features.iter().map(part).sum::<f64>()).max(LEAST);
+        let features = &self.asking.features;
+        let sum = (base + of_items.sum::<f64>() + features.iter().map(part).sum::<f64>()).max(LEAST);
         // By which share the score falls without it.
         let share = |feature: &u32| {
             let factor = context.factors().weight(*feature, target).unwrap_or_default();
@@ -236,7 +250,7 @@ impl LearnedAnswer<'_> {
             (fall, context.features()[*feature as usize].to_string())
         };
         let distance = self.distance_part(item).map(|factor| (1.0 - (-factor).exp(), "distance".to_owned()));
-        let shares = self.features.iter().map(share).chain(distance);
+        let shares = features.iter().map(share).chain(distance);
         let mut shares: Vec<(f64, String)> = shares.filter(|(fall, _)| *fall > 0.0).collect();
         shares.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
         shares.into_iter().take(NAMED_CIRCUMSTANCES).map(|(_, name)| name).collect()

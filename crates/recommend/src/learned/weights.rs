@@ -147,6 +147,11 @@ impl ItemWeights {
         self.rows.row(item)
     }
 
+    /// The rows of all items.
+    pub fn rows(&self) -> &SparseRows {
+        &self.rows
+    }
+
     /// How many weights there are.
     pub fn weight_count(&self) -> usize {
         self.rows.weight_count()

@@ -8,7 +8,8 @@
 //! setting is then fitted on all that was given. So nothing is chosen on what is reported.
 //!
 //! The ranking model over circumstances ([`super::head`]) is trained on the same cases. It is measured
-//! on one half of the people by the coefficients of the other half, and kept if it does better.
+//! on one half of the people by the coefficients of the other half, to several powers, and kept, to the best of
+//! them, if it does better.
 
 use std::collections::HashSet;
 
@@ -27,14 +28,19 @@ use super::head::{Head, Lifts, Sample};
 /// Settings are chosen on the most frequent items only, so that choosing among many costs little
 /// more than one fit of a large catalogue.
 const ITEMS: usize = 1_500;
-/// Draws of what is held out for choosing.
+/// Draws of what is held out for choosing, of so many items.
 const DRAWS: u64 = 3;
-/// How often somebody is asked about, all draws together.
+/// How often somebody is asked about, all draws together, of so many items.
 const CASES: usize = 3_000;
+/// Of fewer items a case costs less, and so many times as many are taken at most: settings that hardly differ
+/// are told apart by chance otherwise.
+const MOST_TIMES: f64 = 4.0;
 /// Neighbors take longer to find than scores to add up, so among those is chosen on fewer.
 const CASES_OF_NEIGHBORS: usize = 1_000;
 /// And so is the ranking model, which takes a column of all items for each of its coefficients.
 const CASES_OF_HEAD: usize = 1_000;
+/// The powers of what circumstances multiply that are tried.
+const POWERS: [f64; 5] = [1.0, 0.8, 0.6, 0.4, 0.25];
 /// Numbers of neighbors that are tried.
 const NEIGHBORS: [usize; 4] = [50, 100, 200, 400];
 /// Powers of the similarities that are tried.
@@ -72,6 +78,8 @@ pub struct Choice<'a> {
     circumstances: &'a Circumstances,
     groups: Groups,
     of_one_item: bool,
+    /// How many times as many cases there are as of [`ITEMS`].
+    times: f64,
 }
 
 /// Settings, how they do, and what of it is made as large as possible.
@@ -98,15 +106,17 @@ impl<'a> Choice<'a> {
             Split::LeaveOneOut => Split::LeaveOneOut,
             Split::Ratio(share) | Split::Time(share) => Split::Ratio(share),
         };
-        let mut partition = Partition::one_at_a_time(&kept, drawn, DRAWS, seed, &settings.weighing);
-        partition.held_out = spread(&partition.held_out, CASES);
+        let times = (ITEMS as f64 / frequent.len().max(1) as f64).powi(2).clamp(1.0, MOST_TIMES);
+        let draws = (DRAWS as f64 * times) as u64;
+        let mut partition = Partition::one_at_a_time(&kept, drawn, draws, seed, &settings.weighing);
+        partition.held_out = spread(&partition.held_out, (CASES as f64 * times) as usize);
         if partition.held_out.is_empty() {
             bail!("there is nobody with two items, so there is nothing to choose the settings on");
         }
         let of_one_item = split == Split::LeaveOneOut;
         let groups = circumstances.groups(partition.held_out.iter().map(|case| case.user_id.as_str()));
         let settings = settings.clone();
-        Ok(Choice { partition, k, seed, settings, circumstances, groups, of_one_item })
+        Ok(Choice { partition, k, seed, settings, circumstances, groups, of_one_item, times })
     }
 
     /// What is made as large as possible: the gain; where one item is left out, half of it is the
@@ -204,8 +214,8 @@ impl<'a> Choice<'a> {
     }
 
     /// The best weights, and how they do. First lambda, by factors of two from where the average
-    /// item's frequency stands, as far as it goes up; then, one after another, whether damping,
-    /// dropout, a base and circumstances do better, each with a lambda nearer by.
+    /// item's frequency stands, as far as it goes up; then, one after another, whether circumstances,
+    /// damping, dropout and a base do better, each with a lambda nearer by.
     ///
     /// # Errors
     /// As [`Ease::fit`].
@@ -216,16 +226,16 @@ impl<'a> Choice<'a> {
             let factor = self.mean_frequency(damping) / self.mean_frequency(from.damping);
             EaseSettings { damping, lambda: from.lambda * factor, ..from }
         };
-        let steps = if self.circumstances.who.is_empty() { 4 } else { 5 };
-        for step in 0..steps {
+        let first = usize::from(self.circumstances.who.is_empty());
+        for step in first..5 {
             let from = best.0;
             let tried = match step {
-                0 => damped(0.25, from),
-                1 => damped(0.5, from),
+                0 => EaseSettings { who: true, ..from },
+                1 => damped(0.25, from),
+                2 => damped(0.5, from),
                 // Half of what is taken away comes back as the penalty of dropout.
-                2 => EaseSettings { dropout: 0.5, lambda: from.lambda / 2.0, ..from },
-                3 => EaseSettings { base: true, ..from },
-                _ => EaseSettings { who: true, ..from },
+                3 => EaseSettings { dropout: 0.5, lambda: from.lambda / 2.0, ..from },
+                _ => EaseSettings { base: true, ..from },
             };
             let found = self.climb(tried)?;
             if found.2 > best.2 {
@@ -241,7 +251,7 @@ impl<'a> Choice<'a> {
     /// As [`Ease::fit`].
     pub fn head(&self, settings: EaseSettings) -> Result<Option<(Head, Report, f64)>> {
         let Partition { known, leave_one_out, held_out } = &self.partition;
-        let cases = spread(held_out, CASES_OF_HEAD);
+        let cases = spread(held_out, (CASES_OF_HEAD as f64 * self.times) as usize);
         let ease = Ease::fit(known, settings, self.circumstances)?;
         let lifts = Lifts::new(known, self.circumstances);
         if lifts.names().len() < 2 {
@@ -260,13 +270,20 @@ impl<'a> Choice<'a> {
             Head::fit(&half.iter().map(|&(_, sample)| sample).collect::<Vec<_>>())
         };
         let (Some(of_even), Some(of_odd)) = (fitted(&even), fitted(&odd)) else { return Ok(None) };
-        let lists = cases.iter().zip(&samples).map(|(case, sample)| {
-            let head = if half(case) == 0 { &of_odd } else { &of_even };
-            candidates(head.scores(sample))
-        });
-        let (report, goal) = self.listed(&cases, lists.collect());
+        let to_power = |power: f64| {
+            let (even, odd) = (of_even.shrunk(power), of_odd.shrunk(power));
+            let lists = cases.par_iter().zip(&samples).map(|(case, sample)| {
+                let head = if half(case) == 0 { &odd } else { &even };
+                candidates(head.scores(sample))
+            });
+            let (report, goal) = self.listed(&cases, lists.collect());
+            (power, report, goal)
+        };
+        let tried = POWERS.map(to_power).into_iter();
+        let best = tried.reduce(|best, other| if other.2 > best.2 { other } else { best });
+        let Some((power, report, goal)) = best.filter(|(.., goal)| *goal > alone) else { return Ok(None) };
         let head = Head::fit(&samples.iter().collect::<Vec<_>>());
-        Ok(head.filter(|_| goal > alone).map(|head| (head, report, goal)))
+        Ok(head.map(|head| (head.shrunk(power), report, goal)))
     }
 
     /// The best lambda from this one up, or else from this one down.

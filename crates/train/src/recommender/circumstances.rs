@@ -49,7 +49,7 @@ pub struct CircumstanceOptions {
 /// What is known of people and items.
 #[derive(Debug, Default)]
 pub struct Circumstances {
-    /// Age bands, sexes and words of lifestyle, sorted, by number.
+    /// Ages, sexes, pregnancy and words of lifestyle, sorted, by number.
     pub who: Vec<String>,
     /// Conditions, sorted, by number.
     pub conditions: Vec<String>,
@@ -168,7 +168,15 @@ impl Circumstances {
 
     /// The age bands and sexes of these people, as groups to measure by.
     pub fn groups<'a>(&self, people: impl Iterator<Item = &'a str>) -> Groups {
-        let of_group = |feature: &&String| feature.starts_with("age: ") || feature.starts_with("sex: ");
+        // Tens of years, not halves of them nor the two together.
+        let tens = |age: &str| {
+            let ends =
+                age.split_once(" to ").map(|(first, last)| (first.parse::<i32>(), last.parse::<i32>()));
+            matches!(ends, Some((Ok(first), Ok(last))) if last == first + 9)
+        };
+        let of_group = |feature: &&String| {
+            feature.starts_with("sex: ") || feature.strip_prefix("age: ").is_some_and(tens)
+        };
         let groups = |person: &str| -> Vec<String> {
             let who = self.of(person).iter().map(|&number| &self.who[number as usize]);
             who.filter(of_group).cloned().collect()
@@ -286,6 +294,19 @@ mod tests {
         assert_eq!(of("1", &["aspirin", "insulin"]), [0, 1]);
         assert_eq!(of("1", &[]), [0], "the reason of what is held out is not known");
         assert_eq!((of("8", &["statin"]), of("8", &["aspirin"])), (vec![], vec![1]));
+
+        // Measured is by tens of years and by sex.
+        let year = clock::year_of(clock::now()) - 66;
+        let line = |n: u32| {
+            format!(
+                "{{\"user_id\": \"{n}\", \"profile\": {{\"sex\": \"female\", \"birth_year\": {year}, \"pregnant\": true}}}}\n"
+            )
+        };
+        std::fs::write(&people, (1..=5).map(line).collect::<String>()).unwrap();
+        let all = read(&options, Some(people.clone())).unwrap();
+        let who = ["age: 60 to 69", "age: 60 to 69, sex: female", "age: 65 to 69", "pregnant", "sex: female"];
+        assert_eq!(all.who, who);
+        assert_eq!(all.groups(["1", "8"].into_iter())["1"], ["age: 60 to 69", "sex: female"]);
 
         std::fs::write(&people, "{\"user_id\": \"1\", \"profile\": {\"birth_year\": 1}}\n").unwrap();
         let error = read(&options, Some(people)).unwrap_err().to_string();

@@ -262,7 +262,15 @@ impl Head {
         scores
     }
 
-    /// The score to this power is proportional to the probability.
+    /// The same with what circumstances multiply raised to this power. The likelihood is of all items, most
+    /// of them far down, and what is best for it may be too much for the first ten.
+    pub fn shrunk(&self, power: f64) -> Head {
+        let mut shrunk = self.clone();
+        shrunk.coefficients[HISTORY + 1..].iter_mut().for_each(|value| *value *= power);
+        shrunk
+    }
+
+    /// The power of the score that the probability was fitted to be proportional to.
     pub fn scale(&self) -> f64 {
         self.coefficients[HISTORY]
     }
@@ -434,6 +442,22 @@ mod tests {
         assert_eq!(Head::fit(&[]), None);
         let alone = Sample { columns: vec![vec![0.0; 2]], own: vec![], wanted: vec![0] };
         assert_eq!(Head::fit(&[&alone]), None, "nothing besides the history");
+    }
+
+    #[test]
+    fn what_is_shrunk_changes_no_history() {
+        let samples = samples(&[1.0, -0.5], 200);
+        let head = Head::fit(&samples.iter().collect::<Vec<_>>()).unwrap();
+        let (whole, half, none) = (
+            head.scores(&samples[0]),
+            head.shrunk(0.5).scores(&samples[0]),
+            head.shrunk(0.0).scores(&samples[0]),
+        );
+        for (item, history) in samples[0].column(HISTORY).iter().enumerate() {
+            assert!((none[item] - f64::from(*history).exp()).abs() < 1e-9);
+            assert!((half[item] - (whole[item] * none[item]).sqrt()).abs() < 1e-9);
+        }
+        assert!(whole.iter().zip(&none).any(|(one, other)| (one / other - 1.0).abs() > 0.01));
     }
 
     #[test]
