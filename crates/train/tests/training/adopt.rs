@@ -231,5 +231,5 @@ fn a_directory_becomes_a_package_once_it_was_measured() {
         m["precision"]["int8"]["cost"]["accuracy"] =
             json!(m["precision"]["int8"]["cost"]["accuracy_f32"].as_f64().unwrap() - 0.01);
     });
-    assert!(model::Package::read(&package.folder).unwrap_err().to_string().contains("precision.int8"));
+    assert!(model::Package::read(&package.folder).err().unwrap().to_string().contains("precision.int8"));
 }
