@@ -180,7 +180,10 @@ fn in_less_than_single_precision_nearly_the_same() {
             let off: f32 = pairs().map(|(a, b)| (a - b) * (a - b)).sum();
             assert!((off / size).sqrt() < most && off > 0.0, "{numbers:?}: {off} of {size}");
             for (input, together) in inputs.iter().zip(&low) {
-                assert_eq!(plan.logits(&[*input]).unwrap()[0], *together, "{numbers:?}");
+                // A sum may be made in other parts, which may bring a value to the level next to it.
+                let alone = &plan.logits(&[*input]).unwrap()[0];
+                let near = |(a, b): (&f32, &f32)| (a - b).abs() < 0.02 * (1.0 + b.abs());
+                assert!(alone.iter().zip(together).all(near), "{numbers:?}");
             }
         }
     }
