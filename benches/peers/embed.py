@@ -165,9 +165,10 @@ def main():
                            "--epochs", options.epochs] + ["--subword"] * options.subword
                 said, *_ = run([str(part) for part in command])
                 taken.setdefault(name, []).append(tuple(json.loads(said.splitlines()[-1])))
-                kept = numpy.load(out)
-                place = {word: at for at, word in enumerate(kept["words"])}
-                found[name] = {word: kept["vectors"][place[word]] for word in words if word in place}
+                with numpy.load(out) as kept:
+                    known, vectors = kept["words"].tolist(), kept["vectors"]
+                place = {word: at for at, word in enumerate(known)}
+                found[name] = {word: vectors[place[word]].copy() for word in words if word in place}
     print(f"{count} words, {options.epochs} epochs, {options.threads} threads, {DIMENSIONS} values, medians of {options.rounds}")
     for name, times in taken.items():
         clock, processor = (statistics.median(column) for column in zip(*times))
