@@ -96,7 +96,7 @@ pub struct Config {
     pub models_dir: PathBuf,
     /// By whom packages must be signed; none where they need not be.
     pub model_keys: Option<Vec<ModelKey>>,
-    /// What image networks are computed in.
+    /// What image networks and encoders are computed in.
     pub precision: ServingPrecision,
     /// Largest request body in bytes.
     pub max_body_bytes: usize,

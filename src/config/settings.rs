@@ -211,7 +211,7 @@ pub static PRECISION: Setting<OneOf<ServingPrecision>> = Setting {
         ("bf16", ServingPrecision::Bf16),
         ("int8", ServingPrecision::Int8),
     ]),
-    help: "What classifiers of images are computed in: `f32`; `bf16` or `int8` where the package allows it; or `auto`, the fastest of those that the package allows and the processor has instructions for",
+    help: "What classifiers of images and encoders of texts are computed in: `f32`; `bf16` or `int8` where the package allows it; or `auto`, the fastest of those that the package allows and the processor has instructions for",
 };
 
 pub static RECOMMENDER: Setting<OneOf<RecommenderEngine>> = Setting {

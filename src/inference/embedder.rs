@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 
 use super::engine::{InferenceError, Model};
 use super::pool::{AskError, Pool, Timing};
+use super::precision::choose;
 use super::preprocess_pool::PreprocessPool;
 use super::registry::{Registry, Served};
 use crate::config::Config;
 use model::calibration::NotFinite;
+use model::manifest::Precision;
 use model::{Manifest, Package, PackageError};
 use text::Embedder;
 use text::embedder::TextExample;
@@ -84,6 +86,8 @@ pub struct EmbedService {
     pub manifest: Manifest,
     /// Its model card.
     pub card: String,
+    /// What it is computed in.
+    pub precision: Precision,
     embedder: Embedder,
     part: usize,
     patience: Duration,
@@ -101,7 +105,8 @@ impl EmbedService {
         config: &Config,
         preprocess: Arc<PreprocessPool>,
     ) -> Result<EmbedService, PackageError> {
-        let embedder = Embedder::read(&package)?;
+        let precision = choose(&package.manifest, config.precision);
+        let embedder = Embedder::read_in(&package, precision)?;
         let Package { folder, manifest, card, .. } = package;
         let blank = embedder.encode("no pain").map_err(|e| PackageError::new(&folder, e))?;
         let model = EmbedModel(embedder.clone());
@@ -113,7 +118,7 @@ impl EmbedService {
         let pool = Pool::start_with(&manifest, &folder, config, Arc::new(blank), build, check)?;
         let part = PART.min(config.queue).max(1);
         let patience = config.max_request_timeout;
-        Ok(EmbedService { manifest, card, embedder, part, patience, preprocess, pool })
+        Ok(EmbedService { manifest, card, precision, embedder, part, patience, preprocess, pool })
     }
 
     /// Values of a vector.

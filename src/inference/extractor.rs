@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 
 use super::engine::Model;
 use super::pool::{AskError, Pool, Timing};
+use super::precision::choose;
 use super::preprocess_pool::PreprocessPool;
 use crate::config::Config;
+use model::manifest::Precision;
 use model::{Manifest, Package, PackageError};
 use text::Extractor;
 use text::tagger::{Document, Found};
@@ -68,6 +70,8 @@ pub struct ExtractService {
     pub manifest: Manifest,
     /// Its model card.
     pub card: String,
+    /// What it is computed in.
+    pub precision: Precision,
     extractor: Extractor,
     preprocess: Arc<PreprocessPool>,
     pool: Pool<Arc<Document>>,
@@ -83,14 +87,15 @@ impl ExtractService {
         config: &Config,
         preprocess: Arc<PreprocessPool>,
     ) -> Result<ExtractService, PackageError> {
-        let extractor = Extractor::read(&package)?;
+        let precision = choose(&package.manifest, config.precision);
+        let extractor = Extractor::read_in(&package, precision)?;
         let Package { folder, manifest, card, .. } = package;
         let blank = extractor.read_text("no pain").map_err(|e| PackageError::new(&folder, e))?;
         let model = ExtractModel(extractor.clone());
         let build = move || Ok(model.clone());
         // A chain answers with numbers whatever the weights are, and an encoder that does not has failed.
         let pool = Pool::start_with(&manifest, &folder, config, Arc::new(blank), build, |_| Ok(()))?;
-        Ok(ExtractService { manifest, card, extractor, preprocess, pool })
+        Ok(ExtractService { manifest, card, precision, extractor, preprocess, pool })
     }
 
     /// The names of its relations, in order.

@@ -9,10 +9,11 @@ use candle_core::Tensor;
 
 use super::engine::Model;
 use super::pool::{AskError, Pool, Timing};
+use super::precision::choose;
 use super::prediction::{Outcome, Reason};
 use super::preprocess_pool::PreprocessPool;
 use crate::config::Config;
-use model::manifest::{Input, RecordInput};
+use model::manifest::{Input, Precision, RecordInput};
 use model::package::MANIFEST;
 use model::{Manifest, Package, PackageError};
 use nn::Params;
@@ -45,8 +46,22 @@ impl NoteModel {
         input: &RecordInput,
         weights: &BTreeMap<String, Tensor>,
     ) -> candle_core::Result<NoteModel> {
+        NoteModel::build_in(manifest, input, weights, Precision::F32)
+    }
+
+    /// The same, its dense layers computed in `precision`.
+    ///
+    /// # Errors
+    /// As [`NoteModel::build`].
+    pub fn build_in(
+        manifest: &Manifest,
+        input: &RecordInput,
+        weights: &BTreeMap<String, Tensor>,
+        precision: Precision,
+    ) -> candle_core::Result<NoteModel> {
         let mut params = Params::frozen(weights.clone());
-        let plan = network::plan(&manifest.architecture, input, manifest.labels.len(), &mut params)?;
+        let labels = manifest.labels.len();
+        let plan = network::plan_in(&manifest.architecture, input, labels, &mut params, precision)?;
         params.finish()?;
         Ok(NoteModel { plan })
     }
@@ -149,6 +164,8 @@ pub struct NoteService {
     pub manifest: Manifest,
     /// Its model card.
     pub card: String,
+    /// What it is computed in.
+    pub precision: Precision,
     encoder: Encoder,
     red_flags: Option<RedFlags>,
     familiarity: Option<Familiarity>,
@@ -180,7 +197,8 @@ impl NoteService {
         let record =
             Record { note: "pain".to_string(), fields: vec![FieldValue::Missing; input.fields.len()] };
         let blank = encoder.encode(&record).map_err(|e| PackageError::new(&file, e))?;
-        let model = NoteModel::build(&manifest, &input, &weights)
+        let precision = choose(&manifest, config.precision);
+        let model = NoteModel::build_in(&manifest, &input, &weights, precision)
             .map_err(|e| PackageError::new(folder.join(&manifest.weights.file), e))?;
         let bag = match &model.plan {
             Plan::Bag(bag) => Some(bag.clone()),
@@ -188,7 +206,7 @@ impl NoteService {
         };
         let build = move || Ok(model.clone());
         let pool = Pool::start(&manifest, &folder, config, Arc::new(blank), build)?;
-        Ok(NoteService { manifest, card, encoder, red_flags, familiarity, preprocess, pool, bag })
+        Ok(NoteService { manifest, card, precision, encoder, red_flags, familiarity, preprocess, pool, bag })
     }
 
     /// What the manifest says of a record.

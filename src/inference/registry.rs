@@ -72,7 +72,10 @@ impl Served {
     pub fn precision(&self) -> Precision {
         match self {
             Served::Image(service) => service.precision,
-            // Only networks over images have another form.
+            Served::Note(service) => service.precision,
+            Served::Extract(service) => service.precision,
+            Served::Embed(service) => service.precision,
+            // These have no other form.
             _ => Precision::F32,
         }
     }

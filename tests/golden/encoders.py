@@ -38,7 +38,9 @@ LABELS = ["Home", "ward", "ICU"]
 TAGS = ["I-Disease", "O", "B-Symptom", "B-Disease"]
 MODERN = "modernbert"
 THETAS, REACH = (1000.0, 20.0), 4
-CLASSES = {"bert": "Bert", "distilbert": "DistilBert", "roberta": "Roberta", "xlm-roberta": "XLMRoberta", MODERN: "ModernBert"}
+DEBERTA = "deberta-v2"
+BUCKETS, FARTHEST = 8, 20
+CLASSES = {"bert": "Bert", "distilbert": "DistilBert", "roberta": "Roberta", "xlm-roberta": "XLMRoberta", MODERN: "ModernBert", DEBERTA: "DebertaV2"}
 
 
 def tokenizer(family):
@@ -60,6 +62,8 @@ def tokenizer(family):
 def config(family, count):
     if family == MODERN:
         return modern_config(count)
+    if family == DEBERTA:
+        return deberta_config(count)
     kind = FAMILIES[family]
     if family == "distilbert":
         return dict(model_type=family, architectures=["DistilBertModel"], vocab_size=count, dim=WIDTH, n_layers=LAYERS, n_heads=kind["heads"], hidden_dim=INNER, max_position_embeddings=PLACES, activation="gelu", pad_token_id=0)
@@ -71,6 +75,8 @@ def config(family, count):
 def weights(family, count, rng):
     if family == MODERN:
         return modern_weights(count, rng)
+    if family == DEBERTA:
+        return deberta_weights(count, rng)
     kind = FAMILIES[family]
     drawn = {}
 
@@ -104,6 +110,8 @@ def states(family, stored, ids):
     """The last hidden state of every token, in double precision."""
     if family == MODERN:
         return modern_states(stored, ids)
+    if family == DEBERTA:
+        return deberta_states(stored, ids)
     kind = FAMILIES[family]
     get = lambda name: stored[kind["prefix"] + name].astype(np.float64)
     dense = lambda name, x: x @ get(f"{name}.weight").T + get(f"{name}.bias")
@@ -199,12 +207,101 @@ def modern_states(stored, ids):
     return normalised(x, get("final_norm"))
 
 
+# DeBERTa: scores that say how far apart two tokens are. Without a head, keys and queries of distances have weights of their
+# own and each distance its row; with one they share the tokens' and distances fall together by their logarithm, as in its
+# third version.
+
+
+def deberta_config(count):
+    return dict(model_type=DEBERTA, architectures=["DebertaV2Model"], vocab_size=count, hidden_size=WIDTH, num_hidden_layers=LAYERS, num_attention_heads=4, intermediate_size=INNER, max_position_embeddings=PLACES, layer_norm_eps=1e-7, hidden_act="gelu", pad_token_id=0, type_vocab_size=2, relative_attention=True, max_relative_positions=6, position_buckets=-1, pos_att_type=["p2c", "c2p"], share_att_key=False, position_biased_input=True, norm_rel_ebd="none", pooler_hidden_size=WIDTH, pooler_hidden_act="gelu", pooler_dropout=0)
+
+
+def deberta_shared(config):
+    return config | dict(max_relative_positions=FARTHEST, position_buckets=BUCKETS, share_att_key=True, position_biased_input=False, norm_rel_ebd="layer_norm", type_vocab_size=0, pos_att_type="p2c|c2p")
+
+
+def deberta_weights(count, rng, shared=False):
+    drawn = {"embeddings.word_embeddings.weight": 0.02 * rng.standard_normal((count, WIDTH))}
+
+    def norm(name):
+        drawn[f"{name}.weight"] = 1 + 0.2 * rng.standard_normal(WIDTH)
+        drawn[f"{name}.bias"] = 0.2 * rng.standard_normal(WIDTH)
+
+    def dense(name, inputs, outputs):
+        drawn[f"{name}.weight"] = 0.3 * rng.standard_normal((outputs, inputs))
+        drawn[f"{name}.bias"] = 0.2 * rng.standard_normal(outputs)
+
+    norm("embeddings.LayerNorm")
+    if shared:
+        norm("encoder.LayerNorm")
+    else:
+        drawn["embeddings.position_embeddings.weight"] = 0.02 * rng.standard_normal((PLACES, WIDTH))
+        drawn["embeddings.token_type_embeddings.weight"] = 0.02 * rng.standard_normal((2, WIDTH))
+    drawn["encoder.rel_embeddings.weight"] = rng.standard_normal((2 * (BUCKETS if shared else 6), WIDTH))
+    for number in range(LAYERS):
+        at = f"encoder.layer.{number}."
+        for name in ("query_proj", "key_proj", "value_proj") + (() if shared else ("pos_key_proj", "pos_query_proj")):
+            dense(f"{at}attention.self.{name}", WIDTH, WIDTH)
+        dense(at + "attention.output.dense", WIDTH, WIDTH)
+        norm(at + "attention.output.LayerNorm")
+        dense(at + "intermediate.dense", WIDTH, INNER)
+        dense(at + "output.dense", INNER, WIDTH)
+        norm(at + "output.LayerNorm")
+    return {name: array.astype(np.float32) for name, array in drawn.items()}
+
+
+def distance_row(distance, span, buckets):
+    """The row of the table of distances, of which there are twice the span."""
+    middle = span // 2
+    if buckets and abs(distance) > middle:
+        far = math.ceil(math.log(abs(distance) / middle) / math.log((FARTHEST - 1) / middle) * (middle - 1)) + middle
+        distance = far if distance > 0 else -far
+    return min(max(distance + span, 0), 2 * span - 1)
+
+
+def deberta_states(stored, ids):
+    get = lambda name: stored[name].astype(np.float64)
+    dense = lambda name, x: x @ get(f"{name}.weight").T + get(f"{name}.bias")
+
+    def norm(name, x):
+        centred = x - x.mean(-1, keepdims=True)
+        return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-7) * get(f"{name}.weight") + get(f"{name}.bias")
+
+    shared = "encoder.LayerNorm.weight" in stored
+    x = get("embeddings.word_embeddings.weight")[ids]
+    if not shared:
+        x = x + get("embeddings.position_embeddings.weight")[: len(ids)] + get("embeddings.token_type_embeddings.weight")[0]
+    x = norm("embeddings.LayerNorm", x)
+    table = get("encoder.rel_embeddings.weight")
+    table = norm("encoder.LayerNorm", table) if shared else table
+    heads, count = 4, len(ids)
+    size = WIDTH // heads
+    rows = np.array([[distance_row(i - j, len(table) // 2, shared) for j in range(count)] for i in range(count)])
+    for number in range(LAYERS):
+        at = f"encoder.layer.{number}."
+        own = lambda name: f"{at}attention.self.{name}"
+        q, k, v = (dense(own(name), x) for name in ("query_proj", "key_proj", "value_proj"))
+        place_keys = dense(own("key_proj" if shared else "pos_key_proj"), table)
+        place_queries = dense(own("query_proj" if shared else "pos_query_proj"), table)
+        mixed = np.zeros_like(x)
+        for head in range(heads):
+            part = slice(head * size, (head + 1) * size)
+            scores = np.array([[q[i, part] @ k[j, part] + q[i, part] @ place_keys[rows[i, j], part] + k[j, part] @ place_queries[rows[i, j], part] for j in range(count)] for i in range(count)]) / math.sqrt(3 * size)
+            terms = np.exp(scores - scores.max(-1, keepdims=True))
+            mixed[:, part] = terms / terms.sum(-1, keepdims=True) @ v[:, part]
+        x = norm(at + "attention.output.LayerNorm", x + dense(at + "attention.output.dense", mixed))
+        x = norm(at + "output.LayerNorm", x + dense(at + "output.dense", gelu(dense(at + "intermediate.dense", x))))
+    return x
+
+
 def with_head(family, count, names, kind, rng):
     """The configuration and the weights of an encoder with a head; its rows are larger than without, so that logits differ."""
     task = {"labels": "ForSequenceClassification", "tags": "ForTokenClassification"}[kind]
     made = config(family, count) | dict(architectures=[CLASSES[family] + task], id2label={str(i): name for i, name in enumerate(names)}, label2id={name: i for i, name in enumerate(names)})
     own, prefix = prefixes(family)
-    stored = {prefix + name[len(own):]: array for name, array in weights(family, count, rng).items()}
+    drawn = deberta_weights(count, rng, shared=True) if family == DEBERTA else weights(family, count, rng)
+    made = deberta_shared(made) if family == DEBERTA else made
+    stored = {prefix + name[len(own):]: array for name, array in drawn.items()}
 
     def dense(name, outputs, inputs):
         stored[f"{name}.weight"] = rng.standard_normal((outputs, inputs)).astype(np.float32)
@@ -226,8 +323,8 @@ def with_head(family, count, names, kind, rng):
 
 def prefixes(family):
     """Before the names of an encoder without a head, and with one."""
-    if family == MODERN:
-        return "", "model."
+    if family in (MODERN, DEBERTA):
+        return "", {MODERN: "model.", DEBERTA: "deberta."}[family]
     return FAMILIES[family]["prefix"], f"{family.replace('xlm-', '')}."
 
 
@@ -236,6 +333,7 @@ HEADS = {
     "distilbert": ("pre_classifier", "classifier"),
     "roberta": ("classifier.dense", "classifier.out_proj"),
     "xlm-roberta": ("classifier.dense", "classifier.out_proj"),
+    DEBERTA: ("pooler.dense", "classifier"),
 }
 
 
@@ -252,7 +350,7 @@ def logits(family, stored, ids, kind):
         return dense("classifier", x)
     hidden, last = HEADS[family]
     x = dense(hidden, x[0])
-    return dense(last, np.maximum(x, 0) if family == "distilbert" else np.tanh(x))
+    return dense(last, {"distilbert": lambda x: np.maximum(x, 0), DEBERTA: gelu}.get(family, np.tanh)(x))
 
 
 def unit(vector):
@@ -262,7 +360,7 @@ def unit(vector):
 def write():
     rng = np.random.default_rng(0)
     expected = {}
-    for family in [*FAMILIES, MODERN]:
+    for family in [*FAMILIES, MODERN, DEBERTA]:
         folder = HERE / "encoders" / family
         folder.mkdir(parents=True, exist_ok=True)
         made, count = tokenizer(family)
@@ -281,7 +379,7 @@ def write():
     for kind, names, seed in (("labels", LABELS, 1), ("tags", TAGS, 2)):
         rng = np.random.default_rng(seed)
         heads[kind] = {}
-        for family in [*FAMILIES, MODERN]:
+        for family in [*FAMILIES, MODERN, DEBERTA]:
             folder = HERE / "encoders" / f"{family}-{kind}"
             folder.mkdir(parents=True, exist_ok=True)
             made, count = tokenizer(family)
@@ -290,8 +388,8 @@ def write():
             (folder / "config.json").write_text(json.dumps(described, indent=1) + "\n")
             save_file(stored, folder / "model.safetensors", metadata={"format": "pt"})
             rows = []
-            # The longest shows what a layer that sees what is near by does not see.
-            for text in TEXTS if (family, kind) == (MODERN, "labels") else TEXTS[:-1]:
+            # The longest shows what a layer that sees what is near by does not see, and distances that fall together.
+            for text in TEXTS if kind == "labels" and family in (MODERN, DEBERTA) else TEXTS[:-1]:
                 ids = made.encode(text).ids
                 ids = ids[: MOST - 1] + ids[-1:] if len(ids) > MOST else ids
                 rows.append({"text": text, "ids": ids, "logits": logits(family, stored, ids, kind).round(9).tolist()})

@@ -35,7 +35,7 @@ struct Adopted {
     server: Server,
     classifier: Manifest,
     tagger: Manifest,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 fn start() -> Adopted {
@@ -54,7 +54,9 @@ fn start() -> Adopted {
     fs::write(marked.join("dev.jsonl"), lines).unwrap();
     let classifier = adopted(folder.path(), "xlm-roberta-labels", &notes, "ward-finder");
     let tagger = adopted(folder.path(), "bert-tags", &marked, "names-finder");
-    Adopted { server: Server::start(&folder.path().join("models"), &[]), classifier, tagger, _folder: folder }
+    // What transformers says is in single precision.
+    let server = Server::start(&folder.path().join("models"), &["--precision", "f32"]);
+    Adopted { server, classifier, tagger, folder }
 }
 
 async fn post(server: &Server, path: &str, body: Value) -> Response {
@@ -140,7 +142,8 @@ async fn a_tagger_answers_with_names_where_they_stand() {
             end = at("end");
             assert_eq!(entity["text"], characters[at("start")..end].iter().collect::<String>(), "{result}");
             let probability = entity["probability"].as_f64().unwrap();
-            assert!((0.05..=1.0).contains(&probability), "{result}");
+            // Corrected by how often such names were right, which of a model of chance is seldom.
+            assert!(probability > 0.0 && probability <= 1.0, "{result}");
             assert!(tagger.labels.iter().any(|label| entity["label"] == **label), "{result}");
             found += 1;
         }
@@ -154,6 +157,47 @@ async fn a_tagger_answers_with_names_where_they_stand() {
     assert_eq!(together[4]["tokens"], 240);
     for (note, result) in notes.iter().zip(&together) {
         assert_eq!(results(server, "/v1/notes/extract", &[note]).await[0], *result);
+    }
+}
+
+/// Where packages allow it they are served over bytes or halves, say so, and answer nearly the same.
+#[tokio::test]
+async fn in_less_than_single_precision_they_say_nearly_the_same() {
+    let Adopted { server, folder, .. } = &start();
+    let models = folder.path().join("models");
+    for name in ["ward-finder", "names-finder"] {
+        let file = models.join(name).join("1/manifest.json");
+        let mut manifest: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+        for of in ["int8", "bf16"] {
+            // So few validation texts say little of what it costs; here it is allowed whatever it does.
+            let cost = &mut manifest["precision"][of];
+            cost["allowed"] = json!(true);
+            cost["cost"]["accuracy"] = cost["cost"]["accuracy_f32"].clone();
+        }
+        fs::write(&file, manifest.to_string()).unwrap();
+    }
+    let notes = ["chest pain and cough", "fever for two days, no rash", "no rash, two coughs"];
+    let exact = results(server, "/v1/notes/classify", &notes).await;
+    for of in ["int8", "bf16"] {
+        let low = Server::start(&models, &["--precision", of]);
+        for name in ["ward-finder", "names-finder"] {
+            let path = low.at(&format!("/v1/models/{name}"));
+            let model: Value = reqwest::get(path).await.unwrap().json().await.unwrap();
+            assert_eq!(model["precision"], of);
+        }
+        let near = results(&low, "/v1/notes/classify", &notes).await;
+        assert_ne!(near, exact, "{of}");
+        for (near, exact) in near.iter().zip(&exact) {
+            for one in near["predictions"].as_array().unwrap() {
+                let other =
+                    exact["predictions"].as_array().unwrap().iter().find(|p| p["label"] == one["label"]);
+                let (a, b) = (&one["probability"], &other.unwrap()["probability"]);
+                assert!((a.as_f64().unwrap() - b.as_f64().unwrap()).abs() < 0.1, "{of}: {near} for {exact}");
+            }
+        }
+        let alone = &results(&low, "/v1/notes/classify", &notes[1..2]).await[0];
+        assert_eq!(alone["label"], near[1]["label"], "{of}");
+        results(&low, "/v1/notes/extract", &notes).await;
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::manifest::{
     Architecture, CnnLayer, Crop, EncoderConfig, EncoderHead, FieldKind, ImageInput, Input, Likeness,
-    Manifest, Normalisation, RecordInput, ResnetConfig,
+    Manifest, Normalisation, RecordInput, ResnetConfig, Task,
 };
 
 use super::package::LIKENESS;
@@ -175,10 +175,18 @@ impl Manifest {
             self.names_likeness()?;
         }
         if let Some(precision) = &self.precision {
-            if !matches!(self.input, Input::Image(_)) {
-                return Err("precision is for networks over images".to_string());
+            match (&self.input, &self.architecture) {
+                (Input::Image(_), _) => precision.check(false)?,
+                (_, Architecture::Encoder(_) | Architecture::Transformer(_)) => precision.check(true)?,
+                _ => return Err("precision is for networks over images and encoders over texts".to_string()),
             }
-            precision.check()?;
+        }
+        let names = &self.calibration.names;
+        if !names.is_empty() && (self.task() != Task::NoteExtraction || names.len() != self.labels.len()) {
+            return Err("calibration.names: a model that finds names has one for each label".to_string());
+        }
+        if names.iter().any(|of| !(of.slope.is_finite() && of.slope > 0.0 && of.offset.is_finite())) {
+            return Err("calibration.names: slopes are above 0, and offsets are numbers".to_string());
         }
         for file in std::iter::once(&self.weights.file).chain(self.files.keys()) {
             if file.is_empty() || file.starts_with('.') || file.contains(['/', '\\']) {

@@ -88,6 +88,9 @@ pub struct EncoderConfig {
     /// How places are told apart where they are not learned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotary: Option<RotaryConfig>,
+    /// How distances between tokens are told apart, where attention reads them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relative: Option<RelativeConfig>,
     /// What reads the rows; nothing where the text's vector is the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<EncoderHead>,
@@ -122,6 +125,9 @@ pub enum HeadActivation {
     Relu,
     /// The Gaussian error linear unit, normalised behind it.
     Gelu,
+    /// The same without a normalisation.
+    #[serde(rename = "gelu-alone")]
+    GeluAlone,
 }
 
 /// Places as angles that queries and keys are turned by (ModernBERT, Warner et al. 2024): one layer in some sees the whole
@@ -138,6 +144,28 @@ pub struct RotaryConfig {
     /// The first layer and every so many from it on see the whole text.
     pub every: usize,
 }
+
+/// Distances between tokens, of which attention has learned keys and queries (DeBERTa, He et al. 2021).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RelativeConfig {
+    /// Distances that are told apart on either side.
+    pub span: usize,
+    /// Distances up to half the span are each their own, larger ones up to this fall together by their logarithm; without it
+    /// each is its own up to the span.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub most: Option<usize>,
+    /// Whether there are keys of distances.
+    pub keys: bool,
+    /// Whether there are queries of distances.
+    pub queries: bool,
+    /// Whether tokens have learned values of their places besides.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub places: bool,
+}
+
+/// Most tokens of a text where distances are read: there is a value for each pair of tokens.
+const MAX_RELATIVE: usize = 4096;
 
 /// How the rows of a text become one vector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -181,12 +209,25 @@ impl EncoderConfig {
                 ));
             }
         }
+        if let Some(RelativeConfig { span, most, .. }) = self.relative {
+            within("relative.span", span, MAX_RELATIVE)?;
+            within("positions", self.positions, MAX_RELATIVE)?;
+            if self.rotary.is_some() {
+                return Err("architecture: places are angles or distances, not both".to_string());
+            }
+            if most.is_some_and(|most| !(3.max(span / 2 + 2)..=1 << 16).contains(&most)) {
+                return Err(format!(
+                    "architecture: relative.most is not from half the span of {span} to 65536"
+                ));
+            }
+        }
         if let Some(EncoderHead::Tags { threshold }) = self.head
             && !(0.0..=1.0).contains(&threshold)
         {
             return Err(format!("architecture: threshold is {threshold}, not between 0 and 1"));
         }
-        let layer = self.width * (4 * self.width + 2 * self.feed_forward);
+        let distances = self.relative.map_or(0, |relative| 4 * relative.span);
+        let layer = self.width * (4 * self.width + 2 * self.feed_forward + distances);
         if self.width * (self.vocabulary + self.positions) + self.layers * layer > MAX_VALUES {
             return Err(format!("architecture: more than {MAX_VALUES} values"));
         }

@@ -12,8 +12,10 @@ pub use super::architecture::{
     Architecture, BagConfig, CnnConfig, CnnLayer, CrfConfig, LstmConfig, NGrams, NameList, RelationConfig,
     ResnetConfig, ResnetStage, TransformerConfig, TreesConfig,
 };
+pub use super::calibration::NameCalibration;
 pub use super::embedding::{
-    EncoderConfig, EncoderHead, HeadActivation, RetrievalMetrics, RotaryConfig, TextPooling, VectorsConfig,
+    EncoderConfig, EncoderHead, HeadActivation, RelativeConfig, RetrievalMetrics, RotaryConfig, TextPooling,
+    VectorsConfig,
 };
 pub use super::generation::{DenoiserConfig, FewExamples, Generation, GenerationMetrics, Memorisation};
 pub use super::metrics::{ExtractionMetrics, FoundMetrics, Metrics, OrdinalMetrics};
@@ -21,7 +23,7 @@ pub use super::networks::{
     BlockStage, ConvnextConfig, ConvnextStage, DensenetConfig, FineStep, InceptionConfig, MobilenetConfig,
     UnetConfig, VitConfig,
 };
-pub use super::precision::{Bf16, Int8, Precision, PrecisionCost, Precisions};
+pub use super::precision::{BY_ROW, Bf16, Int8, Measure, Precision, PrecisionCost, Precisions};
 use super::recommendation::HistoryInput;
 pub use super::segmentation::{Instances, ObjectMetrics, Reading, RegionMetrics, Segmentation};
 
@@ -57,7 +59,8 @@ pub struct Manifest {
     /// this is for a network whose activations differ so much in size that it shows.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub exact_convolution: bool,
-    /// In which precisions besides single precision an image network may be computed, where that was measured.
+    /// In which precisions besides single precision a network over images or an encoder may be computed, where that was
+    /// measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub precision: Option<Precisions>,
     /// How logits become probabilities.
@@ -402,6 +405,17 @@ pub struct Calibration {
     /// Logits are divided by this before the softmax (Guo et al. 2017, "On calibration of modern
     /// neural networks").
     pub temperature: f32,
+    /// Of a model that finds names: how the probability of each label's names is corrected, in the order of the labels; none
+    /// where it is not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<NameCalibration>,
+}
+
+impl Calibration {
+    /// One with a temperature alone.
+    pub fn at(temperature: f32) -> Calibration {
+        Calibration { temperature, names: Vec::new() }
+    }
 }
 
 /// What a model was trained on.

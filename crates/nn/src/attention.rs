@@ -7,6 +7,8 @@
 
 use candle_core::{D, DType, Result, Tensor};
 
+use crate::graph::RelativePlaces;
+
 /// Added to the variance before the root.
 const EPSILON: f64 = 1e-5;
 
@@ -38,6 +40,51 @@ pub fn attention(x: &Tensor, heads: usize, reach: usize, lengths: &[usize]) -> R
             let mask: Vec<f32> = (0..length * length).map(seen).collect();
             scores = scores.broadcast_add(&Tensor::from_vec(mask, (length, length), x.device())?)?;
         }
+        let mixed = softmax(&scores)?.matmul(&values)?;
+        parts.push(mixed.transpose(0, 1)?.contiguous()?.reshape((length, width))?);
+        start += length;
+    }
+    Tensor::cat(&parts, 0)
+}
+
+/// The same where scores also say how far apart two rows are ([`crate::graph::SequenceOp::RelativeAttention`]); of the
+/// tables, (distances, width), the keys' comes first.
+pub fn relative_attention(
+    x: &Tensor,
+    heads: usize,
+    places: RelativePlaces,
+    tables: &[Tensor],
+    lengths: &[usize],
+) -> Result<Tensor> {
+    let width = x.dim(1)? / 3;
+    let head = width / heads;
+    // (distances, width) to (heads, head, distances).
+    let turned = |table: &Tensor| {
+        table.reshape((2 * places.span, heads, head))?.transpose(0, 1)?.transpose(1, 2)?.contiguous()
+    };
+    let tables = tables.iter().map(turned).collect::<Result<Vec<Tensor>>>()?;
+    let mut start = 0;
+    let mut parts = Vec::with_capacity(lengths.len());
+    for &length in lengths {
+        let own = x.narrow(0, start, length)?.reshape((length, 3, heads, head))?;
+        let part = |which: usize| own.narrow(1, which, 1)?.squeeze(1)?.transpose(0, 1)?.contiguous();
+        let (queries, keys, values) = (part(0)?, part(1)?, part(2)?);
+        let mut scores = queries.matmul(&keys.t()?)?;
+        // Of every head the row of a table for each pair: of a query and a key, or the other way round.
+        let rows = |distance: &dyn Fn(usize, usize) -> isize| {
+            let one = (0..length * length).map(|at| places.row(distance(at / length, at % length)) as u32);
+            let all: Vec<u32> = std::iter::repeat_n(one, heads).flatten().collect();
+            Tensor::from_vec(all, (heads, length, length), x.device())
+        };
+        if let Some(table) = tables.first().filter(|_| places.keys) {
+            let said = queries.matmul(table)?.gather(&rows(&|i, j| i as isize - j as isize)?, 2)?;
+            scores = (scores + said)?;
+        }
+        if let Some(table) = tables.last().filter(|_| places.queries) {
+            let said = keys.matmul(table)?.gather(&rows(&|j, i| i as isize - j as isize)?, 2)?;
+            scores = (scores + said.transpose(1, 2)?)?;
+        }
+        let scores = (scores / ((head * places.terms()) as f64).sqrt())?;
         let mixed = softmax(&scores)?.matmul(&values)?;
         parts.push(mixed.transpose(0, 1)?.contiguous()?.reshape((length, width))?);
         start += length;

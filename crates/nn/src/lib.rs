@@ -49,12 +49,12 @@ pub use bytes::{has_halves as has_half_instructions, is_native as has_byte_instr
 pub use filter::Filter;
 pub use graph::{
     Activation, Conv, Graph, GraphBuilder, GraphError, Interpolation, Node, NodeId, Op, Parameter, Pooling,
-    SequenceOp, Shape,
+    RelativePlaces, SequenceOp, Shape,
 };
 pub use linear::Linear;
 pub use params::{Init, Params};
 pub use plan::{Calibration, Clipping, Numerics, Plan, Range, Ranges, Runner};
-pub use sequence::{SequenceInput, SequenceNetwork, SequencePlan};
+pub use sequence::{Numbers, SequenceInput, SequenceNetwork, SequencePlan};
 pub use step::ImageNetwork;
 pub use window::Window;
 

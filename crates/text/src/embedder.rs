@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use candle_core::{Result, Tensor};
-use model::manifest::{Architecture, EncoderConfig, Input};
+use model::manifest::{Architecture, EncoderConfig, Input, Precision};
 use model::package::MANIFEST;
 use model::{Package, PackageError};
 use nn::{Params, SequenceInput, SequenceNetwork, SequencePlan};
 
 use super::adopted_tokenizer::AdoptedTokenizer;
+use super::network::numbers;
 use super::pretrained;
 use super::tokenizer::Tokens;
 use super::vectors::{WeightedRows, WordVectors, to_unit};
@@ -63,6 +64,14 @@ impl Embedder {
     /// # Errors
     /// The file that does not fit, and why.
     pub fn read(package: &Package) -> std::result::Result<Embedder, PackageError> {
+        Embedder::read_in(package, Precision::F32)
+    }
+
+    /// The same, the dense layers of an encoder computed in `precision`.
+    ///
+    /// # Errors
+    /// As [`Embedder::read`].
+    pub fn read_in(package: &Package, precision: Precision) -> std::result::Result<Embedder, PackageError> {
         let Package { folder, manifest, weights, .. } = package;
         let Input::Text(input) = &manifest.input else {
             return Err(PackageError::new(folder.join(MANIFEST), "this model reads no texts"));
@@ -76,7 +85,7 @@ impl Embedder {
             }
             Architecture::Encoder(config) => {
                 let tokenizer = AdoptedTokenizer::read(folder, config.vocabulary)?;
-                Embedder::of_encoder(config, weights.clone(), tokenizer, input.max_tokens)
+                Embedder::of_encoder(config, weights.clone(), tokenizer, input.max_tokens, precision)
                     .map_err(|e| PackageError::new(file(), e))
             }
             other => {
@@ -91,7 +100,7 @@ impl Embedder {
         Embedder { kind: Kind::Words(vectors), most }
     }
 
-    /// One of an encoder, which reads at most `most` tokens of a text.
+    /// One of an encoder, which reads at most `most` tokens of a text and whose dense layers are computed in `precision`.
     ///
     /// # Errors
     /// Weights that do not fit the sizes.
@@ -100,9 +109,11 @@ impl Embedder {
         weights: BTreeMap<String, Tensor>,
         tokenizer: AdoptedTokenizer,
         most: usize,
+        precision: Precision,
     ) -> Result<Embedder> {
         let mut params = Params::frozen(weights);
-        let plan = SequenceNetwork::new(pretrained::encoder(config)?, &mut params)?.plan()?;
+        let plan =
+            SequenceNetwork::new(pretrained::encoder(config)?, &mut params)?.plan_as(numbers(precision))?;
         params.finish()?;
         let (tokenizer, plan, width) = (Arc::new(tokenizer), Box::new(plan), config.width);
         Ok(Embedder { kind: Kind::Encoder { tokenizer, plan, width }, most: most.min(config.positions) })

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::Result;
-use model::manifest::{Architecture, Input};
+use model::manifest::{Architecture, Input, NameCalibration, Precision};
 use model::package::MANIFEST;
 use model::{Package, PackageError};
 
@@ -16,6 +16,7 @@ pub struct Extractor {
     kind: Kind,
     most: usize,
     relations: Vec<String>,
+    calibration: Vec<NameCalibration>,
 }
 
 #[derive(Clone)]
@@ -30,6 +31,14 @@ impl Extractor {
     /// # Errors
     /// The file that does not fit, and why.
     pub fn read(package: &Package) -> std::result::Result<Extractor, PackageError> {
+        Extractor::read_in(package, Precision::F32)
+    }
+
+    /// The same, the dense layers of an encoder computed in `precision`.
+    ///
+    /// # Errors
+    /// As [`Extractor::read`].
+    pub fn read_in(package: &Package, precision: Precision) -> std::result::Result<Extractor, PackageError> {
         let Package { folder, manifest, weights, .. } = package;
         let misfit = |e: candle_core::Error| PackageError::new(folder.join(&manifest.weights.file), e);
         let Input::Text(input) = &manifest.input else {
@@ -44,15 +53,16 @@ impl Extractor {
             Architecture::Encoder(config) => {
                 let tokenizer = AdoptedTokenizer::read(folder, config.vocabulary)?;
                 let (labels, temperature) = (manifest.labels.len(), manifest.calibration.temperature);
-                let tagger = EncoderTagger::new(config, labels, weights.clone(), tokenizer, temperature);
-                (Kind::Encoder(Box::new(tagger.map_err(misfit)?)), Vec::new())
+                let tagger = EncoderTagger::new(config, labels, weights.clone(), tokenizer, precision);
+                (Kind::Encoder(Box::new(tagger.map_err(misfit)?.at(temperature))), Vec::new())
             }
             other => {
                 let reason = format!("the architecture \"{}\" finds no names in notes", other.as_str());
                 return Err(PackageError::new(folder.join(MANIFEST), reason));
             }
         };
-        Ok(Extractor { kind, most: input.max_tokens, relations })
+        let calibration = manifest.calibration.names.clone();
+        Ok(Extractor { kind, most: input.max_tokens, relations, calibration })
     }
 
     /// The names of its relations, in order.
@@ -76,9 +86,11 @@ impl Extractor {
     /// # Errors
     /// Texts that were read for another model; scores that are no numbers.
     pub fn find(&mut self, documents: &[Arc<Document>]) -> Result<Vec<Found>> {
-        match &mut self.kind {
-            Kind::Chain(tagger) => Ok(documents.iter().map(|document| tagger.find(document)).collect()),
-            Kind::Encoder(tagger) => tagger.find(documents),
-        }
+        let mut found: Vec<Found> = match &mut self.kind {
+            Kind::Chain(tagger) => documents.iter().map(|document| tagger.find(document)).collect(),
+            Kind::Encoder(tagger) => tagger.find(documents)?,
+        };
+        found.iter_mut().for_each(|found| found.correct(&self.calibration));
+        Ok(found)
     }
 }

@@ -9,8 +9,8 @@ mod tests;
 use std::sync::Arc;
 
 use candle_core::{Result, Tensor, bail};
-use model::manifest::{Architecture, RecordInput};
-use nn::{Graph, GraphBuilder, GraphError, Init, Network, NodeId, Params, Pass, SequenceInput};
+use model::manifest::{Architecture, Precision, RecordInput};
+use nn::{Graph, GraphBuilder, GraphError, Init, Network, NodeId, Numbers, Params, Pass, SequenceInput};
 use nn::{SequenceNetwork, SequencePlan, Shape};
 
 use super::bag::Bag;
@@ -49,14 +49,38 @@ pub fn plan(
     labels: usize,
     params: &mut Params,
 ) -> Result<Plan> {
+    plan_in(architecture, input, labels, params, Precision::F32)
+}
+
+/// The same, its dense layers computed in `precision`; a bag is always in single precision.
+///
+/// # Errors
+/// As [`build`].
+pub fn plan_in(
+    architecture: &Architecture,
+    input: &RecordInput,
+    labels: usize,
+    params: &mut Params,
+    precision: Precision,
+) -> Result<Plan> {
     match architecture {
         Architecture::Bag(config) => {
             Ok(Plan::Bag(Arc::new(Bag::new(config, &input.fields, labels, params)?)))
         }
         other => {
             let graph = describe(other, input, labels)?;
-            Ok(Plan::Tokens(Box::new(SequenceNetwork::new(graph, params)?.plan()?)))
+            let network = SequenceNetwork::new(graph, params)?;
+            Ok(Plan::Tokens(Box::new(network.plan_as(numbers(precision))?)))
         }
+    }
+}
+
+/// What the dense layers of a network over tokens are computed over in a precision.
+pub fn numbers(precision: Precision) -> Numbers {
+    match precision {
+        Precision::F32 => Numbers::Single,
+        Precision::Bf16 => Numbers::Halves,
+        Precision::Int8 => Numbers::Bytes,
     }
 }
 

@@ -8,9 +8,14 @@
 //!
 //! ModernBERT (Warner et al. 2024) normalises before each part and turns queries and keys by their places in place of adding
 //! values; most of its layers see only what is near by, and its feed-forward parts have a gate.
+//!
+//! DeBERTa's second and third version (He et al. 2021) are built as BERT is, but that attention reads how far apart two tokens
+//! are. The keys and queries of distances, which its layers make of one table, are made when it is adopted.
 
-use model::manifest::{EncoderConfig, EncoderHead, HeadActivation, RotaryConfig, TextPooling};
-use nn::{Activation, Graph, GraphBuilder, GraphError, Init, NodeId, Pooling, Shape};
+use model::manifest::{
+    EncoderConfig, EncoderHead, HeadActivation, RelativeConfig, RotaryConfig, TextPooling,
+};
+use nn::{Activation, Graph, GraphBuilder, GraphError, Init, NodeId, Pooling, RelativePlaces, Shape};
 
 /// The network over texts of at most as many tokens as there are places, with one vector a text.
 ///
@@ -42,13 +47,13 @@ pub fn classifier(config: &EncoderConfig, labels: usize) -> Result<Graph, GraphE
         return g.finish(logits);
     };
     let hidden = g.dense("head.hidden", pooled, config.width, init(config.width));
-    let activation = match activation {
+    let function = match activation {
         HeadActivation::Tanh => Activation::Tanh,
         HeadActivation::Relu => Activation::Relu,
-        HeadActivation::Gelu => Activation::Gelu,
+        HeadActivation::Gelu | HeadActivation::GeluAlone => Activation::Gelu,
     };
-    let mut hidden = g.activation(hidden, activation);
-    if activation == Activation::Gelu {
+    let mut hidden = g.activation(hidden, function);
+    if activation == HeadActivation::Gelu {
         hidden = g.layer_norm("head.norm", hidden)?;
     }
     let logits = g.dense("head.labels", hidden, labels, init(labels));
@@ -83,7 +88,10 @@ fn rows(g: &mut GraphBuilder, config: &EncoderConfig) -> Result<NodeId, GraphErr
     if let Some(rotary) = &config.rotary {
         return rotary_rows(g, x, config, rotary);
     }
-    let x = g.positions("positions", x, config.positions)?;
+    let x = match config.relative {
+        Some(RelativeConfig { places: false, .. }) => x,
+        _ => g.positions("positions", x, config.positions)?,
+    };
     let mut x = g.layer_norm("embedding_norm", x)?;
     for layer in 0..config.layers {
         x = encoder_layer(g, &format!("layer{layer}"), x, config)?;
@@ -146,7 +154,13 @@ fn encoder_layer(
         g.dense(&named(part), x, outputs, Init::glorot(inputs, outputs))
     };
     let y = dense(g, "queries_keys_values", x, width, 3 * width);
-    let y = g.attention(&named("attention"), y, heads)?;
+    let y = match config.relative {
+        Some(RelativeConfig { span, most, keys, queries, .. }) => {
+            let places = RelativePlaces { span, most, keys, queries };
+            g.relative_attention(&named("attention"), y, heads, places)?
+        }
+        None => g.attention(&named("attention"), y, heads)?,
+    };
     let y = dense(g, "output", y, width, width);
     let y = g.add(&named("attended"), x, y)?;
     let x = g.layer_norm(&named("attention_norm"), y)?;

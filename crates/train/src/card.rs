@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::tables;
 use model::Manifest;
-use model::manifest::{ImageInput, Input, Likeness, PrecisionCost, Precisions};
+use model::manifest::{ImageInput, Input, Likeness, Measure, PrecisionCost, Precisions};
 
 /// The card of a model, in Markdown. `notes` are added as they are, before the plots, which show
 /// the split `shown`.
@@ -153,23 +153,29 @@ fn least_share(m: &Manifest) -> String {
     }
 }
 
-/// What the network costs over bytes, as a paragraph; nothing where that was not measured.
+/// What the network costs in less than single precision, as a paragraph; nothing where that was not measured.
 pub fn precision(m: &Manifest) -> String {
     let Some(Precisions { int8, bf16 }) = &m.precision else { return String::new() };
-    let PrecisionCost { measured_on, examples, accuracy_f32, accuracy, same_label, .. } = &int8.cost;
+    let PrecisionCost { measured_on, examples, measure, accuracy_f32, accuracy, same_label, .. } = &int8.cost;
+    // Of what there are so many, and what is the same of them.
+    let (what, same) = match (measure, &m.input) {
+        (Measure::Accuracy, Input::Image(_)) => ("pictures", "of them get the same label"),
+        (Measure::Accuracy, _) => ("notes", "of them get the same label"),
+        (Measure::F1, _) => ("texts", "of the names are found by both"),
+        (Measure::Ndcg, _) => ("questions", "of them have the same nearest text"),
+    };
+    let measure = measure.as_str();
     let served = match int8.allowed {
         true => "A server may compute it so.",
-        false => "That is more than 0.2 points, and it is always served in single precision.",
+        false => "That is more than 0.2 points, and it is never served so.",
     };
     let half = bf16.as_ref().map_or(String::new(), |bf16| {
-        let (accuracy, same) = (bf16.cost.accuracy, 100.0 * bf16.cost.same_label);
-        format!(
-            " Over numbers of half the length (`bf16`) it is {accuracy:.4}, {same:.1} % with the same label."
-        )
+        let (accuracy, kept) = (bf16.cost.accuracy, 100.0 * bf16.cost.same_label);
+        format!(" Over numbers of half the length (`bf16`) it is {accuracy:.4}; {kept:.1} % {same}.")
     });
     format!(
-        "Over bytes (`int8`) its accuracy on the {examples} {measured_on} pictures is {accuracy:.4}, in single precision \
-         {accuracy_f32:.4}; {:.1} % of them get the same label. {served}{half}\n\n",
+        "Over bytes (`int8`) its {measure} on the {examples} {measured_on} {what} is {accuracy:.4}, in single precision \
+         {accuracy_f32:.4}; {:.1} % {same}. {served}{half}\n\n",
         100.0 * same_label
     )
 }

@@ -49,5 +49,6 @@ pub mod tables;
 pub mod text;
 pub mod text_options;
 pub mod text_plan;
+pub mod text_precision;
 pub mod torch_file;
 pub mod trees;

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Parser, Subcommand};
 use train::{
-    adopt, card, embed, evaluate, extract, generate, image, likeness, precision, recommender, segment,
-    tables, text, text_options::TextOptions,
+    adopt, card, embed, evaluate, extract, extract::confidence, generate, image, likeness, precision,
+    recommender, segment, tables, text, text_options::TextOptions, text_precision,
 };
 
 /// A step of training takes and gives back large tensors, which the system's allocator returns to the
@@ -60,14 +60,15 @@ enum Command {
         #[command(flatten)]
         accepts: image::AcceptsOptions,
     },
-    /// Measure what a package of images costs over bytes (int8), and allow that where it is next to nothing
+    /// Measure what a package of images, or an encoder of texts, costs in less than single precision, and allow that where it
+    /// is next to nothing; of a model that train extract made, correct the probabilities of names
     Calibrate {
         /// Package: models/<name>, or one version's folder
         #[arg(long, env = "MEDSERVE_MODEL")]
         model: PathBuf,
-        /// The data set that it was trained on
-        #[arg(long, env = "MEDSERVE_DATA")]
-        data: PathBuf,
+        /// The data set that it was trained on; several, with commas between them, as train extract takes them
+        #[arg(long, env = "MEDSERVE_DATA", value_delimiter = ',', required = true)]
+        data: Vec<PathBuf>,
     },
     /// Measure a package on a split of a data set
     Evaluate {
@@ -141,8 +142,19 @@ fn main() -> anyhow::Result<()> {
         }
         Command::Calibrate { model, data } => {
             let package = evaluate::read_package(&model)?;
-            let source = image::own_source(&package.manifest, &data)?;
-            let manifest = precision::amend(package, &source)?;
+            if confidence::is_for(&package.manifest) {
+                let manifest = confidence::amend(package, &data, &STOP)?;
+                print!("{}", confidence::paragraph(&manifest));
+                return Ok(());
+            }
+            let data = confidence::only(&data)?;
+            let manifest = match text_precision::is_for(&package.manifest) {
+                true => text_precision::amend(package, data)?,
+                false => {
+                    let source = image::own_source(&package.manifest, data)?;
+                    precision::amend(package, &source)?
+                }
+            };
             print!("{}", card::precision(&manifest));
         }
         Command::Evaluate { model, data, split, json } => {

@@ -18,7 +18,7 @@ use super::finish::amend as rewrite;
 use super::fit::Examples;
 use super::metrics::highest;
 use model::calibration::probabilities;
-use model::manifest::{Bf16, ImageInput, Input, Int8, PrecisionCost, Precisions};
+use model::manifest::{Bf16, ImageInput, Input, Int8, Measure, PrecisionCost, Precisions};
 use model::{Manifest, Package};
 use nn::{Calibration, Clipping, Numerics, Params, Plan, Ranges, Runner};
 use vision::network;
@@ -41,13 +41,24 @@ const CLIPPINGS: [(&str, Clipping); 5] = [
 /// # Errors
 /// A package that does not classify images; data that do not fit it; what the file system says.
 pub fn amend(package: Package, source: &Source) -> Result<Manifest> {
-    let Package { folder, mut manifest, card: mut text, weights } = package;
+    let precisions = measure(&package.manifest, &package.weights, source)?;
+    say(package, precisions)
+}
+
+/// Writes what was measured to a package's manifest and card.
+///
+/// # Errors
+/// What the file system says; a package that would be refused.
+pub fn say(package: Package, precisions: Precisions) -> Result<Manifest> {
+    let Package { folder, mut manifest, card: mut text, .. } = package;
     let before = card::precision(&manifest);
-    manifest.precision = Some(measure(&manifest, &weights, source)?);
+    manifest.precision = Some(precisions);
     let after = card::precision(&manifest);
-    text = match !before.is_empty() && text.contains(&before) {
-        true => text.replacen(&before, &after, 1),
-        false => text.replacen("## Data\n", &format!("{after}## Data\n"), 1),
+    let heading = ["## Data\n", "## Measured on\n"].into_iter().find(|heading| text.contains(heading));
+    text = match heading {
+        _ if !before.is_empty() && text.contains(&before) => text.replacen(&before, &after, 1),
+        Some(heading) => text.replacen(heading, &format!("{after}{heading}"), 1),
+        None => text,
     };
     rewrite(&folder, &manifest, &text, &[])?;
     Ok(manifest)
@@ -148,8 +159,11 @@ fn difference(a: &[Vec<f32>], b: &[Vec<f32>]) -> f64 {
     squares.sum::<f64>() / a.iter().map(Vec::len).sum::<usize>().max(1) as f64
 }
 
-/// What the second rows cost beside the first.
-fn cost(
+/// What the second rows of logits cost beside the first.
+///
+/// # Errors
+/// Logits that are no numbers.
+pub fn cost(
     manifest: &Manifest,
     (exact, rows): (&[Vec<f32>], &[Vec<f32>]),
     truth: &[usize],
@@ -170,6 +184,7 @@ fn cost(
     Ok(PrecisionCost {
         measured_on: "val".to_string(),
         examples: truth.len(),
+        measure: Measure::Accuracy,
         accuracy_f32: right_exact as f64 / all,
         accuracy: right as f64 / all,
         same_label: same as f64 / all,

@@ -204,7 +204,7 @@ pub fn train(options: &SegmentOptions, stop: &AtomicBool) -> Result<(PathBuf, Ma
     // The temperature that the package gets below decides what is measured here.
     let temperature = model::calibration::fit_temperature(&answers.logits, &answers.truth) as f32;
     let mut measured = manifest.clone();
-    measured.calibration = Calibration { temperature };
+    measured.calibration = Calibration::at(temperature);
     let mut segmentation = segmentation;
     if let Some(start) = segmentation.instances {
         let val = &masks.splits["val"];
@@ -452,7 +452,7 @@ fn describe(
         architecture: architecture(options)?,
         exact_convolution: false,
         precision: None,
-        calibration: Calibration { temperature: 1.0 },
+        calibration: Calibration::at(1.0),
         abstain_below: 0.0,
         likeness: None,
         segmentation: Some(Segmentation {

@@ -211,7 +211,7 @@ pub fn describe(
         architecture,
         exact_convolution: false,
         precision: None,
-        calibration: Calibration { temperature: 1.0 },
+        calibration: Calibration::at(1.0),
         abstain_below: 0.0,
         likeness: None,
         segmentation: None,

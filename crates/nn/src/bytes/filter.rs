@@ -5,7 +5,7 @@ pub(crate) use super::kernel::Output;
 use super::kernel::Product;
 use super::kernel::{Folded, Residual};
 use super::lanes::to_half;
-use super::levels::Levels;
+use super::levels::{Levels, WeightLevels};
 use super::pack::PackedBytes;
 use crate::direct;
 use crate::filter::Filter;
@@ -80,13 +80,8 @@ impl ByteFilter {
         assert!(Instructions::available().contains(&instructions) && ByteFilter::suits(filter));
         let (taps, length) = direct::taps(filter, from);
         let each = filter.inputs * filter.window.taps();
-        // Symmetric, by the largest weight of each output.
-        let largest = |weights: &[f32]| weights.iter().fold(0.0f32, |most, weight| most.max(weight.abs()));
-        let scales: Vec<f32> = filter.weights.chunks_exact(each).map(|w| largest(w) / 127.0).collect();
-        let byte = |output: usize, weight: f32| match scales[output] > 0.0 {
-            true => (weight / scales[output]).round_ties_even().clamp(-127.0, 127.0) as i8,
-            false => 0,
-        };
+        let signed: Vec<WeightLevels> = filter.weights.chunks_exact(each).map(WeightLevels::over).collect();
+        let byte = |output: usize, weight: f32| signed[output].byte(weight);
         let runs = filter.window.taps() / taps.len().max(1);
         let depth = from.depth;
         let weights =
@@ -112,7 +107,7 @@ impl ByteFilter {
             term[column] = (out_zero + offset) as f32;
         }
         for (output, own) in filter.weights.chunks_exact(each).enumerate() {
-            let by = f64::from(levels.scale) * f64::from(scales[output]);
+            let by = f64::from(levels.scale) * f64::from(signed[output].scale);
             let sum: i64 = own.iter().map(|weight| i64::from(byte(output, *weight))).sum();
             let zeros = by * f64::from(levels.zero) * sum as f64;
             factor[output] = (by / out_scale) as f32;
@@ -203,6 +198,7 @@ impl ByteFilter {
                 to: first * to.image(),
                 weights: &self.weights,
                 folded: &self.folded,
+                by_row: None,
                 residual,
                 out: match &mut out {
                     Output::Bytes(out) => Output::Bytes(out),

@@ -29,6 +29,17 @@ pub(crate) enum Residual<'a> {
     Halves(&'a [u16], f32),
     /// Numbers at the places of the result.
     Floats(&'a [f32], f32),
+    /// The numbers that the result is written over.
+    Output,
+}
+
+/// What rows have that were brought to bytes each by itself.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ByRow<'a> {
+    /// Scale and zero of every row: a sum is multiplied by the scale, once the zero's part of it is taken away.
+    pub levels: &'a [(f32, f32)],
+    /// What the zero is multiplied by, one a column.
+    pub zeros: &'a [f32],
 }
 
 /// Where a result goes.
@@ -68,6 +79,7 @@ pub(super) struct Product<'a> {
     pub to: usize,
     pub weights: &'a PackedBytes,
     pub folded: &'a Folded,
+    pub by_row: Option<ByRow<'a>>,
     pub residual: Residual<'a>,
     pub out: Output<'a>,
 }
@@ -327,13 +339,23 @@ unsafe fn tile<L: Lanes, const R: usize, const V: usize, const U: usize>(
     let (factor, term) = (&factor[panel.first..][..width], &term[panel.first..][..width]);
     for r in 0..R {
         let at = product.to + places[r].1 as usize + panel.first;
-        // SAFETY: `factor` and `term` are as wide as the tile, and so are the parts of the residual and of
+        // SAFETY: `factor` and `term` are as wide as the tile, and so are the parts of zeros, of the residual and of
         // the result that are sliced here. The caller has the instructions.
         unsafe {
             let mut values = [L::splat(0.0); V];
             for v in 0..V {
                 let (factor, term) = (factor.as_ptr().add(v * L::COUNT), term.as_ptr().add(v * L::COUNT));
-                values[v] = L::mul_add(L::floats(sums[r][v]), L::load(factor), L::load(term));
+                let sum = L::floats(sums[r][v]);
+                values[v] = match product.by_row {
+                    None => L::mul_add(sum, L::load(factor), L::load(term)),
+                    Some(ByRow { levels, zeros }) => {
+                        let (scale, zero) = levels[first + r];
+                        let zeros = &zeros[panel.first + v * L::COUNT..][..L::COUNT];
+                        let zero = L::mul_add(L::load(zeros.as_ptr()), L::splat(-zero), L::splat(0.0));
+                        let value = L::mul_add(sum, L::load(factor), zero);
+                        L::mul_add(value, L::splat(scale), L::load(term))
+                    }
+                };
             }
             match product.residual {
                 Residual::None => {}
@@ -353,6 +375,13 @@ unsafe fn tile<L: Lanes, const R: usize, const V: usize, const U: usize>(
                 }
                 Residual::Floats(floats, by) => {
                     let (floats, by) = (&floats[at..at + width], L::splat(by));
+                    for v in 0..V {
+                        values[v] = L::mul_add(L::load(floats.as_ptr().add(v * L::COUNT)), by, values[v]);
+                    }
+                }
+                Residual::Output => {
+                    let Output::Floats(floats) = &product.out else { unreachable!("a result of numbers") };
+                    let (floats, by) = (&floats[at..at + width], L::splat(1.0));
                     for v in 0..V {
                         values[v] = L::mul_add(L::load(floats.as_ptr().add(v * L::COUNT)), by, values[v]);
                     }

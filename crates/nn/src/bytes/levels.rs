@@ -31,6 +31,28 @@ impl Levels {
     }
 }
 
+/// Signed levels of weights, symmetric by the largest of them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct WeightLevels {
+    /// From one weight to the next; 0 where all weights are.
+    pub scale: f32,
+}
+
+impl WeightLevels {
+    /// Those of the weights of one output.
+    pub fn over(weights: &[f32]) -> WeightLevels {
+        WeightLevels { scale: weights.iter().fold(0.0f32, |most, weight| most.max(weight.abs())) / 127.0 }
+    }
+
+    /// The byte nearest to a weight.
+    pub fn byte(self, weight: f32) -> i8 {
+        match self.scale > 0.0 {
+            true => (weight / self.scale).round_ties_even().clamp(-127.0, 127.0) as i8,
+            false => 0,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

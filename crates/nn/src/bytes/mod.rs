@@ -1,4 +1,4 @@
-//! Convolutions over values shorter than single precision: bytes, whose products are summed in whole numbers,
+//! Convolutions, and dense layers over rows, over values shorter than single precision: bytes, whose products are summed in whole numbers,
 //! and numbers of half the length (bfloat16), whose products are summed in single precision.
 //!
 //! A value x is kept as the byte q of x = scale * (q - zero), one scale a map; weights are signed
@@ -14,12 +14,14 @@ mod lanes;
 mod layers;
 mod levels;
 mod pack;
+mod rows;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use filter::{Added, ByteArgs, ByteFilter, Output};
 pub(crate) use layers::{global_average, halve, max_pool, quantise};
 pub use levels::Levels;
+pub(crate) use rows::{RowBytes, RowLayer};
 
 /// The instructions that sums over bytes are made with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

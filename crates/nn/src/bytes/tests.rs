@@ -8,6 +8,7 @@ use crate::direct;
 use crate::filter::Filter;
 use crate::graph::Activation;
 use crate::map::Map;
+use crate::packed::{self, Matrix};
 use crate::random;
 use crate::simd::{AlignedVec, round_up};
 use crate::window::Window;
@@ -254,6 +255,65 @@ proptest! {
     }
 
     #[test]
+    fn rows_are_brought_to_bytes_each_by_itself(
+        inputs in 1usize..150, outputs in 1usize..9, count in 1usize..60, apart in 0usize..9, residual in 0usize..3, seed: u64,
+    ) {
+        let outputs = 16 * outputs;
+        let (weight, bias) = (draw(outputs * inputs, seed, "weights"), draw(outputs, seed, "bias"));
+        let (stride, wide) = (inputs + apart, outputs + 16);
+        let mut x = draw(count * stride, seed, "x");
+        // Rows of different sizes: some of one sign, one of zeros.
+        for (row, values) in x.chunks_mut(stride).enumerate() {
+            let by = [1.0, 1e-3, 1e4, 0.0][row % 4];
+            values.iter_mut().for_each(|value| *value = by * if row % 3 == 0 { value.abs() } else { *value });
+        }
+        let added = draw(count * wide, seed, "added");
+        let layers = |instructions| RowLayer::bytes(&weight, &bias, instructions);
+        let run = |layer: &RowLayer| -> Vec<f32> {
+            let mut out = added.clone();
+            let residual = [packed::Residual::None, packed::Residual::Values(&added), packed::Residual::Output][residual];
+            let mut memory = RowBytes::default();
+            layer.forward(count, Matrix { values: &x, stride }, residual, (&mut out, wide), &mut memory);
+            out
+        };
+        let plain = run(&layers(Instructions::Plain));
+        for instructions in Instructions::available() {
+            prop_assert!(run(&layers(instructions)) == plain, "{instructions:?}");
+        }
+        let halves: Vec<Vec<f32>> =
+            Instructions::halves().into_iter().map(|kind| run(&RowLayer::halves(&weight, &bias, kind))).collect();
+        for row in 0..count {
+            let own = &x[row * stride..][..inputs];
+            let (low, high) = own.iter().fold((0.0f32, 0.0f32), |(low, high), x| (low.min(*x), high.max(*x)));
+            let levels = Levels::over(low, high);
+            for output in 0..outputs {
+                let weights = &weight[output * inputs..][..inputs];
+                let signed = levels::WeightLevels::over(weights);
+                let (mut want, mut exact, mut most) = (0.0, 0.0, 0.0);
+                for (x, weight) in own.iter().zip(weights) {
+                    let byte = f64::from(signed.byte(*weight)) * f64::from(signed.scale);
+                    want += f64::from(levels.value(levels.byte(*x))) * byte;
+                    exact += f64::from(*x) * f64::from(*weight);
+                    most += f64::from((x * weight).abs());
+                }
+                let at = row * wide + output;
+                let more = f64::from(bias[output]) + if residual > 0 { f64::from(added[at]) } else { 0.0 };
+                // Next to the middle between two levels either may be right.
+                let slack = 1e-4 * (1.0 + want.abs() + more.abs()) + f64::from(levels.scale * signed.scale) * 254.0;
+                let got = f64::from(plain[at]);
+                prop_assert!((got - want - more).abs() < slack, "{got} for {want} and {more}");
+                for halves in &halves {
+                    let off = (f64::from(halves[at]) - exact - more).abs();
+                    prop_assert!(off <= 0.009 * (most + more.abs() + 1.0), "{} for {exact} and {more}", halves[at]);
+                }
+            }
+            for at in row * wide + outputs..(row + 1) * wide {
+                prop_assert!(plain[at] == added[at] && halves.iter().all(|halves| halves[at] == added[at]));
+            }
+        }
+    }
+
+    #[test]
     fn pools_over_bytes_are_those_of_what_they_stand_for(
         (height, width) in (3usize..9, 3usize..9), channels in 1usize..90, stride in 1usize..3, zero: u8, seed: u64,
     ) {
@@ -308,6 +368,31 @@ fn halves_are_the_nearest_and_what_is_no_number_stays_none() {
         assert!(from_half(to_half(none)).is_nan());
     }
     assert_eq!(from_half(to_half(f32::NEG_INFINITY)), f32::NEG_INFINITY);
+}
+
+#[test]
+fn a_row_with_what_is_no_number_has_none_in_its_result() {
+    let (weight, bias) = (vec![0.5; 16 * 33], vec![0.0; 16]);
+    for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        for place in [0, 32] {
+            let mut x = vec![1.0; 3 * 33];
+            x[33 + place] = bad;
+            let layers = [
+                RowLayer::bytes(&weight, &bias, Instructions::best()),
+                RowLayer::halves(&weight, &bias, Instructions::halves()[0]),
+            ];
+            // One memory for both: what is left of the bytes counts for nothing.
+            let mut memory = RowBytes::default();
+            for layer in layers {
+                let mut out = vec![0.0; 48];
+                let x = Matrix { values: &x, stride: 33 };
+                layer.forward(3, x, packed::Residual::None, (&mut out, 16), &mut memory);
+                assert!(out[16..32].iter().all(|value| !value.is_finite()), "{out:?}");
+                let others = out[..16].iter().chain(&out[32..]);
+                assert!(others.clone().all(|value| (value - 16.5).abs() < 0.1), "{out:?}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::params::Init;
 use crate::window::Window;
 
 pub use build::GraphBuilder;
-pub use sequence::{Pooling, SequenceOp};
+pub use sequence::{Pooling, RelativePlaces, SequenceOp};
 
 /// A layer that cannot be computed, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -30,6 +30,14 @@ pub enum SequenceOp {
         /// Rows before a row, and behind it, that it sees; those of the whole sequence where there are no more.
         reach: usize,
     },
+    /// Attention whose scores also say how far apart two rows are, by learnt keys and queries of distances (He et al. 2021,
+    /// "DeBERTa: decoding-enhanced BERT with disentangled attention").
+    RelativeAttention {
+        /// Parts that the columns of each fall into.
+        heads: usize,
+        /// The distances.
+        places: RelativePlaces,
+    },
     /// Turns the values of queries and keys, two by two, by angles that grow with the place in the sequence, so that
     /// products depend on how far apart two rows are (Su et al. 2021, "RoFormer").
     Rotary {
@@ -56,6 +64,41 @@ pub enum SequenceOp {
     Pool(Pooling),
     /// (0, z) of z: two logits, of which the softmax is (1 - sigmoid(z), sigmoid(z)).
     BinaryLogits,
+}
+
+/// How distances between rows are told apart in [`SequenceOp::RelativeAttention`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RelativePlaces {
+    /// Rows of a table for distances to one side; it has twice as many.
+    pub span: usize,
+    /// Distances up to half the span have rows of their own, larger ones up to this share them by their logarithm (He, Gao
+    /// and Chen 2023, "DeBERTaV3"); without it each has its own up to the span.
+    pub most: Option<usize>,
+    /// Whether the product of a query with the key of the distance counts.
+    pub keys: bool,
+    /// Whether the product of a key with the query of the distance counts.
+    pub queries: bool,
+}
+
+impl RelativePlaces {
+    /// The row of a table for a key that lies `distance` rows before the query.
+    pub fn row(self, distance: isize) -> usize {
+        let (span, middle) = (self.span as isize, self.span as isize / 2);
+        let bucket = match self.most {
+            Some(most) if distance.abs() > middle && middle > 0 => {
+                let over = |x: f64| (x / middle as f64).ln();
+                let share = over(distance.abs() as f64) / over(most as f64 - 1.0);
+                distance.signum() * ((share * (middle - 1) as f64).ceil() as isize + middle)
+            }
+            _ => distance,
+        };
+        (bucket.saturating_add(span)).clamp(0, 2 * span - 1) as usize
+    }
+
+    /// Terms of a score: the rows' own and those of the distance.
+    pub fn terms(self) -> usize {
+        1 + usize::from(self.keys) + usize::from(self.queries)
+    }
 }
 
 /// How rows become one vector.
@@ -131,6 +174,28 @@ impl GraphBuilder {
             return refuse(name, format!("{width} columns do not fall into 3 x {heads} parts"));
         }
         let op = SequenceOp::Attention { heads, reach };
+        Ok(self.sequence(name, op, x, Shape::Rows { width: width / 3 }))
+    }
+
+    /// Attention within each sequence whose scores also say how far apart two rows are.
+    ///
+    /// # Errors
+    /// As [`GraphBuilder::attention`]; a span of 0.
+    pub fn relative_attention(
+        &mut self,
+        name: &str,
+        x: NodeId,
+        heads: usize,
+        places: RelativePlaces,
+    ) -> Result<NodeId> {
+        let width = self.rows(name, x)?;
+        if heads == 0 || !width.is_multiple_of(3 * heads) {
+            return refuse(name, format!("{width} columns do not fall into 3 x {heads} parts"));
+        }
+        if places.span == 0 || places.most.is_some_and(|most| most < 3 || most <= 1 + places.span / 2) {
+            return refuse(name, format!("{places:?} are no distances"));
+        }
+        let op = SequenceOp::RelativeAttention { heads, places };
         Ok(self.sequence(name, op, x, Shape::Rows { width: width / 3 }))
     }
 
@@ -232,6 +297,11 @@ impl SequenceOp {
             ],
             SequenceOp::Pool(Pooling::Attention) => {
                 vec![value("weight", vec![1, width], Init::Constant(0.0)), all("bias", 1, 0.0)]
+            }
+            SequenceOp::RelativeAttention { places, .. } => {
+                let table = |part: &str| value(part, vec![2 * places.span, to], Init::Normal(0.02));
+                let keys = places.keys.then(|| table("keys"));
+                keys.into_iter().chain(places.queries.then(|| table("queries"))).collect()
             }
             SequenceOp::Attention { .. }
             | SequenceOp::Rotary { .. }

@@ -3,7 +3,11 @@
 //! A head goes over the rows of one sequence at a time: there is no padding, so none has to be
 //! masked. Keys and values are packed like weights, which costs little beside the products with
 //! them, and the keys are scaled on the way.
+//!
+//! Where scores also say how far apart two rows are, what each query (or key) says of every distance is one more product
+//! ([`super::relative`]), and is added along the diagonals.
 
+use super::relative::{RelativeMemory, RelativeTables};
 use super::rows::{add_scaled, dot, softmax_terms};
 use crate::packed::{Epilogue, Matrix, PackedWeights};
 use crate::simd::{lanes, round_up};
@@ -17,6 +21,7 @@ pub struct AttentionMemory {
     scores: Vec<f32>,
     keys: PackedWeights,
     values: PackedWeights,
+    relative: RelativeMemory,
 }
 
 /// Writes what the `heads` heads make of every sequence to `out`, (rows, width). `x` is (rows, 3
@@ -29,41 +34,92 @@ pub fn attend(
     width: usize,
     memory: &mut AttentionMemory,
 ) {
-    let (mut x, mut out) = (x, out);
-    for &length in lengths {
-        let (own, rest) = x.split_at(3 * width * length);
-        let (own_out, rest_out) = out.split_at_mut(width * length);
-        (x, out) = (rest, rest_out);
+    each(lengths, x, out, width, |length, x, out| {
         for head in 0..heads {
-            one_head((length, reach), head, width / heads, own, own_out, width, memory);
+            one_head(Head { length, reach, head, size: width / heads }, None, x, out, width, memory);
         }
-    }
+    });
 }
 
-/// One head of `size` values over the `length` rows of one sequence.
-fn one_head(
-    (length, reach): (usize, usize),
-    head: usize,
-    size: usize,
+/// The same where scores also say how far apart two rows are.
+pub fn attend_relative(
+    heads: usize,
+    tables: &RelativeTables,
+    lengths: &[usize],
     x: &[f32],
     out: &mut [f32],
     width: usize,
     memory: &mut AttentionMemory,
 ) {
+    each(lengths, x, out, width, |length, x, out| {
+        memory.relative.begin(tables, length);
+        for head in 0..heads {
+            let of = Head { length, reach: usize::MAX, head, size: width / heads };
+            one_head(of, Some(tables), x, out, width, memory);
+        }
+    });
+}
+
+/// Calls `work` with the length of every sequence, its rows of `x` and those of the result.
+fn each(
+    lengths: &[usize],
+    x: &[f32],
+    out: &mut [f32],
+    width: usize,
+    mut work: impl FnMut(usize, &[f32], &mut [f32]),
+) {
+    let (mut x, mut out) = (x, out);
+    for &length in lengths {
+        let (own, rest) = x.split_at(3 * width * length);
+        let (own_out, rest_out) = out.split_at_mut(width * length);
+        (x, out) = (rest, rest_out);
+        work(length, own, own_out);
+    }
+}
+
+/// One head over the rows of one sequence.
+#[derive(Clone, Copy)]
+pub struct Head {
+    /// Rows.
+    pub length: usize,
+    /// Rows on either side that a row sees.
+    pub reach: usize,
+    /// Its number.
+    pub head: usize,
+    /// Values of its part of a row.
+    pub size: usize,
+}
+
+fn one_head(
+    of: Head,
+    tables: Option<&RelativeTables>,
+    x: &[f32],
+    out: &mut [f32],
+    width: usize,
+    memory: &mut AttentionMemory,
+) {
+    let Head { length, reach, head, size } = of;
     let stride = 3 * width;
-    let AttentionMemory { scores, keys, values } = memory;
+    let AttentionMemory { scores, keys, values, relative } = memory;
     let (own_keys, own_values) = (&x[width + head * size..], &x[2 * width + head * size..]);
-    let scale = 1.0 / (size as f32).sqrt();
+    let terms = tables.map_or(1, |tables| tables.places.terms());
+    let scale = 1.0 / ((size * terms) as f32).sqrt();
     // Scores of whole panels are written, and those beyond the sequence taken away.
     let padded = length.next_multiple_of(2 * lanes());
     keys.fill(size, padded, |k, j| if j < length { scale * own_keys[j * stride + k] } else { 0.0 });
     values.fill(length, size, |k, j| own_values[k * stride + j]);
+    if let Some(tables) = tables {
+        relative.head(tables, of, scale, Matrix { values: own_keys, stride }, width);
+    }
     grow(scores, BLOCK * padded);
     for from in (0..length).step_by(BLOCK) {
         let rows = BLOCK.min(length - from);
         let queries = Matrix { values: &x[from * stride + head * size..], stride };
         let scores = &mut scores[..rows * padded];
         keys.multiply(rows, queries, Epilogue::default(), scores, padded);
+        if tables.is_some() {
+            relative.add(of, from, queries, scores, padded);
+        }
         if reach < length {
             for (place, scores) in (from..).zip(scores.chunks_exact_mut(padded)) {
                 scores[..place.saturating_sub(reach)].fill(f32::NEG_INFINITY);
@@ -139,7 +195,8 @@ impl Rotation {
     }
 }
 
-fn grow(values: &mut Vec<f32>, length: usize) {
+/// Makes room for so many values.
+pub fn grow(values: &mut Vec<f32>, length: usize) {
     if values.len() < length {
         values.resize(length, 0.0);
     }

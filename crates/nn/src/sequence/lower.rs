@@ -10,21 +10,24 @@ use std::sync::Arc;
 
 use candle_core::{Result, Tensor, bail};
 
-use super::dense::{DenseWeights, LayerNormWeights};
+use super::dense::{DenseWeights, LayerNormWeights, Numbers};
 use super::program::{Column, Program, RowMemory, RowSource, RowStep, Step, Table};
 use super::recurrence::Recurrence;
+use super::relative::RelativeTables;
+use crate::bytes::RowBytes;
 use crate::graph::{Activation, Graph, Node, Op, Pooling, SequenceOp, Shape};
 use crate::packed::{Matrix, Residual};
 
 /// Most values of a table of gates: 32 MiB.
 const LARGEST_TABLE: usize = 1 << 23;
 
-/// The steps that serve `graph`; `weights` are those of each node.
+/// The steps that serve `graph`; `weights` are those of each node. Dense layers over rows are computed over `numbers`, but
+/// for one whose result is the network's.
 ///
 /// # Errors
 /// A layer that cannot be served over sequences.
-pub fn lower(graph: &Graph, weights: &[Vec<Tensor>]) -> Result<Program> {
-    let mut lowering = Lowering::new(graph, weights)?;
+pub fn lower(graph: &Graph, weights: &[Vec<Tensor>], numbers: Numbers) -> Result<Program> {
+    let mut lowering = Lowering::new(graph, weights, numbers)?;
     for place in 0..graph.nodes().len() {
         lowering.results[place] = lowering.layer(place)?;
     }
@@ -60,6 +63,7 @@ enum Rows {
 struct Lowering<'a> {
     graph: &'a Graph,
     weights: &'a [Vec<Tensor>],
+    numbers: Numbers,
     /// The node whose result a node's is.
     origin: Vec<usize>,
     /// The nodes that read a result.
@@ -71,7 +75,7 @@ struct Lowering<'a> {
 }
 
 impl<'a> Lowering<'a> {
-    fn new(graph: &'a Graph, weights: &'a [Vec<Tensor>]) -> Result<Lowering<'a>> {
+    fn new(graph: &'a Graph, weights: &'a [Vec<Tensor>], numbers: Numbers) -> Result<Lowering<'a>> {
         let nodes = graph.nodes();
         let mut origin = Vec::with_capacity(nodes.len());
         let mut readers = vec![Vec::new(); nodes.len()];
@@ -94,7 +98,7 @@ impl<'a> Lowering<'a> {
             values: 0,
         };
         let (columns, results) = (vec![None; nodes.len()], vec![Rows::None; nodes.len()]);
-        let mut lowering = Lowering { graph, weights, origin, readers, columns, results, program };
+        let mut lowering = Lowering { graph, weights, numbers, origin, readers, columns, results, program };
         lowering.place_vectors();
         Ok(lowering)
     }
@@ -215,6 +219,15 @@ impl<'a> Lowering<'a> {
                 self.program.steps.push(Step::Attention { heads, reach, from, to });
                 return Ok(Rows::At(RowSource::Rows(to)));
             }
+            SequenceOp::RelativeAttention { heads, places } => {
+                let table = |index: usize| self.plain(place, index);
+                let keys = if places.keys { Some(table(0)?) } else { None };
+                let queries = if places.queries { Some(table(usize::from(places.keys))?) } else { None };
+                let tables = RelativeTables { places, keys, queries };
+                let (from, to) = (self.rows_of_input(place, 0)?, self.new_rows(width / 3));
+                self.program.steps.push(Step::RelativeAttention { heads, tables, from, to });
+                return Ok(Rows::At(RowSource::Rows(to)));
+            }
             SequenceOp::Rotary { heads, base } => {
                 let (from, to) = (self.rows_of_input(place, 0)?, self.new_rows(width));
                 self.program.steps.push(Step::Rotary { heads, base, from, to });
@@ -261,7 +274,9 @@ impl<'a> Lowering<'a> {
             _ => (self.rows_of_input(place, 0)?, self.dense_weights(place)?),
         };
         let to = self.new_rows(weights.bias.len());
-        Ok(self.row_step(RowStep::Dense { from, dense: weights.pack(), residual, to }, to))
+        let last = place == self.origin[self.graph.output().0];
+        let dense = weights.pack_as(if last { Numbers::Single } else { self.numbers });
+        Ok(self.row_step(RowStep::Dense { from, dense, residual, to }, to))
     }
 
     /// The sum `place`, as part of a dense layer where there is one.
@@ -297,7 +312,7 @@ impl<'a> Lowering<'a> {
                 let tokens = table.values.len() / columns.max(1);
                 let mut values = vec![0.0; tokens * width];
                 let rows = Matrix { values: &table.values, stride: table.width };
-                dense.forward(tokens, rows, Residual::None, &mut values, width);
+                dense.forward(tokens, rows, Residual::None, (&mut values, width), &mut RowBytes::default());
                 RowSource::Table(Arc::new(Table { values, width }))
             }
             _ => {

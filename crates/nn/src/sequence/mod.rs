@@ -13,6 +13,7 @@ mod lower;
 mod plan;
 mod program;
 mod recurrence;
+mod relative;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use candle_core::{Result, Tensor};
 use crate::graph::{Graph, NodeId};
 use crate::params::Params;
 
+pub use dense::Numbers;
 pub use plan::SequencePlan;
 
 /// One example: a sequence of tokens, and values that belong to all of it.
@@ -61,6 +63,15 @@ impl SequenceNetwork {
     /// # Errors
     /// Layers that cannot be served over sequences.
     pub fn plan(&self) -> Result<SequencePlan> {
-        lower::lower(&self.graph, &self.weights).map(SequencePlan::new)
+        self.plan_as(Numbers::Single)
+    }
+
+    /// The same, its dense layers over rows computed over `numbers`; all else, and a dense layer whose result is the
+    /// network's, is in single precision.
+    ///
+    /// # Errors
+    /// As [`SequenceNetwork::plan`].
+    pub fn plan_as(&self, numbers: Numbers) -> Result<SequencePlan> {
+        lower::lower(&self.graph, &self.weights, numbers).map(SequencePlan::new)
     }
 }

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use candle_core::{Result, bail};
 
 use super::SequenceInput;
-use super::attention::{AttentionMemory, Rotation, attend, attention_pool};
+use super::attention::{AttentionMemory, Rotation, attend, attend_relative, attention_pool};
 use super::program::{Column, Program, RowSource, RowStep, Step};
 use super::recurrence::{RecurrenceMemory, Span, longest_first};
 use super::rows::{gelu_in_place, normalise, scale_and_shift};
+use crate::bytes::RowBytes;
 use crate::graph::Activation;
 use crate::packed::{Matrix, Residual};
 
@@ -45,6 +46,7 @@ struct Memory {
     attention: AttentionMemory,
     rotations: Vec<Rotation>,
     recurrence: RecurrenceMemory,
+    bytes: RowBytes,
 }
 
 impl SequencePlan {
@@ -57,6 +59,11 @@ impl SequencePlan {
         };
         let together = if recurrent { usize::MAX } else { TOGETHER };
         SequencePlan { program: Arc::new(program), together, memory }
+    }
+
+    /// Number of dense layers over rows, and how many of them are in less than single precision.
+    pub fn dense_layers(&self) -> (usize, usize) {
+        self.program.dense_layers()
     }
 
     /// The logits of each sequence, in order; where the network's result is a row for every token, a sequence's
@@ -174,6 +181,13 @@ impl Memory {
                 );
                 self.rows[*to] = out;
             }
+            Step::RelativeAttention { heads, tables, from, to } => {
+                let width = program.rows[*to].width;
+                let mut out = std::mem::take(&mut self.rows[*to]);
+                let (x, memory) = (&self.rows[*from], &mut self.attention);
+                attend_relative(*heads, tables, &self.lengths, x, &mut out, width, memory);
+                self.rows[*to] = out;
+            }
             Step::Rotary { heads, base, from, to } => {
                 let width = program.rows[*to].width / 3;
                 let mut out = std::mem::take(&mut self.rows[*to]);
@@ -250,8 +264,8 @@ impl Memory {
                 let mut out = std::mem::take(&mut self.vectors[to.vectors]);
                 let x = &self.vectors[from.vectors][from.first..];
                 let x = Matrix { values: x, stride: widths[from.vectors] };
-                let stride = widths[to.vectors];
-                dense.forward(group.len(), x, Residual::None, &mut out[to.first..], stride);
+                let to_rows = (&mut out[to.first..], widths[to.vectors]);
+                dense.forward(group.len(), x, Residual::None, to_rows, &mut self.bytes);
                 self.vectors[to.vectors] = out;
             }
             Step::NormaliseVector { from, norm, to } => {
@@ -324,7 +338,7 @@ impl Memory {
                     Some(rows) => Residual::Values(read(*rows)),
                 };
                 let x = Matrix { values: read(*from), stride: dense.inputs() };
-                dense.forward(count, x, residual, out, width);
+                dense.forward(count, x, residual, (out, width), &mut self.bytes);
             }
             RowStep::Gelu { from, .. } => {
                 if *from != to {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::dense::{Dense, LayerNormWeights};
 use super::recurrence::Recurrence;
+use super::relative::RelativeTables;
 use crate::graph::Activation;
 
 /// One row for every token known.
@@ -43,6 +44,8 @@ pub enum Step {
     RowWise(Vec<RowStep>),
     /// Queries, keys and values to what the heads make of them.
     Attention { heads: usize, reach: usize, from: usize, to: usize },
+    /// The same where scores also say how far apart two rows are.
+    RelativeAttention { heads: usize, tables: RelativeTables, from: usize, to: usize },
     /// Turns queries and keys by their places.
     Rotary { heads: usize, base: f32, from: usize, to: usize },
     /// Runs over the gates' part that comes from the input.
@@ -155,7 +158,9 @@ impl Step {
             Step::Lookup { to, .. } => vec![Used::new(Vec::new(), false, to)],
             Step::AddPositions { from, to, .. } => vec![Used::new(from.used(), false, to)],
             Step::RowWise(steps) => steps.iter_mut().map(RowStep::used).collect(),
-            Step::Attention { from, to, .. } => vec![Used::new(vec![from], false, to)],
+            Step::Attention { from, to, .. } | Step::RelativeAttention { from, to, .. } => {
+                vec![Used::new(vec![from], false, to)]
+            }
             Step::Rotary { from, to, .. } => vec![Used::new(vec![from], true, to)],
             Step::Recurrence { gates: from, .. } | Step::Pool { from, .. } => reads(from.used()),
             Step::AttentionPool { from, .. } | Step::Keep { from } => reads(vec![from]),
@@ -170,6 +175,18 @@ impl Step {
 }
 
 impl Program {
+    /// How many of the dense layers over rows there are, and how many of them are in less than single precision.
+    pub fn dense_layers(&self) -> (usize, usize) {
+        let row_wise = self.steps.iter().filter_map(|step| match step {
+            Step::RowWise(steps) => Some(steps),
+            _ => None,
+        });
+        row_wise.flatten().fold((0, 0), |(all, low), step| match step {
+            RowStep::Dense { dense, .. } => (all + 1, low + usize::from(dense.is_low())),
+            _ => (all, low),
+        })
+    }
+
     /// Gives results memory, and lets them share it; see the module's introduction.
     pub fn assign_memory(&mut self) {
         let count = self.rows.len();

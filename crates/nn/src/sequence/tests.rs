@@ -2,7 +2,7 @@
 //! layers that no architecture of ours has.
 
 use super::*;
-use crate::graph::{Activation, GraphBuilder, Pooling, Shape};
+use crate::graph::{Activation, GraphBuilder, Pooling, RelativePlaces, Shape};
 use crate::params::Init;
 use crate::{Pass, random};
 
@@ -18,6 +18,19 @@ fn check(describe: impl Fn(&mut GraphBuilder, NodeId, NodeId) -> NodeId, lengths
 
 /// The same of a network that reads so many of the two values.
 fn compare(graph: Graph, values: usize, lengths: &[usize]) {
+    let (network, sequences) = drawn(graph, values, lengths);
+    let inputs: Vec<_> = sequences.iter().map(|(tokens, values)| SequenceInput { tokens, values }).collect();
+    let trained = network.forward(&inputs, &mut Pass::Inference).unwrap().to_vec2::<f32>().unwrap();
+    let served = network.plan().unwrap().logits(&inputs).unwrap();
+    assert_eq!(served.len(), inputs.len());
+    assert_eq!(served.iter().flatten().count(), trained.iter().flatten().count());
+    for (served, trained) in served.iter().flatten().zip(trained.iter().flatten()) {
+        assert!((served - trained).abs() < 1e-4 * trained.abs().max(1.0), "{served} for {trained}");
+    }
+}
+
+/// The network of a description with weights of chance, and sequences of these lengths.
+fn drawn(graph: Graph, values: usize, lengths: &[usize]) -> (SequenceNetwork, Vec<(Vec<u32>, Vec<f32>)>) {
     let mut fresh = Params::fresh(1);
     SequenceNetwork::new(graph.clone(), &mut fresh).unwrap();
     let shake = |(name, tensor): (String, Tensor)| {
@@ -31,15 +44,8 @@ fn compare(graph: Graph, values: usize, lengths: &[usize]) {
         let tokens = (0..*length).map(|_| (random::normal(&mut rng).abs() * 1e3) as u32 % TOKENS as u32);
         (tokens.collect(), [*length as f32 / 9.0, -0.5][..values].to_vec())
     };
-    let sequences: Vec<_> = lengths.iter().map(sequence).collect();
-    let inputs: Vec<_> = sequences.iter().map(|(tokens, values)| SequenceInput { tokens, values }).collect();
-    let trained = network.forward(&inputs, &mut Pass::Inference).unwrap().to_vec2::<f32>().unwrap();
-    let served = network.plan().unwrap().logits(&inputs).unwrap();
-    assert_eq!(served.len(), inputs.len());
-    assert_eq!(served.iter().flatten().count(), trained.iter().flatten().count());
-    for (served, trained) in served.iter().flatten().zip(trained.iter().flatten()) {
-        assert!((served - trained).abs() < 1e-4 * trained.abs().max(1.0), "{served} for {trained}");
-    }
+    let sequences = lengths.iter().map(sequence).collect();
+    (network, sequences)
 }
 
 fn dense(g: &mut GraphBuilder, name: &str, x: NodeId, outputs: usize) -> NodeId {
@@ -125,6 +131,99 @@ fn rotary_local_attention_and_gates() {
         dense(g, "head", x, 3)
     };
     check(describe, &[1, 60, 7, 300, 49, 2]);
+}
+
+/// An encoder of post-norm layers whose dense layers suit whole vectors, but for the one of the tags.
+fn encoder(g: &mut GraphBuilder, tags: Option<usize>) -> NodeId {
+    let tokens = g.input("tokens", Shape::Tokens);
+    let x = g.embedding("embedding", tokens, TOKENS, 32, 0.0).unwrap();
+    let x = g.positions("positions", x, 200).unwrap();
+    let mut x = g.layer_norm("first", x).unwrap();
+    for layer in 0..2 {
+        let y = dense(g, &format!("{layer}.all"), x, 96);
+        let y = g.attention(&format!("{layer}.attention"), y, 2).unwrap();
+        let y = dense(g, &format!("{layer}.output"), y, 32);
+        let y = g.add("attended", y, x).unwrap();
+        x = g.layer_norm(&format!("{layer}.norm"), y).unwrap();
+        let y = dense(g, &format!("{layer}.expand"), x, 64);
+        let y = g.activation(y, Activation::Gelu);
+        let y = dense(g, &format!("{layer}.contract"), y, 32);
+        let y = g.add("result", x, y).unwrap();
+        x = g.layer_norm(&format!("{layer}.last"), y).unwrap();
+    }
+    match tags {
+        Some(tags) => dense(g, "tags", x, tags),
+        None => g.pool_rows("mean", x, Pooling::Mean).unwrap(),
+    }
+}
+
+/// In less than single precision an encoder says nearly the same, and of a text the same alone and among others.
+#[test]
+fn in_less_than_single_precision_nearly_the_same() {
+    for tags in [None, Some(16)] {
+        let mut g = GraphBuilder::new();
+        let output = encoder(&mut g, tags);
+        let (network, sequences) = drawn(g.finish(output).unwrap(), 0, &[48, 1, 120, 49, 7, 200]);
+        let inputs: Vec<_> =
+            sequences.iter().map(|(tokens, _)| SequenceInput { tokens, values: &[] }).collect();
+        let mut plan = network.plan().unwrap();
+        // The last layer of a tagger is one whose result is the network's.
+        let layers = 8 + usize::from(tags.is_some());
+        assert_eq!(plan.dense_layers(), (layers, 0));
+        let exact = plan.logits(&inputs).unwrap();
+        for (numbers, most) in [(Numbers::Halves, 0.02), (Numbers::Bytes, 0.05)] {
+            let mut plan = network.plan_as(numbers).unwrap();
+            assert_eq!(plan.dense_layers(), (layers, 8));
+            let low = plan.logits(&inputs).unwrap();
+            let pairs = || low.iter().flatten().zip(exact.iter().flatten());
+            let size: f32 = pairs().map(|(_, b)| b * b).sum();
+            let off: f32 = pairs().map(|(a, b)| (a - b) * (a - b)).sum();
+            assert!((off / size).sqrt() < most && off > 0.0, "{numbers:?}: {off} of {size}");
+            for (input, together) in inputs.iter().zip(&low) {
+                // A sum may be made in other parts, which may bring a value to the level next to it.
+                let alone = &plan.logits(&[*input]).unwrap()[0];
+                let near = |(a, b): (&f32, &f32)| (a - b).abs() < 0.02 * (1.0 + b.abs());
+                assert!(alone.iter().zip(together).all(near), "{numbers:?}");
+            }
+        }
+    }
+}
+
+/// Scores that say how far apart rows are: by keys, by queries, by both, of distances that share rows and that do not.
+#[test]
+fn relative_attention() {
+    for (keys, queries, most) in
+        [(true, true, Some(40)), (true, false, None), (false, true, Some(300)), (true, true, None)]
+    {
+        let places = RelativePlaces { span: 8, most, keys, queries };
+        let describe = |g: &mut GraphBuilder, tokens, values| {
+            let x = g.embedding("embedding", tokens, TOKENS, 12, 0.1).unwrap();
+            let y = dense(g, "all", x, 36);
+            let y = g.relative_attention("attention", y, 3, places).unwrap();
+            let y = dense(g, "output", y, 12);
+            let x = g.add("attended", y, x).unwrap();
+            let x = g.pool_rows("mean", x, Pooling::Mean).unwrap();
+            let x = g.concat("joined", &[x, values]).unwrap();
+            dense(g, "head", x, 3)
+        };
+        check(describe, &[1, 60, 7, 130, 49, 2]);
+    }
+    let mut g = GraphBuilder::new();
+    let tokens = g.input("tokens", Shape::Tokens);
+    let x = g.embedding("embedding", tokens, TOKENS, 12, 0.1).unwrap();
+    let places = RelativePlaces { span: 0, most: None, keys: true, queries: true };
+    assert!(g.relative_attention("attention", x, 2, places).is_err());
+}
+
+/// Distances far apart share rows, the farther the more; beyond the farthest all are one.
+#[test]
+fn distances_are_told_apart_near_by() {
+    let places = RelativePlaces { span: 8, most: Some(40), keys: true, queries: true };
+    let rows: Vec<usize> =
+        [0, 1, -1, 4, -4, 5, 6, 8, 12, 20, 39, 40, 4000, -5, -39, -4000].map(|d| places.row(d)).to_vec();
+    assert_eq!(rows, [8, 9, 7, 12, 4, 13, 13, 13, 14, 15, 15, 15, 15, 3, 1, 0]);
+    let plain = RelativePlaces { most: None, ..places };
+    assert_eq!([-9, -8, -7, 0, 7, 8, 9].map(|d| plain.row(d)), [0, 0, 1, 8, 15, 15, 15]);
 }
 
 /// Functions of vectors, as the heads of encoders have them.

@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Result, Tensor, bail};
 
 use super::{SequenceInput, SequenceNetwork};
 use crate::Pass;
-use crate::attention::{attention, attention_pool, layer_norm, rotary};
+use crate::attention::{attention, attention_pool, layer_norm, relative_attention, rotary};
 use crate::dropout::dropout;
 use crate::graph::{Activation, Node, Op, Pooling, SequenceOp, Shape};
 use crate::lstm::lstm;
@@ -102,6 +102,9 @@ fn apply(
             }
             (SequenceOp::LayerNorm, [weight, bias]) => layer_norm(x, weight, bias)?,
             (SequenceOp::Attention { heads, reach }, _) => attention(x, *heads, *reach, lengths)?,
+            (SequenceOp::RelativeAttention { heads, places }, tables) => {
+                relative_attention(x, *heads, *places, tables, lengths)?
+            }
             (SequenceOp::Rotary { heads, base }, _) => rotary(x, *heads, *base, lengths)?,
             (SequenceOp::GatedGelu, _) => {
                 let half = x.dim(1)? / 2;

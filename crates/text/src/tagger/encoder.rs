@@ -13,13 +13,14 @@ use std::sync::Arc;
 use candle_core::{Result, Tensor, bail};
 
 use super::super::adopted_tokenizer::{AdoptedTokenizer, Piece};
+use super::super::network::numbers;
 use super::super::pretrained;
 use super::assertion::assertion;
 use super::chain::{Chain, Span, Tags, select};
 use super::document::{Document, Window, sentences};
 use super::model::{Entity, Found};
 use super::tokens::{Token, tokens};
-use model::manifest::{EncoderConfig, EncoderHead};
+use model::manifest::{EncoderConfig, EncoderHead, Precision};
 use nn::{Params, SequenceInput, SequenceNetwork, SequencePlan};
 
 /// Names less probable than this are not looked at.
@@ -37,7 +38,7 @@ pub struct EncoderTagger {
 }
 
 impl EncoderTagger {
-    /// One of `labels` labels, whose scores are divided by `temperature`.
+    /// One of `labels` labels, its dense layers computed in `precision`; scores are as they are ([`EncoderTagger::at`]).
     ///
     /// # Errors
     /// Weights that do not fit the sizes; fewer places than a word needs.
@@ -46,7 +47,7 @@ impl EncoderTagger {
         labels: usize,
         weights: BTreeMap<String, Tensor>,
         tokenizer: AdoptedTokenizer,
-        temperature: f32,
+        precision: Precision,
     ) -> Result<EncoderTagger> {
         let Some(EncoderHead::Tags { threshold }) = config.head else { bail!("the encoder tags no tokens") };
         if config.positions <= tokenizer.before().len() + tokenizer.behind().len() {
@@ -59,15 +60,15 @@ impl EncoderTagger {
         let chain = Chain::new(tags, &vec![0.0; tags.count() * tags.count()]);
         Ok(EncoderTagger {
             tokenizer: Arc::new(tokenizer),
-            plan: Box::new(network.plan()?),
+            plan: Box::new(network.plan_as(numbers(precision))?),
             chain: Arc::new(chain),
             positions: config.positions,
-            temperature,
+            temperature: 1.0,
             threshold: f64::from(threshold),
         })
     }
 
-    /// The same with another temperature.
+    /// The same, whose scores are divided by `temperature`.
     #[must_use]
     pub fn at(self, temperature: f32) -> EncoderTagger {
         EncoderTagger { temperature, ..self }

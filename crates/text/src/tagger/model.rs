@@ -14,7 +14,7 @@ use super::chain::{Chain, Span, Tags, select};
 use super::document::Document;
 use super::lexicon::{LEVELS, Lexicons};
 use super::relations::{Relation, pair};
-use model::manifest::{CrfConfig, NameList, RelationConfig};
+use model::manifest::{CrfConfig, NameCalibration, NameList, RelationConfig};
 use nn::{Init, Params};
 
 /// Names less probable than this are not looked at.
@@ -74,6 +74,15 @@ impl Found {
             row.extend([*relation as f32, *from as f32, *to as f32, *probability as f32]);
         }
         row
+    }
+
+    /// Corrects the probabilities of names by what is known of each label's, where that is.
+    pub fn correct(&mut self, of: &[NameCalibration]) {
+        for entity in &mut self.entities {
+            if let Some(of) = of.get(entity.span.label) {
+                entity.probability = of.apply(entity.probability);
+            }
+        }
     }
 
     /// What [`Found::to_row`] wrote.
@@ -207,6 +216,11 @@ impl Tagger {
             classes: self.lexicons.classes.len(),
             relations: relations.iter().zip(&self.relations).map(relation).collect(),
         }
+    }
+
+    /// What it knows besides its weights.
+    pub fn lexicons(&self) -> &Lexicons {
+        &self.lexicons
     }
 
     /// The tensors that a package keeps.

@@ -182,7 +182,7 @@ fn describe(options: &AdoptOptions, classifier: &Classifier, source: &Source, ve
         precision: None,
         architecture: classifier.architecture.clone(),
         exact_convolution: false,
-        calibration: Calibration { temperature: 1.0 },
+        calibration: Calibration::at(1.0),
         abstain_below: 0.0,
         likeness: None,
         data: options.about.data_of(&source.sha256, &source.splits),

@@ -9,13 +9,17 @@ use std::path::{Path, PathBuf};
 
 use super::labels::{self, TagOutputs};
 use anyhow::{Context, Result, bail, ensure};
-use model::manifest::{EncoderConfig, EncoderHead, HeadActivation, RotaryConfig, TextPooling};
+use model::manifest::{
+    EncoderConfig, EncoderHead, HeadActivation, RelativeConfig, RotaryConfig, TextPooling,
+};
 use serde_json::Value;
 
 /// Families that are known, as `config.json` names them.
-const FAMILIES: [&str; 5] = ["bert", "distilbert", "roberta", "xlm-roberta", MODERN];
+const FAMILIES: [&str; 6] = ["bert", "distilbert", "roberta", "xlm-roberta", DISENTANGLED, MODERN];
 /// The family whose places are angles.
 pub const MODERN: &str = "modernbert";
+/// The family whose attention reads distances; its third version has the same name.
+pub const DISENTANGLED: &str = "deberta-v2";
 /// Endings of files that are pickles.
 const PICKLES: [&str; 6] = ["bin", "pt", "pth", "ckpt", "pkl", "pickle"];
 
@@ -97,6 +101,9 @@ impl Directory {
             }
             Head::Labels(_) if family == MODERN => {
                 Some(EncoderHead::Labels { activation: HeadActivation::Gelu })
+            }
+            Head::Labels(_) if family == DISENTANGLED => {
+                Some(EncoderHead::Labels { activation: HeadActivation::GeluAlone })
             }
             Head::Labels(_) => Some(EncoderHead::Labels { activation: HeadActivation::Tanh }),
             Head::Tags(_) => Some(EncoderHead::Tags { threshold: 0.5 }),
@@ -237,6 +244,52 @@ impl<'a> Members<'a> {
         })
     }
 
+    /// How distances are told apart.
+    fn relative(&self) -> Result<RelativeConfig> {
+        let config = self.config;
+        let number = |name: &str| config[name].as_i64().filter(|value| *value > 0);
+        ensure!(
+            config["relative_attention"] == true,
+            "{}: \"relative_attention\" is not true; without it no DeBERTa is computed here",
+            self.shown
+        );
+        for (name, other) in [("embedding_size", "hidden_size"), ("pooler_hidden_size", "hidden_size")] {
+            let same = config.get(name).is_none_or(|value| value.is_null() || *value == config[other]);
+            ensure!(same, "{}: \"{name}\" is not \"{other}\", as is computed here", self.shown);
+        }
+        ensure!(
+            number("conv_kernel_size").is_none(),
+            "{}: \"conv_kernel_size\" is not 0; a convolution beside the first layer is not computed here",
+            self.shown
+        );
+        let head =
+            number("hidden_size").zip(number("num_attention_heads")).map(|(width, heads)| width / heads);
+        ensure!(
+            number("attention_head_size").is_none_or(|size| Some(size) == head),
+            "{}: \"attention_head_size\" is not the width of a head",
+            self.shown
+        );
+        self.only("pooler_hidden_act", &["gelu"])?;
+        let kinds: Vec<&str> = match &config["pos_att_type"] {
+            Value::String(kinds) => kinds.split('|').map(str::trim).filter(|kind| !kind.is_empty()).collect(),
+            Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).collect(),
+            _ => Vec::new(),
+        };
+        if let Some(other) = kinds.iter().find(|kind| !["c2p", "p2c"].contains(kind)) {
+            bail!("{}: \"pos_att_type\" has \"{other}\"; c2p and p2c are computed here", self.shown)
+        }
+        let most = number("max_relative_positions").or(number("max_position_embeddings"));
+        let most = usize::try_from(most.unwrap_or(0))?;
+        let buckets = number("position_buckets").map(usize::try_from).transpose()?;
+        Ok(RelativeConfig {
+            span: buckets.unwrap_or(most),
+            most: buckets.map(|_| most),
+            keys: kinds.contains(&"c2p"),
+            queries: kinds.contains(&"p2c"),
+            places: config["position_biased_input"] != false,
+        })
+    }
+
     /// What the model was trained for, by the name of its class.
     fn head(&self, labels: &[String]) -> Result<Head> {
         let class = self.config["architectures"][0].as_str().unwrap_or_default();
@@ -291,7 +344,10 @@ impl<'a> Members<'a> {
                 ensure!((epsilon - 1e-5).abs() < 1e-9, "{}: norm_eps is {epsilon}, not 1e-5", self.shown);
                 1e-5
             }
-            false => self.config.get("layer_norm_eps").and_then(Value::as_f64).unwrap_or(1e-12),
+            false => {
+                let usual = if family == DISENTANGLED { 1e-7 } else { 1e-12 };
+                self.config.get("layer_norm_eps").and_then(Value::as_f64).unwrap_or(usual)
+            }
         };
         ensure!(
             (1e-15..=1e-5).contains(&epsilon),
@@ -308,6 +364,7 @@ impl<'a> Members<'a> {
             positions: places - offset,
             pooling,
             rotary: if family == MODERN { Some(self.rotary()?) } else { None },
+            relative: if family == DISENTANGLED { Some(self.relative()?) } else { None },
             head: None,
         };
         Ok((config, epsilon, offset))

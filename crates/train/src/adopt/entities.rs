@@ -15,11 +15,13 @@ use super::labels::{self, TagOutputs};
 use super::names::NEVER;
 use super::{AdoptOptions, FEWEST, describe, names, tokenizer, write_origin};
 use crate::about::meanings;
+use crate::extract::confidence;
 use crate::extract::corpus::{Corpus, Sample};
 use crate::extract::fitting::{Marked, described};
 use crate::extract::measure::{measure, write_splits};
 use model::calibration::fit_temperature;
-use model::manifest::{Architecture, EncoderHead, Input, Manifest, Metrics, TextInput};
+use model::manifest::Precision::F32;
+use model::manifest::{Architecture, EncoderHead, Input, Manifest, Metrics, Precision, TextInput};
 use model::package::TOKENIZER;
 use model::{Package, package};
 use text::Extractor;
@@ -67,7 +69,7 @@ pub fn adopt(
 
     let (weights, digest) = names::weights(directory)?;
     manifest.training.settings.insert("model.safetensors sha256".to_string(), json!(digest));
-    let mut tagger = EncoderTagger::new(&config, labels.len(), weights.clone(), tokenizer(directory)?, 1.0)
+    let mut tagger = EncoderTagger::new(&config, labels.len(), weights.clone(), tokenizer(directory)?, F32)
         .with_context(|| format!("{}/model.safetensors", options.directory.display()))?;
     eprintln!("measuring on {count} texts ({own})");
     let read = |tagger: &EncoderTagger, sample: &Sample| {
@@ -80,10 +82,14 @@ pub fn adopt(
     tagger = tagger.at(temperature);
     let named = texts.iter().zip(&scores);
     let found: Vec<Found> = named.map(|(text, scores)| tagger.names(&text.document, scores)).collect();
-    manifest.metrics.insert(own.to_string(), measure(&labels, &[], &texts, &found));
+    let pairs = || texts.iter().zip(&found);
+    manifest.calibration.names = confidence::fit(labels.len(), pairs());
+    let crossed = confidence::crossed(labels.len(), &texts, &found);
+    manifest.metrics.insert(own.to_string(), measure(&labels, &[], &texts, &crossed));
     if corpus.splits.contains_key("test") {
         let texts = marked(&corpus, "test", &labels, |sample| read(&tagger, sample))?;
         let found = of_all(&texts, |part| tagger.find(part))?;
+        let found = confidence::corrected(&found, &manifest.calibration.names);
         manifest.metrics.insert("test".to_string(), measure(&labels, &[], &texts, &found));
     }
     manifest.weights.parameters = package::values(&weights);
@@ -100,12 +106,25 @@ pub fn adopt(
 /// # Errors
 /// A package that cannot be served; a text that cannot be cut into tokens.
 pub fn measured_as_served(package: &Package, corpus: &Corpus, split: &str) -> Result<Metrics> {
-    let mut extractor = Extractor::read(package)?;
+    Ok(found_as_served(package, corpus, split, F32)?.0)
+}
+
+/// The same in some precision, with what was found in each text.
+///
+/// # Errors
+/// As [`measured_as_served`].
+pub fn found_as_served(
+    package: &Package,
+    corpus: &Corpus,
+    split: &str,
+    precision: Precision,
+) -> Result<(Metrics, Vec<Found>)> {
+    let mut extractor = Extractor::read_in(package, precision)?;
     let labels = &package.manifest.labels;
     let texts =
         marked(corpus, split, labels, |sample| extractor.read_text(&sample.text).map_err(|e| anyhow!(e)))?;
     let found = of_all(&texts, |part| extractor.find(part))?;
-    Ok(measure(labels, extractor.relations(), &texts, &found))
+    Ok((measure(labels, extractor.relations(), &texts, &found), found))
 }
 
 /// The texts of a split, with their names as spans of the tokens that `read` cuts them into.
@@ -175,6 +194,7 @@ fn write_card(out: &mut String, m: &Manifest, own: &str, threshold: f32) -> std:
          sentences.\n",
         m.calibration.temperature
     )?;
+    out.push_str(&confidence::paragraph(m));
     crate::card::write_data(out, m, "Texts")?;
     writeln!(
         out,

@@ -28,7 +28,8 @@ use crate::about::{AboutOptions, training, unwritten_weights};
 use crate::embed::retrieval;
 use crate::extract::measure;
 use crate::finish::next_version;
-use crate::tables;
+use crate::{tables, text_precision};
+use model::Package;
 use model::manifest::{
     Architecture, Calibration, DataSource, FORMAT, Input, Manifest, Task, TextInput, TextPooling,
 };
@@ -49,7 +50,7 @@ pub enum PoolingOption {
 /// Settings of `train adopt`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct AdoptOptions {
-    /// Directory with config.json and model.safetensors. With tokenizer.json, of a BERT, DistilBERT, RoBERTa, XLM-R or ModernBERT: a
+    /// Directory with config.json and model.safetensors. With tokenizer.json, of a BERT, DistilBERT, RoBERTa, XLM-R, DeBERTa (2 or 3) or ModernBERT: a
     /// sentence encoder, a ...ForSequenceClassification or a ...ForTokenClassification; with preprocessor_config.json, of a ResNet,
     /// ViT or ConvNeXt that classifies images
     #[arg(env = "MEDSERVE_ADOPT")]
@@ -81,6 +82,9 @@ pub struct AdoptOptions {
     /// Sentence encoder: how a text's vector is made; default: as modules.json says, or the mean
     #[arg(long, env = "MEDSERVE_POOLING", value_enum)]
     pub pooling: Option<PoolingOption>,
+    /// Do not measure what an encoder of texts costs in less than single precision: it is served in that always
+    #[arg(long, env = "MEDSERVE_NO_INT8")]
+    pub no_int8: bool,
     #[command(flatten)]
     pub head: HeadOptions,
     #[command(flatten)]
@@ -136,17 +140,22 @@ pub fn adopt(options: &AdoptOptions) -> Result<(PathBuf, Manifest)> {
         pooling.is_none() || matches!(directory.head, Head::None),
         "--pooling is for sentence encoders; this model has a head, which says what is read of a text"
     );
-    match &directory.head {
+    let (folder, manifest) = match &directory.head {
         // What the data holds says what a model without a head is to become.
         Head::None
             if options.data.is_dir() || options.data.extension().is_some_and(|ending| ending == "csv") =>
         {
-            notes::adopt(options, &directory, None)
+            notes::adopt(options, &directory, None)?
         }
-        Head::None => vectors::adopt(options, &directory),
-        Head::Labels(names) => notes::adopt(options, &directory, Some(names)),
-        Head::Tags(tags) => entities::adopt(options, &directory, tags),
-    }
+        Head::None => vectors::adopt(options, &directory)?,
+        Head::Labels(names) => notes::adopt(options, &directory, Some(names))?,
+        Head::Tags(tags) => entities::adopt(options, &directory, tags)?,
+    };
+    let manifest = match options.no_int8 {
+        true => manifest,
+        false => text_precision::amend(Package::read(&folder)?, &options.data)?,
+    };
+    Ok((folder, manifest))
 }
 
 /// What was measured, as a table for the terminal.
@@ -209,7 +218,7 @@ fn describe(options: &AdoptOptions, directory: &Directory) -> Result<Manifest> {
         precision: None,
         architecture: Architecture::Encoder(directory.config.clone()),
         exact_convolution: false,
-        calibration: Calibration { temperature: 1.0 },
+        calibration: Calibration::at(1.0),
         abstain_below: 0.0,
         likeness: None,
         data: DataSource {

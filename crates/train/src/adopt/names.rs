@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{DType, Device, IndexOp, Tensor};
 
-use super::directory::{Directory, Head, MODERN};
+use super::directory::{DISENTANGLED, Directory, Head, MODERN};
 use super::labels::TagOutputs;
+use model::manifest::RelativeConfig;
 
 /// What our layer normalisation adds to the variance under the root.
 const EPSILON: f64 = 1e-5;
@@ -35,6 +36,16 @@ const DISTILBERT: [&str; 8] = [
     "ffn.lin2",
     "output_layer_norm",
 ];
+const DEBERTA: [&str; 8] = [
+    "attention.self.query_proj",
+    "attention.self.key_proj",
+    "attention.self.value_proj",
+    "attention.output.dense",
+    "attention.output.LayerNorm",
+    "intermediate.dense",
+    "output.dense",
+    "output.LayerNorm",
+];
 const OURS: [&str; 5] = ["output", "attention_norm", "expand", "contract", "feed_forward_norm"];
 
 /// The weights of a directory's `model.safetensors`, under our names, in 32 bits.
@@ -47,7 +58,7 @@ pub fn weights(directory: &Directory) -> Result<(BTreeMap<String, Tensor>, Strin
     let bytes = std::fs::read(&file).with_context(|| shown.clone())?;
     let all = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)
         .with_context(|| format!("{shown} is no safetensors file"))?;
-    let prefixes = ["", "bert.", "roberta.", "distilbert.", "model.", "0.auto_model."];
+    let prefixes = ["", "bert.", "roberta.", "distilbert.", "deberta.", "model.", "0.auto_model."];
     let word = match directory.config.family.as_str() {
         MODERN => "embeddings.tok_embeddings.weight",
         _ => "embeddings.word_embeddings.weight",
@@ -62,6 +73,14 @@ pub fn weights(directory: &Directory) -> Result<(BTreeMap<String, Tensor>, Strin
         _ => found.ours(directory)?,
     };
     Ok((weights, model::package::sha256(&bytes)))
+}
+
+/// Every row brought to mean 0 and variance 1, then scaled and shifted; what is added to the variance is [`EPSILON`].
+fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    let centred = x.broadcast_sub(&x.mean_keepdim(1)?)?;
+    let variance = centred.sqr()?.mean_keepdim(1)?;
+    let normal = centred.broadcast_div(&(variance + EPSILON)?.sqrt()?)?;
+    Ok(normal.broadcast_mul(weight)?.broadcast_add(bias)?)
 }
 
 struct Found<'a> {
@@ -91,29 +110,32 @@ impl Found<'_> {
     fn ours(&self, directory: &Directory) -> Result<BTreeMap<String, Tensor>> {
         let Directory { config, epsilon, offset, .. } = directory;
         let mut ours = BTreeMap::new();
-        let tokens = self.get("embeddings.word_embeddings.weight")?;
-        let places = self.get("embeddings.position_embeddings.weight")?;
-        ensure!(
-            places.dim(0)? == config.positions + offset,
-            "{}: {} places, where config.json says {}",
-            self.shown,
-            places.dim(0)?,
-            config.positions + offset
-        );
-        let mut places = places.i(*offset..)?;
-        let kinds = format!("{}embeddings.token_type_embeddings.weight", self.prefix);
-        if self.all.contains_key(&kinds) {
-            places = places.broadcast_add(&self.get("embeddings.token_type_embeddings.weight")?.i(0)?)?;
+        let mut tokens = self.get("embeddings.word_embeddings.weight")?;
+        // A text is one kind of segment, whose value is every token's.
+        let kinds = "embeddings.token_type_embeddings.weight";
+        if self.all.contains_key(&format!("{}{kinds}", self.prefix)) {
+            tokens = tokens.broadcast_add(&self.get(kinds)?.i(0)?)?;
         }
         // ln(s x; e) is ln(x; e / s^2).
         let scale = (EPSILON / epsilon).sqrt();
         ours.insert("embedding.weight".to_string(), (tokens * scale)?);
-        ours.insert("positions.weight".to_string(), (places * scale)?);
+        if config.relative.is_none_or(|relative| relative.places) {
+            let places = self.get("embeddings.position_embeddings.weight")?;
+            ensure!(
+                places.dim(0)? == config.positions + offset,
+                "{}: {} places, where config.json says {}",
+                self.shown,
+                places.dim(0)?,
+                config.positions + offset
+            );
+            ours.insert("positions.weight".to_string(), (places.i(*offset..)? * scale)?);
+        }
         for part in ["weight", "bias"] {
             ours.insert(format!("embedding_norm.{part}"), self.part("embeddings.LayerNorm", part)?);
         }
         let (parts, layers) = match config.family.as_str() {
             "distilbert" => (DISTILBERT, "transformer.layer"),
+            DISENTANGLED => (DEBERTA, "encoder.layer"),
             _ => (BERT, "encoder.layer"),
         };
         for layer in 0..config.layers {
@@ -130,8 +152,57 @@ impl Found<'_> {
                 }
             }
         }
+        if let Some(relative) = &config.relative {
+            self.distances(directory, relative, &mut ours)?;
+        }
         self.head(directory, &mut ours)?;
         Ok(ours)
+    }
+
+    /// Adds the keys and queries of distances, which every layer makes of the one table of distances.
+    fn distances(
+        &self,
+        directory: &Directory,
+        relative: &RelativeConfig,
+        ours: &mut BTreeMap<String, Tensor>,
+    ) -> Result<()> {
+        let config = &directory.config;
+        let mut table = self.get("encoder.rel_embeddings.weight")?;
+        ensure!(
+            table.dims() == [2 * relative.span, config.width],
+            "{}: \"encoder.rel_embeddings\" has the sizes {:?}, where config.json says {} distances of {} values",
+            self.shown,
+            table.dims(),
+            2 * relative.span,
+            config.width
+        );
+        if self.all.contains_key(&format!("{}encoder.LayerNorm.weight", self.prefix)) {
+            let norm = |part: &str| self.part("encoder.LayerNorm", part);
+            let scale = (EPSILON / directory.epsilon).sqrt();
+            table = layer_norm(&(table * scale)?, &norm("weight")?, &norm("bias")?)?;
+        }
+        for layer in 0..config.layers {
+            let at = format!("encoder.layer.{layer}.attention.self");
+            let of = |ours: &str, own: &str, shared: &str| -> Result<(String, Tensor)> {
+                let own = format!("{at}.{own}");
+                // Where the layers do not share them with the tokens', they have weights of their own.
+                let name = match self.all.contains_key(&format!("{}{own}.weight", self.prefix)) {
+                    true => own,
+                    false => format!("{at}.{shared}"),
+                };
+                let weight = self.get(&format!("{name}.weight"))?;
+                let bias = self.or_zeros(&format!("{name}.bias"), weight.dim(0)?)?;
+                let rows = table.matmul(&weight.t()?)?.broadcast_add(&bias)?;
+                Ok((format!("layer{layer}.attention.{ours}"), rows))
+            };
+            if relative.keys {
+                ours.extend([of("keys", "pos_key_proj", "key_proj")?]);
+            }
+            if relative.queries {
+                ours.extend([of("queries", "pos_query_proj", "query_proj")?]);
+            }
+        }
+        Ok(())
     }
 
     /// A tensor, or zeros in its place where there is none: a bias that was left out.
@@ -198,6 +269,7 @@ impl Found<'_> {
                 let (hidden, last) = match directory.config.family.as_str() {
                     "bert" => (format!("{prefix}pooler.dense"), "classifier"),
                     "distilbert" => ("pre_classifier".to_string(), "classifier"),
+                    DISENTANGLED => ("pooler.dense".to_string(), "classifier"),
                     MODERN => (String::new(), "classifier"),
                     _ => ("classifier.dense".to_string(), "classifier.out_proj"),
                 };

@@ -78,6 +78,9 @@ pub fn adopt(
     let settings = &mut manifest.training.settings;
     settings.insert("note_column".to_string(), json!(of.note_column));
     settings.insert("label_column".to_string(), json!(of.label_column));
+    if let Some(group) = &of.group_by {
+        settings.insert("group_by".to_string(), json!(group));
+    }
     manifest.check().map_err(anyhow::Error::msg)?;
 
     let (mut weights, digest) = names::weights(directory)?;

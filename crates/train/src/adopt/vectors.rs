@@ -12,6 +12,7 @@ use super::{AdoptOptions, FEWEST, describe, most_tokens, names, tokenizer, write
 use crate::embed::corpus::{Corpus, Members, Row};
 use crate::embed::retrieval::table;
 use crate::embed::retrieval_of;
+use model::manifest::Precision::F32;
 use model::manifest::{Architecture, Input, Manifest, TextInput, TextPooling};
 use model::package::TOKENIZER;
 use model::{Package, package};
@@ -47,8 +48,9 @@ pub fn adopt(options: &AdoptOptions, directory: &Directory) -> Result<(PathBuf, 
     manifest.check().map_err(anyhow::Error::msg)?;
     let (weights, digest) = names::weights(directory)?;
     manifest.training.settings.insert("model.safetensors sha256".to_string(), json!(digest));
-    let mut embedder = Embedder::of_encoder(&directory.config, weights.clone(), tokenizer(directory)?, most)
-        .with_context(|| format!("{}/model.safetensors", options.directory.display()))?;
+    let mut embedder =
+        Embedder::of_encoder(&directory.config, weights.clone(), tokenizer(directory)?, most, F32)
+            .with_context(|| format!("{}/model.safetensors", options.directory.display()))?;
     eprintln!("measuring on {} pairs of {}", rows.len(), corpus.name);
     manifest.metrics.insert("val".to_string(), retrieval_of(&mut embedder, &rows, &[], 0)?);
     manifest.weights.parameters = package::values(&weights);

@@ -122,6 +122,21 @@ fn found(vectors: &WordVectors, options: &EmbedOptions, rows: &[&Row], asides: &
 
 /// How well the questions of `rows` find their answers among all answers of `rows`.
 pub fn retrieval_of(embedder: &mut Embedder, rows: &[&Row], asides: &[String], seed: u64) -> Result<Metrics> {
+    Ok(asked(embedder, rows, asides, seed)?.metrics)
+}
+
+/// How well questions found their answers, and by which vectors.
+pub struct Asked {
+    /// What was measured.
+    pub metrics: Metrics,
+    /// Vectors of the questions.
+    pub questions: Vec<Vec<f32>>,
+    /// Vectors of the texts that were looked among.
+    pub texts: Vec<Vec<f32>>,
+}
+
+/// The same, with the vectors of the questions and those of the texts that were looked among.
+pub fn asked(embedder: &mut Embedder, rows: &[&Row], asides: &[String], seed: u64) -> Result<Asked> {
     let mut rng = random::stream(seed, "questions");
     let pairs: Vec<&(String, String)> = rows.iter().filter_map(|row| row.pair.as_ref()).collect();
     ensure!(!pairs.is_empty(), "there are no pairs to measure by");
@@ -150,7 +165,8 @@ pub fn retrieval_of(embedder: &mut Embedder, rows: &[&Row], asides: &[String], s
         Ok(all)
     };
     let (asked, there) = (vectors(&questions)?, vectors(&texts)?);
-    Ok(measure(&questions, &texts, &right, &asked, &there))
+    let metrics = measure(&questions, &texts, &right, &asked, &there);
+    Ok(Asked { metrics, questions: asked, texts: there })
 }
 
 /// Learns vectors from the texts of `rows`, and fits them to their pairs where there are any.

@@ -69,7 +69,7 @@ pub(super) fn describe(
         precision: None,
         architecture: Architecture::Vectors(config.clone()),
         exact_convolution: false,
-        calibration: Calibration { temperature: 1.0 },
+        calibration: Calibration::at(1.0),
         abstain_below: 0.0,
         likeness: None,
         data: options.about.data(Some(corpus.name.clone()), corpus.sha256.clone(), examples),

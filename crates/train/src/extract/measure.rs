@@ -130,8 +130,7 @@ pub fn answers(tagger: &Tagger, texts: &[String]) -> Vec<Found> {
 pub fn write_splits(out: &mut String, manifest: &Manifest) -> std::fmt::Result {
     for (split, metrics) in &manifest.metrics {
         writeln!(out, "On {split}, {} texts:\n\n{}", metrics.examples, table(metrics))?;
-        let ece = metrics.ece;
-        writeln!(out, "Expected calibration error of the names' probabilities, over 15 bins: {ece:.4}.\n")?;
+        writeln!(out, "{}\n", super::confidence::sentence(metrics.ece))?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! some label, its texts say nothing of that label, neither that a word is such a name nor that it is
 //! none.
 
+pub mod confidence;
 pub mod corpus;
 pub mod fitting;
 pub mod knowledge;
@@ -16,21 +17,24 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use self::corpus::Corpus;
-use self::fitting::{Fitting, Marked, fit, marked, relation_names};
-use self::measure::{answers, measure, relation_labels, table, write_splits};
+use self::fitting::{Fitting, fit, marked, relation_names};
+use self::measure::{measure, relation_labels, table, write_splits};
 use self::owlqn::Penalty;
 use super::adopt;
 use super::evaluate::Evaluation;
 use super::finish::{STOPPED, next_version};
 use crate::about::{AboutOptions, meanings, training, unwritten_weights};
-use model::manifest::{Architecture, Calibration, FORMAT, Input, Manifest, Metrics, TextInput};
+use model::manifest::{Architecture, Calibration, FORMAT, Input, Manifest, TextInput};
 use model::{Package, package};
 use text::Tagger;
 use text::tagger::lexicon::Lexicons;
+
+/// Below this relative change of what is made least a fit ends.
+const TOLERANCE: f64 = 2e-4;
 
 /// Settings of `train extract`.
 #[derive(Debug, Clone, clap::Args)]
@@ -116,7 +120,12 @@ pub fn train(options: &ExtractOptions, stop: &AtomicBool) -> Result<(PathBuf, Ma
     let classes = knowledge::classes(&plain(options)?, options.seed);
     let lexicons = Lexicons { lists, classes };
     let fitting = Fitting {
-        penalty: Penalty { l1: options.l1, l2: options.l2, iterations: options.iterations, tolerance: 2e-4 },
+        penalty: Penalty {
+            l1: options.l1,
+            l2: options.l2,
+            iterations: options.iterations,
+            tolerance: TOLERANCE,
+        },
         least: options.least_tokens,
         threshold: options.threshold,
     };
@@ -131,14 +140,20 @@ pub fn train(options: &ExtractOptions, stop: &AtomicBool) -> Result<(PathBuf, Ma
     );
     let stopped = || stop.load(Ordering::Relaxed);
     let mut notes = String::new();
-    for split in ["dev", "test"] {
-        for corpus in corpora.iter().filter(|corpus| corpus.splits.contains_key(split)) {
-            let name =
-                if corpora.len() == 1 { split.to_string() } else { format!("{split}, {}", corpus.name) };
-            let metrics = measured(&tagger, &labels, &relations, std::slice::from_ref(corpus), split);
-            eprintln!("{name}\n{}", table(&metrics));
-            manifest.metrics.insert(name, metrics);
-        }
+    let dev = confidence::answered(&tagger, &labels, &corpora, "dev");
+    if !dev.is_empty() {
+        manifest.calibration.names = confidence::fit_all(labels.len(), &dev);
+    }
+    let test = confidence::answered(&tagger, &labels, &corpora, "test");
+    for (split, of) in dev.iter().map(|of| ("dev", of)).chain(test.iter().map(|of| ("test", of))) {
+        let name = if corpora.len() == 1 { split.to_string() } else { format!("{split}, {}", of.name) };
+        let found = match split {
+            "dev" => confidence::crossed(labels.len(), &of.texts, &of.found),
+            _ => confidence::corrected(&of.found, &manifest.calibration.names),
+        };
+        let metrics = measure(&labels, &relations, &of.texts, &found);
+        eprintln!("{name}\n{}", table(&metrics));
+        manifest.metrics.insert(name, metrics);
     }
     if options.refit && !stopped() {
         let both = ["train", "dev"];
@@ -182,25 +197,16 @@ pub fn evaluate(package: Package, data: &Path, split: &str) -> Result<Evaluation
         Architecture::Crf(config) => {
             let tagger = Tagger::read(config, labels, package.weights)?;
             let relations = relation_labels(config);
-            measured(&tagger, labels, &relations, std::slice::from_ref(&corpus), split)
+            let mut of = confidence::answered(&tagger, labels, std::slice::from_ref(&corpus), split);
+            let of = of.pop().with_context(|| format!("no split \"{split}\""))?;
+            let found = confidence::corrected(&of.found, &package.manifest.calibration.names);
+            measure(labels, &relations, &of.texts, &found)
         }
         _ => adopt::entities::measured_as_served(&package, &corpus, split)?,
     };
     let manifest = package.manifest;
     let Manifest { name: model, version, labels, .. } = manifest;
     Ok(Evaluation { model, version, split: split.to_string(), labels, metrics, with_red_flags: None })
-}
-
-fn measured(
-    tagger: &Tagger,
-    labels: &[String],
-    relations: &[String],
-    corpora: &[Corpus],
-    split: &str,
-) -> Metrics {
-    let texts: Vec<Marked> = marked(corpora, &[split], labels, &Lexicons::default());
-    let found = answers(tagger, &texts_of(corpora, &[split]));
-    measure(labels, relations, &texts, &found)
 }
 
 fn texts_of(corpora: &[Corpus], splits: &[&str]) -> Vec<String> {
@@ -267,7 +273,7 @@ fn describe(
         }),
         exact_convolution: false,
         precision: None,
-        calibration: Calibration { temperature: 1.0 },
+        calibration: Calibration::at(1.0),
         abstain_below: 0.0,
         likeness: None,
         data: options.about.data(
@@ -325,6 +331,7 @@ fn write_card(out: &mut String, m: &Manifest, notes: &str) -> std::fmt::Result {
             config.threshold
         )?;
     }
+    out.push_str(&confidence::paragraph(m));
     crate::card::write_data(out, m, "Texts")?;
     writeln!(out, "\n## Metrics\n\nA name is right where its beginning, its end and its label are.\n")?;
     write_splits(out, m)?;

@@ -330,7 +330,7 @@ fn describe(options: &GenerateOptions, source: &Source, fit_options: &FitOptions
             embedding: options.embedding,
         }),
         exact_convolution: false,
-        calibration: Calibration { temperature: 1.0 },
+        calibration: Calibration::at(1.0),
         abstain_below: 0.0,
         likeness: None,
         segmentation: None,

@@ -341,7 +341,7 @@ fn describe(
         }),
         exact_convolution: false,
         precision: None,
-        calibration: Calibration { temperature: 1.0 },
+        calibration: Calibration::at(1.0),
         abstain_below: 0.0,
         likeness: None,
         data: options.about.data(

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Parser;
-use model::manifest::TextPooling;
+use model::manifest::Precision::F32;
+use model::manifest::{BY_ROW, Measure, Precision, TextPooling};
 use serde_json::{Value, json};
 use text::Embedder;
 use text::adopted_tokenizer::AdoptedTokenizer;
@@ -32,7 +33,8 @@ fn vectors_are_those_of_transformers() {
                 Directory::read(&golden().join("encoders").join(family), Some(pooling), &[]).unwrap();
             let (weights, _) = names::weights(&directory).unwrap();
             let tokenizer = AdoptedTokenizer::parse(&directory.tokenizer).unwrap();
-            let mut embedder = Embedder::of_encoder(&directory.config, weights, tokenizer, most).unwrap();
+            let mut embedder =
+                Embedder::of_encoder(&directory.config, weights, tokenizer, most, F32).unwrap();
             let rows = rows.as_array().unwrap();
             let texts: Vec<Arc<EncodedText>> = rows
                 .iter()
@@ -130,6 +132,29 @@ fn what_cannot_be_adopted_is_refused_with_a_sentence() {
     }
     let error = Directory::read(Path::new("/nowhere/at/all"), None, &[]).unwrap_err().to_string();
     assert!(error.contains("no directory"), "{error}");
+    for (name, value) in [
+        ("relative_attention", json!(false)),
+        ("conv_kernel_size", json!(3)),
+        ("embedding_size", json!(8)),
+        ("pooler_hidden_size", json!(8)),
+        ("attention_head_size", json!(8)),
+        ("pos_att_type", json!("p2c|p2p")),
+        ("pooler_hidden_act", json!("tanh")),
+        ("layer_norm_eps", json!(0.1)),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = copy("deberta-v2", folder.path());
+        amend(&directory.join("config.json"), |c| c[name] = value.clone());
+        let error = format!("{:#}", Directory::read(&directory, None, &[]).unwrap_err());
+        assert!(error.contains(name), "{error}");
+    }
+    // A table of distances of another size.
+    let folder = tempfile::tempdir().unwrap();
+    let directory = copy("deberta-v2", folder.path());
+    amend(&directory.join("config.json"), |c| c["max_relative_positions"] = json!(9));
+    let directory = Directory::read(&directory, None, &[]).unwrap();
+    let error = format!("{:#}", names::weights(&directory).unwrap_err());
+    assert!(error.contains("rel_embeddings") && error.contains("18 distances"), "{error}");
 }
 
 #[derive(Parser)]
@@ -175,4 +200,36 @@ fn a_directory_becomes_a_package_once_it_was_measured() {
     let text = embedder.encode(&"pain ".repeat(100)).unwrap();
     assert_eq!((text.read(), text.total()), (20, 102));
     assert!(package.card.contains("roberta") && package.card.contains("no medical device"));
+    // What less than single precision costs was measured as the package is used.
+    let precision = package.manifest.precision.as_ref().unwrap();
+    let (int8, bf16) = (&precision.int8, precision.bf16.as_ref().unwrap());
+    for cost in [&int8.cost, &bf16.cost] {
+        assert_eq!((cost.measure, cost.examples), (Measure::Ndcg, 30));
+        assert!((cost.accuracy_f32 - metrics.ndcg_at_10).abs() < 1e-9, "{cost:?}");
+        assert!(cost.probability_difference > 0.0 && cost.probability_difference < 0.01, "{cost:?}");
+    }
+    assert_eq!((int8.allowed, int8.clipping.as_str()), (int8.cost.is_small(), BY_ROW));
+    assert!(
+        package.card.contains("Over bytes (`int8`) its nDCG@10 on the 30 val questions"),
+        "{}",
+        package.card
+    );
+    let texts =
+        ["chest pain", "two days of fever, no rash"].map(|text| Arc::new(embedder.encode(text).unwrap()));
+    let single = Embedder::read(&package).unwrap().vectors(&texts).unwrap();
+    for of in [Precision::Int8, Precision::Bf16] {
+        let low = Embedder::read_in(&package, of).unwrap().vectors(&texts).unwrap();
+        for (a, b) in single.iter().zip(&low) {
+            let cosine: f32 = a.iter().zip(b).map(|(a, b)| a * b).sum();
+            assert!(cosine > 0.99 && a != b, "{of:?}: {cosine}");
+        }
+    }
+    // A manifest that allows what costs too much is refused.
+    let file = package.folder.join("manifest.json");
+    amend(&file, |m| {
+        m["precision"]["int8"]["allowed"] = json!(true);
+        m["precision"]["int8"]["cost"]["accuracy"] =
+            json!(m["precision"]["int8"]["cost"]["accuracy_f32"].as_f64().unwrap() - 0.01);
+    });
+    assert!(model::Package::read(&package.folder).err().unwrap().to_string().contains("precision.int8"));
 }

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use clap::Parser;
 use model::Package;
 use model::calibration::probabilities;
-use model::manifest::{Architecture, Likeness, RecordInput};
+use model::manifest::Precision::F32;
+use model::manifest::{Architecture, Likeness, Measure, RecordInput};
 use nn::Params;
 use serde_json::{Value, json};
 use text::tagger::{Document, EncoderTagger};
@@ -20,7 +21,7 @@ use train::adopt::{AdoptOptions, adopt, names};
 use super::adopt::{amend, copy, expected, golden};
 use text::adopted_tokenizer::AdoptedTokenizer;
 
-const FAMILIES: [&str; 5] = ["bert", "distilbert", "roberta", "xlm-roberta", "modernbert"];
+const FAMILIES: [&str; 6] = ["bert", "distilbert", "roberta", "xlm-roberta", "modernbert", "deberta-v2"];
 
 fn record(note: &str) -> Record {
     Record { note: note.to_string(), fields: Vec::new() }
@@ -70,7 +71,7 @@ fn tagger(family: &str) -> EncoderTagger {
     assert_eq!(tags.labels, ["Disease", "Symptom"]);
     let (weights, _) = names::weights(&directory).unwrap();
     let tokenizer = AdoptedTokenizer::parse(&directory.tokenizer).unwrap();
-    EncoderTagger::new(&directory.config, 2, weights, tokenizer, 1.0).unwrap()
+    EncoderTagger::new(&directory.config, 2, weights, tokenizer, F32).unwrap()
 }
 
 #[test]
@@ -173,7 +174,15 @@ fn a_classifier_becomes_a_package_once_it_was_measured_and_calibrated() {
     assert!(temperature != 1.0 && manifest.abstain_below > 0.0);
     assert!(matches!(manifest.likeness, Some(Likeness::Characters { .. })));
 
+    let precision = manifest.precision.as_ref().unwrap();
+    assert_eq!(
+        (precision.int8.cost.measure, precision.int8.cost.examples),
+        (Measure::Accuracy, val.examples)
+    );
+    assert!((precision.int8.cost.accuracy_f32 - val.accuracy).abs() < 1e-9);
+
     let package = Package::read(&package).unwrap();
+    assert!(package.card.contains("Over bytes (`int8`) its accuracy on the"), "{}", package.card);
     assert!(package.card.contains("no medical device") && package.card.contains("none was changed"));
     assert!(!package.card.contains("learning-curve") && package.folder.join("plots/roc.svg").exists());
     // What is unlike the notes is told by what the package keeps.
@@ -204,7 +213,9 @@ fn an_encoder_without_a_head_is_given_one_that_is_fitted() {
     let folder = tempfile::tempdir().unwrap();
     let directory = copy("distilbert", folder.path());
     let data = notes(folder.path(), 240, "ICU");
-    let (package, manifest) = adopt(&options(&directory, &data, &["--pooling", "mean"])).unwrap();
+    let (package, manifest) =
+        adopt(&options(&directory, &data, &["--pooling", "mean", "--no-int8"])).unwrap();
+    assert!(manifest.precision.is_none());
     // Labels are those of the data, in their order.
     assert_eq!(manifest.labels, ["HOME", "ICU", "ward"]);
     assert_eq!(manifest.task().as_str(), "note-classification");
@@ -249,6 +260,12 @@ fn a_tagger_becomes_a_package_once_it_was_measured_and_calibrated() {
     assert!(package.card.contains("first piece") && package.card.contains("no weight was changed"));
     let evaluation = train::evaluate::evaluate(&package.folder, &data, "val").unwrap();
     assert_eq!(evaluation.metrics.extraction.unwrap(), *metrics);
+    // Probabilities are corrected label by label, and what less than single precision costs was measured by the names.
+    assert_eq!(manifest.calibration.names.len(), 2);
+    let precision = manifest.precision.as_ref().unwrap();
+    assert_eq!((precision.int8.cost.measure, precision.int8.cost.examples), (Measure::F1, 30));
+    assert_eq!(precision.int8.cost.accuracy_f32, metrics.entities.f1);
+    assert!(package.card.contains("its F1 on the 30 dev texts"), "{}", package.card);
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod adopt_images;
 #[path = "../../../../fuzz/archives.rs"]
 mod archives;
 mod embed;
+mod extract;
 mod generate;
 #[path = "../../../../fuzz/mutations.rs"]
 mod mutations;
