@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::card::{card, plain};
 use super::fit::Epoch;
+use super::groups::{measured, section};
 use super::metrics::{highest, metrics, reliability};
 use super::plots;
 use super::report::{Outcome, REPORT, Subjects, report};
@@ -89,11 +90,13 @@ pub struct Finished<'a> {
     pub notes: String,
     /// Further files of the package.
     pub extra: Vec<(&'static str, Vec<u8>)>,
-    /// The examples of a split, where a report shows them.
+    /// The examples of a split, where the card has groups of them or a report shows them.
     pub subjects: Option<ShowSplit<'a>>,
+    /// Whether the package has a report.
+    pub report: bool,
 }
 
-/// The examples of the split of that name, for a report.
+/// The examples of the split of that name.
 pub type ShowSplit<'a> = Box<dyn Fn(&str) -> Subjects<'a> + 'a>;
 
 /// Calibrates, measures, draws and writes the package under `out`. Returns its folder and the
@@ -113,6 +116,7 @@ pub fn finish(run: Finished, out: &Path) -> Result<(PathBuf, Manifest)> {
         notes,
         mut extra,
         subjects,
+        report: reported,
     } = run;
     let temperature = fit_temperature(&calibration.logits, &calibration.truth) as f32;
     manifest.calibration.temperature = temperature;
@@ -137,12 +141,15 @@ pub fn finish(run: Finished, out: &Path) -> Result<(PathBuf, Manifest)> {
     extra.push(("plots/roc.svg", plots::roc_curves(&manifest.labels, &shown_rows, &shown.truth)?));
 
     manifest.weights.parameters = package::values(&weights);
-    if let Some(subjects) = subjects {
+    let subjects = subjects.map(|subjects| subjects(shown_split));
+    if let Some(subjects) = subjects.as_ref().filter(|_| reported) {
         let outcome = Outcome { split: shown_split, rows: &shown_rows, truth: &shown.truth };
         let drawn = extra.iter().filter(|(name, _)| name.ends_with(".svg"));
         let drawn: Vec<&[u8]> = drawn.map(|(_, svg)| svg.as_slice()).collect();
-        extra.push((REPORT, report(&manifest, &outcome, &subjects(shown_split), &drawn)?));
+        extra.push((REPORT, report(&manifest, &outcome, subjects, &drawn)?));
     }
+    let groups = subjects.map(|subjects| measured(&manifest, &shown_rows, &shown.truth, &subjects.groups));
+    let notes = format!("{}{notes}", section(shown_split, &groups.unwrap_or_default()));
     let card = card(&manifest, &notes, shown_split);
     let folder = Package::write(out, &mut manifest, &weights, &card, &extra)?;
     Ok((folder, manifest))

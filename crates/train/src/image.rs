@@ -12,9 +12,7 @@ use super::architectures::NetworkOptions;
 use super::augment::Augmentation;
 use super::card::{members, plain};
 use super::examples::{ImageSet, Source};
-use super::finish::{
-    Answers, Finished, STOPPED, ShowSplit, about, check_abstain_share, finish, next_version,
-};
+use super::finish::{Answers, Finished, STOPPED, about, check_abstain_share, finish, next_version};
 use super::fit::{Examples, FitOptions, Session, fit, predict};
 use super::from;
 use super::likeness;
@@ -295,7 +293,8 @@ pub fn train(options: &ImageOptions, stop: &AtomicBool) -> Result<(PathBuf, Mani
         history,
         notes: if stop.load(Ordering::Relaxed) { STOPPED.to_string() } else { String::new() },
         extra,
-        subjects: options.report.then(|| -> ShowSplit { Box::new(|split| subjects(&source, split)) }),
+        subjects: Some(Box::new(|split| subjects(&source, split))),
+        report: options.report,
     };
     let (folder, mut manifest) = finish(finished, &options.out)?;
     session.close()?;

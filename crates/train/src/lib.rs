@@ -25,6 +25,7 @@ pub mod finish;
 pub mod fit;
 pub mod from;
 pub mod generate;
+pub mod groups;
 pub mod image;
 pub mod likeness;
 pub mod logistic;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Parser, Subcommand};
 use train::{
-    adopt, card, embed, evaluate, extract, extract::confidence, generate, image, likeness, precision,
+    adopt, card, embed, evaluate, extract, extract::confidence, generate, groups, image, likeness, precision,
     recommender, segment, tables, text, text_options::TextOptions, text_precision,
 };
 
@@ -69,6 +69,15 @@ enum Command {
         /// The data set that it was trained on; several, with commas between them, as train extract takes them
         #[arg(long, env = "MEDSERVE_DATA", value_delimiter = ',', required = true)]
         data: Vec<PathBuf>,
+    },
+    /// Measure a package of notes by groups of people, and put the table into its card
+    Groups {
+        /// Package: models/<name>, or one version's folder
+        #[arg(long, env = "MEDSERVE_MODEL")]
+        model: PathBuf,
+        /// Data set, in a form that training reads
+        #[arg(long, env = "MEDSERVE_DATA")]
+        data: PathBuf,
     },
     /// Measure a package on a split of a data set
     Evaluate {
@@ -156,6 +165,9 @@ fn main() -> anyhow::Result<()> {
                 }
             };
             print!("{}", card::precision(&manifest));
+        }
+        Command::Groups { model, data } => {
+            print!("{}", groups::amend(evaluate::read_package(&model)?, &data)?)
         }
         Command::Evaluate { model, data, split, json } => {
             if let Some(evaluation) = evaluate::regions(&model, &data, &split)? {

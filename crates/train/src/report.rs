@@ -12,6 +12,7 @@ use anyhow::Result;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use super::groups::{FEWEST, Groups, parts};
 use super::metrics::{confusion, highest};
 use model::Manifest;
 use model::manifest::Metrics;
@@ -21,10 +22,6 @@ pub const REPORT: &str = "report.html";
 
 /// Wrong answers on the page at most, the most certain first.
 const MOST: usize = 48;
-/// Values of a field that make groups of their own at most; of a number with more, there are four bands.
-const GROUPS: usize = 8;
-/// Examples of a group below which its figures say nothing.
-const FEWEST: usize = 20;
 /// Characters of a note on the page.
 const NOTE: usize = 400;
 
@@ -48,8 +45,8 @@ pub enum Shown {
 pub struct Subjects<'a> {
     /// The example of that index.
     pub show: Box<dyn Fn(usize) -> Result<Shown> + 'a>,
-    /// Values by name of what parts the examples into groups: one value an example, empty where it is not known.
-    pub groups: Vec<(String, Vec<String>)>,
+    /// What parts the examples into groups.
+    pub groups: Groups,
 }
 
 /// What was answered on the split that the report is about.
@@ -209,26 +206,6 @@ fn write_groups(
         )?;
     }
     Ok(())
-}
-
-/// The examples by value, or by the quarter of the range that their number lies in.
-fn parts(values: &[String]) -> Vec<(String, Vec<usize>)> {
-    let mut by_value: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-    for (i, value) in values.iter().enumerate() {
-        by_value.entry(if value.is_empty() { "not known" } else { value }).or_default().push(i);
-    }
-    if by_value.len() <= GROUPS {
-        return by_value.into_iter().map(|(value, members)| (value.to_string(), members)).collect();
-    }
-    let mut numbers: Vec<(f64, usize)> =
-        values.iter().enumerate().filter_map(|(i, value)| Some((value.parse().ok()?, i))).collect();
-    numbers.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-    let quarter = numbers.len().div_ceil(4).max(1);
-    let band = |part: &[(f64, usize)]| {
-        let name = format!("{} to {}", part[0].0, part[part.len() - 1].0);
-        (name, part.iter().map(|(_, i)| *i).collect())
-    };
-    numbers.chunks(quarter).map(band).collect()
 }
 
 fn write_wrong(

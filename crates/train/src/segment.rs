@@ -233,6 +233,7 @@ pub fn train(options: &SegmentOptions, stop: &AtomicBool) -> Result<(PathBuf, Ma
         notes: format!("{notes}\n{stopped}"),
         extra: Vec::new(),
         subjects: None,
+        report: false,
     };
     let written = finish(finished, &options.out)?;
     session.close()?;

@@ -8,10 +8,18 @@ use model::manifest::{Metrics, RegionMetrics};
 
 /// One row a split. A figure that a split cannot have is a dash.
 pub fn by_split(metrics: &BTreeMap<String, Metrics>) -> String {
-    let header =
-        ["split", "examples", "accuracy", "AUC", "macro F1", "ECE", "abstained", "accuracy of answers"];
+    by("split", metrics.iter().collect())
+}
+
+/// One row a group of people, likewise.
+pub fn by_group(groups: &[(String, Metrics)]) -> String {
+    by("group", groups.iter().map(|(name, metrics)| (name, metrics)).collect())
+}
+
+fn by(what: &str, metrics: Vec<(&String, &Metrics)>) -> String {
+    let header = [what, "examples", "accuracy", "AUC", "macro F1", "ECE", "abstained", "accuracy of answers"];
     let mut rows = vec![header.map(str::to_string).to_vec()];
-    let ordinal = metrics.values().any(|m| m.ordinal.is_some());
+    let ordinal = metrics.iter().any(|(_, m)| m.ordinal.is_some());
     if ordinal {
         rows[0].extend(["weighted kappa", "under-triage", "over-triage"].map(str::to_string));
     }

@@ -12,17 +12,16 @@ use serde_json::Value;
 use super::bag::{Labelled, train_bag};
 use super::familiarity::{self, Choice, FittedFamiliarity, Training};
 use super::field_dropout::FieldDropout;
-use super::finish::{
-    Answers, Finished, Floors, STOPPED, ShowSplit, about, check_abstain_share, finish, next_version,
-};
+use super::finish::{Answers, Finished, Floors, STOPPED, about, check_abstain_share, finish, next_version};
 use super::fit::{Epoch, Examples, Session, fit, predict};
+use super::groups::Groups;
 use super::notes::{Columns, NoteSource};
 use super::report::{Shown, Subjects};
 use super::start_vectors::StartVectors;
 use super::text_options::{Arch, TextOptions};
 use super::text_plan::{architecture, bag_options, describe, fit_options, ordinal, record_input};
 use model::calibration::{fit_temperature, negative_log_likelihood};
-use model::manifest::{Architecture, FieldKind, Input, Manifest};
+use model::manifest::{Architecture, Field, FieldKind, Input, Manifest, RecordInput};
 use model::package::{LIKENESS, RED_FLAGS, TOKENIZER, serialize};
 use nn::{Network, Params, random};
 use text::encoder::{Encoded, Example};
@@ -178,7 +177,8 @@ pub fn train(options: &TextOptions, stop: &AtomicBool) -> Result<(PathBuf, Manif
         history,
         notes,
         extra,
-        subjects: options.report.then(|| -> ShowSplit { Box::new(|split| subjects(&source, split)) }),
+        subjects: Some(Box::new(|split| subjects(&source, split))),
+        report: options.report,
     };
     let written = finish(finished, &options.out)?;
     for session in &sessions {
@@ -205,19 +205,9 @@ fn session<'a>(arch: Arch, options: &TextOptions, manifest: &Manifest, stop: &'a
 /// The records of a split, as a report shows them; each field parts them into groups.
 fn subjects<'a>(source: &'a NoteSource, split: &str) -> Subjects<'a> {
     let records = source.splits.get(split).map_or(&[][..], Vec::as_slice);
-    let value = |record: &Record, field: usize| match record.fields[field] {
-        FieldValue::Missing => String::new(),
-        FieldValue::Number(number) => number.to_string(),
-        FieldValue::Choice(choice) => match &source.fields[field].kind {
-            FieldKind::Categorical { values } => values[choice].clone(),
-            FieldKind::Numeric { .. } => choice.to_string(),
-        },
-    };
-    let groups = source.fields.iter().enumerate().map(|(field, about)| {
-        (about.name.clone(), records.iter().map(|(record, _)| value(record, field)).collect())
-    });
+    let value = |record: &Record, field: usize| value(&source.fields[field], record.fields[field]);
     Subjects {
-        groups: groups.collect(),
+        groups: groups(&source.fields, records),
         show: Box::new(move |index| {
             let record = &records[index].0;
             let fields =
@@ -226,6 +216,53 @@ fn subjects<'a>(source: &'a NoteSource, split: &str) -> Subjects<'a> {
             Ok(Shown::Note(record.note.clone(), known))
         }),
     }
+}
+
+/// The value of a field as a person reads it; nothing where it is not known.
+fn value(field: &Field, value: FieldValue) -> String {
+    match (value, &field.kind) {
+        (FieldValue::Missing, _) => String::new(),
+        (FieldValue::Number(number), _) => number.to_string(),
+        (FieldValue::Choice(choice), FieldKind::Categorical { values }) => values[choice].clone(),
+        (FieldValue::Choice(choice), FieldKind::Numeric { .. }) => choice.to_string(),
+    }
+}
+
+/// Each field parts the records into groups.
+fn groups(fields: &[Field], records: &[(Record, usize)]) -> Groups {
+    let of = |(at, field): (usize, &Field)| {
+        let values = records.iter().map(|(record, _)| value(field, record.fields[at]));
+        (field.name.clone(), values.collect())
+    };
+    fields.iter().enumerate().map(of).collect()
+}
+
+/// The groups of the records of one split of `data`, as a package reads them.
+///
+/// # Errors
+/// A package that reads no notes; data that cannot be read.
+pub fn groups_of(manifest: &Manifest, data: &Path, split: &str) -> Result<Groups> {
+    let Input::Record(input) = &manifest.input else {
+        bail!("the model \"{}\" does not read notes", manifest.name)
+    };
+    Ok(groups(&input.fields, &records_of(manifest, input, data, split)?))
+}
+
+/// The records of one split of `data`, by the columns that the package was trained on.
+fn records_of(
+    manifest: &Manifest,
+    input: &RecordInput,
+    data: &Path,
+    split: &str,
+) -> Result<Vec<(Record, usize)>> {
+    let column = |name: &str, default: &str| -> String {
+        let known = manifest.training.settings.get(name).and_then(Value::as_str);
+        known.unwrap_or(default).to_string()
+    };
+    let (note, label) = (column("note_column", "note"), column("label_column", "label"));
+    let records = NoteSource::read_split(data, split, (&note, &label), &input.fields, &manifest.labels)?;
+    ensure!(!records.is_empty(), "the split \"{split}\" has no records");
+    Ok(records)
 }
 
 /// What red flags hold the answers to some records to.
@@ -252,13 +289,7 @@ pub fn answers_of(
     let Input::Record(input) = &manifest.input else {
         bail!("the model \"{}\" does not read notes", manifest.name)
     };
-    let column = |name: &str, default: &str| -> String {
-        let known = manifest.training.settings.get(name).and_then(Value::as_str);
-        known.unwrap_or(default).to_string()
-    };
-    let (note, label) = (column("note_column", "note"), column("label_column", "label"));
-    let records = NoteSource::read_split(data, split, (&note, &label), &input.fields, &manifest.labels)?;
-    ensure!(!records.is_empty(), "the split \"{split}\" has no records");
+    let records = records_of(&manifest, input, data, split)?;
     let encoder = Encoder::read(&package.folder, input.clone(), &manifest.architecture)?;
     let rules = rules.filter(|_| manifest.ordinal.is_some());
     let floors = rules.map(|rules| floors_of(&rules, &encoder, &records)).transpose()?;

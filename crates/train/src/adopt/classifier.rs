@@ -155,6 +155,7 @@ pub fn adopt(options: &AdoptOptions) -> Result<(PathBuf, Manifest)> {
             .to_string(),
         extra,
         subjects: None,
+        report: false,
     };
     finish(finished, &options.out)
 }

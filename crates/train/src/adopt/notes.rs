@@ -112,6 +112,7 @@ pub fn adopt(
         notes: if head.is_some() { NOTES } else { FITTED }.to_string(),
         extra,
         subjects: None,
+        report: false,
     };
     finish(finished, &options.out)
 }
