@@ -76,7 +76,7 @@ pub fn section(split: &str, groups: &[(String, Metrics)]) -> String {
         return String::new();
     }
     format!(
-        "{HEADING}\nOn {split}, by the fields that the model reads, of {FEWEST} examples or more. Figures of small groups vary by \
+        "{HEADING}\nOn {split}, by what the model reads of who somebody is, of {FEWEST} examples or more. Figures of small groups vary by \
          chance; rules for red flags are left out.\n\n{}\n",
         tables::by_group(groups)
     )

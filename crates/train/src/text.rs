@@ -228,13 +228,15 @@ fn value(field: &Field, value: FieldValue) -> String {
     }
 }
 
-/// Each field parts the records into groups.
+/// A field of words parts the records into groups, and so does the age; other numbers are measured and say little of who
+/// somebody is.
 fn groups(fields: &[Field], records: &[(Record, usize)]) -> Groups {
+    let is_who = |field: &Field| field.name == "age" || matches!(field.kind, FieldKind::Categorical { .. });
     let of = |(at, field): (usize, &Field)| {
         let values = records.iter().map(|(record, _)| value(field, record.fields[at]));
         (field.name.clone(), values.collect())
     };
-    fields.iter().enumerate().map(of).collect()
+    fields.iter().enumerate().filter(|(_, field)| is_who(field)).map(of).collect()
 }
 
 /// The groups of the records of one split of `data`, as a package reads them.
