@@ -63,7 +63,7 @@ macro_rules! adapter {
                     ))
                     .bind(now)
                     .bind(until)
-                    .fetch_optional(&self.pool)
+                    .fetch_optional(self.leases())
                     .await
                     .map_err($error)?;
                     Ok(row.map(Queued::from))
@@ -233,7 +233,7 @@ macro_rules! adapter {
                     ))
                     .bind(now)
                     .bind(until)
-                    .fetch_optional(&self.pool)
+                    .fetch_optional(self.leases())
                     .await
                     .map_err($error)?;
                     taking.end();

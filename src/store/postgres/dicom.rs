@@ -1,6 +1,6 @@
 //! The parts of DICOM, HL7, CDS Hooks and pulled records of the store on Postgres, whose replicas take images side by side.
 
-use sqlx::{PgConnection, Postgres, Transaction};
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
 use super::{Answer, PostgresStore, StoreError, described};
 use crate::store::bulk::bulk_adapter;
@@ -31,6 +31,10 @@ impl PostgresStore {
 
     async fn begin_dicom(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
         self.pool.begin().await.map_err(described)
+    }
+
+    fn leases(&self) -> &PgPool {
+        &self.pool
     }
 
     /// Something was erased, which Postgres sees to by itself.

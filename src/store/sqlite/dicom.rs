@@ -2,6 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
+use sqlx::SqlitePool;
+
 use super::{Answer, SqliteStore, StoreError};
 use crate::store::bulk::bulk_adapter;
 use crate::store::cds::{CdsOffer, OfferRow, cds_adapter};
@@ -17,6 +19,11 @@ bulk_adapter!(SqliteStore, StoreError::from);
 cds_adapter!(SqliteStore, write, StoreError::from);
 
 impl SqliteStore {
+    /// Where an image is taken to be answered, or a result to be sent: were that lost, it would be taken again.
+    fn leases(&self) -> &SqlitePool {
+        &self.leases
+    }
+
     /// Something was erased: the log is emptied with the next tidying up.
     fn erased(&self) {
         self.log_is_full.store(true, Ordering::Relaxed);

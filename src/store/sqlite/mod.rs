@@ -2,8 +2,9 @@
 //!
 //! The file is in WAL mode, so readers never wait for the writer, with `synchronous = FULL`:
 //! each commit is on the disk before it is answered. (`NORMAL` would survive the end of the
-//! process as well, but not of the machine's power.) SQLite has one writer at a time; the others
-//! wait up to five seconds, in the order in which they came ([`turn`]). `secure_delete` overwrites what is deleted, so that an erased person
+//! process as well, but not of the machine's power: what may be lost then is committed so.)
+//! SQLite has one writer at a time; the others wait up to five seconds, in the order in which
+//! they came ([`turn`]). `secure_delete` overwrites what is deleted, so that an erased person
 //! cannot be read back out of the file's free pages.
 //!
 //! Batches are one transaction of a prepared statement per row: there is no round trip to save.
@@ -56,6 +57,9 @@ const MEMORY: &str = "8388608";
 #[derive(Debug, Clone)]
 pub struct SqliteStore {
     pool: SqlitePool,
+    /// For what may be lost with the machine's power, such as that an image was taken to be answered: a commit there
+    /// waits for no disk.
+    leases: SqlitePool,
     /// Whether the write-ahead log still holds what was erased from the file.
     log_is_full: Arc<AtomicBool>,
     /// Whose turn it is to write.
@@ -78,6 +82,10 @@ impl SqliteStore {
         // Every connection to `:memory:` is a database of its own, so there may be one only, and
         // it must stay.
         let in_memory = url.contains(":memory:") || url.contains("mode=memory");
+        let leases = SqlitePoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(options.acquire_timeout)
+            .connect_lazy_with(connect.clone().synchronous(SqliteSynchronous::Normal));
         let pool = SqlitePoolOptions::new()
             .max_connections(if in_memory { 1 } else { options.max_connections })
             .acquire_timeout(options.acquire_timeout)
@@ -90,7 +98,8 @@ impl SqliteStore {
             })
             .connect_lazy_with(connect);
         keep_private(&file)?;
-        let store = Self { pool, log_is_full: Arc::default(), turns: Arc::default() };
+        let leases = if in_memory { pool.clone() } else { leases };
+        let store = Self { pool, leases, log_is_full: Arc::default(), turns: Arc::default() };
         store.migrate().await?;
         Ok(store)
     }
@@ -467,7 +476,10 @@ impl Store for SqliteStore {
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
-        Box::pin(self.pool.close())
+        Box::pin(async {
+            self.leases.close().await;
+            self.pool.close().await;
+        })
     }
 }
 
