@@ -109,9 +109,8 @@ pub fn encoders(criterion: &mut Criterion) {
         relative: None,
         head: None,
     };
-    let graph = || pretrained::encoder(&config).expect("an encoder");
-    let mut params = Params::fresh(0);
-    let network = SequenceNetwork::new(graph(), &mut params).expect("its values");
+    let graph = pretrained::encoder(&config).expect("an encoder");
+    let network = SequenceNetwork::new(graph, &mut Params::fresh(0)).expect("its values");
     let ids: Vec<u32> = (0..128).map(|i| (i * 7919) % 8192).collect();
     let mut group = criterion.benchmark_group("text:minilm-l6");
     group.sample_size(10);
