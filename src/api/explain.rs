@@ -15,7 +15,7 @@ use super::audit::Answered;
 use super::classify::timed;
 use super::extract::Parameters;
 use super::identity::Caller;
-use super::images::{ImageFile, ImageForm, check_frame, find, read};
+use super::images::{ImageFile, ImageForm, ImageResult, check_frame, find, read};
 use super::{AppState, Deadline, Problem};
 use crate::inference::head;
 use crate::inference::image::ReadAs;
@@ -92,7 +92,7 @@ pub async fn explain(
     })?;
     drop(turn);
     let manifest = &service.manifest;
-    let labels = std::iter::once(explained.outcome.label.clone());
+    let labels = std::iter::once(ImageResult::new(manifest, explained.outcome).audited());
     let answered = Extension(Answered::labels(&manifest.name, &manifest.version, labels));
     let kind = [(header::CONTENT_TYPE, HeaderValue::from_static("image/png"))];
     let mut response = (StatusCode::OK, answered, timed(&timing)?, kind, file).into_response();

@@ -33,6 +33,7 @@ mod models;
 mod notes;
 mod oip;
 mod openapi;
+mod outputs;
 mod overload;
 mod packages;
 mod recommendations;

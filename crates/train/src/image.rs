@@ -17,13 +17,14 @@ use super::finish::{
 };
 use super::fit::{Examples, FitOptions, Session, fit, predict};
 use super::from;
+use super::image_outputs;
 use super::likeness;
 use super::precision;
 use super::report::{Shown, Subjects};
 use super::splits::Grouping;
 use model::Package;
 use model::manifest::{
-    Accepts, Architecture, Calibration, Crop, FORMAT, ImageInput, Input, Manifest, Normalisation,
+    Accepts, Architecture, Calibration, Crop, FORMAT, ImageInput, Input, Manifest, Normalisation, Outputs,
     ResizeFilter,
 };
 use nn::{Network, Params, Pass, random};
@@ -111,6 +112,17 @@ impl Orientation {
     }
 }
 
+/// What training makes small.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum LossKind {
+    /// Labels exclude each other
+    CrossEntropy,
+    /// Several labels may hold at once
+    Binary,
+    /// The network gives a number
+    MeanSquaredError,
+}
+
 /// What a DICOM file may say that it is.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct AcceptsOptions {
@@ -137,7 +149,8 @@ impl AcceptsOptions {
 /// Settings of `train image`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ImageOptions {
-    /// Data set: an .npz in the MedMNIST form, or a folder train|val|test/<label>/*.png|jpg|dcm, or <label>/*
+    /// Data set: an .npz in the MedMNIST form, or a folder train|val|test/<label>/*.png|jpg|dcm, or <label>/*; for several labels at
+    /// once or a number a folder with labels.csv
     #[arg(long, env = "MEDSERVE_DATA")]
     pub data: PathBuf,
     /// Name the model is served under
@@ -156,6 +169,15 @@ pub struct ImageOptions {
     /// 64 where there are fewer than 1,500 to train on
     #[arg(long, env = "MEDSERVE_SIZE")]
     pub size: Option<u32>,
+    /// What training makes small: whether labels exclude each other, several may hold at once, or there is a number
+    #[arg(long, env = "MEDSERVE_LOSS", value_enum, default_value = "cross-entropy")]
+    pub loss: LossKind,
+    /// Column of labels.csv with the number; default: the only one
+    #[arg(long, env = "MEDSERVE_NUMBER")]
+    pub number: Option<String>,
+    /// What the number is counted in, such as years
+    #[arg(long, env = "MEDSERVE_UNIT")]
+    pub unit: Option<String>,
     /// Label names: of an archive in the order of its numbers, of a folder in the order wanted
     #[arg(long, env = "MEDSERVE_LABELS", value_delimiter = ',')]
     pub labels: Vec<String>,
@@ -221,7 +243,7 @@ pub struct ImageOptions {
 
 impl ImageOptions {
     /// How training copies are altered.
-    fn augmentation(&self) -> Option<Augmentation> {
+    pub(crate) fn augmentation(&self) -> Option<Augmentation> {
         self.augment.settings().map(|settings| self.orientation.of(settings))
     }
 }
@@ -235,13 +257,19 @@ pub fn train(options: &ImageOptions, stop: &AtomicBool) -> Result<(PathBuf, Mani
     fit_options(options, 0).check()?;
     check_abstain_share(options.abstain_share)?;
     let groups = options.group_by.as_deref().map(Grouping::new).transpose()?;
+    if options.loss != LossKind::CrossEntropy {
+        return image_outputs::train(options, groups.as_ref(), stop);
+    }
+    for (name, given) in [("--number", &options.number), ("--unit", &options.unit)] {
+        ensure!(given.is_none(), "{name} is for a number: --loss mean-squared-error");
+    }
     let source = Source::read(&options.data, &options.labels, options.seed, groups.as_ref())?;
     source.check_trainable().with_context(|| options.data.display().to_string())?;
     let input = input(&source, options);
     let fit_options = fit_options(options, source.splits["train"].len());
     let architecture = options.network.architecture(input.height, source.splits["train"].len())?;
     // Whatever would make the package refuse itself is said now, not after the training.
-    let mut manifest = describe(options, &source, input.clone(), architecture, &fit_options)?;
+    let mut manifest = describe(options, &source, input.clone(), architecture, &fit_options, None)?;
 
     let mut sets = BTreeMap::new();
     for (split, examples) in &source.splits {
@@ -330,9 +358,20 @@ pub fn answers_of(package: Package, data: &Path, split: &str) -> Result<(Manifes
 /// # Errors
 /// Data that cannot be read, or labels that are not the model's.
 pub fn source(manifest: &Manifest, data: &Path) -> Result<Source> {
-    let groups = manifest.training.settings.get(GROUP_BY).and_then(serde_json::Value::as_str);
-    let groups = groups.filter(|_| data.is_dir()).map(Grouping::new).transpose()?;
+    if manifest.outputs.is_some() {
+        return Ok(image_outputs::table(manifest, data)?.source);
+    }
+    let groups = groups(manifest, data)?;
     Source::read(data, &manifest.labels, manifest.training.seed, groups.as_ref())
+}
+
+/// What says whose a file is, as it was in training.
+///
+/// # Errors
+/// A pattern that is none.
+pub(crate) fn groups(manifest: &Manifest, data: &Path) -> Result<Option<Grouping>> {
+    let groups = manifest.training.settings.get(GROUP_BY).and_then(serde_json::Value::as_str);
+    groups.filter(|_| data.is_dir()).map(Grouping::new).transpose()
 }
 
 /// The same, which must be the data that the package was trained on.
@@ -361,7 +400,7 @@ pub(crate) fn answers(network: &dyn Network<candle_core::Tensor>, set: &ImageSet
 /// What the temperature is fitted on: altered copies of the validation images. Images from another
 /// hospital differ from the validation split as the copies do, and a temperature fitted on the
 /// easy originals would promise too much.
-fn calibration(
+pub(crate) fn calibration(
     network: &dyn Network<candle_core::Tensor>,
     source: &Source,
     input: &ImageInput,
@@ -393,12 +432,12 @@ fn subjects<'a>(source: &'a Source, split: &str) -> Subjects<'a> {
 }
 
 /// A size in memory, for people.
-fn megabytes(bytes: usize) -> String {
+pub(crate) fn megabytes(bytes: usize) -> String {
     format!("{} MB of values and gradients", bytes.div_ceil(1_000_000))
 }
 
 /// The settings of the loop over so many training images.
-fn fit_options(options: &ImageOptions, images: usize) -> FitOptions {
+pub(crate) fn fit_options(options: &ImageOptions, images: usize) -> FitOptions {
     let epochs = options.epochs.unwrap_or_else(|| amount::epochs(images, options.batch_size));
     let patience = options.patience.unwrap_or_else(|| amount::patience(epochs));
     FitOptions {
@@ -418,7 +457,7 @@ fn fit_options(options: &ImageOptions, images: usize) -> FitOptions {
     }
 }
 
-fn input(source: &Source, options: &ImageOptions) -> ImageInput {
+pub(crate) fn input(source: &Source, options: &ImageOptions) -> ImageInput {
     let (median, channels) = source.shape();
     let side = options.size.unwrap_or_else(|| amount::side(median, source.splits["train"].len()));
     ImageInput {
@@ -432,12 +471,13 @@ fn input(source: &Source, options: &ImageOptions) -> ImageInput {
     }
 }
 
-fn describe(
+pub(crate) fn describe(
     options: &ImageOptions,
     source: &Source,
     input: ImageInput,
     architecture: Architecture,
     fit_options: &FitOptions,
+    outputs: Option<Outputs>,
 ) -> Result<Manifest> {
     let mut settings = members(fit_options);
     if let Some(pattern) = &options.group_by {
@@ -460,6 +500,7 @@ fn describe(
         calibration: Calibration { temperature: 1.0 },
         abstain_below: 0.0,
         likeness: None,
+        outputs,
         segmentation: None,
         generation: None,
         data: options.about.data_of(&source.sha256, &source.splits),

@@ -187,14 +187,7 @@ fn trained(package: &Package) -> Result<Option<Weights>> {
 
 /// The pictures of the masks that a model was trained on.
 fn own_pages(manifest: &Manifest, data: &Path) -> Result<Splits> {
-    let masks = Masks::read(data, &["train", "val"])?;
-    ensure!(
-        masks.sha256 == manifest.data.sha256,
-        "{} is not the data that the model \"{}\" was trained on",
-        data.display(),
-        manifest.name
-    );
-    Ok(pages(masks.splits))
+    Ok(pages(Masks::own(manifest, data)?.splits))
 }
 
 /// Pictures without their masks.

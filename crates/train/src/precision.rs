@@ -65,6 +65,12 @@ pub fn measure(
     let Input::Image(input) = &manifest.input else {
         bail!("the model \"{}\" does not read images", manifest.name)
     };
+    if manifest.outputs.is_some() {
+        bail!(
+            "the model \"{}\" has no labels that exclude each other: it is served in single precision",
+            manifest.name
+        );
+    }
     if manifest.segmentation.is_some() {
         bail!("the model \"{}\" outlines regions: it is served in single precision", manifest.name);
     }

@@ -177,6 +177,7 @@ fn describe(options: &AdoptOptions, classifier: &Classifier, source: &Source, ve
         label_descriptions: BTreeMap::new(),
         ordinal: None,
         input: Input::Image(classifier.input.clone()),
+        outputs: None,
         segmentation: None,
         generation: None,
         precision: None,

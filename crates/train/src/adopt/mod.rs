@@ -204,6 +204,7 @@ fn describe(options: &AdoptOptions, directory: &Directory) -> Result<Manifest> {
         label_descriptions: BTreeMap::new(),
         ordinal: None,
         input: Input::Text(TextInput { max_tokens: 1 }),
+        outputs: None,
         segmentation: None,
         generation: None,
         precision: None,

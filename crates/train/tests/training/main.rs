@@ -11,6 +11,7 @@ mod generate;
 #[path = "../../../../fuzz/mutations.rs"]
 mod mutations;
 mod networks;
+mod outputs;
 mod precision;
 mod segment;
 
