@@ -40,9 +40,9 @@ fn discs(folder: &Path, kind: &str) -> PathBuf {
 fn segment(data: &Path, out: &Path, further: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_train"));
     command.args(["segment", "--name", "discs", "--labels", "disc", "--overlap", "8", "--stem", "small"]);
-    command.args(["--augment", "none", "--batch-size", "4"]);
+    command.args(["--batch-size", "4"]);
     let given = |option: &str| further.contains(&option);
-    for (option, value) in [("--size", "32"), ("--widths", "8,16")] {
+    for (option, value) in [("--size", "32"), ("--widths", "8,16"), ("--augment", "none")] {
         if !given(option) {
             command.args([option, value]);
         }

@@ -1,8 +1,8 @@
 """Makes onnx/<name>/ and onnx.json, which crates/train/tests/training/adopt_onnx.rs compares with.
 
     pip install -r tests/golden/requirements-onnx.txt
-    python tests/golden/onnx.py            # writes the files and what ONNX Runtime answers
-    python tests/golden/onnx.py check      # says how far its answers are from those kept
+    python tests/golden/onnx_files.py            # writes the files and what ONNX Runtime answers
+    python tests/golden/onnx_files.py check      # says how far its answers are from those kept
 
 Small residual networks of random weights as ONNX files, one that gives logits of any number of pictures and one that gives
 probabilities of one, each beside what an exporter of Hugging Face would write about preprocessing and labels.
