@@ -3,6 +3,7 @@
 
 mod adopted;
 mod adopted_images;
+mod adopted_onnx;
 mod audit;
 mod backup;
 mod bulk;

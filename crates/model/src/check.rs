@@ -10,7 +10,7 @@ use super::manifest::{
     Manifest, Normalisation, RecordInput, ResnetConfig,
 };
 
-use super::package::LIKENESS;
+use super::package::{LIKENESS, ONNX};
 
 /// Largest side of a network's input, in pixels.
 const MAX_SIDE: u32 = 4096;
@@ -150,6 +150,16 @@ impl Manifest {
         }
         if self.generation.is_some() != matches!(self.architecture, Architecture::Denoiser(_)) {
             return Err("generation: a denoiser has it and no other architecture".to_string());
+        }
+        if matches!(self.architecture, Architecture::Onnx(_)) {
+            if self.precision.is_some() || self.outputs.is_some() {
+                return Err(
+                    "precision and outputs: an ONNX file is run as it is, and gives logits".to_string()
+                );
+            }
+            if !(self.files.contains_key(ONNX) || self.weights.sha256.is_empty()) {
+                return Err(format!("architecture: files does not name \"{ONNX}\""));
+            }
         }
         if let Some(outputs) = &self.outputs {
             let plain = self.segmentation.is_none() && self.generation.is_none() && self.ordinal.is_none();
@@ -318,6 +328,8 @@ fn check_architecture(architecture: &Architecture) -> Result<(), String> {
         }
         Architecture::Vit(config) => config.check()?,
         Architecture::Convnext(config) => config.check()?,
+        // What is in the file its runtime says.
+        Architecture::Onnx(_) => {}
         Architecture::Denoiser(config) => config.check()?,
         Architecture::Bag(config) => {
             if config.ngrams > MAX_NGRAMS {

@@ -19,7 +19,7 @@ pub use super::generation::{DenoiserConfig, FewExamples, Generation, GenerationM
 pub use super::metrics::{ExtractionMetrics, FoundMetrics, Metrics, OrdinalMetrics};
 pub use super::networks::{
     BlockStage, ConvnextConfig, ConvnextStage, DensenetConfig, FineStep, InceptionConfig, MobilenetConfig,
-    UnetConfig, VitConfig,
+    OnnxConfig, UnetConfig, VitConfig,
 };
 pub use super::outputs::{Binary, BinaryMetrics, Interval, NumberMetrics, NumberOutput, Outputs};
 pub use super::precision::{Bf16, Int8, Precision, PrecisionCost, Precisions};

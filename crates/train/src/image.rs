@@ -29,6 +29,7 @@ use model::manifest::{
 };
 use nn::{Network, Params, Pass, random};
 use vision::network;
+use vision::onnx::OnnxNetwork;
 
 /// Examples a forward pass takes while measuring.
 const EVALUATION_BATCH: usize = 64;
@@ -346,6 +347,14 @@ pub fn answers_of(package: Package, data: &Path, split: &str) -> Result<(Manifes
     let source = source(&manifest, data)?;
     let examples = source.splits.get(split).with_context(|| format!("the data has no split \"{split}\""))?;
     let set = ImageSet::new(examples, input, None)?;
+    if let Architecture::Onnx(config) = &manifest.architecture {
+        let file = package.folder.join(model::package::ONNX);
+        let bytes = std::fs::read(&file).with_context(|| file.display().to_string())?;
+        let network = OnnxNetwork::load(&bytes, config, input, manifest.labels.len())
+            .with_context(|| file.display().to_string())?;
+        let answers = answers(&network, &set)?;
+        return Ok((manifest, answers));
+    }
     let mut params = Params::frozen(package.weights);
     let network = network::build(&manifest.architecture, input, manifest.labels.len(), &mut params)?;
     params.finish()?;

@@ -155,12 +155,14 @@ pub fn notes(
     let mut text = format!("## Regions\n\n{}", tables::by_region("split", metrics));
     if compared.len() > 1 {
         let rows = compared.iter().map(|(views, metrics)| (named(*views), metrics.clone())).collect();
-        text += &format!(
-            "\nEach tile is read in {}: itself, mirror images and turned copies, as many as that, whose probabilities are \
-             averaged. It takes as many times as long. On val:\n\n{}",
-            named(views),
-            tables::by_region("read in", &rows)
-        );
+        let taken = match views {
+            1 => "Each tile is read as it is: more views were not worth the time that they take.".to_string(),
+            views => format!(
+                "Each tile is read in {views} views, as it is, mirrored and turned, and their probabilities are averaged, which \
+                 takes {views} times as long."
+            ),
+        };
+        text += &format!("\n{taken} On val:\n\n{}", tables::by_region("read in", &rows));
     }
     text
 }
