@@ -129,7 +129,7 @@ impl From<Outcome> for ModelAnswer {
         let prediction =
             |p: crate::inference::Prediction| Prediction { label: p.label, probability: p.probability };
         ModelAnswer {
-            abstained: outcome.label.is_none(),
+            abstained: outcome.reason.is_some(),
             reason: outcome.reason.map(Reason::from),
             label: outcome.label,
             predictions: outcome.predictions.into_iter().map(prediction).collect(),

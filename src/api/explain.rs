@@ -15,7 +15,7 @@ use super::audit::Answered;
 use super::classify::{outcome_rested_on, timed};
 use super::extract::Parameters;
 use super::identity::Caller;
-use super::images::{ImageFile, ImageForm, check_frame, find, read};
+use super::images::{ImageFile, ImageForm, ImageResult, check_frame, find, read};
 use super::{AppState, Deadline, Problem};
 use crate::inference::head;
 use crate::inference::image::ReadAs;
@@ -92,8 +92,8 @@ pub async fn explain(
     })?;
     drop(turn);
     let manifest = &service.manifest;
-    let labels = std::iter::once(explained.outcome.label.clone());
     let grounds = std::iter::once(outcome_rested_on(&explained.outcome));
+    let labels = std::iter::once(ImageResult::new(manifest, explained.outcome).audited());
     let answered = Answered::labels(&manifest.name, &manifest.version, labels).resting_on(grounds);
     let answered = Extension(answered);
     let kind = [(header::CONTENT_TYPE, HeaderValue::from_static("image/png"))];

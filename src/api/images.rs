@@ -21,11 +21,13 @@ use super::classify::{ModelAnswer, Prediction, Reason, classified, find_model, r
 use super::extract::{Parameters, Whole, media_type};
 use super::identity::Caller;
 use super::{AppState, Deadline, Problem, fhir};
-use crate::inference::Outcome;
 use crate::inference::head;
 use crate::inference::image::explain::Evidence;
 use crate::inference::image::{ImageService, ImagesError, ReadAs};
 use crate::inference::registry::{Registry, Served};
+use crate::inference::{Estimate, Outcome};
+use model::Manifest;
+use model::manifest::Outputs;
 use vision::{DecodeError, Format};
 
 /// Most images of one request.
@@ -70,19 +72,50 @@ pub struct ImageAnswer {
 /// The answer for one image.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ImageResult {
-    /// The label answered; null for an abstention.
+    /// The label answered; null for an abstention, for a number, and where of several labels none holds.
     #[schema(example = "pneumonia")]
     pub label: Option<String>,
-    /// True where there is no label.
+    /// True where the model gives no answer.
     pub abstained: bool,
     /// Of an abstention: why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
     /// Labels with their probabilities, highest first, ties in label order.
     pub predictions: Vec<Prediction>,
+    /// Of a model of several labels at once: those that hold, the most probable first; then the probabilities do not add up
+    /// to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labels: Option<Vec<String>>,
+    /// Of a model of a number: the number; none of an abstention.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub number: Option<NumberAnswer>,
     /// With `explain=true`: what the answer rests on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evidence: Option<ImageEvidence>,
+}
+
+/// A number that an image was given.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct NumberAnswer {
+    /// What it says.
+    #[schema(example = "age")]
+    pub name: String,
+    /// The number.
+    #[schema(example = 61.4)]
+    pub value: f64,
+    /// What it is counted in, where the model says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "years")]
+    pub unit: Option<String>,
+    /// Lower end of the interval in which the true number is expected.
+    #[schema(example = 52.9)]
+    pub low: f64,
+    /// Its upper end.
+    #[schema(example = 69.9)]
+    pub high: f64,
+    /// In what share of the cases it lies there, by the model's validation.
+    #[schema(example = 0.9)]
+    pub share: f64,
 }
 
 /// What the answer for an image rests on: a grid over the part of the picture that the network saw. It is evidence of
@@ -102,7 +135,7 @@ pub struct ImageEvidence {
     #[schema(example = 8)]
     pub width: usize,
     /// Row after row, what the logarithm of the label's odds loses where the part is covered: above 0 it speaks for the
-    /// label, below 0 against it.
+    /// label, below 0 against it. Of a number, what the number loses, in standard deviations.
     pub values: Vec<f32>,
     /// The part of the picture that the grid lies on.
     pub area: Area,
@@ -121,10 +154,36 @@ pub struct Area {
     pub height: usize,
 }
 
-impl From<Outcome> for ImageResult {
-    fn from(outcome: Outcome) -> ImageResult {
+impl ImageResult {
+    /// What a model of this manifest says.
+    pub(super) fn new(manifest: &Manifest, mut outcome: Outcome) -> ImageResult {
+        let holding = outcome.holding.take();
+        let labels = holding.map(|holding| holding.into_iter().map(|own| own.label).collect());
+        let estimate = outcome.estimate.filter(|_| outcome.reason.is_none());
+        let number = match (&manifest.outputs, estimate) {
+            (Some(Outputs::Number(output)), Some(Estimate { value, low, high, .. })) => Some(NumberAnswer {
+                name: manifest.labels.first().cloned().unwrap_or_default(),
+                value,
+                unit: output.unit.clone(),
+                low,
+                high,
+                share: output.interval.share,
+            }),
+            _ => None,
+        };
         let ModelAnswer { label, abstained, reason, predictions } = outcome.into();
-        ImageResult { label, abstained, reason, predictions, evidence: None }
+        ImageResult { label, abstained, reason, predictions, labels, number, evidence: None }
+    }
+
+    /// What the audit keeps of it: the label, or what there is instead of one; nothing of an abstention.
+    pub(super) fn audited(&self) -> Option<String> {
+        match (&self.labels, &self.number) {
+            _ if self.abstained => None,
+            (Some(labels), _) if labels.is_empty() => Some("none".to_string()),
+            (Some(labels), _) => Some(labels.join(", ")),
+            (None, Some(number)) => Some(number.name.clone()),
+            (None, None) => self.label.clone(),
+        }
     }
 }
 
@@ -165,6 +224,7 @@ pub struct ImageForm {
     responses(
         (status = 200, body = ImageAnswer, description = "The answer; with `accept: application/fhir+json` a Bundle of FHIR R4 resources"),
         (status = 404, description = "No such model; the names that exist"),
+        (status = 406, description = "FHIR is asked for of a model of several labels at once or of a number"),
     )
 )]
 pub async fn classify(
@@ -185,6 +245,10 @@ pub async fn classify(
     };
     check_frame(parameters.frame)?;
     let in_fhir = fhir::asked(request.headers());
+    if in_fhir && service.manifest.outputs.is_some() {
+        let detail = "a model of several labels at once or of a number answers as application/json";
+        return Err(Problem::new(StatusCode::NOT_ACCEPTABLE, detail));
+    }
     let images = read(request, state.config.max_body_bytes).await?;
     let mut studies: Vec<Option<String>> = vec![None; images.len()];
     for (study, (_, bytes)) in
@@ -203,19 +267,19 @@ pub async fn classify(
         let (explained, timing) = service.classify_with_evidence(images, read_as, top_k, deadline).await?;
         let result = |(outcome, evidence): (Outcome, Evidence)| ImageResult {
             evidence: Some(evidence.into()),
-            ..outcome.into()
+            ..ImageResult::new(&service.manifest, outcome)
         };
         (explained.into_iter().map(result).collect::<Vec<_>>(), timing)
     } else {
         let (outcomes, timing) = service.classify(images, read_as, top_k, deadline).await?;
-        (outcomes.into_iter().map(ImageResult::from).collect(), timing)
+        (outcomes.into_iter().map(|outcome| ImageResult::new(&service.manifest, outcome)).collect(), timing)
     };
     let answer = ImageAnswer {
         model: service.manifest.name.clone(),
         version: service.manifest.version.clone(),
         results,
     };
-    let labels = answer.results.iter().map(|result| result.label.clone());
+    let labels = answer.results.iter().map(ImageResult::audited);
     let answered = Answered::labels(&answer.model, &answer.version, labels)
         .resting_on(answer.results.iter().map(|result| rested_on(result.reason, &result.predictions)));
     if in_fhir {

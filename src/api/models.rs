@@ -16,7 +16,7 @@ use super::{AppState, Problem, fhir};
 use crate::inference::Registry;
 use crate::inference::registry::Served;
 use model::Manifest;
-use model::manifest::{Architecture, Input};
+use model::manifest::{Architecture, Input, Outputs};
 
 /// The report of a training, in its package.
 const REPORT: &str = "report.html";
@@ -48,6 +48,11 @@ pub struct ModelDescription {
     /// answered, and not the most probable one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cost: Option<Vec<Vec<f32>>>,
+    /// What its outputs are where they are not labels that exclude each other, as in its manifest: several labels at once, each
+    /// with its threshold, or a number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub outputs: Option<Value>,
     /// What the model is given, as in its manifest.
     #[schema(value_type = Object)]
     pub input: Value,
@@ -94,6 +99,12 @@ impl ModelDescription {
             label_descriptions: manifest.label_descriptions.clone(),
             scale: manifest.ordinal.as_ref().map(|ordinal| ordinal.scale.clone()),
             cost: manifest.ordinal.as_ref().and_then(|ordinal| ordinal.cost.clone()),
+            outputs: manifest
+                .outputs
+                .as_ref()
+                .map(serde_json::to_value)
+                .transpose()
+                .map_err(|_| Problem::internal())?,
             input,
             metrics: json(match &manifest.architecture {
                 Architecture::Ease(ease) => {
@@ -101,7 +112,11 @@ impl ModelDescription {
                 }
                 _ => match manifest.generation.as_ref().and_then(|generation| generation.metrics.as_ref()) {
                     Some(metrics) => serde_json::to_value(BTreeMap::from([(&metrics.measured_on, metrics)])),
-                    None => serde_json::to_value(&manifest.metrics),
+                    None => match &manifest.outputs {
+                        Some(Outputs::Binary { metrics, .. }) => serde_json::to_value(metrics),
+                        Some(Outputs::Number(number)) => serde_json::to_value(&number.metrics),
+                        None => serde_json::to_value(&manifest.metrics),
+                    },
                 },
             })?,
             data: json(serde_json::to_value(&manifest.data))?,

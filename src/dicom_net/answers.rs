@@ -135,6 +135,10 @@ pub fn models(registry: &Registry, config: &Config, source: &Source) -> Vec<Serv
     let named = &config.dicom.models;
     let reads = |manifest: &Manifest| {
         let Input::Image(input) = &manifest.input else { return false };
+        // Reports have one label.
+        if manifest.outputs.is_some() {
+            return false;
+        }
         match &input.accepts {
             Some(accepts) if named.is_empty() => {
                 !accepts.modalities.is_empty() && !source.modality.is_empty() && is_accepted(accepts, source)

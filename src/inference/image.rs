@@ -18,11 +18,12 @@ use super::precision::{choose, numerics};
 use super::prediction::{Outcome, Reason};
 use super::preprocess_pool::PreprocessPool;
 use crate::config::Config;
-use model::manifest::{Accepts, ImageInput, Input, Precision};
-use model::package::MANIFEST;
+use model::manifest::{Accepts, Architecture, ImageInput, Input, Precision};
+use model::package::{MANIFEST, ONNX, read};
 use model::{Manifest, Package, PackageError};
 use nn::{Params, Runner};
 use vision::likeness::Likeness;
+use vision::onnx::OnnxNetwork;
 use vision::preprocess::EIGHT_BIT;
 use vision::{
     Declared, DecodeError, DecodeOptions, Format, Identity, PreprocessError, Preprocessor, declared, decode,
@@ -35,8 +36,11 @@ const SMALL: (usize, u64) = (4 << 10, 64 * 64);
 
 /// A network over images, ready to answer, with the memory it works in. Copies share the weights.
 #[derive(Clone)]
-pub struct ImageModel {
-    runner: Runner,
+pub enum ImageModel {
+    /// One of ours.
+    Plan(Runner),
+    /// A file of others.
+    Onnx(OnnxNetwork),
 }
 
 impl ImageModel {
@@ -54,7 +58,7 @@ impl ImageModel {
         let (labels, numerics) = (manifest.labels.len(), numerics(manifest, precision));
         let plan = network::plan_with(&manifest.architecture, input, labels, &mut params, &numerics)?;
         params.finish()?;
-        Ok(ImageModel { runner: Runner::new(Arc::new(plan)) })
+        Ok(ImageModel::Plan(Runner::new(Arc::new(plan))))
     }
 }
 
@@ -62,9 +66,14 @@ impl Model for ImageModel {
     type Input = Vec<f32>;
 
     fn logits(&mut self, inputs: &[Vec<f32>]) -> candle_core::Result<Vec<Vec<f32>>> {
-        let mut rows = Vec::with_capacity(inputs.len());
-        self.runner.run(inputs, |logits| rows.push(logits.to_vec()))?;
-        Ok(rows)
+        match self {
+            ImageModel::Plan(runner) => {
+                let mut rows = Vec::with_capacity(inputs.len());
+                runner.run(inputs, |logits| rows.push(logits.to_vec()))?;
+                Ok(rows)
+            }
+            ImageModel::Onnx(network) => network.run(inputs),
+        }
     }
 }
 
@@ -205,8 +214,15 @@ impl ImageService {
         let blank = vec![0.0; preprocessor.output_len()];
         let is_small = blank.len() as u64 <= SMALL.1;
         let precision = choose(&manifest, config.precision);
-        let model = ImageModel::build(&manifest, &input, &weights, precision)
-            .map_err(|e| PackageError::new(folder.join(&manifest.weights.file), e))?;
+        let model = match &manifest.architecture {
+            Architecture::Onnx(config) => {
+                let file = folder.join(ONNX);
+                let network = OnnxNetwork::load(&read(&file)?, config, &input, manifest.labels.len());
+                ImageModel::Onnx(network.map_err(|e| PackageError::new(&file, e))?)
+            }
+            _ => ImageModel::build(&manifest, &input, &weights, precision)
+                .map_err(|e| PackageError::new(folder.join(&manifest.weights.file), e))?,
+        };
         let build = move || Ok(model.clone());
         let pool = Pool::start(&manifest, &folder, config, blank, build)?;
         Ok(ImageService {

@@ -45,6 +45,10 @@ impl Meter {
     /// A request was answered.
     pub fn answered(&self, outcomes: &[Outcome], timing: &Timing) {
         for outcome in outcomes {
+            if outcome.reason.is_none() && (outcome.holding.is_some() || outcome.estimate.is_some()) {
+                self.several(outcome);
+                continue;
+            }
             let at = match &outcome.label {
                 None => {
                     self.abstentions.increment(1);
@@ -62,6 +66,17 @@ impl Meter {
             }
         }
         self.timed(timing);
+    }
+
+    /// Counts the labels that hold, each for itself; a number is none.
+    fn several(&self, outcome: &Outcome) {
+        for own in outcome.holding.iter().flatten() {
+            if let Some(answers) = self.answers.get(own.index) {
+                answers.increment(1);
+            }
+            self.confidence.record(own.probability);
+            self.tally.count(Some(own.index), own.probability);
+        }
     }
 
     /// A request was answered with any number of labels, each with its probability.

@@ -27,5 +27,5 @@ pub mod tally;
 pub use embedder::{EmbedError, Embedded};
 pub use engine::InferenceError;
 pub use pool::{AskError, Timing};
-pub use prediction::{Outcome, Prediction, Reason};
+pub use prediction::{Estimate, Outcome, Prediction, Reason};
 pub use registry::Registry;

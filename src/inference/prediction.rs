@@ -2,6 +2,7 @@
 
 use model::Manifest;
 use model::calibration::{NotFinite, probabilities};
+use model::manifest::{NumberOutput, Outputs};
 
 /// A label and its calibrated probability.
 #[derive(Debug, Clone, PartialEq)]
@@ -12,6 +13,19 @@ pub struct Prediction {
     pub index: usize,
     /// Its probability, 0 to 1.
     pub probability: f32,
+}
+
+/// A number that a model gives, and between what the true one is expected.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Estimate {
+    /// The number.
+    pub value: f64,
+    /// Lower end of the interval.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+    /// The value in standard deviations of the numbers of training.
+    pub scaled: f64,
 }
 
 /// Why a model gives no label.
@@ -30,12 +44,16 @@ pub enum Reason {
 /// The answer for one input.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
-    /// The label answered; `None` for an abstention.
+    /// The label answered; `None` for an abstention, for a number, and where of several labels none holds.
     pub label: Option<String>,
-    /// Why there is none.
+    /// Of an abstention: why.
     pub reason: Option<Reason>,
     /// The labels with their probabilities, highest first, ties in label order.
     pub predictions: Vec<Prediction>,
+    /// Of a model of several labels at once: those that hold, the most probable first.
+    pub holding: Option<Vec<Prediction>>,
+    /// Of a model of a number; of an abstention what it would have said.
+    pub estimate: Option<Estimate>,
 }
 
 impl Outcome {
@@ -45,25 +63,30 @@ impl Outcome {
     /// # Errors
     /// Logits that are not finite.
     pub fn new(manifest: &Manifest, logits: &[f32], top_k: usize) -> Result<Outcome, NotFinite> {
+        match &manifest.outputs {
+            None => {}
+            Some(outputs @ Outputs::Binary { .. }) => return several(manifest, outputs, logits, top_k),
+            Some(Outputs::Number(output)) => return number(output, logits),
+        }
         let row = probabilities(logits, manifest.calibration.temperature)?;
-        let mut order: Vec<usize> = (0..row.len()).collect();
-        order.sort_by(|a, b| row[*b].total_cmp(&row[*a]));
+        let order = highest_first(&row);
         let abstained = order.first().is_none_or(|best| row[*best] < manifest.abstain_below);
         let name = |index: usize| manifest.labels[index].clone();
         Ok(Outcome {
             label: (!abstained).then(|| name(manifest.decide(&row))),
             reason: abstained.then_some(Reason::LowConfidence),
-            predictions: order
-                .into_iter()
-                .take(top_k)
-                .map(|index| Prediction { label: name(index), index, probability: row[index] })
-                .collect(),
+            predictions: predictions(manifest, &row, order.into_iter().take(top_k)),
+            holding: None,
+            estimate: None,
         })
     }
 
-    /// The same probabilities without a label, for this reason.
+    /// The same probabilities or number without a label, for this reason.
     pub fn abstain(&mut self, reason: Reason) {
         (self.label, self.reason) = (None, Some(reason));
+        if let Some(holding) = &mut self.holding {
+            holding.clear();
+        }
     }
 
     /// The same probabilities with a label that is at least as urgent as that of index `floor`: an
@@ -74,6 +97,59 @@ impl Outcome {
         let label = answered.map_or(floor, |answered| answered.min(floor));
         (self.label, self.reason) = (Some(manifest.labels[label].clone()), None);
     }
+}
+
+/// Places of a row, its highest value first, equals in their order.
+fn highest_first(row: &[f32]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..row.len()).collect();
+    order.sort_by(|a, b| row[*b].total_cmp(&row[*a]));
+    order
+}
+
+fn predictions(manifest: &Manifest, row: &[f32], order: impl Iterator<Item = usize>) -> Vec<Prediction> {
+    let one =
+        |index: usize| Prediction { label: manifest.labels[index].clone(), index, probability: row[index] };
+    order.map(one).collect()
+}
+
+/// The outcome of a model of which several labels may hold at once.
+fn several(
+    manifest: &Manifest,
+    outputs: &Outputs,
+    logits: &[f32],
+    top_k: usize,
+) -> Result<Outcome, NotFinite> {
+    let of = |(label, logit): (&String, &f32)| {
+        let binary = outputs.binary(label).ok_or(NotFinite)?;
+        Ok((binary.probability(*logit)?, binary.threshold))
+    };
+    let row: Vec<(f32, f32)> = manifest.labels.iter().zip(logits).map(of).collect::<Result<_, _>>()?;
+    let chances: Vec<f32> = row.iter().map(|(chance, _)| *chance).collect();
+    let order = highest_first(&chances);
+    let holding =
+        predictions(manifest, &chances, order.iter().copied().filter(|at| row[*at].0 >= row[*at].1));
+    Ok(Outcome {
+        label: holding.first().map(|first| first.label.clone()),
+        reason: None,
+        predictions: predictions(manifest, &chances, order.into_iter().take(top_k)),
+        holding: Some(holding),
+        estimate: None,
+    })
+}
+
+/// The outcome of a model of a number.
+fn number(output: &NumberOutput, logits: &[f32]) -> Result<Outcome, NotFinite> {
+    let scaled = *logits.first().ok_or(NotFinite)?;
+    let value = output.number(scaled)?;
+    let half = output.interval.half;
+    let estimate = Estimate { value, low: value - half, high: value + half, scaled: f64::from(scaled) };
+    Ok(Outcome {
+        label: None,
+        reason: None,
+        predictions: Vec::new(),
+        holding: None,
+        estimate: Some(estimate),
+    })
 }
 
 #[cfg(test)]
@@ -134,6 +210,45 @@ mod tests {
         assert_eq!((outcome.label.as_deref(), labels(&outcome)), (Some("grave"), vec!["calm", "grave"]));
         let plain = manifest(&["calm", "grave"], json!({"ordinal": {"scale": "s"}}));
         assert_eq!((plain.decide(&[0.7, 0.3]), plain.decide(&[0.5, 0.5])), (0, 0));
+    }
+
+    /// A model of images, since only these have other outputs.
+    fn of_images(labels: &[&str], outputs: Value) -> Manifest {
+        let input = json!({"kind": "image", "height": 8, "width": 8, "channels": 1, "crop": "none", "resize": "bilinear",
+                           "normalisation": {"kind": "per-image", "floor": 0.02}});
+        manifest(labels, json!({"input": input, "outputs": outputs}))
+    }
+
+    #[test]
+    fn of_several_labels_each_holds_by_its_own_threshold() {
+        let one = |threshold: f32| json!({"slope": 1.0, "offset": 0.0, "threshold": threshold});
+        let labels = json!({"fluid": one(0.5), "mass": one(0.9), "line": one(0.2)});
+        let manifest = of_images(&["fluid", "mass", "line"], json!({"kind": "binary", "labels": labels}));
+        let outcome = Outcome::new(&manifest, &[0.1, 1.0, -1.0], 2).unwrap();
+        assert_eq!((outcome.label.as_deref(), outcome.reason), (Some("fluid"), None));
+        let names = |all: &[Prediction]| all.iter().map(|own| own.label.clone()).collect::<Vec<_>>();
+        assert_eq!(names(outcome.holding.as_ref().unwrap()), ["fluid", "line"]);
+        assert_eq!(names(&outcome.predictions), ["mass", "fluid"]);
+        let mut nothing = Outcome::new(&manifest, &[-4.0; 3], 3).unwrap();
+        assert_eq!(
+            (nothing.label.clone(), nothing.reason, nothing.holding.clone()),
+            (None, None, Some(vec![]))
+        );
+        nothing.abstain(Reason::Blank);
+        assert_eq!((nothing.reason, nothing.predictions.len()), (Some(Reason::Blank), 3));
+        assert_eq!(Outcome::new(&manifest, &[0.0, f32::NAN, 0.0], 3), Err(NotFinite));
+    }
+
+    #[test]
+    fn a_number_comes_with_its_interval() {
+        let interval = json!({"share": 0.9, "half": 6.0});
+        let number = json!({"kind": "number", "mean": 50.0, "deviation": 20.0, "interval": interval});
+        let manifest = of_images(&["age"], number);
+        let outcome = Outcome::new(&manifest, &[0.5], 1).unwrap();
+        let estimate = outcome.estimate.unwrap();
+        assert_eq!((estimate.low, estimate.value, estimate.high), (54.0, 60.0, 66.0));
+        assert_eq!((outcome.label.clone(), outcome.predictions.len()), (None, 0));
+        assert_eq!(Outcome::new(&manifest, &[f32::INFINITY], 1), Err(NotFinite));
     }
 
     #[test]

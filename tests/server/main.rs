@@ -3,6 +3,7 @@
 
 mod adopted;
 mod adopted_images;
+mod adopted_onnx;
 mod audit;
 mod backup;
 mod bulk;
@@ -36,6 +37,7 @@ mod models;
 mod notes;
 mod oip;
 mod openapi;
+mod outputs;
 mod overload;
 mod packages;
 mod recommendations;

@@ -226,6 +226,28 @@ async fn objects_are_counted_and_outlined_across_tiles() {
 }
 
 #[tokio::test]
+async fn a_model_of_eight_views_is_served_and_one_of_three_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut eight = manifest("eight", true, json!({"kind": "tiles", "overlap": 8}));
+    eight.segmentation.as_mut().unwrap().views = 8;
+    write(folder.path(), eight);
+    let server = server(folder.path());
+    // Each pixel is looked at alone, so no view says another thing.
+    let one = json_of(post(&server, "?model=spots", "*/*", picture()).await).await;
+    let eight = json_of(post(&server, "?model=eight", "*/*", picture()).await).await;
+    assert_eq!(one["results"][0]["regions"][0]["objects"], 4);
+    assert_eq!(one["results"], eight["results"]);
+    // A picture that nobody waits for any longer is given up between two views.
+    let request = Client::new().post(server.at("/v1/images/segment?model=eight")).body(picture());
+    let late = request.header("content-type", "image/png").header("x-request-timeout", "0.02").send();
+    assert!([200, 504].contains(&late.await.unwrap().status().as_u16()));
+
+    let mut three = manifest("three", true, json!({"kind": "tiles", "overlap": 8}));
+    three.segmentation.as_mut().unwrap().views = 3;
+    assert!(three.check().unwrap_err().contains("3 views, not 1, 2, 4 or 8"));
+}
+
+#[tokio::test]
 async fn regions_have_the_size_of_the_picture_and_not_of_the_network() {
     let folder = tempfile::tempdir().unwrap();
     let server = server(folder.path());

@@ -165,8 +165,14 @@ function short(shot) {
   if (shot.status === "refused") return h("span.tag.bad", t("refused"));
   if (shot.status !== "done") return h("span.soft", t(shot.status === "waiting" ? "waiting" : "working"));
   if (shot.answer.regions) return isolated(shot.answer.regions.map(found).join(", "));
-  return shot.answer.abstained ? h("span.tag.warn", t("abstained")) : isolated(shot.answer.label);
+  return shot.answer.abstained ? h("span.tag.warn", t("abstained")) : isolated(said(shot.answer));
 }
+
+/** What an answer says: its label, of several labels at once those that hold, or a number with its interval. */
+const said = ({ label, labels, number: one }) => {
+  if (one) return `${number(one.value, 1)}${one.unit ? ` ${one.unit}` : ""} (${number(one.low, 1)} – ${number(one.high, 1)})`;
+  return labels ? labels.join(", ") || "–" : label;
+};
 
 /** Abstentions after which a probability would be believed that means nothing: it is shown to who asks for it. */
 const MEANINGLESS = ["unlike_training", "blank", "wrong_modality"];
@@ -175,7 +181,7 @@ function verdictOf({ answer, model }) {
   const names = model.label_descriptions ?? {};
   const probable = h("div.gap-s", bars(answer.predictions, { names, threshold: model.abstain_below, first: answer.label ?? "" }), h("p.soft.small.gap-s", t("bars.note", { value: percent(model.abstain_below) })));
   return h("div",
-    answer.abstained ? abstention(answer.reason) : h("div.below", h("div.verdict", isolated(answer.label), names[answer.label] ? ` · ${names[answer.label]}` : ""), h("div.soft", t("images.certainty", { value: percent(answer.predictions.find((one) => one.label === answer.label)?.probability ?? 0) }))),
+    answer.abstained ? abstention(answer.reason) : h("div.below", h("div.verdict", isolated(said(answer)), !answer.labels && names[answer.label] ? ` · ${names[answer.label]}` : ""), answer.labels || answer.number ? null : h("div.soft", t("images.certainty", { value: percent(answer.predictions.find((one) => one.label === answer.label)?.probability ?? 0) }))),
     MEANINGLESS.includes(answer.reason) ? h("details", h("summary", t("bars.anyway")), probable) : probable);
 }
 

@@ -116,6 +116,17 @@ fn known(manifest: &Value, task: &str) -> Map<String, Value> {
         "probabilities": "calibrated, from 0 to 1, adding up to 1",
         "abstains_below": manifest.get("abstain_below"),
     });
+    match text("/outputs/kind") {
+        Some("binary") => output["probabilities"] = json!("calibrated, from 0 to 1, each label by itself"),
+        Some("number") => {
+            output = json!({
+                "number": manifest.pointer("/labels/0"),
+                "unit": manifest.pointer("/outputs/unit"),
+                "interval": manifest.pointer("/outputs/interval"),
+            });
+        }
+        _ => {}
+    }
     if task == "text-embedding" {
         output = json!({"vectors": "one a text, of length 1; the product of two says how alike the texts are used"});
     }
@@ -185,7 +196,8 @@ fn known(manifest: &Value, task: &str) -> Map<String, Value> {
     }
     // Only what was held back from training says how valid it is.
     let held_back: Map<String, Value> = manifest
-        .get("metrics")
+        .pointer("/outputs/metrics")
+        .or_else(|| manifest.get("metrics"))
         .and_then(Value::as_object)
         .into_iter()
         .flatten()

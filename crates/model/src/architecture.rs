@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::embedding::{EncoderConfig, VectorsConfig};
 use super::generation::DenoiserConfig;
 use super::networks::{
-    ConvnextConfig, DensenetConfig, InceptionConfig, MobilenetConfig, UnetConfig, VitConfig,
+    ConvnextConfig, DensenetConfig, InceptionConfig, MobilenetConfig, OnnxConfig, UnetConfig, VitConfig,
 };
 use super::recommendation::EaseConfig;
 
@@ -32,6 +32,8 @@ pub enum Architecture {
     Vit(VitConfig),
     /// Depthwise convolutions of 7 x 7 and normalisations over channels, which others have trained.
     Convnext(ConvnextConfig),
+    /// A classifier that others have trained, as an ONNX file.
+    Onnx(OnnxConfig),
     /// What noise there is on a picture.
     Denoiser(DenoiserConfig),
     /// Hashed word and character n-grams, linear.
@@ -62,6 +64,7 @@ impl Architecture {
             Architecture::Unet(_) => "unet",
             Architecture::Vit(_) => "vit",
             Architecture::Convnext(_) => "convnext",
+            Architecture::Onnx(_) => "onnx",
             Architecture::Denoiser(_) => "denoiser",
             Architecture::Bag(_) => "bag",
             Architecture::Lstm(_) => "lstm",
@@ -84,6 +87,7 @@ impl Architecture {
             | Architecture::Unet(_)
             | Architecture::Vit(_)
             | Architecture::Convnext(_)
+            | Architecture::Onnx(_)
             | Architecture::Denoiser(_) => true,
             Architecture::Bag(_)
             | Architecture::Lstm(_)

@@ -10,7 +10,7 @@ use super::manifest::{
     Manifest, Normalisation, RecordInput, ResnetConfig, Task,
 };
 
-use super::package::LIKENESS;
+use super::package::{LIKENESS, ONNX};
 
 /// Largest side of a network's input, in pixels.
 const MAX_SIDE: u32 = 4096;
@@ -61,6 +61,7 @@ impl Manifest {
             Input::Text(_) if embeds(&self.architecture) => (0, 0),
             Input::Text(_) if matches!(self.architecture, Architecture::Encoder(_)) => (1, MAX_TAGGED_LABELS),
             Input::Text(_) => (1, MAX_ENTITY_LABELS),
+            Input::Image(_) if self.outputs.is_some() => (1, MAX_SIZE),
             Input::Image(_) | Input::Record(_) => (2, MAX_SIZE),
         };
         if !(least..=most).contains(&self.labels.len()) || distinct.len() != self.labels.len() {
@@ -149,6 +150,28 @@ impl Manifest {
         }
         if self.generation.is_some() != matches!(self.architecture, Architecture::Denoiser(_)) {
             return Err("generation: a denoiser has it and no other architecture".to_string());
+        }
+        if matches!(self.architecture, Architecture::Onnx(_)) {
+            if self.precision.is_some() || self.outputs.is_some() {
+                return Err(
+                    "precision and outputs: an ONNX file is run as it is, and gives logits".to_string()
+                );
+            }
+            if !(self.files.contains_key(ONNX) || self.weights.sha256.is_empty()) {
+                return Err(format!("architecture: files does not name \"{ONNX}\""));
+            }
+        }
+        if let Some(outputs) = &self.outputs {
+            let plain = self.segmentation.is_none() && self.generation.is_none() && self.ordinal.is_none();
+            if !(plain && matches!(self.input, Input::Image(_))) {
+                return Err("outputs is for classifiers of images without a scale".to_string());
+            }
+            if self.precision.is_some() {
+                return Err(
+                    "precision: a network of such outputs is computed in single precision".to_string()
+                );
+            }
+            outputs.check(&self.labels)?;
         }
         if let (Some(generation), Input::Image(input)) = (&self.generation, &self.input) {
             generation.check(self.labels.len(), input)?;
@@ -313,6 +336,8 @@ fn check_architecture(architecture: &Architecture) -> Result<(), String> {
         }
         Architecture::Vit(config) => config.check()?,
         Architecture::Convnext(config) => config.check()?,
+        // What is in the file its runtime says.
+        Architecture::Onnx(_) => {}
         Architecture::Denoiser(config) => config.check()?,
         Architecture::Bag(config) => {
             if config.ngrams > MAX_NGRAMS {

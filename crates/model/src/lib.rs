@@ -11,6 +11,7 @@ mod generation;
 pub mod manifest;
 mod metrics;
 mod networks;
+mod outputs;
 pub mod package;
 pub mod precision;
 pub mod recommendation;

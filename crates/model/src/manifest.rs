@@ -21,8 +21,9 @@ pub use super::generation::{DenoiserConfig, FewExamples, Generation, GenerationM
 pub use super::metrics::{ExtractionMetrics, FoundMetrics, Metrics, OrdinalMetrics};
 pub use super::networks::{
     BlockStage, ConvnextConfig, ConvnextStage, DensenetConfig, FineStep, InceptionConfig, MobilenetConfig,
-    UnetConfig, VitConfig,
+    OnnxConfig, UnetConfig, VitConfig,
 };
+pub use super::outputs::{Binary, BinaryMetrics, Interval, NumberMetrics, NumberOutput, Outputs};
 pub use super::precision::{BY_ROW, Bf16, Int8, Measure, Precision, PrecisionCost, Precisions};
 use super::recommendation::HistoryInput;
 pub use super::segmentation::{Instances, ObjectMetrics, Reading, RegionMetrics, Segmentation};
@@ -70,6 +71,9 @@ pub struct Manifest {
     /// How an input that is unlike the training data is told, where that was measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub likeness: Option<Likeness>,
+    /// What the outputs of a network over images are, where they are not labels that exclude each other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outputs: Option<Outputs>,
     /// How a picture becomes regions, of a model that gives every pixel a label.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub segmentation: Option<Segmentation>,

@@ -234,3 +234,11 @@ impl ConvnextConfig {
         epsilon(self.epsilon)
     }
 }
+/// A network of which only a file is known: the package's `model.onnx`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OnnxConfig {
+    /// Its outputs are probabilities that add up to 1, and no logits.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub probabilities: bool,
+}

@@ -26,13 +26,15 @@ pub const ITEMS: &str = "items.json";
 pub const CONTEXT: &str = "context.json";
 /// What a model of images keeps of its training pictures to tell what is unlike them, where it does.
 pub const LIKENESS: &str = "likeness.safetensors";
+/// The network of a classifier that is an ONNX file.
+pub const ONNX: &str = "model.onnx";
 /// The weights, in safetensors form.
 pub const WEIGHTS: &str = "model.safetensors";
 /// The model card, in Markdown.
 pub const CARD: &str = "README.md";
 
 /// Files of a package that an answer depends on, besides manifest and weights.
-pub const READ: [&str; 5] = [TOKENIZER, RED_FLAGS, ITEMS, CONTEXT, LIKENESS];
+pub const READ: [&str; 6] = [TOKENIZER, RED_FLAGS, ITEMS, CONTEXT, LIKENESS, ONNX];
 
 /// A package that cannot be used: which file, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

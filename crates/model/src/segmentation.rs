@@ -18,9 +18,23 @@ pub struct Segmentation {
     /// pictures of training has less. None where such a picture has nothing else than background.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub least_share: Option<f64>,
+    /// Views of each tile over which the probabilities are averaged: 1 the tile itself, 2 with its mirror image, 4 with
+    /// both turned by half a turn, 8 with all of these transposed, which are its mirror images and quarter turns. An
+    /// answer takes as many times as long.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub views: u8,
     /// Measured on whole pictures, by split.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metrics: BTreeMap<String, RegionMetrics>,
+}
+
+/// What a manifest without a number of views means.
+fn one() -> u8 {
+    1
+}
+
+fn is_one(views: &u8) -> bool {
+    *views == 1
 }
 
 /// How a picture is brought to the network.
@@ -97,6 +111,14 @@ impl Segmentation {
         }
         if self.least_share.is_some_and(|share| !(share > 0.0 && share < 1.0)) {
             return Err("segmentation: least_share is not between 0 and 1".to_string());
+        }
+        if ![1, 2, 4, 8].contains(&self.views) {
+            return Err(format!("segmentation: {} views, not 1, 2, 4 or 8", self.views));
+        }
+        if self.views == 8 && height != width {
+            return Err(format!(
+                "segmentation: an input of {height} x {width} is no square, which has 8 views"
+            ));
         }
         if let Some(Instances { seed, object, .. }) = self.instances {
             if !(seed > 0.0 && seed < 1.0 && object > 0.0 && object < 1.0) {

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::tables;
 use model::Manifest;
-use model::manifest::{ImageInput, Input, Likeness, Measure, PrecisionCost, Precisions};
+use model::manifest::{ImageInput, Input, Interval, Likeness, Measure, Outputs, PrecisionCost, Precisions};
 
 /// The card of a model, in Markdown. `notes` are added as they are, before the plots, which show
 /// the split `shown`.
@@ -32,6 +32,17 @@ fn write_card(out: &mut String, m: &Manifest, notes: &str, shown: &str) -> std::
             Some(meaning) => writeln!(out, "- `{label}`: {meaning}")?,
             None => writeln!(out, "- `{label}`")?,
         }
+    }
+    if let Some(outputs) = &m.outputs {
+        write_outputs(out, outputs)?;
+        out.push_str(&likeness(m));
+        write_data(out, m, "Examples")?;
+        writeln!(out, "\n## Metrics\n\n{}", tables::by_output(&m.labels, outputs))?;
+        write_training(out, m)?;
+        if !notes.is_empty() {
+            writeln!(out, "\n{}", notes.trim_end())?;
+        }
+        return writeln!(out, "\n## Plots\n\n![Learning curve](plots/learning-curve.svg)");
     }
     writeln!(
         out,
@@ -60,6 +71,36 @@ fn write_card(out: &mut String, m: &Manifest, notes: &str, shown: &str) -> std::
         out,
         "\n## Plots\n\nReliability and ROC are those of the split {shown}.\n\n{curve}![Reliability](plots/reliability.svg)\n\n![ROC](plots/roc.svg)"
     )
+}
+
+/// How the outputs become answers, of several labels at once or of a number.
+fn write_outputs(out: &mut String, outputs: &Outputs) -> std::fmt::Result {
+    match outputs {
+        Outputs::Binary { labels, .. } => {
+            writeln!(
+                out,
+                "\nSeveral of these may hold at once, or none. Each has a probability of its own, calibrated by a logistic curve \
+                 over its logit, and is said to hold from its threshold on, at which sensitivity and specificity together are \
+                 highest on the validation pictures:\n"
+            )?;
+            for (label, one) in labels {
+                writeln!(out, "- `{label}` from {:.4} on", one.threshold)?;
+            }
+            writeln!(out)
+        }
+        Outputs::Number(number) => {
+            let unit = number.unit.as_ref().map_or(String::new(), |unit| format!(" {unit}"));
+            let Interval { share, half } = number.interval;
+            writeln!(
+                out,
+                "\nThe answer is a number{}. The interval given with it, {half:.4}{unit} to either side, holds the true number in \
+                 {:.0} % of the cases: by the errors on the validation pictures (split conformal prediction), and as far as other \
+                 pictures are like them.\n",
+                if unit.is_empty() { String::new() } else { format!(" in{unit}") },
+                100.0 * share
+            )
+        }
+    }
 }
 
 /// What the data is, how many of what it holds (`unit`, as a heading of the numbers), and its digests.

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::examples::SPLITS;
 use super::finish::{calibrated, measure};
+use super::image_outputs::{self, OutputsEvaluation};
 use super::{embed, extract, image, segment, tables, text};
 use model::manifest::{Input, Metrics, RegionMetrics};
 use model::package::{MANIFEST, latest};
@@ -105,6 +106,19 @@ pub fn regions(model: &Path, data: &Path, split: &str) -> Result<Option<RegionEv
     let (model, version) = (package.manifest.name.clone(), package.manifest.version.clone());
     let metrics = segment::metrics_of(package, data, split)?;
     Ok(Some(RegionEvaluation { model, version, split: split.to_string(), metrics }))
+}
+
+/// As [`evaluate`], for a package of several labels at once or of a number, with its labels; `None` where it is neither.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn outputs(model: &Path, data: &Path, split: &str) -> Result<Option<(Vec<String>, OutputsEvaluation)>> {
+    let package = read_package(model)?;
+    if package.manifest.outputs.is_none() {
+        return Ok(None);
+    }
+    let labels = package.manifest.labels.clone();
+    Ok(Some((labels, image_outputs::evaluate(package, data, split)?)))
 }
 
 /// The package in `path`, or in its highest version.

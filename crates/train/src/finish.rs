@@ -192,7 +192,7 @@ pub fn measure(manifest: &Manifest, rows: &[Vec<f32>], truth: &[usize], floors: 
 }
 
 /// The confidence that a share of the rows stay below, rounded down to three places.
-fn threshold(rows: &[Vec<f32>], share: f64) -> f32 {
+pub(crate) fn threshold(rows: &[Vec<f32>], share: f64) -> f32 {
     let mut confidences: Vec<f32> = rows.iter().map(|row| highest(row).1).collect();
     confidences.sort_by(f32::total_cmp);
     let place = (share * confidences.len() as f64) as usize;

@@ -15,17 +15,19 @@ use super::examples::{ImageSet, Source};
 use super::finish::{Answers, Finished, STOPPED, about, check_abstain_share, finish, next_version};
 use super::fit::{Examples, FitOptions, Session, fit, predict};
 use super::from;
+use super::image_outputs;
 use super::likeness;
 use super::precision;
 use super::report::{Shown, Subjects};
 use super::splits::Grouping;
 use model::Package;
 use model::manifest::{
-    Accepts, Architecture, Calibration, Crop, FORMAT, ImageInput, Input, Manifest, Normalisation,
+    Accepts, Architecture, Calibration, Crop, FORMAT, ImageInput, Input, Manifest, Normalisation, Outputs,
     ResizeFilter,
 };
 use nn::{Network, Params, Pass, random};
 use vision::network;
+use vision::onnx::OnnxNetwork;
 
 /// Examples a forward pass takes while measuring.
 const EVALUATION_BATCH: usize = 64;
@@ -109,6 +111,17 @@ impl Orientation {
     }
 }
 
+/// What training makes small.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum LossKind {
+    /// Labels exclude each other
+    CrossEntropy,
+    /// Several labels may hold at once
+    Binary,
+    /// The network gives a number
+    MeanSquaredError,
+}
+
 /// What a DICOM file may say that it is.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct AcceptsOptions {
@@ -135,7 +148,8 @@ impl AcceptsOptions {
 /// Settings of `train image`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ImageOptions {
-    /// Data set: an .npz in the MedMNIST form, or a folder train|val|test/<label>/*.png|jpg|dcm, or <label>/*
+    /// Data set: an .npz in the MedMNIST form, or a folder train|val|test/<label>/*.png|jpg|dcm, or <label>/*; for several labels at
+    /// once or a number a folder with labels.csv
     #[arg(long, env = "MEDSERVE_DATA")]
     pub data: PathBuf,
     /// Name the model is served under
@@ -154,6 +168,15 @@ pub struct ImageOptions {
     /// 64 where there are fewer than 1,500 to train on
     #[arg(long, env = "MEDSERVE_SIZE")]
     pub size: Option<u32>,
+    /// What training makes small: whether labels exclude each other, several may hold at once, or there is a number
+    #[arg(long, env = "MEDSERVE_LOSS", value_enum, default_value = "cross-entropy")]
+    pub loss: LossKind,
+    /// Column of labels.csv with the number; default: the only one
+    #[arg(long, env = "MEDSERVE_NUMBER")]
+    pub number: Option<String>,
+    /// What the number is counted in, such as years
+    #[arg(long, env = "MEDSERVE_UNIT")]
+    pub unit: Option<String>,
     /// Label names: of an archive in the order of its numbers, of a folder in the order wanted
     #[arg(long, env = "MEDSERVE_LABELS", value_delimiter = ',')]
     pub labels: Vec<String>,
@@ -219,7 +242,7 @@ pub struct ImageOptions {
 
 impl ImageOptions {
     /// How training copies are altered.
-    fn augmentation(&self) -> Option<Augmentation> {
+    pub(crate) fn augmentation(&self) -> Option<Augmentation> {
         self.augment.settings().map(|settings| self.orientation.of(settings))
     }
 }
@@ -233,13 +256,19 @@ pub fn train(options: &ImageOptions, stop: &AtomicBool) -> Result<(PathBuf, Mani
     fit_options(options, 0).check()?;
     check_abstain_share(options.abstain_share)?;
     let groups = options.group_by.as_deref().map(Grouping::new).transpose()?;
+    if options.loss != LossKind::CrossEntropy {
+        return image_outputs::train(options, groups.as_ref(), stop);
+    }
+    for (name, given) in [("--number", &options.number), ("--unit", &options.unit)] {
+        ensure!(given.is_none(), "{name} is for a number: --loss mean-squared-error");
+    }
     let source = Source::read(&options.data, &options.labels, options.seed, groups.as_ref())?;
     source.check_trainable().with_context(|| options.data.display().to_string())?;
     let input = input(&source, options);
     let fit_options = fit_options(options, source.splits["train"].len());
     let architecture = options.network.architecture(input.height, source.splits["train"].len())?;
     // Whatever would make the package refuse itself is said now, not after the training.
-    let mut manifest = describe(options, &source, input.clone(), architecture, &fit_options)?;
+    let mut manifest = describe(options, &source, input.clone(), architecture, &fit_options, None)?;
 
     let mut sets = BTreeMap::new();
     for (split, examples) in &source.splits {
@@ -317,6 +346,14 @@ pub fn answers_of(package: Package, data: &Path, split: &str) -> Result<(Manifes
     let source = source(&manifest, data)?;
     let examples = source.splits.get(split).with_context(|| format!("the data has no split \"{split}\""))?;
     let set = ImageSet::new(examples, input, None)?;
+    if let Architecture::Onnx(config) = &manifest.architecture {
+        let file = package.folder.join(model::package::ONNX);
+        let bytes = std::fs::read(&file).with_context(|| file.display().to_string())?;
+        let network = OnnxNetwork::load(&bytes, config, input, manifest.labels.len())
+            .with_context(|| file.display().to_string())?;
+        let answers = answers(&network, &set)?;
+        return Ok((manifest, answers));
+    }
     let mut params = Params::frozen(package.weights);
     let network = network::build(&manifest.architecture, input, manifest.labels.len(), &mut params)?;
     params.finish()?;
@@ -329,9 +366,20 @@ pub fn answers_of(package: Package, data: &Path, split: &str) -> Result<(Manifes
 /// # Errors
 /// Data that cannot be read, or labels that are not the model's.
 pub fn source(manifest: &Manifest, data: &Path) -> Result<Source> {
-    let groups = manifest.training.settings.get(GROUP_BY).and_then(serde_json::Value::as_str);
-    let groups = groups.filter(|_| data.is_dir()).map(Grouping::new).transpose()?;
+    if manifest.outputs.is_some() {
+        return Ok(image_outputs::table(manifest, data)?.source);
+    }
+    let groups = groups(manifest, data)?;
     Source::read(data, &manifest.labels, manifest.training.seed, groups.as_ref())
+}
+
+/// What says whose a file is, as it was in training.
+///
+/// # Errors
+/// A pattern that is none.
+pub(crate) fn groups(manifest: &Manifest, data: &Path) -> Result<Option<Grouping>> {
+    let groups = manifest.training.settings.get(GROUP_BY).and_then(serde_json::Value::as_str);
+    groups.filter(|_| data.is_dir()).map(Grouping::new).transpose()
 }
 
 /// The same, which must be the data that the package was trained on.
@@ -360,7 +408,7 @@ pub(crate) fn answers(network: &dyn Network<candle_core::Tensor>, set: &ImageSet
 /// What the temperature is fitted on: altered copies of the validation images. Images from another
 /// hospital differ from the validation split as the copies do, and a temperature fitted on the
 /// easy originals would promise too much.
-fn calibration(
+pub(crate) fn calibration(
     network: &dyn Network<candle_core::Tensor>,
     source: &Source,
     input: &ImageInput,
@@ -392,12 +440,12 @@ fn subjects<'a>(source: &'a Source, split: &str) -> Subjects<'a> {
 }
 
 /// A size in memory, for people.
-fn megabytes(bytes: usize) -> String {
+pub(crate) fn megabytes(bytes: usize) -> String {
     format!("{} MB of values and gradients", bytes.div_ceil(1_000_000))
 }
 
 /// The settings of the loop over so many training images.
-fn fit_options(options: &ImageOptions, images: usize) -> FitOptions {
+pub(crate) fn fit_options(options: &ImageOptions, images: usize) -> FitOptions {
     let epochs = options.epochs.unwrap_or_else(|| amount::epochs(images, options.batch_size));
     let patience = options.patience.unwrap_or_else(|| amount::patience(epochs));
     FitOptions {
@@ -417,7 +465,7 @@ fn fit_options(options: &ImageOptions, images: usize) -> FitOptions {
     }
 }
 
-fn input(source: &Source, options: &ImageOptions) -> ImageInput {
+pub(crate) fn input(source: &Source, options: &ImageOptions) -> ImageInput {
     let (median, channels) = source.shape();
     let side = options.size.unwrap_or_else(|| amount::side(median, source.splits["train"].len()));
     ImageInput {
@@ -431,12 +479,13 @@ fn input(source: &Source, options: &ImageOptions) -> ImageInput {
     }
 }
 
-fn describe(
+pub(crate) fn describe(
     options: &ImageOptions,
     source: &Source,
     input: ImageInput,
     architecture: Architecture,
     fit_options: &FitOptions,
+    outputs: Option<Outputs>,
 ) -> Result<Manifest> {
     let mut settings = members(fit_options);
     if let Some(pattern) = &options.group_by {
@@ -459,6 +508,7 @@ fn describe(
         calibration: Calibration::at(1.0),
         abstain_below: 0.0,
         likeness: None,
+        outputs,
         segmentation: None,
         generation: None,
         data: options.about.data_of(&source.sha256, &source.splits),

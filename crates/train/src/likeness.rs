@@ -155,7 +155,7 @@ pub fn amend(package: Package, data: &Path, accepts: Option<Accepts>) -> Result<
         Input::Image(input) => {
             let splits = match package.manifest.segmentation {
                 Some(_) => {
-                    let masks = own_masks(&package.manifest, data)?;
+                    let masks = Masks::own(&package.manifest, data)?;
                     least = masks.least_share();
                     pages(masks.splits)
                 }
@@ -195,18 +195,6 @@ fn trained(package: &Package) -> Result<Option<Weights>> {
     let tensors = safetensors::load(&file, &Device::Cpu).with_context(|| file.display().to_string())?;
     let own = |(name, tensor): (String, Tensor)| Some((name.strip_prefix(NETWORK)?.to_string(), tensor));
     Ok(Some(tensors.into_iter().filter_map(own).collect()))
-}
-
-/// The pictures and masks that a model was trained on.
-fn own_masks(manifest: &Manifest, data: &Path) -> Result<Masks> {
-    let masks = Masks::read(data, &["train", "val"])?;
-    ensure!(
-        masks.sha256 == manifest.data.sha256,
-        "{} is not the data that the model \"{}\" was trained on",
-        data.display(),
-        manifest.name
-    );
-    Ok(masks)
 }
 
 /// Pictures without their masks.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::{Parser, Subcommand};
 use train::{
     adopt, card, embed, evaluate, extract, extract::confidence, generate, groups, image, likeness, precision,
-    recommender, segment, tables, text, text_options::TextOptions, text_precision,
+    recommender, region_views, segment, tables, text, text_options::TextOptions, text_precision,
 };
 
 /// A step of training takes and gives back large tensors, which the system's allocator returns to the
@@ -79,6 +79,18 @@ enum Command {
         #[arg(long, env = "MEDSERVE_DATA")]
         data: PathBuf,
     },
+    /// Measure a package of regions in mirror images and quarter turns, and average over them where that is better
+    Views {
+        /// Package: models/<name>, or one version's folder
+        #[arg(long, env = "MEDSERVE_MODEL")]
+        model: PathBuf,
+        /// The data set that it was trained on
+        #[arg(long, env = "MEDSERVE_DATA")]
+        data: PathBuf,
+        /// Views to take whatever they are worth: 1, 2, 4 or 8; default: the best
+        #[arg(long, env = "MEDSERVE_VIEWS")]
+        views: Option<u8>,
+    },
     /// Measure a package on a split of a data set
     Evaluate {
         /// Package: models/<name>, or one version's folder
@@ -104,12 +116,16 @@ fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Image(options) => {
             let (folder, manifest) = image::train(&options, &STOP)?;
-            print!("wrote {}\n\n{}", folder.display(), tables::by_split(&manifest.metrics));
+            let table = match &manifest.outputs {
+                Some(outputs) => tables::by_output(&manifest.labels, outputs),
+                None => tables::by_split(&manifest.metrics),
+            };
+            print!("wrote {}\n\n{table}", folder.display());
         }
         Command::Segment(options) => {
             let (folder, manifest) = segment::train(&options, &STOP)?;
             let metrics = manifest.segmentation.map(|segmentation| segmentation.metrics).unwrap_or_default();
-            print!("wrote {}\n\n{}", folder.display(), tables::by_region(&metrics));
+            print!("wrote {}\n\n{}", folder.display(), tables::by_region("split", &metrics));
         }
         Command::Generate(options) => {
             let (folder, _) = generate::train(&options, &STOP)?;
@@ -169,9 +185,22 @@ fn main() -> anyhow::Result<()> {
         Command::Groups { model, data } => {
             print!("{}", groups::amend(evaluate::read_package(&model)?, &data)?)
         }
+        Command::Views { model, data, views } => {
+            let (_, notes) = region_views::amend(evaluate::read_package(&model)?, &data, views)?;
+            print!("{notes}");
+        }
         Command::Evaluate { model, data, split, json } => {
             if let Some(evaluation) = evaluate::regions(&model, &data, &split)? {
-                let table = || tables::by_region(&BTreeMap::from([(split, evaluation.metrics.clone())]));
+                let table =
+                    || tables::by_region("split", &BTreeMap::from([(split, evaluation.metrics.clone())]));
+                match json {
+                    true => println!("{}", serde_json::to_string(&evaluation)?),
+                    false => print!("{}, version {}\n\n{}", evaluation.model, evaluation.version, table()),
+                }
+                return Ok(());
+            }
+            if let Some((labels, evaluation)) = evaluate::outputs(&model, &data, &split)? {
+                let table = || tables::by_output(&labels, &evaluation.outputs);
                 match json {
                     true => println!("{}", serde_json::to_string(&evaluation)?),
                     false => print!("{}, version {}\n\n{}", evaluation.model, evaluation.version, table()),

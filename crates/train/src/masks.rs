@@ -14,6 +14,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::augment::{Augmentation, Planes};
 use super::examples::{SPLITS, children, file_name, format_of};
+use model::Manifest;
 use model::manifest::{Crop, ImageInput, Reading};
 use model::package::sha256;
 use vision::segment::tiles::mirrored;
@@ -86,6 +87,21 @@ impl Masks {
         let text: String = lines.iter().filter_map(line).collect();
         let sha256 = BTreeMap::from([(file_name(path), sha256(text.as_bytes()))]);
         Ok(Masks { splits, instances, sha256 })
+    }
+
+    /// Reads the data that a package was trained on.
+    ///
+    /// # Errors
+    /// As [`Masks::read`], or other data.
+    pub fn own(manifest: &Manifest, path: &Path) -> Result<Masks> {
+        let masks = Masks::read(path, &["train", "val"])?;
+        ensure!(
+            masks.sha256 == manifest.data.sha256,
+            "{} is not the data that the model \"{}\" was trained on",
+            path.display(),
+            manifest.name
+        );
+        Ok(masks)
     }
 
     /// Refuses masks with a number beyond the labels.

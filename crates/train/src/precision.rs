@@ -18,7 +18,7 @@ use super::finish::amend as rewrite;
 use super::fit::Examples;
 use super::metrics::highest;
 use model::calibration::probabilities;
-use model::manifest::{Bf16, ImageInput, Input, Int8, Measure, PrecisionCost, Precisions};
+use model::manifest::{Architecture, Bf16, ImageInput, Input, Int8, Measure, PrecisionCost, Precisions};
 use model::{Manifest, Package};
 use nn::{Calibration, Clipping, Numerics, Params, Plan, Ranges, Runner};
 use vision::network;
@@ -76,6 +76,15 @@ pub fn measure(
     let Input::Image(input) = &manifest.input else {
         bail!("the model \"{}\" does not read images", manifest.name)
     };
+    if matches!(manifest.architecture, Architecture::Onnx(_)) {
+        bail!("the model \"{}\" is an ONNX file, which is run as it is", manifest.name);
+    }
+    if manifest.outputs.is_some() {
+        bail!(
+            "the model \"{}\" has no labels that exclude each other: it is served in single precision",
+            manifest.name
+        );
+    }
     if manifest.segmentation.is_some() {
         bail!("the model \"{}\" outlines regions: it is served in single precision", manifest.name);
     }

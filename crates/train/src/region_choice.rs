@@ -22,13 +22,21 @@ const OBJECTS: [f32; 5] = [0.35, 0.4, 0.45, 0.5, 0.6];
 /// Least numbers of pixels.
 const PIXELS: [u32; 3] = [16, 24, 40];
 
+/// What reads pictures as the server does.
+///
+/// # Errors
+/// A network without a serving plan, or a manifest of something else.
+pub fn segmenter(network: &ImageNetwork, manifest: &Manifest) -> Result<Segmenter> {
+    let plan = Arc::new(network.plan(manifest.exact_convolution)?);
+    Segmenter::new(manifest, plan).context("the manifest describes no segmentation")
+}
+
 /// What the network says of each of `examples`, which the limits do not change.
 ///
 /// # Errors
 /// A picture that cannot be read, or a network that fails.
 pub fn maps(network: &ImageNetwork, manifest: &Manifest, examples: &[Example]) -> Result<Vec<Maps>> {
-    let plan = Arc::new(network.plan(manifest.exact_convolution)?);
-    let segmenter = Segmenter::new(manifest, plan).context("the manifest describes no segmentation")?;
+    let segmenter = segmenter(network, manifest)?;
     let read = |segmenter: &mut Segmenter, example: &Example| segmenter.maps(&example.image, || false);
     Ok(examples.par_iter().map_init(|| segmenter.clone(), read).collect::<Result<_, _>>()?)
 }

@@ -21,25 +21,16 @@ use super::finish::{Answers, Finished, STOPPED, about, check_abstain_share, fini
 use super::fit::{FitOptions, Objective, Session, Validation, fit_to};
 use super::image::{Augment, Orientation};
 use super::masks::{Example, Masks, Page, targets, weights};
-use super::region_choice::{choose, maps, worth};
+use super::region_choice::{maps, worth};
 use super::region_loss::region_loss;
-use super::tables;
+use super::region_views;
 use model::manifest::{
-    Architecture, Calibration, Crop, FORMAT, FineStep, ImageInput, Input, Instances, Normalisation, Reading,
+    Architecture, Calibration, Crop, FORMAT, FineStep, ImageInput, Input, Normalisation, Reading,
     RegionMetrics, ResizeFilter, ResnetConfig, ResnetStage, Segmentation, UnetConfig,
 };
 use model::{Manifest, Package};
-use nn::{ImageNetwork, Network, Params, Pass, random};
+use nn::{ImageNetwork, Network, Params, Pass};
 use vision::network;
-
-/// Of the pixels of a tile, one in so many is looked at for calibration.
-const SAMPLED: usize = 97;
-
-/// Pictures of the training split that are measured.
-const MEASURED: usize = 100;
-
-/// Objects of fewer pixels are none.
-const LEAST_PIXELS: u32 = 16;
 
 /// Least deviation of a picture that is brought to 1: that of one level of 255, since a fluorescent picture may use few.
 const FLOOR: f32 = 0.004;
@@ -200,28 +191,17 @@ pub fn train(options: &SegmentOptions, stop: &AtomicBool) -> Result<(PathBuf, Ma
         progress: true,
     };
     let history = fit_to(&regions, &params, &fit_options, &session)?;
-    let answers = sampled(&network, &input, &val, &segmentation, options)?;
-    // The temperature that the package gets below decides what is measured here.
-    let temperature = model::calibration::fit_temperature(&answers.logits, &answers.truth) as f32;
-    let mut measured = manifest.clone();
-    measured.calibration = Calibration::at(temperature);
-    let mut segmentation = segmentation;
-    if let Some(start) = segmentation.instances {
-        let val = &masks.splits["val"];
-        let chosen = choose(&manifest.labels, start, val, &maps(&network, &measured, val)?);
-        segmentation.instances = Some(chosen);
-        measured.segmentation = Some(segmentation.clone());
-    }
-    let mut metrics: BTreeMap<String, RegionMetrics> = BTreeMap::new();
-    for (split, examples) in &masks.splits {
-        let most = if split == "train" { MEASURED } else { usize::MAX };
-        let first = &examples[..examples.len().min(most)];
-        metrics.insert(split.clone(), measure(&network, &measured, first)?);
-    }
-    let notes = format!("## Regions\n\n{}", tables::by_region(&metrics));
-    let stopped = if stop.load(Ordering::Relaxed) { STOPPED } else { "" };
     manifest.training.epochs = history.len();
-    manifest.segmentation = Some(Segmentation { metrics, ..segmentation });
+    let tried = region_views::possible(options.orientation);
+    let measures = region_views::measure(&network, &manifest, &masks.splits["val"], &val, tried)?;
+    let (settled, compared) = region_views::best(measures).context("nothing was measured")?;
+    manifest.segmentation = Some(settled.segmentation.clone());
+    manifest.calibration = Calibration::at(settled.temperature);
+    let metrics = region_views::of_splits(&network, &manifest, &masks.splits)?;
+    let notes = region_views::notes(&metrics, settled.segmentation.views, &compared);
+    let stopped = if stop.load(Ordering::Relaxed) { STOPPED } else { "" };
+    manifest.segmentation = Some(Segmentation { metrics, ..settled.segmentation });
+    let answers = settled.answers;
     let finished = Finished {
         floors: BTreeMap::new(),
         manifest,
@@ -334,36 +314,6 @@ impl Objective for Regions<'_> {
     }
 }
 
-/// Some pixels of the validation tiles and what the network says of them, an edge counted as its object.
-fn sampled(
-    network: &ImageNetwork,
-    input: &ImageInput,
-    val: &[Page],
-    segmentation: &Segmentation,
-    options: &SegmentOptions,
-) -> Result<Answers> {
-    let size = planes(input);
-    let area = size.height * size.width;
-    let mut found = Answers { logits: Vec::new(), truth: Vec::new() };
-    let mut rng = random::stream(options.seed, "calibration");
-    for page in val {
-        let (values, numbers) = page.tile(size, None, &mut rng);
-        let tile = Tensor::from_vec(values, (1, size.channels, size.height, size.width), &Device::Cpu)?;
-        let logits: Vec<f32> = network.logits(&tile, &mut Pass::Inference)?.flatten_all()?.to_vec1()?;
-        for at in (0..area).step_by(SAMPLED) {
-            let mut row: Vec<f32> = logits[at..].iter().step_by(area).copied().collect();
-            let mut truth = numbers[at] as usize;
-            if segmentation.instances.is_some() {
-                row = vec![row[0], vision::segment::joined(&row[1..])];
-                truth = truth.min(1);
-            }
-            found.logits.push(row);
-            found.truth.push(truth);
-        }
-    }
-    Ok(found)
-}
-
 fn augmentation(options: &SegmentOptions) -> Option<Augmentation> {
     let settings = options.augment.settings().map(|settings| Augmentation { cutout: 0.0, ..settings })?;
     Some(options.orientation.of(settings))
@@ -425,12 +375,12 @@ fn describe(
     let mut settings = members(fit_options);
     settings.insert("augmentation".to_string(), plain(&augmentation(options)));
     settings.insert("tiles".to_string(), options.tiles.into());
+    settings.insert(region_views::ABSTAIN_SHARE.to_string(), options.abstain_share.into());
     let tiled = match options.reading {
         ReadingKind::Auto => masks.instances,
         ReadingKind::Whole => false,
         ReadingKind::Tiles => true,
     };
-    let instances = Instances { seed: 0.5, object: 0.5, pixels: LEAST_PIXELS };
     let channels = masks.splits.values().flatten().map(|example| example.image.channels()).max().unwrap_or(1);
     let version = options.version.map_or_else(|| next_version(&options.out, &options.name), Ok)?;
     let manifest = Manifest {
@@ -456,10 +406,12 @@ fn describe(
         calibration: Calibration::at(1.0),
         abstain_below: 0.0,
         likeness: None,
+        outputs: None,
         segmentation: Some(Segmentation {
             reading: if tiled { Reading::Tiles { overlap: options.overlap } } else { Reading::Whole },
-            instances: masks.instances.then_some(instances),
+            instances: masks.instances.then_some(region_views::START),
             least_share: masks.least_share(),
+            views: 1,
             metrics: BTreeMap::new(),
         }),
         generation: None,

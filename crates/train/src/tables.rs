@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use model::manifest::{Metrics, RegionMetrics};
+use model::manifest::{Metrics, NumberOutput, Outputs, RegionMetrics};
 
 /// One row a split. A figure that a split cannot have is a dash.
 pub fn by_split(metrics: &BTreeMap<String, Metrics>) -> String {
@@ -39,10 +39,9 @@ fn by(what: &str, metrics: Vec<(&String, &Metrics)>) -> String {
     table(&rows)
 }
 
-/// One row a split, of a model that outlines regions.
-pub fn by_region(metrics: &BTreeMap<String, RegionMetrics>) -> String {
-    let header =
-        ["split", "pictures", "Dice", "IoU", "objects", "found", "F1 at IoU 0.5", "average precision"];
+/// One row a split, or whatever else `first` names, of a model that outlines regions.
+pub fn by_region(first: &str, metrics: &BTreeMap<String, RegionMetrics>) -> String {
+    let header = [first, "pictures", "Dice", "IoU", "objects", "found", "F1 at IoU 0.5", "average precision"];
     let mut rows = vec![header.map(str::to_string).to_vec()];
     for (split, m) in metrics {
         let mut row = vec![split.clone(), m.pictures.to_string(), figure(m.dice), figure(m.iou)];
@@ -56,6 +55,46 @@ pub fn by_region(metrics: &BTreeMap<String, RegionMetrics>) -> String {
         rows.push(row);
     }
     table(&rows)
+}
+
+/// One row a split and label, of a model of several labels at once, or one row a split, of a number.
+pub fn by_output(labels: &[String], outputs: &Outputs) -> String {
+    let or_dash = |value: Option<f64>| value.map_or("-".to_string(), figure);
+    match outputs {
+        Outputs::Binary { metrics, .. } => {
+            let header =
+                ["split", "label", "examples", "with it", "AUC", "sensitivity", "specificity", "F1", "ECE"];
+            let mut rows = vec![header.map(str::to_string).to_vec()];
+            for (split, own) in metrics {
+                for (label, m) in labels.iter().filter_map(|label| Some((label, own.get(label)?))) {
+                    let mut row = vec![split.clone(), label.clone()];
+                    row.extend([m.examples, m.positives].map(|count| count.to_string()));
+                    row.push(or_dash(m.auc));
+                    row.extend([m.sensitivity, m.specificity, m.f1, m.ece].map(figure));
+                    rows.push(row);
+                }
+            }
+            table(&rows)
+        }
+        Outputs::Number(NumberOutput { metrics, .. }) => {
+            let header = [
+                "split",
+                "examples",
+                "mean absolute error",
+                "root mean square error",
+                "R2",
+                "in the interval",
+            ];
+            let mut rows = vec![header.map(str::to_string).to_vec()];
+            for (split, m) in metrics {
+                let mut row = vec![split.clone(), m.examples.to_string()];
+                row.extend([m.mae, m.rmse].map(figure));
+                row.extend([or_dash(m.r2), figure(m.covered)]);
+                rows.push(row);
+            }
+            table(&rows)
+        }
+    }
 }
 
 /// One row a label: how often it is found, and what was answered where it was right.

@@ -214,6 +214,7 @@ pub fn describe(
         calibration: Calibration::at(1.0),
         abstain_below: 0.0,
         likeness: None,
+        outputs: None,
         segmentation: None,
         generation: None,
         data: options.about.data(

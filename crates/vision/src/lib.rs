@@ -24,6 +24,7 @@ pub mod likeness;
 mod mobilenet;
 pub mod names;
 pub mod network;
+pub mod onnx;
 pub mod phantom;
 mod png;
 pub mod preprocess;

@@ -94,6 +94,9 @@ async fn infer(
 ) -> Result<Response, Problem> {
     let manifest = served.manifest();
     let elsewhere = match &served {
+        Served::Image(service) if service.manifest.outputs.is_some() => {
+            Some("gives several labels at once, or a number; ask it at /v1/images/classify")
+        }
         Served::Segment(_) => Some("outlines regions; ask it at /v1/images/segment"),
         Served::Embed(_) => Some("makes vectors of texts; ask it at /v1/embeddings"),
         Served::Generate(_) => Some("makes pictures; ask it at /v1/images/generate"),

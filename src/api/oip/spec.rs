@@ -87,7 +87,7 @@ impl TensorSpec {
 pub fn inputs(manifest: &Manifest) -> Vec<TensorSpec> {
     match &manifest.input {
         // Regions are asked for at a route of their own.
-        Input::Image(_) if manifest.segmentation.is_some() => Vec::new(),
+        Input::Image(_) if manifest.segmentation.is_some() || manifest.outputs.is_some() => Vec::new(),
         Input::Image(image) => {
             let sides = [image.channels, image.height, image.width];
             vec![
@@ -116,7 +116,7 @@ pub fn inputs(manifest: &Manifest) -> Vec<TensorSpec> {
 
 /// What a model gives.
 pub fn outputs(manifest: &Manifest) -> Vec<TensorSpec> {
-    if manifest.segmentation.is_some() {
+    if manifest.segmentation.is_some() || manifest.outputs.is_some() {
         return Vec::new();
     }
     if matches!(manifest.input, Input::Text(_)) && manifest.labels.is_empty() {

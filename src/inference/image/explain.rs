@@ -150,6 +150,10 @@ impl ImageService {
         timing: &mut Timing,
     ) -> Result<Vec<f32>, ImagesError> {
         let odds = |outcome: &Outcome| {
+            // Of a number it is the number itself, in deviations.
+            if let Some(estimate) = &outcome.estimate {
+                return estimate.scaled as f32;
+            }
             let own = outcome.predictions.iter().find(|prediction| prediction.index == shown);
             let p = own.map_or(0.0, |own| own.probability).clamp(CERTAIN, 1.0 - CERTAIN);
             (p / (1.0 - p)).ln()

@@ -5,18 +5,20 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use candle_core::Tensor;
 use model::manifest::{Architecture, Calibration, FORMAT, ImageInput, Input, Manifest};
-use nn::Params;
+use nn::{Network, Params};
 use serde_json::{Value, json};
 use vision::network;
+use vision::onnx::OnnxNetwork;
 
-use super::AdoptOptions;
 use super::directory::{file, no_program, weights_file};
 use super::picture::{FAMILIES, Members, check_side};
 use super::picture_weights::weights;
+use super::{AdoptOptions, onnx};
 use crate::about::{training, unwritten_weights};
 use crate::examples::{ImageSet, Source};
-use crate::finish::{Finished, check_abstain_share, finish, next_version};
+use crate::finish::{Answers, Finished, check_abstain_share, finish, next_version};
 use crate::image::answers;
 use crate::likeness;
 
@@ -31,8 +33,10 @@ pub struct Classifier {
     pub input: ImageInput,
     /// Labels in the order of the network's outputs.
     pub labels: Vec<String>,
-    /// Values under our names.
+    /// Values under our names; none of an ONNX file.
     pub weights: BTreeMap<String, candle_core::Tensor>,
+    /// The file, where the network is one.
+    pub onnx: Option<Vec<u8>>,
     /// Digests of what was read, by name.
     pub sha256: BTreeMap<String, String>,
 }
@@ -42,7 +46,8 @@ pub fn is_one(path: &Path) -> bool {
     let config = std::fs::read(path.join("config.json")).ok();
     let config: Option<Value> = config.and_then(|bytes| serde_json::from_slice(&bytes).ok());
     let family = config.and_then(|config| Some(config.get("model_type")?.as_str()?.to_string()));
-    path.join("preprocessor_config.json").is_file()
+    onnx::is_file(path)
+        || path.join("preprocessor_config.json").is_file()
         || family.is_some_and(|family| FAMILIES.contains(&family.as_str()))
 }
 
@@ -52,6 +57,9 @@ impl Classifier {
     /// # Errors
     /// A sentence that says what is missing or must not be there, and what is accepted.
     pub fn read(path: &Path, labels: &[String]) -> Result<Classifier> {
+        if let Some((folder, file)) = onnx::found(path) {
+            return onnx::read(&folder, &file, labels);
+        }
         let shown = path.display();
         let mut sha256 = BTreeMap::new();
         let bytes =
@@ -98,7 +106,7 @@ impl Classifier {
         let name = format!("{shown}/model.safetensors");
         let bytes = file(path, "model.safetensors", &mut sha256)?.with_context(|| name.clone())?;
         let weights = weights(&bytes, &name, &architecture, &graph)?;
-        Ok(Classifier { architecture, input, labels, weights, sha256 })
+        Ok(Classifier { architecture, input, labels, weights, onnx: None, sha256 })
     }
 }
 
@@ -124,24 +132,37 @@ pub fn adopt(options: &AdoptOptions) -> Result<(PathBuf, Manifest)> {
     let version = options.version.map_or_else(|| next_version(&options.out, &options.name), Ok)?;
     let mut manifest = describe(options, &classifier, &source, version);
     manifest.check().map_err(anyhow::Error::msg)?;
-    let Classifier { architecture, input, labels, weights, .. } = classifier;
-    let mut params = Params::frozen(weights.clone());
-    let network = network::build(&architecture, &input, labels.len(), &mut params)?;
-    params.finish()?;
+    let Classifier { architecture, input, labels, weights, onnx, .. } = classifier;
+    let network: Box<dyn Network<Tensor>> = match (&onnx, &architecture) {
+        (Some(file), Architecture::Onnx(config)) => {
+            Box::new(OnnxNetwork::load(file, config, &input, labels.len())?)
+        }
+        _ => {
+            let mut params = Params::frozen(weights.clone());
+            let network = network::build(&architecture, &input, labels.len(), &mut params)?;
+            params.finish()?;
+            Box::new(network)
+        }
+    };
     let mut splits = BTreeMap::new();
     for split in ["val", "test"] {
         let Some(examples) = source.splits.get(split) else { continue };
         eprintln!("measuring on {} pictures of the split {split}", examples.len());
-        splits.insert(split.to_string(), answers(&network, &ImageSet::new(examples, &input, None)?)?);
+        splits.insert(split.to_string(), answers(network.as_ref(), &ImageSet::new(examples, &input, None)?)?);
     }
     let mut extra = Vec::new();
+    if let Some(file) = onnx {
+        manifest.architecture = onnx::settled(&mut splits);
+        extra.push((model::package::ONNX, file));
+    }
     if source.splits.get("train").is_some_and(|train| train.len() >= likeness::FEWEST) {
         eprintln!("fitting what tells pictures unlike these");
         let fitted = likeness::fit(&input, &source.splits, 0, None)?;
         manifest.likeness = Some(fitted.described);
         extra.push((model::package::LIKENESS, fitted.likeness.to_bytes()?));
     }
-    let calibration = answers(&network, &ImageSet::new(&source.splits["val"], &input, None)?)?;
+    let Answers { logits, truth } = &splits["val"];
+    let calibration = Answers { logits: logits.clone(), truth: truth.clone() };
     let finished = Finished {
         floors: BTreeMap::new(),
         manifest,
@@ -178,6 +199,7 @@ fn describe(options: &AdoptOptions, classifier: &Classifier, source: &Source, ve
         label_descriptions: BTreeMap::new(),
         ordinal: None,
         input: Input::Image(classifier.input.clone()),
+        outputs: None,
         segmentation: None,
         generation: None,
         precision: None,

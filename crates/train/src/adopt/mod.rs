@@ -12,6 +12,7 @@ pub mod labels;
 pub mod linear;
 pub mod names;
 pub mod notes;
+pub mod onnx;
 pub mod picture;
 pub mod picture_weights;
 pub mod vectors;
@@ -52,7 +53,7 @@ pub enum PoolingOption {
 pub struct AdoptOptions {
     /// Directory with config.json and model.safetensors. With tokenizer.json, of a BERT, DistilBERT, RoBERTa, XLM-R, DeBERTa (2 or 3) or ModernBERT: a
     /// sentence encoder, a ...ForSequenceClassification or a ...ForTokenClassification; with preprocessor_config.json, of a ResNet,
-    /// ViT or ConvNeXt that classifies images
+    /// ViT or ConvNeXt that classifies images, or with model.onnx (or the .onnx file itself) of any network that does
     #[arg(env = "MEDSERVE_ADOPT")]
     pub directory: PathBuf,
     /// The hospital's own data to measure on. Of a sentence encoder pairs, a .jsonl of objects, or notes with labels, to which a
@@ -213,6 +214,7 @@ fn describe(options: &AdoptOptions, directory: &Directory) -> Result<Manifest> {
         label_descriptions: BTreeMap::new(),
         ordinal: None,
         input: Input::Text(TextInput { max_tokens: 1 }),
+        outputs: None,
         segmentation: None,
         generation: None,
         precision: None,

@@ -64,6 +64,7 @@ pub(super) fn describe(
         label_descriptions: BTreeMap::new(),
         ordinal: None,
         input: Input::Text(TextInput { max_tokens: options.max_tokens }),
+        outputs: None,
         segmentation: None,
         generation: None,
         precision: None,

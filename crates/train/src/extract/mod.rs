@@ -262,6 +262,7 @@ fn describe(
         label_descriptions: meanings,
         ordinal: None,
         input: Input::Text(TextInput { max_tokens: options.max_tokens }),
+        outputs: None,
         segmentation: None,
         generation: None,
         architecture: Architecture::Crf(model::manifest::CrfConfig {

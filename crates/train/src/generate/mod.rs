@@ -333,6 +333,7 @@ fn describe(options: &GenerateOptions, source: &Source, fit_options: &FitOptions
         calibration: Calibration::at(1.0),
         abstain_below: 0.0,
         likeness: None,
+        outputs: None,
         segmentation: None,
         precision: None,
         generation: Some(Generation {

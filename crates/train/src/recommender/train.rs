@@ -330,6 +330,7 @@ fn describe(
         label_descriptions: BTreeMap::new(),
         ordinal: None,
         input: Input::History(HistoryInput { item_kind: kind.to_string(), items: weights.items().len() }),
+        outputs: None,
         segmentation: None,
         generation: None,
         architecture: Architecture::Ease(EaseConfig {

@@ -17,12 +17,12 @@ use vision::{DecodeOptions, Format, Image, Preprocessor, Samples, decode};
 
 const FAMILIES: [&str; 4] = ["resnet", "resnet-bottleneck", "vit", "convnext"];
 
-fn golden(name: &str) -> PathBuf {
+pub fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden").join(name)
 }
 
 /// A picture of three channels, 0 to 255, planes one after the other.
-fn formula(number: f64, height: usize, width: usize) -> Vec<f64> {
+pub fn formula(number: f64, height: usize, width: usize) -> Vec<f64> {
     let value = |at: usize| {
         let (c, i, j) = ((at / width / height) as f64, (at / width % height) as f64, (at % width) as f64);
         let waves = 60.0 * (0.31 * i * (1.0 + c) + number).sin()
@@ -138,7 +138,7 @@ struct Line {
     options: AdoptOptions,
 }
 
-fn options(directory: &Path, data: &Path, out: &Path, further: &[&str]) -> AdoptOptions {
+pub fn options(directory: &Path, data: &Path, out: &Path, further: &[&str]) -> AdoptOptions {
     let text = |path: &Path| path.to_str().unwrap().to_string();
     let (directory, data, out) = (text(directory), text(data), text(out));
     let line = ["train", &directory, "--data", &data, "--out", &out, "--name", "small"];
@@ -146,7 +146,7 @@ fn options(directory: &Path, data: &Path, out: &Path, further: &[&str]) -> Adopt
 }
 
 /// Folders of pictures, `count` for each label of the split val.
-fn data(folder: &Path, labels: &[&str], count: usize) -> PathBuf {
+pub fn data(folder: &Path, labels: &[&str], count: usize) -> PathBuf {
     let root = folder.join("data");
     for (label, name) in labels.iter().enumerate() {
         let place = root.join("val").join(name);

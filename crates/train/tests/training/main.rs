@@ -4,6 +4,7 @@
 mod adopt;
 mod adopt_heads;
 mod adopt_images;
+mod adopt_onnx;
 #[path = "../../../../fuzz/archives.rs"]
 mod archives;
 mod embed;
@@ -12,6 +13,7 @@ mod generate;
 #[path = "../../../../fuzz/mutations.rs"]
 mod mutations;
 mod networks;
+mod outputs;
 mod precision;
 mod segment;
 

@@ -40,9 +40,9 @@ fn discs(folder: &Path, kind: &str) -> PathBuf {
 fn segment(data: &Path, out: &Path, further: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_train"));
     command.args(["segment", "--name", "discs", "--labels", "disc", "--overlap", "8", "--stem", "small"]);
-    command.args(["--augment", "none", "--batch-size", "4"]);
+    command.args(["--batch-size", "4"]);
     let given = |option: &str| further.contains(&option);
-    for (option, value) in [("--size", "32"), ("--widths", "8,16")] {
+    for (option, value) in [("--size", "32"), ("--widths", "8,16"), ("--augment", "none")] {
         if !given(option) {
             command.args([option, value]);
         }
@@ -187,4 +187,60 @@ fn weights_that_would_have_something_run_are_refused_by_name() {
     std::fs::write(&cut, b"\x40\x00\x00\x00\x00\x00\x00\x00{\"a\":").unwrap();
     assert!(error(from(&cut)).contains("no safetensors file"));
     assert!(error(from(&folder.path().join("nothing"))).contains("nothing"));
+}
+
+#[test]
+fn views_are_measured_and_a_finished_package_is_given_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = discs(folder.path(), "instances");
+    let out = folder.path().join("out");
+    finished(segment(
+        &data,
+        &out,
+        &["--epochs", "12", "--lr", "0.01", "--augment", "light", "--orientation", "any"],
+    ));
+    let place = out.join("discs/1");
+    let read = |name: &str| std::fs::read_to_string(place.join(name)).unwrap();
+    let manifest = || serde_json::from_str::<Value>(&read("manifest.json")).unwrap();
+    let card = read("README.md");
+    for row in ["1 view ", "2 views", "4 views", "8 views"] {
+        assert!(card.contains(&format!("| {row} ")), "{row} is not in {card}");
+    }
+    let chosen = manifest();
+
+    let views = |data: &Path, further: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_train"));
+        command.args(["views", "--model"]).arg(out.join("discs")).arg("--data").arg(data).args(further);
+        command.output().unwrap()
+    };
+    std::fs::write(place.join("README.md"), card.replace("## Plots", "## Commands\n\nmake it\n\n## Plots"))
+        .unwrap();
+    finished(views(&data, &["--views", "8"]));
+    let eight = manifest();
+    assert_eq!(eight["segmentation"]["views"], 8);
+    assert_eq!(eight["weights"], chosen["weights"]);
+    assert_ne!(eight["calibration"], manifest_of(&out, &data, &["--views", "1"])["calibration"]);
+    assert!(read("README.md").contains("## Commands\n\nmake it\n"), "{}", read("README.md"));
+    assert!(manifest()["segmentation"]["views"].is_null());
+    // What the command wrote is measured again, and asked again it takes what training took.
+    let mut again = Command::new(env!("CARGO_BIN_EXE_train"));
+    again.args(["evaluate", "--split", "val", "--json", "--model"]).arg(&place).arg("--data").arg(&data);
+    let again: Value = serde_json::from_str(&finished(again.output().unwrap())).unwrap();
+    assert_eq!(again["metrics"], manifest()["segmentation"]["metrics"]["val"]);
+    assert!(finished(views(&data, &[])).contains("| 8 views "));
+    assert_eq!(manifest(), chosen);
+
+    assert!(error(views(&data, &["--views", "3"])).contains("--views is 3"));
+    let other = discs(folder.path(), "masks");
+    assert!(error(views(&other, &[])).contains("is not the data"));
+    finished(segment(&other, &out, &["--epochs", "1"]));
+    assert!(error(views(&other, &["--views", "4"])).contains("the model has [1]"));
+}
+
+/// The manifest after `train views` with these options.
+fn manifest_of(out: &Path, data: &Path, further: &[&str]) -> Value {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_train"));
+    command.args(["views", "--model"]).arg(out.join("discs/1")).arg("--data").arg(data).args(further);
+    finished(command.output().unwrap());
+    serde_json::from_slice(&std::fs::read(out.join("discs/1/manifest.json")).unwrap()).unwrap()
 }

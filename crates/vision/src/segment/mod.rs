@@ -7,6 +7,7 @@
 pub mod objects;
 pub mod rle;
 pub mod tiles;
+pub mod views;
 
 use model::Manifest;
 use model::manifest::{Calibration, Crop, ImageInput, Input, Instances, Reading, Segmentation};
@@ -16,6 +17,10 @@ use super::image::Image;
 use super::preprocess::{MAX_SIDE, PreprocessError, Preprocessor};
 use objects::Growth;
 use tiles::{mirrored, spans};
+use views::views;
+
+/// A picture of more tiles than these is read in one view, however many the manifest says: it takes long enough.
+const MOST_TILES: usize = 64;
 
 /// What is seen on a picture.
 #[derive(Debug, Clone, PartialEq)]
@@ -139,11 +144,8 @@ impl Segmenter {
     }
 
     fn whole(&mut self, image: &Image, stop: &impl Fn() -> bool) -> Result<Maps, SegmentError> {
-        if stop() {
-            return Err(SegmentError::Stopped);
-        }
         let values = Preprocessor::new(self.input.clone())?.run(image)?;
-        let logits = self.logits(&values)?;
+        let logits = self.logits(&values, self.segmentation.views, stop)?;
         let (rows, columns) = (self.input.height as usize, self.input.width as usize);
         let (height, width) = (image.height() as usize, image.width() as usize);
         let mut maps = self.empty(height, width);
@@ -180,14 +182,13 @@ impl Segmenter {
         let (rows, columns) = (self.input.height as usize, self.input.width as usize);
         let mut maps = self.empty(height, width);
         let mut pixel = vec![0f32; self.outputs];
-        let across = spans(width, columns, overlap);
-        for down in spans(height, rows, overlap) {
+        let (below, across) = (spans(height, rows, overlap), spans(width, columns, overlap));
+        let many = below.len() * across.len() > MOST_TILES;
+        let views = if many { 1 } else { self.segmentation.views };
+        for down in below {
             for span in &across {
-                if stop() {
-                    return Err(SegmentError::Stopped);
-                }
                 let tile = cut(&values, (height, width), (down.start, span.start), (rows, columns));
-                let logits = self.logits(&tile)?;
+                let logits = self.logits(&tile, views, stop)?;
                 for row in down.answers.clone() {
                     for column in span.answers.clone() {
                         let at = (row - down.start) * columns + column - span.start;
@@ -233,7 +234,52 @@ impl Segmenter {
         Ok(())
     }
 
-    fn logits(&mut self, values: &[f32]) -> Result<Vec<f32>, SegmentError> {
+    /// The maps of a tile as large as the network's input, in as many views as the manifest says, before calibration.
+    ///
+    /// # Errors
+    /// A network that fails.
+    pub fn tile(&mut self, values: &[f32]) -> Result<Vec<f32>, SegmentError> {
+        self.logits(values, self.segmentation.views, &|| false)
+    }
+
+    /// The maps of a tile: logits, or of several views the logarithm of their mean probabilities, which is calibrated as
+    /// logits are. `stop` is asked before each view.
+    fn logits(
+        &mut self,
+        values: &[f32],
+        count: u8,
+        stop: &impl Fn() -> bool,
+    ) -> Result<Vec<f32>, SegmentError> {
+        let views = views(count);
+        if views.len() == 1 {
+            return if stop() { Err(SegmentError::Stopped) } else { self.once(values) };
+        }
+        let size = (self.input.height as usize, self.input.width as usize);
+        let area = size.0 * size.1;
+        let mut means = vec![0f32; self.outputs * area];
+        let mut pixel = vec![0f32; self.outputs];
+        for view in views {
+            if stop() {
+                return Err(SegmentError::Stopped);
+            }
+            let logits = self.once(&view.of(values, size))?;
+            for (at, place) in view.places(size).enumerate() {
+                let own = logits[at..].iter().step_by(area);
+                pixel.iter_mut().zip(own).for_each(|(pixel, logit)| *pixel = *logit);
+                let all = joined(&pixel);
+                if !all.is_finite() {
+                    return Err(SegmentError::NotFinite);
+                }
+                let means = means[place..].iter_mut().step_by(area);
+                means.zip(&pixel).for_each(|(mean, logit)| *mean += (logit - all).exp());
+            }
+        }
+        let count = views.len() as f32;
+        means.iter_mut().for_each(|mean| *mean = (*mean / count).max(f32::MIN_POSITIVE).ln());
+        Ok(means)
+    }
+
+    fn once(&mut self, values: &[f32]) -> Result<Vec<f32>, SegmentError> {
         let mut logits = Vec::new();
         let run = self.runner.run(&[values], |row| logits.extend_from_slice(row));
         run.map_err(|error| SegmentError::Network(error.to_string()))?;
@@ -280,4 +326,111 @@ pub fn cut(values: &[f32], size: (usize, usize), start: (usize, usize), tile: (u
 pub fn memory(pixels: u64, channels: u32) -> u64 {
     // Values of four bytes a channel; label, inside and object; two maps of numbers; a queue of places.
     pixels * (4 * u64::from(channels) + 3 + 8 + 16)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::network;
+    use nn::{Params, random};
+
+    const SIDE: u32 = 16;
+
+    /// A network of chance, which says another thing of every view.
+    fn segmenter(views: u8, instances: bool) -> Segmenter {
+        let mut segmentation = json!({"reading": {"kind": "tiles", "overlap": 4}, "views": views});
+        if instances {
+            segmentation["instances"] = json!({"seed": 0.5, "object": 0.5, "pixels": 4});
+        }
+        let stage = |channels, stride| json!({"channels": channels, "blocks": 1, "stride": stride});
+        let manifest: Manifest = serde_json::from_value(json!({
+            "format": 1, "name": "a", "version": "1", "description": "", "labels": ["background", "spot"],
+            "input": {"kind": "image", "height": SIDE, "width": SIDE, "channels": 1, "crop": "none", "resize": "bilinear",
+                      "normalisation": {"kind": "per-image", "floor": 0.02}},
+            "architecture": {"kind": "unet", "decoder": [4], "encoder": {
+                "stem_channels": 4, "stem_kernel": 3, "stem_stride": 1, "dropout": 0.0,
+                "stages": [stage(4, 1), stage(8, 2)]}},
+            "segmentation": segmentation, "calibration": {"temperature": 1.5}, "abstain_below": 0.0,
+            "data": {"name": "", "source": "", "licence": "", "sha256": {}, "examples": {}},
+            "training": {"seed": 0, "epochs": 0, "settings": {}, "program": ""},
+            "metrics": {}, "weights": {"file": "model.safetensors", "sha256": "", "parameters": 0},
+        }))
+        .unwrap();
+        manifest.check().unwrap();
+        let Input::Image(input) = &manifest.input else { panic!("an image") };
+        let outputs = 2 + usize::from(instances);
+        let plan = network::plan(&manifest.architecture, input, outputs, &mut Params::fresh(7), false);
+        Segmenter::new(&manifest, Arc::new(plan.unwrap())).unwrap()
+    }
+
+    /// A square picture, and the same with rows for columns.
+    fn pictures(side: u32) -> [Image; 2] {
+        let mut rng = random::stream(1, "picture");
+        let pixels: Vec<u8> = (0..side * side).map(|_| random::uniform(&mut rng, 0.0, 255.0) as u8).collect();
+        let at = |row: u32, column: u32| pixels[(row * side + column) as usize];
+        let other = (0..side * side).map(|place| at(place % side, place / side)).collect();
+        [pixels.clone(), other].map(|pixels| Image::from_gray8(side, side, pixels).unwrap())
+    }
+
+    /// The most that the maps of a picture and of its transposed one differ by, one of them transposed back.
+    fn difference(segmenter: &mut Segmenter, side: u32) -> u8 {
+        let [own, other] = pictures(side).map(|picture| segmenter.maps(&picture, || false).unwrap());
+        let side = side as usize;
+        let places = 0..side * side;
+        let apart = |a: &[u8], b: &[u8]| {
+            places.clone().map(|at| a[at].abs_diff(b[at % side * side + at / side])).max().unwrap()
+        };
+        apart(&own.object, &other.object).max(apart(&own.inside, &other.inside))
+    }
+
+    #[test]
+    fn in_eight_views_a_picture_and_its_transposed_one_have_the_same_answer() {
+        for instances in [false, true] {
+            // One tile, and sixteen.
+            for side in [SIDE, 44] {
+                assert!(difference(&mut segmenter(8, instances), side) <= 1);
+                assert!(difference(&mut segmenter(1, instances), side) > 8);
+                assert!(difference(&mut segmenter(4, instances), side) > 8);
+            }
+        }
+    }
+
+    #[test]
+    fn the_mean_of_views_is_that_of_their_probabilities() {
+        let [picture, _] = pictures(SIDE);
+        let mut single = segmenter(1, false);
+        let values = own_size(&picture, &single.input).unwrap();
+        let size = (SIDE as usize, SIDE as usize);
+        let chance = |logits: &[f32], at: usize| {
+            let [a, b] = [logits[at], logits[at + size.0 * size.1]].map(f64::from);
+            1.0 / (1.0 + (a - b).exp())
+        };
+        let mut want = vec![0.0; size.0 * size.1];
+        for view in views(4) {
+            let logits = single.tile(&view.of(&values, size)).unwrap();
+            view.places(size).enumerate().for_each(|(at, place)| want[place] += chance(&logits, at) / 4.0);
+        }
+        let mean = segmenter(4, false).tile(&values).unwrap();
+        for (at, want) in want.iter().enumerate() {
+            assert!((chance(&mean, at) - want).abs() < 1e-5, "{at}: {} {want}", chance(&mean, at));
+        }
+    }
+
+    #[test]
+    fn a_large_picture_is_read_once_and_nobody_waits_for_one_that_was_given_up() {
+        // 13 x 13 tiles.
+        assert!(difference(&mut segmenter(8, false), 160) > 8);
+        let [picture, _] = pictures(SIDE);
+        let asked = std::cell::Cell::new(0);
+        let stop = || {
+            asked.set(asked.get() + 1);
+            asked.get() > 5
+        };
+        assert_eq!(segmenter(8, false).maps(&picture, stop).err(), Some(SegmentError::Stopped));
+        assert_eq!(asked.get(), 6);
+    }
 }
