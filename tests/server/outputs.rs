@@ -166,14 +166,14 @@ async fn a_number_comes_with_its_unit_and_its_interval() {
     let blank = result(&server, "model=age", halves(9, 9)).await;
     assert!(blank.get("number").is_none() && blank["reason"] == "blank", "{blank}");
 
-    // Covering the bright half lowers the number, covering the dark one raises it.
+    // What covers a part is as dark as the dark half: without the bright one the number falls, without the dark one it stays.
     let explained = result(&server, "model=age&explain=true", halves(255, 0)).await;
     let evidence = &explained["evidence"];
     assert_eq!(evidence["label"], "age");
     let width = evidence["width"].as_u64().unwrap() as usize;
     let values: Vec<f64> =
         evidence["values"].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect();
-    assert!(values[0] > 0.0 && values[width - 1] < 0.0, "{evidence}");
+    assert!(values[0] > 0.1 && values[width - 1].abs() < 1e-6, "{evidence}");
     let drawn = ask(&server, "explain?model=age", "image/png", halves(255, 0)).await;
     assert_eq!((drawn.status().as_u16(), &drawn.headers()["x-label"]), (200, &"age".parse().unwrap()));
 }

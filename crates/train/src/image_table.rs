@@ -263,13 +263,11 @@ fn of_folders(path: &Path, labels: &[String]) -> Result<(Vec<String>, Vec<Row>)>
         }
     }
     let names: Vec<String> = if labels.is_empty() { names.into_iter().collect() } else { labels.to_vec() };
-    let row =
-        |((split, ..), (file, own)): ((Option<&str>, String, String), (PathBuf, BTreeSet<String>))| Row {
-            file,
-            split: split.map(str::to_string),
-            values: names.iter().map(|name| f32::from(u8::from(own.contains(name)))).collect(),
-        };
-    let rows = found.into_iter().map(row).collect();
+    let mut rows = Vec::with_capacity(found.len());
+    for ((split, ..), (file, own)) in found {
+        let values = names.iter().map(|name| f32::from(u8::from(own.contains(name)))).collect();
+        rows.push(Row { file, split: split.map(str::to_string), values });
+    }
     Ok((names, rows))
 }
 

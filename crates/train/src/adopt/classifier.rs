@@ -46,7 +46,7 @@ pub fn is_one(path: &Path) -> bool {
     let config = std::fs::read(path.join("config.json")).ok();
     let config: Option<Value> = config.and_then(|bytes| serde_json::from_slice(&bytes).ok());
     let family = config.and_then(|config| Some(config.get("model_type")?.as_str()?.to_string()));
-    onnx::is_file(path)
+    onnx::is_one(path)
         || path.join("preprocessor_config.json").is_file()
         || family.is_some_and(|family| FAMILIES.contains(&family.as_str()))
 }

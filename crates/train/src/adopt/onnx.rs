@@ -18,8 +18,13 @@ use super::picture::Members;
 use crate::finish::Answers;
 
 /// Whether a path is such a file.
-pub fn is_file(path: &Path) -> bool {
+fn is_file(path: &Path) -> bool {
     path.is_file() && path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("onnx"))
+}
+
+/// Whether a path is such a file, or a directory of one that reads no texts.
+pub fn is_one(path: &Path) -> bool {
+    is_file(path) || found(path).is_some() && !path.join("tokenizer.json").is_file()
 }
 
 /// The folder and the file, of a path that is one or of a directory that has one and no weights of another form.
