@@ -5,8 +5,7 @@
 //! asked, and a setting is not chosen for a matrix that is thinner than the one it is for. That is
 //! done for several draws, as one alone leaves too much to chance. Weights are fitted once for each
 //! setting, and what is held out is taken out of them in closed form ([`super::ease`]). The best
-//! setting is then fitted on all that was given. So nothing is chosen on what is reported. An evaluation that
-//! leaves out one item at a time has settings for each half of the people chosen on the other half.
+//! setting is then fitted on all that was given. So nothing is chosen on what is reported.
 //!
 //! The ranking model over circumstances ([`super::head`]) is trained on the same cases. It is measured
 //! on one half of the people by the coefficients of the other half, to several powers, and kept, to the best of
@@ -88,10 +87,10 @@ pub type Chosen<T> = (T, Report, f64);
 
 impl<'a> Choice<'a> {
     /// Holds out again what a split of this sort would: one item a person where one is left out
-    /// at a time, otherwise the same share. Only those are asked about whom `asked` names.
+    /// at a time, otherwise the same share.
     ///
     /// # Errors
-    /// Nobody of them has two items.
+    /// Nobody has two items.
     pub fn new(
         known: &[Interaction],
         split: Split,
@@ -99,7 +98,6 @@ impl<'a> Choice<'a> {
         seed: u64,
         settings: &Settings,
         circumstances: &'a Circumstances,
-        asked: &dyn Fn(&str) -> bool,
     ) -> Result<Choice<'a>> {
         let frequent = most_frequent(known, ITEMS);
         let kept: Vec<Interaction> =
@@ -111,7 +109,6 @@ impl<'a> Choice<'a> {
         let times = (ITEMS as f64 / frequent.len().max(1) as f64).powi(2).clamp(1.0, MOST_TIMES);
         let draws = (DRAWS as f64 * times) as u64;
         let mut partition = Partition::one_at_a_time(&kept, drawn, draws, seed, &settings.weighing);
-        partition.held_out.retain(|case| asked(&case.user_id));
         partition.held_out = spread(&partition.held_out, (CASES as f64 * times) as usize);
         if partition.held_out.is_empty() {
             bail!("there is nobody with two items, so there is nothing to choose the settings on");
@@ -370,17 +367,12 @@ pub fn most_frequent(events: &[Interaction], most: usize) -> HashSet<&str> {
     counts.into_iter().take(most).map(|(_, id)| id).collect()
 }
 
-/// The interactions of a matrix without those that are held out from it; where it holds those, without
-/// those of the people whom `without` names.
-pub fn known_events(partition: &Partition, without: &dyn Fn(&str) -> bool) -> Vec<Interaction> {
+/// The interactions of a matrix without those that are held out from it.
+pub fn known_events(partition: &Partition) -> Vec<Interaction> {
     let known = &partition.known;
     let mut events = Vec::with_capacity(known.entry_count());
-    let held: std::collections::HashMap<u32, &[u32]> = partition
-        .held_out
-        .iter()
-        .filter(|case| without(&case.user_id))
-        .filter_map(|case| Some((case.user?, case.items.as_slice())))
-        .collect();
+    let held: std::collections::HashMap<u32, &[u32]> =
+        partition.held_out.iter().filter_map(|case| Some((case.user?, case.items.as_slice()))).collect();
     for user in 0..known.users.len() as u32 {
         let hidden = held.get(&user).filter(|_| partition.leave_one_out).copied().unwrap_or(&[]);
         for (item, weight) in known.row(user).iter().filter(|(item, _)| !hidden.contains(item)) {

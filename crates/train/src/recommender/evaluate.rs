@@ -2,7 +2,6 @@
 //! recommender would have done on them.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::fs::File;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -11,9 +10,8 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use recommend::{
-    Candidate, CsvTable, DrugLists, Groups, HeldOut, Interaction, Item, Layers, Partition, Prediction,
-    Scoring, Settings, Similarity, Split, Unknown, User, clock, compare_predictions, measure,
-    rank_by_neighbors,
+    Candidate, CsvTable, DrugLists, Groups, HeldOut, Interaction, Item, Partition, Prediction, Scoring,
+    Settings, Similarity, Split, Unknown, User, clock, compare_predictions, measure, rank_by_neighbors,
 };
 
 use super::InteractionOptions;
@@ -200,12 +198,8 @@ pub fn report(options: &EvaluationOptions) -> Result<Value> {
     if let Some(folder) = &options.split_out {
         write_split(folder, &partition).with_context(|| format!("in {}", folder.display()))?;
     }
-    let chosen = options.lambda.is_none() && options.test.is_none();
-    let halves = chosen && partition.leave_one_out && partition.held_out.len() > 1;
     if matches!(options.arch, Arch::Ease | Arch::Auto) {
-        // Of two halves the weights of one are kept while those of the other are fitted.
-        let items = partition.known.items.len();
-        check_memory(if halves { items * 8 / 7 } else { items }, None)?;
+        check_memory(partition.known.items.len(), None)?;
     }
     let groups = match &options.groups {
         Some(file) => read_groups(file, &options.file.user_column, &options.group_columns)
@@ -231,53 +225,44 @@ pub fn report(options: &EvaluationOptions) -> Result<Value> {
     let split = if options.test.is_some() { Split::Ratio(0.2) } else { options.split };
     // Drawn apart from what is held out.
     let choose_by = seed ^ 0x63686f6f7365;
-    // Where one item is left out at a time, settings for one half of the people are chosen on the others, whose
-    // histories are whole then, as they are when a package is trained; what is held out from the half is not known.
-    let place = |(place, case): (usize, &'_ HeldOut)| -> (String, usize) {
-        (case.user_id.clone(), if halves { place % 2 } else { 0 })
+    let choice = || Choice::new(&known_events(&partition), split, k, choose_by, &settings, &circumstances);
+    let by_neighbors = |chosen: NeighborSettings| -> Result<(Value, _)> {
+        let report = neighbors(chosen.similarity, &chosen.settings(&settings))?;
+        Ok((json!({"arch": "neighbors", "chosen": chosen}), report))
     };
-    let part_of: HashMap<String, usize> = partition.held_out.iter().enumerate().map(place).collect();
-    let choice = |part: usize| {
-        let in_part = |user: &str| part_of.get(user) == Some(&part);
-        let asked = |user: &str| !halves || !in_part(user);
-        let known = known_events(&partition, &in_part);
-        Choice::new(&known, split, k, choose_by, &settings, &circumstances, &asked)
-    };
-    let choose = |part: usize| -> Result<Way> {
-        match (options.arch, options.lambda) {
-            (Arch::Cosine | Arch::Neighbors, _) => Ok(Way::Neighbors(choice(part)?.neighbors().0)),
-            (Arch::Ease, Some(lambda)) => {
-                ensure!(lambda.is_finite() && lambda > 0.0, "--lambda must be a finite number above 0");
-                Ok(Way::Weights(EaseSettings::plain(lambda), None))
-            }
-            (Arch::Ease, None) => {
-                let choice = choice(part)?;
-                let (weights, ..) = choice.weights()?;
-                Ok(Way::Weights(weights, choice.head(weights)?.map(|(head, ..)| head)))
-            }
-            (Arch::Auto, _) => {
-                let choice = choice(part)?;
-                let (neighbors, _, theirs) = choice.neighbors();
-                let (weights, _, ours) = choice.weights()?;
-                let head = choice.head(weights)?;
-                let ours = head.as_ref().map_or(ours, |(.., goal)| ours.max(*goal));
-                let head = head.map(|(head, ..)| head);
-                Ok(if ours > theirs { Way::Weights(weights, head) } else { Way::Neighbors(neighbors) })
-            }
-        }
+    let by_weights = |chosen: EaseSettings, head: Option<Head>| -> Result<(Value, _)> {
+        let ease = Ease::fit(known, chosen, &circumstances)?;
+        let head = head.map(|head| (head, Lifts::new(known, &circumstances)));
+        let coefficients = head.as_ref().map(|(head, lifts)| head.by_name(lifts));
+        let ranking = Ranking { ease, head, circumstances: &circumstances };
+        let report = measured(&|case| ranking.candidates(&partition, case))?;
+        Ok((json!({"arch": "ease", "chosen": chosen, "coefficients": coefficients}), report))
     };
     let (about, report) = match options.arch {
         Arch::Cosine => (json!({"arch": "cosine"}), neighbors(options.similarity, &settings)?),
-        _ => {
-            let parts = 0..if halves { 2 } else { 1 };
-            let ways = parts.map(|part| choose(part)?.ranker(known, &settings, &circumstances));
-            let ways = ways.collect::<Result<Vec<(Value, Ranker<'_>)>>>()?;
-            let rank = |case: &HeldOut| {
-                let part = part_of.get(case.user_id.as_str()).copied().unwrap_or_default();
-                ways[part].1.candidates(&partition, case)
-            };
-            let report = measured(&rank)?;
-            (described(ways.into_iter().map(|(about, _)| about).collect()), report)
+        Arch::Neighbors => by_neighbors(choice()?.neighbors().0)?,
+        Arch::Ease => match options.lambda {
+            Some(lambda) => {
+                ensure!(lambda.is_finite() && lambda > 0.0, "--lambda must be a finite number above 0");
+                by_weights(EaseSettings::plain(lambda), None)?
+            }
+            None => {
+                let choice = choice()?;
+                let (weights, ..) = choice.weights()?;
+                by_weights(weights, choice.head(weights)?.map(|(head, ..)| head))?
+            }
+        },
+        Arch::Auto => {
+            let choice = choice()?;
+            let (neighbors, _, theirs) = choice.neighbors();
+            let (weights, _, ours) = choice.weights()?;
+            let head = choice.head(weights)?;
+            let ours = head.as_ref().map_or(ours, |(.., goal)| ours.max(*goal));
+            if ours > theirs {
+                by_weights(weights, head.map(|(head, ..)| head))?
+            } else {
+                by_neighbors(neighbors)?
+            }
         }
     };
     let mut value = serde_json::to_value(report)?;
@@ -290,65 +275,6 @@ pub fn report(options: &EvaluationOptions) -> Result<Value> {
     Ok(value)
 }
 
-/// What was chosen.
-enum Way {
-    Neighbors(NeighborSettings),
-    Weights(EaseSettings, Option<Head>),
-}
-
-/// What ranks by it.
-enum Ranker<'a> {
-    Neighbors(Similarity, Settings),
-    Weights(Ranking<'a>),
-}
-
-impl Way {
-    /// What ranks, and how it is described.
-    fn ranker<'a>(
-        self,
-        known: &Layers,
-        settings: &Settings,
-        circumstances: &'a Circumstances,
-    ) -> Result<(Value, Ranker<'a>)> {
-        match self {
-            Way::Neighbors(chosen) => {
-                let about = json!({"arch": "neighbors", "chosen": chosen});
-                Ok((about, Ranker::Neighbors(chosen.similarity, chosen.settings(settings))))
-            }
-            Way::Weights(chosen, head) => {
-                let ease = Ease::fit(known, chosen, circumstances)?;
-                let head = head.map(|head| (head, Lifts::new(known, circumstances)));
-                let coefficients = head.as_ref().map(|(head, lifts)| head.by_name(lifts));
-                let about = json!({"arch": "ease", "chosen": chosen, "coefficients": coefficients});
-                Ok((about, Ranker::Weights(Ranking { ease, head, circumstances })))
-            }
-        }
-    }
-}
-
-impl Ranker<'_> {
-    fn candidates(&self, partition: &Partition, case: &HeldOut) -> Vec<Candidate> {
-        match self {
-            Ranker::Neighbors(similarity, settings) => {
-                rank_by_neighbors(&partition.known, case, *similarity, settings)
-            }
-            Ranker::Weights(ranking) => ranking.candidates(partition, case),
-        }
-    }
-}
-
-/// How it is described what was chosen for each part of the people: of one alone its own words, of several
-/// lists of them.
-fn described(mut parts: Vec<Value>) -> Value {
-    if parts.len() == 1 {
-        return parts.remove(0);
-    }
-    let of = |name: &str| parts.iter().map(|part| part[name].clone()).collect::<Vec<Value>>();
-    let archs = of("arch");
-    let arch = if archs.windows(2).all(|pair| pair[0] == pair[1]) { archs[0].clone() } else { json!("auto") };
-    json!({"arch": arch, "chosen": of("chosen"), "coefficients": of("coefficients")})
-}
-
 /// Writes what is known and what is held out, for others to compute from.
 fn write_split(folder: &Path, partition: &Partition) -> Result<()> {
     std::fs::create_dir_all(folder)?;
@@ -356,7 +282,7 @@ fn write_split(folder: &Path, partition: &Partition) -> Result<()> {
     let mut test = csv::Writer::from_path(folder.join("test.csv"))?;
     train.write_record(["user_id", "item_id", "weight"])?;
     test.write_record(["user_id", "item_id", "weight"])?;
-    for event in known_events(partition, &|_| true) {
+    for event in known_events(partition) {
         train.write_record([&event.user_id, &event.item_id, &event.weight.to_string()])?;
     }
     for case in &partition.held_out {

@@ -138,8 +138,7 @@ pub fn train(options: &RecommenderOptions) -> Result<Outcome> {
     let circumstances =
         Circumstances::read(&options.circumstances, &options.file, Some(options.kind))?.unwrap_or_default();
     let (k, seed) = (options.k.get(), options.seed);
-    let choice =
-        Choice::new(&interactions, Split::Ratio(0.2), k, seed, &settings, &circumstances, &|_| true)?;
+    let choice = Choice::new(&interactions, Split::Ratio(0.2), k, seed, &settings, &circumstances)?;
     let (chosen, mut report, mut ours) = match options.lambda {
         Some(lambda) => choice.by_weights(EaseSettings::plain(lambda))?,
         None => choice.weights()?,
