@@ -29,8 +29,11 @@ fn compare(graph: Graph, values: usize, lengths: &[usize]) {
     }
 }
 
+/// Positions of a sequence and the values of each.
+type Drawn = (Vec<u32>, Vec<f32>);
+
 /// The network of a description with weights of chance, and sequences of these lengths.
-fn drawn(graph: Graph, values: usize, lengths: &[usize]) -> (SequenceNetwork, Vec<(Vec<u32>, Vec<f32>)>) {
+fn drawn(graph: Graph, values: usize, lengths: &[usize]) -> (SequenceNetwork, Vec<Drawn>) {
     let mut fresh = Params::fresh(1);
     SequenceNetwork::new(graph.clone(), &mut fresh).unwrap();
     let shake = |(name, tensor): (String, Tensor)| {

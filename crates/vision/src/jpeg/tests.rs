@@ -147,7 +147,8 @@ fn with_restarts() -> (Vec<u8>, Vec<std::ops::Range<usize>>) {
     let scan = bytes.windows(2).position(|pair| pair == [0xff, 0xda]).expect("a scan");
     let mut start = scan + 2 + usize::from(u16::from_be_bytes([bytes[scan + 2], bytes[scan + 3]]));
     let mut intervals = Vec::new();
-    for at in start..bytes.len() - 1 {
+    let first = start;
+    for at in first..bytes.len() - 1 {
         if bytes[at] == 0xff && bytes[at + 1] != 0 {
             intervals.push(start..at);
             start = at + 2;
