@@ -86,12 +86,20 @@ pub fn section(split: &str, groups: &[(String, Metrics)]) -> String {
 /// model stays as it is.
 ///
 /// # Errors
-/// A package of another kind; data that cannot be read, or of other labels.
+/// A package of another kind, or one that has seen what it would be measured on; data that cannot be read, or of other
+/// labels.
 pub fn amend(package: Package, data: &Path) -> Result<String> {
     let Input::Record(_) = &package.manifest.input else {
         bail!("the model \"{}\" reads no fields that say who somebody is", package.manifest.name)
     };
     let split = if package.manifest.metrics.contains_key("test") { "test" } else { "val" };
+    if split == "val" && package.manifest.training.settings.get("refit") == Some(&true.into()) {
+        bail!(
+            "the model \"{}\" was fitted again on the validation records as well, so they say nothing about groups; train text \
+             measures them before that",
+            package.manifest.name
+        )
+    }
     let (folder, card) = (package.folder.clone(), package.card.clone());
     let groups = text::groups_of(&package.manifest, data, split)?;
     let (manifest, answers, _) = text::answers_of(package, data, split)?;
