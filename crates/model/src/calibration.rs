@@ -177,8 +177,7 @@ mod tests {
             assert!((NameCalibration::NONE.apply(p) - p).abs() < 2e-6);
         }
         // Always right, or the less the surer: still numbers, and the order is kept.
-        for seen in
-            [vec![(0.9, true); 50], [(0.9, false), (0.8, false), (0.2, true), (0.1, true)].repeat(20)]
+        for seen in [vec![(0.9, true); 50], [(0.9, false), (0.8, false), (0.2, true), (0.1, true)].repeat(20)]
         {
             let line = NameCalibration::fit(&seen);
             assert!(line.apply(0.2) <= line.apply(0.8) && line.slope.is_finite() && line.offset.is_finite());
