@@ -70,7 +70,10 @@ pub fn evaluate(model: &Path, data: &Path, split: &str) -> Result<Evaluation> {
             let (manifest, answers) = image::answers_of(package, data, split)?;
             (manifest, answers, None)
         }
-        Input::Record(_) => text::answers_of(package, data, split)?,
+        Input::Record(_) => {
+            let records = text::records_of(&package.manifest, data, split)?;
+            text::answers_of(package, &records)?
+        }
         Input::History(_) => bail!("{model:?} recommends: it is measured by train evaluate-recommender"),
     };
     let rows = calibrated(&answers, manifest.calibration.temperature)?;

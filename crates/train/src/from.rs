@@ -11,6 +11,7 @@ use anyhow::{Context, Result, ensure};
 use candle_core::{DType, Device, Tensor};
 
 use super::torch_file;
+use model::Manifest;
 use model::manifest::Architecture;
 use model::package::{MANIFEST, WEIGHTS, latest, sha256};
 use nn::Params;
@@ -66,6 +67,19 @@ pub fn newest(path: &Path) -> Result<PathBuf> {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let mut versions = latest(path.parent().unwrap_or(&path))?;
     versions.remove(&name).with_context(|| format!("{}: no package here", path.display()))
+}
+
+/// Starts the network of `params` from the weights that `path` names, says what of them fits, and writes down in
+/// the manifest which they were. Without a path nothing is done.
+///
+/// # Errors
+/// As [`read`] and [`Start::put`].
+pub fn start(path: Option<&Path>, manifest: &mut Manifest, params: &Params) -> Result<()> {
+    let Some(path) = path else { return Ok(()) };
+    let weights = read(path)?;
+    manifest.training.settings.insert("from".to_string(), weights.sha256.clone().into());
+    eprintln!("{}", weights.put(&manifest.architecture, params)?);
+    Ok(())
 }
 
 impl Start {

@@ -89,7 +89,7 @@ pub fn section(split: &str, groups: &[(String, Metrics)]) -> String {
 /// A package of another kind, or one that has seen what it would be measured on; data that cannot be read, or of other
 /// labels.
 pub fn amend(package: Package, data: &Path) -> Result<String> {
-    let Input::Record(_) = &package.manifest.input else {
+    let Input::Record(input) = &package.manifest.input else {
         bail!("the model \"{}\" reads no fields that say who somebody is", package.manifest.name)
     };
     let split = if package.manifest.metrics.contains_key("test") { "test" } else { "val" };
@@ -101,8 +101,9 @@ pub fn amend(package: Package, data: &Path) -> Result<String> {
         )
     }
     let (folder, card) = (package.folder.clone(), package.card.clone());
-    let groups = text::groups_of(&package.manifest, data, split)?;
-    let (manifest, answers, _) = text::answers_of(package, data, split)?;
+    let records = text::records_of(&package.manifest, data, split)?;
+    let groups = text::groups(&input.fields, &records);
+    let (manifest, answers, _) = text::answers_of(package, &records)?;
     let rows = calibrated(&answers, manifest.calibration.temperature)?;
     let section = section(split, &measured(&manifest, &rows, &answers.truth, &groups));
     if section.is_empty() {

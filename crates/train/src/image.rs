@@ -270,33 +270,13 @@ pub fn train(options: &ImageOptions, stop: &AtomicBool) -> Result<(PathBuf, Mani
     // Whatever would make the package refuse itself is said now, not after the training.
     let mut manifest = describe(options, &source, input.clone(), architecture, &fit_options, None)?;
 
-    let mut sets = BTreeMap::new();
-    for (split, examples) in &source.splits {
-        let augmentation = if split == "train" { options.augmentation() } else { None };
-        sets.insert(split.clone(), ImageSet::new(examples, &input, augmentation)?);
-    }
+    let sets = sets(&source, &input, options)?;
     let (train, val) = (&sets["train"], &sets["val"]);
 
     let mut params = Params::fresh(options.seed);
     let network = network::build(&manifest.architecture, &input, source.labels.len(), &mut params)?;
-    if let Some(path) = &options.from {
-        let start = from::read(path)?;
-        manifest.training.settings.insert("from".to_string(), start.sha256.clone().into());
-        eprintln!("{}", start.put(&manifest.architecture, &params)?);
-    }
-    let ImageInput { height, width, .. } = input;
-    eprintln!(
-        "a step of {} images of {height} x {width} pixels holds {}",
-        options.batch_size,
-        megabytes(network.step_bytes(options.batch_size))
-    );
-    let session = Session {
-        stop,
-        checkpoint: Some(options.out.join(&options.name).join(".checkpoint")),
-        resume: options.resume,
-        about: about(&manifest),
-        progress: true,
-    };
+    from::start(options.from.as_deref(), &mut manifest, &params)?;
+    let session = session(options, &manifest, &input, network.step_bytes(options.batch_size), stop);
     let history = fit(&network, &params, train, val, source.labels.len(), &fit_options, &session)?;
     manifest.training.epochs = history.len();
 
@@ -439,8 +419,40 @@ fn subjects<'a>(source: &'a Source, split: &str) -> Subjects<'a> {
     }
 }
 
+/// The pictures of each split as the network reads them, those of training altered as the options say.
+pub(crate) fn sets(
+    source: &Source,
+    input: &ImageInput,
+    options: &ImageOptions,
+) -> Result<BTreeMap<String, ImageSet>> {
+    let set = |(split, examples): (&String, &Vec<(vision::Image, usize)>)| {
+        let augmentation = if split == "train" { options.augmentation() } else { None };
+        Ok((split.clone(), ImageSet::new(examples, input, augmentation)?))
+    };
+    source.splits.iter().map(set).collect()
+}
+
+/// How a run shows and saves itself; what a step of it holds is said before it begins.
+pub(crate) fn session<'a>(
+    options: &ImageOptions,
+    manifest: &Manifest,
+    input: &ImageInput,
+    step_bytes: usize,
+    stop: &'a AtomicBool,
+) -> Session<'a> {
+    let (count, held) = (options.batch_size, megabytes(step_bytes));
+    eprintln!("a step of {count} images of {} x {} pixels holds {held}", input.height, input.width);
+    Session {
+        stop,
+        checkpoint: Some(options.out.join(&options.name).join(".checkpoint")),
+        resume: options.resume,
+        about: about(manifest),
+        progress: true,
+    }
+}
+
 /// A size in memory, for people.
-pub(crate) fn megabytes(bytes: usize) -> String {
+fn megabytes(bytes: usize) -> String {
     format!("{} MB of values and gradients", bytes.div_ceil(1_000_000))
 }
 

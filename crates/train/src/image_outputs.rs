@@ -10,8 +10,8 @@ use serde::Serialize;
 
 use super::card::card;
 use super::examples::{ImageSet, SPLITS};
-use super::finish::{Answers, STOPPED, about};
-use super::fit::{Session, fit_to};
+use super::finish::{Answers, STOPPED};
+use super::fit::fit_to;
 use super::from;
 use super::image::{self, ImageOptions, LossKind};
 use super::image_table::{ImageTable, Wanted};
@@ -67,32 +67,11 @@ pub fn train(
     let loss_name = if is_number { "mean-squared-error" } else { "binary" };
     manifest.training.settings.insert(LOSS.to_string(), loss_name.into());
 
-    let mut sets = BTreeMap::new();
-    for (split, examples) in &source.splits {
-        let augmentation = if split == "train" { options.augmentation() } else { None };
-        sets.insert(split.clone(), ImageSet::new(examples, &input, augmentation)?);
-    }
+    let sets = image::sets(&source, &input, options)?;
     let mut params = Params::fresh(options.seed);
     let network = network::build(&manifest.architecture, &input, source.labels.len(), &mut params)?;
-    if let Some(path) = &options.from {
-        let weights = from::read(path)?;
-        manifest.training.settings.insert("from".to_string(), weights.sha256.clone().into());
-        eprintln!("{}", weights.put(&manifest.architecture, &params)?);
-    }
-    eprintln!(
-        "a step of {} images of {} x {} pixels holds {}",
-        options.batch_size,
-        input.height,
-        input.width,
-        image::megabytes(network.step_bytes(options.batch_size))
-    );
-    let session = Session {
-        stop,
-        checkpoint: Some(options.out.join(&options.name).join(".checkpoint")),
-        resume: options.resume,
-        about: about(&manifest),
-        progress: true,
-    };
+    from::start(options.from.as_deref(), &mut manifest, &params)?;
+    let session = image::session(options, &manifest, &input, network.step_bytes(options.batch_size), stop);
     let learned = to_learn(&start, &targets);
     let loss = match &start {
         Outputs::Number(_) => Loss::Square,

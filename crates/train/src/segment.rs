@@ -155,11 +155,7 @@ pub fn train(options: &SegmentOptions, stop: &AtomicBool) -> Result<(PathBuf, Ma
     let outputs = segmentation.outputs(manifest.labels.len());
     let mut params = Params::fresh(options.seed);
     let network = network::build(&manifest.architecture, &input, outputs, &mut params)?;
-    if let Some(path) = &options.from {
-        let start = super::from::read(path)?;
-        manifest.training.settings.insert("from".to_string(), start.sha256.clone().into());
-        eprintln!("{}", start.put(&manifest.architecture, &params)?);
-    }
+    super::from::start(options.from.as_deref(), &mut manifest, &params)?;
     eprintln!(
         "a step of {} tiles of {} x {} pixels holds {} MB of values and gradients",
         options.batch_size,

@@ -230,7 +230,7 @@ fn value(field: &Field, value: FieldValue) -> String {
 
 /// A field of words parts the records into groups, and so does the age; other numbers are measured and say little of who
 /// somebody is.
-fn groups(fields: &[Field], records: &[(Record, usize)]) -> Groups {
+pub fn groups(fields: &[Field], records: &[(Record, usize)]) -> Groups {
     let is_who = |field: &Field| field.name == "age" || matches!(field.kind, FieldKind::Categorical { .. });
     let of = |(at, field): (usize, &Field)| {
         let values = records.iter().map(|(record, _)| value(field, record.fields[at]));
@@ -239,24 +239,12 @@ fn groups(fields: &[Field], records: &[(Record, usize)]) -> Groups {
     fields.iter().enumerate().filter(|(_, field)| is_who(field)).map(of).collect()
 }
 
-/// The groups of the records of one split of `data`, as a package reads them.
+/// The records of one split of `data`, by the columns that the package was trained on.
 ///
 /// # Errors
-/// A package that reads no notes; data that cannot be read.
-pub fn groups_of(manifest: &Manifest, data: &Path, split: &str) -> Result<Groups> {
-    let Input::Record(input) = &manifest.input else {
-        bail!("the model \"{}\" does not read notes", manifest.name)
-    };
-    Ok(groups(&input.fields, &records_of(manifest, input, data, split)?))
-}
-
-/// The records of one split of `data`, by the columns that the package was trained on.
-fn records_of(
-    manifest: &Manifest,
-    input: &RecordInput,
-    data: &Path,
-    split: &str,
-) -> Result<Vec<(Record, usize)>> {
+/// A package that reads no notes; data that cannot be read, or labels that are not the model's.
+pub fn records_of(manifest: &Manifest, data: &Path, split: &str) -> Result<Vec<(Record, usize)>> {
+    let input = record_input_of(manifest)?;
     let column = |name: &str, default: &str| -> String {
         let known = manifest.training.settings.get(name).and_then(Value::as_str);
         known.unwrap_or(default).to_string()
@@ -265,6 +253,13 @@ fn records_of(
     let records = NoteSource::read_split(data, split, (&note, &label), &input.fields, &manifest.labels)?;
     ensure!(!records.is_empty(), "the split \"{split}\" has no records");
     Ok(records)
+}
+
+fn record_input_of(manifest: &Manifest) -> Result<&RecordInput> {
+    match &manifest.input {
+        Input::Record(input) => Ok(input),
+        _ => bail!("the model \"{}\" does not read notes", manifest.name),
+    }
 }
 
 /// What red flags hold the answers to some records to.
@@ -276,29 +271,25 @@ fn floors_of(rules: &RedFlags, encoder: &Encoder, records: &[(Record, usize)]) -
     records.iter().map(floor).collect()
 }
 
-/// What the network of a package says of one split of `data`, and what its red flags hold the
-/// answers to, where it has them and its labels are a scale.
+/// What the network of a package says of records, and what its red flags hold the answers to, where it has
+/// them and its labels are a scale.
 ///
 /// # Errors
-/// A package or data that cannot be read, or labels that are not the model's.
+/// A package that cannot be read, or that reads no notes.
 pub fn answers_of(
     package: model::Package,
-    data: &Path,
-    split: &str,
+    records: &[(Record, usize)],
 ) -> Result<(Manifest, Answers, Option<Floors>)> {
     let rules = RedFlags::read(&package.folder, &package.manifest)?;
     let manifest = package.manifest;
-    let Input::Record(input) = &manifest.input else {
-        bail!("the model \"{}\" does not read notes", manifest.name)
-    };
-    let records = records_of(&manifest, input, data, split)?;
+    let input = record_input_of(&manifest)?;
     let encoder = Encoder::read(&package.folder, input.clone(), &manifest.architecture)?;
     let rules = rules.filter(|_| manifest.ordinal.is_some());
-    let floors = rules.map(|rules| floors_of(&rules, &encoder, &records)).transpose()?;
+    let floors = rules.map(|rules| floors_of(&rules, &encoder, records)).transpose()?;
     let mut params = Params::frozen(package.weights);
     let network = network::build(&manifest.architecture, input, manifest.labels.len(), &mut params)?;
     params.finish()?;
-    let set = NoteSet::new(&encoder, &records, FieldDropout::new(&[], 0.0))?;
+    let set = NoteSet::new(&encoder, records, FieldDropout::new(&[], 0.0))?;
     let answers = answers(network.as_ref(), &set)?;
     Ok((manifest, answers, floors))
 }
