@@ -64,7 +64,6 @@ fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     convolution::bench(&mut criterion);
     text::networks(&mut criterion);
-    text::encoders(&mut criterion);
     for (name, folder) in latest(Path::new("models")).expect("the folder of the packages") {
         let package = read(&folder);
         match package.manifest.input {

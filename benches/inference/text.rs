@@ -9,14 +9,12 @@ use criterion::Criterion;
 use medserve::inference::engine::Model;
 use medserve::inference::note::NoteModel;
 use model::Package;
-use model::manifest::{
-    Architecture, EncoderConfig, Input, LstmConfig, Precision, RecordInput, TextPooling, TransformerConfig,
-};
-use nn::{Params, Pass, SequenceInput, SequenceNetwork};
+use model::manifest::{Architecture, Input, LstmConfig, RecordInput, TransformerConfig};
+use nn::{Params, Pass};
 use serde::Deserialize;
 use text::encoder::{Encoded, Example};
 use text::tokenizer::Tokens;
-use text::{Encoder, FieldValue, Record, Tokenizer, network, pretrained};
+use text::{Encoder, FieldValue, Record, Tokenizer, network};
 
 use crate::measure::{Engines, Measured};
 
@@ -92,37 +90,6 @@ pub fn networks(criterion: &mut Criterion) {
         }
         group.finish();
     }
-}
-
-/// An encoder of the size of all-MiniLM-L6-v2 in each precision: a text of 128 tokens, and 32 of them.
-pub fn encoders(criterion: &mut Criterion) {
-    let config = EncoderConfig {
-        family: "bert".to_string(),
-        vocabulary: 8192,
-        width: 384,
-        heads: 12,
-        layers: 6,
-        feed_forward: 1536,
-        positions: 512,
-        pooling: TextPooling::Mean,
-        rotary: None,
-        relative: None,
-        head: None,
-    };
-    let graph = pretrained::encoder(&config).expect("an encoder");
-    let network = SequenceNetwork::new(graph, &mut Params::fresh(0)).expect("its values");
-    let ids: Vec<u32> = (0..128).map(|i| (i * 7919) % 8192).collect();
-    let mut group = criterion.benchmark_group("text:minilm-l6");
-    group.sample_size(10);
-    for precision in [Precision::F32, Precision::Bf16, Precision::Int8] {
-        let mut plan = network.plan_as(network::numbers(precision)).expect("the same network");
-        for (name, count) in [("one-of-128", 1), ("32-of-128", 32)] {
-            let batch = vec![SequenceInput { tokens: &ids, values: &[] }; count];
-            let name = format!("{name}/{}", precision.as_str());
-            group.bench_function(name, |b| b.iter(|| plan.logits(black_box(&batch))));
-        }
-    }
-    group.finish();
 }
 
 fn note(length: u32) -> Example {

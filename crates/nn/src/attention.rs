@@ -21,6 +21,14 @@ pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> 
     normal.broadcast_mul(weight)?.broadcast_add(bias)
 }
 
+/// Queries, keys and values of the sequence that begins at row `start`, each (heads, length, width of a head).
+fn parts_of(x: &Tensor, (start, length): (usize, usize), heads: usize) -> Result<[Tensor; 3]> {
+    let head = x.dim(1)? / 3 / heads;
+    let own = x.narrow(0, start, length)?.reshape((length, 3, heads, head))?;
+    let part = |which: usize| own.narrow(1, which, 1)?.squeeze(1)?.transpose(0, 1)?.contiguous();
+    Ok([part(0)?, part(1)?, part(2)?])
+}
+
 /// What `heads` heads make of queries, keys and values, a row seeing at most `reach` rows on either side: (rows of all
 /// sequences, 3 width) to (rows, width).
 pub fn attention(x: &Tensor, heads: usize, reach: usize, lengths: &[usize]) -> Result<Tensor> {
@@ -29,10 +37,7 @@ pub fn attention(x: &Tensor, heads: usize, reach: usize, lengths: &[usize]) -> R
     let mut start = 0;
     let mut parts = Vec::with_capacity(lengths.len());
     for &length in lengths {
-        // (length, 3, heads, head) to three of (heads, length, head).
-        let own = x.narrow(0, start, length)?.reshape((length, 3, heads, head))?;
-        let part = |which: usize| own.narrow(1, which, 1)?.squeeze(1)?.transpose(0, 1)?.contiguous();
-        let (queries, keys, values) = (part(0)?, part(1)?, part(2)?);
+        let [queries, keys, values] = parts_of(x, (start, length), heads)?;
         let mut scores = (queries.matmul(&keys.t()?)? / (head as f64).sqrt())?;
         if reach < length {
             let seen =
@@ -66,9 +71,7 @@ pub fn relative_attention(
     let mut start = 0;
     let mut parts = Vec::with_capacity(lengths.len());
     for &length in lengths {
-        let own = x.narrow(0, start, length)?.reshape((length, 3, heads, head))?;
-        let part = |which: usize| own.narrow(1, which, 1)?.squeeze(1)?.transpose(0, 1)?.contiguous();
-        let (queries, keys, values) = (part(0)?, part(1)?, part(2)?);
+        let [queries, keys, values] = parts_of(x, (start, length), heads)?;
         let mut scores = queries.matmul(&keys.t()?)?;
         // Of every head the row of a table for each pair: of a query and a key, or the other way round.
         let rows = |distance: &dyn Fn(usize, usize) -> isize| {

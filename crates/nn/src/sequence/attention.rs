@@ -25,9 +25,10 @@ pub struct AttentionMemory {
 }
 
 /// Writes what the `heads` heads make of every sequence to `out`, (rows, width). `x` is (rows, 3
-/// width): queries, keys and values, each head after head. A row sees at most `reach` rows on either side.
+/// width): queries, keys and values, each head after head. A row sees at most `reach` rows on either side. With `tables`
+/// scores also say how far apart two rows are.
 pub fn attend(
-    (heads, reach): (usize, usize),
+    (heads, reach, tables): (usize, usize, Option<&RelativeTables>),
     lengths: &[usize],
     x: &[f32],
     out: &mut [f32],
@@ -35,27 +36,11 @@ pub fn attend(
     memory: &mut AttentionMemory,
 ) {
     each(lengths, x, out, width, |length, x, out| {
-        for head in 0..heads {
-            one_head(Head { length, reach, head, size: width / heads }, None, x, out, width, memory);
+        if let Some(tables) = tables {
+            memory.relative.begin(tables, length);
         }
-    });
-}
-
-/// The same where scores also say how far apart two rows are.
-pub fn attend_relative(
-    heads: usize,
-    tables: &RelativeTables,
-    lengths: &[usize],
-    x: &[f32],
-    out: &mut [f32],
-    width: usize,
-    memory: &mut AttentionMemory,
-) {
-    each(lengths, x, out, width, |length, x, out| {
-        memory.relative.begin(tables, length);
         for head in 0..heads {
-            let of = Head { length, reach: usize::MAX, head, size: width / heads };
-            one_head(of, Some(tables), x, out, width, memory);
+            one_head(Head { length, reach, head, size: width / heads }, tables, x, out, width, memory);
         }
     });
 }

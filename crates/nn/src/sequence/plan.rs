@@ -9,7 +9,7 @@ use std::sync::Arc;
 use candle_core::{Result, bail};
 
 use super::SequenceInput;
-use super::attention::{AttentionMemory, Rotation, attend, attend_relative, attention_pool};
+use super::attention::{AttentionMemory, Rotation, attend, attention_pool};
 use super::program::{Column, Program, RowSource, RowStep, Step};
 use super::recurrence::{RecurrenceMemory, Span, longest_first};
 use super::rows::{gelu_in_place, normalise, scale_and_shift};
@@ -171,21 +171,15 @@ impl Memory {
             Step::Attention { heads, reach, from, to } => {
                 let width = program.rows[*to].width;
                 let mut out = std::mem::take(&mut self.rows[*to]);
-                attend(
-                    (*heads, *reach),
-                    &self.lengths,
-                    &self.rows[*from],
-                    &mut out,
-                    width,
-                    &mut self.attention,
-                );
+                let (x, memory) = (&self.rows[*from], &mut self.attention);
+                attend((*heads, *reach, None), &self.lengths, x, &mut out, width, memory);
                 self.rows[*to] = out;
             }
             Step::RelativeAttention { heads, tables, from, to } => {
                 let width = program.rows[*to].width;
                 let mut out = std::mem::take(&mut self.rows[*to]);
                 let (x, memory) = (&self.rows[*from], &mut self.attention);
-                attend_relative(*heads, tables, &self.lengths, x, &mut out, width, memory);
+                attend((*heads, usize::MAX, Some(tables)), &self.lengths, x, &mut out, width, memory);
                 self.rows[*to] = out;
             }
             Step::Rotary { heads, base, from, to } => {
