@@ -35,30 +35,17 @@ pub fn attend(
     width: usize,
     memory: &mut AttentionMemory,
 ) {
-    each(lengths, x, out, width, |length, x, out| {
-        if let Some(tables) = tables {
-            memory.relative.begin(tables, length);
-        }
-        for head in 0..heads {
-            one_head(Head { length, reach, head, size: width / heads }, tables, x, out, width, memory);
-        }
-    });
-}
-
-/// Calls `work` with the length of every sequence, its rows of `x` and those of the result.
-fn each(
-    lengths: &[usize],
-    x: &[f32],
-    out: &mut [f32],
-    width: usize,
-    mut work: impl FnMut(usize, &[f32], &mut [f32]),
-) {
     let (mut x, mut out) = (x, out);
     for &length in lengths {
         let (own, rest) = x.split_at(3 * width * length);
         let (own_out, rest_out) = out.split_at_mut(width * length);
         (x, out) = (rest, rest_out);
-        work(length, own, own_out);
+        if let Some(tables) = tables {
+            memory.relative.begin(tables, length);
+        }
+        for head in 0..heads {
+            one_head(Head { length, reach, head, size: width / heads }, tables, own, own_out, width, memory);
+        }
     }
 }
 
