@@ -97,19 +97,7 @@ macro_rules! cds_adapter {
             }
 
             fn trim_offers(&self, before: Millis) -> Answer<'_, u64> {
-                Box::pin(async move {
-                    let _turn = self.turn().await?;
-                    let gone = sqlx::query("DELETE FROM cds_offers WHERE offered < $1")
-                        .bind(before)
-                        .execute(&self.pool)
-                        .await
-                        .map_err($error)?
-                        .rows_affected();
-                    if gone > 0 {
-                        self.erased();
-                    }
-                    Ok(gone)
-                })
+                Box::pin(self.drop_old(&["DELETE FROM cds_offers WHERE offered < $1"], before))
             }
         }
     };

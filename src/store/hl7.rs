@@ -156,19 +156,7 @@ macro_rules! hl7_adapter {
             }
 
             fn trim_hl7(&self, before: Millis) -> Answer<'_, u64> {
-                Box::pin(async move {
-                    let _turn = self.turn().await?;
-                    let gone = sqlx::query("DELETE FROM hl7_results WHERE created < $1 AND due IS NULL")
-                        .bind(before)
-                        .execute(&self.pool)
-                        .await
-                        .map_err($error)?
-                        .rows_affected();
-                    if gone > 0 {
-                        self.erased();
-                    }
-                    Ok(gone)
-                })
+                Box::pin(self.drop_old(&["DELETE FROM hl7_results WHERE created < $1 AND due IS NULL"], before))
             }
 
             fn hl7_backlog(&self) -> Answer<'_, Hl7Backlog> {

@@ -25,6 +25,7 @@ pub mod fhir;
 pub mod hl7;
 pub mod import;
 mod migrate;
+mod old;
 pub mod postgres;
 mod rows;
 pub mod sqlite;

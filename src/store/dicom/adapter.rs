@@ -264,25 +264,10 @@ macro_rules! adapter {
             }
 
             fn trim_dicom(&self, before: Millis) -> Answer<'_, u64> {
-                Box::pin(async move {
-                    let _turn = self.turn().await?;
-                    let results = sqlx::query("DELETE FROM dicom_results WHERE created < $1 AND due IS NULL")
-                        .bind(before)
-                        .execute(&self.pool)
-                        .await
-                        .map_err($error)?;
-                    let failures =
-                        sqlx::query("DELETE FROM dicom_queue WHERE received < $1 AND failure IS NOT NULL")
-                            .bind(before)
-                            .execute(&self.pool)
-                            .await
-                            .map_err($error)?;
-                    let gone = results.rows_affected() + failures.rows_affected();
-                    if gone > 0 {
-                        self.erased();
-                    }
-                    Ok(gone)
-                })
+                Box::pin(self.drop_old(&[
+                    "DELETE FROM dicom_results WHERE created < $1 AND due IS NULL",
+                    "DELETE FROM dicom_queue WHERE received < $1 AND failure IS NOT NULL",
+                ], before))
             }
 
             fn dicom_backlog(&self) -> Answer<'_, Backlog> {
