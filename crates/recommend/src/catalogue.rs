@@ -48,7 +48,7 @@ pub struct Entry {
 impl Entry {
     pub fn new(item: Item, terminology: &Terminology) -> Self {
         let listed = &item.contraindications;
-        let meaning = terminology.understand_coded(Field::Medication, &item.name, &item.texts("codes"));
+        let meaning = terminology.understand_coded(Field::Medication, &item.name, &item.also_called());
         let mut called: HashSet<Key> = meaning.broader.iter().cloned().collect();
         // An id may look like a code of some system and is none.
         called.extend([plain(&item.item_id), plain(&item.name)]);

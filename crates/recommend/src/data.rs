@@ -126,6 +126,10 @@ pub struct Recorded {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "openapi", schema(example = json!(["http://snomed.info/sct|91936005"])))]
     pub codes: Vec<String>,
+    /// Other words for it: what its codes are called, of a reaction the substance.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(example = json!(["Allergy to penicillin"])))]
+    pub synonyms: Vec<String>,
     /// The resources that say so. Without any that still does, the entry goes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "openapi", schema(example = json!(["AllergyIntolerance/a1"])))]
@@ -416,9 +420,9 @@ impl Profile {
     }
 
     /// The codes that an entry of a list was recorded with.
-    pub fn codes(&self, list: &str, entry: &str) -> &[String] {
+    pub fn recorded_as(&self, list: &str, entry: &str) -> impl Iterator<Item = &String> {
         let recorded = self.recorded.get(list).and_then(|entries| entries.get(entry));
-        recorded.map_or(&[], |recorded| recorded.codes.as_slice())
+        recorded.into_iter().flat_map(|recorded| recorded.codes.iter().chain(&recorded.synonyms))
     }
 }
 
@@ -440,6 +444,13 @@ impl Item {
     /// The codes among the attributes: `"codes": ["http://www.nlm.nih.gov/research/umls/rxnorm|562251"]`.
     pub fn codes(&self) -> Vec<String> {
         self.texts("codes")
+    }
+
+    /// What else it is called: its codes, and the synonyms among its attributes.
+    pub fn also_called(&self) -> Vec<String> {
+        let mut called = self.codes();
+        called.extend(self.texts("synonyms"));
+        called
     }
 
     /// The texts of a list among the attributes.

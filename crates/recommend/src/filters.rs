@@ -28,7 +28,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::catalogue::{Catalogue, Entry, Rule};
+use super::catalogue::{Catalogue, Entry, Rule, Vocabulary};
 use super::clock::year_of;
 use super::data::{Item, Kind, Millis, Profile, Severity, Sex};
 use super::settings::Settings;
@@ -159,6 +159,14 @@ impl<'a> Medication<'a> {
         Self { written: format!("{} (ordered too)", item.name), ..Self::stated(&item.name, meaning, drugs) }
     }
 
+    /// Whether the catalogue has it by this very name.
+    pub fn is_catalogued(&self, name: &str) -> bool {
+        let called = plain(name);
+        self.entries.iter().any(|(_, entry)| {
+            [&entry.item.item_id, &entry.item.name].into_iter().any(|own| plain(own) == called)
+        })
+    }
+
     /// The drugs of the catalogue that it is.
     pub fn entries(&self) -> impl Iterator<Item = (u32, &'a Entry)> {
         self.entries.iter().copied()
@@ -273,13 +281,13 @@ impl<'a> Patient<'a> {
         let checked = kind == Kind::Drug || words[0].has_rules();
         let (mut flags, mut looks, mut first_unmatched) = (Vec::new(), NEAR_MISSES, None);
         let mut understand = |list: &str, field: Field, written: &str| {
-            let meaning = terminology.understand_coded(field, written, profile.codes(list, written));
+            let meaning = terminology.understand_coded(field, written, profile.recorded_as(list, written));
             let called = BTreeSet::from([plain(written)]);
-            let known = meaning.known
-                || words
-                    .iter()
-                    .any(|words| words.knows(field, &meaning.names) || words.knows(field, &called));
-            if known || !checked {
+            // Of words that are understood in part, the names are those of that part.
+            let named = |words: &Vocabulary| {
+                words.knows(field, &called) || (!meaning.partly && words.knows(field, &meaning.names))
+            };
+            if meaning.known || !checked || words.iter().any(|words| named(words)) {
                 return meaning;
             }
             let near = (looks > 0).then(|| {
@@ -288,10 +296,7 @@ impl<'a> Patient<'a> {
                 terminology.nearest(field, written, more)
             });
             let near = near.flatten();
-            let text = match near {
-                Some(near) => format!("{list}: {written:?} is not understood; did you mean {near:?}?"),
-                None => format!("{list}: {written:?} is not understood"),
-            };
+            let text = format!("{list}: {}", not_understood(written, &meaning, near));
             // A condition that no rule mentions rules nothing out; a misspelt one might.
             if field != Field::Condition || near.is_some() {
                 flags.push(text.clone());
@@ -485,6 +490,21 @@ impl<'a> Patient<'a> {
             .any(|condition| entry.indications.iter().any(|name| condition.names.contains(name)));
         let wanted = &entry.item.contraindications.indications;
         (!has).then(|| format!("indication: none recorded of {}", wanted.join(", ")))
+    }
+}
+
+/// That words are not understood, or only in part, and what may have been meant.
+pub fn not_understood(written: &str, meaning: &Meaning, near: Option<&str>) -> String {
+    let part = match meaning.partly {
+        true => {
+            let names: Vec<&str> = meaning.names.iter().map(AsRef::as_ref).collect();
+            format!("is understood in part alone ({})", names.join(", "))
+        }
+        false => "is not understood".to_owned(),
+    };
+    match near.filter(|_| !meaning.partly) {
+        Some(near) => format!("{written:?} {part}; did you mean {near:?}?"),
+        None => format!("{written:?} {part}"),
     }
 }
 

@@ -8,15 +8,18 @@
 
 use std::collections::BTreeSet;
 
-use super::catalogue::Entry;
+use super::catalogue::{Catalogue, Entry};
 use super::data::{Item, Kind, Millis, Profile, Severity};
-use super::filters::{Concern, Medication, Patient, Reason};
+use super::filters::{Concern, Medication, Patient, Reason, not_understood};
 use super::settings::Settings;
 use super::snapshot::Snapshot;
-use super::terminology::{Field, Meaning};
+use super::terminology::{Field, Meaning, Terminology};
 
 /// The most safe alternatives named for one order.
 const ALTERNATIVES: usize = 3;
+
+/// Near misses are looked for as often as this among the orders of one check.
+const NEAR_MISSES: usize = 5;
 
 /// The number of a drug that is in no catalogue.
 const NOT_LISTED: u32 = u32::MAX;
@@ -56,7 +59,9 @@ pub struct Checked {
     pub findings: Vec<Finding>,
     /// Drugs of the catalogue for the same purpose that nothing speaks against, at most three.
     pub alternatives: Vec<Item>,
-    /// What of the profile was not understood and so not checked.
+    /// What of the order was not understood and so not checked, in words.
+    pub unclear: Option<String>,
+    /// The same of the profile.
     pub flags: Vec<String>,
 }
 
@@ -84,9 +89,10 @@ pub fn check(
         .map(|Ordered { item, .. }| Draft {
             item,
             entry: Entry::new(item.clone(), terminology),
-            meaning: terminology.understand_coded(Field::Medication, &item.name, &item.codes()),
+            meaning: terminology.understand_coded(Field::Medication, &item.name, &item.also_called()),
         })
         .collect();
+    let mut looks = NEAR_MISSES;
     let medication = |draft: &Draft<'_>| Medication::ordered(draft.item, draft.meaning.clone(), drugs);
     let medications: Vec<Medication> = drafts.iter().map(medication).collect();
     let mut checked = Vec::new();
@@ -94,6 +100,7 @@ pub fn check(
         let others = || medications.iter().enumerate().filter(move |(other, _)| *other != index);
         let earlier = |other: usize| other < index || !orders[other].checked;
         let itself = medications[index].entries();
+        let itself_known = medications[index].is_catalogued(&draft.item.name);
         let entries: Vec<(u32, &Entry)> = std::iter::once((NOT_LISTED, &draft.entry)).chain(itself).collect();
         let mut found = Vec::new();
         for &(number, entry) in &entries {
@@ -114,9 +121,31 @@ pub fn check(
         };
         let catalogued =
             catalogued(&draft.item.item_id, medications[index].entries().map(|(_, entry)| entry));
-        checked.push(Checked { index, catalogued, findings, alternatives, flags: patient.flags().to_vec() });
+        let unclear = unclear(draft, itself_known, terminology, drugs, &mut looks);
+        let flags = patient.flags().to_vec();
+        checked.push(Checked { index, catalogued, findings, alternatives, unclear, flags });
     }
     checked
+}
+
+/// That an order is not understood, or only in part: whatever rule is about the rest was not asked. A drug of
+/// the catalogue is the hospital's own, whose rules are there.
+fn unclear(
+    draft: &Draft<'_>,
+    catalogued: bool,
+    terminology: &Terminology,
+    drugs: &Catalogue,
+    looks: &mut usize,
+) -> Option<String> {
+    let meaning = &draft.meaning;
+    if meaning.known || (catalogued && !meaning.partly) {
+        return None;
+    }
+    let near = (*looks > 0).then(|| {
+        *looks -= 1;
+        terminology.nearest(Field::Medication, &draft.item.name, drugs.vocabulary().words(Field::Medication))
+    });
+    Some(not_understood(&draft.item.name, meaning, near.flatten()))
 }
 
 fn catalogued<'a>(id: &str, entries: impl Iterator<Item = &'a Entry>) -> Option<String> {

@@ -1,6 +1,7 @@
 //! Cards: what was found, in as few of them as can be. All that is contraindicated stands in one critical
 //! card, all that is serious in one warning, the rest in one for information; an order that nothing speaks
-//! against has none. Whoever is interrupted often stops to read.
+//! against has none. Whoever is interrupted often stops to read. What could not be checked is said in one card
+//! of its own: silence has to mean that all was looked at.
 
 use recommend::{Checked, Concern, Finding, Item, Severity};
 use serde_json::{Value, json};
@@ -80,8 +81,14 @@ fn indicator(severity: Severity) -> &'static str {
     }
 }
 
-/// The cards for checked orders: at most one of each indicator. `uuid` makes an id that is new each time.
-pub fn orders(orders: &[DraftOrder], checked: &[Checked], uuid: &mut dyn FnMut() -> String) -> Vec<Card> {
+/// The cards for checked orders: at most one of each severity, and one of what could not be checked, where
+/// `unread` are drafts that no drug could be read of. `uuid` makes an id that is new each time.
+pub fn orders(
+    orders: &[DraftOrder],
+    checked: &[Checked],
+    unread: &[String],
+    uuid: &mut dyn FnMut() -> String,
+) -> Vec<Card> {
     let mut cards = Vec::new();
     for severity in [Severity::Contraindicated, Severity::Serious, Severity::Caution] {
         // An order stands in one card, by the worst that was found.
@@ -92,7 +99,32 @@ pub fn orders(orders: &[DraftOrder], checked: &[Checked], uuid: &mut dyn FnMut()
             cards.push(card(orders, &concerned, severity, uuid));
         }
     }
+    cards.extend(unchecked(checked, unread, uuid));
     cards
+}
+
+/// The card of what was not understood, of orders and of the record. It warns where an order is among it, and is
+/// for information where only the record is.
+fn unchecked(checked: &[Checked], unread: &[String], uuid: &mut dyn FnMut() -> String) -> Option<Card> {
+    let orders: Vec<&str> =
+        checked.iter().filter_map(|checked| checked.unclear.as_deref()).chain(unread.iter().map(String::as_str)).collect();
+    // The record is the same for every order.
+    let record = checked.first().map_or(&[][..], |checked| checked.flags.as_slice());
+    let all: Vec<&str> = orders.iter().copied().chain(record.iter().map(String::as_str)).collect();
+    let first = all.first()?;
+    let more = if all.len() > 1 { format!(", and {} more", all.len() - 1) } else { String::new() };
+    let line = |text: &&str| format!("- not checked: {}\n", plain(text));
+    let detail: String = all.iter().map(line).collect();
+    let indicator = if orders.is_empty() { "info" } else { "warning" };
+    let id = uuid();
+    let json = json!({
+        "uuid": id,
+        "summary": cut(&format!("Not checked: {first}{more}")),
+        "detail": format!("{detail}\nWhat is not understood was compared with nothing."),
+        "indicator": indicator,
+        "source": {"label": "medserve"},
+    });
+    Some(Card { uuid: id, indicator, json, orders: orders.len(), rules: vec!["not understood"], offers: Vec::new() })
 }
 
 fn card(
@@ -117,9 +149,6 @@ fn card(
         detail.push_str(&format!("**{}**\n\n", plain(&order.item.name)));
         for finding in &checked.findings {
             detail.push_str(&told(finding));
-        }
-        for flag in &checked.flags {
-            detail.push_str(&format!("- not checked: {}\n", plain(flag)));
         }
         detail.push('\n');
         if let Some(item_id) = checked.catalogued.clone() {

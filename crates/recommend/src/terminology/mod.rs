@@ -3,9 +3,11 @@
 //!
 //! A built-in table knows common drugs, brands, allergens and conditions; a hospital's own tables
 //! are added to it. A word is understood if its normal form (see [`normal`]) is the name, a
-//! synonym or a code of a term, or a combination of such. It is never taken for what it merely
-//! resembles: [`Terminology::nearest`] is for telling people what may have been meant.
+//! synonym or a code of a term, or a combination of such, or if nothing but doses, forms and wording
+//! stands beside such names (see [`mentions`]). It is never taken for what it merely resembles:
+//! [`Terminology::nearest`] is for telling people what may have been meant.
 
+mod mentions;
 mod normal;
 mod term;
 
@@ -54,6 +56,8 @@ pub struct Meaning {
     pub therapeutic: BTreeSet<Key>,
     /// Whether terms explain the words.
     pub known: bool,
+    /// Whether terms explain some of the words and not all: `names` are those.
+    pub partly: bool,
 }
 
 impl Meaning {
@@ -62,6 +66,8 @@ impl Meaning {
         self.broader.extend(other.broader);
         self.groups.extend(other.groups);
         self.therapeutic.extend(other.therapeutic);
+        self.known |= other.known;
+        self.partly = !self.known && (self.partly || other.partly);
     }
 }
 
@@ -81,6 +87,8 @@ pub struct Terminology {
     nodes: HashMap<Key, Node>,
     /// From every name, synonym and code to the names meant. A synonym of two terms means both.
     index: HashMap<Box<str>, Vec<Key>>,
+    /// The names among those in scripts that put no space between words.
+    unspaced: Vec<Box<str>>,
 }
 
 impl Terminology {
@@ -93,10 +101,13 @@ impl Terminology {
     /// The built-in terms and, added to them, these. A row about a name that is known already
     /// adds to what is known.
     pub fn new<'a>(own: impl IntoIterator<Item = &'a Term>) -> Self {
-        let mut all = Self { nodes: HashMap::new(), index: HashMap::new() };
+        let mut all = Self { nodes: HashMap::new(), index: HashMap::new(), unspaced: Vec::new() };
         for term in BUILT_IN.iter().chain(own) {
             all.add(term);
         }
+        all.unspaced = all.index.keys().filter(|name| mentions::is_unspaced(name)).cloned().collect();
+        // The longest first: a name may begin as another does.
+        all.unspaced.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         all
     }
 
@@ -145,21 +156,37 @@ impl Terminology {
         if let Some(meaning) = known {
             return Meaning { known: true, ..meaning };
         }
-        let name = reduced(&words).unwrap_or(normal);
-        let names = BTreeSet::from([plain(&name)]);
-        Meaning { broader: names.clone(), names, ..Meaning::default() }
+        // What a person has is not said by a word within a sentence ("mother has gout").
+        let among = if field == Field::Condition { None } else { self.among(field, &words) };
+        let raw = || plain(&reduced(&words).unwrap_or_else(|| normal.clone()));
+        match among {
+            Some(meaning) if meaning.known => meaning,
+            Some(mut meaning) => {
+                meaning.broader.insert(raw());
+                meaning
+            }
+            None => {
+                let names = BTreeSet::from([raw()]);
+                Meaning { broader: names.clone(), names, ..Meaning::default() }
+            }
+        }
     }
 
-    /// What these words mean, or the codes that were recorded with them, or both together: where words
-    /// and codes say different things, neither is left out.
-    pub fn understand_coded(&self, field: Field, text: &str, codes: &[String]) -> Meaning {
+    /// What these words mean, or the codes and other words that were recorded with them, or all together:
+    /// where they say different things, none is left out.
+    pub fn understand_coded<'a>(
+        &self,
+        field: Field,
+        text: &str,
+        others: impl IntoIterator<Item = &'a String>,
+    ) -> Meaning {
         let mut meaning = self.understand(field, text);
-        for code in codes {
-            let coded = self.understand(field, code);
-            match (coded.known, meaning.known) {
+        for other in others {
+            let other = self.understand(field, other);
+            match (other.known || other.partly, meaning.known || meaning.partly) {
                 (false, _) => {}
-                (true, true) => meaning.merge(coded),
-                (true, false) => meaning = coded,
+                (true, true) => meaning.merge(other),
+                (true, false) => meaning = other,
             }
         }
         meaning
@@ -276,18 +303,30 @@ impl Terminology {
         text: &str,
         more: impl Iterator<Item = &'a str>,
     ) -> Option<&'a str> {
-        let wanted = normal::key(&normal::without_wording(&normalise(text)));
-        let length = wanted.chars().count();
-        let most = (length / 5).min(2);
-        let close = |word: &&str| word.len().abs_diff(wanted.len()) <= 2 * most && !word.contains(':');
+        let normal = normalise(text);
+        let words = normal::without_wording(&normal);
+        // As it is written, what is left of it without dose and form, and each word of its own.
+        let mut wanted = vec![normal::key(&words)];
+        wanted.extend(reduced(&words).map(|left| normal::key(&left)));
+        wanted.extend(mentions::unexplained(&words));
+        wanted.dedup();
         let admitted =
             self.index.iter().filter(|(_, names)| names.iter().any(|name| self.admits(field, name)));
-        let words = admitted.map(|(word, _)| word.as_ref()).chain(more).filter(close);
-        let measured = words.map(|word| (strsim::osa_distance(&wanted, word), word));
-        let near =
-            measured.filter(|&(distance, word)| (1..=most).contains(&distance) && word.chars().count() > 3);
-        near.min().map(|(_, word)| word)
+        let words = admitted.map(|(word, _)| word.as_ref()).chain(more);
+        let words = words.filter(|word| word.len() > 3 && !word.contains(':'));
+        let measured = words.flat_map(|word| {
+            wanted.iter().filter_map(move |wanted| Some((self::distance(wanted, word)?, word)))
+        });
+        measured.min().map(|(_, word)| word)
     }
+}
+
+/// By how many letters two words differ, if it is so few that one may have been meant for the other.
+fn distance(wanted: &str, word: &str) -> Option<usize> {
+    let most = (wanted.chars().count() / 5).min(2);
+    let close = most > 0 && word.len().abs_diff(wanted.len()) <= 2 * most && word.chars().count() > 3;
+    let distance = close.then(|| strsim::osa_distance(wanted, word))?;
+    (1..=most).contains(&distance).then_some(distance)
 }
 
 impl Default for Terminology {

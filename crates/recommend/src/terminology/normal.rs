@@ -5,7 +5,8 @@
 use unicode_normalization::UnicodeNormalization;
 
 /// Words before the substance in the wording of code systems.
-const BEFORE: [&str; 14] = [
+const BEFORE: [&str; 17] = [
+    "drug allergy to ",
     "allergy to ",
     "allergic to ",
     "allergic reaction to ",
@@ -14,6 +15,8 @@ const BEFORE: [&str; 14] = [
     "adverse reaction caused by ",
     "anaphylaxis to ",
     "anaphylaxis caused by ",
+    "anaphylaxis due to ",
+    "substance with ",
     "hypersensitivity to ",
     "intolerance to ",
     "history of allergy to ",
@@ -23,7 +26,8 @@ const BEFORE: [&str; 14] = [
 ];
 
 /// Words after it.
-const AFTER: [&str; 8] = [
+const AFTER: [&str; 10] = [
+    "allergie",
     " allergy",
     " hypersensitivity",
     " intolerance",
@@ -32,6 +36,7 @@ const AFTER: [&str; 8] = [
     " -class of antibiotic",
     " class of antibiotic",
     " class",
+    " structure and antibacterial mechanism of action",
 ];
 
 /// What says in what strength, form and way a drug is given.
@@ -296,6 +301,16 @@ pub fn without_dose(normal: &str) -> String {
 
 fn is_unit(word: &str) -> bool {
     DOSE_WORDS.contains(&word)
+}
+
+/// Whether a word says in what strength, form and way a drug is given.
+pub fn is_dose_word(word: &str) -> bool {
+    is_unit(word) || SHORT_UNITS.contains(&word)
+}
+
+/// Whether a word is that of what a substance is bound to.
+pub fn is_salt(word: &str) -> bool {
+    SALTS.contains(&word)
 }
 
 /// The text without salts before or behind the substance; empty where it is nothing but salts.

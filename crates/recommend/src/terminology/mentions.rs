@@ -1,0 +1,166 @@
+//! Known names among other words: of "Take amoxicillin 500 mg TID x 7d" or "piperacillin-tazobactam (ZOSYN) 4.5 g
+//! in sodium chloride 0.9 % IVPB" the substances. Records and order catalogues write so. If nothing but doses,
+//! forms, salts and wording is left beside the names, the words are understood; otherwise in part, and whoever
+//! asks has to say so: a name that stands among other words is no guess, what stands beside it may matter too.
+
+use super::normal::{self, is_dose_word, is_salt};
+use super::{Field, Meaning, Terminology};
+
+/// The most words in a name that is looked for.
+const LONGEST: usize = 6;
+
+/// The most words looked at: a text longer than that is no name.
+const MOST_WORDS: usize = 60;
+
+/// What records write around a name, and what says nothing of what is meant.
+const WORDING: &[&str] = &[
+    "a", "an", "the", "of", "in", "to", "with", "and", "or", "as", "per", "for", "by", "due", "at", "on", "from",
+    "take", "takes", "taking", "use", "give", "apply", "inhale", "instill", "rx", "sig", "disp", "qty", "refill",
+    "allergy", "allergies", "allergic", "hypersensitivity", "intolerance", "anaphylaxis", "anaphylactic",
+    "adverse", "reaction", "drug", "medication", "medicine", "substance", "product", "containing", "precisely",
+    "propensity", "class", "group", "structure", "mechanism", "action", "antibacterial", "antibiotic", "agent",
+    "rash", "hives", "urticaria", "swelling", "angioedema", "itching", "pruritus", "nausea", "vomiting",
+    "diarrhea", "severe", "moderate", "mild", "each", "every", "once", "times", "day", "week", "month", "hour",
+    "morning", "evening", "night", "bedtime", "needed", "meal", "food", "water", "mouth", "conventional",
+    "milligram", "microgram", "gram", "milliliter", "millilitre", "inh", "neb", "hfa", "susr", "susp", "soln",
+    "recon", "reconstituted", "ivpb", "ivp", "inj", "oint", "crea", "crm", "tbec", "tbdp", "chew", "subq",
+    "subcut", "prefill", "kit", "pack", "bag", "bottle", "ampoule", "iso", "osm", "premix", "strength",
+    "filmtablette", "filmtabletten", "tablette", "tabletten", "kapsel", "kapseln", "retard", "lösung", "saft",
+    "tropfen", "stück", "comprimé", "gélule", "comprimido", "cápsula", "natrium", "kalium",
+];
+
+/// The same in Chinese, the longer first.
+const WORDING_ZH: &[&str] = &[
+    "过敏史", "过敏反应", "注射液", "注射用", "缓释片", "肠溶片", "分散片", "混悬液", "干混悬剂", "口服液", "软膏", "胶囊", "颗粒", "过敏",
+    "药物", "钠", "钾", "片", "剂", "类", "药", "对", "针", "口服",
+];
+
+/// Whether the name is of a script that puts no space between words.
+pub fn is_unspaced(name: &str) -> bool {
+    let mut letters = name.chars();
+    let ideograph = |c: char| matches!(c, '\u{3400}'..='\u{9fff}' | '\u{f900}'..='\u{faff}');
+    letters.clone().nth(1).is_some() && letters.all(ideograph)
+}
+
+/// A word, and whether it stands in brackets: there it comments on what is outside.
+struct Word<'a> {
+    text: &'a str,
+    aside: bool,
+}
+
+fn words(normal: &str) -> Vec<Word<'_>> {
+    let mut depth = 0_usize;
+    let mut words = Vec::new();
+    let mut from = None;
+    for (at, c) in normal.char_indices().chain([(normal.len(), ' ')]) {
+        // A dot or comma between digits belongs to a number.
+        let part = c.is_alphanumeric() || matches!(c, '%' | '.');
+        match (part, from) {
+            (true, None) => from = Some(at),
+            (false, Some(start)) => {
+                let text = normal[start..at].trim_matches('.');
+                if !text.is_empty() && words.len() < MOST_WORDS {
+                    words.push(Word { text, aside: depth > 0 });
+                }
+                from = None;
+            }
+            _ => {}
+        }
+        match c {
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' | '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    words
+}
+
+/// Whether a word says nothing of the substance.
+fn is_wording(word: &str) -> bool {
+    let one = normal::singular(word);
+    word.chars().count() == 1 && word.is_ascii()
+        || word.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '%' | '.'))
+        || [word, one.as_str()].into_iter().any(|form| WORDING.contains(&form) || is_dose_word(form) || is_salt(form))
+}
+
+/// The words that say something and may be misspelt names.
+pub fn unexplained(normal: &str) -> Vec<String> {
+    let long = |word: &Word<'_>| word.text.chars().count() >= 5 && !is_wording(word.text);
+    words(normal).iter().filter(|word| long(word)).take(6).map(|word| word.text.to_owned()).collect()
+}
+
+impl Terminology {
+    /// What the known names among these normalised words mean; `known` if nothing that matters is left
+    /// beside them, else `partly`. `None` where there is no known name.
+    pub(super) fn among(&self, field: Field, normal: &str) -> Option<Meaning> {
+        let mut meaning = Meaning::default();
+        let (text, mut found) = self.unspaced_among(field, normal, &mut meaning);
+        let words = words(&text);
+        let mut left = false;
+        let mut at = 0;
+        while let Some(word) = words.get(at) {
+            let denied = at.checked_sub(1).is_some_and(|before| words[before].text == "non");
+            let most = LONGEST.min(words.len() - at);
+            let named = (1..=most).rev().filter(|_| !denied).find_map(|n| {
+                let name = self.named(field, &words[at..at + n])?;
+                let free = words.get(at + n).is_some_and(|next| next.text == "free");
+                (!free).then_some((n, name))
+            });
+            match named {
+                Some((n, name)) => {
+                    meaning.merge(name);
+                    found = true;
+                    at += n;
+                }
+                None => {
+                    left |= !word.aside && !is_wording(word.text);
+                    at += 1;
+                }
+            }
+        }
+        found.then(|| Meaning { known: !left, partly: left, ..meaning })
+    }
+
+    fn named(&self, field: Field, words: &[Word<'_>]) -> Option<Meaning> {
+        let first = words.first()?;
+        let letters = first.text.chars().all(char::is_alphabetic);
+        // A number of a dose may be a code of something, and a salt is no drug.
+        if !letters || first.text.chars().count() < 3 || (words.len() == 1 && is_wording(first.text)) {
+            return None;
+        }
+        let name = words.iter().map(|word| word.text).collect::<Vec<_>>().join(" ");
+        let names = self.lookup(&name)?;
+        let mut meaning = Meaning::default();
+        for name in names.iter().filter(|name| self.admits(field, name)) {
+            self.explain(name, &mut meaning);
+        }
+        (!meaning.broader.is_empty()).then_some(meaning)
+    }
+
+    /// Takes the names without spaces between words out of a text, and the wording of their language.
+    fn unspaced_among(&self, field: Field, normal: &str, meaning: &mut Meaning) -> (String, bool) {
+        let mut text = normal.to_owned();
+        let mut found = false;
+        if text.is_ascii() {
+            return (text, found);
+        }
+        for name in self.unspaced.iter().filter(|name| normal.contains(name.as_ref())) {
+            // It may have been part of a longer name.
+            if !text.contains(name.as_ref()) {
+                continue;
+            }
+            let meant = self.index.get(name).into_iter().flatten().filter(|name| self.admits(field, name));
+            for name in meant {
+                self.explain(name, meaning);
+                found = true;
+            }
+            text = text.replace(name.as_ref(), " ");
+        }
+        if found {
+            for wording in WORDING_ZH {
+                text = text.replace(wording, " ");
+            }
+        }
+        (text, found)
+    }
+}
