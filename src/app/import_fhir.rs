@@ -1,8 +1,8 @@
 //! `medserve import fhir`: a Bundle, a Bulk Data file (NDJSON), or a folder of them.
 //!
 //! A Bundle goes in whole or not at all; so do all NDJSON files of a folder together, since one refers to
-//! the other. A Bundle that refers to somebody in a Bundle that comes later waits for it. One that is
-//! refused does not keep the others out, but the command fails in the end.
+//! the other. A Bundle that refers to somebody, or to a Medication, in a Bundle that comes later waits for it. One that is
+//! refused does not keep the others out, but the command fails in the end, as it does where an allergy is nobody's.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -13,8 +13,11 @@ use indicatif::ProgressBar;
 
 use crate::store::fhir::take_in;
 use crate::store::{Loaded, Store};
-use clinical::fhir::{Bundle, BundleKind, Report};
+use clinical::fhir::{Bundle, Report};
 use recommend::Millis;
+
+/// How the reason begins for which an allergy is lost.
+const LOST: &str = "AllergyIntolerance: refers to a Patient that is neither";
 
 /// What an import of records did.
 #[derive(Debug, Default)]
@@ -57,7 +60,7 @@ pub async fn import_fhir(
     let mut report = FhirReport::default();
     let mut refused = 0;
     if !lines.is_empty() {
-        let mut all = Bundle { kind: BundleKind::Collection, entries: Vec::new() };
+        let mut all = Bundle::of(Vec::new());
         for file in &lines {
             let text = read(file, bar)?;
             all.append(Bundle::read_lines(&text).with_context(|| file.display().to_string())?);
@@ -84,6 +87,12 @@ pub async fn import_fhir(
     if refused > 0 {
         bar.suspend(|| println!("{report}"));
         bail!("{refused} Bundles were refused");
+    }
+    let lost: u64 =
+        report.report.left_out.iter().filter(|(why, _)| why.starts_with(LOST)).map(|(_, n)| n).sum();
+    if lost > 0 {
+        bar.suspend(|| println!("{report}"));
+        bail!("{lost} allergies were left out: whose they are is neither here nor stored");
     }
     Ok(report)
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use clinical::fhir::{Bundle, BundleKind, Deletions};
+use clinical::fhir::{Bundle, Deletions};
 use http::{Method, StatusCode, header};
 use serde::Deserialize;
 use tokio::task::spawn_blocking;
@@ -82,7 +82,7 @@ pub async fn export(
     })?;
     let place = place.to_string();
     let manifest = wait(hospital, &place, patience).await?;
-    let mut bundle = Bundle { kind: BundleKind::Collection, entries: Vec::new() };
+    let mut bundle = Bundle::of(Vec::new());
     let mut left = MOST;
     for (number, file) in manifest.output.iter().enumerate() {
         if !types.contains(&file.kind) {
