@@ -60,17 +60,26 @@ pub async fn import_fhir(
     let mut report = FhirReport::default();
     let mut refused = 0;
     if !lines.is_empty() {
-        let mut all = Bundle::of(Vec::new());
-        for file in &lines {
-            let text = read(file, bar)?;
-            all.append(Bundle::read_lines(&text).with_context(|| file.display().to_string())?);
+        match import_lines(store, &lines, now, bar).await {
+            Ok(taken) => add(&mut report, taken),
+            Err(error) => {
+                refused += 1;
+                bar.suspend(|| {
+                    eprintln!("{}: nothing of its NDJSON was imported: {error:#}", path.display())
+                });
+            }
         }
-        let place = || format!("{}: nothing of its NDJSON was imported", path.display());
-        add(&mut report, take_in(store, &all, now, false).await.with_context(place)?);
     }
     let mut queue: VecDeque<(PathBuf, bool)> = bundles.into_iter().map(|file| (file, true)).collect();
     while let Some((file, may_wait)) = queue.pop_front() {
-        let text = read(&file, bar)?;
+        let text = match read(&file, bar) {
+            Ok(text) => text,
+            Err(error) => {
+                refused += 1;
+                bar.suspend(|| eprintln!("{error:#}: nothing of it was imported"));
+                continue;
+            }
+        };
         let taken = match Bundle::read(&text) {
             Ok(bundle) => take_in(store, &bundle, now, may_wait && !queue.is_empty()).await,
             Err(error) => Err(crate::store::fhir::BundleError::Refused(vec![error])),
@@ -86,7 +95,7 @@ pub async fn import_fhir(
     }
     if refused > 0 {
         bar.suspend(|| println!("{report}"));
-        bail!("{refused} Bundles were refused");
+        bail!("{refused} Bundles were refused; all NDJSON together counts as one");
     }
     let lost: u64 =
         report.report.left_out.iter().filter(|(why, _)| why.starts_with(LOST)).map(|(_, n)| n).sum();
@@ -95,6 +104,21 @@ pub async fn import_fhir(
         bail!("{lost} allergies were left out: whose they are is neither here nor stored");
     }
     Ok(report)
+}
+
+/// All NDJSON of a folder.
+async fn import_lines(
+    store: &dyn Store,
+    files: &[PathBuf],
+    now: Millis,
+    bar: &ProgressBar,
+) -> Result<Option<(clinical::fhir::Settled, Loaded)>> {
+    let mut all = Bundle::of(Vec::new());
+    for file in files {
+        let text = read(file, bar)?;
+        all.append(Bundle::read_lines(&text).with_context(|| file.display().to_string())?);
+    }
+    Ok(take_in(store, &all, now, false).await?)
 }
 
 fn add(report: &mut FhirReport, taken: Option<(clinical::fhir::Settled, Loaded)>) {

@@ -88,8 +88,8 @@ impl<'a> Mapping<'a> {
     fn entry(&mut self, number: usize, entry: &'a Entry) -> Result<(), FhirError> {
         let resource = entry.resource.as_ref().map_err(Clone::clone)?;
         if self.index.older(number) {
-            if self.bundle.kind == BundleKind::Transaction {
-                let detail = "the same resource is in the transaction twice";
+            if self.bundle.kind == BundleKind::Transaction || self.index.stranger(number) {
+                let detail = "another resource of the same type and id is in the Bundle, or the same twice";
                 return Err(FhirError::at(number, entry.kind.clone(), "duplicate", detail));
             }
             self.left_out(number, "an older version of a resource that is here as well");
@@ -402,6 +402,11 @@ impl<'a> Mapping<'a> {
         time: Option<&str>,
     ) -> Result<(), FhirError> {
         let user_id = self.subject(number, subject)?;
+        // "No current medications" is no drug, and must not be recommended to others as one.
+        if matches!(concept.as_ref().map(people::medication), Some(Ok(Says::NoneKnown | Says::Nothing(_)))) {
+            self.left_out(number, "no drug, but that there is none");
+            return Ok(());
+        }
         let Some(item) = concept.as_ref().and_then(items::drug) else {
             let kind = &self.bundle.entries[number].kind;
             let note = format!("{kind}: its medication is not in the Bundle or has no code and no words");

@@ -20,7 +20,7 @@ const NONE_KNOWN: &str = "none known";
 /// Why nothing follows from "no known food allergy".
 const NO_OTHER: &str = "none known of a kind that is no drug";
 /// The earliest year of birth that somebody can have who is cared for.
-const EARLIEST: i32 = 1880;
+pub const EARLIEST: i32 = 1880;
 
 /// A list of a profile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -204,7 +204,12 @@ fn apply_list(profile: &mut Profile, list: List, statements: &[&Statement]) {
             Says::NoneKnown => (NONE_KNOWN, &[][..]),
             Says::Entry { words, codes } => (words.as_str(), codes.as_slice()),
         };
-        let by_hand = entries.iter().flatten().any(|entry| entry == words) && !recorded.contains_key(words);
+        // An empty list of nobody's is one that somebody wrote.
+        let there = match statement.says {
+            Says::NoneKnown => entries.as_ref().is_some_and(Vec::is_empty),
+            _ => entries.iter().flatten().any(|entry| entry == words),
+        };
+        let by_hand = there && !recorded.contains_key(words);
         let known = recorded.entry(words.to_owned()).or_default();
         if by_hand {
             known.resources.push(BY_HAND.to_owned());
@@ -234,7 +239,10 @@ fn apply_list(profile: &mut Profile, list: List, statements: &[&Statement]) {
     *slot = match entries {
         // Absence is no knowledge: a list whose last entry was taken back is unknown again.
         Some(left)
-            if left.is_empty() && !none_known && before.as_ref().is_none_or(|before| !before.is_empty()) =>
+            if left.is_empty()
+                && !none_known
+                && (gone.iter().any(|words| words == NONE_KNOWN)
+                    || before.as_ref().is_none_or(|before| !before.is_empty())) =>
         {
             None
         }

@@ -3,7 +3,7 @@
 //! that names nothing here names something that may be stored already. References are followed from a
 //! resource to the next a fixed number of times, so that circles end.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use sha2::{Digest, Sha256};
 
@@ -28,13 +28,14 @@ pub enum Target {
 pub struct Index {
     names: HashMap<String, usize>,
     older: Vec<bool>,
+    strangers: HashSet<usize>,
 }
 
 impl Index {
     /// Of this Bundle. Of two entries of one name the first has it; of versions of one resource the newest.
     pub fn new(bundle: &Bundle) -> Index {
         let mut names = HashMap::new();
-        let older = older_versions(bundle);
+        let (older, strangers) = older_versions(bundle);
         for (index, entry) in bundle.entries.iter().enumerate().filter(|(index, _)| !older[*index]) {
             let mut name = |name: String| {
                 names.entry(name).or_insert(index);
@@ -50,12 +51,17 @@ impl Index {
                 name(format!("{}?identifier={identifier}", entry.kind));
             }
         }
-        Index { names, older }
+        Index { names, older, strangers }
     }
 
     /// Whether the Bundle has a newer version of this entry's resource.
     pub fn older(&self, entry: usize) -> bool {
         self.older.get(entry) == Some(&true)
+    }
+
+    /// Whether an entry that is older has the type and id of another resource: one of another server.
+    pub fn stranger(&self, entry: usize) -> bool {
+        self.strangers.contains(&entry)
     }
 
     /// What a reference stands for. `kinds` are the types that it may be of where it does not say so.
@@ -125,9 +131,10 @@ fn identifiers<E>(resource: &Result<Resource, E>) -> &[Identifier] {
 }
 
 /// Entries of which the Bundle has a newer version as well: by when they were made, by their numbers, or else by their
-/// order.
-fn older_versions(bundle: &Bundle) -> Vec<bool> {
+/// order. And which of them are of another server, by their addresses.
+fn older_versions(bundle: &Bundle) -> (Vec<bool>, HashSet<usize>) {
     let mut older = vec![false; bundle.entries.len()];
+    let mut strangers = HashSet::new();
     let mut newest: HashMap<(&str, &str), usize> = HashMap::new();
     for (index, entry) in bundle.entries.iter().enumerate() {
         let Some(id) = entry.id.as_deref().filter(|_| !entry.kind.is_empty()) else { continue };
@@ -136,14 +143,18 @@ fn older_versions(bundle: &Bundle) -> Vec<bool> {
         let times = first.updated.zip(second.updated).map(|(first, second)| second.cmp(&first));
         let numbers = first.number.zip(second.number).map(|(first, second)| second.cmp(&first));
         let order = times.filter(|order| order.is_ne()).or(numbers).filter(|order| order.is_ne());
-        if order.map_or(!second.newest_first, std::cmp::Ordering::is_gt) {
-            older[known] = true;
-        } else {
-            older[index] = true;
+        let gone = if order.map_or(!second.newest_first, std::cmp::Ordering::is_gt) { known } else { index };
+        older[gone] = true;
+        if gone == index {
             newest.insert((&entry.kind, id), known);
         }
+        let address =
+            |entry: usize| bundle.entries[entry].full_url.as_deref().filter(|url| url.starts_with("http"));
+        if address(known).zip(address(index)).is_some_and(|(first, second)| first != second) {
+            strangers.insert(gone);
+        }
     }
-    older
+    (older, strangers)
 }
 
 /// The id by which an entry is kept: its own, or else the identifier by which it is not to be made twice, or else that of

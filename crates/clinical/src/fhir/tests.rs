@@ -455,3 +455,44 @@ fn a_request_has_a_bounded_number_of_entries() {
     assert_eq!(Bundle::read_sent(&text).unwrap_err().code, "too-long");
     assert_eq!(Bundle::read(&text).unwrap().entries.len(), super::bundle::MAX_ENTRIES_SENT + 1);
 }
+
+#[test]
+fn people_of_two_servers_with_one_id_are_not_made_one() {
+    let of = |server: &str| {
+        json!({"fullUrl": format!("https://{server}.example/fhir/Patient/ann"), "resource": ann(),
+            "request": {"method": "PUT", "url": "Patient/ann"}})
+    };
+    for kind in ["transaction", "collection"] {
+        let errors = map(&entries(kind, &[of("a"), of("b")]), NOW).settle(&Found::default()).unwrap_err();
+        assert_eq!(errors[0].code, "duplicate", "{kind}");
+    }
+    let batch = map(&entries("batch", &[of("a"), of("b")]), NOW).settle(&Found::default()).unwrap();
+    assert_eq!(batch.outcomes.iter().filter(|outcome| outcome.error.is_some()).count(), 1);
+    assert!(map(&entries("collection", &[of("a"), of("a")]), NOW).settle(&Found::default()).is_ok());
+}
+
+#[test]
+fn an_order_of_nothing_is_no_drug() {
+    for words in ["None", "No current medications"] {
+        let order = json!({"resourceType": "MedicationRequest", "id": "m", "status": "active", "intent": "order",
+            "subject": {"reference": "Patient/ann"}, "authoredOn": "2020-05-01", "medicationCodeableConcept": {"text": words}});
+        let settled = settle("transaction", &[ann(), order]).unwrap();
+        assert!(settled.items.is_empty() && settled.interactions.is_empty(), "{words}");
+        assert_eq!(profile(&settled).medications, Some(Vec::new()));
+    }
+}
+
+#[test]
+fn an_empty_list_goes_with_what_said_so_unless_somebody_wrote_it() {
+    let said = |status: &str| {
+        settle("transaction", &[ann(), allergy("a", snomed("716186003", ""), status)]).unwrap()
+    };
+    for (before, after) in [(None, None), (Some(Vec::new()), Some(Vec::new()))] {
+        let mut known = Profile { allergies: before, ..Profile::default() };
+        said("confirmed").people[0].apply(&mut known);
+        assert_eq!(known.allergies, Some(Vec::new()));
+        said("confirmed").people[0].apply(&mut known);
+        said("entered-in-error").people[0].apply(&mut known);
+        assert_eq!(known.allergies, after);
+    }
+}
