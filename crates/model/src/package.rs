@@ -270,7 +270,7 @@ pub fn plain(folder: &Path) -> Result<(), PackageError> {
             () if kind.is_symlink() => return Err(PackageError::new(&path, LINK)),
             () if kind.is_dir() => plain(&path)?,
             () if kind.is_file() => {}
-            () => return Err(PackageError::new(&path, "it is neither a file nor a folder")),
+            () => return Err(PackageError::new(&path, "it is no file")),
         }
     }
     Ok(())
@@ -344,7 +344,7 @@ mod tests {
         fs::write(plots.join("roc.svg"), "<svg/>").unwrap();
         plain(root.path()).unwrap();
         let _pipe = std::os::unix::net::UnixListener::bind(plots.join("curve.svg")).unwrap();
-        assert!(plain(root.path()).unwrap_err().to_string().contains("neither a file nor a folder"));
+        assert!(plain(root.path()).unwrap_err().to_string().contains("it is no file"));
     }
 
     #[test]

@@ -83,12 +83,12 @@ fn patient_id(message: &Message) -> Result<String, Hl7Error> {
     let of_hospital = |own: &&Vec<String>| own.get(4).is_some_and(|kind| kind == "MR" || kind == "PI");
     let chosen = all.iter().find(of_hospital).or(all.first());
     let id = chosen.and_then(|own| own.first()).cloned().unwrap_or_default();
-    let sound = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
+    let sound = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
     match (id.is_empty(), id.len() <= 64 && id.chars().all(sound)) {
         (true, _) => Err(Hl7Error::new("PID-3", 101, "there is no identifier of the patient")),
         (false, true) => Ok(id),
         (false, false) => {
-            let detail = "an identifier has at most 64 letters, digits, dashes and dots";
+            let detail = "an identifier has at most 64 letters, digits, dashes, dots and underscores";
             Err(Hl7Error::new("PID-3", 102, detail))
         }
     }
