@@ -29,6 +29,8 @@ pub struct Index {
     names: HashMap<String, usize>,
     older: Vec<bool>,
     strangers: HashSet<usize>,
+    /// The servers of entries that have an address.
+    servers: HashMap<usize, String>,
 }
 
 impl Index {
@@ -51,7 +53,10 @@ impl Index {
                 name(format!("{}?identifier={identifier}", entry.kind));
             }
         }
-        Index { names, older, strangers }
+        let server =
+            |(index, entry): (usize, &Entry)| Some((index, server(entry.full_url.as_deref()?)?.to_owned()));
+        let servers = bundle.entries.iter().enumerate().filter_map(server).collect();
+        Index { names, older, strangers, servers }
     }
 
     /// Whether the Bundle has a newer version of this entry's resource.
@@ -92,7 +97,18 @@ impl Index {
         match (parts.next(), parts.next()) {
             (Some(id), Some(kind)) if !id.is_empty() && !kind.is_empty() => {
                 let name = format!("{kind}/{id}");
-                self.names.get(&name).map_or(Target::Outside(name), |&index| Target::Entry(index))
+                match self.names.get(&name) {
+                    None => Target::Outside(name),
+                    // Another server's resource of this type and id is another one.
+                    Some(index)
+                        if server(path)
+                            .zip(self.servers.get(index))
+                            .is_some_and(|(own, other)| own != other) =>
+                    {
+                        Target::Nothing
+                    }
+                    Some(&index) => Target::Entry(index),
+                }
             }
             _ => Target::Nothing,
         }
@@ -107,6 +123,12 @@ impl Index {
 pub fn patient_name(identifier: &str) -> String {
     let digest = Sha256::digest(identifier);
     digest.iter().fold("Patient#".to_owned(), |name, byte| format!("{name}{byte:02x}"))
+}
+
+/// The server of an absolute address of a resource, whatever the scheme.
+fn server(address: &str) -> Option<&str> {
+    let rest = address.strip_prefix("https://").or_else(|| address.strip_prefix("http://"))?;
+    rest.trim_end_matches('/').rsplitn(3, '/').nth(2)
 }
 
 fn last(path: &str) -> &str {

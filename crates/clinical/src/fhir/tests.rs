@@ -469,6 +469,12 @@ fn people_of_two_servers_with_one_id_are_not_made_one() {
     let batch = map(&entries("batch", &[of("a"), of("b")]), NOW).settle(&Found::default()).unwrap();
     assert_eq!(batch.outcomes.iter().filter(|outcome| outcome.error.is_some()).count(), 1);
     assert!(map(&entries("collection", &[of("a"), of("a")]), NOW).settle(&Found::default()).is_ok());
+    for (server, known) in [("a", true), ("b", false)] {
+        let mut said = allergy("x", json!({"text": "Penicillin"}), "confirmed");
+        said["patient"]["reference"] = json!(format!("http://{server}.example/fhir/Patient/ann"));
+        let settled = map(&entries("transaction", &[of("a"), asks(said, "POST", "AllergyIntolerance")]), NOW);
+        assert_eq!(settled.settle(&Found::default()).is_ok(), known, "{server}");
+    }
 }
 
 #[test]
