@@ -240,7 +240,8 @@ async fn an_older_version_changes_nothing_and_a_moved_resource_leaves_the_first_
             (version("bob", 4, NONE, "confirmed"), None, Some(json!([]))),
             (version("ann", 3, NONE, "confirmed"), None, Some(json!([]))),
         ] {
-            let answer: Value = send(&server, &bundle("batch", &[said.clone()])).await.json().await.unwrap();
+            let answer: Value =
+                send(&server, &bundle("batch", std::slice::from_ref(&said))).await.json().await.unwrap();
             assert_eq!((allergies("ann").await, allergies("bob").await), (of_ann, of_bob), "{said} {answer}");
         }
         let twice = [version("ann", 5, NONE, "confirmed"), version("ann", 6, NONE, "refuted")];
@@ -282,7 +283,7 @@ async fn people_are_found_by_an_identifier_they_came_with() {
         assert_eq!(send(&server, &bundle("transaction", &[known])).await.status(), 200);
         let mut said = allergy("x", PENICILLIN, "Allergy to penicillin", "confirmed");
         said["patient"]["reference"] = json!("Patient?identifier=urn%3Amrn%7C77");
-        assert_eq!(send(&server, &bundle("transaction", &[said.clone()])).await.status(), 200);
+        assert_eq!(send(&server, &bundle("transaction", std::slice::from_ref(&said))).await.status(), 200);
         assert_eq!(
             get(&server, "/v1/users/ann").await["profile"]["allergies"],
             json!(["Allergy to penicillin"])

@@ -319,7 +319,8 @@ fn the_address_of_a_request_and_its_resource_name_the_same_thing() {
         (asks(ann(), "POST", "AllergyIntolerance"), Some("another type")),
         (asks(ann(), "PUT", "Patient?identifier=urn:mrn|7"), Some("conditional update")),
     ] {
-        let settled = map(&entries("transaction", &[entry.clone()]), NOW).settle(&Found::default());
+        let settled =
+            map(&entries("transaction", std::slice::from_ref(&entry)), NOW).settle(&Found::default());
         match words {
             None => assert_eq!(settled.unwrap().people[0].user_id, "ann", "{entry}"),
             Some(words) => assert!(settled.unwrap_err()[0].detail.contains(words), "{entry}"),
