@@ -141,7 +141,7 @@ const FROM_THE_START: [(&str, &str, &[&str]); 11] = [
     ("medserve_dicom_answered_total", "result", &["answered", "failed"]),
     ("medserve_dicom_sent_total", "result", &["sent", "failed", "given_up"]),
     ("medserve_hl7_sent_total", "result", &["sent", "failed", "given_up"]),
-    ("medserve_bulk_exports_total", "result", &["imported", "failed"]),
+    ("medserve_bulk_exports_total", "result", &["imported", "incomplete", "failed"]),
     ("medserve_hl7_messages_total", "result", &["taken", "refused", "unheard"]),
     ("medserve_panics_total", "", &[""]),
     ("medserve_audit_lost_total", "", &[""]),

@@ -107,8 +107,10 @@ impl From<BundleError> for Problem {
     fn from(error: BundleError) -> Problem {
         match error {
             BundleError::Refused(errors) => refused(&errors),
-            BundleError::Unfit { ref error, .. } => {
-                let (pointer, detail) = (error.pointer.clone(), error.detail.clone());
+            BundleError::Unfit { entry, ref error, .. } => {
+                let detail = format!("{} {}", error.pointer, error.detail);
+                let pointer =
+                    entry.map_or("Bundle".to_owned(), |entry| format!("Bundle.entry[{entry}].resource"));
                 Problem {
                     errors: vec![FieldError { pointer, detail }],
                     ..Problem::unprocessable("does not fit")
@@ -154,7 +156,7 @@ pub async fn post(
     let people = state.people()?;
     let read = move || -> Result<Bundle, Problem> {
         let text = json::sound_text(&body)?;
-        Bundle::read(text).map_err(|error| refused(&[error]))
+        Bundle::read_sent(text).map_err(|error| refused(&[error]))
     };
     // A Bundle of megabytes takes long enough to be in the way of others.
     let bundle = tokio::task::spawn_blocking(read).await.map_err(|_| Problem::internal())??;

@@ -237,9 +237,15 @@ pub async fn plot(
     if !served.card().contains(&format!("(plots/{plot})")) {
         return Err(missing());
     }
-    let folder = folder(&state.config.models_dir, served.manifest());
-    let file = tokio::fs::read(folder.join("plots").join(plot)).await.map_err(|_| missing())?;
-    Ok(inert(kind, file))
+    let plots = folder(&state.config.models_dir, served.manifest()).join("plots");
+    // What has been put there since the package was read is no more than it was then.
+    let read = move || {
+        // Of the folder above nothing else than the package is checked: it may itself be a link of an operator's.
+        plots.parent().map_or(Ok(()), model::package::plain)?;
+        model::package::read(&plots.join(plot))
+    };
+    let file = tokio::task::spawn_blocking(read).await.map_err(|_| Problem::internal())?;
+    Ok(inert(kind, file.map_err(|_| missing())?))
 }
 
 /// The report of a model's training
@@ -259,7 +265,8 @@ pub async fn report(State(state): State<AppState>, Id(name): Id) -> Result<impl 
     let registry = state.registry()?;
     let served = registry.get(&name).ok_or_else(|| unknown_model(&registry, &name))?;
     let file = folder(&state.config.models_dir, served.manifest()).join(REPORT);
-    let page = tokio::fs::read(file).await.map_err(|_| {
+    let page = tokio::task::spawn_blocking(move || model::package::read(&file)).await;
+    let page = page.map_err(|_| Problem::internal())?.map_err(|_| {
         Problem::not_found(
             "this package has no report: it was trained without --report, or the report was taken out",
         )

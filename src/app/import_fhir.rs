@@ -1,8 +1,8 @@
 //! `medserve import fhir`: a Bundle, a Bulk Data file (NDJSON), or a folder of them.
 //!
 //! A Bundle goes in whole or not at all; so do all NDJSON files of a folder together, since one refers to
-//! the other. A Bundle that refers to somebody in a Bundle that comes later waits for it. One that is
-//! refused does not keep the others out, but the command fails in the end.
+//! the other. A Bundle that refers to somebody, or to a Medication, in a Bundle that comes later waits for it. One that is
+//! refused does not keep the others out, but the command fails in the end, as it does where an allergy is nobody's.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -13,8 +13,11 @@ use indicatif::ProgressBar;
 
 use crate::store::fhir::take_in;
 use crate::store::{Loaded, Store};
-use clinical::fhir::{Bundle, BundleKind, Report};
+use clinical::fhir::{Bundle, Report};
 use recommend::Millis;
+
+/// How the reason begins for which an allergy is lost.
+const LOST: &str = "AllergyIntolerance: refers to a Patient that is neither";
 
 /// What an import of records did.
 #[derive(Debug, Default)]
@@ -57,17 +60,26 @@ pub async fn import_fhir(
     let mut report = FhirReport::default();
     let mut refused = 0;
     if !lines.is_empty() {
-        let mut all = Bundle { kind: BundleKind::Collection, entries: Vec::new() };
-        for file in &lines {
-            let text = read(file, bar)?;
-            all.append(Bundle::read_lines(&text).with_context(|| file.display().to_string())?);
+        match import_lines(store, &lines, now, bar).await {
+            Ok(taken) => add(&mut report, taken),
+            Err(error) => {
+                refused += 1;
+                bar.suspend(|| {
+                    eprintln!("{}: nothing of its NDJSON was imported: {error:#}", path.display())
+                });
+            }
         }
-        let place = || format!("{}: nothing of its NDJSON was imported", path.display());
-        add(&mut report, take_in(store, &all, now, false).await.with_context(place)?);
     }
     let mut queue: VecDeque<(PathBuf, bool)> = bundles.into_iter().map(|file| (file, true)).collect();
     while let Some((file, may_wait)) = queue.pop_front() {
-        let text = read(&file, bar)?;
+        let text = match read(&file, bar) {
+            Ok(text) => text,
+            Err(error) => {
+                refused += 1;
+                bar.suspend(|| eprintln!("{error:#}: nothing of it was imported"));
+                continue;
+            }
+        };
         let taken = match Bundle::read(&text) {
             Ok(bundle) => take_in(store, &bundle, now, may_wait && !queue.is_empty()).await,
             Err(error) => Err(crate::store::fhir::BundleError::Refused(vec![error])),
@@ -83,9 +95,30 @@ pub async fn import_fhir(
     }
     if refused > 0 {
         bar.suspend(|| println!("{report}"));
-        bail!("{refused} Bundles were refused");
+        bail!("{refused} Bundles were refused; all NDJSON together counts as one");
+    }
+    let lost: u64 =
+        report.report.left_out.iter().filter(|(why, _)| why.starts_with(LOST)).map(|(_, n)| n).sum();
+    if lost > 0 {
+        bar.suspend(|| println!("{report}"));
+        bail!("{lost} allergies were left out: whose they are is neither here nor stored");
     }
     Ok(report)
+}
+
+/// All NDJSON of a folder.
+async fn import_lines(
+    store: &dyn Store,
+    files: &[PathBuf],
+    now: Millis,
+    bar: &ProgressBar,
+) -> Result<Option<(clinical::fhir::Settled, Loaded)>> {
+    let mut all = Bundle::of(Vec::new());
+    for file in files {
+        let text = read(file, bar)?;
+        all.append(Bundle::read_lines(&text).with_context(|| file.display().to_string())?);
+    }
+    Ok(take_in(store, &all, now, false).await?)
 }
 
 fn add(report: &mut FhirReport, taken: Option<(clinical::fhir::Settled, Loaded)>) {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use clinical::fhir::{Bundle, BundleKind, Deletions};
+use clinical::fhir::{Bundle, Deletions};
 use http::{Method, StatusCode, header};
 use serde::Deserialize;
 use tokio::task::spawn_blocking;
@@ -27,8 +27,9 @@ struct Manifest {
     /// Of type Bundle, each of deletions.
     #[serde(default)]
     deleted: Vec<File>,
+    /// Of type OperationOutcome: messages of every severity.
     #[serde(default)]
-    error: Vec<serde::de::IgnoredAny>,
+    error: Vec<File>,
 }
 
 #[derive(Deserialize)]
@@ -46,7 +47,7 @@ pub struct Exported {
     pub bundle: Bundle,
     /// What was deleted.
     pub deletions: Deletions,
-    /// Files of what the server could not export.
+    /// Errors that the server had while it exported: something is missing.
     pub errors: usize,
 }
 
@@ -82,7 +83,7 @@ pub async fn export(
     })?;
     let place = place.to_string();
     let manifest = wait(hospital, &place, patience).await?;
-    let mut bundle = Bundle { kind: BundleKind::Collection, entries: Vec::new() };
+    let mut bundle = Bundle::of(Vec::new());
     let mut left = MOST;
     for (number, file) in manifest.output.iter().enumerate() {
         if !types.contains(&file.kind) {
@@ -104,9 +105,32 @@ pub async fn export(
         deletions = read_file(hospital, (&file.url, name), &mut left, patience, read).await?;
     }
     deletions.leave_out(&bundle);
+    let mut errors = 0;
+    for (number, file) in manifest.error.iter().enumerate() {
+        let name = format!("file {} of errors", number + 1);
+        let read =
+            |text: &str| Ok(text.lines().filter(|line| !line.trim().is_empty() && is_error(line)).count());
+        errors += read_file(hospital, (&file.url, name), &mut left, patience, read).await?;
+    }
     // The server may forget it now; where it does not care, it forgets it some day.
     let _ = hospital.ask((&Method::DELETE, &place), &[("accept", FHIR)], MANIFEST, patience).await;
-    Ok(Exported { time: manifest.transaction_time, bundle, deletions, errors: manifest.error.len() })
+    Ok(Exported { time: manifest.transaction_time, bundle, deletions, errors })
+}
+
+/// Whether an OperationOutcome is of an error; warnings and information stand in the same files.
+fn is_error(line: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Outcome {
+        issue: Vec<Issue>,
+    }
+    #[derive(Deserialize)]
+    struct Issue {
+        severity: String,
+    }
+    let outcome: Result<Outcome, _> = serde_json::from_str(line);
+    outcome.map_or(true, |outcome| {
+        outcome.issue.iter().any(|issue| ["fatal", "error"].contains(&issue.severity.as_str()))
+    })
 }
 
 /// A file of the export, read on a thread of its own.

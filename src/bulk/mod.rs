@@ -60,6 +60,8 @@ struct Taken {
     resources: usize,
     /// What became of deletions, in words; empty where there were none.
     deletions: String,
+    /// Errors that the server had while it exported.
+    errors: usize,
 }
 
 /// Pulls where it is time to; how long there is nothing to do then.
@@ -77,14 +79,24 @@ async fn turn(state: &AppState, people: &People, hospital: &mut Hospital, name: 
     let every = hospital.config().every;
     let taken = take(state, people, hospital, (name, since.as_deref())).await;
     let (rest, ended) = match &taken {
+        // What is missing has not changed since, so the next export begins where this one began.
+        Ok(taken) if taken.errors > 0 => (every, Err(incomplete(taken.errors))),
         Ok(taken) => (every, Ok(taken.since.as_str())),
         Err(error) => (pause(tries, every), Err(error.to_string())),
     };
-    let result = if taken.is_ok() { "imported" } else { "failed" };
+    let result = match &taken {
+        Ok(taken) if taken.errors > 0 => "incomplete",
+        Ok(_) => "imported",
+        Err(_) => "failed",
+    };
     metrics::counter!("medserve_bulk_exports_total", "result" => result).increment(1);
     if let Err(reason) = &ended {
         let seconds = rest.as_secs();
-        tracing::warn!(reason, tries, "records were not pulled; trying again in {seconds} seconds");
+        tracing::warn!(
+            reason,
+            tries,
+            "records were not pulled, or not all; trying again in {seconds} seconds"
+        );
     }
     note(state, &taken, begun);
     let ended = ended.as_deref().map_err(String::as_str);
@@ -146,7 +158,12 @@ async fn take(
         "an export was taken in"
     );
     let deletions = in_words(&exported.deletions, &back);
-    Ok(Taken { since: exported.time, people: users, resources, deletions })
+    Ok(Taken { since: exported.time, people: users, resources, deletions, errors: exported.errors })
+}
+
+/// What is said of an export that its server could not finish.
+fn incomplete(errors: usize) -> String {
+    format!("the export was taken in, but the server says that it is not complete ({errors} errors)")
 }
 
 /// What became of deletions.
@@ -185,6 +202,7 @@ fn note(state: &AppState, taken: &Result<Taken, PullError>, begun: Instant) {
             };
             for people in groups {
                 let mut row = row(200, people, format!("{} resources taken in", taken.resources));
+                row.answers.extend(Some(taken.errors).filter(|errors| *errors > 0).map(incomplete).map(Some));
                 row.answers.extend(Some(taken.deletions.clone()).filter(|words| !words.is_empty()).map(Some));
                 state.audit.note(row);
             }

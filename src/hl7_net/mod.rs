@@ -98,10 +98,16 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
 /// Takes a message in and says what became of it.
 async fn answered(state: &AppState, bytes: &[u8], peer: SocketAddr, id: &str) -> String {
     let begun = Instant::now();
-    let message = Message::read(&frames::text(bytes));
-    let (taken, patients) = match &message {
-        Ok(message) => taken_in(state, message).await,
-        Err(error) => (Err((Accepted::Error, error.clone())), Vec::new()),
+    let text = frames::text(bytes);
+    // The header is read all the same, so that the refusal goes back to who sent it.
+    let message = match &text {
+        Ok(text) => Message::read(text),
+        Err(_) => Message::read(&String::from_utf8_lossy(bytes)),
+    };
+    let (taken, patients) = match (&message, &text) {
+        (Ok(_), Err(error)) => (Err((Accepted::Error, error.clone())), Vec::new()),
+        (Ok(message), Ok(_)) => taken_in(state, message).await,
+        (Err(error), _) => (Err((Accepted::Error, error.clone())), Vec::new()),
     };
     let (accepted, error, result) = match &taken {
         Ok(()) => (Accepted::Yes, None, "taken"),
@@ -135,6 +141,8 @@ async fn taken_in(state: &AppState, message: &Message) -> (Taken, Vec<String>) {
     let refused = |accepted, place, code, words: &str| Err((accepted, Hl7Error::new(place, code, words)));
     let bundle = match bundle(message) {
         Ok(bundle) => bundle.to_string(),
+        // "Application reject" is what chapter 2 answers to what is of no concern to a production system.
+        Err(error) if error.code == 202 => return (Err((Accepted::Rejected, error)), Vec::new()),
         Err(error) => return (Err((Accepted::Error, error)), Vec::new()),
     };
     let later = || refused(Accepted::Rejected, "MSH", 207, "not now; send it again in a moment");

@@ -92,7 +92,8 @@ async fn exchange(
     let answer = frames::read(stream, MOST).await?;
     let answer =
         answer.ok_or_else(|| unreached("the peer ended the connection without an acknowledgement"))?;
-    let answer = Message::read(&frames::text(&answer)).ok().and_then(|message| acknowledged(&message));
+    let text = frames::text(&answer).ok();
+    let answer = text.and_then(|text| Message::read(&text).ok()).and_then(|message| acknowledged(&message));
     let answer =
         answer.ok_or_else(|| unreached("the peer answered with something else than an acknowledgement"))?;
     if answer.of != message.id {

@@ -5,11 +5,15 @@ use std::collections::{BTreeSet, HashMap};
 
 use clinical::fhir::bundle::Bundle;
 use clinical::fhir::items::merge;
-use clinical::fhir::{Deletions, FhirError, Found, Settled, Wanted, map};
+use clinical::fhir::{
+    BundleKind, Deletions, FhirError, Found, Settled, Wanted, map_with, medications_elsewhere,
+};
 use futures::lock::Mutex;
 use recommend::{FieldError, Item, Kind, Millis, Profile, SourceError, User};
 
 use super::{ItemQuery, Loaded, Store, StoreError};
+
+mod known;
 
 /// Items read at once where one is looked for by an identifier.
 const PAGE: u32 = 1_000;
@@ -29,6 +33,8 @@ pub enum BundleError {
     Unfit {
         /// Whose: `Patient/7`.
         what: String,
+        /// An entry that speaks of it.
+        entry: Option<usize>,
         /// Which part of it, and why.
         error: FieldError,
     },
@@ -41,7 +47,7 @@ pub enum BundleError {
 }
 
 /// Takes a Bundle in, whole or not at all; of a batch, each entry that can be taken. With `patient`, a
-/// collection that misses some item is left for later.
+/// Bundle that misses a person, an item or a Medication is left for later.
 pub async fn take_in(
     store: &dyn Store,
     bundle: &Bundle,
@@ -49,21 +55,38 @@ pub async fn take_in(
     patient: bool,
 ) -> Result<Option<(Settled, Loaded)>, BundleError> {
     let _turn = ONE_AT_A_TIME.lock().await;
-    let mapped = map(bundle, now);
+    let medications = known::medications(store, &medications_elsewhere(bundle)).await?;
+    let mapped = map_with(bundle, now, &medications);
     let found = look_up(store, &mapped.wanted()).await?;
-    let mut settled = mapped.settle(&found).map_err(BundleError::Refused)?;
-    if patient && settled.unknown_items > 0 {
+    let mut settled = match mapped.settle(&found) {
+        Err(errors) if patient && errors.iter().all(|error| error.code == "not-found") => return Ok(None),
+        settled => settled.map_err(BundleError::Refused)?,
+    };
+    if patient && settled.unknown_items + settled.unknown_people + settled.unknown_drugs > 0 {
         return Ok(None);
     }
+    let known = known::compare(store, bundle, &mut settled).await?;
     let mut users = Vec::with_capacity(settled.people.len());
+    let mut unfit = Vec::new();
     for person in &settled.people {
         let mut profile = stored_profile(store, &person.user_id).await?.unwrap_or_default();
         person.apply(&mut profile);
         let user = User { user_id: person.user_id.clone(), profile };
-        if let Some(error) = user.validate("", now).into_iter().next() {
-            return Err(BundleError::Unfit { what: format!("Patient/{}", user.user_id), error });
+        match user.validate("", now).into_iter().next() {
+            None => users.push(user),
+            Some(error) if bundle.kind == BundleKind::Transaction => {
+                let entry = person.patient.or_else(|| person.statements.first().map(|said| said.entry));
+                let what = format!("Patient/{}", user.user_id);
+                return Err(BundleError::Unfit { what, entry, error });
+            }
+            Some(error) => unfit.push((user.user_id, error)),
         }
-        users.push(user);
+    }
+    // One odd record does not keep a hospital's others out.
+    for (user_id, error) in unfit {
+        let detail =
+            format!("the person's {} {}", error.pointer.trim_start_matches("/profile/"), error.detail);
+        settled.leave_out(&user_id, &detail);
     }
     let ids: Vec<String> = settled.items.iter().map(|item| item.item_id.clone()).collect();
     let mut stored: HashMap<String, Item> = HashMap::new();
@@ -73,7 +96,7 @@ pub async fn take_in(
     for item in &mut settled.items {
         *item = merge(stored.get(&item.item_id), item);
         if let Some(error) = item.validate("").into_iter().next() {
-            return Err(BundleError::Unfit { what: item.item_id.clone(), error });
+            return Err(BundleError::Unfit { what: item.item_id.clone(), entry: None, error });
         }
     }
     let mut load = store.begin_load().await?;
@@ -81,6 +104,7 @@ pub async fn take_in(
     load.items(&settled.items).await?;
     load.interactions(&settled.interactions).await?;
     let loaded = load.commit(None).await?;
+    known::remember(store, &settled, known).await?;
     Ok(Some((settled, loaded)))
 }
 
@@ -160,6 +184,10 @@ async fn look_up(store: &dyn Store, wanted: &Wanted) -> Result<Found, BundleErro
     let ids: Vec<String> = wanted.items.iter().cloned().collect();
     if !ids.is_empty() {
         found.items = store.items(&ids).await?.into_iter().map(|item| item.item_id).collect();
+    }
+    let names: Vec<String> = wanted.people_by_identifier.iter().cloned().collect();
+    for known in store.known(&names).await? {
+        found.people_by_identifier.extend(known.user_id.map(|user| (known.name, user)));
     }
     if !wanted.identifiers.is_empty() {
         found.identifiers = identified(store, &wanted.identifiers).await?;

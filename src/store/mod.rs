@@ -24,6 +24,7 @@ pub mod error;
 pub mod fhir;
 pub mod hl7;
 pub mod import;
+pub mod known;
 mod migrate;
 mod old;
 pub mod postgres;
@@ -47,6 +48,7 @@ pub use cds::{CdsOffer, CdsStore};
 pub use dicom::DicomStore;
 pub use error::StoreError;
 pub use hl7::Hl7Store;
+pub use known::{Known, KnownStore};
 pub use tallies::{Tallied, TallyQuery, TallyStore};
 
 /// The future every store operation returns: boxed, so that the trait can be used as `dyn`.
@@ -151,7 +153,9 @@ pub struct PoolUsage {
 
 /// A database of users, items and interactions. Callers validate what they write by the rules
 /// of [`recommend`]; the store enforces what it cannot live without.
-pub trait Store: Source + CaseStore + DicomStore + Hl7Store + BulkStore + CdsStore + TallyStore {
+pub trait Store:
+    Source + CaseStore + DicomStore + Hl7Store + BulkStore + CdsStore + KnownStore + TallyStore
+{
     /// Adds these users, or replaces the profiles of those that exist. An id that comes twice
     /// counts once, the last one wins (so in the other batches below).
     fn put_users<'a>(&'a self, users: &'a [User]) -> Answer<'a, Written>;

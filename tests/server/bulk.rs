@@ -182,12 +182,14 @@ async fn state(State(hospital): State<Hospital>, headers: HeaderMap) -> Response
         .enumerate()
         .map(|(number, (kind, _))| json!({"type": kind, "url": format!("{base}/fhir/files/{number}")}))
         .collect();
+    let (errors, output): (Vec<Value>, Vec<Value>) =
+        output.into_iter().partition(|file| file["type"] == "OperationOutcome");
     let deleted = 0..hospital.0.deleted.lock().unwrap().len();
     let deleted =
         deleted.map(|number| json!({"type": "Bundle", "url": format!("{base}/fhir/deleted/{number}")}));
     axum::Json(
         json!({"transactionTime": "2026-03-01T09:30:00.000Z", "request": "", "requiresAccessToken": true,
-        "output": output, "deleted": deleted.collect::<Vec<_>>(), "error": []}),
+        "output": output, "deleted": deleted.collect::<Vec<_>>(), "error": errors}),
     )
     .into_response()
 }
@@ -363,6 +365,45 @@ async fn the_schedule_outlives_a_start_and_the_next_export_asks_for_what_has_cha
     logged(&server, "an export was taken in").await;
     let (_, query) = hospital.asked("/export").remove(1);
     assert_eq!(query["_since"], "2026-03-01T09:30:00.000Z");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_with_errors_is_taken_in_and_asked_for_again_from_where_it_began() {
+    let outcome = |severity: &str| json!({"resourceType": "OperationOutcome", "issue": [{"severity": severity, "code": "exception"}]});
+    for (severity, since) in [("error", None), ("information", Some("2026-03-01T09:30:00.000Z"))] {
+        let folder = tempfile::tempdir().unwrap();
+        let database = format!("sqlite://{}", folder.path().join("test.db").display());
+        let (jwk, public) = private_key();
+        let key = folder.path().join("key.json");
+        std::fs::write(&key, jwk.to_string()).unwrap();
+        let hospital = hospital(public, &[]);
+        hospital.0.files.lock().unwrap().push(("OperationOutcome", outcome(severity).to_string()));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        *hospital.0.base.lock().unwrap() = base.clone();
+        let router = hospital.clone().router();
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        for _ in 0..2 {
+            let server = start(&base, key.to_str().unwrap(), Some(&database), &[]);
+            logged(&server, "an export was taken in").await;
+            ann(&server).await;
+            let told = until("the schedule", async || {
+                let pool = sqlx::SqlitePool::connect(&database).await.unwrap();
+                let ended = "SELECT failure FROM bulk_exports WHERE failure IS NOT NULL OR since IS NOT NULL";
+                let row = sqlx::query_scalar::<_, Option<String>>(ended).fetch_optional(&pool).await.unwrap();
+                pool.close().await;
+                row
+            })
+            .await;
+            assert_eq!(told.is_some_and(|why| why.contains("not complete")), since.is_none());
+            server.terminate();
+            let pool = sqlx::SqlitePool::connect(&database).await.unwrap();
+            sqlx::query("UPDATE bulk_exports SET due = 0").execute(&pool).await.unwrap();
+            pool.close().await;
+        }
+        let (_, query) = hospital.asked("/export").remove(1);
+        assert_eq!(query.get("_since").map(String::as_str), since, "{severity}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

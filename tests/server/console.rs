@@ -227,6 +227,18 @@ async fn a_card_comes_with_the_plots_that_it_names_and_nothing_else() {
     assert_eq!((plot.status(), header(&plot, "content-type")), (StatusCode::OK, "image/svg+xml"));
     assert!(header(&plot, "content-security-policy").contains("sandbox"));
     assert!(plot.text().await.unwrap().contains("<svg"));
+    // One that became a link after the package was read is not followed.
+    let models = tempfile::tempdir().unwrap();
+    let folder = models.path().join("triage/1");
+    let from = shipped_models().join("triage/1");
+    std::fs::create_dir_all(folder.join("plots")).unwrap();
+    for name in std::fs::read_dir(&from).unwrap().flatten().filter(|entry| entry.path().is_file()) {
+        std::fs::copy(name.path(), folder.join(name.file_name())).unwrap();
+    }
+    let other = Server::start(models.path(), &[]);
+    std::os::unix::fs::symlink("/etc/passwd", folder.join("plots/roc.svg")).unwrap();
+    let link = reqwest::get(other.at("/v1/models/triage/plots/roc.svg")).await.unwrap();
+    assert_eq!(link.status(), StatusCode::NOT_FOUND);
     for path in [
         "triage/plots/none.svg",
         "triage/plots/..%2fmanifest.json",

@@ -185,6 +185,132 @@ async fn a_transaction_is_all_or_nothing_and_a_batch_is_not() {
 }
 
 #[tokio::test]
+async fn one_odd_person_does_not_keep_the_others_of_a_batch_out() {
+    for (server, _database) in on_both().await {
+        let mut many = vec![patient("ann"), patient("bob")];
+        many.extend((0..1_001).map(|n| {
+            json!({"resourceType": "Condition", "id": format!("c{n}"), "subject": {"reference": "Patient/bob"},
+                "code": {"text": format!("condition {n}")}})
+        }));
+        let mut old = patient("cid");
+        old["birthDate"] = json!("1800-01-01");
+        many.push(old);
+        let batch: Value = send(&server, &bundle("batch", &many)).await.json().await.unwrap();
+        let status = |entry: usize| batch["entry"][entry]["response"]["status"].as_str().unwrap().to_string();
+        assert_eq!((status(0), status(many.len() - 1)), ("200 OK".to_string(), "200 OK".to_string()));
+        for entry in [1, 2] {
+            assert_eq!(status(entry), "422 Unprocessable Entity");
+            let said = batch["entry"][entry]["response"]["outcome"].to_string();
+            assert!(said.contains("conditions must have at most 1000 entries"), "{said}");
+        }
+        assert_eq!(get(&server, "/v1/users/ann").await["user_id"], "ann");
+        assert!(get(&server, "/v1/users/cid").await["profile"].get("birth_year").is_none());
+        assert_eq!(Client::new().get(server.at("/v1/users/bob")).send().await.unwrap().status(), 404);
+        // Of a transaction it is the whole, and the entry is named.
+        many.pop();
+        let refused = send(&server, &bundle("transaction", &many)).await;
+        let outcome = assert_outcome(refused, 422, "processing", "at most 1000 entries").await;
+        assert_eq!(outcome["issue"][0]["expression"], json!(["Bundle.entry[1].resource"]), "{outcome}");
+    }
+}
+
+/// An allergy with a version.
+fn version(person: &str, number: u32, code: &str, status: &str) -> Value {
+    let mut said = allergy(person, code, "an allergy", status);
+    said["id"] = json!("v1");
+    said["meta"] =
+        json!({"versionId": number.to_string(), "lastUpdated": format!("2026-01-{number:02}T00:00:00Z")});
+    said
+}
+
+#[tokio::test]
+async fn an_older_version_changes_nothing_and_a_moved_resource_leaves_the_first_person() {
+    for (server, _database) in on_both().await {
+        let people = [patient("ann"), patient("bob")];
+        assert_eq!(send(&server, &bundle("transaction", &people)).await.status(), 200);
+        let allergies = async |person: &str| {
+            get(&server, &format!("/v1/users/{person}")).await["profile"].get("allergies").cloned()
+        };
+        const NONE: &str = "716186003";
+        for (said, of_ann, of_bob) in [
+            (version("ann", 2, NONE, "entered-in-error"), None, None),
+            (version("ann", 1, NONE, "confirmed"), None, None),
+            (version("ann", 3, NONE, "confirmed"), Some(json!([])), None),
+            // It was entered into the wrong record.
+            (version("bob", 4, NONE, "confirmed"), None, Some(json!([]))),
+            (version("ann", 3, NONE, "confirmed"), None, Some(json!([]))),
+        ] {
+            let answer: Value =
+                send(&server, &bundle("batch", std::slice::from_ref(&said))).await.json().await.unwrap();
+            assert_eq!((allergies("ann").await, allergies("bob").await), (of_ann, of_bob), "{said} {answer}");
+        }
+        let twice = [version("ann", 5, NONE, "confirmed"), version("ann", 6, NONE, "refuted")];
+        let refused = send(&server, &bundle("transaction", &twice)).await;
+        assert_outcome(refused, 422, "processing", "twice").await;
+    }
+}
+
+#[tokio::test]
+async fn orders_refer_to_medications_of_earlier_bundles() {
+    for (server, _database) in on_both().await {
+        let order = |id: &str, status: &str| {
+            json!({"resourceType": "MedicationRequest", "id": id, "status": status, "intent": "order",
+                "subject": {"reference": "Patient/ann"}, "authoredOn": "2026-01-01",
+                "medicationReference": {"reference": "Medication/w"}})
+        };
+        let medication = json!({"resourceType": "Medication", "id": "w", "code": {"text": "Warfarin"}});
+        for (said, taken) in [
+            (
+                vec![patient("ann"), order("m1", "active")],
+                json!(["a medication without a name (MedicationRequest/m1)"]),
+            ),
+            (vec![medication, order("m1", "active")], json!(["Warfarin"])),
+            (vec![order("m2", "active")], json!(["Warfarin"])),
+            (vec![order("m1", "stopped")], json!(["Warfarin"])),
+            (vec![order("m2", "stopped")], Value::Null),
+        ] {
+            assert_eq!(send(&server, &bundle("transaction", &said)).await.status(), 200);
+            assert_eq!(get(&server, "/v1/users/ann").await["profile"]["medications"], taken);
+        }
+    }
+}
+
+#[tokio::test]
+async fn people_are_found_by_an_identifier_they_came_with() {
+    for (server, _database) in on_both().await {
+        let mut known = patient("ann");
+        known["identifier"] = json!([{"system": "urn:mrn", "value": "77"}]);
+        assert_eq!(send(&server, &bundle("transaction", &[known])).await.status(), 200);
+        let mut said = allergy("x", PENICILLIN, "Allergy to penicillin", "confirmed");
+        said["patient"]["reference"] = json!("Patient?identifier=urn%3Amrn%7C77");
+        assert_eq!(send(&server, &bundle("transaction", std::slice::from_ref(&said))).await.status(), 200);
+        assert_eq!(
+            get(&server, "/v1/users/ann").await["profile"]["allergies"],
+            json!(["Allergy to penicillin"])
+        );
+        // A conditional create makes no second person.
+        let create = json!({"resourceType": "Bundle", "type": "transaction", "entry": [
+            {"fullUrl": "urn:uuid:0d3e0b1c-0000-4000-8000-000000000001",
+             "resource": {"resourceType": "Patient", "gender": "female"},
+             "request": {"method": "POST", "url": "Patient", "ifNoneExist": "identifier=urn:mrn|77"}}]});
+        let answer: Value = send(&server, &create).await.json().await.unwrap();
+        assert_eq!(answer["entry"][0]["response"]["location"], "Patient/ann", "{answer}");
+        assert_eq!(get(&server, "/v1/users/ann").await["profile"]["sex"], "female");
+        // Of an identifier that two people have nobody can say whose it is.
+        let mut other = patient("bob");
+        other["identifier"] = json!([{"system": "urn:mrn", "value": "77"}]);
+        assert_eq!(send(&server, &bundle("transaction", &[other])).await.status(), 200);
+        assert_eq!(send(&server, &bundle("transaction", &[said])).await.status(), 422);
+        // With a person goes what is known by the identifier.
+        for person in ["ann", "bob"] {
+            let erased =
+                Client::new().delete(server.at(&format!("/v1/users/{person}"))).send().await.unwrap();
+            assert!(erased.status().is_success());
+        }
+    }
+}
+
+#[tokio::test]
 async fn bad_bundles_are_refused_by_an_operation_outcome() {
     let server = empty();
     let r5 = json!({"resourceType": "Encounter", "id": "e", "class": [{"text": "x"}], "subject": {"reference": "Patient/ann"}});
@@ -315,6 +441,51 @@ async fn files_are_imported_whole_whatever_their_order() {
             404
         );
     }
+}
+
+#[tokio::test]
+async fn a_folder_may_hold_the_person_and_the_medication_in_later_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = format!("sqlite://{}", folder.path().join("records.db").display());
+    let records = folder.path().join("records");
+    std::fs::create_dir(&records).unwrap();
+    let order = json!({"resourceType": "MedicationRequest", "id": "m", "status": "active", "intent": "order",
+        "subject": {"reference": "Patient/ann"}, "medicationReference": {"reference": "Medication/w"}});
+    let medication = json!({"resourceType": "Medication", "id": "w", "code": {"text": "Warfarin"}});
+    let penicillin = allergy("bob", PENICILLIN, "Allergy to penicillin", "confirmed");
+    for (name, kind, resources) in [
+        ("a", "collection", vec![patient("ann"), order]),
+        ("b", "collection", vec![medication]),
+        ("c", "collection", vec![penicillin.clone()]),
+        ("d", "transaction", vec![allergy("cid", PENICILLIN, "Allergy to penicillin", "confirmed")]),
+        ("e", "collection", vec![patient("bob"), patient("cid")]),
+    ] {
+        std::fs::write(records.join(format!("{name}.json")), bundle(kind, &resources).to_string()).unwrap();
+    }
+    let (ok, text) = import(&records, &database);
+    assert!(ok, "{text}");
+    let server = Server::start_over(&database, tempfile::tempdir().unwrap().path(), &[]);
+    assert_eq!(get(&server, "/v1/users/ann").await["profile"]["medications"], json!(["Warfarin"]));
+    for person in ["bob", "cid"] {
+        let user = get(&server, &format!("/v1/users/{person}")).await;
+        assert_eq!(user["profile"]["allergies"], json!(["Allergy to penicillin"]), "{person}");
+    }
+    drop(server);
+    // A file that is no text does not keep those behind it out.
+    let odd = folder.path().join("odd");
+    std::fs::create_dir(&odd).unwrap();
+    std::fs::write(odd.join("a.json"), b"{\xff").unwrap();
+    std::fs::write(odd.join("a.ndjson"), "{\n").unwrap();
+    std::fs::write(odd.join("b.json"), bundle("batch", &[patient("dan")]).to_string()).unwrap();
+    let (ok, text) = import(&odd, &database);
+    assert!(!ok && text.contains("users: 1 created") && text.contains("not UTF-8"), "{text}");
+    assert!(text.contains("2 Bundles were refused"), "{text}");
+    // An allergy that is nobody's is no success.
+    let lost = folder.path().join("lost.json");
+    std::fs::write(&lost, bundle("collection", &[allergy("zoe", PENICILLIN, "x", "confirmed")]).to_string())
+        .unwrap();
+    let (ok, text) = import(&lost, &database);
+    assert!(!ok && text.contains("1 allergies were left out"), "{text}");
 }
 
 fn kinds(bundle: &Value) -> Vec<&str> {

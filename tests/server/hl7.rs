@@ -118,6 +118,21 @@ async fn what_cannot_be_read_is_told_and_the_next_message_is_read() {
 }
 
 #[tokio::test]
+async fn a_message_of_another_character_set_or_of_a_training_is_not_taken() {
+    let (server, address) = start(&[]);
+    let chinese = A01.replace("|2.5.1", "|2.5.1||||||GB18030").replace("7980^Penicillin G^RXNORM", "^é");
+    let training = A01.replace("|P|2.5.1", "|T|2.5.1");
+    let answers = send(&address, &[&chinese, &training]);
+    assert!(answers[0].contains("\rMSA|AE|M7") && answers[0].contains("MSH^1^18|102"), "{}", answers[0]);
+    assert!(answers[1].contains("\rMSA|AR|M7") && answers[1].contains("MSH^1^11|202"), "{}", answers[1]);
+    assert!(person(&server, "p1").await.get("profile").is_none());
+    let deleted = A01.replace("|20260301|F", &format!("|20260301|F{}D", "|".repeat(15)));
+    assert!(send(&address, &[A01, &deleted]).iter().all(|answer| answer.contains("\rMSA|AA|M7")));
+    let profile = person(&server, "p1").await["profile"].clone();
+    assert!(profile.get("conditions").is_none() && profile.get("allergies").is_some(), "{profile}");
+}
+
+#[tokio::test]
 async fn who_is_not_among_the_senders_is_not_heard() {
     let (server, address) = start(&["--hl7-senders", "10.0.0.7"]);
     let mut stream = TcpStream::connect(&address).unwrap();

@@ -265,6 +265,10 @@ async fn what_is_no_file_and_a_tokenizer_that_pads_are_refused_by_name() {
     let card = package(root.path(), "piped", "pneumonia").join("README.md");
     lose(&card);
     assert!(std::process::Command::new("mkfifo").arg(&card).status().unwrap().success());
+    // Plots are shown to people, though no manifest names them.
+    let plots = package(root.path(), "drawn", "pneumonia").join("plots");
+    std::fs::create_dir_all(&plots).unwrap();
+    std::os::unix::fs::symlink("/etc/hostname", plots.join("more.svg")).unwrap();
     let folder = package(root.path(), "padding", "triage");
     let file = folder.join("tokenizer.json");
     let mut tokenizer: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
@@ -276,7 +280,7 @@ async fn what_is_no_file_and_a_tokenizer_that_pads_are_refused_by_name() {
     });
     let server = Server::start(root.path(), &[]);
     assert_eq!(ask(&server, "sound").await.status(), 200);
-    for refused in ["linked", "piped"] {
+    for refused in ["linked", "piped", "drawn"] {
         assert_eq!(ask(&server, refused).await.status(), 404, "{refused}");
     }
     let log = server.log();

@@ -102,6 +102,7 @@ impl Package {
             return Err(PackageError::new(&file, reason));
         }
 
+        plain(folder)?;
         for (name, digest) in &manifest.files {
             read_checked(&folder.join(name), digest)?;
         }
@@ -246,12 +247,33 @@ pub fn read(file: &Path) -> Result<Vec<u8>, PackageError> {
     };
     let kind = fs::symlink_metadata(file).map_err(named)?.file_type();
     if kind.is_symlink() {
-        return Err(PackageError::new(file, "it is a symbolic link; a package holds its files itself"));
+        return Err(PackageError::new(file, LINK));
     }
     if !kind.is_file() {
         return Err(PackageError::new(file, "it is no file"));
     }
     fs::read(file).map_err(named)
+}
+
+const LINK: &str = "it is a symbolic link; a package holds its files itself";
+
+/// Whether all that lies in a folder of a package, at any depth, is files and folders: also what no manifest names, such as
+/// plots, is shown to people.
+///
+/// # Errors
+/// The first link, pipe or device.
+pub fn plain(folder: &Path) -> Result<(), PackageError> {
+    for entry in fs::read_dir(folder).map_err(|e| PackageError::new(folder, e))? {
+        let path = entry.map_err(|e| PackageError::new(folder, e))?.path();
+        let kind = fs::symlink_metadata(&path).map_err(|e| PackageError::new(&path, e))?.file_type();
+        match () {
+            () if kind.is_symlink() => return Err(PackageError::new(&path, LINK)),
+            () if kind.is_dir() => plain(&path)?,
+            () if kind.is_file() => {}
+            () => return Err(PackageError::new(&path, "it is no file")),
+        }
+    }
+    Ok(())
 }
 
 /// The content of a file whose digest is known.
@@ -315,6 +337,14 @@ mod tests {
         assert!(read(&link).unwrap_err().to_string().contains("symbolic link"));
         assert!(read(root.path()).unwrap_err().to_string().contains("no file"));
         assert_eq!(read(&file).unwrap(), b"secret");
+        assert!(plain(root.path()).unwrap_err().to_string().contains("symbolic link"));
+        fs::remove_file(&link).unwrap();
+        let plots = root.path().join("plots");
+        fs::create_dir(&plots).unwrap();
+        fs::write(plots.join("roc.svg"), "<svg/>").unwrap();
+        plain(root.path()).unwrap();
+        let _pipe = std::os::unix::net::UnixListener::bind(plots.join("curve.svg")).unwrap();
+        assert!(plain(root.path()).unwrap_err().to_string().contains("it is no file"));
     }
 
     #[test]

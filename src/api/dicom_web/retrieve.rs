@@ -1,6 +1,7 @@
 //! `GET /dicom-web/studies/{study}` and below: WADO-RS (PS3.18 section 10.4) of what was made of images. The images
 //! themselves are not here.
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -10,9 +11,11 @@ use futures::stream;
 
 use super::{DICOM, JSON, accepted, content_type, uid};
 use crate::api::extract::{Id, InstanceOfSeries, SeriesOfStudy};
+use crate::api::middleware::audit::Concerned;
 use crate::api::{AppState, Problem};
 use crate::store::Store;
 use crate::store::dicom::{DicomResult, ResultQuery};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// What stands between the parts of an answer.
@@ -36,10 +39,11 @@ const MOST: u32 = 10_000;
 )]
 pub async fn study(
     State(state): State<AppState>,
+    Extension(concerned): Extension<Concerned>,
     headers: HeaderMap,
     Id(study): Id,
 ) -> Result<Response, Problem> {
-    files(&state, &headers, ResultQuery { study: uid(&study)?, ..ResultQuery::default() }).await
+    files(&state, &concerned, &headers, ResultQuery { study: uid(&study)?, ..ResultQuery::default() }).await
 }
 
 /// Retrieve what was made in one series
@@ -61,11 +65,12 @@ pub async fn study(
 )]
 pub async fn series(
     State(state): State<AppState>,
+    Extension(concerned): Extension<Concerned>,
     headers: HeaderMap,
     SeriesOfStudy { study, series }: SeriesOfStudy,
 ) -> Result<Response, Problem> {
     let query = ResultQuery { study: uid(&study)?, series: uid(&series)?, ..ResultQuery::default() };
-    files(&state, &headers, query).await
+    files(&state, &concerned, &headers, query).await
 }
 
 /// Retrieve one result
@@ -88,6 +93,7 @@ pub async fn series(
 )]
 pub async fn instance(
     State(state): State<AppState>,
+    Extension(concerned): Extension<Concerned>,
     headers: HeaderMap,
     InstanceOfSeries { study, series, instance }: InstanceOfSeries,
 ) -> Result<Response, Problem> {
@@ -98,12 +104,12 @@ pub async fn instance(
         ..ResultQuery::default()
     };
     if accepted(&headers).first().is_some_and(|kind| kind == DICOM) {
-        let found = list(&state, query).await?;
+        let found = list(&state, &concerned, query).await?;
         let store = state.people()?.store.clone();
         let file = file_of(&store, &found[0].sop_instance).await.map_err(|_| Problem::internal())?;
         return Ok((content_type(DICOM), file).into_response());
     }
-    files(&state, &headers, query).await
+    files(&state, &concerned, &headers, query).await
 }
 
 /// Retrieve the attributes of what was made of a study's images
@@ -117,15 +123,30 @@ pub async fn instance(
     params(("study" = String, Path, description = "Study Instance UID", example = "1.2.826.0.1.3680043.8.498.1")),
     responses((status = 200, description = "One object an instance", content((Vec<Object> = "application/dicom+json"))))
 )]
-pub async fn metadata(State(state): State<AppState>, Id(study): Id) -> Result<Response, Problem> {
-    let found = list(&state, ResultQuery { study: uid(&study)?, ..ResultQuery::default() }).await?;
+pub async fn metadata(
+    State(state): State<AppState>,
+    Extension(concerned): Extension<Concerned>,
+    Id(study): Id,
+) -> Result<Response, Problem> {
+    let found =
+        list(&state, &concerned, ResultQuery { study: uid(&study)?, ..ResultQuery::default() }).await?;
     let all: Vec<&str> = found.iter().map(|result| result.metadata.as_str()).collect();
     Ok((content_type(JSON), format!("[{}]", all.join(","))).into_response())
 }
 
+/// The people of results, each once, for the row of the audit.
+pub(super) fn patients(results: &[DicomResult]) -> BTreeSet<String> {
+    results.iter().map(|result| result.patient.clone()).filter(|id| !id.is_empty()).collect()
+}
+
 /// What fits, which is something.
-async fn list(state: &AppState, query: ResultQuery) -> Result<Vec<DicomResult>, Problem> {
+async fn list(
+    state: &AppState,
+    concerned: &Concerned,
+    query: ResultQuery,
+) -> Result<Vec<DicomResult>, Problem> {
     let found = state.people()?.store.list_dicom(&ResultQuery { limit: MOST, ..query }).await?;
+    concerned.add(patients(&found));
     match found.is_empty() {
         true => Err(Problem::not_found("nothing was made here that has these UIDs, or its time has passed")),
         false => Ok(found),
@@ -139,7 +160,12 @@ async fn file_of(store: &Arc<dyn Store>, sop_instance: &str) -> Result<Bytes, st
 }
 
 /// The files one after another; no more than one is in memory.
-async fn files(state: &AppState, headers: &HeaderMap, query: ResultQuery) -> Result<Response, Problem> {
+async fn files(
+    state: &AppState,
+    concerned: &Concerned,
+    headers: &HeaderMap,
+    query: ResultQuery,
+) -> Result<Response, Problem> {
     let accepted = accepted(headers);
     let fits = |kind: &String| {
         matches!(
@@ -151,7 +177,7 @@ async fn files(state: &AppState, headers: &HeaderMap, query: ResultQuery) -> Res
         let detail = "results are sent as multipart/related; type=\"application/dicom\"";
         return Err(Problem::new(StatusCode::NOT_ACCEPTABLE, detail));
     }
-    let found = list(state, query).await?;
+    let found = list(state, concerned, query).await?;
     let store = state.people()?.store.clone();
     let uids = found.into_iter().map(|result| result.sop_instance).map(Some).chain([None]);
     let part = move |uid: Option<String>| {

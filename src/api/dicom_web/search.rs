@@ -1,5 +1,6 @@
 //! `GET /dicom-web/studies` and below: QIDO-RS (PS3.18 section 10.6) over what was made of images.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
@@ -7,8 +8,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use utoipa::IntoParams;
 
+use super::retrieve::patients;
 use super::{JSON, base, content_type, uid};
 use crate::api::extract::{Id, Parameters, SeriesOfStudy};
+use crate::api::middleware::audit::Concerned;
 use crate::api::{AppState, Problem};
 use crate::store::dicom::{DicomResult, ResultQuery};
 
@@ -95,6 +98,7 @@ impl Page {
 )]
 pub async fn studies(
     State(state): State<AppState>,
+    Extension(concerned): Extension<Concerned>,
     headers: HeaderMap,
     Parameters(parameters): Parameters<SearchParameters>,
 ) -> Result<Response, Problem> {
@@ -105,6 +109,7 @@ pub async fn studies(
     let base = base(&state, &headers);
     grouped(
         &state,
+        &concerned,
         query,
         page,
         |result| result.study.clone(),
@@ -138,6 +143,7 @@ pub async fn studies(
 )]
 pub async fn series(
     State(state): State<AppState>,
+    Extension(concerned): Extension<Concerned>,
     headers: HeaderMap,
     Id(study): Id,
     Parameters(parameters): Parameters<PageParameters>,
@@ -147,6 +153,7 @@ pub async fn series(
     let base = base(&state, &headers);
     grouped(
         &state,
+        &concerned,
         query,
         page,
         |result| result.series.clone(),
@@ -173,12 +180,13 @@ pub async fn series(
 )]
 pub async fn study_instances(
     State(state): State<AppState>,
+    Extension(concerned): Extension<Concerned>,
     headers: HeaderMap,
     Id(study): Id,
     Parameters(parameters): Parameters<PageParameters>,
 ) -> Result<Response, Problem> {
     let query = ResultQuery { study: uid(&study)?, ..ResultQuery::default() };
-    all_instances(&state, &headers, query, parameters).await
+    all_instances(&state, &concerned, &headers, query, parameters).await
 }
 
 /// Search the results of one series
@@ -198,16 +206,18 @@ pub async fn study_instances(
 )]
 pub async fn instances(
     State(state): State<AppState>,
+    Extension(concerned): Extension<Concerned>,
     headers: HeaderMap,
     SeriesOfStudy { study, series }: SeriesOfStudy,
     Parameters(parameters): Parameters<PageParameters>,
 ) -> Result<Response, Problem> {
     let query = ResultQuery { study: uid(&study)?, series: uid(&series)?, ..ResultQuery::default() };
-    all_instances(&state, &headers, query, parameters).await
+    all_instances(&state, &concerned, &headers, query, parameters).await
 }
 
 async fn all_instances(
     state: &AppState,
+    concerned: &Concerned,
     headers: &HeaderMap,
     query: ResultQuery,
     parameters: PageParameters,
@@ -216,6 +226,7 @@ async fn all_instances(
     let base = base(state, headers);
     grouped(
         state,
+        concerned,
         query,
         page,
         |result| result.sop_instance.clone(),
@@ -234,12 +245,15 @@ async fn all_instances(
 /// their first instance.
 async fn grouped(
     state: &AppState,
+    concerned: &Concerned,
     query: ResultQuery,
     page: Page,
     key: impl Fn(&DicomResult) -> String,
     answer: impl Fn(&[DicomResult]) -> Map<String, Value>,
 ) -> Result<Response, Problem> {
     let store = state.people()?.store.clone();
+    // Who is asked about counts also where nothing is found.
+    concerned.add(Some(query.patient.clone()).filter(|id| !id.is_empty()));
     let mut groups: Vec<(String, Vec<DicomResult>)> = Vec::new();
     let mut query = ResultQuery { limit: PAGE, ..query };
     loop {
@@ -258,6 +272,9 @@ async fn grouped(
         if is_last {
             break;
         }
+    }
+    for (_, group) in groups.iter().skip(page.offset) {
+        concerned.add(patients(group));
     }
     let shown = groups.iter().skip(page.offset).map(|(_, group)| Value::Object(answer(group)));
     let shown: Vec<Value> = shown.collect();

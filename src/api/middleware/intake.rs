@@ -177,7 +177,7 @@ async fn read(
         if length > size.most {
             return Err(Box::new(too_large(size.most).into_response()));
         }
-        if !room.grow(chunk.len().saturating_mul(size.weight)) {
+        if !room.grow(size.memory(&chunk)) {
             return Err(Box::new(refuse(Refused::Full)));
         }
         sha256.update(&chunk);

@@ -9,12 +9,14 @@ use crate::store::dicom::{
     Backlog, DicomResult, FileRow, QueueRow, Queued, RESULT, Received, ResultQuery, ResultRow, adapter,
 };
 use crate::store::hl7::{Hl7Backlog, Outgoing, OutgoingRow, hl7_adapter};
+use crate::store::known::known_adapter;
 use crate::store::old::old_adapter;
 use recommend::Millis;
 
 adapter!(PostgresStore, begin_dicom, described, "FOR UPDATE SKIP LOCKED");
 hl7_adapter!(PostgresStore, begin_dicom, described, "FOR UPDATE SKIP LOCKED");
 bulk_adapter!(PostgresStore, described);
+known_adapter!(PostgresStore, sqlx::Postgres, described);
 cds_adapter!(PostgresStore, begin_dicom, described);
 old_adapter!(PostgresStore, described);
 

@@ -11,12 +11,14 @@ use crate::store::dicom::{
     Backlog, DicomResult, FileRow, QueueRow, Queued, RESULT, Received, ResultQuery, ResultRow, adapter,
 };
 use crate::store::hl7::{Hl7Backlog, Outgoing, OutgoingRow, hl7_adapter};
+use crate::store::known::known_adapter;
 use crate::store::old::old_adapter;
 use recommend::Millis;
 
 adapter!(SqliteStore, write, StoreError::from, "");
 hl7_adapter!(SqliteStore, write, StoreError::from, "");
 bulk_adapter!(SqliteStore, StoreError::from);
+known_adapter!(SqliteStore, sqlx::Sqlite, StoreError::from);
 cds_adapter!(SqliteStore, write, StoreError::from);
 old_adapter!(SqliteStore, StoreError::from);
 

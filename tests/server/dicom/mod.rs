@@ -250,6 +250,26 @@ async fn an_erased_person_has_no_results_and_the_audit_names_the_person_by_a_pse
     })
     .await;
     assert_eq!((&row["model"], &row["people"]), (&json!("pneumonia"), &json!(["p1"])));
+    // Who looked at the results has rows of the person as well.
+    let study = format!("/dicom-web/studies/{STUDY}");
+    let looks = [
+        "/dicom-web/studies?PatientID=p1".to_string(),
+        format!("{study}/series"),
+        format!("{study}/metadata"),
+        study,
+    ];
+    for path in &looks {
+        assert_eq!(get(&server, path, "*/*").await.status(), StatusCode::OK, "{path}");
+    }
+    until("the rows of who looked", async || {
+        let audit = json_of(get(&server, "/v1/audit?user=p1", "*/*").await).await;
+        let rows = audit["rows"].as_array().unwrap().iter();
+        let looked = rows.filter(|row| {
+            row["method"] == "GET" && row["route"].as_str().unwrap().starts_with("/dicom-web/")
+        });
+        (looked.count() == looks.len()).then_some(())
+    })
+    .await;
     let gone = Client::new().delete(server.at("/v1/users/p1")).bearer_auth(KEY).send().await.unwrap();
     assert!(gone.status().is_success());
     let study = get(&server, &format!("/dicom-web/studies/{STUDY}"), "*/*").await;

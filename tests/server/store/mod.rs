@@ -12,6 +12,7 @@ mod durability;
 mod engine;
 mod feed;
 mod hl7;
+mod known;
 mod learned;
 mod loading;
 mod measure;

@@ -4,10 +4,13 @@
 //! twice: for its type and id, and where the type is one that is read for what is in it; the rest is passed
 //! over as text. No error repeats what a resource says, as that may be a patient's.
 
+use recommend::Millis;
+use recommend::clock::parse_time;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
+use super::request::{Asked, few_entries, too_many};
 use super::resources::{
     AllergyIntolerance, Condition, Encounter, Immunization, Location, Medication, MedicationDispense,
     MedicationRequest, MedicationStatement, Organization, Patient, Practitioner, PractitionerRole,
@@ -17,6 +20,9 @@ use super::version::other_release;
 
 /// Most entries of one Bundle.
 pub const MAX_ENTRIES: usize = 1_000_000;
+/// Most entries of a Bundle that comes in a request: an entry that says nothing takes some hundred times the memory of
+/// its text, and so does the answer to it.
+pub const MAX_ENTRIES_SENT: usize = 30_000;
 
 /// Why a Bundle, or one resource of it, cannot be taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -56,6 +62,9 @@ impl FhirError {
         }
     }
 }
+
+/// Longest Medication that is kept, in bytes.
+const MAX_MEDICATION: usize = 20_000;
 
 /// What a Bundle is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,6 +110,17 @@ pub enum Resource {
     Other,
 }
 
+/// Which version of a resource an entry holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Version {
+    /// When it was made (meta.lastUpdated).
+    pub updated: Option<Millis>,
+    /// Its number (meta.versionId), where it is one.
+    pub number: Option<u64>,
+    /// Whether the newest comes first, as in a history.
+    pub newest_first: bool,
+}
+
 /// One resource of a Bundle.
 #[derive(Debug)]
 pub struct Entry {
@@ -112,6 +132,12 @@ pub struct Entry {
     pub id: Option<String>,
     /// What is asked for; nothing in a collection.
     pub method: Option<Method>,
+    /// The identifier by which a conditional create names the resource: `system|value`.
+    pub if_none: Option<String>,
+    /// Which version of the resource it is, as far as it says so.
+    pub version: Version,
+    /// Of a Medication its text: orders that come later refer to it.
+    pub text: Option<Box<str>>,
     /// What it says, or why it cannot be read.
     pub resource: Result<Resource, FhirError>,
 }
@@ -127,11 +153,11 @@ pub struct Bundle {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct RawBundle<'a> {
+struct RawBundle<'a, const MOST: usize> {
     resource_type: Option<String>,
     #[serde(rename = "type")]
     kind: Option<String>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "few_entries::<_, _, MOST>")]
     entry: Vec<RawEntry<'a>>,
 }
 
@@ -141,12 +167,7 @@ struct RawEntry<'a> {
     full_url: Option<String>,
     #[serde(borrow)]
     resource: Option<&'a RawValue>,
-    request: Option<RawRequest>,
-}
-
-#[derive(Deserialize)]
-struct RawRequest {
-    method: Option<String>,
+    request: Option<Asked>,
 }
 
 #[derive(Deserialize)]
@@ -158,9 +179,20 @@ struct Head {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Meta {
     #[serde(default)]
     profile: Vec<String>,
+    last_updated: Option<String>,
+    version_id: Option<String>,
+}
+
+impl Meta {
+    fn version(&self) -> Version {
+        let number = self.version_id.as_deref().and_then(|id| id.trim().parse().ok());
+        let updated = self.last_updated.as_deref().and_then(|time| parse_time(time.trim()));
+        Version { updated, number, newest_first: false }
+    }
 }
 
 impl Bundle {
@@ -170,7 +202,15 @@ impl Bundle {
     /// What is not JSON, is no resource or is a Bundle of a type that holds no records. What is wrong with
     /// one resource stands in its entry.
     pub fn read(text: &str) -> Result<Bundle, FhirError> {
-        Bundle::read_as(text, None)
+        Bundle::read_as::<MAX_ENTRIES>(text, None)
+    }
+
+    /// As [`Bundle::read`], of a Bundle that came in a request.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read_sent(text: &str) -> Result<Bundle, FhirError> {
+        Bundle::read_as::<MAX_ENTRIES_SENT>(text, None)
     }
 
     /// As [`Bundle::read`], where a Bundle that does not say what it is for is a collection: so are some of
@@ -179,17 +219,17 @@ impl Bundle {
     /// # Errors
     /// As there.
     pub fn read_collection(text: &str) -> Result<Bundle, FhirError> {
-        Bundle::read_as(text, Some(BundleKind::Collection))
+        Bundle::read_as::<MAX_ENTRIES_SENT>(text, Some(BundleKind::Collection))
     }
 
-    fn read_as(text: &str, unsaid: Option<BundleKind>) -> Result<Bundle, FhirError> {
+    fn read_as<const MOST: usize>(text: &str, unsaid: Option<BundleKind>) -> Result<Bundle, FhirError> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let head: Head = serde_json::from_str(text).map_err(|error| not_json(&error))?;
         match head.resource_type.as_deref() {
             Some("Bundle") => {}
             Some(_) => {
                 let raw: &RawValue = serde_json::from_str(text).map_err(|error| not_json(&error))?;
-                return Ok(Bundle { kind: BundleKind::Collection, entries: vec![entry(0, None, None, raw)] });
+                return Ok(Bundle::of(vec![entry(0, None, None, raw)]));
             }
             None => {
                 return Err(FhirError::whole(
@@ -201,7 +241,16 @@ impl Bundle {
         if let Some((release, profile)) = head.meta.as_ref().and_then(named_release) {
             return Err(refused(None, release, format!("meta.profile {profile}")));
         }
-        let raw: RawBundle = serde_json::from_str(text).map_err(|error| not_json(&error))?;
+        let raw: RawBundle<'_, MOST> =
+            serde_json::from_str(text).map_err(|error| match too_many(&error) {
+                true => FhirError::whole(
+                    "too-long",
+                    format!(
+                        "the Bundle has more than {MOST} entries; send it in parts, or import it from files"
+                    ),
+                ),
+                false => not_json(&error),
+            })?;
         let kind = match raw.kind.as_deref() {
             Some("transaction") => BundleKind::Transaction,
             Some("batch") => BundleKind::Batch,
@@ -215,30 +264,38 @@ impl Bundle {
             None => unsaid.ok_or_else(|| FhirError::whole("required", "Bundle.type is missing"))?,
         };
         debug_assert_eq!(raw.resource_type.as_deref(), Some("Bundle"));
-        if raw.entry.len() > MAX_ENTRIES {
-            let detail =
-                format!("the Bundle has {} entries; at most {MAX_ENTRIES} are accepted", raw.entry.len());
-            return Err(FhirError::whole("too-long", detail));
-        }
+        let newest_first = raw.kind.as_deref() == Some("history");
         let mut entries = Vec::with_capacity(raw.entry.len());
         for (index, raw) in raw.entry.into_iter().enumerate() {
-            let method = raw.request.map(|request| match request.method.as_deref() {
-                Some("POST") => Method::Post,
-                Some("PUT") => Method::Put,
-                _ => Method::Other,
-            });
-            match raw.resource {
-                Some(resource) => entries.push(entry(index, raw.full_url, method, resource)),
-                None => entries.push(Entry {
+            let mut read = match raw.resource {
+                Some(resource) => entry(index, raw.full_url, None, resource),
+                None => Entry {
                     full_url: raw.full_url,
                     kind: String::new(),
                     id: None,
-                    method: Some(method.unwrap_or(Method::Other)),
+                    method: Some(Method::Other),
+                    if_none: None,
+                    version: Version::default(),
+                    text: None,
                     resource: Ok(Resource::Other),
-                }),
+                },
+            };
+            if let Some(asked) = raw.request {
+                // What an answer or a history says of a request was done elsewhere.
+                match kind {
+                    BundleKind::Collection => read.method = Some(asked.method()),
+                    _ => asked.ask(index, &mut read),
+                }
             }
+            read.version.newest_first = newest_first;
+            entries.push(read);
         }
         Ok(Bundle { kind, entries })
+    }
+
+    /// Resources that were put together.
+    pub fn of(entries: Vec<Entry>) -> Bundle {
+        Bundle { kind: BundleKind::Collection, entries }
     }
 
     /// Reads resources one a line, as a Bulk Data export writes them.
@@ -254,7 +311,7 @@ impl Bundle {
             })?;
             entries.push(entry(entries.len(), None, None, raw));
         }
-        Ok(Bundle { kind: BundleKind::Collection, entries })
+        Ok(Bundle::of(entries))
     }
 
     /// Puts another collection's resources behind these.
@@ -279,8 +336,16 @@ fn refused(entry: Option<usize>, release: &str, seen: String) -> FhirError {
 }
 
 fn entry(index: usize, full_url: Option<String>, method: Option<Method>, raw: &RawValue) -> Entry {
-    let failed =
-        |full_url, kind: String, id, error| Entry { full_url, kind, id, method, resource: Err(error) };
+    let failed = |full_url, kind: String, id, error| Entry {
+        full_url,
+        kind,
+        id,
+        method,
+        if_none: None,
+        version: Version::default(),
+        text: None,
+        resource: Err(error),
+    };
     let head: Head = match serde_json::from_str(raw.get()) {
         Ok(head) => head,
         Err(_) => {
@@ -301,7 +366,19 @@ fn entry(index: usize, full_url: Option<String>, method: Option<Method>, raw: &R
         Some((release, seen)) => Err(refused(Some(index), release, seen)),
         None => Ok(resource),
     });
-    Entry { full_url, kind, id: head.id.filter(|id| !id.is_empty()), method, resource }
+    let version = head.meta.as_ref().map_or_else(Version::default, Meta::version);
+    let id = head.id.filter(|id| !id.is_empty());
+    let kept = kind == "Medication" && raw.get().len() <= MAX_MEDICATION;
+    let text = kept.then(|| raw.get().into());
+    Entry { full_url, kind, id, method, if_none: None, version, text, resource }
+}
+
+/// A Medication that was kept.
+pub fn medication(text: &str) -> Option<Medication> {
+    match resource(0, "Medication", text) {
+        Ok(Resource::Medication(medication)) => Some(medication),
+        _ => None,
+    }
 }
 
 fn resource(index: usize, kind: &str, text: &str) -> Result<Resource, FhirError> {

@@ -6,7 +6,7 @@
 
 mod lookup;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use recommend::clock::parse_time;
 use recommend::{Item, Millis};
@@ -14,22 +14,31 @@ use recommend::{Item, Millis};
 use super::bundle::{Bundle, BundleKind, Entry, FhirError, Method, Resource};
 use super::items;
 use super::people::{self, List, PersonChange, Says, Statement};
+use super::references::patient_name;
 use super::references::{Index, Target, id_of};
-use super::resources::{CodeableConcept, Reference};
+use super::resources::{CodeableConcept, Medication, Reference, clean};
 use super::settle::{ItemName, Mapped, Outcome, Planned};
 
 pub(crate) use self::lookup::medication;
 
 /// Reads a Bundle's meaning. `now` is the present time, after which nothing can have happened.
 pub fn map(bundle: &Bundle, now: Millis) -> Mapped {
+    map_with(bundle, now, &HashMap::new())
+}
+
+/// As [`map`], with Medications that are known by their references: `Medication/9`.
+pub fn map_with(bundle: &Bundle, now: Millis, medications: &HashMap<String, Medication>) -> Mapped {
     let mut mapping = Mapping {
         bundle,
+        medications,
         index: Index::new(bundle),
         mapped: Mapped {
             kind: bundle.kind,
             people: BTreeMap::new(),
             items: BTreeMap::new(),
             planned: Vec::new(),
+            aliases: BTreeMap::new(),
+            unknown_drugs: 0,
             outcomes: Vec::with_capacity(bundle.entries.len()),
             now,
         },
@@ -46,11 +55,31 @@ pub fn map(bundle: &Bundle, now: Millis) -> Mapped {
         }
     }
     mapping.places();
+    mapping.by_identifier();
     mapping.mapped
+}
+
+/// References to Medications that a Bundle does not hold.
+pub fn medications_elsewhere(bundle: &Bundle) -> BTreeSet<String> {
+    let index = Index::new(bundle);
+    let reference = |entry: &Entry| {
+        let reference = match entry.resource.as_ref().ok()? {
+            Resource::MedicationRequest(request) => request.medication_reference.as_ref(),
+            Resource::MedicationStatement(statement) => statement.medication_reference.as_ref(),
+            Resource::MedicationDispense(dispense) => dispense.medication_reference.as_ref(),
+            _ => None,
+        };
+        match index.resolve(reference, &["Medication"]) {
+            Target::Outside(name) if name.starts_with("Medication/") => Some(name),
+            _ => None,
+        }
+    };
+    bundle.entries.iter().filter_map(reference).collect()
 }
 
 struct Mapping<'a> {
     bundle: &'a Bundle,
+    medications: &'a HashMap<String, Medication>,
     index: Index,
     mapped: Mapped,
 }
@@ -58,6 +87,14 @@ struct Mapping<'a> {
 impl<'a> Mapping<'a> {
     fn entry(&mut self, number: usize, entry: &'a Entry) -> Result<(), FhirError> {
         let resource = entry.resource.as_ref().map_err(Clone::clone)?;
+        if self.index.older(number) {
+            if self.bundle.kind == BundleKind::Transaction || self.index.stranger(number) {
+                let detail = "another resource of the same type and id is in the Bundle, or the same twice";
+                return Err(FhirError::at(number, entry.kind.clone(), "duplicate", detail));
+            }
+            self.left_out(number, "an older version of a resource that is here as well");
+            return Ok(());
+        }
         let asks = entry.method.is_none_or(|method| method != Method::Other);
         match self.bundle.kind {
             BundleKind::Collection => {}
@@ -75,7 +112,14 @@ impl<'a> Mapping<'a> {
                 let id = self.id(number, entry)?;
                 let person = self.person(&id);
                 person.patient = Some(number);
-                person.describe(patient);
+                person.identifiers.extend(entry.if_none.as_deref().map(patient_name));
+                if let Some(identifier) = &entry.if_none {
+                    self.mapped.aliases.insert(id.clone(), patient_name(identifier));
+                }
+                let now = self.mapped.now;
+                for left_out in self.person(&id).describe(patient, now) {
+                    self.note(number, "value", left_out.to_owned());
+                }
                 self.used(number);
             }
             Resource::AllergyIntolerance(allergy) => {
@@ -95,10 +139,12 @@ impl<'a> Mapping<'a> {
             Resource::MedicationRequest(request) => {
                 let subject = request.subject.as_ref();
                 let intent = request.intent.as_deref();
-                let ordered = intent.is_none_or(|intent| intent.ends_with("order"));
+                // What a person takes without an order comes as an active plan (US Core, Medication List).
+                let plan = intent == Some("plan");
+                let ordered = plan || intent.is_none_or(|intent| intent.ends_with("order"));
                 let status = request.status.as_deref().unwrap_or("unknown");
                 if request.do_not_perform == Some(true) || !ordered {
-                    self.left_out(number, "no order: a plan, a proposal or a prohibition");
+                    self.left_out(number, "no order: a proposal, an option or a prohibition");
                     return self.withdraws(number, entry, subject);
                 }
                 if ["cancelled", "entered-in-error", "draft"].contains(&status) {
@@ -112,7 +158,8 @@ impl<'a> Mapping<'a> {
                 self.takes(number, entry, subject, &concept, taken)?;
                 let start = || self.visit_start(request.encounter.as_ref());
                 let time = request.authored_on.clone().or_else(start);
-                self.drug(number, subject, concept, "prescription", time.as_deref())?;
+                let event = if plan { "medication" } else { "prescription" };
+                self.drug(number, subject, concept, event, time.as_deref())?;
             }
             Resource::MedicationStatement(statement) => {
                 let subject = statement.subject.as_ref();
@@ -280,6 +327,12 @@ impl<'a> Mapping<'a> {
         let user = self.subject(number, subject)?;
         let says = match says {
             Ok(says) => says,
+            // Somebody is allergic, and nobody can tell to what: the list must not look complete.
+            Err(reason) if list == List::Allergies => {
+                self.left_out(number, reason);
+                let name = self.resource_name(number, entry, None);
+                unnamed("an allergy", &name)
+            }
             Err(reason) => {
                 self.left_out(number, reason);
                 return Ok(());
@@ -309,16 +362,18 @@ impl<'a> Mapping<'a> {
         taken: bool,
     ) -> Result<(), FhirError> {
         let user = self.subject(number, subject)?;
-        let Some(concept) = concept else { return Ok(()) };
-        let says = match taken {
-            true => people::medication(concept),
-            false => Ok(Says::Nothing("not taken any more")),
+        let resource = self.resource_name(number, entry, concept.as_ref());
+        let says = match (taken, concept) {
+            // Which drug it was does not matter any more.
+            (false, _) => Says::Nothing("not taken any more"),
+            // Something is taken, and nobody can tell what: the list must not look complete.
+            (true, None) => unnamed("a medication", &resource),
+            (true, Some(concept)) => {
+                people::medication(concept).unwrap_or_else(|_| unnamed("a medication", &resource))
+            }
         };
-        let resource = self.resource_name(number, entry, Some(concept));
-        if let Ok(says) = says {
-            let list = List::Medications;
-            self.person(&user).statements.push(Statement { entry: number, list, resource, says });
-        }
+        let list = List::Medications;
+        self.person(&user).statements.push(Statement { entry: number, list, resource, says });
         Ok(())
     }
 
@@ -347,10 +402,16 @@ impl<'a> Mapping<'a> {
         time: Option<&str>,
     ) -> Result<(), FhirError> {
         let user_id = self.subject(number, subject)?;
+        // "No current medications" is no drug, and must not be recommended to others as one.
+        if matches!(concept.as_ref().map(people::medication), Some(Ok(Says::NoneKnown | Says::Nothing(_)))) {
+            self.left_out(number, "no drug, but that there is none");
+            return Ok(());
+        }
         let Some(item) = concept.as_ref().and_then(items::drug) else {
             let kind = &self.bundle.entries[number].kind;
             let note = format!("{kind}: its medication is not in the Bundle or has no code and no words");
             self.note(number, "not-found", note);
+            self.mapped.unknown_drugs += 1;
             return Ok(());
         };
         let item_id = item.item_id.clone();
@@ -431,11 +492,27 @@ impl<'a> Mapping<'a> {
         }
     }
 
+    /// People who are named by an identifier may be stored under another id.
+    fn by_identifier(&mut self) {
+        let mapped = &mut self.mapped;
+        let named = mapped.people.keys().chain(mapped.planned.iter().map(|planned| &planned.user_id));
+        let named: Vec<String> = named.filter(|id| id.contains('|')).cloned().collect();
+        for id in named {
+            let name = patient_name(&id);
+            mapped.aliases.entry(id).or_insert(name);
+        }
+    }
+
     fn item_of(&mut self, number: usize) -> Option<&mut Item> {
         let entry = &self.bundle.entries[number];
         let id = format!("{}/{}", entry.kind, id_of(entry)?);
         self.mapped.items.get_mut(&id).map(|(_, item)| item)
     }
+}
+
+/// An entry for what is there without a name. No terminology knows it, and so no drug is recommended beside it.
+fn unnamed(what: &str, resource: &str) -> Says {
+    Says::Entry { words: clean(&format!("{what} without a name ({resource})")), codes: Vec::new() }
 }
 
 /// A FHIR date or dateTime: of a year or a month its first day.

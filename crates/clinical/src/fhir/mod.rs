@@ -1,7 +1,7 @@
 //! FHIR R4 (4.0.1): Bundles read into people, items and interactions, and answers written as resources.
 //!
-//! - `resources`, `bundle`, `version`, `references`: what is read, and of which release it is
-//! - `people`, `items`, `mapping`, `settle`: what it means, and what of it can be written
+//! - `resources`, `bundle`, `request`, `version`, `references`: what is read, and of which release it is
+//! - `people`, `none_known`, `items`, `mapping`, `settle`: what it means, and what of it can be written
 //! - `deletions`: what an export says was deleted
 //! - `report`, `outcome`: what became of it, for people and for programs
 //! - `capability`: what the server says it can do
@@ -13,17 +13,19 @@ pub mod capability;
 pub mod deletions;
 pub mod items;
 pub mod mapping;
+mod none_known;
 pub mod outcome;
 pub mod people;
 pub mod references;
 pub mod report;
+mod request;
 pub mod resources;
 pub mod settle;
 mod version;
 
 pub use bundle::{Bundle, BundleKind, FhirError};
 pub use deletions::Deletions;
-pub use mapping::map;
+pub use mapping::{map, map_with, medications_elsewhere};
 pub use people::PersonChange;
 pub use report::Report;
 pub use settle::{Found, Mapped, Settled, Wanted};

@@ -7,31 +7,20 @@
 
 use std::collections::BTreeMap;
 
-use recommend::{Field, Profile, Recorded, Sex, Terminology};
+use recommend::{Field, Millis, Profile, Recorded, Sex, clock};
 
+use super::none_known::{self, Absence, is_absence};
+use super::references::{patient_name, qualified};
 use super::resources::{AllergyIntolerance, CodeableConcept, Condition, Patient, codes_of};
 
 /// Stands among the resources of an entry that was in the profile before any resource said so.
 const BY_HAND: &str = "by hand";
 /// Stands among a list's entries for the resources that say that there are none.
 const NONE_KNOWN: &str = "none known";
-
-/// Codes that say that there is no known allergy at all, or none to a drug (SNOMED CT, IPS).
-const NO_ALLERGY: [&str; 4] =
-    ["716186003", "409137002", "no-known-allergies", "no-known-medication-allergies"];
-/// Codes that say so of something that is no drug: nothing follows for drugs.
-const NO_OTHER_ALLERGY: [&str; 6] = [
-    "429625007",
-    "428607008",
-    "716184000",
-    "716220001",
-    "no-known-environmental-allergies",
-    "no-known-food-allergies",
-];
-/// Codes that say that nobody knows.
-const NO_INFORMATION: [&str; 3] = ["no-allergy-info", "no-problem-info", "no-medication-info"];
-const NO_CONDITION: [&str; 3] = ["160245001", "no-known-problems", "no-known-conditions"];
-const NO_MEDICATION: [&str; 2] = ["787481004", "no-known-medications"];
+/// Why nothing follows from "no known food allergy".
+const NO_OTHER: &str = "none known of a kind that is no drug";
+/// The earliest year of birth that somebody can have who is cared for.
+pub const EARLIEST: i32 = 1880;
 
 /// A list of a profile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,7 +42,7 @@ impl List {
         }
     }
 
-    fn field(self) -> Field {
+    pub(super) fn field(self) -> Field {
         match self {
             List::Allergies => Field::Allergy,
             List::Conditions => Field::Condition,
@@ -114,19 +103,49 @@ pub struct PersonChange {
     pub place: Option<(f64, f64)>,
     /// What resources say of the lists.
     pub statements: Vec<Statement>,
+    /// The names of the person's identifiers (`references::patient_name`).
+    pub identifiers: Vec<String>,
 }
 
 impl PersonChange {
-    /// Takes over what the Patient resource says.
-    pub fn describe(&mut self, patient: &Patient) {
-        self.birth_year = patient.birth_date.as_deref().and_then(|date| date.get(..4)?.parse().ok());
-        self.sex = match patient.gender.as_deref() {
+    /// Takes over what the Patient resource says; what of it is left out, in words.
+    pub fn describe(&mut self, patient: &Patient, now: Millis) -> Vec<&'static str> {
+        let mut left_out = Vec::new();
+        let born = patient.birth_date.as_deref();
+        let year: Option<i32> = born.and_then(|date| date.trim().get(..4)?.parse().ok());
+        // Records fill in 1800-01-01 or 0001-01-01 where nobody knows.
+        self.birth_year = year.filter(|year| (EARLIEST..=clock::year_of(now)).contains(year));
+        if born.is_some() && self.birth_year.is_none() {
+            left_out.push("a date of birth that is none, or that nobody alive has");
+        }
+        let gender = patient.gender.as_deref().map(|gender| gender.trim().to_lowercase());
+        self.sex = match gender.as_deref() {
             Some("female") => Some(Sex::Female),
             Some("male") => Some(Sex::Male),
             Some("other") => Some(Sex::Other),
-            _ => None,
+            None | Some("" | "unknown") => None,
+            Some(_) => {
+                left_out.push("a gender that FHIR R4 does not have: it has female, male, other and unknown");
+                None
+            }
         };
         self.place = patient.address.iter().find_map(|address| super::items::place(&address.extension));
+        let known =
+            patient.identifier.iter().filter(|one| one.system.as_deref().is_some_and(|own| !own.is_empty()));
+        self.identifiers.extend(known.filter_map(qualified).map(|own| patient_name(&own)));
+        left_out
+    }
+
+    /// Adds what is said of the same person under another id.
+    pub fn merge(&mut self, other: PersonChange) {
+        if other.patient.is_some() {
+            self.patient = other.patient;
+            self.birth_year = other.birth_year.or(self.birth_year);
+            self.sex = other.sex.or(self.sex);
+            self.place = other.place.or(self.place);
+        }
+        self.statements.extend(other.statements);
+        self.identifiers.extend(other.identifiers);
     }
 
     /// The profile after what is said here.
@@ -185,7 +204,12 @@ fn apply_list(profile: &mut Profile, list: List, statements: &[&Statement]) {
             Says::NoneKnown => (NONE_KNOWN, &[][..]),
             Says::Entry { words, codes } => (words.as_str(), codes.as_slice()),
         };
-        let by_hand = entries.iter().flatten().any(|entry| entry == words) && !recorded.contains_key(words);
+        // An empty list of nobody's is one that somebody wrote.
+        let there = match statement.says {
+            Says::NoneKnown => entries.as_ref().is_some_and(Vec::is_empty),
+            _ => entries.iter().flatten().any(|entry| entry == words),
+        };
+        let by_hand = there && !recorded.contains_key(words);
         let known = recorded.entry(words.to_owned()).or_default();
         if by_hand {
             known.resources.push(BY_HAND.to_owned());
@@ -215,7 +239,10 @@ fn apply_list(profile: &mut Profile, list: List, statements: &[&Statement]) {
     *slot = match entries {
         // Absence is no knowledge: a list whose last entry was taken back is unknown again.
         Some(left)
-            if left.is_empty() && !none_known && before.as_ref().is_none_or(|before| !before.is_empty()) =>
+            if left.is_empty()
+                && !none_known
+                && (gone.iter().any(|words| words == NONE_KNOWN)
+                    || before.as_ref().is_none_or(|before| !before.is_empty())) =>
         {
             None
         }
@@ -242,10 +269,13 @@ pub fn allergy(allergy: &AllergyIntolerance) -> Result<Says, &'static str> {
         return Ok(Says::Nothing("inactive or resolved"));
     }
     let concept = allergy.code.as_ref().ok_or("without a code")?;
-    if concept.has(&NO_OTHER_ALLERGY) {
-        return Ok(Says::Nothing("none known of a kind that is no drug"));
+    // Some records say "no known allergy" once for each category.
+    let categories: Vec<&str> = allergy.category.iter().flatten().flatten().map(String::as_str).collect();
+    let of_drugs = categories.is_empty() || categories.contains(&"medication");
+    if !of_drugs && none_known::of(List::Allergies, concept) == Absence::None {
+        return Ok(Says::Nothing(NO_OTHER));
     }
-    says(List::Allergies, concept, &NO_ALLERGY)
+    says(List::Allergies, concept)
 }
 
 /// What a Condition says of the conditions.
@@ -264,23 +294,24 @@ pub fn condition(condition: &Condition) -> Result<Says, &'static str> {
     if over || (clinical.is_empty() && abated) {
         return Ok(Says::Nothing("inactive or resolved"));
     }
-    says(List::Conditions, condition.code.as_ref().ok_or("without a code")?, &NO_CONDITION)
+    says(List::Conditions, condition.code.as_ref().ok_or("without a code")?)
 }
 
 /// What a drug that is taken says of the medications.
 pub fn medication(concept: &CodeableConcept) -> Result<Says, &'static str> {
-    says(List::Medications, concept, &NO_MEDICATION)
+    says(List::Medications, concept)
 }
 
-fn says(list: List, concept: &CodeableConcept, none: &[&str]) -> Result<Says, &'static str> {
-    if concept.has(&NO_INFORMATION) {
-        return Ok(Says::Nothing("no information"));
+fn says(list: List, concept: &CodeableConcept) -> Result<Says, &'static str> {
+    match none_known::of(list, concept) {
+        Absence::Not => {}
+        Absence::None | Absence::NoDrug => return Ok(Says::NoneKnown),
+        Absence::NoOther => return Ok(Says::Nothing(NO_OTHER)),
+        Absence::Unknown => return Ok(Says::Nothing("no information")),
     }
-    let words = concept.words().filter(|words| !words.is_empty()).ok_or("without a code")?;
-    // "NKDA" in words alone is known to the terminology.
-    let meaning = Terminology::shared(&[]).understand(list.field(), &words);
-    if concept.has(none) || (meaning.known && meaning.names.is_empty()) {
-        return Ok(Says::NoneKnown);
-    }
-    Ok(Says::Entry { words, codes: concept.codes() })
+    // A code for "none" beside something that is named is no code of that.
+    let named = concept.coding.iter().filter(|coding| !is_absence(list, coding)).cloned().collect();
+    let named = CodeableConcept { coding: named, text: concept.text.clone() };
+    let words = named.words().filter(|words| !words.is_empty()).ok_or("without a code")?;
+    Ok(Says::Entry { words, codes: named.codes() })
 }

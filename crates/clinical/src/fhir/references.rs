@@ -3,9 +3,12 @@
 //! that names nothing here names something that may be stored already. References are followed from a
 //! resource to the next a fixed number of times, so that circles end.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use super::bundle::{Bundle, Entry, Resource};
+use sha2::{Digest, Sha256};
+
+use super::bundle::{Bundle, Entry, Method, Resource};
+use super::request::decoded;
 use super::resources::{Identifier, Reference};
 
 /// What a reference stands for.
@@ -24,13 +27,18 @@ pub enum Target {
 /// The names of a Bundle's entries.
 pub struct Index {
     names: HashMap<String, usize>,
+    older: Vec<bool>,
+    strangers: HashSet<usize>,
+    /// The servers of entries that have an address.
+    servers: HashMap<usize, String>,
 }
 
 impl Index {
-    /// Of this Bundle. Of two entries of one name the first has it.
+    /// Of this Bundle. Of two entries of one name the first has it; of versions of one resource the newest.
     pub fn new(bundle: &Bundle) -> Index {
         let mut names = HashMap::new();
-        for (index, entry) in bundle.entries.iter().enumerate() {
+        let (older, strangers) = older_versions(bundle);
+        for (index, entry) in bundle.entries.iter().enumerate().filter(|(index, _)| !older[*index]) {
             let mut name = |name: String| {
                 names.entry(name).or_insert(index);
             };
@@ -40,11 +48,25 @@ impl Index {
             if let Some(id) = &entry.id {
                 name(format!("{}/{id}", entry.kind));
             }
-            for identifier in identifiers(&entry.resource).iter().filter_map(qualified) {
+            let named = identifiers(&entry.resource).iter().filter_map(qualified);
+            for identifier in named.chain(entry.if_none.clone()) {
                 name(format!("{}?identifier={identifier}", entry.kind));
             }
         }
-        Index { names }
+        let server =
+            |(index, entry): (usize, &Entry)| Some((index, server(entry.full_url.as_deref()?)?.to_owned()));
+        let servers = bundle.entries.iter().enumerate().filter_map(server).collect();
+        Index { names, older, strangers, servers }
+    }
+
+    /// Whether the Bundle has a newer version of this entry's resource.
+    pub fn older(&self, entry: usize) -> bool {
+        self.older.get(entry) == Some(&true)
+    }
+
+    /// Whether an entry that is older has the type and id of another resource: one of another server.
+    pub fn stranger(&self, entry: usize) -> bool {
+        self.strangers.contains(&entry)
     }
 
     /// What a reference stands for. `kinds` are the types that it may be of where it does not say so.
@@ -67,7 +89,7 @@ impl Index {
             return Target::Nothing;
         }
         if let Some((kind, query)) = written.split_once("?identifier=") {
-            return self.named(format!("{}?identifier={query}", last(kind)));
+            return self.named(format!("{}?identifier={}", last(kind), decoded(query)));
         }
         // Of "https://host/fhir/Patient/7/_history/2" what counts is "Patient/7".
         let path = written.split("/_history/").next().unwrap_or(written).trim_end_matches('/');
@@ -75,7 +97,18 @@ impl Index {
         match (parts.next(), parts.next()) {
             (Some(id), Some(kind)) if !id.is_empty() && !kind.is_empty() => {
                 let name = format!("{kind}/{id}");
-                self.names.get(&name).map_or(Target::Outside(name), |&index| Target::Entry(index))
+                match self.names.get(&name) {
+                    None => Target::Outside(name),
+                    // Another server's resource of this type and id is another one.
+                    Some(index)
+                        if server(path)
+                            .zip(self.servers.get(index))
+                            .is_some_and(|(own, other)| own != other) =>
+                    {
+                        Target::Nothing
+                    }
+                    Some(&index) => Target::Entry(index),
+                }
             }
             _ => Target::Nothing,
         }
@@ -84,6 +117,18 @@ impl Index {
     fn named(&self, name: String) -> Target {
         self.names.get(&name).map_or(Target::Identified(name), |&index| Target::Entry(index))
     }
+}
+
+/// The name under which a person's identifier is kept: a digest, as the identifier may be one that nobody should read.
+pub fn patient_name(identifier: &str) -> String {
+    let digest = Sha256::digest(identifier);
+    digest.iter().fold("Patient#".to_owned(), |name, byte| format!("{name}{byte:02x}"))
+}
+
+/// The server of an absolute address of a resource, whatever the scheme.
+fn server(address: &str) -> Option<&str> {
+    let rest = address.strip_prefix("https://").or_else(|| address.strip_prefix("http://"))?;
+    rest.trim_end_matches('/').rsplitn(3, '/').nth(2)
 }
 
 fn last(path: &str) -> &str {
@@ -107,11 +152,46 @@ fn identifiers<E>(resource: &Result<Resource, E>) -> &[Identifier] {
     }
 }
 
-/// The id by which an entry is kept: its own, or else that of its `fullUrl`, or else its first identifier.
-/// It is the same each time that the same resource comes.
+/// Entries of which the Bundle has a newer version as well: by when they were made, by their numbers, or else by their
+/// order. And which of them are of another server, by their addresses.
+fn older_versions(bundle: &Bundle) -> (Vec<bool>, HashSet<usize>) {
+    let mut older = vec![false; bundle.entries.len()];
+    let mut strangers = HashSet::new();
+    let mut newest: HashMap<(&str, &str), usize> = HashMap::new();
+    for (index, entry) in bundle.entries.iter().enumerate() {
+        let Some(id) = entry.id.as_deref().filter(|_| !entry.kind.is_empty()) else { continue };
+        let Some(known) = newest.insert((&entry.kind, id), index) else { continue };
+        let (first, second) = (bundle.entries[known].version, entry.version);
+        let times = first.updated.zip(second.updated).map(|(first, second)| second.cmp(&first));
+        let numbers = first.number.zip(second.number).map(|(first, second)| second.cmp(&first));
+        let order = times.filter(|order| order.is_ne()).or(numbers).filter(|order| order.is_ne());
+        let gone = if order.map_or(!second.newest_first, std::cmp::Ordering::is_gt) { known } else { index };
+        older[gone] = true;
+        if gone == index {
+            newest.insert((&entry.kind, id), known);
+        }
+        let address =
+            |entry: usize| bundle.entries[entry].full_url.as_deref().filter(|url| url.starts_with("http"));
+        if address(known).zip(address(index)).is_some_and(|(first, second)| first != second) {
+            strangers.insert(gone);
+        }
+    }
+    (older, strangers)
+}
+
+/// The id by which an entry is kept: its own, or else the identifier by which it is not to be made twice, or else that of
+/// its `fullUrl`, or else its first identifier. It is the same each time that the same resource comes; of a person who is
+/// to be added, a `urn:uuid` is new each time.
 pub fn id_of(entry: &Entry) -> Option<String> {
-    if let Some(id) = &entry.id {
+    if let Some(id) = entry.id.as_ref().or(entry.if_none.as_ref()) {
         return Some(id.clone());
+    }
+    let added = entry.method == Some(Method::Post) && entry.kind == "Patient";
+    let new_each_time = entry.full_url.as_deref().is_some_and(|url| url.starts_with("urn:uuid:"));
+    if let Some(identifier) =
+        identifiers(&entry.resource).iter().find_map(qualified).filter(|_| added && new_each_time)
+    {
+        return Some(identifier);
     }
     let url = entry.full_url.as_deref().map(|url| url.strip_prefix("urn:uuid:").unwrap_or(url));
     let url = url.map(|url| last(url.strip_prefix("urn:oid:").unwrap_or(url))).filter(|id| !id.is_empty());

@@ -51,7 +51,7 @@ parts! {
     Patient { identifier: Vec<Identifier>, gender: Option<String>, birth_date: Option<String>, address: Vec<Address> }
 
     /// What a person must not be given.
-    AllergyIntolerance { clinical_status: Option<Value>, verification_status: Option<Value>, code: Option<CodeableConcept>,
+    AllergyIntolerance { category: Option<Vec<Option<String>>>, clinical_status: Option<Value>, verification_status: Option<Value>, code: Option<CodeableConcept>,
         patient: Option<Reference>, #[serde(rename = "type")] kind: Option<Value>, substance: Option<IgnoredAny> }
 
     /// What a person has.
@@ -74,7 +74,7 @@ parts! {
         medication_codeable_concept: Option<CodeableConcept>, medication_reference: Option<Reference>,
         subject: Option<Reference>, context: Option<Reference>, effective_date_time: Option<String>,
         effective_period: Option<Period>, date_asserted: Option<String>,
-        medication: Option<IgnoredAny>, patient: Option<IgnoredAny>, contained: Vec<Contained> }
+        medication: Option<IgnoredAny>, patient: Option<IgnoredAny>, taken: Option<IgnoredAny>, contained: Vec<Contained> }
 
     /// A drug that was handed out.
     MedicationDispense { status: Option<String>,

@@ -54,6 +54,8 @@ pub struct Wanted {
     pub items: BTreeSet<String>,
     /// Items by type and identifier: `Practitioner?identifier=system|value`.
     pub identifiers: BTreeSet<String>,
+    /// People by the names of their identifiers (`references::patient_name`).
+    pub people_by_identifier: BTreeSet<String>,
 }
 
 /// What was found of it.
@@ -65,6 +67,8 @@ pub struct Found {
     pub items: BTreeSet<String>,
     /// By type and identifier: the id of the item.
     pub identifiers: HashMap<String, String>,
+    /// By the name of an identifier: the id of the person.
+    pub people_by_identifier: HashMap<String, String>,
 }
 
 /// A Bundle's meaning.
@@ -77,6 +81,10 @@ pub struct Mapped {
     pub(super) planned: Vec<Planned>,
     /// What became of each entry, so far.
     pub(super) outcomes: Vec<Outcome>,
+    /// People who may be stored under another id: by the id here the name of an identifier that they have.
+    pub(super) aliases: BTreeMap<String, String>,
+    /// Drugs whose Medication is not in the Bundle.
+    pub(super) unknown_drugs: usize,
     pub(super) now: Millis,
 }
 
@@ -93,6 +101,12 @@ pub struct Settled {
     pub outcomes: Vec<Outcome>,
     /// Interactions left out because their item is not known here.
     pub unknown_items: usize,
+    /// Entries left out because their person is not known here.
+    pub unknown_people: usize,
+    /// Drugs whose Medication is not known here.
+    pub unknown_drugs: usize,
+    /// The entry that each of the interactions comes from.
+    happened: Vec<usize>,
 }
 
 impl Mapped {
@@ -112,7 +126,39 @@ impl Mapped {
                 ItemName::Identified(name) => drop(wanted.identifiers.insert(name.clone())),
             }
         }
+        for (id, name) in &self.aliases {
+            wanted.people.insert(id.clone());
+            wanted.people_by_identifier.insert(name.clone());
+        }
         wanted
+    }
+
+    /// Gives people the ids under which they are stored; these ids.
+    fn rename(&mut self, found: &Found) -> BTreeSet<String> {
+        let mut stored = BTreeSet::new();
+        for (id, name) in std::mem::take(&mut self.aliases) {
+            let Some(known) = found.people_by_identifier.get(&name) else { continue };
+            if found.people.contains(&id) {
+                continue;
+            }
+            stored.insert(known.clone());
+            if let Some(person) = self.people.remove(&id) {
+                if let Some(patient) = person.patient {
+                    self.outcomes[patient].location = Some(format!("Patient/{known}"));
+                }
+                match self.people.get_mut(known) {
+                    Some(other) => other.merge(person),
+                    None => {
+                        let person = PersonChange { user_id: known.clone(), ..person };
+                        self.people.insert(known.clone(), person);
+                    }
+                }
+            }
+            for planned in self.planned.iter_mut().filter(|planned| planned.user_id == id) {
+                planned.user_id.clone_from(known);
+            }
+        }
+        stored
     }
 
     /// What can be written, given what is stored already.
@@ -120,6 +166,7 @@ impl Mapped {
     /// # Errors
     /// Of a transaction everything that is wrong with it; of a collection what cannot be read.
     pub fn settle(mut self, found: &Found) -> Result<Settled, Vec<FhirError>> {
+        let renamed = self.rename(found);
         let here = |person: &PersonChange, outcomes: &[Outcome]| {
             person.patient.is_some_and(|patient| outcomes[patient].error.is_none())
         };
@@ -129,6 +176,7 @@ impl Mapped {
             .filter(|person| here(person, &self.outcomes))
             .map(|person| &person.user_id)
             .chain(&found.people)
+            .chain(&renamed)
             .collect();
         let said = self
             .people
@@ -137,6 +185,7 @@ impl Mapped {
         let happened = self.planned.iter().map(|planned| (planned.entry, &planned.user_id));
         let unknown: BTreeSet<usize> =
             said.chain(happened).filter(|(_, user)| !known.contains(user)).map(|(entry, _)| entry).collect();
+        let unknown_people = unknown.len();
         for number in unknown {
             let outcome = &mut self.outcomes[number];
             let detail = "refers to a Patient that is neither in the Bundle nor stored";
@@ -170,12 +219,12 @@ impl Mapped {
         if !refused.is_empty() {
             return Err(refused);
         }
-        Ok(self.write(found))
+        Ok(Settled { unknown_people, ..self.write(found) })
     }
 
     fn write(mut self, found: &Found) -> Settled {
         let sound = |outcomes: &[Outcome], entry: usize| outcomes[entry].error.is_none();
-        let mut settled = Settled::default();
+        let mut settled = Settled { unknown_drugs: self.unknown_drugs, ..Settled::default() };
         for mut person in std::mem::take(&mut self.people).into_values() {
             person.statements.retain(|statement| sound(&self.outcomes, statement.entry));
             let described = person.patient.is_some_and(|patient| sound(&self.outcomes, patient));
@@ -217,19 +266,47 @@ impl Mapped {
             let key = (interaction.user_id.clone(), interaction.item_id.clone(), planned.event, planned.time);
             if seen.insert(key) {
                 settled.interactions.push(interaction);
+                settled.happened.push(planned.entry);
             }
         }
         let items = std::mem::take(&mut self.items).into_values();
         let spoken_of = |entries: &[usize]| entries.iter().any(|entry| sound(&self.outcomes, *entry));
         settled.items = items.filter(|(entries, _)| spoken_of(entries)).map(|(_, item)| item).collect();
-        let kept: BTreeSet<&str> = settled.items.iter().map(|item| item.item_id.as_str()).collect();
+        let kept: BTreeSet<String> = settled.items.iter().map(|item| item.item_id.clone()).collect();
         let stays = |interaction: &Interaction| {
-            kept.contains(interaction.item_id.as_str())
+            kept.contains(&interaction.item_id)
                 || found.items.contains(&interaction.item_id)
                 || found.identifiers.values().any(|id| *id == interaction.item_id)
         };
-        settled.interactions.retain(stays);
+        settled.keep_interactions(stays);
         settled.outcomes = self.outcomes;
         settled
+    }
+}
+
+impl Settled {
+    fn keep_interactions(&mut self, stays: impl Fn(&Interaction) -> bool) {
+        let both = std::mem::take(&mut self.interactions).into_iter().zip(std::mem::take(&mut self.happened));
+        (self.interactions, self.happened) = both.filter(|(interaction, _)| stays(interaction)).unzip();
+    }
+
+    /// Leaves out a person who does not fit, with all that is said of the person: of a batch or a collection the others
+    /// go in.
+    pub fn leave_out(&mut self, user_id: &str, detail: &str) {
+        let of_person = |person: &&PersonChange| person.user_id == user_id;
+        let said = self.people.iter().filter(of_person);
+        let said =
+            said.flat_map(|person| person.statements.iter().map(|said| said.entry).chain(person.patient));
+        let happened = self.interactions.iter().zip(&self.happened);
+        let happened = happened.filter(|(one, _)| one.user_id == user_id).map(|(_, entry)| *entry);
+        let entries: BTreeSet<usize> = said.chain(happened).collect();
+        for entry in entries {
+            let outcome = &mut self.outcomes[entry];
+            outcome.used = false;
+            outcome.notes.push(("business-rule", detail.to_owned()));
+            outcome.error = Some(FhirError::at(entry, outcome.kind.clone(), "business-rule", detail));
+        }
+        self.people.retain(|person| person.user_id != user_id);
+        self.keep_interactions(|interaction| interaction.user_id != user_id);
     }
 }

@@ -217,6 +217,11 @@ fn other_releases_are_named() {
             json!({"resourceType": "AllergyIntolerance", "patient": patient, "clinicalStatus": "active"}),
         ),
         (
+            "STU3",
+            json!({"resourceType": "MedicationStatement", "subject": patient, "status": "active", "taken": "n",
+                "medicationCodeableConcept": {"text": "Warfarin"}}),
+        ),
+        (
             "R5",
             json!({"resourceType": "MedicationRequest", "subject": patient, "medication": {"concept": {"text": "x"}}}),
         ),
@@ -290,5 +295,211 @@ proptest::proptest! {
                 settled.people.iter().for_each(|person| person.apply(&mut Profile::default()));
             }
         }
+    }
+}
+
+/// A Bundle of entries as they are.
+fn entries(kind: &str, entries: &[Value]) -> Bundle {
+    Bundle::read(&json!({"resourceType": "Bundle", "type": kind, "entry": entries}).to_string()).unwrap()
+}
+
+fn asks(resource: Value, method: &str, url: &str) -> Value {
+    json!({"resource": resource, "request": {"method": method, "url": url}})
+}
+
+#[test]
+fn the_address_of_a_request_and_its_resource_name_the_same_thing() {
+    for (entry, words) in [
+        (asks(ann(), "PUT", "Patient/ann"), None),
+        (asks(ann(), "PUT", "https://ehr.example.org/fhir/Patient/ann"), None),
+        (asks(ann(), "POST", "Patient"), None),
+        (asks(json!({"resourceType": "Patient"}), "PUT", "Patient/ann"), None),
+        (asks(ann(), "PUT", "Patient/bob"), Some("another id")),
+        (asks(ann(), "PUT", "Practitioner/ann"), Some("another type")),
+        (asks(ann(), "POST", "AllergyIntolerance"), Some("another type")),
+        (asks(ann(), "PUT", "Patient?identifier=urn:mrn|7"), Some("conditional update")),
+    ] {
+        let settled =
+            map(&entries("transaction", std::slice::from_ref(&entry)), NOW).settle(&Found::default());
+        match words {
+            None => assert_eq!(settled.unwrap().people[0].user_id, "ann", "{entry}"),
+            Some(words) => assert!(settled.unwrap_err()[0].detail.contains(words), "{entry}"),
+        }
+    }
+}
+
+#[test]
+fn a_conditional_create_is_the_same_person_each_time() {
+    let created = |uuid: &str, search: &str| {
+        json!({"fullUrl": format!("urn:uuid:{uuid}"), "resource": {"resourceType": "Patient"},
+            "request": {"method": "POST", "url": "Patient", "ifNoneExist": search}})
+    };
+    let allergy = |uuid: &str| {
+        let mut said = allergy("a", json!({"text": "Penicillin"}), "confirmed");
+        said["patient"]["reference"] = json!(format!("urn:uuid:{uuid}"));
+        asks(said, "POST", "AllergyIntolerance")
+    };
+    for uuid in ["1111", "2222"] {
+        for search in ["identifier=urn:mrn|55", "identifier=urn%3Amrn%7C55"] {
+            let bundle = entries("transaction", &[created(uuid, search), allergy(uuid)]);
+            let settled = map(&bundle, NOW).settle(&Found::default()).unwrap();
+            assert_eq!((settled.people.len(), settled.people[0].user_id.as_str()), (1, "urn:mrn|55"));
+            // Somebody who is stored under an id of the hospital's is that person.
+            let mapped = map(&bundle, NOW);
+            let name = mapped.wanted().people_by_identifier.first().unwrap().clone();
+            let known = Found { people_by_identifier: [(name, "ann".to_owned())].into(), ..Found::default() };
+            let settled = mapped.settle(&known).unwrap();
+            assert_eq!((settled.people.len(), settled.people[0].user_id.as_str()), (1, "ann"));
+            assert_eq!(settled.people[0].statements.len(), 1);
+        }
+    }
+    let other = map(&entries("transaction", &[created("1", "name=Doe")]), NOW).settle(&Found::default());
+    assert!(other.unwrap_err()[0].detail.contains("ifNoneExist"));
+}
+
+#[test]
+fn of_versions_of_one_resource_the_newest_counts() {
+    let version = |number: u32, day: u32, status: &str| {
+        let mut said = allergy("v", snomed("716186003", "No known allergy"), status);
+        said["meta"] =
+            json!({"versionId": number.to_string(), "lastUpdated": format!("2025-01-{day:02}T00:00:00Z")});
+        said
+    };
+    let (first, wrong) = (version(1, 1, "confirmed"), version(2, 2, "entered-in-error"));
+    for order in [[&first, &wrong], [&wrong, &first]] {
+        let all = [ann(), order[0].clone(), order[1].clone()];
+        assert_eq!(profile(&settle("collection", &all).unwrap()).allergies, None);
+        let errors = settle("transaction", &all).unwrap_err();
+        assert_eq!((errors[0].code, errors.len()), ("duplicate", 1), "a transaction has each once");
+    }
+    // Without a word on versions the order counts; a history begins with the newest.
+    let bare = |status: &str| allergy("v", snomed("716186003", "No known allergy"), status);
+    let (said, wrong) = (bare("confirmed"), bare("entered-in-error"));
+    assert_eq!(
+        profile(&settle("collection", &[ann(), said.clone(), wrong.clone()]).unwrap()).allergies,
+        None
+    );
+    assert_eq!(profile(&settle("history", &[ann(), wrong, said]).unwrap()).allergies, None);
+}
+
+#[test]
+fn what_has_no_name_is_in_the_list_so_that_it_does_not_look_complete() {
+    let none = allergy("a", json!({"text": "NKDA"}), "confirmed");
+    let unnamed =
+        json!({"resourceType": "AllergyIntolerance", "id": "b", "patient": {"reference": "Patient/ann"}});
+    let known = profile(&settle("transaction", &[ann(), none, unnamed]).unwrap());
+    assert_eq!(known.allergies.map(|all| all.len()), Some(1));
+    let order = |id: &str, status: &str, intent: &str, reference: &str| {
+        json!({"resourceType": "MedicationRequest", "id": id, "status": status, "intent": intent,
+            "subject": {"reference": "Patient/ann"}, "medicationReference": {"reference": reference}})
+    };
+    let lisinopril = json!({"resourceType": "Medication", "id": "l", "code": {"text": "Lisinopril"}});
+    let taken = [
+        ann(),
+        lisinopril,
+        order("m", "active", "order", "Medication/l"),
+        order("n", "active", "order", "Medication/9"),
+    ];
+    let settled = settle("transaction", &taken).unwrap();
+    assert_eq!(settled.unknown_drugs, 1);
+    let mut known = profile(&settled);
+    assert_eq!(known.medications.as_ref().map(Vec::len), Some(2), "{known:?}");
+    // It is stopped by its status, whatever it was.
+    let stopped = settle("transaction", &[ann(), order("n", "stopped", "order", "Medication/9")]).unwrap();
+    stopped.people[0].apply(&mut known);
+    assert_eq!(known.medications, Some(vec!["Lisinopril".to_owned()]));
+    // What a person takes without an order is an active plan.
+    let plan =
+        settle("transaction", &[ann(), taken[1].clone(), order("p", "active", "plan", "Medication/l")]);
+    assert_eq!(profile(&plan.unwrap()).medications, Some(vec!["Lisinopril".to_owned()]));
+}
+
+#[test]
+fn no_known_allergy_of_another_category_says_nothing_of_drugs() {
+    for (category, allergies) in [("food", None), ("environment", None), ("medication", Some(Vec::new()))] {
+        let mut none = allergy("a", snomed("716186003", "No known allergy"), "confirmed");
+        none["category"] = json!([category]);
+        assert_eq!(
+            profile(&settle("transaction", &[ann(), none]).unwrap()).allergies,
+            allergies,
+            "{category}"
+        );
+    }
+    let words = allergy("a", json!({"text": "No known food allergies"}), "confirmed");
+    assert_eq!(profile(&settle("transaction", &[ann(), words]).unwrap()).allergies, None);
+}
+
+#[test]
+fn odd_births_and_genders_are_left_out_and_said() {
+    for (member, value) in [
+        ("birthDate", "1800-01-01"),
+        ("birthDate", "0001-01-01"),
+        ("birthDate", "2090-01-01"),
+        ("birthDate", "ünknown"),
+        ("gender", "weiblich"),
+    ] {
+        let mut patient = ann();
+        patient[member] = json!(value);
+        let settled = settle("transaction", &[patient]).unwrap();
+        assert_eq!(settled.outcomes[0].notes.len(), 1, "{value}");
+        assert!(!settled.outcomes[0].notes[0].1.contains(value));
+    }
+    let mut patient = ann();
+    patient["gender"] = json!("Female ");
+    assert_eq!(settle("transaction", &[patient]).unwrap().people[0].sex, Some(Sex::Female));
+}
+
+#[test]
+fn a_request_has_a_bounded_number_of_entries() {
+    let list = vec!["{}"; super::bundle::MAX_ENTRIES_SENT + 1].join(",");
+    let text = format!("{{\"resourceType\":\"Bundle\",\"type\":\"batch\",\"entry\":[{list}]}}");
+    assert_eq!(Bundle::read_sent(&text).unwrap_err().code, "too-long");
+    assert_eq!(Bundle::read(&text).unwrap().entries.len(), super::bundle::MAX_ENTRIES_SENT + 1);
+}
+
+#[test]
+fn people_of_two_servers_with_one_id_are_not_made_one() {
+    let of = |server: &str| {
+        json!({"fullUrl": format!("https://{server}.example/fhir/Patient/ann"), "resource": ann(),
+            "request": {"method": "PUT", "url": "Patient/ann"}})
+    };
+    for kind in ["transaction", "collection"] {
+        let errors = map(&entries(kind, &[of("a"), of("b")]), NOW).settle(&Found::default()).unwrap_err();
+        assert_eq!(errors[0].code, "duplicate", "{kind}");
+    }
+    let batch = map(&entries("batch", &[of("a"), of("b")]), NOW).settle(&Found::default()).unwrap();
+    assert_eq!(batch.outcomes.iter().filter(|outcome| outcome.error.is_some()).count(), 1);
+    assert!(map(&entries("collection", &[of("a"), of("a")]), NOW).settle(&Found::default()).is_ok());
+    for (server, known) in [("a", true), ("b", false)] {
+        let mut said = allergy("x", json!({"text": "Penicillin"}), "confirmed");
+        said["patient"]["reference"] = json!(format!("http://{server}.example/fhir/Patient/ann"));
+        let settled = map(&entries("transaction", &[of("a"), asks(said, "POST", "AllergyIntolerance")]), NOW);
+        assert_eq!(settled.settle(&Found::default()).is_ok(), known, "{server}");
+    }
+}
+
+#[test]
+fn an_order_of_nothing_is_no_drug() {
+    for words in ["None", "No current medications"] {
+        let order = json!({"resourceType": "MedicationRequest", "id": "m", "status": "active", "intent": "order",
+            "subject": {"reference": "Patient/ann"}, "authoredOn": "2020-05-01", "medicationCodeableConcept": {"text": words}});
+        let settled = settle("transaction", &[ann(), order]).unwrap();
+        assert!(settled.items.is_empty() && settled.interactions.is_empty(), "{words}");
+        assert_eq!(profile(&settled).medications, Some(Vec::new()));
+    }
+}
+
+#[test]
+fn an_empty_list_goes_with_what_said_so_unless_somebody_wrote_it() {
+    let said = |status: &str| {
+        settle("transaction", &[ann(), allergy("a", snomed("716186003", ""), status)]).unwrap()
+    };
+    for (before, after) in [(None, None), (Some(Vec::new()), Some(Vec::new()))] {
+        let mut known = Profile { allergies: before, ..Profile::default() };
+        said("confirmed").people[0].apply(&mut known);
+        assert_eq!(known.allergies, Some(Vec::new()));
+        said("confirmed").people[0].apply(&mut known);
+        said("entered-in-error").people[0].apply(&mut known);
+        assert_eq!(known.allergies, after);
     }
 }

@@ -82,6 +82,7 @@ pub fn other_release(resource: &Resource, kind: &str) -> Option<(&'static str, S
         },
         Resource::MedicationStatement(statement) => match () {
             () if statement.patient.is_some() => seen("DSTU2", "MedicationStatement.patient"),
+            () if statement.taken.is_some() => seen("STU3", "MedicationStatement.taken"),
             () if statement.medication.is_some() => seen("R5", "MedicationStatement.medication"),
             () => None,
         },

@@ -5,10 +5,14 @@
 //! An allergy and a diagnosis are known by the person and their code or words, so that a message that comes again changes
 //! nothing. One that a later message leaves out stays: a message says what its sender knows, not all that is known.
 
+use std::collections::BTreeSet;
+
+use recommend::clock;
 use serde_json::{Value, json};
 
 use super::message::{Hl7Error, Message};
 use crate::dicom::uid::derived;
+use crate::fhir::people::EARLIEST;
 
 /// The events that are read.
 pub const EVENTS: [&str; 4] = ["A01", "A04", "A08", "A31"];
@@ -37,6 +41,12 @@ pub fn bundle(message: &Message) -> Result<Value, Hl7Error> {
     if message.get(("MSH", 0), 9, 1) != "ADT" {
         return Err(Hl7Error::new("MSH-9", 200, "messages of type ADT are read"));
     }
+    // Chapter 2.9.2.2: what is sent for training or debugging is nobody's record. A sender that says nothing means it.
+    let processing = message.get(("MSH", 0), 11, 1);
+    if !["", "P"].contains(&processing.as_str()) {
+        let detail = "of the processing IDs P (production) is taken; T and D are of training and debugging";
+        return Err(Hl7Error::new("MSH-11", 202, detail));
+    }
     let event = message.get(("MSH", 0), 9, 2);
     if !EVENTS.contains(&event.as_str()) {
         return Err(Hl7Error::new("MSH-9", 201, format!("the events {} are read", EVENTS.join(", "))));
@@ -53,6 +63,11 @@ pub fn bundle(message: &Message) -> Result<Value, Hl7Error> {
     for nth in 0..message.count("DG1") {
         entries.extend(diagnosis(message, nth, &patient, &reference).map(entry));
     }
+    // Said twice, it is one resource all the same; of what is said of it the last counts.
+    let mut known = BTreeSet::new();
+    entries.reverse();
+    entries.retain(|entry| known.insert(entry["request"]["url"].to_string()));
+    entries.reverse();
     Ok(json!({"resourceType": "Bundle", "type": "transaction", "entry": entries}))
 }
 
@@ -68,12 +83,12 @@ fn patient_id(message: &Message) -> Result<String, Hl7Error> {
     let of_hospital = |own: &&Vec<String>| own.get(4).is_some_and(|kind| kind == "MR" || kind == "PI");
     let chosen = all.iter().find(of_hospital).or(all.first());
     let id = chosen.and_then(|own| own.first()).cloned().unwrap_or_default();
-    let sound = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
+    let sound = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
     match (id.is_empty(), id.len() <= 64 && id.chars().all(sound)) {
         (true, _) => Err(Hl7Error::new("PID-3", 101, "there is no identifier of the patient")),
         (false, true) => Ok(id),
         (false, false) => {
-            let detail = "an identifier has at most 64 letters, digits, dashes and dots";
+            let detail = "an identifier has at most 64 letters, digits, dashes, dots and underscores";
             Err(Hl7Error::new("PID-3", 102, detail))
         }
     }
@@ -90,6 +105,15 @@ fn person(message: &Message, id: &str) -> Result<Value, Hl7Error> {
             (8, true) => format!("{}-{}-{}", &digits[..4], &digits[4..6], &digits[6..]),
             _ => return Err(Hl7Error::new("PID-7", 102, "a date of birth is YYYY, YYYYMM or YYYYMMDD")),
         };
+        // Who sends one wrong can be told; of a Bundle of many only that person's date is left out.
+        let year = digits[..4].parse().unwrap_or(0);
+        if !(EARLIEST..=clock::year_of(clock::now())).contains(&year) {
+            return Err(Hl7Error::new(
+                "PID-7",
+                102,
+                format!("a year of birth is from {EARLIEST} to this one"),
+            ));
+        }
         patient["birthDate"] = json!(date);
     }
     let gender = match message.get(("PID", 0), 8, 1).as_str() {
@@ -131,11 +155,17 @@ fn allergy(message: &Message, nth: usize, patient: &str, reference: &Value) -> O
 fn diagnosis(message: &Message, nth: usize, patient: &str, reference: &Value) -> Option<Value> {
     let mut code = concept(message, ("DG1", nth), 3).unwrap_or_else(|| json!({}));
     let words = message.get(("DG1", nth), 4, 1);
-    if !words.is_empty() && code.get("text").is_none() {
+    // Senders of 2.2 and 2.3 write the words here beside a code of the house.
+    if !words.is_empty()
+        && message.get(("DG1", nth), 3, 2).is_empty()
+        && message.get(("DG1", nth), 3, 5).is_empty()
+    {
         code["text"] = json!(words);
     }
     code.as_object().filter(|members| !members.is_empty())?;
+    let deleted = message.get(("DG1", nth), 21, 1) == "D";
     let verified = match message.get(("DG1", nth), 6, 1).as_str() {
+        _ if deleted => "entered-in-error",
         "A" | "W" => "provisional",
         _ => "confirmed",
     };
@@ -231,6 +261,26 @@ mod tests {
     }
 
     #[test]
+    fn a_diagnosis_has_the_words_beside_a_code_of_the_house_and_can_be_deleted() {
+        let of_diagnosis = |segment: &str| {
+            let bundle = of(&A01.replace("DG1|1||E11.9^Type 2 diabetes^I10||20260301|A", segment)).unwrap();
+            bundle["entry"][3]["resource"].clone()
+        };
+        let asthma = of_diagnosis("DG1|1|L|A123|Asthma|20260301|F");
+        assert_eq!(asthma["code"]["text"], "Asthma");
+        let gone = of_diagnosis(&format!("DG1|1||E11.9^Type 2 diabetes^I10||20260301|F{}D", "|".repeat(15)));
+        assert_eq!(gone["verificationStatus"]["coding"][0]["code"], "entered-in-error");
+        let before = of_diagnosis("DG1|1||E11.9^Type 2 diabetes^I10||20260301|F");
+        assert_eq!(gone["id"], before["id"], "it is the same diagnosis");
+    }
+
+    #[test]
+    fn what_is_said_twice_is_one_resource() {
+        let text = A01.replace("AL1|2|", "AL1|3|DA|7980^Penicillin G^RXNORM|SV|hives\rAL1|2|");
+        assert_eq!(of(&text).unwrap(), of(A01).unwrap());
+    }
+
+    #[test]
     fn what_is_not_read_is_told_by_its_place_and_never_repeated() {
         for (from, to, place, code) in [
             ("ADT^A01", "ORM^O01", "MSH-9", 200),
@@ -238,7 +288,10 @@ mod tests {
             ("PID|1||77^^^NAT^NI~p1^^^H^MR", "PID|1||", "PID-3", 101),
             ("p1^^^H^MR", "Jane Doe^^^H^MR", "PID-3", 102),
             ("19540301", "yesterday", "PID-7", 102),
+            ("19540301", "17540301", "PID-7", 102),
             ("PID|1|", "PIX|1|", "PID", 100),
+            ("|P|2.5.1", "|T|2.5.1", "MSH-11", 202),
+            ("|P|2.5.1", "|D|2.5.1", "MSH-11", 202),
         ] {
             let error = of(&A01.replacen(from, to, 1)).unwrap_err();
             assert_eq!((error.place, error.code), (place, code));

@@ -59,7 +59,13 @@ impl Mapping<'_> {
         reference: Option<&Reference>,
         contained: &[Contained],
     ) -> Option<CodeableConcept> {
-        medication(self.bundle, &self.index, concept, reference, contained)
+        medication(self.bundle, &self.index, concept, reference, contained).or_else(|| {
+            // One that came with an earlier Bundle.
+            match self.index.resolve(reference, &["Medication"]) {
+                Target::Outside(name) => self.medications.get(&name)?.code.clone(),
+                _ => None,
+            }
+        })
     }
 
     pub(super) fn visit_start(&self, encounter: Option<&Reference>) -> Option<String> {

@@ -1,0 +1,149 @@
+//! What came before, put beside what comes now. An older version of a resource changes nothing, as a record may be sent in
+//! any order: an entry in error must not come back. A resource that moves to another person says no more of the first, whom
+//! it never concerned. An order may refer to a Medication of an earlier Bundle, since an export that begins where the last
+//! one ended has only what has changed.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use clinical::fhir::Settled;
+use clinical::fhir::bundle::{Bundle, Version, medication};
+use clinical::fhir::people::{PersonChange, Says, Statement};
+use clinical::fhir::resources::Medication;
+
+use crate::store::{Known, Store, StoreError};
+
+/// The Medications that are known by these references.
+pub(super) async fn medications(
+    store: &dyn Store,
+    references: &BTreeSet<String>,
+) -> Result<HashMap<String, Medication>, StoreError> {
+    let names: Vec<String> = references.iter().cloned().collect();
+    let known = store.known(&names).await?.into_iter();
+    Ok(known.filter_map(|known| Some((known.name, medication(known.said.as_deref()?)?))).collect())
+}
+
+/// Leaves out what is older than what came before, and takes back what resources said of the people to whom they do not
+/// belong any more. What is to be remembered once the Bundle is taken in.
+pub(super) async fn compare(
+    store: &dyn Store,
+    bundle: &Bundle,
+    settled: &mut Settled,
+) -> Result<BTreeMap<String, Known>, StoreError> {
+    let mut names: BTreeSet<String> = BTreeSet::new();
+    for person in &settled.people {
+        names.extend(person.patient.map(|_| format!("Patient/{}", person.user_id)));
+        names.extend(person.identifiers.iter().cloned());
+        names.extend(person.statements.iter().map(|said| said.resource.clone()).filter(|name| lasts(name)));
+    }
+    let names: Vec<String> = names.into_iter().collect();
+    let known = store.known(&names).await?;
+    let known: HashMap<String, Known> = known.into_iter().map(|known| (known.name.clone(), known)).collect();
+    let mut remember = BTreeMap::new();
+    let mut moved: BTreeMap<String, Vec<Statement>> = BTreeMap::new();
+    let here: BTreeMap<String, String> = settled
+        .people
+        .iter()
+        .flat_map(|person| {
+            person.statements.iter().map(|said| (said.resource.clone(), person.user_id.clone()))
+        })
+        .collect();
+    for person in &mut settled.people {
+        let user_id = person.user_id.clone();
+        let row = |name: &str, version: Version| Known {
+            name: name.to_owned(),
+            user_id: Some(user_id.clone()),
+            said: None,
+            updated: version.updated,
+            version: version.number.and_then(|number| i64::try_from(number).ok()),
+        };
+        if let Some(patient) = person.patient {
+            let (name, version) = (format!("Patient/{}", person.user_id), bundle.entries[patient].version);
+            if known.get(&name).is_some_and(|known| older(version, known)) {
+                (person.birth_year, person.sex, person.place) = (None, None, None);
+                settled.outcomes[patient].notes.push(note());
+            } else {
+                remember.insert(name.clone(), row(&name, version));
+            }
+        }
+        for name in &person.identifiers {
+            let mut row = row(name, Version::default());
+            // An identifier that two people have, such as a family's insurance, says of neither who it is.
+            if known.get(name).is_some_and(|known| known.user_id != row.user_id)
+                || remember.contains_key(name)
+            {
+                row.user_id = None;
+            }
+            remember.insert(name.clone(), row);
+        }
+        person.statements.retain(|said| {
+            if !lasts(&said.resource) {
+                return true;
+            }
+            let version = bundle.entries[said.entry].version;
+            let before = known.get(&said.resource);
+            if before.is_some_and(|known| older(version, known)) {
+                let outcome = &mut settled.outcomes[said.entry];
+                outcome.used = false;
+                outcome.notes.push(note());
+                return false;
+            }
+            if let Some(other) =
+                before.and_then(|known| known.user_id.as_ref()).filter(|other| **other != user_id)
+                && here.get(&said.resource) == Some(&user_id)
+            {
+                let says = Says::Nothing("of somebody else");
+                moved.entry(other.clone()).or_default().push(Statement { says, ..said.clone() });
+            }
+            remember.insert(said.resource.clone(), row(&said.resource, version));
+            true
+        });
+    }
+    for (user_id, statements) in moved {
+        let person = PersonChange { user_id: user_id.clone(), statements, ..PersonChange::default() };
+        match settled.people.iter_mut().find(|known| known.user_id == user_id) {
+            Some(known) => known.statements.extend(person.statements),
+            None => settled.people.push(person),
+        }
+    }
+    for entry in bundle.entries.iter().filter(|entry| entry.resource.is_ok()) {
+        if let (Some(text), Some(id)) = (&entry.text, &entry.id) {
+            let name = format!("Medication/{id}");
+            remember.insert(name.clone(), Known { name, said: Some(text.to_string()), ..Known::default() });
+        }
+    }
+    Ok(remember)
+}
+
+/// Writes down what is to be remembered of those who went in.
+pub(super) async fn remember(
+    store: &dyn Store,
+    settled: &Settled,
+    known: BTreeMap<String, Known>,
+) -> Result<(), StoreError> {
+    let went_in: BTreeSet<&String> = settled.people.iter().map(|person| &person.user_id).collect();
+    let known: Vec<Known> = known
+        .into_values()
+        .filter(|known| known.user_id.as_ref().is_none_or(|user| went_in.contains(user)))
+        .collect();
+    store.put_known(&known).await
+}
+
+fn note() -> (&'static str, String) {
+    ("informational", "an older version than the one that came before".to_owned())
+}
+
+/// Whether a name is of a resource with an id, which names the same thing in the next Bundle.
+fn lasts(name: &str) -> bool {
+    !name.contains('#')
+}
+
+/// Whether a version was made before the one that is known. Of versions without a time nobody can tell.
+fn older(version: Version, known: &Known) -> bool {
+    match (version.updated, known.updated) {
+        (Some(now), Some(before)) if now != before => now < before,
+        _ => {
+            let number = version.number.and_then(|number| i64::try_from(number).ok());
+            number.zip(known.version).is_some_and(|(now, before)| now < before)
+        }
+    }
+}

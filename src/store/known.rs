@@ -1,0 +1,93 @@
+//! What has to be known of FHIR resources that came before; see the table `resources_known`.
+
+use super::Answer;
+use recommend::Millis;
+
+/// What is known of a resource.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Known {
+    /// Type and id: `AllergyIntolerance/a1`; or of a person's identifier `Patient#` and a digest.
+    pub name: String,
+    /// Whose it is; of an identifier that two people have, nobody's.
+    pub user_id: Option<String>,
+    /// Of a Medication: the resource.
+    pub said: Option<String>,
+    /// When the version was made that came last.
+    pub updated: Option<Millis>,
+    /// Its number.
+    pub version: Option<i64>,
+}
+
+/// A row as it is read.
+pub(in crate::store) type KnownRow = (String, Option<String>, Option<String>, Option<Millis>, Option<i64>);
+
+impl From<KnownRow> for Known {
+    fn from((name, user_id, said, updated, version): KnownRow) -> Known {
+        Known { name, user_id, said, updated, version }
+    }
+}
+
+/// Rows of one statement: at five values each below the limits of both databases.
+pub(in crate::store) const ROWS: usize = 1_000;
+
+/// The part of the store that knows resources.
+pub trait KnownStore: Send + Sync {
+    /// What is known of these, in any order.
+    fn known<'a>(&'a self, names: &'a [String]) -> Answer<'a, Vec<Known>>;
+
+    /// Adds or replaces what is known. No name may be there twice; people have to be stored.
+    fn put_known<'a>(&'a self, known: &'a [Known]) -> Answer<'a, ()>;
+}
+
+/// Makes the adapter of one database: its type, its name for sqlx, and how it names an error.
+macro_rules! known_adapter {
+    ($store:ty, $database:ty, $error:path) => {
+        impl crate::store::known::KnownStore for $store {
+            fn known<'a>(&'a self, names: &'a [String]) -> Answer<'a, Vec<crate::store::known::Known>> {
+                Box::pin(async move {
+                    let mut known = Vec::new();
+                    for names in names.chunks(crate::store::known::ROWS) {
+                        let mut select = sqlx::QueryBuilder::<$database>::new(
+                            "SELECT name, user_id, said, updated, version FROM resources_known WHERE name IN (",
+                        );
+                        let mut list = select.separated(", ");
+                        for name in names {
+                            list.push_bind(name.as_str());
+                        }
+                        list.push_unseparated(")");
+                        let rows = select.build_query_as::<crate::store::known::KnownRow>().persistent(false);
+                        let rows = rows.fetch_all(&self.pool).await.map_err($error)?;
+                        known.extend(rows.into_iter().map(Into::into));
+                    }
+                    Ok(known)
+                })
+            }
+
+            fn put_known<'a>(&'a self, known: &'a [crate::store::known::Known]) -> Answer<'a, ()> {
+                Box::pin(async move {
+                    for rows in known.chunks(crate::store::known::ROWS) {
+                        let mut insert = sqlx::QueryBuilder::<$database>::new(
+                            "INSERT INTO resources_known (name, user_id, said, updated, version) ",
+                        );
+                        insert.push_values(rows, |mut values, row| {
+                            values
+                                .push_bind(row.name.as_str())
+                                .push_bind(row.user_id.as_deref())
+                                .push_bind(row.said.as_deref())
+                                .push_bind(row.updated)
+                                .push_bind(row.version);
+                        });
+                        insert.push(
+                            " ON CONFLICT (name) DO UPDATE SET user_id = excluded.user_id, said = excluded.said, \
+                             updated = excluded.updated, version = excluded.version",
+                        );
+                        let _turn = self.turn().await?;
+                        insert.build().persistent(false).execute(&self.pool).await.map_err($error)?;
+                    }
+                    Ok(())
+                })
+            }
+        }
+    };
+}
+pub(in crate::store) use known_adapter;
