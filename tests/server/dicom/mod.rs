@@ -174,6 +174,50 @@ async fn an_image_that_is_stored_twice_has_one_result() {
     assert_eq!(files(get(&server, &study, "*/*").await).await, once);
 }
 
+/// As an archive corrects a patient: the same SOP Instance UID.
+#[tokio::test]
+async fn an_image_that_has_changed_under_its_uid_is_answered_anew_and_its_old_results_go() {
+    let server = start(&["--dicom-results", "sr"]);
+    let report = async |study: &str| {
+        let response = get(&server, &format!("/dicom-web/studies/{study}/metadata"), "*/*").await;
+        let all = if response.status() == 404 { json!([]) } else { json_of(response).await };
+        all.as_array()
+            .unwrap()
+            .iter()
+            .map(|one| (first(one, "00100020").clone(), first(one, "00080018").clone()))
+            .collect::<Vec<_>>()
+    };
+    json_of(stow(&server, "/dicom-web/studies", &[&radiograph("1.2.3.1"), &radiograph("1.2.3.2")]).await)
+        .await;
+    let before = report(STUDY).await;
+    assert_eq!(before.len(), 2);
+    let right = changed("1.2.3.1", |set| {
+        set.text(tags::PATIENT_ID, b"LO", "p2");
+    });
+    json_of(stow(&server, "/dicom-web/studies", &[&right]).await).await;
+    let corrected = report(STUDY).await;
+    let of = |patient: &str| {
+        corrected.iter().filter(|(own, _)| own == patient).map(|(_, uid)| uid.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!((of("p1").len(), of("p2").len()), (1, 1), "{corrected:?}");
+    assert!(before.iter().all(|(_, uid)| *uid != of("p2")[0]), "archives keep what they have under a UID");
+    // Of another study, and then of another picture.
+    let moved = |set: &mut DataSet| {
+        set.text(tags::PATIENT_ID, b"LO", "p2").text(tags::STUDY, b"UI", "1.2.826.0.1.3680043.8.498.9");
+    };
+    json_of(stow(&server, "/dicom-web/studies", &[&changed("1.2.3.1", moved)]).await).await;
+    let elsewhere = report("1.2.826.0.1.3680043.8.498.9").await;
+    assert_eq!((report(STUDY).await.len(), elsewhere.len()), (1, 1));
+    let blank = changed("1.2.3.1", |set| {
+        moved(set);
+        set.bytes(tags::PIXELS, vec![9; 256 * 256]);
+    });
+    json_of(stow(&server, "/dicom-web/studies", &[&blank]).await).await;
+    let shown = report("1.2.826.0.1.3680043.8.498.9").await;
+    assert_eq!(shown.len(), 1);
+    assert_ne!(shown, elsewhere);
+}
+
 #[tokio::test]
 async fn what_cannot_be_answered_is_named_with_its_reason() {
     let server = start(&[]);

@@ -6,6 +6,7 @@
 //! has one result.
 
 mod capture;
+mod charset;
 mod code;
 mod content;
 pub mod data_set;
