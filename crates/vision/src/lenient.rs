@@ -278,3 +278,19 @@ fn the_bytes_of_a_picture_are_others_where_it_looks_different() {
     }
     assert_eq!(bytes(b"no DICOM"), b"no DICOM");
 }
+
+/// PS3.5 section 8.2.1: a JPEG frame has the stored bits alone, whatever High Bit says; pydicom shifts none of them.
+#[test]
+fn the_bits_of_a_jpeg_frame_are_not_shifted() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/vision/");
+    for name in ["jpeg-lossless-12.dcm", "jpeg-lossless-8.dcm", "jpeg.dcm"] {
+        let right = std::fs::read(format!("{folder}{name}")).unwrap();
+        let at = right.windows(8).position(|eight| eight == b"\x28\0\x02\x01US\x02\0").unwrap() + 8;
+        let allocated = right.windows(8).position(|eight| eight == b"\x28\0\0\x01US\x02\0").unwrap() + 8;
+        let mut labelled = right.clone();
+        labelled[at] = 15;
+        labelled[allocated] = 16;
+        assert_ne!(right[at], 15, "{name}");
+        assert_eq!(grey(&labelled), grey(&right), "{name}");
+    }
+}

@@ -115,7 +115,11 @@ async fn an_image_that_has_changed_under_its_uid_takes_the_place_of_what_it_was(
         Received { image: "as it is".into(), patient: "p2".into(), study: "1.3".into(), ..image("1.2.3") };
     store.queue_dicom(&[image("1.2.3")], 1).await.unwrap();
     let before = store.take_dicom(1000, 2000).await.unwrap().unwrap();
-    assert_eq!(store.queue_dicom(&[changed.clone()], 1).await.unwrap(), [true], "it waits in its own place");
+    assert_eq!(
+        store.queue_dicom(std::slice::from_ref(&changed), 1).await.unwrap(),
+        [true],
+        "it waits in its own place"
+    );
     assert_eq!(store.dicom_backlog().await.unwrap().waiting, 1);
     let now = store.take_dicom(1000, 2000).await.unwrap().unwrap();
     assert_eq!(now.instance, changed);

@@ -11,8 +11,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value as Json, json};
 
-use super::charset;
 use super::tags::{self, Tag};
+use super::text::{escaped, groups, person, texts};
 
 /// Explicit VR Little Endian, in which everything is written.
 pub const EXPLICIT_LITTLE: &str = "1.2.840.10008.1.2.1";
@@ -290,57 +290,12 @@ pub fn data_set_of(file: &[u8]) -> &[u8] {
     file.get(144 + length as usize..).unwrap_or_default()
 }
 
-/// The values of text, decoded; none where that cannot be done.
-fn texts(vr: &[u8; 2], text: &[u8], charset: &str) -> Vec<String> {
-    let Some(decoded) = charset::decoded(text, charset, vr == b"PN") else { return Vec::new() };
-    let trimmed = |text: &str| text.trim_matches(['\0', ' ']).to_string();
-    match vr {
-        b"LT" | b"ST" | b"UT" | b"UR" => vec![trimmed(&decoded)],
-        _ => decoded.split('\\').map(trimmed).collect(),
-    }
-}
-
-/// The groups of a person's name that are there, by their names in JSON and XML (PS3.18 section F.2.2).
-fn groups(name: &str) -> impl Iterator<Item = (&'static str, &str)> {
-    let names = ["Alphabetic", "Ideographic", "Phonetic"];
-    names.into_iter().zip(name.split('=')).filter(|(_, group)| !group.is_empty())
-}
-
 /// A number as JSON has it, without a fraction where there is none.
 fn whole(number: f64) -> Json {
     match number.fract() == 0.0 && number.abs() < 1e15 {
         true => json!(number as i64),
         false => json!(number),
     }
-}
-
-/// A person's name as DICOM's XML has it.
-fn person(out: &mut String, number: usize, name: &str) {
-    const COMPONENTS: [&str; 5] = ["FamilyName", "GivenName", "MiddleName", "NamePrefix", "NameSuffix"];
-    out.push_str(&format!("<PersonName number=\"{number}\">"));
-    for (group, own) in groups(name) {
-        out.push_str(&format!("<{group}>"));
-        for (component, part) in COMPONENTS.iter().zip(own.split('^')).filter(|(_, part)| !part.is_empty()) {
-            out.push_str(&format!("<{component}>{}</{component}>", escaped(part)));
-        }
-        out.push_str(&format!("</{group}>"));
-    }
-    out.push_str("</PersonName>");
-}
-
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            c if c.is_control() => out.push(' '),
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ mod synthetic;
 pub mod tags;
 #[cfg(test)]
 mod tests;
+mod text;
 pub mod uid;
 
 pub use capture::{Drawing, capture};

@@ -324,6 +324,9 @@ fn jpeg_frame(bytes: &[u8], layout: &mut Layout) -> Result<Stored, DecodeError> 
         // Signed samples of fewer bits than are stored have their sign in the highest they have.
         if layout.signed && u16::from(header.precision) < layout.stored {
             layout.stored = header.precision.into();
+        }
+        // Words that were coded whole are shifted, and not samples that have no more bits than are stored.
+        if u16::from(header.precision) <= layout.stored {
             layout.shift = 0;
         }
         return Ok(Stored { codes: values.into_iter().map(|word| layout.code(word)).collect(), rgb8: false });
@@ -343,6 +346,8 @@ fn jpeg_frame(bytes: &[u8], layout: &mut Layout) -> Result<Stored, DecodeError> 
         return Ok(Stored { codes: words.map(|word| layout.code(word)).collect(), rgb8: false });
     }
     let values = jpeg::decode_samples(bytes, &header, colour).map_err(in_dicom)?;
+    // Eight bits are what there is, wherever the attributes say that they lie.
+    layout.shift = 0;
     let rgb8 = header.components == 3;
     Ok(Stored {
         codes: if rgb8 {
