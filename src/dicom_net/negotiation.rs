@@ -150,7 +150,8 @@ mod tests {
         let lossless = "1.2.840.10008.1.2.4.70";
         assert_eq!(of(CR, &["1.2.840.10008.1.2.4.100", lossless]), (0, lossless.to_string()));
         assert_eq!(of(CR, &["1.2.840.10008.1.2.4.100"]).0, 4);
-        assert_eq!(of("1.2.840.10008.5.1.4.1.1.88.34", &[IMPLICIT_LITTLE]).0, 3);
+        assert_eq!(of("1.2.840.10008.5.1.4.1.1.88.11", &[IMPLICIT_LITTLE]).0, 3);
+        assert_eq!(of(Kind::Report.sop_class(), &[IMPLICIT_LITTLE]).0, 0, "of ours, which may come back");
         assert_eq!(of(VERIFICATION, &[IMPLICIT_LITTLE]).0, 0);
         assert_eq!(of(VERIFICATION, &[lossless]).0, 4);
     }
