@@ -78,6 +78,8 @@ fn documented() -> OpenApiRouter<AppState> {
         .routes(routes!(dicom_web::store::store, dicom_web::search::studies))
         .routes(routes!(dicom_web::store::store_of_study, dicom_web::retrieve::study))
         .routes(routes!(dicom_web::retrieve::metadata))
+        .routes(routes!(dicom_web::retrieve::series_metadata))
+        .routes(routes!(dicom_web::retrieve::instance_metadata))
         .routes(routes!(dicom_web::search::series))
         .routes(routes!(dicom_web::search::study_instances))
         .routes(routes!(dicom_web::retrieve::series))

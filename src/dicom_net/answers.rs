@@ -1,7 +1,8 @@
 //! From a DICOM image to its results: which models answer it, their answers, and the objects made of them.
 //!
 //! The network's queue and STOW-RS go through this one piece of code. An image whose results are there already is not
-//! answered again: they are sent again as they are.
+//! answered again: they are sent again as they are. One that has changed under its UID (another patient, study or
+//! picture, as an archive's corrections leave it) is another image, whose results take the place of the old ones.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -26,6 +27,7 @@ use crate::store::dicom::DicomResult;
 use crate::store::hl7::Outgoing;
 use crate::store::{Store, StoreError};
 use recommend::clock;
+use sha2::{Digest, Sha256};
 use vision::segment::SegmentError;
 use vision::{Format, Samples};
 
@@ -126,7 +128,10 @@ struct Made {
 /// It is no DICOM image, or does not say which.
 pub fn source(file: &[u8]) -> Result<Source, AnswerError> {
     let found = vision::attributes(file, &Source::wanted()).ok_or(AnswerError::NoDicom)?;
-    Ok(Source::read(|tag| found.get(&tag).cloned())?)
+    let source = Source::read(|tag| found.get(&tag).cloned())?;
+    let mut picture = Sha256::new();
+    vision::picture_bytes(file, |part| picture.update(part));
+    Ok(source.digested(&picture.finalize()))
 }
 
 /// The models that answer an image: of those that are configured, or else of those whose manifest names its modality,
@@ -230,6 +235,12 @@ pub async fn keep(
     answered: &Answered,
 ) -> Result<(), StoreError> {
     let now = clock::now();
+    if let Some(number) = number
+        && !store.waits_dicom(number).await?
+    {
+        // It was erased, or came again and has changed, while it was answered.
+        return Ok(());
+    }
     if !answered.messages.is_empty() {
         store.queue_hl7(&answered.messages).await?;
     }
@@ -373,6 +384,7 @@ fn message(maker: &Maker<'_>, source: &Source, made: &Made, receiver: &Receiver)
     Outgoing {
         id: hl7::message_id(source, maker.model, maker.version),
         source: source.sop_instance.clone(),
+        image: source.image.clone(),
         patient: source.patient_id.clone(),
         created: maker.now,
         message: hl7::result(source, &finding, receiver, maker.now),
@@ -387,6 +399,7 @@ fn result(maker: &Maker<'_>, source: &Source, set: &DataSet) -> DicomResult {
         study: source.study.clone(),
         sop_class: of(tags::SOP_CLASS),
         source: source.sop_instance.clone(),
+        image: source.image.clone(),
         patient: source.patient_id.clone(),
         model: maker.model.to_string(),
         version: maker.version.to_string(),

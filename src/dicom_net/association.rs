@@ -18,7 +18,7 @@ use super::answers::{self, AnswerError};
 use super::command::{CANCEL, Command, ECHO, STORE};
 use super::intake::NotQueued;
 use super::listen::Network;
-use super::negotiation::{Refusal, Titles, VERIFICATION, agree, is_storage, words};
+use super::negotiation::{Refusal, Titles, agree, is_ours, is_storage, words};
 use super::pdu::{self, MOST_DATA, Pdu, PduError, Pdv};
 use crate::inference::head;
 use crate::store::AuditRow;
@@ -262,7 +262,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Association<S> {
         let Some((class, syntax)) = self.contexts.get(&context) else {
             return refuse(status::NOT_UNDERSTOOD, "no such presentation context");
         };
-        if class == VERIFICATION || !is_storage(class) || *class != command.sop_class {
+        if !(is_storage(class) || is_ours(class)) || *class != command.sop_class {
             return refuse(status::CLASS_NOT_SUPPORTED, "another SOP class was agreed on");
         }
         let file: Bytes = part10(&command.sop_class, &command.sop_instance, syntax, &bytes).into();
@@ -286,11 +286,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Association<S> {
             Ok(_) => {}
             Err(_) => return refuse(status::OUT_OF_RESOURCES, "the database is not available"),
         }
+        if !is_storage(class) {
+            return refuse(status::CLASS_NOT_SUPPORTED, "of this class only what was made here is taken");
+        }
         if answers::models(&registry, &state.config, &source).is_empty() {
             return refuse(status::NO_MODEL, &AnswerError::NoModel.to_string());
         }
         let received = Received {
             sop_instance: source.sop_instance,
+            image: source.image,
             study: source.study,
             patient: source.patient_id,
             caller: self.caller.clone(),

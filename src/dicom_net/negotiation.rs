@@ -1,5 +1,7 @@
 //! What is agreed on when an association begins: which images may come, and how they are written.
 
+use clinical::dicom::Kind;
+
 use super::pdu::{APPLICATION, Associate, Context, MOST_DATA};
 
 /// The SOP class of C-ECHO.
@@ -46,6 +48,11 @@ pub fn is_storage(sop_class: &str) -> bool {
     number.is_some_and(|number| STORAGE.contains(&number))
 }
 
+/// Whether results of ours are of this class: they come back where everything is forwarded.
+pub fn is_ours(sop_class: &str) -> bool {
+    [Kind::Report, Kind::Capture, Kind::Segmentation].iter().any(|kind| kind.sop_class() == sop_class)
+}
+
 /// Who may call whom.
 pub struct Titles<'a> {
     /// Our title.
@@ -79,7 +86,7 @@ pub fn agree(request: &Associate, titles: &Titles<'_>) -> Result<Associate, Refu
 fn answer(context: &Context) -> Context {
     let reads: fn(&str) -> bool = match context.abstract_syntax.as_str() {
         VERIFICATION => |syntax| matches!(syntax, IMPLICIT_LITTLE | "1.2.840.10008.1.2.1"),
-        class if is_storage(class) => vision::is_read,
+        class if is_storage(class) || is_ours(class) => vision::is_read,
         _ => return refused(context, 3),
     };
     match context.transfer_syntaxes.iter().find(|syntax| reads(syntax)) {
@@ -143,7 +150,8 @@ mod tests {
         let lossless = "1.2.840.10008.1.2.4.70";
         assert_eq!(of(CR, &["1.2.840.10008.1.2.4.100", lossless]), (0, lossless.to_string()));
         assert_eq!(of(CR, &["1.2.840.10008.1.2.4.100"]).0, 4);
-        assert_eq!(of("1.2.840.10008.5.1.4.1.1.88.34", &[IMPLICIT_LITTLE]).0, 3);
+        assert_eq!(of("1.2.840.10008.5.1.4.1.1.88.11", &[IMPLICIT_LITTLE]).0, 3);
+        assert_eq!(of(Kind::Report.sop_class(), &[IMPLICIT_LITTLE]).0, 0, "of ours, which may come back");
         assert_eq!(of(VERIFICATION, &[IMPLICIT_LITTLE]).0, 0);
         assert_eq!(of(VERIFICATION, &[lossless]).0, 4);
     }

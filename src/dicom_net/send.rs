@@ -22,8 +22,9 @@ const LOOK: Duration = Duration::from_secs(1);
 const LIMIT: Duration = Duration::from_secs(60);
 /// Longest pause between two tries.
 const LONGEST: Duration = Duration::from_secs(600);
-/// How often a result is offered to a peer that says that it does not take it.
-const REFUSALS: i64 = 5;
+/// How often a result is offered to a peer that says that it does not take it: over nearly two hours, in which people may mend its
+/// list of what it takes.
+const REFUSALS: i64 = 20;
 
 /// Why a result was not sent.
 #[derive(Debug, thiserror::Error)]
@@ -39,10 +40,17 @@ pub enum SendError {
 impl From<ClientError> for SendError {
     fn from(error: ClientError) -> SendError {
         match error {
+            ClientError::Status(status) if passes(status) => SendError::Unreached(error.to_string()),
             ClientError::NoContext | ClientError::Status(_) => SendError::Refused(error.to_string()),
             error => SendError::Unreached(error.to_string()),
         }
     }
+}
+
+/// Whether a status of C-STORE, or a failure reason of STOW-RS, is about the peer's own state, which passes, and not about the
+/// instance: out of resources (PS3.4 table B.2-1), processing failure and resource limitation (PS3.7 annex C).
+pub fn passes(status: u16) -> bool {
+    matches!(status, 0xa700..=0xa7ff | 0x0110 | 0x0213)
 }
 
 /// The peer, and the ways to it.
@@ -145,5 +153,23 @@ async fn note(
     metrics::counter!("medserve_dicom_sent_total", "result" => counted).increment(1);
     if let Err(error) = store.sent_result(&result.sop_instance, due, failure.as_deref()).await {
         tracing::warn!(%error, "what became of a DICOM result was not written down; it may be sent twice");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_out_of_resources_is_tried_for_as_long_as_what_is_not_reached() {
+        let sent = |status| SendError::from(ClientError::Status(status));
+        for passing in [0xa700, 0xa7ff, 0x0110, 0x0213] {
+            assert!(matches!(sent(passing), SendError::Unreached(_)), "{passing:04X}");
+        }
+        for lasting in [0xa900, 0xc000, 0x0122, 0x0124] {
+            assert!(matches!(sent(lasting), SendError::Refused(_)), "{lasting:04X}");
+        }
+        let offered: u64 = (1..REFUSALS).map(|tries| pause(tries, LONGEST).as_secs()).sum();
+        assert!(offered > 6600, "{offered} s, nearly two hours");
     }
 }

@@ -21,6 +21,8 @@ use recommend::Millis;
 pub struct Received {
     /// SOP Instance UID.
     pub sop_instance: String,
+    /// The digest of what it says and shows.
+    pub image: String,
     /// Study Instance UID.
     pub study: String,
     /// Patient ID; empty where the image has none.
@@ -59,6 +61,8 @@ pub struct DicomResult {
     pub sop_class: String,
     /// The image's SOP Instance UID.
     pub source: String,
+    /// The digest of what the image said and showed.
+    pub image: String,
     /// Patient ID.
     pub patient: String,
     /// The model that answered.
@@ -101,8 +105,8 @@ pub struct Backlog {
 
 /// The part of the store that DICOM needs.
 pub trait DicomStore: Send + Sync {
-    /// Has images wait, all in one transaction; one that waits already does so once. Of each whether it waits: false
-    /// where `most` wait.
+    /// Has images wait, all in one transaction; one that waits already does so once, and where it has changed since, as
+    /// it is now. Of each whether it waits: false where `most` wait.
     fn queue_dicom<'a>(&'a self, instances: &'a [Received], most: u32) -> Answer<'a, Vec<bool>>;
 
     /// The image whose turn it is at `now`; it is nobody else's before `until`.
@@ -115,13 +119,17 @@ pub trait DicomStore: Send + Sync {
     fn fail_dicom<'a>(&'a self, number: i64, reason: &'a str) -> Answer<'a, ()>;
 
     /// Keeps results and ends the wait of their image, if it waited; with `due` they are to be sent. A result that is
-    /// there stays as it is, but for being sent again.
+    /// there stays as it is, but for being sent again. Results of the image as it was before it changed go. Where the image
+    /// with this number waits no more (it was erased, or has changed meanwhile), nothing is kept.
     fn answer_dicom<'a>(
         &'a self,
         number: Option<i64>,
         results: &'a [DicomResult],
         due: Option<Millis>,
     ) -> Answer<'a, ()>;
+
+    /// Whether the image with this number still waits for its answer.
+    fn waits_dicom(&self, number: i64) -> Answer<'_, bool>;
 
     /// Which of these results there are.
     fn known_dicom<'a>(&'a self, sop_instances: &'a [String]) -> Answer<'a, Vec<String>>;
@@ -161,12 +169,12 @@ pub trait DicomStore: Send + Sync {
 
 /// The columns of a [`ResultRow`].
 pub(super) const RESULT: &str =
-    "sop_instance, series, study, sop_class, source, patient, model, version, created, metadata";
+    "sop_instance, series, study, sop_class, source, image, patient, model, version, created, metadata";
 
 from_columns! {
-    ResultRow { sop_instance, series, study, sop_class, source, patient, model, version, created, metadata }
+    ResultRow { sop_instance, series, study, sop_class, source, image, patient, model, version, created, metadata }
     FileRow { sop_instance, file, tries }
-    QueueRow { number, tries, sop_instance, study, patient, caller, address, received, file }
+    QueueRow { number, tries, sop_instance, image, study, patient, caller, address, received, file }
 }
 
 /// A row of `dicom_results` without its file.
@@ -176,6 +184,7 @@ pub(super) struct ResultRow {
     study: String,
     sop_class: String,
     source: String,
+    image: String,
     patient: String,
     model: String,
     version: String,
@@ -191,6 +200,7 @@ impl From<ResultRow> for DicomResult {
             study: row.study,
             sop_class: row.sop_class,
             source: row.source,
+            image: row.image,
             patient: row.patient,
             model: row.model,
             version: row.version,
@@ -213,6 +223,7 @@ pub(super) struct QueueRow {
     number: i64,
     tries: i64,
     sop_instance: String,
+    image: String,
     study: String,
     patient: String,
     caller: String,
@@ -223,9 +234,10 @@ pub(super) struct QueueRow {
 
 impl From<QueueRow> for Queued {
     fn from(row: QueueRow) -> Queued {
-        let QueueRow { number, tries, sop_instance, study, patient, caller, address, received, file } = row;
+        let QueueRow { number, tries, sop_instance, image, study, patient, caller, address, received, file } =
+            row;
         let file = file.into();
-        let instance = Received { sop_instance, study, patient, caller, address, received, file };
+        let instance = Received { sop_instance, image, study, patient, caller, address, received, file };
         Queued { number, tries, instance }
     }
 }

@@ -18,6 +18,8 @@ pub struct Outgoing {
     pub id: String,
     /// The SOP Instance UID of the image that it is about.
     pub source: String,
+    /// The digest of what the image said and showed.
+    pub image: String,
     /// Patient ID; empty where the image has none.
     pub patient: String,
     /// When it was made.
@@ -37,7 +39,8 @@ pub struct Hl7Backlog {
 
 /// The part of the store that sending by HL7 needs.
 pub trait Hl7Store: Send + Sync {
-    /// Has messages wait to be sent, all or none; one that is there stays as it is.
+    /// Has messages wait to be sent, all or none; one that is there stays as it is. Those about their image as it was before
+    /// it changed go.
     fn queue_hl7<'a>(&'a self, messages: &'a [Outgoing]) -> Answer<'a, ()>;
 
     /// Has the messages about an image sent again.
@@ -58,13 +61,14 @@ pub trait Hl7Store: Send + Sync {
 }
 
 from_columns! {
-    OutgoingRow { id, source, patient, created, message, tries }
+    OutgoingRow { id, source, image, patient, created, message, tries }
 }
 
 /// A row of `hl7_results`.
 pub(super) struct OutgoingRow {
     id: String,
     source: String,
+    image: String,
     patient: String,
     created: i64,
     message: String,
@@ -73,8 +77,8 @@ pub(super) struct OutgoingRow {
 
 impl From<OutgoingRow> for (Outgoing, i64) {
     fn from(row: OutgoingRow) -> (Outgoing, i64) {
-        let OutgoingRow { id, source, patient, created, message, tries } = row;
-        (Outgoing { id, source, patient, created, message }, tries)
+        let OutgoingRow { id, source, image, patient, created, message, tries } = row;
+        (Outgoing { id, source, image, patient, created, message }, tries)
     }
 }
 
@@ -87,15 +91,22 @@ macro_rules! hl7_adapter {
                 Box::pin(async move {
                     let mut transaction = self.$begin().await?;
                     for message in messages {
+                        sqlx::query("DELETE FROM hl7_results WHERE source = $1 AND image <> $2")
+                            .bind(&message.source)
+                            .bind(&message.image)
+                            .execute(&mut *transaction)
+                            .await
+                            .map_err($error)?;
                         sqlx::query(
-                            "INSERT INTO hl7_results (id, source, patient, created, due, message)
-                             VALUES ($1, $2, $3, $4, $4, $5) ON CONFLICT (id) DO NOTHING",
+                            "INSERT INTO hl7_results (id, source, patient, created, due, message, image)
+                             VALUES ($1, $2, $3, $4, $4, $5, $6) ON CONFLICT (id) DO NOTHING",
                         )
                         .bind(&message.id)
                         .bind(&message.source)
                         .bind(&message.patient)
                         .bind(message.created)
                         .bind(&message.message)
+                        .bind(&message.image)
                         .execute(&mut *transaction)
                         .await
                         .map_err($error)?;
@@ -125,7 +136,7 @@ macro_rules! hl7_adapter {
                         "UPDATE hl7_results SET due = $2, tries = tries + 1 WHERE id = (
                              SELECT id FROM hl7_results WHERE due <= $1 ORDER BY due, created LIMIT 1 ",
                         $skip,
-                        ") RETURNING id, source, patient, created, message, tries"
+                        ") RETURNING id, source, image, patient, created, message, tries"
                     ))
                     .bind(now)
                     .bind(until)

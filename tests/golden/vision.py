@@ -419,6 +419,16 @@ def dicoms():
     check("dicom VOI table", file)
     file = store("voi-lut-signed.dcm", dicom(explicit, "MONOCHROME2", signed, 16, signed=True, VOILUTSequence=Sequence([lut(-1000, entries, 12, signed=True)])))
     check("dicom VOI table, first value negative", file)
+    # The slope is negative and what comes to the table is not, so its first value is not either.
+    entries = (np.linspace(0, 1, 20000) ** 2 * 4095).astype(int)
+    turned = dict(RescaleSlope=-1, RescaleIntercept=65535)
+    file = store("voi-lut-turned.dcm", dicom(explicit, "MONOCHROME2", grey(65535)[None], 16, **turned, VOILUTSequence=Sequence([lut(40000, entries, 12)])))
+    check("dicom VOI table, falling slope", file)
+    # Entries of 16 bits where 12 are announced: pydicom gives them as they are.
+    entries = (np.linspace(0, 1, 4096) ** 2 * 4092).astype(int) * 16
+    ds = dicom(explicit, "MONOCHROME2", twelve, 12, VOILUTSequence=Sequence([lut(0, entries, 12)]))
+    file = store("voi-lut-deep.dcm", ds)
+    pixels_case("dicom VOI table deeper than announced", file, apply_voi_lut(twelve[0], pydicom.dcmread(OUT / file)), 65535, 1)
     entries = (np.sqrt(np.linspace(0, 1, 256)) * 65535).astype(int)
     file = store("modality-lut.dcm", dicom(explicit, "MONOCHROME2", grey(255)[None], 8, ModalityLUTSequence=Sequence([lut(0, entries, 16)]), WindowCenter=30000, WindowWidth=50000))
     check("dicom modality table", file)
@@ -464,6 +474,21 @@ def dicoms():
     ybr = np.asarray(Image.fromarray(c[0]).convert("YCbCr"))[None]
     file = store("ybr.dcm", dicom(explicit, "YBR_FULL", ybr, 8))
     pixels_case("dicom YBR_FULL", file, convert_color_space(ybr[0], "YBR_FULL", "RGB"), 255, 1)
+    # Subsampled as the label says, and not, as archives leave it after decompressing a JPEG: pydicom refuses the latter
+    # under that label and reads it as YBR_FULL.
+    even = np.asarray(Image.fromarray(colour(255, W + 1)).convert("YCbCr"))
+    shared = even.copy()
+    shared[:, 1::2, 1:] = even[:, ::2, 1:]
+    ds = dicom(explicit, "YBR_FULL_422", shared[None], 8)
+    fours = [shared[:, ::2, 0], shared[:, 1::2, 0], shared[:, ::2, 1], shared[:, ::2, 2]]
+    ds.PixelData = np.stack(fours, -1).tobytes()
+    file = store("ybr-422.dcm", ds)
+    expected = convert_color_space(shared, "YBR_FULL", "RGB")
+    assert np.abs(pydicom.dcmread(OUT / file).pixel_array.astype(int) - expected).max() <= 1
+    pixels_case("dicom YBR_FULL_422", file, expected, 255, 1)
+    for count in (1, 2):
+        file = store(f"ybr-422-whole-{count}.dcm", dicom(explicit, "YBR_FULL_422", np.stack([even[::-1], even][-count:]), 8))
+        pixels_case(f"dicom YBR_FULL_422 that is not subsampled, {count}", file, convert_color_space(even, "YBR_FULL", "RGB"), 255, 1, frame=count)
     c12 = colour(4095)[None]
     file = store("rgb-12.dcm", dicom(explicit, "RGB", c12, 12))
     pixels_case("dicom RGB 12 bit", file, np.round(c12[0] / 4095 * 65535), 65535, 1)
@@ -476,6 +501,15 @@ def dicoms():
     file = store("palette.dcm", ds)
     expected = pydicom.pixels.apply_color_lut(grey(255), pydicom.dcmread(OUT / file))
     pixels_case("dicom PALETTE COLOR", file, expected, 65535)
+
+    # Eight bits are announced, and the value is in the high byte of sixteen.
+    for name, column in zip(("Red", "Green", "Blue"), table.T):
+        setattr(ds, f"{name}PaletteColorLookupTableDescriptor", [200, 20, 8])
+        setattr(ds, f"{name}PaletteColorLookupTableData", (column & 0xFF00).astype("<u2").tobytes())
+    file = store("palette-deep.dcm", ds)
+    expected = pydicom.pixels.apply_color_lut(grey(255), pydicom.dcmread(OUT / file))
+    assert expected.max() > 255
+    pixels_case("dicom PALETTE COLOR deeper than announced", file, expected, 65535)
 
     # RLE: pydicom's encoder.
     for name, ds, expected, full_scale in (

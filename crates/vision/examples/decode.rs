@@ -1,6 +1,7 @@
 //! Decodes an image file and writes its samples, for comparison with other decoders: a line of
 //! width, height, channels and bits, then the samples, 16 bits in little endian. With `--memory` it writes
-//! the bytes that decoding was said to take and those that it took (on Linux).
+//! the bytes that decoding was said to take and those that it took (on Linux), with `--frame` it decodes another than the
+//! first.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -10,15 +11,21 @@ use vision::{DecodeOptions, Format, Samples, decode};
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
     let Some(path) = arguments.next() else {
-        eprintln!("usage: decode FILE [--memory]");
+        eprintln!("usage: decode FILE [--memory | --frame NUMBER]");
         return ExitCode::from(2);
     };
-    if arguments.next().is_some_and(|argument| argument == "--memory") {
-        return memory(&path);
+    let mut frame = None;
+    match arguments.next() {
+        Some(argument) if argument == "--memory" => return memory(&path),
+        Some(argument) if argument == "--frame" => {
+            frame = arguments.next().and_then(|number| number.to_str()?.parse().ok());
+        }
+        _ => {}
     }
     let image = std::fs::read(path).map_err(|error| error.to_string()).and_then(|bytes| {
         let format = Format::sniff(&bytes).ok_or("no known format")?;
-        decode(format, &bytes, &DecodeOptions::default()).map_err(|error| error.to_string())
+        decode(format, &bytes, &DecodeOptions { frame, ..DecodeOptions::default() })
+            .map_err(|error| error.to_string())
     });
     let image = match image {
         Ok(image) => image,

@@ -350,3 +350,23 @@ fn the_memory_of_a_file_is_known_before_it_is_decoded() {
     let png = png_header(8192, 8192);
     assert_eq!(crate::declared(Format::Png, &png, &options).memory, 8192 * 8192 * 3);
 }
+
+/// The codec shows in the joined fragments, as the decoder reads them.
+#[test]
+fn a_frame_that_begins_with_an_empty_or_a_short_fragment_takes_no_less_memory() {
+    let whole = fixture("jpeg2000-8.dcm");
+    let options = DecodeOptions::default();
+    let needed = |bytes: &[u8]| crate::declared(Format::Dicom, bytes, &options).memory;
+    let start = whole.windows(4).position(|four| four == [0xff, 0x4f, 0xff, 0x51]).unwrap();
+    let length = u32::from_le_bytes(whole[start - 4..start].try_into().unwrap()) as usize;
+    let item = |bytes: &[u8]| [b"\xfe\xff\x00\xe0", &(bytes.len() as u32).to_le_bytes()[..], bytes].concat();
+    for cut in [0, 2] {
+        let (first, rest) = whole[start..start + length].split_at(cut);
+        let file = [&whole[..start - 8], &item(first), &item(rest), &whole[start + length..]].concat();
+        assert_eq!(
+            decode(Format::Dicom, &file, &options).unwrap(),
+            decode(Format::Dicom, &whole, &options).unwrap()
+        );
+        assert!(needed(&file) >= needed(&whole), "{cut}: {} of {}", needed(&file), needed(&whole));
+    }
+}

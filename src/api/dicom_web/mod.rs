@@ -1,12 +1,14 @@
 //! DICOMweb (PS3.18) under `/dicom-web`: images are stored to be answered (STOW-RS), and what was made of them is
 //! searched for and retrieved (QIDO-RS, WADO-RS). Images themselves are not kept.
 
+mod matching;
 pub mod multipart;
 pub mod retrieve;
 pub mod search;
 pub mod store;
 
 use axum::http::{HeaderMap, HeaderValue, header};
+use clinical::dicom::data_set::EXPLICIT_LITTLE;
 use clinical::dicom::uid::is_uid;
 
 use super::extract::{cut, media_type};
@@ -20,13 +22,21 @@ pub const XML: &str = "application/dicom+xml";
 pub const DICOM: &str = "application/dicom";
 
 /// Media types that a client accepts, in the order in which it names them, in small letters; parameters are left out
-/// but for `type`, which stands for a multipart type.
+/// but for `type`, which stands for a multipart type, and a transfer syntax that nothing here is in.
 pub fn accepted(headers: &HeaderMap) -> Vec<String> {
     let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let kind = |range: &str| {
         let essence = media_type(range).to_ascii_lowercase();
         let of = range.split(';').skip(1).filter_map(|parameter| parameter.trim().split_once('='));
-        let inner = of.into_iter().find(|(name, _)| name.eq_ignore_ascii_case("type"));
+        let of: Vec<(&str, &str)> = of.collect();
+        let inner = of.iter().find(|(name, _)| name.eq_ignore_ascii_case("type"));
+        // Everything is in one transfer syntax; a range of another is none that is answered.
+        let syntax = of.iter().find(|(name, _)| name.eq_ignore_ascii_case("transfer-syntax"));
+        if let Some((_, syntax)) = syntax
+            && !["*", EXPLICIT_LITTLE].contains(&syntax.trim_matches('"'))
+        {
+            return format!("{essence}; transfer-syntax={syntax}");
+        }
         match (essence.as_str(), inner) {
             ("multipart/related", Some((_, inner))) => {
                 format!("multipart/related; {}", inner.trim_matches('"').to_ascii_lowercase())
@@ -78,6 +88,9 @@ mod tests {
         );
         headers.append(header::ACCEPT, HeaderValue::from_static("Application/DICOM+JSON"));
         assert_eq!(accepted(&headers), ["multipart/related; application/dicom", "*/*", JSON]);
+        let jpeg = "multipart/related; type=\"application/dicom\"; transfer-syntax=1.2.840.10008.1.2.4.50";
+        headers.insert(header::ACCEPT, HeaderValue::from_static(jpeg));
+        assert_eq!(accepted(&headers), ["multipart/related; transfer-syntax=1.2.840.10008.1.2.4.50"]);
         assert!(uid("1.2.3").is_ok() && uid("1.2.x").is_err());
     }
 }

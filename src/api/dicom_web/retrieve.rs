@@ -128,8 +128,67 @@ pub async fn metadata(
     Extension(concerned): Extension<Concerned>,
     Id(study): Id,
 ) -> Result<Response, Problem> {
-    let found =
-        list(&state, &concerned, ResultQuery { study: uid(&study)?, ..ResultQuery::default() }).await?;
+    attributes(&state, &concerned, ResultQuery { study: uid(&study)?, ..ResultQuery::default() }).await
+}
+
+/// Retrieve the attributes of what was made in one series
+///
+/// As DICOM's JSON, without pixels.
+#[utoipa::path(
+    get,
+    path = "/dicom-web/studies/{study}/series/{series}/metadata",
+    operation_id = "retrieve_series_metadata",
+    tag = "DICOM",
+    params(
+        ("study" = String, Path, description = "Study Instance UID", example = "1.2.826.0.1.3680043.8.498.1"),
+        ("series" = String, Path, description = "Series Instance UID", example = "2.25.1"),
+    ),
+    responses((status = 200, description = "One object an instance", content((Vec<Object> = "application/dicom+json"))))
+)]
+pub async fn series_metadata(
+    State(state): State<AppState>,
+    Extension(concerned): Extension<Concerned>,
+    SeriesOfStudy { study, series }: SeriesOfStudy,
+) -> Result<Response, Problem> {
+    let query = ResultQuery { study: uid(&study)?, series: uid(&series)?, ..ResultQuery::default() };
+    attributes(&state, &concerned, query).await
+}
+
+/// Retrieve the attributes of one result
+///
+/// As DICOM's JSON, without pixels.
+#[utoipa::path(
+    get,
+    path = "/dicom-web/studies/{study}/series/{series}/instances/{instance}/metadata",
+    operation_id = "retrieve_instance_metadata",
+    tag = "DICOM",
+    params(
+        ("study" = String, Path, description = "Study Instance UID", example = "1.2.826.0.1.3680043.8.498.1"),
+        ("series" = String, Path, description = "Series Instance UID", example = "2.25.1"),
+        ("instance" = String, Path, description = "SOP Instance UID", example = "2.25.2"),
+    ),
+    responses((status = 200, description = "One object", content((Vec<Object> = "application/dicom+json"))))
+)]
+pub async fn instance_metadata(
+    State(state): State<AppState>,
+    Extension(concerned): Extension<Concerned>,
+    InstanceOfSeries { study, series, instance }: InstanceOfSeries,
+) -> Result<Response, Problem> {
+    let query = ResultQuery {
+        study: uid(&study)?,
+        series: uid(&series)?,
+        sop_instance: uid(&instance)?,
+        ..ResultQuery::default()
+    };
+    attributes(&state, &concerned, query).await
+}
+
+async fn attributes(
+    state: &AppState,
+    concerned: &Concerned,
+    query: ResultQuery,
+) -> Result<Response, Problem> {
+    let found = list(state, concerned, query).await?;
     let all: Vec<&str> = found.iter().map(|result| result.metadata.as_str()).collect();
     Ok((content_type(JSON), format!("[{}]", all.join(","))).into_response())
 }

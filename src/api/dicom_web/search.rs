@@ -1,13 +1,14 @@
 //! `GET /dicom-web/studies` and below: QIDO-RS (PS3.18 section 10.6) over what was made of images.
 
+use std::collections::BTreeSet;
+
 use axum::Extension;
 use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use utoipa::IntoParams;
 
+use super::matching::{Key, MODALITY, PageParameters, SearchParameters};
 use super::retrieve::patients;
 use super::{JSON, base, content_type, uid};
 use crate::api::extract::{Id, Parameters, SeriesOfStudy};
@@ -32,54 +33,19 @@ const SERIES: [&str; 4] = ["00080060", "0008103E", "0020000E", "00200011"];
 const INSTANCE: [&str; 7] =
     ["00080016", "00080018", "00200013", "00280008", "00280010", "00280011", "00280100"];
 
-/// What to search for.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct SearchParameters {
-    /// Study Instance UID.
-    #[serde(rename = "StudyInstanceUID", alias = "0020000D")]
-    #[param(example = "1.2.826.0.1.3680043.8.498.1")]
-    pub study: Option<String>,
-    /// Patient ID.
-    #[serde(rename = "PatientID", alias = "00100020")]
-    #[param(example = "p1")]
-    pub patient: Option<String>,
-    /// Most answers; default: 100.
-    #[param(minimum = 1, maximum = 1000)]
-    pub limit: Option<usize>,
-    /// Answers to pass over; default: 0.
-    pub offset: Option<usize>,
-    /// Further attributes; those that are answered are always the same.
-    pub includefield: Option<String>,
-}
-
-/// Which page of an answer.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct PageParameters {
-    /// Most answers; default: 100.
-    #[param(minimum = 1, maximum = 1000)]
-    pub limit: Option<usize>,
-    /// Answers to pass over; default: 0.
-    pub offset: Option<usize>,
-    /// Further attributes; those that are answered are always the same.
-    pub includefield: Option<String>,
-}
-
 /// Answers from `offset` on, at most `limit`.
 #[derive(Clone, Copy)]
 struct Page {
     limit: usize,
     offset: usize,
+    fuzzy: bool,
 }
 
 impl Page {
-    fn new(limit: Option<usize>, offset: Option<usize>) -> Result<Page, Problem> {
+    fn new(limit: Option<usize>, offset: Option<usize>, fuzzy: Option<bool>) -> Result<Page, Problem> {
         let limit = limit.unwrap_or(LIMIT);
         match (1..=MOST).contains(&limit) {
-            true => Ok(Page { limit, offset: offset.unwrap_or(0) }),
+            true => Ok(Page { limit, offset: offset.unwrap_or(0), fuzzy: fuzzy == Some(true) }),
             false => Err(Problem::bad_parameter("limit", format!("must be from 1 to {MOST}"))),
         }
     }
@@ -102,16 +68,29 @@ pub async fn studies(
     headers: HeaderMap,
     Parameters(parameters): Parameters<SearchParameters>,
 ) -> Result<Response, Problem> {
-    let page = Page::new(parameters.limit, parameters.offset)?;
-    let study = parameters.study.as_deref().map(uid).transpose()?.unwrap_or_default();
-    let patient = parameters.patient.unwrap_or_default();
+    let page = Page::new(parameters.limit, parameters.offset, parameters.fuzzymatching)?;
+    let keys = parameters.keys();
+    // One study or patient is found by the database; lists and wildcards by what each result says.
+    let studies = parameters.study.unwrap_or_default();
+    for study in studies.split([',', '\\']).filter(|_| !studies.is_empty()) {
+        uid(study.trim())?;
+    }
+    let study = Some(studies).filter(|study| !study.contains([',', '\\'])).unwrap_or_default();
+    let patient = parameters.patient.filter(|id| !id.contains(['*', '?'])).unwrap_or_default();
     let query = ResultQuery { study, patient, ..ResultQuery::default() };
+    let with = match Key::new(MODALITY, "CS", parameters.modality.as_ref()) {
+        Some(modality) => Some(studies_with(&state, query.clone(), &modality).await?),
+        None => None,
+    };
     let base = base(&state, &headers);
     grouped(
         &state,
         &concerned,
         query,
         page,
+        |result| {
+            with.as_ref().is_none_or(|with| with.contains(&result.study)) && fits(&keys, &result.metadata)
+        },
         |result| result.study.clone(),
         |group| {
             let mut answer = attributes(&group[0].metadata, STUDY.iter().chain([&STUDY_ID]));
@@ -148,14 +127,16 @@ pub async fn series(
     Id(study): Id,
     Parameters(parameters): Parameters<PageParameters>,
 ) -> Result<Response, Problem> {
-    let page = Page::new(parameters.limit, parameters.offset)?;
+    let page = Page::new(parameters.limit, parameters.offset, parameters.fuzzymatching)?;
     let query = ResultQuery { study: uid(&study)?, ..ResultQuery::default() };
     let base = base(&state, &headers);
+    let keys = parameters.keys();
     grouped(
         &state,
         &concerned,
         query,
         page,
+        |result| fits(&keys, &result.metadata),
         |result| result.series.clone(),
         |group| {
             let mut answer = attributes(&group[0].metadata, STUDY.iter().chain(&SERIES));
@@ -222,13 +203,15 @@ async fn all_instances(
     query: ResultQuery,
     parameters: PageParameters,
 ) -> Result<Response, Problem> {
-    let page = Page::new(parameters.limit, parameters.offset)?;
+    let page = Page::new(parameters.limit, parameters.offset, parameters.fuzzymatching)?;
     let base = base(state, headers);
+    let keys = parameters.keys();
     grouped(
         state,
         concerned,
         query,
         page,
+        |result| fits(&keys, &result.metadata),
         |result| result.sop_instance.clone(),
         |group| {
             let names = STUDY.iter().chain(&SERIES).chain(&INSTANCE);
@@ -241,6 +224,36 @@ async fn all_instances(
     .await
 }
 
+/// Whether a result is what is asked for.
+fn fits(keys: &[Key], metadata: &str) -> bool {
+    if keys.is_empty() {
+        return true;
+    }
+    let all: Map<String, Value> = serde_json::from_str(metadata).unwrap_or_default();
+    keys.iter().all(|key| key.fits(&all))
+}
+
+/// The studies that have a result of a modality.
+async fn studies_with(
+    state: &AppState,
+    query: ResultQuery,
+    modality: &Key,
+) -> Result<BTreeSet<String>, Problem> {
+    let mut studies = BTreeSet::new();
+    let store = state.people()?.store.clone();
+    let mut query = ResultQuery { limit: PAGE, ..query };
+    loop {
+        let found = store.list_dicom(&query).await?;
+        let is_last = found.len() < PAGE as usize;
+        query.after = found.last().map(|last| last.sop_instance.clone()).unwrap_or_default();
+        let keys = std::slice::from_ref(modality);
+        studies.extend(found.into_iter().filter(|one| fits(keys, &one.metadata)).map(|one| one.study));
+        if is_last {
+            return Ok(studies);
+        }
+    }
+}
+
 /// Reads what fits, page after page, puts it into groups by a UID, and answers the groups of one page in the order of
 /// their first instance.
 async fn grouped(
@@ -248,6 +261,7 @@ async fn grouped(
     concerned: &Concerned,
     query: ResultQuery,
     page: Page,
+    fits: impl Fn(&DicomResult) -> bool,
     key: impl Fn(&DicomResult) -> String,
     answer: impl Fn(&[DicomResult]) -> Map<String, Value>,
 ) -> Result<Response, Problem> {
@@ -260,7 +274,7 @@ async fn grouped(
         let found = store.list_dicom(&query).await?;
         let is_last = found.len() < PAGE as usize;
         query.after = found.last().map(|last| last.sop_instance.clone()).unwrap_or_default();
-        for result in found {
+        for result in found.into_iter().filter(&fits) {
             let key = key(&result);
             match groups.iter().position(|(own, _)| *own == key) {
                 Some(place) => groups[place].1.push(result),
@@ -278,7 +292,12 @@ async fn grouped(
     }
     let shown = groups.iter().skip(page.offset).map(|(_, group)| Value::Object(answer(group)));
     let shown: Vec<Value> = shown.collect();
-    Ok((content_type(JSON), Value::Array(shown).to_string()).into_response())
+    let mut response = (content_type(JSON), Value::Array(shown).to_string()).into_response();
+    if page.fuzzy {
+        let warning = "299 medserve \"The fuzzymatching parameter is not supported. Only literal matching has been performed.\"";
+        response.headers_mut().append(header::WARNING, HeaderValue::from_static(warning));
+    }
+    Ok(response)
 }
 
 /// These attributes of a result.
@@ -294,7 +313,7 @@ fn first(metadata: &str, name: &str) -> Option<Value> {
 }
 
 fn series_of(group: &[DicomResult]) -> usize {
-    group.iter().map(|result| &result.series).collect::<std::collections::BTreeSet<_>>().len()
+    group.iter().map(|result| &result.series).collect::<BTreeSet<_>>().len()
 }
 
 fn url(answer: &mut Map<String, Value>, url: String) {

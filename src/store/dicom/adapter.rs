@@ -17,7 +17,18 @@ macro_rules! adapter {
                     .map_err($error)?;
                     let mut waits = Vec::with_capacity(instances.len());
                     for instance in instances {
-                        if waiting >= i64::from(most) {
+                        // What waits is the image as it is now.
+                        let changed = sqlx::query(
+                            "DELETE FROM dicom_queue WHERE sop_instance = $1 AND failure IS NULL AND image <> $2",
+                        )
+                        .bind(&instance.sop_instance)
+                        .bind(&instance.image)
+                        .execute(&mut *transaction)
+                        .await
+                        .map_err($error)?
+                        .rows_affected();
+                        waiting -= i64::try_from(changed).unwrap_or(0);
+                        if changed == 0 && waiting >= i64::from(most) {
                             let there: i64 = sqlx::query_scalar(
                                 "SELECT count(*) FROM dicom_queue WHERE sop_instance = $1 AND failure IS NULL",
                             )
@@ -29,8 +40,9 @@ macro_rules! adapter {
                             continue;
                         }
                         let done = sqlx::query(
-                            "INSERT INTO dicom_queue (sop_instance, study, patient, caller, address, received, due, file)
-                             VALUES ($1, $2, $3, $4, $5, $6, $6, $7)
+                            "INSERT INTO dicom_queue
+                                 (sop_instance, study, patient, caller, address, received, due, file, image)
+                             VALUES ($1, $2, $3, $4, $5, $6, $6, $7, $8)
                              ON CONFLICT (sop_instance) WHERE failure IS NULL DO NOTHING",
                         )
                         .bind(&instance.sop_instance)
@@ -40,6 +52,7 @@ macro_rules! adapter {
                         .bind(&instance.address)
                         .bind(instance.received)
                         .bind(&instance.file[..])
+                        .bind(&instance.image)
                         .execute(&mut *transaction)
                         .await
                         .map_err($error)?;
@@ -59,7 +72,7 @@ macro_rules! adapter {
                              SELECT number FROM dicom_queue WHERE failure IS NULL AND due <= $1
                              ORDER BY due, number LIMIT 1 ",
                         $skip,
-                        ") RETURNING number, tries, sop_instance, study, patient, caller, address, received, file"
+                        ") RETURNING number, tries, sop_instance, image, study, patient, caller, address, received, file"
                     ))
                     .bind(now)
                     .bind(until)
@@ -105,11 +118,31 @@ macro_rules! adapter {
             ) -> Answer<'a, ()> {
                 Box::pin(async move {
                     let mut transaction = self.$begin().await?;
+                    if let Some(number) = number {
+                        let waited: Option<String> =
+                            sqlx::query_scalar("DELETE FROM dicom_queue WHERE number = $1 RETURNING sop_instance")
+                                .bind(number)
+                                .fetch_optional(&mut *transaction)
+                                .await
+                                .map_err($error)?;
+                        let Some(waited) = waited else { return Ok(()) };
+                        sqlx::query("DELETE FROM dicom_queue WHERE sop_instance = $1 AND failure IS NOT NULL")
+                            .bind(waited)
+                            .execute(&mut *transaction)
+                            .await
+                            .map_err($error)?;
+                    }
                     for result in results {
+                        sqlx::query("DELETE FROM dicom_results WHERE source = $1 AND image <> $2")
+                            .bind(&result.source)
+                            .bind(&result.image)
+                            .execute(&mut *transaction)
+                            .await
+                            .map_err($error)?;
                         sqlx::query(
                             "INSERT INTO dicom_results (sop_instance, series, study, sop_class, source, patient, model,
-                                 version, created, due, metadata, file)
-                             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+                                 version, created, due, metadata, file, image)
+                             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
                              ON CONFLICT (sop_instance) DO UPDATE SET due = excluded.due, tries = 0, failure = NULL",
                         )
                         .bind(&result.sop_instance)
@@ -124,16 +157,7 @@ macro_rules! adapter {
                         .bind(due)
                         .bind(&result.metadata)
                         .bind(&result.file[..])
-                        .execute(&mut *transaction)
-                        .await
-                        .map_err($error)?;
-                    }
-                    if let Some(number) = number {
-                        sqlx::query(
-                            "DELETE FROM dicom_queue WHERE number = $1 OR (failure IS NOT NULL
-                                 AND sop_instance = (SELECT sop_instance FROM dicom_queue WHERE number = $1))",
-                        )
-                        .bind(number)
+                        .bind(&result.image)
                         .execute(&mut *transaction)
                         .await
                         .map_err($error)?;
@@ -141,6 +165,18 @@ macro_rules! adapter {
                     transaction.commit().await.map_err($error)?;
                     self.erased();
                     Ok(())
+                })
+            }
+
+            fn waits_dicom(&self, number: i64) -> Answer<'_, bool> {
+                Box::pin(async move {
+                    let waiting: i64 =
+                        sqlx::query_scalar("SELECT count(*) FROM dicom_queue WHERE number = $1 AND failure IS NULL")
+                            .bind(number)
+                            .fetch_one(&self.pool)
+                            .await
+                            .map_err($error)?;
+                    Ok(waiting > 0)
                 })
             }
 

@@ -175,13 +175,11 @@ impl PostgresStore {
         } else {
             ("DELETE FROM items WHERE id = $1", write.users_of(&[id]).await?)
         };
-        if what == "user" {
-            forget_images(write.connection(), id).await?;
-        }
+        let forgotten = if what == "user" { forget_images(write.connection(), id).await? } else { 0 };
         let done = sqlx::query(sql).bind(id).execute(write.connection()).await.map_err(described)?;
         let items: &[&str] = if what == "user" { &[] } else { &[id] };
         write.finish(&[], items, &strs(&users)).await?;
-        if done.rows_affected() > 0 { Ok(()) } else { Err(not_found(what, id)) }
+        if done.rows_affected() + forgotten > 0 { Ok(()) } else { Err(not_found(what, id)) }
     }
 
     pub(super) async fn delete_interactions(

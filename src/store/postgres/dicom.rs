@@ -47,13 +47,15 @@ impl PostgresStore {
 
 /// Erases what was made of a person's images, what waits to be, what is sent of it, and what cards suggested: a trigger
 /// does so too, but an operator who distributes the tables drops it.
-pub(super) async fn forget_images(connection: &mut PgConnection, patient: &str) -> Result<(), StoreError> {
+pub(super) async fn forget_images(connection: &mut PgConnection, patient: &str) -> Result<u64, StoreError> {
+    let mut forgotten = 0;
     for table in ["dicom_queue", "dicom_results", "hl7_results", "cds_offers"] {
-        sqlx::query(sqlx::AssertSqlSafe(format!("DELETE FROM {table} WHERE patient = $1")))
+        forgotten += sqlx::query(sqlx::AssertSqlSafe(format!("DELETE FROM {table} WHERE patient = $1")))
             .bind(patient)
             .execute(&mut *connection)
             .await
-            .map_err(described)?;
+            .map_err(described)?
+            .rows_affected();
     }
-    Ok(())
+    Ok(forgotten)
 }

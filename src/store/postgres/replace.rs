@@ -98,9 +98,7 @@ pub(super) async fn erase(
     what: &'static str,
     id: &str,
 ) -> Result<Written, StoreError> {
-    if what == "user" {
-        forget_images(transaction, id).await?;
-    }
+    let forgotten = if what == "user" { forget_images(transaction, id).await? } else { 0 };
     let done = sqlx::query(sql).bind(id).execute(&mut **transaction).await.map_err(described)?;
-    if done.rows_affected() > 0 { Ok(Written::default()) } else { Err(not_found(what, id)) }
+    if done.rows_affected() + forgotten > 0 { Ok(Written::default()) } else { Err(not_found(what, id)) }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use sqlx::SqlitePool;
+use sqlx::{SqliteConnection, SqlitePool};
 
 use super::{Answer, SqliteStore, StoreError};
 use crate::store::bulk::bulk_adapter;
@@ -32,4 +32,21 @@ impl SqliteStore {
     fn erased(&self) {
         self.log_is_full.store(true, Ordering::Relaxed);
     }
+}
+
+/// Erases what was made of a person's images, what waits to be, what is sent of it, and what cards suggested, and says how
+/// much there was. A trigger does so for a user; most patients of an archive are none.
+pub(super) async fn forget_images(
+    connection: &mut SqliteConnection,
+    patient: &str,
+) -> Result<u64, StoreError> {
+    let mut forgotten = 0;
+    for table in ["dicom_queue", "dicom_results", "hl7_results", "cds_offers"] {
+        forgotten += sqlx::query(sqlx::AssertSqlSafe(format!("DELETE FROM {table} WHERE patient = ?")))
+            .bind(patient)
+            .execute(&mut *connection)
+            .await?
+            .rows_affected();
+    }
+    Ok(forgotten)
 }

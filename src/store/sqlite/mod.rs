@@ -43,7 +43,7 @@ use recommend::{Evidence, Interaction, Item, Kind, Millis, Term, User, Weighing}
 use batches::{
     ITEM_EXISTS, USER_EXISTS, exists, upsert_interaction, upsert_items, upsert_terms, upsert_users,
 };
-use replace::{FIND_ITEM, FIND_USER};
+use replace::{FIND_ITEM, FIND_USER, erase};
 
 /// How long a writer waits for the one before it.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -221,7 +221,9 @@ impl Store for SqliteStore {
 
     fn delete_user<'a>(&'a self, user_id: &'a str) -> Answer<'a, ()> {
         Box::pin(async move {
-            self.delete("DELETE FROM users WHERE id = ?", "user", user_id).await?;
+            let mut transaction = self.write().await?;
+            erase(&mut transaction, "DELETE FROM users WHERE id = ?", "user", user_id).await?;
+            transaction.commit().await?;
             self.empty_log().await;
             Ok(())
         })

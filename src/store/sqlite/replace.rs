@@ -6,6 +6,7 @@ use std::slice;
 use sqlx::SqliteConnection;
 
 use super::batches::{upsert_items, upsert_users};
+use super::dicom::forget_images;
 use super::{SqliteStore, not_found};
 use crate::store::rows::{ItemRow, UserRow};
 use crate::store::{Check, StoreError, Written};
@@ -67,6 +68,7 @@ pub(super) async fn erase(
     what: &'static str,
     id: &str,
 ) -> Result<Written, StoreError> {
+    let forgotten = if what == "user" { forget_images(connection, id).await? } else { 0 };
     let done = sqlx::query(sql).bind(id).execute(connection).await?;
-    if done.rows_affected() > 0 { Ok(Written::default()) } else { Err(not_found(what, id)) }
+    if done.rows_affected() + forgotten > 0 { Ok(Written::default()) } else { Err(not_found(what, id)) }
 }

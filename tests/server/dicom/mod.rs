@@ -175,6 +175,118 @@ async fn an_image_that_is_stored_twice_has_one_result() {
 }
 
 #[tokio::test]
+async fn studies_and_results_are_found_by_what_a_viewer_asks_for() {
+    let server = start(&[]);
+    let other = "1.2.826.0.1.3680043.8.498.9";
+    let second = changed("1.2.3.2", |set| {
+        set.text(tags::STUDY, b"UI", other)
+            .text(tags::PATIENT_ID, b"LO", "p2")
+            .text(tags::PATIENT_NAME, b"PN", "Roe^Richard")
+            .text(tags::STUDY_DATE, b"DA", "20260301")
+            .text(tags::ACCESSION_NUMBER, b"SH", "A17");
+    });
+    json_of(stow(&server, "/dicom-web/studies", &[&radiograph("1.2.3.1"), &second]).await).await;
+    let found = async |query: &str| {
+        let all = json_of(get(&server, &format!("/dicom-web/studies{query}"), "*/*").await).await;
+        let mut uids: Vec<String> = all
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| first(one, "0020000D").as_str().unwrap().to_string())
+            .collect();
+        uids.sort();
+        uids
+    };
+    let both = [STUDY.to_string(), other.to_string()];
+    for query in ["", "?PatientName=*oe^*", "?PatientID=p*", "?ModalitiesInStudy=SR", "?StudyTime=*"] {
+        assert_eq!(found(query).await, both, "{query}");
+    }
+    assert_eq!(found(&format!("?StudyInstanceUID={STUDY},{other}&fuzzymatching=true")).await, both);
+    for query in [
+        "?PatientName=roe*",
+        "?PatientID=p2",
+        "?StudyDate=20260101-20260401",
+        "?AccessionNumber=A17",
+        "?00100010=Roe*",
+    ] {
+        assert_eq!(found(query).await, [other.to_string()], "{query}");
+    }
+    for query in ["?PatientName=Poe*", "?ModalitiesInStudy=CT", "?StudyDate=-20251231", "?StudyID=9"] {
+        assert!(found(query).await.is_empty(), "{query}");
+    }
+    let fuzzy = get(&server, "/dicom-web/studies?fuzzymatching=true", "*/*").await;
+    assert!(fuzzy.headers()["warning"].to_str().unwrap().starts_with("299 "));
+    let within = async |path: &str| {
+        json_of(get(&server, &format!("/dicom-web/studies/{other}/{path}"), "*/*").await)
+            .await
+            .as_array()
+            .unwrap()
+            .len()
+    };
+    let reports = "instances?SOPClassUID=1.2.840.10008.5.1.4.1.1.88.34";
+    assert_eq!((within("series?Modality=SR").await, within(reports).await), (1, 1));
+    let others = "instances?SOPClassUID=1.2.840.10008.5.1.4.1.1.66.4";
+    assert_eq!((within("series?Modality=SEG").await, within(others).await), (0, 0));
+    let unknown = get(&server, "/dicom-web/studies?Colour=red", "*/*").await;
+    assert_eq!(unknown.status(), StatusCode::BAD_REQUEST);
+    let reports = json_of(get(&server, &format!("/dicom-web/studies/{other}/{reports}"), "*/*").await).await;
+    let (series, instance) =
+        (first(&reports[0], "0020000E").as_str().unwrap(), first(&reports[0], "00080018"));
+    let series = format!("series/{series}");
+    let instance = format!("{series}/instances/{}", instance.as_str().unwrap());
+    for path in [format!("{series}/metadata"), format!("{instance}/metadata")] {
+        assert_eq!(within(&path).await, 1, "{path}");
+    }
+    let jpeg = "multipart/related; type=\"application/dicom\"; transfer-syntax=1.2.840.10008.1.2.4.50";
+    let file = get(&server, &format!("/dicom-web/studies/{other}/{instance}"), jpeg).await;
+    assert_eq!(file.status(), StatusCode::NOT_ACCEPTABLE);
+}
+
+/// As an archive corrects a patient: the same SOP Instance UID.
+#[tokio::test]
+async fn an_image_that_has_changed_under_its_uid_is_answered_anew_and_its_old_results_go() {
+    let server = start(&["--dicom-results", "sr"]);
+    let report = async |study: &str| {
+        let response = get(&server, &format!("/dicom-web/studies/{study}/metadata"), "*/*").await;
+        let all = if response.status() == 404 { json!([]) } else { json_of(response).await };
+        all.as_array()
+            .unwrap()
+            .iter()
+            .map(|one| (first(one, "00100020").clone(), first(one, "00080018").clone()))
+            .collect::<Vec<_>>()
+    };
+    json_of(stow(&server, "/dicom-web/studies", &[&radiograph("1.2.3.1"), &radiograph("1.2.3.2")]).await)
+        .await;
+    let before = report(STUDY).await;
+    assert_eq!(before.len(), 2);
+    let right = changed("1.2.3.1", |set| {
+        set.text(tags::PATIENT_ID, b"LO", "p2");
+    });
+    json_of(stow(&server, "/dicom-web/studies", &[&right]).await).await;
+    let corrected = report(STUDY).await;
+    let of = |patient: &str| {
+        corrected.iter().filter(|(own, _)| own == patient).map(|(_, uid)| uid.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!((of("p1").len(), of("p2").len()), (1, 1), "{corrected:?}");
+    assert!(before.iter().all(|(_, uid)| *uid != of("p2")[0]), "archives keep what they have under a UID");
+    // Of another study, and then of another picture.
+    let moved = |set: &mut DataSet| {
+        set.text(tags::PATIENT_ID, b"LO", "p2").text(tags::STUDY, b"UI", "1.2.826.0.1.3680043.8.498.9");
+    };
+    json_of(stow(&server, "/dicom-web/studies", &[&changed("1.2.3.1", moved)]).await).await;
+    let elsewhere = report("1.2.826.0.1.3680043.8.498.9").await;
+    assert_eq!((report(STUDY).await.len(), elsewhere.len()), (1, 1));
+    let blank = changed("1.2.3.1", |set| {
+        moved(set);
+        set.bytes(tags::PIXELS, vec![9; 256 * 256]);
+    });
+    json_of(stow(&server, "/dicom-web/studies", &[&blank]).await).await;
+    let shown = report("1.2.826.0.1.3680043.8.498.9").await;
+    assert_eq!(shown.len(), 1);
+    assert_ne!(shown, elsewhere);
+}
+
+#[tokio::test]
 async fn what_cannot_be_answered_is_named_with_its_reason() {
     let server = start(&[]);
     let good = radiograph("1.2.3.1");

@@ -10,6 +10,7 @@ use super::on_both;
 fn image(instance: &str) -> Received {
     Received {
         sop_instance: instance.to_owned(),
+        image: "as it was".to_owned(),
         study: "1.2".to_owned(),
         patient: "p1".to_owned(),
         caller: "PACS".to_owned(),
@@ -26,6 +27,7 @@ fn result(instance: &str) -> DicomResult {
         study: "1.2".to_owned(),
         sop_class: "1.2.840".to_owned(),
         source: "1.2.3".to_owned(),
+        image: "as it was".to_owned(),
         patient: "p1".to_owned(),
         model: "pneumonia".to_owned(),
         version: "1".to_owned(),
@@ -107,6 +109,34 @@ async fn a_result_is_sent_until_it_is_and_again_where_its_image_comes_again(data
     assert_eq!(store.get_dicom("2.1").await.unwrap(), None);
 }
 
+async fn an_image_that_has_changed_under_its_uid_takes_the_place_of_what_it_was(database: Database) {
+    let store = &database.store;
+    let changed =
+        Received { image: "as it is".into(), patient: "p2".into(), study: "1.3".into(), ..image("1.2.3") };
+    store.queue_dicom(&[image("1.2.3")], 1).await.unwrap();
+    let before = store.take_dicom(1000, 2000).await.unwrap().unwrap();
+    assert_eq!(
+        store.queue_dicom(std::slice::from_ref(&changed), 1).await.unwrap(),
+        [true],
+        "it waits in its own place"
+    );
+    assert_eq!(store.dicom_backlog().await.unwrap().waiting, 1);
+    let now = store.take_dicom(1000, 2000).await.unwrap().unwrap();
+    assert_eq!(now.instance, changed);
+    // The answer of what it was comes late, and is let go.
+    assert!(!store.waits_dicom(before.number).await.unwrap() && store.waits_dicom(now.number).await.unwrap());
+    store.answer_dicom(Some(before.number), &[result("2.1")], None).await.unwrap();
+    assert_eq!(store.get_dicom("2.1").await.unwrap(), None);
+    // And what was made of it before goes with the new answer, and nothing else does.
+    let other = DicomResult { source: "1.2.4".to_owned(), ..result("2.9") };
+    store.answer_dicom(None, &[result("2.1"), other], Some(1000)).await.unwrap();
+    let result = |uid| DicomResult { image: "as it is".to_owned(), patient: "p2".to_owned(), ..result(uid) };
+    store.answer_dicom(Some(now.number), &[result("2.2"), result("2.3")], None).await.unwrap();
+    let listed = store.list_dicom(&of_study("1.2")).await.unwrap();
+    let uids: Vec<&str> = listed.iter().map(|one| one.sop_instance.as_str()).collect();
+    assert_eq!(uids, ["2.2", "2.3", "2.9"]);
+}
+
 async fn what_is_of_an_erased_person_is_erased(database: Database) {
     let store = &database.store;
     let user = User { user_id: "p1".to_owned(), profile: Profile::default() };
@@ -122,7 +152,19 @@ async fn what_is_of_an_erased_person_is_erased(database: Database) {
     assert_eq!(left.iter().map(|one| one.sop_instance.as_str()).collect::<Vec<_>>(), ["2.2"]);
 }
 
+async fn a_patient_who_is_no_user_is_erased_as_well(database: Database) {
+    let store = &database.store;
+    store.queue_dicom(&[image("1.2.3")], 9).await.unwrap();
+    store.answer_dicom(None, &[result("2.1")], None).await.unwrap();
+    store.delete_user("p1").await.unwrap();
+    assert_eq!(store.dicom_backlog().await.unwrap(), Backlog::default());
+    assert_eq!(store.get_dicom("2.1").await.unwrap(), None);
+    assert!(store.delete_user("p1").await.is_err(), "there is nothing any more");
+}
+
 on_both!(
+    a_patient_who_is_no_user_is_erased_as_well,
+    an_image_that_has_changed_under_its_uid_takes_the_place_of_what_it_was,
     an_image_waits_once_and_no_more_wait_than_may,
     an_image_that_was_taken_is_taken_again_when_its_time_has_passed,
     an_image_goes_with_its_answer_and_a_failure_keeps_its_reason,

@@ -10,6 +10,7 @@ fn message(id: &str, source: &str, patient: &str) -> Outgoing {
     Outgoing {
         id: id.to_owned(),
         source: source.to_owned(),
+        image: "as it was".to_owned(),
         patient: patient.to_owned(),
         created: 1000,
         message: format!("MSH|^~\\&|{id}"),
@@ -38,6 +39,19 @@ async fn a_message_is_sent_until_it_is_taken_and_again_where_its_image_comes_aga
     assert_eq!(store.trim_hl7(9999).await.unwrap(), 1, "the other is still to be sent");
 }
 
+async fn what_was_said_of_an_image_that_has_changed_is_not_said_any_more(database: Database) {
+    let store = &database.store;
+    store.queue_hl7(&[message("1", "1.2.3", "p1"), message("2", "1.2.4", "p1")]).await.unwrap();
+    let new = |id| Outgoing { image: "as it is".to_owned(), ..message(id, "1.2.3", "p2") };
+    store.queue_hl7(&[new("3"), new("4")]).await.unwrap();
+    let mut left = Vec::new();
+    while let Some((message, _)) = store.take_hl7(1000, 2000).await.unwrap() {
+        left.push(message.id);
+    }
+    left.sort();
+    assert_eq!(left, ["2", "3", "4"]);
+}
+
 async fn what_is_said_of_an_erased_person_is_erased(database: Database) {
     let store = &database.store;
     store.put_users(&[User { user_id: "p1".to_owned(), profile: Profile::default() }]).await.unwrap();
@@ -48,6 +62,7 @@ async fn what_is_said_of_an_erased_person_is_erased(database: Database) {
 }
 
 on_both!(
+    what_was_said_of_an_image_that_has_changed_is_not_said_any_more,
     a_message_is_sent_until_it_is_taken_and_again_where_its_image_comes_again,
     what_is_said_of_an_erased_person_is_erased,
 );

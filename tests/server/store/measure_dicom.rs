@@ -25,6 +25,7 @@ const WORKERS: usize = 2;
 fn image(sender: usize, number: usize) -> Received {
     Received {
         sop_instance: format!("1.2.{sender}.{number}"),
+        image: "as it was".to_owned(),
         study: "1.2".to_owned(),
         patient: "p".to_owned(),
         caller: "PACS".to_owned(),
@@ -41,6 +42,7 @@ fn result(of: &str) -> DicomResult {
         study: "1.2".to_owned(),
         sop_class: "1.2.840".to_owned(),
         source: of.to_owned(),
+        image: "as it was".to_owned(),
         patient: "p".to_owned(),
         model: "m".to_owned(),
         version: "1".to_owned(),

@@ -66,6 +66,13 @@ pub fn capture(maker: &Maker<'_>, source: &Source, drawing: &Drawing, words: &st
     if !source.body_part.is_empty() {
         set.text(tags::BODY_PART, b"CS", &source.body_part);
     }
+    match &source.sides {
+        [_, Some(image)] => set.text(tags::IMAGE_LATERALITY, b"CS", image),
+        [Some(series), None] => set.text(tags::LATERALITY, b"CS", series),
+        // There is one chest; of what may be there twice the side is asked for, and empty where nobody knows it.
+        [None, None] if source.body_part == "CHEST" => &mut set,
+        [None, None] => set.text(tags::LATERALITY, b"CS", ""),
+    };
     if !source.lossy.is_empty() {
         set.text(tags::LOSSY, b"CS", &source.lossy);
     }

@@ -12,9 +12,13 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value as Json, json};
 
 use super::tags::{self, Tag};
+use super::text::{escaped, groups, person, texts};
 
 /// Explicit VR Little Endian, in which everything is written.
 pub const EXPLICIT_LITTLE: &str = "1.2.840.10008.1.2.1";
+
+/// The character set of JSON and XML.
+const UNICODE: &str = "ISO_IR 192";
 
 /// This program, in what it writes and says on the network.
 pub const IMPLEMENTATION_CLASS: &str = "2.25.262113764902418843205713316170331214521";
@@ -91,12 +95,12 @@ impl DataSet {
     }
 
     /// The first value of an attribute, in the data set's own character set as far as that is known here; of a person's
-    /// name the alphabetic form.
+    /// name the alphabetic form, or the first that there is.
     pub fn decoded(&self, tag: Tag) -> String {
         let charset = self.get(tags::CHARACTER_SET).unwrap_or_default();
         let Some(Element { vr, value: Value::Text(text) }) = self.0.get(&tag) else { return String::new() };
         let first = texts(vr, text, &charset).into_iter().next().unwrap_or_default();
-        let first = if *vr == b"PN" { first.split('=').next().unwrap_or_default() } else { &first };
+        let first = if *vr == b"PN" { groups(&first).next().map_or("", |(_, group)| group) } else { &first };
         first.trim_matches(['\0', ' ']).to_string()
     }
 
@@ -159,11 +163,15 @@ impl DataSet {
                 Value::Longs(longs) => longs.iter().map(|long| json!(long)).collect(),
                 Value::Tags(tags) => tags.iter().map(|tag| json!(format!("{tag:08X}"))).collect(),
                 Value::Items(items) => items.iter().map(|item| item.json_in(charset)).collect(),
+                // Whatever it was, here it is Unicode (PS3.18 annex F).
+                Value::Text(_) if *tag == tags::CHARACTER_SET => vec![json!(UNICODE)],
                 Value::Text(text) => texts(vr, text, charset)
                     .into_iter()
                     .map(|text| match *vr {
                         _ if text.is_empty() => Json::Null,
-                        b"PN" => json!({"Alphabetic": text}),
+                        b"PN" => Json::Object(
+                            groups(&text).map(|(group, own)| (group.into(), own.into())).collect(),
+                        ),
                         b"IS" | b"DS" => text.parse::<f64>().map_or(json!(text), whole),
                         _ => json!(text),
                     })
@@ -204,14 +212,11 @@ impl DataSet {
                 Value::Tags(tags) => {
                     tags.iter().enumerate().for_each(|(n, t)| value_of(n, &format!("{t:08X}")))
                 }
+                Value::Text(_) if *tag == tags::CHARACTER_SET => value_of(0, UNICODE),
                 Value::Text(text) => {
                     for (number, text) in texts(vr, text, charset).iter().enumerate() {
                         match *vr {
-                            b"PN" => out.push_str(&format!(
-                                "<PersonName number=\"{}\"><Alphabetic><FamilyName>{}</FamilyName></Alphabetic></PersonName>",
-                                number + 1,
-                                escaped(text)
-                            )),
+                            b"PN" => person(out, number + 1, text),
                             _ => out.push_str(&format!(
                                 "<Value number=\"{}\">{}</Value>",
                                 number + 1,
@@ -285,42 +290,12 @@ pub fn data_set_of(file: &[u8]) -> &[u8] {
     file.get(144 + length as usize..).unwrap_or_default()
 }
 
-/// The values of text, decoded.
-fn texts(vr: &[u8; 2], text: &[u8], charset: &str) -> Vec<String> {
-    let decoded: String = match (charset, std::str::from_utf8(text)) {
-        ("ISO_IR 100", _) => text.iter().map(|byte| char::from(*byte)).collect(),
-        (_, Ok(text)) if charset == "ISO_IR 192" || text.is_ascii() => text.to_string(),
-        // What another character set means is in the file itself.
-        _ => text.iter().map(|byte| if byte.is_ascii() { char::from(*byte) } else { '?' }).collect(),
-    };
-    let trimmed = |text: &str| text.trim_matches(['\0', ' ']).to_string();
-    match vr {
-        b"LT" | b"ST" | b"UT" | b"UR" => vec![trimmed(&decoded)],
-        _ => decoded.split('\\').map(trimmed).collect(),
-    }
-}
-
 /// A number as JSON has it, without a fraction where there is none.
 fn whole(number: f64) -> Json {
     match number.fract() == 0.0 && number.abs() < 1e15 {
         true => json!(number as i64),
         false => json!(number),
     }
-}
-
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            c if c.is_control() => out.push(' '),
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 #[cfg(test)]
@@ -370,6 +345,28 @@ mod tests {
         assert_eq!(json["0040A043"]["Value"][0]["00080100"]["Value"][0], "111012");
         let xml = patient().xml();
         assert!(xml.contains("<DicomAttribute tag=\"00280010\" vr=\"US\"><Value number=\"1\">2</Value>"));
-        assert!(xml.contains("Müller^Anna"));
+        assert!(
+            xml.contains(
+                "<Alphabetic><FamilyName>Müller</FamilyName><GivenName>Anna</GivenName></Alphabetic>"
+            )
+        );
+        assert!(xml.contains(">ISO_IR 192<") && json["00080005"]["Value"] == json!(["ISO_IR 192"]));
+    }
+
+    /// As pydicom's `to_json_dict` has them.
+    #[test]
+    fn the_groups_of_a_name_stand_apart_in_the_words_of_any_set() {
+        let mut set = DataSet::new();
+        set.text(tags::CHARACTER_SET, b"CS", "GB18030")
+            .text(tags::PATIENT_NAME, b"PN", b"Wang^XiaoDong=\xcd\xf5^\xd0\xa1\xb6\xab")
+            .text(tags::STUDY_DESCRIPTION, b"LO", b"\xd0\xd8\xb2\xbf");
+        let name = json!({"Alphabetic": "Wang^XiaoDong", "Ideographic": "王^小东"});
+        assert_eq!(set.json()["00100010"]["Value"], json!([name]));
+        assert_eq!(set.json()["00081030"]["Value"], json!(["胸部"]));
+        assert_eq!(set.decoded(tags::PATIENT_NAME), "Wang^XiaoDong");
+        set.text(tags::PATIENT_NAME, b"PN", b"=\xcd\xf5^\xd0\xa1\xb6\xab");
+        assert_eq!(set.decoded(tags::PATIENT_NAME), "王^小东");
+        set.text(tags::PATIENT_NAME, b"PN", b"\xff\xff");
+        assert_eq!(set.json()["00100010"], json!({"vr": "PN"}), "nothing, and no question marks");
     }
 }

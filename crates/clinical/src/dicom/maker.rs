@@ -73,9 +73,11 @@ impl Kind {
 }
 
 impl Maker<'_> {
-    /// The SOP Instance UID that the result of this kind has: the same for an image that is sent again.
+    /// The SOP Instance UID that the result of this kind has: the same for an image that is sent again, and another for one
+    /// that has changed under its UID.
     pub fn sop_instance(&self, kind: Kind, source: &Source) -> String {
-        derived(&["instance", kind.modality(), &source.sop_instance, self.model, self.version])
+        let image = [source.sop_instance.as_str(), source.image.as_str()];
+        derived(&["instance", kind.modality(), image[0], image[1], self.model, self.version])
     }
 
     /// Its Series Instance UID: one of a study, a model and a kind.

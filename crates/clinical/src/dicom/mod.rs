@@ -6,6 +6,7 @@
 //! has one result.
 
 mod capture;
+mod charset;
 mod code;
 mod content;
 pub mod data_set;
@@ -19,6 +20,7 @@ mod synthetic;
 pub mod tags;
 #[cfg(test)]
 mod tests;
+mod text;
 pub mod uid;
 
 pub use capture::{Drawing, capture};

@@ -67,7 +67,7 @@ pub fn segmentation(maker: &Maker<'_>, source: &Source, mask: &Mask<'_>) -> Data
         .items(tags::SHARED_GROUPS, vec![shared(source)])
         .items(tags::FRAME_GROUPS, (1..=numbers.len() as u32).map(|segment| frame(source, segment)).collect())
         .bytes(tags::PIXELS, bits(&numbers, mask));
-    if let Some(frame) = source.geometry.get(tags::FRAME_OF_REFERENCE) {
+    if let Some(frame) = source.geometry.get(tags::FRAME_OF_REFERENCE).filter(|_| is_placed(source)) {
         set.text(tags::FRAME_OF_REFERENCE, b"UI", frame).text(tags::POSITION_REFERENCE, b"LO", "");
     }
     set
@@ -96,6 +96,18 @@ fn segments(maker: &Maker<'_>, source: &Source, numbers: &[usize], mask: &Mask<'
     numbers.iter().enumerate().map(one).collect()
 }
 
+/// Whether the image says how large its pixels are. The thickness is required beside their spacing, and is not made up: a
+/// radiograph, which has none, says nothing.
+fn is_measured(source: &Source) -> bool {
+    [tags::PIXEL_SPACING, tags::SLICE_THICKNESS].iter().all(|tag| source.geometry.get(*tag).is_some())
+}
+
+/// Whether it says all that its place in space is made of: a part of it is of no use to a reader, and an error.
+fn is_placed(source: &Source) -> bool {
+    let place = [tags::FRAME_OF_REFERENCE, tags::IMAGE_POSITION, tags::IMAGE_ORIENTATION];
+    is_measured(source) && place.iter().all(|tag| source.geometry.get(*tag).is_some())
+}
+
 /// What all frames have in common: how the image lies in space, where it says so.
 fn shared(source: &Source) -> DataSet {
     let mut groups = DataSet::new();
@@ -110,10 +122,10 @@ fn shared(source: &Source) -> DataSet {
             groups.items(of, vec![item]);
         }
     };
-    if source.geometry.get(tags::PIXEL_SPACING).is_some() {
+    if is_measured(source) {
         group(tags::PIXEL_MEASURES, &[(tags::PIXEL_SPACING, b"DS"), (tags::SLICE_THICKNESS, b"DS")]);
     }
-    if source.geometry.get(tags::FRAME_OF_REFERENCE).is_some() {
+    if is_placed(source) {
         group(tags::PLANE_POSITION, &[(tags::IMAGE_POSITION, b"DS")]);
         group(tags::PLANE_ORIENTATION, &[(tags::IMAGE_ORIENTATION, b"DS")]);
     }

@@ -1,5 +1,9 @@
 //! What is taken over from the image that is answered: whose it is, of which study, and how it lies in space.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use sha2::{Digest, Sha256};
+
 use super::data_set::DataSet;
 use super::tags::{self, Tag};
 use super::uid::is_uid;
@@ -55,6 +59,9 @@ pub struct Source {
     pub frames: u32,
     /// The frame that was looked at, from 1.
     pub frame: u32,
+    /// What it says and shows, as a digest: of one that comes again under its UID and has changed it is another. Empty
+    /// where nobody asked.
+    pub image: String,
     /// Patient and study.
     pub(super) about: DataSet,
     /// Where it lies.
@@ -65,6 +72,8 @@ pub struct Source {
     pub(super) burned_in: String,
     pub(super) orientation: String,
     pub(super) lossy: String,
+    /// Laterality and Image Laterality, where they are defined terms.
+    pub(super) sides: [Option<String>; 2],
 }
 
 /// Why no result can be made of an image: an attribute that names it is missing, or is no UID.
@@ -81,8 +90,9 @@ impl Source {
         let names = [tags::SOP_CLASS, tags::SOP_INSTANCE, tags::SERIES, tags::MODALITY, tags::FRAMES];
         let more =
             [tags::INSTANCE_NUMBER, tags::BODY_PART, tags::BURNED_IN, tags::PATIENT_ORIENTATION, tags::LOSSY];
+        let sides = [tags::LATERALITY, tags::IMAGE_LATERALITY];
         let kept = KEPT.iter().map(|(tag, ..)| *tag).chain(GEOMETRY.iter().map(|(tag, _)| *tag));
-        names.into_iter().chain(more).chain(kept).collect()
+        names.into_iter().chain(more).chain(sides).chain(kept).collect()
     }
 
     /// Puts together what an image says; `value` gives the bytes of an attribute.
@@ -106,7 +116,7 @@ impl Source {
         }
         let mut geometry = DataSet::new();
         for (tag, vr) in GEOMETRY {
-            if let Some(bytes) = value(tag).filter(|bytes| !trimmed(bytes).is_empty()) {
+            if let Some(bytes) = value(tag).filter(|bytes| !trimmed(bytes).is_empty() && places(tag, bytes)) {
                 geometry.text(tag, vr, trimmed(&bytes));
             }
         }
@@ -119,6 +129,7 @@ impl Source {
             patient_id: text(tags::PATIENT_ID),
             frames: text(tags::FRAMES).parse().unwrap_or(1).max(1),
             frame: 1,
+            image: String::new(),
             about,
             geometry,
             number: Some(text(tags::INSTANCE_NUMBER))
@@ -128,7 +139,21 @@ impl Source {
             burned_in: text(tags::BURNED_IN),
             orientation: text(tags::PATIENT_ORIENTATION),
             lossy: text(tags::LOSSY),
+            sides: [(tags::LATERALITY, &["R", "L"][..]), (tags::IMAGE_LATERALITY, &["R", "L", "U", "B"])]
+                .map(|(tag, terms)| Some(text(tag)).filter(|side| terms.contains(&side.as_str()))),
         })
+    }
+
+    /// With the digest of what results depend on: what the image says of patient, study and place, and of `picture` what its
+    /// pixels are.
+    pub fn digested(mut self, picture: &[u8]) -> Source {
+        let mut sha256 = Sha256::new();
+        for part in [&self.about.encode()[..], &self.geometry.encode(), self.series.as_bytes(), picture] {
+            sha256.update((part.len() as u64).to_be_bytes());
+            sha256.update(part);
+        }
+        self.image = STANDARD_NO_PAD.encode(sha256.finalize());
+        self
     }
 
     /// As looked at in this frame.
@@ -165,6 +190,22 @@ impl Source {
         }
         item
     }
+}
+
+/// Whether a value of [`GEOMETRY`] says what it is there for: so many numbers, of which lengths are positive.
+fn places(tag: Tag, bytes: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(bytes);
+    let numbers: Option<Vec<f64>> =
+        text.split('\\').map(|number| number.trim_matches(['\0', ' ']).parse().ok()).collect();
+    let numbers = numbers.unwrap_or_default();
+    let (count, is_length) = match tag {
+        tags::PIXEL_SPACING => (2, true),
+        tags::SLICE_THICKNESS => (1, true),
+        tags::IMAGE_POSITION => (3, false),
+        tags::IMAGE_ORIENTATION => (6, false),
+        _ => return true,
+    };
+    numbers.len() == count && numbers.iter().all(|number| number.is_finite() && (!is_length || *number > 0.0))
 }
 
 /// Without the padding behind it.

@@ -64,6 +64,8 @@ pub const SERIES_NUMBER: Tag = 0x0020_0011;
 pub const INSTANCE_NUMBER: Tag = 0x0020_0013;
 pub const PATIENT_ORIENTATION: Tag = 0x0020_0020;
 pub const LATERALITY: Tag = 0x0020_0060;
+/// Image Laterality.
+pub const IMAGE_LATERALITY: Tag = 0x0020_0062;
 pub const IMAGE_POSITION: Tag = 0x0020_0032;
 pub const IMAGE_ORIENTATION: Tag = 0x0020_0037;
 pub const FRAME_OF_REFERENCE: Tag = 0x0020_0052;

@@ -85,3 +85,67 @@ fn letters_of_a_label_are_kept_where_the_image_does_not_forbid_them() {
     assert_eq!(set.get(tags::CHARACTER_SET).as_deref(), Some("ISO_IR 192"));
     assert!(set.json().to_string().contains("肺炎"));
 }
+
+/// Readers (highdicom, dciodvfy) refuse a sequence with a part of what it is made of.
+#[test]
+fn a_segmentation_says_of_its_place_all_or_nothing() {
+    let names = ["background".to_string(), "lung".to_string()];
+    let mask = Mask { width: 2, height: 1, labels: &[0u8, 1], names: &names };
+    let found = |more: &[(tags::Tag, &[u8])]| {
+        let value = |tag| {
+            more.iter().find(|(own, _)| *own == tag).map(|(_, text)| text.to_vec()).or_else(|| value(tag))
+        };
+        let text = segmentation(&MAKER, &Source::read(value).unwrap(), &mask).json().to_string();
+        // Pixel measures, plane position, plane orientation, frame of reference.
+        ["00289110", "00209113", "00209116", "00200052"].map(|tag| text.contains(tag))
+    };
+    let thickness = (tags::SLICE_THICKNESS, &b"2.5"[..]);
+    let place: [(tags::Tag, &[u8]); 3] = [
+        (tags::FRAME_OF_REFERENCE, b"1.2.9"),
+        (tags::IMAGE_POSITION, b"0\\0\\-12.5"),
+        (tags::IMAGE_ORIENTATION, b"1\\0\\0\\0\\1\\0"),
+    ];
+    assert_eq!(found(&[]), [false; 4], "a spacing alone");
+    assert_eq!(found(&[thickness]), [true, false, false, false]);
+    assert_eq!(found(&[&[thickness][..], &place].concat()), [true; 4]);
+    assert_eq!(found(&place), [false; 4], "a place without a size");
+    assert_eq!(found(&[&[thickness][..], &place[..2]].concat()), [true, false, false, false]);
+    for bad in
+        [(tags::SLICE_THICKNESS, &b"0"[..]), (tags::PIXEL_SPACING, b"0.5"), (tags::PIXEL_SPACING, b"a\\b")]
+    {
+        assert_eq!(found(&[&[bad, thickness][..], &place].concat()), [false; 4], "{bad:?}");
+    }
+    let two = (tags::IMAGE_POSITION, &b"0\\0"[..]);
+    assert_eq!(found(&[&[two, thickness][..], &place].concat()), [true, false, false, false]);
+}
+
+#[test]
+fn a_picture_says_of_which_side_it_is() {
+    let drawing = Drawing { width: 2, height: 1, pixels: vec![0; 6] };
+    let found = |more: &[(tags::Tag, &[u8])]| {
+        let value = |tag| {
+            more.iter().find(|(own, _)| *own == tag).map(|(_, text)| text.to_vec()).or_else(|| value(tag))
+        };
+        let set = capture(&MAKER, &Source::read(value).unwrap(), &drawing, "pneumonia 97 %");
+        [tags::LATERALITY, tags::IMAGE_LATERALITY].map(|tag| set.get(tag))
+    };
+    let said = |side: &str| Some(side.to_string());
+    assert_eq!(found(&[]), [said(""), None]);
+    assert_eq!(found(&[(tags::BODY_PART, b"CHEST")]), [None, None]);
+    assert_eq!(found(&[(tags::LATERALITY, b"L ")]), [said("L"), None]);
+    assert_eq!(found(&[(tags::LATERALITY, b"L"), (tags::IMAGE_LATERALITY, b"R")]), [None, said("R")]);
+    assert_eq!(found(&[(tags::LATERALITY, b"left")]), [said(""), None]);
+}
+
+#[test]
+fn an_image_that_has_changed_has_other_results() {
+    let uid = |source: Source| MAKER.sop_instance(Kind::Report, &source);
+    let corrected = |tag| match tag {
+        tags::PATIENT_ID => Some(b"p2".to_vec()),
+        tag => value(tag),
+    };
+    let same = uid(source().digested(b"picture"));
+    assert_eq!(same, uid(source().digested(b"picture")));
+    assert_ne!(same, uid(source().digested(b"another")));
+    assert_ne!(same, uid(Source::read(corrected).unwrap().digested(b"picture")));
+}

@@ -41,7 +41,7 @@ pub struct Finding<'a> {
 
 /// The id of the message about an answer (MSH-10).
 pub fn message_id(source: &Source, model: &str, version: &str) -> String {
-    let uid = derived(&["ORU", &source.sop_instance, model, version]);
+    let uid = derived(&["ORU", &source.sop_instance, &source.image, model, version]);
     uid[uid.len().saturating_sub(ID)..].to_string()
 }
 

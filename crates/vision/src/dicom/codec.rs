@@ -55,6 +55,7 @@ pub(super) fn decode_frame(
 ) -> Result<Frame, DecodeError> {
     // Whether pixel data are in fragments shows; a transfer syntax that says otherwise is wrong.
     if !pixels.undefined {
+        layout.not_subsampled(pixels.bytes.len(), layout.frames);
         return native(encoding, pixels, layout, frame);
     }
     let encoding = Encoding::EXPLICIT_LITTLE;
@@ -63,7 +64,7 @@ pub(super) fn decode_frame(
         Codec::Native | Codec::Encapsulated => return whole_frame(encoding, &bytes, layout, frame),
         Codec::Deflated => {
             let mut inflated = Vec::new();
-            let most = layout.native_bytes() as u64;
+            let most = layout.whole_bits().div_ceil(8) as u64;
             flate2::read::DeflateDecoder::new(&bytes[..])
                 .take(most)
                 .read_to_end(&mut inflated)
@@ -84,19 +85,27 @@ pub(super) fn decode_frame(
     }
 }
 
-/// Bytes that decoding takes for each sample, beside its code, by how the first frame begins.
-pub(super) fn bytes_a_sample(pixels: Value<'_>) -> u64 {
+/// Bytes that decoding takes for each sample, beside its code: the most that any of the fragments asks for by how it
+/// begins. The first may be empty, or end within the bytes that show its codec.
+pub(super) fn bytes_a_sample(pixels: Value<'_>, codec: Codec) -> u64 {
+    /// Bytes that show a codec.
+    const SHOWING: usize = 16;
     if !pixels.undefined {
         // Planes are interleaved in a second copy.
         return 2;
     }
     let fragments = fragments(pixels).unwrap_or_default();
-    let first = fragments.get(1).copied().unwrap_or_default();
-    match shown_codec(first) {
-        Some(Codec::Jpeg) => jpeg::read_header(first).map_or(14, |header| header.bytes_a_sample()),
+    let fragments = fragments.get(1..).unwrap_or_default();
+    let joined: Vec<u8> = fragments.iter().copied().flatten().copied().take(SHOWING).collect();
+    let of = |begins: &[u8], codec: Option<Codec>| match codec {
+        Some(Codec::Jpeg) => jpeg::read_header(begins).map_or(14, |header| header.bytes_a_sample()),
         Some(Codec::Jpeg2000) => jpeg2000::BYTES_A_SAMPLE,
         _ => 2,
-    }
+    };
+    let shown = |fragment: &&[u8]| shown_codec(fragment).map(|codec| of(fragment, Some(codec)));
+    let whole = fragments.first().is_some_and(|first| shown_codec(first).is_some());
+    let first = if whole { 2 } else { of(&joined, shown_codec(&joined).or(Some(codec))) };
+    fragments.iter().filter_map(shown).fold(first, u64::max)
 }
 
 /// The codec that the first bytes of a frame show.
@@ -202,7 +211,13 @@ fn native(encoding: Encoding, pixels: Value<'_>, layout: &Layout, frame: u32) ->
 }
 
 /// A frame that has its bytes for itself.
-fn whole_frame(encoding: Encoding, bytes: &[u8], layout: &Layout, frame: u32) -> Result<Frame, DecodeError> {
+fn whole_frame(
+    encoding: Encoding,
+    bytes: &[u8],
+    layout: &mut Layout,
+    frame: u32,
+) -> Result<Frame, DecodeError> {
+    layout.not_subsampled(bytes.len(), 1);
     let expected = layout.native_bytes();
     let bytes = bytes.get(..expected).ok_or_else(|| {
         malformed(format!("frame {frame} is truncated: {} bytes of {expected}", bytes.len()))
@@ -309,6 +324,9 @@ fn jpeg_frame(bytes: &[u8], layout: &mut Layout) -> Result<Stored, DecodeError> 
         // Signed samples of fewer bits than are stored have their sign in the highest they have.
         if layout.signed && u16::from(header.precision) < layout.stored {
             layout.stored = header.precision.into();
+        }
+        // Words that were coded whole are shifted, and not samples that have no more bits than are stored.
+        if u16::from(header.precision) <= layout.stored {
             layout.shift = 0;
         }
         return Ok(Stored { codes: values.into_iter().map(|word| layout.code(word)).collect(), rgb8: false });
@@ -328,6 +346,8 @@ fn jpeg_frame(bytes: &[u8], layout: &mut Layout) -> Result<Stored, DecodeError> 
         return Ok(Stored { codes: words.map(|word| layout.code(word)).collect(), rgb8: false });
     }
     let values = jpeg::decode_samples(bytes, &header, colour).map_err(in_dicom)?;
+    // Eight bits are what there is, wherever the attributes say that they lie.
+    layout.shift = 0;
     let rgb8 = header.components == 3;
     Ok(Stored {
         codes: if rgb8 {

@@ -15,6 +15,9 @@ pub(super) const UNDEFINED: u32 = u32::MAX;
 /// Sequences inside sequences that are followed; real files have a handful.
 const MAX_DEPTH: usize = 64;
 
+/// The value representations that there are (PS3.5 section 6.2), two letters each.
+const VRS: &[u8] = b"AEASATCSDADSDTFDFLISLOLTOBODOFOLOVOWPNSHSLSQSSSTSVTMUCUIULUNURUSUTUV";
+
 /// How elements are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Encoding {
@@ -170,6 +173,16 @@ impl<'a> Cursor<'a> {
         Ok(Header { tag, vr: Some(vr), length })
     }
 
+    /// How the elements of an item of an unknown VR are written that begins here: in implicit little endian (PS3.5
+    /// section 6.2.2, note 2), but that many old writers left them as they were.
+    fn in_unknown(&self, outer: Encoding) -> Encoding {
+        let vr = self.bytes.get(self.at + 4..self.at + 6).unwrap_or_default();
+        match VRS.chunks(2).any(|known| known == vr) {
+            true => outer,
+            false => self.encoding,
+        }
+    }
+
     /// Takes an element's value. One of undefined length is walked to its delimiter, which is
     /// left out.
     pub fn value(&mut self, header: &Header) -> Result<Value<'a>, DecodeError> {
@@ -250,7 +263,10 @@ impl<'a> Cursor<'a> {
             if header.length != UNDEFINED {
                 self.take(header.length as usize)?;
             } else if stack.len() < MAX_DEPTH {
-                let encoding = inside(self.encoding, header.vr);
+                let encoding = match open {
+                    Level::Item if !self.encoding.explicit && outer.explicit => self.in_unknown(outer),
+                    _ => inside(self.encoding, header.vr),
+                };
                 stack.push((open, encoding));
             } else {
                 return Err(malformed(format!(
@@ -263,9 +279,12 @@ impl<'a> Cursor<'a> {
 
     /// Steps behind the delimiter of an item of undefined length.
     pub fn skip_item(&mut self) -> Result<(), DecodeError> {
+        let outer = self.encoding;
+        self.encoding = self.in_unknown(Encoding { explicit: true, ..outer });
         loop {
             let header = self.header()?;
             if header.tag == tags::ITEM_END {
+                self.encoding = outer;
                 return Ok(());
             }
             self.value(&header)?;

@@ -52,10 +52,30 @@ impl<'a> DataSet<'a> {
                 self.values.entry(header.tag).or_insert(value);
             }
             if matches!(header.tag, tags::PIXELS | tags::FLOAT_PIXELS | tags::DOUBLE_PIXELS) {
+                // Nothing is expected behind the pixels, but for what says how they lie where a writer did not sort.
+                if !self.values.contains_key(&tags::ROWS) {
+                    self.unsorted(cursor, keep);
+                }
                 break;
             }
         }
         Ok(())
+    }
+
+    /// Collects what follows the pixels, as far as it is elements.
+    fn unsorted(&mut self, mut cursor: Cursor<'a>, keep: impl Fn(Tag) -> bool) {
+        while cursor.at < cursor.bytes.len() {
+            let Ok(header) = cursor.header() else { return };
+            let Ok(value) = cursor.value(&header) else { return };
+            if keep(header.tag) {
+                self.values.entry(header.tag).or_insert(value);
+            }
+        }
+    }
+
+    /// All that were kept, in the order of their tags.
+    pub fn values(&self) -> impl Iterator<Item = (Tag, &'a [u8])> {
+        self.values.iter().map(|(tag, value)| (*tag, value.bytes))
     }
 
     /// The value of an attribute that is there and not empty.

@@ -14,6 +14,7 @@ mod codec;
 mod codestream;
 mod cursor;
 mod dataset;
+mod identity;
 mod jpeg2000;
 mod palette;
 mod part10;
@@ -31,6 +32,7 @@ use std::io::Read;
 use self::codec::Codec;
 use self::cursor::Encoding;
 use self::dataset::DataSet;
+pub use self::identity::Identity;
 pub(super) use self::part10::looks_like_elements;
 use self::pixels::{Layout, Numbers};
 use super::decode::{Declared, DecodeError, DecodeOptions, Format, check_size};
@@ -120,8 +122,31 @@ pub fn study_uid(bytes: &[u8]) -> Option<String> {
     sound.then_some(uid)
 }
 
-/// Most bytes of a deflated data set in which attributes are looked for.
-const LOOKED_AT: u64 = 1 << 20;
+/// What is inflated of a data set before the size of its image is looked for.
+const LOOK: u64 = 1 << 20;
+/// The same where many files are looked at, of which most have their attributes at the beginning.
+const LEAST_LOOK: u64 = 1 << 16;
+/// Room for the attributes beside the pixels: how far they are looked for.
+const ATTRIBUTES: u64 = 16 << 20;
+
+/// The beginning of a deflated data set: so much that it says how large its image is, and at least `look` bytes. Where
+/// it does not say so within [`ATTRIBUTES`] it is not decoded. What is broken behind what is looked for is found when the file is
+/// decoded.
+fn head(data: &[u8], look: u64) -> Vec<u8> {
+    let mut decoder = flate2::read::DeflateDecoder::new(data);
+    let mut inflated = Vec::new();
+    let mut upto = look;
+    loop {
+        let wanted = upto - inflated.len() as u64;
+        let read = decoder.by_ref().take(wanted).read_to_end(&mut inflated);
+        let ended = read.map_or(true, |read| (read as u64) < wanted);
+        let found = || Layout::read(&DataSet::beginning(&inflated, Encoding::EXPLICIT_LITTLE)).is_ok();
+        if ended || upto >= ATTRIBUTES || found() {
+            return inflated;
+        }
+        upto *= 4;
+    }
+}
 
 /// The text of these attributes of a file, as the bytes that it is, where they are there: outside of sequences and
 /// before the pixels. `None` for a file of an unknown transfer syntax.
@@ -131,34 +156,35 @@ pub fn attributes(bytes: &[u8], wanted: &[u32]) -> Option<BTreeMap<u32, Vec<u8>>
         Some(uid) => TransferSyntax::from_uid(uid)?,
         None => TransferSyntax { encoding: Encoding::EXPLICIT_LITTLE, deflated: false, codec: Codec::Native },
     };
-    let mut beginning = Vec::new();
-    let data = match syntax.deflated {
-        false => data,
-        true => {
-            // What is broken behind what is looked for is found when the file is decoded.
-            let _ = flate2::read::DeflateDecoder::new(data).take(LOOKED_AT).read_to_end(&mut beginning);
-            &beginning
-        }
-    };
+    let beginning = if syntax.deflated { head(data, LOOK) } else { Vec::new() };
+    let data = if syntax.deflated { &beginning } else { data };
     let set = DataSet::of(data, syntax.encoding.shown(data), |tag| wanted.contains(&tag));
     let value = |tag: &u32| Some((*tag, set.value(*tag)?.bytes.to_vec()));
     Some(wanted.iter().filter_map(value).collect())
 }
 
+/// Gives `each` the bytes that decide what the picture is, so that a digest of them tells whether two files of one instance
+/// have the same: the attributes of the pixels and the pixels as they are coded. Of a deflated file, and of one whose transfer
+/// syntax is not known, all of it.
+pub fn picture_bytes(bytes: &[u8], mut each: impl FnMut(&[u8])) {
+    let Ok((uid, data)) = part10::read_meta(bytes) else { return each(bytes) };
+    let syntax = uid.as_deref().map(TransferSyntax::from_uid);
+    let encoding = match syntax {
+        Some(Some(syntax)) if !syntax.deflated => syntax.encoding,
+        Some(_) => return each(data),
+        None => Encoding::EXPLICIT_LITTLE,
+    };
+    let set = DataSet::of(data, encoding.shown(data), |tag| tags::GROUPS.contains(&(tag >> 16)));
+    for (tag, value) in set.values() {
+        each(&tag.to_be_bytes());
+        each(&(value.len() as u64).to_be_bytes());
+        each(value);
+    }
+}
+
 /// The transfer syntaxes whose pixels are read.
 pub fn is_read(transfer_syntax: &str) -> bool {
     TransferSyntax::from_uid(transfer_syntax).is_some()
-}
-
-/// What a file says that it is, in capitals; `None` where it says nothing.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Identity {
-    /// Modality (0008,0060).
-    pub modality: Option<String>,
-    /// Body Part Examined (0018,0015).
-    pub body_part: Option<String>,
-    /// Whether Synthetic Data (0008,001C) is YES.
-    pub synthetic: bool,
 }
 
 /// What the beginning of a file declares: its size, and what it says that it is.
@@ -167,30 +193,25 @@ pub(super) fn declared(bytes: &[u8], options: &DecodeOptions) -> Declared {
     let Ok((uid, data)) = part10::read_meta(bytes) else { return declared };
     let syntax = uid.as_deref().and_then(TransferSyntax::from_uid);
     let deflated = syntax.as_ref().is_some_and(|syntax| syntax.deflated);
-    let mut beginning = Vec::new();
-    if deflated {
-        let inflating = flate2::read::DeflateDecoder::new(data).take(1 << 16).read_to_end(&mut beginning);
-        if inflating.is_err() {
-            return declared;
-        }
-    }
+    let codec = syntax.as_ref().map_or(Codec::Native, |syntax| syntax.codec);
+    let beginning = if deflated { head(data, LEAST_LOOK) } else { Vec::new() };
+    // What decoding takes at least, and what it took to look this far.
+    declared.memory = beginning.capacity() as u64;
     let data = if deflated { &beginning[..] } else { data };
     let encoding = syntax.map_or(Encoding::EXPLICIT_LITTLE, |syntax| syntax.encoding).shown(data);
     let set = DataSet::beginning(data, encoding);
-    let word = |tag| set.text(tag).map(|text| text.to_uppercase()).filter(|text| !text.is_empty());
-    let synthetic = word(tags::SYNTHETIC).as_deref() == Some("YES");
-    declared.identity =
-        Identity { modality: word(tags::MODALITY), body_part: word(tags::BODY_PART), synthetic };
+    declared.identity = Identity::read(&set);
     let Ok(layout) = Layout::read(&set) else { return declared };
     let whole = if deflated {
-        (layout.native_bytes() as u64)
+        (layout.whole_bits().div_ceil(8) as u64)
             .saturating_mul(layout.frames.into())
             .min(options.max_pixels.saturating_mul(6))
+            .max(beginning.capacity() as u64)
     } else {
         0
     };
     let codec = match layout.numbers {
-        Numbers::Words => set.value(tags::PIXELS).map_or(2, codec::bytes_a_sample),
+        Numbers::Words => set.value(tags::PIXELS).map_or(2, |pixels| codec::bytes_a_sample(pixels, codec)),
         _ => wide::BYTES_A_SAMPLE,
     };
     let image = if layout.samples == 3 || layout.photometric == pixels::Photometric::Palette { 6 } else { 0 };
@@ -203,10 +224,6 @@ pub(super) fn declared(bytes: &[u8], options: &DecodeOptions) -> Declared {
 /// Inflates a data set (PS3.5 annex A.5): its beginning until that says how large the image is,
 /// and no more than such an image needs of the rest, as a kilobyte deflates a megabyte.
 fn inflate(data: &[u8], options: &DecodeOptions) -> Result<Vec<u8>, DecodeError> {
-    /// What is inflated before the size is looked for.
-    const LOOK: u64 = 1 << 20;
-    /// Room for the attributes beside the pixels.
-    const ATTRIBUTES: u64 = 16 << 20;
     /// No byte of a deflate stream makes more of them (a match of 258 takes two bits at least).
     const MOST_A_BYTE: u64 = 1032;
 
@@ -232,10 +249,11 @@ fn inflate(data: &[u8], options: &DecodeOptions) -> Result<Vec<u8>, DecodeError>
         }
     };
     check_size(u64::from(layout.columns), u64::from(layout.rows), options)?;
-    let pixels = (layout.native_bytes() as u64).saturating_mul(u64::from(layout.frames));
-    if pixels / MOST_A_BYTE > data.len() as u64 {
+    let frames = u64::from(layout.frames);
+    if (layout.native_bytes() as u64).saturating_mul(frames) / MOST_A_BYTE > data.len() as u64 {
         return Err(malformed("the deflated data set is too short for the image"));
     }
+    let pixels = (layout.whole_bits().div_ceil(8) as u64).saturating_mul(frames);
     let most = options.max_pixels.saturating_mul(6).min(pixels).saturating_add(ATTRIBUTES);
     match upto(most + 1, &mut inflated)? {
         true => Ok(inflated),

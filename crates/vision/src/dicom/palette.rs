@@ -33,6 +33,9 @@ pub(super) fn colours(set: &DataSet<'_>, layout: &Layout, codes: &[u16]) -> Resu
     if tables.iter().all(|table| table.entries.iter().all(|&entry| entry <= 255)) {
         tables.iter_mut().for_each(|table| table.full = table.full.min(255.0));
     }
+    // White is the same in all three.
+    let full = tables.iter().map(|table| table.full).fold(0.0, f64::max);
+    tables.iter_mut().for_each(|table| table.full = full);
     let mut out = Vec::with_capacity(codes.len() * 3);
     for &code in codes {
         let value = f64::from(layout.value(code));

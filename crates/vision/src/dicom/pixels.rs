@@ -153,6 +153,18 @@ impl Layout {
         self.pixels() * usize::from(self.samples)
     }
 
+    /// Colour differences of every pixel where the attributes say "of every second column": many archives leave
+    /// YBR_FULL_422 after they have decompressed a JPEG. The length tells, as they take half as much again.
+    pub fn not_subsampled(&mut self, bytes: usize, frames: u32) {
+        let whole = self.whole_bits() as u128 * u128::from(frames);
+        self.subsampled &= (bytes as u128) < whole.div_ceil(8);
+    }
+
+    /// Bits of a frame whose samples are all there.
+    pub fn whole_bits(&self) -> usize {
+        self.frame_samples() * usize::from(self.allocated)
+    }
+
     /// Bits that a frame takes in the file as it is.
     pub fn native_bits(&self) -> usize {
         let samples = if self.subsampled { self.frame_samples() / 3 * 2 } else { self.frame_samples() };
@@ -179,6 +191,16 @@ impl Layout {
     /// The value that a code stands for.
     pub fn value(&self, code: u16) -> i32 {
         i32::from(code) - i32::from(self.sign())
+    }
+
+    /// The least and the greatest number that a sample may be. Of floating point any may come.
+    pub fn range(&self) -> (f64, f64) {
+        let most = 2f64.powi(self.stored.into());
+        match self.numbers {
+            Numbers::Float | Numbers::Double => (f64::MIN, f64::MAX),
+            _ if self.signed => (-most / 2.0, most / 2.0 - 1.0),
+            _ => (0.0, most - 1.0),
+        }
     }
 
     fn sign(&self) -> u16 {

@@ -183,31 +183,40 @@ impl Grey {
         };
         let transformation = find(tags::PIXEL_TRANSFORMATION)?;
         let modality_set = transformation.as_ref().unwrap_or(set);
-        let modality = match Table::read(modality_set, tags::MODALITY_LUTS, layout.signed)? {
+        let stored = layout.range();
+        let modality = match Table::read(modality_set, tags::MODALITY_LUTS, stored)? {
             Some(table) => Modality::Table(table),
-            None => Modality::Rescale {
-                slope: modality_set.number(tags::SLOPE, "Rescale Slope")?.unwrap_or(1.0),
-                intercept: modality_set.number(tags::INTERCEPT, "Rescale Intercept")?.unwrap_or(0.0),
-            },
+            None => rescale(modality_set)?,
         };
         let frame_voi = find(tags::FRAME_VOI)?;
         let voi_set = frame_voi.as_ref().unwrap_or(set);
-        // A VOI table is indexed by the modality's output, which is signed if any of it is.
-        let signed = match &modality {
-            Modality::Rescale { slope, intercept } => layout.signed || *slope < 0.0 || *intercept < 0.0,
-            Modality::Table(_) => false,
-        };
         // A slope of 0 would make every picture blank; as DCMTK does, it is passed over.
         let modality = match modality {
             Modality::Rescale { slope: 0.0, .. } => Modality::Rescale { slope: 1.0, intercept: 0.0 },
             other => other,
         };
-        let voi = match Table::read(voi_set, tags::VOI_LUTS, signed)? {
+        // A VOI table is indexed by the modality's output.
+        let output = match &modality {
+            Modality::Rescale { slope, intercept } => {
+                let ends = [stored.0, stored.1].map(|value| value * slope + intercept);
+                (ends[0].min(ends[1]), ends[0].max(ends[1]))
+            }
+            Modality::Table(_) => (0.0, f64::from(u16::MAX)),
+        };
+        let voi = match Table::read(voi_set, tags::VOI_LUTS, output)? {
             Some(table) => Voi::Table(table),
             None => window(voi_set)?,
         };
         Ok(Grey { modality, voi })
     }
+}
+
+/// Slope and intercept, which are there together (PS3.3 C.11.1); one alone is passed over, as DCMTK and pydicom do.
+fn rescale(set: &DataSet<'_>) -> Result<Modality, DecodeError> {
+    let slope = set.number(tags::SLOPE, "Rescale Slope")?;
+    let intercept = set.number(tags::INTERCEPT, "Rescale Intercept")?;
+    let (slope, intercept) = slope.zip(intercept).unwrap_or((1.0, 0.0));
+    Ok(Modality::Rescale { slope, intercept })
 }
 
 fn window(set: &DataSet<'_>) -> Result<Voi, DecodeError> {

@@ -16,14 +16,28 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// Reads item 0 of a sequence of tables.
-    pub fn read(set: &DataSet<'_>, sequence: Tag, signed: bool) -> Result<Option<Table>, DecodeError> {
+    /// Reads item 0 of a sequence of tables, for input from the least to the greatest number that there may be. The
+    /// first value that a table is for is signed if the input is (PS3.3 C.11.2.1.1).
+    pub fn read(
+        set: &DataSet<'_>,
+        sequence: Tag,
+        (least, greatest): (f64, f64),
+    ) -> Result<Option<Table>, DecodeError> {
         let Some(item) = set.item(sequence, 0)? else {
             return Ok(None);
         };
         // An item that holds no table says nothing.
         match (item.words(tags::LUT_DESCRIPTOR), item.words(tags::LUT_DATA)) {
-            (Some(descriptor), Some(entries)) => Table::new(Some(descriptor), entries, signed).map(Some),
+            (Some(descriptor), Some(entries)) => {
+                let first = descriptor.get(1).copied().map_or(0.0, f64::from);
+                // An explicit VR says which it is; US only where such a number can come.
+                let signed = match item.value(tags::LUT_DESCRIPTOR).and_then(|value| value.vr) {
+                    Some([b'S', b'S']) => true,
+                    Some([b'U', b'S']) => least < 0.0 && first > greatest,
+                    _ => least < 0.0,
+                };
+                Table::new(Some(descriptor), entries, signed).map(Some)
+            }
             _ => Ok(None),
         }
     }
@@ -50,10 +64,15 @@ impl Table {
             )));
         }
         entries.truncate(count);
+        // Entries of more bits than are announced: white is what they all fit in. One that is a single level beyond
+        // is a rounding of the writer's.
+        let greatest = u32::from(entries.iter().copied().max().unwrap_or(0));
+        let full = u32::from(u16::MAX >> (16 - bits));
+        let full = if greatest > full + 1 { (greatest + 1).next_power_of_two() - 1 } else { full };
         Ok(Table {
             first: if signed { i32::from(first as i16) } else { i32::from(first) },
             entries,
-            full: f64::from(u16::MAX >> (16 - bits)),
+            full: f64::from(full),
         })
     }
 

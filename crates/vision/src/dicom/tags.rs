@@ -10,6 +10,9 @@ pub(super) fn shown(tag: Tag) -> String {
 
 pub const TRANSFER_SYNTAX: Tag = 0x0002_0010;
 pub const MODALITY: Tag = 0x0008_0060;
+pub const SOP_CLASS: Tag = 0x0008_0016;
+pub const ANATOMIC_REGION: Tag = 0x0008_2218;
+pub const CODE_VALUE: Tag = 0x0008_0100;
 pub const SYNTHETIC: Tag = 0x0008_001c;
 pub const BODY_PART: Tag = 0x0018_0015;
 pub const SAMPLES_PER_PIXEL: Tag = 0x0028_0002;
@@ -55,7 +58,8 @@ pub const GROUPS: [u32; 4] = [0x0028, 0x2050, 0x5200, 0x7fe0];
 /// Study Instance UID.
 pub const STUDY: Tag = 0x0020_000d;
 /// Attributes of other groups that are kept: what the file says that it is.
-pub const IDENTITY: [Tag; 4] = [MODALITY, BODY_PART, STUDY, SYNTHETIC];
+pub const IDENTITY: [Tag; 7] =
+    [MODALITY, BODY_PART, STUDY, SYNTHETIC, SOP_CLASS, ANATOMIC_REGION, CODE_VALUE];
 
 pub const ITEM: Tag = 0xfffe_e000;
 pub const ITEM_END: Tag = 0xfffe_e00d;
