@@ -55,7 +55,7 @@ def images(page, folder):
     page.until("#shot", "of one tone")
     assert not page.all("#shot .much") or not page.one("#shot .much").is_displayed()
     name, text = page.saved("main .row.apart button")
-    assert name == "images.csv" and text.count("\n") == 5 and "drawing-3-frames.dcm,pneumonia,1," in text, text
+    assert name == "images.csv" and text.count("\n") == 5 and "drawing-3-frames.dcm,3,pneumonia,1," in text, text
     # Dropped, with marks of writing direction in the name.
     page.browser.execute_script(
         "const data = new DataTransfer(); for (const name of ['a\\u202egnp.b', 'plain']) data.items.add(new File(['no picture'], name));"

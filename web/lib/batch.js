@@ -76,7 +76,9 @@ export function batch(model) {
       }
       done = results.filter(Boolean).length;
       moved();
-    }, () => stopped);
+    }, () => stopped || !below.isConnected);
+    // Another file, model or page has taken its place.
+    if (!below.isConnected) return;
 
     /** Answers these; where some do not fit, those are set aside with what is wrong and the others sent again. */
     async function answer(numbered) {

@@ -44,6 +44,9 @@ function form(model) {
   const inputs = new Map(fields.map((one) => [one.name, input(one)]));
   const note = h("textarea", { id: "note", rows: 5, required: true, dir: "auto", "aria-label": t("notes.note") });
   const answer = h("div", { "aria-live": "polite" });
+  // What is under way is stopped by another question, and its answer is not shown: the note may be another by then.
+  let stop = new AbortController();
+  const halt = () => { stop.abort(); stop = new AbortController(); return stop.signal; };
   const fill = (sample) => {
     note.value = sample.note;
     for (const [name, element] of inputs) element.value = sample.fields[name] ?? "";
@@ -55,13 +58,15 @@ function form(model) {
     field(t("notes.note"), note),
     fields.length ? h("fieldset", { style: { border: "0", padding: "0", margin: "16px 0 0" } }, h("legend.label", { style: { padding: "0" } }, t("notes.fields")), h("p.small.soft", t("notes.fields.lead")),
       h("div.note-fields", fields.map((one) => field(one.label ?? readable(one.name), withUnit(one, inputs.get(one.name)), hint(one))))) : null,
-    h("div.row.gap", h("button.main", { id: "ask" }, t("notes.ask")), h("button", { type: "button", on: { click: () => { go.reset(); put(answer, empty()); inputs.forEach(clear); } } }, t("clear"))),
+    h("div.row.gap", h("button.main", { id: "ask" }, t("notes.ask")), h("button", { type: "button", on: { click: () => { halt(); go.reset(); put(answer, empty()); inputs.forEach(clear); } } }, t("clear"))),
     h("div.row.gap-s", h("span.small.soft", t("samples")), offered.map((one, index) => h("button.quiet", { type: "button", id: `sample-${index}`, on: { click: () => fill(one) } }, h("bdi", one.note.length > 28 ? `${one.note.slice(0, 27)}…` : one.note)))));
   const empty = () => h("div.sheet.soft", t("notes.empty"));
   put(answer, empty());
 
   async function ask() {
+    const signal = halt();
     [...inputs.values(), note].forEach(clear);
+    put(answer, h("div.sheet.soft", t("working")));
     const values = {};
     for (const one of fields) {
       const text = inputs.get(one.name).value.trim();
@@ -74,15 +79,17 @@ function form(model) {
     let path = model.task === "note-extraction" ? "/v1/notes/extract" : `/v1/notes/classify${explain ? "?explain=true" : ""}`;
     const began = performance.now();
     try {
-      const response = await send("POST", path, { body: request }).catch((error) => {
+      const response = await send("POST", path, { body: request, signal }).catch((error) => {
         // Not every model can say what its answer rests on.
         if (!error.errors?.some((one) => one.pointer === "explain")) throw error;
         path = "/v1/notes/classify";
-        return send("POST", path, { body: request });
+        return send("POST", path, { body: request, signal });
       });
       const { results: [result] } = await response.json();
+      signal.throwIfAborted();
       put(answer, shown(model, record, result), h("div.sheet", times(timings(response), performance.now() - began), h("div.gap-s", curl("POST", path, { contentType: "application/json", body: JSON.stringify(request) }))));
     } catch (error) {
+      if (signal.aborted) return;
       for (const { pointer, detail } of error.errors ?? []) {
         const name = /^\/records\/0\/(?:fields\/)?(.+)$/.exec(pointer)?.[1];
         const element = name === "note" ? note : inputs.get(name);
