@@ -14,6 +14,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
 from browser import start
+from console_images import late, previews, replaced
 from console_page import Page, Server, csv_rows, png, put
 
 PAGES = ["images", "notes", "people", "cases", "models", "operations", "audit"]
@@ -55,6 +56,10 @@ def images(page, folder):
     page.until("#shot", "of one tone")
     assert not page.all("#shot .much") or not page.one("#shot .much").is_displayed()
     name, text = page.saved("main .row.apart button")
+    # Outlines have columns of their own: how many objects, and how much of the picture.
+    rows = list(csv_rows(text))
+    at = rows[0].index("nucleus objects")
+    assert rows[0][at + 1] == "nucleus share" and any(row[2] == "nuclei" and int(row[at]) > 0 and 0 < float(row[at + 1]) < 1 for row in rows[1:]), text
     assert name == "images.csv" and text.count("\n") == 5 and "drawing-3-frames.dcm,3,pneumonia,1," in text, text
     # Dropped, with marks of writing direction in the name.
     page.browser.execute_script(
@@ -382,7 +387,7 @@ def main():
         page.ready("images")
         assert "key=" not in browser.current_url, "the key stays in the address"
         assert browser.execute_script("return JSON.stringify(localStorage)").find(server.key) < 0
-        for act in [images, notes, people, cases, models, operations, audit]:
+        for act in [images, previews, late, notes, people, cases, models, operations, audit, replaced]:
             began = time.monotonic()
             act(page, folder)
             quiet(page, server.url)
