@@ -24,7 +24,7 @@ CHOOSE = "const s = document.querySelector('select.narrow'); s.value = arguments
 # Answers that a test has in hand: those of `late` come so many milliseconds later, as from a busy server and whether the page still
 # wants them or not; with `invented` the pictures' are made here.
 STUB = """
-window.late = {}; window.invented = arguments[0]; window.asked = []; window.under = window.peak = 0;
+window.late = {}; window.invented = arguments[0]; window.asked = []; window.under = window.peak = window.explained = 0;
 window.real ??= window.fetch;
 window.fetch = async (address, options = {}) => {
   const what = String(address) + (typeof options.body === 'string' ? options.body : ''), image = what.match(/images\\/(classify|segment)/)?.[1];
@@ -33,7 +33,9 @@ window.fetch = async (address, options = {}) => {
   const result = image === 'segment' ? {abstained: true, reason: 'unlike_training', regions: [], height: 16, width: 16}
     : {label, abstained: false, predictions: [{label: 'least', probability: 0.9}, {label, probability: 0.1}]};
   const wait = Object.entries(late).find(([part]) => what.includes(part))?.[1] ?? 0;
-  const response = image && invented ? new Response(JSON.stringify({model: given.get('model'), version: '7', results: [result]})) : await real(address, wait ? {...options, signal: undefined} : options);
+  if (what.includes('images/explain')) explained += 1;
+  const drawn = () => new Promise((done) => document.createElement('canvas').toBlob((blob) => done(new Response(blob))));
+  const response = invented && what.includes('images/explain') ? await drawn() : image && invented ? new Response(JSON.stringify({model: given.get('model'), version: '7', results: [result]})) : await real(address, wait ? {...options, signal: undefined} : options);
   await new Promise((done) => setTimeout(done, wait));
   if (image) under -= 1;
   return response;
@@ -119,10 +121,12 @@ def previews(page, _):
     for name, (expected, file) in shown.items():
         page.one("#files").send_keys(dicom(folder / f"{name}.dcm", **file))
         page.until("#shot[data-status=done] p", f"{name}.dcm")
-        page.one("#shot .view > canvas:first-child")
+        page.one("#shot .view > canvas:first-child ~ .over")
         got = page.browser.execute_script("const c = document.querySelector('#shot .view > canvas'); return [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]")
         worst = max(abs(got[at * 4 + channel] - colour[channel]) for at, colour in enumerate(expected) for channel in range(3))
         assert worst <= 3, f"{name} is shown otherwise than it is, by {worst} of 255"
+    explained = page.browser.execute_script("return explained")
+    assert explained == len(shown)
     for name, file in hidden.items():
         page.one("#files").send_keys(dicom(folder / f"{name}.dcm", **file))
         page.until("#shot[data-status=done] p", f"{name}.dcm")
@@ -130,6 +134,7 @@ def previews(page, _):
         # Nothing lies over the sentence, and nothing is asked for that would.
         time.sleep(0.3)
         assert not page.all("#shot .over, #shot [data-slider=evidence], #shot [data-slider=center]"), name
+        assert page.browser.execute_script("return explained") == explained, name
         # Frames are chosen all the same.
         assert len(page.all("#shot [data-slider=frame]")) == (1 if name == "rle" else 0), name
         if name == "rle":
@@ -161,7 +166,7 @@ def late(page, _):
     assert page.text("#shot .verdict") == "pneumonia 2" and "frame=2" in page.one("#shot pre").get_attribute("textContent")
 
     # Another model while pictures are under way, then cleared while they are.
-    many = [png(folder / f"late-{n}.png", n) for n in range(40)]
+    many = [png(folder / f"a_name_without_a_place_to_break_it_{n}.png", n) for n in range(40)]
     page.browser.execute_script("late = {'model=pneumonia': 1500, 'model=blood-cells': 150}; peak = 0")
     for part in range(4):
         page.one("#files").send_keys("\n".join(many[part * 10:part * 10 + 10]))
