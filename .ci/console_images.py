@@ -108,7 +108,10 @@ def previews(page, _):
         "jpeg-negative": (grey, dict(pixels=[item(), item(negative)], photometric="MONOCHROME1", bits=eight, syntax=JPEG, more=shades)),
         "jpeg-fragments": (grey, dict(pixels=[item(), item(negative[:half]), item(negative[half:])], photometric="MONOCHROME1", bits=eight, syntax=JPEG, more=shades)),
     }
+    # Exif data that says "turn me": no matter of a DICOM file, and a browser goes by it.
+    turn = b"\xff\xe1" + struct.pack(">H", 34) + b"Exif\0\0MM\0*" + struct.pack(">IHHHIHHI", 8, 1, 0x112, 3, 1, 6, 0, 0)
     hidden = {
+        "turned": dict(pixels=[item(), item(negative[:2] + turn + negative[2:])], photometric="MONOCHROME1", bits=eight, syntax=JPEG, more=shades),
         "rle": dict(pixels=[item(), *[item(bytes(64))] * 5], frames=5, syntax=RLE, more=window),
         "table": dict(pixels=deep, more=[(0x00283010, "SQ", item(element(0x00283002, "US", [1, 0, 16]), element(0x00283006, "US", [0])))]),
         "halves": dict(pixels=bytes(512), photometric="YBR_FULL_422", bits=eight, samples=3, more=[(0x00280006, "US", [0])]),

@@ -110,25 +110,29 @@ function palette({ file, signed }, all, out) {
   });
 }
 
-/** The pixels of a JPEG frame as the browser decodes them. Throws where it would take them for another colour than the server. */
+/** The pixels of a JPEG frame as the browser decodes them. Throws where it would turn them, or take them for another colour than the
+ * server does. */
 async function decoded({ rows, columns, samples, photometric, pixels }, frame) {
-  const { components, jfif, adobe } = header(new Uint8Array(await new Blob(pixels[frame]).arrayBuffer()));
+  const { components, jfif, adobe, exif } = header(new Uint8Array(await new Blob(pixels[frame]).arrayBuffer()));
   if (components !== samples) throw new Error("other samples");
+  if (exif) throw new Error("may be turned");
   if (samples === 3 && ((photometric === "RGB" && !jfif && adobe === null) || (jfif && adobe === 0))) throw new Error("other colours");
-  const picture = await createImageBitmap(new Blob(pixels[frame], { type: "image/jpeg" }), { colorSpaceConversion: "none", imageOrientation: "none" });
+  const picture = await createImageBitmap(new Blob(pixels[frame], { type: "image/jpeg" }), { colorSpaceConversion: "none" });
   if (picture.width !== columns || picture.height !== rows) throw new Error("another size");
   const context = Object.assign(document.createElement("canvas"), { width: columns, height: rows }).getContext("2d", { willReadFrequently: true });
   context.drawImage(picture, 0, 0);
   return context.getImageData(0, 0, columns, rows).data;
 }
 
-/** What the markers of a JPEG say of its colours: components, whether it is JFIF, and Adobe's transform. */
+/** What the markers of a JPEG say of its colours: components, whether it is JFIF, and Adobe's transform; and whether there is Exif
+ * data, which may say how it is to be turned. */
 function header(bytes) {
-  const found = { components: 0, jfif: false, adobe: null };
+  const found = { components: 0, jfif: false, adobe: null, exif: false };
   for (let at = 2; at + 4 <= bytes.length && !found.components; at += 2 + bytes[at + 2] * 256 + bytes[at + 3]) {
     while (bytes[at + 1] === 0xff) at += 1;
     const marker = bytes[at + 1], word = String.fromCharCode(...bytes.subarray(at + 4, at + 9));
     if (marker === 0xe0 && word === "JFIF\0") found.jfif = true;
+    if (marker === 0xe1 && word.startsWith("Exif")) found.exif = true;
     if (marker === 0xee && word === "Adobe") found.adobe = bytes[at + 15];
     if (marker >= 0xc0 && marker <= 0xc2) found.components = bytes[at + 9];
     if (marker === 0xda) break;
