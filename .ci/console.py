@@ -126,6 +126,14 @@ def notes(page, folder):
     page.click("#ask")
     page.wait.until(lambda _: page.one("[data-field=spo2]").get_attribute("aria-invalid") == "true")
     assert page.text(".field:has([data-field=spo2]) .wrong")
+    # What is no number is not left out of the question without a word.
+    field.clear()
+    odd = page.one("[data-field=sbp]")
+    odd.clear()
+    odd.send_keys("60-70")
+    page.click("#ask")
+    page.until("main [role=alert]", "Nothing was asked")
+    assert odd.get_attribute("aria-invalid") == "true" and not page.all("#answer")
     # Markup in a note is text.
     csv = page.server.work / "notes.csv"
     quoted = MARKUP.replace('"', '""')

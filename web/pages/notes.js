@@ -66,6 +66,13 @@ function form(model) {
   async function ask() {
     const signal = halt();
     [...inputs.values(), note].forEach(clear);
+    // A browser says that a field is empty where what is typed in it is no number: an answer would be without it, and say nothing of it.
+    const odd = fields.filter((one) => inputs.get(one.name).validity.badInput);
+    odd.forEach((one) => wrong(inputs.get(one.name), t("notes.no-number")));
+    if (odd.length) {
+      put(answer, h("div.sheet", problem(new Error(t("notes.not-asked", { fields: odd.map((one) => one.label ?? readable(one.name)).join(", ") })))));
+      return;
+    }
     put(answer, h("div.sheet.soft", t("working")));
     const values = {};
     for (const one of fields) {
