@@ -149,20 +149,34 @@ def notes(page, folder):
     assert name == "triage.csv" and len(rows) == 4 and rows[0][:3] == ["note", "age", "ward"], text
     # A cell that a spreadsheet would take for a formula is none.
     assert rows[1][0].startswith("<img") and rows[3][0] == "'=cmd() fever" and "age" in rows[2][-1], text
+    # Nothing is lost or misread in silence: a note with a comma and no quotes, another encoding.
+    csv.write_text("note\nheadache, sudden, now unresponsive\nsore throat\n")
+    page.one("#csv").send_keys(str(csv))
+    page.until("#batch tbody .bad", "the row has 3 cells")
+    assert len(page.all("#batch tbody tr")) == 2 and len(page.all("#batch tbody .bad")) == 1
+    csv.write_bytes("note\n胸痛\n".encode("gb18030"))
+    page.one("#csv").send_keys(str(csv))
+    page.until("main [role=alert]", "not in UTF-8")
     # Many: progress, then all of them.
     csv.write_text("note\n" + "".join(f"sore throat for {n} days\n" for n in range(1, 301)))
     page.one("#csv").send_keys(str(csv))
     page.one("#batch [role=progressbar]")
     page.until("#batch h2", "300")
     assert len(list(csv_rows(page.saved("#batch-save")[1]))) == 301
-    # Names found in a note, one denied.
+    # Where the probabilities mean nothing they are shown to who asks for them alone.
     page.click(".tabs [data-value=one]")
+    page.browser.execute_script("const s = document.querySelector('#model'); s.value = 'ed-admission'; s.dispatchEvent(new Event('change')); document.querySelector('#note').value = 'the invoice for the garden chairs is overdue'")
+    page.click("#ask")
+    page.until("#answer", "unlike what the model was trained on")
+    assert not page.one("#answer .much").is_displayed() and all("not known" in text for text in page.texts("#answer .chips span.tag"))
+    # Names found in a note, one denied.
     page.browser.execute_script("const s = document.querySelector('#model'); s.value = 'adverse-drug-events'; s.dispatchEvent(new Event('change'))")
     page.one("#note").send_keys("severe rash and liver failure after amoxicillin; no anaphylaxis after ibuprofen")
     page.click("#ask")
     page.until("#answer mark", "amoxicillin")
     page.until("#answer mark.denied", "anaphylaxis")
     page.until("#answer li", "adverse effect")
+    assert not page.all(".tabs [data-value=batch]"), "many notes are offered where they can only be refused"
 
 
 def people(page, folder):

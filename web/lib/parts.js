@@ -22,6 +22,9 @@ export function bars(predictions, { names = {}, threshold = null, limit = 6, fir
   }), predictions.length > limit ? h("li", h("span.name.soft", t("bars.more", { count: predictions.length - limit }))) : null);
 }
 
+/** Abstentions after which a probability would be believed that means nothing: it is shown to who asks for it. */
+export const MEANINGLESS = ["unlike_training", "blank", "wrong_modality"];
+
 /** An abstention in words; where `of` has words of its own for a reason, in those. */
 export function abstention(reason, of = "") {
   const special = `reason.${reason}.${of}`;

@@ -4,7 +4,7 @@ import { get, has, limits, send, timings } from "../lib/api.js";
 import { announce, h, icon, isolated, put } from "../lib/dom.js";
 import { generate } from "../lib/generate.js";
 import { isDicom } from "../lib/dicom.js";
-import { abstention, bars, curl, problem, select, times, title } from "../lib/parts.js";
+import { abstention, bars, curl, MEANINGLESS, problem, select, times, title } from "../lib/parts.js";
 import { picture } from "../lib/picture.js";
 import { save, write } from "../lib/csv.js";
 import { DRAWN_FOR, drawn, PICTURES } from "../lib/samples.js";
@@ -230,9 +230,6 @@ const said = ({ label, labels, number: one }) => {
   if (one) return `${number(one.value, 1)}${one.unit ? ` ${one.unit}` : ""} (${number(one.low, 1)} – ${number(one.high, 1)})`;
   return labels ? labels.join(", ") || "–" : label;
 };
-
-/** Abstentions after which a probability would be believed that means nothing: it is shown to who asks for it. */
-const MEANINGLESS = ["unlike_training", "blank", "wrong_modality"];
 
 function verdictOf({ answer, model }) {
   const names = model.label_descriptions ?? {};

@@ -2,7 +2,7 @@
 
 import { get, has, parameters, send, timings } from "../lib/api.js";
 import { h, icon, isolated, put } from "../lib/dom.js";
-import { abstention, bars, curl, field, problem, select, tabs, times, title } from "../lib/parts.js";
+import { abstention, bars, curl, field, MEANINGLESS, problem, select, tabs, times, title } from "../lib/parts.js";
 import { marked } from "../lib/marked.js";
 import { NOTES } from "../lib/samples.js";
 import { number, percent, t } from "../lib/words.js";
@@ -22,15 +22,22 @@ export async function open(place) {
   }
   let model = fitting.find((one) => one.name === "triage") ?? fitting[0];
   let mode = "one";
-  const body = h("div"), about = h("p.soft.small.about");
+  const body = h("div"), modes = h("div"), about = h("p.soft.small.about");
   const choice = select(fitting.map((one) => [one.name, one.name]), model.name, (name) => { model = fitting.find((one) => one.name === name); draw(); });
   choice.setAttribute("aria-label", t("model"));
   choice.id = "model";
   choice.classList.add("narrow");
   put(place, title("notes"),
     h("div.below", h("div.row.apart", h("div.row", h("span.label", { "aria-hidden": "true" }, t("model")), choice),
-      tabs([["one", t("notes.one")], ["batch", t("notes.batch")]], mode, (value) => { mode = value; draw(); }, t("notes.title"))), about), body);
+      modes), about), body);
+  // Entities of many notes are not asked for here.
   function draw() {
+    const many = model.task === "note-classification";
+    if (!many) mode = "one";
+    put(modes, many ? tabs([["one", t("notes.one")], ["batch", t("notes.batch")]], mode, (value) => { mode = value; show(); }, t("notes.title")) : null);
+    show();
+  }
+  function show() {
     put(about, isolated(model.description ?? ""));
     put(body, mode === "one" ? form(model) : batch(model));
   }
@@ -148,15 +155,20 @@ function shown(model, record, result) {
   const telling = (result.evidence ?? []).filter((one) => Math.abs(one.weight) >= strongest * LEAST);
   const words = telling.filter((one) => Number.isInteger(one.start));
   const weighed = telling.filter((one) => one.field);
+  // What is not known weighs by its absence, and is told from a value that was given.
+  const weigh = (name) => (name in record.fields ? readable(name) : `${readable(name)} (${t("unknown")})`);
   const label = result.label;
+  const reasons = [
+    h("div.gap", h("h3", t("probabilities")), bars(result.predictions, { names, threshold: model.abstain_below, first: label ?? "" }), h("p.soft.small.gap-s", t("bars.note", { value: percent(model.abstain_below) }))),
+    words.length ? h("div.gap", h("h3", t("evidence")), marked(record.note, words.map((one) => ({ ...one, strength: one.weight, against: one.weight < 0 })))) : null,
+    weighed.length ? h("div.chips.gap-s", weighed.map((one) => h(one.weight < 0 ? "span.tag.accent" : "span.tag.warn", weigh(one.field), ` ${one.weight < 0 ? "−" : "+"}${number(Math.abs(one.weight), 2)}`))) : null,
+    telling.length ? h("p.soft.small.gap-s", t("evidence.note")) : null,
+  ];
   return h("div.sheet", { id: "answer" },
     result.abstained ? abstention(result.reason) : h("div", h("div.soft.small", model.scale ? t("notes.scale", { scale: model.scale }) : t("answer")), h("div.verdict", isolated(label), names[label] ? ` · ${names[label]}` : "")),
     flags.length ? h("div.gap", h("h3", t("flags")), h("ul.flags", flags.map((flag) => h("li", icon("flag"), h("div",
       h("strong", isolated(readable(flag.sign))), ": ", isolated(flag.value), " – ", isolated(flag.rule), flag.at_least ? h("div.small", t("flags.least", { label: flag.at_least })) : null))))) : null,
-    h("div.gap", h("h3", t("probabilities")), bars(result.predictions, { names, threshold: model.abstain_below, first: label ?? "" }), h("p.soft.small.gap-s", t("bars.note", { value: percent(model.abstain_below) }))),
-    words.length ? h("div.gap", h("h3", t("evidence")), marked(record.note, words.map((one) => ({ ...one, strength: one.weight, against: one.weight < 0 })))) : null,
-    weighed.length ? h("div.chips.gap-s", weighed.map((one) => h(one.weight < 0 ? "span.tag.accent" : "span.tag.warn", readable(one.field), ` ${one.weight < 0 ? "−" : "+"}${number(Math.abs(one.weight), 2)}`))) : null,
-    telling.length ? h("p.soft.small.gap-s", t("evidence.note")) : null,
+    MEANINGLESS.includes(result.reason) ? h("details.gap-s", h("summary", t("bars.anyway")), reasons) : reasons,
     result.missing_fields?.length ? h("div.gap", h("h3", t("missing")), h("p.soft.small", t("missing.lead")), h("div.chips", result.missing_fields.map((name) => h("button.tag", { type: "button", on: { click: () => document.querySelector(`[data-field="${CSS.escape(name)}"]`)?.focus() } }, readable(name))))) : null,
     h("p.soft.small.gap", t("notes.read", { tokens: number(result.tokens) }), result.truncated ? ` ${t("notes.truncated")}` : ""));
 }
