@@ -168,7 +168,7 @@ def notes(page, folder):
     page.browser.execute_script("const s = document.querySelector('#model'); s.value = 'ed-admission'; s.dispatchEvent(new Event('change')); document.querySelector('#note').value = 'the invoice for the garden chairs is overdue'")
     page.click("#ask")
     page.until("#answer", "unlike what the model was trained on")
-    assert not page.one("#answer .much").is_displayed() and all("not known" in text for text in page.texts("#answer .chips span.tag"))
+    assert not page.one("#answer .much").is_displayed() and all("not known" in one.get_attribute("textContent") for one in page.all("#answer .chips span.tag"))
     # Names found in a note, one denied.
     page.browser.execute_script("const s = document.querySelector('#model'); s.value = 'adverse-drug-events'; s.dispatchEvent(new Event('change'))")
     page.one("#note").send_keys("severe rash and liver failure after amoxicillin; no anaphylaxis after ibuprofen")
