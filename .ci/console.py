@@ -14,6 +14,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
 from browser import start
+from console_images import late, previews, replaced
 from console_page import Page, Server, csv_rows, png, put
 
 PAGES = ["images", "notes", "people", "cases", "models", "operations", "audit"]
@@ -55,7 +56,11 @@ def images(page, folder):
     page.until("#shot", "of one tone")
     assert not page.all("#shot .much") or not page.one("#shot .much").is_displayed()
     name, text = page.saved("main .row.apart button")
-    assert name == "images.csv" and text.count("\n") == 5 and "drawing-3-frames.dcm,pneumonia,1," in text, text
+    # Outlines have columns of their own: how many objects, and how much of the picture.
+    rows = list(csv_rows(text))
+    at = rows[0].index("nucleus objects")
+    assert rows[0][at + 1] == "nucleus share" and any(row[2] == "nuclei" and int(row[at]) > 0 and 0 < float(row[at + 1]) < 1 for row in rows[1:]), text
+    assert name == "images.csv" and text.count("\n") == 5 and "drawing-3-frames.dcm,3,pneumonia,1," in text, text
     # Dropped, with marks of writing direction in the name.
     page.browser.execute_script(
         "const data = new DataTransfer(); for (const name of ['a\\u202egnp.b', 'plain']) data.items.add(new File(['no picture'], name));"
@@ -121,6 +126,14 @@ def notes(page, folder):
     page.click("#ask")
     page.wait.until(lambda _: page.one("[data-field=spo2]").get_attribute("aria-invalid") == "true")
     assert page.text(".field:has([data-field=spo2]) .wrong")
+    # What is no number is not left out of the question without a word.
+    field.clear()
+    odd = page.one("[data-field=sbp]")
+    odd.clear()
+    odd.send_keys("60-70")
+    page.click("#ask")
+    page.until("main [role=alert]", "Nothing was asked")
+    assert odd.get_attribute("aria-invalid") == "true" and not page.all("#answer")
     # Markup in a note is text.
     csv = page.server.work / "notes.csv"
     quoted = MARKUP.replace('"', '""')
@@ -136,20 +149,34 @@ def notes(page, folder):
     assert name == "triage.csv" and len(rows) == 4 and rows[0][:3] == ["note", "age", "ward"], text
     # A cell that a spreadsheet would take for a formula is none.
     assert rows[1][0].startswith("<img") and rows[3][0] == "'=cmd() fever" and "age" in rows[2][-1], text
+    # Nothing is lost or misread in silence: a note with a comma and no quotes, another encoding.
+    csv.write_text("note\nheadache, sudden, now unresponsive\nsore throat\n")
+    page.one("#csv").send_keys(str(csv))
+    page.until("#batch tbody .bad", "the row has 3 cells")
+    assert len(page.all("#batch tbody tr")) == 2 and len(page.all("#batch tbody .bad")) == 1
+    csv.write_bytes("note\n胸痛\n".encode("gb18030"))
+    page.one("#csv").send_keys(str(csv))
+    page.until("main [role=alert]", "not in UTF-8")
     # Many: progress, then all of them.
     csv.write_text("note\n" + "".join(f"sore throat for {n} days\n" for n in range(1, 301)))
     page.one("#csv").send_keys(str(csv))
     page.one("#batch [role=progressbar]")
     page.until("#batch h2", "300")
     assert len(list(csv_rows(page.saved("#batch-save")[1]))) == 301
-    # Names found in a note, one denied.
+    # Where the probabilities mean nothing they are shown to who asks for them alone.
     page.click(".tabs [data-value=one]")
+    page.browser.execute_script("const s = document.querySelector('#model'); s.value = 'ed-admission'; s.dispatchEvent(new Event('change')); document.querySelector('#note').value = 'the invoice for the garden chairs is overdue'")
+    page.click("#ask")
+    page.until("#answer", "unlike what the model was trained on")
+    assert not page.one("#answer .much").is_displayed() and all("not known" in one.get_attribute("textContent") for one in page.all("#answer .chips span.tag"))
+    # Names found in a note, one denied.
     page.browser.execute_script("const s = document.querySelector('#model'); s.value = 'adverse-drug-events'; s.dispatchEvent(new Event('change'))")
     page.one("#note").send_keys("severe rash and liver failure after amoxicillin; no anaphylaxis after ibuprofen")
     page.click("#ask")
     page.until("#answer mark", "amoxicillin")
     page.until("#answer mark.denied", "anaphylaxis")
     page.until("#answer li", "adverse effect")
+    assert not page.all(".tabs [data-value=batch]"), "many notes are offered where they can only be refused"
 
 
 def people(page, folder):
@@ -382,7 +409,7 @@ def main():
         page.ready("images")
         assert "key=" not in browser.current_url, "the key stays in the address"
         assert browser.execute_script("return JSON.stringify(localStorage)").find(server.key) < 0
-        for act in [images, notes, people, cases, models, operations, audit]:
+        for act in [images, previews, late, notes, people, cases, models, operations, audit, replaced]:
             began = time.monotonic()
             act(page, folder)
             quiet(page, server.url)

@@ -101,7 +101,7 @@ async function show() {
   } catch (error) {
     if (mine === turn) put(place, problem(error));
   }
-  main.dataset.ready = page;
+  if (mine === turn) main.dataset.ready = page;
 }
 
 listen((event) => {

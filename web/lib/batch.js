@@ -31,7 +31,9 @@ export function batch(model) {
       put(out, h("div.notice.bad", { role: "alert" }, icon("warning"), h("div", t("images.too-large", { size: bytes(file.size), most: bytes(limits().max_body_bytes) }))));
       return;
     }
-    run(parse(await file.text()));
+    const text = decoded(await file.arrayBuffer());
+    if (text === null) put(out, h("div.notice.bad", { role: "alert" }, icon("warning"), h("div", t("batch.encoding"))));
+    else run(parse(text));
   }
 
   async function run([head = [], ...rows]) {
@@ -53,6 +55,9 @@ export function batch(model) {
       return { note: row[noteAt] ?? "", fields: given };
     });
     const results = new Array(records.length);
+    // Cells beyond the head are part of something that has a comma and no quotes: a note of which the rest would be lost.
+    rows.forEach((row, index) => { if (row.slice(names.length).some((cell) => cell.trim() !== "")) results[index] = { problem: t("batch.long", { cells: number(row.length), columns: number(names.length) }) }; });
+    const fitting = [...records.entries()].filter(([index]) => !results[index]);
     let done = 0, stopped = false;
     const bar = h("i", { style: { width: "0" } });
     const meter = h("div.meter", { role: "progressbar", "aria-label": t("progress"), "aria-valuemin": 0, "aria-valuemax": records.length, "aria-valuenow": 0 }, bar);
@@ -66,17 +71,19 @@ export function batch(model) {
       said.textContent = t("progress.of", { done: number(done), all: number(records.length) });
     };
     const size = Math.min(32, limits().max_records), parts = [];
-    for (let at = 0; at < records.length; at += size) parts.push([at, records.slice(at, at + size)]);
-    await each(parts, AT_ONCE, async ([at, part]) => {
+    for (let at = 0; at < fitting.length; at += size) parts.push(fitting.slice(at, at + size));
+    await each(parts, AT_ONCE, async (part) => {
       try {
-        await answer(part.map((record, index) => [at + index, record]));
+        await answer(part);
       } catch (error) {
         stopped = true;
         put(told, problem(error));
       }
       done = results.filter(Boolean).length;
       moved();
-    }, () => stopped);
+    }, () => stopped || !below.isConnected);
+    // Another file, model or page has taken its place.
+    if (!below.isConnected) return;
 
     /** Answers these; where some do not fit, those are set aside with what is wrong and the others sent again. */
     async function answer(numbered) {
@@ -97,6 +104,8 @@ export function batch(model) {
       }
     }
 
+    done = results.filter(Boolean).length;
+    moved();
     stop.remove();
     announce(t("progress.of", { done: number(done), all: number(records.length) }));
     const probability = (one) => one?.predictions?.find((p) => p.label === (one.label ?? one.predictions[0].label))?.probability;
@@ -116,4 +125,15 @@ export function batch(model) {
       records.length > SHOWN ? h("p.small.soft", t("batch.more", { count: number(records.length - SHOWN) })) : null);
   }
   return h("div", drop, out);
+}
+
+/** The text of a file in UTF-8, or in UTF-16 with its mark; null for another encoding, which would be read as other characters. */
+function decoded(buffer) {
+  const [first, second] = new Uint8Array(buffer, 0, Math.min(2, buffer.byteLength));
+  const encoding = first === 0xff && second === 0xfe ? "utf-16le" : first === 0xfe && second === 0xff ? "utf-16be" : "utf-8";
+  try {
+    return new TextDecoder(encoding, { fatal: true }).decode(buffer);
+  } catch {
+    return null;
+  }
 }

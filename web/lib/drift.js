@@ -22,7 +22,7 @@ export function drift(models) {
   const classifying = models.filter((one) => /-classification$/.test(one.task));
   const out = h("div.gap");
   const element = h("div.sheet.gap", { id: "drift" },
-    h("div.row.apart", h("h2", t("drift")), tabs(WINDOWS.map((days) => [days, t(days === 2 ? "drift.hours" : "drift.days", { count: days === 2 ? 48 : days })]), 7, (days) => { window = days; load(); }, t("drift.window"))),
+    h("div.row.apart", h("h2", t("drift")), tabs(WINDOWS.map((days) => [days, t(days === 2 ? "drift.hours" : "drift.days", { count: days === 2 ? 48 : days })]), 7, (days) => { window = days; put(out, h("p.soft", t("working"))); load(); }, t("drift.window"))),
     h("p.soft.small.gap-s", t("drift.lead")), out);
   let window = 7, chosen = "", given = [], closed = false, open = true, timer = null, turn = 0;
 

@@ -22,8 +22,13 @@ export function bars(predictions, { names = {}, threshold = null, limit = 6, fir
   }), predictions.length > limit ? h("li", h("span.name.soft", t("bars.more", { count: predictions.length - limit }))) : null);
 }
 
-/** An abstention in words. */
-export function abstention(reason) {
+/** Abstentions after which a probability would be believed that means nothing: it is shown to who asks for it. */
+export const MEANINGLESS = ["unlike_training", "blank", "wrong_modality"];
+
+/** An abstention in words; where `of` has words of its own for a reason, in those. */
+export function abstention(reason, of = "") {
+  const special = `reason.${reason}.${of}`;
+  if (has(special)) reason = `${reason}.${of}`;
   const known = has(`reason.${reason}`);
   return h("div.notice.warn", { role: "note" }, icon("warning"), h("div",
     h("p", h("strong", t("abstained"))), h("p", known ? t(`reason.${reason}`) : reason ?? t("reason.none"))));
@@ -40,7 +45,8 @@ export function times(stages, whole) {
 
 /** What went wrong, for whoever has to put it right. */
 export function problem(error) {
-  const failure = error instanceof Failure ? error : new Failure(0, String(error?.message ?? error));
+  // What was refused in the browser has no status, and no advice beside its own words.
+  const failure = error instanceof Failure ? error : new Failure(null, String(error?.message ?? error));
   announce(failure.message);
   return h("div.notice.bad", { role: "alert" }, icon("warning"), h("div",
     h("p", isolated(failure.message)),

@@ -1,68 +1,101 @@
-// A picture as the Images page shows it: pixels, for DICOM with frame and window, over it the evidence or the outlines.
+// A picture as the Images page shows it: pixels, for DICOM with frame and window, over it the evidence or the outlines. Nothing
+// lies over what is not shown, and no evidence of one frame or model over another.
 
 import { has, send } from "./api.js";
 import * as dicom from "./dicom.js";
+import { load, paint, windowOf } from "./frame.js";
 import { h, put } from "./dom.js";
 import { outline } from "./rle.js";
 import { number, t } from "./words.js";
 
 const MOST_TO_SHOW = 48 << 20;
+/** Of a file too large to be shown, what its beginning says is read. */
+const BEGINNING = 4 << 20;
 const COLOURS = [[111, 199, 194], [240, 192, 112], [201, 160, 240], [246, 160, 154], [150, 200, 110]];
 
-/** The picture of a shot; `changed` is called where another frame is to be classified. */
-export function picture(shot, changed) {
-  const view = h("div.view"), controls = h("div.controls"), addresses = [];
-  const made = { element: h("div", view, controls), close: () => addresses.forEach((one) => URL.revokeObjectURL(one)) };
+/** The picture of a shot. `moved(frame)` is called as soon as another frame is chosen, counted from 1, and `settled` when the choice
+ * is made. */
+export function picture(shot, { moved, settled }) {
+  const view = h("div.view"), frames = h("div.controls"), levels = h("div.controls"), strength = h("div.controls.evidence"), addresses = [];
+  const closed = new AbortController(), explained = new Map();
+  let shown = false, opacity = null, turn = 0;
+  const made = { element: h("div", view, frames, levels, strength), close: () => { closed.abort(); addresses.forEach((one) => URL.revokeObjectURL(one)); } };
   const address = (blob) => {
     const one = URL.createObjectURL(blob);
     addresses.push(one);
     return one;
   };
-  const none = (words) => put(view, h("div.none", words));
-  const explained = new Map();
+  const none = (words) => {
+    shown = false;
+    put(view, h("div.none", words));
+    put(levels);
+    put(strength);
+  };
+  let painted = begin();
 
   async function begin() {
-    if (shot.file.size > MOST_TO_SHOW) return none(t("picture.large"));
-    const first = new Uint8Array(await shot.file.slice(0, 132).arrayBuffer());
-    if (!dicom.isDicom(first)) {
-      const image = h("img", { src: address(shot.file), alt: t("picture.alt", { name: shot.file.name }), on: { error: () => none(t("picture.unreadable")) } });
+    const { file } = shot, large = file.size > MOST_TO_SHOW;
+    if (!dicom.isDicom(new Uint8Array(await file.slice(0, 132).arrayBuffer()))) {
+      if (large) return none(t("picture.large"));
+      const image = h("img", { alt: t("picture.alt", { name: file.name }) });
       put(view, image);
-      return undefined;
+      shown = await new Promise((done) => {
+        image.onload = () => done(true);
+        image.onerror = () => done(false);
+        image.src = address(file);
+      });
+      return shown || none(t("picture.unreadable"));
     }
     let read;
     try {
-      read = dicom.read(await shot.file.arrayBuffer());
-      const canvas = h("canvas", { role: "img", "aria-label": t("picture.alt", { name: shot.file.name }) });
-      const window = dicom.windowOf(read, 0);
-      const state = { frame: 0, ...window };
-      const draw = () => dicom.draw(read, canvas, state.frame, state);
-      await draw();
-      put(view, canvas);
-      const slide = (words, name, min, max, step, after) => {
-        const output = h("output", number(state[name] + (name === "frame" ? 1 : 0)));
-        const input = h("input", { type: "range", min, max, step, value: state[name], data: { slider: name }, on: {
-          input: () => { state[name] = Number(input.value); output.textContent = number(state[name] + (name === "frame" ? 1 : 0)); draw(); },
-          change: () => after?.(),
-        } });
-        return h("label", words, input, output);
-      };
-      const span = Math.max(window.width * 2, 2);
-      put(controls,
-        read.frames > 1 ? slide(t("dicom.frame"), "frame", 0, read.frames - 1, 1, () => { shot.frame = state.frame + 1; changed(); }) : null,
-        dicom.isGray(read) ? [slide(t("dicom.center"), "center", Math.round(window.center - span), Math.round(window.center + span), 1), slide(t("dicom.width"), "width", 1, Math.round(span * 2), 1)] : null);
+      read = dicom.read(await (large ? file.slice(0, BEGINNING) : file).arrayBuffer());
     } catch {
-      none(t("picture.dicom"));
+      return none(t(large ? "picture.large" : "picture.dicom"));
     }
-    return undefined;
+    const canvas = h("canvas", { role: "img", "aria-label": t("picture.alt", { name: file.name }) });
+    const state = { frame: 0, window: null, touched: false, loaded: null };
+    const draw = async () => {
+      const { frame } = state;
+      try {
+        const loaded = state.loaded?.frame === frame ? state.loaded : await load(read, frame);
+        // Another frame may have been chosen while this one was decoded.
+        if (frame !== state.frame) return;
+        if (read.gray && !state.touched && loaded !== state.loaded) {
+          state.window = windowOf(read, loaded);
+          put(levels, sliders(state, draw));
+        }
+        state.loaded = loaded;
+        paint(read, loaded, canvas, state.window);
+        if (canvas.parentNode !== view) put(view, canvas);
+        shown = true;
+      } catch {
+        if (frame === state.frame) none(t("picture.dicom"));
+      }
+    };
+    // The frame can be chosen where it cannot be seen: the server reads it all the same.
+    if (read.frames > 1) {
+      put(frames, slide(t("dicom.frame"), "frame", { min: 0, max: read.frames - 1, step: 1, value: 0 }, (value) => number(value + 1), (value) => {
+        if (value === state.frame) return;
+        state.frame = value;
+        if (read.shown && !large) painted = draw();
+        moved(value + 1);
+      }, settled));
+    }
+    if (large) return none(t("picture.large"));
+    return read.shown ? draw() : none(t("picture.dicom"));
   }
 
   /** Puts over the picture what the answer has: evidence where the server explains, outlines where it segments. */
-  made.explain = () => {
+  made.explain = async () => {
+    turn += 1;
+    const mine = turn, { answer, model } = shot;
     view.querySelectorAll(".over").forEach((one) => one.remove());
-    made.element.querySelector(".evidence")?.remove();
-    const { answer, model } = shot;
+    put(strength);
     if (!answer) return;
+    await painted;
+    if (mine !== turn || !shown) return;
     if (answer.regions) {
+      if (answer.abstained || !answer.regions.length) return;
       const [height, width] = [answer.height, answer.width];
       const canvas = h("canvas.over", { width, height, "aria-hidden": "true" }), context = canvas.getContext("2d", { willReadFrequently: true });
       answer.regions.forEach((region, index) => region.rle && outline(context, region.rle, COLOURS[index % COLOURS.length]));
@@ -72,24 +105,46 @@ export function picture(shot, changed) {
       if (shot.frame > 1) query.set("frame", shot.frame);
       const path = `/v1/images/explain?${query}`;
       if (!explained.has(path)) {
-        explained.set(path, send("POST", path, { body: shot.file, headers: { "content-type": shot.type }, accept: "image/png" })
+        explained.set(path, send("POST", path, { body: shot.file, headers: { "content-type": shot.type }, accept: "image/png", signal: closed.signal })
           .then((response) => response.blob()).then(address));
       }
-      explained.get(path).then((source) => over(h("img.over", { src: source, alt: t("evidence") }), t("evidence"), 0.6), () => {});
+      const source = await explained.get(path).catch(() => explained.delete(path) && null);
+      if (source && mine === turn && shown) over(h("img.over", { src: source, alt: t("evidence") }), t("evidence"), 0.6);
     }
   };
 
-  function over(element, words, opacity) {
-    element.style.opacity = opacity;
+  function over(element, words, usual) {
+    element.style.opacity = opacity ?? usual;
     view.append(element);
-    const output = h("output", `${Math.round(opacity * 100)} %`);
-    const input = h("input", { type: "range", min: 0, max: 100, value: opacity * 100, data: { slider: "evidence" }, on: { input: () => {
-      element.style.opacity = input.value / 100;
-      output.textContent = `${input.value} %`;
-    } } });
-    made.element.append(h("div.controls.evidence", h("label", words, input, output)));
+    put(strength, slide(words, "evidence", { min: 0, max: 100, step: 1, value: Math.round((opacity ?? usual) * 100) }, (value) => `${value} %`, (value) => {
+      opacity = value / 100;
+      element.style.opacity = opacity;
+    }));
   }
 
-  begin();
   return made;
+}
+
+/** Level and width of the window, with steps that fit its width. */
+function sliders(state, draw) {
+  const { center, width } = state.window, span = Math.max(width * 2, Number.EPSILON), step = width >= 64 ? 1 : width / 64 || 1;
+  const words = (value) => number(value, step < 1 ? 2 : 0);
+  const choose = (name) => (value) => {
+    state.window = { ...state.window, [name]: value };
+    state.touched = true;
+    draw();
+  };
+  const [low, high] = step < 1 ? [center - span, center + span] : [Math.round(center - span), Math.round(center + span)];
+  return [slide(t("dicom.center"), "center", { min: low, max: high, step, value: center }, words, choose("center")),
+    slide(t("dicom.width"), "width", { min: step, max: step < 1 ? span * 2 : Math.round(span * 2), step, value: width }, words, choose("width"))];
+}
+
+/** A slider with its words and its value in words. */
+function slide(label, name, { min, max, step, value }, words, changed, settled = null) {
+  const output = h("output", words(value));
+  const input = h("input", { type: "range", min, max, step, value, data: { slider: name }, on: {
+    input: () => { output.textContent = words(Number(input.value)); changed(Number(input.value)); },
+    change: () => settled?.(),
+  } });
+  return h("label", label, input, output);
 }

@@ -19,7 +19,7 @@ const COLUMNS = ["number", "time", "caller", "method", "route", "status", "model
 
 export async function open(place) {
   const filters = { text: "", route: "", outcome: "decisions" };
-  let rows = [], next = null, done = false;
+  let rows = [], next = null, done = false, turn = 0;
   const out = h("div.gap");
   const person = h("input", { id: "audit-person", autocomplete: "off", spellcheck: "false", dir: "auto", on: { change: fresh } });
   const text = h("input", { type: "search", id: "filter", on: { input: () => { filters.text = text.value.trim().toLowerCase(); draw(); } } });
@@ -35,18 +35,23 @@ export async function open(place) {
   const shown = () => rows.filter(fits);
 
   async function fresh() {
+    turn += 1;
     rows = [];
     next = null;
     done = false;
+    put(out, h("p.soft", t("working")));
     await more();
   }
 
   async function more() {
+    const mine = turn;
     await attempt(out, async () => {
       const want = shown().length + 50;
       for (let page = 0; page < PAGES && !done && shown().length < want; page += 1) {
         const whose = person.value.trim() ? `&user=${encodeURIComponent(person.value.trim())}` : "";
-        const answer = await get(`/v1/audit?limit=${PAGE}${next ? `&before=${next}` : ""}${whose}`);
+        const answer = await get(`/v1/audit?limit=${PAGE}${next ? `&before=${next}` : ""}${whose}`).catch((error) => (mine === turn ? Promise.reject(error) : null));
+        // Of another person by now.
+        if (mine !== turn) return;
         rows.push(...answer.rows);
         next = answer.next;
         done = !next;

@@ -26,11 +26,16 @@ export async function open(place) {
     search();
   }
 
+  let turn = 0;
   const search = () => attempt(out, async () => {
+    const mine = ++turn;
+    put(out, h("p.soft", t("working")));
     const began = performance.now(), body = { query: query.value, limit: 10, ...(filter.size ? { filter: Object.fromEntries(filter) } : {}) };
-    const response = await send("POST", "/v1/cases/search", { body });
+    const response = await send("POST", "/v1/cases/search", { body }).catch((error) => (mine === turn ? Promise.reject(error) : null));
+    if (!response) return;
     const { results } = await response.json(), took = performance.now() - began;
     const texts = await Promise.all(results.map((one) => get(path`/v1/cases/${one.case_id}`).then((found) => found.text, () => null)));
+    if (mine !== turn) return;
     put(out, h("div.sheet", results.length ? h("ol.hits", results.map((one, at) => hit(one, texts[at], narrow))) : h("p.soft", t("cases.none")),
       h("div.gap", times(timings(response), took)), h("div.gap-s", curl("POST", "/v1/cases/search", { contentType: "application/json", body: JSON.stringify(body) }))));
   });

@@ -2,7 +2,7 @@
 
 import { get, has, parameters, send, timings } from "../lib/api.js";
 import { h, icon, isolated, put } from "../lib/dom.js";
-import { abstention, bars, curl, field, problem, select, tabs, times, title } from "../lib/parts.js";
+import { abstention, bars, curl, field, MEANINGLESS, problem, select, tabs, times, title } from "../lib/parts.js";
 import { marked } from "../lib/marked.js";
 import { NOTES } from "../lib/samples.js";
 import { number, percent, t } from "../lib/words.js";
@@ -22,15 +22,22 @@ export async function open(place) {
   }
   let model = fitting.find((one) => one.name === "triage") ?? fitting[0];
   let mode = "one";
-  const body = h("div"), about = h("p.soft.small.about");
+  const body = h("div"), modes = h("div"), about = h("p.soft.small.about");
   const choice = select(fitting.map((one) => [one.name, one.name]), model.name, (name) => { model = fitting.find((one) => one.name === name); draw(); });
   choice.setAttribute("aria-label", t("model"));
   choice.id = "model";
   choice.classList.add("narrow");
   put(place, title("notes"),
     h("div.below", h("div.row.apart", h("div.row", h("span.label", { "aria-hidden": "true" }, t("model")), choice),
-      tabs([["one", t("notes.one")], ["batch", t("notes.batch")]], mode, (value) => { mode = value; draw(); }, t("notes.title"))), about), body);
+      modes), about), body);
+  // Entities of many notes are not asked for here.
   function draw() {
+    const many = model.task === "note-classification";
+    if (!many) mode = "one";
+    put(modes, many ? tabs([["one", t("notes.one")], ["batch", t("notes.batch")]], mode, (value) => { mode = value; show(); }, t("notes.title")) : null);
+    show();
+  }
+  function show() {
     put(about, isolated(model.description ?? ""));
     put(body, mode === "one" ? form(model) : batch(model));
   }
@@ -44,6 +51,9 @@ function form(model) {
   const inputs = new Map(fields.map((one) => [one.name, input(one)]));
   const note = h("textarea", { id: "note", rows: 5, required: true, dir: "auto", "aria-label": t("notes.note") });
   const answer = h("div", { "aria-live": "polite" });
+  // What is under way is stopped by another question, and its answer is not shown: the note may be another by then.
+  let stop = new AbortController();
+  const halt = () => { stop.abort(); stop = new AbortController(); return stop.signal; };
   const fill = (sample) => {
     note.value = sample.note;
     for (const [name, element] of inputs) element.value = sample.fields[name] ?? "";
@@ -55,13 +65,22 @@ function form(model) {
     field(t("notes.note"), note),
     fields.length ? h("fieldset", { style: { border: "0", padding: "0", margin: "16px 0 0" } }, h("legend.label", { style: { padding: "0" } }, t("notes.fields")), h("p.small.soft", t("notes.fields.lead")),
       h("div.note-fields", fields.map((one) => field(one.label ?? readable(one.name), withUnit(one, inputs.get(one.name)), hint(one))))) : null,
-    h("div.row.gap", h("button.main", { id: "ask" }, t("notes.ask")), h("button", { type: "button", on: { click: () => { go.reset(); put(answer, empty()); inputs.forEach(clear); } } }, t("clear"))),
+    h("div.row.gap", h("button.main", { id: "ask" }, t("notes.ask")), h("button", { type: "button", on: { click: () => { halt(); go.reset(); put(answer, empty()); inputs.forEach(clear); } } }, t("clear"))),
     h("div.row.gap-s", h("span.small.soft", t("samples")), offered.map((one, index) => h("button.quiet", { type: "button", id: `sample-${index}`, on: { click: () => fill(one) } }, h("bdi", one.note.length > 28 ? `${one.note.slice(0, 27)}…` : one.note)))));
   const empty = () => h("div.sheet.soft", t("notes.empty"));
   put(answer, empty());
 
   async function ask() {
+    const signal = halt();
     [...inputs.values(), note].forEach(clear);
+    // A browser says that a field is empty where what is typed in it is no number: an answer would be without it, and say nothing of it.
+    const odd = fields.filter((one) => inputs.get(one.name).validity.badInput);
+    odd.forEach((one) => wrong(inputs.get(one.name), t("notes.no-number")));
+    if (odd.length) {
+      put(answer, h("div.sheet", problem(new Error(t("notes.not-asked", { fields: odd.map((one) => one.label ?? readable(one.name)).join(", ") })))));
+      return;
+    }
+    put(answer, h("div.sheet.soft", t("working")));
     const values = {};
     for (const one of fields) {
       const text = inputs.get(one.name).value.trim();
@@ -74,15 +93,17 @@ function form(model) {
     let path = model.task === "note-extraction" ? "/v1/notes/extract" : `/v1/notes/classify${explain ? "?explain=true" : ""}`;
     const began = performance.now();
     try {
-      const response = await send("POST", path, { body: request }).catch((error) => {
+      const response = await send("POST", path, { body: request, signal }).catch((error) => {
         // Not every model can say what its answer rests on.
         if (!error.errors?.some((one) => one.pointer === "explain")) throw error;
         path = "/v1/notes/classify";
-        return send("POST", path, { body: request });
+        return send("POST", path, { body: request, signal });
       });
       const { results: [result] } = await response.json();
+      signal.throwIfAborted();
       put(answer, shown(model, record, result), h("div.sheet", times(timings(response), performance.now() - began), h("div.gap-s", curl("POST", path, { contentType: "application/json", body: JSON.stringify(request) }))));
     } catch (error) {
+      if (signal.aborted) return;
       for (const { pointer, detail } of error.errors ?? []) {
         const name = /^\/records\/0\/(?:fields\/)?(.+)$/.exec(pointer)?.[1];
         const element = name === "note" ? note : inputs.get(name);
@@ -134,15 +155,20 @@ function shown(model, record, result) {
   const telling = (result.evidence ?? []).filter((one) => Math.abs(one.weight) >= strongest * LEAST);
   const words = telling.filter((one) => Number.isInteger(one.start));
   const weighed = telling.filter((one) => one.field);
+  // What is not known weighs by its absence, and is told from a value that was given.
+  const weigh = (name) => (name in record.fields ? readable(name) : `${readable(name)} (${t("unknown")})`);
   const label = result.label;
+  const reasons = [
+    h("div.gap", h("h3", t("probabilities")), bars(result.predictions, { names, threshold: model.abstain_below, first: label ?? "" }), h("p.soft.small.gap-s", t("bars.note", { value: percent(model.abstain_below) }))),
+    words.length ? h("div.gap", h("h3", t("evidence")), marked(record.note, words.map((one) => ({ ...one, strength: one.weight, against: one.weight < 0 })))) : null,
+    weighed.length ? h("div.chips.gap-s", weighed.map((one) => h(one.weight < 0 ? "span.tag.accent" : "span.tag.warn", weigh(one.field), ` ${one.weight < 0 ? "−" : "+"}${number(Math.abs(one.weight), 2)}`))) : null,
+    telling.length ? h("p.soft.small.gap-s", t("evidence.note")) : null,
+  ];
   return h("div.sheet", { id: "answer" },
     result.abstained ? abstention(result.reason) : h("div", h("div.soft.small", model.scale ? t("notes.scale", { scale: model.scale }) : t("answer")), h("div.verdict", isolated(label), names[label] ? ` · ${names[label]}` : "")),
     flags.length ? h("div.gap", h("h3", t("flags")), h("ul.flags", flags.map((flag) => h("li", icon("flag"), h("div",
       h("strong", isolated(readable(flag.sign))), ": ", isolated(flag.value), " – ", isolated(flag.rule), flag.at_least ? h("div.small", t("flags.least", { label: flag.at_least })) : null))))) : null,
-    h("div.gap", h("h3", t("probabilities")), bars(result.predictions, { names, threshold: model.abstain_below, first: label ?? "" }), h("p.soft.small.gap-s", t("bars.note", { value: percent(model.abstain_below) }))),
-    words.length ? h("div.gap", h("h3", t("evidence")), marked(record.note, words.map((one) => ({ ...one, strength: one.weight, against: one.weight < 0 })))) : null,
-    weighed.length ? h("div.chips.gap-s", weighed.map((one) => h(one.weight < 0 ? "span.tag.accent" : "span.tag.warn", readable(one.field), ` ${one.weight < 0 ? "−" : "+"}${number(Math.abs(one.weight), 2)}`))) : null,
-    telling.length ? h("p.soft.small.gap-s", t("evidence.note")) : null,
+    MEANINGLESS.includes(result.reason) ? h("details.gap-s", h("summary", t("bars.anyway")), reasons) : reasons,
     result.missing_fields?.length ? h("div.gap", h("h3", t("missing")), h("p.soft.small", t("missing.lead")), h("div.chips", result.missing_fields.map((name) => h("button.tag", { type: "button", on: { click: () => document.querySelector(`[data-field="${CSS.escape(name)}"]`)?.focus() } }, readable(name))))) : null,
     h("p.soft.small.gap", t("notes.read", { tokens: number(result.tokens) }), result.truncated ? ` ${t("notes.truncated")}` : ""));
 }

@@ -39,18 +39,20 @@ async function person(body, id, first, chosen) {
     h("div.row.apart", tabs(KINDS.map((one) => [one, t(`kind.${one}`)]), kind, (value) => { kind = value; chosen(value); ask(); }, t("kind")), measure), answer, past));
   let turn = 0;
   async function ask(before = null) {
-    const mine = ++turn;
+    const mine = ++turn, asked = kind;
+    // What is listed is of another kind or measure by now, but for what was just recorded.
+    if (!before) put(answer, h("p.soft", t("working")));
     const address = path`/v1/users/${id}/recommendations?kind=${kind}&limit=${10}&similarity=${similarity}`;
     try {
       const given = await get(address);
-      const things = await ofKind(kind, given.items);
-      if (mine === turn) draw(given, things, address, before);
+      const things = await ofKind(asked, given.items);
+      if (mine === turn) draw(asked, given, things, address, before);
     } catch (error) {
       if (mine === turn) put(answer, problem(error));
     }
   }
 
-  function draw(given, things, address, before) {
+  function draw(kind, given, things, address, before) {
     const home = user && hasPlace(user.profile) ? user.profile : null;
     const drawn = kind === "drug" || kind === "advice" ? null : map(home,
       given.items.map((item, index) => ({ ...things.get(item.item_id), name: item.name, rank: index + 1 })).filter(hasPlace), [...things.values()].filter(hasPlace));
@@ -61,7 +63,7 @@ async function person(body, id, first, chosen) {
         before ? h("div.notice.below", { id: "recorded" }, icon("check"), h("div", t("people.recorded", { name: before.of.name }))) : null,
         given.abstained ? h("div.notice.warn", icon("warning"), h("div", isolated(given.abstained))) : null,
         (given.flags ?? []).map((flag) => h("div.notice.warn.below", icon("warning"), h("div", isolated(flag)))),
-        given.items.length ? h("ol.recs", given.items.map((item, index) => recommended(item, index, names, before, () => record(item)))) : given.abstained ? null : h("p.soft", t("people.nothing"))),
+        given.items.length ? h("ol.recs", given.items.map((item, index) => recommended(item, index, names, before, () => record(kind, item)))) : given.abstained ? null : h("p.soft", t("people.nothing"))),
       h("div", drawn ? h("div.sheet", drawn) : null,
         h("div.sheet", { id: "excluded" }, h("h2", t("people.excluded")), given.excluded.length
           ? ruledOut(given.excluded, names)
@@ -69,13 +71,13 @@ async function person(body, id, first, chosen) {
         h("div.sheet", h("p.soft.small", t("people.as-of", { time: when(given.as_of) })), curl("GET", address)))));
   }
 
-  async function record(item) {
-    const shown = answer.querySelectorAll(".recs .title");
+  async function record(kind, item) {
+    const mine = turn, shown = answer.querySelectorAll(".recs .title");
     const before = [...answer.querySelectorAll("#recommended .title")].map((one) => one.dataset.id);
     try {
       await post("/v1/interactions", [{ user_id: id, item_id: item.item_id, event: EVENTS[kind], time: new Date().toISOString() }]);
       announce(t("people.recorded", { name: item.name }));
-      await ask({ order: before, of: item });
+      if (mine === turn) await ask({ order: before, of: item });
       await showHistory();
     } catch (error) {
       shown[0]?.closest(".sheet").prepend(problem(error));
