@@ -9,14 +9,15 @@
 mod phrases;
 mod rules;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use model::manifest::{Field, FieldKind, Input};
 use model::{Manifest, PackageError, package};
 
 use super::record::{FieldValue, Record};
-use phrases::{Clause, Context, Phrase};
-use rules::{ChoiceRule, NumberRule, Rules};
+use phrases::{Context, Phrase};
+use rules::{ChoiceRule, NumberRule, ReadingRule, Rules};
 
 /// The rules of a package, ready to be applied.
 #[derive(Debug, Clone)]
@@ -26,7 +27,7 @@ pub struct RedFlags {
     numbers: Vec<NumberRule>,
     choices: Vec<ChoiceRule>,
     readings: Vec<Reading>,
-    phrases: Vec<(String, Option<String>, Vec<Phrase>)>,
+    phrases: Vec<Emergency>,
     elsewhere: Vec<Phrase>,
     own: Vec<Phrase>,
     context: Context,
@@ -35,9 +36,18 @@ pub struct RedFlags {
 /// How a sign is written in a note.
 #[derive(Debug, Clone)]
 struct Reading {
-    sign: String,
-    unit: String,
+    rule: ReadingRule,
     names: Vec<Phrase>,
+}
+
+/// An emergency in words.
+#[derive(Debug, Clone)]
+struct Emergency {
+    sign: String,
+    at_least: Option<String>,
+    phrases: Vec<Phrase>,
+    except: Vec<Phrase>,
+    now: bool,
 }
 
 /// One rule that holds for a record.
@@ -90,15 +100,20 @@ impl RedFlags {
         let phrases = |texts: &[String]| {
             texts.iter().map(|text| Phrase::new(text)).collect::<Result<Vec<Phrase>, String>>()
         };
-        let readings = rules.readings.iter().map(|reading| {
-            let (sign, unit) = (reading.sign.clone(), reading.unit.clone());
-            Ok::<_, String>(Reading { sign, unit, names: phrases(&reading.names)? })
-        });
-        let readings = readings.collect::<Result<_, String>>()?;
-        let emergencies = rules
-            .phrases
+        let readings = rules
+            .readings
             .iter()
-            .map(|rule| Ok::<_, String>((rule.sign.clone(), rule.at_least.clone(), phrases(&rule.phrases)?)));
+            .map(|rule| Ok::<_, String>(Reading { rule: rule.clone(), names: phrases(&rule.names)? }));
+        let readings = readings.collect::<Result<_, String>>()?;
+        let emergencies = rules.phrases.iter().map(|rule| {
+            Ok::<_, String>(Emergency {
+                sign: rule.sign.clone(),
+                at_least: rule.at_least.clone(),
+                phrases: phrases(&rule.phrases)?,
+                except: phrases(&rule.except)?,
+                now: rule.now,
+            })
+        });
         let elsewhere = rules.elsewhere.iter().flat_map(|rule| &rule.phrases).map(|text| Phrase::new(text));
         Ok(RedFlags {
             elsewhere: elsewhere.collect::<Result<_, String>>()?,
@@ -127,10 +142,15 @@ impl RedFlags {
                 flags.push(flag(&rule.sign, value, rule_text, &rule.at_least));
             }
         }
-        for (sign, at_least, phrases) in &self.phrases {
-            let present =
-                |clause: &Clause| phrases.iter().find_map(|phrase| self.context.present(clause, phrase));
-            if let Some(words) = clauses.iter().find_map(present) {
+        let read: Vec<_> = clauses.iter().map(|clause| self.context.read(clause)).collect();
+        for Emergency { sign, at_least, phrases, except, now } in &self.phrases {
+            let words = read.iter().find_map(|clause| {
+                let except = clause.places(except);
+                phrases.iter().find_map(|phrase| self.context.present(clause, phrase, &except, *now))
+            });
+            // The same sign may be told twice, with phrases of two levels: the more urgent stands.
+            let told = flags.iter().any(|flag| flag.sign == *sign && flag.at_least == *at_least);
+            if let Some(words) = words.filter(|_| !told) {
                 let rule = "the note says so, neither denied nor as history".to_string();
                 flags.push(flag(sign, FlagValue::Text(words), rule, at_least));
             }
@@ -143,10 +163,11 @@ impl RedFlags {
     /// nothing of what they are about. Denying a subject is being about it, so that is looked for anywhere.
     pub fn is_elsewhere(&self, text: &str) -> bool {
         let clauses = phrases::clauses(text);
-        let about = |clause: &Clause| {
-            self.elsewhere.iter().any(|phrase| self.context.present(clause, phrase).is_some())
+        let about = |clause| {
+            let read = self.context.read(clause);
+            self.elsewhere.iter().any(|phrase| self.context.present(&read, phrase, &[], false).is_some())
         };
-        let own = |clause: &Clause| self.own.iter().any(|phrase| phrase.is_in(clause));
+        let own = |clause| self.own.iter().any(|phrase| phrase.is_in(clause));
         !self.elsewhere.is_empty() && clauses.iter().any(about) && !clauses.iter().any(own)
     }
 
@@ -161,7 +182,7 @@ impl RedFlags {
     }
 
     /// Of the rules over one sign's number that hold, the most urgent.
-    fn numbers(&self, record: &Record, clauses: &[Clause]) -> Vec<RedFlag> {
+    fn numbers(&self, record: &Record, clauses: &[phrases::Clause]) -> Vec<RedFlag> {
         let field = |name: &str| {
             self.fields.iter().zip(&record.fields).find_map(|(field, value)| match (&field.kind, value) {
                 (FieldKind::Numeric { unit, .. }, FieldValue::Number(x)) if field.name == name => {
@@ -170,16 +191,26 @@ impl RedFlags {
                 _ => None,
             })
         };
-        let written = |name: &str| {
-            let reading = self.readings.iter().find(|reading| reading.sign == name)?;
-            let number = |clause: &Clause| phrases::number(clause, &reading.names, reading.unit == "%");
-            clauses.iter().find_map(number).map(|x| (x, reading.unit.as_str()))
+        let written = |name: &str| -> Vec<(f64, &str)> {
+            let Some(Reading { rule, names }) =
+                self.readings.iter().find(|reading| reading.rule.sign == name)
+            else {
+                return Vec::new();
+            };
+            let numbers = clauses.iter().flat_map(|clause| phrases::numbers(clause, names, rule));
+            numbers.map(|x| (x, rule.unit.as_str())).collect()
         };
+        let written: BTreeMap<&str, Vec<(f64, &str)>> =
+            self.readings.iter().map(|reading| (&*reading.rule.sign, written(&reading.rule.sign))).collect();
         let age = field("age").map(|(age, _)| age);
         let mut flags: Vec<RedFlag> = Vec::new();
         for rule in &self.numbers {
-            let Some((value, unit)) = field(&rule.sign).or_else(|| written(&rule.sign)) else { continue };
-            let Some(text) = rule.holds(value, unit, age) else { continue };
+            let field = field(&rule.sign);
+            let read = written.get(&*rule.sign).filter(|_| field.is_none());
+            // Of several readings in the note each counts: "BP 120/80, now 70/40".
+            let mut values = field.into_iter().chain(read.into_iter().flatten().copied());
+            let holds = values.find_map(|(value, unit)| Some((value, rule.holds(value, unit, age)?)));
+            let Some((value, text)) = holds else { continue };
             let new = flag(&rule.sign, FlagValue::Number(value), text, &rule.at_least);
             match flags.iter_mut().find(|known| known.sign == rule.sign) {
                 Some(known) if self.level(&new) < self.level(known) => *known = new,
@@ -195,5 +226,7 @@ fn flag(sign: &str, value: FlagValue, rule: String, at_least: &Option<String>) -
     RedFlag { sign: sign.to_string(), value, rule, at_least: at_least.clone() }
 }
 
+#[cfg(test)]
+mod shipped_tests;
 #[cfg(test)]
 mod tests;

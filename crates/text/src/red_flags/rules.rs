@@ -90,10 +90,19 @@ pub struct ChoiceRule {
 pub struct ReadingRule {
     /// The sign.
     pub sign: String,
-    /// Its unit. A percentage has to be written as one, anywhere in the clause; any other number
-    /// follows the name.
+    /// Its unit. A percentage has to be written as one, anywhere in the clause, unless it is `bare`; any
+    /// other number follows the name.
     #[serde(default)]
     pub unit: String,
+    /// Whether a percentage may be written without its sign, as other numbers are.
+    #[serde(default)]
+    pub bare: bool,
+    /// Less than this is no reading of the sign.
+    #[serde(default)]
+    pub from: Option<f64>,
+    /// More than this is no reading of the sign.
+    #[serde(default)]
+    pub to: Option<f64>,
     /// What comes before the number.
     pub names: Vec<String>,
 }
@@ -108,8 +117,14 @@ pub struct PhraseRule {
     #[serde(default)]
     pub at_least: Option<String>,
     /// Phrases in lower case, words apart by blanks: `word*` is any word that begins so, `~`
-    /// stands for up to three words.
+    /// stands for up to three words, `####` for a number of four digits, `$` for a comma or the clause's end.
     pub phrases: Vec<String>,
+    /// Phrases that hold one of these and mean something else ("sleep apnea").
+    #[serde(default)]
+    pub except: Vec<String>,
+    /// Whether it is always of the moment: words of history do not take it back.
+    #[serde(default)]
+    pub now: bool,
 }
 
 /// Words that take a phrase back.
@@ -122,12 +137,21 @@ pub struct ContextRule {
     /// Before a list of such phrases, across commas.
     #[serde(default)]
     pub before_list: Vec<String>,
+    /// What makes into history: before it, up to the next comma.
+    #[serde(default)]
+    pub history: Vec<String>,
     /// After it, within three words.
     #[serde(default)]
     pub after: Vec<String>,
     /// Ends what stands before.
     #[serde(default)]
     pub until: Vec<String>,
+    /// Ends what stands after.
+    #[serde(default)]
+    pub after_until: Vec<String>,
+    /// Words that are one letter from a phrase's word and no misspelling of it.
+    #[serde(default)]
+    pub well_spelt: Vec<String>,
 }
 
 impl NumberRule {

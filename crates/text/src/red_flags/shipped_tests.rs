@@ -1,0 +1,255 @@
+//! The rules that are shipped, over notes as emergency departments write them.
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::*;
+
+/// Notes of level 1.
+const RESUSCITATION: [&str; 55] = [
+    "4 year old not breathing",
+    "80 year old unresponsive",
+    "55 year old cardiac arrest",
+    "6 year-old boy anaphylaxis",
+    "3 year old drowning",
+    "old lady found unconscious",
+    "hx diabetes unresponsive glucose 20",
+    "in the past hour became unresponsive",
+    "seizure prior to arrival still seizing",
+    "no respirations",
+    "cannot be aroused",
+    "cant breathe",
+    "can’t breathe",
+    "VF",
+    "PEA",
+    "no heartbeat",
+    "without pulse",
+    "bleeding out",
+    "hemorrhaging",
+    "arterial bleed",
+    "posturing",
+    "lips are blue",
+    "no palpable pulse",
+    "no resps",
+    "V-fib",
+    "asystolic",
+    "code blue",
+    "AVPU: U",
+    "responds to pain only",
+    "BP undetectable",
+    "no recordable BP",
+    "no longer breathing",
+    "not waking up",
+    "no response to voice",
+    "no pmh found unconscious",
+    "after vaccination anaphylaxis",
+    "no doubt anaphylaxis",
+    "no improvement in anaphylaxis after epi",
+    "without warning became unresponsive",
+    "father had him on floor unresponsive",
+    "wife had to do cpr",
+    "not able to breathe",
+    "nonresponsive",
+    "non responsive",
+    "no signs of life",
+    "cardiac arest",
+    "unconcious",
+    "found in pool",
+    "allergic reaction with hypotension",
+    "allergic reaction, lip swelling, wheeze",
+    "E1 V1 M1",
+    "BP was 120/80, now 60/40",
+    "GCS 3",
+    "stabbed in chest, denied entry to bar",
+    "no pulse, no respirations",
+];
+
+/// Notes of level 2 at least.
+const EMERGENCY: [&str; 38] = [
+    "70 year old woman with hemiplegia",
+    "past 30 min slurred speech and facial droop",
+    "for the past 2 hours crushing chest pain",
+    "stroke with history of AF",
+    "chest pain with cardiac history",
+    "no relief from GTN ongoing chest pain",
+    "no trauma chest pain x2h",
+    "temp 94 F",
+    "sats 78 on air",
+    "spo2 85",
+    "SpO2 98% on RA, was 80%",
+    "pulse ox 78",
+    "b/p 70/40",
+    "B.P. 80/40",
+    "tachy 170",
+    "resp 40",
+    "ches pain",
+    "chset pain",
+    "сhest pain",
+    "aphasic",
+    "right arm weak and numb",
+    "query PE",
+    "SI with plan",
+    "severe SOB",
+    "V-tach with pulse",
+    "sudden onset severe headache",
+    "vomiting bright red blood",
+    "coffee ground emesis",
+    "fever on chemo",
+    "bleach in eyes",
+    "cold white leg",
+    "head injury on anticoagulants",
+    "34 weeks, headache and visual disturbance",
+    "bp 220/130 headache",
+    "no change in slurred speech",
+    "high risk of suicide, plan to hang",
+    "concern about slurred speech since this morning",
+    "temp 107 F",
+];
+
+/// Notes that no rule holds for: denied, past, of the family, or another thing.
+const QUIET: [&str; 53] = [
+    "temp 98.6 F",
+    "temperature 99.1F, cough",
+    "temp 102.2 F, sore throat",
+    "fever, temp 101",
+    "abdominal pain 1 hr 30 min",
+    "ankle pain, waited 2 hr 30 min",
+    "ankle sprain, pulse 2+ distal",
+    "PR 180 ms on ECG",
+    "burning pain 50% worse",
+    "BP 16/9.3 kPa",
+    "sleep apnea, needs CPAP mask",
+    "hanging out with friends, ankle pain",
+    "under arrest by police, medical clearance",
+    "teething baby drooling",
+    "stabbing pain in back",
+    "ICD shock x3",
+    "shock wave therapy shoulder",
+    "coma scale 15",
+    "mom had anaphylaxis to bees, wants epipen",
+    "CVA 2010, here for dressing change",
+    "FHx of stroke, headache",
+    "dad died of heart attack, anxious",
+    "golf stroke injured wrist",
+    "perforated eardrum",
+    "poison ivy rash",
+    "arm weakness for 3 years, known MS",
+    "meningitis vaccine request",
+    "requests suicide prevention leaflet",
+    "chest pain: no",
+    "chest pain: denies",
+    "chest pain (-)",
+    "(-) chest pain",
+    "nil chest pain",
+    "neg for chest pain",
+    "w/o chest pain",
+    "hasn't had chest pain",
+    "chest pain-free",
+    "allergic to peanuts (anaphylaxis)",
+    "rash, allergies: anaphylaxis to penicillin",
+    "amputation of L toe 2018",
+    "s/p amputation, stump pain",
+    "head contusion",
+    "denies chest pain",
+    "history of cardiac arrest",
+    "prev stroke, toothache",
+    "peptic ulcer",
+    "stock market",
+    "knee pain, no loss of consciousness",
+    "no chest pain or stroke",
+    "husband in cardiac arrest, patient anxious",
+    "no problem breathing",
+    "old stroke",
+    "cough, denies chest pain, stroke",
+];
+
+/// Emergencies that no clinic is right for.
+const EMERGENCY_ZH: [&str; 20] = [
+    "早上起来嘴巴歪了，右手拿不住东西",
+    "突然一侧手脚没力，说话不清楚",
+    "血糖1.8，叫不应",
+    "把降压药吃多了，吃了10片",
+    "心口痛得厉害，喘不上气",
+    "突然看不见东西了",
+    "血压220/130头痛呕吐",
+    "心率只有30，晕倒",
+    "刚出生10天的宝宝发烧",
+    "突发脑出血",
+    "孩子喝了84消毒液",
+    "老人喝了洁厕灵",
+    "吃了30片扑热息痛",
+    "想从楼上跳下去",
+    "活着没意思，想一了百了",
+    "吐血了，一大碗",
+    "嘴唇紫",
+    "异物呛到，脸都紫了",
+    "吃花生后喉咙肿呼吸困难",
+    "被蛇咬了",
+];
+
+/// Questions for a clinic.
+const QUIET_ZH: [&str; 7] = [
+    "血糖6.1正常吗",
+    "血糖高2年了",
+    "高血压150/95吃什么药",
+    "没有自杀",
+    "胃痛三天",
+    "心率72正常吗",
+    "没有吐血，胃痛",
+];
+
+fn shipped(model: &str) -> (RedFlags, Manifest) {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../models").join(model).join("1");
+    let manifest: Manifest =
+        serde_json::from_slice(&fs::read(folder.join("manifest.json")).unwrap()).unwrap();
+    (RedFlags::read(&folder, &manifest).unwrap().unwrap(), manifest)
+}
+
+/// The flags of a note alone.
+fn alone(rules: &(RedFlags, Manifest), note: &str) -> Vec<RedFlag> {
+    let Input::Record(input) = &rules.1.input else { unreachable!() };
+    let record = Record { note: note.to_string(), fields: vec![FieldValue::Missing; input.fields.len()] };
+    rules.0.find(&record, &note.to_lowercase())
+}
+
+/// Which notes are not at the level that they should be at, with their flags.
+fn wrong(model: &str, notes: &[&str], right: impl Fn(Option<usize>) -> bool) -> Vec<String> {
+    let rules = shipped(model);
+    let flagged = notes.iter().map(|note| (note, alone(&rules, note)));
+    let wrong = flagged.filter(|(_, flags)| !right(rules.0.floor(flags)));
+    wrong.map(|(note, flags)| format!("{note}: {flags:?}")).collect()
+}
+
+#[test]
+fn emergencies_as_they_are_written_are_flagged_at_their_level() {
+    for model in ["triage", "triage-us"] {
+        assert_eq!(wrong(model, &RESUSCITATION, |level| level == Some(0)), Vec::<String>::new(), "{model}");
+        assert_eq!(
+            wrong(model, &EMERGENCY, |level| level.is_some_and(|level| level < 2)),
+            Vec::<String>::new()
+        );
+    }
+}
+
+#[test]
+fn what_is_denied_past_or_of_the_family_is_not_flagged() {
+    assert_eq!(wrong("triage", &QUIET, |level| level.is_none()), Vec::<String>::new());
+}
+
+#[test]
+fn emergencies_in_chinese_are_flagged_and_questions_for_a_clinic_are_not() {
+    let rules = shipped("department-zh");
+    let found = |notes: &[&'static str], flagged: bool| -> Vec<&'static str> {
+        notes.iter().copied().filter(|note| alone(&rules, note).is_empty() == flagged).collect()
+    };
+    assert_eq!(found(&EMERGENCY_ZH, true), Vec::<&str>::new());
+    assert_eq!(found(&QUIET_ZH, false), Vec::<&str>::new());
+}
+
+#[test]
+fn a_long_note_of_denials_takes_time_in_proportion() {
+    let rules = shipped("triage");
+    let start = std::time::Instant::now();
+    assert!(alone(&rules, &"no stroke ".repeat(16_000)).is_empty());
+    assert!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
+}
