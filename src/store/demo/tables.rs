@@ -58,7 +58,7 @@ impl Tables {
     /// The tables are part of the program, and a test reads every row of them.
     pub fn read() -> Self {
         let terms = Terminology::shared(&[]);
-        let named = |code: &str| (code, terms.understand(Field::Medication, code).names);
+        let named = |code: &'static str| (code, terms.understand(Field::Medication, code).names);
         let about = |subject: Subject, table: &'static str| -> Vec<Pair> {
             let pair = |[first, second, severity, note, source]: [&'static str; 5]| Pair {
                 first: first.split(';').map(named).collect(),
