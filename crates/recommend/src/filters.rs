@@ -32,7 +32,7 @@ use super::catalogue::{Catalogue, Entry, Rule, Vocabulary};
 use super::clock::year_of;
 use super::data::{Item, Kind, Millis, Profile, Severity, Sex};
 use super::settings::Settings;
-use super::terminology::{Field, Key, Meaning, Terminology, plain};
+use super::terminology::{Field, Key, Meaning, Terminology, is_code, plain};
 
 /// What is done about drugs when the profile does not say what has to be known.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -298,7 +298,8 @@ impl<'a> Patient<'a> {
             let near = near.flatten();
             let text = format!("{list}: {}", not_understood(written, &meaning, near));
             // A condition that no rule mentions rules nothing out; a misspelt one might.
-            if field != Field::Condition || near.is_some() {
+            // It cannot be seen of a code that it was not understood, as it can of words.
+            if field != Field::Condition || near.is_some() || meaning.partly || is_code(written) {
                 flags.push(text.clone());
             }
             if field != Field::Condition {

@@ -1,8 +1,11 @@
 //! The drugs and the advice of the demo region, read from the tables beside this file.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
 use recommend::{Contraindications, GradedRule, Item, Kind, Severity, Sex, Subject};
+use recommend::{Field, Key, Terminology};
 
 /// A drug as its table has it.
 pub(super) struct Drug {
@@ -25,24 +28,62 @@ pub(super) struct Tables {
 
 const NOTICE: &str = "demonstration data, not medical advice";
 
+/// What a row says of drugs or classes together with another, or with a condition.
+struct Pair {
+    first: Vec<(&'static str, BTreeSet<Key>)>,
+    /// Where it is a drug or a class and not a condition.
+    second: Option<(&'static str, BTreeSet<Key>)>,
+    code: &'static str,
+    rule: GradedRule,
+}
+
+impl Pair {
+    /// What the row means for a drug that can be called so. Both sides of a pair hold the rule: what a person
+    /// takes may be in the class named and not in the catalogue.
+    fn rules(&self, called: &BTreeSet<Key>) -> Vec<GradedRule> {
+        let rule = |code: &str| GradedRule { code: code.to_owned(), ..self.rule.clone() };
+        let is = |names: &BTreeSet<Key>| !names.is_disjoint(called);
+        let mut codes = Vec::new();
+        if self.first.iter().any(|(_, names)| is(names)) {
+            codes.push(self.code);
+        }
+        if self.second.as_ref().is_some_and(|(_, names)| is(names)) {
+            codes.extend(self.first.iter().map(|(code, _)| *code).filter(|code| *code != self.code));
+        }
+        codes.into_iter().map(rule).collect()
+    }
+}
+
 impl Tables {
     /// The tables are part of the program, and a test reads every row of them.
     pub fn read() -> Self {
-        let pairs: Vec<[&str; 5]> = rows(include_str!("interactions.csv")).collect();
-        let rules = |name: &str, class: &str| -> Vec<GradedRule> {
-            let about = |pair: &&[&str; 5]| list(pair[0]).iter().any(|first| first == name || first == class);
-            let rule = |&[_, second, severity, note, source]: &[&str; 5]| GradedRule {
-                about: Subject::Medication,
-                code: second.to_owned(),
-                severity: match severity {
-                    "caution" => Severity::Caution,
-                    "serious" => Severity::Serious,
-                    _ => Severity::Contraindicated,
+        let terms = Terminology::shared(&[]);
+        let named = |code: &'static str| (code, terms.understand(Field::Medication, code).names);
+        let about = |subject: Subject, table: &'static str| -> Vec<Pair> {
+            let pair = |[first, second, severity, note, source]: [&'static str; 5]| Pair {
+                first: first.split(';').map(named).collect(),
+                second: (subject == Subject::Medication).then(|| named(second)),
+                code: second,
+                rule: GradedRule {
+                    about: subject,
+                    code: String::new(),
+                    severity: match severity {
+                        "caution" => Severity::Caution,
+                        "serious" => Severity::Serious,
+                        _ => Severity::Contraindicated,
+                    },
+                    note: note.to_owned(),
+                    source: source.to_owned(),
                 },
-                note: note.to_owned(),
-                source: source.to_owned(),
             };
-            pairs.iter().filter(about).map(rule).collect()
+            rows(table).map(pair).collect()
+        };
+        let mut pairs = about(Subject::Medication, include_str!("interactions.csv"));
+        pairs.extend(about(Subject::Condition, include_str!("conditions.csv")));
+        let rules = |name: &str, class: &str| -> Vec<GradedRule> {
+            let mut called = terms.understand(Field::Medication, name).broader;
+            called.extend(terms.understand(Field::Medication, class).broader);
+            pairs.iter().flat_map(|pair| pair.rules(&called)).collect()
         };
         let drugs = rows(include_str!("drugs.csv"))
             .map(|[name, class, allergens, treats, conditions, interacts, pregnancy, age, self_care, sex]| {
@@ -155,6 +196,7 @@ mod tests {
         for (table, columns) in [
             (include_str!("drugs.csv"), 10),
             (include_str!("interactions.csv"), 5),
+            (include_str!("conditions.csv"), 5),
             (include_str!("advice.csv"), 6),
         ] {
             for line in table.lines() {
@@ -164,5 +206,28 @@ mod tests {
         let tables = Tables::read();
         assert!(tables.drugs.iter().all(|drug| !drug.treats.is_empty()));
         assert!(tables.advice.iter().all(|advice| !advice.suits.is_empty()));
+    }
+
+    #[test]
+    fn a_row_about_a_class_is_held_by_both_sides() {
+        let tables = Tables::read();
+        let rules = |name: &str| -> Vec<String> {
+            let drug = tables.drugs.iter().find(|drug| drug.item.name == name).unwrap();
+            drug.item.contraindications.rules.iter().map(|rule| rule.code.clone()).collect()
+        };
+        for (name, about) in [
+            ("losartan", "ace inhibitor"),
+            ("ibuprofen", "ssri"),
+            ("ibuprofen", "systemic corticosteroid"),
+            ("levofloxacin", "sulfonylurea"),
+            ("colchicine", "statin"),
+            ("clarithromycin", "phosphodiesterase 5 inhibitor"),
+            ("sacubitril/valsartan", "trimethoprim"),
+            ("simvastatin", "ciclosporin"),
+            ("apixaban", "gastrointestinal bleeding"),
+            ("ticagrelor", "intracranial bleeding"),
+        ] {
+            assert!(rules(name).iter().any(|code| code == about), "{name}: {:?}", rules(name));
+        }
     }
 }

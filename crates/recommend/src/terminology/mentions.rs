@@ -43,12 +43,12 @@ pub fn is_unspaced(name: &str) -> bool {
 }
 
 /// A word, and whether it stands in brackets: there it comments on what is outside.
-struct Word<'a> {
-    text: &'a str,
+pub(super) struct Word<'a> {
+    pub(super) text: &'a str,
     aside: bool,
 }
 
-fn words(normal: &str) -> Vec<Word<'_>> {
+pub(super) fn words(normal: &str) -> Vec<Word<'_>> {
     let mut depth = 0_usize;
     let mut words = Vec::new();
     let mut from = None;
@@ -138,7 +138,7 @@ impl Terminology {
     }
 
     /// Takes the names without spaces between words out of a text, and the wording of their language.
-    fn unspaced_among(&self, field: Field, normal: &str, meaning: &mut Meaning) -> (String, bool) {
+    pub(super) fn unspaced_among(&self, field: Field, normal: &str, meaning: &mut Meaning) -> (String, bool) {
         let mut text = normal.to_owned();
         let mut found = false;
         if text.is_ascii() {

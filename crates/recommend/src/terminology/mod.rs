@@ -7,6 +7,7 @@
 //! stands beside such names (see [`mentions`]). It is never taken for what it merely resembles:
 //! [`Terminology::nearest`] is for telling people what may have been meant.
 
+mod conditions;
 mod mentions;
 mod normal;
 mod term;
@@ -14,6 +15,7 @@ mod term;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, LazyLock};
 
+pub use conditions::is_code;
 pub use normal::normalise;
 pub use term::{Term, TermKind, UnknownTermKind, read_terms};
 
@@ -156,8 +158,8 @@ impl Terminology {
         if let Some(meaning) = known {
             return Meaning { known: true, ..meaning };
         }
-        // What a person has is not said by a word within a sentence ("mother has gout").
-        let among = if field == Field::Condition { None } else { self.among(field, &words) };
+        let among =
+            if field == Field::Condition { self.conditions_among(&words) } else { self.among(field, &words) };
         let raw = || plain(&reduced(&words).unwrap_or_else(|| normal.clone()));
         match among {
             Some(meaning) if meaning.known => meaning,
@@ -238,9 +240,13 @@ impl Terminology {
             None if cut == 0 => self.index.get(code),
             None => self.index.get(text),
         };
+        // From the code itself to its category: the first that is listed is the narrowest.
         let category = || {
-            let (category, _) = code.split_once('.')?;
-            known(category)
+            let dotted = conditions::dotted(code).filter(|_| system.is_none_or(|name| name == "icd"))?;
+            let shorter = (3..=dotted.len()).rev().filter(|&end| end != 4);
+            shorter
+                .map(|end| format!("icd10:{}", &dotted[..end]))
+                .find_map(|code| self.index.get(code.as_str()))
         };
         let atc = || {
             let letters = |range: std::ops::Range<usize>| {
@@ -437,6 +443,48 @@ mod tests {
             let meaning = Terminology::default().understand(Field::Condition, text);
             assert!(meaning.broader.contains("chronic kidney disease"), "{text}: {meaning:?}");
         }
+    }
+
+    #[test]
+    fn a_condition_is_understood_with_its_qualifiers_codes_and_in_chinese() {
+        let terminology = Terminology::default();
+        for (text, name) in [
+            ("stage 4 CKD", "chronic kidney disease"),
+            ("ESRD on HD", "chronic kidney disease"),
+            ("N184", "chronic kidney disease"),
+            ("E11.22", "chronic kidney disease"),
+            ("慢性肾病", "chronic kidney disease"),
+            ("severe persistent asthma", "asthma"),
+            ("history of peptic ulcer", "peptic ulcer"),
+            ("CHF (EF 25%)", "heart failure"),
+            ("Heart failure, unspecified", "heart failure"),
+            ("OSA on CPAP", "sleep apnea"),
+            ("G70.00", "myasthenia gravis"),
+            ("G47.33", "sleep apnea"),
+            ("T78.3XXA", "angioedema"),
+            ("G43.109", "migraine with aura"),
+            ("K92.2", "gastrointestinal bleeding"),
+            ("26 weeks pregnant", "pregnancy"),
+        ] {
+            let meaning = terminology.understand(Field::Condition, text);
+            assert!(meaning.known && meaning.broader.contains(name), "{text}: {meaning:?}");
+        }
+        for text in [
+            "no asthma",
+            "denies gout",
+            "rule out epilepsy",
+            "family history of glaucoma",
+            "mother has gout",
+            "r/o asthma",
+            "无哮喘",
+            "ingrown toenail",
+        ] {
+            let meaning = terminology.understand(Field::Condition, text);
+            assert!(!meaning.known && !meaning.partly, "{text}: {meaning:?}");
+        }
+        assert!(!terminology.understand(Field::Condition, "gi bleed").broader.contains("peptic ulcer"));
+        assert_eq!(names(Field::Allergy, "青霉素"), ["penicillin g"]);
+        assert_eq!(names(Field::Medication, "华法林"), ["warfarin"]);
     }
 
     #[test]

@@ -1,0 +1,216 @@
+//! Known conditions among the words records put around them: "history of severe asthma", "CKD (eGFR 22)".
+//! What is denied, or is said of relatives, is not what the person has.
+
+use super::mentions::words;
+use super::normal;
+use super::{Field, Meaning, Terminology};
+
+const LONGEST: usize = 6;
+
+/// Words that qualify a condition and leave it the same.
+const QUALIFIERS: &[&str] = &[
+    "acute",
+    "chronic",
+    "severe",
+    "mild",
+    "moderate",
+    "persistent",
+    "intermittent",
+    "history",
+    "hx",
+    "status",
+    "post",
+    "previous",
+    "past",
+    "old",
+    "known",
+    "current",
+    "currently",
+    "uncontrolled",
+    "controlled",
+    "stable",
+    "unstable",
+    "complete",
+    "partial",
+    "first",
+    "second",
+    "third",
+    "degree",
+    "congenital",
+    "acquired",
+    "unspecified",
+    "specified",
+    "nos",
+    "other",
+    "site",
+    "primary",
+    "secondary",
+    "recurrent",
+    "active",
+    "early",
+    "advanced",
+    "stage",
+    "grade",
+    "class",
+    "nyha",
+    "iii",
+    "ii",
+    "iv",
+    "exacerbation",
+    "generalized",
+    "systolic",
+    "diastolic",
+    "decompensated",
+    "idiopathic",
+    "alcoholic",
+    "disorder",
+    "disease",
+    "syndrome",
+    "of",
+    "the",
+    "with",
+    "and",
+    "on",
+    "in",
+    "due",
+    "to",
+    "hd",
+    "cpap",
+    "patient",
+    "week",
+    "month",
+    "twin",
+    "egfr",
+    "ef",
+];
+
+/// What stands after these words is not what the person has.
+const DENIALS: &[&str] = &[
+    "no",
+    "not",
+    "non",
+    "never",
+    "denies",
+    "denied",
+    "without",
+    "rule out",
+    "negative for",
+    "risk of",
+    "screening for",
+];
+
+/// With these anywhere, nothing in the clause is.
+const NOT_THEIRS: &[&str] = &[
+    "family history",
+    "family hx",
+    "fhx",
+    "fh",
+    "mother",
+    "father",
+    "sister",
+    "brother",
+    "ruled out",
+    "excluded",
+    "negative",
+    "unlikely",
+    "screening",
+    "prophylaxis",
+    "vaccination",
+    "vaccine",
+    "prevention",
+    "planning",
+    "trying",
+];
+
+const DENIALS_ZH: [&str; 12] =
+    ["无", "未", "否认", "没有", "排除", "家族史", "母亲", "父亲", "不", "预防", "疫苗", "筛查"];
+
+const QUALIFIERS_ZH: [&str; 9] = ["病史", "急性", "慢性", "重度", "中度", "轻度", "患者", "史", "期"];
+
+/// Whether the text is a code of ICD-10 or of digits alone: nobody sees from it that it was not understood.
+pub fn is_code(text: &str) -> bool {
+    let text = text.trim().rsplit(['|', ':', '#', '/', ' ']).next().unwrap_or_default();
+    (text.len() >= 6 && text.bytes().all(|byte| byte.is_ascii_digit()))
+        || dotted(&text.to_lowercase()).is_some()
+}
+
+/// A code of ICD-10 with its dot, if the text is of that form.
+pub fn dotted(text: &str) -> Option<String> {
+    let bare: String = text.chars().filter(|c| *c != '.').collect();
+    let bytes = bare.as_bytes();
+    let shape = (3..=7).contains(&bytes.len())
+        && bytes.iter().all(u8::is_ascii_alphanumeric)
+        && bytes[0].is_ascii_alphabetic()
+        && bytes[1].is_ascii_digit()
+        && (bytes[2].is_ascii_digit() || matches!(bytes[2], b'a' | b'b'))
+        && bytes.get(3).is_none_or(|byte| byte.is_ascii_digit() || matches!(byte, b'a' | b'x'));
+    let dot = text.find('.');
+    if !shape || dot.is_some_and(|at| at != 3) || text.matches('.').count() > 1 {
+        return None;
+    }
+    Some(if bytes.len() == 3 { bare } else { format!("{}.{}", &bare[..3], &bare[3..]) })
+}
+
+impl Terminology {
+    /// What the known conditions among these normalised words mean; `known` if nothing but qualifiers is left.
+    pub(super) fn conditions_among(&self, normal: &str) -> Option<Meaning> {
+        if DENIALS_ZH.iter().any(|denial| normal.contains(denial)) {
+            return None;
+        }
+        let text = normal.replace("r/o", "rule out").replace("w/o", "without");
+        let mut meaning = Meaning::default();
+        let (mut text, mut found) = self.unspaced_among(Field::Condition, &text, &mut meaning);
+        if found {
+            for qualifier in QUALIFIERS_ZH {
+                text = text.replace(qualifier, " ");
+            }
+        }
+        let mut left = false;
+        for clause in text.split(';') {
+            found |= self.in_clause(clause, &mut meaning, &mut left);
+        }
+        found.then(|| Meaning { known: !left, partly: left, ..meaning })
+    }
+
+    fn in_clause(&self, clause: &str, meaning: &mut Meaning, left: &mut bool) -> bool {
+        let words: Vec<&str> = words(clause).iter().map(|word| word.text).collect();
+        let spoken = format!(" {} ", words.join(" "));
+        if NOT_THEIRS.iter().any(|cue| spoken.contains(&format!(" {cue} "))) {
+            return false;
+        }
+        let denied = |at: usize| {
+            let rest = format!("{} ", words[at..].join(" "));
+            DENIALS.iter().any(|denial| rest.starts_with(&format!("{denial} ")))
+        };
+        let end = (0..words.len()).find(|&at| denied(at)).unwrap_or(words.len());
+        let (mut at, mut found) = (0, false);
+        while at < end {
+            let name = (1..=LONGEST.min(end - at)).rev().find_map(|n| {
+                let name = words[at..at + n].join(" ");
+                // Two letters mean too many things beside other words.
+                let names = if name.len() < 3 { None } else { self.lookup(&name) };
+                names
+                    .filter(|names| names.iter().any(|name| self.admits(Field::Condition, name)))
+                    .map(|names| (n, names))
+            });
+            let Some((n, names)) = name else {
+                *left |= !is_qualifier(words[at]);
+                at += 1;
+                continue;
+            };
+            for name in names.iter().filter(|name| self.admits(Field::Condition, name)) {
+                self.explain(name, meaning);
+            }
+            found = true;
+            at += n;
+        }
+        found && !meaning.broader.is_empty()
+    }
+}
+
+fn is_qualifier(word: &str) -> bool {
+    word.len() == 1
+        || word.starts_with(|c: char| c.is_ascii_digit() || c == '%')
+        || QUALIFIERS.contains(&word)
+        || QUALIFIERS.contains(&normal::singular(word).as_str())
+}
