@@ -173,7 +173,7 @@ async fn orders(people: Arc<People>, request: HookRequest) -> Result<Vec<Card>, 
             .map(|order| Ordered { item: order.item.clone(), checked: order.checked })
             .collect();
         let checked = people.recommender.check_orders(&profile, &orders, now);
-        Ok(cards::orders(&request.orders, &checked, &mut uuid))
+        Ok(cards::orders(&request.orders, &checked, &request.unread, &mut uuid))
     };
     // A usual check takes less than handing it to another thread and waiting for that.
     match small {

@@ -419,7 +419,7 @@ impl Profile {
         errors
     }
 
-    /// The codes that an entry of a list was recorded with.
+    /// The codes and other words that an entry of a list was recorded with.
     pub fn recorded_as(&self, list: &str, entry: &str) -> impl Iterator<Item = &String> {
         let recorded = self.recorded.get(list).and_then(|entries| entries.get(entry));
         recorded.into_iter().flat_map(|recorded| recorded.codes.iter().chain(&recorded.synonyms))

@@ -106,8 +106,11 @@ pub fn orders(
 /// The card of what was not understood, of orders and of the record. It warns where an order is among it, and is
 /// for information where only the record is.
 fn unchecked(checked: &[Checked], unread: &[String], uuid: &mut dyn FnMut() -> String) -> Option<Card> {
-    let orders: Vec<&str> =
-        checked.iter().filter_map(|checked| checked.unclear.as_deref()).chain(unread.iter().map(String::as_str)).collect();
+    let orders: Vec<&str> = checked
+        .iter()
+        .filter_map(|checked| checked.unclear.as_deref())
+        .chain(unread.iter().map(String::as_str))
+        .collect();
     // The record is the same for every order.
     let record = checked.first().map_or(&[][..], |checked| checked.flags.as_slice());
     let all: Vec<&str> = orders.iter().copied().chain(record.iter().map(String::as_str)).collect();
@@ -124,7 +127,14 @@ fn unchecked(checked: &[Checked], unread: &[String], uuid: &mut dyn FnMut() -> S
         "indicator": indicator,
         "source": {"label": "medserve"},
     });
-    Some(Card { uuid: id, indicator, json, orders: orders.len(), rules: vec!["not understood"], offers: Vec::new() })
+    Some(Card {
+        uuid: id,
+        indicator,
+        json,
+        orders: orders.len(),
+        rules: vec!["not understood"],
+        offers: Vec::new(),
+    })
 }
 
 fn card(

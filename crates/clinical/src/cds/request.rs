@@ -111,6 +111,8 @@ pub struct HookRequest {
     pub missing: Vec<&'static str>,
     /// Whether anything was prefetched at all.
     pub any_prefetch: bool,
+    /// What was sent and could not be looked at, in words.
+    pub unread: Vec<String>,
     /// Bytes of the request.
     pub size: usize,
 }
@@ -147,8 +149,10 @@ impl HookRequest {
             empty: Vec::new(),
             missing: NEEDED.to_vec(),
             any_prefetch: false,
+            unread: Vec::new(),
             size: text.len(),
         };
+        let prefetch = sent.prefetch.map(|prefetch| fetched(prefetch.get())).transpose()?;
         let mut drafts = BTreeSet::new();
         if service != Service::PatientView {
             let orders =
@@ -159,30 +163,47 @@ impl HookRequest {
                 ),
                 _ => None,
             };
-            drafts = request.read_orders(orders.get(), selections.as_deref())?;
+            let beside = prefetch.iter().flatten().map(|fetched| &fetched.bundle);
+            drafts = request.read_orders(orders.get(), selections.as_deref(), beside)?;
         }
-        if let Some(prefetch) = sent.prefetch {
-            request.read_prefetch(prefetch.get(), &drafts)?;
+        if let Some(prefetch) = prefetch {
+            request.read_prefetch(prefetch, &drafts)?;
         }
         Ok(request)
     }
 
-    fn read_orders(
+    fn read_orders<'b>(
         &mut self,
         text: &str,
         selections: Option<&[String]>,
+        beside: impl Iterator<Item = &'b Bundle>,
     ) -> Result<BTreeSet<String>, CdsError> {
         let pointer = "/context/draftOrders";
         let bundle = Bundle::read_collection(text).map_err(|wrong| error(pointer, wrong.to_string()))?;
         let raw = Orders::read(text).ok_or_else(|| error(pointer, "is not JSON"))?;
-        let index = Index::new(&bundle);
+        // A Medication may have been sent along with the record.
+        let mut sources = vec![(&bundle, Index::new(&bundle))];
+        sources.extend(beside.map(|bundle| (bundle, Index::new(bundle))));
+        let mut selected = vec![false; selections.map_or(0, <[String]>::len)];
         let mut drafts = BTreeSet::new();
         for (number, entry) in bundle.entries.iter().enumerate() {
             let resource = entry.resource.as_ref().map_err(|wrong| error(pointer, wrong.to_string()))?;
             let Resource::MedicationRequest(order) = resource else { continue };
             let reference = entry.id.as_ref().map(|id| format!("MedicationRequest/{id}"));
             drafts.extend(reference.clone());
-            if order.do_not_perform == Some(true) || order.status.as_deref() == Some("entered-in-error") {
+            let known = [entry.full_url.as_deref(), reference.as_deref(), entry.id.as_deref()];
+            let mut checked = selections.is_none();
+            for (selection, seen) in selections.into_iter().flatten().zip(&mut selected) {
+                if known.contains(&Some(selection.as_str())) || reference.as_deref() == Some(local(selection))
+                {
+                    (*seen, checked) = (true, true);
+                }
+            }
+            // An order that ends a drug, or that nobody gave, is none to be warned of.
+            let ends = ["entered-in-error", "stopped", "cancelled", "completed"];
+            if order.do_not_perform == Some(true)
+                || order.status.as_deref().is_some_and(|s| ends.contains(&s))
+            {
                 continue;
             }
             // While somebody chooses there may be an order that has no drug yet; who signs one has to say which.
@@ -191,44 +212,55 @@ impl HookRequest {
             if selections.is_some() && !chosen_yet {
                 continue;
             }
-            let Some(item) = drug_of(order, &bundle, &index) else {
+            let found = sources.iter().find_map(|(bundle, index)| drug_of(order, bundle, index));
+            let Some(item) = found else {
+                if let Some(reference) = order.medication_reference.as_ref() {
+                    // The other orders can be checked all the same.
+                    let name = reference.reference.as_deref().unwrap_or("a Medication");
+                    self.unread.push(format!("the order of {name:?}, which was not sent along"));
+                    continue;
+                }
                 let detail =
                     format!("entry {number}: a MedicationRequest needs its medication, with a code or words");
                 return Err(error(pointer, detail));
             };
-            let chosen = |selection: &String| {
-                let known = [entry.full_url.as_deref(), reference.as_deref(), entry.id.as_deref()];
-                known.contains(&Some(selection.as_str()))
-            };
-            let checked = selections.is_none_or(|selections| selections.iter().any(chosen));
             // The rest of a Bundle of orders may be of other things.
             let resource = raw.resource(number).and_then(|text| serde_json::from_str(text).ok());
             self.orders.push(DraftOrder { reference, item, checked, resource: resource.unwrap_or_default() });
         }
+        for (selection, _) in selections.into_iter().flatten().zip(selected).filter(|(_, seen)| !seen) {
+            // What is chosen may be an order of something else than a drug.
+            if local(selection).starts_with("MedicationRequest/") {
+                self.unread.push(format!("the selection {selection:?}, which is none of the draft orders"));
+            }
+        }
         Ok(drafts)
     }
 
-    fn read_prefetch(&mut self, text: &str, drafts: &BTreeSet<String>) -> Result<(), CdsError> {
-        let shape = |_| error("/prefetch", "must be an object");
-        let members: std::collections::BTreeMap<String, &RawValue> =
-            serde_json::from_str(text).map_err(shape)?;
+    fn read_prefetch(&mut self, sent: Vec<Fetched>, drafts: &BTreeSet<String>) -> Result<(), CdsError> {
         let mut all = Bundle { kind: BundleKind::Collection, entries: Vec::new() };
-        for (key, value) in members {
-            if value.get().trim() == "null" {
-                continue;
-            }
-            let bundle = Bundle::read_collection(value.get());
-            let mut bundle = bundle.map_err(|wrong| error(&format!("/prefetch/{key}"), wrong.to_string()))?;
+        for Fetched { key, mut bundle, whole } in sent {
             bundle.entries.iter_mut().for_each(|entry| self.adopt(entry));
+            // A server's refusal is no empty list, and a first page no whole one.
+            let refused = bundle.entries.iter().any(|entry| entry.kind == "OperationOutcome");
+            bundle.entries.retain(|entry| entry.kind != "OperationOutcome");
+            if (refused && bundle.entries.is_empty()) || !whole {
+                let why = if whole { "which could not be fetched" } else { "of which a part was sent" };
+                self.unread.push(format!("the record's {key:?}, {why}"));
+            } else {
+                if bundle.kind == BundleKind::Collection && bundle.entries.is_empty() {
+                    self.empty.extend(NEEDED.into_iter().filter(|needed| *needed == key));
+                }
+                self.missing.retain(|needed| *needed != key);
+            }
             for entry in &bundle.entries {
                 if let Err(wrong) = &entry.resource {
                     return Err(error(&format!("/prefetch/{key}"), wrong.to_string()));
                 }
+                if let Some(other) = self.of_another(entry) {
+                    self.unread.push(format!("the record's {key:?} names another person: {other}"));
+                }
             }
-            if bundle.kind == BundleKind::Collection && bundle.entries.is_empty() {
-                self.empty.extend(NEEDED.into_iter().filter(|needed| *needed == key));
-            }
-            self.missing.retain(|needed| *needed != key);
             self.any_prefetch |= PREFETCH.iter().any(|(known, _)| *known == key);
             // A draft that is stored already is not a second drug beside itself.
             let is_draft = |entry: &Entry| {
@@ -238,6 +270,19 @@ impl HookRequest {
         }
         self.prefetched = Some(all);
         Ok(())
+    }
+
+    /// Whom a resource of the record is about, where that is not the person of the context.
+    fn of_another<'b>(&self, entry: &'b Entry) -> Option<&'b str> {
+        let subject = match &entry.resource {
+            Ok(Resource::AllergyIntolerance(allergy)) => &allergy.patient,
+            Ok(Resource::Condition(condition)) => &condition.subject,
+            Ok(Resource::MedicationRequest(request)) => &request.subject,
+            Ok(Resource::MedicationStatement(statement)) => &statement.subject,
+            _ => return None,
+        };
+        let named = subject.as_ref()?.reference.as_deref()?;
+        (local(named).strip_prefix("Patient/") != Some(self.patient_id.as_str())).then_some(named)
     }
 
     /// What was fetched for this person is this person's, where it names nobody who could be found; what
@@ -287,6 +332,47 @@ impl HookRequest {
         }
         Ok(profile)
     }
+}
+
+/// What was fetched beforehand under one key.
+struct Fetched {
+    key: String,
+    bundle: Bundle,
+    /// Whether it is all that there is: a server may answer in pages.
+    whole: bool,
+}
+
+#[derive(Deserialize)]
+struct Pages {
+    #[serde(default)]
+    link: Vec<PageLink>,
+}
+
+#[derive(Deserialize)]
+struct PageLink {
+    relation: Option<String>,
+}
+
+fn fetched(text: &str) -> Result<Vec<Fetched>, CdsError> {
+    let shape = |_| error("/prefetch", "must be an object");
+    let members: std::collections::BTreeMap<String, &RawValue> = serde_json::from_str(text).map_err(shape)?;
+    let sent = members.into_iter().filter(|(_, value)| value.get().trim() != "null");
+    sent.map(|(key, value)| {
+        let bundle = Bundle::read_collection(value.get());
+        let bundle = bundle.map_err(|wrong| error(&format!("/prefetch/{key}"), wrong.to_string()))?;
+        let links = serde_json::from_str::<Pages>(value.get()).map(|pages| pages.link).unwrap_or_default();
+        let whole = links.iter().all(|link| link.relation.as_deref() != Some("next"));
+        Ok(Fetched { key, bundle, whole })
+    })
+    .collect()
+}
+
+/// Of "https://host/fhir/MedicationRequest/7/_history/2" what names the resource here.
+fn local(reference: &str) -> &str {
+    let path = reference.split("/_history/").next().unwrap_or(reference).trim_end_matches('/');
+    let mut slashes = path.rmatch_indices('/');
+    slashes.next();
+    slashes.next().map_or(path, |(at, _)| &path[at + 1..])
 }
 
 fn drug_of(order: &MedicationRequest, bundle: &Bundle, index: &Index) -> Option<Item> {

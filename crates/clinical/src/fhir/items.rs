@@ -33,6 +33,7 @@ pub fn drug(concept: &CodeableConcept) -> Option<Item> {
     let id = coding.or_else(other).unwrap_or_else(|| format!("drug:{}", normalise(&name)));
     let mut attributes = Map::new();
     put_texts(&mut attributes, "codes", concept.codes());
+    put_texts(&mut attributes, "synonyms", concept.synonyms());
     Some(item(Kind::Drug, id.chars().take(200).collect(), name, attributes))
 }
 

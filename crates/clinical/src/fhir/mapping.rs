@@ -512,7 +512,11 @@ impl<'a> Mapping<'a> {
 
 /// An entry for what is there without a name. No terminology knows it, and so no drug is recommended beside it.
 fn unnamed(what: &str, resource: &str) -> Says {
-    Says::Entry { words: clean(&format!("{what} without a name ({resource})")), codes: Vec::new() }
+    Says::Entry {
+        words: clean(&format!("{what} without a name ({resource})")),
+        codes: Vec::new(),
+        synonyms: Vec::new(),
+    }
 }
 
 /// A FHIR date or dateTime: of a year or a month its first day.

@@ -68,6 +68,8 @@ pub enum Says {
         words: String,
         /// Its codes.
         codes: Vec<String>,
+        /// Other words for it.
+        synonyms: Vec<String>,
     },
     /// That it is known to be empty.
     NoneKnown,
@@ -199,10 +201,10 @@ fn apply_list(profile: &mut Profile, list: List, statements: &[&Statement]) {
         known.resources.retain(|resource| !said(resource));
     }
     for statement in statements {
-        let (words, codes) = match &statement.says {
+        let (words, codes, synonyms) = match &statement.says {
             Says::Nothing(_) => continue,
-            Says::NoneKnown => (NONE_KNOWN, &[][..]),
-            Says::Entry { words, codes } => (words.as_str(), codes.as_slice()),
+            Says::NoneKnown => (NONE_KNOWN, &[][..], &[][..]),
+            Says::Entry { words, codes, synonyms } => (words.as_str(), codes.as_slice(), synonyms.as_slice()),
         };
         // An empty list of nobody's is one that somebody wrote.
         let there = match statement.says {
@@ -217,6 +219,9 @@ fn apply_list(profile: &mut Profile, list: List, statements: &[&Statement]) {
         known
             .codes
             .extend(codes.iter().filter(|code| !known.codes.contains(code)).cloned().collect::<Vec<_>>());
+        let new =
+            synonyms.iter().filter(|words| !known.synonyms.contains(words)).cloned().collect::<Vec<_>>();
+        known.synonyms.extend(new);
         if !known.resources.contains(&statement.resource) {
             known.resources.push(statement.resource.clone());
             known.resources.sort_unstable();
@@ -268,7 +273,10 @@ pub fn allergy(allergy: &AllergyIntolerance) -> Result<Says, &'static str> {
     if clinical.iter().any(|code| ["inactive", "resolved"].contains(code)) {
         return Ok(Says::Nothing("inactive or resolved"));
     }
-    let concept = allergy.code.as_ref().ok_or("without a code")?;
+    let substances: Vec<&CodeableConcept> =
+        allergy.reaction.iter().filter_map(|reaction| reaction.substance.as_ref()).collect();
+    let code = allergy.code.clone().or_else(|| substances.first().map(|_| CodeableConcept::default()));
+    let concept = &code.ok_or("without a code")?.naming(substances);
     // Some records say "no known allergy" once for each category.
     let categories: Vec<&str> = allergy.category.iter().flatten().flatten().map(String::as_str).collect();
     let of_drugs = categories.is_empty() || categories.contains(&"medication");
@@ -313,5 +321,5 @@ fn says(list: List, concept: &CodeableConcept) -> Result<Says, &'static str> {
     let named = concept.coding.iter().filter(|coding| !is_absence(list, coding)).cloned().collect();
     let named = CodeableConcept { coding: named, text: concept.text.clone() };
     let words = named.words().filter(|words| !words.is_empty()).ok_or("without a code")?;
-    Ok(Says::Entry { words, codes: named.codes() })
+    Ok(Says::Entry { words, codes: named.codes(), synonyms: named.synonyms() })
 }

@@ -52,7 +52,7 @@ parts! {
 
     /// What a person must not be given.
     AllergyIntolerance { category: Option<Vec<Option<String>>>, clinical_status: Option<Value>, verification_status: Option<Value>, code: Option<CodeableConcept>,
-        patient: Option<Reference>, #[serde(rename = "type")] kind: Option<Value>, substance: Option<IgnoredAny> }
+        patient: Option<Reference>, #[serde(rename = "type")] kind: Option<Value>, substance: Option<IgnoredAny>, reaction: Vec<Reaction> }
 
     /// What a person has.
     Condition { clinical_status: Option<Value>, verification_status: Option<Value>, code: Option<CodeableConcept>,
@@ -61,7 +61,13 @@ parts! {
         abatement_age: Option<IgnoredAny>, abatement_string: Option<IgnoredAny>, abatement_range: Option<IgnoredAny> }
 
     /// What is in a medicine.
-    Medication { code: Option<CodeableConcept> }
+    Medication { code: Option<CodeableConcept>, ingredient: Vec<Ingredient> }
+
+    /// A substance in a medicine.
+    Ingredient { item_codeable_concept: Option<CodeableConcept>, item_reference: Option<Reference> }
+
+    /// What happened to a person who was given something.
+    Reaction { substance: Option<CodeableConcept> }
 
     /// An order of a drug.
     MedicationRequest { status: Option<String>, intent: Option<String>, do_not_perform: Option<bool>,
@@ -122,7 +128,8 @@ parts! {
         code: Option<Value>, subject: Option<Reference>, authored_on: Option<String>, performer: Vec<Reference> }
 
     /// A resource within another.
-    Contained { resource_type: Option<String>, id: Option<String>, code: Option<CodeableConcept> }
+    Contained { resource_type: Option<String>, id: Option<String>, code: Option<CodeableConcept>,
+        ingredient: Vec<Ingredient> }
 }
 
 impl Coding {
@@ -144,6 +151,29 @@ impl CodeableConcept {
         let display = || self.coding.iter().filter_map(|coding| coding.display.as_deref()).find(sound);
         let words = text.or_else(display).map(clean);
         words.or_else(|| self.coding.iter().find_map(Coding::qualified).as_deref().map(clean))
+    }
+
+    /// All other words for it: texts and displays, each once.
+    pub fn synonyms(&self) -> Vec<String> {
+        let words = self.words();
+        let mut synonyms: Vec<String> = Vec::new();
+        let displays = self.coding.iter().filter_map(|coding| coding.display.as_deref());
+        for text in self.text.as_deref().into_iter().chain(displays).map(clean) {
+            if !text.is_empty() && Some(&text) != words.as_ref() && !synonyms.contains(&text) {
+                synonyms.push(text);
+            }
+        }
+        synonyms
+    }
+
+    /// The concept, with what these are called among its words: they are parts of it, and their codes are not its own.
+    #[must_use]
+    pub fn naming<'a>(mut self, parts: impl IntoIterator<Item = &'a CodeableConcept>) -> CodeableConcept {
+        for part in parts {
+            let words = part.words().into_iter().chain(part.synonyms()).chain(part.codes());
+            self.coding.extend(words.map(|words| Coding { display: Some(words), ..Coding::default() }));
+        }
+        self
     }
 
     /// All codes, each with its system, once.

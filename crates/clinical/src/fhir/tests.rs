@@ -67,7 +67,10 @@ fn what_is_refuted_or_over_is_no_allergy_and_takes_back_what_was_said() {
     }
     let mut known = profile(&settle("transaction", &[ann(), penicillin("confirmed")]).unwrap());
     assert_eq!(known.allergies.as_deref(), Some(&["Allergy to penicillin".to_owned()][..]));
-    assert_eq!(known.codes("allergies", "Allergy to penicillin"), ["http://snomed.info/sct|91936005"]);
+    assert_eq!(
+        known.recorded_as("allergies", "Allergy to penicillin").collect::<Vec<_>>(),
+        ["http://snomed.info/sct|91936005"]
+    );
     // A second time changes nothing.
     let again = settle("transaction", &[ann(), penicillin("confirmed")]).unwrap();
     let before = known.clone();

@@ -169,7 +169,7 @@ impl Terminology {
         for clause in text.split(';') {
             found |= self.in_clause(clause, &mut meaning, &mut left);
         }
-        found.then(|| Meaning { known: !left, partly: left, ..meaning })
+        found.then_some(Meaning { known: !left, partly: left, ..meaning })
     }
 
     fn in_clause(&self, clause: &str, meaning: &mut Meaning, left: &mut bool) -> bool {

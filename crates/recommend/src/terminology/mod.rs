@@ -332,7 +332,9 @@ fn distance(wanted: &str, word: &str) -> Option<usize> {
     let most = (wanted.chars().count() / 5).min(2);
     let close = most > 0 && word.len().abs_diff(wanted.len()) <= 2 * most && word.chars().count() > 3;
     let distance = close.then(|| strsim::osa_distance(wanted, word))?;
-    (1..=most).contains(&distance).then_some(distance)
+    // A word that begins with another letter and differs in a second is another word.
+    let alike = distance == 1 || wanted.chars().next() == word.chars().next();
+    (alike && (1..=most).contains(&distance)).then_some(distance)
 }
 
 impl Default for Terminology {

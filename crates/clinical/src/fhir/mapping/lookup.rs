@@ -4,7 +4,7 @@ use super::Mapping;
 use crate::fhir::bundle::{Bundle, FhirError, Resource};
 use crate::fhir::items;
 use crate::fhir::references::{Index, Target, id_of};
-use crate::fhir::resources::{CodeableConcept, Contained, Period, Reference};
+use crate::fhir::resources::{CodeableConcept, Contained, Ingredient, Period, Reference};
 use crate::fhir::settle::ItemName;
 
 impl Mapping<'_> {
@@ -160,16 +160,40 @@ pub(crate) fn medication(
     let written = reference.reference.as_deref().unwrap_or_default();
     if let Some(id) = written.strip_prefix('#') {
         let within = contained.iter().find(|resource| resource.id.as_deref() == Some(id));
-        if let Some(code) = within.and_then(|resource| resource.code.clone()) {
-            return Some(code);
+        if let Some(concept) = within.and_then(|own| of_parts(own.code.as_ref(), &own.ingredient, contained))
+        {
+            return Some(concept);
         }
     }
     if let Target::Entry(number) = index.resolve(Some(reference), &["Medication"])
         && let Ok(Resource::Medication(medication)) = &bundle.entries[number].resource
-        && let Some(code) = &medication.code
+        && let Some(concept) = of_parts(medication.code.as_ref(), &medication.ingredient, &[])
     {
-        return Some(code.clone());
+        return Some(concept);
     }
     let display = reference.display.clone().filter(|display| !display.trim().is_empty())?;
     Some(CodeableConcept { coding: Vec::new(), text: Some(display) })
+}
+
+/// A medicine's concept with the substances in it, whether these are named in it or are resources within.
+fn of_parts(
+    code: Option<&CodeableConcept>,
+    parts: &[Ingredient],
+    contained: &[Contained],
+) -> Option<CodeableConcept> {
+    let part = |part: &Ingredient| {
+        let reference = part.item_reference.as_ref();
+        let written = reference.and_then(|reference| reference.reference.as_deref()).unwrap_or_default();
+        let within = written.strip_prefix('#');
+        let within = within.and_then(|id| contained.iter().find(|own| own.id.as_deref() == Some(id)));
+        let display = reference.and_then(|reference| reference.display.clone());
+        let display = || display.map(|text| CodeableConcept { coding: Vec::new(), text: Some(text) });
+        part.item_codeable_concept
+            .clone()
+            .or_else(|| within.and_then(|own| own.code.clone()))
+            .or_else(display)
+    };
+    let parts: Vec<CodeableConcept> = parts.iter().filter_map(part).collect();
+    let code = code.cloned().or_else(|| parts.first().map(|_| CodeableConcept::default()))?;
+    Some(code.naming(&parts))
 }
