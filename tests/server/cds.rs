@@ -178,6 +178,91 @@ async fn drugs_are_checked_against_those_taken_and_those_ordered_beside_them() {
 }
 
 #[tokio::test]
+async fn an_allergy_is_found_in_the_words_of_order_catalogues_and_in_every_name_of_a_drug() {
+    let server = demo();
+    let penicillin = || allergy("91936005", "Allergy to penicillin");
+    for words in [
+        "AMOXICILLIN 250 MG/5 ML PO SUSR",
+        "amoxicillin-potassium clavulanate (AUGMENTIN) 875-125 mg per tablet",
+        "piperacillin-tazobactam (ZOSYN) 4.5 g in sodium chloride 0.9 % 100 mL IVPB",
+        "Amoxicillin Oral Suspension [Amoxil]",
+        "amoxicillin 875 MG / clavulanate 125 MG Oral Tablet [Augmentin]",
+        "Take amoxicillin 500mg TID x 7d",
+        "Augmentin Duo Forte",
+        "阿莫西林胶囊",
+    ] {
+        let found = cards(&server, SIGN, &sign(&[draft("m1", words)], &[penicillin()], &[], &[])).await;
+        assert_eq!(found.first().map(|card| &card["indicator"]), Some(&json!("critical")), "{words}: {found:?}");
+    }
+    let rxnorm = "http://www.nlm.nih.gov/research/umls/rxnorm";
+    let coded = json!({"resourceType": "MedicationRequest", "id": "m1", "status": "draft", "intent": "order",
+        "medicationCodeableConcept": {"text": "AMX CAP 500", "coding": [{"system": "urn:local", "code": "1", "display": "AMX CAP"},
+            {"system": rxnorm, "code": "308191", "display": "amoxicillin 500 MG Oral Capsule"}]}});
+    let parts = json!({"resourceType": "MedicationRequest", "id": "m1", "status": "draft", "intent": "order",
+        "medicationReference": {"reference": "#1"},
+        "contained": [{"resourceType": "Medication", "id": "1", "code": {"text": "Infectomox"},
+            "ingredient": [{"itemCodeableConcept": {"text": "Amoxicillin"}}]}]});
+    for order in [coded, parts] {
+        let found = cards(&server, SIGN, &sign(std::slice::from_ref(&order), &[penicillin()], &[], &[])).await;
+        assert_eq!(found.first().map(|card| &card["indicator"]), Some(&json!("critical")), "{order}: {found:?}");
+    }
+    // What a reaction was to is what the person is allergic to.
+    let reaction = json!({"resourceType": "AllergyIntolerance", "id": "a", "patient": {"reference": "Patient/p"},
+        "reaction": [{"substance": {"text": "Penicillin"}}]});
+    for allergy in [reaction, allergy("1", "Penicillin - rash as child"), allergy("2", "青霉素过敏")] {
+        let found = cards(&server, SIGN, &sign(&[draft("m1", "Amoxicillin")], &[allergy], &[], &[])).await;
+        assert_eq!(found[0]["indicator"], "critical", "{found:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_understood_or_not_sent_is_told_and_never_silent() {
+    let server = demo();
+    let penicillin = || allergy("91936005", "Allergy to penicillin");
+    let not_checked = |found: &[Value], indicator: &str, named: &str| {
+        let card = found.iter().find(|card| card["summary"].as_str().unwrap().starts_with("Not checked"));
+        let card = card.unwrap_or_else(|| panic!("{named}: {found:?}"));
+        assert_eq!(card["indicator"], indicator, "{card}");
+        assert!(card["detail"].as_str().unwrap().contains(named), "{named}: {card}");
+    };
+    let found = cards(&server, SIGN, &sign(&[draft("m1", "Zorbatrix 500 mg")], &[penicillin()], &[], &[])).await;
+    not_checked(&found, "warning", "Zorbatrix");
+    let found = cards(&server, SIGN, &sign(&[draft("m1", "amoxicilin 500 mg")], &[penicillin()], &[], &[])).await;
+    not_checked(&found, "warning", "amoxicillin");
+    let strange = allergy("1", "penicilin");
+    let found = cards(&server, SIGN, &sign(&[draft("m1", "Amoxicillin")], &[strange], &[], &[])).await;
+    not_checked(&found, "info", "penicillin");
+    // A Medication that was not sent along costs the other orders nothing.
+    let elsewhere = json!({"resourceType": "MedicationRequest", "id": "m2", "status": "draft", "intent": "order",
+        "medicationReference": {"reference": "Medication/9"}});
+    let orders = [draft("m1", "Amoxicillin"), elsewhere];
+    let mut body = sign(&orders, &[penicillin()], &[], &[]);
+    let found = cards(&server, SIGN, &body).await;
+    not_checked(&found, "warning", "Medication/9");
+    assert_eq!(found[0]["indicator"], "critical", "{found:?}");
+    body["prefetch"]["drugs"] = json!({"resourceType": "Medication", "id": "9", "code": {"text": "Flucloxacillin"}});
+    let found = cards(&server, SIGN, &body).await;
+    assert!(found[0]["detail"].as_str().unwrap().contains("Flucloxacillin"), "{found:?}");
+    // A refusal is no empty list, and a first page no whole one.
+    let mut body = sign(&[draft("m1", "Amoxicillin")], &[], &[], &[]);
+    body["prefetch"]["allergies"] = json!({"resourceType": "OperationOutcome", "issue": [{"severity": "error", "code": "forbidden"}]});
+    assert_eq!(call(&server, SIGN, &body).await.status(), 412);
+    body["prefetch"]["allergies"] = found_page(&[penicillin()]);
+    assert_eq!(call(&server, SIGN, &body).await.status(), 412);
+    // What ends a drug is no order of it.
+    let mut ended = draft("m1", "Amoxicillin");
+    ended["status"] = json!("stopped");
+    assert_eq!(cards(&server, SIGN, &sign(&[ended], &[penicillin()], &[], &[])).await, Vec::<Value>::new());
+}
+
+/// The first page of a search that has more.
+fn found_page(resources: &[Value]) -> Value {
+    let mut page = found(resources);
+    page["link"] = json!([{"relation": "next", "url": "https://ehr.example.org/fhir?page=2"}]);
+    page
+}
+
+#[tokio::test]
 async fn what_was_fetched_for_the_person_is_never_passed_over() {
     let server = demo();
     let order = |allergy: Value| sign(&[draft("m1", "Amoxicillin")], &[allergy], &[], &[]);
@@ -194,8 +279,10 @@ async fn what_was_fetched_for_the_person_is_never_passed_over() {
     ] {
         assert_eq!(cards(&server, SIGN, &order(of(patient.clone()))).await.len(), 1, "{patient}");
     }
-    let other = order(of(json!({"reference": "Patient/q"})));
-    assert_eq!(cards(&server, SIGN, &other).await, Vec::<Value>::new());
+    // Another person's allergy is not this person's, and nobody may believe that this one's was looked at.
+    let other = cards(&server, SIGN, &order(of(json!({"reference": "Patient/q"})))).await;
+    assert_eq!((other.len(), &other[0]["indicator"]), (1, &json!("warning")), "{other:?}");
+    assert!(other[0]["detail"].as_str().unwrap().contains("Patient/q"), "{other:?}");
     // CDS Hooks' own examples: a Bundle without a type, a Patient without an id.
     let mut body = order(of(json!({"reference": "Patient/p"})));
     body["context"]["draftOrders"].as_object_mut().unwrap().remove("type");
