@@ -192,7 +192,11 @@ async fn an_allergy_is_found_in_the_words_of_order_catalogues_and_in_every_name_
         "阿莫西林胶囊",
     ] {
         let found = cards(&server, SIGN, &sign(&[draft("m1", words)], &[penicillin()], &[], &[])).await;
-        assert_eq!(found.first().map(|card| &card["indicator"]), Some(&json!("critical")), "{words}: {found:?}");
+        assert_eq!(
+            found.first().map(|card| &card["indicator"]),
+            Some(&json!("critical")),
+            "{words}: {found:?}"
+        );
     }
     let rxnorm = "http://www.nlm.nih.gov/research/umls/rxnorm";
     let coded = json!({"resourceType": "MedicationRequest", "id": "m1", "status": "draft", "intent": "order",
@@ -203,8 +207,13 @@ async fn an_allergy_is_found_in_the_words_of_order_catalogues_and_in_every_name_
         "contained": [{"resourceType": "Medication", "id": "1", "code": {"text": "Infectomox"},
             "ingredient": [{"itemCodeableConcept": {"text": "Amoxicillin"}}]}]});
     for order in [coded, parts] {
-        let found = cards(&server, SIGN, &sign(std::slice::from_ref(&order), &[penicillin()], &[], &[])).await;
-        assert_eq!(found.first().map(|card| &card["indicator"]), Some(&json!("critical")), "{order}: {found:?}");
+        let found =
+            cards(&server, SIGN, &sign(std::slice::from_ref(&order), &[penicillin()], &[], &[])).await;
+        assert_eq!(
+            found.first().map(|card| &card["indicator"]),
+            Some(&json!("critical")),
+            "{order}: {found:?}"
+        );
     }
     // What a reaction was to is what the person is allergic to.
     let reaction = json!({"resourceType": "AllergyIntolerance", "id": "a", "patient": {"reference": "Patient/p"},
@@ -225,9 +234,11 @@ async fn what_is_not_understood_or_not_sent_is_told_and_never_silent() {
         assert_eq!(card["indicator"], indicator, "{card}");
         assert!(card["detail"].as_str().unwrap().contains(named), "{named}: {card}");
     };
-    let found = cards(&server, SIGN, &sign(&[draft("m1", "Zorbatrix 500 mg")], &[penicillin()], &[], &[])).await;
+    let found =
+        cards(&server, SIGN, &sign(&[draft("m1", "Zorbatrix 500 mg")], &[penicillin()], &[], &[])).await;
     not_checked(&found, "warning", "Zorbatrix");
-    let found = cards(&server, SIGN, &sign(&[draft("m1", "amoxicilin 500 mg")], &[penicillin()], &[], &[])).await;
+    let found =
+        cards(&server, SIGN, &sign(&[draft("m1", "amoxicilin 500 mg")], &[penicillin()], &[], &[])).await;
     not_checked(&found, "warning", "amoxicillin");
     let strange = allergy("1", "penicilin");
     let found = cards(&server, SIGN, &sign(&[draft("m1", "Amoxicillin")], &[strange], &[], &[])).await;
@@ -240,12 +251,14 @@ async fn what_is_not_understood_or_not_sent_is_told_and_never_silent() {
     let found = cards(&server, SIGN, &body).await;
     not_checked(&found, "warning", "Medication/9");
     assert_eq!(found[0]["indicator"], "critical", "{found:?}");
-    body["prefetch"]["drugs"] = json!({"resourceType": "Medication", "id": "9", "code": {"text": "Flucloxacillin"}});
+    body["prefetch"]["drugs"] =
+        json!({"resourceType": "Medication", "id": "9", "code": {"text": "Flucloxacillin"}});
     let found = cards(&server, SIGN, &body).await;
     assert!(found[0]["detail"].as_str().unwrap().contains("Flucloxacillin"), "{found:?}");
     // A refusal is no empty list, and a first page no whole one.
     let mut body = sign(&[draft("m1", "Amoxicillin")], &[], &[], &[]);
-    body["prefetch"]["allergies"] = json!({"resourceType": "OperationOutcome", "issue": [{"severity": "error", "code": "forbidden"}]});
+    body["prefetch"]["allergies"] =
+        json!({"resourceType": "OperationOutcome", "issue": [{"severity": "error", "code": "forbidden"}]});
     assert_eq!(call(&server, SIGN, &body).await.status(), 412);
     body["prefetch"]["allergies"] = found_page(&[penicillin()]);
     assert_eq!(call(&server, SIGN, &body).await.status(), 412);
