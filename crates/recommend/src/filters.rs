@@ -494,18 +494,11 @@ impl<'a> Patient<'a> {
     }
 }
 
-/// That words are not understood, or only in part, and what may have been meant.
+/// That words are not understood, or not wholly, and what may have been meant.
 pub fn not_understood(written: &str, meaning: &Meaning, near: Option<&str>) -> String {
-    let part = match meaning.partly {
-        true => {
-            let names: Vec<&str> = meaning.names.iter().map(AsRef::as_ref).collect();
-            format!("is understood in part alone ({})", names.join(", "))
-        }
-        false => "is not understood".to_owned(),
-    };
     match near.filter(|_| !meaning.partly) {
-        Some(near) => format!("{written:?} {part}; did you mean {near:?}?"),
-        None => format!("{written:?} {part}"),
+        Some(near) => format!("{written:?} is not understood; did you mean {near:?}?"),
+        None => format!("{written:?} is not understood"),
     }
 }
 
