@@ -44,9 +44,7 @@ impl BodySize {
             _ => json(2 * MIB),
         }
     }
-}
 
-impl BodySize {
     /// Bytes of memory that a piece of a body stands for. Commas within text count as well, which is little beside the text.
     pub fn memory(self, piece: &[u8]) -> usize {
         let values = match self.value {

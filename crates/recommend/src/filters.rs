@@ -290,13 +290,13 @@ impl<'a> Patient<'a> {
             if meaning.known || !checked || words.iter().any(|words| named(words)) {
                 return meaning;
             }
-            let near = (looks > 0).then(|| {
+            let near = (looks > 0 && !meaning.partly).then(|| {
                 looks -= 1;
                 let more = words.iter().flat_map(|words| words.words(field));
                 terminology.nearest(field, written, more)
             });
             let near = near.flatten();
-            let text = format!("{list}: {}", not_understood(written, &meaning, near));
+            let text = format!("{list}: {}", not_understood(written, near));
             // A condition that no rule mentions rules nothing out; a misspelt one might.
             // It cannot be seen of a code that it was not understood, as it can of words.
             if field != Field::Condition || near.is_some() || meaning.partly || is_code(written) {
@@ -495,8 +495,8 @@ impl<'a> Patient<'a> {
 }
 
 /// That words are not understood, or not wholly, and what may have been meant.
-pub fn not_understood(written: &str, meaning: &Meaning, near: Option<&str>) -> String {
-    match near.filter(|_| !meaning.partly) {
+pub fn not_understood(written: &str, near: Option<&str>) -> String {
+    match near {
         Some(near) => format!("{written:?} is not understood; did you mean {near:?}?"),
         None => format!("{written:?} is not understood"),
     }

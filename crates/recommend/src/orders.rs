@@ -141,11 +141,11 @@ fn unclear(
     if meaning.known || (catalogued && !meaning.partly) {
         return None;
     }
-    let near = (*looks > 0).then(|| {
+    let near = (*looks > 0 && !meaning.partly).then(|| {
         *looks -= 1;
         terminology.nearest(Field::Medication, &draft.item.name, drugs.vocabulary().words(Field::Medication))
     });
-    Some(not_understood(&draft.item.name, meaning, near.flatten()))
+    Some(not_understood(&draft.item.name, near.flatten()))
 }
 
 fn catalogued<'a>(id: &str, entries: impl Iterator<Item = &'a Entry>) -> Option<String> {

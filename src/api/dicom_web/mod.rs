@@ -13,6 +13,7 @@ use clinical::dicom::uid::is_uid;
 
 use super::extract::{cut, media_type};
 use super::{AppState, Problem};
+use crate::store::dicom::ResultQuery;
 
 /// DICOM's JSON.
 pub const JSON: &str = "application/dicom+json";
@@ -71,6 +72,23 @@ pub fn base(state: &AppState, headers: &HeaderMap) -> String {
 /// The content type of an answer.
 fn content_type(kind: &'static str) -> [(header::HeaderName, HeaderValue); 1] {
     [(header::CONTENT_TYPE, HeaderValue::from_static(kind))]
+}
+
+/// What was made of a study.
+fn of_study(study: &str) -> Result<ResultQuery, Problem> {
+    Ok(ResultQuery { study: uid(study)?, ..ResultQuery::default() })
+}
+
+/// What was made in a series of it.
+fn of_series(study: &str, series: &str) -> Result<ResultQuery, Problem> {
+    let query = of_study(study)?;
+    Ok(ResultQuery { series: uid(series)?, ..query })
+}
+
+/// One object of that.
+fn of_instance(study: &str, series: &str, instance: &str) -> Result<ResultQuery, Problem> {
+    let query = of_series(study, series)?;
+    Ok(ResultQuery { sop_instance: uid(instance)?, ..query })
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::stream;
 
-use super::{DICOM, JSON, accepted, content_type, uid};
+use super::{DICOM, JSON, accepted, content_type, of_instance, of_series, of_study};
 use crate::api::extract::{Id, InstanceOfSeries, SeriesOfStudy};
 use crate::api::middleware::audit::Concerned;
 use crate::api::{AppState, Problem};
@@ -43,7 +43,7 @@ pub async fn study(
     headers: HeaderMap,
     Id(study): Id,
 ) -> Result<Response, Problem> {
-    files(&state, &concerned, &headers, ResultQuery { study: uid(&study)?, ..ResultQuery::default() }).await
+    files(&state, &concerned, &headers, of_study(&study)?).await
 }
 
 /// Retrieve what was made in one series
@@ -69,7 +69,7 @@ pub async fn series(
     headers: HeaderMap,
     SeriesOfStudy { study, series }: SeriesOfStudy,
 ) -> Result<Response, Problem> {
-    let query = ResultQuery { study: uid(&study)?, series: uid(&series)?, ..ResultQuery::default() };
+    let query = of_series(&study, &series)?;
     files(&state, &concerned, &headers, query).await
 }
 
@@ -97,12 +97,7 @@ pub async fn instance(
     headers: HeaderMap,
     InstanceOfSeries { study, series, instance }: InstanceOfSeries,
 ) -> Result<Response, Problem> {
-    let query = ResultQuery {
-        study: uid(&study)?,
-        series: uid(&series)?,
-        sop_instance: uid(&instance)?,
-        ..ResultQuery::default()
-    };
+    let query = of_instance(&study, &series, &instance)?;
     if accepted(&headers).first().is_some_and(|kind| kind == DICOM) {
         let found = list(&state, &concerned, query).await?;
         let store = state.people()?.store.clone();
@@ -128,7 +123,7 @@ pub async fn metadata(
     Extension(concerned): Extension<Concerned>,
     Id(study): Id,
 ) -> Result<Response, Problem> {
-    attributes(&state, &concerned, ResultQuery { study: uid(&study)?, ..ResultQuery::default() }).await
+    attributes(&state, &concerned, of_study(&study)?).await
 }
 
 /// Retrieve the attributes of what was made in one series
@@ -150,7 +145,7 @@ pub async fn series_metadata(
     Extension(concerned): Extension<Concerned>,
     SeriesOfStudy { study, series }: SeriesOfStudy,
 ) -> Result<Response, Problem> {
-    let query = ResultQuery { study: uid(&study)?, series: uid(&series)?, ..ResultQuery::default() };
+    let query = of_series(&study, &series)?;
     attributes(&state, &concerned, query).await
 }
 
@@ -174,12 +169,7 @@ pub async fn instance_metadata(
     Extension(concerned): Extension<Concerned>,
     InstanceOfSeries { study, series, instance }: InstanceOfSeries,
 ) -> Result<Response, Problem> {
-    let query = ResultQuery {
-        study: uid(&study)?,
-        series: uid(&series)?,
-        sop_instance: uid(&instance)?,
-        ..ResultQuery::default()
-    };
+    let query = of_instance(&study, &series, &instance)?;
     attributes(&state, &concerned, query).await
 }
 

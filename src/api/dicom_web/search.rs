@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::matching::{Key, MODALITY, PageParameters, SearchParameters};
 use super::retrieve::patients;
-use super::{JSON, base, content_type, uid};
+use super::{JSON, base, content_type, of_series, of_study, uid};
 use crate::api::extract::{Id, Parameters, SeriesOfStudy};
 use crate::api::middleware::audit::Concerned;
 use crate::api::{AppState, Problem};
@@ -128,7 +128,7 @@ pub async fn series(
     Parameters(parameters): Parameters<PageParameters>,
 ) -> Result<Response, Problem> {
     let page = Page::new(parameters.limit, parameters.offset, parameters.fuzzymatching)?;
-    let query = ResultQuery { study: uid(&study)?, ..ResultQuery::default() };
+    let query = of_study(&study)?;
     let base = base(&state, &headers);
     let keys = parameters.keys();
     grouped(
@@ -166,7 +166,7 @@ pub async fn study_instances(
     Id(study): Id,
     Parameters(parameters): Parameters<PageParameters>,
 ) -> Result<Response, Problem> {
-    let query = ResultQuery { study: uid(&study)?, ..ResultQuery::default() };
+    let query = of_study(&study)?;
     all_instances(&state, &concerned, &headers, query, parameters).await
 }
 
@@ -192,7 +192,7 @@ pub async fn instances(
     SeriesOfStudy { study, series }: SeriesOfStudy,
     Parameters(parameters): Parameters<PageParameters>,
 ) -> Result<Response, Problem> {
-    let query = ResultQuery { study: uid(&study)?, series: uid(&series)?, ..ResultQuery::default() };
+    let query = of_series(&study, &series)?;
     all_instances(&state, &concerned, &headers, query, parameters).await
 }
 

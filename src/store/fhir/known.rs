@@ -54,7 +54,7 @@ pub(super) async fn compare(
             user_id: Some(user_id.clone()),
             said: None,
             updated: version.updated,
-            version: version.number.and_then(|number| i64::try_from(number).ok()),
+            version: number(version),
         };
         if let Some(patient) = person.patient {
             let (name, version) = (format!("Patient/{}", person.user_id), bundle.entries[patient].version);
@@ -141,9 +141,11 @@ fn lasts(name: &str) -> bool {
 fn older(version: Version, known: &Known) -> bool {
     match (version.updated, known.updated) {
         (Some(now), Some(before)) if now != before => now < before,
-        _ => {
-            let number = version.number.and_then(|number| i64::try_from(number).ok());
-            number.zip(known.version).is_some_and(|(now, before)| now < before)
-        }
+        _ => number(version).zip(known.version).is_some_and(|(now, before)| now < before),
     }
+}
+
+/// A version's number as the store has it.
+fn number(version: Version) -> Option<i64> {
+    version.number.and_then(|number| i64::try_from(number).ok())
 }

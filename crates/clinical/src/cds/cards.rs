@@ -81,8 +81,8 @@ fn indicator(severity: Severity) -> &'static str {
     }
 }
 
-/// The cards for checked orders: at most one of each severity, and one of what could not be checked, where
-/// `unread` are drafts that no drug could be read of. `uuid` makes an id that is new each time.
+/// The cards for checked orders: at most one of each severity, and one of what could not be checked, with
+/// `unread`, what was sent and could not be looked at. `uuid` makes an id that is new each time.
 pub fn orders(
     orders: &[DraftOrder],
     checked: &[Checked],

@@ -14,7 +14,7 @@ use crate::fhir::Found;
 use crate::fhir::bundle::{Bundle, BundleKind, Entry, FhirError, Resource};
 use crate::fhir::items;
 use crate::fhir::mapping::{map, medication};
-use crate::fhir::references::Index;
+use crate::fhir::references::{Index, local};
 use crate::fhir::resources::{MedicationRequest, Reference};
 
 /// Why a request cannot be answered.
@@ -176,14 +176,12 @@ impl HookRequest {
         &mut self,
         text: &str,
         selections: Option<&[String]>,
-        beside: impl Iterator<Item = &'b Bundle>,
+        beside: impl Iterator<Item = &'b Bundle> + Clone,
     ) -> Result<BTreeSet<String>, CdsError> {
         let pointer = "/context/draftOrders";
         let bundle = Bundle::read_collection(text).map_err(|wrong| error(pointer, wrong.to_string()))?;
         let raw = Orders::read(text).ok_or_else(|| error(pointer, "is not JSON"))?;
-        // A Medication may have been sent along with the record.
-        let mut sources = vec![(&bundle, Index::new(&bundle))];
-        sources.extend(beside.map(|bundle| (bundle, Index::new(bundle))));
+        let index = Index::new(&bundle);
         let mut selected = vec![false; selections.map_or(0, <[String]>::len)];
         let mut drafts = BTreeSet::new();
         for (number, entry) in bundle.entries.iter().enumerate() {
@@ -212,8 +210,9 @@ impl HookRequest {
             if selections.is_some() && !chosen_yet {
                 continue;
             }
-            let found = sources.iter().find_map(|(bundle, index)| drug_of(order, bundle, index));
-            let Some(item) = found else {
+            // A Medication may have been sent along with the record.
+            let elsewhere = || beside.clone().find_map(|bundle| drug_of(order, bundle, &Index::new(bundle)));
+            let Some(item) = drug_of(order, &bundle, &index).or_else(elsewhere) else {
                 if let Some(reference) = order.medication_reference.as_ref() {
                     // The other orders can be checked all the same.
                     let name = reference.reference.as_deref().unwrap_or("a Medication");
@@ -240,7 +239,10 @@ impl HookRequest {
     fn read_prefetch(&mut self, sent: Vec<Fetched>, drafts: &BTreeSet<String>) -> Result<(), CdsError> {
         let mut all = Bundle { kind: BundleKind::Collection, entries: Vec::new() };
         for Fetched { key, mut bundle, whole } in sent {
-            bundle.entries.iter_mut().for_each(|entry| self.adopt(entry));
+            let others: Vec<String> =
+                bundle.entries.iter_mut().filter_map(|entry| self.adopt(entry)).collect();
+            let another = |name: String| format!("the record's {key:?} names another person: {name}");
+            self.unread.extend(others.into_iter().map(another));
             // A server's refusal is no empty list, and a first page no whole one.
             let refused = bundle.entries.iter().any(|entry| entry.kind == "OperationOutcome");
             bundle.entries.retain(|entry| entry.kind != "OperationOutcome");
@@ -257,9 +259,6 @@ impl HookRequest {
                 if let Err(wrong) = &entry.resource {
                     return Err(error(&format!("/prefetch/{key}"), wrong.to_string()));
                 }
-                if let Some(other) = self.of_another(entry) {
-                    self.unread.push(format!("the record's {key:?} names another person: {other}"));
-                }
             }
             self.any_prefetch |= PREFETCH.iter().any(|(known, _)| *known == key);
             // A draft that is stored already is not a second drug beside itself.
@@ -272,38 +271,28 @@ impl HookRequest {
         Ok(())
     }
 
-    /// Whom a resource of the record is about, where that is not the person of the context.
-    fn of_another<'b>(&self, entry: &'b Entry) -> Option<&'b str> {
-        let subject = match &entry.resource {
-            Ok(Resource::AllergyIntolerance(allergy)) => &allergy.patient,
-            Ok(Resource::Condition(condition)) => &condition.subject,
-            Ok(Resource::MedicationRequest(request)) => &request.subject,
-            Ok(Resource::MedicationStatement(statement)) => &statement.subject,
-            _ => return None,
-        };
-        let named = subject.as_ref()?.reference.as_deref()?;
-        (local(named).strip_prefix("Patient/") != Some(self.patient_id.as_str())).then_some(named)
-    }
-
     /// What was fetched for this person is this person's, where it names nobody who could be found; what
-    /// names somebody else by id is not.
-    fn adopt(&self, entry: &mut Entry) {
+    /// names somebody else by id is not, and is answered by that name.
+    fn adopt(&self, entry: &mut Entry) -> Option<String> {
         let subject = match &mut entry.resource {
             Ok(Resource::Patient(_)) => {
                 entry.id.get_or_insert_with(|| self.patient_id.clone());
-                return;
+                return None;
             }
             Ok(Resource::AllergyIntolerance(allergy)) => &mut allergy.patient,
             Ok(Resource::Condition(condition)) => &mut condition.subject,
             Ok(Resource::MedicationRequest(request)) => &mut request.subject,
             Ok(Resource::MedicationStatement(statement)) => &mut statement.subject,
-            _ => return,
+            _ => return None,
         };
         let named = subject.as_ref().and_then(|subject| subject.reference.as_deref()).unwrap_or_default();
         if named.is_empty() || named.starts_with("urn:") || named.starts_with('#') || named.contains('?') {
             let reference = Some(format!("Patient/{}", self.patient_id));
             *subject = Some(Reference { reference, ..Reference::default() });
+            return None;
         }
+        let own = local(named).strip_prefix("Patient/") == Some(self.patient_id.as_str());
+        (!own).then(|| named.to_owned())
     }
 
     /// The person's profile: what is stored, with what was prefetched on top.
@@ -365,14 +354,6 @@ fn fetched(text: &str) -> Result<Vec<Fetched>, CdsError> {
         Ok(Fetched { key, bundle, whole })
     })
     .collect()
-}
-
-/// Of "https://host/fhir/MedicationRequest/7/_history/2" what names the resource here.
-fn local(reference: &str) -> &str {
-    let path = reference.split("/_history/").next().unwrap_or(reference).trim_end_matches('/');
-    let mut slashes = path.rmatch_indices('/');
-    slashes.next();
-    slashes.next().map_or(path, |(at, _)| &path[at + 1..])
 }
 
 fn drug_of(order: &MedicationRequest, bundle: &Bundle, index: &Index) -> Option<Item> {

@@ -24,6 +24,17 @@ pub enum Target {
     Nothing,
 }
 
+/// Of "https://host/fhir/Patient/7/_history/2" what names the resource whatever its version.
+fn without_history(reference: &str) -> &str {
+    reference.split("/_history/").next().unwrap_or(reference).trim_end_matches('/')
+}
+
+/// Of the same what names it within a server: "Patient/7".
+pub(crate) fn local(reference: &str) -> &str {
+    let path = without_history(reference);
+    path.rmatch_indices('/').nth(1).map_or(path, |(at, _)| &path[at + 1..])
+}
+
 /// The names of a Bundle's entries.
 pub struct Index {
     names: HashMap<String, usize>,
@@ -91,8 +102,7 @@ impl Index {
         if let Some((kind, query)) = written.split_once("?identifier=") {
             return self.named(format!("{}?identifier={}", last(kind), decoded(query)));
         }
-        // Of "https://host/fhir/Patient/7/_history/2" what counts is "Patient/7".
-        let path = written.split("/_history/").next().unwrap_or(written).trim_end_matches('/');
+        let path = without_history(written);
         let mut parts = path.rsplit('/');
         match (parts.next(), parts.next()) {
             (Some(id), Some(kind)) if !id.is_empty() && !kind.is_empty() => {

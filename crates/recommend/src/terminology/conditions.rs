@@ -1,11 +1,9 @@
 //! Known conditions among the words records put around them: "history of severe asthma", "CKD (eGFR 22)".
 //! What is denied, or is said of relatives, is not what the person has.
 
-use super::mentions::words;
+use super::mentions::{LONGEST, words};
 use super::normal;
 use super::{Field, Meaning, Terminology};
-
-const LONGEST: usize = 6;
 
 /// Words that qualify a condition and leave it the same.
 const QUALIFIERS: &[&str] = &[
@@ -198,9 +196,7 @@ impl Terminology {
                 at += 1;
                 continue;
             };
-            for name in names.iter().filter(|name| self.admits(Field::Condition, name)) {
-                self.explain(name, meaning);
-            }
+            self.explain_all(Field::Condition, names, meaning);
             found = true;
             at += n;
         }

@@ -7,7 +7,7 @@ use super::normal::{self, is_dose_word, is_salt};
 use super::{Field, Meaning, Terminology};
 
 /// The most words in a name that is looked for.
-const LONGEST: usize = 6;
+pub(super) const LONGEST: usize = 6;
 
 /// The most words looked at: a text longer than that is no name.
 const MOST_WORDS: usize = 60;
@@ -279,9 +279,7 @@ impl Terminology {
         let name = words.iter().map(|word| word.text).collect::<Vec<_>>().join(" ");
         let names = self.lookup(&name)?;
         let mut meaning = Meaning::default();
-        for name in names.iter().filter(|name| self.admits(field, name)) {
-            self.explain(name, &mut meaning);
-        }
+        self.explain_all(field, names, &mut meaning);
         (!meaning.broader.is_empty()).then_some(meaning)
     }
 

@@ -204,9 +204,7 @@ impl Terminology {
         let reduced = || forms.iter().find_map(|form| self.lookup(form).filter(admitted));
         let names = direct.or_else(reduced)?;
         let mut meaning = Meaning::default();
-        for name in names.iter().filter(|name| self.admits(field, name)) {
-            self.explain(name, &mut meaning);
-        }
+        self.explain_all(field, names, &mut meaning);
         Some(meaning)
     }
 
@@ -269,6 +267,13 @@ impl Terminology {
             found += 1;
         }
         (parts.len() > 1 && found > 0).then_some(meaning)
+    }
+
+    /// Adds what those of these names mean that such a list can hold.
+    fn explain_all(&self, field: Field, names: &[Key], meaning: &mut Meaning) {
+        for name in names.iter().filter(|name| self.admits(field, name)) {
+            self.explain(name, meaning);
+        }
     }
 
     fn explain(&self, name: &Key, meaning: &mut Meaning) {
