@@ -265,6 +265,13 @@ impl Room {
     }
 }
 
+impl Room {
+    /// Whether `more` bytes beside those it has could ever be taken, were there no other body.
+    pub fn could_grow(&self, more: usize) -> bool {
+        self.bytes.saturating_add(more) <= self.admission.most_bytes / 2
+    }
+}
+
 impl Drop for Room {
     fn drop(&mut self) {
         let mut state = self.admission.lock();

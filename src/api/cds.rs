@@ -55,8 +55,9 @@ pub async fn discover() -> Json<Value> {
 ///
 /// `medserve-order-select` and `medserve-order-sign` check draft orders of drugs (MedicationRequest) against
 /// the person's allergies, conditions and medications and against each other; `medserve-patient-view` says
-/// what suits the person. There are few cards: at most one is critical, and there is none where nothing is
-/// to be said. What is needed is prefetched, or stored here.
+/// what suits the person, whose prefetched record counts as well as what is stored. There are few cards: at
+/// most one is critical, and there is none where nothing is to be said. What is needed is prefetched, or
+/// stored here.
 #[utoipa::path(
     post,
     path = "/cds-services/{id}",
@@ -182,18 +183,24 @@ async fn orders(people: Arc<People>, request: HookRequest) -> Result<Vec<Card>, 
     }
 }
 
+/// What suits the person, by what is stored and what was sent along: an allergy that the record has counts
+/// also where no import brought it here.
 async fn patient_view(people: Arc<People>, request: HookRequest) -> Result<Vec<Card>, Problem> {
+    let stored = people.recommender.profile(&request.patient_id).await.map_err(RecommendError::from)?;
+    if stored.is_none() && !request.missing.is_empty() {
+        // For a stranger nothing is known to suit; who sent nothing of him either is told so.
+        return if request.any_prefetch { Ok(Vec::new()) } else { Err(unmet("patient")) };
+    }
+    let now = now();
+    let profile = request.profile(stored, now).map_err(wrong)?;
+    // A list of which a part was sent may lack the allergy that matters.
+    let kinds = if request.unread.is_empty() { &[Kind::Drug, Kind::Advice][..] } else { &[Kind::Advice] };
     let mut suits = Vec::new();
-    for kind in [Kind::Drug, Kind::Advice] {
-        let mut ask = Request::new(request.patient_id.clone(), kind, now());
+    for &kind in kinds {
+        let mut ask = Request::new(request.patient_id.clone(), kind, now);
         ask.limit = SUITS;
-        let answer = match people.recommender.recommend(&ask).await {
-            // For a stranger nothing is known to suit; who sent nothing of him either is told so.
-            Err(RecommendError::UnknownUser) if request.any_prefetch => return Ok(Vec::new()),
-            Err(RecommendError::UnknownUser) => return Err(unmet("patient")),
-            answer => answer?,
-        };
-        suits.extend(answer.items.into_iter().map(|item| Suits {
+        ask.profile = Some(profile.clone());
+        suits.extend(people.recommender.recommend(&ask).await?.items.into_iter().map(|item| Suits {
             kind: kind.as_str(),
             name: item.name,
             why: why(&item.because),

@@ -131,8 +131,13 @@ async fn where_everything_is_known_a_safe_alternative_is_offered() {
         .map(|action| action["resource"]["medicationCodeableConcept"]["text"].as_str().unwrap().to_string())
         .collect();
     assert!(!creates.is_empty(), "{cards_of:?}");
+    let labels = cards_of[0]["suggestions"].to_string();
     for drug in creates {
-        assert_eq!(cards(&server, SIGN, &ask(&drug)).await, Vec::<Value>::new(), "{drug}");
+        // What is to be heeded with it was told with the suggestion.
+        for card in cards(&server, SIGN, &ask(&drug)).await {
+            assert_eq!(card["indicator"], "info", "{drug}: {card}");
+            assert!(labels.contains(&format!("{drug} instead of Ibuprofen 400 MG (caution: ")), "{labels}");
+        }
     }
 }
 
@@ -375,8 +380,40 @@ async fn a_record_that_is_opened_gets_one_card_of_what_suits() {
     assert!(found[0]["summary"].as_str().unwrap().chars().count() < 140);
     assert_eq!(call(&server, VIEW, &body("nobody")).await.status(), 412);
     let mut known_elsewhere = body("nobody");
-    known_elsewhere["prefetch"] = json!({"patient": {"resourceType": "Patient", "id": "nobody"}});
+    known_elsewhere["prefetch"] = json!({"patientToGreet": {"resourceType": "Patient", "id": "nobody"}});
     assert_eq!(cards(&server, VIEW, &known_elsewhere).await, Vec::<Value>::new());
+}
+
+#[tokio::test]
+async fn what_suits_is_chosen_by_the_record_that_was_sent_along() {
+    let server = demo();
+    let none = json!({"resourceType": "AllergyIntolerance", "id": "n", "patient": {"reference": "Patient/p"},
+        "code": {"text": "No known allergies"}});
+    let aspirin = allergy("293586001", "Allergy to aspirin");
+    let suits = async |allergies: Value, stored: bool| -> String {
+        if stored {
+            let profile = json!({"profile": {"birth_year": 1950, "sex": "male", "allergies": [],
+                "medications": [], "conditions": []}});
+            let put = Client::new().put(server.at("/v1/users/p")).json(&profile);
+            assert_eq!(put.send().await.unwrap().status(), 200);
+        }
+        let mut body = sign(&[], &[], &[], &[]);
+        body["prefetch"]["allergies"] = allergies;
+        body["hook"] = json!("patient-view");
+        let found = cards(&server, VIEW, &body).await;
+        found.first().map_or_else(String::new, |card| card["summary"].as_str().unwrap().to_owned())
+    };
+    for stored in [false, true] {
+        let healthy = suits(found(&[none.clone()]), stored).await;
+        assert!(healthy.contains("ibuprofen"), "{healthy}");
+        let allergic = suits(found(&[aspirin.clone()]), stored).await;
+        assert!(allergic.contains("paracetamol") && !allergic.contains("ibuprofen"), "{allergic}");
+        // The first page of a list is not the list.
+        let mut page = found(&[none.clone()]);
+        page["link"] = json!([{"relation": "next", "url": "http://127.0.0.1:1/next"}]);
+        let partly = suits(page, stored).await;
+        assert!(!partly.contains("paracetamol") && !partly.contains("ibuprofen"), "{partly}");
+    }
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 use serde::{Serialize, Serializer};
 
 use super::clock;
-use super::data::{Kind, Millis, Severity};
+use super::data::{Kind, Millis, Profile, Severity};
 use super::filters::Reason;
 use super::learned::ScoredBy;
 use super::places::Place;
@@ -32,6 +32,8 @@ pub struct Request {
     pub near: Option<Place>,
     /// Leave out what is farther than this, or nowhere.
     pub radius_km: Option<f64>,
+    /// What is known of the person, instead of what is stored; then the person need not be stored.
+    pub profile: Option<Profile>,
     /// The present time.
     pub now: Millis,
 }
@@ -47,6 +49,7 @@ impl Request {
             neighbors: None,
             near: None,
             radius_km: None,
+            profile: None,
             now,
         }
     }

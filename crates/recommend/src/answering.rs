@@ -54,7 +54,7 @@ impl<'a> Selection<'a> {
             if !candidate.score.is_finite() {
                 return Err(RecommendError::NotANumber);
             }
-            let Some(entry) = self.kind.catalogue.get(candidate.item) else { continue };
+            let Some(entry) = self.kind.catalogue.judged(candidate.item) else { continue };
             // Too low a score ends the matter, unless a rule may have to be reported.
             if candidate.score < best.worst() && !self.patient.may_exclude(entry) {
                 continue;
@@ -77,7 +77,7 @@ impl<'a> Selection<'a> {
                 break;
             }
             let candidate = Candidate { item, score };
-            let Some(entry) = self.kind.catalogue.get(item) else { continue };
+            let Some(entry) = self.kind.catalogue.judged(item) else { continue };
             if let Some(reason) = beside.iter().find_map(|other| other.excludes(item, entry)) {
                 excluded.push((candidate, Excluded::new(&entry.item.item_id, reason)));
                 continue;
@@ -180,7 +180,9 @@ pub async fn answer<C: Candidates>(
     request: &Request,
 ) -> Result<Recommendation, RecommendError> {
     request.validate()?;
-    let person = snapshot.people.get(&request.user_id).ok_or(RecommendError::UnknownUser)?;
+    let told = request.profile.clone().map(Person::new);
+    let stored = || snapshot.people.get(&request.user_id).map(Arc::as_ref);
+    let person = told.as_ref().or_else(stored).ok_or(RecommendError::UnknownUser)?;
     let profile = &person.profile;
     let origin = request.near.or_else(|| Place::new(profile.latitude, profile.longitude));
     if request.radius_km.is_some() && origin.is_none() {

@@ -1,15 +1,19 @@
 //! The items of one kind, ready to be judged: what an item is and what its rules mean is worked
 //! out once, when the item is written, and not for each request.
+//!
+//! A drug that came with somebody's record has no rules of its own. What the catalogue says of the
+//! same substances holds for it, see [`Catalogue::judged`]; where nobody understands its name, nothing
+//! can be said of it, see [`Entry::unclear`].
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
-use super::data::{Contraindications, Item, Severity, Subject};
+use super::data::{Contraindications, Item, Kind, Severity, Subject};
 use super::shared::ByNumber;
 use super::terminology::{Field, Key, Terminology, plain};
 
 /// A rule of an item: what it is about, and how much it matters.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Rule {
     /// What it is about, as its list in a profile is compared with it.
     pub names: BTreeSet<Key>,
@@ -43,6 +47,9 @@ pub struct Entry {
     pub purposes: BTreeSet<Key>,
     /// Whether any rule of its own could rule the item out for somebody.
     pub restricted: bool,
+    /// Whether it is a drug that came with a record under words that terms do not explain, or only in
+    /// part: that there is an item of this name does not say what it is.
+    pub unclear: bool,
 }
 
 impl Entry {
@@ -88,6 +95,7 @@ impl Entry {
         let indications = conditions(&listed.indications);
         let purposes = conditions(&item.texts("treats")).into_iter().chain(indications.iter().cloned());
         let purposes = purposes.collect();
+        let unclear = item.kind == Kind::Drug && item.is_imported() && !meaning.known;
         Self {
             substances: meaning.names,
             called,
@@ -99,7 +107,38 @@ impl Entry {
             indications,
             purposes,
             restricted: *listed != Contraindications::default(),
+            unclear,
             item,
+        }
+    }
+
+    /// This item with the rules of another whose substances are all in it: the stricter of both.
+    fn lend(&mut self, other: &Self) {
+        let rules = [
+            (&mut self.allergies, &other.allergies),
+            (&mut self.conditions, &other.conditions),
+            (&mut self.partners, &other.partners),
+        ];
+        for (own, theirs) in rules {
+            for rule in theirs {
+                if !own.contains(rule) {
+                    own.push(rule.clone());
+                }
+            }
+        }
+        self.therapeutic.extend(other.therapeutic.iter().cloned());
+        self.indications.extend(other.indications.iter().cloned());
+        self.purposes.extend(other.purposes.iter().cloned());
+        self.restricted |= other.restricted;
+        let (own, theirs) = (&mut self.item.contraindications, &other.item.contraindications);
+        own.pregnancy |= theirs.pregnancy;
+        own.sex = own.sex.or(theirs.sex);
+        own.min_age = own.min_age.max(theirs.min_age);
+        own.max_age = [own.max_age, theirs.max_age].into_iter().flatten().min();
+        for indication in &theirs.indications {
+            if !own.indications.contains(indication) {
+                own.indications.push(indication.clone());
+            }
         }
     }
 }
@@ -114,6 +153,10 @@ pub struct Vocabulary {
     /// Whatever items say they interact with.
     partners: HashSet<Key>,
     restricted: bool,
+    /// Numbers of the items of which nobody knows what they are.
+    unclear: HashSet<u32>,
+    /// Drugs without rules of their own, with those of the drugs that have the same substances.
+    judged: HashMap<u32, Arc<Entry>>,
 }
 
 impl Vocabulary {
@@ -122,17 +165,18 @@ impl Vocabulary {
         self.called.get(name).map_or(&[], Vec::as_slice)
     }
 
-    /// Whether any item or rule has one of these names.
+    /// Whether any item that is understood, or any rule, has one of these names.
     pub fn knows(&self, field: Field, names: &BTreeSet<Key>) -> bool {
+        let clear = |name: &Key| self.items_called(name).iter().any(|number| !self.unclear.contains(number));
         let known = |name: &Key| match field {
-            Field::Allergy => self.called.contains_key(name) || self.allergies.contains(name),
-            Field::Medication => self.called.contains_key(name) || self.partners.contains(name),
+            Field::Allergy => clear(name) || self.allergies.contains(name),
+            Field::Medication => clear(name) || self.partners.contains(name),
             Field::Condition => self.conditions.contains(name),
         };
         names.iter().any(known)
     }
 
-    /// All names that [`Vocabulary::knows`] knows.
+    /// All names that [`Vocabulary::knows`] knows, and those of items that are not understood.
     pub fn words(&self, field: Field) -> impl Iterator<Item = &str> {
         let rules = match field {
             Field::Allergy => &self.allergies,
@@ -161,6 +205,16 @@ pub struct Catalogue {
 impl Catalogue {
     pub fn get(&self, number: u32) -> Option<&Arc<Entry>> {
         self.entries.get(number)
+    }
+
+    /// The item with the rules that hold for it: its own, and where it has none those of the drugs all of
+    /// whose substances are in it.
+    pub fn judged(&self, number: u32) -> Option<&Arc<Entry>> {
+        let entry = self.get(number)?;
+        if entry.restricted || entry.item.kind != Kind::Drug {
+            return Some(entry);
+        }
+        self.vocabulary().judged.get(&number).or(Some(entry))
     }
 
     pub fn set(&mut self, number: u32, entry: Option<Arc<Entry>>) {
@@ -194,8 +248,36 @@ impl Catalogue {
                 vocabulary.conditions.extend(entry.indications.iter().cloned());
                 learn(&mut vocabulary.partners, &entry.partners);
                 vocabulary.restricted |= entry.restricted;
+                if entry.unclear {
+                    vocabulary.unclear.insert(number);
+                }
             }
+            vocabulary.judged = self.lent();
             vocabulary
         })
+    }
+
+    /// The drugs that have no rules of their own, with the rules lent to them.
+    fn lent(&self) -> HashMap<u32, Arc<Entry>> {
+        let drugs = || self.iter().filter(|(_, entry)| entry.item.kind == Kind::Drug);
+        let mut ruled: HashMap<&Key, Vec<&Entry>> = HashMap::new();
+        for (_, entry) in drugs().filter(|(_, entry)| entry.restricted) {
+            // Whatever has all of its substances has this one.
+            if let Some(first) = entry.substances.first() {
+                ruled.entry(first).or_default().push(entry);
+            }
+        }
+        let mut lent = HashMap::new();
+        for (number, entry) in drugs().filter(|(_, entry)| !entry.restricted) {
+            let mut judged: Option<Entry> = None;
+            let same = entry.substances.iter().filter_map(|substance| ruled.get(substance)).flatten();
+            for other in same.filter(|other| other.substances.is_subset(&entry.substances)) {
+                judged.get_or_insert_with(|| entry.as_ref().clone()).lend(other);
+            }
+            if let Some(judged) = judged {
+                lent.insert(number, Arc::new(judged));
+            }
+        }
+        lent
     }
 }

@@ -31,6 +31,9 @@ pub const DATE_LEEWAY_MS: i64 = 14 * 3_600_000;
 /// birth years begin there too.
 pub const EARLIEST_TIME: Millis = -2_840_140_800_000;
 
+/// The attribute of an item that came with a record. A hospital that describes the item writes it without.
+const IMPORTED: &str = "imported";
+
 /// Milliseconds since 1970-01-01T00:00:00Z, negative before.
 pub type Millis = i64;
 
@@ -451,6 +454,16 @@ impl Item {
         let mut called = self.codes();
         called.extend(self.texts("synonyms"));
         called
+    }
+
+    /// Marks the item as one that came with a record, which nobody has described.
+    pub fn set_imported(&mut self, from: &str) {
+        self.attributes.insert(IMPORTED.to_owned(), from.into());
+    }
+
+    /// Whether it came with a record: there is such an item, and no more is said of it.
+    pub fn is_imported(&self) -> bool {
+        self.attributes.contains_key(IMPORTED)
     }
 
     /// The texts of a list among the attributes.

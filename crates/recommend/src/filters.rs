@@ -19,7 +19,8 @@
 //! 8. unknown: for drugs, what is *not recorded* is not taken as harmless. Without recorded
 //!    allergies and medications no drug passes, and neither where one of them is not understood;
 //!    without recorded conditions, pregnancy, sex or year of birth none does that has a rule about
-//!    it. Configuration can allow the unknown, and lower what is not understood to a flag.
+//!    it, and none that came with a record under words that are not understood. Configuration can allow the
+//!    unknown, and lower what is not understood to a flag.
 //! 9. `indication`: the item says what it is for, and the person has nothing of it
 //!
 //! A rule that only cautions rules nothing out: [`Patient::cautions`] tells of it.
@@ -159,10 +160,10 @@ impl<'a> Medication<'a> {
         Self { written: format!("{} (ordered too)", item.name), ..Self::stated(&item.name, meaning, drugs) }
     }
 
-    /// Whether the catalogue has it by this very name.
+    /// Whether the catalogue has it by this very name, and knows what it is.
     pub fn is_catalogued(&self, name: &str) -> bool {
         let called = plain(name);
-        self.entries.iter().any(|(_, entry)| {
+        self.entries.iter().filter(|(_, entry)| !entry.unclear).any(|(_, entry)| {
             [&entry.item.item_id, &entry.item.name].into_iter().any(|own| plain(own) == called)
         })
     }
@@ -260,6 +261,8 @@ pub struct Patient<'a> {
     ages: Option<(i32, i32)>,
     /// Whether the unknown rules anything out.
     strict: bool,
+    /// Whether a drug that nobody understands is ruled out.
+    wary: bool,
     /// Why no drug at all can be recommended.
     abstains: Option<String>,
     flags: Vec<String>,
@@ -339,6 +342,7 @@ impl<'a> Patient<'a> {
             pregnant: if said_pregnant { Some(true) } else { profile.pregnant },
             ages: profile.birth_year.map(|year| (year_of(now) - year - 1, year_of(now) - year)),
             strict: kind == Kind::Drug && settings.unknown == Unknown::Abstain,
+            wary: kind == Kind::Drug && settings.unmatched == Unmatched::Abstain,
             abstains: abstains.or(unmatched).filter(|_| kind == Kind::Drug),
             flags,
         }
@@ -357,6 +361,7 @@ impl<'a> Patient<'a> {
     /// Whether any rule could speak against the item: a quick look before the thorough one.
     pub fn may_exclude(&self, entry: &Entry) -> bool {
         self.strict
+            || self.wary
             || self.abstains.is_some()
             || entry.restricted
             || !self.allergies.is_empty()
@@ -382,10 +387,14 @@ impl<'a> Patient<'a> {
         stated.chain(self.medications.iter().filter_map(|medication| medication.caution(entry))).collect()
     }
 
-    /// Whether nothing speaks against the item for this person, and nothing that has to be known for that
-    /// is unknown. What it is for is not asked.
-    pub fn is_safe(&self, number: u32, entry: &'a Entry) -> bool {
-        self.findings(number, entry).is_empty() && self.unknown(entry).is_none()
+    /// What is to be heeded when the item is given to this person beside these; `None` where more speaks
+    /// against it than a caution, or where it is not known what has to be known. What it is for is not asked.
+    pub fn heeding(&self, number: u32, entry: &'a Entry, beside: &[&Medication<'a>]) -> Option<Vec<String>> {
+        let others = beside.iter().flat_map(|other| other.findings(number, entry));
+        let found: Vec<_> = self.findings(number, entry).into_iter().chain(others).collect();
+        let cautions = found.iter().all(|(_, severity, _)| *severity == Severity::Caution);
+        let safe = cautions && self.unknown(entry).is_none();
+        safe.then(|| found.into_iter().map(|(.., reason)| reason.told()).collect())
     }
 
     /// Whether the person has this condition.
@@ -457,6 +466,9 @@ impl<'a> Patient<'a> {
     fn unknown(&self, entry: &Entry) -> Option<String> {
         if let Some(reason) = &self.abstains {
             return Some(reason.clone());
+        }
+        if self.wary && entry.unclear {
+            return Some(format!("item: {}", not_understood(&entry.item.name, None)));
         }
         if !self.strict {
             return None;

@@ -77,7 +77,7 @@ pub use learned::{
 pub use load::Loader;
 pub use neighbors::best::Best;
 pub use neighbors::{Rows, Search, search};
-pub use orders::{Checked, Finding, Ordered};
+pub use orders::{Alternative, Checked, Finding, Ordered};
 pub use places::Place;
 pub use ranking::{Candidate, Scoring, implicit};
 pub use recommender::Recommender;

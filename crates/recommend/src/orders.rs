@@ -6,7 +6,7 @@
 //! drug need not be in the catalogue: what it is called says which substances are in it, and the rules of
 //! the catalogue's drugs with those substances hold for it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use super::catalogue::{Catalogue, Entry};
 use super::data::{Item, Kind, Millis, Profile, Severity};
@@ -48,6 +48,15 @@ pub struct Finding {
     pub source: Option<String>,
 }
 
+/// A drug of the catalogue that may stand in the place of an ordered one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Alternative {
+    /// The drug.
+    pub item: Item,
+    /// What is to be heeded with it.
+    pub cautions: Vec<String>,
+}
+
 /// An order and what was found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Checked {
@@ -57,8 +66,8 @@ pub struct Checked {
     pub catalogued: Option<String>,
     /// What speaks against it, the most severe first.
     pub findings: Vec<Finding>,
-    /// Drugs of the catalogue for the same purpose that nothing speaks against, at most three.
-    pub alternatives: Vec<Item>,
+    /// Drugs of the catalogue for the same purpose that no more than a caution speaks against, at most three.
+    pub alternatives: Vec<Alternative>,
     /// What of the order was not understood and so not checked, in words.
     pub unclear: Option<String>,
     /// The same of the profile.
@@ -175,32 +184,38 @@ fn distinct(found: Vec<(Concern, Severity, Reason)>) -> Vec<Finding> {
     findings
 }
 
-/// Drugs for one of the purposes of the ordered one, or of its class, that are safe for this person and
-/// beside the other orders.
-fn alternatives(
-    snapshot: &Snapshot,
-    patient: &Patient<'_>,
+/// Drugs of the ordered one's class, or of a kin class for one of its purposes, that this person can have
+/// beside the other orders; first those without a caution. A purpose alone makes no replacement: bisoprolol
+/// and warfarin are both for atrial fibrillation.
+fn alternatives<'a>(
+    snapshot: &'a Snapshot,
+    patient: &Patient<'a>,
     ordered: &[(u32, &Entry)],
-    beside: &[&Medication<'_>],
-) -> Vec<Item> {
+    beside: &[&Medication<'a>],
+) -> Vec<Alternative> {
     let purposes: BTreeSet<_> = ordered.iter().flat_map(|(_, entry)| &entry.purposes).collect();
     let classes: BTreeSet<_> = ordered.iter().flat_map(|(_, entry)| &entry.therapeutic).collect();
     let substances: BTreeSet<_> = ordered.iter().flat_map(|(_, entry)| &entry.substances).collect();
-    let mut found: Vec<((usize, usize), &Entry)> = Vec::new();
-    for (number, entry) in snapshot.kind(Kind::Drug).catalogue.iter() {
+    let called: HashSet<_> = ordered.iter().flat_map(|(_, entry)| &entry.called).collect();
+    let mut found: Vec<((bool, usize, usize), &Entry, Vec<String>)> = Vec::new();
+    let catalogue = &snapshot.kind(Kind::Drug).catalogue;
+    for (number, _) in catalogue.iter() {
+        let Some(entry) = catalogue.judged(number) else { continue };
         let shared = entry.purposes.iter().filter(|purpose| purposes.contains(purpose));
         let (shared, had) =
             shared.fold((0, 0), |(n, had), purpose| (n + 1, had + usize::from(patient.has(purpose))));
-        let alike = shared + entry.therapeutic.iter().filter(|class| classes.contains(class)).count();
+        let of_class = entry.therapeutic.iter().filter(|class| classes.contains(class)).count();
+        let kin = || shared > 0 && entry.called.iter().any(|class| called.contains(class));
         let same = entry.substances.iter().any(|substance| substances.contains(substance));
-        if alike == 0 || same || entry.item.hidden {
+        let alike = shared + of_class;
+        if same || entry.item.hidden || !(of_class > 0 || kin()) {
             continue;
         }
-        let alone = || beside.iter().all(|other| other.findings(number, entry).is_empty());
-        if patient.is_safe(number, entry) && alone() {
-            found.push(((had, alike), entry));
+        if let Some(cautions) = patient.heeding(number, entry, beside) {
+            found.push(((cautions.is_empty(), had, alike), entry, cautions));
         }
     }
-    found.sort_by(|(a, x), (b, y)| b.cmp(a).then_with(|| x.item.name.cmp(&y.item.name)));
-    found.into_iter().take(ALTERNATIVES).map(|(_, entry)| entry.item.clone()).collect()
+    found.sort_by(|(a, x, _), (b, y, _)| b.cmp(a).then_with(|| x.item.name.cmp(&y.item.name)));
+    let best = found.into_iter().take(ALTERNATIVES);
+    best.map(|(_, entry, cautions)| Alternative { item: entry.item.clone(), cautions }).collect()
 }

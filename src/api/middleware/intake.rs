@@ -177,8 +177,11 @@ async fn read(
         if length > size.most {
             return Err(Box::new(too_large(size.most).into_response()));
         }
-        if !room.grow(size.memory(&chunk)) {
-            return Err(Box::new(refuse(Refused::Full)));
+        let memory = size.memory(&chunk);
+        if !room.grow(memory) {
+            // To try that again would be in vain.
+            let refused = if room.could_grow(memory) { refuse(Refused::Full) } else { too_many_values() };
+            return Err(Box::new(refused));
         }
         sha256.update(&chunk);
         request_sha256.update(&chunk);
@@ -197,6 +200,11 @@ async fn read(
 
 fn too_large(most: usize) -> Problem {
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than the {most} bytes accepted"))
+}
+
+fn too_many_values() -> Response {
+    let detail = "the body has more values than are read at a time; send it in several parts";
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail).into_response()
 }
 
 fn too_slow(patience: Duration) -> Response {

@@ -3,7 +3,7 @@
 //! against has none. Whoever is interrupted often stops to read. What could not be checked is said in one card
 //! of its own: silence has to mean that all was looked at.
 
-use recommend::{Checked, Concern, Finding, Item, Severity};
+use recommend::{Alternative, Checked, Concern, Finding, Severity};
 use serde_json::{Value, json};
 
 use super::request::DraftOrder;
@@ -166,7 +166,7 @@ fn card(
         }
         for alternative in &checked.alternatives {
             let id = uuid();
-            offers.push(Offer { suggestion: id.clone(), item_id: alternative.item_id.clone() });
+            offers.push(Offer { suggestion: id.clone(), item_id: alternative.item.item_id.clone() });
             suggestions.push(replace(order, alternative, id));
         }
         if severity != Severity::Caution && order.reference.is_some() {
@@ -216,7 +216,12 @@ fn told(finding: &Finding) -> String {
 }
 
 /// The order with another drug in the place of its own.
-fn replace(order: &DraftOrder, alternative: &Item, uuid: String) -> Value {
+fn replace(order: &DraftOrder, alternative: &Alternative, uuid: String) -> Value {
+    let Alternative { item: alternative, cautions } = alternative;
+    let heeded = match cautions.as_slice() {
+        [] => String::new(),
+        cautions => format!(" (caution: {})", cautions.join("; ")),
+    };
     let codings: Vec<Value> = alternative
         .codes()
         .iter()
@@ -253,7 +258,7 @@ fn replace(order: &DraftOrder, alternative: &Item, uuid: String) -> Value {
     }
     json!({
         "uuid": uuid,
-        "label": format!("{} instead of {}", alternative.name, order.item.name),
+        "label": format!("{} instead of {}{heeded}", alternative.name, order.item.name),
         "isRecommended": false,
         "actions": actions,
     })

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::services::{NEEDED, PREFETCH, Service};
+use super::services::{NEEDED, Service};
 use crate::fhir::Found;
 use crate::fhir::bundle::{Bundle, BundleKind, Entry, FhirError, Resource};
 use crate::fhir::items;
@@ -260,7 +260,7 @@ impl HookRequest {
                     return Err(error(&format!("/prefetch/{key}"), wrong.to_string()));
                 }
             }
-            self.any_prefetch |= PREFETCH.iter().any(|(known, _)| *known == key);
+            self.any_prefetch = true;
             // A draft that is stored already is not a second drug beside itself.
             let is_draft = |entry: &Entry| {
                 entry.id.as_ref().is_some_and(|id| drafts.contains(&format!("{}/{id}", entry.kind)))

@@ -96,7 +96,13 @@ pub fn put_texts(attributes: &mut Map<String, Value>, name: &str, texts: Vec<Str
 /// What is stored after an import of an item: what a hospital has written of it (for whom it is wrong,
 /// whether it is shown) stays, and its codes and identifiers are added to.
 pub fn merge(stored: Option<&Item>, new: &Item) -> Item {
-    let Some(stored) = stored else { return new.clone() };
+    let Some(stored) = stored else {
+        let mut first = new.clone();
+        if first.kind == Kind::Drug {
+            first.set_imported("fhir");
+        }
+        return first;
+    };
     let mut merged = stored.clone();
     if stored.kind != Kind::Drug {
         merged.name.clone_from(&new.name);

@@ -42,6 +42,15 @@ impl Field {
             TermKind::None => true,
         }
     }
+
+    /// How terms name the list.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Field::Allergy => "allergy",
+            Field::Medication => "medication",
+            Field::Condition => "condition",
+        }
+    }
 }
 
 /// What some words mean.
@@ -209,7 +218,12 @@ impl Terminology {
     }
 
     fn admits(&self, field: Field, name: &Key) -> bool {
-        self.nodes.get(name).is_some_and(|node| field.admits(node.kind))
+        let Some(node) = self.nodes.get(name) else { return false };
+        // "No known allergies" among medications says nothing of medications.
+        let elsewhere = node.kind == TermKind::None
+            && !node.classes.is_empty()
+            && node.classes.iter().all(|list| list.as_ref() != field.as_str());
+        field.admits(node.kind) && !elsewhere
     }
 
     fn lookup(&self, form: &str) -> Option<&[Key]> {
@@ -388,7 +402,9 @@ mod tests {
         let all: BTreeSet<Key> = rows.iter().map(|(_, term)| plain(&term.name)).collect();
         assert_eq!(all.len(), rows.len(), "a name stands twice");
         for (line, term) in &rows {
-            for name in term.ingredients.iter().chain(&term.classes).chain(&term.cross_reactivity) {
+            // The classes of words for none are the lists in which they stand.
+            let classes = term.classes.iter().filter(|_| term.kind != TermKind::None);
+            for name in term.ingredients.iter().chain(classes).chain(&term.cross_reactivity) {
                 assert!(all.contains(&plain(name)), "line {line}: {name:?} is no term");
             }
         }
@@ -444,7 +460,17 @@ mod tests {
             assert_eq!(names(Field::Allergy, text), ["penicillin"], "{text}");
         }
         assert_eq!(names(Field::Allergy, "Allergy to peanut"), ["peanut"]);
-        assert!(names(Field::Allergy, "NKDA").is_empty());
+        assert!(
+            names(Field::Allergy, "NKDA").is_empty() && names(Field::Medication, "no medication").is_empty()
+        );
+        let terminology = Terminology::default();
+        for (field, text) in [
+            (Field::Medication, "NKDA"),
+            (Field::Allergy, "no medications"),
+            (Field::Allergy, "no known food allergies"),
+        ] {
+            assert!(!terminology.understand(field, text).known, "{text} says nothing of that list");
+        }
         for text in ["CKD stage 4", "N18.4", "Chronic kidney disease, stage 4", "431857002", "kidney failure"]
         {
             let meaning = Terminology::default().understand(Field::Condition, text);
@@ -517,6 +543,17 @@ mod tests {
         assert!(groups("aspirin").contains("nsaid") && groups("ibuprofen").contains("nsaid"));
         assert!(groups("Augmentin").contains("penicillin") && groups("lisinopril").contains("ace inhibitor"));
         assert!(groups("paracetamol").is_empty());
+        // A relative in either direction: by a side chain, as an isomer or metabolite, by one substance.
+        for (one, other) in [
+            ("cefalexin", "amoxicillin"),
+            ("escitalopram", "citalopram"),
+            ("lisinopril", "sacubitril/valsartan"),
+            ("prednisolone", "prednisone"),
+            ("tiotropium", "ipratropium"),
+        ] {
+            assert!(!groups(one).is_disjoint(&groups(other)), "{one}, {other}");
+        }
+        assert!(groups("cefuroxime").is_disjoint(&groups("amoxicillin")));
     }
 
     #[test]

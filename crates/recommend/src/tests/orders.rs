@@ -58,7 +58,7 @@ fn every_reason_is_told_the_worst_first() {
     let last = &found[0].findings[3];
     assert_eq!((last.severity, last.concern), (Severity::Caution, Concern::Interaction));
     assert_eq!((last.note.as_deref(), last.source.as_deref()), (Some("more lithium"), Some("a label")));
-    let offered: Vec<&str> = found[0].alternatives.iter().map(|item| item.item_id.as_str()).collect();
+    let offered: Vec<&str> = found[0].alternatives.iter().map(|other| other.item.item_id.as_str()).collect();
     assert_eq!(offered, ["paracetamol"]);
 }
 
@@ -73,13 +73,60 @@ fn nothing_unsafe_or_unchecked_is_offered() {
     let offered = |profile: serde_json::Value| -> Vec<String> {
         let found = check(profile, &drugs, &[("amoxicillin", true)]);
         assert_eq!(reasons(&found[0]), ["allergy: penicillin"]);
-        found[0].alternatives.iter().map(|item| item.item_id.clone()).collect()
+        found[0].alternatives.iter().map(|other| other.item.item_id.clone()).collect()
     };
     let known = json!({"allergies": ["penicillin"], "medications": [], "sex": "female", "birth_year": 1990, "pregnant": true});
     assert_eq!(offered(known), ["azithromycin"]);
     assert!(offered(json!({"allergies": ["penicillin"]})).is_empty(), "what is taken is unknown");
     let strange = json!({"allergies": ["penicillin", "zorbamycin"], "medications": []});
     assert!(offered(strange).is_empty(), "an allergy is not understood");
+}
+
+#[test]
+fn what_is_offered_is_of_a_kin_class_and_for_the_same_purpose() {
+    let drugs = [
+        drug("warfarin", json!({"conditions": ["peptic ulcer"]}), &["atrial fibrillation"]),
+        drug("apixaban", json!({}), &["atrial fibrillation"]),
+        drug("bisoprolol", json!({}), &["atrial fibrillation", "hypertension"]),
+        drug("diltiazem", json!({"conditions": ["peptic ulcer"]}), &["hypertension"]),
+        drug("sertraline", json!({"conditions": ["peptic ulcer"]}), &["depression"]),
+        drug("mirtazapine", json!({}), &["depression"]),
+        drug("sumatriptan", json!({}), &["migraine"]),
+    ];
+    let offered = |order: &str| -> Vec<String> {
+        let profile = json!({"allergies": [], "medications": [], "conditions": ["peptic ulcer"]});
+        let found = check(profile, &drugs, &[(order, true)]);
+        assert_eq!(reasons(&found[0]), ["condition: peptic ulcer"]);
+        found[0].alternatives.iter().map(|other| other.item.item_id.clone()).collect()
+    };
+    assert_eq!(offered("warfarin"), ["apixaban"], "not what is for the same and of another kind");
+    assert_eq!(offered("diltiazem"), ["bisoprolol"]);
+    assert_eq!(offered("sertraline"), ["mirtazapine"]);
+}
+
+#[test]
+fn what_is_offered_comes_with_its_caution_and_without_one_first() {
+    let rule = json!({"rules": [
+        {"about": "medication", "code": "warfarin", "severity": "caution", "note": "at high doses", "source": ""}]});
+    let mut drugs = vec![
+        drug("ibuprofen", json!({"interacts_with": ["warfarin"]}), &["pain"]),
+        drug("paracetamol", rule, &["pain"]),
+        drug("naproxen", json!({"interacts_with": ["warfarin"]}), &["pain"]),
+        drug("tramadol", json!({}), &["pain"]),
+    ];
+    let profile = || json!({"allergies": [], "medications": ["warfarin"]});
+    let offered = |drugs: &[Item]| -> Vec<(String, Vec<String>)> {
+        let found = check(profile(), drugs, &[("ibuprofen", true)]);
+        found[0]
+            .alternatives
+            .iter()
+            .map(|other| (other.item.item_id.clone(), other.cautions.clone()))
+            .collect()
+    };
+    let paracetamol = ("paracetamol".to_owned(), vec!["interaction: warfarin (at high doses)".to_owned()]);
+    assert_eq!(offered(&drugs), [paracetamol.clone()], "an opioid is no replacement");
+    drugs.push(drug("celecoxib", json!({}), &["pain"]));
+    assert_eq!(offered(&drugs), [("celecoxib".to_owned(), vec![]), paracetamol]);
 }
 
 #[test]
