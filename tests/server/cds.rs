@@ -404,12 +404,12 @@ async fn what_suits_is_chosen_by_the_record_that_was_sent_along() {
         found.first().map_or_else(String::new, |card| card["summary"].as_str().unwrap().to_owned())
     };
     for stored in [false, true] {
-        let healthy = suits(found(&[none.clone()]), stored).await;
+        let healthy = suits(found(std::slice::from_ref(&none)), stored).await;
         assert!(healthy.contains("ibuprofen"), "{healthy}");
-        let allergic = suits(found(&[aspirin.clone()]), stored).await;
+        let allergic = suits(found(std::slice::from_ref(&aspirin)), stored).await;
         assert!(allergic.contains("paracetamol") && !allergic.contains("ibuprofen"), "{allergic}");
         // The first page of a list is not the list.
-        let mut page = found(&[none.clone()]);
+        let mut page = found(std::slice::from_ref(&none));
         page["link"] = json!([{"relation": "next", "url": "http://127.0.0.1:1/next"}]);
         let partly = suits(page, stored).await;
         assert!(!partly.contains("paracetamol") && !partly.contains("ibuprofen"), "{partly}");

@@ -197,7 +197,7 @@ fn alternatives<'a>(
     let classes: BTreeSet<_> = ordered.iter().flat_map(|(_, entry)| &entry.therapeutic).collect();
     let substances: BTreeSet<_> = ordered.iter().flat_map(|(_, entry)| &entry.substances).collect();
     let called: HashSet<_> = ordered.iter().flat_map(|(_, entry)| &entry.called).collect();
-    let mut found: Vec<((bool, usize, usize), &Entry, Vec<String>)> = Vec::new();
+    let mut found = Vec::new();
     let catalogue = &snapshot.kind(Kind::Drug).catalogue;
     for (number, _) in catalogue.iter() {
         let Some(entry) = catalogue.judged(number) else { continue };
@@ -212,10 +212,10 @@ fn alternatives<'a>(
             continue;
         }
         if let Some(cautions) = patient.heeding(number, entry, beside) {
-            found.push(((cautions.is_empty(), had, alike), entry, cautions));
+            let rank = (cautions.is_empty(), had, alike);
+            found.push((rank, Alternative { item: entry.item.clone(), cautions }));
         }
     }
-    found.sort_by(|(a, x, _), (b, y, _)| b.cmp(a).then_with(|| x.item.name.cmp(&y.item.name)));
-    let best = found.into_iter().take(ALTERNATIVES);
-    best.map(|(_, entry, cautions)| Alternative { item: entry.item.clone(), cautions }).collect()
+    found.sort_by(|(a, x), (b, y)| b.cmp(a).then_with(|| x.item.name.cmp(&y.item.name)));
+    found.into_iter().take(ALTERNATIVES).map(|(_, alternative)| alternative).collect()
 }

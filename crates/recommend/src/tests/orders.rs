@@ -124,7 +124,8 @@ fn what_is_offered_comes_with_its_caution_and_without_one_first() {
             .collect()
     };
     let paracetamol = ("paracetamol".to_owned(), vec!["interaction: warfarin (at high doses)".to_owned()]);
-    assert_eq!(offered(&drugs), [paracetamol.clone()], "an opioid is no replacement");
+    let alone = offered(&drugs);
+    assert_eq!(alone, std::slice::from_ref(&paracetamol), "an opioid is no replacement");
     drugs.push(drug("celecoxib", json!({}), &["pain"]));
     assert_eq!(offered(&drugs), [("celecoxib".to_owned(), vec![]), paracetamol]);
 }
