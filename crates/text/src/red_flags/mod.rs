@@ -6,6 +6,7 @@
 //! says the level that the answer is at least; where they are not, a flag says that the note
 //! belongs to none of them. The model's probabilities are left as they are.
 
+mod index;
 mod phrases;
 mod rules;
 
@@ -16,7 +17,8 @@ use model::manifest::{Field, FieldKind, Input};
 use model::{Manifest, PackageError, package};
 
 use super::record::{FieldValue, Record};
-use phrases::{Context, Phrase};
+use index::{Group, Hits, Phrases};
+use phrases::{Clause, Context, Spelling};
 use rules::{ChoiceRule, NumberRule, ReadingRule, Rules};
 
 /// The rules of a package, ready to be applied.
@@ -27,17 +29,22 @@ pub struct RedFlags {
     numbers: Vec<NumberRule>,
     choices: Vec<ChoiceRule>,
     readings: Vec<Reading>,
-    phrases: Vec<Emergency>,
-    elsewhere: Vec<Phrase>,
-    own: Vec<Phrase>,
+    emergencies: Vec<Emergency>,
+    elsewhere: Group,
+    own: Group,
     context: Context,
+    spelling: Spelling,
+    /// What is read word for word.
+    exact: Phrases,
+    /// What is read with slips of the pen.
+    loose: Phrases,
 }
 
 /// How a sign is written in a note.
 #[derive(Debug, Clone)]
 struct Reading {
     rule: ReadingRule,
-    names: Vec<Phrase>,
+    names: Group,
 }
 
 /// An emergency in words.
@@ -45,8 +52,8 @@ struct Reading {
 struct Emergency {
     sign: String,
     at_least: Option<String>,
-    phrases: Vec<Phrase>,
-    except: Vec<Phrase>,
+    phrases: Group,
+    except: Group,
     now: bool,
 }
 
@@ -97,41 +104,42 @@ impl RedFlags {
         };
         let scale = manifest.ordinal.is_some();
         rules.check(input, scale.then_some(&manifest.labels))?;
-        let phrases = |texts: &[String]| {
-            texts.iter().map(|text| Phrase::new(text)).collect::<Result<Vec<Phrase>, String>>()
-        };
-        let readings = rules
-            .readings
-            .iter()
-            .map(|rule| Ok::<_, String>(Reading { rule: rule.clone(), names: phrases(&rule.names)? }));
-        let readings = readings.collect::<Result<_, String>>()?;
-        let emergencies = rules.phrases.iter().map(|rule| {
-            Ok::<_, String>(Emergency {
+        let (mut exact, mut loose) = (Phrases::default(), Phrases::default());
+        let mut readings = Vec::new();
+        for rule in &rules.readings {
+            readings.push(Reading { rule: rule.clone(), names: exact.add(&rule.names)? });
+        }
+        let mut emergencies = Vec::new();
+        for rule in &rules.phrases {
+            emergencies.push(Emergency {
                 sign: rule.sign.clone(),
                 at_least: rule.at_least.clone(),
-                phrases: phrases(&rule.phrases)?,
-                except: phrases(&rule.except)?,
+                phrases: loose.add(&rule.phrases)?,
+                except: exact.add(&rule.except)?,
                 now: rule.now,
-            })
-        });
-        let elsewhere = rules.elsewhere.iter().flat_map(|rule| &rule.phrases).map(|text| Phrase::new(text));
+            });
+        }
         Ok(RedFlags {
-            elsewhere: elsewhere.collect::<Result<_, String>>()?,
-            own: phrases(&rules.own)?,
+            elsewhere: loose.add(rules.elsewhere.iter().flat_map(|rule| &rule.phrases))?,
+            own: exact.add(&rules.own)?,
             fields: input.fields.clone(),
             labels: manifest.labels.clone(),
-            phrases: emergencies.collect::<Result<_, String>>()?,
-            context: Context::new(&rules.context)?,
+            emergencies,
+            context: Context::new(&rules.context, &mut exact)?,
+            spelling: Spelling { words: rules.context.well_spelt.iter().cloned().collect() },
             numbers: rules.numbers,
             choices: rules.choices,
             readings,
+            exact,
+            loose,
         })
     }
 
     /// The flags of a record, the most urgent first. `text` is its note, normalised.
     pub fn find(&self, record: &Record, text: &str) -> Vec<RedFlag> {
         let clauses = phrases::clauses(text);
-        let mut flags = self.numbers(record, &clauses);
+        let exact: Vec<Hits> = clauses.iter().map(|clause| self.exact.find(&clause.words, None)).collect();
+        let mut flags = self.numbers(record, &clauses, &exact);
         for rule in &self.choices {
             let value = self.fields.iter().zip(&record.fields).find(|(field, _)| field.name == rule.sign);
             if let Some((Field { kind: FieldKind::Categorical { values }, .. }, FieldValue::Choice(chosen))) =
@@ -142,12 +150,14 @@ impl RedFlags {
                 flags.push(flag(&rule.sign, value, rule_text, &rule.at_least));
             }
         }
-        let read: Vec<_> = clauses.iter().map(|clause| self.context.read(clause)).collect();
-        for Emergency { sign, at_least, phrases, except, now } in &self.phrases {
-            let words = read.iter().find_map(|clause| {
-                let except = clause.places(except);
-                phrases.iter().find_map(|phrase| self.context.present(clause, phrase, &except, *now))
-            });
+        let read = clauses.iter().zip(&exact).map(|(clause, hits)| {
+            (self.context.read(clause, hits), hits, self.loose.find(&clause.words, Some(&self.spelling)))
+        });
+        let read: Vec<_> = read.collect();
+        for Emergency { sign, at_least, phrases, except, now } in &self.emergencies {
+            let words = read
+                .iter()
+                .find_map(|(clause, exact, loose)| clause.present(loose.of(phrases), exact.of(except), *now));
             // The same sign may be told twice, with phrases of two levels: the more urgent stands.
             let told = flags.iter().any(|flag| flag.sign == *sign && flag.at_least == *at_least);
             if let Some(words) = words.filter(|_| !told) {
@@ -162,13 +172,17 @@ impl RedFlags {
     /// Whether a note, normalised, is about something that belongs to none of the labels: it says so, and
     /// nothing of what they are about. Denying a subject is being about it, so that is looked for anywhere.
     pub fn is_elsewhere(&self, text: &str) -> bool {
+        if self.elsewhere.is_empty() {
+            return false;
+        }
         let clauses = phrases::clauses(text);
-        let about = |clause| {
-            let read = self.context.read(clause);
-            self.elsewhere.iter().any(|phrase| self.context.present(&read, phrase, &[], false).is_some())
+        let exact: Vec<Hits> = clauses.iter().map(|clause| self.exact.find(&clause.words, None)).collect();
+        let about = |(clause, exact): (&Clause, &Hits)| {
+            let found = self.loose.find(&clause.words, Some(&self.spelling));
+            let found = found.of(&self.elsewhere);
+            !found.is_empty() && self.context.read(clause, exact).present(found, &[], false).is_some()
         };
-        let own = |clause| self.own.iter().any(|phrase| phrase.is_in(clause));
-        !self.elsewhere.is_empty() && clauses.iter().any(about) && !clauses.iter().any(own)
+        exact.iter().all(|hits| hits.of(&self.own).is_empty()) && clauses.iter().zip(&exact).any(about)
     }
 
     /// Index of the label that the answer is at least, by `flags`.
@@ -182,7 +196,7 @@ impl RedFlags {
     }
 
     /// Of the rules over one sign's number that hold, the most urgent.
-    fn numbers(&self, record: &Record, clauses: &[phrases::Clause]) -> Vec<RedFlag> {
+    fn numbers(&self, record: &Record, clauses: &[Clause], exact: &[Hits]) -> Vec<RedFlag> {
         let field = |name: &str| {
             self.fields.iter().zip(&record.fields).find_map(|(field, value)| match (&field.kind, value) {
                 (FieldKind::Numeric { unit, .. }, FieldValue::Number(x)) if field.name == name => {
@@ -197,7 +211,8 @@ impl RedFlags {
             else {
                 return Vec::new();
             };
-            let numbers = clauses.iter().flat_map(|clause| phrases::numbers(clause, names, rule));
+            let numbers = clauses.iter().zip(exact);
+            let numbers = numbers.flat_map(|(clause, hits)| phrases::numbers(clause, hits.of(names), rule));
             numbers.map(|x| (x, rule.unit.as_str())).collect()
         };
         let written: BTreeMap<&str, Vec<(f64, &str)>> =

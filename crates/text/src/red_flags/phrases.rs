@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 
+use super::index::{Group, Hit, Hits, Phrases};
 use super::rules::{ContextRule, ReadingRule};
 use crate::terms::is_ideograph;
 
@@ -20,7 +21,8 @@ const SPELT: usize = 5;
 /// A part of a note in which words belong together.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Clause<'a> {
-    words: Vec<&'a str>,
+    /// Its words, commas and signs.
+    pub words: Vec<&'a str>,
 }
 
 /// The clauses of a normalised note.
@@ -79,15 +81,39 @@ fn is_initials(word: &str, next: Option<char>) -> bool {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Phrase(Vec<Part>);
 
+/// A part of a phrase.
 #[derive(Debug, Clone, PartialEq)]
-enum Part {
+pub enum Part {
+    /// A word.
     Word(String),
+    /// A word that begins so.
     Beginning(String),
+    /// A few words, or none.
     Gap,
     /// A number of four digits.
     Year,
     /// A comma, or the end of the clause.
     End,
+}
+
+impl Part {
+    /// What a word that it stands for begins with.
+    pub fn letter(&self) -> Option<char> {
+        match self {
+            Part::Word(text) | Part::Beginning(text) => text.chars().next(),
+            Part::Gap | Part::Year | Part::End => None,
+        }
+    }
+
+    /// Whether it stands for this word.
+    pub fn is(&self, word: &str, same: &dyn Fn(&str, &str) -> bool) -> bool {
+        match self {
+            Part::Word(text) => same(word, text),
+            Part::Beginning(text) => word.starts_with(text.as_str()),
+            Part::Year => word.len() == 4 && word.bytes().all(|b| b.is_ascii_digit()),
+            Part::Gap | Part::End => false,
+        }
+    }
 }
 
 impl Phrase {
@@ -105,30 +131,20 @@ impl Phrase {
                 ),
             }
         }
-        match parts.first() {
-            Some(Part::Word(_) | Part::Beginning(_)) if text.to_lowercase() == text => Ok(Phrase(parts)),
+        match parts.first().and_then(Part::letter) {
+            Some(_) if text.to_lowercase() == text => Ok(Phrase(parts)),
             _ => Err(format!("\"{text}\" is no phrase in lower case that begins with a word")),
         }
     }
 
-    /// Where it ends, if it begins at `start`, word for word.
-    fn at(&self, words: &[&str], start: usize) -> Option<usize> {
-        matches(&self.0, words, start, &|word, text| is_word(word, text))
+    /// What it begins with: a word, or the beginning of one.
+    pub fn first(&self) -> &Part {
+        &self.0[0]
     }
 
-    /// Where it ends, if it begins at `start`, a slip of the pen in a word allowed.
-    fn about_at(&self, words: &[&str], start: usize, spelling: &Spelling) -> Option<usize> {
-        matches(&self.0, words, start, &|word, text| is_word(word, text) || spelling.is_slip(word, text))
-    }
-
-    /// Whether a clause has it, denied or not.
-    pub fn is_in(&self, Clause { words }: &Clause) -> bool {
-        self.find(words, 0).is_some()
-    }
-
-    /// The first place at or after `from`: where it begins and ends.
-    fn find(&self, words: &[&str], from: usize) -> Option<(usize, usize)> {
-        (from..words.len()).find_map(|start| self.at(words, start).map(|end| (start, end)))
+    /// Where it ends, if its second part stands at `at`.
+    pub fn rest(&self, words: &[&str], at: usize, same: &dyn Fn(&str, &str) -> bool) -> Option<usize> {
+        matches(&self.0[1..], words, at, same)
     }
 }
 
@@ -136,21 +152,19 @@ impl Phrase {
 fn matches(parts: &[Part], words: &[&str], at: usize, same: &dyn Fn(&str, &str) -> bool) -> Option<usize> {
     let Some((part, rest)) = parts.split_first() else { return Some(at) };
     let word = words.get(at);
-    let found = match part {
-        Part::Word(text) => word.is_some_and(|word| same(word, text)),
-        Part::Beginning(text) => word.is_some_and(|word| word.starts_with(text.as_str())),
-        Part::Year => word.is_some_and(|word| word.len() == 4 && word.bytes().all(|b| b.is_ascii_digit())),
-        Part::End if word.is_none_or(|word| matches!(*word, "," | "，")) => {
-            return matches(rest, words, at, same);
-        }
-        Part::End => false,
-        Part::Gap => return (0..=GAP).find_map(|skipped| matches(rest, words, at + skipped, same)),
-    };
-    if found { matches(rest, words, at + 1, same) } else { None }
+    match part {
+        Part::Gap => (0..=GAP).find_map(|skipped| matches(rest, words, at + skipped, same)),
+        Part::End => match word.is_none_or(|word| matches!(*word, "," | "，")) {
+            true => matches(rest, words, at, same),
+            false => None,
+        },
+        _ if word.is_some_and(|word| part.is(word, same)) => matches(rest, words, at + 1, same),
+        _ => None,
+    }
 }
 
 /// Apostrophes are typed in several ways, or left out.
-fn is_word(word: &str, text: &str) -> bool {
+pub fn is_word(word: &str, text: &str) -> bool {
     let bare = |word: &'_ str| word.chars().filter(|c| !matches!(c, '\'' | '’')).collect::<String>();
     word == text || (word.contains(['\'', '’']) || text.contains('\'')) && bare(word) == bare(text)
 }
@@ -165,37 +179,49 @@ pub struct Spelling {
 impl Spelling {
     /// Whether `word` is `text` but for one slip after the first letter. A word of fewer than five letters is
     /// too near to others.
-    fn is_slip(&self, word: &str, text: &str) -> bool {
-        let (Some(first), true) = (word.chars().next(), text.len() >= SPELT) else { return false };
-        if word.len().abs_diff(text.len()) > 1 || !text.is_ascii() {
+    pub fn is_slip(&self, word: &str, text: &str) -> bool {
+        if text.len() < SPELT || word.len().abs_diff(text.len()) > 1 || !text.is_ascii() {
             return false;
         }
-        // A letter of another script that looks the same ("сhest") is no other word.
-        let same_first = text.starts_with(first) || !first.is_ascii() && first.is_alphabetic();
-        let (a, b): (Vec<char>, Vec<char>) = (word.chars().collect(), text.chars().collect());
-        let head = a.iter().zip(&b).take_while(|(x, y)| x == y).count();
-        let (a, b) = (&a[head..], &b[head..]);
-        let tail = a.iter().rev().zip(b.iter().rev()).take_while(|(x, y)| x == y).count();
-        let (a, b) = (&a[..a.len() - tail], &b[..b.len() - tail]);
-        let slip = match (a, b) {
-            ([_] | [], [_] | []) => true,
-            ([x, y], [v, w]) => x == w && y == v,
+        let same_first = word.as_bytes().first() == text.as_bytes().first() || Self::may_be_foreign(word);
+        let head = |word: &str, text: &str| {
+            word.chars()
+                .zip(text.chars())
+                .take_while(|(x, y)| x == y)
+                .map(|(x, _)| x.len_utf8())
+                .sum::<usize>()
+        };
+        let at = head(word, text);
+        let (a, b) = (&word[at..], &text[at..]);
+        let tail = a.chars().rev().zip(b.chars().rev()).take_while(|(x, y)| x == y);
+        let tail: usize = tail.map(|(x, _)| x.len_utf8()).sum();
+        let mut a = a[..a.len() - tail].chars();
+        let mut b = b[..b.len() - tail].chars();
+        let slip = match ([a.next(), a.next(), a.next()], [b.next(), b.next(), b.next()]) {
+            ([_, None, _], [_, None, _]) => true,
+            ([Some(x), Some(y), None], [Some(v), Some(w), None]) => x == w && y == v,
             _ => false,
         };
         same_first && slip && !self.words.contains(word)
     }
+
+    /// Whether the first letter is of another script, in which it may look like one of ours ("сhest"). What
+    /// is too short to be a misspelling is not looked at.
+    pub fn may_be_foreign(word: &str) -> bool {
+        word.len() + 1 >= SPELT
+            && word.chars().next().is_some_and(|first| !first.is_ascii() && first.is_alphabetic())
+    }
 }
 
-/// What takes a phrase back.
+/// What takes a phrase back: groups of [`Phrases`].
 #[derive(Debug, Clone)]
 pub struct Context {
-    before: Vec<Phrase>,
-    before_list: Vec<Phrase>,
-    history: Vec<Phrase>,
-    after: Vec<Phrase>,
-    until: Vec<Phrase>,
-    after_until: Vec<Phrase>,
-    spelling: Spelling,
+    before: Group,
+    before_list: Group,
+    history: Group,
+    after: Group,
+    until: Group,
+    after_until: Group,
 }
 
 /// A clause with the places of all that takes a phrase back, each looked for once.
@@ -215,39 +241,30 @@ pub struct Read<'c, 'a> {
 }
 
 impl Context {
-    pub fn new(rule: &ContextRule) -> Result<Context, String> {
-        let phrases = |texts: &[String]| {
-            texts.iter().map(|text| Phrase::new(text)).collect::<Result<Vec<Phrase>, String>>()
-        };
+    /// The cues of a package, which are looked for with `phrases`.
+    pub fn new(rule: &ContextRule, phrases: &mut Phrases) -> Result<Context, String> {
         Ok(Context {
-            before: phrases(&rule.before)?,
-            before_list: phrases(&rule.before_list)?,
-            history: phrases(&rule.history)?,
-            after: phrases(&rule.after)?,
-            until: phrases(&rule.until)?,
-            after_until: phrases(&rule.after_until)?,
-            spelling: Spelling { words: rule.well_spelt.iter().cloned().collect() },
+            before: phrases.add(&rule.before)?,
+            before_list: phrases.add(&rule.before_list)?,
+            history: phrases.add(&rule.history)?,
+            after: phrases.add(&rule.after)?,
+            until: phrases.add(&rule.until)?,
+            after_until: phrases.add(&rule.after_until)?,
         })
     }
 
-    /// Reads a clause for what takes phrases back.
-    pub fn read<'c, 'a>(&self, Clause { words }: &'c Clause<'a>) -> Read<'c, 'a> {
-        let begins = |phrases: &[Phrase]| {
+    /// Reads a clause for what takes phrases back; `hits` are the places of the cues.
+    pub fn read<'c, 'a>(&self, Clause { words }: &'c Clause<'a>, hits: &Hits) -> Read<'c, 'a> {
+        let begins = |group: &Group| {
             let mut latest = vec![0; words.len() + 1];
-            for phrase in phrases {
-                for at in 0..words.len() {
-                    if let Some(end) = phrase.at(words, at) {
-                        latest[end] = latest[end].max(at + 1);
-                    }
-                }
+            for hit in hits.of(group) {
+                latest[hit.end] = latest[hit.end].max(hit.start + 1);
             }
             running(latest)
         };
         let mut until = vec![0; words.len() + 1];
-        for phrase in &self.until {
-            for end in (0..words.len()).filter_map(|at| phrase.at(words, at)) {
-                until[end] = end;
-            }
+        for hit in hits.of(&self.until) {
+            until[hit.end] = hit.end;
         }
         let mut comma = vec![0; words.len() + 1];
         for (at, word) in words.iter().enumerate() {
@@ -255,40 +272,24 @@ impl Context {
                 comma[at + 1] = at + 1;
             }
         }
-        let places = 0..words.len();
+        let mut after: Vec<Option<usize>> = vec![None; words.len()];
+        for hit in hits.of(&self.after) {
+            after[hit.start] = Some(after[hit.start].map_or(hit.end, |end| end.min(hit.end)));
+        }
+        let mut after_until = vec![false; words.len()];
+        for hit in hits.of(&self.after_until) {
+            after_until[hit.start] = true;
+        }
         Read {
             words,
             before: begins(&self.before),
             before_list: begins(&self.before_list),
             history: begins(&self.history),
             until: running(until),
-            after: places.clone().map(|at| self.after.iter().filter_map(|p| p.at(words, at)).min()).collect(),
-            after_until: places
-                .map(|at| self.after_until.iter().any(|p| p.at(words, at).is_some()))
-                .collect(),
+            after,
+            after_until,
             comma: running(comma),
         }
-    }
-
-    /// The words of `phrase` where the clause has it, nothing takes it back, and it is not part of one of
-    /// `except`. History takes nothing back that is of the moment (`now`).
-    pub fn present(
-        &self,
-        read: &Read,
-        phrase: &Phrase,
-        except: &[(usize, usize)],
-        now: bool,
-    ) -> Option<String> {
-        let words = read.words;
-        for start in 0..words.len() {
-            let Some(end) = phrase.about_at(words, start, &self.spelling) else { continue };
-            let excepted = except.iter().any(|(from, to)| *from < end && start < *to);
-            if !excepted && !read.taken_back(start, end, now) {
-                let separator = if words[start].chars().any(is_ideograph) { "" } else { " " };
-                return Some(words[start..end].join(separator).chars().take(SHOWN).collect());
-            }
-        }
-        None
     }
 }
 
@@ -303,10 +304,17 @@ fn running(mut numbers: Vec<usize>) -> Vec<usize> {
 }
 
 impl Read<'_, '_> {
-    /// All places of phrases: where each begins and ends.
-    pub fn places(&self, phrases: &[Phrase]) -> Vec<(usize, usize)> {
-        let at = |start| phrases.iter().filter_map(move |p| Some((start, p.at(self.words, start)?)));
-        (0..self.words.len()).flat_map(at).collect()
+    /// The words of the first of these places that nothing takes back, and that is not part of one of
+    /// `except`. History takes nothing back that is of the moment (`now`).
+    pub fn present(&self, places: &[Hit], except: &[Hit], now: bool) -> Option<String> {
+        let stands = |hit: &&Hit| {
+            let excepted = except.iter().any(|other| other.start < hit.end && hit.start < other.end);
+            !excepted && !self.taken_back(hit.start, hit.end, now)
+        };
+        let Hit { start, end, .. } = *places.iter().find(stands)?;
+        let words = self.words;
+        let separator = if words[start].chars().any(is_ideograph) { "" } else { " " };
+        Some(words[start..end].join(separator).chars().take(SHOWN).collect())
     }
 
     fn taken_back(&self, start: usize, end: usize, now: bool) -> bool {
@@ -323,10 +331,11 @@ impl Read<'_, '_> {
     }
 }
 
-/// The numbers that a clause gives for a sign, in the sign's own unit.
-pub fn numbers(Clause { words }: &Clause, names: &[Phrase], reading: &ReadingRule) -> Vec<f64> {
-    let starts = names.iter().filter_map(|name| {
-        let (start, end) = name.find(words, 0)?;
+/// The numbers that a clause gives for a sign, in the sign's own unit; `names` are the places of its names.
+pub fn numbers(Clause { words }: &Clause, names: &[Hit], reading: &ReadingRule) -> Vec<f64> {
+    // Of each name the first place counts.
+    let first = names.chunk_by(|a, b| a.phrase == b.phrase).filter_map(<[Hit]>::first);
+    let starts = first.filter_map(|&Hit { start, end, .. }| {
         // "1 hr 30" is a time.
         let counted = start > 0 && words[start - 1].bytes().all(|b| b.is_ascii_digit());
         (!counted || reading.unit == "%").then_some(end)

@@ -1,0 +1,104 @@
+//! Many phrases, looked for together. A package has a thousand of them and a note twenty words, so a word is
+//! compared with the beginnings of those alone that have its first letter; the rest of a phrase is looked at where
+//! its beginning stands.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use super::phrases::{Part, Phrase, Spelling, is_word};
+
+/// Phrases that are looked for in one pass.
+#[derive(Debug, Clone, Default)]
+pub struct Phrases {
+    list: Vec<Phrase>,
+    by_letter: HashMap<char, Vec<Beginning>>,
+}
+
+/// What phrases begin with.
+#[derive(Debug, Clone)]
+struct Beginning {
+    part: Part,
+    phrases: Vec<usize>,
+}
+
+/// Phrases of one purpose: a range of those that are looked for together.
+pub type Group = Range<usize>;
+
+/// A place of a phrase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Hit {
+    /// Which phrase.
+    pub phrase: usize,
+    /// The word at which it begins.
+    pub start: usize,
+    /// The word behind its last.
+    pub end: usize,
+}
+
+/// All places of phrases in a clause: by phrase, then from the first word on.
+#[derive(Debug)]
+pub struct Hits(Vec<Hit>);
+
+impl Hits {
+    /// Those of a group.
+    pub fn of(&self, group: &Group) -> &[Hit] {
+        let from = self.0.partition_point(|hit| hit.phrase < group.start);
+        let to = self.0.partition_point(|hit| hit.phrase < group.end);
+        &self.0[from..to]
+    }
+}
+
+impl Phrases {
+    /// Adds a group.
+    ///
+    /// # Errors
+    /// The first of the texts that is no phrase.
+    pub fn add<'a>(&mut self, texts: impl IntoIterator<Item = &'a String>) -> Result<Group, String> {
+        let from = self.list.len();
+        for text in texts {
+            let phrase = Phrase::new(text)?;
+            let number = self.list.len();
+            let part = phrase.first();
+            if let Some(letter) = part.letter() {
+                let beginnings = self.by_letter.entry(letter).or_default();
+                match beginnings.iter_mut().find(|beginning| beginning.part == *part) {
+                    Some(beginning) => beginning.phrases.push(number),
+                    None => beginnings.push(Beginning { part: part.clone(), phrases: vec![number] }),
+                }
+            }
+            self.list.push(phrase);
+        }
+        Ok(from..self.list.len())
+    }
+
+    /// All their places among the words of a clause, with slips of the pen where a spelling is given.
+    pub fn find(&self, words: &[&str], spelling: Option<&Spelling>) -> Hits {
+        let same = |word: &str, text: &str| {
+            is_word(word, text) || spelling.is_some_and(|spelling| spelling.is_slip(word, text))
+        };
+        let mut hits = Vec::new();
+        for (start, word) in words.iter().enumerate() {
+            let Some(letter) = word.chars().next() else { continue };
+            let mut look = |beginnings: &[Beginning]| {
+                for Beginning { part, phrases } in beginnings {
+                    if !part.is(word, &same) {
+                        continue;
+                    }
+                    for &phrase in phrases {
+                        if let Some(end) = self.list[phrase].rest(words, start + 1, &same) {
+                            hits.push(Hit { phrase, start, end });
+                        }
+                    }
+                }
+            };
+            self.by_letter.get(&letter).map(Vec::as_slice).map(&mut look);
+            // A letter of another script that looks the same is a slip, too.
+            if spelling.is_some_and(|_| Spelling::may_be_foreign(word)) {
+                let others = self.by_letter.iter().filter(|(other, _)| **other != letter);
+                others.for_each(|(_, beginnings)| look(beginnings));
+            }
+        }
+        hits.sort_unstable();
+        Hits(hits)
+    }
+}
