@@ -3,6 +3,7 @@ when it runs for long.
 
     python benches/overload.py PROGRAM load [--seconds 60]   # twice the load that saturates it
     python benches/overload.py PROGRAM slow [--seconds 20]   # beside 200 clients of a byte a second
+    python benches/overload.py PROGRAM hostile [--seconds 60]  # beside 900 connections of five bad kinds
     python benches/overload.py PROGRAM soak [--seconds 600]  # everything at once: what grows?
     python benches/overload.py PROGRAM postgres [--writes 10000]  # Postgres killed (-9) amid writes
     python benches/overload.py PROGRAM kill [--writes 10000]  # the server killed ten times amid writes
@@ -19,6 +20,7 @@ import glob
 import http.client
 import itertools
 import json
+import logging
 import multiprocessing
 import os
 import random
@@ -47,7 +49,7 @@ def grey_png(side):
 
 
 def request(method, path, kind, body):
-    head = f"{method} {path} HTTP/1.1\r\nhost: x\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n\r\n"
+    head = f"{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n\r\n"
     return head.encode() + body
 
 
@@ -172,46 +174,99 @@ async def load(server, seconds, in_flight, database):
     }
 
 
-def drip(host, port):
-    """200 clients that send a byte a second each, until this process is ended."""
-    async def one():
+async def by_the_byte(host, port, text):
+    """A request of which a byte comes a second."""
+    reader, writer = await asyncio.open_connection(host, port)
+    for byte in text:
+        writer.write(bytes([byte]))
+        await writer.drain()
+        await asyncio.sleep(1)
+        if reader.at_eof():
+            break
+    writer.close()
+
+
+async def unread(host, port):
+    """Requests for a large answer that is not read."""
+    _, writer = await asyncio.open_connection(host, port, limit=1024)
+    for _ in range(20):
+        writer.write(request("GET", "/openapi.json", "text/plain", b""))
+    await asyncio.sleep(30)
+    writer.close()
+
+
+async def silent(host, port):
+    """A connection on which nothing comes."""
+    reader, writer = await asyncio.open_connection(host, port)
+    await reader.read(1)
+    writer.close()
+
+
+async def garbage(host, port):
+    """Bytes that are no HTTP, a new connection for each."""
+    _, writer = await asyncio.open_connection(host, port)
+    writer.write(bytes(range(256)) * 4)
+    await asyncio.sleep(2)
+    writer.close()
+
+
+async def drip(host, port):
+    await by_the_byte(host, port, REQUEST)
+
+
+async def heads(host, port):
+    """A head of a request that does not end."""
+    await by_the_byte(host, port, b"GET / HTTP/1.1\r\nhost: localhost\r\nx-" + b"a" * 600)
+
+
+def bother(host, port, kinds):
+    """So many clients of each kind, again and again until this process is ended."""
+    # A connection that the server has closed is what is wanted, and no news.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+
+    async def one(kind):
         while True:
             try:
-                reader, writer = await asyncio.open_connection(host, port)
-                for byte in REQUEST:
-                    writer.write(bytes([byte]))
-                    await writer.drain()
-                    await asyncio.sleep(1)
-                    if reader.at_eof():
-                        break
-                writer.close()
+                await kind(host, port)
             except OSError:
-                await asyncio.sleep(1)
+                pass
+            await asyncio.sleep(1)
 
     async def all_of_them():
-        await asyncio.gather(*(one() for _ in range(200)))
+        await asyncio.gather(*(one(kind) for kind, count in kinds for _ in range(count)))
     asyncio.run(all_of_them())
 
 
-async def slow(server, seconds):
-    client, alone, beside, files = Client(server), [], [], []
+async def beside(server, seconds, kinds):
+    """Times of one usual client alone and beside those of `kinds`."""
+    client, alone, bothered, files = Client(server), [], [], []
     await closed(client, 1, 2)
     # In turn, so that other load on the machine falls on both alike.
     for _ in range(5):
         alone += await closed(client, 1, seconds / 10)
         files.append(server.files())
-        dripping = multiprocessing.Process(target=drip, args=(server.host, server.port), daemon=True)
-        dripping.start()
-        await asyncio.sleep(1.5)
-        beside += await closed(client, 1, seconds / 10)
+        others = multiprocessing.Process(target=bother, args=(server.host, server.port, kinds), daemon=True)
+        others.start()
+        await asyncio.sleep(2.5)
+        bothered += await closed(client, 1, seconds / 10)
         files.append(server.files())
-        dripping.kill()
-        dripping.join()
+        others.kill()
+        others.join()
         await asyncio.sleep(0.5)
-    p50 = [percentile(times, 0.5) for times in (alone, beside)]
-    return {"bench": "slow", "p50_ms_alone": p50[0], "p50_ms_beside_200": p50[1], "ratio": round(p50[1] / p50[0], 3),
-            "p99_ms_alone": percentile(alone, 0.99), "p99_ms_beside_200": percentile(beside, 0.99),
-            "files_at_rest_and_beside": [min(files), max(files)]}
+    p50 = [percentile(times, 0.5) for times in (alone, bothered)]
+    return {"p50_ms_alone": p50[0], "p50_ms_beside": p50[1], "ratio": round(p50[1] / p50[0], 3),
+            "p99_ms_alone": percentile(alone, 0.99), "p99_ms_beside": percentile(bothered, 0.99),
+            "answered": [len(alone), len(bothered)], "files_at_rest_and_beside": [min(files), max(files)],
+            "peak_mib": server.status("VmHWM") // 1024}
+
+
+async def slow(server, seconds):
+    return {"bench": "slow"} | await beside(server, seconds, [(drip, 200)])
+
+
+async def hostile(server, seconds):
+    kinds = [(kind, 180) for kind in (drip, heads, unread, silent, garbage)]
+    return {"bench": "hostile"} | await beside(server, seconds, kinds)
 
 
 async def soak(server, seconds):
@@ -421,7 +476,7 @@ def kill(program, writes):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("program")
-    parser.add_argument("what", choices=["load", "slow", "soak", "postgres", "kill"])
+    parser.add_argument("what", choices=["load", "slow", "hostile", "soak", "postgres", "kill"])
     parser.add_argument("--seconds", type=int, default=None)
     parser.add_argument("--writes", type=int, default=10000)
     parser.add_argument("--max-in-flight", type=int, default=128 * (os.cpu_count() - 1), help="the server's setting")
@@ -438,6 +493,7 @@ def main():
     work, seconds, arguments = {
         "load": (lambda *given: load(*given, most, database), 60, ["--max-in-flight", str(most)]),
         "slow": (slow, 20, []),
+        "hostile": (hostile, 60, []),
         "soak": (soak, 600, ["--demo"]),
     }[options.what]
     cores = None
