@@ -307,10 +307,12 @@ impl Read<'_, '_> {
     /// The words of the first of these places that nothing takes back, and that is not part of one of
     /// `except`. History takes nothing back that is of the moment (`now`).
     pub fn present(&self, places: &[Hit], except: &[Hit], now: bool) -> Option<String> {
-        let stands = |hit: &&Hit| {
-            let excepted = except.iter().any(|other| other.start < hit.end && hit.start < other.end);
-            !excepted && !self.taken_back(hit.start, hit.end, now)
-        };
+        let mut excepted = vec![false; if except.is_empty() { 0 } else { self.words.len() }];
+        for other in except {
+            excepted[other.start..other.end].fill(true);
+        }
+        let free = |hit: &Hit| except.is_empty() || !excepted[hit.start..hit.end].contains(&true);
+        let stands = |hit: &&Hit| free(hit) && !self.taken_back(hit.start, hit.end, now);
         let Hit { start, end, .. } = *places.iter().find(stands)?;
         let words = self.words;
         let separator = if words[start].chars().any(is_ideograph) { "" } else { " " };
