@@ -31,7 +31,7 @@ pub use cds::CdsConfig;
 pub use client_certificates::{CertificateCaller, CertificateFile, ClientRoots};
 pub use dicom::{DicomConfig, Peer};
 use given::Reader;
-pub use given::Settings;
+pub use given::{DatabaseSettings, Settings};
 pub use hl7::{Hl7Config, Hl7Peer};
 pub use identity::{ApiKey, KeyFile, Models, Scope, Stamp, TlsFiles, TokenSource, allowed};
 pub use model_keys::{ModelKey, read_model_keys, read_signing_key};
@@ -39,7 +39,7 @@ pub use page::table;
 use setting::called;
 
 pub use crate::store::Naming;
-pub use settings::{DATABASE_URL, DEFAULT_DATABASE};
+use settings::DATABASE_URL;
 pub use syslog::SyslogTarget;
 pub use tenants::TenantsConfig;
 
@@ -211,16 +211,8 @@ impl Config {
                 called(settings::ALLOW_ANONYMOUS.name),
             ));
         }
-        let demo = read.value(&settings::DEMO);
-        let database_url = database_url(read).unwrap_or_else(|| match demo {
-            true => settings::DEMO_DATABASE.to_string(),
-            false => DEFAULT_DATABASE.to_string(),
-        });
-        let postgres = ["postgres://", "postgresql://"].iter().any(|scheme| database_url.starts_with(scheme));
-        if !postgres && !database_url.starts_with("sqlite:") {
-            // The address may hold a password, so it is not repeated.
-            read.note(format!("{} must begin with postgres:// or sqlite://", called(DATABASE_URL.name)));
-        }
+        let (demo, database_url) = database(read);
+        let postgres = !database_url.starts_with("sqlite:");
         let keys: Vec<&ApiKey> =
             api_keys.iter().chain(api_keys_file.iter().flat_map(|file| &file.keys)).collect();
         let tenants = TenantsConfig::read(read, &database_url, &keys, &mut tokens, known);
@@ -324,6 +316,31 @@ fn api_keys_file(reader: &mut Reader, others: &[ApiKey]) -> Option<KeyFile> {
             None
         }
     }
+}
+
+/// The address of the database that these settings lead to.
+///
+/// # Errors
+/// What is wrong with them.
+pub fn database_address(given: &DatabaseSettings) -> Result<String, String> {
+    let mut read = Reader::new(&given.0);
+    let (_, url) = database(&mut read);
+    let problems = read.problems();
+    if problems.is_empty() { Ok(url) } else { Err(problems.join("\n")) }
+}
+
+/// Whether it is the demonstration, and the address of the database.
+fn database(read: &mut Reader) -> (bool, String) {
+    let demo = read.value(&settings::DEMO);
+    let url = database_url(read).unwrap_or_else(|| match demo {
+        true => settings::DEMO_DATABASE.to_string(),
+        false => settings::DEFAULT_DATABASE.to_string(),
+    });
+    if !["postgres://", "postgresql://", "sqlite:"].iter().any(|scheme| url.starts_with(scheme)) {
+        // The address may hold a password, so it is not repeated.
+        read.note(format!("{} must begin with postgres:// or sqlite://", called(DATABASE_URL.name)));
+    }
+    (demo, url)
 }
 
 /// The address of the database, which may be in a file.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
 use medserve::api::router;
 use medserve::app;
@@ -10,8 +10,8 @@ use medserve::app::audit::{self, Audit};
 use medserve::app::import::{self, Import};
 use medserve::app::models::{self, Models};
 use medserve::app::{backup, health};
-use medserve::config::{self, DATABASE_URL, DEFAULT_DATABASE, Settings};
-use medserve::store::{StoreError, tenant};
+use medserve::config::{self, DatabaseSettings, Settings};
+use medserve::store::{self, tenant};
 use vision::phantom;
 
 /// Every request takes and gives back a few hundred pieces of memory, on one thread and on another.
@@ -39,23 +39,32 @@ struct Serve {
 /// The database that a command works on.
 #[derive(Args)]
 struct Database {
-    #[arg(
-        long,
-        env = "DATABASE_URL",
-        help = DATABASE_URL.help,
-        hide_env_values = true,
-        default_value = DEFAULT_DATABASE,
-        global = true
-    )]
-    database_url: String,
+    #[command(flatten)]
+    settings: DatabaseSettings,
     /// Tenant whose data it is; without it the default tenant
     #[arg(long, env = "MEDSERVE_TENANT", default_value = "", hide_default_value = true, global = true)]
     tenant: String,
 }
 
 impl Database {
-    fn address(&self) -> Result<String, StoreError> {
-        tenant::address(&self.database_url, &self.tenant)
+    /// Its address, which is told: who works on another database than was meant finds out here.
+    fn address(&self) -> anyhow::Result<String> {
+        let url = config::database_address(&self.settings).map_err(anyhow::Error::msg)?;
+        let url = tenant::address(&url, &self.tenant)?;
+        eprintln!("database: {}", store::shown(&url));
+        Ok(url)
+    }
+
+    /// The same of one that is there.
+    fn existing(&self) -> anyhow::Result<String> {
+        let url = self.address()?;
+        if let Some(file) = store::file_of(&url).filter(|file| !file.exists()) {
+            bail!(
+                "there is no database at {}; say which one is meant, by --database-url or the server's own --config",
+                file.display()
+            );
+        }
+        Ok(url)
     }
 }
 
@@ -148,7 +157,7 @@ fn main() -> anyhow::Result<()> {
             Ok(())
         }
         Command::Backup { database, file } => {
-            print!("{}", backup::backup(&database.address()?, &file)?);
+            print!("{}", backup::backup(&database.existing()?, &file)?);
             Ok(())
         }
         Command::Restore { database, file } => {
@@ -156,7 +165,9 @@ fn main() -> anyhow::Result<()> {
             Ok(())
         }
         Command::Audit { database, audit_key_file, what } => {
-            audit::run(&database.address()?, &database.tenant, audit_key_file.as_deref(), what)
+            // A key is made, and an export verified, without a database.
+            let url = if what.needs_database() { database.existing()? } else { String::new() };
+            audit::run(&url, &database.tenant, audit_key_file.as_deref(), what)
         }
         Command::Models { models_dir, what } => models::run(&models_dir, what),
         Command::Key { name, scopes, tenant, expires } => {

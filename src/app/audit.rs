@@ -41,6 +41,13 @@ pub enum Audit {
     Key,
 }
 
+impl Audit {
+    /// Whether it looks at a database.
+    pub fn needs_database(&self) -> bool {
+        !matches!(self, Audit::Key | Audit::Verify { export: Some(_), .. })
+    }
+}
+
 /// The key of the audit, from its file or from the database; and a look at whether the audit is in
 /// order. What is not is logged, and where answers wait for the audit ends the start.
 ///

@@ -143,8 +143,7 @@ pub fn restore(url: &str, file: &Path) -> Result<String> {
 
 async fn copy_in(url: &str, file: &Path) -> Result<String> {
     let expected = checked(file).await?;
-    if let Some(path) = url.strip_prefix("sqlite:") {
-        let path = PathBuf::from(path.trim_start_matches("//").split('?').next().unwrap_or_default());
+    if let Some(path) = store::file_of(url) {
         ensure!(!path.exists(), "{} is there already; move it away first", path.display());
         let partial = beside(&path, ".partial");
         clear(&partial)?;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use clap::{Arg, ArgMatches, Command};
 use toml::{Table, Value};
 
-use super::setting::{Accepts, Default, Setting, called, member, variable};
+use super::setting::{About, Accepts, Default, Setting, called, member, variable};
 use super::settings;
 
 /// The settings given by flags and variables, as text.
@@ -35,26 +35,71 @@ impl clap::FromArgMatches for Settings {
 
 impl clap::Args for Settings {
     fn augment_args(command: Command) -> Command {
-        settings::all().fold(command, |command, setting| {
-            let about = setting.about();
-            let help = about.help.replace('`', "");
-            let help = match about.default {
-                Default::None => help,
-                Default::Is(value) | Default::Depends(value) => {
-                    format!("{help} [default: {}]", value.replace('`', ""))
-                }
-            };
-            let flag = Arg::new(about.name)
-                .long(about.name)
-                .env(variable(about.name))
-                .hide_env_values(about.secret)
-                .value_name(about.value)
-                .help(help);
-            command.arg(match about.switch {
-                true => flag.num_args(0..=1).default_missing_value("true"),
-                false => flag,
-            })
-        })
+        settings::all().fold(command, |command, setting| command.arg(argument(setting.about())))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+fn argument(about: About) -> Arg {
+    let help = about.help.replace('`', "");
+    let help = match about.default {
+        Default::None => help,
+        Default::Is(value) | Default::Depends(value) => {
+            format!("{help} [default: {}]", value.replace('`', ""))
+        }
+    };
+    let flag = Arg::new(about.name)
+        .long(about.name)
+        .env(variable(about.name))
+        .hide_env_values(about.secret)
+        .value_name(about.value)
+        .help(help);
+    match about.switch {
+        true => flag.num_args(0..=1).default_missing_value("true"),
+        false => flag,
+    }
+}
+
+/// Those of the settings that say which database is meant, for the commands that work on one: what a server
+/// is given in its file, its variables or its flags leads them to the same.
+#[derive(Clone, std::default::Default)]
+pub struct DatabaseSettings(pub(super) Settings);
+
+impl DatabaseSettings {
+    fn all() -> impl Iterator<Item = About> {
+        let own = [
+            settings::CONFIG.name,
+            settings::DATABASE_URL.name,
+            settings::DATABASE_URL_FILE.name,
+            settings::DEMO.name,
+        ];
+        settings::all().map(|setting| setting.about()).filter(move |about| own.contains(&about.name))
+    }
+}
+
+impl clap::FromArgMatches for DatabaseSettings {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<DatabaseSettings, clap::Error> {
+        let mut settings = DatabaseSettings::default();
+        settings.update_from_arg_matches(matches)?;
+        Ok(settings)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        for About { name, .. } in Self::all() {
+            if let Some(value) = matches.get_one::<String>(name) {
+                self.0.0.insert(name, value.clone());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl clap::Args for DatabaseSettings {
+    fn augment_args(command: Command) -> Command {
+        Self::all().fold(command, |command, about| command.arg(argument(about).global(true)))
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -132,6 +177,11 @@ impl Reader {
     /// Notes a problem in words of its own.
     pub fn note(&mut self, problem: String) {
         self.problems.push(problem);
+    }
+
+    /// What is wrong with that which was asked for.
+    pub fn problems(self) -> Vec<String> {
+        self.problems
     }
 
     /// Everything that is wrong. What nobody asked for is unknown.

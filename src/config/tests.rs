@@ -36,7 +36,7 @@ fn the_help_tells_the_default_that_holds() {
         format!("[default: {}]", config.max_batch),
         format!("[default: {}]", config.max_body_bytes),
         format!("[default: {} for each engine]", settings::IN_FLIGHT),
-        format!("[default: {}; with demo {}]", DEFAULT_DATABASE, settings::DEMO_DATABASE),
+        format!("[default: {}; with demo {}]", settings::DEFAULT_DATABASE, settings::DEMO_DATABASE),
     ] {
         assert!(help.contains(&default), "{default} is not in {help}");
     }

@@ -13,6 +13,7 @@
 //!   once. The identifier alone stays in the change feed, for the other replicas' sake, until
 //!   [`Store::trim_changes`] passes it (minutes).
 
+mod address;
 pub mod audit;
 mod audit_writer;
 pub mod bulk;
@@ -40,6 +41,7 @@ use futures::future::BoxFuture;
 
 use recommend::{Evidence, Interaction, Item, Kind, Millis, Source, Term, User, Weighing};
 
+pub use address::{file_of, shown};
 pub use audit::{AuditKey, AuditQuery, AuditRow, Head, Naming, NumberedRow};
 pub use audit_writer::{AuditWriter, NotWritten};
 pub use bulk::BulkStore;

@@ -89,3 +89,37 @@ async fn what_is_kept_moves_from_sqlite_to_postgres_and_back() {
     assert!(made, "{second}");
     assert_eq!(second, first);
 }
+
+#[test]
+fn commands_find_the_database_that_the_server_is_given_and_make_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let medserve = |arguments: &[&str], variables: &[(&str, &str)]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_medserve"))
+            .args(arguments)
+            .current_dir(folder.path())
+            .env_remove("DATABASE_URL")
+            .envs(variables.iter().copied())
+            .output()
+            .unwrap();
+        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    };
+    let missing = at("typo.db");
+    for arguments in [&["backup", "copy.db"][..], &["audit", "verify"], &["audit", "export"]] {
+        let (done, said) = medserve(arguments, &[("DATABASE_URL", &format!("sqlite://{missing}"))]);
+        assert!(!done && said.contains("there is no database at") && said.contains(&missing), "{said}");
+        assert!(!folder.path().join("typo.db").exists() && !folder.path().join("copy.db").exists());
+    }
+    std::fs::write(at("users.jsonl"), "{\"user_id\": \"ada\", \"profile\": {}}\n").unwrap();
+    std::fs::write(at("url"), format!("sqlite://{}\n", at("theirs.db"))).unwrap();
+    let (done, said) =
+        medserve(&["import", "users", "users.jsonl"], &[("MEDSERVE_DATABASE_URL_FILE", &at("url"))]);
+    assert!(done && said.contains("theirs.db"), "{said}");
+    // A server's file has settings that no command asks for.
+    std::fs::write(at("medserve.toml"), "listen = \"127.0.0.1:1\"\ndatabase_url_file = \"url\"\n").unwrap();
+    let (done, said) = medserve(&["backup", "copy.db"], &[("MEDSERVE_CONFIG", "medserve.toml")]);
+    assert!(done && said.contains("theirs.db"), "{said}");
+    let (done, said) = medserve(&["audit", "--config", "medserve.toml", "verify"], &[]);
+    assert!(done && said.contains("theirs.db"), "{said}");
+    assert!(!folder.path().join("medserve.db").exists());
+}
