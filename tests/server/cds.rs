@@ -136,7 +136,8 @@ async fn where_everything_is_known_a_safe_alternative_is_offered() {
         // What is to be heeded with it was told with the suggestion.
         for card in cards(&server, SIGN, &ask(&drug)).await {
             assert_eq!(card["indicator"], "info", "{drug}: {card}");
-            assert!(labels.contains(&format!("{drug} instead of Ibuprofen 400 MG (caution: ")), "{labels}");
+            assert!(labels.contains(&format!("{drug} instead of Ibuprofen 400 MG, for ")), "{labels}");
+            assert!(labels.contains("(caution: "), "{labels}");
         }
     }
 }
@@ -382,6 +383,24 @@ async fn a_record_that_is_opened_gets_one_card_of_what_suits() {
     let mut known_elsewhere = body("nobody");
     known_elsewhere["prefetch"] = json!({"patientToGreet": {"resourceType": "Patient", "id": "nobody"}});
     assert_eq!(cards(&server, VIEW, &known_elsewhere).await, Vec::<Value>::new());
+}
+
+#[tokio::test]
+async fn a_call_has_a_bounded_number_of_orders_and_its_cards_of_lines() {
+    let server = demo();
+    let drafts = |count: usize, drug: &str| -> Vec<Value> {
+        (0..count).map(|n| draft(&format!("m{n}"), &format!("{drug} {n}"))).collect()
+    };
+    let body = sign(&drafts(101, "amoxicillin"), &[], &[], &[]);
+    let response = call(&server, SIGN, &body).await;
+    assert_eq!(response.status(), 400);
+    let problem: Value = response.json().await.unwrap();
+    assert!(problem.to_string().contains("at most 100"), "{problem}");
+    for drug in ["amoxicillin", "zorbamycin"] {
+        let body = sign(&drafts(100, drug), &[allergy("91936005", "Allergy to penicillin")], &[], &[]);
+        let all = Value::from(cards(&server, SIGN, &body).await).to_string();
+        assert!(all.contains("and ") && all.contains(" more") && all.len() < 1 << 20, "{}", all.len());
+    }
 }
 
 #[tokio::test]

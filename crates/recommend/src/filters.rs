@@ -168,6 +168,11 @@ impl<'a> Medication<'a> {
         })
     }
 
+    /// Where it is a class: the drugs of it that the catalogue has.
+    pub fn members(&self) -> &[&'a Entry] {
+        &self.members
+    }
+
     /// The drugs of the catalogue that it is.
     pub fn entries(&self) -> impl Iterator<Item = (u32, &'a Entry)> {
         self.entries.iter().copied()
@@ -334,6 +339,9 @@ impl<'a> Patient<'a> {
         let unmatched = first_unmatched.filter(|_| settings.unmatched == Unmatched::Abstain);
         let pregnancy = Key::from("pregnancy");
         let said_pregnant = conditions.iter().any(|condition| condition.names.contains(&pregnancy));
+        if !said_pregnant && profile.pregnant == Some(true) {
+            conditions.push(Stated { written: "pregnancy", names: HashSet::from([Key::clone(&pregnancy)]) });
+        }
         Self {
             profile,
             allergies,
@@ -477,7 +485,8 @@ impl<'a> Patient<'a> {
         let may_be_pregnant = self.pregnant.is_none()
             && self.profile.sex != Some(Sex::Male)
             && self.ages.is_none_or(|(youngest, oldest)| oldest >= 10 && youngest <= 60);
-        let about_conditions = !entry.conditions.is_empty() || !entry.indications.is_empty();
+        let rules_out = |rule: &Rule| rule.severity != Severity::Caution;
+        let about_conditions = entry.conditions.iter().any(rules_out) || !entry.indications.is_empty();
         let reason = if self.profile.conditions.is_none() && about_conditions {
             "conditions: not recorded"
         } else if rules.pregnancy && may_be_pregnant {

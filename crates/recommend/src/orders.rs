@@ -6,7 +6,7 @@
 //! drug need not be in the catalogue: what it is called says which substances are in it, and the rules of
 //! the catalogue's drugs with those substances hold for it.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 
 use super::catalogue::{Catalogue, Entry};
 use super::data::{Item, Kind, Millis, Profile, Severity};
@@ -20,6 +20,26 @@ const ALTERNATIVES: usize = 3;
 
 /// Near misses are looked for as often as this among the orders of one check.
 const NEAR_MISSES: usize = 5;
+
+/// Classes of classes within which one drug can stand in the place of another, for a purpose of both. Insulin is in
+/// none: the rapid does not replace the basal, and a tablet neither. Nor are bronchodilators, of which
+/// some relieve and others prevent. In normal form.
+const FAMILIES: [&str; 14] = [
+    "antihypertensive",
+    "antibiotic",
+    "glucose lowering drug",
+    "antidepressant",
+    "anticonvulsant",
+    "non opioid analgesic",
+    "acid suppressant",
+    "lipid lowering drug",
+    "hypnotic",
+    "antiemetic",
+    "laxative",
+    "antifungal",
+    "glaucoma eye drops",
+    "antihistamine",
+];
 
 /// The number of a drug that is in no catalogue.
 const NOT_LISTED: u32 = u32::MAX;
@@ -53,6 +73,8 @@ pub struct Finding {
 pub struct Alternative {
     /// The drug.
     pub item: Item,
+    /// What it would be for.
+    pub purposes: Vec<String>,
     /// What is to be heeded with it.
     pub cautions: Vec<String>,
 }
@@ -111,11 +133,17 @@ pub fn check(
         let itself = medications[index].entries();
         let itself_known = medications[index].is_catalogued(&draft.item.name);
         let entries: Vec<(u32, &Entry)> = std::iter::once((NOT_LISTED, &draft.entry)).chain(itself).collect();
-        let mut found = Vec::new();
-        for &(number, entry) in &entries {
-            found.extend(patient.findings(number, entry));
+        let against = |number, entry| {
             let beside = others().filter(|(other, _)| earlier(*other));
-            found.extend(beside.flat_map(|(_, other)| other.findings(number, entry)));
+            let beside = beside.flat_map(|(_, other)| other.findings(number, entry));
+            patient.findings(number, entry).into_iter().chain(beside).collect::<Vec<_>>()
+        };
+        let mut found: Vec<_> = entries.iter().flat_map(|&(number, entry)| against(number, entry)).collect();
+        let class = draft.meaning.names.iter().find(|name| terminology.is_class(name));
+        if class.is_some() {
+            found.extend(common(
+                medications[index].members().iter().map(|member| against(NOT_LISTED, member)),
+            ));
         }
         let findings = distinct(found);
         let serious = |finding: &Finding| {
@@ -130,11 +158,28 @@ pub fn check(
         };
         let catalogued =
             catalogued(&draft.item.item_id, medications[index].entries().map(|(_, entry)| entry));
-        let unclear = unclear(draft, itself_known, terminology, drugs, &mut looks);
+        let unclear = match class.filter(|_| !itself_known) {
+            Some(_) if draft.meaning.known => Some(format!(
+                "{:?} is a class of drugs, of which only what holds for all of it was looked at",
+                draft.item.name
+            )),
+            _ => unclear(draft, itself_known, terminology, drugs, &mut looks),
+        };
         let flags = patient.flags().to_vec();
         checked.push(Checked { index, catalogued, findings, alternatives, unclear, flags });
     }
     checked
+}
+
+/// What is found of every one, as it is found of the first.
+fn common(
+    mut each: impl Iterator<Item = Vec<(Concern, Severity, Reason)>>,
+) -> Vec<(Concern, Severity, Reason)> {
+    let mut all = each.next().unwrap_or_default();
+    for found in each {
+        all.retain(|(.., reason)| found.iter().any(|(.., other)| other.text == reason.text));
+    }
+    all
 }
 
 /// That an order is not understood, or only in part: whatever rule is about the rest was not asked. A drug of
@@ -184,9 +229,11 @@ fn distinct(found: Vec<(Concern, Severity, Reason)>) -> Vec<Finding> {
     findings
 }
 
-/// Drugs of the ordered one's class, or of a kin class for one of its purposes, that this person can have
-/// beside the other orders; first those without a caution. A purpose alone makes no replacement: bisoprolol
-/// and warfarin are both for atrial fibrillation.
+/// Drugs of the ordered one's class or family that this person can have beside the other orders, for
+/// what it was ordered for: those of its purposes that the person has. Where the person has none of them, it
+/// was ordered for something that nobody recorded, and only what serves most of its purposes can stand in its
+/// place. A purpose alone makes no replacement (bisoprolol and warfarin are both for atrial fibrillation), a class
+/// alone neither (morphine and tramadol are both opioids). First those without a caution.
 fn alternatives<'a>(
     snapshot: &'a Snapshot,
     patient: &Patient<'a>,
@@ -196,24 +243,34 @@ fn alternatives<'a>(
     let purposes: BTreeSet<_> = ordered.iter().flat_map(|(_, entry)| &entry.purposes).collect();
     let classes: BTreeSet<_> = ordered.iter().flat_map(|(_, entry)| &entry.therapeutic).collect();
     let substances: BTreeSet<_> = ordered.iter().flat_map(|(_, entry)| &entry.substances).collect();
-    let called: HashSet<_> = ordered.iter().flat_map(|(_, entry)| &entry.called).collect();
-    let mut found = Vec::new();
+    let families = |entry: &Entry| FAMILIES.map(|family| entry.called.contains(family));
+    let ordered_families: Vec<_> = ordered.iter().map(|(_, entry)| families(entry)).collect();
+    let had: BTreeSet<_> = purposes.iter().copied().filter(|purpose| patient.has(purpose)).collect();
     let catalogue = &snapshot.kind(Kind::Drug).catalogue;
+    let mut found = Vec::new();
     for (number, _) in catalogue.iter() {
         let Some(entry) = catalogue.judged(number) else { continue };
-        let shared = entry.purposes.iter().filter(|purpose| purposes.contains(purpose));
-        let (shared, had) =
-            shared.fold((0, 0), |(n, had), purpose| (n + 1, had + usize::from(patient.has(purpose))));
-        let of_class = entry.therapeutic.iter().filter(|class| classes.contains(class)).count();
-        let kin = || shared > 0 && entry.called.iter().any(|class| called.contains(class));
+        let served: Vec<_> = match had.is_empty() {
+            true => entry.purposes.iter().filter(|purpose| purposes.contains(purpose)).collect(),
+            false => entry.purposes.iter().filter(|purpose| had.contains(purpose)).collect(),
+        };
+        let serves = match had.is_empty() {
+            true => purposes.is_empty() || 2 * served.len() > purposes.len(),
+            false => !served.is_empty(),
+        };
+        let of_class = entry.therapeutic.iter().any(|class| classes.contains(class));
+        let kin = || {
+            let own = families(entry);
+            ordered_families.iter().any(|theirs| own.iter().zip(theirs).any(|(a, b)| *a && *b))
+        };
         let same = entry.substances.iter().any(|substance| substances.contains(substance));
-        let alike = shared + of_class;
-        if same || entry.item.hidden || !(of_class > 0 || kin()) {
+        if same || entry.item.hidden || !serves || !(of_class || !purposes.is_empty() && kin()) {
             continue;
         }
         if let Some(cautions) = patient.heeding(number, entry, beside) {
-            let rank = (cautions.is_empty(), had, alike);
-            found.push((rank, Alternative { item: entry.item.clone(), cautions }));
+            let rank = (cautions.is_empty(), served.len(), of_class);
+            let purposes = served.into_iter().map(|purpose| purpose.to_string()).collect();
+            found.push((rank, Alternative { item: entry.item.clone(), purposes, cautions }));
         }
     }
     found.sort_by(|(a, x), (b, y)| b.cmp(a).then_with(|| x.item.name.cmp(&y.item.name)));

@@ -117,7 +117,10 @@ impl Tables {
                             },
                             // What people take without asking anybody needs no recorded condition.
                             indications: if self_care.is_empty() { list(treats) } else { Vec::new() },
-                            rules: rules(name, class),
+                            rules: rules(name, class)
+                                .into_iter()
+                                .chain((pregnancy == "caution").then(in_pregnancy))
+                                .collect(),
                         },
                     },
                 }
@@ -185,6 +188,17 @@ pub(super) fn slug(name: &str) -> String {
         }
     }
     slug.trim_end_matches('-').to_owned()
+}
+
+/// The rule of a drug that is given in pregnancy only after thought.
+fn in_pregnancy() -> GradedRule {
+    GradedRule {
+        about: Subject::Condition,
+        code: "pregnancy".to_owned(),
+        severity: Severity::Caution,
+        note: "in pregnancy only where it is needed".to_owned(),
+        source: String::new(),
+    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,9 @@ use super::request::DraftOrder;
 /// The longest summary, in characters; CDS Hooks wants fewer than 140.
 const SUMMARY: usize = 139;
 
+/// Most lines that a card has of one order, or of what was not checked.
+const LINES: usize = 20;
+
 /// Reasons that a person may give for ordering all the same, offered with a card.
 const OVERRIDES: [(&str, &str); 4] = [
     ("benefit-outweighs-risk", "The benefit outweighs the risk"),
@@ -115,14 +118,14 @@ fn unchecked(checked: &[Checked], unread: &[String], uuid: &mut dyn FnMut() -> S
     let record = checked.first().map_or(&[][..], |checked| checked.flags.as_slice());
     let all: Vec<&str> = orders.iter().copied().chain(record.iter().map(String::as_str)).collect();
     let first = all.first()?;
-    let more = if all.len() > 1 { format!(", and {} more", all.len() - 1) } else { String::new() };
+    let others = if all.len() > 1 { format!(", and {} more", all.len() - 1) } else { String::new() };
     let line = |text: &&str| format!("- not checked: {}\n", plain(text));
-    let detail: String = all.iter().map(line).collect();
+    let detail: String = all.iter().take(LINES).map(line).chain([more(all.len())]).collect();
     let indicator = if orders.is_empty() { "info" } else { "warning" };
     let id = uuid();
     let json = json!({
         "uuid": id,
-        "summary": cut(&format!("Not checked: {first}{more}")),
+        "summary": cut(&format!("Not checked: {first}{others}")),
         "detail": format!("{detail}\nWhat is not understood was compared with nothing."),
         "indicator": indicator,
         "source": {"label": "medserve"},
@@ -157,9 +160,10 @@ fn card(
     for checked in concerned {
         let order = &orders[checked.index];
         detail.push_str(&format!("**{}**\n\n", plain(&order.item.name)));
-        for finding in &checked.findings {
+        for finding in checked.findings.iter().take(LINES) {
             detail.push_str(&told(finding));
         }
+        detail.push_str(&more(checked.findings.len()));
         detail.push('\n');
         if let Some(item_id) = checked.catalogued.clone() {
             offers.push(Offer { suggestion: String::new(), item_id });
@@ -203,6 +207,14 @@ fn card(
     Card { uuid: id, indicator, json, orders: concerned.len(), rules, offers }
 }
 
+/// The line behind those that are told, where there are more.
+fn more(lines: usize) -> String {
+    match lines.saturating_sub(LINES) {
+        0 => String::new(),
+        rest => format!("- and {rest} more\n"),
+    }
+}
+
 fn told(finding: &Finding) -> String {
     let severity = match finding.severity {
         Severity::Contraindicated => "contraindicated",
@@ -217,7 +229,8 @@ fn told(finding: &Finding) -> String {
 
 /// The order with another drug in the place of its own.
 fn replace(order: &DraftOrder, alternative: &Alternative, uuid: String) -> Value {
-    let Alternative { item: alternative, cautions } = alternative;
+    let Alternative { item: alternative, purposes, cautions } = alternative;
+    let purpose = if purposes.is_empty() { String::new() } else { format!(", for {}", purposes.join(", ")) };
     let heeded = match cautions.as_slice() {
         [] => String::new(),
         cautions => format!(" (caution: {})", cautions.join("; ")),
@@ -258,7 +271,7 @@ fn replace(order: &DraftOrder, alternative: &Alternative, uuid: String) -> Value
     }
     json!({
         "uuid": uuid,
-        "label": format!("{} instead of {}{heeded}", alternative.name, order.item.name),
+        "label": format!("{} instead of {}{purpose}{heeded}", alternative.name, order.item.name),
         "isRecommended": false,
         "actions": actions,
     })

@@ -17,6 +17,9 @@ use crate::fhir::mapping::{map, medication};
 use crate::fhir::references::{Index, local};
 use crate::fhir::resources::{MedicationRequest, Reference};
 
+/// Most orders of one call: each is compared with all others.
+const MOST_ORDERS: usize = 100;
+
 /// Why a request cannot be answered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{pointer}: {detail}")]
@@ -223,6 +226,12 @@ impl HookRequest {
                     format!("entry {number}: a MedicationRequest needs its medication, with a code or words");
                 return Err(error(pointer, detail));
             };
+            if self.orders.len() == MOST_ORDERS {
+                let detail = format!(
+                    "has more than {MOST_ORDERS} orders of drugs; at most so many are checked in one call"
+                );
+                return Err(error(pointer, detail));
+            }
             // The rest of a Bundle of orders may be of other things.
             let resource = raw.resource(number).and_then(|text| serde_json::from_str(text).ok());
             self.orders.push(DraftOrder { reference, item, checked, resource: resource.unwrap_or_default() });

@@ -14,7 +14,6 @@ const MOST_WORDS: usize = 60;
 
 /// What records write around a name, and what says nothing of what is meant.
 const WORDING: &[&str] = &[
-    "a",
     "an",
     "the",
     "of",
@@ -86,13 +85,6 @@ const WORDING: &[&str] = &[
     "every",
     "once",
     "times",
-    "day",
-    "week",
-    "month",
-    "hour",
-    "morning",
-    "evening",
-    "night",
     "bedtime",
     "needed",
     "meal",
@@ -152,6 +144,21 @@ const WORDING: &[&str] = &[
     "natrium",
     "kalium",
 ];
+
+/// Times of the day and spans: wording where they are counted or said to recur ("at night"), and else perhaps
+/// part of a name ("Panadol Night").
+const TIMES: &[&str] = &["day", "week", "month", "hour", "morning", "evening", "night"];
+
+/// What stands before such a time, or before an article.
+const BEFORE_TIMES: &[&str] =
+    &["a", "per", "each", "every", "at", "the", "in", "once", "twice", "times", "or", "and"];
+const BEFORE_ARTICLE: &[&str] =
+    &["take", "takes", "taking", "use", "give", "once", "twice", "times", "of", "in"];
+
+/// Letters that count and time are written with, and those that are units after a number. Any other letter behind a
+/// name makes it another ("Claritin-D", "vitamin K").
+const LETTERS: &[&str] = &["x", "q", "s", "c"];
+const UNITS: &[&str] = &["g", "l", "u", "d", "h", "m", "w", "y"];
 
 /// The same in Chinese, the longer first.
 const WORDING_ZH: &[&str] = &[
@@ -224,11 +231,27 @@ pub(super) fn words(normal: &str) -> Vec<Word<'_>> {
 /// Whether a word says nothing of the substance.
 fn is_wording(word: &str) -> bool {
     let one = normal::singular(word);
-    word.chars().count() == 1 && word.is_ascii()
+    LETTERS.contains(&word)
         || word.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '%' | '.'))
         || [word, one.as_str()]
             .into_iter()
             .any(|form| WORDING.contains(&form) || is_dose_word(form) || is_salt(form))
+}
+
+/// Whether the word at this place says nothing of the substance, where it stands.
+fn says_nothing(words: &[Word<'_>], at: usize) -> bool {
+    let word = words[at].text;
+    let before = at.checked_sub(1).map(|before| words[before].text);
+    let counted = before.is_some_and(|word| word.starts_with(|c: char| c.is_ascii_digit()));
+    let one = normal::singular(word);
+    if TIMES.contains(&word) || TIMES.contains(&one.as_str()) {
+        return counted || before.is_some_and(|before| BEFORE_TIMES.contains(&before));
+    }
+    match word {
+        "a" => before.is_none_or(|before| BEFORE_ARTICLE.contains(&before)),
+        word if UNITS.contains(&word) => counted,
+        word => is_wording(word),
+    }
 }
 
 /// The words that say something and may be misspelt names.
@@ -261,7 +284,7 @@ impl Terminology {
                     at += n;
                 }
                 None => {
-                    left |= !word.aside && !is_wording(word.text);
+                    left |= !word.aside && !says_nothing(&words, at);
                     at += 1;
                 }
             }

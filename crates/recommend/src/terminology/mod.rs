@@ -217,6 +217,11 @@ impl Terminology {
         Some(meaning)
     }
 
+    /// Whether this is the name of a class of drugs.
+    pub fn is_class(&self, name: &Key) -> bool {
+        self.nodes.get(name).is_some_and(|node| node.kind == TermKind::Class)
+    }
+
     fn admits(&self, field: Field, name: &Key) -> bool {
         let Some(node) = self.nodes.get(name) else { return false };
         // "No known allergies" among medications says nothing of medications.
@@ -441,6 +446,33 @@ mod tests {
             ("J01CA17", &["penicillin"]),
         ] {
             assert_eq!(names(Field::Medication, text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_letter_or_a_time_behind_a_name_makes_it_another() {
+        let terminology = Terminology::default();
+        for text in [
+            "Zyrtec-D",
+            "Claritin-D 24 hour",
+            "Aleve-D",
+            "Panadol Night",
+            "Amaryl M",
+            "Losartan H",
+        ] {
+            let meaning = terminology.understand(Field::Medication, text);
+            assert!(!meaning.known, "{text}: {meaning:?}");
+        }
+        for text in [
+            "amoxicillin 500 mg x 7 d",
+            "Take a penicillin q 6 h",
+            "ibuprofen 400 mg at night",
+            "metformin 1 g twice a day",
+            "omeprazole 20 mg every morning",
+            "insulin glargine 10 u",
+        ] {
+            let meaning = terminology.understand(Field::Medication, text);
+            assert!(meaning.known, "{text}: {meaning:?}");
         }
     }
 

@@ -9,7 +9,7 @@ use super::fake_store::{FakeStore, item};
 use super::numbers::now;
 use crate::data::{Item, Kind, Profile, Severity};
 use crate::filters::Concern;
-use crate::orders::{Checked, Ordered};
+use crate::orders::{Alternative, Checked, Ordered};
 use crate::recommender::Recommender;
 use crate::settings::Settings;
 
@@ -102,6 +102,64 @@ fn what_is_offered_is_of_a_kin_class_and_for_the_same_purpose() {
     assert_eq!(offered("warfarin"), ["apixaban"], "not what is for the same and of another kind");
     assert_eq!(offered("diltiazem"), ["bisoprolol"]);
     assert_eq!(offered("sertraline"), ["mirtazapine"]);
+}
+
+#[test]
+fn what_is_offered_treats_what_the_person_has() {
+    let none = || json!({});
+    let drugs = [
+        drug(
+            "metformin",
+            json!({"conditions": ["chronic kidney disease"]}),
+            &["type 2 diabetes", "polycystic ovary syndrome"],
+        ),
+        drug("gliclazide", none(), &["type 2 diabetes"]),
+        drug("insulin glargine", none(), &["type 1 diabetes", "type 2 diabetes"]),
+        drug("insulin lispro", none(), &["type 1 diabetes", "type 2 diabetes"]),
+        drug("tramadol", json!({"conditions": ["epilepsy"]}), &["back pain"]),
+        drug("morphine", none(), &["cancer pain"]),
+        drug("amoxicillin", none(), &["pneumonia", "sinusitis", "urinary tract infection"]),
+        drug("nitrofurantoin", none(), &["urinary tract infection"]),
+        drug("azithromycin", none(), &["pneumonia", "sinusitis"]),
+    ];
+    let offered = |order: &str, allergies: &[&str], conditions: &[&str]| -> Vec<(String, Vec<String>)> {
+        let profile = json!({"allergies": allergies, "medications": [], "conditions": conditions});
+        let found = check(profile, &drugs, &[(order, true)]);
+        assert!(!found[0].findings.is_empty());
+        let of = |other: &Alternative| (other.item.item_id.clone(), other.purposes.clone());
+        found[0].alternatives.iter().map(of).collect()
+    };
+    let only = |name: &str, purposes: &[&str]| {
+        vec![(name.to_owned(), purposes.iter().map(|&purpose| purpose.to_owned()).collect::<Vec<_>>())]
+    };
+    let kidney = "chronic kidney disease";
+    assert_eq!(
+        offered("metformin", &[], &[kidney, "type 2 diabetes"]),
+        only("gliclazide", &["type 2 diabetes"])
+    );
+    assert!(offered("metformin", &[], &[kidney, "polycystic ovary syndrome"]).is_empty());
+    assert!(offered("metformin", &[], &[kidney]).is_empty(), "half of what it may be for is too little");
+    assert!(offered("insulin glargine", &["insulin"], &["type 1 diabetes"]).is_empty());
+    assert!(offered("tramadol", &[], &["epilepsy", "back pain"]).is_empty());
+    let penicillin = &["penicillin"][..];
+    assert_eq!(offered("amoxicillin", penicillin, &["sinusitis"]), only("azithromycin", &["sinusitis"]));
+    let urinary = "urinary tract infection";
+    assert_eq!(offered("amoxicillin", penicillin, &[urinary]), only("nitrofurantoin", &[urinary]));
+    assert_eq!(offered("amoxicillin", penicillin, &[]), only("azithromycin", &["pneumonia", "sinusitis"]));
+}
+
+#[test]
+fn an_ordered_class_is_what_all_of_it_are() {
+    let rules = |more: &[&str]| json!({"pregnancy": true, "conditions": more});
+    let drugs = [
+        drug("lisinopril", rules(&["angioedema"]), &["hypertension"]),
+        drug("ramipril", rules(&["angioedema", "gout"]), &["hypertension"]),
+    ];
+    let profile =
+        json!({"allergies": [], "medications": [], "conditions": ["angioedema", "gout"], "pregnant": true});
+    let found = check(profile, &drugs, &[("ACE inhibitor", true)]);
+    assert_eq!(reasons(&found[0]), ["condition: angioedema", "pregnancy"]);
+    assert!(found[0].unclear.as_deref().unwrap().contains("is a class of drugs"));
 }
 
 #[test]

@@ -230,6 +230,20 @@ fn what_is_not_understood_lets_no_drug_through() {
     }
 }
 
+#[test]
+fn a_pregnancy_is_a_condition_however_it_is_known_and_a_caution_is_told() {
+    let rule = |severity: &str| json!({"rules": [{"about": "condition", "code": "pregnancy", "severity": severity}]});
+    for known in [json!({"pregnant": true}), json!({"conditions": ["26 weeks pregnant"]})] {
+        let answer = ask(with(known), vec![drug("a", rule("serious")), drug("b", rule("caution"))]);
+        assert_eq!(ids(&answer), ["b"]);
+        assert_eq!(answer.items[0].cautions.len(), 1);
+    }
+    // A caution about a condition rules nothing out where conditions are not recorded.
+    let answer =
+        ask(with(json!({"conditions": null})), vec![drug("a", rule("serious")), drug("b", rule("caution"))]);
+    assert_eq!(ids(&answer), ["b"]);
+}
+
 /// A drug that came with somebody's record: nothing is said of it but its name.
 fn imported(name: &str) -> Item {
     let mut item = Item { name: name.to_owned(), ..item(name, Kind::Drug) };
