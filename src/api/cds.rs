@@ -37,6 +37,9 @@ const SMALL_CHECK: usize = 2000;
 /// How many things of a kind the card of a person names.
 const SUITS: usize = 3;
 
+/// How many are looked at for those.
+const LOOKED_AT: usize = 20;
+
 /// The services that there are
 ///
 /// Each with its hook and with what it asks to be sent along.
@@ -198,9 +201,11 @@ async fn patient_view(people: Arc<People>, request: HookRequest) -> Result<Vec<C
     let mut suits = Vec::new();
     for &kind in kinds {
         let mut ask = Request::new(request.patient_id.clone(), kind, now);
-        ask.limit = SUITS;
+        ask.limit = LOOKED_AT;
         ask.profile = Some(profile.clone());
-        suits.extend(people.recommender.recommend(&ask).await?.items.into_iter().map(|item| Suits {
+        let found = people.recommender.recommend(&ask).await?.items.into_iter();
+        // What needs a second thought is not for a card of three lines.
+        suits.extend(found.filter(|item| item.cautions.is_empty()).take(SUITS).map(|item| Suits {
             kind: kind.as_str(),
             name: item.name,
             why: why(&item.because),

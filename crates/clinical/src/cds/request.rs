@@ -340,10 +340,12 @@ struct Fetched {
     whole: bool,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Pages {
     #[serde(default)]
     link: Vec<PageLink>,
+    /// How many entries the whole search found.
+    total: Option<usize>,
 }
 
 #[derive(Deserialize)]
@@ -358,8 +360,9 @@ fn fetched(text: &str) -> Result<Vec<Fetched>, CdsError> {
     sent.map(|(key, value)| {
         let bundle = Bundle::read_collection(value.get());
         let bundle = bundle.map_err(|wrong| error(&format!("/prefetch/{key}"), wrong.to_string()))?;
-        let links = serde_json::from_str::<Pages>(value.get()).map(|pages| pages.link).unwrap_or_default();
-        let whole = links.iter().all(|link| link.relation.as_deref() != Some("next"));
+        let Pages { link, total } = serde_json::from_str(value.get()).unwrap_or_default();
+        let whole = link.iter().all(|link| link.relation.as_deref() != Some("next"))
+            && total.is_none_or(|total| total <= bundle.entries.len());
         Ok(Fetched { key, bundle, whole })
     })
     .collect()

@@ -452,14 +452,7 @@ mod tests {
     #[test]
     fn a_letter_or_a_time_behind_a_name_makes_it_another() {
         let terminology = Terminology::default();
-        for text in [
-            "Zyrtec-D",
-            "Claritin-D 24 hour",
-            "Aleve-D",
-            "Panadol Night",
-            "Amaryl M",
-            "Losartan H",
-        ] {
+        for text in ["Zyrtec-D", "Claritin-D 24 hour", "Aleve-D", "Panadol Night", "Amaryl M", "Losartan H"] {
             let meaning = terminology.understand(Field::Medication, text);
             assert!(!meaning.known, "{text}: {meaning:?}");
         }
