@@ -95,7 +95,9 @@ impl Entry {
         let indications = conditions(&listed.indications);
         let purposes = conditions(&item.texts("treats")).into_iter().chain(indications.iter().cloned());
         let purposes = purposes.collect();
-        let unclear = item.kind == Kind::Drug && item.is_imported() && !meaning.known;
+        // A class is no drug, either.
+        let class = meaning.names.iter().any(|name| terminology.is_class(name));
+        let unclear = item.kind == Kind::Drug && item.is_imported() && (!meaning.known || class);
         Self {
             substances: meaning.names,
             called,
@@ -110,6 +112,12 @@ impl Entry {
             unclear,
             item,
         }
+    }
+
+    /// Whether it came with a record and no rule, its own or lent, says anything of it: that is no sign that it is
+    /// safe.
+    pub fn is_unruled(&self) -> bool {
+        self.item.kind == Kind::Drug && self.item.is_imported() && !self.restricted
     }
 
     /// This item with the rules of another whose substances are all in it: the stricter of both.

@@ -478,6 +478,9 @@ impl<'a> Patient<'a> {
         if self.wary && entry.unclear {
             return Some(format!("item: {}", not_understood(&entry.item.name, None)));
         }
+        if self.wary && entry.is_unruled() {
+            return Some(format!("item: no rules are known about {:?}", entry.item.name));
+        }
         if !self.strict {
             return None;
         }

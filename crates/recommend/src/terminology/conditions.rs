@@ -94,6 +94,8 @@ const DENIALS: &[&str] = &[
     "rule out",
     "negative for",
     "risk of",
+    "risk for",
+    "fear of",
     "screening for",
 ];
 
@@ -115,6 +117,11 @@ const NOT_THEIRS: &[&str] = &[
     "prophylaxis",
     "vaccination",
     "vaccine",
+    "immunization",
+    "immunisation",
+    "precaution",
+    "precautions",
+    "respiratory failure",
     "prevention",
     "planning",
     "trying",
