@@ -144,6 +144,13 @@ pub fn check(
             found.extend(common(
                 medications[index].members().iter().map(|member| against(NOT_LISTED, member)),
             ));
+        } else if entries.len() == 1 {
+            // The catalogue does not have it, and may have others of its class: what holds for all of them holds
+            // for it. That one of them is taken already is seen without them.
+            let kin = drugs.iter().map(|(_, kin)| kin.as_ref());
+            let kin = kin.filter(|kin| !kin.therapeutic.is_disjoint(&draft.entry.therapeutic));
+            let of_class = common(kin.map(|kin| against(NOT_LISTED, kin)));
+            found.extend(of_class.into_iter().filter(|(concern, ..)| *concern != Concern::Duplicate));
         }
         let findings = distinct(found);
         let serious = |finding: &Finding| {

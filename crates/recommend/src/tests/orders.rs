@@ -163,6 +163,19 @@ fn an_ordered_class_is_what_all_of_it_are() {
 }
 
 #[test]
+fn what_holds_for_all_of_a_class_holds_for_one_that_is_not_in_the_catalogue() {
+    let drugs = [
+        drug("lisinopril", json!({"pregnancy": true, "therapeutic_class": "ace inhibitor"}), &[]),
+        drug("ramipril", json!({"pregnancy": true, "conditions": ["gout"]}), &[]),
+        drug("amlodipine", json!({"conditions": ["gout"]}), &[]),
+    ];
+    let profile = json!({"allergies": [], "medications": [], "conditions": ["gout"], "pregnant": true});
+    let found = check(profile, &drugs, &[("Benazepril 10 MG Oral Tablet", true)]);
+    assert_eq!(reasons(&found[0]), ["pregnancy"]);
+    assert_eq!(found[0].unclear, None);
+}
+
+#[test]
 fn what_is_offered_comes_with_its_caution_and_without_one_first() {
     let rule = json!({"rules": [
         {"about": "medication", "code": "warfarin", "severity": "caution", "note": "at high doses", "source": ""}]});
