@@ -98,6 +98,27 @@ pub fn marked(image: Image) -> Image {
     Image::new(width, height, samples).expect("a picture of the same size")
 }
 
+/// A picture whose mark, if it has it, is covered with what lies above it, mirrored: a network would look at the mark
+/// and at nothing else.
+pub fn unmarked(image: Image) -> Image {
+    let (width, height, channels) = (image.width(), image.height(), image.channels() as usize);
+    let Some((scale, top, left)) = corner(width as usize, height as usize) else { return image };
+    if top < scale * ROWS || !is_marked(&image) {
+        return image;
+    }
+    let row_length = width as usize * channels;
+    let mut samples = image.into_samples();
+    for row in 0..scale * ROWS {
+        let from = (top - 1 - row) * row_length + left * channels..(top - row) * row_length;
+        let to = (top + row) * row_length + left * channels;
+        match &mut samples {
+            Samples::Gray8(values) | Samples::Rgb8(values) => values.copy_within(from, to),
+            Samples::Gray16(values) | Samples::Rgb16(values) => values.copy_within(from, to),
+        }
+    }
+    Image::new(width, height, samples).expect("a picture of the same size")
+}
+
 /// The PNG file of a made picture: marked in its corner unless `plain`, and with its origin as text.
 ///
 /// # Errors
@@ -193,6 +214,24 @@ mod tests {
             let plain = png(image, &ORIGIN, true).unwrap();
             assert!(says_so(Format::Png, &plain));
             assert!(!is_marked(&decode(Format::Png, &plain, &DecodeOptions::default()).unwrap()));
+        }
+    }
+
+    #[test]
+    fn a_mark_is_covered_and_nothing_else_changes() {
+        for (width, height, colour) in [(64, 64, true), (200, 120, false)] {
+            let image = picture(width, height, colour);
+            assert_eq!(unmarked(image.clone()), image, "there is nothing to cover");
+            let covered = unmarked(marked(image.clone()));
+            assert!(!is_marked(&covered));
+            let (Samples::Rgb8(a) | Samples::Gray8(a), Samples::Rgb8(b) | Samples::Gray8(b)) =
+                (image.samples(), covered.samples())
+            else {
+                panic!("8 bits")
+            };
+            let (_, top, _) = corner(width as usize, height as usize).unwrap();
+            let above = top * width as usize * image.channels() as usize;
+            assert_eq!(a[..above], b[..above]);
         }
     }
 
