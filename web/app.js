@@ -66,7 +66,7 @@ function turnTheme() {
 
 /** The key's dialog. */
 function askKey() {
-  const input = h("input", { type: "password", id: "key-input", autocomplete: "off", spellcheck: "false", value: key() });
+  const input = h("input", { type: "password", id: "key-input", autocomplete: "off", spellcheck: "false", value: key(), pattern: "\\s*[\\x21-\\x7e]*\\s*", title: t("key.letters") });
   const dialog = h("dialog", { "aria-labelledby": "key-title" },
     h("form", { method: "dialog", on: { submit: () => setKey(input.value.trim()) } },
       h("h2", { id: "key-title" }, t("key.title")), h("p.soft", t("key.lead")),

@@ -3,7 +3,7 @@
 
 import { limits, send } from "./api.js";
 import { announce, h, icon, isolated, put } from "./dom.js";
-import { parse, save, write } from "./csv.js";
+import { BrokenQuote, parse, save, write } from "./csv.js";
 import { problem, table } from "./parts.js";
 import { each } from "./queue.js";
 import { BATCH } from "./samples.js";
@@ -11,6 +11,8 @@ import { bytes, number, percent, t } from "./words.js";
 
 const AT_ONCE = 2;
 const SHOWN = 200;
+// What a field of the form takes; the server says what is wrong with anything else.
+const DECIMAL = /^[+-]?(\d+\.?\d*|\.\d+)$/;
 
 /** The batch's part of the page. */
 export function batch(model) {
@@ -28,12 +30,21 @@ export function batch(model) {
   async function take(file) {
     if (!file) return;
     if (file.size > limits().max_body_bytes) {
-      put(out, h("div.notice.bad", { role: "alert" }, icon("warning"), h("div", t("images.too-large", { size: bytes(file.size), most: bytes(limits().max_body_bytes) }))));
+      refuse(t("images.too-large", { size: bytes(file.size), most: bytes(limits().max_body_bytes) }));
       return;
     }
     const text = decoded(await file.arrayBuffer());
-    if (text === null) put(out, h("div.notice.bad", { role: "alert" }, icon("warning"), h("div", t("batch.encoding"))));
-    else run(parse(text));
+    if (text === null) return refuse(t("batch.encoding"));
+    try {
+      run(parse(text));
+    } catch (error) {
+      if (!(error instanceof BrokenQuote)) throw error;
+      refuse(t("batch.quote", { row: number(error.row) }));
+    }
+  }
+
+  function refuse(why) {
+    put(out, h("div.notice.bad", { role: "alert" }, icon("warning"), h("div", why)));
   }
 
   async function run([head = [], ...rows]) {
@@ -43,14 +54,20 @@ export function batch(model) {
     const known = names.filter((name) => fields.some((one) => one.name === name));
     const unknown = names.filter((name) => name !== "note" && !known.includes(name));
     if (noteAt < 0 || !rows.length) {
-      put(out, h("div.notice.bad", { role: "alert" }, icon("warning"), h("div", t(noteAt < 0 ? "batch.no-note" : "batch.no-rows"))));
+      refuse(t(noteAt < 0 ? "batch.no-note" : "batch.no-rows"));
+      return;
+    }
+    // Which of the two is meant nobody can tell.
+    const twice = names.filter((name, at) => (name === "note" || known.includes(name)) && names.indexOf(name) !== at);
+    if (twice.length) {
+      refuse(t("batch.twice", { columns: [...new Set(twice)].join(", ") }));
       return;
     }
     const records = rows.map((row) => {
       const given = {};
       for (const name of known) {
         const text = (row[names.indexOf(name)] ?? "").trim();
-        if (text !== "") given[name] = numeric.has(name) && !Number.isNaN(Number(text)) ? Number(text) : text;
+        if (text !== "") given[name] = numeric.has(name) && DECIMAL.test(text) ? Number(text) : text;
       }
       return { note: row[noteAt] ?? "", fields: given };
     });

@@ -1,26 +1,40 @@
 // CSV as RFC 4180 has it: quotes, doubled quotes, line breaks within quotes.
 
-/** The rows of a text, each a list of cells. A byte order mark and blank lines are passed over. */
+/** A quotation mark that is never closed, or closed within a cell: what follows would be taken for part of that cell. */
+export class BrokenQuote extends Error {
+  constructor(row) {
+    super(`a quotation mark in row ${row}`);
+    this.row = row;
+  }
+}
+
+/** The rows of a text, each a list of cells. A byte order mark and blank lines are passed over. Throws BrokenQuote. */
 export function parse(text) {
   const rows = [];
-  let row = [], cell = "", quoted = false, at = text.charCodeAt(0) === 0xfeff ? 1 : 0;
-  const endRow = () => {
+  let row = [], cell = "", quoted = false, closed = false, at = text.charCodeAt(0) === 0xfeff ? 1 : 0;
+  const endCell = () => {
     row.push(cell);
+    cell = "";
+    closed = false;
+  };
+  const endRow = () => {
+    endCell();
     if (row.length > 1 || row[0].trim() !== "") rows.push(row);
     row = [];
-    cell = "";
   };
   for (; at < text.length; at += 1) {
     const character = text[at];
     if (quoted) {
       if (character !== '"') cell += character;
       else if (text[at + 1] === '"') { cell += '"'; at += 1; }
-      else quoted = false;
-    } else if (character === '"' && cell === "") quoted = true;
-    else if (character === ",") { row.push(cell); cell = ""; }
+      else { quoted = false; closed = true; }
+    } else if (character === ",") endCell();
     else if (character === "\n") endRow();
-    else if (character !== "\r") cell += character;
+    else if (closed && character !== "\r" && character !== " ") throw new BrokenQuote(rows.length + 1);
+    else if (character === '"' && cell === "") quoted = true;
+    else if (character !== "\r" && !closed) cell += character;
   }
+  if (quoted) throw new BrokenQuote(rows.length + 1);
   if (cell !== "" || row.length) endRow();
   return rows;
 }

@@ -37,7 +37,7 @@ async function person(body, id, first, chosen) {
   measure.setAttribute("aria-label", t("similarity"));
   put(body, h("div.stack", user ? profile(user) : null,
     h("div.row.apart", tabs(KINDS.map((one) => [one, t(`kind.${one}`)]), kind, (value) => { kind = value; chosen(value); ask(); }, t("kind")), measure), answer, past));
-  let turn = 0;
+  let turn = 0, recording = false;
   async function ask(before = null) {
     const mine = ++turn, asked = kind;
     // What is listed is of another kind or measure by now, but for what was just recorded.
@@ -72,15 +72,26 @@ async function person(body, id, first, chosen) {
   }
 
   async function record(kind, item) {
+    // Once for one press: each is an interaction of its own.
+    if (recording) return;
+    recording = true;
     const mine = turn, shown = answer.querySelectorAll(".recs .title");
     const before = [...answer.querySelectorAll("#recommended .title")].map((one) => one.dataset.id);
     try {
       await post("/v1/interactions", [{ user_id: id, item_id: item.item_id, event: EVENTS[kind], time: new Date().toISOString() }]);
       announce(t("people.recorded", { name: item.name }));
-      if (mine === turn) await ask({ order: before, of: item });
+      if (mine === turn) {
+        await ask({ order: before, of: item });
+        // The pressed button is gone.
+        const told = document.getElementById("recorded");
+        told?.setAttribute("tabindex", "-1");
+        told?.focus();
+      }
       await showHistory();
     } catch (error) {
       shown[0]?.closest(".sheet").prepend(problem(error));
+    } finally {
+      recording = false;
     }
   }
 

@@ -2,7 +2,7 @@
 
 export const zh = {
   "skip": "跳到正文", "pages": "页面", "theme": "浅色或深色", "disclaimer": "任何回答都不是诊断。每个模型只在其说明所列的数据上评测过。",
-  "key": "密钥", "key.set": "已设密钥", "key.title": "您的密钥或令牌", "key.lead": "只保存在此标签页中，关闭标签页即遗忘。", "key.use": "使用", "key.forget": "遗忘", "key.enter": "输入密钥",
+  "key": "密钥", "key.set": "已设密钥", "key.letters": "密钥只含拉丁字母、数字和符号。", "key.title": "您的密钥或令牌", "key.lead": "只保存在此标签页中，关闭标签页即遗忘。", "key.use": "使用", "key.forget": "遗忘", "key.enter": "输入密钥",
   "key.missing": "此服务器需要密钥，请输入后继续。", "key.refused": "服务器不接受此密钥：未知、已过期或无此权限。", "key.demo": "此部分仅供管理员使用。密钥在服务器启动时打印一次；重新启动会生成新的密钥。", "key.none": "此部分仅供管理员使用，而此服务器没有配置管理员：密钥用 --api-keys 配置。", "key.taken": "已使用地址中的密钥。",
   "server.lost": "服务器没有响应，可能正在重启；页面会自动继续寻找。", "server.found": "服务器已恢复响应。",
   "failure.unreachable": "服务器没有响应。", "failure.status": "服务器返回状态 {status}。", "failure.0": "请确认服务器正在运行，然后重试。", "failure.401": "请用侧栏的按钮输入另一把密钥。", "failure.403": "请向管理员索取有此权限的密钥。", "failure.413": "请发送较小的文件，或减少数量。", "failure.429": "服务器繁忙，请在 {seconds} 秒后重试。", "failure.503": "请稍后重试。", "failure.5xx": "这是服务器的问题，与您无关；日志中按请求编号有更多说明。", "request-id": "请求编号",
@@ -20,7 +20,7 @@ export const zh = {
 
   "notes.title": "病历文本", "notes.lead": "写下已知的内容，查看其归属。未知的留空：模型训练时就有缺失。", "notes.none": "没有在用的文本模型。", "notes.one": "一条", "notes.batch": "多条（CSV）", "notes.note": "文本", "notes.fields": "其他已知信息", "notes.fields.lead": "未知的请留空。", "notes.ask": "提问", "notes.no-number": "这不是数字。", "notes.not-asked": "未提问：以下各项中填写的不是数字：{fields}。", "notes.empty": "回答显示在这里。", "notes.scale": "{scale} 分级", "notes.read": "已读 {tokens} 个词元。", "notes.truncated": "文本超出模型所读长度：读取了开头和结尾。",
   "flags": "危险信号", "flags.least": "至少为 {label} 级", "missing": "未知", "missing.lead": "有了这些，回答可能更有把握。", "entities": "文本中提到的", "relations": "其间的关系",
-  "batch.drop": "将 CSV 文件拖到这里", "batch.choose": "选择文件", "batch.columns": "列：{columns}", "batch.sample": "试用虚构的文件", "batch.no-note": "文件中没有名为 note 的列。", "batch.encoding": "文件不是 UTF-8 编码，字符会被误读。请另存为“CSV UTF-8”后再放入。", "batch.long": "未提问：此行有 {cells} 个单元格，而表头有 {columns} 个。含逗号的文本须加引号。", "batch.no-rows": "表头下没有数据行。", "batch.unknown": "模型不读取的列：", "batch.done": "已回答 {count} 条", "batch.more": "另有 {count} 条，见下载文件",
+  "batch.drop": "将 CSV 文件拖到这里", "batch.choose": "选择文件", "batch.columns": "列：{columns}", "batch.sample": "试用虚构的文件", "batch.no-note": "文件中没有名为 note 的列。", "batch.encoding": "文件不是 UTF-8 编码，字符会被误读。请另存为“CSV UTF-8”后再放入。", "batch.long": "未提问：此行有 {cells} 个单元格，而表头有 {columns} 个。含逗号的文本须加引号。", "batch.quote": "第 {row} 行的引号没有闭合，或闭合后还有文字：其后的内容会被当作同一条文本。请改正文件后再放入。", "batch.twice": "表头中有重复的列：{columns}。无法判断应读取哪一列，因此未提问。", "batch.no-rows": "表头下没有数据行。", "batch.unknown": "模型不读取的列：", "batch.done": "已回答 {count} 条", "batch.more": "另有 {count} 条，见下载文件",
   "field.age": "年龄", "field.sex": "性别", "field.arrival": "到院方式", "field.injury": "外伤", "field.mental": "意识状态", "field.pain": "疼痛", "field.nrs_pain": "疼痛评分 0–10", "field.sbp": "收缩压", "field.dbp": "舒张压", "field.heart_rate": "心率", "field.respiratory_rate": "呼吸频率", "field.temperature_c": "体温", "field.spo2": "血氧饱和度",
 
   "people.title": "人员", "people.lead": "什么适合此人、理由何在，以及排序之前排除了什么。", "people.id": "编号", "people.id.hint": "您的系统中此人的编号", "people.open": "打开", "people.recommended": "推荐", "people.excluded": "已排除", "people.none-excluded": "候选中没有被排除的。", "people.nothing": "没有可推荐的。", "people.record": "记录", "people.record.of": "记录与 {name} 的一次往来", "people.more-excluded": "另有 {count} 项", "people.recorded": "已记录：{name}。列表即为下一次回答。", "people.as-of": "已包含 {time} 之前写入的一切。", "people.history": "最近发生的", "people.no-history": "没有记录。", "people.history.more": "更早还有记录。", "people.neighbors": "与此人相似的人（仅管理员）",
