@@ -1,5 +1,5 @@
-//! From coefficients to samples, for the JPEG files that the usual decoder does not read: 12 bits,
-//! and components in scans apart. In floating point and rounded once, as ITU-T T.81 section A.3.3
+//! From coefficients to samples, for the JPEG files that the usual decoder does not read, or reads wrongly:
+//! 12 bits, components in scans apart, and those that are sampled unevenly. In floating point and rounded once, as ITU-T T.81 section A.3.3
 //! defines the transform; sound decoders differ from it by one level.
 
 use super::scans::{Component, Frame};
@@ -27,7 +27,7 @@ pub(super) fn decode(bytes: &[u8], header: &Header, colour: Colour) -> Result<Ve
         component.coefficients = Vec::new();
         planes.push(stretch(plane, component, [across, down], size));
     }
-    let plain = header.adobe == Some(0) || header.adobe.is_none() && !header.jfif && ids == *b"RGB";
+    let plain = !header.jfif && (header.adobe == Some(0) || header.adobe.is_none() && ids == *b"RGB");
     let (Some(first), rest) = (planes.first(), &planes[1..]) else { return Ok(Vec::new()) };
     let [second, third] = rest else {
         return Ok(first.iter().map(|&value| value.round() as u16).collect());

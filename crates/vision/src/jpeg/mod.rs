@@ -4,7 +4,7 @@
 //! The markers are walked here before the decoder sees the file: the size is checked and the
 //! orientation found. Then the scans are walked code by code, since decoders draw the missing part
 //! of a truncated JPEG in grey and call it a success. What the usual decoder does not read, or reads
-//! wrongly, is decoded here: lossless JPEG, JPEG-LS, 12 bits, and components in scans apart.
+//! wrongly, is decoded here: lossless JPEG, JPEG-LS, 12 bits, components in scans apart or sampled unevenly.
 
 mod bits;
 mod dct;
@@ -40,6 +40,9 @@ pub(super) struct Header {
     pub process: Process,
     /// The first scan does not hold all components.
     pub apart: bool,
+    /// Components are sampled in a way that the usual decoder does not read, or reads wrongly: the first not the
+    /// finest, or by threes and fours.
+    uneven: bool,
     /// Bytes that belong to nothing stand between segments, or segments say nothing.
     stray: bool,
     /// The colour transform that an Adobe marker declares.
@@ -75,8 +78,8 @@ impl Header {
     /// and the components at full size.
     pub fn bytes_a_sample(&self) -> u64 {
         match self.process {
-            Process::Sequential if self.apart || self.precision > 8 => 14,
-            Process::Progressive if self.precision > 8 => 14,
+            Process::Sequential if self.apart || self.uneven || self.precision > 8 => 14,
+            Process::Progressive if self.uneven || self.precision > 8 => 14,
             Process::Sequential => 2,
             Process::Progressive => 5,
             Process::Lossless | Process::Ls => 2,
@@ -144,13 +147,20 @@ fn is_cut_adobe(marker: u8, body: &[u8]) -> bool {
     marker == 0xee && body.len() < 12
 }
 
+/// Whether an Adobe marker contradicts a JFIF marker, whose colour is YCbCr: libjpeg, and with it nearly every
+/// viewer, goes by the latter.
+fn is_overruled(header: &Header) -> bool {
+    header.jfif && header.components == 3 && header.adobe.is_some_and(|transform| transform != 1)
+}
+
 /// The file without the bytes between its segments that belong to nothing, and without segments that
-/// say nothing.
-fn without_stray(bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
+/// say nothing, or what another overrules.
+fn without_stray(bytes: &[u8], header: &Header) -> Result<Vec<u8>, DecodeError> {
     let mut clean = vec![0xff, 0xd8];
     let mut segments = Segments::new(bytes);
     while let Some((marker, body)) = segments.next()? {
-        if is_cut_adobe(marker, body) {
+        let overruled = marker == 0xee && body.starts_with(b"Adobe") && is_overruled(header);
+        if is_cut_adobe(marker, body) || overruled {
             continue;
         }
         clean.extend_from_slice(&bytes[segments.at - body.len() - 4..segments.at]);
@@ -177,11 +187,14 @@ pub(super) fn decode_samples(bytes: &[u8], header: &Header, colour: Colour) -> R
         )));
     }
     check_length(bytes, header)?;
-    if header.apart && header.process == Process::Sequential {
+    if header.uneven || header.apart && header.process == Process::Sequential {
         return Ok(dct::decode(bytes, header, colour)?.into_iter().map(|value| value as u8).collect());
     }
     Frame::read(bytes, header, false)?;
-    let bytes = if header.stray { Cow::Owned(without_stray(bytes)?) } else { Cow::Borrowed(bytes) };
+    let bytes = match header.stray || is_overruled(header) {
+        true => Cow::Owned(without_stray(bytes, header)?),
+        false => Cow::Borrowed(bytes),
+    };
     let options = DecoderOptions::default()
         .set_strict_mode(true)
         .set_max_width(usize::from(u16::MAX))
@@ -200,6 +213,21 @@ pub(super) fn decode_samples(bytes: &[u8], header: &Header, colour: Colour) -> R
     };
     decoder.set_options(options.jpeg_set_out_colorspace(output));
     decoder.decode().map_err(error)
+}
+
+/// Whether the sampling factors of a frame's components are none that the usual decoder reads rightly. Of a single
+/// component they mean nothing (ITU-T T.81 section A.2.2).
+fn is_uneven(components: &[[u8; 3]]) -> bool {
+    let uneven = |part: fn(u8) -> u8| {
+        let factors = || components.iter().map(|component| part(component[1]));
+        let most = factors().max().unwrap_or(1);
+        factors().next() != Some(most)
+            || factors().any(|factor| !matches!(factor, 1 | 2) || most % factor != 0)
+    };
+    match components {
+        [one] => one[1] != 0x11,
+        _ => uneven(|factors| factors >> 4) || uneven(|factors| factors & 15),
+    }
 }
 
 /// Units between restart markers, as a DRI segment says.
@@ -267,6 +295,7 @@ pub(super) fn read_header(bytes: &[u8]) -> Result<Header, DecodeError> {
                     components,
                     process,
                     apart: false,
+                    uneven: is_uneven(body.get(6..).unwrap_or_default().as_chunks::<3>().0),
                     stray: false,
                     adobe: None,
                     jfif: false,

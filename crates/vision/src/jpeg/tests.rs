@@ -175,3 +175,102 @@ fn a_damaged_restart_interval_is_refused() {
         assert!(decode(&longer, &options).is_err(), "there is more than the blocks of {interval:?}");
     }
 }
+
+/// A baseline file of one colour: every block has its mean and nothing else. `parts` are the sampling factors
+/// and the mean's difference from grey of each component, in units of the quantization step (8 levels).
+fn flat(parts: &[(u8, i8)], more: &[u8]) -> Vec<u8> {
+    let mut out = vec![0xff, 0xd8];
+    out.extend(more);
+    out.extend([0xff, 0xdb, 0, 67, 0]);
+    out.extend([64; 64]);
+    out.extend([0xff, 0xc0, 0, 8 + 3 * parts.len() as u8, 8, 0, 16, 0, 16, parts.len() as u8]);
+    for (id, (factors, _)) in parts.iter().enumerate() {
+        out.extend([id as u8 + 1, *factors, 0]);
+    }
+    // Differences of sizes 0 to 7 in codes of three bits; of the others only the end of a block, in one.
+    out.extend([0xff, 0xc4, 0, 19 + 7, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    out.extend(0..7);
+    out.extend([0xff, 0xc4, 0, 20, 0x10, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    out.extend([0xff, 0xda, 0, 6 + 2 * parts.len() as u8, parts.len() as u8]);
+    (0..parts.len()).for_each(|id| out.extend([id as u8 + 1, 0]));
+    out.extend([0, 63, 0]);
+    let (across, down) = parts.iter().fold((1, 1), |(a, d), (f, _)| (a.max(f >> 4), d.max(f & 15)));
+    let alone = parts.len() == 1;
+    let units = if alone {
+        4
+    } else {
+        16usize.div_ceil(8 * usize::from(across)) * 16usize.div_ceil(8 * usize::from(down))
+    };
+    let mut bits = String::new();
+    for unit in 0..units {
+        for (factors, mean) in parts {
+            let blocks = if alone { 1 } else { usize::from((factors >> 4) * (factors & 15)) };
+            for block in 0..blocks {
+                let difference = if unit == 0 && block == 0 { i32::from(*mean) } else { 0 };
+                let size = 32 - difference.unsigned_abs().leading_zeros();
+                bits.push_str(&format!("{size:03b}"));
+                if size > 0 {
+                    let low = if difference < 0 { difference + (1 << size) - 1 } else { difference };
+                    bits.push_str(&format!("{low:0width$b}", width = size as usize));
+                }
+                bits.push('0');
+            }
+        }
+    }
+    while !bits.len().is_multiple_of(8) {
+        bits.push('1');
+    }
+    for at in (0..bits.len()).step_by(8) {
+        let byte = u8::from_str_radix(&bits[at..at + 8], 2).expect("eight bits");
+        out.push(byte);
+        if byte == 0xff {
+            out.push(0);
+        }
+    }
+    out.extend([0xff, 0xd9]);
+    out
+}
+
+/// All pixels of a file of one colour.
+fn only_colour(file: &[u8]) -> Vec<u8> {
+    let image = decode(file, &DecodeOptions::default()).unwrap();
+    let (Samples::Gray8(values) | Samples::Rgb8(values)) = image.samples() else { panic!("8 bits") };
+    let first = &values[..image.channels() as usize];
+    assert!(values.chunks_exact(first.len()).all(|pixel| pixel == first), "{values:?}");
+    first.to_vec()
+}
+
+#[test]
+fn components_may_be_sampled_in_any_way() {
+    // Y 128 + 8 x 5, Cb 128 - 8 x 3, Cr 128 + 8 x 6.
+    let colour =
+        |factors: [u8; 3]| only_colour(&flat(&[(factors[0], 5), (factors[1], -3), (factors[2], 6)], &[]));
+    let expected = [235, 142, 125];
+    for factors in [
+        [0x11, 0x11, 0x11],
+        [0x22, 0x11, 0x11],
+        [0x11, 0x22, 0x22],
+        [0x11, 0x21, 0x11],
+        [0x12, 0x21, 0x11],
+        [0x13, 0x21, 0x11],
+        [0x14, 0x12, 0x11],
+        [0x41, 0x22, 0x11],
+    ] {
+        assert_eq!(colour(factors), expected, "{factors:x?}");
+    }
+    // Of one component the factors say nothing.
+    for factors in [0x11, 0x22, 0x33] {
+        assert_eq!(only_colour(&flat(&[(factors, 5)], &[])), [168]);
+    }
+}
+
+#[test]
+fn a_jfif_marker_goes_before_an_adobe_marker() {
+    let adobe = [0xff, 0xee, 0, 14, b'A', b'd', b'o', b'b', b'e', 0, 100, 0, 0, 0, 0, 0];
+    let jfif = [0xff, 0xe0, 0, 16, b'J', b'F', b'I', b'F', 0, 1, 1, 0, 0, 1, 0, 1, 0, 0];
+    let parts = |factors| [(factors, 5), (0x11, -3), (0x11, 6)];
+    for factors in [0x11, 0x13] {
+        assert_eq!(only_colour(&flat(&parts(factors), &adobe)), [168, 104, 176], "as stored");
+        assert_eq!(only_colour(&flat(&parts(factors), &[jfif.as_slice(), &adobe].concat())), [235, 142, 125]);
+    }
+}
