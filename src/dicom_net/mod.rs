@@ -21,7 +21,7 @@ mod negotiation;
 mod pdu;
 mod queue;
 mod send;
-mod stow;
+pub mod stow;
 
 pub use listen::{Acceptor, Network, serve};
 pub use queue::{pause, work};

@@ -8,26 +8,31 @@ use super::send::{SendError, passes};
 use crate::outbound::Http;
 use crate::store::dicom::DicomResult;
 
-/// What stands between the parts of our bodies; no UID and no pixel data of ours has it.
-const BOUNDARY: &str = "medserve-0c6b2d5e9f";
 /// Most bytes of an answer.
 const MOST: usize = 1 << 20;
+
+/// What stands between the parts of a body. It must not occur in them (RFC 2046, section 5.1.1), and they hold names
+/// that others wrote: so nobody can know it beforehand.
+pub fn boundary() -> String {
+    format!("medserve-{}", hex::encode(rand::random::<[u8; 16]>()))
+}
 
 /// Sends one result to the service at `address`.
 ///
 /// # Errors
 /// It cannot be reached, or does not take it.
 pub async fn store(http: &Http, address: &str, result: &DicomResult) -> Result<(), SendError> {
+    let boundary = boundary();
     let body = [
-        format!("--{BOUNDARY}\r\nContent-Type: application/dicom\r\n\r\n").as_bytes(),
+        format!("--{boundary}\r\nContent-Type: application/dicom\r\n\r\n").as_bytes(),
         &result.file,
-        format!("\r\n--{BOUNDARY}--\r\n").as_bytes(),
+        format!("\r\n--{boundary}--\r\n").as_bytes(),
     ]
     .concat();
     let request = Request::post(format!("{address}/studies/{}", result.study))
         .header(
             header::CONTENT_TYPE,
-            format!("multipart/related; type=\"application/dicom\"; boundary={BOUNDARY}"),
+            format!("multipart/related; type=\"application/dicom\"; boundary={boundary}"),
         )
         .header(header::CONTENT_LENGTH, body.len())
         .header(header::ACCEPT, "application/dicom+json")

@@ -13,13 +13,12 @@ use super::{DICOM, JSON, accepted, content_type, of_instance, of_series, of_stud
 use crate::api::extract::{Id, InstanceOfSeries, SeriesOfStudy};
 use crate::api::middleware::audit::Concerned;
 use crate::api::{AppState, Problem};
+use crate::dicom_net::stow::boundary;
 use crate::store::Store;
 use crate::store::dicom::{DicomResult, ResultQuery};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// What stands between the parts of an answer.
-const BOUNDARY: &str = "medserve-5f1c7a20d4";
 /// Most instances of one answer.
 const MOST: u32 = 10_000;
 
@@ -229,17 +228,18 @@ async fn files(
     let found = list(state, concerned, query).await?;
     let store = state.people()?.store.clone();
     let uids = found.into_iter().map(|result| result.sop_instance).map(Some).chain([None]);
+    let boundary = boundary();
+    let kind = format!("multipart/related; type=\"{DICOM}\"; boundary={boundary}");
     let part = move |uid: Option<String>| {
-        let store = store.clone();
+        let (store, boundary) = (store.clone(), boundary.clone());
         async move {
-            let Some(uid) = uid else { return Ok(Bytes::from(format!("--{BOUNDARY}--\r\n"))) };
+            let Some(uid) = uid else { return Ok(Bytes::from(format!("--{boundary}--\r\n"))) };
             let file = file_of(&store, &uid).await?;
-            let head = format!("--{BOUNDARY}\r\nContent-Type: {DICOM}\r\n\r\n");
+            let head = format!("--{boundary}\r\nContent-Type: {DICOM}\r\n\r\n");
             Ok::<_, std::io::Error>([head.as_bytes(), &file, b"\r\n"].concat().into())
         }
     };
     let body = Body::from_stream(futures::StreamExt::then(stream::iter(uids), part));
-    let kind = format!("multipart/related; type=\"{DICOM}\"; boundary={BOUNDARY}");
     let kind = HeaderValue::from_str(&kind).map_err(|_| Problem::internal())?;
     Ok(([(header::CONTENT_TYPE, kind)], body).into_response())
 }
