@@ -21,6 +21,9 @@ const PAGE: u32 = 1000;
 /// Most findings that are told one by one.
 const FINDINGS: usize = 20;
 
+/// By how much the audit's clock may gain on the time of day between two rows, in milliseconds: a day.
+const GAIN: i64 = 86_400_000;
+
 /// What a walk found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Verified {
@@ -85,11 +88,14 @@ struct Walk {
     last: i64,
     chain: String,
     dropped: i64,
+    /// The audit's clock and the time of the row before.
+    before: Option<(i64, i64)>,
 }
 
 impl Walk {
     fn from(head: &Head) -> Walk {
-        Walk { at: i64::MIN, last: head.dropped, chain: head.dropped_chain.clone(), dropped: head.dropped }
+        let (last, chain) = (head.dropped, head.dropped_chain.clone());
+        Walk { at: i64::MIN, last, chain, dropped: head.dropped, before: None }
     }
 
     fn step(&mut self, row: &NumberedRow, result: &mut Verified) -> Result<(), StoreError> {
@@ -112,6 +118,18 @@ impl Walk {
             false => {
                 let last = self.last;
                 result.found(format!("row {number} is not what was written after row {last}"));
+            }
+        }
+        let AuditRow { clock, time, .. } = row.row;
+        if let Some((clock_before, time_before)) = self.before.replace((clock, time)) {
+            // Servers cannot have run for longer than the time that passed.
+            let gain = (clock - clock_before).saturating_sub((time - time_before).max(0));
+            if gain > GAIN {
+                result.found(format!(
+                    "between rows {} and {number} the audit's clock gained {} days on the time of day: somebody has set it, or the time back",
+                    self.last,
+                    gain / 86_400_000
+                ));
             }
         }
         // From what is stored, so that each fault is told once.

@@ -8,6 +8,8 @@ use std::time::Duration;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
+use recommend::clock;
+
 use super::{PostgresStore, StoreError, described};
 use crate::store::audit::chain::{canonical, link};
 use crate::store::audit::{AuditKey, AuditQuery, Head};
@@ -144,13 +146,15 @@ impl PostgresStore {
         let mut head = locked_head(&mut transaction).await?;
         head.check(key)?;
         let keep = i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);
-        // The clock only moves on, so the old rows are the first ones.
+        // The clock only moves on, so the old rows are the first ones. It is no more than a number in the
+        // database, which somebody may set: a row has to be old by its own time as well, which is chained.
         let last: Option<i64> = sqlx::query_scalar(
-            "SELECT max(number) FROM (SELECT number, clock FROM audit ORDER BY number LIMIT $2) first
-             WHERE clock < (SELECT ms FROM audit_clock) - $1",
+            "SELECT max(number) FROM (SELECT number, clock, time FROM audit ORDER BY number LIMIT $2) first
+             WHERE clock < (SELECT ms FROM audit_clock) - $1 AND time < to_timestamp($3 / 1000.0)",
         )
         .bind(keep)
         .bind(i64::from(TRIM_BATCH))
+        .bind(clock::now().saturating_sub(keep) as f64)
         .fetch_one(&mut *transaction)
         .await?;
         let Some(last) = last else { return Ok(0) };

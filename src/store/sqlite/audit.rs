@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use sqlx::SqliteConnection;
 
+use recommend::clock;
+
 use super::{SqliteStore, StoreError};
 use crate::store::audit::chain::{canonical, link};
 use crate::store::audit::{AuditKey, AuditQuery, Head};
@@ -164,13 +166,16 @@ impl SqliteStore {
         let mut transaction = self.write().await?;
         let mut head = read_head(&mut transaction).await?;
         head.check(key)?;
-        // The clock only moves on, so the old rows are the first ones.
+        // The clock only moves on, so the old rows are the first ones. It is no more than a number in the
+        // database, which somebody may set: a row has to be old by its own time as well, which is chained.
+        let keep = i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);
         let last: Option<i64> = sqlx::query_scalar(
-            "SELECT max(number) FROM (SELECT number, clock FROM audit ORDER BY number LIMIT ?2)
-             WHERE clock < (SELECT ms FROM audit_clock) - ?1",
+            "SELECT max(number) FROM (SELECT number, clock, time FROM audit ORDER BY number LIMIT ?2)
+             WHERE clock < (SELECT ms FROM audit_clock) - ?1 AND time < ?3",
         )
-        .bind(i64::try_from(keep.as_millis()).unwrap_or(i64::MAX))
+        .bind(keep)
         .bind(TRIM_BATCH)
+        .bind(clock::now().saturating_sub(keep))
         .fetch_one(&mut *transaction)
         .await?;
         let Some(last) = last else { return Ok(0) };

@@ -149,9 +149,12 @@ async fn old_rows_go_and_others_stay_whatever_a_clock_says(database: Database) {
     assert!(database.number("SELECT ms FROM audit_clock").await <= 2001);
     assert_eq!(store.trim_audit(keep, &key()).await.unwrap(), 0);
 
-    // Eight days of running.
+    // Eight days of running. What was written under a clock ahead of the time waits for it, or for a later row.
     database.plain_sql("UPDATE audit_clock SET ms = ms + 691200000").await;
-    store.append_audit(&[row(2, now())], &key()).await.unwrap();
+    store.append_audit(&[row(2, now() - 8 * DAY_MS)], &key()).await.unwrap();
+    assert_eq!(store.trim_audit(keep, &key()).await.unwrap(), 1);
+    database.plain_sql("UPDATE audit_clock SET ms = ms + 691200000").await;
+    store.append_audit(&[row(3, now())], &key()).await.unwrap();
     assert_eq!(store.trim_audit(keep, &key()).await.unwrap(), 2);
     assert_eq!(store.trim_audit(keep, &key()).await.unwrap(), 0);
     assert_eq!(database.number("SELECT count(*) FROM audit").await, 1);
@@ -161,6 +164,18 @@ async fn old_rows_go_and_others_stay_whatever_a_clock_says(database: Database) {
         (1, vec![]),
         "the chain begins where the dropped rows end"
     );
+}
+
+/// Whoever may write to the database sets the audit's clock, and neither the rows go nor is it left untold.
+async fn a_clock_that_somebody_set_takes_no_row_away(database: Database) {
+    let store = &database.store;
+    store.append_audit(&[row(0, now()), row(1, now())], &key()).await.unwrap();
+    database.plain_sql("UPDATE audit_clock SET ms = ms + 1000000000000").await;
+    store.append_audit(&[row(2, now())], &key()).await.unwrap();
+    assert_eq!(store.trim_audit(Duration::from_secs(7 * 86_400), &key()).await.unwrap(), 0);
+    let verified = verify(store.as_ref(), &key()).await.unwrap();
+    assert_eq!((verified.rows, verified.findings.len()), (3, 1));
+    assert!(verified.findings[0].contains("gained 11574 days"), "{:?}", verified.findings);
 }
 
 async fn nobody_changes_a_row_or_takes_a_new_one_away(database: Database) {
@@ -305,6 +320,7 @@ on_both!(
     a_batch_sent_twice_counts_once,
     two_replicas_make_one_chain,
     old_rows_go_and_others_stay_whatever_a_clock_says,
+    a_clock_that_somebody_set_takes_no_row_away,
     nobody_changes_a_row_or_takes_a_new_one_away,
     what_was_changed_outside_shows,
     a_trigger_that_is_not_there_is_noticed,
