@@ -465,7 +465,7 @@ fn the_audit_is_verified_exported_and_signed_from_the_command_line() {
             .unwrap();
         (
             output.status.success(),
-            String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap(),
+            String::from_utf8(output.stderr).unwrap() + &String::from_utf8(output.stdout).unwrap(),
         )
     };
     let (made, secret) = run(&["key"]);

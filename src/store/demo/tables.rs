@@ -197,7 +197,7 @@ fn in_pregnancy() -> GradedRule {
         code: "pregnancy".to_owned(),
         severity: Severity::Caution,
         note: "in pregnancy only where it is needed".to_owned(),
-        source: String::new(),
+        source: "the drug's US label, section 8.1".to_owned(),
     }
 }
 
