@@ -3,7 +3,7 @@
 
 import { limits, send } from "./api.js";
 import { announce, h, icon, isolated, put } from "./dom.js";
-import { parse, save, write } from "./csv.js";
+import { BrokenQuotes, parse, save, write } from "./csv.js";
 import { problem, table } from "./parts.js";
 import { each } from "./queue.js";
 import { BATCH } from "./samples.js";
@@ -32,18 +32,40 @@ export function batch(model) {
       return;
     }
     const text = decoded(await file.arrayBuffer());
-    if (text === null) put(out, h("div.notice.bad", { role: "alert" }, icon("warning"), h("div", t("batch.encoding"))));
-    else run(parse(text));
+    if (text === null) refuse(t("batch.encoding"));
+    else run(rowsOf(text));
   }
 
-  async function run([head = [], ...rows]) {
+  function refuse(why) {
+    put(out, h("div.notice.bad", { role: "alert" }, icon("warning"), h("div", why)));
+  }
+
+  /** The rows of a file, or nothing where its quotes are broken, which is said. */
+  function rowsOf(text) {
+    try {
+      return parse(text);
+    } catch (error) {
+      if (!(error instanceof BrokenQuotes)) throw error;
+      refuse(t("batch.quotes", { line: number(error.line) }));
+      return null;
+    }
+  }
+
+  async function run(all) {
+    if (!all) return;
+    const [head = [], ...rows] = all;
     const names = head.map((name) => name.trim());
+    const twice = names.find((name, at) => name !== "" && names.indexOf(name) < at);
+    if (twice !== undefined) {
+      refuse(t("batch.twice", { column: twice }));
+      return;
+    }
     const noteAt = names.indexOf("note");
     const numeric = new Set(fields.filter((one) => one.type === "numeric").map((one) => one.name));
     const known = names.filter((name) => fields.some((one) => one.name === name));
     const unknown = names.filter((name) => name !== "note" && !known.includes(name));
     if (noteAt < 0 || !rows.length) {
-      put(out, h("div.notice.bad", { role: "alert" }, icon("warning"), h("div", t(noteAt < 0 ? "batch.no-note" : "batch.no-rows"))));
+      refuse(t(noteAt < 0 ? "batch.no-note" : "batch.no-rows"));
       return;
     }
     const records = rows.map((row) => {

@@ -1,6 +1,6 @@
 // What suits this person, why, and why not; and what one more interaction changes.
 
-import { get, has, path, post } from "../lib/api.js";
+import { get, has, listen, path, post } from "../lib/api.js";
 import { announce, h, icon, isolated, put } from "../lib/dom.js";
 import { map } from "../lib/map.js";
 import { attempt, curl, field, problem, select, table, tabs, title } from "../lib/parts.js";
@@ -71,16 +71,24 @@ async function person(body, id, first, chosen) {
         h("div.sheet", h("p.soft.small", t("people.as-of", { time: when(given.as_of) })), curl("GET", address)))));
   }
 
+  let recording = false;
+
   async function record(kind, item) {
+    // A second press before the list is drawn anew would write a second prescription.
+    if (recording) return;
+    recording = true;
     const mine = turn, shown = answer.querySelectorAll(".recs .title");
     const before = [...answer.querySelectorAll("#recommended .title")].map((one) => one.dataset.id);
     try {
       await post("/v1/interactions", [{ user_id: id, item_id: item.item_id, event: EVENTS[kind], time: new Date().toISOString() }]);
       announce(t("people.recorded", { name: item.name }));
       if (mine === turn) await ask({ order: before, of: item });
+      recording = false;
       await showHistory();
     } catch (error) {
       shown[0]?.closest(".sheet").prepend(problem(error));
+    } finally {
+      recording = false;
     }
   }
 
@@ -128,6 +136,9 @@ function moved(item, index, { order }) {
 const hasPlace = (one) => Number.isFinite(one?.latitude) && Number.isFinite(one?.longitude);
 
 const catalogues = new Map();
+
+// Another key may be another tenant's, whose things have other names and places.
+listen((event) => { if (event === "key") catalogues.clear(); });
 
 /** The things of a kind by their ids: one page of them, asked for once, and those of the answer that are not on it. */
 async function ofKind(kind, answered) {
