@@ -98,7 +98,8 @@ pub fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Problem> {
     let value = serde_path_to_error::deserialize(Strict(&mut deserializer)).map_err(|error| {
         let inner = error.inner();
         match inner.classify() {
-            Category::Data => {
+            // A member may have been refused before the text broke off: then it is no JSON at all.
+            Category::Data if is_json(text) => {
                 let detail = plain(&inner.to_string());
                 let errors = vec![FieldError { pointer: pointer(error.path()), detail }];
                 Problem {
@@ -106,11 +107,16 @@ pub fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Problem> {
                     ..Problem::unprocessable("the body does not have the shape that is asked for")
                 }
             }
+            Category::Data => Problem::bad_request("the body is not JSON: it breaks off or is malformed"),
             _ => Problem::bad_request(format!("the body is not JSON: {inner}")),
         }
     })?;
     deserializer.end().map_err(|error| Problem::bad_request(format!("the body is not JSON: {error}")))?;
     Ok(value)
+}
+
+fn is_json(text: &str) -> bool {
+    serde_json::from_str::<IgnoredAny>(text).is_ok()
 }
 
 /// The text of a body in which no object has a member twice.
@@ -239,7 +245,8 @@ fn plain(message: &str) -> String {
 
 /// What serde calls a kind of value, as people who write JSON do.
 fn in_words(kind: &str) -> &str {
-    match kind.split([' ', '`', '"']).next().unwrap_or(kind) {
+    let word = kind.strip_prefix("a ").filter(|kind| ["sequence", "map"].contains(kind)).unwrap_or(kind);
+    match word.split([' ', '`', '"']).next().unwrap_or(kind) {
         "sequence" => "an array",
         "map" => "an object",
         "string" => "a string",
@@ -283,6 +290,50 @@ mod tests {
         {
             assert_eq!(parse::<Value>(bad).unwrap_err().status, StatusCode::BAD_REQUEST);
         }
+    }
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    #[serde(rename_all = "lowercase")]
+    enum Colour {
+        Red,
+        Green,
+        Blue,
+    }
+
+    #[test]
+    fn a_value_that_is_no_word_of_an_enum_has_its_place_and_kind() {
+        for (value, found) in [
+            ("null", "null"),
+            ("5", "a number that does not fit"),
+            ("[]", "an array"),
+            ("true", "true or false"),
+        ] {
+            let text = format!(r#"[{{"a": "red"}}, {{"a": {value}}}]"#);
+            let problem =
+                parse::<Vec<std::collections::HashMap<String, Colour>>>(text.as_bytes()).unwrap_err();
+            assert_eq!(problem.status, StatusCode::UNPROCESSABLE_ENTITY, "{value}");
+            assert_eq!(problem.errors[0].pointer, "/1/a", "{value}");
+            assert_eq!(
+                problem.errors[0].detail,
+                format!("must be \"red\", \"green\" or \"blue\", and is {found}")
+            );
+        }
+        let problem = parse::<Colour>(b"{}").unwrap_err();
+        assert_eq!(problem.status, StatusCode::UNPROCESSABLE_ENTITY, "{problem:?}");
+        assert!(parse::<Colour>(br#""pink""#).unwrap_err().errors[0].detail.starts_with("must be one of"));
+        assert_eq!(parse::<Colour>(br#""gr\u0065en""#), Ok(Colour::Green));
+        assert_eq!(parse::<Option<Colour>>(b"null"), Ok(None));
+        let detail = |text: &str| parse::<Vec<u8>>(text.as_bytes()).unwrap_err().errors[0].detail.clone();
+        assert_eq!(detail("null"), "must be an array, and is null");
+    }
+
+    #[test]
+    fn what_breaks_off_after_an_unknown_member_is_no_json() {
+        #[derive(Debug, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Closed {}
+        assert_eq!(parse::<Closed>(br#"{"a":"#).unwrap_err().status, StatusCode::BAD_REQUEST);
+        assert_eq!(parse::<Closed>(br#"{"a": 1}"#).unwrap_err().status, StatusCode::UNPROCESSABLE_ENTITY);
     }
 
     #[test]

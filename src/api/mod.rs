@@ -41,6 +41,7 @@ mod signatures;
 mod strict;
 pub mod tenants;
 pub mod tokens;
+mod undeclared;
 pub mod users;
 
 use std::ops::Deref;

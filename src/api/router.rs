@@ -22,7 +22,8 @@ use super::middleware::{
 use super::oip::error::OipError;
 use super::{
     AppState, Problem, cases, cds, console, contract, dicom_web, drift, embeddings, entities, explain, fhir,
-    generate, health, images, interactions, items, models, notes, oip, recommendations, segment, users,
+    generate, health, images, interactions, items, models, notes, oip, recommendations, segment, undeclared,
+    users,
 };
 
 #[derive(OpenApi)]
@@ -167,7 +168,13 @@ async fn seen(State(state): State<AppState>, request: Request, next: Next) -> Re
 /// client, and owns what it needs.
 async fn let_in(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let shared = state.clone();
-    let in_time = move |request| deadline::layer(request, |request| next.run(request));
+    let handled = |request| async move {
+        match undeclared::refused(&request) {
+            Some(problem) => problem.into_response(),
+            None => next.run(request).await,
+        }
+    };
+    let in_time = move |request| deadline::layer(request, handled);
     let audited = move |request| async move { audit::layer(&shared, request, in_time).await };
     let taken_in = |request| intake::layer(&state, request, audited);
     let identified = |request| identity::layer(&state, request, taken_in);

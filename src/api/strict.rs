@@ -6,7 +6,9 @@
 
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    DeserializeSeed, Deserializer, EnumAccess, Error, IntoDeserializer, MapAccess, SeqAccess, Visitor,
+};
 use serde::forward_to_deserialize_any;
 
 /// The deserializer around another.
@@ -42,11 +44,13 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Strict<D> {
 
     fn deserialize_enum<V: Visitor<'de>>(
         self,
-        name: &'static str,
+        _: &'static str,
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, D::Error> {
-        self.0.deserialize_enum(name, variants, Within(visitor))
+        // A parser of JSON calls anything but a string or an object here a fault of the text. What the
+        // value is, and where, is only told of a value.
+        self.0.deserialize_any(Variant { visitor, variants })
     }
 
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
@@ -75,6 +79,32 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Object<V> {
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<V::Value, A::Error> {
         self.0.visit_map(Members(map))
+    }
+}
+
+/// A visitor of an enum's value: the name of a variant. No body has an enum whose variants hold values.
+struct Variant<V> {
+    visitor: V,
+    variants: &'static [&'static str],
+}
+
+impl<'de, V: Visitor<'de>> Visitor<'de> for Variant<V> {
+    type Value = V::Value;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, variant) in self.variants.iter().enumerate() {
+            let between = match at {
+                0 => "",
+                _ if at + 1 == self.variants.len() => " or ",
+                _ => ", ",
+            };
+            write!(formatter, "{between}\"{variant}\"")?;
+        }
+        Ok(())
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<V::Value, E> {
+        self.visitor.visit_enum(value.into_deserializer())
     }
 }
 

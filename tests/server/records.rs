@@ -27,6 +27,43 @@ async fn any_sound_identifier_survives_the_path() {
     assert_problem(response, 422, "/user_id").await;
 }
 
+#[tokio::test]
+async fn a_query_on_a_route_without_parameters_is_refused_before_anything_is_done() {
+    let server = empty();
+    put(&server, "/v1/users/zz", json!({"profile": {"birth_year": 1960}})).await;
+    put(&server, "/v1/items/it", json!({"kind": "drug", "name": "it"})).await;
+    let erase = send(&server, Method::DELETE, "/v1/users/zz?item_id=metformin", None).await;
+    assert_problem(erase, 400, "item_id").await;
+    let body = json!({"profile": {"birth_year": 1970}});
+    assert_problem(send(&server, Method::PUT, "/v1/users/zz?dry_run=true", Some(body)).await, 400, "dry_run")
+        .await;
+    assert_eq!(get(&server, "/v1/users/zz").await["profile"]["birth_year"], 1960);
+    for path in ["/v1/users/zz", "/v1/items/it", "/v1/models", "/v2", "/cds-services"] {
+        let status = async |query: &str, method: Method| {
+            Client::new().request(method, server.at(&format!("{path}{query}"))).send().await.unwrap().status()
+        };
+        assert_eq!(status("?nosuch=1", Method::GET).await, StatusCode::BAD_REQUEST, "{path}");
+        assert_eq!(status("?%ff", Method::HEAD).await, StatusCode::BAD_REQUEST, "{path}");
+        assert_eq!(status("?", Method::GET).await, StatusCode::OK, "{path}");
+    }
+    // Pages, probes and protocols whose clients add parameters of their own.
+    for path in
+        ["/?a=1", "/openapi.json?a=1", "/health/live?a=1", "/metrics?a=1", "/fhir/R4/metadata?_format=json"]
+    {
+        let status = Client::new().get(server.at(path)).send().await.unwrap().status();
+        assert_eq!(status, StatusCode::OK, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_value_of_another_type_where_a_word_belongs_has_its_place() {
+    let server = empty();
+    for kind in [json!(null), json!(5), json!({})] {
+        let body = json!({"kind": kind, "name": "x"});
+        assert_problem(send(&server, Method::PUT, "/v1/items/qq", Some(body)).await, 422, "/kind").await;
+    }
+}
+
 /// Text that means something to a path, a query, a database or a person, in every place that takes
 /// any.
 async fn any_sound_text_comes_through(server: &Server) {

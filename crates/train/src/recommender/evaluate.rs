@@ -177,7 +177,13 @@ impl EvaluationOptions {
                 "--split time: every interaction has the same time, so nothing came last"
             );
         }
-        Ok(Partition::new(interactions, self.split, self.seed, &settings.weighing))
+        let partition = Partition::new(interactions, self.split, self.seed, &settings.weighing);
+        ensure!(
+            !partition.held_out.is_empty(),
+            "{}: there is nobody with two items, so nothing is held out and nothing can be measured",
+            self.file.interactions.display()
+        );
+        Ok(partition)
     }
 }
 
@@ -394,6 +400,15 @@ mod tests {
         let given = |more: [&str; 2]| try_options(&[&["--interactions", "f.csv"][..], &more].concat());
         assert_eq!(given(["--k", "3"]).map(|options| options.k.get()).unwrap(), 3);
         assert!(given(["--k", "0"]).is_err() && given(["--neighbors", "0"]).is_err());
+    }
+
+    #[test]
+    fn nobody_to_evaluate_is_no_measure_of_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("s.csv");
+        std::fs::write(&file, "u,i\nu1,a\n").unwrap();
+        let told = report(&options(&["--interactions", &file.display().to_string()])).unwrap_err();
+        assert!(told.to_string().contains("nobody with two items"), "{told}");
     }
 
     #[test]
