@@ -8,7 +8,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, SeqAccess, Visitor};
+use serde::de::{Deserializer, Error, IgnoredAny, SeqAccess, Visitor};
 
 use super::bundle::{Entry, FhirError, Method};
 
@@ -19,6 +19,8 @@ pub(super) struct Asked {
     method: Option<String>,
     url: Option<String>,
     if_none_exist: Option<String>,
+    if_match: Option<IgnoredAny>,
+    if_none_match: Option<IgnoredAny>,
 }
 
 impl Asked {
@@ -66,6 +68,16 @@ impl Asked {
                 wrong("not-supported", "a conditional update is not read; give the resource its id")
             }
             _ => None,
+        };
+        // Resources have no versions here. What is made conditional on one must not be done without it.
+        let refused = match (self.if_match, self.if_none_match) {
+            (None, None) => refused,
+            _ => refused.or_else(|| {
+                wrong(
+                    "not-supported",
+                    "no versions are kept of resources: ifMatch and ifNoneMatch cannot be honoured",
+                )
+            }),
         };
         let refused = match (refused, self.if_none_exist.as_deref()) {
             (None, Some(search)) => {

@@ -332,6 +332,19 @@ fn the_address_of_a_request_and_its_resource_name_the_same_thing() {
 }
 
 #[test]
+fn an_entry_that_depends_on_a_version_is_refused() {
+    for (name, value) in [("ifMatch", json!("W/\"999\"")), ("ifMatch", json!(5)), ("ifNoneMatch", json!("*"))]
+    {
+        let mut entry =
+            asks(allergy("a", json!({"text": "Latex"}), "confirmed"), "PUT", "AllergyIntolerance/a");
+        entry["resource"]["id"] = json!("a");
+        entry["request"][name] = value;
+        let settled = map(&entries("transaction", &[entry]), NOW).settle(&Found::default());
+        assert!(settled.unwrap_err().iter().any(|error| error.detail.contains(name)), "{name}");
+    }
+}
+
+#[test]
 fn a_conditional_create_is_the_same_person_each_time() {
     let created = |uuid: &str, search: &str| {
         json!({"fullUrl": format!("urn:uuid:{uuid}"), "resource": {"resourceType": "Patient"},
