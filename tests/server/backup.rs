@@ -15,8 +15,9 @@ fn run(arguments: &[&str], database: &str) -> (bool, String) {
         .args(["--database-url", database])
         .output()
         .unwrap();
-    let said = String::from_utf8(output.stdout).unwrap();
-    (output.status.success(), said + &String::from_utf8(output.stderr).unwrap())
+    // Which database it was stands on standard error.
+    let said = if output.status.success() { output.stdout } else { output.stderr };
+    (output.status.success(), String::from_utf8(said).unwrap())
 }
 
 async fn drugs(server: &Server) -> Value {
