@@ -4,7 +4,7 @@
 //! looks at the size of the images and at how many there are, because a large network learns a small set by heart
 //! and a small one does not see what is fine on a large picture.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
 use model::manifest::{
     Architecture, BlockStage, CnnConfig, CnnLayer, DensenetConfig, InceptionConfig, MobilenetConfig,
@@ -54,10 +54,6 @@ pub enum Stem {
     Large,
 }
 
-const WIDTHS: &str = "16,32,64,128";
-
-const LAYERS: &str = "conv32x3,pool2,conv64x3,pool2,flatten,dense64";
-
 /// The options that decide a network.
 #[derive(Debug, Clone, clap::Args)]
 pub struct NetworkOptions {
@@ -65,7 +61,7 @@ pub struct NetworkOptions {
     #[arg(long, env = "MEDSERVE_ARCH", value_enum, default_value = "resnet")]
     pub arch: Arch,
     /// Channels of the residual stages
-    #[arg(long, env = "MEDSERVE_WIDTHS", value_delimiter = ',', default_value = WIDTHS)]
+    #[arg(long, env = "MEDSERVE_WIDTHS", value_delimiter = ',', default_value = "16,32,64,128")]
     pub widths: Vec<usize>,
     /// Blocks of each residual stage
     #[arg(long, env = "MEDSERVE_BLOCKS", default_value_t = 1)]
@@ -78,7 +74,7 @@ pub struct NetworkOptions {
         long,
         env = "MEDSERVE_CNN_LAYERS",
         value_delimiter = ',',
-        default_value = LAYERS
+        default_value = "conv32x3,pool2,conv64x3,pool2,flatten,dense64"
     )]
     pub layers: Vec<String>,
     /// Dropout before the last layer
@@ -90,9 +86,8 @@ impl NetworkOptions {
     /// The network for images of `side` pixels, of which there are so many to train on.
     ///
     /// # Errors
-    /// A layer that is none; no stage; an option that this architecture does not read.
+    /// A layer that is none; no stage.
     pub fn architecture(&self, side: u32, images: usize) -> Result<Architecture> {
-        self.check()?;
         let dropout = self.dropout;
         Ok(match self.arch {
             Arch::Auto => auto(side, images, dropout),
@@ -126,31 +121,6 @@ impl NetworkOptions {
             Arch::MobilenetV2 => mobilenet_v2(dropout),
             Arch::EfficientnetLite0 => efficientnet_lite0(dropout),
         })
-    }
-
-    /// Who gives an option expects a network made by it: one that is not read is refused.
-    fn check(&self) -> Result<()> {
-        let residual = self.arch == Arch::Resnet;
-        let cnn = self.arch == Arch::Cnn;
-        let drops = !cnn && !matches!(self.arch, Arch::Vgg11 | Arch::Vgg16);
-        let options = [
-            (
-                "--widths",
-                residual || self.widths.iter().map(usize::to_string).eq(WIDTHS.split(',')),
-                "resnet",
-            ),
-            ("--blocks", residual || self.blocks == 1, "resnet"),
-            ("--stem", residual || self.stem == Stem::Auto, "resnet"),
-            ("--layers", cnn || self.layers.iter().eq(LAYERS.split(',')), "cnn"),
-        ];
-        for (option, fits, reader) in options {
-            ensure!(fits, "{option} is read for --arch {reader} only");
-        }
-        ensure!(
-            drops || self.dropout == 0.0,
-            "--dropout is not read for --arch cnn, vgg11 and vgg16; a cnn has dropoutR among its --layers"
-        );
-        Ok(())
     }
 }
 

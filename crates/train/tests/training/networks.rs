@@ -163,23 +163,3 @@ fn published_networks_say_what_torchvision_s_say() {
     let wrong: Vec<String> = golden.cases.iter().filter_map(|case| check(&golden, case).err()).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
-
-#[test]
-fn an_option_that_the_architecture_does_not_read_is_refused() {
-    let made =
-        |options: &[&str]| Options::parse_from([&["train"], options].concat()).network.architecture(64, 1000);
-    for (options, named) in [
-        (&["--layers", "conv8x3,flatten,dense4"][..], "--layers"),
-        (&["--arch", "resnet18", "--widths", "8,16"], "--widths"),
-        (&["--arch", "cnn", "--blocks", "2"], "--blocks"),
-        (&["--arch", "auto", "--stem", "large"], "--stem"),
-        (&["--arch", "vgg11", "--dropout", "0.5"], "--dropout"),
-        (&["--arch", "cnn", "--dropout", "0.5"], "--dropout"),
-    ] {
-        let told = made(options).unwrap_err().to_string();
-        assert!(told.starts_with(named), "{options:?}: {told}");
-    }
-    assert!(made(&["--arch", "cnn", "--layers", "conv8x3,flatten,dense4"]).is_ok());
-    assert!(made(&["--widths", "8,16", "--blocks", "2", "--stem", "large", "--dropout", "0.5"]).is_ok());
-    assert!(made(&["--arch", "resnet18", "--dropout", "0.5"]).is_ok());
-}
