@@ -6,7 +6,11 @@ use std::path::PathBuf;
 use super::*;
 
 /// Notes of level 1.
-const RESUSCITATION: [&str; 55] = [
+const RESUSCITATION: [&str; 59] = [
+    "actively fitting",
+    "fitting on arrival",
+    "LUCAS device in place",
+    "not able to rouse",
     "4 year old not breathing",
     "80 year old unresponsive",
     "55 year old cardiac arrest",
@@ -65,7 +69,13 @@ const RESUSCITATION: [&str; 55] = [
 ];
 
 /// Notes of level 2 at least.
-const EMERGENCY: [&str; 38] = [
+const EMERGENCY: [&str; 44] = [
+    "open femur fracture",
+    "on warfarin, fell, head injury",
+    "head injury LOC 10 min, amnesia",
+    "massive PR bleed",
+    "esophageal varices bleeding",
+    "acute scrotum",
     "70 year old woman with hemiplegia",
     "past 30 min slurred speech and facial droop",
     "for the past 2 hours crushing chest pain",
@@ -107,7 +117,9 @@ const EMERGENCY: [&str; 38] = [
 ];
 
 /// Notes that no rule holds for: denied, past, of the family, or another thing.
-const QUIET: [&str; 53] = [
+const QUIET: [&str; 55] = [
+    "shoe fitting, blister",
+    "old femur fracture, follow up",
     "temp 98.6 F",
     "temperature 99.1F, cough",
     "temp 102.2 F, sore throat",
@@ -164,7 +176,10 @@ const QUIET: [&str; 53] = [
 ];
 
 /// Emergencies that no clinic is right for.
-const EMERGENCY_ZH: [&str; 20] = [
+const EMERGENCY_ZH: [&str; 23] = [
+    "突然讲不出话，右边身子动不了",
+    "孩子抽风，眼睛往上翻",
+    "半边脸歪了，流口水",
     "早上起来嘴巴歪了，右手拿不住东西",
     "突然一侧手脚没力，说话不清楚",
     "血糖1.8，叫不应",
