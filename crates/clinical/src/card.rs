@@ -110,33 +110,7 @@ fn known(manifest: &Value, task: &str) -> Map<String, Value> {
         |pointer: &str| manifest.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty());
     let mut known = Map::new();
     let mut say = |name: &str, value: Value| drop(known.insert(name.to_owned(), value));
-    let labels = manifest.get("labels").cloned().unwrap_or_default();
-    let mut output = json!({
-        "labels": labels,
-        "probabilities": "calibrated, from 0 to 1, adding up to 1",
-        "abstains_below": manifest.get("abstain_below"),
-    });
-    match text("/outputs/kind") {
-        Some("binary") => output["probabilities"] = json!("calibrated, from 0 to 1, each label by itself"),
-        Some("number") => {
-            output = json!({
-                "number": manifest.pointer("/labels/0"),
-                "unit": manifest.pointer("/outputs/unit"),
-                "interval": manifest.pointer("/outputs/interval"),
-            });
-        }
-        _ => {}
-    }
-    if task == "text-embedding" {
-        output = json!({"vectors": "one a text, of length 1; the product of two says how alike the texts are used"});
-    }
-    if let Some(meanings) = manifest.get("label_descriptions") {
-        output["label_descriptions"] = meanings.clone();
-    }
-    if let Some(scale) = text("/ordinal/scale") {
-        output["scale"] = json!(scale);
-    }
-    say("output", output);
+    say("output", output(manifest, task));
     say(
         "output_kind",
         json!(match task {
@@ -176,6 +150,11 @@ fn known(manifest: &Value, task: &str) -> Map<String, Value> {
                 "note": "a note may itself speak of any of them",
             }),
         );
+    } else if task == "image-generation" {
+        say(
+            "sensitive_inputs",
+            json!({"used": [], "other_inputs": ["the label"], "note": "no image of anybody is read"}),
+        );
     } else if manifest.pointer("/input/height").is_some() {
         say(
             "sensitive_inputs",
@@ -210,6 +189,49 @@ fn known(manifest: &Value, task: &str) -> Map<String, Value> {
     known
 }
 
+/// What a model of this task answers with.
+fn output(manifest: &Value, task: &str) -> Value {
+    let labels = || manifest.get("labels").cloned().unwrap_or_default();
+    let mut output = match (task, manifest.pointer("/outputs/kind").and_then(Value::as_str)) {
+        ("text-embedding", _) => {
+            json!({"vectors": "one a text, of length 1; the product of two says how alike the texts are used"})
+        }
+        ("image-generation", _) => {
+            json!({"pictures": "made, of nobody, and marked so", "labels": labels()})
+        }
+        ("image-segmentation", _) => json!({
+            "mask": "a label for each pixel, from calibrated probabilities",
+            "labels": labels(),
+            "objects": "outlines, where the model tells objects apart",
+        }),
+        ("note-extraction", _) => json!({
+            "names": "stretches of the note, each with the probability that it is one, and whether it is denied",
+            "labels": labels(),
+        }),
+        ("recommendation", _) => json!({"items": "ranked; a score is no probability"}),
+        (_, Some("number")) => json!({
+            "number": manifest.pointer("/labels/0"),
+            "unit": manifest.pointer("/outputs/unit"),
+            "interval": manifest.pointer("/outputs/interval"),
+        }),
+        (_, kind) => json!({
+            "labels": labels(),
+            "probabilities": match kind {
+                Some("binary") => "calibrated, from 0 to 1, each label by itself",
+                _ => "calibrated, from 0 to 1, adding up to 1",
+            },
+            "abstains_below": manifest.get("abstain_below"),
+        }),
+    };
+    if let Some(meanings) = manifest.get("label_descriptions") {
+        output["label_descriptions"] = meanings.clone();
+    }
+    if let Some(scale) = manifest.pointer("/ordinal/scale").and_then(Value::as_str) {
+        output["scale"] = json!(scale);
+    }
+    output
+}
+
 /// One figure by split.
 fn metrics(manifest: &Value, figure: &str) -> Value {
     let splits = manifest.get("metrics").and_then(Value::as_object).into_iter().flatten();
@@ -242,5 +264,21 @@ mod tests {
         assert!(unknown["note"].as_str().unwrap().starts_with("unknown"));
         let count = attributes.iter().filter(|one| one["known"] == true).count();
         assert_eq!(card["known"], json!(count));
+    }
+
+    #[test]
+    fn only_a_classifier_answers_with_probabilities_of_labels() {
+        let manifest = json!({"labels": ["a"], "input": {"kind": "image", "height": 64}});
+        let output = |task: &str| known(&manifest, task)["output"].clone();
+        assert!(output("image-classification")["probabilities"].is_string());
+        for task in
+            ["image-generation", "image-segmentation", "note-extraction", "text-embedding", "recommendation"]
+        {
+            assert_eq!(output(task).get("probabilities"), None, "{task}");
+        }
+        assert_eq!(
+            known(&manifest, "image-generation")["sensitive_inputs"]["other_inputs"],
+            json!(["the label"])
+        );
     }
 }
