@@ -23,13 +23,19 @@ impl clap::FromArgMatches for Settings {
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        for setting in settings::all() {
-            let name = setting.about().name;
+        self.take(matches, settings::all().map(|setting| setting.about()));
+        Ok(())
+    }
+}
+
+impl Settings {
+    /// Takes those of these settings that were given.
+    fn take(&mut self, matches: &ArgMatches, abouts: impl Iterator<Item = About>) {
+        for About { name, .. } in abouts {
             if let Some(value) = matches.get_one::<String>(name) {
                 self.0.insert(name, value.clone());
             }
         }
-        Ok(())
     }
 }
 
@@ -88,11 +94,7 @@ impl clap::FromArgMatches for DatabaseSettings {
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        for About { name, .. } in Self::all() {
-            if let Some(value) = matches.get_one::<String>(name) {
-                self.0.0.insert(name, value.clone());
-            }
-        }
+        self.0.take(matches, Self::all());
         Ok(())
     }
 }

@@ -35,7 +35,7 @@ use tokio::sync::Mutex;
 use super::rows::{InteractionRow, ItemRow, UserRow};
 use super::{
     Answer, AuditKey, AuditQuery, AuditRow, BulkLoad, Check, Counts, Head, InteractionFilter,
-    InteractionQuery, ItemQuery, NumberedRow, PoolUsage, Store, StoreError, StoreOptions, Written,
+    InteractionQuery, ItemQuery, NumberedRow, PoolUsage, Store, StoreError, StoreOptions, Written, file_of,
     interaction_key, last_of_each, migrate,
 };
 use recommend::{Evidence, Interaction, Item, Kind, Millis, Term, User, Weighing};
@@ -81,7 +81,7 @@ impl SqliteStore {
         let file = connect.get_filename().to_path_buf();
         // Every connection to `:memory:` is a database of its own, so there may be one only, and
         // it must stay.
-        let in_memory = url.contains(":memory:") || url.contains("mode=memory");
+        let in_memory = file_of(url).is_none();
         let leases = SqlitePoolOptions::new()
             .max_connections(1)
             .acquire_timeout(options.acquire_timeout)

@@ -2,6 +2,32 @@
 
 use super::*;
 
+/// Appends a difference as a code of `width` bits for its size and, behind it, as many bits of its value (ITU-T
+/// T.81 section F.1.2.1).
+fn code(difference: i32, width: usize, bits: &mut String) {
+    let size = 32 - difference.unsigned_abs().leading_zeros();
+    bits.push_str(&format!("{size:0width$b}"));
+    if size > 0 {
+        let low = if difference < 0 { difference + (1 << size) - 1 } else { difference };
+        bits.push_str(&format!("{low:0width$b}", width = size as usize));
+    }
+}
+
+/// Appends these bits to a file, filled up with ones to a whole byte.
+fn flush(bits: &mut String, out: &mut Vec<u8>) {
+    while !bits.len().is_multiple_of(8) {
+        bits.push('1');
+    }
+    for at in (0..bits.len()).step_by(8) {
+        let byte = u8::from_str_radix(&bits[at..at + 8], 2).expect("eight bits");
+        out.push(byte);
+        if byte == 0xff {
+            out.push(0);
+        }
+    }
+    bits.clear();
+}
+
 /// A lossless JPEG by predictor 1, its differences in a Huffman code of five bits for every size.
 /// `rows` is the restart interval in rows, 0 for none; `transform` is the point transform.
 fn lossless(values: &[u16], width: usize, rows: usize, transform: u32) -> Vec<u8> {
@@ -16,19 +42,6 @@ fn lossless(values: &[u16], width: usize, rows: usize, transform: u32) -> Vec<u8
     out.extend(((rows * width) as u16).to_be_bytes());
     out.extend([0xff, 0xda, 0, 8, 1, 1, 0, 1, 0, transform as u8]);
     let mut bits = String::new();
-    let flush = |bits: &mut String, out: &mut Vec<u8>| {
-        while !bits.len().is_multiple_of(8) {
-            bits.push('1');
-        }
-        for at in (0..bits.len()).step_by(8) {
-            let byte = u8::from_str_radix(&bits[at..at + 8], 2).expect("eight bits");
-            out.push(byte);
-            if byte == 0xff {
-                out.push(0);
-            }
-        }
-        bits.clear();
-    };
     for y in 0..height {
         let restarts = rows > 0 && y > 0 && y % rows == 0;
         if restarts {
@@ -42,13 +55,7 @@ fn lossless(values: &[u16], width: usize, rows: usize, transform: u32) -> Vec<u8
                 (0, false) => value(0, y - 1),
                 _ => value(x - 1, y),
             };
-            let difference = value(x, y) - prediction;
-            let size = 32 - difference.unsigned_abs().leading_zeros();
-            bits.push_str(&format!("{size:05b}"));
-            if size > 0 {
-                let low = if difference < 0 { difference + (1 << size) - 1 } else { difference };
-                bits.push_str(&format!("{low:0width$b}", width = size as usize));
-            }
+            code(value(x, y) - prediction, 5, &mut bits);
         }
     }
     flush(&mut bits, &mut out);
@@ -207,26 +214,12 @@ fn flat(parts: &[(u8, i8)], more: &[u8]) -> Vec<u8> {
             let blocks = if alone { 1 } else { usize::from((factors >> 4) * (factors & 15)) };
             for block in 0..blocks {
                 let difference = if unit == 0 && block == 0 { i32::from(*mean) } else { 0 };
-                let size = 32 - difference.unsigned_abs().leading_zeros();
-                bits.push_str(&format!("{size:03b}"));
-                if size > 0 {
-                    let low = if difference < 0 { difference + (1 << size) - 1 } else { difference };
-                    bits.push_str(&format!("{low:0width$b}", width = size as usize));
-                }
+                code(difference, 3, &mut bits);
                 bits.push('0');
             }
         }
     }
-    while !bits.len().is_multiple_of(8) {
-        bits.push('1');
-    }
-    for at in (0..bits.len()).step_by(8) {
-        let byte = u8::from_str_radix(&bits[at..at + 8], 2).expect("eight bits");
-        out.push(byte);
-        if byte == 0xff {
-            out.push(0);
-        }
-    }
+    flush(&mut bits, &mut out);
     out.extend([0xff, 0xd9]);
     out
 }
