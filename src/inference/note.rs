@@ -371,12 +371,13 @@ impl NoteService {
             let missing_fields = record.missing(self.input()).into_iter().map(str::to_string).collect();
             let text = self.encoder.text(record).map_err(|_| NotesError::Tokenizer { index })?;
             let red_flags = self.red_flags.as_ref().filter(|_| rules);
+            let scanned = red_flags.map(|red_flags| (red_flags, red_flags.scan(&text)));
             let is_familiar = self.familiarity.as_ref().is_none_or(|known| known.knows(beginning(&text)));
-            let is_elsewhere = red_flags.is_some_and(|red_flags| red_flags.is_elsewhere(&text));
+            let is_elsewhere = scanned.as_ref().is_some_and(|(red_flags, note)| red_flags.is_elsewhere(note));
             Ok(Encoded {
                 example: Arc::new(example),
                 missing_fields,
-                red_flags: red_flags.map(|red_flags| red_flags.find(record, &text)),
+                red_flags: scanned.map(|(red_flags, note)| red_flags.find(record, &note)),
                 is_familiar: is_familiar && !is_elsewhere,
             })
         };

@@ -266,7 +266,7 @@ fn record_input_of(manifest: &Manifest) -> Result<&RecordInput> {
 fn floors_of(rules: &RedFlags, encoder: &Encoder, records: &[(Record, usize)]) -> Result<Floors> {
     let floor = |(record, _): &(Record, usize)| {
         let text = encoder.normalise(&record.note).map_err(|e| anyhow!(e))?;
-        Ok(rules.floor(&rules.find(record, &text)))
+        Ok(rules.floor(&rules.find(record, &rules.scan(&text))))
     };
     records.iter().map(floor).collect()
 }

@@ -79,6 +79,10 @@ pub enum FlagValue {
     Text(String),
 }
 
+/// A note with the places of all phrases: each clause with what stands in it word for word, and with slips.
+#[derive(Debug)]
+pub struct Scanned<'t>(Vec<(Clause<'t>, Hits, Hits)>);
+
 impl RedFlags {
     /// The rules of the package in `folder`; none where its manifest names no file of them.
     ///
@@ -135,11 +139,19 @@ impl RedFlags {
         })
     }
 
-    /// The flags of a record, the most urgent first. `text` is its note, normalised.
-    pub fn find(&self, record: &Record, text: &str) -> Vec<RedFlag> {
-        let clauses = phrases::clauses(text);
-        let exact: Vec<Hits> = clauses.iter().map(|clause| self.exact.find(&clause.words, None)).collect();
-        let mut flags = self.numbers(record, &clauses, &exact);
+    /// Looks for all phrases in a note, normalised.
+    pub fn scan<'t>(&self, text: &'t str) -> Scanned<'t> {
+        let places = |clause: Clause<'t>| {
+            let exact = self.exact.find(&clause.words, None);
+            let loose = self.loose.find(&clause.words, Some(&self.spelling));
+            (clause, exact, loose)
+        };
+        Scanned(phrases::clauses(text).into_iter().map(places).collect())
+    }
+
+    /// The flags of a record, the most urgent first. `note` is its note.
+    pub fn find(&self, record: &Record, note: &Scanned) -> Vec<RedFlag> {
+        let mut flags = self.numbers(record, note);
         for rule in &self.choices {
             let value = self.fields.iter().zip(&record.fields).find(|(field, _)| field.name == rule.sign);
             if let Some((Field { kind: FieldKind::Categorical { values }, .. }, FieldValue::Choice(chosen))) =
@@ -150,9 +162,8 @@ impl RedFlags {
                 flags.push(flag(&rule.sign, value, rule_text, &rule.at_least));
             }
         }
-        let read = clauses.iter().zip(&exact).map(|(clause, hits)| {
-            (self.context.read(clause, hits), hits, self.loose.find(&clause.words, Some(&self.spelling)))
-        });
+        let read =
+            note.0.iter().map(|(clause, exact, loose)| (self.context.read(clause, exact), exact, loose));
         let read: Vec<_> = read.collect();
         for Emergency { sign, at_least, phrases, except, now } in &self.emergencies {
             let words = read
@@ -169,20 +180,14 @@ impl RedFlags {
         flags
     }
 
-    /// Whether a note, normalised, is about something that belongs to none of the labels: it says so, and
+    /// Whether a note is about something that belongs to none of the labels: it says so, and
     /// nothing of what they are about. Denying a subject is being about it, so that is looked for anywhere.
-    pub fn is_elsewhere(&self, text: &str) -> bool {
-        if self.elsewhere.is_empty() {
-            return false;
-        }
-        let clauses = phrases::clauses(text);
-        let exact: Vec<Hits> = clauses.iter().map(|clause| self.exact.find(&clause.words, None)).collect();
-        let about = |(clause, exact): (&Clause, &Hits)| {
-            let found = self.loose.find(&clause.words, Some(&self.spelling));
-            let found = found.of(&self.elsewhere);
+    pub fn is_elsewhere(&self, Scanned(clauses): &Scanned) -> bool {
+        let about = |(clause, exact, loose): &(Clause, Hits, Hits)| {
+            let found = loose.of(&self.elsewhere);
             !found.is_empty() && self.context.read(clause, exact).present(found, &[], false).is_some()
         };
-        exact.iter().all(|hits| hits.of(&self.own).is_empty()) && clauses.iter().zip(&exact).any(about)
+        clauses.iter().all(|(_, exact, _)| exact.of(&self.own).is_empty()) && clauses.iter().any(about)
     }
 
     /// Index of the label that the answer is at least, by `flags`.
@@ -196,7 +201,7 @@ impl RedFlags {
     }
 
     /// Of the rules over one sign's number that hold, the most urgent.
-    fn numbers(&self, record: &Record, clauses: &[Clause], exact: &[Hits]) -> Vec<RedFlag> {
+    fn numbers(&self, record: &Record, Scanned(clauses): &Scanned) -> Vec<RedFlag> {
         let field = |name: &str| {
             self.fields.iter().zip(&record.fields).find_map(|(field, value)| match (&field.kind, value) {
                 (FieldKind::Numeric { unit, .. }, FieldValue::Number(x)) if field.name == name => {
@@ -211,8 +216,9 @@ impl RedFlags {
             else {
                 return Vec::new();
             };
-            let numbers = clauses.iter().zip(exact);
-            let numbers = numbers.flat_map(|(clause, hits)| phrases::numbers(clause, hits.of(names), rule));
+            let numbers = clauses.iter();
+            let numbers =
+                numbers.flat_map(|(clause, exact, _)| phrases::numbers(clause, exact.of(names), rule));
             numbers.map(|x| (x, rule.unit.as_str())).collect()
         };
         let written: BTreeMap<&str, Vec<(f64, &str)>> =

@@ -224,7 +224,7 @@ fn shipped(model: &str) -> (RedFlags, Manifest) {
 fn alone(rules: &(RedFlags, Manifest), note: &str) -> Vec<RedFlag> {
     let Input::Record(input) = &rules.1.input else { unreachable!() };
     let record = Record { note: note.to_string(), fields: vec![FieldValue::Missing; input.fields.len()] };
-    rules.0.find(&record, &note.to_lowercase())
+    rules.0.find(&record, &rules.0.scan(&note.to_lowercase()))
 }
 
 /// Which notes are not at the level that they should be at, with their flags.

@@ -56,7 +56,8 @@ fn found(note: &str, fields: [Option<f64>; 3], mental: FieldValue) -> Vec<(Strin
         fields.iter().map(|value| value.map_or(FieldValue::Missing, FieldValue::Number)).collect();
     values.push(mental);
     let record = Record { note: note.to_string(), fields: values };
-    let found = flags().find(&record, note);
+    let flags = flags();
+    let found = flags.find(&record, &flags.scan(note));
     found.into_iter().map(|flag| (flag.sign, flag.at_least.unwrap())).collect()
 }
 
@@ -84,13 +85,14 @@ fn a_flag_says_its_value_its_rule_and_the_most_urgent_comes_first() {
     let fields =
         vec![FieldValue::Missing, FieldValue::Number(60.0), FieldValue::Missing, FieldValue::Choice(1)];
     let record = Record { note: String::new(), fields };
-    let found = flags().find(&record, "crushing left chest pain");
+    let flags = flags();
+    let found = flags.find(&record, &flags.scan("crushing left chest pain"));
     let signs: Vec<&str> = found.iter().map(|flag| flag.sign.as_str()).collect();
     assert_eq!(signs, ["mental", "spo2", "heart"]);
     assert_eq!((found[1].value.clone(), found[1].rule.as_str()), (FlagValue::Number(60.0), "below 90 %"));
     assert_eq!(found[2].value, FlagValue::Text("chest pain".to_string()));
-    assert_eq!(flags().floor(&found), Some(0));
-    assert_eq!(flags().floor(&[]), None);
+    assert_eq!(flags.floor(&found), Some(0));
+    assert_eq!(flags.floor(&[]), None);
 }
 
 #[test]
@@ -177,6 +179,6 @@ fn what_belongs_elsewhere_is_told_unless_the_note_is_about_a_label_too() {
         ("migraine. stomach pain", false),
         ("恶心呕吐", false),
     ] {
-        assert_eq!(flags.is_elsewhere(text), elsewhere, "{text}");
+        assert_eq!(flags.is_elsewhere(&flags.scan(text)), elsewhere, "{text}");
     }
 }
