@@ -173,6 +173,7 @@ pub async fn post(
         .iter()
         .map(|person| person.user_id.clone())
         .chain(settled.interactions.iter().map(|interaction| interaction.user_id.clone()))
+        .chain(settled.taken_back.iter().cloned())
         .collect();
     concerned.add(users.iter().cloned());
     let items: Vec<String> = settled.items.iter().map(|item| item.item_id.clone()).collect();
