@@ -160,6 +160,12 @@ impl<'a> Medication<'a> {
         Self { written: format!("{} (ordered too)", item.name), ..Self::stated(&item.name, meaning, drugs) }
     }
 
+    /// A drug of the catalogue that is suggested for another order.
+    pub fn suggested(item: &Item, meaning: Meaning, drugs: &'a Catalogue) -> Self {
+        let written = format!("{} (suggested too)", item.name);
+        Self { written, ..Self::stated(&item.name, meaning, drugs) }
+    }
+
     /// Whether the catalogue has it by this very name, and knows what it is.
     pub fn is_catalogued(&self, name: &str) -> bool {
         let called = plain(name);

@@ -313,11 +313,7 @@ pub fn recommendations(
             "resourceType": "DetectedIssue",
             "status": "preliminary",
             "code": issue_code(one.reason),
-            "severity": match one.severity {
-                Some("caution") => "low",
-                Some("serious") => "moderate",
-                _ => "high",
-            },
+            "severity": issue_severity(one.severity),
             "patient": subject,
             "identifiedDateTime": maker.time,
             "author": bundle.device(),
@@ -330,6 +326,17 @@ pub fn recommendations(
         bundle.add(issue);
     }
     bundle.finish()
+}
+
+/// How much an issue matters, by what FHIR means with its codes: `high` may be life-threatening or do lasting harm, which is
+/// why nobody is given what is contraindicated; `moderate` may do noticeable harm that can be borne; `low` may do harm that
+/// is slight. What has no grade is ruled out as what is contraindicated is.
+fn issue_severity(severity: Option<&str>) -> &'static str {
+    match severity {
+        Some("caution") => "low",
+        Some("serious") => "moderate",
+        _ => "high",
+    }
 }
 
 /// The kind of an issue, of HL7's codes.

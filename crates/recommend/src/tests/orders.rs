@@ -83,6 +83,34 @@ fn nothing_unsafe_or_unchecked_is_offered() {
 }
 
 #[test]
+fn what_is_offered_for_two_orders_can_be_taken_together() {
+    let speaks = json!({"rules": [{"about": "medication", "code": "mirtazapine", "severity": "serious"}]});
+    let drugs = [
+        drug("warfarin", json!({"conditions": ["peptic ulcer"]}), &["atrial fibrillation"]),
+        drug("apixaban", speaks, &["atrial fibrillation"]),
+        drug("sertraline", json!({"conditions": ["peptic ulcer"]}), &["depression"]),
+        drug("fluoxetine", json!({"conditions": ["peptic ulcer"]}), &["depression"]),
+        drug("mirtazapine", json!({}), &["depression"]),
+        drug("vortioxetine", json!({}), &["depression"]),
+    ];
+    let offered = |orders: &[(&str, bool)]| -> Vec<Vec<String>> {
+        let profile = json!({"allergies": [], "medications": [], "conditions": ["peptic ulcer"]});
+        let of = |checked: Checked| checked.alternatives.into_iter().map(|other| other.item.item_id).collect();
+        check(profile, &drugs, orders).into_iter().map(of).collect()
+    };
+    assert_eq!(offered(&[("sertraline", true)]), [["mirtazapine", "vortioxetine"]]);
+    assert_eq!(
+        offered(&[("warfarin", true), ("sertraline", true)]),
+        [vec!["apixaban"], vec!["vortioxetine"]],
+        "not the one that apixaban does not go with"
+    );
+    let both = offered(&[("sertraline", true), ("fluoxetine", true)]);
+    assert!(both[0].iter().all(|one| !both[1].contains(one)), "the same drug twice: {both:?}");
+    // A draft that was not selected counts as well.
+    assert_eq!(offered(&[("apixaban", false), ("sertraline", true)]), [["vortioxetine"]]);
+}
+
+#[test]
 fn what_is_offered_is_of_a_kin_class_and_for_the_same_purpose() {
     let drugs = [
         drug("warfarin", json!({"conditions": ["peptic ulcer"]}), &["atrial fibrillation"]),
