@@ -589,3 +589,26 @@ async fn a_model_card_is_data_and_says_what_is_unknown() {
     assert_eq!(document["content"].as_array().unwrap().len(), 2);
     assert_eq!(Client::new().get(server.at("/v1/models/none/card.json")).send().await.unwrap().status(), 404);
 }
+
+#[tokio::test]
+async fn a_route_that_does_not_answer_in_fhir_says_so_and_does_nothing() {
+    let server = empty();
+    let put = |accept: &str| {
+        let request = Client::new().put(server.at("/v1/users/me")).header("accept", accept);
+        request.json(&json!({"profile": {"birth_year": 1960}})).send()
+    };
+    let response = put("application/fhir+json; q=0.9").await.unwrap();
+    assert_eq!(response.status(), 406);
+    let problem: Value = response.json().await.unwrap();
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.contains("application/json") && detail.contains("/v1/notes/classify"), "{problem}");
+    assert_eq!(Client::new().get(server.at("/v1/users/me")).send().await.unwrap().status(), 404);
+    for accept in ["application/fhir+json, application/json", "application/json", "*/*"] {
+        assert_eq!(put(accept).await.unwrap().status(), 200, "{accept}");
+    }
+    for path in ["/v1/notes/extract", "/v1/notes/classify"] {
+        let request = Client::new().post(server.at(path)).header("accept", "application/fhir+json");
+        let status = request.json(&json!({"model": "none", "records": [{"note": "x"}]})).send().await.unwrap().status();
+        assert_eq!(status, if path.ends_with("extract") { 406 } else { 404 }, "{path}");
+    }
+}
