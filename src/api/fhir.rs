@@ -54,9 +54,8 @@ pub fn refused(request: &Request) -> Option<Problem> {
     let path = request.extensions().get::<MatchedPath>()?;
     let headers = request.headers();
     let mut kinds = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let alone = kinds.all(|value| {
-        value.split(',').all(|kind| extract::media_type(kind).eq_ignore_ascii_case(MEDIA_TYPE))
-    });
+    let alone = kinds
+        .all(|value| value.split(',').all(|kind| extract::media_type(kind).eq_ignore_ascii_case(MEDIA_TYPE)));
     (alone && asked(headers) && never(path.as_str())).then(|| {
         let detail = format!(
             "this route does not answer in FHIR; its answer is application/json. In {MEDIA_TYPE} answer: {}",

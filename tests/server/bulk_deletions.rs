@@ -89,7 +89,12 @@ async fn what_was_deleted_there_is_erased_or_taken_back_here() {
         server.terminate();
         *hospital.0.deleted.lock().unwrap() = vec![
             deletions(&["Patient/bob", "Patient/cid", "Patient/nobody", "AllergyIntolerance/a", "Claim/1"]),
-            deletions(&["https://ehr.example.org/fhir/Condition/c1", "Practitioner/7", "Encounter/e1", "Immunization/never"]),
+            deletions(&[
+                "https://ehr.example.org/fhir/Condition/c1",
+                "Practitioner/7",
+                "Encounter/e1",
+                "Immunization/never",
+            ]),
         ];
         for turn in 0..2 {
             make_due(database).await;

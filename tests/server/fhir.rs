@@ -608,7 +608,12 @@ async fn a_route_that_does_not_answer_in_fhir_says_so_and_does_nothing() {
     }
     for path in ["/v1/notes/extract", "/v1/notes/classify"] {
         let request = Client::new().post(server.at(path)).header("accept", "application/fhir+json");
-        let status = request.json(&json!({"model": "none", "records": [{"note": "x"}]})).send().await.unwrap().status();
+        let status = request
+            .json(&json!({"model": "none", "records": [{"note": "x"}]}))
+            .send()
+            .await
+            .unwrap()
+            .status();
         assert_eq!(status, if path.ends_with("extract") { 406 } else { 404 }, "{path}");
     }
 }

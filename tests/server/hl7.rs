@@ -154,10 +154,15 @@ async fn what_breaks_its_block_or_an_identifier_is_refused_whole_and_nobody_is_t
     let half = [&b"\x0b"[..], &A01.as_bytes()[..A01.find("Doe").unwrap()], &block(&other)].concat();
     for (broken, place) in [(separator, "PID^1^5"), (within, "PID^1^5"), (half, "PID^1^5")] {
         let answer = answers_to(&address, &[broken, block("no message")].concat());
-        assert!(answer.contains("\rMSA|AE|M7\r") && answer.contains(&format!("ERR||{place}|102")), "{answer}");
+        assert!(
+            answer.contains("\rMSA|AE|M7\r") && answer.contains(&format!("ERR||{place}|102")),
+            "{answer}"
+        );
         assert_eq!(answer.matches("MSA|").count(), 2, "each block has one answer: {answer}");
     }
-    for (id, place) in [("p1\u{1}", "PID^1^3"), ("p1\\X41\\", "PID^1^3"), ("p1&2", "PID^1^3"), ("p\0", "PID^1^3")] {
+    for (id, place) in
+        [("p1\u{1}", "PID^1^3"), ("p1\\X41\\", "PID^1^3"), ("p1&2", "PID^1^3"), ("p\0", "PID^1^3")]
+    {
         let answer = answers_to(&address, &block(&A01.replace("p1^", &format!("{id}^"))));
         assert!(answer.contains("MSA|AE|M7") && answer.contains(&format!("ERR||{place}|102")), "{answer}");
     }

@@ -161,8 +161,7 @@ pub fn check(
         let alternatives = match findings.iter().any(serious) {
             false => Vec::new(),
             true => {
-                let beside: Vec<&Medication> =
-                    others().map(|(_, other)| other).chain(&suggested).collect();
+                let beside: Vec<&Medication> = others().map(|(_, other)| other).chain(&suggested).collect();
                 alternatives(snapshot, &patient, &entries, &beside)
             }
         };

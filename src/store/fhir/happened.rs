@@ -40,7 +40,9 @@ pub(super) async fn compare(
     let mut entries: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (at, outcome) in settled.outcomes.iter().enumerate() {
         let name = outcome.location.as_ref().filter(|name| lasts(name) && name.len() <= 500);
-        if let Some(name) = name.filter(|_| HAPPENINGS.contains(&outcome.kind.as_str()) && outcome.error.is_none()) {
+        if let Some(name) =
+            name.filter(|_| HAPPENINGS.contains(&outcome.kind.as_str()) && outcome.error.is_none())
+        {
             entries.entry(name.clone()).or_default().push(at);
         }
     }
@@ -75,7 +77,9 @@ pub(super) async fn compare(
         let now: BTreeSet<&(String, Made)> = of.iter().filter_map(|at| made.get(at)).flatten().collect();
         let known = known.get(&name);
         let user_id = now.first().map(|(user, _)| user.clone());
-        let Some(user_id) = user_id.or_else(|| known.and_then(|known| known.user_id.clone())) else { continue };
+        let Some(user_id) = user_id.or_else(|| known.and_then(|known| known.user_id.clone())) else {
+            continue;
+        };
         if let Some((other, known)) = known.and_then(|known| Some((known.user_id.clone()?, known))) {
             let stays = |made: &Made| now.iter().any(|(user, own)| *user == other && own == made);
             let gone = before(known).into_iter().filter(|made| !stays(made));

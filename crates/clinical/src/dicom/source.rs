@@ -309,6 +309,9 @@ mod tests {
         assert_eq!(of(tags::PATIENT_ID, b"  p1 \0").unwrap().patient_id, "p1");
         assert_eq!(of(tags::PATIENT_ID, b"").unwrap().patient_id, "");
         let spaced = of(tags::STUDY, b" 1.2.4").unwrap();
-        assert_eq!((spaced.study.as_str(), spaced.about.get(tags::STUDY).as_deref()), ("1.2.4", Some("1.2.4")));
+        assert_eq!(
+            (spaced.study.as_str(), spaced.about.get(tags::STUDY).as_deref()),
+            ("1.2.4", Some("1.2.4"))
+        );
     }
 }

@@ -338,7 +338,9 @@ fn issue_severity(one: &RuledOut<'_>) -> Option<&'static str> {
     let about = one.reason.split(':').next().unwrap_or_default();
     match (one.severity, about) {
         (Some("caution"), _) | (None, "duplicate therapy") => Some("moderate"),
-        (Some(_), _) | (None, "allergy" | "condition" | "interaction" | "pregnancy" | "age" | "sex") => Some("high"),
+        (Some(_), _) | (None, "allergy" | "condition" | "interaction" | "pregnancy" | "age" | "sex") => {
+            Some("high")
+        }
         (None, _) => None,
     }
 }

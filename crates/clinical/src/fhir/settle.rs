@@ -318,7 +318,9 @@ impl Settled {
         let said =
             said.flat_map(|person| person.statements.iter().map(|said| said.entry).chain(person.patient));
         let happened = self.interactions.iter().zip(&self.happened);
-        let happened = happened.filter(|(one, _)| one.user_id == user_id).flat_map(|(_, entries)| entries.iter().copied());
+        let happened = happened
+            .filter(|(one, _)| one.user_id == user_id)
+            .flat_map(|(_, entries)| entries.iter().copied());
         let entries: BTreeSet<usize> = said.chain(happened).collect();
         for entry in entries {
             let outcome = &mut self.outcomes[entry];

@@ -224,7 +224,8 @@ mod tests {
 
     #[test]
     fn a_control_character_is_told_by_its_place_and_a_line_feed_begins_no_segment() {
-        let text = "MSH|^~\\&|ADT|WARD|||20260301||ADT^A01|7|P|2.5.1\rPID|1||p1^^^H^MR||Doe\rNTE|1||one\n\ttwo\r";
+        let text =
+            "MSH|^~\\&|ADT|WARD|||20260301||ADT^A01|7|P|2.5.1\rPID|1||p1^^^H^MR||Doe\rNTE|1||one\n\ttwo\r";
         assert_eq!(Message::read(text).unwrap().without_controls(), Ok(()));
         for (from, to, place) in [
             ("p1", "p\u{1}1", "PID-3"),
