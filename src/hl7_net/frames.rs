@@ -50,8 +50,9 @@ pub async fn read(
                 message.extend_from_slice(&bytes[..used]);
                 if message[from..].ends_with(&END) {
                     message.truncate(message.len() - END.len());
+                    let fits = message.len() <= most;
                     stream.consume(used);
-                    return Ok(true);
+                    return if fits { Ok(true) } else { Err(too_long()) };
                 }
                 used
             }
@@ -59,9 +60,13 @@ pub async fn read(
         stream.consume(used);
         block.passed += used;
         if block.passed > most {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "a message is longer than is accepted"));
+            return Err(too_long());
         }
     }
+}
+
+fn too_long() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "a message is longer than is accepted")
 }
 
 /// A message in its frame.
