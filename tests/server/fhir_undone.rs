@@ -96,3 +96,21 @@ async fn an_older_version_brings_back_nothing() {
         assert_eq!(events(&server, "ann").await, ["visit"]);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_with_a_control_character_is_refused_over_both_databases() {
+    for (server, _database) in on_both().await {
+        let bad = "a\u{0}b";
+        for resource in [
+            with(visit("ann"), "id", json!(bad)),
+            with(order("ann", "active"), "id", json!(bad)),
+            json!({"resourceType": "Medication", "id": bad, "code": {"text": "warfarin"}}),
+        ] {
+            let response =
+                send(&server, &bundle("transaction", &[patient("ann"), hospital(), resource])).await;
+            assert_eq!(response.status(), 422);
+            let outcome: Value = response.json().await.unwrap();
+            assert!(outcome.to_string().contains(".id: must have no control character"), "{outcome}");
+        }
+    }
+}

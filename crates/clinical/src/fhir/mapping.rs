@@ -87,6 +87,11 @@ struct Mapping<'a> {
 impl<'a> Mapping<'a> {
     fn entry(&mut self, number: usize, entry: &'a Entry) -> Result<(), FhirError> {
         let resource = entry.resource.as_ref().map_err(Clone::clone)?;
+        // What is known of a resource is kept by its id, and no database is to be asked for a NUL.
+        if id_of(entry).is_some_and(|id| id.chars().any(char::is_control)) {
+            let detail = "must have no control character";
+            return Err(FhirError::at(number, format!("{}.id", entry.kind), "value", detail));
+        }
         if self.index.older(number) {
             if self.bundle.kind == BundleKind::Transaction || self.index.stranger(number) {
                 let detail = "another resource of the same type and id is in the Bundle, or the same twice";
