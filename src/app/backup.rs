@@ -183,18 +183,21 @@ async fn copy_in(url: &str, file: &Path, key: Option<&AuditKey>, unsealed: bool)
     // Opening a database may change its file, and one from before is brought up to date.
     let partial = beside(path.as_deref().unwrap_or(file), ".partial");
     clear(&partial)?;
-    let opened = seal::open(file, &partial, key);
-    match opened {
-        Err(error) if unsealed => eprintln!("restored without a seal: {error:#}"),
-        opened => opened.with_context(|| {
-            let _ = clear(&partial);
-            file.display().to_string()
-        })?,
+    let wrong = seal::open(file, &partial, key).with_context(|| file.display().to_string())?;
+    if let Some(wrong) = wrong.filter(|_| !unsealed) {
+        clear(&partial)?;
+        bail!("{}: {wrong}; --unsealed restores it all the same", file.display());
     }
-    let expected = checked(&partial).await.inspect_err(|_| {
-        let _ = clear(&partial);
-    });
-    let expected = expected.with_context(|| file.display().to_string())?;
+    if let Some(wrong) = wrong {
+        eprintln!("restored without a seal: {wrong}");
+    }
+    let expected = match checked(&partial).await {
+        Ok(expected) => expected,
+        Err(error) => {
+            clear(&partial)?;
+            return Err(error).with_context(|| file.display().to_string());
+        }
+    };
     if let Some(path) = path {
         fs::rename(&partial, &path)?;
         clear(&partial)?;

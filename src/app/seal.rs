@@ -11,7 +11,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -60,12 +60,12 @@ pub(super) fn close(file: &Path, key: Option<&AuditKey>) -> Result<()> {
     Ok(())
 }
 
-/// Copies what was sealed into a new file that its owner alone may read. It is there also after an error about the seal.
+/// Copies what was sealed into a new file that its owner alone may read, and says what is wrong with the seal: there is
+/// none, or it does not fit the bytes before it, or is not signed by the key, if there is one.
 ///
 /// # Errors
-/// A file that cannot be read or written; no seal, or one that does not fit the bytes before it or is not signed by the
-/// key, if there is one.
-pub(super) fn open(file: &Path, into: &Path, key: Option<&AuditKey>) -> Result<()> {
+/// A file that cannot be read or written.
+pub(super) fn open(file: &Path, into: &Path, key: Option<&AuditKey>) -> Result<Option<&'static str>> {
     let mut from = File::open(file)?;
     let found = find(&mut from)?;
     let mut copy = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(into)?;
@@ -78,25 +78,17 @@ pub(super) fn open(file: &Path, into: &Path, key: Option<&AuditKey>) -> Result<(
     })?;
     copy.sync_all()?;
     let Some((_, seal)) = found else {
-        bail!(
-            "the back-up has no seal at its end: it broke off, or is from a version without seals; --unsealed takes it as \
-             it is"
-        );
+        return Ok(Some("it has no seal at its end: it broke off, or is from a version without seals"));
     };
-    ensure!(
-        (seal.bytes, seal.sha256.as_str()) == (bytes, hex::encode(digest.finalize()).as_str()),
-        "the back-up is not as it was written: what it holds does not fit the digest of its seal"
-    );
-    match (key, &seal.signature) {
-        (None, _) => Ok(()),
-        (Some(key), Some(signature)) if is_signed(&key.public(), &seal.text(), signature) => Ok(()),
-        (Some(_), Some(_)) => {
-            bail!("the back-up is not signed by the secret of --audit-key-file, but by another")
-        }
-        (Some(_), None) => {
-            bail!("the back-up is not signed: it was made without --audit-key-file, or changed")
-        }
+    if (seal.bytes, seal.sha256.as_str()) != (bytes, hex::encode(digest.finalize()).as_str()) {
+        return Ok(Some("it is not as it was written: what it holds does not fit the digest of its seal"));
     }
+    Ok(match (key, &seal.signature) {
+        (None, _) => None,
+        (Some(key), Some(signature)) if is_signed(&key.public(), &seal.text(), signature) => None,
+        (Some(_), Some(_)) => Some("it is not signed by the secret of --audit-key-file, but by another"),
+        (Some(_), None) => Some("it is not signed: it was made without --audit-key-file, or changed"),
+    })
 }
 
 /// The seal at the end of a file, and where its line begins.
