@@ -46,7 +46,7 @@ pub(super) fn sqlite_trigger(name: &str) -> Option<&'static str> {
 
 /// The body that the migrations of Postgres give this function in the end.
 pub(super) fn postgres_function(name: &str) -> Option<&'static str> {
-    last(POSTGRES, &format!("FUNCTION {name}()")).and_then(|sql| sql.split("$$").nth(1))
+    last(POSTGRES, &format!("FUNCTION {name}() RETURNS")).and_then(|sql| sql.split("$$").nth(1))
 }
 
 /// The migrations' text from where these words stand for the last time.
