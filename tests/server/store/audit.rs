@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use medserve::store::audit::verify::{export, verify, verify_export};
+use medserve::store::audit::export::{export, verify_export};
+use medserve::store::audit::verify::verify;
 use medserve::store::{AuditKey, AuditQuery, AuditRow, Naming};
 
 use super::database::Database;
@@ -11,11 +12,11 @@ use super::on_both;
 
 const DAY_MS: i64 = 86_400_000;
 
-fn now() -> i64 {
+pub(super) fn now() -> i64 {
     recommend::clock::now()
 }
 
-fn key() -> AuditKey {
+pub(super) fn key() -> AuditKey {
     AuditKey::new([7; 32], Naming::Pseudonym)
 }
 
@@ -23,7 +24,7 @@ fn page(before: Option<i64>, limit: u32) -> AuditQuery {
     AuditQuery { before, person: None, limit }
 }
 
-fn row(sequence: i64, time: i64) -> AuditRow {
+pub(super) fn row(sequence: i64, time: i64) -> AuditRow {
     AuditRow {
         run: 7,
         sequence,
@@ -197,7 +198,7 @@ async fn nobody_changes_a_row_or_takes_a_new_one_away(database: Database) {
 }
 
 /// Switches the triggers off, as somebody may who owns the database.
-async fn as_owner(database: &Database, sql: &str) {
+pub(super) async fn as_owner(database: &Database, sql: &str) {
     match database.is_postgres() {
         true => {
             let sql = format!(
