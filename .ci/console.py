@@ -15,6 +15,7 @@ from selenium.webdriver.common.keys import Keys
 
 from browser import start
 from console_images import late, previews, replaced
+from console_kept import chinese, kept
 from console_page import Page, Server, csv_rows, png, put
 
 PAGES = ["images", "notes", "people", "cases", "models", "operations", "audit"]
@@ -207,6 +208,9 @@ def people(page, folder):
     assert page.browser.execute_script("return window.ran") is None, "markup was run"
     page.open("people/nobody-of-this-name")
     page.until("[role=alert]", "nobody-of-this-name")
+    # A browser would ask for something else.
+    page.open("people/..")
+    page.until("main [role=alert]", "takes it out of an address")
 
 
 def cases(page, folder):
@@ -241,7 +245,15 @@ def models(page, folder):
     page.open("models/pneumonia")
     name, text = page.saved("#report")
     assert name == "pneumonia-1.html" and "How pneumonia was trained" in text
-    page.click("#repository [data-act=unload][data-model=department-zh]")
+    # Others notice that a model is gone: it is asked for first.
+    unload = "#repository [data-act=unload][data-model=department-zh]"
+    page.click(unload)
+    assert "department-zh" in page.text("dialog")
+    page.click("#confirm-no")
+    page.wait.until(lambda _: not page.all("dialog"))
+    assert page.all(unload), "it was taken out of service all the same"
+    page.click(unload)
+    page.click("#confirm-yes")
     page.one("#repository [data-act=load][data-model=department-zh]")
     page.click("#repository [data-act=load][data-model=department-zh]")
     page.one("#repository [data-act=unload][data-model=department-zh]")
@@ -291,6 +303,19 @@ def audit(page, folder):
     page.wait.until(lambda _: page.all("#audit tbody tr") and all("recommendations" in text for text in page.texts("#audit tbody tr")))
     page.click("#audit tbody summary")
     page.until("#audit tbody details", "input_sha256")
+    # A time: nothing is from before this server was there, and what the filter holds is saved whole, also what was not read.
+    set_to = "const [id, value] = arguments, one = document.getElementById(id); one.value = value; one.dispatchEvent(new Event('change'))"
+    page.browser.execute_script(set_to, "audit-to", "2024-02-29T08:00")
+    page.until("#audit", "Nothing fits")
+    page.browser.execute_script(set_to, "audit-to", "")
+    page.browser.execute_script(set_to, "audit-person", "")
+    page.browser.execute_script(set_to, "audit-from", "2024-02-29T08:00")
+    page.browser.execute_script(choose, "")
+    page.wait.until(lambda _: page.all("#audit tbody tr") and page.all("#audit .row button"))
+    shown = len(page.all("#audit tbody tr"))
+    name, text = page.saved("#audit-csv")
+    numbers = [int(row[0]) for row in list(csv_rows(text))[1:]]
+    assert numbers == list(range(numbers[0], 0, -1)) and len(numbers) > shown, (shown, len(numbers))
 
 
 def accessible(page, axe, place):
@@ -409,7 +434,7 @@ def main():
         page.ready("images")
         assert "key=" not in browser.current_url, "the key stays in the address"
         assert browser.execute_script("return JSON.stringify(localStorage)").find(server.key) < 0
-        for act in [images, previews, late, notes, people, cases, models, operations, audit, replaced]:
+        for act in [images, previews, late, notes, people, cases, models, operations, audit, replaced, kept, chinese]:
             began = time.monotonic()
             act(page, folder)
             quiet(page, server.url)
