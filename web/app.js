@@ -59,6 +59,9 @@ function frame() {
       h("p.fine", t("disclaimer")),
       h("p.fine", h("a", { href: "/docs" }, "API"), limits().version ? ` · ${limits().version}` : "")));
   if (focused) document.getElementById(focused)?.focus();
+  // On a phone the pages are a line that may be longer than the screen.
+  const nav = side.querySelector("nav"), current = nav.querySelector("[aria-current]");
+  if (current) nav.scrollLeft = current.offsetLeft - nav.offsetLeft - 40;
 }
 
 function turnTheme() {
