@@ -18,6 +18,15 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 
+# As `train --report` writes one, with markup that a folder's name may bring.
+REPORT = """<!doctype html><html lang="en"><body><h1>How pneumonia was trained</h1><p onclick="window.ran=1">Odd <b>words</b></p>
+<img src=x onerror="window.ran=1"><script>window.ran=1</script><iframe src="/docs"></iframe>
+<div class="plots"><svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 20 10"><title>Reliability</title><path d="M0 9L20 1" stroke="red"/></svg></div>
+<table><tr><th></th><th>normal</th></tr><tr><td>normal</td><td style="background:rgba(31,98,168,0.40)">7</td></tr></table>
+<div class="wrong"><figure><img alt="" src="data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg==">
+<figcaption>pneumonia (0.93), right is normal</figcaption></figure></div></body></html>"""
+
+
 class Server:
     """A server of its own, on a port that it has again after a restart."""
 
@@ -29,7 +38,7 @@ class Server:
         for model in (Path.cwd() / "models").iterdir():
             if model.name == "pneumonia":
                 shutil.copytree(model, self.models / model.name)
-                (self.models / model.name / "1" / "report.html").write_text("<h1>How pneumonia was trained</h1>")
+                (self.models / model.name / "1" / "report.html").write_text(REPORT)
             else:
                 (self.models / model.name).symlink_to(model)
 
