@@ -123,7 +123,16 @@ async fn the_audit_is_paged_and_for_administrators() {
     assert_eq!(numbers(&page(&server, "?limit=3&before=3").await), [2, 1]);
     let ward = Client::new().get(server.at("/v1/audit")).bearer_auth(WARD).send().await.unwrap();
     assert_eq!(ward.status(), 403);
-    for bad in ["?limit=0", "?limit=1001", "?before=x", "?surprise=1"] {
+    // A time before and a time after all of them.
+    assert_eq!(
+        numbers(&page(&server, "?limit=3&before=3&from=2024-02-29&to=9999-01-01T00:00:00Z").await),
+        [2, 1]
+    );
+    assert_eq!(page(&server, "?to=2024-02-29").await["rows"], json!([]));
+    let turned = "?from=2024-03-01&to=2024-02-29";
+    for bad in
+        ["?limit=0", "?limit=1001", "?before=x", "?surprise=1", "?from=yesterday", "?to=12345678", turned]
+    {
         let request = Client::new().get(server.at(&format!("/v1/audit{bad}"))).bearer_auth(ADMIN);
         assert_eq!(request.send().await.unwrap().status(), 400, "{bad}");
     }

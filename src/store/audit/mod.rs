@@ -150,6 +150,10 @@ pub struct AuditQuery {
     pub before: Option<i64>,
     /// Those that concern this person, by the name that the audit has for it.
     pub person: Option<String>,
+    /// Those answered then or later, in milliseconds since 1970.
+    pub from: Option<Millis>,
+    /// Those answered before then.
+    pub to: Option<Millis>,
     /// At most so many.
     pub limit: u32,
 }

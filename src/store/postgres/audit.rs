@@ -99,12 +99,16 @@ impl PostgresStore {
         };
         let sql = format!(
             "SELECT {COLUMNS} FROM {from} AND ($1::bigint IS NULL OR {number} < $1)
+                 AND ($4::bigint IS NULL OR a.time >= to_timestamp($4 / 1000.0))
+                 AND ($5::bigint IS NULL OR a.time < to_timestamp($5 / 1000.0))
              ORDER BY {number} DESC LIMIT $2"
         );
         sqlx::query_as::<_, AuditColumns>(AssertSqlSafe(sql))
             .bind(query.before)
             .bind(i64::from(query.limit))
             .bind(query.person.as_deref())
+            .bind(query.from)
+            .bind(query.to)
             .fetch_all(&self.pool)
             .await?
             .into_iter()

@@ -103,10 +103,13 @@ impl SqliteStore {
         let sql = match query.person {
             Some(_) => {
                 "SELECT a.* FROM audit_people p JOIN audit a ON a.number = p.number
-                 WHERE p.person = ?3 AND (?1 IS NULL OR p.number < ?1) ORDER BY p.number DESC LIMIT ?2"
+                 WHERE p.person = ?3 AND (?1 IS NULL OR p.number < ?1)
+                     AND (?4 IS NULL OR a.time >= ?4) AND (?5 IS NULL OR a.time < ?5)
+                 ORDER BY p.number DESC LIMIT ?2"
             }
             None => {
                 "SELECT * FROM audit WHERE ?3 IS NULL AND (?1 IS NULL OR number < ?1)
+                     AND (?4 IS NULL OR time >= ?4) AND (?5 IS NULL OR time < ?5)
                  ORDER BY number DESC LIMIT ?2"
             }
         };
@@ -114,6 +117,8 @@ impl SqliteStore {
             .bind(query.before)
             .bind(query.limit)
             .bind(query.person.as_deref())
+            .bind(query.from)
+            .bind(query.to)
             .fetch_all(&self.pool)
             .await?
             .into_iter()
