@@ -80,6 +80,9 @@ fn a_list_is_denied_to_its_end_and_no_further() {
         ("She doesn't have asthma", "asthma", "d"),
         ("Patient has NO rash", "rash", "d"),
         ("DENIES FEVER. NO RASH", "RASH", "d"),
+        ("Tremor, no seizures, and nephrotoxicity", "seizures", "d"),
+        ("Tremor, no seizures, and nephrotoxicity", "nephrotoxicity", ""),
+        ("Cough, no fever, chills or rash", "rash", "d"),
         ("NO donors lowered hypertension", "hypertension", ""),
         ("Inhibition of NO caused hypertension", "hypertension", ""),
     ]);
@@ -103,6 +106,8 @@ fn what_stands_behind_a_name_denies_it() {
         ("Rash present, fever absent", "fever", "d"),
         ("fever, chills and rash were absent", "fever", "d"),
         ("Negative for pneumonia", "pneumonia", "d"),
+        ("Vancomycin-induced red man syndrome was ruled out", "red man syndrome", "d"),
+        ("Vancomycin-induced red man syndrome was ruled out", "Vancomycin", ""),
         ("Pneumonia was ruled out, fever went on", "fever", ""),
     ]);
 }
@@ -204,6 +209,8 @@ fn a_name_is_freed_of_the_words_that_deny_it() {
         ("no nausea or vomiting", vec!["nausea or vomiting"]),
         ("denies rash and itching", vec!["rash and itching"]),
         ("fever, denies rash", vec!["fever", "rash"]),
+        ("tremor, no seizures, and ataxia", vec!["tremor", "seizures", "ataxia"]),
+        ("chest pain ? pneumonia", vec!["chest pain", "pneumonia"]),
         ("rash absent", vec!["rash"]),
         ("diabetes in her mother", vec!["diabetes"]),
         ("history of chronic hepatitis", vec!["chronic hepatitis"]),
@@ -224,6 +231,7 @@ fn a_name_is_freed_of_the_words_that_deny_it() {
     }
     // What is left in the name speaks of it; what was found with the cue and without it is as probable as both.
     assert_eq!(letters("possible vasculitis", "possible vasculitis"), "s");
+    assert_eq!(letters("Return if fever or vomiting", "Return if fever or vomiting"), "s");
     assert_eq!(letters("absence of the iris", "absence of the iris"), "");
     let document = Document::new("Then no rash", &Lexicons::default(), 99);
     let spans = [(1, 3), (2, 3)].map(|(start, end)| (Span { start, end, label: 0 }, 0.25));

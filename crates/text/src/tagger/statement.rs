@@ -60,6 +60,8 @@ enum Kind {
     Colon,
     Semicolon,
     Turns,
+    /// Ties a drug to what it did: nothing behind that speaks of the drug.
+    Ties,
     Resumes,
     Returns,
     Patient,
@@ -126,9 +128,14 @@ impl Statement {
                 {
                     rest.start = at.end;
                 }
-                Way::Ahead if inside && cue.parts => {
+                Way::Ahead | Way::Next if inside && cue.parts => {
                     parts.push(rest.start..at.start);
                     rest.start = at.end;
+                    let next = (rest.start..rest.end).find(|place| self.ends_member(cue, *place));
+                    if let Some(next) = next {
+                        parts.push(rest.start..next);
+                        rest.start = next;
+                    }
                 }
                 Way::Back | Way::Near | Way::List
                     if inside && at.end == rest.end && rest.start < at.start =>
@@ -203,7 +210,8 @@ impl Statement {
         let follows = at > 0 && !apart[at] && self.kinds[at - 1] != Kind::Open;
         let last = at + 1 == apart.len();
         if !follows && !last {
-            self.add(at..at + 1, Says::SUPPOSED, Way::Next);
+            let parts = at > 0 && apart[at];
+            self.cues.push(Cue { at: at..at + 1, says: Says::SUPPOSED, way: Way::Next, parts });
         }
         if at > 0 && (follows || last) {
             self.add(at..at + 1, Says::SUPPOSED, Way::Near);
@@ -253,8 +261,12 @@ impl Statement {
         let (start, end) = (cue.at.start, cue.at.end);
         match cue.way {
             Way::Ahead | Way::Next | Way::Begins if end <= span.start => self.goes_on(cue, span.start),
-            // It was left in the name: "possible pneumonia".
-            Way::Ahead | Way::Next => start == span.start,
+            // It was left in the name, at its beginning or near it: "possible pneumonia", "return if fever".
+            Way::Ahead | Way::Next => {
+                start < span.end
+                    && start <= span.start + 2
+                    && (start == span.start || cue.says == Says::SUPPOSED)
+            }
             Way::Begins => false,
             _ if start < span.end => false,
             _ => {
@@ -265,7 +277,8 @@ impl Statement {
                     self.cues.iter().any(|other| span.end <= other.at.start && other.at.start < start);
                 let words =
                     gap.iter().filter(|kind| !matches!(kind, Kind::Mark | Kind::Open | Kind::Comma)).count();
-                let ends = |kind: &Kind| matches!(kind, Kind::Colon | Kind::Semicolon | Kind::Turns);
+                let ends =
+                    |kind: &Kind| matches!(kind, Kind::Colon | Kind::Semicolon | Kind::Turns | Kind::Ties);
                 let over = match cue.way {
                     Way::Near => marks(gap),
                     Way::List => marks(gap) || listed,
@@ -287,7 +300,7 @@ impl Statement {
             let first = at == cue.at.end;
             let behind = !first && matches!(self.kinds[at - 1], Kind::Comma | Kind::And);
             let ends = match self.kinds[at] {
-                Kind::Comma => cue.way == Way::Next,
+                Kind::Comma => cue.way == Way::Next || self.ends_member(cue, at),
                 Kind::Semicolon => true,
                 Kind::Colon => !first && self.kinds[at - 1] != Kind::Person,
                 Kind::Turns => !relative,
@@ -296,7 +309,7 @@ impl Statement {
                 Kind::Patient => !first && (of_family || past || listed),
                 Kind::Pronoun => !first && (behind || past),
                 Kind::Person => behind && cue.says != Says::FAMILY,
-                Kind::Word | Kind::Mark | Kind::Open | Kind::And => false,
+                Kind::Word | Kind::Mark | Kind::Open | Kind::And | Kind::Ties => false,
             };
             match self.kinds[at] {
                 Kind::Comma | Kind::And => (words, listed) = (0, true),
@@ -310,6 +323,13 @@ impl Statement {
         true
     }
 
+    /// Whether a list that a cue is in the midst of goes on at `at` with what the cue does not speak of: "tremor, no seizures,
+    /// and ataxia".
+    fn ends_member(&self, cue: &Cue, at: usize) -> bool {
+        let within = cue.parts && cue.at.start > 0 && self.kinds[cue.at.start - 1] == Kind::Comma;
+        within && self.kinds[at] == Kind::Comma && self.kinds.get(at + 1) == Some(&Kind::And)
+    }
+
     /// Whether a cue that a name begins with is no part of it. Words such as "possible" are left where they are: those who
     /// mark names leave them too.
     fn is_no_part(&self, cue: &Cue) -> bool {
@@ -319,7 +339,10 @@ impl Statement {
     /// A part of a name without what joined it to the rest.
     fn stripped(&self, mut part: Range<usize>) -> Option<Range<usize>> {
         let joins = |at: usize| {
-            !matches!(self.kinds[at], Kind::Word | Kind::Mark | Kind::Person | Kind::Patient | Kind::Resumes)
+            !matches!(
+                self.kinds[at],
+                Kind::Word | Kind::Mark | Kind::Ties | Kind::Person | Kind::Patient | Kind::Resumes
+            )
         };
         while part.start < part.end && joins(part.start) {
             part.start += 1;
@@ -339,6 +362,7 @@ fn plain(lower: &str) -> Kind {
         ":" | "：" => Kind::Colon,
         ";" | "；" => Kind::Semicolon,
         "(" | "[" | "-" | "–" | "—" | "." | "?" | "*" | "•" => Kind::Open,
+        "induced" | "related" | "associated" => Kind::Ties,
         _ if lower.starts_with(char::is_alphanumeric) => Kind::Word,
         _ => Kind::Mark,
     }
