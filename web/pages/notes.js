@@ -192,11 +192,14 @@ function shown(model, record, result) {
     h("p.soft.small.gap", t("notes.read", { tokens: number(result.tokens) }), result.truncated ? ` ${t("notes.truncated")}` : ""));
 }
 
+const ENTITY = ["id", "label", "start", "end", "text", "probability", "negated", "speculated", "historical", "subject"];
+
 function extraction(note, result) {
-  const spans = result.entities.map((one) => ({ ...one, note: told(one.label), denied: one.negated }));
-  const text = new Map(result.entities.map((one) => [one.id, one.text])), denied = new Set(result.entities.filter((one) => one.negated).map((one) => one.id));
+  const said = (one) => [one.speculated && "speculated", one.historical && "historical", one.subject !== "patient" && one.subject].filter(Boolean).map((name) => t(`said.${name}`));
+  const spans = result.entities.map((one) => ({ ...one, note: [told(one.label), ...said(one)].join(" · "), denied: one.negated }));
+  const text = new Map(result.entities.map((one) => [one.id, one.text]));
   return h("div.sheet", { id: "answer" }, h("h3", t("entities")), marked(note, spans),
-    result.relations?.length ? h("div.gap", h("h3", t("relations")), h("ul", result.relations.map((one) => h("li", isolated(text.get(one.from) ?? one.from), ` – ${told(one.label.replaceAll("_", " "))} – `, isolated(text.get(one.to) ?? one.to), " ", h("span.soft", percent(one.probability)), denied.has(one.from) || denied.has(one.to) ? [" ", h("span.tag.warn", t("denied"))] : null)))) : null,
-    h("div.row.gap", h("button", { type: "button", on: { click: () => save("entities.csv", write([["id", "label", "start", "end", "text", "probability", "negated"], ...result.entities.map((one) => [one.id, one.label, one.start, one.end, one.text, one.probability, one.negated])])) } }, t("download.csv"))));
+    result.relations?.length ? h("div.gap", h("h3", t("relations")), h("ul", result.relations.map((one) => h("li", isolated(text.get(one.from) ?? one.from), ` – ${told(one.label.replaceAll("_", " "))} – `, isolated(text.get(one.to) ?? one.to), " ", h("span.soft", percent(one.probability)), one.negated ? [" ", h("span.tag.warn", t("denied"))] : null)))) : null,
+    h("div.row.gap", h("button", { type: "button", on: { click: () => save("entities.csv", write([ENTITY, ...result.entities.map((one) => ENTITY.map((name) => one[name]))])) } }, t("download.csv"))));
 }
 
