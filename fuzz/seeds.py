@@ -1,13 +1,16 @@
 """Writes the seeds, fuzz/seeds/<target>/: small and sound inputs for the fuzzers to break.
 
-Needs numpy, pillow and pydicom. The same seeds come out of every run.
+Needs numpy, pillow, pydicom and imagecodecs. The same seeds come out of every run; `message_seeds.py` writes those of
+messages, imports and weights.
 """
 
 import io
 import json
 import pathlib
 import struct
+import zlib
 
+import imagecodecs
 import numpy as np
 import pydicom
 from PIL import Image
@@ -125,9 +128,49 @@ def packages():
     put("package", "bag", struct.pack("<I", len(triage)) + triage + weights)
 
 
+def codecs():
+    def put_frame(name, syntax, kind, array, frame):
+        put("codec", name, bytes([syntax, kind, *array.shape[:2]]) + frame)
+
+    # As codecs.rs has them: the places of the transfer syntaxes, and the bits of the kind of samples.
+    rle, baseline, extended, lossless, ls, jpeg2000, throughput, deflated, plain = range(9)
+    colour, words, twelve = 1, 2, 32
+    x, y = np.meshgrid(np.arange(16), np.arange(12))
+    gray = (x * 9 + y * 5 + random.integers(0, 8, x.shape)).astype(np.uint8)
+    red = np.stack([gray, gray[::-1], gray[:, ::-1]], axis=2)
+    deep = (gray.astype(np.uint16) * 16) % 4096
+    for name, array, kind in (("gray", gray, 0), ("colour", red, colour), ("deep", deep, words | twelve)):
+        if array.itemsize == 1:
+            put_frame(f"baseline-{name}", baseline, kind, array, imagecodecs.jpeg8_encode(array, level=80))
+            progressive = encoded(array, "JPEG", progressive=True, quality=80)
+            put_frame(f"progressive-{name}", extended, kind, array, progressive)
+        if array.ndim == 2:
+            precision = 8 * array.itemsize
+            frame = imagecodecs.ljpeg_encode(array, bitspersample=precision)
+            put_frame(f"lossless-{name}", lossless, kind & ~twelve, array, frame)
+        put_frame(f"ls-{name}", ls, kind, array, imagecodecs.jpegls_encode(array))
+        put_frame(f"ls-near-{name}", ls, kind, array, imagecodecs.jpegls_encode(array, level=3))
+        for way, options in (("", {"reversible": True, "level": 0}), ("-lossy", {"reversible": False, "level": 40})):
+            frame = imagecodecs.jpeg2k_encode(array, codecformat="j2k", **options)
+            put_frame(f"jpeg2000{way}-{name}", jpeg2000, kind & ~twelve, array, frame)
+        frame = imagecodecs.htj2k_encode(array, reversible=True)
+        put_frame(f"throughput-{name}", throughput, kind & ~twelve, array, frame)
+        native = array.tobytes()
+        compressor = zlib.compressobj(9, zlib.DEFLATED, -15)
+        put_frame(f"deflated-{name}", deflated, kind, array, compressor.compress(native) + compressor.flush())
+        put_frame(f"plain-{name}", plain, kind, array, native)
+    segment = b"".join(bytes([255 & (1 - 16), row]) for row in range(12))
+    put_frame("rle-gray", rle, 0, gray, struct.pack("<16I", 1, 64, *[0] * 14) + segment)
+    literal = b"".join(bytes([15]) + bytes(line) for line in gray)
+    put_frame("rle-literal", rle, 0, gray, struct.pack("<16I", 1, 64, *[0] * 14) + literal)
+    three = struct.pack("<16I", 3, 64, 64 + len(segment), 64 + 2 * len(segment), *[0] * 12) + 3 * segment
+    put_frame("rle-colour", rle, colour, red, three)
+
+
 if __name__ == "__main__":
     images()
     records()
     requests()
     archives()
     packages()
+    codecs()
