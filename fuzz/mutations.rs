@@ -52,7 +52,7 @@ pub fn come_back(folder: &Path, target: &str, entry: fn(&[u8])) {
 }
 
 /// The files of a folder with their names, in order; none where there is no folder.
-fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
+pub fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let mut paths: Vec<_> = entries.map(|file| file.unwrap().path()).collect();
     paths.sort();

@@ -52,9 +52,15 @@ const SYNTAXES: [&str; 9] = [
 /// Of the kind the lowest bits say, from the lowest: colour, bits allocated (two bits: 8, 16, 1, 32), sign, planes one
 /// after the other, twelve of sixteen bits stored.
 pub fn codec(data: &[u8]) {
-    if let Some(([syntax, kind, rows, columns], frame)) = data.split_first_chunk() {
-        dicom(&wrapped(SYNTAXES[usize::from(*syntax) % SYNTAXES.len()], *kind, (*rows, *columns), frame));
+    if let Some(file) = around_frame(data) {
+        dicom(&file);
     }
+}
+
+/// The file that [`codec`] puts around a frame.
+pub fn around_frame(data: &[u8]) -> Option<Vec<u8>> {
+    let ([syntax, kind, rows, columns], frame) = data.split_first_chunk()?;
+    Some(wrapped(SYNTAXES[usize::from(*syntax) % SYNTAXES.len()], *kind, (*rows, *columns), frame))
 }
 
 fn wrapped(syntax: &str, kind: u8, (rows, columns): (u8, u8), frame: &[u8]) -> Vec<u8> {

@@ -36,6 +36,17 @@ fn compressed_frames_come_back() {
     come_back("codec", pictures::codec);
 }
 
+/// Or the codecs behind would hardly be reached. What a fuzzer found is named after it.
+#[test]
+fn the_frames_that_fuzzing_begins_with_are_sound() {
+    let seeds = mutations::files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/codec"));
+    for (name, seed) in seeds.iter().filter(|(name, _)| !name.contains("found-")) {
+        let file = pictures::around_frame(seed).unwrap();
+        let decoded = vision::decode(vision::Format::Dicom, &file, &vision::DecodeOptions::default());
+        assert!(decoded.is_ok(), "{name}: {decoded:?}");
+    }
+}
+
 #[test]
 fn records_come_back() {
     come_back("record", entries::record);
