@@ -18,11 +18,12 @@ use super::{fhir, oip};
 const SCHEME: &str = "bearer";
 
 /// The answers that many routes give. Each is one component of the document.
-const ANSWERS: [(&str, &str); 11] = [
+const ANSWERS: [(&str, &str); 12] = [
     ("400", "The header x-request-timeout, or another part of the request, is not valid"),
     ("401", "No known key or token"),
     ("403", "A key or token without the scope that this takes"),
     ("404", "There is no such thing"),
+    ("406", "FHIR alone is accepted, and this is not answered in FHIR"),
     ("408", "The body did not arrive in time"),
     ("413", "The body, or something in it, is too large"),
     ("415", "The body is compressed, or of a kind that is not accepted here"),
@@ -82,6 +83,9 @@ fn follows(method: &Method, path: &str, operation: &Operation) -> Vec<&'static s
     }
     if *method != Method::PUT && path.contains('{') {
         answers.push("404");
+    }
+    if fhir::never(path) {
+        answers.push("406");
     }
     if operation.request_body.is_some() {
         answers.extend(["408", "413", "415", "422"]);

@@ -1,7 +1,7 @@
 //! FHIR R4: `POST /fhir/R4` takes a batch or a transaction in, `GET /fhir/R4/metadata` says what can be
 //! done. Errors below `/fhir` are OperationOutcomes. And what the other routes need to answer in FHIR.
 
-use axum::extract::State;
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
@@ -32,6 +32,36 @@ pub fn asked(headers: &HeaderMap) -> bool {
     accepted.flat_map(|value| value.split(',')).any(|kind| {
         let kind = extract::media_type(kind);
         kind.eq_ignore_ascii_case(MEDIA_TYPE)
+    })
+}
+
+/// Routes below `/v1` that can answer in FHIR.
+const ANSWER_IN_FHIR: [&str; 4] = [
+    "/v1/images/classify",
+    "/v1/notes/classify",
+    "/v1/users/{user_id}/recommendations",
+    "/v1/models/{name}/card.json",
+];
+
+/// Whether a route's answers are never FHIR, so that who accepts nothing else gets 406.
+pub fn never(path: &str) -> bool {
+    path.starts_with("/v1/") && !ANSWER_IN_FHIR.contains(&path)
+}
+
+/// The problem of a request that accepts FHIR alone, on a route that cannot answer in it: nothing is done for an answer that
+/// its client could not read.
+pub fn refused(request: &Request) -> Option<Problem> {
+    let path = request.extensions().get::<MatchedPath>()?;
+    let headers = request.headers();
+    let mut kinds = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let alone = kinds
+        .all(|value| value.split(',').all(|kind| extract::media_type(kind).eq_ignore_ascii_case(MEDIA_TYPE)));
+    (alone && asked(headers) && never(path.as_str())).then(|| {
+        let detail = format!(
+            "this route does not answer in FHIR; its answer is application/json. In {MEDIA_TYPE} answer: {}",
+            ANSWER_IN_FHIR.join(", ")
+        );
+        Problem::new(StatusCode::NOT_ACCEPTABLE, detail)
     })
 }
 
@@ -173,6 +203,7 @@ pub async fn post(
         .iter()
         .map(|person| person.user_id.clone())
         .chain(settled.interactions.iter().map(|interaction| interaction.user_id.clone()))
+        .chain(settled.taken_back.iter().cloned())
         .collect();
     concerned.add(users.iter().cloned());
     let items: Vec<String> = settled.items.iter().map(|item| item.item_id.clone()).collect();

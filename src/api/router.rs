@@ -169,7 +169,7 @@ async fn seen(State(state): State<AppState>, request: Request, next: Next) -> Re
 async fn let_in(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let shared = state.clone();
     let handled = |request| async move {
-        match undeclared::refused(&request) {
+        match undeclared::refused(&request).or_else(|| fhir::refused(&request)) {
             Some(problem) => problem.into_response(),
             None => next.run(request).await,
         }

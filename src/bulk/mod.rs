@@ -140,7 +140,8 @@ async fn take(
         .iter()
         .map(|person| person.user_id.clone())
         .chain(settled.interactions.iter().map(|interaction| interaction.user_id.clone()))
-        .chain(back.erased.iter().chain(&back.changed).cloned())
+        .chain(settled.taken_back.iter().cloned())
+        .chain(back.erased.iter().chain(&back.changed).chain(&back.undone).cloned())
         .collect();
     let users: Vec<String> = users.into_iter().collect();
     let items: Vec<String> =
@@ -171,15 +172,16 @@ fn in_words(deletions: &Deletions, back: &TakenBack) -> String {
     if deletions.is_empty() {
         return String::new();
     }
-    let TakenBack { erased, changed, hidden } = back;
+    let TakenBack { erased, changed, hidden, undone, not_undone } = back;
     let mut words = format!(
-        "{} deletions: {} people erased, statements taken back of {}, {} items hidden",
+        "{} deletions: {} people erased, statements taken back of {}, interactions of {}, {} items hidden",
         deletions.len(),
         erased.len(),
         changed.len(),
+        undone.len(),
         hidden.len()
     );
-    for (kind, count) in &deletions.others {
+    for (kind, count) in deletions.others.iter().chain(not_undone) {
         words.push_str(&format!(", {count} {kind} not undone"));
     }
     words

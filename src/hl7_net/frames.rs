@@ -1,5 +1,6 @@
 //! MLLP (HL7, Minimal Lower Layer Protocol, release 1): a message between a vertical tab and a file separator with a
-//! carriage return.
+//! carriage return. Nothing else ends a block: a file separator or a vertical tab within it is part of the message, which
+//! is refused for it (`Message::without_controls`), so that no message is cut short and no two are taken for one.
 
 use std::io;
 
@@ -7,51 +8,70 @@ use clinical::hl7::Hl7Error;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt};
 
 const START: u8 = 0x0b;
-const END: u8 = 0x1c;
+const END: [u8; 2] = [0x1c, b'\r'];
 
-/// Reads a message of at most `most` bytes; `None` at the end. What stands before the start is passed over.
+/// A block as far as it has come.
+#[derive(Debug, Default)]
+pub struct Block {
+    /// What stands behind its start; `None` before that.
+    pub message: Option<Vec<u8>>,
+    passed: usize,
+}
+
+/// Reads a message of at most `most` bytes into `block`, from which it is to be taken; false at the end of the stream. What
+/// stands before the start is passed over.
 ///
 /// # Errors
 /// The connection broke, or the message is too long.
-pub async fn read(stream: &mut (impl AsyncBufRead + Unpin), most: usize) -> io::Result<Option<Vec<u8>>> {
-    let mut message: Option<Vec<u8>> = None;
-    let mut passed = 0;
+pub async fn read(
+    stream: &mut (impl AsyncBufRead + Unpin),
+    most: usize,
+    block: &mut Block,
+) -> io::Result<bool> {
+    *block = Block::default();
     loop {
         let bytes = stream.fill_buf().await?;
         if bytes.is_empty() {
-            return Ok(None);
+            return Ok(false);
         }
-        let (mut used, mut whole) = (0, false);
-        match &mut message {
+        let used = match &mut block.message {
             None => match bytes.iter().position(|byte| *byte == START) {
                 Some(place) => {
-                    used = place + 1;
-                    message = Some(Vec::new());
+                    block.message = Some(Vec::new());
+                    place + 1
                 }
-                None => used = bytes.len(),
+                None => bytes.len(),
             },
             Some(message) => {
-                let end = bytes.iter().position(|byte| *byte == END);
-                message.extend_from_slice(&bytes[..end.unwrap_or(bytes.len())]);
-                used += end.map_or(bytes.len(), |end| end + 1);
-                whole = end.is_some();
+                // The end may lie across two reads: its first byte is then the last that came before.
+                let from = message.len().saturating_sub(1);
+                let end = bytes.iter().position(|byte| *byte == END[1]);
+                let used = end.map_or(bytes.len(), |end| end + 1);
+                message.extend_from_slice(&bytes[..used]);
+                if message[from..].ends_with(&END) {
+                    message.truncate(message.len() - END.len());
+                    let fits = message.len() <= most;
+                    stream.consume(used);
+                    return if fits { Ok(true) } else { Err(too_long()) };
+                }
+                used
             }
-        }
+        };
         stream.consume(used);
-        passed += used;
-        if passed > most {
-            return Err(io::Error::other("a message is longer than is accepted"));
-        }
-        if whole {
-            // The carriage return behind it is passed over before the next start.
-            return Ok(message);
+        block.passed += used;
+        if block.passed > most {
+            return Err(too_long());
         }
     }
 }
 
+fn too_long() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "a message is longer than is accepted")
+}
+
 /// A message in its frame.
 pub fn framed(message: &str) -> Vec<u8> {
-    [&[START], message.as_bytes(), &[END, b'\r']].concat()
+    [&[START], message.as_bytes(), &END].concat()
 }
 
 /// The character sets that are read, by their names in table 0211 without marks: those of UTF-8, and those of Latin-1.
@@ -99,17 +119,35 @@ fn named(bytes: &[u8]) -> Option<String> {
 mod tests {
     use super::*;
 
+    /// Every message of a stream that comes in pieces of so many bytes, until it ends or breaks.
+    async fn all(stream: &[u8], piece: usize, most: usize) -> io::Result<Vec<Vec<u8>>> {
+        let mut stream = tokio::io::BufReader::with_capacity(piece, stream);
+        let (mut messages, mut block) = (Vec::new(), Block::default());
+        while read(&mut stream, most, &mut block).await? {
+            messages.extend(block.message.take());
+        }
+        Ok(messages)
+    }
+
     #[tokio::test]
     async fn messages_are_what_lies_in_frames() {
-        let mut two = [framed("MSH|a"), b"noise".to_vec(), framed("MSH|b")].concat();
+        let mut two = [framed("MSH|a"), b"noise".to_vec(), framed("MSH|b\rPID|\r")].concat();
         two.extend_from_slice(b"\x0bMSH|cut off");
-        let mut stream = &two[..];
-        assert_eq!(read(&mut stream, 100).await.unwrap().as_deref(), Some(&b"MSH|a"[..]));
-        assert_eq!(read(&mut stream, 100).await.unwrap().as_deref(), Some(&b"MSH|b"[..]));
-        assert_eq!(read(&mut stream, 100).await.unwrap(), None);
+        for piece in [1, 2, 3, 100] {
+            assert_eq!(all(&two, piece, 100).await.unwrap(), [&b"MSH|a"[..], b"MSH|b\rPID|\r"], "{piece}");
+        }
         let long = framed(&"x".repeat(101));
-        assert!(read(&mut &long[..], 100).await.is_err());
-        assert!(read(&mut &[b'x'; 200][..], 100).await.is_err(), "noise without an end");
+        assert!(all(&long, 1000, 100).await.is_err());
+        assert!(all(&[b'x'; 200], 1000, 100).await.is_err(), "noise without an end");
+    }
+
+    #[tokio::test]
+    async fn nothing_but_both_bytes_ends_a_block() {
+        let broken = b"\x0bMSH|a\x1cPID|1\r\x1c\x0bMSH|b\r\x1c\x1c\r";
+        for piece in [1, 2, 100] {
+            let read = all(&[&broken[..], &framed("MSH|c")].concat(), piece, 100).await.unwrap();
+            assert_eq!(read, [&b"MSH|a\x1cPID|1\r\x1c\x0bMSH|b\r\x1c"[..], b"MSH|c"], "{piece}");
+        }
     }
 
     #[test]

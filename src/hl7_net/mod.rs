@@ -7,6 +7,7 @@
 pub mod frames;
 mod send;
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,6 +26,7 @@ use crate::places::Places;
 use crate::store::AuditRow;
 use crate::store::audit::chain::request_digest;
 use crate::store::fhir::{BundleError, take_in};
+use frames::Block;
 use recommend::clock;
 
 pub use send::deliver;
@@ -82,23 +84,42 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
     peer: SocketAddr,
     number: &AtomicU64,
 ) {
+    let mut block = Block::default();
     loop {
-        let read = timeout(state.config.idle_timeout, frames::read(&mut stream, MOST)).await;
-        let Ok(Ok(Some(bytes))) = read else { return };
+        let read = timeout(state.config.idle_timeout, frames::read(&mut stream, MOST, &mut block)).await;
+        let broken = match read {
+            Ok(Ok(true)) => None,
+            Err(_) => Some("a block ends with the bytes 1C and 0D, and nothing more came"),
+            Ok(Err(error)) if error.kind() == ErrorKind::InvalidData => {
+                Some("a message is longer than is accepted")
+            }
+            Ok(_) => return,
+        };
+        // Who was silent from the start has sent nothing that could be answered.
+        let Some(bytes) = block.message.take() else { return };
         let id = format!("{}", number.fetch_add(1, Ordering::Relaxed) + 1);
-        let answer = answered(state, &bytes, peer, &id).await;
+        let answer = answered(state, &bytes, broken, peer, &id).await;
         let written =
             timeout(state.config.response_timeout, stream.write_all(&frames::framed(&answer))).await;
-        if !matches!(written, Ok(Ok(()))) || stream.flush().await.is_err() {
+        if !matches!(written, Ok(Ok(()))) || stream.flush().await.is_err() || broken.is_some() {
             return;
         }
     }
 }
 
-/// Takes a message in and says what became of it.
-async fn answered(state: &AppState, bytes: &[u8], peer: SocketAddr, id: &str) -> String {
+/// Takes a message in, unless its block is `broken`, and says what became of it.
+async fn answered(
+    state: &AppState,
+    bytes: &[u8],
+    broken: Option<&'static str>,
+    peer: SocketAddr,
+    id: &str,
+) -> String {
     let begun = Instant::now();
-    let text = frames::text(bytes);
+    let text = match broken {
+        Some(detail) => Err(Hl7Error::new("MSH", 207, detail)),
+        None => frames::text(bytes),
+    };
     // The header is read all the same, so that the refusal goes back to who sent it.
     let message = match &text {
         Ok(text) => Message::read(text),

@@ -89,7 +89,9 @@ async fn exchange(
     stream.write_all(&frames::framed(&message.message)).await?;
     stream.flush().await?;
     let unreached = |words: &str| SendError::Unreached(words.to_string());
-    let answer = frames::read(stream, MOST).await?;
+    let mut block = frames::Block::default();
+    let ended = frames::read(stream, MOST, &mut block).await?;
+    let answer = block.message.filter(|_| ended);
     let answer =
         answer.ok_or_else(|| unreached("the peer ended the connection without an acknowledgement"))?;
     let text = frames::text(&answer).ok();

@@ -1,9 +1,10 @@
 //! Taking a FHIR Bundle into a store: what it refers to is looked up, what it says is put beside what is
 //! stored, and all of it is written in one transaction.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use clinical::fhir::bundle::Bundle;
+use clinical::fhir::deletions::HAPPENINGS;
 use clinical::fhir::items::merge;
 use clinical::fhir::{
     BundleKind, Deletions, FhirError, Found, Settled, Wanted, map_with, medications_elsewhere,
@@ -13,6 +14,7 @@ use recommend::{FieldError, Item, Kind, Millis, Profile, SourceError, User};
 
 use super::{ItemQuery, Loaded, Store, StoreError};
 
+mod happened;
 mod known;
 
 /// Items read at once where one is looked for by an identifier.
@@ -88,6 +90,7 @@ pub async fn take_in(
             format!("the person's {} {}", error.pointer.trim_start_matches("/profile/"), error.detail);
         settled.leave_out(&user_id, &detail);
     }
+    let changes = happened::compare(store, bundle, &mut settled).await?;
     let ids: Vec<String> = settled.items.iter().map(|item| item.item_id.clone()).collect();
     let mut stored: HashMap<String, Item> = HashMap::new();
     for ids in ids.chunks(PAGE as usize) {
@@ -104,7 +107,9 @@ pub async fn take_in(
     load.items(&settled.items).await?;
     load.interactions(&settled.interactions).await?;
     let loaded = load.commit(None).await?;
+    settled.taken_back = changes.take_back(store).await?;
     known::remember(store, &settled, known).await?;
+    store.put_known(&changes.known).await?;
     Ok(Some((settled, loaded)))
 }
 
@@ -115,6 +120,10 @@ pub struct TakenBack {
     pub erased: Vec<String>,
     /// People of whose profiles something was taken back.
     pub changed: Vec<String>,
+    /// People of whom an interaction was taken back.
+    pub undone: Vec<String>,
+    /// How many resources that make interactions were not known here, by type.
+    pub not_undone: BTreeMap<String, usize>,
     /// Items that are hidden now.
     pub hidden: Vec<String>,
 }
@@ -148,6 +157,13 @@ pub async fn take_back(store: &dyn Store, deletions: &Deletions) -> Result<Taken
         store.put_users(&users).await?;
         done.changed = users.into_iter().map(|user| user.user_id).collect();
     }
+    let made = |name: &&String| HAPPENINGS.iter().any(|kind| name.split('/').next() == Some(*kind));
+    let made = deletions.statements.iter().filter(made).chain(&deletions.happenings);
+    let undone = happened::undo(store, &made.cloned().collect()).await?;
+    done.undone = undone.changed.into_iter().collect();
+    done.not_undone = undone.unknown;
+    // What these said of a profile was taken back all the same.
+    done.not_undone.retain(|kind, _| deletions.happenings.iter().any(|name| name.starts_with(&**kind)));
     for item_id in &deletions.items {
         match store.get_item(item_id).await {
             Ok(item) if item.hidden => {}

@@ -10,7 +10,7 @@ pub struct Known {
     pub name: String,
     /// Whose it is; of an identifier that two people have, nobody's.
     pub user_id: Option<String>,
-    /// Of a Medication: the resource.
+    /// Of a Medication: the resource; of what made interactions: these, as `[[item, event, time], ...]`.
     pub said: Option<String>,
     /// When the version was made that came last.
     pub updated: Option<Millis>,
@@ -34,6 +34,9 @@ pub(in crate::store) const ROWS: usize = 1_000;
 pub trait KnownStore: Send + Sync {
     /// What is known of these, in any order.
     fn known<'a>(&'a self, names: &'a [String]) -> Answer<'a, Vec<Known>>;
+
+    /// What is known of a person's resources that made interactions, in any order.
+    fn known_of<'a>(&'a self, user_id: &'a str) -> Answer<'a, Vec<Known>>;
 
     /// Adds or replaces what is known. No name may be there twice; people have to be stored.
     fn put_known<'a>(&'a self, known: &'a [Known]) -> Answer<'a, ()>;
@@ -60,6 +63,19 @@ macro_rules! known_adapter {
                         known.extend(rows.into_iter().map(Into::into));
                     }
                     Ok(known)
+                })
+            }
+
+            fn known_of<'a>(&'a self, user_id: &'a str) -> Answer<'a, Vec<crate::store::known::Known>> {
+                Box::pin(async move {
+                    let mut select = sqlx::QueryBuilder::<$database>::new(
+                        "SELECT name, user_id, said, updated, version FROM resources_known \
+                         WHERE said IS NOT NULL AND user_id = ",
+                    );
+                    let select = select.push_bind(user_id);
+                    let rows = select.build_query_as::<crate::store::known::KnownRow>();
+                    let rows = rows.fetch_all(&self.pool).await.map_err($error)?;
+                    Ok(rows.into_iter().map(Into::into).collect())
                 })
             }
 

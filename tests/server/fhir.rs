@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 const PENICILLIN: &str = "91936005";
 
 /// A server over each database that there is.
-async fn on_both() -> Vec<(Server, Option<cluster::TestDatabase>)> {
+pub(crate) async fn on_both() -> Vec<(Server, Option<cluster::TestDatabase>)> {
     let models = tempfile::tempdir().unwrap();
     let mut servers = vec![(Server::start(models.path(), &[]), None)];
     if let Some(database) = cluster::database().await {
@@ -23,16 +23,16 @@ fn empty() -> Server {
     Server::start(tempfile::tempdir().unwrap().path(), &[])
 }
 
-async fn send(server: &Server, body: &Value) -> Response {
+pub(crate) async fn send(server: &Server, body: &Value) -> Response {
     let request = Client::new().post(server.at("/fhir/R4")).header("content-type", "application/fhir+json");
     request.body(body.to_string()).send().await.unwrap()
 }
 
-async fn get(server: &Server, path: &str) -> Value {
+pub(crate) async fn get(server: &Server, path: &str) -> Value {
     Client::new().get(server.at(path)).send().await.unwrap().json().await.unwrap()
 }
 
-fn bundle(kind: &str, resources: &[Value]) -> Value {
+pub(crate) fn bundle(kind: &str, resources: &[Value]) -> Value {
     let entry = |resource: &Value| {
         let url =
             format!("{}/{}", resource["resourceType"].as_str().unwrap(), resource["id"].as_str().unwrap());
@@ -41,7 +41,7 @@ fn bundle(kind: &str, resources: &[Value]) -> Value {
     json!({"resourceType": "Bundle", "type": kind, "entry": resources.iter().map(entry).collect::<Vec<_>>()})
 }
 
-fn patient(id: &str) -> Value {
+pub(crate) fn patient(id: &str) -> Value {
     json!({"resourceType": "Patient", "id": id, "gender": "female", "birthDate": "1954-03-01"})
 }
 
@@ -51,20 +51,20 @@ fn allergy(of: &str, code: &str, words: &str, verification: &str) -> Value {
         "verificationStatus": {"coding": [{"code": verification}]}})
 }
 
-fn order(of: &str, status: &str) -> Value {
+pub(crate) fn order(of: &str, status: &str) -> Value {
     json!({"resourceType": "MedicationRequest", "id": format!("{of}-m"), "status": status, "intent": "order",
         "subject": {"reference": format!("Patient/{of}")}, "authoredOn": "2026-01-05T08:00:00Z",
         "medicationCodeableConcept": {"coding": [{"system": "http://www.nlm.nih.gov/research/umls/rxnorm",
             "code": "855332", "display": "Warfarin Sodium 5 MG Oral Tablet"}]}})
 }
 
-fn visit(of: &str) -> Value {
+pub(crate) fn visit(of: &str) -> Value {
     json!({"resourceType": "Encounter", "id": format!("{of}-e"), "status": "finished", "class": {"code": "AMB"},
         "subject": {"reference": format!("Patient/{of}")}, "period": {"start": "2026-01-05T07:00:00Z"},
         "serviceProvider": {"reference": "Organization/o1"}})
 }
 
-fn hospital() -> Value {
+pub(crate) fn hospital() -> Value {
     json!({"resourceType": "Organization", "id": "o1", "name": "Harbour Hospital",
         "identifier": [{"system": "urn:sites", "value": "17"}]})
 }
@@ -588,4 +588,32 @@ async fn a_model_card_is_data_and_says_what_is_unknown() {
     assert_eq!(document["resourceType"], "DocumentReference");
     assert_eq!(document["content"].as_array().unwrap().len(), 2);
     assert_eq!(Client::new().get(server.at("/v1/models/none/card.json")).send().await.unwrap().status(), 404);
+}
+
+#[tokio::test]
+async fn a_route_that_does_not_answer_in_fhir_says_so_and_does_nothing() {
+    let server = empty();
+    let put = |accept: &str| {
+        let request = Client::new().put(server.at("/v1/users/me")).header("accept", accept);
+        request.json(&json!({"profile": {"birth_year": 1960}})).send()
+    };
+    let response = put("application/fhir+json; q=0.9").await.unwrap();
+    assert_eq!(response.status(), 406);
+    let problem: Value = response.json().await.unwrap();
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.contains("application/json") && detail.contains("/v1/notes/classify"), "{problem}");
+    assert_eq!(Client::new().get(server.at("/v1/users/me")).send().await.unwrap().status(), 404);
+    for accept in ["application/fhir+json, application/json", "application/json", "*/*"] {
+        assert_eq!(put(accept).await.unwrap().status(), 200, "{accept}");
+    }
+    for path in ["/v1/notes/extract", "/v1/notes/classify"] {
+        let request = Client::new().post(server.at(path)).header("accept", "application/fhir+json");
+        let status = request
+            .json(&json!({"model": "none", "records": [{"note": "x"}]}))
+            .send()
+            .await
+            .unwrap()
+            .status();
+        assert_eq!(status == 406, path.ends_with("extract"), "{path}: {status}");
+    }
 }

@@ -132,6 +132,54 @@ async fn a_message_of_another_character_set_or_of_a_training_is_not_taken() {
     assert!(profile.get("conditions").is_none() && profile.get("allergies").is_some(), "{profile}");
 }
 
+/// Everything that comes back until the other side ends the connection, or nothing more comes.
+fn answers_to(address: &str, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    stream.write_all(bytes).unwrap();
+    let _ = stream.shutdown(std::net::Shutdown::Write);
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8(answer).unwrap()
+}
+
+#[tokio::test]
+async fn what_breaks_its_block_or_an_identifier_is_refused_whole_and_nobody_is_taken_for_somebody_else() {
+    let (server, address) = start(&["--idle-timeout-ms", "1000"]);
+    let other = A01.replace("p1^^^H^MR", "p2^^^H^MR").replace("|M7|", "|M8|");
+    let block = |message: &str| [b"\x0b", message.as_bytes(), b"\x1c\r"].concat();
+    // A separator within a name; the start of another message within a message; the same behind half a message.
+    let separator = block(&A01.replace("Doe", "Doe\u{1c}"));
+    let within = block(&A01.replace("Jane", &format!("Jane\u{b}{other}")));
+    let half = [&b"\x0b"[..], &A01.as_bytes()[..A01.find("Doe").unwrap()], &block(&other)].concat();
+    for (broken, place) in [(separator, "PID^1^5"), (within, "PID^1^5"), (half, "PID^1^5")] {
+        let answer = answers_to(&address, &[broken, block("no message")].concat());
+        assert!(
+            answer.contains("\rMSA|AE|M7\r") && answer.contains(&format!("ERR||{place}|102")),
+            "{answer}"
+        );
+        assert_eq!(answer.matches("MSA|").count(), 2, "each block has one answer: {answer}");
+    }
+    for (id, place) in
+        [("p1\u{1}", "PID^1^3"), ("p1\\X41\\", "PID^1^3"), ("p1&2", "PID^1^3"), ("p\0", "PID^1^3")]
+    {
+        let answer = answers_to(&address, &block(&A01.replace("p1^", &format!("{id}^"))));
+        assert!(answer.contains("MSA|AE|M7") && answer.contains(&format!("ERR||{place}|102")), "{answer}");
+    }
+    // A block without its end is told so, and does not hold the connection.
+    let mut endless = TcpStream::connect(&address).unwrap();
+    endless.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    endless.write_all(&[b"\x0b", A01.as_bytes(), b"\x1c"].concat()).unwrap();
+    let mut answer = String::new();
+    endless.read_to_string(&mut answer).unwrap();
+    assert!(answer.contains("MSA|AE|M7") && answer.contains("ERR||MSH^1^|207"), "{answer}");
+    for id in ["p1", "p2", "p1A"] {
+        assert!(person(&server, id).await.get("profile").is_none(), "{id}");
+    }
+    assert!(send(&address, &[A01])[0].contains("MSA|AA|M7"));
+    assert!(!server.log().contains("Doe"));
+}
+
 #[tokio::test]
 async fn who_is_not_among_the_senders_is_not_heard() {
     let (server, address) = start(&["--hl7-senders", "10.0.0.7"]);

@@ -23,6 +23,7 @@ mod explain;
 mod extract;
 mod faults;
 mod fhir;
+mod fhir_undone;
 mod first_steps;
 mod fuzz_corpus;
 mod generate;

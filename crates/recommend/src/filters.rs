@@ -160,6 +160,12 @@ impl<'a> Medication<'a> {
         Self { written: format!("{} (ordered too)", item.name), ..Self::stated(&item.name, meaning, drugs) }
     }
 
+    /// A drug of the catalogue that is suggested for another order.
+    pub fn suggested(item: &Item, meaning: Meaning, drugs: &'a Catalogue) -> Self {
+        let written = format!("{} (suggested too)", item.name);
+        Self { written, ..Self::stated(&item.name, meaning, drugs) }
+    }
+
     /// Whether the catalogue has it by this very name, and knows what it is.
     pub fn is_catalogued(&self, name: &str) -> bool {
         let called = plain(name);
@@ -342,13 +348,21 @@ impl<'a> Patient<'a> {
         if !said_pregnant && profile.pregnant == Some(true) {
             conditions.push(Stated { written: "pregnancy", names: HashSet::from([Key::clone(&pregnancy)]) });
         }
+        let ages = profile.birth_year.map(|year| (year_of(now) - year - 1, year_of(now) - year));
+        let pregnant = if said_pregnant { Some(true) } else { profile.pregnant };
+        for (code, written, applies) in circumstances(profile.sex, ages, pregnant) {
+            if applies {
+                let names = terminology.understand(Field::Condition, code).names;
+                conditions.push(Stated { written, names: names.into_iter().collect() });
+            }
+        }
         Self {
             profile,
             allergies,
             conditions,
             medications,
-            pregnant: if said_pregnant { Some(true) } else { profile.pregnant },
-            ages: profile.birth_year.map(|year| (year_of(now) - year - 1, year_of(now) - year)),
+            pregnant,
+            ages,
             strict: kind == Kind::Drug && settings.unknown == Unknown::Abstain,
             wary: kind == Kind::Drug && settings.unmatched == Unmatched::Abstain,
             abstains: abstains.or(unmatched).filter(|_| kind == Kind::Drug),
@@ -516,6 +530,21 @@ impl<'a> Patient<'a> {
         let wanted = &entry.item.contraindications.indications;
         (!has).then(|| format!("indication: none recorded of {}", wanted.join(", ")))
     }
+}
+
+/// What age and sex say of a person that a rule can be about as it is about a condition: its code in rules, its words, and
+/// whether it holds. Of a year of birth, from the earliest to the latest day on which it can hold.
+fn circumstances(
+    sex: Option<Sex>,
+    ages: Option<(i32, i32)>,
+    pregnant: Option<bool>,
+) -> [(&'static str, &'static str, bool); 2] {
+    let (youngest, oldest) = ages.unwrap_or((i32::MAX, i32::MIN));
+    let fertile = sex == Some(Sex::Female) && oldest >= 12 && youngest <= 50 && pregnant != Some(true);
+    [
+        ("older adult", "65 years of age or older", oldest >= 65),
+        ("childbearing potential", "may become pregnant (by sex and age)", fertile),
+    ]
 }
 
 /// That words are not understood, or not wholly, and what may have been meant.

@@ -104,7 +104,8 @@ struct Draft<'a> {
 }
 
 /// Checks those of the orders that are to be checked, each against the person and the other orders. What
-/// speaks against two of them together is said once, of the later one.
+/// speaks against two of them together is said once, of the later one. Alternatives of different orders go together, as
+/// whoever reads may take both.
 pub fn check(
     snapshot: &Snapshot,
     settings: &Settings,
@@ -127,6 +128,7 @@ pub fn check(
     let medication = |draft: &Draft<'_>| Medication::ordered(draft.item, draft.meaning.clone(), drugs);
     let medications: Vec<Medication> = drafts.iter().map(medication).collect();
     let mut checked = Vec::new();
+    let mut suggested: Vec<Medication> = Vec::new();
     for (index, draft) in drafts.iter().enumerate().filter(|(index, _)| orders[*index].checked) {
         let others = || medications.iter().enumerate().filter(move |(other, _)| *other != index);
         let earlier = |other: usize| other < index || !orders[other].checked;
@@ -159,10 +161,14 @@ pub fn check(
         let alternatives = match findings.iter().any(serious) {
             false => Vec::new(),
             true => {
-                let beside: Vec<&Medication> = others().map(|(_, other)| other).collect();
+                let beside: Vec<&Medication> = others().map(|(_, other)| other).chain(&suggested).collect();
                 alternatives(snapshot, &patient, &entries, &beside)
             }
         };
+        suggested.extend(alternatives.iter().map(|Alternative { item, .. }| {
+            let meaning = terminology.understand_coded(Field::Medication, &item.name, &item.also_called());
+            Medication::suggested(item, meaning, drugs)
+        }));
         let catalogued =
             catalogued(&draft.item.item_id, medications[index].entries().map(|(_, entry)| entry));
         let unclear = match class.filter(|_| !itself_known) {

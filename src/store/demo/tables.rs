@@ -240,6 +240,9 @@ mod tests {
             ("simvastatin", "ciclosporin"),
             ("apixaban", "gastrointestinal bleeding"),
             ("ticagrelor", "intracranial bleeding"),
+            ("zolpidem", "older adult"),
+            ("diphenhydramine", "older adult"),
+            ("valproate", "childbearing potential"),
         ] {
             assert!(rules(name).iter().any(|code| code == about), "{name}: {:?}", rules(name));
         }

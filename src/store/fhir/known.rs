@@ -128,17 +128,17 @@ pub(super) async fn remember(
     store.put_known(&known).await
 }
 
-fn note() -> (&'static str, String) {
+pub(super) fn note() -> (&'static str, String) {
     ("informational", "an older version than the one that came before".to_owned())
 }
 
 /// Whether a name is of a resource with an id, which names the same thing in the next Bundle.
-fn lasts(name: &str) -> bool {
+pub(super) fn lasts(name: &str) -> bool {
     !name.contains('#')
 }
 
 /// Whether a version was made before the one that is known. Of versions without a time nobody can tell.
-fn older(version: Version, known: &Known) -> bool {
+pub(super) fn older(version: Version, known: &Known) -> bool {
     match (version.updated, known.updated) {
         (Some(now), Some(before)) if now != before => now < before,
         _ => number(version).zip(known.version).is_some_and(|(now, before)| now < before),
@@ -146,6 +146,6 @@ fn older(version: Version, known: &Known) -> bool {
 }
 
 /// A version's number as the store has it.
-fn number(version: Version) -> Option<i64> {
+pub(super) fn number(version: Version) -> Option<i64> {
     version.number.and_then(|number| i64::try_from(number).ok())
 }

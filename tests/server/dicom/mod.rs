@@ -320,6 +320,27 @@ async fn what_cannot_be_answered_is_named_with_its_reason() {
 }
 
 #[tokio::test]
+async fn an_image_of_two_patients_is_answered_for_neither() {
+    let server = start(&[]);
+    let of = |instance: &str, patient: &[u8]| {
+        changed(instance, |set| {
+            set.text(tags::PATIENT_ID, b"LO", patient);
+        })
+    };
+    let (two, broken) = (of("1.2.3.1", b"p1\\p2"), of("1.2.3.2", b"p1\np2"));
+    let response = stow(&server, "/dicom-web/studies", &[&two, &broken]).await;
+    assert_eq!(response.status(), StatusCode::CONFLICT);
+    let warnings: Vec<_> = response.headers().get_all("warning").iter().cloned().collect();
+    for (warning, words) in warnings.iter().zip(["has a backslash", "has a control character"]) {
+        let warning = warning.to_str().unwrap();
+        assert!(warning.contains("Patient ID (0010,0020)") && warning.contains(words), "{warning}");
+    }
+    assert_eq!(warnings.len(), 2);
+    let none = get(&server, &format!("/dicom-web/studies/{STUDY}/metadata"), "*/*").await;
+    assert_eq!(none.status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
 async fn bodies_that_are_none_are_problems() {
     let server = start(&[]);
     let post = async |path: &str, kind: &str, body: &'static str| {

@@ -157,6 +157,8 @@ fn card(
     };
     let mut detail = String::new();
     let (mut suggestions, mut offers) = (Vec::new(), Vec::new());
+    // Two drugs for one order are no pair to be taken together, and a card can only say so of all that it suggests.
+    let of_each = if concerned.len() == 1 { usize::MAX } else { 1 };
     for checked in concerned {
         let order = &orders[checked.index];
         detail.push_str(&format!("**{}**\n\n", plain(&order.item.name)));
@@ -168,7 +170,7 @@ fn card(
         if let Some(item_id) = checked.catalogued.clone() {
             offers.push(Offer { suggestion: String::new(), item_id });
         }
-        for alternative in &checked.alternatives {
+        for alternative in checked.alternatives.iter().take(of_each) {
             let id = uuid();
             offers.push(Offer { suggestion: id.clone(), item_id: alternative.item.item_id.clone() });
             suggestions.push(replace(order, alternative, id));
@@ -192,7 +194,7 @@ fn card(
     });
     if !suggestions.is_empty() {
         json["suggestions"] = Value::Array(suggestions);
-        json["selectionBehavior"] = json!("any");
+        json["selectionBehavior"] = json!(if concerned.len() == 1 { "at-most-one" } else { "any" });
     }
     if severity != Severity::Caution {
         let reason = |(code, display): (&str, &str)| json!({"code": code, "system": OVERRIDE_SYSTEM, "display": display});

@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::data_set::DataSet;
 use super::tags::{self, Tag};
+use super::text::texts;
 use super::uid::is_uid;
 
 /// Attributes of the patient and the study that a result must have as its image has them, each with its value
@@ -35,6 +36,14 @@ const GEOMETRY: [(Tag, &[u8; 2]); 5] = [
     (tags::FRAME_OF_REFERENCE, b"UI"),
     (tags::IMAGE_POSITION, b"DS"),
     (tags::IMAGE_ORIENTATION, b"DS"),
+];
+
+/// Identifiers that have one value each (PS3.6): by the first of several an answer would be filed as somebody else's, or
+/// under another order.
+const IDENTIFIERS: [(Tag, &[u8; 2], &str); 3] = [
+    (tags::PATIENT_ID, b"LO", "Patient ID"),
+    (tags::PATIENT_ID_ISSUER, b"LO", "Issuer of Patient ID"),
+    (tags::ACCESSION_NUMBER, b"SH", "Accession Number"),
 ];
 
 /// Longest value that is taken over, in bytes; a longer one is no name or number.
@@ -76,12 +85,13 @@ pub struct Source {
     pub(super) sides: [Option<String>; 2],
 }
 
-/// Why no result can be made of an image: an attribute that names it is missing, or is no UID.
+/// Why no result can be made of an image: an attribute that names it or its patient does not say which.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{name} ({:04X},{:04X}) is missing or is no UID", .tag >> 16, .tag & 0xffff)]
+#[error("{name} ({:04X},{:04X}) {wrong}", .tag >> 16, .tag & 0xffff)]
 pub struct SourceError {
     name: &'static str,
     tag: Tag,
+    wrong: &'static str,
 }
 
 impl Source {
@@ -100,12 +110,26 @@ impl Source {
     /// # Errors
     /// The image does not say which it is.
     pub fn read(value: impl Fn(Tag) -> Option<Vec<u8>>) -> Result<Source, SourceError> {
+        let charset = value(tags::CHARACTER_SET).unwrap_or_default();
+        let charset = String::from_utf8_lossy(&charset).trim_matches(['\0', ' ']).to_string();
+        let mut patient_id = String::new();
+        for (tag, vr, name) in IDENTIFIERS {
+            let bytes = value(tag).unwrap_or_default();
+            let text = identifier(&bytes, vr, &charset).map_err(|wrong| SourceError { name, tag, wrong })?;
+            if tag == tags::PATIENT_ID {
+                patient_id = text;
+            }
+        }
         let value = |tag| value(tag).filter(|bytes: &Vec<u8>| bytes.len() <= MOST);
         let text = |tag| {
             let bytes = value(tag).unwrap_or_default();
             String::from_utf8_lossy(&bytes).trim_matches(['\0', ' ']).to_string()
         };
-        let uid = |tag, name| Some(text(tag)).filter(|text| is_uid(text)).ok_or(SourceError { name, tag });
+        let uid = |tag, name| {
+            let wrong = "is missing or is no UID";
+            Some(text(tag)).filter(|text| is_uid(text)).ok_or(SourceError { name, tag, wrong })
+        };
+        let study = uid(tags::STUDY, "Study Instance UID")?;
         let mut about = DataSet::new();
         for (tag, vr, always) in KEPT {
             match value(tag) {
@@ -114,6 +138,7 @@ impl Source {
                 None => continue,
             };
         }
+        about.text(tags::STUDY, b"UI", &study);
         let mut geometry = DataSet::new();
         for (tag, vr) in GEOMETRY {
             if let Some(bytes) = value(tag).filter(|bytes| !trimmed(bytes).is_empty() && places(tag, bytes)) {
@@ -123,10 +148,10 @@ impl Source {
         Ok(Source {
             sop_class: uid(tags::SOP_CLASS, "SOP Class UID")?,
             sop_instance: uid(tags::SOP_INSTANCE, "SOP Instance UID")?,
-            study: uid(tags::STUDY, "Study Instance UID")?,
+            study,
             series: uid(tags::SERIES, "Series Instance UID")?,
             modality: text(tags::MODALITY),
-            patient_id: text(tags::PATIENT_ID),
+            patient_id,
             frames: text(tags::FRAMES).parse().unwrap_or(1).max(1),
             frame: 1,
             image: String::new(),
@@ -208,6 +233,21 @@ fn places(tag: Tag, bytes: &[u8]) -> bool {
     numbers.len() == count && numbers.iter().all(|number| number.is_finite() && (!is_length || *number > 0.0))
 }
 
+/// An identifier without the spaces around it, which do not count (PS3.5 section 6.2); empty where there is none. Or what is
+/// wrong with it.
+fn identifier(bytes: &[u8], vr: &[u8; 2], charset: &str) -> Result<String, &'static str> {
+    if bytes.len() > MOST {
+        return Err("is too long");
+    }
+    let mut values = texts(vr, trimmed(bytes), charset);
+    match (values.pop(), values.is_empty()) {
+        (None, _) => Err("is not in the image's character set"),
+        (_, false) => Err("has a backslash, and may have one value alone"),
+        (Some(text), true) if text.chars().any(char::is_control) => Err("has a control character"),
+        (Some(text), true) => Ok(text),
+    }
+}
+
 /// Without the padding behind it.
 fn trimmed(bytes: &[u8]) -> &[u8] {
     let end = bytes.iter().rposition(|byte| !matches!(byte, 0 | b' ')).map_or(0, |last| last + 1);
@@ -237,5 +277,41 @@ mod tests {
         assert_eq!(source.about.get(tags::PATIENT_ID).as_deref(), Some(""));
         assert_eq!(source.about.get(tags::AGE), None);
         assert_eq!(source.reference().get(tags::REFERENCED_FRAME).as_deref(), Some("1"));
+    }
+
+    #[test]
+    fn an_identifier_that_is_not_one_value_is_refused_by_its_attribute_and_never_read_in_part() {
+        let of = |changed: Tag, bytes: &'static [u8]| {
+            Source::read(|tag| match tag {
+                tag if tag == changed => Some(bytes.to_vec()),
+                tags::SOP_CLASS | tags::SOP_INSTANCE | tags::STUDY | tags::SERIES => Some(b"1.2.3".to_vec()),
+                tags::PATIENT_ID => Some(b"p1".to_vec()),
+                _ => None,
+            })
+        };
+        for (tag, bytes, words) in [
+            (tags::PATIENT_ID, &b"p1\\p2"[..], "Patient ID (0010,0020) has a backslash"),
+            (tags::PATIENT_ID, b"\\p2", "Patient ID (0010,0020) has a backslash"),
+            (tags::PATIENT_ID, b"p1\\", "Patient ID (0010,0020) has a backslash"),
+            (tags::PATIENT_ID, b"p1\0p2", "Patient ID (0010,0020) has a control"),
+            (tags::PATIENT_ID, b"p1\n", "Patient ID (0010,0020) has a control"),
+            (tags::PATIENT_ID, b"p\xe41", "Patient ID (0010,0020) is not in"),
+            (tags::PATIENT_ID, &[b'1'; 2000], "Patient ID (0010,0020) is too long"),
+            (tags::PATIENT_ID_ISSUER, b"A\\B", "Issuer of Patient ID (0010,0021) has a backslash"),
+            (tags::ACCESSION_NUMBER, b"A7\\A8", "Accession Number (0008,0050) has a backslash"),
+            (tags::STUDY, b"1.2.3\\1.2.4", "Study Instance UID (0020,000D) is missing or is no UID"),
+            (tags::SOP_INSTANCE, b"1.2.3\\1.2.4", "SOP Instance UID (0008,0018) is missing or is no UID"),
+            (tags::SERIES, b"1.2.3\t", "Series Instance UID (0020,000E) is missing or is no UID"),
+        ] {
+            let error = of(tag, bytes).unwrap_err().to_string();
+            assert!(error.starts_with(words) && !error.contains("p1"), "{error}");
+        }
+        assert_eq!(of(tags::PATIENT_ID, b"  p1 \0").unwrap().patient_id, "p1");
+        assert_eq!(of(tags::PATIENT_ID, b"").unwrap().patient_id, "");
+        let spaced = of(tags::STUDY, b" 1.2.4").unwrap();
+        assert_eq!(
+            (spaced.study.as_str(), spaced.about.get(tags::STUDY).as_deref()),
+            ("1.2.4", Some("1.2.4"))
+        );
     }
 }

@@ -309,15 +309,10 @@ pub fn recommendations(
     }
     bundle.add(list);
     for one in ruled_out {
-        let issue = json!({
+        let mut issue = json!({
             "resourceType": "DetectedIssue",
             "status": "preliminary",
             "code": issue_code(one.reason),
-            "severity": match one.severity {
-                Some("caution") => "low",
-                Some("serious") => "moderate",
-                _ => "high",
-            },
             "patient": subject,
             "identifiedDateTime": maker.time,
             "author": bundle.device(),
@@ -327,9 +322,27 @@ pub fn recommendations(
                 None => one.reason.to_owned(),
             },
         });
+        if let Some(severity) = issue_severity(one) {
+            issue["severity"] = json!(severity);
+        }
         bundle.add(issue);
     }
     bundle.finish()
+}
+
+/// How much an issue matters, by what FHIR means with its codes: `high` may be life-threatening or do lasting harm, and of
+/// what is contraindicated or serious (bleeding, slow breathing, kidney failure) nobody can say that it will not;
+/// `moderate` may do noticeable harm. A rule without a grade counts as contraindicated. What is ruled out because something
+/// is not known has no severity.
+fn issue_severity(one: &RuledOut<'_>) -> Option<&'static str> {
+    let about = one.reason.split(':').next().unwrap_or_default();
+    match (one.severity, about) {
+        (Some("caution"), _) | (None, "duplicate therapy") => Some("moderate"),
+        (Some(_), _) | (None, "allergy" | "condition" | "interaction" | "pregnancy" | "age" | "sex") => {
+            Some("high")
+        }
+        (None, _) => None,
+    }
 }
 
 /// The kind of an issue, of HL7's codes.
@@ -377,4 +390,27 @@ pub fn card_document(maker: &Maker<'_>, description: &str, card: &Value, text: &
 fn base64(bytes: &[u8]) -> String {
     use base64::Engine;
     base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_issue_is_as_severe_as_fhir_means_it_and_not_at_all_where_nothing_is_known() {
+        let of = |reason: &str, severity: Option<&str>| {
+            issue_severity(&RuledOut { id: "x", reason, severity, note: None })
+        };
+        for (reason, severity, expected) in [
+            ("interaction: warfarin", Some("contraindicated"), Some("high")),
+            ("interaction: warfarin", Some("serious"), Some("high")),
+            ("condition: asthma", Some("caution"), Some("moderate")),
+            ("allergy: penicillin", None, Some("high")),
+            ("age: under 12", None, Some("high")),
+            ("duplicate therapy: already taking aspirin", None, Some("moderate")),
+            ("not known: what is taken", None, None),
+        ] {
+            assert_eq!(of(reason, severity), expected, "{reason}");
+        }
+    }
 }

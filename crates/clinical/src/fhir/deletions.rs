@@ -1,9 +1,9 @@
 //! What an export says was deleted (Bulk Data Access 2.0, `deleted` in its manifest): Bundles a line, whose entries ask
 //! for the deletion of a resource by its type and id.
 //!
-//! A deleted Patient is a person to be erased; what a deleted resource said of a profile is taken back; a deleted place or
-//! doctor is no longer recommended. Of other types nothing can be undone, since an interaction does not remember
-//! the resource that it came from: they are counted by type.
+//! A deleted Patient is a person to be erased; what a deleted resource said of a profile is taken back, and so is an
+//! interaction that it made; a deleted place or doctor is no longer recommended. Of other types nothing can be undone: they
+//! are counted by type.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,6 +15,15 @@ use super::people::take_back;
 
 /// Types whose resources say something of a profile.
 const STATEMENTS: [&str; 4] = ["AllergyIntolerance", "Condition", "MedicationRequest", "MedicationStatement"];
+/// Types whose resources make interactions.
+pub const HAPPENINGS: [&str; 6] = [
+    "Encounter",
+    "Immunization",
+    "MedicationDispense",
+    "MedicationRequest",
+    "MedicationStatement",
+    "ServiceRequest",
+];
 /// Types of items, whose ids are their references.
 const ITEMS: [&str; 3] = ["Organization", "Location", "Practitioner"];
 
@@ -25,6 +34,8 @@ pub struct Deletions {
     pub people: BTreeSet<String>,
     /// What said something of a profile: `AllergyIntolerance/a1`.
     pub statements: BTreeSet<String>,
+    /// What made interactions and says nothing of a profile: `Encounter/e1`.
+    pub happenings: BTreeSet<String>,
     /// The items, by id: `Practitioner/7`.
     pub items: BTreeSet<String>,
     /// Of how many others nothing can be undone, by type.
@@ -90,6 +101,7 @@ impl Deletions {
         match kind {
             "Patient" => drop(self.people.insert(id.to_owned())),
             kind if STATEMENTS.contains(&kind) => drop(self.statements.insert(reference())),
+            kind if HAPPENINGS.contains(&kind) => drop(self.happenings.insert(reference())),
             kind if ITEMS.contains(&kind) => drop(self.items.insert(reference())),
             kind => *self.others.entry(kind.to_owned()).or_default() += 1,
         }
@@ -107,13 +119,15 @@ impl Deletions {
                 self.people.remove(id);
             }
             self.statements.remove(&reference);
+            self.happenings.remove(&reference);
             self.items.remove(&reference);
         }
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.people.len() + self.statements.len() + self.items.len() + self.others.values().sum::<usize>()
+        let others: usize = self.others.values().sum();
+        self.people.len() + self.statements.len() + self.happenings.len() + self.items.len() + others
     }
 
     /// Whether there is none.
@@ -144,7 +158,7 @@ mod tests {
     use super::*;
 
     fn types() -> Vec<String> {
-        ["Patient", "Condition", "Practitioner", "Encounter"].map(str::to_owned).to_vec()
+        ["Patient", "Condition", "Practitioner", "Encounter", "Claim"].map(str::to_owned).to_vec()
     }
 
     fn line(urls: &[&str]) -> String {
@@ -164,11 +178,12 @@ mod tests {
         assert_eq!(deletions.people, BTreeSet::from(["ann".to_owned()]));
         assert_eq!(deletions.statements, BTreeSet::from(["Condition/c.1".to_owned()]));
         assert_eq!(deletions.items, BTreeSet::from(["Practitioner/7".to_owned()]));
-        assert_eq!(deletions.others, BTreeMap::from([("Encounter".to_owned(), 2)]));
+        assert_eq!(deletions.others, BTreeMap::from([("Claim".to_owned(), 1)]));
+        assert_eq!(deletions.happenings, ["Encounter/1", "Encounter/2"].map(str::to_owned).into());
         let again = r#"{"resourceType": "Patient", "id": "ann"}"#;
         deletions.leave_out(&Bundle::read_lines(again).unwrap());
         assert!(deletions.people.is_empty());
-        assert_eq!(deletions.len(), 4);
+        assert_eq!(deletions.len(), 5);
     }
 
     #[test]

@@ -105,8 +105,10 @@ pub struct Settled {
     pub unknown_people: usize,
     /// Drugs whose Medication is not known here.
     pub unknown_drugs: usize,
-    /// The entry that each of the interactions comes from.
-    happened: Vec<usize>,
+    /// People of whom resources took back an interaction that they had made before.
+    pub taken_back: BTreeSet<String>,
+    /// The entries that each of the interactions comes from.
+    happened: Vec<Vec<usize>>,
 }
 
 impl Mapped {
@@ -232,7 +234,7 @@ impl Mapped {
                 settled.people.push(person);
             }
         }
-        let mut seen = BTreeSet::new();
+        let mut seen = BTreeMap::new();
         for planned in std::mem::take(&mut self.planned) {
             if !sound(&self.outcomes, planned.entry) {
                 continue;
@@ -264,9 +266,13 @@ impl Mapped {
                 continue;
             }
             let key = (interaction.user_id.clone(), interaction.item_id.clone(), planned.event, planned.time);
-            if seen.insert(key) {
-                settled.interactions.push(interaction);
-                settled.happened.push(planned.entry);
+            let place = *seen.entry(key).or_insert(settled.happened.len());
+            match settled.happened.get_mut(place) {
+                Some(entries) => entries.push(planned.entry),
+                None => {
+                    settled.interactions.push(interaction);
+                    settled.happened.push(vec![planned.entry]);
+                }
             }
         }
         let items = std::mem::take(&mut self.items).into_values();
@@ -285,9 +291,23 @@ impl Mapped {
 }
 
 impl Settled {
-    fn keep_interactions(&mut self, stays: impl Fn(&Interaction) -> bool) {
+    fn keep_interactions(&mut self, mut stays: impl FnMut(&Interaction) -> bool) {
         let both = std::mem::take(&mut self.interactions).into_iter().zip(std::mem::take(&mut self.happened));
         (self.interactions, self.happened) = both.filter(|(interaction, _)| stays(interaction)).unzip();
+    }
+
+    /// The interactions, each with the entries that it comes from.
+    pub fn happened(&self) -> impl Iterator<Item = (&Interaction, &[usize])> {
+        self.interactions.iter().zip(self.happened.iter().map(Vec::as_slice))
+    }
+
+    /// Leaves out the interactions that come from these entries alone.
+    pub fn leave_out_happened(&mut self, entries: &BTreeSet<usize>) {
+        for of in &mut self.happened {
+            of.retain(|entry| !entries.contains(entry));
+        }
+        let mut stays = self.happened.iter().map(|of| !of.is_empty()).collect::<Vec<_>>().into_iter();
+        self.keep_interactions(|_| stays.next().unwrap_or(true));
     }
 
     /// Leaves out a person who does not fit, with all that is said of the person: of a batch or a collection the others
@@ -298,7 +318,9 @@ impl Settled {
         let said =
             said.flat_map(|person| person.statements.iter().map(|said| said.entry).chain(person.patient));
         let happened = self.interactions.iter().zip(&self.happened);
-        let happened = happened.filter(|(one, _)| one.user_id == user_id).map(|(_, entry)| *entry);
+        let happened = happened
+            .filter(|(one, _)| one.user_id == user_id)
+            .flat_map(|(_, entries)| entries.iter().copied());
         let entries: BTreeSet<usize> = said.chain(happened).collect();
         for entry in entries {
             let outcome = &mut self.outcomes[entry];

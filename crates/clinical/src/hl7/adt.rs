@@ -51,6 +51,7 @@ pub fn bundle(message: &Message) -> Result<Value, Hl7Error> {
     if !EVENTS.contains(&event.as_str()) {
         return Err(Hl7Error::new("MSH-9", 201, format!("the events {} are read", EVENTS.join(", "))));
     }
+    message.without_controls()?;
     if message.count("PID") != 1 {
         return Err(Hl7Error::new("PID", 100, "a message is about one patient, in one PID segment"));
     }
@@ -80,9 +81,15 @@ fn entry(resource: Value) -> Value {
 /// The number that the hospital gave the person: of several identifiers the one of type MR or PI, or else the first.
 fn patient_id(message: &Message) -> Result<String, Hl7Error> {
     let all = message.repetitions(("PID", 0), 3);
-    let of_hospital = |own: &&Vec<String>| own.get(4).is_some_and(|kind| kind == "MR" || kind == "PI");
-    let chosen = all.iter().find(of_hospital).or(all.first());
-    let id = chosen.and_then(|own| own.first()).cloned().unwrap_or_default();
+    let of_hospital = |own: &Vec<String>| own.get(4).is_some_and(|kind| kind == "MR" || kind == "PI");
+    let chosen = all.iter().position(of_hospital).unwrap_or(0);
+    let id = match message.identifiers("PID", 3).into_iter().nth(chosen) {
+        Some(None) => {
+            let detail = "an identifier has no escapes and no subcomponents";
+            return Err(Hl7Error::new("PID-3", 102, detail));
+        }
+        id => id.flatten().unwrap_or_default(),
+    };
     let sound = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
     match (id.is_empty(), id.len() <= 64 && id.chars().all(sound)) {
         (true, _) => Err(Hl7Error::new("PID-3", 101, "there is no identifier of the patient")),
@@ -256,6 +263,8 @@ mod tests {
         );
         assert_eq!(resource(3)["verificationStatus"]["coding"][0]["code"], "provisional");
         assert_eq!(of(A01).unwrap(), bundle, "sent again it is the same");
+        let authority = of(&A01.replace("p1^^^H^MR", " p1 ^^^H&1.2.3&ISO^MR")).unwrap();
+        assert_eq!(authority["entry"][0]["resource"]["id"], "p1");
         let none = of(&A01.replace("7980^Penicillin G^RXNORM", "NKDA")).unwrap();
         assert_eq!(none["entry"][1]["resource"]["code"]["coding"][0]["code"], "409137002");
     }
@@ -287,6 +296,10 @@ mod tests {
             ("ADT^A01", "ADT^A40", "MSH-9", 201),
             ("PID|1||77^^^NAT^NI~p1^^^H^MR", "PID|1||", "PID-3", 101),
             ("p1^^^H^MR", "Jane Doe^^^H^MR", "PID-3", 102),
+            ("p1^^^H^MR", "p1\\X41\\^^^H^MR", "PID-3", 102),
+            ("p1^^^H^MR", "p1&2^^^H^MR", "PID-3", 102),
+            ("p1^^^H^MR", "p1\u{1}^^^H^MR", "PID-3", 102),
+            ("Doe^Jane", "Doe\u{2}^Jane", "PID-5", 102),
             ("19540301", "yesterday", "PID-7", 102),
             ("19540301", "17540301", "PID-7", 102),
             ("PID|1|", "PIX|1|", "PID", 100),
@@ -294,7 +307,7 @@ mod tests {
             ("|P|2.5.1", "|D|2.5.1", "MSH-11", 202),
         ] {
             let error = of(&A01.replacen(from, to, 1)).unwrap_err();
-            assert_eq!((error.place, error.code), (place, code));
+            assert_eq!((error.place.as_ref(), error.code), (place, code));
             assert!(!error.to_string().contains("Jane") && !error.to_string().contains("yesterday"));
         }
     }

@@ -54,7 +54,7 @@ pub fn acknowledgement(
         escaped(&of(10)),
     );
     if let Some(error) = error {
-        let (segment, field) = error.place.split_once('-').unwrap_or((error.place, ""));
+        let (segment, field) = error.place.split_once('-').unwrap_or((&*error.place, ""));
         text.push_str(&format!(
             "ERR||{segment}^1^{field}|{}^^HL70357|E||||{}\r",
             error.code,

@@ -3,6 +3,8 @@
 //! The separators are those that the message names for itself. What cannot be read is told by segment and field and
 //! never repeated, as it may be a patient's.
 
+use std::borrow::Cow;
+
 /// Most segments of a message.
 const MOST: usize = 10_000;
 
@@ -11,7 +13,7 @@ const MOST: usize = 10_000;
 #[error("{place}: {detail}")]
 pub struct Hl7Error {
     /// Segment and field, such as `PID-3`.
-    pub place: &'static str,
+    pub place: Cow<'static, str>,
     /// The code of HL7's table 0357.
     pub code: u16,
     /// What is wrong, and what is accepted.
@@ -20,8 +22,8 @@ pub struct Hl7Error {
 
 impl Hl7Error {
     /// An error at a place.
-    pub fn new(place: &'static str, code: u16, detail: impl Into<String>) -> Hl7Error {
-        Hl7Error { place, code, detail: detail.into() }
+    pub fn new(place: impl Into<Cow<'static, str>>, code: u16, detail: impl Into<String>) -> Hl7Error {
+        Hl7Error { place: place.into(), code, detail: detail.into() }
     }
 }
 
@@ -48,7 +50,7 @@ struct Segment {
 }
 
 impl Message {
-    /// Reads a message. Lines may end as the standard says, or as editors end them.
+    /// Reads a message. Segments end with carriage returns as the standard says; where a message has none, with line feeds.
     ///
     /// # Errors
     /// It has no sound header, or too many segments.
@@ -65,9 +67,11 @@ impl Message {
             escape: mark()?,
             subcomponent: mark()?,
         };
-        let lines = text.split(['\r', '\n']).filter(|line| !line.trim().is_empty());
+        // A line feed among carriage returns stands within a segment, and must not begin one.
+        let end = if text.contains('\r') { '\r' } else { '\n' };
+        let lines = text.split(end).map(|line| line.strip_prefix('\n').unwrap_or(line));
         let mut segments = Vec::new();
-        for line in lines {
+        for line in lines.filter(|line| !line.trim().is_empty()) {
             if segments.len() == MOST {
                 return Err(Hl7Error::new("MSH", 100, format!("the message has more than {MOST} segments")));
             }
@@ -79,6 +83,43 @@ impl Message {
             segments.push(Segment { fields });
         }
         Ok(Message { separators, segments })
+    }
+
+    /// Refuses a message with a control character: MLLP has none in a block, and where one stands two messages may have run
+    /// together, or an identifier be somebody else's. Line feeds and tabs, which people type, are taken outside of PID.
+    ///
+    /// # Errors
+    /// The first such field, and which segment of the message it is of.
+    pub fn without_controls(&self) -> Result<(), Hl7Error> {
+        for (number, segment) in self.segments.iter().enumerate() {
+            let name = segment.fields.first().map(String::as_str).unwrap_or_default();
+            let typed = |c: char| name != "PID" && matches!(c, '\n' | '\t');
+            let unsound = |text: &String| text.chars().any(|c| c.is_ascii_control() && !typed(c));
+            let Some(field) = segment.fields.iter().position(unsound) else { continue };
+            // A name of another form may be the rest of a broken field.
+            let named = name.len() == 3 && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
+            // Of a header the separator itself is the first field, and what follows it the second.
+            let place = match (named, field) {
+                (true, 0) => name.to_owned(),
+                (true, field) => format!("{name}-{field}"),
+                (false, _) => "MSH".to_owned(),
+            };
+            let detail = format!("a control character, in segment {} of the message", number + 1);
+            return Err(Hl7Error::new(place, 102, detail));
+        }
+        Ok(())
+    }
+
+    /// The first component of each repetition of a field as an identifier: without the spaces around it. `None` for one with
+    /// an escape or a subcomponent, which no identifier has: without that it would be another.
+    pub fn identifiers(&self, name: &str, field: usize) -> Vec<Option<String>> {
+        let own = &self.separators;
+        let first = |text: &str| {
+            let text = text.split(own.component).next().unwrap_or_default().trim_matches(' ');
+            let text = if text == "\"\"" { "" } else { text };
+            (!text.contains([own.escape, own.subcomponent])).then(|| text.to_owned())
+        };
+        self.raw(name, field).split(own.repetition).map(first).collect()
     }
 
     fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Segment> {
@@ -179,6 +220,29 @@ mod tests {
             (String::new(), String::new())
         );
         assert_eq!(escaped("a|b^c\r"), "a\\F\\b\\S\\c ");
+    }
+
+    #[test]
+    fn a_control_character_is_told_by_its_place_and_a_line_feed_begins_no_segment() {
+        let text =
+            "MSH|^~\\&|ADT|WARD|||20260301||ADT^A01|7|P|2.5.1\rPID|1||p1^^^H^MR||Doe\rNTE|1||one\n\ttwo\r";
+        assert_eq!(Message::read(text).unwrap().without_controls(), Ok(()));
+        for (from, to, place) in [
+            ("p1", "p\u{1}1", "PID-3"),
+            ("p1", "p1\n", "PID-3"),
+            ("Doe", "D\0oe", "PID-5"),
+            ("one", "one\u{1c}", "NTE-3"),
+            ("|7|", "|\u{b}7|", "MSH-10"),
+            ("NTE|1", "\u{b}MSH|^~\\&", "MSH"),
+        ] {
+            let error = Message::read(&text.replace(from, to)).unwrap().without_controls().unwrap_err();
+            assert_eq!((error.place.as_ref(), error.code), (place, 102), "{from}");
+            assert!(!error.detail.contains("Doe"));
+        }
+        let injected = Message::read(&text.replace("one\n", "one\nPID|1||p2\n")).unwrap();
+        assert_eq!((injected.count("PID"), injected.count("NTE")), (1, 1));
+        assert_eq!(Message::read(&text.replace('\r', "\r\n")).unwrap().count("PID"), 1);
+        assert_eq!(Message::read(&text.replace("\n\t", " ").replace('\r', "\n")).unwrap().count("PID"), 1);
     }
 
     #[test]

@@ -83,6 +83,62 @@ fn nothing_unsafe_or_unchecked_is_offered() {
 }
 
 #[test]
+fn age_and_sex_are_told_where_a_rule_is_about_them() {
+    let rule = |code: &str, severity: &str| json!({"rules": [{"about": "condition", "code": code, "severity": severity}]});
+    let drugs = [
+        drug("zolpidem", rule("older adult", "caution"), &["insomnia"]),
+        drug("valproate", rule("childbearing potential", "serious"), &["epilepsy"]),
+    ];
+    let of = |birth_year: i32, sex: &str, pregnant: Option<bool>| -> Vec<(String, Severity)> {
+        let mut profile = json!({"allergies": [], "medications": [], "conditions": [], "birth_year": birth_year, "sex": sex});
+        if let Some(pregnant) = pregnant {
+            profile["pregnant"] = json!(pregnant);
+        }
+        let found = check(profile, &drugs, &[("zolpidem", true), ("valproate", true)]);
+        let all = found.into_iter().flat_map(|checked| checked.findings);
+        all.map(|finding| (finding.reason, finding.severity)).collect()
+    };
+    let older = ("condition: 65 years of age or older".to_owned(), Severity::Caution);
+    let fertile = ("condition: may become pregnant (by sex and age)".to_owned(), Severity::Serious);
+    assert_eq!(of(1950, "female", None), [older.clone()]);
+    assert_eq!(of(1959, "male", None), [older], "65 this year");
+    assert_eq!(of(1960, "male", None), []);
+    assert_eq!(of(1990, "female", None), [fertile.clone()]);
+    assert_eq!(of(1990, "female", Some(false)), [fertile]);
+    assert_eq!(of(1990, "male", None), []);
+    assert_eq!(of(2015, "female", None), []);
+}
+
+#[test]
+fn what_is_offered_for_two_orders_can_be_taken_together() {
+    let speaks = json!({"rules": [{"about": "medication", "code": "mirtazapine", "severity": "serious"}]});
+    let drugs = [
+        drug("warfarin", json!({"conditions": ["peptic ulcer"]}), &["atrial fibrillation"]),
+        drug("apixaban", speaks, &["atrial fibrillation"]),
+        drug("sertraline", json!({"conditions": ["peptic ulcer"]}), &["depression"]),
+        drug("fluoxetine", json!({"conditions": ["peptic ulcer"]}), &["depression"]),
+        drug("mirtazapine", json!({}), &["depression"]),
+        drug("vortioxetine", json!({}), &["depression"]),
+    ];
+    let offered = |orders: &[(&str, bool)]| -> Vec<Vec<String>> {
+        let profile = json!({"allergies": [], "medications": [], "conditions": ["peptic ulcer"]});
+        let of =
+            |checked: Checked| checked.alternatives.into_iter().map(|other| other.item.item_id).collect();
+        check(profile, &drugs, orders).into_iter().map(of).collect()
+    };
+    assert_eq!(offered(&[("sertraline", true)]), [["mirtazapine", "vortioxetine"]]);
+    assert_eq!(
+        offered(&[("warfarin", true), ("sertraline", true)]),
+        [vec!["apixaban"], vec!["vortioxetine"]],
+        "not the one that apixaban does not go with"
+    );
+    let both = offered(&[("sertraline", true), ("fluoxetine", true)]);
+    assert!(both[0].iter().all(|one| !both[1].contains(one)), "the same drug twice: {both:?}");
+    // A draft that was not selected counts as well.
+    assert_eq!(offered(&[("apixaban", false), ("sertraline", true)]), [["vortioxetine"]]);
+}
+
+#[test]
 fn what_is_offered_is_of_a_kin_class_and_for_the_same_purpose() {
     let drugs = [
         drug("warfarin", json!({"conditions": ["peptic ulcer"]}), &["atrial fibrillation"]),
