@@ -5,6 +5,7 @@ import io
 import json
 import re
 import shutil
+import sqlite3
 import struct
 import subprocess
 import time
@@ -15,6 +16,15 @@ from pathlib import Path
 from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
+
+
+# As `train --report` writes one, with markup that a folder's name may bring.
+REPORT = """<!doctype html><html lang="en"><body><h1>How pneumonia was trained</h1><p onclick="window.ran=1">Odd <b>words</b></p>
+<img src=x onerror="window.ran=1"><script>window.ran=1</script><iframe src="/docs"></iframe>
+<div class="plots"><svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 20 10"><title>Reliability</title><path d="M0 9L20 1" stroke="red"/></svg></div>
+<table><tr><th></th><th>normal</th></tr><tr><td>normal</td><td style="background:rgba(31,98,168,0.40)">7</td></tr></table>
+<div class="wrong"><figure><img alt="" src="data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg==">
+<figcaption>pneumonia (0.93), right is normal</figcaption></figure></div></body></html>"""
 
 
 class Server:
@@ -28,7 +38,7 @@ class Server:
         for model in (Path.cwd() / "models").iterdir():
             if model.name == "pneumonia":
                 shutil.copytree(model, self.models / model.name)
-                (self.models / model.name / "1" / "report.html").write_text("<h1>How pneumonia was trained</h1>")
+                (self.models / model.name / "1" / "report.html").write_text(REPORT)
             else:
                 (self.models / model.name).symlink_to(model)
 
@@ -137,6 +147,31 @@ def put(server, path, body):
     request = urllib.request.Request(server.url.rstrip("/") + path, json.dumps(body).encode(), method="PUT")
     request.add_header("content-type", "application/json")
     urllib.request.urlopen(request).read()
+
+
+def invented_week(server, models):
+    """Puts in place of what was counted a week in which models answer as on their held-out data; of a label that is given, nearly all
+    answers are withheld in the last three days."""
+    database = sqlite3.connect(server.work / "demo.db", timeout=30)
+    database.execute("DELETE FROM answers_by_hour")
+    for name, turned in models.items():
+        request = urllib.request.Request(f"{server.url}v1/models/{name}/drift", headers={"authorization": f"Bearer {server.key}"})
+        given = json.load(urllib.request.urlopen(request))
+        expected, low_high = given["expected"], given["expected"]["confidence"] or [0.8, 0.9]
+        for day in range(7):
+            # Some days are busier than others.
+            answers, hour = 170 + 23 * (day * 5 % 7), int(time.time()) // 3600 - 24 * (6 - day)
+            counts = {label: share * (1 - expected["abstained"]) for label, share in expected["shares"].items()}
+            counts[""] = expected["abstained"]
+            if turned and day >= 4:
+                counts[""] += counts[turned] * 0.9
+                counts[turned] *= 0.1
+            for at, (label, share) in enumerate(counts.items()):
+                count = max(0, round(answers * share) + (day * 3 + at) % 4 - 1)
+                row = (name, given["version"], hour, label, count, round(count * sum(low_high) / 2 * 1e6))
+                database.execute("INSERT INTO answers_by_hour VALUES (?, ?, ?, ?, ?, ?)", row)
+    database.commit()
+    database.close()
 
 
 def csv_rows(text):

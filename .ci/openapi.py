@@ -67,7 +67,7 @@ CALLS = [
     ("delete_interactions", {"user_id": USER}, None),
     ("delete_user", {"user_id": USER}, None),
     ("delete_item", {"item_id": ITEM}, None),
-    ("list_audit", {"limit": 2}, None),
+    ("list_audit", {"limit": 2, "from_": "2026-03-01", "to": "9999-01-01"}, None),
     ("get_audit", {"number": 1}, None),
     ("oip_server_metadata", {}, None),
     ("oip_server_live", {}, None),

@@ -16,7 +16,6 @@ use model::package::{CARD, MANIFEST, WEIGHTS, sha256};
 use model::{Manifest, Package};
 use serde_json::{Value, json};
 use text::{Record, Tagger};
-use vision::{DecodeOptions, Format, decode, preprocess};
 
 static PNEUMONIA: LazyLock<Manifest> = LazyLock::new(|| {
     serde_json::from_str(include_str!("../models/pneumonia/1/manifest.json")).expect("a shipped manifest")
@@ -24,26 +23,6 @@ static PNEUMONIA: LazyLock<Manifest> = LazyLock::new(|| {
 static TRIAGE: LazyLock<Manifest> = LazyLock::new(|| {
     serde_json::from_str(include_str!("../models/triage/1/manifest.json")).expect("a shipped manifest")
 });
-
-/// An image of any format that its first bytes show.
-pub fn image(data: &[u8]) {
-    if let Some(format) = Format::sniff(data) {
-        read(format, data);
-    }
-}
-
-/// A DICOM file, whatever its first bytes are.
-pub fn dicom(data: &[u8]) {
-    read(Format::Dicom, data);
-}
-
-fn read(format: Format, data: &[u8]) {
-    // A small limit keeps a fuzzer's time for what is wrong, not for what is large.
-    let options = DecodeOptions { max_pixels: 1 << 20, frame: None };
-    if let (Ok(image), Input::Image(input)) = (decode(format, data, &options), &PNEUMONIA.input) {
-        let _ = preprocess(&image, input);
-    }
-}
 
 /// A record of notes' requests.
 pub fn record(data: &[u8]) {

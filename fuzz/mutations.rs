@@ -1,4 +1,4 @@
-//! Feeds a fuzz target's seeds, and mutations of them, to its entry on stable Rust.
+//! Feeds a fuzz target's seeds, mutations of them and what grew out of them to its entry on stable Rust.
 
 use std::path::Path;
 
@@ -32,18 +32,29 @@ fn mutate(mut data: Vec<u8>, random: &mut ChaCha8Rng) -> Vec<u8> {
     data
 }
 
-/// Every seed in `folder` and its mutations come back from `entry` without a panic.
-pub fn come_back(folder: impl AsRef<Path>, entry: fn(&[u8])) {
-    let mut seeds: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
-    seeds.sort();
+/// Every seed of `target` and its mutations come back from `entry` without a panic, and so does what grew out of the
+/// seeds in long runs, as far as it was kept. `folder` is that of the fuzz targets.
+pub fn come_back(folder: &Path, target: &str, entry: fn(&[u8])) {
+    let seeds = files(&folder.join("seeds").join(target));
     assert!(!seeds.is_empty());
-    for seed in seeds {
-        let sound = std::fs::read(&seed).unwrap();
+    for (name, sound) in seeds {
         entry(&sound);
         for mutation in 0..MUTATIONS {
             let data = mutate(sound.clone(), &mut ChaCha8Rng::seed_from_u64(mutation));
             let result = std::panic::catch_unwind(|| entry(&data));
-            assert!(result.is_ok(), "{}, mutation {mutation}, panicked: {data:?}", seed.display());
+            assert!(result.is_ok(), "{name}, mutation {mutation}, panicked: {data:?}");
         }
     }
+    for (name, data) in files(&folder.join("grown").join(target)) {
+        let result = std::panic::catch_unwind(|| entry(&data));
+        assert!(result.is_ok(), "{name} panicked");
+    }
+}
+
+/// The files of a folder with their names, in order; none where there is no folder.
+pub fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let mut paths: Vec<_> = entries.map(|file| file.unwrap().path()).collect();
+    paths.sort();
+    paths.iter().map(|path| (path.display().to_string(), std::fs::read(path).unwrap())).collect()
 }

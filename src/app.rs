@@ -13,6 +13,7 @@ pub mod import;
 mod import_fhir;
 mod listen;
 pub mod models;
+mod seal;
 mod site;
 mod tls;
 mod upkeep;

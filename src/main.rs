@@ -96,6 +96,9 @@ enum Command {
     Backup {
         #[command(flatten)]
         database: Database,
+        /// File of the audit's secret, which signs the back-up; without it the file has a digest alone
+        #[arg(long, env = "MEDSERVE_AUDIT_KEY_FILE")]
+        audit_key_file: Option<String>,
         /// File to write; it must not be there
         file: PathBuf,
     },
@@ -103,6 +106,12 @@ enum Command {
     Restore {
         #[command(flatten)]
         database: Database,
+        /// File of the audit's secret, which must have signed the back-up
+        #[arg(long, env = "MEDSERVE_AUDIT_KEY_FILE")]
+        audit_key_file: Option<String>,
+        /// Restore a back-up that has no seal, or one that does not fit it
+        #[arg(long)]
+        unsealed: bool,
         /// The back-up
         file: PathBuf,
     },
@@ -156,12 +165,13 @@ fn main() -> anyhow::Result<()> {
             println!("{}", import::run(&database.address()?, what)?);
             Ok(())
         }
-        Command::Backup { database, file } => {
-            print!("{}", backup::backup(&database.existing()?, &file)?);
+        Command::Backup { database, audit_key_file, file } => {
+            print!("{}", backup::backup(&database.existing()?, &file, audit_key_file.as_deref())?);
             Ok(())
         }
-        Command::Restore { database, file } => {
-            print!("{}", backup::restore(&database.address()?, &file)?);
+        Command::Restore { database, audit_key_file, unsealed, file } => {
+            let trust = backup::Trust { key_file: audit_key_file, unsealed };
+            print!("{}", backup::restore(&database.address()?, &file, &trust)?);
             Ok(())
         }
         Command::Audit { database, audit_key_file, what } => {

@@ -21,6 +21,10 @@ const main = document.getElementById("main");
 const side = document.getElementById("side");
 let leave = null;
 let turn = 0;
+/** The page that `leave` is of. */
+let drawn = "";
+/** What a page that is drawn anew was left with: `{page, left}`. */
+let kept = null;
 let banner = null;
 
 /** What the address says: page, what follows it, decoded. */
@@ -38,6 +42,8 @@ function address() {
 
 function frame() {
   const [page] = address();
+  // Who presses a button of the frame stays on it.
+  const focused = side.contains(document.activeElement) ? document.activeElement.id : "";
   document.getElementById("skip").textContent = t("skip");
   const available = PAGES.filter(([, operation]) => has(operation));
   put(side,
@@ -47,11 +53,15 @@ function frame() {
     }, icon(name), t(`${name}.title`)))),
     h("div.tools",
       h("div.row",
-        h("button.quiet", { type: "button", id: "language", lang: language() === "zh" ? "en" : "zh-Hans", on: { click: () => { speak(language() === "zh" ? "en" : "zh"); show(); } } }, language() === "zh" ? "English" : "中文"),
+        h("button.quiet", { type: "button", id: "language", lang: language() === "zh" ? "en" : "zh-Hans", on: { click: () => { speak(language() === "zh" ? "en" : "zh"); show(true); } } }, language() === "zh" ? "English" : "中文"),
         h("button.quiet", { type: "button", id: "theme", title: t("theme"), "aria-label": t("theme"), on: { click: turnTheme } }, icon("theme")),
         h("button.quiet", { type: "button", id: "key", on: { click: askKey } }, icon("key"), key() ? t("key.set") : t("key"))),
       h("p.fine", t("disclaimer")),
       h("p.fine", h("a", { href: "/docs" }, "API"), limits().version ? ` · ${limits().version}` : "")));
+  if (focused) document.getElementById(focused)?.focus();
+  // On a phone the pages are a line that may be longer than the screen.
+  const nav = side.querySelector("nav"), current = nav.querySelector("[aria-current]");
+  if (current) nav.scrollLeft = current.offsetLeft - nav.offsetLeft - 40;
 }
 
 function turnTheme() {
@@ -85,19 +95,24 @@ function say(text, action = null) {
   if (banner) main.prepend(banner);
 }
 
-async function show() {
-  const mine = ++turn;
-  leave?.();
+/** Draws the page. With `keep` it is the same page in another language or with another key: what was typed, dropped and answered stays. */
+async function show(keep = false) {
+  const mine = ++turn, [page, rest] = address();
+  if (leave) kept = { page: drawn, left: leave(keep) };
+  if (!keep || kept?.page !== page) kept = null;
   leave = null;
+  announce("");
   frame();
-  const [page, rest] = address();
   document.title = `${t(`${page}.title`)} · medserve`;
   const place = h("div");
   put(main, place);
   try {
     const { open } = await import(`./pages/${page}.js`);
-    if (mine === turn) leave = (await open(place, rest)) ?? null;
-    if (mine !== turn) leave?.();
+    if (mine !== turn) return;
+    const end = await open(place, rest, kept?.left ?? undefined);
+    // Another page or language by now: what this one was given waits for the next.
+    if (mine !== turn) end?.();
+    else [leave, kept, drawn] = [end ?? null, null, page];
   } catch (error) {
     if (mine === turn) put(place, problem(error));
   }
@@ -107,7 +122,7 @@ async function show() {
 listen((event) => {
   if (event === "key") {
     say("");
-    show();
+    show(true);
   } else if (event === "refused") {
     const { demo, identity } = limits();
     say(t(key() ? "key.refused" : identity ? "key.missing" : demo ? "key.demo" : "key.none"), h("button", { type: "button", on: { click: askKey } }, t("key.enter")));

@@ -1,6 +1,8 @@
 #![no_main]
 
-#[path = "../entries.rs"]
-mod entries;
+#[path = "../caught.rs"]
+mod caught;
+#[path = "../pictures.rs"]
+mod pictures;
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| entries::dicom(data));
+libfuzzer_sys::fuzz_target!(init: caught::let_through(), |data: &[u8]| pictures::dicom(data));

@@ -10,7 +10,7 @@ use super::extract::Parameters;
 use super::{AppState, Problem};
 use crate::store::audit::evidence::{Evidence, ResultEvidence};
 use crate::store::{AuditQuery, NumberedRow};
-use recommend::clock::rfc3339;
+use recommend::clock::{self, Millis, parse_time, rfc3339};
 
 /// Rows on a page.
 const PAGE: u32 = 100;
@@ -62,6 +62,12 @@ pub struct AuditParameters {
     /// Only rows that concern this person, by the identifier; default: all.
     #[param(example = "u1")]
     pub user: Option<String>,
+    /// Only rows of answers then or later: a date (its first moment, UTC), or a date and time; default: all.
+    #[param(example = "2026-03-01")]
+    pub from: Option<String>,
+    /// Only rows of answers before then; default: all.
+    #[param(example = "2026-03-02T08:00:00Z")]
+    pub to: Option<String>,
 }
 
 /// One answer, as it was audited.
@@ -168,15 +174,26 @@ pub async fn list(
     if !(1..=MAX_PAGE).contains(&limit) {
         return Err(Problem::bad_parameter("limit", format!("must be from 1 to {MAX_PAGE}")));
     }
+    let from = moment("from", parameters.from.as_deref())?;
+    let to = moment("to", parameters.to.as_deref())?;
+    if from.zip(to).is_some_and(|(from, to)| from >= to) {
+        return Err(Problem::bad_parameter("to", "must be after from"));
+    }
     // One more than is shown says whether there is a next page.
     let person = match &parameters.user {
         Some(user) => Some(state.audit_key()?.person(user)),
         None => None,
     };
-    let query = AuditQuery { before: parameters.before, person, limit: limit + 1 };
+    let query = AuditQuery { before: parameters.before, person, from, to, limit: limit + 1 };
     let mut rows = state.people()?.store.list_audit(&query).await?;
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
     let next = rows.last().filter(|_| more).map(|row| row.number);
     Ok(Json(AuditPage { rows: rows.into_iter().map(AuditEntry::from).collect(), next }))
+}
+
+/// The time that a parameter names.
+fn moment(name: &'static str, text: Option<&str>) -> Result<Option<Millis>, Problem> {
+    let wrong = || Problem::bad_parameter(name, format!("must be a time: {}", clock::TIME_FORMS));
+    text.map(|text| parse_time(text).ok_or_else(wrong)).transpose()
 }

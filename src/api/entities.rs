@@ -23,6 +23,7 @@ use crate::inference::extractor::{ExtractError, ExtractService, Extraction};
 use crate::inference::registry::Served;
 use model::manifest::RecordInput;
 use text::Record;
+use text::tagger::assertion::Subject;
 
 /// Parameters of an extraction: none.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -74,8 +75,34 @@ pub struct NamedEntity {
     pub probability: f32,
     /// True where the note denies it, by rules over English cues.
     pub negated: bool,
-    /// True where the note only supposes it, by rules over English cues.
+    /// True where the note only supposes it, asks for it or says what may come, by rules over English cues.
     pub speculated: bool,
+    /// True where the note tells it as history, which may go on, by rules over English cues.
+    pub historical: bool,
+    /// Of whom the note says it, by rules over English cues: the patient where it names nobody else.
+    pub subject: EntitySubject,
+}
+
+/// Of whom something is said.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EntitySubject {
+    /// The patient.
+    Patient,
+    /// A relative, husband or wife.
+    Family,
+    /// Somebody else.
+    Other,
+}
+
+impl From<Subject> for EntitySubject {
+    fn from(subject: Subject) -> EntitySubject {
+        match subject {
+            Subject::Patient => EntitySubject::Patient,
+            Subject::Family => EntitySubject::Family,
+            Subject::Other => EntitySubject::Other,
+        }
+    }
 }
 
 /// What ties two names.
@@ -93,6 +120,10 @@ pub struct EntityRelation {
     /// Probability, given that both names are right.
     #[schema(example = 0.9)]
     pub probability: f32,
+    /// True where one of the two names is negated: nothing of the kind is said to have happened.
+    pub negated: bool,
+    /// True where one of the two names is speculated.
+    pub speculated: bool,
 }
 
 /// What is in one note.
@@ -124,13 +155,20 @@ impl ExtractResult {
                 probability: entity.probability as f32,
                 negated: entity.assertion.negated,
                 speculated: entity.assertion.speculated,
+                historical: entity.assertion.historical,
+                subject: entity.assertion.subject.into(),
             }
         };
-        let relation = |link: &text::tagger::Link| EntityRelation {
-            label: service.relations()[link.relation].clone(),
-            from: id(link.from),
-            to: id(link.to),
-            probability: link.probability as f32,
+        let relation = |link: &text::tagger::Link| {
+            let either = [link.from, link.to].map(|place| found.entities[place].assertion);
+            EntityRelation {
+                label: service.relations()[link.relation].clone(),
+                from: id(link.from),
+                to: id(link.to),
+                probability: link.probability as f32,
+                negated: either.iter().any(|said| said.negated),
+                speculated: either.iter().any(|said| said.speculated),
+            }
         };
         ExtractResult {
             entities: found.entities.iter().enumerate().map(entity).collect(),
@@ -165,8 +203,8 @@ pub struct ExtractAnswer {
 
 /// Find names in one note, or several
 ///
-/// Drugs, diseases and effects with their places, whether the note denies or only supposes them, and what ties
-/// them. A request is answered whole or refused whole.
+/// Drugs, diseases and effects with their places, whether the note denies or only supposes them, whether they are history or
+/// somebody else's, and what ties them. A request is answered whole or refused whole.
 #[utoipa::path(
     post,
     path = "/v1/notes/extract",

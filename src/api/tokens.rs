@@ -5,7 +5,7 @@
 //! calls critical is not understood here, so such a token is refused (RFC 7515, section 4.1.11). Which algorithm may be used the key decides and never
 //! the token alone: a public key is no shared secret, whatever a header says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -67,7 +67,7 @@ struct Claims {
     /// RFC 8693: words between spaces.
     #[serde(default)]
     scope: Words,
-    /// The same in the way of other issuers.
+    /// The same in the way of other issuers; one of the two is enough.
     #[serde(default)]
     scp: Words,
     /// All others.
@@ -201,8 +201,19 @@ impl Tokens {
         if !sound(&subject) {
             return None;
         }
-        let (scopes, models) = allowed(claims.scope.iter().chain(claims.scp.iter()));
+        let (scopes, models) = allowed(granted(&claims.scope, &claims.scp)?.iter());
         Some(Bearer { subject, scopes, tenant, models })
+    }
+}
+
+/// The claim that names scopes. Where both do they must say the same: to believe one of two that differ, or both, would
+/// grant what the other does not.
+fn granted<'a>(scope: &'a Words, scp: &'a Words) -> Option<&'a Words> {
+    let words = |of: &'a Words| of.iter().filter(|word| !word.is_empty()).collect::<BTreeSet<_>>();
+    match (words(scope), words(scp)) {
+        (_, other) if other.is_empty() => Some(scope),
+        (one, _) if one.is_empty() => Some(scp),
+        (one, other) => (one == other).then_some(scope),
     }
 }
 
@@ -359,7 +370,16 @@ mod tests {
         let ask = |header, claims| tokens.check(&signed(&[1; 32], header, claims));
         let scopes = |claims| ask(json!({}), claims).unwrap().scopes;
         assert_eq!(scopes(json!({"scope": "", "scp": "openid write"})), [Scope::Write]);
-        assert_eq!(scopes(json!({"scope": ["classify"], "scp": ["write"]})), [Scope::Classify, Scope::Write]);
+        let both =
+            |scope, scp| ask(json!({}), json!({"scope": scope, "scp": scp})).map(|bearer| bearer.scopes);
+        let same = Some(vec![Scope::Write, Scope::Classify]);
+        assert_eq!(both(json!("write  classify"), json!(["classify", "write"])), same);
+        assert_eq!(both(json!("classify"), json!([])), Some(vec![Scope::Classify]));
+        for (scope, scp) in
+            [("classify", "write"), ("classify", "classify admin"), ("classify model=triage", "classify")]
+        {
+            assert_eq!(both(json!(scope), json!(scp)), None, "{scope} and {scp} differ");
+        }
         let narrow = ask(json!({}), json!({"scope": "openid classify model=pneumonia"})).unwrap().models;
         assert!(narrow.include("pneumonia") && !narrow.include("triage"));
         assert!(!ask(json!({}), json!({"scp": ["model="]})).unwrap().models.include("triage"));

@@ -1,17 +1,20 @@
 //! The audit's key, and `medserve audit`: to verify the chain, to export it, to sign its end.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{BufReader, BufWriter, Write};
-use std::path::PathBuf;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 use sha2::{Digest, Sha256};
 use tokio::runtime::Runtime;
 
+use super::backup::beside;
 use crate::config::{self, AuditMode, Config};
+use crate::store::audit::export;
 use crate::store::audit::verify::{self, Verified};
-use crate::store::{self, AuditKey, Naming, Store, StoreOptions};
+use crate::store::{self, AuditKey, Naming, Store, StoreError, StoreOptions};
 use crate::telemetry::of_tenant;
 
 /// What is done with the audit.
@@ -22,7 +25,10 @@ pub enum Audit {
         /// An export to check in place of the database, without access to it
         #[arg(long, requires = "public_key")]
         export: Option<PathBuf>,
-        /// Public key that the export must be signed by, as `verify` prints it
+        /// An earlier export, or its last line, which the audit of the database must go on from
+        #[arg(long, conflicts_with = "export")]
+        since: Option<PathBuf>,
+        /// Public key that the export must be signed by, as `verify` prints it; with --since by default the key of now
         #[arg(long)]
         public_key: Option<String>,
     },
@@ -56,8 +62,8 @@ impl Audit {
 pub async fn open(config: &Config, tenant: &str, store: &dyn Store) -> Result<Arc<AuditKey>> {
     let key = key(config.audit_secret, tenant, config.audit_people, store).await?;
     let mut problems: Vec<String> = store.missing_audit_guards().await?;
-    problems.iter_mut().for_each(|guard| *guard = format!("its trigger {guard} is not there"));
-    problems.extend(store.audit_head().await?.check(&key).err().map(|error| error.to_string()));
+    problems.iter_mut().for_each(|guard| *guard = format!("its trigger {guard} is not there as it was made"));
+    problems.extend(begin(store, &key).await?.err().map(|error| error.to_string()));
     for problem in &problems {
         tracing::error!(problem, "the audit is not in order");
     }
@@ -66,6 +72,25 @@ pub async fn open(config: &Config, tenant: &str, store: &dyn Store) -> Result<Ar
         bail!("the audit is not in order, and answers wait for it: {}", problems.join("; "));
     }
     Ok(Arc::new(key))
+}
+
+/// Looks at the end of the chain, and signs it where nothing was ever written: from then on one that nobody has signed is
+/// that of an audit which was emptied.
+async fn begin(store: &dyn Store, key: &AuditKey) -> Result<Result<(), StoreError>, StoreError> {
+    let head = store.audit_head().await?;
+    let signed = !head.signature.is_empty() && head.is_signed_by(key);
+    if signed || !head.is_empty() {
+        return Ok(head.check(key));
+    }
+    // Before the first row also one that was signed by another key, as where the first start had no file.
+    let checked = head.check_new(&store.audit_traces().await?);
+    if checked.is_ok()
+        && let Err(error) = store.sign_audit(key).await
+    {
+        // Where the database takes no writes now the first row signs it.
+        tracing::warn!(%error, "the audit's beginning was not signed");
+    }
+    Ok(checked)
 }
 
 async fn key(secret: Option<[u8; 32]>, tenant: &str, naming: Naming, store: &dyn Store) -> Result<AuditKey> {
@@ -105,9 +130,8 @@ async fn carry_out(url: &str, tenant: &str, key_file: Option<&str>, what: Audit)
             println!("{}", hex::encode(rand::random::<[u8; 32]>()));
             return Ok(());
         }
-        Audit::Verify { export: Some(file), public_key } => {
-            let opened = File::open(&file).with_context(|| file.display().to_string())?;
-            let seal = verify::verify_export(BufReader::new(opened), &public_key.unwrap_or_default())
+        Audit::Verify { export: Some(file), public_key, .. } => {
+            let seal = export::verify_export(read(&file)?, &public_key.unwrap_or_default())
                 .with_context(|| file.display().to_string())?;
             println!("{} rows up to number {}: as they were exported", seal.rows, seal.last);
             return Ok(());
@@ -117,15 +141,32 @@ async fn carry_out(url: &str, tenant: &str, key_file: Option<&str>, what: Audit)
     let store = store::connect(url, &StoreOptions::default()).await.context("opening the database")?;
     let key = key(secret, tenant, Naming::Pseudonym, store.as_ref()).await?;
     let done = match what {
-        Audit::Verify { .. } => verified(&verify::verify(store.as_ref(), &key).await?, &key),
+        Audit::Verify { since, public_key, .. } => {
+            let mut result = verify::verify(store.as_ref(), &key).await?;
+            if let Some(file) = since {
+                let seal = export::read_seal(read(&file)?, &public_key.unwrap_or_else(|| key.public()))
+                    .with_context(|| file.display().to_string())?;
+                verify::goes_on(store.as_ref(), &seal, &mut result).await?;
+            }
+            verified(&result, &key)
+        }
         Audit::Export { out: Some(file), after } => {
-            let opened = File::create(&file).with_context(|| file.display().to_string())?;
-            let seal = verify::export(store.as_ref(), &key, after, BufWriter::new(opened)).await?;
+            // Under its name only when it is whole: it may take the place of an earlier one.
+            let pipe = fs::metadata(&file).is_ok_and(|there| !there.is_file());
+            let partial = if pipe { file.clone() } else { beside(&file, ".partial") };
+            let mut options = fs::OpenOptions::new();
+            let opened = options.write(true).create(true).truncate(!pipe).mode(0o600).open(&partial);
+            let opened = opened.with_context(|| partial.display().to_string())?;
+            let seal = export::export(store.as_ref(), &key, after, BufWriter::new(&opened)).await?;
+            if !pipe {
+                opened.sync_all()?;
+                fs::rename(&partial, &file).with_context(|| file.display().to_string())?;
+            }
             println!("{} rows up to number {}", seal.rows, seal.last);
             Ok(())
         }
         Audit::Export { out: None, after } => {
-            verify::export(store.as_ref(), &key, after, std::io::stdout().lock()).await.map(|_| ())
+            export::export(store.as_ref(), &key, after, std::io::stdout().lock()).await.map(|_| ())
         }
         Audit::Sign => {
             store.sign_audit(&key).await?;
@@ -136,6 +177,10 @@ async fn carry_out(url: &str, tenant: &str, key_file: Option<&str>, what: Audit)
     };
     store.close().await;
     done
+}
+
+fn read(file: &Path) -> Result<BufReader<File>> {
+    Ok(BufReader::new(File::open(file).with_context(|| file.display().to_string())?))
 }
 
 fn verified(result: &Verified, key: &AuditKey) -> Result<()> {

@@ -3,7 +3,8 @@
 //! Of an SQLite database the file is a copy of all of it, the audit and its chain included, made at one
 //! moment while servers go on writing. Of Postgres it holds users, items, interactions, terms and cases, so that
 //! they can move to SQLite; restoring such a file into Postgres moves them there. (Postgres' own tools
-//! copy all of Postgres.) What was copied is counted and digested on both sides.
+//! copy all of Postgres.) What was copied is counted and digested on both sides, and the file ends with a
+//! [`seal`] by which a restore knows that it is as it was written.
 
 use std::collections::HashSet;
 use std::fs;
@@ -16,12 +17,17 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use tokio::runtime::Runtime;
 
-use crate::store::{self, BulkLoad, Store, StoreOptions};
+use super::seal;
+use crate::config;
+use crate::store::{self, AuditKey, BulkLoad, Naming, Store, StoreOptions};
 
 /// Rows handed over at once.
 const BATCH: usize = 5_000;
 /// Cases handed over at once; a text may be a megabyte.
 const CASES: usize = 500;
+
+/// What SQLite keeps beside a database that is open, or was not closed.
+const LOGS: [&str; 3] = ["-wal", "-shm", "-journal"];
 
 /// What a database holds: how many rows, and a digest over them in which their order counts for nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -91,16 +97,23 @@ fn owned(row: InteractionRow<'_>) -> Interaction {
     }
 }
 
-/// Copies the database at `url` into a new file that its owner alone may read. The file has its name only
-/// when it is whole.
+/// Copies the database at `url` into a new file that its owner alone may read, sealed with the secret of `key_file`, if
+/// there is one. The file has its name only when it is whole.
 ///
 /// # Errors
 /// The file is there already; a database that does not answer; a copy that is not what it should be.
-pub fn backup(url: &str, file: &Path) -> Result<String> {
-    Runtime::new()?.block_on(copy_out(url, file))
+pub fn backup(url: &str, file: &Path, key_file: Option<&str>) -> Result<String> {
+    let key = secret(key_file)?;
+    Runtime::new()?.block_on(copy_out(url, file, key.as_ref()))
 }
 
-async fn copy_out(url: &str, file: &Path) -> Result<String> {
+/// The key that seals: that of the audit's secret, the same for all tenants, so that what one has can move to another.
+fn secret(key_file: Option<&str>) -> Result<Option<AuditKey>> {
+    let secret = key_file.map(config::read_audit_secret).transpose().map_err(anyhow::Error::msg)?;
+    Ok(secret.map(|secret| AuditKey::new(secret, Naming::Pseudonym)))
+}
+
+async fn copy_out(url: &str, file: &Path, key: Option<&AuditKey>) -> Result<String> {
     ensure!(!file.exists(), "{} is there already; a back-up replaces nothing", file.display());
     let partial = beside(file, ".partial");
     clear(&partial)?;
@@ -125,34 +138,71 @@ async fn copy_out(url: &str, file: &Path) -> Result<String> {
         ensure!(found == expected, "the copy is not what was read:\n{expected}copy:\n{found}");
     }
     fs::set_permissions(&partial, fs::Permissions::from_mode(0o600))?;
-    fs::File::open(&partial)?.sync_all()?;
+    let log = beside(&partial, "-wal");
+    ensure!(
+        fs::metadata(&log).map_or(0, |log| log.len()) == 0,
+        "{}: the copy is not whole without this",
+        log.display()
+    );
+    seal::close(&partial, key).with_context(|| partial.display().to_string())?;
     fs::rename(&partial, file).with_context(|| file.display().to_string())?;
-    for log in ["-wal", "-shm"] {
+    for log in LOGS {
         let _ = fs::remove_file(beside(&partial, log));
     }
     Ok(found.to_string())
 }
 
-/// Puts what `file` holds into the place of the database at `url`, in which there must be nothing.
-///
-/// # Errors
-/// There is something; a file that is no back-up; a copy that is not what it should be.
-pub fn restore(url: &str, file: &Path) -> Result<String> {
-    Runtime::new()?.block_on(copy_in(url, file))
+/// How a back-up must be sealed to be restored.
+#[derive(Debug, Clone, Default)]
+pub struct Trust {
+    /// File of the secret that it must be sealed with; without one the digest alone counts.
+    pub key_file: Option<String>,
+    /// Whether it is taken without a seal, or with one that does not fit it.
+    pub unsealed: bool,
 }
 
-async fn copy_in(url: &str, file: &Path) -> Result<String> {
-    let expected = checked(file).await?;
-    if let Some(path) = store::file_of(url) {
+/// Puts what `file` holds into the place of the database at `url`, in which there must be nothing. The file itself
+/// stays as it is.
+///
+/// # Errors
+/// There is something; a file that is no back-up, or was changed since; a copy that is not what it should be.
+pub fn restore(url: &str, file: &Path, trust: &Trust) -> Result<String> {
+    let key = secret(trust.key_file.as_deref())?;
+    Runtime::new()?.block_on(copy_in(url, file, key.as_ref(), trust.unsealed))
+}
+
+async fn copy_in(url: &str, file: &Path, key: Option<&AuditKey>, unsealed: bool) -> Result<String> {
+    ensure!(file.is_file(), "{}: there is no such file", file.display());
+    let path = store::file_of(url);
+    for path in
+        path.iter().flat_map(|path| [path.clone()].into_iter().chain(LOGS.map(|log| beside(path, log))))
+    {
+        // A log that another database left would be taken for one of this.
         ensure!(!path.exists(), "{} is there already; move it away first", path.display());
-        let partial = beside(&path, ".partial");
+    }
+    // Opening a database may change its file, and one from before is brought up to date.
+    let partial = beside(path.as_deref().unwrap_or(file), ".partial");
+    clear(&partial)?;
+    let wrong = seal::open(file, &partial, key).with_context(|| file.display().to_string())?;
+    if let Some(wrong) = wrong.filter(|_| !unsealed) {
         clear(&partial)?;
-        fs::copy(file, &partial).with_context(|| file.display().to_string())?;
-        fs::set_permissions(&partial, fs::Permissions::from_mode(0o600))?;
-        fs::File::open(&partial)?.sync_all()?;
+        bail!("{}: {wrong}; --unsealed restores it all the same", file.display());
+    }
+    if let Some(wrong) = wrong {
+        eprintln!("restored without a seal: {wrong}");
+    }
+    let expected = match checked(&partial).await {
+        Ok(expected) => expected,
+        Err(error) => {
+            clear(&partial)?;
+            return Err(error).with_context(|| file.display().to_string());
+        }
+    };
+    if let Some(path) = path {
         fs::rename(&partial, &path)?;
+        clear(&partial)?;
     } else {
-        let from = store::connect(&sqlite(file), &StoreOptions::default()).await?;
+        let from = store::connect(&sqlite(&partial), &StoreOptions::default()).await?;
         let into = store::connect(url, &StoreOptions::default()).await.context("opening the database")?;
         let counts = into.counts().await?;
         if counts != Default::default() || into.count_cases().await? > 0 {
@@ -166,6 +216,7 @@ async fn copy_in(url: &str, file: &Path) -> Result<String> {
         transfer(from.as_ref(), into.as_ref()).await?;
         from.close().await;
         into.close().await;
+        clear(&partial)?;
     }
     let store = store::connect(url, &StoreOptions::default()).await.context("opening what was restored")?;
     let found = content(store.as_ref()).await?;
@@ -176,11 +227,8 @@ async fn copy_in(url: &str, file: &Path) -> Result<String> {
 
 /// The content of a back-up that is whole.
 async fn checked(file: &Path) -> Result<Content> {
-    ensure!(file.is_file(), "{}: there is no such file", file.display());
-    let store = store::connect(&sqlite(file), &StoreOptions::default())
-        .await
-        .with_context(|| file.display().to_string())?;
-    store.check_whole().await.with_context(|| file.display().to_string())?;
+    let store = store::connect(&sqlite(file), &StoreOptions::default()).await?;
+    store.check_whole().await?;
     let content = content(store.as_ref()).await?;
     store.close().await;
     Ok(content)
@@ -190,7 +238,7 @@ fn sqlite(file: &Path) -> String {
     format!("sqlite://{}", file.display())
 }
 
-fn beside(file: &Path, ending: &str) -> PathBuf {
+pub(super) fn beside(file: &Path, ending: &str) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push(ending);
     name.into()
@@ -198,7 +246,7 @@ fn beside(file: &Path, ending: &str) -> PathBuf {
 
 /// Removes what an earlier try has left.
 fn clear(partial: &Path) -> Result<()> {
-    for file in [partial.to_path_buf(), beside(partial, "-wal"), beside(partial, "-shm")] {
+    for file in [partial.to_path_buf()].into_iter().chain(LOGS.map(|log| beside(partial, log))) {
         if file.exists() {
             fs::remove_file(&file).with_context(|| file.display().to_string())?;
         }

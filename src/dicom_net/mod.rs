@@ -14,11 +14,11 @@
 pub mod answers;
 mod association;
 mod client;
-mod command;
+pub mod command;
 mod intake;
 mod listen;
-mod negotiation;
-mod pdu;
+pub mod negotiation;
+pub mod pdu;
 mod queue;
 mod send;
 pub mod stow;

@@ -4,7 +4,7 @@
 //! MLLP frames a message by three control characters and knows neither who speaks nor encryption, so the addresses that may
 //! send are a setting, and TLS is the server's. A message is acknowledged once what it says is in the database.
 
-mod frames;
+pub mod frames;
 mod send;
 
 use std::io::ErrorKind;

@@ -294,7 +294,7 @@ async fn finish(load: Box<dyn BulkLoad>, rows: u64) -> Result<ImportReport, Impo
 }
 
 /// Reads objects of one type, one a line, and checks them.
-struct JsonLines<R, T, V> {
+pub struct JsonLines<R, T, V> {
     file: BufReader<Lined<R>>,
     validate: V,
     id: fn(&T) -> &String,
@@ -305,7 +305,8 @@ struct JsonLines<R, T, V> {
 }
 
 impl<R: Read, T: DeserializeOwned, V: Fn(&T) -> Vec<FieldError>> JsonLines<R, T, V> {
-    fn new(file: R, validate: V, id: fn(&T) -> &String) -> Self {
+    /// Reads `file`; `validate` says what is wrong with an object, `id` which it is.
+    pub fn new(file: R, validate: V, id: fn(&T) -> &String) -> Self {
         Self {
             file: BufReader::new(Lined::new(file)),
             validate,
@@ -317,7 +318,10 @@ impl<R: Read, T: DeserializeOwned, V: Fn(&T) -> Vec<FieldError>> JsonLines<R, T,
     }
 
     /// The next objects, or `None` at the end of the file.
-    fn next_batch(&mut self) -> Result<Option<Vec<T>>, ImportError> {
+    ///
+    /// # Errors
+    /// The file cannot be read; the first line that is wrong.
+    pub fn next_batch(&mut self) -> Result<Option<Vec<T>>, ImportError> {
         let mut batch = Vec::new();
         let mut text = Vec::new();
         while batch.len() < BATCH {

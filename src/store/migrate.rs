@@ -37,6 +37,23 @@ fn migrator(files: &'static [(&str, &str)]) -> Migrator {
     Migrator { ignore_missing: true, ..Migrator::with_migrations(files.iter().map(migration).collect()) }
 }
 
+/// What the migrations of SQLite make of this trigger in the end, without the last semicolon.
+pub(super) fn sqlite_trigger(name: &str) -> Option<&'static str> {
+    last(SQLITE, &format!("CREATE TRIGGER {name} "))
+        .and_then(|sql| sql.split_once("\nEND;"))
+        .map(|(sql, _)| sql)
+}
+
+/// The body that the migrations of Postgres give this function in the end.
+pub(super) fn postgres_function(name: &str) -> Option<&'static str> {
+    last(POSTGRES, &format!("FUNCTION {name}() RETURNS")).and_then(|sql| sql.split("$$").nth(1))
+}
+
+/// The migrations' text from where these words stand for the last time.
+fn last(files: &'static [(&str, &str)], words: &str) -> Option<&'static str> {
+    files.iter().rev().find_map(|(_, sql)| sql.rfind(words).map(|at| &sql[at..]))
+}
+
 /// Applies what is missing. The caller sees to it that nobody else does so at the same time.
 ///
 /// Where nothing is missing this only reads, so that a role that may not change the schema can serve.

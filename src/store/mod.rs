@@ -42,7 +42,7 @@ use futures::future::BoxFuture;
 use recommend::{Evidence, Interaction, Item, Kind, Millis, Source, Term, User, Weighing};
 
 pub use address::{file_of, shown};
-pub use audit::{AuditKey, AuditQuery, AuditRow, Head, Naming, NumberedRow};
+pub use audit::{AuditKey, AuditQuery, AuditRow, Head, Naming, NumberedRow, Traces};
 pub use audit_writer::{AuditWriter, NotWritten};
 pub use bulk::BulkStore;
 pub use cases::{Case, CaseChanges, CaseStore, CaseVector, StoredCase};
@@ -273,8 +273,18 @@ pub trait Store:
     /// there is none.
     fn audit_secret<'a>(&'a self, fresh: &'a str) -> Answer<'a, String>;
 
-    /// The triggers that keep the audit and are not there, or are switched off.
+    /// The triggers that keep the audit and are not there as the migrations made them, or are switched off.
     fn missing_audit_guards(&self) -> Answer<'_, Vec<String>>;
+
+    /// Who is named in which rows, as [`Store::list_audit`] finds them, of the rows numbered above `after` and up to
+    /// `last`.
+    fn audit_names(&self, after: i64, last: i64) -> Answer<'_, Vec<(i64, String)>>;
+
+    /// The numbers under which people are named though there is no such row, at most `limit`.
+    fn stray_audit_names(&self, limit: u32) -> Answer<'_, Vec<i64>>;
+
+    /// What tells of an audit that was written, beside its rows and the end of its chain.
+    fn audit_traces(&self) -> Answer<'_, Traces>;
 
     /// Moves the audit's clock on: by the time that passed since it last moved, and at most by `ran`.
     fn tick_audit(&self, ran: Duration) -> Answer<'_, ()>;

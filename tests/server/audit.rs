@@ -123,7 +123,16 @@ async fn the_audit_is_paged_and_for_administrators() {
     assert_eq!(numbers(&page(&server, "?limit=3&before=3").await), [2, 1]);
     let ward = Client::new().get(server.at("/v1/audit")).bearer_auth(WARD).send().await.unwrap();
     assert_eq!(ward.status(), 403);
-    for bad in ["?limit=0", "?limit=1001", "?before=x", "?surprise=1"] {
+    // A time before and a time after all of them.
+    assert_eq!(
+        numbers(&page(&server, "?limit=3&before=3&from=2024-02-29&to=9999-01-01T00:00:00Z").await),
+        [2, 1]
+    );
+    assert_eq!(page(&server, "?to=2024-02-29").await["rows"], json!([]));
+    let turned = "?from=2024-03-01&to=2024-02-29";
+    for bad in
+        ["?limit=0", "?limit=1001", "?before=x", "?surprise=1", "?from=yesterday", "?to=12345678", turned]
+    {
         let request = Client::new().get(server.at(&format!("/v1/audit{bad}"))).bearer_auth(ADMIN);
         assert_eq!(request.send().await.unwrap().status(), 400, "{bad}");
     }
@@ -496,4 +505,76 @@ fn the_audit_is_verified_exported_and_signed_from_the_command_line() {
     let changed = std::fs::read_to_string(&out).unwrap().replacen("ward-7", "ward-8", 1);
     std::fs::write(&out, changed).unwrap();
     assert!(!run(&check).0);
+}
+
+/// The database is exchanged for a fresh one under the same secret: what was kept elsewhere tells, and a server that finds its
+/// audit emptied does not go on.
+#[test]
+fn an_audit_that_was_replaced_or_emptied_shows_from_the_command_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let run = |arguments: &[&str], database: &str| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_medserve"))
+            .args(arguments)
+            .args([
+                "--audit-key-file",
+                &at("audit.key"),
+                "--database-url",
+                &format!("sqlite://{}", at(database)),
+            ])
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stderr).unwrap() + &String::from_utf8(output.stdout).unwrap();
+        (output.status.code(), said)
+    };
+    std::fs::write(at("audit.key"), "5".repeat(64)).unwrap();
+    let keys = keys();
+    let (key_file, out) = (at("audit.key"), at("audit.jsonl"));
+    let arguments = ["--api-keys", &keys, "--audit-key-file", &key_file];
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    for (database, answers) in [("first.db", 3), ("second.db", 4)] {
+        let url = format!("sqlite://{}", at(database));
+        let server = Server::start_over(&url, &shipped_models(), &arguments);
+        runtime.block_on(async {
+            for _ in 0..answers {
+                assert_eq!(classify(&server, "pain").await.status(), 200);
+            }
+        });
+        assert_eq!(server.terminate().0, Some(0));
+        if database == "first.db" {
+            assert_eq!(run(&["audit", "export", "--out", &out], database).0, Some(0));
+        }
+        assert_eq!(run(&["audit", "verify"], database).0, Some(0));
+    }
+    let kept = std::fs::read_to_string(&out).unwrap();
+    std::fs::write(at("seal"), kept.lines().last().unwrap()).unwrap();
+    for since in [&out, &at("seal")] {
+        let (status, said) = run(&["audit", "verify", "--since", since], "first.db");
+        assert_eq!(status, Some(0), "{said}");
+        let (status, said) = run(&["audit", "verify", "--since", since], "second.db");
+        assert!(
+            status == Some(1) && said.contains("row 3 is not the one that the export ends with"),
+            "{said}"
+        );
+    }
+
+    runtime.block_on(async {
+        use sqlx::{Connection, Executor};
+        let mut connection =
+            sqlx::SqliteConnection::connect(&format!("sqlite://{}", at("second.db"))).await.unwrap();
+        let sql = "DROP TRIGGER audit_is_kept; DELETE FROM audit;
+            UPDATE audit_head SET number = 0, chain = '', dropped = 0, dropped_chain = '', signature = ''";
+        connection.execute(sql).await.unwrap();
+        connection.close().await.unwrap();
+    });
+    let (status, said) = run(&["audit", "verify"], "second.db");
+    assert!(status == Some(1) && said.contains("it was emptied"), "{said}");
+    let models = shipped_models();
+    let serve =
+        ["serve", "--listen", "127.0.0.1:0", "--models-dir", models.to_str().unwrap(), "--audit", "fail"];
+    let (status, said) = run(&serve, "second.db");
+    assert!(
+        status == Some(1) && said.contains("was never written, but the database has given numbers up to 4"),
+        "{said}"
+    );
 }

@@ -124,3 +124,93 @@ fn commands_find_the_database_that_the_server_is_given_and_make_none() {
     assert!(done && said.contains("theirs.db"), "{said}");
     assert!(!folder.path().join("medserve.db").exists());
 }
+
+/// A back-up with one person in it, made by `arguments`.
+fn back_up(folder: &std::path::Path, name: &str, arguments: &[&str]) -> Vec<u8> {
+    let at = |name: &str| folder.join(name).display().to_string();
+    let url = format!("sqlite://{}", at("source.db"));
+    std::fs::write(at("users.jsonl"), "{\"user_id\": \"ada-of-the-ward\", \"profile\": {}}\n").unwrap();
+    let (done, said) = run(&["import", "users", &at("users.jsonl")], &url);
+    assert!(done, "{said}");
+    let file = at(name);
+    let (made, said) = run(&[&["backup", &file][..], arguments].concat(), &url);
+    assert!(made, "{said}");
+    std::fs::read(file).unwrap()
+}
+
+fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    let mut changed = bytes.to_vec();
+    let places: Vec<usize> =
+        (0..bytes.len() - from.len()).filter(|at| bytes[*at..].starts_with(from)).collect();
+    assert!(!places.is_empty());
+    places.iter().for_each(|at| changed[*at..*at + to.len()].copy_from_slice(to));
+    changed
+}
+
+async fn a_changed_file_is_not_restored(target: impl AsyncFn(&std::path::Path) -> String) {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let whole = back_up(folder.path(), "whole.db", &[]);
+    let changed = replaced(&whole, b"ada-of-the-ward", b"eva-of-the-ward");
+    let url = target(folder.path()).await;
+    for (bytes, why) in [
+        (&changed[..], "not as it was written"),
+        (&whole[..whole.len() - 40], "no seal"),
+        (&whole[..whole.len() - 4096], "no seal"),
+        (&[&whole[..], b"more"].concat(), "no seal"),
+    ] {
+        std::fs::write(at("bad.db"), bytes).unwrap();
+        let (done, said) = run(&["restore", &at("bad.db")], &url);
+        assert!(!done && said.contains(why), "{why}: {said}");
+        assert_eq!(std::fs::read(at("bad.db")).unwrap(), bytes, "the file stays as it is");
+        let left: Vec<_> =
+            std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
+        assert!(!left.iter().any(|name| name.to_string_lossy().contains("partial")), "{left:?}");
+    }
+    // Who knows what it is takes it all the same.
+    std::fs::write(at("bad.db"), &changed).unwrap();
+    let (done, said) = run(&["restore", "--unsealed", &at("bad.db")], &url);
+    assert!(done && said.contains("users: 1 rows"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_file_is_not_restored_into_sqlite() {
+    a_changed_file_is_not_restored(async |folder| format!("sqlite://{}/restored.db", folder.display())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_file_is_not_restored_into_postgres() {
+    let Some(database) = cluster::database().await else { return };
+    a_changed_file_is_not_restored(async |_| database.url.clone()).await;
+}
+
+#[test]
+fn a_signed_back_up_takes_the_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    for (name, digit) in [("secret", "1"), ("other", "2")] {
+        std::fs::write(at(name), digit.repeat(64)).unwrap();
+        std::fs::set_permissions(at(name), std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    back_up(folder.path(), "signed.db", &["--audit-key-file", &at("secret")]);
+    back_up(folder.path(), "unsigned.db", &[]);
+    let restore = |file: &str, key: &str, into: &str| {
+        let key = if key.is_empty() { vec![] } else { vec!["--audit-key-file".to_owned(), at(key)] };
+        let file = at(file);
+        let mut arguments = vec!["restore", file.as_str()];
+        arguments.extend(key.iter().map(String::as_str));
+        run(&arguments, &format!("sqlite://{}", at(into)))
+    };
+    for (file, key, why) in
+        [("signed.db", "other", "but by another"), ("unsigned.db", "secret", "is not signed")]
+    {
+        let (done, said) = restore(file, key, "never.db");
+        assert!(!done && said.contains(why), "{said}");
+    }
+    assert!(restore("signed.db", "secret", "one.db").0);
+    assert!(restore("signed.db", "", "two.db").0, "the digest fits");
+    // What an earlier database left would be taken for the log of this one.
+    std::fs::write(at("three.db-wal"), "x").unwrap();
+    let (done, said) = restore("signed.db", "secret", "three.db");
+    assert!(!done && said.contains("three.db-wal is there already"), "{said}");
+}

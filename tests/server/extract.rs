@@ -94,6 +94,59 @@ async fn a_drug_is_tied_to_its_effect_and_to_what_it_treats() {
 }
 
 #[tokio::test]
+async fn a_denied_effect_is_told_as_denied_and_so_is_its_relation() {
+    let server = server();
+    let notes = [
+        "Amoxicillin caused no nausea or vomiting.",
+        "On amoxicillin she denies rash and itching.",
+        "Amoxicillin caused a severe rash.",
+    ];
+    let results = extract(&server, "adverse-drug-events", &notes).await;
+    for result in &results[..2] {
+        let effects: Vec<&Value> = result["entities"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|entity| entity["label"] == "Effect")
+            .collect();
+        assert!(!effects.is_empty(), "{result}");
+        for effect in effects {
+            assert_eq!(effect["negated"], true, "{result}");
+            let text = effect["text"].as_str().unwrap();
+            assert!(!text.starts_with("no ") && !text.starts_with("denies"), "{result}");
+        }
+        for relation in result["relations"].as_array().unwrap() {
+            assert_eq!(relation["negated"], true, "{result}");
+        }
+    }
+    let relations = results[2]["relations"].as_array().unwrap();
+    assert!(!relations.is_empty() && relations[0]["negated"] == false, "{}", results[2]);
+}
+
+#[tokio::test]
+async fn of_whom_and_when_is_told() {
+    let server = server();
+    let notes = [
+        "Her mother had breast cancer.",
+        "Family history:\nFather - hypertension\n\nAssessment: pneumonia.",
+        "History of asthma, presents with pneumonia.",
+        "Admitted with chest pain.\r\n?Pneumonia 😷, e\u{301}pilepsy in her mother",
+    ];
+    let results = extract(&server, "biomedical-entities", &notes).await;
+    let said = |at: usize, text: &str| {
+        let entity = found(&results[at], text).unwrap_or_else(|| panic!("{text}: {}", results[at]));
+        (entity["subject"].as_str().unwrap(), entity["historical"].as_bool().unwrap())
+    };
+    assert_eq!(said(0, "breast cancer"), ("family", false));
+    assert_eq!(said(1, "hypertension"), ("family", false));
+    assert_eq!(said(1, "pneumonia"), ("patient", false));
+    assert_eq!(said(2, "asthma"), ("patient", true));
+    assert_eq!(said(2, "pneumonia"), ("patient", false));
+    let asked = found(&results[3], "Pneumonia").unwrap_or_else(|| panic!("{}", results[3]));
+    assert_eq!((&asked["speculated"], &asked["start"]), (&json!(true), &json!(28)), "{}", results[3]);
+}
+
+#[tokio::test]
 async fn any_script_any_length_and_any_company_changes_nothing() {
     let server = server();
     let long = "Lithium caused tremor. ".repeat(5000);

@@ -152,7 +152,10 @@ export function timings(response) {
   return [...text.matchAll(/([\w-]+);dur=([\d.]+)/g)].map((found) => [found[1], Number(found[2])]);
 }
 
-/** A path with values in it, each encoded: path`/v1/users/${id}`. */
+/** A path with values in it, each encoded: path`/v1/users/${id}`. A browser takes `.` and `..` out of an address, encoded or not: they
+ * would name something else. */
 export function path(parts, ...values) {
+  const dots = values.find((one) => one === "." || one === "..");
+  if (dots) throw new Failure(null, t("path.dots", { id: dots }));
   return parts.reduce((whole, part, index) => whole + encodeURIComponent(values[index - 1]) + part);
 }

@@ -14,8 +14,9 @@ const SHOWN = 200;
 // What a field of the form takes; the server says what is wrong with anything else.
 const DECIMAL = /^[+-]?(\d+\.?\d*|\.\d+)$/;
 
-/** The batch's part of the page. */
-export function batch(model) {
+/** The batch's part of the page: `{element, kept}`; what `kept()` says draws it again as it was, and goes on with what is left. */
+export function batch(model, left = null) {
+  let current = null;
   const out = h("div.gap", { "aria-live": "polite" });
   const input = h("input.unseen", { type: "file", id: "csv", accept: ".csv,text/csv", tabindex: "-1", "aria-hidden": "true", on: { change: async () => { await take(input.files[0]); input.value = ""; } } });
   const fields = model.input?.fields ?? [];
@@ -24,7 +25,7 @@ export function batch(model) {
     dragleave: () => drop.classList.remove("over"),
     drop: (event) => { event.preventDefault(); drop.classList.remove("over"); take(event.dataTransfer.files[0]); },
   } }, icon("upload"), h("strong", t("batch.drop")), h("button.main", { type: "button", on: { click: () => input.click() } }, t("batch.choose")), input,
-  h("span.small", t("batch.columns", { columns: ["note", ...fields.map((one) => one.name)].join(", ") })),
+  h("span.small", t("batch.columns"), " ", h("code", ["note", ...fields.map((one) => one.name)].join(", "))),
   model.name === "triage" ? h("button.quiet", { type: "button", id: "batch-sample", on: { click: () => run(BATCH) } }, t("batch.sample")) : null);
 
   async function take(file) {
@@ -44,10 +45,13 @@ export function batch(model) {
   }
 
   function refuse(why) {
+    current = null;
     put(out, h("div.notice.bad", { role: "alert" }, icon("warning"), h("div", why)));
   }
 
-  async function run([head = [], ...rows]) {
+  async function run(sheet, given = {}) {
+    const [head = [], ...rows] = sheet;
+    current = null;
     const names = head.map((name) => name.trim());
     const noteAt = names.indexOf("note");
     const numeric = new Set(fields.filter((one) => one.type === "numeric").map((one) => one.name));
@@ -71,11 +75,13 @@ export function batch(model) {
       }
       return { note: row[noteAt] ?? "", fields: given };
     });
-    const results = new Array(records.length);
+    // What is answered already, of the same sheet: what was wrong with a row is said anew.
+    const results = records.map((_, index) => (given.results?.[index]?.version ? given.results[index] : undefined));
     // Cells beyond the head are part of something that has a comma and no quotes: a note of which the rest would be lost.
     rows.forEach((row, index) => { if (row.slice(names.length).some((cell) => cell.trim() !== "")) results[index] = { problem: t("batch.long", { cells: number(row.length), columns: number(names.length) }) }; });
     const fitting = [...records.entries()].filter(([index]) => !results[index]);
-    let done = 0, stopped = false;
+    let done = 0, stopped = given.stopped ?? false;
+    current = { sheet, results, get stopped() { return stopped; } };
     const bar = h("i", { style: { width: "0" } });
     const meter = h("div.meter", { role: "progressbar", "aria-label": t("progress"), "aria-valuemin": 0, "aria-valuemax": records.length, "aria-valuenow": 0 }, bar);
     const said = h("p.small.soft.gap-s"), below = h("div.gap");
@@ -141,7 +147,9 @@ export function batch(model) {
       }), { numbers: [0, 3], caption: t("notes.batch") }),
       records.length > SHOWN ? h("p.small.soft", t("batch.more", { count: number(records.length - SHOWN) })) : null);
   }
-  return h("div", drop, out);
+  // Once it is on the page.
+  if (left) queueMicrotask(() => run(left.sheet, left));
+  return { element: h("div", drop, out), kept: () => current };
 }
 
 /** The text of a file in UTF-8, or in UTF-16 with its mark; null for another encoding, which would be read as other characters. */

@@ -1,7 +1,7 @@
 // Small drawings of numbers: a line over time, shares side by side, a confusion matrix.
 
 import { h, isolated, svg } from "./dom.js";
-import { number, percent, t } from "./words.js";
+import { number, percent, t, told } from "./words.js";
 
 /** A line over time; `values` are as far apart as they were taken. */
 export function spark(values, words) {
@@ -29,7 +29,7 @@ export function columns(slots, { most = 1, line = null, words }) {
 /** Shares of labels. `rows` are `[label, share]`. */
 export function shares(rows, names = {}) {
   return h("ul.bars", rows.map(([label, share]) => h("li",
-    h("span.name", isolated(label), names[label] ? h("span.soft.small", " ", names[label]) : null),
+    h("span.name", isolated(label), names[label] ? h("span.soft.small", " ", told(names[label])) : null),
     h("span.bar", { "aria-hidden": "true" }, h("i", { style: { width: `${share * 100}%` } })),
     h("span.much", percent(share, 0)))));
 }

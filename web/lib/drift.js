@@ -6,7 +6,7 @@ import { columns, shares } from "./charts.js";
 import { h, icon, isolated, put } from "./dom.js";
 import { problem, table, tabs } from "./parts.js";
 import { of, sum } from "./metrics.js";
-import { fixed, number, percent, t, when } from "./words.js";
+import { fixed, number, percent, t, told as named, when } from "./words.js";
 
 /** Each reading is a row of the audit for every model. */
 const AGAIN = 300_000;
@@ -93,7 +93,7 @@ function detail(given, model) {
   const drawn = (words, value, line, most) => columns(slots(given, value, most === 1 ? (one) => percent(one, 0) : (one) => fixed(one, 2)), { most, line, words });
   const tall = Math.min(1, Math.max(0.02, ...shown.flatMap((label) => [then(expected, label) ?? 0, ...given.periods.map((one) => share(one, label))])) * 1.1);
   const row = (name, value, now, before, most, mark) => [name, columns(slots(given, value, percent), { most, line: mark, words: t("drift.over-time") }), now, before];
-  const labelled = (label) => row([isolated(label), names[label] ? h("span.soft.small", " ", names[label]) : null], (one) => share(one, label), percent(share(whole, label)), expected ? percent(then(expected, label)) : "–", tall, then(expected, label));
+  const labelled = (label) => row([isolated(label), names[label] ? h("span.soft.small", " ", named(names[label])) : null], (one) => share(one, label), percent(share(whole, label)), expected ? percent(then(expected, label)) : "–", tall, then(expected, label));
   return h("div.gap", { id: "drift-model", data: { model: given.model, verdict: whole.verdict } },
     h("h3", isolated(given.model), h("span.soft", ` ${given.version}`)),
     h("p", t(`drift.says.${whole.verdict}`, told),

@@ -8,16 +8,17 @@ import { number, t } from "./words.js";
 
 const PATH = "/v1/images/generate";
 
-/** The part of the page, for models that make pictures. */
-export function generate(models) {
-  let model = models[0];
+/** The part of the page, for models that make pictures: `{element, kept}`; what `kept()` says draws it again as it was. */
+export function generate(models, kept = null) {
+  let model = models.find((one) => one.name === kept?.model) ?? models[0], last = kept?.last ?? null;
   const labels = h("div"), out = h("div", { "aria-live": "polite" });
-  const count = h("input", { type: "number", id: "generate-count", min: 1, max: 64, value: 4, inputmode: "numeric" });
-  const seed = h("input", { type: "number", id: "generate-seed", min: 0, step: 1, inputmode: "numeric" });
+  const count = h("input", { type: "number", id: "generate-count", min: 1, max: 64, value: kept?.count ?? 4, inputmode: "numeric" });
+  const seed = h("input", { type: "number", id: "generate-seed", min: 0, step: 1, value: kept?.seed ?? "", inputmode: "numeric" });
   const go = h("button.main", { id: "generate-go" }, t("generate.go"));
   let label;
   const choose = () => put(labels, field(t("label"), label = select(model.labels.map((one) => [one, model.label_descriptions?.[one] ? `${one} · ${model.label_descriptions[one]}` : one]), model.labels[0])));
   choose();
+  if (kept) label.value = kept.label;
 
   const ask = () => attempt(out, async () => {
     const body = { model: model.name, label: label.value, count: Number(count.value), ...(seed.value === "" ? {} : { seed: Number(seed.value) }) };
@@ -26,17 +27,22 @@ export function generate(models) {
     try {
       const began = performance.now(), response = await send("POST", PATH, { body });
       const answer = await response.json();
-      put(out, made(answer), h("div.gap", times(timings(response), performance.now() - began)), h("div.gap-s", curl("POST", PATH, { contentType: "application/json", body: JSON.stringify({ ...body, seed: answer.seed }) })));
+      last = { answer, stages: timings(response), took: performance.now() - began, body: { ...body, seed: answer.seed } };
+      draw();
     } finally {
       go.disabled = false;
     }
   });
 
-  return h("section.sheet.gap", { id: "generate", "aria-labelledby": "generate-title" }, h("h2", { id: "generate-title" }, t("generate")), h("p.soft.small", t("generate.lead")),
+  const draw = () => put(out, made(last.answer), h("div.gap", times(last.stages, last.took)), h("div.gap-s", curl("POST", PATH, { contentType: "application/json", body: JSON.stringify(last.body) })));
+  if (last) draw();
+
+  const element = h("section.sheet.gap", { id: "generate", "aria-labelledby": "generate-title" }, h("h2", { id: "generate-title" }, t("generate")), h("p.soft.small", t("generate.lead")),
     h("form", { novalidate: true, on: { submit: (event) => { event.preventDefault(); ask(); } } },
       h("div.note-fields", models.length > 1 ? field(t("model"), select(models.map((one) => [one.name, one.name]), model.name, (name) => { model = models.find((one) => one.name === name); choose(); })) : null,
         labels, field(t("generate.count"), count, t("generate.count.hint")), field(t("generate.seed"), seed, t("generate.seed.hint"))),
       h("div.row.gap", go)), out);
+  return { element, kept: () => ({ model: model.name, label: label.value, count: count.value, seed: seed.value, last }) };
 }
 
 function made({ model, label, seed, results }) {

@@ -1,7 +1,7 @@
 // The parts that several pages show: probabilities, times, problems, the curl line.
 
 import { announce, h, icon, isolated, put } from "./dom.js";
-import { duration, has, number, percent, t } from "./words.js";
+import { duration, has, number, percent, t, told } from "./words.js";
 import { Failure, key } from "./api.js";
 
 /** A page's title and what it is for. */
@@ -16,7 +16,7 @@ export function bars(predictions, { names = {}, threshold = null, limit = 6, fir
   return h("ul.bars", shown.map(({ label, probability }) => {
     const line = threshold === null ? null : h("b", { style: { left: `${threshold * 100}%` }, title: t("bars.threshold", { value: percent(threshold) }) });
     return h(label === answered ? "li.first" : "li",
-      h("span.name", isolated(label), names[label] ? h("span.soft.small", " ", names[label]) : null),
+      h("span.name", isolated(label), names[label] ? h("span.soft.small", " ", told(names[label])) : null),
       h("span.bar", { "aria-hidden": "true" }, h("i", { style: { width: `${Math.max(0, Math.min(1, probability)) * 100}%` } }), line),
       h("span.much", percent(probability)));
   }), predictions.length > limit ? h("li", h("span.name.soft", t("bars.more", { count: predictions.length - limit }))) : null);
@@ -54,6 +54,18 @@ export function problem(error) {
       ? h("ul", failure.errors.slice(0, 12).map((one) => h("li", h("code", one.pointer), " ", isolated(one.detail)))) : null,
     failure.advice ? h("p", failure.advice) : null,
     failure.requestId ? h("p.small", t("request-id"), " ", h("code", failure.requestId)) : null));
+}
+
+/** Asks before something that others notice; whether it is to be done. */
+export function confirmed(question, yes) {
+  return new Promise((done) => {
+    const dialog = h("dialog", { role: "alertdialog", "aria-labelledby": "confirm-title" }, h("form", { method: "dialog" },
+      h("p", { id: "confirm-title" }, isolated(question)),
+      h("div.row.end.gap", h("button", { value: "", id: "confirm-no", autofocus: true }, t("cancel")), h("button.main", { value: "yes", id: "confirm-yes" }, yes))));
+    dialog.addEventListener("close", () => { dialog.remove(); done(dialog.returnValue === "yes"); });
+    document.body.append(dialog);
+    dialog.showModal();
+  });
 }
 
 /** Runs `work`; what goes wrong is shown in `place`. */

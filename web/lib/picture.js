@@ -53,7 +53,7 @@ export function picture(shot, { moved, settled }) {
       return none(t(large ? "picture.large" : "picture.dicom"));
     }
     const canvas = h("canvas", { role: "img", "aria-label": t("picture.alt", { name: file.name }) });
-    const state = { frame: 0, window: null, touched: false, loaded: null };
+    const state = { frame: shot.frame - 1, window: null, touched: false, loaded: null };
     const draw = async () => {
       const { frame } = state;
       try {
@@ -74,7 +74,7 @@ export function picture(shot, { moved, settled }) {
     };
     // The frame can be chosen where it cannot be seen: the server reads it all the same.
     if (read.frames > 1) {
-      put(frames, slide(t("dicom.frame"), "frame", { min: 0, max: read.frames - 1, step: 1, value: 0 }, (value) => number(value + 1), (value) => {
+      put(frames, slide(t("dicom.frame"), "frame", { min: 0, max: read.frames - 1, step: 1, value: state.frame }, (value) => number(value + 1), (value) => {
         if (value === state.frame) return;
         state.frame = value;
         if (read.shown && !large) painted = draw();

@@ -42,6 +42,11 @@ export function t(key, given = {}) {
   return text.replace(/\{(\w+)\}/g, (whole, name) => (name in given ? String(given[name]) : whole));
 }
 
+/** What a package or a record says in a word or two, in the language in use where that knows it: a level, a unit, a value of a field. */
+export function told(text) {
+  return LANGUAGES[current][`as.${text}`] ?? String(text);
+}
+
 /** Whether a dictionary has words for the key. */
 export function has(key) {
   return key in en;

@@ -10,25 +10,28 @@ import { number, t } from "../lib/words.js";
 // Code points of a text that are shown around the first marks.
 const BEFORE = 80, SHOWN = 420;
 
-export async function open(place) {
-  const query = h("textarea", { id: "query", rows: 3, dir: "auto" });
+export async function open(place, _, kept = {}) {
+  const query = h("textarea", { id: "query", rows: 3, dir: "auto", value: kept.query ?? "" });
   const chosen = h("div.chips.gap-s", { id: "filter" }), out = h("div.gap", { "aria-live": "polite" });
-  const filter = new Map();
+  const filter = new Map(kept.filter);
   put(place, title("cases"), h("form.sheet", { role: "search", on: { submit: (event) => { event.preventDefault(); search(); } } },
     field(t("cases.query"), query), chosen, h("div.row.gap-s", h("button.main", { id: "search" }, t("cases.search")))), out);
 
   function narrow(name, value) {
     if (value === undefined) filter.delete(name);
     else filter.set(name, value);
-    put(chosen, filter.size ? h("span.small.soft", t("cases.filter")) : null, [...filter].map(([name, value]) => h("button.small", {
-      type: "button", "aria-label": t("cases.unfilter", { name }), on: { click: () => narrow(name) },
-    }, h("span", isolated(name), ": ", isolated(value)), icon("close"))));
+    narrowed();
     search();
   }
 
-  let turn = 0;
+  const narrowed = () => put(chosen, filter.size ? h("span.small.soft", t("cases.filter")) : null, [...filter].map(([name, value]) => h("button.small", {
+      type: "button", "aria-label": t("cases.unfilter", { name }), on: { click: () => narrow(name) },
+    }, h("span", isolated(name), ": ", isolated(value)), icon("close"))));
+
+  let turn = 0, found = kept.found ?? null;
   const search = () => attempt(out, async () => {
     const mine = ++turn;
+    found = null;
     put(out, h("p.soft", t("working")));
     const began = performance.now(), body = { query: query.value, limit: 10, ...(filter.size ? { filter: Object.fromEntries(filter) } : {}) };
     const response = await send("POST", "/v1/cases/search", { body }).catch((error) => (mine === turn ? Promise.reject(error) : null));
@@ -36,10 +39,19 @@ export async function open(place) {
     const { results } = await response.json(), took = performance.now() - began;
     const texts = await Promise.all(results.map((one) => get(path`/v1/cases/${one.case_id}`).then((found) => found.text, () => null)));
     if (mine !== turn) return;
-    put(out, h("div.sheet", results.length ? h("ol.hits", results.map((one, at) => hit(one, texts[at], narrow))) : h("p.soft", t("cases.none")),
-      h("div.gap", times(timings(response), took)), h("div.gap-s", curl("POST", "/v1/cases/search", { contentType: "application/json", body: JSON.stringify(body) }))));
+    found = { results, texts, stages: timings(response), took, body };
+    draw();
   });
-  return undefined;
+
+  function draw() {
+    const { results, texts, stages, took, body } = found;
+    put(out, h("div.sheet", results.length ? h("ol.hits", results.map((one, at) => hit(one, texts[at], narrow))) : h("p.soft", t("cases.none")),
+      h("div.gap", times(stages, took)), h("div.gap-s", curl("POST", "/v1/cases/search", { contentType: "application/json", body: JSON.stringify(body) }))));
+  }
+
+  narrowed();
+  if (found) draw();
+  return () => ({ query: query.value, filter: [...filter], found });
 }
 
 function hit(found, text, narrow) {

@@ -8,7 +8,7 @@ import { abstention, bars, curl, MEANINGLESS, problem, select, times, title } fr
 import { picture } from "../lib/picture.js";
 import { save, write } from "../lib/csv.js";
 import { DRAWN_FOR, drawn, PICTURES } from "../lib/samples.js";
-import { bytes, number, percent, t } from "../lib/words.js";
+import { bytes, number, percent, t, told as named } from "../lib/words.js";
 
 const AT_ONCE = 3;
 const MOST = 500;
@@ -16,18 +16,23 @@ const TRIES = 4;
 /** Milliseconds after which a slider of frames is taken to rest where it is. */
 const REST = 400;
 
-export async function open(place) {
+export async function open(place, _, kept = null) {
   const { models } = await get("/v1/models");
   const fitting = models.filter((model) => model.task === "image-classification");
   const segmenting = has("POST /v1/images/segment") ? models.filter((model) => model.task === "image-segmentation") : [];
   const making = has("POST /v1/images/generate") ? models.filter((model) => model.task === "image-generation") : [];
-  const maker = making.length ? generate(making) : null;
+  const maker = making.length ? generate(making, kept?.made) : null;
   if (!fitting.length && !segmenting.length) {
-    put(place, title("images"), h("div.notice", t("images.none")), maker);
-    return undefined;
+    put(place, title("images"), h("div.notice", t("images.none")), maker?.element);
+    return () => ({ made: maker?.kept() });
   }
   const state = { shots: [], chosen: 0, busy: 0, answered: 0, model: fitting.find((one) => one.name === DRAWN_FOR) ?? fitting[0] ?? segmenting[0], open: true };
   const all = [...fitting, ...segmenting];
+  if (kept?.shots) {
+    state.shots = kept.shots;
+    state.chosen = kept.chosen;
+    state.model = all.find((one) => one.name === kept.model) ?? state.model;
+  }
   const list = h("div"), detail = h("div"), told = h("div"), about = h("p.soft.small.about");
   const input = h("input.unseen", { type: "file", multiple: true, id: "files", tabindex: "-1", "aria-hidden": "true", accept: ".png,.jpg,.jpeg,.dcm,.dicom,image/png,image/jpeg,application/dicom", on: { change: () => { add([...input.files]); input.value = ""; } } });
   const drop = h("div.drop", { on: {
@@ -42,7 +47,7 @@ export async function open(place) {
   model.setAttribute("aria-label", t("model"));
   model.classList.add("narrow");
   put(about, isolated(state.model.description ?? ""));
-  put(place, title("images"), h("div.below", h("div.row", h("span.label", { "aria-hidden": "true" }, t("model")), model), about), drop, h("div.shots", told, list, detail), maker);
+  put(place, title("images"), h("div.below", h("div.row", h("span.label", { "aria-hidden": "true" }, t("model")), model), about), drop, h("div.shots", told, list, detail), maker?.element);
 
   function ask(name) {
     state.model = all.find((one) => one.name === name);
@@ -206,9 +211,21 @@ export async function open(place) {
     shot.picture.explain();
   }
 
-  return () => {
+  if (state.shots.length) {
+    draw();
+    go();
+  }
+
+  return (keep) => {
     state.open = false;
-    state.shots.forEach((shot) => { halt(shot, "gone"); shot.picture?.close(); });
+    for (const shot of state.shots) {
+      const again = shot.status !== "done" && !(shot.status === "refused" && shot.error.status >= 400 && ![401, 403].includes(shot.error.status));
+      // What is answered stays; what waits, and what another key or language answers otherwise, is asked about anew.
+      if (!keep || again) halt(shot, keep ? "waiting" : "gone");
+      shot.picture?.close();
+      shot.picture = null;
+    }
+    return keep ? { shots: state.shots, chosen: state.chosen, model: state.model.name, made: maker?.kept() } : null;
   };
 }
 
@@ -235,7 +252,7 @@ function verdictOf({ answer, model }) {
   const names = model.label_descriptions ?? {};
   const probable = h("div.gap-s", bars(answer.predictions, { names, threshold: model.abstain_below, first: answer.label ?? "" }), h("p.soft.small.gap-s", t("bars.note", { value: percent(model.abstain_below) })));
   return h("div",
-    answer.abstained ? abstention(answer.reason) : h("div.below", h("div.verdict", isolated(said(answer)), !answer.labels && names[answer.label] ? ` · ${names[answer.label]}` : ""), answer.labels || answer.number ? null : h("div.soft", t("images.certainty", { value: percent(own(answer) ?? 0) }))),
+    answer.abstained ? abstention(answer.reason) : h("div.below", h("div.verdict", isolated(said(answer)), !answer.labels && names[answer.label] ? ` · ${named(names[answer.label])}` : ""), answer.labels || answer.number ? null : h("div.soft", t("images.certainty", { value: percent(own(answer) ?? 0) }))),
     MEANINGLESS.includes(answer.reason) ? h("details", h("summary", t("bars.anyway")), probable) : probable);
 }
 

@@ -5,8 +5,9 @@ import { confusion } from "../lib/charts.js";
 import { save } from "../lib/csv.js";
 import { announce, h, isolated, put } from "../lib/dom.js";
 import { markdown } from "../lib/markdown.js";
-import { attempt, table, tabs, title } from "../lib/parts.js";
-import { fixed, has as known, number, t } from "../lib/words.js";
+import { attempt, confirmed, table, tabs, title } from "../lib/parts.js";
+import { report as trained } from "../lib/report.js";
+import { fixed, has as known, number, t, told } from "../lib/words.js";
 
 const MEASURES = ["examples", "accuracy", "auc", "macro_f1", "ece", "abstained", "accuracy_answered", "under_triage", "over_triage", "quadratic_weighted_kappa", "dice", "iou", "f1"];
 
@@ -46,24 +47,39 @@ function shown(model, addresses) {
   const card = h("div.card", markdown(model.card ?? "", plot));
   return h("div.stack", h("div.sheet", { id: "model" },
     h("div.row.apart", h("h2", isolated(model.name)), h("span.tag.accent", t("version"), ` ${model.version}`)), h("p", isolated(model.description ?? "")),
-    model.report ? report(model) : null,
-    h("dl.facts.gap-s", fact("labels", h("span.chips", model.labels.map((label) => h("span.tag", isolated(label), model.label_descriptions?.[label] ? ` ${model.label_descriptions[label]}` : "")))),
+    model.report ? report(model, addresses) : null,
+    h("dl.facts.gap-s", fact("labels", h("span.chips", model.labels.map((label) => h("span.tag", isolated(label), model.label_descriptions?.[label] ? ` ${told(model.label_descriptions[label])}` : "")))),
       typeof model.abstain_below === "number" ? fact("abstain", number(model.abstain_below, 3)) : null,
       model.data?.name ? fact("data", [isolated(model.data.name), model.data.licence ? ` (${model.data.licence})` : ""]) : null)),
   names.length ? h("div.sheet", h("h2", t("measures")), table([t("split"), ...names.map((name) => (known(`measure.${name}`) ? t(`measure.${name}`) : name))],
-    splits.map((split) => [h("span.nowrap", split[0]), ...names.map((name) => (typeof flat(split)[name] === "number" ? fixed(flat(split)[name], name === "examples" ? 0 : 4) : "–"))]), { numbers: names.map((_, index) => index + 1), caption: t("measures") })) : null,
-  matrices.length ? h("div.sheet", h("div.row.apart.below", h("h2", t("confusion")), tabs(matrices.map(([name]) => [name, name]), last, draw, t("split"))), (draw(last), matrix)) : null,
+    splits.map((split) => [h("span.nowrap", told(split[0])), ...names.map((name) => (typeof flat(split)[name] === "number" ? fixed(flat(split)[name], name === "examples" ? 0 : 4) : "–"))]), { numbers: names.map((_, index) => index + 1), caption: t("measures") })) : null,
+  matrices.length ? h("div.sheet", h("div.row.apart.below", h("h2", t("confusion")), tabs(matrices.map(([name]) => [name, told(name)]), last, draw, t("split"))), (draw(last), matrix)) : null,
   h("div.sheet", card));
 }
 
-/** The report of the training: saved as a file, since the key of this tab opens it and a new tab has none. */
-function report(model) {
-  const said = h("div");
+/** The report of the training: shown here or saved as a file, since the key of this tab opens it and a new tab has none. */
+function report(model, addresses) {
+  const said = h("div"), address = path`/v1/models/${model.name}/report`;
+  let shown = null;
+  const toggle = () => attempt(said, async () => {
+    if (shown) {
+      shown.addresses.forEach((one) => URL.revokeObjectURL(one));
+      shown = null;
+      put(said);
+    } else {
+      put(said, h("p.soft", t("working")));
+      shown = await trained(address);
+      addresses.push(...shown.addresses);
+      put(said, shown.element);
+    }
+    open.setAttribute("aria-expanded", String(shown !== null));
+  });
+  const open = h("button.main", { type: "button", id: "report-open", "aria-expanded": "false", on: { click: toggle } }, t("model.report.open"));
   const fetched = () => attempt(said, async () => {
-    const answer = await send("GET", path`/v1/models/${model.name}/report`, { accept: "text/html" });
+    const answer = await send("GET", address, { accept: "text/html" });
     save(`${model.name}-${model.version}.html`, await answer.text(), "text/html;charset=utf-8");
   });
-  return h("div.gap-s", h("button", { type: "button", id: "report", on: { click: fetched } }, t("model.report")), h("p.soft.small", t("model.report.what")), said);
+  return h("div.gap-s", h("div.row", open, h("button", { type: "button", id: "report", on: { click: fetched } }, t("model.report"))), h("p.soft.small.gap-s", t("model.report.what")), said);
 }
 
 const fact = (name, value) => [h("dt", t(`model.${name}`)), h("dd", value)];
@@ -79,6 +95,7 @@ async function repository(place) {
   }
   const said = h("div.gap-s");
   const act = (entry, what) => h("button", { type: "button", data: { act: what, model: entry.name }, on: { click: (event) => attempt(said, async () => {
+    if (what === "unload" && !await confirmed(t("repository.unload.sure", { name: entry.name }), t("repository.unload"))) return;
     event.target.disabled = true;
     try {
       const body = what === "load" ? { parameters: { version: entry.version } } : {};

@@ -5,14 +5,14 @@ import { h, icon, isolated, put } from "../lib/dom.js";
 import { abstention, bars, curl, field, MEANINGLESS, problem, select, tabs, times, title } from "../lib/parts.js";
 import { marked } from "../lib/marked.js";
 import { NOTES } from "../lib/samples.js";
-import { number, percent, t } from "../lib/words.js";
+import { number, percent, t, told } from "../lib/words.js";
 import { batch } from "../lib/batch.js";
 import { save, write } from "../lib/csv.js";
 
 /** Of the strongest word or field, the share below which one is not shown. */
 const LEAST = 0.12;
 
-export async function open(place) {
+export async function open(place, _, kept = {}) {
   const { models } = await get("/v1/models");
   const extracts = has("POST /v1/notes/extract");
   const fitting = models.filter((model) => model.task === "note-classification" || (extracts && model.task === "note-extraction"));
@@ -20,8 +20,8 @@ export async function open(place) {
     put(place, title("notes"), h("div.notice", t("notes.none")));
     return undefined;
   }
-  let model = fitting.find((one) => one.name === "triage") ?? fitting[0];
-  let mode = "one";
+  let model = fitting.find((one) => one.name === (kept.model ?? "triage")) ?? fitting[0];
+  let mode = kept.mode ?? "one", part = null;
   const body = h("div"), modes = h("div"), about = h("p.soft.small.about");
   const choice = select(fitting.map((one) => [one.name, one.name]), model.name, (name) => { model = fitting.find((one) => one.name === name); draw(); });
   choice.setAttribute("aria-label", t("model"));
@@ -39,20 +39,24 @@ export async function open(place) {
   }
   function show() {
     put(about, isolated(model.description ?? ""));
-    put(body, mode === "one" ? form(model) : batch(model));
+    part = mode === "one" ? form(model, left) : batch(model, left);
+    put(body, part.element);
+    left = undefined;
   }
+  // What the part was left with, if it is the same.
+  let left = kept.model === model.name ? kept.part : undefined;
   draw();
-  return undefined;
+  return (keep) => (keep ? { model: model.name, mode, part: part.kept() } : null);
 }
 
-/** The form for one record, and its answer beside it. */
-function form(model) {
+/** The form for one record, and its answer beside it: `{element, kept}`; what `kept()` says draws it again as it was. */
+function form(model, left = null) {
   const fields = model.input?.fields ?? [];
   const inputs = new Map(fields.map((one) => [one.name, input(one)]));
   const note = h("textarea", { id: "note", rows: 5, required: true, dir: "auto", "aria-label": t("notes.note") });
   const answer = h("div", { "aria-live": "polite" });
   // What is under way is stopped by another question, and its answer is not shown: the note may be another by then.
-  let stop = new AbortController();
+  let stop = new AbortController(), last = null;
   const halt = () => { stop.abort(); stop = new AbortController(); return stop.signal; };
   const fill = (sample) => {
     note.value = sample.note;
@@ -65,13 +69,14 @@ function form(model) {
     field(t("notes.note"), note),
     fields.length ? h("fieldset", { style: { border: "0", padding: "0", margin: "16px 0 0" } }, h("legend.label", { style: { padding: "0" } }, t("notes.fields")), h("p.small.soft", t("notes.fields.lead")),
       h("div.note-fields", fields.map((one) => field(one.label ?? readable(one.name), withUnit(one, inputs.get(one.name)), hint(one))))) : null,
-    h("div.row.gap", h("button.main", { id: "ask" }, t("notes.ask")), h("button", { type: "button", on: { click: () => { halt(); go.reset(); put(answer, empty()); inputs.forEach(clear); } } }, t("clear"))),
+    h("div.row.gap", h("button.main", { id: "ask" }, t("notes.ask")), h("button", { type: "button", on: { click: () => { halt(); go.reset(); last = null; put(answer, nothing); inputs.forEach(clear); } } }, t("clear"))),
     h("div.row.gap-s", h("span.small.soft", t("samples")), offered.map((one, index) => h("button.quiet", { type: "button", id: `sample-${index}`, on: { click: () => fill(one) } }, h("bdi", one.note.length > 28 ? `${one.note.slice(0, 27)}…` : one.note)))));
-  const empty = () => h("div.sheet.soft", t("notes.empty"));
-  put(answer, empty());
+  const nothing = h("div.sheet.soft", t("notes.empty"));
+  put(answer, nothing);
 
   async function ask() {
     const signal = halt();
+    last = null;
     [...inputs.values(), note].forEach(clear);
     // A browser says that a field is empty where what is typed in it is no number: an answer would be without it, and say nothing of it.
     const odd = fields.filter((one) => inputs.get(one.name).validity.badInput);
@@ -101,7 +106,8 @@ function form(model) {
       });
       const { results: [result] } = await response.json();
       signal.throwIfAborted();
-      put(answer, shown(model, record, result), h("div.sheet", times(timings(response), performance.now() - began), h("div.gap-s", curl("POST", path, { contentType: "application/json", body: JSON.stringify(request) }))));
+      last = { record, result, stages: timings(response), took: performance.now() - began, path, request };
+      answered();
     } catch (error) {
       if (signal.aborted) return;
       for (const { pointer, detail } of error.errors ?? []) {
@@ -112,18 +118,31 @@ function form(model) {
       put(answer, h("div.sheet", problem(error)));
     }
   }
-  return h("div.two", h("div.sheet", go), answer);
+  const answered = () => put(answer, shown(model, last.record, last.result), h("div.sheet", times(last.stages, last.took), h("div.gap-s", curl("POST", last.path, { contentType: "application/json", body: JSON.stringify(last.request) }))));
+  if (left) {
+    note.value = left.note;
+    for (const [name, value] of left.values) inputs.get(name).value = value;
+    if (left.last) {
+      last = left.last;
+      answered();
+    } else if (left.open) ask();
+  }
+  return {
+    element: h("div.two", h("div.sheet", go), answer),
+    // What was asked and not answered is asked about again: the key may have been the reason.
+    kept: () => ({ note: note.value, values: [...inputs].map(([name, one]) => [name, one.value]), last, open: !last && !answer.contains(nothing) }),
+  };
 }
 
 function input(one) {
-  if (one.type === "categorical") return select([["", t("unknown")], ...one.values.map((value) => [value, value])], "");
+  if (one.type === "categorical") return select([["", t("unknown")], ...one.values.map((value) => [value, told(value)])], "");
   if (one.type === "numeric") return h("input", { type: "number", step: "any", inputmode: "decimal", min: one.min, max: one.max });
   return h("input", { type: "text", dir: "auto" });
 }
 
 function withUnit(one, element) {
   element.dataset.field = one.name;
-  return one.unit ? h("div.with-unit", element, h("span", one.unit)) : element;
+  return one.unit ? h("div.with-unit", element, h("span", told(one.unit))) : element;
 }
 
 const readable = (name) => {
@@ -165,19 +184,22 @@ function shown(model, record, result) {
     telling.length ? h("p.soft.small.gap-s", t("evidence.note")) : null,
   ];
   return h("div.sheet", { id: "answer" },
-    result.abstained ? abstention(result.reason) : h("div", h("div.soft.small", model.scale ? t("notes.scale", { scale: model.scale }) : t("answer")), h("div.verdict", isolated(label), names[label] ? ` · ${names[label]}` : "")),
+    result.abstained ? abstention(result.reason) : h("div", h("div.soft.small", model.scale ? t("notes.scale", { scale: model.scale }) : t("answer")), h("div.verdict", isolated(label), names[label] ? ` · ${told(names[label])}` : "")),
     flags.length ? h("div.gap", h("h3", t("flags")), h("ul.flags", flags.map((flag) => h("li", icon("flag"), h("div",
-      h("strong", isolated(readable(flag.sign))), ": ", isolated(flag.value), " – ", isolated(flag.rule), flag.at_least ? h("div.small", t("flags.least", { label: flag.at_least })) : null))))) : null,
+      h("strong", isolated(told(readable(flag.sign)))), ": ", isolated(flag.value), " – ", isolated(flag.rule), flag.at_least ? h("div.small", t("flags.least", { label: flag.at_least })) : null))))) : null,
     MEANINGLESS.includes(result.reason) ? h("details.gap-s", h("summary", t("bars.anyway")), reasons) : reasons,
     result.missing_fields?.length ? h("div.gap", h("h3", t("missing")), h("p.soft.small", t("missing.lead")), h("div.chips", result.missing_fields.map((name) => h("button.tag", { type: "button", on: { click: () => document.querySelector(`[data-field="${CSS.escape(name)}"]`)?.focus() } }, readable(name))))) : null,
     h("p.soft.small.gap", t("notes.read", { tokens: number(result.tokens) }), result.truncated ? ` ${t("notes.truncated")}` : ""));
 }
 
+const ENTITY = ["id", "label", "start", "end", "text", "probability", "negated", "speculated", "historical", "subject"];
+
 function extraction(note, result) {
-  const spans = result.entities.map((one) => ({ ...one, note: one.label, denied: one.negated }));
-  const text = new Map(result.entities.map((one) => [one.id, one.text])), denied = new Set(result.entities.filter((one) => one.negated).map((one) => one.id));
+  const said = (one) => [one.speculated && "speculated", one.historical && "historical", one.subject !== "patient" && one.subject].filter(Boolean).map((name) => t(`said.${name}`));
+  const spans = result.entities.map((one) => ({ ...one, note: [told(one.label), ...said(one)].join(" · "), denied: one.negated }));
+  const text = new Map(result.entities.map((one) => [one.id, one.text]));
   return h("div.sheet", { id: "answer" }, h("h3", t("entities")), marked(note, spans),
-    result.relations?.length ? h("div.gap", h("h3", t("relations")), h("ul", result.relations.map((one) => h("li", isolated(text.get(one.from) ?? one.from), ` – ${one.label.replaceAll("_", " ")} – `, isolated(text.get(one.to) ?? one.to), " ", h("span.soft", percent(one.probability)), denied.has(one.from) || denied.has(one.to) ? [" ", h("span.tag.warn", t("denied"))] : null)))) : null,
-    h("div.row.gap", h("button", { type: "button", on: { click: () => save("entities.csv", write([["id", "label", "start", "end", "text", "probability", "negated"], ...result.entities.map((one) => [one.id, one.label, one.start, one.end, one.text, one.probability, one.negated])])) } }, t("download.csv"))));
+    result.relations?.length ? h("div.gap", h("h3", t("relations")), h("ul", result.relations.map((one) => h("li", isolated(text.get(one.from) ?? one.from), ` – ${told(one.label.replaceAll("_", " "))} – `, isolated(text.get(one.to) ?? one.to), " ", h("span.soft", percent(one.probability)), one.negated ? [" ", h("span.tag.warn", t("denied"))] : null)))) : null,
+    h("div.row.gap", h("button", { type: "button", on: { click: () => save("entities.csv", write([ENTITY, ...result.entities.map((one) => ENTITY.map((name) => one[name]))])) } }, t("download.csv"))));
 }
 

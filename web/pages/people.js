@@ -4,7 +4,7 @@ import { get, has, path, post } from "../lib/api.js";
 import { announce, h, icon, isolated, put } from "../lib/dom.js";
 import { map } from "../lib/map.js";
 import { attempt, curl, field, problem, select, table, tabs, title } from "../lib/parts.js";
-import { number, percent, t, when } from "../lib/words.js";
+import { number, percent, t, told, when } from "../lib/words.js";
 import { limits } from "../lib/api.js";
 
 /** Things ruled out that are not folded. */
@@ -13,9 +13,9 @@ const KINDS = ["hospital", "doctor", "pharmacy", "drug", "advice"];
 const EVENTS = { hospital: "visit", doctor: "visit", pharmacy: "dispense", drug: "prescription", advice: "follow" };
 const SAMPLES = ["u1", "u17", "u42", "u250", "u1999"];
 
-export async function open(place, [id = "", kind = "drug"]) {
-  const input = h("input", { id: "person", value: id, autocomplete: "off", spellcheck: "false", placeholder: "u1", dir: "auto" });
-  const body = h("div.gap");
+export async function open(place, [id = "", kind = "drug"], kept = {}) {
+  const input = h("input", { id: "person", value: kept.typed ?? id, autocomplete: "off", spellcheck: "false", placeholder: "u1", dir: "auto" });
+  const body = h("div.gap"), measured = { by: kept.similarity ?? "cosine" };
   const go = (user, what = kind) => { location.hash = `#/people/${encodeURIComponent(user)}/${what}`; };
   put(place, title("people"),
     h("form.sheet", { role: "search", on: { submit: (event) => { event.preventDefault(); if (input.value.trim()) go(input.value.trim()); } } },
@@ -23,16 +23,16 @@ export async function open(place, [id = "", kind = "drug"]) {
       limits().demo ? h("div.row", h("span.small.soft", t("samples")), SAMPLES.map((one) => h("button.quiet", { type: "button", on: { click: () => go(one) } }, one))) : null), body);
   if (id) {
     put(body, h("p.soft", t("working")));
-    await attempt(body, () => person(body, id, KINDS.includes(kind) ? kind : "drug", (what) => history.replaceState(null, "", `#/people/${encodeURIComponent(id)}/${what}`)));
+    await attempt(body, () => person(body, id, KINDS.includes(kind) ? kind : "drug", (what) => history.replaceState(null, "", `#/people/${encodeURIComponent(id)}/${what}`), measured));
   }
-  return undefined;
+  return () => ({ typed: input.value, similarity: measured.by });
 }
 
-async function person(body, id, first, chosen) {
+async function person(body, id, first, chosen, measured) {
   const user = await get(path`/v1/users/${id}`).catch((error) => (error.status === 403 ? null : Promise.reject(error)));
-  let kind = first, similarity = "cosine";
+  let kind = first;
   const answer = h("div"), past = h("div");
-  const measure = select([["cosine", t("similarity.cosine")], ["pearson", t("similarity.pearson")], ["euclidean", t("similarity.euclidean")]], similarity, (value) => { similarity = value; ask(); });
+  const measure = select([["cosine", t("similarity.cosine")], ["pearson", t("similarity.pearson")], ["euclidean", t("similarity.euclidean")]], measured.by, (value) => { measured.by = value; ask(); });
   measure.classList.add("narrow");
   measure.setAttribute("aria-label", t("similarity"));
   put(body, h("div.stack", user ? profile(user) : null,
@@ -42,7 +42,7 @@ async function person(body, id, first, chosen) {
     const mine = ++turn, asked = kind;
     // What is listed is of another kind or measure by now, but for what was just recorded.
     if (!before) put(answer, h("p.soft", t("working")));
-    const address = path`/v1/users/${id}/recommendations?kind=${kind}&limit=${10}&similarity=${similarity}`;
+    const address = path`/v1/users/${id}/recommendations?kind=${kind}&limit=${10}&similarity=${measured.by}`;
     try {
       const given = await get(address);
       const things = await ofKind(asked, given.items);
@@ -99,7 +99,7 @@ async function person(body, id, first, chosen) {
     const list = await get(path`/v1/users/${id}/interactions?limit=${12}`).catch(() => null);
     if (!list) return;
     put(past, h("div.sheet", h("h2", t("people.history")), list.interactions.length ? table([t("time"), t("item"), t("event"), t("weight")],
-      list.interactions.map((one) => [when(one.time), isolated(one.item_id), isolated(one.event), number(one.weight, 2)]), { numbers: [3], caption: t("people.history") }) : h("p.soft", t("people.no-history")),
+      list.interactions.map((one) => [when(one.time), isolated(one.item_id), isolated(told(one.event)), number(one.weight, 2)]), { numbers: [3], caption: t("people.history") }) : h("p.soft", t("people.no-history")),
     list.more ? h("p.soft.small.gap-s", t("people.history.more")) : null));
   }
 

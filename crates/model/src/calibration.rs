@@ -68,7 +68,7 @@ pub fn fit_temperature(logits: &[Vec<f32>], labels: &[usize]) -> f64 {
     ((low + high) / 2.0).exp()
 }
 
-/// How the probability of the names of one label is corrected: its log-odds times a slope, and an offset (Platt 1999,
+/// How the probability of the names of one label, or of one relation, is corrected: its log-odds times a slope, and an offset (Platt 1999,
 /// "Probabilistic outputs for support vector machines", with log-odds for margins). A higher one stays higher.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -208,8 +208,20 @@ impl Manifest {
         if !names.is_empty() && (self.task() != Task::NoteExtraction || names.len() != self.labels.len()) {
             return Err("calibration.names: a model that finds names has one for each label".to_string());
         }
-        if names.iter().any(|of| !(of.slope.is_finite() && of.slope > 0.0 && of.offset.is_finite())) {
-            return Err("calibration.names: slopes are above 0, and offsets are numbers".to_string());
+        let relations = &self.calibration.relations;
+        let count = match &self.architecture {
+            Architecture::Crf(config) => config.relations.len(),
+            _ => 0,
+        };
+        if !relations.is_empty() && relations.len() != count {
+            return Err(
+                "calibration.relations: a model that ties names has one for each relation".to_string()
+            );
+        }
+        for (of, member) in [(names, "names"), (relations, "relations")] {
+            if of.iter().any(|of| !(of.slope.is_finite() && of.slope > 0.0 && of.offset.is_finite())) {
+                return Err(format!("calibration.{member}: slopes are above 0, and offsets are numbers"));
+            }
         }
         for file in std::iter::once(&self.weights.file).chain(self.files.keys()) {
             if file.is_empty() || file.starts_with('.') || file.contains(['/', '\\']) {

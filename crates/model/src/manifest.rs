@@ -413,12 +413,15 @@ pub struct Calibration {
     /// where it is not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<NameCalibration>,
+    /// Of a model that ties names: how the probability of each relation is corrected, in their order; none where it is not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub relations: Vec<NameCalibration>,
 }
 
 impl Calibration {
     /// One with a temperature alone.
     pub fn at(temperature: f32) -> Calibration {
-        Calibration { temperature, names: Vec::new() }
+        Calibration { temperature, names: Vec::new(), relations: Vec::new() }
     }
 }
 

@@ -369,8 +369,18 @@ impl FieldError {
 }
 
 /// Checks an identifier: 1 to [`MAX_ID_CHARACTERS`] characters of any script, slashes and spaces
-/// among them, without control characters.
+/// among them, without control characters. It is not `.` or `..`: clients take these out of an
+/// address, percent-encoded or not, so nobody could ask for what has such a name.
 pub fn validate_id(pointer: &str, id: &str) -> Result<(), FieldError> {
+    if matches!(id, "." | "..") {
+        let detail = "must not be . or .., which clients take out of an address";
+        return Err(FieldError::new(pointer, detail));
+    }
+    validate_word(pointer, id)
+}
+
+/// The same for what stands in no address.
+fn validate_word(pointer: &str, id: &str) -> Result<(), FieldError> {
     let detail = if id.is_empty() {
         "must not be empty".to_owned()
     } else if longer_than(id, MAX_ID_CHARACTERS) {
@@ -515,7 +525,7 @@ impl Interaction {
         let mut errors = Vec::new();
         errors.extend(validate_id(&format!("{base}/user_id"), &self.user_id).err());
         errors.extend(validate_id(&format!("{base}/item_id"), &self.item_id).err());
-        errors.extend(validate_id(&format!("{base}/event"), &self.event).err());
+        errors.extend(validate_word(&format!("{base}/event"), &self.event).err());
         errors.extend(validate_weight(&format!("{base}/weight"), f64::from(self.weight)).err());
         if self.time < EARLIEST_TIME {
             errors.push(FieldError::new(format!("{base}/time"), "must not be before 1880"));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::Result;
-use model::manifest::{Architecture, Input, NameCalibration, Precision};
+use model::manifest::{Architecture, Calibration, Input, Precision};
 use model::package::MANIFEST;
 use model::{Package, PackageError};
 
@@ -16,7 +16,7 @@ pub struct Extractor {
     kind: Kind,
     most: usize,
     relations: Vec<String>,
-    calibration: Vec<NameCalibration>,
+    calibration: Calibration,
 }
 
 #[derive(Clone)]
@@ -61,7 +61,7 @@ impl Extractor {
                 return Err(PackageError::new(folder.join(MANIFEST), reason));
             }
         };
-        let calibration = manifest.calibration.names.clone();
+        let calibration = manifest.calibration.clone();
         Ok(Extractor { kind, most: input.max_tokens, relations, calibration })
     }
 
@@ -90,7 +90,10 @@ impl Extractor {
             Kind::Chain(tagger) => documents.iter().map(|document| tagger.find(document)).collect(),
             Kind::Encoder(tagger) => tagger.find(documents)?,
         };
-        found.iter_mut().for_each(|found| found.correct(&self.calibration));
+        for found in &mut found {
+            found.correct(&self.calibration.names);
+            found.correct_links(&self.calibration.relations);
+        }
         Ok(found)
     }
 }

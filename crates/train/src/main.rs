@@ -141,7 +141,11 @@ fn main() -> anyhow::Result<()> {
         }
         Command::Embed(options) => {
             let (folder, manifest) = embed::train(&options, &STOP)?;
-            print!("wrote {}\n\n{}", folder.display(), embed::retrieval::table(manifest.metrics.iter()));
+            println!("wrote {}", folder.display());
+            // Without pairs nothing was measured.
+            if !manifest.metrics.is_empty() {
+                print!("\n{}", embed::retrieval::table(manifest.metrics.iter()));
+            }
         }
         Command::Adopt(options) => {
             let (folder, manifest) = adopt::adopt(&options)?;

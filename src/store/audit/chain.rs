@@ -11,7 +11,7 @@ use ring::hmac;
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use sha2::{Digest, Sha256};
 
-use super::AuditRow;
+use super::{AuditRow, Traces};
 use crate::store::StoreError;
 
 /// Longest identifier that is kept as it is, in bytes.
@@ -54,10 +54,30 @@ impl Head {
         self
     }
 
+    /// Whether it says that nothing was ever chained.
+    pub fn is_empty(&self) -> bool {
+        self.chain.is_empty() && self.dropped_chain.is_empty() && self.number == self.dropped
+    }
+
     /// Whether nothing is chained yet, or the key has signed it.
     pub fn is_signed_by(&self, key: &AuditKey) -> bool {
-        let untouched = self.chain.is_empty() && self.dropped_chain.is_empty() && self.number == self.dropped;
-        (self.signature.is_empty() && untouched) || is_signed(&key.public(), &self.text(), &self.signature)
+        (self.signature.is_empty() && self.is_empty())
+            || is_signed(&key.public(), &self.text(), &self.signature)
+    }
+
+    /// As [`Head::check`], of one that this key has not signed and that says that nothing is chained: a server
+    /// signs it at its first start, so it is that of a new database or of an audit that was emptied.
+    ///
+    /// # Errors
+    /// What speaks against a new database, and what to do about it.
+    pub fn check_new(&self, traces: &Traces) -> Result<(), StoreError> {
+        match traces.against(self) {
+            None => Ok(()),
+            Some(trace) => Err(StoreError::Setup(format!(
+                "the audit says that it was never written, but {trace}: it was emptied from outside; `medserve \
+                 audit verify` says more, and `medserve audit sign` accepts it as it is"
+            ))),
+        }
     }
 
     /// As [`Head::is_signed_by`], for a store that would go on from it: going on from what somebody else

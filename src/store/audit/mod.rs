@@ -3,10 +3,11 @@
 //! Rows are only ever added, in batches, and go when their time has passed. A row names the people
 //! concerned by keyed pseudonyms (or by their identifiers, where that is configured); of the input it
 //! holds digests, which show that a given input was or was not the one, and nothing else. Each row is
-//! chained to the one before ([`chain`]), and [`verify`] walks the chain.
+//! chained to the one before ([`chain`]), [`verify`] walks the chain, and [`export`] writes it into a file.
 
 pub mod chain;
 pub mod evidence;
+pub mod export;
 pub mod verify;
 
 use serde::{Deserialize, Serialize};
@@ -108,6 +109,40 @@ pub struct NumberedRow {
     pub chain: Option<String>,
 }
 
+/// What tells of an audit that was written, beside its rows and the end of its chain.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traces {
+    /// The highest number that was given to a row.
+    pub given: i64,
+    /// Whether a number is given only together with its row. In Postgres one is gone when its row was not committed.
+    pub exact: bool,
+    /// The highest number that was sent to a syslog receiver.
+    pub sent: i64,
+    /// Whether there is any row.
+    pub rows: bool,
+    /// Whether a server has kept what it answered: counts by hour, cards offered.
+    pub answers: bool,
+    /// Whether there are people, things, cases or terms, which may have been imported.
+    pub content: bool,
+}
+
+impl Traces {
+    /// What speaks against an audit that says by its head that nothing was ever chained.
+    pub fn against(&self, head: &Head) -> Option<String> {
+        let number = head.number;
+        if !head.is_empty() {
+            None
+        } else if self.sent > number {
+            Some(format!("rows up to {} were sent to the syslog receiver", self.sent))
+        } else if self.given > number || (self.given > 0 && !self.rows) {
+            Some(format!("the database has given numbers up to {} to its rows", self.given))
+        } else {
+            self.answers
+                .then(|| "a server has kept counts of its answers, or the cards that it offered".to_string())
+        }
+    }
+}
+
 /// Which rows to list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AuditQuery {
@@ -115,6 +150,10 @@ pub struct AuditQuery {
     pub before: Option<i64>,
     /// Those that concern this person, by the name that the audit has for it.
     pub person: Option<String>,
+    /// Those answered then or later, in milliseconds since 1970.
+    pub from: Option<Millis>,
+    /// Those answered before then.
+    pub to: Option<Millis>,
     /// At most so many.
     pub limit: u32,
 }

@@ -1,22 +1,17 @@
-//! Walking the chain: is the audit as it was written? And its export, signed, for whoever has no
-//! access to the database.
-//!
-//! A line of an export is `{"number":..., "chain":"...", "row":...}`, and `row` the very text that the
-//! chain is over, so that an auditor recomputes it with a tool of their own. The last line says how many
-//! rows there are, where they begin and end, and carries the signature.
+//! Walking the chain: is the audit as it was written, and does it go on from an earlier [export](super::export)?
 
-use std::io::{BufRead, Write};
+use std::collections::{HashMap, HashSet};
 
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
-use sha2::{Digest, Sha256};
-
-use super::chain::{self, AuditKey, Head, is_signed};
-use super::{AuditRow, NumberedRow};
+use super::chain::{self, AuditKey, Head};
+use super::export::Seal;
+use super::{AuditRow, NumberedRow, Traces};
 use crate::store::{Store, StoreError};
 
 /// Rows read at a time.
-const PAGE: u32 = 1000;
+pub(super) const PAGE: u32 = 1000;
+
+/// Most walks where a server drops rows meanwhile.
+const TRIES: u32 = 3;
 
 /// Most findings that are told one by one.
 const FINDINGS: usize = 20;
@@ -46,39 +41,143 @@ impl Verified {
     }
 }
 
-/// Compares every row with the chain, and the chain with its signed end. The walk is over what there
-/// was when it began; a server may go on writing.
+/// Compares every row with the chain, the chain with its signed end, and the table by which a person's rows are found
+/// with the rows. The walk is over what there was when it began; a server may go on writing and dropping.
 ///
 /// # Errors
 /// A database that does not answer.
 pub async fn verify(store: &dyn Store, key: &AuditKey) -> Result<Verified, StoreError> {
+    let mut tries = 1;
+    loop {
+        let (result, head) = walk_through(store, key).await?;
+        // Rows that a server dropped after the head was read are missed by the walk, so it begins anew.
+        let dropped = store.audit_head().await?.dropped;
+        if result.findings.is_empty() || dropped == head.dropped || tries == TRIES {
+            return Ok(result);
+        }
+        tries += 1;
+    }
+}
+
+/// Whether the chain still holds the row that an export ended with, and so all before it as it was then.
+///
+/// # Errors
+/// A database that does not answer.
+pub async fn goes_on(store: &dyn Store, seal: &Seal, result: &mut Verified) -> Result<(), StoreError> {
+    let head = store.audit_head().await?;
+    let Seal { last, last_chain, .. } = seal;
+    let now = match *last {
+        last if last > head.number => {
+            result.found(format!(
+                "the export ends with row {last}, and the audit with row {}: an older one was put in its place",
+                head.number
+            ));
+            return Ok(());
+        }
+        // Its time has passed; nothing is known of it any more.
+        last if last < head.dropped => return Ok(()),
+        last if last == head.dropped => head.dropped_chain,
+        last => store.get_audit(last).await?.and_then(|row| row.chain).unwrap_or_default(),
+    };
+    if now != *last_chain {
+        result.found(format!(
+            "row {last} is not the one that the export ends with: the audit does not go on from it"
+        ));
+    }
+    Ok(())
+}
+
+async fn walk_through(store: &dyn Store, key: &AuditKey) -> Result<(Verified, Head), StoreError> {
     let mut result = Verified::default();
     for guard in store.missing_audit_guards().await? {
-        result.found(format!("the trigger {guard}, which keeps rows from being changed, is not there"));
+        result.found(format!(
+            "the trigger {guard}, which keeps rows from being changed, is not there as it was made"
+        ));
     }
+    // Before the head, which only moves on.
+    let traces = store.audit_traces().await?;
     let head = store.audit_head().await?;
-    if !head.is_signed_by(key) {
-        result.found(format!("the end of the chain (row {}) is not signed by this key", head.number));
-    }
+    look_for_traces(&head, &traces, key, &mut result);
     let mut walk = Walk::from(&head);
     loop {
         let page = store.scan_audit(walk.at, PAGE).await?;
-        let Some(last) = page.last() else { break };
+        let (from, Some(last)) = (walk.at, page.last()) else { break };
         walk.at = last.number;
-        for row in page.iter().filter(|row| row.number <= head.number) {
+        let rows = || page.iter().filter(|row| row.number <= head.number);
+        for row in rows() {
             walk.step(row, &mut result)?;
         }
+        compare_names(rows(), store.audit_names(from, walk.at.min(head.number)).await?, &mut result);
         if walk.at >= head.number {
             break;
         }
     }
-    if walk.chain != head.chain {
+    if walk.chain != head.chain || walk.last != head.number {
         result.found(format!(
             "the chain ends at row {}, but rows up to {} were written",
             walk.last, head.number
         ));
     }
-    Ok(result)
+    for number in store.stray_audit_names(PAGE).await? {
+        result.found(format!("people are named by a row {number} that is not there (table audit_people)"));
+    }
+    Ok((result, head))
+}
+
+/// Whether the end of the chain may be where it says.
+fn look_for_traces(head: &Head, traces: &Traces, key: &AuditKey, result: &mut Verified) {
+    let number = head.number;
+    if !head.is_signed_by(key) {
+        result.found(format!("the end of the chain (row {number}) is not signed by this key"));
+    } else if let Some(trace) = traces.against(head) {
+        result.found(format!("the audit says that it was never written, but {trace}: it was emptied"));
+    } else if traces.sent > number {
+        result.found(format!(
+            "the chain ends at row {number}, but rows up to {} were sent to the syslog receiver",
+            traces.sent
+        ));
+    } else if traces.exact && traces.given > number {
+        result.found(format!(
+            "the chain ends at row {number}, but rows up to {} were added: they were taken away, or another program \
+             added them",
+            traces.given
+        ));
+    } else if head.signature.is_empty() && traces.content {
+        result.found(
+            "the audit says that no server ever opened this database, and it is not empty: either all was \
+             imported (then `medserve audit sign` settles it), or the audit was emptied"
+                .to_string(),
+        );
+    }
+}
+
+/// Whether the rows' people are found by their names, and nobody else.
+fn compare_names<'a>(
+    rows: impl Iterator<Item = &'a NumberedRow>,
+    names: Vec<(i64, String)>,
+    result: &mut Verified,
+) {
+    let mut found: HashMap<i64, HashSet<String>> = HashMap::new();
+    for (number, person) in names {
+        found.entry(number).or_default().insert(person);
+    }
+    for NumberedRow { number, row, .. } in rows {
+        let found = found.remove(number).unwrap_or_default();
+        let told: HashSet<&str> = row.people.iter().map(String::as_str).collect();
+        let missing = told.iter().filter(|person| !found.contains(**person)).count();
+        let more = found.iter().filter(|person| !told.contains(person.as_str())).count();
+        if missing > 0 {
+            result.found(format!(
+                "row {number} is not found by {missing} of the {} people that it names (table audit_people)",
+                told.len()
+            ));
+        }
+        if more > 0 {
+            result.found(format!(
+                "row {number} is found by {more} people that it does not name (table audit_people)"
+            ));
+        }
+    }
 }
 
 struct Walk {
@@ -136,152 +235,4 @@ impl Walk {
         (self.chain, self.last) = (stored.clone(), number);
         Ok(())
     }
-}
-
-/// A row of an export.
-#[derive(Serialize, Deserialize)]
-struct Line<'a> {
-    number: i64,
-    chain: Option<String>,
-    #[serde(borrow)]
-    row: &'a RawValue,
-}
-
-/// The last line of an export.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Seal {
-    /// Rows exported.
-    pub rows: u64,
-    /// Number of the row before the first, and its chain.
-    pub after: i64,
-    /// Chain before the first row.
-    pub after_chain: String,
-    /// Number of the last row.
-    pub last: i64,
-    /// Its chain.
-    pub last_chain: String,
-    /// SHA-256 of all lines before this one.
-    pub sha256: String,
-    /// Key that the signature is checked with.
-    pub public_key: String,
-    /// Ed25519 over the members before, as [`Seal::text`] has them.
-    pub signature: String,
-}
-
-impl Seal {
-    /// What is signed.
-    pub fn text(&self) -> String {
-        let Seal { rows, after, after_chain, last, last_chain, sha256, .. } = self;
-        format!("medserve audit export\n{rows}\n{after}\n{after_chain}\n{last}\n{last_chain}\n{sha256}")
-    }
-}
-
-/// Writes the rows numbered above `after` as JSON lines, and the seal.
-///
-/// # Errors
-/// A database that does not answer, a file that cannot be written.
-pub async fn export(
-    store: &dyn Store,
-    key: &AuditKey,
-    after: i64,
-    mut out: impl Write,
-) -> anyhow::Result<Seal> {
-    let head = store.audit_head().await?;
-    head.check(key)?;
-    let mut digest = Sha256::new();
-    let mut seal = Seal {
-        rows: 0,
-        after: after.max(head.dropped),
-        after_chain: head.dropped_chain.clone(),
-        last: after.max(head.dropped),
-        last_chain: head.dropped_chain.clone(),
-        sha256: String::new(),
-        public_key: key.public(),
-        signature: String::new(),
-    };
-    if after > head.dropped
-        && let Some(before) = store.get_audit(after).await?
-    {
-        seal.after_chain = before.chain.unwrap_or_default();
-        seal.last_chain.clone_from(&seal.after_chain);
-    }
-    let mut at = after;
-    loop {
-        let page = store.scan_audit(at, PAGE).await?;
-        let Some(last) = page.last() else { break };
-        at = last.number;
-        for NumberedRow { number, row, chain } in page.into_iter().filter(|row| row.number <= head.number) {
-            let row = RawValue::from_string(chain::canonical(&row)?)?;
-            if let Some(chain) = &chain {
-                (seal.last, seal.last_chain) = (number, chain.clone());
-            }
-            let mut line = serde_json::to_vec(&Line { number, chain, row: &row })?;
-            line.push(b'\n');
-            digest.update(&line);
-            out.write_all(&line)?;
-            seal.rows += 1;
-        }
-        if at >= head.number {
-            break;
-        }
-    }
-    seal.sha256 = hex::encode(digest.finalize());
-    seal.signature = key.sign(&seal.text());
-    serde_json::to_writer(&mut out, &seal)?;
-    out.write_all(b"\n")?;
-    out.flush()?;
-    Ok(seal)
-}
-
-/// Checks an export by itself: its digest, its chain, and, against this public key, its signature.
-///
-/// # Errors
-/// What is wrong with it.
-pub fn verify_export(file: impl BufRead, public: &str) -> anyhow::Result<Seal> {
-    let mut digest = Sha256::new();
-    let mut rows = 0;
-    let mut lines = file.lines();
-    let mut chained: Vec<(i64, String, String)> = Vec::new();
-    let mut before: Option<String> = None;
-    let mut seal: Option<Seal> = None;
-    for (index, line) in lines.by_ref().enumerate() {
-        let (line, number) = (line?, index + 1);
-        anyhow::ensure!(seal.is_none(), "line {number}: there is something behind the seal");
-        if let Ok(found) = serde_json::from_str::<Seal>(&line) {
-            seal = Some(found);
-            continue;
-        }
-        let Line { number: row_number, chain, row } = serde_json::from_str(&line)
-            .map_err(|_| anyhow::anyhow!("line {number} is no row of an audit"))?;
-        serde_json::from_str::<AuditRow>(row.get())
-            .map_err(|_| anyhow::anyhow!("line {number} is no row of an audit"))?;
-        if let Some(chain) = chain {
-            match &before {
-                None => chained.push((row_number, chain.clone(), row.get().to_string())),
-                Some(before) => anyhow::ensure!(
-                    chain::link(before, row.get()) == chain,
-                    "line {number}: row {row_number} is not what was written after the one before"
-                ),
-            }
-            before = Some(chain);
-        }
-        digest.update(&line);
-        digest.update(b"\n");
-        rows += 1;
-    }
-    let seal = seal.ok_or_else(|| anyhow::anyhow!("the last line, which seals the export, is not there"))?;
-    anyhow::ensure!(is_signed(public, &seal.text(), &seal.signature), "it is not signed by the key {public}");
-    anyhow::ensure!(seal.rows == rows, "it was made of {} rows and has {rows}", seal.rows);
-    anyhow::ensure!(
-        seal.sha256 == hex::encode(digest.finalize()),
-        "its lines are not those that were signed"
-    );
-    if let Some((number, chain, row)) = chained.first() {
-        anyhow::ensure!(
-            chain::link(&seal.after_chain, row) == *chain,
-            "row {number} is not what was written after row {}",
-            seal.after
-        );
-    }
-    Ok(seal)
 }

@@ -10,7 +10,7 @@ use sqlx::postgres::PgConnection;
 
 use recommend::clock;
 
-use super::{PostgresStore, StoreError, described};
+use super::{PostgresStore, StoreError, Traces, described, migrate};
 use crate::store::audit::chain::{canonical, link};
 use crate::store::audit::{AuditKey, AuditQuery, Head};
 use crate::store::rows::{AuditColumns, HeadColumns, head, no_head};
@@ -22,8 +22,23 @@ const COLUMNS: &str = "a.number, a.run, a.sequence, (extract(epoch FROM a.time) 
      a.people::text AS people, a.input_sha256, a.request_sha256, a.answers::text AS answers, a.abstained, \
      a.latency_ms, a.clock, a.chain, a.evidence";
 
-/// The triggers that keep rows as they are.
-const GUARDS: [&str; 3] = ["audit_is_kept", "audit_is_not_emptied", "audit_people_are_named"];
+/// The triggers that keep rows as they are, the rest of each as Postgres tells it, and its function.
+const GUARDS: [(&str, &str, &str); 3] = [
+    ("audit_is_kept", "BEFORE DELETE OR UPDATE ON audit FOR EACH ROW", "medserve_audit_is_kept"),
+    ("audit_is_not_emptied", "BEFORE TRUNCATE ON audit FOR EACH STATEMENT", "medserve_audit_is_kept"),
+    (
+        "audit_people_are_named",
+        "AFTER INSERT ON audit FOR EACH ROW WHEN (new.people <> '[]'::jsonb)",
+        "medserve_audit_people",
+    ),
+];
+
+/// Triggers that are switched on, how each is made, and the text of its function, none where that is held to
+/// another schema than this.
+const TRIGGERS: &str = "SELECT t.tgname::text, pg_get_triggerdef(t.oid, true),
+         CASE WHEN coalesce(p.proconfig, '{}') <@ ARRAY['search_path=' || current_schema()] THEN p.prosrc END
+     FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+     WHERE t.tgrelid = 'audit'::regclass AND NOT t.tgisinternal AND t.tgenabled IN ('O', 'A')";
 
 /// Milliseconds of the time of day.
 const NOW: &str = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
@@ -33,6 +48,9 @@ impl PostgresStore {
         let mut transaction = self.pool.begin().await.map_err(described)?;
         let mut head = locked_head(&mut transaction).await?;
         head.check(key)?;
+        if head.signature.is_empty() {
+            head.check_new(&traces(&mut transaction).await?)?;
+        }
         let rows = new_rows(&mut transaction, rows).await?;
         if rows.is_empty() {
             return Ok(());
@@ -81,12 +99,16 @@ impl PostgresStore {
         };
         let sql = format!(
             "SELECT {COLUMNS} FROM {from} AND ($1::bigint IS NULL OR {number} < $1)
+                 AND ($4::bigint IS NULL OR a.time >= to_timestamp($4 / 1000.0))
+                 AND ($5::bigint IS NULL OR a.time < to_timestamp($5 / 1000.0))
              ORDER BY {number} DESC LIMIT $2"
         );
         sqlx::query_as::<_, AuditColumns>(AssertSqlSafe(sql))
             .bind(query.before)
             .bind(i64::from(query.limit))
             .bind(query.person.as_deref())
+            .bind(query.from)
+            .bind(query.to)
             .fetch_all(&self.pool)
             .await?
             .into_iter()
@@ -223,15 +245,46 @@ impl PostgresStore {
     }
 
     pub(super) async fn missing_audit_guards(&self) -> Result<Vec<String>, StoreError> {
-        let there: Vec<String> = sqlx::query_scalar(
-            "SELECT tgname::text FROM pg_trigger
-             WHERE tgrelid = 'audit'::regclass AND NOT tgisinternal AND tgenabled IN ('O', 'A')",
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        let missing = GUARDS.iter().filter(|guard| !there.iter().any(|name| name == **guard));
-        Ok(missing.map(ToString::to_string).collect())
+        let there: Vec<(String, String, Option<String>)> =
+            sqlx::query_as(TRIGGERS).fetch_all(&self.pool).await?;
+        let stands = |(name, rest, function): &(&str, &str, &str)| {
+            let made = format!("CREATE TRIGGER {name} {rest} EXECUTE FUNCTION {function}()");
+            let body = migrate::postgres_function(function);
+            there.iter().any(|(_, definition, source)| *definition == made && source.as_deref() == body)
+        };
+        Ok(GUARDS.iter().filter(|guard| !stands(guard)).map(|(name, ..)| name.to_string()).collect())
     }
+
+    pub(super) async fn audit_names(&self, after: i64, last: i64) -> Result<Vec<(i64, String)>, StoreError> {
+        Ok(sqlx::query_as("SELECT number, person FROM audit_people WHERE number > $1 AND number <= $2")
+            .bind(after)
+            .bind(last)
+            .fetch_all(&self.pool)
+            .await?)
+    }
+
+    pub(super) async fn stray_audit_names(&self, limit: u32) -> Result<Vec<i64>, StoreError> {
+        Ok(sqlx::query_scalar(STRAY_NAMES).bind(i64::from(limit)).fetch_all(&self.pool).await?)
+    }
+
+    pub(super) async fn audit_traces(&self) -> Result<Traces, StoreError> {
+        traces(&mut *self.pool.acquire().await?).await
+    }
+}
+
+const STRAY_NAMES: &str = "SELECT DISTINCT number FROM audit_people p
+     WHERE NOT EXISTS (SELECT 1 FROM audit a WHERE a.number = p.number) ORDER BY number LIMIT $1";
+
+const TRACES: &str =
+    "SELECT coalesce(pg_sequence_last_value(pg_get_serial_sequence('audit', 'number')::regclass), 0),
+     coalesce((SELECT max(number) FROM audit_stream), 0), EXISTS (SELECT 1 FROM audit),
+     EXISTS (SELECT 1 FROM answers_by_hour) OR EXISTS (SELECT 1 FROM cds_offers),
+     EXISTS (SELECT 1 FROM users) OR EXISTS (SELECT 1 FROM items) OR EXISTS (SELECT 1 FROM cases)
+         OR EXISTS (SELECT 1 FROM terms)";
+
+async fn traces(connection: &mut PgConnection) -> Result<Traces, StoreError> {
+    let (given, sent, rows, answers, content) = sqlx::query_as(TRACES).fetch_one(connection).await?;
+    Ok(Traces { given, exact: false, sent, rows, answers, content })
 }
 
 const HEAD: &str = "SELECT number, chain, dropped, dropped_chain, signature FROM audit_head";

@@ -43,8 +43,8 @@ use sqlx::{Connection, Executor};
 use super::rows::{InteractionRow, ItemRow, UserRow};
 use super::{
     Answer, AuditKey, AuditQuery, AuditRow, BulkLoad, Check, Counts, Head, InteractionFilter,
-    InteractionQuery, ItemQuery, NumberedRow, PoolUsage, Store, StoreError, StoreOptions, Written, migrate,
-    tenant,
+    InteractionQuery, ItemQuery, NumberedRow, PoolUsage, Store, StoreError, StoreOptions, Traces, Written,
+    migrate, tenant,
 };
 use recommend::{Evidence, Interaction, Item, Kind, Millis, Term, User, Weighing};
 
@@ -339,6 +339,18 @@ impl Store for PostgresStore {
 
     fn missing_audit_guards(&self) -> Answer<'_, Vec<String>> {
         Box::pin(self.missing_audit_guards())
+    }
+
+    fn audit_names(&self, after: i64, last: i64) -> Answer<'_, Vec<(i64, String)>> {
+        Box::pin(self.audit_names(after, last))
+    }
+
+    fn stray_audit_names(&self, limit: u32) -> Answer<'_, Vec<i64>> {
+        Box::pin(self.stray_audit_names(limit))
+    }
+
+    fn audit_traces(&self) -> Answer<'_, Traces> {
+        Box::pin(self.audit_traces())
     }
 
     fn tick_audit(&self, ran: Duration) -> Answer<'_, ()> {

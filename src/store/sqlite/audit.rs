@@ -7,7 +7,7 @@ use sqlx::SqliteConnection;
 
 use recommend::clock;
 
-use super::{SqliteStore, StoreError};
+use super::{SqliteStore, StoreError, Traces, migrate};
 use crate::store::audit::chain::{canonical, link};
 use crate::store::audit::{AuditKey, AuditQuery, Head};
 use crate::store::rows::{self, AuditColumns, HeadColumns, head, no_head};
@@ -49,6 +49,9 @@ impl SqliteStore {
         let mut transaction = self.write().await?;
         let mut head = read_head(&mut transaction).await?;
         head.check(key)?;
+        if head.signature.is_empty() {
+            head.check_new(&traces(&mut transaction).await?)?;
+        }
         let rows = new_rows(&mut transaction, rows).await?;
         if rows.is_empty() {
             return Ok(());
@@ -100,10 +103,13 @@ impl SqliteStore {
         let sql = match query.person {
             Some(_) => {
                 "SELECT a.* FROM audit_people p JOIN audit a ON a.number = p.number
-                 WHERE p.person = ?3 AND (?1 IS NULL OR p.number < ?1) ORDER BY p.number DESC LIMIT ?2"
+                 WHERE p.person = ?3 AND (?1 IS NULL OR p.number < ?1)
+                     AND (?4 IS NULL OR a.time >= ?4) AND (?5 IS NULL OR a.time < ?5)
+                 ORDER BY p.number DESC LIMIT ?2"
             }
             None => {
                 "SELECT * FROM audit WHERE ?3 IS NULL AND (?1 IS NULL OR number < ?1)
+                     AND (?4 IS NULL OR time >= ?4) AND (?5 IS NULL OR time < ?5)
                  ORDER BY number DESC LIMIT ?2"
             }
         };
@@ -111,6 +117,8 @@ impl SqliteStore {
             .bind(query.before)
             .bind(query.limit)
             .bind(query.person.as_deref())
+            .bind(query.from)
+            .bind(query.to)
             .fetch_all(&self.pool)
             .await?
             .into_iter()
@@ -250,14 +258,54 @@ impl SqliteStore {
     }
 
     pub(super) async fn missing_audit_guards(&self) -> Result<Vec<String>, StoreError> {
-        let there: Vec<String> = sqlx::query_scalar(
-            "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = 'audit'",
+        let there: Vec<(String, String)> = sqlx::query_as(
+            "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = 'audit'",
         )
         .fetch_all(&self.pool)
         .await?;
-        let missing = GUARDS.iter().filter(|guard| !there.iter().any(|name| name == **guard));
-        Ok(missing.map(ToString::to_string).collect())
+        let stands = |guard: &str| {
+            let made = migrate::sqlite_trigger(guard).map(words);
+            let found = there.iter().find(|(name, _)| name == guard);
+            // SQLite keeps the text without the last semicolon.
+            found.and_then(|(_, sql)| words(sql).strip_suffix(" END").map(str::to_string)) == made
+        };
+        Ok(GUARDS.into_iter().filter(|guard| !stands(guard)).map(str::to_string).collect())
     }
+
+    pub(super) async fn audit_names(&self, after: i64, last: i64) -> Result<Vec<(i64, String)>, StoreError> {
+        Ok(sqlx::query_as("SELECT number, person FROM audit_people WHERE number > ? AND number <= ?")
+            .bind(after)
+            .bind(last)
+            .fetch_all(&self.pool)
+            .await?)
+    }
+
+    pub(super) async fn stray_audit_names(&self, limit: u32) -> Result<Vec<i64>, StoreError> {
+        Ok(sqlx::query_scalar(STRAY_NAMES).bind(limit).fetch_all(&self.pool).await?)
+    }
+
+    pub(super) async fn audit_traces(&self) -> Result<Traces, StoreError> {
+        traces(&mut *self.pool.acquire().await?).await
+    }
+}
+
+/// The text with one blank wherever there is space.
+fn words(sql: &str) -> String {
+    sql.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+const STRAY_NAMES: &str = "SELECT DISTINCT number FROM audit_people p
+     WHERE NOT EXISTS (SELECT 1 FROM audit a WHERE a.number = p.number) ORDER BY number LIMIT ?";
+
+const TRACES: &str = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'audit'), 0),
+     coalesce((SELECT max(number) FROM audit_stream), 0), EXISTS (SELECT 1 FROM audit),
+     EXISTS (SELECT 1 FROM answers_by_hour) OR EXISTS (SELECT 1 FROM cds_offers),
+     EXISTS (SELECT 1 FROM users) OR EXISTS (SELECT 1 FROM items) OR EXISTS (SELECT 1 FROM cases)
+         OR EXISTS (SELECT 1 FROM terms)";
+
+async fn traces(connection: &mut SqliteConnection) -> Result<Traces, StoreError> {
+    let (given, sent, rows, answers, content) = sqlx::query_as(TRACES).fetch_one(connection).await?;
+    Ok(Traces { given, exact: true, sent, rows, answers, content })
 }
 
 /// Those that are not there yet, with the time of the audit's clock.

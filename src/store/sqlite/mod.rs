@@ -35,8 +35,8 @@ use tokio::sync::Mutex;
 use super::rows::{InteractionRow, ItemRow, UserRow};
 use super::{
     Answer, AuditKey, AuditQuery, AuditRow, BulkLoad, Check, Counts, Head, InteractionFilter,
-    InteractionQuery, ItemQuery, NumberedRow, PoolUsage, Store, StoreError, StoreOptions, Written, file_of,
-    interaction_key, last_of_each, migrate,
+    InteractionQuery, ItemQuery, NumberedRow, PoolUsage, Store, StoreError, StoreOptions, Traces, Written,
+    file_of, interaction_key, last_of_each, migrate,
 };
 use recommend::{Evidence, Interaction, Item, Kind, Millis, Term, User, Weighing};
 
@@ -436,6 +436,18 @@ impl Store for SqliteStore {
 
     fn missing_audit_guards(&self) -> Answer<'_, Vec<String>> {
         Box::pin(self.missing_audit_guards())
+    }
+
+    fn audit_names(&self, after: i64, last: i64) -> Answer<'_, Vec<(i64, String)>> {
+        Box::pin(self.audit_names(after, last))
+    }
+
+    fn stray_audit_names(&self, limit: u32) -> Answer<'_, Vec<i64>> {
+        Box::pin(self.stray_audit_names(limit))
+    }
+
+    fn audit_traces(&self) -> Answer<'_, Traces> {
+        Box::pin(self.audit_traces())
     }
 
     fn tick_audit(&self, ran: Duration) -> Answer<'_, ()> {

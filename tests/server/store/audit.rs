@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use medserve::store::audit::verify::{export, verify, verify_export};
+use medserve::store::audit::export::{export, verify_export};
+use medserve::store::audit::verify::verify;
 use medserve::store::{AuditKey, AuditQuery, AuditRow, Naming};
 
 use super::database::Database;
@@ -11,19 +12,19 @@ use super::on_both;
 
 const DAY_MS: i64 = 86_400_000;
 
-fn now() -> i64 {
+pub(super) fn now() -> i64 {
     recommend::clock::now()
 }
 
-fn key() -> AuditKey {
+pub(super) fn key() -> AuditKey {
     AuditKey::new([7; 32], Naming::Pseudonym)
 }
 
 fn page(before: Option<i64>, limit: u32) -> AuditQuery {
-    AuditQuery { before, person: None, limit }
+    AuditQuery { before, limit, ..AuditQuery::default() }
 }
 
-fn row(sequence: i64, time: i64) -> AuditRow {
+pub(super) fn row(sequence: i64, time: i64) -> AuditRow {
     AuditRow {
         run: 7,
         sequence,
@@ -64,6 +65,27 @@ async fn rows_are_read_back_as_they_were_written_the_latest_first(database: Data
     assert_eq!((verified.rows, verified.findings), (3, vec![]));
 }
 
+async fn rows_are_found_by_their_time(database: Database) {
+    let store = &database.store;
+    let day = now() - now() % DAY_MS;
+    let at = |sequence, time| AuditRow { people: vec!["a".to_owned()], ..row(sequence, time) };
+    let rows = [at(0, day - 1), at(1, day), at(2, day + 1), at(3, day + DAY_MS - 1), at(4, day + DAY_MS)];
+    store.append_audit(&rows, &key()).await.unwrap();
+    for person in [None, Some("a".to_owned())] {
+        let of = async |from, to, before| {
+            let query = AuditQuery { before, person: person.clone(), from, to, limit: 2 };
+            let found = store.list_audit(&query).await.unwrap();
+            (found.iter().map(|r| r.row.sequence).collect::<Vec<_>>(), found.last().map(|r| r.number))
+        };
+        let (first, last) = of(Some(day), Some(day + DAY_MS), None).await;
+        assert_eq!((first, of(Some(day), Some(day + DAY_MS), last).await.0), (vec![3, 2], vec![1]));
+        assert_eq!(
+            (of(Some(day + DAY_MS), None, None).await.0, of(None, Some(day), None).await.0),
+            (vec![4], vec![0])
+        );
+    }
+}
+
 async fn what_was_done_with_a_card_is_found_by_the_card(database: Database) {
     let store = &database.store;
     let said = |sequence, route: &str, answer: &str| AuditRow {
@@ -98,7 +120,7 @@ async fn who_asked_about_a_person_is_one_question(database: Database) {
     let rows = [about(0, &["a"]), about(1, &[]), about(2, &["a", "b"]), about(3, &["b"]), about(4, &["a"])];
     store.append_audit(&rows, &key()).await.unwrap();
     let of = async |person: &str, before, limit| {
-        let query = AuditQuery { before, person: Some(person.to_owned()), limit };
+        let query = AuditQuery { before, person: Some(person.to_owned()), limit, ..AuditQuery::default() };
         let found = store.list_audit(&query).await.unwrap();
         (found.iter().map(|r| r.row.sequence).collect::<Vec<_>>(), found.last().map(|r| r.number))
     };
@@ -197,7 +219,7 @@ async fn nobody_changes_a_row_or_takes_a_new_one_away(database: Database) {
 }
 
 /// Switches the triggers off, as somebody may who owns the database.
-async fn as_owner(database: &Database, sql: &str) {
+pub(super) async fn as_owner(database: &Database, sql: &str) {
     match database.is_postgres() {
         true => {
             let sql = format!(
@@ -315,6 +337,7 @@ async fn the_secret_that_came_first_stays(database: Database) {
 on_both!(
     one_process_at_a_time_sends_the_stream,
     rows_are_read_back_as_they_were_written_the_latest_first,
+    rows_are_found_by_their_time,
     who_asked_about_a_person_is_one_question,
     what_was_done_with_a_card_is_found_by_the_card,
     a_batch_sent_twice_counts_once,

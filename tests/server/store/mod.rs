@@ -4,6 +4,7 @@
 //! only one of the two can do is tested in its own file.
 
 mod audit;
+mod audit_attacked;
 mod bulk;
 mod cases;
 pub(crate) mod database;

@@ -60,10 +60,11 @@ fn weights_halve_with_every_half_life() {
 
 #[test]
 fn ids_may_be_anything_readable() {
-    for id in ["a", "a/b c", "患者 7", "'; DROP TABLE users; --", &"é".repeat(200)] {
+    for id in ["a", "...", ".a", "a/b c", "患者 7", "'; DROP TABLE users; --", &"é".repeat(200)] {
         assert_eq!(validate_id("/user_id", id), Ok(()), "{id}");
     }
-    for id in ["", "a\0b", "line\nbreak", &"é".repeat(201), &"x".repeat(1 << 20)] {
+    // The last two never reach the server in an address, so nobody could ask for them.
+    for id in ["", "a\0b", "line\nbreak", &"é".repeat(201), &"x".repeat(1 << 20), ".", ".."] {
         let error = validate_id("/user_id", id).unwrap_err();
         assert_eq!(error.pointer, "/user_id");
         assert!(error.detail.len() < 100, "the id itself is not repeated");

@@ -1,185 +1,155 @@
-//! Whether what is named is denied or only supposed: rules over the words near it.
+//! What a note says of what it names: that it is denied, only supposed, history, or somebody else's.
 //!
-//! A cue before a name reaches on to it within its sentence, a cue after it reaches back; a word that
-//! turns the sentence, such as "but", ends the reach (Chapman et al. 2001, "A simple algorithm for
-//! identifying negated findings and diseases in discharge summaries"). Phrases that only look like a
-//! cue, such as "no increase", are passed over. The phrases are our own, and English.
+//! Rules over the words near a name, no training ([`super::statement`]). What a heading says, such as "Family history:", is said
+//! of the lines below it as well.
 
 use std::ops::Range;
 
-/// How many tokens a cue reaches.
-const REACH: usize = 8;
+use super::cues::{Does, RELATIVES, Says, longest};
+use super::statement::Statement;
+use super::tokens::Token;
 
-/// A cue that denies what follows it.
-const DENIES: [&str; 21] = [
-    "no",
-    "not",
-    "without",
-    "denies",
-    "denied",
-    "deny",
-    "denying",
-    "absence of",
-    "free of",
-    "negative for",
-    "never",
-    "no evidence of",
-    "no signs of",
-    "no sign of",
-    "rules out",
-    "ruled out",
-    "rule out",
-    "lack of",
-    "fails to reveal",
-    "neither",
-    "nor",
-];
-/// A cue that denies what stands before it.
-const DENIED: [&str; 9] = [
-    "was ruled out",
-    "were ruled out",
-    "is ruled out",
-    "has been ruled out",
-    "was excluded",
-    "were excluded",
-    "absent",
-    "not seen",
-    "not found",
-];
-/// A cue that supposes what follows it.
-const SUPPOSES: [&str; 27] = [
-    "possible",
-    "possibly",
-    "probable",
-    "probably",
-    "suspected",
-    "suspect",
-    "suspicion of",
-    "may",
-    "might",
-    "could",
-    "presumed",
-    "presumably",
-    "likely",
-    "suggest",
-    "suggests",
-    "suggesting",
-    "suggestive of",
-    "suggested",
-    "concern for",
-    "consistent with",
-    "cannot exclude",
-    "question of",
-    "potential",
-    "potentially",
-    "appears",
-    "rule out",
-    "query",
-];
-/// A cue that supposes what stands before it.
-const SUPPOSED: [&str; 6] =
-    ["is suspected", "was suspected", "cannot be excluded", "is possible", "is likely", "is probable"];
-/// Looks like a cue and is none.
-const PASSED: [&str; 9] = [
-    "no increase",
-    "no change",
-    "not only",
-    "not necessarily",
-    "no further",
-    "not certain",
-    "not cause",
-    "no longer",
-    "no other",
-];
-/// Ends the reach of a cue.
-const TURNS: [&str; 13] = [
-    "but",
-    "however",
-    "although",
-    "though",
-    "except",
-    "yet",
-    "which",
-    ";",
-    ":",
-    "who",
-    "because",
-    "therefore",
-    "apart",
-];
+/// Most tokens of a heading.
+const HEADING: usize = 6;
+
+/// Whose a disease or an effect is, or who was given a drug.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Subject {
+    /// The patient, as far as the note names nobody else.
+    #[default]
+    Patient,
+    /// A relative, husband or wife.
+    Family,
+    /// Somebody else.
+    Other,
+}
 
 /// What is said of a name.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Assertion {
     /// It is denied.
     pub negated: bool,
-    /// It is supposed, not stated.
+    /// It is supposed, not stated, or what may come.
     pub speculated: bool,
+    /// It is told as history, which may go on.
+    pub historical: bool,
+    /// Of whom it is said.
+    pub subject: Subject,
 }
 
-/// What the sentence `lowers`, in lower case, says of the name at `span`.
-pub fn assertion(lowers: &[String], span: Range<usize>) -> Assertion {
-    let before = reach_before(lowers, span.start);
-    let after = reach_after(lowers, span.end);
-    let (before, after) = (&lowers[before..span.start], &lowers[span.end..after]);
-    Assertion {
-        negated: holds(before, &DENIES) || holds(after, &DENIED),
-        speculated: holds(before, &SUPPOSES) || holds(after, &SUPPOSED),
-    }
-}
-
-fn reach_before(lowers: &[String], start: usize) -> usize {
-    let least = start.saturating_sub(REACH);
-    let turn = lowers[least..start].iter().rposition(|word| TURNS.contains(&word.as_str()));
-    turn.map_or(least, |turn| least + turn + 1)
-}
-
-fn reach_after(lowers: &[String], end: usize) -> usize {
-    let most = (end + REACH).min(lowers.len());
-    let turn = lowers[end..most].iter().position(|word| TURNS.contains(&word.as_str()));
-    turn.map_or(most, |turn| end + turn)
-}
-
-/// Whether a cue stands among `words` that no phrase in [`PASSED`] takes up.
-fn holds(words: &[String], cues: &[&str]) -> bool {
-    (0..words.len()).any(|at| {
-        let begins = |phrase: &&str| -> bool {
-            let mut parts = phrase.split(' ');
-            let mut rest = words[at..].iter();
-            parts.all(|part| rest.next().is_some_and(|word| word == part))
-        };
-        cues.iter().any(begins) && !PASSED.iter().any(begins)
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn of(text: &str, name: &str) -> (bool, bool) {
-        let lowers: Vec<String> = text.split(' ').map(str::to_string).collect();
-        let start = lowers.iter().position(|word| word == name).unwrap();
-        let Assertion { negated, speculated } = assertion(&lowers, start..start + 1);
-        (negated, speculated)
+impl Assertion {
+    /// As a number below 32.
+    pub fn to_bits(self) -> u8 {
+        let flag = |set: bool, says: Says| if set { says } else { Says::default() };
+        flag(self.negated, Says::DENIED)
+            .and(flag(self.speculated, Says::SUPPOSED))
+            .and(flag(self.historical, Says::PAST))
+            .and(flag(self.subject == Subject::Family, Says::FAMILY))
+            .and(flag(self.subject == Subject::Other, Says::OTHER))
+            .0
     }
 
-    #[test]
-    fn cues_reach_as_far_as_the_sentence_goes_on() {
-        for (text, name, expected) in [
-            ("no fever or cough", "cough", (true, false)),
-            ("no fever but cough", "cough", (false, false)),
-            ("patient denies chest pain", "pain", (true, false)),
-            ("pneumonia was ruled out", "pneumonia", (true, false)),
-            ("possible pneumonia", "pneumonia", (false, true)),
-            ("steroids may cause psychosis", "psychosis", (false, true)),
-            ("pneumonia cannot be excluded", "pneumonia", (false, true)),
-            ("no increase in pain", "pain", (false, false)),
-            ("not only pain", "pain", (false, false)),
-            ("rule out sepsis", "sepsis", (true, true)),
-            ("fever and cough", "cough", (false, false)),
-            ("no a b c d e f g h cough", "cough", (false, false)),
-        ] {
-            assert_eq!(of(text, name), expected, "{text}");
+    /// What [`Assertion::to_bits`] wrote.
+    pub fn from_bits(bits: u8) -> Assertion {
+        let says = Says(bits);
+        Assertion {
+            negated: says.any(Says::DENIED),
+            speculated: says.any(Says::SUPPOSED),
+            historical: says.any(Says::PAST),
+            subject: match (says.any(Says::FAMILY), says.any(Says::OTHER)) {
+                (true, _) => Subject::Family,
+                (false, true) => Subject::Other,
+                _ => Subject::Patient,
+            },
         }
     }
 }
+
+/// What every sentence of a text says, in order.
+pub fn statements(
+    text: &str,
+    tokens: &[Token],
+    lowers: &[String],
+    sentences: &[Range<usize>],
+) -> Vec<Statement> {
+    let headings = headings(text, tokens, lowers, sentences);
+    let read = |(sentence, heading): (&Range<usize>, Range<usize>)| {
+        let places: Vec<usize> = heading.clone().chain(sentence.clone()).collect();
+        let words: Vec<&str> = places.iter().map(|at| &text[tokens[*at].bytes.clone()]).collect();
+        let own: Vec<&str> = places.iter().map(|at| lowers[*at].as_str()).collect();
+        let apart = |at: &usize| *at > 0 && tokens[at - 1].end < tokens[*at].start;
+        let apart: Vec<bool> = places.iter().map(apart).collect();
+        Statement::read(&own, &words, &apart, heading.len())
+    };
+    sentences.iter().zip(headings).map(read).collect()
+}
+
+/// Of each sentence the heading that speaks of it, as a range of tokens, which is empty where there is none.
+///
+/// A heading alone on its line ends with a colon and goes on to a blank line or to the next heading; one with text behind it
+/// goes on to its line's end. A question mark before a blank may belong to what follows: "? Pneumonia".
+fn headings(
+    text: &str,
+    tokens: &[Token],
+    lowers: &[String],
+    sentences: &[Range<usize>],
+) -> Vec<Range<usize>> {
+    let mut all = Vec::with_capacity(sentences.len());
+    let (mut block, mut inline, mut just) = (0..0, false, false);
+    for (number, sentence) in sentences.iter().enumerate() {
+        let Range { start, end } = *sentence;
+        let between = match start {
+            0 => "\n",
+            _ => &text[tokens[start - 1].bytes.end..tokens[start].bytes.start],
+        };
+        let lines = between.matches('\n').count();
+        if lines > 0 && inline || lines > 1 && !just {
+            (block, inline) = (0..0, false);
+        }
+        just = false;
+        let colon = lowers[start..end].iter().take(HEADING).position(|lower| lower == ":");
+        let label = colon.map(|at| start..start + at + 1).filter(|_| lines > 0);
+        let of_person =
+            |label: &Range<usize>| label.len() > 1 && RELATIVES.contains(&lowers[label.end - 2].as_str());
+        if let Some(label) = label.filter(|label| !of_person(label)) {
+            inline = label.end < end;
+            let says = spoken(&lowers[label.clone()]);
+            let speaks =
+                if inline { says.any(Says::FAMILY.and(Says::PAST)) } else { says != Says::default() };
+            block = if speaks { label } else { 0..0 };
+            just = true;
+            all.push(0..0);
+            continue;
+        }
+        let asked = number > 0
+            && lines == 0
+            && lowers[start - 1] == "?"
+            && (start < 2 || tokens[start - 2].end < tokens[start - 1].start);
+        all.push(if asked { start - 1..start } else { block.clone() });
+    }
+    all
+}
+
+/// What a heading says.
+fn spoken(label: &[String]) -> Says {
+    let label: Vec<&str> = label.iter().map(String::as_str).collect();
+    let mut says = Says::default();
+    let mut at = 0;
+    while at < label.len() {
+        let Some((length, does)) = longest(&label, at) else {
+            at += 1;
+            continue;
+        };
+        for does in does {
+            if let Does::Ahead(said) | Does::Next(said) | Does::Begins(said) = does {
+                says = says.and(said);
+            }
+        }
+        at += length;
+    }
+    says
+}
+
+#[cfg(test)]
+#[path = "assertion_tests.rs"]
+mod tests;

@@ -15,7 +15,7 @@ use candle_core::{Result, Tensor, bail};
 use super::super::adopted_tokenizer::{AdoptedTokenizer, Piece};
 use super::super::network::numbers;
 use super::super::pretrained;
-use super::assertion::assertion;
+use super::assertion::statements;
 use super::chain::{Chain, Span, Tags, select};
 use super::document::{Document, Window, sentences};
 use super::model::{Entity, Found};
@@ -91,7 +91,8 @@ impl EncoderTagger {
         let windows = self.windows(&pieces, &firsts, &sentences);
         // A word without pieces, such as a mark of direction alone, is none to the encoder; what was cut off was not read.
         let total = tokens.len() + unread;
-        Ok(Document { tokens, lowers, sentences, features: Vec::new(), total, windows })
+        let statements = statements(text, &tokens, &lowers, &sentences);
+        Ok(Document { tokens, lowers, sentences, statements, features: Vec::new(), total, windows })
     }
 
     /// The parts of a text: as many whole sentences as there is room for, or of a longer one as many words.
@@ -173,26 +174,18 @@ impl EncoderTagger {
             let Range { start, end } = window.tokens;
             let own: Vec<f32> =
                 scores[start * tags..end * tags].iter().map(|score| score / self.temperature).collect();
-            let likely = self.chain.likely(&self.chain.sums(&own, None), LEAST);
+            let likely = document.freed(self.chain.likely(&self.chain.sums(&own, None), LEAST), start);
             for (span, probability) in select(&likely, end - start, self.threshold) {
                 let span = Span { start: start + span.start, end: start + span.end, ..span };
                 found.entities.push(Entity {
                     span,
                     probability: probability.min(1.0),
-                    assertion: said(document, span),
+                    assertion: document.said(span),
                 });
             }
         }
         found
     }
-}
-
-/// What is said of a name, by the words of the sentence that it begins in.
-fn said(document: &Document, span: Span) -> super::assertion::Assertion {
-    let at = document.sentences.partition_point(|sentence| sentence.end <= span.start);
-    let Some(sentence) = document.sentences.get(at) else { return super::assertion::Assertion::default() };
-    let end = span.end.min(sentence.end);
-    assertion(&document.lowers[sentence.clone()], span.start - sentence.start..end - sentence.start)
 }
 
 /// The words that have a piece of their own, and of each the first one. Words that share a piece are one; a word without

@@ -2,18 +2,21 @@
 //!
 //! [`tokens`] cuts a text, [`features`] describes every token by sparse features, [`lexicon`] adds
 //! lists of names and classes of words, [`chain`] sums over all sequences of tags exactly,
-//! [`assertion`] tells what is denied or supposed, [`relations`] which names belong together.
+//! [`assertion`] tells what is denied, supposed, history or somebody else's, by [`statement`] and [`cues`], and [`relations`]
+//! which names belong together.
 //! [`model`] is all of it as a package has it. `train::extract` fits it. [`encoder`] finds names by an encoder that others have
 //! trained.
 
 pub mod assertion;
 pub mod chain;
+pub mod cues;
 pub mod document;
 pub mod encoder;
 pub mod features;
 pub mod lexicon;
 pub mod model;
 pub mod relations;
+pub mod statement;
 pub mod tokens;
 
 pub use document::Document;

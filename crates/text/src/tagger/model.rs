@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use candle_core::{Device, Result, Tensor, bail};
 
-use super::assertion::{Assertion, assertion};
+use super::assertion::Assertion;
 use super::chain::{Chain, Span, Tags, select};
 use super::document::Document;
 use super::lexicon::{LEVELS, Lexicons};
@@ -61,13 +61,12 @@ impl Found {
     pub fn to_row(&self) -> Vec<f32> {
         let mut row = vec![self.entities.len() as f32];
         for Entity { span, probability, assertion } in &self.entities {
-            let flags = u8::from(assertion.negated) + 2 * u8::from(assertion.speculated);
             row.extend([
                 span.start as f32,
                 span.end as f32,
                 span.label as f32,
                 *probability as f32,
-                f32::from(flags),
+                f32::from(assertion.to_bits()),
             ]);
         }
         for Link { relation, from, to, probability } in &self.links {
@@ -85,6 +84,15 @@ impl Found {
         }
     }
 
+    /// Corrects the probabilities of pairs by what is known of each relation's, where that is.
+    pub fn correct_links(&mut self, of: &[NameCalibration]) {
+        for link in &mut self.links {
+            if let Some(of) = of.get(link.relation) {
+                link.probability = of.apply(link.probability);
+            }
+        }
+    }
+
     /// What [`Found::to_row`] wrote.
     pub fn from_row(row: &[f32]) -> Found {
         let Some((count, rest)) = row.split_first() else { return Found::default() };
@@ -92,7 +100,7 @@ impl Found {
         let entity = |part: &[f32]| Entity {
             span: Span { start: part[0] as usize, end: part[1] as usize, label: part[2] as usize },
             probability: f64::from(part[3]),
-            assertion: Assertion { negated: part[4] as u8 & 1 > 0, speculated: part[4] as u8 & 2 > 0 },
+            assertion: Assertion::from_bits(part[4] as u8),
         };
         let link = |part: &[f32]| Link {
             relation: part[0] as usize,
@@ -286,14 +294,14 @@ impl Tagger {
         for sentence in &document.sentences {
             let scores = scores(self.tags.count(), &document.features[sentence.clone()], &self.weights);
             let sums = self.chain.sums(&scores, None);
-            let likely = self.chain.likely(&sums, LEAST);
+            let likely = document.freed(self.chain.likely(&sums, LEAST), sentence.start);
             let chosen = select(&likely, sentence.len(), f64::from(self.threshold));
             let lowers = &document.lowers[sentence.clone()];
             let first = found.entities.len();
             for (span, probability) in &chosen {
                 let place =
                     Span { start: span.start + sentence.start, end: span.end + sentence.start, ..*span };
-                let assertion = assertion(lowers, span.start..span.end);
+                let assertion = document.said(place);
                 found.entities.push(Entity { span: place, probability: probability.min(1.0), assertion });
             }
             let spans: Vec<Span> = chosen.into_iter().map(|(span, _)| span).collect();

@@ -189,8 +189,8 @@ fn write_card(out: &mut String, m: &Manifest, own: &str, threshold: f32) -> std:
         out,
         "\nA word has the tag of its first piece. A name's probability is its exact one where the tags of words depend on \
          nothing but that the inside of a name follows its beginning; scores are divided by the temperature {:.4} before. Chosen \
-         are the names, none over another, whose probabilities less {threshold} sum to the most. `negated` and `speculated` come \
-         from rules over English cue phrases. A text that is longer than the encoder reads is read in parts, cut at the ends of \
+         are the names, none over another, whose probabilities less {threshold} sum to the most. `negated`, \
+         `speculated`, `historical` and `subject` come from rules over English cue phrases. A text that is longer than the encoder reads is read in parts, cut at the ends of \
          sentences.\n",
         m.calibration.temperature
     )?;

@@ -87,7 +87,7 @@ pub fn read(file: &Path, most: usize) -> Result<Given> {
 
 /// What the vectors take while they are learned from: two rows of 32-bit numbers a word.
 fn say(file: &str, words: usize, all: usize, dimensions: usize) {
-    let mib = (words * dimensions * 8) >> 20;
+    let mib = words.saturating_mul(dimensions).saturating_mul(8) >> 20;
     eprintln!("{file}: about {words} of {all} words with {dimensions} values each, {mib} MiB while training");
 }
 

@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use super::corpus::Corpus;
 use super::fitting::{Fitting, Marked, fit as fit_tagger, marked, relation_names};
-use super::measure::{answers, measure, relation_labels};
+use super::measure::{answers, calibration_error, measure, relation_labels};
 use super::owlqn::Penalty;
 use super::texts_of;
 use crate::finish::amend as rewrite;
@@ -64,9 +64,71 @@ pub fn fit<'a>(
     seen.iter().map(|seen| NameCalibration::fit(seen)).collect()
 }
 
+/// What corrects the probabilities of each relation's pairs, of which both names are right: it is given that they are.
+pub fn fit_relations<'a>(
+    relations: &[String],
+    answers: impl Iterator<Item = (&'a Marked, &'a Found)>,
+) -> Vec<NameCalibration> {
+    seen_pairs(relations, answers).iter().map(|seen| NameCalibration::fit(seen)).collect()
+}
+
+/// Of each relation the pairs that were found, of two right names: how probable they were, and whether they were right.
+fn seen_pairs<'a>(
+    relations: &[String],
+    answers: impl Iterator<Item = (&'a Marked, &'a Found)>,
+) -> Vec<Vec<(f64, bool)>> {
+    let mut seen = vec![Vec::new(); relations.len()];
+    for (text, found) in answers {
+        for link in &found.links {
+            let place = |of: usize| text.spans.iter().position(|span| *span == found.entities[of].span);
+            let (Some(from), Some(to)) = (place(link.from), place(link.to)) else { continue };
+            let label = &relations[link.relation];
+            let right = text.relations.iter().any(|of| (of.0, of.1, &of.2) == (from, to, label));
+            seen[link.relation].push((link.probability, right));
+        }
+    }
+    seen
+}
+
+/// The expected calibration error of each relation's pairs of two right names, and the same after each half of the texts was
+/// corrected by what the other says.
+pub fn relation_errors(relations: &[String], texts: &[Marked], found: &[Found]) -> Vec<(f64, f64)> {
+    let of_side = |side: usize| {
+        let pairs =
+            texts.iter().zip(found).enumerate().filter(move |(place, _)| place / TOGETHER % 2 == side);
+        seen_pairs(relations, pairs.map(|(_, pair)| pair))
+    };
+    let sides = [of_side(0), of_side(1)];
+    let error = |relation: usize| {
+        let mut before = Vec::new();
+        let mut after = Vec::new();
+        for side in 0..2 {
+            let by = NameCalibration::fit(&sides[1 - side][relation]);
+            for (probability, right) in &sides[side][relation] {
+                before.push((*probability, *right));
+                after.push((by.apply(*probability), *right));
+            }
+        }
+        (calibration_error(&before), calibration_error(&after))
+    };
+    (0..relations.len()).map(error).collect()
+}
+
 /// What corrects probabilities by all that was answered.
 pub fn fit_all(labels: usize, answered: &[Answered]) -> Vec<NameCalibration> {
     fit(labels, answered.iter().flat_map(|of| of.texts.iter().zip(&of.found)))
+}
+
+/// The same of each relation's pairs.
+pub fn fit_all_relations(relations: &[String], answered: &[Answered]) -> Vec<NameCalibration> {
+    fit_relations(relations, answered.iter().flat_map(|of| of.texts.iter().zip(&of.found)))
+}
+
+/// Says how far the probabilities of each relation are from what was seen.
+pub fn report(relations: &[String], of: &Answered) {
+    for (label, (before, after)) in relations.iter().zip(relation_errors(relations, &of.texts, &of.found)) {
+        eprintln!("{label}, both names right: expected calibration error {before:.4}, corrected {after:.4}");
+    }
 }
 
 /// What was found, corrected.
@@ -115,12 +177,14 @@ pub fn amend(package: Package, data: &[PathBuf], stop: &AtomicBool) -> Result<Ma
         let metrics = measure(&labels, &relations, &of.texts, &found);
         let before = measure(&labels, &relations, &of.texts, &of.found).ece;
         eprintln!("{name}: expected calibration error {before:.4}, corrected {:.4}", metrics.ece);
+        report(&relations, of);
         let Some(known) = manifest.metrics.get_mut(&name) else { continue };
         card = restated(&card, &name, known.ece, metrics.ece);
         known.ece = metrics.ece;
     }
     let before = paragraph(&manifest);
     manifest.calibration.names = fit_all(labels.len(), &dev);
+    manifest.calibration.relations = fit_all_relations(&relations, &dev);
     let after = paragraph(&manifest);
     card = match !before.is_empty() && card.contains(&before) {
         true => card.replacen(&before, &after, 1),
@@ -199,6 +263,23 @@ pub fn paragraph(manifest: &Manifest) -> String {
         "Probabilities of names are corrected by how often names were right in the development texts, found by a fit that had not \
          seen them: log-odds are multiplied by a slope, and an offset is added ({}). Which names are found does not depend on \
          it. The calibration error on development texts is measured crosswise, each half corrected by what the other half says.\n\n",
+        each.collect::<Vec<_>>().join(", ")
+    ) + &relation_paragraph(manifest)
+}
+
+/// The same of relations.
+fn relation_paragraph(manifest: &Manifest) -> String {
+    let (Architecture::Crf(config), of) = (&manifest.architecture, &manifest.calibration.relations) else {
+        return String::new();
+    };
+    if of.is_empty() {
+        return String::new();
+    }
+    let each = config.relations.iter().zip(of);
+    let each =
+        each.map(|(relation, of)| format!("`{}` {:.3} and {:+.3}", relation.label, of.slope, of.offset));
+    format!(
+        "Probabilities of relations are corrected alike, by the pairs of which both names were right ({}).\n\n",
         each.collect::<Vec<_>>().join(", ")
     )
 }

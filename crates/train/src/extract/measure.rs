@@ -33,7 +33,7 @@ impl Counts {
 pub fn measure(labels: &[String], relations: &[String], texts: &[Marked], found: &[Found]) -> Metrics {
     let mut by_label = vec![Counts::default(); labels.len()];
     let mut by_relation = vec![Counts::default(); relations.len()];
-    let mut bins = [(0.0, 0usize, 0usize); BINS];
+    let mut seen = Vec::new();
     let (mut tokens, mut right_tokens) = (0, 0);
     for (text, found) in texts.iter().zip(found) {
         text.spans.iter().for_each(|span| by_label[span.label].there += 1);
@@ -51,10 +51,7 @@ pub fn measure(labels: &[String], relations: &[String], texts: &[Marked], found:
             let counts = &mut by_label[entity.span.label];
             counts.found += 1;
             counts.right += usize::from(right);
-            let bin = ((entity.probability * BINS as f64) as usize).min(BINS - 1);
-            bins[bin].0 += entity.probability;
-            bins[bin].1 += usize::from(right);
-            bins[bin].2 += 1;
+            seen.push((entity.probability, right));
         }
         tokens += tags.len();
         right_tokens += tags.iter().filter(|[truth, answer]| truth == answer).count();
@@ -80,7 +77,6 @@ pub fn measure(labels: &[String], relations: &[String], texts: &[Marked], found:
         found: sum.found + counts.found,
         there: sum.there + counts.there,
     });
-    let ece: f64 = bins.iter().map(|(sum, right, _)| (sum - *right as f64).abs()).sum::<f64>();
     let named = |names: &[String], counts: &[Counts]| -> BTreeMap<String, FoundMetrics> {
         names
             .iter()
@@ -96,7 +92,7 @@ pub fn measure(labels: &[String], relations: &[String], texts: &[Marked], found:
         accuracy,
         auc: None,
         macro_f1: by_label.values().map(|m| m.f1).sum::<f64>() / by_label.len().max(1) as f64,
-        ece: ece / entities.found.max(1) as f64,
+        ece: calibration_error(&seen),
         abstained: 0.0,
         accuracy_answered: accuracy,
         sensitivity: by_label.iter().map(|(label, m)| (label.clone(), m.recall)).collect(),
@@ -110,6 +106,19 @@ pub fn measure(labels: &[String], relations: &[String], texts: &[Marked], found:
         }),
         retrieval: None,
     }
+}
+
+/// How far probabilities are from how often what they are of was right, over bins of equal width: the expected calibration
+/// error.
+pub fn calibration_error(seen: &[(f64, bool)]) -> f64 {
+    let mut bins = [(0.0, 0usize); BINS];
+    for (probability, right) in seen {
+        let bin = &mut bins[((probability * BINS as f64) as usize).min(BINS - 1)];
+        bin.0 += probability;
+        bin.1 += usize::from(*right);
+    }
+    let apart: f64 = bins.iter().map(|(sum, right)| (sum - *right as f64).abs()).sum();
+    apart / seen.len().max(1) as f64
 }
 
 /// Names of a package's relations.

@@ -143,6 +143,8 @@ pub fn train(options: &ExtractOptions, stop: &AtomicBool) -> Result<(PathBuf, Ma
     let dev = confidence::answered(&tagger, &labels, &corpora, "dev");
     if !dev.is_empty() {
         manifest.calibration.names = confidence::fit_all(labels.len(), &dev);
+        manifest.calibration.relations = confidence::fit_all_relations(&relations, &dev);
+        dev.iter().for_each(|of| confidence::report(&relations, of));
     }
     let test = confidence::answered(&tagger, &labels, &corpora, "test");
     for (split, of) in dev.iter().map(|of| ("dev", of)).chain(test.iter().map(|of| ("test", of))) {
@@ -327,8 +329,8 @@ fn write_card(out: &mut String, m: &Manifest, notes: &str) -> std::fmt::Result {
         writeln!(
             out,
             "\nA name's probability is its exact marginal under the chain. Chosen are the names, none over another, \
-             whose probabilities less {} sum to the most. `negated` and `speculated` come from rules over English cue \
-             phrases, not from training. A relation's probability holds where both names do.\n",
+             whose probabilities less {} sum to the most. `negated`, `speculated`, `historical` and `subject` come from rules \
+             over English cue phrases, not from training. A relation's probability is that the two belong together, given that both names are right.\n",
             config.threshold
         )?;
     }

@@ -35,9 +35,7 @@ const CASES: usize = 3_000;
 /// Of fewer items a case costs less, and so many times as many are taken at most: settings that hardly differ
 /// are told apart by chance otherwise.
 const MOST_TIMES: f64 = 4.0;
-/// Neighbors take longer to find than scores to add up, so among those is chosen on fewer.
-const CASES_OF_NEIGHBORS: usize = 1_000;
-/// And so is the ranking model, which takes a column of all items for each of its coefficients.
+/// The ranking model takes a column of all items for each of its coefficients, so it is chosen on fewer.
 const CASES_OF_HEAD: usize = 1_000;
 /// The powers of what circumstances multiply that are tried.
 const POWERS: [f64; 5] = [1.0, 0.8, 0.6, 0.4, 0.25];
@@ -164,8 +162,7 @@ impl<'a> Choice<'a> {
 
     /// The best neighbors, and how they do; the usual ones unless others do better.
     pub fn neighbors(&self) -> Chosen<NeighborSettings> {
-        let cases = spread(&self.partition.held_out, CASES_OF_NEIGHBORS);
-        let known = &self.partition.known;
+        let Partition { known, held_out: cases, .. } = &self.partition;
         let most = NEIGHBORS.into_iter().max().unwrap_or_default();
         let mut best = None::<(NeighborSettings, f64)>;
         for similarity in [Similarity::Cosine, Similarity::Pearson] {
@@ -181,7 +178,7 @@ impl<'a> Choice<'a> {
                             implicit(known, &amplified(&found[..found.len().min(neighbors)], amplification))
                         })
                         .collect();
-                    let goal = self.listed(&cases, lists).1;
+                    let goal = self.listed(cases, lists).1;
                     if best.is_none_or(|(_, most)| goal > most) {
                         best = Some((NeighborSettings { similarity, neighbors, amplification }, goal));
                     }

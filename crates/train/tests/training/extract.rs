@@ -89,3 +89,50 @@ fn probabilities_of_names_are_corrected_when_a_tagger_is_made_and_afterwards() {
     let told = String::from_utf8_lossy(&said.stderr).into_owned();
     assert!(!said.status.success() && told.contains("marked/dev.jsonl is missing or another"), "{told}");
 }
+
+/// Texts in which a drug is tied to an effect in so many of ten.
+fn pairs(count: usize, of_ten: usize) -> String {
+    let mut lines = String::new();
+    for number in 0..count {
+        let (drug, effect) = (["zoltrex", "abcidin"][number % 2], ["rash", "tremor"][number / 2 % 2]);
+        let text = format!("Patient {number} took {drug} and had {effect}.");
+        let entity = |id: &str, name: &str, label: &str| {
+            let start = text.find(name).unwrap();
+            json!({"id": id, "start": start, "end": start + name.len(), "label": label})
+        };
+        let entities = [entity("d", drug, "Drug"), entity("e", effect, "Effect")];
+        let tied = number / 4 * 7 % 10 < of_ten;
+        let relations = [json!({"from": "d", "to": "e", "label": "adverse_effect"})];
+        let relations = &relations[..usize::from(tied)];
+        writeln!(lines, "{}", json!({"text": text, "entities": entities, "relations": relations})).unwrap();
+    }
+    lines
+}
+
+#[test]
+fn probabilities_of_relations_are_corrected_by_pairs_of_right_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, out) = (folder.path().join("tied"), folder.path().join("models"));
+    std::fs::create_dir_all(&data).unwrap();
+    std::fs::write(data.join("train.jsonl"), pairs(400, 9)).unwrap();
+    std::fs::write(data.join("dev.jsonl"), pairs(400, 6)).unwrap();
+    let said = train("extract", &["--name", "tied", "--out", out.to_str().unwrap(), "--iterations", "30"], &data);
+    let told = String::from_utf8_lossy(&said.stderr).into_owned();
+    finished(said);
+    let line = told.lines().find(|line| line.starts_with("adverse_effect, both names right")).unwrap();
+    let figures: Vec<f64> =
+        line.split_whitespace().filter_map(|word| word.trim_end_matches(',').parse().ok()).collect();
+    // Training promised nine of ten where there are six.
+    assert!(matches!(figures[..], [before, after] if before > 0.2 && after < 0.1), "{told}");
+    let made = manifest(&out, "tied", 1);
+    assert_eq!(made["calibration"]["relations"].as_array().unwrap().len(), 1, "{made}");
+    let card = std::fs::read_to_string(out.join("tied/1/README.md")).unwrap();
+    assert!(card.contains("Probabilities of relations are corrected alike"), "{card}");
+    // The same from the package afterwards.
+    let package = out.join("tied/1");
+    amend(&package.join("manifest.json"), |m| {
+        m["calibration"].as_object_mut().unwrap().remove("relations");
+    });
+    finished(train("calibrate", &["--model", package.to_str().unwrap()], &data));
+    assert_eq!(manifest(&out, "tied", 1), made);
+}

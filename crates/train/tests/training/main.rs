@@ -485,7 +485,21 @@ fn ctrl_c_keeps_the_best_of_the_architectures_and_a_network_over_tokens_goes_on(
 
 #[test]
 fn archives_come_back() {
-    mutations::come_back(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds/npz"), archives::npz);
+    come_back("npz", archives::npz);
+}
+
+#[test]
+fn weights_of_others_come_back() {
+    come_back("weights", archives::weights);
+}
+
+#[test]
+fn tables_come_back() {
+    come_back("table", archives::table);
+}
+
+fn come_back(target: &str, entry: fn(&[u8])) {
+    mutations::come_back(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz"), target, entry);
 }
 
 #[test]
