@@ -15,7 +15,7 @@ from selenium.webdriver.common.keys import Keys
 
 from browser import start
 from console_images import late, previews, replaced
-from console_kept import chinese, kept
+from console_kept import chinese, kept, rekey
 from console_page import Page, Server, csv_rows, invented_week, png, put
 
 PAGES = ["images", "notes", "people", "cases", "models", "operations", "audit"]
@@ -423,6 +423,15 @@ def restarted(page):
     page.click("#key-use")
     page.one("#ask")
     assert not page.all(".banner")
+    # What was typed before the server went is answered once there is a key for it, and was not lost.
+    page.one("#note").send_keys("chest pain, sweating")
+    page.server.stop()
+    page.server.start()
+    page.click("#ask")
+    page.until(".banner", "has expired")
+    rekey(page, "notes")
+    page.until("#answer .verdict", "")
+    assert page.one("#note").get_attribute("value") == "chest pain, sweating" and not page.all(".banner")
 
 
 def quiet(page, url):

@@ -10,7 +10,8 @@ use super::extract::Parameters;
 use super::{AppState, Problem};
 use crate::store::audit::evidence::{Evidence, ResultEvidence};
 use crate::store::{AuditQuery, NumberedRow};
-use recommend::clock::{self, Millis, parse_time, rfc3339};
+use recommend::Millis;
+use recommend::clock::{self, parse_time, rfc3339};
 
 /// Rows on a page.
 const PAGE: u32 = 100;

@@ -55,7 +55,8 @@ pub struct CaseDocument {
     operation_id = "put_case",
     tag = "cases",
     params(
-        ("case_id" = String, Path, description = "Identifier: any text but `.` and `..`, which clients take out of an address", example = "case-7"),
+        ("case_id" = String, Path, description = "Identifier; not `.` or `..`, which clients take out of an address",
+            example = "case-7"),
         ("If-Match" = Option<String>, Header, description = "Only if the case has this ETag, or exists at all (*)"),
         ("If-None-Match" = Option<String>, Header, description = "`*`: only if there is no such case yet"),
     ),

@@ -54,7 +54,8 @@ pub struct ItemList {
     operation_id = "put_item",
     tag = "people and things",
     params(
-        ("item_id" = String, Path, description = "Identifier: any text but `.` and `..`, which clients take out of an address", example = "metformin"),
+        ("item_id" = String, Path, description = "Identifier; not `.` or `..`, which clients take out of an address",
+            example = "metformin"),
         ("If-Match" = Option<String>, Header, description = "Only if the item has this ETag, or exists at all (*)"),
         ("If-None-Match" = Option<String>, Header, description = "`*`: only if there is no such item yet"),
     ),

@@ -26,7 +26,8 @@ use recommend::clock::now;
     operation_id = "put_user",
     tag = "people and things",
     params(
-        ("user_id" = String, Path, description = "Identifier: any text but `.` and `..`, which clients take out of an address", example = "u1"),
+        ("user_id" = String, Path, description = "Identifier; not `.` or `..`, which clients take out of an address",
+            example = "u1"),
         ("If-Match" = Option<String>, Header, description = "Only if the person has this ETag, or exists at all (*)"),
         ("If-None-Match" = Option<String>, Header, description = "`*`: only if there is no such person yet"),
     ),

@@ -73,6 +73,7 @@ function report(model, addresses) {
       put(said, shown.element);
     }
     open.setAttribute("aria-expanded", String(shown !== null));
+    put(open, t(shown ? "model.report.close" : "model.report.open"));
   });
   const open = h("button.main", { type: "button", id: "report-open", "aria-expanded": "false", on: { click: toggle } }, t("model.report.open"));
   const fetched = () => attempt(said, async () => {
