@@ -155,11 +155,6 @@ impl Statement {
         if freed.is_empty() { vec![name] } else { freed }
     }
 
-    /// True where nothing is said of any name.
-    pub fn is_plain(&self) -> bool {
-        self.cues.is_empty()
-    }
-
     fn add(&mut self, at: Range<usize>, says: Says, way: Way) {
         self.cues.push(Cue { at, says, way, parts: false });
     }

@@ -116,7 +116,8 @@ fn probabilities_of_relations_are_corrected_by_pairs_of_right_names() {
     std::fs::create_dir_all(&data).unwrap();
     std::fs::write(data.join("train.jsonl"), pairs(400, 9)).unwrap();
     std::fs::write(data.join("dev.jsonl"), pairs(400, 6)).unwrap();
-    let said = train("extract", &["--name", "tied", "--out", out.to_str().unwrap(), "--iterations", "30"], &data);
+    let said =
+        train("extract", &["--name", "tied", "--out", out.to_str().unwrap(), "--iterations", "30"], &data);
     let told = String::from_utf8_lossy(&said.stderr).into_owned();
     finished(said);
     let line = told.lines().find(|line| line.starts_with("adverse_effect, both names right")).unwrap();
