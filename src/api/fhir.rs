@@ -119,7 +119,7 @@ pub fn outcome_of(problem: Problem, request_id: &str) -> Value {
     operation_outcome(Some(request_id), &issues)
 }
 
-fn refused(errors: &[FhirError]) -> Problem {
+fn bad_bundle(errors: &[FhirError]) -> Problem {
     let wrong = errors.iter().take(MOST_ISSUES).map(|error| {
         let issue = Issue::from(error);
         FieldError {
@@ -136,7 +136,7 @@ fn refused(errors: &[FhirError]) -> Problem {
 impl From<BundleError> for Problem {
     fn from(error: BundleError) -> Problem {
         match error {
-            BundleError::Refused(errors) => refused(&errors),
+            BundleError::Refused(errors) => bad_bundle(&errors),
             BundleError::Unfit { entry, ref error, .. } => {
                 let detail = format!("{} {}", error.pointer, error.detail);
                 let pointer =
@@ -186,7 +186,7 @@ pub async fn post(
     let people = state.people()?;
     let read = move || -> Result<Bundle, Problem> {
         let text = json::sound_text(&body)?;
-        Bundle::read_sent(text).map_err(|error| refused(&[error]))
+        Bundle::read_sent(text).map_err(|error| bad_bundle(&[error]))
     };
     // A Bundle of megabytes takes long enough to be in the way of others.
     let bundle = tokio::task::spawn_blocking(read).await.map_err(|_| Problem::internal())??;

@@ -85,7 +85,8 @@ pub async fn export(
     };
     if after > head.dropped {
         // Not every number is that of a row.
-        let query = AuditQuery { before: Some(after.saturating_add(1)), person: None, limit: 1 };
+        let before = Some(after.saturating_add(1));
+        let query = AuditQuery { before, limit: 1, ..AuditQuery::default() };
         if let Some(before) = store.list_audit(&query).await?.pop().filter(|row| row.number > head.dropped) {
             (seal.after, seal.after_chain) = (before.number, before.chain.unwrap_or_default());
             (seal.last, seal.last_chain) = (seal.after, seal.after_chain.clone());
