@@ -324,7 +324,7 @@ def audit(page, folder):
     page.browser.execute_script(set_to, "audit-to", "")
     page.browser.execute_script(set_to, "audit-person", "")
     page.browser.execute_script(set_to, "audit-from", "2024-02-29T08:00")
-    page.browser.execute_script(choose, "")
+    page.browser.execute_script(choose.replace("s.value = arguments[0]", "s.value = ''"), "refused")
     page.wait.until(lambda _: page.all("#audit tbody tr") and page.all("#audit .row button"))
     shown = len(page.all("#audit tbody tr"))
     name, text = page.saved("#audit-csv")

@@ -31,7 +31,9 @@ export async function open(place, _, kept = {}) {
   const route = h("div"), exporting = h("span.row"), said = h("p.soft.small.gap-s", { role: "status" });
   const outcome = select([["decisions", t("audit.decisions")], ["", t("audit.calls")], ["answered", t("audit.answered")], ["abstained", t("abstained")], ["refused", t("refused")]], filters.outcome, (value) => { filters.outcome = value; draw(); });
   put(place, title("audit"), h("div.sheet",
-    h("div.note-fields", parameters("GET /v1/audit").includes("user") ? field(t("audit.person"), person, t("audit.person.hint")) : null, field(t("audit.text"), text, t("audit.text.hint")), route, field(t("audit.outcome"), outcome), parameters("GET /v1/audit").includes("from") ? [field(t("audit.from"), from), field(t("audit.to"), to, t("audit.to.hint"))] : null),
+    h("div.note-fields.wide", parameters("GET /v1/audit").includes("user") ? field(t("audit.person"), person, t("audit.person.hint")) : null, field(t("audit.text"), text, t("audit.text.hint")),
+      parameters("GET /v1/audit").includes("from") ? [field(t("audit.from"), from), field(t("audit.to"), to, t("audit.to.hint"))] : null,
+      route, field(t("audit.outcome"), outcome)),
     h("div.row.gap", h("button", { type: "button", on: { click: fresh } }, t("audit.fresh")), h("button", { type: "button", id: "audit-csv", on: { click: () => exported("csv") } }, t("download.csv")), h("button", { type: "button", on: { click: () => exported("json") } }, t("download.json")), exporting), said), out);
 
   const fits = (row) => (!filters.route || row.route === filters.route) &&
