@@ -55,8 +55,8 @@ impl Phrases {
     /// The first of the texts that is no phrase.
     pub fn add<'a>(&mut self, texts: impl IntoIterator<Item = &'a String>) -> Result<Group, String> {
         let from = self.list.len();
-        for text in texts {
-            let phrase = Phrase::new(text)?;
+        for text in texts.into_iter().flat_map(|text| alternatives(text)) {
+            let phrase = Phrase::new(&text)?;
             let number = self.list.len();
             let part = phrase.first();
             if let Some(letter) = part.letter() {
@@ -101,4 +101,17 @@ impl Phrases {
         hits.sort_unstable();
         Hits(hits)
     }
+}
+
+/// All that a phrase with `one|other` stands for.
+fn alternatives(text: &str) -> Vec<String> {
+    let mut all = vec![String::new()];
+    for piece in text.split_whitespace() {
+        let longer = |start: &String| {
+            let start = if start.is_empty() { String::new() } else { format!("{start} ") };
+            piece.split('|').map(move |word| format!("{start}{word}")).collect::<Vec<_>>()
+        };
+        all = all.iter().flat_map(longer).collect();
+    }
+    all
 }

@@ -8,6 +8,7 @@
 
 mod index;
 mod phrases;
+mod readings;
 mod rules;
 
 use std::collections::BTreeMap;
@@ -18,8 +19,11 @@ use model::{Manifest, PackageError, package};
 
 use super::record::{FieldValue, Record};
 use index::{Group, Hits, Phrases};
-use phrases::{Clause, Context, Spelling};
+use phrases::{Clause, Context, Read, Spelling};
 use rules::{ChoiceRule, NumberRule, ReadingRule, Rules};
+
+/// What a flag's rule says of a number that no field has but the note.
+const IN_NOTE: &str = ", as written in the note";
 
 /// The rules of a package, ready to be applied.
 #[derive(Debug, Clone)]
@@ -45,6 +49,7 @@ pub struct RedFlags {
 struct Reading {
     rule: ReadingRule,
     names: Group,
+    except: Group,
 }
 
 /// An emergency in words.
@@ -111,7 +116,11 @@ impl RedFlags {
         let (mut exact, mut loose) = (Phrases::default(), Phrases::default());
         let mut readings = Vec::new();
         for rule in &rules.readings {
-            readings.push(Reading { rule: rule.clone(), names: exact.add(&rule.names)? });
+            readings.push(Reading {
+                rule: rule.clone(),
+                names: exact.add(&rule.names)?,
+                except: exact.add(&rule.except)?,
+            });
         }
         let mut emergencies = Vec::new();
         for rule in &rules.phrases {
@@ -151,7 +160,12 @@ impl RedFlags {
 
     /// The flags of a record, the most urgent first. `note` is its note.
     pub fn find(&self, record: &Record, note: &Scanned) -> Vec<RedFlag> {
-        let mut flags = self.numbers(record, note);
+        let read: Vec<_> = note
+            .0
+            .iter()
+            .map(|(clause, exact, loose)| (self.context.read(clause, exact), clause, exact, loose))
+            .collect();
+        let mut flags = self.numbers(record, &read);
         for rule in &self.choices {
             let value = self.fields.iter().zip(&record.fields).find(|(field, _)| field.name == rule.sign);
             if let Some((Field { kind: FieldKind::Categorical { values }, .. }, FieldValue::Choice(chosen))) =
@@ -162,13 +176,10 @@ impl RedFlags {
                 flags.push(flag(&rule.sign, value, rule_text, &rule.at_least));
             }
         }
-        let read =
-            note.0.iter().map(|(clause, exact, loose)| (self.context.read(clause, exact), exact, loose));
-        let read: Vec<_> = read.collect();
         for Emergency { sign, at_least, phrases, except, now } in &self.emergencies {
             let words = read
                 .iter()
-                .find_map(|(clause, exact, loose)| clause.present(loose.of(phrases), exact.of(except), *now));
+                .find_map(|(read, _, exact, loose)| read.present(loose.of(phrases), exact.of(except), *now));
             // The same sign may be told twice, with phrases of two levels: the more urgent stands.
             let told = flags.iter().any(|flag| flag.sign == *sign && flag.at_least == *at_least);
             if let Some(words) = words.filter(|_| !told) {
@@ -201,7 +212,7 @@ impl RedFlags {
     }
 
     /// Of the rules over one sign's number that hold, the most urgent.
-    fn numbers(&self, record: &Record, Scanned(clauses): &Scanned) -> Vec<RedFlag> {
+    fn numbers(&self, record: &Record, note: &[(Read, &Clause, &Hits, &Hits)]) -> Vec<RedFlag> {
         let field = |name: &str| {
             self.fields.iter().zip(&record.fields).find_map(|(field, value)| match (&field.kind, value) {
                 (FieldKind::Numeric { unit, .. }, FieldValue::Number(x)) if field.name == name => {
@@ -210,27 +221,28 @@ impl RedFlags {
                 _ => None,
             })
         };
-        let written = |name: &str| -> Vec<(f64, &str)> {
-            let Some(Reading { rule, names }) =
-                self.readings.iter().find(|reading| reading.rule.sign == name)
-            else {
-                return Vec::new();
+        let written = |Reading { rule, names, except }: &Reading| -> Vec<f64> {
+            let of = |(context, clause, exact, _): &(Read, &Clause, &Hits, &Hits)| {
+                readings::numbers(clause, exact.of(names), exact.of(except), rule, context)
             };
-            let numbers = clauses.iter();
-            let numbers =
-                numbers.flat_map(|(clause, exact, _)| phrases::numbers(clause, exact.of(names), rule));
-            numbers.map(|x| (x, rule.unit.as_str())).collect()
+            note.iter().flat_map(of).collect()
         };
-        let written: BTreeMap<&str, Vec<(f64, &str)>> =
-            self.readings.iter().map(|reading| (&*reading.rule.sign, written(&reading.rule.sign))).collect();
+        let written: BTreeMap<&str, (&str, Vec<f64>)> = self
+            .readings
+            .iter()
+            .map(|reading| (&*reading.rule.sign, (&*reading.rule.unit, written(reading))))
+            .collect();
         let age = field("age").map(|(age, _)| age);
         let mut flags: Vec<RedFlag> = Vec::new();
         for rule in &self.numbers {
-            let field = field(&rule.sign);
-            let read = written.get(&*rule.sign).filter(|_| field.is_none());
-            // Of several readings in the note each counts: "BP 120/80, now 70/40".
-            let mut values = field.into_iter().chain(read.into_iter().flatten().copied());
-            let holds = values.find_map(|(value, unit)| Some((value, rule.holds(value, unit, age)?)));
+            let field = field(&rule.sign).map(|(value, unit)| (value, unit, ""));
+            // What the note says counts as well, whatever the field has, and of several readings each: "BP 120/80, now 70/40".
+            let note = written.get(&*rule.sign);
+            let note =
+                note.into_iter().flat_map(|(unit, values)| values.iter().map(move |x| (*x, *unit, IN_NOTE)));
+            let mut values = field.into_iter().chain(note);
+            let holds =
+                values.find_map(|(value, unit, place)| Some((value, rule.holds(value, unit, age)? + place)));
             let Some((value, text)) = holds else { continue };
             let new = flag(&rule.sign, FlagValue::Number(value), text, &rule.at_least);
             match flags.iter_mut().find(|known| known.sign == rule.sign) {

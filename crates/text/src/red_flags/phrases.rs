@@ -8,13 +8,17 @@
 use std::collections::BTreeSet;
 
 use super::index::{Group, Hit, Hits, Phrases};
-use super::rules::{ContextRule, ReadingRule};
+use super::rules::ContextRule;
 use crate::terms::is_ideograph;
 
 /// Most words that `~` stands for, and within which something after a phrase takes it back.
-const GAP: usize = 3;
+pub const GAP: usize = 3;
 /// Most characters of a phrase as it is repeated in a flag.
 const SHOWN: usize = 80;
+/// Most words of one thing in a list that is denied as a whole ("no fever, chest pain or cough").
+const LISTED: usize = 4;
+/// Most words of such a list.
+const LIST: usize = 40;
 /// Fewest letters of a word whose misspellings are read.
 const SPELT: usize = 5;
 
@@ -153,7 +157,12 @@ fn matches(parts: &[Part], words: &[&str], at: usize, same: &dyn Fn(&str, &str) 
     let Some((part, rest)) = parts.split_first() else { return Some(at) };
     let word = words.get(at);
     match part {
-        Part::Gap => (0..=GAP).find_map(|skipped| matches(rest, words, at + skipped, same)),
+        // "Vomited twice, no blood" is not what "vomit* ~ blood" means.
+        Part::Gap => (0..=GAP)
+            .take_while(|skipped| {
+                *skipped == 0 || !matches!(words.get(at + skipped - 1), Some(&"no" | &"without"))
+            })
+            .find_map(|skipped| matches(rest, words, at + skipped, same)),
         Part::End => match word.is_none_or(|word| matches!(*word, "," | "，")) {
             true => matches(rest, words, at, same),
             false => None,
@@ -222,6 +231,9 @@ pub struct Context {
     after: Group,
     until: Group,
     after_until: Group,
+    other: Group,
+    past: Group,
+    past_before: Group,
 }
 
 /// A clause with the places of all that takes a phrase back, each looked for once.
@@ -238,6 +250,11 @@ pub struct Read<'c, 'a> {
     after: Vec<Option<usize>>,
     after_until: Vec<bool>,
     comma: Vec<usize>,
+    /// What means something else, whatever rule it would hold for.
+    other: &'c [Hit],
+    /// As `before` and `after`: what makes a reading one of another time, or one that should be.
+    past_before: Vec<usize>,
+    past: Vec<Option<usize>>,
 }
 
 impl Context {
@@ -250,20 +267,40 @@ impl Context {
             after: phrases.add(&rule.after)?,
             until: phrases.add(&rule.until)?,
             after_until: phrases.add(&rule.after_until)?,
+            other: phrases.add(&rule.except)?,
+            past: phrases.add(&rule.past)?,
+            past_before: phrases.add(&rule.past_before)?,
         })
     }
 
     /// Reads a clause for what takes phrases back; `hits` are the places of the cues.
-    pub fn read<'c, 'a>(&self, Clause { words }: &'c Clause<'a>, hits: &Hits) -> Read<'c, 'a> {
-        let begins = |group: &Group| {
+    pub fn read<'c, 'a>(&self, Clause { words }: &'c Clause<'a>, hits: &'c Hits) -> Read<'c, 'a> {
+        let begins = |groups: &[&Group]| {
             let mut latest = vec![0; words.len() + 1];
-            for hit in hits.of(group) {
+            for hit in groups.iter().flat_map(|group| hits.of(group)) {
                 latest[hit.end] = latest[hit.end].max(hit.start + 1);
             }
             running(latest)
         };
+        let ends = |group: &Group| {
+            let mut first: Vec<Option<usize>> = vec![None; words.len()];
+            for hit in hits.of(group) {
+                first[hit.start] = Some(first[hit.start].map_or(hit.end, |end| end.min(hit.end)));
+            }
+            first
+        };
         let mut until = vec![0; words.len() + 1];
-        for hit in hits.of(&self.until) {
+        // "Have" ends what stands before, but not as part of "does not have".
+        let mut reach = vec![0; words.len() + 1];
+        for cue in
+            [&self.before, &self.before_list, &self.history].into_iter().flat_map(|group| hits.of(group))
+        {
+            reach[cue.start] = reach[cue.start].max(cue.end);
+        }
+        let reach = running(reach);
+        let is_part =
+            |hit: &Hit| reach[hit.start] > hit.end || hit.start > 0 && reach[hit.start - 1] >= hit.end;
+        for hit in hits.of(&self.until).iter().filter(|hit| !is_part(hit)) {
             until[hit.end] = hit.end;
         }
         let mut comma = vec![0; words.len() + 1];
@@ -272,23 +309,22 @@ impl Context {
                 comma[at + 1] = at + 1;
             }
         }
-        let mut after: Vec<Option<usize>> = vec![None; words.len()];
-        for hit in hits.of(&self.after) {
-            after[hit.start] = Some(after[hit.start].map_or(hit.end, |end| end.min(hit.end)));
-        }
         let mut after_until = vec![false; words.len()];
         for hit in hits.of(&self.after_until) {
             after_until[hit.start] = true;
         }
         Read {
             words,
-            before: begins(&self.before),
-            before_list: begins(&self.before_list),
-            history: begins(&self.history),
+            before: begins(&[&self.before]),
+            before_list: begins(&[&self.before_list]),
+            history: begins(&[&self.history]),
             until: running(until),
-            after,
+            after: ends(&self.after),
             after_until,
             comma: running(comma),
+            other: hits.of(&self.other),
+            past_before: begins(&[&self.past, &self.past_before]),
+            past: ends(&self.past),
         }
     }
 }
@@ -307,11 +343,12 @@ impl Read<'_, '_> {
     /// The words of the first of these places that nothing takes back, and that is not part of one of
     /// `except`. History takes nothing back that is of the moment (`now`).
     pub fn present(&self, places: &[Hit], except: &[Hit], now: bool) -> Option<String> {
-        let mut excepted = vec![false; if except.is_empty() { 0 } else { self.words.len() }];
-        for other in except {
+        let none = except.is_empty() && self.other.is_empty();
+        let mut excepted = vec![false; if none { 0 } else { self.words.len() }];
+        for other in except.iter().chain(self.other) {
             excepted[other.start..other.end].fill(true);
         }
-        let free = |hit: &Hit| except.is_empty() || !excepted[hit.start..hit.end].contains(&true);
+        let free = |hit: &Hit| none || !excepted[hit.start..hit.end].contains(&true);
         let stands = |hit: &&Hit| free(hit) && !self.taken_back(hit.start, hit.end, now);
         let Hit { start, end, .. } = *places.iter().find(stands)?;
         let words = self.words;
@@ -326,66 +363,41 @@ impl Read<'_, '_> {
         let stop = (end..stop).find(|at| matches!(self.words[*at], "," | "，")).unwrap_or(stop);
         self.before[start] > near
             || self.before_list[start] > begin
+            || self.before[start] > begin && self.is_listed(self.before[start], start, end)
             || !now && self.history[start] > near
             || (end..stop.min(end + GAP))
                 .take_while(|at| !self.after_until[*at])
                 .any(|at| self.after[at].is_some_and(|to| to <= stop))
     }
-}
 
-/// The numbers that a clause gives for a sign, in the sign's own unit; `names` are the places of its names.
-pub fn numbers(Clause { words }: &Clause, names: &[Hit], reading: &ReadingRule) -> Vec<f64> {
-    // Of each name the first place counts.
-    let first = names.chunk_by(|a, b| a.phrase == b.phrase).filter_map(<[Hit]>::first);
-    let starts = first.filter_map(|&Hit { start, end, .. }| {
-        // "1 hr 30" is a time.
-        let counted = start > 0 && words[start - 1].bytes().all(|b| b.is_ascii_digit());
-        (!counted || reading.unit == "%").then_some(end)
-    });
-    let Some(end) = starts.min() else { return Vec::new() };
-    let number = |at: usize| words.get(at).filter(|w| w.as_bytes()[0].is_ascii_digit())?.parse::<f64>().ok();
-    let plausible =
-        |x: &f64| reading.from.is_none_or(|from| *x >= from) && reading.to.is_none_or(|to| *x <= to);
-    let percent = |at: usize| words.get(at + 1) == Some(&"%");
-    if reading.unit == "%" {
-        let marked = (0..words.len()).filter(|at| percent(*at)).filter_map(number);
-        let found: Vec<f64> = marked.filter(plausible).collect();
-        if !found.is_empty() || !reading.bare {
-            return found;
-        }
+    /// Whether a denial whose cue begins at `cue` reaches the phrase across commas: a list of a few words each
+    /// that ends with "or" or "nor", and after which nothing begins anew.
+    fn is_listed(&self, cue: usize, start: usize, end: usize) -> bool {
+        let words = self.words;
+        let is_comma = |at: &usize| matches!(words[*at], "," | "，");
+        let most = words.len().min(cue + LIST);
+        let from = self.comma[start];
+        let last = (from..most).find(|at| matches!(words[*at], "or" | "nor"));
+        let Some(last) = last.filter(|last| *last == from || *last >= end) else { return false };
+        let stop = (last..most).find(is_comma).unwrap_or(most);
+        let mut commas = (cue..last).filter(is_comma).chain([last]);
+        let short = commas.try_fold(cue, |begin, comma| (comma - begin <= LISTED).then_some(comma + 1));
+        short.is_some() && stop - last <= LISTED + 1 && self.until[stop] < cue
     }
-    let said = end..words.len().min(end + 2 * GAP);
-    let first = said.take_while(|at| !matches!(words[*at], "," | ")")).find(|at| number(*at).is_some());
-    // "Was 120/80, now 70/40": each pair is a pressure.
-    let pairs = (end..words.len())
-        .filter(|at| reading.unit == "mmHg" && words.get(at + 1) == Some(&"/") && number(at + 2).is_some());
-    let places = first.into_iter().chain(pairs);
-    places
-        .filter_map(|at| converted(number(at)?, &words[at + 1..], &reading.unit))
-        .filter(plausible)
-        .collect()
-}
 
-/// A number in a sign's unit by the words behind it; none where they make it another quantity.
-fn converted(number: f64, behind: &[&str], unit: &str) -> Option<f64> {
-    let near = &behind[..behind.len().min(4)];
-    let next = near.iter().find(|word| !matches!(**word, "°" | "º" | "deg" | "degrees" | "'"));
-    let is = |units: &[&str]| next.is_some_and(|word| units.contains(word));
-    match unit {
-        "°C" if is(&["f", "℉", "°f", "fahrenheit"]) => Some((number - 32.0) / 1.8),
-        // Nobody has 86 °C, and a body of 30 to 45 °C is 86 to 113 °F.
-        "°C" if (86.0..=113.0).contains(&number) && !is(&["c", "℃", "celsius"]) => {
-            Some((number - 32.0) / 1.8)
-        }
-        "mmHg" if near.contains(&"kpa") => Some(number * 7.500_62),
-        _ if is(&[
-            "min", "mins", "minutes", "minute", "h", "hr", "hrs", "hour", "hours", "ms", "msec", "day",
-            "days", "年", "月", "天", "小", "分", "个",
-        ]) =>
-        {
-            None
-        }
-        "/min" if is(&["+"]) => None,
-        _ => Some(number),
+    /// Whether the number that stands from `start` to `end` is a reading of another time, or one that should be.
+    pub fn is_past(&self, start: usize, end: usize) -> bool {
+        let words = self.words;
+        let is_end = |at: &usize| matches!(words[*at], "," | "，" | "(" | ")");
+        let from = (start.saturating_sub(4 * GAP)..start).rev().find(is_end).map_or(0, |at| at + 1);
+        let most = words.len().min(end + 2 * GAP);
+        let to = (end..most).find(is_end).unwrap_or(most);
+        // "Yesterday 97" behind a number says something of the next one.
+        let is_number = |at: usize| words.get(at).is_some_and(|word| word.as_bytes()[0].is_ascii_digit());
+        let behind = |at: usize| {
+            let end_of_cue = self.past[at].filter(|to_cue| *to_cue <= to && self.until[at] <= end);
+            end_of_cue.is_some_and(|next| !is_number(next))
+        };
+        self.past_before[start] > from.max(self.until[start]) || (end..to).any(behind)
     }
 }

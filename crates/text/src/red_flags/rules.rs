@@ -17,7 +17,7 @@ pub struct Rules {
     /// Values of fields.
     #[serde(default)]
     pub choices: Vec<ChoiceRule>,
-    /// How signs are written in a note, for those that have no field or whose field is missing.
+    /// How signs are written in a note. They count beside the fields.
     #[serde(default)]
     pub readings: Vec<ReadingRule>,
     /// Emergencies in words.
@@ -105,6 +105,10 @@ pub struct ReadingRule {
     pub to: Option<f64>,
     /// What comes before the number.
     pub names: Vec<String>,
+    /// Phrases that hold a name and mean something else ("bp cuff"): a number behind it alone is no reading. Two
+    /// pressures or a percentage are.
+    #[serde(default)]
+    pub except: Vec<String>,
 }
 
 /// An emergency in words.
@@ -117,7 +121,8 @@ pub struct PhraseRule {
     #[serde(default)]
     pub at_least: Option<String>,
     /// Phrases in lower case, words apart by blanks: `word*` is any word that begins so, `~`
-    /// stands for up to three words, `####` for a number of four digits, `$` for a comma or the clause's end.
+    /// stands for up to three words, `####` for a number of four digits, `$` for a comma or the clause's end,
+    /// `one|other` for either word.
     pub phrases: Vec<String>,
     /// Phrases that hold one of these and mean something else ("sleep apnea").
     #[serde(default)]
@@ -149,6 +154,15 @@ pub struct ContextRule {
     /// Ends what stands after.
     #[serde(default)]
     pub after_until: Vec<String>,
+    /// Phrases that mean something else, whatever rule they would hold for.
+    #[serde(default)]
+    pub except: Vec<String>,
+    /// Before a number or closely behind it, in the same part of a clause: it is no reading of now.
+    #[serde(default)]
+    pub past: Vec<String>,
+    /// Before a number: it is no reading of now.
+    #[serde(default)]
+    pub past_before: Vec<String>,
     /// Words that are one letter from a phrase's word and no misspelling of it.
     #[serde(default)]
     pub well_spelt: Vec<String>,

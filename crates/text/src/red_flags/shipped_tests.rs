@@ -213,6 +213,86 @@ const QUIET_ZH: [&str; 7] = [
     "没有吐血，胃痛",
 ];
 
+/// Notes whose vitals or words are an emergency, whatever else of another time, person or thing they say.
+const NEAR: [&str; 30] = [
+    "sats seventy percent",
+    "blood pressure sixty over thirty",
+    "heart rate one hundred eighty",
+    "BP 88/60 HR 30",
+    "RR 14 HR 30",
+    "sats in the 70s",
+    "sats on 15L nonrebreather 78",
+    "SpO2 was 97 yesterday, today 80",
+    "BP via arm cuff 80/40",
+    "HR on monitor 170",
+    "O2 sat on the mask 70",
+    "PE suspected, pleuritic pain",
+    "pulmonary embolism on outside CT",
+    "raped last night",
+    "sexual assault two hours ago",
+    "wife shot him in the head",
+    "worried about her chest pain since two hours",
+    "chest pain, father had MI at 50",
+    "told to return if chest pain; chest pain now",
+    "mother has brought child, lethargic and febrile",
+    "father is unresponsive",
+    "took whole bottle of paracetamol after brother died",
+    "BP one sixty over ninety, HR one eighty",
+    "stroke clinic sent her: new slurred speech today",
+    "vomiting blood, no blood in stool",
+    "rule out MI, sweating and chest pressure",
+    "asks for help, overdose",
+    "never had chest pain before today, now severe chest pain",
+    "planned CT but became unresponsive",
+    "witnessed cardiac arrest",
+];
+
+/// Notes of another thing, person or time, or of what might be.
+const ELSEWHERE: [&str; 42] = [
+    "BP cuff 60 cm left a bruise",
+    "works at temp agency 34 hours a week, back ache",
+    "temp worker 33, cut thumb",
+    "target sats 85-88 %, COPD, wants refill",
+    "HR department 40 staff, needs sick note",
+    "pulse oximeter model 50 broken, wants new one",
+    "sat on a chair 45 cm high, tailbone sore",
+    "BP was 60/30 yesterday at home, feels well, blister on foot",
+    "PE tubes fell out, ear check",
+    "PE: lungs clear, mild cold",
+    "cough and runny nose. Pt is not short of breath and does not have chest pain",
+    "vomited twice, no blood in vomit",
+    "no fever, chest pain or dyspnea, ear wax",
+    "childhood meningitis, hearing aid problem",
+    "survivor of cardiac arrest 5 years ago, ear wax",
+    "father in ICU with sepsis, daughter feels stressed",
+    "roommate has meningitis, no symptoms, wants advice",
+    "coworker with bacterial meningitis, asking about prophylaxis",
+    "boyfriend was stabbed last week, patient wants anxiety medication",
+    "asks what to do in case of anaphylaxis, epipen training",
+    "wants information about stroke prevention",
+    "return if chest pain or confusion; discharged ankle sprain",
+    "advised to come back if vomiting blood or confused",
+    "worried she might have a stroke one day, feels fine",
+    "given leaflet on signs of sepsis, wound healing well",
+    "needs refill of nitroglycerin for chest pain, no symptoms",
+    "preop check for planned aortic aneurysm repair next month",
+    "follow up from TIA clinic, asymptomatic",
+    "cardiac arrest drill volunteer, twisted ankle",
+    "electric shock-like pain down leg, sciatica",
+    "drowning in paperwork, stress headache",
+    "shot in the arm for tetanus yesterday, arm sore",
+    "explosion of acne on back",
+    "amputated fingertip healed, nail catches",
+    "crushed by the news, low mood, no SI",
+    "dissection class at school, cut finger",
+    "CP (cerebral palsy), here for botox",
+    "right eye (OD) itchy",
+    "3 yo with pea up nose, well",
+    "dressing change for old burn on face",
+    "asks whether aspirin lowers risk of heart attack",
+    "epipen refill for anaphylaxis",
+];
+
 fn shipped(model: &str) -> (RedFlags, Manifest) {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../models").join(model).join("1");
     let manifest: Manifest =
@@ -247,6 +327,16 @@ fn emergencies_as_they_are_written_are_flagged_at_their_level() {
 #[test]
 fn what_is_denied_past_or_of_the_family_is_not_flagged() {
     assert_eq!(wrong("triage", &QUIET, |level| level.is_none()), Vec::<String>::new());
+}
+
+#[test]
+fn an_emergency_beside_words_of_another_time_person_or_thing_is_flagged() {
+    assert_eq!(wrong("triage", &NEAR, |level| level.is_some_and(|level| level < 2)), Vec::<String>::new());
+}
+
+#[test]
+fn what_is_of_another_thing_person_or_time_or_only_might_be_is_not_flagged() {
+    assert_eq!(wrong("triage", &ELSEWHERE, |level| level.is_none()), Vec::<String>::new());
 }
 
 #[test]

@@ -32,7 +32,8 @@ fn rules() -> Value {
         ],
         "choices": [{"sign": "mental", "value": "unresponsive", "at_least": "1"}],
         "readings": [
-            {"sign": "sbp", "unit": "mmHg", "names": ["bp", "blood pressure"]},
+            {"sign": "sbp", "unit": "mmHg", "from": 30, "to": 300, "names": ["bp", "blood pressure"], "except": ["bp cuff|machine"]},
+            {"sign": "spo2", "unit": "%", "bare": true, "from": 30, "to": 100, "names": ["sats"]},
             {"sign": "burned surface", "unit": "%", "names": ["burn*"]},
         ],
         "phrases": [
@@ -40,8 +41,10 @@ fn rules() -> Value {
             {"sign": "arrest", "at_least": "1", "phrases": ["no pulse", "cardiac arrest"]},
         ],
         "context": {
-            "before": ["no", "without", "history of", "没有"], "before_list": ["denies"],
-            "after": ["ruled out", "years ago"], "until": ["but", "now"],
+            "before": ["no", "without", "does not have", "history of", "没有"], "before_list": ["denies"],
+            "after": ["ruled out", "years ago"], "until": ["but", "now", "since", "has", "have"],
+            "except": ["cardiac arrest course|drill"],
+            "past": ["yesterday", "weeks ago"], "past_before": ["target*"],
         },
     })
 }
@@ -135,8 +138,6 @@ fn numbers_are_read_from_the_note_where_no_field_has_them() {
     assert_eq!(in_note("burn 50% of body"), ["burned surface"]);
     assert_eq!(in_note("30.5 % burns of both legs"), ["burned surface"]);
     assert_eq!(in_note("burn 5%, hand"), Vec::<String>::new());
-    // The field is believed before the note.
-    assert_eq!(found("bp 64/40", [None, None, Some(120.0)], FieldValue::Missing), []);
 }
 
 #[test]
@@ -180,5 +181,88 @@ fn what_belongs_elsewhere_is_told_unless_the_note_is_about_a_label_too() {
         ("恶心呕吐", false),
     ] {
         assert_eq!(flags.is_elsewhere(&flags.scan(text)), elsewhere, "{text}");
+    }
+}
+
+#[test]
+fn the_worse_of_the_field_and_the_note_is_flagged_and_the_flag_says_which() {
+    let flags = flags();
+    let rule_of = |note: &str, sbp: f64| {
+        let fields =
+            vec![FieldValue::Missing, FieldValue::Missing, FieldValue::Number(sbp), FieldValue::Missing];
+        let found = flags.find(&Record { note: note.to_string(), fields }, &flags.scan(note));
+        found.into_iter().map(|flag| (flag.value, flag.rule, flag.at_least.unwrap())).collect::<Vec<_>>()
+    };
+    let one = |value: f64, rule: &str, level: &str| {
+        vec![(FlagValue::Number(value), rule.to_string(), level.to_string())]
+    };
+    assert_eq!(
+        rule_of("bp 64/40", 120.0),
+        one(64.0, "below 70 mmHg from 10 years, as written in the note", "1")
+    );
+    assert_eq!(rule_of("bp 120/80", 64.0), one(64.0, "below 70 mmHg from 10 years", "1"));
+    assert_eq!(rule_of("bp 84/40", 64.0), one(64.0, "below 70 mmHg from 10 years", "1"));
+    assert_eq!(rule_of("bp 64/40 yesterday", 120.0), []);
+    assert_eq!(rule_of("bp 130/80", 120.0), []);
+}
+
+#[test]
+fn a_number_that_is_past_aimed_at_or_of_another_thing_is_no_reading() {
+    for note in [
+        "bp was 60/30 yesterday",
+        "bp 60/30 two weeks ago, dizzy",
+        "yesterday bp 60/30",
+        "target sats 85 - 88 %",
+        "targets: sats 85",
+        "bp cuff 60 cm",
+        "bp cuff 60",
+        "bp machine 45",
+        "bp 35 years",
+        "sats 40 minutes",
+        "sats one hundred percent",
+    ] {
+        assert_eq!(in_note(note), Vec::<String>::new(), "{note}");
+    }
+    for (note, sign) in [
+        ("bp 60/30 since yesterday", "sbp"),
+        ("bp 120/80 yesterday, now 60/30", "sbp"),
+        ("yesterday 120/80 now bp 60/30", "sbp"),
+        ("bp cuff 60/30", "sbp"),
+        ("target sats 92, now 78%", "spo2"),
+        ("target sats 92 now 78", "spo2"),
+        ("sats 97 yesterday, today 80", "spo2"),
+        ("sats on 15 l mask 78", "spo2"),
+        ("sats seventy percent", "spo2"),
+        ("sats seventy-two", "spo2"),
+        ("sats in the seventies", "spo2"),
+        ("blood pressure sixty over thirty", "sbp"),
+    ] {
+        assert_eq!(in_note(note), [sign], "{note}");
+    }
+    assert_eq!(in_note("blood pressure one hundred and ten over seventy"), Vec::<String>::new());
+    assert_eq!(in_note("bp one ten over seventy"), Vec::<String>::new());
+    assert_eq!(in_note("bp one sixty over ninety"), Vec::<String>::new());
+}
+
+#[test]
+fn a_denial_reaches_over_a_list_that_ends_with_or_and_no_further() {
+    for note in [
+        "no fever, chest pain or cough",
+        "no fever, cough, or chest pain",
+        "no nausea, vomiting, chest pain or cough, ear wax",
+        "does not have chest pain",
+        "cardiac arrest course tomorrow",
+        "crushing finger, no pain",
+    ] {
+        assert_eq!(in_note(note), Vec::<String>::new(), "{note}");
+    }
+    for note in [
+        "no fever, chest pain",
+        "no fever, chest pain or pressure since an hour",
+        "no fever but cough, chest pain or pressure",
+        "no known allergies to any kind of medicine, chest pain or heartburn",
+        "has chest pain",
+    ] {
+        assert_eq!(in_note(note), ["heart"], "{note}");
     }
 }
