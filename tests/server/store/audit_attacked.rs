@@ -208,22 +208,23 @@ async fn the_triggers_of_a_tenant_stand(database: Database) {
 async fn an_audit_is_verified_while_a_server_writes_and_drops(database: Database) {
     let store = database.store.as_ref();
     const DAY_MS: i64 = 86_400_000;
+    let key = key();
     for round in 0..4 {
         let first = round * 10_000;
         let old: Vec<AuditRow> =
             (0..2500).map(|n| AuditRow { run: 1, ..row(first + n, now() - 8 * DAY_MS) }).collect();
-        store.append_audit(&old, &key()).await.unwrap();
+        store.append_audit(&old, &key).await.unwrap();
         database.plain_sql("UPDATE audit_clock SET ms = ms + 691200000").await;
         let writing = async {
             for n in 0..20 {
                 store
-                    .append_audit(&[AuditRow { run: 2, ..about(first + n, &["a", "b"]) }], &key())
+                    .append_audit(&[AuditRow { run: 2, ..about(first + n, &["a", "b"]) }], &key)
                     .await
                     .unwrap();
             }
         };
-        let dropping = store.trim_audit(Duration::from_secs(7 * 86_400), &key());
-        let ((), dropped, verified) = tokio::join!(writing, dropping, verify(store, &key()));
+        let dropping = store.trim_audit(Duration::from_secs(7 * 86_400), &key);
+        let ((), dropped, verified) = tokio::join!(writing, dropping, verify(store, &key));
         assert!(dropped.unwrap() > 0);
         assert_eq!(verified.unwrap().findings, [""; 0]);
     }
