@@ -34,9 +34,9 @@ fn now<T>(future: impl Future<Output = T>) -> Option<T> {
 
 /// HL7 messages in the frames of MLLP, and the same bytes as one message.
 pub fn hl7(data: &[u8]) {
-    let mut stream = data;
-    while let Some(Ok(Some(message))) = now(frames::read(&mut stream, MOST as usize)) {
-        message_of(&message);
+    let (mut stream, mut block) = (data, frames::Block::default());
+    while let Some(Ok(true)) = now(frames::read(&mut stream, MOST as usize, &mut block)) {
+        message_of(&block.message.take().unwrap_or_default());
     }
     message_of(data);
 }

@@ -114,7 +114,8 @@ impl Statement {
     /// A name without the cues that are no part of it, in order: "no fever" is "fever", and "fever, denies rash" is two. A
     /// name that is nothing but a cue stays.
     pub fn freed(&self, name: Span) -> Vec<Span> {
-        let mut rest = name.start + self.heading..name.end + self.heading;
+        let whole = name.start + self.heading..name.end + self.heading;
+        let mut rest = whole.clone();
         let mut parts = Vec::new();
         for cue in &self.cues {
             let at = &cue.at;
@@ -146,6 +147,10 @@ impl Statement {
             }
         }
         parts.push(rest);
+        // Only what a cue left behind is stripped: "a deletion of chromosome 12" is how people mark it.
+        if parts == [whole] {
+            return vec![name];
+        }
         let own = |part: Range<usize>| {
             let part = self.stripped(part)?;
             let start = part.start.checked_sub(self.heading)?;
