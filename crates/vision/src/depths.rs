@@ -87,6 +87,56 @@ fn single_bits_are_read_from_run_lengths_and_deflated_frames() {
     assert!(decode(Format::Dicom, &coded, &DecodeOptions::default()).is_err());
 }
 
+/// Frames of which the attributes count `frames`, in fragments behind such a table of offsets.
+fn run_lengths(frames: &[u8], table: &[u32], coded: &[&[u8]]) -> Vec<u8> {
+    let empty = picture(&[1, 0], &[], vec![(0x0028_0008, b"IS", frames)]);
+    let mut bytes = fragments("1.2.840.10008.1.2.5", &empty, coded);
+    let head = [&b"OB\0\0\xff\xff\xff\xff\xfe\xff\x00\xe0"[..], &[0; 4]].concat();
+    let at = bytes.windows(head.len()).position(|window| window == head).expect("the table") + head.len();
+    let offsets: Vec<u8> = table.iter().flat_map(|offset| offset.to_le_bytes()).collect();
+    bytes[at - 4..at].copy_from_slice(&(offsets.len() as u32).to_le_bytes());
+    bytes.splice(at..at, offsets);
+    bytes
+}
+
+/// As pydicom reads them.
+#[test]
+fn fragments_that_are_not_one_a_frame_are_read_where_it_is_plain_whose_they_are() {
+    let coded = |byte: u8| {
+        let mut header = [0u8; 64];
+        (header[0], header[4]) = (1, 64);
+        [&header[..], &[0, byte]].concat()
+    };
+    let (one, other, third) = (coded(0b0101), coded(0b1001), coded(0b0001));
+    let (first, second) = ([65_535, 0, 65_535, 0], [65_535, 0, 0, 65_535]);
+    let (head, tail) = one.split_at(65);
+    let empty: &[u8] = &[];
+    let files: [(&str, Vec<u8>); 7] = [
+        ("a frame that no number counts", run_lengths(b"2", &[], &[&one, &other, &third])),
+        ("an empty fragment in front", run_lengths(b"2", &[], &[empty, &one, &other])),
+        ("an empty fragment behind", run_lengths(b"2", &[], &[&one, &other, empty])),
+        ("a frame in two, without a table", run_lengths(b"2", &[], &[head, tail, &other])),
+        ("a frame in two, with a table", run_lengths(b"2", &[0, 82], &[head, tail, &other])),
+        ("a table of other places", run_lengths(b"2", &[0, 70], &[head, tail, &other])),
+        ("a table of too few", run_lengths(b"2", &[0], &[head, tail, &other])),
+    ];
+    for (name, file) in files {
+        assert_eq!((frame(&file, 1), frame(&file, 2)), (first.to_vec(), second.to_vec()), "{name}");
+    }
+    assert_eq!(frame(&run_lengths(b"1", &[], &[head, tail]), 1), first);
+    assert_eq!(frame(&run_lengths(b"1", &[], &[&one, &other]), 1), first);
+    assert_eq!(frame(&run_lengths(b"2", &[], &[&one]), 1), first);
+    // Which of three frames is lost nobody can say.
+    let lost = run_lengths(b"3", &[], &[&one, &other]);
+    let refused = |frame| decode(Format::Dicom, &lost, &DecodeOptions { frame, ..DecodeOptions::default() });
+    assert!(refused(Some(1)).is_err() && refused(Some(2)).is_err());
+    let beyond = run_lengths(b"2", &[], &[&one]);
+    assert!(
+        decode(Format::Dicom, &beyond, &DecodeOptions { frame: Some(2), ..DecodeOptions::default() })
+            .is_err()
+    );
+}
+
 #[test]
 fn twelve_bits_side_by_side_are_read() {
     let bits = [0u64, 1000, 2000, 4000].iter().rev().fold(0, |bits, sample| bits << 12 | sample);

@@ -335,6 +335,25 @@ fn half_a_scan_before_an_end_marker_is_refused() {
     }
 }
 
+/// Guards against half a picture: a download in parts leaves zeros where the rest was to come, and a zero is an empty
+/// packet of JPEG 2000.
+#[test]
+fn a_code_stream_that_ends_in_zeros_is_refused() {
+    for name in ["jpeg2000-12.dcm", "jpeg2000-colour.dcm", "htj2k-16.dcm", "htj2k-colour.dcm"] {
+        let (bytes, start) = frame_of(name, &[0xff, 0x4f, 0xff, 0x51]);
+        let end = bytes.windows(2).rposition(|pair| pair == [0xff, 0xd9]).expect("an end of the stream");
+        assert!(decode(Format::Dicom, &bytes, &small()).is_ok(), "{name}");
+        for share in [2, 3] {
+            let mut broken = bytes.clone();
+            broken[end - (end - start) / share..end].fill(0);
+            let result = decode(Format::Dicom, &broken, &small());
+            assert!(matches!(result, Err(DecodeError::Malformed { .. })), "{name}, 1 / {share}: {result:?}");
+            broken[end..].fill(0);
+            assert!(decode(Format::Dicom, &broken, &small()).is_err(), "{name}, without an end");
+        }
+    }
+}
+
 /// Guards against pixels that are counted by requests and not by bytes.
 #[test]
 fn the_memory_of_a_file_is_known_before_it_is_decoded() {

@@ -59,7 +59,7 @@ pub(super) fn decode_frame(
         return native(encoding, pixels, layout, frame);
     }
     let encoding = Encoding::EXPLICIT_LITTLE;
-    let bytes = frame_fragments(&fragments(pixels)?, pixels.ended, offsets, layout.frames, frame)?;
+    let bytes = frame_fragments(&fragments(pixels)?, pixels.ended, offsets, codec, layout.frames, frame)?;
     let stored = match shown_codec(&bytes).unwrap_or(codec) {
         Codec::Native | Codec::Encapsulated => return whole_frame(encoding, &bytes, layout, frame),
         Codec::Deflated => {
@@ -124,11 +124,13 @@ fn starts_jpeg2000(bytes: &[u8]) -> bool {
 }
 
 /// The bytes of one frame (PS3.5 section A.4). Each frame has a fragment of its own, or an offset
-/// table says where each begins, or else the first bytes of each code stream do.
+/// table says where each begins, or else, or where the table does not fit, the first bytes of each coded frame do. Frames
+/// beyond those that the attributes count are passed over, as other readers do.
 fn frame_fragments<'a>(
     fragments: &[&'a [u8]],
     ended: bool,
     extended: Option<Value<'_>>,
+    codec: Codec,
     frames: u32,
     frame: u32,
 ) -> Result<Cow<'a, [u8]>, DecodeError> {
@@ -137,20 +139,28 @@ fn frame_fragments<'a>(
     };
     let index = (frame - 1) as usize;
     let frames = frames as usize;
-    if fragments.len() < frames {
-        return Err(malformed(format!(
-            "the pixel data (7FE0,0010) are truncated: {} fragments for {frames} frames",
-            fragments.len()
-        )));
-    }
     if fragments.len() == frames {
         return Ok(Cow::Borrowed(fragments[index]));
     }
-    if frames == 1 {
+    if frames == 1 && !fragments.is_empty() {
         return Ok(Cow::Owned(fragments.concat()));
     }
     if !ended {
         return Err(malformed("the pixel data (7FE0,0010) are truncated: their delimiter is missing"));
+    }
+    let begins = |bytes: &[u8]| match codec {
+        Codec::Rle => rle::begins(bytes),
+        _ => shown_codec(bytes).is_some(),
+    };
+    if fragments.len() < frames {
+        // Of one frame it is plain which it is; of several a lost one would be answered with another.
+        return match fragments {
+            [only] if frame == 1 && begins(only) => Ok(Cow::Borrowed(*only)),
+            _ => Err(malformed(format!(
+                "the pixel data (7FE0,0010) are truncated: {} fragments for {frames} frames",
+                fragments.len()
+            ))),
+        };
     }
     let mut offsets: Vec<u64> =
         table.as_chunks::<4>().0.iter().map(|&four| u64::from(u32::from_le_bytes(four))).collect();
@@ -166,19 +176,23 @@ fn frame_fragments<'a>(
             Some(start)
         })
         .collect();
-    if offsets.is_empty() {
-        let begins = |bytes: &[u8]| bytes.starts_with(&[0xff, 0xd8, 0xff]) || starts_jpeg2000(bytes);
+    let fits = offsets.len() >= frames
+        && offsets.is_sorted_by(|a, b| a < b)
+        && offsets.iter().all(|offset| starts.binary_search(offset).is_ok());
+    if !fits {
         let firsts = fragments.iter().zip(&starts).filter(|(fragment, _)| begins(fragment));
         offsets = firsts.map(|(_, &start)| start).collect();
     }
-    if offsets.len() != frames {
+    if offsets.len() < frames {
+        // Some writers leave empty fragments between or behind those of the frames.
+        let filled: Vec<&[u8]> = fragments.iter().copied().filter(|fragment| !fragment.is_empty()).collect();
+        if filled.len() == frames {
+            return Ok(Cow::Borrowed(filled[index]));
+        }
         return Err(malformed(format!(
             "{} fragments for {frames} frames, and no offset table that says which are whose",
             fragments.len()
         )));
-    }
-    if let Some(lost) = offsets.iter().position(|offset| starts.binary_search(offset).is_err()) {
-        return Err(malformed(format!("the offset table shows no fragment of frame {}", lost + 1)));
     }
     let end = offsets.get(index + 1).copied().unwrap_or(u64::MAX);
     let own = fragments.iter().zip(&starts).filter(|(_, start)| (offsets[index]..end).contains(start));

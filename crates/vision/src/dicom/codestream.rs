@@ -3,8 +3,9 @@
 //! A decoder takes memory for every tile, precinct and code-block that a header declares, and a
 //! header of a hundred bytes can declare millions. So the markers are walked here, what they
 //! declare is counted, and a stream with more parts than such an image can need is refused. The
-//! walk also finds what is missing: a tile part longer than the file, a tile without data, or
-//! fewer bytes than there are packets.
+//! walk also finds what is missing: a tile part longer than the file, a tile without data,
+//! fewer bytes than there are packets, or more zeros in a row than there can be empty packets:
+//! programs that download in parts leave zeros where the rest was to come.
 
 use super::malformed;
 use crate::decode::DecodeError;
@@ -18,6 +19,10 @@ const FREE_PARTS: u64 = 1024;
 
 /// Most quality layers; real encoders write up to a few dozen.
 const MAX_LAYERS: u16 = 256;
+
+/// Zeros in a row that code-blocks may have, beside empty packets: an arithmetic coder writes next to none. What is coded
+/// as raw bits may have more, but neither coder ends with such bits.
+const ZEROS: u64 = 64;
 
 pub(super) fn broken(detail: impl std::fmt::Display) -> DecodeError {
     malformed(format!("its JPEG 2000 frame: {detail}"))
@@ -156,11 +161,37 @@ impl Size {
     }
 }
 
+impl Size {
+    /// The extent of a component in the tile of such a column and row, in its samples.
+    fn tile_extent(&self, tile: [u64; 2], step: [u64; 2]) -> ([u64; 2], [u64; 2]) {
+        let edge = |axis: usize, tile: u64| self.tile_offset[axis] + tile * self.tile[axis];
+        let from = [0, 1].map(|axis| edge(axis, tile[axis]).max(self.offset[axis]).div_ceil(step[axis]));
+        let to = [0, 1].map(|axis| edge(axis, tile[axis] + 1).min(self.extent[axis]).div_ceil(step[axis]));
+        (from, to)
+    }
+
+    /// Packets of a layer of a tile whose components are coded so, at most.
+    fn packets_a_layer(&self, coding: &Coding) -> u64 {
+        let last = [self.tiles(0) - 1, self.tiles(1) - 1];
+        let middle = last.map(|last| last / 2);
+        let of = |tile| {
+            let (from, to) = self.tile_extent(tile, [1, 1]);
+            coding.parts(from, to).0
+        };
+        let precincts = [[0, 0], middle, last].map(of).into_iter().max().unwrap_or(1);
+        // The place of a tile beside its precincts' edges may add one row and one column of these.
+        let spare = u64::from(coding.levels) + 1;
+        precincts.saturating_mul(2).saturating_add(spare).saturating_mul(self.components.into())
+    }
+}
+
 /// What a COD or COC segment says of the parts of a component (section A.6.1).
 #[derive(Clone)]
 struct Coding {
     layers: u16,
     levels: u8,
+    /// Some bits may be there as they are: bypass of the arithmetic coder, or the high-throughput coder.
+    raw: bool,
     /// Logarithms of a code-block's sides.
     block: [u32; 2],
     /// Logarithms of a precinct's sides, each resolution from the lowest.
@@ -170,7 +201,7 @@ struct Coding {
 impl Coding {
     /// `parameters` are those behind the style byte, the layers apart.
     fn read(precincts: bool, layers: u16, parameters: &[u8]) -> Result<Coding, DecodeError> {
-        let &[levels, width, height, _, _, ref sizes @ ..] = parameters else {
+        let &[levels, width, height, style, _, ref sizes @ ..] = parameters else {
             return Err(truncated());
         };
         let resolutions = usize::from(levels) + 1;
@@ -186,7 +217,8 @@ impl Coding {
         if layers == 0 || layers > MAX_LAYERS {
             return Err(broken(format!("it declares {layers} layers, at most {MAX_LAYERS} are read")));
         }
-        Ok(Coding { layers, levels, block: [u32::from(width) + 2, u32::from(height) + 2], precincts })
+        let raw = style & 0x41 != 0;
+        Ok(Coding { layers, levels, raw, block: [u32::from(width) + 2, u32::from(height) + 2], precincts })
     }
 
     /// Precincts and code-blocks of a tile-component whose samples lie from `from` to `to`.
@@ -225,6 +257,8 @@ pub(super) fn check_structure(stream: &[u8], size: &Size) -> Result<(), DecodeEr
     let mut data = vec![0u64; tiles as usize];
     let mut packed_headers = false;
     let mut counted = 0u64;
+    let (mut packets, mut most_layers, mut raw) = (0u64, 1u64, false);
+    let (mut last_zeros, mut most_zeros) = (0u64, 0u64);
     let mut at = 2;
     let mut tile_part: Option<(usize, usize)> = None;
     loop {
@@ -241,6 +275,9 @@ pub(super) fn check_structure(stream: &[u8], size: &Size) -> Result<(), DecodeEr
                 let mut read = |precincts: u8, layers, parameters, which: std::ops::Range<usize>| {
                     let coding = Coding::read(precincts & 1 != 0, layers, parameters)?;
                     count_parts(size, &coding, samples, which.len() as u64)?;
+                    packets = packets.max(size.packets_a_layer(&coding));
+                    most_layers = most_layers.max(layers.into());
+                    raw |= coding.raw;
                     codings.resize(components.max(codings.len()), coding.clone());
                     if tile_part.is_none() {
                         codings[which].fill(coding);
@@ -279,7 +316,14 @@ pub(super) fn check_structure(stream: &[u8], size: &Size) -> Result<(), DecodeEr
                 let Some((index, end)) = tile_part.take() else {
                     return Err(broken("data stand outside a tile part"));
                 };
-                data[index] += end.checked_sub(next).ok_or_else(truncated)? as u64;
+                let own = stream.get(next..end).ok_or_else(truncated)?;
+                data[index] += own.len() as u64;
+                let mut zeros = 0u64;
+                for byte in own {
+                    zeros = if *byte == 0 { zeros + 1 } else { 0 };
+                    most_zeros = most_zeros.max(zeros);
+                }
+                last_zeros = last_zeros.max(zeros);
                 at = end;
                 continue;
             }
@@ -295,6 +339,11 @@ pub(super) fn check_structure(stream: &[u8], size: &Size) -> Result<(), DecodeEr
     if data.iter().any(|&bytes| bytes < least) {
         return Err(truncated());
     }
+    // An empty packet is a zero, and nothing else has a reason for many.
+    let zeros = if raw { last_zeros } else { most_zeros };
+    if zeros > packets.saturating_mul(most_layers).saturating_add(ZEROS) {
+        return Err(broken(format!("{zeros} bytes in a row are zeros: its data are not all there")));
+    }
     Ok(())
 }
 
@@ -309,10 +358,7 @@ fn count_parts(size: &Size, coding: &Coding, samples: u64, components: u64) -> R
     let step = size.steps[0];
     for row in 0..size.tiles(1) {
         for column in 0..size.tiles(0) {
-            let at = [column, row];
-            let edge = |axis: usize, tile: u64| size.tile_offset[axis] + tile * size.tile[axis];
-            let from = [0, 1].map(|axis| edge(axis, at[axis]).max(size.offset[axis]).div_ceil(step[axis]));
-            let to = [0, 1].map(|axis| edge(axis, at[axis] + 1).min(size.extent[axis]).div_ceil(step[axis]));
+            let (from, to) = size.tile_extent([column, row], step);
             let (more_precincts, more_blocks) = coding.parts(from, to);
             precincts = precincts.saturating_add(more_precincts.saturating_mul(components));
             blocks = blocks.saturating_add(more_blocks.saturating_mul(components));

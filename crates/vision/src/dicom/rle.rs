@@ -36,6 +36,11 @@ pub(super) fn planes(
     })
 }
 
+/// Whether a frame begins so: a number of segments, of which the first follows the header.
+pub(super) fn begins(bytes: &[u8]) -> bool {
+    matches!(bytes.as_chunks::<4>().0, [[1..=15, 0, 0, 0], [64, 0, 0, 0], ..]) && bytes.len() > 64
+}
+
 /// Unpacks a header of 16 numbers and as many segments of `length` bytes as it must announce.
 fn segments(
     bytes: &[u8],
