@@ -127,6 +127,7 @@ async fn import(url: &str, what: Import) -> Result<Imported> {
         bar.set_message(format!("{} rows", progress.rows));
     };
     let store = store::connect(url, &StoreOptions::default()).await.context("opening the database")?;
+    super::audit::begin_for_command(store.as_ref()).await?;
     let now = clock::now();
     let result = match what {
         Import::Fhir { .. } => {
