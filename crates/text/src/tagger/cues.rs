@@ -526,8 +526,11 @@ const PAST_NEXT: &[&str] = &["s / p", "status post", "previous", "previously", "
 
 const PATIENT: &[&str] = &["patient", "pt", "patients"];
 
+/// The words of a phrase, and what it does.
+type Phrase = (Vec<&'static str>, Does);
+
 /// Every phrase with what it does, by its first word.
-static PHRASES: LazyLock<HashMap<&str, Vec<(Vec<&str>, Does)>>> = LazyLock::new(|| {
+static PHRASES: LazyLock<HashMap<&str, Vec<Phrase>>> = LazyLock::new(|| {
     let (denied, supposed, past) = (Says::DENIED, Says::SUPPOSED, Says::PAST);
     let groups = [
         (NOTHING, Does::Nothing),
