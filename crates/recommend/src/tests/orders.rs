@@ -100,10 +100,10 @@ fn age_and_sex_are_told_where_a_rule_is_about_them() {
     };
     let older = ("condition: 65 years of age or older".to_owned(), Severity::Caution);
     let fertile = ("condition: may become pregnant (by sex and age)".to_owned(), Severity::Serious);
-    assert_eq!(of(1950, "female", None), [older.clone()]);
+    assert_eq!(of(1950, "female", None), std::slice::from_ref(&older));
     assert_eq!(of(1959, "male", None), [older], "65 this year");
     assert_eq!(of(1960, "male", None), []);
-    assert_eq!(of(1990, "female", None), [fertile.clone()]);
+    assert_eq!(of(1990, "female", None), std::slice::from_ref(&fertile));
     assert_eq!(of(1990, "female", Some(false)), [fertile]);
     assert_eq!(of(1990, "male", None), []);
     assert_eq!(of(2015, "female", None), []);
