@@ -382,7 +382,7 @@ mod tests {
         }
         let narrow = ask(json!({}), json!({"scope": "openid classify model=pneumonia"})).unwrap().models;
         assert!(narrow.include("pneumonia") && !narrow.include("triage"));
-        assert!(!ask(json!({}), json!({"scp": ["model="]})).unwrap().models.include("triage"));
+        assert!(!ask(json!({}), json!({"scope": "", "scp": ["model="]})).unwrap().models.include("triage"));
         assert!(ask(json!({"crit": ["b64"], "b64": false}), json!({})).is_none());
         assert!(ask(json!({}), json!({"exp": get_current_timestamp() + 4000})).is_none(), "too long a life");
     }
