@@ -21,8 +21,8 @@ import os
 import random
 import re
 import shutil
-import socket
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.error
@@ -30,17 +30,14 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(Path(__file__).parent / "peers"))
+
+from ours import ROOT, free_port
+
 KINDS = ["hospital", "doctor", "pharmacy", "drug", "advice"]
 SIMILARITIES = ["cosine", "pearson", "euclidean"]
 # What names an answer and not what it says.
 OWN = {"as_of", "request_id"}
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 class Node:
@@ -107,7 +104,7 @@ def cluster(folder):
 
 def steps(nodes):
     """The page's statements, in its order, with this cluster's addresses."""
-    page = (REPOSITORY / "docs/citus.md").read_text()
+    page = (ROOT / "docs/citus.md").read_text()
     blocks = re.findall(r"```sql\n(.*?)```", page, re.DOTALL)
     statements = "\n".join(blocks)
     for name, node in zip(["coordinator", "worker-1", "worker-2"], nodes):

@@ -22,7 +22,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import statistics
 import struct
 import subprocess
@@ -37,7 +36,7 @@ from safetensors.numpy import load_file
 
 import inference_image
 import trees
-from ours import ROOT
+from ours import ROOT, free_port
 
 sys.path.insert(0, str(ROOT / "benches"))
 from http_classify import CASES, SCRIPT, grey_png, note
@@ -192,12 +191,6 @@ def record(body):
 
 def labels(case):
     return json.loads((ROOT / "models" / case.split(":")[1] / "1/manifest.json").read_text())["labels"]
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 class Running:
