@@ -49,8 +49,13 @@ pub fn generate<E>(
 }
 
 /// Identifiers whose order is that of the numbers, as the peers have no identifiers.
+pub fn name(number: u32) -> String {
+    format!("{number:08}")
+}
+
+/// Takes an interaction in.
 pub fn push(loader: &mut Loader, user: u32, item: u32, weight: f32) {
-    loader.push(&format!("{user:08}"), &format!("{item:08}"), "rating", weight, 0);
+    loader.push(&name(user), &name(item), "rating", weight, 0);
 }
 
 /// Numbers with their similarities or scores, best first.
