@@ -5,8 +5,8 @@
 //! log-normal activity, seeded):
 //!
 //! - `cargo bench --bench recommend`: criterion, over three numbers of users
-//! - `... -- generate USERS ITEMS INTERACTIONS FILE`: writes the interactions, little-endian
-//!   (u32 user, u32 item, f32 weight), for others to read
+//! - `... -- generate USERS ITEMS INTERACTIONS FILE`: writes the interactions for others to read, little-endian
+//!   (u32 user, u32 item, f32 weight), or as CSV where the file is named so
 //! - `... -- answer FILE`: loads such a file, prints one JSON line about it, then answers every
 //!   user number on a line of standard input with a JSON line of the time and the result:
 //!   `benches/peers/recommend.py` asks other people's software the same in turn
@@ -18,9 +18,13 @@ use std::time::Instant;
 use criterion::{BenchmarkId, Criterion};
 use recommend::{Layers, Loader, Weighing};
 
+mod cosine;
 mod invented;
+mod memory;
 
-use invented::{Ranked, generate, push, request, resident_bytes};
+use cosine::{Ranked, push, request};
+use invented::generate;
+use memory::resident_bytes;
 
 type Error = Box<dyn std::error::Error>;
 
@@ -34,7 +38,14 @@ fn main() -> Result<(), Error> {
     match words.as_slice() {
         ["generate", users, items, interactions, file, ..] => {
             let mut out = BufWriter::new(std::fs::File::create(file)?);
+            let csv = file.ends_with(".csv");
+            if csv {
+                writeln!(out, "user,item,weight")?;
+            }
             generate(users.parse()?, items.parse()?, interactions.parse()?, |user, item, weight| {
+                if csv {
+                    return writeln!(out, "{user},{item},{weight}");
+                }
                 out.write_all(&user.to_le_bytes())?;
                 out.write_all(&item.to_le_bytes())?;
                 out.write_all(&weight.to_le_bytes())

@@ -10,9 +10,13 @@ use std::time::{Duration, Instant};
 
 use recommend::{Loader, Weighing};
 
+mod cosine;
 mod invented;
+mod memory;
 
-use invented::{generate, kibibytes, push, request, resident_bytes};
+use cosine::{push, request};
+use invented::generate;
+use memory::{kibibytes, resident_bytes};
 
 type Error = Box<dyn std::error::Error>;
 

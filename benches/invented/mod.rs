@@ -1,12 +1,9 @@
-//! Invented interactions, and what a request computes over them: shared by the benches of the recommender.
+//! Invented interactions: shared by the benches of the recommender.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use recommend::{Best, Layers, Loader, Rows, Search, Similarity, implicit, search};
 
 const SEED: u64 = 20_240_501;
-const NEIGHBORS: usize = 100;
-const ITEMS: usize = 10;
 
 /// Invents interactions: each user draws distinct items by popularity, as many as a log-normal
 /// law (sigma 1) says, scaled to the total asked for. Weights are 0.5 to 5 in steps of a half.
@@ -51,43 +48,4 @@ pub fn generate<E>(
 /// Identifiers whose order is that of the numbers, as the peers have no identifiers.
 pub fn name(number: u32) -> String {
     format!("{number:08}")
-}
-
-/// Takes an interaction in.
-pub fn push(loader: &mut Loader, user: u32, item: u32, weight: f32) {
-    loader.push(&name(user), &name(item), "rating", weight, 0);
-}
-
-/// Numbers with their similarities or scores, best first.
-pub type Ranked = Vec<(u32, f64)>;
-
-/// The neighbors and the items.
-pub fn request(layers: &Layers, user: u32) -> (Ranked, Ranked) {
-    let wanted = Search {
-        similarity: Similarity::Cosine,
-        rows: Rows::Raw,
-        count: NEIGHBORS,
-        item_total: layers.items.len(),
-    };
-    let own = layers.row(user);
-    let neighbors = search(layers, own, Some(user), &wanted);
-    let mut best = Best::new(ITEMS, |a, b| layers.items.compare(a, b));
-    for candidate in implicit(layers, &neighbors) {
-        if candidate.score >= best.worst() && own.items.binary_search(&candidate.item).is_err() {
-            best.offer(candidate.item, candidate.score);
-        }
-    }
-    (neighbors, best.into_sorted())
-}
-
-/// A line of what the system tells of this process' memory (Linux): `VmRSS:` now, `VmHWM:` the most so far.
-pub fn resident_bytes(line: &str) -> Option<u64> {
-    kibibytes("/proc/self/status", line)
-}
-
-/// A figure of a file of the system that counts in kibibytes.
-pub fn kibibytes(file: &str, line: &str) -> Option<u64> {
-    let text = std::fs::read_to_string(file).ok()?;
-    let line = text.lines().find_map(|one| one.strip_prefix(line))?;
-    line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)
 }

@@ -50,9 +50,14 @@ impl<'a> Selection<'a> {
         let limit = if together { usize::MAX } else { self.request.limit };
         let mut best = Best::new(limit, |a, b| names.compare(a, b));
         let mut excluded: Vec<(Candidate, Excluded)> = Vec::new();
+        let unruled = !self.patient.may_exclude_unruled() && !self.kind.catalogue.vocabulary().has_rules();
         for candidate in candidates {
             if !candidate.score.is_finite() {
                 return Err(RecommendError::NotANumber);
+            }
+            // Of most items that is all that is looked at, where no rule is to be reported.
+            if unruled && candidate.score < best.worst() {
+                continue;
             }
             let Some(entry) = self.kind.catalogue.judged(candidate.item) else { continue };
             // Too low a score ends the matter, unless a rule may have to be reported.
@@ -234,7 +239,7 @@ pub async fn answer<C: Candidates>(
             _ if of_history && selection.seen.len() < settings.min_history => continue,
             Strategy::Learned => {
                 let Some(learned) = &mut learned else { continue };
-                if learned.new_items(&kind.catalogue) > 0 {
+                if learned.new_items > 0 {
                     learned.add_new(names, &selection.seen, &source.by_neighbors().await?);
                 }
                 std::mem::take(&mut learned.candidates)
@@ -255,9 +260,8 @@ pub async fn answer<C: Candidates>(
         if !chosen.is_empty() {
             recommendation.strategy = strategy;
             let learned = learned.as_ref();
-            recommendation.model = learned
-                .filter(|_| strategy == Strategy::Learned)
-                .map(|learned| learned.scored_by(&kind.catalogue));
+            recommendation.model =
+                learned.filter(|_| strategy == Strategy::Learned).map(LearnedAnswer::scored_by);
             let explained =
                 |chosen| selection.explained(&mut source, strategy, learned, chosen, circumstances);
             recommendation.items = chosen.into_iter().map(explained).collect();

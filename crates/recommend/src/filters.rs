@@ -382,10 +382,14 @@ impl<'a> Patient<'a> {
 
     /// Whether any rule could speak against the item: a quick look before the thorough one.
     pub fn may_exclude(&self, entry: &Entry) -> bool {
+        self.may_exclude_unruled() || entry.restricted
+    }
+
+    /// The same of an item that has no rules.
+    pub fn may_exclude_unruled(&self) -> bool {
         self.strict
             || self.wary
             || self.abstains.is_some()
-            || entry.restricted
             || !self.allergies.is_empty()
             || !self.medications.is_empty()
     }

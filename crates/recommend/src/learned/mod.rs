@@ -16,7 +16,6 @@ mod context;
 mod weights;
 
 use std::cell::RefCell;
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
@@ -164,7 +163,10 @@ impl Learned {
             return None;
         }
         known.sort_unstable();
-        let mut answer = LearnedAnswer { learned: self, numbering, known, asking, candidates: Vec::new() };
+        let shown = |&&item: &&u32| asking.catalogue.get(item).is_some_and(|entry| !entry.item.hidden);
+        let new_items = numbering.new.iter().filter(shown).count();
+        let candidates = Vec::new();
+        let mut answer = LearnedAnswer { learned: self, numbering, known, asking, new_items, candidates };
         answer.candidates = match sums {
             Some(sums) => sums.iter().filter_map(|sum| answer.candidate(*sum)).collect(),
             None => answer.scored(),
@@ -180,6 +182,8 @@ pub struct LearnedAnswer<'a> {
     /// The own items that the package knows, by its numbers, ascending.
     known: Vec<u32>,
     asking: Asking<'a>,
+    /// How many items that may be shown came after the package.
+    pub new_items: usize,
     /// Every item that something speaks for, in no particular order.
     pub candidates: Vec<Candidate>,
 }
@@ -261,27 +265,18 @@ impl LearnedAnswer<'_> {
         self.numbering.inner.get(item as usize).is_some_and(|&number| number != GONE)
     }
 
-    /// How many items that may be shown came after the package.
-    pub fn new_items(&self, catalogue: &Catalogue) -> usize {
-        let shown = |&&item: &&u32| catalogue.get(item).is_some_and(|entry| !entry.item.hidden);
-        self.numbering.new.iter().filter(shown).count()
-    }
-
     /// Adds the new items among the neighbors' candidates, each with the score of the candidate
-    /// that stands where the neighbors put the new item. What the person has, `own`, takes no
-    /// place in either list.
+    /// that stands where the neighbors put the new item. What the person has, `own` (ascending), takes
+    /// no place in either list.
     pub fn add_new(&mut self, names: &Names, own: &[u32], by_neighbors: &[Candidate]) {
-        let own: HashSet<u32> = own.iter().copied().collect();
-        let sorted = |candidates: &[Candidate]| {
-            let mut best = Best::new(candidates.len(), |a, b| names.compare(a, b));
-            for candidate in candidates.iter().filter(|candidate| !own.contains(&candidate.item)) {
-                best.offer(candidate.item, candidate.score);
-            }
-            best.into_sorted()
-        };
-        let scores: Vec<f64> = sorted(&self.candidates).into_iter().map(|(_, score)| score).collect();
+        let others = |candidate: &&Candidate| own.binary_search(&candidate.item).is_err();
+        let mut scores: Vec<f64> = self.candidates.iter().filter(others).map(|one| one.score).collect();
+        scores.sort_unstable_by(|a, b| b.total_cmp(a));
         let Some(&least) = scores.last() else { return };
-        for (place, (item, _)) in sorted(by_neighbors).into_iter().enumerate() {
+        let mut by_neighbors: Vec<Candidate> = by_neighbors.iter().filter(others).copied().collect();
+        by_neighbors
+            .sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then_with(|| names.compare(a.item, b.item)));
+        for (place, Candidate { item, .. }) in by_neighbors.into_iter().enumerate() {
             if !self.knows(item) {
                 let score = scores.get(place).copied().unwrap_or(least);
                 self.candidates.push(Candidate { item, score });
@@ -311,8 +306,8 @@ impl LearnedAnswer<'_> {
     }
 
     /// The package, as an answer names it.
-    pub fn scored_by(&self, catalogue: &Catalogue) -> ScoredBy {
+    pub fn scored_by(&self) -> ScoredBy {
         let Learned { name, version, .. } = self.learned;
-        ScoredBy { name: name.clone(), version: version.clone(), new_items: self.new_items(catalogue) }
+        ScoredBy { name: name.clone(), version: version.clone(), new_items: self.new_items }
     }
 }

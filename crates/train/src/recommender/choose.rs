@@ -12,6 +12,7 @@
 //! them, if it does better.
 
 use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Result, bail};
 use rayon::prelude::*;
@@ -22,7 +23,7 @@ use recommend::{
 use serde::Serialize;
 
 use super::circumstances::Circumstances;
-use super::ease::{Ease, EaseSettings, Who};
+use super::ease::{Ease, EaseSettings, Gram, Who};
 use super::head::{Head, Lifts, Sample};
 
 /// Settings are chosen on the most frequent items only, so that choosing among many costs little
@@ -78,6 +79,8 @@ pub struct Choice<'a> {
     of_one_item: bool,
     /// How many times as many cases there are as of [`ITEMS`].
     times: f64,
+    /// That of the settings tried last: most differ from those before in their penalties alone.
+    gram: Mutex<Option<Gram>>,
 }
 
 /// Settings, how they do, and what of it is made as large as possible.
@@ -114,7 +117,8 @@ impl<'a> Choice<'a> {
         let of_one_item = split == Split::LeaveOneOut;
         let groups = circumstances.groups(partition.held_out.iter().map(|case| case.user_id.as_str()));
         let settings = settings.clone();
-        Ok(Choice { partition, k, seed, settings, circumstances, groups, of_one_item, times })
+        let gram = Mutex::default();
+        Ok(Choice { partition, k, seed, settings, circumstances, groups, of_one_item, times, gram })
     }
 
     /// What is made as large as possible: the gain; where one item is left out, half of it is the
@@ -197,11 +201,19 @@ impl<'a> Choice<'a> {
     /// # Errors
     /// As [`Ease::fit`].
     pub fn by_weights(&self, settings: EaseSettings) -> Result<Chosen<EaseSettings>> {
-        let known = &self.partition.known;
-        let ease = Ease::fit(known, settings, self.circumstances)?;
+        let ease = self.fitted(settings)?;
         let (report, goal) =
             self.measured(&self.partition.held_out, |case| candidates(self.history(&ease, case)));
         Ok((settings, report, goal))
+    }
+
+    fn fitted(&self, settings: EaseSettings) -> Result<Ease> {
+        let mut last = self.gram.lock().unwrap_or_else(PoisonError::into_inner);
+        let gram = match last.take() {
+            Some(gram) if gram.is_of(&settings) => gram,
+            _ => Gram::new(&self.partition.known, settings, self.circumstances),
+        };
+        Ease::of(last.insert(gram).clone(), settings)
     }
 
     /// The scores of a case by weights that do not know what is held out from it.
@@ -249,7 +261,7 @@ impl<'a> Choice<'a> {
     pub fn head(&self, settings: EaseSettings) -> Result<Option<(Head, Report, f64)>> {
         let Partition { known, leave_one_out, held_out } = &self.partition;
         let cases = spread(held_out, (CASES_OF_HEAD as f64 * self.times) as usize);
-        let ease = Ease::fit(known, settings, self.circumstances)?;
+        let ease = self.fitted(settings)?;
         let lifts = Lifts::new(known, self.circumstances);
         if lifts.names().len() < 2 {
             return Ok(None);

@@ -20,9 +20,13 @@
 //! give follow from P by the Woodbury identity, exactly, and nothing is fitted anew.
 
 use anyhow::Result;
+use rayon::prelude::*;
 use recommend::{HeldOut, ItemWeights, Layers};
 
 use super::inverse::inverse;
+
+/// Rows of X'WX that one thread adds up at a time.
+const ROWS_TOGETHER: usize = 64;
 
 /// What is to be chosen before the weights can be computed.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
@@ -77,6 +81,73 @@ impl Who for Nobody {
     }
 }
 
+/// Where in X the items, the base and the circumstances stand.
+#[derive(Debug, Clone, Copy)]
+struct Columns {
+    settings: EaseSettings,
+    items: usize,
+    size: usize,
+}
+
+impl Columns {
+    /// The columns of somebody who has the items `own` and is in the circumstances `who`, ascending.
+    fn places(&self, own: &[u32], who: &[u32]) -> Vec<usize> {
+        let base = self.settings.base.then_some(self.items);
+        let who = who.iter().filter(|_| self.settings.who).map(|&column| self.column(column));
+        own.iter().map(|&item| item as usize).chain(base).chain(who).collect()
+    }
+
+    /// The place of a circumstance's column.
+    fn column(&self, column: u32) -> usize {
+        self.items + usize::from(self.settings.base) + column as usize
+    }
+}
+
+/// X'WX, its lower half: what does not depend on the penalties.
+#[derive(Clone)]
+pub struct Gram {
+    columns: Columns,
+    values: Vec<f64>,
+}
+
+impl Gram {
+    /// That of a matrix, on all cores.
+    pub fn new(layers: &Layers, settings: EaseSettings, who: &dyn Who) -> Self {
+        let items = layers.items.len();
+        let of_who = if settings.who { who.count() } else { 0 };
+        let size = items + usize::from(settings.base) + of_who;
+        let columns = Columns { settings, items, size };
+        let of_user = |user: u32| {
+            let row = layers.row(user).items;
+            let places = columns.places(row, who.of(layers.users.name(user)));
+            (places, settings.row_weight(row.len()))
+        };
+        let users = (0..layers.users.len() as u32).filter(|&user| !layers.row(user).items.is_empty());
+        let rows: Vec<(Vec<usize>, f64)> = users.map(of_user).collect();
+        let mut values = vec![0.0; size * size];
+        // Each thread has rows of its own, so that what comes out does not depend on how many there are.
+        values.par_chunks_mut(size.max(1) * ROWS_TOGETHER).enumerate().for_each(|(band, lines)| {
+            let first = band * ROWS_TOGETHER;
+            let end = first + lines.len() / size;
+            for (places, weight) in &rows {
+                let begin = places.partition_point(|&place| place < first);
+                let within = places[begin..].iter().take_while(|&&place| place < end);
+                for (nth, &place) in within.enumerate() {
+                    let line = &mut lines[(place - first) * size..][..size];
+                    places[..=begin + nth].iter().for_each(|&other| line[other] += weight);
+                }
+            }
+        });
+        Self { columns, values }
+    }
+
+    /// Whether these settings have the same X'WX, over the same matrix.
+    pub fn is_of(&self, settings: &EaseSettings) -> bool {
+        let of = |settings: &EaseSettings| (settings.base, settings.damping, settings.who);
+        of(&self.columns.settings) == of(settings)
+    }
+}
+
 /// The fitted model: P, from which every weight and score follows.
 pub struct Ease {
     settings: EaseSettings,
@@ -92,43 +163,29 @@ impl Ease {
     /// # Errors
     /// A lambda so small that the matrix cannot be inverted.
     pub fn fit(layers: &Layers, settings: EaseSettings, who: &dyn Who) -> Result<Ease> {
-        let items = layers.items.len();
-        let columns = if settings.who { who.count() } else { 0 };
-        let size = items + usize::from(settings.base) + columns;
-        let mut ease = Ease { settings, items, size, inverse: Vec::new() };
-        let mut gram = vec![0.0; size * size];
-        for user in 0..layers.users.len() as u32 {
-            let row = layers.row(user).items;
-            if row.is_empty() {
-                continue;
-            }
-            let weight = settings.row_weight(row.len());
-            let places = ease.places(row, who.of(layers.users.name(user)));
-            for &i in &places {
-                let line = &mut gram[i * size..][..size];
-                for &j in &places {
-                    line[j] += weight;
-                }
-            }
-        }
+        Self::of(Gram::new(layers, settings, who), settings)
+    }
+
+    /// The same of an X'WX that is at hand, of settings that [`Gram::is_of`] it.
+    ///
+    /// # Errors
+    /// As [`Ease::fit`].
+    pub fn of(gram: Gram, settings: EaseSettings) -> Result<Ease> {
+        let Gram { columns: Columns { items, size, .. }, mut values } = gram;
         for place in 0..size {
-            let value = &mut gram[place * size + place];
+            let value = &mut values[place * size + place];
             *value += settings.lambda + settings.shrink() * *value;
         }
-        ease.inverse = inverse(gram, size)?;
-        Ok(ease)
+        Ok(Ease { settings, items, size, inverse: inverse(values, size)? })
     }
 
-    /// The columns of somebody who has the items `own` and is in the circumstances `who`.
+    fn columns(&self) -> Columns {
+        Columns { settings: self.settings, items: self.items, size: self.size }
+    }
+
+    /// The columns of somebody who has the items `own` and is in the circumstances `who`, ascending.
     fn places(&self, own: &[u32], who: &[u32]) -> Vec<usize> {
-        let base = self.settings.base.then_some(self.items);
-        let who = who.iter().filter(|_| self.settings.who).map(|&column| self.column(column));
-        own.iter().map(|&item| item as usize).chain(base).chain(who).collect()
-    }
-
-    /// The place of a circumstance's column.
-    fn column(&self, column: u32) -> usize {
-        self.items + usize::from(self.settings.base) + column as usize
+        self.columns().places(own, who)
     }
 
     fn row(&self, place: usize) -> &[f64] {
@@ -238,7 +295,7 @@ impl Ease {
     pub fn of_who(&self) -> Vec<Vec<(u32, f32)>> {
         let columns = self.size - self.items - usize::from(self.settings.base);
         let weights = |column: usize| {
-            let place = self.column(column as u32);
+            let place = self.columns().column(column as u32);
             let weight = |item: usize| (item as u32, self.weight(place, item) as f32);
             (0..self.items).map(weight).filter(|&(_, weight)| weight != 0.0).collect()
         };
