@@ -1,5 +1,5 @@
 //! How long a learned answer takes, whole: the sums over somebody's history, the ten best of what may be shown, their
-//! reasons. Beside it what neighbors take for the same people, in turn.
+//! reasons. Beside it what neighbors take for the same people.
 //!
 //! `cargo bench --bench learned` invents interactions as the other benches do (seeded), of the size of MovieLens-1M and
 //! of MovieLens-25M, and weights: how long adding them up takes does not depend on their values. A package knows all
@@ -29,7 +29,7 @@ type Error = Box<dyn std::error::Error>;
 const WEIGHTS_AN_ITEM: usize = 1000;
 /// People who are asked about.
 const ASKED: u32 = 300;
-/// Each request is made so often in turn and the fastest counts: what else the machine does is not measured.
+/// Each request is made so often in a row and the fastest counts: what else the machine does is not measured.
 const REPEATS: usize = 7;
 
 fn main() -> Result<(), Error> {
@@ -59,13 +59,10 @@ fn measure(size: Invented, packages: &[u32]) -> Result<(), Error> {
         let (mut learned, mut neighbors) = (Vec::new(), Vec::new());
         for number in 0..ASKED {
             let user = (u64::from(number) * u64::from(size.users) / u64::from(ASKED)) as u32;
-            let (mut by_package, mut by_neighbors) = (f64::INFINITY, f64::INFINITY);
-            for _ in 0..REPEATS {
-                by_package = by_package.min(ask(user, Some(&package))?);
-                by_neighbors = by_neighbors.min(ask(user, None)?);
+            for (times, package) in [(&mut learned, Some(&package)), (&mut neighbors, None)] {
+                let asked: Result<Vec<f64>, Error> = (0..REPEATS).map(|_| ask(user, package)).collect();
+                times.push(asked?.into_iter().fold(f64::INFINITY, f64::min));
             }
-            learned.push(by_package);
-            neighbors.push(by_neighbors);
         }
         println!(
             "{}",
