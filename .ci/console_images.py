@@ -27,15 +27,15 @@ STUB = """
 window.late = {}; window.invented = arguments[0]; window.asked = []; window.under = window.peak = window.explained = 0;
 window.real ??= window.fetch;
 window.fetch = async (address, options = {}) => {
-  const what = String(address) + (typeof options.body === 'string' ? options.body : ''), image = what.match(/images\\/(classify|segment)/)?.[1];
+  const what = String(address) + (typeof options.body === 'string' ? options.body : ''), explains = what.includes('explain=true'), image = explains ? null : what.match(/images\\/(classify|segment)/)?.[1];
   if (image) { asked.push(what); under += 1; peak = Math.max(peak, under); }
   const given = new URL(address, location.href).searchParams, label = `${given.get('model')} ${given.get('frame') ?? 1}`;
   const result = image === 'segment' ? {abstained: true, reason: 'unlike_training', regions: [], height: 16, width: 16}
     : {label, abstained: false, predictions: [{label: 'least', probability: 0.9}, {label, probability: 0.1}]};
   const wait = Object.entries(late).find(([part]) => what.includes(part))?.[1] ?? 0;
-  if (what.includes('images/explain')) explained += 1;
-  const drawn = () => new Promise((done) => document.createElement('canvas').toBlob((blob) => done(new Response(blob))));
-  const response = invented && what.includes('images/explain') ? await drawn() : image && invented ? new Response(JSON.stringify({model: given.get('model'), version: '7', results: [result]})) : await real(address, wait ? {...options, signal: undefined} : options);
+  if (explains) explained += 1;
+  const evidence = {label, height: 1, width: 2, values: [1, -1], area: {left: 0, top: 0, width: 16, height: 16}};
+  const response = invented && explains ? new Response(JSON.stringify({results: [{evidence}]})) : image && invented ? new Response(JSON.stringify({model: given.get('model'), version: '7', results: [result]})) : await real(address, wait ? {...options, signal: undefined} : options);
   await new Promise((done) => setTimeout(done, wait));
   if (image) under -= 1;
   return response;

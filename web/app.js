@@ -26,6 +26,7 @@ let drawn = "";
 /** What a page that is drawn anew was left with: `{page, left}`. */
 let kept = null;
 let banner = null;
+let passing = null;
 
 /** What the address says: page, what follows it, decoded. */
 function address() {
@@ -90,6 +91,7 @@ function askKey() {
 }
 
 function say(text, action = null) {
+  clearTimeout(passing);
   banner?.remove();
   banner = text ? h("div.banner", { role: "alert" }, icon("warning"), h("span", text), action) : null;
   if (banner) main.prepend(banner);
@@ -130,7 +132,7 @@ listen((event) => {
     say(t("server.lost"));
   } else if (event === "found") {
     say(t("server.found"));
-    setTimeout(() => say(""), 4000);
+    passing = setTimeout(() => say(""), 4000);
     discover().then(frame, () => {});
   }
 });

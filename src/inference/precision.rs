@@ -16,7 +16,7 @@ pub fn choose(manifest: &Manifest, asked: ServingPrecision) -> Precision {
         ServingPrecision::Int8 if int8 => Precision::Int8,
         ServingPrecision::Bf16 if bf16 => Precision::Bf16,
         ServingPrecision::Auto if int8 && nn::has_byte_instructions() => Precision::Int8,
-        ServingPrecision::Auto if bf16 && nn::has_half_instructions() => Precision::Bf16,
+        ServingPrecision::Auto if bf16 && nn::has_fast_halves() => Precision::Bf16,
         _ => Precision::F32,
     }
 }

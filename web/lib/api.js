@@ -136,6 +136,16 @@ function lost() {
   setTimeout(again, 1500);
 }
 
+/** Done once the server answers again, or once `signal` is aborted. */
+export function reached(signal) {
+  return new Promise((done) => {
+    if (reachable || signal?.aborted) { done(); return; }
+    const end = () => { stop(); signal?.removeEventListener("abort", end); done(); };
+    const stop = listen((event) => { if (event === "found") end(); });
+    signal?.addEventListener("abort", end);
+  });
+}
+
 /** The JSON at a path. */
 export async function get(path, options) {
   return (await send("GET", path, options)).json();

@@ -1,10 +1,10 @@
 // Many notes from a CSV file: its columns are the note and the model's fields. Records that do not fit are named with
 // what is wrong; the others are answered.
 
-import { limits, send } from "./api.js";
+import { limits, reached, send } from "./api.js";
 import { announce, h, icon, isolated, put } from "./dom.js";
 import { BrokenQuote, parse, save, write } from "./csv.js";
-import { problem, table } from "./parts.js";
+import { problem, raisedByRule, table } from "./parts.js";
 import { each } from "./queue.js";
 import { BATCH } from "./samples.js";
 import { bytes, number, percent, t } from "./words.js";
@@ -58,7 +58,7 @@ export function batch(model, left = null) {
     const known = names.filter((name) => fields.some((one) => one.name === name));
     const unknown = names.filter((name) => name !== "note" && !known.includes(name));
     if (noteAt < 0 || !rows.length) {
-      refuse(t(noteAt < 0 ? "batch.no-note" : "batch.no-rows"));
+      refuse(noteAt < 0 ? t("batch.no-note", { found: names.filter(Boolean).slice(0, 12).join(", ") || "–" }) : t("batch.no-rows"));
       return;
     }
     // Which of the two is meant nobody can tell.
@@ -96,11 +96,19 @@ export function batch(model, left = null) {
     const size = Math.min(32, limits().max_records), parts = [];
     for (let at = 0; at < fitting.length; at += size) parts.push(fitting.slice(at, at + size));
     await each(parts, AT_ONCE, async (part) => {
-      try {
-        await answer(part);
-      } catch (error) {
-        stopped = true;
-        put(told, problem(error));
+      for (let asking = true; asking && !stopped;) {
+        try {
+          await answer(part);
+          asking = false;
+        } catch (error) {
+          // A server that starts anew has not refused anything.
+          asking = error.status === 0;
+          if (asking) await reached();
+          else {
+            stopped = true;
+            put(told, problem(error));
+          }
+        }
       }
       done = results.filter(Boolean).length;
       moved();
@@ -131,7 +139,8 @@ export function batch(model, left = null) {
     moved();
     stop.remove();
     announce(t("progress.of", { done: number(done), all: number(records.length) }));
-    const probability = (one) => one?.predictions?.find((p) => p.label === (one.label ?? one.predictions[0].label))?.probability;
+    // Of a label that a rule raised, the model's probability says nothing.
+    const probability = (one) => one?.predictions && raisedByRule(one) ? undefined : one?.predictions?.find((p) => p.label === (one.label ?? one.predictions[0].label))?.probability;
     const columns = ["label", "probability", "abstained", "reason", "red_flags", "missing_fields", "model", "version", "problem"];
     const file = () => write([[...names, ...columns], ...rows.map((row, index) => {
       const one = results[index] ?? {};

@@ -25,6 +25,9 @@ export function bars(predictions, { names = {}, threshold = null, limit = 6, fir
 /** Abstentions after which a probability would be believed that means nothing: it is shown to who asks for it. */
 export const MEANINGLESS = ["unlike_training", "blank", "wrong_modality"];
 
+/** Whether the answer is the least that a red flag asks for, and not what the model finds most probable. */
+export const raisedByRule = ({ label, predictions, red_flags: flags = [] }) => predictions?.[0]?.label !== label && flags.some((flag) => flag.at_least === label);
+
 /** An abstention in words; where `of` has words of its own for a reason, in those. */
 export function abstention(reason, of = "") {
   const special = `reason.${reason}.${of}`;
@@ -78,9 +81,12 @@ export async function attempt(place, work) {
   }
 }
 
+/** Marks that turn the direction of what follows them: a name with one would shuffle the line that it stands in. */
+const TURNING = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/;
+
 /** The same call for a terminal. The key is not in it: it would end in a history. */
 export function curl(method, path, { contentType, body, file } = {}) {
-  const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+  const quoted = (text) => (TURNING.test(text) ? `$'${text.replace(/[\\']/g, "\\$&").replace(new RegExp(TURNING, "g"), (one) => `\\u${one.codePointAt(0).toString(16).padStart(4, "0")}`)}'` : `'${text.replaceAll("'", "'\\''")}'`);
   const words = ["curl -s"];
   if (method !== "GET" && method !== "POST") words.push(`-X ${method}`);
   if (key()) words.push('-H "authorization: Bearer $MEDSERVE_KEY"');

@@ -1,16 +1,20 @@
 // A picture as the Images page shows it: pixels, for DICOM with frame and window, over it the evidence or the outlines. Nothing
-// lies over what is not shown, and no evidence of one frame or model over another.
+// lies over what is not shown, and no evidence of one frame or model over another. Evidence is drawn here from its numbers, so that
+// the pixels under it follow level and window.
 
-import { has, send } from "./api.js";
+import { parameters, post, send } from "./api.js";
 import * as dicom from "./dicom.js";
 import { load, paint, windowOf } from "./frame.js";
-import { h, put } from "./dom.js";
+import { h, isolated, put } from "./dom.js";
 import { outline } from "./rle.js";
 import { number, t } from "./words.js";
 
 const MOST_TO_SHOW = 48 << 20;
 /** Of a file too large to be shown, what its beginning says is read. */
 const BEGINNING = 4 << 20;
+/** What an answer's log odds lose where a part is covered that is drawn in full; a picture of weaker evidence is paler. */
+const STRONG = 1;
+const FOR = [226, 52, 42], AGAINST = [48, 96, 232];
 const COLOURS = [[111, 199, 194], [240, 192, 112], [201, 160, 240], [246, 160, 154], [150, 200, 110]];
 
 /** The picture of a shot. `moved(frame)` is called as soon as another frame is chosen, counted from 1, and `settled` when the choice
@@ -100,29 +104,45 @@ export function picture(shot, { moved, settled }) {
       const canvas = h("canvas.over", { width, height, "aria-hidden": "true" }), context = canvas.getContext("2d", { willReadFrequently: true });
       answer.regions.forEach((region, index) => region.rle && outline(context, region.rle, COLOURS[index % COLOURS.length]));
       over(canvas, t("outlines"), 1);
-    } else if (has("POST /v1/images/explain") && answer.label !== null) {
-      const query = new URLSearchParams({ model: model.name });
+    } else if (parameters("POST /v1/images/classify").includes("explain") && answer.label !== null) {
+      const query = new URLSearchParams({ model: model.name, explain: "true" });
       if (shot.frame > 1) query.set("frame", shot.frame);
-      const path = `/v1/images/explain?${query}`;
+      const path = `/v1/images/classify?${query}`;
       if (!explained.has(path)) {
-        explained.set(path, send("POST", path, { body: shot.file, headers: { "content-type": shot.type }, accept: "image/png", signal: closed.signal })
-          .then((response) => response.blob()).then(address));
+        explained.set(path, post(path, shot.file, { headers: { "content-type": shot.type }, signal: closed.signal }).then(({ results }) => results[0].evidence));
       }
-      const source = await explained.get(path).catch(() => explained.delete(path) && null);
-      if (source && mine === turn && shown) over(h("img.over", { src: source, alt: t("evidence") }), t("evidence"), 0.6);
+      const evidence = await explained.get(path).catch(() => explained.delete(path) && null);
+      if (!evidence || mine !== turn || !shown) return;
+      const under = view.querySelector("img, canvas");
+      const heat = heated(evidence, under.naturalWidth || under.width, under.naturalHeight || under.height);
+      over(heat, t("evidence"), 0.6, h("p.small.soft", { id: "legend" }, h("b.for", t("evidence.red")), " ", t("evidence.for"), " ", h("strong", isolated(evidence.label)), ", ",
+        h("b.against", t("evidence.blue")), " ", t("evidence.against")));
     }
   };
 
-  function over(element, words, usual) {
+  function over(element, words, usual, legend = null) {
     element.style.opacity = opacity ?? usual;
     view.append(element);
     put(strength, slide(words, "evidence", { min: 0, max: 100, step: 1, value: Math.round((opacity ?? usual) * 100) }, (value) => `${value} %`, (value) => {
       opacity = value / 100;
       element.style.opacity = opacity;
-    }));
+    }), legend);
   }
 
   return made;
+}
+
+/** Evidence as a canvas of the picture's size: what speaks for the label in red, what speaks against it in blue, nothing elsewhere. */
+function heated({ height, width, values, area }, pictureWidth, pictureHeight) {
+  const grid = h("canvas", { width, height }), pixels = grid.getContext("2d").createImageData(width, height);
+  const most = Math.max(STRONG, ...values.map(Math.abs));
+  values.forEach((value, at) => pixels.data.set([...(value > 0 ? FOR : AGAINST), Math.round(255 * Math.abs(value) / most)], at * 4));
+  grid.getContext("2d").putImageData(pixels, 0, 0);
+  // No larger than a screen: it has as many parts as the grid.
+  const scale = Math.min(1, 1024 / Math.max(pictureWidth, pictureHeight));
+  const canvas = h("canvas.over", { width: Math.max(1, Math.round(pictureWidth * scale)), height: Math.max(1, Math.round(pictureHeight * scale)), role: "img", "aria-label": t("evidence") });
+  canvas.getContext("2d").drawImage(grid, area.left * scale, area.top * scale, area.width * scale, area.height * scale);
+  return canvas;
 }
 
 /** Level and width of the window, with steps that fit its width. */
@@ -136,7 +156,8 @@ function sliders(state, draw) {
   };
   const [low, high] = step < 1 ? [center - span, center + span] : [Math.round(center - span), Math.round(center + span)];
   return [slide(t("dicom.center"), "center", { min: low, max: high, step, value: center }, words, choose("center")),
-    slide(t("dicom.width"), "width", { min: step, max: step < 1 ? span * 2 : Math.round(span * 2), step, value: width }, words, choose("width"))];
+    slide(t("dicom.width"), "width", { min: step, max: step < 1 ? span * 2 : Math.round(span * 2), step, value: width }, words, choose("width")),
+    h("p.small.soft", t("dicom.seen"))];
 }
 
 /** A slider with its words and its value in words. */

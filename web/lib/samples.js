@@ -132,8 +132,17 @@ export const PICTURES = {
   nuclei: { model: "nuclei", make: drawing(() => png(nuclei(), "drawing-nuclei.png")) },
 };
 
-/** Notes for a model, by its name or by what its labels are; the first that fits. */
+/** Visits as the models of emergency departments know them: coded complaints, one after another, and what was measured. */
+const VISITS = [
+  { note: "Ankle pain, swelling", fields: { age: 24, sex: "female", arrival: "other", pain: 5, temperature_c: 36.7, heart_rate: 78, respiratory_rate: 16, sbp: 122, dbp: 78, spo2: 99 } },
+  { note: "Chest pain; Shortness of breath", fields: { age: 76, sex: "male", arrival: "ambulance", pain: 6, temperature_c: 36.8, heart_rate: 112, respiratory_rate: 26, sbp: 98, dbp: 60, spo2: 88 } },
+];
+const EFFECT = { note: "A 54-year-old woman developed a severe rash two days after starting amoxicillin for bronchitis.", fields: {} };
+
+/** Notes for a model, by its name; for others those of "*". */
 export const NOTES = [
+  ...["ed-admission", "ed-critical", "triage-us"].flatMap((model) => VISITS.map((one) => ({ model, ...one }))),
+  ...["adverse-drug-events", "biomedical-entities"].map((model) => ({ model, ...EFFECT })),
   { model: "triage", note: "chest pain, sweating", fields: { age: 67, sex: "male", arrival: "public ambulance", mental: "alert", pain: "yes", nrs_pain: 8, sbp: 91, heart_rate: 118, spo2: 92 } },
   { model: "triage", note: "sore throat since yesterday, no fever", fields: { age: 24, sex: "female", arrival: "walking", injury: "no", mental: "alert", temperature_c: 36.9, heart_rate: 74, spo2: 99 } },
   { model: "triage", note: "fell from a ladder, left wrist pain and swelling", fields: { age: 51, sex: "male", arrival: "private vehicle", injury: "yes", mental: "alert", nrs_pain: 6, sbp: 138, heart_rate: 88 } },

@@ -89,7 +89,7 @@ export async function open(place, _, kept = {}) {
         h("td", row.status >= 400 ? h("span.tag.bad", String(row.status)) : row.answers.length ? row.answers.slice(0, 5).map((one, at) => [at ? ", " : "", one === null ? h("span.tag.warn", t("abstained")) : isolated(one)]) : row.abstained ? h("span.tag.warn", t("abstained")) : h("span.soft", String(row.status)), row.answers.length > 5 ? " …" : ""),
         h("td.number.nowrap", duration(row.latency_ms / 1000)),
         h("td", whole(row))))))),
-    list.length ? null : h("p.soft", t("audit.nothing")),
+    list.length ? null : h("p.soft", t(done ? "audit.nothing" : "audit.nothing-yet")),
     list.length > DRAWN ? h("p.soft.small", t("batch.more", { count: number(list.length - DRAWN) })) : null,
     done ? null : h("div.row.gap", h("button", { type: "button", on: { click: more } }, t("audit.more")))));
   }

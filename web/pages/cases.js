@@ -45,7 +45,7 @@ export async function open(place, _, kept = {}) {
 
   function draw() {
     const { results, texts, stages, took, body } = found;
-    put(out, h("div.sheet", results.length ? h("ol.hits", results.map((one, at) => hit(one, texts[at], narrow))) : h("p.soft", t("cases.none")),
+    put(out, h("div.sheet", results.length ? [h("p.soft.small.below", { id: "rank" }, t("cases.rank")), h("ol.hits", results.map((one, at) => hit(one, at, texts[at], narrow)))] : h("p.soft", t("cases.none")),
       h("div.gap", times(stages, took)), h("div.gap-s", curl("POST", "/v1/cases/search", { contentType: "application/json", body: JSON.stringify(body) }))));
   }
 
@@ -54,13 +54,12 @@ export async function open(place, _, kept = {}) {
   return () => ({ query: query.value, filter: [...filter], found });
 }
 
-function hit(found, text, narrow) {
+function hit(found, at, text, narrow) {
   const { words, similarity } = found.because, spans = text === null ? [] : places(text, words);
-  return h("li", h("div.row.apart", h("strong", isolated(found.case_id)), h("span.tag.accent", number(found.score, 3))),
+  return h("li", h("div.row.apart", h("strong", `${number(at + 1)}. `, isolated(found.case_id)), similarity === null ? null : h("span.tag.accent", t("cases.similarity", { value: number(similarity, 2) }))),
     text === null ? null : excerpt(text, spans),
     h("div.chips.gap-s", Object.entries(found.attributes).map(([name, value]) => known(name, value, narrow))),
-    words.length || similarity !== null ? h("p.small.soft.gap-s", words.length ? [t("cases.because"), " ", words.map((word, at) => [at ? ", " : "", isolated(word)])] : null,
-      words.length && similarity !== null ? " · " : null, similarity === null ? null : t("cases.similarity", { value: number(similarity, 2) })) : null);
+    h("p.small.soft.gap-s", words.length ? [t("cases.because"), " ", words.map((word, at) => [at ? ", " : "", isolated(word)])] : t("cases.no-words")));
 }
 
 /** A value as a button that looks for it alone; a list as text. */

@@ -1,6 +1,6 @@
 // What does this image show? Any number of pictures, a few at a time, each with its answer, its time and its evidence.
 
-import { get, has, limits, send, timings } from "../lib/api.js";
+import { get, has, limits, reached, send, timings } from "../lib/api.js";
 import { announce, h, icon, isolated, put } from "../lib/dom.js";
 import { generate } from "../lib/generate.js";
 import { isDicom } from "../lib/dicom.js";
@@ -283,6 +283,13 @@ async function classify({ file, model, frame }, signal) {
       const answer = await response.json();
       return { answer: answer.results[0], version: answer.version, type, path, stages: timings(response), whole: performance.now() - began };
     } catch (error) {
+      // A server that starts anew has not refused anything: what was on its way is asked again when it is there.
+      if (error.status === 0) {
+        await reached(signal);
+        signal.throwIfAborted();
+        tries -= 1;
+        continue;
+      }
       const busy = error.status === 429 || error.status === 503;
       if (!busy || tries === TRIES || signal.aborted) throw error;
       await new Promise((done) => {

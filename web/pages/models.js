@@ -40,7 +40,7 @@ function shown(model, addresses) {
   const splits = Object.entries(model.metrics ?? {}).filter(([, one]) => one && typeof one === "object");
   const flat = ([, one]) => ({ ...one, ...(one.ordinal ?? {}) });
   const names = MEASURES.filter((name) => splits.some((split) => typeof flat(split)[name] === "number"));
-  const matrices = splits.filter(([, one]) => Array.isArray(one.confusion));
+  const matrices = splits.filter(([, one]) => one.confusion?.length);
   const matrix = h("div");
   const draw = (name) => put(matrix, confusion(model.labels, model.metrics[name].confusion));
   const last = matrices.at(-1)?.[0];
@@ -49,7 +49,7 @@ function shown(model, addresses) {
     h("div.row.apart", h("h2", isolated(model.name)), h("span.tag.accent", t("version"), ` ${model.version}`)), h("p", isolated(model.description ?? "")),
     model.report ? report(model, addresses) : null,
     h("dl.facts.gap-s", fact("labels", h("span.chips", model.labels.map((label) => h("span.tag", isolated(label), model.label_descriptions?.[label] ? ` ${told(model.label_descriptions[label])}` : "")))),
-      typeof model.abstain_below === "number" ? fact("abstain", number(model.abstain_below, 3)) : null,
+      model.abstain_below > 0 ? fact("abstain", number(model.abstain_below, 3)) : null,
       model.data?.name ? fact("data", [isolated(model.data.name), model.data.licence ? ` (${model.data.licence})` : ""]) : null)),
   names.length ? h("div.sheet", h("h2", t("measures")), table([t("split"), ...names.map((name) => (known(`measure.${name}`) ? t(`measure.${name}`) : name))],
     splits.map((split) => [h("span.nowrap", told(split[0])), ...names.map((name) => (typeof flat(split)[name] === "number" ? fixed(flat(split)[name], name === "examples" ? 0 : 4) : "–"))]), { numbers: names.map((_, index) => index + 1), caption: t("measures") })) : null,

@@ -2,7 +2,7 @@
 
 import { get, has, parameters, send, timings } from "../lib/api.js";
 import { h, icon, isolated, put } from "../lib/dom.js";
-import { abstention, bars, curl, field, MEANINGLESS, problem, select, tabs, times, title } from "../lib/parts.js";
+import { abstention, bars, curl, field, MEANINGLESS, problem, raisedByRule, select, tabs, times, title } from "../lib/parts.js";
 import { marked } from "../lib/marked.js";
 import { NOTES } from "../lib/samples.js";
 import { number, percent, t, told } from "../lib/words.js";
@@ -69,10 +69,18 @@ function form(model, left = null) {
     field(t("notes.note"), note),
     fields.length ? h("fieldset", { style: { border: "0", padding: "0", margin: "16px 0 0" } }, h("legend.label", { style: { padding: "0" } }, t("notes.fields")), h("p.small.soft", t("notes.fields.lead")),
       h("div.note-fields", fields.map((one) => field(one.label ?? readable(one.name), withUnit(one, inputs.get(one.name)), hint(one))))) : null,
-    h("div.row.gap", h("button.main", { id: "ask" }, t("notes.ask")), h("button", { type: "button", on: { click: () => { halt(); go.reset(); last = null; put(answer, nothing); inputs.forEach(clear); } } }, t("clear"))),
+    h("div.row.gap", h("button.main", { id: "ask" }, t("notes.ask")), h("button", { type: "button", on: { click: () => { halt(); go.reset(); last = null; put(nothing, t("notes.empty")); put(answer, nothing); inputs.forEach(clear); } } }, t("clear"))),
     h("div.row.gap-s", h("span.small.soft", t("samples")), offered.map((one, index) => h("button.quiet", { type: "button", id: `sample-${index}`, on: { click: () => fill(one) } }, h("bdi", one.note.length > 28 ? `${one.note.slice(0, 27)}…` : one.note)))));
   const nothing = h("div.sheet.soft", t("notes.empty"));
   put(answer, nothing);
+  // An answer beside another note or other values than it was given would be taken for theirs.
+  go.addEventListener("input", () => {
+    if (answer.contains(nothing)) return;
+    halt();
+    last = null;
+    put(nothing, t("notes.changed"));
+    put(answer, nothing);
+  });
 
   async function ask() {
     const signal = halt();
@@ -104,9 +112,9 @@ function form(model, left = null) {
         path = "/v1/notes/classify";
         return send("POST", path, { body: request, signal });
       });
-      const { results: [result] } = await response.json();
+      const { results: [result], version } = await response.json();
       signal.throwIfAborted();
-      last = { record, result, stages: timings(response), took: performance.now() - began, path, request };
+      last = { record, result, version, stages: timings(response), took: performance.now() - began, path, request };
       answered();
     } catch (error) {
       if (signal.aborted) return;
@@ -118,7 +126,7 @@ function form(model, left = null) {
       put(answer, h("div.sheet", problem(error)));
     }
   }
-  const answered = () => put(answer, shown(model, last.record, last.result), h("div.sheet", times(last.stages, last.took), h("div.gap-s", curl("POST", last.path, { contentType: "application/json", body: JSON.stringify(last.request) }))));
+  const answered = () => put(answer, shown(model, last.record, last.result), h("div.sheet", h("p.soft.small.below", { id: "by" }, isolated(model.name), ` · ${t("version")} ${last.version}`), times(last.stages, last.took), h("div.gap-s", curl("POST", last.path, { contentType: "application/json", body: JSON.stringify(last.request) }))));
   if (left) {
     note.value = left.note;
     for (const [name, value] of left.values) inputs.get(name).value = value;
@@ -177,14 +185,16 @@ function shown(model, record, result) {
   // What is not known weighs by its absence, and is told from a value that was given.
   const weigh = (name) => (name in record.fields ? readable(name) : `${readable(name)} (${t("unknown")})`);
   const label = result.label;
+  const raised = raisedByRule(result);
   const reasons = [
-    h("div.gap", h("h3", t("probabilities")), bars(result.predictions, { names, threshold: model.abstain_below, first: label ?? "" }), h("p.soft.small.gap-s", t("bars.note", { value: percent(model.abstain_below) }))),
-    words.length ? h("div.gap", h("h3", t("evidence")), marked(record.note, words.map((one) => ({ ...one, strength: one.weight, against: one.weight < 0 })))) : null,
+    h("div.gap", h("h3", t("probabilities")), bars(result.predictions, { names, threshold: model.abstain_below, first: raised ? null : label ?? "" }), h("p.soft.small.gap-s", t("bars.note", { value: percent(model.abstain_below) }))),
+    words.length ? h("div.gap", h("h3", t("evidence")), marked(record.note, words.map((one) => ({ ...one, strength: one.weight, against: one.weight < 0, note: one.weight < 0 ? "−" : "+" })))) : null,
     weighed.length ? h("div.chips.gap-s", weighed.map((one) => h(one.weight < 0 ? "span.tag.accent" : "span.tag.warn", weigh(one.field), ` ${one.weight < 0 ? "−" : "+"}${number(Math.abs(one.weight), 2)}`))) : null,
     telling.length ? h("p.soft.small.gap-s", t("evidence.note")) : null,
   ];
   return h("div.sheet", { id: "answer" },
-    result.abstained ? abstention(result.reason) : h("div", h("div.soft.small", model.scale ? t("notes.scale", { scale: model.scale }) : t("answer")), h("div.verdict", isolated(label), names[label] ? ` · ${told(names[label])}` : "")),
+    result.abstained ? abstention(result.reason) : h("div", h("div.soft.small", model.scale ? t("notes.scale", { scale: model.scale }) : t("answer")), h("div.verdict", isolated(label), names[label] ? ` · ${told(names[label])}` : ""),
+      raised ? h("div.notice.warn.gap-s", { id: "raised", role: "note" }, icon("flag"), h("div", t("notes.raised", { label: result.predictions[0].label }))) : null),
     flags.length ? h("div.gap", h("h3", t("flags")), h("ul.flags", flags.map((flag) => h("li", icon("flag"), h("div",
       h("strong", isolated(told(readable(flag.sign)))), ": ", isolated(flag.value), " – ", isolated(flag.rule), flag.at_least ? h("div.small", t("flags.least", { label: flag.at_least })) : null))))) : null,
     MEANINGLESS.includes(result.reason) ? h("details.gap-s", h("summary", t("bars.anyway")), reasons) : reasons,
@@ -196,9 +206,9 @@ const ENTITY = ["id", "label", "start", "end", "text", "probability", "negated",
 
 function extraction(note, result) {
   const said = (one) => [one.speculated && "speculated", one.historical && "historical", one.subject !== "patient" && one.subject].filter(Boolean).map((name) => t(`said.${name}`));
-  const spans = result.entities.map((one) => ({ ...one, note: [told(one.label), ...said(one)].join(" · "), denied: one.negated }));
+  const spans = result.entities.map((one) => ({ ...one, note: [told(one.label), percent(one.probability), ...said(one)].join(" · "), denied: one.negated }));
   const text = new Map(result.entities.map((one) => [one.id, one.text]));
-  return h("div.sheet", { id: "answer" }, h("h3", t("entities")), marked(note, spans),
+  return h("div.sheet", { id: "answer" }, h("h3", t("entities")), marked(note, spans), spans.length ? null : h("p.soft.small.gap-s", t("entities.none")),
     result.relations?.length ? h("div.gap", h("h3", t("relations")), h("ul", result.relations.map((one) => h("li", isolated(text.get(one.from) ?? one.from), ` – ${told(one.label.replaceAll("_", " "))} – `, isolated(text.get(one.to) ?? one.to), " ", h("span.soft", percent(one.probability)), one.negated ? [" ", h("span.tag.warn", t("denied"))] : null)))) : null,
     h("div.row.gap", h("button", { type: "button", on: { click: () => save("entities.csv", write([ENTITY, ...result.entities.map((one) => ENTITY.map((name) => one[name]))])) } }, t("download.csv"))));
 }

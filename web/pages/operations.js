@@ -11,6 +11,7 @@ import { bytes, duration, has, number, t } from "../lib/words.js";
 
 const EVERY = 2000;
 const KEPT = 90;
+const REASONED = ["401", "403", "429"];
 
 export async function open(place) {
   const out = h("div"), failed = h("div");
@@ -56,6 +57,11 @@ function shown(ready, past) {
   const memory = sum(now.samples, "process_resident_memory_bytes");
   const waiting = of(now.samples, "medserve_queue_length");
   const refused = of(now.samples, "medserve_rejected_total").filter((one) => one.value > 0);
+  // Refusals of load and identity have reasons of their own; these are what was wrong with requests.
+  const wrong = new Map();
+  for (const { labels, value } of of(now.samples, "medserve_requests_total")) {
+    if (value > 0 && /^4/.test(labels.status) && !REASONED.includes(labels.status)) wrong.set(labels.status, (wrong.get(labels.status) ?? 0) + value);
+  }
   const errors = of(now.samples, "medserve_requests_total").filter((one) => one.labels.status.startsWith("5")).reduce((a, b) => a + b.value, 0);
   const figure = (words, value, more = null) => h("div.sheet", h("div.soft.small", words), h("div.figure", value), more);
   return h("div.stack",
@@ -70,7 +76,8 @@ function shown(ready, past) {
         return [spelled(route), number(sum(now.samples, "medserve_requests_total", { route })), duration(quantile(list, 0.5)), duration(quantile(list, 0.99))];
       }), { numbers: [1, 2, 3], caption: t("ops.latency") }) : h("p.soft", t("ops.nothing"))),
       h("div.stack", h("div.sheet", h("h2", t("ops.stages")), stages(now.samples)),
-        h("div.sheet", h("h2", t("ops.refused")), refused.length ? table([t("reason"), t("ops.requests")], refused.map((one) => [has(`rejected.${one.labels.reason}`) ? t(`rejected.${one.labels.reason}`) : one.labels.reason, number(one.value)]), { numbers: [1], caption: t("ops.refused") }) : h("p.soft", t("ops.none-refused"))))),
+        h("div.sheet", h("h2", t("ops.refused")), refused.length || wrong.size ? table([t("reason"), t("ops.requests")], [...refused.map((one) => [has(`rejected.${one.labels.reason}`) ? t(`rejected.${one.labels.reason}`) : one.labels.reason, number(one.value)]),
+          ...[...wrong].sort().map(([status, count]) => [t("ops.answered", { status }), number(count)])], { numbers: [1], caption: t("ops.refused") }) : h("p.soft", t("ops.none-refused"))))),
     h("p.soft.small", t("ops.window", { seconds: number(seconds(first, now)) })));
 }
 

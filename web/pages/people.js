@@ -3,7 +3,7 @@
 import { get, has, path, post } from "../lib/api.js";
 import { announce, h, icon, isolated, put } from "../lib/dom.js";
 import { map } from "../lib/map.js";
-import { attempt, curl, field, problem, select, table, tabs, title } from "../lib/parts.js";
+import { attempt, confirmed, curl, field, problem, select, table, tabs, title } from "../lib/parts.js";
 import { number, percent, t, told, when } from "../lib/words.js";
 import { limits } from "../lib/api.js";
 
@@ -60,7 +60,7 @@ async function person(body, id, first, chosen, measured) {
     put(answer, h("div.two",
       h("div.sheet", { id: "recommended" },
         h("div.row.apart.below", h("h2", t("people.recommended")), h("span.tag.accent", { title: t(`strategy.${given.strategy}.why`) }, t(`strategy.${given.strategy}`))),
-        before ? h("div.notice.below", { id: "recorded" }, icon("check"), h("div", t("people.recorded", { name: before.of.name }))) : null,
+        before ? h("div.notice.below", { id: "recorded" }, icon("check"), h("div", t("people.recorded", { name: before.of.name, event: told(before.event) }))) : null,
         given.abstained ? h("div.notice.warn", icon("warning"), h("div", isolated(given.abstained))) : null,
         (given.flags ?? []).map((flag) => h("div.notice.warn.below", icon("warning"), h("div", isolated(flag)))),
         given.items.length ? h("ol.recs", given.items.map((item, index) => recommended(item, index, names, before, () => record(kind, item)))) : given.abstained ? null : h("p.soft", t("people.nothing"))),
@@ -75,13 +75,17 @@ async function person(body, id, first, chosen, measured) {
     // Once for one press: each is an interaction of its own.
     if (recording) return;
     recording = true;
+    if (!await confirmed(t("people.record.sure", { event: told(EVENTS[kind]), name: item.name, person: id }), t("people.record"))) {
+      recording = false;
+      return;
+    }
     const mine = turn, shown = answer.querySelectorAll(".recs .title");
     const before = [...answer.querySelectorAll("#recommended .title")].map((one) => one.dataset.id);
     try {
       await post("/v1/interactions", [{ user_id: id, item_id: item.item_id, event: EVENTS[kind], time: new Date().toISOString() }]);
-      announce(t("people.recorded", { name: item.name }));
+      announce(t("people.recorded", { name: item.name, event: told(EVENTS[kind]) }));
       if (mine === turn) {
-        await ask({ order: before, of: item });
+        await ask({ order: before, of: item, event: EVENTS[kind] });
         // The pressed button is gone.
         const told = document.getElementById("recorded");
         told?.setAttribute("tabindex", "-1");

@@ -45,7 +45,7 @@ mod window;
 pub mod winograd;
 mod winograd_gradient;
 
-pub use bytes::{has_halves as has_half_instructions, is_native as has_byte_instructions};
+pub use bytes::{has_fast_halves, is_native as has_byte_instructions};
 pub use filter::Filter;
 pub use graph::{
     Activation, Conv, Graph, GraphBuilder, GraphError, Interpolation, Node, NodeId, Op, Parameter, Pooling,

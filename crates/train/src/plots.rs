@@ -72,10 +72,18 @@ fn draw(
         let mut chart = ChartBuilder::on(&area)
             .caption(title, ("sans-serif", 20))
             .margin(12)
-            .x_label_area_size(40)
-            .y_label_area_size(52)
+            .x_label_area_size(48)
+            .y_label_area_size(64)
             .build_cartesian_2d(0f64..top.0, 0f64..top.1)?;
-        chart.configure_mesh().x_desc(axes.0).y_desc(axes.1).light_line_style(WHITE).draw()?;
+        // Read at half their size beside another, or on a phone.
+        chart
+            .configure_mesh()
+            .x_desc(axes.0)
+            .y_desc(axes.1)
+            .label_style(("sans-serif", 16))
+            .axis_desc_style(("sans-serif", 18))
+            .light_line_style(WHITE)
+            .draw()?;
         if diagonal {
             chart.draw_series(LineSeries::new([(0.0, 0.0), (1.0, 1.0)], BLACK.mix(0.3)))?;
         }
@@ -91,6 +99,7 @@ fn draw(
         }
         chart
             .configure_series_labels()
+            .label_font(("sans-serif", 16))
             .position(SeriesLabelPosition::LowerRight)
             .background_style(WHITE.mix(0.8))
             .border_style(BLACK.mix(0.2))

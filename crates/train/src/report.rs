@@ -26,9 +26,9 @@ const MOST: usize = 48;
 const NOTE: usize = 400;
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#1a2530;\
-background:#fff}h1,h2{line-height:1.2}table{border-collapse:collapse;margin:1rem 0}th,td{padding:.25rem .6rem;text-align:\
+background:#fff}h1,h2{line-height:1.2}table{border-collapse:collapse;margin:1rem 0;display:block;overflow-x:auto}th,td{padding:.25rem .6rem;text-align:\
 right;border-bottom:1px solid #d5dde4}th:first-child,td:first-child{text-align:left}.plots,.wrong{display:grid;gap:1rem;\
-grid-template-columns:repeat(auto-fill,minmax(20rem,1fr))}.plots svg{width:100%;height:auto}.wrong{grid-template-columns:\
+grid-template-columns:repeat(auto-fill,minmax(min(100%,28rem),1fr))}.plots svg{width:100%;height:auto}.wrong{grid-template-columns:\
 repeat(auto-fill,minmax(11rem,1fr))}figure{margin:0;padding:.5rem;border:1px solid #d5dde4;border-radius:6px;\
 overflow-wrap:anywhere}figure img{width:100%;image-rendering:auto}figcaption{font-size:.85rem}.warn{padding:.6rem 1rem;\
 border-left:4px solid #b3541e;background:#fdf3ec}";
