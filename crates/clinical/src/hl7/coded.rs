@@ -119,7 +119,8 @@ fn qualified(coding: &Value) -> String {
 }
 
 /// The ids of what is known by the person and its code, or its code and words: the whole numbers of UIDs. The first is its
-/// own; the second, where there is one, is that of its code alone, under which it may have come before.
+/// own; the second, where there is one, is that of its code of ICD alone, which is a diagnosis in itself, and under which it
+/// may have been kept before.
 pub(super) fn known_by(what: &str, list: Field, patient: &str, concept: &Value) -> (String, Option<String>) {
     let id = |by: &str| format!("hl7-{}", derived(&[what, patient, by]).trim_start_matches("2.25."));
     let codings: Vec<&Value> = concept["coding"].as_array().into_iter().flatten().collect();
@@ -142,7 +143,8 @@ pub(super) fn known_by(what: &str, list: Field, patient: &str, concept: &Value) 
         alone => {
             let by = codes.into_iter().chain(worded.iter().map(|words| words.to_lowercase()));
             let own = id(&by.collect::<Vec<_>>().join("\n"));
-            let alone = alone.filter(|alone| *alone != own);
+            let icd = |coding: &&Value| qualified(coding).starts_with("http://hl7.org/fhir/sid/icd");
+            let alone = alone.filter(|alone| *alone != own && coded.first().is_some_and(icd));
             (own, alone)
         }
     }

@@ -100,7 +100,7 @@ impl Message {
                 () if !sound => "the name of a segment is three capital letters and digits",
                 () => continue,
             };
-            let detail = format!("{detail}; segment {} of the message is another", number + 1);
+            let detail = format!("{detail}; look at segment {} of the message", number + 1);
             return Err(Hl7Error::new("MSH", 100, detail));
         }
         Ok(())
