@@ -74,9 +74,25 @@ pub fn framed(message: &str) -> Vec<u8> {
     [&[START], message.as_bytes(), &END].concat()
 }
 
-/// The character sets that are read, by their names in table 0211 without marks: those of UTF-8, and those of Latin-1.
+/// The character sets that are read, by their names in table 0211 without marks: those of UTF-8, of Latin-1 and of Latin-9.
 const UTF_8: [&str; 4] = ["UNICODEUTF8", "UTF8", "ASCII", "UNICODE"];
-const LATIN_1: [&str; 4] = ["88591", "885915", "ISO88591", "ISO885915"];
+const LATIN_1: [&str; 2] = ["88591", "ISO88591"];
+const LATIN_9: [&str; 2] = ["885915", "ISO885915"];
+
+/// A byte of Latin-9, which has eight letters that Latin-1 has not.
+fn latin_9(byte: u8) -> char {
+    match byte {
+        0xa4 => '€',
+        0xa6 => 'Š',
+        0xa8 => 'š',
+        0xb4 => 'Ž',
+        0xb8 => 'ž',
+        0xbc => 'Œ',
+        0xbd => 'œ',
+        0xbe => 'Ÿ',
+        byte => char::from(byte),
+    }
+}
 
 /// A message as text. Where MSH-18 names a character set it is read as that; where it names none it is UTF-8, or else Latin-1,
 /// in which every byte is a letter.
@@ -92,13 +108,14 @@ pub fn text(bytes: &[u8]) -> Result<String, Hl7Error> {
         _ if bytes.is_ascii() => Ok(latin()),
         None => Ok(utf_8.map_or_else(|_| latin(), str::to_string)),
         Some(name) if LATIN_1.contains(&name) => Ok(latin()),
+        Some(name) if LATIN_9.contains(&name) => Ok(bytes.iter().map(|byte| latin_9(*byte)).collect()),
         Some(name) if UTF_8.contains(&name) => utf_8.map(str::to_string).map_err(|_| {
             Hl7Error::new("MSH-18", 102, "the message is not of the character set that it names")
         }),
         Some(_) => Err(Hl7Error::new(
             "MSH-18",
             102,
-            "of the character sets UNICODE UTF-8, ASCII and 8859/1 are read",
+            "of the character sets UNICODE UTF-8, ASCII, 8859/1 and 8859/15 are read",
         )),
     }
 }
@@ -161,6 +178,8 @@ mod tests {
             ("", &b"M\xfcller"[..], "Müller"),
             ("8859/1", b"M\xfcller", "Müller"),
             ("8859/1", "Mü".as_bytes(), "MÃ¼"),
+            ("8859/1", b"c\xbdur", "c½ur"),
+            ("8859/15", b"c\xbdur p\xe9nicilline", "cœur pénicilline"),
             ("UNICODE UTF-8", "青霉素".as_bytes(), "青霉素"),
             ("UNICODE UTF-8~GB 18030", "青霉素".as_bytes(), "青霉素"),
             ("GB18030", b"penicillin", "penicillin"),

@@ -14,7 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use clinical::fhir::Bundle;
-use clinical::hl7::{Accepted, Hl7Error, Message, acknowledgement, bundle};
+use clinical::hl7::{Accepted, Hl7Error, Identity, Message, acknowledgement, bundle};
+use futures::lock::Mutex;
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
@@ -23,9 +24,9 @@ use tokio::time::timeout;
 
 use crate::api::AppState;
 use crate::places::Places;
-use crate::store::AuditRow;
 use crate::store::audit::chain::request_digest;
 use crate::store::fhir::{BundleError, take_in};
+use crate::store::{AuditRow, Store, StoreError};
 use frames::Block;
 use recommend::clock;
 
@@ -35,6 +36,9 @@ pub use send::deliver;
 const CONNECTIONS: usize = 64;
 /// Most bytes of a message.
 const MOST: usize = 1 << 20;
+
+/// Who gave a number is looked up and remembered: of two messages at the same moment the second sees what the first was.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// Takes messages until `stopped` says so.
 pub async fn serve(state: AppState, listener: TcpListener, mut stopped: watch::Receiver<bool>) {
@@ -174,6 +178,16 @@ async fn taken_in(state: &AppState, message: &Message) -> (Taken, Vec<String>) {
     let Ok(read) = Bundle::read(&bundle) else {
         return (refused(Accepted::Error, "MSH", 207, "it could not be read"), Vec::new());
     };
+    let _turn = ONE_AT_A_TIME.lock().await;
+    match somebody_elses(people.store.as_ref(), message).await {
+        Ok(false) => {}
+        Ok(true) => {
+            let detail = "the number is known as another assigning authority's, and may be somebody else's: the number of \
+                 one person of two authorities comes once with both (PID-3, two repetitions)";
+            return (refused(Accepted::Error, "PID-3", 205, detail), Vec::new());
+        }
+        Err(_) => return (later(), Vec::new()),
+    }
     match take_in(people.store.as_ref(), &read, clock::now(), false).await {
         Ok(Some((settled, _))) => {
             let users: Vec<String> = settled.people.iter().map(|person| person.user_id.clone()).collect();
@@ -190,4 +204,17 @@ async fn taken_in(state: &AppState, message: &Message) -> (Taken, Vec<String>) {
         }
         Err(_) => (later(), Vec::new()),
     }
+}
+
+/// Whether a person's number came from another assigning authority before, and never from one that this message names.
+async fn somebody_elses(store: &dyn Store, message: &Message) -> Result<bool, StoreError> {
+    // What has no sound identifier was refused before.
+    let Some(remembered) = Identity::of(message).ok().and_then(|own| own.remembered()) else {
+        return Ok(false);
+    };
+    let mut names = remembered.by.clone();
+    names.push(remembered.given.clone());
+    let known = store.known(&names).await?;
+    let has = |name: &String| known.iter().any(|known| known.name == *name);
+    Ok(has(&remembered.given) && !remembered.by.iter().any(has))
 }

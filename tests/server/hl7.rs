@@ -180,6 +180,77 @@ async fn what_breaks_its_block_or_an_identifier_is_refused_whole_and_nobody_is_t
     assert!(!server.log().contains("Doe"));
 }
 
+/// A message about somebody with these segments.
+fn about(identifiers: &str, segments: &str) -> String {
+    let from = A01.find("AL1|").unwrap();
+    A01[..from].replace("p1^^^H^MR", identifiers) + segments
+}
+
+#[tokio::test]
+async fn no_allergy_of_an_acknowledged_message_is_missing_from_the_list() {
+    let (server, address) = start(&[]);
+    for (number, (allergies, named)) in [
+        ("AL1|2|DA||SV|penicillin anaphylaxis\r", vec!["penicillin"]),
+        ("AL1|2|DA||SV\r", vec!["without a name"]),
+        ("AL1|2|DA|^\\X50656E6963696C6C696E\\|SV\r", vec!["Penicillin"]),
+        ("AL1|2|DA|^sulfa & penicillin|SV\r", vec!["sulfa & penicillin"]),
+        ("AL1|2|DA|^sulfa~^penicillin|SV\r", vec!["sulfa", "penicillin"]),
+        ("AL1|2|DA|419511003^Penicillin^SCT\rAL1|3|DA|419511003^Sulfa^SCT\r", vec!["Penicillin", "Sulfa"]),
+        ("AL1|2|FA|^No known food allergies; penicillin causes hives\r", vec!["penicillin"]),
+        ("IAM|1|DA|^penicillin|SV|hives|A\r", vec!["penicillin"]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let id = format!("q{number}");
+        let message = about(&format!("{id}^^^H^MR"), &format!("AL1|1|DA|NKDA\r{allergies}"));
+        let answers = send(&address, &[&message]);
+        assert!(answers[0].contains("\rMSA|AA|M7"), "{allergies} {answers:?}");
+        let list = person(&server, &id).await["profile"]["allergies"].clone();
+        assert_eq!(list.as_array().map(Vec::len), Some(named.len()), "{allergies} {list}");
+        for name in named {
+            assert!(list.to_string().contains(name), "{allergies} {list}");
+        }
+    }
+    let refused = [
+        about("r1^^^H^MR", "MSH|^~\\&|A|B|C|D|2026||ADT^A01|2|P|2.5\rAL1|1|DA|^penicillin\r"),
+        about("r1^^^H^MR", "al1|1|DA|^penicillin\r"),
+        about("r1^^^H^MR", "").replace("|M7|", "||"),
+    ];
+    for (message, place) in refused.iter().zip(["MSH^1^|100", "MSH^1^|100", "MSH^1^10|101"]) {
+        let answer = &send(&address, &[message])[0];
+        assert!(answer.contains("\rMSA|AE|") && answer.contains(&format!("ERR||{place}")), "{answer}");
+    }
+    assert!(person(&server, "r1").await.get("profile").is_none());
+}
+
+#[tokio::test]
+async fn one_number_of_two_hospitals_is_not_one_person() {
+    let (server, address) = start(&[]);
+    let sent = |identifiers: &str, allergy: &str| {
+        send(&address, &[&about(identifiers, &format!("AL1|1|DA|{allergy}\r"))]).remove(0)
+    };
+    assert!(sent("777^^^HOSPA&1.2.3&ISO^MR", "NKDA").contains("\rMSA|AA|"));
+    let other = sent("777^^^HOSPB^MR", "^penicillin");
+    assert!(other.contains("\rMSA|AE|M7") && other.contains("ERR||PID^1^3|205"), "{other}");
+    assert!(!other.contains("777") && !other.contains("HOSP"));
+    assert_eq!(person(&server, "777").await["profile"]["allergies"], json!([]));
+    // The same hospital by its other name, nobody's name, and two that say that it is one person.
+    for own in ["777^^^&1.2.3&ISO^MR", "777^^^^MR", "777^^^HOSPB^MR~777^^^HOSPA^MR", "777^^^HOSPB^MR"] {
+        assert!(sent(own, "^sulfa").contains("\rMSA|AA|"), "{own}");
+    }
+    // Which of two numbers it is does not follow from their order.
+    for both in ["9001^^^H^PI~5001^^^H^MR", "5001^^^H^MR~9001^^^H^PI"] {
+        assert!(sent(both, "^sulfa").contains("\rMSA|AA|"));
+    }
+    assert!(person(&server, "5001").await.get("profile").is_some());
+    assert!(person(&server, "9001").await.get("profile").is_none());
+    // With the person goes what is remembered of the number.
+    let erased = Client::new().delete(server.at("/v1/users/777")).bearer_auth(KEY).send().await.unwrap();
+    assert!(erased.status().is_success());
+    assert!(sent("777^^^HOSPC^MR", "NKDA").contains("\rMSA|AA|"));
+}
+
 #[tokio::test]
 async fn who_is_not_among_the_senders_is_not_heard() {
     let (server, address) = start(&["--hl7-senders", "10.0.0.7"]);

@@ -4,6 +4,7 @@
 
 use recommend::{Terminology, normalise};
 
+use super::denial::denial;
 use super::people::List;
 use super::resources::{CodeableConcept, Coding};
 
@@ -28,40 +29,6 @@ const NO_OTHER_ALLERGY: [&str; 8] = [
 /// Codes of the International Patient Summary that say that nobody knows.
 const NO_INFORMATION: [&str; 3] = ["no-allergy-info", "no-problem-info", "no-medication-info"];
 
-/// How words begin that say that there is none of something.
-const DENIALS: [&str; 14] = [
-    "no ",
-    "nk",
-    "nil",
-    "none",
-    "not ",
-    "denies ",
-    "patient denies ",
-    "negative for ",
-    "keine",
-    "aucune",
-    "无",
-    "未",
-    "否认",
-    "sin ",
-];
-/// Words for what is no drug.
-const NO_DRUG: [&str; 12] = [
-    "food",
-    "environment",
-    "latex",
-    "insect",
-    "animal",
-    "nut",
-    "pollen",
-    "dust",
-    "seasonal",
-    "contact",
-    "lebensmittel",
-    "食物",
-];
-/// Words for drugs.
-const DRUG: [&str; 5] = ["drug", "medication", "medicine", "medikament", "药"];
 /// Words for nobody asked, as records write them of allergies. "Unknown" is not among them: it may be what somebody
 /// reacted to.
 const NOT_KNOWN: [&str; 8] = [
@@ -103,9 +70,10 @@ pub(super) fn of(list: List, concept: &CodeableConcept) -> Absence {
     let mut said = Absence::Not;
     for coding in &concept.coding {
         let coded = by_code(list, coding);
-        // The words of a code that is known to say so say nothing more.
         let worded = match coded {
             Absence::Not => coding.display.as_deref().and_then(|words| by_words(list, words)),
+            // The words of a code that is known to say so say nothing more, unless they name something.
+            _ if named_beside(list, coding).is_some() => Some(Absence::Not),
             coded => Some(coded),
         };
         let worded = worded.or_else(|| named(list, &coding.qualified()?).then_some(Absence::Not));
@@ -122,9 +90,21 @@ pub(super) fn of(list: List, concept: &CodeableConcept) -> Absence {
     }
 }
 
-/// Whether a code says that there is nothing, so that it belongs to no entry.
-pub(super) fn is_absence(list: List, coding: &Coding) -> bool {
-    by_code(list, coding) != Absence::Not
+/// What of a coding belongs to an entry: of a code that says that there is nothing only what its words name beside that.
+pub(super) fn of_entry(list: List, coding: &Coding) -> Option<Coding> {
+    match by_code(list, coding) {
+        Absence::Not => Some(coding.clone()),
+        _ => named_beside(list, coding)
+            .map(|words| Coding { display: Some(words.to_owned()), ..Coding::default() }),
+    }
+}
+
+/// The words of a code, where they name something and are no denial of it.
+fn named_beside(list: List, coding: &Coding) -> Option<&str> {
+    let words = coding.display.as_deref()?;
+    let meaning = Terminology::shared(&[]).understand(list.field(), words);
+    let names = (meaning.known || meaning.partly) && !meaning.names.is_empty();
+    (names && denial(list, &normalise(words)).is_none()).then_some(words)
 }
 
 /// Of two the one from which less follows: that nobody knows, then that it is about something else.
@@ -159,33 +139,32 @@ fn by_code(list: List, coding: &Coding) -> Absence {
     }
 }
 
-/// What words say; nothing where they say nothing that is understood and deny nothing either.
+/// What words say; nothing where they deny something, and not what a list would be empty of. Words that are left over beside a
+/// denial name something: what it is may not be known here, and the list must not look empty.
 fn by_words(list: List, words: &str) -> Option<Absence> {
     let normal = normalise(words);
     if normal.is_empty() {
         return None;
     }
-    let has = |parts: &[&str]| parts.iter().any(|part| normal.contains(part));
-    let denied = DENIALS.iter().any(|denial| normal.starts_with(denial));
     if list == List::Allergies && NOT_KNOWN.contains(&normal.as_str()) {
         return Some(Absence::Unknown);
     }
-    let except = has(&["except", "other than", " but "]);
-    if list == List::Allergies && denied && !except {
+    let denial = denial(list, &normal);
+    if let (List::Allergies, Some(denial)) = (list, denial) {
         if NO_ALLERGY_WORDS.contains(&normal.as_str()) {
             return Some(Absence::NoDrug);
         }
-        if normal == "nkfa" || (normal.contains("known") && has(&NO_DRUG) && !has(&DRUG)) {
+        if denial.known && denial.others && !denial.drugs {
             return Some(Absence::NoOther);
         }
     }
     let meaning = Terminology::shared(&[]).understand(list.field(), words);
-    match (meaning.known, meaning.names.is_empty()) {
-        (true, true) => Some(if has(&DRUG) || normal == "nkda" { Absence::NoDrug } else { Absence::None }),
-        (true, false) => Some(Absence::Not),
-        // "Not allergic to penicillin" names nothing that there is; it is no proof of none either.
-        (false, _) if denied && !except => None,
-        (false, _) => Some(Absence::Not),
+    match (meaning.known, meaning.names.is_empty(), denial) {
+        (true, true, Some(denial)) if denial.drugs => Some(Absence::NoDrug),
+        (true, true, _) => Some(Absence::None),
+        (true, false, _) | (false, _, None) => Some(Absence::Not),
+        // "No known food or drug allergies": no proof of none, and nothing is named.
+        (false, _, Some(_)) => None,
     }
 }
 
@@ -230,6 +209,21 @@ mod tests {
             (vec![], "NKDA", Absence::NoDrug),
             (vec![], "No known allergies", Absence::None),
             (vec![], "No known drug allergies except penicillin", Absence::Not),
+            (vec![], "No known food allergies; penicillin causes hives", Absence::Not),
+            (vec![(sct, "716186003", "")], "No known food allergies; penicillin: rash", Absence::Not),
+            (vec![(sct, "716186003", "")], "No known allergies; penicillin: rash", Absence::Not),
+            (vec![(sct, "409137002", "")], "NKDA (penicillin)", Absence::Not),
+            (vec![(sct, "716186003", "No known allergies; penicillin: rash")], "", Absence::Not),
+            (vec![(sct, "716186003", "Ingen kendte allergier")], "", Absence::None),
+            (
+                vec![(sct, "716186003", "")],
+                "Not known whether amoxicillin caused rash within minutes",
+                Absence::Not,
+            ),
+            (vec![(sct, "716186003", "")], "无已知过敏", Absence::None),
+            (vec![], "No known latex allergy, amoxicillin anaphylaxis", Absence::Not),
+            (vec![], "No known environmental allergies - penicillin (rash)", Absence::Not),
+            (vec![], "No known allergies to food or latex", Absence::NoOther),
             (vec![], "Not on file", Absence::Unknown),
             (vec![], "Unknown", Absence::Not),
             (vec![], "Peanut", Absence::Not),

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use recommend::{Field, Millis, Profile, Recorded, Sex, clock};
 
-use super::none_known::{self, Absence, is_absence};
+use super::none_known::{self, Absence, of_entry};
 use super::references::{patient_name, qualified};
 use super::resources::{AllergyIntolerance, CodeableConcept, Condition, Patient, codes_of};
 
@@ -318,7 +318,7 @@ fn says(list: List, concept: &CodeableConcept) -> Result<Says, &'static str> {
         Absence::Unknown => return Ok(Says::Nothing("no information")),
     }
     // A code for "none" beside something that is named is no code of that.
-    let named = concept.coding.iter().filter(|coding| !is_absence(list, coding)).cloned().collect();
+    let named = concept.coding.iter().filter_map(|coding| of_entry(list, coding)).collect();
     let named = CodeableConcept { coding: named, text: concept.text.clone() };
     let words = named.words().filter(|words| !words.is_empty()).ok_or("without a code")?;
     Ok(Says::Entry { words, codes: named.codes(), synonyms: named.synonyms() })

@@ -1,5 +1,5 @@
 //! Who a message is about: ADT^A01 (admission), A04 (registration), A08 and A31 (changes) as a FHIR transaction of a
-//! Patient, an AllergyIntolerance for each AL1 and a Condition for each DG1, so that what they mean for a person is
+//! Patient, an AllergyIntolerance for each AL1 and IAM and a Condition for each DG1, so that what they mean for a person is
 //! said in one place (`fhir`).
 //!
 //! An allergy and a diagnosis are known by the person and their code or words, so that a message that comes again changes
@@ -7,37 +7,29 @@
 
 use std::collections::BTreeSet;
 
-use recommend::clock;
+use recommend::{Field, clock};
 use serde_json::{Value, json};
 
+use super::coded::{concepts, known_by, words};
 use super::message::{Hl7Error, Message};
-use crate::dicom::uid::derived;
+use super::patient::Identity;
 use crate::fhir::people::EARLIEST;
 
 /// The events that are read.
 pub const EVENTS: [&str; 4] = ["A01", "A04", "A08", "A31"];
-
-/// What HL7 calls coding systems (table 0396), and their addresses in FHIR.
-const SYSTEMS: [(&str, &str); 12] = [
-    ("SCT", "http://snomed.info/sct"),
-    ("SNM", "http://snomed.info/sct"),
-    ("SNM3", "http://snomed.info/sct"),
-    ("RXNORM", "http://www.nlm.nih.gov/research/umls/rxnorm"),
-    ("ATC", "http://www.whocc.no/atc"),
-    ("WC", "http://www.whocc.no/atc"),
-    ("I10", "http://hl7.org/fhir/sid/icd-10"),
-    ("I10C", "http://hl7.org/fhir/sid/icd-10-cm"),
-    ("ICD10", "http://hl7.org/fhir/sid/icd-10"),
-    ("ICD-10", "http://hl7.org/fhir/sid/icd-10"),
-    ("LN", "http://loinc.org"),
-    ("NDC", "http://hl7.org/fhir/sid/ndc"),
-];
 
 /// The transaction that says what a message says.
 ///
 /// # Errors
 /// A message of another type or event, or one that names no patient.
 pub fn bundle(message: &Message) -> Result<Value, Hl7Error> {
+    if message.get(("MSH", 0), 10, 1).is_empty() {
+        return Err(Hl7Error::new(
+            "MSH-10",
+            101,
+            "a message has an id, so that its sender knows what is acknowledged",
+        ));
+    }
     if message.get(("MSH", 0), 9, 1) != "ADT" {
         return Err(Hl7Error::new("MSH-9", 200, "messages of type ADT are read"));
     }
@@ -52,17 +44,21 @@ pub fn bundle(message: &Message) -> Result<Value, Hl7Error> {
         return Err(Hl7Error::new("MSH-9", 201, format!("the events {} are read", EVENTS.join(", "))));
     }
     message.without_controls()?;
+    message.one_message()?;
     if message.count("PID") != 1 {
         return Err(Hl7Error::new("PID", 100, "a message is about one patient, in one PID segment"));
     }
-    let patient = patient_id(message)?;
+    let identity = Identity::of(message)?;
+    let patient = &identity.id;
     let reference = json!({"reference": format!("Patient/{patient}")});
-    let mut entries = vec![entry(person(message, &patient)?)];
-    for nth in 0..message.count("AL1") {
-        entries.extend(allergy(message, nth, &patient, &reference).map(entry));
+    let mut entries = vec![entry(person(message, &identity)?)];
+    for name in ["AL1", "IAM"] {
+        for nth in 0..message.count(name) {
+            entries.extend(allergies(message, (name, nth), patient, &reference)?.into_iter().map(entry));
+        }
     }
     for nth in 0..message.count("DG1") {
-        entries.extend(diagnosis(message, nth, &patient, &reference).map(entry));
+        entries.extend(diagnoses(message, nth, patient, &reference)?.into_iter().map(entry));
     }
     // Said twice, it is one resource all the same; of what is said of it the last counts.
     let mut known = BTreeSet::new();
@@ -78,31 +74,12 @@ fn entry(resource: Value) -> Value {
     json!({"resource": resource, "request": {"method": "PUT", "url": url}})
 }
 
-/// The number that the hospital gave the person: of several identifiers the one of type MR or PI, or else the first.
-fn patient_id(message: &Message) -> Result<String, Hl7Error> {
-    let all = message.repetitions(("PID", 0), 3);
-    let of_hospital = |own: &Vec<String>| own.get(4).is_some_and(|kind| kind == "MR" || kind == "PI");
-    let chosen = all.iter().position(of_hospital).unwrap_or(0);
-    let id = match message.identifiers("PID", 3).into_iter().nth(chosen) {
-        Some(None) => {
-            let detail = "an identifier has no escapes and no subcomponents";
-            return Err(Hl7Error::new("PID-3", 102, detail));
-        }
-        id => id.flatten().unwrap_or_default(),
-    };
-    let sound = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
-    match (id.is_empty(), id.len() <= 64 && id.chars().all(sound)) {
-        (true, _) => Err(Hl7Error::new("PID-3", 101, "there is no identifier of the patient")),
-        (false, true) => Ok(id),
-        (false, false) => {
-            let detail = "an identifier has at most 64 letters, digits, dashes, dots and underscores";
-            Err(Hl7Error::new("PID-3", 102, detail))
-        }
+fn person(message: &Message, identity: &Identity) -> Result<Value, Hl7Error> {
+    let mut patient = json!({"resourceType": "Patient", "id": identity.id});
+    let identifiers = identity.identifiers();
+    if !identifiers.is_empty() {
+        patient["identifier"] = json!(identifiers);
     }
-}
-
-fn person(message: &Message, id: &str) -> Result<Value, Hl7Error> {
-    let mut patient = json!({"resourceType": "Patient", "id": id});
     let born = message.get(("PID", 0), 7, 1);
     if !born.is_empty() {
         let digits = born.get(..born.len().min(8)).unwrap_or_default();
@@ -136,99 +113,98 @@ fn person(message: &Message, id: &str) -> Result<Value, Hl7Error> {
     Ok(patient)
 }
 
-/// AL1: what somebody is allergic to.
-fn allergy(message: &Message, nth: usize, patient: &str, reference: &Value) -> Option<Value> {
-    let code = concept(message, ("AL1", nth), 3)?;
-    let category = match message.get(("AL1", nth), 2, 1).as_str() {
+/// AL1 and IAM: what somebody is allergic to. One without AL1-3 says that there is an allergy all the same, and in AL1-5
+/// perhaps to what.
+fn allergies(
+    message: &Message,
+    segment: (&'static str, usize),
+    patient: &str,
+    reference: &Value,
+) -> Result<Vec<Value>, Hl7Error> {
+    let mut codes = concepts(message, segment, 3, Field::Allergy)?;
+    if codes.is_empty() && message.says_something(segment) {
+        let reaction = words(message, segment, 5)?;
+        let text = format!("an allergy without a name ({reaction})");
+        codes.push(if reaction.is_empty() { Value::Null } else { json!({"text": text}) });
+    }
+    let category = match message.get(segment, 2, 1).as_str() {
         "DA" => "medication",
         "FA" => "food",
         "AA" | "PA" | "LA" | "EA" => "environment",
         _ => "",
     };
-    let mut resource = json!({
-        "resourceType": "AllergyIntolerance",
-        "id": known_by("allergy", patient, &code),
-        "patient": reference,
-        "clinicalStatus": status("http://terminology.hl7.org/CodeSystem/allergyintolerance-clinical", "active"),
-        "code": code,
-    });
-    if !category.is_empty() {
-        resource["category"] = json!([category]);
-    }
-    Some(resource)
+    let deleted = segment.0 == "IAM" && message.get(segment, 6, 1) == "D";
+    let resource = |code: Value| {
+        let mut resource = json!({
+            "resourceType": "AllergyIntolerance",
+            "id": known_by("allergy", Field::Allergy, patient, &code).0,
+            "patient": reference,
+            "clinicalStatus": status("http://terminology.hl7.org/CodeSystem/allergyintolerance-clinical", "active"),
+        });
+        if !code.is_null() {
+            resource["code"] = code;
+        }
+        if !category.is_empty() {
+            resource["category"] = json!([category]);
+        }
+        if deleted {
+            let system = "http://terminology.hl7.org/CodeSystem/allergyintolerance-verification";
+            resource["verificationStatus"] = status(system, "entered-in-error");
+        }
+        resource
+    };
+    Ok(codes.into_iter().map(resource).collect())
 }
 
 /// DG1: a diagnosis; one of admission or work is provisional.
-fn diagnosis(message: &Message, nth: usize, patient: &str, reference: &Value) -> Option<Value> {
-    let mut code = concept(message, ("DG1", nth), 3).unwrap_or_else(|| json!({}));
-    let words = message.get(("DG1", nth), 4, 1);
-    // Senders of 2.2 and 2.3 write the words here beside a code of the house.
-    if !words.is_empty()
-        && message.get(("DG1", nth), 3, 2).is_empty()
-        && message.get(("DG1", nth), 3, 5).is_empty()
-    {
-        code["text"] = json!(words);
+fn diagnoses(
+    message: &Message,
+    nth: usize,
+    patient: &str,
+    reference: &Value,
+) -> Result<Vec<Value>, Hl7Error> {
+    let segment = ("DG1", nth);
+    let mut codes = concepts(message, segment, 3, Field::Condition)?;
+    let described = words(message, segment, 4)?;
+    if !described.is_empty() {
+        if codes.is_empty() {
+            codes.push(json!({}));
+        }
+        let own = |component: usize| !message.get(segment, 3, component).is_empty();
+        // Senders of 2.2 and 2.3 write the words here beside a code of the house.
+        if !(own(2) || own(5)) {
+            codes[0]["text"] = json!(described);
+        } else if codes[0]["text"].as_str() != Some(&described) {
+            let mut codings = codes[0]["coding"].as_array().cloned().unwrap_or_default();
+            codings.push(json!({"display": described}));
+            codes[0]["coding"] = json!(codings);
+        }
     }
-    code.as_object().filter(|members| !members.is_empty())?;
-    let deleted = message.get(("DG1", nth), 21, 1) == "D";
-    let verified = match message.get(("DG1", nth), 6, 1).as_str() {
+    let deleted = message.get(segment, 21, 1) == "D";
+    let verified = match message.get(segment, 6, 1).as_str() {
         _ if deleted => "entered-in-error",
         "A" | "W" => "provisional",
         _ => "confirmed",
     };
-    Some(json!({
-        "resourceType": "Condition",
-        "id": known_by("diagnosis", patient, &code),
-        "subject": reference,
-        "clinicalStatus": status("http://terminology.hl7.org/CodeSystem/condition-clinical", "active"),
-        "verificationStatus": status("http://terminology.hl7.org/CodeSystem/condition-ver-status", verified),
-        "code": code,
-    }))
+    let resources = |code: Value| {
+        let (id, before) = known_by("diagnosis", Field::Condition, patient, &code);
+        let resource = move |id: String| {
+            json!({
+                "resourceType": "Condition",
+                "id": id,
+                "subject": reference,
+                "clinicalStatus": status("http://terminology.hl7.org/CodeSystem/condition-clinical", "active"),
+                "verificationStatus": status("http://terminology.hl7.org/CodeSystem/condition-ver-status", verified),
+                "code": code,
+            })
+        };
+        std::iter::once(id).chain(before.filter(|_| deleted)).map(resource)
+    };
+    Ok(codes.into_iter().flat_map(resources).collect())
 }
 
 fn status(system: &str, code: &str) -> Value {
     json!({"coding": [{"system": system, "code": code}]})
-}
-
-/// A coded element: identifier, text and coding system, and the same of an alternative.
-fn concept(message: &Message, segment: (&str, usize), field: usize) -> Option<Value> {
-    let part = |component: usize| message.get(segment, field, component);
-    let mut codings = Vec::new();
-    let mut text = String::new();
-    for first in [1, 4] {
-        let (code, words, system) = (part(first), part(first + 1), part(first + 2).to_uppercase());
-        if text.is_empty() {
-            text.clone_from(&words);
-        }
-        let known = SYSTEMS.iter().find(|(name, _)| *name == system).map(|(_, address)| *address);
-        match (code.to_uppercase().as_str(), known) {
-            ("", _) => {}
-            // As wards write it: no known allergies, no known drug allergies.
-            ("NKA", None) => codings.push(json!({"system": SYSTEMS[0].1, "code": "716186003"})),
-            ("NKDA", None) => codings.push(json!({"system": SYSTEMS[0].1, "code": "409137002"})),
-            (_, Some(system)) => codings.push(json!({"system": system, "code": code})),
-            // A code of the house says nothing without its words.
-            (_, None) if text.is_empty() => text.clone_from(&code),
-            (_, None) => {}
-        }
-    }
-    let mut concept = json!({});
-    if !codings.is_empty() {
-        concept["coding"] = json!(codings);
-    }
-    if !text.is_empty() {
-        concept["text"] = json!(text);
-    }
-    concept.as_object().is_some_and(|members| !members.is_empty()).then_some(concept)
-}
-
-/// The id of what is known by the person and its code or words: the whole number of a UID.
-fn known_by(what: &str, patient: &str, code: &Value) -> String {
-    let by = match code["coding"].as_array().and_then(|all| all.first()) {
-        Some(coding) => coding.to_string(),
-        None => code["text"].as_str().unwrap_or_default().to_lowercase(),
-    };
-    format!("hl7-{}", derived(&[what, patient, &by]).trim_start_matches("2.25."))
 }
 
 #[cfg(test)]
@@ -281,6 +257,34 @@ mod tests {
         assert_eq!(gone["verificationStatus"]["coding"][0]["code"], "entered-in-error");
         let before = of_diagnosis("DG1|1||E11.9^Type 2 diabetes^I10||20260301|F");
         assert_eq!(gone["id"], before["id"], "it is the same diagnosis");
+        let both = of_diagnosis("DG1|1||R69^Illness^I10|Pregnancy|20260301|F");
+        assert_eq!(
+            (&both["code"]["text"], &both["code"]["coding"][1]["display"]),
+            (&json!("Illness"), &json!("Pregnancy"))
+        );
+    }
+
+    #[test]
+    fn an_allergy_is_never_left_out() {
+        let allergies = |segments: &str| {
+            let bundle = of(&A01.replace("AL1|2|FA|^peanuts\r", segments)).unwrap();
+            let all = bundle["entry"].as_array().unwrap().iter().map(|entry| entry["resource"].clone());
+            let all = all.filter(|resource| resource["resourceType"] == "AllergyIntolerance").skip(1);
+            all.map(|resource| resource["code"]["text"].clone()).collect::<Vec<_>>()
+        };
+        let nameless = json!("an allergy without a name (penicillin anaphylaxis)");
+        assert_eq!(allergies("AL1|2|DA||SV|penicillin anaphylaxis\r"), [nameless]);
+        for empty in ["AL1|2|DA\r", "AL1|2|DA|\"\"|SV\r", "AL1|2|DA|^|SV\r"] {
+            assert_eq!(allergies(empty), [Value::Null], "{empty}");
+        }
+        assert!(allergies("AL1|2\r").is_empty(), "it says nothing");
+        assert_eq!(allergies("AL1|2|DA|^sulfa~^codeine\r"), [json!("sulfa"), json!("codeine")]);
+        let general = "AL1|2|DA|419511003^Codeine^SCT\rAL1|3|DA|419511003^Sulfa^SCT\r";
+        assert_eq!(allergies(general), [json!("Codeine"), json!("Sulfa")]);
+        assert_eq!(allergies("IAM|1|DA|^codeine|SV|hives|A\r"), [json!("codeine")]);
+        let gone = of(&A01.replace("AL1|2|FA|^peanuts", "IAM|1|DA|^codeine|SV|hives|D")).unwrap();
+        let status = &gone["entry"][2]["resource"]["verificationStatus"]["coding"][0]["code"];
+        assert_eq!(status, "entered-in-error");
     }
 
     #[test]
@@ -305,6 +309,9 @@ mod tests {
             ("PID|1|", "PIX|1|", "PID", 100),
             ("|P|2.5.1", "|T|2.5.1", "MSH-11", 202),
             ("|P|2.5.1", "|D|2.5.1", "MSH-11", 202),
+            ("|7|P|", "||P|", "MSH-10", 101),
+            ("EVN|A01", "MSH|^~\\&|A|B|C|D|2026||ADT^A01|8|P|2.5.1\rEVN|A01", "MSH", 100),
+            ("AL1|1", "Al1|1", "MSH", 100),
         ] {
             let error = of(&A01.replacen(from, to, 1)).unwrap_err();
             assert_eq!((error.place.as_ref(), error.code), (place, code));

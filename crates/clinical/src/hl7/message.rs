@@ -85,6 +85,27 @@ impl Message {
         Ok(Message { separators, segments })
     }
 
+    /// Refuses what is not one message: a second header may begin what is somebody else's, and a segment whose name is none
+    /// is the rest of one that broke, or one that is not read by another name.
+    ///
+    /// # Errors
+    /// The first such segment.
+    pub fn one_message(&self) -> Result<(), Hl7Error> {
+        for (number, segment) in self.segments.iter().enumerate() {
+            let name = segment.fields.first().map(String::as_str).unwrap_or_default();
+            let sound = name.len() == 3
+                && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
+            let detail = match () {
+                () if number > 0 && name.starts_with("MSH") => "a block is one message, with one MSH",
+                () if !sound => "the name of a segment is three capital letters and digits",
+                () => continue,
+            };
+            let detail = format!("{detail}; look at segment {} of the message", number + 1);
+            return Err(Hl7Error::new("MSH", 100, detail));
+        }
+        Ok(())
+    }
+
     /// Refuses a message with a control character: MLLP has none in a block, and where one stands two messages may have run
     /// together, or an identifier be somebody else's. Line feeds and tabs, which people type, are taken outside of PID.
     ///
@@ -139,15 +160,44 @@ impl Message {
             .map_or_else(String::new, |own| own.get(component - 1).cloned().unwrap_or_default())
     }
 
-    /// Every repetition of a field, each as its components.
-    pub fn repetitions(&self, (name, nth): (&str, usize), field: usize) -> Vec<Vec<String>> {
+    /// Every repetition of a field, each as its components, each as its first subcomponent.
+    pub fn repetitions(&self, segment: (&str, usize), field: usize) -> Vec<Vec<String>> {
+        let first = |mut parts: Vec<String>| parts.swap_remove(0);
+        let firsts = |own: Vec<Vec<String>>| own.into_iter().map(first).collect();
+        self.parts(segment, field).into_iter().map(firsts).collect()
+    }
+
+    /// Every repetition of a field, each as its components, each as its subcomponents, of which each has at least one.
+    pub fn parts(&self, (name, nth): (&str, usize), field: usize) -> Vec<Vec<Vec<String>>> {
         let Some(text) = self.named(name).nth(nth).and_then(|own| own.fields.get(field)) else {
             return Vec::new();
         };
-        let component =
-            |text: &str| self.plain(text.split(self.separators.subcomponent).next().unwrap_or_default());
-        let components = |text: &str| text.split(self.separators.component).map(component).collect();
-        text.split(self.separators.repetition).map(components).collect()
+        let own = &self.separators;
+        let component = |text: &str| text.split(own.subcomponent).map(|text| self.plain(text)).collect();
+        let components = |text: &str| text.split(own.component).map(component).collect();
+        text.split(own.repetition).map(components).collect()
+    }
+
+    /// Every repetition of a field that should have no subcomponents, each as its components: where somebody wrote
+    /// "sulfa & penicillin" without escapes, all of it.
+    pub fn whole(&self, segment: (&str, usize), field: usize) -> Vec<Vec<String>> {
+        let component = |own: &Vec<String>| {
+            own.iter().map(String::as_str).filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" & ")
+        };
+        let components = |own: Vec<Vec<String>>| own.iter().map(component).collect();
+        self.parts(segment, field).into_iter().map(components).collect()
+    }
+
+    /// All words of a field that should be one text, with commas between what separators tore apart.
+    pub fn words(&self, segment: (&str, usize), field: usize) -> String {
+        let all = self.whole(segment, field).into_iter().flatten();
+        all.filter(|text| !text.is_empty()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Whether a segment has anything but its name and its number.
+    pub fn says_something(&self, (name, nth): (&str, usize)) -> bool {
+        let fields = self.named(name).nth(nth).into_iter().flat_map(|own| own.fields.iter().skip(2));
+        fields.into_iter().any(|text| !text.trim().is_empty())
     }
 
     /// A field as it is written.
@@ -155,29 +205,56 @@ impl Message {
         self.named(name).next().and_then(|own| own.fields.get(field)).cloned().unwrap_or_default()
     }
 
-    /// Text without escapes (section 2.7): those of separators are replaced, others left out. Two double quotes, which
-    /// say that a value is to be erased, are nothing.
+    /// Text without escapes (section 2.7). Two double quotes, which say that a value is to be erased, are nothing. An escape
+    /// that is not understood stays as it is written, so that nobody takes what is left for the whole word.
     fn plain(&self, text: &str) -> String {
         let own = &self.separators;
         let mut plain = String::with_capacity(text.len());
-        let mut parts = text.split(own.escape);
-        plain.push_str(parts.next().unwrap_or_default());
-        let mut inside = true;
-        for part in parts {
-            match (inside, part) {
-                (true, "F") => plain.push(own.field),
-                (true, "S") => plain.push(own.component),
-                (true, "T") => plain.push(own.subcomponent),
-                (true, "R") => plain.push(own.repetition),
-                (true, "E") => plain.push(own.escape),
-                (true, _) => {}
-                (false, text) => plain.push_str(text),
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once(own.escape) {
+            plain.push_str(before);
+            let Some((escape, after)) = after.split_once(own.escape) else {
+                plain.push(own.escape);
+                rest = after;
+                break;
+            };
+            match self.escape(escape) {
+                Some(text) => plain.push_str(&text),
+                None => plain.extend([own.escape.to_string().as_str(), escape, &own.escape.to_string()]),
             }
-            inside = !inside;
+            rest = after;
         }
+        plain.push_str(rest);
         let plain = plain.trim();
         if plain == "\"\"" { String::new() } else { plain.to_string() }
     }
+
+    /// What stands for an escape, where it is understood: separators, text in hexadecimal digits, white space for what
+    /// formats, nothing for what highlights.
+    fn escape(&self, escape: &str) -> Option<String> {
+        let own = &self.separators;
+        let mark = match escape {
+            "F" => own.field,
+            "S" => own.component,
+            "T" => own.subcomponent,
+            "R" => own.repetition,
+            "E" => own.escape,
+            "H" | "N" => return Some(String::new()),
+            _ if escape.starts_with('.') => ' ',
+            _ => return hexadecimal(escape.strip_prefix(['X', 'x'])?),
+        };
+        Some(mark.to_string())
+    }
+}
+
+/// The text that bytes in hexadecimal digits are; nothing where they are none. Ends of lines are white space.
+fn hexadecimal(digits: &str) -> Option<String> {
+    let byte = |at: usize| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok();
+    let sound = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let bytes: Option<Vec<u8>> = (0..digits.len()).step_by(2).map(byte).collect();
+    let text = String::from_utf8(bytes.filter(|_| sound)?).ok()?;
+    let text: String = text.chars().map(|c| if c.is_ascii_whitespace() { ' ' } else { c }).collect();
+    (!text.is_empty() && !text.contains(char::is_control)).then_some(text)
 }
 
 /// Text of ours as a field holds it, with the usual separators.
@@ -213,7 +290,7 @@ mod tests {
         assert_eq!(message.repetitions(("PID", 0), 3)[1][4], "NI");
         assert_eq!(
             (message.get(("PID", 0), 5, 1), message.get(("PID", 0), 5, 2)),
-            ("M|r& Jane".into(), String::new())
+            ("M|r& AJane".into(), String::new())
         );
         assert_eq!(
             (message.get(("PV1", 0), 3, 1), message.get(("PID", 0), 99, 9)),
@@ -243,6 +320,38 @@ mod tests {
         assert_eq!((injected.count("PID"), injected.count("NTE")), (1, 1));
         assert_eq!(Message::read(&text.replace('\r', "\r\n")).unwrap().count("PID"), 1);
         assert_eq!(Message::read(&text.replace("\n\t", " ").replace('\r', "\n")).unwrap().count("PID"), 1);
+    }
+
+    #[test]
+    fn an_escape_is_read_or_stays_and_takes_no_word_away() {
+        for (written, read) in [
+            ("\\X50656E6963696C6C696E\\", "Penicillin"),
+            ("\\XC3A9\\", "é"),
+            ("\\XE9\\", "\\XE9\\"),
+            ("\\X5\\", "\\X5\\"),
+            ("\\X00\\a", "\\X00\\a"),
+            ("sulfa\\X0D0A\\penicillin", "sulfa  penicillin"),
+            ("sulfa\\.br\\penicillin", "sulfa penicillin"),
+            ("\\H\\penicillin\\N\\", "penicillin"),
+            ("peni\\Zq\\cillin", "peni\\Zq\\cillin"),
+            ("sulfa \\penicillin", "sulfa \\penicillin"),
+            ("a\\\\b", "a\\\\b"),
+            ("\"\"", ""),
+        ] {
+            let message = Message::read(&format!("MSH|^~\\&|\rAL1|1||^{written}\r")).unwrap();
+            assert_eq!(message.get(("AL1", 0), 3, 2), read, "{written}");
+        }
+    }
+
+    #[test]
+    fn a_block_is_one_message_of_segments_with_names() {
+        let text = "MSH|^~\\&|ADT\rPID|1||p1\rZX1|1\r";
+        assert_eq!(Message::read(text).unwrap().one_message(), Ok(()));
+        for more in ["MSH|^~\\&|ADT", "MSH#^~\\&#ADT", "al1|1|DA|^penicillin", "penicillin|SV", " AL1|1"] {
+            let error = Message::read(&format!("{text}{more}\r")).unwrap().one_message().unwrap_err();
+            assert_eq!((error.place.as_ref(), error.code), ("MSH", 100), "{more}");
+            assert!(error.detail.contains("segment 4") && !error.detail.contains("penicillin"));
+        }
     }
 
     #[test]

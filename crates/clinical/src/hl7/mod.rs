@@ -2,17 +2,22 @@
 //! reads; acknowledgements and results are written.
 //!
 //! - `message`: segments, fields and their escapes
-//! - `adt`: who a message is about, as a FHIR transaction
+//! - `patient`: who a message is about
+//! - `coded`: codes and words
+//! - `adt`: what a message says, as a FHIR transaction
 //! - `answer`: acknowledgements
 //! - `oru`: a result as ORU^R01
 
 mod adt;
 mod answer;
+mod coded;
 mod message;
 mod oru;
+mod patient;
 
 pub use adt::{EVENTS, bundle};
 use answer::time;
 pub use answer::{Accepted, Acknowledged, acknowledged, acknowledgement};
 pub use message::{Hl7Error, Message};
 pub use oru::{Finding, Receiver, message_id, result};
+pub use patient::{Identity, Remembered};
