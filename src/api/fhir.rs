@@ -156,11 +156,12 @@ fn bad_bundle(errors: &[FhirError]) -> Problem {
     });
     let first = errors.first().map(ToString::to_string).unwrap_or_default();
     let structure = errors.iter().any(|error| error.entry.is_none() && error.code == "structure");
-    let all = |code: &str| !errors.is_empty() && errors.iter().all(|error| error.code == code);
+    // What refers to somebody who is refused so is refused with it.
+    let any = |code: &str| errors.iter().any(|error| error.code == code);
     let problem = match () {
         () if structure => Problem::bad_request(first),
-        () if all("multiple-matches") => Problem::new(StatusCode::PRECONDITION_FAILED, first),
-        () if all("conflict") => Problem::new(StatusCode::CONFLICT, first),
+        () if any("multiple-matches") => Problem::new(StatusCode::PRECONDITION_FAILED, first),
+        () if any("conflict") => Problem::new(StatusCode::CONFLICT, first),
         () => Problem::unprocessable(first),
     };
     Problem { errors: wrong.collect(), ..problem }
