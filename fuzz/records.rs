@@ -33,10 +33,11 @@ pub fn fhir(data: &[u8]) {
     }
 }
 
-/// Takes a Bundle in twice, once where nothing that it asks for is stored, once where everything is.
+/// Takes a Bundle in three times: where nothing that it asks for is stored, where everything is, and where several people have
+/// each identifier.
 pub fn settle(bundle: &Bundle) {
     let _ = medications_elsewhere(bundle);
-    for stored in [false, true] {
+    for (stored, shared) in [(false, false), (true, false), (true, true)] {
         let mapped = map(bundle, NOW);
         let wanted = mapped.wanted();
         let named = |names: BTreeSet<String>| names.into_iter().map(|name| (name.clone(), name)).collect();
@@ -46,6 +47,7 @@ pub fn settle(bundle: &Bundle) {
                 people: wanted.people,
                 items: wanted.items,
                 identifiers: named(wanted.identifiers),
+                shared: if shared { wanted.people_by_identifier.clone() } else { BTreeSet::new() },
                 people_by_identifier: named(wanted.people_by_identifier),
             },
         };

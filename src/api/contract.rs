@@ -23,7 +23,10 @@ const ANSWERS: [(&str, &str); 12] = [
     ("401", "No known key or token"),
     ("403", "A key or token without the scope that this takes"),
     ("404", "There is no such thing"),
-    ("406", "FHIR alone is accepted, and this is not answered in FHIR"),
+    (
+        "406",
+        "FHIR alone is accepted, and this is not answered in FHIR, or not in the form or of the release asked for",
+    ),
     ("408", "The body did not arrive in time"),
     ("413", "The body, or something in it, is too large"),
     ("415", "The body is compressed, or of a kind that is not accepted here"),
@@ -84,7 +87,7 @@ fn follows(method: &Method, path: &str, operation: &Operation) -> Vec<&'static s
     if *method != Method::PUT && path.contains('{') {
         answers.push("404");
     }
-    if fhir::never(path) {
+    if fhir::heeds(path) {
         answers.push("406");
     }
     if operation.request_body.is_some() {

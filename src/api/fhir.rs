@@ -11,6 +11,7 @@ use clinical::fhir::{Bundle, BundleKind, FhirError, MEDIA_TYPE, capability};
 use rand::RngExt;
 use serde_json::Value;
 
+use super::accept::{self, Range};
 use super::audit::Answered;
 use super::error::FieldError;
 use super::middleware::audit::Concerned;
@@ -26,13 +27,27 @@ pub fn speaks(path: &str) -> bool {
     path == "/fhir" || path.starts_with("/fhir/")
 }
 
-/// Whether a client asks for FHIR.
+/// Whether a client asks for FHIR: for JSON of R4, and for no other JSON more than for that.
 pub fn asked(headers: &HeaderMap) -> bool {
-    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    accepted.flat_map(|value| value.split(',')).any(|kind| {
-        let kind = extract::media_type(kind);
-        kind.eq_ignore_ascii_case(MEDIA_TYPE)
-    })
+    let ranges = accept::ranges(headers);
+    let wished = ranges.iter().filter(|range| is_ours(range)).map(|range| range.weight).fold(0.0, f32::max);
+    let plain = ranges.iter().filter(|range| range.essence == "application/json");
+    wished > 0.0 && plain.map(|range| range.weight).fold(0.0, f32::max) <= wished
+}
+
+/// Whether a range is of the FHIR that is answered.
+fn is_ours(range: &Range) -> bool {
+    range.essence == MEDIA_TYPE && range.parameter("fhirversion").is_none_or(is_r4)
+}
+
+/// Whether a range is of FHIR, in whatever form and of whatever release.
+fn is_fhir(range: &Range) -> bool {
+    range.essence.starts_with("application/fhir+") || range.essence.ends_with("+fhir")
+}
+
+/// Whether a release is the one that is read and answered.
+fn is_r4(version: &str) -> bool {
+    ["4.0", "4.0.0", "4.0.1"].contains(&version)
 }
 
 /// Routes below `/v1` that can answer in FHIR.
@@ -44,25 +59,34 @@ const ANSWER_IN_FHIR: [&str; 4] = [
 ];
 
 /// Whether a route's answers are never FHIR, so that who accepts nothing else gets 406.
-pub fn never(path: &str) -> bool {
+fn never(path: &str) -> bool {
     path.starts_with("/v1/") && !ANSWER_IN_FHIR.contains(&path)
 }
 
-/// The problem of a request that accepts FHIR alone, on a route that cannot answer in it: nothing is done for an answer that
-/// its client could not read.
+/// Whether a route looks at whether FHIR is all that is accepted.
+pub fn heeds(path: &str) -> bool {
+    path.starts_with("/v1/") || speaks(path)
+}
+
+/// The problem of a request that accepts FHIR alone, on a route that cannot answer in it, or in the form or of the release
+/// that is asked for: nothing is done for an answer that its client could not read.
 pub fn refused(request: &Request) -> Option<Problem> {
-    let path = request.extensions().get::<MatchedPath>()?;
-    let headers = request.headers();
-    let mut kinds = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let alone = kinds
-        .all(|value| value.split(',').all(|kind| extract::media_type(kind).eq_ignore_ascii_case(MEDIA_TYPE)));
-    (alone && asked(headers) && never(path.as_str())).then(|| {
-        let detail = format!(
+    let path = request.extensions().get::<MatchedPath>()?.as_str();
+    let ranges = accept::ranges(request.headers());
+    let mut wished = ranges.iter().filter(|range| range.weight > 0.0).peekable();
+    wished.peek()?;
+    let fits = |range: &Range| !is_fhir(range) || (is_ours(range) && !never(path));
+    if !heeds(path) || wished.any(fits) {
+        return None;
+    }
+    let detail = match never(path) {
+        true => format!(
             "this route does not answer in FHIR; its answer is application/json. In {MEDIA_TYPE} answer: {}",
             ANSWER_IN_FHIR.join(", ")
-        );
-        Problem::new(StatusCode::NOT_ACCEPTABLE, detail)
-    })
+        ),
+        false => format!("FHIR is answered in JSON of R4 alone: {MEDIA_TYPE}; fhirVersion=4.0"),
+    };
+    Some(Problem::new(StatusCode::NOT_ACCEPTABLE, detail))
 }
 
 /// A resource as it is sent.
@@ -87,9 +111,12 @@ pub fn outcome_of(problem: Problem, request_id: &str) -> Value {
         StatusCode::UNAUTHORIZED => "login",
         StatusCode::FORBIDDEN => "forbidden",
         StatusCode::NOT_FOUND => "not-found",
-        StatusCode::METHOD_NOT_ALLOWED | StatusCode::UNSUPPORTED_MEDIA_TYPE => "not-supported",
+        StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_ACCEPTABLE | StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+            "not-supported"
+        }
         StatusCode::REQUEST_TIMEOUT | StatusCode::GATEWAY_TIMEOUT => "timeout",
-        StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED => "conflict",
+        StatusCode::CONFLICT => "conflict",
+        StatusCode::PRECONDITION_FAILED => "multiple-matches",
         StatusCode::PAYLOAD_TOO_LARGE => "too-long",
         StatusCode::TOO_MANY_REQUESTS => "throttled",
         StatusCode::SERVICE_UNAVAILABLE => "transient",
@@ -129,7 +156,14 @@ fn bad_bundle(errors: &[FhirError]) -> Problem {
     });
     let first = errors.first().map(ToString::to_string).unwrap_or_default();
     let structure = errors.iter().any(|error| error.entry.is_none() && error.code == "structure");
-    let problem = if structure { Problem::bad_request(first) } else { Problem::unprocessable(first) };
+    // What refers to somebody who is refused so is refused with it.
+    let any = |code: &str| errors.iter().any(|error| error.code == code);
+    let problem = match () {
+        () if structure => Problem::bad_request(first),
+        () if any("multiple-matches") => Problem::new(StatusCode::PRECONDITION_FAILED, first),
+        () if any("conflict") => Problem::new(StatusCode::CONFLICT, first),
+        () => Problem::unprocessable(first),
+    };
     Problem { errors: wrong.collect(), ..problem }
 }
 
@@ -173,8 +207,12 @@ impl From<BundleError> for Problem {
                  "request": {"method": "PUT", "url": "AllergyIntolerance/a9"}}]})),
         ),
     ),
-    responses((status = 200, description = "A Bundle of type transaction-response or batch-response",
-        content((Object = "application/fhir+json")))),
+    responses(
+        (status = 200, description = "A Bundle of type transaction-response or batch-response",
+            content((Object = "application/fhir+json"))),
+        (status = 409, description = "A person has the id of another, who came from another server or with other identifiers"),
+        (status = 412, description = "Several people have the identifier of a conditional create"),
+    ),
 )]
 pub async fn post(
     State(state): State<AppState>,
@@ -223,7 +261,8 @@ fn right_release(headers: &HeaderMap) -> Result<(), Problem> {
     let parameters = content_type.split(';').skip(1).filter_map(|parameter| parameter.split_once('='));
     let version = parameters.into_iter().find(|(name, _)| name.trim().eq_ignore_ascii_case("fhirVersion"));
     match version.map(|(_, value)| value.trim().trim_matches('"')) {
-        None | Some("4.0" | "4.0.0" | "4.0.1") => Ok(()),
+        None => Ok(()),
+        Some(version) if is_r4(version) => Ok(()),
         Some(version) => {
             let detail =
                 format!("the content type says FHIR {}; 4.0 (R4) is accepted", extract::cut(version));

@@ -1,6 +1,7 @@
 //! All HTTP: one file a resource, thin handlers, one error type.
 
-pub mod access;
+pub mod accept;
+mod access;
 pub mod admission;
 pub mod audit;
 mod body_size;

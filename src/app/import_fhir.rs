@@ -16,9 +16,6 @@ use crate::store::{Loaded, Store};
 use clinical::fhir::{Bundle, Report};
 use recommend::Millis;
 
-/// How the reason begins for which an allergy is lost.
-const LOST: &str = "AllergyIntolerance: refers to a Patient that is neither";
-
 /// What an import of records did.
 #[derive(Debug, Default)]
 pub struct FhirReport {
@@ -28,6 +25,8 @@ pub struct FhirReport {
     pub report: Report,
     /// What was written.
     pub loaded: Loaded,
+    /// Allergies of which nothing was taken, each with the reason.
+    pub lost: Vec<String>,
 }
 
 impl fmt::Display for FhirReport {
@@ -97,11 +96,9 @@ pub async fn import_fhir(
         bar.suspend(|| println!("{report}"));
         bail!("{refused} Bundles were refused; all NDJSON together counts as one");
     }
-    let lost: u64 =
-        report.report.left_out.iter().filter(|(why, _)| why.starts_with(LOST)).map(|(_, n)| n).sum();
-    if lost > 0 {
+    if let Some(first) = report.lost.first() {
         bar.suspend(|| println!("{report}"));
-        bail!("{lost} allergies were left out: whose they are is neither here nor stored");
+        bail!("{} allergies were left out, the first: {first}", report.lost.len());
     }
     Ok(report)
 }
@@ -125,6 +122,8 @@ fn add(report: &mut FhirReport, taken: Option<(clinical::fhir::Settled, Loaded)>
     let Some((settled, loaded)) = taken else { return };
     report.bundles += 1;
     report.report.add(&settled);
+    let allergies = settled.outcomes.iter().filter(|outcome| outcome.kind == "AllergyIntolerance");
+    report.lost.extend(allergies.filter_map(|outcome| outcome.error.as_ref()).map(ToString::to_string));
     report.loaded.users += loaded.users;
     report.loaded.items += loaded.items;
     report.loaded.interactions += loaded.interactions;

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use clinical::fhir::{Bundle, Deletions};
 use http::{Method, StatusCode, header};
+use recommend::{Millis, clock};
 use serde::Deserialize;
 use tokio::task::spawn_blocking;
 
@@ -15,6 +16,10 @@ const MOST: usize = 2 << 30;
 const MANIFEST: usize = 4 << 20;
 /// Longest time for which an export is waited for.
 const PATIENCE: Duration = Duration::from_secs(24 * 3600);
+/// How far ahead of ours the server's clock may be before its time of an export is not believed, and how much of the time
+/// before the export was asked for is asked for again then.
+const AHEAD: Millis = 5 * 60 * 1000;
+const AGAIN: Millis = 3600 * 1000;
 const FHIR: &str = "application/fhir+json";
 const LINES: &str = "application/fhir+ndjson";
 
@@ -68,7 +73,8 @@ pub async fn export(
         encoded(LINES),
         encoded(&config.types.join(","))
     );
-    if let Some(since) = since {
+    let asked = clock::now();
+    if let Some(since) = since.filter(|since| is_past(since, asked)) {
         url.push_str(&format!("&_since={}", encoded(since)));
     }
     let types = config.types.clone();
@@ -114,7 +120,34 @@ pub async fn export(
     }
     // The server may forget it now; where it does not care, it forgets it some day.
     let _ = hospital.ask((&Method::DELETE, &place), &[("accept", FHIR)], MANIFEST, patience).await;
-    Ok(Exported { time: manifest.transaction_time, bundle, deletions, errors })
+    let time = next_since(manifest.transaction_time, asked, clock::now());
+    Ok(Exported { time, bundle, deletions, errors })
+}
+
+/// Whether something may have changed since this time: since one that is to come nothing ever has.
+fn is_past(time: &str, now: Millis) -> bool {
+    let past = clock::parse_time(time).is_none_or(|time| time <= now + AHEAD);
+    if !past {
+        tracing::warn!("the last export's time is still to come; everything is asked for");
+    }
+    past
+}
+
+/// Up to when an export went, for the next one to begin with: the server's word, or where that is no time or still to come
+/// the time at which it was asked for, and somewhat before.
+fn next_since(said: String, asked: Millis, now: Millis) -> String {
+    match clock::parse_time(said.trim()) {
+        Some(time) if time <= now + AHEAD => said,
+        time => {
+            let seconds_ahead = time.map(|time| (time - now) / 1000);
+            tracing::warn!(
+                seconds_ahead,
+                "the server's time of the export (transactionTime) is none, or still to come; the next export begins an hour \
+                 before this one was asked for"
+            );
+            clock::rfc3339(asked - AGAIN)
+        }
+    }
 }
 
 /// Whether an OperationOutcome is of an error; warnings and information stand in the same files.
@@ -172,5 +205,25 @@ fn unexpected(what: &str, status: StatusCode) -> PullError {
     match status.is_server_error() {
         true => PullError::Unreached(words),
         false => PullError::Refused(words),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_that_is_still_to_come_is_not_believed() {
+        let of = |text: &str| clock::parse_time(text).unwrap();
+        let (asked, now) = (of("2026-03-01T09:00:00Z"), of("2026-03-01T09:30:00Z"));
+        let next = |said: &str| next_since(said.to_string(), asked, now);
+        for said in ["2026-03-01T09:10:00.000+00:00", "2026-03-01T09:34:00Z", "2001-01-01T00:00:00Z"] {
+            assert_eq!(next(said), said);
+            assert!(is_past(said, now));
+        }
+        for said in ["2999-01-01T00:00:00Z", "2026-03-01T09:36:00Z", "yesterday", ""] {
+            assert_eq!(next(said), "2026-03-01T08:00:00.000Z", "{said}");
+        }
+        assert!(!is_past("2999-01-01T00:00:00Z", now));
     }
 }

@@ -23,7 +23,7 @@ use crate::outbound::Http;
 use crate::store::fhir::{BundleError, TakenBack, take_back, take_in};
 use crate::store::{AuditRow, Store};
 use client::{Hospital, Patience, PullError};
-use clinical::fhir::Deletions;
+use clinical::fhir::{Deletions, FhirError};
 use export::export;
 use recommend::{Millis, clock};
 
@@ -147,8 +147,14 @@ async fn take(
     let items: Vec<String> =
         settled.items.iter().map(|item| item.item_id.clone()).chain(back.hidden.iter().cloned()).collect();
     people.written(&users, &items).await;
+    let left_out: Vec<&FhirError> =
+        settled.outcomes.iter().filter_map(|outcome| outcome.error.as_ref()).collect();
+    if let Some(first) = left_out.first() {
+        tracing::warn!(resources = left_out.len(), %first, "resources of an export were left out");
+    }
     tracing::info!(
         resources,
+        left_out = left_out.len(),
         not_exported = exported.errors,
         users_created = loaded.users.created,
         users_updated = loaded.users.updated,

@@ -7,7 +7,7 @@ use clinical::fhir::bundle::Bundle;
 use clinical::fhir::deletions::HAPPENINGS;
 use clinical::fhir::items::merge;
 use clinical::fhir::{
-    BundleKind, Deletions, FhirError, Found, Settled, Wanted, map_with, medications_elsewhere,
+    BundleKind, Deletions, FhirError, Found, PersonChange, Settled, Wanted, map_with, medications_elsewhere,
 };
 use futures::lock::Mutex;
 use recommend::{FieldError, Item, Kind, Millis, Profile, SourceError, User};
@@ -16,6 +16,7 @@ use super::{ItemQuery, Loaded, Store, StoreError};
 
 mod happened;
 mod known;
+mod origin;
 
 /// Items read at once where one is looked for by an identifier.
 const PAGE: u32 = 1_000;
@@ -72,9 +73,10 @@ pub async fn take_in(
     let mut unfit = Vec::new();
     for person in &settled.people {
         let mut profile = stored_profile(store, &person.user_id).await?.unwrap_or_default();
+        let another = unlike(person, &profile);
         person.apply(&mut profile);
         let user = User { user_id: person.user_id.clone(), profile };
-        match user.validate("", now).into_iter().next() {
+        match another.or_else(|| user.validate("", now).into_iter().next()) {
             None => users.push(user),
             Some(error) if bundle.kind == BundleKind::Transaction => {
                 let entry = person.patient.or_else(|| person.statements.first().map(|said| said.entry));
@@ -88,7 +90,7 @@ pub async fn take_in(
     for (user_id, error) in unfit {
         let detail =
             format!("the person's {} {}", error.pointer.trim_start_matches("/profile/"), error.detail);
-        settled.leave_out(&user_id, &detail);
+        settled.leave_out(&user_id, "business-rule", &detail);
     }
     let changes = happened::compare(store, bundle, &mut settled).await?;
     let ids: Vec<String> = settled.items.iter().map(|item| item.item_id.clone()).collect();
@@ -111,6 +113,21 @@ pub async fn take_in(
     known::remember(store, &settled, known).await?;
     store.put_known(&changes.known).await?;
     Ok(Some((settled, loaded)))
+}
+
+/// Why somebody who is known by an identifier alone is another than the one who is stored: a number that a family shares must
+/// not make two people one. Whoever says that it tells who this is (an id, ifNoneExist) may correct the rest.
+fn unlike(person: &PersonChange, stored: &Profile) -> Option<FieldError> {
+    let birth = stored.birth_year.zip(person.birth_year).is_some_and(|(one, other)| one != other);
+    let sex = stored.sex.zip(person.sex).is_some_and(|(one, other)| one != other);
+    let pointer = match (person.guessed, birth, sex) {
+        (true, true, _) => "/profile/birth_year",
+        (true, _, true) => "/profile/sex",
+        _ => return None,
+    };
+    let detail = "is another than that of the person who came with this identifier; accepted is a resource with an id, or \
+                  ifNoneExist with an identifier that nobody else has";
+    Some(FieldError { pointer: pointer.to_owned(), detail: detail.to_owned() })
 }
 
 /// What became of deletions.
@@ -203,7 +220,10 @@ async fn look_up(store: &dyn Store, wanted: &Wanted) -> Result<Found, BundleErro
     }
     let names: Vec<String> = wanted.people_by_identifier.iter().cloned().collect();
     for known in store.known(&names).await? {
-        found.people_by_identifier.extend(known.user_id.map(|user| (known.name, user)));
+        match known.user_id {
+            Some(user) => drop(found.people_by_identifier.insert(known.name, user)),
+            None => drop(found.shared.insert(known.name)),
+        }
     }
     if !wanted.identifiers.is_empty() {
         found.identifiers = identified(store, &wanted.identifiers).await?;

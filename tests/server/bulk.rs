@@ -53,6 +53,8 @@ pub(crate) struct Shared {
     pub(crate) polls: AtomicUsize,
     pub(crate) files: Mutex<Vec<(&'static str, String)>>,
     pub(crate) deleted: Mutex<Vec<String>>,
+    /// What it says that an export's time was.
+    pub(crate) time: Mutex<String>,
 }
 
 #[derive(Clone)]
@@ -66,7 +68,7 @@ impl Hospital {
         Some(trouble.remove(place).1)
     }
 
-    fn asked(&self, path: &str) -> Vec<Asked> {
+    pub(crate) fn asked(&self, path: &str) -> Vec<Asked> {
         self.0.asked.lock().unwrap().iter().filter(|(own, _)| own == path).cloned().collect()
     }
 
@@ -188,7 +190,7 @@ async fn state(State(hospital): State<Hospital>, headers: HeaderMap) -> Response
     let deleted =
         deleted.map(|number| json!({"type": "Bundle", "url": format!("{base}/fhir/deleted/{number}")}));
     axum::Json(
-        json!({"transactionTime": "2026-03-01T09:30:00.000Z", "request": "", "requiresAccessToken": true,
+        json!({"transactionTime": *hospital.0.time.lock().unwrap(), "request": "", "requiresAccessToken": true,
         "output": output, "deleted": deleted.collect::<Vec<_>>(), "error": errors}),
     )
     .into_response()
@@ -236,6 +238,7 @@ pub(crate) fn hospital(public: Vec<u8>, trouble: &[(&'static str, Trouble)]) -> 
         polls: AtomicUsize::new(0),
         files: Mutex::new(files()),
         deleted: Mutex::default(),
+        time: Mutex::new("2026-03-01T09:30:00.000Z".to_string()),
     }))
 }
 

@@ -1,9 +1,12 @@
 //! What QIDO-RS searches for, and attribute matching (PS3.4 section C.2.2.2, PS3.18 section 8.3.4): single values,
 //! wildcards, lists of UIDs and ranges of dates, against the attributes of a result in DICOM's JSON.
 
+use clinical::dicom::uid::is_uid;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::IntoParams;
+
+use crate::api::Problem;
 
 /// Modality.
 pub const MODALITY: &str = "00080060";
@@ -102,33 +105,39 @@ pub struct PageParameters {
 
 impl SearchParameters {
     /// What is asked of the attributes of each result.
-    pub(super) fn keys(&self) -> Vec<Key> {
+    ///
+    /// # Errors
+    /// 400 for a value that the attribute cannot have.
+    pub(super) fn keys(&self) -> Result<Vec<Key>, Problem> {
         let keys = [
-            Key::new("0020000D", "UI", self.study.as_ref()),
-            Key::new("00100010", "PN", self.name.as_ref()),
-            Key::new("00100020", "LO", self.patient.as_ref()),
-            Key::new("00080020", "DA", self.date.as_ref()),
-            Key::new("00080030", "TM", self.time.as_ref()),
-            Key::new("00080050", "SH", self.accession.as_ref()),
-            Key::new("00080090", "PN", self.physician.as_ref()),
-            Key::new("00200010", "SH", self.study_id.as_ref()),
+            Key::new("StudyInstanceUID", "0020000D", "UI", self.study.as_ref())?,
+            Key::new("PatientName", "00100010", "PN", self.name.as_ref())?,
+            Key::new("PatientID", "00100020", "LO", self.patient.as_ref())?,
+            Key::new("StudyDate", "00080020", "DA", self.date.as_ref())?,
+            Key::new("StudyTime", "00080030", "TM", self.time.as_ref())?,
+            Key::new("AccessionNumber", "00080050", "SH", self.accession.as_ref())?,
+            Key::new("ReferringPhysicianName", "00080090", "PN", self.physician.as_ref())?,
+            Key::new("StudyID", "00200010", "SH", self.study_id.as_ref())?,
         ];
-        keys.into_iter().flatten().collect()
+        Ok(keys.into_iter().flatten().collect())
     }
 }
 
 impl PageParameters {
     /// What is asked of the attributes of each result.
-    pub(super) fn keys(&self) -> Vec<Key> {
+    ///
+    /// # Errors
+    /// 400 for a value that the attribute cannot have.
+    pub(super) fn keys(&self) -> Result<Vec<Key>, Problem> {
         let keys = [
-            Key::new(MODALITY, "CS", self.modality.as_ref()),
-            Key::new("0020000E", "UI", self.series.as_ref()),
-            Key::new("00200011", "IS", self.number.as_ref()),
-            Key::new("00080016", "UI", self.sop_class.as_ref()),
-            Key::new("00080018", "UI", self.sop_instance.as_ref()),
-            Key::new("00200013", "IS", self.instance_number.as_ref()),
+            Key::new("Modality", MODALITY, "CS", self.modality.as_ref())?,
+            Key::new("SeriesInstanceUID", "0020000E", "UI", self.series.as_ref())?,
+            Key::new("SeriesNumber", "00200011", "IS", self.number.as_ref())?,
+            Key::new("SOPClassUID", "00080016", "UI", self.sop_class.as_ref())?,
+            Key::new("SOPInstanceUID", "00080018", "UI", self.sop_instance.as_ref())?,
+            Key::new("InstanceNumber", "00200013", "IS", self.instance_number.as_ref())?,
         ];
-        keys.into_iter().flatten().collect()
+        Ok(keys.into_iter().flatten().collect())
     }
 }
 
@@ -153,16 +162,39 @@ pub struct Key {
 }
 
 impl Key {
-    /// An attribute by its tag and value representation; nothing where nothing is asked of it.
-    pub fn new(tag: &'static str, vr: &str, wanted: Option<&String>) -> Option<Key> {
-        let wanted = wanted.filter(|wanted| !wanted.is_empty() && *wanted != "*")?.clone();
-        let way = match vr {
-            "PN" => Way::Name,
-            "UI" => Way::Uid,
-            "DA" | "TM" => Way::Range,
-            _ => Way::Text,
+    /// An attribute by its keyword, tag and value representation; nothing where nothing is asked of it.
+    ///
+    /// # Errors
+    /// 400 for a value that no such attribute has: its search would find nothing, as if there were nothing.
+    pub fn new(
+        name: &str,
+        tag: &'static str,
+        vr: &str,
+        wanted: Option<&String>,
+    ) -> Result<Option<Key>, Problem> {
+        let Some(wanted) = wanted.filter(|wanted| !wanted.is_empty() && *wanted != "*") else {
+            return Ok(None);
         };
-        Some(Key { tag, way, wanted })
+        let (way, sound, accepted) = match vr {
+            "PN" => (Way::Name, true, ""),
+            "UI" => (Way::Uid, is_uids(wanted), "a UID, or several with commas between, is accepted"),
+            "DA" => (
+                Way::Range,
+                is_range(wanted, is_day),
+                "a day (20260301) or a range (20260301-20260331) is accepted",
+            ),
+            "TM" => (
+                Way::Range,
+                is_range(wanted, is_hour),
+                "a time (0830, 083000) or a range (0800-1200) is accepted",
+            ),
+            "IS" => (Way::Text, wanted.parse::<i32>().is_ok(), "a whole number is accepted"),
+            _ => (Way::Text, true, ""),
+        };
+        match sound {
+            true => Ok(Some(Key { tag, way, wanted: wanted.clone() })),
+            false => Err(Problem::bad_parameter(name, accepted)),
+        }
     }
 
     /// Whether any value of the attribute is what is asked for.
@@ -194,6 +226,46 @@ impl Key {
             },
         }
     }
+}
+
+fn is_uids(list: &str) -> bool {
+    list.split([',', '\\']).all(|uid| is_uid(uid.trim()))
+}
+
+/// Whether text is a value, or two with a dash between, of which one may be missing.
+fn is_range(text: &str, is_one: impl Fn(&str) -> bool) -> bool {
+    match text.split_once('-') {
+        None => is_one(text),
+        Some((from, to)) => {
+            let open = |end: &str| end.is_empty() || is_one(end);
+            open(from) && open(to) && text != "-"
+        }
+    }
+}
+
+/// Whether text is a day: YYYYMMDD.
+fn is_day(text: &str) -> bool {
+    let number = |from: usize, to: usize| text.get(from..to).and_then(|digits| digits.parse::<u32>().ok());
+    let digits = text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits && (1..=12).contains(&number(4, 6).unwrap_or(0)) && (1..=31).contains(&number(6, 8).unwrap_or(0))
+}
+
+/// Whether text is a time of a day: HH, HHMM or HHMMSS, that with a fraction.
+fn is_hour(text: &str) -> bool {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let below = |at: usize, most: u32| {
+        let part = whole.get(at..at + 2).and_then(|digits| digits.parse::<u32>().ok());
+        part.is_none_or(|part| part < most)
+    };
+    let shape = [2, 4, 6].contains(&whole.len()) && (whole.len() == 6 || !text.contains('.'));
+    shape
+        && digits(whole)
+        && digits(fraction)
+        && fraction.len() <= 6
+        && below(0, 24)
+        && below(2, 60)
+        && below(4, 61)
 }
 
 /// Whether text is what a pattern says, in which `*` is any letters and `?` one. Of several ways to read a `*` the one that
@@ -248,7 +320,6 @@ mod tests {
             ("00100020", "LO", "p-17", false),
             ("00100020", "LO", "P-17*?", false),
             ("0020000D", "UI", "1.2.4,1.2.3", true),
-            ("0020000D", "UI", "1.2.*", false),
             ("00080020", "DA", "20260301", true),
             ("00080020", "DA", "20260101-20260301", true),
             ("00080020", "DA", "-20260228", false),
@@ -257,10 +328,38 @@ mod tests {
             ("00080050", "SH", "A1", false),
             ("00080060", "CS", "SR", false),
         ] {
-            let key = Key::new(tag, vr, Some(&wanted.to_string())).unwrap();
+            let key = Key::new("Name", tag, vr, Some(&wanted.to_string())).unwrap().unwrap();
             assert_eq!(key.fits(&all), fits, "{tag} {wanted}");
         }
-        assert!(Key::new("00080050", "SH", Some(&"*".to_string())).is_none(), "any or none");
+        assert!(Key::new("Name", "00080050", "SH", Some(&"*".to_string())).unwrap().is_none(), "any or none");
         assert!(!like(&"*a".repeat(2000), &"b".repeat(20_000)));
+    }
+
+    #[test]
+    fn values_that_an_attribute_cannot_have_are_refused() {
+        for (vr, wanted, sound) in [
+            ("DA", "junk", false),
+            ("DA", "2026-03-01", false),
+            ("DA", "20261301", false),
+            ("DA", "2026*", false),
+            ("DA", "-", false),
+            ("DA", "20260301-", true),
+            ("TM", "25", false),
+            ("TM", "08:30", false),
+            ("TM", "0800-1200", true),
+            ("TM", "083000.5", true),
+            ("UI", "1.2.*", false),
+            ("UI", "1.2.3,junk", false),
+            ("UI", "1.2.3\\1.2.4", true),
+            ("IS", "nine", false),
+            ("LO", "anything *", true),
+        ] {
+            let key = Key::new("StudyDate", "00080020", vr, Some(&wanted.to_string()));
+            assert_eq!(key.is_ok(), sound, "{vr} {wanted}");
+            assert!(
+                key.is_ok() || key.is_err_and(|problem| problem.detail.contains("StudyDate")),
+                "{wanted}"
+            );
+        }
     }
 }

@@ -7,10 +7,11 @@ pub mod retrieve;
 pub mod search;
 pub mod store;
 
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use clinical::dicom::data_set::EXPLICIT_LITTLE;
 use clinical::dicom::uid::is_uid;
 
+use super::accept;
 use super::extract::{cut, media_type};
 use super::{AppState, Problem};
 use crate::store::dicom::ResultQuery;
@@ -30,6 +31,11 @@ pub fn accepted(headers: &HeaderMap) -> Vec<String> {
         let essence = media_type(range).to_ascii_lowercase();
         let of = range.split(';').skip(1).filter_map(|parameter| parameter.trim().split_once('='));
         let of: Vec<(&str, &str)> = of.collect();
+        // What is not accepted is none that is answered.
+        let weight = of.iter().find(|(name, _)| name.eq_ignore_ascii_case("q"));
+        if weight.is_some_and(|(_, weight)| weight.trim().parse() == Ok(0.0_f32)) {
+            return format!("{essence}; q=0");
+        }
         let inner = of.iter().find(|(name, _)| name.eq_ignore_ascii_case("type"));
         // Everything is in one transfer syntax; a range of another is none that is answered.
         let syntax = of.iter().find(|(name, _)| name.eq_ignore_ascii_case("transfer-syntax"));
@@ -46,6 +52,20 @@ pub fn accepted(headers: &HeaderMap) -> Vec<String> {
         }
     };
     values.flat_map(|value| value.split(',')).map(kind).filter(|kind| !kind.is_empty()).collect()
+}
+
+/// Refuses who accepts no JSON, in which attributes are answered, and in nothing else.
+///
+/// # Errors
+/// 406.
+pub fn in_json(headers: &HeaderMap) -> Result<(), Problem> {
+    match accept::weight(&accept::ranges(headers), &[JSON, "application/json"]) > 0.0 {
+        true => Ok(()),
+        false => {
+            let detail = format!("attributes are answered in {JSON}; {XML} is not available");
+            Err(Problem::new(StatusCode::NOT_ACCEPTABLE, detail))
+        }
+    }
 }
 
 /// A UID of the path.

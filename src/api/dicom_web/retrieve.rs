@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::stream;
 
-use super::{DICOM, JSON, accepted, content_type, of_instance, of_series, of_study};
+use super::{DICOM, JSON, accepted, content_type, in_json, of_instance, of_series, of_study};
 use crate::api::extract::{Id, InstanceOfSeries, SeriesOfStudy};
 use crate::api::middleware::audit::Concerned;
 use crate::api::{AppState, Problem};
@@ -115,14 +115,18 @@ pub async fn instance(
     operation_id = "retrieve_metadata",
     tag = "DICOM",
     params(("study" = String, Path, description = "Study Instance UID", example = "1.2.826.0.1.3680043.8.498.1")),
-    responses((status = 200, description = "One object an instance", content((Vec<Object> = "application/dicom+json"))))
+    responses(
+        (status = 200, description = "One object an instance", content((Vec<Object> = "application/dicom+json"))),
+        (status = 406, description = "The client accepts no JSON"),
+    )
 )]
 pub async fn metadata(
     State(state): State<AppState>,
     Extension(concerned): Extension<Concerned>,
+    headers: HeaderMap,
     Id(study): Id,
 ) -> Result<Response, Problem> {
-    attributes(&state, &concerned, of_study(&study)?).await
+    attributes(&state, &concerned, &headers, of_study(&study)?).await
 }
 
 /// Retrieve the attributes of what was made in one series
@@ -137,15 +141,19 @@ pub async fn metadata(
         ("study" = String, Path, description = "Study Instance UID", example = "1.2.826.0.1.3680043.8.498.1"),
         ("series" = String, Path, description = "Series Instance UID", example = "2.25.1"),
     ),
-    responses((status = 200, description = "One object an instance", content((Vec<Object> = "application/dicom+json"))))
+    responses(
+        (status = 200, description = "One object an instance", content((Vec<Object> = "application/dicom+json"))),
+        (status = 406, description = "The client accepts no JSON"),
+    )
 )]
 pub async fn series_metadata(
     State(state): State<AppState>,
     Extension(concerned): Extension<Concerned>,
+    headers: HeaderMap,
     SeriesOfStudy { study, series }: SeriesOfStudy,
 ) -> Result<Response, Problem> {
     let query = of_series(&study, &series)?;
-    attributes(&state, &concerned, query).await
+    attributes(&state, &concerned, &headers, query).await
 }
 
 /// Retrieve the attributes of one result
@@ -161,22 +169,28 @@ pub async fn series_metadata(
         ("series" = String, Path, description = "Series Instance UID", example = "2.25.1"),
         ("instance" = String, Path, description = "SOP Instance UID", example = "2.25.2"),
     ),
-    responses((status = 200, description = "One object", content((Vec<Object> = "application/dicom+json"))))
+    responses(
+        (status = 200, description = "One object", content((Vec<Object> = "application/dicom+json"))),
+        (status = 406, description = "The client accepts no JSON"),
+    )
 )]
 pub async fn instance_metadata(
     State(state): State<AppState>,
     Extension(concerned): Extension<Concerned>,
+    headers: HeaderMap,
     InstanceOfSeries { study, series, instance }: InstanceOfSeries,
 ) -> Result<Response, Problem> {
     let query = of_instance(&study, &series, &instance)?;
-    attributes(&state, &concerned, query).await
+    attributes(&state, &concerned, &headers, query).await
 }
 
 async fn attributes(
     state: &AppState,
     concerned: &Concerned,
+    headers: &HeaderMap,
     query: ResultQuery,
 ) -> Result<Response, Problem> {
+    in_json(headers)?;
     let found = list(state, concerned, query).await?;
     let all: Vec<&str> = found.iter().map(|result| result.metadata.as_str()).collect();
     Ok((content_type(JSON), format!("[{}]", all.join(","))).into_response())

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::matching::{Key, MODALITY, PageParameters, SearchParameters};
 use super::retrieve::patients;
-use super::{JSON, base, content_type, of_series, of_study, uid};
+use super::{JSON, base, content_type, in_json, of_series, of_study, uid};
 use crate::api::extract::{Id, Parameters, SeriesOfStudy};
 use crate::api::middleware::audit::Concerned;
 use crate::api::{AppState, Problem};
@@ -60,7 +60,10 @@ impl Page {
     operation_id = "search_studies",
     tag = "DICOM",
     params(SearchParameters),
-    responses((status = 200, description = "One object a study", content((Vec<Object> = "application/dicom+json"))))
+    responses(
+        (status = 200, description = "One object a study", content((Vec<Object> = "application/dicom+json"))),
+        (status = 406, description = "The client accepts no JSON"),
+    )
 )]
 pub async fn studies(
     State(state): State<AppState>,
@@ -68,8 +71,9 @@ pub async fn studies(
     headers: HeaderMap,
     Parameters(parameters): Parameters<SearchParameters>,
 ) -> Result<Response, Problem> {
+    in_json(&headers)?;
     let page = Page::new(parameters.limit, parameters.offset, parameters.fuzzymatching)?;
-    let keys = parameters.keys();
+    let keys = parameters.keys()?;
     // One study or patient is found by the database; lists and wildcards by what each result says.
     let studies = parameters.study.unwrap_or_default();
     for study in studies.split([',', '\\']).filter(|_| !studies.is_empty()) {
@@ -78,7 +82,7 @@ pub async fn studies(
     let study = Some(studies).filter(|study| !study.contains([',', '\\'])).unwrap_or_default();
     let patient = parameters.patient.filter(|id| !id.contains(['*', '?'])).unwrap_or_default();
     let query = ResultQuery { study, patient, ..ResultQuery::default() };
-    let with = match Key::new(MODALITY, "CS", parameters.modality.as_ref()) {
+    let with = match Key::new("ModalitiesInStudy", MODALITY, "CS", parameters.modality.as_ref())? {
         Some(modality) => Some(studies_with(&state, query.clone(), &modality).await?),
         None => None,
     };
@@ -118,7 +122,10 @@ pub async fn studies(
     operation_id = "search_series",
     tag = "DICOM",
     params(("study" = String, Path, description = "Study Instance UID", example = "1.2.826.0.1.3680043.8.498.1"), PageParameters),
-    responses((status = 200, description = "One object a series", content((Vec<Object> = "application/dicom+json"))))
+    responses(
+        (status = 200, description = "One object a series", content((Vec<Object> = "application/dicom+json"))),
+        (status = 406, description = "The client accepts no JSON"),
+    )
 )]
 pub async fn series(
     State(state): State<AppState>,
@@ -127,10 +134,11 @@ pub async fn series(
     Id(study): Id,
     Parameters(parameters): Parameters<PageParameters>,
 ) -> Result<Response, Problem> {
+    in_json(&headers)?;
     let page = Page::new(parameters.limit, parameters.offset, parameters.fuzzymatching)?;
     let query = of_study(&study)?;
     let base = base(&state, &headers);
-    let keys = parameters.keys();
+    let keys = parameters.keys()?;
     grouped(
         &state,
         &concerned,
@@ -157,7 +165,10 @@ pub async fn series(
     operation_id = "search_study_instances",
     tag = "DICOM",
     params(("study" = String, Path, description = "Study Instance UID", example = "1.2.826.0.1.3680043.8.498.1"), PageParameters),
-    responses((status = 200, description = "One object an instance", content((Vec<Object> = "application/dicom+json"))))
+    responses(
+        (status = 200, description = "One object an instance", content((Vec<Object> = "application/dicom+json"))),
+        (status = 406, description = "The client accepts no JSON"),
+    )
 )]
 pub async fn study_instances(
     State(state): State<AppState>,
@@ -183,7 +194,10 @@ pub async fn study_instances(
         ("series" = String, Path, description = "Series Instance UID", example = "2.25.1"),
         PageParameters,
     ),
-    responses((status = 200, description = "One object an instance", content((Vec<Object> = "application/dicom+json"))))
+    responses(
+        (status = 200, description = "One object an instance", content((Vec<Object> = "application/dicom+json"))),
+        (status = 406, description = "The client accepts no JSON"),
+    )
 )]
 pub async fn instances(
     State(state): State<AppState>,
@@ -203,9 +217,10 @@ async fn all_instances(
     query: ResultQuery,
     parameters: PageParameters,
 ) -> Result<Response, Problem> {
+    in_json(headers)?;
     let page = Page::new(parameters.limit, parameters.offset, parameters.fuzzymatching)?;
     let base = base(state, headers);
-    let keys = parameters.keys();
+    let keys = parameters.keys()?;
     grouped(
         state,
         concerned,

@@ -227,8 +227,18 @@ async fn studies_and_results_are_found_by_what_a_viewer_asks_for() {
     assert_eq!((within("series?Modality=SR").await, within(reports).await), (1, 1));
     let others = "instances?SOPClassUID=1.2.840.10008.5.1.4.1.1.66.4";
     assert_eq!((within("series?Modality=SEG").await, within(others).await), (0, 0));
-    let unknown = get(&server, "/dicom-web/studies?Colour=red", "*/*").await;
-    assert_eq!(unknown.status(), StatusCode::BAD_REQUEST);
+    for (query, words) in [
+        ("?Colour=red", "Colour"),
+        ("?StudyDate=junk", "20260301-20260331"),
+        ("?StudyTime=25", "StudyTime"),
+        ("?StudyInstanceUID=1.2.x", "UID"),
+    ] {
+        let unknown = get(&server, &format!("/dicom-web/studies{query}"), "*/*").await;
+        assert_eq!(unknown.status(), StatusCode::BAD_REQUEST, "{query}");
+        assert!(unknown.text().await.unwrap().contains(words), "{query}");
+    }
+    let odd = get(&server, &format!("/dicom-web/studies/{other}/series?SeriesNumber=nine"), "*/*").await;
+    assert_eq!(odd.status(), StatusCode::BAD_REQUEST);
     let reports = json_of(get(&server, &format!("/dicom-web/studies/{other}/{reports}"), "*/*").await).await;
     let (series, instance) =
         (first(&reports[0], "0020000E").as_str().unwrap(), first(&reports[0], "00080018"));
@@ -240,6 +250,40 @@ async fn studies_and_results_are_found_by_what_a_viewer_asks_for() {
     let jpeg = "multipart/related; type=\"application/dicom\"; transfer-syntax=1.2.840.10008.1.2.4.50";
     let file = get(&server, &format!("/dicom-web/studies/{other}/{instance}"), jpeg).await;
     assert_eq!(file.status(), StatusCode::NOT_ACCEPTABLE);
+}
+
+#[tokio::test]
+async fn who_accepts_no_json_gets_no_attributes_in_it() {
+    let server = start(&["--dicom-results", "sr"]);
+    json_of(stow(&server, "/dicom-web/studies", &[&radiograph("1.2.3.1")]).await).await;
+    let study = format!("/dicom-web/studies/{STUDY}");
+    for path in [
+        "/dicom-web/studies",
+        &format!("{study}/series"),
+        &format!("{study}/instances"),
+        &format!("{study}/metadata"),
+    ] {
+        for accept in [
+            "application/dicom+json",
+            "application/json",
+            "application/dicom+xml, */*;q=0.1",
+            "application/*",
+        ] {
+            let answer = get(&server, path, accept).await;
+            assert_eq!(answer.status(), StatusCode::OK, "{path} {accept}");
+            assert_eq!(answer.headers()["content-type"], "application/dicom+json");
+        }
+        for accept in [
+            "multipart/related; type=\"application/dicom+xml\"",
+            "application/dicom+xml",
+            "text/plain",
+            "application/dicom+json;q=0, application/json;q=0, */*",
+        ] {
+            let answer = get(&server, path, accept).await;
+            assert_eq!(answer.status(), StatusCode::NOT_ACCEPTABLE, "{path} {accept}");
+            assert!(answer.text().await.unwrap().contains("application/dicom+json"), "{path}");
+        }
+    }
 }
 
 /// As an archive corrects a patient: the same SOP Instance UID.

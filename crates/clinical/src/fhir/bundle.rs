@@ -370,6 +370,7 @@ fn entry(index: usize, full_url: Option<String>, method: Option<Method>, raw: &R
     let id = head.id.filter(|id| !id.is_empty());
     let kept = kind == "Medication" && raw.get().len() <= MAX_MEDICATION;
     let text = kept.then(|| raw.get().into());
+    let full_url = full_url.filter(|url| !url.trim().is_empty());
     Entry { full_url, kind, id, method, if_none: None, version, text, resource }
 }
 

@@ -14,8 +14,7 @@ use recommend::{Item, Millis};
 use super::bundle::{Bundle, BundleKind, Entry, FhirError, Method, Resource};
 use super::items;
 use super::people::{self, List, PersonChange, Says, Statement};
-use super::references::patient_name;
-use super::references::{Index, Target, id_of};
+use super::references::{Index, Target, id_of, is_guessed, patient_name, server};
 use super::resources::{CodeableConcept, Medication, Reference, clean};
 use super::settle::{ItemName, Mapped, Outcome, Planned};
 
@@ -38,6 +37,9 @@ pub fn map_with(bundle: &Bundle, now: Millis, medications: &HashMap<String, Medi
             items: BTreeMap::new(),
             planned: Vec::new(),
             aliases: BTreeMap::new(),
+            conditional: BTreeMap::new(),
+            identified: BTreeMap::new(),
+            addressed: Vec::new(),
             unknown_drugs: 0,
             outcomes: Vec::with_capacity(bundle.entries.len()),
             now,
@@ -100,6 +102,9 @@ impl<'a> Mapping<'a> {
             self.left_out(number, "an older version of a resource that is here as well");
             return Ok(());
         }
+        if let Some(detail) = self.index.clash(number) {
+            return Err(FhirError::at(number, entry.kind.clone(), "duplicate", detail));
+        }
         let asks = entry.method.is_none_or(|method| method != Method::Other);
         match self.bundle.kind {
             BundleKind::Collection => {}
@@ -117,13 +122,19 @@ impl<'a> Mapping<'a> {
                 let id = self.id(number, entry)?;
                 let person = self.person(&id);
                 person.patient = Some(number);
-                person.identifiers.extend(entry.if_none.as_deref().map(patient_name));
+                person.guessed = is_guessed(entry);
+                person.server = entry.full_url.as_deref().and_then(server).map(str::to_owned);
                 if let Some(identifier) = &entry.if_none {
+                    person.identified_by(identifier);
                     self.mapped.aliases.insert(id.clone(), patient_name(identifier));
+                    self.mapped.conditional.entry(id.clone()).or_default().push(number);
                 }
                 let now = self.mapped.now;
                 for left_out in self.person(&id).describe(patient, now) {
                     self.note(number, "value", left_out.to_owned());
+                }
+                for said in people::apart(patient) {
+                    self.note(number, "incomplete", said.to_owned());
                 }
                 self.used(number);
             }
@@ -276,7 +287,8 @@ impl<'a> Mapping<'a> {
 
     fn id(&self, number: usize, entry: &Entry) -> Result<String, FhirError> {
         let id = id_of(entry).ok_or_else(|| {
-            let detail = "has no id, no fullUrl and no identifier by which it could be found again";
+            let detail =
+                "has no id, no fullUrl and no identifier with a system by which it could be found again";
             FhirError::at(number, entry.kind.clone(), "required", detail)
         })?;
         match id.chars().count() <= 180 && !id.chars().any(char::is_control) {

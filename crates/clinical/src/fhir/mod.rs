@@ -35,4 +35,6 @@ pub use settle::{Found, Mapped, Settled, Wanted};
 pub const MEDIA_TYPE: &str = "application/fhir+json";
 
 #[cfg(test)]
+mod identity_tests;
+#[cfg(test)]
 mod tests;

@@ -74,6 +74,8 @@ pub fn response(kind: BundleKind, outcomes: &[Outcome]) -> Value {
         }));
         let status = match (&outcome.error, outcome.method) {
             (Some(error), _) if error.code == "not-supported" => "405 Method Not Allowed",
+            (Some(error), _) if error.code == "conflict" => "409 Conflict",
+            (Some(error), _) if error.code == "multiple-matches" => "412 Precondition Failed",
             (Some(_), _) => "422 Unprocessable Entity",
             (None, _) if !outcome.used => "200 OK",
             (None, Some(Method::Post)) => "201 Created",

@@ -5,12 +5,12 @@
 //! said before, and an entry that no resource says any more goes. What was written into a profile by hand
 //! is never taken away.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use recommend::{Field, Millis, Profile, Recorded, Sex, clock};
 
 use super::none_known::{self, Absence, of_entry};
-use super::references::{patient_name, qualified};
+use super::references::{origin_name, patient_name, qualified};
 use super::resources::{AllergyIntolerance, CodeableConcept, Condition, Patient, codes_of};
 
 /// Stands among the resources of an entry that was in the profile before any resource said so.
@@ -107,6 +107,12 @@ pub struct PersonChange {
     pub statements: Vec<Statement>,
     /// The names of the person's identifiers (`references::patient_name`).
     pub identifiers: Vec<String>,
+    /// The same, with their systems, for what is known of where the person comes from (`references::origin_name`).
+    pub numbers: BTreeSet<String>,
+    /// The server on which the Patient resource is, where its address says so.
+    pub server: Option<String>,
+    /// Whether the person is known by an identifier of which nobody said that it tells who this is.
+    pub guessed: bool,
 }
 
 impl PersonChange {
@@ -132,10 +138,16 @@ impl PersonChange {
             }
         };
         self.place = patient.address.iter().find_map(|address| super::items::place(&address.extension));
-        let known =
-            patient.identifier.iter().filter(|one| one.system.as_deref().is_some_and(|own| !own.is_empty()));
-        self.identifiers.extend(known.filter_map(qualified).map(|own| patient_name(&own)));
+        for own in patient.identifier.iter().filter_map(qualified) {
+            self.identified_by(&own);
+        }
         left_out
+    }
+
+    /// Adds an identifier, with its system before it.
+    pub fn identified_by(&mut self, identifier: &str) {
+        self.identifiers.push(patient_name(identifier));
+        self.numbers.extend(origin_name(identifier));
     }
 
     /// Adds what is said of the same person under another id.
@@ -145,9 +157,12 @@ impl PersonChange {
             self.birth_year = other.birth_year.or(self.birth_year);
             self.sex = other.sex.or(self.sex);
             self.place = other.place.or(self.place);
+            self.server = other.server.or(self.server.take());
+            self.guessed |= other.guessed;
         }
         self.statements.extend(other.statements);
         self.identifiers.extend(other.identifiers);
+        self.numbers.extend(other.numbers);
     }
 
     /// The profile after what is said here.
@@ -165,6 +180,26 @@ impl PersonChange {
             }
         }
     }
+}
+
+/// What a Patient resource says of other records of the same person, and of not being in use: records are not merged here,
+/// and whoever relies on them has to know that an allergy stays where it was written.
+pub fn apart(patient: &Patient) -> Vec<&'static str> {
+    let link = |link: &super::resources::PatientLink| match link.kind.as_deref() {
+        Some("replaced-by") => {
+            "is replaced by another record (link): records are not merged, and what is known of this person does not reach the other"
+        }
+        Some("replaces") => {
+            "replaces another record (link): records are not merged, and what is known under the other id is not known of this person"
+        }
+        _ => {
+            "has another record (link): records are not merged, and what is known under one id is not known under the other"
+        }
+    };
+    let inactive = patient.active.as_ref().is_some_and(|active| *active == false);
+    let inactive =
+        inactive.then_some("is not in use (active: false): it is kept, and answered for, all the same");
+    patient.link.iter().map(link).chain(inactive).collect()
 }
 
 /// Takes back what these resources said of a profile; whether they said anything.

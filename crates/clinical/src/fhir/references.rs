@@ -1,14 +1,14 @@
 //! What references within a Bundle stand for. A reference names an entry by its `fullUrl`, by type and id,
 //! by a contained id, or by an identifier as a search would (`Practitioner?identifier=system|value`). One
-//! that names nothing here names something that may be stored already. References are followed from a
+//! that names nothing here names something that may be stored already; one that names two says of neither. References are followed from a
 //! resource to the next a fixed number of times, so that circles end.
 
 use std::collections::{HashMap, HashSet};
 
 use sha2::{Digest, Sha256};
 
-use super::bundle::{Bundle, Entry, Method, Resource};
-use super::request::decoded;
+use super::bundle::{Bundle, BundleKind, Entry, Method, Resource};
+use super::request::one_identifier;
 use super::resources::{Identifier, Reference};
 
 /// What a reference stands for.
@@ -20,6 +20,8 @@ pub enum Target {
     Outside(String),
     /// Something outside of the Bundle, by type and identifier: `Practitioner?identifier=system|value`.
     Identified(String),
+    /// One of several entries, and nobody can tell which.
+    Several,
     /// Nothing that could be found: a `urn:uuid` of no entry, or no reference at all.
     Nothing,
 }
@@ -38,36 +40,47 @@ pub(crate) fn local(reference: &str) -> &str {
 /// The names of a Bundle's entries.
 pub struct Index {
     names: HashMap<String, usize>,
+    /// Names that two entries have.
+    several: HashSet<String>,
     older: Vec<bool>,
+    /// Entries that cannot be told from another, and why.
+    clashes: HashMap<usize, &'static str>,
     strangers: HashSet<usize>,
     /// The servers of entries that have an address.
     servers: HashMap<usize, String>,
 }
 
 impl Index {
-    /// Of this Bundle. Of two entries of one name the first has it; of versions of one resource the newest.
+    /// Of this Bundle. A `fullUrl` of two entries, and an identifier of two people, names neither; of two other entries of
+    /// one name the first has it; of versions of one resource the newest.
     pub fn new(bundle: &Bundle) -> Index {
-        let mut names = HashMap::new();
+        let mut names: HashMap<String, usize> = HashMap::new();
+        let mut several = HashSet::new();
         let (older, strangers) = older_versions(bundle);
-        for (index, entry) in bundle.entries.iter().enumerate().filter(|(index, _)| !older[*index]) {
-            let mut name = |name: String| {
-                names.entry(name).or_insert(index);
-            };
-            if let Some(url) = &entry.full_url {
-                name(url.clone());
+        let newest = || bundle.entries.iter().enumerate().filter(|(index, _)| !older[*index]);
+        for (index, entry) in newest() {
+            if let Some(url) = &entry.full_url
+                && *names.entry(url.clone()).or_insert(index) != index
+            {
+                several.insert(url.clone());
             }
             if let Some(id) = &entry.id {
-                name(format!("{}/{id}", entry.kind));
+                names.entry(format!("{}/{id}", entry.kind)).or_insert(index);
             }
             let named = identifiers(&entry.resource).iter().filter_map(qualified);
             for identifier in named.chain(entry.if_none.clone()) {
-                name(format!("{}?identifier={identifier}", entry.kind));
+                let name = format!("{}?identifier={identifier}", entry.kind);
+                let first = *names.entry(name.clone()).or_insert(index);
+                if entry.kind == "Patient" && id_of(&bundle.entries[first]) != id_of(entry) {
+                    several.insert(name);
+                }
             }
         }
+        let clashes = clashes(bundle, &several, newest());
         let server =
             |(index, entry): (usize, &Entry)| Some((index, server(entry.full_url.as_deref()?)?.to_owned()));
         let servers = bundle.entries.iter().enumerate().filter_map(server).collect();
-        Index { names, older, strangers, servers }
+        Index { names, several, older, clashes, strangers, servers }
     }
 
     /// Whether the Bundle has a newer version of this entry's resource.
@@ -78,6 +91,11 @@ impl Index {
     /// Whether an entry that is older has the type and id of another resource: one of another server.
     pub fn stranger(&self, entry: usize) -> bool {
         self.strangers.contains(&entry)
+    }
+
+    /// Why an entry cannot be told from another, where that is so: it is not taken, and nothing that refers to it is.
+    pub fn clash(&self, entry: usize) -> Option<&'static str> {
+        self.clashes.get(&entry).copied()
     }
 
     /// What a reference stands for. `kinds` are the types that it may be of where it does not say so.
@@ -93,6 +111,9 @@ impl Index {
             };
             return self.named(format!("{kind}?identifier={identifier}"));
         };
+        if self.several.contains(written) {
+            return Target::Several;
+        }
         if let Some(&index) = self.names.get(written) {
             return Target::Entry(index);
         }
@@ -100,7 +121,8 @@ impl Index {
             return Target::Nothing;
         }
         if let Some((kind, query)) = written.split_once("?identifier=") {
-            return self.named(format!("{}?identifier={}", last(kind), decoded(query)));
+            let Some(identifier) = one_identifier(query) else { return Target::Nothing };
+            return self.named(format!("{}?identifier={identifier}", last(kind)));
         }
         let path = without_history(written);
         let mut parts = path.rsplit('/');
@@ -125,7 +147,11 @@ impl Index {
     }
 
     fn named(&self, name: String) -> Target {
-        self.names.get(&name).map_or(Target::Identified(name), |&index| Target::Entry(index))
+        match self.names.get(&name) {
+            _ if self.several.contains(&name) => Target::Several,
+            Some(&index) => Target::Entry(index),
+            None => Target::Identified(name),
+        }
     }
 }
 
@@ -135,8 +161,17 @@ pub fn patient_name(identifier: &str) -> String {
     digest.iter().fold("Patient#".to_owned(), |name, byte| format!("{name}{byte:02x}"))
 }
 
+/// By what a person's identifiers are compared with those that came before: short digests of the system and of the whole.
+pub fn origin_name(identifier: &str) -> Option<String> {
+    let short = |text: &str| -> String {
+        Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    };
+    let (system, _) = identifier.rsplit_once('|')?;
+    Some(format!("{}:{}", short(system), short(identifier)))
+}
+
 /// The server of an absolute address of a resource, whatever the scheme.
-fn server(address: &str) -> Option<&str> {
+pub(super) fn server(address: &str) -> Option<&str> {
     let rest = address.strip_prefix("https://").or_else(|| address.strip_prefix("http://"))?;
     rest.trim_end_matches('/').rsplitn(3, '/').nth(2)
 }
@@ -145,10 +180,11 @@ fn last(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
-/// An identifier with its system before it.
+/// An identifier with its system before it. A value without a system identifies nobody: any hospital may have a number 71.
 pub fn qualified(identifier: &Identifier) -> Option<String> {
-    let value = identifier.value.as_deref().map(str::trim).filter(|value| !value.is_empty())?;
-    Some(format!("{}|{value}", identifier.system.as_deref().unwrap_or_default()))
+    let sound =
+        |text: &Option<String>| Some(text.as_deref()?.trim().to_owned()).filter(|text| !text.is_empty());
+    Some(format!("{}|{}", sound(&identifier.system)?, sound(&identifier.value)?))
 }
 
 fn identifiers<E>(resource: &Result<Resource, E>) -> &[Identifier] {
@@ -189,21 +225,73 @@ fn older_versions(bundle: &Bundle) -> (Vec<bool>, HashSet<usize>) {
     (older, strangers)
 }
 
-/// The id by which an entry is kept: its own, or else the identifier by which it is not to be made twice, or else that of
-/// its `fullUrl`, or else its first identifier. It is the same each time that the same resource comes; of a person who is
-/// to be added, a `urn:uuid` is new each time.
-pub fn id_of(entry: &Entry) -> Option<String> {
-    if let Some(id) = entry.id.as_ref().or(entry.if_none.as_ref()) {
-        return Some(id.clone());
+/// Entries that cannot be told from others: of a request those of one `fullUrl` (FHIR's rule bdl-7) and those whose `fullUrl`
+/// is another resource's; people who would be kept under one id and are not said to be one.
+fn clashes<'a>(
+    bundle: &Bundle,
+    several: &HashSet<String>,
+    newest: impl Iterator<Item = (usize, &'a Entry)>,
+) -> HashMap<usize, &'static str> {
+    let mut clashes = HashMap::new();
+    let mut people: HashMap<String, Vec<usize>> = HashMap::new();
+    for (index, entry) in newest {
+        let url = entry.full_url.as_deref().filter(|_| bundle.kind != BundleKind::Collection);
+        let of_another = |url: &str| {
+            let named = server(url).and_then(|_| local(url).split_once('/'));
+            named.is_some_and(|(kind, id)| {
+                kind == entry.kind && entry.id.as_ref().is_some_and(|own| own != id)
+            })
+        };
+        if url.is_some_and(|url| several.contains(url)) {
+            clashes.insert(index, "has the fullUrl of another entry; each resource of a Bundle has its own");
+        } else if url.is_some_and(of_another) {
+            clashes.insert(index, "has a fullUrl that ends in another id than its own");
+        } else if let Some(identifier) = &entry.if_none
+            && several.contains(&format!("Patient?identifier={identifier}"))
+        {
+            let detail = "is created by an identifier (ifNoneExist) that another Patient of the Bundle has; refer to that one";
+            clashes.insert(index, detail);
+        }
+        if let Some(id) = id_of(entry).filter(|_| entry.kind == "Patient") {
+            people.entry(id).or_default().push(index);
+        }
     }
+    for of in people.into_values().filter(|of| of.len() > 1) {
+        let said = |index: &usize| bundle.entries[*index].if_none.as_ref();
+        // The same conditional create twice is one person.
+        if said(&of[0]).is_none() || of.iter().any(|index| said(index) != said(&of[0])) {
+            let detail = "would be one person with another Patient of the Bundle, by its identifier or its fullUrl; give each its id";
+            clashes.extend(of.into_iter().map(|index| (index, detail)));
+        }
+    }
+    clashes
+}
+
+/// The id by which an entry is kept: its own, or else the identifier by which it is not to be made twice, or else that of
+/// its `fullUrl`, or else its first identifier that has a system. It is the same each time that the same resource comes; of
+/// a person who is to be added, a `urn:uuid` is new each time.
+pub fn id_of(entry: &Entry) -> Option<String> {
+    kept_by(entry).map(|(id, _)| id)
+}
+
+/// Whether the id by which an entry is kept is an identifier of which nobody said that it tells who this is.
+pub fn is_guessed(entry: &Entry) -> bool {
+    kept_by(entry).is_some_and(|(_, guessed)| guessed)
+}
+
+fn kept_by(entry: &Entry) -> Option<(String, bool)> {
+    if let Some(id) = entry.id.as_ref().or(entry.if_none.as_ref()) {
+        return Some((id.clone(), false));
+    }
+    // Old and temporary numbers are given to others later.
+    let lasts = |own: &&Identifier| !matches!(own.usage.as_deref(), Some("old" | "temp"));
+    let identifier = || identifiers(&entry.resource).iter().filter(lasts).find_map(qualified);
     let added = entry.method == Some(Method::Post) && entry.kind == "Patient";
     let new_each_time = entry.full_url.as_deref().is_some_and(|url| url.starts_with("urn:uuid:"));
-    if let Some(identifier) =
-        identifiers(&entry.resource).iter().find_map(qualified).filter(|_| added && new_each_time)
-    {
-        return Some(identifier);
+    if let Some(identifier) = identifier().filter(|_| added && new_each_time) {
+        return Some((identifier, true));
     }
     let url = entry.full_url.as_deref().map(|url| url.strip_prefix("urn:uuid:").unwrap_or(url));
     let url = url.map(|url| last(url.strip_prefix("urn:oid:").unwrap_or(url))).filter(|id| !id.is_empty());
-    url.map(str::to_owned).or_else(|| identifiers(&entry.resource).iter().find_map(qualified))
+    url.map(|id| (id.to_owned(), false)).or_else(|| Some((identifier()?, true)))
 }

@@ -101,8 +101,16 @@ impl Asked {
 /// The identifier of a search by nothing else.
 fn identifier(search: &str) -> Option<String> {
     let search = search.split_once('?').map_or(search, |(_, query)| query);
-    let value = decoded(search.strip_prefix("identifier=")?);
-    (!value.contains('&') && !value.trim_matches('|').is_empty()).then_some(value)
+    one_identifier(search.strip_prefix("identifier=")?)
+}
+
+/// The one identifier that a search asks for: with its system, without which it may be anybody's.
+pub(super) fn one_identifier(asked: &str) -> Option<String> {
+    let asked = decoded(asked);
+    let (system, value) = asked.split_once('|').map(|(system, value)| (system.trim(), value.trim()))?;
+    // With commas it is a search for any of several.
+    let one = !asked.contains(['&', ',']) && !system.is_empty() && !value.is_empty();
+    one.then(|| format!("{system}|{value}"))
 }
 
 /// A part of an address without percent-encoding; as it is where it is not sound.
@@ -159,6 +167,10 @@ mod tests {
             ("identifier=urn:mrn|7", Some("urn:mrn|7")),
             ("Patient?identifier=urn%3Amrn%7C7", Some("urn:mrn|7")),
             ("identifier=a|7&birthdate=1950", None),
+            ("identifier=a|7,a|8", None),
+            ("identifier=7", None),
+            ("identifier=|7", None),
+            ("identifier=a|", None),
             ("identifier=|", None),
             ("name=Doe", None),
         ] {

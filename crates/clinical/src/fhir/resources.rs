@@ -25,7 +25,7 @@ parts! {
     CodeableConcept { coding: Vec<Coding>, text: Option<String> }
 
     /// An identifier in somebody's system.
-    Identifier { system: Option<String>, value: Option<String> }
+    Identifier { system: Option<String>, value: Option<String>, #[serde(rename = "use")] usage: Option<String> }
 
     /// A reference to another resource.
     Reference { reference: Option<String>, display: Option<String>, identifier: Option<Identifier>,
@@ -48,7 +48,11 @@ parts! {
     Position { latitude: Option<f64>, longitude: Option<f64> }
 
     /// A person who is cared for.
-    Patient { identifier: Vec<Identifier>, gender: Option<String>, birth_date: Option<String>, address: Vec<Address> }
+    Patient { identifier: Vec<Identifier>, gender: Option<String>, birth_date: Option<String>, address: Vec<Address>,
+        active: Option<Value>, link: Vec<PatientLink> }
+
+    /// Another record of the same person.
+    PatientLink { #[serde(rename = "type")] kind: Option<String> }
 
     /// What a person must not be given.
     AllergyIntolerance { category: Option<Vec<Option<String>>>, clinical_status: Option<Value>, verification_status: Option<Value>, code: Option<CodeableConcept>,

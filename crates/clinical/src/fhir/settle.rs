@@ -69,6 +69,8 @@ pub struct Found {
     pub identifiers: HashMap<String, String>,
     /// By the name of an identifier: the id of the person.
     pub people_by_identifier: HashMap<String, String>,
+    /// The names of identifiers that several people have, or had.
+    pub shared: BTreeSet<String>,
 }
 
 /// A Bundle's meaning.
@@ -83,6 +85,12 @@ pub struct Mapped {
     pub(super) outcomes: Vec<Outcome>,
     /// People who may be stored under another id: by the id here the name of an identifier that they have.
     pub(super) aliases: BTreeMap<String, String>,
+    /// By the id here of people who are created conditionally: their entries.
+    pub(super) conditional: BTreeMap<String, Vec<usize>>,
+    /// Entries that name a person by an identifier, by the id here.
+    pub(super) identified: BTreeMap<String, BTreeSet<usize>>,
+    /// Entries that name a person who is not in the Bundle by an address: entry, id and server.
+    pub(super) addressed: Vec<(usize, String, String)>,
     /// Drugs whose Medication is not in the Bundle.
     pub(super) unknown_drugs: usize,
     pub(super) now: Millis,
@@ -107,6 +115,8 @@ pub struct Settled {
     pub unknown_drugs: usize,
     /// People of whom resources took back an interaction that they had made before.
     pub taken_back: BTreeSet<String>,
+    /// Entries that name a person who is not in the Bundle by an address: entry, id and server.
+    pub addressed: Vec<(usize, String, String)>,
     /// The entries that each of the interactions comes from.
     happened: Vec<Vec<usize>>,
 }
@@ -133,6 +143,52 @@ impl Mapped {
             wanted.people_by_identifier.insert(name.clone());
         }
         wanted
+    }
+
+    /// Refuses an entry: of a collection it is left out, and the others are taken.
+    fn refuse(&mut self, number: usize, code: &'static str, detail: &str) {
+        let outcome = &mut self.outcomes[number];
+        let error = FhirError::at(number, outcome.kind.clone(), code, detail);
+        match self.kind {
+            BundleKind::Collection => {
+                outcome.notes.push((code, detail.to_owned()));
+                outcome.used = false;
+                outcome.error = Some(FhirError { code: "informational", ..error });
+            }
+            _ => outcome.error = outcome.error.take().or(Some(error)),
+        }
+    }
+
+    /// Refuses whatever names a person by an identifier that several people have, and whatever is said of that person.
+    fn refuse_shared(&mut self, found: &Found) {
+        let shared = self.aliases.iter().filter(|(_, name)| found.shared.contains(*name));
+        let shared: Vec<String> = shared.map(|(id, _)| id.clone()).collect();
+        for id in shared {
+            let created = self.conditional.get(&id).cloned().unwrap_or_default();
+            let guessed =
+                self.people.get(&id).filter(|person| person.guessed).and_then(|person| person.patient);
+            let detail = "several people have the identifier of ifNoneExist; name the person by the id";
+            for number in &created {
+                self.refuse(*number, "multiple-matches", detail);
+            }
+            let detail = "several people have the identifier by which this one would be known; give the resource an id";
+            if let Some(number) = guessed {
+                self.refuse(number, "conflict", detail);
+            }
+            let of_nobody: BTreeSet<usize> = match created.is_empty() && guessed.is_none() {
+                true => self.identified.get(&id).cloned().unwrap_or_default(),
+                false => {
+                    let said = self.people.get(&id).into_iter().flat_map(|person| &person.statements);
+                    let happened = self.planned.iter().filter(|planned| planned.user_id == id);
+                    said.map(|said| said.entry).chain(happened.map(|planned| planned.entry)).collect()
+                }
+            };
+            for number in of_nobody {
+                let detail =
+                    "refers to a Patient by an identifier that several people have; Patient/id is accepted";
+                self.refuse(number, "not-found", detail);
+            }
+        }
     }
 
     /// Gives people the ids under which they are stored; these ids.
@@ -168,6 +224,7 @@ impl Mapped {
     /// # Errors
     /// Of a transaction everything that is wrong with it; of a collection what cannot be read.
     pub fn settle(mut self, found: &Found) -> Result<Settled, Vec<FhirError>> {
+        self.refuse_shared(found);
         let renamed = self.rename(found);
         let here = |person: &PersonChange, outcomes: &[Outcome]| {
             person.patient.is_some_and(|patient| outcomes[patient].error.is_none())
@@ -189,18 +246,8 @@ impl Mapped {
             said.chain(happened).filter(|(_, user)| !known.contains(user)).map(|(entry, _)| entry).collect();
         let unknown_people = unknown.len();
         for number in unknown {
-            let outcome = &mut self.outcomes[number];
-            let detail = "refers to a Patient that is neither in the Bundle nor stored";
-            let error = FhirError::at(number, outcome.kind.clone(), "not-found", detail);
-            match self.kind {
-                BundleKind::Collection => {
-                    outcome.notes.push(("not-found", detail.to_owned()));
-                    outcome.used = false;
-                    // Not an error of the whole, and yet nothing of it can be taken.
-                    outcome.error = Some(FhirError { code: "informational", ..error });
-                }
-                _ => outcome.error = outcome.error.take().or(Some(error)),
-            }
+            // Of a collection not an error of the whole, and yet nothing of it can be taken.
+            self.refuse(number, "not-found", "refers to a Patient that is neither in the Bundle nor stored");
         }
         if self.kind == BundleKind::Collection {
             // A reference to nobody ends the entry, and not the collection.
@@ -226,7 +273,8 @@ impl Mapped {
 
     fn write(mut self, found: &Found) -> Settled {
         let sound = |outcomes: &[Outcome], entry: usize| outcomes[entry].error.is_none();
-        let mut settled = Settled { unknown_drugs: self.unknown_drugs, ..Settled::default() };
+        let addressed = std::mem::take(&mut self.addressed);
+        let mut settled = Settled { unknown_drugs: self.unknown_drugs, addressed, ..Settled::default() };
         for mut person in std::mem::take(&mut self.people).into_values() {
             person.statements.retain(|statement| sound(&self.outcomes, statement.entry));
             let described = person.patient.is_some_and(|patient| sound(&self.outcomes, patient));
@@ -310,9 +358,23 @@ impl Settled {
         self.keep_interactions(|_| stays.next().unwrap_or(true));
     }
 
+    /// Leaves out what one entry says.
+    pub fn leave_out_entry(&mut self, error: FhirError) {
+        let Some(entry) = error.entry else { return };
+        for person in &mut self.people {
+            person.statements.retain(|said| said.entry != entry);
+        }
+        self.people.retain(|person| person.patient.is_some() || !person.statements.is_empty());
+        self.leave_out_happened(&BTreeSet::from([entry]));
+        let outcome = &mut self.outcomes[entry];
+        outcome.used = false;
+        outcome.notes.push((error.code, error.detail.clone()));
+        outcome.error = Some(error);
+    }
+
     /// Leaves out a person who does not fit, with all that is said of the person: of a batch or a collection the others
     /// go in.
-    pub fn leave_out(&mut self, user_id: &str, detail: &str) {
+    pub fn leave_out(&mut self, user_id: &str, code: &'static str, detail: &str) {
         let of_person = |person: &&PersonChange| person.user_id == user_id;
         let said = self.people.iter().filter(of_person);
         let said =
@@ -325,8 +387,8 @@ impl Settled {
         for entry in entries {
             let outcome = &mut self.outcomes[entry];
             outcome.used = false;
-            outcome.notes.push(("business-rule", detail.to_owned()));
-            outcome.error = Some(FhirError::at(entry, outcome.kind.clone(), "business-rule", detail));
+            outcome.notes.push((code, detail.to_owned()));
+            outcome.error = Some(FhirError::at(entry, outcome.kind.clone(), code, detail));
         }
         self.people.retain(|person| person.user_id != user_id);
         self.keep_interactions(|interaction| interaction.user_id != user_id);

@@ -3,14 +3,19 @@
 use super::Mapping;
 use crate::fhir::bundle::{Bundle, FhirError, Resource};
 use crate::fhir::items;
-use crate::fhir::references::{Index, Target, id_of};
+use crate::fhir::references::{Index, Target, id_of, server};
 use crate::fhir::resources::{CodeableConcept, Contained, Ingredient, Period, Reference};
 use crate::fhir::settle::ItemName;
 
 impl Mapping<'_> {
     /// The person that a reference stands for, by id.
-    pub(super) fn subject(&self, number: usize, reference: Option<&Reference>) -> Result<String, FhirError> {
-        let entry = &self.bundle.entries[number];
+    pub(super) fn subject(
+        &mut self,
+        number: usize,
+        reference: Option<&Reference>,
+    ) -> Result<String, FhirError> {
+        let bundle = self.bundle;
+        let entry = &bundle.entries[number];
         let member = match entry.resource {
             Ok(Resource::AllergyIntolerance(_) | Resource::Immunization(_)) => "patient",
             _ => "subject",
@@ -19,7 +24,10 @@ impl Mapping<'_> {
         let unknown = |detail: &str| FhirError::at(number, path(), "not-found", detail);
         match self.index.resolve(reference, &["Patient"]) {
             Target::Entry(index) => {
-                let target = &self.bundle.entries[index];
+                let target = &bundle.entries[index];
+                if self.index.clash(index).is_some() {
+                    return Err(unknown("refers to an entry that cannot be told from another"));
+                }
                 match (&target.resource, id_of(target)) {
                     (Ok(Resource::Patient(_)), Some(id)) => Ok(id),
                     (Err(_), _) => Err(unknown("refers to an entry that cannot be read")),
@@ -32,7 +40,13 @@ impl Mapping<'_> {
                 }
             }
             Target::Outside(name) => match name.split_once('/') {
-                Some(("Patient", id)) => Ok(id.to_owned()),
+                Some(("Patient", id)) => {
+                    let address =
+                        reference.and_then(|reference| server(reference.reference.as_deref()?.trim()));
+                    let address = address.map(|server| (number, id.to_owned(), server.to_owned()));
+                    self.mapped.addressed.extend(address);
+                    Ok(id.to_owned())
+                }
                 _ => Err(FhirError::at(
                     number,
                     path(),
@@ -45,11 +59,15 @@ impl Mapping<'_> {
                 let id = name
                     .strip_prefix("Patient?identifier=")
                     .ok_or_else(|| unknown("refers to no Patient"))?;
+                self.mapped.identified.entry(id.to_owned()).or_default().insert(number);
                 Ok(id.to_owned())
             }
-            Target::Nothing => {
-                Err(unknown("refers to nobody in the Bundle, and names nobody who could be stored"))
+            Target::Several => {
+                Err(unknown("refers to several Patients of the Bundle, and nobody can tell which is meant"))
             }
+            Target::Nothing => Err(unknown(
+                "refers to nobody in the Bundle, and names nobody who could be stored: accepted are a fullUrl of the Bundle, Patient/id and Patient?identifier=system|value",
+            )),
         }
     }
 
@@ -121,6 +139,7 @@ impl Mapping<'_> {
                 Ok(known.then_some(ItemName::Outside(name)))
             }
             Target::Identified(name) => Ok(Some(ItemName::Identified(name))),
+            Target::Several => Err("refers to several entries of the Bundle".to_owned()),
             Target::Nothing => {
                 Err("refers to nothing in the Bundle, and names nothing that could be stored".to_owned())
             }
@@ -134,7 +153,7 @@ impl Mapping<'_> {
             let Ok(Resource::Location(location)) = &self.bundle.entries[index].resource else { return None };
             if location.managing_organization.is_some() {
                 let owner = self.index.resolve(location.managing_organization.as_ref(), &["Organization"]);
-                return Some(owner).filter(|owner| *owner != Target::Nothing);
+                return Some(owner).filter(|owner| !matches!(owner, Target::Nothing | Target::Several));
             }
             match self.index.resolve(location.part_of.as_ref(), &["Location"]) {
                 Target::Entry(part_of) => index = part_of,

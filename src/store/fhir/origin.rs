@@ -1,0 +1,127 @@
+//! Where a person's record comes from: the server in the address of the Patient resource, and the person's identifiers. Two
+//! servers count their patients from 1, so the id alone does not say that two records are of one person. What is known stands
+//! beside the Patient's id in `resources_known`; of identifiers only digests.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use clinical::fhir::people::PersonChange;
+use serde::{Deserialize, Serialize};
+
+use crate::store::Known;
+
+/// Most servers of one person that are remembered.
+const SERVERS: usize = 8;
+
+/// What is known of where a person's record comes from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Origin {
+    /// Servers that have the record, by their addresses without the scheme.
+    #[serde(default)]
+    servers: BTreeSet<String>,
+    /// Digests of identifiers, each behind that of its system.
+    #[serde(default)]
+    numbers: BTreeSet<String>,
+}
+
+impl Origin {
+    /// What is known of a person; nothing of one who came before this was written down.
+    pub(super) fn of(known: Option<&Known>) -> Origin {
+        known.and_then(|known| serde_json::from_str(known.said.as_deref()?).ok()).unwrap_or_default()
+    }
+
+    /// What a Patient resource says.
+    pub(super) fn said(person: &PersonChange) -> Origin {
+        Origin { servers: person.server.iter().cloned().collect(), numbers: person.numbers.clone() }
+    }
+
+    /// Whether an address of this server may be one of the person.
+    pub(super) fn has(&self, server: &str) -> bool {
+        self.servers.is_empty() || self.servers.contains(server)
+    }
+
+    /// Why a record that comes now is not of this person, where that is to be feared. One identifier that both have tells that
+    /// it is; so does the server, which gives each id once.
+    pub(super) fn contradicted(&self, now: &Origin) -> Option<&'static str> {
+        if !self.numbers.is_disjoint(&now.numbers) {
+            return None;
+        }
+        let both = !self.servers.is_empty() && !now.servers.is_empty();
+        if both && !self.servers.is_disjoint(&now.servers) {
+            return None;
+        }
+        if both {
+            return Some(
+                "has the id of a person of another server, and no identifier that says that they are one; \
+                 accepted are an id that no other server's person has, or an identifier (system and value) that both records have",
+            );
+        }
+        let (before, after) = (by_system(&self.numbers), by_system(&now.numbers));
+        let differs = |system: &&str| after.contains_key(*system);
+        before.keys().any(|system| differs(&system)).then_some(
+            "has the id of a person who came with another identifier of the same system; accepted are an id that nobody else \
+             has, or the identifier that the person came with beside the new one (use: old)",
+        )
+    }
+
+    /// What is known once the record was taken.
+    pub(super) fn after(mut self, now: Origin) -> Option<String> {
+        let replaced = by_system(&now.numbers);
+        self.numbers.retain(|number| !replaced.contains_key(system(number)));
+        let free = SERVERS.saturating_sub(self.servers.len());
+        self.servers.extend(now.servers.iter().take(free).cloned());
+        self.numbers.extend(now.numbers.iter().cloned());
+        // Sets of strings are always JSON.
+        (self != Origin::default()).then(|| serde_json::to_string(&self).unwrap_or_default())
+    }
+}
+
+fn system(number: &str) -> &str {
+    number.split(':').next().unwrap_or_default()
+}
+
+fn by_system(numbers: &BTreeSet<String>) -> BTreeMap<&str, &str> {
+    numbers.iter().map(|number| (system(number), number.as_str())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn origin(servers: &[&str], numbers: &[&str]) -> Origin {
+        let set = |all: &[&str]| all.iter().map(|one| one.to_string()).collect();
+        Origin { servers: set(servers), numbers: set(numbers) }
+    }
+
+    #[test]
+    fn a_record_is_of_another_person_by_its_server_or_its_numbers() {
+        let known = origin(&["a/fhir"], &["mrn:1", "ssn:9"]);
+        for (now, fits) in [
+            (origin(&["a/fhir"], &[]), true),
+            // The hospital corrected the number.
+            (origin(&["a/fhir"], &["mrn:2"]), true),
+            (origin(&["b/fhir"], &[]), false),
+            (origin(&["b/fhir"], &["mrn:2"]), false),
+            (origin(&["b/fhir"], &["other:5"]), false),
+            // The hospital's server has moved.
+            (origin(&["b/fhir"], &["mrn:1"]), true),
+            (origin(&[], &[]), true),
+            (origin(&[], &["other:5"]), true),
+            (origin(&[], &["mrn:2"]), false),
+            (origin(&[], &["mrn:2", "ssn:9"]), true),
+        ] {
+            assert_eq!(known.contradicted(&now).is_none(), fits, "{now:?}");
+            assert!(Origin::default().contradicted(&now).is_none(), "nothing is known: {now:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_said_again_stays_known() {
+        let known = |text: Option<String>| Origin::of(Some(&Known { said: text, ..Known::default() }));
+        let first = origin(&["a/fhir"], &["mrn:1", "ssn:9"]).after(origin(&[], &[]));
+        assert_eq!(known(first.clone()), origin(&["a/fhir"], &["mrn:1", "ssn:9"]));
+        let then = known(first).after(origin(&["b/fhir"], &["mrn:2"]));
+        assert_eq!(known(then), origin(&["a/fhir", "b/fhir"], &["mrn:2", "ssn:9"]));
+        assert_eq!(Origin::default().after(Origin::default()), None);
+        assert_eq!(known(Some("[[\"x\", \"visit\", 5]]".to_string())), Origin::default());
+    }
+}
