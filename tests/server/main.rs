@@ -11,6 +11,7 @@ mod bulk_deletions;
 mod cases;
 mod cds;
 mod cds_feedback;
+mod cds_unread;
 mod cds_view;
 mod client_certificates;
 mod conditional;
