@@ -73,7 +73,9 @@ impl Caller {
 
     /// Whether what it shows is for what it asks: a token names its audience.
     pub fn is_for(&self, path: &str) -> bool {
-        let below = |own: &String| path.strip_prefix(own.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let below = |own: &String| {
+            path.strip_prefix(own.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
         self.only.is_empty() || self.only.iter().any(below)
     }
 

@@ -152,8 +152,7 @@ impl Orders {
         let Drug { concept, missing, found } = shelves.drug(concept, medication, &order.contained);
         let item = concept.as_ref().and_then(items::drug);
         // An order that ends a drug, or that nobody gave, is none to be warned of.
-        let ends = order.do_not_perform == Some(true)
-            || ends(order.status.as_deref());
+        let ends = order.do_not_perform == Some(true) || ends(order.status.as_deref());
         if let Some(id) = id {
             self.drafts.push(Draft { id: id.to_owned(), item: item.clone(), ends });
         }
@@ -180,7 +179,8 @@ impl Orders {
         };
         for part in missing {
             let name = &item.name;
-            self.unread.push(format!("an ingredient of the order of {name:?}: {part}, which was not sent along"));
+            self.unread
+                .push(format!("an ingredient of the order of {name:?}: {part}, which was not sent along"));
         }
         if self.orders.len() == MOST_ORDERS {
             let detail = format!(

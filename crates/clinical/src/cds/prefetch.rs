@@ -154,7 +154,8 @@ impl Reader {
             && self.others > 0
             && unread.is_empty()
         {
-            unread.push(format!("the record's {key:?}, which has nothing of the type {}", kinds.join(" or ")));
+            unread
+                .push(format!("the record's {key:?}, which has nothing of the type {}", kinds.join(" or ")));
         }
         let bundle = Bundle { kind, entries: self.entries };
         Ok(List { key: self.key, bundle, unread })
@@ -173,7 +174,9 @@ impl Reader {
         let sheet: Sheet = serde_json::from_str(text)
             .map_err(|_| wrong("does not have the shape of a FHIR Bundle".to_owned()))?;
         if self.entries.len() + bundle.entries.len() > MAX_ENTRIES_SENT {
-            return Err(wrong(format!("has more than {MAX_ENTRIES_SENT} entries, those of its Bundles with it")));
+            return Err(wrong(format!(
+                "has more than {MAX_ENTRIES_SENT} entries, those of its Bundles with it"
+            )));
         }
         let mut found = 0;
         for (entry, line) in bundle.entries.into_iter().zip(sheet.entry.unwrap_or_default()) {

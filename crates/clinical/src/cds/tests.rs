@@ -135,8 +135,10 @@ fn medicines_of_the_record_are_read_in_whatever_they_come() {
 
 #[test]
 fn a_list_of_which_something_was_not_read_is_no_list() {
-    let observation = json!({"resourceType": "Observation", "id": "o", "code": {"text": "Allergy to penicillin"}});
-    let error = json!({"resourceType": "OperationOutcome", "issue": [{"severity": "error", "code": "timeout"}]});
+    let observation =
+        json!({"resourceType": "Observation", "id": "o", "code": {"text": "Allergy to penicillin"}});
+    let error =
+        json!({"resourceType": "OperationOutcome", "issue": [{"severity": "error", "code": "timeout"}]});
     let outcome = json!({"resourceType": "OperationOutcome", "issue": []});
     let warfarin = order("w", "warfarin");
     let other = |member: &str, value: Value| {
@@ -171,7 +173,8 @@ fn a_list_of_which_something_was_not_read_is_no_list() {
     page["total"] = json!("1");
     assert_eq!(read(&with("allergies", page)).missing, ["allergies"]);
     // What a server tells beside a whole list is no refusal, whichever comes first.
-    let hint = json!({"resourceType": "OperationOutcome", "issue": [{"severity": "warning", "code": "invalid"}]});
+    let hint =
+        json!({"resourceType": "OperationOutcome", "issue": [{"severity": "warning", "code": "invalid"}]});
     for entries in [[hint.clone(), allergy("a", "latex")], [allergy("a", "latex"), hint]] {
         let mut whole = list(&entries);
         whole["total"] = json!("1");

@@ -166,9 +166,11 @@ pub(super) fn elsewhere(bundle: &Bundle) -> BTreeSet<String> {
             Ok(Resource::MedicationRequest(request)) => one(&request.medication_reference),
             Ok(Resource::MedicationStatement(statement)) => one(&statement.medication_reference),
             Ok(Resource::MedicationDispense(dispense)) => one(&dispense.medication_reference),
-            Ok(Resource::Medication(Medication { ingredient, .. })) => {
-                ingredient.iter().filter_map(|part| part.item_reference.as_ref()).filter_map(outside).collect()
-            }
+            Ok(Resource::Medication(Medication { ingredient, .. })) => ingredient
+                .iter()
+                .filter_map(|part| part.item_reference.as_ref())
+                .filter_map(outside)
+                .collect(),
             _ => Vec::new(),
         }
     };

@@ -49,7 +49,10 @@ fn what_does_not_surely_mean_not_taken_is_taken_and_told() {
     }
     // Handing out says that it happened, whatever its status is called.
     let handed = json!({"status": "done", "whenHandedOver": "2020-05-01"});
-    assert_eq!(settle("transaction", &[ann(), of("MedicationDispense", handed)]).unwrap().interactions.len(), 1);
+    assert_eq!(
+        settle("transaction", &[ann(), of("MedicationDispense", handed)]).unwrap().interactions.len(),
+        1
+    );
 }
 
 #[test]
@@ -71,8 +74,7 @@ fn what_is_in_a_medication_counts_wherever_it_lies() {
     // So does what is in one that came earlier, and an ingredient that is nowhere is told.
     let later = Bundle::read(&bundle("transaction", &[ann(), order.clone()])).unwrap();
     assert_eq!(medications_elsewhere(&later).into_iter().collect::<Vec<_>>(), ["Medication/d"]);
-    let known =
-        HashMap::from([("Medication/d".to_owned(), medication(&within.to_string()).unwrap())]);
+    let known = HashMap::from([("Medication/d".to_owned(), medication(&within.to_string()).unwrap())]);
     let settled = map_with(&later, NOW, &known).settle(&Found::default()).unwrap();
     assert!(settled.items[0].also_called().contains(&"warfarin".to_owned()), "{:?}", settled.items);
     let settled = settle("transaction", &[ann(), order, drug("Substance/9", &[])]).unwrap();
