@@ -219,6 +219,9 @@ impl Tokens {
         };
         let named = audiences.iter().filter(|(audience, _)| claims.aud.list().contains(audience));
         let only: Vec<String> = named.map(|(_, path)| path.clone()).collect();
+        if only.is_empty() {
+            return None;
+        }
         // Who is this server is all of its services.
         let only = if only.iter().any(String::is_empty) { Vec::new() } else { only };
         let Some(subject) = claims.sub else {

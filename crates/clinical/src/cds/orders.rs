@@ -93,8 +93,9 @@ pub(super) fn read(
             Resource::MedicationRequest(order) => {
                 let reference = entry.id.as_ref().map(|id| format!("MedicationRequest/{id}"));
                 let draft = Seen { number, name, reference: reference.filter(|_| !within), checked };
+                let before = read.orders.len();
                 read.order(order, draft, entry.id.as_deref(), &shelves, selections.is_some(), person)?;
-                if let Some(order) = read.orders.last_mut().filter(|order| order.resource.is_null()) {
+                for order in &mut read.orders[before..] {
                     order.resource = serde_json::from_str(text).unwrap_or_default();
                 }
             }
