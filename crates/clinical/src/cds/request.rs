@@ -77,6 +77,8 @@ pub struct HookRequest {
     empty: Vec<&'static str>,
     /// Needed keys that the prefetch does not have.
     pub missing: Vec<&'static str>,
+    /// Why those of them that were sent do not count, in words.
+    pub not_whole: Vec<String>,
     /// Whether anything was prefetched at all.
     pub any_prefetch: bool,
     /// What was sent and could not be looked at, in words.
@@ -116,6 +118,7 @@ impl HookRequest {
             prefetched: None,
             empty: Vec::new(),
             missing: NEEDED.to_vec(),
+            not_whole: Vec::new(),
             any_prefetch: false,
             unread: Vec::new(),
             size: text.len(),
@@ -156,6 +159,9 @@ impl HookRequest {
                     self.empty.extend(NEEDED.into_iter().filter(|needed| *needed == key));
                 }
                 self.missing.retain(|needed| *needed != key);
+            }
+            if NEEDED.contains(&key.as_str()) {
+                self.not_whole.extend(unread.iter().cloned());
             }
             self.unread.extend(unread);
             self.any_prefetch = true;

@@ -168,6 +168,7 @@ fn a_list_of_which_something_was_not_read_is_no_list() {
         let request = read(&with("allergies", record.clone()));
         assert_eq!(request.missing, ["allergies"], "{record}");
         told(&request, words);
+        assert!(request.not_whole.iter().any(|line| line.contains(words)), "{words}: {request:?}");
     }
     let mut page = other("link", json!([{"relation": "next", "url": "x"}]));
     page["total"] = json!("1");
