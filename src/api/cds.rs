@@ -164,7 +164,7 @@ fn uuid() -> String {
 async fn orders(people: Arc<People>, request: HookRequest) -> Result<Vec<Card>, Problem> {
     let stored = people.recommender.profile(&request.patient_id).await.map_err(RecommendError::from)?;
     if stored.is_none() && !request.missing.is_empty() {
-        return Err(unmet(&request.missing.join(", ")));
+        return Err(unmet(&request.missing.join(", "), &request.not_whole));
     }
     let small =
         request.size <= SMALL_BYTES && people.recommender.check_size(request.orders.len()) <= SMALL_CHECK;
@@ -192,7 +192,7 @@ async fn patient_view(people: Arc<People>, request: HookRequest) -> Result<Vec<C
     let stored = people.recommender.profile(&request.patient_id).await.map_err(RecommendError::from)?;
     if stored.is_none() && !request.missing.is_empty() {
         // For a stranger nothing is known to suit; who sent nothing of him either is told so.
-        return if request.any_prefetch { Ok(Vec::new()) } else { Err(unmet("patient")) };
+        return if request.any_prefetch { Ok(Vec::new()) } else { Err(unmet("patient", &[])) };
     }
     let now = now();
     let profile = request.profile(stored, now).map_err(wrong)?;
@@ -226,10 +226,13 @@ fn why(because: &Because) -> String {
 }
 
 /// 412: what a service needs is neither sent along nor stored.
-fn unmet(missing: &str) -> Problem {
-    let detail = format!(
+fn unmet(missing: &str, not_whole: &[String]) -> Problem {
+    let mut detail = format!(
         "the prefetch lacks {missing}, and this person is not stored here; send what GET /cds-services asks for"
     );
+    if !not_whole.is_empty() {
+        detail.push_str(&format!("; what does not count: {}", not_whole.join("; ")));
+    }
     Problem::new(StatusCode::PRECONDITION_FAILED, detail)
 }
 

@@ -46,6 +46,8 @@ pub struct Caller {
     pub tenant: String,
     /// Which models it may ask.
     pub models: Models,
+    /// The paths that its token is for, each with all below it; empty for all.
+    pub only: Vec<String>,
     /// By what it is told from others where their requests are counted.
     pub counted_as: String,
 }
@@ -59,6 +61,7 @@ impl Caller {
             scopes: Vec::new(),
             tenant: String::new(),
             models: Models::default(),
+            only: Vec::new(),
             counted_as: String::new(),
         }
     }
@@ -66,6 +69,14 @@ impl Caller {
     /// Whether it may do what takes one of these. Administrators may do everything.
     pub fn may(&self, scopes: &[Scope]) -> bool {
         self.scopes.iter().any(|scope| *scope == Scope::Admin || scopes.contains(scope))
+    }
+
+    /// Whether what it shows is for what it asks: a token names its audience.
+    pub fn is_for(&self, path: &str) -> bool {
+        let below = |own: &String| {
+            path.strip_prefix(own.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        self.only.is_empty() || self.only.iter().any(below)
     }
 
     /// That it may ask this model.
@@ -210,14 +221,16 @@ impl Identity {
             let (scopes, models) = (caller.scopes, caller.models);
             // Certificates are known to the default tenant alone.
             let tenant = String::new();
-            return Ok(Caller { counted_as: name.clone(), name, address, scopes, tenant, models });
+            let only = Vec::new();
+            return Ok(Caller { counted_as: name.clone(), name, address, scopes, tenant, models, only });
         }
         let anonymous = self.demo.is_none() || !headers.contains_key(header::AUTHORIZATION);
         if !self.is_configured() && anonymous {
             let counted_as = address.map_or_else(String::new, |address| address.to_string());
             let (name, tenant) = ("anonymous".to_string(), String::new());
             let (scopes, models) = (ANONYMOUS.to_vec(), Models::default());
-            return Ok(Caller { name, address, scopes, tenant, models, counted_as });
+            let only = Vec::new();
+            return Ok(Caller { name, address, scopes, tenant, models, only, counted_as });
         }
         let mut values = headers.get_all(header::AUTHORIZATION).iter();
         let value = values.next().ok_or(Unknown::Missing)?;
@@ -231,12 +244,13 @@ impl Identity {
             return Err(Unknown::Missing);
         }
         let credential = credential.trim();
-        let (name, scopes, tenant, models) = match self.key(credential) {
-            Some(key) => (format!("key:{}", key.name), key.scopes, key.tenant, key.models),
+        let (name, scopes, tenant, models, only) = match self.key(credential) {
+            Some(key) => (format!("key:{}", key.name), key.scopes, key.tenant, key.models, Vec::new()),
             None => {
                 let bearer = self.tokens.as_ref().and_then(|tokens| tokens.check(credential));
                 let bearer = bearer.ok_or(Unknown::Refused)?;
-                (format!("token:{}", bearer.subject), bearer.scopes, bearer.tenant, bearer.models)
+                let name = format!("token:{}", bearer.subject);
+                (name, bearer.scopes, bearer.tenant, bearer.models, bearer.only)
             }
         };
         if !self.tenants.contains(&tenant) {
@@ -244,7 +258,7 @@ impl Identity {
         }
         // The same subject may be known to two tenants' issuers.
         let counted_as = if tenant.is_empty() { name.clone() } else { format!("{name}@{tenant}") };
-        Ok(Caller { name, address, scopes, tenant, models, counted_as })
+        Ok(Caller { name, address, scopes, tenant, models, only, counted_as })
     }
 
     /// The key with this digest. Every one is compared, each in constant time, so

@@ -54,11 +54,15 @@ pub struct Bearer {
     pub tenant: String,
     /// Which models it may ask.
     pub models: Models,
+    /// The paths that it is for, each with all below it, where it is for some services alone; empty for all.
+    pub only: Vec<String>,
 }
 
 #[derive(Deserialize)]
 struct Claims {
-    exp: u64,
+    /// RFC 7519: a number of seconds that may have a fraction.
+    exp: f64,
+    aud: Audience,
     /// A client of CDS Hooks has none: there the issuer is the client.
     sub: Option<String>,
     iss: String,
@@ -73,6 +77,23 @@ struct Claims {
     /// All others.
     #[serde(flatten)]
     others: BTreeMap<String, serde_json::Value>,
+}
+
+/// For whom a token is: one, or several.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Audience {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl Audience {
+    fn list(&self) -> &[String] {
+        match self {
+            Audience::One(one) => std::slice::from_ref(one),
+            Audience::Several(several) => several,
+        }
+    }
 }
 
 /// Words in a list, or in one text with spaces between them.
@@ -150,12 +171,15 @@ impl Tokens {
         }
     }
 
-    /// For whom a token may be: this server, or one of its services of CDS Hooks by its address.
-    fn audiences(&self) -> Vec<String> {
-        let base = format!("{}/cds-services", self.audience.trim_end_matches('/'));
-        let services = Service::ALL.map(|service| format!("{base}/{}", service.id()));
+    /// For whom a token may be, with the path that it opens then: this server, of which all is open, or one of its
+    /// services of CDS Hooks by its address.
+    fn audiences(&self) -> Vec<(String, String)> {
+        let services = Service::ALL.map(|service| format!("/cds-services/{}", service.id()));
         let feedback = services.clone().map(|service| format!("{service}/feedback"));
-        [self.audience.clone(), base].into_iter().chain(services).chain(feedback).collect()
+        let paths = ["/cds-services".to_string()].into_iter().chain(services).chain(feedback);
+        let base = self.audience.trim_end_matches('/');
+        let whole = (self.audience.clone(), String::new());
+        [whole].into_iter().chain(paths.map(|path| (format!("{base}{path}"), path))).collect()
     }
 
     /// The bearer of a token, or nothing where it is not to be believed.
@@ -171,7 +195,8 @@ impl Tokens {
         };
         let mut validation = Validation::new(header.alg);
         validation.set_issuer(&[&self.issuer]);
-        validation.set_audience(&self.audiences());
+        let audiences = self.audiences();
+        validation.set_audience(&audiences.iter().map(|(audience, _)| audience).collect::<Vec<_>>());
         validation.set_required_spec_claims(&["exp", "iss", "aud"]);
         validation.validate_nbf = true;
         let claims = keys
@@ -180,7 +205,7 @@ impl Tokens {
             .find_map(|key| decode::<Claims>(token, &key.key, &validation).ok())?
             .claims;
         let latest = get_current_timestamp().saturating_add(self.max_life.as_secs() + validation.leeway);
-        if claims.exp > latest {
+        if claims.exp > latest as f64 {
             return None;
         }
         let sound = |name: &String| {
@@ -192,17 +217,24 @@ impl Tokens {
             Some(serde_json::Value::String(tenant)) if !tenant.is_empty() => tenant.clone(),
             Some(_) => return None,
         };
+        let named = audiences.iter().filter(|(audience, _)| claims.aud.list().contains(audience));
+        let only: Vec<String> = named.map(|(_, path)| path.clone()).collect();
+        if only.is_empty() {
+            return None;
+        }
+        // Who is this server is all of its services.
+        let only = if only.iter().any(String::is_empty) { Vec::new() } else { only };
         let Some(subject) = claims.sub else {
             // The token of a record system: it may call the services, and nothing else.
             let named = claims.jti.is_some_and(|id| !id.is_empty()) && sound(&claims.iss);
             let (scopes, models) = (vec![Scope::Cds], Models::default());
-            return named.then_some(Bearer { subject: claims.iss, scopes, tenant, models });
+            return named.then_some(Bearer { subject: claims.iss, scopes, tenant, models, only });
         };
         if !sound(&subject) {
             return None;
         }
         let (scopes, models) = allowed(granted(&claims.scope, &claims.scp)?.iter());
-        Some(Bearer { subject, scopes, tenant, models })
+        Some(Bearer { subject, scopes, tenant, models, only })
     }
 }
 
@@ -385,6 +417,41 @@ mod tests {
         assert!(!ask(json!({}), json!({"scope": "", "scp": ["model="]})).unwrap().models.include("triage"));
         assert!(ask(json!({"crit": ["b64"], "b64": false}), json!({})).is_none());
         assert!(ask(json!({}), json!({"exp": get_current_timestamp() + 4000})).is_none(), "too long a life");
+    }
+
+    #[test]
+    fn a_time_may_have_a_fraction() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("jwks.json");
+        write(&file, &[1; 32], 1);
+        let tokens = tokens(&file);
+        let now = get_current_timestamp() as f64;
+        let ask = |claims| tokens.check(&signed(&[1; 32], json!({}), claims)).is_some();
+        assert!(ask(json!({"exp": now + 300.5, "nbf": now - 10.5, "iat": now - 10.25})));
+        for wrong in [
+            json!({"exp": now - 300.5}),
+            json!({"exp": now + 4000.5}),
+            json!({"nbf": now + 300.5}),
+            json!({"exp": 1e300}),
+            json!({"exp": -1.5}),
+            json!({"exp": (now + 300.0).to_string()}),
+        ] {
+            assert!(!ask(wrong.clone()), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_token_for_a_service_is_for_that_service() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("jwks.json");
+        write(&file, &[1; 32], 1);
+        let tokens = tokens(&file);
+        let only = |aud| tokens.check(&signed(&[1; 32], json!({}), json!({"aud": aud}))).map(|one| one.only);
+        let sign = "/cds-services/medserve-order-sign".to_string();
+        assert_eq!(only(json!(format!("a{sign}"))), Some(vec![sign.clone()]));
+        assert_eq!(only(json!(["else", format!("a{sign}")])), Some(vec![sign.clone()]));
+        assert_eq!(only(json!([format!("a{sign}"), "a"])), Some(Vec::new()));
+        assert_eq!(only(json!("else")), None);
     }
 
     #[test]

@@ -9,8 +9,8 @@ use reqwest::{Client, Response};
 use ring::hmac;
 use serde_json::{Value, json};
 
-const SIGN: &str = "medserve-order-sign";
-const SELECT: &str = "medserve-order-select";
+pub(crate) const SIGN: &str = "medserve-order-sign";
+pub(crate) const SELECT: &str = "medserve-order-select";
 pub(crate) const VIEW: &str = "medserve-patient-view";
 
 pub(crate) fn demo() -> Server {
@@ -29,7 +29,7 @@ pub(crate) async fn cards(server: &Server, id: &str, body: &Value) -> Vec<Value>
     answer["cards"].as_array().unwrap().clone()
 }
 
-fn draft(id: &str, drug: &str) -> Value {
+pub(crate) fn draft(id: &str, drug: &str) -> Value {
     json!({"resourceType": "MedicationRequest", "id": id, "status": "draft", "intent": "order",
         "subject": {"reference": "Patient/p"}, "medicationCodeableConcept": {"text": drug}})
 }
@@ -525,6 +525,11 @@ async fn a_client_shows_who_it_is_by_its_token_and_may_call_nothing_else() {
     for (bearer, status) in [
         (token(&claims, SECRET), 200),
         (changed("aud", json!("https://medserve.example.org")), 200),
+        (changed("aud", json!("https://medserve.example.org/cds-services")), 200),
+        // A token for one service opens no other.
+        (changed("aud", json!(format!("https://medserve.example.org/cds-services/{SELECT}"))), 401),
+        (changed("aud", json!(format!("https://medserve.example.org/cds-services/{SIGN}/feedback"))), 401),
+        (changed("exp", json!(now as f64 + 300.5)), 200),
         (changed("exp", json!(now - 3600)), 401),
         (changed("iss", json!("https://somebody.example.org")), 401),
         (changed("aud", json!("https://elsewhere.example.org")), 401),

@@ -57,6 +57,10 @@ pub async fn layer<F: Future<Output = Response>>(
             }
         };
     }
+    if !caller.is_for(request.uri().path()) {
+        let detail = "this token is for another service: its aud must be the address of the service that it is sent to, or this server's";
+        return not_let_in(state, &request, caller, detail, since);
+    }
     if !state.tenant.is_empty() && access::is_of_operator(&request) {
         audit::refused(state, &request, &caller, 403, since);
         rejected("forbidden");

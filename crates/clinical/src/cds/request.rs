@@ -9,16 +9,13 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::orders::{self, Draft};
+use super::person::Person;
+use super::prefetch::{self, List};
 use super::services::{NEEDED, Service};
 use crate::fhir::Found;
-use crate::fhir::bundle::{Bundle, BundleKind, Entry, FhirError, Resource};
-use crate::fhir::items;
-use crate::fhir::mapping::{map, medication};
-use crate::fhir::references::{Index, local};
-use crate::fhir::resources::{MedicationRequest, Reference};
-
-/// Most orders of one call: each is compared with all others.
-const MOST_ORDERS: usize = 100;
+use crate::fhir::bundle::{Bundle, BundleKind, FhirError};
+use crate::fhir::mapping::map;
 
 /// Why a request cannot be answered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -30,7 +27,7 @@ pub struct CdsError {
     pub detail: String,
 }
 
-fn error(pointer: &str, detail: impl Into<String>) -> CdsError {
+pub(super) fn error(pointer: &str, detail: impl Into<String>) -> CdsError {
     CdsError { pointer: pointer.to_owned(), detail: detail.into() }
 }
 
@@ -43,38 +40,6 @@ struct Sent<'a> {
     context: Option<&'a RawValue>,
     #[serde(borrow)]
     prefetch: Option<&'a RawValue>,
-}
-
-/// Draft orders as text: a Bundle, or one resource.
-struct Orders<'a> {
-    whole: &'a str,
-    entries: Option<Vec<OrderEntry<'a>>>,
-}
-
-#[derive(Deserialize)]
-struct OrderBundle<'a> {
-    #[serde(borrow)]
-    entry: Option<Vec<OrderEntry<'a>>>,
-}
-
-#[derive(Deserialize)]
-struct OrderEntry<'a> {
-    #[serde(borrow)]
-    resource: Option<&'a RawValue>,
-}
-
-impl<'a> Orders<'a> {
-    fn read(text: &'a str) -> Option<Orders<'a>> {
-        let OrderBundle { entry } = serde_json::from_str(text).ok()?;
-        Some(Orders { whole: text, entries: entry })
-    }
-
-    fn resource(&self, number: usize) -> Option<&'a str> {
-        match &self.entries {
-            Some(entries) => entries.get(number)?.resource.map(RawValue::get),
-            None => Some(self.whole),
-        }
-    }
 }
 
 #[derive(Deserialize)]
@@ -112,6 +77,8 @@ pub struct HookRequest {
     empty: Vec<&'static str>,
     /// Needed keys that the prefetch does not have.
     pub missing: Vec<&'static str>,
+    /// Why those of them that were sent do not count, in words.
+    pub not_whole: Vec<String>,
     /// Whether anything was prefetched at all.
     pub any_prefetch: bool,
     /// What was sent and could not be looked at, in words.
@@ -151,12 +118,15 @@ impl HookRequest {
             prefetched: None,
             empty: Vec::new(),
             missing: NEEDED.to_vec(),
+            not_whole: Vec::new(),
             any_prefetch: false,
             unread: Vec::new(),
             size: text.len(),
         };
-        let prefetch = sent.prefetch.map(|prefetch| fetched(prefetch.get())).transpose()?;
-        let mut drafts = BTreeSet::new();
+        let mut lists = sent.prefetch.map(|prefetch| prefetch::read(prefetch.get())).transpose()?;
+        let mut drafts = Vec::new();
+        let mut person = Person::new(patient_id);
+        person.meets(lists.iter().flatten().map(|list| &list.bundle));
         if service != Service::PatientView {
             let orders =
                 context.draft_orders.ok_or_else(|| error("/context/draftOrders", "is missing: a Bundle"))?;
@@ -166,142 +136,41 @@ impl HookRequest {
                 ),
                 _ => None,
             };
-            let beside = prefetch.iter().flatten().map(|fetched| &fetched.bundle);
-            drafts = request.read_orders(orders.get(), selections.as_deref(), beside)?;
+            let beside: Vec<&Bundle> = lists.iter().flatten().map(|list| &list.bundle).collect();
+            let read = orders::read(orders.get(), selections.as_deref(), &beside, &person)?;
+            drafts = read.drafts;
+            (request.orders, request.unread) = (read.orders, read.unread);
         }
-        if let Some(prefetch) = prefetch {
-            request.read_prefetch(prefetch, &drafts)?;
+        if let Some(lists) = lists.take() {
+            request.read_prefetch(lists, &drafts, &person);
         }
         Ok(request)
     }
 
-    fn read_orders<'b>(
-        &mut self,
-        text: &str,
-        selections: Option<&[String]>,
-        beside: impl Iterator<Item = &'b Bundle> + Clone,
-    ) -> Result<BTreeSet<String>, CdsError> {
-        let pointer = "/context/draftOrders";
-        let bundle = Bundle::read_collection(text).map_err(|wrong| error(pointer, wrong.to_string()))?;
-        let raw = Orders::read(text).ok_or_else(|| error(pointer, "is not JSON"))?;
-        let index = Index::new(&bundle);
-        let mut selected = vec![false; selections.map_or(0, <[String]>::len)];
-        let mut drafts = BTreeSet::new();
-        for (number, entry) in bundle.entries.iter().enumerate() {
-            let resource = entry.resource.as_ref().map_err(|wrong| error(pointer, wrong.to_string()))?;
-            let Resource::MedicationRequest(order) = resource else { continue };
-            let reference = entry.id.as_ref().map(|id| format!("MedicationRequest/{id}"));
-            drafts.extend(reference.clone());
-            let known = [entry.full_url.as_deref(), reference.as_deref(), entry.id.as_deref()];
-            let mut checked = selections.is_none();
-            for (selection, seen) in selections.into_iter().flatten().zip(&mut selected) {
-                if known.contains(&Some(selection.as_str())) || reference.as_deref() == Some(local(selection))
-                {
-                    (*seen, checked) = (true, true);
-                }
-            }
-            // An order that ends a drug, or that nobody gave, is none to be warned of.
-            let ends = ["entered-in-error", "stopped", "cancelled", "completed"];
-            if order.do_not_perform == Some(true)
-                || order.status.as_deref().is_some_and(|s| ends.contains(&s))
-            {
-                continue;
-            }
-            // While somebody chooses there may be an order that has no drug yet; who signs one has to say which.
-            let chosen_yet =
-                order.medication_codeable_concept.is_some() || order.medication_reference.is_some();
-            if selections.is_some() && !chosen_yet {
-                continue;
-            }
-            // A Medication may have been sent along with the record.
-            let elsewhere = || beside.clone().find_map(|bundle| drug_of(order, bundle, &Index::new(bundle)));
-            let Some(item) = drug_of(order, &bundle, &index).or_else(elsewhere) else {
-                if let Some(reference) = order.medication_reference.as_ref() {
-                    // The other orders can be checked all the same.
-                    let name = reference.reference.as_deref().unwrap_or("a Medication");
-                    self.unread.push(format!("the order of {name:?}, which was not sent along"));
-                    continue;
-                }
-                let detail =
-                    format!("entry {number}: a MedicationRequest needs its medication, with a code or words");
-                return Err(error(pointer, detail));
-            };
-            if self.orders.len() == MOST_ORDERS {
-                let detail = format!(
-                    "has more than {MOST_ORDERS} orders of drugs; at most so many are checked in one call"
-                );
-                return Err(error(pointer, detail));
-            }
-            // The rest of a Bundle of orders may be of other things.
-            let resource = raw.resource(number).and_then(|text| serde_json::from_str(text).ok());
-            self.orders.push(DraftOrder { reference, item, checked, resource: resource.unwrap_or_default() });
-        }
-        for (selection, _) in selections.into_iter().flatten().zip(selected).filter(|(_, seen)| !seen) {
-            // What is chosen may be an order of something else than a drug.
-            if local(selection).starts_with("MedicationRequest/") {
-                self.unread.push(format!("the selection {selection:?}, which is none of the draft orders"));
-            }
-        }
-        Ok(drafts)
-    }
-
-    fn read_prefetch(&mut self, sent: Vec<Fetched>, drafts: &BTreeSet<String>) -> Result<(), CdsError> {
+    fn read_prefetch(&mut self, lists: Vec<List>, drafts: &[Draft], person: &Person) {
         let mut all = Bundle { kind: BundleKind::Collection, entries: Vec::new() };
-        for Fetched { key, mut bundle, whole } in sent {
+        for List { key, mut bundle, unread } in lists {
             let others: Vec<String> =
-                bundle.entries.iter_mut().filter_map(|entry| self.adopt(entry)).collect();
+                bundle.entries.iter_mut().filter_map(|entry| person.adopt(entry)).collect();
             let another = |name: String| format!("the record's {key:?} names another person: {name}");
             self.unread.extend(others.into_iter().map(another));
-            // A server's refusal is no empty list, and a first page no whole one.
-            let refused = bundle.entries.iter().any(|entry| entry.kind == "OperationOutcome");
-            bundle.entries.retain(|entry| entry.kind != "OperationOutcome");
-            if (refused && bundle.entries.is_empty()) || !whole {
-                let why = if whole { "which could not be fetched" } else { "of which a part was sent" };
-                self.unread.push(format!("the record's {key:?}, {why}"));
-            } else {
+            if unread.is_empty() {
                 if bundle.kind == BundleKind::Collection && bundle.entries.is_empty() {
                     self.empty.extend(NEEDED.into_iter().filter(|needed| *needed == key));
                 }
                 self.missing.retain(|needed| *needed != key);
             }
-            for entry in &bundle.entries {
-                if let Err(wrong) = &entry.resource {
-                    return Err(error(&format!("/prefetch/{key}"), wrong.to_string()));
-                }
+            if NEEDED.contains(&key.as_str()) {
+                self.not_whole.extend(unread.iter().cloned());
             }
+            self.unread.extend(unread);
             self.any_prefetch = true;
-            // A draft that is stored already is not a second drug beside itself.
-            let is_draft = |entry: &Entry| {
-                entry.id.as_ref().is_some_and(|id| drafts.contains(&format!("{}/{id}", entry.kind)))
-            };
-            all.entries.extend(bundle.entries.into_iter().filter(|entry| !is_draft(entry)));
+            all.entries.extend(bundle.entries);
         }
+        orders::leave_out_drafts(&mut all, drafts);
+        self.unread.extend(prefetch::tell_apart(&mut all.entries));
+        self.unread.extend(prefetch::without_parts(&all));
         self.prefetched = Some(all);
-        Ok(())
-    }
-
-    /// What was fetched for this person is this person's, where it names nobody who could be found; what
-    /// names somebody else by id is not, and is answered by that name.
-    fn adopt(&self, entry: &mut Entry) -> Option<String> {
-        let subject = match &mut entry.resource {
-            Ok(Resource::Patient(_)) => {
-                entry.id.get_or_insert_with(|| self.patient_id.clone());
-                return None;
-            }
-            Ok(Resource::AllergyIntolerance(allergy)) => &mut allergy.patient,
-            Ok(Resource::Condition(condition)) => &mut condition.subject,
-            Ok(Resource::MedicationRequest(request)) => &mut request.subject,
-            Ok(Resource::MedicationStatement(statement)) => &mut statement.subject,
-            _ => return None,
-        };
-        let named = subject.as_ref().and_then(|subject| subject.reference.as_deref()).unwrap_or_default();
-        if named.is_empty() || named.starts_with("urn:") || named.starts_with('#') || named.contains('?') {
-            let reference = Some(format!("Patient/{}", self.patient_id));
-            *subject = Some(Reference { reference, ..Reference::default() });
-            return None;
-        }
-        let own = local(named).strip_prefix("Patient/") == Some(self.patient_id.as_str());
-        (!own).then(|| named.to_owned())
     }
 
     /// The person's profile: what is stored, with what was prefetched on top.
@@ -330,46 +199,4 @@ impl HookRequest {
         }
         Ok(profile)
     }
-}
-
-/// What was fetched beforehand under one key.
-struct Fetched {
-    key: String,
-    bundle: Bundle,
-    /// Whether it is all that there is: a server may answer in pages.
-    whole: bool,
-}
-
-#[derive(Default, Deserialize)]
-struct Pages {
-    #[serde(default)]
-    link: Vec<PageLink>,
-    /// How many entries the whole search found.
-    total: Option<usize>,
-}
-
-#[derive(Deserialize)]
-struct PageLink {
-    relation: Option<String>,
-}
-
-fn fetched(text: &str) -> Result<Vec<Fetched>, CdsError> {
-    let shape = |_| error("/prefetch", "must be an object");
-    let members: std::collections::BTreeMap<String, &RawValue> = serde_json::from_str(text).map_err(shape)?;
-    let sent = members.into_iter().filter(|(_, value)| value.get().trim() != "null");
-    sent.map(|(key, value)| {
-        let bundle = Bundle::read_collection(value.get());
-        let bundle = bundle.map_err(|wrong| error(&format!("/prefetch/{key}"), wrong.to_string()))?;
-        let Pages { link, total } = serde_json::from_str(value.get()).unwrap_or_default();
-        let whole = link.iter().all(|link| link.relation.as_deref() != Some("next"))
-            && total.is_none_or(|total| total <= bundle.entries.len());
-        Ok(Fetched { key, bundle, whole })
-    })
-    .collect()
-}
-
-fn drug_of(order: &MedicationRequest, bundle: &Bundle, index: &Index) -> Option<Item> {
-    let concept = order.medication_codeable_concept.as_ref();
-    let concept = medication(bundle, index, concept, order.medication_reference.as_ref(), &order.contained);
-    concept.as_ref().and_then(items::drug)
 }

@@ -14,7 +14,7 @@ use super::request::{Asked, few_entries, too_many};
 use super::resources::{
     AllergyIntolerance, Condition, Encounter, Immunization, Location, Medication, MedicationDispense,
     MedicationRequest, MedicationStatement, Organization, Patient, Practitioner, PractitionerRole,
-    ServiceRequest,
+    ServiceRequest, Substance,
 };
 use super::version::other_release;
 
@@ -96,6 +96,7 @@ pub enum Resource {
     AllergyIntolerance(AllergyIntolerance),
     Condition(Condition),
     Medication(Medication),
+    Substance(Substance),
     MedicationRequest(Box<MedicationRequest>),
     MedicationStatement(Box<MedicationStatement>),
     MedicationDispense(Box<MedicationDispense>),
@@ -335,7 +336,8 @@ fn refused(entry: Option<usize>, release: &str, seen: String) -> FhirError {
     FhirError { entry, path: String::new(), code: "not-supported", detail }
 }
 
-fn entry(index: usize, full_url: Option<String>, method: Option<Method>, raw: &RawValue) -> Entry {
+/// An entry of a resource as it is written.
+pub(crate) fn entry(index: usize, full_url: Option<String>, method: Option<Method>, raw: &RawValue) -> Entry {
     let failed = |full_url, kind: String, id, error| Entry {
         full_url,
         kind,
@@ -395,6 +397,8 @@ fn resource(index: usize, kind: &str, text: &str) -> Result<Resource, FhirError>
         "AllergyIntolerance" => Resource::AllergyIntolerance(read(index, kind, text)?),
         "Condition" => Resource::Condition(read(index, kind, text)?),
         "Medication" => Resource::Medication(read(index, kind, text)?),
+        // One of another shape says nothing, and costs nobody the Bundle: who asks for it does not find it.
+        "Substance" => read(index, kind, text).map_or(Resource::Other, Resource::Substance),
         "MedicationRequest" => Resource::MedicationRequest(read(index, kind, text)?),
         "MedicationStatement" => Resource::MedicationStatement(read(index, kind, text)?),
         "MedicationDispense" => Resource::MedicationDispense(read(index, kind, text)?),

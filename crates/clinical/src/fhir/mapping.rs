@@ -5,6 +5,8 @@
 //! the answer and leaves over what can be written. Everything that is left out is counted by its reason.
 
 mod lookup;
+mod medicine;
+mod standing;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -18,7 +20,9 @@ use super::references::{Index, Target, id_of, is_guessed, patient_name, server};
 use super::resources::{CodeableConcept, Medication, Reference, clean};
 use super::settle::{ItemName, Mapped, Outcome, Planned};
 
-pub(crate) use self::lookup::medication;
+use self::medicine::elsewhere;
+pub(crate) use self::medicine::{Drug, Shelves};
+pub(crate) use self::standing::Standing;
 
 /// Reads a Bundle's meaning. `now` is the present time, after which nothing can have happened.
 pub fn map(bundle: &Bundle, now: Millis) -> Mapped {
@@ -63,20 +67,7 @@ pub fn map_with(bundle: &Bundle, now: Millis, medications: &HashMap<String, Medi
 
 /// References to Medications that a Bundle does not hold.
 pub fn medications_elsewhere(bundle: &Bundle) -> BTreeSet<String> {
-    let index = Index::new(bundle);
-    let reference = |entry: &Entry| {
-        let reference = match entry.resource.as_ref().ok()? {
-            Resource::MedicationRequest(request) => request.medication_reference.as_ref(),
-            Resource::MedicationStatement(statement) => statement.medication_reference.as_ref(),
-            Resource::MedicationDispense(dispense) => dispense.medication_reference.as_ref(),
-            _ => None,
-        };
-        match index.resolve(reference, &["Medication"]) {
-            Target::Outside(name) if name.starts_with("Medication/") => Some(name),
-            _ => None,
-        }
-    };
-    bundle.entries.iter().filter_map(reference).collect()
+    elsewhere(bundle)
 }
 
 struct Mapping<'a> {
@@ -148,47 +139,46 @@ impl<'a> Mapping<'a> {
                 )?;
             }
             Resource::Condition(condition) => {
-                let says = people::condition(condition);
+                let says = people::condition(condition, self.mapped.now);
                 self.states(number, entry, List::Conditions, condition.subject.as_ref(), says)?;
             }
-            Resource::Medication(_) => self.used(number),
+            Resource::Medication(_) | Resource::Substance(_) => self.used(number),
             Resource::MedicationRequest(request) => {
                 let subject = request.subject.as_ref();
-                let intent = request.intent.as_deref();
-                // What a person takes without an order comes as an active plan (US Core, Medication List).
-                let plan = intent == Some("plan");
-                let ordered = plan || intent.is_none_or(|intent| intent.ends_with("order"));
-                let status = request.status.as_deref().unwrap_or("unknown");
-                if request.do_not_perform == Some(true) || !ordered {
+                if request.do_not_perform == Some(true) || !standing::is_ordered(request.intent.as_deref()) {
                     self.left_out(number, "no order: a proposal, an option or a prohibition");
                     return self.withdraws(number, entry, subject);
                 }
-                if ["cancelled", "entered-in-error", "draft"].contains(&status) {
+                let standing = Standing::of_request(request.status.as_deref());
+                if standing == Standing::Void {
                     self.left_out(number, "cancelled, entered in error or a draft");
                     return self.withdraws(number, entry, subject);
                 }
+                self.strange(number, "status", request.status.as_deref(), &standing::REQUEST);
+                self.strange(number, "intent", request.intent.as_deref(), &standing::INTENT);
                 let concept = request.medication_codeable_concept.as_ref();
-                let concept =
-                    self.medication(concept, request.medication_reference.as_ref(), &request.contained);
-                let taken = ["active", "on-hold", "unknown"].contains(&status);
-                self.takes(number, entry, subject, &concept, taken)?;
+                let reference = request.medication_reference.as_ref();
+                let concept = self.medication(number, concept, reference, &request.contained);
+                self.takes(number, entry, subject, &concept, standing == Standing::Taken)?;
                 let start = || self.visit_start(request.encounter.as_ref());
                 let time = request.authored_on.clone().or_else(start);
+                // What a person takes without an order comes as an active plan (US Core, Medication List).
+                let plan = standing::code(request.intent.as_deref()) == "plan";
                 let event = if plan { "medication" } else { "prescription" };
                 self.drug(number, subject, concept, event, time.as_deref())?;
             }
             Resource::MedicationStatement(statement) => {
                 let subject = statement.subject.as_ref();
-                let status = statement.status.as_deref().unwrap_or("unknown");
-                if ["entered-in-error", "not-taken"].contains(&status) {
+                let standing = Standing::of_statement(statement.status.as_deref());
+                if standing == Standing::Void {
                     self.left_out(number, "not taken or entered in error");
                     return self.withdraws(number, entry, subject);
                 }
+                self.strange(number, "status", statement.status.as_deref(), &standing::STATEMENT);
                 let concept = statement.medication_codeable_concept.as_ref();
                 let reference = statement.medication_reference.as_ref();
-                let concept = self.medication(concept, reference, &statement.contained);
-                let taken = ["active", "on-hold", "unknown", "intended"].contains(&status);
-                self.takes(number, entry, subject, &concept, taken)?;
+                let concept = self.medication(number, concept, reference, &statement.contained);
+                self.takes(number, entry, subject, &concept, standing == Standing::Taken)?;
                 let start = || statement.effective_period.as_ref().and_then(|period| period.start.clone());
                 let time = statement.effective_date_time.clone().or_else(start);
                 let time = time.or_else(|| statement.date_asserted.clone());
@@ -198,14 +188,14 @@ impl<'a> Mapping<'a> {
             }
             Resource::MedicationDispense(dispense) => {
                 let subject = dispense.subject.as_ref();
-                let status = dispense.status.as_deref().unwrap_or("unknown");
-                if !["completed", "in-progress", "on-hold", "unknown", "stopped"].contains(&status) {
+                if Standing::of_dispense(dispense.status.as_deref()) == Standing::Void {
                     self.left_out(number, "not handed out or entered in error");
                     return Ok(());
                 }
+                self.strange(number, "status", dispense.status.as_deref(), &standing::DISPENSE);
                 let concept = dispense.medication_codeable_concept.as_ref();
                 let reference = dispense.medication_reference.as_ref();
-                let concept = self.medication(concept, reference, &dispense.contained);
+                let concept = self.medication(number, concept, reference, &dispense.contained);
                 let time = dispense.when_handed_over.as_deref().or(dispense.when_prepared.as_deref());
                 self.drug(number, subject, concept, "dispense", time)?;
                 let from = dispense.performer.iter().filter_map(|performer| performer.actor.as_ref());
@@ -319,6 +309,16 @@ impl<'a> Mapping<'a> {
 
     fn left_out(&mut self, number: usize, reason: &str) {
         self.note(number, "informational", reason.to_owned());
+    }
+
+    /// Notes a code of a medicine that is none of those which FHIR R4 has: it counts as one that is taken.
+    fn strange(&mut self, number: usize, member: &str, code: Option<&str>, known: &[&str]) {
+        if code.is_some() && !known.contains(&standing::code(code).as_str()) {
+            let accepted = known.join(", ");
+            let note =
+                format!("its {member} is none that FHIR R4 has, and counts as taken; it has {accepted}");
+            self.note(number, "value", note);
+        }
     }
 
     fn item(&mut self, number: usize, item: Item) {
@@ -537,7 +537,7 @@ fn unnamed(what: &str, resource: &str) -> Says {
 }
 
 /// A FHIR date or dateTime: of a year or a month its first day.
-fn date_time(text: &str) -> Option<Millis> {
+pub(super) fn date_time(text: &str) -> Option<Millis> {
     let text = text.trim();
     match text.len() {
         4 => parse_time(&format!("{text}-01-01")),

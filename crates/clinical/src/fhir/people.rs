@@ -8,7 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use recommend::{Field, Millis, Profile, Recorded, Sex, clock};
+use serde_json::Value;
 
+use super::mapping::date_time;
 use super::none_known::{self, Absence, of_entry};
 use super::references::{origin_name, patient_name, qualified};
 use super::resources::{AllergyIntolerance, CodeableConcept, Condition, Patient, codes_of};
@@ -321,20 +323,27 @@ pub fn allergy(allergy: &AllergyIntolerance) -> Result<Says, &'static str> {
     says(List::Allergies, concept)
 }
 
+/// Whether a condition is over, by when it ends or ended: one that is expected to end is there until then, and of a
+/// time that cannot be read nobody knows.
+fn abated(condition: &Condition, now: Millis) -> bool {
+    let past = |time: &Value| time.as_str().and_then(date_time).is_some_and(|time| time <= now);
+    let over = |period: &Value| period.get("end").or_else(|| period.get("start")).is_some_and(past);
+    condition.abatement_date_time.as_ref().is_some_and(past)
+        || condition.abatement_period.as_ref().is_some_and(over)
+        || condition.abatement_age.is_some()
+        || condition.abatement_string.is_some()
+        || condition.abatement_range.is_some()
+}
+
 /// What a Condition says of the conditions.
-pub fn condition(condition: &Condition) -> Result<Says, &'static str> {
+pub fn condition(condition: &Condition, now: Millis) -> Result<Says, &'static str> {
     let verification = codes_of(condition.verification_status.as_ref());
     if verification.iter().any(|code| ["refuted", "entered-in-error", "differential"].contains(code)) {
         return Ok(Says::Nothing("refuted, entered in error or one of several that it may be"));
     }
     let clinical = codes_of(condition.clinical_status.as_ref());
-    let abated = condition.abatement_date_time.is_some()
-        || condition.abatement_period.is_some()
-        || condition.abatement_age.is_some()
-        || condition.abatement_string.is_some()
-        || condition.abatement_range.is_some();
     let over = clinical.iter().any(|code| ["inactive", "resolved"].contains(code));
-    if over || (clinical.is_empty() && abated) {
+    if over || (clinical.is_empty() && abated(condition, now)) {
         return Ok(Says::Nothing("inactive or resolved"));
     }
     says(List::Conditions, condition.code.as_ref().ok_or("without a code")?)

@@ -61,14 +61,21 @@ parts! {
     /// What a person has.
     Condition { clinical_status: Option<Value>, verification_status: Option<Value>, code: Option<CodeableConcept>,
         subject: Option<Reference>, patient: Option<IgnoredAny>,
-        abatement_date_time: Option<IgnoredAny>, abatement_period: Option<IgnoredAny>,
+        abatement_date_time: Option<Value>, abatement_period: Option<Value>,
         abatement_age: Option<IgnoredAny>, abatement_string: Option<IgnoredAny>, abatement_range: Option<IgnoredAny> }
 
     /// What is in a medicine.
-    Medication { code: Option<CodeableConcept>, ingredient: Vec<Ingredient> }
+    Medication { code: Option<CodeableConcept>, ingredient: Vec<Ingredient>, contained: Vec<Contained> }
 
-    /// A substance in a medicine.
-    Ingredient { item_codeable_concept: Option<CodeableConcept>, item_reference: Option<Reference> }
+    /// What a medicine is made of.
+    Substance { code: Option<CodeableConcept>, ingredient: Vec<Ingredient>, contained: Vec<Contained> }
+
+    /// A substance in a medicine, or in another substance.
+    Ingredient {
+        #[serde(alias = "substanceCodeableConcept")]
+        item_codeable_concept: Option<CodeableConcept>,
+        #[serde(alias = "substanceReference")]
+        item_reference: Option<Reference> }
 
     /// What happened to a person who was given something.
     Reaction { substance: Option<CodeableConcept> }
@@ -92,6 +99,11 @@ parts! {
         subject: Option<Reference>, when_handed_over: Option<String>, when_prepared: Option<String>,
         performer: Vec<Performer>, location: Option<Reference>,
         medication: Option<IgnoredAny>, contained: Vec<Contained> }
+
+    /// A drug that was given.
+    MedicationAdministration { status: Option<String>,
+        medication_codeable_concept: Option<CodeableConcept>, medication_reference: Option<Reference>,
+        subject: Option<Reference>, medication: Option<IgnoredAny>, contained: Vec<Contained> }
 
     /// Who handed it out.
     Performer { actor: Option<Reference> }
@@ -155,6 +167,11 @@ impl CodeableConcept {
         let display = || self.coding.iter().filter_map(|coding| coding.display.as_deref()).find(sound);
         let words = text.or_else(display).map(clean);
         words.or_else(|| self.coding.iter().find_map(Coding::qualified).as_deref().map(clean))
+    }
+
+    /// Whether it says anything.
+    pub fn is_worded(&self) -> bool {
+        self.words().is_some_and(|words| !words.is_empty())
     }
 
     /// All other words for it: texts and displays, each once.

@@ -1,5 +1,7 @@
 //! What Bundles mean: allergies that are none, references that lead nowhere, releases that are not R4.
 
+mod medicines;
+
 use serde_json::{Value, json};
 
 use recommend::{Kind, Profile, Sex};

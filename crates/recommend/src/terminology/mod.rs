@@ -16,7 +16,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, LazyLock};
 
 pub use conditions::is_code;
-pub use normal::normalise;
+pub use normal::{normalise, without_dose, without_salts};
 pub use term::{Term, TermKind, UnknownTermKind, read_terms};
 
 /// A name in its normal form, by which terms refer to each other.

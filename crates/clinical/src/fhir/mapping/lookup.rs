@@ -1,10 +1,10 @@
 //! What a resource refers to: its person, drug, visit, and those who cared, as far as the Bundle holds them.
 
-use super::Mapping;
-use crate::fhir::bundle::{Bundle, FhirError, Resource};
+use super::{Drug, Mapping, Shelves};
+use crate::fhir::bundle::{FhirError, Resource};
 use crate::fhir::items;
-use crate::fhir::references::{Index, Target, id_of, server};
-use crate::fhir::resources::{CodeableConcept, Contained, Ingredient, Period, Reference};
+use crate::fhir::references::{Target, id_of, server};
+use crate::fhir::resources::{CodeableConcept, Contained, Period, Reference};
 use crate::fhir::settle::ItemName;
 
 impl Mapping<'_> {
@@ -71,19 +71,22 @@ impl Mapping<'_> {
         }
     }
 
+    /// The concept of the drug of an entry, with what is in it.
     pub(super) fn medication(
-        &self,
+        &mut self,
+        number: usize,
         concept: Option<&CodeableConcept>,
         reference: Option<&Reference>,
         contained: &[Contained],
     ) -> Option<CodeableConcept> {
-        medication(self.bundle, &self.index, concept, reference, contained).or_else(|| {
-            // One that came with an earlier Bundle.
-            match self.index.resolve(reference, &["Medication"]) {
-                Target::Outside(name) => self.medications.get(&name)?.code.clone(),
-                _ => None,
-            }
-        })
+        let places = [(self.bundle, &self.index)];
+        let shelves = Shelves { places: &places, stored: Some(self.medications) };
+        let Drug { concept, missing, .. } = shelves.drug(concept, reference, contained);
+        if concept.is_some() && !missing.is_empty() {
+            let detail = "an ingredient of its medication is not in the Bundle or has no code and no words";
+            self.note(number, "not-found", detail.to_owned());
+        }
+        concept
     }
 
     pub(super) fn visit_start(&self, encounter: Option<&Reference>) -> Option<String> {
@@ -162,57 +165,4 @@ impl Mapping<'_> {
         }
         None
     }
-}
-
-/// A medication's concept: its own, or that of the Medication it refers to, in it or in the Bundle.
-pub(crate) fn medication(
-    bundle: &Bundle,
-    index: &Index,
-    concept: Option<&CodeableConcept>,
-    reference: Option<&Reference>,
-    contained: &[Contained],
-) -> Option<CodeableConcept> {
-    if let Some(concept) = concept {
-        return Some(concept.clone());
-    }
-    let reference = reference?;
-    let written = reference.reference.as_deref().unwrap_or_default();
-    if let Some(id) = written.strip_prefix('#') {
-        let within = contained.iter().find(|resource| resource.id.as_deref() == Some(id));
-        if let Some(concept) = within.and_then(|own| of_parts(own.code.as_ref(), &own.ingredient, contained))
-        {
-            return Some(concept);
-        }
-    }
-    if let Target::Entry(number) = index.resolve(Some(reference), &["Medication"])
-        && let Ok(Resource::Medication(medication)) = &bundle.entries[number].resource
-        && let Some(concept) = of_parts(medication.code.as_ref(), &medication.ingredient, &[])
-    {
-        return Some(concept);
-    }
-    let display = reference.display.clone().filter(|display| !display.trim().is_empty())?;
-    Some(CodeableConcept { coding: Vec::new(), text: Some(display) })
-}
-
-/// A medicine's concept with the substances in it, whether these are named in it or are resources within.
-fn of_parts(
-    code: Option<&CodeableConcept>,
-    parts: &[Ingredient],
-    contained: &[Contained],
-) -> Option<CodeableConcept> {
-    let part = |part: &Ingredient| {
-        let reference = part.item_reference.as_ref();
-        let written = reference.and_then(|reference| reference.reference.as_deref()).unwrap_or_default();
-        let within = written.strip_prefix('#');
-        let within = within.and_then(|id| contained.iter().find(|own| own.id.as_deref() == Some(id)));
-        let display = reference.and_then(|reference| reference.display.clone());
-        let display = || display.map(|text| CodeableConcept { coding: Vec::new(), text: Some(text) });
-        part.item_codeable_concept
-            .clone()
-            .or_else(|| within.and_then(|own| own.code.clone()))
-            .or_else(display)
-    };
-    let parts: Vec<CodeableConcept> = parts.iter().filter_map(part).collect();
-    let code = code.cloned().or_else(|| parts.first().map(|_| CodeableConcept::default()))?;
-    Some(code.naming(&parts))
 }
