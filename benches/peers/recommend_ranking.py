@@ -9,7 +9,9 @@ computed from its lists and from ours. Prints one JSON line a case.
 
 - popularity, EASE in ten lines of numpy (Steck 2019; lambda 100 to 1000, the best on a fifth of
   the known items that is held out for it), user neighbors by numpy (cosine, 100)
+- SAR in numpy (Microsoft's "simple algorithm for recommendation": Jaccard similarity of items, without times)
 - implicit (if installed): ALS (64 factors), BPR (64 factors), item-item cosine and BM25
+- irspack (if installed): its EASE (a dense SLIM with a quadratic penalty) and SLIM, with penalties as it proposes them
 - LensKit (if installed): item-item and user-user k-NN for implicit feedback, and its ALS
 
 Weights are left out on both sides: who has what is what counts. Versions:
@@ -79,6 +81,13 @@ def user_neighbors(x, count=100):
     return score
 
 
+def sar(x):
+    together = (x.T @ x).toarray()
+    counts = np.diag(together)
+    alike = together / np.maximum(counts[:, None] + counts[None] - together, 1e-12)
+    return lambda user: x[user] @ alike
+
+
 def ease(x, penalty):
     gram = (x.T @ x).toarray()
     gram[np.diag_indices_from(gram)] += penalty
@@ -124,6 +133,20 @@ def peers_of_implicit():
     yield "implicit BPR", made(BayesianPersonalizedRanking(factors=64, random_state=1, num_threads=2))
     yield "implicit item-item cosine", made(CosineRecommender(K=100, num_threads=2))
     yield "implicit item-item BM25", made(BM25Recommender(K=100, num_threads=2))
+
+
+def peers_of_irspack():
+    from irspack import DenseSLIMRecommender, SLIMRecommender
+
+    def made(model, **settings):
+        def fit(x):
+            fitted = model(x, **settings).learn()
+            return lambda user: fitted.get_score(np.array([user]))
+
+        return scored(fit)
+
+    yield "irspack EASE", made(DenseSLIMRecommender, reg=300.0)
+    yield "irspack SLIM", made(SLIMRecommender, alpha=0.05, l1_ratio=0.02, n_threads=2)
 
 
 def peers_of_lenskit():
@@ -192,7 +215,9 @@ def main():
         ("popularity", scored(popularity)),
         ("user neighbors by numpy", scored(user_neighbors)),
         ("EASE by numpy", scored(ease_chosen)),
+        ("SAR by numpy", scored(sar)),
         *optional(peers_of_implicit, "implicit"),
+        *optional(peers_of_irspack, "irspack"),
         *optional(peers_of_lenskit, "LensKit"),
     ]
     for seed in arguments.seeds.split(","):
