@@ -45,7 +45,7 @@ fn measure(size: Invented, packages: &[u32]) -> Result<(), Error> {
         let weights = weights(known)?;
         let package = Learned::new("bench".to_owned(), "1".to_owned(), Kind::Advice, weights);
         let ask = |user: u32, package: Option<&Learned>| -> Result<f64, Error> {
-            let request = Request::new(&name(user), Kind::Advice, 0);
+            let request = Request::new(name(user), Kind::Advice, 0);
             let start = Instant::now();
             let answer = recommender.recommend_by(black_box(&request), package).now_or_never();
             let answer = black_box(answer.ok_or("answering waits for nothing")??);

@@ -57,7 +57,7 @@ impl Origin {
         }
         let (before, after) = (by_system(&self.numbers), by_system(&now.numbers));
         let differs = |system: &&str| after.contains_key(*system);
-        before.keys().any(|system| differs(&system)).then_some(
+        before.keys().any(differs).then_some(
             "has the id of a person who came with another identifier of the same system; accepted are an id that nobody else \
              has, or the identifier that the person came with beside the new one (use: old)",
         )
