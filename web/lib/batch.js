@@ -96,18 +96,18 @@ export function batch(model, left = null) {
     const size = Math.min(32, limits().max_records), parts = [];
     for (let at = 0; at < fitting.length; at += size) parts.push(fitting.slice(at, at + size));
     await each(parts, AT_ONCE, async (part) => {
-      for (let asking = true; asking && !stopped;) {
+      while (!stopped) {
         try {
           await answer(part);
-          asking = false;
+          break;
         } catch (error) {
           // A server that starts anew has not refused anything.
-          asking = error.status === 0;
-          if (asking) await reached();
-          else {
-            stopped = true;
-            put(told, problem(error));
+          if (error.status === 0) {
+            await reached();
+            continue;
           }
+          stopped = true;
+          put(told, problem(error));
         }
       }
       done = results.filter(Boolean).length;
@@ -140,7 +140,7 @@ export function batch(model, left = null) {
     stop.remove();
     announce(t("progress.of", { done: number(done), all: number(records.length) }));
     // Of a label that a rule raised, the model's probability says nothing.
-    const probability = (one) => one?.predictions && raisedByRule(one) ? undefined : one?.predictions?.find((p) => p.label === (one.label ?? one.predictions[0].label))?.probability;
+    const probability = (one) => one && raisedByRule(one) ? undefined : one?.predictions?.find((p) => p.label === (one.label ?? one.predictions[0].label))?.probability;
     const columns = ["label", "probability", "abstained", "reason", "red_flags", "missing_fields", "model", "version", "problem"];
     const file = () => write([[...names, ...columns], ...rows.map((row, index) => {
       const one = results[index] ?? {};

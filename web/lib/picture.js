@@ -2,7 +2,7 @@
 // lies over what is not shown, and no evidence of one frame or model over another. Evidence is drawn here from its numbers, so that
 // the pixels under it follow level and window.
 
-import { parameters, post, send } from "./api.js";
+import { parameters, post } from "./api.js";
 import * as dicom from "./dicom.js";
 import { load, paint, windowOf } from "./frame.js";
 import { h, isolated, put } from "./dom.js";
