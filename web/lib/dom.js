@@ -47,11 +47,13 @@ export function isolated(text) {
   return h("bdi", String(text));
 }
 
-/** Says something to a screen reader. */
+/** Says something to a screen reader, in place of what was about to be said, which may be in a language no longer in use. */
+let announcing = null;
 export function announce(text) {
   const region = document.getElementById("announce");
+  clearTimeout(announcing);
   region.textContent = "";
-  setTimeout(() => { region.textContent = text; }, 50);
+  announcing = setTimeout(() => { region.textContent = text; }, 50);
 }
 
 const ICONS = {
