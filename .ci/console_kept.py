@@ -140,6 +140,7 @@ def chinese(page, folder):
     page.click("#sample-0")
     page.until("#answer .flags", "")
     english(page, "notes")
+    assert all(re.search(r"[\u4e00-\u9fff]", text) for text in page.texts("#answer .flags li div > bdi:last-of-type")), page.texts("#answer .flags")
     page.click(".tabs [data-value=batch]")
     page.click("#batch-sample")
     page.one("#batch-save")
@@ -154,6 +155,9 @@ def chinese(page, folder):
         page.open(f"people/u1/{kind}")
         page.one("#recommended li")
         english(page, f"people, {kind}")
+        # What the server says of a person or a note from a form is said in Chinese too, with the names as they are written.
+        reasons = page.texts("main .why bdi")
+        assert reasons and all(re.search(r"[\u4e00-\u9fff]", text) for text in reasons if ": " in text), reasons
     page.open("people/..")
     page.one("main [role=alert]")
     english(page, "people, refused")

@@ -374,6 +374,52 @@ async fn a_life_threatening_sign_is_never_answered_as_less_urgent_than_an_emerge
     }
 }
 
+/// Of the models of a scale, without rules: the mean level falls, or stays, on the way out.
+#[tokio::test]
+async fn a_sign_further_out_of_range_never_makes_an_answer_less_urgent() {
+    let server = server();
+    let ways: [(&str, &[f64]); 9] = [
+        ("respiratory_rate", &[10.0, 8.0, 6.0, 4.0, 2.0]),
+        ("respiratory_rate", &[40.0, 50.0, 60.0, 80.0, 100.0]),
+        ("spo2", &[94.0, 90.0, 85.0, 75.0, 60.0, 40.0]),
+        ("sbp", &[80.0, 70.0, 60.0, 50.0, 30.0]),
+        ("sbp", &[180.0, 200.0, 230.0, 280.0]),
+        ("heart_rate", &[50.0, 40.0, 30.0, 20.0]),
+        ("heart_rate", &[150.0, 170.0, 200.0, 250.0]),
+        ("temperature_c", &[35.0, 34.0, 32.0, 28.0]),
+        ("temperature_c", &[38.5, 39.5, 41.0, 43.0]),
+    ];
+    for model in ["triage", "triage-us"] {
+        for note in ["chest pain", "cough", "headache"] {
+            for (sign, values) in ways {
+                let records = values.iter().map(|value| {
+                    let mut fields = json!({"age": 61, "sex": "male", "arrival": "other", "heart_rate": 80,
+                        "respiratory_rate": 16, "sbp": 125, "dbp": 75, "temperature_c": 36.8, "spo2": 98});
+                    fields[sign] = json!(value);
+                    json!({"note": note, "fields": fields})
+                });
+                let body = json!({"model": model, "records": records.collect::<Vec<_>>()});
+                let answer = post_raw(&server, "?red_flags=false", body.to_string()).await;
+                let answer: Value = answer.json().await.unwrap();
+                let levels: Vec<f64> =
+                    answer["results"].as_array().unwrap().iter().map(mean_level).collect();
+                assert!(
+                    levels.windows(2).all(|pair| pair[1] <= pair[0] + 1e-5),
+                    "{model}, {note}, {sign} {values:?}: {levels:?}"
+                );
+            }
+        }
+    }
+}
+
+/// The mean of the levels, 1 the most urgent, by their probabilities.
+fn mean_level(result: &Value) -> f64 {
+    let of = |one: &Value| {
+        one["label"].as_str().unwrap().parse::<f64>().unwrap() * one["probability"].as_f64().unwrap()
+    };
+    result["predictions"].as_array().unwrap().iter().map(of).sum()
+}
+
 #[tokio::test]
 async fn an_emergency_in_words_is_flagged_unless_it_is_denied_or_history() {
     let server = server();

@@ -3,6 +3,7 @@
 
 import { en } from "../words/en.js";
 import { zh } from "../words/zh.js";
+import { sentences } from "../words/sentences.js";
 
 const LANGUAGES = { en, zh };
 const STORED = "medserve.language";
@@ -45,6 +46,15 @@ export function t(key, given = {}) {
 /** What a package or a record says in a word or two, in the language in use where that knows it: a level, a unit, a value of a field. */
 export function told(text) {
   return LANGUAGES[current][`as.${text}`] ?? String(text);
+}
+
+/** A sentence of the server's, in the language in use where that knows its form. */
+export function sentence(text) {
+  for (const [form, words] of sentences[current] ?? []) {
+    const found = form.exec(text);
+    if (found) return words(sentence, ...found.slice(1));
+  }
+  return told(text);
 }
 
 /** Whether a dictionary has words for the key. */

@@ -5,7 +5,7 @@ import { h, icon, isolated, put } from "../lib/dom.js";
 import { abstention, bars, curl, field, MEANINGLESS, problem, raisedByRule, select, tabs, times, title } from "../lib/parts.js";
 import { marked } from "../lib/marked.js";
 import { NOTES } from "../lib/samples.js";
-import { number, percent, t, told } from "../lib/words.js";
+import { number, percent, sentence, t, told } from "../lib/words.js";
 import { batch } from "../lib/batch.js";
 import { save, write } from "../lib/csv.js";
 
@@ -196,7 +196,7 @@ function shown(model, record, result) {
     result.abstained ? abstention(result.reason) : h("div", h("div.soft.small", model.scale ? t("notes.scale", { scale: model.scale }) : t("answer")), h("div.verdict", isolated(label), names[label] ? ` · ${told(names[label])}` : ""),
       raised ? h("div.notice.warn.gap-s", { id: "raised", role: "note" }, icon("flag"), h("div", t("notes.raised", { label: result.predictions[0].label }))) : null),
     flags.length ? h("div.gap", h("h3", t("flags")), h("ul.flags", flags.map((flag) => h("li", icon("flag"), h("div",
-      h("strong", isolated(told(readable(flag.sign)))), ": ", isolated(flag.value), " – ", isolated(flag.rule), flag.at_least ? h("div.small", t("flags.least", { label: flag.at_least })) : null))))) : null,
+      h("strong", isolated(told(readable(flag.sign)))), ": ", isolated(told(flag.value)), " – ", isolated(sentence(flag.rule)), flag.at_least ? h("div.small", t("flags.least", { label: flag.at_least })) : null))))) : null,
     MEANINGLESS.includes(result.reason) ? h("details.gap-s", h("summary", t("bars.anyway")), reasons) : reasons,
     result.missing_fields?.length ? h("div.gap", h("h3", t("missing")), h("p.soft.small", t("missing.lead")), h("div.chips", result.missing_fields.map((name) => h("button.tag", { type: "button", on: { click: () => document.querySelector(`[data-field="${CSS.escape(name)}"]`)?.focus() } }, readable(name))))) : null,
     h("p.soft.small.gap", t("notes.read", { tokens: number(result.tokens) }), result.truncated ? ` ${t("notes.truncated")}` : ""));

@@ -4,7 +4,7 @@ import { get, has, path, post } from "../lib/api.js";
 import { announce, h, icon, isolated, put } from "../lib/dom.js";
 import { map } from "../lib/map.js";
 import { attempt, confirmed, curl, field, problem, select, table, tabs, title } from "../lib/parts.js";
-import { number, percent, t, told, when } from "../lib/words.js";
+import { number, percent, sentence, t, told, when } from "../lib/words.js";
 import { limits } from "../lib/api.js";
 
 /** Things ruled out that are not folded. */
@@ -61,8 +61,8 @@ async function person(body, id, first, chosen, measured) {
       h("div.sheet", { id: "recommended" },
         h("div.row.apart.below", h("h2", t("people.recommended")), h("span.tag.accent", { title: t(`strategy.${given.strategy}.why`) }, t(`strategy.${given.strategy}`))),
         before ? h("div.notice.below", { id: "recorded" }, icon("check"), h("div", t("people.recorded", { name: before.of.name, event: told(before.event) }))) : null,
-        given.abstained ? h("div.notice.warn", icon("warning"), h("div", isolated(given.abstained))) : null,
-        (given.flags ?? []).map((flag) => h("div.notice.warn.below", icon("warning"), h("div", isolated(flag)))),
+        given.abstained ? h("div.notice.warn", icon("warning"), h("div", isolated(sentence(given.abstained)))) : null,
+        (given.flags ?? []).map((flag) => h("div.notice.warn.below", icon("warning"), h("div", isolated(sentence(flag))))),
         given.items.length ? h("ol.recs", given.items.map((item, index) => recommended(item, index, names, before, () => record(kind, item)))) : given.abstained ? null : h("p.soft", t("people.nothing"))),
       h("div", drawn ? h("div.sheet", drawn) : null,
         h("div.sheet", { id: "excluded" }, h("h2", t("people.excluded")), given.excluded.length
@@ -114,7 +114,7 @@ async function person(body, id, first, chosen, measured) {
 /** What was ruled out, allergies and named interactions first: of a long list the rest is folded. */
 function ruledOut(list, names) {
   const urgency = (one) => (one.reason.startsWith("allergy") ? 0 : one.severity ? 1 : 2);
-  const rows = [...list].sort((a, b) => urgency(a) - urgency(b)).map((one) => h("li", h("span.rank", icon("close")), h("span.title", isolated(names.get(one.item_id) ?? one.item_id)), one.severity ? h("span.tag.bad", t(`severity.${one.severity}`)) : h("span"), h("div.why", isolated(one.reason), one.note ? h("div", isolated(one.note)) : null)));
+  const rows = [...list].sort((a, b) => urgency(a) - urgency(b)).map((one) => h("li", h("span.rank", icon("close")), h("span.title", isolated(names.get(one.item_id) ?? one.item_id)), one.severity ? h("span.tag.bad", t(`severity.${one.severity}`)) : h("span"), h("div.why", isolated(sentence(one.reason)), one.note ? h("div", isolated(one.note)) : null)));
   const rest = rows.splice(FOLDED);
   return [h("ul.recs", rows), rest.length ? h("details.gap-s", h("summary", t("people.more-excluded", { count: rest.length })), h("ul.recs", rest)) : null];
 }
@@ -124,12 +124,12 @@ function recommended(item, index, names, before, record) {
   const reasons = [
     because.supporting_neighbors === "few" ? t("because.few") : because.supporting_neighbors > 0 ? t("because.neighbors", { count: number(because.supporting_neighbors) }) : null,
     because.shared_items?.length ? [t("because.shared"), " ", because.shared_items.map((one, at) => [at ? ", " : "", isolated(names.get(one) ?? one)])] : null,
-    because.context?.length ? [t("because.context"), " ", because.context.map((one, at) => [at ? ", " : "", isolated(one)])] : null,
+    because.context?.length ? [t("because.context"), " ", because.context.map((one, at) => [at ? ", " : "", isolated(sentence(one))])] : null,
   ].filter(Boolean);
   return h("li", h("span.rank", `${index + 1}.`),
     h("span.title", { data: { id: item.item_id } }, isolated(item.name), item.distance_km !== undefined ? h("span.soft.small.nowrap", ` · ${number(item.distance_km, 1)} km`) : null),
     h("span.row", before ? moved(item, index, before) : null, h("button.small", { type: "button", "aria-label": t("people.record.of", { name: item.name }), on: { click: record } }, t("people.record"))),
-    h("div.why", (item.cautions ?? []).map((one) => h("div", h("span.tag.warn", icon("warning"), isolated(one)))), reasons.length ? h("ul", reasons.map((one) => h("li", one))) : null));
+    h("div.why", (item.cautions ?? []).map((one) => h("div", h("span.tag.warn", icon("warning"), isolated(sentence(one))))), reasons.length ? h("ul", reasons.map((one) => h("li", one))) : null));
 }
 
 /** How a place in the list changed by what was recorded. */
