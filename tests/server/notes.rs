@@ -401,8 +401,7 @@ async fn a_sign_further_out_of_range_never_makes_an_answer_less_urgent() {
                 let body = json!({"model": model, "records": records.collect::<Vec<_>>()});
                 let answer = post_raw(&server, "?red_flags=false", body.to_string()).await;
                 let answer: Value = answer.json().await.unwrap();
-                let levels: Vec<f64> =
-                    answer["results"].as_array().unwrap().iter().map(mean_level).collect();
+                let levels: Vec<f64> = answer["results"].as_array().unwrap().iter().map(mean_level).collect();
                 assert!(
                     levels.windows(2).all(|pair| pair[1] <= pair[0] + 1e-5),
                     "{model}, {note}, {sign} {values:?}: {levels:?}"
