@@ -228,8 +228,17 @@ const SALTS: &[&str] = &[
 /// A code as it is compared: compatibility form of Unicode (NFKC), lower case, plain quotation
 /// marks and hyphens, without white space at the ends, single spaces within.
 pub fn normalise(text: &str) -> String {
-    let mut normal = String::with_capacity(text.len());
-    for character in text.nfkc().flat_map(char::to_lowercase) {
+    // Plain letters are their own compatibility form, and most of what is asked about is written in them.
+    if text.is_ascii() {
+        return plain_marks(text.len(), text.chars().map(|c| c.to_ascii_lowercase()));
+    }
+    // Lower case may have taken a letter apart once more.
+    plain_marks(text.len(), text.nfkc().flat_map(char::to_lowercase)).nfkc().collect()
+}
+
+fn plain_marks(length: usize, characters: impl Iterator<Item = char>) -> String {
+    let mut normal = String::with_capacity(length);
+    for character in characters {
         match character {
             '\u{2018}' | '\u{2019}' => normal.push('\''),
             '\u{2010}'..='\u{2015}' | '\u{2212}' => normal.push('-'),
@@ -244,8 +253,7 @@ pub fn normalise(text: &str) -> String {
         }
     }
     normal.truncate(normal.trim_end().len());
-    // Lower case may have taken a letter apart once more.
-    normal.nfkc().collect()
+    normal
 }
 
 /// A normalised text without the wording of an allergy and the tags of code systems.
@@ -404,6 +412,12 @@ mod tests {
             proptest::prop_assert_eq!(normalise(&normal), normal.clone());
             without_salts(&without_dose(&without_wording(&normal)));
             parts(&normal);
+        }
+
+        /// A character that is not seen makes a text go the long way.
+        #[test]
+        fn plain_letters_are_read_the_short_way_as_the_long_one(text in "[ -~\t]{0,40}") {
+            proptest::prop_assert_eq!(normalise(&text), normalise(&format!("{text}\u{ad}")));
         }
     }
 }
