@@ -1,12 +1,13 @@
-//! Processor time of an encoder in each precision, by the clock of its own thread: what else runs on the machine does not
-//! count, but for the caches.
+//! How long an encoder takes in each precision, on one thread.
 //!
 //!     cargo run --release -p text --example encoder_precision -- [ROUNDS]
 //!
-//! The sizes are those of all-MiniLM-L6-v2, the weights of chance. Prints the median and the quartiles of a text of 128
-//! tokens and of 32 of them, the precisions taking turns. Linux alone keeps such a clock as a file.
+//! The sizes are those of all-MiniLM-L6-v2, the weights of chance. One JSON line for a text of 128 tokens and for 32 of
+//! them in each precision, which take turns: the time of every run in milliseconds. `benches/peers/encoder.py` runs it
+//! beside others.
 
 use std::hint::black_box;
+use std::time::Instant;
 
 use candle_core::{Result, bail};
 use model::manifest::{EncoderConfig, Precision, TextPooling};
@@ -14,7 +15,7 @@ use nn::{Params, SequenceInput, SequenceNetwork};
 use text::{network, pretrained};
 
 fn main() -> Result<()> {
-    let rounds: usize = std::env::args().nth(1).and_then(|rounds| rounds.parse().ok()).unwrap_or(31);
+    let rounds: usize = std::env::args().nth(1).and_then(|rounds| rounds.parse().ok()).unwrap_or(9);
     let config = EncoderConfig {
         family: "bert".to_string(),
         vocabulary: 8192,
@@ -45,29 +46,18 @@ fn main() -> Result<()> {
         }
         for _ in 0..rounds {
             for (_, plan, taken) in &mut plans {
-                let start = processor_time()?;
-                black_box(plan.logits(black_box(&batch))?);
-                taken.push(processor_time()? - start);
+                // A text alone is so quick that one run says little.
+                for _ in 0..if count == 1 { 4 } else { 1 } {
+                    let start = Instant::now();
+                    black_box(plan.logits(black_box(&batch))?);
+                    taken.push((start.elapsed().as_secs_f64() * 1e5).round() / 100.0);
+                }
             }
         }
-        for (precision, _, mut taken) in plans {
-            taken.sort_unstable();
-            let at = |part: usize| taken[part * (taken.len() - 1) / 4] as f64 / 1e6;
-            let (low, middle, high) = (at(1), at(2), at(3));
-            println!(
-                "{count} x 128 tokens, {:>4}: {middle:.2} ms ({low:.2} to {high:.2})",
-                precision.as_str()
-            );
+        for (precision, _, taken) in plans {
+            let precision = precision.as_str();
+            println!("{{\"texts\": {count}, \"precision\": \"{precision}\", \"milliseconds\": {taken:?}}}");
         }
     }
     Ok(())
-}
-
-/// Nanoseconds that this thread has been on a processor.
-fn processor_time() -> Result<u64> {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat")?;
-    match text.split_whitespace().next().and_then(|first| first.parse().ok()) {
-        Some(time) => Ok(time),
-        None => bail!("/proc/thread-self/schedstat has no number"),
-    }
 }
