@@ -12,7 +12,7 @@ use clinical::dicom::data_set::EXPLICIT_LITTLE;
 use clinical::dicom::uid::is_uid;
 
 use super::accept;
-use super::extract::{cut, media_type};
+use super::extract::cut;
 use super::{AppState, Problem};
 use crate::store::dicom::ResultQuery;
 
@@ -23,35 +23,33 @@ pub const XML: &str = "application/dicom+xml";
 /// A DICOM file.
 pub const DICOM: &str = "application/dicom";
 
-/// Media types that a client accepts, in the order in which it names them, in small letters; parameters are left out
-/// but for `type`, which stands for a multipart type, and a transfer syntax that nothing here is in.
-pub fn accepted(headers: &HeaderMap) -> Vec<String> {
-    let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let kind = |range: &str| {
-        let essence = media_type(range).to_ascii_lowercase();
-        let of = range.split(';').skip(1).filter_map(|parameter| parameter.trim().split_once('='));
-        let of: Vec<(&str, &str)> = of.collect();
-        // What is not accepted is none that is answered.
-        let weight = of.iter().find(|(name, _)| name.eq_ignore_ascii_case("q"));
-        if weight.is_some_and(|(_, weight)| weight.trim().parse() == Ok(0.0_f32)) {
-            return format!("{essence}; q=0");
-        }
-        let inner = of.iter().find(|(name, _)| name.eq_ignore_ascii_case("type"));
-        // Everything is in one transfer syntax; a range of another is none that is answered.
-        let syntax = of.iter().find(|(name, _)| name.eq_ignore_ascii_case("transfer-syntax"));
-        if let Some((_, syntax)) = syntax
-            && !["*", EXPLICIT_LITTLE].contains(&syntax.trim_matches('"'))
-        {
-            return format!("{essence}; transfer-syntax={syntax}");
-        }
-        match (essence.as_str(), inner) {
-            ("multipart/related", Some((_, inner))) => {
-                format!("multipart/related; {}", inner.trim_matches('"').to_ascii_lowercase())
-            }
-            _ => essence,
-        }
-    };
-    values.flat_map(|value| value.split(',')).map(kind).filter(|kind| !kind.is_empty()).collect()
+/// In what form a client takes files.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Forms {
+    /// Several, as parts of one answer.
+    pub parts: bool,
+    /// One as it is, and rather than as a part.
+    pub alone: bool,
+}
+
+/// The forms that a client takes; parts where it has no wish. Everything is in one transfer syntax, so that a range of
+/// another is none that is answered.
+pub fn forms(headers: &HeaderMap) -> Forms {
+    let mut ranges = accept::ranges(headers);
+    if ranges.is_empty() {
+        return Forms { parts: true, alone: false };
+    }
+    ranges.retain(|range| {
+        let inner = range.parameter("type").filter(|_| range.essence == "multipart/related");
+        range.parameter("transfer-syntax").is_none_or(|syntax| ["*", EXPLICIT_LITTLE].contains(&syntax))
+            && inner.is_none_or(|inner| inner.eq_ignore_ascii_case(DICOM))
+    });
+    let Some(first) = ranges.first() else { return Forms { parts: false, alone: false } };
+    let (parts, alone) = (accept::weight(&ranges, &["multipart/related"]), accept::weight(&ranges, &[DICOM]));
+    Forms {
+        parts: parts > 0.0,
+        alone: alone > parts || (alone > 0.0 && alone == parts && first.essence == DICOM),
+    }
 }
 
 /// Refuses who accepts no JSON, in which attributes are answered, and in nothing else.
@@ -116,19 +114,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_accepted_is_told_from_its_parameters() {
-        let mut headers = HeaderMap::new();
-        headers.append(
-            header::ACCEPT,
-            HeaderValue::from_static(
-                "multipart/related; type=\"application/dicom\"; transfer-syntax=*, */*;q=0.1",
-            ),
-        );
-        headers.append(header::ACCEPT, HeaderValue::from_static("Application/DICOM+JSON"));
-        assert_eq!(accepted(&headers), ["multipart/related; application/dicom", "*/*", JSON]);
-        let jpeg = "multipart/related; type=\"application/dicom\"; transfer-syntax=1.2.840.10008.1.2.4.50";
-        headers.insert(header::ACCEPT, HeaderValue::from_static(jpeg));
-        assert_eq!(accepted(&headers), ["multipart/related; transfer-syntax=1.2.840.10008.1.2.4.50"]);
+    fn files_are_sent_in_the_form_that_is_wished_most() {
+        let parts = "multipart/related; type=\"application/dicom\"";
+        for (accept, several, one) in [
+            (format!("{parts}; transfer-syntax=*, */*;q=0.1"), true, false),
+            (format!("{parts};transfer-syntax={EXPLICIT_LITTLE}"), true, false),
+            (format!("{parts}; transfer-syntax=1.2.840.10008.1.2.4.50"), false, false),
+            (format!("{parts}; q=0.2, Application/DICOM"), true, true),
+            (format!("application/dicom; q=0.2, {parts}"), true, false),
+            (format!("application/dicom, {parts}"), true, true),
+            (format!("{parts}, application/dicom"), true, false),
+            ("*/*".to_owned(), true, false),
+            ("multipart/*".to_owned(), true, false),
+            ("*/*, multipart/related;q=0".to_owned(), false, true),
+            (format!("{parts};q=0, application/dicom;q=0"), false, false),
+            ("multipart/related; type=\"application/octet-stream\"".to_owned(), false, false),
+            ("image/jpeg".to_owned(), false, false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT, HeaderValue::from_str(&accept).unwrap());
+            assert_eq!(forms(&headers), Forms { parts: several, alone: one }, "{accept}");
+        }
+        assert_eq!(forms(&HeaderMap::new()), Forms { parts: true, alone: false });
         assert!(uid("1.2.3").is_ok() && uid("1.2.x").is_err());
     }
 }

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::stream;
 
-use super::{DICOM, JSON, accepted, content_type, in_json, of_instance, of_series, of_study};
+use super::{DICOM, JSON, content_type, forms, in_json, of_instance, of_series, of_study};
 use crate::api::extract::{Id, InstanceOfSeries, SeriesOfStudy};
 use crate::api::middleware::audit::Concerned;
 use crate::api::{AppState, Problem};
@@ -97,7 +97,7 @@ pub async fn instance(
     InstanceOfSeries { study, series, instance }: InstanceOfSeries,
 ) -> Result<Response, Problem> {
     let query = of_instance(&study, &series, &instance)?;
-    if accepted(&headers).first().is_some_and(|kind| kind == DICOM) {
+    if forms(&headers).alone {
         let found = list(&state, &concerned, query).await?;
         let store = state.people()?.store.clone();
         let file = file_of(&store, &found[0].sop_instance).await.map_err(|_| Problem::internal())?;
@@ -228,14 +228,7 @@ async fn files(
     headers: &HeaderMap,
     query: ResultQuery,
 ) -> Result<Response, Problem> {
-    let accepted = accepted(headers);
-    let fits = |kind: &String| {
-        matches!(
-            kind.as_str(),
-            "*/*" | "multipart/*" | "multipart/related" | "multipart/related; application/dicom"
-        )
-    };
-    if !accepted.is_empty() && !accepted.iter().any(fits) {
+    if !forms(headers).parts {
         let detail = "results are sent as multipart/related; type=\"application/dicom\"";
         return Err(Problem::new(StatusCode::NOT_ACCEPTABLE, detail));
     }

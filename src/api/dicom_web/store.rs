@@ -11,7 +11,7 @@ use futures::stream;
 use utoipa::ToSchema;
 
 use super::multipart::parts;
-use super::{DICOM, JSON, XML, accepted, base, content_type, uid};
+use super::{DICOM, JSON, XML, accept, base, content_type, uid};
 use crate::api::audit::Answered as Audited;
 use crate::api::extract::{Id, Whole, media_type};
 use crate::api::identity::Caller;
@@ -161,20 +161,14 @@ fn all_pass(outcomes: &[Outcome]) -> Option<String> {
 
 /// Whether the response is to be XML.
 fn wants_xml(headers: &HeaderMap) -> Result<bool, Problem> {
-    let accepted = accepted(headers);
-    let known = |kind: &String| match kind.as_str() {
-        JSON | "application/json" | "application/*" | "*/*" => Some(false),
-        XML => Some(true),
-        _ => None,
-    };
-    match (accepted.is_empty(), accepted.iter().find_map(known)) {
-        (true, _) => Ok(false),
-        (false, Some(in_xml)) => Ok(in_xml),
-        (false, None) => {
-            let detail = format!("the response is {JSON} or {XML}");
-            Err(Problem::new(StatusCode::NOT_ACCEPTABLE, detail))
-        }
+    let ranges = accept::ranges(headers);
+    let json = accept::weight(&ranges, &[JSON, "application/json"]);
+    let xml = accept::weight(&ranges, &[XML]);
+    if json.max(xml) == 0.0 {
+        let detail = format!("the response is {JSON} or {XML}");
+        return Err(Problem::new(StatusCode::NOT_ACCEPTABLE, detail));
     }
+    Ok(xml > json || (xml == json && ranges.first().is_some_and(|range| range.essence == XML)))
 }
 
 /// The files of a request.
