@@ -44,12 +44,34 @@ pub fn weight(ranges: &[Range], kinds: &[&str]) -> f32 {
     if ranges.is_empty() {
         return 1.0;
     }
-    let of = |kind: &&str| {
-        let wide = format!("{}/*", kind.split('/').next().unwrap_or_default());
-        let named = |name: &str| ranges.iter().find(|range| range.essence == name);
-        named(kind).or_else(|| named(&wide)).or_else(|| named("*/*")).map_or(0.0, |range| range.weight)
-    };
+    let of = |kind: &&str| place(ranges, kind).map_or(0.0, |place| ranges[place].weight);
     kinds.iter().map(of).fold(0.0, f32::max)
+}
+
+/// Which of these media types is wished for most; of equals the one that is named first, and where none is named or there is
+/// no wish the first of them. None where none is accepted.
+pub fn best<T: Copy>(ranges: &[Range], kinds: &[(&str, T)]) -> Option<T> {
+    if ranges.is_empty() {
+        return kinds.first().map(|(_, kind)| *kind);
+    }
+    let mut best: Option<(f32, usize, T)> = None;
+    for (name, kind) in kinds {
+        let Some(place) = place(ranges, name) else { continue };
+        let weight = ranges[place].weight;
+        let better =
+            |(most, before, _): &(f32, usize, T)| weight > *most || (weight == *most && place < *before);
+        if weight > 0.0 && best.as_ref().is_none_or(better) {
+            best = Some((weight, place, *kind));
+        }
+    }
+    best.map(|(_, _, kind)| kind)
+}
+
+/// The most particular range that a media type fits.
+fn place(ranges: &[Range], kind: &str) -> Option<usize> {
+    let wide = format!("{}/*", kind.split('/').next().unwrap_or_default());
+    let named = |name: &str| ranges.iter().position(|range| range.essence == name);
+    named(kind).or_else(|| named(&wide)).or_else(|| named("*/*"))
 }
 
 #[cfg(test)]
@@ -73,5 +95,26 @@ mod tests {
             assert_eq!(weight(&ranges(&headers), &["application/json"]), weighs, "{accept}");
         }
         assert_eq!(weight(&ranges(&HeaderMap::new()), &["application/json"]), 1.0);
+    }
+
+    #[test]
+    fn of_several_the_most_wished_for_is_answered_and_of_equals_the_first() {
+        let kinds = [("application/json", 'j'), ("image/png", 'p'), ("application/dicom", 'd')];
+        for (accept, expected) in [
+            ("", Some('j')),
+            ("*/*", Some('j')),
+            ("image/*", Some('p')),
+            ("image/png, application/json", Some('p')),
+            ("image/png;q=0.5, application/json", Some('j')),
+            ("application/dicom, */*;q=0.1", Some('d')),
+            ("application/json;q=0, */*", Some('p')),
+            ("application/*;q=0.3, image/jpeg", Some('j')),
+            ("text/html", None),
+            ("image/png;q=0", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+            assert_eq!(best(&ranges(&headers), &kinds), expected, "{accept}");
+        }
     }
 }

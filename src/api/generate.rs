@@ -14,9 +14,10 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::accept;
 use super::audit::Answered;
 use super::classify::{find_model, timed};
-use super::dicom_web::{DICOM, accepted};
+use super::dicom_web::DICOM;
 use super::error::FieldError;
 use super::extract::{Body, Parameters, cut};
 use super::identity::Caller;
@@ -130,10 +131,8 @@ pub async fn generate(
     let service: Arc<GenerateService> =
         find_model(&registry, &caller, request.model.as_deref(), "labels to make images of", makes, refuse)?;
     let wanted = wanted(&request, &service.manifest.labels)?;
-    let in_dicom = accepted(&headers)
-        .iter()
-        .find(|kind| [DICOM, "application/json"].contains(&kind.as_str()))
-        .is_some_and(|kind| kind == DICOM);
+    let kinds = [("application/json", false), (DICOM, true)];
+    let in_dicom = accept::best(&accept::ranges(&headers), &kinds).unwrap_or(false);
     if in_dicom && wanted.count != 1 {
         let detail = format!(
             "a DICOM file is of one picture; {} were asked for. Ask for application/json",

@@ -16,9 +16,9 @@ use model::Manifest;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::accept;
 use super::audit::Answered;
 use super::classify::{Reason, find_model, timed};
-use super::dicom_web::accepted;
 use super::extract::Parameters;
 use super::identity::Caller;
 use super::images::{ImageFile, ImageForm, check_frame, decode_problem, read};
@@ -221,23 +221,17 @@ enum Wanted {
     Dicom,
 }
 
-/// What the client accepts; the first that is known of several.
+/// What the client accepts.
 fn wanted(headers: &HeaderMap) -> Result<Wanted, Problem> {
-    let kinds = accepted(headers);
-    let known = |kind: &String| match kind.as_str() {
-        "application/json" | "application/*" | "*/*" => Some(Wanted::Json),
-        "image/png" | "image/*" => Some(Wanted::Mask),
-        "application/dicom" => Some(Wanted::Dicom),
-        _ => None,
-    };
-    match (kinds.is_empty(), kinds.iter().find_map(known)) {
-        (true, _) => Ok(Wanted::Json),
-        (false, Some(wanted)) => Ok(wanted),
-        (false, None) => {
-            let detail = "regions are answered as application/json, image/png or application/dicom";
-            Err(Problem::new(StatusCode::NOT_ACCEPTABLE, detail))
-        }
-    }
+    let kinds = [
+        ("application/json", Wanted::Json),
+        ("image/png", Wanted::Mask),
+        ("application/dicom", Wanted::Dicom),
+    ];
+    accept::best(&accept::ranges(headers), &kinds).ok_or_else(|| {
+        let detail = "regions are answered as application/json, image/png or application/dicom";
+        Problem::new(StatusCode::NOT_ACCEPTABLE, detail)
+    })
 }
 
 fn result(outlined: &Outlined, labels: &[String]) -> SegmentResult {

@@ -111,6 +111,8 @@ pub async fn export(
         deletions = read_file(hospital, (&file.url, name), &mut left, patience, read).await?;
     }
     deletions.leave_out(&bundle);
+    bundle.set_server(&hospital.config().server);
+    deletions.set_server(&hospital.config().server);
     let mut errors = 0;
     for (number, file) in manifest.error.iter().enumerate() {
         let name = format!("file {} of errors", number + 1);

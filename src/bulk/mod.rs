@@ -62,6 +62,8 @@ struct Taken {
     deletions: String,
     /// Errors that the server had while it exported.
     errors: usize,
+    /// Resources that were left out, as they are of people who are somebody else here.
+    of_others: usize,
 }
 
 /// Pulls where it is time to; how long there is nothing to do then.
@@ -81,11 +83,12 @@ async fn turn(state: &AppState, people: &People, hospital: &mut Hospital, name: 
     let (rest, ended) = match &taken {
         // What is missing has not changed since, so the next export begins where this one began.
         Ok(taken) if taken.errors > 0 => (every, Err(incomplete(taken.errors))),
+        Ok(taken) if taken.of_others > 0 => (every, Err(of_others(taken.of_others))),
         Ok(taken) => (every, Ok(taken.since.as_str())),
         Err(error) => (pause(tries, every), Err(error.to_string())),
     };
     let result = match &taken {
-        Ok(taken) if taken.errors > 0 => "incomplete",
+        Ok(taken) if taken.errors + taken.of_others > 0 => "incomplete",
         Ok(_) => "imported",
         Err(_) => "failed",
     };
@@ -165,7 +168,17 @@ async fn take(
         "an export was taken in"
     );
     let deletions = in_words(&exported.deletions, &back);
-    Ok(Taken { since: exported.time, people: users, resources, deletions, errors: exported.errors })
+    let of_others = left_out.iter().filter(|error| error.code == "conflict").count();
+    let (since, errors) = (exported.time, exported.errors);
+    Ok(Taken { since, people: users, resources, deletions, errors, of_others })
+}
+
+/// What is said of an export with people whose ids others have here.
+fn of_others(resources: usize) -> String {
+    format!(
+        "the export was taken in, but for {resources} resources of people whose ids people of other servers have here; nothing \
+         of them is known until the ids are told apart"
+    )
 }
 
 /// What is said of an export that its server could not finish.
@@ -178,7 +191,7 @@ fn in_words(deletions: &Deletions, back: &TakenBack) -> String {
     if deletions.is_empty() {
         return String::new();
     }
-    let TakenBack { erased, changed, hidden, undone, not_undone } = back;
+    let TakenBack { erased, changed, hidden, undone, not_undone, of_others } = back;
     let mut words = format!(
         "{} deletions: {} people erased, statements taken back of {}, interactions of {}, {} items hidden",
         deletions.len(),
@@ -187,6 +200,9 @@ fn in_words(deletions: &Deletions, back: &TakenBack) -> String {
         undone.len(),
         hidden.len()
     );
+    if *of_others > 0 {
+        words.push_str(&format!(", {of_others} people not erased, as other servers have them"));
+    }
     for (kind, count) in deletions.others.iter().chain(not_undone) {
         words.push_str(&format!(", {count} {kind} not undone"));
     }
@@ -211,6 +227,7 @@ fn note(state: &AppState, taken: &Result<Taken, PullError>, begun: Instant) {
             for people in groups {
                 let mut row = row(200, people, format!("{} resources taken in", taken.resources));
                 row.answers.extend(Some(taken.errors).filter(|errors| *errors > 0).map(incomplete).map(Some));
+                row.answers.extend(Some(taken.of_others).filter(|count| *count > 0).map(of_others).map(Some));
                 row.answers.extend(Some(taken.deletions.clone()).filter(|words| !words.is_empty()).map(Some));
                 state.audit.note(row);
             }

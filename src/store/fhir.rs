@@ -4,15 +4,17 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use clinical::fhir::bundle::Bundle;
-use clinical::fhir::deletions::HAPPENINGS;
+use clinical::fhir::deletions::{HAPPENINGS, take_back_of};
 use clinical::fhir::items::merge;
 use clinical::fhir::{
-    BundleKind, Deletions, FhirError, Found, PersonChange, Settled, Wanted, map_with, medications_elsewhere,
+    BundleKind, Deletions, FhirError, Found, PersonChange, Settled, Statement, Wanted, map_with,
+    medications_elsewhere,
 };
 use futures::lock::Mutex;
 use recommend::{FieldError, Item, Kind, Millis, Profile, SourceError, User};
 
-use super::{ItemQuery, Loaded, Store, StoreError};
+use self::origin::Origin;
+use super::{ItemQuery, Known, Loaded, Store, StoreError};
 
 mod happened;
 mod known;
@@ -68,7 +70,7 @@ pub async fn take_in(
     if patient && settled.unknown_items + settled.unknown_people + settled.unknown_drugs > 0 {
         return Ok(None);
     }
-    let known = known::compare(store, bundle, &mut settled).await?;
+    let known::Compared { remember, moved } = known::compare(store, bundle, &mut settled).await?;
     let mut users = Vec::with_capacity(settled.people.len());
     let mut unfit = Vec::new();
     for person in &settled.people {
@@ -92,6 +94,7 @@ pub async fn take_in(
             format!("the person's {} {}", error.pointer.trim_start_matches("/profile/"), error.detail);
         settled.leave_out(&user_id, "business-rule", &detail);
     }
+    take_away(store, &mut settled, moved, &mut users).await?;
     let changes = happened::compare(store, bundle, &mut settled).await?;
     let ids: Vec<String> = settled.items.iter().map(|item| item.item_id.clone()).collect();
     let mut stored: HashMap<String, Item> = HashMap::new();
@@ -110,9 +113,44 @@ pub async fn take_in(
     load.interactions(&settled.interactions).await?;
     let loaded = load.commit(None).await?;
     settled.taken_back = changes.take_back(store).await?;
-    known::remember(store, &settled, known).await?;
+    known::remember(store, &settled, remember).await?;
     store.put_known(&changes.known).await?;
     Ok(Some((settled, loaded)))
+}
+
+/// Takes from people what resources said of them that belong to others now, as far as these resources go in.
+async fn take_away(
+    store: &dyn Store,
+    settled: &mut Settled,
+    moved: BTreeMap<String, Vec<Statement>>,
+    users: &mut Vec<User>,
+) -> Result<(), StoreError> {
+    for (user_id, mut statements) in moved {
+        statements.retain(|said| settled.outcomes[said.entry].error.is_none());
+        if statements.is_empty() {
+            continue;
+        }
+        let person = PersonChange { user_id: user_id.clone(), statements, ..PersonChange::default() };
+        match users.iter_mut().find(|user| user.user_id == user_id) {
+            Some(user) => person.apply(&mut user.profile),
+            None => {
+                let Some(mut profile) = stored_profile(store, &user_id).await? else { continue };
+                person.apply(&mut profile);
+                users.push(User { user_id: user_id.clone(), profile });
+            }
+        }
+        match settled.people.iter_mut().find(|known| known.user_id == user_id) {
+            Some(known) => known.statements.extend(person.statements),
+            None => settled.people.push(person),
+        }
+    }
+    Ok(())
+}
+
+/// Whether a record has another year of birth or sex than the person who is stored.
+fn is_unlike(person: &PersonChange, stored: &Profile) -> bool {
+    stored.birth_year.zip(person.birth_year).is_some_and(|(one, other)| one != other)
+        || stored.sex.zip(person.sex).is_some_and(|(one, other)| one != other)
 }
 
 /// Why somebody who is known by an identifier alone is another than the one who is stored: a number that a family shares must
@@ -143,6 +181,8 @@ pub struct TakenBack {
     pub not_undone: BTreeMap<String, usize>,
     /// Items that are hidden now.
     pub hidden: Vec<String>,
+    /// How many deleted people are not erased: they came from other servers, or from others as well.
+    pub of_others: usize,
 }
 
 /// Carries out deletions: people are erased, what resources said of profiles is taken back, items are hidden. What is not
@@ -154,6 +194,12 @@ pub async fn take_back(store: &dyn Store, deletions: &Deletions) -> Result<Taken
     let _turn = ONE_AT_A_TIME.lock().await;
     let mut done = TakenBack::default();
     for user_id in &deletions.people {
+        if let Some(server) = &deletions.server
+            && !of_server_alone(store, user_id, server).await?
+        {
+            done.of_others += usize::from(stored_profile(store, user_id).await?.is_some());
+            continue;
+        }
         match store.delete_user(user_id).await {
             Ok(()) => done.erased.push(user_id.clone()),
             Err(StoreError::NotFound { .. }) => {}
@@ -162,9 +208,11 @@ pub async fn take_back(store: &dyn Store, deletions: &Deletions) -> Result<Taken
     }
     // Which people a deleted resource was about is not said.
     let mut users: Vec<User> = Vec::new();
-    if !deletions.statements.is_empty() {
+    let plain = without_server(store, deletions).await?;
+    let statements = deletions.known_names(deletions.statements.iter(), &plain);
+    if !statements.is_empty() {
         let mut visit = |mut user: User| {
-            if deletions.take_back(&mut user.profile) {
+            if take_back_of(&mut user.profile, &statements) {
                 users.push(user);
             }
         };
@@ -175,13 +223,21 @@ pub async fn take_back(store: &dyn Store, deletions: &Deletions) -> Result<Taken
         done.changed = users.into_iter().map(|user| user.user_id).collect();
     }
     let made = |name: &&String| HAPPENINGS.iter().any(|kind| name.split('/').next() == Some(*kind));
-    let made = deletions.statements.iter().filter(made).chain(&deletions.happenings);
-    let undone = happened::undo(store, &made.cloned().collect()).await?;
+    let made: BTreeSet<String> =
+        deletions.statements.iter().filter(made).chain(&deletions.happenings).cloned().collect();
+    let undone = happened::undo(store, &made, |names| deletions.known_names(names.iter(), &plain)).await?;
     done.undone = undone.changed.into_iter().collect();
     done.not_undone = undone.unknown;
     // What these said of a profile was taken back all the same.
     done.not_undone.retain(|kind, _| deletions.happenings.iter().any(|name| name.starts_with(&**kind)));
+    let places: Vec<String> = deletions.items.iter().cloned().collect();
+    let places: HashMap<String, Known> =
+        store.known(&places).await?.into_iter().map(|known| (known.name.clone(), known)).collect();
     for item_id in &deletions.items {
+        let origin = Origin::of(places.get(item_id));
+        if deletions.server.as_ref().is_some_and(|server| !origin.has(server)) {
+            continue;
+        }
         match store.get_item(item_id).await {
             Ok(item) if item.hidden => {}
             Ok(item) => {
@@ -193,6 +249,35 @@ pub async fn take_back(store: &dyn Store, deletions: &Deletions) -> Result<Taken
         }
     }
     Ok(done)
+}
+
+/// Whether a person came from this server and from no other. Where others have the record as well it stays, as theirs.
+async fn of_server_alone(store: &dyn Store, user_id: &str, server: &str) -> Result<bool, StoreError> {
+    let known = store.known(&[format!("Patient/{user_id}")]).await?;
+    let origin = Origin::of(known.first());
+    if !origin.is_of(server) {
+        return Ok(false);
+    }
+    let Some(rest) = origin.without(server) else { return Ok(true) };
+    let row = known.into_iter().map(|known| Known { said: rest.clone().after(Origin::default()), ..known });
+    store.put_known(&row.collect::<Vec<_>>()).await?;
+    Ok(false)
+}
+
+/// The deleted resources that are known from before servers were told apart, of people who came from this server.
+async fn without_server(store: &dyn Store, deletions: &Deletions) -> Result<BTreeSet<String>, StoreError> {
+    let Some(server) = &deletions.server else { return Ok(BTreeSet::new()) };
+    let names: Vec<String> = deletions.statements.iter().chain(&deletions.happenings).cloned().collect();
+    let known = store.known(&names).await?;
+    let patients: BTreeSet<String> =
+        known.iter().filter_map(|known| Some(format!("Patient/{}", known.user_id.as_ref()?))).collect();
+    let patients = store.known(&patients.into_iter().collect::<Vec<_>>()).await?;
+    let ours = |patient: &&Known| Origin::of(Some(patient)).is_of(server);
+    let ours: BTreeSet<&str> = patients.iter().filter(ours).map(|patient| patient.name.as_str()).collect();
+    let of_ours = |known: &Known| {
+        known.user_id.as_ref().is_some_and(|user| ours.contains(format!("Patient/{user}").as_str()))
+    };
+    Ok(known.into_iter().filter(of_ours).map(|known| known.name).collect())
 }
 
 /// A person's profile, if the person is stored.

@@ -7,7 +7,7 @@ use crate::bulk::{KEY, ann, ask, hospital, logged, private_key, start};
 use crate::support::{postgres as cluster, until};
 
 /// Has an export be due at the next start.
-async fn make_due(database: &str) {
+pub(crate) async fn make_due(database: &str) {
     const SQL: &str = "UPDATE bulk_exports SET due = 0";
     if database.starts_with("sqlite") {
         let pool = sqlx::SqlitePool::connect(database).await.unwrap();
@@ -20,7 +20,7 @@ async fn make_due(database: &str) {
     }
 }
 
-fn deletions(urls: &[&str]) -> String {
+pub(crate) fn deletions(urls: &[&str]) -> String {
     let entries: Vec<Value> =
         urls.iter().map(|url| json!({"request": {"method": "DELETE", "url": url}})).collect();
     json!({"resourceType": "Bundle", "type": "transaction", "entry": entries}).to_string()

@@ -161,14 +161,11 @@ fn all_pass(outcomes: &[Outcome]) -> Option<String> {
 
 /// Whether the response is to be XML.
 fn wants_xml(headers: &HeaderMap) -> Result<bool, Problem> {
-    let ranges = accept::ranges(headers);
-    let json = accept::weight(&ranges, &[JSON, "application/json"]);
-    let xml = accept::weight(&ranges, &[XML]);
-    if json.max(xml) == 0.0 {
+    let kinds = [(JSON, false), ("application/json", false), (XML, true)];
+    accept::best(&accept::ranges(headers), &kinds).ok_or_else(|| {
         let detail = format!("the response is {JSON} or {XML}");
-        return Err(Problem::new(StatusCode::NOT_ACCEPTABLE, detail));
-    }
-    Ok(xml > json || (xml == json && ranges.first().is_some_and(|range| range.essence == XML)))
+        Problem::new(StatusCode::NOT_ACCEPTABLE, detail)
+    })
 }
 
 /// The files of a request.

@@ -39,7 +39,7 @@ pub(super) async fn compare(
 ) -> Result<Changes, StoreError> {
     let mut entries: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (at, outcome) in settled.outcomes.iter().enumerate() {
-        let name = outcome.location.as_ref().filter(|name| lasts(name) && name.len() <= 500);
+        let name = outcome.name.as_ref().filter(|name| lasts(name) && name.len() <= 500);
         if let Some(name) =
             name.filter(|_| HAPPENINGS.contains(&outcome.kind.as_str()) && outcome.error.is_none())
         {
@@ -141,14 +141,18 @@ pub(super) struct Undone {
     pub unknown: BTreeMap<String, usize>,
 }
 
-/// Takes back what deleted resources made.
-pub(super) async fn undo(store: &dyn Store, deleted: &BTreeSet<String>) -> Result<Undone, StoreError> {
-    let names: Vec<String> = deleted.iter().cloned().collect();
-    let mut changes = Changes { names: deleted.clone(), ..Changes::default() };
+/// Takes back what deleted resources made; `known_names` are those under which they are known.
+pub(super) async fn undo(
+    store: &dyn Store,
+    deleted: &BTreeSet<String>,
+    known_names: impl Fn(&BTreeSet<String>) -> BTreeSet<String>,
+) -> Result<Undone, StoreError> {
+    let names = known_names(deleted);
+    let mut changes = Changes { names: names.clone(), ..Changes::default() };
     let mut undone = Undone::default();
     let mut unknown = deleted.clone();
-    for known in store.known(&names).await? {
-        unknown.remove(&known.name);
+    for known in store.known(&names.into_iter().collect::<Vec<_>>()).await? {
+        unknown.remove(known.name.split('@').next().unwrap_or_default());
         if let (Some(user_id), Some(_)) = (&known.user_id, &known.said) {
             changes.gone.entry(user_id.clone()).or_default().extend(before(&known));
             changes.known.push(Known { said: None, ..known });

@@ -5,14 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use clinical::fhir::bundle::BundleKind;
-use clinical::fhir::bundle::{Bundle, Version, medication};
-use clinical::fhir::people::{PersonChange, Says, Statement};
+use clinical::fhir::bundle::{Bundle, BundleKind, Method, Version, medication};
+use clinical::fhir::deletions::ITEMS;
+use clinical::fhir::people::{Says, Statement};
 use clinical::fhir::resources::Medication;
 use clinical::fhir::{FhirError, Settled};
 
-use super::BundleError;
 use super::origin::Origin;
+use super::{BundleError, is_unlike, stored_profile};
 use crate::store::{Known, Store, StoreError};
 
 /// The Medications that are known by these references.
@@ -25,8 +25,17 @@ pub(super) async fn medications(
     Ok(known.filter_map(|known| Some((known.name, medication(known.said.as_deref()?)?))).collect())
 }
 
-/// Leaves out what is older than what came before, and takes back what resources said of the people to whom they do not
-/// belong any more. What is to be remembered once the Bundle is taken in.
+/// What came before, beside what comes now.
+#[derive(Debug, Default)]
+pub(super) struct Compared {
+    /// What is to be remembered once the Bundle is taken in.
+    pub remember: BTreeMap<String, Known>,
+    /// What resources say no more of people to whom they do not belong any more.
+    pub moved: BTreeMap<String, Vec<Statement>>,
+}
+
+/// Leaves out what is older than what came before, and tells what resources said of the people to whom they do not
+/// belong any more.
 ///
 /// # Errors
 /// A transaction that speaks of one person under the id of another, and a store that does not answer.
@@ -34,20 +43,39 @@ pub(super) async fn compare(
     store: &dyn Store,
     bundle: &Bundle,
     settled: &mut Settled,
-) -> Result<BTreeMap<String, Known>, BundleError> {
+) -> Result<Compared, BundleError> {
     let mut names: BTreeSet<String> = BTreeSet::new();
     for person in &settled.people {
         names.extend(person.patient.map(|_| format!("Patient/{}", person.user_id)));
         names.extend(person.identifiers.iter().cloned());
-        names.extend(person.statements.iter().map(|said| said.resource.clone()).filter(|name| lasts(name)));
+        let said = || person.statements.iter().map(|said| said.resource.as_str()).filter(|name| lasts(name));
+        names.extend(said().map(str::to_owned));
+        names.extend(said().filter_map(without_server).map(str::to_owned));
     }
     names.extend(settled.addressed.iter().map(|(_, user_id, _)| format!("Patient/{user_id}")));
+    names.extend(places(bundle, settled).into_iter().map(|(_, item_id, _)| item_id));
     let names: Vec<String> = names.into_iter().collect();
     let known = store.known(&names).await?;
     let known: HashMap<String, Known> = known.into_iter().map(|known| (known.name.clone(), known)).collect();
-    of_others(bundle, settled, &known)?;
-    let mut remember = BTreeMap::new();
+    of_others(store, bundle, settled, &known).await?;
+    let mut remember = places_of_others(bundle, settled, &known)?;
     let mut moved: BTreeMap<String, Vec<Statement>> = BTreeMap::new();
+    for person in &mut settled.people {
+        for said in &mut person.statements {
+            // It came before servers were told apart.
+            let plain = without_server(&said.resource).filter(|_| !known.contains_key(&said.resource));
+            let plain = plain.and_then(|name| known.get(name));
+            if let Some(plain) = plain.filter(|known| known.user_id.as_ref() == Some(&person.user_id)) {
+                said.resource.clone_from(&plain.name);
+            }
+            // What is added belongs to nobody else yet.
+            let added = bundle.entries[said.entry].method == Some(Method::Post);
+            let of_another = |known: &Known| known.user_id.as_ref().is_some_and(|of| *of != person.user_id);
+            if added && known.get(&said.resource).is_some_and(of_another) {
+                said.resource = format!("{}#{}", said.resource, person.user_id).chars().take(500).collect();
+            }
+        }
+    }
     let here: BTreeMap<String, String> = settled
         .people
         .iter()
@@ -79,8 +107,18 @@ pub(super) async fn compare(
             // An identifier that two people have, such as a family's insurance, says of neither who it is. One person may
             // have it twice: in the Patient and in what is asked for.
             let of_another = |known: &Known| known.user_id != row.user_id;
-            if known.get(name).is_some_and(of_another) || remember.get(name).is_some_and(of_another) {
+            let other = known.get(name).or_else(|| remember.get(name)).filter(|known| of_another(known));
+            if let Some(other) = other {
                 row.user_id = None;
+                if let Some(patient) = person.patient {
+                    let whom = match &other.user_id {
+                        Some(user) => format!("Patient/{user}"),
+                        None => "other people".to_owned(),
+                    };
+                    let note =
+                        format!("has an identifier that {whom} came with: by it nobody can tell them apart");
+                    settled.outcomes[patient].notes.push(("incomplete", note));
+                }
             }
             remember.insert(name.clone(), row);
         }
@@ -107,24 +145,61 @@ pub(super) async fn compare(
             true
         });
     }
-    for (user_id, statements) in moved {
-        let person = PersonChange { user_id: user_id.clone(), statements, ..PersonChange::default() };
-        match settled.people.iter_mut().find(|known| known.user_id == user_id) {
-            Some(known) => known.statements.extend(person.statements),
-            None => settled.people.push(person),
+    for (at, entry) in bundle.entries.iter().enumerate().filter(|(_, entry)| entry.resource.is_ok()) {
+        if let (Some(text), Some(name)) = (&entry.text, &settled.outcomes[at].name) {
+            let known = Known { name: name.clone(), said: Some(text.to_string()), ..Known::default() };
+            remember.insert(name.clone(), known);
         }
     }
-    for entry in bundle.entries.iter().filter(|entry| entry.resource.is_ok()) {
-        if let (Some(text), Some(id)) = (&entry.text, &entry.id) {
-            let name = format!("Medication/{id}");
-            remember.insert(name.clone(), Known { name, said: Some(text.to_string()), ..Known::default() });
+    Ok(Compared { remember, moved })
+}
+
+/// The name that a resource had before servers were told apart.
+fn without_server(name: &str) -> Option<&str> {
+    name.split_once('@').map(|(name, _)| name)
+}
+
+/// The items that a Bundle describes of which the server is known: entry, id and server.
+fn places(bundle: &Bundle, settled: &Settled) -> Vec<(usize, String, String)> {
+    let described = settled.outcomes.iter().enumerate();
+    let described = described.filter(|(_, outcome)| outcome.used && outcome.error.is_none());
+    let described = described.filter(|(_, outcome)| ITEMS.contains(&outcome.kind.as_str()));
+    described
+        .filter_map(|(at, outcome)| Some((at, outcome.location.clone()?, bundle.entries[at].server.clone()?)))
+        .collect()
+}
+
+/// Refuses an item under the id of one of another server; of a batch or a collection it is left out. Where the others are.
+fn places_of_others(
+    bundle: &Bundle,
+    settled: &mut Settled,
+    known: &HashMap<String, Known>,
+) -> Result<BTreeMap<String, Known>, BundleError> {
+    let mut remember = BTreeMap::new();
+    let mut refused = Vec::new();
+    for (entry, item_id, server) in places(bundle, settled) {
+        let before = Origin::of(known.get(&item_id));
+        if before.has(&server) {
+            let said = before.after(Origin::at(&server));
+            remember.insert(item_id.clone(), Known { name: item_id, said, ..Known::default() });
+        } else {
+            let detail = "has the id of one of another server; accepted is an id that no other server's has";
+            let kind = settled.outcomes[entry].kind.clone();
+            refused.push((item_id, FhirError::at(entry, kind, "conflict", detail)));
         }
+    }
+    if bundle.kind == BundleKind::Transaction && !refused.is_empty() {
+        return Err(BundleError::Refused(refused.into_iter().map(|(_, error)| error).collect()));
+    }
+    for (item_id, error) in refused {
+        settled.leave_out_item(&item_id, error);
     }
     Ok(remember)
 }
 
 /// Refuses what is said of one person under the id of another; of a batch or a collection it is left out.
-fn of_others(
+async fn of_others(
+    store: &dyn Store,
     bundle: &Bundle,
     settled: &mut Settled,
     known: &HashMap<String, Known>,
@@ -134,7 +209,13 @@ fn of_others(
     for person in &settled.people {
         let Some(patient) = person.patient else { continue };
         let before = Origin::of(known.get(&format!("Patient/{}", person.user_id)));
-        if let Some(detail) = before.contradicted(&Origin::said(person)) {
+        if before == Origin::default() {
+            continue;
+        }
+        let stored = stored_profile(store, &person.user_id).await?.unwrap_or_default();
+        if let Some(detail) =
+            before.contradicted(&Origin::said(person), person.guessed, is_unlike(person, &stored))
+        {
             refused.push(FhirError::at(patient, "Patient", "conflict", detail));
             strangers.push((person.user_id.clone(), detail));
         }

@@ -34,19 +34,49 @@ impl Origin {
         Origin { servers: person.server.iter().cloned().collect(), numbers: person.numbers.clone() }
     }
 
+    /// Of what came from this server.
+    pub(super) fn at(server: &str) -> Origin {
+        Origin { servers: BTreeSet::from([server.to_owned()]), ..Origin::default() }
+    }
+
     /// Whether an address of this server may be one of the person.
     pub(super) fn has(&self, server: &str) -> bool {
         self.servers.is_empty() || self.servers.contains(server)
     }
 
+    /// The record without one server, where others have it as well.
+    pub(super) fn without(mut self, server: &str) -> Option<Origin> {
+        self.servers.remove(server);
+        (!self.servers.is_empty()).then_some(self)
+    }
+
+    /// Whether the record came from this server.
+    pub(super) fn is_of(&self, server: &str) -> bool {
+        self.servers.contains(server)
+    }
+
     /// Why a record that comes now is not of this person, where that is to be feared. One identifier that both have tells that
-    /// it is; so does the server, which gives each id once.
-    pub(super) fn contradicted(&self, now: &Origin) -> Option<&'static str> {
-        if !self.numbers.is_disjoint(&now.numbers) {
-            return None;
-        }
+    /// it is; so does the server, which gives each id once. `guessed` is a person who is known by an identifier alone, which a
+    /// family may share: then another number of a system in which the person has one tells that it is somebody else.
+    /// `unlike`, of another year of birth or sex, is no more than a correction where it comes from the same server.
+    pub(super) fn contradicted(&self, now: &Origin, guessed: bool, unlike: bool) -> Option<&'static str> {
         let both = !self.servers.is_empty() && !now.servers.is_empty();
-        if both && !self.servers.is_disjoint(&now.servers) {
+        let elsewhere = both && self.servers.is_disjoint(&now.servers);
+        let (before, after) = (by_system(&self.numbers), by_system(&now.numbers));
+        if guessed && before.iter().any(|(system, number)| after.get(system).is_some_and(|own| own != number))
+        {
+            return Some(
+                "has an identifier in common with a person who is stored, and another one of a system in which that person has \
+                 one; accepted is a resource with an id, or with the number of the medical record (type MR) before what others may share",
+            );
+        }
+        if !self.numbers.is_disjoint(&now.numbers) {
+            return (elsewhere && unlike).then_some(
+                "has the id and an identifier of a person of another server, and another year of birth or sex; accepted are an id \
+                 that no other server's person has, or a record that agrees with that person's",
+            );
+        }
+        if both && !elsewhere {
             return None;
         }
         if both {
@@ -55,7 +85,6 @@ impl Origin {
                  accepted are an id that no other server's person has, or an identifier (system and value) that both records have",
             );
         }
-        let (before, after) = (by_system(&self.numbers), by_system(&now.numbers));
         let differs = |system: &&str| after.contains_key(*system);
         before.keys().any(differs).then_some(
             "has the id of a person who came with another identifier of the same system; accepted are an id that nobody else \
@@ -109,9 +138,17 @@ mod tests {
             (origin(&[], &["mrn:2"]), false),
             (origin(&[], &["mrn:2", "ssn:9"]), true),
         ] {
-            assert_eq!(known.contradicted(&now).is_none(), fits, "{now:?}");
-            assert!(Origin::default().contradicted(&now).is_none(), "nothing is known: {now:?}");
+            assert_eq!(known.contradicted(&now, false, false).is_none(), fits, "{now:?}");
+            let nothing = Origin::default();
+            assert!(nothing.contradicted(&now, true, true).is_none(), "nothing is known: {now:?}");
         }
+        // A corrected record of the same server, and one of another that has a number in common.
+        assert!(known.contradicted(&origin(&["a/fhir"], &["mrn:1"]), false, true).is_none());
+        assert!(known.contradicted(&origin(&["b/fhir"], &["mrn:1"]), false, true).is_some());
+        // Twins have one insurance and two numbers of records.
+        let twin = origin(&[], &["mrn:2", "ssn:9"]);
+        assert!(known.contradicted(&twin, true, false).is_some());
+        assert!(known.contradicted(&origin(&[], &["ssn:9"]), true, false).is_none());
     }
 
     #[test]

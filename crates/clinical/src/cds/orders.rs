@@ -80,7 +80,7 @@ pub(super) fn read(
     let bundles: Vec<&Bundle> = [&bundle].into_iter().chain(beside.iter().copied()).collect();
     let indices: Vec<Index> = bundles.iter().map(|bundle| Index::new(bundle)).collect();
     let places: Vec<(&Bundle, &Index)> = bundles.iter().copied().zip(&indices).collect();
-    let shelves = Shelves { places: &places, stored: None };
+    let shelves = Shelves { places: &places, stored: None, from: None };
     let chosen: Option<BTreeSet<&str>> = selections.map(|selections| {
         selections.iter().flat_map(|selection| [selection.as_str(), local(selection)]).collect()
     });
@@ -309,7 +309,7 @@ pub(super) fn leave_out_drafts(record: &mut Bundle, drafts: &[Draft]) {
     }
     let index = Index::new(record);
     let places = [(&*record, &index)];
-    let shelves = Shelves { places: &places, stored: None };
+    let shelves = Shelves { places: &places, stored: None, from: None };
     let is_draft = |entry: &Entry| {
         let Ok(Resource::MedicationRequest(order)) = &entry.resource else { return false };
         let Some(drafts) = entry.id.as_deref().and_then(|id| by_id.get(id)) else { return false };

@@ -365,7 +365,7 @@ fn same(one: &Entry, other: &Entry) -> bool {
 pub(super) fn without_parts(bundle: &Bundle) -> Vec<String> {
     let index = Index::new(bundle);
     let places = [(bundle, &index)];
-    let shelves = Shelves { places: &places, stored: None };
+    let shelves = Shelves { places: &places, stored: None, from: None };
     let missing = |entry: &Entry| {
         let drug = match &entry.resource {
             Ok(Resource::MedicationRequest(request)) => {

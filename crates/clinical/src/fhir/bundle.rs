@@ -4,12 +4,15 @@
 //! twice: for its type and id, and where the type is one that is read for what is in it; the rest is passed
 //! over as text. No error repeats what a resource says, as that may be a patient's.
 
+use std::collections::HashSet;
+
 use recommend::Millis;
 use recommend::clock::parse_time;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
+use super::references::{base_of, server};
 use super::request::{Asked, few_entries, too_many};
 use super::resources::{
     AllergyIntolerance, Condition, Encounter, Immunization, Location, Medication, MedicationDispense,
@@ -127,6 +130,8 @@ pub struct Version {
 pub struct Entry {
     /// The name of it within the Bundle.
     pub full_url: Option<String>,
+    /// The server that it is on, as it is compared with others.
+    pub server: Option<String>,
     /// Its type.
     pub kind: String,
     /// Its id.
@@ -267,11 +272,16 @@ impl Bundle {
         debug_assert_eq!(raw.resource_type.as_deref(), Some("Bundle"));
         let newest_first = raw.kind.as_deref() == Some("history");
         let mut entries = Vec::with_capacity(raw.entry.len());
+        let mut deleted: HashSet<String> = HashSet::new();
         for (index, raw) in raw.entry.into_iter().enumerate() {
+            if newest_first {
+                deleted.extend(raw.request.as_ref().and_then(Asked::deleted));
+            }
             let mut read = match raw.resource {
                 Some(resource) => entry(index, raw.full_url, None, resource),
                 None => Entry {
                     full_url: raw.full_url,
+                    server: None,
                     kind: String::new(),
                     id: None,
                     method: Some(Method::Other),
@@ -289,6 +299,11 @@ impl Bundle {
                 }
             }
             read.version.newest_first = newest_first;
+            // What a history says was deleted later does not hold any more.
+            if read.id.as_ref().is_some_and(|id| deleted.contains(&format!("{}/{id}", read.kind))) {
+                let detail = "was deleted later, as the history says";
+                read.resource = Err(FhirError::at(index, read.kind.clone(), "informational", detail));
+            }
             entries.push(read);
         }
         Ok(Bundle { kind, entries })
@@ -313,6 +328,14 @@ impl Bundle {
             entries.push(entry(entries.len(), None, None, raw));
         }
         Ok(Bundle::of(entries))
+    }
+
+    /// Says on which server the resources are of which no address says so: on that at this base address.
+    pub fn set_server(&mut self, base: &str) {
+        let server = base_of(base);
+        for entry in &mut self.entries {
+            entry.server = entry.server.take().or_else(|| server.clone());
+        }
     }
 
     /// Puts another collection's resources behind these.
@@ -340,6 +363,7 @@ fn refused(entry: Option<usize>, release: &str, seen: String) -> FhirError {
 pub(crate) fn entry(index: usize, full_url: Option<String>, method: Option<Method>, raw: &RawValue) -> Entry {
     let failed = |full_url, kind: String, id, error| Entry {
         full_url,
+        server: None,
         kind,
         id,
         method,
@@ -373,7 +397,8 @@ pub(crate) fn entry(index: usize, full_url: Option<String>, method: Option<Metho
     let kept = kind == "Medication" && raw.get().len() <= MAX_MEDICATION;
     let text = kept.then(|| raw.get().into());
     let full_url = full_url.filter(|url| !url.trim().is_empty());
-    Entry { full_url, kind, id, method, if_none: None, version, text, resource }
+    let server = full_url.as_deref().and_then(server);
+    Entry { full_url, server, kind, id, method, if_none: None, version, text, resource }
 }
 
 /// A Medication that was kept.

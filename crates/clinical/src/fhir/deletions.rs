@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use super::bundle::{Bundle, FhirError, MAX_ENTRIES};
 use super::people::take_back;
+use super::references::{base_of, known_name};
 
 /// Types whose resources say something of a profile.
 const STATEMENTS: [&str; 4] = ["AllergyIntolerance", "Condition", "MedicationRequest", "MedicationStatement"];
@@ -25,7 +26,7 @@ pub const HAPPENINGS: [&str; 6] = [
     "ServiceRequest",
 ];
 /// Types of items, whose ids are their references.
-const ITEMS: [&str; 3] = ["Organization", "Location", "Practitioner"];
+pub const ITEMS: [&str; 3] = ["Organization", "Location", "Practitioner"];
 
 /// The resources that were deleted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,6 +41,8 @@ pub struct Deletions {
     pub items: BTreeSet<String>,
     /// Of how many others nothing can be undone, by type.
     pub others: BTreeMap<String, usize>,
+    /// The server on which they were, as it is compared with others.
+    pub server: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -124,6 +127,28 @@ impl Deletions {
         }
     }
 
+    /// Says that they were on the server at this base address.
+    pub fn set_server(&mut self, base: &str) {
+        self.server = base_of(base);
+    }
+
+    /// The names under which deleted resources are known: of their server, and those without one that are `plain`, which are
+    /// known from before servers were told apart.
+    pub fn known_names<'a>(
+        &self,
+        names: impl Iterator<Item = &'a String>,
+        plain: &BTreeSet<String>,
+    ) -> BTreeSet<String> {
+        let server = self.server.as_deref();
+        let both = |name: &'a String| {
+            let of_server = name.split_once('/').map(|(kind, id)| known_name(kind, id, server));
+            of_server
+                .into_iter()
+                .chain(Some(name.clone()).filter(|_| server.is_none() || plain.contains(name)))
+        };
+        names.flat_map(both).collect()
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         let others: usize = self.others.values().sum();
@@ -134,11 +159,11 @@ impl Deletions {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+}
 
-    /// Takes back what the deleted resources said of a profile; whether there was anything.
-    pub fn take_back(&self, profile: &mut Profile) -> bool {
-        !self.statements.is_empty() && take_back(profile, &|resource| self.statements.contains(resource))
-    }
+/// Takes back what the resources of these names said of a profile; whether there was anything.
+pub fn take_back_of(profile: &mut Profile, names: &BTreeSet<String>) -> bool {
+    !names.is_empty() && take_back(profile, &|resource| names.contains(resource))
 }
 
 /// Type and id of an address: `Patient/7`, also below a server's.

@@ -144,3 +144,34 @@ fn records_that_are_linked_or_out_of_use_are_named() {
     report.add(&settled);
     assert_eq!(report.left_out.iter().filter(|(why, _)| why.starts_with("Patient: is")).count(), 2);
 }
+
+#[test]
+fn what_a_history_says_was_deleted_says_nothing_any_more() {
+    let mut none = allergy("Patient/ann");
+    none["resource"]["code"] = json!({"coding": [{"system": "http://snomed.info/sct", "code": "716186003"}]});
+    let deleted = json!({"fullUrl": "https://a.example/fhir/AllergyIntolerance/a",
+        "request": {"method": "DELETE", "url": "https://a.example/fhir/AllergyIntolerance/a"}});
+    let said = |entries: &[Value]| {
+        let settled = settle("history", entries, &Found::default()).unwrap();
+        settled.people.iter().map(|person| person.statements.len()).sum::<usize>()
+    };
+    assert_eq!(said(&[none.clone(), put("ann")]), 1);
+    assert_eq!(said(&[deleted, none, put("ann")]), 0);
+}
+
+#[test]
+fn an_address_is_compared_without_its_version_its_scheme_and_the_usual_port() {
+    use super::references::server;
+    for (address, of) in [
+        ("https://h.example/fhir/Patient/7", Some("h.example/fhir")),
+        ("https://H.example:443/fhir/Patient/7/_history/3", Some("h.example/fhir")),
+        ("http://h.example:80/fhir/Patient/7/", Some("h.example/fhir")),
+        ("http://h.example:8080/Fhir/R4/Patient/7", Some("h.example:8080/Fhir/R4")),
+        ("http://localhost:8080/fhir/Patient/7", None),
+        ("http://127.0.0.1/fhir/Patient/7", None),
+        ("Patient/7", None),
+        ("urn:uuid:7", None),
+    ] {
+        assert_eq!(server(address).as_deref(), of, "{address}");
+    }
+}

@@ -16,7 +16,7 @@ use recommend::{Item, Millis};
 use super::bundle::{Bundle, BundleKind, Entry, FhirError, Method, Resource};
 use super::items;
 use super::people::{self, List, PersonChange, Says, Statement};
-use super::references::{Index, Target, id_of, is_guessed, patient_name, server};
+use super::references::{Index, Target, id_of, is_guessed, known_name, patient_name};
 use super::resources::{CodeableConcept, Medication, Reference, clean};
 use super::settle::{ItemName, Mapped, Outcome, Planned};
 
@@ -53,6 +53,7 @@ pub fn map_with(bundle: &Bundle, now: Millis, medications: &HashMap<String, Medi
         mapping.mapped.outcomes.push(Outcome {
             kind: entry.kind.clone(),
             location: id_of(entry).map(|id| format!("{}/{id}", entry.kind)),
+            name: id_of(entry).map(|id| known_name(&entry.kind, &id, entry.server.as_deref())),
             method: entry.method,
             ..Outcome::default()
         });
@@ -114,7 +115,7 @@ impl<'a> Mapping<'a> {
                 let person = self.person(&id);
                 person.patient = Some(number);
                 person.guessed = is_guessed(entry);
-                person.server = entry.full_url.as_deref().and_then(server).map(str::to_owned);
+                person.server.clone_from(&entry.server);
                 if let Some(identifier) = &entry.if_none {
                     person.identified_by(identifier);
                     self.mapped.aliases.insert(id.clone(), patient_name(identifier));
@@ -328,8 +329,13 @@ impl<'a> Mapping<'a> {
     }
 
     fn resource_name(&self, number: usize, entry: &Entry, concept: Option<&CodeableConcept>) -> String {
-        let id = id_of(entry).or_else(|| Some(format!("#{}", concept?.words()?)));
-        let name = format!("{}/{}", entry.kind, id.unwrap_or_else(|| format!("#{number}")));
+        let name = match id_of(entry) {
+            Some(id) => known_name(&entry.kind, &id, entry.server.as_deref()),
+            None => {
+                let words = concept.and_then(CodeableConcept::words).unwrap_or_else(|| number.to_string());
+                format!("{}/#{words}", entry.kind)
+            }
+        };
         name.chars().take(500).collect()
     }
 

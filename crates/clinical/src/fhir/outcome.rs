@@ -77,7 +77,7 @@ pub fn response(kind: BundleKind, outcomes: &[Outcome]) -> Value {
             (Some(error), _) if error.code == "conflict" => "409 Conflict",
             (Some(error), _) if error.code == "multiple-matches" => "412 Precondition Failed",
             (Some(_), _) => "422 Unprocessable Entity",
-            (None, _) if !outcome.used => "200 OK",
+            (None, _) if !outcome.used || outcome.matched => "200 OK",
             (None, Some(Method::Post)) => "201 Created",
             (None, _) => "200 OK",
         };

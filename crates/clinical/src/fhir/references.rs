@@ -46,7 +46,7 @@ pub struct Index {
     /// Entries that cannot be told from another, and why.
     clashes: HashMap<usize, &'static str>,
     strangers: HashSet<usize>,
-    /// The servers of entries that have an address.
+    /// The servers of entries that have one.
     servers: HashMap<usize, String>,
 }
 
@@ -65,7 +65,12 @@ impl Index {
                 several.insert(url.clone());
             }
             if let Some(id) = &entry.id {
-                names.entry(format!("{}/{id}", entry.kind)).or_insert(index);
+                let name = format!("{}/{id}", entry.kind);
+                // A server is to give what is added an id of its own, so that two may come with one.
+                let first = *names.entry(name.clone()).or_insert(index);
+                if first != index && [first, index].iter().any(|of| is_renamed(&bundle.entries[*of])) {
+                    several.insert(name);
+                }
             }
             let named = identifiers(&entry.resource).iter().filter_map(qualified);
             for identifier in named.chain(entry.if_none.clone()) {
@@ -77,8 +82,7 @@ impl Index {
             }
         }
         let clashes = clashes(bundle, &several, newest());
-        let server =
-            |(index, entry): (usize, &Entry)| Some((index, server(entry.full_url.as_deref()?)?.to_owned()));
+        let server = |(index, entry): (usize, &Entry)| Some((index, entry.server.clone()?));
         let servers = bundle.entries.iter().enumerate().filter_map(server).collect();
         Index { names, several, older, clashes, strangers, servers }
     }
@@ -100,6 +104,12 @@ impl Index {
 
     /// What a reference stands for. `kinds` are the types that it may be of where it does not say so.
     pub fn resolve(&self, reference: Option<&Reference>, kinds: &[&str]) -> Target {
+        self.resolve_from(None, reference, kinds)
+    }
+
+    /// As [`Index::resolve`], of a resource on the server `from`: a relative reference is to a resource there (R4,
+    /// Resolving references in Bundles).
+    pub fn resolve_from(&self, from: Option<&str>, reference: Option<&Reference>, kinds: &[&str]) -> Target {
         let Some(reference) = reference else { return Target::Nothing };
         let Some(written) =
             reference.reference.as_deref().map(str::trim).filter(|written| !written.is_empty())
@@ -129,11 +139,14 @@ impl Index {
         match (parts.next(), parts.next()) {
             (Some(id), Some(kind)) if !id.is_empty() && !kind.is_empty() => {
                 let name = format!("{kind}/{id}");
+                let own = server(path).or(from.map(str::to_owned));
                 match self.names.get(&name) {
                     None => Target::Outside(name),
+                    _ if self.several.contains(&name) => Target::Several,
                     // Another server's resource of this type and id is another one.
                     Some(index)
-                        if server(path)
+                        if own
+                            .as_ref()
                             .zip(self.servers.get(index))
                             .is_some_and(|(own, other)| own != other) =>
                     {
@@ -163,17 +176,54 @@ pub fn patient_name(identifier: &str) -> String {
 
 /// By what a person's identifiers are compared with those that came before: short digests of the system and of the whole.
 pub fn origin_name(identifier: &str) -> Option<String> {
-    let short = |text: &str| -> String {
-        Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
-    };
     let (system, _) = identifier.rsplit_once('|')?;
-    Some(format!("{}:{}", short(system), short(identifier)))
+    Some(format!("{}:{}", short_digest(system), short_digest(identifier)))
 }
 
-/// The server of an absolute address of a resource, whatever the scheme.
-pub(super) fn server(address: &str) -> Option<&str> {
-    let rest = address.strip_prefix("https://").or_else(|| address.strip_prefix("http://"))?;
-    rest.trim_end_matches('/').rsplitn(3, '/').nth(2)
+/// The server of an absolute address of a resource, whatever the scheme and the version.
+pub(super) fn server(address: &str) -> Option<String> {
+    server_at(without_history(address).rsplitn(3, '/').nth(2)?)
+}
+
+/// The server at a base address; a machine's name for itself names none.
+fn server_at(base: &str) -> Option<String> {
+    let own =
+        |server: &String| ["localhost", "127.", "[::1]", "0.0.0.0"].iter().any(|own| server.starts_with(own));
+    base_of(base).filter(|server| !own(server))
+}
+
+/// A base address as it is compared: without the scheme, its host in small letters and without the port that the scheme has
+/// anyway.
+pub(super) fn base_of(base: &str) -> Option<String> {
+    let (scheme, rest) = base.trim_end_matches('/').split_once("://")?;
+    let port = match scheme.to_ascii_lowercase().as_str() {
+        "https" => ":443",
+        "http" => ":80",
+        _ => return None,
+    };
+    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let host = host.to_ascii_lowercase();
+    let host = host.strip_suffix(port).unwrap_or(&host);
+    (!host.is_empty()).then(|| [host, path].join("/").trim_end_matches('/').to_owned())
+}
+
+/// The server of what a resource on `from` refers to: where the reference has no address, the same.
+pub(super) fn server_of(reference: &Reference, from: Option<&str>) -> Option<String> {
+    let written = reference.reference.as_deref().map(str::trim).unwrap_or_default();
+    server(written).or_else(|| from.map(str::to_owned))
+}
+
+/// The name of a resource among all that are known: two servers count theirs from 1, so that of one whose server is known
+/// the name has a digest of that: `AllergyIntolerance/1@0123456789abcdef`.
+pub fn known_name(kind: &str, id: &str, server: Option<&str>) -> String {
+    match server {
+        Some(server) => format!("{kind}/{id}@{}", short_digest(server)),
+        None => format!("{kind}/{id}"),
+    }
+}
+
+fn short_digest(text: &str) -> String {
+    Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn last(path: &str) -> &str {
@@ -205,7 +255,9 @@ fn older_versions(bundle: &Bundle) -> (Vec<bool>, HashSet<usize>) {
     let mut strangers = HashSet::new();
     let mut newest: HashMap<(&str, &str), usize> = HashMap::new();
     for (index, entry) in bundle.entries.iter().enumerate() {
-        let Some(id) = entry.id.as_deref().filter(|_| !entry.kind.is_empty()) else { continue };
+        let Some(id) = entry.id.as_deref().filter(|_| !entry.kind.is_empty() && !is_renamed(entry)) else {
+            continue;
+        };
         let Some(known) = newest.insert((&entry.kind, id), index) else { continue };
         let (first, second) = (bundle.entries[known].version, entry.version);
         let times = first.updated.zip(second.updated).map(|(first, second)| second.cmp(&first));
@@ -237,7 +289,8 @@ fn clashes<'a>(
     for (index, entry) in newest {
         let url = entry.full_url.as_deref().filter(|_| bundle.kind != BundleKind::Collection);
         let of_another = |url: &str| {
-            let named = server(url).and_then(|_| local(url).split_once('/'));
+            let absolute = url.starts_with("http://") || url.starts_with("https://");
+            let named = local(url).split_once('/').filter(|_| absolute);
             named.is_some_and(|(kind, id)| {
                 kind == entry.kind && entry.id.as_ref().is_some_and(|own| own != id)
             })
@@ -279,14 +332,35 @@ pub fn is_guessed(entry: &Entry) -> bool {
     kept_by(entry).is_some_and(|(_, guessed)| guessed)
 }
 
+/// Whether an entry is added with an id that names it nowhere else: of what is added the server is to ignore the id (R4,
+/// create), unless its `fullUrl` says that it is the resource's own.
+pub(super) fn is_renamed(entry: &Entry) -> bool {
+    let url = entry.full_url.as_deref().map(|url| last(url.strip_prefix("urn:uuid:").unwrap_or(url)));
+    let own = url.zip(entry.id.as_deref()).is_none_or(|(url, id)| url == id);
+    entry.method == Some(Method::Post) && !own
+}
+
 fn kept_by(entry: &Entry) -> Option<(String, bool)> {
-    if let Some(id) = entry.id.as_ref().or(entry.if_none.as_ref()) {
+    let is_item =
+        ["Organization", "Location", "Practitioner", "PractitionerRole"].contains(&entry.kind.as_str());
+    let added = entry.method == Some(Method::Post) && !is_item;
+    let by_id = entry.id.as_ref().filter(|_| !added || !is_renamed(entry));
+    let asked = entry.if_none.as_ref();
+    // Whoever adds a person only where nobody has an identifier says that it tells who this is.
+    let first = if added && entry.kind == "Patient" { asked.or(by_id) } else { by_id.or(asked) };
+    if let Some(id) = first {
         return Some((id.clone(), false));
+    }
+    // A `urn:uuid` of what is added is a name within the Bundle.
+    if added && entry.kind != "Patient" {
+        return None;
     }
     // Old and temporary numbers are given to others later.
     let lasts = |own: &&Identifier| !matches!(own.usage.as_deref(), Some("old" | "temp"));
-    let identifier = || identifiers(&entry.resource).iter().filter(lasts).find_map(qualified);
-    let added = entry.method == Some(Method::Post) && entry.kind == "Patient";
+    let own = || identifiers(&entry.resource).iter().filter(lasts);
+    // The number of the medical record before one that a family may share.
+    let record = || own().filter(|own| own.is_of("MR")).find_map(qualified);
+    let identifier = || record().or_else(|| own().find_map(qualified));
     let new_each_time = entry.full_url.as_deref().is_some_and(|url| url.starts_with("urn:uuid:"));
     if let Some(identifier) = identifier().filter(|_| added && new_each_time) {
         return Some((identifier, true));

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, SeqAccess, Visitor};
 
 use super::bundle::{Entry, FhirError, Method};
+use super::references::local;
 
 /// Bundle.entry.request.
 #[derive(Deserialize)]
@@ -30,6 +31,12 @@ impl Asked {
             Some("PUT") => Method::Put,
             _ => Method::Other,
         }
+    }
+
+    /// The resource that was deleted: `AllergyIntolerance/7`.
+    pub(super) fn deleted(&self) -> Option<String> {
+        let url = self.url.as_deref().filter(|_| self.method.as_deref() == Some("DELETE"))?;
+        Some(local(url).to_owned())
     }
 
     /// Puts into an entry what is asked for; the entry is refused where it is something else than its resource.

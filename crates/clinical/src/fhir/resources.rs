@@ -25,7 +25,8 @@ parts! {
     CodeableConcept { coding: Vec<Coding>, text: Option<String> }
 
     /// An identifier in somebody's system.
-    Identifier { system: Option<String>, value: Option<String>, #[serde(rename = "use")] usage: Option<String> }
+    Identifier { system: Option<String>, value: Option<String>, #[serde(rename = "use")] usage: Option<String>,
+        #[serde(rename = "type")] kind: Option<Value> }
 
     /// A reference to another resource.
     Reference { reference: Option<String>, display: Option<String>, identifier: Option<Identifier>,
@@ -146,6 +147,14 @@ parts! {
     /// A resource within another.
     Contained { resource_type: Option<String>, id: Option<String>, code: Option<CodeableConcept>,
         ingredient: Vec<Ingredient> }
+}
+
+impl Identifier {
+    /// Whether it is of a type of HL7 table 0203, such as MR: of the medical record.
+    pub fn is_of(&self, code: &str) -> bool {
+        let codings = self.kind.as_ref().and_then(|kind| kind.get("coding")?.as_array());
+        codings.into_iter().flatten().any(|coding| coding.get("code").and_then(Value::as_str) == Some(code))
+    }
 }
 
 impl Coding {

@@ -14,10 +14,14 @@ pub struct Outcome {
     pub kind: String,
     /// Where it can be found: `Patient/7`.
     pub location: Option<String>,
+    /// The name under which what follows from it is known (`references::known_name`).
+    pub name: Option<String>,
     /// What it asked for.
     pub method: Option<Method>,
     /// Whether anything follows from it.
     pub used: bool,
+    /// Whether it was to be added only if it was not here, and is.
+    pub matched: bool,
     /// What of it was left out, and why; the code is of FHIR's `IssueType`.
     pub notes: Vec<(&'static str, String)>,
     /// Why nothing of it can be taken.
@@ -191,12 +195,32 @@ impl Mapped {
         }
     }
 
+    /// Takes nothing of a Patient who was to be added only if nobody had the identifier (R4, conditional create): what else
+    /// the Bundle says is said of the one who has it.
+    fn is_here_already(&mut self, id: &str) {
+        let Some(created) = self.conditional.get(id) else { return };
+        for number in created {
+            let outcome = &mut self.outcomes[*number];
+            outcome.matched = true;
+            let note = "is here already (ifNoneExist): nothing of this resource was taken";
+            outcome.notes.push(("informational", note.to_owned()));
+        }
+        if let Some(person) = self.people.get_mut(id) {
+            (person.birth_year, person.sex, person.place) = (None, None, None);
+            person.identifiers.clear();
+            person.numbers.clear();
+            person.server = None;
+        }
+    }
+
     /// Gives people the ids under which they are stored; these ids.
     fn rename(&mut self, found: &Found) -> BTreeSet<String> {
         let mut stored = BTreeSet::new();
         for (id, name) in std::mem::take(&mut self.aliases) {
-            let Some(known) = found.people_by_identifier.get(&name) else { continue };
-            if found.people.contains(&id) {
+            let here = found.people.contains(&id).then_some(&id);
+            let Some(known) = here.or(found.people_by_identifier.get(&name)) else { continue };
+            self.is_here_already(&id);
+            if *known == id {
                 continue;
             }
             stored.insert(known.clone());
@@ -356,6 +380,13 @@ impl Settled {
         }
         let mut stays = self.happened.iter().map(|of| !of.is_empty()).collect::<Vec<_>>().into_iter();
         self.keep_interactions(|_| stays.next().unwrap_or(true));
+    }
+
+    /// Leaves out an item that one entry describes, and what happened there.
+    pub fn leave_out_item(&mut self, item_id: &str, error: FhirError) {
+        self.items.retain(|item| item.item_id != item_id);
+        self.keep_interactions(|interaction| interaction.item_id != item_id);
+        self.leave_out_entry(error);
     }
 
     /// Leaves out what one entry says.

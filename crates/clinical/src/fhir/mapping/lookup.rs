@@ -3,7 +3,7 @@
 use super::{Drug, Mapping, Shelves};
 use crate::fhir::bundle::{FhirError, Resource};
 use crate::fhir::items;
-use crate::fhir::references::{Target, id_of, server};
+use crate::fhir::references::{Target, id_of, server_of};
 use crate::fhir::resources::{CodeableConcept, Contained, Period, Reference};
 use crate::fhir::settle::ItemName;
 
@@ -22,7 +22,8 @@ impl Mapping<'_> {
         };
         let path = || format!("{}.{member}", entry.kind);
         let unknown = |detail: &str| FhirError::at(number, path(), "not-found", detail);
-        match self.index.resolve(reference, &["Patient"]) {
+        let from = entry.server.as_deref();
+        match self.index.resolve_from(from, reference, &["Patient"]) {
             Target::Entry(index) => {
                 let target = &bundle.entries[index];
                 if self.index.clash(index).is_some() {
@@ -41,10 +42,8 @@ impl Mapping<'_> {
             }
             Target::Outside(name) => match name.split_once('/') {
                 Some(("Patient", id)) => {
-                    let address =
-                        reference.and_then(|reference| server(reference.reference.as_deref()?.trim()));
-                    let address = address.map(|server| (number, id.to_owned(), server.to_owned()));
-                    self.mapped.addressed.extend(address);
+                    let server = reference.and_then(|reference| server_of(reference, from));
+                    self.mapped.addressed.extend(server.map(|server| (number, id.to_owned(), server)));
                     Ok(id.to_owned())
                 }
                 _ => Err(FhirError::at(
@@ -80,7 +79,11 @@ impl Mapping<'_> {
         contained: &[Contained],
     ) -> Option<CodeableConcept> {
         let places = [(self.bundle, &self.index)];
-        let shelves = Shelves { places: &places, stored: Some(self.medications) };
+        let shelves = Shelves {
+            places: &places,
+            stored: Some(self.medications),
+            from: self.bundle.entries[number].server.as_deref(),
+        };
         let Drug { concept, missing, .. } = shelves.drug(concept, reference, contained);
         if concept.is_some() && !missing.is_empty() {
             let detail = "an ingredient of its medication is not in the Bundle or has no code and no words";

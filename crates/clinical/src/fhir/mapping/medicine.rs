@@ -5,7 +5,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::fhir::bundle::{Bundle, Entry, Resource};
-use crate::fhir::references::{Index, Target};
+use crate::fhir::references::{Index, Target, known_name, server_of};
 use crate::fhir::resources::{CodeableConcept, Contained, Ingredient, Medication, Reference};
 
 /// Most ingredients of one medicine that are looked at: they may refer to each other in circles.
@@ -15,8 +15,10 @@ const MOST_PARTS: usize = 200;
 pub(crate) struct Shelves<'a> {
     /// Bundles, the first before the others.
     pub(crate) places: &'a [(&'a Bundle, &'a Index)],
-    /// Those that came with an earlier Bundle, by their references: `Medication/9`.
+    /// Those that came with an earlier Bundle, by the names under which they are known (`references::known_name`).
     pub(crate) stored: Option<&'a HashMap<String, Medication>>,
+    /// The server of the resource that refers to it.
+    pub(crate) from: Option<&'a str>,
 }
 
 /// A medicine, as far as it is known.
@@ -122,7 +124,9 @@ impl Shelves<'_> {
         }
         let kinds = ["Medication", "Substance"];
         for (bundle, index) in self.places {
-            let Target::Entry(number) = index.resolve(Some(reference), &kinds) else { continue };
+            let Target::Entry(number) = index.resolve_from(self.from, Some(reference), &kinds) else {
+                continue;
+            };
             match &bundle.entries[number].resource {
                 Ok(Resource::Medication(own)) => return Some(Found::of(own)),
                 Ok(Resource::Substance(own)) => {
@@ -134,8 +138,10 @@ impl Shelves<'_> {
             }
         }
         let (_, index) = self.places.first()?;
-        match index.resolve(Some(reference), &kinds) {
-            Target::Outside(name) => self.stored?.get(&name).map(Found::of),
+        match index.resolve_from(self.from, Some(reference), &kinds) {
+            Target::Outside(name) => {
+                self.stored?.get(&elsewhere_name(&name, reference, self.from)?).map(Found::of)
+            }
             _ => None,
         }
     }
@@ -153,14 +159,22 @@ fn display(reference: &Reference) -> Option<CodeableConcept> {
     Some(CodeableConcept { coding: Vec::new(), text: Some(display) })
 }
 
-/// References to Medications that a Bundle does not hold: of orders and the like, and of Medications made of others.
+/// The name under which a Medication is known that came with an earlier Bundle.
+fn elsewhere_name(name: &str, reference: &Reference, from: Option<&str>) -> Option<String> {
+    let id = name.strip_prefix("Medication/")?;
+    Some(known_name("Medication", id, server_of(reference, from).as_deref()))
+}
+
+/// The names of Medications that a Bundle does not hold: of orders and the like, and of Medications made of others.
 pub(super) fn elsewhere(bundle: &Bundle) -> BTreeSet<String> {
     let index = Index::new(bundle);
-    let outside = |reference: &Reference| match index.resolve(Some(reference), &["Medication"]) {
-        Target::Outside(name) if name.starts_with("Medication/") => Some(name),
-        _ => None,
-    };
     let of = |entry: &Entry| -> Vec<String> {
+        let from = entry.server.as_deref();
+        let outside = |reference: &Reference| match index.resolve_from(from, Some(reference), &["Medication"])
+        {
+            Target::Outside(name) => elsewhere_name(&name, reference, from),
+            _ => None,
+        };
         let one = |reference: &Option<Reference>| reference.iter().filter_map(outside).collect();
         match &entry.resource {
             Ok(Resource::MedicationRequest(request)) => one(&request.medication_reference),
