@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use clinical::cds::request::HookRequest;
 use clinical::cds::services::Service;
+use clinical::fhir::deletions::take_back_of;
 use clinical::fhir::{Bundle, Deletions, Found, Report, map, medications_elsewhere};
 use recommend::{Profile, User};
 
@@ -24,7 +25,9 @@ pub fn fhir(data: &[u8]) {
             let mut deletions = Deletions::default();
             let types = ["Patient", "Condition", "AllergyIntolerance", "Practitioner"].map(str::to_string);
             let _ = deletions.read_lines(text, &types);
-            let _ = deletions.take_back(&mut Profile::default());
+            deletions.set_server("https://ehr.example.org/fhir");
+            let names = deletions.known_names(deletions.statements.iter(), &deletions.statements);
+            take_back_of(&mut Profile::default(), &names);
             return;
         }
     };
