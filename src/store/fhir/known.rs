@@ -92,7 +92,7 @@ pub(super) async fn compare(
             updated: version.updated,
             version: number(version),
         };
-        if let Some(patient) = person.patient {
+        if let Some(patient) = person.patient.filter(|patient| !settled.outcomes[*patient].matched) {
             let (name, version) = (format!("Patient/{}", person.user_id), bundle.entries[patient].version);
             if known.get(&name).is_some_and(|known| older(version, known)) {
                 (person.birth_year, person.sex, person.place) = (None, None, None);
