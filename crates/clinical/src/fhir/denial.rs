@@ -1,6 +1,9 @@
 //! The words with which a record denies: "no known food allergies", "NKDA", "denies any drug allergy". A text is a denial
 //! where every word of it belongs to one. A word that is left over ("no known food allergies; penicillin causes hives") may
 //! name what somebody reacts to, so such a text denies nothing.
+//!
+//! A denial of allergies that is plain counts whether or not a terminology knows its words: one with "known", or of drugs, or by
+//! somebody who denies. One with a word that leaves something open ("not", "negative", "documented", "history") is not plain.
 
 use super::people::List;
 
@@ -8,11 +11,13 @@ use super::people::List;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
     /// It denies what follows.
-    Deny,
+    Deny(How),
     /// It denies what follows as well, where something was denied before it.
     Or,
     /// It says nothing of what is denied.
     Filler,
+    /// The same, but it leaves open whether all is denied, or whether anybody asked.
+    Loose,
     /// "Known": somebody has asked.
     Known,
     /// What follows is what an allergy is to.
@@ -21,12 +26,25 @@ enum Part {
     Drug,
     /// Something that is no drug.
     Other,
-    /// What there is none of: an allergy, a condition, a medication.
+    /// What there is none of: a condition, a medication, a reaction.
     Object,
+    /// An allergy, of whatever kind, or of this.
+    Allergy(Option<Kind>),
     /// The whole denial in letters: of anything, of drugs, of something else.
     Letters(Option<Kind>),
     /// How code systems mark what they name.
     Tag,
+}
+
+/// How a word denies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum How {
+    /// There is none.
+    No,
+    /// Somebody was asked, and says that there is none.
+    Denies,
+    /// It may deny something else than that there is one: "not known", "negative drug reaction".
+    Loosely,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,21 +54,16 @@ enum Kind {
 }
 
 /// Words of every list. Of a plural the singular stands here, unless it ends otherwise than in "s" and "ies".
-const WORDS: [(Part, &[&str]); 10] = [
-    (
-        Part::Deny,
-        &["no", "not", "nil", "none", "denies", "negative", "keine", "aucune", "sin", "无", "未", "否认"],
-    ),
+const WORDS: [(Part, &[&str]); 13] = [
+    (Part::Deny(How::No), &["no", "nil", "none", "keine", "aucune", "sin", "无"]),
+    (Part::Deny(How::Denies), &["denies", "否认"]),
+    (Part::Deny(How::Loosely), &["not", "negative", "未"]),
     (Part::Or, &["or", "nor", "oder", "ou", "o", "或"]),
+    (Part::Filler, &["patient", "pt", "has", "any", "of", "the", "and", "und", "et", "y", "和", "史"]),
     (
-        Part::Filler,
+        Part::Loose,
         &[
-            "patient",
-            "any",
-            "of",
             "for",
-            "the",
-            "and",
             "active",
             "current",
             "currently",
@@ -69,11 +82,6 @@ const WORDS: [(Part, &[&str]); 10] = [
             "taken",
             "taking",
             "on",
-            "und",
-            "et",
-            "y",
-            "和",
-            "史",
             "见",
             "有",
             "明显",
@@ -125,20 +133,11 @@ const WORDS: [(Part, &[&str]); 10] = [
 ];
 const TAGS: [&str; 7] = ["finding", "situation", "disorder", "context", "dependent", "category", "confirmed"];
 /// What a list has none of.
-const ALLERGIES: [&str; 13] = [
-    "allergy",
-    "allergic",
-    "allergie",
-    "allergien",
-    "alergia",
-    "hypersensitivity",
-    "sensitivity",
-    "intolerance",
-    "reaction",
-    "arzneimittelallergien",
-    "medikamentenallergien",
-    "lebensmittelallergien",
-    "过敏",
+const ALLERGIES: [&str; 5] = ["allergic", "hypersensitivity", "sensitivity", "intolerance", "reaction"];
+const ALLERGY: [(Option<Kind>, &[&str]); 3] = [
+    (None, &["allergy", "allergie", "allergien", "alergia", "过敏"]),
+    (Some(Kind::Drug), &["arzneimittelallergien", "medikamentenallergien"]),
+    (Some(Kind::Other), &["lebensmittelallergien"]),
 ];
 const CONDITIONS: [&str; 11] = [
     "problem",
@@ -164,49 +163,115 @@ pub(super) struct Denial {
     pub drugs: bool,
     /// Whether it speaks of something that is no drug.
     pub others: bool,
+    /// Whether it says by itself that there are no allergies, or none of what it speaks of.
+    pub plain: bool,
+}
+
+impl Denial {
+    fn of(&mut self, kind: Option<Kind>) {
+        self.drugs |= kind == Some(Kind::Drug);
+        self.others |= kind == Some(Kind::Other);
+    }
+}
+
+/// What a part of a text between marks does.
+struct Clause {
+    /// Whether it denies; where not, it is a code system's tag.
+    denied: bool,
+    /// Whether it does so plainly.
+    plain: bool,
+    /// Whether somebody is said to deny.
+    denies: bool,
 }
 
 /// The denial that a normalised text is, and nothing beside it.
 pub(super) fn denial(list: List, normal: &str) -> Option<Denial> {
-    let mut said = Denial::default();
-    let mut denied = false;
+    let (mut said, rest) = headed(list, normal).unwrap_or((Denial::default(), normal));
+    let headed = rest.len() != normal.len();
+    let (mut denied, mut denies) = (false, false);
+    // A question denies nothing plainly.
+    let mut plain = !normal.contains('?');
     let apart = |c: char| ";.:()[]{}!?|。".contains(c);
-    for clause in normal.replace(" - ", ";").split(apart) {
-        denied |= clause_of(list, clause, &mut said)?;
+    for clause in rest.replace(" - ", ";").split(apart) {
+        let clause = clause_of(list, clause, headed, &mut said)?;
+        denied |= clause.denied;
+        denies |= clause.denies;
+        plain &= clause.plain;
     }
+    said.plain = plain && (said.known || said.drugs || denies);
     denied.then_some(said)
 }
 
-/// Adds what a clause denies; whether it does, and nothing where something in it is no part of a denial.
-fn clause_of(list: List, clause: &str, said: &mut Denial) -> Option<bool> {
+/// What stands behind a heading such as "Allergies:", and what the heading says it is of. "Latex allergy:" is none: it names one.
+pub(super) fn headed(list: List, normal: &str) -> Option<(Denial, &str)> {
+    let (heading, rest) = normal.split_once(':')?;
+    let (mut said, mut allergy) = (Denial::default(), false);
+    for part in words(heading).flat_map(|word| parts(list, word)) {
+        match part? {
+            Part::Filler => {}
+            Part::Known => said.known = true,
+            Part::Drug => said.drugs = true,
+            Part::Allergy(kind) if kind != Some(Kind::Other) => {
+                allergy = true;
+                said.of(kind);
+            }
+            _ => return None,
+        }
+    }
+    (allergy && !rest.trim().is_empty()).then_some((said, rest))
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty())
+}
+
+/// Adds what a clause denies; nothing where something in it is no part of a denial. Under a heading "none known" is plain.
+fn clause_of(list: List, clause: &str, headed: bool, said: &mut Denial) -> Option<Clause> {
     // Whether a denial has begun, and waits for what it is of; whether it then says what that is to.
     let (mut denied, mut open, mut to, mut tags) = (false, false, false, true);
-    let words = clause.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
-    for part in words.flat_map(|word| parts(list, word)) {
+    // Whether something is left open, and "to" still waits for its word; whether what there is none of is an allergy.
+    let (mut loose, mut waits, mut allergy, mut denies) = (false, false, false, false);
+    // Whether nothing but the denial itself stands there: "none", "none known".
+    let mut bare = true;
+    for part in words(clause).flat_map(|word| parts(list, word)) {
         let part = part?;
+        loose |= part == Part::Tag && !tags;
         tags &= part == Part::Tag;
+        bare &= matches!(part, Part::Deny(_) | Part::Known | Part::Filler);
         match part {
-            Part::Deny if open => return None,
-            Part::Deny => (denied, open, to) = (true, true, false),
+            Part::Deny(_) if open => return None,
+            Part::Deny(how) => {
+                (denied, open, to) = (true, true, false);
+                loose |= how == How::Loosely;
+                denies |= how == How::Denies;
+            }
             Part::Or => open |= denied,
             Part::Filler | Part::Tag => {}
+            Part::Loose => loose = true,
             Part::Known => said.known = true,
-            Part::To => to |= denied,
+            Part::To => (to, waits) = (to || denied, true),
             Part::Drug | Part::Other if !(open || to) => return None,
-            Part::Drug => said.drugs = true,
-            Part::Other => said.others = true,
+            Part::Drug => (said.drugs, waits) = (true, false),
+            Part::Other => (said.others, waits) = (true, false),
             // "No known food allergies, latex allergy": the second is one.
-            Part::Object if !open => return None,
+            Part::Object | Part::Allergy(_) if !open => return None,
             Part::Object => (open, to) = (false, false),
+            Part::Allergy(kind) => {
+                (open, to, allergy) = (false, false, true);
+                said.of(kind);
+            }
+            // "Not NKDA" says that there is one.
+            Part::Letters(_) if open => return None,
             Part::Letters(kind) => {
-                (denied, open, to) = (true, false, false);
+                (denied, open, to, allergy) = (true, false, false, true);
                 said.known = true;
-                said.drugs |= kind == Some(Kind::Drug);
-                said.others |= kind == Some(Kind::Other);
+                said.of(kind);
             }
         }
     }
-    (denied || tags).then_some(denied)
+    let whole = allergy && !open && !waits;
+    let plain = tags || (!loose && (whole || (headed && bare)));
+    (denied || tags).then_some(Clause { denied, plain, denies })
 }
 
 /// What a word does; of a script without spaces what each of its words does.
@@ -239,7 +304,11 @@ fn part(list: List, word: &str) -> Option<Part> {
     match () {
         () if among(objects) => Some(Part::Object),
         () if among(&TAGS) => Some(Part::Tag),
-        () => WORDS.iter().find(|(_, words)| among(words)).map(|(part, _)| *part),
+        () => {
+            let own: &[_] = if list == List::Allergies { &ALLERGY } else { &[] };
+            let allergy = own.iter().find(|(_, words)| among(words)).map(|(kind, _)| Part::Allergy(*kind));
+            allergy.or_else(|| WORDS.iter().find(|(_, words)| among(words)).map(|(part, _)| *part))
+        }
     }
 }
 
@@ -265,6 +334,8 @@ mod tests {
             "Sin alergias conocidas",
             "无已知药物过敏史",
             "否认食物、药物过敏史",
+            "Allergies: NKDA",
+            "Drug allergies: none known",
         ] {
             assert!(of(text).is_some(), "{text}");
         }
@@ -283,6 +354,12 @@ mod tests {
             "Not allergic to penicillin",
             "No known environmental allergies - penicillin (rash)",
             "Latex: no known food allergies",
+            "Latex allergy: no known food allergies",
+            "Allergies: NKDA; penicillin",
+            "Allergies: penicillin",
+            "Allergies: NKDA, latex",
+            "Not NKDA",
+            "No NKDA",
             "无食物过敏,青霉素过敏",
             "无食物过敏青霉素",
             "Penicillin",
@@ -296,5 +373,55 @@ mod tests {
         assert!(denial(List::Medications, "no current medications").is_some());
         assert_eq!(denial(List::Medications, "no medications; warfarin"), None);
         assert_eq!(denial(List::Conditions, "no known problems. asthma"), None);
+    }
+
+    #[test]
+    fn a_denial_is_plain_where_nothing_is_left_open() {
+        let plain = |text: &str| denial(List::Allergies, &normalise(text)).is_some_and(|said| said.plain);
+        for text in [
+            "No drug allergies",
+            "No medication allergies",
+            "No allergies known",
+            "No known allergies or intolerances",
+            "Keine Allergien bekannt",
+            "Keine Medikamentenallergien",
+            "无药物过敏史",
+            "Pt denies allergies",
+            "Patient has no known allergies.",
+            "Nil known drug allergies (finding)",
+            "Allergies: NKDA",
+            "Drug allergies: none",
+            "Known allergies: none",
+            "No known allergies to any medications",
+        ] {
+            assert!(plain(text), "{text}");
+        }
+        for text in [
+            "Not known",
+            "Allergies: not known",
+            "Allergies not known",
+            "Negative drug reaction",
+            "No drug reactions",
+            "No drugs",
+            "No known drug",
+            "None known",
+            "No allergies",
+            "No drug allergies recorded",
+            "No drug allergies documented",
+            "No history of drug allergies",
+            "No drug for allergies",
+            "No confirmed drug allergies",
+            "No known allergies to",
+            "No drug allergies or",
+            "No drug allergies; none",
+            "No drug allergies?",
+            "NKDA?",
+            "Allergies: none",
+            "未明确药物过敏",
+            "No known medications",
+        ] {
+            assert!(!plain(text), "{text}");
+        }
+        assert!(!denial(List::Conditions, "no known problems").unwrap().plain);
     }
 }

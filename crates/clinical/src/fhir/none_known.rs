@@ -4,7 +4,7 @@
 
 use recommend::{Terminology, normalise};
 
-use super::denial::denial;
+use super::denial::{denial, headed};
 use super::people::List;
 use super::resources::{CodeableConcept, Coding};
 
@@ -26,28 +26,26 @@ const NO_OTHER_ALLERGY: [&str; 8] = [
     "no-known-environmental-allergies",
     "no-known-food-allergies",
 ];
-/// Codes of the International Patient Summary that say that nobody knows.
-const NO_INFORMATION: [&str; 3] = ["no-allergy-info", "no-problem-info", "no-medication-info"];
+/// Codes of the International Patient Summary that say that nobody knows, and that of SNOMED CT for nobody asked.
+const NO_INFORMATION: [&str; 4] =
+    ["no-allergy-info", "no-problem-info", "no-medication-info", "1631000175102"];
 
 /// Words for nobody asked, as records write them of allergies. "Unknown" is not among them: it may be what somebody
 /// reacted to.
-const NOT_KNOWN: [&str; 8] = [
+const NOT_KNOWN: [&str; 10] = [
     "not on file",
     "allergies not on file",
     "not asked",
+    "patient not asked",
     "unable to assess",
     "unable to obtain",
     "no information",
+    "no information available",
     "no allergy information available",
     "no allergies recorded",
 ];
-/// Words for no allergy or no drug allergy that the terminology need not know.
-const NO_ALLERGY_WORDS: [&str; 4] = [
-    "no known medication allergies",
-    "no known medication allergy",
-    "no known allergies to medications",
-    "no known allergies to drugs",
-];
+/// Words beside a denial that say that nothing stands there.
+const NOT_APPLICABLE: [&str; 4] = ["n/a", "na", "not applicable", "-"];
 
 /// What a concept says of there being nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,12 +69,13 @@ pub(super) fn of(list: List, concept: &CodeableConcept) -> Absence {
     for coding in &concept.coding {
         let coded = by_code(list, coding);
         let worded = match coded {
+            // Whatever its words are.
+            Absence::Not if coding.qualified().is_some_and(|code| named(list, &code)) => Some(Absence::Not),
             Absence::Not => coding.display.as_deref().and_then(|words| by_words(list, words)),
             // The words of a code that is known to say so say nothing more, unless they name something.
             _ if named_beside(list, coding).is_some() => Some(Absence::Not),
             coded => Some(coded),
         };
-        let worded = worded.or_else(|| named(list, &coding.qualified()?).then_some(Absence::Not));
         match worded {
             Some(Absence::Not) => return Absence::Not,
             Some(absence) => said = stronger(said, absence),
@@ -90,8 +89,35 @@ pub(super) fn of(list: List, concept: &CodeableConcept) -> Absence {
     }
 }
 
+/// What of a concept an entry is made of: no code and no words that say that there is nothing, beside what names something. An
+/// entry that was called "NKDA" for its text would be taken for a denial by whoever has its words alone.
+pub(super) fn entry(list: List, concept: &CodeableConcept) -> CodeableConcept {
+    let coding = concept.coding.iter().filter_map(|coding| of_entry(list, coding)).collect();
+    let whole = CodeableConcept { coding, text: concept.text.clone() };
+    let with = |keep: &dyn Fn(Option<Absence>) -> bool| {
+        let words = |text: &Option<String>| text.clone().filter(|words| keep(by_words(list, words)));
+        let coding = |coding: &Coding| Coding { display: words(&coding.display), ..coding.clone() };
+        CodeableConcept { coding: whole.coding.iter().map(coding).collect(), text: words(&whole.text) }
+    };
+    let naming = with(&|said| said == Some(Absence::Not));
+    let names = |coding: &Coding| {
+        coding.display.is_some() || coding.qualified().is_some_and(|code| named(list, &code))
+    };
+    if naming.text.is_some() || naming.coding.iter().any(names) {
+        return naming;
+    }
+    // Of what nothing is known the words are kept that may be a denial, unless they are surely one.
+    let unclear = with(&|said| matches!(said, None | Some(Absence::Not)));
+    if unclear.is_worded() { unclear } else { whole }
+}
+
+/// Whether words beside a denial say something else.
+pub(super) fn contradicts(list: List, words: &str) -> bool {
+    by_words(list, words) == Some(Absence::Not) && !NOT_APPLICABLE.contains(&normalise(words).as_str())
+}
+
 /// What of a coding belongs to an entry: of a code that says that there is nothing only what its words name beside that.
-pub(super) fn of_entry(list: List, coding: &Coding) -> Option<Coding> {
+fn of_entry(list: List, coding: &Coding) -> Option<Coding> {
     match by_code(list, coding) {
         Absence::Not => Some(coding.clone()),
         _ => named_beside(list, coding)
@@ -151,13 +177,17 @@ fn by_words(list: List, words: &str) -> Option<Absence> {
     }
     let denial = denial(list, &normal);
     if let (List::Allergies, Some(denial)) = (list, denial) {
-        if NO_ALLERGY_WORDS.contains(&normal.as_str()) {
-            return Some(Absence::NoDrug);
-        }
         if denial.known && denial.others && !denial.drugs {
             return Some(Absence::NoOther);
         }
+        if denial.plain && !denial.others {
+            return Some(if denial.drugs { Absence::NoDrug } else { Absence::None });
+        }
     }
+    let words = match (denial, headed(list, &normal)) {
+        (Some(_), Some((_, rest))) => rest,
+        _ => words,
+    };
     let meaning = Terminology::shared(&[]).understand(list.field(), words);
     match (meaning.known, meaning.names.is_empty(), denial) {
         (true, true, Some(denial)) if denial.drugs => Some(Absence::NoDrug),
@@ -227,6 +257,27 @@ mod tests {
             (vec![], "Not on file", Absence::Unknown),
             (vec![], "Unknown", Absence::Not),
             (vec![], "Peanut", Absence::Not),
+            (vec![], "No drug allergies", Absence::NoDrug),
+            (vec![], "No known allergies or intolerances", Absence::None),
+            (vec![], "Keine Allergien bekannt", Absence::None),
+            (vec![], "无药物过敏史", Absence::NoDrug),
+            (vec![], "Pt denies allergies", Absence::None),
+            (vec![], "Allergies: NKDA", Absence::NoDrug),
+            (vec![], "Allergies: none", Absence::None),
+            (vec![], "Allergies: none; zorblax", Absence::Not),
+            (vec![], "Latex allergy: no known food allergies", Absence::Not),
+            (vec![], "Food allergies: none", Absence::Not),
+            (vec![], "Keine Lebensmittelallergien bekannt", Absence::NoOther),
+            (vec![], "Not known", Absence::Not),
+            (vec![], "Allergies: not known", Absence::Not),
+            (vec![], "Negative drug reaction", Absence::Not),
+            (vec![], "No drug allergies recorded", Absence::Not),
+            (vec![], "No drug allergies?", Absence::Not),
+            (vec![], "No Information Available", Absence::Unknown),
+            (vec![(sct, "1631000175102", "Patient not asked")], "Not on File", Absence::Unknown),
+            (vec![(sct, "1631000175102", "Patient not asked")], "Penicillin", Absence::Not),
+            (vec![(sct, "91936005", "NKDA")], "", Absence::Not),
+            (vec![(sct, "91936005", "")], "NKDA", Absence::Not),
         ] {
             assert_eq!(of(List::Allergies, &concept(&codes, text)), said, "{codes:?} {text}");
         }

@@ -8,12 +8,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use recommend::{Field, Millis, Profile, Recorded, Sex, clock};
-use serde_json::Value;
 
-use super::mapping::date_time;
-use super::none_known::{self, Absence, of_entry};
+use super::holds::{Over, Status, beside, ends, over};
+use super::none_known::{self, Absence};
 use super::references::{origin_name, patient_name, qualified};
-use super::resources::{AllergyIntolerance, CodeableConcept, Condition, Patient, codes_of};
+use super::resources::{AllergyIntolerance, CodeableConcept, Condition, Patient, clean};
 
 /// Stands among the resources of an entry that was in the profile before any resource said so.
 const BY_HAND: &str = "by hand";
@@ -21,6 +20,12 @@ const BY_HAND: &str = "by hand";
 const NONE_KNOWN: &str = "none known";
 /// Why nothing follows from "no known food allergy".
 const NO_OTHER: &str = "none known of a kind that is no drug";
+/// What a condition that is over says.
+const OVER: &str = "inactive or resolved";
+/// What a denial says whose statuses may take it back.
+const UNCLEAR: &str = "that there is none, with a status by which it may not hold: that counts where a status is left out, active, \
+    confirmed or unconfirmed";
+static ENDED: Says = Says::Nothing(OVER);
 /// The earliest year of birth that somebody can have who is cared for.
 pub const EARLIEST: i32 = 1880;
 
@@ -77,6 +82,19 @@ pub enum Says {
     NoneKnown,
     /// Nothing, now: it is refuted, resolved, stopped. Why, in words.
     Nothing(&'static str),
+    /// That it has an entry, but not if the person was born in this year or before: it ended at an age.
+    UnlessBornBy(i32, Box<Says>),
+}
+
+impl Says {
+    /// What is said of somebody who was born in this year, where that is known.
+    fn of(&self, born: Option<i32>) -> &Says {
+        match self {
+            Says::UnlessBornBy(year, _) if born.is_some_and(|born| born <= *year) => &ENDED,
+            Says::UnlessBornBy(_, entry) => entry,
+            said => said,
+        }
+    }
 }
 
 /// One resource's word on a list.
@@ -228,6 +246,7 @@ pub fn take_back(profile: &mut Profile, gone: &dyn Fn(&str) -> bool) -> bool {
 }
 
 fn apply_list(profile: &mut Profile, list: List, statements: &[&Statement]) {
+    let born = profile.birth_year;
     let mut recorded = profile.recorded.remove(list.name()).unwrap_or_default();
     let slot = list.of(profile);
     let mut entries = slot.take();
@@ -238,13 +257,14 @@ fn apply_list(profile: &mut Profile, list: List, statements: &[&Statement]) {
         known.resources.retain(|resource| !said(resource));
     }
     for statement in statements {
-        let (words, codes, synonyms) = match &statement.says {
-            Says::Nothing(_) => continue,
+        let says = statement.says.of(born);
+        let (words, codes, synonyms) = match says {
+            Says::Nothing(_) | Says::UnlessBornBy(..) => continue,
             Says::NoneKnown => (NONE_KNOWN, &[][..], &[][..]),
             Says::Entry { words, codes, synonyms } => (words.as_str(), codes.as_slice(), synonyms.as_slice()),
         };
         // An empty list of nobody's is one that somebody wrote.
-        let there = match statement.says {
+        let there = match says {
             Says::NoneKnown => entries.as_ref().is_some_and(Vec::is_empty),
             _ => entries.iter().flatten().any(|entry| entry == words),
         };
@@ -263,7 +283,7 @@ fn apply_list(profile: &mut Profile, list: List, statements: &[&Statement]) {
             known.resources.push(statement.resource.clone());
             known.resources.sort_unstable();
         }
-        if statement.says != Says::NoneKnown {
+        if *says != Says::NoneKnown {
             let entries = entries.get_or_insert_default();
             if !entries.iter().any(|entry| entry == words) {
                 entries.push(words.to_owned());
@@ -302,13 +322,16 @@ fn of_nobody(recorded: &BTreeMap<String, Recorded>) -> impl Iterator<Item = &str
 
 /// What an AllergyIntolerance says of the allergies, or why nothing follows from it.
 pub fn allergy(allergy: &AllergyIntolerance) -> Result<Says, &'static str> {
-    let verification = codes_of(allergy.verification_status.as_ref());
-    if verification.iter().any(|code| ["refuted", "entered-in-error"].contains(code)) {
+    let verification = Status::of(allergy.verification_status.as_ref());
+    if verification.is_any(&["refuted", "entered-in-error"]) {
         return Ok(Says::Nothing("refuted or entered in error"));
     }
-    let clinical = codes_of(allergy.clinical_status.as_ref());
-    if clinical.iter().any(|code| ["inactive", "resolved"].contains(code)) {
-        return Ok(Says::Nothing("inactive or resolved"));
+    let clinical = Status::of(allergy.clinical_status.as_ref());
+    if clinical.is_any(&["inactive", "resolved"]) {
+        return Ok(Says::Nothing(OVER));
+    }
+    if let Some(entry) = allergy.code.as_ref().and_then(|code| contradicted(code, allergy)) {
+        return Ok(entry);
     }
     let substances: Vec<&CodeableConcept> =
         allergy.reaction.iter().filter_map(|reaction| reaction.substance.as_ref()).collect();
@@ -320,33 +343,51 @@ pub fn allergy(allergy: &AllergyIntolerance) -> Result<Says, &'static str> {
     if !of_drugs && none_known::of(List::Allergies, concept) == Absence::None {
         return Ok(Says::Nothing(NO_OTHER));
     }
-    says(List::Allergies, concept)
+    let holds = verification.is_plainly(&["confirmed", "unconfirmed"]) && clinical.is_plainly(&["active"]);
+    says(List::Allergies, concept).map(|says| plainly(says, holds))
 }
 
-/// Whether a condition is over, by when it ends or ended: one that is expected to end is there until then, and of a
-/// time that cannot be read nobody knows.
-fn abated(condition: &Condition, now: Millis) -> bool {
-    let past = |time: &Value| time.as_str().and_then(date_time).is_some_and(|time| time <= now);
-    let over = |period: &Value| period.get("end").or_else(|| period.get("start")).is_some_and(past);
-    condition.abatement_date_time.as_ref().is_some_and(past)
-        || condition.abatement_period.as_ref().is_some_and(over)
-        || condition.abatement_age.is_some()
-        || condition.abatement_string.is_some()
-        || condition.abatement_range.is_some()
+/// The entry of a denial beside which something else is said, such as "NKDA" with a reaction. What that is may not be
+/// understood here, and somebody has to look: so it has the words of both.
+fn contradicted(code: &CodeableConcept, allergy: &AllergyIntolerance) -> Option<Says> {
+    if none_known::of(List::Allergies, code) == Absence::Not {
+        return None;
+    }
+    let beside = beside(allergy);
+    let beside: Vec<&str> = beside.iter().map(String::as_str).collect();
+    let beside: Vec<&str> =
+        beside.into_iter().filter(|words| none_known::contradicts(List::Allergies, words)).collect();
+    let displays = code.coding.iter().filter_map(|coding| coding.display.as_deref());
+    let denial = code.text.as_deref().into_iter().chain(displays).find(|words| !words.trim().is_empty());
+    let words = format!("{} - but beside it: {}", denial.unwrap_or("none known").trim(), beside.join("; "));
+    let entry = Says::Entry { words: clean(&words), codes: Vec::new(), synonyms: Vec::new() };
+    (!beside.is_empty()).then_some(entry)
+}
+
+/// A denial counts where it holds plainly.
+fn plainly(says: Says, holds: bool) -> Says {
+    if says == Says::NoneKnown && !holds { Says::Nothing(UNCLEAR) } else { says }
 }
 
 /// What a Condition says of the conditions.
 pub fn condition(condition: &Condition, now: Millis) -> Result<Says, &'static str> {
-    let verification = codes_of(condition.verification_status.as_ref());
-    if verification.iter().any(|code| ["refuted", "entered-in-error", "differential"].contains(code)) {
+    let verification = Status::of(condition.verification_status.as_ref());
+    if verification.is_any(&["refuted", "entered-in-error", "differential"]) {
         return Ok(Says::Nothing("refuted, entered in error or one of several that it may be"));
     }
-    let clinical = codes_of(condition.clinical_status.as_ref());
-    let over = clinical.iter().any(|code| ["inactive", "resolved"].contains(code));
-    if over || (clinical.is_empty() && abated(condition, now)) {
-        return Ok(Says::Nothing("inactive or resolved"));
+    let clinical = Status::of(condition.clinical_status.as_ref());
+    let over = if clinical.is_silent() { over(condition, now) } else { Over::No };
+    if over == Over::Yes || clinical.is_any(&["inactive", "resolved"]) {
+        return Ok(Says::Nothing(OVER));
     }
-    says(List::Conditions, condition.code.as_ref().ok_or("without a code")?)
+    let says = says(List::Conditions, condition.code.as_ref().ok_or("without a code")?)?;
+    let holds = verification.is_plainly(&["confirmed", "unconfirmed", "provisional"])
+        && clinical.is_plainly(&["active"])
+        && !ends(condition);
+    Ok(match (plainly(says, holds), over) {
+        (says @ Says::Entry { .. }, Over::IfBornBy(year)) => Says::UnlessBornBy(year, Box::new(says)),
+        (says, _) => says,
+    })
 }
 
 /// What a drug that is taken says of the medications.
@@ -361,9 +402,7 @@ fn says(list: List, concept: &CodeableConcept) -> Result<Says, &'static str> {
         Absence::NoOther => return Ok(Says::Nothing(NO_OTHER)),
         Absence::Unknown => return Ok(Says::Nothing("no information")),
     }
-    // A code for "none" beside something that is named is no code of that.
-    let named = concept.coding.iter().filter_map(|coding| of_entry(list, coding)).collect();
-    let named = CodeableConcept { coding: named, text: concept.text.clone() };
+    let named = none_known::entry(list, concept);
     let words = named.words().filter(|words| !words.is_empty()).ok_or("without a code")?;
     Ok(Says::Entry { words, codes: named.codes(), synonyms: named.synonyms() })
 }

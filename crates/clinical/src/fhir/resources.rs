@@ -57,13 +57,14 @@ parts! {
 
     /// What a person must not be given.
     AllergyIntolerance { category: Option<Vec<Option<String>>>, clinical_status: Option<Value>, verification_status: Option<Value>, code: Option<CodeableConcept>,
-        patient: Option<Reference>, #[serde(rename = "type")] kind: Option<Value>, substance: Option<IgnoredAny>, reaction: Vec<Reaction> }
+        patient: Option<Reference>, #[serde(rename = "type")] kind: Option<Value>, substance: Option<IgnoredAny>, reaction: Vec<Reaction>,
+        note: Option<Value> }
 
     /// What a person has.
     Condition { clinical_status: Option<Value>, verification_status: Option<Value>, code: Option<CodeableConcept>,
         subject: Option<Reference>, patient: Option<IgnoredAny>,
         abatement_date_time: Option<Value>, abatement_period: Option<Value>,
-        abatement_age: Option<IgnoredAny>, abatement_string: Option<IgnoredAny>, abatement_range: Option<IgnoredAny> }
+        abatement_age: Option<Value>, abatement_string: Option<Value>, abatement_range: Option<Value> }
 
     /// What is in a medicine.
     Medication { code: Option<CodeableConcept>, ingredient: Vec<Ingredient>, contained: Vec<Contained> }
@@ -79,7 +80,8 @@ parts! {
         item_reference: Option<Reference> }
 
     /// What happened to a person who was given something.
-    Reaction { substance: Option<CodeableConcept> }
+    Reaction { substance: Option<CodeableConcept>, description: Option<Value>, manifestation: Option<Value>,
+        note: Option<Value> }
 
     /// An order of a drug.
     MedicationRequest { status: Option<String>, intent: Option<String>, do_not_perform: Option<bool>,

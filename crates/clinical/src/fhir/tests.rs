@@ -1,5 +1,6 @@
 //! What Bundles mean: allergies that are none, references that lead nowhere, releases that are not R4.
 
+mod denials;
 mod medicines;
 
 use serde_json::{Value, json};

@@ -94,13 +94,14 @@ fn a_condition_that_is_expected_to_end_is_there_until_then() {
         json!({"abatementDateTime": "2030"}),
         json!({"abatementPeriod": {"start": "2025-01-01", "end": "2030-01-01"}}),
         json!({"abatementDateTime": "some day"}),
+        json!({"abatementString": "last year"}),
     ] {
         assert!(there(members.clone()), "{members}");
     }
     for members in [
         json!({"abatementDateTime": "2025-01-01"}),
         json!({"abatementPeriod": {"start": "2025-01-01"}}),
-        json!({"abatementString": "last year"}),
+        json!({"abatementString": "2025-01-01"}),
     ] {
         assert!(!there(members.clone()), "{members}");
     }

@@ -1,0 +1,212 @@
+//! Whether what a resource says holds: its statuses, in whatever case they are written, when a condition ended, and what stands
+//! beside a denial. What a denial says is relied on, so it has to hold plainly; what warns holds until it is surely over.
+
+use recommend::{Millis, clock};
+use serde_json::Value;
+
+use super::mapping::date_time;
+use super::resources::{AllergyIntolerance, CodeableConcept, Condition};
+
+/// The age that nobody reaches, in years.
+const OLDEST: f64 = 150.0;
+/// Units of an age, and how many of them are a year.
+const UNITS: [(&[&str], f64); 4] = [
+    (&["a", "yr", "yrs", "year", "years"], 1.0),
+    (&["mo", "month", "months"], 12.0),
+    (&["wk", "week", "weeks"], 52.0),
+    (&["d", "day", "days"], 365.0),
+];
+
+/// A status: a CodeableConcept in R4, a bare code in older releases.
+pub(super) struct Status {
+    absent: bool,
+    /// Its codes, in small letters.
+    codes: Vec<String>,
+    /// What stands beside codes: words, and nothing for a coding without a code.
+    others: Vec<String>,
+}
+
+impl Status {
+    /// Reads a status.
+    pub fn of(value: Option<&Value>) -> Status {
+        let folded = |text: &Value| text.as_str().unwrap_or_default().trim().to_lowercase();
+        let Some(value) = value.filter(|value| !value.is_null()) else {
+            return Status { absent: true, codes: Vec::new(), others: Vec::new() };
+        };
+        let codings = value.get("coding").and_then(Value::as_array).into_iter().flatten();
+        let codes = codings.map(|coding| coding.get("code").map(folded).unwrap_or_default());
+        let codes = codes.chain(value.is_string().then(|| folded(value)));
+        let (codes, mut others): (Vec<String>, Vec<String>) = codes.partition(|code| !code.is_empty());
+        others.extend(value.get("text").map(folded));
+        Status { absent: false, codes, others }
+    }
+
+    /// Whether one of its codes is one of these.
+    pub fn is_any(&self, codes: &[&str]) -> bool {
+        self.codes.iter().any(|code| codes.contains(&code.as_str()))
+    }
+
+    /// Whether there is none, or it says nothing but these.
+    pub fn is_plainly(&self, codes: &[&str]) -> bool {
+        let mut said = self.codes.iter().chain(&self.others);
+        self.absent || (!self.codes.is_empty() && said.all(|code| codes.contains(&code.as_str())))
+    }
+
+    /// Whether nothing in it says whether something is there now.
+    pub fn is_silent(&self) -> bool {
+        let words = ["active", "recurrence", "relapse"];
+        self.codes.is_empty() && !self.others.iter().any(|text| words.contains(&text.as_str()))
+    }
+}
+
+/// Whether a condition is over by when it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Over {
+    /// It is not, or nobody knows.
+    No,
+    /// It is.
+    Yes,
+    /// It is, if the person was born in this year or before: it ended at an age.
+    IfBornBy(i32),
+}
+
+/// Whether a condition is over, by when it ends or ended: one that is expected to end is there until then, and of a
+/// time that cannot be read ("ongoing", "2010 - now") nobody knows.
+pub(super) fn over(condition: &Condition, now: Millis) -> Over {
+    let past = |time: &Value| time.as_str().and_then(date_time).is_some_and(|time| time <= now);
+    let ended = |period: &Value| period.get("end").or_else(|| period.get("start")).is_some_and(past);
+    if condition.abatement_date_time.as_ref().is_some_and(past)
+        || condition.abatement_period.as_ref().is_some_and(ended)
+        || condition.abatement_string.as_ref().is_some_and(past)
+    {
+        return Over::Yes;
+    }
+    let range = condition.abatement_range.as_ref().and_then(|range| range.get("high"));
+    match condition.abatement_age.as_ref().or(range).and_then(years) {
+        // Of a year of birth the last day counts.
+        Some(years) => Over::IfBornBy(clock::year_of(now) - years - 1),
+        None => Over::No,
+    }
+}
+
+/// An age in whole years, rounded up.
+fn years(age: &Value) -> Option<i32> {
+    let unit = |name: &str| age.get(name).and_then(Value::as_str).map(|unit| unit.trim().to_lowercase());
+    let unit = unit("code").or_else(|| unit("unit"))?;
+    let (_, per_year) = UNITS.iter().find(|(names, _)| names.contains(&unit.as_str()))?;
+    let years = (age.get("value")?.as_f64()? / per_year).ceil();
+    let sound = age.get("comparator").is_none() && (0.0..=OLDEST).contains(&years);
+    #[expect(clippy::cast_possible_truncation, reason = "a whole number of at most 150")]
+    sound.then_some(years as i32)
+}
+
+/// Whether anything says that a condition ends or ended.
+pub(super) fn ends(condition: &Condition) -> bool {
+    let all = [
+        &condition.abatement_date_time,
+        &condition.abatement_period,
+        &condition.abatement_age,
+        &condition.abatement_string,
+        &condition.abatement_range,
+    ];
+    all.into_iter().any(Option::is_some)
+}
+
+/// The words of what happened (substance, manifestation, description) and of notes, each once. What has a code alone is its code.
+pub(super) fn beside(allergy: &AllergyIntolerance) -> Vec<String> {
+    let mut texts = Vec::new();
+    for reaction in &allergy.reaction {
+        texts.extend(reaction.substance.as_ref().and_then(CodeableConcept::words));
+        for value in [&reaction.description, &reaction.manifestation, &reaction.note].into_iter().flatten() {
+            gather(value, &mut texts);
+        }
+    }
+    for note in allergy.note.iter() {
+        gather(note, &mut texts);
+    }
+    let mut once: Vec<String> = Vec::new();
+    for text in texts.into_iter().map(|text| text.trim().to_owned()) {
+        if !text.is_empty() && !once.contains(&text) {
+            once.push(text);
+        }
+    }
+    once
+}
+
+/// The texts of a value, however deep; of an Annotation not who wrote it and when.
+fn gather(value: &Value, texts: &mut Vec<String>) {
+    match value {
+        Value::String(text) => texts.push(text.clone()),
+        Value::Array(all) => all.iter().for_each(|value| gather(value, texts)),
+        Value::Object(members) => {
+            let worded = |name: &&str| members.get(*name).is_some_and(|text| !text.is_null());
+            let names = ["text", "display", "coding", "concept"];
+            let mut found = false;
+            for name in names.iter().filter(|name| worded(name)) {
+                gather(&members[*name], texts);
+                found = true;
+            }
+            if let (false, Some(code)) = (found, members.get("code")) {
+                gather(code, texts);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_status_is_plain_where_it_says_nothing_else() {
+        let plainly = |status: Value| Status::of(Some(&status)).is_plainly(&["active", "confirmed"]);
+        for status in [
+            json!(null),
+            json!({"coding": [{"code": "Active "}]}),
+            json!({"coding": [{"code": "confirmed"}], "text": "Confirmed"}),
+            json!("active"),
+        ] {
+            assert!(plainly(status.clone()), "{status}");
+        }
+        for status in [
+            json!({}),
+            json!({"text": "active"}),
+            json!({"text": "refuted"}),
+            json!({"coding": [{"code": "active"}], "text": "refuted"}),
+            json!({"coding": [{"code": "active"}, {"display": "Resolved"}]}),
+            json!({"coding": [{"code": "presumed"}]}),
+            json!(7),
+        ] {
+            assert!(!plainly(status.clone()), "{status}");
+        }
+    }
+
+    #[test]
+    fn an_end_is_a_time_that_has_come_or_an_age_that_has() {
+        // 2026-01-01.
+        let over = |members: Value| over(&serde_json::from_value(members).unwrap(), 1_767_225_600_000);
+        let age = |value: f64, unit: &str| json!({"abatementAge": {"value": value, "unit": unit}});
+        for (members, said) in [
+            (json!({}), Over::No),
+            (json!({"abatementDateTime": "2020"}), Over::Yes),
+            (json!({"abatementString": "2020-05-01"}), Over::Yes),
+            (json!({"abatementString": "2090-05-01"}), Over::No),
+            (json!({"abatementString": "ongoing"}), Over::No),
+            (json!({"abatementString": "unknown"}), Over::No),
+            (json!({"abatementString": "2010 - ongoing"}), Over::No),
+            (age(120.0, "a"), Over::IfBornBy(1905)),
+            (age(18.0, "months"), Over::IfBornBy(2023)),
+            (age(30.0, "moons"), Over::No),
+            (json!({"abatementAge": {"value": 30, "unit": "a", "comparator": ">"}}), Over::No),
+            (json!({"abatementAge": {"value": 1e300, "unit": "a"}}), Over::No),
+            (json!({"abatementAge": "30"}), Over::No),
+            (json!({"abatementRange": {"low": {"value": 20, "unit": "a"}}}), Over::No),
+            (json!({"abatementRange": {"high": {"value": 30, "code": "a"}}}), Over::IfBornBy(1995)),
+        ] {
+            assert_eq!(over(members.clone()), said, "{members}");
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! A list is empty only where somebody says so, plainly, and nothing beside it says otherwise: an empty list lets drugs be
+//! recommended.
+
+use recommend::{Field, Terminology};
+
+use super::*;
+
+fn nkda(members: Value) -> Value {
+    let mut resource = json!({"resourceType": "AllergyIntolerance", "id": "a", "patient": {"reference": "Patient/ann"},
+        "code": {"coding": [{"system": "http://snomed.info/sct", "code": "409137002"}], "text": "NKDA"}});
+    resource.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+    resource
+}
+
+fn allergies(resource: Value) -> Option<Vec<String>> {
+    profile(&settle("transaction", &[ann(), resource]).unwrap()).allergies
+}
+
+#[test]
+fn a_reaction_or_a_note_beside_a_denial_is_an_allergy_in_words() {
+    let sct = |code: &str| json!({"coding": [{"system": "http://snomed.info/sct", "code": code}]});
+    for (members, named) in [
+        (json!({"note": [{"text": "except penicillin: anaphylaxis 2019"}]}), "penicillin"),
+        (json!({"reaction": [{"description": "anaphylaxis after amoxicillin"}]}), "amoxicillin"),
+        (json!({"reaction": [{"manifestation": [{"text": "penicillin rash"}]}]}), "penicillin rash"),
+        (json!({"reaction": [{"manifestation": [sct("39579001")]}]}), "39579001"),
+        (json!({"reaction": [{"note": [{"text": "seen after Zorblax"}]}]}), "Zorblax"),
+        (
+            json!({"reaction": [{"substance": {"text": "latex"}, "description": "anaphylaxis after amoxicillin"}]}),
+            "amoxicillin",
+        ),
+        (json!({"category": ["food"], "note": [{"text": "penicillin: hives"}]}), "penicillin"),
+        (
+            json!({"code": {"text": "Not on file"}, "note": [{"text": "wife: penicillin hives"}]}),
+            "penicillin",
+        ),
+        (json!({"code": sct("716186003"), "note": [{"text": "x".repeat(600)}]}), "none known"),
+    ] {
+        let list = allergies(nkda(members.clone())).unwrap();
+        assert!(list.len() == 1 && list[0].contains(named), "{members} {list:?}");
+        let meaning = Terminology::shared(&[]).understand(Field::Allergy, &list[0]);
+        assert!(!meaning.known, "no drug is recommended before somebody has looked: {list:?}");
+    }
+    for members in [
+        json!({"note": [{"text": "Patient denies any drug allergies.", "time": "2020-01-01", "authorString": "Dr. X"}]}),
+        json!({"reaction": [{"description": "none"}, {"description": "N/A"}], "note": []}),
+        json!({"reaction": []}),
+    ] {
+        assert_eq!(allergies(nkda(members.clone())), Some(Vec::new()), "{members}");
+    }
+    // What is named is in the list by its name, whatever is noted of it.
+    let named = nkda(json!({"code": {"text": "Penicillin"}, "note": [{"text": "as a child"}]}));
+    assert_eq!(allergies(named), Some(vec!["Penicillin".to_owned()]));
+}
+
+#[test]
+fn a_denial_counts_where_its_statuses_leave_no_doubt() {
+    let codes = |code: &str| json!({"coding": [{"code": code}]});
+    for (member, status, holds) in [
+        ("verificationStatus", codes("confirmed"), true),
+        ("verificationStatus", codes("Unconfirmed"), true),
+        ("clinicalStatus", codes("active"), true),
+        ("clinicalStatus", json!(null), true),
+        ("clinicalStatus", json!({"coding": [{"code": "active"}], "text": "Active"}), true),
+        ("verificationStatus", json!({"text": "refuted"}), false),
+        ("verificationStatus", codes("Entered-in-Error"), false),
+        ("verificationStatus", codes("presumed"), false),
+        ("clinicalStatus", codes("Resolved"), false),
+        ("clinicalStatus", json!({"text": "inactive"}), false),
+        ("clinicalStatus", json!({"coding": [{"code": "active"}], "text": "inactive"}), false),
+    ] {
+        let expected = holds.then(Vec::new);
+        assert_eq!(allergies(nkda(json!({member: status}))), expected, "{member} {status}");
+        let none = json!({"resourceType": "Condition", "id": "c", "subject": {"reference": "Patient/ann"},
+            "code": {"coding": [{"system": "http://snomed.info/sct", "code": "160245001"}]}, member: status});
+        let conditions = profile(&settle("transaction", &[ann(), none]).unwrap()).conditions;
+        assert_eq!(conditions, holds.then(Vec::new), "{member} {status}");
+    }
+    // An allergy is there until it is surely not.
+    for (status, there) in [(json!({"text": "refuted"}), true), (codes("REFUTED "), false)] {
+        let said = nkda(json!({"code": {"text": "Penicillin"}, "verificationStatus": status}));
+        assert_eq!(allergies(said).is_some(), there, "{status}");
+    }
+}
+
+#[test]
+fn an_entry_is_called_by_what_it_names_and_survives_without_its_codes() {
+    let concept = |system: &str, code: &str, display: &str, text: &str| {
+        let mut coding = json!({"code": code});
+        for (member, value) in [("system", system), ("display", display)] {
+            if !value.is_empty() {
+                coding[member] = json!(value);
+            }
+        }
+        json!({"coding": [coding], "text": text})
+    };
+    let sct = "http://snomed.info/sct";
+    for (code, penicillin) in [
+        (concept(sct, "91936005", "Allergy to penicillin", "NKDA"), true),
+        (concept(sct, "91936005", "", "NKDA"), true),
+        (concept(sct, "91936005", "NKDA", "No known allergies"), true),
+        (
+            concept("http://www.nlm.nih.gov/research/umls/rxnorm", "7980", "Penicillin", "Allergies: NKDA"),
+            true,
+        ),
+        (concept(sct, "91936005", "Allergy to penicillin", "Not on file"), true),
+        (concept("urn:house", "1", "Zorblax", "NKDA"), false),
+    ] {
+        let list = allergies(nkda(json!({"code": code}))).unwrap();
+        // Somebody who writes the list back has only its words.
+        let meaning = Terminology::shared(&[]).understand(Field::Allergy, &list[0]);
+        let names = |name: &str| meaning.names.iter().any(|own| own.as_ref() == name);
+        assert_eq!((list.len(), names("penicillin")), (1, penicillin), "{code} {list:?}");
+        assert!(penicillin || !meaning.known, "{code} {list:?}");
+    }
+}
+
+#[test]
+fn a_condition_ends_at_a_time_that_has_come_or_an_age_that_the_person_has() {
+    let conditions = |patient: Value, members: Value| {
+        let mut condition = json!({"resourceType": "Condition", "id": "c", "subject": {"reference": "Patient/ann"},
+            "code": {"text": "asthma"}});
+        condition.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        profile(&settle("transaction", &[patient, condition]).unwrap()).conditions
+    };
+    let unborn = json!({"resourceType": "Patient", "id": "ann"});
+    for (patient, members, there) in [
+        (ann(), json!({"abatementString": "ongoing"}), true),
+        (ann(), json!({"abatementString": "unknown"}), true),
+        (ann(), json!({"abatementString": "2015-03-01"}), false),
+        (ann(), json!({"abatementAge": {"value": 120, "unit": "a"}}), true),
+        (ann(), json!({"abatementAge": {"value": 30, "unit": "a"}}), false),
+        (unborn.clone(), json!({"abatementAge": {"value": 30, "unit": "a"}}), true),
+        (ann(), json!({"abatementDateTime": "2015"}), false),
+        (ann(), json!({"abatementDateTime": "2015", "clinicalStatus": {"text": "active"}}), true),
+        (ann(), json!({"clinicalStatus": {"coding": [{"code": "Resolved"}]}}), false),
+    ] {
+        assert_eq!(conditions(patient, members.clone()).is_some(), there, "{members}");
+    }
+    // What was taken for there is taken back once the year of birth is known.
+    let ended = json!({"resourceType": "Condition", "id": "c", "subject": {"reference": "Patient/ann"},
+        "code": {"text": "asthma"}, "abatementAge": {"value": 30, "unit": "a"}});
+    let mut known = profile(&settle("transaction", &[unborn, ended.clone()]).unwrap());
+    settle("transaction", &[ann(), ended]).unwrap().people[0].apply(&mut known);
+    assert_eq!(known.conditions, None);
+}
