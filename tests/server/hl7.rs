@@ -93,7 +93,7 @@ async fn what_cannot_be_read_is_told_and_the_next_message_is_read() {
             "no message",
             &A01.replace("ADT^A01", "ORM^O01"),
             &A01.replace("p1^^^H^MR", ""),
-            &A01.replace("19540301", "17540301"),
+            &A01.replace("p1^^^H^MR", "Jane Doe^^^H^MR"),
             A01,
         ],
     );
@@ -101,6 +101,11 @@ async fn what_cannot_be_read_is_told_and_the_next_message_is_read() {
     assert_eq!(codes, [true, true, true, true, false], "{answers:?}");
     assert!(answers[2].contains("ERR||PID^1^3|101^^HL70357|E"), "{}", answers[2]);
     assert_eq!(person(&server, "p1").await["profile"]["birth_year"], 1954);
+    // A date that nobody has costs the date alone.
+    let born = send(&address, &[&A01.replace("19540301", "00000000").replace("p1^^^H^MR", "p3^^^H^MR")]);
+    assert!(born[0].contains("\rMSA|AA|M7\rERR||PID^1^7|102^^HL70357|W|"), "{}", born[0]);
+    let profile = person(&server, "p3").await["profile"].clone();
+    assert!(profile.get("birth_year").is_none() && profile["allergies"] == json!(["Penicillin G"]), "{profile}");
     // What was refused has its row, with the place and the code and nothing of the message.
     until("the rows of the refused", async || {
         let audit = Client::new().get(server.at("/v1/audit")).bearer_auth(KEY).send().await.unwrap();

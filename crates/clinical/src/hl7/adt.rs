@@ -3,7 +3,8 @@
 //! said in one place (`fhir`).
 //!
 //! An allergy and a diagnosis are known by the person and their code or words, so that a message that comes again changes
-//! nothing. One that a later message leaves out stays: a message says what its sender knows, not all that is known.
+//! nothing. One that a later message leaves out stays: a message says what its sender knows, not all that is known. What is
+//! left out of a message that is taken is told in its acknowledgement.
 
 use std::collections::BTreeSet;
 
@@ -51,7 +52,7 @@ pub fn bundle(message: &Message) -> Result<Value, Hl7Error> {
     let identity = Identity::of(message)?;
     let patient = &identity.id;
     let reference = json!({"reference": format!("Patient/{patient}")});
-    let mut entries = vec![entry(person(message, &identity)?)];
+    let mut entries = vec![entry(person(message, &identity))];
     for name in ["AL1", "IAM"] {
         for nth in 0..message.count(name) {
             entries.extend(allergies(message, (name, nth), patient, &reference)?.into_iter().map(entry));
@@ -74,30 +75,14 @@ fn entry(resource: Value) -> Value {
     json!({"resource": resource, "request": {"method": "PUT", "url": url}})
 }
 
-fn person(message: &Message, identity: &Identity) -> Result<Value, Hl7Error> {
+fn person(message: &Message, identity: &Identity) -> Value {
     let mut patient = json!({"resourceType": "Patient", "id": identity.id});
     let identifiers = identity.identifiers();
     if !identifiers.is_empty() {
         patient["identifier"] = json!(identifiers);
     }
-    let born = message.get(("PID", 0), 7, 1);
-    if !born.is_empty() {
-        let digits = born.get(..born.len().min(8)).unwrap_or_default();
-        let date = match (digits.len(), digits.bytes().all(|byte| byte.is_ascii_digit())) {
-            (4, true) => digits.to_string(),
-            (6, true) => format!("{}-{}", &digits[..4], &digits[4..]),
-            (8, true) => format!("{}-{}-{}", &digits[..4], &digits[4..6], &digits[6..]),
-            _ => return Err(Hl7Error::new("PID-7", 102, "a date of birth is YYYY, YYYYMM or YYYYMMDD")),
-        };
-        // Who sends one wrong can be told; of a Bundle of many only that person's date is left out.
-        let year = digits[..4].parse().unwrap_or(0);
-        if !(EARLIEST..=clock::year_of(clock::now())).contains(&year) {
-            return Err(Hl7Error::new(
-                "PID-7",
-                102,
-                format!("a year of birth is from {EARLIEST} to this one"),
-            ));
-        }
+    // An allergy is not lost for a date that nobody knows: senders fill in 00000000 and U.
+    if let Ok(Some(date)) = born(message) {
         patient["birthDate"] = json!(date);
     }
     let gender = match message.get(("PID", 0), 8, 1).as_str() {
@@ -110,7 +95,45 @@ fn person(message: &Message, identity: &Identity) -> Result<Value, Hl7Error> {
     if let Some(gender) = gender {
         patient["gender"] = json!(gender);
     }
-    Ok(patient)
+    patient
+}
+
+/// The date of birth, where there is one.
+fn born(message: &Message) -> Result<Option<String>, Hl7Error> {
+    let born = message.get(("PID", 0), 7, 1);
+    if born.is_empty() {
+        return Ok(None);
+    }
+    let wrong = || {
+        let detail = format!(
+            "the date of birth is left out: one is YYYY, YYYYMM or YYYYMMDD, of a year from {EARLIEST} to this one"
+        );
+        Hl7Error::new("PID-7", 102, detail)
+    };
+    let digits = born.get(..born.len().min(8)).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let digits = digits.ok_or_else(wrong)?;
+    let date = match digits.len() {
+        4 => digits.to_string(),
+        6 => format!("{}-{}", &digits[..4], &digits[4..]),
+        8 => format!("{}-{}-{}", &digits[..4], &digits[4..6], &digits[6..]),
+        _ => return Err(wrong()),
+    };
+    let year = digits[..4].parse().unwrap_or(0);
+    let sound = (EARLIEST..=clock::year_of(clock::now())).contains(&year);
+    if sound { Ok(Some(date)) } else { Err(wrong()) }
+}
+
+/// What of a message that is taken is left out.
+pub(super) fn left_out(message: &Message) -> Vec<Hl7Error> {
+    let mut left_out: Vec<Hl7Error> = born(message).err().into_iter().collect();
+    for (name, place) in [("AL1", "AL1-3"), ("IAM", "IAM-3")] {
+        if (0..message.count(name)).any(|nth| message.only_erases((name, nth))) {
+            let detail = "nothing is erased: a segment of double quotes alone does not say which allergy; one is taken back by \
+                IAM with IAM-6 D and what it is to";
+            left_out.push(Hl7Error::new(place, 101, detail));
+        }
+    }
+    left_out
 }
 
 /// AL1 and IAM: what somebody is allergic to. One without AL1-3 says that there is an allergy all the same, and in AL1-5
@@ -122,7 +145,8 @@ fn allergies(
     reference: &Value,
 ) -> Result<Vec<Value>, Hl7Error> {
     let mut codes = concepts(message, segment, 3, Field::Allergy)?;
-    if codes.is_empty() && message.says_something(segment) {
+    let nameless = codes.is_empty() && message.says_something(segment);
+    if nameless {
         let reaction = words(message, segment, 5)?;
         let text = format!("an allergy without a name ({reaction})");
         codes.push(if reaction.is_empty() { Value::Null } else { json!({"text": text}) });
@@ -133,16 +157,21 @@ fn allergies(
         "AA" | "PA" | "LA" | "EA" => "environment",
         _ => "",
     };
+    // "NKDA" beside a reaction is no "NKDA".
+    let reaction = if nameless { String::new() } else { message.words(segment, 5) };
     let deleted = segment.0 == "IAM" && message.get(segment, 6, 1) == "D";
     let resource = |code: Value| {
         let mut resource = json!({
             "resourceType": "AllergyIntolerance",
-            "id": known_by("allergy", Field::Allergy, patient, &code).0,
+            "id": known_by("allergy", Field::Allergy, patient, &code),
             "patient": reference,
             "clinicalStatus": status("http://terminology.hl7.org/CodeSystem/allergyintolerance-clinical", "active"),
         });
         if !code.is_null() {
             resource["code"] = code;
+        }
+        if !reaction.is_empty() {
+            resource["reaction"] = json!([{"description": reaction}]);
         }
         if !category.is_empty() {
             resource["category"] = json!([category]);
@@ -186,21 +215,17 @@ fn diagnoses(
         "A" | "W" => "provisional",
         _ => "confirmed",
     };
-    let resources = |code: Value| {
-        let (id, before) = known_by("diagnosis", Field::Condition, patient, &code);
-        let resource = move |id: String| {
-            json!({
-                "resourceType": "Condition",
-                "id": id,
-                "subject": reference,
-                "clinicalStatus": status("http://terminology.hl7.org/CodeSystem/condition-clinical", "active"),
-                "verificationStatus": status("http://terminology.hl7.org/CodeSystem/condition-ver-status", verified),
-                "code": code,
-            })
-        };
-        std::iter::once(id).chain(before.filter(|_| deleted)).map(resource)
+    let resource = |code: Value| {
+        json!({
+            "resourceType": "Condition",
+            "id": known_by("diagnosis", Field::Condition, patient, &code),
+            "subject": reference,
+            "clinicalStatus": status("http://terminology.hl7.org/CodeSystem/condition-clinical", "active"),
+            "verificationStatus": status("http://terminology.hl7.org/CodeSystem/condition-ver-status", verified),
+            "code": code,
+        })
     };
-    Ok(codes.into_iter().flat_map(resources).collect())
+    Ok(codes.into_iter().map(resource).collect())
 }
 
 fn status(system: &str, code: &str) -> Value {
@@ -277,7 +302,9 @@ mod tests {
         for empty in ["AL1|2|DA\r", "AL1|2|DA|\"\"|SV\r", "AL1|2|DA|^|SV\r"] {
             assert_eq!(allergies(empty), [Value::Null], "{empty}");
         }
-        assert!(allergies("AL1|2\r").is_empty(), "it says nothing");
+        for nothing in ["AL1|2\r", "AL1|2|\"\"|\"\"\r", "AL1|2|\"\"^\"\"|\r", "IAM|1|\"\"|\"\"\r"] {
+            assert!(allergies(nothing).is_empty(), "it names nothing: {nothing}");
+        }
         assert_eq!(allergies("AL1|2|DA|^sulfa~^codeine\r"), [json!("sulfa"), json!("codeine")]);
         let general = "AL1|2|DA|419511003^Codeine^SCT\rAL1|3|DA|419511003^Sulfa^SCT\r";
         assert_eq!(allergies(general), [json!("Codeine"), json!("Sulfa")]);
@@ -285,6 +312,84 @@ mod tests {
         let gone = of(&A01.replace("AL1|2|FA|^peanuts", "IAM|1|DA|^codeine|SV|hives|D")).unwrap();
         let status = &gone["entry"][2]["resource"]["verificationStatus"]["coding"][0]["code"];
         assert_eq!(status, "entered-in-error");
+    }
+
+    #[test]
+    fn what_is_left_out_of_a_message_that_is_taken_is_told() {
+        for born in ["00000000", "18000101", "U", "yesterday", "1954030", "29990101", "19é"] {
+            let text = A01.replace("19540301", born);
+            let bundle = of(&text).unwrap();
+            assert!(bundle["entry"][0]["resource"].get("birthDate").is_none(), "{born}");
+            assert_eq!(bundle["entry"][1]["resource"]["code"]["coding"][0]["code"], "7980", "{born}");
+            let told = left_out(&Message::read(&text).unwrap());
+            assert_eq!((told.len(), told[0].place.as_ref(), told[0].code), (1, "PID-7", 102), "{born}");
+            assert!(!told[0].detail.contains(born), "it is not repeated");
+        }
+        for born in ["1954", "195403", "19540301120000", ""] {
+            let text = A01.replace("19540301", born);
+            assert_eq!(left_out(&Message::read(&text).unwrap()), [], "{born}");
+        }
+        let erasing = Message::read(&A01.replace("AL1|2|FA|^peanuts", "AL1|2|\"\"|\"\"")).unwrap();
+        assert_eq!(left_out(&erasing)[0].place, "AL1-3");
+    }
+
+    /// What a message says of somebody of whom nothing was known.
+    fn profile(text: &str) -> recommend::Profile {
+        let bundle = crate::fhir::Bundle::read(&of(text).unwrap().to_string()).unwrap();
+        let settled = crate::fhir::map(&bundle, clock::now()).settle(&crate::fhir::Found::default()).unwrap();
+        let mut profile = recommend::Profile::default();
+        settled.people[0].apply(&mut profile);
+        profile
+    }
+
+    #[test]
+    fn a_denial_beside_a_reaction_is_none() {
+        let allergies = |segment: &str| {
+            let text = A01.replace("AL1|1|DA|7980^Penicillin G^RXNORM|SV|hives\r", "");
+            profile(&text.replace("AL1|2|FA|^peanuts", segment)).allergies
+        };
+        for segment in ["AL1|1|DA|^No known drug allergies", "AL1|1|DA|NKDA||none", "AL1|1|DA|NKDA||\"\""] {
+            assert_eq!(allergies(segment), Some(Vec::new()), "{segment}");
+        }
+        for segment in [
+            "AL1|1|DA|^No known drug allergies||anaphylaxis after amoxicillin",
+            "AL1|1|DA|NKDA||hives~anaphylaxis after amoxicillin",
+            "AL1|1|FA|^No known food allergies||anaphylaxis after amoxicillin",
+            "IAM|1|DA|NKDA||anaphylaxis after amoxicillin",
+        ] {
+            let list = allergies(segment).unwrap();
+            assert!(list.len() == 1 && list[0].contains("amoxicillin"), "{segment} {list:?}");
+            let meaning = recommend::Terminology::shared(&[]).understand(Field::Allergy, &list[0]);
+            assert!(!meaning.known, "{list:?}");
+        }
+        assert_eq!(allergies("AL1|1|DA|^Penicillin||hives"), Some(vec!["Penicillin".to_owned()]));
+    }
+
+    #[test]
+    fn a_diagnosis_that_is_deleted_takes_no_other_with_it() {
+        let deleted = |segment: &str| format!("{segment}||20260301|A{}D", "|".repeat(15));
+        for (one, other) in [
+            ("O09.9^Pregnancy^I10", "O09.9^Pregnancy^I10|Gestational diabetes"),
+            ("E11.9^Type 2 diabetes^I10", "E11.9^Chronic kidney disease^I10"),
+            ("E11.9^^I10", "E11.9^Zorblax^I10"),
+        ] {
+            for (stays, goes) in [(one, other), (other, one)] {
+                let fields = if goes.contains('|') { goes.to_owned() } else { format!("{goes}|") };
+                let goes = deleted(&format!("DG1|1||{fields}")).replacen("||20260301", "|20260301", 1);
+                let both = |last: &str| {
+                    let text = A01.replace("DG1|1||E11.9^Type 2 diabetes^I10||20260301|A", last);
+                    let entries = of(&text).unwrap()["entry"].as_array().unwrap().clone();
+                    entries
+                        .into_iter()
+                        .filter(|entry| entry["resource"]["resourceType"] == "Condition")
+                        .map(|entry| entry["resource"]["id"].clone())
+                        .collect::<Vec<_>>()
+                };
+                let (kept, gone) = (both(&format!("DG1|1||{stays}")), both(&goes));
+                assert_eq!((kept.len(), gone.len()), (1, 1), "{goes}");
+                assert_ne!(kept, gone, "{stays} {goes}");
+            }
+        }
     }
 
     #[test]
@@ -304,8 +409,6 @@ mod tests {
             ("p1^^^H^MR", "p1&2^^^H^MR", "PID-3", 102),
             ("p1^^^H^MR", "p1\u{1}^^^H^MR", "PID-3", 102),
             ("Doe^Jane", "Doe\u{2}^Jane", "PID-5", 102),
-            ("19540301", "yesterday", "PID-7", 102),
-            ("19540301", "17540301", "PID-7", 102),
             ("PID|1|", "PIX|1|", "PID", 100),
             ("|P|2.5.1", "|T|2.5.1", "MSH-11", 202),
             ("|P|2.5.1", "|D|2.5.1", "MSH-11", 202),

@@ -1,5 +1,6 @@
 //! Acknowledgements (chapter 2.9): those that we write, and what those of others say.
 
+use super::adt::left_out;
 use super::message::{Hl7Error, Message, escaped};
 use recommend::Millis;
 use recommend::clock::rfc3339;
@@ -25,7 +26,8 @@ impl Accepted {
     }
 }
 
-/// The acknowledgement of a message; of none that could be read, to nobody.
+/// The acknowledgement of a message; of none that could be read, to nobody. One that is taken is told what of it is left out, as
+/// a warning.
 pub fn acknowledgement(
     message: Option<&Message>,
     accepted: Accepted,
@@ -53,10 +55,15 @@ pub fn acknowledgement(
         accepted.code(),
         escaped(&of(10)),
     );
-    if let Some(error) = error {
+    let warnings = match (accepted, message) {
+        (Accepted::Yes, Some(message)) => left_out(message),
+        _ => Vec::new(),
+    };
+    let warnings = warnings.iter().map(|warning| (warning, "W"));
+    for (error, severity) in error.map(|error| (error, "E")).into_iter().chain(warnings) {
         let (segment, field) = error.place.split_once('-').unwrap_or((&*error.place, ""));
         text.push_str(&format!(
-            "ERR||{segment}^1^{field}|{}^^HL70357|E||||{}\r",
+            "ERR||{segment}^1^{field}|{}^^HL70357|{severity}||||{}\r",
             error.code,
             escaped(&error.detail)
         ));
@@ -109,6 +116,11 @@ mod tests {
         let read = acknowledged(&Message::read(&text).unwrap()).unwrap();
         assert_eq!(read, Acknowledged { code: "AE".into(), of: "M7".into(), error: Some("101".into()) });
         assert_eq!(acknowledged(&message), None);
+        let born =
+            Message::read("MSH|^~\\&|ADT|WARD|MEDSERVE|H|2026||ADT^A01|M7|P|2.4\rPID|1||p1||||U\r").unwrap();
+        let warned = acknowledgement(Some(&born), Accepted::Yes, None, NOW, "1");
+        assert!(warned.contains("MSA|AA|M7\rERR||PID^1^7|102^^HL70357|W||||the date of birth"), "{warned}");
+        assert!(!acknowledgement(Some(&born), Accepted::Rejected, None, NOW, "1").contains("ERR|"));
         assert!(acknowledgement(None, Accepted::Rejected, None, NOW, "1").contains("\rMSA|AR|\r"));
     }
 }

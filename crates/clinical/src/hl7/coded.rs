@@ -118,10 +118,9 @@ fn qualified(coding: &Value) -> String {
     format!("{}|{}", member("system"), member("code"))
 }
 
-/// The ids of what is known by the person and its code, or its code and words: the whole numbers of UIDs. The first is its
-/// own; the second, where there is one, is that of its code of ICD alone, which is a diagnosis in itself, and under which it
-/// may have been kept before.
-pub(super) fn known_by(what: &str, list: Field, patient: &str, concept: &Value) -> (String, Option<String>) {
+/// The id of what is known by the person and its code, or its code and words: the whole number of a UID. No two things have
+/// one, since what is deleted under it must be nothing else.
+pub(super) fn known_by(what: &str, list: Field, patient: &str, concept: &Value) -> String {
     let id = |by: &str| format!("hl7-{}", derived(&[what, patient, by]).trim_start_matches("2.25."));
     let codings: Vec<&Value> = concept["coding"].as_array().into_iter().flatten().collect();
     let (coded, worded): (Vec<&Value>, Vec<&Value>) =
@@ -130,22 +129,23 @@ pub(super) fn known_by(what: &str, list: Field, patient: &str, concept: &Value) 
     let worded: Vec<&str> =
         text.into_iter().chain(worded.iter().filter_map(|coding| coding["display"].as_str())).collect();
     let codes: Vec<String> = coded.iter().map(|coding| coding.to_string()).collect();
-    let alone = codes.first().map(|code| id(code));
     // "419511003^Penicillin" and "419511003^Sulfa" are two allergies: the code says that there is one, and not to what.
     let says_all =
         coded.first().and_then(|coding| names(list, &qualified(coding))).is_some_and(|(_, broader)| {
             let others = coded.iter().skip(1).map(|coding| qualified(coding));
             let mut others = others.chain(worded.iter().map(ToString::to_string));
-            others.all(|other| names(list, &other).is_none_or(|(names, _)| names.is_subset(&broader)))
+            // What is not understood, or in part, may say more than the code.
+            let within = |other: &str| {
+                let meaning = Terminology::shared(&[]).understand(list, other);
+                meaning.known && meaning.names.iter().all(|name| broader.contains(&**name))
+            };
+            others.all(|other| within(&other))
         });
-    match alone {
-        Some(id) if says_all => (id, None),
-        alone => {
+    match codes.first() {
+        Some(code) if says_all => id(code),
+        _ => {
             let by = codes.into_iter().chain(worded.iter().map(|words| words.to_lowercase()));
-            let own = id(&by.collect::<Vec<_>>().join("\n"));
-            let icd = |coding: &&Value| qualified(coding).starts_with("http://hl7.org/fhir/sid/icd");
-            let alone = alone.filter(|alone| *alone != own && coded.first().is_some_and(icd));
-            (own, alone)
+            id(&by.collect::<Vec<_>>().join("\n"))
         }
     }
 }
@@ -163,7 +163,7 @@ mod tests {
         read(field)
             .unwrap()
             .iter()
-            .map(|concept| known_by("allergy", Field::Allergy, "p1", concept).0)
+            .map(|concept| known_by("allergy", Field::Allergy, "p1", concept))
             .collect()
     }
 
@@ -197,6 +197,8 @@ mod tests {
             ("419511003^Penicillin^SCT", "419511003^PENICILLIN^SCT", true),
             ("91936005^Allergy to penicillin^SCT", "91936005^PCN^SCT", true),
             ("91936005^Allergy to penicillin^SCT", "91936005^Sulfa^SCT", false),
+            ("7980^Penicillin G^RXNORM", "7980^Zorblax^RXNORM", false),
+            ("7980^Penicillin G^RXNORM", "7980^Penicillin and zorblax^RXNORM", false),
             ("NKDA^Penicillin^L", "NKDA^Sulfa^L", false),
             ("^Penicillin", "^penicillin", true),
             ("^Sulfa^^^Penicillin^L", "^Sulfa^^^Codeine^L", false),

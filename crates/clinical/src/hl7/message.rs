@@ -194,10 +194,25 @@ impl Message {
         all.filter(|text| !text.is_empty()).collect::<Vec<_>>().join(", ")
     }
 
-    /// Whether a segment has anything but its name and its number.
-    pub fn says_something(&self, (name, nth): (&str, usize)) -> bool {
-        let fields = self.named(name).nth(nth).into_iter().flat_map(|own| own.fields.iter().skip(2));
-        fields.into_iter().any(|text| !text.trim().is_empty())
+    /// Whether a segment has anything but its name, its number and two double quotes, which erase and name nothing.
+    pub fn says_something(&self, segment: (&str, usize)) -> bool {
+        self.fields(segment).any(|text| !text.trim().is_empty() && !self.erases(text))
+    }
+
+    /// Whether a segment says that something is to be erased, and names nothing.
+    pub fn only_erases(&self, segment: (&str, usize)) -> bool {
+        !self.says_something(segment) && self.fields(segment).any(|text| self.erases(text))
+    }
+
+    /// The fields of a segment behind its number, as they are written.
+    fn fields<'a>(&'a self, (name, nth): (&'a str, usize)) -> impl Iterator<Item = &'a str> {
+        self.named(name).nth(nth).into_iter().flat_map(|own| own.fields.iter().skip(2)).map(String::as_str)
+    }
+
+    fn erases(&self, field: &str) -> bool {
+        let own = &self.separators;
+        let mut parts = field.split([own.repetition, own.component, own.subcomponent]).map(str::trim);
+        field.contains("\"\"") && parts.all(|part| ["", "\"\""].contains(&part))
     }
 
     /// A field as it is written.
