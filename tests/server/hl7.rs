@@ -105,7 +105,10 @@ async fn what_cannot_be_read_is_told_and_the_next_message_is_read() {
     let born = send(&address, &[&A01.replace("19540301", "00000000").replace("p1^^^H^MR", "p3^^^H^MR")]);
     assert!(born[0].contains("\rMSA|AA|M7\rERR||PID^1^7|102^^HL70357|W|"), "{}", born[0]);
     let profile = person(&server, "p3").await["profile"].clone();
-    assert!(profile.get("birth_year").is_none() && profile["allergies"] == json!(["Penicillin G"]), "{profile}");
+    assert!(
+        profile.get("birth_year").is_none() && profile["allergies"] == json!(["Penicillin G"]),
+        "{profile}"
+    );
     // What was refused has its row, with the place and the code and nothing of the message.
     until("the rows of the refused", async || {
         let audit = Client::new().get(server.at("/v1/audit")).bearer_auth(KEY).send().await.unwrap();
