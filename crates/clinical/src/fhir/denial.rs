@@ -165,6 +165,8 @@ pub(super) struct Denial {
     pub others: bool,
     /// Whether it says by itself that there are no allergies, or none of what it speaks of.
     pub plain: bool,
+    /// Whether it may be none: it is a question, or its "not" may be of something else ("negative drug reaction").
+    pub loose: bool,
 }
 
 impl Denial {
@@ -198,6 +200,7 @@ pub(super) fn denial(list: List, normal: &str) -> Option<Denial> {
         denies |= clause.denies;
         plain &= clause.plain;
     }
+    said.loose |= normal.contains('?');
     said.plain = plain && (said.known || said.drugs || denies);
     denied.then_some(said)
 }
@@ -243,6 +246,7 @@ fn clause_of(list: List, clause: &str, headed: bool, said: &mut Denial) -> Optio
             Part::Deny(how) => {
                 (denied, open, to) = (true, true, false);
                 loose |= how == How::Loosely;
+                said.loose |= how == How::Loosely;
                 denies |= how == How::Denies;
             }
             Part::Or => open |= denied,

@@ -112,8 +112,8 @@ pub(super) fn ends(condition: &Condition) -> bool {
     all.into_iter().any(Option::is_some)
 }
 
-/// The words of what happened (substance, manifestation, description) and of notes, each once. What has a code alone is its code.
-pub(super) fn beside(allergy: &AllergyIntolerance) -> Vec<String> {
+/// The words of what happened (substance, manifestation, description) and of notes. What has a code alone is its code.
+pub(super) fn beside_allergy(allergy: &AllergyIntolerance) -> Vec<String> {
     let mut texts = Vec::new();
     for reaction in &allergy.reaction {
         texts.extend(reaction.substance.as_ref().and_then(CodeableConcept::words));
@@ -121,16 +121,15 @@ pub(super) fn beside(allergy: &AllergyIntolerance) -> Vec<String> {
             gather(value, &mut texts);
         }
     }
-    for note in allergy.note.iter() {
-        gather(note, &mut texts);
-    }
-    let mut once: Vec<String> = Vec::new();
-    for text in texts.into_iter().map(|text| text.trim().to_owned()) {
-        if !text.is_empty() && !once.contains(&text) {
-            once.push(text);
-        }
-    }
-    once
+    texts.extend(noted(allergy.note.as_ref()));
+    texts
+}
+
+/// The words of notes.
+pub(super) fn noted(note: Option<&Value>) -> Vec<String> {
+    let mut texts = Vec::new();
+    note.into_iter().for_each(|note| gather(note, &mut texts));
+    texts
 }
 
 /// The texts of a value, however deep; of an Annotation not who wrote it and when.

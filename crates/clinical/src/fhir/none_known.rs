@@ -111,9 +111,14 @@ pub(super) fn entry(list: List, concept: &CodeableConcept) -> CodeableConcept {
     if unclear.is_worded() { unclear } else { whole }
 }
 
-/// Whether words beside a denial say something else.
+/// Whether words beside a denial say something else, or may.
 pub(super) fn contradicts(list: List, words: &str) -> bool {
-    by_words(list, words) == Some(Absence::Not) && !NOT_APPLICABLE.contains(&normalise(words).as_str())
+    let normal = normalise(words);
+    match by_words(list, words) {
+        Some(Absence::Not) => !NOT_APPLICABLE.contains(&normal.as_str()),
+        Some(_) => false,
+        None => denial(list, &normal).is_some_and(|denial| denial.loose),
+    }
 }
 
 /// What of a coding belongs to an entry: of a code that says that there is nothing only what its words name beside that.

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use recommend::{Field, Millis, Profile, Recorded, Sex, clock};
 
-use super::holds::{Over, Status, beside, ends, over};
+use super::holds::{Over, Status, beside_allergy, ends, noted, over};
 use super::none_known::{self, Absence};
 use super::references::{origin_name, patient_name, qualified};
 use super::resources::{AllergyIntolerance, CodeableConcept, Condition, Patient, clean};
@@ -330,7 +330,8 @@ pub fn allergy(allergy: &AllergyIntolerance) -> Result<Says, &'static str> {
     if clinical.is_any(&["inactive", "resolved"]) {
         return Ok(Says::Nothing(OVER));
     }
-    if let Some(entry) = allergy.code.as_ref().and_then(|code| contradicted(code, allergy)) {
+    let beside = || beside_allergy(allergy);
+    if let Some(entry) = allergy.code.as_ref().and_then(|code| contradicted(List::Allergies, code, beside)) {
         return Ok(entry);
     }
     let substances: Vec<&CodeableConcept> =
@@ -349,19 +350,21 @@ pub fn allergy(allergy: &AllergyIntolerance) -> Result<Says, &'static str> {
 
 /// The entry of a denial beside which something else is said, such as "NKDA" with a reaction. What that is may not be
 /// understood here, and somebody has to look: so it has the words of both.
-fn contradicted(code: &CodeableConcept, allergy: &AllergyIntolerance) -> Option<Says> {
-    if none_known::of(List::Allergies, code) == Absence::Not {
+fn contradicted(list: List, code: &CodeableConcept, beside: impl Fn() -> Vec<String>) -> Option<Says> {
+    if none_known::of(list, code) == Absence::Not {
         return None;
     }
-    let beside = beside(allergy);
-    let beside: Vec<&str> = beside.iter().map(String::as_str).collect();
-    let beside: Vec<&str> =
-        beside.into_iter().filter(|words| none_known::contradicts(List::Allergies, words)).collect();
+    let mut said: Vec<String> = Vec::new();
+    for words in beside().iter().map(|words| words.trim()) {
+        if none_known::contradicts(list, words) && !said.iter().any(|other| other == words) {
+            said.push(words.to_owned());
+        }
+    }
     let displays = code.coding.iter().filter_map(|coding| coding.display.as_deref());
     let denial = code.text.as_deref().into_iter().chain(displays).find(|words| !words.trim().is_empty());
-    let words = format!("{} - but beside it: {}", denial.unwrap_or("none known").trim(), beside.join("; "));
+    let words = format!("{} - but beside it: {}", denial.unwrap_or("none known").trim(), said.join("; "));
     let entry = Says::Entry { words: clean(&words), codes: Vec::new(), synonyms: Vec::new() };
-    (!beside.is_empty()).then_some(entry)
+    (!said.is_empty()).then_some(entry)
 }
 
 /// A denial counts where it holds plainly.
@@ -380,7 +383,11 @@ pub fn condition(condition: &Condition, now: Millis) -> Result<Says, &'static st
     if over == Over::Yes || clinical.is_any(&["inactive", "resolved"]) {
         return Ok(Says::Nothing(OVER));
     }
-    let says = says(List::Conditions, condition.code.as_ref().ok_or("without a code")?)?;
+    let code = condition.code.as_ref().ok_or("without a code")?;
+    if let Some(entry) = contradicted(List::Conditions, code, || noted(condition.note.as_ref())) {
+        return Ok(entry);
+    }
+    let says = says(List::Conditions, code)?;
     let holds = verification.is_plainly(&["confirmed", "unconfirmed", "provisional"])
         && clinical.is_plainly(&["active"])
         && !ends(condition);

@@ -62,7 +62,7 @@ parts! {
 
     /// What a person has.
     Condition { clinical_status: Option<Value>, verification_status: Option<Value>, code: Option<CodeableConcept>,
-        subject: Option<Reference>, patient: Option<IgnoredAny>,
+        subject: Option<Reference>, patient: Option<IgnoredAny>, note: Option<Value>,
         abatement_date_time: Option<Value>, abatement_period: Option<Value>,
         abatement_age: Option<Value>, abatement_string: Option<Value>, abatement_range: Option<Value> }
 

@@ -29,6 +29,8 @@ fn a_reaction_or_a_note_beside_a_denial_is_an_allergy_in_words() {
             json!({"reaction": [{"substance": {"text": "latex"}, "description": "anaphylaxis after amoxicillin"}]}),
             "amoxicillin",
         ),
+        (json!({"reaction": [{"description": "Negative drug reaction"}]}), "Negative drug reaction"),
+        (json!({"note": [{"text": "NKDA?"}]}), "NKDA?"),
         (json!({"category": ["food"], "note": [{"text": "penicillin: hives"}]}), "penicillin"),
         (
             json!({"code": {"text": "Not on file"}, "note": [{"text": "wife: penicillin hives"}]}),
@@ -44,10 +46,15 @@ fn a_reaction_or_a_note_beside_a_denial_is_an_allergy_in_words() {
     for members in [
         json!({"note": [{"text": "Patient denies any drug allergies.", "time": "2020-01-01", "authorString": "Dr. X"}]}),
         json!({"reaction": [{"description": "none"}, {"description": "N/A"}], "note": []}),
+        json!({"reaction": [{"description": "No reactions reported"}]}),
         json!({"reaction": []}),
     ] {
         assert_eq!(allergies(nkda(members.clone())), Some(Vec::new()), "{members}");
     }
+    let problems = json!({"resourceType": "Condition", "id": "c", "subject": {"reference": "Patient/ann"},
+        "code": {"coding": [{"system": "http://snomed.info/sct", "code": "160245001"}]}, "note": [{"text": "pregnant, week 9"}]});
+    let conditions = profile(&settle("transaction", &[ann(), problems]).unwrap()).conditions.unwrap();
+    assert!(conditions.len() == 1 && conditions[0].contains("pregnant"), "{conditions:?}");
     // What is named is in the list by its name, whatever is noted of it.
     let named = nkda(json!({"code": {"text": "Penicillin"}, "note": [{"text": "as a child"}]}));
     assert_eq!(allergies(named), Some(vec!["Penicillin".to_owned()]));
