@@ -21,27 +21,34 @@ fn main() {
         writeln!(code, "const {}: &[(&str, &str)] = &[", database.to_uppercase()).expect("a string");
         for file in files {
             let name = file.file_stem().expect("a name").display();
-            writeln!(code, "    (\"{name}\", include_str!({:?})),", file.display().to_string())
-                .expect("a string");
+            let file = place(Path::new(&root), &file);
+            writeln!(code, "    (\"{name}\", include_str!({file})),").expect("a string");
         }
         code.push_str("];\n");
     }
     let out = env::var("OUT_DIR").expect("set by cargo");
     fs::write(Path::new(&out).join("migrations.rs"), code).expect("a list of migrations");
     let web = Path::new(&root).join("web");
-    fs::write(Path::new(&out).join("console.rs"), console(&web)).expect("a list of the console's files");
+    let console = console(Path::new(&root), &web);
+    fs::write(Path::new(&out).join("console.rs"), console).expect("a list of the console's files");
+}
+
+/// Where a file is, in code that is the same in whatever folder this is built: so is the program then.
+fn place(root: &Path, file: &Path) -> String {
+    let within = file.strip_prefix(root).expect("a file below").display();
+    format!("concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/{within}\")")
 }
 
 /// Every file below `web`, by its path there.
-fn console(web: &Path) -> String {
+fn console(root: &Path, web: &Path) -> String {
     let mut files = Vec::new();
     collect(web, &mut files);
     files.sort();
     let mut code = String::from("const FILES: &[(&str, &[u8])] = &[\n");
     for file in files {
         let name = file.strip_prefix(web).expect("a file below").display().to_string();
-        let file = file.display().to_string();
-        writeln!(code, "    ({name:?}, include_bytes!({file:?})),").expect("a string");
+        let file = place(root, &file);
+        writeln!(code, "    ({name:?}, include_bytes!({file})),").expect("a string");
     }
     code + "];\n"
 }
