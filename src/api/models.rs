@@ -208,7 +208,7 @@ pub async fn card(
     }
     if accept::weight(&accept::ranges(&headers), &["application/json"]) == 0.0 {
         let detail = format!(
-            "a card is answered in application/json, and in {} as a DocumentReference",
+            "a card is answered in application/json, and as a DocumentReference in {}; fhirVersion=4.0",
             clinical::fhir::MEDIA_TYPE
         );
         return Err(Problem::new(StatusCode::NOT_ACCEPTABLE, detail));
