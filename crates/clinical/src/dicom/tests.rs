@@ -76,7 +76,9 @@ fn an_abstention_gives_no_finding_and_says_why() {
     let json = report(&MAKER, &source(), &answer).json().to_string();
     assert!(json.contains("Indeterminate") && json.contains("the picture is blank"));
     // A number would be read as a finding.
-    assert!(!json.contains("Certainty of Finding") && !json.contains("\"NUM\"") && !json.contains("Probability"));
+    assert!(
+        !json.contains("Certainty of Finding") && !json.contains("\"NUM\"") && !json.contains("Probability")
+    );
 }
 
 #[test]
