@@ -311,6 +311,42 @@ const BROUGHT: [&str; 18] = [
     "husband has chest pain",
 ];
 
+/// What is no complaint, though some of it is made of a complaint's words.
+const NO_COMPLAINT: [&str; 14] = [
+    "hello",
+    "thank you",
+    "the the the",
+    "test",
+    "undefined",
+    "call me back",
+    "heart shaped box",
+    "chest of drawers",
+    "eye liner",
+    "cold beer",
+    "blood orange juice",
+    "pizza with cheese",
+    "office window",
+    "back to school",
+];
+
+/// Complaints in which a word of another subject stands, and words that are one letter from one.
+const COMPLAINT: [&str; 14] = [
+    "chest",
+    "burning chest",
+    "skin lesion",
+    "cut hand on window",
+    "fell off bicycle in garden",
+    "swelling after eating egg",
+    "rash after coffee",
+    "back pain from office work",
+    "pizza stuck in throat",
+    "burnt by candle",
+    "hello, fever",
+    "cough",
+    "state of consciousness",
+    "motor weakness",
+];
+
 /// Emergencies that no clinic is right for.
 const EMERGENCY_ZH: [&str; 55] = [
     "突然讲不出话，右边身子动不了",
@@ -524,6 +560,14 @@ fn an_emergency_beside_words_of_another_time_person_or_thing_is_flagged() {
 #[test]
 fn what_is_of_another_thing_person_or_time_or_only_might_be_is_not_flagged() {
     assert_eq!(wrong("triage", &ELSEWHERE, |level| level.is_none()), Vec::<String>::new());
+}
+
+#[test]
+fn what_is_no_complaint_is_elsewhere_and_a_complaint_is_not() {
+    let rules = shipped("triage");
+    let told = |note: &&&str| rules.0.is_elsewhere(&rules.0.scan(note));
+    assert_eq!(NO_COMPLAINT.iter().filter(|note| !told(note)).collect::<Vec<_>>(), Vec::<&&str>::new());
+    assert_eq!(COMPLAINT.iter().filter(told).collect::<Vec<_>>(), Vec::<&&str>::new());
 }
 
 #[test]
