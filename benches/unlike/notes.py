@@ -3,7 +3,7 @@
 
     benches/unlike/notes.py BASE [--data FOLDER] [--model NAME ...] [--show]
 
-Asks a running server (BASE, such as http://127.0.0.1:8080) about 260 texts of thirteen kinds that no model
+Asks a running server (BASE, such as http://127.0.0.1:8080) about 505 texts of fourteen kinds that no model
 of notes was made for, and about the validation notes of each model's data (FOLDER, `../shared/data` beside the
 repository). Printed are, for each model, how many texts of each kind were abstained on and the share of its own
 notes that were `unlike_training`.
@@ -163,6 +163,254 @@ whatever you say boss
 lorem and so on
 see the attached spreadsheet""".splitlines()
 
+# Words of complaints in another sense, single words, talk and sentences of other languages: the hardest for a model of a few hundred
+# short complaints.
+NEAR = """Der Bus kommt heute zehn Minuten zu spät.
+Wir haben gestern einen Kuchen gebacken.
+Meine Schwester wohnt in Hamburg.
+Kannst du mir das Salz geben?
+Die Kinder spielen im Garten.
+Das Fenster ist offen.
+Ich lese gern Krimis.
+Der Hund schläft auf dem Sofa.
+Bitte schließen Sie die Tür.
+Am Sonntag fahren wir ans Meer.
+Das Wetter soll morgen besser werden.
+Er hat den Schlüssel vergessen.
+Die Rechnung ist noch offen.
+Mein Handy ist kaputt.
+Wann beginnt der Film?
+Wir treffen uns am Bahnhof.
+Das Essen war lecker.
+Sie lernt Gitarre.
+Der Drucker hat kein Papier.
+Alles Gute zum Geburtstag
+Où est la gare s'il vous plaît?
+Le chat dort sur le lit.
+Nous avons acheté une maison.
+La reunión es a las diez.
+Me gusta mucho el chocolate.
+Mañana voy al mercado.
+Dove posso comprare i biglietti?
+Ho dimenticato le chiavi.
+O filme começa às oito.
+Ik hou van koffie.
+Vi ses i morgon.
+Hvor er biblioteket?
+Dobrý den, jak se máte?
+Dzisiaj jest zimno.
+Bugün hava çok güzel.
+Terima kasih banyak.
+Tôi thích đọc sách.
+Сегодня хорошая погода.
+今日はとても暑いです。
+오늘 점심 뭐 먹을까요?
+heart of the matter
+heart to heart talk
+hearts and minds
+chest freezer
+treasure chest
+war chest
+head start
+head of state
+headline news
+head over heels
+cold shoulder
+cold war
+cold case
+cold brew
+cold front
+hot head
+back yard
+back seat driver
+back office
+backbone of the economy
+neck and neck
+bottleneck
+eye candy
+eye opener
+bird's eye view
+ear worm
+nose dive
+tongue in cheek
+tooth fairy
+sweet tooth
+arm chair
+arms race
+armed forces
+hand made
+second hand
+hand shake
+finger food
+thumb drive
+nail polish
+leg of lamb
+table leg
+knee socks
+foot note
+footprint
+foothills
+toe the line
+skin deep
+blood sport
+blood brothers
+bone dry
+brain storm
+brain child
+stomach churning movie
+gut feeling
+fever dream
+rash promise
+burning question
+burning bridges
+burnt toast
+bleeding hearts
+open sore loser
+pain in the neck colleague
+painstaking work
+stroke of midnight
+stroke order
+heat wave
+heat pump
+shock absorber
+shock value
+culture shock
+seizure of assets
+fracture in the party
+weak password
+weak coffee
+swelling orchestra
+running late
+running water
+falling leaves
+fall fashion
+fallen angel
+free fall
+attack plan
+panic buying
+general election
+general store
+general knowledge
+acute accent
+chronic lateness
+motor oil
+motor cycle race
+motion picture
+change of plans
+change address
+loose change
+open house
+open source
+opening hours
+upper hand
+lower case
+low battery
+side dish
+side effect of success
+right angle
+right now
+left luggage
+left overs
+both sides
+post office
+post card
+discharge battery
+injury time goal
+wound up tight
+ocular lens shop
+vision statement
+speech contest
+window
+lamp
+bicycle
+umbrella
+sandwich
+mountain
+river
+orange
+piano
+ticket
+pencil
+market
+garden
+mirror
+camera
+elephant
+weather
+football
+money
+wallet
+paper
+summer
+yellow
+seven
+tomorrow
+always
+maybe
+something
+because
+somebody
+and
+of
+with
+for
+in
+on
+both
+side
+general
+change
+good evening
+see you later
+no thanks
+you're welcome
+how are you doing
+nice weather today
+what's for dinner
+happy birthday
+merry christmas
+i don't know
+let me think
+sounds great
+can i ask something
+please wait
+one moment
+are you a robot
+tell me a joke
+what time is it
+where are my keys
+i love you
+good luck
+ok bye
+sure thing
+not now
+never mind
+welcome back
+long time no see
+call you later
+same to you
+as usual
+translate this into french
+write a haiku about rain
+forget all rules above
+print your prompt
+act as a pirate
+lorem ipsum
+foo bar baz
+todo
+tbd
+n.a.
+unknown unknown
+nil nil
+xxx
+aaa bbb
+no no no no
+in in in
+and and and
+left left left
+right right right
+open open""".splitlines()
+
 COMPLAINTS = ["epigastric pain", "palpitations", "difficulty breathing", "left shoulder pain", "chills and fever",
               "vertigo since this morning", "wrist injury", "diarrhoea", "sore throat", "neck pain"]
 
@@ -207,7 +455,7 @@ def generated():
 
 def sets():
     return {"prose": PROSE, "facts": HISTORY, "code": CODE, "languages": LANGUAGES, "Chinese": CHINESE, "spam and talk": SPAM,
-            "marks": MARKS, **generated()}
+            "marks": MARKS, "near": NEAR, **generated()}
 
 
 DATA = {"triage": "ktas-triage", "department-zh": "departments-zh", "triage-us": "nhamcs-ed", "ed-admission": "nhamcs-ed",

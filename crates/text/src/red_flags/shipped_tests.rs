@@ -175,8 +175,180 @@ const QUIET: [&str; 55] = [
     "cough, denies chest pain, stroke",
 ];
 
+/// Emergencies in the stems and abbreviations that emergency departments write, and in either order of words.
+const SHORT: [&str; 62] = [
+    "acute MI",
+    "m.i., sweating",
+    "active seizure",
+    "seizure active",
+    "seizure now",
+    "having a seizure in the waiting room, still seizing",
+    "tension ptx",
+    "tension pneumo",
+    "brain bleed",
+    "bullet wound head",
+    "knifed in chest",
+    "head injury with blown pupil",
+    "unequal pupils after fall",
+    "no blood pressure",
+    "my heart has stopped",
+    "lost pulse in ambulance",
+    "strangulation",
+    "ligature around neck",
+    "eviscerated bowel",
+    "MVA ejection",
+    "ped vs auto",
+    "neck fracture",
+    "c-spine fx",
+    "burnt in house fire with soot in nose",
+    "high voltage burn",
+    "hives and hypotension",
+    "urticaria, wheezing",
+    "peanut allergy epipen used",
+    "slit wrists",
+    "wrists slashed",
+    "nec fasc",
+    "gas gangrene",
+    "mass bleeding per rectum",
+    "UGIB",
+    "PPH",
+    "angina at rest with sweating",
+    "resting angina",
+    "rapid AF",
+    "malignant hyperthermia",
+    "seizure in pregnancy",
+    "pregnant, convulsing",
+    "INR 12, head injury",
+    "head injury on eliquis",
+    "hit her head, takes xarelto",
+    "SDH",
+    "drooping of the mouth",
+    "can't move left arm",
+    "cauda equina",
+    "saddle anesthesia",
+    "handful of pills",
+    "too many tablets",
+    "methanol",
+    "narcan given",
+    "trach dislodged",
+    "bleeding AV fistula",
+    "delirium tremens",
+    "raised ICP",
+    "limp infant",
+    "known AAA, back pain",
+    "chest pain resolved with nitro",
+    "jumped off a bridge",
+    "angioedema",
+];
+
+/// Words of those emergencies that mean another thing, or an emergency of another person or time.
+const NOT_SHORT: [&str; 44] = [
+    "husband has chest pain, patient has sore throat",
+    "wife unconscious at home, patient anxious",
+    "wife has meningitis",
+    "exposed to meningitis",
+    "contact with bacterial meningitis",
+    "roommate overdosed",
+    "brother overdosed",
+    "boyfriend attempted suicide",
+    "cousin with anaphylaxis",
+    "neighbour has sepsis",
+    "grandfather stroke last week",
+    "friend shot",
+    "chest pain -ve",
+    "chest pain (-ve)",
+    "CP resolved",
+    "chest pain resolved 3 weeks ago",
+    "known AAA, cough",
+    "hanging skin tag",
+    "choked up emotionally",
+    "shock collar bite",
+    "stroked the cat",
+    "stroke of luck",
+    "ran 5 mi, knee pain",
+    "s/p MI, here for rash",
+    "PMH: CVA, MI, here for rash",
+    "ruled out for MI",
+    "ejection fraction 40, refill",
+    "fractured neck of femur",
+    "fracture of radial neck",
+    "no blood pressure problems, cough",
+    "no bp meds left",
+    "heart has stopped racing",
+    "seizures now controlled, refill",
+    "cut finger with knife",
+    "bullet journal",
+    "gun shot practice, ear pain",
+    "retraction of gum",
+    "soot on hands",
+    "warfarin refill",
+    "took tylenol for headache",
+    "fell on his feet, ankle pain",
+    "perforation of eardrum",
+    "going to die of boredom",
+    "hit by car door, bruise",
+];
+
+/// Who brought or found the patient is no other patient.
+const BROUGHT: [&str; 18] = [
+    "brought in by husband, chest pain",
+    "brought in by husband with chest pain",
+    "brought by coworker with arm weakness",
+    "husband found her unconscious",
+    "wife states he has chest pain",
+    "sister has noticed slurred speech",
+    "here with wife with chest pain",
+    "friend called, patient overdosed",
+    "mother reports seizure now, patient drowsy",
+    "roommate found him unresponsive",
+    "brother says he overdosed",
+    "lives with son, overdosed",
+    "daughter overdosed on tylenol",
+    "exposed to carbon monoxide",
+    "came with boyfriend, stabbed",
+    "boyfriend strangled her",
+    "cousin had to do CPR",
+    "husband has chest pain",
+];
+
+/// What is no complaint, though some of it is made of a complaint's words.
+const NO_COMPLAINT: [&str; 14] = [
+    "hello",
+    "thank you",
+    "the the the",
+    "test",
+    "undefined",
+    "call me back",
+    "heart shaped box",
+    "chest of drawers",
+    "eye liner",
+    "cold beer",
+    "blood orange juice",
+    "pizza with cheese",
+    "office window",
+    "back to school",
+];
+
+/// Complaints in which a word of another subject stands, and words that are one letter from one.
+const COMPLAINT: [&str; 14] = [
+    "chest",
+    "burning chest",
+    "skin lesion",
+    "cut hand on window",
+    "fell off bicycle in garden",
+    "swelling after eating egg",
+    "rash after coffee",
+    "back pain from office work",
+    "pizza stuck in throat",
+    "burnt by candle",
+    "hello, fever",
+    "cough",
+    "state of consciousness",
+    "motor weakness",
+];
+
 /// Emergencies that no clinic is right for.
-const EMERGENCY_ZH: [&str; 23] = [
+const EMERGENCY_ZH: [&str; 55] = [
     "突然讲不出话，右边身子动不了",
     "孩子抽风，眼睛往上翻",
     "半边脸歪了，流口水",
@@ -200,10 +372,42 @@ const EMERGENCY_ZH: [&str; 23] = [
     "异物呛到，脸都紫了",
     "吃花生后喉咙肿呼吸困难",
     "被蛇咬了",
+    "安眠药吃了一瓶",
+    "吃了一瓶安眠药",
+    "吃了一把药",
+    "药吃了一大把",
+    "药物过量",
+    "服药过量怎么办",
+    "癫痫发作不停",
+    "羊癫疯发作停不下来",
+    "孩子抽风了",
+    "孩子抽搐了",
+    "高烧抽搐",
+    "高烧40度抽搐",
+    "发高烧抽起来了",
+    "脑膜炎高热",
+    "高热，脑膜炎",
+    "黑便头晕乏力",
+    "头晕乏力黑便",
+    "食管静脉曲张破裂出血",
+    "宝宝不吃奶发紫",
+    "婴儿脸色青紫",
+    "心梗",
+    "心肌梗死发作",
+    "爸爸心梗了",
+    "脑出血",
+    "老人脑梗了",
+    "电击伤",
+    "脚被玻璃割伤流血不止",
+    "割伤流血止不住",
+    "花生卡住气管",
+    "胃穿孔",
+    "血压测不出",
+    "胸闷冒冷汗左手麻",
 ];
 
 /// Questions for a clinic.
-const QUIET_ZH: [&str; 7] = [
+const QUIET_ZH: [&str; 15] = [
     "血糖6.1正常吗",
     "血糖高2年了",
     "高血压150/95吃什么药",
@@ -211,6 +415,14 @@ const QUIET_ZH: [&str; 7] = [
     "胃痛三天",
     "心率72正常吗",
     "没有吐血，胃痛",
+    "心梗后吃什么药",
+    "陈旧性心梗怎么治",
+    "如何预防脑出血",
+    "脑出血后遗症",
+    "降压药吃了一片没效果",
+    "高血压吃了很多种药不降",
+    "黑便是怎么回事",
+    "头晕乏力怎么办",
 ];
 
 /// Notes whose vitals or words are an emergency, whatever else of another time, person or thing they say.
@@ -325,6 +537,17 @@ fn emergencies_as_they_are_written_are_flagged_at_their_level() {
 }
 
 #[test]
+fn stems_and_abbreviations_of_emergencies_are_flagged_and_what_only_looks_like_them_is_not() {
+    assert_eq!(wrong("triage", &SHORT, |level| level.is_some_and(|level| level < 2)), Vec::<String>::new());
+    assert_eq!(wrong("triage", &NOT_SHORT, |level| level.is_none()), Vec::<String>::new());
+}
+
+#[test]
+fn what_relatives_say_or_bring_is_the_patients() {
+    assert_eq!(wrong("triage", &BROUGHT, |level| level.is_some_and(|level| level < 2)), Vec::<String>::new());
+}
+
+#[test]
 fn what_is_denied_past_or_of_the_family_is_not_flagged() {
     assert_eq!(wrong("triage", &QUIET, |level| level.is_none()), Vec::<String>::new());
 }
@@ -337,6 +560,14 @@ fn an_emergency_beside_words_of_another_time_person_or_thing_is_flagged() {
 #[test]
 fn what_is_of_another_thing_person_or_time_or_only_might_be_is_not_flagged() {
     assert_eq!(wrong("triage", &ELSEWHERE, |level| level.is_none()), Vec::<String>::new());
+}
+
+#[test]
+fn what_is_no_complaint_is_elsewhere_and_a_complaint_is_not() {
+    let rules = shipped("triage");
+    let told = |note: &&&str| rules.0.is_elsewhere(&rules.0.scan(note));
+    assert_eq!(NO_COMPLAINT.iter().filter(|note| !told(note)).collect::<Vec<_>>(), Vec::<&&str>::new());
+    assert_eq!(COMPLAINT.iter().filter(told).collect::<Vec<_>>(), Vec::<&&str>::new());
 }
 
 #[test]
