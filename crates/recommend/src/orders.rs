@@ -13,7 +13,7 @@ use super::data::{Item, Kind, Millis, Profile, Severity};
 use super::filters::{Concern, Medication, Patient, Reason, not_understood};
 use super::settings::Settings;
 use super::snapshot::Snapshot;
-use super::terminology::{Field, Meaning, Terminology};
+use super::terminology::{Field, Meaning, Terminology, Unclear};
 
 /// The most safe alternatives named for one order.
 const ALTERNATIVES: usize = 3;
@@ -121,7 +121,7 @@ pub fn check(
         .map(|Ordered { item, .. }| Draft {
             item,
             entry: Entry::new(item.clone(), terminology),
-            meaning: terminology.understand_coded(Field::Medication, &item.name, &item.also_called()),
+            meaning: terminology.understand_item(Field::Medication, item),
         })
         .collect();
     let mut looks = NEAR_MISSES;
@@ -166,7 +166,7 @@ pub fn check(
             }
         };
         suggested.extend(alternatives.iter().map(|Alternative { item, .. }| {
-            let meaning = terminology.understand_coded(Field::Medication, &item.name, &item.also_called());
+            let meaning = terminology.understand_item(Field::Medication, item);
             Medication::suggested(item, meaning, drugs)
         }));
         let catalogued =
@@ -205,14 +205,24 @@ fn unclear(
     looks: &mut usize,
 ) -> Option<String> {
     let meaning = &draft.meaning;
-    if meaning.known || (catalogued && !meaning.partly) {
-        return None;
+    let name = &draft.item.name;
+    // Words for "there is none" are no drug that can be ordered.
+    if meaning.known && meaning.names.is_empty() && !catalogued {
+        return Some(not_understood(name, name, None));
     }
-    let near = (*looks > 0 && !meaning.partly).then(|| {
-        *looks -= 1;
-        terminology.nearest(Field::Medication, &draft.item.name, drugs.vocabulary().words(Field::Medication))
-    });
-    Some(not_understood(&draft.item.name, near.flatten()))
+    let own = |unclear: &&Unclear| catalogued && unclear.text == *name && !unclear.partly;
+    let unclear = meaning.unclear.iter().filter(|unclear| !own(unclear));
+    let told: Vec<String> = unclear
+        .map(|unclear| {
+            let near = (*looks > 0 && !unclear.partly).then(|| {
+                *looks -= 1;
+                let words = drugs.vocabulary().words(Field::Medication);
+                terminology.nearest(Field::Medication, &unclear.text, words)
+            });
+            not_understood(name, &unclear.text, near.flatten())
+        })
+        .collect();
+    (!told.is_empty()).then(|| told.join("; "))
 }
 
 fn catalogued<'a>(id: &str, entries: impl Iterator<Item = &'a Entry>) -> Option<String> {

@@ -90,6 +90,37 @@ const WORDING: &[&str] = &[
     "meal",
     "food",
     "water",
+    "form",
+    "auto",
+    "injector",
+    "implant",
+    "lozenge",
+    "mouthwash",
+    "foam",
+    "enema",
+    "granule",
+    "wafer",
+    "cartridge",
+    "actuated",
+    "hydrofluoroalkane",
+    "pellet",
+    "troche",
+    "shampoo",
+    "paste",
+    "medicated",
+    "rinse",
+    "irrigation",
+    "swab",
+    "nebulizer",
+    "nebulization",
+    "intrathecal",
+    "intradermal",
+    "intravitreal",
+    "mucosal",
+    "sprinkle",
+    "biphasic",
+    "concentrate",
+    "emulsion",
     "mouth",
     "conventional",
     "milligram",
@@ -143,6 +174,204 @@ const WORDING: &[&str] = &[
     "cápsula",
     "natrium",
     "kalium",
+];
+
+/// What records write in brackets to comment on what stands outside: reactions, who said it, tags of code systems, for
+/// whom and of what make. Anything else in brackets says something of its own ("Lansoprazole (Prevpac)").
+const COMMENTS: &[&str] = &[
+    "finding",
+    "disorder",
+    "organism",
+    "situation",
+    "disposition",
+    "medicinal",
+    "clinical",
+    "category",
+    "context",
+    "dependent",
+    "food",
+    "environment",
+    "environmental",
+    "child",
+    "childhood",
+    "adult",
+    "adolescent",
+    "pediatric",
+    "paediatric",
+    "ped",
+    "adol",
+    "reported",
+    "reports",
+    "patient",
+    "pt",
+    "mother",
+    "parent",
+    "unknown",
+    "unsure",
+    "confirmed",
+    "unconfirmed",
+    "possible",
+    "probable",
+    "suspected",
+    "year",
+    "ago",
+    "old",
+    "stomach",
+    "upset",
+    "gi",
+    "throat",
+    "tongue",
+    "lip",
+    "face",
+    "facial",
+    "skin",
+    "shortness",
+    "breath",
+    "sob",
+    "dyspnea",
+    "dyspnoea",
+    "wheezing",
+    "cough",
+    "headache",
+    "dizziness",
+    "shock",
+    "preservative",
+    "free",
+    "pf",
+    "otc",
+    "rdna",
+    "origin",
+    "porcine",
+    "bovine",
+    "low",
+    "high",
+    "standard",
+    "edible",
+    "brand",
+    "name",
+    "usp",
+    "bp",
+];
+
+/// Words without which many texts do not get by, though they name nothing.
+const EVERYWHERE: &[&str] = &[
+    "plus",
+    "forte",
+    "extra",
+    "duo",
+    "when",
+    "then",
+    "that",
+    "this",
+    "these",
+    "those",
+    "they",
+    "their",
+    "was",
+    "were",
+    "been",
+    "being",
+    "have",
+    "having",
+    "does",
+    "will",
+    "would",
+    "should",
+    "must",
+    "after",
+    "before",
+    "during",
+    "since",
+    "until",
+    "than",
+    "more",
+    "less",
+    "most",
+    "some",
+    "many",
+    "much",
+    "very",
+    "also",
+    "other",
+    "another",
+    "unspecified",
+    "only",
+    "type",
+    "young",
+    "junior",
+    "senior",
+    "infant",
+    "baby",
+    "children",
+    "night",
+    "time",
+    "cold",
+    "sinus",
+    "relief",
+    "pain",
+    "fever",
+    "liquid",
+    "ready",
+    "self",
+    "home",
+    "made",
+    "into",
+    "over",
+    "under",
+    "while",
+    "total",
+    "complete",
+    "advanced",
+    "maximum",
+    "fast",
+    "rapid",
+    "long",
+    "short",
+    "acting",
+    "dual",
+    "triple",
+    "combi",
+    "combination",
+    "compound",
+    "complex",
+    "mixed",
+    "mixture",
+    "natural",
+    "pure",
+    "active",
+    "regular",
+    "original",
+    "kids",
+    "brand",
+    "name",
+    "bad",
+    "badly",
+    "known",
+    "none",
+    "history",
+    "does",
+    "doing",
+    "contains",
+    "contain",
+    "including",
+    "includes",
+    "treatment",
+    "therapy",
+    "start",
+    "stop",
+    "continue",
+    "first",
+    "second",
+    "third",
+    "left",
+    "right",
+    "both",
+    "hospital",
+    "surgery",
+    "doctor",
+    "nurse",
+    "test",
+    "drip",
 ];
 
 /// Times of the day and spans: wording where they are counted or said to recur ("at night"), and else perhaps
@@ -231,7 +460,10 @@ pub(super) fn words(normal: &str) -> Vec<Word<'_>> {
 /// Whether a word says nothing of the substance.
 fn is_wording(word: &str) -> bool {
     let one = normal::singular(word);
+    // A code may stay silent beside words that are understood.
+    let code = || word.contains('.') && super::conditions::dotted(word).is_some();
     LETTERS.contains(&word)
+        || code()
         || word.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '%' | '.'))
         || [word, one.as_str()]
             .into_iter()
@@ -260,6 +492,23 @@ pub fn unexplained(normal: &str) -> Vec<String> {
     words(normal).iter().filter(|word| long(word)).take(6).map(|word| word.text.to_owned()).collect()
 }
 
+/// Whether a word in brackets only comments on what stands outside.
+fn is_comment(word: &str) -> bool {
+    COMMENTS.contains(&word) || COMMENTS.contains(&normal::singular(word).as_str())
+}
+
+/// The words that say something and may each be a name. Words that are part of many texts are none: two texts have them
+/// without being about one thing.
+pub(super) fn single_names(normal: &str) -> Vec<String> {
+    let words = words(normal);
+    let says = |at: &usize| {
+        let word = words[*at].text;
+        let letters = word.chars().filter(|c| c.is_alphabetic()).count();
+        letters >= 4 && !says_nothing(&words, *at) && !is_comment(word) && !EVERYWHERE.contains(&word)
+    };
+    (0..words.len()).filter(says).map(|at| normal::singular(words[at].text)).collect()
+}
+
 impl Terminology {
     /// What the known names among these normalised words mean; `known` if nothing that matters is left
     /// beside them, else `partly`. `None` where there is no known name.
@@ -267,7 +516,8 @@ impl Terminology {
         let mut meaning = Meaning::default();
         let (text, mut found) = self.unspaced_among(field, normal, &mut meaning);
         let words = words(&text);
-        let mut left = false;
+        // What was not looked at may say anything.
+        let mut left = words.len() == MOST_WORDS;
         let mut at = 0;
         while let Some(word) = words.get(at) {
             let denied = at.checked_sub(1).is_some_and(|before| words[before].text == "non");
@@ -284,8 +534,16 @@ impl Terminology {
                     at += n;
                 }
                 None => {
-                    left |= !word.aside && !says_nothing(&words, at);
-                    at += 1;
+                    let comment = word.aside && is_comment(word.text);
+                    // Who asks for drugs may have what else is in them: it is compared with allergies.
+                    let allergen = || {
+                        let most = LONGEST.min(words.len() - at);
+                        let among = |n: &usize| self.named(Field::Allergy, &words[at..at + n]).is_some();
+                        (1..=most).rev().find(among).filter(|_| field == Field::Medication)
+                    };
+                    let over = if comment || says_nothing(&words, at) { Some(1) } else { allergen() };
+                    left |= over.is_none();
+                    at += over.unwrap_or(1);
                 }
             }
         }

@@ -15,6 +15,8 @@ mod term;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, LazyLock};
 
+use crate::data::Item;
+
 pub use conditions::is_code;
 pub use normal::{normalise, without_dose, without_salts};
 pub use term::{Term, TermKind, UnknownTermKind, read_terms};
@@ -69,6 +71,22 @@ pub struct Meaning {
     pub known: bool,
     /// Whether terms explain some of the words and not all: `names` are those.
     pub partly: bool,
+    /// What no term explains, by itself: "tetracaine" of "lidocaine / tetracaine". Who is allergic to a thing of that very
+    /// name is allergic to this.
+    pub unexplained: BTreeSet<Key>,
+    /// Of several words for one thing: those that are not understood, or only in part.
+    pub unclear: Vec<Unclear>,
+}
+
+/// Words that are not understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unclear {
+    /// As they are written.
+    pub text: String,
+    /// By what a catalogue may know them all the same.
+    pub called: BTreeSet<Key>,
+    /// Whether some of them are understood.
+    pub partly: bool,
 }
 
 impl Meaning {
@@ -77,6 +95,7 @@ impl Meaning {
         self.broader.extend(other.broader);
         self.groups.extend(other.groups);
         self.therapeutic.extend(other.therapeutic);
+        self.unexplained.extend(other.unexplained);
         self.known |= other.known;
         self.partly = !self.known && (self.partly || other.partly);
     }
@@ -174,33 +193,92 @@ impl Terminology {
             Some(meaning) if meaning.known => meaning,
             Some(mut meaning) => {
                 meaning.broader.insert(raw());
-                meaning
+                Meaning { unexplained: self.unexplained(field, &words), ..meaning }
             }
             None => {
                 let names = BTreeSet::from([raw()]);
-                Meaning { broader: names.clone(), names, ..Meaning::default() }
+                let unexplained = self.unexplained(field, &words);
+                Meaning { broader: names.clone(), names, unexplained, ..Meaning::default() }
             }
         }
     }
 
-    /// What these words mean, or the codes and other words that were recorded with them, or all together:
-    /// where they say different things, none is left out.
+    /// What these words, the codes and the other words that were recorded with them mean together: where they say
+    /// different things, none is left out. Words that are not understood make the whole understood in part, whatever
+    /// stands beside them: they may name another part of it, or another thing. A code may stay silent beside words that
+    /// are understood, as many say the same in systems that nobody here knows.
+    ///
+    /// A condition is understood as soon as any of its words or codes is: most words for conditions say nothing of any
+    /// drug.
     pub fn understand_coded<'a>(
         &self,
         field: Field,
-        text: &str,
+        text: &'a str,
+        codes: impl IntoIterator<Item = &'a String>,
         others: impl IntoIterator<Item = &'a String>,
     ) -> Meaning {
-        let mut meaning = self.understand(field, text);
-        for other in others {
-            let other = self.understand(field, other);
-            match (other.known || other.partly, meaning.known || meaning.partly) {
-                (false, _) => {}
-                (true, true) => meaning.merge(other),
-                (true, false) => meaning = other,
+        let codes: Vec<&str> = codes.into_iter().map(String::as_str).collect();
+        let worded = std::iter::once(text).chain(others.into_iter().map(String::as_str));
+        let said = worded.map(|words| (words, codes.contains(&words) || is_coded(words)));
+        let said = said.chain(codes.iter().map(|&code| (code, true)));
+        let mut sum = Meaning::default();
+        let mut first = None;
+        let (mut words, mut silent) = (Vec::new(), Vec::new());
+        for (text, code) in said {
+            let mut meaning = self.understand(field, text);
+            if !meaning.known {
+                let mut called = BTreeSet::from([plain(text)]);
+                if !meaning.partly {
+                    called.extend(meaning.names.iter().cloned());
+                }
+                let unclear = Unclear { text: text.to_owned(), called, partly: meaning.partly };
+                // What else people are allergic to is no drug, and is compared with allergies by its name.
+                let quiet = code || (field == Field::Medication && self.is_allergen(text));
+                if quiet { silent.push(unclear) } else { words.push(unclear) }
             }
+            if meaning.known || meaning.partly {
+                sum.merge(meaning);
+                continue;
+            }
+            sum.unexplained.append(&mut meaning.unexplained);
+            sum.unexplained.extend(meaning.names.iter().cloned());
+            first.get_or_insert(meaning);
         }
-        meaning
+        if !sum.known && !sum.partly {
+            let Meaning { names, broader, .. } = first.unwrap_or_default();
+            let unclear = if words.is_empty() { silent } else { words };
+            return Meaning { names, broader, unclear, ..sum };
+        }
+        if field == Field::Condition {
+            return sum;
+        }
+        Meaning { known: words.is_empty(), partly: !words.is_empty(), unclear: words, ..sum }
+    }
+
+    /// What an item is, by its name, its codes and what else it is called.
+    pub fn understand_item(&self, field: Field, item: &Item) -> Meaning {
+        self.understand_coded(field, &item.name, &item.codes(), &item.texts("synonyms"))
+    }
+
+    /// Whether all of the words are things that people are allergic to and that are no drugs.
+    fn is_allergen(&self, text: &str) -> bool {
+        let meaning = self.understand(Field::Allergy, text);
+        let allergen = |name: &Key| self.nodes.get(name).is_some_and(|node| node.kind == TermKind::Allergen);
+        meaning.known && !meaning.names.is_empty() && meaning.names.iter().all(allergen)
+    }
+
+    /// The parts of normalised words, and the single words, that no term explains.
+    fn unexplained(&self, field: Field, words: &str) -> BTreeSet<Key> {
+        // Nothing is compared by them with conditions, and an address is no name.
+        if field == Field::Condition || words.contains("://") || is_coded(words) {
+            return BTreeSet::new();
+        }
+        let pieces = words.split([',', '(', ')', '[', ']', '{', '}']).flat_map(normal::parts);
+        let unknown = pieces.filter(|piece| self.whole(field, piece).is_none());
+        let pieces = unknown.filter_map(reduced).filter(|piece| piece.chars().count() > 3);
+        let singles = mentions::single_names(words).into_iter();
+        let singles = singles.filter(|word| self.whole(field, word).is_none());
+        pieces.chain(singles).map(|name| plain(&name)).collect()
     }
 
     /// What one word or name means, tried from what is written to what is left of it.
@@ -209,7 +287,7 @@ impl Terminology {
         let bare = normal::without_salts(&undosed);
         let forms = [normal::without_wording(text), undosed, bare];
         let admitted = |names: &&[Key]| names.iter().any(|name| self.admits(field, name));
-        let direct = self.lookup(text).filter(admitted).or_else(|| self.code(text).filter(admitted));
+        let direct = self.lookup(text).filter(admitted).or_else(|| self.code(field, text).filter(admitted));
         let reduced = || forms.iter().find_map(|form| self.lookup(form).filter(admitted));
         let names = direct.or_else(reduced)?;
         let mut meaning = Meaning::default();
@@ -239,7 +317,7 @@ impl Terminology {
 
     /// A code with or without its system. Where a code itself is not known, the category it lies
     /// in by definition is (ICD-10: before the dot; ATC: a class is a beginning of its members').
-    fn code(&self, text: &str) -> Option<&[Key]> {
+    fn code(&self, field: Field, text: &str) -> Option<&[Key]> {
         let cut = text.rfind(['|', ':', '#', '/', ' ']).map_or(0, |at| at + 1);
         let (system, code) = text.split_at(cut);
         if !code.bytes().any(|byte| byte.is_ascii_digit()) {
@@ -251,6 +329,11 @@ impl Terminology {
         }
         let system = ["snomed", "sct", "rxnorm", "atc", "icd"].into_iter().find(|name| system.contains(name));
         let system = system.map(|name| if name == "sct" { "snomed" } else { name });
+        // Words before a code are its system, or say something of their own.
+        let spaced = system.is_none() && system_words(text, cut);
+        if spaced && field != Field::Condition {
+            return None;
+        }
         let known = |code: &str| match system {
             Some("icd") => self.index.get(format!("icd10:{code}").as_str()),
             Some(system) => self.index.get(format!("{system}:{code}").as_str()),
@@ -349,6 +432,17 @@ impl Terminology {
         });
         measured.min().map(|(_, word)| word)
     }
+}
+
+/// Whether a text is a code with its system before it, as `system|code`.
+fn is_coded(text: &str) -> bool {
+    let text = text.trim();
+    text.contains('|') && !text.contains(char::is_whitespace)
+}
+
+/// Whether the code that begins here has words before it, and no mark that makes them its system.
+fn system_words(text: &str, from: usize) -> bool {
+    text[..from].ends_with([' ', '/']) && !text.contains("://")
 }
 
 /// By how many letters two words differ, if it is so few that one may have been meant for the other.

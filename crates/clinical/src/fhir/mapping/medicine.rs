@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::fhir::bundle::{Bundle, Entry, Resource};
 use crate::fhir::references::{Index, Target, known_name, server_of};
-use crate::fhir::resources::{CodeableConcept, Contained, Ingredient, Medication, Reference};
+use crate::fhir::resources::{CodeableConcept, Contained, Ingredient, Medication, Reference, clean};
 
 /// Most ingredients of one medicine that are looked at: they may refer to each other in circles.
 const MOST_PARTS: usize = 200;
@@ -59,12 +59,15 @@ impl Shelves<'_> {
             drug.found = true;
             let code = found.code.filter(|code| code.is_worded()).cloned();
             let parts = self.parts(found, &mut drug.missing);
-            let code = code.or_else(|| parts.first().map(|_| CodeableConcept::default()));
+            let code = code.or_else(|| together(&parts));
             named = code.map(|code| code.naming(&parts));
         }
         // Words beside a reference are words for the same thing.
         drug.concept = match (own, named) {
-            (Some(own), Some(named)) => Some(own.naming([&named])),
+            (Some(mut own), Some(named)) => {
+                own.alias(&named);
+                Some(own)
+            }
             (own, named) => own.or(named).or_else(|| display(reference)),
         };
         drug
@@ -145,6 +148,17 @@ impl Shelves<'_> {
             _ => None,
         }
     }
+}
+
+/// The concept of what has no name of its own: it is called what is in it, so that nobody takes it for the first of that.
+fn together(parts: &[CodeableConcept]) -> Option<CodeableConcept> {
+    let text = (parts.len() > 1 && parts.iter().all(CodeableConcept::has_words)).then(|| {
+        let words: Vec<String> = parts.iter().filter_map(CodeableConcept::words).collect();
+        words.join(" / ")
+    });
+    // A name that is cut off would be that of something else.
+    let text = text.filter(|text| *text == clean(text));
+    (!parts.is_empty()).then(|| CodeableConcept { text, ..CodeableConcept::default() })
 }
 
 impl<'a> Found<'a> {
