@@ -62,14 +62,8 @@ impl Shelves<'_> {
             let code = code.or_else(|| together(&parts));
             named = code.map(|code| code.naming(&parts));
         }
-        // Words beside a reference are words for the same thing.
-        drug.concept = match (own, named) {
-            (Some(mut own), Some(named)) => {
-                own.alias(&named);
-                Some(own)
-            }
-            (own, named) => own.or(named).or_else(|| display(reference)),
-        };
+        // Words beside a reference are words for the same thing, and so are those on it.
+        drug.concept = called_too(called_too(own, named), display(reference));
         drug
     }
 
@@ -97,7 +91,7 @@ impl Shelves<'_> {
                 };
                 let found = self.find(reference, contained);
                 let code = found.as_ref().and_then(|found| found.code).filter(|code| code.is_worded());
-                let named = code.cloned().or_else(|| display(reference));
+                let named = called_too(code.cloned(), display(reference));
                 // What is itself made of something is known by that.
                 let made = found.as_ref().is_some_and(|found| !found.parts.is_empty());
                 if named.is_none() && own.is_none() && !made {
@@ -171,6 +165,17 @@ impl<'a> Found<'a> {
 fn display(reference: &Reference) -> Option<CodeableConcept> {
     let display = reference.display.clone().filter(|display| !display.trim().is_empty())?;
     Some(CodeableConcept { coding: Vec::new(), text: Some(display) })
+}
+
+/// The concept, with what else the same thing is called.
+fn called_too(concept: Option<CodeableConcept>, other: Option<CodeableConcept>) -> Option<CodeableConcept> {
+    match (concept, other) {
+        (Some(mut concept), Some(other)) => {
+            concept.alias(&other);
+            Some(concept)
+        }
+        (concept, other) => concept.or(other),
+    }
 }
 
 /// The name under which a Medication is known that came with an earlier Bundle.
