@@ -99,6 +99,9 @@ const WORDING: &[&str] = &[
     "foam",
     "enema",
     "granule",
+    "ds",
+    "pot",
+    "act",
     "wafer",
     "cartridge",
     "actuated",
@@ -242,6 +245,12 @@ const COMMENTS: &[&str] = &[
     "rdna",
     "origin",
     "porcine",
+    "base",
+    "bulk",
+    "bleeding",
+    "bleed",
+    "irritation",
+    "generation",
     "bovine",
     "low",
     "high",
@@ -349,7 +358,6 @@ const EVERYWHERE: &[&str] = &[
     "known",
     "none",
     "history",
-    "does",
     "doing",
     "contains",
     "contain",
@@ -464,10 +472,18 @@ fn is_wording(word: &str) -> bool {
     let code = || word.contains('.') && super::conditions::dotted(word).is_some();
     LETTERS.contains(&word)
         || code()
+        || is_interval(word)
         || word.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '%' | '.'))
         || [word, one.as_str()]
             .into_iter()
             .any(|form| WORDING.contains(&form) || is_dose_word(form) || is_salt(form))
+}
+
+/// Whether it says how often: "q24h".
+fn is_interval(word: &str) -> bool {
+    let rest = word.strip_prefix('q').unwrap_or_default();
+    let unit = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+    unit.len() < rest.len() && ["", "h", "hr", "hrs", "d", "min"].contains(&unit)
 }
 
 /// Whether the word at this place says nothing of the substance, where it stands.
@@ -501,12 +517,21 @@ fn is_comment(word: &str) -> bool {
 /// without being about one thing.
 pub(super) fn single_names(normal: &str) -> Vec<String> {
     let words = words(normal);
-    let says = |at: &usize| {
-        let word = words[*at].text;
-        let letters = word.chars().filter(|c| c.is_alphabetic()).count();
-        letters >= 4 && !says_nothing(&words, *at) && !is_comment(word) && !EVERYWHERE.contains(&word)
-    };
-    (0..words.len()).filter(says).map(|at| normal::singular(words[at].text)).collect()
+    (0..words.len()).filter(|at| may_name(&words, *at)).map(|at| normal::singular(words[at].text)).collect()
+}
+
+/// Whether any of the words may be a name.
+pub(super) fn says_something(normal: &str) -> bool {
+    let words = words(normal);
+    (0..words.len()).any(|at| may_name(&words, at))
+}
+
+fn may_name(words: &[Word<'_>], at: usize) -> bool {
+    let word = words[at].text;
+    word.chars().filter(|c| c.is_alphabetic()).count() >= 4
+        && !says_nothing(words, at)
+        && !is_comment(word)
+        && !EVERYWHERE.contains(&word)
 }
 
 impl Terminology {

@@ -275,9 +275,12 @@ impl Terminology {
         }
         let pieces = words.split([',', '(', ')', '[', ']', '{', '}']).flat_map(normal::parts);
         let unknown = pieces.filter(|piece| self.whole(field, piece).is_none());
-        let pieces = unknown.filter_map(reduced).filter(|piece| piece.chars().count() > 3);
+        let pieces = unknown.filter_map(reduced).filter(|piece| mentions::says_something(piece));
         let singles = mentions::single_names(words).into_iter();
-        let singles = singles.filter(|word| self.whole(field, word).is_none());
+        // As what people are allergic to they are looked up where they stand: some are "latex free".
+        let known =
+            |word: &String| [field, Field::Allergy].iter().any(|field| self.whole(*field, word).is_some());
+        let singles = singles.filter(|word| !known(word));
         pieces.chain(singles).map(|name| plain(&name)).collect()
     }
 

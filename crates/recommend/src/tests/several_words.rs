@@ -74,6 +74,7 @@ fn usual_records_stay_understood() {
         ("Heparin (porcine) 5,000 unit/mL injection", &["heparin"], &[]),
         ("Paracetamol (Tylenol) 500 mg (oral)", &["acetaminophen 500 MG Oral Tablet [Tylenol]"], &[]),
         ("amiodarone", &["soy", "lactose"], &[]),
+        ("cefTRIAXone 1 g IV q24h", &["Amoxicillin-Pot Clavulanate 875-125 MG"], &[]),
         ("metformin", &["http://www.nlm.nih.gov/research/umls/rxnorm|1", "|77"], &[]),
         ("http://www.nlm.nih.gov/research/umls/rxnorm|999", &["metformin"], &[]),
     ] {
@@ -133,6 +134,8 @@ fn what_is_no_drug_and_stands_in_one_is_compared_with_allergies() {
     let oil = called("amiodarone", &["soy"], &[]);
     let found = check(allergic("soya"), std::slice::from_ref(&oil), called("amiodarone", &[], &[]));
     assert_eq!(reasons(&found), ["allergy: soya"]);
+    let found = check(allergic("latex"), &[], called("Lidocaine latex free", &[], &[]));
+    assert_eq!(reasons(&found), [""; 0]);
     let found = check(allergic("milk"), &[], called("milk of magnesia", &[], &[]));
     assert_eq!(reasons(&found), [""; 0]);
 }
@@ -154,6 +157,8 @@ fn the_same_word_meets_itself_though_nobody_understands_it() {
         check(allergic("cloxacillin"), &[], called("ampicillin", &["ampicillin", "cloxacillin"], &[]));
     assert_eq!(reasons(&found), ["allergy: cloxacillin"]);
     // Words of every day are no names.
+    let found = check(allergic("Zorbapen auto-injector"), &[], called("epinephrine auto-injector", &[], &[]));
+    assert_eq!(reasons(&found), [""; 0]);
     let found = check(
         allergic("penicillin plus swelling when young"),
         &[],
