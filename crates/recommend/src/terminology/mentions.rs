@@ -116,6 +116,17 @@ pub(super) fn says_something(normal: &str) -> bool {
     (0..words.len()).any(|at| may_name(&words, at))
 }
 
+/// Whether all of the words are wording. What a drug can be bound to is a substance where it stands alone.
+pub(super) fn is_all_wording(normal: &str) -> bool {
+    let words = words(normal);
+    let salt = |word: &str| is_salt(word) || matches!(word, "natrium" | "kalium");
+    let empty = |at: usize| {
+        let word = &words[at];
+        (word.aside && is_comment(word.text)) || (says_nothing(&words, at) && !salt(word.text))
+    };
+    words.len() < MOST_WORDS && (0..words.len()).all(empty)
+}
+
 fn may_name(words: &[Word<'_>], at: usize) -> bool {
     let word = words[at].text;
     word.chars().filter(|c| c.is_alphabetic()).count() >= 4

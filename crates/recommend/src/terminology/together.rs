@@ -50,15 +50,19 @@ impl Terminology {
                 }
                 let unclear = Unclear { text: text.to_owned(), called, partly: meaning.partly };
                 // What else people are allergic to is no drug, and is compared with allergies by its name.
-                let quiet = code || (field == Field::Medication && self.is_allergen(text));
+                // Nor does anybody wait for what "tablet" or "allergy to drug" may add.
+                let empty = mentions::is_all_wording(&normal::normalise(text));
+                let quiet = code || empty || (field == Field::Medication && self.is_allergen(text));
                 if quiet { silent.push(unclear) } else { words.push(unclear) }
             }
             if meaning.known || meaning.partly {
                 sum.merge(meaning);
                 continue;
             }
-            sum.unexplained.append(&mut meaning.unexplained);
-            sum.unexplained.extend(meaning.names.iter().cloned());
+            if !mentions::is_all_wording(&normal::normalise(text)) {
+                sum.unexplained.append(&mut meaning.unexplained);
+                sum.unexplained.extend(meaning.names.iter().cloned());
+            }
             first.get_or_insert(meaning);
         }
         if !sum.known && !sum.partly {

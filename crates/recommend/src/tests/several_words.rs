@@ -74,6 +74,7 @@ fn usual_records_stay_understood() {
         ("Heparin (porcine) 5,000 unit/mL injection", &["heparin"], &[]),
         ("Paracetamol (Tylenol) 500 mg (oral)", &["acetaminophen 500 MG Oral Tablet [Tylenol]"], &[]),
         ("amiodarone", &["soy", "lactose"], &[]),
+        ("ASA", &["Aspirin EC Low Dose 81 mg", "tablet", "500 mg", "-"], &[]),
         ("cefTRIAXone 1 g IV q24h", &["Amoxicillin-Pot Clavulanate 875-125 MG"], &[]),
         ("metformin", &["http://www.nlm.nih.gov/research/umls/rxnorm|1", "|77"], &[]),
         ("http://www.nlm.nih.gov/research/umls/rxnorm|999", &["metformin"], &[]),
@@ -116,6 +117,11 @@ fn an_entry_of_a_record_is_understood_only_with_all_its_words() {
         assert!(flags[0].contains("is not understood"), "{flags:?}");
     }
     assert!(recorded("allergies", "penicillin", &["Penicillins (class)", "PCN"], &["urn:x|1"]).is_empty());
+    // What kind of thing it is, in the words of a code system, names nothing.
+    let kinds = ["Propensity to adverse reactions to drug", "Allergy to drug (finding)"];
+    assert!(recorded("allergies", "penicillin", &kinds, &[]).is_empty());
+    assert_eq!(recorded("allergies", "Drug allergy", &kinds, &[]).len(), 3);
+    assert_eq!(recorded("medications", "metformin", &["tromethamine"], &[]).len(), 1);
     // Most words for conditions say nothing of any drug.
     assert!(recorded("conditions", "gout", &["Zorba's toe"], &["urn:x|1"]).is_empty());
     assert!(recorded("conditions", "Zorba's toe", &["gout"], &[]).is_empty());
