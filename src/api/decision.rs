@@ -98,8 +98,9 @@ pub async fn get(State(state): State<AppState>, Id(number): Id) -> Result<Json<A
     let mut feedback = Vec::new();
     for card in cards(&row) {
         for told in store.audit_feedback(number, card, MAX_PAGE).await? {
-            let said = told.row.answers.iter().flatten().find(|line| line.split(' ').nth(1) == Some(card));
-            if let Some(outcome) = said.filter(|_| told.row.status == 200) {
+            // A person may have taken one suggestion of a card and passed over another, told in one call.
+            let said = told.row.answers.iter().flatten().filter(|line| line.split(' ').nth(1) == Some(card));
+            for outcome in said.filter(|_| told.row.status == 200) {
                 feedback.push(CardFeedback {
                     number: told.number,
                     time: rfc3339(told.row.time),

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::extract::{Id, ModelPlot};
-use super::{AppState, Problem, fhir};
+use super::{AppState, Problem, accept, fhir};
 use crate::inference::Registry;
 use crate::inference::registry::Served;
 use model::Manifest;
@@ -185,7 +185,10 @@ pub async fn get(State(state): State<AppState>, Id(name): Id) -> Result<Json<Mod
     operation_id = "get_model_card",
     tag = "models",
     params(("name" = String, Path, description = "Name of the model", example = "pneumonia")),
-    responses((status = 200, body = Object, description = "The card; with `accept: application/fhir+json` a DocumentReference"))
+    responses(
+        (status = 200, body = Object, description = "The card; with `accept: application/fhir+json` a DocumentReference"),
+        (status = 406, description = "The client accepts neither"),
+    )
 )]
 pub async fn card(
     State(state): State<AppState>,
@@ -202,6 +205,13 @@ pub async fn card(
             clinical::fhir::answers::card_document(maker, &manifest.description, &card, served.card())
         });
         return Ok(fhir::resource(&document));
+    }
+    if accept::weight(&accept::ranges(&headers), &["application/json"]) == 0.0 {
+        let detail = format!(
+            "a card is answered in application/json, and as a DocumentReference in {}; fhirVersion=4.0",
+            clinical::fhir::MEDIA_TYPE
+        );
+        return Err(Problem::new(StatusCode::NOT_ACCEPTABLE, detail));
     }
     Ok(Json(card).into_response())
 }

@@ -172,6 +172,38 @@ async fn a_tenants_feedback_is_its_own() {
 }
 
 #[tokio::test]
+async fn a_decision_has_all_that_was_done_with_its_card() {
+    let server = start(None, &[]).await;
+    put_person(&server, BOSS, "p").await;
+    let card = order(&server, BOSS, "p").await;
+    let (suggestion, _) = suggested(&card);
+    let mut both = accepted(&card, &suggestion);
+    both["feedback"].as_array_mut().unwrap().push(overridden(&card)["feedback"][0].clone());
+    both["feedback"][1]["acceptedSuggestions"] = Value::Null;
+    post(&server, BOSS, FEEDBACK, &both).await;
+    let id = card["uuid"].as_str().unwrap();
+    let mut large = overridden(&card);
+    large["feedback"][0]["card"] = json!(id.to_uppercase());
+    large["feedback"][0]["overrideReason"] = json!({"reason": {"code": "Mr. Miller said so"}});
+    post(&server, BOSS, FEEDBACK, &large).await;
+    let page = get(&server, BOSS, "/v1/audit").await;
+    assert!(!page.to_string().contains("Miller"), "{page}");
+    let rows = page["rows"].as_array().unwrap();
+    let call = rows.iter().find(|row| row["route"] == "/cds-services/{id}").unwrap();
+    let whole = get(&server, BOSS, &format!("/v1/audit/{}", call["number"])).await;
+    let told: Vec<&str> =
+        whole["feedback"].as_array().unwrap().iter().map(|own| own["outcome"].as_str().unwrap()).collect();
+    assert_eq!(
+        told,
+        [
+            format!("accepted {id} {suggestion}"),
+            format!("overridden {id} tolerated-before"),
+            format!("overridden {id} other"),
+        ]
+    );
+}
+
+#[tokio::test]
 async fn without_a_weight_feedback_goes_to_the_audit_alone() {
     let server = start(None, &["--cds-accepted-weight", "1"]).await;
     put_person(&server, BOSS, "p").await;

@@ -88,7 +88,8 @@ pub struct Checked {
     pub catalogued: Option<String>,
     /// What speaks against it, the most severe first.
     pub findings: Vec<Finding>,
-    /// Drugs of the catalogue for the same purpose that no more than a caution speaks against, at most three.
+    /// Drugs of the catalogue for the same purpose that no more than a caution speaks against, at most three; none where
+    /// an order of the check was not understood, as nobody knows what goes beside that.
     pub alternatives: Vec<Alternative>,
     /// What of the order was not understood and so not checked, in words.
     pub unclear: Option<String>,
@@ -127,6 +128,12 @@ pub fn check(
     let mut looks = NEAR_MISSES;
     let medication = |draft: &Draft<'_>| Medication::ordered(draft.item, draft.meaning.clone(), drugs);
     let medications: Vec<Medication> = drafts.iter().map(medication).collect();
+    // What is suggested goes with the other orders, also with those that are not checked: all of them have to be known.
+    let known = drafts.iter().zip(&medications).all(|(draft, medication)| {
+        let catalogued = medication.is_catalogued(&draft.item.name);
+        let is_class = draft.meaning.names.iter().any(|name| terminology.is_class(name));
+        is_known(draft, catalogued) && (catalogued || !is_class)
+    });
     let mut checked = Vec::new();
     let mut suggested: Vec<Medication> = Vec::new();
     for (index, draft) in drafts.iter().enumerate().filter(|(index, _)| orders[*index].checked) {
@@ -158,7 +165,7 @@ pub fn check(
         let serious = |finding: &Finding| {
             finding.severity != Severity::Caution && finding.concern != Concern::Duplicate
         };
-        let alternatives = match findings.iter().any(serious) {
+        let alternatives = match known && findings.iter().any(serious) {
             false => Vec::new(),
             true => {
                 let beside: Vec<&Medication> = others().map(|(_, other)| other).chain(&suggested).collect();
@@ -195,8 +202,19 @@ fn common(
     all
 }
 
-/// That an order is not understood, or only in part: whatever rule is about the rest was not asked. A drug of
-/// the catalogue is the hospital's own, whose rules are there.
+/// Whether all of an order is understood. A drug of the catalogue is the hospital's own, whose rules are there.
+fn is_known(draft: &Draft<'_>, catalogued: bool) -> bool {
+    (catalogued || !draft.meaning.known || !draft.meaning.names.is_empty())
+        && unclear_words(draft, catalogued).next().is_none()
+}
+
+/// Which of its words are not understood, but for the name of a drug of the catalogue.
+fn unclear_words<'a>(draft: &'a Draft<'_>, catalogued: bool) -> impl Iterator<Item = &'a Unclear> {
+    let own = move |unclear: &Unclear| catalogued && unclear.text == draft.item.name && !unclear.partly;
+    draft.meaning.unclear.iter().filter(move |unclear| !own(unclear))
+}
+
+/// That an order is not understood, or only in part: whatever rule is about the rest was not asked.
 fn unclear(
     draft: &Draft<'_>,
     catalogued: bool,
@@ -210,9 +228,7 @@ fn unclear(
     if meaning.known && meaning.names.is_empty() && !catalogued {
         return Some(not_understood(name, name, None));
     }
-    let own = |unclear: &&Unclear| catalogued && unclear.text == *name && !unclear.partly;
-    let unclear = meaning.unclear.iter().filter(|unclear| !own(unclear));
-    let told: Vec<String> = unclear
+    let told: Vec<String> = unclear_words(draft, catalogued)
         .map(|unclear| {
             let near = (*looks > 0 && !unclear.partly).then(|| {
                 *looks -= 1;

@@ -1,15 +1,48 @@
 //! What QIDO-RS searches for, and attribute matching (PS3.4 section C.2.2.2, PS3.18 section 8.3.4): single values,
-//! wildcards, lists of UIDs and ranges of dates, against the attributes of a result in DICOM's JSON.
+//! wildcards, lists and ranges of dates, against the attributes of a result in DICOM's JSON. What is written otherwise and
+//! means the same is found: an answer of nothing reads as if there were nothing.
 
+use axum::extract::FromRequestParts;
+use axum::http::Uri;
+use axum::http::request::Parts;
 use clinical::dicom::uid::is_uid;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use utoipa::IntoParams;
 
 use crate::api::Problem;
+use crate::api::extract::Parameters;
 
 /// Modality.
 pub const MODALITY: &str = "00080060";
+
+/// The query string of a search as `T`. `includefield` may come several times (PS3.18 section 8.3.4.3).
+pub struct Search<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Search<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        if let Some(uri) = joined(&parts.uri) {
+            parts.uri = uri;
+        }
+        Parameters::from_request_parts(parts, state).await.map(|Parameters(value)| Search(value))
+    }
+}
+
+/// The address with all its `includefield`s as one list; nothing where they are already.
+fn joined(uri: &Uri) -> Option<Uri> {
+    let field = |pair: &&str| pair.starts_with("includefield=");
+    let (fields, others): (Vec<&str>, Vec<&str>) = uri.query()?.split('&').partition(field);
+    if fields.len() < 2 {
+        return None;
+    }
+    let values: Vec<&str> = fields.iter().filter_map(|pair| Some(pair.split_once('=')?.1)).collect();
+    let list = format!("includefield={}", values.join(","));
+    let all: Vec<&str> = others.into_iter().chain([list.as_str()]).collect();
+    format!("{}?{}", uri.path(), all.join("&")).parse().ok()
+}
 
 /// What to search for.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -36,7 +69,7 @@ pub struct SearchParameters {
     #[serde(rename = "AccessionNumber", alias = "00080050")]
     #[param(example = "A17")]
     pub accession: Option<String>,
-    /// A modality of the results in the study.
+    /// A modality of the results in the study, or several with commas between.
     #[serde(rename = "ModalitiesInStudy", alias = "00080061")]
     #[param(example = "SR")]
     pub modality: Option<String>,
@@ -59,7 +92,7 @@ pub struct SearchParameters {
     pub limit: Option<usize>,
     /// Answers to pass over; default: 0.
     pub offset: Option<usize>,
-    /// Further attributes; those that are answered are always the same.
+    /// Further attributes, also by several of these; those that are answered are always the same.
     pub includefield: Option<String>,
 }
 
@@ -68,7 +101,7 @@ pub struct SearchParameters {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct PageParameters {
-    /// Modality, such as SR, OT or SEG.
+    /// Modality, such as SR, OT or SEG, or several with commas between.
     #[serde(rename = "Modality", alias = "00080060")]
     #[param(example = "SR")]
     pub modality: Option<String>,
@@ -99,7 +132,7 @@ pub struct PageParameters {
     pub limit: Option<usize>,
     /// Answers to pass over; default: 0.
     pub offset: Option<usize>,
-    /// Further attributes; those that are answered are always the same.
+    /// Further attributes, also by several of these; those that are answered are always the same.
     pub includefield: Option<String>,
 }
 
@@ -150,8 +183,12 @@ enum Way {
     Name,
     /// One of a list.
     Uid,
-    /// A day or an hour, or from one to another.
-    Range,
+    /// One of a list, with wildcards.
+    Code,
+    /// The same number, however it is written.
+    Number,
+    /// A day or an hour of so many digits, or from one to another. What is written with fewer is all that they leave open.
+    Range(usize),
 }
 
 /// What a search asks of an attribute.
@@ -179,16 +216,21 @@ impl Key {
             "PN" => (Way::Name, true, ""),
             "UI" => (Way::Uid, is_uids(wanted), "a UID, or several with commas between, is accepted"),
             "DA" => (
-                Way::Range,
+                Way::Range(DAY),
                 is_range(wanted, is_day),
                 "a day (20260301) or a range (20260301-20260331) is accepted",
             ),
             "TM" => (
-                Way::Range,
+                Way::Range(HOUR),
                 is_range(wanted, is_hour),
                 "a time (0830, 083000) or a range (0800-1200) is accepted",
             ),
-            "IS" => (Way::Text, wanted.parse::<i32>().is_ok(), "a whole number is accepted"),
+            "IS" => (Way::Number, wanted.parse::<i32>().is_ok(), "a whole number is accepted"),
+            "CS" => (
+                Way::Code,
+                is_codes(wanted),
+                "a code in large letters (SR), or several with commas between, is accepted",
+            ),
             _ => (Way::Text, true, ""),
         };
         match sound {
@@ -215,17 +257,41 @@ impl Key {
         let wanted = self.wanted.as_str();
         match self.way {
             Way::Text => like(wanted, text),
-            Way::Name => like(&wanted.to_lowercase(), &text.to_lowercase()),
+            Way::Name => {
+                let (wanted, text) = (wanted.to_lowercase(), text.to_lowercase());
+                // Empty parts at the end of a name say nothing, and may be written or not.
+                like(&wanted, &text) || like(wanted.trim_end_matches('^'), text.trim_end_matches('^'))
+            }
+            Way::Code => wanted.split([',', '\\']).any(|code| like(code.trim(), text.trim())),
+            Way::Number => {
+                let number = |text: &str| text.trim().parse::<i32>().ok();
+                number(text).is_some_and(|own| number(wanted) == Some(own))
+            }
             Way::Uid => wanted.split([',', '\\']).any(|uid| uid.trim() == text),
-            Way::Range => match wanted.split_once('-') {
-                None => wanted == text,
-                Some((from, to)) => {
-                    let upto = text.get(..to.len().min(text.len())).unwrap_or(text);
-                    (from.is_empty() || text >= from) && (to.is_empty() || upto <= to)
-                }
-            },
+            Way::Range(digits) => {
+                let (from, to) = wanted.split_once('-').unwrap_or((wanted, wanted));
+                let Some((first, last)) = span(text, digits) else { return false };
+                span(from, digits).is_none_or(|(from, _)| last >= from)
+                    && span(to, digits).is_none_or(|(_, to)| first <= to)
+            }
         }
     }
+}
+
+/// Digits of a day, and of a time with its fraction.
+const DAY: usize = 8;
+const HOUR: usize = 12;
+
+/// The first and the last of what a day or a time means that is written with so few digits; nothing where it has none.
+fn span(text: &str, digits: usize) -> Option<(String, String)> {
+    let own: String = text.chars().filter(char::is_ascii_digit).take(digits).collect();
+    (!own.is_empty()).then(|| (format!("{own:0<digits$}"), format!("{own:9<digits$}")))
+}
+
+/// Whether a list has codes alone, which are in large letters, with or without wildcards.
+fn is_codes(list: &str) -> bool {
+    let is_letter = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || b" _*?".contains(&byte);
+    list.split([',', '\\']).all(|code| !code.trim().is_empty() && code.bytes().all(is_letter))
 }
 
 fn is_uids(list: &str) -> bool {
@@ -309,6 +375,10 @@ mod tests {
             "00080020": {"vr": "DA", "Value": ["20260301"]},
             "00200011": {"vr": "IS", "Value": [9001]},
             "00080050": {"vr": "SH"},
+            "00080030": {"vr": "TM", "Value": ["101010"]},
+            "00080031": {"vr": "TM", "Value": ["101010.5"]},
+            "00080032": {"vr": "TM", "Value": ["noon"]},
+            "00080061": {"vr": "CS", "Value": ["SEG"]},
         });
         let Value::Object(all) = all else { panic!("an object") };
         for (tag, vr, wanted, fits) in [
@@ -325,6 +395,24 @@ mod tests {
             ("00080020", "DA", "-20260228", false),
             ("00080020", "DA", "20260302-", false),
             ("00200011", "IS", "9001", true),
+            ("00200011", "IS", "09001", true),
+            ("00200011", "IS", "901", false),
+            ("00100010", "PN", "wang^xiaodong^^^", true),
+            ("00080061", "CS", "SR,SEG", true),
+            ("00080061", "CS", "OT\\SE?", true),
+            ("00080061", "CS", "SR,OT", false),
+            ("00080030", "TM", "101010", true),
+            ("00080030", "TM", "1010", true),
+            ("00080030", "TM", "10", true),
+            ("00080030", "TM", "1011", false),
+            ("00080030", "TM", "101010.000-101011", true),
+            ("00080030", "TM", "-101010", true),
+            ("00080030", "TM", "1010-1010", true),
+            ("00080030", "TM", "101011-", false),
+            ("00080030", "TM", "0900-1009", false),
+            ("00080031", "TM", "101010", true),
+            ("00080031", "TM", "101010.6-", false),
+            ("00080032", "TM", "0000-2359", false),
             ("00080050", "SH", "A1", false),
             ("00080060", "CS", "SR", false),
         ] {
@@ -333,6 +421,19 @@ mod tests {
         }
         assert!(Key::new("Name", "00080050", "SH", Some(&"*".to_string())).unwrap().is_none(), "any or none");
         assert!(!like(&"*a".repeat(2000), &"b".repeat(20_000)));
+    }
+
+    #[test]
+    fn what_is_to_be_included_may_come_several_times() {
+        let whole = |uri: &str| joined(&uri.parse().unwrap()).map(|uri| uri.to_string());
+        assert_eq!(
+            whole("/s?includefield=00081030&PatientID=p%201&includefield=00080060%2C00080020").as_deref(),
+            Some("/s?PatientID=p%201&includefield=00081030,00080060%2C00080020")
+        );
+        // Of what is searched for only one can be meant.
+        for alone in ["/s", "/s?includefield=all&limit=1", "/s?PatientID=a&PatientID=b"] {
+            assert_eq!(whole(alone), None);
+        }
     }
 
     #[test]
@@ -352,6 +453,9 @@ mod tests {
             ("UI", "1.2.3,junk", false),
             ("UI", "1.2.3\\1.2.4", true),
             ("IS", "nine", false),
+            ("CS", "sr", false),
+            ("CS", "SR,", false),
+            ("CS", "SR, S*", true),
             ("LO", "anything *", true),
         ] {
             let key = Key::new("StudyDate", "00080020", vr, Some(&wanted.to_string()));

@@ -8,10 +8,10 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
-use super::matching::{Key, MODALITY, PageParameters, SearchParameters};
+use super::matching::{Key, MODALITY, PageParameters, Search, SearchParameters};
 use super::retrieve::patients;
 use super::{JSON, base, content_type, in_json, of_series, of_study, uid};
-use crate::api::extract::{Id, Parameters, SeriesOfStudy};
+use crate::api::extract::{Id, SeriesOfStudy};
 use crate::api::middleware::audit::Concerned;
 use crate::api::{AppState, Problem};
 use crate::store::dicom::{DicomResult, ResultQuery};
@@ -69,7 +69,7 @@ pub async fn studies(
     State(state): State<AppState>,
     Extension(concerned): Extension<Concerned>,
     headers: HeaderMap,
-    Parameters(parameters): Parameters<SearchParameters>,
+    Search(parameters): Search<SearchParameters>,
 ) -> Result<Response, Problem> {
     in_json(&headers)?;
     let page = Page::new(parameters.limit, parameters.offset, parameters.fuzzymatching)?;
@@ -132,7 +132,7 @@ pub async fn series(
     Extension(concerned): Extension<Concerned>,
     headers: HeaderMap,
     Id(study): Id,
-    Parameters(parameters): Parameters<PageParameters>,
+    Search(parameters): Search<PageParameters>,
 ) -> Result<Response, Problem> {
     in_json(&headers)?;
     let page = Page::new(parameters.limit, parameters.offset, parameters.fuzzymatching)?;
@@ -175,7 +175,7 @@ pub async fn study_instances(
     Extension(concerned): Extension<Concerned>,
     headers: HeaderMap,
     Id(study): Id,
-    Parameters(parameters): Parameters<PageParameters>,
+    Search(parameters): Search<PageParameters>,
 ) -> Result<Response, Problem> {
     let query = of_study(&study)?;
     all_instances(&state, &concerned, &headers, query, parameters).await
@@ -204,7 +204,7 @@ pub async fn instances(
     Extension(concerned): Extension<Concerned>,
     headers: HeaderMap,
     SeriesOfStudy { study, series }: SeriesOfStudy,
-    Parameters(parameters): Parameters<PageParameters>,
+    Search(parameters): Search<PageParameters>,
 ) -> Result<Response, Problem> {
     let query = of_series(&study, &series)?;
     all_instances(&state, &concerned, &headers, query, parameters).await

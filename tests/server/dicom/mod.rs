@@ -183,6 +183,7 @@ async fn studies_and_results_are_found_by_what_a_viewer_asks_for() {
             .text(tags::PATIENT_ID, b"LO", "p2")
             .text(tags::PATIENT_NAME, b"PN", "Roe^Richard")
             .text(tags::STUDY_DATE, b"DA", "20260301")
+            .text(tags::STUDY_TIME, b"TM", "101010")
             .text(tags::ACCESSION_NUMBER, b"SH", "A17");
     });
     json_of(stow(&server, "/dicom-web/studies", &[&radiograph("1.2.3.1"), &second]).await).await;
@@ -198,7 +199,17 @@ async fn studies_and_results_are_found_by_what_a_viewer_asks_for() {
         uids
     };
     let both = [STUDY.to_string(), other.to_string()];
-    for query in ["", "?PatientName=*oe^*", "?PatientID=p*", "?ModalitiesInStudy=SR", "?StudyTime=*"] {
+    for query in [
+        "",
+        "?PatientName=*oe^*",
+        "?PatientID=p*",
+        "?ModalitiesInStudy=SR",
+        "?ModalitiesInStudy=CT,SR",
+        "?ModalitiesInStudy=SR%5CSEG",
+        "?StudyTime=*",
+        // As dicomweb-client asks for attributes.
+        "?includefield=00081030&limit=10&includefield=00080060",
+    ] {
         assert_eq!(found(query).await, both, "{query}");
     }
     assert_eq!(found(&format!("?StudyInstanceUID={STUDY},{other}&fuzzymatching=true")).await, both);
@@ -206,6 +217,8 @@ async fn studies_and_results_are_found_by_what_a_viewer_asks_for() {
         "?PatientName=roe*",
         "?PatientID=p2",
         "?StudyDate=20260101-20260401",
+        "?StudyTime=1010",
+        "?StudyTime=101010.000-101011",
         "?AccessionNumber=A17",
         "?00100010=Roe*",
     ] {
@@ -225,12 +238,16 @@ async fn studies_and_results_are_found_by_what_a_viewer_asks_for() {
     };
     let reports = "instances?SOPClassUID=1.2.840.10008.5.1.4.1.1.88.34";
     assert_eq!((within("series?Modality=SR").await, within(reports).await), (1, 1));
+    let numbered = within("series?SeriesNumber=09001").await;
+    assert_eq!((within("instances?Modality=CT,SR").await, numbered), (1, 1));
     let others = "instances?SOPClassUID=1.2.840.10008.5.1.4.1.1.66.4";
     assert_eq!((within("series?Modality=SEG").await, within(others).await), (0, 0));
     for (query, words) in [
         ("?Colour=red", "Colour"),
         ("?StudyDate=junk", "20260301-20260331"),
         ("?StudyTime=25", "StudyTime"),
+        ("?ModalitiesInStudy=sr", "ModalitiesInStudy"),
+        ("?StudyDate=20260301&StudyDate=20260302", "StudyDate"),
         ("?StudyInstanceUID=1.2.x", "UID"),
     ] {
         let unknown = get(&server, &format!("/dicom-web/studies{query}"), "*/*").await;

@@ -15,7 +15,7 @@ const SUMMARY: usize = 139;
 const LINES: usize = 20;
 
 /// Reasons that a person may give for ordering all the same, offered with a card.
-const OVERRIDES: [(&str, &str); 4] = [
+pub(super) const OVERRIDES: [(&str, &str); 4] = [
     ("benefit-outweighs-risk", "The benefit outweighs the risk"),
     ("tolerated-before", "The person has tolerated it before"),
     ("record-wrong", "The record is wrong or out of date"),
@@ -85,7 +85,8 @@ fn indicator(severity: Severity) -> &'static str {
 }
 
 /// The cards for checked orders: at most one of each severity, and one of what could not be checked, with
-/// `unread`, what was sent and could not be looked at. `uuid` makes an id that is new each time.
+/// `unread`, what was sent and could not be looked at: where that is anything, no drug is suggested, as it may be what
+/// speaks against it. `uuid` makes an id that is new each time.
 pub fn orders(
     orders: &[DraftOrder],
     checked: &[Checked],
@@ -99,7 +100,7 @@ pub fn orders(
             |checked: &&Checked| checked.findings.first().is_some_and(|first| first.severity == severity);
         let concerned: Vec<&Checked> = checked.iter().filter(worst).collect();
         if !concerned.is_empty() {
-            cards.push(card(orders, &concerned, severity, uuid));
+            cards.push(card(orders, &concerned, severity, unread.is_empty(), uuid));
         }
     }
     cards.extend(unchecked(checked, unread, uuid));
@@ -144,6 +145,7 @@ fn card(
     orders: &[DraftOrder],
     concerned: &[&Checked],
     severity: Severity,
+    suggests: bool,
     uuid: &mut dyn FnMut() -> String,
 ) -> Card {
     let name = |checked: &Checked| orders[checked.index].item.name.as_str();
@@ -158,7 +160,11 @@ fn card(
     let mut detail = String::new();
     let (mut suggestions, mut offers) = (Vec::new(), Vec::new());
     // Two drugs for one order are no pair to be taken together, and a card can only say so of all that it suggests.
-    let of_each = if concerned.len() == 1 { usize::MAX } else { 1 };
+    let of_each = match (suggests, concerned.len()) {
+        (false, _) => 0,
+        (true, 1) => usize::MAX,
+        (true, _) => 1,
+    };
     for checked in concerned {
         let order = &orders[checked.index];
         detail.push_str(&format!("**{}**\n\n", plain(&order.item.name)));

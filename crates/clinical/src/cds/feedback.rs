@@ -1,6 +1,8 @@
 //! What a person did with a card: took a suggestion, or went on all the same and said why.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+
+use super::cards::OVERRIDES;
 
 /// What a client sends.
 #[derive(Debug, Deserialize)]
@@ -13,12 +15,13 @@ pub struct Feedback {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CardFeedback {
-    /// The card's id.
+    /// The card's id; a UUID may be written in large letters, too.
+    #[serde(deserialize_with = "small")]
     pub card: String,
     /// What was done.
     pub outcome: CardOutcome,
     /// The suggestions that were taken.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_none")]
     pub accepted_suggestions: Vec<AcceptedSuggestion>,
     /// Why it was overridden.
     pub override_reason: Option<OverrideReason>,
@@ -40,6 +43,7 @@ pub enum CardOutcome {
 #[derive(Debug, Deserialize)]
 pub struct AcceptedSuggestion {
     /// Its id.
+    #[serde(deserialize_with = "small")]
     pub id: String,
 }
 
@@ -47,7 +51,7 @@ pub struct AcceptedSuggestion {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OverrideReason {
-    /// One of the reasons offered, or one of the client's.
+    /// One of the reasons offered, or one of the client's, which is not kept: it may be words.
     pub reason: Option<Reason>,
     /// The person's own words. They may tell of a patient and are not kept.
     pub user_comment: Option<String>,
@@ -60,6 +64,16 @@ pub struct Reason {
     pub code: Option<String>,
     /// Its system.
     pub system: Option<String>,
+}
+
+/// The id that is compared with those of cards and suggestions, which are in small letters.
+fn small<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    String::deserialize(deserializer).map(|id| id.to_ascii_lowercase())
+}
+
+/// A list, of which null is none.
+fn or_none<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    Option::<Vec<T>>::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 impl Feedback {
@@ -90,11 +104,9 @@ impl Feedback {
         problems
     }
 
-    /// As the audit keeps it: the outcome, the card, and the suggestions or the coded reason.
+    /// As the audit keeps it: the outcome, the card, and the suggestions or the coded reason. Of reasons those that were
+    /// offered are kept, and of any other that there was one: what a client sends as a code may tell of a person.
     pub fn lines(&self) -> Vec<String> {
-        let word = |text: &str| -> String {
-            text.chars().filter(|c| c.is_ascii_alphanumeric() || "-_.:/".contains(*c)).take(100).collect()
-        };
         let line = |one: &CardFeedback| match one.outcome {
             CardOutcome::Accepted => {
                 let ids: Vec<&str> = one.accepted_suggestions.iter().map(|one| one.id.as_str()).collect();
@@ -102,9 +114,12 @@ impl Feedback {
             }
             CardOutcome::Overridden => {
                 let reason = one.override_reason.as_ref().and_then(|reason| reason.reason.as_ref());
-                let code = reason.and_then(|reason| reason.code.as_deref());
-                let code = code.map(word).filter(|code| !code.is_empty());
-                format!("overridden {} {}", one.card, code.as_deref().unwrap_or("without a reason"))
+                let code = reason.and_then(|reason| reason.code.as_deref()).map(str::trim);
+                let kept = code.filter(|code| !code.is_empty()).map(|code| {
+                    let offered = OVERRIDES.iter().find(|(own, _)| *own == code);
+                    offered.map_or("other", |(own, _)| own)
+                });
+                format!("overridden {} {}", one.card, kept.unwrap_or("without a reason"))
             }
         };
         self.feedback.iter().map(line).collect()

@@ -150,7 +150,7 @@ impl Orders {
         }
         let concept = order.medication_codeable_concept.as_ref();
         let medication = order.medication_reference.as_ref();
-        let Drug { concept, missing, found } = shelves.drug(concept, medication, &order.contained);
+        let Drug { concept, missing, found, unnamed } = shelves.drug(concept, medication, &order.contained);
         let item = concept.as_ref().and_then(items::drug);
         // An order that ends a drug, or that nobody gave, is none to be warned of.
         let ends = order.do_not_perform == Some(true) || ends(order.status.as_deref());
@@ -182,6 +182,12 @@ impl Orders {
             let name = &item.name;
             self.unread
                 .push(format!("an ingredient of the order of {name:?}: {part}, which was not sent along"));
+        }
+        if let Some(unnamed) = unnamed {
+            let name = &item.name;
+            self.unread.push(format!(
+                "the Medication of the order of {name:?}: {unnamed}, which was not sent along"
+            ));
         }
         if self.orders.len() == MOST_ORDERS {
             let detail = format!(
@@ -327,13 +333,34 @@ pub(super) fn leave_out_drafts(record: &mut Bundle, drafts: &[Draft]) {
     record.entries.retain(|_| !left.next().unwrap_or(false));
 }
 
-/// Whether two drugs are one, whatever the dose and form: by a code, or by their names.
+/// Whether two drugs are one, whatever the dose and form: where all that one is called the other is called, too. A code that
+/// both have decides only where their names do not differ: one of a house's own may stand for any drug at all.
 fn is_same(one: &Item, other: &Item) -> bool {
-    let name = |item: &Item| {
-        let name = normalise(&item.name);
+    let codes = one.codes();
+    let shared = other.codes().iter().any(|code| codes.contains(code));
+    let (names, others) = (bare_names(one), bare_names(other));
+    if names.is_empty() || others.is_empty() {
+        return shared;
+    }
+    let alike = |name: &str, other: &str| {
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<BTreeSet<_>>();
+        name == other
+            || (shared && (words(name).is_subset(&words(other)) || words(other).is_subset(&words(name))))
+    };
+    let within = |few: &BTreeSet<String>, many: &BTreeSet<String>| {
+        few.iter().all(|name| many.iter().any(|other| alike(name, other)))
+    };
+    within(&names, &others) || within(&others, &names)
+}
+
+/// All that a drug is called in words, without dose, form and salt.
+fn bare_names(item: &Item) -> BTreeSet<String> {
+    let codes = item.codes();
+    let bare = |text: &String| {
+        let name = normalise(text);
         let bare = without_salts(&without_dose(&name));
         if bare.is_empty() { name } else { bare }
     };
-    let codes = one.codes();
-    other.codes().iter().any(|code| codes.contains(code)) || name(one) == name(other)
+    let words = std::iter::once(item.name.clone()).chain(item.texts("synonyms"));
+    words.filter(|text| !codes.contains(text)).map(|text| bare(&text)).collect()
 }

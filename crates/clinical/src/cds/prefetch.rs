@@ -361,24 +361,31 @@ fn same(one: &Entry, other: &Entry) -> bool {
     format!("{:?}", one.resource) == format!("{:?}", other.resource)
 }
 
-/// The medicines of a record of which an ingredient was not sent along, in words.
+/// The medicines of a record of which an ingredient, or the Medication beside their own words, was not sent along, in
+/// words. What has no words at all is refused where the record is read.
 pub(super) fn without_parts(bundle: &Bundle) -> Vec<String> {
     let index = Index::new(bundle);
     let places = [(bundle, &index)];
     let shelves = Shelves { places: &places, stored: None, from: None };
     let missing = |entry: &Entry| {
-        let drug = match &entry.resource {
-            Ok(Resource::MedicationRequest(request)) => {
-                shelves.drug(None, request.medication_reference.as_ref(), &request.contained)
+        let (concept, reference, contained) = match &entry.resource {
+            Ok(Resource::MedicationRequest(own)) => {
+                (&own.medication_codeable_concept, &own.medication_reference, &own.contained)
             }
-            Ok(Resource::MedicationStatement(statement)) => {
-                shelves.drug(None, statement.medication_reference.as_ref(), &statement.contained)
+            Ok(Resource::MedicationStatement(own)) => {
+                (&own.medication_codeable_concept, &own.medication_reference, &own.contained)
             }
             _ => return None,
         };
+        let drug = shelves.drug(concept.as_ref(), reference.as_ref(), contained);
         let name = format!("{}/{}", entry.kind, entry.id.as_deref().unwrap_or_default());
-        let first = drug.missing.first()?;
-        Some(format!("an ingredient of the record's {name:?}: {first}, which was not sent along"))
+        if let Some(first) = drug.missing.first() {
+            return Some(format!(
+                "an ingredient of the record's {name:?}: {first}, which was not sent along"
+            ));
+        }
+        let unnamed = drug.unnamed.filter(|_| drug.concept.is_some())?;
+        Some(format!("the Medication of the record's {name:?}: {unnamed}, which was not sent along"))
     };
     bundle.entries.iter().filter_map(missing).collect()
 }

@@ -2,9 +2,11 @@
 
 use serde_json::{Value, json};
 
+use super::cards;
+use super::feedback::Feedback;
 use super::request::HookRequest;
 use super::services::Service;
-use recommend::Profile;
+use recommend::{Alternative, Checked, Concern, Finding, Item, Profile, Severity};
 
 /// 2026-01-01.
 const NOW: i64 = 1_767_225_600_000;
@@ -251,6 +253,162 @@ fn a_draft_replaces_the_same_drug_of_the_record_and_no_other() {
     };
     assert_eq!(of("ibuprofen", "warfarin"), ["warfarin"]);
     assert_eq!(of("Warfarin 7.5 MG", "Warfarin Sodium 5 MG Oral Tablet"), Vec::<String>::new());
+}
+
+/// A house's code may stand for any of its drugs, and so may words for what they come in.
+#[test]
+fn a_code_makes_one_of_two_drugs_only_where_their_names_do_not_differ() {
+    let coded = |text: Value, display: Value| {
+        let mut order = order("d", "");
+        order["medicationCodeableConcept"] =
+            json!({"text": text, "coding": [{"system": "urn:house", "code": "MED", "display": display}]});
+        order
+    };
+    let left = |draft: Value, stored: Value| {
+        let mut body = with("medications", list(&[stored]));
+        body["context"]["draftOrders"] = list(&[draft]);
+        medications(&read(&body))
+    };
+    let none = Value::Null;
+    let (aspirin, warfarin) = (json!("Aspirin"), json!("Warfarin"));
+    for (draft, stored) in [
+        (coded(aspirin.clone(), none.clone()), coded(warfarin.clone(), none.clone())),
+        (coded(none.clone(), aspirin.clone()), coded(none.clone(), warfarin.clone())),
+        (coded(json!("Tablet"), aspirin), coded(json!("Tablet"), warfarin.clone())),
+    ] {
+        assert_eq!(left(draft, stored).len(), 1, "a stored drug is not another draft");
+    }
+    for (draft, stored) in [
+        (
+            coded(warfarin.clone(), none.clone()),
+            coded(none.clone(), json!("Warfarin Sodium 5 MG [Coumadin]")),
+        ),
+        (coded(warfarin.clone(), json!("Warfarin 5 MG")), coded(warfarin.clone(), none.clone())),
+        (coded(warfarin, none.clone()), coded(none.clone(), none)),
+    ] {
+        assert_eq!(left(draft, stored), Vec::<String>::new(), "a draft is no second drug beside itself");
+    }
+}
+
+#[test]
+fn all_that_a_medication_is_called_is_looked_at_and_what_is_nowhere_is_told() {
+    let both = |reference: Value| {
+        let mut order = order("d", "ibuprofen");
+        order["medicationReference"] = reference;
+        order
+    };
+    let within = |code: &str, ingredient: Value| {
+        let mut order = of_medication("d", "#m");
+        order["contained"] = json!([{"resourceType": "Medication", "id": "m", "code": {"text": code}, "ingredient": [ingredient]},
+                {"resourceType": "Substance", "id": "s", "code": {"text": "water"}}]);
+        order
+    };
+    let amoxicillin = json!("Amoxicillin 500 mg");
+    let mut shown = within("ibuprofen", json!({"itemCodeableConcept": {"text": "water"}}));
+    shown["medicationReference"]["display"] = amoxicillin.clone();
+    let part = within("ibuprofen", json!({"itemReference": {"reference": "#s", "display": amoxicillin}}));
+    for order in [
+        both(json!({"display": amoxicillin})),
+        both(json!({"reference": "Medication/9", "display": amoxicillin})),
+        shown,
+        part,
+    ] {
+        let request = read(&sign(std::slice::from_ref(&order)));
+        assert!(names(&request).contains("ibuprofen") && names(&request).contains("Amoxicillin"), "{order}");
+        assert_eq!(request.unread, Vec::<String>::new(), "{order}");
+        // A drug of the record is read as an order is.
+        let mut body = with("medications", list(&[order]));
+        body["context"]["draftOrders"] = list(&[]);
+        assert!(format!("{:?}", profile(&read(&body)).recorded).contains("Amoxicillin"));
+    }
+    // What is nowhere and has no name may be anything.
+    let lost = both(json!({"reference": "Medication/9"}));
+    told(&read(&sign(std::slice::from_ref(&lost))), "Medication/9");
+    let mut body = with("statements", list(&[lost]));
+    body["prefetch"]["statements"]["entry"][0]["resource"]["resourceType"] = json!("MedicationStatement");
+    told(&read(&body), "Medication/9");
+    body["prefetch"]["drugs"] = json!({"resourceType": "Medication", "id": "9", "code": {"text": "aspirin"}});
+    assert_eq!(read(&body).unread, Vec::<String>::new());
+}
+
+/// What could not be looked at may be what speaks against a drug.
+#[test]
+fn a_drug_is_suggested_only_where_all_that_was_sent_was_looked_at() {
+    let other: Item =
+        serde_json::from_value(json!({"item_id": "azithromycin", "kind": "drug", "name": "Azithromycin"}))
+            .unwrap();
+    let finding = Finding {
+        concern: Concern::Allergy,
+        severity: Severity::Contraindicated,
+        reason: "allergy: penicillin".to_owned(),
+        note: None,
+        source: None,
+    };
+    let checked = Checked {
+        index: 0,
+        catalogued: None,
+        findings: vec![finding],
+        alternatives: vec![Alternative { item: other, purposes: Vec::new(), cautions: Vec::new() }],
+        unclear: None,
+        flags: Vec::new(),
+    };
+    let failed =
+        json!({"resourceType": "OperationOutcome", "issue": [{"severity": "error", "code": "exception"}]});
+    let mut part = list(&[allergy("a", "penicillin")]);
+    part["link"] = json!([{"relation": "next", "url": "x"}]);
+    let mut strange = allergy("b", "latex");
+    strange["patient"]["reference"] = json!("Patient/merged");
+    let others = list(&[allergy("a", "penicillin"), strange]);
+    let whole = list(&[allergy("a", "penicillin")]);
+    for (key, value, suggested) in [
+        ("allergies", whole, true),
+        ("allergies", failed.clone(), false),
+        ("allergies", part, false),
+        ("allergies", others, false),
+        ("statements", failed, false),
+    ] {
+        let request = read(&with(key, value.clone()));
+        let mut count = 0;
+        let mut uuid = || {
+            count += 1;
+            count.to_string()
+        };
+        let cards =
+            cards::orders(&request.orders, std::slice::from_ref(&checked), &request.unread, &mut uuid);
+        assert_eq!(cards[0].indicator, "critical");
+        let text = cards[0].json["suggestions"].to_string();
+        assert_eq!(text.contains("Azithromycin"), suggested, "{key}: {value}");
+        assert_eq!(cards[0].offers.len(), usize::from(suggested), "{key}: {value}");
+        assert!(text.contains("Remove the order"), "an order may be taken back all the same");
+    }
+}
+
+#[test]
+fn of_feedback_coded_reasons_are_kept_and_no_words() {
+    const CARD: &str = "4e0a3a1e-3283-4575-ab82-028d55fe2719";
+    let lines = |told: Value| {
+        let feedback: Feedback = serde_json::from_value(json!({"feedback": [told]})).unwrap();
+        assert_eq!(feedback.problems(), []);
+        feedback.lines().concat()
+    };
+    let overridden = |reason: Value| {
+        lines(json!({"card": CARD.to_uppercase(), "outcome": "overridden", "acceptedSuggestions": null,
+            "overrideReason": reason}))
+    };
+    for (reason, kept) in [
+        (json!({"reason": {"code": "will-monitor"}}), "will-monitor"),
+        (json!({"reason": {"code": "Mr. Miller said his mother took it", "system": "urn:x"}}), "other"),
+        (json!({"reason": {"code": ""}, "userComment": "Miller"}), "without a reason"),
+        (json!({"reason": null, "userComment": null}), "without a reason"),
+        (Value::Null, "without a reason"),
+    ] {
+        assert_eq!(overridden(reason), format!("overridden {CARD} {kept}"));
+    }
+    let accepted = json!({"card": CARD, "outcome": "accepted", "overrideReason": null,
+        "acceptedSuggestions": [{"id": CARD.to_uppercase()}]});
+    assert_eq!(lines(accepted), format!("accepted {CARD} {CARD}"));
+    let none = json!({"feedback": [{"card": CARD, "outcome": "accepted", "acceptedSuggestions": null}]});
+    assert_eq!(serde_json::from_value::<Feedback>(none).unwrap().problems().len(), 1);
 }
 
 #[test]

@@ -19,7 +19,7 @@ pub struct Answer<'a> {
     pub meaning: Option<&'a str>,
     /// Of an abstention: why, in words.
     pub reason: Option<&'a str>,
-    /// Labels with their calibrated probabilities, 0 to 1, highest first.
+    /// Labels with their calibrated probabilities, 0 to 1, highest first; of an abstention they are not told.
     pub predictions: Vec<(&'a str, f32)>,
 }
 
@@ -83,7 +83,9 @@ fn group(maker: &Maker<'_>, source: &Source, answer: &Answer<'_>) -> Item {
     let certainty = certainty.map(|(_, probability)| {
         Item::number(Contains, &dcm("111012", "Certainty of Finding"), &hundredths(*probability), &percent)
     });
-    let probabilities = answer.predictions.iter().map(|(label, probability)| {
+    // A model that abstains has found nothing, and a number beside "Indeterminate" would be read as if it had.
+    let told = if answer.label.is_some() { answer.predictions.as_slice() } else { &[] };
+    let probabilities = told.iter().map(|(label, probability)| {
         let mut concept = maker.label(source, label, None);
         concept.value.push_str("/probability");
         concept.meaning = source.fit(cut(&format!("Probability of {label}"), 64));

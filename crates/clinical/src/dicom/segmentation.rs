@@ -136,7 +136,8 @@ fn shared(source: &Source) -> DataSet {
 fn frame(source: &Source, segment: u32) -> DataSet {
     let mut image = source.reference();
     let purpose = Code::dcm("121322", "Source image for image processing operation");
-    image.items(tags::PURPOSE, vec![purpose.item()]);
+    // A pixel of the mask is that of the image in the same place; without this word readers do not lay one over the other.
+    image.items(tags::PURPOSE, vec![purpose.item()]).text(tags::SPATIAL_LOCATIONS, b"CS", "YES");
     let mut derivation = DataSet::new();
     derivation
         .items(tags::SOURCE_IMAGES, vec![image])

@@ -93,6 +93,7 @@ pub const BITS_STORED: Tag = 0x0028_0101;
 pub const HIGH_BIT: Tag = 0x0028_0102;
 pub const PIXEL_REPRESENTATION: Tag = 0x0028_0103;
 pub const BURNED_IN: Tag = 0x0028_0301;
+pub const SPATIAL_LOCATIONS: Tag = 0x0028_135a;
 pub const LOSSY: Tag = 0x0028_2110;
 pub const PIXEL_MEASURES: Tag = 0x0028_9110;
 pub const PURPOSE: Tag = 0x0040_a170;

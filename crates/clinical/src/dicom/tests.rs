@@ -75,7 +75,10 @@ fn an_abstention_gives_no_finding_and_says_why() {
     let answer = Answer { label: None, reason: Some("the picture is blank"), ..answer() };
     let json = report(&MAKER, &source(), &answer).json().to_string();
     assert!(json.contains("Indeterminate") && json.contains("the picture is blank"));
-    assert!(!json.contains("Certainty of Finding"));
+    // A number would be read as a finding.
+    assert!(
+        !json.contains("Certainty of Finding") && !json.contains("\"NUM\"") && !json.contains("Probability")
+    );
 }
 
 #[test]
@@ -117,6 +120,21 @@ fn a_segmentation_says_of_its_place_all_or_nothing() {
     }
     let two = (tags::IMAGE_POSITION, &b"0\\0"[..]);
     assert_eq!(found(&[&[two, thickness][..], &place].concat()), [true, false, false, false]);
+}
+
+/// Readers lay a mask over its image only where it says that both have their pixels in the same places.
+#[test]
+fn a_segmentation_says_of_each_frame_that_it_lies_on_its_image() {
+    let names = ["background", "lung", "heart"].map(String::from);
+    let mask = Mask { width: 2, height: 1, labels: &[2u8, 1], names: &names };
+    let json = segmentation(&MAKER, &source(), &mask).json();
+    let frames = json["52009230"]["Value"].as_array().unwrap();
+    assert_eq!(frames.len(), 2);
+    for frame in frames {
+        let image = &frame["00089124"]["Value"][0]["00082112"]["Value"][0];
+        assert_eq!(image["00081155"]["Value"][0], "1.2.3.4");
+        assert_eq!(image["0028135A"]["Value"][0], "YES", "{image}");
+    }
 }
 
 #[test]

@@ -82,6 +82,34 @@ fn nothing_unsafe_or_unchecked_is_offered() {
     assert!(offered(strange).is_empty(), "an allergy is not understood");
 }
 
+/// Nobody knows what goes beside a drug that nobody knows, whether that one is checked or not.
+#[test]
+fn nothing_is_offered_beside_an_order_that_is_not_understood() {
+    let drugs = [
+        drug("amoxicillin", json!({}), &["pneumonia"]),
+        drug("azithromycin", json!({}), &["pneumonia"]),
+        drug("house mixture", json!({}), &[]),
+    ];
+    let offered = |name: &str, others: &[(&str, bool)]| -> usize {
+        let profile = json!({"allergies": ["penicillin"], "medications": []});
+        let orders: Vec<(&str, bool)> = std::iter::once((name, true)).chain(others.iter().copied()).collect();
+        let found = check(profile, &drugs, &orders);
+        assert!(reasons(&found[0]).contains(&"allergy: penicillin"));
+        found[0].alternatives.len()
+    };
+    let amoxicillin = "Amoxicillin 500 MG Oral Capsule";
+    assert_eq!(offered(amoxicillin, &[]), 1);
+    for known in ["paracetamol", "house mixture"] {
+        assert_eq!(offered(amoxicillin, &[(known, true)]), 1, "{known}");
+    }
+    for strange in ["zorbamycin", "paracetamol with zorbamycin", "ACE inhibitor"] {
+        for checked in [true, false] {
+            assert_eq!(offered(amoxicillin, &[(strange, checked)]), 0, "{strange}");
+        }
+    }
+    assert_eq!(offered("amoxicillin with zorbamycin", &[]), 0);
+}
+
 #[test]
 fn age_and_sex_are_told_where_a_rule_is_about_them() {
     let rule = |code: &str, severity: &str| json!({"rules": [{"about": "condition", "code": code, "severity": severity}]});

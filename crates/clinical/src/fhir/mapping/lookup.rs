@@ -84,9 +84,13 @@ impl Mapping<'_> {
             stored: Some(self.medications),
             from: self.bundle.entries[number].server.as_deref(),
         };
-        let Drug { concept, missing, .. } = shelves.drug(concept, reference, contained);
+        let Drug { concept, missing, unnamed, .. } = shelves.drug(concept, reference, contained);
         if concept.is_some() && !missing.is_empty() {
             let detail = "an ingredient of its medication is not in the Bundle or has no code and no words";
+            self.note(number, "not-found", detail.to_owned());
+        }
+        if concept.is_some() && unnamed.is_some() {
+            let detail = "the Medication that it refers to is nowhere, and its own words alone are taken";
             self.note(number, "not-found", detail.to_owned());
         }
         concept

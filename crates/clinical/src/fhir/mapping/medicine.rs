@@ -30,6 +30,9 @@ pub(crate) struct Drug {
     pub(crate) missing: Vec<String>,
     /// Whether the Medication that it refers to is there.
     pub(crate) found: bool,
+    /// What it refers to, where that is nowhere and nobody says what it is called: it may be another drug than the words
+    /// beside it say.
+    pub(crate) unnamed: Option<String>,
 }
 
 /// A Medication or a Substance.
@@ -62,8 +65,13 @@ impl Shelves<'_> {
             let code = code.or_else(|| together(&parts));
             named = code.map(|code| code.naming(&parts));
         }
-        // Words beside a reference are words for the same thing, and so are those on it.
-        drug.concept = called_too(called_too(own, named), display(reference));
+        let shown = display(reference);
+        if !drug.found && shown.is_none() {
+            drug.unnamed = Some(written(reference, "a Medication without a name"));
+        }
+        // Words beside a reference, and those that it has itself, are words for the same thing. Who wrote one of them may
+        // have meant another drug than who wrote the others, and all of them are looked at.
+        drug.concept = called_too(called_too(own, named), shown);
         drug
     }
 
@@ -95,8 +103,7 @@ impl Shelves<'_> {
                 // What is itself made of something is known by that.
                 let made = found.as_ref().is_some_and(|found| !found.parts.is_empty());
                 if named.is_none() && own.is_none() && !made {
-                    let name = reference.reference.as_deref().unwrap_or("one without a name");
-                    missing.push(name.chars().take(200).collect());
+                    missing.push(written(reference, "one without a name"));
                 }
                 // A circle says nothing new.
                 if found.as_ref().is_none_or(|found| seen.insert(found.place)) {
@@ -160,6 +167,11 @@ impl<'a> Found<'a> {
         let place = std::ptr::from_ref(own).addr();
         Found { code: own.code.as_ref(), parts: &own.ingredient, contained: &own.contained, place }
     }
+}
+
+/// What a reference refers to, as it is written.
+fn written(reference: &Reference, otherwise: &str) -> String {
+    reference.reference.as_deref().unwrap_or(otherwise).chars().take(200).collect()
 }
 
 fn display(reference: &Reference) -> Option<CodeableConcept> {
