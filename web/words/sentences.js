@@ -21,7 +21,7 @@ export const sentences = {
     [/^(allergies|conditions|medications|pregnancy|sex|birth_year): not recorded$/, (_, name) => `${list(name)}：没有记录`],
     [/^indication: none recorded of (.+)$/, (_, wanted) => `适应症：没有记录其中任何一项：${wanted}`],
     [/^item: no rules are known about "(.+)"$/, (_, name) => `没有关于“${name}”的规则`],
-    [/^(allergies|conditions|medications|item): "(.+?)" is not understood(?:; did you mean "(.+)"\?)?$/, (_, name, written, near) => `${list(name)}：无法识别“${written}”${either(near, `；是否指“${near}”？`)}`],
+    [/^(allergies|conditions|medications|item): "(.+?)"(?: \(beside "(.+)"\))? is not understood(?:; did you mean "(.+)"\?)?$/, (_, name, written, beside, near) => `${list(name)}：无法识别“${written}”${either(beside, `（与“${beside}”一同记录）`)}${either(near, `；是否指“${near}”？`)}`],
     [/^(below|above) ([\d.]+)( [^\d ]\S*)?(?: from (\d+)(?: to below (\d+))? years| below (\d+) years)?(, as written in the note)?$/, (_, side, limit, unit = "", from, to, under, written) =>
       `${side === "below" ? "低于" : "高于"} ${limit}${unit}${from ? (to ? `（${from} 岁起、未满 ${to} 岁）` : `（${from} 岁起）`) : either(under, `（未满 ${under} 岁）`)}${either(written, "，见记录原文")}`],
     [/^the note says so, neither denied nor as history$/, () => "记录中提到，既未否认，也不是既往史"],

@@ -38,6 +38,8 @@ pub struct Entry {
     pub therapeutic: BTreeSet<Key>,
     /// What somebody may be allergic to who is allergic to it.
     pub allergens: HashSet<Key>,
+    /// Of a drug: what of its words no term explains, by which rules and lists may know it all the same.
+    pub unexplained: BTreeSet<Key>,
     pub allergies: Vec<Rule>,
     pub conditions: Vec<Rule>,
     pub partners: Vec<Rule>,
@@ -55,7 +57,7 @@ pub struct Entry {
 impl Entry {
     pub fn new(item: Item, terminology: &Terminology) -> Self {
         let listed = &item.contraindications;
-        let meaning = terminology.understand_coded(Field::Medication, &item.name, &item.also_called());
+        let meaning = terminology.understand_item(Field::Medication, &item);
         let mut called: HashSet<Key> = meaning.broader.iter().cloned().collect();
         // An id may look like a code of some system and is none.
         called.extend([plain(&item.item_id), plain(&item.name)]);
@@ -68,6 +70,16 @@ impl Entry {
             allergens.extend(class.groups);
         }
         allergens.extend(called.iter().cloned());
+        let mut unexplained = BTreeSet::new();
+        if item.kind == Kind::Drug {
+            // Soy and latex are no drugs, and are in some.
+            let contained = terminology.understand_item(Field::Allergy, &item);
+            allergens.extend(contained.broader);
+            allergens.extend(contained.groups);
+            allergens.extend(contained.unexplained);
+            unexplained = meaning.unexplained;
+            allergens.extend(unexplained.iter().cloned());
+        }
         let field = |subject: Subject| match subject {
             Subject::Allergy => Field::Allergy,
             Subject::Condition => Field::Condition,
@@ -97,12 +109,15 @@ impl Entry {
         let purposes = purposes.collect();
         // A class is no drug, either.
         let class = meaning.names.iter().any(|name| terminology.is_class(name));
-        let unclear = item.kind == Kind::Drug && item.is_imported() && (!meaning.known || class);
+        let unclear = item.kind == Kind::Drug
+            && item.is_imported()
+            && (!meaning.known || meaning.names.is_empty() || class);
         Self {
             substances: meaning.names,
             called,
             therapeutic,
             allergens,
+            unexplained,
             allergies: rules(Subject::Allergy, &listed.allergies),
             conditions: rules(Subject::Condition, &listed.conditions),
             partners: rules(Subject::Medication, &listed.interacts_with),

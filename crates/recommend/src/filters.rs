@@ -29,11 +29,11 @@ use std::collections::{BTreeSet, HashSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::catalogue::{Catalogue, Entry, Rule, Vocabulary};
+use super::catalogue::{Catalogue, Entry, Rule};
 use super::clock::year_of;
 use super::data::{Item, Kind, Millis, Profile, Severity, Sex};
 use super::settings::Settings;
-use super::terminology::{Field, Key, Meaning, Terminology, is_code, plain};
+use super::terminology::{Field, Key, Meaning, Terminology, Unclear, is_code, plain};
 
 /// What is done about drugs when the profile does not say what has to be known.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,6 +122,8 @@ pub struct Medication<'a> {
     written: String,
     /// The substances, or the class, meant.
     names: BTreeSet<Key>,
+    /// What of its words no term explains.
+    unexplained: BTreeSet<Key>,
     /// What it can be called in rules: those, their classes, and what the catalogue calls it.
     own: HashSet<Key>,
     /// The drugs of the catalogue that it is, by number.
@@ -133,7 +135,8 @@ pub struct Medication<'a> {
 impl<'a> Medication<'a> {
     pub fn stated(written: &str, meaning: Meaning, drugs: &'a Catalogue) -> Self {
         let mut names = meaning.names;
-        let mut own: HashSet<Key> = meaning.broader.into_iter().collect();
+        let unexplained = meaning.unexplained;
+        let mut own: HashSet<Key> = meaning.broader.into_iter().chain(unexplained.iter().cloned()).collect();
         let (mut entries, mut members) = (Vec::new(), Vec::new());
         let called = plain(written);
         let wanted: BTreeSet<&Key> = names.iter().chain([&called]).collect();
@@ -152,7 +155,7 @@ impl<'a> Medication<'a> {
             own.extend(entry.called.iter().cloned());
             names.extend(entry.substances.iter().cloned());
         }
-        Self { written: written.to_owned(), names, own, entries, members }
+        Self { written: written.to_owned(), names, unexplained, own, entries, members }
     }
 
     /// A drug that is ordered at the same time.
@@ -198,6 +201,7 @@ impl<'a> Medication<'a> {
         Self {
             written: format!("{}, recommended above", entry.item.name),
             names: entry.substances.clone(),
+            unexplained: entry.unexplained.clone(),
             own: entry.called.clone(),
             entries: vec![(number, entry)],
             members: Vec::new(),
@@ -210,7 +214,9 @@ impl<'a> Medication<'a> {
         let is_this = |name: &Key| self.own.contains(name) || taken().any(|drug| drug.called.contains(name));
         let theirs = entry.partners.iter().filter(|rule| rule.names.iter().any(is_this));
         let own = taken().flat_map(|drug| &drug.partners);
-        let own = own.filter(|rule| rule.names.iter().any(|name| entry.called.contains(name)));
+        let own = own.filter(|rule| {
+            rule.names.iter().any(|name| entry.called.contains(name) || entry.unexplained.contains(name))
+        });
         theirs.chain(own).min_by_key(|rule| rule.severity)
     }
 
@@ -232,7 +238,10 @@ impl<'a> Medication<'a> {
         if itself && entry.item.repeatable {
             return None;
         }
-        if itself || !self.names.is_disjoint(&entry.substances) {
+        let same = !self.names.is_disjoint(&entry.substances)
+            || !self.names.is_disjoint(&entry.unexplained)
+            || !self.unexplained.is_disjoint(&entry.substances);
+        if itself || same {
             return Some(Reason::plain(format!("duplicate therapy: already taking {written}")));
         }
         let theirs = || self.entries.iter().flat_map(|(_, drug)| &drug.therapeutic);
@@ -295,29 +304,40 @@ impl<'a> Patient<'a> {
         let checked = kind == Kind::Drug || words[0].has_rules();
         let (mut flags, mut looks, mut first_unmatched) = (Vec::new(), NEAR_MISSES, None);
         let mut understand = |list: &str, field: Field, written: &str| {
-            let meaning = terminology.understand_coded(field, written, profile.recorded_as(list, written));
-            let called = BTreeSet::from([plain(written)]);
-            // Of words that are understood in part, the names are those of that part.
-            let named = |words: &Vocabulary| {
-                words.knows(field, &called) || (!meaning.partly && words.knows(field, &meaning.names))
-            };
-            if meaning.known || !checked || words.iter().any(|words| named(words)) {
+            let recorded = profile.recorded.get(list).and_then(|entries| entries.get(written));
+            let (codes, synonyms) = recorded.map(|known| (&known.codes, &known.synonyms)).unzip();
+            let (codes, synonyms) = (codes.into_iter().flatten(), synonyms.into_iter().flatten());
+            let mut meaning = terminology.understand_coded(field, written, codes, synonyms);
+            if meaning.known || !checked {
                 return meaning;
             }
-            let near = (looks > 0 && !meaning.partly).then(|| {
-                looks -= 1;
-                let more = words.iter().flat_map(|words| words.words(field));
-                terminology.nearest(field, written, more)
-            });
-            let near = near.flatten();
-            let text = format!("{list}: {}", not_understood(written, near));
-            // A condition that no rule mentions rules nothing out; a misspelt one might.
-            // It cannot be seen of a code that it was not understood, as it can of words.
-            if field != Field::Condition || near.is_some() || meaning.partly || is_code(written) {
-                flags.push(text.clone());
+            let mut unclear = std::mem::take(&mut meaning.unclear);
+            if field == Field::Condition {
+                let mut called = BTreeSet::from([plain(written)]);
+                // Of words that are understood in part, the names are those of that part.
+                if !meaning.partly {
+                    called.extend(meaning.names.iter().cloned());
+                }
+                unclear = vec![Unclear { text: written.to_owned(), called, partly: meaning.partly }];
             }
-            if field != Field::Condition {
-                first_unmatched.get_or_insert(text);
+            // A catalogue knows what its own drugs are called, whatever terms know.
+            let known = |unclear: &Unclear| words.iter().any(|words| words.knows(field, &unclear.called));
+            for unclear in unclear.iter().filter(|unclear| !known(unclear)) {
+                let near = (looks > 0 && !unclear.partly).then(|| {
+                    looks -= 1;
+                    let more = words.iter().flat_map(|words| words.words(field));
+                    terminology.nearest(field, &unclear.text, more)
+                });
+                let near = near.flatten();
+                let text = format!("{list}: {}", not_understood(written, &unclear.text, near));
+                // A condition that no rule mentions rules nothing out; a misspelt one might.
+                // It cannot be seen of a code that it was not understood, as it can of words.
+                if field != Field::Condition || near.is_some() || unclear.partly || is_code(written) {
+                    flags.push(text.clone());
+                }
+                if field != Field::Condition {
+                    first_unmatched.get_or_insert(text);
+                }
             }
             meaning
         };
@@ -326,6 +346,7 @@ impl<'a> Patient<'a> {
         for written in trimmed(&profile.allergies) {
             let meaning = understand("allergies", Field::Allergy, written);
             let names = meaning.names.into_iter().chain(meaning.groups).chain([plain(written)]);
+            let names = names.chain(meaning.unexplained);
             allergies.push(Stated { written, names: names.collect() });
         }
         let mut conditions = Vec::new();
@@ -494,7 +515,7 @@ impl<'a> Patient<'a> {
             return Some(reason.clone());
         }
         if self.wary && entry.unclear {
-            return Some(format!("item: {}", not_understood(&entry.item.name, None)));
+            return Some(format!("item: {}", not_understood(&entry.item.name, &entry.item.name, None)));
         }
         if self.wary && entry.is_unruled() {
             return Some(format!("item: no rules are known about {:?}", entry.item.name));
@@ -551,11 +572,13 @@ fn circumstances(
     ]
 }
 
-/// That words are not understood, or not wholly, and what may have been meant.
-pub fn not_understood(written: &str, near: Option<&str>) -> String {
+/// That words are not understood, or not wholly, and what may have been meant. `written` is by what people know the entry or
+/// the order that they are of.
+pub fn not_understood(written: &str, words: &str, near: Option<&str>) -> String {
+    let beside = if words == written { String::new() } else { format!(" (beside {written:?})") };
     match near {
-        Some(near) => format!("{written:?} is not understood; did you mean {near:?}?"),
-        None => format!("{written:?} is not understood"),
+        Some(near) => format!("{words:?}{beside} is not understood; did you mean {near:?}?"),
+        None => format!("{words:?}{beside} is not understood"),
     }
 }
 

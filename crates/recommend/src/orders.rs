@@ -13,7 +13,7 @@ use super::data::{Item, Kind, Millis, Profile, Severity};
 use super::filters::{Concern, Medication, Patient, Reason, not_understood};
 use super::settings::Settings;
 use super::snapshot::Snapshot;
-use super::terminology::{Field, Meaning, Terminology};
+use super::terminology::{Field, Meaning, Terminology, Unclear};
 
 /// The most safe alternatives named for one order.
 const ALTERNATIVES: usize = 3;
@@ -122,7 +122,7 @@ pub fn check(
         .map(|Ordered { item, .. }| Draft {
             item,
             entry: Entry::new(item.clone(), terminology),
-            meaning: terminology.understand_coded(Field::Medication, &item.name, &item.also_called()),
+            meaning: terminology.understand_item(Field::Medication, item),
         })
         .collect();
     let mut looks = NEAR_MISSES;
@@ -173,7 +173,7 @@ pub fn check(
             }
         };
         suggested.extend(alternatives.iter().map(|Alternative { item, .. }| {
-            let meaning = terminology.understand_coded(Field::Medication, &item.name, &item.also_called());
+            let meaning = terminology.understand_item(Field::Medication, item);
             Medication::suggested(item, meaning, drugs)
         }));
         let catalogued =
@@ -204,7 +204,14 @@ fn common(
 
 /// Whether all of an order is understood. A drug of the catalogue is the hospital's own, whose rules are there.
 fn is_known(draft: &Draft<'_>, catalogued: bool) -> bool {
-    draft.meaning.known || (catalogued && !draft.meaning.partly)
+    (catalogued || !draft.meaning.known || !draft.meaning.names.is_empty())
+        && unclear_words(draft, catalogued).next().is_none()
+}
+
+/// Which of its words are not understood, but for the name of a drug of the catalogue.
+fn unclear_words<'a>(draft: &'a Draft<'_>, catalogued: bool) -> impl Iterator<Item = &'a Unclear> {
+    let own = move |unclear: &Unclear| catalogued && unclear.text == draft.item.name && !unclear.partly;
+    draft.meaning.unclear.iter().filter(move |unclear| !own(unclear))
 }
 
 /// That an order is not understood, or only in part: whatever rule is about the rest was not asked.
@@ -216,14 +223,22 @@ fn unclear(
     looks: &mut usize,
 ) -> Option<String> {
     let meaning = &draft.meaning;
-    if is_known(draft, catalogued) {
-        return None;
+    let name = &draft.item.name;
+    // Words for "there is none" are no drug that can be ordered.
+    if meaning.known && meaning.names.is_empty() && !catalogued {
+        return Some(not_understood(name, name, None));
     }
-    let near = (*looks > 0 && !meaning.partly).then(|| {
-        *looks -= 1;
-        terminology.nearest(Field::Medication, &draft.item.name, drugs.vocabulary().words(Field::Medication))
-    });
-    Some(not_understood(&draft.item.name, near.flatten()))
+    let told: Vec<String> = unclear_words(draft, catalogued)
+        .map(|unclear| {
+            let near = (*looks > 0 && !unclear.partly).then(|| {
+                *looks -= 1;
+                let words = drugs.vocabulary().words(Field::Medication);
+                terminology.nearest(Field::Medication, &unclear.text, words)
+            });
+            not_understood(name, &unclear.text, near.flatten())
+        })
+        .collect();
+    (!told.is_empty()).then(|| told.join("; "))
 }
 
 fn catalogued<'a>(id: &str, entries: impl Iterator<Item = &'a Entry>) -> Option<String> {

@@ -160,6 +160,11 @@ impl Identifier {
 }
 
 impl Coding {
+    /// Words without a code.
+    fn worded(words: String) -> Coding {
+        Coding { display: Some(words), ..Coding::default() }
+    }
+
     /// The code with its system before it, as rules and terms know it.
     pub fn qualified(&self) -> Option<String> {
         let code = self.code.as_deref().map(str::trim).filter(|code| !code.is_empty())?;
@@ -199,13 +204,37 @@ impl CodeableConcept {
     }
 
     /// The concept, with what these are called among its words: they are parts of it, and their codes are not its own.
+    /// Each part has to be understood, one that has nothing but codes as well: then its code stands among the words in a
+    /// form that is not passed over as a code beside words is.
     #[must_use]
     pub fn naming<'a>(mut self, parts: impl IntoIterator<Item = &'a CodeableConcept>) -> CodeableConcept {
+        let parts: Vec<&CodeableConcept> = parts.into_iter().collect();
+        let alone = parts.len() == 1 && !self.is_worded();
         for part in parts {
-            let words = part.words().into_iter().chain(part.synonyms()).chain(part.codes());
-            self.coding.extend(words.map(|words| Coding { display: Some(words), ..Coding::default() }));
+            if part.has_words() || alone {
+                self.alias(part);
+            } else {
+                let codes = part.codes().into_iter();
+                self.coding.extend(codes.map(|code| Coding::worded(format!("code {code}"))));
+            }
         }
         self
+    }
+
+    /// Adds what another concept for the same thing is called, its codes among the words: as searches have them, `|code`
+    /// where they are of no system.
+    pub fn alias(&mut self, other: &CodeableConcept) {
+        let codes = other.codes().into_iter();
+        let codes = codes.map(|code| if code.contains('|') { code } else { format!("|{code}") });
+        let worded = other.has_words().then(|| other.words()).flatten();
+        let words = worded.into_iter().chain(other.synonyms()).chain(codes);
+        self.coding.extend(words.map(Coding::worded));
+    }
+
+    /// Whether it has a text or a display.
+    pub fn has_words(&self) -> bool {
+        let displays = self.coding.iter().filter_map(|coding| coding.display.as_deref());
+        self.text.as_deref().into_iter().chain(displays).any(|words| !words.trim().is_empty())
     }
 
     /// All codes, each with its system, once.

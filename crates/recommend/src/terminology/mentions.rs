@@ -4,6 +4,9 @@
 //! asks has to say so: a name that stands among other words is no guess, what stands beside it may matter too.
 
 use super::normal::{self, is_dose_word, is_salt};
+use super::wording::{
+    BEFORE_ARTICLE, BEFORE_TIMES, COMMENTS, EVERYWHERE, LETTERS, TIMES, UNITS, WORDING, WORDING_ZH,
+};
 use super::{Field, Meaning, Terminology};
 
 /// The most words in a name that is looked for.
@@ -11,182 +14,6 @@ pub(super) const LONGEST: usize = 6;
 
 /// The most words looked at: a text longer than that is no name.
 const MOST_WORDS: usize = 60;
-
-/// What records write around a name, and what says nothing of what is meant.
-const WORDING: &[&str] = &[
-    "an",
-    "the",
-    "of",
-    "in",
-    "to",
-    "with",
-    "and",
-    "or",
-    "as",
-    "per",
-    "for",
-    "by",
-    "due",
-    "at",
-    "on",
-    "from",
-    "take",
-    "takes",
-    "taking",
-    "use",
-    "give",
-    "apply",
-    "inhale",
-    "instill",
-    "rx",
-    "sig",
-    "disp",
-    "qty",
-    "refill",
-    "allergy",
-    "allergies",
-    "allergic",
-    "hypersensitivity",
-    "intolerance",
-    "anaphylaxis",
-    "anaphylactic",
-    "adverse",
-    "reaction",
-    "drug",
-    "medication",
-    "medicine",
-    "substance",
-    "product",
-    "containing",
-    "precisely",
-    "propensity",
-    "class",
-    "group",
-    "structure",
-    "mechanism",
-    "action",
-    "antibacterial",
-    "antibiotic",
-    "agent",
-    "rash",
-    "hives",
-    "urticaria",
-    "swelling",
-    "angioedema",
-    "itching",
-    "pruritus",
-    "nausea",
-    "vomiting",
-    "diarrhea",
-    "severe",
-    "moderate",
-    "mild",
-    "each",
-    "every",
-    "once",
-    "times",
-    "bedtime",
-    "needed",
-    "meal",
-    "food",
-    "water",
-    "mouth",
-    "conventional",
-    "milligram",
-    "microgram",
-    "gram",
-    "milliliter",
-    "millilitre",
-    "inh",
-    "neb",
-    "hfa",
-    "susr",
-    "susp",
-    "soln",
-    "recon",
-    "reconstituted",
-    "ivpb",
-    "ivp",
-    "inj",
-    "oint",
-    "crea",
-    "crm",
-    "tbec",
-    "tbdp",
-    "chew",
-    "subq",
-    "subcut",
-    "prefill",
-    "kit",
-    "pack",
-    "bag",
-    "bottle",
-    "ampoule",
-    "iso",
-    "osm",
-    "premix",
-    "strength",
-    "filmtablette",
-    "filmtabletten",
-    "tablette",
-    "tabletten",
-    "kapsel",
-    "kapseln",
-    "retard",
-    "lösung",
-    "saft",
-    "tropfen",
-    "stück",
-    "comprimé",
-    "gélule",
-    "comprimido",
-    "cápsula",
-    "natrium",
-    "kalium",
-];
-
-/// Times of the day and spans: wording where they are counted or said to recur ("at night"), and else perhaps
-/// part of a name ("Panadol Night").
-const TIMES: &[&str] = &["day", "week", "month", "hour", "morning", "evening", "night"];
-
-/// What stands before such a time, or before an article.
-const BEFORE_TIMES: &[&str] =
-    &["a", "per", "each", "every", "at", "the", "in", "once", "twice", "times", "or", "and"];
-const BEFORE_ARTICLE: &[&str] =
-    &["take", "takes", "taking", "use", "give", "once", "twice", "times", "of", "in"];
-
-/// Letters that count and time are written with, and those that are units after a number. Any other letter behind a
-/// name makes it another ("Claritin-D", "vitamin K").
-const LETTERS: &[&str] = &["x", "q", "s", "c"];
-const UNITS: &[&str] = &["g", "l", "u", "d", "h", "m", "w", "y"];
-
-/// The same in Chinese, the longer first.
-const WORDING_ZH: &[&str] = &[
-    "过敏史",
-    "过敏反应",
-    "注射液",
-    "注射用",
-    "缓释片",
-    "肠溶片",
-    "分散片",
-    "混悬液",
-    "干混悬剂",
-    "口服液",
-    "软膏",
-    "胶囊",
-    "颗粒",
-    "过敏",
-    "药物",
-    "钠",
-    "钾",
-    "片",
-    "剂",
-    "类",
-    "药",
-    "对",
-    "针",
-    "口服",
-];
 
 /// Whether the name is of a script that puts no space between words.
 pub fn is_unspaced(name: &str) -> bool {
@@ -231,11 +58,22 @@ pub(super) fn words(normal: &str) -> Vec<Word<'_>> {
 /// Whether a word says nothing of the substance.
 fn is_wording(word: &str) -> bool {
     let one = normal::singular(word);
+    // A code may stay silent beside words that are understood.
+    let code = || word.contains('.') && super::conditions::dotted(word).is_some();
     LETTERS.contains(&word)
+        || code()
+        || is_interval(word)
         || word.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '%' | '.'))
         || [word, one.as_str()]
             .into_iter()
             .any(|form| WORDING.contains(&form) || is_dose_word(form) || is_salt(form))
+}
+
+/// Whether it says how often: "q24h".
+fn is_interval(word: &str) -> bool {
+    let rest = word.strip_prefix('q').unwrap_or_default();
+    let unit = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+    unit.len() < rest.len() && ["", "h", "hr", "hrs", "d", "min"].contains(&unit)
 }
 
 /// Whether the word at this place says nothing of the substance, where it stands.
@@ -260,6 +98,43 @@ pub fn unexplained(normal: &str) -> Vec<String> {
     words(normal).iter().filter(|word| long(word)).take(6).map(|word| word.text.to_owned()).collect()
 }
 
+/// Whether a word in brackets only comments on what stands outside.
+fn is_comment(word: &str) -> bool {
+    COMMENTS.contains(&word) || COMMENTS.contains(&normal::singular(word).as_str())
+}
+
+/// The words that say something and may each be a name. Words that are part of many texts are none: two texts have them
+/// without being about one thing.
+pub(super) fn single_names(normal: &str) -> Vec<String> {
+    let words = words(normal);
+    (0..words.len()).filter(|at| may_name(&words, *at)).map(|at| normal::singular(words[at].text)).collect()
+}
+
+/// Whether any of the words may be a name.
+pub(super) fn says_something(normal: &str) -> bool {
+    let words = words(normal);
+    (0..words.len()).any(|at| may_name(&words, at))
+}
+
+/// Whether all of the words are wording. What a drug can be bound to is a substance where it stands alone.
+pub(super) fn is_all_wording(normal: &str) -> bool {
+    let words = words(normal);
+    let salt = |word: &str| is_salt(word) || matches!(word, "natrium" | "kalium");
+    let empty = |at: usize| {
+        let word = &words[at];
+        (word.aside && is_comment(word.text)) || (says_nothing(&words, at) && !salt(word.text))
+    };
+    words.len() < MOST_WORDS && (0..words.len()).all(empty)
+}
+
+fn may_name(words: &[Word<'_>], at: usize) -> bool {
+    let word = words[at].text;
+    word.chars().filter(|c| c.is_alphabetic()).count() >= 4
+        && !says_nothing(words, at)
+        && !is_comment(word)
+        && !EVERYWHERE.contains(&word)
+}
+
 impl Terminology {
     /// What the known names among these normalised words mean; `known` if nothing that matters is left
     /// beside them, else `partly`. `None` where there is no known name.
@@ -267,7 +142,8 @@ impl Terminology {
         let mut meaning = Meaning::default();
         let (text, mut found) = self.unspaced_among(field, normal, &mut meaning);
         let words = words(&text);
-        let mut left = false;
+        // What was not looked at may say anything.
+        let mut left = words.len() == MOST_WORDS;
         let mut at = 0;
         while let Some(word) = words.get(at) {
             let denied = at.checked_sub(1).is_some_and(|before| words[before].text == "non");
@@ -284,8 +160,16 @@ impl Terminology {
                     at += n;
                 }
                 None => {
-                    left |= !word.aside && !says_nothing(&words, at);
-                    at += 1;
+                    let comment = word.aside && is_comment(word.text);
+                    // Who asks for drugs may have what else is in them: it is compared with allergies.
+                    let allergen = || {
+                        let most = LONGEST.min(words.len() - at);
+                        let among = |n: &usize| self.named(Field::Allergy, &words[at..at + n]).is_some();
+                        (1..=most).rev().find(among).filter(|_| field == Field::Medication)
+                    };
+                    let over = if comment || says_nothing(&words, at) { Some(1) } else { allergen() };
+                    left |= over.is_none();
+                    at += over.unwrap_or(1);
                 }
             }
         }

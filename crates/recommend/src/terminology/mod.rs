@@ -11,6 +11,8 @@ mod conditions;
 mod mentions;
 mod normal;
 mod term;
+mod together;
+mod wording;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, LazyLock};
@@ -18,6 +20,7 @@ use std::sync::{Arc, LazyLock};
 pub use conditions::is_code;
 pub use normal::{normalise, without_dose, without_salts};
 pub use term::{Term, TermKind, UnknownTermKind, read_terms};
+pub use together::Unclear;
 
 /// A name in its normal form, by which terms refer to each other.
 pub type Key = Arc<str>;
@@ -69,6 +72,11 @@ pub struct Meaning {
     pub known: bool,
     /// Whether terms explain some of the words and not all: `names` are those.
     pub partly: bool,
+    /// What no term explains, by itself: "tetracaine" of "lidocaine / tetracaine". Who is allergic to a thing of that very
+    /// name is allergic to this.
+    pub unexplained: BTreeSet<Key>,
+    /// Of several words for one thing: those that are not understood, or only in part.
+    pub unclear: Vec<Unclear>,
 }
 
 impl Meaning {
@@ -77,6 +85,7 @@ impl Meaning {
         self.broader.extend(other.broader);
         self.groups.extend(other.groups);
         self.therapeutic.extend(other.therapeutic);
+        self.unexplained.extend(other.unexplained);
         self.known |= other.known;
         self.partly = !self.known && (self.partly || other.partly);
     }
@@ -174,33 +183,14 @@ impl Terminology {
             Some(meaning) if meaning.known => meaning,
             Some(mut meaning) => {
                 meaning.broader.insert(raw());
-                meaning
+                Meaning { unexplained: self.unexplained(field, &words), ..meaning }
             }
             None => {
                 let names = BTreeSet::from([raw()]);
-                Meaning { broader: names.clone(), names, ..Meaning::default() }
+                let unexplained = self.unexplained(field, &words);
+                Meaning { broader: names.clone(), names, unexplained, ..Meaning::default() }
             }
         }
-    }
-
-    /// What these words mean, or the codes and other words that were recorded with them, or all together:
-    /// where they say different things, none is left out.
-    pub fn understand_coded<'a>(
-        &self,
-        field: Field,
-        text: &str,
-        others: impl IntoIterator<Item = &'a String>,
-    ) -> Meaning {
-        let mut meaning = self.understand(field, text);
-        for other in others {
-            let other = self.understand(field, other);
-            match (other.known || other.partly, meaning.known || meaning.partly) {
-                (false, _) => {}
-                (true, true) => meaning.merge(other),
-                (true, false) => meaning = other,
-            }
-        }
-        meaning
     }
 
     /// What one word or name means, tried from what is written to what is left of it.
@@ -209,7 +199,7 @@ impl Terminology {
         let bare = normal::without_salts(&undosed);
         let forms = [normal::without_wording(text), undosed, bare];
         let admitted = |names: &&[Key]| names.iter().any(|name| self.admits(field, name));
-        let direct = self.lookup(text).filter(admitted).or_else(|| self.code(text).filter(admitted));
+        let direct = self.lookup(text).filter(admitted).or_else(|| self.code(field, text).filter(admitted));
         let reduced = || forms.iter().find_map(|form| self.lookup(form).filter(admitted));
         let names = direct.or_else(reduced)?;
         let mut meaning = Meaning::default();
@@ -239,7 +229,7 @@ impl Terminology {
 
     /// A code with or without its system. Where a code itself is not known, the category it lies
     /// in by definition is (ICD-10: before the dot; ATC: a class is a beginning of its members').
-    fn code(&self, text: &str) -> Option<&[Key]> {
+    fn code(&self, field: Field, text: &str) -> Option<&[Key]> {
         let cut = text.rfind(['|', ':', '#', '/', ' ']).map_or(0, |at| at + 1);
         let (system, code) = text.split_at(cut);
         if !code.bytes().any(|byte| byte.is_ascii_digit()) {
@@ -251,6 +241,11 @@ impl Terminology {
         }
         let system = ["snomed", "sct", "rxnorm", "atc", "icd"].into_iter().find(|name| system.contains(name));
         let system = system.map(|name| if name == "sct" { "snomed" } else { name });
+        // Words before a code are its system, or say something of their own.
+        let spaced = system.is_none() && system_words(text, cut);
+        if spaced && field != Field::Condition {
+            return None;
+        }
         let known = |code: &str| match system {
             Some("icd") => self.index.get(format!("icd10:{code}").as_str()),
             Some(system) => self.index.get(format!("{system}:{code}").as_str()),
@@ -349,6 +344,11 @@ impl Terminology {
         });
         measured.min().map(|(_, word)| word)
     }
+}
+
+/// Whether the code that begins here has words before it, and no mark that makes them its system.
+fn system_words(text: &str, from: usize) -> bool {
+    text[..from].ends_with([' ', '/']) && !text.contains("://")
 }
 
 /// By how many letters two words differ, if it is so few that one may have been meant for the other.

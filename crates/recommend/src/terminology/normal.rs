@@ -293,8 +293,11 @@ pub fn without_dose(normal: &str) -> String {
         let unit = singular(digits);
         let measure =
             number && (digits.is_empty() || digits == "%" || is_unit(&unit) || SHORT_UNITS.contains(&digits));
+        // "300 mg/ml", "5/325", "mcg/hr".
+        let ratio = word.contains('/') && word.split('/').all(is_measure);
         let dropped = word.is_empty()
             || measure
+            || ratio
             || (after_number && SHORT_UNITS.contains(&word))
             || is_unit(&singular(word))
             || is_unit(word)
@@ -305,6 +308,13 @@ pub fn without_dose(normal: &str) -> String {
         after_number = number && digits.is_empty();
     }
     kept.join(" ")
+}
+
+/// Whether it is a number, a unit, or a number with its unit.
+fn is_measure(word: &str) -> bool {
+    let unit = word.trim_start_matches(|c: char| c.is_ascii_digit() || ['.', ','].contains(&c));
+    let plain = !word.is_empty() && (unit.is_empty() || unit == "%");
+    plain || is_dose_word(unit) || is_unit(&singular(unit)) || unit == "h"
 }
 
 fn is_unit(word: &str) -> bool {

@@ -11,4 +11,5 @@ mod orders;
 mod records;
 mod rules;
 mod safety;
+mod several_words;
 mod strategies;

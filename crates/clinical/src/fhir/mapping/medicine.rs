@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::fhir::bundle::{Bundle, Entry, Resource};
 use crate::fhir::references::{Index, Target, known_name, server_of};
-use crate::fhir::resources::{CodeableConcept, Contained, Ingredient, Medication, Reference};
+use crate::fhir::resources::{CodeableConcept, Contained, Ingredient, Medication, Reference, clean};
 
 /// Most ingredients of one medicine that are looked at: they may refer to each other in circles.
 const MOST_PARTS: usize = 200;
@@ -62,7 +62,7 @@ impl Shelves<'_> {
             drug.found = true;
             let code = found.code.filter(|code| code.is_worded()).cloned();
             let parts = self.parts(found, &mut drug.missing);
-            let code = code.or_else(|| parts.first().map(|_| CodeableConcept::default()));
+            let code = code.or_else(|| together(&parts));
             named = code.map(|code| code.naming(&parts));
         }
         let shown = display(reference);
@@ -71,8 +71,7 @@ impl Shelves<'_> {
         }
         // Words beside a reference, and those that it has itself, are words for the same thing. Who wrote one of them may
         // have meant another drug than who wrote the others, and all of them are looked at.
-        let mut all = [own, named, shown].into_iter().flatten();
-        drug.concept = all.next().map(|first| first.naming(&all.collect::<Vec<_>>()));
+        drug.concept = called_too(called_too(own, named), shown);
         drug
     }
 
@@ -100,11 +99,7 @@ impl Shelves<'_> {
                 };
                 let found = self.find(reference, contained);
                 let code = found.as_ref().and_then(|found| found.code).filter(|code| code.is_worded());
-                let shown = display(reference);
-                let named = match code.cloned() {
-                    Some(code) => Some(code.naming(&shown)),
-                    None => shown,
-                };
+                let named = called_too(code.cloned(), display(reference));
                 // What is itself made of something is known by that.
                 let made = found.as_ref().is_some_and(|found| !found.parts.is_empty());
                 if named.is_none() && own.is_none() && !made {
@@ -156,6 +151,17 @@ impl Shelves<'_> {
     }
 }
 
+/// The concept of what has no name of its own: it is called what is in it, so that nobody takes it for the first of that.
+fn together(parts: &[CodeableConcept]) -> Option<CodeableConcept> {
+    let text = (parts.len() > 1 && parts.iter().all(CodeableConcept::has_words)).then(|| {
+        let words: Vec<String> = parts.iter().filter_map(CodeableConcept::words).collect();
+        words.join(" / ")
+    });
+    // A name that is cut off would be that of something else.
+    let text = text.filter(|text| *text == clean(text));
+    (!parts.is_empty()).then(|| CodeableConcept { text, ..CodeableConcept::default() })
+}
+
 impl<'a> Found<'a> {
     fn of(own: &'a Medication) -> Found<'a> {
         let place = std::ptr::from_ref(own).addr();
@@ -171,6 +177,17 @@ fn written(reference: &Reference, otherwise: &str) -> String {
 fn display(reference: &Reference) -> Option<CodeableConcept> {
     let display = reference.display.clone().filter(|display| !display.trim().is_empty())?;
     Some(CodeableConcept { coding: Vec::new(), text: Some(display) })
+}
+
+/// The concept, with what else the same thing is called.
+fn called_too(concept: Option<CodeableConcept>, other: Option<CodeableConcept>) -> Option<CodeableConcept> {
+    match (concept, other) {
+        (Some(mut concept), Some(other)) => {
+            concept.alias(&other);
+            Some(concept)
+        }
+        (concept, other) => concept.or(other),
+    }
 }
 
 /// The name under which a Medication is known that came with an earlier Bundle.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use recommend::{Field, Meaning, Terminology};
 use serde_json::{Value, json};
 
 use super::{NOW, ann, bundle, profile, settle};
@@ -79,6 +80,84 @@ fn what_is_in_a_medication_counts_wherever_it_lies() {
     assert!(settled.items[0].also_called().contains(&"warfarin".to_owned()), "{:?}", settled.items);
     let settled = settle("transaction", &[ann(), order, drug("Substance/9", &[])]).unwrap();
     assert!(settled.outcomes[1].notes.iter().any(|(_, note)| note.contains("ingredient")));
+}
+
+/// What an order's Medication, made of these, is understood as.
+fn understood(code: Value, ingredients: &[Value], display: &str) -> (String, Meaning) {
+    let concepts: Vec<Value> =
+        ingredients.iter().map(|concept| json!({"itemCodeableConcept": concept})).collect();
+    let mut order = of(
+        "MedicationRequest",
+        json!({"medicationReference": {"reference": "#d"},
+        "contained": [{"resourceType": "Medication", "id": "d", "ingredient": concepts}]}),
+    );
+    order.as_object_mut().unwrap().remove("medicationCodeableConcept");
+    order["contained"][0]["code"] = code;
+    if !display.is_empty() {
+        order["medicationReference"]["display"] = json!(display);
+    }
+    let settled = settle("transaction", &[ann(), order]).unwrap();
+    let item = &settled.items[0];
+    (item.name.clone(), Terminology::shared(&[]).understand_item(Field::Medication, item))
+}
+
+#[test]
+fn a_medicine_is_understood_only_with_all_that_is_in_it() {
+    let rxnorm = |code: &str| json!({"coding": [{"system": "http://www.nlm.nih.gov/research/umls/rxnorm", "code": code}]});
+    let text = |words: &str| json!({"text": words});
+    for (code, ingredients, display) in [
+        (text("Ampicillin"), vec![text("ampicillin"), text("cloxacillin")], ""),
+        (Value::Null, vec![text("ampicillin"), text("cloxacillin")], ""),
+        (Value::Null, vec![text("ampicillin"), rxnorm("999999")], ""),
+        (text("metformin"), vec![rxnorm("999999")], ""),
+        (text("lansoprazole"), vec![], "Prevpac"),
+        (json!({"text": "lansoprazole", "coding": [{"display": "Prevpac"}]}), vec![], ""),
+    ] {
+        let (name, meaning) = understood(code, &ingredients, display);
+        assert!(!meaning.known && meaning.partly && !meaning.unclear.is_empty(), "{name}: {meaning:?}");
+    }
+    let mut coded = rxnorm("999998");
+    coded["text"] = json!("ampicillin sodium");
+    for (code, ingredients) in [
+        (text("Ampicillin 500 mg"), vec![coded.clone()]),
+        (rxnorm("999997"), vec![coded.clone(), text("metformin")]),
+        (Value::Null, vec![coded, rxnorm("11289")]),
+        (
+            json!({"text": "metformin", "coding": [{"system": "urn:x", "code": "1"}, {"code": "MET5"}]}),
+            vec![],
+        ),
+    ] {
+        let (name, meaning) = understood(code, &ingredients, "");
+        assert!(meaning.known, "{name}: {meaning:?}");
+    }
+    // What has no name of its own is not called after the first that is in it.
+    let (name, _) = understood(Value::Null, &[text("lidocaine"), text("selegiline")], "");
+    assert_eq!(name, "lidocaine / selegiline");
+}
+
+#[test]
+fn every_word_and_every_substance_of_an_allergy_counts() {
+    let of = |members: Value| {
+        let mut allergy = json!({"resourceType": "AllergyIntolerance", "id": "a",
+            "patient": {"reference": "Patient/ann"}, "code": {"text": "NSAID"}});
+        allergy.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        let profile = profile(&settle("transaction", &[ann(), allergy]).unwrap());
+        let entry = profile.allergies.as_ref().unwrap()[0].clone();
+        let recorded = &profile.recorded["allergies"][&entry];
+        let terms = Terminology::shared(&[]);
+        terms.understand_coded(Field::Allergy, &entry, &recorded.codes, &recorded.synonyms).known
+    };
+    assert!(of(json!({"reaction": [{"substance": {"text": "Ibuprofen"}}]})));
+    assert!(of(json!({"code": {"text": "Penicillins", "coding": [
+        {"system": "http://snomed.info/sct", "code": "1", "display": "Allergy to penicillin (finding)"}]}})));
+    for members in [
+        json!({"reaction": [{"substance": {"text": "Moxatag"}}]}),
+        json!({"reaction": [{"substance": {"coding": [{"system": "urn:x", "code": "7"}]}}]}),
+        json!({"code": {"text": "Ofirmev", "coding": [{"display": "penicillin"}]}}),
+        json!({"code": {"text": "ibuprofen and Moxatag", "coding": [{"display": "Ibuprofen"}]}}),
+    ] {
+        assert!(!of(members.clone()), "{members}");
+    }
 }
 
 #[test]

@@ -1,0 +1,113 @@
+//! What several words and codes for one thing mean together: the text, the displays and the codes of a record's entry, the
+//! name, the synonyms and the ingredients of a drug. What is not understood is kept beside what is, so that whoever
+//! asks can say so, and compare it by its name.
+
+use std::collections::BTreeSet;
+
+use super::normal;
+use super::{Field, Key, Meaning, TermKind, Terminology, mentions, plain, reduced};
+use crate::data::Item;
+
+/// Words that are not understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unclear {
+    /// As they are written.
+    pub text: String,
+    /// By what a catalogue may know them all the same.
+    pub called: BTreeSet<Key>,
+    /// Whether some of them are understood.
+    pub partly: bool,
+}
+
+impl Terminology {
+    /// What these words, the codes and the other words that were recorded with them mean together: where they say
+    /// different things, none is left out. Words that are not understood make the whole understood in part, whatever
+    /// stands beside them: they may name another part of it, or another thing. A code may stay silent beside words that
+    /// are understood, as many say the same in systems that nobody here knows.
+    ///
+    /// A condition is understood as soon as any of its words or codes is: most words for conditions say nothing of any
+    /// drug.
+    pub fn understand_coded<'a>(
+        &self,
+        field: Field,
+        text: &'a str,
+        codes: impl IntoIterator<Item = &'a String>,
+        others: impl IntoIterator<Item = &'a String>,
+    ) -> Meaning {
+        let codes: Vec<&str> = codes.into_iter().map(String::as_str).collect();
+        let worded = std::iter::once(text).chain(others.into_iter().map(String::as_str));
+        let said = worded.map(|words| (words, codes.contains(&words) || is_coded(words)));
+        let said = said.chain(codes.iter().map(|&code| (code, true)));
+        let mut sum = Meaning::default();
+        let mut first = None;
+        let (mut words, mut silent) = (Vec::new(), Vec::new());
+        for (text, code) in said {
+            let mut meaning = self.understand(field, text);
+            if !meaning.known {
+                let mut called = BTreeSet::from([plain(text)]);
+                if !meaning.partly {
+                    called.extend(meaning.names.iter().cloned());
+                }
+                let unclear = Unclear { text: text.to_owned(), called, partly: meaning.partly };
+                // What else people are allergic to is no drug, and is compared with allergies by its name.
+                // Nor does anybody wait for what "tablet" or "allergy to drug" may add.
+                let empty = mentions::is_all_wording(&normal::normalise(text));
+                let quiet = code || empty || (field == Field::Medication && self.is_allergen(text));
+                if quiet { silent.push(unclear) } else { words.push(unclear) }
+            }
+            if meaning.known || meaning.partly {
+                sum.merge(meaning);
+                continue;
+            }
+            if !mentions::is_all_wording(&normal::normalise(text)) {
+                sum.unexplained.append(&mut meaning.unexplained);
+                sum.unexplained.extend(meaning.names.iter().cloned());
+            }
+            first.get_or_insert(meaning);
+        }
+        if !sum.known && !sum.partly {
+            let Meaning { names, broader, .. } = first.unwrap_or_default();
+            let unclear = if words.is_empty() { silent } else { words };
+            return Meaning { names, broader, unclear, ..sum };
+        }
+        if field == Field::Condition {
+            return sum;
+        }
+        Meaning { known: words.is_empty(), partly: !words.is_empty(), unclear: words, ..sum }
+    }
+
+    /// What an item is, by its name, its codes and what else it is called.
+    pub fn understand_item(&self, field: Field, item: &Item) -> Meaning {
+        self.understand_coded(field, &item.name, &item.codes(), &item.texts("synonyms"))
+    }
+
+    /// Whether all of the words are things that people are allergic to and that are no drugs.
+    fn is_allergen(&self, text: &str) -> bool {
+        let meaning = self.understand(Field::Allergy, text);
+        let allergen = |name: &Key| self.nodes.get(name).is_some_and(|node| node.kind == TermKind::Allergen);
+        meaning.known && !meaning.names.is_empty() && meaning.names.iter().all(allergen)
+    }
+
+    /// The parts of normalised words, and the single words, that no term explains.
+    pub(super) fn unexplained(&self, field: Field, words: &str) -> BTreeSet<Key> {
+        // Nothing is compared by them with conditions, and an address is no name.
+        if field == Field::Condition || words.contains("://") || is_coded(words) {
+            return BTreeSet::new();
+        }
+        let pieces = words.split([',', '(', ')', '[', ']', '{', '}']).flat_map(normal::parts);
+        let unknown = pieces.filter(|piece| self.whole(field, piece).is_none());
+        let pieces = unknown.filter_map(reduced).filter(|piece| mentions::says_something(piece));
+        let singles = mentions::single_names(words).into_iter();
+        // As what people are allergic to they are looked up where they stand: some are "latex free".
+        let known =
+            |word: &String| [field, Field::Allergy].iter().any(|field| self.whole(*field, word).is_some());
+        let singles = singles.filter(|word| !known(word));
+        pieces.chain(singles).map(|name| plain(&name)).collect()
+    }
+}
+
+/// Whether a text is a code with its system before it, as `system|code`.
+fn is_coded(text: &str) -> bool {
+    let text = text.trim();
+    text.contains('|') && !text.contains(char::is_whitespace)
+}
