@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 use super::{BulkLoad, Case, Loaded, Store, StoreError, StoredCase, Written};
 use recommend::{
     CsvError, FieldError, InteractionColumns, InteractionLine, InteractionReader, Item, Kind, Millis,
-    TermKind, User, read_terms,
+    SourceError, TermKind, Terminology, User, read_terms,
 };
 
 /// Longest line of a file, in bytes.
@@ -80,6 +80,10 @@ pub enum ImportError {
     /// The store refused or could not be reached.
     #[error(transparent)]
     Store(#[from] StoreError),
+
+    /// The store could not be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
 }
 
 /// What usually happens between a person and an item of this kind.
@@ -275,14 +279,24 @@ pub async fn import_terminology(
     file: impl Read + Send,
 ) -> Result<ImportReport, ImportError> {
     let mut seen: HashMap<(TermKind, String), u64> = HashMap::new();
-    let mut terms = Vec::new();
+    let (mut terms, mut lines) = (Vec::new(), Vec::new());
     for (line, term) in read_terms(Lined::new(file))? {
         if let Some(before) = seen.insert((term.kind, term.name.clone()), line) {
             let problem =
                 format!("the {} {:?} was given in line {before} already", term.kind.as_str(), term.name);
             return Err(ImportError::Row { line, problem });
         }
+        lines.push(line);
         terms.push(term);
+    }
+    let stored = store.terms().await?;
+    let terminology = Terminology::new(stored.iter().chain(&terms));
+    if let Some((place, name, near)) = terminology.unresolved(&terms) {
+        let near = near.map_or_else(String::new, |near| format!("; did you mean {near:?}?"));
+        let problem = format!(
+            "{name:?} is the name of no term, neither in this file nor known before{near}; give it a row, of the class or the substance that it is"
+        );
+        return Err(ImportError::Row { line: lines[place], problem });
     }
     let written = store.put_terms(&terms).await?;
     Ok(ImportReport { rows: terms.len() as u64, terms: written, ..ImportReport::default() })

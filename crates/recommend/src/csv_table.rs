@@ -71,6 +71,24 @@ impl<R: Read> CsvTable<R> {
         Ok(Self { reader, header, record: csv::StringRecord::new() })
     }
 
+    /// Refuses a header with other columns than these, of which what stands there would be lost, and one column twice.
+    ///
+    /// # Errors
+    /// Which column, in line 1.
+    pub fn only(&self, accepted: &[&str]) -> Result<(), CsvError> {
+        let wrong = |problem: String| CsvError::Row { line: 1, problem };
+        for (place, column) in self.header.iter().map(str::trim).enumerate() {
+            if !accepted.contains(&column) {
+                let accepted = accepted.join(", ");
+                return Err(wrong(format!("there is no column {column:?}; accepted are {accepted}")));
+            }
+            if self.header.iter().take(place).any(|before| before.trim() == column) {
+                return Err(wrong(format!("the column {column:?} stands twice")));
+            }
+        }
+        Ok(())
+    }
+
     /// The place of the column of this name.
     ///
     /// # Errors

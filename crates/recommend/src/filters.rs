@@ -349,12 +349,28 @@ impl<'a> Patient<'a> {
             let names = names.chain(meaning.unexplained);
             allergies.push(Stated { written, names: names.collect() });
         }
-        let mut conditions = Vec::new();
+        let (mut conditions, mut medications) = (Vec::new(), Vec::new());
         for written in trimmed(&profile.conditions) {
+            match terminology.belongs(written) {
+                Some(Field::Allergy) => {
+                    let meaning = understand("conditions", Field::Allergy, written);
+                    let names = meaning.names.into_iter().chain(meaning.groups).chain(meaning.unexplained);
+                    allergies.push(Stated { written, names: names.collect() });
+                    continue;
+                }
+                Some(Field::Medication) => {
+                    let drug = terminology.taken(written);
+                    medications.push(Medication::stated(
+                        written,
+                        understand("conditions", Field::Medication, drug),
+                        drugs,
+                    ));
+                }
+                _ => {}
+            }
             let meaning = understand("conditions", Field::Condition, written);
             conditions.push(Stated { written, names: meaning.broader.into_iter().collect() });
         }
-        let mut medications = Vec::new();
         for written in trimmed(&profile.medications) {
             let meaning = understand("medications", Field::Medication, written);
             medications.push(Medication::stated(written, meaning, drugs));

@@ -279,6 +279,15 @@ async fn terms_go_in_and_everything_is_read_anew(database: Database) {
             "line 2: unknown kind of term; the kinds are drug, class, allergen, condition and none",
         ),
         ("kind\ndrug\n", "there is no column \"name\"; the columns are kind"),
+        (
+            "kind,name,class\ndrug,a,penicillin\n",
+            "line 1: there is no column \"class\"; accepted are kind, name, synonyms, codes, ingredients, classes, cross_reactivity",
+        ),
+        ("kind,name,name\ndrug,a,b\n", "line 1: the column \"name\" stands twice"),
+        (
+            "kind,name,classes\ndrug,a,NSAIDs\ndrug,b,penicilin\n",
+            "line 3: \"penicilin\" is the name of no term, neither in this file nor known before; did you mean \"penicillin\"?; give it a row, of the class or the substance that it is",
+        ),
     ] {
         let error = import_terminology(store, file.as_bytes()).await.unwrap_err();
         assert_eq!(error.to_string(), problem);

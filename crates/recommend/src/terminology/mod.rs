@@ -10,6 +10,8 @@
 mod conditions;
 mod mentions;
 mod normal;
+mod resolve;
+mod simplified;
 mod term;
 mod together;
 mod wording;
@@ -99,6 +101,8 @@ struct Node {
     /// The first class of a drug is the therapeutic one.
     classes: Vec<Key>,
     groups: BTreeSet<Key>,
+    /// Whether it names an ingredient or a class that no term has: what it is belongs to is not known.
+    unresolved: bool,
 }
 
 /// The terms, ready to be looked up.
@@ -125,6 +129,7 @@ impl Terminology {
         for term in BUILT_IN.iter().chain(own) {
             all.add(term);
         }
+        all.resolve();
         all.unspaced = all.index.keys().filter(|name| mentions::is_unspaced(name)).cloned().collect();
         // The longest first: a name may begin as another does.
         all.unspaced.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
@@ -151,6 +156,7 @@ impl Terminology {
             ingredients: BTreeSet::new(),
             classes: Vec::new(),
             groups: BTreeSet::new(),
+            unresolved: false,
         });
         node.ingredients.extend(keys(&term.ingredients));
         node.classes.extend(keys(&term.classes));
@@ -166,6 +172,16 @@ impl Terminology {
 
     /// What these words mean in such a list.
     pub fn understand(&self, field: Field, text: &str) -> Meaning {
+        let mut meaning = self.understand_words(field, text);
+        // Of a term whose class nobody knows no rule about the class can be asked.
+        let unresolved = |name: &Key| self.nodes.get(name).is_some_and(|node| node.unresolved);
+        if meaning.known && meaning.broader.iter().any(unresolved) {
+            (meaning.known, meaning.partly) = (false, true);
+        }
+        meaning
+    }
+
+    fn understand_words(&self, field: Field, text: &str) -> Meaning {
         let normal = normalise(text);
         let words = normal::without_wording(&normal);
         let whole = [normal.as_str(), words.as_str()].into_iter().find_map(|form| self.whole(field, form));
@@ -265,7 +281,9 @@ impl Terminology {
                 code.get(range).is_some_and(|part| part.bytes().all(|b| b.is_ascii_alphabetic()))
             };
             let shape = code.len() == 7 && letters(0..1) && letters(3..5);
-            shape.then(|| known(&code[..5]).or_else(|| known(&code[..4])))?
+            // Beside an opioid these hold something else, which the class of opioids does not name.
+            let combined = ["n02ag", "n02aj"].contains(&code.get(..5).unwrap_or_default());
+            shape.then(|| known(&code[..5]).or_else(|| known(&code[..4]).filter(|_| !combined)))?
         };
         known(code).or_else(category).or_else(atc).map(Vec::as_slice)
     }

@@ -4,6 +4,8 @@
 
 use unicode_normalization::UnicodeNormalization;
 
+use super::simplified::simplified;
+
 /// Words before the substance in the wording of code systems.
 const BEFORE: [&str; 17] = [
     "drug allergy to ",
@@ -232,6 +234,7 @@ pub fn normalise(text: &str) -> String {
     if text.is_ascii() {
         return plain_marks(text.len(), text.chars().map(|c| c.to_ascii_lowercase()));
     }
+    let text = simplified(text);
     // Lower case may have taken a letter apart once more.
     plain_marks(text.len(), text.nfkc().flat_map(char::to_lowercase)).nfkc().collect()
 }

@@ -81,9 +81,10 @@ const COLUMNS: [&str; 7] =
 /// semicolons between. A row comes with its line.
 ///
 /// # Errors
-/// A file that cannot be read, a missing column, the first row that is wrong.
+/// A file that cannot be read, a missing column, one that is none of these or stands twice, the first row that is wrong.
 pub fn read_terms(file: impl Read) -> Result<Vec<(u64, Term)>, CsvError> {
     let mut table = CsvTable::new(file)?;
+    table.only(&COLUMNS)?;
     let (kind, name) = (table.column(COLUMNS[0])?, table.column(COLUMNS[1])?);
     let lists: Vec<Option<usize>> = COLUMNS[2..].iter().map(|name| table.column(name).ok()).collect();
     let mut terms = Vec::new();

@@ -283,6 +283,33 @@ fn an_allergy_rules_out_what_is_alike() {
     }
 }
 
+/// Lists of problems hold what belongs into the others.
+#[test]
+fn an_allergy_and_a_drug_among_conditions_count() {
+    let drugs = || {
+        let warfarin = drug("x", json!({"interacts_with": ["warfarin"]}));
+        vec![drug("amoxicillin", json!({})), drug("azithromycin", json!({})), warfarin]
+    };
+    for (condition, out, why) in [
+        ("penicillin allergy", "amoxicillin", "allergy: penicillin allergy"),
+        ("Allergy to penicillin (finding)", "amoxicillin", "allergy: Allergy to penicillin (finding)"),
+        ("Z88.0", "amoxicillin", "allergy: Z88.0"),
+        ("taking warfarin", "x", "interaction: taking warfarin"),
+        ("Z79.01", "x", "interaction: Z79.01"),
+    ] {
+        let rule = if condition == "Z79.01" { "anticoagulant" } else { "warfarin" };
+        let mut drugs = drugs();
+        drugs[2] = drug("x", json!({"interacts_with": [rule]}));
+        let answer = ask(with(json!({"conditions": [condition]})), drugs);
+        assert_eq!(excluded(&answer), [(out, why)], "{condition}");
+    }
+    let answer = ask(with(json!({"conditions": ["Zorbamycin allergy"]})), drugs());
+    let said = "conditions: \"Zorbamycin allergy\" is not understood";
+    assert_eq!(answer.abstained.as_deref(), Some(said));
+    let answer = ask(with(json!({"conditions": ["seasonal allergies"]})), drugs());
+    assert_eq!(ids(&answer).len(), 3);
+}
+
 #[test]
 fn a_medication_is_known_by_its_salt_brand_code_and_parts() {
     for (taken, rule) in [

@@ -1,0 +1,248 @@
+//! What terms say of each other and of where they belong: the ingredients and classes that a row names, in the words in which
+//! somebody wrote them, and the entries of one list that belong into another.
+
+use std::collections::BTreeSet;
+
+use super::normal::{self, normalise};
+use super::{Field, Key, Term, TermKind, Terminology, is_code, plain};
+
+/// What stands before a drug among conditions that somebody takes.
+const TAKES: [&str; 9] = [
+    "taking ",
+    "on ",
+    "takes ",
+    "current use of ",
+    "long term use of ",
+    "long term current use of ",
+    "long-term use of ",
+    "long term ",
+    "long-term ",
+];
+/// What people are allergic to that is no drug and holds none.
+const NO_DRUG: [&str; 36] = [
+    "seasonal",
+    "environmental",
+    "perennial",
+    "pollen",
+    "grass",
+    "grass pollen",
+    "tree pollen",
+    "tree",
+    "birch",
+    "birch pollen",
+    "ragweed",
+    "dust",
+    "house dust",
+    "dust mite",
+    "house dust mite",
+    "mite",
+    "mold",
+    "mould",
+    "pet",
+    "cat",
+    "dog",
+    "animal",
+    "animal dander",
+    "food",
+    "insect",
+    "insect sting",
+    "bee sting",
+    "wasp sting",
+    "nickel",
+    "contact",
+    "respiratory",
+    "skin",
+    "eye",
+    "nasal",
+    "sun",
+    "cold",
+];
+
+impl Terminology {
+    /// Follows the names of ingredients and classes in rows to the terms that they mean, whatever their form: a plural, a
+    /// brand, another word.
+    pub(super) fn resolve(&mut self) {
+        let mut resolved = Vec::new();
+        for (name, node) in &self.nodes {
+            let named = || node.ingredients.iter().chain(&node.classes);
+            if node.kind == TermKind::None || named().all(|key| self.nodes.contains_key(key)) {
+                continue;
+            }
+            let mut missing = false;
+            let mut all = |keys: &mut dyn Iterator<Item = &Key>| -> Vec<Key> {
+                let mut found = Vec::new();
+                for key in keys {
+                    let meant = self.meant(node.kind, key);
+                    missing |= meant.is_empty();
+                    found.extend(meant);
+                }
+                found
+            };
+            let (ingredients, classes) = (all(&mut node.ingredients.iter()), all(&mut node.classes.iter()));
+            resolved.push((Key::clone(name), ingredients, classes, missing));
+        }
+        for (name, ingredients, classes, missing) in resolved {
+            if let Some(node) = self.nodes.get_mut(&name) {
+                node.ingredients = ingredients.into_iter().filter(|key| *key != name).collect();
+                node.classes = classes.into_iter().filter(|key| *key != name).collect();
+                node.unresolved = missing;
+            }
+        }
+    }
+
+    /// The terms that a row about a term of this kind means by a name.
+    fn meant(&self, kind: TermKind, name: &Key) -> Vec<Key> {
+        if self.nodes.contains_key(name) {
+            return vec![Key::clone(name)];
+        }
+        let found = self.whole(listed(kind), name);
+        found.map_or_else(Vec::new, |meaning| meaning.names.into_iter().collect())
+    }
+
+    /// The first name of an ingredient or a class in these rows that no term has, with the place of its row and what may
+    /// have been meant.
+    pub fn unresolved<'a>(&'a self, rows: &'a [Term]) -> Option<(usize, &'a str, Option<&'a str>)> {
+        rows.iter().enumerate().filter(|(_, row)| row.kind != TermKind::None).find_map(|(place, row)| {
+            let unknown = |name: &&String| self.meant(row.kind, &plain(name)).is_empty();
+            let name = row.ingredients.iter().chain(&row.classes).find(unknown)?;
+            Some((place, name.as_str(), self.nearest(listed(row.kind), name, std::iter::empty())))
+        })
+    }
+
+    /// The drug of an entry among conditions that says that somebody takes it.
+    pub fn taken<'a>(&self, written: &'a str) -> &'a str {
+        let small = written.to_ascii_lowercase();
+        let words = TAKES.iter().find(|words| small.starts_with(*words));
+        words.map_or(written, |words| &written[words.len()..])
+    }
+
+    /// The list into which an entry among conditions belongs: lists of problems hold allergies ("penicillin allergy", Z88.0)
+    /// and what somebody takes ("long term use of warfarin", Z79.01). None of what is a condition, and of an allergy to what
+    /// is no drug.
+    pub fn belongs(&self, written: &str) -> Option<Field> {
+        let known = |field: Field, text: &str| {
+            let meaning = self.understand(field, text);
+            meaning.known && !meaning.names.is_empty()
+        };
+        if known(Field::Condition, written) {
+            return None;
+        }
+        let normal = normalise(written);
+        if is_code(written) && known(Field::Allergy, written) {
+            // Z79 of ICD-10: long term drug therapy.
+            let taken =
+                normal.rsplit(['|', ':', '#', '/', ' ']).next().is_some_and(|code| code.starts_with("z79"));
+            return Some(if taken { Field::Medication } else { Field::Allergy });
+        }
+        let taken = TAKES.iter().find_map(|words| normal.strip_prefix(words));
+        if taken.is_some_and(|drug| known(Field::Medication, drug)) {
+            return Some(Field::Medication);
+        }
+        let words = normal::without_wording(&normal);
+        let allergic = ["allerg", "anaphyla", "hypersensitiv", "adverse reaction"];
+        let unclear = ["intoleran", "过敏", "不耐受"];
+        let says = |list: &[&str]| list.iter().any(|word| normal.contains(word));
+        let no_drug = NO_DRUG.contains(&normal::singular(&words).as_str());
+        let worded =
+            words != normal && !words.is_empty() && says(&allergic) && !says_allergic(&words) && !no_drug;
+        // Whoever does not tolerate glucose or the cold is allergic to nothing.
+        let tolerated = says(&unclear) && known(Field::Allergy, written);
+        (worded || tolerated).then_some(Field::Allergy)
+    }
+}
+
+/// The list in which the classes and ingredients of a term stand.
+fn listed(kind: TermKind) -> Field {
+    match kind {
+        TermKind::Drug | TermKind::Class => Field::Medication,
+        TermKind::Allergen => Field::Allergy,
+        TermKind::Condition | TermKind::None => Field::Condition,
+    }
+}
+
+/// Whether words name no substance but a disease: "allergic rhinitis".
+fn says_allergic(words: &str) -> bool {
+    let diseases: BTreeSet<&str> =
+        ["rhinitis", "asthma", "conjunctivitis", "dermatitis", "pneumonitis", "vasculitis"].into();
+    words.split(' ').any(|word| diseases.contains(word) || word.starts_with("allerg"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::terminology::read_terms;
+
+    fn with(rows: &str) -> (Terminology, Vec<Term>) {
+        let file = format!("kind,name,synonyms,ingredients,classes\n{rows}\n");
+        let rows: Vec<Term> =
+            read_terms(file.as_bytes()).unwrap().into_iter().map(|(_, term)| term).collect();
+        (Terminology::new(&rows), rows)
+    }
+
+    #[test]
+    fn a_class_and_an_ingredient_are_meant_whatever_the_form_of_their_name() {
+        for (row, name, broader) in [
+            ("drug,profenix,,,NSAIDs", "profenix", "nsaid"),
+            ("drug,pentamox,,,Penicillins", "pentamox", "penicillin"),
+            ("drug,bblk,,,beta-blockers", "bblk", "beta blocker"),
+            ("drug,sart,,,ARB", "sart", "angiotensin receptor blocker"),
+            ("drug,combix,,Tylenol;Advil,", "combix", "ibuprofen"),
+            ("drug,combix,,Tylenol;Advil,", "combix", "paracetamol"),
+            ("drug,mine,,,ours\nclass,Ours,,,Penicillins", "mine", "penicillin"),
+        ] {
+            let (terminology, rows) = with(row);
+            let meaning = terminology.understand(Field::Medication, name);
+            assert!(meaning.known && meaning.broader.contains(broader), "{row}: {meaning:?}");
+            assert_eq!(terminology.unresolved(&rows), None, "{row}");
+        }
+    }
+
+    #[test]
+    fn a_term_of_a_class_that_nobody_knows_is_not_understood() {
+        for (row, name, near) in [
+            ("drug,five,,,penicilin", "five", Some("penicillin")),
+            ("drug,sixteen,,ibuprofn;caffeine,", "sixteen", Some("ibuprofen")),
+            ("drug,seven,,,zorbas", "seven", None),
+        ] {
+            let (terminology, rows) = with(row);
+            for field in [Field::Allergy, Field::Medication] {
+                let meaning = terminology.understand(field, name);
+                assert!(!meaning.known && meaning.partly, "{row}: {meaning:?}");
+            }
+            let (place, _, meant) = terminology.unresolved(&rows).unwrap();
+            assert_eq!((place, meant), (0, near), "{row}");
+        }
+    }
+
+    #[test]
+    fn what_belongs_into_another_list_is_told_from_conditions() {
+        let terminology = Terminology::default();
+        for (written, list) in [
+            ("penicillin allergy", Some(Field::Allergy)),
+            ("Allergy to penicillin (finding)", Some(Field::Allergy)),
+            ("Allergy to aspirin", Some(Field::Allergy)),
+            ("sulfa allergy", Some(Field::Allergy)),
+            ("statin intolerance", Some(Field::Allergy)),
+            ("Zorbamycin allergy", Some(Field::Allergy)),
+            ("Z88.0", Some(Field::Allergy)),
+            ("91936005", Some(Field::Allergy)),
+            ("taking warfarin", Some(Field::Medication)),
+            ("long term anticoagulant", Some(Field::Medication)),
+            ("Z79.01", Some(Field::Medication)),
+            ("pneumonia", None),
+            ("asthma", None),
+            ("allergic rhinitis", None),
+            ("seasonal allergies", None),
+            ("Seasonal allergy", None),
+            ("food allergy", None),
+            ("glucose intolerance", None),
+            ("orthostatic intolerance", None),
+            ("on dialysis", None),
+            ("hypersensitivity pneumonitis", None),
+            ("anaphylaxis", None),
+            ("E11.9", None),
+        ] {
+            assert_eq!(terminology.belongs(written), list, "{written}");
+        }
+    }
+}
