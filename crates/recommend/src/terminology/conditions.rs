@@ -132,11 +132,19 @@ const DENIALS_ZH: [&str; 12] =
 
 const QUALIFIERS_ZH: [&str; 9] = ["病史", "急性", "慢性", "重度", "中度", "轻度", "患者", "史", "期"];
 
-/// Whether the text is a code of ICD-10 or of digits alone: nobody sees from it that it was not understood.
+/// Whether the text is a code of ICD or of digits alone: nobody sees from it that it was not understood.
 pub fn is_code(text: &str) -> bool {
-    let text = text.trim().rsplit(['|', ':', '#', '/', ' ']).next().unwrap_or_default();
-    (text.len() >= 6 && text.bytes().all(|byte| byte.is_ascii_digit()))
-        || dotted(&text.to_lowercase()).is_some()
+    let text = text.trim().to_lowercase();
+    let cut = text.rfind(['|', ':', '#', '/', ' ']).map_or(0, |at| at + 1);
+    let (system, code) = text.split_at(cut);
+    let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    // ICD-9: "493.90". Behind other words it is a measure.
+    let old = code.split_once('.').is_some_and(|(category, rest)| {
+        category.len() == 3 && digits(category) && (1..=2).contains(&rest.len()) && digits(rest)
+    });
+    (code.len() >= 6 && digits(code))
+        || (old && (system.is_empty() || system.contains("icd")))
+        || dotted(code).is_some()
 }
 
 /// A code of ICD-10 with its dot, if the text is of that form.
@@ -216,4 +224,19 @@ fn is_qualifier(word: &str) -> bool {
         || word.starts_with(|c: char| c.is_ascii_digit() || c == '%')
         || QUALIFIERS.contains(&word)
         || QUALIFIERS.contains(&normal::singular(word).as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_code;
+
+    #[test]
+    fn a_number_alone_is_a_code_and_among_words_a_measure() {
+        for code in ["585.4", "493.90", "icd9:493.9", "J45.9", "195967001"] {
+            assert!(is_code(code), "{code}");
+        }
+        for words in ["temperature 101.2", "HbA1c 7.5", "7.5", "asthma"] {
+            assert!(!is_code(words), "{words}");
+        }
+    }
 }

@@ -239,8 +239,11 @@ impl Terminology {
 
     fn lookup(&self, form: &str) -> Option<&[Key]> {
         let key = normal::key(form);
-        let found = self.index.get(key.as_str()).or_else(|| self.index.get(normal::singular(&key).as_str()));
-        found.map(Vec::as_slice)
+        let singular = || self.index.get(normal::singular(&key).as_str());
+        // What ends in "is" is seldom a plural; where the shorter form is a name ("MAOIs"), it is.
+        let short =
+            || self.index.get(key.strip_suffix('s').filter(|one| one.len() > 2 && one.ends_with('i'))?);
+        self.index.get(key.as_str()).or_else(singular).or_else(short).map(Vec::as_slice)
     }
 
     /// A code with or without its system. Where a code itself is not known, the category it lies
@@ -281,9 +284,9 @@ impl Terminology {
                 code.get(range).is_some_and(|part| part.bytes().all(|b| b.is_ascii_alphabetic()))
             };
             let shape = code.len() == 7 && letters(0..1) && letters(3..5);
-            // Beside an opioid these hold something else, which the class of opioids does not name.
-            let combined = ["n02ag", "n02aj"].contains(&code.get(..5).unwrap_or_default());
-            shape.then(|| known(&code[..5]).or_else(|| known(&code[..4]).filter(|_| !combined)))?
+            // A combination holds something else, too, which the class does not name.
+            let class = || known(&code[..5]).or_else(|| known(&code[..4]));
+            (shape && !normal::is_atc_combination(code)).then(class)?
         };
         known(code).or_else(category).or_else(atc).map(Vec::as_slice)
     }
@@ -309,6 +312,11 @@ impl Terminology {
     }
 
     fn explain(&self, name: &Key, meaning: &mut Meaning) {
+        self.explain_within(name, &mut Vec::new(), meaning);
+    }
+
+    /// As [`Terminology::explain`], inside of these combinations.
+    fn explain_within<'a>(&'a self, name: &'a Key, within: &mut Vec<&'a Key>, meaning: &mut Meaning) {
         let Some(node) = self.nodes.get(name) else { return };
         if node.kind == TermKind::None {
             return;
@@ -316,11 +324,15 @@ impl Terminology {
         if node.kind == TermKind::Drug {
             meaning.therapeutic.extend(node.classes.first().cloned());
         }
-        if node.ingredients.is_empty() {
+        // What somebody's rows say to be in itself is a substance.
+        if node.ingredients.is_empty() || within.contains(&name) {
             meaning.names.insert(Arc::clone(name));
-        }
-        for ingredient in &node.ingredients {
-            self.explain(ingredient, meaning);
+        } else {
+            within.push(name);
+            for ingredient in &node.ingredients {
+                self.explain_within(ingredient, within, meaning);
+            }
+            within.pop();
         }
         self.climb(name, meaning);
     }

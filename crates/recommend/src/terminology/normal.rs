@@ -7,7 +7,8 @@ use unicode_normalization::UnicodeNormalization;
 use super::simplified::simplified;
 
 /// Words before the substance in the wording of code systems.
-const BEFORE: [&str; 17] = [
+const BEFORE: [&str; 18] = [
+    "allergy status to ",
     "drug allergy to ",
     "allergy to ",
     "allergic to ",
@@ -100,6 +101,8 @@ const DOSE_WORDS: &[&str] = &[
     "syrup",
     "elixir",
     "drops",
+    "eye",
+    "ear",
     "cream",
     "ointment",
     "gel",
@@ -234,9 +237,10 @@ pub fn normalise(text: &str) -> String {
     if text.is_ascii() {
         return plain_marks(text.len(), text.chars().map(|c| c.to_ascii_lowercase()));
     }
-    let text = simplified(text);
     // Lower case may have taken a letter apart once more.
-    plain_marks(text.len(), text.nfkc().flat_map(char::to_lowercase)).nfkc().collect()
+    let normal: String = plain_marks(text.len(), text.nfkc().flat_map(char::to_lowercase)).nfkc().collect();
+    // Last: a compatibility form may stand for a traditional character.
+    simplified(&normal).into_owned()
 }
 
 fn plain_marks(length: usize, characters: impl Iterator<Item = char>) -> String {
@@ -355,6 +359,18 @@ pub fn singular(normal: &str) -> String {
     }
 }
 
+/// Whether a normalised code of a substance in ATC is that of several: by the numbers that ATC keeps for combinations,
+/// or in a subgroup of nothing else.
+pub fn is_atc_combination(code: &str) -> bool {
+    const SUBGROUPS: [&str; 12] = [
+        "n02aj", "n02ag", "c03ab", "c03ah", "c03bb", "c03cb", "j01cr", "b03ad", "b03ae", "g03cc", "r06ak",
+        "p01bf",
+    ];
+    let number = code.get(5..).and_then(|number| number.parse::<u8>().ok());
+    number.is_some_and(|number| matches!(number, 20 | 30 | 50..))
+        || SUBGROUPS.iter().any(|group| code.starts_with(group))
+}
+
 /// Hyphens, commas and apostrophes are written or not: "beta-blocker", "beta blocker", "Parkinson's".
 pub fn key(normal: &str) -> String {
     normal.replace(['-', ','], " ").replace('\'', "").split_whitespace().collect::<Vec<_>>().join(" ")
@@ -378,6 +394,7 @@ mod tests {
         assert_eq!(normalise("  The\u{a0} X "), "the x");
         assert_eq!(normalise("Cafe\u{301}ine"), normalise("CAFÉINE"));
         assert_eq!(normalise("ﬂuconazole"), "fluconazole");
+        assert_eq!(normalise("\u{2f84f}"), normalise("噴"));
         assert_eq!(normalise("peni\u{ad}cillin\u{200b}"), "penicillin");
         assert_eq!(key(&normalise("Beta\u{2010}Blocker")), "beta blocker");
     }

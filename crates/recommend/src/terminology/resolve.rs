@@ -7,7 +7,7 @@ use super::normal::{self, normalise};
 use super::{Field, Key, Term, TermKind, Terminology, is_code, plain};
 
 /// What stands before a drug among conditions that somebody takes.
-const TAKES: [&str; 9] = [
+const TAKES: [&str; 12] = [
     "taking ",
     "on ",
     "takes ",
@@ -17,7 +17,12 @@ const TAKES: [&str; 9] = [
     "long-term use of ",
     "long term ",
     "long-term ",
+    "长期服用",
+    "正在服用",
+    "服用",
 ];
+/// What stands behind it.
+const THERAPY: [&str; 2] = [" therapy", " treatment"];
 /// What people are allergic to that is no drug and holds none.
 const NO_DRUG: [&str; 36] = [
     "seasonal",
@@ -64,7 +69,7 @@ impl Terminology {
     pub(super) fn resolve(&mut self) {
         let mut resolved = Vec::new();
         for (name, node) in &self.nodes {
-            let named = || node.ingredients.iter().chain(&node.classes);
+            let named = || node.ingredients.iter().chain(&node.classes).chain(&node.groups);
             if node.kind == TermKind::None || named().all(|key| self.nodes.contains_key(key)) {
                 continue;
             }
@@ -79,12 +84,19 @@ impl Terminology {
                 found
             };
             let (ingredients, classes) = (all(&mut node.ingredients.iter()), all(&mut node.classes.iter()));
-            resolved.push((Key::clone(name), ingredients, classes, missing));
+            // A group may have a name of its own.
+            let group = |key: &Key| match self.meant(node.kind, key) {
+                meant if meant.is_empty() => vec![normal::singular(key).into()],
+                meant => meant,
+            };
+            let groups: BTreeSet<Key> = node.groups.iter().flat_map(group).collect();
+            resolved.push((Key::clone(name), ingredients, classes, groups, missing));
         }
-        for (name, ingredients, classes, missing) in resolved {
+        for (name, ingredients, classes, groups, missing) in resolved {
             if let Some(node) = self.nodes.get_mut(&name) {
                 node.ingredients = ingredients.into_iter().filter(|key| *key != name).collect();
                 node.classes = classes.into_iter().filter(|key| *key != name).collect();
+                node.groups = groups;
                 node.unresolved = missing;
             }
         }
@@ -112,8 +124,9 @@ impl Terminology {
     /// The drug of an entry among conditions that says that somebody takes it.
     pub fn taken<'a>(&self, written: &'a str) -> &'a str {
         let small = written.to_ascii_lowercase();
-        let words = TAKES.iter().find(|words| small.starts_with(*words));
-        words.map_or(written, |words| &written[words.len()..])
+        let from = TAKES.iter().find(|words| small.starts_with(*words)).map_or(0, |words| words.len());
+        let behind = THERAPY.iter().find(|words| small.ends_with(*words)).map_or(0, |words| words.len());
+        written.get(from..written.len() - behind).unwrap_or(written)
     }
 
     /// The list into which an entry among conditions belongs: lists of problems hold allergies ("penicillin allergy", Z88.0)
@@ -128,19 +141,20 @@ impl Terminology {
             return None;
         }
         let normal = normalise(written);
-        if is_code(written) && known(Field::Allergy, written) {
-            // Z79 of ICD-10: long term drug therapy.
-            let taken =
-                normal.rsplit(['|', ':', '#', '/', ' ']).next().is_some_and(|code| code.starts_with("z79"));
+        let code = normal.rsplit(['|', ':', '#', '/', ' ']).next().filter(|_| is_code(written));
+        // Z88 of ICD-10 is an allergy also where it does not say to which drug ("other antibiotic agents").
+        if code.is_some_and(|code| code.starts_with("z88") || known(Field::Allergy, written)) {
+            // Z79: long term drug therapy.
+            let taken = code.is_some_and(|code| code.starts_with("z79"));
             return Some(if taken { Field::Medication } else { Field::Allergy });
         }
-        let taken = TAKES.iter().find_map(|words| normal.strip_prefix(words));
-        if taken.is_some_and(|drug| known(Field::Medication, drug)) {
+        let taken = self.taken(&normal);
+        if taken.len() < normal.len() && known(Field::Medication, taken) {
             return Some(Field::Medication);
         }
         let words = normal::without_wording(&normal);
         let allergic = ["allerg", "anaphyla", "hypersensitiv", "adverse reaction"];
-        let unclear = ["intoleran", "过敏", "不耐受"];
+        let unclear = ["intoleran", "rash", "hives", "urticaria", "swelling", "过敏", "不耐受"];
         let says = |list: &[&str]| list.iter().any(|word| normal.contains(word));
         let no_drug = NO_DRUG.contains(&normal::singular(&words).as_str());
         let worded =
@@ -215,6 +229,44 @@ mod tests {
     }
 
     #[test]
+    fn a_row_that_is_in_itself_is_a_substance_and_no_end() {
+        for rows in ["drug,self,,self,", "drug,one,,two,\ndrug,two,,one,"] {
+            let (terminology, rows) = with(rows);
+            let meaning = terminology.understand(Field::Medication, &rows[0].name);
+            assert!(meaning.known && !meaning.names.is_empty(), "{rows:?}: {meaning:?}");
+        }
+    }
+
+    #[test]
+    fn a_group_is_meant_whatever_the_form_of_its_name() {
+        let file =
+            "kind,name,cross_reactivity\ndrug,mine,Penicillins;our own groups\ndrug,other,our own group\n";
+        let rows = read_terms(file.as_bytes()).unwrap();
+        let terminology = Terminology::new(rows.iter().map(|(_, term)| term));
+        let groups = |name: &str| terminology.understand(Field::Allergy, name).groups;
+        assert!(groups("mine").contains("penicillin"), "{:?}", groups("mine"));
+        assert!(!groups("mine").is_disjoint(&groups("other")));
+    }
+
+    #[test]
+    fn a_code_of_a_combination_is_not_that_of_a_class_alone() {
+        let terminology = Terminology::default();
+        for code in ["N02AJ09", "M01AE51", "B01AC56", "C08CA51", "N06DA52", "J01CR50", "B01AC30"] {
+            assert!(!terminology.understand(Field::Allergy, code).known, "{code}");
+        }
+        for (code, name) in
+            [("N02AJ08", "ibuprofen"), ("N02AJ14", "dexketoprofen"), ("J01CA17", "penicillin")]
+        {
+            let meaning = terminology.understand(Field::Allergy, code);
+            assert!(meaning.known && meaning.names.contains(name), "{code}: {meaning:?}");
+        }
+        for (text, name) in [("MAOIs", "monoamine oxidase inhibitor"), ("timolol eye drops", "timolol")] {
+            let meaning = terminology.understand(Field::Medication, text);
+            assert!(meaning.known && meaning.names.contains(name), "{text}: {meaning:?}");
+        }
+    }
+
+    #[test]
     fn what_belongs_into_another_list_is_told_from_conditions() {
         let terminology = Terminology::default();
         for (written, list) in [
@@ -229,6 +281,15 @@ mod tests {
             ("taking warfarin", Some(Field::Medication)),
             ("long term anticoagulant", Some(Field::Medication)),
             ("Z79.01", Some(Field::Medication)),
+            ("Z88.6", Some(Field::Allergy)),
+            ("ICD-10: Z88.1", Some(Field::Allergy)),
+            ("Allergy status to penicillin", Some(Field::Allergy)),
+            ("rash with amoxicillin", Some(Field::Allergy)),
+            ("on warfarin therapy", Some(Field::Medication)),
+            ("insulin therapy", Some(Field::Medication)),
+            ("长期服用华法林", Some(Field::Medication)),
+            ("oxygen therapy", None),
+            ("rash", None),
             ("pneumonia", None),
             ("asthma", None),
             ("allergic rhinitis", None),
