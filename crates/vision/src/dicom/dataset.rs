@@ -124,7 +124,8 @@ impl<'a> DataSet<'a> {
         self.value(tag).map(|value| String::from_utf8_lossy(value.bytes).trim_matches(['\0', ' ']).to_owned())
     }
 
-    /// The first of the decimal numbers in an attribute.
+    /// The first of the decimal numbers in an attribute, also with a comma for the point or a unit behind it, as some
+    /// devices write.
     pub fn number(&self, tag: Tag, name: &str) -> Result<Option<f64>, DecodeError> {
         let Some(text) = self.text(tag) else {
             return Ok(None);
@@ -133,7 +134,11 @@ impl<'a> DataSet<'a> {
         if first.is_empty() {
             return Ok(None);
         }
-        match first.parse::<f64>() {
+        let first = first.replacen(',', ".", 1);
+        let plain = |c: char| c.is_ascii_digit() || "+-.eE".contains(c);
+        // "2000HU" is a number with something behind it; "inf" is none.
+        let number = first.find(|c| !plain(c)).map_or(first.as_str(), |end| &first[..end]);
+        match number.trim_end_matches(['e', 'E']).parse::<f64>() {
             Ok(number) if number.is_finite() => Ok(Some(number)),
             _ => Err(malformed(format!("{name} {} is not a number", shown(tag)))),
         }

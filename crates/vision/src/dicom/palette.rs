@@ -56,18 +56,18 @@ fn expand(words: Vec<u16>, descriptor: Option<&[u16]>) -> Result<Vec<u16>, Decod
     };
     let mut entries = Vec::new();
     // Each entry takes a segment at most, and an indirect one stands for others, which are plain.
-    segments(&words, 0, usize::MAX, bytes, true, &mut entries)?;
+    segments(&words, 0, usize::MAX, bytes, true, (&mut entries, &mut 0))?;
     Ok(entries)
 }
 
-/// Expands at most `count` segments from `at` on.
+/// Expands at most `count` segments from `at` on; `walked` are those that were, of which there are no more than entries.
 fn segments(
     words: &[u16],
     mut at: usize,
     count: usize,
     bytes: bool,
     outer: bool,
-    entries: &mut Vec<u16>,
+    (entries, walked): (&mut Vec<u16>, &mut usize),
 ) -> Result<(), DecodeError> {
     let broken = || malformed("a segmented palette is broken");
     for _ in 0..count {
@@ -77,6 +77,10 @@ fn segments(
         };
         let length = usize::from(length);
         at += 2;
+        *walked += 1;
+        if length == 0 || *walked > MOST {
+            return Err(broken());
+        }
         match kind {
             // As they are.
             0 => {
@@ -99,7 +103,7 @@ fn segments(
                 let offset =
                     offset.fold(0usize, |sum, &part| sum << if bytes { 8 } else { 16 } | usize::from(part));
                 let start = if bytes { offset } else { offset / 2 };
-                segments(words, start, length, bytes, false, entries)?;
+                segments(words, start, length, bytes, false, (entries, walked))?;
                 at += parts;
             }
             _ => return Err(broken()),
@@ -109,4 +113,20 @@ fn segments(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::expand;
+
+    #[test]
+    fn a_palette_of_segments_without_entries_is_refused_before_it_takes_time() {
+        let sound = vec![0, 2, 7, 9, 1, 2, 11, 2, 1, 0, 0];
+        assert_eq!(expand(sound, Some(&[6, 0, 16])).unwrap(), [7, 9, 10, 11, 7, 9]);
+        assert!(expand(vec![0, 0], Some(&[1, 0, 16])).is_err());
+        // Each of many segments stands for as many others.
+        let plain = [0, 1, 5].repeat(20_000);
+        let all = [2, 20_000, 0, 0].repeat(20_000);
+        assert!(expand([plain, all].concat(), Some(&[1, 0, 16])).is_err());
+    }
 }

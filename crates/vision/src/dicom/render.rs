@@ -169,32 +169,23 @@ struct Grey {
 
 impl Grey {
     /// Reads the transformations of a frame. Enhanced files keep them in functional groups, of
-    /// the frame or shared by all (PS3.3 section C.7.6.16). A table goes before a window, the
-    /// first window before others.
+    /// the frame or shared by all (PS3.3 section C.7.6.16); the first of these, or else of the file itself, that says something
+    /// counts. A table goes before a window, the first window before others.
     fn read(set: &DataSet<'_>, layout: &Layout, frame: u32) -> Result<Grey, DecodeError> {
         let groups = [set.item(tags::FRAME_GROUPS, (frame - 1) as usize)?, set.item(tags::SHARED_GROUPS, 0)?];
-        let find = |tag| -> Result<Option<DataSet<'_>>, DecodeError> {
-            for group in groups.iter().flatten() {
-                if let Some(item) = group.item(tag, 0)? {
-                    return Ok(Some(item));
-                }
-            }
-            Ok(None)
+        let items = |tag| -> Result<Vec<DataSet<'_>>, DecodeError> {
+            let items = groups.iter().flatten().filter_map(|group| group.item(tag, 0).transpose());
+            items.collect()
         };
-        let transformation = find(tags::PIXEL_TRANSFORMATION)?;
-        let modality_set = transformation.as_ref().unwrap_or(set);
         let stored = layout.range();
-        let modality = match Table::read(modality_set, tags::MODALITY_LUTS, stored)? {
-            Some(table) => Modality::Table(table),
-            None => rescale(modality_set)?,
-        };
-        let frame_voi = find(tags::FRAME_VOI)?;
-        let voi_set = frame_voi.as_ref().unwrap_or(set);
-        // A slope of 0 would make every picture blank; as DCMTK does, it is passed over.
-        let modality = match modality {
-            Modality::Rescale { slope: 0.0, .. } => Modality::Rescale { slope: 1.0, intercept: 0.0 },
-            other => other,
-        };
+        let mut modality = Modality::Rescale { slope: 1.0, intercept: 0.0 };
+        for set in items(tags::PIXEL_TRANSFORMATION)?.iter().chain([set]) {
+            let table = Table::read(set, tags::MODALITY_LUTS, stored)?.map(Modality::Table);
+            if let Some(said) = table.map_or_else(|| rescale(set), |table| Ok(Some(table)))? {
+                modality = said;
+                break;
+            }
+        }
         // A VOI table is indexed by the modality's output.
         let output = match &modality {
             Modality::Rescale { slope, intercept } => {
@@ -203,20 +194,27 @@ impl Grey {
             }
             Modality::Table(_) => (0.0, f64::from(u16::MAX)),
         };
-        let voi = match Table::read(voi_set, tags::VOI_LUTS, output)? {
-            Some(table) => Voi::Table(table),
-            None => window(voi_set)?,
-        };
+        let mut voi = Voi::Extremes;
+        for set in items(tags::FRAME_VOI)?.iter().chain([set]) {
+            voi = match Table::read(set, tags::VOI_LUTS, output)? {
+                Some(table) => Voi::Table(table),
+                None => window(set)?,
+            };
+            if voi != Voi::Extremes {
+                break;
+            }
+        }
         Ok(Grey { modality, voi })
     }
 }
 
-/// Slope and intercept, which are there together (PS3.3 C.11.1); one alone is passed over, as DCMTK and pydicom do.
-fn rescale(set: &DataSet<'_>) -> Result<Modality, DecodeError> {
+/// Slope and intercept, which are there together (PS3.3 C.11.1); one alone is passed over, as DCMTK and pydicom do. So is a
+/// slope of 0, as DCMTK does: it would make every picture blank.
+fn rescale(set: &DataSet<'_>) -> Result<Option<Modality>, DecodeError> {
     let slope = set.number(tags::SLOPE, "Rescale Slope")?;
     let intercept = set.number(tags::INTERCEPT, "Rescale Intercept")?;
-    let (slope, intercept) = slope.zip(intercept).unwrap_or((1.0, 0.0));
-    Ok(Modality::Rescale { slope, intercept })
+    let both = slope.zip(intercept).filter(|(slope, _)| *slope != 0.0);
+    Ok(both.map(|(slope, intercept)| Modality::Rescale { slope, intercept }))
 }
 
 fn window(set: &DataSet<'_>) -> Result<Voi, DecodeError> {

@@ -338,7 +338,12 @@ pub(super) fn exif_orientation(tiff: &[u8]) -> Option<u8> {
     (0..entries)
         .map(|entry| directory + 2 + 12 * entry)
         .find(|&at| u16_at(at) == Some(0x0112))
-        .and_then(|at| u16_at(at + 8))
+        .and_then(|at| match u16_at(at + 2)? {
+            // SHORT, as it has to be, or LONG, as some write it.
+            3 => u16_at(at + 8).map(u32::from),
+            4 => u32_at(at + 8),
+            _ => None,
+        })
         .and_then(|value| u8::try_from(value).ok())
         .filter(|value| (1..=8).contains(value))
 }

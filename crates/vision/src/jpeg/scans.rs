@@ -17,6 +17,10 @@ const ZIGZAG: [u8; 64] = [
     46, 53, 60, 61, 54, 47, 55, 62, 63,
 ];
 
+/// How often each block is coded at most, on average: once for each bit of a coefficient or two, and again in scans of their
+/// own, as the most thorough encoders do. What comes oftener is there to take time.
+const PASSES: usize = 48;
+
 /// A component of the frame.
 pub(super) struct Component {
     pub id: u8,
@@ -63,6 +67,7 @@ impl Frame {
         let mut tables = Tables::default();
         let mut ids = Vec::new();
         let mut segments = Segments::new(bytes);
+        let mut walked = 0;
         while let Some((marker, body)) = segments.next()? {
             match marker {
                 0xc0..=0xc2 => {
@@ -74,6 +79,10 @@ impl Frame {
                 0xdd => frame.interval = super::restart_interval(body)?,
                 0xda => {
                     let scan = Scan::read(body, &ids)?;
+                    walked += frame.blocks(scan.parts.iter().map(|part| part.component));
+                    if walked > PASSES * frame.blocks(0..frame.components.len()) {
+                        return Err(malformed("it has more scans than its picture can need"));
+                    }
                     let mut bits = Bits::new(bytes, segments.at);
                     frame.scan(&scan, &tables, &mut bits)?;
                     segments.at = bits.finish()?;
@@ -87,6 +96,11 @@ impl Frame {
         }
         frame.finish()?;
         Ok(frame)
+    }
+
+    /// How many blocks these components have.
+    fn blocks(&self, of: impl Iterator<Item = usize>) -> usize {
+        of.filter_map(|at| self.components.get(at)).map(|one| one.stride * one.rows).sum()
     }
 
     /// Multiplies coefficients that came bit by bit with their quantization steps.

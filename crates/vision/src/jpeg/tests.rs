@@ -99,6 +99,11 @@ fn orientation_is_read_in_both_byte_orders() {
     let big = b"MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x08\0\0";
     assert_eq!(exif_orientation(little), Some(6));
     assert_eq!(exif_orientation(big), Some(8));
+    // As LONG, of which the high word comes first; and as BYTE, which is none.
+    let long = b"MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x04\0\0\0\x01\0\0\0\x06";
+    assert_eq!(exif_orientation(long), Some(6));
+    let byte = b"II\x2a\0\x08\0\0\0\x01\0\x12\x01\x01\0\x01\0\0\0\x06\0\0\0";
+    assert_eq!(exif_orientation(byte), None);
 }
 
 #[test]
