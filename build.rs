@@ -28,8 +28,7 @@ fn main() {
     }
     let out = env::var("OUT_DIR").expect("set by cargo");
     fs::write(Path::new(&out).join("migrations.rs"), code).expect("a list of migrations");
-    let web = Path::new(&root).join("web");
-    let console = console(Path::new(&root), &web);
+    let console = console(Path::new(&root));
     fs::write(Path::new(&out).join("console.rs"), console).expect("a list of the console's files");
 }
 
@@ -40,13 +39,14 @@ fn place(root: &Path, file: &Path) -> String {
 }
 
 /// Every file below `web`, by its path there.
-fn console(root: &Path, web: &Path) -> String {
+fn console(root: &Path) -> String {
+    let web = root.join("web");
     let mut files = Vec::new();
-    collect(web, &mut files);
+    collect(&web, &mut files);
     files.sort();
     let mut code = String::from("const FILES: &[(&str, &[u8])] = &[\n");
     for file in files {
-        let name = file.strip_prefix(web).expect("a file below").display().to_string();
+        let name = file.strip_prefix(&web).expect("a file below").display().to_string();
         let file = place(root, &file);
         writeln!(code, "    ({name:?}, include_bytes!({file})),").expect("a string");
     }

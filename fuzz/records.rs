@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use clinical::cds::request::HookRequest;
 use clinical::cds::services::Service;
-use clinical::fhir::deletions::take_back_of;
+use clinical::fhir::people::take_back;
 use clinical::fhir::{Bundle, Deletions, Found, Report, map, medications_elsewhere};
 use recommend::{Profile, User};
 
@@ -27,7 +27,7 @@ pub fn fhir(data: &[u8]) {
             let _ = deletions.read_lines(text, &types);
             deletions.set_server("https://ehr.example.org/fhir");
             let names = deletions.known_names(deletions.statements.iter(), &deletions.statements);
-            take_back_of(&mut Profile::default(), &names);
+            take_back(&mut Profile::default(), &|resource| names.contains(resource));
             return;
         }
     };

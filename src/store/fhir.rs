@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use clinical::fhir::bundle::Bundle;
-use clinical::fhir::deletions::{HAPPENINGS, take_back_of};
+use clinical::fhir::deletions::HAPPENINGS;
 use clinical::fhir::items::merge;
+use clinical::fhir::people;
 use clinical::fhir::{
     BundleKind, Deletions, FhirError, Found, PersonChange, Settled, Statement, Wanted, map_with,
     medications_elsewhere,
@@ -147,22 +148,17 @@ async fn take_away(
     Ok(())
 }
 
-/// Whether a record has another year of birth or sex than the person who is stored.
-fn is_unlike(person: &PersonChange, stored: &Profile) -> bool {
-    stored.birth_year.zip(person.birth_year).is_some_and(|(one, other)| one != other)
-        || stored.sex.zip(person.sex).is_some_and(|(one, other)| one != other)
+/// What of a record is another than of the person who is stored, of the year of birth and the sex.
+fn difference(person: &PersonChange, stored: &Profile) -> Option<&'static str> {
+    let birth = stored.birth_year.zip(person.birth_year).is_some_and(|(one, other)| one != other);
+    let sex = stored.sex.zip(person.sex).is_some_and(|(one, other)| one != other);
+    birth.then_some("/profile/birth_year").or(sex.then_some("/profile/sex"))
 }
 
 /// Why somebody who is known by an identifier alone is another than the one who is stored: a number that a family shares must
 /// not make two people one. Whoever says that it tells who this is (an id, ifNoneExist) may correct the rest.
 fn unlike(person: &PersonChange, stored: &Profile) -> Option<FieldError> {
-    let birth = stored.birth_year.zip(person.birth_year).is_some_and(|(one, other)| one != other);
-    let sex = stored.sex.zip(person.sex).is_some_and(|(one, other)| one != other);
-    let pointer = match (person.guessed, birth, sex) {
-        (true, true, _) => "/profile/birth_year",
-        (true, _, true) => "/profile/sex",
-        _ => return None,
-    };
+    let pointer = difference(person, stored).filter(|_| person.guessed)?;
     let detail = "is another than that of the person who came with this identifier; accepted is a resource with an id, or \
                   ifNoneExist with an identifier that nobody else has";
     Some(FieldError { pointer: pointer.to_owned(), detail: detail.to_owned() })
@@ -212,7 +208,7 @@ pub async fn take_back(store: &dyn Store, deletions: &Deletions) -> Result<Taken
     let statements = deletions.known_names(deletions.statements.iter(), &plain);
     if !statements.is_empty() {
         let mut visit = |mut user: User| {
-            if take_back_of(&mut user.profile, &statements) {
+            if people::take_back(&mut user.profile, &|resource| statements.contains(resource)) {
                 users.push(user);
             }
         };

@@ -18,6 +18,7 @@ use ring::signature::{
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+use crate::bulk_deletions::make_due;
 use crate::support::tls::{Certificate, Private};
 use crate::support::{Server, api_key, postgres as cluster, until};
 
@@ -66,6 +67,16 @@ impl Hospital {
         let mut trouble = self.0.trouble.lock().unwrap();
         let place = trouble.iter().position(|(of, _)| *of == path)?;
         Some(trouble.remove(place).1)
+    }
+
+    /// Opens its doors; its address.
+    pub(crate) async fn open(&self) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        *self.0.base.lock().unwrap() = base.clone();
+        let router = self.clone().router();
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        base
     }
 
     pub(crate) fn asked(&self, path: &str) -> Vec<Asked> {
@@ -265,11 +276,7 @@ async fn pulled_with(
     let key = folder.path().join("key.json");
     std::fs::write(&key, jwk.to_string()).unwrap();
     let hospital = hospital(public, trouble);
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let base = format!("http://{}", listener.local_addr().unwrap());
-    *hospital.0.base.lock().unwrap() = base.clone();
-    let router = hospital.clone().router();
-    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    let base = hospital.open().await;
     let server = start(&base, key.to_str().unwrap(), database, more);
     Pulled { hospital, server, _folder: folder }
 }
@@ -361,9 +368,7 @@ async fn the_schedule_outlives_a_start_and_the_next_export_asks_for_what_has_cha
     assert_eq!(hospital.asked("/export").len(), 1);
     server.terminate();
     // Now it is.
-    let pool = sqlx::SqlitePool::connect(&database).await.unwrap();
-    sqlx::query("UPDATE bulk_exports SET due = 0").execute(&pool).await.unwrap();
-    pool.close().await;
+    make_due(&database).await;
     let server = start(&base, key.to_str().unwrap(), Some(&database), &[]);
     logged(&server, "an export was taken in").await;
     let (_, query) = hospital.asked("/export").remove(1);
@@ -381,11 +386,7 @@ async fn an_export_with_errors_is_taken_in_and_asked_for_again_from_where_it_beg
         std::fs::write(&key, jwk.to_string()).unwrap();
         let hospital = hospital(public, &[]);
         hospital.0.files.lock().unwrap().push(("OperationOutcome", outcome(severity).to_string()));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap());
-        *hospital.0.base.lock().unwrap() = base.clone();
-        let router = hospital.clone().router();
-        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let base = hospital.open().await;
         for _ in 0..2 {
             let server = start(&base, key.to_str().unwrap(), Some(&database), &[]);
             logged(&server, "an export was taken in").await;

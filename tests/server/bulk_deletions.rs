@@ -1,7 +1,6 @@
 //! What an export says was deleted, black box: people are erased, statements taken back, doctors hidden, on both stores.
 
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 
 use crate::bulk::{KEY, ann, ask, hospital, logged, private_key, start};
 use crate::support::{postgres as cluster, until};
@@ -60,11 +59,7 @@ async fn what_was_deleted_there_is_erased_or_taken_back_here() {
         ];
         let hospital = hospital(public, &[]);
         *hospital.0.files.lock().unwrap() = first;
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap());
-        *hospital.0.base.lock().unwrap() = base.clone();
-        let router = hospital.clone().router();
-        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let base = hospital.open().await;
         let key = folder.path().join("key.json");
         std::fs::write(&key, jwk.to_string()).unwrap();
         let server = start(&base, key.to_str().unwrap(), Some(database), &[]);

@@ -2,7 +2,6 @@
 //! nothing of its own people is lost.
 
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 
 use crate::bulk::{KEY, ask, hospital, logged, private_key, start};
 use crate::bulk_deletions::{deletions, make_due};
@@ -32,11 +31,7 @@ async fn people_of_another_hospital_are_neither_changed_nor_erased() {
     std::fs::write(&key, jwk.to_string()).unwrap();
     let hospital = hospital(public, &[]);
     *hospital.0.files.lock().unwrap() = Vec::new();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let base = format!("http://{}", listener.local_addr().unwrap());
-    *hospital.0.base.lock().unwrap() = base.clone();
-    let router = hospital.clone().router();
-    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    let base = hospital.open().await;
     // Another hospital's people are here.
     let server = start(&base, key.to_str().unwrap(), Some(&database), &[]);
     logged(&server, "an export was taken in").await;

@@ -1,7 +1,5 @@
 //! Up to when an export went, black box: a time that is still to come must not keep all later changes out.
 
-use tokio::net::TcpListener;
-
 use crate::bulk::{ann, hospital, logged, private_key, start};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -13,11 +11,7 @@ async fn a_time_that_is_still_to_come_is_neither_believed_nor_asked_for() {
     std::fs::write(&key, jwk.to_string()).unwrap();
     let hospital = hospital(public, &[]);
     *hospital.0.time.lock().unwrap() = "2999-01-01T00:00:00Z".to_string();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let base = format!("http://{}", listener.local_addr().unwrap());
-    *hospital.0.base.lock().unwrap() = base.clone();
-    let router = hospital.clone().router();
-    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    let base = hospital.open().await;
     let pull = async |since: &str| {
         let server = start(&base, key.to_str().unwrap(), Some(&database), &[]);
         ann(&server).await;

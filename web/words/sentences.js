@@ -1,6 +1,6 @@
 // Sentences that the server writes in English from a form and a few names, in other languages: why something is ruled
 // out, what is to be heeded, why a flag was raised. What no form fits, such as the words of a record or a package,
-// stays as it is written. `$1` is what stood there, said in that language where it is one of the console's words.
+// stays as it is written. A form is given what says such a sentence, for the parts that are one, and what stood there.
 
 const LISTS = { allergies: "过敏史", conditions: "病症", medications: "用药", pregnancy: "妊娠情况", sex: "性别", birth_year: "出生年份", item: "该项目" };
 const list = (name) => LISTS[name] ?? name;

@@ -313,12 +313,7 @@ impl<'a> Patient<'a> {
             }
             let mut unclear = std::mem::take(&mut meaning.unclear);
             if field == Field::Condition {
-                let mut called = BTreeSet::from([plain(written)]);
-                // Of words that are understood in part, the names are those of that part.
-                if !meaning.partly {
-                    called.extend(meaning.names.iter().cloned());
-                }
-                unclear = vec![Unclear { text: written.to_owned(), called, partly: meaning.partly }];
+                unclear = vec![Unclear::of(written, &meaning)];
             }
             // A catalogue knows what its own drugs are called, whatever terms know.
             let known = |unclear: &Unclear| words.iter().any(|words| words.knows(field, &unclear.called));
@@ -345,8 +340,7 @@ impl<'a> Patient<'a> {
         let mut allergies = Vec::new();
         for written in trimmed(&profile.allergies) {
             let meaning = understand("allergies", Field::Allergy, written);
-            let names = meaning.names.into_iter().chain(meaning.groups).chain([plain(written)]);
-            let names = names.chain(meaning.unexplained);
+            let names = meaning.allergens().chain([plain(written)]);
             allergies.push(Stated { written, names: names.collect() });
         }
         let (mut conditions, mut medications) = (Vec::new(), Vec::new());
@@ -354,8 +348,7 @@ impl<'a> Patient<'a> {
             match terminology.belongs(written) {
                 Some(Field::Allergy) => {
                     let meaning = understand("conditions", Field::Allergy, written);
-                    let names = meaning.names.into_iter().chain(meaning.groups).chain(meaning.unexplained);
-                    allergies.push(Stated { written, names: names.collect() });
+                    allergies.push(Stated { written, names: meaning.allergens().collect() });
                     continue;
                 }
                 Some(Field::Medication) => {

@@ -12,7 +12,7 @@ use clinical::fhir::resources::Medication;
 use clinical::fhir::{FhirError, Settled};
 
 use super::origin::Origin;
-use super::{BundleError, is_unlike, stored_profile};
+use super::{BundleError, difference, stored_profile};
 use crate::store::{Known, Store, StoreError};
 
 /// The Medications that are known by these references.
@@ -209,13 +209,13 @@ async fn of_others(
     for person in &settled.people {
         let Some(patient) = person.patient else { continue };
         let before = Origin::of(known.get(&format!("Patient/{}", person.user_id)));
-        if before == Origin::default() {
-            continue;
-        }
-        let stored = stored_profile(store, &person.user_id).await?.unwrap_or_default();
-        if let Some(detail) =
-            before.contradicted(&Origin::said(person), person.guessed, is_unlike(person, &stored))
-        {
+        let now = Origin::said(person);
+        // Of few the profile tells anything, and each is read once more when it is written.
+        let unlike = before.is_elsewhere(&now) && {
+            let stored = stored_profile(store, &person.user_id).await?.unwrap_or_default();
+            difference(person, &stored).is_some()
+        };
+        if let Some(detail) = before.contradicted(&now, person.guessed, unlike) {
             refused.push(FhirError::at(patient, "Patient", "conflict", detail));
             strangers.push((person.user_id.clone(), detail));
         }

@@ -50,6 +50,12 @@ impl Origin {
         (!self.servers.is_empty()).then_some(self)
     }
 
+    /// Whether both came from servers, and from none in common.
+    pub(super) fn is_elsewhere(&self, now: &Origin) -> bool {
+        let both = !self.servers.is_empty() && !now.servers.is_empty();
+        both && self.servers.is_disjoint(&now.servers)
+    }
+
     /// Whether the record came from this server.
     pub(super) fn is_of(&self, server: &str) -> bool {
         self.servers.contains(server)
@@ -61,7 +67,7 @@ impl Origin {
     /// `unlike`, of another year of birth or sex, is no more than a correction where it comes from the same server.
     pub(super) fn contradicted(&self, now: &Origin, guessed: bool, unlike: bool) -> Option<&'static str> {
         let both = !self.servers.is_empty() && !now.servers.is_empty();
-        let elsewhere = both && self.servers.is_disjoint(&now.servers);
+        let elsewhere = self.is_elsewhere(now);
         let (before, after) = (by_system(&self.numbers), by_system(&now.numbers));
         if guessed && before.iter().any(|(system, number)| after.get(system).is_some_and(|own| own != number))
         {

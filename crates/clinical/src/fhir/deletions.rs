@@ -7,11 +7,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use recommend::Profile;
 use serde::Deserialize;
 
 use super::bundle::{Bundle, FhirError, MAX_ENTRIES};
-use super::people::take_back;
 use super::references::{base_of, known_name};
 
 /// Types whose resources say something of a profile.
@@ -159,11 +157,6 @@ impl Deletions {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
-}
-
-/// Takes back what the resources of these names said of a profile; whether there was anything.
-pub fn take_back_of(profile: &mut Profile, names: &BTreeSet<String>) -> bool {
-    !names.is_empty() && take_back(profile, &|resource| names.contains(resource))
 }
 
 /// Type and id of an address: `Patient/7`, also below a server's.

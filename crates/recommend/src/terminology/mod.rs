@@ -82,6 +82,11 @@ pub struct Meaning {
 }
 
 impl Meaning {
+    /// Of an allergy: what somebody must not be given who has it.
+    pub fn allergens(self) -> impl Iterator<Item = Key> {
+        self.names.into_iter().chain(self.groups).chain(self.unexplained)
+    }
+
     fn merge(&mut self, other: Meaning) {
         self.names.extend(other.names);
         self.broader.extend(other.broader);

@@ -176,9 +176,8 @@ fn listed(kind: TermKind) -> Field {
 
 /// Whether words name no substance but a disease: "allergic rhinitis".
 fn says_allergic(words: &str) -> bool {
-    let diseases: BTreeSet<&str> =
-        ["rhinitis", "asthma", "conjunctivitis", "dermatitis", "pneumonitis", "vasculitis"].into();
-    words.split(' ').any(|word| diseases.contains(word) || word.starts_with("allerg"))
+    let diseases = ["rhinitis", "asthma", "conjunctivitis", "dermatitis", "pneumonitis", "vasculitis"];
+    words.split(' ').any(|word| diseases.contains(&word) || word.starts_with("allerg"))
 }
 
 #[cfg(test)]

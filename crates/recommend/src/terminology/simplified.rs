@@ -4,6 +4,8 @@
 //! is compared as it is written: nothing is guessed.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::LazyLock;
 
 /// Traditional characters, each with its simplified form behind it.
 const FORMS: &str = "亞亚來来係系個个傷伤內内凈净別别劇剧劑剂動动勞劳區区單单嗎吗嘔呕噁恶噴喷國国塊块壓压婦妇孿孪對对導导島岛帶带幹干強强後后復复徵征惡恶慶庆應应懷怀懸悬捨舍損损撲扑攝摄斷断於于時时會会東东楊杨極极\
@@ -19,11 +21,12 @@ pub fn simplified(text: &str) -> Cow<'_, str> {
     if text.chars().all(|character| character < '\u{4e00}') {
         return Cow::Borrowed(text);
     }
-    let mut forms = FORMS.chars();
-    let pairs: Vec<(char, char)> = std::iter::from_fn(|| Some((forms.next()?, forms.next()?))).collect();
-    let form =
-        |character: char| pairs.iter().find(|pair| pair.0 == character).map_or(character, |pair| pair.1);
-    Cow::Owned(text.chars().map(form).collect())
+    // Made once: every name of a list and of a catalogue comes by here.
+    static PAIRS: LazyLock<HashMap<char, char>> = LazyLock::new(|| {
+        let mut forms = FORMS.chars();
+        std::iter::from_fn(|| Some((forms.next()?, forms.next()?))).collect()
+    });
+    Cow::Owned(text.chars().map(|character| *PAIRS.get(&character).unwrap_or(&character)).collect())
 }
 
 #[cfg(test)]

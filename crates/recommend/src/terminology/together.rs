@@ -19,6 +19,18 @@ pub struct Unclear {
     pub partly: bool,
 }
 
+impl Unclear {
+    /// Words that mean this.
+    pub fn of(text: &str, meaning: &Meaning) -> Unclear {
+        let mut called = BTreeSet::from([plain(text)]);
+        // Of words that are understood in part, the names are those of that part.
+        if !meaning.partly {
+            called.extend(meaning.names.iter().cloned());
+        }
+        Unclear { text: text.to_owned(), called, partly: meaning.partly }
+    }
+}
+
 impl Terminology {
     /// What these words, the codes and the other words that were recorded with them mean together: where they say
     /// different things, none is left out. Words that are not understood make the whole understood in part, whatever
@@ -43,23 +55,25 @@ impl Terminology {
         let (mut words, mut silent) = (Vec::new(), Vec::new());
         for (text, code) in said {
             let mut meaning = self.understand(field, text);
-            if !meaning.known {
-                let mut called = BTreeSet::from([plain(text)]);
-                if !meaning.partly {
-                    called.extend(meaning.names.iter().cloned());
-                }
-                let unclear = Unclear { text: text.to_owned(), called, partly: meaning.partly };
-                // What else people are allergic to is no drug, and is compared with allergies by its name.
-                // Nor does anybody wait for what "tablet" or "allergy to drug" may add.
-                let empty = mentions::is_all_wording(&normal::normalise(text));
-                let quiet = code || empty || (field == Field::Medication && self.is_allergen(text));
-                if quiet { silent.push(unclear) } else { words.push(unclear) }
-            }
-            if meaning.known || meaning.partly {
+            if meaning.known {
                 sum.merge(meaning);
                 continue;
             }
-            if !mentions::is_all_wording(&normal::normalise(text)) {
+            let unclear = Unclear::of(text, &meaning);
+            // What else people are allergic to is no drug, and is compared with allergies by its name.
+            // Nor does anybody wait for what "tablet" or "allergy to drug" may add.
+            let empty = mentions::is_all_wording(&normal::normalise(text));
+            let quiet = code || empty || (field == Field::Medication && self.is_allergen(text));
+            if quiet {
+                silent.push(unclear)
+            } else {
+                words.push(unclear)
+            }
+            if meaning.partly {
+                sum.merge(meaning);
+                continue;
+            }
+            if !empty {
                 sum.unexplained.append(&mut meaning.unexplained);
                 sum.unexplained.extend(meaning.names.iter().cloned());
             }
