@@ -158,7 +158,6 @@ pub fn amend(package: Package, data: &Path, accepts: Option<Accepts>) -> Result<
     };
     let Package { folder, mut manifest, card, .. } = package;
     manifest.files.insert(LIKENESS.to_string(), sha256(&bytes));
-    let before = card::likeness(&manifest);
     manifest.likeness = Some(described);
     if let Some(segmentation) = &mut manifest.segmentation {
         segmentation.least_share = least;
@@ -166,11 +165,7 @@ pub fn amend(package: Package, data: &Path, accepts: Option<Accepts>) -> Result<
     if let (Input::Image(input), Some(accepts)) = (&mut manifest.input, accepts) {
         input.accepts = Some(accepts);
     }
-    let after = card::likeness(&manifest);
-    let card = match !before.is_empty() && card.contains(&before) {
-        true => card.replacen(&before, &after, 1),
-        false => card.replacen("## Data\n", &format!("{after}## Data\n"), 1),
-    };
+    let card = card::with_likeness(&card, &manifest);
     rewrite(&folder, &manifest, &card, &[(LIKENESS, bytes)])?;
     Ok(manifest)
 }
