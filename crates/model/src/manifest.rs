@@ -135,7 +135,7 @@ impl Manifest {
     }
 }
 
-/// What a manifest without the number of alterations means: all of them.
+/// What a manifest without the number of alterations means: as many as there were first.
 fn all_alterations() -> usize {
     14
 }
@@ -189,7 +189,7 @@ pub enum Likeness {
         /// Share of its pictures that are unlike once they are altered: turned, torn apart, enlarged,
         /// or replaced by shapes and patterns of chance.
         altered_abstained: f64,
-        /// In how many of the fourteen ways they were altered: one that pictures of training cannot be told by is none.
+        /// In how many ways they were altered: one that pictures of training cannot be told by is none.
         #[serde(default = "all_alterations")]
         alterations: usize,
         /// Area under the ROC curve of its pictures against the altered ones.

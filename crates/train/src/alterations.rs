@@ -1,7 +1,7 @@
 //! Pictures that are not of a kind, made from those that are, and by chance.
 //!
 //! What foreign pictures will be sent is not known at training. What can be made without them are
-//! training pictures turned, torn apart, enlarged or drowned, and pictures of chance: clouds, slopes,
+//! training pictures turned, torn apart, enlarged, covered, coarsened or drowned, and pictures of chance: clouds, slopes,
 //! waves, shapes, lines. A network that tells these from the training pictures also tells other
 //! pictures from them (outlier exposure: Hendrycks et al. 2019, "Deep anomaly detection with outlier
 //! exposure", here with outliers that need no further data).
@@ -15,7 +15,7 @@ use nn::random::{normal, uniform};
 use vision::likeness::standardise;
 
 /// Number of kinds of alteration.
-pub const KINDS: usize = 14;
+pub const KINDS: usize = 18;
 
 /// A picture made from `picture` (planes of any scale) by the alteration `kind`, with mean 0 and
 /// variance 1.
@@ -44,7 +44,11 @@ pub fn altered(picture: &[f32], size: Planes, kind: usize, rng: &mut ChaCha8Rng)
             let clouds = clouds(size, rounds, rng);
             picture.iter().zip(clouds).map(|(value, cloud)| share * value + cloud).collect()
         }
-        _ => lines(size, rng),
+        13 => lines(size, rng),
+        14 => part(picture, size, uniform(rng, 0.4, 0.8), rng),
+        15 => tilted(picture, size, rng),
+        16 => covered(picture, size, rng),
+        _ => coarse(picture, size, rng),
     };
     standardise(&mut values);
     values
@@ -69,28 +73,94 @@ fn quarter_turn(picture: &[f32], size: Planes, left: bool) -> Vec<f32> {
     moved(picture, size, |x, y| if left { (1.0 - y, x) } else { (y, 1.0 - x) })
 }
 
-/// A part of a quarter to a half of each side, turned any way, drawn over the whole.
-fn enlarged(picture: &[f32], size: Planes, rng: &mut ChaCha8Rng) -> Vec<f32> {
+/// The value at a place between others, both as shares of the sides and brought to them.
+fn between(plane: &[f32], Planes { height, width, .. }: Planes, x: f32, y: f32) -> f32 {
+    let (x, y) = (x.clamp(0.0, 1.0) * (width - 1) as f32, y.clamp(0.0, 1.0) * (height - 1) as f32);
+    let (x0, y0) = (x as usize, y as usize);
+    let (x1, y1) = ((x0 + 1).min(width - 1), (y0 + 1).min(height - 1));
+    let (fx, fy) = (x.fract(), y.fract());
+    let row = |y: usize| plane[y * width + x0] * (1.0 - fx) + plane[y * width + x1] * fx;
+    row(y0) * (1.0 - fy) + row(y1) * fy
+}
+
+/// Such a share of each side, drawn over the whole.
+fn part(picture: &[f32], size: Planes, share: f32, rng: &mut ChaCha8Rng) -> Vec<f32> {
     let Planes { height, width, .. } = size;
-    let share = uniform(rng, 0.25, 0.5);
     let (left, top) = (uniform(rng, 0.0, 1.0 - share), uniform(rng, 0.0, 1.0 - share));
-    let mut part = Vec::with_capacity(picture.len());
-    for plane in picture.chunks(height * width) {
-        for at in 0..plane.len() {
-            let x = (left + share * (at % width) as f32 / width as f32) * (width - 1) as f32;
-            let y = (top + share * (at / width) as f32 / height as f32) * (height - 1) as f32;
-            let (x0, y0) = (x as usize, y as usize);
-            let (x1, y1) = ((x0 + 1).min(width - 1), (y0 + 1).min(height - 1));
-            let (fx, fy) = (x.fract(), y.fract());
-            let row = |y: usize| plane[y * width + x0] * (1.0 - fx) + plane[y * width + x1] * fx;
-            part.push(row(y0) * (1.0 - fy) + row(y1) * fy);
-        }
-    }
+    let planes = picture.chunks(height * width);
+    let drawn = planes.flat_map(|plane| {
+        (0..plane.len()).map(move |at| {
+            let (x, y) = ((at % width) as f32 / width as f32, (at / width) as f32 / height as f32);
+            between(plane, size, left + share * x, top + share * y)
+        })
+    });
+    drawn.collect()
+}
+
+/// A part of a quarter to a half of each side, turned any way.
+fn enlarged(picture: &[f32], size: Planes, rng: &mut ChaCha8Rng) -> Vec<f32> {
+    let share = uniform(rng, 0.25, 0.5);
+    let part = part(picture, size, share, rng);
     match rng.random_range(0..4) {
         0 => part,
         1 => moved(&part, size, |x, y| (1.0 - x, 1.0 - y)),
         turn => quarter_turn(&part, size, turn == 2),
     }
+}
+
+/// Turned by 20 to 60 degrees either way, what was outside black or as the edge is.
+fn tilted(picture: &[f32], size: Planes, rng: &mut ChaCha8Rng) -> Vec<f32> {
+    let Planes { height, width, .. } = size;
+    let angle = uniform(rng, 20.0, 60.0).to_radians() * if rng.random() { 1.0 } else { -1.0 };
+    let ((sin, cos), edges) = (angle.sin_cos(), rng.random::<bool>());
+    let mut turned = Vec::with_capacity(picture.len());
+    for plane in picture.chunks(height * width) {
+        let black = plane.iter().copied().fold(f32::INFINITY, f32::min);
+        for at in 0..plane.len() {
+            let x = ((at % width) as f32 + 0.5) / width as f32 - 0.5;
+            let y = ((at / width) as f32 + 0.5) / height as f32 - 0.5;
+            let (x, y) = (0.5 + cos * x - sin * y, 0.5 + sin * x + cos * y);
+            let inside = (0.0..=1.0).contains(&x) && (0.0..=1.0).contains(&y);
+            turned.push(if inside || edges { between(plane, size, x, y) } else { black });
+        }
+    }
+    turned
+}
+
+/// One tone over a quarter to three fifths, from one side.
+fn covered(picture: &[f32], size: Planes, rng: &mut ChaCha8Rng) -> Vec<f32> {
+    let Planes { height, width, .. } = size;
+    let (share, side, lightness) = (uniform(rng, 0.25, 0.6), rng.random_range(0..4), rng.random::<f32>());
+    let mut values = picture.to_vec();
+    for plane in values.chunks_mut(height * width) {
+        let low = plane.iter().copied().fold(f32::INFINITY, f32::min);
+        let high = plane.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        for (at, value) in plane.iter_mut().enumerate() {
+            let x = ((at % width) as f32 + 0.5) / width as f32;
+            let y = ((at / width) as f32 + 0.5) / height as f32;
+            if [x, y, 1.0 - x, 1.0 - y][side] < share {
+                *value = low + lightness * (high - low);
+            }
+        }
+    }
+    values
+}
+
+/// Drawn in 4 to 9 squares a side.
+fn coarse(picture: &[f32], size: Planes, rng: &mut ChaCha8Rng) -> Vec<f32> {
+    let Planes { height, width, .. } = size;
+    let squares = rng.random_range(4..10usize).min(height.min(width).div_ceil(2));
+    let mut values = picture.to_vec();
+    for plane in values.chunks_mut(height * width) {
+        let (mut sums, mut counts) = (vec![0.0f32; squares * squares], vec![0.0f32; squares * squares]);
+        let square = |at: usize| at / width * squares / height * squares + at % width * squares / width;
+        for (at, value) in plane.iter().enumerate() {
+            sums[square(at)] += value;
+            counts[square(at)] += 1.0;
+        }
+        plane.iter_mut().enumerate().for_each(|(at, value)| *value = sums[square(at)] / counts[square(at)]);
+    }
+    values
 }
 
 /// The four quarters in another order.

@@ -160,18 +160,11 @@ pub fn likeness(m: &Manifest) -> String {
             alterations,
             auroc,
         }) => {
-            let ways = match alterations {
-                14 => "turned, torn apart, enlarged, or replaced by patterns of chance".to_string(),
-                fewer => format!(
-                    "torn apart, enlarged, replaced by patterns of chance and the like, in {fewer} of 14 ways; by the others \
-                     its own pictures cannot be told"
-                ),
-            };
             format!(
                 "It abstains as well (`unlike_training`) on a picture that is unlike those of training: by the distance from \
              {components} principal components of their thumbnails, by roughness and colour, by tone and grain, and by a small \
              network that tells them from altered ones. That is so for {:.1} % of the {measured_on} pictures, and for {:.1} % of the same \
-             pictures altered ({ways}), which it tells apart with \
+             pictures altered in {alterations} ways (in part, torn apart, covered, replaced by patterns of chance and the like), which it tells apart with \
              an AUROC of {auroc:.4}. A picture of one tone is `blank`.\n\n{}",
                 100.0 * abstained,
                 100.0 * altered_abstained,
@@ -180,6 +173,20 @@ pub fn likeness(m: &Manifest) -> String {
         }
         None => accepts(m) + &least_share(m),
     }
+}
+
+/// How paragraphs of [`likeness`] begin.
+const LIKENESS_BEGINS: [&str; 3] = [
+    "It abstains as well (`unlike_training`)",
+    "On a DICOM file whose ",
+    "One in a hundred pictures of training has less than ",
+];
+
+/// A card with what is told of likeness now in place of what it said before, in whatever words.
+pub fn with_likeness(card: &str, m: &Manifest) -> String {
+    let before = |paragraph: &&str| LIKENESS_BEGINS.iter().any(|begins| paragraph.starts_with(begins));
+    let kept: Vec<&str> = card.split("\n\n").filter(|paragraph| !before(paragraph)).collect();
+    kept.join("\n\n").replacen("## Data\n", &format!("{}## Data\n", likeness(m)), 1)
 }
 
 /// What is said of pictures in which next to nothing is found.

@@ -288,7 +288,7 @@ pub fn train(options: &ImageOptions, stop: &AtomicBool) -> Result<(PathBuf, Mani
     let enough = source.splits["train"].len() >= likeness::FEWEST;
     if enough && !options.no_likeness && !stop.load(Ordering::Relaxed) {
         eprintln!("fitting what tells pictures unlike these");
-        let fitted = likeness::fit(&input, &source.splits, options.seed, None)?;
+        let fitted = likeness::fit(&input, &source.splits, options.seed)?;
         manifest.likeness = Some(fitted.described);
         extra.push((model::package::LIKENESS, fitted.likeness.to_bytes()?));
     }

@@ -99,7 +99,7 @@ pub fn train(
     let enough = source.splits["train"].len() >= likeness::FEWEST;
     if enough && !options.no_likeness && !stop.load(Ordering::Relaxed) {
         eprintln!("fitting what tells pictures unlike these");
-        let fitted = likeness::fit(&input, &source.splits, options.seed, None)?;
+        let fitted = likeness::fit(&input, &source.splits, options.seed)?;
         manifest.likeness = Some(fitted.described);
         extra.push((package::LIKENESS, fitted.likeness.to_bytes()?));
     }

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, ensure};
-use candle_core::{Device, Tensor, safetensors};
+use candle_core::{Device, Tensor};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
@@ -31,8 +31,6 @@ use nn::{ImageNetwork, Params, random};
 use vision::likeness::{Likeness, MEASURES, Thumbnail, Tones, Values, standardise};
 use vision::{Image, Preprocessor, network};
 
-/// Where the names of the small network's values begin in a package's file.
-const NETWORK: &str = "network.";
 /// Most principal components.
 const COMPONENTS: usize = 32;
 /// Rounds of the orthogonal iteration that finds them.
@@ -81,22 +79,17 @@ pub fn looks(input: &ImageInput, examples: &[(Image, usize)]) -> Result<Vec<Look
 }
 
 /// Values of a network by name.
-pub type Weights = BTreeMap<String, Tensor>;
+type Weights = BTreeMap<String, Tensor>;
 
 /// Pictures by split.
 pub type Splits = BTreeMap<String, Vec<(Image, usize)>>;
 
 /// Fits on the splits "train" and "val" of a data set, for networks with this input, and measures on "test",
-/// or on "val" where there is no other. A small network that is `trained` already is kept.
+/// or on "val" where there is no other.
 ///
 /// # Errors
 /// Pictures that cannot be preprocessed, or too few of them; a network that did not train.
-pub fn fit(
-    input: &ImageInput,
-    splits: &Splits,
-    seed: u64,
-    trained: Option<Weights>,
-) -> Result<FittedLikeness> {
+pub fn fit(input: &ImageInput, splits: &Splits, seed: u64) -> Result<FittedLikeness> {
     let split = |name: &str| splits.get(name).with_context(|| format!("the data has no split \"{name}\""));
     let train = looks(input, split("train")?)?;
     let val = looks(input, split("val")?)?;
@@ -114,13 +107,7 @@ pub fn fit(
     let (mean, components, deviations) = principal_components(&thumbnails);
     let toned: Vec<Vec<f32>> = fitted.iter().map(|look| thumbnail.tones(&look.fractions)).collect();
     let tones = Some(tones(&toned));
-    let (network, kinds) = match trained {
-        Some(network) => {
-            let kinds = alterations_told(&thumbnail, &network, &others, seed)?;
-            (network, kinds)
-        }
-        None => discriminator(&thumbnail, &thumbnails, &others, seed)?,
-    };
+    let (network, kinds) = discriminator(&thumbnail, &thumbnails, &others, seed)?;
     let count = deviations.len();
     let (medians, unlimited) = ([0.0; MEASURES], [1.0; MEASURES]);
     let mut values = Values { mean, components, deviations, medians, limits: unlimited, network, tones };
@@ -161,7 +148,7 @@ pub fn amend(package: Package, data: &Path, accepts: Option<Accepts>) -> Result<
                 }
                 None => image::own_source(&package.manifest, data)?.splits,
             };
-            let fitted = fit(&input, &splits, package.manifest.training.seed, trained(&package)?)?;
+            let fitted = fit(&input, &splits, package.manifest.training.seed)?;
             (fitted.described, fitted.likeness.to_bytes()?)
         }
         _ => {
@@ -171,7 +158,6 @@ pub fn amend(package: Package, data: &Path, accepts: Option<Accepts>) -> Result<
     };
     let Package { folder, mut manifest, card, .. } = package;
     manifest.files.insert(LIKENESS.to_string(), sha256(&bytes));
-    let before = card::likeness(&manifest);
     manifest.likeness = Some(described);
     if let Some(segmentation) = &mut manifest.segmentation {
         segmentation.least_share = least;
@@ -179,22 +165,9 @@ pub fn amend(package: Package, data: &Path, accepts: Option<Accepts>) -> Result<
     if let (Input::Image(input), Some(accepts)) = (&mut manifest.input, accepts) {
         input.accepts = Some(accepts);
     }
-    let after = card::likeness(&manifest);
-    let card = match !before.is_empty() && card.contains(&before) {
-        true => card.replacen(&before, &after, 1),
-        false => card.replacen("## Data\n", &format!("{after}## Data\n"), 1),
-    };
+    let card = card::with_likeness(&card, &manifest);
     rewrite(&folder, &manifest, &card, &[(LIKENESS, bytes)])?;
     Ok(manifest)
-}
-
-/// The small network of a package that has one: the same data and seed would train it again.
-fn trained(package: &Package) -> Result<Option<Weights>> {
-    let Some(Described::TrainingPictures { .. }) = package.manifest.likeness else { return Ok(None) };
-    let file = package.folder.join(LIKENESS);
-    let tensors = safetensors::load(&file, &Device::Cpu).with_context(|| file.display().to_string())?;
-    let own = |(name, tensor): (String, Tensor)| Some((name.strip_prefix(NETWORK)?.to_string(), tensor));
-    Ok(Some(tensors.into_iter().filter_map(own).collect()))
 }
 
 /// Pictures without their masks.
@@ -406,22 +379,6 @@ fn discriminator(
         }
         kinds = kept;
     }
-}
-
-/// The kinds of alteration that a trained network tells.
-fn alterations_told(
-    thumbnail: &Thumbnail,
-    weights: &Weights,
-    unseen: &[Vec<f32>],
-    seed: u64,
-) -> Result<Vec<usize>> {
-    let [channels, height, width] = thumbnail.size();
-    let (architecture, input) = thumbnail.discriminator();
-    let network = network::build(&architecture, &input, 2, &mut Params::frozen(weights.clone()))?;
-    let kinds: Vec<usize> = (0..KINDS).collect();
-    let told =
-        kinds_told(&network, &Told::new(unseen, Planes { channels, height, width }, &kinds, seed), 64)?;
-    Ok(if told.is_empty() { kinds } else { told })
 }
 
 /// The kinds of alteration in `shown` that a network tells from the pictures.

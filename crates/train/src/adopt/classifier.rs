@@ -157,7 +157,7 @@ pub fn adopt(options: &AdoptOptions) -> Result<(PathBuf, Manifest)> {
     }
     if source.splits.get("train").is_some_and(|train| train.len() >= likeness::FEWEST) {
         eprintln!("fitting what tells pictures unlike these");
-        let fitted = likeness::fit(&input, &source.splits, 0, None)?;
+        let fitted = likeness::fit(&input, &source.splits, 0)?;
         manifest.likeness = Some(fitted.described);
         extra.push((model::package::LIKENESS, fitted.likeness.to_bytes()?));
     }
