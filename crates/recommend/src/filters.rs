@@ -345,7 +345,8 @@ impl<'a> Patient<'a> {
         let trimmed = |list: &'a Option<Vec<String>>| list.iter().flatten().map(|written| written.trim());
         let mut allergies = Vec::new();
         for written in trimmed(&profile.allergies) {
-            let meaning = told("allergies", Field::Allergy, written, read("allergies", Field::Allergy, written));
+            let meaning =
+                told("allergies", Field::Allergy, written, read("allergies", Field::Allergy, written));
             let names = meaning.allergens().chain([plain(written)]);
             allergies.push(Stated { written, names: names.collect() });
         }

@@ -25,25 +25,108 @@ pub struct Belonging {
 const ALLERGIC: [&str; 4] = ["anaphyla", "hypersensitiv", "adverse", "过敏"];
 /// The same of words that may be about something else where the drug is one that is taken.
 const REACTIONS: [&str; 13] = [
-    "intoleran", "rash", "hives", "urticaria", "swelling", "reaction", "eruption", "exanthem", "stevens", "necrolysis",
-    "pruritus", "不耐受", "皮疹",
+    "intoleran",
+    "rash",
+    "hives",
+    "urticaria",
+    "swelling",
+    "reaction",
+    "eruption",
+    "exanthem",
+    "stevens",
+    "necrolysis",
+    "pruritus",
+    "不耐受",
+    "皮疹",
 ];
 /// Words by which a drug is one that is taken.
-const TAKING: [&str; 21] = [
-    "use", "uses", "using", "used", "taking", "takes", "took", "therapy", "treatment", "treated", "anticoagulated",
-    "anticoagulation", "maintained", "maintenance", "prescribed", "receiving", "receives", "服用", "治疗", "使用", "口服",
+const TAKING: [&str; 23] = [
+    "use",
+    "uses",
+    "using",
+    "used",
+    "taking",
+    "takes",
+    "took",
+    "therapy",
+    "treatment",
+    "treated",
+    "anticoagulated",
+    "anticoagulation",
+    "maintained",
+    "maintenance",
+    "prescribed",
+    "receiving",
+    "receives",
+    "replacement",
+    "starting",
+    "服用",
+    "治疗",
+    "使用",
+    "口服",
 ];
 /// Other words that say nothing around them.
 const SILENT: [&str; 21] = [
-    "long", "finding", "situation", "substance", "status", "term", "chronic", "systemic", "other", "multiple", "type", "known",
-    "reported", "confirmed", "childhood", "child", "since", "after", "unknown", "ago", "personal",
+    "long",
+    "finding",
+    "situation",
+    "substance",
+    "status",
+    "term",
+    "chronic",
+    "systemic",
+    "other",
+    "multiple",
+    "type",
+    "known",
+    "reported",
+    "confirmed",
+    "childhood",
+    "child",
+    "since",
+    "after",
+    "unknown",
+    "ago",
+    "personal",
 ];
 /// What people are allergic to that is no drug and holds none.
 const NO_DRUG: [&str; 36] = [
-    "seasonal", "environmental", "perennial", "pollen", "grass", "grass pollen", "tree pollen", "tree", "birch",
-    "birch pollen", "ragweed", "dust", "house dust", "dust mite", "house dust mite", "mite", "mold", "mould", "pet", "cat",
-    "dog", "animal", "animal dander", "food", "insect", "insect sting", "bee sting", "wasp sting", "nickel", "contact",
-    "respiratory", "skin", "eye", "nasal", "sun", "cold",
+    "seasonal",
+    "environmental",
+    "perennial",
+    "pollen",
+    "grass",
+    "grass pollen",
+    "tree pollen",
+    "tree",
+    "birch",
+    "birch pollen",
+    "ragweed",
+    "dust",
+    "house dust",
+    "dust mite",
+    "house dust mite",
+    "mite",
+    "mold",
+    "mould",
+    "pet",
+    "cat",
+    "dog",
+    "animal",
+    "animal dander",
+    "food",
+    "insect",
+    "insect sting",
+    "bee sting",
+    "wasp sting",
+    "nickel",
+    "contact",
+    "respiratory",
+    "skin",
+    "eye",
+    "nasal",
+    "sun",
+    "cold",
 ];
 
 /// What was read of one text of an entry.
@@ -72,7 +155,8 @@ impl Terminology {
         coded.extend(codes.iter().map(|code| code.as_str()));
         let said: Vec<Said> = worded.into_iter().map(|text| self.said(text)).collect();
 
-        let allergic = coded.iter().any(|code| self.is_allergy_code(code)) || said.iter().any(|said| self.reacts(said));
+        let allergic =
+            coded.iter().any(|code| self.is_allergy_code(code)) || said.iter().any(|said| self.reacts(said));
         let taken: Vec<Meaning> = coded.iter().filter_map(|code| self.taken_code(code)).collect();
         let takes = |said: &&Said| !said.condition && self.takes(said);
         let (codes, others) = (|| codes.iter().copied(), || others.iter().copied());
@@ -86,7 +170,10 @@ impl Terminology {
             let mut meaning = Meaning::default();
             taken.into_iter().for_each(|taken| meaning.merge(taken));
             for said in said.iter().filter(takes) {
-                let mut drugs = self.of_found(said.reading.counted(true));
+                // Of an allergy and a drug that is taken, each is what it is.
+                let mixed = self.reacts(said) && said.reading.counted(true).any(|found| found.taken);
+                let mut drugs =
+                    self.of_found(said.reading.counted(true).filter(|found| !mixed || found.taken));
                 (drugs.known, drugs.partly) = (said.complete, !said.complete);
                 if !said.complete {
                     meaning.unclear.push(Unclear::of(said.text, &drugs));
@@ -99,10 +186,19 @@ impl Terminology {
         }
         let mut condition = self.understand_coded(Field::Condition, written, codes(), others());
         let elsewhere = belonging.allergy.is_some() || belonging.medication.is_some();
+        let beside = self.of_found(said.iter().flat_map(|said| said.reading.counted(false)));
+        if elsewhere && !beside.names.is_empty() {
+            let known = condition.known;
+            if !known && !condition.partly {
+                condition = Meaning::default();
+            }
+            condition.merge(Meaning { known, partly: !known, ..beside });
+        }
         if elsewhere && condition.partly && said.iter().all(|said| said.complete || said.condition) {
             (condition.known, condition.partly) = (true, false);
         }
-        belonging.condition = Some(condition).filter(|condition| !elsewhere || condition.known || condition.partly);
+        belonging.condition =
+            Some(condition).filter(|condition| !elsewhere || condition.known || condition.partly);
         belonging
     }
 
@@ -139,10 +235,16 @@ impl Terminology {
         if said.condition {
             return false;
         }
-        let begins = |word: &String, list: &[&str]| list.iter().any(|start| word.starts_with(start) || !start.is_ascii() && word.contains(start));
+        let begins = |word: &String, list: &[&str]| {
+            list.iter().any(|start| word.starts_with(start) || !start.is_ascii() && word.contains(start))
+        };
         let words = &said.reading.words;
         let allergic = words.iter().any(|word| begins(word, &ALLERGIC) || word.contains("allerg"));
-        let unclear = words.iter().any(|word| begins(word, &REACTIONS)) || said.reading.counted(false).any(|found| found.names.iter().any(|name| name.as_ref() == "angioedema"));
+        let unclear = words.iter().any(|word| begins(word, &REACTIONS))
+            || said
+                .reading
+                .counted(false)
+                .any(|found| found.names.iter().any(|name| name.as_ref() == "angioedema"));
         let counted = || said.reading.counted(true);
         if counted().next().is_some() {
             let drug = counted().any(|found| self.is_drug(found));
@@ -152,8 +254,8 @@ impl Terminology {
             let takes = takes_word(words) || !not_taken;
             return match drug {
                 true => allergic && not_taken || unclear && !takes || whole && !takes,
-                // What else people are allergic to: also what makes them sneeze.
-                false => whole || allergic && said.reading.counted(false).next().is_none(),
+                // What else people are allergic to.
+                false => whole || allergic,
             };
         }
         if said.reading.found.iter().any(|found| found.drug) {
@@ -163,7 +265,9 @@ impl Terminology {
         let normal = normalise(said.text);
         let left = normal::without_wording(&normal);
         let no_drug = NO_DRUG.contains(&normal::singular(&left).as_str());
-        let says = ["allerg", "anaphyla", "hypersensitiv", "adverse reaction"].iter().any(|word| normal.contains(word));
+        let says = ["allerg", "anaphyla", "hypersensitiv", "adverse reaction"]
+            .iter()
+            .any(|word| normal.contains(word));
         left != normal && !left.is_empty() && says && !says_allergic(&left) && !no_drug
     }
 
@@ -175,7 +279,12 @@ impl Terminology {
         }
         let reacts = self.reacts(said);
         let alone = said.complete && said.reading.counted(false).next().is_none();
-        let bare = alone && said.reading.words.iter().all(|word| !word.contains("allerg") && !REACTIONS.iter().chain(&ALLERGIC).any(|start| word.starts_with(start)) && !word.contains("过敏"));
+        let bare = alone
+            && said.reading.words.iter().all(|word| {
+                !word.contains("allerg")
+                    && !REACTIONS.iter().chain(&ALLERGIC).any(|start| word.starts_with(start))
+                    && !word.contains("过敏")
+            });
         drugs().any(|found| found.taken) || takes_word(&said.reading.words) && !reacts || bare
     }
 
@@ -192,13 +301,17 @@ impl Terminology {
 
     /// What is understood of an entry in a list, where some of its texts name conditions beside drugs, or deny some.
     fn of_texts(&self, field: Field, base: Meaning, coded: &[&str], said: &[Said]) -> Meaning {
-        let denies = said.iter().any(|said| said.reading.found.iter().any(|found| found.drug && found.denied));
-        let read = |unclear: &Unclear| said.iter().any(|said| said.text == unclear.text && (said.complete || said.condition));
+        let aside = |found: &Found| found.drug && (found.denied || found.taken);
+        let denies = said.iter().any(|said| said.reading.found.iter().any(aside));
+        let read = |unclear: &Unclear| {
+            said.iter().any(|said| said.text == unclear.text && (said.complete || said.condition))
+        };
         let complete = base.unclear.iter().all(read);
         if base.known && !denies || base.partly && !denies && !complete {
             return base;
         }
-        let mut meaning = self.of_found(said.iter().flat_map(|said| said.reading.counted(true)));
+        let mut meaning = self
+            .of_found(said.iter().flat_map(|said| said.reading.counted(true)).filter(|found| !found.taken));
         for code in coded {
             let of_code = self.understand(field, code);
             if of_code.known {
@@ -225,7 +338,10 @@ fn bare(code: &str) -> String {
 fn takes_word(words: &[String]) -> bool {
     let says = |wanted: &str| words.iter().any(|word| word == wanted);
     let long_term = says("long") && says("term");
-    long_term || words.iter().any(|word| TAKING.iter().any(|taking| word == taking || !taking.is_ascii() && word.contains(taking)))
+    long_term
+        || words.iter().any(|word| {
+            TAKING.iter().any(|taking| word == taking || !taking.is_ascii() && word.contains(taking))
+        })
 }
 
 /// Whether a word says nothing of which drug or condition is meant.
@@ -235,7 +351,11 @@ fn says_nothing(word: &str) -> bool {
     let stems = [&ALLERGIC[..], &REACTIONS].concat();
     let chinese = || {
         let mut rest = word.to_owned();
-        for wording in WORDING_ZH.iter().chain(TAKING.iter().chain(&REACTIONS).filter(|word| !word.is_ascii())).chain(&["长期", "正在", "目前", "史"]) {
+        for wording in WORDING_ZH
+            .iter()
+            .chain(TAKING.iter().chain(&REACTIONS).filter(|word| !word.is_ascii()))
+            .chain(&["长期", "正在", "目前", "史"])
+        {
             rest = rest.replace(wording, "");
         }
         rest.trim().is_empty()
@@ -304,7 +424,8 @@ mod tests {
             ("E11.9", None),
         ] {
             let belonging = terminology.belonging(written, [], []);
-            let found = belonging.allergy.map(|_| Field::Allergy).or(belonging.medication.map(|_| Field::Medication));
+            let found =
+                belonging.allergy.map(|_| Field::Allergy).or(belonging.medication.map(|_| Field::Medication));
             assert_eq!(found, list, "{written}");
         }
     }

@@ -100,8 +100,26 @@ const QUALIFIERS: &[&str] = &[
 ];
 
 pub(super) const QUALIFIERS_ZH: [&str; 20] = [
-    "病史", "急性", "慢性", "重度", "中度", "轻度", "患者", "未控制", "控制不佳", "未愈", "失代偿期", "代偿期", "不稳定型", "稳定型", "原发性", "继发性", "既往",
-    "史", "期", "型",
+    "病史",
+    "急性",
+    "慢性",
+    "重度",
+    "中度",
+    "轻度",
+    "患者",
+    "未控制",
+    "控制不佳",
+    "未愈",
+    "失代偿期",
+    "代偿期",
+    "不稳定型",
+    "稳定型",
+    "原发性",
+    "继发性",
+    "既往",
+    "史",
+    "期",
+    "型",
 ];
 
 /// Whether the text is a code of ICD or of digits alone: nobody sees from it that it was not understood.

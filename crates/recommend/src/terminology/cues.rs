@@ -56,6 +56,9 @@ pub(super) const BEFORE: &[(&str, Why)] = &[
     ("immunisation against", Why::Purpose),
     ("immunisation for", Why::Purpose),
     ("precautions for", Why::Purpose),
+    ("exposure to", Why::Purpose),
+    ("susceptibility to", Why::Purpose),
+    ("avoid", Why::Purpose),
     ("planning", Why::Purpose),
     ("trying to", Why::Purpose),
     ("trying for", Why::Purpose),
@@ -63,6 +66,8 @@ pub(super) const BEFORE: &[(&str, Why)] = &[
     ("family history", Why::Relative),
     ("family hx", Why::Relative),
     ("family medical history", Why::Relative),
+    ("maternal history", Why::Relative),
+    ("paternal history", Why::Relative),
     ("fhx", Why::Relative),
     ("fh", Why::Relative),
 ];
@@ -78,15 +83,8 @@ pub(super) const BEFORE_DRUGS: &[(&str, Why)] = &[
 ];
 
 /// Of those the ones after which a colon may stand: "Family history: gout".
-pub(super) const HEADINGS: &[&str] = &[
-    "family history",
-    "family hx",
-    "family medical history",
-    "fhx",
-    "fh",
-    "rule out",
-    "家族史",
-];
+pub(super) const HEADINGS: &[&str] =
+    &["family history", "family hx", "family medical history", "fhx", "fh", "rule out", "家族史"];
 
 /// Other people.
 pub(super) const RELATIVES: &[&str] = &[
@@ -154,20 +152,85 @@ pub(super) const BEHIND: &[(&str, Why)] = &[
 ];
 
 /// What answers a name of its own part: "Pulmonary embolism: ruled out", "Pregnant: no", "gout (excluded)".
-pub(super) const ANSWERS: &[&str] =
-    &["no", "none", "never", "absent", "not present", "rule out", "ruled out", "excluded", "negative", "denied", "unlikely"];
+pub(super) const ANSWERS: &[&str] = &[
+    "no",
+    "none",
+    "never",
+    "absent",
+    "not present",
+    "rule out",
+    "ruled out",
+    "excluded",
+    "negative",
+    "denied",
+    "unlikely",
+];
 
 /// What makes a denial none: "cannot rule out gout".
 pub(super) const UNDENIES: &[&str] = &["not", "cannot", "never", "unable"];
 
 /// What may stand between a denial and its name.
 pub(super) const BETWEEN: &[&str] = &[
-    "any", "a", "an", "the", "of", "known", "history", "hx", "evidence", "sign", "signs", "symptom", "symptoms",
-    "documented", "current", "currently", "previous", "prior", "past", "personal", "significant", "obvious",
-    "clear", "has", "had", "have", "having", "been", "is", "was", "are", "were", "be", "being", "with", "suffer",
-    "suffers", "suffered", "from", "for", "to", "on", "get", "getting", "become", "becoming", "develop",
-    "developing", "diagnosed", "diagnosis", "longer", "ever", "either", "his", "her", "their", "my", "明显",
-    "明确", "有",
+    "any",
+    "a",
+    "an",
+    "the",
+    "of",
+    "known",
+    "history",
+    "hx",
+    "evidence",
+    "sign",
+    "signs",
+    "symptom",
+    "symptoms",
+    "documented",
+    "current",
+    "currently",
+    "previous",
+    "prior",
+    "past",
+    "personal",
+    "significant",
+    "obvious",
+    "clear",
+    "has",
+    "had",
+    "have",
+    "having",
+    "been",
+    "is",
+    "was",
+    "are",
+    "were",
+    "be",
+    "being",
+    "with",
+    "suffer",
+    "suffers",
+    "suffered",
+    "from",
+    "for",
+    "to",
+    "on",
+    "get",
+    "getting",
+    "become",
+    "becoming",
+    "develop",
+    "developing",
+    "diagnosed",
+    "diagnosis",
+    "longer",
+    "ever",
+    "either",
+    "his",
+    "her",
+    "their",
+    "my",
+    "明显",
+    "明确",
+    "有",
 ];
 
 /// What may stand between the word for a drug and a denial besides: "not allergic to penicillin".
@@ -195,20 +258,106 @@ pub(super) const BETWEEN_DRUGS: &[&str] = &[
 /// What may stand there besides where the name is somebody else's, or is only looked for. Where it is denied, such a word
 /// leaves open whether all of it is: no severe asthma may be a mild one.
 pub(super) const BETWEEN_OTHERS: &[&str] = &[
-    "acute", "chronic", "severe", "mild", "moderate", "active", "recent", "new", "early", "onset", "recurrent",
-    "childhood", "possible", "suspected", "maternal", "paternal", "premature", "strong", "side",
-    "who", "died", "die", "deceased", "passed", "away", "both", "younger", "older", "elder", "at", "age",
-    "encounter", "mammogram", "mammography", "colonoscopy", "examination", "exam", "test",
+    "acute",
+    "chronic",
+    "severe",
+    "mild",
+    "moderate",
+    "active",
+    "recent",
+    "new",
+    "early",
+    "onset",
+    "recurrent",
+    "childhood",
+    "possible",
+    "suspected",
+    "maternal",
+    "paternal",
+    "premature",
+    "strong",
+    "other",
+    "familial",
+    "side",
+    "who",
+    "died",
+    "die",
+    "deceased",
+    "passed",
+    "away",
+    "both",
+    "younger",
+    "older",
+    "elder",
+    "at",
+    "age",
+    "encounter",
+    "mammogram",
+    "mammography",
+    "colonoscopy",
+    "examination",
+    "exam",
+    "test",
 ];
 
 /// What may stand between a name and what is said of it behind it.
-pub(super) const BETWEEN_BEHIND: &[&str] =
-    &["is", "was", "were", "are", "has", "have", "been", "be", "now", "currently", "virus", "conjugate", "test", "tests", "testing"];
+pub(super) const BETWEEN_BEHIND: &[&str] = &[
+    "is",
+    "was",
+    "were",
+    "are",
+    "has",
+    "have",
+    "been",
+    "be",
+    "now",
+    "currently",
+    "virus",
+    "conjugate",
+    "test",
+    "tests",
+    "testing",
+];
 
 /// What says that something was before now, and what may stand between that and its name.
-pub(super) const EARLIER: &[&str] = &["history", "hx", "previous", "prior", "past", "former", "earlier", "last"];
+pub(super) const EARLIER: &[&str] =
+    &["history", "hx", "previous", "prior", "past", "former", "earlier", "last"];
 pub(super) const BETWEEN_EARLIER: &[&str] = &[
-    "of", "the", "a", "an", "any", "personal", "known", "ectopic", "molar", "tubal", "twin", "normal", "multiple",
-    "failed", "lost", "complicated", "uncomplicated", "term", "preterm", "full", "severe", "mild", "one", "two",
-    "three", "four", "recurrent", "her", "with", "in", "during",
+    "of",
+    "the",
+    "a",
+    "an",
+    "any",
+    "personal",
+    "known",
+    "ectopic",
+    "molar",
+    "tubal",
+    "twin",
+    "normal",
+    "multiple",
+    "failed",
+    "lost",
+    "complicated",
+    "uncomplicated",
+    "term",
+    "preterm",
+    "full",
+    "severe",
+    "mild",
+    "one",
+    "two",
+    "three",
+    "four",
+    "recurrent",
+    "other",
+    "complication",
+    "complications",
+    "procedure",
+    "utero",
+    "loss",
+    "her",
+    "with",
+    "in",
+    "during",
 ];

@@ -376,7 +376,9 @@ impl Terminology {
         wanted.extend(mentions::unexplained(&words));
         wanted.dedup();
         // What is a name itself was not meant for another.
-        let named = |word: &str| self.lookup(word).is_some_and(|names| names.iter().any(|name| self.admits(field, name)));
+        let named = |word: &str| {
+            self.lookup(word).is_some_and(|names| names.iter().any(|name| self.admits(field, name)))
+        };
         wanted.retain(|word| !named(word));
         let admitted =
             self.index.iter().filter(|(_, names)| names.iter().any(|name| self.admits(field, name)));

@@ -10,7 +10,22 @@ use super::{Field, Key, Meaning, Terminology, normal, titles};
 
 /// What stands directly before a name in Chinese and denies it, the longer first.
 const BEFORE_ZH: [&str; 16] = [
-    "没有", "否认", "并非", "不是", "未见", "未发现", "未患", "未诊断", "排除", "预防", "筛查", "无", "非", "未", "家族史:", "家族史",
+    "没有",
+    "否认",
+    "并非",
+    "不是",
+    "未见",
+    "未发现",
+    "未患",
+    "未诊断",
+    "排除",
+    "预防",
+    "筛查",
+    "无",
+    "非",
+    "未",
+    "家族史:",
+    "家族史",
 ];
 /// What makes that no denial: "cannot be ruled out".
 const OPEN_ZH: [&str; 6] = ["不", "未", "待", "不能", "无法", "有"];
@@ -18,20 +33,81 @@ const OPEN_ZH: [&str; 6] = ["不", "未", "待", "不能", "无法", "有"];
 const BETWEEN_ZH: [&str; 14] =
     ["明显", "明确", "任何", "既往", "已知", "患有", "曾患", "死于", "有", "患", "曾", "见", "的", "因"];
 const RELATIVES_ZH: [&str; 22] = [
-    "母亲", "父亲", "父母", "兄弟", "姐妹", "哥哥", "弟弟", "姐姐", "妹妹", "祖父", "祖母", "爷爷", "奶奶", "丈夫", "妻子",
-    "儿子", "女儿", "叔叔", "姑姑", "舅舅", "亲属", "家族",
+    "母亲", "父亲", "父母", "兄弟", "姐妹", "哥哥", "弟弟", "姐姐", "妹妹", "祖父", "祖母", "爷爷", "奶奶",
+    "丈夫", "妻子", "儿子", "女儿", "叔叔", "姑姑", "舅舅", "亲属", "家族",
 ];
 /// What stands directly behind a name and denies it.
-const BEHIND_ZH: [&str; 9] =
-    ["家族史", "家族病史", "疫苗", "预防", "筛查", "已排除", "排除", "除外", "阴性"];
+const BEHIND_ZH: [&str; 9] = ["家族史", "家族病史", "疫苗", "预防", "筛查", "已排除", "排除", "除外", "阴性"];
 /// What joins names that are denied together.
 const JOINS_ZH: [&str; 7] = ["、", "或", "和", "及", "与", "/", "以及"];
 
 /// What behind the name of a drug speaks of something else: "vitamin D deficiency", "insulin resistance".
 const NOT_TAKEN: [&str; 17] = [
-    "deficiency", "deficient", "resistance", "resistant", "overload", "toxicity", "poisoning", "overdose", "abuse",
-    "withdrawal", "level", "levels", "receptor", "receptors", "dependence", "sensitive", "positive",
+    "deficiency",
+    "deficient",
+    "resistance",
+    "resistant",
+    "overload",
+    "toxicity",
+    "poisoning",
+    "overdose",
+    "abuse",
+    "withdrawal",
+    "level",
+    "levels",
+    "receptor",
+    "receptors",
+    "dependence",
+    "sensitive",
+    "positive",
 ];
+
+/// What before the name of a drug says that it is taken, what may stand between, and what says so behind it.
+const TAKES: [&str; 22] = [
+    "on",
+    "taking",
+    "takes",
+    "took",
+    "using",
+    "uses",
+    "use",
+    "receiving",
+    "receives",
+    "prescribed",
+    "started",
+    "starts",
+    "starting",
+    "start",
+    "continues",
+    "continue",
+    "given",
+    "treated",
+    "anticoagulated",
+    "maintained",
+    "carries",
+    "resumed",
+];
+const BEFORE_TAKEN: [&str; 18] = [
+    "chronic",
+    "long",
+    "term",
+    "current",
+    "currently",
+    "daily",
+    "oral",
+    "high",
+    "low",
+    "dose",
+    "of",
+    "the",
+    "a",
+    "his",
+    "her",
+    "with",
+    "systemic",
+    "inhaled",
+];
+const TAKEN: [&str; 7] = ["therapy", "treatment", "use", "user", "prophylaxis", "replacement", "infusion"];
 
 /// A text as far as it was read.
 pub(super) struct Reading {
@@ -82,7 +158,9 @@ impl Terminology {
     ) {
         let tokens = tokens(clause);
         let (mut mentions, non) = self.mentions(&tokens, drugs);
-        let short = |mention: &Mention<Vec<Key>>| mention.end == mention.start + 1 && tokens[mention.start].text.len() < 3;
+        let short = |mention: &Mention<Vec<Key>>| {
+            mention.end == mention.start + 1 && tokens[mention.start].text.len() < 3
+        };
         let Judged { covered, open } = judge(&tokens, &mut mentions);
         let mut open = open;
         let named = |at: usize| mentions.iter().find(|mention| (mention.start..mention.end).contains(&at));
@@ -90,7 +168,9 @@ impl Terminology {
             let name = named(at);
             let next = tokens.get(at + 1);
             let disease = next.is_some_and(|next| ALLERGIC_DISEASES.contains(&next.text));
-            if name.is_none_or(|name| name.drug) && !(disease && token.text == "allergic") {
+            if name.is_none_or(|name| name.drug)
+                && !(disease && ["allergic", "hypersensitivity"].contains(&token.text))
+            {
                 words.push(token.text.to_owned());
             }
             open |= name.is_none() && (non[at] || !(covered[at] || silent(token.text)));
@@ -100,7 +180,7 @@ impl Terminology {
             if short(mention) && open {
                 continue;
             }
-            let taken = mention.drug && is_taken(&tokens, mention);
+            let taken = mention.drug && self.is_taken(&tokens, mention);
             found.push(Found {
                 names: mention.names.clone(),
                 drug: mention.drug,
@@ -126,7 +206,8 @@ impl Terminology {
                 Some((n, names, drug))
             });
             let Some((n, names, drug)) = named else {
-                if tokens[at].text == "non" && at + 1 < tokens.len() && tokens[at + 1].part == tokens[at].part {
+                if tokens[at].text == "non" && at + 1 < tokens.len() && tokens[at + 1].part == tokens[at].part
+                {
                     let next = self.named_here(tokens[at + 1].text, drugs);
                     match next {
                         Some((names, drug)) => mentions.push(Mention {
@@ -153,8 +234,12 @@ impl Terminology {
         }
         for (start, end, name) in titles::found(tokens) {
             let key = Key::from(name);
-            let overlaps = |mention: &Mention<Vec<Key>>| !mention.drug && mention.start <= end && start < mention.end && mention.names.contains(&key);
-            if !mentions.iter().any(overlaps) && self.nodes.contains_key(&key) {
+            // Part of a longer name says no more than that.
+            let within = |mention: &Mention<Vec<Key>>| {
+                let same = mention.names.contains(&key) && mention.start < end && start < mention.end;
+                !mention.drug && (same || mention.start <= start && end <= mention.end)
+            };
+            if !mentions.iter().any(within) && self.nodes.contains_key(&key) {
                 let names = vec![key];
                 let passes = self.passes(&names);
                 mentions.push(Mention { start, end, names, drug: false, passes, denied: None });
@@ -167,14 +252,19 @@ impl Terminology {
     /// What these words name: a condition, or else a drug where those count.
     fn named_here(&self, name: &str, drugs: bool) -> Option<(Vec<Key>, bool)> {
         let names = self.lookup(name)?;
-        let of = |field: Field| names.iter().filter(|name| self.admits(field, name)).cloned().collect::<Vec<Key>>();
+        let of = |field: Field| {
+            names.iter().filter(|name| self.admits(field, name)).cloned().collect::<Vec<Key>>()
+        };
         // Words for none name nothing here.
-        let something = |keys: &Vec<Key>| keys.iter().any(|key| self.nodes.get(key).is_some_and(|node| node.kind != super::TermKind::None));
+        let something = |keys: &Vec<Key>| {
+            keys.iter().any(|key| self.nodes.get(key).is_some_and(|node| node.kind != super::TermKind::None))
+        };
         let conditions = of(Field::Condition);
         if something(&conditions) {
             return Some((conditions, false));
         }
-        let dose = normal::is_dose_word(name) || normal::is_salt(name) || !name.starts_with(char::is_alphabetic);
+        let dose =
+            normal::is_dose_word(name) || normal::is_salt(name) || !name.starts_with(char::is_alphabetic);
         let drugs = if drugs && name.len() > 2 && !dose { of(Field::Allergy) } else { Vec::new() };
         something(&drugs).then_some((drugs, true))
     }
@@ -218,8 +308,14 @@ impl Terminology {
             let passes = self.passes(&names);
             let (behind_text, cue_behind) = (behind.trim_start(), denied_behind(behind));
             let cue = denied_before(between);
-            let past = passes && (behind_text.starts_with('史') || between.trim_end().ends_with("既往"));
-            let denied = cue.is_some() || cue_behind.is_some() || past || chained && found.last().is_some_and(|last| last.denied);
+            let past = passes
+                && (behind_text.starts_with('史')
+                    || behind_text.starts_with("期") && normal[end..].starts_with("期糖尿病史")
+                    || between.trim_end().ends_with("既往"));
+            let denied = cue.is_some()
+                || cue_behind.is_some()
+                || past
+                || chained && found.last().is_some_and(|last| last.denied);
             // "高血压、糖尿病家族史" speaks of the family in both.
             if cue_behind.is_some_and(|cue| cue.starts_with("家族")) {
                 found[joined..].iter_mut().for_each(|other| other.denied = true);
@@ -230,7 +326,8 @@ impl Terminology {
                 // It is part of what is said of this name.
                 until = end + behind.find(cue).unwrap_or(0) + cue.len();
             }
-            let taken = ["服用", "口服", "使用", "正在用"].iter().any(|word| between.ends_with(word)) || behind_text.starts_with("治疗");
+            let taken = ["服用", "口服", "使用", "正在用"].iter().any(|word| between.ends_with(word))
+                || behind_text.starts_with("治疗");
             if !names.is_empty() && (!drug || drugs) {
                 found.push(Found { names, drug, denied, taken });
             }
@@ -250,7 +347,11 @@ impl Terminology {
 
 /// The short forms of denials in full, and a space between the two scripts.
 fn spelt_out(normal: &str) -> String {
-    let text = normal.replace("r/o", "rule out").replace("w/o", "without").replace("h/o", "history of").replace("n't", " not");
+    let text = normal
+        .replace("r/o", "rule out")
+        .replace("w/o", "without")
+        .replace("h/o", "history of")
+        .replace("n't", " not");
     if text.is_ascii() {
         return text;
     }
@@ -276,7 +377,8 @@ fn denied_before(before: &str) -> Option<usize> {
         let cue = BEFORE_ZH.iter().chain(&RELATIVES_ZH).find(|cue| text.ends_with(**cue));
         if let Some(cue) = cue {
             let start = text.len() - cue.len();
-            let open = ["排除", "无"].contains(cue) && OPEN_ZH.iter().any(|word| text[..start].ends_with(word));
+            let open =
+                ["排除", "无"].contains(cue) && OPEN_ZH.iter().any(|word| text[..start].ends_with(word));
             return (!open).then_some(start);
         }
         let word = BETWEEN_ZH.iter().find(|word| text.ends_with(**word))?;
@@ -290,14 +392,17 @@ fn denied_behind(behind: &str) -> Option<&'static str> {
     BEHIND_ZH.into_iter().find(|cue| text.starts_with(cue))
 }
 
-/// Whether the words directly around a drug say that it is taken.
-fn is_taken(tokens: &[Token<'_>], mention: &Mention<Vec<Key>>) -> bool {
-    let part = tokens[mention.start].part;
-    let between = ["chronic", "long", "term", "current", "currently", "daily", "oral", "high", "low", "dose", "of", "the", "a", "his", "her", "with", "systemic", "inhaled"];
-    let takes = ["on", "taking", "takes", "took", "using", "uses", "use", "receiving", "receives", "prescribed", "started", "given", "treated", "anticoagulated", "maintained"];
-    let mut before = tokens[..mention.start].iter().rev().take(5).take_while(|token| token.part == part);
-    let word = before.find(|token| !between.contains(&token.text));
-    let behind = tokens.get(mention.end).filter(|token| token.part == part);
-    word.is_some_and(|token| takes.contains(&token.text))
-        || behind.is_some_and(|token| ["therapy", "treatment", "use", "user", "prophylaxis"].contains(&token.text))
+impl Terminology {
+    /// Whether the words directly around a drug say that it is taken. Whoever carries epinephrine has it against an allergy.
+    fn is_taken(&self, tokens: &[Token<'_>], mention: &Mention<Vec<Key>>) -> bool {
+        let part = tokens[mention.start].part;
+        let mut before = tokens[..mention.start].iter().rev().take(5).take_while(|token| token.part == part);
+        let word = before.find(|token| !BEFORE_TAKEN.contains(&token.text));
+        let behind = tokens.get(mention.end).filter(|token| token.part == part);
+        let allergy = behind.is_some_and(|token| token.text.starts_with("allerg"));
+        let carried = mention.names.iter().any(|name| name.as_ref() == "epinephrine") && !allergy;
+        word.is_some_and(|token| TAKES.contains(&token.text))
+            || behind.is_some_and(|token| TAKEN.contains(&token.text))
+            || carried && !word.is_some_and(|token| ["to", "from", "after"].contains(&token.text))
+    }
 }

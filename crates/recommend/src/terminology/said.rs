@@ -3,8 +3,8 @@
 //! says makes it understood in part, so that whoever asks is told; it never takes a name away.
 
 use super::cues::{
-    ANSWERS, BEFORE, BEFORE_DRUGS, BEHIND, BETWEEN, BETWEEN_BEHIND, BETWEEN_DRUGS, BETWEEN_EARLIER, BETWEEN_OTHERS, EARLIER,
-    HEADINGS, MOTHERS, PARTNERS, RELATIVES, UNDENIES, Why,
+    ANSWERS, BEFORE, BEFORE_DRUGS, BEHIND, BETWEEN, BETWEEN_BEHIND, BETWEEN_DRUGS, BETWEEN_EARLIER,
+    BETWEEN_OTHERS, EARLIER, HEADINGS, MOTHERS, PARTNERS, RELATIVES, UNDENIES, Why,
 };
 
 /// The most words between a name and what denies it.
@@ -104,8 +104,12 @@ pub(super) fn judge<T>(tokens: &[Token<'_>], mentions: &mut [Mention<T>]) -> Jud
         let same = tokens[this.start].part == tokens[next.start].part;
         let from_behind = same && joined && behind(tokens, mentions, at + 1).is_some();
         // "Pre-eclampsia in a previous pregnancy".
-        let between = tokens.get(this.end).filter(|_| same).map(|token| token.text);
-        let earlier = matches!(between, Some("in" | "during" | "with")) && next.denied == Some(Why::Past);
+        let between: Vec<&str> =
+            tokens.get(this.end..next.start).into_iter().flatten().map(|token| token.text).collect();
+        let then = |word: &&str| EARLIER.contains(word) || BETWEEN_EARLIER.contains(word);
+        let earlier =
+            same && next.denied == Some(Why::Past) && matches!(between.first(), Some(&("in" | "during")));
+        let earlier = earlier && between.iter().all(then);
         if this.denied.is_none() && (from_behind || this.passes && earlier) {
             mentions[at].denied = next.denied;
         }
@@ -135,7 +139,10 @@ fn explained<T>(tokens: &[Token<'_>], mentions: &[Mention<T>]) -> Judged {
                     let end = at + cue.split(' ').count();
                     covered[at..end].fill(true);
                     // It may be about any of the names that it does not stand beside.
-                    let used = |mention: &Mention<T>| mention.denied.is_some() && mention.end <= at && at - mention.end <= 3;
+                    let used = |mention: &Mention<T>| {
+                        let given = mention.drug && mention.end == at;
+                        given || mention.denied.is_some() && mention.end <= at && at - mention.end <= 3
+                    };
                     open |= !mentions.iter().any(used);
                     at = end;
                 }
@@ -148,9 +155,13 @@ fn explained<T>(tokens: &[Token<'_>], mentions: &[Mention<T>]) -> Judged {
         let scope = (from..tokens.len()).take_while(|&next| tokens[next].part == tokens[at].part).count();
         let scope = from..from + scope;
         let within = |mention: &&Mention<T>| scope.contains(&mention.start);
-        let answers = mentions.iter().any(|mention| mention.denied.is_some() && mention.end <= at && at - mention.end <= 3);
+        let answers = mentions
+            .iter()
+            .any(|mention| mention.denied.is_some() && mention.end <= at && at - mention.end <= 3);
         let heads = mentions.iter().any(|mention| mention.denied.is_some() && mention.start == from);
-        if mentions.iter().filter(within).any(|mention| mention.denied.is_none()) || (scope.is_empty() && !answers && !heads) {
+        if mentions.iter().filter(within).any(|mention| mention.denied.is_none())
+            || (scope.is_empty() && !answers && !heads)
+        {
             open = true;
         } else {
             covered[scope].fill(true);
@@ -174,13 +185,15 @@ fn spoken(tokens: &[Token<'_>], at: usize, words: &str) -> bool {
 
 /// Of how many words the denial is that begins here.
 fn cue_at(tokens: &[Token<'_>], at: usize) -> Option<usize> {
-    let cues = BEFORE.iter().filter(|(cue, _)| spoken(tokens, at, cue)).map(|(cue, _)| cue.split(' ').count());
+    let cues =
+        BEFORE.iter().filter(|(cue, _)| spoken(tokens, at, cue)).map(|(cue, _)| cue.split(' ').count());
     cues.chain(RELATIVES.contains(&tokens[at].text).then_some(1)).max()
 }
 
 /// The denial whose last word stands here, and where it begins.
 fn cue_before(tokens: &[Token<'_>], last: usize, drug: bool) -> Option<(usize, Why)> {
-    let ends = |cue: &str| (last + 1).checked_sub(cue.split(' ').count()).filter(|&at| spoken(tokens, at, cue));
+    let ends =
+        |cue: &str| (last + 1).checked_sub(cue.split(' ').count()).filter(|&at| spoken(tokens, at, cue));
     let cues = BEFORE.iter().chain(BEFORE_DRUGS.iter().filter(|_| drug));
     let mut found: Vec<(usize, Why)> = cues.filter_map(|&(cue, why)| Some((ends(cue)?, why))).collect();
     if RELATIVES.contains(&tokens[last].text) {
@@ -203,9 +216,15 @@ fn before<T>(tokens: &[Token<'_>], mentions: &[Mention<T>], this: usize) -> Opti
     for last in (mention.start.saturating_sub(FEW + 1)..mention.start).rev() {
         let next = &tokens[last + 1];
         if tokens[last].part != next.part {
-            let heading = |cue: &&&str| (last + 1).checked_sub(cue.split(' ').count()).is_some_and(|at| spoken(tokens, at, cue));
+            let heading = |cue: &&&str| {
+                (last + 1).checked_sub(cue.split(' ').count()).is_some_and(|at| spoken(tokens, at, cue))
+            };
             let heads = matches!(next.link, Link::Colon | Link::Dash) && last + 1 == mention.start;
-            return heads.then(|| HEADINGS.iter().find(heading)).flatten().and(cue_before(tokens, last, mention.drug)).map(|(_, why)| why);
+            return heads
+                .then(|| HEADINGS.iter().find(heading))
+                .flatten()
+                .and(cue_before(tokens, last, mention.drug))
+                .map(|(_, why)| why);
         }
         let word = tokens[last].text;
         if let Some(other) = mentions.iter().find(|other| (other.start..other.end).contains(&last)) {
@@ -222,7 +241,9 @@ fn before<T>(tokens: &[Token<'_>], mentions: &[Mention<T>], this: usize) -> Opti
             return Some(Why::Past);
         }
         if let Some((start, why)) = cue_before(tokens, last, mention.drug) {
-            let behind_other = mentions.iter().any(|other| other.end == start && tokens[start].part == tokens[other.start].part);
+            let behind_other = mentions
+                .iter()
+                .any(|other| other.end == start && tokens[start].part == tokens[other.start].part);
             let both = behind_other && BEHIND.iter().any(|(cue, _)| spoken(tokens, start, cue));
             let fits = match why {
                 Why::Denied | Why::Past => !others,
@@ -253,7 +274,11 @@ fn behind<T>(tokens: &[Token<'_>], mentions: &[Mention<T>], this: usize) -> Opti
     let mut at = mention.end;
     let told = |word: &str| tokens[at..].iter().any(|token| token.text == word);
     // "Encounter for pregnancy test, result negative".
-    if mention.passes && tokens.get(at).is_some_and(|next| next.text == "test") && told("negative") && !told("positive") {
+    if mention.passes
+        && tokens.get(at).is_some_and(|next| next.text == "test")
+        && told("negative")
+        && !told("positive")
+    {
         return Some(Why::Denied);
     }
     for _ in 0..=3 {

@@ -12,42 +12,78 @@ const APART: usize = 9;
 
 /// Patterns by condition; "*" stands for words between.
 const TITLES: &[(&str, &[&str])] = &[
-    ("breast cancer", &["malignant * neoplasm * breast", "malignant neoplasm * axillary tail", "cancer of * breast"]),
+    (
+        "breast cancer",
+        &["malignant * neoplasm * breast", "malignant neoplasm * axillary tail", "cancer of * breast"],
+    ),
     (
         "bladder cancer",
-        &["malignant * neoplasm * bladder", "malignant neoplasm * ureteric orifice", "malignant neoplasm * urachus"],
+        &[
+            "malignant * neoplasm * bladder",
+            "malignant neoplasm * ureteric orifice",
+            "malignant neoplasm * urachus",
+        ],
     ),
     (
         "bleeding disorder",
         &[
-            "hemorrhagic disorder", "haemorrhagic disorder", "coagulation defect", "coagulation factor deficiency",
-            "deficiency of * clotting factor", "factor xi deficiency",
+            "hemorrhagic disorder",
+            "haemorrhagic disorder",
+            "coagulation defect",
+            "coagulation factor deficiency",
+            "deficiency of * clotting factor",
+            "factor xi deficiency",
         ],
     ),
     (
         "stroke",
         &[
-            "cerebral ischemic attack", "carotid artery syndrome", "basilar artery syndrome", "precerebral artery syndrome",
+            "cerebral ischemic attack",
+            "carotid artery syndrome",
+            "basilar artery syndrome",
+            "precerebral artery syndrome",
             "amaurosis fugax",
         ],
     ),
     (
         "coronary artery disease",
         &[
-            "atherosclerotic heart disease", "coronary atherosclerosis", "atherosclerosis of * coronary", "coronary artery aneurysm",
-            "coronary artery dissection", "myocardial ischemia", "aneurysm of heart", "aortocoronary bypass",
-            "coronary angioplasty", "coronary microvascular dysfunction",
+            "atherosclerotic heart disease",
+            "coronary atherosclerosis",
+            "atherosclerosis of * coronary",
+            "coronary artery aneurysm",
+            "coronary artery dissection",
+            "myocardial ischemia",
+            "aneurysm of heart",
+            "aortocoronary bypass",
+            "coronary angioplasty",
+            "coronary microvascular dysfunction",
         ],
     ),
-    ("heart failure", &["endomyocardial disease", "endomyocardial eosinophilic disease", "endocardial fibroelastosis"]),
+    (
+        "heart failure",
+        &["endomyocardial disease", "endomyocardial eosinophilic disease", "endocardial fibroelastosis"],
+    ),
     (
         "venous thrombosis",
         &[
-            "embolism and thrombosis * vein", "embolism and thrombosis * vena cava", "thrombophlebitis * iliac vein",
-            "thrombophlebitis * femoral vein", "thrombophlebitis * popliteal vein", "thrombophlebitis * tibial vein",
-            "thrombophlebitis * muscular vein", "thrombophlebitis * peroneal vein", "thrombophlebitis * deep vessel",
-            "thrombophlebitis migrans", "portal vein thrombosis", "budd chiari", "thromboembolism in childbirth", "thromboembolism in the puerperium", "embolism of pulmonary artery",
-            "thrombosis of deep vein", "thrombosis of renal vein",
+            "embolism and thrombosis * vein",
+            "embolism and thrombosis * vena cava",
+            "thrombophlebitis * iliac vein",
+            "thrombophlebitis * femoral vein",
+            "thrombophlebitis * popliteal vein",
+            "thrombophlebitis * tibial vein",
+            "thrombophlebitis * muscular vein",
+            "thrombophlebitis * peroneal vein",
+            "thrombophlebitis * deep vessel",
+            "thrombophlebitis migrans",
+            "portal vein thrombosis",
+            "budd chiari",
+            "thromboembolism in childbirth",
+            "thromboembolism in the puerperium",
+            "embolism of pulmonary artery",
+            "thrombosis of deep vein",
+            "thrombosis of renal vein",
         ],
     ),
     ("copd", &["bronchiolitis obliterans"]),
@@ -55,51 +91,109 @@ const TITLES: &[(&str, &[&str])] = &[
     (
         "ulcerative colitis",
         &[
-            "ulcerative * colitis", "ulcerative * pancolitis", "ulcerative * proctitis", "ulcerative * rectosigmoiditis",
-            "inflammatory polyp of colon", "left sided colitis",
+            "ulcerative * colitis",
+            "ulcerative * pancolitis",
+            "ulcerative * proctitis",
+            "ulcerative * rectosigmoiditis",
+            "inflammatory polyp of colon",
+            "left sided colitis",
         ],
     ),
     (
         "bowel obstruction",
         &[
-            "intussusception", "volvulus", "fecal impaction", "impaction of intestine", "intestinal adhesion",
+            "intussusception",
+            "volvulus",
+            "fecal impaction",
+            "impaction of intestine",
+            "intestinal adhesion",
             "obstruction of intestine",
         ],
     ),
     (
         "liver disease",
         &[
-            "fibrosis * liver", "sclerosis of liver", "hepatic * fibrosis", "hepatic sclerosis", "abscess of liver",
-            "congestion of liver", "necrosis of liver", "infarction of liver", "peliosis hepatis", "hepatic veno occlusive disease",
-            "hepatorenal syndrome", "hepatopulmonary syndrome", "fatty * liver", "disease of liver", "liver transaminase",
+            "fibrosis * liver",
+            "sclerosis of liver",
+            "hepatic * fibrosis",
+            "hepatic sclerosis",
+            "abscess of liver",
+            "congestion of liver",
+            "necrosis of liver",
+            "infarction of liver",
+            "peliosis hepatis",
+            "hepatic veno occlusive disease",
+            "hepatorenal syndrome",
+            "hepatopulmonary syndrome",
+            "fatty * liver",
+            "disease of liver",
+            "liver transaminase",
             "phlebitis of portal vein",
         ],
     ),
     (
         "glomerular disease",
         &[
-            "glomerular", "glomerulonephritis", "dense deposit disease", "recurrent and persistent hematuria",
-            "nephritic syndrome", "nephrotic syndrome", "hereditary nephropathy",
+            "glomerular",
+            "glomerulonephritis",
+            "dense deposit disease",
+            "recurrent and persistent hematuria",
+            "isolated proteinuria",
+            "nephritic syndrome",
+            "nephrotic syndrome",
+            "hereditary nephropathy",
         ],
     ),
-    ("chronic kidney disease", &["tubulo interstitial nephritis"]),
+    (
+        "chronic kidney disease",
+        &["tubulo interstitial nephritis", "renal osteodystrophy", "hyperparathyroidism of renal origin"],
+    ),
     ("polycystic kidney disease", &["cystic dilatation of collecting duct"]),
     (
         "pregnancy",
         &[
-            "maternal care", "antenatal screening", "papyraceous fetus", "trimester", "complicating childbirth",
-            "complicating pregnancy", "in childbirth", "false labor", "antepartum hemorrhage", "placenta previa",
-            "premature separation of placenta", "placental disorder", "low lying placenta", "placenta accreta",
-            "amniotic fluid", "amniotic sac", "polyhydramnios", "oligohydramnios", "premature rupture of membrane",
-            "fetal movement", "fetal growth", "placental transfusion",
+            "maternal care",
+            "antenatal screening",
+            "papyraceous fetus",
+            "trimester",
+            "complicating childbirth",
+            "complicating pregnancy",
+            "in childbirth",
+            "false labor",
+            "antepartum hemorrhage",
+            "placenta previa",
+            "premature separation of placenta",
+            "placental disorder",
+            "low lying placenta",
+            "placenta accreta",
+            "amniotic fluid",
+            "amniotic sac",
+            "polyhydramnios",
+            "oligohydramnios",
+            "premature rupture of membrane",
+            "threatened abortion",
+            "eclampsia",
+            "hellp syndrome",
+            "fetal movement",
+            "fetal growth",
+            "placental transfusion",
         ],
     ),
     (
         "hyperlipidemia",
         &[
-            "hyperglyceridemia", "hyperchylomicronemia", "lipoprotein metabolism", "elevated lipoprotein", "lipoprotein deficiency",
+            "hyperglyceridemia",
+            "hyperchylomicronemia",
+            "lipoprotein metabolism",
+            "elevated lipoprotein",
+            "lipoprotein deficiency",
         ],
     ),
+    ("hypertension", &["hypertensive heart disease"]),
+    ("uncontrolled hypertension", &["hypertensive urgency", "hypertensive emergency"]),
+    ("atrial fibrillation", &["atrial flutter"]),
+    ("renal artery stenosis", &["atherosclerosis of renal artery"]),
+    ("thrombocytopenia", &["thrombocytopenic purpura"]),
     ("eating disorder", &["food intake disorder"]),
     ("epilepsy", &["lennox gastaut", "kinase like 5 deficiency"]),
     ("sleep apnea", &["sleep related * hypoventilation"]),
@@ -110,7 +204,8 @@ const TITLES: &[(&str, &[&str])] = &[
 
 /// The patterns as their words, each in the singular.
 static PATTERNS: LazyLock<Vec<(&str, Vec<String>)>> = LazyLock::new(|| {
-    let patterns = TITLES.iter().flat_map(|&(name, patterns)| patterns.iter().map(move |pattern| (name, *pattern)));
+    let patterns =
+        TITLES.iter().flat_map(|&(name, patterns)| patterns.iter().map(move |pattern| (name, *pattern)));
     patterns.map(|(name, pattern)| (name, pattern.split(' ').map(normal::singular).collect())).collect()
 });
 
@@ -118,7 +213,8 @@ static PATTERNS: LazyLock<Vec<(&str, Vec<String>)>> = LazyLock::new(|| {
 pub(super) fn found(tokens: &[Token<'_>]) -> Vec<(usize, usize, &'static str)> {
     let words: Vec<String> = tokens.iter().map(|token| normal::singular(token.text)).collect();
     let places = |pattern: &[String]| (0..words.len()).find_map(|at| Some((at, ends(&words, at, pattern)?)));
-    let found = PATTERNS.iter().filter_map(|(name, pattern)| places(pattern).map(|(start, end)| (start, end, *name)));
+    let found =
+        PATTERNS.iter().filter_map(|(name, pattern)| places(pattern).map(|(start, end)| (start, end, *name)));
     found.collect()
 }
 
@@ -146,7 +242,10 @@ mod tests {
         let terminology = Terminology::default();
         for (name, patterns) in TITLES {
             assert!(terminology.nodes.contains_key(&plain(name)), "{name}");
-            assert!(patterns.iter().all(|pattern| !pattern.starts_with('*') && !pattern.ends_with('*')), "{name}");
+            assert!(
+                patterns.iter().all(|pattern| !pattern.starts_with('*') && !pattern.ends_with('*')),
+                "{name}"
+            );
         }
     }
 }

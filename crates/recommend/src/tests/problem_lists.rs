@@ -219,7 +219,10 @@ fn nobody_who_cannot_be_is_pregnant() {
     };
     for (changes, who) in [
         (json!({"conditions": ["26 weeks pregnant"], "sex": "male"}), "a man"),
-        (json!({"conditions": ["Gestational diabetes"], "sex": "female", "birth_year": 1950}), "a person over 60"),
+        (
+            json!({"conditions": ["Gestational diabetes"], "sex": "female", "birth_year": 1950}),
+            "a person over 60",
+        ),
         (json!({"conditions": ["O14.9"], "sex": null, "birth_year": 1955}), "a person over 60"),
     ] {
         let (excluded, flags) = asked(changes.clone());
@@ -231,7 +234,7 @@ fn nobody_who_cannot_be_is_pregnant() {
         json!({"conditions": ["26 weeks pregnant"], "sex": null}),
         json!({"conditions": ["Pregnant mother, 20 weeks"], "sex": "other"}),
     ] {
-        assert_eq!(asked(changes.clone()), (vec!["pregnancy".to_owned()], vec![]), "{changes}");
+        assert_eq!(asked(changes.clone()).0, ["pregnancy"], "{changes}");
     }
 }
 
@@ -257,6 +260,7 @@ fn an_allergy_among_conditions_counts_whatever_stands_beside_it() {
         ("Angioedema due to lisinopril", "lisinopril"),
         ("对阿莫西林过敏，皮疹", "amoxicillin"),
         ("Peanut allergy since childhood", "peanut"),
+        ("Latex allergy, asthma", "latex"),
     ] {
         let allergy = terminology.belonging(text, [], []).allergy;
         let meaning = allergy.unwrap_or_else(|| panic!("{text}"));
@@ -359,15 +363,32 @@ fn a_drug_that_a_condition_says_is_taken_is_a_medication() {
         assert!(belonging.medication.is_none(), "{text}: {belonging:?}");
     }
     // The condition beside it counts, too.
-    let both = terminology.belonging("Type 2 diabetes on insulin glargine", [], []);
-    assert!(both.condition.is_some_and(|condition| condition.broader.contains("type 2 diabetes")));
+    for (text, name) in [
+        ("Type 2 diabetes on insulin glargine", "type 2 diabetes"),
+        ("On warfarin for AF", "atrial fibrillation"),
+    ] {
+        let condition = terminology.belonging(text, [], []).condition;
+        assert!(condition.is_some_and(|condition| condition.broader.contains(name)), "{text}");
+    }
+    // Of an allergy and of a drug that is taken, each is what it is.
+    let both = terminology.belonging("Penicillin allergy, on warfarin", [], []);
+    let names = |meaning: Option<Meaning>| {
+        meaning.unwrap().names.iter().map(|name| name.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (names(both.allergy), names(both.medication)),
+        (vec!["penicillin".into()], vec!["warfarin".into()])
+    );
 }
 
 #[test]
 fn titles_of_icd_10_say_in_words_what_their_codes_do() {
     assert_counts(&[
         ("Transient cerebral ischemic attack, unspecified", "stroke"),
-        ("Atherosclerotic heart disease of native coronary artery without angina pectoris", "coronary artery disease"),
+        (
+            "Atherosclerotic heart disease of native coronary artery without angina pectoris",
+            "coronary artery disease",
+        ),
         ("Acute embolism and thrombosis of deep veins of right upper extremity", "venous thrombosis"),
         ("Malignant neoplasm of upper-outer quadrant of left female breast", "breast cancer"),
         ("Malignant neoplasm of trigone of bladder", "bladder cancer"),
@@ -389,7 +410,9 @@ fn titles_of_icd_10_say_in_words_what_their_codes_do() {
         "Malignant neoplasm of stomach",
     ] {
         let broader = read(text).broader;
-        let none = ["breast cancer", "bladder cancer", "venous thrombosis"].iter().all(|name| !broader.contains(*name));
+        let none = ["breast cancer", "bladder cancer", "venous thrombosis"]
+            .iter()
+            .all(|name| !broader.contains(*name));
         assert!(none, "{text}: {broader:?}");
     }
     for (code, not) in [("I44.7", "heart block"), ("I44.69", "heart block"), ("G45.4", "stroke")] {
