@@ -205,7 +205,11 @@ impl Terminology {
     fn said<'a>(&self, text: &'a str) -> Said<'a> {
         let normal = normalise(text);
         let condition = self.names_all(Field::Condition, text);
-        let reading = self.read(&normal, true, says_nothing);
+        // Nothing of what is wholly a condition belongs elsewhere.
+        let reading = match condition {
+            true => Reading::default(),
+            false => self.read(&normal, true, says_nothing),
+        };
         let complete = !reading.left && reading.found.iter().any(|found| !found.denied);
         Said { text, reading, condition, complete }
     }

@@ -110,11 +110,12 @@ const BEFORE_TAKEN: [&str; 18] = [
 const TAKEN: [&str; 7] = ["therapy", "treatment", "use", "user", "prophylaxis", "replacement", "infusion"];
 
 /// A text as far as it was read.
+#[derive(Default)]
 pub(super) struct Reading {
     pub(super) found: Vec<Found>,
     /// Whether words are left that nobody knows, or a denial beside something that counts.
     pub(super) left: bool,
-    /// The words that belong to no name of a condition, with the part each is in.
+    /// The words that belong to no name of a condition.
     pub(super) words: Vec<String>,
 }
 

@@ -8,7 +8,7 @@ use crate::data::Profile;
 use crate::terminology::{Field, Meaning, Terminology};
 
 fn read(text: &str) -> Meaning {
-    Terminology::default().understand(Field::Condition, text)
+    Terminology::shared(&[]).understand(Field::Condition, text)
 }
 
 fn assert_counts(cases: &[(&str, &str)]) {
@@ -421,5 +421,22 @@ fn titles_of_icd_10_say_in_words_what_their_codes_do() {
     }
     for (code, name) in [("I44.2", "heart block"), ("G45.9", "stroke")] {
         assert!(read(code).broader.contains(name), "{code}");
+    }
+}
+
+proptest::proptest! {
+    /// However names, denials and marks stand beside each other.
+    #[test]
+    fn no_order_of_words_makes_reading_fail(
+        words in proptest::collection::vec(proptest::sample::select(vec![
+            "no", "non", "gout", "pregnant", "or", "and", "in", "mother", "ruled out", "history of", "test", "negative", "for",
+            "/", ",", ":", " - ", "(", ")", ".", ";", "malignant", "neoplasm", "breast", "penicillin", "allergy", "on", "warfarin",
+            "mi", "妊娠", "无", "、", "家族史", "期", "青霉素", "过敏",
+        ]), 0..14),
+        spaced in proptest::bool::ANY,
+    ) {
+        let text = words.join(if spaced { " " } else { "" });
+        read(&text);
+        Terminology::shared(&[]).belonging(&text, [], []);
     }
 }
