@@ -261,6 +261,7 @@ fn an_allergy_among_conditions_counts_whatever_stands_beside_it() {
         ("对阿莫西林过敏，皮疹", "amoxicillin"),
         ("Peanut allergy since childhood", "peanut"),
         ("Latex allergy, asthma", "latex"),
+        ("Radiographic dye allergy status", "iodine"),
     ] {
         let allergy = terminology.belonging(text, [], []).allergy;
         let meaning = allergy.unwrap_or_else(|| panic!("{text}"));
@@ -283,6 +284,10 @@ fn an_allergy_among_conditions_counts_whatever_stands_beside_it() {
         let belonging = terminology.belonging(text, [], []);
         assert!(belonging.allergy.is_none(), "{text}: {belonging:?}");
     }
+    assert!(
+        terminology.belonging("Zorbamycin allergy status", [], []).allergy.is_some(),
+        "an allergy to what nobody knows"
+    );
     // What is said beside it is not lost.
     let both = terminology.belonging("asthma and penicillin allergy", [], []);
     assert!(both.condition.is_some_and(|condition| condition.known && condition.broader.contains("asthma")));
