@@ -303,11 +303,16 @@ impl<'a> Patient<'a> {
         let words = [catalogue.vocabulary(), drugs.vocabulary()];
         let checked = kind == Kind::Drug || words[0].has_rules();
         let (mut flags, mut looks, mut first_unmatched) = (Vec::new(), NEAR_MISSES, None);
-        let mut understand = |list: &str, field: Field, written: &str| {
+        let recorded = |list: &str, written: &str| {
             let recorded = profile.recorded.get(list).and_then(|entries| entries.get(written));
             let (codes, synonyms) = recorded.map(|known| (&known.codes, &known.synonyms)).unzip();
-            let (codes, synonyms) = (codes.into_iter().flatten(), synonyms.into_iter().flatten());
-            let mut meaning = terminology.understand_coded(field, written, codes, synonyms);
+            (codes.into_iter().flatten(), synonyms.into_iter().flatten())
+        };
+        let read = |list: &str, field: Field, written: &'a str| {
+            let (codes, synonyms) = recorded(list, written);
+            terminology.understand_coded(field, written, codes, synonyms)
+        };
+        let mut told = |list: &str, field: Field, written: &str, mut meaning: Meaning| {
             if meaning.known || !checked {
                 return meaning;
             }
@@ -327,7 +332,8 @@ impl<'a> Patient<'a> {
                 let text = format!("{list}: {}", not_understood(written, &unclear.text, near));
                 // A condition that no rule mentions rules nothing out; a misspelt one might.
                 // It cannot be seen of a code that it was not understood, as it can of words.
-                if field != Field::Condition || near.is_some() || unclear.partly || is_code(written) {
+                let worth = field != Field::Condition || near.is_some() || unclear.partly || is_code(written);
+                if worth && !flags.contains(&text) {
                     flags.push(text.clone());
                 }
                 if field != Field::Condition {
@@ -339,33 +345,31 @@ impl<'a> Patient<'a> {
         let trimmed = |list: &'a Option<Vec<String>>| list.iter().flatten().map(|written| written.trim());
         let mut allergies = Vec::new();
         for written in trimmed(&profile.allergies) {
-            let meaning = understand("allergies", Field::Allergy, written);
+            let meaning =
+                told("allergies", Field::Allergy, written, read("allergies", Field::Allergy, written));
             let names = meaning.allergens().chain([plain(written)]);
             allergies.push(Stated { written, names: names.collect() });
         }
         let (mut conditions, mut medications) = (Vec::new(), Vec::new());
         for written in trimmed(&profile.conditions) {
-            match terminology.belongs(written) {
-                Some(Field::Allergy) => {
-                    let meaning = understand("conditions", Field::Allergy, written);
-                    allergies.push(Stated { written, names: meaning.allergens().collect() });
-                    continue;
-                }
-                Some(Field::Medication) => {
-                    let drug = terminology.taken(written);
-                    medications.push(Medication::stated(
-                        written,
-                        understand("conditions", Field::Medication, drug),
-                        drugs,
-                    ));
-                }
-                _ => {}
+            let (codes, synonyms) = recorded("conditions", written);
+            let belonging = terminology.belonging(written, codes, synonyms);
+            if let Some(meaning) = belonging.allergy {
+                let meaning = told("conditions", Field::Allergy, written, meaning);
+                allergies.push(Stated { written, names: meaning.allergens().collect() });
             }
-            let meaning = understand("conditions", Field::Condition, written);
-            conditions.push(Stated { written, names: meaning.broader.into_iter().collect() });
+            if let Some(meaning) = belonging.medication {
+                let meaning = told("conditions", Field::Medication, written, meaning);
+                medications.push(Medication::stated(written, meaning, drugs));
+            }
+            if let Some(meaning) = belonging.condition {
+                let meaning = told("conditions", Field::Condition, written, meaning);
+                conditions.push(Stated { written, names: meaning.broader.into_iter().collect() });
+            }
         }
         for written in trimmed(&profile.medications) {
-            let meaning = understand("medications", Field::Medication, written);
+            let meaning = read("medications", Field::Medication, written);
+            let meaning = told("medications", Field::Medication, written, meaning);
             medications.push(Medication::stated(written, meaning, drugs));
         }
         let unrecorded = [("allergies", &profile.allergies), ("medications", &profile.medications)];
@@ -374,11 +378,19 @@ impl<'a> Patient<'a> {
         let abstains = unrecorded.filter(|_| settings.unknown == Unknown::Abstain);
         let unmatched = first_unmatched.filter(|_| settings.unmatched == Unmatched::Abstain);
         let pregnancy = Key::from("pregnancy");
+        let ages = profile.birth_year.map(|year| (year_of(now) - year - 1, year_of(now) - year));
+        if let Some(who) = not_pregnant(profile.sex, ages) {
+            for condition in &mut conditions {
+                if condition.names.remove(&pregnancy) && checked {
+                    let written = condition.written;
+                    flags.push(format!("conditions: {written:?} does not count as a pregnancy of {who}"));
+                }
+            }
+        }
         let said_pregnant = conditions.iter().any(|condition| condition.names.contains(&pregnancy));
         if !said_pregnant && profile.pregnant == Some(true) {
             conditions.push(Stated { written: "pregnancy", names: HashSet::from([Key::clone(&pregnancy)]) });
         }
-        let ages = profile.birth_year.map(|year| (year_of(now) - year - 1, year_of(now) - year));
         let pregnant = if said_pregnant { Some(true) } else { profile.pregnant };
         for (code, written, applies) in circumstances(profile.sex, ages, pregnant) {
             if applies {
@@ -563,6 +575,15 @@ impl<'a> Patient<'a> {
             .any(|condition| entry.indications.iter().any(|name| condition.names.contains(name)));
         let wanted = &entry.item.contraindications.indications;
         (!has).then(|| format!("indication: none recorded of {}", wanted.join(", ")))
+    }
+}
+
+/// Of whom a text about a pregnancy is not, whatever its words: a man, or whoever is surely over 60.
+fn not_pregnant(sex: Option<Sex>, ages: Option<(i32, i32)>) -> Option<&'static str> {
+    match (sex, ages) {
+        (Some(Sex::Male), _) => Some("a man"),
+        (_, Some((youngest, _))) if youngest > 60 => Some("a person over 60"),
+        _ => None,
     }
 }
 

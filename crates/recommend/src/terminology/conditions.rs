@@ -1,9 +1,8 @@
 //! Known conditions among the words records put around them: "history of severe asthma", "CKD (eGFR 22)".
-//! What is denied, or is said of relatives, is not what the person has.
+//! What is denied, or is said of relatives, is not what the person has (see [`said`](super::said)).
 
-use super::mentions::{LONGEST, words};
 use super::normal;
-use super::{Field, Meaning, Terminology};
+use super::{Meaning, Terminology};
 
 /// Words that qualify a condition and leave it the same.
 const QUALIFIERS: &[&str] = &[
@@ -80,57 +79,48 @@ const QUALIFIERS: &[&str] = &[
     "twin",
     "egfr",
     "ef",
+    "or",
+    "for",
+    "by",
+    "from",
+    "since",
+    "prior",
+    "diagnosed",
+    "dx",
+    "year",
+    "day",
+    "left",
+    "right",
+    "bilateral",
+    "has",
+    "had",
+    "an",
+    "was",
+    "caused",
 ];
 
-/// What stands after these words is not what the person has.
-const DENIALS: &[&str] = &[
-    "no",
-    "not",
-    "non",
-    "never",
-    "denies",
-    "denied",
-    "without",
-    "rule out",
-    "negative for",
-    "risk of",
-    "risk for",
-    "fear of",
-    "screening for",
+pub(super) const QUALIFIERS_ZH: [&str; 20] = [
+    "病史",
+    "急性",
+    "慢性",
+    "重度",
+    "中度",
+    "轻度",
+    "患者",
+    "未控制",
+    "控制不佳",
+    "未愈",
+    "失代偿期",
+    "代偿期",
+    "不稳定型",
+    "稳定型",
+    "原发性",
+    "继发性",
+    "既往",
+    "史",
+    "期",
+    "型",
 ];
-
-/// With these anywhere, nothing in the clause is.
-const NOT_THEIRS: &[&str] = &[
-    "family history",
-    "family hx",
-    "fhx",
-    "fh",
-    "mother",
-    "father",
-    "sister",
-    "brother",
-    "ruled out",
-    "excluded",
-    "negative",
-    "unlikely",
-    "screening",
-    "prophylaxis",
-    "vaccination",
-    "vaccine",
-    "immunization",
-    "immunisation",
-    "precaution",
-    "precautions",
-    "respiratory failure",
-    "prevention",
-    "planning",
-    "trying",
-];
-
-const DENIALS_ZH: [&str; 12] =
-    ["无", "未", "否认", "没有", "排除", "家族史", "母亲", "父亲", "不", "预防", "疫苗", "筛查"];
-
-const QUALIFIERS_ZH: [&str; 9] = ["病史", "急性", "慢性", "重度", "中度", "轻度", "患者", "史", "期"];
 
 /// Whether the text is a code of ICD or of digits alone: nobody sees from it that it was not understood.
 pub fn is_code(text: &str) -> bool {
@@ -167,59 +157,18 @@ pub fn dotted(text: &str) -> Option<String> {
 impl Terminology {
     /// What the known conditions among these normalised words mean; `known` if nothing but qualifiers is left.
     pub(super) fn conditions_among(&self, normal: &str) -> Option<Meaning> {
-        if DENIALS_ZH.iter().any(|denial| normal.contains(denial)) {
-            return None;
-        }
-        let text = normal.replace("r/o", "rule out").replace("w/o", "without");
+        let reading = self.read(normal, false, is_qualifier);
         let mut meaning = Meaning::default();
-        let (mut text, mut found) = self.unspaced_among(Field::Condition, &text, &mut meaning);
-        if found {
-            for qualifier in QUALIFIERS_ZH {
-                text = text.replace(qualifier, " ");
-            }
+        for found in reading.counted(false) {
+            found.names.iter().for_each(|name| self.explain(name, &mut meaning));
         }
-        let mut left = false;
-        for clause in text.split(';') {
-            found |= self.in_clause(clause, &mut meaning, &mut left);
-        }
-        found.then_some(Meaning { known: !left, partly: left, ..meaning })
-    }
-
-    fn in_clause(&self, clause: &str, meaning: &mut Meaning, left: &mut bool) -> bool {
-        let words: Vec<&str> = words(clause).iter().map(|word| word.text).collect();
-        let spoken = format!(" {} ", words.join(" "));
-        if NOT_THEIRS.iter().any(|cue| spoken.contains(&format!(" {cue} "))) {
-            return false;
-        }
-        let denied = |at: usize| {
-            let rest = format!("{} ", words[at..].join(" "));
-            DENIALS.iter().any(|denial| rest.starts_with(&format!("{denial} ")))
-        };
-        let end = (0..words.len()).find(|&at| denied(at)).unwrap_or(words.len());
-        let (mut at, mut found) = (0, false);
-        while at < end {
-            let name = (1..=LONGEST.min(end - at)).rev().find_map(|n| {
-                let name = words[at..at + n].join(" ");
-                // Two letters mean too many things beside other words.
-                let names = if name.len() < 3 { None } else { self.lookup(&name) };
-                names
-                    .filter(|names| names.iter().any(|name| self.admits(Field::Condition, name)))
-                    .map(|names| (n, names))
-            });
-            let Some((n, names)) = name else {
-                *left |= !is_qualifier(words[at]);
-                at += 1;
-                continue;
-            };
-            self.explain_all(Field::Condition, names, meaning);
-            found = true;
-            at += n;
-        }
-        found && !meaning.broader.is_empty()
+        let found = !meaning.broader.is_empty();
+        found.then_some(Meaning { known: !reading.left, partly: reading.left, ..meaning })
     }
 }
 
-fn is_qualifier(word: &str) -> bool {
+/// Whether a word says nothing that makes a condition another.
+pub(super) fn is_qualifier(word: &str) -> bool {
     word.len() == 1
         || word.starts_with(|c: char| c.is_ascii_digit() || c == '%')
         || QUALIFIERS.contains(&word)

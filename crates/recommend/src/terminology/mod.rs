@@ -7,12 +7,17 @@
 //! stands beside such names (see [`mentions`]). It is never taken for what it merely resembles:
 //! [`Terminology::nearest`] is for telling people what may have been meant.
 
+mod belonging;
 mod conditions;
+mod cues;
 mod mentions;
 mod normal;
+mod reading;
 mod resolve;
+mod said;
 mod simplified;
 mod term;
+mod titles;
 mod together;
 mod wording;
 
@@ -370,6 +375,11 @@ impl Terminology {
         wanted.extend(reduced(&words).map(|left| normal::key(&left)));
         wanted.extend(mentions::unexplained(&words));
         wanted.dedup();
+        // What is a name itself was not meant for another.
+        let named = |word: &str| {
+            self.lookup(word).is_some_and(|names| names.iter().any(|name| self.admits(field, name)))
+        };
+        wanted.retain(|word| !named(word));
         let admitted =
             self.index.iter().filter(|(_, names)| names.iter().any(|name| self.admits(field, name)));
         let words = admitted.map(|(word, _)| word.as_ref()).chain(more);

@@ -29,7 +29,8 @@ const BEFORE: [&str; 18] = [
 ];
 
 /// Words after it.
-const AFTER: [&str; 10] = [
+const AFTER: [&str; 11] = [
+    " allergy status",
     "allergie",
     " allergy",
     " hypersensitivity",

@@ -1,67 +1,9 @@
-//! What terms say of each other and of where they belong: the ingredients and classes that a row names, in the words in which
-//! somebody wrote them, and the entries of one list that belong into another.
+//! What terms say of each other: the ingredients and classes that a row names, in the words in which somebody wrote them.
 
 use std::collections::BTreeSet;
 
-use super::normal::{self, normalise};
-use super::{Field, Key, Term, TermKind, Terminology, is_code, plain};
-
-/// What stands before a drug among conditions that somebody takes.
-const TAKES: [&str; 12] = [
-    "taking ",
-    "on ",
-    "takes ",
-    "current use of ",
-    "long term use of ",
-    "long term current use of ",
-    "long-term use of ",
-    "long term ",
-    "long-term ",
-    "长期服用",
-    "正在服用",
-    "服用",
-];
-/// What stands behind it.
-const THERAPY: [&str; 2] = [" therapy", " treatment"];
-/// What people are allergic to that is no drug and holds none.
-const NO_DRUG: [&str; 36] = [
-    "seasonal",
-    "environmental",
-    "perennial",
-    "pollen",
-    "grass",
-    "grass pollen",
-    "tree pollen",
-    "tree",
-    "birch",
-    "birch pollen",
-    "ragweed",
-    "dust",
-    "house dust",
-    "dust mite",
-    "house dust mite",
-    "mite",
-    "mold",
-    "mould",
-    "pet",
-    "cat",
-    "dog",
-    "animal",
-    "animal dander",
-    "food",
-    "insect",
-    "insect sting",
-    "bee sting",
-    "wasp sting",
-    "nickel",
-    "contact",
-    "respiratory",
-    "skin",
-    "eye",
-    "nasal",
-    "sun",
-    "cold",
-];
+use super::normal;
+use super::{Field, Key, Term, TermKind, Terminology, plain};
 
 impl Terminology {
     /// Follows the names of ingredients and classes in rows to the terms that they mean, whatever their form: a plural, a
@@ -120,49 +62,6 @@ impl Terminology {
             Some((place, name.as_str(), self.nearest(listed(row.kind), name, std::iter::empty())))
         })
     }
-
-    /// The drug of an entry among conditions that says that somebody takes it.
-    pub fn taken<'a>(&self, written: &'a str) -> &'a str {
-        let small = written.to_ascii_lowercase();
-        let from = TAKES.iter().find(|words| small.starts_with(*words)).map_or(0, |words| words.len());
-        let behind = THERAPY.iter().find(|words| small.ends_with(*words)).map_or(0, |words| words.len());
-        written.get(from..written.len() - behind).unwrap_or(written)
-    }
-
-    /// The list into which an entry among conditions belongs: lists of problems hold allergies ("penicillin allergy", Z88.0)
-    /// and what somebody takes ("long term use of warfarin", Z79.01). None of what is a condition, and of an allergy to what
-    /// is no drug.
-    pub fn belongs(&self, written: &str) -> Option<Field> {
-        let known = |field: Field, text: &str| {
-            let meaning = self.understand(field, text);
-            meaning.known && !meaning.names.is_empty()
-        };
-        if known(Field::Condition, written) {
-            return None;
-        }
-        let normal = normalise(written);
-        let code = normal.rsplit(['|', ':', '#', '/', ' ']).next().filter(|_| is_code(written));
-        // Z88 of ICD-10 is an allergy also where it does not say to which drug ("other antibiotic agents").
-        if code.is_some_and(|code| code.starts_with("z88") || known(Field::Allergy, written)) {
-            // Z79: long term drug therapy.
-            let taken = code.is_some_and(|code| code.starts_with("z79"));
-            return Some(if taken { Field::Medication } else { Field::Allergy });
-        }
-        let taken = self.taken(&normal);
-        if taken.len() < normal.len() && known(Field::Medication, taken) {
-            return Some(Field::Medication);
-        }
-        let words = normal::without_wording(&normal);
-        let allergic = ["allerg", "anaphyla", "hypersensitiv", "adverse reaction"];
-        let unclear = ["intoleran", "rash", "hives", "urticaria", "swelling", "过敏", "不耐受"];
-        let says = |list: &[&str]| list.iter().any(|word| normal.contains(word));
-        let no_drug = NO_DRUG.contains(&normal::singular(&words).as_str());
-        let worded =
-            words != normal && !words.is_empty() && says(&allergic) && !says_allergic(&words) && !no_drug;
-        // Whoever does not tolerate glucose or the cold is allergic to nothing.
-        let tolerated = says(&unclear) && known(Field::Allergy, written);
-        (worded || tolerated).then_some(Field::Allergy)
-    }
 }
 
 /// The list in which the classes and ingredients of a term stand.
@@ -172,12 +71,6 @@ fn listed(kind: TermKind) -> Field {
         TermKind::Allergen => Field::Allergy,
         TermKind::Condition | TermKind::None => Field::Condition,
     }
-}
-
-/// Whether words name no substance but a disease: "allergic rhinitis".
-fn says_allergic(words: &str) -> bool {
-    let diseases = ["rhinitis", "asthma", "conjunctivitis", "dermatitis", "pneumonitis", "vasculitis"];
-    words.split(' ').any(|word| diseases.contains(&word) || word.starts_with("allerg"))
 }
 
 #[cfg(test)]
@@ -262,47 +155,6 @@ mod tests {
         for (text, name) in [("MAOIs", "monoamine oxidase inhibitor"), ("timolol eye drops", "timolol")] {
             let meaning = terminology.understand(Field::Medication, text);
             assert!(meaning.known && meaning.names.contains(name), "{text}: {meaning:?}");
-        }
-    }
-
-    #[test]
-    fn what_belongs_into_another_list_is_told_from_conditions() {
-        let terminology = Terminology::default();
-        for (written, list) in [
-            ("penicillin allergy", Some(Field::Allergy)),
-            ("Allergy to penicillin (finding)", Some(Field::Allergy)),
-            ("Allergy to aspirin", Some(Field::Allergy)),
-            ("sulfa allergy", Some(Field::Allergy)),
-            ("statin intolerance", Some(Field::Allergy)),
-            ("Zorbamycin allergy", Some(Field::Allergy)),
-            ("Z88.0", Some(Field::Allergy)),
-            ("91936005", Some(Field::Allergy)),
-            ("taking warfarin", Some(Field::Medication)),
-            ("long term anticoagulant", Some(Field::Medication)),
-            ("Z79.01", Some(Field::Medication)),
-            ("Z88.6", Some(Field::Allergy)),
-            ("ICD-10: Z88.1", Some(Field::Allergy)),
-            ("Allergy status to penicillin", Some(Field::Allergy)),
-            ("rash with amoxicillin", Some(Field::Allergy)),
-            ("on warfarin therapy", Some(Field::Medication)),
-            ("insulin therapy", Some(Field::Medication)),
-            ("长期服用华法林", Some(Field::Medication)),
-            ("oxygen therapy", None),
-            ("rash", None),
-            ("pneumonia", None),
-            ("asthma", None),
-            ("allergic rhinitis", None),
-            ("seasonal allergies", None),
-            ("Seasonal allergy", None),
-            ("food allergy", None),
-            ("glucose intolerance", None),
-            ("orthostatic intolerance", None),
-            ("on dialysis", None),
-            ("hypersensitivity pneumonitis", None),
-            ("anaphylaxis", None),
-            ("E11.9", None),
-        ] {
-            assert_eq!(terminology.belongs(written), list, "{written}");
         }
     }
 }

@@ -121,7 +121,7 @@ impl Terminology {
 }
 
 /// Whether a text is a code with its system before it, as `system|code`.
-fn is_coded(text: &str) -> bool {
+pub(super) fn is_coded(text: &str) -> bool {
     let text = text.trim();
     text.contains('|') && !text.contains(char::is_whitespace)
 }

@@ -8,6 +8,7 @@ mod golden;
 mod learned;
 mod numbers;
 mod orders;
+mod problem_lists;
 mod records;
 mod rules;
 mod safety;
