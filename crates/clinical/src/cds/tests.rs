@@ -350,6 +350,7 @@ fn a_drug_is_suggested_only_where_all_that_was_sent_was_looked_at() {
         findings: vec![finding],
         alternatives: vec![Alternative { item: other, purposes: Vec::new(), cautions: Vec::new() }],
         unclear: None,
+        unruled: None,
         flags: Vec::new(),
     };
     let failed =

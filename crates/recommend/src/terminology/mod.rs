@@ -14,6 +14,7 @@ mod resolve;
 mod simplified;
 mod term;
 mod together;
+mod tolerated;
 mod wording;
 
 use std::collections::{BTreeSet, HashMap};
@@ -77,6 +78,11 @@ pub struct Meaning {
     /// What no term explains, by itself: "tetracaine" of "lidocaine / tetracaine". Who is allergic to a thing of that very
     /// name is allergic to this.
     pub unexplained: BTreeSet<Key>,
+    /// Of those that are several words the single ones: who is allergic to what is called by that one word may be allergic
+    /// to this.
+    pub single_words: BTreeSet<Key>,
+    /// Of an allergy: what the words say that somebody tolerates, which is no part of it.
+    pub tolerated: BTreeSet<Key>,
     /// Of several words for one thing: those that are not understood, or only in part.
     pub unclear: Vec<Unclear>,
 }
@@ -93,6 +99,8 @@ impl Meaning {
         self.groups.extend(other.groups);
         self.therapeutic.extend(other.therapeutic);
         self.unexplained.extend(other.unexplained);
+        self.single_words.extend(other.single_words);
+        self.tolerated.extend(other.tolerated);
         self.known |= other.known;
         self.partly = !self.known && (self.partly || other.partly);
     }
@@ -143,6 +151,10 @@ impl Terminology {
 
     fn add(&mut self, term: &Term) {
         let name = plain(&term.name);
+        // A row of another kind says nothing of what is known; an import refuses it.
+        if self.nodes.get(&name).is_some_and(|node| !node.kind.is_like(term.kind)) {
+            return;
+        }
         for other in std::iter::once(&term.name).chain(&term.synonyms) {
             let normal = normalise(other);
             self.refer(&normal::key(&normal), &name);
@@ -190,9 +202,17 @@ impl Terminology {
         let normal = normalise(text);
         let words = normal::without_wording(&normal);
         let whole = [normal.as_str(), words.as_str()].into_iter().find_map(|form| self.whole(field, form));
+        if whole.is_none()
+            && field == Field::Allergy
+            && let Some(meaning) = self.tolerated_among(&normal)
+        {
+            return meaning;
+        }
         let known = whole.or_else(|| self.combination(field, &normal::parts(&words))).or_else(|| {
             let hyphened: Vec<&str> = words.split('-').collect();
-            self.combination(field, &hyphened)
+            // What is joined to a name by a hyphen is what that is bound to.
+            let bound = hyphened.iter().any(|part| normal::is_salt(part));
+            self.combination(field, &hyphened).filter(|_| !bound)
         });
         if let Some(meaning) = known {
             return Meaning { known: true, ..meaning };
@@ -204,12 +224,13 @@ impl Terminology {
             Some(meaning) if meaning.known => meaning,
             Some(mut meaning) => {
                 meaning.broader.insert(raw());
-                Meaning { unexplained: self.unexplained(field, &words), ..meaning }
+                let (unexplained, single_words) = self.unexplained(field, &words);
+                Meaning { unexplained, single_words, ..meaning }
             }
             None => {
                 let names = BTreeSet::from([raw()]);
-                let unexplained = self.unexplained(field, &words);
-                Meaning { broader: names.clone(), names, unexplained, ..Meaning::default() }
+                let (unexplained, single_words) = self.unexplained(field, &words);
+                Meaning { broader: names.clone(), names, unexplained, single_words, ..Meaning::default() }
             }
         }
     }
@@ -297,9 +318,13 @@ impl Terminology {
     }
 
     /// What a combination means, if every part of it is understood. A part that gives a dose or
-    /// a form alone ("0.09 mg/actuat inhaler") is none.
+    /// a form alone ("0.09 mg/actuat inhaler") is none, unless it is the name of an allergy ("pen / sulfa").
     fn combination(&self, field: Field, parts: &[&str]) -> Option<Meaning> {
-        let said = |part: &&&str| !normal::without_dose(part).is_empty();
+        let named = |part: &str| {
+            field == Field::Allergy
+                && self.lookup(part).is_some_and(|names| names.iter().any(|name| self.admits(field, name)))
+        };
+        let said = |part: &&&str| !normal::without_dose(part).is_empty() || named(part);
         let mut meaning = Meaning::default();
         let mut found = 0;
         for part in parts.iter().filter(said) {
@@ -449,6 +474,7 @@ mod tests {
             }
         }
         let terminology = Terminology::default();
+        assert_eq!((terminology.unresolved(&BUILT_IN), terminology.misplaced(&BUILT_IN)), (None, None));
         for (word, names) in &terminology.index {
             assert_eq!(names.len(), 1, "{word:?} means {names:?}");
         }
