@@ -170,7 +170,7 @@ impl Entry {
     }
 
     /// Takes over the rules of another: the stricter of both.
-    fn lend_rules(&mut self, other: &Self) {
+    pub fn lend_rules(&mut self, other: &Self) {
         let rules = [
             (&mut self.allergies, &other.allergies),
             (&mut self.conditions, &other.conditions),

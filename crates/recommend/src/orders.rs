@@ -120,7 +120,7 @@ pub fn check(
     let drugs = &snapshot.kind(Kind::Drug).catalogue;
     let terminology = &snapshot.terminology;
     let patient = Patient::new(profile, Kind::Drug, drugs, drugs, terminology, settings, now);
-    let drafts: Vec<Draft> = orders
+    let mut drafts: Vec<Draft> = orders
         .iter()
         .map(|Ordered { item, .. }| Draft {
             item,
@@ -131,6 +131,12 @@ pub fn check(
     let mut looks = NEAR_MISSES;
     let medication = |draft: &Draft<'_>| Medication::ordered(draft.item, draft.meaning.clone(), drugs);
     let medications: Vec<Medication> = drafts.iter().map(medication).collect();
+    for (draft, medication) in drafts.iter_mut().zip(&medications) {
+        // What the catalogue says of it is said of it, whatever it is called in the order.
+        for (number, entry) in medication.entries() {
+            draft.entry.lend_rules(drugs.judged(number).map_or(entry, AsRef::as_ref));
+        }
+    }
     // What is suggested goes with the other orders, also with those that are not checked: all of them have to be known.
     let known = drafts.iter().zip(&medications).all(|(draft, medication)| {
         let catalogued = medication.is_catalogued(&draft.item.name);
@@ -143,6 +149,8 @@ pub fn check(
         let others = || medications.iter().enumerate().filter(move |(other, _)| *other != index);
         let earlier = |other: usize| other < index || !orders[other].checked;
         let itself = medications[index].entries();
+        let itself =
+            itself.map(|(number, entry)| (number, drugs.judged(number).map_or(entry, AsRef::as_ref)));
         let itself_known = medications[index].is_catalogued(&draft.item.name);
         let entries: Vec<(u32, &Entry)> = std::iter::once((NOT_LISTED, &draft.entry)).chain(itself).collect();
         let against = |number, entry| {
@@ -155,7 +163,7 @@ pub fn check(
         if class.is_some() {
             let members = medications[index].members().iter().filter(|member| is_ruled(member));
             found.extend(common(members.map(|member| against(NOT_LISTED, member))));
-        } else if !entries.iter().any(|(_, entry)| is_ruled(entry)) {
+        } else if !medications[index].entries().any(|(_, entry)| is_ruled(entry)) {
             // The catalogue does not describe it, and may have others of its class: what holds for all of them holds
             // for it. That one of them is taken already is seen without them.
             let kin = kin(drugs, &draft.entry.therapeutic);
@@ -186,7 +194,7 @@ pub fn check(
             )),
             _ => unclear(draft, itself_known, terminology, drugs, &mut looks),
         };
-        let told = unclear.is_some() || itself_known || class.is_some();
+        let told = unclear.is_some() || class.is_some();
         let unruled = if told { None } else { unruled(draft, terminology, drugs) };
         let flags = patient.flags().to_vec();
         checked.push(Checked { index, catalogued, findings, alternatives, unclear, unruled, flags });

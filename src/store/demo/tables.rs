@@ -33,7 +33,7 @@ const PLAIN: [&str; 15] = [
     "infusion fluid",
     "medical gas",
     "vitamin or mineral",
-    "vaccine",
+    "vaccine product",
     "beta-lactamase inhibitor",
     "docusate",
     "guaifenesin",
@@ -289,6 +289,35 @@ mod tests {
         let tables = Tables::read();
         assert!(tables.drugs.iter().all(|drug| !drug.treats.is_empty()));
         assert!(tables.advice.iter().all(|advice| !advice.suits.is_empty()));
+    }
+
+    #[test]
+    fn what_holds_for_a_class_and_for_what_the_region_has_not_got_stands_in_hidden_items() {
+        let (tables, terms) = (Tables::read(), Terminology::shared(&[]));
+        let held = |name: &str| -> Vec<(String, Severity)> {
+            let item = tables.rules.iter().find(|item| item.name == name);
+            let item = item.unwrap_or_else(|| panic!("{name} has no item"));
+            assert!(item.hidden);
+            let rules = item.contraindications.rules.iter();
+            rules.map(|rule| (rule.code.clone(), rule.severity)).collect()
+        };
+        for (name, about, severity) in [
+            ("qt-prolonging drug", "long qt syndrome", Severity::Serious),
+            ("monoamine oxidase inhibitor", "stimulant", Severity::Contraindicated),
+            ("stimulant", "monoamine oxidase inhibitor", Severity::Contraindicated),
+            ("heparin group", "gastrointestinal bleeding", Severity::Contraindicated),
+            ("lovastatin", "strong cyp3a4 inhibitor", Severity::Contraindicated),
+            ("dronedarone", "heart failure", Severity::Contraindicated),
+            ("mycophenolate", "pregnancy", Severity::Contraindicated),
+            ("calcineurin inhibitor", "st johns wort", Severity::Serious),
+        ] {
+            assert!(held(name).contains(&(about.to_owned(), severity)), "{name}: {:?}", held(name));
+        }
+        assert!(held("vaccine product").is_empty());
+        for item in &tables.rules {
+            let meaning = terms.understand(Field::Medication, &item.name);
+            assert!(meaning.known && !meaning.names.is_empty(), "{} is no term", item.name);
+        }
     }
 
     #[test]

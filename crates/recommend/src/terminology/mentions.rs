@@ -16,7 +16,7 @@ pub(super) const LONGEST: usize = 6;
 const MOST_WORDS: usize = 60;
 
 /// What parts of a text stand between.
-const SEPARATORS: [char; 11] = [',', ';', '/', '&', '+', '(', ')', '[', ']', '{', '}'];
+pub(super) const SEPARATORS: [char; 11] = [',', ';', '/', '&', '+', '(', ')', '[', ']', '{', '}'];
 
 /// Whether the name is of a script that puts no space between words.
 pub fn is_unspaced(name: &str) -> bool {

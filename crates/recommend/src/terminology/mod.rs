@@ -242,11 +242,34 @@ impl Terminology {
         let forms = [normal::without_wording(text), undosed, bare];
         let admitted = |names: &&[Key]| names.iter().any(|name| self.admits(field, name));
         let direct = self.lookup(text).filter(admitted).or_else(|| self.code(field, text).filter(admitted));
+        // Between separators a salt is bound to nothing, and a form may be the name of an allergy.
+        let salt = |part: &str| {
+            let undosed = normal::without_dose(part);
+            !undosed.is_empty() && normal::without_salts(&undosed).is_empty()
+        };
+        let form = |part: &str| normal::without_dose(part).is_empty() && self.is_name(field, part);
+        let any = |marks: &[char], unbound: &dyn Fn(&str) -> bool| {
+            text.contains(marks) && text.split(marks).map(str::trim).any(unbound)
+        };
+        if any(&mentions::SEPARATORS[..5], &salt)
+            || (field == Field::Allergy && any(&mentions::SEPARATORS, &form))
+        {
+            return direct.map(|names| self.explained(field, names));
+        }
         let reduced = || forms.iter().find_map(|form| self.lookup(form).filter(admitted));
-        let names = direct.or_else(reduced)?;
+        Some(self.explained(field, direct.or_else(reduced)?))
+    }
+
+    /// Whether this is the very name of something that such a list can hold.
+    fn is_name(&self, field: Field, text: &str) -> bool {
+        self.lookup(text).is_some_and(|names| names.iter().any(|name| self.admits(field, name)))
+    }
+
+    /// What those of these names mean that such a list can hold.
+    fn explained(&self, field: Field, names: &[Key]) -> Meaning {
         let mut meaning = Meaning::default();
         self.explain_all(field, names, &mut meaning);
-        Some(meaning)
+        meaning
     }
 
     /// Whether this is the name of a class of drugs.
@@ -320,10 +343,7 @@ impl Terminology {
     /// What a combination means, if every part of it is understood. A part that gives a dose or
     /// a form alone ("0.09 mg/actuat inhaler") is none, unless it is the name of an allergy ("pen / sulfa").
     fn combination(&self, field: Field, parts: &[&str]) -> Option<Meaning> {
-        let named = |part: &str| {
-            field == Field::Allergy
-                && self.lookup(part).is_some_and(|names| names.iter().any(|name| self.admits(field, name)))
-        };
+        let named = |part: &str| field == Field::Allergy && self.is_name(field, part);
         let said = |part: &&&str| !normal::without_dose(part).is_empty() || named(part);
         let mut meaning = Meaning::default();
         let mut found = 0;
