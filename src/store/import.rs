@@ -294,7 +294,7 @@ pub async fn import_terminology(
     if let Some((place, known)) = terminology.misplaced(&terms) {
         let Term { name, kind, .. } = &terms[place];
         let problem = format!(
-            "{name:?} is known as a {} and cannot be a {} as well; drug, class and allergen go together, the others with themselves alone",
+            "{name:?} is of the kind {} already and cannot be of the kind {}; drug, class and allergen go together, the others with themselves alone",
             known.as_str(),
             kind.as_str()
         );
@@ -303,7 +303,8 @@ pub async fn import_terminology(
     if let Some((place, name, near)) = terminology.unresolved(&terms) {
         if let Some(known) = terminology.kind_of(name) {
             let (known, row) = (known.as_str(), terms[place].kind.as_str());
-            let problem = format!("{name:?} is known as a {known}, of which a {row} is none and has none");
+            let problem =
+                format!("{name:?} is of the kind {known}, and no class or part of a row of the kind {row}");
             return Err(ImportError::Row { line: lines[place], problem });
         }
         let near = near.map_or_else(String::new, |near| format!("; did you mean {near:?}?"));

@@ -290,15 +290,15 @@ async fn terms_go_in_and_everything_is_read_anew(database: Database) {
         ),
         (
             "kind,name,classes\ndrug,a,NSAIDs\nnone,penicillin,allergy\n",
-            "line 3: \"penicillin\" is known as a class and cannot be a none as well; drug, class and allergen go together, the others with themselves alone",
+            "line 3: \"penicillin\" is of the kind class already and cannot be of the kind none; drug, class and allergen go together, the others with themselves alone",
         ),
         (
             "kind,name,classes\ndrug,a,no medications\n",
-            "line 2: \"no medications\" is known as a none, of which a drug is none and has none",
+            "line 2: \"no medications\" is of the kind none, and no class or part of a row of the kind drug",
         ),
         (
             "kind,name,classes\ncondition,a,penicillin\n",
-            "line 2: \"penicillin\" is known as a class, of which a condition is none and has none",
+            "line 2: \"penicillin\" is of the kind class, and no class or part of a row of the kind condition",
         ),
     ] {
         let error = import_terminology(store, file.as_bytes()).await.unwrap_err();

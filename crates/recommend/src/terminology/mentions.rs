@@ -130,13 +130,17 @@ pub(super) fn says_something(normal: &str) -> bool {
     (0..words.len()).any(|at| is_long(words[at].text) && names_something(&words, at))
 }
 
+/// Whether it is what a drug can be bound to.
+fn is_bound(word: &str) -> bool {
+    is_salt(word) || matches!(word, "natrium" | "kalium")
+}
+
 /// Whether all of the words are wording. What a drug can be bound to is a substance where it stands alone.
 pub(super) fn is_all_wording(normal: &str) -> bool {
     let words = words(normal);
-    let salt = |word: &str| is_salt(word) || matches!(word, "natrium" | "kalium");
     let empty = |at: usize| {
         let word = &words[at];
-        (word.aside && is_comment(word.text)) || (says_nothing(&words, at) && !salt(word.text))
+        (word.aside && is_comment(word.text)) || (says_nothing(&words, at) && !is_bound(word.text))
     };
     words.len() < MOST_WORDS && (0..words.len()).all(empty)
 }
@@ -151,9 +155,9 @@ fn names_something(words: &[Word<'_>], at: usize) -> bool {
 fn is_alone(words: &[Word<'_>], at: usize) -> bool {
     let part = words[at].part;
     // In brackets stands what something is bound to.
-    let bound = words[at].aside && is_salt(words[at].text);
+    let bound = words[at].aside && is_bound(words[at].text);
     let others = (0..words.len()).filter(|&other| other != at && words[other].part == part);
-    !bound && others.into_iter().all(|other| says_nothing(words, other) && !is_salt(words[other].text))
+    !bound && others.into_iter().all(|other| says_nothing(words, other) && !is_bound(words[other].text))
 }
 
 /// Whether the number that ends a name is none of it: "3 times a day", "3 days".
@@ -202,7 +206,7 @@ impl Terminology {
                         (1..=most).rev().find(among).filter(|_| field == Field::Medication)
                     };
                     // What a drug is bound to is a substance where no drug stands beside it.
-                    let unbound = is_salt(word.text) && words.len() > 1 && is_alone(&words, at);
+                    let unbound = is_bound(word.text) && words.len() > 1 && is_alone(&words, at);
                     let silent = comment || (says_nothing(&words, at) && !unbound);
                     let over = if silent { Some(1) } else { allergen() };
                     left |= over.is_none();
@@ -224,7 +228,7 @@ impl Terminology {
                 let names = self.lookup(&one).unwrap_or_default();
                 names.iter().any(|name| !self.is_class(name)) && !is_dose_word(&one)
             };
-            let form = field == Field::Medication && !is_salt(&one) && !drug();
+            let form = field == Field::Medication && !is_bound(&one) && !drug();
             is_wording(first.text) && (form || !is_alone(words, at))
         };
         // A number of a dose may be a code of something.

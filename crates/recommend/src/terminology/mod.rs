@@ -211,7 +211,7 @@ impl Terminology {
         let known = whole.or_else(|| self.combination(field, &normal::parts(&words))).or_else(|| {
             let hyphened: Vec<&str> = words.split('-').collect();
             // What is joined to a name by a hyphen is what that is bound to.
-            let bound = hyphened.iter().any(|part| normal::is_salt(part));
+            let bound = hyphened.iter().any(|part| is_salt(part));
             self.combination(field, &hyphened).filter(|_| !bound)
         });
         if let Some(meaning) = known {
@@ -243,15 +243,11 @@ impl Terminology {
         let admitted = |names: &&[Key]| names.iter().any(|name| self.admits(field, name));
         let direct = self.lookup(text).filter(admitted).or_else(|| self.code(field, text).filter(admitted));
         // Between separators a salt is bound to nothing, and a form may be the name of an allergy.
-        let salt = |part: &str| {
-            let undosed = normal::without_dose(part);
-            !undosed.is_empty() && normal::without_salts(&undosed).is_empty()
-        };
         let form = |part: &str| normal::without_dose(part).is_empty() && self.is_name(field, part);
         let any = |marks: &[char], unbound: &dyn Fn(&str) -> bool| {
             text.contains(marks) && text.split(marks).map(str::trim).any(unbound)
         };
-        if any(&mentions::SEPARATORS[..5], &salt)
+        if any(&mentions::SEPARATORS[..5], &is_salt)
             || (field == Field::Allergy && any(&mentions::SEPARATORS, &form))
         {
             return direct.map(|names| self.explained(field, names));
@@ -445,6 +441,12 @@ impl Default for Terminology {
     fn default() -> Self {
         Self::new([])
     }
+}
+
+/// Whether it names a salt and nothing else, but for a dose.
+fn is_salt(normal: &str) -> bool {
+    let undosed = normal::without_dose(normal);
+    !undosed.is_empty() && normal::without_salts(&undosed).is_empty()
 }
 
 /// What is left of a normalised text without dose, form, salt and plural, if anything.
