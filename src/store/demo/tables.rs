@@ -29,7 +29,7 @@ pub(super) struct Tables {
 }
 
 /// Classes and drugs of which nothing is to be said: that they are described tells that from nobody knowing.
-const PLAIN: [&str; 15] = [
+const PLAIN: [&str; 18] = [
     "infusion fluid",
     "medical gas",
     "vitamin or mineral",
@@ -41,7 +41,10 @@ const PLAIN: [&str; 15] = [
     "artificial tears",
     "nystatin",
     "naloxone",
-    "carbidopa",
+    "lincosamide",
+    "local anesthetic",
+    "nicotine",
+    "varenicline",
     "digestive enzymes",
     "fish oil",
     "osmotic laxative",

@@ -192,6 +192,13 @@ pub(super) const WORDING: &[&str] = &[
     "heartburn",
     "insomnia",
     "wheezing",
+    "diskus",
+    "ellipta",
+    "respimat",
+    "handihaler",
+    "flexpen",
+    "kwikpen",
+    "solostar",
 ];
 
 /// What records write in brackets to comment on what stands outside: reactions, who said it, tags of code systems, for

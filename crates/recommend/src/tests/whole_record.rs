@@ -329,3 +329,28 @@ fn what_somebody_takes_is_no_condition_that_is_not_understood() {
         assert_eq!(checked.flags, [""; 0], "{entry}");
     }
 }
+
+#[test]
+fn how_usual_orders_are_written_is_understood() {
+    for order in [
+        "acetaminophen 650 mg PO q6h PRN pain",
+        "melatonin 3 mg qhs",
+        "nitroglycerin 0.4 SL",
+        "heparin flush",
+        "amiodarone drip",
+        "insulin lispro sliding scale",
+        "D5W",
+        "lactated Ringer's",
+        "oxygen 2 L nasal cannula",
+        "Flu shot",
+        "DuoNeb q4h prn wheezing",
+        "Advair Diskus 250/50",
+        "calcium gluconate 1 g IV",
+    ] {
+        let checked = check(with("allergies", &[]), &[], order);
+        assert_eq!(checked.unclear, None, "{order}");
+    }
+    for order in ["Panadol Night", "heparin flush of Zorba", "amiodarone zorbadrip"] {
+        assert!(check(with("allergies", &[]), &[], order).unclear.is_some(), "{order}");
+    }
+}
