@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 use super::{BulkLoad, Case, Loaded, Store, StoreError, StoredCase, Written};
 use recommend::{
     CsvError, FieldError, InteractionColumns, InteractionLine, InteractionReader, Item, Kind, Millis,
-    SourceError, TermKind, Terminology, User, read_terms,
+    SourceError, Term, TermKind, Terminology, User, read_terms,
 };
 
 /// Longest line of a file, in bytes.
@@ -291,7 +291,22 @@ pub async fn import_terminology(
     }
     let stored = store.terms().await?;
     let terminology = Terminology::new(stored.iter().chain(&terms));
+    if let Some((place, known)) = terminology.misplaced(&terms) {
+        let Term { name, kind, .. } = &terms[place];
+        let problem = format!(
+            "{name:?} is of the kind {} already and cannot be of the kind {}; drug, class and allergen go together, the others with themselves alone",
+            known.as_str(),
+            kind.as_str()
+        );
+        return Err(ImportError::Row { line: lines[place], problem });
+    }
     if let Some((place, name, near)) = terminology.unresolved(&terms) {
+        if let Some(known) = terminology.kind_of(name) {
+            let (known, row) = (known.as_str(), terms[place].kind.as_str());
+            let problem =
+                format!("{name:?} is of the kind {known}, and no class or part of a row of the kind {row}");
+            return Err(ImportError::Row { line: lines[place], problem });
+        }
         let near = near.map_or_else(String::new, |near| format!("; did you mean {near:?}?"));
         let problem = format!(
             "{name:?} is the name of no term, neither in this file nor known before{near}; give it a row, of the class or the substance that it is"

@@ -3,7 +3,8 @@
 //!
 //! A drug that came with somebody's record has no rules of its own. What the catalogue says of the
 //! same substances holds for it, see [`Catalogue::judged`]; where nobody understands its name, nothing
-//! can be said of it, see [`Entry::unclear`].
+//! can be said of it, see [`Entry::unclear`]. An item that is named for a class ("statin") says what holds for every
+//! drug of the class, whether the catalogue has that drug or not, see [`Catalogue::of_classes`].
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
@@ -40,6 +41,10 @@ pub struct Entry {
     pub allergens: HashSet<Key>,
     /// Of a drug: what of its words no term explains, by which rules and lists may know it all the same.
     pub unexplained: BTreeSet<Key>,
+    /// The single words of those of its words that are several and that no term explains.
+    pub single_words: BTreeSet<Key>,
+    /// Whether it is named for a class of drugs, and so no drug itself.
+    pub is_class: bool,
     pub allergies: Vec<Rule>,
     pub conditions: Vec<Rule>,
     pub partners: Vec<Rule>,
@@ -49,6 +54,8 @@ pub struct Entry {
     pub purposes: BTreeSet<Key>,
     /// Whether any rule of its own could rule the item out for somebody.
     pub restricted: bool,
+    /// Whether rules about its very substances are known, its own or lent; those of a class are not all that matters.
+    ruled: bool,
     /// Whether it is a drug that came with a record under words that terms do not explain, or only in
     /// part: that there is an item of this name does not say what it is.
     pub unclear: bool,
@@ -70,13 +77,15 @@ impl Entry {
             allergens.extend(class.groups);
         }
         allergens.extend(called.iter().cloned());
-        let mut unexplained = BTreeSet::new();
+        let (mut unexplained, mut single_words) = (BTreeSet::new(), BTreeSet::new());
         if item.kind == Kind::Drug {
             // Soy and latex are no drugs, and are in some.
-            let contained = terminology.understand_item(Field::Allergy, &item);
+            let contained = terminology.contained(&item);
             allergens.extend(contained.broader);
             allergens.extend(contained.groups);
             allergens.extend(contained.unexplained);
+            single_words = contained.single_words;
+            single_words.extend(meaning.single_words);
             unexplained = meaning.unexplained;
             allergens.extend(unexplained.iter().cloned());
         }
@@ -112,31 +121,56 @@ impl Entry {
         let unclear = item.kind == Kind::Drug
             && item.is_imported()
             && (!meaning.known || meaning.names.is_empty() || class);
+        let is_class = item.kind == Kind::Drug && class && meaning.names.len() == 1;
         Self {
             substances: meaning.names,
             called,
             therapeutic,
             allergens,
             unexplained,
+            single_words,
+            is_class,
             allergies: rules(Subject::Allergy, &listed.allergies),
             conditions: rules(Subject::Condition, &listed.conditions),
             partners: rules(Subject::Medication, &listed.interacts_with),
             indications,
             purposes,
             restricted: *listed != Contraindications::default(),
+            ruled: *listed != Contraindications::default(),
             unclear,
             item,
         }
     }
 
-    /// Whether it came with a record and no rule, its own or lent, says anything of it: that is no sign that it is
-    /// safe.
+    /// Whether it came with a record and no rule, its own or lent by a drug of its substances, says anything of it: that
+    /// is no sign that it is safe.
     pub fn is_unruled(&self) -> bool {
-        self.item.kind == Kind::Drug && self.item.is_imported() && !self.restricted
+        self.item.kind == Kind::Drug && self.item.is_imported() && !self.ruled
     }
 
-    /// This item with the rules of another whose substances are all in it: the stricter of both.
-    fn lend(&mut self, other: &Self) {
+    /// Whether somebody has described it: it did not merely come with a record.
+    pub fn is_described(&self) -> bool {
+        self.item.kind == Kind::Drug && !self.item.is_imported()
+    }
+
+    /// Whether it is there for its rules alone: what holds for all of a class.
+    pub fn is_rule(&self) -> bool {
+        self.is_class && self.item.hidden
+    }
+
+    /// Whether the rules of the other, which is named for a class that this is of, say anything that its own do not.
+    fn lacks(&self, class: &Self) -> bool {
+        let lists = [
+            (&self.allergies, &class.allergies),
+            (&self.conditions, &class.conditions),
+            (&self.partners, &class.partners),
+        ];
+        lists.iter().any(|(own, theirs)| theirs.iter().any(|rule| !own.contains(rule)))
+            || (class.item.contraindications.pregnancy && !self.item.contraindications.pregnancy)
+    }
+
+    /// Takes over the rules of another: the stricter of both.
+    pub fn lend_rules(&mut self, other: &Self) {
         let rules = [
             (&mut self.allergies, &other.allergies),
             (&mut self.conditions, &other.conditions),
@@ -149,12 +183,18 @@ impl Entry {
                 }
             }
         }
+        self.restricted |= other.restricted;
+        self.item.contraindications.pregnancy |= other.item.contraindications.pregnancy;
+    }
+
+    /// This item with the rules of another whose substances are all in it: the stricter of both.
+    fn lend(&mut self, other: &Self) {
+        self.lend_rules(other);
+        self.ruled |= other.ruled;
         self.therapeutic.extend(other.therapeutic.iter().cloned());
         self.indications.extend(other.indications.iter().cloned());
         self.purposes.extend(other.purposes.iter().cloned());
-        self.restricted |= other.restricted;
         let (own, theirs) = (&mut self.item.contraindications, &other.item.contraindications);
-        own.pregnancy |= theirs.pregnancy;
         own.sex = own.sex.or(theirs.sex);
         own.min_age = own.min_age.max(theirs.min_age);
         own.max_age = [own.max_age, theirs.max_age].into_iter().flatten().min();
@@ -178,7 +218,10 @@ pub struct Vocabulary {
     restricted: bool,
     /// Numbers of the items of which nobody knows what they are.
     unclear: HashSet<u32>,
-    /// Drugs without rules of their own, with those of the drugs that have the same substances.
+    /// By the name of a class, the items that are named for it.
+    classes: HashMap<Key, Vec<u32>>,
+    /// Drugs without rules of their own, with those of the drugs that have the same substances, and drugs of a class that
+    /// has rules, with those.
     judged: HashMap<u32, Arc<Entry>>,
 }
 
@@ -230,14 +273,34 @@ impl Catalogue {
         self.entries.get(number)
     }
 
-    /// The item with the rules that hold for it: its own, and where it has none those of the drugs all of
-    /// whose substances are in it.
+    /// The item with the rules that hold for it: its own and those of its classes, and where it has none of its own
+    /// those of the drugs all of whose substances are in it.
     pub fn judged(&self, number: u32) -> Option<&Arc<Entry>> {
         let entry = self.get(number)?;
-        if entry.restricted || entry.item.kind != Kind::Drug {
+        let judged = &self.vocabulary().judged;
+        if entry.item.kind != Kind::Drug || judged.is_empty() {
             return Some(entry);
         }
-        self.vocabulary().judged.get(&number).or(Some(entry))
+        judged.get(&number).or(Some(entry))
+    }
+
+    /// The items that are named for a class of these.
+    pub fn of_classes<'a, 'k>(
+        &'a self,
+        called: impl IntoIterator<Item = &'k Key>,
+    ) -> impl Iterator<Item = &'a Entry> {
+        let classes = &self.vocabulary().classes;
+        let numbers = called.into_iter().filter_map(|name| classes.get(name)).flatten();
+        numbers.filter_map(|&number| self.get(number)).map(Arc::as_ref)
+    }
+
+    /// A drug that need not be in the catalogue, with the rules of its classes.
+    pub fn of_its_classes(&self, mut entry: Entry) -> Entry {
+        let called: Vec<Key> = entry.called.iter().cloned().collect();
+        for class in self.of_classes(&called) {
+            entry.lend_rules(class);
+        }
+        entry
     }
 
     pub fn set(&mut self, number: u32, entry: Option<Arc<Entry>>) {
@@ -271,18 +334,21 @@ impl Catalogue {
                 vocabulary.conditions.extend(entry.indications.iter().cloned());
                 learn(&mut vocabulary.partners, &entry.partners);
                 vocabulary.restricted |= entry.restricted;
+                if let Some(class) = entry.substances.first().filter(|_| entry.is_class) {
+                    vocabulary.classes.entry(Arc::clone(class)).or_default().push(number);
+                }
                 if entry.unclear {
                     vocabulary.unclear.insert(number);
                 }
             }
-            vocabulary.judged = self.lent();
+            vocabulary.judged = self.lent(&vocabulary.classes);
             vocabulary
         })
     }
 
-    /// The drugs that have no rules of their own, with the rules lent to them.
-    fn lent(&self) -> HashMap<u32, Arc<Entry>> {
-        let drugs = || self.iter().filter(|(_, entry)| entry.item.kind == Kind::Drug);
+    /// The drugs to which rules are lent, with these.
+    fn lent(&self, classes: &HashMap<Key, Vec<u32>>) -> HashMap<u32, Arc<Entry>> {
+        let drugs = || self.iter().filter(|(_, entry)| entry.item.kind == Kind::Drug && !entry.is_rule());
         let mut ruled: HashMap<&Key, Vec<&Entry>> = HashMap::new();
         for (_, entry) in drugs().filter(|(_, entry)| entry.restricted) {
             // Whatever has all of its substances has this one.
@@ -291,11 +357,19 @@ impl Catalogue {
             }
         }
         let mut lent = HashMap::new();
-        for (number, entry) in drugs().filter(|(_, entry)| !entry.restricted) {
+        for (number, entry) in drugs() {
             let mut judged: Option<Entry> = None;
-            let same = entry.substances.iter().filter_map(|substance| ruled.get(substance)).flatten();
-            for other in same.filter(|other| other.substances.is_subset(&entry.substances)) {
-                judged.get_or_insert_with(|| entry.as_ref().clone()).lend(other);
+            if !entry.restricted {
+                let same = entry.substances.iter().filter_map(|substance| ruled.get(substance)).flatten();
+                for other in same.filter(|other| other.substances.is_subset(&entry.substances)) {
+                    judged.get_or_insert_with(|| entry.as_ref().clone()).lend(other);
+                }
+            }
+            let of = entry.called.iter().filter(|_| !classes.is_empty()).filter_map(|name| classes.get(name));
+            for class in of.flatten().filter(|class| **class != number).filter_map(|&class| self.get(class)) {
+                if judged.as_ref().unwrap_or(entry).lacks(class) {
+                    judged.get_or_insert_with(|| entry.as_ref().clone()).lend_rules(class);
+                }
             }
             if let Some(judged) = judged {
                 lent.insert(number, Arc::new(judged));

@@ -111,10 +111,60 @@ pub enum Concern {
     Age,
 }
 
-/// An allergy or a condition: as it is written, and what rules are compared with.
+/// A condition: as it is written, and what rules are compared with.
 struct Stated<'a> {
     written: &'a str,
     names: HashSet<Key>,
+}
+
+/// An allergy: as it is written, and what drugs and their rules are compared with.
+struct Allergy<'a> {
+    written: &'a str,
+    names: HashSet<Key>,
+    /// The single words of those that are several and that no term explains.
+    single_words: BTreeSet<Key>,
+    /// What it says that the person tolerates.
+    tolerated: BTreeSet<Key>,
+}
+
+impl<'a> Allergy<'a> {
+    fn of(written: &'a str, mut meaning: Meaning) -> Self {
+        let single_words = std::mem::take(&mut meaning.single_words);
+        let tolerated = std::mem::take(&mut meaning.tolerated);
+        Self { written, names: meaning.allergens().collect(), single_words, tolerated }
+    }
+
+    /// Whether it is to this very drug, or to something in it, of its class or of a group with it. A single word of
+    /// several is compared only with what is that one word: many texts have words in common.
+    fn is_to(&self, entry: &Entry) -> bool {
+        self.names.iter().any(|name| entry.allergens.contains(name) || entry.single_words.contains(name))
+            || self.single_words.iter().any(|word| entry.unexplained.contains(word))
+    }
+
+    /// Whether it says that the person tolerates all that is in the drug.
+    fn tolerates(&self, entry: &Entry) -> bool {
+        let substances = &entry.substances;
+        // Who tolerates the others of a class may be allergic to the very one.
+        let class = substances.len() == 1
+            && substances.iter().all(|substance| !self.names.contains(substance))
+            && self.tolerated.iter().any(|name| entry.called.contains(name));
+        !substances.is_empty() && (class || substances.is_subset(&self.tolerated))
+    }
+
+    fn against(&self, entry: &Entry) -> Option<(Severity, Reason)> {
+        let text = || format!("allergy: {}", self.written);
+        let (severity, reason) = match self.is_to(entry) {
+            true => (Severity::Contraindicated, Reason::plain(text())),
+            false => {
+                let about = |rule: &&Rule| rule.names.iter().any(|name| self.names.contains(name));
+                let rule = entry.allergies.iter().filter(about).min_by_key(|rule| rule.severity)?;
+                (rule.severity, Reason::of(text(), Some(rule)))
+            }
+        };
+        // What is said of it is told all the same: whoever orders may know better.
+        let tolerated = severity != Severity::Caution && self.tolerates(entry);
+        Some(if tolerated { (Severity::Caution, Reason::plain(text())) } else { (severity, reason) })
+    }
 }
 
 /// A drug that is taken, or recommended beside others.
@@ -124,25 +174,35 @@ pub struct Medication<'a> {
     names: BTreeSet<Key>,
     /// What of its words no term explains.
     unexplained: BTreeSet<Key>,
+    /// The single words of those that are several.
+    single_words: BTreeSet<Key>,
     /// What it can be called in rules: those, their classes, and what the catalogue calls it.
     own: HashSet<Key>,
     /// The drugs of the catalogue that it is, by number.
     entries: Vec<(u32, &'a Entry)>,
     /// Where it is a class: the drugs of it, of which it may be any.
     members: Vec<&'a Entry>,
+    /// The items that are named for a class that it is of, or may be of.
+    classes: Vec<&'a Entry>,
 }
 
 impl<'a> Medication<'a> {
     pub fn stated(written: &str, meaning: Meaning, drugs: &'a Catalogue) -> Self {
         let mut names = meaning.names;
-        let unexplained = meaning.unexplained;
-        let mut own: HashSet<Key> = meaning.broader.into_iter().chain(unexplained.iter().cloned()).collect();
+        let (unexplained, single_words) = (meaning.unexplained, meaning.single_words);
+        let mut classes: Vec<&Entry> = drugs.of_classes(&meaning.broader).collect();
+        let mut own: HashSet<Key> = meaning.broader.into_iter().collect();
+        own.extend(unexplained.iter().chain(&single_words).cloned());
         let (mut entries, mut members) = (Vec::new(), Vec::new());
         let called = plain(written);
         let wanted: BTreeSet<&Key> = names.iter().chain([&called]).collect();
         let numbers = wanted.iter().flat_map(|&name| drugs.vocabulary().items_called(name));
         for &number in numbers.collect::<BTreeSet<_>>() {
             let Some(entry) = drugs.get(number) else { continue };
+            if entry.is_rule() {
+                classes.push(entry.as_ref());
+                continue;
+            }
             let named = [&entry.item.item_id, &entry.item.name].into_iter().any(|name| plain(name) == called);
             if named || entry.substances.is_subset(&names) {
                 entries.push((number, entry.as_ref()));
@@ -155,7 +215,7 @@ impl<'a> Medication<'a> {
             own.extend(entry.called.iter().cloned());
             names.extend(entry.substances.iter().cloned());
         }
-        Self { written: written.to_owned(), names, unexplained, own, entries, members }
+        Self { written: written.to_owned(), names, unexplained, single_words, own, entries, members, classes }
     }
 
     /// A drug that is ordered at the same time.
@@ -202,22 +262,28 @@ impl<'a> Medication<'a> {
             written: format!("{}, recommended above", entry.item.name),
             names: entry.substances.clone(),
             unexplained: entry.unexplained.clone(),
+            single_words: entry.single_words.clone(),
             own: entry.called.clone(),
             entries: vec![(number, entry)],
             members: Vec::new(),
+            classes: Vec::new(),
         }
     }
 
-    /// The most severe rule about the two together, on either side.
+    /// The most severe rule about the two together, on either side. Where a rule says how severe it is, those that only
+    /// name the other are no more severe for that.
     fn clash(&self, entry: &'a Entry) -> Option<&'a Rule> {
         let taken = || self.entries.iter().map(|&(_, drug)| drug).chain(self.members.iter().copied());
         let is_this = |name: &Key| self.own.contains(name) || taken().any(|drug| drug.called.contains(name));
         let theirs = entry.partners.iter().filter(|rule| rule.names.iter().any(is_this));
-        let own = taken().flat_map(|drug| &drug.partners);
-        let own = own.filter(|rule| {
-            rule.names.iter().any(|name| entry.called.contains(name) || entry.unexplained.contains(name))
-        });
-        theirs.chain(own).min_by_key(|rule| rule.severity)
+        let own = taken().chain(self.classes.iter().copied()).flat_map(|drug| &drug.partners);
+        let is_that = |name: &Key| {
+            [&entry.unexplained, &entry.single_words].iter().any(|words| words.contains(name))
+                || entry.called.contains(name)
+        };
+        let own = own.filter(|rule| rule.names.iter().any(is_that));
+        // The graded first, and of those the most severe.
+        theirs.chain(own).min_by_key(|rule| (!rule.graded, rule.severity))
     }
 
     fn interaction(&self, entry: &'a Entry) -> Option<(Severity, Reason)> {
@@ -239,8 +305,10 @@ impl<'a> Medication<'a> {
             return None;
         }
         let same = !self.names.is_disjoint(&entry.substances)
-            || !self.names.is_disjoint(&entry.unexplained)
-            || !self.unexplained.is_disjoint(&entry.substances);
+            || [&entry.unexplained, &entry.single_words].iter().any(|words| !self.names.is_disjoint(words))
+            || [&self.unexplained, &self.single_words]
+                .iter()
+                .any(|words| !words.is_disjoint(&entry.substances));
         if itself || same {
             return Some(Reason::plain(format!("duplicate therapy: already taking {written}")));
         }
@@ -273,7 +341,7 @@ impl<'a> Medication<'a> {
 /// A person as the rules see one, made once for each request.
 pub struct Patient<'a> {
     profile: &'a Profile,
-    allergies: Vec<Stated<'a>>,
+    allergies: Vec<Allergy<'a>>,
     conditions: Vec<Stated<'a>>,
     medications: Vec<Medication<'a>>,
     pregnant: Option<bool>,
@@ -347,8 +415,9 @@ impl<'a> Patient<'a> {
         for written in trimmed(&profile.allergies) {
             let meaning =
                 told("allergies", Field::Allergy, written, read("allergies", Field::Allergy, written));
-            let names = meaning.allergens().chain([plain(written)]);
-            allergies.push(Stated { written, names: names.collect() });
+            let mut allergy = Allergy::of(written, meaning);
+            allergy.names.insert(plain(written));
+            allergies.push(allergy);
         }
         let (mut conditions, mut medications) = (Vec::new(), Vec::new());
         for written in trimmed(&profile.conditions) {
@@ -356,7 +425,7 @@ impl<'a> Patient<'a> {
             let belonging = terminology.belonging(written, codes, synonyms);
             if let Some(meaning) = belonging.allergy {
                 let meaning = told("conditions", Field::Allergy, written, meaning);
-                allergies.push(Stated { written, names: meaning.allergens().collect() });
+                allergies.push(Allergy::of(written, meaning));
             }
             if let Some(meaning) = belonging.medication {
                 let meaning = told("conditions", Field::Medication, written, meaning);
@@ -439,9 +508,9 @@ impl<'a> Patient<'a> {
     /// Why the item (by number, of the drugs' catalogue if it is a drug) is wrong for this
     /// person, or `None` if no rule speaks against it.
     pub fn excludes(&self, number: u32, entry: &'a Entry) -> Option<Reason> {
-        self.allergy(entry)
-            .filter(severe)
-            .or_else(|| self.condition(entry).filter(severe))
+        let worst = self.allergies(entry).filter(severe).min_by_key(|(severity, _)| *severity);
+        worst
+            .or_else(|| self.conditions(entry).filter(severe).min_by_key(|(severity, _)| *severity))
             .map(|(_, reason)| reason)
             .or_else(|| self.interaction(entry))
             .or_else(|| self.medications.iter().find_map(|medication| medication.duplicate(number, entry)))
@@ -450,8 +519,8 @@ impl<'a> Patient<'a> {
 
     /// What is to be heeded when the item is given to this person.
     pub fn cautions(&self, entry: &'a Entry) -> Vec<String> {
-        let stated = [self.allergy(entry), self.condition(entry)].into_iter().flatten();
-        let stated = stated.map(|(_, reason)| reason.told());
+        let stated = self.allergies(entry).chain(self.conditions(entry));
+        let stated = stated.filter(|found| !severe(found)).map(|(_, reason)| reason.told());
         stated.chain(self.medications.iter().filter_map(|medication| medication.caution(entry))).collect()
     }
 
@@ -477,8 +546,8 @@ impl<'a> Patient<'a> {
         let plain = |concern: Concern, severity: Severity| {
             move |text: String| (concern, severity, Reason::plain(text))
         };
-        let mut findings: Vec<_> = self.allergy(entry).map(of(Concern::Allergy)).into_iter().collect();
-        findings.extend(self.condition(entry).map(of(Concern::Condition)));
+        let mut findings: Vec<_> = self.allergies(entry).map(of(Concern::Allergy)).collect();
+        findings.extend(self.conditions(entry).map(of(Concern::Condition)));
         findings.extend(self.medications.iter().flat_map(|medication| medication.findings(number, entry)));
         findings.extend(self.pregnancy(entry).map(plain(Concern::Pregnancy, Severity::Contraindicated)));
         findings.extend(self.sex(entry).map(plain(Concern::Sex, Severity::Serious)));
@@ -486,17 +555,18 @@ impl<'a> Patient<'a> {
         findings
     }
 
-    /// The most severe rule about an allergy.
-    fn allergy(&self, entry: &Entry) -> Option<(Severity, Reason)> {
-        let itself = |allergy: &&Stated<'_>| allergy.names.iter().any(|name| entry.allergens.contains(name));
-        if let Some(allergy) = self.allergies.iter().find(itself) {
-            return Some((Severity::Contraindicated, Reason::plain(format!("allergy: {}", allergy.written))));
-        }
-        matching("allergy", &self.allergies, &entry.allergies)
+    /// What speaks against it of each allergy: none hides another.
+    fn allergies<'s>(&'s self, entry: &'s Entry) -> impl Iterator<Item = (Severity, Reason)> + 's {
+        self.allergies.iter().filter_map(|allergy| allergy.against(entry))
     }
 
-    fn condition(&self, entry: &Entry) -> Option<(Severity, Reason)> {
-        matching("condition", &self.conditions, &entry.conditions)
+    /// The most severe rule about each condition.
+    fn conditions<'s>(&'s self, entry: &'s Entry) -> impl Iterator<Item = (Severity, Reason)> + 's {
+        self.conditions.iter().filter_map(|stated| {
+            let about = |rule: &&Rule| rule.names.iter().any(|name| stated.names.contains(name));
+            let rule = entry.conditions.iter().filter(about).min_by_key(|rule| rule.severity)?;
+            Some((rule.severity, Reason::of(format!("condition: {}", stated.written), Some(rule))))
+        })
     }
 
     fn interaction(&self, entry: &'a Entry) -> Option<Reason> {
@@ -614,13 +684,4 @@ pub fn not_understood(written: &str, words: &str, near: Option<&str>) -> String 
 
 fn severe((severity, _): &(Severity, Reason)) -> bool {
     *severity != Severity::Caution
-}
-
-/// The most severe of the rules that is about something stated, and what that is.
-fn matching(what: &str, stated: &[Stated<'_>], rules: &[Rule]) -> Option<(Severity, Reason)> {
-    let about =
-        |rule: &Rule| stated.iter().find(|stated| rule.names.iter().any(|name| stated.names.contains(name)));
-    let found = rules.iter().filter_map(|rule| Some((rule, about(rule)?)));
-    let (rule, stated) = found.min_by_key(|(rule, _)| rule.severity)?;
-    Some((rule.severity, Reason::of(format!("{what}: {}", stated.written), Some(rule))))
 }

@@ -13,7 +13,7 @@ use super::data::{Item, Kind, Millis, Profile, Severity};
 use super::filters::{Concern, Medication, Patient, Reason, not_understood};
 use super::settings::Settings;
 use super::snapshot::Snapshot;
-use super::terminology::{Field, Meaning, Terminology, Unclear};
+use super::terminology::{Field, Key, Meaning, Terminology, Unclear};
 
 /// The most safe alternatives named for one order.
 const ALTERNATIVES: usize = 3;
@@ -93,6 +93,9 @@ pub struct Checked {
     pub alternatives: Vec<Alternative>,
     /// What of the order was not understood and so not checked, in words.
     pub unclear: Option<String>,
+    /// That the order is understood and no rule is known about it or a part of it, in words: what it does beside other drugs
+    /// or in a disease was not checked.
+    pub unruled: Option<String>,
     /// The same of the profile.
     pub flags: Vec<String>,
 }
@@ -117,17 +120,23 @@ pub fn check(
     let drugs = &snapshot.kind(Kind::Drug).catalogue;
     let terminology = &snapshot.terminology;
     let patient = Patient::new(profile, Kind::Drug, drugs, drugs, terminology, settings, now);
-    let drafts: Vec<Draft> = orders
+    let mut drafts: Vec<Draft> = orders
         .iter()
         .map(|Ordered { item, .. }| Draft {
             item,
-            entry: Entry::new(item.clone(), terminology),
+            entry: drugs.of_its_classes(Entry::new(item.clone(), terminology)),
             meaning: terminology.understand_item(Field::Medication, item),
         })
         .collect();
     let mut looks = NEAR_MISSES;
     let medication = |draft: &Draft<'_>| Medication::ordered(draft.item, draft.meaning.clone(), drugs);
     let medications: Vec<Medication> = drafts.iter().map(medication).collect();
+    for (draft, medication) in drafts.iter_mut().zip(&medications) {
+        // What the catalogue says of it is said of it, whatever it is called in the order.
+        for (number, entry) in medication.entries() {
+            draft.entry.lend_rules(drugs.judged(number).map_or(entry, AsRef::as_ref));
+        }
+    }
     // What is suggested goes with the other orders, also with those that are not checked: all of them have to be known.
     let known = drafts.iter().zip(&medications).all(|(draft, medication)| {
         let catalogued = medication.is_catalogued(&draft.item.name);
@@ -140,6 +149,8 @@ pub fn check(
         let others = || medications.iter().enumerate().filter(move |(other, _)| *other != index);
         let earlier = |other: usize| other < index || !orders[other].checked;
         let itself = medications[index].entries();
+        let itself =
+            itself.map(|(number, entry)| (number, drugs.judged(number).map_or(entry, AsRef::as_ref)));
         let itself_known = medications[index].is_catalogued(&draft.item.name);
         let entries: Vec<(u32, &Entry)> = std::iter::once((NOT_LISTED, &draft.entry)).chain(itself).collect();
         let against = |number, entry| {
@@ -150,14 +161,12 @@ pub fn check(
         let mut found: Vec<_> = entries.iter().flat_map(|&(number, entry)| against(number, entry)).collect();
         let class = draft.meaning.names.iter().find(|name| terminology.is_class(name));
         if class.is_some() {
-            found.extend(common(
-                medications[index].members().iter().map(|member| against(NOT_LISTED, member)),
-            ));
-        } else if entries.len() == 1 {
-            // The catalogue does not have it, and may have others of its class: what holds for all of them holds
+            let members = medications[index].members().iter().filter(|member| is_ruled(member));
+            found.extend(common(members.map(|member| against(NOT_LISTED, member))));
+        } else if !medications[index].entries().any(|(_, entry)| is_ruled(entry)) {
+            // The catalogue does not describe it, and may have others of its class: what holds for all of them holds
             // for it. That one of them is taken already is seen without them.
-            let kin = drugs.iter().map(|(_, kin)| kin.as_ref());
-            let kin = kin.filter(|kin| !kin.therapeutic.is_disjoint(&draft.entry.therapeutic));
+            let kin = kin(drugs, &draft.entry.therapeutic);
             let of_class = common(kin.map(|kin| against(NOT_LISTED, kin)));
             found.extend(of_class.into_iter().filter(|(concern, ..)| *concern != Concern::Duplicate));
         }
@@ -185,21 +194,60 @@ pub fn check(
             )),
             _ => unclear(draft, itself_known, terminology, drugs, &mut looks),
         };
+        let told = unclear.is_some() || class.is_some();
+        let unruled = if told { None } else { unruled(draft, terminology, drugs) };
         let flags = patient.flags().to_vec();
-        checked.push(Checked { index, catalogued, findings, alternatives, unclear, flags });
+        checked.push(Checked { index, catalogued, findings, alternatives, unclear, unruled, flags });
     }
     checked
 }
 
-/// What is found of every one, as it is found of the first.
-fn common(
-    mut each: impl Iterator<Item = Vec<(Concern, Severity, Reason)>>,
+/// Whether the hospital describes the drug and not only its class, and has rules about it.
+fn is_ruled(entry: &Entry) -> bool {
+    entry.restricted && entry.is_described() && !entry.item.hidden
+}
+
+/// The drugs of the catalogue that have rules and are of one of these classes.
+fn kin<'a>(drugs: &'a Catalogue, classes: &BTreeSet<Key>) -> impl Iterator<Item = &'a Entry> {
+    let described = drugs.iter().map(|(_, kin)| kin.as_ref()).filter(|kin| is_ruled(kin));
+    described.filter(move |kin| !kin.therapeutic.is_disjoint(classes))
+}
+
+/// What is found of every one, as severe as it is for the one for which it matters least.
+fn common<'a>(
+    mut each: impl Iterator<Item = Vec<(Concern, Severity, Reason)>> + 'a,
 ) -> Vec<(Concern, Severity, Reason)> {
     let mut all = each.next().unwrap_or_default();
     for found in each {
-        all.retain(|(.., reason)| found.iter().any(|(.., other)| other.text == reason.text));
+        all.retain_mut(|mine| {
+            let same = found.iter().filter(|theirs| theirs.0 == mine.0 && theirs.2.text == mine.2.text);
+            let Some(worst) = same.min_by_key(|theirs| theirs.1) else { return false };
+            if worst.1 > mine.1 {
+                *mine = worst.clone();
+            }
+            true
+        });
     }
     all
+}
+
+/// That no rule says anything of an order or of some of its substances: neither the catalogue nor a rule of their class, nor
+/// what drugs of the class have in common.
+fn unruled(draft: &Draft<'_>, terminology: &Terminology, drugs: &Catalogue) -> Option<String> {
+    let whole = &draft.meaning.names;
+    let described = |name: &&Key| {
+        let items = drugs.vocabulary().items_called(name).iter().filter_map(|&number| drugs.get(number));
+        let mut same = items.filter(|entry| entry.is_described() && entry.substances.contains(*name));
+        same.any(|entry| entry.substances.is_subset(whole))
+    };
+    let of_class = |name: &&Key| {
+        let meaning = terminology.understand(Field::Medication, name);
+        drugs.of_classes(&meaning.broader).next().is_some()
+            || kin(drugs, &meaning.therapeutic).next().is_some()
+    };
+    let unruled: Vec<&str> =
+        whole.iter().filter(|name| !described(name) && !of_class(name)).map(AsRef::as_ref).collect();
+    (!unruled.is_empty()).then(|| format!("no rules are known about {}", unruled.join(" and ")))
 }
 
 /// Whether all of an order is understood. A drug of the catalogue is the hospital's own, whose rules are there.

@@ -23,8 +23,32 @@ pub(super) struct Advice {
 
 pub(super) struct Tables {
     pub drugs: Vec<Drug>,
+    /// What holds for all of a class, and of a drug that the region has not got: hidden items that are named for these.
+    pub rules: Vec<Item>,
     pub advice: Vec<Advice>,
 }
+
+/// Classes and drugs of which nothing is to be said: that they are described tells that from nobody knowing.
+const PLAIN: [&str; 18] = [
+    "infusion fluid",
+    "medical gas",
+    "vitamin or mineral",
+    "vaccine product",
+    "beta-lactamase inhibitor",
+    "docusate",
+    "guaifenesin",
+    "simethicone",
+    "artificial tears",
+    "nystatin",
+    "naloxone",
+    "lincosamide",
+    "local anesthetic",
+    "nicotine",
+    "varenicline",
+    "digestive enzymes",
+    "fish oil",
+    "osmotic laxative",
+];
 
 const NOTICE: &str = "demonstration data, not medical advice";
 
@@ -85,7 +109,7 @@ impl Tables {
             called.extend(terms.understand(Field::Medication, class).broader);
             pairs.iter().flat_map(|pair| pair.rules(&called)).collect()
         };
-        let drugs = rows(include_str!("drugs.csv"))
+        let drugs: Vec<Drug> = rows(include_str!("drugs.csv"))
             .map(|[name, class, allergens, treats, conditions, interacts, pregnancy, age, self_care, sex]| {
                 Drug {
                     treats: list(treats),
@@ -103,7 +127,10 @@ impl Tables {
                         hidden: false,
                         repeatable: false,
                         contraindications: Contraindications {
-                            allergies: list(allergens),
+                            allergies: list(allergens)
+                                .into_iter()
+                                .filter(|name| !name.ends_with('?'))
+                                .collect(),
                             conditions: list(conditions),
                             interacts_with: list(interacts),
                             therapeutic_class: Some(class.to_owned()),
@@ -120,12 +147,19 @@ impl Tables {
                             rules: rules(name, class)
                                 .into_iter()
                                 .chain((pregnancy == "caution").then(in_pregnancy))
+                                .chain(
+                                    allergens
+                                        .split(';')
+                                        .filter_map(|name| name.strip_suffix('?'))
+                                        .map(seldom),
+                                )
                                 .collect(),
                         },
                     },
                 }
             })
             .collect();
+        let rules = ruled(&terms, &pairs, &drugs);
         let advice = rows(include_str!("advice.csv"))
             .map(|[name, topic, suits, conditions, min_age, max_age]| Advice {
                 suits: list(suits),
@@ -147,12 +181,12 @@ impl Tables {
                 },
             })
             .collect();
-        Self { drugs, advice }
+        Self { drugs, rules, advice }
     }
 
     pub fn items(&self) -> impl Iterator<Item = Item> {
         let drugs = self.drugs.iter().map(|drug| drug.item.clone());
-        drugs.chain(self.advice.iter().map(|advice| advice.item.clone()))
+        drugs.chain(self.rules.iter().cloned()).chain(self.advice.iter().map(|advice| advice.item.clone()))
     }
 }
 
@@ -190,6 +224,44 @@ pub(super) fn slug(name: &str) -> String {
     slug.trim_end_matches('-').to_owned()
 }
 
+/// The items that hold what the rows of pairs say of whole classes, and of drugs that are not among these.
+fn ruled(terms: &Terminology, pairs: &[Pair], drugs: &[Drug]) -> Vec<Item> {
+    let named = |pair: &'_ Pair| -> Vec<&'static str> {
+        pair.first.iter().chain(&pair.second).map(|(code, _)| *code).collect()
+    };
+    let codes: BTreeSet<&str> = pairs.iter().flat_map(named).chain(PLAIN).collect();
+    let others = codes.into_iter().filter(|code| drugs.iter().all(|drug| drug.item.name != *code));
+    let item = |code: &str| {
+        let called = terms.understand(Field::Medication, code).broader;
+        Item {
+            item_id: slug(code),
+            kind: Kind::Drug,
+            name: code.to_owned(),
+            attributes: attributes([("notice", json!(NOTICE))]),
+            latitude: None,
+            longitude: None,
+            hidden: true,
+            repeatable: false,
+            contraindications: Contraindications {
+                rules: pairs.iter().flat_map(|pair| pair.rules(&called)).collect(),
+                ..Contraindications::default()
+            },
+        }
+    };
+    others.map(item).collect()
+}
+
+/// The rule of a drug that is seldom unsafe for who is allergic to this.
+fn seldom(allergen: &str) -> GradedRule {
+    GradedRule {
+        about: Subject::Allergy,
+        code: allergen.to_owned(),
+        severity: Severity::Caution,
+        note: "an allergy to antibiotics of that name seldom is one to this".to_owned(),
+        source: "US label of furosemide".to_owned(),
+    }
+}
+
 /// The rule of a drug that is given in pregnancy only after thought.
 fn in_pregnancy() -> GradedRule {
     GradedRule {
@@ -220,6 +292,35 @@ mod tests {
         let tables = Tables::read();
         assert!(tables.drugs.iter().all(|drug| !drug.treats.is_empty()));
         assert!(tables.advice.iter().all(|advice| !advice.suits.is_empty()));
+    }
+
+    #[test]
+    fn what_holds_for_a_class_and_for_what_the_region_has_not_got_stands_in_hidden_items() {
+        let (tables, terms) = (Tables::read(), Terminology::shared(&[]));
+        let held = |name: &str| -> Vec<(String, Severity)> {
+            let item = tables.rules.iter().find(|item| item.name == name);
+            let item = item.unwrap_or_else(|| panic!("{name} has no item"));
+            assert!(item.hidden);
+            let rules = item.contraindications.rules.iter();
+            rules.map(|rule| (rule.code.clone(), rule.severity)).collect()
+        };
+        for (name, about, severity) in [
+            ("qt-prolonging drug", "long qt syndrome", Severity::Serious),
+            ("monoamine oxidase inhibitor", "stimulant", Severity::Contraindicated),
+            ("stimulant", "monoamine oxidase inhibitor", Severity::Contraindicated),
+            ("heparin group", "gastrointestinal bleeding", Severity::Contraindicated),
+            ("lovastatin", "strong cyp3a4 inhibitor", Severity::Contraindicated),
+            ("dronedarone", "heart failure", Severity::Contraindicated),
+            ("mycophenolate", "pregnancy", Severity::Contraindicated),
+            ("calcineurin inhibitor", "st johns wort", Severity::Serious),
+        ] {
+            assert!(held(name).contains(&(about.to_owned(), severity)), "{name}: {:?}", held(name));
+        }
+        assert!(held("vaccine product").is_empty());
+        for item in &tables.rules {
+            let meaning = terms.understand(Field::Medication, &item.name);
+            assert!(meaning.known && !meaning.names.is_empty(), "{} is no term", item.name);
+        }
     }
 
     #[test]

@@ -288,6 +288,18 @@ async fn terms_go_in_and_everything_is_read_anew(database: Database) {
             "kind,name,classes\ndrug,a,NSAIDs\ndrug,b,penicilin\n",
             "line 3: \"penicilin\" is the name of no term, neither in this file nor known before; did you mean \"penicillin\"?; give it a row, of the class or the substance that it is",
         ),
+        (
+            "kind,name,classes\ndrug,a,NSAIDs\nnone,penicillin,allergy\n",
+            "line 3: \"penicillin\" is of the kind class already and cannot be of the kind none; drug, class and allergen go together, the others with themselves alone",
+        ),
+        (
+            "kind,name,classes\ndrug,a,no medications\n",
+            "line 2: \"no medications\" is of the kind none, and no class or part of a row of the kind drug",
+        ),
+        (
+            "kind,name,classes\ncondition,a,penicillin\n",
+            "line 2: \"penicillin\" is of the kind class, and no class or part of a row of the kind condition",
+        ),
     ] {
         let error = import_terminology(store, file.as_bytes()).await.unwrap_err();
         assert_eq!(error.to_string(), problem);

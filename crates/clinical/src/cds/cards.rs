@@ -107,8 +107,8 @@ pub fn orders(
     cards
 }
 
-/// The card of what was not understood, of orders and of the record. It warns where an order is among it, and is
-/// for information where only the record is.
+/// The card of what was not checked: what was not understood, of orders and of the record, and orders about which no rule is
+/// known. It warns where an order is among what was not understood, and is for information where none is.
 fn unchecked(checked: &[Checked], unread: &[String], uuid: &mut dyn FnMut() -> String) -> Option<Card> {
     let orders: Vec<&str> = checked
         .iter()
@@ -117,17 +117,26 @@ fn unchecked(checked: &[Checked], unread: &[String], uuid: &mut dyn FnMut() -> S
         .collect();
     // The record is the same for every order.
     let record = checked.first().map_or(&[][..], |checked| checked.flags.as_slice());
-    let all: Vec<&str> = orders.iter().copied().chain(record.iter().map(String::as_str)).collect();
+    let unruled: Vec<&str> = checked.iter().filter_map(|checked| checked.unruled.as_deref()).collect();
+    let not_understood = orders.iter().copied().chain(record.iter().map(String::as_str));
+    let all: Vec<&str> = not_understood.chain(unruled.iter().copied()).collect();
     let first = all.first()?;
     let others = if all.len() > 1 { format!(", and {} more", all.len() - 1) } else { String::new() };
     let line = |text: &&str| format!("- not checked: {}\n", plain(text));
     let detail: String = all.iter().take(LINES).map(line).chain([more(all.len())]).collect();
+    let mut meant = Vec::new();
+    if all.len() > unruled.len() {
+        meant.push("What is not understood was compared with nothing.");
+    }
+    if !unruled.is_empty() {
+        meant.push("Without rules a drug was compared with allergies and for duplicates alone.");
+    }
     let indicator = if orders.is_empty() { "info" } else { "warning" };
     let id = uuid();
     let json = json!({
         "uuid": id,
         "summary": cut(&format!("Not checked: {first}{others}")),
-        "detail": format!("{detail}\nWhat is not understood was compared with nothing."),
+        "detail": format!("{detail}\n{}", meant.join(" ")),
         "indicator": indicator,
         "source": {"label": "medserve"},
     });
@@ -135,8 +144,8 @@ fn unchecked(checked: &[Checked], unread: &[String], uuid: &mut dyn FnMut() -> S
         uuid: id,
         indicator,
         json,
-        orders: orders.len(),
-        rules: vec!["not understood"],
+        orders: orders.len() + unruled.len(),
+        rules: vec![if all.len() > unruled.len() { "not understood" } else { "no rules known" }],
         offers: Vec::new(),
     })
 }

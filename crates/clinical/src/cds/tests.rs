@@ -350,6 +350,7 @@ fn a_drug_is_suggested_only_where_all_that_was_sent_was_looked_at() {
         findings: vec![finding],
         alternatives: vec![Alternative { item: other, purposes: Vec::new(), cautions: Vec::new() }],
         unclear: None,
+        unruled: None,
         flags: Vec::new(),
     };
     let failed =
@@ -381,6 +382,42 @@ fn a_drug_is_suggested_only_where_all_that_was_sent_was_looked_at() {
         assert_eq!(cards[0].offers.len(), usize::from(suggested), "{key}: {value}");
         assert!(text.contains("Remove the order"), "an order may be taken back all the same");
     }
+}
+
+/// That nothing is known of a drug is no warning, and is not passed over in silence.
+#[test]
+fn that_no_rule_is_known_is_for_information_and_said_in_the_card_of_what_was_not_checked() {
+    let of = |unclear: Option<&str>, unruled: Option<&str>, flags: &[&str]| -> Vec<(&'static str, String)> {
+        let checked = Checked {
+            index: 0,
+            catalogued: None,
+            findings: Vec::new(),
+            alternatives: Vec::new(),
+            unclear: unclear.map(str::to_owned),
+            unruled: unruled.map(str::to_owned),
+            flags: flags.iter().map(|&flag| flag.to_owned()).collect(),
+        };
+        let cards = cards::orders(&[], &[checked], &[], &mut || "1".to_owned());
+        cards
+            .into_iter()
+            .map(|card| (card.indicator, card.json["detail"].as_str().unwrap().to_owned()))
+            .collect()
+    };
+    let unruled = Some("no rules are known about naloxone");
+    let compared = "was compared with nothing";
+    for (unclear, flags, indicator) in [
+        (None, &[][..], "info"),
+        (Some("\"zorba\" is not understood"), &[], "warning"),
+        (None, &["a flag"], "info"),
+    ] {
+        let cards = of(unclear, unruled, flags);
+        assert_eq!(cards.len(), 1, "{cards:?}");
+        let (found, detail) = &cards[0];
+        assert_eq!((*found, detail.matches("no rules are known").count()), (indicator, 1), "{detail}");
+        let others = unclear.is_some() || !flags.is_empty();
+        assert_eq!(detail.contains(compared), others, "{detail}");
+    }
+    assert!(of(None, None, &[]).is_empty());
 }
 
 #[test]

@@ -412,7 +412,7 @@ mod tests {
             ("on warfarin therapy", Some(Field::Medication)),
             ("insulin therapy", Some(Field::Medication)),
             ("长期服用华法林", Some(Field::Medication)),
-            ("oxygen therapy", None),
+            ("oxygen therapy", Some(Field::Medication)),
             ("rash", None),
             ("pneumonia", None),
             ("asthma", None),

@@ -15,6 +15,9 @@ pub(super) const LONGEST: usize = 6;
 /// The most words looked at: a text longer than that is no name.
 const MOST_WORDS: usize = 60;
 
+/// What parts of a text stand between.
+pub(super) const SEPARATORS: [char; 11] = [',', ';', '/', '&', '+', '(', ')', '[', ']', '{', '}'];
+
 /// Whether the name is of a script that puts no space between words.
 pub fn is_unspaced(name: &str) -> bool {
     let mut letters = name.chars();
@@ -22,14 +25,16 @@ pub fn is_unspaced(name: &str) -> bool {
     letters.clone().nth(1).is_some() && letters.all(ideograph)
 }
 
-/// A word, and whether it stands in brackets: there it comments on what is outside.
+/// A word, whether it stands in brackets (there it comments on what is outside), and in which part of the text between
+/// separators.
 pub(super) struct Word<'a> {
     pub(super) text: &'a str,
     aside: bool,
+    part: usize,
 }
 
 pub(super) fn words(normal: &str) -> Vec<Word<'_>> {
-    let mut depth = 0_usize;
+    let (mut depth, mut parts) = (0_usize, 0_usize);
     let mut words = Vec::new();
     let mut from = None;
     for (at, c) in normal.char_indices().chain([(normal.len(), ' ')]) {
@@ -40,12 +45,16 @@ pub(super) fn words(normal: &str) -> Vec<Word<'_>> {
             (false, Some(start)) => {
                 let text = normal[start..at].trim_matches('.');
                 if !text.is_empty() && words.len() < MOST_WORDS {
-                    words.push(Word { text, aside: depth > 0 });
+                    let joint = matches!(text, "and" | "with");
+                    parts += usize::from(joint);
+                    words.push(Word { text, aside: depth > 0, part: parts });
+                    parts += usize::from(joint || normal[start..at].ends_with('.'));
                 }
                 from = None;
             }
             _ => {}
         }
+        parts += usize::from(SEPARATORS.contains(&c));
         match c {
             '(' | '[' | '{' => depth += 1,
             ')' | ']' | '}' => depth = depth.saturating_sub(1),
@@ -103,36 +112,62 @@ fn is_comment(word: &str) -> bool {
     COMMENTS.contains(&word) || COMMENTS.contains(&normal::singular(word).as_str())
 }
 
-/// The words that say something and may each be a name. Words that are part of many texts are none: two texts have them
-/// without being about one thing.
-pub(super) fn single_names(normal: &str) -> Vec<String> {
+/// The words that name something, in the singular: neither wording nor words that are part of many texts.
+pub(super) fn naming_words(normal: &str) -> Vec<String> {
     let words = words(normal);
-    (0..words.len()).filter(|at| may_name(&words, *at)).map(|at| normal::singular(words[at].text)).collect()
+    let names = (0..words.len()).filter(|at| names_something(&words, *at));
+    names.map(|at| normal::singular(words[at].text)).collect()
+}
+
+/// Whether a word is long enough to tell one thing from others.
+pub(super) fn is_long(word: &str) -> bool {
+    word.chars().filter(|c| c.is_alphabetic()).count() >= 4
 }
 
 /// Whether any of the words may be a name.
 pub(super) fn says_something(normal: &str) -> bool {
     let words = words(normal);
-    (0..words.len()).any(|at| may_name(&words, at))
+    (0..words.len()).any(|at| is_long(words[at].text) && names_something(&words, at))
+}
+
+/// Whether it is what a drug can be bound to.
+fn is_bound(word: &str) -> bool {
+    is_salt(word) || matches!(word, "natrium" | "kalium")
 }
 
 /// Whether all of the words are wording. What a drug can be bound to is a substance where it stands alone.
 pub(super) fn is_all_wording(normal: &str) -> bool {
     let words = words(normal);
-    let salt = |word: &str| is_salt(word) || matches!(word, "natrium" | "kalium");
     let empty = |at: usize| {
         let word = &words[at];
-        (word.aside && is_comment(word.text)) || (says_nothing(&words, at) && !salt(word.text))
+        (word.aside && is_comment(word.text)) || (says_nothing(&words, at) && !is_bound(word.text))
     };
     words.len() < MOST_WORDS && (0..words.len()).all(empty)
 }
 
-fn may_name(words: &[Word<'_>], at: usize) -> bool {
+fn names_something(words: &[Word<'_>], at: usize) -> bool {
     let word = words[at].text;
-    word.chars().filter(|c| c.is_alphabetic()).count() >= 4
-        && !says_nothing(words, at)
-        && !is_comment(word)
-        && !EVERYWHERE.contains(&word)
+    !says_nothing(words, at) && !is_comment(word) && !EVERYWHERE.contains(&word)
+}
+
+/// Whether a word that may be wording is all that its part of the text says, but for doses: there it is no wording of
+/// another name.
+fn is_alone(words: &[Word<'_>], at: usize) -> bool {
+    let part = words[at].part;
+    // In brackets stands what something is bound to.
+    let bound = words[at].aside && is_bound(words[at].text);
+    let others = (0..words.len()).filter(|&other| other != at && words[other].part == part);
+    !bound && others.into_iter().all(|other| says_nothing(words, other) && !is_bound(words[other].text))
+}
+
+/// Whether the number that ends a name is none of it: "3 times a day", "3 days".
+fn is_count(words: &[Word<'_>], end: usize) -> bool {
+    let number = |word: &Word<'_>| word.text.len() <= 2 && word.text.bytes().all(|b| b.is_ascii_digit());
+    let time = |word: &Word<'_>| {
+        let one = normal::singular(word.text);
+        one == "time" || one == "x" || TIMES.contains(&one.as_str())
+    };
+    words.get(end - 1).is_some_and(number) && words.get(end).is_some_and(time)
 }
 
 impl Terminology {
@@ -149,7 +184,10 @@ impl Terminology {
             let denied = at.checked_sub(1).is_some_and(|before| words[before].text == "non");
             let most = LONGEST.min(words.len() - at);
             let named = (1..=most).rev().filter(|_| !denied).find_map(|n| {
-                let name = self.named(field, &words[at..at + n])?;
+                let name = self.named(field, &words, at, n)?;
+                if n > 1 && is_count(&words, at + n) {
+                    return None;
+                }
                 let free = words.get(at + n).is_some_and(|next| next.text == "free");
                 (!free).then_some((n, name))
             });
@@ -164,10 +202,13 @@ impl Terminology {
                     // Who asks for drugs may have what else is in them: it is compared with allergies.
                     let allergen = || {
                         let most = LONGEST.min(words.len() - at);
-                        let among = |n: &usize| self.named(Field::Allergy, &words[at..at + n]).is_some();
+                        let among = |n: &usize| self.named(Field::Allergy, &words, at, *n).is_some();
                         (1..=most).rev().find(among).filter(|_| field == Field::Medication)
                     };
-                    let over = if comment || says_nothing(&words, at) { Some(1) } else { allergen() };
+                    // What a drug is bound to is a substance where no drug stands beside it.
+                    let unbound = is_bound(word.text) && words.len() > 1 && is_alone(&words, at);
+                    let silent = comment || (says_nothing(&words, at) && !unbound);
+                    let over = if silent { Some(1) } else { allergen() };
                     left |= over.is_none();
                     at += over.unwrap_or(1);
                 }
@@ -176,14 +217,25 @@ impl Terminology {
         found.then_some(Meaning { known: !left, partly: left, ..meaning })
     }
 
-    fn named(&self, field: Field, words: &[Word<'_>]) -> Option<Meaning> {
-        let first = words.first()?;
+    /// What the name of this many words at this place means.
+    fn named(&self, field: Field, words: &[Word<'_>], at: usize, count: usize) -> Option<Meaning> {
+        let first = words.get(at)?;
         let letters = first.text.chars().all(char::is_alphabetic);
-        // A number of a dose may be a code of something, and a salt is no drug.
-        if !letters || first.text.chars().count() < 3 || (words.len() == 1 && is_wording(first.text)) {
+        // A salt is no drug, and a form none beside one; where nothing stands beside them they may be what they are called.
+        let wording = || {
+            let one = normal::singular(first.text);
+            let drug = || {
+                let names = self.lookup(&one).unwrap_or_default();
+                names.iter().any(|name| !self.is_class(name)) && !is_dose_word(&one)
+            };
+            let form = field == Field::Medication && !is_bound(&one) && !drug();
+            is_wording(first.text) && (form || !is_alone(words, at))
+        };
+        // A number of a dose may be a code of something.
+        if !letters || first.text.chars().count() < 3 || (count == 1 && wording()) {
             return None;
         }
-        let name = words.iter().map(|word| word.text).collect::<Vec<_>>().join(" ");
+        let name = words.get(at..at + count)?.iter().map(|word| word.text).collect::<Vec<_>>().join(" ");
         let names = self.lookup(&name)?;
         let mut meaning = Meaning::default();
         self.explain_all(field, names, &mut meaning);

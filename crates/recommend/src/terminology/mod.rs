@@ -19,6 +19,7 @@ mod simplified;
 mod term;
 mod titles;
 mod together;
+mod tolerated;
 mod wording;
 
 use std::collections::{BTreeSet, HashMap};
@@ -82,6 +83,11 @@ pub struct Meaning {
     /// What no term explains, by itself: "tetracaine" of "lidocaine / tetracaine". Who is allergic to a thing of that very
     /// name is allergic to this.
     pub unexplained: BTreeSet<Key>,
+    /// Of those that are several words the single ones: who is allergic to what is called by that one word may be allergic
+    /// to this.
+    pub single_words: BTreeSet<Key>,
+    /// Of an allergy: what the words say that somebody tolerates, which is no part of it.
+    pub tolerated: BTreeSet<Key>,
     /// Of several words for one thing: those that are not understood, or only in part.
     pub unclear: Vec<Unclear>,
 }
@@ -98,6 +104,8 @@ impl Meaning {
         self.groups.extend(other.groups);
         self.therapeutic.extend(other.therapeutic);
         self.unexplained.extend(other.unexplained);
+        self.single_words.extend(other.single_words);
+        self.tolerated.extend(other.tolerated);
         self.known |= other.known;
         self.partly = !self.known && (self.partly || other.partly);
     }
@@ -148,6 +156,10 @@ impl Terminology {
 
     fn add(&mut self, term: &Term) {
         let name = plain(&term.name);
+        // A row of another kind says nothing of what is known; an import refuses it.
+        if self.nodes.get(&name).is_some_and(|node| !node.kind.is_like(term.kind)) {
+            return;
+        }
         for other in std::iter::once(&term.name).chain(&term.synonyms) {
             let normal = normalise(other);
             self.refer(&normal::key(&normal), &name);
@@ -195,9 +207,17 @@ impl Terminology {
         let normal = normalise(text);
         let words = normal::without_wording(&normal);
         let whole = [normal.as_str(), words.as_str()].into_iter().find_map(|form| self.whole(field, form));
+        if whole.is_none()
+            && field == Field::Allergy
+            && let Some(meaning) = self.tolerated_among(&normal)
+        {
+            return meaning;
+        }
         let known = whole.or_else(|| self.combination(field, &normal::parts(&words))).or_else(|| {
             let hyphened: Vec<&str> = words.split('-').collect();
-            self.combination(field, &hyphened)
+            // What is joined to a name by a hyphen is what that is bound to.
+            let bound = hyphened.iter().any(|part| is_salt(part));
+            self.combination(field, &hyphened).filter(|_| !bound)
         });
         if let Some(meaning) = known {
             return Meaning { known: true, ..meaning };
@@ -209,12 +229,13 @@ impl Terminology {
             Some(meaning) if meaning.known => meaning,
             Some(mut meaning) => {
                 meaning.broader.insert(raw());
-                Meaning { unexplained: self.unexplained(field, &words), ..meaning }
+                let (unexplained, single_words) = self.unexplained(field, &words);
+                Meaning { unexplained, single_words, ..meaning }
             }
             None => {
                 let names = BTreeSet::from([raw()]);
-                let unexplained = self.unexplained(field, &words);
-                Meaning { broader: names.clone(), names, unexplained, ..Meaning::default() }
+                let (unexplained, single_words) = self.unexplained(field, &words);
+                Meaning { broader: names.clone(), names, unexplained, single_words, ..Meaning::default() }
             }
         }
     }
@@ -226,11 +247,30 @@ impl Terminology {
         let forms = [normal::without_wording(text), undosed, bare];
         let admitted = |names: &&[Key]| names.iter().any(|name| self.admits(field, name));
         let direct = self.lookup(text).filter(admitted).or_else(|| self.code(field, text).filter(admitted));
+        // Between separators a salt is bound to nothing, and a form may be the name of an allergy.
+        let form = |part: &str| normal::without_dose(part).is_empty() && self.is_name(field, part);
+        let any = |marks: &[char], unbound: &dyn Fn(&str) -> bool| {
+            text.contains(marks) && text.split(marks).map(str::trim).any(unbound)
+        };
+        if any(&mentions::SEPARATORS[..5], &is_salt)
+            || (field == Field::Allergy && any(&mentions::SEPARATORS, &form))
+        {
+            return direct.map(|names| self.explained(field, names));
+        }
         let reduced = || forms.iter().find_map(|form| self.lookup(form).filter(admitted));
-        let names = direct.or_else(reduced)?;
+        Some(self.explained(field, direct.or_else(reduced)?))
+    }
+
+    /// Whether this is the very name of something that such a list can hold.
+    fn is_name(&self, field: Field, text: &str) -> bool {
+        self.lookup(text).is_some_and(|names| names.iter().any(|name| self.admits(field, name)))
+    }
+
+    /// What those of these names mean that such a list can hold.
+    fn explained(&self, field: Field, names: &[Key]) -> Meaning {
         let mut meaning = Meaning::default();
         self.explain_all(field, names, &mut meaning);
-        Some(meaning)
+        meaning
     }
 
     /// Whether this is the name of a class of drugs.
@@ -302,9 +342,10 @@ impl Terminology {
     }
 
     /// What a combination means, if every part of it is understood. A part that gives a dose or
-    /// a form alone ("0.09 mg/actuat inhaler") is none.
+    /// a form alone ("0.09 mg/actuat inhaler") is none, unless it is the name of an allergy ("pen / sulfa").
     fn combination(&self, field: Field, parts: &[&str]) -> Option<Meaning> {
-        let said = |part: &&&str| !normal::without_dose(part).is_empty();
+        let named = |part: &str| field == Field::Allergy && self.is_name(field, part);
+        let said = |part: &&&str| !normal::without_dose(part).is_empty() || named(part);
         let mut meaning = Meaning::default();
         let mut found = 0;
         for part in parts.iter().filter(said) {
@@ -412,6 +453,12 @@ impl Default for Terminology {
     }
 }
 
+/// Whether it names a salt and nothing else, but for a dose.
+fn is_salt(normal: &str) -> bool {
+    let undosed = normal::without_dose(normal);
+    !undosed.is_empty() && normal::without_salts(&undosed).is_empty()
+}
+
 /// What is left of a normalised text without dose, form, salt and plural, if anything.
 fn reduced(normal: &str) -> Option<String> {
     let undosed = normal::without_dose(normal);
@@ -459,6 +506,7 @@ mod tests {
             }
         }
         let terminology = Terminology::default();
+        assert_eq!((terminology.unresolved(&BUILT_IN), terminology.misplaced(&BUILT_IN)), (None, None));
         for (word, names) in &terminology.index {
             assert_eq!(names.len(), 1, "{word:?} means {names:?}");
         }

@@ -12,7 +12,9 @@ impl Terminology {
         let mut resolved = Vec::new();
         for (name, node) in &self.nodes {
             let named = || node.ingredients.iter().chain(&node.classes).chain(&node.groups);
-            if node.kind == TermKind::None || named().all(|key| self.nodes.contains_key(key)) {
+            if node.kind == TermKind::None
+                || named().all(|key| self.meant(node.kind, key) == [Key::clone(key)])
+            {
                 continue;
             }
             let mut missing = false;
@@ -46,8 +48,10 @@ impl Terminology {
 
     /// The terms that a row about a term of this kind means by a name.
     fn meant(&self, kind: TermKind, name: &Key) -> Vec<Key> {
-        if self.nodes.contains_key(name) {
-            return vec![Key::clone(name)];
+        // A drug is of no condition, and nothing of what says that there is none.
+        if let Some(node) = self.nodes.get(name) {
+            let fits = node.kind != TermKind::None && listed(kind).admits(node.kind);
+            return if fits { vec![Key::clone(name)] } else { Vec::new() };
         }
         let found = self.whole(listed(kind), name);
         found.map_or_else(Vec::new, |meaning| meaning.names.into_iter().collect())
@@ -60,6 +64,20 @@ impl Terminology {
             let unknown = |name: &&String| self.meant(row.kind, &plain(name)).is_empty();
             let name = row.ingredients.iter().chain(&row.classes).find(unknown)?;
             Some((place, name.as_str(), self.nearest(listed(row.kind), name, std::iter::empty())))
+        })
+    }
+
+    /// The kind of the term that has this name.
+    pub fn kind_of(&self, name: &str) -> Option<TermKind> {
+        self.nodes.get(&plain(name)).map(|node| node.kind)
+    }
+
+    /// The first of these rows whose name is that of a term of another kind, with its place and that kind: drugs, classes and
+    /// allergens are all substances, and no conditions nor words for none.
+    pub fn misplaced(&self, rows: &[Term]) -> Option<(usize, TermKind)> {
+        rows.iter().enumerate().find_map(|(place, row)| {
+            let node = self.nodes.get(&plain(&row.name))?;
+            (!node.kind.is_like(row.kind)).then_some((place, node.kind))
         })
     }
 }
@@ -117,6 +135,42 @@ mod tests {
             }
             let (place, _, meant) = terminology.unresolved(&rows).unwrap();
             assert_eq!((place, meant), (0, near), "{row}");
+        }
+    }
+
+    #[test]
+    fn a_row_and_what_it_names_are_of_one_kind() {
+        for (row, named) in [
+            ("drug,ultraproct,,,no medications", "no medications"),
+            ("drug,mine,,gout,", "gout"),
+            ("condition,foo,,,penicillin", "penicillin"),
+            ("class,ours,,,asthma", "asthma"),
+            ("allergen,dust of ours,,,none known", "none known"),
+        ] {
+            let (terminology, rows) = with(row);
+            let unresolved = terminology.unresolved(&rows).map(|(place, name, _)| (place, name));
+            assert_eq!(unresolved, Some((0, named)), "{row}");
+        }
+        for (row, kind) in [
+            ("none,penicillin,,,allergy", TermKind::Class),
+            ("condition,Amoxicillin,,,", TermKind::Drug),
+            ("drug,asthma,,,", TermKind::Condition),
+            ("class,no known allergies,,,", TermKind::None),
+        ] {
+            let (terminology, rows) = with(row);
+            assert_eq!(terminology.misplaced(&rows), Some((0, kind)), "{row}");
+            // An import of an earlier day changes nothing of what is known.
+            assert!(terminology.understand(Field::Allergy, "amoxicillin").groups.contains("penicillin"));
+            assert!(terminology.understand(Field::Allergy, "penicillin").known, "{row}");
+        }
+        for row in [
+            "drug,penicillin,Penny,,beta-lactam",
+            "class,aspirin,,,",
+            "allergen,insulin,,,",
+            "none,nothing of ours,,,allergy",
+        ] {
+            let (terminology, rows) = with(row);
+            assert_eq!((terminology.misplaced(&rows), terminology.unresolved(&rows)), (None, None), "{row}");
         }
     }
 

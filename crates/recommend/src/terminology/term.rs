@@ -33,6 +33,12 @@ impl TermKind {
         (TermKind::None, "none"),
     ];
 
+    /// Whether a name can be of both: drugs, classes and allergens are all substances.
+    pub(super) fn is_like(self, other: TermKind) -> bool {
+        let substance = |kind| matches!(kind, TermKind::Drug | TermKind::Class | TermKind::Allergen);
+        self == other || (substance(self) && substance(other))
+    }
+
     /// The name used in files and the database.
     pub fn as_str(self) -> &'static str {
         Self::ALL.iter().find(|(kind, _)| *kind == self).map_or("", |(_, name)| name)

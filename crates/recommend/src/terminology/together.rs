@@ -75,6 +75,7 @@ impl Terminology {
             }
             if !empty {
                 sum.unexplained.append(&mut meaning.unexplained);
+                sum.single_words.append(&mut meaning.single_words);
                 sum.unexplained.extend(meaning.names.iter().cloned());
             }
             first.get_or_insert(meaning);
@@ -95,6 +96,21 @@ impl Terminology {
         self.understand_coded(field, &item.name, &item.codes(), &item.texts("synonyms"))
     }
 
+    /// What people are allergic to and that is no drug, of what an item is called: soy and latex are in some drugs.
+    pub fn contained(&self, item: &Item) -> Meaning {
+        let Meaning { broader, unexplained, single_words, .. } = self.understand_item(Field::Allergy, item);
+        let mut contained = Meaning { unexplained, single_words, ..Meaning::default() };
+        for name in &broader {
+            match self.nodes.get(name) {
+                // What its words mean as a drug is known already.
+                Some(node) if matches!(node.kind, TermKind::Drug | TermKind::Class) => {}
+                Some(_) => self.climb(name, &mut contained),
+                None => drop(contained.broader.insert(Key::clone(name))),
+            }
+        }
+        contained
+    }
+
     /// Whether all of the words are things that people are allergic to and that are no drugs.
     fn is_allergen(&self, text: &str) -> bool {
         let meaning = self.understand(Field::Allergy, text);
@@ -102,21 +118,33 @@ impl Terminology {
         meaning.known && !meaning.names.is_empty() && meaning.names.iter().all(allergen)
     }
 
-    /// The parts of normalised words, and the single words, that no term explains.
-    pub(super) fn unexplained(&self, field: Field, words: &str) -> BTreeSet<Key> {
+    /// The parts of normalised words that no term explains, and the single words of those that are several.
+    pub(super) fn unexplained(&self, field: Field, words: &str) -> (BTreeSet<Key>, BTreeSet<Key>) {
+        let (mut parts, mut singles) = (BTreeSet::new(), BTreeSet::new());
         // Nothing is compared by them with conditions, and an address is no name.
         if field == Field::Condition || words.contains("://") || is_coded(words) {
-            return BTreeSet::new();
+            return (parts, singles);
         }
         let pieces = words.split([',', '(', ')', '[', ']', '{', '}']).flat_map(normal::parts);
-        let unknown = pieces.filter(|piece| self.whole(field, piece).is_none());
-        let pieces = unknown.filter_map(reduced).filter(|piece| mentions::says_something(piece));
-        let singles = mentions::single_names(words).into_iter();
-        // As what people are allergic to they are looked up where they stand: some are "latex free".
-        let known =
-            |word: &String| [field, Field::Allergy].iter().any(|field| self.whole(*field, word).is_some());
-        let singles = singles.filter(|word| !known(word));
-        pieces.chain(singles).map(|name| plain(&name)).collect()
+        for piece in pieces.filter(|piece| self.whole(field, piece).is_none()) {
+            if let Some(reduced) = reduced(piece).filter(|left| mentions::says_something(left)) {
+                parts.insert(plain(&reduced));
+            }
+            // As what people are allergic to they are looked up where they stand: some are "latex free".
+            let known =
+                |word: &str| [field, Field::Allergy].iter().any(|field| self.whole(*field, word).is_some());
+            match mentions::naming_words(piece).as_slice() {
+                // Nothing but wording stands beside it.
+                [only] if mentions::is_long(only) && !known(only) => drop(parts.insert(plain(only))),
+                [] | [_] => {}
+                several => {
+                    parts.insert(plain(&several.join(" ")));
+                    let long = several.iter().filter(|word| mentions::is_long(word) && !known(word));
+                    singles.extend(long.map(|word| plain(word)));
+                }
+            }
+        }
+        (parts, singles)
     }
 }
 

@@ -14,3 +14,4 @@ mod rules;
 mod safety;
 mod several_words;
 mod strategies;
+mod whole_record;

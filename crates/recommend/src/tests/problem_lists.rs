@@ -357,7 +357,7 @@ fn a_drug_that_a_condition_says_is_taken_is_a_medication() {
         "not on warfarin",
         "never took warfarin",
         "Father takes warfarin",
-        "oxygen therapy",
+        "speech therapy",
         "iron deficiency anemia on dialysis",
         "vitamin D deficiency on treatment",
         "on dialysis",
