@@ -229,11 +229,7 @@ pub async fn arrived_unread(store: &dyn Store, instance: &str) -> Result<(), Sto
 async fn superseded(store: &dyn Store, instance: &str, image: &str) -> Result<(), StoreError> {
     let gone = store.supersede_dicom(instance, image).await?;
     if gone > 0 {
-        tracing::info!(
-            gone,
-            instance,
-            "a DICOM image has changed; what was made of it before, or waited, was erased"
-        );
+        tracing::info!(gone, "a DICOM image has changed; what was made of it before, or waited, was erased");
     }
     Ok(())
 }
