@@ -93,7 +93,8 @@ pub fn classified<'a>(
         reason: reason.map(|reason| reason.words().to_string()),
         predictions: predictions.iter().map(|p| (p.label.as_str(), p.probability)).collect(),
         rules: Vec::new(),
-        study: None,
+        raised: false,
+        image: None,
     }
 }
 

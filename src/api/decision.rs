@@ -127,23 +127,35 @@ fn cards(row: &NumberedRow) -> impl Iterator<Item = &str> {
     lines.filter_map(|line| line.split_once(' ')).map(|(_, card)| card)
 }
 
-/// The models that a row names, without their cards. One of DICOM may name several.
+/// The models that answered, without their cards: those whose packages were kept, and of a row without any those that it
+/// names. One of DICOM may have several.
 fn deciding(row: &AuditRow, evidence: Option<&Value>) -> Vec<DecidingModel> {
     let split = |names: &Option<String>| -> Vec<String> {
         names.iter().flat_map(|names| names.split(", ").map(str::to_string)).collect()
     };
-    let packages = evidence.and_then(|evidence| evidence.get("packages")?.as_array());
-    let digest = |name: &str, version: &str| {
-        let of = |package: &&Value| package["model"] == name && package["version"] == version;
-        packages?.iter().find(of)?.get("sha256")?.as_str().map(str::to_string)
+    let model = |name: String, version: String, package_sha256| DecidingModel {
+        name,
+        version,
+        package_sha256,
+        in_service: false,
+        card: None,
     };
-    let named = split(&row.model).into_iter().zip(split(&row.version));
-    named
-        .map(|(name, version)| {
-            let package_sha256 = digest(&name, &version);
-            DecidingModel { name, version, package_sha256, in_service: false, card: None }
-        })
-        .collect()
+    let packages = evidence.and_then(|evidence| evidence.get("packages")?.as_array()).into_iter().flatten();
+    let kept = packages.filter_map(|package| {
+        let of = |member: &str| Some(package.get(member)?.as_str()?.to_string());
+        Some(model(of("model")?, of("version")?, of("sha256")))
+    });
+    let mut all: Vec<DecidingModel> = kept.collect();
+    let (names, versions) = (split(&row.model), split(&row.version));
+    let paired = names.len() == versions.len();
+    for (place, name) in names.into_iter().enumerate() {
+        // Where there are fewer versions than models, one is that of all, and of more nobody can say which is whose.
+        let version = if paired { versions.get(place) } else { row.version.as_ref() };
+        if !all.iter().any(|own| own.name == name) {
+            all.push(model(name, version.cloned().unwrap_or_default(), None));
+        }
+    }
+    all
 }
 
 fn with_card(mut own: DecidingModel, registry: Option<&Registry>, folder: &Path) -> DecidingModel {
@@ -175,4 +187,43 @@ fn kept(folder: &Path, name: &str, version: &str, digest: &str) -> Option<Manife
 fn card(manifest: &Manifest) -> Option<Value> {
     let plain = serde_json::to_value(manifest).ok()?;
     Some(clinical::card::card(&plain, manifest.task().as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Rows of several models of one version were written with that version once.
+    #[test]
+    fn every_model_of_a_row_is_found_in_it_however_it_was_written() {
+        let found = |model: &str, version: &str, evidence: Option<Value>| {
+            let row = AuditRow {
+                model: Some(model.to_string()),
+                version: Some(version.to_string()),
+                ..AuditRow::of("key:pacs", "127.0.0.1", "POST", "/dicom-web/studies")
+            };
+            let all = deciding(&row, evidence.as_ref());
+            all.into_iter().map(|own| (own.name, own.version, own.package_sha256)).collect::<Vec<_>>()
+        };
+        let of = |name: &str, version: &str, digest: Option<&str>| {
+            (name.to_string(), version.to_string(), digest.map(str::to_string))
+        };
+        let package = |name: &str, version: &str| json!({"model": name, "version": version, "sha256": format!("of {name}")});
+        let both = json!({"packages": [package("chest-xray", "1"), package("pneumonia", "1")]});
+        let expected =
+            [of("chest-xray", "1", Some("of chest-xray")), of("pneumonia", "1", Some("of pneumonia"))];
+        assert_eq!(found("chest-xray, pneumonia", "1", Some(both.clone())), expected);
+        assert_eq!(found("chest-xray, pneumonia", "1, 1", Some(both)), expected);
+        // Of a model whose package was not kept the row's own words are what there is.
+        let one = json!({"packages": [package("pneumonia", "2")]});
+        assert_eq!(
+            found("chest-xray, pneumonia", "1, 2", Some(one)),
+            [of("pneumonia", "2", Some("of pneumonia")), of("chest-xray", "1", None)]
+        );
+        assert_eq!(found("a, b", "1", None), [of("a", "1", None), of("b", "1", None)]);
+        assert_eq!(found("a, b", "1, 2", None), [of("a", "1", None), of("b", "2", None)]);
+        assert_eq!(found("triage", "1", None), [of("triage", "1", None)]);
+    }
 }

@@ -12,6 +12,7 @@ use axum::extract::{Extension, FromRequest, Multipart, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use clinical::dicom::Named;
 use clinical::fhir::answers::{Classified, classifications};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -250,11 +251,11 @@ pub async fn classify(
         return Err(Problem::new(StatusCode::NOT_ACCEPTABLE, detail));
     }
     let images = read(request, state.config.max_body_bytes).await?;
-    let mut studies: Vec<Option<String>> = vec![None; images.len()];
-    for (study, (_, bytes)) in
-        studies.iter_mut().zip(&images).filter(|(_, (format, _))| in_fhir && *format == Format::Dicom)
+    let mut named: Vec<Option<Named>> = vec![None; images.len()];
+    for (named, (_, bytes)) in
+        named.iter_mut().zip(&images).filter(|(_, (format, _))| in_fhir && *format == Format::Dicom)
     {
-        *study = head::read(bytes, vision::study_uid).await.flatten();
+        *named = head::read(bytes, names).await.flatten();
     }
     let read_as = ReadAs { frame: parameters.frame, synthetic: parameters.allow_synthetic.unwrap_or(false) };
     // FHIR's resources have no place for evidence.
@@ -284,9 +285,9 @@ pub async fn classify(
         .resting_on(answer.results.iter().map(|result| rested_on(result.reason, &result.predictions)));
     if in_fhir {
         let manifest = &service.manifest;
-        let results = answer.results.iter().zip(studies).map(|(result, study)| {
+        let results = answer.results.iter().zip(named).map(|(result, image)| {
             let ImageResult { label, reason, predictions, .. } = result;
-            Classified { study, ..classified(manifest, label.as_deref(), *reason, predictions) }
+            Classified { image, ..classified(manifest, label.as_deref(), *reason, predictions) }
         });
         let results: Vec<_> = results.collect();
         let bundle = fhir::made_by(&answer.model, &answer.version, |maker| {
@@ -295,6 +296,12 @@ pub async fn classify(
         return Ok((Extension(answered), timed(&timing)?, fhir::resource(&bundle)).into_response());
     }
     Ok((Extension(answered), timed(&timing)?, Json(answer)).into_response())
+}
+
+/// Which image a DICOM file is and whose.
+fn names(file: &[u8]) -> Option<Named> {
+    let found = vision::attributes(file, &Named::wanted())?;
+    Some(Named::read(|tag| found.get(&tag).cloned()))
 }
 
 /// Refuses frame 0.

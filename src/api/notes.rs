@@ -107,6 +107,9 @@ pub struct NoteResult {
     /// With `explain=true`: the part that no word and no field has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evidence_base: Option<f64>,
+    /// Whether the label is not the model's but the least that a rule allows.
+    #[serde(skip)]
+    raised: bool,
 }
 
 /// A part of an answer: a word of the note, or a field.
@@ -207,6 +210,7 @@ impl NoteResult {
 
 impl From<NoteOutcome> for NoteResult {
     fn from(answer: NoteOutcome) -> NoteResult {
+        let raised = answer.outcome.raised;
         let ModelAnswer { label, abstained, reason, predictions } = answer.outcome.into();
         NoteResult {
             label,
@@ -219,6 +223,7 @@ impl From<NoteOutcome> for NoteResult {
             red_flags: answer.red_flags.map(|flags| flags.into_iter().map(RedFlag::from).collect()),
             evidence: None,
             evidence_base: None,
+            raised,
         }
     }
 }
@@ -306,7 +311,8 @@ pub async fn classify(
             let NoteResult { label, reason, predictions, .. } = result;
             let told = |flag: &RedFlag| format!("red flag: {}: {}", flag.sign, flag.rule);
             let rules = result.red_flags.iter().flatten().map(told).collect();
-            Classified { rules, ..classified(manifest, label.as_deref(), *reason, predictions) }
+            let raised = result.raised;
+            Classified { rules, raised, ..classified(manifest, label.as_deref(), *reason, predictions) }
         });
         let results: Vec<Classified> = results.collect();
         let scale = manifest.ordinal.as_ref().map(|ordinal| ordinal.scale.as_str());

@@ -29,7 +29,7 @@ use crate::store::{Store, StoreError};
 use recommend::clock;
 use sha2::{Digest, Sha256};
 use vision::segment::SegmentError;
-use vision::{Format, Samples};
+use vision::{DecodeOptions, Format, Samples};
 
 /// Why there are no results.
 #[derive(Debug, thiserror::Error)]
@@ -92,15 +92,33 @@ pub fn evidence(labels: &[Label]) -> Evidence {
         let (model, version) = (own.model.clone(), own.version.clone());
         Some(PackageUsed { model, version, sha256: own.package.clone()? })
     });
-    let mut packages: Vec<PackageUsed> = packages.collect();
-    packages.dedup();
+    let packages = unique(packages);
     let mut evidence = Evidence::of_results(labels.iter().map(|own| own.evidence.clone()));
     evidence.packages = packages;
     evidence
 }
 
+/// Each once, in their order.
+fn unique<T: PartialEq>(all: impl Iterator<Item = T>) -> Vec<T> {
+    let mut once = Vec::new();
+    for one in all {
+        if !once.contains(&one) {
+            once.push(one);
+        }
+    }
+    once
+}
+
+/// The models that answered and their versions, as the audit names them: each model once, and as many versions as models.
+pub fn names(labels: &[Label]) -> (Option<String>, Option<String>) {
+    let pairs = unique(labels.iter().map(|own| (own.model.as_str(), own.version.as_str())));
+    let (models, versions): (Vec<&str>, Vec<&str>) = pairs.into_iter().unzip();
+    let joined = |all: Vec<&str>| (!all.is_empty()).then(|| all.join(", "));
+    (joined(models), joined(versions))
+}
+
 /// What came of an image.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Answered {
     /// What was made.
     pub results: Vec<DicomResult>,
@@ -130,6 +148,13 @@ pub fn source(file: &[u8]) -> Result<Source, AnswerError> {
     let found = vision::attributes(file, &Source::wanted()).ok_or(AnswerError::NoDicom)?;
     let source = Source::read(|tag| found.get(&tag).cloned())?;
     let mut picture = Sha256::new();
+    // By what the file is taken for a model reads it or does not: that may stand in a sequence or follow from its class.
+    let identity = vision::declared(Format::Dicom, file, &DecodeOptions::default()).identity;
+    for word in [identity.modality.unwrap_or_default(), identity.body_part.unwrap_or_default()] {
+        picture.update((word.len() as u64).to_be_bytes());
+        picture.update(word);
+    }
+    picture.update([identity.synthetic.into()]);
     vision::picture_bytes(file, |part| picture.update(part));
     Ok(source.digested(&picture.finalize()))
 }
@@ -160,6 +185,55 @@ pub fn models(registry: &Registry, config: &Config, source: &Source) -> Vec<Serv
     registry.all().filter(fits).cloned().collect()
 }
 
+/// Whether it is no image of a patient's but a result of ours that comes back, as it does where everything is forwarded: one that
+/// is here, or says of itself that it was made here or by another server of this kind. An answer about it would be one about
+/// our own words.
+///
+/// # Errors
+/// The store's.
+pub async fn is_ours(store: &dyn Store, source: &Source) -> Result<bool, StoreError> {
+    Ok(source.ours || !store.known_dicom(std::slice::from_ref(&source.sop_instance)).await?.is_empty())
+}
+
+/// An image has come, to be answered now or later. Whatever becomes of it, what was made of it as it was before it changed is of
+/// another patient, study or picture, and goes.
+///
+/// # Errors
+/// No model reads it; or the caller may ask none of those that do, and then nothing goes; or the store's.
+pub async fn arrived(
+    registry: &Registry,
+    config: &Config,
+    store: &dyn Store,
+    allowed: &Models,
+    source: &Source,
+) -> Result<(), AnswerError> {
+    let models = models(registry, config, source);
+    let may = |served: &Served| allowed.include(&served.manifest().name);
+    if !models.is_empty() && !models.iter().any(may) {
+        return Err(AnswerError::NotAllowed);
+    }
+    superseded(store, &source.sop_instance, &source.image).await?;
+    if models.is_empty() { Err(AnswerError::NoModel) } else { Ok(()) }
+}
+
+/// As [`arrived`], of an image that cannot be answered since it does not say whose it is: it is another than any that was
+/// answered under its UID.
+///
+/// # Errors
+/// The store's.
+pub async fn arrived_unread(store: &dyn Store, instance: &str) -> Result<(), StoreError> {
+    // No digest is this word.
+    superseded(store, instance, "unread").await
+}
+
+async fn superseded(store: &dyn Store, instance: &str, image: &str) -> Result<(), StoreError> {
+    let gone = store.supersede_dicom(instance, image).await?;
+    if gone > 0 {
+        tracing::info!(gone, "a DICOM image has changed; what was made of it before, or waited, was erased");
+    }
+    Ok(())
+}
+
 /// Whether an image that says this of itself may be what the model reads.
 fn is_accepted(accepts: &Accepts, source: &Source) -> bool {
     let among = |known: &[String], said: &str| {
@@ -188,8 +262,7 @@ pub async fn answer(
     if models.is_empty() {
         return Err(AnswerError::NotAllowed);
     }
-    let mut answered =
-        Answered { results: Vec::new(), known: Vec::new(), labels: Vec::new(), messages: Vec::new() };
+    let mut answered = Answered::default();
     for served in models {
         let manifest = served.manifest();
         let maker = maker(manifest);
@@ -221,6 +294,7 @@ pub async fn answer(
 }
 
 /// Keeps what was made, ends the wait of the image, and has results sent that are to be sent. What was there already is sent
+/// again; false where that has gone meanwhile, as the image came and had changed: nothing is kept then, and it is to be answered
 /// again.
 ///
 /// The messages are kept first: were the process to end between, the image would be answered again, and its messages be
@@ -233,25 +307,26 @@ pub async fn keep(
     store: &dyn Store,
     (source, number): (&str, Option<i64>),
     answered: &Answered,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let now = clock::now();
     if let Some(number) = number
         && !store.waits_dicom(number).await?
     {
         // It was erased, or came again and has changed, while it was answered.
-        return Ok(());
+        return Ok(true);
+    }
+    let due = config.dicom.peer.is_some().then_some(now);
+    if !answered.known.is_empty() && store.repeat_dicom(&answered.known, due).await? < answered.known.len() {
+        return Ok(false);
     }
     if !answered.messages.is_empty() {
         store.queue_hl7(&answered.messages).await?;
     }
-    let due = config.dicom.peer.is_some().then_some(now);
-    if !answered.known.is_empty() {
-        if config.hl7.peer.is_some() {
-            store.repeat_hl7(source, now).await?;
-        }
-        store.repeat_dicom(None, &answered.known, due).await?;
+    if !answered.known.is_empty() && config.hl7.peer.is_some() {
+        store.repeat_hl7(source, now).await?;
     }
-    store.answer_dicom(number, &answered.results, due).await
+    store.answer_dicom(number, &answered.results, due).await?;
+    Ok(true)
 }
 
 /// Who makes results of a model.
@@ -261,6 +336,7 @@ pub fn maker(manifest: &Manifest) -> Maker<'_> {
         model: &manifest.name,
         version: &manifest.version,
         weights: &manifest.weights.sha256,
+        labels: &manifest.labels,
         now: clock::now(),
     }
 }
@@ -291,17 +367,12 @@ async fn classified(
         let Samples::Rgb8(pixels) = explained.picture.into_samples() else {
             return Err(AnswerError::Failed("the picture could not be drawn".to_string()));
         };
-        let words = format!(
-            "{} {}: {label} {:.0} %",
-            manifest.name,
-            manifest.version,
-            100.0 * probability(&outcome).unwrap_or_default()
-        );
+        let (label, probability) = (label.to_string(), probability(&outcome).unwrap_or_default());
         // Drawing and writing a large picture takes a while of a core, which the async threads do not have.
         let (service, source) = (service.clone(), source.clone());
         let draw = move || {
             let drawing = Drawing { width, height, pixels };
-            capture(&self::maker(&service.manifest), &source, &drawing, &words)
+            capture(&self::maker(&service.manifest), &source, &drawing, &label, probability)
         };
         let drawn = tokio::task::spawn_blocking(draw).await;
         made.push(drawn.map_err(|_| AnswerError::Failed("the picture could not be drawn".to_string()))?);

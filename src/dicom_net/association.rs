@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use clinical::dicom::SourceError;
 use clinical::dicom::data_set::part10;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::OwnedSemaphorePermit;
@@ -20,6 +21,7 @@ use super::intake::NotQueued;
 use super::listen::Network;
 use super::negotiation::{Refusal, Titles, agree, is_ours, is_storage, words};
 use super::pdu::{self, MOST_DATA, Pdu, PduError, Pdv};
+use crate::config::Models;
 use crate::inference::head;
 use crate::store::AuditRow;
 use crate::store::dicom::Received;
@@ -267,30 +269,45 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Association<S> {
         }
         let file: Bytes = part10(&command.sop_class, &command.sop_instance, syntax, &bytes).into();
         drop(bytes);
-        let read = head::read(&file, answers::source).await;
-        let source =
-            match read.unwrap_or_else(|| Err(AnswerError::Failed("it could not be read".to_string()))) {
-                Ok(source) => source,
-                Err(error) => return refuse(status::NOT_UNDERSTOOD, &error.to_string()),
-            };
-        if source.sop_instance != command.sop_instance || source.sop_class != command.sop_class {
-            return refuse(status::NOT_AS_ANNOUNCED, "the data set is another instance than was said");
-        }
         let state = &self.network.state;
         let (Ok(registry), Ok(people)) = (state.registry(), state.people()) else {
             return refuse(status::OUT_OF_RESOURCES, "starting; try again in a moment");
         };
+        let store = people.store.as_ref();
+        let away = || refuse(status::OUT_OF_RESOURCES, "the database is not available");
+        let read = head::read(&file, answers::source).await;
+        let source =
+            match read.unwrap_or_else(|| Err(AnswerError::Failed("it could not be read".to_string()))) {
+                Ok(source) => source,
+                Err(error) => {
+                    // Of an image that was answered and is now of nobody known the old answer must not stay.
+                    if let AnswerError::Source(SourceError { instance: Some(instance), .. }) = &error
+                        && *instance == command.sop_instance
+                        && answers::arrived_unread(store, instance).await.is_err()
+                    {
+                        return away();
+                    }
+                    return refuse(status::NOT_UNDERSTOOD, &error.to_string());
+                }
+            };
+        if source.sop_instance != command.sop_instance || source.sop_class != command.sop_class {
+            return refuse(status::NOT_AS_ANNOUNCED, "the data set is another instance than was said");
+        }
         // What we made comes back where everything is forwarded to us: it is taken and let go.
-        match people.store.known_dicom(std::slice::from_ref(&source.sop_instance)).await {
-            Ok(known) if !known.is_empty() => return Ok(()),
-            Ok(_) => {}
-            Err(_) => return refuse(status::OUT_OF_RESOURCES, "the database is not available"),
+        match answers::is_ours(store, &source).await {
+            Ok(true) => return Ok(()),
+            Ok(false) => {}
+            Err(_) => return away(),
         }
         if !is_storage(class) {
             return refuse(status::CLASS_NOT_SUPPORTED, "of this class only what was made here is taken");
         }
-        if answers::models(&registry, &state.config, &source).is_empty() {
-            return refuse(status::NO_MODEL, &AnswerError::NoModel.to_string());
+        // Callers of this network have no keys that could be for some models alone.
+        let all = Models::default();
+        match answers::arrived(&registry, &state.config, store, &all, &source).await {
+            Ok(()) => {}
+            Err(AnswerError::Store(_)) => return away(),
+            Err(error) => return refuse(status::NO_MODEL, &error.to_string()),
         }
         let received = Received {
             sop_instance: source.sop_instance,
@@ -302,8 +319,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Association<S> {
             received: clock::now(),
             file,
         };
-        let queued =
-            self.network.intake.queue(people.store.as_ref(), received, state.config.dicom.queue).await;
+        let queued = self.network.intake.queue(store, received, state.config.dicom.queue).await;
         drop(memory);
         match queued {
             Ok(()) => {
@@ -313,7 +329,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Association<S> {
             Err(NotQueued::Full) => {
                 refuse(status::OUT_OF_RESOURCES, "as many images wait as may; try again later")
             }
-            Err(NotQueued::Unavailable) => refuse(status::OUT_OF_RESOURCES, "the database is not available"),
+            Err(NotQueued::Unavailable) => away(),
             Err(NotQueued::Refused) => refuse(status::NOT_UNDERSTOOD, "it could not be kept"),
         }
     }

@@ -82,7 +82,11 @@ async fn one(network: &Network) -> bool {
             let image = (taken.instance.sop_instance.as_str(), Some(taken.number));
             let kept = answers::keep(&state.config, people.store.as_ref(), image, answered).await;
             network.made.notify_one();
-            kept
+            match kept {
+                Ok(true) => Ok(()),
+                Ok(false) => return people.store.give_back_dicom(taken.number, clock::now()).await.is_ok(),
+                Err(error) => Err(error),
+            }
         }
         Err(error) if error.passes() && taken.tries < TRIES => {
             let due = clock::now() + ms(pause(taken.tries, LONGEST));
@@ -126,10 +130,7 @@ async fn answered(
 async fn row(taken: &Queued, outcome: &Result<Answered, AnswerError>, begun: Instant) -> AuditRow {
     let instance = &taken.instance;
     let labels = outcome.as_ref().map(|answered| answered.labels.as_slice()).unwrap_or_default();
-    let joined = |each: fn(&answers::Label) -> &str| {
-        let all: Vec<&str> = labels.iter().map(each).collect();
-        (!all.is_empty()).then(|| all.join(", "))
-    };
+    let (model, version) = answers::names(labels);
     let begin = request_digest("C-STORE", &instance.sop_instance);
     let digests = head::read(&instance.file, |file| {
         let mut request = begin;
@@ -140,8 +141,8 @@ async fn row(taken: &Queued, outcome: &Result<Answered, AnswerError>, begun: Ins
     AuditRow {
         request_id: format!("dicom-{}", taken.number),
         status: if outcome.is_ok() { 200 } else { 422 },
-        model: joined(|label| &label.model),
-        version: joined(|label| &label.version),
+        model,
+        version,
         people: Some(instance.patient.clone()).filter(|id| !id.is_empty()).into_iter().collect(),
         input_sha256,
         request_sha256,

@@ -77,7 +77,8 @@ pub async fn deliver(network: Arc<Network>, trust: Option<Trust>) {
     }
 }
 
-/// Sends what there is, over one association; false where there is nothing, or it failed.
+/// Sends what there is, over one association; false where the last was not sent, or there was nothing. What the peer refuses
+/// leaves the association sound, and what follows it is not held up.
 async fn batch(network: &Network, way: &Way) -> bool {
     let Ok(people) = network.state.people() else { return false };
     let config = &network.state.config.dicom;
@@ -93,7 +94,7 @@ async fn batch(network: &Network, way: &Way) -> bool {
         };
         sent = outcome.is_ok();
         note(people.store.as_ref(), config, &result, tries, outcome.as_ref().err()).await;
-        if !sent {
+        if matches!(outcome, Err(SendError::Unreached(_))) {
             client = None;
             break;
         }

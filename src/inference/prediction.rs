@@ -54,6 +54,8 @@ pub struct Outcome {
     pub holding: Option<Vec<Prediction>>,
     /// Of a model of a number; of an abstention what it would have said.
     pub estimate: Option<Estimate>,
+    /// Whether the label is not the model's but the least that a rule allows.
+    pub raised: bool,
 }
 
 impl Outcome {
@@ -78,6 +80,7 @@ impl Outcome {
             predictions: predictions(manifest, &row, order.into_iter().take(top_k)),
             holding: None,
             estimate: None,
+            raised: false,
         })
     }
 
@@ -95,6 +98,7 @@ impl Outcome {
         let level = |label: &String| manifest.labels.iter().position(|known| known == label);
         let answered = self.label.as_ref().and_then(level);
         let label = answered.map_or(floor, |answered| answered.min(floor));
+        self.raised = answered != Some(label);
         (self.label, self.reason) = (Some(manifest.labels[label].clone()), None);
     }
 }
@@ -134,6 +138,7 @@ fn several(
         predictions: predictions(manifest, &chances, order.into_iter().take(top_k)),
         holding: Some(holding),
         estimate: None,
+        raised: false,
     })
 }
 
@@ -149,6 +154,7 @@ fn number(output: &NumberOutput, logits: &[f32]) -> Result<Outcome, NotFinite> {
         predictions: Vec::new(),
         holding: None,
         estimate: Some(estimate),
+        raised: false,
     })
 }
 

@@ -128,19 +128,18 @@ pub trait DicomStore: Send + Sync {
         due: Option<Millis>,
     ) -> Answer<'a, ()>;
 
+    /// An image has come that says or shows this: what was made of it as it was before goes, sent or unsent, and so does
+    /// itself where it waits as it was. How many of them there were.
+    fn supersede_dicom<'a>(&'a self, sop_instance: &'a str, image: &'a str) -> Answer<'a, u64>;
+
     /// Whether the image with this number still waits for its answer.
     fn waits_dicom(&self, number: i64) -> Answer<'_, bool>;
 
     /// Which of these results there are.
     fn known_dicom<'a>(&'a self, sop_instances: &'a [String]) -> Answer<'a, Vec<String>>;
 
-    /// Has these results sent again, and ends the wait of their image.
-    fn repeat_dicom<'a>(
-        &'a self,
-        number: Option<i64>,
-        sop_instances: &'a [String],
-        due: Option<Millis>,
-    ) -> Answer<'a, ()>;
+    /// Has these results sent again where they are to be sent, and says how many of them there are.
+    fn repeat_dicom<'a>(&'a self, sop_instances: &'a [String], due: Option<Millis>) -> Answer<'a, usize>;
 
     /// Results without their files.
     fn list_dicom<'a>(&'a self, query: &'a ResultQuery) -> Answer<'a, Vec<DicomResult>>;

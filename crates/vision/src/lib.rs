@@ -37,7 +37,7 @@ mod vit;
 pub mod write;
 
 pub use decode::{Declared, DecodeError, DecodeOptions, Format, declared, decode};
-pub use dicom::{Identity, attributes, is_read, picture_bytes, study_uid};
+pub use dicom::{Identity, attributes, is_read, picture_bytes};
 pub use image::{Image, Samples, ShapeError};
 pub use preprocess::{PreprocessError, Preprocessor, preprocess};
 

@@ -1,11 +1,13 @@
 //! `POST /dicom-web/studies`: STOW-RS (PS3.18 section 10.5). An image that is stored is answered before the response
 //! goes out; what was made of it is then under `GET /dicom-web/studies/...`, and on its way to the peer.
 
+use std::time::Instant;
+
 use axum::extract::{Extension, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use clinical::dicom::{DataSet, Source, tags};
+use clinical::dicom::{DataSet, Source, SourceError, tags};
 use futures::StreamExt;
 use futures::stream;
 use utoipa::ToSchema;
@@ -17,8 +19,10 @@ use crate::api::extract::{Id, Whole, media_type};
 use crate::api::identity::Caller;
 use crate::api::middleware::audit::Concerned;
 use crate::api::{AppState, Deadline, Problem};
+use crate::config::Models;
 use crate::dicom_net::answers::{self, AnswerError, Answered};
-use crate::inference::head;
+use crate::inference::{Registry, head};
+use crate::store::{Store, StoreError};
 use axum::extract::FromRequest;
 
 /// Most instances of one request.
@@ -36,7 +40,8 @@ pub struct Instances(Vec<u8>);
 ///
 /// Each part is a DICOM file. The models whose manifest names its modality answer (or those of the setting
 /// `dicom-models`), and the results, a structured report and a picture with the evidence, are in the image's study. The
-/// image is not kept. An image that is stored again has the same results.
+/// image is not kept. An image that is stored again has the same results; one that has changed under its UID has others in
+/// their place, and none where it cannot be answered. A result of this server's that comes back is taken and let go.
 #[utoipa::path(
     post,
     path = "/dicom-web/studies",
@@ -98,6 +103,109 @@ struct Outcome {
     answered: Result<Answered, AnswerError>,
 }
 
+/// An instance of a request.
+struct Came {
+    place: usize,
+    source: Result<Source, AnswerError>,
+    file: Bytes,
+}
+
+impl Came {
+    /// Its SOP Instance UID, where it says that.
+    fn instance(&self) -> Option<&str> {
+        match &self.source {
+            Ok(source) => Some(&source.sop_instance),
+            Err(AnswerError::Source(error)) => error.instance.as_deref(),
+            Err(_) => None,
+        }
+    }
+}
+
+/// The instances of a request by what they are, in its order: those that have one UID are one image as it was and as it is,
+/// of which the last is to stay.
+async fn by_instance(files: Vec<Bytes>) -> Vec<Vec<Came>> {
+    let failed = || AnswerError::Failed("its head could not be read".to_string());
+    let mut turns: Vec<Vec<Came>> = Vec::new();
+    for (place, file) in files.into_iter().enumerate() {
+        let source = head::read(&file, answers::source).await.unwrap_or_else(|| Err(failed()));
+        let came = Came { place, source, file };
+        let instance = came.instance();
+        let is_same =
+            |turn: &&mut Vec<Came>| instance.is_some() && turn.iter().any(|own| own.instance() == instance);
+        match turns.iter_mut().find(is_same) {
+            Some(turn) => turn.push(came),
+            None => turns.push(vec![came]),
+        }
+    }
+    turns
+}
+
+/// By what a request is answered.
+struct Answering<'a> {
+    state: &'a AppState,
+    registry: &'a Registry,
+    store: &'a dyn Store,
+    models: &'a Models,
+    study: Option<&'a str>,
+    concerned: &'a Concerned,
+    deadline: Instant,
+}
+
+impl Answering<'_> {
+    /// Answers instances of one UID one after another: each is kept before the next is looked at.
+    async fn all(&self, turn: Vec<Came>) -> Result<Vec<(usize, Outcome)>, StoreError> {
+        let mut outcomes = Vec::with_capacity(turn.len());
+        for Came { place, source, file } in turn {
+            let outcome = match source {
+                Ok(source) => {
+                    let answered = self.one(&source, file).await?;
+                    Outcome { source: Some(source), answered }
+                }
+                Err(error) => {
+                    if let AnswerError::Source(SourceError { instance: Some(instance), .. }) = &error {
+                        answers::arrived_unread(self.store, instance).await?;
+                    }
+                    Outcome { source: None, answered: Err(error) }
+                }
+            };
+            outcomes.push((place, outcome));
+        }
+        Ok(outcomes)
+    }
+
+    async fn one(&self, source: &Source, file: Bytes) -> Result<Result<Answered, AnswerError>, StoreError> {
+        /// How often it is begun anew where what was known of it is gone when it is to be sent again.
+        const TRIES: usize = 3;
+
+        let config = &self.state.config;
+        if answers::is_ours(self.store, source).await? {
+            return Ok(Ok(Answered::default()));
+        }
+        let arrived = answers::arrived(self.registry, config, self.store, self.models, source).await;
+        if self.study.is_some_and(|study| study != source.study) {
+            return Ok(Err(AnswerError::Image("it is of another study than the path names".to_string())));
+        }
+        self.concerned.add(Some(source.patient_id.clone()).filter(|id| !id.is_empty()));
+        if let Err(error) = arrived {
+            return Ok(Err(error));
+        }
+        for _ in 0..TRIES {
+            let image = (source, file.clone());
+            let answered =
+                answers::answer(self.registry, config, self.store, self.models, image, self.deadline).await;
+            let answered = match answered {
+                Ok(answered) => answered,
+                Err(error) => return Ok(Err(error)),
+            };
+            let image = (source.sop_instance.as_str(), None);
+            if answers::keep(config, self.store, image, &answered).await? {
+                return Ok(Ok(answered));
+            }
+        }
+        Ok(Err(AnswerError::Busy("others send the same image, changed".to_string())))
+    }
+}
+
 async fn stored(
     State(state): State<AppState>,
     Extension(Deadline(deadline)): Extension<Deadline>,
@@ -111,41 +219,31 @@ async fn stored(
     let files = read(&headers, request).await?;
     let registry = state.registry()?;
     let people = state.people()?;
-    let one = async |file: Bytes| -> Outcome {
-        let failed = || AnswerError::Failed("its head could not be read".to_string());
-        let source = match head::read(&file, answers::source).await.unwrap_or_else(|| Err(failed())) {
-            Ok(source) => source,
-            Err(error) => return Outcome { source: None, answered: Err(error) },
-        };
-        if study.as_ref().is_some_and(|study| *study != source.study) {
-            let detail = "it is of another study than the path names".to_string();
-            return Outcome { source: Some(source), answered: Err(AnswerError::Image(detail)) };
-        }
-        concerned.add(Some(source.patient_id.clone()).filter(|id| !id.is_empty()));
-        let image = (&source, file);
-        let store = people.store.as_ref();
-        let answered =
-            answers::answer(&registry, &state.config, store, &caller.models, image, deadline).await;
-        Outcome { source: Some(source), answered }
+    let answering = Answering {
+        state: &state,
+        registry: &registry,
+        store: people.store.as_ref(),
+        models: &caller.models,
+        study: study.as_deref(),
+        concerned: &concerned,
+        deadline,
     };
-    let mut outcomes = Vec::with_capacity(files.len());
-    let mut answering = stream::iter(files.into_iter().map(one)).buffered(state.config.engines);
-    while let Some(outcome) = answering.next().await {
-        outcomes.push(outcome);
+    let turns = by_instance(files).await;
+    let turns = stream::iter(turns.into_iter().map(|turn| answering.all(turn)));
+    let mut outcomes = Vec::new();
+    let mut made = turns.buffer_unordered(state.config.engines);
+    while let Some(some) = made.next().await {
+        outcomes.extend(some?);
     }
-    drop(answering);
+    drop(made);
+    outcomes.sort_by_key(|(place, _)| *place);
+    let outcomes: Vec<Outcome> = outcomes.into_iter().map(|(_, outcome)| outcome).collect();
     let not_allowed = |outcome: &Outcome| matches!(outcome.answered, Err(AnswerError::NotAllowed));
     if outcomes.iter().all(not_allowed) {
         return Err(caller.forbidden("a model that reads these images"));
     }
     if let Some(busy) = all_pass(&outcomes) {
         return Err(Problem::unavailable(busy));
-    }
-    for outcome in &outcomes {
-        if let (Some(source), Ok(answered)) = (&outcome.source, &outcome.answered) {
-            let image = (source.sop_instance.as_str(), None);
-            answers::keep(&state.config, people.store.as_ref(), image, answered).await?;
-        }
     }
     Ok(response(&base(&state, &headers), &outcomes, in_xml))
 }
@@ -253,14 +351,10 @@ fn response(base: &str, outcomes: &[Outcome], in_xml: bool) -> Response {
             set.items(tag, items);
         }
     }
-    let joined = |each: fn(&answers::Label) -> &str| {
-        let mut all: Vec<&str> = labels.iter().map(each).collect();
-        all.dedup();
-        (!all.is_empty()).then(|| all.join(", "))
-    };
+    let (model, version) = answers::names(&labels);
     let audited = Audited {
-        model: joined(|label| &label.model),
-        version: joined(|label| &label.version),
+        model,
+        version,
         answers: labels.iter().map(|own| own.label.clone()).collect(),
         abstained: labels.iter().any(|own| own.label.is_none()),
         evidence: answers::evidence(&labels),

@@ -168,6 +168,41 @@ macro_rules! adapter {
                 })
             }
 
+            fn supersede_dicom<'a>(&'a self, sop_instance: &'a str, image: &'a str) -> Answer<'a, u64> {
+                Box::pin(async move {
+                    const OLD: [&str; 3] = [
+                        "FROM dicom_results WHERE source = $1 AND image <> $2",
+                        "FROM hl7_results WHERE source = $1 AND image <> $2",
+                        "FROM dicom_queue WHERE sop_instance = $1 AND failure IS NULL AND image <> $2",
+                    ];
+                    // Of nearly every image there is nothing, and looking costs no commit.
+                    let counted = OLD.map(|old| format!("(SELECT count(*) {old})")).join(" + ");
+                    let there: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT {counted}")))
+                        .bind(sop_instance)
+                        .bind(image)
+                        .fetch_one(&self.pool)
+                        .await
+                        .map_err($error)?;
+                    if there == 0 {
+                        return Ok(0);
+                    }
+                    let mut gone = 0;
+                    let mut transaction = self.$begin().await?;
+                    for old in OLD {
+                        gone += sqlx::query(sqlx::AssertSqlSafe(format!("DELETE {old}")))
+                            .bind(sop_instance)
+                            .bind(image)
+                            .execute(&mut *transaction)
+                            .await
+                            .map_err($error)?
+                            .rows_affected();
+                    }
+                    transaction.commit().await.map_err($error)?;
+                    self.erased();
+                    Ok(gone)
+                })
+            }
+
             fn waits_dicom(&self, number: i64) -> Answer<'_, bool> {
                 Box::pin(async move {
                     let waiting: i64 =
@@ -200,23 +235,27 @@ macro_rules! adapter {
 
             fn repeat_dicom<'a>(
                 &'a self,
-                number: Option<i64>,
                 sop_instances: &'a [String],
                 due: Option<Millis>,
-            ) -> Answer<'a, ()> {
+            ) -> Answer<'a, usize> {
                 Box::pin(async move {
-                    for uid in sop_instances.iter().filter(|_| due.is_some()) {
+                    let Some(due) = due else {
+                        return Ok(self.known_dicom(sop_instances).await?.len());
+                    };
+                    let mut found = 0;
+                    for uid in sop_instances {
                         let _turn = self.turn().await?;
-                        sqlx::query(
+                        found += sqlx::query(
                             "UPDATE dicom_results SET due = $2, tries = 0, failure = NULL WHERE sop_instance = $1",
                         )
                         .bind(uid)
                         .bind(due)
                         .execute(&self.pool)
                         .await
-                        .map_err($error)?;
+                        .map_err($error)?
+                        .rows_affected() as usize;
                     }
-                    self.answer_dicom(number, &[], due).await
+                    Ok(found)
                 })
             }
 

@@ -1,5 +1,6 @@
 //! DICOMweb and DICOM's network over the real server, black box.
 
+mod again;
 mod network;
 mod scu;
 

@@ -18,7 +18,7 @@ use super::{DX, KEY, STUDY, changed, files, get, json_of, radiograph};
 use crate::support::tls::{Certificate, Private};
 use crate::support::{Server, api_key, shipped_models, until};
 
-fn start(more: &[&str]) -> (Server, String) {
+pub(super) fn start(more: &[&str]) -> (Server, String) {
     let server = super::start(&[&["--dicom-listen", "127.0.0.1:0"], more].concat());
     let address = address(&server);
     (server, address)
@@ -37,12 +37,12 @@ fn address(server: &Server) -> String {
     }
 }
 
-fn open(address: &str) -> Scu {
+pub(super) fn open(address: &str) -> Scu {
     Scu::open(address, "MEDSERVE", "PACS", &[(DX, &[EXPLICIT])]).unwrap_or_else(|e| panic!("{e:?}"))
 }
 
 /// The SOP Instance UIDs of the reports in the study, when there are so many.
-async fn reports(server: &Server, count: usize) -> Vec<Value> {
+pub(super) async fn reports(server: &Server, count: usize) -> Vec<Value> {
     until("reports", async || {
         let response = get(server, &format!("/dicom-web/studies/{STUDY}/metadata"), "*/*").await;
         let all =
@@ -125,6 +125,28 @@ async fn an_image_that_comes_is_answered_and_its_results_go_to_the_archive() {
         let mut scu = Scu::open(&address, "MEDSERVE", "PACS", &[(class, &[EXPLICIT])]).ok().unwrap();
         assert_eq!(scu.store(class, &uid, data_set_of(own), 9000).0, 0);
     }
+}
+
+/// An archive that takes pictures and no reports must not get its pictures one a second.
+#[tokio::test]
+async fn what_the_archive_refuses_does_not_hold_up_what_follows() {
+    let archive = Archive::refusing();
+    let peer = format!("ARCHIVE@{}", archive.address);
+    let (server, _) = start(&["--dicom-peer", &peer, "--dicom-results", "sr"]);
+    let images: Vec<Vec<u8>> = (1..=6).map(|number| radiograph(&format!("1.2.3.{number}"))).collect();
+    let images: Vec<&[u8]> = images.iter().map(Vec::as_slice).collect();
+    assert_eq!(super::stow(&server, "/dicom-web/studies", &images).await.status(), 200);
+    archive.open.store(true, Ordering::SeqCst);
+    until("all that is offered", async || (archive.taken.lock().unwrap().len() >= 6).then_some(())).await;
+    let offered = archive.taken.lock().unwrap().len();
+    let associations = archive.associations.load(Ordering::SeqCst);
+    assert!(associations < offered, "{offered} over {associations} associations");
+    until("the notes", async || {
+        let metrics = get(&server, "/metrics", "*/*").await.text().await.unwrap();
+        metrics.contains("medserve_dicom_sent_total{result=\"failed\"}").then_some(())
+    })
+    .await;
+    assert!(server.log().contains("the peer answered with status C000"), "{}", server.log());
 }
 
 #[tokio::test]

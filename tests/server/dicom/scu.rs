@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -177,6 +178,10 @@ pub type Taken = (String, Vec<u8>);
 pub struct Archive {
     pub address: String,
     pub taken: Arc<Mutex<Vec<Taken>>>,
+    /// How many associations there were.
+    pub associations: Arc<AtomicUsize>,
+    /// Whether it answers by now.
+    pub open: Arc<AtomicBool>,
 }
 
 impl Archive {
@@ -184,29 +189,44 @@ impl Archive {
         Archive::start_with(None)
     }
 
+    /// One that is silent until it is opened, and then notes what it is offered and refuses it.
+    pub fn refusing() -> Archive {
+        Archive::answering(None, 0xc000, false)
+    }
+
     /// One that speaks TLS where there is a certificate.
     pub fn start_with(certificate: Option<&Certificate>) -> Archive {
+        Archive::answering(certificate, 0, true)
+    }
+
+    fn answering(certificate: Option<&Certificate>, status: u16, is_open: bool) -> Archive {
         let tls = certificate.map(Certificate::server);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("localhost:{}", listener.local_addr().unwrap().port());
         let taken = Arc::new(Mutex::new(Vec::new()));
         let kept = taken.clone();
+        let (associations, open) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(is_open)));
+        let (counted, opened) = (associations.clone(), open.clone());
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
+                while !opened.load(Ordering::SeqCst) {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                counted.fetch_add(1, Ordering::SeqCst);
                 let (kept, tls) = (kept.clone(), tls.clone());
                 std::thread::spawn(move || match tls {
-                    None => talk(stream, &kept),
+                    None => talk(stream, &kept, status),
                     Some(config) => {
-                        talk(StreamOwned::new(ServerConnection::new(config).unwrap(), stream), &kept);
+                        talk(StreamOwned::new(ServerConnection::new(config).unwrap(), stream), &kept, status);
                     }
                 });
             }
         });
-        Archive { address, taken }
+        Archive { address, taken, associations, open }
     }
 }
 
-fn talk(mut stream: impl Read + Write, kept: &Mutex<Vec<(String, Vec<u8>)>>) {
+fn talk(mut stream: impl Read + Write, kept: &Mutex<Vec<(String, Vec<u8>)>>, status: u16) {
     let (mut instance, mut data) = (String::new(), Vec::new());
     while let Some((kind, body)) = receive(&mut stream) {
         match kind {
@@ -239,7 +259,7 @@ fn talk(mut stream: impl Read + Write, kept: &Mutex<Vec<(String, Vec<u8>)>>) {
                         let mut all = element(0x0100, &0x8001u16.to_le_bytes());
                         all.extend(element(0x0120, &1u16.to_le_bytes()));
                         all.extend(element(0x0800, &0x0101u16.to_le_bytes()));
-                        all.extend(element(0x0900, &0u16.to_le_bytes()));
+                        all.extend(element(0x0900, &status.to_le_bytes()));
                         let answer = [element(0, &(all.len() as u32).to_le_bytes()), all].concat();
                         stream.write_all(&part(body[4], 3, &answer)).unwrap();
                     }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use medserve::store::dicom::{Backlog, DicomResult, Received, ResultQuery};
+use medserve::store::hl7::Outgoing;
 use recommend::{Profile, User};
 
 use super::database::Database;
@@ -102,7 +103,7 @@ async fn a_result_is_sent_until_it_is_and_again_where_its_image_comes_again(data
     let (again, tries) = store.take_result(4000, 5000).await.unwrap().unwrap();
     assert_eq!((again, tries), (result("2.1"), 1), "the result stays as it was");
     store.sent_result("2.1", None, None).await.unwrap();
-    store.repeat_dicom(None, &["2.1".to_owned()], Some(6000)).await.unwrap();
+    assert_eq!(store.repeat_dicom(&["2.1".to_owned(), "2.7".to_owned()], Some(6000)).await.unwrap(), 1);
     assert!(store.take_result(6000, 7000).await.unwrap().is_some());
     store.sent_result("2.1", None, Some("given up")).await.unwrap();
     assert_eq!(store.trim_dicom(2001).await.unwrap(), 1);
@@ -137,6 +138,35 @@ async fn an_image_that_has_changed_under_its_uid_takes_the_place_of_what_it_was(
     assert_eq!(uids, ["2.2", "2.3", "2.9"]);
 }
 
+/// Whatever becomes of the image as it is now, what was made of it as it was is nobody's.
+async fn an_image_that_has_changed_ends_what_was_made_of_it_and_what_waits(database: Database) {
+    let store = &database.store;
+    let message = Outgoing {
+        id: "m1".to_owned(),
+        source: "1.2.3".to_owned(),
+        image: "as it was".to_owned(),
+        patient: "p1".to_owned(),
+        created: 2000,
+        message: "MSH".to_owned(),
+    };
+    let other = DicomResult { source: "1.2.4".to_owned(), ..result("2.9") };
+    store.answer_dicom(None, &[result("2.1"), result("2.2"), other], Some(1000)).await.unwrap();
+    store.queue_hl7(&[message]).await.unwrap();
+    store.queue_dicom(&[image("1.2.3"), image("1.2.4")], 9).await.unwrap();
+    assert_eq!(store.supersede_dicom("1.2.3", "as it was").await.unwrap(), 0);
+    assert_eq!(store.dicom_backlog().await.unwrap(), Backlog { waiting: 2, unsent: 3 }, "it has not changed");
+    assert_eq!(store.repeat_dicom(&["2.1".to_owned(), "2.7".to_owned()], None).await.unwrap(), 1);
+    assert_eq!(
+        store.supersede_dicom("1.2.3", "as it is").await.unwrap(),
+        4,
+        "two results, a message, an image"
+    );
+    assert_eq!(store.dicom_backlog().await.unwrap(), Backlog { waiting: 1, unsent: 1 });
+    assert_eq!(store.hl7_backlog().await.unwrap().unsent, 0);
+    assert_eq!(store.take_result(1000, 2000).await.unwrap().unwrap().0.sop_instance, "2.9");
+    assert_eq!(store.take_dicom(1000, 2000).await.unwrap().unwrap().instance, image("1.2.4"));
+}
+
 async fn what_is_of_an_erased_person_is_erased(database: Database) {
     let store = &database.store;
     let user = User { user_id: "p1".to_owned(), profile: Profile::default() };
@@ -164,6 +194,7 @@ async fn a_patient_who_is_no_user_is_erased_as_well(database: Database) {
 
 on_both!(
     a_patient_who_is_no_user_is_erased_as_well,
+    an_image_that_has_changed_ends_what_was_made_of_it_and_what_waits,
     an_image_that_has_changed_under_its_uid_takes_the_place_of_what_it_was,
     an_image_waits_once_and_no_more_wait_than_may,
     an_image_that_was_taken_is_taken_again_when_its_time_has_passed,

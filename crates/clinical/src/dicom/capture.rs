@@ -3,8 +3,8 @@
 
 use super::code::Code;
 use super::data_set::DataSet;
-use super::letters::{CELL, dot, lines};
-use super::maker::{Kind, Maker, cut};
+use super::letters::{CELL, dot, is_drawn, lines};
+use super::maker::{Kind, MANUFACTURER, Maker, cut};
 use super::report::NOTICE;
 use super::source::Source;
 use super::tags;
@@ -25,10 +25,22 @@ pub struct Drawing {
     pub pixels: Vec<u8>,
 }
 
-/// The Secondary Capture of a drawing, with these words below it.
-pub fn capture(maker: &Maker<'_>, source: &Source, drawing: &Drawing, words: &str) -> DataSet {
-    let words = &source.fit(words);
-    let picture = drawing.fitted().with_words(&format!("AI RESULT. {words}. {NOTICE}"));
+/// The Secondary Capture of a drawing, with the model's answer and how probable it is below it.
+pub fn capture(
+    maker: &Maker<'_>,
+    source: &Source,
+    drawing: &Drawing,
+    label: &str,
+    probability: f32,
+) -> DataSet {
+    let source = &source.written([label]);
+    let Maker { model, version, .. } = maker;
+    let told = |label: &str| {
+        format!("AI RESULT. {model} {version}: {label} {:.0} %. {NOTICE}", 100.0 * f64::from(probability))
+    };
+    // What is drawn has the letters that are drawn here alone.
+    let drawn = if label.chars().all(is_drawn) { label.to_string() } else { maker.numbered(label) };
+    let picture = drawing.fitted().with_words(&told(&drawn));
     let (date, time) = maker.date_and_time(source);
     let mut origin = source.reference();
     let purpose = Code::dcm("121322", "Source image for image processing operation");
@@ -47,11 +59,11 @@ pub fn capture(maker: &Maker<'_>, source: &Source, drawing: &Drawing, words: &st
         .items(tags::SOURCE_IMAGES, vec![origin])
         .text(tags::CAPTURE_DATE, b"DA", date)
         .text(tags::CAPTURE_TIME, b"TM", time)
-        .text(tags::CAPTURE_MANUFACTURER, b"LO", "medserve")
+        .text(tags::CAPTURE_MANUFACTURER, b"LO", MANUFACTURER)
         .text(tags::CAPTURE_MODEL, b"LO", cut(maker.model, 64))
         .text(tags::CAPTURE_SOFTWARE, b"LO", cut(maker.program, 64))
         .text(tags::PATIENT_ORIENTATION, b"CS", &source.orientation)
-        .text(tags::IMAGE_COMMENTS, b"LT", format!("AI RESULT. {words}. {NOTICE}"))
+        .text(tags::IMAGE_COMMENTS, b"LT", told(&maker.said(source, label)))
         .text(tags::BURNED_IN, b"CS", if source.burned_in == "YES" { "YES" } else { "NO" })
         .words(tags::SAMPLES, &[3])
         .text(tags::PHOTOMETRIC, b"CS", "RGB")

@@ -11,14 +11,15 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value as Json, json};
 
+use super::charset::decoded;
 use super::tags::{self, Tag};
 use super::text::{escaped, groups, person, texts};
 
 /// Explicit VR Little Endian, in which everything is written.
 pub const EXPLICIT_LITTLE: &str = "1.2.840.10008.1.2.1";
 
-/// The character set of JSON and XML.
-const UNICODE: &str = "ISO_IR 192";
+/// The character set of JSON and XML, and of results that no other holds.
+pub(super) const UNICODE: &str = "ISO_IR 192";
 
 /// This program, in what it writes and says on the network.
 pub const IMPLEMENTATION_CLASS: &str = "2.25.262113764902418843205713316170331214521";
@@ -110,6 +111,26 @@ impl DataSet {
             Value::Text(text) => Some(String::from_utf8_lossy(text).trim_matches(['\0', ' ']).to_string()),
             _ => None,
         }
+    }
+
+    /// The same in Unicode; `None` where text is not of the set that is named, or that is not known.
+    pub(super) fn in_unicode(&self) -> Option<DataSet> {
+        let charset = self.get(tags::CHARACTER_SET).unwrap_or_default();
+        let mut set = self.clone();
+        for (tag, Element { vr, value }) in &mut set.0 {
+            if let Value::Text(text) = value
+                && *tag != tags::CHARACTER_SET
+            {
+                let decoded = decoded(text, &charset, *vr == b"PN")?;
+                // Sets that change within a text of which none is named.
+                if decoded.contains('\u{1b}') {
+                    return None;
+                }
+                *text = decoded.into_bytes();
+            }
+        }
+        set.text(tags::CHARACTER_SET, b"CS", UNICODE);
+        Some(set)
     }
 
     /// Takes over every attribute of another.

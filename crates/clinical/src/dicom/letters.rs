@@ -65,6 +65,11 @@ pub fn dot(letter: char, row: usize, column: usize) -> bool {
     rows.is_some_and(|rows| row < 7 && column < 5 && rows[row] >> (4 - column) & 1 == 1)
 }
 
+/// Whether there is a picture of a letter, small or capital.
+pub fn is_drawn(letter: char) -> bool {
+    LETTERS.iter().any(|(own, _)| *own == letter.to_ascii_uppercase())
+}
+
 /// Breaks text into lines of at most so many letters, between words where that is possible.
 pub fn lines(text: &str, most: usize) -> Vec<String> {
     let most = most.max(1);

@@ -2,11 +2,14 @@
 
 use super::Code;
 use super::data_set::DataSet;
-use super::source::Source;
+use super::source::{Source, offset};
 use super::tags;
 use super::uid::derived;
 use recommend::Millis;
 use recommend::clock::rfc3339;
+
+/// Who made a result, as it says.
+pub(super) const MANUFACTURER: &str = "medserve";
 
 /// The coding scheme of a model's own labels.
 pub const SCHEME: &str = "99MEDSERVE";
@@ -22,6 +25,8 @@ pub struct Maker<'a> {
     pub version: &'a str,
     /// The digest of its weights, in hexadecimal.
     pub weights: &'a str,
+    /// Its labels, in the order of its card.
+    pub labels: &'a [String],
     /// When, in milliseconds since 1970.
     pub now: Millis,
 }
@@ -90,21 +95,17 @@ impl Maker<'_> {
         derived(&["device", self.model, self.version, self.weights])
     }
 
-    /// What every result begins with.
+    /// What every result begins with; of a source as it is [written](Source::written).
     pub(super) fn begin(&self, kind: Kind, source: &Source) -> DataSet {
         let (date, time) = self.date_and_time(source);
         let mut set = DataSet::new();
         set.extend(&source.about);
-        // Our own words are ASCII; a label in other letters is Unicode where the image does not forbid it.
-        if set.get(tags::CHARACTER_SET).is_none_or(|charset| charset.is_empty()) {
-            set.text(tags::CHARACTER_SET, b"CS", "ISO_IR 192");
-        }
         set.text(tags::SOP_CLASS, b"UI", kind.sop_class())
             .text(tags::SOP_INSTANCE, b"UI", self.sop_instance(kind, source))
             .text(tags::CONTENT_DATE, b"DA", date)
             .text(tags::CONTENT_TIME, b"TM", time)
             .text(tags::MODALITY, b"CS", kind.modality())
-            .text(tags::MANUFACTURER, b"LO", "medserve")
+            .text(tags::MANUFACTURER, b"LO", MANUFACTURER)
             .text(tags::SERIES_DESCRIPTION, b"LO", cut(&format!("{}: {}", kind.title(), self.model), 64))
             .text(tags::MODEL_NAME, b"LO", cut(self.model, 64))
             .text(tags::SERIAL_NUMBER, b"LO", cut(self.weights, 16))
@@ -124,12 +125,7 @@ impl Maker<'_> {
 
     /// Now, where the image says how far its clock is from universal time by that clock.
     pub(super) fn date_and_time(&self, source: &Source) -> (String, String) {
-        let offset = source.about.get(tags::TIMEZONE).and_then(|text| {
-            let (sign, digits) = text.split_at_checked(1)?;
-            let (hours, minutes) = digits.split_at_checked(2)?;
-            let minutes = 60 * hours.parse::<i64>().ok()? + minutes.parse::<i64>().ok()?;
-            (minutes <= 14 * 60).then_some(if sign == "-" { -minutes } else { minutes })
-        });
+        let offset = source.about.get(tags::TIMEZONE).and_then(|text| offset(&text));
         let text = rfc3339(self.now + offset.unwrap_or(0) * 60_000);
         let digits: Vec<String> =
             text.split('T').map(|part| part.chars().filter(char::is_ascii_digit).collect()).collect();
@@ -140,10 +136,30 @@ impl Maker<'_> {
 
     /// The code of a label of the model. A label of more than 16 bytes has a long code value.
     pub(super) fn label(&self, source: &Source, label: &str, meaning: Option<&str>) -> Code {
+        let meaning = meaning.filter(|meaning| source.holds(meaning)).map(str::to_string);
+        let label = self.said(source, label);
         Code {
-            value: source.fit(&format!("{}/{label}", self.model)),
+            value: format!("{}/{label}", self.model),
             scheme: SCHEME.to_string(),
-            meaning: source.fit(cut(meaning.unwrap_or(label), 64)),
+            meaning: cut(&meaning.unwrap_or(label), 64).to_string(),
+        }
+    }
+
+    /// A label as the character set holds it: as it is, or by its number.
+    pub(super) fn said(&self, source: &Source, label: &str) -> String {
+        if source.holds(label) { label.to_string() } else { self.numbered(label) }
+    }
+
+    /// A label in ASCII, where its letters cannot be shown: its number, counted from 1 in the order of the model's card. Two
+    /// labels are never the same.
+    pub(super) fn numbered(&self, label: &str) -> String {
+        match self.labels.iter().position(|own| own == label) {
+            Some(place) => format!("label {} of {}", place + 1, self.labels.len()),
+            None => label
+                .chars()
+                .map(|letter| format!("U+{:04X}", u32::from(letter)))
+                .collect::<Vec<_>>()
+                .join(" "),
         }
     }
 }

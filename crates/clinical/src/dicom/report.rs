@@ -28,6 +28,8 @@ pub(super) const NOTICE: &str = "Made by an AI model and read by nobody yet. It 
 
 /// The report of an answer.
 pub fn report(maker: &Maker<'_>, source: &Source, answer: &Answer<'_>) -> DataSet {
+    let labels = answer.predictions.iter().map(|(label, _)| *label);
+    let source = &source.written(labels.chain(answer.label).chain(answer.meaning));
     let mut set = maker.begin(Kind::Report, source);
     let mut series = DataSet::new();
     series
@@ -88,7 +90,7 @@ fn group(maker: &Maker<'_>, source: &Source, answer: &Answer<'_>) -> Item {
     let probabilities = told.iter().map(|(label, probability)| {
         let mut concept = maker.label(source, label, None);
         concept.value.push_str("/probability");
-        concept.meaning = source.fit(cut(&format!("Probability of {label}"), 64));
+        concept.meaning = cut(&format!("Probability of {}", maker.said(source, label)), 64).to_string();
         Item::number(Contains, &concept, &hundredths(*probability), &percent)
     });
     Item::container(Some(Contains), &dcm("125007", "Measurement Group"), Some("1501"))

@@ -30,6 +30,7 @@ pub fn segmentation(maker: &Maker<'_>, source: &Source, mask: &Mask<'_>) -> Data
         numbers.push(1);
     }
     let organization = derived(&["dimensions", &maker.sop_instance(Kind::Segmentation, source)]);
+    let source = &source.written(mask.names.iter().map(String::as_str));
     let mut set = maker.begin(Kind::Segmentation, source);
     let mut own = DataSet::new();
     own.text(tags::REFERENCED_CLASS, b"UI", &source.sop_class);
@@ -85,7 +86,7 @@ fn segments(maker: &Maker<'_>, source: &Source, numbers: &[usize], mask: &Mask<'
         let mut segment = DataSet::new();
         segment
             .words(tags::SEGMENT_NUMBER, &[place as u16 + 1])
-            .text(tags::SEGMENT_LABEL, b"LO", source.fit(cut(label, 64)))
+            .text(tags::SEGMENT_LABEL, b"LO", cut(&maker.said(source, label), 64))
             .items(tags::SEGMENTED_CATEGORY, vec![Code::of("91723000", "SCT", "Anatomical Structure").item()])
             .items(tags::SEGMENTED_TYPE, vec![maker.label(source, label, None).item()])
             .text(tags::SEGMENT_ALGORITHM_TYPE, b"CS", "AUTOMATIC")

@@ -4,7 +4,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use sha2::{Digest, Sha256};
 
-use super::data_set::DataSet;
+use super::data_set::{DataSet, UNICODE};
+use super::maker::{MANUFACTURER, SCHEME};
 use super::tags::{self, Tag};
 use super::text::texts;
 use super::uid::is_uid;
@@ -46,6 +47,9 @@ const IDENTIFIERS: [(Tag, &[u8; 2], &str); 3] = [
     (tags::ACCESSION_NUMBER, b"SH", "Accession Number"),
 ];
 
+/// Attributes by which a result of ours is known again. Nothing that is answered depends on them.
+const MARKS: [Tag; 2] = [tags::MANUFACTURER, tags::CODING_SCHEMES];
+
 /// Longest value that is taken over, in bytes; a longer one is no name or number.
 const MOST: usize = 1024;
 
@@ -71,6 +75,10 @@ pub struct Source {
     /// What it says and shows, as a digest: of one that comes again under its UID and has changed it is another. Empty
     /// where nobody asked.
     pub image: String,
+    /// Whether it is no image of a patient's but a result that this program made.
+    pub ours: bool,
+    /// The digest of all attributes that are read of it.
+    pub(super) said: [u8; 32],
     /// Patient and study.
     pub(super) about: DataSet,
     /// Where it lies.
@@ -92,11 +100,24 @@ pub struct SourceError {
     name: &'static str,
     tag: Tag,
     wrong: &'static str,
+    /// SOP Instance UID, where it says that.
+    pub instance: Option<String>,
+}
+
+impl SourceError {
+    pub(super) fn new(name: &'static str, tag: Tag, wrong: &'static str) -> SourceError {
+        SourceError { name, tag, wrong, instance: None }
+    }
 }
 
 impl Source {
     /// Every attribute that is read of an image.
     pub fn wanted() -> Vec<Tag> {
+        Source::told().into_iter().chain(MARKS).collect()
+    }
+
+    /// Those that results depend on.
+    fn told() -> Vec<Tag> {
         let names = [tags::SOP_CLASS, tags::SOP_INSTANCE, tags::SERIES, tags::MODALITY, tags::FRAMES];
         let more =
             [tags::INSTANCE_NUMBER, tags::BODY_PART, tags::BURNED_IN, tags::PATIENT_ORIENTATION, tags::LOSSY];
@@ -110,16 +131,45 @@ impl Source {
     /// # Errors
     /// The image does not say which it is.
     pub fn read(value: impl Fn(Tag) -> Option<Vec<u8>>) -> Result<Source, SourceError> {
+        let named = |error| SourceError { instance: said_uid(&value, tags::SOP_INSTANCE), ..error };
+        Source::of(&value).map_err(named)
+    }
+
+    fn of(value: &impl Fn(Tag) -> Option<Vec<u8>>) -> Result<Source, SourceError> {
+        let mut said = Sha256::new();
+        for tag in Source::told() {
+            if let Some(bytes) = value(tag) {
+                said.update(tag.to_be_bytes());
+                said.update((trimmed(&bytes).len() as u64).to_be_bytes());
+                said.update(trimmed(&bytes));
+            }
+        }
         let charset = value(tags::CHARACTER_SET).unwrap_or_default();
         let charset = String::from_utf8_lossy(&charset).trim_matches(['\0', ' ']).to_string();
         let mut patient_id = String::new();
         for (tag, vr, name) in IDENTIFIERS {
             let bytes = value(tag).unwrap_or_default();
-            let text = identifier(&bytes, vr, &charset).map_err(|wrong| SourceError { name, tag, wrong })?;
+            let text =
+                identifier(&bytes, vr, &charset).map_err(|wrong| SourceError::new(name, tag, wrong))?;
             if tag == tags::PATIENT_ID {
                 patient_id = text;
             }
         }
+        // Left out it would be missing from the result, which is filed under what the rest says.
+        if let Some((tag, ..)) =
+            KEPT.iter().find(|(tag, ..)| value(*tag).is_some_and(|bytes| bytes.len() > MOST))
+        {
+            let name = if *tag == tags::PATIENT_NAME {
+                "Patient's Name"
+            } else {
+                "An attribute of patient or study"
+            };
+            return Err(SourceError::new(name, *tag, "is too long"));
+        }
+        let manufacturer = value(tags::MANUFACTURER).unwrap_or_default();
+        let schemes = value(tags::CODING_SCHEMES).unwrap_or_default();
+        let ours = trimmed(&manufacturer) == MANUFACTURER.as_bytes()
+            && schemes.windows(SCHEME.len()).any(|part| part == SCHEME.as_bytes());
         let value = |tag| value(tag).filter(|bytes: &Vec<u8>| bytes.len() <= MOST);
         let text = |tag| {
             let bytes = value(tag).unwrap_or_default();
@@ -127,12 +177,18 @@ impl Source {
         };
         let uid = |tag, name| {
             let wrong = "is missing or is no UID";
-            Some(text(tag)).filter(|text| is_uid(text)).ok_or(SourceError { name, tag, wrong })
+            Some(text(tag)).filter(|text| is_uid(text)).ok_or(SourceError::new(name, tag, wrong))
         };
         let study = uid(tags::STUDY, "Study Instance UID")?;
         let mut about = DataSet::new();
         for (tag, vr, always) in KEPT {
             match value(tag) {
+                // Content Date and Time are by a clock that is known, or in universal time.
+                Some(bytes)
+                    if tag == tags::TIMEZONE && offset(&String::from_utf8_lossy(&bytes)).is_none() =>
+                {
+                    continue;
+                }
                 Some(bytes) => about.text(tag, vr, trimmed(&bytes)),
                 None if always => about.text(tag, vr, ""),
                 None => continue,
@@ -155,6 +211,8 @@ impl Source {
             frames: text(tags::FRAMES).parse().unwrap_or(1).max(1),
             frame: 1,
             image: String::new(),
+            ours,
+            said: said.finalize().into(),
             about,
             geometry,
             number: Some(text(tags::INSTANCE_NUMBER))
@@ -169,11 +227,11 @@ impl Source {
         })
     }
 
-    /// With the digest of what results depend on: what the image says of patient, study and place, and of `picture` what its
-    /// pixels are.
+    /// With the digest of what results depend on: all that is read of the image, and in `picture` what its pixels are and
+    /// whatever else decides how they are answered.
     pub fn digested(mut self, picture: &[u8]) -> Source {
         let mut sha256 = Sha256::new();
-        for part in [&self.about.encode()[..], &self.geometry.encode(), self.series.as_bytes(), picture] {
+        for part in [&self.said[..], picture] {
             sha256.update((part.len() as u64).to_be_bytes());
             sha256.update(part);
         }
@@ -196,13 +254,19 @@ impl Source {
         self.about.decoded(tag)
     }
 
-    /// Words of ours as the image's character set holds them.
-    pub(super) fn fit(&self, words: &str) -> String {
+    /// As a result is written that says these words. Where the image's character set does not hold them, or it names none,
+    /// the result is in Unicode, and the image's own text is put into that. Where that cannot be done, since the text is
+    /// not of the set or that is not known, all stays as it came, and only what [`Source::holds`] may be said.
+    pub(super) fn written<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Source {
         let charset = self.about.get(tags::CHARACTER_SET).unwrap_or_default();
-        match charset.is_empty() || charset == "ISO_IR 192" {
-            true => words.to_string(),
-            false => words.chars().map(|c| if c.is_ascii() { c } else { '?' }).collect(),
-        }
+        let fits = charset == UNICODE || !charset.is_empty() && words.into_iter().all(str::is_ascii);
+        let about = if fits { None } else { self.about.in_unicode() };
+        Source { about: about.unwrap_or_else(|| self.about.clone()), ..self.clone() }
+    }
+
+    /// Whether words of ours can be said in the character set.
+    pub(super) fn holds(&self, words: &str) -> bool {
+        words.is_ascii() || self.about.get(tags::CHARACTER_SET).as_deref() == Some(UNICODE)
     }
 
     /// The item that refers to the image.
@@ -233,9 +297,15 @@ fn places(tag: Tag, bytes: &[u8]) -> bool {
     numbers.len() == count && numbers.iter().all(|number| number.is_finite() && (!is_length || *number > 0.0))
 }
 
+/// A UID that an image says, where it is one.
+pub(super) fn said_uid(value: &impl Fn(Tag) -> Option<Vec<u8>>, tag: Tag) -> Option<String> {
+    let text = String::from_utf8(value(tag)?).ok()?;
+    Some(text.trim_matches(['\0', ' ']).to_string()).filter(|text| is_uid(text))
+}
+
 /// An identifier without the spaces around it, which do not count (PS3.5 section 6.2); empty where there is none. Or what is
 /// wrong with it.
-fn identifier(bytes: &[u8], vr: &[u8; 2], charset: &str) -> Result<String, &'static str> {
+pub(super) fn identifier(bytes: &[u8], vr: &[u8; 2], charset: &str) -> Result<String, &'static str> {
     if bytes.len() > MOST {
         return Err("is too long");
     }
@@ -245,6 +315,22 @@ fn identifier(bytes: &[u8], vr: &[u8; 2], charset: &str) -> Result<String, &'sta
         (_, false) => Err("has a backslash, and may have one value alone"),
         (Some(text), true) if text.chars().any(char::is_control) => Err("has a control character"),
         (Some(text), true) => Ok(text),
+    }
+}
+
+/// Minutes by which a Timezone Offset From UTC is ahead; `None` where it is none.
+pub(super) fn offset(text: &str) -> Option<i64> {
+    let text = text.trim_matches(['\0', ' ']);
+    let (sign, digits) = text.split_at_checked(1)?;
+    if digits.len() != 4 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let (hours, minutes) = (digits[..2].parse::<i64>().ok()?, digits[2..].parse::<i64>().ok()?);
+    let ahead = 60 * hours + minutes;
+    match sign {
+        "+" if minutes < 60 && ahead <= 14 * 60 => Some(ahead),
+        "-" if minutes < 60 && ahead <= 12 * 60 => Some(-ahead),
+        _ => None,
     }
 }
 
@@ -305,6 +391,11 @@ mod tests {
         ] {
             let error = of(tag, bytes).unwrap_err().to_string();
             assert!(error.starts_with(words) && !error.contains("p1"), "{error}");
+        }
+        for tag in [tags::PATIENT_NAME, tags::BIRTH_DATE, tags::STUDY_DESCRIPTION] {
+            let error = of(tag, &[b'N'; 1100]).unwrap_err();
+            assert!(error.to_string().ends_with("is too long"), "{error}");
+            assert_eq!(error.instance.as_deref(), Some("1.2.3"));
         }
         assert_eq!(of(tags::PATIENT_ID, b"  p1 \0").unwrap().patient_id, "p1");
         assert_eq!(of(tags::PATIENT_ID, b"").unwrap().patient_id, "");

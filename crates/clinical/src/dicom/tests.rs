@@ -24,8 +24,14 @@ fn source() -> Source {
     Source::read(value).unwrap()
 }
 
-const MAKER: Maker<'static> =
-    Maker { program: "0.1.0", model: "pneumonia", version: "1", weights: "0f0f", now: 1_772_357_400_000 };
+const MAKER: Maker<'static> = Maker {
+    program: "0.1.0",
+    model: "pneumonia",
+    version: "1",
+    weights: "0f0f",
+    labels: &[],
+    now: 1_772_357_400_000,
+};
 
 fn answer() -> Answer<'static> {
     Answer {
@@ -44,7 +50,7 @@ fn a_result_is_in_the_study_of_its_image_and_a_series_of_its_own() {
     let drawing = Drawing { width: 2, height: 1, pixels: vec![0; 6] };
     let all = [
         (report(&MAKER, &source(), &answer()), Kind::Report),
-        (capture(&MAKER, &source(), &drawing, "pneumonia 97 %"), Kind::Capture),
+        (capture(&MAKER, &source(), &drawing, "pneumonia", 0.97), Kind::Capture),
         (segmentation(&MAKER, &source(), &mask), Kind::Segmentation),
     ];
     for (set, kind) in &all {
@@ -144,7 +150,7 @@ fn a_picture_says_of_which_side_it_is() {
         let value = |tag| {
             more.iter().find(|(own, _)| *own == tag).map(|(_, text)| text.to_vec()).or_else(|| value(tag))
         };
-        let set = capture(&MAKER, &Source::read(value).unwrap(), &drawing, "pneumonia 97 %");
+        let set = capture(&MAKER, &Source::read(value).unwrap(), &drawing, "pneumonia", 0.97);
         [tags::LATERALITY, tags::IMAGE_LATERALITY].map(|tag| set.get(tag))
     };
     let said = |side: &str| Some(side.to_string());
@@ -166,4 +172,128 @@ fn an_image_that_has_changed_has_other_results() {
     assert_eq!(same, uid(source().digested(b"picture")));
     assert_ne!(same, uid(source().digested(b"another")));
     assert_ne!(same, uid(Source::read(corrected).unwrap().digested(b"picture")));
+}
+
+#[test]
+fn an_image_that_says_anything_else_of_itself_has_other_results() {
+    let with = |more: &[(tags::Tag, &[u8])]| {
+        let value = |tag| {
+            more.iter().find(|(own, _)| *own == tag).map(|(_, text)| text.to_vec()).or_else(|| value(tag))
+        };
+        Source::read(value).unwrap().digested(b"picture").image
+    };
+    let same = with(&[]);
+    for (tag, text) in [
+        (tags::IMAGE_LATERALITY, &b"R"[..]),
+        (tags::LATERALITY, b"R"),
+        (tags::BODY_PART, b"CHEST"),
+        (tags::PATIENT_ORIENTATION, b"R\\F"),
+        (tags::MODALITY, b"CR"),
+        (tags::BURNED_IN, b"YES"),
+        (tags::LOSSY, b"01"),
+        (tags::INSTANCE_NUMBER, b"2"),
+        (tags::PATIENT_NAME, b"Doe^Joan"),
+        (tags::SERIES, b"1.2.3.9"),
+        (tags::PIXEL_SPACING, b"0.4\\0.4"),
+    ] {
+        assert_ne!(with(&[(tag, text)]), same, "{tag:08X}");
+    }
+    assert_eq!(with(&[(tags::PATIENT_ID, b"p1 ")]), same, "padding says nothing");
+    assert_eq!(with(&[(tags::MANUFACTURER, b"somebody")]), same, "nor does what nothing is made of");
+}
+
+#[test]
+fn what_was_made_here_is_known_again_by_what_it_says() {
+    let names = ["background".to_string(), "lung".to_string()];
+    let mask = Mask { width: 2, height: 1, labels: &[0u8, 1], names: &names };
+    let drawing = Drawing { width: 2, height: 1, pixels: vec![0; 6] };
+    for set in [
+        report(&MAKER, &source(), &answer()),
+        capture(&MAKER, &source(), &drawing, "pneumonia", 0.97),
+        segmentation(&MAKER, &source(), &mask),
+    ] {
+        let found = |set: &DataSet| {
+            Source::read(|tag| match tag {
+                tags::CODING_SCHEMES => set.json()["00080110"].is_object().then(|| set.encode()),
+                tag => set.get(tag).map(String::into_bytes),
+            })
+            .unwrap()
+            .ours
+        };
+        assert!(found(&set));
+        let mut another = set.clone();
+        another.text(tags::MANUFACTURER, b"LO", "somebody");
+        assert!(!found(&another));
+    }
+    assert!(!source().ours);
+}
+
+/// Two labels in letters that the image's set does not have must not become one.
+#[test]
+fn labels_that_the_image_s_character_set_does_not_hold_are_told_apart() {
+    let labels = ["正常".to_string(), "肺炎".to_string()];
+    let maker = Maker { labels: &labels, ..MAKER };
+    let answer =
+        Answer { label: Some("肺炎"), predictions: vec![("肺炎", 0.97), ("正常", 0.03)], ..answer() };
+    let drawing = Drawing { width: 400, height: 8, pixels: vec![0; 3 * 400 * 8] };
+    let made = |charset: &'static [u8], name: &'static [u8]| {
+        let source = Source::read(|tag| match tag {
+            tags::CHARACTER_SET => Some(charset.to_vec()),
+            tags::PATIENT_NAME => Some(name.to_vec()),
+            tag => value(tag),
+        });
+        let source = source.unwrap();
+        (report(&maker, &source, &answer), capture(&maker, &source, &drawing, "肺炎", 0.97))
+    };
+    for (charset, name, read) in [
+        (&b"GB18030"[..], &b"Wang^XiaoDong=\xcd\xf5^\xd0\xa1\xb6\xab"[..], "Wang^XiaoDong=王^小东"),
+        (b"ISO_IR 100", b"M\xfcller^X", "Müller^X"),
+        (b"", "Müller^X".as_bytes(), "Müller^X"),
+    ] {
+        let (report, picture) = made(charset, name);
+        for set in [&report, &picture] {
+            assert_eq!(set.get(tags::CHARACTER_SET).as_deref(), Some("ISO_IR 192"), "{read}");
+            assert_eq!(set.get(tags::PATIENT_NAME).as_deref(), Some(read));
+        }
+        let text = report.json().to_string();
+        assert!(text.contains("pneumonia/肺炎") && text.contains("pneumonia/正常/probability"), "{text}");
+        assert!(picture.get(tags::IMAGE_COMMENTS).unwrap().contains("肺炎 97 %"));
+    }
+    // Text that is of no known set stays as it is, and is not said to be of another.
+    for (charset, name) in [(&b"ISO_IR 999"[..], &b"M\xfcller"[..]), (b"", b"\xcd\xf5^\xd0\xa1")] {
+        let (report, picture) = made(charset, name);
+        for set in [&report, &picture] {
+            let kept = set.get(tags::CHARACTER_SET).unwrap_or_default();
+            assert_eq!(kept.as_bytes(), charset);
+            assert!(set.encode().windows(name.len()).any(|part| part == name));
+        }
+        let text = report.json().to_string();
+        for said in ["pneumonia/label 2 of 2", "pneumonia/label 1 of 2/probability"] {
+            assert!(text.contains(said), "{text}");
+        }
+        assert!(!text.contains("??") && !text.contains("肺炎"));
+        assert!(picture.get(tags::IMAGE_COMMENTS).unwrap().contains("label 2 of 2 97 %"));
+    }
+    // The drawn band has no such letters in any set.
+    let plain = Maker { labels: &["b".to_string(), "label 2 of 2".to_string()], ..MAKER };
+    let drawn = |set: &DataSet| set.encode().split_off(set.encode().len() - 3 * 400 * 20);
+    let (_, picture) = made(b"ISO_IR 192", b"Doe");
+    let same = capture(&plain, &source(), &drawing, "label 2 of 2", 0.97);
+    assert_eq!(drawn(&picture), drawn(&same));
+    assert_eq!(MAKER.numbered("肺炎"), "U+80BA U+708E");
+}
+
+#[test]
+fn an_offset_that_is_none_is_left_out() {
+    let found = |text: &'static [u8]| {
+        let value = |tag| if tag == tags::TIMEZONE { Some(text.to_vec()) } else { value(tag) };
+        let set = report(&MAKER, &Source::read(value).unwrap(), &answer());
+        (set.get(tags::TIMEZONE), set.get(tags::CONTENT_TIME).unwrap())
+    };
+    for (text, time) in [("+0530", "150000"), ("-1200", "213000"), ("+1400", "233000")] {
+        assert_eq!(found(text.as_bytes()), (Some(text.to_string()), time.to_string()));
+    }
+    for text in [&b"0530"[..], b"+05", b"junk", b"+1500", b"-1300", b"+0560", b"++530", b""] {
+        assert_eq!(found(text), (None, "093000".to_string()), "{text:?}");
+    }
 }

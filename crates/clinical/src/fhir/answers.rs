@@ -4,7 +4,11 @@
 //! name and version; a Provenance says that it made the rest. Everything is labelled as asserted by
 //! artificial intelligence (`AIAST`) and is preliminary: nobody has looked at it yet.
 
+mod classified;
+
 use serde_json::{Value, json};
+
+pub use classified::{Classified, classifications};
 
 /// What an answer is of and by whom.
 #[derive(Debug, Clone)]
@@ -18,23 +22,6 @@ pub struct Maker<'a> {
     /// Distinguishes this answer from all others: 32 hexadecimal digits. Names within the Bundle follow
     /// from it.
     pub seed: &'a str,
-}
-
-/// One classification.
-#[derive(Debug, Clone)]
-pub struct Classified<'a> {
-    /// The label answered; none for an abstention.
-    pub label: Option<&'a str>,
-    /// What the label means, where its name does not say it.
-    pub meaning: Option<&'a str>,
-    /// Why there is no label.
-    pub reason: Option<String>,
-    /// Labels and their probabilities, highest first.
-    pub predictions: Vec<(&'a str, f32)>,
-    /// Rules that held beside the model, in words.
-    pub rules: Vec<String>,
-    /// The study that an image belongs to: the UID that its DICOM file names.
-    pub study: Option<String>,
 }
 
 /// Something that is recommended.
@@ -143,128 +130,6 @@ impl<'a> Collection<'a> {
         }
         json!({"resourceType": "Bundle", "type": "collection", "timestamp": self.maker.time, "entry": self.entries})
     }
-}
-
-/// A probability as a number that keeps the seven digits that it has and no more.
-fn number(probability: f32) -> Value {
-    json!((f64::from(probability) * 1e7).round() / 1e7)
-}
-
-fn probability_quantity(probability: f32) -> Value {
-    json!({"value": number(probability), "unit": "probability", "system": "http://unitsofmeasure.org", "code": "1"})
-}
-
-/// Classifications of images or notes: an Observation and a DiagnosticReport each, and a RiskAssessment
-/// where the labels are steps of a scale.
-pub fn classifications(
-    maker: &Maker<'_>,
-    what: &str,
-    scale: Option<&str>,
-    results: &[Classified<'_>],
-) -> Value {
-    let mut bundle = Collection::new(maker, "Software: a model that classifies");
-    for (index, result) in results.iter().enumerate() {
-        let code = json!({"text": format!("{what} classified by {}", maker.name)});
-        let components: Vec<Value> = result
-            .predictions
-            .iter()
-            .map(|(label, probability)| {
-                json!({"code": {"text": label}, "valueQuantity": probability_quantity(*probability)})
-            })
-            .collect();
-        let mut observation = json!({
-            "resourceType": "Observation",
-            "status": "preliminary",
-            "category": [{"coding": [{
-                "system": "http://terminology.hl7.org/CodeSystem/observation-category",
-                "code": if what == "image" { "imaging" } else { "survey" },
-            }]}],
-            "code": code,
-            "effectiveDateTime": maker.time,
-            "issued": maker.time,
-            "device": bundle.device(),
-            "component": components,
-        });
-        match result.label {
-            Some(label) => {
-                let text = result.meaning.map_or(label.to_owned(), |meaning| format!("{label}: {meaning}"));
-                observation["valueCodeableConcept"] = json!({"coding": [{"code": label}], "text": text});
-            }
-            None => {
-                let reason = result.reason.as_deref().unwrap_or("the model abstains");
-                observation["dataAbsentReason"] = json!({
-                    "coding": [{"system": "http://terminology.hl7.org/CodeSystem/data-absent-reason", "code": "unknown"}],
-                    "text": format!("the model abstains: {reason}"),
-                });
-            }
-        }
-        if !result.rules.is_empty() {
-            observation["note"] = result.rules.iter().map(|rule| json!({"text": rule})).collect();
-        }
-        let study = result.study.as_ref().map(|uid| {
-            json!({
-                "type": "ImagingStudy",
-                "identifier": {"system": "urn:dicom:uid", "value": format!("urn:oid:{uid}")},
-            })
-        });
-        if let Some(study) = &study {
-            observation["derivedFrom"] = json!([study]);
-        }
-        let observation = bundle.add(observation);
-        let conclusion = match result.label {
-            Some(label) => {
-                let probability = result.predictions.iter().find(|(name, _)| *name == label);
-                let probability =
-                    probability.map_or(String::new(), |(_, p)| format!(" (probability {:.3})", p));
-                format!("{label}{probability}; preliminary, to be looked at by a person")
-            }
-            None => "no answer: the model abstains".to_owned(),
-        };
-        let mut report = json!({
-            "resourceType": "DiagnosticReport",
-            "status": "preliminary",
-            "code": code,
-            "effectiveDateTime": maker.time,
-            "issued": maker.time,
-            "result": [{"reference": observation}],
-            "conclusion": conclusion,
-        });
-        if let Some(study) = study {
-            report["imagingStudy"] = json!([study]);
-        }
-        bundle.add(report);
-        if let Some(scale) = scale {
-            let risk = risk(&bundle, scale, index, result, &observation);
-            bundle.add(risk);
-        }
-    }
-    bundle.finish()
-}
-
-fn risk(bundle: &Collection<'_>, scale: &str, index: usize, result: &Classified<'_>, basis: &str) -> Value {
-    let predictions: Vec<Value> = result
-        .predictions
-        .iter()
-        .map(|(label, probability)| {
-            json!({"outcome": {"text": format!("{scale} {label}")}, "probabilityDecimal": number(*probability)})
-        })
-        .collect();
-    let mut risk = json!({
-        "resourceType": "RiskAssessment",
-        "status": "preliminary",
-        "code": {"text": format!("urgency on the scale {scale}")},
-        // The request names no person.
-        "subject": {"type": "Patient", "display": format!("the person of record {index} of the request")},
-        "occurrenceDateTime": bundle.maker.time,
-        "performer": bundle.device(),
-        "basis": [{"reference": basis}],
-        "prediction": predictions,
-        "note": [{"text": "probabilities are fractions of 1"}],
-    });
-    if let Some(label) = result.label {
-        risk["mitigation"] = json!(format!("answered: {scale} {label}"));
-    }
-    risk
 }
 
 /// Recommendations for a person: a List of what suits, and a DetectedIssue for each thing ruled out.

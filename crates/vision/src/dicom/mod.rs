@@ -113,15 +113,6 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Image, Dec
     render::render(&set, &layout, stored, frame)
 }
 
-/// The study that a file belongs to, where it says so: the Study Instance UID.
-pub fn study_uid(bytes: &[u8]) -> Option<String> {
-    let value = attributes(bytes, &[tags::STUDY])?.remove(&tags::STUDY)?;
-    let uid = String::from_utf8(value).ok()?.trim_matches(['\0', ' ']).to_owned();
-    let sound =
-        (1..=64).contains(&uid.len()) && uid.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    sound.then_some(uid)
-}
-
 /// What is inflated of a data set before the size of its image is looked for.
 const LOOK: u64 = 1 << 20;
 /// The same where many files are looked at, of which most have their attributes at the beginning.
@@ -267,7 +258,7 @@ fn malformed(detail: impl Into<String>) -> DecodeError {
 
 #[cfg(test)]
 mod tests {
-    use super::{attributes, is_read, study_uid};
+    use super::{attributes, is_read};
 
     fn element(group: u16, number: u16, kind: &[u8; 2], value: &[u8]) -> Vec<u8> {
         let mut bytes = [group.to_le_bytes(), number.to_le_bytes()].concat();
@@ -282,14 +273,6 @@ mod tests {
         let length = element(2, 0, b"UL", &(syntax.len() as u32).to_le_bytes());
         let study = element(0x20, 0x0d, b"UI", study);
         [vec![0; 128], b"DICM".to_vec(), length, syntax, study].concat()
-    }
-
-    #[test]
-    fn a_file_says_of_which_study_it_is() {
-        assert_eq!(study_uid(&file(b"1.2.826.0.1\0")).as_deref(), Some("1.2.826.0.1"));
-        for none in [&file(b"")[..], &file(b"Jane Doe")[..], b"no file", b""] {
-            assert_eq!(study_uid(none), None);
-        }
     }
 
     #[test]
