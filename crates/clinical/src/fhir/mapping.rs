@@ -16,7 +16,7 @@ use recommend::{Item, Millis};
 use super::bundle::{Bundle, BundleKind, Entry, FhirError, Method, Resource};
 use super::items;
 use super::people::{self, List, PersonChange, Says, Statement};
-use super::references::{Index, Target, id_of, is_guessed, known_name, patient_name};
+use super::references::{Index, Target, id_of, is_guessed, known_name, lasts, patient_name};
 use super::resources::{CodeableConcept, Medication, Reference, clean};
 use super::settle::{ItemName, Mapped, Outcome, Planned};
 
@@ -44,6 +44,8 @@ pub fn map_with(bundle: &Bundle, now: Millis, medications: &HashMap<String, Medi
             conditional: BTreeMap::new(),
             identified: BTreeMap::new(),
             addressed: Vec::new(),
+            created: Vec::new(),
+            deleted: Vec::new(),
             unknown_drugs: 0,
             outcomes: Vec::with_capacity(bundle.entries.len()),
             now,
@@ -97,6 +99,10 @@ impl<'a> Mapping<'a> {
         if let Some(detail) = self.index.clash(number) {
             return Err(FhirError::at(number, entry.kind.clone(), "duplicate", detail));
         }
+        if entry.deleted {
+            self.deleted(number, entry);
+            return Ok(());
+        }
         let asks = entry.method.is_none_or(|method| method != Method::Other);
         match self.bundle.kind {
             BundleKind::Collection => {}
@@ -148,12 +154,12 @@ impl<'a> Mapping<'a> {
                 let subject = request.subject.as_ref();
                 if request.do_not_perform == Some(true) || !standing::is_ordered(request.intent.as_deref()) {
                     self.left_out(number, "no order: a proposal, an option or a prohibition");
-                    return self.withdraws(number, entry, subject);
+                    return self.withdraws(number, entry, subject, request.medication_codeable_concept.as_ref());
                 }
                 let standing = Standing::of_request(request.status.as_deref());
                 if standing == Standing::Void {
                     self.left_out(number, "cancelled, entered in error or a draft");
-                    return self.withdraws(number, entry, subject);
+                    return self.withdraws(number, entry, subject, request.medication_codeable_concept.as_ref());
                 }
                 self.strange(number, "status", request.status.as_deref(), &standing::REQUEST);
                 self.strange(number, "intent", request.intent.as_deref(), &standing::INTENT);
@@ -161,7 +167,7 @@ impl<'a> Mapping<'a> {
                 let reference = request.medication_reference.as_ref();
                 let concept = self.medication(number, concept, reference, &request.contained);
                 self.takes(number, entry, subject, &concept, standing == Standing::Taken)?;
-                let start = || self.visit_start(request.encounter.as_ref());
+                let start = || self.visit_start(number, request.encounter.as_ref());
                 let time = request.authored_on.clone().or_else(start);
                 // What a person takes without an order comes as an active plan (US Core, Medication List).
                 let plan = standing::code(request.intent.as_deref()) == "plan";
@@ -173,7 +179,7 @@ impl<'a> Mapping<'a> {
                 let standing = Standing::of_statement(statement.status.as_deref());
                 if standing == Standing::Void {
                     self.left_out(number, "not taken or entered in error");
-                    return self.withdraws(number, entry, subject);
+                    return self.withdraws(number, entry, subject, statement.medication_codeable_concept.as_ref());
                 }
                 self.strange(number, "status", statement.status.as_deref(), &standing::STATEMENT);
                 let concept = statement.medication_codeable_concept.as_ref();
@@ -271,6 +277,11 @@ impl<'a> Mapping<'a> {
                 let time = request.authored_on.as_deref();
                 self.providers(number, request.subject.as_ref(), &performers, kinds, "referral", time)?;
             }
+            // What is within it would be left out in silence.
+            Resource::Other if entry.kind == "Bundle" => {
+                let detail = "a Bundle within a Bundle is not read; send each by itself, in a file of its own";
+                return Err(FhirError::at(number, "Bundle", "not-supported", detail));
+            }
             Resource::Other => self.note(number, "not-supported", "the type is not read".to_owned()),
         }
         Ok(())
@@ -328,15 +339,39 @@ impl<'a> Mapping<'a> {
         self.used(number);
     }
 
-    fn resource_name(&self, number: usize, entry: &Entry, concept: Option<&CodeableConcept>) -> String {
+    /// The name of a resource. Of one that is added without an id it is no name that lasts (`references::lasts`): by it what
+    /// is sent again is the same, and nothing is taken back.
+    fn resource_name(&self, entry: &Entry, concept: Option<&CodeableConcept>) -> String {
         let name = match id_of(entry) {
             Some(id) => known_name(&entry.kind, &id, entry.server.as_deref()),
             None => {
-                let words = concept.and_then(CodeableConcept::words).unwrap_or_else(|| number.to_string());
-                format!("{}/#{words}", entry.kind)
+                let words = concept.and_then(CodeableConcept::words).filter(|words| !words.is_empty());
+                let what = words.or_else(|| entry.digest.clone()).unwrap_or_default();
+                format!("{}/#{what}", entry.kind)
             }
         };
         name.chars().take(500).collect()
+    }
+
+    /// Adds what a resource says of a list.
+    fn say(&mut self, number: usize, user: &str, list: List, resource: String, says: Says) {
+        if matches!(says, Says::Nothing(_)) && !lasts(&resource) {
+            self.left_out(number, "added without an id of its own: it takes back nothing that was said before");
+        }
+        self.person(user).statements.push(Statement { entry: number, list, resource, says });
+    }
+
+    /// That a resource was deleted takes back what it said, of whomever that was.
+    fn deleted(&mut self, number: usize, entry: &Entry) {
+        self.left_out(number, "was deleted, as the history says");
+        let list = match entry.kind.as_str() {
+            "AllergyIntolerance" => List::Allergies,
+            "Condition" => List::Conditions,
+            "MedicationRequest" | "MedicationStatement" => List::Medications,
+            _ => return,
+        };
+        let name = self.resource_name(entry, None);
+        self.mapped.deleted.push((number, list, name));
     }
 
     fn states(
@@ -353,7 +388,7 @@ impl<'a> Mapping<'a> {
             // Somebody is allergic, and nobody can tell to what: the list must not look complete.
             Err(reason) if list == List::Allergies => {
                 self.left_out(number, reason);
-                let name = self.resource_name(number, entry, None);
+                let name = self.resource_name(entry, None);
                 unnamed("an allergy", &name)
             }
             Err(reason) => {
@@ -369,8 +404,8 @@ impl<'a> Mapping<'a> {
             Ok(Resource::Condition(condition)) => condition.code.as_ref(),
             _ => None,
         };
-        let resource = self.resource_name(number, entry, concept);
-        self.person(&user).statements.push(Statement { entry: number, list, resource, says });
+        let resource = self.resource_name(entry, concept);
+        self.say(number, &user, list, resource, says);
         self.used(number);
         Ok(())
     }
@@ -385,7 +420,7 @@ impl<'a> Mapping<'a> {
         taken: bool,
     ) -> Result<(), FhirError> {
         let user = self.subject(number, subject)?;
-        let resource = self.resource_name(number, entry, concept.as_ref());
+        let resource = self.resource_name(entry, concept.as_ref());
         let says = match (taken, concept) {
             // Which drug it was does not matter any more.
             (false, _) => Says::Nothing("not taken any more"),
@@ -395,8 +430,7 @@ impl<'a> Mapping<'a> {
                 people::medication(concept).unwrap_or_else(|_| unnamed("a medication", &resource))
             }
         };
-        let list = List::Medications;
-        self.person(&user).statements.push(Statement { entry: number, list, resource, says });
+        self.say(number, &user, List::Medications, resource, says);
         Ok(())
     }
 
@@ -406,12 +440,11 @@ impl<'a> Mapping<'a> {
         number: usize,
         entry: &Entry,
         subject: Option<&Reference>,
+        concept: Option<&CodeableConcept>,
     ) -> Result<(), FhirError> {
         let user = self.subject(number, subject)?;
-        let resource = self.resource_name(number, entry, None);
-        let says = Says::Nothing("does not hold");
-        let list = List::Medications;
-        self.person(&user).statements.push(Statement { entry: number, list, resource, says });
+        let resource = self.resource_name(entry, concept);
+        self.say(number, &user, List::Medications, resource, Says::Nothing("does not hold"));
         Ok(())
     }
 
@@ -439,7 +472,8 @@ impl<'a> Mapping<'a> {
         };
         let item_id = item.item_id.clone();
         self.item(number, item);
-        self.plan(number, user_id, ItemName::Here(item_id), event, time)
+        self.plan(number, user_id, ItemName::Here(item_id), event, time);
+        Ok(())
     }
 
     /// Interactions with those who cared.
@@ -454,8 +488,8 @@ impl<'a> Mapping<'a> {
     ) -> Result<(), FhirError> {
         let user_id = self.subject(number, subject)?;
         for reference in references {
-            match self.provider(reference, kinds) {
-                Ok(Some(item)) => self.plan(number, user_id.clone(), item, event, time)?,
+            match self.provider(number, reference, kinds) {
+                Ok(Some(item)) => self.plan(number, user_id.clone(), item, event, time),
                 Ok(None) => {}
                 Err(note) => self.note(number, "not-found", note),
             }
@@ -470,24 +504,21 @@ impl<'a> Mapping<'a> {
         item: ItemName,
         event: &'static str,
         time: Option<&str>,
-    ) -> Result<(), FhirError> {
+    ) {
         let kind = &self.bundle.entries[number].kind;
         let Some(text) = time else {
             let note = format!("{kind}: without a time, and so no interaction");
             self.note(number, "incomplete", note);
-            return Ok(());
+            return;
         };
         let Some(time) = date_time(text) else {
-            return Err(FhirError::at(
-                number,
-                kind.clone(),
-                "value",
-                "has a time that is no FHIR date or dateTime",
-            ));
+            // What the resource says beside that holds all the same.
+            let note = format!("{kind}: its time is no FHIR date or dateTime, and so no interaction");
+            self.note(number, "value", note);
+            return;
         };
         self.mapped.planned.push(Planned { entry: number, user_id, item, event, time });
         self.used(number);
-        Ok(())
     }
 
     /// What places and roles say of the items of others.
@@ -495,7 +526,7 @@ impl<'a> Mapping<'a> {
         for (number, entry) in self.bundle.entries.iter().enumerate() {
             match &entry.resource {
                 Ok(Resource::Location(location)) => {
-                    if let Some(Target::Entry(owner)) = self.owner(number)
+                    if let Some((Target::Entry(owner), _)) = self.owner(number)
                         && let Some(item) = self.item_of(owner)
                     {
                         items::set_place(item, items::position(location));
@@ -503,7 +534,7 @@ impl<'a> Mapping<'a> {
                 }
                 Ok(Resource::PractitionerRole(role)) => {
                     let specialties = role.specialty.iter().filter_map(CodeableConcept::words).collect();
-                    let target = self.index.resolve(role.practitioner.as_ref(), &["Practitioner"]);
+                    let target = self.resolve(number, role.practitioner.as_ref(), &["Practitioner"]);
                     if let Target::Entry(practitioner) = target
                         && let Some(item) = self.item_of(practitioner)
                     {

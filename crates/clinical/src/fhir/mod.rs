@@ -12,7 +12,7 @@ pub mod bundle;
 pub mod capability;
 pub mod deletions;
 mod denial;
-mod holds;
+pub(crate) mod holds;
 pub mod items;
 pub mod mapping;
 mod none_known;

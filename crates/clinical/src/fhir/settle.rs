@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use recommend::{Interaction, Item, Millis};
+use recommend::{Interaction, Item, Millis, Sex};
 
 use super::bundle::{BundleKind, FhirError, Method};
-use super::people::PersonChange;
+use super::people::{List, PersonChange};
 
 /// What became of one entry.
 #[derive(Debug, Clone, Default)]
@@ -33,8 +33,8 @@ pub struct Outcome {
 pub(super) enum ItemName {
     /// By its id, of an item of this Bundle.
     Here(String),
-    /// By its id, of an item that has to be stored already.
-    Outside(String),
+    /// By its id, of an item that has to be stored already; and on which server it is, where that is known.
+    Outside(String, Option<String>),
     /// By type and identifier, likewise.
     Identified(String),
 }
@@ -77,6 +77,19 @@ pub struct Found {
     pub shared: BTreeSet<String>,
 }
 
+/// What a Patient says who was to be added only if nobody had an identifier, and whom the store has under an id.
+#[derive(Debug, Clone)]
+pub struct Created {
+    /// The id there.
+    pub user_id: String,
+    /// The entries that asked for it.
+    pub entries: Vec<usize>,
+    /// Year of birth, if it is said.
+    pub birth_year: Option<i32>,
+    /// Sex, if it is said.
+    pub sex: Option<Sex>,
+}
+
 /// A Bundle's meaning.
 #[derive(Debug)]
 pub struct Mapped {
@@ -95,6 +108,10 @@ pub struct Mapped {
     pub(super) identified: BTreeMap<String, BTreeSet<usize>>,
     /// Entries that name a person who is not in the Bundle by an address: entry, id and server.
     pub(super) addressed: Vec<(usize, String, String)>,
+    /// People who were to be added only if nobody had an identifier, and who are here.
+    pub(super) created: Vec<Created>,
+    /// What was deleted: entry, list and the name under which it is known.
+    pub(super) deleted: Vec<(usize, List, String)>,
     /// Drugs whose Medication is not in the Bundle.
     pub(super) unknown_drugs: usize,
     pub(super) now: Millis,
@@ -121,6 +138,12 @@ pub struct Settled {
     pub taken_back: BTreeSet<String>,
     /// Entries that name a person who is not in the Bundle by an address: entry, id and server.
     pub addressed: Vec<(usize, String, String)>,
+    /// Entries that name an item that is not in the Bundle by an address: entry, id and server.
+    pub addressed_items: Vec<(usize, String, String)>,
+    /// People who were to be added only if nobody had an identifier, and who are here.
+    pub created: Vec<Created>,
+    /// What was deleted: entry, list and the name under which it is known.
+    pub deleted: Vec<(usize, List, String)>,
     /// The entries that each of the interactions comes from.
     happened: Vec<Vec<usize>>,
 }
@@ -138,7 +161,7 @@ impl Mapped {
             }
             match &planned.item {
                 ItemName::Here(_) => {}
-                ItemName::Outside(id) => drop(wanted.items.insert(id.clone())),
+                ItemName::Outside(id, _) => drop(wanted.items.insert(id.clone())),
                 ItemName::Identified(name) => drop(wanted.identifiers.insert(name.clone())),
             }
         }
@@ -197,8 +220,16 @@ impl Mapped {
 
     /// Takes nothing of a Patient who was to be added only if nobody had the identifier (R4, conditional create): what else
     /// the Bundle says is said of the one who has it.
-    fn is_here_already(&mut self, id: &str) {
+    fn is_here_already(&mut self, id: &str, known: &str) {
         let Some(created) = self.conditional.get(id) else { return };
+        if let Some(person) = self.people.get(id) {
+            self.created.push(Created {
+                user_id: known.to_owned(),
+                entries: created.clone(),
+                birth_year: person.birth_year,
+                sex: person.sex,
+            });
+        }
         for number in created {
             let outcome = &mut self.outcomes[*number];
             outcome.matched = true;
@@ -219,7 +250,7 @@ impl Mapped {
         for (id, name) in std::mem::take(&mut self.aliases) {
             let here = found.people.contains(&id).then_some(&id);
             let Some(known) = here.or(found.people_by_identifier.get(&name)) else { continue };
-            self.is_here_already(&id);
+            self.is_here_already(&id, known);
             if *known == id {
                 continue;
             }
@@ -298,7 +329,9 @@ impl Mapped {
     fn write(mut self, found: &Found) -> Settled {
         let sound = |outcomes: &[Outcome], entry: usize| outcomes[entry].error.is_none();
         let addressed = std::mem::take(&mut self.addressed);
-        let mut settled = Settled { unknown_drugs: self.unknown_drugs, addressed, ..Settled::default() };
+        let (created, deleted) = (std::mem::take(&mut self.created), std::mem::take(&mut self.deleted));
+        let mut settled =
+            Settled { unknown_drugs: self.unknown_drugs, addressed, created, deleted, ..Settled::default() };
         for mut person in std::mem::take(&mut self.people).into_values() {
             person.statements.retain(|statement| sound(&self.outcomes, statement.entry));
             let described = person.patient.is_some_and(|patient| sound(&self.outcomes, patient));
@@ -314,7 +347,14 @@ impl Mapped {
             let outcome = &mut self.outcomes[planned.entry];
             let item_id = match &planned.item {
                 ItemName::Here(id) => Some(id.clone()),
-                ItemName::Outside(id) => found.items.get(id).cloned(),
+                ItemName::Outside(id, server) => {
+                    let known = found.items.get(id).cloned();
+                    let addressed = known.iter().cloned().zip(server.clone());
+                    settled
+                        .addressed_items
+                        .extend(addressed.map(|(item, server)| (planned.entry, item, server)));
+                    known
+                }
                 ItemName::Identified(name) => found.identifiers.get(name).cloned(),
             };
             let Some(item_id) = item_id else {
@@ -403,9 +443,34 @@ impl Settled {
         outcome.error = Some(error);
     }
 
+    /// Leaves out what happened, by one entry, with one item.
+    pub fn leave_out_happened_with(&mut self, entry: usize, item_id: &str, note: &str) {
+        for (one, of) in self.interactions.iter().zip(&mut self.happened) {
+            if one.item_id == item_id {
+                of.retain(|at| *at != entry);
+            }
+        }
+        let mut stays = self.happened.iter().map(|of| !of.is_empty()).collect::<Vec<_>>().into_iter();
+        self.keep_interactions(|_| stays.next().unwrap_or(true));
+        self.unknown_items += 1;
+        self.outcomes[entry].notes.push(("not-found", note.to_owned()));
+    }
+
     /// Leaves out a person who does not fit, with all that is said of the person: of a batch or a collection the others
     /// go in.
     pub fn leave_out(&mut self, user_id: &str, code: &'static str, detail: &str) {
+        self.leave_out_but(user_id, code, detail, &BTreeSet::new());
+    }
+
+    /// As [`Settled::leave_out`], of a Patient who is another than the person who is stored under the id: what these entries
+    /// say is said of that person, and stays.
+    pub fn leave_out_but(
+        &mut self,
+        user_id: &str,
+        code: &'static str,
+        detail: &str,
+        stay: &BTreeSet<usize>,
+    ) {
         let of_person = |person: &&PersonChange| person.user_id == user_id;
         let said = self.people.iter().filter(of_person);
         let said =
@@ -414,14 +479,20 @@ impl Settled {
         let happened = happened
             .filter(|(one, _)| one.user_id == user_id)
             .flat_map(|(_, entries)| entries.iter().copied());
-        let entries: BTreeSet<usize> = said.chain(happened).collect();
-        for entry in entries {
-            let outcome = &mut self.outcomes[entry];
+        let entries: BTreeSet<usize> =
+            said.chain(happened).filter(|entry| !stay.contains(entry)).collect();
+        for entry in &entries {
+            let outcome = &mut self.outcomes[*entry];
             outcome.used = false;
             outcome.notes.push((code, detail.to_owned()));
-            outcome.error = Some(FhirError::at(entry, outcome.kind.clone(), code, detail));
+            outcome.error = Some(FhirError::at(*entry, outcome.kind.clone(), code, detail));
         }
-        self.people.retain(|person| person.user_id != user_id);
-        self.keep_interactions(|interaction| interaction.user_id != user_id);
+        for person in self.people.iter_mut().filter(|person| person.user_id == user_id) {
+            let statements = std::mem::take(&mut person.statements);
+            *person = PersonChange { user_id: user_id.to_owned(), ..PersonChange::default() };
+            person.statements = statements.into_iter().filter(|said| stay.contains(&said.entry)).collect();
+        }
+        self.people.retain(|person| person.user_id != user_id || !person.statements.is_empty());
+        self.leave_out_happened(&entries);
     }
 }
