@@ -141,7 +141,9 @@ fn add(report: &mut FhirReport, taken: Option<(clinical::fhir::Settled, Loaded)>
     let allergies = settled.outcomes.iter().filter(|outcome| outcome.kind == "AllergyIntolerance");
     report.lost.extend(allergies.filter_map(|outcome| match &outcome.error {
         Some(error) => Some(error.to_string()),
-        None => is_older(outcome).then(|| format!("{}: an older version than one that came before", outcome.kind)),
+        None => {
+            is_older(outcome).then(|| format!("{}: an older version than one that came before", outcome.kind))
+        }
     }));
     report.loaded.users += loaded.users;
     report.loaded.items += loaded.items;

@@ -22,6 +22,7 @@ use super::{ItemQuery, Known, Loaded, Store, StoreError};
 
 mod happened;
 mod known;
+mod links;
 mod origin;
 
 /// Items read at once where one is looked for by an identifier.
@@ -98,7 +99,8 @@ pub async fn take_in(
         return Ok(None);
     }
     of_another(store, bundle, &mut settled).await?;
-    let known::Compared { remember, moved } = known::compare(store, bundle, &mut settled).await?;
+    let known::Compared { remember, moved } =
+        known::compare(store, bundle, &mut settled, &medications).await?;
     let mut users = Vec::with_capacity(settled.people.len());
     let mut unfit = Vec::new();
     for person in &settled.people {
@@ -274,8 +276,9 @@ pub async fn take_back(store: &dyn Store, deletions: &Deletions) -> Result<Taken
     let plain = without_server(store, deletions).await?;
     let statements = deletions.known_names(deletions.statements.iter());
     if !statements.is_empty() {
-        let gone =
-            |resource: &str, denial: bool| statements.contains(resource) || (denial && plain.contains(resource));
+        let gone = |resource: &str, denial: bool| {
+            statements.contains(resource) || (denial && plain.contains(resource))
+        };
         let mut visit = |mut user: User| {
             if people::take_back(&mut user.profile, &gone) {
                 users.push(user);

@@ -26,6 +26,7 @@ mod explain;
 mod extract;
 mod faults;
 mod fhir;
+mod fhir_import;
 mod fhir_people;
 mod fhir_servers;
 mod fhir_undone;

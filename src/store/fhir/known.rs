@@ -12,6 +12,7 @@ use clinical::fhir::references::{held, holder_name, lasts};
 use clinical::fhir::resources::Medication;
 use clinical::fhir::{FhirError, Settled};
 
+use super::links;
 use super::origin::Origin;
 use super::{BundleError, difference, stored_profile};
 use crate::store::known::FORMER;
@@ -45,6 +46,7 @@ pub(super) async fn compare(
     store: &dyn Store,
     bundle: &Bundle,
     settled: &mut Settled,
+    stored: &HashMap<String, Medication>,
 ) -> Result<Compared, BundleError> {
     let mut names: BTreeSet<String> = BTreeSet::new();
     let mut identifiers: BTreeSet<String> = BTreeSet::new();
@@ -129,7 +131,8 @@ pub(super) async fn compare(
                     Some(user) => format!("Patient/{user}"),
                     None => "other people".to_owned(),
                 };
-                let note = format!("has an identifier that {whom} came with: by it nobody can tell them apart");
+                let note =
+                    format!("has an identifier that {whom} came with: by it nobody can tell them apart");
                 settled.outcomes[patient].notes.push(("incomplete", note));
             }
             all.insert(Some(user_id.clone()));
@@ -159,9 +162,9 @@ pub(super) async fn compare(
             true
         });
     }
-    let medications: Vec<(usize, String, String)> = medications_of(bundle, settled)
-        .map(|(at, name, text)| (at, name.clone(), text.to_owned()))
-        .collect();
+    let medications: Vec<(usize, String, String)> =
+        medications_of(bundle, settled).map(|(at, name, text)| (at, name.clone(), text.to_owned())).collect();
+    let mut changed: BTreeMap<String, usize> = BTreeMap::new();
     for (at, name, text) in medications {
         let (version, before) = (bundle.entries[at].version, known.get(&name));
         if before.is_some_and(|known| older(version, known)) {
@@ -169,14 +172,14 @@ pub(super) async fn compare(
             settled.outcomes[at].notes.push(note());
             continue;
         }
-        // What orders said that came before stays: which these are is not kept.
-        if before.and_then(|known| known.said.as_ref()).is_some_and(|said| *said != text) {
-            let note = "is another than before under its id: what orders say that came before stays; send them again";
-            settled.outcomes[at].notes.push(("incomplete", note.to_owned()));
+        if before.and_then(|known| known.said.as_ref()).is_none_or(|said| *said != text) {
+            changed.insert(name.clone(), at);
         }
         let (updated, version) = (version.updated, number(version));
         remember.insert(name.clone(), Known { name, user_id: None, said: Some(text), updated, version });
     }
+    remember.extend(links::links(store, settled).await?);
+    links::restate(store, bundle, settled, &changed, stored).await?;
     Ok(Compared { remember, moved })
 }
 

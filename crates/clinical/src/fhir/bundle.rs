@@ -15,9 +15,9 @@ use sha2::{Digest, Sha256};
 use super::references::{base_of, server};
 use super::request::{Asked, few_entries, last_modified, too_many};
 use super::resources::{
-    AllergyIntolerance, CodeableConcept, Condition, Encounter, Immunization, Location, Medication, MedicationDispense,
-    MedicationRequest, MedicationStatement, Organization, Patient, Practitioner, PractitionerRole,
-    ServiceRequest, Substance,
+    AllergyIntolerance, CodeableConcept, Condition, Encounter, Immunization, Location, Medication,
+    MedicationDispense, MedicationRequest, MedicationStatement, Organization, Patient, Practitioner,
+    PractitionerRole, ServiceRequest, Substance,
 };
 use super::version::other_release;
 
@@ -366,10 +366,8 @@ fn refused(entry: Option<usize>, release: &str, seen: String) -> FhirError {
 
 /// An entry of a resource as it is written.
 pub(crate) fn entry(index: usize, full_url: Option<String>, method: Option<Method>, raw: &RawValue) -> Entry {
-    let failed = |full_url, kind: String, id, error| Entry {
-        method,
-        ..Entry::bare(full_url, kind, id, Err(error))
-    };
+    let failed =
+        |full_url, kind: String, id, error| Entry { method, ..Entry::bare(full_url, kind, id, Err(error)) };
     let head: Head = match serde_json::from_str(raw.get()) {
         Ok(head) => head,
         Err(_) => {

@@ -18,7 +18,7 @@ use super::items;
 use super::people::{self, List, PersonChange, Says, Statement};
 use super::references::{Index, Target, id_of, is_guessed, known_name, lasts, patient_name};
 use super::resources::{CodeableConcept, Medication, Reference, clean};
-use super::settle::{ItemName, Mapped, Outcome, Planned};
+use super::settle::{ItemName, Link, Mapped, Outcome, Planned};
 
 use self::medicine::elsewhere;
 pub(crate) use self::medicine::{Drug, Shelves};
@@ -46,6 +46,7 @@ pub fn map_with(bundle: &Bundle, now: Millis, medications: &HashMap<String, Medi
             addressed: Vec::new(),
             created: Vec::new(),
             deleted: Vec::new(),
+            links: Vec::new(),
             unknown_drugs: 0,
             outcomes: Vec::with_capacity(bundle.entries.len()),
             now,
@@ -71,6 +72,27 @@ pub fn map_with(bundle: &Bundle, now: Millis, medications: &HashMap<String, Medi
 /// References to Medications that a Bundle does not hold.
 pub fn medications_elsewhere(bundle: &Bundle) -> BTreeSet<String> {
     elsewhere(bundle)
+}
+
+/// What an order says that came before and is of a Medication that is an entry of this Bundle; `display` is what the order
+/// calls it, and `stored` are Medications that it may be made of.
+pub fn ordered(
+    bundle: &Bundle,
+    index: &Index,
+    entry: usize,
+    (order, display): (&str, Option<String>),
+    stored: &HashMap<String, Medication>,
+) -> Says {
+    let own = &bundle.entries[entry];
+    let name = || format!("Medication/{}", id_of(own).unwrap_or_default());
+    let reference = own.full_url.clone().unwrap_or_else(name);
+    let reference = Reference { reference: Some(reference), display, ..Reference::default() };
+    let places = [(bundle, index)];
+    let shelves = Shelves { places: &places, stored: Some(stored), from: own.server.as_deref() };
+    let concept = shelves.drug(None, Some(&reference), &[]).concept;
+    concept
+        .and_then(|concept| people::medication(&concept).ok())
+        .unwrap_or_else(|| unnamed("a medication", order))
 }
 
 struct Mapping<'a> {
@@ -154,19 +176,31 @@ impl<'a> Mapping<'a> {
                 let subject = request.subject.as_ref();
                 if request.do_not_perform == Some(true) || !standing::is_ordered(request.intent.as_deref()) {
                     self.left_out(number, "no order: a proposal, an option or a prohibition");
-                    return self.withdraws(number, entry, subject, request.medication_codeable_concept.as_ref());
+                    return self.withdraws(
+                        number,
+                        entry,
+                        subject,
+                        request.medication_codeable_concept.as_ref(),
+                    );
                 }
                 let standing = Standing::of_request(request.status.as_deref());
                 if standing == Standing::Void {
                     self.left_out(number, "cancelled, entered in error or a draft");
-                    return self.withdraws(number, entry, subject, request.medication_codeable_concept.as_ref());
+                    return self.withdraws(
+                        number,
+                        entry,
+                        subject,
+                        request.medication_codeable_concept.as_ref(),
+                    );
                 }
                 self.strange(number, "status", request.status.as_deref(), &standing::REQUEST);
                 self.strange(number, "intent", request.intent.as_deref(), &standing::INTENT);
-                let concept = request.medication_codeable_concept.as_ref();
+                let own = &request.medication_codeable_concept;
+                let concept = own.as_ref();
                 let reference = request.medication_reference.as_ref();
                 let concept = self.medication(number, concept, reference, &request.contained);
                 self.takes(number, entry, subject, &concept, standing == Standing::Taken)?;
+                self.link(number, own.as_ref(), reference, standing == Standing::Taken);
                 let start = || self.visit_start(number, request.encounter.as_ref());
                 let time = request.authored_on.clone().or_else(start);
                 // What a person takes without an order comes as an active plan (US Core, Medication List).
@@ -179,13 +213,20 @@ impl<'a> Mapping<'a> {
                 let standing = Standing::of_statement(statement.status.as_deref());
                 if standing == Standing::Void {
                     self.left_out(number, "not taken or entered in error");
-                    return self.withdraws(number, entry, subject, statement.medication_codeable_concept.as_ref());
+                    return self.withdraws(
+                        number,
+                        entry,
+                        subject,
+                        statement.medication_codeable_concept.as_ref(),
+                    );
                 }
                 self.strange(number, "status", statement.status.as_deref(), &standing::STATEMENT);
-                let concept = statement.medication_codeable_concept.as_ref();
+                let own = &statement.medication_codeable_concept;
+                let concept = own.as_ref();
                 let reference = statement.medication_reference.as_ref();
                 let concept = self.medication(number, concept, reference, &statement.contained);
                 self.takes(number, entry, subject, &concept, standing == Standing::Taken)?;
+                self.link(number, own.as_ref(), reference, standing == Standing::Taken);
                 let start = || statement.effective_period.as_ref().and_then(|period| period.start.clone());
                 let time = statement.effective_date_time.clone().or_else(start);
                 let time = time.or_else(|| statement.date_asserted.clone());
@@ -279,7 +320,8 @@ impl<'a> Mapping<'a> {
             }
             // What is within it would be left out in silence.
             Resource::Other if entry.kind == "Bundle" => {
-                let detail = "a Bundle within a Bundle is not read; send each by itself, in a file of its own";
+                let detail =
+                    "a Bundle within a Bundle is not read; send each by itself, in a file of its own";
                 return Err(FhirError::at(number, "Bundle", "not-supported", detail));
             }
             Resource::Other => self.note(number, "not-supported", "the type is not read".to_owned()),
@@ -356,7 +398,10 @@ impl<'a> Mapping<'a> {
     /// Adds what a resource says of a list.
     fn say(&mut self, number: usize, user: &str, list: List, resource: String, says: Says) {
         if matches!(says, Says::Nothing(_)) && !lasts(&resource) {
-            self.left_out(number, "added without an id of its own: it takes back nothing that was said before");
+            self.left_out(
+                number,
+                "added without an id of its own: it takes back nothing that was said before",
+            );
         }
         self.person(user).statements.push(Statement { entry: number, list, resource, says });
     }
@@ -432,6 +477,23 @@ impl<'a> Mapping<'a> {
         };
         self.say(number, &user, List::Medications, resource, says);
         Ok(())
+    }
+
+    /// Notes of which Medication an order is: one that comes later, or again, says what is taken. What the order says itself
+    /// stands.
+    fn link(
+        &mut self,
+        number: usize,
+        own: Option<&CodeableConcept>,
+        reference: Option<&Reference>,
+        taken: bool,
+    ) {
+        let reference = reference.filter(|_| !own.is_some_and(CodeableConcept::is_worded));
+        let Some(medication) = reference.and_then(|reference| self.medication_name(number, reference)) else {
+            return;
+        };
+        let display = reference.and_then(|reference| reference.display.clone());
+        self.mapped.links.push(Link { entry: number, medication, display, taken });
     }
 
     /// An order that does not hold takes back what it may have said before.

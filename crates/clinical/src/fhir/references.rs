@@ -303,7 +303,9 @@ fn older_versions(bundle: &Bundle) -> (Vec<bool>, HashSet<usize>) {
             |entry: usize| bundle.entries[entry].full_url.as_deref().filter(|url| url.starts_with("http"));
         // One without a server is not taken for another server's.
         if address(known).zip(address(index)).is_some_and(|(first, second)| first != second)
-            || (bundle.entries[known].server != entry.server && !bundle.entries[known].deleted && !entry.deleted)
+            || (bundle.entries[known].server != entry.server
+                && !bundle.entries[known].deleted
+                && !entry.deleted)
         {
             strangers.insert(gone);
         }

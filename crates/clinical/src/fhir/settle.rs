@@ -90,6 +90,19 @@ pub struct Created {
     pub sex: Option<Sex>,
 }
 
+/// Of which Medication an order or a statement is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// The entry of the order.
+    pub entry: usize,
+    /// The name under which the Medication is known.
+    pub medication: String,
+    /// What the order calls it.
+    pub display: Option<String>,
+    /// Whether it is taken.
+    pub taken: bool,
+}
+
 /// A Bundle's meaning.
 #[derive(Debug)]
 pub struct Mapped {
@@ -112,6 +125,8 @@ pub struct Mapped {
     pub(super) created: Vec<Created>,
     /// What was deleted: entry, list and the name under which it is known.
     pub(super) deleted: Vec<(usize, List, String)>,
+    /// Of which Medications orders are.
+    pub(super) links: Vec<Link>,
     /// Drugs whose Medication is not in the Bundle.
     pub(super) unknown_drugs: usize,
     pub(super) now: Millis,
@@ -144,6 +159,8 @@ pub struct Settled {
     pub created: Vec<Created>,
     /// What was deleted: entry, list and the name under which it is known.
     pub deleted: Vec<(usize, List, String)>,
+    /// Of which Medications orders are.
+    pub links: Vec<Link>,
     /// The entries that each of the interactions comes from.
     happened: Vec<Vec<usize>>,
 }
@@ -165,6 +182,7 @@ impl Mapped {
                 ItemName::Identified(name) => drop(wanted.identifiers.insert(name.clone())),
             }
         }
+        wanted.people.extend(self.addressed.iter().map(|(_, user, _)| user.clone()));
         for (id, name) in &self.aliases {
             wanted.people.insert(id.clone());
             wanted.people_by_identifier.insert(name.clone());
@@ -297,8 +315,17 @@ impl Mapped {
             .values()
             .flat_map(|person| person.statements.iter().map(|statement| (statement.entry, &person.user_id)));
         let happened = self.planned.iter().map(|planned| (planned.entry, &planned.user_id));
-        let unknown: BTreeSet<usize> =
-            said.chain(happened).filter(|(_, user)| !known.contains(user)).map(|(entry, _)| entry).collect();
+        let unknown = said.chain(happened).filter(|(_, user)| !known.contains(user)).map(|(entry, _)| entry);
+        // The Bundle may have another server's person under the id.
+        let of_another = |user: &String, server: &String| {
+            let here = self.people.get(user).filter(|person| here(person, &self.outcomes));
+            here.and_then(|person| person.server.as_ref()).is_some_and(|other| other != server)
+        };
+        let strangers = self
+            .addressed
+            .iter()
+            .filter(|(_, user, server)| !found.people.contains(user) && of_another(user, server));
+        let unknown: BTreeSet<usize> = unknown.chain(strangers.map(|(entry, _, _)| *entry)).collect();
         let unknown_people = unknown.len();
         for number in unknown {
             // Of a collection not an error of the whole, and yet nothing of it can be taken.
@@ -330,8 +357,15 @@ impl Mapped {
         let sound = |outcomes: &[Outcome], entry: usize| outcomes[entry].error.is_none();
         let addressed = std::mem::take(&mut self.addressed);
         let (created, deleted) = (std::mem::take(&mut self.created), std::mem::take(&mut self.deleted));
-        let mut settled =
-            Settled { unknown_drugs: self.unknown_drugs, addressed, created, deleted, ..Settled::default() };
+        let links = std::mem::take(&mut self.links);
+        let mut settled = Settled {
+            unknown_drugs: self.unknown_drugs,
+            addressed,
+            created,
+            deleted,
+            links,
+            ..Settled::default()
+        };
         for mut person in std::mem::take(&mut self.people).into_values() {
             person.statements.retain(|statement| sound(&self.outcomes, statement.entry));
             let described = person.patient.is_some_and(|patient| sound(&self.outcomes, patient));
@@ -464,13 +498,7 @@ impl Settled {
 
     /// As [`Settled::leave_out`], of a Patient who is another than the person who is stored under the id: what these entries
     /// say is said of that person, and stays.
-    pub fn leave_out_but(
-        &mut self,
-        user_id: &str,
-        code: &'static str,
-        detail: &str,
-        stay: &BTreeSet<usize>,
-    ) {
+    pub fn leave_out_but(&mut self, user_id: &str, code: &'static str, detail: &str, stay: &BTreeSet<usize>) {
         let of_person = |person: &&PersonChange| person.user_id == user_id;
         let said = self.people.iter().filter(of_person);
         let said =
@@ -479,8 +507,7 @@ impl Settled {
         let happened = happened
             .filter(|(one, _)| one.user_id == user_id)
             .flat_map(|(_, entries)| entries.iter().copied());
-        let entries: BTreeSet<usize> =
-            said.chain(happened).filter(|entry| !stay.contains(entry)).collect();
+        let entries: BTreeSet<usize> = said.chain(happened).filter(|entry| !stay.contains(entry)).collect();
         for entry in &entries {
             let outcome = &mut self.outcomes[*entry];
             outcome.used = false;

@@ -402,6 +402,50 @@ mod tests {
     }
 
     #[test]
+    fn a_denial_is_taken_back_whatever_its_words_are_and_holds_by_its_status() {
+        let after = |segments: &[&str]| {
+            let mut known = recommend::Profile::default();
+            for segment in segments {
+                let text = A01.replace("AL1|1|DA|7980^Penicillin G^RXNORM|SV|hives\r", "");
+                let bundle = of(&text.replace("AL1|2|FA|^peanuts", segment)).unwrap();
+                let bundle = crate::fhir::Bundle::read(&bundle.to_string()).unwrap();
+                let mapped = crate::fhir::map(&bundle, clock::now());
+                mapped.settle(&crate::fhir::Found::default()).unwrap().people[0].apply(&mut known);
+            }
+            known.allergies
+        };
+        let status = |code: &str, status: &str| format!("IAM|1|DA|{code}|||A{}{status}", "|".repeat(11));
+        for denial in [
+            "IAM|1|DA|NKDA^^L|||A",
+            "AL1|1|DA|^No known drug allergies",
+            "AL1|1|DA|NKA",
+            "AL1|1|DA|NKDA||Unknown",
+        ] {
+            assert_eq!(after(&[denial]), Some(Vec::new()), "{denial}");
+            for back in [
+                "IAM|1|DA|NKDA^No known drug allergies^L|||D",
+                "IAM|1|DA|^NKDA|||D",
+                &status("NKDA", "E"),
+                &status("NKA", "I"),
+            ] {
+                assert_eq!(after(&[denial, back]), None, "{denial} {back}");
+            }
+        }
+        for (code, list) in
+            [("C", Some(Vec::new())), ("U", Some(Vec::new())), ("D", None), ("E", None), ("X", None)]
+        {
+            assert_eq!(after(&[&status("NKDA", code)]), list, "{code}");
+        }
+        let penicillin = Some(vec!["Penicillin".to_owned()]);
+        for (code, list) in [("D", penicillin.clone()), ("S", penicillin), ("E", None), ("I", None)] {
+            assert_eq!(after(&["AL1|1|DA|^Penicillin", &status("^Penicillin", code)]), list, "{code}");
+        }
+        // What stands beside a denial is not taken back by one that is plain.
+        let both = after(&["AL1|1|DA|NKDA||anaphylaxis after amoxicillin", "AL1|1|DA|NKDA"]).unwrap();
+        assert!(both.len() == 1 && both[0].contains("amoxicillin"), "{both:?}");
+    }
+
+    #[test]
     fn a_diagnosis_that_is_deleted_takes_no_other_with_it() {
         let deleted = |segment: &str| format!("{segment}||20260301|A{}D", "|".repeat(15));
         for (one, other) in [

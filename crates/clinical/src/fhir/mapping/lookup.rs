@@ -1,9 +1,10 @@
 //! What a resource refers to: its person, drug, visit, and those who cared, as far as the Bundle holds them.
 
+use super::medicine::elsewhere_name;
 use super::{Drug, Mapping, Shelves};
 use crate::fhir::bundle::{BundleKind, FhirError, Method, Resource};
 use crate::fhir::items;
-use crate::fhir::references::{Target, id_of, server_of};
+use crate::fhir::references::{Target, id_of, known_name, server_of};
 use crate::fhir::resources::{CodeableConcept, Contained, Period, Reference};
 use crate::fhir::settle::ItemName;
 
@@ -104,6 +105,21 @@ impl Mapping<'_> {
             self.note(number, "not-found", detail.to_owned());
         }
         concept
+    }
+
+    /// The name under which the Medication is known that a reference of an entry is to.
+    pub(super) fn medication_name(&self, number: usize, reference: &Reference) -> Option<String> {
+        match self.resolve(number, Some(reference), &["Medication"]) {
+            Target::Entry(index) => {
+                let entry = &self.bundle.entries[index];
+                let id = id_of(entry).filter(|_| entry.kind == "Medication")?;
+                Some(known_name("Medication", &id, entry.server.as_deref()))
+            }
+            Target::Outside(name) => {
+                elsewhere_name(&name, reference, self.bundle.entries[number].server.as_deref())
+            }
+            _ => None,
+        }
     }
 
     pub(super) fn visit_start(&self, number: usize, encounter: Option<&Reference>) -> Option<String> {
