@@ -106,13 +106,6 @@ pub async fn take_in(
     for person in &settled.people {
         let mut profile = stored_profile(store, &person.user_id).await?.unwrap_or_default();
         let another = unlike(person, &profile);
-        let corrected = person.birth_year.zip(profile.birth_year).is_some_and(|(one, other)| one != other);
-        if let Some(patient) = person.patient.filter(|_| corrected) {
-            // What had ended at an age is not kept.
-            let note = "has another year of birth than before: a condition that ended at an age was left out by the year \
-                        that was known then; send the conditions again";
-            settled.outcomes[patient].notes.push(("incomplete", note.to_owned()));
-        }
         person.apply(&mut profile);
         let user = User { user_id: person.user_id.clone(), profile };
         match another.or_else(|| user.validate("", now).into_iter().next()) {

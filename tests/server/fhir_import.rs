@@ -79,7 +79,8 @@ async fn what_is_passed_over_is_named_and_fails() {
 
 #[tokio::test]
 async fn a_bundle_within_a_bundle_or_in_a_line_is_refused() {
-    let within = bundle("searchset", &[allergy("1", "Penicillin")]);
+    let mut within = bundle("searchset", &[allergy("1", "Penicillin")]);
+    within["id"] = json!("w");
     for (name, text) in
         [("a.json", collection(&[patient("ann"), within.clone()])), ("a.ndjson", within.to_string())]
     {

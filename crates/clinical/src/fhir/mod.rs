@@ -1,7 +1,7 @@
 //! FHIR R4 (4.0.1): Bundles read into people, items and interactions, and answers written as resources.
 //!
 //! - `resources`, `bundle`, `request`, `version`, `references`: what is read, and of which release it is
-//! - `people`, `none_known`, `denial`, `items`, `mapping`, `settle`: what it means, and what of it can be written
+//! - `people`, `ended`, `none_known`, `denial`, `items`, `mapping`, `settle`: what it means, and what of it can be written
 //! - `deletions`: what an export says was deleted
 //! - `report`, `outcome`: what became of it, for people and for programs
 //! - `capability`: what the server says it can do
@@ -12,6 +12,7 @@ pub mod bundle;
 pub mod capability;
 pub mod deletions;
 mod denial;
+mod ended;
 pub(crate) mod holds;
 pub mod items;
 pub mod mapping;

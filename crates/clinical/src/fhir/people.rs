@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use recommend::{Field, Millis, Profile, Recorded, Sex, clock};
 
+use super::ended;
 use super::holds::{Over, Status, beside_allergy, ends, noted, over};
 use super::none_known::{self, Absence};
 use super::references::{lasts, may_be_one, origin_name, patient_name, qualified};
@@ -203,6 +204,10 @@ impl PersonChange {
                 apply_list(profile, list, &statements);
             }
         }
+        let back = ended::back(profile);
+        if !back.is_empty() {
+            apply_list(profile, List::Conditions, &back.iter().collect::<Vec<_>>());
+        }
     }
 }
 
@@ -245,7 +250,8 @@ pub(crate) fn denies(list: List, concept: &CodeableConcept, beside: &[&str]) -> 
 pub fn take_back(profile: &mut Profile, gone: &dyn Fn(&str, bool) -> bool) -> bool {
     let mut changed = false;
     for list in [List::Allergies, List::Conditions, List::Medications] {
-        let known = profile.recorded.get(list.name()).into_iter().flatten();
+        let ended = (list == List::Conditions).then(|| profile.recorded.get(ended::NAME)).flatten();
+        let known = profile.recorded.get(list.name()).into_iter().chain(ended).flatten();
         let said: Vec<Statement> = known
             .flat_map(|(words, known)| known.resources.iter().map(move |resource| (words, resource)))
             .filter(|(words, resource)| gone(resource, *words == NONE_KNOWN))
@@ -266,6 +272,17 @@ pub fn take_back(profile: &mut Profile, gone: &dyn Fn(&str, bool) -> bool) -> bo
 
 fn apply_list(profile: &mut Profile, list: List, statements: &[&Statement]) {
     let born = profile.birth_year;
+    if list == List::Conditions {
+        let said = |resource: &str| statements.iter().any(|own| takes_back(&own.resource, resource, false));
+        ended::take_back(profile, &said);
+        for statement in statements {
+            if let (Says::UnlessBornBy(year, entry), Says::Nothing(_)) =
+                (&statement.says, statement.says.of(born))
+            {
+                ended::keep(profile, &statement.resource, *year, entry);
+            }
+        }
+    }
     let mut recorded = profile.recorded.remove(list.name()).unwrap_or_default();
     let slot = list.of(profile);
     let mut entries = slot.take();

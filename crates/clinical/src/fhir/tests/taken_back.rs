@@ -226,3 +226,36 @@ fn a_deletion_is_the_newest_version_of_a_resource() {
     let settled = map(&entries("history", &[gone, none(), at("a", ann())]), NOW).settle(&found).unwrap();
     assert!(settled.people[0].patient.is_none() && settled.people[0].statements.len() == 1);
 }
+
+#[test]
+fn a_condition_that_ended_at_an_age_is_back_when_the_year_of_birth_is_corrected() {
+    let person = |year: u32| {
+        let mut person = ann();
+        person["birthDate"] = json!(format!("{year}-01-01"));
+        asks(person, "PUT", "Patient/ann")
+    };
+    let epilepsy = json!({"resourceType": "Condition", "id": "c", "subject": {"reference": "Patient/ann"},
+        "code": snomed("84757009", "Epilepsy"), "abatementAge": {"value": 30, "unit": "a"}});
+    let said = || asks(epilepsy.clone(), "PUT", "Condition/c");
+    let mut known = Profile::default();
+    let mut after = |all: &[Value]| {
+        taken(all).people[0].apply(&mut known);
+        known.clone()
+    };
+    assert_eq!(after(&[person(1950), said()]).conditions, None);
+    assert_eq!(after(&[person(1951)]).conditions, None);
+    let back = after(&[person(2015)]);
+    assert_eq!(back.conditions, Some(vec!["Epilepsy".to_owned()]));
+    assert_eq!(back.recorded["conditions"]["Epilepsy"].codes, ["http://snomed.info/sct|84757009"]);
+    assert_eq!(after(&[person(2015), said()]).recorded, back.recorded);
+    // The resource itself takes it back, there as well.
+    after(&[person(1950), said()]);
+    let mut wrong = epilepsy.clone();
+    wrong["verificationStatus"] = json!({"coding": [{"code": "entered-in-error"}]});
+    after(&[person(1950), asks(wrong, "PUT", "Condition/c")]);
+    let last = after(&[person(2015)]);
+    assert!(last.conditions.is_none() && last.recorded.is_empty(), "{last:?}");
+    after(&[person(1950), said()]);
+    assert!(super::super::people::take_back(&mut known, &|resource, _| resource == "Condition/c"));
+    assert!(known.recorded.is_empty());
+}
