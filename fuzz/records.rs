@@ -26,8 +26,8 @@ pub fn fhir(data: &[u8]) {
             let types = ["Patient", "Condition", "AllergyIntolerance", "Practitioner"].map(str::to_string);
             let _ = deletions.read_lines(text, &types);
             deletions.set_server("https://ehr.example.org/fhir");
-            let names = deletions.known_names(deletions.statements.iter(), &deletions.statements);
-            take_back(&mut Profile::default(), &|resource| names.contains(resource));
+            let names = deletions.known_names(deletions.statements.iter());
+            take_back(&mut Profile::default(), &|resource, _| names.contains(resource));
             return;
         }
     };

@@ -16,7 +16,7 @@ use super::audit::Answered;
 use super::error::FieldError;
 use super::middleware::audit::Concerned;
 use super::{AppState, Problem, extract, json};
-use crate::store::fhir::{BundleError, take_in};
+use crate::store::fhir::{BundleError, Wait, take_in};
 use recommend::clock::{now, rfc3339};
 
 /// Most problems that one answer names.
@@ -211,7 +211,7 @@ impl From<BundleError> for Problem {
         (status = 200, description = "A Bundle of type transaction-response or batch-response",
             content((Object = "application/fhir+json"))),
         (status = 409, description = "A person has the id of another, who came from another server or with other identifiers"),
-        (status = 412, description = "Several people have the identifier of a conditional create"),
+        (status = 412, description = "Several people have the identifier of a conditional create, or one of another year of birth or sex"),
     ),
 )]
 pub async fn post(
@@ -233,7 +233,7 @@ pub async fn post(
         return Err(Problem::unprocessable(detail));
     }
     let kind = bundle.kind;
-    let Some((settled, _)) = take_in(people.store.as_ref(), &bundle, now(), false).await? else {
+    let Some((settled, _)) = take_in(people.store.as_ref(), &bundle, now(), Wait::No).await? else {
         return Err(Problem::internal());
     };
     let users: std::collections::BTreeSet<String> = settled

@@ -1,17 +1,17 @@
 //! `medserve import fhir`: a Bundle, a Bulk Data file (NDJSON), or a folder of them.
 //!
 //! A Bundle goes in whole or not at all; so do all NDJSON files of a folder together, since one refers to
-//! the other. A Bundle that refers to somebody, or to a Medication, in a Bundle that comes later waits for it. One that is
-//! refused does not keep the others out, but the command fails in the end, as it does where an allergy is nobody's.
+//! the other. A Bundle that refers to somebody, or to a Medication, in a Bundle that comes later waits for it, in as many
+//! rounds as bring something. One that is refused does not keep the others out, but the command fails in the end, as it does
+//! where an allergy is left out, or a file or folder is passed over whose name does not say what it holds.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use indicatif::ProgressBar;
 
-use crate::store::fhir::take_in;
+use crate::store::fhir::{Wait, is_older, take_in};
 use crate::store::{Loaded, Store};
 use clinical::fhir::{Bundle, Report};
 use recommend::Millis;
@@ -54,8 +54,10 @@ pub async fn import_fhir(
     now: Millis,
     bar: &ProgressBar,
 ) -> Result<FhirReport> {
-    let (bundles, lines): (Vec<PathBuf>, Vec<PathBuf>) =
-        files(path)?.into_iter().partition(|file| file.extension().is_none_or(|kind| kind != "ndjson"));
+    let Files { bundles, lines, others } = files(path)?;
+    for other in &others {
+        bar.suspend(|| eprintln!("{}: passed over: {ACCEPTED}", other.display()));
+    }
     let mut report = FhirReport::default();
     let mut refused = 0;
     if !lines.is_empty() {
@@ -69,28 +71,38 @@ pub async fn import_fhir(
             }
         }
     }
-    let mut queue: VecDeque<(PathBuf, bool)> = bundles.into_iter().map(|file| (file, true)).collect();
-    while let Some((file, may_wait)) = queue.pop_front() {
-        let text = match read(&file, bar) {
-            Ok(text) => text,
-            Err(error) => {
-                refused += 1;
-                bar.suspend(|| eprintln!("{error:#}: nothing of it was imported"));
-                continue;
-            }
-        };
-        let taken = match Bundle::read(&text) {
-            Ok(bundle) => take_in(store, &bundle, now, may_wait && !queue.is_empty()).await,
-            Err(error) => Err(crate::store::fhir::BundleError::Refused(vec![error])),
-        };
-        match taken {
-            Ok(None) => queue.push_back((file, false)),
-            Ok(taken) => add(&mut report, taken),
-            Err(error) => {
-                refused += 1;
-                bar.suspend(|| eprintln!("{}: nothing of it was imported: {error}", file.display()));
+    // Those that miss something wait while others come, at last for people alone and then for nothing.
+    let mut waits = [Wait::All, Wait::People, Wait::No].into_iter().peekable();
+    let (mut left, mut first) = (bundles, true);
+    while let Some(wait) = waits.peek().copied().filter(|_| !left.is_empty()) {
+        let mut waiting = Vec::new();
+        let before = report.bundles;
+        for file in left {
+            let text = match read(&file, bar, first) {
+                Ok(text) => text,
+                Err(error) => {
+                    refused += 1;
+                    bar.suspend(|| eprintln!("{error:#}: nothing of it was imported"));
+                    continue;
+                }
+            };
+            let taken = match Bundle::read(&text) {
+                Ok(bundle) => take_in(store, &bundle, now, wait).await,
+                Err(error) => Err(crate::store::fhir::BundleError::Refused(vec![error])),
+            };
+            match taken {
+                Ok(None) => waiting.push(file),
+                Ok(taken) => add(&mut report, taken),
+                Err(error) => {
+                    refused += 1;
+                    bar.suspend(|| eprintln!("{}: nothing of it was imported: {error}", file.display()));
+                }
             }
         }
+        if report.bundles == before {
+            waits.next();
+        }
+        (left, first) = (waiting, false);
     }
     if refused > 0 {
         bar.suspend(|| println!("{report}"));
@@ -99,6 +111,10 @@ pub async fn import_fhir(
     if let Some(first) = report.lost.first() {
         bar.suspend(|| println!("{report}"));
         bail!("{} allergies were left out, the first: {first}", report.lost.len());
+    }
+    if !others.is_empty() {
+        bar.suspend(|| println!("{report}"));
+        bail!("{} files or folders were passed over: {ACCEPTED}", others.len());
     }
     Ok(report)
 }
@@ -112,10 +128,10 @@ async fn import_lines(
 ) -> Result<Option<(clinical::fhir::Settled, Loaded)>> {
     let mut all = Bundle::of(Vec::new());
     for file in files {
-        let text = read(file, bar)?;
+        let text = read(file, bar, true)?;
         all.append(Bundle::read_lines(&text).with_context(|| file.display().to_string())?);
     }
-    Ok(take_in(store, &all, now, false).await?)
+    Ok(take_in(store, &all, now, Wait::No).await?)
 }
 
 fn add(report: &mut FhirReport, taken: Option<(clinical::fhir::Settled, Loaded)>) {
@@ -123,32 +139,64 @@ fn add(report: &mut FhirReport, taken: Option<(clinical::fhir::Settled, Loaded)>
     report.bundles += 1;
     report.report.add(&settled);
     let allergies = settled.outcomes.iter().filter(|outcome| outcome.kind == "AllergyIntolerance");
-    report.lost.extend(allergies.filter_map(|outcome| outcome.error.as_ref()).map(ToString::to_string));
+    report.lost.extend(allergies.filter_map(|outcome| match &outcome.error {
+        Some(error) => Some(error.to_string()),
+        None => {
+            is_older(outcome).then(|| format!("{}: an older version than one that came before", outcome.kind))
+        }
+    }));
     report.loaded.users += loaded.users;
     report.loaded.items += loaded.items;
     report.loaded.interactions += loaded.interactions;
 }
 
-fn read(file: &Path, bar: &ProgressBar) -> Result<String> {
+/// Reads a file; `first` is whether it counts as progress.
+fn read(file: &Path, bar: &ProgressBar, first: bool) -> Result<String> {
     let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
-    bar.inc(bytes.len() as u64);
+    bar.inc(if first { bytes.len() as u64 } else { 0 });
     String::from_utf8(bytes).ok().with_context(|| format!("{}: is not UTF-8", file.display()))
 }
 
-/// The files of a folder whose names end in .json or .ndjson, in the order of their names; or the file.
-fn files(path: &Path) -> Result<Vec<PathBuf>> {
+/// What is read of a folder.
+const ACCEPTED: &str = "of a folder files are read whose names end in .json (Bundles) or .ndjson (resources one a line); \
+                        others, and folders within it, are to be imported by themselves, or moved out of it";
+
+/// The files of a folder, in the order of their names.
+#[derive(Default)]
+struct Files {
+    bundles: Vec<PathBuf>,
+    lines: Vec<PathBuf>,
+    /// What may hold records and is not read.
+    others: Vec<PathBuf>,
+}
+
+/// The files of a folder by the ends of their names, small letters or large; or the file.
+fn files(path: &Path) -> Result<Files> {
+    let kind = |file: &Path| file.extension().map(|kind| kind.to_string_lossy().to_lowercase());
+    let mut files = Files::default();
     if !path.is_dir() {
-        return Ok(vec![path.to_path_buf()]);
+        let of_lines = kind(path).as_deref() == Some("ndjson");
+        let own = if of_lines { &mut files.lines } else { &mut files.bundles };
+        own.push(path.to_path_buf());
+        return Ok(files);
     }
-    let mut files = Vec::new();
     for entry in std::fs::read_dir(path).with_context(|| path.display().to_string())? {
-        let file = entry?.path();
-        if file.is_file() && file.extension().is_some_and(|kind| kind == "json" || kind == "ndjson") {
-            files.push(file);
+        let entry = entry?;
+        // What an operating system keeps in every folder.
+        if entry.file_name().to_string_lossy().starts_with('.') {
+            continue;
+        }
+        let file = entry.path();
+        match kind(&file).as_deref().filter(|_| file.is_file()) {
+            Some("json") => files.bundles.push(file),
+            Some("ndjson") => files.lines.push(file),
+            _ => files.others.push(file),
         }
     }
-    files.sort();
-    match files.is_empty() {
+    for all in [&mut files.bundles, &mut files.lines, &mut files.others] {
+        all.sort();
+    }
+    match files.bundles.is_empty() && files.lines.is_empty() {
         true => bail!("{}: there is no file whose name ends in .json or .ndjson", path.display()),
         false => Ok(files),
     }

@@ -20,7 +20,7 @@ use crate::api::{AppState, People};
 use crate::config::BulkConfig;
 use crate::dicom_net::pause;
 use crate::outbound::Http;
-use crate::store::fhir::{BundleError, TakenBack, take_back, take_in};
+use crate::store::fhir::{BundleError, TakenBack, Wait, take_back, take_in};
 use crate::store::{AuditRow, Store};
 use client::{Hospital, Patience, PullError};
 use clinical::fhir::{Deletions, FhirError};
@@ -124,7 +124,7 @@ async fn take(
     let exported = export(hospital, since, &holding).await?;
     let resources = exported.bundle.entries.len();
     let now = clock::now();
-    let settled = take_in(people.store.as_ref(), &exported.bundle, now, false).await;
+    let settled = take_in(people.store.as_ref(), &exported.bundle, now, Wait::No).await;
     let failed = |words: String| PullError::Store(format!("nothing of the export was taken in: {words}"));
     let (settled, loaded) = settled
         .map_err(|error| match error {

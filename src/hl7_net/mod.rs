@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use clinical::fhir::Bundle;
+use clinical::fhir::references::held;
 use clinical::hl7::{Accepted, Hl7Error, Identity, Message, acknowledgement, bundle};
 use futures::lock::Mutex;
 use sha2::{Digest, Sha256};
@@ -25,7 +26,7 @@ use tokio::time::timeout;
 use crate::api::AppState;
 use crate::places::Places;
 use crate::store::audit::chain::request_digest;
-use crate::store::fhir::{BundleError, take_in};
+use crate::store::fhir::{BundleError, Wait, take_in};
 use crate::store::{AuditRow, Store, StoreError};
 use frames::Block;
 use recommend::clock;
@@ -188,7 +189,7 @@ async fn taken_in(state: &AppState, message: &Message) -> (Taken, Vec<String>) {
         }
         Err(_) => return (later(), Vec::new()),
     }
-    match take_in(people.store.as_ref(), &read, clock::now(), false).await {
+    match take_in(people.store.as_ref(), &read, clock::now(), Wait::No).await {
         Ok(Some((settled, _))) => {
             let users: Vec<String> = settled.people.iter().map(|person| person.user_id.clone()).collect();
             people.written(&users, &[]).await;
@@ -214,7 +215,7 @@ async fn somebody_elses(store: &dyn Store, message: &Message) -> Result<bool, St
     };
     let mut names = remembered.by.clone();
     names.push(remembered.given.clone());
-    let known = store.known(&names).await?;
-    let has = |name: &String| known.iter().any(|known| known.name == *name);
+    let known = store.holders(&names).await?;
+    let has = |name: &String| known.iter().any(|known| held(&known.name) == *name);
     Ok(has(&remembered.given) && !remembered.by.iter().any(has))
 }

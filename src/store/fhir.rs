@@ -7,18 +7,22 @@ use clinical::fhir::bundle::Bundle;
 use clinical::fhir::deletions::HAPPENINGS;
 use clinical::fhir::items::merge;
 use clinical::fhir::people;
+use clinical::fhir::references::held;
+use clinical::fhir::settle::{Created, Outcome};
 use clinical::fhir::{
     BundleKind, Deletions, FhirError, Found, PersonChange, Settled, Statement, Wanted, map_with,
     medications_elsewhere,
 };
 use futures::lock::Mutex;
-use recommend::{FieldError, Item, Kind, Millis, Profile, SourceError, User};
+use recommend::{FieldError, Item, Kind, Millis, Profile, Sex, SourceError, User};
 
 use self::origin::Origin;
+use super::known::FORMER;
 use super::{ItemQuery, Known, Loaded, Store, StoreError};
 
 mod happened;
 mod known;
+mod links;
 mod origin;
 
 /// Items read at once where one is looked for by an identifier.
@@ -52,26 +56,51 @@ pub enum BundleError {
     Source(#[from] SourceError),
 }
 
-/// Takes a Bundle in, whole or not at all; of a batch, each entry that can be taken. With `patient`, a
-/// Bundle that misses a person, an item or a Medication is left for later.
+/// For what a Bundle waits that refers to something which may come with another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// For nothing: what is missing is left out.
+    No,
+    /// For people.
+    People,
+    /// For people, items and Medications.
+    All,
+}
+
+/// Whether an entry was left out, as a version of its resource that is no older came before.
+pub fn is_older(outcome: &Outcome) -> bool {
+    outcome.notes.contains(&known::note())
+}
+
+/// Takes a Bundle in, whole or not at all; of a batch, each entry that can be taken. One that misses what it is to wait for
+/// is left for later.
 pub async fn take_in(
     store: &dyn Store,
     bundle: &Bundle,
     now: Millis,
-    patient: bool,
+    wait: Wait,
 ) -> Result<Option<(Settled, Loaded)>, BundleError> {
     let _turn = ONE_AT_A_TIME.lock().await;
     let medications = known::medications(store, &medications_elsewhere(bundle)).await?;
     let mapped = map_with(bundle, now, &medications);
     let found = look_up(store, &mapped.wanted()).await?;
     let mut settled = match mapped.settle(&found) {
-        Err(errors) if patient && errors.iter().all(|error| error.code == "not-found") => return Ok(None),
+        Err(errors) if wait != Wait::No && errors.iter().all(|error| error.code == "not-found") => {
+            return Ok(None);
+        }
         settled => settled.map_err(BundleError::Refused)?,
     };
-    if patient && settled.unknown_items + settled.unknown_people + settled.unknown_drugs > 0 {
+    let missing = match wait {
+        Wait::No => 0,
+        Wait::People => settled.unknown_people,
+        Wait::All => settled.unknown_items + settled.unknown_people + settled.unknown_drugs,
+    };
+    if missing > 0 {
         return Ok(None);
     }
-    let known::Compared { remember, moved } = known::compare(store, bundle, &mut settled).await?;
+    of_another(store, bundle, &mut settled).await?;
+    let known::Compared { remember, moved } =
+        known::compare(store, bundle, &mut settled, &medications).await?;
     let mut users = Vec::with_capacity(settled.people.len());
     let mut unfit = Vec::new();
     for person in &settled.people {
@@ -148,17 +177,49 @@ async fn take_away(
     Ok(())
 }
 
+/// Refuses the creation of somebody whose identifier one has here who is of another year of birth or sex: the number was
+/// given to two, or corrected, and what is said of the one must not be said of the other. Of a batch or a collection it is
+/// left out, with what is said of that person.
+async fn of_another(store: &dyn Store, bundle: &Bundle, settled: &mut Settled) -> Result<(), BundleError> {
+    const DETAIL: &str = "is created by an identifier (ifNoneExist) that a person has who is stored with another year of birth \
+                          or sex; name the person by the id, or give each an identifier of its own";
+    let mut others = Vec::new();
+    for created in std::mem::take(&mut settled.created) {
+        let stored = stored_profile(store, &created.user_id).await?.unwrap_or_default();
+        if difference((created.birth_year, created.sex), &stored).is_some() {
+            others.push(created);
+        }
+    }
+    let errors = |created: &Created| -> Vec<FhirError> {
+        let of = created.entries.iter();
+        of.map(|entry| FhirError::at(*entry, "Patient", "multiple-matches", DETAIL)).collect()
+    };
+    let refused: Vec<FhirError> = others.iter().flat_map(errors).collect();
+    if bundle.kind == BundleKind::Transaction && !refused.is_empty() {
+        return Err(BundleError::Refused(refused));
+    }
+    for created in others {
+        settled.leave_out(&created.user_id, "multiple-matches", DETAIL);
+        for error in errors(&created) {
+            if let Some(entry) = error.entry {
+                settled.outcomes[entry].error = Some(error);
+            }
+        }
+    }
+    Ok(())
+}
+
 /// What of a record is another than of the person who is stored, of the year of birth and the sex.
-fn difference(person: &PersonChange, stored: &Profile) -> Option<&'static str> {
-    let birth = stored.birth_year.zip(person.birth_year).is_some_and(|(one, other)| one != other);
-    let sex = stored.sex.zip(person.sex).is_some_and(|(one, other)| one != other);
+fn difference(said: (Option<i32>, Option<Sex>), stored: &Profile) -> Option<&'static str> {
+    let birth = stored.birth_year.zip(said.0).is_some_and(|(one, other)| one != other);
+    let sex = stored.sex.zip(said.1).is_some_and(|(one, other)| one != other);
     birth.then_some("/profile/birth_year").or(sex.then_some("/profile/sex"))
 }
 
 /// Why somebody who is known by an identifier alone is another than the one who is stored: a number that a family shares must
 /// not make two people one. Whoever says that it tells who this is (an id, ifNoneExist) may correct the rest.
 fn unlike(person: &PersonChange, stored: &Profile) -> Option<FieldError> {
-    let pointer = difference(person, stored).filter(|_| person.guessed)?;
+    let pointer = difference((person.birth_year, person.sex), stored).filter(|_| person.guessed)?;
     let detail = "is another than that of the person who came with this identifier; accepted is a resource with an id, or \
                   ifNoneExist with an identifier that nobody else has";
     Some(FieldError { pointer: pointer.to_owned(), detail: detail.to_owned() })
@@ -204,11 +265,15 @@ pub async fn take_back(store: &dyn Store, deletions: &Deletions) -> Result<Taken
     }
     // Which people a deleted resource was about is not said.
     let mut users: Vec<User> = Vec::new();
+    // Of what is known without a server a denial alone may be meant.
     let plain = without_server(store, deletions).await?;
-    let statements = deletions.known_names(deletions.statements.iter(), &plain);
+    let statements = deletions.known_names(deletions.statements.iter());
     if !statements.is_empty() {
+        let gone = |resource: &str, denial: bool| {
+            statements.contains(resource) || (denial && plain.contains(resource))
+        };
         let mut visit = |mut user: User| {
-            if people::take_back(&mut user.profile, &|resource| statements.contains(resource)) {
+            if people::take_back(&mut user.profile, &gone) {
                 users.push(user);
             }
         };
@@ -221,7 +286,7 @@ pub async fn take_back(store: &dyn Store, deletions: &Deletions) -> Result<Taken
     let made = |name: &&String| HAPPENINGS.iter().any(|kind| name.split('/').next() == Some(*kind));
     let made: BTreeSet<String> =
         deletions.statements.iter().filter(made).chain(&deletions.happenings).cloned().collect();
-    let undone = happened::undo(store, &made, |names| deletions.known_names(names.iter(), &plain)).await?;
+    let undone = happened::undo(store, &made, |names| deletions.known_names(names.iter())).await?;
     done.undone = undone.changed.into_iter().collect();
     done.not_undone = undone.unknown;
     // What these said of a profile was taken back all the same.
@@ -260,10 +325,10 @@ async fn of_server_alone(store: &dyn Store, user_id: &str, server: &str) -> Resu
     Ok(false)
 }
 
-/// The deleted resources that are known from before servers were told apart, of people who came from this server.
+/// The deleted resources that came without a server, of people who came from this one.
 async fn without_server(store: &dyn Store, deletions: &Deletions) -> Result<BTreeSet<String>, StoreError> {
     let Some(server) = &deletions.server else { return Ok(BTreeSet::new()) };
-    let names: Vec<String> = deletions.statements.iter().chain(&deletions.happenings).cloned().collect();
+    let names: Vec<String> = deletions.statements.iter().cloned().collect();
     let known = store.known(&names).await?;
     let patients: BTreeSet<String> =
         known.iter().filter_map(|known| Some(format!("Patient/{}", known.user_id.as_ref()?))).collect();
@@ -300,12 +365,17 @@ async fn look_up(store: &dyn Store, wanted: &Wanted) -> Result<Found, BundleErro
         found.items = store.items(&ids).await?.into_iter().map(|item| item.item_id).collect();
     }
     let names: Vec<String> = wanted.people_by_identifier.iter().cloned().collect();
-    for known in store.known(&names).await? {
-        match known.user_id {
-            Some(user) => drop(found.people_by_identifier.insert(known.name, user)),
-            None => drop(found.shared.insert(known.name)),
+    for known in store.holders(&names).await? {
+        let name = held(&known.name).to_owned();
+        // One that somebody had before tells of nobody who that is.
+        let holder = known.user_id.filter(|_| known.said.as_deref() != Some(FORMER));
+        match (holder, found.people_by_identifier.get(&name)) {
+            (Some(user), None) => drop(found.people_by_identifier.insert(name, user)),
+            (Some(user), Some(other)) if user == *other => {}
+            _ => drop(found.shared.insert(name)),
         }
     }
+    found.people_by_identifier.retain(|name, _| !found.shared.contains(name));
     if !wanted.identifiers.is_empty() {
         found.identifiers = identified(store, &wanted.identifiers).await?;
     }

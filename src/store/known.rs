@@ -6,17 +6,22 @@ use recommend::Millis;
 /// What is known of a resource.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Known {
-    /// Type and id: `AllergyIntolerance/a1`; or of a person's identifier `Patient#` and a digest.
+    /// Type and id: `AllergyIntolerance/a1`; or of a person's identifier `Patient#`, its digest, `#` and a digest of the
+    /// person, so that each who has it has a row (`clinical::fhir::references::holder_name`).
     pub name: String,
-    /// Whose it is; of an identifier that two people have, nobody's.
+    /// Whose it is.
     pub user_id: Option<String>,
-    /// Of a Medication: the resource; of what made interactions: these, as `[[item, event, time], ...]`.
+    /// Of a Medication: the resource; of what made interactions: these, as `[[item, event, time], ...]`; of an identifier
+    /// that its person has no more: [`FORMER`].
     pub said: Option<String>,
     /// When the version was made that came last.
     pub updated: Option<Millis>,
     /// Its number.
     pub version: Option<i64>,
 }
+
+/// What is said of an identifier that somebody had: it tells no more who that is, nor that it is nobody.
+pub const FORMER: &str = "former";
 
 /// A row as it is read.
 pub(in crate::store) type KnownRow = (String, Option<String>, Option<String>, Option<Millis>, Option<i64>);
@@ -29,6 +34,8 @@ impl From<KnownRow> for Known {
 
 /// Rows of one statement: at five values each below the limits of both databases.
 pub(in crate::store) const ROWS: usize = 1_000;
+/// Ranges of one statement: SQLite takes a thousand conditions one within the other.
+pub(in crate::store) const RANGES: usize = 200;
 
 /// The part of the store that knows resources.
 pub trait KnownStore: Send + Sync {
@@ -37,6 +44,12 @@ pub trait KnownStore: Send + Sync {
 
     /// What is known of a person's resources that made interactions, in any order.
     fn known_of<'a>(&'a self, user_id: &'a str) -> Answer<'a, Vec<Known>>;
+
+    /// Who has, or had, the identifiers of these names (`clinical::fhir::references::patient_name`), in any order.
+    fn holders<'a>(&'a self, names: &'a [String]) -> Answer<'a, Vec<Known>>;
+
+    /// The identifiers that a person has, or had, in any order.
+    fn identifiers_of<'a>(&'a self, user_id: &'a str) -> Answer<'a, Vec<Known>>;
 
     /// Adds or replaces what is known. No name may be there twice; people have to be stored.
     fn put_known<'a>(&'a self, known: &'a [Known]) -> Answer<'a, ()>;
@@ -71,6 +84,44 @@ macro_rules! known_adapter {
                     let mut select = sqlx::QueryBuilder::<$database>::new(
                         "SELECT name, user_id, said, updated, version FROM resources_known \
                          WHERE said IS NOT NULL AND user_id = ",
+                    );
+                    let select = select.push_bind(user_id);
+                    let rows = select.build_query_as::<crate::store::known::KnownRow>();
+                    let rows = rows.fetch_all(&self.pool).await.map_err($error)?;
+                    Ok(rows.into_iter().map(Into::into).collect())
+                })
+            }
+
+            fn holders<'a>(&'a self, names: &'a [String]) -> Answer<'a, Vec<crate::store::known::Known>> {
+                Box::pin(async move {
+                    let mut known = Vec::new();
+                    for names in names.chunks(crate::store::known::RANGES) {
+                        let mut select = sqlx::QueryBuilder::<$database>::new(
+                            "SELECT name, user_id, said, updated, version FROM resources_known WHERE ",
+                        );
+                        let mut ranges = select.separated(" OR ");
+                        for name in names {
+                            // "$" comes after "#", and all that begins with the name and "#" before that.
+                            ranges.push("(name >= ").push_bind_unseparated(name.as_str());
+                            ranges.push_unseparated(" AND name < ");
+                            ranges.push_bind_unseparated(format!("{name}$")).push_unseparated(")");
+                        }
+                        let rows = select.build_query_as::<crate::store::known::KnownRow>().persistent(false);
+                        let rows = rows.fetch_all(&self.pool).await.map_err($error)?;
+                        known.extend(rows.into_iter().map(Into::into));
+                    }
+                    Ok(known)
+                })
+            }
+
+            fn identifiers_of<'a>(
+                &'a self,
+                user_id: &'a str,
+            ) -> Answer<'a, Vec<crate::store::known::Known>> {
+                Box::pin(async move {
+                    let mut select = sqlx::QueryBuilder::<$database>::new(
+                        "SELECT name, user_id, said, updated, version FROM resources_known \
+                         WHERE name >= 'Patient#' AND name < 'Patient$' AND user_id = ",
                     );
                     let select = select.push_bind(user_id);
                     let rows = select.build_query_as::<crate::store::known::KnownRow>();

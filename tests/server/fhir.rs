@@ -383,7 +383,7 @@ async fn the_capability_statement_names_what_is_read() {
 }
 
 /// Runs `medserve import fhir` and says whether it succeeded and what it wrote.
-fn import(path: &std::path::Path, database: &str) -> (bool, String) {
+pub(crate) fn import(path: &std::path::Path, database: &str) -> (bool, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_medserve"))
         .args(["import", "fhir"])
         .arg(path)

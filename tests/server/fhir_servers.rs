@@ -118,6 +118,194 @@ async fn a_relative_reference_is_to_the_resources_own_server() {
         let (status, words) = refused(&server, &[at("b.example", none)]).await;
         assert!(status == 409 && words.contains("another server"), "{words}");
         assert_eq!(list(&server, "1", "allergies").await, json!(["latex"]));
+        // In one Bundle as well, of somebody who is not here before.
+        let none = allergy("b9", "Patient/new", "no known allergies");
+        let both = [at("a.example", numbered("new", "A2")), at("b.example", none)];
+        let (status, words) = refused(&server, &both).await;
+        assert!(status == 422 && words.contains("neither in the Bundle nor stored"), "{words}");
+        let batch: Value = send(&server, &bundle("batch", &both)).await.json().await.unwrap();
+        assert_eq!(batch["entry"][0]["response"]["status"], "200 OK", "{batch}");
+        assert_eq!(list(&server, "new", "allergies").await, Value::Null);
+        // What is said of the person who is stored is taken beside another server's person, who is refused.
+        let said = allergy("y", "https://a.example/fhir/Patient/1", "codeine");
+        let both = [at("b.example", numbered("1", "B1")), at("a.example", said)];
+        let batch: Value = send(&server, &bundle("batch", &both)).await.json().await.unwrap();
+        assert_eq!(batch["entry"][0]["response"]["status"], "409 Conflict", "{batch}");
+        assert_eq!(list(&server, "1", "allergies").await, json!(["latex", "codeine"]));
+    }
+}
+
+#[tokio::test]
+async fn what_came_without_a_server_is_not_another_servers() {
+    for (server, _database) in on_both().await {
+        let plain = |resource: Value| {
+            let mut entry = at("x", resource);
+            entry.as_object_mut().unwrap().remove("fullUrl");
+            entry
+        };
+        let taken = |words: &str| {
+            json!({"resourceType": "MedicationStatement", "id": "1", "status": "active",
+                "subject": {"reference": "Patient/ann"}, "medicationCodeableConcept": {"text": words}})
+        };
+        take(
+            &server,
+            &[
+                plain(numbered("ann", "9")),
+                plain(allergy("1", "Patient/ann", "penicillin")),
+                plain(taken("warfarin")),
+            ],
+        )
+        .await;
+        for _ in 0..2 {
+            let entries = [
+                at("b.example", numbered("ann", "9")),
+                at("b.example", allergy("1", "Patient/ann", "no known allergies")),
+                at("b.example", taken("No current medications")),
+            ];
+            take(&server, &entries).await;
+            assert_eq!(list(&server, "ann", "allergies").await, json!(["penicillin"]));
+            assert_eq!(list(&server, "ann", "medications").await, json!(["warfarin"]));
+        }
+        // A denial that was wrong goes, by whatever way that is said.
+        take(
+            &server,
+            &[
+                at("a.example", patient("bob")),
+                at("a.example", allergy("ch", "Patient/bob", "no known allergies")),
+            ],
+        )
+        .await;
+        assert_eq!(list(&server, "bob", "allergies").await, json!([]));
+        let mut wrong = allergy("ch", "Patient/bob", "no known allergies");
+        wrong["verificationStatus"] = json!({"coding": [{"code": "entered-in-error"}]});
+        take(&server, &[plain(wrong)]).await;
+        assert_eq!(list(&server, "bob", "allergies").await, Value::Null);
+    }
+}
+
+#[tokio::test]
+async fn a_number_that_was_corrected_or_whose_people_are_gone_finds_nobody() {
+    for (server, _database) in on_both().await {
+        let created = |number: &str, year: &str| {
+            let mut person = numbered("x", number);
+            person.as_object_mut().unwrap().remove("id");
+            person["birthDate"] = json!(format!("{year}-01-01"));
+            [
+                json!({"fullUrl": "urn:uuid:1", "resource": person,
+                    "request": {"method": "POST", "url": "Patient", "ifNoneExist": format!("identifier=urn:mrn|{number}")}}),
+                json!({"fullUrl": "urn:uuid:2", "resource": allergy("z", "urn:uuid:1", "sulfa"),
+                    "request": {"method": "POST", "url": "AllergyIntolerance"}}),
+            ]
+        };
+        for person in [numbered("w1", "500"), numbered("w1", "501")] {
+            take(&server, &[at("a.example", person)]).await;
+        }
+        let (status, words) = refused(&server, &created("500", "1954")).await;
+        assert!(status == 412, "{words}");
+        let said = at("b.example", allergy("y", "Patient?identifier=urn:mrn|500", "codeine"));
+        assert_eq!(refused(&server, &[said]).await.0, 422);
+        assert_eq!(list(&server, "w1", "allergies").await, Value::Null);
+        take(&server, &created("501", "1954")).await;
+        assert_eq!(list(&server, "w1", "allergies").await, json!(["sulfa"]));
+        // It was right after all.
+        take(&server, &[at("a.example", numbered("w1", "500"))]).await;
+        take(&server, &created("500", "1954")).await;
+        // Of two people who had one number nothing stays once they are erased.
+        for id in ["e1", "e2"] {
+            take(&server, &[at("a.example", numbered(id, "F1"))]).await;
+        }
+        let erase = async |id: &str| {
+            let answer = reqwest::Client::new().delete(server.at(&format!("/v1/users/{id}"))).send().await;
+            assert_eq!(answer.unwrap().status(), 204);
+        };
+        assert_eq!(refused(&server, &created("F1", "1954")).await.0, 412);
+        erase("e1").await;
+        take(&server, &created("F1", "1954")).await;
+        assert_eq!(list(&server, "e2", "allergies").await, json!(["sulfa"]));
+        erase("e2").await;
+        take(&server, &created("F1", "1999")).await;
+        assert_eq!(list(&server, "urn%3Amrn%7CF1", "allergies").await, json!(["sulfa"]));
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_has_the_record_as_well_is_remembered_whatever_its_version() {
+    for (server, _database) in on_both().await {
+        let of = |host: &str, month: u32| {
+            let mut person = numbered("44", "44");
+            person["meta"] = json!({"lastUpdated": format!("2026-{month:02}-01T00:00:00Z")});
+            at(host, person)
+        };
+        take(&server, &[of("a.example", 5)]).await;
+        take(&server, &[of("b.example", 1)]).await;
+        take(&server, &[at("b.example", allergy("1", "Patient/44", "latex"))]).await;
+        assert_eq!(list(&server, "44", "allergies").await, json!(["latex"]));
+    }
+}
+
+#[tokio::test]
+async fn a_visit_is_not_with_the_doctor_of_another_server() {
+    for (server, _database) in on_both().await {
+        let doctor = json!({"resourceType": "Practitioner", "id": "1", "name": [{"family": "Kim"}]});
+        let hospital = json!({"resourceType": "Organization", "id": "1", "name": "Harbour Hospital"});
+        take(&server, &[at("a.example", doctor.clone()), at("a.example", hospital)]).await;
+        let visit = |id: &str| {
+            json!({"resourceType": "Encounter", "id": id, "status": "finished", "subject": {"reference": "Patient/q"},
+                "period": {"start": "2025-05-01T09:00:00Z"}, "participant": [{"individual": {"reference": "Practitioner/1"}}],
+                "serviceProvider": {"reference": "https://b.example/fhir/Organization/1"}})
+        };
+        let answer = take(&server, &[at("b.example", patient("q")), at("b.example", visit("5"))]).await;
+        assert!(answer.to_string().contains("another server than what is stored"), "{answer}");
+        let visits = get(&server, "/v1/users/q/interactions").await;
+        assert_eq!(visits["interactions"], json!([]));
+        // A Bundle that has one server's doctor names no other's by the id.
+        take(&server, &[at("a.example", doctor), at("b.example", visit("6"))]).await;
+        let visits = get(&server, "/v1/users/q/interactions").await;
+        assert_eq!(visits["interactions"], json!([]));
+    }
+}
+
+#[tokio::test]
+async fn a_medication_that_comes_later_or_again_is_what_its_orders_are() {
+    for (server, _database) in on_both().await {
+        let medication = |id: &str, words: &str, month: u32| {
+            at(
+                "a.example",
+                json!({"resourceType": "Medication", "id": id, "code": {"text": words},
+                    "meta": {"lastUpdated": format!("2026-{month:02}-01T00:00:00Z")}}),
+            )
+        };
+        let order = |id: &str, of: &str, status: &str| {
+            at(
+                "a.example",
+                json!({"resourceType": "MedicationRequest", "id": id, "status": status, "intent": "order",
+                    "subject": {"reference": "Patient/ann"}, "medicationReference": {"reference": format!("Medication/{of}")}}),
+            )
+        };
+        let taken = async || list(&server, "ann", "medications").await;
+        take(
+            &server,
+            &[at("a.example", patient("ann")), medication("m1", "vitamin d", 2), order("r1", "m1", "active")],
+        )
+        .await;
+        take(&server, &[order("r2", "m2", "active")]).await;
+        assert!(taken().await[1].as_str().unwrap().contains("without a name"));
+        take(&server, &[medication("m2", "aspirin", 2)]).await;
+        assert_eq!(taken().await, json!(["vitamin d", "aspirin"]));
+        take(&server, &[medication("m1", "warfarin", 3)]).await;
+        assert_eq!(taken().await, json!(["aspirin", "warfarin"]));
+        // An older version changes nothing.
+        take(&server, &[medication("m1", "vitamin c", 1)]).await;
+        take(&server, &[order("r3", "m1", "active")]).await;
+        assert_eq!(taken().await, json!(["aspirin", "warfarin"]));
+        // Another server's is another one.
+        let other = json!({"resourceType": "Medication", "id": "m1", "code": {"text": "zinc"}});
+        take(&server, &[at("b.example", other)]).await;
+        assert_eq!(taken().await, json!(["aspirin", "warfarin"]));
+        // What is an order of another now, or stopped, stays so.
+        take(&server, &[order("r1", "m2", "active"), order("r3", "m1", "stopped")]).await;
+        take(&server, &[medication("m1", "zinc", 4)]).await;
+        assert_eq!(taken().await, json!(["aspirin"]));
     }
 }
 
@@ -139,10 +327,22 @@ async fn what_is_added_has_no_id_that_another_could_have() {
         }
         assert_eq!(list(&server, "urn%3Ak%7C1", "allergies").await, json!(["penicillin"]));
         assert_eq!(list(&server, "urn%3Ak%7C2", "allergies").await, json!(["latex"]));
-        // Of somebody who is here nothing is overwritten by a create that was to happen only otherwise.
+        // Of somebody who is here nothing is overwritten by a create that was to happen only otherwise; of somebody else it is
+        // refused, whose number it was before.
         let mut other = patient("x1");
-        (other["gender"], other["birthDate"]) = (json!("male"), json!("1911-01-01"));
+        other["birthDate"] = json!("1911-01-01");
         let before = get(&server, "/v1/users/urn%3Ak%7C1").await;
+        let entries = [
+            post("p", other.clone(), Some("identifier=urn:k|1")),
+            post("a", allergy("allergy", "urn:uuid:p", "codeine"), None),
+        ];
+        let (status, words) = refused(&server, &entries).await;
+        assert!(status == 412 && words.contains("year of birth"), "{words}");
+        let batch: Value = send(&server, &bundle("batch", &entries)).await.json().await.unwrap();
+        for entry in batch["entry"].as_array().unwrap() {
+            assert_eq!(entry["response"]["status"], "412 Precondition Failed", "{batch}");
+        }
+        (other["birthDate"], other["address"]) = (json!("1954-12-31"), json!([{"city": "X"}]));
         let answer = take(&server, &[post("p", other, Some("identifier=urn:k|1"))]).await;
         let said = &answer["entry"][0]["response"];
         assert_eq!(

@@ -27,6 +27,7 @@ mod extract;
 mod faults;
 mod fhir;
 mod fhir_answers;
+mod fhir_import;
 mod fhir_people;
 mod fhir_servers;
 mod fhir_undone;

@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use clinical::fhir::Settled;
 use clinical::fhir::bundle::{Bundle, Version};
 use clinical::fhir::deletions::HAPPENINGS;
+use clinical::fhir::references::lasts;
 use recommend::Millis;
 
-use super::known::{lasts, note, number, older};
+use super::known::{note, number, older};
 use crate::store::{InteractionFilter, Known, Store, StoreError};
 
 /// An interaction as a resource made it: item, event and time.

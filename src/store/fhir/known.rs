@@ -5,14 +5,17 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use clinical::fhir::bundle::{Bundle, BundleKind, Method, Version, medication};
+use clinical::fhir::bundle::{Bundle, BundleKind, Method, Version, has_come, medication};
 use clinical::fhir::deletions::ITEMS;
-use clinical::fhir::people::{Says, Statement};
+use clinical::fhir::people::{PersonChange, Says, Statement};
+use clinical::fhir::references::{held, holder_name, lasts};
 use clinical::fhir::resources::Medication;
 use clinical::fhir::{FhirError, Settled};
 
+use super::links;
 use super::origin::Origin;
 use super::{BundleError, difference, stored_profile};
+use crate::store::known::FORMER;
 use crate::store::{Known, Store, StoreError};
 
 /// The Medications that are known by these references.
@@ -43,31 +46,34 @@ pub(super) async fn compare(
     store: &dyn Store,
     bundle: &Bundle,
     settled: &mut Settled,
+    stored: &HashMap<String, Medication>,
 ) -> Result<Compared, BundleError> {
     let mut names: BTreeSet<String> = BTreeSet::new();
+    let mut identifiers: BTreeSet<String> = BTreeSet::new();
     for person in &settled.people {
         names.extend(person.patient.map(|_| format!("Patient/{}", person.user_id)));
-        names.extend(person.identifiers.iter().cloned());
-        let said = || person.statements.iter().map(|said| said.resource.as_str()).filter(|name| lasts(name));
-        names.extend(said().map(str::to_owned));
-        names.extend(said().filter_map(without_server).map(str::to_owned));
+        identifiers.extend(person.identifiers.iter().cloned());
+        let said = person.statements.iter().map(|said| &said.resource).filter(|name| lasts(name));
+        names.extend(said.cloned());
+    }
+    for (_, _, name) in &settled.deleted {
+        names.extend([name.clone(), without_server(name).to_owned()]);
     }
     names.extend(settled.addressed.iter().map(|(_, user_id, _)| format!("Patient/{user_id}")));
+    names.extend(settled.addressed_items.iter().map(|(_, item_id, _)| item_id.clone()));
     names.extend(places(bundle, settled).into_iter().map(|(_, item_id, _)| item_id));
+    names.extend(medications_of(bundle, settled).map(|(_, name, _)| name.clone()));
     let names: Vec<String> = names.into_iter().collect();
     let known = store.known(&names).await?;
     let known: HashMap<String, Known> = known.into_iter().map(|known| (known.name.clone(), known)).collect();
+    let mut holders = holders(store, identifiers).await?;
+    of_deleted(settled, &known);
     of_others(store, bundle, settled, &known).await?;
     let mut remember = places_of_others(bundle, settled, &known)?;
+    at_others(bundle, settled, &known);
     let mut moved: BTreeMap<String, Vec<Statement>> = BTreeMap::new();
     for person in &mut settled.people {
         for said in &mut person.statements {
-            // It came before servers were told apart.
-            let plain = without_server(&said.resource).filter(|_| !known.contains_key(&said.resource));
-            let plain = plain.and_then(|name| known.get(name));
-            if let Some(plain) = plain.filter(|known| known.user_id.as_ref() == Some(&person.user_id)) {
-                said.resource.clone_from(&plain.name);
-            }
             // What is added belongs to nobody else yet.
             let added = bundle.entries[said.entry].method == Some(Method::Post);
             let of_another = |known: &Known| known.user_id.as_ref().is_some_and(|of| *of != person.user_id);
@@ -94,33 +100,44 @@ pub(super) async fn compare(
         };
         if let Some(patient) = person.patient.filter(|patient| !settled.outcomes[*patient].matched) {
             let (name, version) = (format!("Patient/{}", person.user_id), bundle.entries[patient].version);
-            if known.get(&name).is_some_and(|known| older(version, known)) {
+            let before = Origin::of(known.get(&name));
+            if let Some(newer) = known.get(&name).filter(|known| older(version, known)) {
                 (person.birth_year, person.sex, person.place) = (None, None, None);
                 settled.outcomes[patient].notes.push(note());
+                // Where the record is as well is true whatever came first.
+                let said = before.before(Origin::said(person)).written();
+                remember.insert(name.clone(), Known { said, ..newer.clone() });
             } else {
-                let said = Origin::of(known.get(&name)).after(Origin::said(person));
-                remember.insert(name.clone(), Known { said, ..row(&name, version) });
+                let now = before.clone().next(Origin::said(person));
+                let dropped: Vec<&str> = before.dropped(&now).collect();
+                if !dropped.is_empty() {
+                    for had in store.identifiers_of(&user_id).await? {
+                        let digest = had.name.trim_start_matches("Patient#");
+                        if dropped.iter().any(|number| digest.starts_with(number)) {
+                            let said = Some(FORMER.to_owned());
+                            remember.insert(had.name.clone(), Known { said, ..had });
+                        }
+                    }
+                }
+                remember.insert(name.clone(), Known { said: now.written(), ..row(&name, version) });
             }
         }
         for name in &person.identifiers {
-            let mut row = row(name, Version::default());
-            // An identifier that two people have, such as a family's insurance, says of neither who it is. One person may
-            // have it twice: in the Patient and in what is asked for.
-            let of_another = |known: &Known| known.user_id != row.user_id;
-            let other = known.get(name).or_else(|| remember.get(name)).filter(|known| of_another(known));
-            if let Some(other) = other {
-                row.user_id = None;
-                if let Some(patient) = person.patient {
-                    let whom = match &other.user_id {
-                        Some(user) => format!("Patient/{user}"),
-                        None => "other people".to_owned(),
-                    };
-                    let note =
-                        format!("has an identifier that {whom} came with: by it nobody can tell them apart");
-                    settled.outcomes[patient].notes.push(("incomplete", note));
-                }
+            // An identifier that two people have, such as a family's insurance, says of neither who it is.
+            let all = holders.entry(name.clone()).or_default();
+            let other = all.iter().find(|other| other.as_ref() != Some(&user_id));
+            if let (Some(other), Some(patient)) = (other, person.patient) {
+                let whom = match other {
+                    Some(user) => format!("Patient/{user}"),
+                    None => "other people".to_owned(),
+                };
+                let note =
+                    format!("has an identifier that {whom} came with: by it nobody can tell them apart");
+                settled.outcomes[patient].notes.push(("incomplete", note));
             }
-            remember.insert(name.clone(), row);
+            all.insert(Some(user_id.clone()));
+            let name = holder_name(name, &user_id);
+            remember.insert(name.clone(), row(&name, Version::default()));
         }
         person.statements.retain(|said| {
             if !lasts(&said.resource) {
@@ -145,18 +162,92 @@ pub(super) async fn compare(
             true
         });
     }
-    for (at, entry) in bundle.entries.iter().enumerate().filter(|(_, entry)| entry.resource.is_ok()) {
-        if let (Some(text), Some(name)) = (&entry.text, &settled.outcomes[at].name) {
-            let known = Known { name: name.clone(), said: Some(text.to_string()), ..Known::default() };
-            remember.insert(name.clone(), known);
+    let medications: Vec<(usize, String, String)> =
+        medications_of(bundle, settled).map(|(at, name, text)| (at, name.clone(), text.to_owned())).collect();
+    let mut changed: BTreeMap<String, usize> = BTreeMap::new();
+    for (at, name, text) in medications {
+        let (version, before) = (bundle.entries[at].version, known.get(&name));
+        if before.is_some_and(|known| older(version, known)) {
+            settled.outcomes[at].used = false;
+            settled.outcomes[at].notes.push(note());
+            continue;
         }
+        if before.and_then(|known| known.said.as_ref()).is_none_or(|said| *said != text) {
+            changed.insert(name.clone(), at);
+        }
+        let (updated, version) = (version.updated, number(version));
+        remember.insert(name.clone(), Known { name, user_id: None, said: Some(text), updated, version });
     }
+    remember.extend(links::links(store, settled).await?);
+    links::restate(store, bundle, settled, &changed, stored).await?;
     Ok(Compared { remember, moved })
 }
 
-/// The name that a resource had before servers were told apart.
-fn without_server(name: &str) -> Option<&str> {
-    name.split_once('@').map(|(name, _)| name)
+/// The Medications of a Bundle: entry, the name under which it is known and its text.
+fn medications_of<'a>(
+    bundle: &'a Bundle,
+    settled: &'a Settled,
+) -> impl Iterator<Item = (usize, &'a String, &'a str)> {
+    let sound = bundle.entries.iter().enumerate().filter(|(at, entry)| {
+        entry.resource.is_ok() && settled.outcomes[*at].error.is_none() && settled.outcomes[*at].used
+    });
+    sound.filter_map(|(at, entry)| Some((at, settled.outcomes[at].name.as_ref()?, entry.text.as_deref()?)))
+}
+
+/// Who has, or had, each of these identifiers.
+async fn holders(
+    store: &dyn Store,
+    identifiers: BTreeSet<String>,
+) -> Result<HashMap<String, BTreeSet<Option<String>>>, StoreError> {
+    let names: Vec<String> = identifiers.into_iter().collect();
+    let mut holders: HashMap<String, BTreeSet<Option<String>>> = HashMap::new();
+    for known in store.holders(&names).await? {
+        holders.entry(held(&known.name).to_owned()).or_default().insert(known.user_id);
+    }
+    Ok(holders)
+}
+
+/// Has what was deleted say nothing any more, of whomever it was said. Of what is known without a server a denial alone may
+/// be meant.
+fn of_deleted(settled: &mut Settled, known: &HashMap<String, Known>) {
+    for (entry, list, resource) in std::mem::take(&mut settled.deleted) {
+        let row = known.get(&resource).or_else(|| known.get(without_server(&resource)));
+        let Some(user_id) = row.and_then(|known| known.user_id.clone()) else {
+            let note = "nothing is known here that it said";
+            settled.outcomes[entry].notes.push(("informational", note.to_owned()));
+            continue;
+        };
+        let said = Statement { entry, list, resource, says: Says::Nothing("deleted") };
+        settled.outcomes[entry].used = true;
+        match settled.people.iter_mut().find(|person| person.user_id == user_id) {
+            Some(person) => person.statements.push(said),
+            None => settled.people.push(PersonChange {
+                user_id,
+                statements: vec![said],
+                ..PersonChange::default()
+            }),
+        }
+    }
+}
+
+/// Leaves out what happened at places, and with people, of another server than those that are stored under their ids.
+fn at_others(bundle: &Bundle, settled: &mut Settled, known: &HashMap<String, Known>) {
+    let here: BTreeMap<String, String> =
+        places(bundle, settled).into_iter().map(|(_, item_id, server)| (item_id, server)).collect();
+    for (entry, item_id, server) in std::mem::take(&mut settled.addressed_items) {
+        let stored = Origin::of(known.get(&item_id));
+        let other = here.get(&item_id).is_some_and(|other| *other != server);
+        if stored.is_of(&server) || (stored.has(&server) && !other) {
+            continue;
+        }
+        let note = "refers to something of another server than what is stored under that id";
+        settled.leave_out_happened_with(entry, &item_id, note);
+    }
+}
+
+/// The name that a resource has where its server is not known.
+fn without_server(name: &str) -> &str {
+    name.split_once('@').map_or(name, |(name, _)| name)
 }
 
 /// The items that a Bundle describes of which the server is known: entry, id and server.
@@ -213,27 +304,40 @@ async fn of_others(
         // Of few the profile tells anything, and each is read once more when it is written.
         let unlike = before.is_elsewhere(&now) && {
             let stored = stored_profile(store, &person.user_id).await?.unwrap_or_default();
-            difference(person, &stored).is_some()
+            difference((person.birth_year, person.sex), &stored).is_some()
         };
         if let Some(detail) = before.contradicted(&now, person.guessed, unlike) {
             refused.push(FhirError::at(patient, "Patient", "conflict", detail));
             strangers.push((person.user_id.clone(), detail));
         }
     }
-    for (entry, user_id, server) in std::mem::take(&mut settled.addressed) {
-        let sound = settled.outcomes[entry].error.is_none();
-        if sound && !Origin::of(known.get(&format!("Patient/{user_id}"))).has(&server) {
-            let kind = settled.outcomes[entry].kind.clone();
+    let described: BTreeMap<&String, Option<&String>> = settled
+        .people
+        .iter()
+        .filter(|person| person.patient.is_some())
+        .map(|person| (&person.user_id, person.server.as_ref()))
+        .collect();
+    // Entries that name the person who is stored, by that person's own server.
+    let mut of_stored: BTreeSet<usize> = BTreeSet::new();
+    for (entry, user_id, server) in &settled.addressed {
+        let stored = Origin::of(known.get(&format!("Patient/{user_id}")));
+        let here = described.get(user_id).copied().flatten();
+        let own = stored.is_of(server) || here == Some(server);
+        of_stored.extend(Some(*entry).filter(|_| stored.is_of(server)));
+        // Of a person who came without an address nobody can say that the server is another one.
+        if settled.outcomes[*entry].error.is_none() && !own && !(stored.has(server) && here.is_none()) {
+            let kind = settled.outcomes[*entry].kind.clone();
             let detail =
                 "refers to a Patient of another server than the one whose record is stored under that id";
-            refused.push(FhirError::at(entry, kind, "conflict", detail));
+            refused.push(FhirError::at(*entry, kind, "conflict", detail));
         }
     }
+    settled.addressed.clear();
     if bundle.kind == BundleKind::Transaction && !refused.is_empty() {
         return Err(BundleError::Refused(refused));
     }
     for (user_id, detail) in strangers {
-        settled.leave_out(&user_id, "conflict", detail);
+        settled.leave_out_but(&user_id, "conflict", detail, &of_stored);
     }
     for error in refused.into_iter().filter(|error| error.path != "Patient") {
         let again = error.entry.is_some_and(|entry| settled.outcomes[entry].error.is_some());
@@ -262,14 +366,11 @@ pub(super) fn note() -> (&'static str, String) {
     ("informational", "an older version than the one that came before".to_owned())
 }
 
-/// Whether a name is of a resource with an id, which names the same thing in the next Bundle.
-pub(super) fn lasts(name: &str) -> bool {
-    !name.contains('#')
-}
-
 /// Whether a version was made before the one that is known. Of versions without a time nobody can tell.
 pub(super) fn older(version: Version, known: &Known) -> bool {
-    match (version.updated, known.updated) {
+    // What was believed to come from a time that is still to come is older than nothing.
+    let known_updated = known.updated.filter(|time| has_come(*time));
+    match (version.updated, known_updated) {
         (Some(now), Some(before)) if now != before => now < before,
         _ => number(version).zip(known.version).is_some_and(|(now, before)| now < before),
     }

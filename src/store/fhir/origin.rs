@@ -98,15 +98,45 @@ impl Origin {
         )
     }
 
-    /// What is known once the record was taken.
-    pub(super) fn after(mut self, now: Origin) -> Option<String> {
+    /// The record as it is once this one was taken. Of a server that alone has it, the newest says which identifiers it has;
+    /// of others one of the same system replaces what came before.
+    pub(super) fn next(mut self, now: Origin) -> Origin {
+        let alone = !now.servers.is_empty() && self.servers == now.servers;
         let replaced = by_system(&now.numbers);
-        self.numbers.retain(|number| !replaced.contains_key(system(number)));
+        self.numbers.retain(|number| !alone && !replaced.contains_key(system(number)));
+        self.also(&now.servers);
+        self.numbers.extend(now.numbers);
+        self
+    }
+
+    /// Adds servers that have the record as well.
+    pub(super) fn also(&mut self, servers: &BTreeSet<String>) {
         let free = SERVERS.saturating_sub(self.servers.len());
-        self.servers.extend(now.servers.iter().take(free).cloned());
-        self.numbers.extend(now.numbers.iter().cloned());
+        self.servers.extend(servers.iter().take(free).cloned());
+    }
+
+    /// Adds what an older version of the record says, where a newer one says nothing of it.
+    pub(super) fn before(mut self, older: Origin) -> Origin {
+        let known: BTreeSet<String> = self.numbers.iter().map(|number| system(number).to_owned()).collect();
+        self.also(&older.servers);
+        self.numbers.extend(older.numbers.into_iter().filter(|number| !known.contains(system(number))));
+        self
+    }
+
+    /// The identifiers that this record had and that one has no more.
+    pub(super) fn dropped<'a>(&'a self, now: &'a Origin) -> impl Iterator<Item = &'a str> {
+        self.numbers.difference(&now.numbers).filter_map(|number| Some(number.split_once(':')?.1))
+    }
+
+    /// As it is stored.
+    pub(super) fn written(&self) -> Option<String> {
         // Sets of strings are always JSON.
-        (self != Origin::default()).then(|| serde_json::to_string(&self).unwrap_or_default())
+        (*self != Origin::default()).then(|| serde_json::to_string(self).unwrap_or_default())
+    }
+
+    /// What is known once the record was taken.
+    pub(super) fn after(self, now: Origin) -> Option<String> {
+        self.next(now).written()
     }
 }
 
@@ -165,6 +195,14 @@ mod tests {
         let then = known(first).after(origin(&["b/fhir"], &["mrn:2"]));
         assert_eq!(known(then), origin(&["a/fhir", "b/fhir"], &["mrn:2", "ssn:9"]));
         assert_eq!(Origin::default().after(Origin::default()), None);
+        // The server that alone has the record says which identifiers it has.
+        let before = origin(&["a/fhir"], &["mrn:1", "ssn:9"]);
+        let next = before.clone().next(origin(&["a/fhir"], &["mrn:2"]));
+        assert_eq!(next, origin(&["a/fhir"], &["mrn:2"]));
+        assert_eq!(before.dropped(&next).collect::<Vec<_>>(), ["1", "9"]);
+        // An older version adds what nobody has said since.
+        let older = next.before(origin(&["b/fhir"], &["mrn:0", "nat:4"]));
+        assert_eq!(older, origin(&["a/fhir", "b/fhir"], &["mrn:2", "nat:4"]));
         assert_eq!(known(Some("[[\"x\", \"visit\", 5]]".to_string())), Origin::default());
     }
 }

@@ -80,13 +80,13 @@ pub(super) fn read(
     let bundles: Vec<&Bundle> = [&bundle].into_iter().chain(beside.iter().copied()).collect();
     let indices: Vec<Index> = bundles.iter().map(|bundle| Index::new(bundle)).collect();
     let places: Vec<(&Bundle, &Index)> = bundles.iter().copied().zip(&indices).collect();
-    let shelves = Shelves { places: &places, stored: None, from: None };
     let chosen: Option<BTreeSet<&str>> = selections.map(|selections| {
         selections.iter().flat_map(|selection| [selection.as_str(), local(selection)]).collect()
     });
     for (number, (entry, (text, names, within))) in bundle.entries.iter().zip(&rest).enumerate() {
         let checked =
             chosen.as_ref().is_none_or(|chosen| names.iter().any(|name| chosen.contains(name.as_str())));
+        let shelves = Shelves { places: &places, stored: None, from: entry.server.as_deref() };
         let resource = entry.resource.as_ref().map_err(|wrong| error(POINTER, wrong.to_string()))?;
         let name = names.first().cloned().unwrap_or_else(|| format!("{} number {number}", entry.kind));
         match resource {
@@ -315,8 +315,8 @@ pub(super) fn leave_out_drafts(record: &mut Bundle, drafts: &[Draft]) {
     }
     let index = Index::new(record);
     let places = [(&*record, &index)];
-    let shelves = Shelves { places: &places, stored: None, from: None };
     let is_draft = |entry: &Entry| {
+        let shelves = Shelves { places: &places, stored: None, from: entry.server.as_deref() };
         let Ok(Resource::MedicationRequest(order)) = &entry.resource else { return false };
         let Some(drafts) = entry.id.as_deref().and_then(|id| by_id.get(id)) else { return false };
         let concept = order.medication_codeable_concept.as_ref();

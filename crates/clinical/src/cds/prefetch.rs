@@ -366,8 +366,8 @@ fn same(one: &Entry, other: &Entry) -> bool {
 pub(super) fn without_parts(bundle: &Bundle) -> Vec<String> {
     let index = Index::new(bundle);
     let places = [(bundle, &index)];
-    let shelves = Shelves { places: &places, stored: None, from: None };
     let missing = |entry: &Entry| {
+        let shelves = Shelves { places: &places, stored: None, from: entry.server.as_deref() };
         let (concept, reference, contained) = match &entry.resource {
             Ok(Resource::MedicationRequest(own)) => {
                 (&own.medication_codeable_concept, &own.medication_reference, &own.contained)

@@ -4,20 +4,20 @@
 //! twice: for its type and id, and where the type is one that is read for what is in it; the rest is passed
 //! over as text. No error repeats what a resource says, as that may be a patient's.
 
-use std::collections::HashSet;
-
 use recommend::Millis;
-use recommend::clock::parse_time;
+use recommend::clock::{now, parse_time};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
 
 use super::references::{base_of, server};
-use super::request::{Asked, few_entries, too_many};
+use super::request::{Asked, few_entries, last_modified, too_many};
 use super::resources::{
-    AllergyIntolerance, Condition, Encounter, Immunization, Location, Medication, MedicationDispense,
-    MedicationRequest, MedicationStatement, Organization, Patient, Practitioner, PractitionerRole,
-    ServiceRequest, Substance,
+    AllergyIntolerance, CodeableConcept, Condition, Encounter, Immunization, Location, Medication,
+    MedicationDispense, MedicationRequest, MedicationStatement, Organization, Patient, Practitioner,
+    PractitionerRole, ServiceRequest, Substance,
 };
 use super::version::other_release;
 
@@ -144,6 +144,10 @@ pub struct Entry {
     pub version: Version,
     /// Of a Medication its text: orders that come later refer to it.
     pub text: Option<Box<str>>,
+    /// Of what says that there is something and has no words for it: a digest, by which it is the same when it comes again.
+    pub digest: Option<String>,
+    /// Whether it says that the resource was deleted.
+    pub deleted: bool,
     /// What it says, or why it cannot be read.
     pub resource: Result<Resource, FhirError>,
 }
@@ -174,6 +178,8 @@ struct RawEntry<'a> {
     #[serde(borrow)]
     resource: Option<&'a RawValue>,
     request: Option<Asked>,
+    #[serde(borrow)]
+    response: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -197,8 +203,16 @@ impl Meta {
     fn version(&self) -> Version {
         let number = self.version_id.as_deref().and_then(|id| id.trim().parse().ok());
         let updated = self.last_updated.as_deref().and_then(|time| parse_time(time.trim()));
-        Version { updated, number, newest_first: false }
+        Version { updated: updated.filter(|time| has_come(*time)), number, newest_first: false }
     }
+}
+
+/// How far ahead of ours a server's clock may be.
+const AHEAD: Millis = 5 * 60 * 1000;
+
+/// Whether a version may have been made at a time: one that is still to come would be newer than all that is said until then.
+pub fn has_come(time: Millis) -> bool {
+    time <= now() + AHEAD
 }
 
 impl Bundle {
@@ -272,23 +286,13 @@ impl Bundle {
         debug_assert_eq!(raw.resource_type.as_deref(), Some("Bundle"));
         let newest_first = raw.kind.as_deref() == Some("history");
         let mut entries = Vec::with_capacity(raw.entry.len());
-        let mut deleted: HashSet<String> = HashSet::new();
         for (index, raw) in raw.entry.into_iter().enumerate() {
-            if newest_first {
-                deleted.extend(raw.request.as_ref().and_then(Asked::deleted));
-            }
+            let deleted = raw.request.as_ref().filter(|_| newest_first).and_then(Asked::deleted);
             let mut read = match raw.resource {
                 Some(resource) => entry(index, raw.full_url, None, resource),
                 None => Entry {
-                    full_url: raw.full_url,
-                    server: None,
-                    kind: String::new(),
-                    id: None,
                     method: Some(Method::Other),
-                    if_none: None,
-                    version: Version::default(),
-                    text: None,
-                    resource: Ok(Resource::Other),
+                    ..Entry::bare(raw.full_url, String::new(), None, Ok(Resource::Other))
                 },
             };
             if let Some(asked) = raw.request {
@@ -298,12 +302,13 @@ impl Bundle {
                     _ => asked.ask(index, &mut read),
                 }
             }
-            read.version.newest_first = newest_first;
-            // What a history says was deleted later does not hold any more.
-            if read.id.as_ref().is_some_and(|id| deleted.contains(&format!("{}/{id}", read.kind))) {
-                let detail = "was deleted later, as the history says";
-                read.resource = Err(FhirError::at(index, read.kind.clone(), "informational", detail));
+            // That a resource was deleted is its newest version.
+            if let Some((kind, id)) = deleted.as_deref().and_then(|name| name.split_once('/')) {
+                (read.kind, read.id, read.deleted) = (kind.to_owned(), Some(id.to_owned()), true);
+                (read.resource, read.text) = (Ok(Resource::Other), None);
+                read.version.updated = raw.response.and_then(|answer| last_modified(answer.get()));
             }
+            read.version.newest_first = newest_first;
             entries.push(read);
         }
         Ok(Bundle { kind, entries })
@@ -361,17 +366,8 @@ fn refused(entry: Option<usize>, release: &str, seen: String) -> FhirError {
 
 /// An entry of a resource as it is written.
 pub(crate) fn entry(index: usize, full_url: Option<String>, method: Option<Method>, raw: &RawValue) -> Entry {
-    let failed = |full_url, kind: String, id, error| Entry {
-        full_url,
-        server: None,
-        kind,
-        id,
-        method,
-        if_none: None,
-        version: Version::default(),
-        text: None,
-        resource: Err(error),
-    };
+    let failed =
+        |full_url, kind: String, id, error| Entry { method, ..Entry::bare(full_url, kind, id, Err(error)) };
     let head: Head = match serde_json::from_str(raw.get()) {
         Ok(head) => head,
         Err(_) => {
@@ -396,9 +392,69 @@ pub(crate) fn entry(index: usize, full_url: Option<String>, method: Option<Metho
     let id = head.id.filter(|id| !id.is_empty());
     let kept = kind == "Medication" && raw.get().len() <= MAX_MEDICATION;
     let text = kept.then(|| raw.get().into());
-    let full_url = full_url.filter(|url| !url.trim().is_empty());
-    let server = full_url.as_deref().and_then(server);
-    Entry { full_url, server, kind, id, method, if_none: None, version, text, resource }
+    let digest = resource.as_ref().ok().filter(|resource| resource.is_wordless());
+    let digest = digest.and_then(|_| digest_of(raw.get()));
+    Entry { method, version, text, digest, ..Entry::bare(full_url, kind, id, resource) }
+}
+
+/// A digest of what a resource says, whatever it is called and whoever it is about: these names are new each time that it
+/// is added.
+fn digest_of(text: &str) -> Option<String> {
+    let mut resource: Value = serde_json::from_str(text).ok()?;
+    let members = resource.as_object_mut()?;
+    for name in ["id", "meta", "text", "patient", "subject"] {
+        members.remove(name);
+    }
+    without_uuids(&mut resource);
+    let digest = Sha256::digest(resource.to_string());
+    Some(digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn without_uuids(value: &mut Value) {
+    match value {
+        Value::String(text) if text.starts_with("urn:uuid:") => text.clear(),
+        Value::Array(all) => all.iter_mut().for_each(without_uuids),
+        Value::Object(members) => members.values_mut().for_each(without_uuids),
+        _ => {}
+    }
+}
+
+impl Entry {
+    /// One that asks for nothing.
+    fn bare(
+        full_url: Option<String>,
+        kind: String,
+        id: Option<String>,
+        resource: Result<Resource, FhirError>,
+    ) -> Entry {
+        let full_url = full_url.filter(|url| !url.trim().is_empty());
+        Entry {
+            server: full_url.as_deref().and_then(server),
+            full_url,
+            kind,
+            id,
+            method: None,
+            if_none: None,
+            version: Version::default(),
+            text: None,
+            digest: None,
+            deleted: false,
+            resource,
+        }
+    }
+}
+
+impl Resource {
+    /// Whether it may say that there is something and has no words for it.
+    fn is_wordless(&self) -> bool {
+        let concept = match self {
+            Resource::AllergyIntolerance(allergy) => &allergy.code,
+            Resource::MedicationRequest(request) => &request.medication_codeable_concept,
+            Resource::MedicationStatement(statement) => &statement.medication_codeable_concept,
+            _ => return false,
+        };
+        !concept.as_ref().is_some_and(CodeableConcept::is_worded)
+    }
 }
 
 /// A Medication that was kept.

@@ -130,21 +130,12 @@ impl Deletions {
         self.server = base_of(base);
     }
 
-    /// The names under which deleted resources are known: of their server, and those without one that are `plain`, which are
-    /// known from before servers were told apart.
-    pub fn known_names<'a>(
-        &self,
-        names: impl Iterator<Item = &'a String>,
-        plain: &BTreeSet<String>,
-    ) -> BTreeSet<String> {
+    /// The names under which deleted resources are known: of their server, where that is known.
+    pub fn known_names<'a>(&self, names: impl Iterator<Item = &'a String>) -> BTreeSet<String> {
         let server = self.server.as_deref();
-        let both = |name: &'a String| {
-            let of_server = name.split_once('/').map(|(kind, id)| known_name(kind, id, server));
-            of_server
-                .into_iter()
-                .chain(Some(name.clone()).filter(|_| server.is_none() || plain.contains(name)))
-        };
-        names.flat_map(both).collect()
+        let of_server =
+            |name: &'a String| name.split_once('/').map(|(kind, id)| known_name(kind, id, server));
+        names.filter_map(of_server).collect()
     }
 
     /// How many there are.

@@ -16,6 +16,8 @@ enum Part {
     Or,
     /// It says nothing of what is denied.
     Filler,
+    /// The same, before a denial; behind one somebody has what follows: "no, has drug allergies".
+    Has,
     /// The same, but it leaves open whether all is denied, or whether anybody asked.
     Loose,
     /// "Known": somebody has asked.
@@ -54,12 +56,13 @@ enum Kind {
 }
 
 /// Words of every list. Of a plural the singular stands here, unless it ends otherwise than in "s" and "ies".
-const WORDS: [(Part, &[&str]); 13] = [
+const WORDS: [(Part, &[&str]); 14] = [
     (Part::Deny(How::No), &["no", "nil", "none", "keine", "aucune", "sin", "无"]),
     (Part::Deny(How::Denies), &["denies", "否认"]),
     (Part::Deny(How::Loosely), &["not", "negative", "未"]),
     (Part::Or, &["or", "nor", "oder", "ou", "o", "或"]),
-    (Part::Filler, &["patient", "pt", "has", "any", "of", "the", "and", "und", "et", "y", "和", "史"]),
+    (Part::Filler, &["patient", "pt", "any", "of", "the", "and", "und", "et", "y", "和", "史"]),
+    (Part::Has, &["has", "have", "hat", "tiene"]),
     (
         Part::Loose,
         &[
@@ -194,7 +197,8 @@ pub(super) fn denial(list: List, normal: &str) -> Option<Denial> {
     // A question denies nothing plainly.
     let mut plain = !normal.contains('?');
     let apart = |c: char| ";.:()[]{}!?|。".contains(c);
-    for clause in rest.replace(" - ", ";").split(apart) {
+    let rest = rest.replace(" - ", ";");
+    for clause in rest.split(apart).flat_map(|clause| answered(list, clause)) {
         let clause = clause_of(list, clause, headed, &mut said)?;
         denied |= clause.denied;
         denies |= clause.denies;
@@ -205,13 +209,33 @@ pub(super) fn denial(list: List, normal: &str) -> Option<Denial> {
     denied.then_some(said)
 }
 
+/// The clauses of a text between marks: "no" and a comma are an answer, and deny nothing of what follows ("no, drug
+/// allergies").
+fn answered(list: List, clause: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(clause);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let is_answer = |before: &str| {
+            let last = words(before).last().and_then(|word| parts(list, word).pop());
+            matches!(last, Some(Some(Part::Deny(_))))
+        };
+        let comma = text.match_indices([',', '，', '、']).find(|(at, _)| is_answer(&text[..*at]));
+        let (clause, after) = match comma {
+            Some((at, comma)) => (&text[..at], Some(&text[at + comma.len()..])),
+            None => (text, None),
+        };
+        rest = after;
+        Some(clause)
+    })
+}
+
 /// What stands behind a heading such as "Allergies:", and what the heading says it is of. "Latex allergy:" is none: it names one.
 pub(super) fn headed(list: List, normal: &str) -> Option<(Denial, &str)> {
     let (heading, rest) = normal.split_once(':')?;
     let (mut said, mut allergy) = (Denial::default(), false);
     for part in words(heading).flat_map(|word| parts(list, word)) {
         match part? {
-            Part::Filler => {}
+            Part::Filler | Part::Has => {}
             Part::Known => said.known = true,
             Part::Drug => said.drugs = true,
             Part::Allergy(kind) if kind != Some(Kind::Other) => {
@@ -240,7 +264,7 @@ fn clause_of(list: List, clause: &str, headed: bool, said: &mut Denial) -> Optio
         let part = part?;
         loose |= part == Part::Tag && !tags;
         tags &= part == Part::Tag;
-        bare &= matches!(part, Part::Deny(_) | Part::Known | Part::Filler);
+        bare &= matches!(part, Part::Deny(_) | Part::Known | Part::Filler | Part::Has);
         match part {
             Part::Deny(_) if open => return None,
             Part::Deny(how) => {
@@ -251,6 +275,7 @@ fn clause_of(list: List, clause: &str, headed: bool, said: &mut Denial) -> Optio
             }
             Part::Or => open |= denied,
             Part::Filler | Part::Tag => {}
+            Part::Has => loose |= denied,
             Part::Loose => loose = true,
             Part::Known => said.known = true,
             Part::To => (to, waits) = (to || denied, true),
@@ -366,6 +391,11 @@ mod tests {
             "No NKDA",
             "无食物过敏,青霉素过敏",
             "无食物过敏青霉素",
+            "No, drug allergies",
+            "None, drug allergies",
+            "Keine, Medikamentenallergien",
+            "无，药物过敏",
+            "No known allergies: no, drug allergies",
             "Penicillin",
             "confirmed",
             "",
@@ -397,6 +427,8 @@ mod tests {
             "Drug allergies: none",
             "Known allergies: none",
             "No known allergies to any medications",
+            "Pt has no drug allergies",
+            "No known allergies to food, drugs",
         ] {
             assert!(plain(text), "{text}");
         }
@@ -418,6 +450,8 @@ mod tests {
             "No known allergies to",
             "No drug allergies or",
             "No drug allergies; none",
+            "No, has drug allergies",
+            "No has drug allergies",
             "No drug allergies?",
             "NKDA?",
             "Allergies: none",

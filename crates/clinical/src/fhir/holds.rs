@@ -1,7 +1,7 @@
 //! Whether what a resource says holds: its statuses, in whatever case they are written, when a condition ended, and what stands
 //! beside a denial. What a denial says is relied on, so it has to hold plainly; what warns holds until it is surely over.
 
-use recommend::{Millis, clock};
+use recommend::{Millis, clock, normalise};
 use serde_json::Value;
 
 use super::mapping::date_time;
@@ -16,6 +16,9 @@ const UNITS: [(&[&str], f64); 4] = [
     (&["wk", "week", "weeks"], 52.0),
     (&["d", "day", "days"], 365.0),
 ];
+
+/// What records write where a reaction is not known, or there was none to know.
+const UNKNOWN: [&str; 4] = ["unknown", "unk", "unknown reaction", "reaction unknown"];
 
 /// A status: a CodeableConcept in R4, a bare code in older releases.
 pub(super) struct Status {
@@ -117,12 +120,23 @@ pub(super) fn beside_allergy(allergy: &AllergyIntolerance) -> Vec<String> {
     let mut texts = Vec::new();
     for reaction in &allergy.reaction {
         texts.extend(reaction.substance.as_ref().and_then(CodeableConcept::words));
-        for value in [&reaction.description, &reaction.manifestation, &reaction.note].into_iter().flatten() {
-            gather(value, &mut texts);
+        let mut happened = Vec::new();
+        for value in [&reaction.description, &reaction.manifestation].into_iter().flatten() {
+            gather(value, &mut happened);
+        }
+        // What nobody knows is nothing that happened.
+        texts.extend(happened.into_iter().filter(|words| !is_unknown(words)));
+        if let Some(note) = &reaction.note {
+            gather(note, &mut texts);
         }
     }
     texts.extend(noted(allergy.note.as_ref()));
     texts
+}
+
+/// Whether the words of a reaction say that it is not known.
+pub(crate) fn is_unknown(reaction: &str) -> bool {
+    UNKNOWN.contains(&normalise(reaction).as_str())
 }
 
 /// The words of notes.

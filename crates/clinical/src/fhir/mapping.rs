@@ -7,6 +7,7 @@
 mod lookup;
 mod medicine;
 mod standing;
+mod statements;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -15,14 +16,15 @@ use recommend::{Item, Millis};
 
 use super::bundle::{Bundle, BundleKind, Entry, FhirError, Method, Resource};
 use super::items;
-use super::people::{self, List, PersonChange, Says, Statement};
+use super::people::{self, List, PersonChange, Says};
 use super::references::{Index, Target, id_of, is_guessed, known_name, patient_name};
-use super::resources::{CodeableConcept, Medication, Reference, clean};
+use super::resources::{CodeableConcept, Medication, Reference};
 use super::settle::{ItemName, Mapped, Outcome, Planned};
 
 use self::medicine::elsewhere;
 pub(crate) use self::medicine::{Drug, Shelves};
 pub(crate) use self::standing::Standing;
+pub use self::statements::ordered;
 
 /// Reads a Bundle's meaning. `now` is the present time, after which nothing can have happened.
 pub fn map(bundle: &Bundle, now: Millis) -> Mapped {
@@ -44,6 +46,9 @@ pub fn map_with(bundle: &Bundle, now: Millis, medications: &HashMap<String, Medi
             conditional: BTreeMap::new(),
             identified: BTreeMap::new(),
             addressed: Vec::new(),
+            created: Vec::new(),
+            deleted: Vec::new(),
+            links: Vec::new(),
             unknown_drugs: 0,
             outcomes: Vec::with_capacity(bundle.entries.len()),
             now,
@@ -97,6 +102,10 @@ impl<'a> Mapping<'a> {
         if let Some(detail) = self.index.clash(number) {
             return Err(FhirError::at(number, entry.kind.clone(), "duplicate", detail));
         }
+        if entry.deleted {
+            self.deleted(number, entry);
+            return Ok(());
+        }
         let asks = entry.method.is_none_or(|method| method != Method::Other);
         match self.bundle.kind {
             BundleKind::Collection => {}
@@ -148,20 +157,32 @@ impl<'a> Mapping<'a> {
                 let subject = request.subject.as_ref();
                 if request.do_not_perform == Some(true) || !standing::is_ordered(request.intent.as_deref()) {
                     self.left_out(number, "no order: a proposal, an option or a prohibition");
-                    return self.withdraws(number, entry, subject);
+                    return self.withdraws(
+                        number,
+                        entry,
+                        subject,
+                        request.medication_codeable_concept.as_ref(),
+                    );
                 }
                 let standing = Standing::of_request(request.status.as_deref());
                 if standing == Standing::Void {
                     self.left_out(number, "cancelled, entered in error or a draft");
-                    return self.withdraws(number, entry, subject);
+                    return self.withdraws(
+                        number,
+                        entry,
+                        subject,
+                        request.medication_codeable_concept.as_ref(),
+                    );
                 }
                 self.strange(number, "status", request.status.as_deref(), &standing::REQUEST);
                 self.strange(number, "intent", request.intent.as_deref(), &standing::INTENT);
-                let concept = request.medication_codeable_concept.as_ref();
+                let own = &request.medication_codeable_concept;
+                let concept = own.as_ref();
                 let reference = request.medication_reference.as_ref();
                 let concept = self.medication(number, concept, reference, &request.contained);
                 self.takes(number, entry, subject, &concept, standing == Standing::Taken)?;
-                let start = || self.visit_start(request.encounter.as_ref());
+                self.link(number, own.as_ref(), reference, standing == Standing::Taken);
+                let start = || self.visit_start(number, request.encounter.as_ref());
                 let time = request.authored_on.clone().or_else(start);
                 // What a person takes without an order comes as an active plan (US Core, Medication List).
                 let plan = standing::code(request.intent.as_deref()) == "plan";
@@ -173,13 +194,20 @@ impl<'a> Mapping<'a> {
                 let standing = Standing::of_statement(statement.status.as_deref());
                 if standing == Standing::Void {
                     self.left_out(number, "not taken or entered in error");
-                    return self.withdraws(number, entry, subject);
+                    return self.withdraws(
+                        number,
+                        entry,
+                        subject,
+                        statement.medication_codeable_concept.as_ref(),
+                    );
                 }
                 self.strange(number, "status", statement.status.as_deref(), &standing::STATEMENT);
-                let concept = statement.medication_codeable_concept.as_ref();
+                let own = &statement.medication_codeable_concept;
+                let concept = own.as_ref();
                 let reference = statement.medication_reference.as_ref();
                 let concept = self.medication(number, concept, reference, &statement.contained);
                 self.takes(number, entry, subject, &concept, standing == Standing::Taken)?;
+                self.link(number, own.as_ref(), reference, standing == Standing::Taken);
                 let start = || statement.effective_period.as_ref().and_then(|period| period.start.clone());
                 let time = statement.effective_date_time.clone().or_else(start);
                 let time = time.or_else(|| statement.date_asserted.clone());
@@ -271,6 +299,12 @@ impl<'a> Mapping<'a> {
                 let time = request.authored_on.as_deref();
                 self.providers(number, request.subject.as_ref(), &performers, kinds, "referral", time)?;
             }
+            // What is within it would be left out in silence.
+            Resource::Other if entry.kind == "Bundle" => {
+                let detail =
+                    "a Bundle within a Bundle is not read; send each by itself, in a file of its own";
+                return Err(FhirError::at(number, "Bundle", "not-supported", detail));
+            }
             Resource::Other => self.note(number, "not-supported", "the type is not read".to_owned()),
         }
         Ok(())
@@ -328,93 +362,6 @@ impl<'a> Mapping<'a> {
         self.used(number);
     }
 
-    fn resource_name(&self, number: usize, entry: &Entry, concept: Option<&CodeableConcept>) -> String {
-        let name = match id_of(entry) {
-            Some(id) => known_name(&entry.kind, &id, entry.server.as_deref()),
-            None => {
-                let words = concept.and_then(CodeableConcept::words).unwrap_or_else(|| number.to_string());
-                format!("{}/#{words}", entry.kind)
-            }
-        };
-        name.chars().take(500).collect()
-    }
-
-    fn states(
-        &mut self,
-        number: usize,
-        entry: &Entry,
-        list: List,
-        subject: Option<&Reference>,
-        says: Result<Says, &'static str>,
-    ) -> Result<(), FhirError> {
-        let user = self.subject(number, subject)?;
-        let says = match says {
-            Ok(says) => says,
-            // Somebody is allergic, and nobody can tell to what: the list must not look complete.
-            Err(reason) if list == List::Allergies => {
-                self.left_out(number, reason);
-                let name = self.resource_name(number, entry, None);
-                unnamed("an allergy", &name)
-            }
-            Err(reason) => {
-                self.left_out(number, reason);
-                return Ok(());
-            }
-        };
-        if let Says::Nothing(reason) = says {
-            self.left_out(number, reason);
-        }
-        let concept = match &entry.resource {
-            Ok(Resource::AllergyIntolerance(allergy)) => allergy.code.as_ref(),
-            Ok(Resource::Condition(condition)) => condition.code.as_ref(),
-            _ => None,
-        };
-        let resource = self.resource_name(number, entry, concept);
-        self.person(&user).statements.push(Statement { entry: number, list, resource, says });
-        self.used(number);
-        Ok(())
-    }
-
-    /// What a drug order or statement says of the drugs that are taken now.
-    fn takes(
-        &mut self,
-        number: usize,
-        entry: &Entry,
-        subject: Option<&Reference>,
-        concept: &Option<CodeableConcept>,
-        taken: bool,
-    ) -> Result<(), FhirError> {
-        let user = self.subject(number, subject)?;
-        let resource = self.resource_name(number, entry, concept.as_ref());
-        let says = match (taken, concept) {
-            // Which drug it was does not matter any more.
-            (false, _) => Says::Nothing("not taken any more"),
-            // Something is taken, and nobody can tell what: the list must not look complete.
-            (true, None) => unnamed("a medication", &resource),
-            (true, Some(concept)) => {
-                people::medication(concept).unwrap_or_else(|_| unnamed("a medication", &resource))
-            }
-        };
-        let list = List::Medications;
-        self.person(&user).statements.push(Statement { entry: number, list, resource, says });
-        Ok(())
-    }
-
-    /// An order that does not hold takes back what it may have said before.
-    fn withdraws(
-        &mut self,
-        number: usize,
-        entry: &Entry,
-        subject: Option<&Reference>,
-    ) -> Result<(), FhirError> {
-        let user = self.subject(number, subject)?;
-        let resource = self.resource_name(number, entry, None);
-        let says = Says::Nothing("does not hold");
-        let list = List::Medications;
-        self.person(&user).statements.push(Statement { entry: number, list, resource, says });
-        Ok(())
-    }
-
     /// An interaction with a drug.
     fn drug(
         &mut self,
@@ -439,7 +386,8 @@ impl<'a> Mapping<'a> {
         };
         let item_id = item.item_id.clone();
         self.item(number, item);
-        self.plan(number, user_id, ItemName::Here(item_id), event, time)
+        self.plan(number, user_id, ItemName::Here(item_id), event, time);
+        Ok(())
     }
 
     /// Interactions with those who cared.
@@ -454,8 +402,8 @@ impl<'a> Mapping<'a> {
     ) -> Result<(), FhirError> {
         let user_id = self.subject(number, subject)?;
         for reference in references {
-            match self.provider(reference, kinds) {
-                Ok(Some(item)) => self.plan(number, user_id.clone(), item, event, time)?,
+            match self.provider(number, reference, kinds) {
+                Ok(Some(item)) => self.plan(number, user_id.clone(), item, event, time),
                 Ok(None) => {}
                 Err(note) => self.note(number, "not-found", note),
             }
@@ -470,24 +418,21 @@ impl<'a> Mapping<'a> {
         item: ItemName,
         event: &'static str,
         time: Option<&str>,
-    ) -> Result<(), FhirError> {
+    ) {
         let kind = &self.bundle.entries[number].kind;
         let Some(text) = time else {
             let note = format!("{kind}: without a time, and so no interaction");
             self.note(number, "incomplete", note);
-            return Ok(());
+            return;
         };
         let Some(time) = date_time(text) else {
-            return Err(FhirError::at(
-                number,
-                kind.clone(),
-                "value",
-                "has a time that is no FHIR date or dateTime",
-            ));
+            // What the resource says beside that holds all the same.
+            let note = format!("{kind}: its time is no FHIR date or dateTime, and so no interaction");
+            self.note(number, "value", note);
+            return;
         };
         self.mapped.planned.push(Planned { entry: number, user_id, item, event, time });
         self.used(number);
-        Ok(())
     }
 
     /// What places and roles say of the items of others.
@@ -495,7 +440,7 @@ impl<'a> Mapping<'a> {
         for (number, entry) in self.bundle.entries.iter().enumerate() {
             match &entry.resource {
                 Ok(Resource::Location(location)) => {
-                    if let Some(Target::Entry(owner)) = self.owner(number)
+                    if let Some((Target::Entry(owner), _)) = self.owner(number)
                         && let Some(item) = self.item_of(owner)
                     {
                         items::set_place(item, items::position(location));
@@ -503,7 +448,7 @@ impl<'a> Mapping<'a> {
                 }
                 Ok(Resource::PractitionerRole(role)) => {
                     let specialties = role.specialty.iter().filter_map(CodeableConcept::words).collect();
-                    let target = self.index.resolve(role.practitioner.as_ref(), &["Practitioner"]);
+                    let target = self.resolve(number, role.practitioner.as_ref(), &["Practitioner"]);
                     if let Target::Entry(practitioner) = target
                         && let Some(item) = self.item_of(practitioner)
                     {
@@ -530,15 +475,6 @@ impl<'a> Mapping<'a> {
         let entry = &self.bundle.entries[number];
         let id = format!("{}/{}", entry.kind, id_of(entry)?);
         self.mapped.items.get_mut(&id).map(|(_, item)| item)
-    }
-}
-
-/// An entry for what is there without a name. No terminology knows it, and so no drug is recommended beside it.
-fn unnamed(what: &str, resource: &str) -> Says {
-    Says::Entry {
-        words: clean(&format!("{what} without a name ({resource})")),
-        codes: Vec::new(),
-        synonyms: Vec::new(),
     }
 }
 

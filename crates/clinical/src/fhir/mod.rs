@@ -1,7 +1,7 @@
 //! FHIR R4 (4.0.1): Bundles read into people, items and interactions, and answers written as resources.
 //!
 //! - `resources`, `bundle`, `request`, `version`, `references`: what is read, and of which release it is
-//! - `people`, `none_known`, `denial`, `items`, `mapping`, `settle`: what it means, and what of it can be written
+//! - `people`, `ended`, `none_known`, `denial`, `items`, `mapping`, `settle`: what it means, and what of it can be written
 //! - `deletions`: what an export says was deleted
 //! - `report`, `outcome`: what became of it, for people and for programs
 //! - `capability`: what the server says it can do
@@ -12,7 +12,8 @@ pub mod bundle;
 pub mod capability;
 pub mod deletions;
 mod denial;
-mod holds;
+mod ended;
+pub(crate) mod holds;
 pub mod items;
 pub mod mapping;
 mod none_known;
@@ -27,7 +28,7 @@ mod version;
 
 pub use bundle::{Bundle, BundleKind, FhirError};
 pub use deletions::Deletions;
-pub use mapping::{map, map_with, medications_elsewhere};
+pub use mapping::{map, map_with, medications_elsewhere, ordered};
 pub use people::{PersonChange, Statement};
 pub use report::Report;
 pub use settle::{Found, Mapped, Settled, Wanted};

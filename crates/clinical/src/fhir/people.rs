@@ -2,20 +2,25 @@
 //!
 //! A record arrives in pieces and is corrected later: an allergy is refuted, a drug is stopped. So each
 //! entry of a profile remembers the resources that say it. A resource that comes again replaces what it
-//! said before, and an entry that no resource says any more goes. What was written into a profile by hand
-//! is never taken away.
+//! said before, and an entry that no resource says any more goes. Nothing else takes an entry away: neither
+//! one that was added without an id, nor one of the same id of which nobody knows the server. A denial goes
+//! where it may be meant, since what hangs on it is that drugs are recommended. What was written into a
+//! profile by hand is never taken away.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use recommend::{Field, Millis, Profile, Recorded, Sex, clock};
 
+use super::ended;
 use super::holds::{Over, Status, beside_allergy, ends, noted, over};
 use super::none_known::{self, Absence};
-use super::references::{origin_name, patient_name, qualified};
+use super::references::{lasts, may_be_one, origin_name, patient_name, qualified};
 use super::resources::{AllergyIntolerance, CodeableConcept, Condition, Patient, clean};
 
 /// Stands among the resources of an entry that was in the profile before any resource said so.
 const BY_HAND: &str = "by hand";
+/// What a denial may be of.
+pub(crate) const DENIALS: [&str; 3] = ["none known", "no drug known", "none known that is no drug"];
 /// Stands among a list's entries for the resources that say that there are none.
 const NONE_KNOWN: &str = "none known";
 /// Why nothing follows from "no known food allergy".
@@ -199,6 +204,10 @@ impl PersonChange {
                 apply_list(profile, list, &statements);
             }
         }
+        let back = ended::back(profile);
+        if !back.is_empty() {
+            apply_list(profile, List::Conditions, &back.iter().collect::<Vec<_>>());
+        }
     }
 }
 
@@ -222,15 +231,31 @@ pub fn apart(patient: &Patient) -> Vec<&'static str> {
     patient.link.iter().map(link).chain(inactive).collect()
 }
 
-/// Takes back what these resources said of a profile; whether they said anything.
-pub fn take_back(profile: &mut Profile, gone: &dyn Fn(&str) -> bool) -> bool {
+/// Of a concept that denies, what it denies: nothing that is known of the list, or of drugs alone, or of something else. With
+/// what stands beside it, where that contradicts it, it denies nothing.
+pub(crate) fn denies(list: List, concept: &CodeableConcept, beside: &[&str]) -> Option<&'static str> {
+    if beside.iter().any(|words| none_known::contradicts(list, words)) {
+        return None;
+    }
+    match none_known::of(list, concept) {
+        Absence::None => Some(DENIALS[0]),
+        Absence::NoDrug => Some(DENIALS[1]),
+        Absence::NoOther => Some(DENIALS[2]),
+        Absence::Not | Absence::Unknown => None,
+    }
+}
+
+/// Takes back what these resources said of a profile; whether they said anything. `gone` is asked for each resource, and
+/// whether what it says is a denial.
+pub fn take_back(profile: &mut Profile, gone: &dyn Fn(&str, bool) -> bool) -> bool {
     let mut changed = false;
     for list in [List::Allergies, List::Conditions, List::Medications] {
-        let known = profile.recorded.get(list.name()).into_iter().flat_map(BTreeMap::values);
+        let ended = (list == List::Conditions).then(|| profile.recorded.get(ended::NAME)).flatten();
+        let known = profile.recorded.get(list.name()).into_iter().chain(ended).flatten();
         let said: Vec<Statement> = known
-            .flat_map(|known| &known.resources)
-            .filter(|resource| gone(resource))
-            .map(|resource| Statement {
+            .flat_map(|(words, known)| known.resources.iter().map(move |resource| (words, resource)))
+            .filter(|(words, resource)| gone(resource, *words == NONE_KNOWN))
+            .map(|(_, resource)| Statement {
                 entry: 0,
                 list,
                 resource: resource.clone(),
@@ -247,14 +272,30 @@ pub fn take_back(profile: &mut Profile, gone: &dyn Fn(&str) -> bool) -> bool {
 
 fn apply_list(profile: &mut Profile, list: List, statements: &[&Statement]) {
     let born = profile.birth_year;
+    if list == List::Conditions {
+        let said = |resource: &str| statements.iter().any(|own| takes_back(&own.resource, resource, false));
+        ended::take_back(profile, &said);
+        for statement in statements {
+            if let (Says::UnlessBornBy(year, entry), Says::Nothing(_)) =
+                (&statement.says, statement.says.of(born))
+            {
+                ended::keep(profile, &statement.resource, *year, entry);
+            }
+        }
+    }
     let mut recorded = profile.recorded.remove(list.name()).unwrap_or_default();
     let slot = list.of(profile);
     let mut entries = slot.take();
     let before = entries.clone();
-    // What each of these resources said before is taken back first.
-    let said = |resource: &String| statements.iter().any(|statement| statement.resource == *resource);
-    for known in recorded.values_mut() {
+    // What each of these resources said before is taken back first, and with the last of them all codes of an entry.
+    for (words, known) in &mut recorded {
+        let denial = words == NONE_KNOWN;
+        let said = |resource: &str| statements.iter().any(|own| takes_back(&own.resource, resource, denial));
         known.resources.retain(|resource| !said(resource));
+        if known.resources.is_empty() {
+            known.codes.clear();
+            known.synonyms.clear();
+        }
     }
     for statement in statements {
         let says = statement.says.of(born);
@@ -313,6 +354,15 @@ fn apply_list(profile: &mut Profile, list: List, statements: &[&Statement]) {
     };
     if !recorded.is_empty() {
         profile.recorded.insert(list.name().to_owned(), recorded);
+    }
+}
+
+/// Whether a resource that comes takes back what one said before: the very same does. Of a denial it is enough that it may be
+/// the same: what was added without an id and has its words, or the same id where one of both came without a server.
+fn takes_back(resource: &str, before: &str, denial: bool) -> bool {
+    match resource == before {
+        true => denial || lasts(resource),
+        false => denial && may_be_one(resource, before),
     }
 }
 

@@ -39,7 +39,10 @@ pub(crate) fn local(reference: &str) -> &str {
 
 /// The names of a Bundle's entries.
 pub struct Index {
+    /// By `fullUrl`, and by type and identifier.
     names: HashMap<String, usize>,
+    /// By type and id, which name a resource on its own server alone.
+    ids: HashMap<String, usize>,
     /// Names that two entries have.
     several: HashSet<String>,
     older: Vec<bool>,
@@ -48,6 +51,8 @@ pub struct Index {
     strangers: HashSet<usize>,
     /// The servers of entries that have one.
     servers: HashMap<usize, String>,
+    /// Whether these are of more than one.
+    mixed: bool,
 }
 
 impl Index {
@@ -55,19 +60,24 @@ impl Index {
     /// one name the first has it; of versions of one resource the newest.
     pub fn new(bundle: &Bundle) -> Index {
         let mut names: HashMap<String, usize> = HashMap::new();
+        let mut ids: HashMap<String, usize> = HashMap::new();
         let mut several = HashSet::new();
         let (older, strangers) = older_versions(bundle);
-        let newest = || bundle.entries.iter().enumerate().filter(|(index, _)| !older[*index]);
+        // What was deleted is nothing that a reference could be to.
+        let there = |(index, entry): &(usize, &Entry)| !older[*index] && !entry.deleted;
+        let newest = || bundle.entries.iter().enumerate().filter(there);
         for (index, entry) in newest() {
-            if let Some(url) = &entry.full_url
-                && *names.entry(url.clone()).or_insert(index) != index
-            {
-                several.insert(url.clone());
+            if let Some(url) = &entry.full_url {
+                // One without a scheme says of no server that the resource is there.
+                let known = if url.contains(':') { &mut names } else { &mut ids };
+                if *known.entry(url.clone()).or_insert(index) != index {
+                    several.insert(url.clone());
+                }
             }
             if let Some(id) = &entry.id {
                 let name = format!("{}/{id}", entry.kind);
                 // A server is to give what is added an id of its own, so that two may come with one.
-                let first = *names.entry(name.clone()).or_insert(index);
+                let first = *ids.entry(name.clone()).or_insert(index);
                 if first != index && [first, index].iter().any(|of| is_renamed(&bundle.entries[*of])) {
                     several.insert(name);
                 }
@@ -83,8 +93,9 @@ impl Index {
         }
         let clashes = clashes(bundle, &several, newest());
         let server = |(index, entry): (usize, &Entry)| Some((index, entry.server.clone()?));
-        let servers = bundle.entries.iter().enumerate().filter_map(server).collect();
-        Index { names, several, older, clashes, strangers, servers }
+        let servers: HashMap<usize, String> = bundle.entries.iter().enumerate().filter_map(server).collect();
+        let mixed = servers.values().collect::<HashSet<_>>().len() > 1;
+        Index { names, ids, several, older, clashes, strangers, servers, mixed }
     }
 
     /// Whether the Bundle has a newer version of this entry's resource.
@@ -102,13 +113,8 @@ impl Index {
         self.clashes.get(&entry).copied()
     }
 
-    /// What a reference stands for. `kinds` are the types that it may be of where it does not say so.
-    pub fn resolve(&self, reference: Option<&Reference>, kinds: &[&str]) -> Target {
-        self.resolve_from(None, reference, kinds)
-    }
-
-    /// As [`Index::resolve`], of a resource on the server `from`: a relative reference is to a resource there (R4,
-    /// Resolving references in Bundles).
+    /// What a reference of a resource on the server `from` stands for: a relative one is to a resource there (R4, Resolving
+    /// references in Bundles). `kinds` are the types that it may be of where it does not say so.
     pub fn resolve_from(&self, from: Option<&str>, reference: Option<&Reference>, kinds: &[&str]) -> Target {
         let Some(reference) = reference else { return Target::Nothing };
         let Some(written) =
@@ -121,11 +127,8 @@ impl Index {
             };
             return self.named(format!("{kind}?identifier={identifier}"));
         };
-        if self.several.contains(written) {
-            return Target::Several;
-        }
         if let Some(&index) = self.names.get(written) {
-            return Target::Entry(index);
+            return if self.several.contains(written) { Target::Several } else { Target::Entry(index) };
         }
         if written.starts_with("urn:") || written.starts_with('#') {
             return Target::Nothing;
@@ -140,22 +143,28 @@ impl Index {
             (Some(id), Some(kind)) if !id.is_empty() && !kind.is_empty() => {
                 let name = format!("{kind}/{id}");
                 let own = server(path).or(from.map(str::to_owned));
-                match self.names.get(&name) {
-                    None => Target::Outside(name),
-                    _ if self.several.contains(&name) => Target::Several,
+                match self.ids.get(&name) {
+                    Some(&index) if self.is_of(index, own.as_deref()) => match self.several.contains(&name) {
+                        true => Target::Several,
+                        false => Target::Entry(index),
+                    },
+                    // Of which server it is nobody says, and one of this type and id is on one of several.
+                    Some(_) if own.is_none() => Target::Nothing,
                     // Another server's resource of this type and id is another one.
-                    Some(index)
-                        if own
-                            .as_ref()
-                            .zip(self.servers.get(index))
-                            .is_some_and(|(own, other)| own != other) =>
-                    {
-                        Target::Nothing
-                    }
-                    Some(&index) => Target::Entry(index),
+                    _ => Target::Outside(name),
                 }
             }
             _ => Target::Nothing,
+        }
+    }
+
+    /// Whether an entry may be of this server: where neither says so it is, and where one does not, it is while the Bundle
+    /// is of no other.
+    fn is_of(&self, entry: usize, server: Option<&str>) -> bool {
+        match (server, self.servers.get(&entry)) {
+            (Some(own), Some(other)) => own == other,
+            (None, Some(_)) => !self.mixed,
+            (_, None) => true,
         }
     }
 
@@ -213,6 +222,17 @@ pub(super) fn server_of(reference: &Reference, from: Option<&str>) -> Option<Str
     server(written).or_else(|| from.map(str::to_owned))
 }
 
+/// The name under which it is kept that this person has an identifier of that name: one for each person who has it, so that
+/// nothing of the one stays once the person is erased, and the other is found by it again.
+pub fn holder_name(name: &str, user_id: &str) -> String {
+    format!("{name}#{}", short_digest(user_id))
+}
+
+/// The name of the identifier (`patient_name`) that is kept under a name of a person who has it.
+pub fn held(name: &str) -> &str {
+    name.match_indices('#').nth(1).map_or(name, |(at, _)| &name[..at])
+}
+
 /// The name of a resource among all that are known: two servers count theirs from 1, so that of one whose server is known
 /// the name has a digest of that: `AllergyIntolerance/1@0123456789abcdef`.
 pub fn known_name(kind: &str, id: &str, server: Option<&str>) -> String {
@@ -220,6 +240,17 @@ pub fn known_name(kind: &str, id: &str, server: Option<&str>) -> String {
         Some(server) => format!("{kind}/{id}@{}", short_digest(server)),
         None => format!("{kind}/{id}"),
     }
+}
+
+/// Whether a name is of a resource with an id that lasts, which names the same thing in the next Bundle.
+pub fn lasts(name: &str) -> bool {
+    !name.contains('#')
+}
+
+/// Whether two names may be of one resource, and nobody can say so: they are one but for the server, which only one has.
+pub fn may_be_one(one: &str, other: &str) -> bool {
+    let plain = |name: &str, of: &str| of.strip_prefix(name).is_some_and(|rest| rest.starts_with('@'));
+    plain(one, other) || plain(other, one)
 }
 
 fn short_digest(text: &str) -> String {
@@ -270,7 +301,12 @@ fn older_versions(bundle: &Bundle) -> (Vec<bool>, HashSet<usize>) {
         }
         let address =
             |entry: usize| bundle.entries[entry].full_url.as_deref().filter(|url| url.starts_with("http"));
-        if address(known).zip(address(index)).is_some_and(|(first, second)| first != second) {
+        // One without a server is not taken for another server's.
+        if address(known).zip(address(index)).is_some_and(|(first, second)| first != second)
+            || (bundle.entries[known].server != entry.server
+                && !bundle.entries[known].deleted
+                && !entry.deleted)
+        {
             strangers.insert(gone);
         }
     }
@@ -333,17 +369,24 @@ pub fn is_guessed(entry: &Entry) -> bool {
 }
 
 /// Whether an entry is added with an id that names it nowhere else: of what is added the server is to ignore the id (R4,
-/// create), unless its `fullUrl` says that it is the resource's own.
+/// create), unless its `fullUrl` says that it is the resource's own. Of people and items that come without a `fullUrl` it
+/// counts, since the id is all by which what is said of them could find them.
 pub(super) fn is_renamed(entry: &Entry) -> bool {
     let url = entry.full_url.as_deref().map(|url| last(url.strip_prefix("urn:uuid:").unwrap_or(url)));
-    let own = url.zip(entry.id.as_deref()).is_none_or(|(url, id)| url == id);
+    let own = match (url, entry.id.as_deref()) {
+        (Some(url), Some(id)) => url == id,
+        (None, Some(_)) => entry.kind == "Patient" || is_item(&entry.kind),
+        (_, None) => true,
+    };
     entry.method == Some(Method::Post) && !own
 }
 
+fn is_item(kind: &str) -> bool {
+    ["Organization", "Location", "Practitioner", "PractitionerRole"].contains(&kind)
+}
+
 fn kept_by(entry: &Entry) -> Option<(String, bool)> {
-    let is_item =
-        ["Organization", "Location", "Practitioner", "PractitionerRole"].contains(&entry.kind.as_str());
-    let added = entry.method == Some(Method::Post) && !is_item;
+    let added = entry.method == Some(Method::Post) && !is_item(&entry.kind);
     let by_id = entry.id.as_ref().filter(|_| !added || !is_renamed(entry));
     let asked = entry.if_none.as_ref();
     // Whoever adds a person only where nobody has an identifier says that it tells who this is.

@@ -7,10 +7,12 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+use recommend::Millis;
+use recommend::clock::parse_time;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, SeqAccess, Visitor};
 
-use super::bundle::{Entry, FhirError, Method};
+use super::bundle::{Entry, FhirError, Method, has_come};
 use super::references::local;
 
 /// Bundle.entry.request.
@@ -22,6 +24,17 @@ pub(super) struct Asked {
     if_none_exist: Option<String>,
     if_match: Option<IgnoredAny>,
     if_none_match: Option<IgnoredAny>,
+}
+
+/// When Bundle.entry.response says that it was done.
+pub(super) fn last_modified(answer: &str) -> Option<Millis> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Answered {
+        last_modified: String,
+    }
+    let answered: Answered = serde_json::from_str(answer).ok()?;
+    parse_time(answered.last_modified.trim()).filter(|time| has_come(*time))
 }
 
 impl Asked {

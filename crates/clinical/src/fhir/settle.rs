@@ -1,11 +1,13 @@
 //! What a Bundle means, and what of it can be written once it is known what is stored already.
 
+mod left_out;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use recommend::{Interaction, Item, Millis};
+use recommend::{Interaction, Item, Millis, Sex};
 
 use super::bundle::{BundleKind, FhirError, Method};
-use super::people::PersonChange;
+use super::people::{List, PersonChange};
 
 /// What became of one entry.
 #[derive(Debug, Clone, Default)]
@@ -33,8 +35,8 @@ pub struct Outcome {
 pub(super) enum ItemName {
     /// By its id, of an item of this Bundle.
     Here(String),
-    /// By its id, of an item that has to be stored already.
-    Outside(String),
+    /// By its id, of an item that has to be stored already; and on which server it is, where that is known.
+    Outside(String, Option<String>),
     /// By type and identifier, likewise.
     Identified(String),
 }
@@ -77,6 +79,32 @@ pub struct Found {
     pub shared: BTreeSet<String>,
 }
 
+/// What a Patient says who was to be added only if nobody had an identifier, and whom the store has under an id.
+#[derive(Debug, Clone)]
+pub struct Created {
+    /// The id there.
+    pub user_id: String,
+    /// The entries that asked for it.
+    pub entries: Vec<usize>,
+    /// Year of birth, if it is said.
+    pub birth_year: Option<i32>,
+    /// Sex, if it is said.
+    pub sex: Option<Sex>,
+}
+
+/// Of which Medication an order or a statement is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// The entry of the order.
+    pub entry: usize,
+    /// The name under which the Medication is known.
+    pub medication: String,
+    /// What the order calls it.
+    pub display: Option<String>,
+    /// Whether it is taken.
+    pub taken: bool,
+}
+
 /// A Bundle's meaning.
 #[derive(Debug)]
 pub struct Mapped {
@@ -95,6 +123,12 @@ pub struct Mapped {
     pub(super) identified: BTreeMap<String, BTreeSet<usize>>,
     /// Entries that name a person who is not in the Bundle by an address: entry, id and server.
     pub(super) addressed: Vec<(usize, String, String)>,
+    /// People who were to be added only if nobody had an identifier, and who are here.
+    pub(super) created: Vec<Created>,
+    /// What was deleted: entry, list and the name under which it is known.
+    pub(super) deleted: Vec<(usize, List, String)>,
+    /// Of which Medications orders are.
+    pub(super) links: Vec<Link>,
     /// Drugs whose Medication is not in the Bundle.
     pub(super) unknown_drugs: usize,
     pub(super) now: Millis,
@@ -121,6 +155,14 @@ pub struct Settled {
     pub taken_back: BTreeSet<String>,
     /// Entries that name a person who is not in the Bundle by an address: entry, id and server.
     pub addressed: Vec<(usize, String, String)>,
+    /// Entries that name an item that is not in the Bundle by an address: entry, id and server.
+    pub addressed_items: Vec<(usize, String, String)>,
+    /// People who were to be added only if nobody had an identifier, and who are here.
+    pub created: Vec<Created>,
+    /// What was deleted: entry, list and the name under which it is known.
+    pub deleted: Vec<(usize, List, String)>,
+    /// Of which Medications orders are.
+    pub links: Vec<Link>,
     /// The entries that each of the interactions comes from.
     happened: Vec<Vec<usize>>,
 }
@@ -138,10 +180,11 @@ impl Mapped {
             }
             match &planned.item {
                 ItemName::Here(_) => {}
-                ItemName::Outside(id) => drop(wanted.items.insert(id.clone())),
+                ItemName::Outside(id, _) => drop(wanted.items.insert(id.clone())),
                 ItemName::Identified(name) => drop(wanted.identifiers.insert(name.clone())),
             }
         }
+        wanted.people.extend(self.addressed.iter().map(|(_, user, _)| user.clone()));
         for (id, name) in &self.aliases {
             wanted.people.insert(id.clone());
             wanted.people_by_identifier.insert(name.clone());
@@ -197,8 +240,16 @@ impl Mapped {
 
     /// Takes nothing of a Patient who was to be added only if nobody had the identifier (R4, conditional create): what else
     /// the Bundle says is said of the one who has it.
-    fn is_here_already(&mut self, id: &str) {
+    fn is_here_already(&mut self, id: &str, known: &str) {
         let Some(created) = self.conditional.get(id) else { return };
+        if let Some(person) = self.people.get(id) {
+            self.created.push(Created {
+                user_id: known.to_owned(),
+                entries: created.clone(),
+                birth_year: person.birth_year,
+                sex: person.sex,
+            });
+        }
         for number in created {
             let outcome = &mut self.outcomes[*number];
             outcome.matched = true;
@@ -219,7 +270,7 @@ impl Mapped {
         for (id, name) in std::mem::take(&mut self.aliases) {
             let here = found.people.contains(&id).then_some(&id);
             let Some(known) = here.or(found.people_by_identifier.get(&name)) else { continue };
-            self.is_here_already(&id);
+            self.is_here_already(&id, known);
             if *known == id {
                 continue;
             }
@@ -266,8 +317,17 @@ impl Mapped {
             .values()
             .flat_map(|person| person.statements.iter().map(|statement| (statement.entry, &person.user_id)));
         let happened = self.planned.iter().map(|planned| (planned.entry, &planned.user_id));
-        let unknown: BTreeSet<usize> =
-            said.chain(happened).filter(|(_, user)| !known.contains(user)).map(|(entry, _)| entry).collect();
+        let unknown = said.chain(happened).filter(|(_, user)| !known.contains(user)).map(|(entry, _)| entry);
+        // The Bundle may have another server's person under the id.
+        let of_another = |user: &String, server: &String| {
+            let here = self.people.get(user).filter(|person| here(person, &self.outcomes));
+            here.and_then(|person| person.server.as_ref()).is_some_and(|other| other != server)
+        };
+        let strangers = self
+            .addressed
+            .iter()
+            .filter(|(_, user, server)| !found.people.contains(user) && of_another(user, server));
+        let unknown: BTreeSet<usize> = unknown.chain(strangers.map(|(entry, _, _)| *entry)).collect();
         let unknown_people = unknown.len();
         for number in unknown {
             // Of a collection not an error of the whole, and yet nothing of it can be taken.
@@ -298,7 +358,16 @@ impl Mapped {
     fn write(mut self, found: &Found) -> Settled {
         let sound = |outcomes: &[Outcome], entry: usize| outcomes[entry].error.is_none();
         let addressed = std::mem::take(&mut self.addressed);
-        let mut settled = Settled { unknown_drugs: self.unknown_drugs, addressed, ..Settled::default() };
+        let (created, deleted) = (std::mem::take(&mut self.created), std::mem::take(&mut self.deleted));
+        let links = std::mem::take(&mut self.links);
+        let mut settled = Settled {
+            unknown_drugs: self.unknown_drugs,
+            addressed,
+            created,
+            deleted,
+            links,
+            ..Settled::default()
+        };
         for mut person in std::mem::take(&mut self.people).into_values() {
             person.statements.retain(|statement| sound(&self.outcomes, statement.entry));
             let described = person.patient.is_some_and(|patient| sound(&self.outcomes, patient));
@@ -314,7 +383,14 @@ impl Mapped {
             let outcome = &mut self.outcomes[planned.entry];
             let item_id = match &planned.item {
                 ItemName::Here(id) => Some(id.clone()),
-                ItemName::Outside(id) => found.items.get(id).cloned(),
+                ItemName::Outside(id, server) => {
+                    let known = found.items.get(id).cloned();
+                    let addressed = known.iter().cloned().zip(server.clone());
+                    settled
+                        .addressed_items
+                        .extend(addressed.map(|(item, server)| (planned.entry, item, server)));
+                    known
+                }
                 ItemName::Identified(name) => found.identifiers.get(name).cloned(),
             };
             let Some(item_id) = item_id else {
@@ -359,69 +435,5 @@ impl Mapped {
         settled.keep_interactions(stays);
         settled.outcomes = self.outcomes;
         settled
-    }
-}
-
-impl Settled {
-    fn keep_interactions(&mut self, mut stays: impl FnMut(&Interaction) -> bool) {
-        let both = std::mem::take(&mut self.interactions).into_iter().zip(std::mem::take(&mut self.happened));
-        (self.interactions, self.happened) = both.filter(|(interaction, _)| stays(interaction)).unzip();
-    }
-
-    /// The interactions, each with the entries that it comes from.
-    pub fn happened(&self) -> impl Iterator<Item = (&Interaction, &[usize])> {
-        self.interactions.iter().zip(self.happened.iter().map(Vec::as_slice))
-    }
-
-    /// Leaves out the interactions that come from these entries alone.
-    pub fn leave_out_happened(&mut self, entries: &BTreeSet<usize>) {
-        for of in &mut self.happened {
-            of.retain(|entry| !entries.contains(entry));
-        }
-        let mut stays = self.happened.iter().map(|of| !of.is_empty()).collect::<Vec<_>>().into_iter();
-        self.keep_interactions(|_| stays.next().unwrap_or(true));
-    }
-
-    /// Leaves out an item that one entry describes, and what happened there.
-    pub fn leave_out_item(&mut self, item_id: &str, error: FhirError) {
-        self.items.retain(|item| item.item_id != item_id);
-        self.keep_interactions(|interaction| interaction.item_id != item_id);
-        self.leave_out_entry(error);
-    }
-
-    /// Leaves out what one entry says.
-    pub fn leave_out_entry(&mut self, error: FhirError) {
-        let Some(entry) = error.entry else { return };
-        for person in &mut self.people {
-            person.statements.retain(|said| said.entry != entry);
-        }
-        self.people.retain(|person| person.patient.is_some() || !person.statements.is_empty());
-        self.leave_out_happened(&BTreeSet::from([entry]));
-        let outcome = &mut self.outcomes[entry];
-        outcome.used = false;
-        outcome.notes.push((error.code, error.detail.clone()));
-        outcome.error = Some(error);
-    }
-
-    /// Leaves out a person who does not fit, with all that is said of the person: of a batch or a collection the others
-    /// go in.
-    pub fn leave_out(&mut self, user_id: &str, code: &'static str, detail: &str) {
-        let of_person = |person: &&PersonChange| person.user_id == user_id;
-        let said = self.people.iter().filter(of_person);
-        let said =
-            said.flat_map(|person| person.statements.iter().map(|said| said.entry).chain(person.patient));
-        let happened = self.interactions.iter().zip(&self.happened);
-        let happened = happened
-            .filter(|(one, _)| one.user_id == user_id)
-            .flat_map(|(_, entries)| entries.iter().copied());
-        let entries: BTreeSet<usize> = said.chain(happened).collect();
-        for entry in entries {
-            let outcome = &mut self.outcomes[entry];
-            outcome.used = false;
-            outcome.notes.push((code, detail.to_owned()));
-            outcome.error = Some(FhirError::at(entry, outcome.kind.clone(), code, detail));
-        }
-        self.people.retain(|person| person.user_id != user_id);
-        self.keep_interactions(|interaction| interaction.user_id != user_id);
     }
 }

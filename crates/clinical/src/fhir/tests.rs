@@ -2,6 +2,7 @@
 
 mod denials;
 mod medicines;
+mod taken_back;
 
 use serde_json::{Value, json};
 
@@ -15,7 +16,7 @@ const NOW: i64 = 1_767_225_600_000;
 fn bundle(kind: &str, resources: &[Value]) -> String {
     let entry = |resource: &Value| {
         let kind = resource["resourceType"].as_str().unwrap_or_default();
-        json!({"resource": resource, "request": {"method": "POST", "url": kind}})
+        json!({"resource": resource, "request": {"method": "PUT", "url": kind}})
     };
     let entries: Vec<Value> = resources.iter().map(entry).collect();
     json!({"resourceType": "Bundle", "type": kind, "entry": entries}).to_string()

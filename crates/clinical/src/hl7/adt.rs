@@ -3,7 +3,8 @@
 //! said in one place (`fhir`).
 //!
 //! An allergy and a diagnosis are known by the person and their code or words, so that a message that comes again changes
-//! nothing. One that a later message leaves out stays: a message says what its sender knows, not all that is known. What is
+//! nothing. Denials ("NKDA") are known by what they deny, however they are written, so that one is taken back by another's
+//! words. One that a later message leaves out stays: a message says what its sender knows, not all that is known. What is
 //! left out of a message that is taken is told in its acknowledgement.
 
 use std::collections::BTreeSet;
@@ -11,10 +12,12 @@ use std::collections::BTreeSet;
 use recommend::{Field, clock};
 use serde_json::{Value, json};
 
-use super::coded::{concepts, known_by, words};
+use super::coded::{concepts, id_by, known_by, words};
 use super::message::{Hl7Error, Message};
 use super::patient::Identity;
-use crate::fhir::people::EARLIEST;
+use crate::fhir::holds::is_unknown;
+use crate::fhir::people::{self, DENIALS, EARLIEST, List};
+use crate::fhir::resources::CodeableConcept;
 
 /// The events that are read.
 pub const EVENTS: [&str; 4] = ["A01", "A04", "A08", "A31"];
@@ -159,13 +162,27 @@ fn allergies(
     };
     // "NKDA" beside a reaction is no "NKDA".
     let reaction = if nameless { String::new() } else { message.words(segment, 5) };
-    let deleted = segment.0 == "IAM" && message.get(segment, 6, 1) == "D";
-    let resource = |code: Value| {
+    let own = |field: usize| match segment.0 {
+        "IAM" => message.get(segment, field, 1),
+        _ => String::new(),
+    };
+    let (clinical, verified) = match own(17).as_str() {
+        _ if own(6) == "D" => ("active", "entered-in-error".to_owned()),
+        "" => ("active", String::new()),
+        "C" => ("active", "confirmed".to_owned()),
+        "U" | "P" | "S" => ("active", "unconfirmed".to_owned()),
+        "I" => ("inactive", "confirmed".to_owned()),
+        "E" => ("active", "entered-in-error".to_owned()),
+        // Doubt was raised, or a code of the house: an allergy counts, and a denial does not.
+        other => ("active", format!("hl7-{}", other.to_lowercase())),
+    };
+    let over = verified == "entered-in-error" || clinical == "inactive";
+    let resource = |(id, code): (String, Value)| {
         let mut resource = json!({
             "resourceType": "AllergyIntolerance",
-            "id": known_by("allergy", Field::Allergy, patient, &code),
+            "id": id,
             "patient": reference,
-            "clinicalStatus": status("http://terminology.hl7.org/CodeSystem/allergyintolerance-clinical", "active"),
+            "clinicalStatus": status("http://terminology.hl7.org/CodeSystem/allergyintolerance-clinical", clinical),
         });
         if !code.is_null() {
             resource["code"] = code;
@@ -176,13 +193,32 @@ fn allergies(
         if !category.is_empty() {
             resource["category"] = json!([category]);
         }
-        if deleted {
+        if !verified.is_empty() {
             let system = "http://terminology.hl7.org/CodeSystem/allergyintolerance-verification";
-            resource["verificationStatus"] = status(system, "entered-in-error");
+            resource["verificationStatus"] = status(system, &verified);
         }
         resource
     };
-    Ok(codes.into_iter().map(resource).collect())
+    let named = |code: Value| -> Vec<(String, Value)> {
+        // Whoever takes a denial back does not repeat its words, nor whether it was of drugs alone.
+        let denied = denies(&code, &reaction, over);
+        let ids: Vec<String> = match (denied, over) {
+            (None, _) => vec![known_by("allergy", Field::Allergy, patient, &code)],
+            (Some(kind), true) if kind != DENIALS[2] => {
+                DENIALS[..2].iter().map(|kind| id_by("allergy", patient, kind)).collect()
+            }
+            (Some(kind), _) => vec![id_by("allergy", patient, kind)],
+        };
+        ids.into_iter().map(|id| (id, code.clone())).collect()
+    };
+    Ok(codes.into_iter().flat_map(named).map(resource).collect())
+}
+
+/// What a concept of an allergy denies. Beside a reaction it denies nothing, but where it is taken back.
+fn denies(code: &Value, reaction: &str, over: bool) -> Option<&'static str> {
+    let concept: CodeableConcept = serde_json::from_value(code.clone()).ok()?;
+    let beside: &[&str] = if over || is_unknown(reaction) { &[] } else { &[reaction] };
+    people::denies(List::Allergies, &concept, beside)
 }
 
 /// DG1: a diagnosis; one of admission or work is provisional.
@@ -363,6 +399,50 @@ mod tests {
             assert!(!meaning.known, "{list:?}");
         }
         assert_eq!(allergies("AL1|1|DA|^Penicillin||hives"), Some(vec!["Penicillin".to_owned()]));
+    }
+
+    #[test]
+    fn a_denial_is_taken_back_whatever_its_words_are_and_holds_by_its_status() {
+        let after = |segments: &[&str]| {
+            let mut known = recommend::Profile::default();
+            for segment in segments {
+                let text = A01.replace("AL1|1|DA|7980^Penicillin G^RXNORM|SV|hives\r", "");
+                let bundle = of(&text.replace("AL1|2|FA|^peanuts", segment)).unwrap();
+                let bundle = crate::fhir::Bundle::read(&bundle.to_string()).unwrap();
+                let mapped = crate::fhir::map(&bundle, clock::now());
+                mapped.settle(&crate::fhir::Found::default()).unwrap().people[0].apply(&mut known);
+            }
+            known.allergies
+        };
+        let status = |code: &str, status: &str| format!("IAM|1|DA|{code}|||A{}{status}", "|".repeat(11));
+        for denial in [
+            "IAM|1|DA|NKDA^^L|||A",
+            "AL1|1|DA|^No known drug allergies",
+            "AL1|1|DA|NKA",
+            "AL1|1|DA|NKDA||Unknown",
+        ] {
+            assert_eq!(after(&[denial]), Some(Vec::new()), "{denial}");
+            for back in [
+                "IAM|1|DA|NKDA^No known drug allergies^L|||D",
+                "IAM|1|DA|^NKDA|||D",
+                &status("NKDA", "E"),
+                &status("NKA", "I"),
+            ] {
+                assert_eq!(after(&[denial, back]), None, "{denial} {back}");
+            }
+        }
+        for (code, list) in
+            [("C", Some(Vec::new())), ("U", Some(Vec::new())), ("D", None), ("E", None), ("X", None)]
+        {
+            assert_eq!(after(&[&status("NKDA", code)]), list, "{code}");
+        }
+        let penicillin = Some(vec!["Penicillin".to_owned()]);
+        for (code, list) in [("D", penicillin.clone()), ("S", penicillin), ("E", None), ("I", None)] {
+            assert_eq!(after(&["AL1|1|DA|^Penicillin", &status("^Penicillin", code)]), list, "{code}");
+        }
+        // What stands beside a denial is not taken back by one that is plain.
+        let both = after(&["AL1|1|DA|NKDA||anaphylaxis after amoxicillin", "AL1|1|DA|NKDA"]).unwrap();
+        assert!(both.len() == 1 && both[0].contains("amoxicillin"), "{both:?}");
     }
 
     #[test]

@@ -118,10 +118,15 @@ fn qualified(coding: &Value) -> String {
     format!("{}|{}", member("system"), member("code"))
 }
 
+/// The id of what is known by the person and this.
+pub(super) fn id_by(what: &str, patient: &str, by: &str) -> String {
+    format!("hl7-{}", derived(&[what, patient, by]).trim_start_matches("2.25."))
+}
+
 /// The id of what is known by the person and its code, or its code and words: the whole number of a UID. No two things have
 /// one, since what is deleted under it must be nothing else.
 pub(super) fn known_by(what: &str, list: Field, patient: &str, concept: &Value) -> String {
-    let id = |by: &str| format!("hl7-{}", derived(&[what, patient, by]).trim_start_matches("2.25."));
+    let id = |by: &str| id_by(what, patient, by);
     let codings: Vec<&Value> = concept["coding"].as_array().into_iter().flatten().collect();
     let (coded, worded): (Vec<&Value>, Vec<&Value>) =
         codings.into_iter().partition(|coding| coding["code"].is_string());

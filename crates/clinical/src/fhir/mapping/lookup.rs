@@ -1,9 +1,10 @@
 //! What a resource refers to: its person, drug, visit, and those who cared, as far as the Bundle holds them.
 
+use super::medicine::elsewhere_name;
 use super::{Drug, Mapping, Shelves};
-use crate::fhir::bundle::{FhirError, Resource};
+use crate::fhir::bundle::{BundleKind, FhirError, Method, Resource};
 use crate::fhir::items;
-use crate::fhir::references::{Target, id_of, server_of};
+use crate::fhir::references::{Target, id_of, known_name, server_of};
 use crate::fhir::resources::{CodeableConcept, Contained, Period, Reference};
 use crate::fhir::settle::ItemName;
 
@@ -31,6 +32,16 @@ impl Mapping<'_> {
                 }
                 match (&target.resource, id_of(target)) {
                     (Ok(Resource::Patient(_)), Some(id)) => Ok(id),
+                    // Of a batch each entry goes by itself: the person may be stored.
+                    (Err(_), Some(id))
+                        if bundle.kind == BundleKind::Batch
+                            && target.kind == "Patient"
+                            && target.method == Some(Method::Put) =>
+                    {
+                        let server = target.server.clone();
+                        self.mapped.addressed.extend(server.map(|server| (number, id.clone(), server)));
+                        Ok(id)
+                    }
                     (Err(_), _) => Err(unknown("refers to an entry that cannot be read")),
                     _ => Err(FhirError::at(
                         number,
@@ -96,8 +107,23 @@ impl Mapping<'_> {
         concept
     }
 
-    pub(super) fn visit_start(&self, encounter: Option<&Reference>) -> Option<String> {
-        let Target::Entry(index) = self.index.resolve(encounter, &["Encounter"]) else { return None };
+    /// The name under which the Medication is known that a reference of an entry is to.
+    pub(super) fn medication_name(&self, number: usize, reference: &Reference) -> Option<String> {
+        match self.resolve(number, Some(reference), &["Medication"]) {
+            Target::Entry(index) => {
+                let entry = &self.bundle.entries[index];
+                let id = id_of(entry).filter(|_| entry.kind == "Medication")?;
+                Some(known_name("Medication", &id, entry.server.as_deref()))
+            }
+            Target::Outside(name) => {
+                elsewhere_name(&name, reference, self.bundle.entries[number].server.as_deref())
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) fn visit_start(&self, number: usize, encounter: Option<&Reference>) -> Option<String> {
+        let Target::Entry(index) = self.resolve(number, encounter, &["Encounter"]) else { return None };
         match &self.bundle.entries[index].resource {
             Ok(Resource::Encounter(encounter)) => {
                 encounter.period.as_ref().and_then(|Period { start, .. }| start.clone())
@@ -106,19 +132,40 @@ impl Mapping<'_> {
         }
     }
 
+    /// What a reference of an entry stands for.
+    pub(super) fn resolve(&self, number: usize, reference: Option<&Reference>, kinds: &[&str]) -> Target {
+        self.index.resolve_from(self.bundle.entries[number].server.as_deref(), reference, kinds)
+    }
+
+    /// The server of what a reference of an entry is to.
+    fn server_of(&self, number: usize, reference: Option<&Reference>) -> Option<String> {
+        server_of(reference?, self.bundle.entries[number].server.as_deref())
+    }
+
     /// The item of an Organization, a Location, a Practitioner or a role of one; none for somebody else
     /// who took part.
-    pub(super) fn provider(&self, reference: &Reference, kinds: &[&str]) -> Result<Option<ItemName>, String> {
-        let mut target = self.index.resolve(Some(reference), kinds);
+    pub(super) fn provider(
+        &self,
+        number: usize,
+        reference: &Reference,
+        kinds: &[&str],
+    ) -> Result<Option<ItemName>, String> {
+        let mut target = self.resolve(number, Some(reference), kinds);
+        let mut server = self.server_of(number, Some(reference));
         // A role leads to its practitioner, a place to its organization: no further.
         for _ in 0..2 {
             target = match target {
                 Target::Entry(index) => match &self.bundle.entries[index].resource {
                     Ok(Resource::PractitionerRole(role)) => {
-                        self.index.resolve(role.practitioner.as_ref(), &["Practitioner"])
+                        let practitioner = role.practitioner.as_ref();
+                        server = self.server_of(index, practitioner);
+                        self.resolve(index, practitioner, &["Practitioner"])
                     }
                     Ok(Resource::Location(_)) => match self.owner(index) {
-                        Some(owner) => owner,
+                        Some((owner, of)) => {
+                            server = of;
+                            owner
+                        }
                         None => break,
                     },
                     _ => break,
@@ -146,7 +193,7 @@ impl Mapping<'_> {
             Target::Outside(name) => {
                 let kind = name.split('/').next().unwrap_or_default();
                 let known = ["Organization", "Location", "Practitioner"].contains(&kind);
-                Ok(known.then_some(ItemName::Outside(name)))
+                Ok(known.then_some(ItemName::Outside(name, server)))
             }
             Target::Identified(name) => Ok(Some(ItemName::Identified(name))),
             Target::Several => Err("refers to several entries of the Bundle".to_owned()),
@@ -156,16 +203,17 @@ impl Mapping<'_> {
         }
     }
 
-    /// The organization that a place belongs to: its own, or that of the place that it is part of.
-    pub(super) fn owner(&self, mut index: usize) -> Option<Target> {
+    /// The organization that a place belongs to, and on which server it is: its own, or that of the place that it is part of.
+    pub(super) fn owner(&self, mut index: usize) -> Option<(Target, Option<String>)> {
         // A place that is part of itself, by however many steps, belongs to nobody.
         for _ in 0..8 {
             let Ok(Resource::Location(location)) = &self.bundle.entries[index].resource else { return None };
-            if location.managing_organization.is_some() {
-                let owner = self.index.resolve(location.managing_organization.as_ref(), &["Organization"]);
-                return Some(owner).filter(|owner| !matches!(owner, Target::Nothing | Target::Several));
+            if let organization @ Some(_) = location.managing_organization.as_ref() {
+                let owner = self.resolve(index, organization, &["Organization"]);
+                let known = !matches!(owner, Target::Nothing | Target::Several);
+                return known.then(|| (owner, self.server_of(index, organization)));
             }
-            match self.index.resolve(location.part_of.as_ref(), &["Location"]) {
+            match self.resolve(index, location.part_of.as_ref(), &["Location"]) {
                 Target::Entry(part_of) => index = part_of,
                 _ => return None,
             }

@@ -191,7 +191,7 @@ fn called_too(concept: Option<CodeableConcept>, other: Option<CodeableConcept>) 
 }
 
 /// The name under which a Medication is known that came with an earlier Bundle.
-fn elsewhere_name(name: &str, reference: &Reference, from: Option<&str>) -> Option<String> {
+pub(super) fn elsewhere_name(name: &str, reference: &Reference, from: Option<&str>) -> Option<String> {
     let id = name.strip_prefix("Medication/")?;
     Some(known_name("Medication", id, server_of(reference, from).as_deref()))
 }

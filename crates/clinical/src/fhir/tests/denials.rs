@@ -31,6 +31,10 @@ fn a_reaction_or_a_note_beside_a_denial_is_an_allergy_in_words() {
         ),
         (json!({"reaction": [{"description": "Negative drug reaction"}]}), "Negative drug reaction"),
         (json!({"note": [{"text": "NKDA?"}]}), "NKDA?"),
+        (json!({"note": [{"text": "Unknown"}]}), "Unknown"),
+        (json!({"code": {"text": "No, has drug allergies"}}), "has drug allergies"),
+        (json!({"code": {"text": "None, drug allergies"}}), "drug allergies"),
+        (json!({"code": {"text": "Keine, Medikamentenallergien"}}), "Medikamentenallergien"),
         (json!({"category": ["food"], "note": [{"text": "penicillin: hives"}]}), "penicillin"),
         (
             json!({"code": {"text": "Not on file"}, "note": [{"text": "wife: penicillin hives"}]}),
@@ -47,6 +51,7 @@ fn a_reaction_or_a_note_beside_a_denial_is_an_allergy_in_words() {
         json!({"note": [{"text": "Patient denies any drug allergies.", "time": "2020-01-01", "authorString": "Dr. X"}]}),
         json!({"reaction": [{"description": "none"}, {"description": "N/A"}], "note": []}),
         json!({"reaction": [{"description": "No reactions reported"}]}),
+        json!({"reaction": [{"description": "Unknown"}, {"manifestation": [{"text": "UNK"}]}]}),
         json!({"reaction": []}),
     ] {
         assert_eq!(allergies(nkda(members.clone())), Some(Vec::new()), "{members}");

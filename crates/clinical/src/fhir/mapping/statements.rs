@@ -1,0 +1,171 @@
+//! What resources say of a person's lists, by the names under which they are known again.
+
+use std::collections::HashMap;
+
+use super::{Mapping, Shelves};
+use crate::fhir::bundle::{Bundle, Entry, FhirError, Resource};
+use crate::fhir::people::{self, List, Says, Statement};
+use crate::fhir::references::{Index, id_of, known_name, lasts};
+use crate::fhir::resources::{CodeableConcept, Medication, Reference, clean};
+use crate::fhir::settle::Link;
+
+/// What an order says that came before and is of a Medication that is an entry of this Bundle; `display` is what the order
+/// calls it, and `stored` are Medications that it may be made of.
+pub fn ordered(
+    bundle: &Bundle,
+    index: &Index,
+    entry: usize,
+    (order, display): (&str, Option<String>),
+    stored: &HashMap<String, Medication>,
+) -> Says {
+    let own = &bundle.entries[entry];
+    let name = || format!("Medication/{}", id_of(own).unwrap_or_default());
+    let reference = own.full_url.clone().unwrap_or_else(name);
+    let reference = Reference { reference: Some(reference), display, ..Reference::default() };
+    let places = [(bundle, index)];
+    let shelves = Shelves { places: &places, stored: Some(stored), from: own.server.as_deref() };
+    let concept = shelves.drug(None, Some(&reference), &[]).concept;
+    concept
+        .and_then(|concept| people::medication(&concept).ok())
+        .unwrap_or_else(|| unnamed("a medication", order))
+}
+
+impl Mapping<'_> {
+    /// The name of a resource. Of one that is added without an id it is no name that lasts (`references::lasts`): by it what
+    /// is sent again is the same, and nothing is taken back.
+    fn resource_name(&self, entry: &Entry, concept: Option<&CodeableConcept>) -> String {
+        let name = match id_of(entry) {
+            Some(id) => known_name(&entry.kind, &id, entry.server.as_deref()),
+            None => {
+                let words = concept.and_then(CodeableConcept::words).filter(|words| !words.is_empty());
+                let what = words.or_else(|| entry.digest.clone()).unwrap_or_default();
+                format!("{}/#{what}", entry.kind)
+            }
+        };
+        name.chars().take(500).collect()
+    }
+
+    /// Adds what a resource says of a list.
+    fn say(&mut self, number: usize, user: &str, list: List, resource: String, says: Says) {
+        if matches!(says, Says::Nothing(_)) && !lasts(&resource) {
+            self.left_out(
+                number,
+                "added without an id of its own: it takes back nothing that was said before",
+            );
+        }
+        self.person(user).statements.push(Statement { entry: number, list, resource, says });
+    }
+
+    /// That a resource was deleted takes back what it said, of whomever that was.
+    pub(super) fn deleted(&mut self, number: usize, entry: &Entry) {
+        self.left_out(number, "was deleted, as the history says");
+        let list = match entry.kind.as_str() {
+            "AllergyIntolerance" => List::Allergies,
+            "Condition" => List::Conditions,
+            "MedicationRequest" | "MedicationStatement" => List::Medications,
+            _ => return,
+        };
+        let name = self.resource_name(entry, None);
+        self.mapped.deleted.push((number, list, name));
+    }
+
+    pub(super) fn states(
+        &mut self,
+        number: usize,
+        entry: &Entry,
+        list: List,
+        subject: Option<&Reference>,
+        says: Result<Says, &'static str>,
+    ) -> Result<(), FhirError> {
+        let user = self.subject(number, subject)?;
+        let says = match says {
+            Ok(says) => says,
+            // Somebody is allergic, and nobody can tell to what: the list must not look complete.
+            Err(reason) if list == List::Allergies => {
+                self.left_out(number, reason);
+                let name = self.resource_name(entry, None);
+                unnamed("an allergy", &name)
+            }
+            Err(reason) => {
+                self.left_out(number, reason);
+                return Ok(());
+            }
+        };
+        if let Says::Nothing(reason) = says {
+            self.left_out(number, reason);
+        }
+        let concept = match &entry.resource {
+            Ok(Resource::AllergyIntolerance(allergy)) => allergy.code.as_ref(),
+            Ok(Resource::Condition(condition)) => condition.code.as_ref(),
+            _ => None,
+        };
+        let resource = self.resource_name(entry, concept);
+        self.say(number, &user, list, resource, says);
+        self.used(number);
+        Ok(())
+    }
+
+    /// What a drug order or statement says of the drugs that are taken now.
+    pub(super) fn takes(
+        &mut self,
+        number: usize,
+        entry: &Entry,
+        subject: Option<&Reference>,
+        concept: &Option<CodeableConcept>,
+        taken: bool,
+    ) -> Result<(), FhirError> {
+        let user = self.subject(number, subject)?;
+        let resource = self.resource_name(entry, concept.as_ref());
+        let says = match (taken, concept) {
+            // Which drug it was does not matter any more.
+            (false, _) => Says::Nothing("not taken any more"),
+            // Something is taken, and nobody can tell what: the list must not look complete.
+            (true, None) => unnamed("a medication", &resource),
+            (true, Some(concept)) => {
+                people::medication(concept).unwrap_or_else(|_| unnamed("a medication", &resource))
+            }
+        };
+        self.say(number, &user, List::Medications, resource, says);
+        Ok(())
+    }
+
+    /// Notes of which Medication an order is: one that comes later, or again, says what is taken. What the order says itself
+    /// stands.
+    pub(super) fn link(
+        &mut self,
+        number: usize,
+        own: Option<&CodeableConcept>,
+        reference: Option<&Reference>,
+        taken: bool,
+    ) {
+        let reference = reference.filter(|_| !own.is_some_and(CodeableConcept::is_worded));
+        let Some(medication) = reference.and_then(|reference| self.medication_name(number, reference)) else {
+            return;
+        };
+        let display = reference.and_then(|reference| reference.display.clone());
+        self.mapped.links.push(Link { entry: number, medication, display, taken });
+    }
+
+    /// An order that does not hold takes back what it may have said before.
+    pub(super) fn withdraws(
+        &mut self,
+        number: usize,
+        entry: &Entry,
+        subject: Option<&Reference>,
+        concept: Option<&CodeableConcept>,
+    ) -> Result<(), FhirError> {
+        let user = self.subject(number, subject)?;
+        let resource = self.resource_name(entry, concept);
+        self.say(number, &user, List::Medications, resource, Says::Nothing("does not hold"));
+        Ok(())
+    }
+}
+
+/// An entry for what is there without a name. No terminology knows it, and so no drug is recommended beside it.
+fn unnamed(what: &str, resource: &str) -> Says {
+    Says::Entry {
+        words: clean(&format!("{what} without a name ({resource})")),
+        codes: Vec::new(),
+        synonyms: Vec::new(),
+    }
+}
