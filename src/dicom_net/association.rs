@@ -16,6 +16,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use super::answers::{self, AnswerError};
+use super::arrival;
 use super::command::{CANCEL, Command, ECHO, STORE};
 use super::intake::NotQueued;
 use super::listen::Network;
@@ -283,7 +284,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Association<S> {
                     // Of an image that was answered and is now of nobody known the old answer must not stay.
                     if let AnswerError::Source(SourceError { instance: Some(instance), .. }) = &error
                         && *instance == command.sop_instance
-                        && answers::arrived_unread(store, instance).await.is_err()
+                        && arrival::arrived_unread(store, instance).await.is_err()
                     {
                         return away();
                     }
@@ -294,7 +295,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Association<S> {
             return refuse(status::NOT_AS_ANNOUNCED, "the data set is another instance than was said");
         }
         // What we made comes back where everything is forwarded to us: it is taken and let go.
-        match answers::is_ours(store, &source).await {
+        match arrival::is_ours(store, &source).await {
             Ok(true) => return Ok(()),
             Ok(false) => {}
             Err(_) => return away(),
@@ -304,7 +305,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Association<S> {
         }
         // Callers of this network have no keys that could be for some models alone.
         let all = Models::default();
-        match answers::arrived(&registry, &state.config, store, &all, &source).await {
+        match arrival::arrived(&registry, &state.config, store, &all, &source).await {
             Ok(()) => {}
             Err(AnswerError::Store(_)) => return away(),
             Err(error) => return refuse(status::NO_MODEL, &error.to_string()),

@@ -8,10 +8,11 @@
 //!
 //! - `pdu`: the messages; `negotiation`: what is agreed on; `command`: DIMSE's commands
 //! - `association`: an association that somebody opened; `listen`: all of them; `intake`: their images into the queue
-//! - `answers`: from an image to its results; `queue`: the images that wait
+//! - `arrival`: what an image does by coming; `answers`: from an image to its results; `queue`: the images that wait
 //! - `send`: results on their way; `client`: an association that we open; `stow`: the same over HTTP
 
 pub mod answers;
+pub mod arrival;
 mod association;
 mod client;
 pub mod command;

@@ -21,6 +21,7 @@ use crate::api::middleware::audit::Concerned;
 use crate::api::{AppState, Deadline, Problem};
 use crate::config::Models;
 use crate::dicom_net::answers::{self, AnswerError, Answered};
+use crate::dicom_net::arrival;
 use crate::inference::{Registry, head};
 use crate::store::{Store, StoreError};
 use axum::extract::FromRequest;
@@ -163,7 +164,7 @@ impl Answering<'_> {
                 }
                 Err(error) => {
                     if let AnswerError::Source(SourceError { instance: Some(instance), .. }) = &error {
-                        answers::arrived_unread(self.store, instance).await?;
+                        arrival::arrived_unread(self.store, instance).await?;
                     }
                     Outcome { source: None, answered: Err(error) }
                 }
@@ -178,10 +179,10 @@ impl Answering<'_> {
         const TRIES: usize = 3;
 
         let config = &self.state.config;
-        if answers::is_ours(self.store, source).await? {
+        if arrival::is_ours(self.store, source).await? {
             return Ok(Ok(Answered::default()));
         }
-        let arrived = answers::arrived(self.registry, config, self.store, self.models, source).await;
+        let arrived = arrival::arrived(self.registry, config, self.store, self.models, source).await;
         if self.study.is_some_and(|study| study != source.study) {
             return Ok(Err(AnswerError::Image("it is of another study than the path names".to_string())));
         }

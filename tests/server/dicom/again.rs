@@ -15,6 +15,9 @@ use crate::support::{Server, until};
 
 const SC: &str = "1.2.840.10008.5.1.4.1.1.7";
 
+/// What is another in an image that comes again.
+type Correction = fn(&mut DataSet);
+
 /// The attributes of what is there of a study.
 async fn made(server: &Server, study: &str) -> Vec<Value> {
     let response = get(server, &format!("/dicom-web/studies/{study}/metadata"), "*/*").await;
@@ -38,7 +41,7 @@ fn region(set: &mut DataSet, code: &str) {
 #[tokio::test]
 async fn a_corrected_side_region_or_orientation_is_answered_anew() {
     let server = start(&["--dicom-results", "sr"]);
-    let corrections: [fn(&mut DataSet); 6] = [
+    let corrections: [Correction; 6] = [
         |set| {
             set.text(tags::IMAGE_LATERALITY, b"CS", "L");
         },
@@ -71,7 +74,7 @@ async fn a_corrected_side_region_or_orientation_is_answered_anew() {
 #[tokio::test]
 async fn a_correction_that_is_refused_ends_what_was_answered_before() {
     let (server, address) = listening(&["--dicom-results", "sr"]);
-    let corrections: [(fn(&mut DataSet), u16); 4] = [
+    let corrections: [(Correction, u16); 4] = [
         (
             |set| {
                 set.text(tags::BODY_PART, b"CS", "ABDOMEN");

@@ -223,8 +223,8 @@ mod tests {
         Maker { name: "triage", version: "1", time: "2026-03-01T09:30:00Z", seed: "0f" };
 
     fn resource(bundle: &Value, kind: &str) -> Value {
-        let entries = bundle["entry"].as_array().unwrap().iter().map(|entry| &entry["resource"]);
-        entries.filter(|own| own["resourceType"] == kind).cloned().next().unwrap_or_default()
+        let mut entries = bundle["entry"].as_array().unwrap().iter().map(|entry| &entry["resource"]);
+        entries.find(|own| own["resourceType"] == kind).cloned().unwrap_or_default()
     }
 
     fn answer() -> Classified<'static> {
