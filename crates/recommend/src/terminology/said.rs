@@ -173,14 +173,9 @@ fn explained<T>(tokens: &[Token<'_>], mentions: &[Mention<T>]) -> Judged {
 
 /// Whether these words stand here, in one part.
 fn spoken(tokens: &[Token<'_>], at: usize, words: &str) -> bool {
-    let mut end = at;
-    for word in words.split(' ') {
-        if tokens.get(end).is_none_or(|token| token.text != word || token.part != tokens[at].part) {
-            return false;
-        }
-        end += 1;
-    }
-    true
+    words.split(' ').enumerate().all(|(offset, word)| {
+        tokens.get(at + offset).is_some_and(|token| token.text == word && token.part == tokens[at].part)
+    })
 }
 
 /// Of how many words the denial is that begins here.
@@ -271,17 +266,16 @@ fn before<T>(tokens: &[Token<'_>], mentions: &[Mention<T>], this: usize) -> Opti
 fn behind<T>(tokens: &[Token<'_>], mentions: &[Mention<T>], this: usize) -> Option<Why> {
     let mention = &mentions[this];
     let part = tokens[mention.end - 1].part;
-    let mut at = mention.end;
-    let told = |word: &str| tokens[at..].iter().any(|token| token.text == word);
+    let told = |word: &str| tokens[mention.end..].iter().any(|token| token.text == word);
     // "Encounter for pregnancy test, result negative".
     if mention.passes
-        && tokens.get(at).is_some_and(|next| next.text == "test")
+        && tokens.get(mention.end).is_some_and(|next| next.text == "test")
         && told("negative")
         && !told("positive")
     {
         return Some(Why::Denied);
     }
-    for _ in 0..=3 {
+    for at in mention.end..=mention.end + 3 {
         let Some(token) = tokens.get(at) else { break };
         if token.part != part {
             // An answer stands alone in its part.
@@ -311,7 +305,6 @@ fn behind<T>(tokens: &[Token<'_>], mentions: &[Mention<T>], this: usize) -> Opti
         if !(letter || drugs || BETWEEN_BEHIND.contains(&token.text)) {
             return None;
         }
-        at += 1;
     }
     None
 }

@@ -133,7 +133,7 @@ fn read(normal: &str) -> Option<Said> {
             said.kept.push(clause.to_owned());
         }
     }
-    if WITHDRAWN.iter().any(|cue| withdrawn(&cue)) {
+    if WITHDRAWN.iter().any(withdrawn) {
         said.denied = true;
         said.kept.clear();
     }
