@@ -43,7 +43,7 @@ async fn the_invented_region_answers_as_the_readme_says() {
     let excluded = get(&server, drugs).await["excluded"].clone();
     for promised in [
         r#"{"item_id":"amoxicillin","reason":"allergy: penicillin"}"#,
-        r#"{"item_id":"itraconazole","reason":"interaction: atorvastatin"}"#,
+        r#"{"item_id":"itraconazole","reason":"interaction: atorvastatin","severity":"serious","note":"muscle damage"}"#,
     ] {
         assert!(README.contains(promised), "{promised}");
         let promised: Value = serde_json::from_str(promised).unwrap();
