@@ -137,6 +137,8 @@ struct Said<'a> {
     condition: bool,
     /// Whether all of it is understood.
     complete: bool,
+    /// Whether it says that somebody is allergic to something.
+    reacts: bool,
 }
 
 impl Terminology {
@@ -156,7 +158,7 @@ impl Terminology {
         let said: Vec<Said> = worded.into_iter().map(|text| self.said(text)).collect();
 
         let allergic =
-            coded.iter().any(|code| self.is_allergy_code(code)) || said.iter().any(|said| self.reacts(said));
+            coded.iter().any(|code| self.is_allergy_code(code)) || said.iter().any(|said| said.reacts);
         let taken: Vec<Meaning> = coded.iter().filter_map(|code| self.taken_code(code)).collect();
         let takes = |said: &&Said| !said.condition && self.takes(said);
         let (codes, others) = (|| codes.iter().copied(), || others.iter().copied());
@@ -171,7 +173,7 @@ impl Terminology {
             taken.into_iter().for_each(|taken| meaning.merge(taken));
             for said in said.iter().filter(takes) {
                 // Of an allergy and a drug that is taken, each is what it is.
-                let mixed = self.reacts(said) && said.reading.counted(true).any(|found| found.taken);
+                let mixed = said.reacts && said.reading.counted(true).any(|found| found.taken);
                 let mut drugs =
                     self.of_found(said.reading.counted(true).filter(|found| !mixed || found.taken));
                 (drugs.known, drugs.partly) = (said.complete, !said.complete);
@@ -211,7 +213,9 @@ impl Terminology {
             false => self.read(&normal, true, says_nothing),
         };
         let complete = !reading.left && reading.found.iter().any(|found| !found.denied);
-        Said { text, reading, condition, complete }
+        let mut said = Said { text, reading, condition, complete, reacts: false };
+        said.reacts = self.reacts(&said);
+        said
     }
 
     /// Whether all of a text is understood in this list, and names something.
@@ -281,7 +285,6 @@ impl Terminology {
         if drugs().next().is_none() {
             return false;
         }
-        let reacts = self.reacts(said);
         let alone = said.complete && said.reading.counted(false).next().is_none();
         let bare = alone
             && said.reading.words.iter().all(|word| {
@@ -289,7 +292,7 @@ impl Terminology {
                     && !REACTIONS.iter().chain(&ALLERGIC).any(|start| word.starts_with(start))
                     && !word.contains("过敏")
             });
-        drugs().any(|found| found.taken) || takes_word(&said.reading.words) && !reacts || bare
+        drugs().any(|found| found.taken) || takes_word(&said.reading.words) && !said.reacts || bare
     }
 
     fn is_drug(&self, found: &Found) -> bool {
@@ -352,7 +355,6 @@ fn takes_word(words: &[String]) -> bool {
 fn says_nothing(word: &str) -> bool {
     let one = normal::singular(word);
     let listed = |list: &[&str]| list.contains(&word) || list.contains(&one.as_str());
-    let stems = [&ALLERGIC[..], &REACTIONS].concat();
     let chinese = || {
         let mut rest = word.to_owned();
         for wording in WORDING_ZH
@@ -372,7 +374,7 @@ fn says_nothing(word: &str) -> bool {
         || is_dose_word(word)
         || is_dose_word(&one)
         || word.starts_with("allerg")
-        || stems.iter().any(|stem| stem.is_ascii() && word.starts_with(stem))
+        || ALLERGIC.iter().chain(&REACTIONS).any(|stem| stem.is_ascii() && word.starts_with(stem))
         || (!word.is_ascii() && chinese())
         || mentions::is_all_wording(word)
 }
