@@ -25,6 +25,11 @@ impl Settled {
         for of in &mut self.happened {
             of.retain(|entry| !entries.contains(entry));
         }
+        self.leave_out_groundless();
+    }
+
+    /// Leaves out the interactions that come from no entry any more.
+    fn leave_out_groundless(&mut self) {
         let mut stays = self.happened.iter().map(|of| !of.is_empty()).collect::<Vec<_>>().into_iter();
         self.keep_interactions(|_| stays.next().unwrap_or(true));
     }
@@ -57,8 +62,7 @@ impl Settled {
                 of.retain(|at| *at != entry);
             }
         }
-        let mut stays = self.happened.iter().map(|of| !of.is_empty()).collect::<Vec<_>>().into_iter();
-        self.keep_interactions(|_| stays.next().unwrap_or(true));
+        self.leave_out_groundless();
         self.unknown_items += 1;
         self.outcomes[entry].notes.push(("not-found", note.to_owned()));
     }
