@@ -39,6 +39,43 @@ const REACTIONS: [&str; 13] = [
     "不耐受",
     "皮疹",
 ];
+/// Words by which a drug has done what the rest of the text names, and what of that is a reason not to give it again: a
+/// thrombocytopenia, and not the constipation of everybody who takes opioids.
+const CAUSED: [&str; 5] = ["induced", "exacerbated", "provoked", "诱导", "诱发"];
+const HARMS: [&str; 22] = [
+    "thrombocytopeni",
+    "rhabdomyoly",
+    "myopath",
+    "myositis",
+    "hepat",
+    "liver",
+    "agranulocyt",
+    "neutropeni",
+    "aplastic",
+    "hemoly",
+    "haemoly",
+    "nephritis",
+    "lupus",
+    "asthma",
+    "bronchospasm",
+    "respiratory disease",
+    "dystoni",
+    "torsade",
+    "pancreatitis",
+    "vasculitis",
+    "血小板减少",
+    "横纹肌溶解",
+];
+/// What is known by a short name, in full.
+const IN_FULL: [(&str, &str); 7] = [
+    ("hit", "heparin induced thrombocytopenia"),
+    ("hitt", "heparin induced thrombocytopenia"),
+    ("aerd", "nsaid exacerbated respiratory disease"),
+    ("nerd", "nsaid exacerbated respiratory disease"),
+    ("samter's triad", "nsaid exacerbated respiratory disease"),
+    ("samter triad", "nsaid exacerbated respiratory disease"),
+    ("samters triad", "nsaid exacerbated respiratory disease"),
+];
 /// Words by which a drug is one that is taken.
 const TAKING: [&str; 23] = [
     "use",
@@ -206,6 +243,8 @@ impl Terminology {
 
     fn said<'a>(&self, text: &'a str) -> Said<'a> {
         let normal = normalise(text);
+        let normal =
+            IN_FULL.iter().find(|(short, _)| *short == normal).map_or(normal, |(_, full)| (*full).to_owned());
         let condition = self.names_all(Field::Condition, text);
         // Nothing of what is wholly a condition belongs elsewhere.
         let reading = match condition {
@@ -214,7 +253,7 @@ impl Terminology {
         };
         let complete = !reading.left && reading.found.iter().any(|found| !found.denied);
         let mut said = Said { text, reading, condition, complete, reacts: false };
-        said.reacts = self.reacts(&said);
+        said.reacts = self.reacts(&said, &normal);
         said
     }
 
@@ -238,8 +277,8 @@ impl Terminology {
         (bare(code).starts_with("z79") && meaning.known && !meaning.names.is_empty()).then_some(meaning)
     }
 
-    /// Whether a text says that somebody is allergic to something.
-    fn reacts(&self, said: &Said) -> bool {
+    /// Whether a text says that somebody is allergic to something, or was harmed by it. `normal` are its words.
+    fn reacts(&self, said: &Said, normal: &str) -> bool {
         if said.condition {
             return false;
         }
@@ -248,7 +287,10 @@ impl Terminology {
         };
         let words = &said.reading.words;
         let allergic = words.iter().any(|word| begins(word, &ALLERGIC) || word.contains("allerg"));
-        let unclear = words.iter().any(|word| begins(word, &REACTIONS))
+        let harmed =
+            words.iter().any(|word| begins(word, &CAUSED)) && HARMS.iter().any(|harm| normal.contains(harm));
+        let unclear = harmed
+            || words.iter().any(|word| begins(word, &REACTIONS))
             || said
                 .reading
                 .counted(false)
@@ -270,8 +312,7 @@ impl Terminology {
             return false;
         }
         // An allergy to what nobody knows.
-        let normal = normalise(said.text);
-        let left = normal::without_wording(&normal);
+        let left = normal::without_wording(normal);
         let no_drug = NO_DRUG.contains(&normal::singular(&left).as_str());
         let says = ["allerg", "anaphyla", "hypersensitiv", "adverse reaction"]
             .iter()
@@ -374,7 +415,12 @@ fn says_nothing(word: &str) -> bool {
         || is_dose_word(word)
         || is_dose_word(&one)
         || word.starts_with("allerg")
-        || ALLERGIC.iter().chain(&REACTIONS).any(|stem| stem.is_ascii() && word.starts_with(stem))
+        || ALLERGIC
+            .iter()
+            .chain(&REACTIONS)
+            .chain(&CAUSED)
+            .chain(&HARMS)
+            .any(|stem| stem.is_ascii() && word.starts_with(stem))
         || (!word.is_ascii() && chinese())
         || mentions::is_all_wording(word)
 }

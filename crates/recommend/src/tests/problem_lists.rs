@@ -262,6 +262,14 @@ fn an_allergy_among_conditions_counts_whatever_stands_beside_it() {
         ("Peanut allergy since childhood", "peanut"),
         ("Latex allergy, asthma", "latex"),
         ("Radiographic dye allergy status", "iodine"),
+        ("Heparin-induced thrombocytopenia", "heparin"),
+        ("HIT", "heparin"),
+        ("Statin-induced rhabdomyolysis", "statin"),
+        ("Aspirin exacerbated respiratory disease", "aspirin"),
+        ("AERD", "nsaid"),
+        ("Samter's triad", "nsaid"),
+        ("NSAID-induced asthma", "nsaid"),
+        ("肝素诱导的血小板减少症", "heparin"),
     ] {
         let allergy = terminology.belonging(text, [], []).allergy;
         let meaning = allergy.unwrap_or_else(|| panic!("{text}"));
@@ -280,6 +288,10 @@ fn an_allergy_among_conditions_counts_whatever_stands_beside_it() {
         "Seasonal allergies",
         "Chronic urticaria treated with loratadine",
         "anaphylaxis",
+        "Opioid-induced constipation",
+        "Steroid-induced diabetes mellitus",
+        "Hit by car",
+        "Exercise induced bronchospasm",
     ] {
         let belonging = terminology.belonging(text, [], []);
         assert!(belonging.allergy.is_none(), "{text}: {belonging:?}");
