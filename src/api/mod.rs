@@ -3,6 +3,7 @@
 pub mod accept;
 mod access;
 pub mod admission;
+mod assets;
 pub mod audit;
 mod body_size;
 pub mod cases;
@@ -13,6 +14,7 @@ pub mod console;
 pub mod contract;
 pub mod decision;
 pub mod dicom_web;
+mod docs;
 pub mod drift;
 pub mod embeddings;
 pub mod entities;

@@ -3,7 +3,7 @@
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
-use axum::middleware::{Next, from_fn_with_state, map_response};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tower::ServiceBuilder;
@@ -13,7 +13,6 @@ use utoipa::OpenApi;
 use utoipa::openapi::OpenApi as Document;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use utoipa_swagger_ui::{Config as SwaggerConfig, SwaggerUi};
 
 use super::error::ProblemDocument;
 use super::middleware::{
@@ -21,9 +20,9 @@ use super::middleware::{
 };
 use super::oip::error::OipError;
 use super::{
-    AppState, Problem, cases, cds, console, contract, dicom_web, drift, embeddings, entities, explain, fhir,
-    generate, health, images, interactions, items, models, notes, oip, recommendations, segment, undeclared,
-    users,
+    AppState, Problem, cases, cds, console, contract, dicom_web, docs, drift, embeddings, entities, explain,
+    fhir, generate, health, images, interactions, items, models, notes, oip, recommendations, segment,
+    undeclared, users,
 };
 
 #[derive(OpenApi)]
@@ -118,13 +117,8 @@ pub fn document() -> Document {
 
 /// The whole service.
 pub fn router(state: AppState) -> Router {
-    let (routes, mut document) = documented().split_for_parts();
-    contract::complete(&mut document);
-    // No validator badge: it would call out of a closed network.
-    let swagger = SwaggerConfig::default().validator_url("none");
-    let docs = SwaggerUi::new("/docs").url("/openapi.json", document).config(swagger);
-    let routes = routes.merge(Router::from(docs).layer(map_response(missing_page)));
-    surrounded(routes.merge(console::routes()), state)
+    let (routes, _) = documented().split_for_parts();
+    surrounded(routes.merge(docs::routes()).merge(console::routes()), state)
 }
 
 /// What the listener for health alone answers.
@@ -213,14 +207,6 @@ async fn unknown_method() -> Problem {
         StatusCode::METHOD_NOT_ALLOWED,
         "this path does not take this method; /docs lists those it takes",
     )
-}
-
-/// The page's own 404 has no body, and its 400 no shape.
-async fn missing_page(response: Response) -> Response {
-    match response.status() {
-        StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST => unknown_path().await.into_response(),
-        _ => response,
-    }
 }
 
 /// The panic's own words are told to nobody, as they may hold parts of a request; the log has its place.
