@@ -26,9 +26,10 @@ use super::middleware::audit::Concerned;
 use super::people::refuse;
 use super::{AppState, People, Problem, extract, json as strict_json};
 use crate::store::audit::evidence::{CardEvidence, Evidence};
+use crate::store::fhir::asked;
 use crate::store::{CdsOffer, StoreError};
 use recommend::clock::now;
-use recommend::{Because, Interaction, Kind, Ordered, RecommendError, Request, Support};
+use recommend::{Because, Interaction, Kind, Millis, Ordered, Profile, RecommendError, Request, Support};
 
 /// Bytes of a request, and drugs looked at for its orders, up to which a check is no work for another thread.
 const SMALL_BYTES: usize = 64 << 10;
@@ -94,10 +95,14 @@ pub async fn call(
     let request = HookRequest::read(service, text).map_err(wrong)?;
     concerned.add([request.patient_id.clone()]);
     let people = state.people()?;
-    let patient = state.config.cds.is_on().then(|| request.patient_id.clone());
+    let now = now();
+    let known = known(&people, request, now).await?;
+    // Feedback about somebody else who has this id here is none about the person who is stored.
+    let keeps = state.config.cds.is_on() && !known.is_another;
+    let patient = keeps.then(|| known.request.patient_id.clone());
     let cards = match service {
-        Service::PatientView => patient_view(people.clone(), request).await?,
-        Service::OrderSelect | Service::OrderSign => orders(people.clone(), request).await?,
+        Service::PatientView => patient_view(people.clone(), known, now).await?,
+        Service::OrderSelect | Service::OrderSign => orders(people.clone(), known, now).await?,
     };
     if let Some(patient) = patient {
         keep(&people, &patient, &cards).await;
@@ -161,46 +166,90 @@ fn uuid() -> String {
     [part(0..8), part(8..12), part(12..16), part(16..20), part(20..32)].join("-")
 }
 
-async fn orders(people: Arc<People>, request: HookRequest) -> Result<Vec<Card>, Problem> {
+/// A call with what is known of its person.
+struct Known {
+    request: HookRequest,
+    profile: Profile,
+    /// Whether the person is stored here.
+    is_stored: bool,
+    /// Whether somebody else is, under this id.
+    is_another: bool,
+}
+
+/// Reads what is stored under the id of a call's person, where it is that person's, and puts over it what was sent along.
+async fn known(people: &People, mut request: HookRequest, now: Millis) -> Result<Known, Problem> {
     let stored = people.recommender.profile(&request.patient_id).await.map_err(RecommendError::from)?;
-    if stored.is_none() && !request.missing.is_empty() {
+    let store = &*people.store;
+    let medications = asked::medications(store, &request.medications_elsewhere()).await?;
+    let said = match request.size <= SMALL_BYTES {
+        true => request.said(now, &medications),
+        false => {
+            let say = move || (request.said(now, &medications), request);
+            let said;
+            (said, request) = tokio::task::spawn_blocking(say).await.map_err(|_| Problem::internal())?;
+            said
+        }
+    };
+    let said = said.map_err(wrong)?;
+    let mut known = Known { profile: Profile::default(), is_stored: false, is_another: false, request };
+    let stored = match stored {
+        Some(stored) => {
+            let HookRequest { patient_id, server, .. } = &known.request;
+            known.is_another =
+                asked::is_another(store, patient_id, server.as_ref(), said.as_ref(), &stored).await?;
+            Some(stored).filter(|_| !known.is_another)
+        }
+        None => None,
+    };
+    known.is_stored = stored.is_some();
+    known.profile = known.request.profile(stored, said);
+    if known.is_another {
+        known.request.unread.push(format!(
+            "what is stored here under the id {:?}, which is of a person of another FHIR server",
+            known.request.patient_id
+        ));
+    }
+    Ok(known)
+}
+
+async fn orders(people: Arc<People>, known: Known, now: Millis) -> Result<Vec<Card>, Problem> {
+    let Known { request, profile, is_stored, .. } = known;
+    if !is_stored && !request.missing.is_empty() {
         return Err(unmet(&request.missing.join(", "), &request.not_whole));
     }
     let small =
         request.size <= SMALL_BYTES && people.recommender.check_size(request.orders.len()) <= SMALL_CHECK;
     let check = move || {
-        let now = now();
-        let profile = request.profile(stored, now).map_err(wrong)?;
         let orders: Vec<Ordered> = request
             .orders
             .iter()
             .map(|order| Ordered { item: order.item.clone(), checked: order.checked })
             .collect();
         let checked = people.recommender.check_orders(&profile, &orders, now);
-        Ok(cards::orders(&request.orders, &checked, &request.unread, &mut uuid))
+        cards::orders(&request.orders, &checked, &request.unread, &mut uuid)
     };
     // A usual check takes less than handing it to another thread and waiting for that.
     match small {
-        true => check(),
-        false => tokio::task::spawn_blocking(check).await.map_err(|_| Problem::internal())?,
+        true => Ok(check()),
+        false => tokio::task::spawn_blocking(check).await.map_err(|_| Problem::internal()),
     }
 }
 
 /// What suits the person, by what is stored and what was sent along: an allergy that the record has counts
 /// also where no import brought it here.
-async fn patient_view(people: Arc<People>, request: HookRequest) -> Result<Vec<Card>, Problem> {
-    let stored = people.recommender.profile(&request.patient_id).await.map_err(RecommendError::from)?;
-    if stored.is_none() && !request.missing.is_empty() {
+async fn patient_view(people: Arc<People>, known: Known, now: Millis) -> Result<Vec<Card>, Problem> {
+    let Known { request, profile, is_stored, is_another } = known;
+    if !is_stored && !request.missing.is_empty() {
         // For a stranger nothing is known to suit; who sent nothing of him either is told so.
         return if request.any_prefetch { Ok(Vec::new()) } else { Err(unmet("patient", &[])) };
     }
-    let now = now();
-    let profile = request.profile(stored, now).map_err(wrong)?;
+    // What others of this id did is nothing that this person did.
+    let user_id = if is_another { uuid() } else { request.patient_id };
     // A list of which a part was sent may lack the allergy that matters.
     let kinds = if request.unread.is_empty() { &[Kind::Drug, Kind::Advice][..] } else { &[Kind::Advice] };
     let mut suits = Vec::new();
     for &kind in kinds {
-        let mut ask = Request::new(request.patient_id.clone(), kind, now);
+        let mut ask = Request::new(user_id.clone(), kind, now);
         ask.limit = LOOKED_AT;
         ask.profile = Some(profile.clone());
         let found = people.recommender.recommend(&ask).await?.items.into_iter();

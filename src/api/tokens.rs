@@ -66,8 +66,9 @@ struct Claims {
     /// A client of CDS Hooks has none: there the issuer is the client.
     sub: Option<String>,
     iss: String,
-    /// A client of CDS Hooks names each of its tokens.
+    /// A client of CDS Hooks names each of its tokens, and says when it made it.
     jti: Option<String>,
+    iat: Option<f64>,
     /// RFC 8693: words between spaces.
     #[serde(default)]
     scope: Words,
@@ -226,7 +227,8 @@ impl Tokens {
         let only = if only.iter().any(String::is_empty) { Vec::new() } else { only };
         let Some(subject) = claims.sub else {
             // The token of a record system: it may call the services, and nothing else.
-            let named = claims.jti.is_some_and(|id| !id.is_empty()) && sound(&claims.iss);
+            let named =
+                claims.jti.is_some_and(|id| !id.is_empty()) && claims.iat.is_some() && sound(&claims.iss);
             let (scopes, models) = (vec![Scope::Cds], Models::default());
             return named.then_some(Bearer { subject: claims.iss, scopes, tenant, models, only });
         };

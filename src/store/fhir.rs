@@ -20,6 +20,7 @@ use self::origin::Origin;
 use super::known::FORMER;
 use super::{ItemQuery, Known, Loaded, Store, StoreError};
 
+pub mod asked;
 mod happened;
 mod known;
 mod links;

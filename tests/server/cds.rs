@@ -534,6 +534,7 @@ async fn a_client_shows_who_it_is_by_its_token_and_may_call_nothing_else() {
         (changed("iss", json!("https://somebody.example.org")), 401),
         (changed("aud", json!("https://elsewhere.example.org")), 401),
         (changed("jti", Value::Null), 401),
+        (changed("iat", Value::Null), 401),
         (token(&claims, b"another secret of thirty-two bytes or so"), 401),
         (unsigned, 401),
     ] {

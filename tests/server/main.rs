@@ -13,6 +13,7 @@ mod bulk_times;
 mod cases;
 mod cds;
 mod cds_feedback;
+mod cds_servers;
 mod cds_unread;
 mod cds_view;
 mod client_certificates;

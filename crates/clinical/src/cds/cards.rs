@@ -288,7 +288,7 @@ fn replace(order: &DraftOrder, alternative: &Alternative, uuid: String) -> Value
     }
     json!({
         "uuid": uuid,
-        "label": format!("{} instead of {}{purpose}{heeded}", alternative.name, order.item.name),
+        "label": cut(&format!("{} instead of {}{purpose}{heeded}", alternative.name, order.item.name)),
         "isRecommended": false,
         "actions": actions,
     })
@@ -297,7 +297,7 @@ fn replace(order: &DraftOrder, alternative: &Alternative, uuid: String) -> Value
 fn remove(order: &DraftOrder, uuid: String) -> Value {
     json!({
         "uuid": uuid,
-        "label": format!("Remove the order of {}", order.item.name),
+        "label": cut(&format!("Remove the order of {}", order.item.name)),
         "actions": [{
             "type": "delete",
             "description": format!("Remove the order of {}", order.item.name),
@@ -325,7 +325,7 @@ pub fn suits(found: &[Suits], uuid: &mut dyn FnMut() -> String) -> Option<Card> 
     Some(Card { uuid: id, indicator: "info", json, orders: 0, rules: Vec::new(), offers: Vec::new() })
 }
 
-/// A summary of the length that CDS Hooks allows.
+/// A summary, or a label, of the length that CDS Hooks allows.
 fn cut(text: &str) -> String {
     let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     match line.chars().count() <= SUMMARY {

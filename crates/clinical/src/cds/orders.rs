@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use recommend::{Item, normalise, without_dose, without_salts};
+use recommend::{Item, Profile, Recorded, normalise, without_dose, without_salts};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -14,6 +14,7 @@ use super::request::{CdsError, DraftOrder, error};
 use crate::fhir::bundle::{Bundle, Entry, MAX_ENTRIES_SENT, Resource, entry};
 use crate::fhir::items;
 use crate::fhir::mapping::{Drug, Shelves, Standing};
+use crate::fhir::people::{self, List};
 use crate::fhir::references::{Index, local};
 use crate::fhir::resources::{Contained, MedicationRequest};
 
@@ -34,6 +35,7 @@ pub(super) struct Orders {
 }
 
 /// A draft that may be stored already.
+#[derive(Debug)]
 pub(super) struct Draft {
     /// Its id.
     id: String,
@@ -322,15 +324,43 @@ pub(super) fn leave_out_drafts(record: &mut Bundle, drafts: &[Draft]) {
         let concept = order.medication_codeable_concept.as_ref();
         let drug = shelves.drug(concept, order.medication_reference.as_ref(), &order.contained);
         let stored = drug.concept.as_ref().and_then(items::drug);
-        drafts.iter().any(|draft| match (&draft.item, &stored) {
-            (Some(item), Some(stored)) => is_same(item, stored),
-            (None, _) => draft.ends,
-            (Some(_), None) => false,
-        })
+        drafts.iter().any(|draft| draft.is_of(stored.as_ref()))
     };
     let left: Vec<bool> = record.entries.iter().map(is_draft).collect();
     let mut left = left.into_iter();
     record.entries.retain(|_| !left.next().unwrap_or(false));
+}
+
+/// Takes out of a stored profile what drafts take the place of, by the same rule.
+pub(super) fn take_out_drafts(profile: &mut Profile, drafts: &[Draft]) {
+    let medications = profile.recorded.get(List::Medications.name()).into_iter().flatten();
+    let replaced = |(words, recorded): (&String, &Recorded)| {
+        let drug = items::taken(words, recorded);
+        let of_draft =
+            |own: &&String| drafts.iter().any(|draft| draft.is_named(own) && draft.is_of(Some(&drug)));
+        recorded.resources.iter().filter(of_draft).cloned().collect::<Vec<_>>()
+    };
+    let replaced: BTreeSet<String> = medications.flat_map(replaced).collect();
+    if !replaced.is_empty() {
+        people::take_back(profile, &|resource, _| replaced.contains(resource));
+    }
+}
+
+impl Draft {
+    /// Whether a stored order by the draft's id is of its drug, or is ended by it.
+    fn is_of(&self, stored: Option<&Item>) -> bool {
+        match (&self.item, stored) {
+            (Some(item), Some(stored)) => is_same(item, stored),
+            (None, _) => self.ends,
+            (Some(_), None) => false,
+        }
+    }
+
+    /// Whether a stored resource's name has the draft's id.
+    fn is_named(&self, resource: &str) -> bool {
+        let id = resource.strip_prefix("MedicationRequest/").map(|id| id.split('@').next().unwrap_or(id));
+        id == Some(self.id.as_str())
+    }
 }
 
 /// Whether two drugs are one, whatever the dose and form: where all that one is called the other is called, too. A code that

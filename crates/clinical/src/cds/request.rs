@@ -2,7 +2,7 @@
 //! The prefetched resources are read by the same code as an imported record, so that an allergy means here
 //! what it means there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use recommend::{Item, Millis, Profile};
 use serde::Deserialize;
@@ -13,9 +13,12 @@ use super::orders::{self, Draft};
 use super::person::Person;
 use super::prefetch::{self, List};
 use super::services::{NEEDED, Service};
-use crate::fhir::Found;
 use crate::fhir::bundle::{Bundle, BundleKind, FhirError};
-use crate::fhir::mapping::map;
+use crate::fhir::mapping::is_unnamed;
+use crate::fhir::people::{PersonChange, Says, Statement};
+use crate::fhir::references::{base_of, may_be_one};
+use crate::fhir::resources::Medication;
+use crate::fhir::{Found, map_with, medications_elsewhere};
 
 /// Why a request cannot be answered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,6 +39,7 @@ pub(super) fn error(pointer: &str, detail: impl Into<String>) -> CdsError {
 struct Sent<'a> {
     hook: Option<String>,
     hook_instance: Option<String>,
+    fhir_server: Option<String>,
     #[serde(borrow)]
     context: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -71,8 +75,12 @@ pub struct HookRequest {
     pub patient_id: String,
     /// Draft orders of drugs.
     pub orders: Vec<DraftOrder>,
+    /// The FHIR server whose patient that is, by its address without the scheme, where the client says so.
+    pub server: Option<String>,
     /// What was prefetched of the person.
     prefetched: Option<Bundle>,
+    /// Drafts, which take the place of what is stored of the same orders.
+    drafts: Vec<Draft>,
     /// Lists that the prefetch was asked for and has nothing of.
     empty: Vec<&'static str>,
     /// Needed keys that the prefetch does not have.
@@ -115,7 +123,9 @@ impl HookRequest {
         let mut request = HookRequest {
             patient_id: patient_id.to_owned(),
             orders: Vec::new(),
+            server: sent.fhir_server.as_deref().and_then(base_of),
             prefetched: None,
+            drafts: Vec::new(),
             empty: Vec::new(),
             missing: NEEDED.to_vec(),
             not_whole: Vec::new(),
@@ -124,7 +134,6 @@ impl HookRequest {
             size: text.len(),
         };
         let mut lists = sent.prefetch.map(|prefetch| prefetch::read(prefetch.get())).transpose()?;
-        let mut drafts = Vec::new();
         let mut person = Person::new(patient_id);
         person.meets(lists.iter().flatten().map(|list| &list.bundle));
         if service != Service::PatientView {
@@ -138,16 +147,16 @@ impl HookRequest {
             };
             let beside: Vec<&Bundle> = lists.iter().flatten().map(|list| &list.bundle).collect();
             let read = orders::read(orders.get(), selections.as_deref(), &beside, &person)?;
-            drafts = read.drafts;
+            request.drafts = read.drafts;
             (request.orders, request.unread) = (read.orders, read.unread);
         }
         if let Some(lists) = lists.take() {
-            request.read_prefetch(lists, &drafts, &person);
+            request.read_prefetch(lists, &person, sent.fhir_server.as_deref());
         }
         Ok(request)
     }
 
-    fn read_prefetch(&mut self, lists: Vec<List>, drafts: &[Draft], person: &Person) {
+    fn read_prefetch(&mut self, lists: Vec<List>, person: &Person, server: Option<&str>) {
         let mut all = Bundle { kind: BundleKind::Collection, entries: Vec::new() };
         for List { key, mut bundle, unread } in lists {
             let others: Vec<String> =
@@ -167,27 +176,46 @@ impl HookRequest {
             self.any_prefetch = true;
             all.entries.extend(bundle.entries);
         }
-        orders::leave_out_drafts(&mut all, drafts);
+        if let Some(server) = server {
+            all.set_server(server);
+        }
+        orders::leave_out_drafts(&mut all, &self.drafts);
         self.unread.extend(prefetch::tell_apart(&mut all.entries));
         self.unread.extend(prefetch::without_parts(&all));
         self.prefetched = Some(all);
     }
 
-    /// The person's profile: what is stored, with what was prefetched on top.
+    /// References to Medications that were not sent along.
+    pub fn medications_elsewhere(&self) -> BTreeSet<String> {
+        self.prefetched.as_ref().map(medications_elsewhere).unwrap_or_default()
+    }
+
+    /// What the prefetched resources say of the person. `medications` are those that are known by their references.
     ///
     /// # Errors
     /// Prefetched resources that cannot be understood.
-    pub fn profile(&self, stored: Option<Profile>, now: Millis) -> Result<Profile, CdsError> {
-        let mut profile = stored.unwrap_or_default();
-        let Some(bundle) = &self.prefetched else { return Ok(profile) };
+    pub fn said(
+        &self,
+        now: Millis,
+        medications: &HashMap<String, Medication>,
+    ) -> Result<Option<PersonChange>, CdsError> {
+        let Some(bundle) = &self.prefetched else { return Ok(None) };
         let found = Found { people: BTreeSet::from([self.patient_id.clone()]), ..Found::default() };
         // What is passed over here could be the allergy that matters.
         let refused = |wrong: Vec<FhirError>| {
             error("/prefetch", wrong.first().map(ToString::to_string).unwrap_or_default())
         };
-        let settled = map(bundle, now).settle(&found).map_err(refused)?;
-        for person in settled.people.iter().filter(|person| person.user_id == self.patient_id) {
-            person.apply(&mut profile);
+        let settled = map_with(bundle, now, medications).settle(&found).map_err(refused)?;
+        Ok(settled.people.into_iter().find(|person| person.user_id == self.patient_id))
+    }
+
+    /// The person's profile: what is stored, with what was prefetched on top, and without the orders that drafts take the place of.
+    pub fn profile(&self, stored: Option<Profile>, said: Option<PersonChange>) -> Profile {
+        let mut profile = stored.unwrap_or_default();
+        orders::take_out_drafts(&mut profile, &self.drafts);
+        if let Some(mut said) = said {
+            over_stored(&mut said, &profile);
+            said.apply(&mut profile);
         }
         // The client asked its record for all that is taken or diagnosed, and there is none. Of allergies
         // that says nothing: nobody may have asked the person.
@@ -197,6 +225,28 @@ impl HookRequest {
                 *list = Some(Vec::new());
             }
         }
-        Ok(profile)
+        profile
     }
+}
+
+/// Fits what was prefetched to what is stored of the same person. The same resource may have been stored with its server's address
+/// or without; and an order whose drug nobody sent along does not take the place of one whose drug is known.
+fn over_stored(said: &mut PersonChange, profile: &Profile) {
+    let known = || profile.recorded.values().flatten();
+    let resources: BTreeSet<&String> = known().flat_map(|(_, recorded)| &recorded.resources).collect();
+    let is_named = |resource: &str| {
+        let of = |own: &String| own == resource || may_be_one(own, resource);
+        known().any(|(words, recorded)| !is_unnamed(words) && recorded.resources.iter().any(of))
+    };
+    said.statements.retain(|own| match &own.says {
+        Says::Entry { words, .. } => !is_unnamed(words) || !is_named(&own.resource),
+        _ => true,
+    });
+    let again = |own: &Statement| {
+        let twin = resources.iter().find(|resource| may_be_one(resource, &own.resource))?;
+        let says = Says::Nothing("known by its other name");
+        Some(Statement { resource: (*twin).clone(), says, ..own.clone() })
+    };
+    let twins: Vec<Statement> = said.statements.iter().filter_map(again).collect();
+    said.statements.extend(twins);
 }

@@ -48,7 +48,7 @@ fn read(body: &Value) -> HookRequest {
 }
 
 fn profile(request: &HookRequest) -> Profile {
-    request.profile(None, NOW).unwrap()
+    request.profile(None, request.said(NOW, &Default::default()).unwrap())
 }
 
 fn medications(request: &HookRequest) -> Vec<String> {

@@ -2,7 +2,7 @@
 //! drugs of medications and vaccines. An item's id follows from the resource alone, so that a second import
 //! finds the first one's.
 
-use recommend::{Contraindications, Item, Kind, normalise};
+use recommend::{Contraindications, Item, Kind, Recorded, normalise};
 use serde_json::{Map, Value};
 
 use super::references::qualified;
@@ -35,6 +35,14 @@ pub fn drug(concept: &CodeableConcept) -> Option<Item> {
     put_texts(&mut attributes, "codes", concept.codes());
     put_texts(&mut attributes, "synonyms", concept.synonyms());
     Some(item(Kind::Drug, id.chars().take(200).collect(), name, attributes))
+}
+
+/// The drug of an entry of a person's medications.
+pub(crate) fn taken(words: &str, recorded: &Recorded) -> Item {
+    let mut attributes = Map::new();
+    put_texts(&mut attributes, "codes", recorded.codes.clone());
+    put_texts(&mut attributes, "synonyms", recorded.synonyms.clone());
+    item(Kind::Drug, String::new(), words.to_owned(), attributes)
 }
 
 /// A hospital or a pharmacy; nothing for an organization that cares for nobody, such as a payer.

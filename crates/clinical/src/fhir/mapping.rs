@@ -24,6 +24,7 @@ use super::settle::{ItemName, Mapped, Outcome, Planned};
 use self::medicine::elsewhere;
 pub(crate) use self::medicine::{Drug, Shelves};
 pub(crate) use self::standing::Standing;
+pub(crate) use self::statements::is_unnamed;
 pub use self::statements::ordered;
 
 /// Reads a Bundle's meaning. `now` is the present time, after which nothing can have happened.

@@ -46,7 +46,7 @@ pub enum List {
 }
 
 impl List {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             List::Allergies => "allergies",
             List::Conditions => "conditions",

@@ -203,7 +203,7 @@ fn server_at(base: &str) -> Option<String> {
 
 /// A base address as it is compared: without the scheme, its host in small letters and without the port that the scheme has
 /// anyway.
-pub(super) fn base_of(base: &str) -> Option<String> {
+pub(crate) fn base_of(base: &str) -> Option<String> {
     let (scheme, rest) = base.trim_end_matches('/').split_once("://")?;
     let port = match scheme.to_ascii_lowercase().as_str() {
         "https" => ":443",

@@ -161,10 +161,17 @@ impl Mapping<'_> {
     }
 }
 
+const WITHOUT_A_NAME: &str = " without a name (";
+
+/// Whether an entry is one for what is there without a name.
+pub(crate) fn is_unnamed(words: &str) -> bool {
+    words.contains(WITHOUT_A_NAME)
+}
+
 /// An entry for what is there without a name. No terminology knows it, and so no drug is recommended beside it.
 fn unnamed(what: &str, resource: &str) -> Says {
     Says::Entry {
-        words: clean(&format!("{what} without a name ({resource})")),
+        words: clean(&format!("{what}{WITHOUT_A_NAME}{resource})")),
         codes: Vec::new(),
         synonyms: Vec::new(),
     }
