@@ -255,7 +255,8 @@ pub async fn classify(
     for (named, (_, bytes)) in
         named.iter_mut().zip(&images).filter(|(_, (format, _))| in_fhir && *format == Format::Dicom)
     {
-        *named = head::read(bytes, names).await.flatten();
+        let read = head::read(bytes, names).await.flatten();
+        *named = read.map(|named| named.of_frame(parameters.frame.unwrap_or(1)));
     }
     let read_as = ReadAs { frame: parameters.frame, synthetic: parameters.allow_synthetic.unwrap_or(false) };
     // FHIR's resources have no place for evidence.

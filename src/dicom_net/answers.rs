@@ -23,7 +23,7 @@ use crate::inference::registry::{Registry, Served};
 use crate::inference::segment::{SegmentService, SegmentsError};
 use crate::inference::{AskError, Outcome};
 use crate::store::audit::evidence::{Evidence, PackageUsed, ResultEvidence};
-use crate::store::dicom::DicomResult;
+use crate::store::dicom::{DicomAnswer, DicomResult, Kept, Turn};
 use crate::store::hl7::Outgoing;
 use crate::store::{Store, StoreError};
 use recommend::clock;
@@ -49,6 +49,9 @@ pub enum AnswerError {
     /// The image cannot be read.
     #[error("{0}")]
     Image(String),
+    /// Another version of it came, or its patient was erased, before its answer was there.
+    #[error("it came again and had changed, or was erased, before it was answered; what came last stays")]
+    Superseded,
     /// There was no room or no time; the same image may be answered later.
     #[error("{0}")]
     Busy(String),
@@ -236,48 +239,40 @@ pub async fn answer(
             package: registry.digest(&manifest.name).map(str::to_string),
             evidence: made.evidence.clone(),
         });
-        if let Some(peer) = &config.hl7.peer {
-            answered.messages.push(message(&maker, source, &made, &peer.receiver));
+        match &config.hl7.peer {
+            None => {}
+            // A record system would refuse it, or file it under nobody or anybody.
+            Some(_) if source.patient_id.is_empty() => {
+                metrics::counter!("medserve_hl7_sent_total", "result" => "nobody").increment(1);
+                tracing::warn!("an answer is not sent by HL7, since its image has no Patient ID");
+            }
+            Some(peer) => answered.messages.push(message(&maker, source, &made, &peer.receiver)),
         }
         answered.results.extend(made.objects.iter().map(|set| result(&maker, source, set)));
     }
     Ok(answered)
 }
 
-/// Keeps what was made, ends the wait of the image, and has results sent that are to be sent. What was there already is sent
-/// again; false where that has gone meanwhile, as the image came and had changed: nothing is kept then, and it is to be answered
+/// Keeps what was made, ends the wait of the image, and has results sent that are to be sent; what was there already is sent
 /// again.
-///
-/// The messages are kept first: were the process to end between, the image would be answered again, and its messages be
-/// known by their ids.
 ///
 /// # Errors
 /// The store's.
 pub async fn keep(
     config: &Config,
     store: &dyn Store,
-    (source, number): (&str, Option<i64>),
+    turn: Turn,
     answered: &Answered,
-) -> Result<bool, StoreError> {
+) -> Result<Kept, StoreError> {
     let now = clock::now();
-    if let Some(number) = number
-        && !store.waits_dicom(number).await?
-    {
-        // It was erased, or came again and has changed, while it was answered.
-        return Ok(true);
-    }
-    let due = config.dicom.peer.is_some().then_some(now);
-    if !answered.known.is_empty() && store.repeat_dicom(&answered.known, due).await? < answered.known.len() {
-        return Ok(false);
-    }
-    if !answered.messages.is_empty() {
-        store.queue_hl7(&answered.messages).await?;
-    }
-    if !answered.known.is_empty() && config.hl7.peer.is_some() {
-        store.repeat_hl7(source, now).await?;
-    }
-    store.answer_dicom(number, &answered.results, due).await?;
-    Ok(true)
+    let answer = DicomAnswer {
+        results: &answered.results,
+        messages: &answered.messages,
+        known: &answered.known,
+        due: config.dicom.peer.is_some().then_some(now),
+        said_again: config.hl7.peer.is_some().then_some(now),
+    };
+    store.answer_dicom(turn, answer).await
 }
 
 /// Who makes results of a model.

@@ -284,7 +284,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Association<S> {
                     // Of an image that was answered and is now of nobody known the old answer must not stay.
                     if let AnswerError::Source(SourceError { instance: Some(instance), .. }) = &error
                         && *instance == command.sop_instance
-                        && arrival::arrived_unread(store, instance).await.is_err()
+                        && arrival::refused(store, arrival::unread(instance)).await.is_err()
                     {
                         return away();
                     }
@@ -305,10 +305,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Association<S> {
         }
         // Callers of this network have no keys that could be for some models alone.
         let all = Models::default();
-        match arrival::arrived(&registry, &state.config, store, &all, &source).await {
-            Ok(()) => {}
-            Err(AnswerError::Store(_)) => return away(),
-            Err(error) => return refuse(status::NO_MODEL, &error.to_string()),
+        if let Err(error) = arrival::is_read(&registry, &state.config, &all, &source) {
+            return match arrival::refused(store, arrival::arrival(&source, false)).await {
+                Ok(_) => refuse(status::NO_MODEL, &error.to_string()),
+                Err(_) => away(),
+            };
         }
         let received = Received {
             sop_instance: source.sop_instance,

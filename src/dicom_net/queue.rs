@@ -17,7 +17,7 @@ use crate::config::Models;
 use crate::inference::head;
 use crate::store::AuditRow;
 use crate::store::audit::chain::request_digest;
-use crate::store::dicom::Queued;
+use crate::store::dicom::{Kept, Queued, Turn};
 use recommend::clock;
 
 /// Time between two looks for images of which nobody told, such as those that another replica left.
@@ -79,12 +79,15 @@ async fn one(network: &Network) -> bool {
     let outcome = answered(network, &people, &taken, begun + limit).await;
     let kept = match &outcome {
         Ok(answered) => {
-            let image = (taken.instance.sop_instance.as_str(), Some(taken.number));
-            let kept = answers::keep(&state.config, people.store.as_ref(), image, answered).await;
+            let turn = Turn::Queued(taken.number);
+            let kept = answers::keep(&state.config, people.store.as_ref(), turn, answered).await;
             network.made.notify_one();
             match kept {
-                Ok(true) => Ok(()),
-                Ok(false) => return people.store.give_back_dicom(taken.number, clock::now()).await.is_ok(),
+                // What was erased, or came again and has changed, is not to be answered any more.
+                Ok(Kept::Yes | Kept::Gone) => Ok(()),
+                Ok(Kept::Again) => {
+                    return people.store.give_back_dicom(taken.number, clock::now()).await.is_ok();
+                }
                 Err(error) => Err(error),
             }
         }

@@ -2,7 +2,8 @@
 //!
 //! The statements are the same for both databases, so both adapters are made by one macro; what differs is said
 //! where it is used. An image's row is taken for a while and put off meanwhile: who takes it and dies has not
-//! taken it away. The answer and the end of the wait are one transaction.
+//! taken it away. The answer and the end of the wait are one transaction, and so are an image's coming and the end of what it was: which
+//! of two came last is then the order of those.
 
 mod adapter;
 
@@ -12,6 +13,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row};
 
 use super::Answer;
+use super::hl7::Outgoing;
 use super::rows::from_columns;
 pub(super) use adapter::adapter;
 use recommend::Millis;
@@ -35,6 +37,65 @@ pub struct Received {
     pub received: Millis,
     /// The file.
     pub file: Bytes,
+}
+
+/// An image that has come, before it is answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arrival {
+    /// SOP Instance UID.
+    pub sop_instance: String,
+    /// The digest of what it says and shows.
+    pub image: String,
+    /// Patient ID; empty where it is not known.
+    pub patient: String,
+    /// Whether it is to be answered.
+    pub waits: bool,
+}
+
+/// What became of an image by arriving.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arrived {
+    /// It waits for its answer by the row of this number.
+    Waits(i64),
+    /// It gets none.
+    Ended,
+    /// Models that its sender may not ask made what would go, or are to answer what waits: nothing goes.
+    NotAllowed,
+}
+
+/// By which row an image waits for its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// Of the queue.
+    Queued(i64),
+    /// Of what [arrived](DicomStore::arrive_dicom).
+    Arrived(i64),
+}
+
+/// What is to be kept as the answer to an image.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct DicomAnswer<'a> {
+    /// What was made.
+    pub results: &'a [DicomResult],
+    /// The same as HL7 messages.
+    pub messages: &'a [Outgoing],
+    /// What was made before, and is to be sent again.
+    pub known: &'a [String],
+    /// When results are to be sent, where anybody gets them.
+    pub due: Option<Millis>,
+    /// When messages that were made before are to be sent again, where anybody gets them.
+    pub said_again: Option<Millis>,
+}
+
+/// What became of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// It is kept, and the image waits no more.
+    Yes,
+    /// Nothing is kept: the image waits no more, since it was erased, or came again and has changed.
+    Gone,
+    /// Nothing is kept, and the image still waits: what was made before and is to be sent again has gone.
+    Again,
 }
 
 /// An image whose turn it is.
@@ -105,8 +166,8 @@ pub struct Backlog {
 
 /// The part of the store that DICOM needs.
 pub trait DicomStore: Send + Sync {
-    /// Has images wait, all in one transaction; one that waits already does so once, and where it has changed since, as
-    /// it is now. Of each whether it waits: false where `most` wait.
+    /// Images have come that are answered later: all in one transaction of each goes what was made of it as it was before it
+    /// changed, and it waits, once. Of each whether it does: false where `most` wait.
     fn queue_dicom<'a>(&'a self, instances: &'a [Received], most: u32) -> Answer<'a, Vec<bool>>;
 
     /// The image whose turn it is at `now`; it is nobody else's before `until`.
@@ -118,28 +179,25 @@ pub trait DicomStore: Send + Sync {
     /// Ends the wait of an image that gets no answer; its file goes.
     fn fail_dicom<'a>(&'a self, number: i64, reason: &'a str) -> Answer<'a, ()>;
 
-    /// Keeps results and ends the wait of their image, if it waited; with `due` they are to be sent. A result that is
-    /// there stays as it is, but for being sent again. Results of the image as it was before it changed go. Where the image
-    /// with this number waits no more (it was erased, or has changed meanwhile), nothing is kept.
-    fn answer_dicom<'a>(
+    /// Images have come, in this order, from one who may ask these models (any, where none are named): of each goes what was
+    /// made of it as it was before it changed, and itself where it waits as it was. Those that are to be answered wait until
+    /// their answer is kept, or until a moment after which nobody waits for it: `times` are now and that. All in one transaction.
+    fn arrive_dicom<'a>(
         &'a self,
-        number: Option<i64>,
-        results: &'a [DicomResult],
-        due: Option<Millis>,
-    ) -> Answer<'a, ()>;
+        arrivals: &'a [Arrival],
+        models: Option<&'a [String]>,
+        times: (Millis, Millis),
+    ) -> Answer<'a, Vec<Arrived>>;
 
-    /// An image has come that says or shows this: what was made of it as it was before goes, sent or unsent, and so does
-    /// itself where it waits as it was. How many of them there were.
-    fn supersede_dicom<'a>(&'a self, sop_instance: &'a str, image: &'a str) -> Answer<'a, u64>;
+    /// Ends the wait of an image that arrived and gets no answer.
+    fn leave_dicom(&self, number: i64) -> Answer<'_, ()>;
 
-    /// Whether the image with this number still waits for its answer.
-    fn waits_dicom(&self, number: i64) -> Answer<'_, bool>;
+    /// Keeps the answer to an image, and ends its wait, all in one transaction; nothing of it where the image waits no more. A
+    /// result that is there stays as it is, but for being sent again; so does a message.
+    fn answer_dicom<'a>(&'a self, turn: Turn, answer: DicomAnswer<'a>) -> Answer<'a, Kept>;
 
     /// Which of these results there are.
     fn known_dicom<'a>(&'a self, sop_instances: &'a [String]) -> Answer<'a, Vec<String>>;
-
-    /// Has these results sent again where they are to be sent, and says how many of them there are.
-    fn repeat_dicom<'a>(&'a self, sop_instances: &'a [String], due: Option<Millis>) -> Answer<'a, usize>;
 
     /// Results without their files.
     fn list_dicom<'a>(&'a self, query: &'a ResultQuery) -> Answer<'a, Vec<DicomResult>>;

@@ -1,4 +1,5 @@
-//! HL7 in the store: results that are to be sent as messages, until they are acknowledged.
+//! HL7 in the store: results that are to be sent as messages, until they are acknowledged. They are kept with the answer to
+//! their image.
 //!
 //! A message is taken for a while and put off meanwhile, so that a process that takes it and dies has not lost it. The
 //! statements are the same for both databases, so both adapters are made by one macro.
@@ -39,13 +40,6 @@ pub struct Hl7Backlog {
 
 /// The part of the store that sending by HL7 needs.
 pub trait Hl7Store: Send + Sync {
-    /// Has messages wait to be sent, all or none; one that is there stays as it is. Those about their image as it was before
-    /// it changed go.
-    fn queue_hl7<'a>(&'a self, messages: &'a [Outgoing]) -> Answer<'a, ()>;
-
-    /// Has the messages about an image sent again.
-    fn repeat_hl7<'a>(&'a self, source: &'a str, due: Millis) -> Answer<'a, ()>;
-
     /// The message that is to be sent next at `now`, and how often that was tried, this time included; it is nobody
     /// else's before `until`.
     fn take_hl7(&self, now: Millis, until: Millis) -> Answer<'_, Option<(Outgoing, i64)>>;
@@ -82,53 +76,11 @@ impl From<OutgoingRow> for (Outgoing, i64) {
     }
 }
 
-/// Makes the adapter of one database: its type, how it begins a write, how it names an error, and how it passes over
-/// rows that another process has just taken.
+/// Makes the adapter of one database: its type, how it names an error, and how it passes over rows that another process has
+/// just taken.
 macro_rules! hl7_adapter {
-    ($store:ty, $begin:ident, $error:path, $skip:literal) => {
+    ($store:ty, $error:path, $skip:literal) => {
         impl crate::store::hl7::Hl7Store for $store {
-            fn queue_hl7<'a>(&'a self, messages: &'a [Outgoing]) -> Answer<'a, ()> {
-                Box::pin(async move {
-                    let mut transaction = self.$begin().await?;
-                    for message in messages {
-                        sqlx::query("DELETE FROM hl7_results WHERE source = $1 AND image <> $2")
-                            .bind(&message.source)
-                            .bind(&message.image)
-                            .execute(&mut *transaction)
-                            .await
-                            .map_err($error)?;
-                        sqlx::query(
-                            "INSERT INTO hl7_results (id, source, patient, created, due, message, image)
-                             VALUES ($1, $2, $3, $4, $4, $5, $6) ON CONFLICT (id) DO NOTHING",
-                        )
-                        .bind(&message.id)
-                        .bind(&message.source)
-                        .bind(&message.patient)
-                        .bind(message.created)
-                        .bind(&message.message)
-                        .bind(&message.image)
-                        .execute(&mut *transaction)
-                        .await
-                        .map_err($error)?;
-                    }
-                    transaction.commit().await.map_err($error)?;
-                    Ok(())
-                })
-            }
-
-            fn repeat_hl7<'a>(&'a self, source: &'a str, due: Millis) -> Answer<'a, ()> {
-                Box::pin(async move {
-                    let _turn = self.turn().await?;
-                    sqlx::query("UPDATE hl7_results SET due = $2, tries = 0, failure = NULL WHERE source = $1")
-                        .bind(source)
-                        .bind(due)
-                        .execute(&self.pool)
-                        .await
-                        .map_err($error)?;
-                    Ok(())
-                })
-            }
-
             fn take_hl7(&self, now: Millis, until: Millis) -> Answer<'_, Option<(Outgoing, i64)>> {
                 Box::pin(async move {
                     let _turn = self.turn().await?;

@@ -42,15 +42,26 @@ async fn who_abstains_gives_no_numbers_and_a_rule_s_label_is_not_the_model_s() {
 async fn an_answer_about_a_dicom_image_says_whose_it_is_and_which() {
     let server = start(&[]);
     let file = changed("1.2.3.7", |set| {
-        set.text(tags::PATIENT_ID_ISSUER, b"LO", "HOSP-A");
+        set.text(tags::PATIENT_ID_ISSUER, b"LO", "HOSP-A")
+            .text(tags::ACQUISITION_DATE, b"DA", "20190304")
+            .text(tags::ACQUISITION_TIME, b"TM", "101500")
+            .text(tags::TIMEZONE, b"SH", "+0100")
+            .text(tags::FRAMES, b"IS", "2");
+        set.bytes(tags::PIXELS, (0..2 * 256 * 256).map(|at| (at % 251) as u8).collect());
     });
-    let all = resources(&server, "/v1/images/classify?model=pneumonia", "application/dicom", file).await;
+    let all =
+        resources(&server, "/v1/images/classify?model=pneumonia&frame=2", "application/dicom", file).await;
     for kind in ["Observation", "DiagnosticReport"] {
         let identifier = &of(&all, kind)[0]["subject"]["identifier"];
         assert_eq!(
             (&identifier["value"], &identifier["assigner"]["display"]),
             (&json!("p1"), &json!("HOSP-A"))
         );
+    }
+    // Of two frames of one image each says which it is of; and it says when it was taken, which is not now.
+    assert_eq!(of(&all, "Observation")[0]["derivedFrom"][1]["display"], "frame 2 of 2");
+    for kind in ["Observation", "DiagnosticReport"] {
+        assert_eq!(of(&all, kind)[0]["effectiveDateTime"], "2019-03-04T10:15:00+01:00");
     }
     let from = &of(&all, "Observation")[0]["derivedFrom"];
     assert_eq!(from[0]["identifier"]["value"], format!("urn:oid:{STUDY}"));

@@ -8,7 +8,9 @@ use std::time::Duration;
 use reqwest::Client;
 use tokio_rustls::rustls::{ServerConnection, StreamOwned};
 
-use crate::dicom::{KEY, radiograph, start, stow};
+use clinical::dicom::tags;
+
+use crate::dicom::{KEY, changed, radiograph, start, stow};
 use crate::support::tls::Certificate;
 use crate::support::{Server, api_key, shipped_models, until};
 
@@ -114,7 +116,9 @@ async fn a_result_is_sent_until_it_is_acknowledged_and_then_no_more() {
         ("EHR".into(), "H".into(), "ORU^R01^ORU_R01".into())
     );
     assert!(of("PID", 3).starts_with("p1^^^^MR") && of("PID", 5).starts_with("Doe^Jane"), "{}", messages[0]);
-    assert!(messages[0].contains("|121071^Finding^DCM||"), "{}", messages[0]);
+    assert!(messages[0].contains("|121071^Finding^DCM|"), "{}", messages[0]);
+    assert!(messages[0].contains("^SOP Instance UID^99MEDSERVE|") && messages[0].contains("|1.2.3.1|"));
+    assert_eq!((of("OBR", 3), of("OBR", 7)), (of("MSH", 9), String::new()), "nobody knows when it was taken");
     // An image that comes again has its message sent again, by the id that it had.
     assert_eq!(stow(&server, "/dicom-web/studies", &[&radiograph("1.2.3.1")]).await.status(), 200);
     sent(&server, "sent", 2).await;
@@ -122,6 +126,22 @@ async fn a_result_is_sent_until_it_is_acknowledged_and_then_no_more() {
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(record.taken().len(), 4);
     assert!(!server.log().contains("Doe") && !server.log().contains("p1^"));
+}
+
+/// Of an image that names nobody a message would be filed under nobody, or under anybody.
+#[tokio::test]
+async fn of_an_image_without_a_patient_nothing_is_said() {
+    let record = Record::start(|_, id| Some(acknowledge("AA", id)));
+    let server = start(&["--hl7-peer", &record.address]);
+    let nobody = changed("1.2.3.1", |set| {
+        set.text(tags::PATIENT_ID, b"LO", "");
+    });
+    assert_eq!(stow(&server, "/dicom-web/studies", &[&nobody, &radiograph("1.2.3.2")]).await.status(), 200);
+    sent(&server, "sent", 1).await;
+    sent(&server, "nobody", 1).await;
+    assert_eq!(record.taken().len(), 1);
+    assert!(record.taken()[0].contains("|1.2.3.2|"), "{}", record.taken()[0]);
+    assert!(server.log().contains("has no Patient ID"));
 }
 
 #[tokio::test]

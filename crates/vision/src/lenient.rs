@@ -276,6 +276,11 @@ fn the_bytes_of_a_picture_are_others_where_it_looks_different() {
     for other in [data_set([0; 4], &[]), data_set(RAMP, &[(0x0028_0004, b"CS", b"MONOCHROME1")])] {
         assert_ne!(bytes(&plain), bytes(&file(EXPLICIT, &other)));
     }
+    // How long a group is says nothing, and some writers say it.
+    let mut counted = data_set(RAMP, &[]);
+    let at = counted.windows(4).position(|four| four == [0x28, 0, 2, 0]).unwrap();
+    counted.splice(at..at, element(0x0028_0000, b"UL", &[60, 0, 0, 0]));
+    assert_eq!(bytes(&file(EXPLICIT, &counted)), bytes(&plain));
     assert_eq!(bytes(b"no DICOM"), b"no DICOM");
 }
 

@@ -29,6 +29,8 @@ const STUDY: [&str; 10] = [
     "00100040", "0020000D",
 ];
 const STUDY_ID: &str = "00200010";
+/// Issuer of Patient ID.
+const ISSUER: &str = "00100021";
 const SERIES: [&str; 4] = ["00080060", "0008103E", "0020000E", "00200011"];
 const INSTANCE: [&str; 7] =
     ["00080016", "00080018", "00200013", "00280008", "00280010", "00280011", "00280100"];
@@ -61,7 +63,7 @@ impl Page {
     tag = "DICOM",
     params(SearchParameters),
     responses(
-        (status = 200, description = "One object a study", content((Vec<Object> = "application/dicom+json"))),
+        (status = 200, description = "One object a study; of a study whose images name two patients, one for each", content((Vec<Object> = "application/dicom+json"))),
         (status = 406, description = "The client accepts no JSON"),
     )
 )]
@@ -95,7 +97,11 @@ pub async fn studies(
         |result| {
             with.as_ref().is_none_or(|with| with.contains(&result.study)) && fits(&keys, &result.metadata)
         },
-        |result| result.study.clone(),
+        // Two patients of one study are two answers: what is counted is of the one that is named.
+        |result| {
+            let issuer = first(&result.metadata, ISSUER).map(|issuer| issuer.to_string()).unwrap_or_default();
+            (result.study.clone(), result.patient.clone(), issuer)
+        },
         |group| {
             let mut answer = attributes(&group[0].metadata, STUDY.iter().chain([&STUDY_ID]));
             let mut modalities: Vec<Value> =
@@ -269,21 +275,21 @@ async fn studies_with(
     }
 }
 
-/// Reads what fits, page after page, puts it into groups by a UID, and answers the groups of one page in the order of
+/// Reads what fits, page after page, puts it into groups by a key, and answers the groups of one page in the order of
 /// their first instance.
-async fn grouped(
+async fn grouped<K: PartialEq>(
     state: &AppState,
     concerned: &Concerned,
     query: ResultQuery,
     page: Page,
     fits: impl Fn(&DicomResult) -> bool,
-    key: impl Fn(&DicomResult) -> String,
+    key: impl Fn(&DicomResult) -> K,
     answer: impl Fn(&[DicomResult]) -> Map<String, Value>,
 ) -> Result<Response, Problem> {
     let store = state.people()?.store.clone();
     // Who is asked about counts also where nothing is found.
     concerned.add(Some(query.patient.clone()).filter(|id| !id.is_empty()));
-    let mut groups: Vec<(String, Vec<DicomResult>)> = Vec::new();
+    let mut groups: Vec<(K, Vec<DicomResult>)> = Vec::new();
     let mut query = ResultQuery { limit: PAGE, ..query };
     loop {
         let found = store.list_dicom(&query).await?;

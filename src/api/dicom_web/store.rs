@@ -7,7 +7,7 @@ use axum::extract::{Extension, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use clinical::dicom::{DataSet, Source, SourceError, tags};
+use clinical::dicom::{DataSet, Source, tags};
 use futures::StreamExt;
 use futures::stream;
 use utoipa::ToSchema;
@@ -23,8 +23,10 @@ use crate::config::Models;
 use crate::dicom_net::answers::{self, AnswerError, Answered};
 use crate::dicom_net::arrival;
 use crate::inference::{Registry, head};
+use crate::store::dicom::{Arrival, Arrived, Kept, Turn};
 use crate::store::{Store, StoreError};
 use axum::extract::FromRequest;
+use recommend::clock;
 
 /// Most instances of one request.
 const MOST: usize = 256;
@@ -120,25 +122,41 @@ impl Came {
             Err(_) => None,
         }
     }
+
+    /// With what came of it.
+    fn with(self, answered: Result<Answered, AnswerError>) -> (usize, Outcome) {
+        let (source, answered) = match self.source {
+            Ok(source) => (Some(source), answered),
+            Err(error) => (None, Err(error)),
+        };
+        (self.place, Outcome { source, answered })
+    }
 }
 
-/// The instances of a request by what they are, in its order: those that have one UID are one image as it was and as it is,
-/// of which the last is to stay.
+/// The instances of a request by what they are, in its order: those that have one UID are one image as it was and as it is.
 async fn by_instance(files: Vec<Bytes>) -> Vec<Vec<Came>> {
     let failed = || AnswerError::Failed("its head could not be read".to_string());
-    let mut turns: Vec<Vec<Came>> = Vec::new();
+    let mut all: Vec<Vec<Came>> = Vec::new();
     for (place, file) in files.into_iter().enumerate() {
         let source = head::read(&file, answers::source).await.unwrap_or_else(|| Err(failed()));
         let came = Came { place, source, file };
         let instance = came.instance();
         let is_same =
-            |turn: &&mut Vec<Came>| instance.is_some() && turn.iter().any(|own| own.instance() == instance);
-        match turns.iter_mut().find(is_same) {
-            Some(turn) => turn.push(came),
-            None => turns.push(vec![came]),
+            |one: &&mut Vec<Came>| instance.is_some() && one.iter().any(|own| own.instance() == instance);
+        match all.iter_mut().find(is_same) {
+            Some(one) => one.push(came),
+            None => all.push(vec![came]),
         }
     }
-    turns
+    all
+}
+
+/// An image that waits for its answer, by the row of this number.
+struct Waiting {
+    place: usize,
+    source: Source,
+    file: Bytes,
+    number: i64,
 }
 
 /// By what a request is answered.
@@ -153,43 +171,84 @@ struct Answering<'a> {
 }
 
 impl Answering<'_> {
-    /// Answers instances of one UID one after another: each is kept before the next is looked at.
-    async fn all(&self, turn: Vec<Came>) -> Result<Vec<(usize, Outcome)>, StoreError> {
-        let mut outcomes = Vec::with_capacity(turn.len());
-        for Came { place, source, file } in turn {
-            let outcome = match source {
-                Ok(source) => {
-                    let answered = self.one(&source, file).await?;
-                    Outcome { source: Some(source), answered }
-                }
-                Err(error) => {
-                    if let AnswerError::Source(SourceError { instance: Some(instance), .. }) = &error {
-                        arrival::arrived_unread(self.store, instance).await?;
-                    }
-                    Outcome { source: None, answered: Err(error) }
-                }
+    /// Takes all instances before any is answered: what came of those that are not, and those that are.
+    async fn take(&self, files: Vec<Bytes>) -> Result<(Vec<(usize, Outcome)>, Vec<Waiting>), StoreError> {
+        /// Time beyond the request's own for which an image waits.
+        const MARGIN: i64 = 60_000;
+
+        let (mut outcomes, mut arriving, mut arrivals) = (Vec::new(), Vec::new(), Vec::new());
+        for mut same in by_instance(files).await {
+            let Some(last) = same.pop() else { continue };
+            // What it was before in the same request is let go.
+            outcomes.extend(same.into_iter().map(|before| before.with(Ok(Answered::default()))));
+            let judged = match &last.source {
+                Ok(source) => self.judged(source).await?,
+                Err(_) => last
+                    .instance()
+                    .map_or(Judged::Ends(Ok(())), |own| Judged::Arrives(arrival::unread(own), Ok(()))),
             };
-            outcomes.push((place, outcome));
+            match judged {
+                Judged::Ends(end) => outcomes.push(last.with(end.map(|()| Answered::default()))),
+                Judged::Arrives(arrival, end) => {
+                    arrivals.push(arrival);
+                    arriving.push((last, end));
+                }
+            }
         }
-        Ok(outcomes)
+        let now = clock::now();
+        let limit = i64::try_from(self.state.config.request_timeout.as_millis()).unwrap_or(i64::MAX);
+        let until = now.saturating_add(limit).saturating_add(MARGIN);
+        let arrived = self.store.arrive_dicom(&arrivals, self.models.named(), (now, until)).await?;
+        let mut waiting = Vec::new();
+        for ((came, end), arrived) in arriving.into_iter().zip(arrived) {
+            match (came, arrived) {
+                (Came { place, source: Ok(source), file }, Arrived::Waits(number)) => {
+                    waiting.push(Waiting { place, source, file, number });
+                }
+                (came, Arrived::NotAllowed) => outcomes.push(came.with(Err(AnswerError::NotAllowed))),
+                (came, _) => outcomes.push(came.with(end.map(|()| Answered::default()))),
+            }
+        }
+        Ok((outcomes, waiting))
     }
 
-    async fn one(&self, source: &Source, file: Bytes) -> Result<Result<Answered, AnswerError>, StoreError> {
+    /// What is to become of an instance that says whose it is.
+    async fn judged(&self, source: &Source) -> Result<Judged, StoreError> {
+        if arrival::is_ours(self.store, source).await? {
+            return Ok(Judged::Ends(Ok(())));
+        }
+        let mut read = arrival::is_read(self.registry, &self.state.config, self.models, source);
+        if self.study.is_some_and(|study| study != source.study) {
+            let error = AnswerError::Image("it is of another study than the path names".to_string());
+            read = read.and(Err(error));
+        } else {
+            self.concerned.add(Some(source.patient_id.clone()).filter(|id| !id.is_empty()));
+        }
+        Ok(match read {
+            Err(AnswerError::NotAllowed) => Judged::Ends(read),
+            read => Judged::Arrives(arrival::arrival(source, read.is_ok()), read),
+        })
+    }
+
+    async fn answer(&self, image: Waiting) -> Result<(usize, Outcome), StoreError> {
+        let Waiting { place, source, file, number } = image;
+        let answered = self.answered(&source, file, number).await?;
+        if answered.is_err() {
+            self.store.leave_dicom(number).await?;
+        }
+        Ok((place, Outcome { source: Some(source), answered }))
+    }
+
+    async fn answered(
+        &self,
+        source: &Source,
+        file: Bytes,
+        number: i64,
+    ) -> Result<Result<Answered, AnswerError>, StoreError> {
         /// How often it is begun anew where what was known of it is gone when it is to be sent again.
         const TRIES: usize = 3;
 
         let config = &self.state.config;
-        if arrival::is_ours(self.store, source).await? {
-            return Ok(Ok(Answered::default()));
-        }
-        let arrived = arrival::arrived(self.registry, config, self.store, self.models, source).await;
-        if self.study.is_some_and(|study| study != source.study) {
-            return Ok(Err(AnswerError::Image("it is of another study than the path names".to_string())));
-        }
-        self.concerned.add(Some(source.patient_id.clone()).filter(|id| !id.is_empty()));
-        if let Err(error) = arrived {
-            return Ok(Err(error));
-        }
         for _ in 0..TRIES {
             let image = (source, file.clone());
             let answered =
@@ -198,13 +257,22 @@ impl Answering<'_> {
                 Ok(answered) => answered,
                 Err(error) => return Ok(Err(error)),
             };
-            let image = (source.sop_instance.as_str(), None);
-            if answers::keep(config, self.store, image, &answered).await? {
-                return Ok(Ok(answered));
+            match answers::keep(config, self.store, Turn::Arrived(number), &answered).await? {
+                Kept::Yes => return Ok(Ok(answered)),
+                Kept::Gone => return Ok(Err(AnswerError::Superseded)),
+                Kept::Again => {}
             }
         }
-        Ok(Err(AnswerError::Busy("others send the same image, changed".to_string())))
+        Ok(Err(AnswerError::Busy("what was made of it before goes again and again".to_string())))
     }
+}
+
+/// What is to become of an instance that has come.
+enum Judged {
+    /// It ends here, and nothing goes by its coming.
+    Ends(Result<(), AnswerError>),
+    /// It takes the place of what it was, and is answered or not.
+    Arrives(Arrival, Result<(), AnswerError>),
 }
 
 async fn stored(
@@ -229,12 +297,11 @@ async fn stored(
         concerned: &concerned,
         deadline,
     };
-    let turns = by_instance(files).await;
-    let turns = stream::iter(turns.into_iter().map(|turn| answering.all(turn)));
-    let mut outcomes = Vec::new();
-    let mut made = turns.buffer_unordered(state.config.engines);
-    while let Some(some) = made.next().await {
-        outcomes.extend(some?);
+    let (mut outcomes, waiting) = answering.take(files).await?;
+    let made = stream::iter(waiting.into_iter().map(|image| answering.answer(image)));
+    let mut made = made.buffer_unordered(state.config.engines);
+    while let Some(one) = made.next().await {
+        outcomes.push(one?);
     }
     drop(made);
     outcomes.sort_by_key(|(place, _)| *place);

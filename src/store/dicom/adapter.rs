@@ -1,13 +1,67 @@
 //! The adapter of a database for DICOM, as one macro: the statements are the same for both.
 
-/// Makes the adapter of one database: its type, how it begins a write, how it names an error, and how it passes over
-/// rows that another process has just taken.
+/// Makes the adapter of one database: its type and that of its connections, how it begins a write, how it names an error,
+/// and how it passes over rows that another process has just taken.
 macro_rules! adapter {
-    ($store:ty, $begin:ident, $error:path, $skip:literal) => {
+    ($store:ty, $connection:ty, $begin:ident, $error:path, $skip:literal) => {
+        impl $store {
+            /// Erases what there is of an image as it was before it was this one, and says how much of it waited in the queue.
+            /// What waits goes first: who keeps an answer has its row, so its results are there to be erased thereafter.
+            async fn end_dicom(
+                &self,
+                connection: &mut $connection,
+                sop_instance: &str,
+                image: &str,
+            ) -> Result<i64, StoreError> {
+                const OLD: [&str; 4] = [
+                    "DELETE FROM dicom_queue WHERE sop_instance = $1 AND failure IS NULL AND image <> $2",
+                    "DELETE FROM dicom_arrivals WHERE sop_instance = $1 AND image <> $2",
+                    "DELETE FROM dicom_results WHERE source = $1 AND image <> $2",
+                    "DELETE FROM hl7_results WHERE source = $1 AND image <> $2",
+                ];
+                let mut gone = [0; OLD.len()];
+                for (old, gone) in OLD.into_iter().zip(&mut gone) {
+                    let done = sqlx::query(old).bind(sop_instance).bind(image).execute(&mut *connection).await;
+                    *gone = done.map_err($error)?.rows_affected();
+                }
+                if gone != [0; OLD.len()] {
+                    let [queued, arrived, results, messages] = gone;
+                    tracing::info!(queued, arrived, results, messages, "a DICOM image has changed; what it was goes");
+                    self.erased();
+                }
+                Ok(i64::try_from(gone[0]).unwrap_or(i64::MAX))
+            }
+
+            /// Whether all that would go of an image as it was is of these models alone.
+            async fn may_end_dicom(
+                &self,
+                connection: &mut $connection,
+                arrival: &Arrival,
+                models: &[String],
+                now: Millis,
+            ) -> Result<bool, StoreError> {
+                // What waits in the queue is for all models.
+                let others: Vec<String> = sqlx::query_scalar(
+                    "SELECT '' FROM dicom_queue WHERE sop_instance = $1 AND failure IS NULL AND image <> $2
+                     UNION SELECT models FROM dicom_arrivals WHERE sop_instance = $1 AND image <> $2 AND until >= $3
+                     UNION SELECT model FROM dicom_results WHERE source = $1 AND image <> $2",
+                )
+                .bind(&arrival.sop_instance)
+                .bind(&arrival.image)
+                .bind(now)
+                .fetch_all(&mut *connection)
+                .await
+                .map_err($error)?;
+                Ok(others.iter().flat_map(|some| some.split(',')).all(|own| models.iter().any(|may| may == own)))
+            }
+        }
+
         impl crate::store::dicom::DicomStore for $store {
             fn queue_dicom<'a>(&'a self, instances: &'a [Received], most: u32) -> Answer<'a, Vec<bool>> {
                 Box::pin(async move {
                     let mut transaction = self.$begin().await?;
+                    let names: Vec<&str> = instances.iter().map(|own| own.sop_instance.as_str()).collect();
+                    self.in_order(&mut transaction, &names).await?;
                     let mut waiting: i64 = sqlx::query_scalar(
                         "SELECT count(*) FROM (SELECT 1 FROM dicom_queue WHERE failure IS NULL LIMIT $1) AS waiting",
                     )
@@ -18,16 +72,9 @@ macro_rules! adapter {
                     let mut waits = Vec::with_capacity(instances.len());
                     for instance in instances {
                         // What waits is the image as it is now.
-                        let changed = sqlx::query(
-                            "DELETE FROM dicom_queue WHERE sop_instance = $1 AND failure IS NULL AND image <> $2",
-                        )
-                        .bind(&instance.sop_instance)
-                        .bind(&instance.image)
-                        .execute(&mut *transaction)
-                        .await
-                        .map_err($error)?
-                        .rows_affected();
-                        waiting -= i64::try_from(changed).unwrap_or(0);
+                        let changed =
+                            self.end_dicom(&mut transaction, &instance.sop_instance, &instance.image).await?;
+                        waiting -= changed;
                         if changed == 0 && waiting >= i64::from(most) {
                             let there: i64 = sqlx::query_scalar(
                                 "SELECT count(*) FROM dicom_queue WHERE sop_instance = $1 AND failure IS NULL",
@@ -110,35 +157,136 @@ macro_rules! adapter {
                 })
             }
 
-            fn answer_dicom<'a>(
+            fn arrive_dicom<'a>(
                 &'a self,
-                number: Option<i64>,
-                results: &'a [DicomResult],
-                due: Option<Millis>,
-            ) -> Answer<'a, ()> {
+                arrivals: &'a [Arrival],
+                models: Option<&'a [String]>,
+                (now, until): (Millis, Millis),
+            ) -> Answer<'a, Vec<Arrived>> {
                 Box::pin(async move {
                     let mut transaction = self.$begin().await?;
-                    if let Some(number) = number {
-                        let waited: Option<String> =
-                            sqlx::query_scalar("DELETE FROM dicom_queue WHERE number = $1 RETURNING sop_instance")
-                                .bind(number)
-                                .fetch_optional(&mut *transaction)
-                                .await
-                                .map_err($error)?;
-                        let Some(waited) = waited else { return Ok(()) };
-                        sqlx::query("DELETE FROM dicom_queue WHERE sop_instance = $1 AND failure IS NOT NULL")
-                            .bind(waited)
+                    let names: Vec<&str> = arrivals.iter().map(|own| own.sop_instance.as_str()).collect();
+                    self.in_order(&mut transaction, &names).await?;
+                    if arrivals.iter().any(|arrival| arrival.waits) {
+                        sqlx::query(concat!(
+                            "DELETE FROM dicom_arrivals WHERE number IN (
+                                 SELECT number FROM dicom_arrivals WHERE until < $1 ",
+                            $skip,
+                            ")"
+                        ))
+                        .bind(now)
+                        .execute(&mut *transaction)
+                        .await
+                        .map_err($error)?;
+                    }
+                    let mut arrived = Vec::with_capacity(arrivals.len());
+                    for arrival in arrivals {
+                        if let Some(models) = models
+                            && !self.may_end_dicom(&mut transaction, arrival, models, now).await?
+                        {
+                            arrived.push(Arrived::NotAllowed);
+                            continue;
+                        }
+                        self.end_dicom(&mut transaction, &arrival.sop_instance, &arrival.image).await?;
+                        if !arrival.waits {
+                            arrived.push(Arrived::Ended);
+                            continue;
+                        }
+                        let number: i64 = sqlx::query_scalar(
+                            "INSERT INTO dicom_arrivals (sop_instance, image, patient, models, until)
+                             VALUES ($1, $2, $3, $4, $5) RETURNING number",
+                        )
+                        .bind(&arrival.sop_instance)
+                        .bind(&arrival.image)
+                        .bind(&arrival.patient)
+                        .bind(models.unwrap_or_default().join(","))
+                        .bind(until)
+                        .fetch_one(&mut *transaction)
+                        .await
+                        .map_err($error)?;
+                        arrived.push(Arrived::Waits(number));
+                    }
+                    transaction.commit().await.map_err($error)?;
+                    Ok(arrived)
+                })
+            }
+
+            fn leave_dicom(&self, number: i64) -> Answer<'_, ()> {
+                Box::pin(async move {
+                    let _turn = self.turn().await?;
+                    sqlx::query("DELETE FROM dicom_arrivals WHERE number = $1")
+                        .bind(number)
+                        .execute(&self.pool)
+                        .await
+                        .map_err($error)?;
+                    Ok(())
+                })
+            }
+
+            fn answer_dicom<'a>(&'a self, turn: Turn, answer: DicomAnswer<'a>) -> Answer<'a, Kept> {
+                Box::pin(async move {
+                    let (number, waits) = match turn {
+                        Turn::Queued(number) => (
+                            number,
+                            "DELETE FROM dicom_queue WHERE number = $1 AND failure IS NULL RETURNING sop_instance",
+                        ),
+                        Turn::Arrived(number) => {
+                            (number, "DELETE FROM dicom_arrivals WHERE number = $1 RETURNING sop_instance")
+                        }
+                    };
+                    let mut transaction = self.$begin().await?;
+                    let source: Option<String> = sqlx::query_scalar(waits)
+                        .bind(number)
+                        .fetch_optional(&mut *transaction)
+                        .await
+                        .map_err($error)?;
+                    let Some(source) = source else { return Ok(Kept::Gone) };
+                    for uid in answer.known {
+                        // Where nobody gets results this only looks whether it is there.
+                        let known = sqlx::query(
+                            "UPDATE dicom_results SET due = coalesce($2, due), tries = 0, failure = NULL
+                             WHERE sop_instance = $1",
+                        )
+                        .bind(uid)
+                        .bind(answer.due)
+                        .execute(&mut *transaction)
+                        .await
+                        .map_err($error)?;
+                        if known.rows_affected() == 0 {
+                            return Ok(Kept::Again);
+                        }
+                    }
+                    if let Some(due) = answer.said_again.filter(|_| !answer.known.is_empty()) {
+                        sqlx::query("UPDATE hl7_results SET due = $2, tries = 0, failure = NULL WHERE source = $1")
+                            .bind(&source)
+                            .bind(due)
                             .execute(&mut *transaction)
                             .await
                             .map_err($error)?;
                     }
-                    for result in results {
-                        sqlx::query("DELETE FROM dicom_results WHERE source = $1 AND image <> $2")
-                            .bind(&result.source)
-                            .bind(&result.image)
+                    if matches!(turn, Turn::Queued(_)) {
+                        sqlx::query("DELETE FROM dicom_queue WHERE sop_instance = $1 AND failure IS NOT NULL")
+                            .bind(&source)
                             .execute(&mut *transaction)
                             .await
                             .map_err($error)?;
+                    }
+                    for message in answer.messages {
+                        sqlx::query(
+                            "INSERT INTO hl7_results (id, source, patient, created, due, message, image)
+                             VALUES ($1, $2, $3, $4, $4, $5, $6) ON CONFLICT (id) DO NOTHING",
+                        )
+                        .bind(&message.id)
+                        .bind(&message.source)
+                        .bind(&message.patient)
+                        .bind(message.created)
+                        .bind(&message.message)
+                        .bind(&message.image)
+                        .execute(&mut *transaction)
+                        .await
+                        .map_err($error)?;
+                    }
+                    for result in answer.results {
                         sqlx::query(
                             "INSERT INTO dicom_results (sop_instance, series, study, sop_class, source, patient, model,
                                  version, created, due, metadata, file, image)
@@ -154,7 +302,7 @@ macro_rules! adapter {
                         .bind(&result.model)
                         .bind(&result.version)
                         .bind(result.created)
-                        .bind(due)
+                        .bind(answer.due)
                         .bind(&result.metadata)
                         .bind(&result.file[..])
                         .bind(&result.image)
@@ -164,54 +312,7 @@ macro_rules! adapter {
                     }
                     transaction.commit().await.map_err($error)?;
                     self.erased();
-                    Ok(())
-                })
-            }
-
-            fn supersede_dicom<'a>(&'a self, sop_instance: &'a str, image: &'a str) -> Answer<'a, u64> {
-                Box::pin(async move {
-                    const OLD: [&str; 3] = [
-                        "FROM dicom_results WHERE source = $1 AND image <> $2",
-                        "FROM hl7_results WHERE source = $1 AND image <> $2",
-                        "FROM dicom_queue WHERE sop_instance = $1 AND failure IS NULL AND image <> $2",
-                    ];
-                    // Of nearly every image there is nothing, and looking costs no commit.
-                    let counted = OLD.map(|old| format!("(SELECT count(*) {old})")).join(" + ");
-                    let there: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT {counted}")))
-                        .bind(sop_instance)
-                        .bind(image)
-                        .fetch_one(&self.pool)
-                        .await
-                        .map_err($error)?;
-                    if there == 0 {
-                        return Ok(0);
-                    }
-                    let mut gone = 0;
-                    let mut transaction = self.$begin().await?;
-                    for old in OLD {
-                        gone += sqlx::query(sqlx::AssertSqlSafe(format!("DELETE {old}")))
-                            .bind(sop_instance)
-                            .bind(image)
-                            .execute(&mut *transaction)
-                            .await
-                            .map_err($error)?
-                            .rows_affected();
-                    }
-                    transaction.commit().await.map_err($error)?;
-                    self.erased();
-                    Ok(gone)
-                })
-            }
-
-            fn waits_dicom(&self, number: i64) -> Answer<'_, bool> {
-                Box::pin(async move {
-                    let waiting: i64 =
-                        sqlx::query_scalar("SELECT count(*) FROM dicom_queue WHERE number = $1 AND failure IS NULL")
-                            .bind(number)
-                            .fetch_one(&self.pool)
-                            .await
-                            .map_err($error)?;
-                    Ok(waiting > 0)
+                    Ok(Kept::Yes)
                 })
             }
 
@@ -230,32 +331,6 @@ macro_rules! adapter {
                         }
                     }
                     Ok(known)
-                })
-            }
-
-            fn repeat_dicom<'a>(
-                &'a self,
-                sop_instances: &'a [String],
-                due: Option<Millis>,
-            ) -> Answer<'a, usize> {
-                Box::pin(async move {
-                    let Some(due) = due else {
-                        return Ok(self.known_dicom(sop_instances).await?.len());
-                    };
-                    let mut found = 0;
-                    for uid in sop_instances {
-                        let _turn = self.turn().await?;
-                        found += sqlx::query(
-                            "UPDATE dicom_results SET due = $2, tries = 0, failure = NULL WHERE sop_instance = $1",
-                        )
-                        .bind(uid)
-                        .bind(due)
-                        .execute(&self.pool)
-                        .await
-                        .map_err($error)?
-                        .rows_affected() as usize;
-                    }
-                    Ok(found)
                 })
             }
 

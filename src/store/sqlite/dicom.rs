@@ -8,15 +8,16 @@ use super::{Answer, SqliteStore, StoreError};
 use crate::store::bulk::bulk_adapter;
 use crate::store::cds::{CdsOffer, OfferRow, cds_adapter};
 use crate::store::dicom::{
-    Backlog, DicomResult, FileRow, QueueRow, Queued, RESULT, Received, ResultQuery, ResultRow, adapter,
+    Arrival, Arrived, Backlog, DicomAnswer, DicomResult, FileRow, Kept, QueueRow, Queued, RESULT, Received,
+    ResultQuery, ResultRow, Turn, adapter,
 };
 use crate::store::hl7::{Hl7Backlog, Outgoing, OutgoingRow, hl7_adapter};
 use crate::store::known::known_adapter;
 use crate::store::old::old_adapter;
 use recommend::Millis;
 
-adapter!(SqliteStore, write, StoreError::from, "");
-hl7_adapter!(SqliteStore, write, StoreError::from, "");
+adapter!(SqliteStore, SqliteConnection, write, StoreError::from, "");
+hl7_adapter!(SqliteStore, StoreError::from, "");
 bulk_adapter!(SqliteStore, StoreError::from);
 known_adapter!(SqliteStore, sqlx::Sqlite, StoreError::from);
 cds_adapter!(SqliteStore, write, StoreError::from);
@@ -26,6 +27,12 @@ impl SqliteStore {
     /// Where an image is taken to be answered, or a result to be sent: were that lost, it would be taken again.
     fn leases(&self) -> &SqlitePool {
         &self.leases
+    }
+
+    /// Writers come one after another here.
+    #[expect(clippy::unused_async, reason = "as the other store has it")]
+    async fn in_order(&self, _: &mut SqliteConnection, _: &[&str]) -> Result<(), StoreError> {
+        Ok(())
     }
 
     /// Something was erased: the log is emptied with the next tidying up.
@@ -41,7 +48,7 @@ pub(super) async fn forget_images(
     patient: &str,
 ) -> Result<u64, StoreError> {
     let mut forgotten = 0;
-    for table in ["dicom_queue", "dicom_results", "hl7_results", "cds_offers"] {
+    for table in ["dicom_queue", "dicom_arrivals", "dicom_results", "hl7_results", "cds_offers"] {
         forgotten += sqlx::query(sqlx::AssertSqlSafe(format!("DELETE FROM {table} WHERE patient = ?")))
             .bind(patient)
             .execute(&mut *connection)

@@ -1,6 +1,7 @@
 //! DICOMweb and DICOM's network over the real server, black box.
 
 mod again;
+mod arrivals;
 mod network;
 mod scu;
 
@@ -19,9 +20,10 @@ pub(crate) const KEY: &str = "the key of these tests";
 /// A server with the shipped models that knows the administrator.
 pub(crate) fn start(more: &[&str]) -> Server {
     let keys = api_key("root", "admin", KEY);
+    let keys: &[&str] = if more.contains(&"--api-keys") { &[] } else { &["--api-keys", &keys] };
     // Another model of radiographs is shipped, too; here one answers.
     let one: &[&str] = if more.contains(&"--dicom-models") { &[] } else { &["--dicom-models", "pneumonia"] };
-    Server::start(&shipped_models(), &[&["--api-keys", &keys], one, more].concat())
+    Server::start(&shipped_models(), &[keys, one, more].concat())
 }
 
 /// A radiograph of nothing in particular, `change`d.

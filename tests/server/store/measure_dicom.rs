@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use medserve::store::Store;
-use medserve::store::dicom::{DicomResult, Received};
+use medserve::store::dicom::{DicomAnswer, DicomResult, Received, Turn};
 
 use super::database::Database;
 
@@ -68,7 +68,8 @@ async fn work(store: Arc<dyn Store>, left: Arc<AtomicUsize>) {
         match store.take_dicom(1, 1_000_000).await {
             Ok(Some(taken)) => {
                 let made = [result(&taken.instance.sop_instance)];
-                while store.answer_dicom(Some(taken.number), &made, None).await.is_err() {}
+                let answer = DicomAnswer { results: &made, ..DicomAnswer::default() };
+                while store.answer_dicom(Turn::Queued(taken.number), answer).await.is_err() {}
                 left.fetch_sub(1, Ordering::Relaxed);
             }
             _ => tokio::time::sleep(Duration::from_millis(1)).await,

@@ -35,8 +35,10 @@ pub fn capture(
 ) -> DataSet {
     let source = &source.written([label]);
     let Maker { model, version, .. } = maker;
+    let frame = source.frame_in_words().map_or(String::new(), |frame| format!(" Of {frame}."));
     let told = |label: &str| {
-        format!("AI RESULT. {model} {version}: {label} {:.0} %. {NOTICE}", 100.0 * f64::from(probability))
+        let percent = 100.0 * f64::from(probability);
+        format!("AI RESULT. {model} {version}: {label} {percent:.0} %.{frame} {NOTICE}")
     };
     // What is drawn has the letters that are drawn here alone.
     let drawn = if label.chars().all(is_drawn) { label.to_string() } else { maker.numbered(label) };
@@ -64,7 +66,6 @@ pub fn capture(
         .text(tags::CAPTURE_SOFTWARE, b"LO", cut(maker.program, 64))
         .text(tags::PATIENT_ORIENTATION, b"CS", &source.orientation)
         .text(tags::IMAGE_COMMENTS, b"LT", told(&maker.said(source, label)))
-        .text(tags::BURNED_IN, b"CS", if source.burned_in == "YES" { "YES" } else { "NO" })
         .words(tags::SAMPLES, &[3])
         .text(tags::PHOTOMETRIC, b"CS", "RGB")
         .words(tags::PLANAR, &[0])
@@ -85,9 +86,11 @@ pub fn capture(
         [None, None] if source.body_part == "CHEST" => &mut set,
         [None, None] => set.text(tags::LATERALITY, b"CS", ""),
     };
-    if !source.lossy.is_empty() {
-        set.text(tags::LOSSY, b"CS", &source.lossy);
+    // The picture has whatever name is burnt into the image: nobody knows that but the image.
+    if ["YES", "NO"].contains(&source.burned_in.as_str()) {
+        set.text(tags::BURNED_IN, b"CS", &source.burned_in);
     }
+    source.tell_lossiness(&mut set);
     set
 }
 

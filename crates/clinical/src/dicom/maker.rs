@@ -79,15 +79,28 @@ impl Kind {
 
 impl Maker<'_> {
     /// The SOP Instance UID that the result of this kind has: the same for an image that is sent again, and another for one
-    /// that has changed under its UID.
+    /// that has changed under its UID, and for another frame.
     pub fn sop_instance(&self, kind: Kind, source: &Source) -> String {
-        let image = [source.sop_instance.as_str(), source.image.as_str()];
-        derived(&["instance", kind.modality(), image[0], image[1], self.model, self.version])
+        let Source { sop_instance, image, frame, .. } = source;
+        let frame = frame.to_string();
+        derived(&["instance", kind.modality(), sop_instance, image, &frame, self.model, self.version])
     }
 
-    /// Its Series Instance UID: one of a study, a model and a kind.
+    /// Its Series Instance UID: one of a study, a patient, a model and a kind. A study has one patient; where two images say
+    /// otherwise an archive that keeps a series to a patient must not file the results of one with the other.
     pub fn series(&self, kind: Kind, source: &Source) -> String {
-        derived(&["series", kind.modality(), &source.study, self.model, self.version])
+        let patient = [&source.patient_id, &source.words(tags::PATIENT_ID_ISSUER)];
+        let words = [kind.modality(), &source.study, patient[0], patient[1], self.model, self.version];
+        derived(&[&["series"], &words[..]].concat())
+    }
+
+    /// Its Instance Number: that of the image, and of another frame than the first that of the frame.
+    fn number(source: &Source) -> String {
+        match source.frame {
+            1 if source.number.is_empty() => "1".to_string(),
+            1 => source.number.clone(),
+            frame => frame.to_string(),
+        }
     }
 
     /// The UID that the model has where a device is asked for.
@@ -112,7 +125,7 @@ impl Maker<'_> {
             .text(tags::SOFTWARE, b"LO", format!("{}\\{}", cut(self.program, 32), cut(self.version, 32)))
             .text(tags::SERIES, b"UI", self.series(kind, source))
             .text(tags::SERIES_NUMBER, b"IS", kind.series_number())
-            .text(tags::INSTANCE_NUMBER, b"IS", if source.number.is_empty() { "1" } else { &source.number });
+            .text(tags::INSTANCE_NUMBER, b"IS", Maker::number(source));
         let mut scheme = DataSet::new();
         scheme.text(tags::CODING_SCHEME, b"SH", SCHEME).text(
             tags::CODING_SCHEME_NAME,

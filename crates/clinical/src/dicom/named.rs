@@ -1,6 +1,7 @@
 //! Which image it is and whose, as far as the file says so: for answers that are not filed beside their image, and of
 //! which a reader must know what they are about all the same.
 
+use super::moment::Moment;
 use super::source::{SourceError, identifier, said_uid};
 use super::tags::{self, Tag};
 
@@ -13,6 +14,12 @@ pub struct Named {
     pub instance: Option<String>,
     /// Whose it is, or why that cannot be said; nothing where it has no Patient ID.
     pub patient: Option<Result<Patient, SourceError>>,
+    /// Frames that it has, where those are several.
+    pub frames: Option<u32>,
+    /// The frame that was looked at, from 1.
+    pub frame: u32,
+    /// When it was taken.
+    pub taken: Option<Moment>,
 }
 
 /// A Patient ID.
@@ -26,12 +33,15 @@ pub struct Patient {
 
 impl Named {
     /// Every attribute that is read.
-    pub fn wanted() -> [Tag; 5] {
-        [tags::CHARACTER_SET, tags::STUDY, tags::SOP_INSTANCE, tags::PATIENT_ID, tags::PATIENT_ID_ISSUER]
+    pub fn wanted() -> Vec<Tag> {
+        let names = [tags::STUDY, tags::SOP_INSTANCE, tags::PATIENT_ID, tags::PATIENT_ID_ISSUER];
+        names.into_iter().chain([tags::CHARACTER_SET, tags::FRAMES]).chain(Moment::wanted()).collect()
     }
 
     /// Puts together what an image says; `value` gives the bytes of an attribute.
     pub fn read(value: impl Fn(Tag) -> Option<Vec<u8>>) -> Named {
+        let frames = value(tags::FRAMES).and_then(|bytes| String::from_utf8(bytes).ok());
+        let frames = frames.and_then(|text| text.trim_matches(['\0', ' ']).parse().ok());
         let charset = value(tags::CHARACTER_SET).unwrap_or_default();
         let charset = String::from_utf8_lossy(&charset).trim_matches(['\0', ' ']).to_string();
         let of = |tag, name| {
@@ -47,7 +57,20 @@ impl Named {
             study: said_uid(&value, tags::STUDY),
             instance: said_uid(&value, tags::SOP_INSTANCE),
             patient: Some(patient()).filter(|own| own.as_ref().map_or(true, |own| !own.id.is_empty())),
+            frames: frames.filter(|frames| *frames > 1),
+            frame: 1,
+            taken: Moment::read(&value),
         }
+    }
+
+    /// As looked at in this frame.
+    pub fn of_frame(self, frame: u32) -> Named {
+        Named { frame, ..self }
+    }
+
+    /// Which frame of how many was looked at, in words; nothing where there is one.
+    pub fn frame_in_words(&self) -> Option<String> {
+        self.frames.map(|frames| format!("frame {} of {frames}", self.frame))
     }
 }
 

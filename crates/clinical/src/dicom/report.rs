@@ -80,7 +80,8 @@ fn group(maker: &Maker<'_>, source: &Source, answer: &Answer<'_>) -> Item {
         Some(label) => maker.label(source, label, answer.meaning),
         None => Code::of("82334004", "SCT", "Indeterminate"),
     };
-    let tracking = derived(&["tracking", &source.sop_instance, maker.model, maker.version]);
+    let frame = source.frame.to_string();
+    let tracking = derived(&["tracking", &source.sop_instance, &frame, maker.model, maker.version]);
     let certainty = answer.label.and_then(|label| answer.predictions.iter().find(|(own, _)| *own == label));
     let certainty = certainty.map(|(_, probability)| {
         Item::number(Contains, &dcm("111012", "Certainty of Finding"), &hundredths(*probability), &percent)

@@ -68,6 +68,7 @@ pub fn segmentation(maker: &Maker<'_>, source: &Source, mask: &Mask<'_>) -> Data
         .items(tags::SHARED_GROUPS, vec![shared(source)])
         .items(tags::FRAME_GROUPS, (1..=numbers.len() as u32).map(|segment| frame(source, segment)).collect())
         .bytes(tags::PIXELS, bits(&numbers, mask));
+    source.tell_lossiness(&mut set);
     if let Some(frame) = source.geometry.get(tags::FRAME_OF_REFERENCE).filter(|_| is_placed(source)) {
         set.text(tags::FRAME_OF_REFERENCE, b"UI", frame).text(tags::POSITION_REFERENCE, b"LO", "");
     }

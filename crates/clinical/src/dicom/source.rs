@@ -5,7 +5,9 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use sha2::{Digest, Sha256};
 
 use super::data_set::{DataSet, UNICODE};
+use super::lossy::{LOSSINESS, is_lossy};
 use super::maker::{MANUFACTURER, SCHEME};
+use super::moment::Moment;
 use super::tags::{self, Tag};
 use super::text::texts;
 use super::uid::is_uid;
@@ -47,8 +49,10 @@ const IDENTIFIERS: [(Tag, &[u8; 2], &str); 3] = [
     (tags::ACCESSION_NUMBER, b"SH", "Accession Number"),
 ];
 
-/// Attributes by which a result of ours is known again. Nothing that is answered depends on them.
-const MARKS: [Tag; 2] = [tags::MANUFACTURER, tags::CODING_SCHEMES];
+/// Attributes by which a result of ours is known again, and those of the file around the image. Which pixels are shown does not
+/// depend on them.
+const MARKS: [Tag; 4] =
+    [tags::MANUFACTURER, tags::CODING_SCHEMES, tags::MEDIA_INSTANCE, tags::TRANSFER_SYNTAX];
 
 /// Longest value that is taken over, in bytes; a longer one is no name or number.
 const MOST: usize = 1024;
@@ -88,7 +92,12 @@ pub struct Source {
     pub(super) body_part: String,
     pub(super) burned_in: String,
     pub(super) orientation: String,
-    pub(super) lossy: String,
+    /// What it says of lossy compression.
+    pub(super) lossiness: DataSet,
+    /// Whether it says, or its transfer syntax does, that something of it was lost.
+    pub(super) is_lossy: bool,
+    /// When it was taken.
+    pub(crate) taken: Option<Moment>,
     /// Laterality and Image Laterality, where they are defined terms.
     pub(super) sides: [Option<String>; 2],
 }
@@ -119,11 +128,14 @@ impl Source {
     /// Those that results depend on.
     fn told() -> Vec<Tag> {
         let names = [tags::SOP_CLASS, tags::SOP_INSTANCE, tags::SERIES, tags::MODALITY, tags::FRAMES];
-        let more =
-            [tags::INSTANCE_NUMBER, tags::BODY_PART, tags::BURNED_IN, tags::PATIENT_ORIENTATION, tags::LOSSY];
+        let more = [tags::INSTANCE_NUMBER, tags::BODY_PART, tags::BURNED_IN, tags::PATIENT_ORIENTATION];
+        let more = more.into_iter().chain(LOSSINESS.iter().map(|(tag, _)| *tag)).chain(Moment::wanted());
         let sides = [tags::LATERALITY, tags::IMAGE_LATERALITY];
         let kept = KEPT.iter().map(|(tag, ..)| *tag).chain(GEOMETRY.iter().map(|(tag, _)| *tag));
-        names.into_iter().chain(more).chain(sides).chain(kept).collect()
+        let mut told: Vec<Tag> = names.into_iter().chain(more).chain(sides).chain(kept).collect();
+        told.sort_unstable();
+        told.dedup();
+        told
     }
 
     /// Puts together what an image says; `value` gives the bytes of an attribute.
@@ -131,7 +143,10 @@ impl Source {
     /// # Errors
     /// The image does not say which it is.
     pub fn read(value: impl Fn(Tag) -> Option<Vec<u8>>) -> Result<Source, SourceError> {
-        let named = |error| SourceError { instance: said_uid(&value, tags::SOP_INSTANCE), ..error };
+        // The file around a data set that cannot be read says of what it is, too.
+        let instance =
+            || said_uid(&value, tags::SOP_INSTANCE).or_else(|| said_uid(&value, tags::MEDIA_INSTANCE));
+        let named = |error| SourceError { instance: instance(), ..error };
         Source::of(&value).map_err(named)
     }
 
@@ -201,6 +216,14 @@ impl Source {
                 geometry.text(tag, vr, trimmed(&bytes));
             }
         }
+        let mut lossiness = DataSet::new();
+        for (tag, vr) in LOSSINESS {
+            let text = text(tag);
+            if !text.is_empty() {
+                lossiness.text(tag, vr, text);
+            }
+        }
+        let is_lossy = is_lossy(&lossiness, &text(tags::TRANSFER_SYNTAX));
         Ok(Source {
             sop_class: uid(tags::SOP_CLASS, "SOP Class UID")?,
             sop_instance: uid(tags::SOP_INSTANCE, "SOP Instance UID")?,
@@ -221,7 +244,9 @@ impl Source {
             body_part: text(tags::BODY_PART),
             burned_in: text(tags::BURNED_IN),
             orientation: text(tags::PATIENT_ORIENTATION),
-            lossy: text(tags::LOSSY),
+            lossiness,
+            is_lossy,
+            taken: Moment::read(&value),
             sides: [(tags::LATERALITY, &["R", "L"][..]), (tags::IMAGE_LATERALITY, &["R", "L", "U", "B"])]
                 .map(|(tag, terms)| Some(text(tag)).filter(|side| terms.contains(&side.as_str()))),
         })
@@ -242,6 +267,20 @@ impl Source {
     /// As looked at in this frame.
     pub fn of_frame(self, frame: u32) -> Source {
         Source { frame, ..self }
+    }
+
+    /// Which frame of how many was looked at, in words; nothing where there is one.
+    pub(super) fn frame_in_words(&self) -> Option<String> {
+        (self.frames > 1).then(|| format!("frame {} of {}", self.frame, self.frames))
+    }
+
+    /// Says whether something of the image was lost, and how much where the image says that.
+    pub(super) fn tell_lossiness(&self, set: &mut DataSet) {
+        if self.is_lossy {
+            set.extend(&self.lossiness).text(tags::LOSSY, b"CS", "01");
+        } else if self.lossiness.get(tags::LOSSY).as_deref() == Some("00") {
+            set.text(tags::LOSSY, b"CS", "00");
+        }
     }
 
     /// Body Part Examined, such as "CHEST"; empty where the image does not say.

@@ -3,14 +3,21 @@
 /// Group and element number of an attribute, such as `0x0010_0020` for (0010,0020) Patient ID.
 pub type Tag = u32;
 
+/// Media Storage SOP Instance UID, of the file around the image.
+pub const MEDIA_INSTANCE: Tag = 0x0002_0003;
+/// Transfer Syntax UID, of the file around the image.
+pub const TRANSFER_SYNTAX: Tag = 0x0002_0010;
 pub const CHARACTER_SET: Tag = 0x0008_0005;
 pub const IMAGE_TYPE: Tag = 0x0008_0008;
 pub const SOP_CLASS: Tag = 0x0008_0016;
 pub const SOP_INSTANCE: Tag = 0x0008_0018;
 pub const SYNTHETIC: Tag = 0x0008_001c;
 pub const STUDY_DATE: Tag = 0x0008_0020;
+pub const ACQUISITION_DATE: Tag = 0x0008_0022;
 pub const CONTENT_DATE: Tag = 0x0008_0023;
+pub const ACQUISITION_DATETIME: Tag = 0x0008_002a;
 pub const STUDY_TIME: Tag = 0x0008_0030;
+pub const ACQUISITION_TIME: Tag = 0x0008_0032;
 pub const CONTENT_TIME: Tag = 0x0008_0033;
 pub const ACCESSION_NUMBER: Tag = 0x0008_0050;
 pub const MODALITY: Tag = 0x0008_0060;
@@ -95,6 +102,10 @@ pub const PIXEL_REPRESENTATION: Tag = 0x0028_0103;
 pub const BURNED_IN: Tag = 0x0028_0301;
 pub const SPATIAL_LOCATIONS: Tag = 0x0028_135a;
 pub const LOSSY: Tag = 0x0028_2110;
+/// Lossy Image Compression Ratio.
+pub const LOSSY_RATIO: Tag = 0x0028_2112;
+/// Lossy Image Compression Method.
+pub const LOSSY_METHOD: Tag = 0x0028_2114;
 pub const PIXEL_MEASURES: Tag = 0x0028_9110;
 pub const PURPOSE: Tag = 0x0040_a170;
 pub const PERFORMED_PROCEDURES: Tag = 0x0040_a372;

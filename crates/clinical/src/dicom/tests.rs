@@ -161,6 +161,75 @@ fn a_picture_says_of_which_side_it_is() {
     assert_eq!(found(&[(tags::LATERALITY, b"left")]), [said(""), None]);
 }
 
+/// `value` with more attributes or others.
+fn source_with(more: &[(tags::Tag, &[u8])]) -> Source {
+    let value =
+        |tag| more.iter().find(|(own, _)| *own == tag).map(|(_, text)| text.to_vec()).or_else(|| value(tag));
+    Source::read(value).unwrap()
+}
+
+#[test]
+fn another_frame_has_other_results_and_a_picture_says_which_it_is_of() {
+    let names = ["background".to_string(), "lung".to_string()];
+    let mask = Mask { width: 2, height: 1, labels: &[0u8, 1], names: &names };
+    let of = |frame| {
+        let source = source_with(&[(tags::FRAMES, b"10"), (tags::INSTANCE_NUMBER, b"4")]).of_frame(frame);
+        let set = segmentation(&MAKER, &source, &mask);
+        let drawing = Drawing { width: 2, height: 1, pixels: vec![0; 6] };
+        let words = capture(&MAKER, &source, &drawing, "pneumonia", 0.97).get(tags::IMAGE_COMMENTS).unwrap();
+        (set.get(tags::SOP_INSTANCE).unwrap(), set.get(tags::INSTANCE_NUMBER).unwrap(), words)
+    };
+    let (one, two) = (of(1), of(2));
+    assert_ne!(one.0, two.0);
+    assert_eq!((one.1.as_str(), two.1.as_str()), ("4", "2"));
+    assert!(one.2.contains(" Of frame 1 of 10. ") && two.2.contains(" Of frame 2 of 10. "), "{}", one.2);
+    let drawing = Drawing { width: 2, height: 1, pixels: vec![0; 6] };
+    let single = capture(&MAKER, &source(), &drawing, "pneumonia", 0.97).get(tags::IMAGE_COMMENTS).unwrap();
+    assert!(!single.contains("frame"), "{single}");
+}
+
+#[test]
+fn a_picture_says_of_burnt_in_words_what_its_image_says_and_nothing_else() {
+    let drawing = Drawing { width: 2, height: 1, pixels: vec![0; 6] };
+    for (said, expected) in [("YES", Some("YES")), ("NO", Some("NO")), ("", None), ("MAYBE", None)] {
+        let source = source_with(&[(tags::BURNED_IN, said.as_bytes())]);
+        let set = capture(&MAKER, &source, &drawing, "pneumonia", 0.97);
+        assert_eq!(set.get(tags::BURNED_IN).as_deref(), expected);
+    }
+}
+
+#[test]
+fn what_is_made_of_an_image_that_has_lost_something_says_so() {
+    let names = ["background".to_string(), "lung".to_string()];
+    let mask = Mask { width: 2, height: 1, labels: &[0u8, 1], names: &names };
+    let drawing = Drawing { width: 2, height: 1, pixels: vec![0; 6] };
+    let said = |more: &[(tags::Tag, &[u8])]| {
+        let source = source_with(more);
+        let regions = segmentation(&MAKER, &source, &mask);
+        let picture = capture(&MAKER, &source, &drawing, "pneumonia", 0.97);
+        (regions.get(tags::LOSSY).unwrap(), picture.get(tags::LOSSY), regions.get(tags::LOSSY_RATIO))
+    };
+    let (lossy, lossless) = ("01".to_string(), "00".to_string());
+    let ratio = (tags::LOSSY_RATIO, &b"12.5"[..]);
+    assert_eq!(said(&[]), (lossless.clone(), None, None));
+    assert_eq!(said(&[(tags::LOSSY, b"00"), ratio]), (lossless.clone(), Some(lossless), None));
+    assert_eq!(
+        said(&[(tags::LOSSY, b"01"), ratio]),
+        (lossy.clone(), Some(lossy.clone()), Some("12.5".into()))
+    );
+    let jpeg = (tags::TRANSFER_SYNTAX, &b"1.2.840.10008.1.2.4.50\0"[..]);
+    assert_eq!(said(&[jpeg]), (lossy.clone(), Some(lossy), None));
+}
+
+/// An archive keeps a series to one patient.
+#[test]
+fn results_of_two_patients_in_one_study_are_in_two_series() {
+    let series = |more: &[(tags::Tag, &[u8])]| MAKER.series(Kind::Report, &source_with(more));
+    assert_eq!(series(&[]), series(&[(tags::SOP_INSTANCE, b"1.2.3.5")]));
+    assert_ne!(series(&[]), series(&[(tags::PATIENT_ID, b"p2")]));
+    assert_ne!(series(&[]), series(&[(tags::PATIENT_ID_ISSUER, b"HOSP-B")]));
+}
+
 #[test]
 fn an_image_that_has_changed_has_other_results() {
     let uid = |source: Source| MAKER.sop_instance(Kind::Report, &source);

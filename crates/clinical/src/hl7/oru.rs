@@ -1,16 +1,18 @@
 //! A model's answer about an image as ORU^R01 (chapter 7.3): what a record system files under the patient and the order.
 //!
 //! The result is preliminary, since nobody has read it. Its codes are those of the structured report, so that a
-//! system that gets both knows them for the same. The id follows from the image and the model's version: a message that
+//! system that gets both knows them for the same. A study has several images and an order several models: each answer is an order
+//! of its own for the receiver (OBR-3), its observations are those of its image (OBX-4), and which image that is stands beside
+//! them. The id follows from the image and the model's version: a message that
 //! is sent again after a broken connection has the id that it had, by which its receiver knows it.
 
 use super::message::escaped;
 use super::time;
 use crate::dicom::uid::derived;
-use crate::dicom::{Source, tags};
+use crate::dicom::{Moment, Source, tags};
 use recommend::Millis;
 
-/// Digits of a message's id; HL7 has room for 20.
+/// Digits of a message's id, and of what tells the observations of one image from those of another; HL7 has room for 20.
 const ID: usize = 20;
 
 /// Who gets results: MSH-5 and MSH-6.
@@ -41,7 +43,11 @@ pub struct Finding<'a> {
 
 /// The id of the message about an answer (MSH-10).
 pub fn message_id(source: &Source, model: &str, version: &str) -> String {
-    let uid = derived(&["ORU", &source.sop_instance, &source.image, model, version]);
+    digits(&derived(&["ORU", &source.sop_instance, &source.image, model, version]))
+}
+
+/// So many digits of a UID of ours as there is room for.
+fn digits(uid: &str) -> String {
     uid[uid.len().saturating_sub(ID)..].to_string()
 }
 
@@ -57,8 +63,10 @@ pub fn result(source: &Source, finding: &Finding<'_>, receiver: &Receiver, now: 
         escaped(&receiver.facility),
     );
     text.push_str(&patient(source));
+    // When it was taken and when it was answered are two times.
+    let taken = source.taken.as_ref().map_or_else(String::new, Moment::hl7);
     text.push_str(&format!(
-        "OBR|1||{}|AI^{by}^99MEDSERVE|||{time}|||||||||||||||{time}|||P\r",
+        "OBR|1||{id}|AI^{by}^99MEDSERVE|||{taken}|||||||||||{}||||{time}|||P\r",
         escaped(&source.words(tags::ACCESSION_NUMBER)),
     ));
     let said = match finding.label {
@@ -69,9 +77,12 @@ pub fn result(source: &Source, finding: &Finding<'_>, receiver: &Receiver, now: 
         None => "82334004^Indeterminate^SCT".to_string(),
     };
     let mut number = 0;
+    let part = digits(&derived(&["image", &source.sop_instance, &source.frame.to_string()]));
     let mut observe = |kind: &str, code: &str, value: &str, unit: &str| {
         number += 1;
-        text.push_str(&format!("OBX|{number}|{kind}|{code}||{value}|{unit}|||||P|||{time}||||{by}\r"));
+        text.push_str(&format!(
+            "OBX|{number}|{kind}|{code}|{part}|{value}|{unit}|||||P|||{taken}||||{by}|{time}\r"
+        ));
     };
     observe("CWE", "121071^Finding^DCM", &said, "");
     if let (Some(_), Some(probability)) = (finding.label, finding.probability) {
@@ -79,6 +90,10 @@ pub fn result(source: &Source, finding: &Finding<'_>, receiver: &Receiver, now: 
         observe("NM", "111012^Certainty of Finding^DCM", &percent, "%^percent^UCUM");
     }
     observe("ST", "110180^Study Instance UID^DCM", &escaped(&source.study), "");
+    observe("ST", "sop-instance-uid^SOP Instance UID^99MEDSERVE", &escaped(&source.sop_instance), "");
+    if source.frames > 1 {
+        observe("NM", "frame^Frame^99MEDSERVE", &source.frame.to_string(), "");
+    }
     let why = match (finding.label, finding.reason) {
         (None, Some(reason)) => format!("No finding is given: {reason}. "),
         _ => String::new(),
@@ -129,6 +144,8 @@ mod tests {
                 tags::BIRTH_DATE => b"19540301",
                 tags::SEX => b"F",
                 tags::ACCESSION_NUMBER => b"A7",
+                tags::STUDY_DATE => b"20190304",
+                tags::STUDY_TIME => b"101500",
                 _ => return None,
             };
             Some(text.to_vec())
@@ -157,17 +174,44 @@ mod tests {
         assert_eq!((of(("MSH", 0), 9, 3), of(("MSH", 0), 18, 1)), ("ORU_R01".into(), "UNICODE UTF-8".into()));
         assert_eq!((of(("PID", 0), 3, 1), of(("PID", 0), 3, 5)), ("p|1".into(), "MR".into()));
         assert_eq!((of(("PID", 0), 7, 1), of(("PID", 0), 8, 1)), ("19540301".into(), "F".into()));
-        assert_eq!((of(("OBR", 0), 3, 1), of(("OBR", 0), 25, 1)), ("A7".into(), "P".into()));
+        assert_eq!((of(("OBR", 0), 18, 1), of(("OBR", 0), 25, 1)), ("A7".into(), "P".into()));
+        // When it was taken, and when it was answered.
+        for (segment, taken, answered) in [("OBR", 7, 22), ("OBX", 14, 19)] {
+            let segment = (segment, 0);
+            assert_eq!(
+                (of(segment, taken, 1), of(segment, answered, 1)),
+                ("20190304101500".into(), "20260301093000+0000".into())
+            );
+        }
         assert_eq!(
             (of(("OBX", 0), 5, 1), of(("OBX", 0), 5, 2)),
             ("pneumonia/normal".into(), "No pneumonia".into())
         );
         assert_eq!((of(("OBX", 0), 11, 1), of(("OBX", 0), 18, 1)), ("P".into(), "pneumonia 1".into()));
         assert_eq!((of(("OBX", 1), 5, 1), of(("OBX", 1), 6, 1)), ("96.25".into(), "%".into()));
-        assert_eq!(of(("OBX", 2), 5, 1), "1.2.3");
+        assert_eq!((of(("OBX", 2), 5, 1), of(("OBX", 3), 5, 1)), ("1.2.3".into(), "1.2.3.1".into()));
         let id = of(("MSH", 0), 10, 1);
-        assert_eq!((id.len(), id), (ID, message_id(&source, "pneumonia", "1")));
+        assert_eq!((id.len(), &id), (ID, &message_id(&source, "pneumonia", "1")));
+        assert_eq!(of(("OBR", 0), 3, 1), id, "an order of its own");
         assert_ne!(message_id(&source, "pneumonia", "1"), message_id(&source, "pneumonia", "2"));
+    }
+
+    /// A record system files by OBR-3, OBR-4, OBX-3 and OBX-4.
+    #[test]
+    fn results_of_two_images_of_one_study_are_told_apart() {
+        let keys = |source: &Source| {
+            let text = result(source, &NORMAL, &Receiver::default(), NOW);
+            let read = Message::read(&text).unwrap();
+            [read.get(("OBR", 0), 3, 1), read.get(("OBX", 0), 4, 1), read.get(("OBX", 1), 4, 1)]
+        };
+        let one = source(b"");
+        let other = Source { sop_instance: "1.2.3.2".into(), ..one.clone() };
+        let (one, other) = (keys(&one), keys(&other));
+        assert!(one[0] != other[0] && one[1] != other[1], "{one:?} {other:?}");
+        assert_eq!((one[1].len(), &one[1]), (ID, &one[2]), "all observations of an image");
+        let frames = Source { frames: 4, ..source(b"") };
+        let text = result(&frames, &NORMAL, &Receiver::default(), NOW);
+        assert!(text.contains("|NM|frame^Frame^99MEDSERVE|"), "{text}");
     }
 
     #[test]
@@ -176,7 +220,7 @@ mod tests {
         let text = result(&source(b""), &unsure, &Receiver::default(), NOW);
         let read = Message::read(&text).unwrap();
         assert_eq!(read.get(("OBX", 0), 5, 2), "Indeterminate");
-        assert_eq!((read.count("OBX"), read.get(("PID", 0), 5, 7)), (2, "U".into()));
+        assert_eq!((read.count("OBX"), read.get(("PID", 0), 5, 7)), (3, "U".into()));
         assert!(read.get(("NTE", 0), 3, 1).starts_with("No finding is given: it is unlike."));
     }
 }

@@ -139,24 +139,32 @@ fn head(data: &[u8], look: u64) -> Vec<u8> {
     }
 }
 
-/// The text of these attributes of a file, as the bytes that it is, where they are there: outside of sequences and
-/// before the pixels. `None` for a file of an unknown transfer syntax.
+/// The text of these attributes of a file, as the bytes that it is, where they are there: in its file meta information, outside of
+/// sequences and before the pixels. A transfer syntax whose pixels are not read has its data set in explicit little endian,
+/// as all compressed ones do (PS3.5 annex A.4). `None` for what is no DICOM file.
 pub fn attributes(bytes: &[u8], wanted: &[u32]) -> Option<BTreeMap<u32, Vec<u8>>> {
-    let (uid, data) = part10::read_meta(bytes).ok()?;
-    let syntax = match &uid {
-        Some(uid) => TransferSyntax::from_uid(uid)?,
-        None => TransferSyntax { encoding: Encoding::EXPLICIT_LITTLE, deflated: false, codec: Codec::Native },
+    let mut found = BTreeMap::new();
+    let meta = |tag, value: &[u8]| {
+        if wanted.contains(&tag) {
+            found.insert(tag, value.to_vec());
+        }
     };
+    let (uid, data) = part10::read_meta_with(bytes, meta).ok()?;
+    let syntax = uid.as_deref().and_then(TransferSyntax::from_uid).unwrap_or(TransferSyntax {
+        encoding: Encoding::EXPLICIT_LITTLE,
+        deflated: false,
+        codec: Codec::Native,
+    });
     let beginning = if syntax.deflated { head(data, LOOK) } else { Vec::new() };
     let data = if syntax.deflated { &beginning } else { data };
     let set = DataSet::of(data, syntax.encoding.shown(data), |tag| wanted.contains(&tag));
-    let value = |tag: &u32| Some((*tag, set.value(*tag)?.bytes.to_vec()));
-    Some(wanted.iter().filter_map(value).collect())
+    found.extend(wanted.iter().filter_map(|tag| Some((*tag, set.value(*tag)?.bytes.to_vec()))));
+    Some(found)
 }
 
 /// Gives `each` the bytes that decide what the picture is, so that a digest of them tells whether two files of one instance
-/// have the same: the attributes of the pixels and the pixels as they are coded. Of a deflated file, and of one whose transfer
-/// syntax is not known, all of it.
+/// have the same: the attributes of the pixels and the pixels as they are coded, but not how long a group of them is. Of a deflated
+/// file, and of one whose transfer syntax is not known, all of it.
 pub fn picture_bytes(bytes: &[u8], mut each: impl FnMut(&[u8])) {
     let Ok((uid, data)) = part10::read_meta(bytes) else { return each(bytes) };
     let syntax = uid.as_deref().map(TransferSyntax::from_uid);
@@ -165,7 +173,8 @@ pub fn picture_bytes(bytes: &[u8], mut each: impl FnMut(&[u8])) {
         Some(_) => return each(data),
         None => Encoding::EXPLICIT_LITTLE,
     };
-    let set = DataSet::of(data, encoding.shown(data), |tag| tags::GROUPS.contains(&(tag >> 16)));
+    let decides = |tag: u32| tags::GROUPS.contains(&(tag >> 16)) && tag & 0xffff != 0;
+    let set = DataSet::of(data, encoding.shown(data), decides);
     for (tag, value) in set.values() {
         each(&tag.to_be_bytes());
         each(&(value.len() as u64).to_be_bytes());
@@ -269,7 +278,11 @@ mod tests {
     }
 
     fn file(study: &[u8]) -> Vec<u8> {
-        let syntax = element(2, 0x10, b"UI", b"1.2.840.10008.1.2.1\0");
+        of_syntax(b"1.2.840.10008.1.2.1\0", study)
+    }
+
+    fn of_syntax(syntax: &[u8], study: &[u8]) -> Vec<u8> {
+        let syntax = element(2, 0x10, b"UI", syntax);
         let length = element(2, 0, b"UL", &(syntax.len() as u32).to_le_bytes());
         let study = element(0x20, 0x0d, b"UI", study);
         [vec![0; 128], b"DICM".to_vec(), length, syntax, study].concat()
@@ -280,6 +293,11 @@ mod tests {
         let found = attributes(&file(b"1.2.826.0.1\0"), &[0x0020_000d, 0x0010_0010]).unwrap();
         assert_eq!(found.get(&0x0020_000d).map(Vec::as_slice), Some(&b"1.2.826.0.1\0"[..]));
         assert_eq!(found.get(&0x0010_0010), None);
+        // The head of a file is read whether or not its pixels can be, and what the file around it says is, too.
+        let found =
+            attributes(&of_syntax(b"1.2.840.10008.1.2.4.110\0", b"1.2.3\0"), &[0x0020_000d, 0x0002_0010]);
+        let found: Vec<Vec<u8>> = found.unwrap().into_values().collect();
+        assert_eq!(found, [&b"1.2.840.10008.1.2.4.110\0"[..], b"1.2.3\0"]);
         assert_eq!(attributes(b"no file", &[0x0020_000d]), None);
         assert!(is_read("1.2.840.10008.1.2.4.70") && !is_read("1.2.840.10008.1.2.4.100"));
     }

@@ -1,12 +1,21 @@
 //! The file around a data set (DICOM PS3.10): preamble and file meta information, or what is left of them.
 
 use super::cursor::{Cursor, Encoding};
+use super::tags::Tag;
 use super::{malformed, tags};
 use crate::decode::DecodeError;
 
 /// Reads the preamble and the file meta information: the transfer syntax UID if there is one, and
 /// where the data set begins. Files without the preamble, or without either, are read as well.
 pub(super) fn read_meta(file: &[u8]) -> Result<(Option<String>, &[u8]), DecodeError> {
+    read_meta_with(file, |_, _| {})
+}
+
+/// The same, and gives `each` the elements of the file meta information.
+pub(super) fn read_meta_with(
+    file: &[u8],
+    mut each: impl FnMut(Tag, &[u8]),
+) -> Result<(Option<String>, &[u8]), DecodeError> {
     let at = if file.get(128..132) == Some(b"DICM") {
         132
     } else if file.starts_with(b"DICM") {
@@ -22,6 +31,7 @@ pub(super) fn read_meta(file: &[u8]) -> Result<(Option<String>, &[u8]), DecodeEr
     while cursor.at < file.len() && cursor.clone().tag()? >> 16 == 2 {
         let header = cursor.header()?;
         let value = cursor.value(&header)?;
+        each(header.tag, value.bytes);
         if header.tag == tags::TRANSFER_SYNTAX && !value.bytes.is_empty() {
             let text = String::from_utf8_lossy(value.bytes);
             let text = text.trim_matches(['\0', ' ']);

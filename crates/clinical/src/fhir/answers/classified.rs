@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::{Collection, Maker};
-use crate::dicom::Named;
+use crate::dicom::{Moment, Named};
 
 /// One classification.
 #[derive(Debug, Clone)]
@@ -53,10 +53,15 @@ pub fn classifications(
                 "code": if what == "image" { "imaging" } else { "survey" },
             }]}],
             "code": code,
-            "effectiveDateTime": maker.time,
             "issued": maker.time,
             "device": bundle.device(),
         });
+        let image = result.image.clone().unwrap_or_default();
+        // When what is said held: of an image when that was taken. When the answer was given is another time.
+        let taken = image.taken.as_ref().map(Moment::fhir);
+        if let Some(taken) = &taken {
+            observation["effectiveDateTime"] = json!(taken);
+        }
         let components = components(result);
         if !components.is_empty() {
             observation["component"] = json!(components);
@@ -73,14 +78,18 @@ pub fn classifications(
         if !result.rules.is_empty() {
             observation["note"] = result.rules.iter().map(|rule| json!({"text": rule})).collect();
         }
-        let image = result.image.clone().unwrap_or_default();
         let named = |kind: &str, uid: &Option<String>| {
             let identifier = uid.as_ref().map(|uid| format!("urn:oid:{uid}"))?;
             Some(json!({"type": kind, "identifier": {"system": "urn:dicom:uid", "value": identifier}}))
         };
         // A study has many images: which it was of, only the image's own UID says.
         let study = named("ImagingStudy", &image.study);
-        let from: Vec<Value> = study.clone().into_iter().chain(named("Media", &image.instance)).collect();
+        let mut media = named("Media", &image.instance);
+        let frame = image.frame_in_words();
+        if let (Some(media), Some(frame)) = (&mut media, &frame) {
+            media["display"] = json!(frame);
+        }
+        let from: Vec<Value> = study.clone().into_iter().chain(media).collect();
         if !from.is_empty() {
             observation["derivedFrom"] = json!(from);
         }
@@ -93,11 +102,13 @@ pub fn classifications(
             "resourceType": "DiagnosticReport",
             "status": "preliminary",
             "code": code,
-            "effectiveDateTime": maker.time,
             "issued": maker.time,
             "result": [{"reference": observation}],
-            "conclusion": conclusion(result),
+            "conclusion": frame.map_or_else(String::new, |frame| format!("{frame}: ")) + &conclusion(result),
         });
+        if let Some(taken) = taken {
+            report["effectiveDateTime"] = json!(taken);
+        }
         if let Some(subject) = subject {
             report["subject"] = subject;
         }
@@ -279,6 +290,7 @@ mod tests {
             study: Some("1.2.3".into()),
             instance: Some("1.2.3.4".into()),
             patient: Some(Ok(patient)),
+            ..Named::default()
         };
         let bundle = classifications(&MAKER, "image", None, &[Classified { image: Some(image), ..answer() }]);
         for kind in ["Observation", "DiagnosticReport"] {
@@ -294,6 +306,26 @@ mod tests {
             (&from[1]["type"], &from[1]["identifier"]["value"]),
             (&json!("Media"), &json!("urn:oid:1.2.3.4"))
         );
+        // When it was taken is not known, and when it was answered is another time.
+        for kind in ["Observation", "DiagnosticReport"] {
+            let resource = resource(&bundle, kind);
+            assert_eq!((resource.get("effectiveDateTime"), &resource["issued"]), (None, &json!(MAKER.time)));
+        }
+        let frame = Named::read(|tag| match tag {
+            crate::dicom::tags::FRAMES => Some(b"10 ".to_vec()),
+            crate::dicom::tags::STUDY_DATE => Some(b"20190304".to_vec()),
+            crate::dicom::tags::SOP_INSTANCE => Some(b"1.2.3.4".to_vec()),
+            _ => None,
+        });
+        let image = Some(frame.of_frame(2));
+        let bundle = classifications(&MAKER, "image", None, &[Classified { image, ..answer() }]);
+        let (observation, report) = (resource(&bundle, "Observation"), resource(&bundle, "DiagnosticReport"));
+        assert_eq!(observation["derivedFrom"][0]["display"], "frame 2 of 10");
+        assert!(
+            report["conclusion"].as_str().unwrap().starts_with("frame 2 of 10: 2 (probability"),
+            "{report}"
+        );
+        assert!([observation, report].iter().all(|own| own["effectiveDateTime"] == "2019-03-04"));
         let two = Named::read(|tag| (tag == crate::dicom::tags::PATIENT_ID).then(|| b"p1\\p2".to_vec()));
         let bundle = classifications(&MAKER, "image", None, &[Classified { image: Some(two), ..answer() }]);
         let subject = resource(&bundle, "Observation")["subject"].clone();
