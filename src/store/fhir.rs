@@ -1,7 +1,7 @@
 //! Taking a FHIR Bundle into a store: what it refers to is looked up, what it says is put beside what is
 //! stored, and all of it is written in one transaction.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use clinical::fhir::bundle::Bundle;
 use clinical::fhir::items::merge;

@@ -8,7 +8,6 @@ use recommend::Millis;
 use recommend::clock::{now, parse_time};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::kept::{MAX_MEDICATION, digest_of, which_drug};
