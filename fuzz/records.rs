@@ -52,6 +52,7 @@ pub fn settle(bundle: &Bundle) {
                 identifiers: named(wanted.identifiers),
                 shared: if shared { wanted.people_by_identifier.clone() } else { BTreeSet::new() },
                 people_by_identifier: named(wanted.people_by_identifier),
+                former: BTreeSet::new(),
             },
         };
         let Ok(settled) = mapped.settle(&found) else { continue };

@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use indicatif::ProgressBar;
 
-use crate::store::fhir::{Wait, is_older, take_in};
+use crate::store::fhir::{BundleError, Wait, is_older, take_in};
 use crate::store::{Loaded, Store};
-use clinical::fhir::{Bundle, Report};
+use clinical::fhir::{Bundle, Report, Sources};
 use recommend::Millis;
 
 /// What an import of records did.
@@ -88,7 +88,7 @@ pub async fn import_fhir(
             };
             let taken = match Bundle::read(&text) {
                 Ok(bundle) => take_in(store, &bundle, now, wait).await,
-                Err(error) => Err(crate::store::fhir::BundleError::Refused(vec![error])),
+                Err(error) => Err(BundleError::Refused(vec![error])),
             };
             match taken {
                 Ok(None) => waiting.push(file),
@@ -126,12 +126,19 @@ async fn import_lines(
     now: Millis,
     bar: &ProgressBar,
 ) -> Result<Option<(clinical::fhir::Settled, Loaded)>> {
-    let mut all = Bundle::of(Vec::new());
+    let (mut all, mut sources) = (Bundle::of(Vec::new()), Sources::default());
     for file in files {
         let text = read(file, bar, true)?;
-        all.append(Bundle::read_lines(&text).with_context(|| file.display().to_string())?);
+        let name = file.display().to_string();
+        let lines = Bundle::read_lines(&text).with_context(|| name.clone())?;
+        sources.append(&mut all, lines, name);
     }
-    Ok(take_in(store, &all, now, Wait::No).await?)
+    match take_in(store, &all, now, Wait::No).await {
+        Err(BundleError::Refused(errors)) if !errors.is_empty() => {
+            bail!(sources.in_words(&all, &errors[0]))
+        }
+        taken => Ok(taken?),
+    }
 }
 
 fn add(report: &mut FhirReport, taken: Option<(clinical::fhir::Settled, Loaded)>) {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use clinical::fhir::{Bundle, Deletions};
+use clinical::fhir::{Bundle, Deletions, Sources};
 use http::{Method, StatusCode, header};
 use recommend::{Millis, clock};
 use serde::Deserialize;
@@ -50,6 +50,8 @@ pub struct Exported {
     pub time: String,
     /// What the files hold.
     pub bundle: Bundle,
+    /// In which files.
+    pub sources: Sources,
     /// What was deleted.
     pub deletions: Deletions,
     /// Errors that the server had while it exported: something is missing.
@@ -89,7 +91,7 @@ pub async fn export(
     })?;
     let place = place.to_string();
     let manifest = wait(hospital, &place, patience).await?;
-    let mut bundle = Bundle::of(Vec::new());
+    let (mut bundle, mut sources) = (Bundle::of(Vec::new()), Sources::default());
     let mut left = MOST;
     for (number, file) in manifest.output.iter().enumerate() {
         if !types.contains(&file.kind) {
@@ -97,7 +99,8 @@ pub async fn export(
         }
         let name = format!("file {} ({})", number + 1, file.kind);
         let read = |text: &str| Bundle::read_lines(text).map_err(|error| error.to_string());
-        bundle.append(read_file(hospital, (&file.url, name), &mut left, patience, read).await?);
+        let lines = read_file(hospital, (&file.url, name.clone()), &mut left, patience, read).await?;
+        sources.append(&mut bundle, lines, name);
     }
     let mut deletions = Deletions::default();
     for (number, file) in manifest.deleted.iter().enumerate() {
@@ -113,6 +116,8 @@ pub async fn export(
     deletions.leave_out(&bundle);
     bundle.set_server(&hospital.config().server);
     deletions.set_server(&hospital.config().server);
+    let said = clock::parse_time(manifest.transaction_time.trim());
+    deletions.time = said.filter(|time| *time <= clock::now() + AHEAD).or(Some(asked));
     let mut errors = 0;
     for (number, file) in manifest.error.iter().enumerate() {
         let name = format!("file {} of errors", number + 1);
@@ -123,7 +128,7 @@ pub async fn export(
     // The server may forget it now; where it does not care, it forgets it some day.
     let _ = hospital.ask((&Method::DELETE, &place), &[("accept", FHIR)], MANIFEST, patience).await;
     let time = next_since(manifest.transaction_time, asked, clock::now());
-    Ok(Exported { time, bundle, deletions, errors })
+    Ok(Exported { time, bundle, sources, deletions, errors })
 }
 
 /// Whether something may have changed since this time: since one that is to come nothing ever has.

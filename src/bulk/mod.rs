@@ -130,6 +130,9 @@ async fn take(
         .map_err(|error| match error {
             // Whose it is stays out of the log.
             BundleError::Unfit { error, .. } => failed(format!("{}: {}", error.pointer, error.detail)),
+            BundleError::Refused(errors) if !errors.is_empty() => {
+                failed(exported.sources.in_words(&exported.bundle, &errors[0]))
+            }
             error => failed(error.to_string()),
         })?
         .ok_or_else(|| failed("it refers to what is not here".to_string()))?;

@@ -4,27 +4,25 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use clinical::fhir::bundle::Bundle;
-use clinical::fhir::deletions::HAPPENINGS;
 use clinical::fhir::items::merge;
-use clinical::fhir::people;
 use clinical::fhir::references::held;
 use clinical::fhir::settle::{Created, Outcome};
-use clinical::fhir::{
-    BundleKind, Deletions, FhirError, Found, PersonChange, Settled, Statement, Wanted, map_with,
-    medications_elsewhere,
-};
+use clinical::fhir::{BundleKind, FhirError, Found, PersonChange, Settled, Statement, Wanted, map_with};
 use futures::lock::Mutex;
 use recommend::{FieldError, Item, Kind, Millis, Profile, Sex, SourceError, User};
 
-use self::origin::Origin;
+pub use self::taken_back::{TakenBack, take_back};
 use super::known::FORMER;
-use super::{ItemQuery, Known, Loaded, Store, StoreError};
+use super::{ItemQuery, Loaded, Store, StoreError};
 
 pub mod asked;
 mod happened;
 mod known;
 mod links;
 mod origin;
+mod patients;
+mod places;
+mod taken_back;
 
 /// Items read at once where one is looked for by an identifier.
 const PAGE: u32 = 1_000;
@@ -82,7 +80,7 @@ pub async fn take_in(
     wait: Wait,
 ) -> Result<Option<(Settled, Loaded)>, BundleError> {
     let _turn = ONE_AT_A_TIME.lock().await;
-    let medications = known::medications(store, &medications_elsewhere(bundle)).await?;
+    let medications = known::medications(store, bundle).await?;
     let mapped = map_with(bundle, now, &medications);
     let found = look_up(store, &mapped.wanted()).await?;
     let mut settled = match mapped.settle(&found) {
@@ -100,7 +98,7 @@ pub async fn take_in(
         return Ok(None);
     }
     of_another(store, bundle, &mut settled).await?;
-    let known::Compared { remember, moved } =
+    let known::Compared { remember, moved, older_items } =
         known::compare(store, bundle, &mut settled, &medications).await?;
     let mut users = Vec::with_capacity(settled.people.len());
     let mut unfit = Vec::new();
@@ -131,6 +129,17 @@ pub async fn take_in(
     let mut stored: HashMap<String, Item> = HashMap::new();
     for ids in ids.chunks(PAGE as usize) {
         stored.extend(store.items(ids).await?.into_iter().map(|item| (item.item_id.clone(), item)));
+    }
+    for (entry, item_id) in older_items {
+        // One that was removed here comes again all the same.
+        let Some(newer) = stored.get(&item_id) else { continue };
+        settled
+            .items
+            .iter_mut()
+            .filter(|item| item.item_id == item_id)
+            .for_each(|item| item.clone_from(newer));
+        settled.outcomes[entry].used = false;
+        settled.outcomes[entry].notes.push(known::note());
     }
     for item in &mut settled.items {
         *item = merge(stored.get(&item.item_id), item);
@@ -165,8 +174,12 @@ async fn take_away(
         match users.iter_mut().find(|user| user.user_id == user_id) {
             Some(user) => person.apply(&mut user.profile),
             None => {
-                let Some(mut profile) = stored_profile(store, &user_id).await? else { continue };
+                let Some(stored) = stored_profile(store, &user_id).await? else { continue };
+                let mut profile = stored.clone();
                 person.apply(&mut profile);
+                if profile == stored {
+                    continue;
+                }
                 users.push(User { user_id: user_id.clone(), profile });
             }
         }
@@ -226,122 +239,6 @@ fn unlike(person: &PersonChange, stored: &Profile) -> Option<FieldError> {
     Some(FieldError { pointer: pointer.to_owned(), detail: detail.to_owned() })
 }
 
-/// What became of deletions.
-#[derive(Debug, Default)]
-pub struct TakenBack {
-    /// People who were erased.
-    pub erased: Vec<String>,
-    /// People of whose profiles something was taken back.
-    pub changed: Vec<String>,
-    /// People of whom an interaction was taken back.
-    pub undone: Vec<String>,
-    /// How many resources that make interactions were not known here, by type.
-    pub not_undone: BTreeMap<String, usize>,
-    /// Items that are hidden now.
-    pub hidden: Vec<String>,
-    /// How many deleted people are not erased: they came from other servers, or from others as well.
-    pub of_others: usize,
-}
-
-/// Carries out deletions: people are erased, what resources said of profiles is taken back, items are hidden. What is not
-/// here is passed over, so that deletions that come again change nothing.
-///
-/// # Errors
-/// A store that does not answer; some of it may have been done then.
-pub async fn take_back(store: &dyn Store, deletions: &Deletions) -> Result<TakenBack, BundleError> {
-    let _turn = ONE_AT_A_TIME.lock().await;
-    let mut done = TakenBack::default();
-    for user_id in &deletions.people {
-        if let Some(server) = &deletions.server
-            && !of_server_alone(store, user_id, server).await?
-        {
-            done.of_others += usize::from(stored_profile(store, user_id).await?.is_some());
-            continue;
-        }
-        match store.delete_user(user_id).await {
-            Ok(()) => done.erased.push(user_id.clone()),
-            Err(StoreError::NotFound { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    // Which people a deleted resource was about is not said.
-    let mut users: Vec<User> = Vec::new();
-    // Of what is known without a server a denial alone may be meant.
-    let plain = without_server(store, deletions).await?;
-    let statements = deletions.known_names(deletions.statements.iter());
-    if !statements.is_empty() {
-        let gone = |resource: &str, denial: bool| {
-            statements.contains(resource) || (denial && plain.contains(resource))
-        };
-        let mut visit = |mut user: User| {
-            if people::take_back(&mut user.profile, &gone) {
-                users.push(user);
-            }
-        };
-        store.scan_users(&mut visit).await?;
-    }
-    if !users.is_empty() {
-        store.put_users(&users).await?;
-        done.changed = users.into_iter().map(|user| user.user_id).collect();
-    }
-    let made = |name: &&String| HAPPENINGS.iter().any(|kind| name.split('/').next() == Some(*kind));
-    let made: BTreeSet<String> =
-        deletions.statements.iter().filter(made).chain(&deletions.happenings).cloned().collect();
-    let undone = happened::undo(store, &made, |names| deletions.known_names(names.iter())).await?;
-    done.undone = undone.changed.into_iter().collect();
-    done.not_undone = undone.unknown;
-    // What these said of a profile was taken back all the same.
-    done.not_undone.retain(|kind, _| deletions.happenings.iter().any(|name| name.starts_with(&**kind)));
-    let places: Vec<String> = deletions.items.iter().cloned().collect();
-    let places: HashMap<String, Known> =
-        store.known(&places).await?.into_iter().map(|known| (known.name.clone(), known)).collect();
-    for item_id in &deletions.items {
-        let origin = Origin::of(places.get(item_id));
-        if deletions.server.as_ref().is_some_and(|server| !origin.has(server)) {
-            continue;
-        }
-        match store.get_item(item_id).await {
-            Ok(item) if item.hidden => {}
-            Ok(item) => {
-                store.put_items(&[Item { hidden: true, ..item }]).await?;
-                done.hidden.push(item_id.clone());
-            }
-            Err(StoreError::NotFound { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(done)
-}
-
-/// Whether a person came from this server and from no other. Where others have the record as well it stays, as theirs.
-async fn of_server_alone(store: &dyn Store, user_id: &str, server: &str) -> Result<bool, StoreError> {
-    let known = store.known(&[format!("Patient/{user_id}")]).await?;
-    let origin = Origin::of(known.first());
-    if !origin.is_of(server) {
-        return Ok(false);
-    }
-    let Some(rest) = origin.without(server) else { return Ok(true) };
-    let row = known.into_iter().map(|known| Known { said: rest.clone().after(Origin::default()), ..known });
-    store.put_known(&row.collect::<Vec<_>>()).await?;
-    Ok(false)
-}
-
-/// The deleted resources that came without a server, of people who came from this one.
-async fn without_server(store: &dyn Store, deletions: &Deletions) -> Result<BTreeSet<String>, StoreError> {
-    let Some(server) = &deletions.server else { return Ok(BTreeSet::new()) };
-    let names: Vec<String> = deletions.statements.iter().cloned().collect();
-    let known = store.known(&names).await?;
-    let patients: BTreeSet<String> =
-        known.iter().filter_map(|known| Some(format!("Patient/{}", known.user_id.as_ref()?))).collect();
-    let patients = store.known(&patients.into_iter().collect::<Vec<_>>()).await?;
-    let ours = |patient: &&Known| Origin::of(Some(patient)).is_of(server);
-    let ours: BTreeSet<&str> = patients.iter().filter(ours).map(|patient| patient.name.as_str()).collect();
-    let of_ours = |known: &Known| {
-        known.user_id.as_ref().is_some_and(|user| ours.contains(format!("Patient/{user}").as_str()))
-    };
-    Ok(known.into_iter().filter(of_ours).map(|known| known.name).collect())
-}
-
 /// A person's profile, if the person is stored.
 ///
 /// # Errors
@@ -366,16 +263,19 @@ async fn look_up(store: &dyn Store, wanted: &Wanted) -> Result<Found, BundleErro
         found.items = store.items(&ids).await?.into_iter().map(|item| item.item_id).collect();
     }
     let names: Vec<String> = wanted.people_by_identifier.iter().cloned().collect();
+    let mut holders: HashMap<String, usize> = HashMap::new();
     for known in store.holders(&names).await? {
         let name = held(&known.name).to_owned();
         // One that somebody had before tells of nobody who that is.
         let holder = known.user_id.filter(|_| known.said.as_deref() != Some(FORMER));
+        *holders.entry(name.clone()).or_default() += 1;
         match (holder, found.people_by_identifier.get(&name)) {
             (Some(user), None) => drop(found.people_by_identifier.insert(name, user)),
             (Some(user), Some(other)) if user == *other => {}
             _ => drop(found.shared.insert(name)),
         }
     }
+    found.former = found.shared.iter().filter(|name| holders.get(*name) == Some(&1)).cloned().collect();
     found.people_by_identifier.retain(|name, _| !found.shared.contains(name));
     if !wanted.identifiers.is_empty() {
         found.identifiers = identified(store, &wanted.identifiers).await?;

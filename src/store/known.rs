@@ -12,7 +12,7 @@ pub struct Known {
     /// Whose it is.
     pub user_id: Option<String>,
     /// Of a Medication: the resource; of what made interactions: these, as `[[item, event, time], ...]`; of an identifier
-    /// that its person has no more: [`FORMER`].
+    /// that its person has no more: [`FORMER`]; of a resource that an export says was deleted: [`DELETED`].
     pub said: Option<String>,
     /// When the version was made that came last.
     pub updated: Option<Millis>,
@@ -22,6 +22,8 @@ pub struct Known {
 
 /// What is said of an identifier that somebody had: it tells no more who that is, nor that it is nobody.
 pub const FORMER: &str = "former";
+/// What is said of a resource that was deleted: its newest version says nothing.
+pub const DELETED: &str = "deleted";
 
 /// A row as it is read.
 pub(in crate::store) type KnownRow = (String, Option<String>, Option<String>, Option<Millis>, Option<i64>);
@@ -45,8 +47,23 @@ pub trait KnownStore: Send + Sync {
     /// What is known of a person's resources that made interactions, in any order.
     fn known_of<'a>(&'a self, user_id: &'a str) -> Answer<'a, Vec<Known>>;
 
+    /// What is known by names from the first of each of these pairs to before the second, in any order.
+    fn known_between<'a>(&'a self, ranges: &'a [(String, String)]) -> Answer<'a, Vec<Known>>;
+
     /// Who has, or had, the identifiers of these names (`clinical::fhir::references::patient_name`), in any order.
-    fn holders<'a>(&'a self, names: &'a [String]) -> Answer<'a, Vec<Known>>;
+    fn holders<'a>(&'a self, names: &'a [String]) -> Answer<'a, Vec<Known>> {
+        // "$" comes after "#", and all that begins with the name and "#" before that.
+        let ranges = names.iter().map(|name| (name.clone(), format!("{name}$"))).collect::<Vec<_>>();
+        Box::pin(async move { self.known_between(&ranges).await })
+    }
+
+    /// What is known, by servers, of resources of which these names have none (`clinical::fhir::references::known_name`), in
+    /// any order.
+    fn on_servers<'a>(&'a self, names: &'a [String]) -> Answer<'a, Vec<Known>> {
+        // "A" comes after "@".
+        let ranges = names.iter().map(|name| (format!("{name}@"), format!("{name}A"))).collect::<Vec<_>>();
+        Box::pin(async move { self.known_between(&ranges).await })
+    }
 
     /// The identifiers that a person has, or had, in any order.
     fn identifiers_of<'a>(&'a self, user_id: &'a str) -> Answer<'a, Vec<Known>>;
@@ -92,19 +109,21 @@ macro_rules! known_adapter {
                 })
             }
 
-            fn holders<'a>(&'a self, names: &'a [String]) -> Answer<'a, Vec<crate::store::known::Known>> {
+            fn known_between<'a>(
+                &'a self,
+                ranges: &'a [(String, String)],
+            ) -> Answer<'a, Vec<crate::store::known::Known>> {
                 Box::pin(async move {
                     let mut known = Vec::new();
-                    for names in names.chunks(crate::store::known::RANGES) {
+                    for some in ranges.chunks(crate::store::known::RANGES) {
                         let mut select = sqlx::QueryBuilder::<$database>::new(
                             "SELECT name, user_id, said, updated, version FROM resources_known WHERE ",
                         );
                         let mut ranges = select.separated(" OR ");
-                        for name in names {
-                            // "$" comes after "#", and all that begins with the name and "#" before that.
-                            ranges.push("(name >= ").push_bind_unseparated(name.as_str());
+                        for (first, end) in some {
+                            ranges.push("(name >= ").push_bind_unseparated(first.as_str());
                             ranges.push_unseparated(" AND name < ");
-                            ranges.push_bind_unseparated(format!("{name}$")).push_unseparated(")");
+                            ranges.push_bind_unseparated(end.as_str()).push_unseparated(")");
                         }
                         let rows = select.build_query_as::<crate::store::known::KnownRow>().persistent(false);
                         let rows = rows.fetch_all(&self.pool).await.map_err($error)?;

@@ -123,3 +123,47 @@ async fn what_was_deleted_there_is_erased_or_taken_back_here() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_deleted_does_not_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = format!("sqlite://{}", folder.path().join("test.db").display());
+    let (jwk, public) = private_key();
+    let person = || ("Patient", json!({"resourceType": "Patient", "id": "ann"}).to_string());
+    let denial = || {
+        let denial = json!({"resourceType": "AllergyIntolerance", "id": "a", "patient": {"reference": "Patient/ann"},
+            "meta": {"lastUpdated": "2026-01-01T00:00:00Z", "versionId": "1"}, "code": {"text": "No known allergies"}});
+        ("AllergyIntolerance", denial.to_string())
+    };
+    let order = json!({"resourceType": "MedicationRequest", "id": "r", "status": "active", "intent": "order",
+        "subject": {"reference": "Patient/ann"}, "medicationReference": {"reference": "Medication/m"}});
+    let medication = |words: &str| {
+        ("Medication", json!({"resourceType": "Medication", "id": "m", "code": {"text": words}}).to_string())
+    };
+    let hospital = hospital(public, &[]);
+    let base = hospital.open().await;
+    let key = folder.path().join("key.json");
+    std::fs::write(&key, jwk.to_string()).unwrap();
+    for (files, deleted, allergies, medications) in [
+        (
+            vec![person(), denial(), ("MedicationRequest", order.to_string()), medication("warfarin")],
+            vec![],
+            json!([]),
+            json!(["warfarin"]),
+        ),
+        (vec![], vec!["MedicationRequest/r", "AllergyIntolerance/a"], Value::Null, Value::Null),
+        (vec![denial(), medication("aspirin")], vec![], Value::Null, Value::Null),
+    ] {
+        *hospital.0.files.lock().unwrap() = files;
+        let lines: Vec<String> = if deleted.is_empty() { vec![] } else { vec![deletions(&deleted)] };
+        *hospital.0.deleted.lock().unwrap() = lines;
+        if allergies == Value::Null {
+            make_due(&database).await;
+        }
+        let server = start(&base, key.to_str().unwrap(), Some(&database), &[]);
+        logged(&server, "an export was taken in").await;
+        let profile = ann(&server).await["profile"].clone();
+        assert_eq!((&profile["allergies"], &profile["medications"]), (&allergies, &medications), "{profile}");
+        server.terminate();
+    }
+}

@@ -138,3 +138,15 @@ async fn an_allergy_that_is_left_out_as_older_is_lost_and_one_from_the_future_ke
     assert!(!ok && text.contains("1 allergies were left out") && text.contains("older version"), "{text}");
     assert_eq!(allergies(&database).await, json!(["Penicillin"]));
 }
+
+#[tokio::test]
+async fn a_line_of_another_release_is_told_by_its_file_and_line() {
+    let mut newer = allergy("2", "codeine");
+    newer["type"] = json!({"coding": []});
+    let (folder, database) = folder(&[
+        ("a.ndjson", patient("ann").to_string()),
+        ("b.ndjson", format!("{}\n\n{newer}\n", allergy("1", "latex"))),
+    ]);
+    let (ok, text) = import(&folder.path().join("records"), &database);
+    assert!(!ok && text.contains("b.ndjson: line 3: this is FHIR R5"), "{text}");
+}

@@ -7,19 +7,19 @@ use crate::fhir::{get, on_both, patient, send};
 use crate::support::Server;
 
 /// An entry with an address on a server.
-fn at(server: &str, resource: Value) -> Value {
+pub(crate) fn at(server: &str, resource: Value) -> Value {
     let name = format!("{}/{}", resource["resourceType"].as_str().unwrap(), resource["id"].as_str().unwrap());
     json!({"fullUrl": format!("https://{server}/fhir/{name}"), "resource": resource,
         "request": {"method": "PUT", "url": name}})
 }
 
-fn numbered(id: &str, number: &str) -> Value {
+pub(crate) fn numbered(id: &str, number: &str) -> Value {
     let mut person = patient(id);
     person["identifier"] = json!([{"system": "urn:mrn", "value": number}]);
     person
 }
 
-fn allergy(id: &str, of: &str, words: &str) -> Value {
+pub(crate) fn allergy(id: &str, of: &str, words: &str) -> Value {
     json!({"resourceType": "AllergyIntolerance", "id": id, "patient": {"reference": of}, "code": {"text": words}})
 }
 
@@ -27,19 +27,19 @@ fn bundle(kind: &str, entries: &[Value]) -> Value {
     json!({"resourceType": "Bundle", "type": kind, "entry": entries})
 }
 
-async fn take(server: &Server, entries: &[Value]) -> Value {
+pub(crate) async fn take(server: &Server, entries: &[Value]) -> Value {
     let response = send(server, &bundle("transaction", entries)).await;
     let (status, answer) = (response.status(), response.json::<Value>().await.unwrap());
     assert_eq!(status, 200, "{answer}");
     answer
 }
 
-async fn refused(server: &Server, entries: &[Value]) -> (u16, String) {
+pub(crate) async fn refused(server: &Server, entries: &[Value]) -> (u16, String) {
     let response = send(server, &bundle("transaction", entries)).await;
     (response.status().as_u16(), response.text().await.unwrap())
 }
 
-async fn list(server: &Server, person: &str, list: &str) -> Value {
+pub(crate) async fn list(server: &Server, person: &str, list: &str) -> Value {
     get(server, &format!("/v1/users/{person}")).await["profile"][list].clone()
 }
 

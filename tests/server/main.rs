@@ -32,6 +32,8 @@ mod fhir_import;
 mod fhir_people;
 mod fhir_servers;
 mod fhir_undone;
+mod fhir_unsaid;
+mod fhir_versions;
 mod first_steps;
 mod fuzz_corpus;
 mod generate;

@@ -11,6 +11,7 @@ use clinical::fhir::references::lasts;
 use recommend::Millis;
 
 use super::known::{note, number, older};
+use crate::store::known::DELETED;
 use crate::store::{InteractionFilter, Known, Store, StoreError};
 
 /// An interaction as a resource made it: item, event and time.
@@ -154,7 +155,8 @@ pub(super) async fn undo(
     let mut unknown = deleted.clone();
     for known in store.known(&names.into_iter().collect::<Vec<_>>()).await? {
         unknown.remove(known.name.split('@').next().unwrap_or_default());
-        if let (Some(user_id), Some(_)) = (&known.user_id, &known.said) {
+        let made = known.said.as_deref().is_some_and(|said| said != DELETED);
+        if let Some(user_id) = known.user_id.as_ref().filter(|_| made) {
             changes.gone.entry(user_id.clone()).or_default().extend(before(&known));
             changes.known.push(Known { said: None, ..known });
         }

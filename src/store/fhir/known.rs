@@ -5,27 +5,42 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use clinical::fhir::bundle::{Bundle, BundleKind, Method, Version, has_come, medication};
-use clinical::fhir::deletions::ITEMS;
+use clinical::fhir::bundle::{Bundle, Method, Version, has_come, medication};
 use clinical::fhir::people::{PersonChange, Says, Statement};
-use clinical::fhir::references::{held, holder_name, lasts};
+use clinical::fhir::references::{id_of, known_name, lasts};
 use clinical::fhir::resources::Medication;
-use clinical::fhir::{FhirError, Settled};
+use clinical::fhir::{Settled, medications_elsewhere};
 
-use super::links;
 use super::origin::Origin;
-use super::{BundleError, difference, stored_profile};
-use crate::store::known::FORMER;
+use super::patients::{Holders, of_others};
+use super::{BundleError, links, patients, places};
 use crate::store::{Known, Store, StoreError};
 
-/// The Medications that are known by these references.
+/// What is said of a resource that says nothing any more and of which nothing was known.
+const NOT_KNOWN: &str = "nothing is known here that it said";
+/// The same, where something came under its id another way.
+const OTHER_WAY: &str =
+    "what came under this id another way (with a server, or without one) stays, unless it was a denial";
+
+/// The Medications that a Bundle refers to and does not hold, and those of which it holds none but older versions, by the
+/// names under which they are known: what its orders are is what the newest says.
 pub(super) async fn medications(
     store: &dyn Store,
-    references: &BTreeSet<String>,
+    bundle: &Bundle,
 ) -> Result<HashMap<String, Medication>, StoreError> {
-    let names: Vec<String> = references.iter().cloned().collect();
-    let known = store.known(&names).await?.into_iter();
-    Ok(known.filter_map(|known| Some((known.name, medication(known.said.as_deref()?)?))).collect())
+    let mut here: HashMap<String, Vec<Version>> = HashMap::new();
+    for entry in bundle.entries.iter().filter(|entry| entry.kind == "Medication") {
+        let name = id_of(entry).map(|id| known_name(&entry.kind, &id, entry.server.as_deref()));
+        if let Some(name) = name {
+            here.entry(name).or_default().push(entry.version);
+        }
+    }
+    let names = medications_elsewhere(bundle).into_iter().chain(here.keys().cloned());
+    let known = store.known(&names.collect::<Vec<_>>()).await?.into_iter();
+    let newest = known.filter(|known| {
+        here.get(&known.name).is_none_or(|versions| versions.iter().all(|version| older(*version, known)))
+    });
+    Ok(newest.filter_map(|known| Some((known.name, medication(known.said.as_deref()?)?))).collect())
 }
 
 /// What came before, beside what comes now.
@@ -35,6 +50,28 @@ pub(super) struct Compared {
     pub remember: BTreeMap<String, Known>,
     /// What resources say no more of people to whom they do not belong any more.
     pub moved: BTreeMap<String, Vec<Statement>>,
+    /// Entries that are older versions of items, and the items.
+    pub older_items: Vec<(usize, String)>,
+}
+
+/// What is known of all that a Bundle speaks of.
+pub(super) struct Before {
+    /// By name.
+    pub known: HashMap<String, Known>,
+    /// By a resource's name what came under the same id another way: where one of both says its server and the other does not.
+    other_ways: HashMap<String, Vec<Known>>,
+}
+
+impl Before {
+    /// The people of whom something may have been said under a name that came another way.
+    fn others<'a>(&'a self, said: &'a Statement) -> impl Iterator<Item = &'a Known> {
+        self.other_ways.get(&said.resource).into_iter().flatten()
+    }
+
+    /// Where the record of a person comes from.
+    fn origin(&self, user_id: &str) -> Origin {
+        Origin::of(self.known.get(&format!("Patient/{user_id}")))
+    }
 }
 
 /// Leaves out what is older than what came before, and tells what resources said of the people to whom they do not
@@ -48,29 +85,13 @@ pub(super) async fn compare(
     settled: &mut Settled,
     stored: &HashMap<String, Medication>,
 ) -> Result<Compared, BundleError> {
-    let mut names: BTreeSet<String> = BTreeSet::new();
-    let mut identifiers: BTreeSet<String> = BTreeSet::new();
-    for person in &settled.people {
-        names.extend(person.patient.map(|_| format!("Patient/{}", person.user_id)));
-        identifiers.extend(person.identifiers.iter().cloned());
-        let said = person.statements.iter().map(|said| &said.resource).filter(|name| lasts(name));
-        names.extend(said.cloned());
-    }
-    for (_, _, name) in &settled.deleted {
-        names.extend([name.clone(), without_server(name).to_owned()]);
-    }
-    names.extend(settled.addressed.iter().map(|(_, user_id, _)| format!("Patient/{user_id}")));
-    names.extend(settled.addressed_items.iter().map(|(_, item_id, _)| item_id.clone()));
-    names.extend(places(bundle, settled).into_iter().map(|(_, item_id, _)| item_id));
-    names.extend(medications_of(bundle, settled).map(|(_, name, _)| name.clone()));
-    let names: Vec<String> = names.into_iter().collect();
-    let known = store.known(&names).await?;
-    let known: HashMap<String, Known> = known.into_iter().map(|known| (known.name.clone(), known)).collect();
-    let mut holders = holders(store, identifiers).await?;
-    of_deleted(settled, &known);
-    of_others(store, bundle, settled, &known).await?;
-    let mut remember = places_of_others(bundle, settled, &known)?;
-    at_others(bundle, settled, &known);
+    let before = look_up(store, bundle, settled).await?;
+    let known = &before.known;
+    let mut holders = Holders::of(store, settled).await?;
+    of_deleted(settled, known);
+    of_others(store, bundle, settled, known).await?;
+    let places::Compared { mut remember, older: older_items } = places::compare(bundle, settled, known)?;
+    places::at_others(bundle, settled, known);
     let mut moved: BTreeMap<String, Vec<Statement>> = BTreeMap::new();
     for person in &mut settled.people {
         for said in &mut person.statements {
@@ -91,74 +112,51 @@ pub(super) async fn compare(
         .collect();
     for person in &mut settled.people {
         let user_id = person.user_id.clone();
-        let row = |name: &str, version: Version| Known {
-            name: name.to_owned(),
-            user_id: Some(user_id.clone()),
-            said: None,
-            updated: version.updated,
-            version: number(version),
-        };
-        if let Some(patient) = person.patient.filter(|patient| !settled.outcomes[*patient].matched) {
-            let (name, version) = (format!("Patient/{}", person.user_id), bundle.entries[patient].version);
-            let before = Origin::of(known.get(&name));
-            if let Some(newer) = known.get(&name).filter(|known| older(version, known)) {
-                (person.birth_year, person.sex, person.place) = (None, None, None);
-                settled.outcomes[patient].notes.push(note());
-                // Where the record is as well is true whatever came first.
-                let said = before.before(Origin::said(person)).written();
-                remember.insert(name.clone(), Known { said, ..newer.clone() });
-            } else {
-                let now = before.clone().next(Origin::said(person));
-                let dropped: Vec<&str> = before.dropped(&now).collect();
-                if !dropped.is_empty() {
-                    for had in store.identifiers_of(&user_id).await? {
-                        let digest = had.name.trim_start_matches("Patient#");
-                        if dropped.iter().any(|number| digest.starts_with(number)) {
-                            let said = Some(FORMER.to_owned());
-                            remember.insert(had.name.clone(), Known { said, ..had });
-                        }
-                    }
-                }
-                remember.insert(name.clone(), Known { said: now.written(), ..row(&name, version) });
-            }
-        }
-        for name in &person.identifiers {
-            // An identifier that two people have, such as a family's insurance, says of neither who it is.
-            let all = holders.entry(name.clone()).or_default();
-            let other = all.iter().find(|other| other.as_ref() != Some(&user_id));
-            if let (Some(other), Some(patient)) = (other, person.patient) {
-                let whom = match other {
-                    Some(user) => format!("Patient/{user}"),
-                    None => "other people".to_owned(),
-                };
-                let note =
-                    format!("has an identifier that {whom} came with: by it nobody can tell them apart");
-                settled.outcomes[patient].notes.push(("incomplete", note));
-            }
-            all.insert(Some(user_id.clone()));
-            let name = holder_name(name, &user_id);
-            remember.insert(name.clone(), row(&name, Version::default()));
+        if let Some(patient) = person.patient {
+            let (version, outcome) = (bundle.entries[patient].version, &mut settled.outcomes[patient]);
+            let rows = patients::compare(store, person, (version, outcome), known, &mut holders).await?;
+            remember.extend(rows);
         }
         person.statements.retain(|said| {
             if !lasts(&said.resource) {
                 return true;
             }
-            let version = bundle.entries[said.entry].version;
-            let before = known.get(&said.resource);
-            if before.is_some_and(|known| older(version, known)) {
-                let outcome = &mut settled.outcomes[said.entry];
+            let (entry, outcome) = (&bundle.entries[said.entry], &mut settled.outcomes[said.entry]);
+            let row = known.get(&said.resource);
+            let own = |other: &&Known| other.user_id.as_ref() == Some(&user_id);
+            // A denial goes with what may be the same, and so it does not come back by an older version of that.
+            let denied = before.others(said).filter(|_| said.says == Says::NoneKnown);
+            if row.into_iter().chain(denied.filter(own)).any(|known| older(entry.version, known)) {
                 outcome.used = false;
                 outcome.notes.push(note());
                 return false;
             }
-            if let Some(other) =
-                before.and_then(|known| known.user_id.as_ref()).filter(|other| **other != user_id)
-                && here.get(&said.resource) == Some(&user_id)
-            {
-                let says = Says::Nothing("of somebody else");
-                moved.entry(other.clone()).or_default().push(Statement { says, ..said.clone() });
+            if let (Says::Nothing(reason), None) = (&said.says, row) {
+                let other_way = before.others(said).any(|other| own(&other));
+                let unknown = entry.method == Some(Method::Put) && reason.contains("entered in error");
+                let note = match (other_way, unknown) {
+                    (true, _) => Some(OTHER_WAY),
+                    (false, true) => Some(NOT_KNOWN),
+                    (false, false) => None,
+                };
+                outcome.notes.extend(note.map(|note| ("informational", note.to_owned())));
             }
-            remember.insert(said.resource.clone(), row(&said.resource, version));
+            // What may be the same belongs to somebody else now, where both people's records are on that server.
+            let other_ways = before.others(said).filter(|other| {
+                let (first, second) = (other.user_id.as_deref().unwrap_or_default(), &user_id);
+                before.origin(first).is_with(&said.resource) && before.origin(second).is_with(&other.name)
+            });
+            if here.get(&said.resource) == Some(&user_id) {
+                for other in row.into_iter().chain(other_ways).filter_map(|known| known.user_id.as_ref()) {
+                    if *other != user_id {
+                        let says = Says::Nothing("of somebody else");
+                        moved.entry(other.clone()).or_default().push(Statement { says, ..said.clone() });
+                    }
+                }
+            }
+            let (updated, version) = (entry.version.updated, number(entry.version));
+            let (name, user_id) = (said.resource.clone(), Some(user_id.clone()));
+            remember.insert(name.clone(), Known { name, user_id, said: None, updated, version });
             true
         });
     }
@@ -180,7 +178,48 @@ pub(super) async fn compare(
     }
     remember.extend(links::links(store, settled).await?);
     links::restate(store, bundle, settled, &changed, stored).await?;
-    Ok(Compared { remember, moved })
+    Ok(Compared { remember, moved, older_items })
+}
+
+/// Reads what is known of all that a Bundle speaks of.
+async fn look_up(store: &dyn Store, bundle: &Bundle, settled: &Settled) -> Result<Before, StoreError> {
+    let mut names: BTreeSet<String> = BTreeSet::new();
+    let mut plain: BTreeSet<String> = BTreeSet::new();
+    for person in &settled.people {
+        names.insert(format!("Patient/{}", person.user_id));
+        for name in person.statements.iter().map(|said| &said.resource).filter(|name| lasts(name)) {
+            names.extend([name.clone(), without_server(name).to_owned()]);
+            plain.extend(Some(name).filter(|name| without_server(name) == *name).cloned());
+        }
+    }
+    for (_, _, name) in &settled.deleted {
+        names.extend([name.clone(), without_server(name).to_owned()]);
+    }
+    names.extend(settled.addressed.iter().map(|(_, user_id, _)| format!("Patient/{user_id}")));
+    names.extend(settled.addressed_items.iter().map(|(_, item_id, _)| item_id.clone()));
+    names.extend(places::described(bundle, settled).into_iter().map(|(_, item_id, _)| item_id));
+    names.extend(medications_of(bundle, settled).map(|(_, name, _)| name.clone()));
+    let known = store.known(&names.into_iter().collect::<Vec<_>>()).await?;
+    let mut known: HashMap<String, Known> =
+        known.into_iter().map(|known| (known.name.clone(), known)).collect();
+    let mut other_ways: HashMap<String, Vec<Known>> = HashMap::new();
+    for row in store.on_servers(&plain.into_iter().collect::<Vec<_>>()).await? {
+        if lasts(&row.name) {
+            other_ways.entry(without_server(&row.name).to_owned()).or_default().push(row);
+        }
+    }
+    for said in settled.people.iter().flat_map(|person| &person.statements) {
+        let plain = without_server(&said.resource);
+        if let Some(row) = known.get(plain).filter(|_| plain != said.resource) {
+            other_ways.entry(said.resource.clone()).or_insert_with(|| vec![row.clone()]);
+        }
+    }
+    let owners = other_ways.values().flatten().filter_map(|row| row.user_id.as_ref());
+    let owners: BTreeSet<String> = owners.map(|user_id| format!("Patient/{user_id}")).collect();
+    let owners: Vec<String> = owners.into_iter().filter(|name| !known.contains_key(name)).collect();
+    let owners = store.known(&owners).await?;
+    known.extend(owners.into_iter().map(|known| (known.name.clone(), known)));
+    Ok(Before { known, other_ways })
 }
 
 /// The Medications of a Bundle: entry, the name under which it is known and its text.
@@ -194,27 +233,13 @@ fn medications_of<'a>(
     sound.filter_map(|(at, entry)| Some((at, settled.outcomes[at].name.as_ref()?, entry.text.as_deref()?)))
 }
 
-/// Who has, or had, each of these identifiers.
-async fn holders(
-    store: &dyn Store,
-    identifiers: BTreeSet<String>,
-) -> Result<HashMap<String, BTreeSet<Option<String>>>, StoreError> {
-    let names: Vec<String> = identifiers.into_iter().collect();
-    let mut holders: HashMap<String, BTreeSet<Option<String>>> = HashMap::new();
-    for known in store.holders(&names).await? {
-        holders.entry(held(&known.name).to_owned()).or_default().insert(known.user_id);
-    }
-    Ok(holders)
-}
-
 /// Has what was deleted say nothing any more, of whomever it was said. Of what is known without a server a denial alone may
 /// be meant.
 fn of_deleted(settled: &mut Settled, known: &HashMap<String, Known>) {
     for (entry, list, resource) in std::mem::take(&mut settled.deleted) {
         let row = known.get(&resource).or_else(|| known.get(without_server(&resource)));
         let Some(user_id) = row.and_then(|known| known.user_id.clone()) else {
-            let note = "nothing is known here that it said";
-            settled.outcomes[entry].notes.push(("informational", note.to_owned()));
+            settled.outcomes[entry].notes.push(("informational", NOT_KNOWN.to_owned()));
             continue;
         };
         let said = Statement { entry, list, resource, says: Says::Nothing("deleted") };
@@ -230,122 +255,9 @@ fn of_deleted(settled: &mut Settled, known: &HashMap<String, Known>) {
     }
 }
 
-/// Leaves out what happened at places, and with people, of another server than those that are stored under their ids.
-fn at_others(bundle: &Bundle, settled: &mut Settled, known: &HashMap<String, Known>) {
-    let here: BTreeMap<String, String> =
-        places(bundle, settled).into_iter().map(|(_, item_id, server)| (item_id, server)).collect();
-    for (entry, item_id, server) in std::mem::take(&mut settled.addressed_items) {
-        let stored = Origin::of(known.get(&item_id));
-        let other = here.get(&item_id).is_some_and(|other| *other != server);
-        if stored.is_of(&server) || (stored.has(&server) && !other) {
-            continue;
-        }
-        let note = "refers to something of another server than what is stored under that id";
-        settled.leave_out_happened_with(entry, &item_id, note);
-    }
-}
-
 /// The name that a resource has where its server is not known.
 fn without_server(name: &str) -> &str {
     name.split_once('@').map_or(name, |(name, _)| name)
-}
-
-/// The items that a Bundle describes of which the server is known: entry, id and server.
-fn places(bundle: &Bundle, settled: &Settled) -> Vec<(usize, String, String)> {
-    let described = settled.outcomes.iter().enumerate();
-    let described = described.filter(|(_, outcome)| outcome.used && outcome.error.is_none());
-    let described = described.filter(|(_, outcome)| ITEMS.contains(&outcome.kind.as_str()));
-    described
-        .filter_map(|(at, outcome)| Some((at, outcome.location.clone()?, bundle.entries[at].server.clone()?)))
-        .collect()
-}
-
-/// Refuses an item under the id of one of another server; of a batch or a collection it is left out. Where the others are.
-fn places_of_others(
-    bundle: &Bundle,
-    settled: &mut Settled,
-    known: &HashMap<String, Known>,
-) -> Result<BTreeMap<String, Known>, BundleError> {
-    let mut remember = BTreeMap::new();
-    let mut refused = Vec::new();
-    for (entry, item_id, server) in places(bundle, settled) {
-        let before = Origin::of(known.get(&item_id));
-        if before.has(&server) {
-            let said = before.after(Origin::at(&server));
-            remember.insert(item_id.clone(), Known { name: item_id, said, ..Known::default() });
-        } else {
-            let detail = "has the id of one of another server; accepted is an id that no other server's has";
-            let kind = settled.outcomes[entry].kind.clone();
-            refused.push((item_id, FhirError::at(entry, kind, "conflict", detail)));
-        }
-    }
-    if bundle.kind == BundleKind::Transaction && !refused.is_empty() {
-        return Err(BundleError::Refused(refused.into_iter().map(|(_, error)| error).collect()));
-    }
-    for (item_id, error) in refused {
-        settled.leave_out_item(&item_id, error);
-    }
-    Ok(remember)
-}
-
-/// Refuses what is said of one person under the id of another; of a batch or a collection it is left out.
-async fn of_others(
-    store: &dyn Store,
-    bundle: &Bundle,
-    settled: &mut Settled,
-    known: &HashMap<String, Known>,
-) -> Result<(), BundleError> {
-    let mut refused: Vec<FhirError> = Vec::new();
-    let mut strangers: Vec<(String, &str)> = Vec::new();
-    for person in &settled.people {
-        let Some(patient) = person.patient else { continue };
-        let before = Origin::of(known.get(&format!("Patient/{}", person.user_id)));
-        let now = Origin::said(person);
-        // Of few the profile tells anything, and each is read once more when it is written.
-        let unlike = before.is_elsewhere(&now) && {
-            let stored = stored_profile(store, &person.user_id).await?.unwrap_or_default();
-            difference((person.birth_year, person.sex), &stored).is_some()
-        };
-        if let Some(detail) = before.contradicted(&now, person.guessed, unlike) {
-            refused.push(FhirError::at(patient, "Patient", "conflict", detail));
-            strangers.push((person.user_id.clone(), detail));
-        }
-    }
-    let described: BTreeMap<&String, Option<&String>> = settled
-        .people
-        .iter()
-        .filter(|person| person.patient.is_some())
-        .map(|person| (&person.user_id, person.server.as_ref()))
-        .collect();
-    // Entries that name the person who is stored, by that person's own server.
-    let mut of_stored: BTreeSet<usize> = BTreeSet::new();
-    for (entry, user_id, server) in &settled.addressed {
-        let stored = Origin::of(known.get(&format!("Patient/{user_id}")));
-        let here = described.get(user_id).copied().flatten();
-        let own = stored.is_of(server) || here == Some(server);
-        of_stored.extend(Some(*entry).filter(|_| stored.is_of(server)));
-        // Of a person who came without an address nobody can say that the server is another one.
-        if settled.outcomes[*entry].error.is_none() && !own && !(stored.has(server) && here.is_none()) {
-            let kind = settled.outcomes[*entry].kind.clone();
-            let detail =
-                "refers to a Patient of another server than the one whose record is stored under that id";
-            refused.push(FhirError::at(*entry, kind, "conflict", detail));
-        }
-    }
-    settled.addressed.clear();
-    if bundle.kind == BundleKind::Transaction && !refused.is_empty() {
-        return Err(BundleError::Refused(refused));
-    }
-    for (user_id, detail) in strangers {
-        settled.leave_out_but(&user_id, "conflict", detail, &of_stored);
-    }
-    for error in refused.into_iter().filter(|error| error.path != "Patient") {
-        let again = error.entry.is_some_and(|entry| settled.outcomes[entry].error.is_some());
-        if !again {
-            settled.leave_out_entry(error);
-        }
-    }
-    Ok(())
 }
 
 /// Writes down what is to be remembered of those who went in.

@@ -6,12 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use clinical::fhir::bundle::Bundle;
-use clinical::fhir::people::{List, PersonChange, Statement};
+use clinical::fhir::people::{self, List, PersonChange, Statement};
 use clinical::fhir::references::{Index, lasts};
 use clinical::fhir::resources::Medication;
 use clinical::fhir::{Settled, ordered};
 use serde::{Deserialize, Serialize};
 
+use super::stored_profile;
 use crate::store::{Known, Store, StoreError};
 
 /// Of which Medication an order is that is taken.
@@ -68,7 +69,7 @@ pub(super) async fn restate(
     bundle: &Bundle,
     settled: &mut Settled,
     changed: &BTreeMap<String, usize>,
-    stored: &HashMap<String, Medication>,
+    medications: &HashMap<String, Medication>,
 ) -> Result<(), StoreError> {
     let names: Vec<String> = changed.keys().cloned().collect();
     let here: BTreeSet<&String> =
@@ -85,12 +86,19 @@ pub(super) async fn restate(
     }
     let rows: Vec<String> = orders.iter().map(|order| of_order(order)).collect();
     let index = Index::new(bundle);
+    let mut concerned: BTreeMap<usize, BTreeSet<String>> = BTreeMap::new();
     for known in store.known(&rows).await? {
         let (Some(user_id), Some(said)) = (known.user_id, known.said) else { continue };
         let Ok(of) = serde_json::from_str::<Of>(&said) else { continue };
         let Some(&entry) = changed.get(&of.medication) else { continue };
         let resource = known.name.trim_end_matches("#drug").to_owned();
-        let says = ordered(bundle, &index, entry, (&resource, of.display), stored);
+        // What was deleted since, or taken out of the profile by hand, is said no more.
+        let stored = stored_profile(store, &user_id).await?.unwrap_or_default();
+        if !people::is_said(&stored, List::Medications, &resource) {
+            continue;
+        }
+        concerned.entry(entry).or_default().insert(user_id.clone());
+        let says = ordered(bundle, &index, entry, (&resource, of.display), medications);
         let said = Statement { entry, list: List::Medications, resource, says };
         match settled.people.iter_mut().find(|person| person.user_id == user_id) {
             Some(person) => person.statements.push(said),
@@ -99,6 +107,11 @@ pub(super) async fn restate(
                 settled.people.push(PersonChange { user_id, statements, ..PersonChange::default() });
             }
         }
+    }
+    for (entry, people) in concerned {
+        let note =
+            format!("is the drug of orders that came before, of {} people: they say it now", people.len());
+        settled.outcomes[entry].notes.push(("informational", note));
     }
     Ok(())
 }

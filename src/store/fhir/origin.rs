@@ -4,9 +4,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use clinical::fhir::bundle::Version;
 use clinical::fhir::people::PersonChange;
+use clinical::fhir::references::known_name;
+use recommend::Millis;
 use serde::{Deserialize, Serialize};
 
+use super::known::{number, older};
 use crate::store::Known;
 
 /// Most servers of one person that are remembered.
@@ -21,6 +25,20 @@ pub(super) struct Origin {
     /// Digests of identifiers, each behind that of its system.
     #[serde(default)]
     numbers: BTreeSet<String>,
+    /// Which version of each server's resource came last, when it was made and its number; of one without a server under "".
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    versions: BTreeMap<String, (Option<Millis>, Option<i64>)>,
+    /// Whether the record says the year of birth.
+    #[serde(default, skip_serializing_if = "is_false")]
+    birth: bool,
+    /// Whether it says the sex.
+    #[serde(default, skip_serializing_if = "is_false")]
+    sex: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl Origin {
@@ -31,7 +49,36 @@ impl Origin {
 
     /// What a Patient resource says.
     pub(super) fn said(person: &PersonChange) -> Origin {
-        Origin { servers: person.server.iter().cloned().collect(), numbers: person.numbers.clone() }
+        Origin {
+            servers: person.server.iter().cloned().collect(),
+            numbers: person.numbers.clone(),
+            birth: person.birth_year.is_some(),
+            sex: person.sex.is_some(),
+            ..Origin::default()
+        }
+    }
+
+    /// The same, of this version.
+    pub(super) fn of_version(mut self, version: Version) -> Origin {
+        let of = self.servers.first().cloned().unwrap_or_default();
+        if version.updated.is_some() || version.number.is_some() {
+            self.versions.insert(of, (version.updated, number(version)));
+        }
+        self
+    }
+
+    /// Whether a newer version of the resource came before: of this server's, or of one that may be the same, as one of both
+    /// says no server. `known` is the row.
+    pub(super) fn has_newer(&self, server: Option<&str>, version: Version, known: &Known) -> bool {
+        if self.versions.is_empty() {
+            return older(version, known);
+        }
+        let own = server.unwrap_or_default();
+        let may_be_one = |of: &str| own.is_empty() || of.is_empty() || of == own;
+        let mut versions = self.versions.iter().filter(|(of, _)| may_be_one(of));
+        versions.any(|(_, (updated, number))| {
+            older(version, &Known { updated: *updated, version: *number, ..Known::default() })
+        })
     }
 
     /// Of what came from this server.
@@ -98,12 +145,30 @@ impl Origin {
         )
     }
 
+    /// Whether a record is of the server that alone has it.
+    pub(super) fn is_alone(&self, now: &Origin) -> bool {
+        !now.servers.is_empty() && self.servers == now.servers
+    }
+
+    /// Whether this record says the year of birth and that one does not; the same of the sex.
+    pub(super) fn unsaid(&self, now: &Origin) -> (bool, bool) {
+        (self.birth && !now.birth, self.sex && !now.sex)
+    }
+
+    /// Says that the sex is not known any more.
+    pub(super) fn without_sex(mut self) -> Origin {
+        self.sex = false;
+        self
+    }
+
     /// The record as it is once this one was taken. Of a server that alone has it, the newest says which identifiers it has;
     /// of others one of the same system replaces what came before.
     pub(super) fn next(mut self, now: Origin) -> Origin {
-        let alone = !now.servers.is_empty() && self.servers == now.servers;
+        let alone = self.is_alone(&now);
         let replaced = by_system(&now.numbers);
         self.numbers.retain(|number| !alone && !replaced.contains_key(system(number)));
+        (self.birth, self.sex) = (now.birth || (self.birth && !alone), now.sex || (self.sex && !alone));
+        self.versions.extend(now.versions);
         self.also(&now.servers);
         self.numbers.extend(now.numbers);
         self
@@ -115,12 +180,33 @@ impl Origin {
         self.servers.extend(servers.iter().take(free).cloned());
     }
 
-    /// Adds what an older version of the record says, where a newer one says nothing of it.
+    /// Adds what an older version of the record says, where a newer one says nothing of it. Where both are of the server that
+    /// alone has the record, the newer one says all.
     pub(super) fn before(mut self, older: Origin) -> Origin {
         let known: BTreeSet<String> = self.numbers.iter().map(|number| system(number).to_owned()).collect();
-        self.also(&older.servers);
-        self.numbers.extend(older.numbers.into_iter().filter(|number| !known.contains(system(number))));
+        if !self.is_alone(&older) {
+            self.also(&older.servers);
+            self.numbers.extend(older.numbers.into_iter().filter(|number| !known.contains(system(number))));
+        }
         self
+    }
+
+    /// Whether the record has an identifier, by the name under which that is kept (`references::patient_name`).
+    pub(super) fn has_identifier(&self, name: &str) -> bool {
+        let digest = name.trim_start_matches("Patient#");
+        self.numbers
+            .iter()
+            .filter_map(|number| number.split_once(':'))
+            .any(|(_, own)| digest.starts_with(own))
+    }
+
+    /// Whether a resource of this name (`references::known_name`) is on one of the servers where the record is, or says none.
+    pub(super) fn is_with(&self, name: &str) -> bool {
+        let Some((kind, id)) = name.split('@').next().and_then(|plain| plain.split_once('/')) else {
+            return false;
+        };
+        let of = |server: &String| known_name(kind, id, Some(server)) == name;
+        !name.contains('@') || self.servers.iter().any(of)
     }
 
     /// The identifiers that this record had and that one has no more.
@@ -154,7 +240,7 @@ mod tests {
 
     fn origin(servers: &[&str], numbers: &[&str]) -> Origin {
         let set = |all: &[&str]| all.iter().map(|one| one.to_string()).collect();
-        Origin { servers: set(servers), numbers: set(numbers) }
+        Origin { servers: set(servers), numbers: set(numbers), ..Origin::default() }
     }
 
     #[test]
@@ -203,6 +289,9 @@ mod tests {
         // An older version adds what nobody has said since.
         let older = next.before(origin(&["b/fhir"], &["mrn:0", "nat:4"]));
         assert_eq!(older, origin(&["a/fhir", "b/fhir"], &["mrn:2", "nat:4"]));
+        // Of the server that alone has it the newest says all.
+        let alone = origin(&["a/fhir"], &["mrn:2"]);
+        assert_eq!(alone.clone().before(origin(&["a/fhir"], &["nat:4"])), alone);
         assert_eq!(known(Some("[[\"x\", \"visit\", 5]]".to_string())), Origin::default());
     }
 }

@@ -8,10 +8,9 @@ use recommend::Millis;
 use recommend::clock::{now, parse_time};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 use serde_json::value::RawValue;
-use sha2::{Digest, Sha256};
 
+use super::kept::{MAX_MEDICATION, digest_of, which_drug};
 use super::references::{base_of, server};
 use super::request::{Asked, few_entries, last_modified, too_many};
 use super::resources::{
@@ -65,9 +64,6 @@ impl FhirError {
         }
     }
 }
-
-/// Longest Medication that is kept, in bytes.
-const MAX_MEDICATION: usize = 20_000;
 
 /// What a Bundle is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,12 +138,14 @@ pub struct Entry {
     pub if_none: Option<String>,
     /// Which version of the resource it is, as far as it says so.
     pub version: Version,
-    /// Of a Medication its text: orders that come later refer to it.
+    /// Of a Medication what says which drug it is: orders that come later refer to it.
     pub text: Option<Box<str>>,
     /// Of what says that there is something and has no words for it: a digest, by which it is the same when it comes again.
     pub digest: Option<String>,
     /// Whether it says that the resource was deleted.
     pub deleted: bool,
+    /// Of what came in a file with one a line, the line, counted from 1.
+    pub line: Option<usize>,
     /// What it says, or why it cannot be read.
     pub resource: Result<Resource, FhirError>,
 }
@@ -330,7 +328,8 @@ impl Bundle {
             let raw: &RawValue = serde_json::from_str(text).map_err(|error| {
                 FhirError::whole("structure", format!("line {}: {}", line + 1, not_json(&error).detail))
             })?;
-            entries.push(entry(entries.len(), None, None, raw));
+            let read = entry(entries.len(), None, None, raw);
+            entries.push(Entry { line: Some(line + 1), ..read });
         }
         Ok(Bundle::of(entries))
     }
@@ -390,33 +389,21 @@ pub(crate) fn entry(index: usize, full_url: Option<String>, method: Option<Metho
     });
     let version = head.meta.as_ref().map_or_else(Version::default, Meta::version);
     let id = head.id.filter(|id| !id.is_empty());
-    let kept = kind == "Medication" && raw.get().len() <= MAX_MEDICATION;
-    let text = kept.then(|| raw.get().into());
+    let (resource, text) = match resource {
+        Ok(Resource::Medication(_)) => match which_drug(raw.get()) {
+            Some(text) => (resource, Some(text.into())),
+            None => {
+                let detail = format!(
+                    "has a code, ingredients and contained resources of more than {MAX_MEDICATION} bytes"
+                );
+                (Err(FhirError::at(index, kind.clone(), "too-long", detail)), None)
+            }
+        },
+        resource => (resource, None),
+    };
     let digest = resource.as_ref().ok().filter(|resource| resource.is_wordless());
     let digest = digest.and_then(|_| digest_of(raw.get()));
     Entry { method, version, text, digest, ..Entry::bare(full_url, kind, id, resource) }
-}
-
-/// A digest of what a resource says, whatever it is called and whoever it is about: these names are new each time that it
-/// is added.
-fn digest_of(text: &str) -> Option<String> {
-    let mut resource: Value = serde_json::from_str(text).ok()?;
-    let members = resource.as_object_mut()?;
-    for name in ["id", "meta", "text", "patient", "subject"] {
-        members.remove(name);
-    }
-    without_uuids(&mut resource);
-    let digest = Sha256::digest(resource.to_string());
-    Some(digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect())
-}
-
-fn without_uuids(value: &mut Value) {
-    match value {
-        Value::String(text) if text.starts_with("urn:uuid:") => text.clear(),
-        Value::Array(all) => all.iter_mut().for_each(without_uuids),
-        Value::Object(members) => members.values_mut().for_each(without_uuids),
-        _ => {}
-    }
 }
 
 impl Entry {
@@ -439,6 +426,7 @@ impl Entry {
             text: None,
             digest: None,
             deleted: false,
+            line: None,
             resource,
         }
     }

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use recommend::Millis;
 use serde::Deserialize;
 
 use super::bundle::{Bundle, FhirError, MAX_ENTRIES};
@@ -41,6 +42,8 @@ pub struct Deletions {
     pub others: BTreeMap<String, usize>,
     /// The server on which they were, as it is compared with others.
     pub server: Option<String>,
+    /// By when they were deleted.
+    pub time: Option<Millis>,
 }
 
 #[derive(Deserialize)]

@@ -2,8 +2,9 @@
 //! where every word of it belongs to one. A word that is left over ("no known food allergies; penicillin causes hives") may
 //! name what somebody reacts to, so such a text denies nothing.
 //!
-//! A denial of allergies that is plain counts whether or not a terminology knows its words: one with "known", or of drugs, or by
-//! somebody who denies. One with a word that leaves something open ("not", "negative", "documented", "history") is not plain.
+//! A denial that is plain counts whether or not a terminology knows its words: of allergies one with "known", or of drugs, or by
+//! somebody who denies; of problems and medications one of all that there are now. One with a word that leaves something open
+//! ("not", "negative", "documented", "history", "regular") is not plain.
 
 use super::people::List;
 
@@ -20,6 +21,12 @@ enum Part {
     Has,
     /// The same, but it leaves open whether all is denied, or whether anybody asked.
     Loose,
+    /// The same, of allergies; of a list of what there is now it leaves nothing open.
+    Now,
+    /// Of medications: "not taking any".
+    Taking,
+    /// What follows is all of it: "any".
+    Any,
     /// "Known": somebody has asked.
     Known,
     /// What follows is what an allergy is to.
@@ -28,8 +35,8 @@ enum Part {
     Drug,
     /// Something that is no drug.
     Other,
-    /// What there is none of: a condition, a medication, a reaction.
-    Object,
+    /// What there is none of: a condition, a medication, a reaction; whether it is all that a list may hold.
+    Object { whole: bool },
     /// An allergy, of whatever kind, or of this.
     Allergy(Option<Kind>),
     /// The whole denial in letters: of anything, of drugs, of something else.
@@ -56,20 +63,20 @@ enum Kind {
 }
 
 /// Words of every list. Of a plural the singular stands here, unless it ends otherwise than in "s" and "ies".
-const WORDS: [(Part, &[&str]); 14] = [
+const WORDS: [(Part, &[&str]); 17] = [
     (Part::Deny(How::No), &["no", "nil", "none", "keine", "aucune", "sin", "无"]),
     (Part::Deny(How::Denies), &["denies", "否认"]),
     (Part::Deny(How::Loosely), &["not", "negative", "未"]),
     (Part::Or, &["or", "nor", "oder", "ou", "o", "或"]),
-    (Part::Filler, &["patient", "pt", "any", "of", "the", "and", "und", "et", "y", "和", "史"]),
-    (Part::Has, &["has", "have", "hat", "tiene"]),
+    (Part::Any, &["any"]),
+    (Part::Now, &["active", "current", "currently", "medical"]),
+    (Part::Taking, &["taking", "on"]),
+    (Part::Filler, &["patient", "pt", "of", "the", "and", "und", "et", "y", "和", "史"]),
+    (Part::Has, &["has", "have", "hat", "tiene", "takes"]),
     (
         Part::Loose,
         &[
             "for",
-            "active",
-            "current",
-            "currently",
             "history",
             "past",
             "significant",
@@ -77,14 +84,11 @@ const WORDS: [(Part, &[&str]); 14] = [
             "documented",
             "recorded",
             "adverse",
-            "medical",
             "health",
             "chronic",
             "regular",
             "prescribed",
             "taken",
-            "taking",
-            "on",
             "见",
             "有",
             "明显",
@@ -156,6 +160,8 @@ const CONDITIONS: [&str; 11] = [
     "vorerkrankungen",
 ];
 const MEDICATIONS: [&str; 5] = ["medication", "drug", "medicine", "medikamente", "prescription"];
+/// Those that are all that the list may hold: of drugs, a disease or a diagnosis somebody may have had one alone in mind.
+const WHOLE: [&str; 6] = ["problem", "condition", "vorerkrankungen", "medication", "medicine", "medikamente"];
 
 /// What a denial is about.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -205,7 +211,7 @@ pub(super) fn denial(list: List, normal: &str) -> Option<Denial> {
         plain &= clause.plain;
     }
     said.loose |= normal.contains('?');
-    said.plain = plain && (said.known || said.drugs || denies);
+    said.plain = plain && (list != List::Allergies || said.known || said.drugs || denies);
     denied.then_some(said)
 }
 
@@ -235,7 +241,7 @@ pub(super) fn headed(list: List, normal: &str) -> Option<(Denial, &str)> {
     let (mut said, mut allergy) = (Denial::default(), false);
     for part in words(heading).flat_map(|word| parts(list, word)) {
         match part? {
-            Part::Filler | Part::Has => {}
+            Part::Filler | Part::Any | Part::Has => {}
             Part::Known => said.known = true,
             Part::Drug => said.drugs = true,
             Part::Allergy(kind) if kind != Some(Kind::Other) => {
@@ -258,33 +264,46 @@ fn clause_of(list: List, clause: &str, headed: bool, said: &mut Denial) -> Optio
     let (mut denied, mut open, mut to, mut tags) = (false, false, false, true);
     // Whether something is left open, and "to" still waits for its word; whether what there is none of is an allergy.
     let (mut loose, mut waits, mut allergy, mut denies) = (false, false, false, false);
+    // Whether what there is none of is all that a list may hold.
+    let mut all = false;
     // Whether nothing but the denial itself stands there: "none", "none known".
     let mut bare = true;
+    // Whether a loose denial is of what is taken: then "any" makes it plain.
+    let (mut loosely, mut taking) = (false, false);
     for part in words(clause).flat_map(|word| parts(list, word)) {
         let part = part?;
         loose |= part == Part::Tag && !tags;
         tags &= part == Part::Tag;
-        bare &= matches!(part, Part::Deny(_) | Part::Known | Part::Filler | Part::Has);
+        bare &= matches!(part, Part::Deny(_) | Part::Known | Part::Filler | Part::Any | Part::Has);
         match part {
             Part::Deny(_) if open => return None,
             Part::Deny(how) => {
                 (denied, open, to) = (true, true, false);
-                loose |= how == How::Loosely;
-                said.loose |= how == How::Loosely;
+                loosely |= how == How::Loosely;
                 denies |= how == How::Denies;
             }
             Part::Or => open |= denied,
             Part::Filler | Part::Tag => {}
             Part::Has => loose |= denied,
             Part::Loose => loose = true,
+            Part::Now => loose |= list == List::Allergies,
+            // "Taking no medications", "not taking any"; of what nobody takes there may be some.
+            Part::Taking => {
+                taking = open && list == List::Medications;
+                loose |= !taking && (denied || list != List::Medications);
+            }
+            Part::Any => loosely &= !taking,
             Part::Known => said.known = true,
             Part::To => (to, waits) = (to || denied, true),
             Part::Drug | Part::Other if !(open || to) => return None,
-            Part::Drug => (said.drugs, waits) = (true, false),
-            Part::Other => (said.others, waits) = (true, false),
+            Part::Drug => (said.drugs, waits, loose) = (true, false, loose || list != List::Allergies),
+            Part::Other => (said.others, waits, loose) = (true, false, loose || list != List::Allergies),
             // "No known food allergies, latex allergy": the second is one.
-            Part::Object | Part::Allergy(_) if !open => return None,
-            Part::Object => (open, to) = (false, false),
+            Part::Object { .. } | Part::Allergy(_) if !open => return None,
+            Part::Object { whole } => {
+                (open, to) = (false, false);
+                all |= whole && list != List::Allergies;
+            }
             Part::Allergy(kind) => {
                 (open, to, allergy) = (false, false, true);
                 said.of(kind);
@@ -298,7 +317,8 @@ fn clause_of(list: List, clause: &str, headed: bool, said: &mut Denial) -> Optio
             }
         }
     }
-    let whole = allergy && !open && !waits;
+    (loose, said.loose) = (loose || loosely, said.loose || loosely);
+    let whole = (allergy || all) && !open && !waits;
     let plain = tags || (!loose && (whole || (headed && bare)));
     (denied || tags).then_some(Clause { denied, plain, denies })
 }
@@ -331,7 +351,7 @@ fn part(list: List, word: &str) -> Option<Part> {
     };
     let among = |words: &[&str]| words.contains(&word) || words.contains(&&*one);
     match () {
-        () if among(objects) => Some(Part::Object),
+        () if among(objects) => Some(Part::Object { whole: among(&WHOLE) }),
         () if among(&TAGS) => Some(Part::Tag),
         () => {
             let own: &[_] = if list == List::Allergies { &ALLERGY } else { &[] };
@@ -342,124 +362,4 @@ fn part(list: List, word: &str) -> Option<Part> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use recommend::normalise;
-
-    #[test]
-    fn a_denial_has_no_word_that_is_not_part_of_it() {
-        let of = |text: &str| denial(List::Allergies, &normalise(text));
-        for text in [
-            "No known allergies",
-            "No Known Allergies (NKA)",
-            "NKDA; NKFA",
-            "Patient denies any known drug allergies.",
-            "No known food or drug allergies",
-            "No known allergies to food, latex or insects",
-            "No known drug allergies or food allergies",
-            "No known allergy (context-dependent category)",
-            "Keine bekannten Allergien",
-            "Aucune allergie connue",
-            "Sin alergias conocidas",
-            "无已知药物过敏史",
-            "否认食物、药物过敏史",
-            "Allergies: NKDA",
-            "Drug allergies: none known",
-        ] {
-            assert!(of(text).is_some(), "{text}");
-        }
-        for text in [
-            "No known food allergies; penicillin causes hives",
-            "No known food allergies. Allergic to penicillin",
-            "No known food allergies, latex allergy",
-            "No known food allergies, latex",
-            "No known allergies to food. Latex.",
-            "No known allergies to food: drugs",
-            "No known allergies: penicillin",
-            "NKDA (penicillin)",
-            "NKDA except penicillin",
-            "NKDA, latex",
-            "Not known whether amoxicillin caused rash within minutes",
-            "Not allergic to penicillin",
-            "No known environmental allergies - penicillin (rash)",
-            "Latex: no known food allergies",
-            "Latex allergy: no known food allergies",
-            "Allergies: NKDA; penicillin",
-            "Allergies: penicillin",
-            "Allergies: NKDA, latex",
-            "Not NKDA",
-            "No NKDA",
-            "无食物过敏,青霉素过敏",
-            "无食物过敏青霉素",
-            "No, drug allergies",
-            "None, drug allergies",
-            "Keine, Medikamentenallergien",
-            "无，药物过敏",
-            "No known allergies: no, drug allergies",
-            "Penicillin",
-            "confirmed",
-            "",
-        ] {
-            assert_eq!(of(text), None, "{text}");
-        }
-        let said = of("No known food allergies; NKDA").unwrap();
-        assert!(said.known && said.drugs && said.others);
-        assert!(denial(List::Medications, "no current medications").is_some());
-        assert_eq!(denial(List::Medications, "no medications; warfarin"), None);
-        assert_eq!(denial(List::Conditions, "no known problems. asthma"), None);
-    }
-
-    #[test]
-    fn a_denial_is_plain_where_nothing_is_left_open() {
-        let plain = |text: &str| denial(List::Allergies, &normalise(text)).is_some_and(|said| said.plain);
-        for text in [
-            "No drug allergies",
-            "No medication allergies",
-            "No allergies known",
-            "No known allergies or intolerances",
-            "Keine Allergien bekannt",
-            "Keine Medikamentenallergien",
-            "无药物过敏史",
-            "Pt denies allergies",
-            "Patient has no known allergies.",
-            "Nil known drug allergies (finding)",
-            "Allergies: NKDA",
-            "Drug allergies: none",
-            "Known allergies: none",
-            "No known allergies to any medications",
-            "Pt has no drug allergies",
-            "No known allergies to food, drugs",
-        ] {
-            assert!(plain(text), "{text}");
-        }
-        for text in [
-            "Not known",
-            "Allergies: not known",
-            "Allergies not known",
-            "Negative drug reaction",
-            "No drug reactions",
-            "No drugs",
-            "No known drug",
-            "None known",
-            "No allergies",
-            "No drug allergies recorded",
-            "No drug allergies documented",
-            "No history of drug allergies",
-            "No drug for allergies",
-            "No confirmed drug allergies",
-            "No known allergies to",
-            "No drug allergies or",
-            "No drug allergies; none",
-            "No, has drug allergies",
-            "No has drug allergies",
-            "No drug allergies?",
-            "NKDA?",
-            "Allergies: none",
-            "未明确药物过敏",
-            "No known medications",
-        ] {
-            assert!(!plain(text), "{text}");
-        }
-        assert!(!denial(List::Conditions, "no known problems").unwrap().plain);
-    }
-}
+mod tests;

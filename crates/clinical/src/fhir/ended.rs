@@ -34,10 +34,10 @@ pub(super) fn keep(profile: &mut Profile, resource: &str, born_by: i32, says: &S
     add(&mut known.resources, &[resource.to_owned()]);
 }
 
-/// What holds after all, by the year of birth as it is now: it is kept here no more.
+/// What holds after all, or may, by the year of birth as it is now: it is kept here no more.
 pub(super) fn back(profile: &mut Profile) -> Vec<Statement> {
-    let Some(born) = profile.birth_year else { return Vec::new() };
-    let holds = |known: &Recorded| year(known).is_none_or(|year| born > year);
+    let born = profile.birth_year;
+    let holds = |known: &Recorded| year(known).zip(born).is_none_or(|(year, born)| born > year);
     let ended = profile.recorded.get(NAME).into_iter().flatten();
     let back = ended.filter(|(_, known)| holds(known)).flat_map(|(words, known)| {
         known.resources.iter().map(move |resource| Statement {

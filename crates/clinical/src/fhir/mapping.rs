@@ -16,7 +16,7 @@ use recommend::{Item, Millis};
 
 use super::bundle::{Bundle, BundleKind, Entry, FhirError, Method, Resource};
 use super::items;
-use super::people::{self, List, PersonChange, Says};
+use super::people::{self, List, PersonChange};
 use super::references::{Index, Target, id_of, is_guessed, known_name, patient_name};
 use super::resources::{CodeableConcept, Medication, Reference};
 use super::settle::{ItemName, Mapped, Outcome, Planned};
@@ -32,7 +32,8 @@ pub fn map(bundle: &Bundle, now: Millis) -> Mapped {
     map_with(bundle, now, &HashMap::new())
 }
 
-/// As [`map`], with Medications that are known by their references: `Medication/9`.
+/// As [`map`], with Medications that are known by their references (`Medication/9`): those that the Bundle does not hold, and
+/// newer ones than it holds.
 pub fn map_with(bundle: &Bundle, now: Millis, medications: &HashMap<String, Medication>) -> Mapped {
     let mut mapping = Mapping {
         bundle,
@@ -181,7 +182,8 @@ impl<'a> Mapping<'a> {
                 let concept = own.as_ref();
                 let reference = request.medication_reference.as_ref();
                 let concept = self.medication(number, concept, reference, &request.contained);
-                self.takes(number, entry, subject, &concept, standing == Standing::Taken)?;
+                let taken = (standing == Standing::Taken).then(|| standing::beside_request(request));
+                self.takes(number, entry, subject, &concept, taken)?;
                 self.link(number, own.as_ref(), reference, standing == Standing::Taken);
                 let start = || self.visit_start(number, request.encounter.as_ref());
                 let time = request.authored_on.clone().or_else(start);
@@ -207,14 +209,13 @@ impl<'a> Mapping<'a> {
                 let concept = own.as_ref();
                 let reference = statement.medication_reference.as_ref();
                 let concept = self.medication(number, concept, reference, &statement.contained);
-                self.takes(number, entry, subject, &concept, standing == Standing::Taken)?;
+                let taken = (standing == Standing::Taken).then(|| standing::beside_statement(statement));
+                self.takes(number, entry, subject, &concept, taken)?;
                 self.link(number, own.as_ref(), reference, standing == Standing::Taken);
                 let start = || statement.effective_period.as_ref().and_then(|period| period.start.clone());
                 let time = statement.effective_date_time.clone().or_else(start);
                 let time = time.or_else(|| statement.date_asserted.clone());
-                if !matches!(concept.as_ref().map(people::medication), Some(Ok(Says::NoneKnown))) {
-                    self.drug(number, subject, concept, "medication", time.as_deref())?;
-                }
+                self.drug(number, subject, concept, "medication", time.as_deref())?;
             }
             Resource::MedicationDispense(dispense) => {
                 let subject = dispense.subject.as_ref();
@@ -374,8 +375,8 @@ impl<'a> Mapping<'a> {
     ) -> Result<(), FhirError> {
         let user_id = self.subject(number, subject)?;
         // "No current medications" is no drug, and must not be recommended to others as one.
-        if matches!(concept.as_ref().map(people::medication), Some(Ok(Says::NoneKnown | Says::Nothing(_)))) {
-            self.left_out(number, "no drug, but that there is none");
+        if concept.as_ref().is_some_and(people::names_no_drug) {
+            self.left_out(number, "no drug, but that there is none or that nobody knows which");
             return Ok(());
         }
         let Some(item) = concept.as_ref().and_then(items::drug) else {

@@ -1,6 +1,7 @@
 //! FHIR R4 (4.0.1): Bundles read into people, items and interactions, and answers written as resources.
 //!
-//! - `resources`, `bundle`, `request`, `version`, `references`: what is read, and of which release it is
+//! - `resources`, `bundle`, `kept`, `request`, `sources`, `version`, `references`: what is read, from where, and of which
+//!   release it is
 //! - `people`, `ended`, `none_known`, `denial`, `items`, `mapping`, `settle`: what it means, and what of it can be written
 //! - `deletions`: what an export says was deleted
 //! - `report`, `outcome`: what became of it, for people and for programs
@@ -15,6 +16,7 @@ mod denial;
 mod ended;
 pub(crate) mod holds;
 pub mod items;
+mod kept;
 pub mod mapping;
 mod none_known;
 pub mod outcome;
@@ -24,6 +26,7 @@ pub mod report;
 mod request;
 pub mod resources;
 pub mod settle;
+pub mod sources;
 mod version;
 
 pub use bundle::{Bundle, BundleKind, FhirError};
@@ -32,6 +35,7 @@ pub use mapping::{map, map_with, medications_elsewhere, ordered};
 pub use people::{PersonChange, Statement};
 pub use report::Report;
 pub use settle::{Found, Mapped, Settled, Wanted};
+pub use sources::Sources;
 
 /// The media type of a resource as JSON.
 pub const MEDIA_TYPE: &str = "application/fhir+json";

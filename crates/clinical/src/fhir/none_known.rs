@@ -30,20 +30,41 @@ const NO_OTHER_ALLERGY: [&str; 8] = [
 const NO_INFORMATION: [&str; 4] =
     ["no-allergy-info", "no-problem-info", "no-medication-info", "1631000175102"];
 
-/// Words for nobody asked, as records write them of allergies. "Unknown" is not among them: it may be what somebody
-/// reacted to.
-const NOT_KNOWN: [&str; 10] = [
+/// Words for nobody asked, as records write them, without what the list is of: "allergies not on file", "no information about
+/// problems".
+const NOT_KNOWN: [&str; 11] = [
     "not on file",
-    "allergies not on file",
+    "none on file",
+    "no on file",
     "not asked",
-    "patient not asked",
     "unable to assess",
     "unable to obtain",
     "no information",
     "no information available",
-    "no allergy information available",
-    "no allergies recorded",
+    "no information about",
+    "no information on",
+    "no recorded",
 ];
+/// Words for what nobody knows. Of a condition they say nothing, since nothing is to be feared of it; of an allergy or a medicine
+/// they may stand for what somebody reacts to, or takes.
+const UNKNOWN: [&str; 3] = ["unknown", "unk", "not known"];
+/// What lists are of, as it stands beside these words.
+const OF_LISTS: [&str; 12] = [
+    "allergy",
+    "allergies",
+    "condition",
+    "conditions",
+    "diagnosis",
+    "medication",
+    "medications",
+    "medicine",
+    "medicines",
+    "patient",
+    "problem",
+    "problems",
+];
+/// Code systems of which every code says that there is no information.
+const NO_VALUE: [&str; 3] = ["data-absent-reason", "v3-NullFlavor", "2.16.840.1.113883.5.1008"];
 /// Words beside a denial that say that nothing stands there.
 const NOT_APPLICABLE: [&str; 4] = ["n/a", "na", "not applicable", "-"];
 
@@ -111,6 +132,29 @@ pub(super) fn entry(list: List, concept: &CodeableConcept) -> CodeableConcept {
     if unclear.is_worded() { unclear } else { whole }
 }
 
+/// Whether a concept names nothing: it denies that there is something, or says that nobody knows what.
+pub(super) fn names_nothing(list: List, concept: &CodeableConcept) -> bool {
+    if of(list, concept) != Absence::Not {
+        return true;
+    }
+    let displays = concept.coding.iter().filter_map(|coding| coding.display.as_deref());
+    let mut words = concept.text.as_deref().into_iter().chain(displays).map(normalise).peekable();
+    let nothing = |normal: String| {
+        let plain = without_list(&normal);
+        normal.is_empty()
+            || UNKNOWN.contains(&&*plain)
+            || NOT_KNOWN.contains(&&*plain)
+            || denial(list, &normal).is_some()
+    };
+    let coded = concept.coding.iter().filter_map(Coding::qualified).any(|code| named(list, &code));
+    words.peek().is_some() && words.all(nothing) && !coded
+}
+
+/// A text without the words for what a list is of.
+fn without_list(normal: &str) -> String {
+    normal.split(' ').filter(|word| !OF_LISTS.contains(word)).collect::<Vec<_>>().join(" ")
+}
+
 /// Whether words beside a denial say something else, or may.
 pub(super) fn contradicts(list: List, words: &str) -> bool {
     let normal = normalise(words);
@@ -153,6 +197,9 @@ fn stronger(first: Absence, second: Absence) -> Absence {
 fn by_code(list: List, coding: &Coding) -> Absence {
     let system = coding.system.as_deref().map_or("", str::trim);
     let Some(code) = coding.code.as_deref().map(str::trim) else { return Absence::Not };
+    if list == List::Conditions && NO_VALUE.iter().any(|own| system.contains(own)) {
+        return Absence::Unknown;
+    }
     // A house may use the same digits for something of its own.
     if !(system.is_empty() || SNOMED.contains(&system) || system.contains("absent-unknown")) {
         return Absence::Not;
@@ -177,17 +224,21 @@ fn by_words(list: List, words: &str) -> Option<Absence> {
     if normal.is_empty() {
         return None;
     }
-    if list == List::Allergies && NOT_KNOWN.contains(&normal.as_str()) {
+    let plain = without_list(&normal);
+    if NOT_KNOWN.contains(&plain.as_str()) || (list == List::Conditions && UNKNOWN.contains(&plain.as_str()))
+    {
         return Some(Absence::Unknown);
     }
     let denial = denial(list, &normal);
-    if let (List::Allergies, Some(denial)) = (list, denial) {
-        if denial.known && denial.others && !denial.drugs {
+    match (list, denial) {
+        (List::Allergies, Some(denial)) if denial.known && denial.others && !denial.drugs => {
             return Some(Absence::NoOther);
         }
-        if denial.plain && !denial.others {
+        (List::Allergies, Some(denial)) if denial.plain && !denial.others => {
             return Some(if denial.drugs { Absence::NoDrug } else { Absence::None });
         }
+        (List::Conditions | List::Medications, Some(denial)) if denial.plain => return Some(Absence::None),
+        _ => {}
     }
     let words = match (denial, headed(list, &normal)) {
         (Some(_), Some((_, rest))) => rest,

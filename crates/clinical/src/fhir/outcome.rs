@@ -66,7 +66,10 @@ pub fn operation_outcome(id: Option<&str>, issues: &[Issue]) -> Value {
 pub fn response(kind: BundleKind, outcomes: &[Outcome]) -> Value {
     let entry = |outcome: &Outcome| {
         let mut issues: Vec<Issue> = outcome.error.iter().map(Issue::from).collect();
-        issues.extend(outcome.notes.iter().map(|(code, note)| Issue {
+        // What an entry is refused for may stand among what is said of it as well.
+        let refused = |note: &String| outcome.error.as_ref().is_some_and(|error| error.detail == *note);
+        let notes = outcome.notes.iter().filter(|(_, note)| !refused(note));
+        issues.extend(notes.map(|(code, note)| Issue {
             severity: if *code == "informational" { "information" } else { "warning" },
             code: (*code).to_owned(),
             details: note.clone(),

@@ -124,8 +124,12 @@ pub struct PersonChange {
     pub patient: Option<usize>,
     /// Year of birth, if it is said.
     pub birth_year: Option<i32>,
+    /// Whether what was known of the year of birth is not known any more.
+    pub birth_unknown: bool,
     /// Sex, if it is said.
     pub sex: Option<Sex>,
+    /// Whether what was known of the sex is not known any more.
+    pub sex_unknown: bool,
     /// Where the person lives, if it is said: degrees north and east.
     pub place: Option<(f64, f64)>,
     /// What resources say of the lists.
@@ -162,6 +166,7 @@ impl PersonChange {
                 None
             }
         };
+        self.sex_unknown = gender.as_deref() == Some("unknown");
         self.place = patient.address.iter().find_map(|address| super::items::place(&address.extension));
         for own in patient.identifier.iter().filter_map(qualified) {
             self.identified_by(&own);
@@ -180,7 +185,8 @@ impl PersonChange {
         if other.patient.is_some() {
             self.patient = other.patient;
             self.birth_year = other.birth_year.or(self.birth_year);
-            self.sex = other.sex.or(self.sex);
+            self.sex = other.sex.or(self.sex.filter(|_| !other.sex_unknown));
+            self.sex_unknown |= other.sex_unknown;
             self.place = other.place.or(self.place);
             self.server = other.server.or(self.server.take());
             self.guessed |= other.guessed;
@@ -192,8 +198,8 @@ impl PersonChange {
 
     /// The profile after what is said here.
     pub fn apply(&self, profile: &mut Profile) {
-        profile.birth_year = self.birth_year.or(profile.birth_year);
-        profile.sex = self.sex.or(profile.sex);
+        profile.birth_year = self.birth_year.or(profile.birth_year.filter(|_| !self.birth_unknown));
+        profile.sex = self.sex.or(profile.sex.filter(|_| !self.sex_unknown));
         if let Some((latitude, longitude)) = self.place {
             (profile.latitude, profile.longitude) = (Some(latitude), Some(longitude));
         }
@@ -243,6 +249,20 @@ pub(crate) fn denies(list: List, concept: &CodeableConcept, beside: &[&str]) -> 
         Absence::NoOther => Some(DENIALS[2]),
         Absence::Not | Absence::Unknown => None,
     }
+}
+
+/// Whether a list has something that a resource says. What was taken out of it by hand is there no more, whatever is recorded.
+pub fn is_said(profile: &Profile, list: List, resource: &str) -> bool {
+    let entries = match list {
+        List::Allergies => &profile.allergies,
+        List::Conditions => &profile.conditions,
+        List::Medications => &profile.medications,
+    };
+    let said = |known: &Recorded| known.resources.iter().any(|own| own == resource);
+    let recorded = profile.recorded.get(list.name()).into_iter().flatten();
+    recorded
+        .filter(|(_, known)| said(known))
+        .any(|(words, _)| entries.iter().flatten().any(|entry| entry == words) || words == NONE_KNOWN)
 }
 
 /// Takes back what these resources said of a profile; whether they said anything. `gone` is asked for each resource, and
@@ -447,9 +467,27 @@ pub fn condition(condition: &Condition, now: Millis) -> Result<Says, &'static st
     })
 }
 
-/// What a drug that is taken says of the medications.
-pub fn medication(concept: &CodeableConcept) -> Result<Says, &'static str> {
-    says(List::Medications, concept)
+/// What a drug that is taken says of the medications. A denial of them has to hold plainly (`holds`), and nothing that stands
+/// beside it may say something else.
+pub fn medication(concept: &CodeableConcept, beside: &Beside) -> Result<Says, &'static str> {
+    if let Some(entry) = contradicted(List::Medications, concept, || beside.words.clone()) {
+        return Ok(entry);
+    }
+    says(List::Medications, concept).map(|says| plainly(says, beside.holds))
+}
+
+/// Whether a medicine's concept names none: it denies that there is one, or says that nobody knows.
+pub fn names_no_drug(concept: &CodeableConcept) -> bool {
+    none_known::names_nothing(List::Medications, concept)
+}
+
+/// What stands beside the concept of a medicine.
+#[derive(Debug, Clone, Default)]
+pub struct Beside {
+    /// Whether its status and its times leave no doubt that it holds now.
+    pub holds: bool,
+    /// Notes, reasons and doses, in words.
+    pub words: Vec<String>,
 }
 
 fn says(list: List, concept: &CodeableConcept) -> Result<Says, &'static str> {

@@ -87,6 +87,7 @@ parts! {
     MedicationRequest { status: Option<String>, intent: Option<String>, do_not_perform: Option<bool>,
         medication_codeable_concept: Option<CodeableConcept>, medication_reference: Option<Reference>,
         subject: Option<Reference>, encounter: Option<Reference>, authored_on: Option<String>, requester: Option<Value>,
+        note: Option<Value>, reason_code: Option<Value>, dosage_instruction: Option<Value>,
         medication: Option<IgnoredAny>, contained: Vec<Contained> }
 
     /// What a person takes, as somebody says.
@@ -94,6 +95,7 @@ parts! {
         medication_codeable_concept: Option<CodeableConcept>, medication_reference: Option<Reference>,
         subject: Option<Reference>, context: Option<Reference>, effective_date_time: Option<String>,
         effective_period: Option<Period>, date_asserted: Option<String>,
+        note: Option<Value>, reason_code: Option<Value>, dosage: Option<Value>,
         medication: Option<IgnoredAny>, patient: Option<IgnoredAny>, taken: Option<IgnoredAny>, contained: Vec<Contained> }
 
     /// A drug that was handed out.
@@ -254,10 +256,20 @@ impl CodeableConcept {
     }
 }
 
+/// Most characters of a text.
+const MOST: usize = 500;
+/// What stands in place of the rest of a longer text. No terminology knows it, so that nobody takes the text for a whole one.
+const CUT: &str = " [zzz: the text was cut]";
+
 /// A text as lists of a profile take it: one line, of the length that is accepted.
 pub fn clean(text: &str) -> String {
     let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    line.trim().chars().take(500).collect::<String>().trim_end().to_owned()
+    let line = line.trim();
+    if line.chars().count() <= MOST {
+        return line.to_owned();
+    }
+    let kept: String = line.chars().take(MOST - CUT.len()).collect();
+    format!("{}{CUT}", kept.trim_end())
 }
 
 /// The codes of a member that is a CodeableConcept in R4 and a bare code in older releases.

@@ -77,6 +77,8 @@ pub struct Found {
     pub people_by_identifier: HashMap<String, String>,
     /// The names of identifiers that several people have, or had.
     pub shared: BTreeSet<String>,
+    /// Those of them that one person alone had, and has no more.
+    pub former: BTreeSet<String>,
 }
 
 /// What a Patient says who was to be added only if nobody had an identifier, and whom the store has under an id.
@@ -209,18 +211,20 @@ impl Mapped {
     /// Refuses whatever names a person by an identifier that several people have, and whatever is said of that person.
     fn refuse_shared(&mut self, found: &Found) {
         let shared = self.aliases.iter().filter(|(_, name)| found.shared.contains(*name));
-        let shared: Vec<String> = shared.map(|(id, _)| id.clone()).collect();
-        for id in shared {
+        let shared = shared.map(|(id, name)| (id.clone(), found.former.contains(name)));
+        for (id, former) in shared.collect::<Vec<_>>() {
+            let who = if former { "a person had, and has no more," } else { "several people have" };
             let created = self.conditional.get(&id).cloned().unwrap_or_default();
             let guessed =
                 self.people.get(&id).filter(|person| person.guessed).and_then(|person| person.patient);
-            let detail = "several people have the identifier of ifNoneExist; name the person by the id";
+            let detail = format!("{who} the identifier of ifNoneExist; name the person by the id");
             for number in &created {
-                self.refuse(*number, "multiple-matches", detail);
+                self.refuse(*number, "multiple-matches", &detail);
             }
-            let detail = "several people have the identifier by which this one would be known; give the resource an id";
+            let detail =
+                format!("{who} the identifier by which this one would be known; give the resource an id");
             if let Some(number) = guessed {
-                self.refuse(number, "conflict", detail);
+                self.refuse(number, "conflict", &detail);
             }
             let of_nobody: BTreeSet<usize> = match created.is_empty() && guessed.is_none() {
                 true => self.identified.get(&id).cloned().unwrap_or_default(),
@@ -230,10 +234,9 @@ impl Mapped {
                     said.map(|said| said.entry).chain(happened.map(|planned| planned.entry)).collect()
                 }
             };
+            let detail = format!("refers to a Patient by an identifier that {who}; Patient/id is accepted");
             for number in of_nobody {
-                let detail =
-                    "refers to a Patient by an identifier that several people have; Patient/id is accepted";
-                self.refuse(number, "not-found", detail);
+                self.refuse(number, "not-found", &detail.replace(",;", ";"));
             }
         }
     }
@@ -258,6 +261,7 @@ impl Mapped {
         }
         if let Some(person) = self.people.get_mut(id) {
             (person.birth_year, person.sex, person.place) = (None, None, None);
+            person.sex_unknown = false;
             person.identifiers.clear();
             person.numbers.clear();
             person.server = None;
@@ -289,6 +293,9 @@ impl Mapped {
             }
             for planned in self.planned.iter_mut().filter(|planned| planned.user_id == id) {
                 planned.user_id.clone_from(known);
+            }
+            for (_, user, _) in self.addressed.iter_mut().filter(|(_, user, _)| *user == id) {
+                user.clone_from(known);
             }
         }
         stored

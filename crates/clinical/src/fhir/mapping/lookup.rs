@@ -2,7 +2,7 @@
 
 use super::medicine::elsewhere_name;
 use super::{Drug, Mapping, Shelves};
-use crate::fhir::bundle::{BundleKind, FhirError, Method, Resource};
+use crate::fhir::bundle::{BundleKind, Entry, FhirError, Method, Resource};
 use crate::fhir::items;
 use crate::fhir::references::{Target, id_of, known_name, server_of};
 use crate::fhir::resources::{CodeableConcept, Contained, Period, Reference};
@@ -31,7 +31,13 @@ impl Mapping<'_> {
                     return Err(unknown("refers to an entry that cannot be told from another"));
                 }
                 match (&target.resource, id_of(target)) {
-                    (Ok(Resource::Patient(_)), Some(id)) => Ok(id),
+                    (Ok(Resource::Patient(_)), Some(id)) => {
+                        // By type and id alone another server's person is named, if the entry does not say where it is.
+                        let server = reference.filter(|one| target.server.is_none() && is_by_id(one, target));
+                        let server = server.and_then(|reference| server_of(reference, from));
+                        self.mapped.addressed.extend(server.map(|server| (number, id.clone(), server)));
+                        Ok(id)
+                    }
                     // Of a batch each entry goes by itself: the person may be stored.
                     (Err(_), Some(id))
                         if bundle.kind == BundleKind::Batch
@@ -220,4 +226,11 @@ impl Mapping<'_> {
         }
         None
     }
+}
+
+/// Whether a reference names an entry by type and id, and not by the name that it has in the Bundle or by an identifier.
+fn is_by_id(reference: &Reference, target: &Entry) -> bool {
+    let written = reference.reference.as_deref().map(str::trim).unwrap_or_default();
+    let named = written.starts_with("urn:") || written.contains('?') || written.is_empty();
+    !named && target.full_url.as_deref().is_none_or(|url| url != written || !url.contains(':'))
 }

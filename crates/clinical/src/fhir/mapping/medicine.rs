@@ -5,7 +5,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::fhir::bundle::{Bundle, Entry, Resource};
-use crate::fhir::references::{Index, Target, known_name, server_of};
+use crate::fhir::references::{Index, Target, id_of, known_name, server_of};
 use crate::fhir::resources::{CodeableConcept, Contained, Ingredient, Medication, Reference, clean};
 
 /// Most ingredients of one medicine that are looked at: they may refer to each other in circles.
@@ -15,7 +15,8 @@ const MOST_PARTS: usize = 200;
 pub(crate) struct Shelves<'a> {
     /// Bundles, the first before the others.
     pub(crate) places: &'a [(&'a Bundle, &'a Index)],
-    /// Those that came with an earlier Bundle, by the names under which they are known (`references::known_name`).
+    /// Those that came with an earlier Bundle, by the names under which they are known (`references::known_name`): of what is
+    /// in a Bundle as well they are the newer ones.
     pub(crate) stored: Option<&'a HashMap<String, Medication>>,
     /// The server of the resource that refers to it.
     pub(crate) from: Option<&'a str>,
@@ -131,8 +132,13 @@ impl Shelves<'_> {
             let Target::Entry(number) = index.resolve_from(self.from, Some(reference), &kinds) else {
                 continue;
             };
-            match &bundle.entries[number].resource {
-                Ok(Resource::Medication(own)) => return Some(Found::of(own)),
+            let entry = &bundle.entries[number];
+            match &entry.resource {
+                Ok(Resource::Medication(own)) => {
+                    let name = id_of(entry).map(|id| known_name("Medication", &id, entry.server.as_deref()));
+                    let newer = name.and_then(|name| self.stored?.get(&name));
+                    return Some(Found::of(newer.unwrap_or(own)));
+                }
                 Ok(Resource::Substance(own)) => {
                     let place = std::ptr::from_ref(own).addr();
                     let (code, contained) = (own.code.as_ref(), own.contained.as_slice());

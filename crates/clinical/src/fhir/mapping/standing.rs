@@ -2,6 +2,12 @@
 //! of its own; what does not surely mean that the medicine is not taken counts as taken, since the other mistake
 //! hides it from every check.
 
+use serde_json::Value;
+
+use crate::fhir::holds::noted;
+use crate::fhir::people::Beside;
+use crate::fhir::resources::{MedicationRequest, MedicationStatement};
+
 /// The statuses that FHIR R4 has of a MedicationRequest.
 pub(super) const REQUEST: [&str; 8] =
     ["active", "on-hold", "cancelled", "completed", "entered-in-error", "stopped", "draft", "unknown"];
@@ -88,4 +94,25 @@ pub(super) fn is_ordered(intent: Option<&str>) -> bool {
 pub(super) fn code(written: Option<&str>) -> String {
     let code = written.map(|code| code.trim().to_lowercase()).filter(|code| !code.is_empty());
     code.unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// What stands beside the medicine of an order.
+pub(super) fn beside_request(request: &MedicationRequest) -> Beside {
+    let words = words([&request.note, &request.reason_code, &request.dosage_instruction]);
+    Beside { holds: is_active(request.status.as_deref()), words }
+}
+
+/// What stands beside the medicine of a statement. One that says when it ends, or ended, does not surely hold.
+pub(super) fn beside_statement(statement: &MedicationStatement) -> Beside {
+    let ends = statement.effective_period.as_ref().is_some_and(|period| period.end.is_some());
+    let words = words([&statement.note, &statement.reason_code, &statement.dosage]);
+    Beside { holds: is_active(statement.status.as_deref()) && !ends, words }
+}
+
+fn is_active(status: Option<&str>) -> bool {
+    status.is_none_or(|_| code(status) == "active")
+}
+
+fn words(of: [&Option<Value>; 3]) -> Vec<String> {
+    of.into_iter().flat_map(|value| noted(value.as_ref())).collect()
 }

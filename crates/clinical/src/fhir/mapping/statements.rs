@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::{Mapping, Shelves};
 use crate::fhir::bundle::{Bundle, Entry, FhirError, Resource};
-use crate::fhir::people::{self, List, Says, Statement};
+use crate::fhir::people::{self, Beside, List, Says, Statement};
 use crate::fhir::references::{Index, id_of, known_name, lasts};
 use crate::fhir::resources::{CodeableConcept, Medication, Reference, clean};
 use crate::fhir::settle::Link;
@@ -25,8 +25,10 @@ pub fn ordered(
     let places = [(bundle, index)];
     let shelves = Shelves { places: &places, stored: Some(stored), from: own.server.as_deref() };
     let concept = shelves.drug(None, Some(&reference), &[]).concept;
+    // What else the order says is not known any more, and so it denies nothing.
     concept
-        .and_then(|concept| people::medication(&concept).ok())
+        .and_then(|concept| people::medication(&concept, &Beside::default()).ok())
+        .filter(|says| matches!(says, Says::Entry { .. }))
         .unwrap_or_else(|| unnamed("a medication", order))
 }
 
@@ -50,7 +52,7 @@ impl Mapping<'_> {
         if matches!(says, Says::Nothing(_)) && !lasts(&resource) {
             self.left_out(
                 number,
-                "added without an id of its own: it takes back nothing that was said before",
+                "added without an id of its own: of what was said before it takes back no more than a denial in its words",
             );
         }
         self.person(user).statements.push(Statement { entry: number, list, resource, says });
@@ -105,24 +107,28 @@ impl Mapping<'_> {
         Ok(())
     }
 
-    /// What a drug order or statement says of the drugs that are taken now.
+    /// What a drug order or statement says of the drugs that are taken now; with what stands beside it, if it is taken.
     pub(super) fn takes(
         &mut self,
         number: usize,
         entry: &Entry,
         subject: Option<&Reference>,
         concept: &Option<CodeableConcept>,
-        taken: bool,
+        taken: Option<Beside>,
     ) -> Result<(), FhirError> {
         let user = self.subject(number, subject)?;
         let resource = self.resource_name(entry, concept.as_ref());
         let says = match (taken, concept) {
             // Which drug it was does not matter any more.
-            (false, _) => Says::Nothing("not taken any more"),
+            (None, _) => Says::Nothing("not taken any more"),
             // Something is taken, and nobody can tell what: the list must not look complete.
-            (true, None) => unnamed("a medication", &resource),
-            (true, Some(concept)) => {
-                people::medication(concept).unwrap_or_else(|_| unnamed("a medication", &resource))
+            (Some(_), None) => unnamed("a medication", &resource),
+            (Some(beside), Some(concept)) => {
+                let says = people::medication(concept, &beside);
+                if let Ok(Says::Nothing(reason)) = says {
+                    self.left_out(number, reason);
+                }
+                says.unwrap_or_else(|_| unnamed("a medication", &resource))
             }
         };
         self.say(number, &user, List::Medications, resource, says);

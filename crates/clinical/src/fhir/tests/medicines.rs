@@ -185,3 +185,22 @@ fn a_condition_that_is_expected_to_end_is_there_until_then() {
         assert!(!there(members.clone()), "{members}");
     }
 }
+
+#[test]
+fn a_text_that_was_cut_is_understood_in_no_list() {
+    let terms = recommend::Terminology::shared(&[]);
+    for (list, word) in [
+        (recommend::Field::Allergy, "latex, "),
+        (recommend::Field::Allergy, "penicillin; "),
+        (recommend::Field::Condition, "asthma, "),
+        (recommend::Field::Condition, "asthma; "),
+        (recommend::Field::Medication, "warfarin / "),
+        (recommend::Field::Medication, "warfarin, "),
+    ] {
+        let words = crate::fhir::resources::clean(&word.repeat(200));
+        assert!(words.chars().count() <= 500, "{words}");
+        assert!(!terms.understand(list, &words).known, "{words}");
+    }
+    let whole = "latex, ".repeat(71) + "egg";
+    assert_eq!(crate::fhir::resources::clean(&whole), whole);
+}

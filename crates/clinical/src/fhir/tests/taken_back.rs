@@ -76,7 +76,10 @@ fn what_is_added_without_an_id_takes_nothing_back_but_a_denial() {
     ] {
         let notes = apply(&mut known, &[added(9, other.clone())]);
         assert_eq!(known, before, "{other}");
-        assert!(notes.iter().any(|note| note.contains("takes back nothing")), "{other} {notes:?}");
+        assert!(
+            notes.iter().any(|note| note.contains("takes back no more than a denial")),
+            "{other} {notes:?}"
+        );
     }
     // Nor does one that has an id and does not say that it is its own.
     apply(&mut known, &[asks(penicillin("refuted"), "POST", "AllergyIntolerance")]);
