@@ -1,6 +1,9 @@
 //! The usual words of problem lists, each with what it says: words that make a condition a narrower one wherever they stand,
 //! harm that a drug has done, tests that find nothing, values, British spellings, Chinese.
 
+use serde_json::json;
+
+use super::orders::{check, drug, reasons};
 use crate::terminology::{Field, Terminology};
 
 /// Whether the words say this condition, wholly or in part.
@@ -329,4 +332,29 @@ fn orders_and_allergies_are_understood_as_records_write_them() {
     let code = "http://example.org|77".to_owned();
     let meaning = terminology.understand_coded(Field::Medication, &code, [&code], []);
     assert_eq!(meaning.unclear.len(), 1, "{meaning:?}");
+}
+
+#[test]
+fn a_class_that_a_problem_says_to_be_taken_is_no_second_drug_beside_one_of_it() {
+    let drugs = [
+        drug("warfarin", json!({"therapeutic_class": "anticoagulant"}), &[]),
+        drug("enoxaparin", json!({"interacts_with": ["anticoagulant"]}), &[]),
+        drug("ibuprofen", json!({"interacts_with": ["anticoagulant"]}), &[]),
+    ];
+    let found = |conditions: &[&str], medications: &[&str], order: &str| -> Vec<String> {
+        let profile = json!({"allergies": [], "conditions": conditions, "medications": medications});
+        let checked = check(profile, &drugs, &[(order, true)]);
+        reasons(&checked[0]).into_iter().map(str::to_owned).collect()
+    };
+    let none: [&str; 0] = [];
+    for problem in ["Z79.01", "Chronic anticoagulation", "Long term (current) use of anticoagulants"] {
+        assert_eq!(found(&[problem], &[], "warfarin 5 mg"), none, "{problem}");
+        assert_eq!(found(&[problem], &["warfarin"], "ibuprofen"), ["interaction: warfarin"], "{problem}");
+        assert_eq!(found(&[problem], &[], "ibuprofen"), [format!("interaction: {problem}")]);
+    }
+    // A drug that a problem names is one, and so is a class that is listed as taken.
+    let twice = "duplicate therapy: already taking On warfarin for AF";
+    assert_eq!(found(&["On warfarin for AF"], &[], "warfarin 5 mg"), [twice]);
+    assert!(!found(&[], &["anticoagulant"], "warfarin 5 mg").is_empty());
+    assert_eq!(found(&["Opioid use disorder"], &[], "oxycodone 5 mg"), none);
 }
