@@ -207,6 +207,12 @@ pub(super) const WORDING: &[&str] = &[
     "macrocrystal",
     "macrocrystalline",
     "respule",
+    "packet",
+    "quad",
+    "quadrivalent",
+    "trivalent",
+    "adjuvanted",
+    "mrna",
 ];
 
 /// What records write in brackets to comment on what stands outside: reactions, who said it, tags of code systems, for
