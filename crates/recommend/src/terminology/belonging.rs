@@ -221,14 +221,15 @@ impl Terminology {
 
     fn said<'a>(&self, text: &'a str) -> Said<'a> {
         let normal = normalise(text);
-        let condition = self.names_all(Field::Condition, text);
+        let meaning = self.understand(Field::Condition, text);
+        let condition = meaning.known && !meaning.names.is_empty();
         // Nothing of what is wholly a condition belongs elsewhere.
         let reading = match condition {
             true => Reading::default(),
             false => self.read(&normal, true, says_nothing),
         };
         let harmed = match condition {
-            true => harmed_by(self.understand(Field::Condition, text).names.iter()),
+            true => harmed_by(meaning.names.iter()),
             false => harmed_by(reading.counted(false).flat_map(|found| &found.names)),
         };
         let complete = !reading.left && reading.found.iter().any(|found| !found.denied);

@@ -16,6 +16,9 @@ const BETWEEN: [&str; 8] = ["both", "now", "still", "very", "remains", "bp", "bl
 /// The same in Chinese, with the marks.
 const BETWEEN_ZH: [&str; 9] = [",", "、", "(", ":", "-", " ", "的", "血压", "伴"];
 
+/// The most words between a name and such words.
+const FEW: usize = 8;
+
 /// By broader condition: words, and the narrower condition that they make of it.
 #[derive(Debug, Default)]
 pub(super) struct Narrower(HashMap<Key, Vec<(Vec<String>, Key)>>);
@@ -51,9 +54,8 @@ impl Narrower {
     /// Makes the conditions narrower that such words stand beside. Says of each word whether it is one of them.
     pub(super) fn narrow(&self, tokens: &[Token<'_>], mentions: &mut [Mention<Vec<Key>>]) -> Vec<bool> {
         let mut used = vec![false; tokens.len()];
-        let named: Vec<bool> = (0..tokens.len())
-            .map(|at| mentions.iter().any(|mention| (mention.start..mention.end).contains(&at)))
-            .collect();
+        let mut named = vec![false; tokens.len()];
+        mentions.iter().for_each(|mention| named[mention.start..mention.end].fill(true));
         let parts: Vec<usize> = mentions.iter().map(|mention| tokens[mention.start].part).collect();
         for (number, mention) in mentions.iter_mut().enumerate() {
             if mention.drug || mention.denied.is_some() {
@@ -61,7 +63,7 @@ impl Narrower {
             }
             let known: Vec<&(Vec<String>, Key)> =
                 mention.names.iter().filter_map(|name| self.0.get(name)).flatten().collect();
-            for at in 0..tokens.len() {
+            for at in mention.start.saturating_sub(FEW)..tokens.len().min(mention.end + FEW) {
                 let part = tokens[at].part;
                 let Some((words, child)) = known.iter().find(|(words, _)| {
                     let end = at + words.len();
