@@ -176,6 +176,8 @@ pub struct Patient<'a> {
     allergies: Vec<Allergy<'a>>,
     conditions: Vec<Stated<'a>>,
     medications: Vec<Medication<'a>>,
+    /// How many of them, the first, conditions tell of.
+    noted: usize,
     pregnant: Option<bool>,
     /// The youngest and the oldest the person can be this year.
     ages: Option<(i32, i32)>,
@@ -268,11 +270,13 @@ impl<'a> Patient<'a> {
                 conditions.push(Stated { written, names: meaning.broader.into_iter().collect() });
             }
         }
+        let noted = medications.len();
         for written in trimmed(&profile.medications) {
             let meaning = read("medications", Field::Medication, written);
             let meaning = told("medications", Field::Medication, written, meaning);
             medications.push(Medication::stated(written, meaning, drugs));
         }
+        let noted = Medication::without_classes(&mut medications, noted);
         let unrecorded = [("allergies", &profile.allergies), ("medications", &profile.medications)];
         let unrecorded = unrecorded.into_iter().find(|(_, list)| list.is_none());
         let unrecorded = unrecorded.map(|(name, _)| format!("{name}: not recorded"));
@@ -304,6 +308,7 @@ impl<'a> Patient<'a> {
             allergies,
             conditions,
             medications,
+            noted,
             pregnant,
             ages,
             strict: kind == Kind::Drug && settings.unknown == Unknown::Abstain,
@@ -380,7 +385,10 @@ impl<'a> Patient<'a> {
         };
         let mut findings: Vec<_> = self.allergies(entry).map(of(Concern::Allergy)).collect();
         findings.extend(self.conditions(entry).map(of(Concern::Condition)));
-        findings.extend(self.medications.iter().flat_map(|medication| medication.findings(number, entry)));
+        // A class that a list of problems says to be taken may be this very drug.
+        let itself = |at: usize, taken: &Medication<'_>| at < self.noted && taken.is_class_of(&entry.called);
+        let taken = self.medications.iter().enumerate().filter(|(at, taken)| !itself(*at, taken));
+        findings.extend(taken.flat_map(|(_, medication)| medication.findings(number, entry)));
         findings.extend(self.pregnancy(entry).map(plain(Concern::Pregnancy, Severity::Contraindicated)));
         findings.extend(self.sex(entry).map(plain(Concern::Sex, Severity::Serious)));
         findings.extend(self.age(entry).map(plain(Concern::Age, Severity::Serious)));

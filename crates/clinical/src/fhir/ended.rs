@@ -2,14 +2,24 @@
 //! kept beside the lists in the profile's `recorded`, since the year may be corrected: who is younger than was thought has
 //! them still.
 
-use recommend::{Profile, Recorded};
+use recommend::{Profile, Recorded, Terminology};
 
 use super::people::{List, Says, Statement};
+use super::resources::clean;
 
 /// The name among what is recorded, which is that of no list.
 pub(super) const NAME: &str = "ended";
 /// Stands among an entry's codes before the last year of birth with which it has ended.
 const BORN_BY: &str = "born by ";
+
+/// What a condition that is resolved says all the same, where it speaks against drugs once somebody has had it: who has had a
+/// stroke has a history of one.
+pub(super) fn once_had(says: Says) -> Option<Says> {
+    let Says::Entry { words, codes, synonyms } = says else { return None };
+    let terms = Terminology::shared(&[]);
+    let counts = codes.iter().chain(&synonyms).chain([&words]).any(|text| terms.counts_once_had(text));
+    counts.then(|| Says::Entry { words: clean(&format!("{words} (resolved)")), codes, synonyms })
+}
 
 /// Takes back what these resources said of it.
 pub(super) fn take_back(profile: &mut Profile, said: &dyn Fn(&str) -> bool) {

@@ -451,7 +451,8 @@ pub fn condition(condition: &Condition, now: Millis) -> Result<Says, &'static st
     let clinical = Status::of(condition.clinical_status.as_ref());
     let over = if clinical.is_silent() { over(condition, now) } else { Over::No };
     if over == Over::Yes || clinical.is_any(&["inactive", "resolved"]) {
-        return Ok(Says::Nothing(OVER));
+        let said = condition.code.as_ref().and_then(|code| says(List::Conditions, code).ok());
+        return Ok(said.and_then(ended::once_had).unwrap_or(Says::Nothing(OVER)));
     }
     let code = condition.code.as_ref().ok_or("without a code")?;
     if let Some(entry) = contradicted(List::Conditions, code, || noted(condition.note.as_ref())) {

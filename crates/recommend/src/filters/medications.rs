@@ -161,6 +161,21 @@ impl<'a> Medication<'a> {
         Some(Reason::plain(format!("duplicate therapy: {class} (already taking {written})")))
     }
 
+    /// Whether it is a class, or several, of what can be called by these names.
+    pub(super) fn is_class_of(&self, called: &HashSet<Key>) -> bool {
+        self.entries.is_empty() && self.names.iter().all(|name| called.contains(name))
+    }
+
+    /// Takes away those of the first `noted` that are the class of a later one: "long term use of anticoagulants" is no second
+    /// drug beside warfarin. How many of the first are left.
+    pub(super) fn without_classes(medications: &mut Vec<Self>, noted: usize) -> usize {
+        let listed = medications.split_off(noted);
+        medications.retain(|noted| !listed.iter().any(|drug| noted.is_class_of(&drug.own)));
+        let left = medications.len();
+        medications.extend(listed);
+        left
+    }
+
     /// Whether any rule is about the two together.
     pub fn interacts(&self, entry: &'a Entry) -> bool {
         self.interaction(entry).is_some()

@@ -3,6 +3,7 @@
 //! words, and a known drug beside a word of an allergy, or of taking it, counts there at least as partly understood.
 
 use super::conditions::is_qualifier;
+use super::harms::{harmed_by, is_harm};
 use super::mentions;
 use super::normal::{self, is_dose_word, normalise};
 use super::reading::{Found, Reading};
@@ -38,43 +39,6 @@ const REACTIONS: [&str; 13] = [
     "pruritus",
     "不耐受",
     "皮疹",
-];
-/// Words by which a drug has done what the rest of the text names, and what of that is a reason not to give it again: a
-/// thrombocytopenia, and not the constipation of everybody who takes opioids.
-const CAUSED: [&str; 5] = ["induced", "exacerbated", "provoked", "诱导", "诱发"];
-const HARMS: [&str; 22] = [
-    "thrombocytopeni",
-    "rhabdomyoly",
-    "myopath",
-    "myositis",
-    "hepat",
-    "liver",
-    "agranulocyt",
-    "neutropeni",
-    "aplastic",
-    "hemoly",
-    "haemoly",
-    "nephritis",
-    "lupus",
-    "asthma",
-    "bronchospasm",
-    "respiratory disease",
-    "dystoni",
-    "torsade",
-    "pancreatitis",
-    "vasculitis",
-    "血小板减少",
-    "横纹肌溶解",
-];
-/// What is known by a short name, in full.
-const IN_FULL: [(&str, &str); 7] = [
-    ("hit", "heparin induced thrombocytopenia"),
-    ("hitt", "heparin induced thrombocytopenia"),
-    ("aerd", "nsaid exacerbated respiratory disease"),
-    ("nerd", "nsaid exacerbated respiratory disease"),
-    ("samter's triad", "nsaid exacerbated respiratory disease"),
-    ("samter triad", "nsaid exacerbated respiratory disease"),
-    ("samters triad", "nsaid exacerbated respiratory disease"),
 ];
 /// Words by which a drug is one that is taken.
 const TAKING: [&str; 23] = [
@@ -176,6 +140,10 @@ struct Said<'a> {
     complete: bool,
     /// Whether it says that somebody is allergic to something.
     reacts: bool,
+    /// What has done the harm that it names, where that alone says which drug.
+    harmed: Vec<&'static str>,
+    /// Whether it tells of harm that a drug has done.
+    harm: bool,
 }
 
 impl Terminology {
@@ -204,6 +172,16 @@ impl Terminology {
         if allergic {
             let base = self.understand_coded(Field::Allergy, written, codes(), others());
             belonging.allergy = Some(self.of_texts(Field::Allergy, base, &coded, &said));
+        }
+        let of_codes =
+            coded.iter().flat_map(|code| harmed_by(self.understand(Field::Condition, code).names.iter()));
+        for drug in of_codes.chain(said.iter().flat_map(|said| said.harmed.iter().copied())) {
+            let allergy =
+                belonging.allergy.get_or_insert_with(|| Meaning { known: true, ..Meaning::default() });
+            let (known, partly) = (allergy.known, allergy.partly);
+            let named = known || partly;
+            allergy.merge(self.understand(Field::Allergy, drug));
+            (allergy.known, allergy.partly) = (known, partly || !named);
         }
         if !taken.is_empty() || said.iter().any(|said| takes(&said)) {
             let mut meaning = Meaning::default();
@@ -243,16 +221,20 @@ impl Terminology {
 
     fn said<'a>(&self, text: &'a str) -> Said<'a> {
         let normal = normalise(text);
-        let normal =
-            IN_FULL.iter().find(|(short, _)| *short == normal).map_or(normal, |(_, full)| (*full).to_owned());
-        let condition = self.names_all(Field::Condition, text);
+        let meaning = self.understand(Field::Condition, text);
+        let condition = meaning.known && !meaning.names.is_empty();
         // Nothing of what is wholly a condition belongs elsewhere.
         let reading = match condition {
             true => Reading::default(),
             false => self.read(&normal, true, says_nothing),
         };
+        let harmed = match condition {
+            true => harmed_by(meaning.names.iter()),
+            false => harmed_by(reading.counted(false).flat_map(|found| &found.names)),
+        };
         let complete = !reading.left && reading.found.iter().any(|found| !found.denied);
-        let mut said = Said { text, reading, condition, complete, reacts: false };
+        let harm = self.tells_of_harm(&normal);
+        let mut said = Said { text, reading, condition, complete, reacts: false, harmed, harm };
         said.reacts = self.reacts(&said, &normal);
         said
     }
@@ -287,9 +269,7 @@ impl Terminology {
         };
         let words = &said.reading.words;
         let allergic = words.iter().any(|word| begins(word, &ALLERGIC) || word.contains("allerg"));
-        let harmed =
-            words.iter().any(|word| begins(word, &CAUSED)) && HARMS.iter().any(|harm| normal.contains(harm));
-        let unclear = harmed
+        let unclear = said.harm
             || words.iter().any(|word| begins(word, &REACTIONS))
             || said
                 .reading
@@ -333,7 +313,9 @@ impl Terminology {
                     && !REACTIONS.iter().chain(&ALLERGIC).any(|start| word.starts_with(start))
                     && !word.contains("过敏")
             });
-        drugs().any(|found| found.taken) || takes_word(&said.reading.words) && !said.reacts || bare
+        drugs().any(|found| found.taken)
+            || takes_word(&said.reading.words) && !said.reacts
+            || bare && !said.harm
     }
 
     fn is_drug(&self, found: &Found) -> bool {
@@ -415,12 +397,8 @@ fn says_nothing(word: &str) -> bool {
         || is_dose_word(word)
         || is_dose_word(&one)
         || word.starts_with("allerg")
-        || ALLERGIC
-            .iter()
-            .chain(&REACTIONS)
-            .chain(&CAUSED)
-            .chain(&HARMS)
-            .any(|stem| stem.is_ascii() && word.starts_with(stem))
+        || ALLERGIC.iter().chain(&REACTIONS).any(|stem| stem.is_ascii() && word.starts_with(stem))
+        || is_harm(word)
         || (!word.is_ascii() && chinese())
         || mentions::is_all_wording(word)
 }

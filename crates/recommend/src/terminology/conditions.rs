@@ -97,9 +97,22 @@ const QUALIFIERS: &[&str] = &[
     "an",
     "was",
     "caused",
+    "possible",
+    "probable",
+    "suspected",
+    "presumed",
+    "likely",
+    "positive",
+    "antibody",
+    "antibodies",
+    "resolved",
+    "healed",
+    "under",
+    "lvef",
+    "qtc",
 ];
 
-pub(super) const QUALIFIERS_ZH: [&str; 20] = [
+pub(super) const QUALIFIERS_ZH: [&str; 22] = [
     "病史",
     "急性",
     "慢性",
@@ -120,6 +133,8 @@ pub(super) const QUALIFIERS_ZH: [&str; 20] = [
     "史",
     "期",
     "型",
+    "血压",
+    "的",
 ];
 
 /// Whether the text is a code of ICD or of digits alone: nobody sees from it that it was not understood.
@@ -173,6 +188,7 @@ pub(super) fn is_qualifier(word: &str) -> bool {
         || word.starts_with(|c: char| c.is_ascii_digit() || c == '%')
         || QUALIFIERS.contains(&word)
         || QUALIFIERS.contains(&normal::singular(word).as_str())
+        || QUALIFIERS_ZH.contains(&word)
 }
 
 #[cfg(test)]

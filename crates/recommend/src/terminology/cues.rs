@@ -62,6 +62,13 @@ pub(super) const BEFORE: &[(&str, Why)] = &[
     ("planning", Why::Purpose),
     ("trying to", Why::Purpose),
     ("trying for", Why::Purpose),
+    ("desire for", Why::Purpose),
+    ("desires", Why::Purpose),
+    ("desiring", Why::Purpose),
+    ("wants", Why::Purpose),
+    ("wishes for", Why::Purpose),
+    ("immune to", Why::Denied),
+    ("immunity to", Why::Denied),
     ("家族史", Why::Relative),
     ("family history", Why::Relative),
     ("family hx", Why::Relative),
@@ -128,6 +135,13 @@ pub(super) const BEHIND: &[(&str, Why)] = &[
     ("excluded", Why::Denied),
     ("unlikely", Why::Denied),
     ("negative", Why::Denied),
+    ("neg", Why::Denied),
+    ("nonreactive", Why::Denied),
+    ("not detected", Why::Denied),
+    ("immune", Why::Denied),
+    ("normal", Why::Denied),
+    ("阴性", Why::Denied),
+    ("正常", Why::Denied),
     ("denied", Why::Denied),
     ("delabeled", Why::Denied),
     ("delabelled", Why::Denied),
@@ -165,6 +179,37 @@ pub(super) const ANSWERS: &[&str] = &[
     "denied",
     "unlikely",
 ];
+
+/// What stands behind "immune" where it says that of a person.
+pub(super) const IMMUNE: &[&str] = &["status", "by", "due", "since", "after", "per"];
+
+/// What looks for something, and of what.
+pub(super) const TESTS: &[&str] = &[
+    "test",
+    "tests",
+    "testing",
+    "antibody",
+    "antibodies",
+    "ab",
+    "antigen",
+    "serology",
+    "titer",
+    "titre",
+    "igg",
+    "igm",
+    "pcr",
+    "rna",
+    "dna",
+    "surface",
+    "core",
+    "result",
+    "results",
+];
+pub(super) const SPECIMENS: &[&str] =
+    &["urine", "serum", "blood", "home", "rapid", "hcg", "the", "a", "point", "of", "care", "quantitative"];
+
+/// What says that it is over.
+pub(super) const OVER: &[&str] = &["resolved", "cured", "healed", "recovered"];
 
 /// What makes a denial none: "cannot rule out gout".
 pub(super) const UNDENIES: &[&str] = &["not", "cannot", "never", "unable"];
@@ -301,23 +346,8 @@ pub(super) const BETWEEN_OTHERS: &[&str] = &[
 ];
 
 /// What may stand between a name and what is said of it behind it.
-pub(super) const BETWEEN_BEHIND: &[&str] = &[
-    "is",
-    "was",
-    "were",
-    "are",
-    "has",
-    "have",
-    "been",
-    "be",
-    "now",
-    "currently",
-    "virus",
-    "conjugate",
-    "test",
-    "tests",
-    "testing",
-];
+pub(super) const BETWEEN_BEHIND: &[&str] =
+    &["is", "was", "were", "are", "has", "have", "been", "be", "now", "currently", "virus", "conjugate"];
 
 /// What says that something was before now, and what may stand between that and its name.
 pub(super) const EARLIER: &[&str] =

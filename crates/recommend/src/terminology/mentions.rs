@@ -78,8 +78,14 @@ fn is_wording(word: &str) -> bool {
             .any(|form| WORDING.contains(&form) || is_dose_word(form) || is_salt(form))
 }
 
-/// Whether it says how often: "q24h".
+/// Whether it says how often: "q24h", "x1".
 fn is_interval(word: &str) -> bool {
+    if word
+        .strip_prefix('x')
+        .is_some_and(|times| !times.is_empty() && times.bytes().all(|b| b.is_ascii_digit()))
+    {
+        return true;
+    }
     let rest = word.strip_prefix('q').unwrap_or_default();
     let unit = rest.trim_start_matches(|c: char| c.is_ascii_digit());
     unit.len() < rest.len() && ["", "h", "hr", "hrs", "d", "min"].contains(&unit)
@@ -96,6 +102,10 @@ fn says_nothing(words: &[Word<'_>], at: usize) -> bool {
     }
     match word {
         "a" => before.is_none_or(|before| BEFORE_ARTICLE.contains(&before)),
+        // "U-100" is how strong insulin is.
+        "u" if words.get(at + 1).is_some_and(|next| ["100", "200", "300", "500"].contains(&next.text)) => {
+            true
+        }
         word if UNITS.contains(&word) => counted,
         word => is_wording(word),
     }
@@ -213,6 +223,14 @@ impl Terminology {
                     at += over.unwrap_or(1);
                 }
             }
+        }
+        // Beside a drug of it the name of a class says no more than that drug does: "ferrous sulfate (65 mg iron)".
+        if field == Field::Medication {
+            let mut classes = Meaning::default();
+            for name in meaning.names.iter().filter(|name| !self.is_class(name)) {
+                self.climb(name, &mut classes);
+            }
+            meaning.names.retain(|name| !self.is_class(name) || !classes.broader.contains(name));
         }
         found.then_some(Meaning { known: !left, partly: left, ..meaning })
     }

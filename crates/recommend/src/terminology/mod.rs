@@ -9,8 +9,13 @@
 
 mod belonging;
 mod conditions;
+mod course;
 mod cues;
+mod harms;
+mod measures;
 mod mentions;
+mod narrower;
+mod nearest;
 mod normal;
 mod reading;
 mod resolve;
@@ -26,6 +31,8 @@ mod wording;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, LazyLock};
+
+use narrower::Narrower;
 
 pub use conditions::is_code;
 pub use normal::{normalise, without_dose, without_salts};
@@ -133,6 +140,8 @@ pub struct Terminology {
     index: HashMap<Box<str>, Vec<Key>>,
     /// The names among those in scripts that put no space between words.
     unspaced: Vec<Box<str>>,
+    /// What makes a condition a narrower one.
+    narrower: Narrower,
 }
 
 impl Terminology {
@@ -145,11 +154,17 @@ impl Terminology {
     /// The built-in terms and, added to them, these. A row about a name that is known already
     /// adds to what is known.
     pub fn new<'a>(own: impl IntoIterator<Item = &'a Term>) -> Self {
-        let mut all = Self { nodes: HashMap::new(), index: HashMap::new(), unspaced: Vec::new() };
+        let mut all = Self {
+            nodes: HashMap::new(),
+            index: HashMap::new(),
+            unspaced: Vec::new(),
+            narrower: Narrower::default(),
+        };
         for term in BUILT_IN.iter().chain(own) {
             all.add(term);
         }
         all.resolve();
+        all.narrower = Narrower::of(&all);
         all.unspaced = all.index.keys().filter(|name| mentions::is_unspaced(name)).cloned().collect();
         // The longest first: a name may begin as another does.
         all.unspaced.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
@@ -164,8 +179,13 @@ impl Terminology {
         }
         for other in std::iter::once(&term.name).chain(&term.synonyms) {
             let normal = normalise(other);
-            self.refer(&normal::key(&normal), &name);
-            self.refer(&normal::singular(&normal::key(&normal)), &name);
+            let key = normal::key(&normal);
+            // As texts are read, a space stands between the two scripts.
+            let spaced = normal::key(&reading::spelt_out(&normal));
+            for form in [Some(key.clone()), normal::american(&key), Some(spaced)].into_iter().flatten() {
+                self.refer(&form, &name);
+                self.refer(&normal::singular(&form), &name);
+            }
         }
         for code in &term.codes {
             let code = normalise(code);
@@ -295,7 +315,11 @@ impl Terminology {
         // What ends in "is" is seldom a plural; where the shorter form is a name ("MAOIs"), it is.
         let short =
             || self.index.get(key.strip_suffix('s').filter(|one| one.len() > 2 && one.ends_with('i'))?);
-        self.index.get(key.as_str()).or_else(singular).or_else(short).map(Vec::as_slice)
+        let american = || {
+            let key = normal::american(&key)?;
+            self.index.get(key.as_str()).or_else(|| self.index.get(normal::singular(&key).as_str()))
+        };
+        self.index.get(key.as_str()).or_else(singular).or_else(short).or_else(american).map(Vec::as_slice)
     }
 
     /// A code with or without its system. Where a code itself is not known, the category it lies
@@ -310,8 +334,7 @@ impl Terminology {
         if ["icd-9", "icd9"].iter().any(|old| system.contains(old)) {
             return None;
         }
-        let system = ["snomed", "sct", "rxnorm", "atc", "icd"].into_iter().find(|name| system.contains(name));
-        let system = system.map(|name| if name == "sct" { "snomed" } else { name });
+        let system = SYSTEMS.iter().find(|(written, _)| system.contains(written)).map(|&(_, name)| name);
         // Words before a code are its system, or say something of their own.
         let spaced = system.is_none() && system_words(text, cut);
         if spaced && field != Field::Condition {
@@ -335,7 +358,8 @@ impl Terminology {
             let letters = |range: std::ops::Range<usize>| {
                 code.get(range).is_some_and(|part| part.bytes().all(|b| b.is_ascii_alphabetic()))
             };
-            let shape = code.len() == 7 && letters(0..1) && letters(3..5);
+            let group = code.get(1..3).is_some_and(|part| part.bytes().all(|b| b.is_ascii_digit()));
+            let shape = matches!(code.len(), 5 | 7) && letters(0..1) && group && letters(3..5);
             // A combination holds something else, too, which the class does not name.
             let class = || known(&code[..5]).or_else(|| known(&code[..4]));
             (shape && !normal::is_atc_combination(code)).then(class)?
@@ -402,51 +426,11 @@ impl Terminology {
             }
         }
     }
-
-    /// The known word most like these, of the terms and of `more`, if one is very like: one
-    /// letter in five different at most, two in all. Ties go to the first in alphabetical order.
-    pub fn nearest<'a>(
-        &'a self,
-        field: Field,
-        text: &str,
-        more: impl Iterator<Item = &'a str>,
-    ) -> Option<&'a str> {
-        let normal = normalise(text);
-        let words = normal::without_wording(&normal);
-        // As it is written, what is left of it without dose and form, and each word of its own.
-        let mut wanted = vec![normal::key(&words)];
-        wanted.extend(reduced(&words).map(|left| normal::key(&left)));
-        wanted.extend(mentions::unexplained(&words));
-        wanted.dedup();
-        // What is a name itself was not meant for another.
-        let named = |word: &str| {
-            self.lookup(word).is_some_and(|names| names.iter().any(|name| self.admits(field, name)))
-        };
-        wanted.retain(|word| !named(word));
-        let admitted =
-            self.index.iter().filter(|(_, names)| names.iter().any(|name| self.admits(field, name)));
-        let words = admitted.map(|(word, _)| word.as_ref()).chain(more);
-        let words = words.filter(|word| word.len() > 3 && !word.contains(':'));
-        let measured = words.flat_map(|word| {
-            wanted.iter().filter_map(move |wanted| Some((self::distance(wanted, word)?, word)))
-        });
-        measured.min().map(|(_, word)| word)
-    }
 }
 
 /// Whether the code that begins here has words before it, and no mark that makes them its system.
 fn system_words(text: &str, from: usize) -> bool {
     text[..from].ends_with([' ', '/']) && !text.contains("://")
-}
-
-/// By how many letters two words differ, if it is so few that one may have been meant for the other.
-fn distance(wanted: &str, word: &str) -> Option<usize> {
-    let most = (wanted.chars().count() / 5).min(2);
-    let close = most > 0 && word.len().abs_diff(wanted.len()) <= 2 * most && word.chars().count() > 3;
-    let distance = close.then(|| strsim::osa_distance(wanted, word))?;
-    // A word that begins with another letter and differs in a second is another word.
-    let alike = distance == 1 || wanted.chars().next() == word.chars().next();
-    (alike && (1..=most).contains(&distance)).then_some(distance)
 }
 
 impl Default for Terminology {
@@ -475,6 +459,18 @@ pub fn plain(text: &str) -> Key {
     let key = normal::key(&normal);
     if key.is_empty() { normal.into() } else { key.into() }
 }
+
+/// What the systems of codes are called where somebody writes them, and what terms call them.
+const SYSTEMS: [(&str, &str); 8] = [
+    ("snomed", "snomed"),
+    ("sct", "snomed"),
+    ("rxnorm", "rxnorm"),
+    ("atc", "atc"),
+    ("2.16.840.1.113883.6.73", "atc"),
+    ("2.16.840.1.113883.6.88", "rxnorm"),
+    ("2.16.840.1.113883.6.96", "snomed"),
+    ("icd", "icd"),
+];
 
 /// The rows of `terms.csv`: common drugs, brands, allergens and conditions, from general
 /// knowledge. Its codes are those of ATC and ICD-10, and the few of SNOMED CT and RxNorm that were

@@ -229,6 +229,7 @@ const SALTS: &[&str] = &[
     "enanthate",
     "hyclate",
     "benzathine",
+    "oxalate",
 ];
 
 /// A code as it is compared: compatibility form of Unicode (NFKC), lower case, plain quotation
@@ -375,6 +376,19 @@ pub fn is_atc_combination(code: &str) -> bool {
 /// Hyphens, commas and apostrophes are written or not: "beta-blocker", "beta blocker", "Parkinson's".
 pub fn key(normal: &str) -> String {
     normal.replace(['-', ','], " ").replace('\'', "").split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// British spellings as American ones, if the key is written with any: "haematemesis", "melaena", "oesophageal", "tumour".
+/// Words of few letters may be names of their own.
+pub fn american(key: &str) -> Option<String> {
+    const SPELLINGS: [(&str, &str); 4] = [("ae", "e"), ("oe", "e"), ("tumour", "tumor"), ("labour", "labor")];
+    let british = |word: &str| SPELLINGS.iter().any(|(from, _)| word.contains(from));
+    let words = key.split(' ').map(|word| match word.len() >= 6 && british(word) {
+        true => SPELLINGS.iter().fold(word.to_owned(), |word, (from, to)| word.replace(from, to)),
+        false => word.to_owned(),
+    });
+    let folded = words.collect::<Vec<_>>().join(" ");
+    (folded != key).then_some(folded)
 }
 
 /// The parts of a combination such as "amoxicillin 250 mg / clavulanate 125 mg".

@@ -3,10 +3,11 @@
 //! nothing.
 
 use super::belonging::ALLERGIC_DISEASES;
+use super::course::ends;
 use super::cues::Why;
 use super::mentions::LONGEST;
 use super::said::{Judged, Mention, Token, judge, tokens};
-use super::{Field, Key, Meaning, Terminology, normal, titles};
+use super::{Field, Key, Meaning, Terminology, measures, normal, titles};
 
 /// What stands directly before a name in Chinese and denies it, the longer first.
 const BEFORE_ZH: [&str; 16] = [
@@ -38,11 +39,19 @@ const RELATIVES_ZH: [&str; 22] = [
 ];
 /// What stands directly behind a name and denies it.
 const BEHIND_ZH: [&str; 9] = ["家族史", "家族病史", "疫苗", "预防", "筛查", "已排除", "排除", "除外", "阴性"];
+/// The same of what is over then, and of what is none where it is normal.
+const OVER_ZH: [&str; 6] = ["已治愈", "已痊愈", "已缓解", "已恢复", "治愈", "痊愈"];
+const NORMAL_ZH: &str = "正常";
+/// What may stand between a name and that.
+const TESTED_ZH: [&str; 10] = ["试验", "检测", "检查", "测试", "表面", "核心", "抗体", "抗原", "结果", ":"];
+const TESTS_ZH: [&str; 4] = ["试验", "检测", "检查", "测试"];
+/// Words of few letters that mean many things.
+const AMBIGUOUS: [&str; 7] = ["hit", "rad", "nerd", "aps", "ega", "pih", "iph"];
 /// What joins names that are denied together.
 const JOINS_ZH: [&str; 7] = ["、", "或", "和", "及", "与", "/", "以及"];
 
 /// What behind the name of a drug speaks of something else: "vitamin D deficiency", "insulin resistance".
-const NOT_TAKEN: [&str; 17] = [
+const NOT_TAKEN: [&str; 20] = [
     "deficiency",
     "deficient",
     "resistance",
@@ -58,6 +67,9 @@ const NOT_TAKEN: [&str; 17] = [
     "receptor",
     "receptors",
     "dependence",
+    "disorder",
+    "misuse",
+    "addiction",
     "sensitive",
     "positive",
 ];
@@ -160,9 +172,11 @@ impl Terminology {
         let tokens = tokens(clause);
         let (mut mentions, non) = self.mentions(&tokens, drugs);
         let short = |mention: &Mention<Vec<Key>>| {
-            mention.end == mention.start + 1 && tokens[mention.start].text.len() < 3
+            let text = tokens[mention.start].text;
+            mention.end == mention.start + 1 && (text.len() < 3 || AMBIGUOUS.contains(&text))
         };
         let Judged { covered, open } = judge(&tokens, &mut mentions);
+        let narrowing = self.narrower.narrow(&tokens, &mut mentions);
         let mut open = open;
         let named = |at: usize| mentions.iter().find(|mention| (mention.start..mention.end).contains(&at));
         for (at, token) in tokens.iter().enumerate() {
@@ -174,10 +188,10 @@ impl Terminology {
             {
                 words.push(token.text.to_owned());
             }
-            open |= name.is_none() && (non[at] || !(covered[at] || silent(token.text)));
+            open |= name.is_none() && (non[at] || !(covered[at] || narrowing[at] || silent(token.text)));
         }
         for mention in &mentions {
-            // Two letters mean too many things beside words that nobody knows.
+            // A few letters mean too many things beside words that nobody knows.
             if short(mention) && open {
                 continue;
             }
@@ -215,6 +229,7 @@ impl Terminology {
                             start: at,
                             end: at + 2,
                             passes: false,
+                            ends: false,
                             names,
                             drug,
                             denied: Some(Why::Denied),
@@ -227,13 +242,15 @@ impl Terminology {
                 continue;
             };
             let passes = self.passes(&names);
-            let of_body = drug && tokens.get(at + n).is_some_and(|next| NOT_TAKEN.contains(&next.text));
-            if !of_body {
-                mentions.push(Mention { start: at, end: at + n, names, drug, passes, denied: None });
+            let next = |after: usize| tokens.get(at + n + after).map_or("", |next| next.text);
+            let of_body = NOT_TAKEN.contains(&next(0)) || next(0) == "use" && next(1) == "disorder";
+            if !(drug && of_body) {
+                let ends = ends(&names);
+                mentions.push(Mention { start: at, end: at + n, names, drug, passes, ends, denied: None });
             }
             at += n;
         }
-        for (start, end, name) in titles::found(tokens) {
+        for (start, end, name) in titles::found(tokens).into_iter().chain(measures::found(tokens)) {
             let key = Key::from(name);
             // Part of a longer name says no more than that.
             let within = |mention: &Mention<Vec<Key>>| {
@@ -243,7 +260,8 @@ impl Terminology {
             if !mentions.iter().any(within) && self.nodes.contains_key(&key) {
                 let names = vec![key];
                 let passes = self.passes(&names);
-                mentions.push(Mention { start, end, names, drug: false, passes, denied: None });
+                let ends = ends(&names);
+                mentions.push(Mention { start, end, names, drug: false, passes, ends, denied: None });
             }
         }
         mentions.sort_by_key(|mention| (mention.start, mention.end));
@@ -260,12 +278,12 @@ impl Terminology {
         let something = |keys: &Vec<Key>| {
             keys.iter().any(|key| self.nodes.get(key).is_some_and(|node| node.kind != super::TermKind::None))
         };
+        let unit = normal::is_dose_word(name);
         let conditions = of(Field::Condition);
-        if something(&conditions) {
+        if something(&conditions) && !unit {
             return Some((conditions, false));
         }
-        let dose =
-            normal::is_dose_word(name) || normal::is_salt(name) || !name.starts_with(char::is_alphabetic);
+        let dose = unit || normal::is_salt(name) || !name.starts_with(char::is_alphabetic);
         let drugs = if drugs && name.len() > 2 && !dose { of(Field::Allergy) } else { Vec::new() };
         something(&drugs).then_some((drugs, true))
     }
@@ -305,16 +323,22 @@ impl Terminology {
                 joined = found.len();
             }
             until = end;
-            let (names, drug) = self.named_here(name, true).unwrap_or_default();
+            let (mut names, drug) = self.named_here(name, true).unwrap_or_default();
             let passes = self.passes(&names);
-            let (behind_text, cue_behind) = (behind.trim_start(), denied_behind(behind));
+            let (behind_text, cue_behind) =
+                (behind.trim_start(), denied_behind(behind, passes, ends(&names)));
             let cue = denied_before(between);
             let past = passes
                 && (behind_text.starts_with('史')
                     || behind_text.starts_with("期") && normal[end..].starts_with("期糖尿病史")
                     || between.trim_end().ends_with("既往"));
+            // A test is none of what it looks for, unless it says so.
+            let tested = passes
+                && TESTS_ZH.iter().any(|test| behind_text.starts_with(test))
+                && !normal.contains("阳性");
             let denied = cue.is_some()
                 || cue_behind.is_some()
+                || tested
                 || past
                 || chained && found.last().is_some_and(|last| last.denied);
             // "高血压、糖尿病家族史" speaks of the family in both.
@@ -329,6 +353,9 @@ impl Terminology {
             }
             let taken = ["服用", "口服", "使用", "正在用"].iter().any(|word| between.ends_with(word))
                 || behind_text.starts_with("治疗");
+            if !drug && !denied {
+                self.narrower.narrow_unspaced(&mut names, between, behind);
+            }
             if !names.is_empty() && (!drug || drugs) {
                 found.push(Found { names, drug, denied, taken });
             }
@@ -347,28 +374,49 @@ impl Terminology {
 }
 
 /// The short forms of denials in full, and a space between the two scripts.
-fn spelt_out(normal: &str) -> String {
+pub(super) fn spelt_out(normal: &str) -> String {
     let text = normal
         .replace("r/o", "rule out")
         .replace("w/o", "without")
         .replace("h/o", "history of")
-        .replace("n't", " not");
+        .replace(" d/o", " disorder")
+        .replace("n't", " not")
+        .replace('<', " under ");
     if text.is_ascii() {
         return text;
     }
+    let text = in_weeks(&text);
     let mut spaced = String::with_capacity(text.len());
     let ideograph = |c: char| matches!(c, '\u{3400}'..='\u{9fff}' | '\u{f900}'..='\u{faff}');
-    let mut last = ' ';
+    // Whether a word of the other script ends here that is no number alone.
+    let (mut last, mut word) = (' ', false);
     for c in text.chars() {
-        let borders = ideograph(last) && c.is_ascii_alphanumeric() && !c.is_ascii_digit();
-        let borders = borders || last.is_ascii_alphanumeric() && ideograph(c) && !last.is_ascii_digit();
-        if borders {
+        let latin = c.is_ascii_alphabetic();
+        if ideograph(last) && latin || word && ideograph(c) {
             spaced.push(' ');
         }
         spaced.push(c);
+        word = latin || word && c.is_ascii_alphanumeric();
         last = c;
     }
     spaced
+}
+
+/// A count of weeks of a pregnancy with its word: "孕12周", "停经8周".
+fn in_weeks(text: &str) -> String {
+    let mut counted = text.to_owned();
+    for cue in ["停经", "孕"] {
+        let weeks = |rest: &str| {
+            let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '+').unwrap_or(0);
+            let number = rest[..digits].split('+').next().and_then(|number| number.parse::<u8>().ok());
+            number.is_some_and(|number| number < 45) && rest[digits..].starts_with('周')
+        };
+        let begins = |(at, _): &(usize, &str)| weeks(&counted[at + cue.len()..]);
+        if let Some((at, _)) = counted.match_indices(cue).find(begins) {
+            counted.replace_range(at..at + cue.len(), "妊娠 ");
+        }
+    }
+    counted
 }
 
 /// Where the denial begins with which this ends.
@@ -388,9 +436,20 @@ fn denied_before(before: &str) -> Option<usize> {
 }
 
 /// What denies the name behind which this stands.
-fn denied_behind(behind: &str) -> Option<&'static str> {
-    let text = behind.trim_start();
-    BEHIND_ZH.into_iter().find(|cue| text.starts_with(cue))
+fn denied_behind(behind: &str, passes: bool, ends: bool) -> Option<&'static str> {
+    let mut text = behind.trim_start();
+    while let Some(rest) = TESTED_ZH.iter().find_map(|word| text.strip_prefix(word)) {
+        text = rest;
+    }
+    let tested = text.len() < behind.trim_start().len();
+    // A fever that is excluded stands behind a mark of its own.
+    let cue = BEHIND_ZH.into_iter().filter(|cue| !tested || *cue == "阴性").find(|cue| text.starts_with(cue));
+    let over = || {
+        let text = text.trim_start_matches([',', '(', ' ']);
+        OVER_ZH.into_iter().find(|cue| ends && text.starts_with(cue))
+    };
+    let normal = || Some(NORMAL_ZH).filter(|cue| !passes && text.starts_with(cue));
+    cue.or_else(over).or_else(normal)
 }
 
 impl Terminology {

@@ -4,7 +4,8 @@
 
 use super::cues::{
     ANSWERS, BEFORE, BEFORE_DRUGS, BEHIND, BETWEEN, BETWEEN_BEHIND, BETWEEN_DRUGS, BETWEEN_EARLIER,
-    BETWEEN_OTHERS, EARLIER, HEADINGS, MOTHERS, PARTNERS, RELATIVES, UNDENIES, Why,
+    BETWEEN_OTHERS, EARLIER, HEADINGS, IMMUNE, MOTHERS, OVER, PARTNERS, RELATIVES, SPECIMENS, TESTS,
+    UNDENIES, Why,
 };
 
 /// The most words between a name and what denies it.
@@ -85,6 +86,8 @@ pub(super) struct Mention<T> {
     pub(super) drug: bool,
     /// Whether it is a pregnancy or goes with one: what was once is over.
     pub(super) passes: bool,
+    /// Whether it is over once it is resolved.
+    pub(super) ends: bool,
     /// Why it is not what the person has, if so.
     pub(super) denied: Option<Why>,
 }
@@ -201,9 +204,29 @@ fn cue_before(tokens: &[Token<'_>], last: usize, drug: bool) -> Option<(usize, W
     (!undone && !open).then_some((start, why))
 }
 
+/// Whether an antibody that is not found says nothing against it.
+fn may_be_seronegative<T>(tokens: &[Token<'_>], mention: &Mention<T>) -> bool {
+    ["myasthenia", "mg", "lambert", "rheumatoid", "ra"].contains(&tokens[mention.start].text)
+}
+
+/// Whether a test for it is said to be negative before its name: "negative urine pregnancy test".
+fn tested_negative<T>(tokens: &[Token<'_>], mention: &Mention<T>) -> bool {
+    let part = tokens[mention.start].part;
+    let tested = tokens.get(mention.end).is_some_and(|next| next.part == part && TESTS.contains(&next.text));
+    let mut before = tokens[..mention.start].iter().rev().take_while(|token| token.part == part);
+    let result = before.find(|token| !SPECIMENS.contains(&token.text));
+    let negative = result.is_some_and(|token| {
+        ["negative", "neg", "normal", "nonreactive"].contains(&token.text) && token.link != Link::Hyphen
+    });
+    tested && negative && !may_be_seronegative(tokens, mention)
+}
+
 /// Why the name is denied by what stands before it.
 fn before<T>(tokens: &[Token<'_>], mentions: &[Mention<T>], this: usize) -> Option<Why> {
     let mention = &mentions[this];
+    if tested_negative(tokens, mention) {
+        return Some(Why::Denied);
+    }
     let mothers = |last: usize| mention.passes && MOTHERS.contains(&tokens[last].text);
     let (mut others, mut drugs, mut earlier, mut joined) = (false, false, true, None);
     // Words that may stand before any name, one after the other.
@@ -232,7 +255,9 @@ fn before<T>(tokens: &[Token<'_>], mentions: &[Mention<T>], this: usize) -> Opti
             let holds = other.denied.filter(|why| *why != Why::Past || mention.passes);
             return holds.filter(|_| chained);
         }
-        if mention.passes && earlier && EARLIER.contains(&word) {
+        if mention.passes && earlier && EARLIER.contains(&word)
+            || mention.ends && plain && OVER.contains(&word)
+        {
             return Some(Why::Past);
         }
         if let Some((start, why)) = cue_before(tokens, last, mention.drug) {
@@ -266,13 +291,10 @@ fn before<T>(tokens: &[Token<'_>], mentions: &[Mention<T>], this: usize) -> Opti
 fn behind<T>(tokens: &[Token<'_>], mentions: &[Mention<T>], this: usize) -> Option<Why> {
     let mention = &mentions[this];
     let part = tokens[mention.end - 1].part;
-    let told = |word: &str| tokens[mention.end..].iter().any(|token| token.text == word);
-    // "Encounter for pregnancy test, result negative".
-    if mention.passes
-        && tokens.get(mention.end).is_some_and(|next| next.text == "test")
-        && told("negative")
-        && !told("positive")
-    {
+    // A test is no pregnancy, unless it says so: "Encounter for pregnancy test, result unknown".
+    let told = |word: &str| tokens.iter().any(|token| token.text == word);
+    let next = tokens.get(mention.end).filter(|next| next.part == part).map_or("", |next| next.text);
+    if mention.passes && TESTS.contains(&next) && !told("positive") {
         return Some(Why::Denied);
     }
     for at in mention.end..=mention.end + 3 {
@@ -282,13 +304,24 @@ fn behind<T>(tokens: &[Token<'_>], mentions: &[Mention<T>], this: usize) -> Opti
             let answers = matches!(token.link, Link::Colon | Link::Dash | Link::Bracket) && at == mention.end;
             let end = tokens[at..].iter().take_while(|other| other.part == token.part).count() + at;
             let answer: Vec<&str> = tokens[at..end].iter().map(|token| token.text).collect();
-            return (answers && ANSWERS.contains(&answer.join(" ").as_str())).then_some(Why::Denied);
+            let over = mention.ends && matches!(answer[..], [word] if OVER.contains(&word))
+                || mention.passes && answer == ["delivered"];
+            return (over || answers && ANSWERS.contains(&answer.join(" ").as_str())).then_some(Why::Denied);
         }
         if let Some(&(cue, why)) = BEHIND.iter().find(|(cue, _)| spoken(tokens, at, cue)) {
             let next = tokens.get(at + cue.split(' ').count()).filter(|next| next.part == part);
             // "Negative for" begins another denial; whoever gets a drug to prevent something takes it.
-            let ends = next.is_none_or(|next| next.text != "for") || cue != "negative";
+            let ends = match cue {
+                "negative" => next.is_none_or(|next| next.text != "for"),
+                // "Hepatitis B immune", "G6PD normal", and not "normal" of something else.
+                "immune" => next.is_none_or(|next| IMMUNE.contains(&next.text)),
+                "normal" => next.is_none() && !mention.passes,
+                _ => true,
+            };
             return Some(why).filter(|why| ends && (*why != Why::Purpose || !mention.drug));
+        }
+        if mention.ends && OVER.contains(&token.text) || mention.passes && token.text == "delivered" {
+            return Some(Why::Past);
         }
         if mention.passes && PARTNERS.contains(&token.text) && at == mention.end {
             return Some(Why::Relative);
@@ -300,9 +333,11 @@ fn behind<T>(tokens: &[Token<'_>], mentions: &[Mention<T>], this: usize) -> Opti
             let of_other = RELATIVES.contains(&who) && !(mention.passes && MOTHERS.contains(&who));
             return of_other.then_some(Why::Relative);
         }
-        let letter = token.text.chars().count() == 1 && token.text.is_ascii();
+        // Whoever has no antibodies to what the e of "HBeAg" stands for may be ill all the same.
+        let letter = token.text.chars().count() == 1 && token.text.is_ascii() && token.text != "e";
         let drugs = mention.drug && BETWEEN_DRUGS.contains(&token.text);
-        if !(letter || drugs || BETWEEN_BEHIND.contains(&token.text)) {
+        let tests = !may_be_seronegative(tokens, mention) && TESTS.contains(&token.text);
+        if !(letter || drugs || tests || BETWEEN_BEHIND.contains(&token.text)) {
             return None;
         }
     }

@@ -28,7 +28,6 @@ const TITLES: &[(&str, &[&str])] = &[
         "bleeding disorder",
         &[
             "hemorrhagic disorder",
-            "haemorrhagic disorder",
             "coagulation defect",
             "coagulation factor deficiency",
             "deficiency of * clotting factor",
@@ -199,7 +198,7 @@ const TITLES: &[(&str, &[&str])] = &[
     ("sleep apnea", &["sleep related * hypoventilation"]),
     ("myasthenia gravis", &["myoneural disorder"]),
     ("glaucoma", &["narrow angle", "aqueous misdirection", "angle closure"]),
-    ("intracranial bleeding", &["subdural hemorrhage", "extradural hemorrhage", "subdural haemorrhage"]),
+    ("intracranial bleeding", &["subdural hemorrhage", "extradural hemorrhage"]),
 ];
 
 /// The patterns as their words, each in the singular.
@@ -211,7 +210,8 @@ static PATTERNS: LazyLock<Vec<(&str, Vec<String>)>> = LazyLock::new(|| {
 
 /// The patterns among the words: from which to which, and the condition.
 pub(super) fn found(tokens: &[Token<'_>]) -> Vec<(usize, usize, &'static str)> {
-    let words: Vec<String> = tokens.iter().map(|token| normal::singular(token.text)).collect();
+    let american = |word: &str| normal::american(word).unwrap_or_else(|| word.to_owned());
+    let words: Vec<String> = tokens.iter().map(|token| normal::singular(&american(token.text))).collect();
     let places = |pattern: &[String]| (0..words.len()).find_map(|at| Some((at, ends(&words, at, pattern)?)));
     let found =
         PATTERNS.iter().filter_map(|(name, pattern)| places(pattern).map(|(start, end)| (start, end, *name)));

@@ -49,7 +49,7 @@ impl Terminology {
         let codes: Vec<&str> = codes.into_iter().map(String::as_str).collect();
         let worded = std::iter::once(text).chain(others.into_iter().map(String::as_str));
         let said = worded.map(|words| (words, codes.contains(&words) || is_coded(words)));
-        let said = said.chain(codes.iter().map(|&code| (code, true)));
+        let said = said.chain(codes.iter().filter(|&&code| code != text).map(|&code| (code, true)));
         let mut sum = Meaning::default();
         let mut first = None;
         let (mut words, mut silent) = (Vec::new(), Vec::new());

@@ -9,6 +9,7 @@ mod learned;
 mod numbers;
 mod orders;
 mod problem_lists;
+mod problem_words;
 mod records;
 mod rules;
 mod safety;

@@ -20,13 +20,13 @@ fn named(name: &str) -> Item {
     Item { name: name.to_owned(), ..item(name, Kind::Drug) }
 }
 
-fn drug(name: &str, rules: serde_json::Value, treats: &[&str]) -> Item {
+pub(super) fn drug(name: &str, rules: serde_json::Value, treats: &[&str]) -> Item {
     let mut drug = Item { contraindications: serde_json::from_value(rules).unwrap(), ..named(name) };
     drug.attributes.insert("treats".to_owned(), json!(treats));
     drug
 }
 
-fn check(profile: serde_json::Value, drugs: &[Item], orders: &[(&str, bool)]) -> Vec<Checked> {
+pub(super) fn check(profile: serde_json::Value, drugs: &[Item], orders: &[(&str, bool)]) -> Vec<Checked> {
     let store = FakeStore::default();
     drugs.iter().for_each(|drug| store.tables().put_item(drug.clone()));
     let recommender = now(Recommender::in_memory(Arc::new(store) as _, Settings::default(), NOW)).unwrap();
@@ -36,7 +36,7 @@ fn check(profile: serde_json::Value, drugs: &[Item], orders: &[(&str, bool)]) ->
     recommender.check_orders(&profile, &orders, NOW)
 }
 
-fn reasons(checked: &Checked) -> Vec<&str> {
+pub(super) fn reasons(checked: &Checked) -> Vec<&str> {
     checked.findings.iter().map(|finding| finding.reason.as_str()).collect()
 }
 

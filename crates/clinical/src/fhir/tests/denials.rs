@@ -156,3 +156,31 @@ fn a_condition_ends_at_a_time_that_has_come_or_an_age_that_the_person_has() {
     settle("transaction", &[ann(), ended]).unwrap().people[0].apply(&mut known);
     assert_eq!(known.conditions, None);
 }
+
+#[test]
+fn what_speaks_against_drugs_once_somebody_had_it_stays_when_it_is_resolved() {
+    let conditions = |code: Value, members: Value| {
+        let mut condition = json!({"resourceType": "Condition", "id": "c", "subject": {"reference": "Patient/ann"},
+            "code": code});
+        condition.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        profile(&settle("transaction", &[ann(), condition]).unwrap()).conditions.unwrap_or_default()
+    };
+    let resolved = || json!({"clinicalStatus": {"coding": [{"code": "resolved"}]}});
+    let abated = || json!({"abatementDateTime": "2015"});
+    for (code, words) in [
+        (json!({"text": "Ischemic stroke"}), "Ischemic stroke (resolved)"),
+        (json!({"text": "Deep vein thrombosis"}), "Deep vein thrombosis (resolved)"),
+        (snomed("59282003", "PE, by scan"), "PE, by scan (resolved)"),
+        (json!({"text": "Peptic ulcer"}), "Peptic ulcer (resolved)"),
+    ] {
+        for over in [resolved(), abated()] {
+            assert_eq!(conditions(code.clone(), over), [words]);
+        }
+        let refuted = json!({"clinicalStatus": {"coding": [{"code": "resolved"}]},
+            "verificationStatus": {"coding": [{"code": "refuted"}]}});
+        assert_eq!(conditions(code, refuted), [""; 0]);
+    }
+    for text in ["asthma", "Normal pregnancy", "DVT in pregnancy", "Viral sinusitis", "GI bleed"] {
+        assert_eq!(conditions(json!({"text": text}), resolved()), [""; 0], "{text}");
+    }
+}
