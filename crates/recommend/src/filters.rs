@@ -185,6 +185,8 @@ pub struct Patient<'a> {
     wary: bool,
     /// Why no drug at all can be recommended.
     abstains: Option<String>,
+    /// Whether all conditions are understood.
+    conditions_understood: bool,
     flags: Vec<String>,
 }
 
@@ -203,6 +205,7 @@ impl<'a> Patient<'a> {
         let words = [catalogue.vocabulary(), drugs.vocabulary()];
         let checked = kind == Kind::Drug || words[0].has_rules();
         let (mut flags, mut looks, mut first_unmatched) = (Vec::new(), NEAR_MISSES, None);
+        let mut conditions_understood = true;
         let recorded = |list: &str, written: &str| {
             let recorded = profile.recorded.get(list).and_then(|entries| entries.get(written));
             let (codes, synonyms) = recorded.map(|known| (&known.codes, &known.synonyms)).unzip();
@@ -223,6 +226,7 @@ impl<'a> Patient<'a> {
             // A catalogue knows what its own drugs are called, whatever terms know.
             let known = |unclear: &Unclear| words.iter().any(|words| words.knows(field, &unclear.called));
             for unclear in unclear.iter().filter(|unclear| !known(unclear)) {
+                conditions_understood &= field != Field::Condition;
                 let near = (looks > 0 && !unclear.partly).then(|| {
                     looks -= 1;
                     let more = words.iter().flat_map(|words| words.words(field));
@@ -261,7 +265,7 @@ impl<'a> Patient<'a> {
             }
             if let Some(meaning) = belonging.medication {
                 let meaning = told("conditions", Field::Medication, written, meaning);
-                medications.push(Medication::stated(written, meaning, drugs));
+                medications.push(Medication::stated(written, meaning, drugs, terminology));
             }
             if let Some(meaning) = belonging.condition {
                 let meaning = told("conditions", Field::Condition, written, meaning);
@@ -271,7 +275,7 @@ impl<'a> Patient<'a> {
         for written in trimmed(&profile.medications) {
             let meaning = read("medications", Field::Medication, written);
             let meaning = told("medications", Field::Medication, written, meaning);
-            medications.push(Medication::stated(written, meaning, drugs));
+            medications.push(Medication::stated(written, meaning, drugs, terminology));
         }
         let unrecorded = [("allergies", &profile.allergies), ("medications", &profile.medications)];
         let unrecorded = unrecorded.into_iter().find(|(_, list)| list.is_none());
@@ -309,6 +313,7 @@ impl<'a> Patient<'a> {
             strict: kind == Kind::Drug && settings.unknown == Unknown::Abstain,
             wary: kind == Kind::Drug && settings.unmatched == Unmatched::Abstain,
             abstains: abstains.or(unmatched).filter(|_| kind == Kind::Drug),
+            conditions_understood,
             flags,
         }
     }
@@ -345,7 +350,10 @@ impl<'a> Patient<'a> {
             .or_else(|| self.conditions(entry).filter(severe).min_by_key(|(severity, _)| *severity))
             .map(|(_, reason)| reason)
             .or_else(|| self.interaction(entry))
-            .or_else(|| self.medications.iter().find_map(|medication| medication.duplicate(number, entry)))
+            .or_else(|| {
+                let found = self.medications.iter().find_map(|taken| taken.duplicate(number, entry));
+                found.map(|(_, reason)| reason)
+            })
             .or_else(|| self.circumstances(entry))
     }
 
@@ -357,12 +365,15 @@ impl<'a> Patient<'a> {
     }
 
     /// What is to be heeded when the item is given to this person beside these; `None` where more speaks
-    /// against it than a caution, or where it is not known what has to be known. What it is for is not asked.
+    /// against it than a caution, where it is the same as one of these or of the class of one, or where it is not known what has
+    /// to be known: a condition that is not understood may be what speaks against it. What it is for is not asked.
     pub fn heeding(&self, number: u32, entry: &'a Entry, beside: &[&Medication<'a>]) -> Option<Vec<String>> {
         let others = beside.iter().flat_map(|other| other.findings(number, entry));
         let found: Vec<_> = self.findings(number, entry).into_iter().chain(others).collect();
-        let cautions = found.iter().all(|(_, severity, _)| *severity == Severity::Caution);
-        let safe = cautions && self.unknown(entry).is_none();
+        let no_more = |(concern, severity, _): &(Concern, Severity, Reason)| {
+            *severity == Severity::Caution && *concern != Concern::Duplicate
+        };
+        let safe = found.iter().all(no_more) && self.conditions_understood && self.unknown(entry).is_none();
         safe.then(|| found.into_iter().map(|(.., reason)| reason.told()).collect())
     }
 

@@ -87,6 +87,7 @@ parts! {
     MedicationRequest { status: Option<String>, intent: Option<String>, do_not_perform: Option<bool>,
         medication_codeable_concept: Option<CodeableConcept>, medication_reference: Option<Reference>,
         subject: Option<Reference>, encounter: Option<Reference>, authored_on: Option<String>, requester: Option<Value>,
+        prior_prescription: Option<Value>, based_on: Option<Value>,
         medication: Option<IgnoredAny>, contained: Vec<Contained> }
 
     /// What a person takes, as somebody says.
