@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use super::{Concern, Reason};
-use crate::catalogue::{Catalogue, Entry, Rule, Sources, forms, parts};
+use crate::catalogue::{Catalogue, Entry, Parts, Rule, Sources, forms, parts};
 use crate::data::{Item, Kind, Severity};
 use crate::terminology::{Key, Meaning, Terminology, plain};
 
@@ -38,14 +38,11 @@ pub struct Medication<'a> {
 impl<'a> Medication<'a> {
     pub fn stated(written: &str, meaning: Meaning, drugs: &'a Catalogue, terminology: &Terminology) -> Self {
         let is_class = meaning.names.iter().any(|name| terminology.is_class(name));
-        let parts =
-            if is_class { Vec::new() } else { parts(&meaning.names, &meaning.therapeutic, terminology) };
+        let mut parts =
+            if is_class { Parts::new() } else { parts(&meaning.names, &meaning.therapeutic, terminology) };
         let mut own: HashSet<Key> = meaning.broader.into_iter().collect();
-        let local = forms::is_local(written, &own);
-        let mut rules = drugs.sources(&parts, &own);
         let (mut names, mut therapeutic) = (meaning.names, meaning.therapeutic);
         let (unexplained, single_words) = (meaning.unexplained, meaning.single_words);
-        own.extend(unexplained.iter().chain(&single_words).cloned());
         let (mut entries, mut members) = (Vec::new(), Vec::new());
         let called = plain(written);
         let wanted: BTreeSet<&Key> = names.iter().chain([&called]).collect();
@@ -62,15 +59,24 @@ impl<'a> Medication<'a> {
                 members.push(entry.as_ref());
             }
         }
-        for &(number, entry) in &entries {
+        for (_, entry) in &entries {
             own.extend(entry.called.iter().cloned());
             therapeutic.extend(entry.therapeutic.iter().cloned());
             names.extend(entry.substances.iter().cloned());
-            if rules.same.iter().all(|(known, _)| *known != number) {
-                rules.same.push((number, entry));
+            for part in &entry.parts {
+                match parts.iter_mut().find(|(name, _)| *name == part.0) {
+                    Some((_, classes)) => classes.extend(part.1.iter().cloned()),
+                    None => parts.push(part.clone()),
+                }
             }
         }
-        let local = local && !described;
+        let local = !described && forms::is_local(written, &own);
+        let mut rules = drugs.sources(&parts, &own);
+        let unlisted =
+            entries.iter().filter(|(number, _)| rules.same.iter().all(|(known, _)| known != number));
+        let unlisted: Vec<_> = unlisted.copied().collect();
+        rules.same.extend(unlisted);
+        own.extend(unexplained.iter().chain(&single_words).cloned());
         let written = written.to_owned();
         Self { written, names, unexplained, single_words, own, entries, members, therapeutic, local, rules }
     }
