@@ -36,6 +36,7 @@ pub struct Medication<'a> {
 }
 
 impl<'a> Medication<'a> {
+    /// A drug as a list has it, with all the rules that hold for it, as they do for one that is ordered.
     pub fn stated(written: &str, meaning: Meaning, drugs: &'a Catalogue, terminology: &Terminology) -> Self {
         let is_class = meaning.names.iter().any(|name| terminology.is_class(name));
         let mut parts =
