@@ -4,9 +4,13 @@
 //! A drug that came with somebody's record has no rules of its own. What the catalogue says of the
 //! same substances holds for it, see [`Catalogue::judged`]; where nobody understands its name, nothing
 //! can be said of it, see [`Entry::unclear`]. An item that is named for a class ("statin") says what holds for every
-//! drug of the class, whether the catalogue has that drug or not, see [`Catalogue::of_classes`].
+//! drug of the class, whether the catalogue has that drug or not; of a drug that it has not got, what several drugs of its
+//! class have in common holds, too. [`Catalogue::sources`] finds all of them, whoever asks.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+pub mod forms;
+mod kin;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
 use super::data::{Contraindications, Item, Kind, Severity, Subject};
@@ -18,6 +22,8 @@ use super::terminology::{Field, Key, Terminology, plain};
 pub struct Rule {
     /// What it is about, as its list in a profile is compared with it.
     pub names: BTreeSet<Key>,
+    /// Those and what is broader: a rule about one of these says no less.
+    pub broader: BTreeSet<Key>,
     pub severity: Severity,
     /// Whether the item itself says how severe it is.
     pub graded: bool,
@@ -25,6 +31,18 @@ pub struct Rule {
     pub note: String,
     /// Where the rule comes from, if that is said.
     pub source: String,
+}
+
+/// Substances, each with its therapeutic classes.
+pub type Parts = Vec<(Key, BTreeSet<Key>)>;
+
+/// The substances of what is meant, each with its therapeutic classes.
+pub fn parts(names: &BTreeSet<Key>, therapeutic: &BTreeSet<Key>, terminology: &Terminology) -> Parts {
+    let of_one = |name: &Key| match names.len() {
+        1 => therapeutic.clone(),
+        _ => terminology.understand(Field::Medication, name).therapeutic,
+    };
+    names.iter().map(|name| (Key::clone(name), of_one(name))).collect()
 }
 
 /// An item and what follows from what is known of it.
@@ -37,6 +55,10 @@ pub struct Entry {
     pub called: HashSet<Key>,
     /// Its classes within which a second drug would be duplicate therapy.
     pub therapeutic: BTreeSet<Key>,
+    /// Each of its substances with the therapeutic classes of that one.
+    pub parts: Parts,
+    /// Whether it is a form for the eye, the ear or the skin, of which little gets into the blood.
+    pub local: bool,
     /// What somebody may be allergic to who is allergic to it.
     pub allergens: HashSet<Key>,
     /// Of a drug: what of its words no term explains, by which rules and lists may know it all the same.
@@ -101,12 +123,13 @@ impl Entry {
                 .map(|rule| (&rule.code, rule.severity, true, (rule.note.as_str(), rule.source.as_str())));
             let rule = |(code, severity, graded, (note, source)): (&String, _, _, (&str, &str))| {
                 let meaning = terminology.understand(field(subject), code);
+                let broader = meaning.broader;
                 let names = match subject {
                     // Who is allergic to penicillins is allergic to what amoxicillin is in.
-                    Subject::Allergy => meaning.broader.into_iter().chain(meaning.groups).collect(),
+                    Subject::Allergy => broader.iter().cloned().chain(meaning.groups).collect(),
                     _ => meaning.names,
                 };
-                Rule { names, severity, graded, note: note.to_owned(), source: source.to_owned() }
+                Rule { names, broader, severity, graded, note: note.to_owned(), source: source.to_owned() }
             };
             plain.chain(graded).map(rule).collect()
         };
@@ -122,7 +145,14 @@ impl Entry {
             && item.is_imported()
             && (!meaning.known || meaning.names.is_empty() || class);
         let is_class = item.kind == Kind::Drug && class && meaning.names.len() == 1;
+        let parts = if class { Parts::new() } else { parts(&meaning.names, &therapeutic, terminology) };
+        let restricted = *listed != Contraindications::default();
+        // Who wrote rules for a form had that form in mind.
+        let own = restricted && !item.is_imported();
+        let local = item.kind == Kind::Drug && !own && forms::is_local(&item.name, &called);
         Self {
+            parts,
+            local,
             substances: meaning.names,
             called,
             therapeutic,
@@ -135,8 +165,8 @@ impl Entry {
             partners: rules(Subject::Medication, &listed.interacts_with),
             indications,
             purposes,
-            restricted: *listed != Contraindications::default(),
-            ruled: *listed != Contraindications::default(),
+            restricted,
+            ruled: restricted,
             unclear,
             item,
         }
@@ -158,15 +188,41 @@ impl Entry {
         self.is_class && self.item.hidden
     }
 
-    /// Whether the rules of the other, which is named for a class that this is of, say anything that its own do not.
-    fn lacks(&self, class: &Self) -> bool {
+    /// Whether the hospital describes the drug and not only its class, and has rules about it.
+    pub fn is_ruled(&self) -> bool {
+        self.restricted && self.is_described() && !self.item.hidden
+    }
+
+    /// Whether the rules of the other, which hold for it, say anything that its own do not.
+    fn lacks(&self, other: &Self) -> bool {
         let lists = [
-            (&self.allergies, &class.allergies),
-            (&self.conditions, &class.conditions),
-            (&self.partners, &class.partners),
+            (&self.allergies, &other.allergies),
+            (&self.conditions, &other.conditions),
+            (&self.partners, &other.partners),
         ];
+        let (own, theirs) = (&self.item.contraindications, &other.item.contraindications);
         lists.iter().any(|(own, theirs)| theirs.iter().any(|rule| !own.contains(rule)))
-            || (class.item.contraindications.pregnancy && !self.item.contraindications.pregnancy)
+            || (theirs.pregnancy && !own.pregnancy)
+    }
+
+    /// Lowers all that speaks against it but allergies to a caution, where it is a local form.
+    pub fn lower_local(&mut self) {
+        if !self.local {
+            return;
+        }
+        for rule in self.conditions.iter_mut().chain(&mut self.partners) {
+            rule.severity = Severity::Caution;
+            rule.graded = true;
+        }
+        let rules = &mut self.item.contraindications;
+        (rules.sex, rules.min_age, rules.max_age) = (None, None, None);
+        if std::mem::take(&mut rules.pregnancy) {
+            let names = BTreeSet::from([Key::from("pregnancy")]);
+            let note = "little of a local form gets into the blood".to_owned();
+            let (broader, source) = (names.clone(), String::new());
+            let severity = Severity::Caution;
+            self.conditions.push(Rule { names, broader, severity, graded: true, note, source });
+        }
     }
 
     /// Takes over the rules of another: the stricter of both.
@@ -187,17 +243,23 @@ impl Entry {
         self.item.contraindications.pregnancy |= other.item.contraindications.pregnancy;
     }
 
-    /// This item with the rules of another whose substances are all in it: the stricter of both.
-    fn lend(&mut self, other: &Self) {
+    /// The same with the sex and the age that the other is meant for.
+    pub fn lend_circumstances(&mut self, other: &Self) {
         self.lend_rules(other);
+        let (own, theirs) = (&mut self.item.contraindications, &other.item.contraindications);
+        own.sex = own.sex.or(theirs.sex);
+        own.min_age = own.min_age.max(theirs.min_age);
+        own.max_age = [own.max_age, theirs.max_age].into_iter().flatten().min();
+    }
+
+    /// This item with the rules of another whose substances are all in it: the stricter of both.
+    pub fn lend(&mut self, other: &Self) {
+        self.lend_circumstances(other);
         self.ruled |= other.ruled;
         self.therapeutic.extend(other.therapeutic.iter().cloned());
         self.indications.extend(other.indications.iter().cloned());
         self.purposes.extend(other.purposes.iter().cloned());
         let (own, theirs) = (&mut self.item.contraindications, &other.item.contraindications);
-        own.sex = own.sex.or(theirs.sex);
-        own.min_age = own.min_age.max(theirs.min_age);
-        own.max_age = [own.max_age, theirs.max_age].into_iter().flatten().min();
         for indication in &theirs.indications {
             if !own.indications.contains(indication) {
                 own.indications.push(indication.clone());
@@ -220,9 +282,29 @@ pub struct Vocabulary {
     unclear: HashSet<u32>,
     /// By the name of a class, the items that are named for it.
     classes: HashMap<Key, Vec<u32>>,
-    /// Drugs without rules of their own, with those of the drugs that have the same substances, and drugs of a class that
-    /// has rules, with those.
+    /// By its first substance, the drugs that have rules.
+    ruled: HashMap<Key, Vec<u32>>,
+    /// By a therapeutic class, what the drugs of it that have rules have in common.
+    kin: HashMap<Key, Entry>,
+    /// Drugs for which rules of others hold, with those.
     judged: HashMap<u32, Arc<Entry>>,
+}
+
+/// The items whose rules hold for a drug.
+#[derive(Debug, Clone, Default)]
+pub struct Sources<'a> {
+    /// Drugs that have rules and all of whose substances are in it.
+    pub same: Vec<(u32, &'a Entry)>,
+    /// Those that are named for a class that it is of.
+    pub classes: Vec<(u32, &'a Entry)>,
+    /// For each of its substances that no drug among the first covers: what the drugs of its class have in common.
+    pub kin: Vec<&'a Entry>,
+}
+
+impl<'a> Sources<'a> {
+    pub fn all(&self) -> impl Iterator<Item = &'a Entry> {
+        self.same.iter().chain(&self.classes).map(|(_, entry)| *entry).chain(self.kin.iter().copied())
+    }
 }
 
 impl Vocabulary {
@@ -274,7 +356,7 @@ impl Catalogue {
     }
 
     /// The item with the rules that hold for it: its own and those of its classes, and where it has none of its own
-    /// those of the drugs all of whose substances are in it.
+    /// those of the drugs all of whose substances are in it and what is common to the class of the rest.
     pub fn judged(&self, number: u32) -> Option<&Arc<Entry>> {
         let entry = self.get(number)?;
         let judged = &self.vocabulary().judged;
@@ -284,23 +366,36 @@ impl Catalogue {
         judged.get(&number).or(Some(entry))
     }
 
-    /// The items that are named for a class of these.
-    pub fn of_classes<'a, 'k>(
-        &'a self,
-        called: impl IntoIterator<Item = &'k Key>,
-    ) -> impl Iterator<Item = &'a Entry> {
-        let classes = &self.vocabulary().classes;
-        let numbers = called.into_iter().filter_map(|name| classes.get(name)).flatten();
-        numbers.filter_map(|&number| self.get(number)).map(Arc::as_ref)
+    /// The items whose rules hold for what has these substances and can be called so, whether it is ordered, taken or
+    /// recommended, and whether the catalogue has it or not.
+    pub fn sources<'a>(&'a self, parts: &Parts, called: &HashSet<Key>) -> Sources<'a> {
+        self.sources_by(self.vocabulary(), parts, called)
     }
 
-    /// A drug that need not be in the catalogue, with the rules of its classes.
-    pub fn of_its_classes(&self, mut entry: Entry) -> Entry {
-        let called: Vec<Key> = entry.called.iter().cloned().collect();
-        for class in self.of_classes(&called) {
-            entry.lend_rules(class);
+    fn sources_by<'a>(
+        &'a self,
+        vocabulary: &'a Vocabulary,
+        parts: &Parts,
+        called: &HashSet<Key>,
+    ) -> Sources<'a> {
+        let entries = |numbers: &'a [u32]| {
+            numbers.iter().filter_map(|&number| Some((number, self.get(number)?.as_ref())))
+        };
+        let listed =
+            |map: &'a HashMap<Key, Vec<u32>>, name: &Key| map.get(name).map_or(&[][..], Vec::as_slice);
+        let has = |substance: &Key| parts.iter().any(|(name, _)| name == substance);
+        let same = parts.iter().flat_map(|(name, _)| entries(listed(&vocabulary.ruled, name)));
+        let same: Vec<_> = same.filter(|(_, drug)| drug.substances.iter().all(has)).collect();
+        let mut classes = BTreeSet::new();
+        if !vocabulary.classes.is_empty() {
+            classes.extend(called.iter().flat_map(|name| listed(&vocabulary.classes, name)).copied());
         }
-        entry
+        let covered =
+            |name: &Key| same.iter().any(|(_, drug)| drug.is_ruled() && drug.substances.contains(name));
+        let uncovered = parts.iter().filter(|(name, _)| !covered(name)).flat_map(|(_, classes)| classes);
+        let kin = uncovered.filter_map(|class| vocabulary.kin.get(class)).collect();
+        let classes = classes.into_iter().filter_map(|number| Some((number, self.get(number)?.as_ref())));
+        Sources { classes: classes.collect(), kin, same }
     }
 
     pub fn set(&mut self, number: u32, entry: Option<Arc<Entry>>) {
@@ -341,35 +436,63 @@ impl Catalogue {
                     vocabulary.unclear.insert(number);
                 }
             }
-            vocabulary.judged = self.lent(&vocabulary.classes);
+            self.index_rules(&mut vocabulary);
+            vocabulary.judged = self.lent(&vocabulary);
             vocabulary
         })
     }
 
-    /// The drugs to which rules are lent, with these.
-    fn lent(&self, classes: &HashMap<Key, Vec<u32>>) -> HashMap<u32, Arc<Entry>> {
-        let drugs = || self.iter().filter(|(_, entry)| entry.item.kind == Kind::Drug && !entry.is_rule());
-        let mut ruled: HashMap<&Key, Vec<&Entry>> = HashMap::new();
-        for (_, entry) in drugs().filter(|(_, entry)| entry.restricted) {
+    fn drugs(&self) -> impl Iterator<Item = (u32, &Arc<Entry>)> {
+        self.iter().filter(|(_, entry)| entry.item.kind == Kind::Drug && !entry.is_rule())
+    }
+
+    fn index_rules(&self, vocabulary: &mut Vocabulary) {
+        let mut kin: BTreeMap<&Key, Vec<&Entry>> = BTreeMap::new();
+        for (number, entry) in self.drugs().filter(|(_, entry)| entry.restricted) {
             // Whatever has all of its substances has this one.
             if let Some(first) = entry.substances.first() {
-                ruled.entry(first).or_default().push(entry);
+                vocabulary.ruled.entry(Arc::clone(first)).or_default().push(number);
+            }
+            // What holds for a combination may be due to another of its parts.
+            if entry.is_ruled() && entry.substances.len() == 1 {
+                for class in &entry.therapeutic {
+                    kin.entry(class).or_default().push(entry);
+                }
             }
         }
+        for (class, members) in kin {
+            let substances: BTreeSet<&Key> = members.iter().flat_map(|member| &member.substances).collect();
+            // What is known of one drug alone says nothing of its class.
+            if substances.len() > 1
+                && let Some(common) = kin::common(&members)
+            {
+                vocabulary.kin.insert(Arc::clone(class), common);
+            }
+        }
+    }
+
+    /// The drugs to which rules are lent, with these.
+    fn lent(&self, vocabulary: &Vocabulary) -> HashMap<u32, Arc<Entry>> {
         let mut lent = HashMap::new();
-        for (number, entry) in drugs() {
+        for (number, entry) in self.drugs() {
+            let sources = self.sources_by(vocabulary, &entry.parts, &entry.called);
             let mut judged: Option<Entry> = None;
+            // A drug that has rules is described by them.
             if !entry.restricted {
-                let same = entry.substances.iter().filter_map(|substance| ruled.get(substance)).flatten();
-                for other in same.filter(|other| other.substances.is_subset(&entry.substances)) {
+                for (_, other) in &sources.same {
                     judged.get_or_insert_with(|| entry.as_ref().clone()).lend(other);
                 }
             }
-            let of = entry.called.iter().filter(|_| !classes.is_empty()).filter_map(|name| classes.get(name));
-            for class in of.flatten().filter(|class| **class != number).filter_map(|&class| self.get(class)) {
+            for (_, class) in sources.classes.iter().filter(|(class, _)| *class != number) {
                 if judged.as_ref().unwrap_or(entry).lacks(class) {
                     judged.get_or_insert_with(|| entry.as_ref().clone()).lend_rules(class);
                 }
+            }
+            for kin in &sources.kin {
+                judged.get_or_insert_with(|| entry.as_ref().clone()).lend_circumstances(kin);
+            }
+            if entry.local {
+                judged.get_or_insert_with(|| entry.as_ref().clone()).lower_local();
             }
             if let Some(judged) = judged {
                 lent.insert(number, Arc::new(judged));

@@ -25,9 +25,10 @@
 //!
 //! A rule that only cautions rules nothing out: [`Patient::cautions`] tells of it.
 
+mod allergies;
 mod medications;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +37,7 @@ use super::clock::year_of;
 use super::data::{Kind, Millis, Profile, Severity, Sex};
 use super::settings::Settings;
 use super::terminology::{Field, Key, Meaning, Terminology, Unclear, is_code, plain};
+use allergies::Allergy;
 pub use medications::Medication;
 
 /// What is done about drugs when the profile does not say what has to be known.
@@ -120,56 +122,6 @@ struct Stated<'a> {
     names: HashSet<Key>,
 }
 
-/// An allergy: as it is written, and what drugs and their rules are compared with.
-struct Allergy<'a> {
-    written: &'a str,
-    names: HashSet<Key>,
-    /// The single words of those that are several and that no term explains.
-    single_words: BTreeSet<Key>,
-    /// What it says that the person tolerates.
-    tolerated: BTreeSet<Key>,
-}
-
-impl<'a> Allergy<'a> {
-    fn of(written: &'a str, mut meaning: Meaning) -> Self {
-        let single_words = std::mem::take(&mut meaning.single_words);
-        let tolerated = std::mem::take(&mut meaning.tolerated);
-        Self { written, names: meaning.allergens().collect(), single_words, tolerated }
-    }
-
-    /// Whether it is to this very drug, or to something in it, of its class or of a group with it. A single word of
-    /// several is compared only with what is that one word: many texts have words in common.
-    fn is_to(&self, entry: &Entry) -> bool {
-        self.names.iter().any(|name| entry.allergens.contains(name) || entry.single_words.contains(name))
-            || self.single_words.iter().any(|word| entry.unexplained.contains(word))
-    }
-
-    /// Whether it says that the person tolerates all that is in the drug.
-    fn tolerates(&self, entry: &Entry) -> bool {
-        let substances = &entry.substances;
-        // Who tolerates the others of a class may be allergic to the very one.
-        let class = substances.len() == 1
-            && substances.iter().all(|substance| !self.names.contains(substance))
-            && self.tolerated.iter().any(|name| entry.called.contains(name));
-        !substances.is_empty() && (class || substances.is_subset(&self.tolerated))
-    }
-
-    fn against(&self, entry: &Entry) -> Option<(Severity, Reason)> {
-        let text = || format!("allergy: {}", self.written);
-        let (severity, reason) = match self.is_to(entry) {
-            true => (Severity::Contraindicated, Reason::plain(text())),
-            false => {
-                let about = |rule: &&Rule| rule.names.iter().any(|name| self.names.contains(name));
-                let rule = entry.allergies.iter().filter(about).min_by_key(|rule| rule.severity)?;
-                (rule.severity, Reason::of(text(), Some(rule)))
-            }
-        };
-        // What is said of it is told all the same: whoever orders may know better.
-        let tolerated = severity != Severity::Caution && self.tolerates(entry);
-        Some(if tolerated { (Severity::Caution, Reason::plain(text())) } else { (severity, reason) })
-    }
-}
-
 /// A person as the rules see one, made once for each request.
 pub struct Patient<'a> {
     profile: &'a Profile,
@@ -187,6 +139,8 @@ pub struct Patient<'a> {
     wary: bool,
     /// Why no drug at all can be recommended.
     abstains: Option<String>,
+    /// Whether all conditions are understood.
+    conditions_understood: bool,
     flags: Vec<String>,
 }
 
@@ -205,6 +159,7 @@ impl<'a> Patient<'a> {
         let words = [catalogue.vocabulary(), drugs.vocabulary()];
         let checked = kind == Kind::Drug || words[0].has_rules();
         let (mut flags, mut looks, mut first_unmatched) = (Vec::new(), NEAR_MISSES, None);
+        let mut conditions_understood = true;
         let recorded = |list: &str, written: &str| {
             let recorded = profile.recorded.get(list).and_then(|entries| entries.get(written));
             let (codes, synonyms) = recorded.map(|known| (&known.codes, &known.synonyms)).unzip();
@@ -225,6 +180,7 @@ impl<'a> Patient<'a> {
             // A catalogue knows what its own drugs are called, whatever terms know.
             let known = |unclear: &Unclear| words.iter().any(|words| words.knows(field, &unclear.called));
             for unclear in unclear.iter().filter(|unclear| !known(unclear)) {
+                conditions_understood &= field != Field::Condition;
                 let near = (looks > 0 && !unclear.partly).then(|| {
                     looks -= 1;
                     let more = words.iter().flat_map(|words| words.words(field));
@@ -263,7 +219,7 @@ impl<'a> Patient<'a> {
             }
             if let Some(meaning) = belonging.medication {
                 let meaning = told("conditions", Field::Medication, written, meaning);
-                medications.push(Medication::stated(written, meaning, drugs));
+                medications.push(Medication::stated(written, meaning, drugs, terminology));
             }
             if let Some(meaning) = belonging.condition {
                 let meaning = told("conditions", Field::Condition, written, meaning);
@@ -274,7 +230,7 @@ impl<'a> Patient<'a> {
         for written in trimmed(&profile.medications) {
             let meaning = read("medications", Field::Medication, written);
             let meaning = told("medications", Field::Medication, written, meaning);
-            medications.push(Medication::stated(written, meaning, drugs));
+            medications.push(Medication::stated(written, meaning, drugs, terminology));
         }
         let noted = Medication::without_classes(&mut medications, noted);
         let unrecorded = [("allergies", &profile.allergies), ("medications", &profile.medications)];
@@ -314,6 +270,7 @@ impl<'a> Patient<'a> {
             strict: kind == Kind::Drug && settings.unknown == Unknown::Abstain,
             wary: kind == Kind::Drug && settings.unmatched == Unmatched::Abstain,
             abstains: abstains.or(unmatched).filter(|_| kind == Kind::Drug),
+            conditions_understood,
             flags,
         }
     }
@@ -350,7 +307,10 @@ impl<'a> Patient<'a> {
             .or_else(|| self.conditions(entry).filter(severe).min_by_key(|(severity, _)| *severity))
             .map(|(_, reason)| reason)
             .or_else(|| self.interaction(entry))
-            .or_else(|| self.medications.iter().find_map(|medication| medication.duplicate(number, entry)))
+            .or_else(|| {
+                let found = self.medications.iter().find_map(|taken| taken.duplicate(number, entry));
+                found.map(|(_, reason)| reason)
+            })
             .or_else(|| self.circumstances(entry))
     }
 
@@ -362,12 +322,15 @@ impl<'a> Patient<'a> {
     }
 
     /// What is to be heeded when the item is given to this person beside these; `None` where more speaks
-    /// against it than a caution, or where it is not known what has to be known. What it is for is not asked.
+    /// against it than a caution, where it is the same as one of these or of the class of one, or where it is not known what has
+    /// to be known: a condition that is not understood may be what speaks against it. What it is for is not asked.
     pub fn heeding(&self, number: u32, entry: &'a Entry, beside: &[&Medication<'a>]) -> Option<Vec<String>> {
         let others = beside.iter().flat_map(|other| other.findings(number, entry));
         let found: Vec<_> = self.findings(number, entry).into_iter().chain(others).collect();
-        let cautions = found.iter().all(|(_, severity, _)| *severity == Severity::Caution);
-        let safe = cautions && self.unknown(entry).is_none();
+        let no_more = |(concern, severity, _): &(Concern, Severity, Reason)| {
+            *severity == Severity::Caution && *concern != Concern::Duplicate
+        };
+        let safe = found.iter().all(no_more) && self.conditions_understood && self.unknown(entry).is_none();
         safe.then(|| found.into_iter().map(|(.., reason)| reason.told()).collect())
     }
 

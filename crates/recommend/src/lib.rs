@@ -92,5 +92,8 @@ pub use terminology::{
 };
 pub use weights::{Repeats, Weighing};
 
+// The demo's tables, which a test reads, know this crate by its name.
+#[cfg(test)]
+extern crate self as recommend;
 #[cfg(test)]
 mod tests;

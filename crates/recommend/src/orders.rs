@@ -107,6 +107,28 @@ struct Draft<'a> {
     meaning: Meaning,
 }
 
+/// An order with all the rules that hold for it, as what is to be judged and as what stands beside others.
+fn draft<'a>(item: &'a Item, drugs: &'a Catalogue, terminology: &Terminology) -> (Draft<'a>, Medication<'a>) {
+    let meaning = terminology.understand_item(Field::Medication, item);
+    let medication = Medication::ordered(item, meaning.clone(), drugs, terminology);
+    let mut entry = Entry::new(item.clone(), terminology);
+    // What the catalogue says of it is said of it, whatever it is called in the order.
+    for (_, same) in medication.entries() {
+        entry.called.extend(same.called.iter().cloned());
+        entry.substances.extend(same.substances.iter().cloned());
+        entry.allergens.extend(same.allergens.iter().cloned());
+        entry.unexplained.extend(same.unexplained.iter().cloned());
+        entry.single_words.extend(same.single_words.iter().cloned());
+    }
+    let rules = medication.rules();
+    rules.same.iter().for_each(|(_, same)| entry.lend(same));
+    rules.classes.iter().for_each(|(_, class)| entry.lend_rules(class));
+    rules.kin.iter().for_each(|kin| entry.lend_circumstances(kin));
+    entry.local = medication.is_local();
+    entry.lower_local();
+    (Draft { item, entry, meaning }, medication)
+}
+
 /// Checks those of the orders that are to be checked, each against the person and the other orders. What
 /// speaks against two of them together is said once, of the later one. Alternatives of different orders go together, as
 /// whoever reads may take both.
@@ -120,55 +142,32 @@ pub fn check(
     let drugs = &snapshot.kind(Kind::Drug).catalogue;
     let terminology = &snapshot.terminology;
     let patient = Patient::new(profile, Kind::Drug, drugs, drugs, terminology, settings, now);
-    let mut drafts: Vec<Draft> = orders
-        .iter()
-        .map(|Ordered { item, .. }| Draft {
-            item,
-            entry: drugs.of_its_classes(Entry::new(item.clone(), terminology)),
-            meaning: terminology.understand_item(Field::Medication, item),
-        })
-        .collect();
+    let drafts: Vec<(Draft, Medication)> =
+        orders.iter().map(|Ordered { item, .. }| draft(item, drugs, terminology)).collect();
     let mut looks = NEAR_MISSES;
-    let medication = |draft: &Draft<'_>| Medication::ordered(draft.item, draft.meaning.clone(), drugs);
-    let medications: Vec<Medication> = drafts.iter().map(medication).collect();
-    for (draft, medication) in drafts.iter_mut().zip(&medications) {
-        // What the catalogue says of it is said of it, whatever it is called in the order.
-        for (number, entry) in medication.entries() {
-            draft.entry.lend_rules(drugs.judged(number).map_or(entry, AsRef::as_ref));
-        }
-    }
     // What is suggested goes with the other orders, also with those that are not checked: all of them have to be known.
-    let known = drafts.iter().zip(&medications).all(|(draft, medication)| {
+    let known = drafts.iter().all(|(draft, medication)| {
         let catalogued = medication.is_catalogued(&draft.item.name);
         let is_class = draft.meaning.names.iter().any(|name| terminology.is_class(name));
         is_known(draft, catalogued) && (catalogued || !is_class)
     });
     let mut checked = Vec::new();
     let mut suggested: Vec<Medication> = Vec::new();
-    for (index, draft) in drafts.iter().enumerate().filter(|(index, _)| orders[*index].checked) {
-        let others = || medications.iter().enumerate().filter(move |(other, _)| *other != index);
+    for (index, (draft, medication)) in drafts.iter().enumerate().filter(|(index, _)| orders[*index].checked)
+    {
+        let others = || drafts.iter().enumerate().filter(move |(other, _)| *other != index);
         let earlier = |other: usize| other < index || !orders[other].checked;
-        let itself = medications[index].entries();
-        let itself =
-            itself.map(|(number, entry)| (number, drugs.judged(number).map_or(entry, AsRef::as_ref)));
-        let itself_known = medications[index].is_catalogued(&draft.item.name);
-        let entries: Vec<(u32, &Entry)> = std::iter::once((NOT_LISTED, &draft.entry)).chain(itself).collect();
-        let against = |number, entry| {
+        let itself_known = medication.is_catalogued(&draft.item.name);
+        let against = |entry| {
             let beside = others().filter(|(other, _)| earlier(*other));
-            let beside = beside.flat_map(|(_, other)| other.findings(number, entry));
-            patient.findings(number, entry).into_iter().chain(beside).collect::<Vec<_>>()
+            let beside = beside.flat_map(|(_, (_, other))| other.findings(NOT_LISTED, entry));
+            patient.findings(NOT_LISTED, entry).into_iter().chain(beside).collect::<Vec<_>>()
         };
-        let mut found: Vec<_> = entries.iter().flat_map(|&(number, entry)| against(number, entry)).collect();
+        let mut found = against(&draft.entry);
         let class = draft.meaning.names.iter().find(|name| terminology.is_class(name));
         if class.is_some() {
-            let members = medications[index].members().iter().filter(|member| is_ruled(member));
-            found.extend(common(members.map(|member| against(NOT_LISTED, member))));
-        } else if !medications[index].entries().any(|(_, entry)| is_ruled(entry)) {
-            // The catalogue does not describe it, and may have others of its class: what holds for all of them holds
-            // for it. That one of them is taken already is seen without them.
-            let kin = kin(drugs, &draft.entry.therapeutic);
-            let of_class = common(kin.map(|kin| against(NOT_LISTED, kin)));
-            found.extend(of_class.into_iter().filter(|(concern, ..)| *concern != Concern::Duplicate));
+            let members = medication.members().iter().filter(|member| member.is_ruled());
+            found.extend(common(members.map(|member| against(member))));
         }
         let findings = distinct(found);
         let serious = |finding: &Finding| {
@@ -177,16 +176,16 @@ pub fn check(
         let alternatives = match known && findings.iter().any(serious) {
             false => Vec::new(),
             true => {
-                let beside: Vec<&Medication> = others().map(|(_, other)| other).chain(&suggested).collect();
-                alternatives(snapshot, &patient, &entries, &beside)
+                let others = others().map(|(_, (_, other))| other);
+                let beside: Vec<&Medication> = others.chain(&suggested).collect();
+                alternatives(snapshot, &patient, &draft.entry, &beside)
             }
         };
         suggested.extend(alternatives.iter().map(|Alternative { item, .. }| {
             let meaning = terminology.understand_item(Field::Medication, item);
-            Medication::suggested(item, meaning, drugs)
+            Medication::suggested(item, meaning, drugs, terminology)
         }));
-        let catalogued =
-            catalogued(&draft.item.item_id, medications[index].entries().map(|(_, entry)| entry));
+        let catalogued = catalogued(&draft.item.item_id, medication.entries().map(|(_, entry)| entry));
         let unclear = match class.filter(|_| !itself_known) {
             Some(_) if draft.meaning.known => Some(format!(
                 "{:?} is a class of drugs, of which only what holds for all of it was looked at",
@@ -200,17 +199,6 @@ pub fn check(
         checked.push(Checked { index, catalogued, findings, alternatives, unclear, unruled, flags });
     }
     checked
-}
-
-/// Whether the hospital describes the drug and not only its class, and has rules about it.
-fn is_ruled(entry: &Entry) -> bool {
-    entry.restricted && entry.is_described() && !entry.item.hidden
-}
-
-/// The drugs of the catalogue that have rules and are of one of these classes.
-fn kin<'a>(drugs: &'a Catalogue, classes: &BTreeSet<Key>) -> impl Iterator<Item = &'a Entry> {
-    let described = drugs.iter().map(|(_, kin)| kin.as_ref()).filter(|kin| is_ruled(kin));
-    described.filter(move |kin| !kin.therapeutic.is_disjoint(classes))
 }
 
 /// What is found of every one, as severe as it is for the one for which it matters least.
@@ -240,13 +228,13 @@ fn unruled(draft: &Draft<'_>, terminology: &Terminology, drugs: &Catalogue) -> O
         let mut same = items.filter(|entry| entry.is_described() && entry.substances.contains(*name));
         same.any(|entry| entry.substances.is_subset(whole))
     };
-    let of_class = |name: &&Key| {
+    let lent = |name: &&Key| {
         let meaning = terminology.understand(Field::Medication, name);
-        drugs.of_classes(&meaning.broader).next().is_some()
-            || kin(drugs, &meaning.therapeutic).next().is_some()
+        let called = meaning.broader.into_iter().collect();
+        drugs.sources(&vec![(Key::clone(name), meaning.therapeutic)], &called).all().next().is_some()
     };
     let unruled: Vec<&str> =
-        whole.iter().filter(|name| !described(name) && !of_class(name)).map(AsRef::as_ref).collect();
+        whole.iter().filter(|name| !described(name) && !lent(name)).map(AsRef::as_ref).collect();
     (!unruled.is_empty()).then(|| format!("no rules are known about {}", unruled.join(" and ")))
 }
 
@@ -324,33 +312,28 @@ fn distinct(found: Vec<(Concern, Severity, Reason)>) -> Vec<Finding> {
 fn alternatives<'a>(
     snapshot: &'a Snapshot,
     patient: &Patient<'a>,
-    ordered: &[(u32, &Entry)],
+    ordered: &Entry,
     beside: &[&Medication<'a>],
 ) -> Vec<Alternative> {
-    let purposes: BTreeSet<_> = ordered.iter().flat_map(|(_, entry)| &entry.purposes).collect();
-    let classes: BTreeSet<_> = ordered.iter().flat_map(|(_, entry)| &entry.therapeutic).collect();
-    let substances: BTreeSet<_> = ordered.iter().flat_map(|(_, entry)| &entry.substances).collect();
+    let Entry { purposes, therapeutic: classes, substances, .. } = ordered;
     let families = |entry: &Entry| FAMILIES.map(|family| entry.called.contains(family));
-    let ordered_families: Vec<_> = ordered.iter().map(|(_, entry)| families(entry)).collect();
-    let had: BTreeSet<_> = purposes.iter().copied().filter(|purpose| patient.has(purpose)).collect();
+    let ordered_families = families(ordered);
+    let had: BTreeSet<_> = purposes.iter().filter(|purpose| patient.has(purpose)).collect();
     let catalogue = &snapshot.kind(Kind::Drug).catalogue;
     let mut found = Vec::new();
     for (number, _) in catalogue.iter() {
         let Some(entry) = catalogue.judged(number) else { continue };
         let served: Vec<_> = match had.is_empty() {
-            true => entry.purposes.iter().filter(|purpose| purposes.contains(purpose)).collect(),
+            true => entry.purposes.intersection(purposes).collect(),
             false => entry.purposes.iter().filter(|purpose| had.contains(purpose)).collect(),
         };
         let serves = match had.is_empty() {
             true => purposes.is_empty() || 2 * served.len() > purposes.len(),
             false => !served.is_empty(),
         };
-        let of_class = entry.therapeutic.iter().any(|class| classes.contains(class));
-        let kin = || {
-            let own = families(entry);
-            ordered_families.iter().any(|theirs| own.iter().zip(theirs).any(|(a, b)| *a && *b))
-        };
-        let same = entry.substances.iter().any(|substance| substances.contains(substance));
+        let of_class = !entry.therapeutic.is_disjoint(classes);
+        let kin = || families(entry).into_iter().zip(ordered_families).any(|(own, theirs)| own && theirs);
+        let same = !entry.substances.is_disjoint(substances);
         if same || entry.item.hidden || !serves || !(of_class || !purposes.is_empty() && kin()) {
             continue;
         }

@@ -278,10 +278,10 @@ fn may_take(person: &Person, drug: &Drug, current: &[&Drug]) -> bool {
         };
         !one.item.contraindications.interacts_with.iter().any(|rule| named(rule))
     };
-    none_of(&rules.conditions, &person.conditions)
+    none_of(&drug.avoided, &person.conditions)
         && none_of(&rules.allergies, &person.allergies)
         && !(rules.pregnancy && person.pregnant)
-        && rules.sex.is_none_or(|sex| sex == person.sex)
+        && drug.sex.is_none_or(|sex| sex == person.sex)
         && rules.min_age.is_none_or(|age| person.age >= i32::from(age))
         && current.iter().all(|taken| {
             let same_class = rules.therapeutic_class == taken.item.contraindications.therapeutic_class;

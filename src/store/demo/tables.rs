@@ -12,6 +12,11 @@ pub(super) struct Drug {
     pub item: Item,
     /// Conditions it is given for.
     pub treats: Vec<String>,
+    /// Conditions in which nobody of the region gets it: those of its rules, and with a question mark in its table those of
+    /// which `conditions.csv` says how much they matter.
+    pub avoided: Vec<String>,
+    /// To whom of the region it is given; with a question mark that is no rule.
+    pub sex: Option<Sex>,
 }
 
 /// A piece of advice as its table has it.
@@ -111,8 +116,12 @@ impl Tables {
         };
         let drugs: Vec<Drug> = rows(include_str!("drugs.csv"))
             .map(|[name, class, allergens, treats, conditions, interacts, pregnancy, age, self_care, sex]| {
+                let firm =
+                    |values: &str| list(values).into_iter().filter(|value| !value.ends_with('?')).collect();
                 Drug {
                     treats: list(treats),
+                    avoided: list(&conditions.replace('?', "")),
+                    sex: self::sex(sex.trim_end_matches('?')),
                     item: Item {
                         item_id: slug(name),
                         kind: Kind::Drug,
@@ -127,21 +136,14 @@ impl Tables {
                         hidden: false,
                         repeatable: false,
                         contraindications: Contraindications {
-                            allergies: list(allergens)
-                                .into_iter()
-                                .filter(|name| !name.ends_with('?'))
-                                .collect(),
-                            conditions: list(conditions),
+                            allergies: firm(allergens),
+                            conditions: firm(conditions),
                             interacts_with: list(interacts),
                             therapeutic_class: Some(class.to_owned()),
                             pregnancy: pregnancy == "contraindicated",
                             min_age: age.parse().ok().filter(|age| *age > 0),
                             max_age: None,
-                            sex: match sex {
-                                "female" => Some(Sex::Female),
-                                "male" => Some(Sex::Male),
-                                _ => None,
-                            },
+                            sex: self::sex(sex),
                             // What people take without asking anybody needs no recorded condition.
                             indications: if self_care.is_empty() { list(treats) } else { Vec::new() },
                             rules: rules(name, class)
@@ -209,6 +211,14 @@ fn rows<const N: usize>(table: &'static str) -> impl Iterator<Item = [&'static s
 
 fn list(values: &str) -> Vec<String> {
     values.split(';').filter(|value| !value.is_empty()).map(str::to_owned).collect()
+}
+
+fn sex(word: &str) -> Option<Sex> {
+    match word {
+        "female" => Some(Sex::Female),
+        "male" => Some(Sex::Male),
+        _ => None,
+    }
 }
 
 /// An identifier made of a name: lower case, words joined by hyphens.

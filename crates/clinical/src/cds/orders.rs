@@ -156,8 +156,17 @@ impl Orders {
         let item = concept.as_ref().and_then(items::drug);
         // An order that ends a drug, or that nobody gave, is none to be warned of.
         let ends = order.do_not_perform == Some(true) || ends(order.status.as_deref());
+        // What is held is begun by nobody, and counts as taken where the record has it.
+        if order.status.as_deref().is_some_and(|status| status.trim().eq_ignore_ascii_case("on-hold")) {
+            return Ok(());
+        }
         if let Some(id) = id {
             self.drafts.push(Draft { id: id.to_owned(), item: item.clone(), ends });
+        }
+        if !ends {
+            // A renewal has an id of its own, and takes the place of what it renews.
+            let renewed = replaced(order).into_iter();
+            self.drafts.extend(renewed.map(|id| Draft { id, item: item.clone(), ends: false }));
         }
         // While somebody chooses there may be an order that has no drug yet; who signs one has to say which.
         let chosen_yet = order.medication_codeable_concept.is_some() || medication.is_some();
@@ -200,6 +209,15 @@ impl Orders {
         self.orders.push(DraftOrder { reference, item, checked, resource: Value::Null });
         Ok(())
     }
+}
+
+/// The ids of the orders that one says it takes the place of, or carries out.
+fn replaced(order: &MedicationRequest) -> Vec<String> {
+    let based = order.based_on.as_ref().and_then(Value::as_array).into_iter().flatten();
+    let references = order.prior_prescription.iter().chain(based);
+    let references = references.filter_map(|reference| reference.get("reference")?.as_str());
+    let ids = references.filter_map(|reference| local(reference).strip_prefix("MedicationRequest/"));
+    ids.map(str::to_owned).collect()
 }
 
 /// Whether a draft of this status ends an order, or is none.

@@ -257,6 +257,30 @@ fn a_draft_replaces_the_same_drug_of_the_record_and_no_other() {
 
 /// A house's code may stand for any of its drugs, and so may words for what they come in.
 #[test]
+fn a_renewal_replaces_what_it_names_and_a_held_order_begins_nothing() {
+    let renewal = |drug: &str, member: &str| {
+        let mut draft = order("new", drug);
+        let reference = json!({"reference": "MedicationRequest/m"});
+        draft[member] = if member == "basedOn" { json!([reference]) } else { reference };
+        let mut body = sign(&[draft]);
+        body["prefetch"]["medications"] = list(&[order("m", "lisinopril 10 mg")]);
+        medications(&read(&body))
+    };
+    for member in ["priorPrescription", "basedOn"] {
+        assert!(renewal("lisinopril 20 mg", member).is_empty(), "{member}");
+        assert_eq!(renewal("warfarin 5 mg", member), ["lisinopril 10 mg"], "{member}");
+    }
+    let mut held = order("m", "warfarin 5 mg");
+    held["status"] = json!("on-hold");
+    let mut body = sign(&[held, order("d", "ibuprofen")]);
+    body["prefetch"]["medications"] = list(&[order("m", "warfarin 5 mg")]);
+    let request = read(&body);
+    let ordered: Vec<&str> = request.orders.iter().map(|order| order.item.name.as_str()).collect();
+    assert_eq!((ordered, medications(&request)), (vec!["ibuprofen"], vec!["warfarin 5 mg".to_owned()]));
+    assert!(request.unread.is_empty());
+}
+
+#[test]
 fn a_code_makes_one_of_two_drugs_only_where_their_names_do_not_differ() {
     let coded = |text: Value, display: Value| {
         let mut order = order("d", "");

@@ -88,6 +88,7 @@ parts! {
         medication_codeable_concept: Option<CodeableConcept>, medication_reference: Option<Reference>,
         subject: Option<Reference>, encounter: Option<Reference>, authored_on: Option<String>, requester: Option<Value>,
         note: Option<Value>, reason_code: Option<Value>, dosage_instruction: Option<Value>,
+        prior_prescription: Option<Value>, based_on: Option<Value>,
         medication: Option<IgnoredAny>, contained: Vec<Contained> }
 
     /// What a person takes, as somebody says.

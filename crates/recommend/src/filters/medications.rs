@@ -4,9 +4,13 @@
 use std::collections::{BTreeSet, HashSet};
 
 use super::{Concern, Reason};
-use crate::catalogue::{Catalogue, Entry, Rule};
+use crate::catalogue::{Catalogue, Entry, Parts, Rule, Sources, forms, parts};
 use crate::data::{Item, Kind, Severity};
-use crate::terminology::{Key, Meaning, plain};
+use crate::terminology::{Key, Meaning, Terminology, plain};
+
+/// Drugs of one class that are given together by plan: an order of the one is no duplicate of the other, and what rules about
+/// wider classes say of both is a caution.
+const GIVEN_TOGETHER: [(&str, &str); 2] = [("aspirin", "p2y12 inhibitor"), ("aspirin", "dipyridamole")];
 
 /// A drug that is taken, or recommended beside others.
 pub struct Medication<'a> {
@@ -23,30 +27,34 @@ pub struct Medication<'a> {
     entries: Vec<(u32, &'a Entry)>,
     /// Where it is a class: the drugs of it, of which it may be any.
     members: Vec<&'a Entry>,
-    /// The items that are named for a class that it is of, or may be of.
-    classes: Vec<&'a Entry>,
+    /// The classes within which a second drug would be duplicate therapy.
+    therapeutic: BTreeSet<Key>,
+    /// Whether it is a form of which little gets into the blood.
+    local: bool,
+    /// The items whose rules hold for it.
+    rules: Sources<'a>,
 }
 
 impl<'a> Medication<'a> {
-    pub fn stated(written: &str, meaning: Meaning, drugs: &'a Catalogue) -> Self {
-        let mut names = meaning.names;
-        let (unexplained, single_words) = (meaning.unexplained, meaning.single_words);
-        let mut classes: Vec<&Entry> = drugs.of_classes(&meaning.broader).collect();
+    /// A drug as a list has it, with all the rules that hold for it, as they do for one that is ordered.
+    pub fn stated(written: &str, meaning: Meaning, drugs: &'a Catalogue, terminology: &Terminology) -> Self {
+        let is_class = meaning.names.iter().any(|name| terminology.is_class(name));
+        let mut parts =
+            if is_class { Parts::new() } else { parts(&meaning.names, &meaning.therapeutic, terminology) };
         let mut own: HashSet<Key> = meaning.broader.into_iter().collect();
-        own.extend(unexplained.iter().chain(&single_words).cloned());
+        let (mut names, mut therapeutic) = (meaning.names, meaning.therapeutic);
+        let (unexplained, single_words) = (meaning.unexplained, meaning.single_words);
         let (mut entries, mut members) = (Vec::new(), Vec::new());
         let called = plain(written);
         let wanted: BTreeSet<&Key> = names.iter().chain([&called]).collect();
         let numbers = wanted.iter().flat_map(|&name| drugs.vocabulary().items_called(name));
+        let mut described = false;
         for &number in numbers.collect::<BTreeSet<_>>() {
-            let Some(entry) = drugs.get(number) else { continue };
-            if entry.is_rule() {
-                classes.push(entry.as_ref());
-                continue;
-            }
+            let Some(entry) = drugs.get(number).filter(|entry| !entry.is_rule()) else { continue };
             let named = [&entry.item.item_id, &entry.item.name].into_iter().any(|name| plain(name) == called);
             if named || entry.substances.is_subset(&names) {
                 entries.push((number, entry.as_ref()));
+                described |= named && !entry.local;
             } else if names.iter().any(|name| entry.called.contains(name) && !entry.substances.contains(name))
             {
                 members.push(entry.as_ref());
@@ -54,20 +62,36 @@ impl<'a> Medication<'a> {
         }
         for (_, entry) in &entries {
             own.extend(entry.called.iter().cloned());
+            therapeutic.extend(entry.therapeutic.iter().cloned());
             names.extend(entry.substances.iter().cloned());
+            for part in &entry.parts {
+                match parts.iter_mut().find(|(name, _)| *name == part.0) {
+                    Some((_, classes)) => classes.extend(part.1.iter().cloned()),
+                    None => parts.push(part.clone()),
+                }
+            }
         }
-        Self { written: written.to_owned(), names, unexplained, single_words, own, entries, members, classes }
+        let local = !described && forms::is_local(written, &own);
+        let mut rules = drugs.sources(&parts, &own);
+        let unlisted =
+            entries.iter().filter(|(number, _)| rules.same.iter().all(|(known, _)| known != number));
+        let unlisted: Vec<_> = unlisted.copied().collect();
+        rules.same.extend(unlisted);
+        own.extend(unexplained.iter().chain(&single_words).cloned());
+        let written = written.to_owned();
+        Self { written, names, unexplained, single_words, own, entries, members, therapeutic, local, rules }
     }
 
     /// A drug that is ordered at the same time.
-    pub fn ordered(item: &Item, meaning: Meaning, drugs: &'a Catalogue) -> Self {
-        Self { written: format!("{} (ordered too)", item.name), ..Self::stated(&item.name, meaning, drugs) }
+    pub fn ordered(item: &Item, meaning: Meaning, drugs: &'a Catalogue, terminology: &Terminology) -> Self {
+        let written = format!("{} (ordered too)", item.name);
+        Self { written, ..Self::stated(&item.name, meaning, drugs, terminology) }
     }
 
     /// A drug of the catalogue that is suggested for another order.
-    pub fn suggested(item: &Item, meaning: Meaning, drugs: &'a Catalogue) -> Self {
+    pub fn suggested(item: &Item, meaning: Meaning, drugs: &'a Catalogue, terminology: &Terminology) -> Self {
         let written = format!("{} (suggested too)", item.name);
-        Self { written, ..Self::stated(&item.name, meaning, drugs) }
+        Self { written, ..Self::stated(&item.name, meaning, drugs, terminology) }
     }
 
     /// Whether the catalogue has it by this very name, and knows what it is.
@@ -83,6 +107,16 @@ impl<'a> Medication<'a> {
         &self.members
     }
 
+    /// Whether it is a form of which little gets into the blood.
+    pub fn is_local(&self) -> bool {
+        self.local
+    }
+
+    /// The items whose rules hold for it.
+    pub fn rules(&self) -> &Sources<'a> {
+        &self.rules
+    }
+
     /// The drugs of the catalogue that it is.
     pub fn entries(&self) -> impl Iterator<Item = (u32, &'a Entry)> {
         self.entries.iter().copied()
@@ -92,8 +126,8 @@ impl<'a> Medication<'a> {
     pub fn findings(&self, number: u32, entry: &'a Entry) -> Vec<(Concern, Severity, Reason)> {
         let interaction = self.interaction(entry);
         let interaction = interaction.map(|(severity, reason)| (Concern::Interaction, severity, reason));
-        let duplicate = self.duplicate(number, entry);
-        let duplicate = duplicate.map(|reason| (Concern::Duplicate, Severity::Serious, reason));
+        let duplicate = self.duplicate(number, entry).filter(|_| !self.given_together(entry));
+        let duplicate = duplicate.map(|(severity, reason)| (Concern::Duplicate, severity, reason));
         interaction.into_iter().chain(duplicate).collect()
     }
 
@@ -107,17 +141,20 @@ impl<'a> Medication<'a> {
             own: entry.called.clone(),
             entries: vec![(number, entry)],
             members: Vec::new(),
-            classes: Vec::new(),
+            therapeutic: entry.therapeutic.clone(),
+            local: entry.local,
+            rules: Sources { same: vec![(number, entry)], ..Sources::default() },
         }
     }
 
     /// The most severe rule about the two together, on either side. Where a rule says how severe it is, those that only
     /// name the other are no more severe for that.
     fn clash(&self, entry: &'a Entry) -> Option<&'a Rule> {
-        let taken = || self.entries.iter().map(|&(_, drug)| drug).chain(self.members.iter().copied());
-        let is_this = |name: &Key| self.own.contains(name) || taken().any(|drug| drug.called.contains(name));
+        let members = || self.members.iter().copied();
+        let is_this =
+            |name: &Key| self.own.contains(name) || members().any(|drug| drug.called.contains(name));
         let theirs = entry.partners.iter().filter(|rule| rule.names.iter().any(is_this));
-        let own = taken().chain(self.classes.iter().copied()).flat_map(|drug| &drug.partners);
+        let own = self.rules.all().chain(members()).flat_map(|drug| &drug.partners);
         let is_that = |name: &Key| {
             [&entry.unexplained, &entry.single_words].iter().any(|words| words.contains(name))
                 || entry.called.contains(name)
@@ -133,10 +170,34 @@ impl<'a> Medication<'a> {
             return None;
         }
         let rule = self.clash(entry)?;
-        Some((rule.severity, Reason::of(format!("interaction: {}", self.written), Some(rule))))
+        let mut reason = Reason::of(format!("interaction: {}", self.written), Some(rule));
+        let severity = self.lowered(entry, rule.severity);
+        if severity != rule.severity {
+            reason.severity = Some(severity);
+        }
+        Some((severity, reason))
     }
 
-    pub(super) fn duplicate(&self, number: u32, entry: &Entry) -> Option<Reason> {
+    /// How much something matters, where one of the two may be a form of which little gets into the blood, or where they are
+    /// given together by plan.
+    fn lowered(&self, entry: &Entry, severity: Severity) -> Severity {
+        let lowered = self.local || entry.local || self.given_together(entry);
+        if lowered { Severity::Caution } else { severity }
+    }
+
+    /// Whether the two are given together by plan, although they are of one class.
+    fn given_together(&self, entry: &Entry) -> bool {
+        let apart = self.names.is_disjoint(&entry.substances);
+        apart
+            && GIVEN_TOGETHER.iter().any(|&(one, other)| {
+                (self.own.contains(one) && entry.called.contains(other))
+                    || (self.own.contains(other) && entry.called.contains(one))
+            })
+    }
+
+    /// That the item is the same once more, or of the same class. Whoever orders the very substance that is taken mostly
+    /// renews it or changes its dose.
+    pub(super) fn duplicate(&self, number: u32, entry: &Entry) -> Option<(Severity, Reason)> {
         if entry.item.kind != Kind::Drug {
             return None;
         }
@@ -151,14 +212,17 @@ impl<'a> Medication<'a> {
                 .iter()
                 .any(|words| !words.is_disjoint(&entry.substances));
         if itself || same {
-            return Some(Reason::plain(format!("duplicate therapy: already taking {written}")));
+            let renewed = self.names == entry.substances;
+            let severity = if renewed { Severity::Caution } else { self.lowered(entry, Severity::Serious) };
+            return Some((severity, Reason::plain(format!("duplicate therapy: already taking {written}"))));
         }
-        let theirs = || self.entries.iter().flat_map(|(_, drug)| &drug.therapeutic);
         let class = entry.therapeutic.iter().find(|class| self.own.contains(*class));
-        let class = class.or_else(|| theirs().find(|class| entry.called.contains(*class)))?;
+        let theirs = || self.therapeutic.iter().find(|class| entry.called.contains(*class));
+        let class = class.or_else(theirs)?;
         let called = entry.item.contraindications.therapeutic_class.as_deref();
         let class = called.filter(|called| plain(called) == *class).unwrap_or(class).trim();
-        Some(Reason::plain(format!("duplicate therapy: {class} (already taking {written})")))
+        let reason = Reason::plain(format!("duplicate therapy: {class} (already taking {written})"));
+        Some((self.lowered(entry, Severity::Serious), reason))
     }
 
     /// Whether it is a class, or several, of what can be called by these names.
@@ -184,7 +248,7 @@ impl<'a> Medication<'a> {
     /// Why the item must not stand beside this one, if so.
     pub fn excludes(&self, number: u32, entry: &'a Entry) -> Option<Reason> {
         let interaction = self.interaction(entry).filter(|(severity, _)| *severity != Severity::Caution);
-        interaction.map(|(_, reason)| reason).or_else(|| self.duplicate(number, entry))
+        interaction.or_else(|| self.duplicate(number, entry)).map(|(_, reason)| reason)
     }
 
     /// What is to be heeded of the two together, if anything.

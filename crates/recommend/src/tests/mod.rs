@@ -1,5 +1,6 @@
 //! Tests of the recommender as a whole, over a store that is a few maps.
 
+mod demo_rules;
 mod drug_lists;
 mod evaluation;
 mod fake_store;

@@ -252,11 +252,106 @@ fn what_holds_for_all_of_a_class_holds_for_one_that_is_not_in_the_catalogue() {
         drug("lisinopril", json!({"pregnancy": true, "therapeutic_class": "ace inhibitor"}), &[]),
         drug("ramipril", json!({"pregnancy": true, "conditions": ["gout"]}), &[]),
         drug("amlodipine", json!({"conditions": ["gout"]}), &[]),
+        drug("colchicine", json!({"conditions": ["gout"]}), &[]),
     ];
-    let profile = json!({"allergies": [], "medications": [], "conditions": ["gout"], "pregnant": true});
-    let found = check(profile, &drugs, &[("Benazepril 10 MG Oral Tablet", true)]);
-    assert_eq!(reasons(&found[0]), ["pregnancy"]);
-    assert_eq!(found[0].unclear, None);
+    let profile = || json!({"allergies": [], "medications": [], "conditions": ["gout"], "pregnant": true});
+    for (order, expected) in [
+        ("Benazepril 10 MG Oral Tablet", &["pregnancy"][..]),
+        // Of each substance of a combination that the catalogue does not describe, whatever it says of the others.
+        ("amlodipine / benazepril", &["condition: gout", "pregnancy"]),
+        ("Lotrel", &["condition: gout", "pregnancy"]),
+        ("amlodipine", &["condition: gout"]),
+        // One drug is no class.
+        ("probenecid", &[]),
+    ] {
+        let found = check(profile(), &drugs, &[(order, true)]);
+        assert_eq!(reasons(&found[0]), expected, "{order}");
+        assert_eq!(found[0].unclear, None);
+    }
+}
+
+/// The class that a hospital writes at a drug of its own counts as one that the terminology knows.
+#[test]
+fn rules_of_the_class_that_an_item_names_hold_for_it() {
+    let class = json!({"rules": [{"about": "condition", "code": "angioedema", "severity": "serious"}]});
+    let drugs = [
+        drug("houseprila", json!({"therapeutic_class": "ace inhibitor"}), &[]),
+        Item { hidden: true, ..drug("ace inhibitor", class, &[]) },
+        drug("ramipril", json!({"interacts_with": ["lithium"]}), &[]),
+        drug("enalapril", json!({"interacts_with": ["lithium"]}), &[]),
+    ];
+    let profile = json!({"allergies": [], "medications": ["lithium"], "conditions": ["angioedema"]});
+    let found = check(profile, &drugs, &[("houseprila", true)]);
+    assert_eq!(reasons(&found[0]), ["interaction: lithium", "condition: angioedema"]);
+    let profile = json!({"allergies": [], "medications": ["houseprila"], "conditions": []});
+    assert_eq!(reasons(&check(profile, &drugs, &[("lithium", true)])[0]), ["interaction: houseprila"]);
+}
+
+#[test]
+fn a_renewal_is_a_caution_and_what_is_given_together_by_plan_no_duplicate() {
+    let duplicates = |order: &str, taken: &str| -> Vec<(String, Severity)> {
+        let profile = json!({"allergies": [], "medications": [taken], "conditions": []});
+        let found = check(profile, &[], &[(order, true)]).remove(0).findings;
+        found.into_iter().map(|finding| (finding.reason, finding.severity)).collect()
+    };
+    let told = |text: &str, severity| vec![(format!("duplicate therapy: {text}"), severity)];
+    let (caution, serious) = (Severity::Caution, Severity::Serious);
+    for (order, taken, expected) in [
+        ("warfarin 5 mg", "warfarin 2.5 mg", told("already taking warfarin 2.5 mg", caution)),
+        ("MS Contin", "morphine 15 mg", told("already taking morphine 15 mg", caution)),
+        ("Percocet", "oxycodone", told("already taking oxycodone", serious)),
+        ("simvastatin", "atorvastatin", told("statin (already taking atorvastatin)", serious)),
+        ("clopidogrel 75 mg", "aspirin 81 mg", vec![]),
+        ("aspirin 81 mg", "ticagrelor", vec![]),
+        ("clopidogrel", "ticagrelor", told("antiplatelet (already taking ticagrelor)", serious)),
+        ("trazodone", "sertraline", vec![]),
+        ("tacrolimus", "mycophenolate", vec![]),
+    ] {
+        assert_eq!(duplicates(order, taken), expected, "{order} beside {taken}");
+    }
+}
+
+#[test]
+fn a_local_form_is_cautioned_and_its_allergy_is_not_lowered() {
+    let rules = json!({"pregnancy": true, "conditions": ["gout"], "interacts_with": ["simvastatin"]});
+    let drugs = [
+        drug("erythromycin", rules, &[]),
+        drug("nitroglycerin", json!({"interacts_with": ["sildenafil"]}), &[]),
+    ];
+    let found = |order: &str, taken: &str| -> Vec<(String, Severity)> {
+        let profile = json!({"allergies": ["macrolide"], "medications": [taken], "conditions": ["gout"], "pregnant": true});
+        let found = check(profile, &drugs, &[(order, true)]).remove(0).findings;
+        found.into_iter().map(|finding| (finding.reason, finding.severity)).collect()
+    };
+    let told = |text: &str, severity: Severity| (text.to_owned(), severity);
+    let (caution, worst) = (Severity::Caution, Severity::Contraindicated);
+    assert_eq!(
+        found("erythromycin 5 MG/G Ophthalmic Ointment", "simvastatin"),
+        [
+            told("allergy: macrolide", worst),
+            told("condition: gout", caution),
+            told("condition: pregnancy", caution),
+            told("interaction: simvastatin", caution),
+        ]
+    );
+    let taken = found("simvastatin", "erythromycin eye ointment");
+    assert_eq!(taken, [told("interaction: erythromycin eye ointment", caution)]);
+    assert_eq!(found("erythromycin 500 mg tablet", "simvastatin")[1], told("condition: gout", worst));
+    let ointment = found("sildenafil", "nitroglycerin 2% ointment");
+    assert_eq!(ointment, [told("interaction: nitroglycerin 2% ointment", worst)]);
+}
+
+#[test]
+fn nothing_is_offered_where_a_condition_is_not_understood() {
+    let drugs = [
+        drug("warfarin", json!({"conditions": ["peptic ulcer"]}), &["atrial fibrillation"]),
+        drug("apixaban", json!({}), &["atrial fibrillation"]),
+    ];
+    for (condition, expected) in [("gout", 1), ("zorbatic valve", 0)] {
+        let profile = json!({"allergies": [], "medications": [], "conditions": ["peptic ulcer", condition]});
+        let found = check(profile, &drugs, &[("warfarin", true)]);
+        assert_eq!(found[0].alternatives.len(), expected, "{condition}");
+    }
 }
 
 #[test]
@@ -281,7 +376,8 @@ fn what_is_offered_comes_with_its_caution_and_without_one_first() {
     let paracetamol = ("paracetamol".to_owned(), vec!["interaction: warfarin (at high doses)".to_owned()]);
     let alone = offered(&drugs);
     assert_eq!(alone, std::slice::from_ref(&paracetamol), "an opioid is no replacement");
-    drugs.push(drug("celecoxib", json!({}), &["pain"]));
+    // Without rules of its own it would have those of the others.
+    drugs.push(drug("celecoxib", json!({"interacts_with": ["lithium"]}), &["pain"]));
     assert_eq!(offered(&drugs), [("celecoxib".to_owned(), vec![]), paracetamol]);
 }
 

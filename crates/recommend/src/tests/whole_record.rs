@@ -164,6 +164,8 @@ fn a_rule_about_a_class_holds_for_every_drug_of_it() {
 fn that_no_rule_is_known_is_said_of_the_order_alone() {
     let drugs = [
         drug("lisinopril", json!({"conditions": ["angioedema"]})),
+        drug("ramipril", json!({"conditions": ["angioedema"]})),
+        drug("colchicine", json!({"conditions": ["liver disease"]})),
         drug("calcium carbonate", json!({})),
         Item { hidden: true, ..drug("vaccine product", json!({})) },
         imported("Naloxone 0.4 MG/ML"),
@@ -173,7 +175,8 @@ fn that_no_rule_is_known_is_said_of_the_order_alone() {
         ("naloxone 0.4 mg", said("naloxone")),
         ("Naloxone 0.4 MG/ML", said("naloxone")),
         ("lisinopril / hydralazine", said("hydralazine")),
-        // Of its class there is one, or a rule; or the hospital has described it.
+        ("probenecid", said("probenecid")),
+        // Of its class there are two, or a rule; or the hospital has described it.
         ("lisinopril 10 mg", None),
         ("benazepril 10 mg", None),
         ("Tums", None),
