@@ -79,7 +79,8 @@ def results(address, port, image):
         pid = result.oru_r01_patient.pid
         assert pid.pid_3.pid_3_1.value == "p1" and pid.pid_5.pid_5_1.value == "Müller", pid.value
         order = result.oru_r01_order_observation
-        assert order.obr.obr_3.value == "A7" and order.obr.obr_25.value == "P", order.obr.value
+        assert order.obr.obr_18.value == "A7" and order.obr.obr_25.value == "P", order.obr.value
+        assert order.obr.obr_3.value == message.msh.msh_10.value and order.obr.obr_22.value, order.obr.value
         finding = order.oru_r01_observation[0].obx
         assert finding.obx_3.obx_3_1.value == "121071" and finding.obx_11.value == "P", finding.value
         certainty = [one.obx for one in order.oru_r01_observation if one.obx.obx_2.value == "NM"]

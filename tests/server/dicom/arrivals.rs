@@ -34,16 +34,16 @@ async fn an_image_that_comes_while_it_is_answered_as_it_was_stays() {
     for by_network in [false, true] {
         let (server, address) = listening(&["--dicom-results", "sr", "--engines", "1"]);
         let images: Vec<Vec<u8>> =
-            (0..12).map(|number| of_patient(&format!("1.2.3.{number}"), "wrong")).collect();
+            (0..40).map(|number| of_patient(&format!("1.2.3.{number}"), "wrong")).collect();
         let files: Vec<&[u8]> = images.iter().map(Vec::as_slice).collect();
         let correction = async {
             until("the first answer", async || {
                 (!patients(&server, "1.2.3.0").await.is_empty()).then_some(())
             })
             .await;
-            let now = of_patient("1.2.3.11", "right");
+            let now = of_patient("1.2.3.39", "right");
             if by_network {
-                let (status, comment) = open(&address).store(DX, "1.2.3.11", data_set_of(&now), 9000);
+                let (status, comment) = open(&address).store(DX, "1.2.3.39", data_set_of(&now), 9000);
                 assert_eq!(status, 0, "{comment}");
             } else {
                 let answer = json_of(stow(&server, "/dicom-web/studies", &[&now]).await).await;
@@ -55,9 +55,9 @@ async fn an_image_that_comes_while_it_is_answered_as_it_was_stays() {
         assert!(all.headers()["warning"].to_str().unwrap().contains("it came again"));
         let failed = json_of(all).await["00081198"]["Value"].clone();
         assert_eq!(failed.as_array().unwrap().len(), 1, "{failed}");
-        assert_eq!(failed[0]["00081155"]["Value"][0], "1.2.3.11");
+        assert_eq!(failed[0]["00081155"]["Value"][0], "1.2.3.39");
         let right = until("the correction", async || {
-            Some(patients(&server, "1.2.3.11").await).filter(|all| !all.is_empty())
+            Some(patients(&server, "1.2.3.39").await).filter(|all| !all.is_empty())
         });
         assert_eq!(right.await, ["right"], "{by_network}");
         assert_eq!(patients(&server, "1.2.3.5").await, ["wrong"]);
@@ -67,7 +67,7 @@ async fn an_image_that_comes_while_it_is_answered_as_it_was_stays() {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_a_person_who_is_erased_nothing_is_kept_that_was_under_way() {
     let server = start(&["--dicom-results", "sr", "--engines", "1"]);
-    let images: Vec<Vec<u8>> = (0..12).map(|number| radiograph(&format!("1.2.3.{number}"))).collect();
+    let images: Vec<Vec<u8>> = (0..40).map(|number| radiograph(&format!("1.2.3.{number}"))).collect();
     let files: Vec<&[u8]> = images.iter().map(Vec::as_slice).collect();
     let erasure = async {
         until("the first answer", async || (!patients(&server, "1.2.3.0").await.is_empty()).then_some(()))
