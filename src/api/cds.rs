@@ -180,7 +180,7 @@ struct Known {
 async fn known(people: &People, mut request: HookRequest, now: Millis) -> Result<Known, Problem> {
     let stored = people.recommender.profile(&request.patient_id).await.map_err(RecommendError::from)?;
     let store = &*people.store;
-    let medications = asked::medications(store, &request.medications_elsewhere()).await?;
+    let medications = asked::medications(store, request.prefetched()).await?;
     let said = match request.size <= SMALL_BYTES {
         true => request.said(now, &medications),
         false => {

@@ -1,9 +1,10 @@
 //! What a record system's question is answered from, beside what it sent along: whether the person who is stored under its id
 //! is the one that it asks about, and the Medications that it left out.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use clinical::fhir::PersonChange;
+use clinical::fhir::bundle::Bundle;
 use clinical::fhir::resources::Medication;
 use recommend::Profile;
 
@@ -33,16 +34,16 @@ pub async fn is_another(
     Ok(Origin::of(known.first()).contradicted(&asked, false, unlike).is_some())
 }
 
-/// The Medications that are known by these references.
+/// The Medications that these resources name, as far as what is stored of them says more than they do.
 ///
 /// # Errors
 /// A store that does not answer.
 pub async fn medications(
     store: &dyn Store,
-    references: &BTreeSet<String>,
+    sent: Option<&Bundle>,
 ) -> Result<HashMap<String, Medication>, StoreError> {
-    match references.is_empty() {
-        true => Ok(HashMap::new()),
-        false => known::medications(store, references).await,
+    match sent {
+        Some(bundle) => known::medications(store, bundle).await,
+        None => Ok(HashMap::new()),
     }
 }

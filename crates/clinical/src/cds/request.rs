@@ -18,7 +18,7 @@ use crate::fhir::mapping::is_unnamed;
 use crate::fhir::people::{PersonChange, Says, Statement};
 use crate::fhir::references::{base_of, may_be_one};
 use crate::fhir::resources::Medication;
-use crate::fhir::{Found, map_with, medications_elsewhere};
+use crate::fhir::{Found, map_with};
 
 /// Why a request cannot be answered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -185,9 +185,9 @@ impl HookRequest {
         self.prefetched = Some(all);
     }
 
-    /// References to Medications that were not sent along.
-    pub fn medications_elsewhere(&self) -> BTreeSet<String> {
-        self.prefetched.as_ref().map(medications_elsewhere).unwrap_or_default()
+    /// What was prefetched of the person.
+    pub fn prefetched(&self) -> Option<&Bundle> {
+        self.prefetched.as_ref()
     }
 
     /// What the prefetched resources say of the person. `medications` are those that are known by their references.
