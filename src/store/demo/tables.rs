@@ -34,7 +34,7 @@ pub(super) struct Tables {
 }
 
 /// Classes and drugs of which nothing is to be said: that they are described tells that from nobody knowing.
-const PLAIN: [&str; 18] = [
+const PLAIN: [&str; 19] = [
     "infusion fluid",
     "medical gas",
     "vitamin or mineral",
@@ -53,6 +53,7 @@ const PLAIN: [&str; 18] = [
     "digestive enzymes",
     "fish oil",
     "osmotic laxative",
+    "topical azole antifungal",
 ];
 
 const NOTICE: &str = "demonstration data, not medical advice";

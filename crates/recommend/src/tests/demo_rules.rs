@@ -174,6 +174,7 @@ fn dangers_are_told_in_any_order_and_in_a_combination() {
         ("apixaban", "Z95.2", serious),
         ("potassium chloride", "hyperkalemia", contraindicated),
         ("potassium chloride", "ESRD", serious),
+        ("metformin", "慢性肾脏病5期", contraindicated),
         ("gentamicin", "myasthenia gravis", serious),
         ("phenobarbital", "porphyria", contraindicated),
         ("clozapine", "agranulocytosis", serious),
