@@ -30,8 +30,9 @@ pub(super) async fn medications(
 ) -> Result<HashMap<String, Medication>, StoreError> {
     let mut here: HashMap<String, Vec<Version>> = HashMap::new();
     for entry in bundle.entries.iter().filter(|entry| entry.kind == "Medication") {
-        let name = id_of(entry).map(|id| known_name(&entry.kind, &id, entry.server.as_deref()));
-        if let Some(name) = name {
+        // An id with a NUL is refused, and no database is to be asked for one.
+        let id = id_of(entry).filter(|id| !id.chars().any(char::is_control));
+        if let Some(name) = id.map(|id| known_name(&entry.kind, &id, entry.server.as_deref())) {
             here.entry(name).or_default().push(entry.version);
         }
     }

@@ -343,8 +343,12 @@ impl Bundle {
     }
 
     /// Puts another collection's resources behind these.
-    pub fn append(&mut self, other: Bundle) {
-        self.entries.extend(other.entries);
+    pub fn append(&mut self, mut other: Bundle) {
+        let before = self.entries.len();
+        for error in other.entries.iter_mut().filter_map(|entry| entry.resource.as_mut().err()) {
+            error.entry = error.entry.map(|entry| before + entry);
+        }
+        self.entries.append(&mut other.entries);
     }
 }
 

@@ -215,7 +215,10 @@ impl<'a> Mapping<'a> {
                 let start = || statement.effective_period.as_ref().and_then(|period| period.start.clone());
                 let time = statement.effective_date_time.clone().or_else(start);
                 let time = time.or_else(|| statement.date_asserted.clone());
-                self.drug(number, subject, concept, "medication", time.as_deref())?;
+                // That nothing is taken follows all the same.
+                if !concept.as_ref().is_some_and(people::names_no_drug) {
+                    self.drug(number, subject, concept, "medication", time.as_deref())?;
+                }
             }
             Resource::MedicationDispense(dispense) => {
                 let subject = dispense.subject.as_ref();
