@@ -90,12 +90,15 @@ fn dashed(date: &str) -> String {
 mod tests {
     use super::*;
 
+    /// What an image says.
+    type Said<'a> = &'a [(Tag, &'a str)];
+
     #[test]
     fn an_image_was_taken_when_it_says_so_and_at_no_other_time() {
         let (when, day, time) = (tags::ACQUISITION_DATETIME, tags::ACQUISITION_DATE, tags::ACQUISITION_TIME);
         let (content, study, at) = (tags::CONTENT_DATE, tags::STUDY_DATE, tags::STUDY_TIME);
         let zone = tags::TIMEZONE;
-        let cases: [(&[(Tag, &str)], Option<(&str, &str)>); 14] = [
+        let cases: [(Said, Option<(&str, &str)>); 14] = [
             (&[], None),
             (&[(study, "20190304"), (at, "101500")], Some(("2019-03-04", "20190304101500"))),
             (

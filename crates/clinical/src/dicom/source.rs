@@ -246,7 +246,7 @@ impl Source {
             orientation: text(tags::PATIENT_ORIENTATION),
             lossiness,
             is_lossy,
-            taken: Moment::read(&value),
+            taken: Moment::read(value),
             sides: [(tags::LATERALITY, &["R", "L"][..]), (tags::IMAGE_LATERALITY, &["R", "L", "U", "B"])]
                 .map(|(tag, terms)| Some(text(tag)).filter(|side| terms.contains(&side.as_str()))),
         })

@@ -205,11 +205,13 @@ mod tests {
             [read.get(("OBR", 0), 3, 1), read.get(("OBX", 0), 4, 1), read.get(("OBX", 1), 4, 1)]
         };
         let one = source(b"");
-        let other = Source { sop_instance: "1.2.3.2".into(), ..one.clone() };
+        let mut other = one.clone();
+        other.sop_instance = "1.2.3.2".into();
         let (one, other) = (keys(&one), keys(&other));
         assert!(one[0] != other[0] && one[1] != other[1], "{one:?} {other:?}");
         assert_eq!((one[1].len(), &one[1]), (ID, &one[2]), "all observations of an image");
-        let frames = Source { frames: 4, ..source(b"") };
+        let mut frames = source(b"");
+        frames.frames = 4;
         let text = result(&frames, &NORMAL, &Receiver::default(), NOW);
         assert!(text.contains("|NM|frame^Frame^99MEDSERVE|"), "{text}");
     }
