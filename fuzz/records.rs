@@ -75,10 +75,10 @@ pub fn settle(bundle: &Bundle) {
 pub fn cds(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     for service in Service::ALL {
-        if let Ok(request) = HookRequest::read(service, text) {
-            if let Ok(said) = request.said(NOW, &Default::default()) {
-                let _ = request.profile(None, said);
-            }
+        if let Ok(request) = HookRequest::read(service, text)
+            && let Ok(said) = request.said(NOW, &Default::default())
+        {
+            let _ = request.profile(None, said);
         }
     }
 }

@@ -139,7 +139,7 @@ pub struct Patient<'a> {
     wary: bool,
     /// Why no drug at all can be recommended.
     abstains: Option<String>,
-    /// Whether all conditions are understood.
+    /// Whether all conditions are understood, or are such as no rule is about.
     conditions_understood: bool,
     flags: Vec<String>,
 }
@@ -180,7 +180,6 @@ impl<'a> Patient<'a> {
             // A catalogue knows what its own drugs are called, whatever terms know.
             let known = |unclear: &Unclear| words.iter().any(|words| words.knows(field, &unclear.called));
             for unclear in unclear.iter().filter(|unclear| !known(unclear)) {
-                conditions_understood &= field != Field::Condition;
                 let near = (looks > 0 && !unclear.partly).then(|| {
                     looks -= 1;
                     let more = words.iter().flat_map(|words| words.words(field));
@@ -191,6 +190,7 @@ impl<'a> Patient<'a> {
                 // A condition that no rule mentions rules nothing out; a misspelt one might.
                 // It cannot be seen of a code that it was not understood, as it can of words.
                 let worth = field != Field::Condition || near.is_some() || unclear.partly || is_code(written);
+                conditions_understood &= field != Field::Condition || !worth;
                 if worth && !flags.contains(&text) {
                     flags.push(text.clone());
                 }

@@ -260,7 +260,7 @@ impl CodeableConcept {
 /// Most characters of a text.
 const MOST: usize = 500;
 /// What stands in place of the rest of a longer text. No terminology knows it, so that nobody takes the text for a whole one.
-const CUT: &str = " [zzz: the text was cut]";
+const CUT: &str = " [cut here: the text is longer]";
 
 /// A text as lists of a profile take it: one line, of the length that is accepted.
 pub fn clean(text: &str) -> String {
