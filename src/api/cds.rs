@@ -205,7 +205,7 @@ async fn known(people: &People, mut request: HookRequest, now: Millis) -> Result
     known.profile = known.request.profile(stored, said);
     if known.is_another {
         known.request.unread.push(format!(
-            "what is stored here under the id {:?}, which is of a person of another FHIR server",
+            "what is stored here under the id {:?}, which is of another person: by the FHIR server, the identifiers, or sex and birth date",
             known.request.patient_id
         ));
     }
@@ -213,9 +213,9 @@ async fn known(people: &People, mut request: HookRequest, now: Millis) -> Result
 }
 
 async fn orders(people: Arc<People>, known: Known, now: Millis) -> Result<Vec<Card>, Problem> {
-    let Known { request, profile, is_stored, .. } = known;
+    let Known { request, profile, is_stored, is_another } = known;
     if !is_stored && !request.missing.is_empty() {
-        return Err(unmet(&request.missing.join(", "), &request.not_whole));
+        return Err(unmet(&request.missing.join(", "), &request.not_whole, is_another));
     }
     let small =
         request.size <= SMALL_BYTES && people.recommender.check_size(request.orders.len()) <= SMALL_CHECK;
@@ -241,7 +241,7 @@ async fn patient_view(people: Arc<People>, known: Known, now: Millis) -> Result<
     let Known { request, profile, is_stored, is_another } = known;
     if !is_stored && !request.missing.is_empty() {
         // For a stranger nothing is known to suit; who sent nothing of him either is told so.
-        return if request.any_prefetch { Ok(Vec::new()) } else { Err(unmet("patient", &[])) };
+        return if request.any_prefetch { Ok(Vec::new()) } else { Err(unmet("patient", &[], is_another)) };
     }
     // What others of this id did is nothing that this person did.
     let user_id = if is_another { uuid() } else { request.patient_id };
@@ -275,10 +275,16 @@ fn why(because: &Because) -> String {
 }
 
 /// 412: what a service needs is neither sent along nor stored.
-fn unmet(missing: &str, not_whole: &[String]) -> Problem {
-    let mut detail = format!(
-        "the prefetch lacks {missing}, and this person is not stored here; send what GET /cds-services asks for"
-    );
+fn unmet(missing: &str, not_whole: &[String], is_another: bool) -> Problem {
+    let stored = match is_another {
+        false => "this person is not stored here",
+        true => {
+            "the person who is stored here under this id is, by the address of the FHIR server, the identifiers, or sex and birth date, \
+             another"
+        }
+    };
+    let mut detail =
+        format!("the prefetch lacks {missing}, and {stored}; send what GET /cds-services asks for");
     if !not_whole.is_empty() {
         detail.push_str(&format!("; what does not count: {}", not_whole.join("; ")));
     }

@@ -55,7 +55,7 @@ async fn a_person_of_another_server_is_not_answered_for_by_the_one_who_is_stored
     let other = cards(&server, SIGN, &asked(B, &patient("B-7", "1931-02-03"), "Ibuprofen", &[])).await;
     let told = serde_json::to_string(&other).unwrap();
     assert!(!told.to_lowercase().contains("warfarin"), "{told}");
-    assert!(told.contains("another FHIR server"), "{told}");
+    assert!(told.contains("which is of another person"), "{told}");
 
     // Where nothing was sent along there is nobody to answer for.
     let mut bare = asked(B, &patient("B-7", "1931-02-03"), "Ibuprofen", &[]);
@@ -110,6 +110,26 @@ async fn a_medication_that_was_not_sent_along_is_what_is_stored_of_it() {
     let own = asked(A, &patient("A-1", "1990-05-01"), "Ibuprofen", &[elsewhere]);
     let told = cards(&server, SIGN, &own).await;
     assert!(summaries(&told).contains("warning"), "{told:?}");
+    // Nor is it passed over that the order is of something else now.
+    assert!(serde_json::to_string(&told).unwrap().contains("without a name"), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_denial_is_taken_back_by_its_record_under_another_address_of_the_server() {
+    let server = demo();
+    store(&server, A, &[patient("A-1", "1990-05-01"), no_allergies(), taken("m1", "Warfarin")]).await;
+    let mut wrong = no_allergies();
+    wrong["verificationStatus"] = json!({"coding": [{"system": "http://terminology.hl7.org/CodeSystem/allergyintolerance-verification",
+            "code": "entered-in-error"}]});
+    for (allergies, offers) in [(vec![no_allergies()], true), (vec![wrong], false)] {
+        let mut body = asked(B, &patient("A-1", "1990-05-01"), "Ibuprofen", &[taken("m1", "Warfarin")]);
+        body["prefetch"]["allergies"] = found(&allergies);
+        body["prefetch"]["conditions"] = found(&[json!({"resourceType": "Condition", "id": "c",
+            "subject": {"reference": "Patient/p"}, "code": {"text": "osteoarthritis"}})]);
+        let told = serde_json::to_string(&cards(&server, SIGN, &body).await).unwrap();
+        // Where allergies are not known nothing is offered.
+        assert_eq!(told.contains("instead of"), offers, "{told}");
+    }
 }
 
 #[tokio::test]

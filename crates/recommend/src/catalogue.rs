@@ -462,10 +462,12 @@ impl Catalogue {
         }
         for (class, members) in kin {
             let substances: BTreeSet<&Key> = members.iter().flat_map(|member| &member.substances).collect();
-            // What is known of one drug alone says nothing of its class.
-            if substances.len() > 1
-                && let Some(common) = kin::common(&members)
-            {
+            // What is known of one drug alone says nothing of its class, but for the age from which it is given.
+            let common = match substances.len() {
+                1 => members.first().and_then(|member| kin::ages(member)),
+                _ => kin::common(&members),
+            };
+            if let Some(common) = common {
                 vocabulary.kin.insert(Arc::clone(class), common);
             }
         }

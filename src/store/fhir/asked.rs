@@ -30,8 +30,14 @@ pub async fn is_another(
         return Ok(false);
     }
     let known = store.known(&[format!("Patient/{user_id}")]).await?;
+    let known = Origin::of(known.first());
     let unlike = said.is_some_and(|said| difference((said.birth_year, said.sex), stored).is_some());
-    Ok(Origin::of(known.first()).contradicted(&asked, false, unlike).is_some())
+    // Of a record without a server: who was born in another year and is of another sex, and has no number of that person.
+    let differs = said.is_some_and(|said| {
+        said.birth_year.zip(stored.birth_year).is_some_and(|(one, other)| one != other)
+            && said.sex.zip(stored.sex).is_some_and(|(one, other)| one != other)
+    });
+    Ok(differs && !known.shares_a_number(&asked) || known.contradicted(&asked, false, unlike).is_some())
 }
 
 /// The Medications that these resources name, as far as what is stored of them says more than they do.

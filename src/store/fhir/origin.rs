@@ -145,6 +145,16 @@ impl Origin {
         )
     }
 
+    /// Whether both came from the same servers, or both from none that is known.
+    pub(super) fn is_of_same(&self, other: &Origin) -> bool {
+        self.servers == other.servers
+    }
+
+    /// Whether both have an identifier in common.
+    pub(super) fn shares_a_number(&self, other: &Origin) -> bool {
+        !self.numbers.is_disjoint(&other.numbers)
+    }
+
     /// Whether a record is of the server that alone has it.
     pub(super) fn is_alone(&self, now: &Origin) -> bool {
         !now.servers.is_empty() && self.servers == now.servers

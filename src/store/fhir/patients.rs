@@ -70,7 +70,12 @@ pub(super) async fn compare(
         remember.insert(name, Known { said: newest.written(), ..newer.clone() });
         newest
     } else {
-        forget(person, outcome, &before, &now);
+        if person.sex_unknown && !before.is_of_same(&now) {
+            person.sex_unknown = false;
+            let note = "does not know the sex, which another source said: that stays".to_owned();
+            outcome.notes.push(("informational", note));
+        }
+        outcome.notes.extend(unsaid(person, &before, &now));
         let mut next = before.clone().next(now);
         if person.sex_unknown {
             next = next.without_sex();
@@ -108,23 +113,17 @@ pub(super) async fn compare(
     Ok(remember)
 }
 
-/// A year of birth or a sex that the record said before and says no more is not known any more, where the record is of the
-/// server that alone has it. Of others nobody can tell, and it stays.
-fn forget(person: &mut PersonChange, outcome: &mut Outcome, before: &Origin, now: &Origin) {
+/// A year of birth or a sex that the record said before and says no more stays: a record may have come in part. Only who says that
+/// the sex is unknown takes it back.
+fn unsaid(person: &PersonChange, before: &Origin, now: &Origin) -> Option<(&'static str, String)> {
     let (birth, sex) = before.unsaid(now);
-    let sex = sex && !person.sex_unknown;
-    if before.is_alone(now) {
-        person.birth_unknown |= birth;
-        person.sex_unknown |= sex;
-    } else if birth || sex {
-        let what = match (birth, sex) {
-            (true, true) => "date of birth and gender",
-            (true, false) => "date of birth",
-            _ => "gender",
-        };
-        let note = format!("says no {what} any more: what was said before stays");
-        outcome.notes.push(("informational", note));
-    }
+    let what = match (birth, sex && !person.sex_unknown) {
+        (true, true) => "date of birth and gender",
+        (true, false) => "date of birth",
+        (false, true) => "gender",
+        (false, false) => return None,
+    };
+    Some(("informational", format!("says no {what} any more: what was said before stays")))
 }
 
 /// Refuses what is said of one person under the id of another; of a batch or a collection it is left out.

@@ -156,8 +156,12 @@ impl Orders {
         let item = concept.as_ref().and_then(items::drug);
         // An order that ends a drug, or that nobody gave, is none to be warned of.
         let ends = order.do_not_perform == Some(true) || ends(order.status.as_deref());
-        // What is held is begun by nobody, and counts as taken where the record has it.
-        if order.status.as_deref().is_some_and(|status| status.trim().eq_ignore_ascii_case("on-hold")) {
+        // What the record has and is held now is begun by nobody, and counts as taken.
+        let is_this = |entry: &Entry| entry.kind == "MedicationRequest" && entry.id.as_deref() == id;
+        let recorded = || shelves.places.iter().skip(1).any(|(record, _)| record.entries.iter().any(is_this));
+        let held =
+            order.status.as_deref().is_some_and(|status| status.trim().eq_ignore_ascii_case("on-hold"));
+        if held && id.is_some() && recorded() {
             return Ok(());
         }
         if let Some(id) = id {

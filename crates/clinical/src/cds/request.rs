@@ -15,7 +15,7 @@ use super::prefetch::{self, List};
 use super::services::{NEEDED, Service};
 use crate::fhir::bundle::{Bundle, BundleKind, FhirError};
 use crate::fhir::mapping::is_unnamed;
-use crate::fhir::people::{PersonChange, Says, Statement};
+use crate::fhir::people::{NONE_KNOWN, PersonChange, Says, Statement};
 use crate::fhir::references::{base_of, may_be_one};
 use crate::fhir::resources::Medication;
 use crate::fhir::{Found, map_with};
@@ -230,23 +230,42 @@ impl HookRequest {
 }
 
 /// Fits what was prefetched to what is stored of the same person. The same resource may have been stored with its server's address
-/// or without; and an order whose drug nobody sent along does not take the place of one whose drug is known.
+/// or without, a denial also with another address of that server; and an order whose drug nobody sent along stands beside what
+/// is known of it, which it does not take back.
 fn over_stored(said: &mut PersonChange, profile: &Profile) {
     let known = || profile.recorded.values().flatten();
-    let resources: BTreeSet<&String> = known().flat_map(|(_, recorded)| &recorded.resources).collect();
-    let is_named = |resource: &str| {
-        let of = |own: &String| own == resource || may_be_one(own, resource);
-        known().any(|(words, recorded)| !is_unnamed(words) && recorded.resources.iter().any(of))
-    };
-    said.statements.retain(|own| match &own.says {
-        Says::Entry { words, .. } => !is_unnamed(words) || !is_named(&own.resource),
-        _ => true,
-    });
+    for own in &mut said.statements {
+        let Says::Entry { words, .. } = &own.says else { continue };
+        let is_named = known().any(|(before, recorded)| {
+            !is_unnamed(before) && recorded.resources.iter().any(|name| is_one(name, &own.resource))
+        });
+        if is_unnamed(words) && is_named {
+            own.resource.push_str("#unnamed");
+        }
+    }
     let again = |own: &Statement| {
-        let twin = resources.iter().find(|resource| may_be_one(resource, &own.resource))?;
-        let says = Says::Nothing("known by its other name");
-        Some(Statement { resource: (*twin).clone(), says, ..own.clone() })
+        let twins = known().flat_map(|(words, recorded)| {
+            let denial = words == NONE_KNOWN;
+            recorded.resources.iter().map(move |name| (name, denial))
+        });
+        let is_twin = |(name, denial): &(&String, bool)| {
+            **name != own.resource
+                && (may_be_one(name, &own.resource) || *denial && bare(name) == bare(&own.resource))
+        };
+        let says = || Says::Nothing("known by its other name");
+        let twin =
+            |(name, _): (&String, bool)| Statement { resource: name.clone(), says: says(), ..own.clone() };
+        twins.filter(is_twin).map(twin).collect::<Vec<_>>()
     };
-    let twins: Vec<Statement> = said.statements.iter().filter_map(again).collect();
+    let twins: Vec<Statement> = said.statements.iter().flat_map(again).collect();
     said.statements.extend(twins);
+}
+
+fn is_one(name: &str, other: &str) -> bool {
+    name == other || may_be_one(name, other)
+}
+
+/// A resource's name without its server.
+fn bare(name: &str) -> &str {
+    name.split('@').next().unwrap_or(name)
 }

@@ -278,6 +278,9 @@ fn a_renewal_replaces_what_it_names_and_a_held_order_begins_nothing() {
     let ordered: Vec<&str> = request.orders.iter().map(|order| order.item.name.as_str()).collect();
     assert_eq!((ordered, medications(&request)), (vec!["ibuprofen"], vec!["warfarin 5 mg".to_owned()]));
     assert!(request.unread.is_empty());
+    // One that the record does not have may be begun, and is checked.
+    body["prefetch"]["medications"] = list(&[]);
+    assert_eq!(read(&body).orders.len(), 2);
 }
 
 #[test]

@@ -22,7 +22,7 @@ const BY_HAND: &str = "by hand";
 /// What a denial may be of.
 pub(crate) const DENIALS: [&str; 3] = ["none known", "no drug known", "none known that is no drug"];
 /// Stands among a list's entries for the resources that say that there are none.
-const NONE_KNOWN: &str = "none known";
+pub(crate) const NONE_KNOWN: &str = "none known";
 /// Why nothing follows from "no known food allergy".
 const NO_OTHER: &str = "none known of a kind that is no drug";
 /// What a condition that is over says.
@@ -124,8 +124,6 @@ pub struct PersonChange {
     pub patient: Option<usize>,
     /// Year of birth, if it is said.
     pub birth_year: Option<i32>,
-    /// Whether what was known of the year of birth is not known any more.
-    pub birth_unknown: bool,
     /// Sex, if it is said.
     pub sex: Option<Sex>,
     /// Whether what was known of the sex is not known any more.
@@ -198,7 +196,7 @@ impl PersonChange {
 
     /// The profile after what is said here.
     pub fn apply(&self, profile: &mut Profile) {
-        profile.birth_year = self.birth_year.or(profile.birth_year.filter(|_| !self.birth_unknown));
+        profile.birth_year = self.birth_year.or(profile.birth_year);
         profile.sex = self.sex.or(profile.sex.filter(|_| !self.sex_unknown));
         if let Some((latitude, longitude)) = self.place {
             (profile.latitude, profile.longitude) = (Some(latitude), Some(longitude));

@@ -34,7 +34,22 @@ const LOCAL_ZH: [&str; 11] =
     ["滴眼液", "眼膏", "眼用", "滴耳液", "滴耳剂", "乳膏", "软膏", "凝胶", "洗剂", "搽剂", "外用"];
 
 /// Words beside which those mean another form ("softgel capsule", "oral gel"), or one that is for the whole body.
-const SYSTEMIC: [&str; 21] = [
+const SYSTEMIC: [&str; 36] = [
+    "po",
+    "iv",
+    "im",
+    "mouth",
+    "suspension",
+    "syrup",
+    "troche",
+    "lozenge",
+    "soft",
+    "liqui",
+    "intravenous",
+    "intramuscular",
+    "subcutaneous",
+    "daily",
+    "orally",
     "oral",
     "buccal",
     "sublingual",
@@ -60,12 +75,25 @@ const SYSTEMIC: [&str; 21] = [
 
 /// Classes that are given through the skin for the whole body, that harm a child that way, too, or whose rules are about such
 /// a form as it is.
-const ALL_THE_SAME: [&str; 6] =
-    ["nitrate", "opioid", "estrogen", "progestin", "retinoid", "glaucoma eye drops"];
+const ALL_THE_SAME: [&str; 7] = [
+    "nitrate",
+    "opioid",
+    "estrogen",
+    "progestin",
+    "retinoid",
+    "glaucoma eye drops",
+    "bladder antimuscarinic",
+];
 
 /// Whether the name is that of a local form of what can be called so.
 pub fn is_local(name: &str, called: &HashSet<Key>) -> bool {
     let name = normalise(name);
+    // What follows says what it is for, and not what it is.
+    let name = [" for ", " - ", ": "]
+        .iter()
+        .filter_map(|cut| name.find(cut))
+        .min()
+        .map_or(&name[..], |at| &name[..at]);
     let has = |list: &[&str]| name.split(|c: char| !c.is_alphanumeric()).any(|word| list.contains(&word));
     let local = has(&LOCAL) || LOCAL_ZH.iter().any(|form| name.contains(form));
     local
@@ -99,6 +127,13 @@ mod tests {
             "estradiol transdermal patch",
             "红霉素肠溶胶囊",
             "year-long course",
+            "ciprofloxacin 500 mg po bid for ear infection",
+            "clarithromycin 250 mg/5 ml suspension - ear infection",
+            "prednisone 20 mg daily for eye inflammation",
+            "ketorolac 30 mg IV then ophthalmic",
+            "ibuprofen 200 mg Liqui-Gel",
+            "ibuprofen soft gel",
+            "clotrimazole troche",
         ] {
             assert!(!is_local(name, &none), "{name}");
         }

@@ -39,6 +39,18 @@ pub fn common(members: &[&Entry]) -> Option<Entry> {
     Some(common)
 }
 
+/// The ages for which one drug is meant, if it says any.
+pub fn ages(member: &Entry) -> Option<Entry> {
+    let Contraindications { min_age, max_age, .. } = member.item.contraindications;
+    if (min_age, max_age) == (None, None) {
+        return None;
+    }
+    let mut ages = Entry::clone(member);
+    (ages.allergies, ages.conditions, ages.partners) = (Vec::new(), Vec::new(), Vec::new());
+    ages.item.contraindications = Contraindications { min_age, max_age, ..Contraindications::default() };
+    Some(ages)
+}
+
 /// The rules about conditions, and that about pregnancy as one of them.
 fn conditions(entry: &Entry) -> Vec<Rule> {
     let mut conditions = entry.conditions.clone();

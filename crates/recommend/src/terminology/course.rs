@@ -38,7 +38,10 @@ const ENDS: [&str; 29] = [
 ];
 
 /// What counts once somebody has had it.
-const ONCE_HAD: [&str; 11] = [
+const ONCE_HAD: [&str; 14] = [
+    "long qt syndrome",
+    "epilepsy",
+    "agranulocytosis",
     "stroke",
     "myocardial infarction",
     "venous thrombosis",

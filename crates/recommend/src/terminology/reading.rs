@@ -43,8 +43,8 @@ const BEHIND_ZH: [&str; 9] = ["家族史", "家族病史", "疫苗", "预防", "
 const OVER_ZH: [&str; 6] = ["已治愈", "已痊愈", "已缓解", "已恢复", "治愈", "痊愈"];
 const NORMAL_ZH: &str = "正常";
 /// What may stand between a name and that.
-const TESTED_ZH: [&str; 10] = ["试验", "检测", "检查", "测试", "表面", "核心", "抗体", "抗原", "结果", ":"];
-const TESTS_ZH: [&str; 4] = ["试验", "检测", "检查", "测试"];
+const TESTED_ZH: [&str; 9] = ["试验", "检测", "测试", "表面", "核心", "抗体", "抗原", "结果", ":"];
+const TESTS_ZH: [&str; 3] = ["试验", "检测", "测试"];
 /// Words of few letters that mean many things.
 const AMBIGUOUS: [&str; 7] = ["hit", "rad", "nerd", "aps", "ega", "pih", "iph"];
 /// What joins names that are denied together.
