@@ -149,6 +149,10 @@ fn dangers_are_told_in_any_order_and_in_a_combination() {
         ("rifampicin", "methadone", serious),
         ("phenytoin", "tacrolimus", serious),
         ("ritonavir", "warfarin", serious),
+        ("mercaptopurine", "warfarin", serious),
+        ("flecainide", "verapamil", serious),
+        ("medroxyprogesterone", "phenytoin", serious),
+        ("miconazole oral gel", "warfarin", serious),
     ] {
         for (order, taken) in [(one, other), (other, one)] {
             let found = worst(&[order], json!({"medications": [taken]}));
@@ -180,6 +184,14 @@ fn dangers_are_told_in_any_order_and_in_a_combination() {
         ("clozapine", "agranulocytosis", serious),
         ("propranolol", "pheochromocytoma", serious),
         ("oxybutynin", "urinary retention", contraindicated),
+        ("Nexplanon", "DVT", contraindicated),
+        ("Depo-Provera", "stroke", contraindicated),
+        ("norethindrone", "cirrhosis", contraindicated),
+        ("drospirenone", "breast cancer", contraindicated),
+        ("Trileptal", "pregnancy", serious),
+        ("levodopa", "glaucoma", serious),
+        ("ciprofloxacin 500 mg po bid for ear infection", "myasthenia gravis", serious),
+        ("lisinopril", "孕期检查", contraindicated),
     ] {
         let found = worst(&[order], json!({"conditions": [condition], "sex": "female"}));
         assert!(found.is_some_and(|found| found <= least), "{order}, {condition}: {found:?}");
