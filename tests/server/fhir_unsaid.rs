@@ -134,7 +134,8 @@ async fn a_sex_that_is_not_known_any_more_is_not_kept() {
         }
         let plain =
             |said: Value| json!({"resource": of(said), "request": {"method": "PUT", "url": "Patient/ann"}});
-        take(&server, &[plain(json!({}))]).await;
+        let answer = take(&server, &[plain(json!({}))]).await;
+        assert!(answer.to_string().contains("says no date of birth and gender any more"), "{answer}");
         assert_eq!(known().await, (json!("male"), json!(1995)));
         let answer = take(&server, &[plain(json!({"gender": "unknown"}))]).await;
         assert!(answer.to_string().contains("which another source said"), "{answer}");

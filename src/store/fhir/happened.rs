@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use clinical::fhir::Settled;
 use clinical::fhir::bundle::{Bundle, Version};
 use clinical::fhir::deletions::HAPPENINGS;
-use clinical::fhir::references::lasts;
+use clinical::fhir::references::{lasts, without_server};
 use recommend::Millis;
 
 use super::known::{note, number, older};
@@ -154,7 +154,7 @@ pub(super) async fn undo(
     let mut undone = Undone::default();
     let mut unknown = deleted.clone();
     for known in store.known(&names.into_iter().collect::<Vec<_>>()).await? {
-        unknown.remove(known.name.split('@').next().unwrap_or_default());
+        unknown.remove(without_server(&known.name));
         let made = known.said.as_deref().is_some_and(|said| said != DELETED);
         if let Some(user_id) = known.user_id.as_ref().filter(|_| made) {
             changes.gone.entry(user_id.clone()).or_default().extend(before(&known));

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use clinical::fhir::bundle::{Bundle, Method, Version, has_come, medication};
 use clinical::fhir::people::{PersonChange, Says, Statement};
-use clinical::fhir::references::{id_of, known_name, lasts};
+use clinical::fhir::references::{id_of, known_name, lasts, without_server};
 use clinical::fhir::resources::Medication;
 use clinical::fhir::{Settled, medications_elsewhere};
 
@@ -254,11 +254,6 @@ fn of_deleted(settled: &mut Settled, known: &HashMap<String, Known>) {
             }),
         }
     }
-}
-
-/// The name that a resource has where its server is not known.
-fn without_server(name: &str) -> &str {
-    name.split_once('@').map_or(name, |(name, _)| name)
 }
 
 /// Writes down what is to be remembered of those who went in.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use clinical::fhir::bundle::Version;
 use clinical::fhir::people::PersonChange;
-use clinical::fhir::references::known_name;
+use clinical::fhir::references::{known_name, without_server};
 use recommend::Millis;
 use serde::{Deserialize, Serialize};
 
@@ -28,10 +28,10 @@ pub(super) struct Origin {
     /// Which version of each server's resource came last, when it was made and its number; of one without a server under "".
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     versions: BTreeMap<String, (Option<Millis>, Option<i64>)>,
-    /// Whether the record says the year of birth.
+    /// Whether a version of the record has said the year of birth.
     #[serde(default, skip_serializing_if = "is_false")]
     birth: bool,
-    /// Whether it says the sex.
+    /// Whether one has said the sex.
     #[serde(default, skip_serializing_if = "is_false")]
     sex: bool,
 }
@@ -157,7 +157,7 @@ impl Origin {
 
     /// Whether a record is of the server that alone has it.
     pub(super) fn is_alone(&self, now: &Origin) -> bool {
-        !now.servers.is_empty() && self.servers == now.servers
+        !now.servers.is_empty() && self.is_of_same(now)
     }
 
     /// Whether this record says the year of birth and that one does not; the same of the sex.
@@ -177,7 +177,9 @@ impl Origin {
         let alone = self.is_alone(&now);
         let replaced = by_system(&now.numbers);
         self.numbers.retain(|number| !alone && !replaced.contains_key(system(number)));
-        (self.birth, self.sex) = (now.birth || (self.birth && !alone), now.sex || (self.sex && !alone));
+        // What it said of these stays.
+        self.birth |= now.birth;
+        self.sex |= now.sex;
         self.versions.extend(now.versions);
         self.also(&now.servers);
         self.numbers.extend(now.numbers);
@@ -212,9 +214,7 @@ impl Origin {
 
     /// Whether a resource of this name (`references::known_name`) is on one of the servers where the record is, or says none.
     pub(super) fn is_with(&self, name: &str) -> bool {
-        let Some((kind, id)) = name.split('@').next().and_then(|plain| plain.split_once('/')) else {
-            return false;
-        };
+        let Some((kind, id)) = without_server(name).split_once('/') else { return false };
         let of = |server: &String| known_name(kind, id, Some(server)) == name;
         !name.contains('@') || self.servers.iter().any(of)
     }

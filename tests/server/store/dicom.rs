@@ -24,7 +24,7 @@ fn image(instance: &str) -> Received {
     }
 }
 
-fn result(instance: &str) -> DicomResult {
+pub(super) fn result(instance: &str) -> DicomResult {
     DicomResult {
         sop_instance: instance.to_owned(),
         series: "1.2.9".to_owned(),

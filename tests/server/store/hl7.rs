@@ -1,12 +1,12 @@
 //! HL7 messages in the store: each waits once, is taken by one at a time, and is never lost.
 
-use bytes::Bytes;
 use medserve::store::Store;
-use medserve::store::dicom::{Arrival, Arrived, DicomAnswer, DicomResult, Kept, Turn};
+use medserve::store::dicom::{Arrival, Arrived, DicomAnswer, Kept, Turn};
 use medserve::store::hl7::{Hl7Backlog, Outgoing};
 use recommend::{Profile, User};
 
 use super::database::Database;
+use super::dicom::result;
 use super::on_both;
 
 fn message(id: &str, source: &str, patient: &str) -> Outgoing {
@@ -55,20 +55,7 @@ async fn a_message_is_sent_until_it_is_taken_and_again_where_its_image_comes_aga
     store.sent_hl7("1", None, None).await.unwrap();
     assert_eq!(store.hl7_backlog().await.unwrap(), Hl7Backlog { unsent: 0, given_up: 1 });
     // The image comes again.
-    let results = [DicomResult {
-        sop_instance: "2.1".to_owned(),
-        series: "1.2.9".to_owned(),
-        study: "1.2".to_owned(),
-        sop_class: "1.2.840".to_owned(),
-        source: "1.2.3".to_owned(),
-        image: "as it was".to_owned(),
-        patient: "p1".to_owned(),
-        model: "pneumonia".to_owned(),
-        version: "1".to_owned(),
-        created: 1000,
-        metadata: "{}".to_owned(),
-        file: Bytes::new(),
-    }];
+    let results = [result("2.1")];
     let known = ["2.1".to_owned()];
     answer(store, &one, DicomAnswer { results: &results, ..DicomAnswer::default() }).await;
     answer(store, &one, DicomAnswer { known: &known, said_again: Some(6000), ..DicomAnswer::default() })

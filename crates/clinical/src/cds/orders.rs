@@ -15,7 +15,7 @@ use crate::fhir::bundle::{Bundle, Entry, MAX_ENTRIES_SENT, Resource, entry};
 use crate::fhir::items;
 use crate::fhir::mapping::{Drug, Shelves, Standing};
 use crate::fhir::people::{self, List};
-use crate::fhir::references::{Index, local};
+use crate::fhir::references::{Index, local, without_server};
 use crate::fhir::resources::{Contained, MedicationRequest};
 
 /// Most orders of one call: each is compared with all others.
@@ -380,8 +380,7 @@ impl Draft {
 
     /// Whether a stored resource's name has the draft's id.
     fn is_named(&self, resource: &str) -> bool {
-        let id = resource.strip_prefix("MedicationRequest/").map(|id| id.split('@').next().unwrap_or(id));
-        id == Some(self.id.as_str())
+        without_server(resource).strip_prefix("MedicationRequest/") == Some(self.id.as_str())
     }
 }
 

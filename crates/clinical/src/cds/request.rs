@@ -16,7 +16,7 @@ use super::services::{NEEDED, Service};
 use crate::fhir::bundle::{Bundle, BundleKind, FhirError};
 use crate::fhir::mapping::is_unnamed;
 use crate::fhir::people::{NONE_KNOWN, PersonChange, Says, Statement};
-use crate::fhir::references::{base_of, may_be_one};
+use crate::fhir::references::{base_of, may_be_one, without_server};
 use crate::fhir::resources::Medication;
 use crate::fhir::{Found, map_with};
 
@@ -234,12 +234,11 @@ impl HookRequest {
 /// is known of it, which it does not take back.
 fn over_stored(said: &mut PersonChange, profile: &Profile) {
     let known = || profile.recorded.values().flatten();
-    for own in &mut said.statements {
-        let Says::Entry { words, .. } = &own.says else { continue };
-        let is_named = known().any(|(before, recorded)| {
-            !is_unnamed(before) && recorded.resources.iter().any(|name| is_one(name, &own.resource))
-        });
-        if is_unnamed(words) && is_named {
+    let nameless = |own: &&mut Statement| matches!(&own.says, Says::Entry { words, .. } if is_unnamed(words));
+    for own in said.statements.iter_mut().filter(nameless) {
+        let is_this = |name: &String| *name == own.resource || may_be_one(name, &own.resource);
+        let mut named = known().filter(|(before, _)| !is_unnamed(before));
+        if named.any(|(_, recorded)| recorded.resources.iter().any(is_this)) {
             own.resource.push_str("#unnamed");
         }
     }
@@ -250,7 +249,8 @@ fn over_stored(said: &mut PersonChange, profile: &Profile) {
         });
         let is_twin = |(name, denial): &(&String, bool)| {
             **name != own.resource
-                && (may_be_one(name, &own.resource) || *denial && bare(name) == bare(&own.resource))
+                && (may_be_one(name, &own.resource)
+                    || *denial && without_server(name) == without_server(&own.resource))
         };
         let says = || Says::Nothing("known by its other name");
         let twin =
@@ -259,13 +259,4 @@ fn over_stored(said: &mut PersonChange, profile: &Profile) {
     };
     let twins: Vec<Statement> = said.statements.iter().flat_map(again).collect();
     said.statements.extend(twins);
-}
-
-fn is_one(name: &str, other: &str) -> bool {
-    name == other || may_be_one(name, other)
-}
-
-/// A resource's name without its server.
-fn bare(name: &str) -> &str {
-    name.split('@').next().unwrap_or(name)
 }

@@ -242,6 +242,11 @@ pub fn known_name(kind: &str, id: &str, server: Option<&str>) -> String {
     }
 }
 
+/// The name that a resource has where its server is not known.
+pub fn without_server(name: &str) -> &str {
+    name.split_once('@').map_or(name, |(name, _)| name)
+}
+
 /// Whether a name is of a resource with an id that lasts, which names the same thing in the next Bundle.
 pub fn lasts(name: &str) -> bool {
     !name.contains('#')

@@ -234,9 +234,10 @@ impl Mapped {
                     said.map(|said| said.entry).chain(happened.map(|planned| planned.entry)).collect()
                 }
             };
+            let who = who.trim_end_matches(',');
             let detail = format!("refers to a Patient by an identifier that {who}; Patient/id is accepted");
             for number in of_nobody {
-                self.refuse(number, "not-found", &detail.replace(",;", ";"));
+                self.refuse(number, "not-found", &detail);
             }
         }
     }
