@@ -15,7 +15,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::data::{Contraindications, Item, Kind, Severity, Subject};
 use super::shared::ByNumber;
-use super::terminology::{Field, Key, Terminology, plain};
+use super::terminology::{ByKey, Field, Key, Keys, Terminology, plain};
 
 /// A rule of an item: what it is about, and how much it matters.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,7 +52,7 @@ pub struct Entry {
     /// The substances in it; for what no term explains, its name.
     pub substances: BTreeSet<Key>,
     /// What it can be called in a list: its id, its name, its substances, their classes.
-    pub called: HashSet<Key>,
+    pub called: Keys,
     /// Its classes within which a second drug would be duplicate therapy.
     pub therapeutic: BTreeSet<Key>,
     /// Each of its substances with the therapeutic classes of that one.
@@ -60,7 +60,7 @@ pub struct Entry {
     /// Whether it is a form for the eye, the ear or the skin, of which little gets into the blood.
     pub local: bool,
     /// What somebody may be allergic to who is allergic to it.
-    pub allergens: HashSet<Key>,
+    pub allergens: Keys,
     /// Of a drug: what of its words no term explains, by which rules and lists may know it all the same.
     pub unexplained: BTreeSet<Key>,
     /// The single words of those of its words that are several and that no term explains.
@@ -87,11 +87,11 @@ impl Entry {
     pub fn new(item: Item, terminology: &Terminology) -> Self {
         let listed = &item.contraindications;
         let meaning = terminology.understand_item(Field::Medication, &item);
-        let mut called: HashSet<Key> = meaning.broader.iter().cloned().collect();
+        let mut called: Keys = meaning.broader.iter().cloned().collect();
         // An id may look like a code of some system and is none.
         called.extend([plain(&item.item_id), plain(&item.name)]);
         let mut therapeutic = meaning.therapeutic;
-        let mut allergens: HashSet<Key> = meaning.groups.into_iter().collect();
+        let mut allergens: Keys = meaning.groups.into_iter().collect();
         if let Some(class) = &listed.therapeutic_class {
             let class = terminology.understand(Field::Medication, class);
             therapeutic.extend(class.names);
@@ -272,20 +272,20 @@ impl Entry {
 #[derive(Debug, Default)]
 pub struct Vocabulary {
     /// Numbers of the items called so.
-    called: HashMap<Key, Vec<u32>>,
-    allergies: HashSet<Key>,
-    conditions: HashSet<Key>,
+    called: ByKey<Vec<u32>>,
+    allergies: Keys,
+    conditions: Keys,
     /// Whatever items say they interact with.
-    partners: HashSet<Key>,
+    partners: Keys,
     restricted: bool,
     /// Numbers of the items of which nobody knows what they are.
     unclear: HashSet<u32>,
     /// By the name of a class, the items that are named for it.
-    classes: HashMap<Key, Vec<u32>>,
+    classes: ByKey<Vec<u32>>,
     /// By its first substance, the drugs that have rules.
-    ruled: HashMap<Key, Vec<u32>>,
+    ruled: ByKey<Vec<u32>>,
     /// By a therapeutic class, what the drugs of it that have rules have in common.
-    kin: HashMap<Key, Entry>,
+    kin: ByKey<Entry>,
     /// Drugs for which rules of others hold, with those.
     judged: HashMap<u32, Arc<Entry>>,
 }
@@ -368,21 +368,15 @@ impl Catalogue {
 
     /// The items whose rules hold for what has these substances and can be called so, whether it is ordered, taken or
     /// recommended, and whether the catalogue has it or not.
-    pub fn sources<'a>(&'a self, parts: &Parts, called: &HashSet<Key>) -> Sources<'a> {
+    pub fn sources<'a>(&'a self, parts: &Parts, called: &Keys) -> Sources<'a> {
         self.sources_by(self.vocabulary(), parts, called)
     }
 
-    fn sources_by<'a>(
-        &'a self,
-        vocabulary: &'a Vocabulary,
-        parts: &Parts,
-        called: &HashSet<Key>,
-    ) -> Sources<'a> {
+    fn sources_by<'a>(&'a self, vocabulary: &'a Vocabulary, parts: &Parts, called: &Keys) -> Sources<'a> {
         let entries = |numbers: &'a [u32]| {
             numbers.iter().filter_map(|&number| Some((number, self.get(number)?.as_ref())))
         };
-        let listed =
-            |map: &'a HashMap<Key, Vec<u32>>, name: &Key| map.get(name).map_or(&[][..], Vec::as_slice);
+        let listed = |map: &'a ByKey<Vec<u32>>, name: &Key| map.get(name).map_or(&[][..], Vec::as_slice);
         let has = |substance: &Key| parts.iter().any(|(name, _)| name == substance);
         let same = parts.iter().flat_map(|(name, _)| entries(listed(&vocabulary.ruled, name)));
         let same: Vec<_> = same.filter(|(_, drug)| drug.substances.iter().all(has)).collect();
@@ -421,7 +415,7 @@ impl Catalogue {
                 for name in &entry.called {
                     vocabulary.called.entry(Arc::clone(name)).or_default().push(number);
                 }
-                let learn = |words: &mut HashSet<Key>, rules: &[Rule]| {
+                let learn = |words: &mut Keys, rules: &[Rule]| {
                     words.extend(rules.iter().flat_map(|rule| rule.names.iter().cloned()));
                 };
                 learn(&mut vocabulary.allergies, &entry.allergies);

@@ -28,15 +28,13 @@
 mod allergies;
 mod medications;
 
-use std::collections::HashSet;
-
 use serde::{Deserialize, Serialize};
 
 use super::catalogue::{Catalogue, Entry, Rule};
 use super::clock::year_of;
 use super::data::{Kind, Millis, Profile, Severity, Sex};
 use super::settings::Settings;
-use super::terminology::{Field, Key, Meaning, Terminology, Unclear, is_code, plain};
+use super::terminology::{Field, Key, Keys, Meaning, Terminology, Unclear, is_code, plain};
 use allergies::Allergy;
 pub use medications::Medication;
 
@@ -119,7 +117,7 @@ pub enum Concern {
 /// A condition: as it is written, and what rules are compared with.
 struct Stated<'a> {
     written: &'a str,
-    names: HashSet<Key>,
+    names: Keys,
 }
 
 /// A person as the rules see one, made once for each request.
@@ -250,7 +248,8 @@ impl<'a> Patient<'a> {
         }
         let said_pregnant = conditions.iter().any(|condition| condition.names.contains(&pregnancy));
         if !said_pregnant && profile.pregnant == Some(true) {
-            conditions.push(Stated { written: "pregnancy", names: HashSet::from([Key::clone(&pregnancy)]) });
+            conditions
+                .push(Stated { written: "pregnancy", names: Keys::from_iter([Key::clone(&pregnancy)]) });
         }
         let pregnant = if said_pregnant { Some(true) } else { profile.pregnant };
         for (code, written, applies) in circumstances(profile.sex, ages, pregnant) {

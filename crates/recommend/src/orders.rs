@@ -316,13 +316,19 @@ fn alternatives<'a>(
     beside: &[&Medication<'a>],
 ) -> Vec<Alternative> {
     let Entry { purposes, therapeutic: classes, substances, .. } = ordered;
-    let families = |entry: &Entry| FAMILIES.map(|family| entry.called.contains(family));
-    let ordered_families = families(ordered);
-    let had: BTreeSet<_> = purposes.iter().filter(|purpose| patient.has(purpose)).collect();
     let catalogue = &snapshot.kind(Kind::Drug).catalogue;
+    let families = FAMILIES.into_iter().filter_map(|family| ordered.called.get(family));
+    let kin: BTreeSet<u32> =
+        families.flat_map(|family| catalogue.vocabulary().items_called(family)).copied().collect();
+    let had: BTreeSet<_> = purposes.iter().filter(|purpose| patient.has(purpose)).collect();
     let mut found = Vec::new();
     for (number, _) in catalogue.iter() {
         let Some(entry) = catalogue.judged(number) else { continue };
+        let of_class = !entry.therapeutic.is_disjoint(classes);
+        let same = || !entry.substances.is_disjoint(substances);
+        if !(of_class || !purposes.is_empty() && kin.contains(&number)) || entry.item.hidden || same() {
+            continue;
+        }
         let served: Vec<_> = match had.is_empty() {
             true => entry.purposes.intersection(purposes).collect(),
             false => entry.purposes.iter().filter(|purpose| had.contains(purpose)).collect(),
@@ -331,10 +337,7 @@ fn alternatives<'a>(
             true => purposes.is_empty() || 2 * served.len() > purposes.len(),
             false => !served.is_empty(),
         };
-        let of_class = !entry.therapeutic.is_disjoint(classes);
-        let kin = || families(entry).into_iter().zip(ordered_families).any(|(own, theirs)| own && theirs);
-        let same = !entry.substances.is_disjoint(substances);
-        if same || entry.item.hidden || !serves || !(of_class || !purposes.is_empty() && kin()) {
+        if !serves {
             continue;
         }
         if let Some(cautions) = patient.heeding(number, entry, beside) {

@@ -1,9 +1,7 @@
 //! Forms of a drug that stay where they are put: for the eye, the ear, the skin. Interactions and conditions matter less with
 //! them than with what is swallowed; allergies matter as much.
 
-use std::collections::HashSet;
-
-use crate::terminology::{Key, normalise};
+use crate::terminology::{Keys, normalise};
 
 /// Words of a name that say so.
 const LOCAL: [&str; 20] = [
@@ -86,7 +84,7 @@ const ALL_THE_SAME: [&str; 7] = [
 ];
 
 /// Whether the name is that of a local form of what can be called so.
-pub fn is_local(name: &str, called: &HashSet<Key>) -> bool {
+pub fn is_local(name: &str, called: &Keys) -> bool {
     let name = normalise(name);
     // What follows says what it is for, and not what it is.
     let name = [" for ", " - ", ": "]
@@ -108,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_form_is_local_by_its_words() {
-        let none = HashSet::new();
+        let none = Keys::default();
         for name in [
             "Erythromycin 5 MG/G Ophthalmic Ointment",
             "ketoconazole 2% shampoo",
@@ -137,6 +135,6 @@ mod tests {
         ] {
             assert!(!is_local(name, &none), "{name}");
         }
-        assert!(!is_local("nitroglycerin 2% ointment", &HashSet::from(["nitrate".into()])));
+        assert!(!is_local("nitroglycerin 2% ointment", &Keys::from_iter(["nitrate".into()])));
     }
 }

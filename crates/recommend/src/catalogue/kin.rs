@@ -1,10 +1,10 @@
 //! What the drugs of a class have in common: it holds for another drug of the class of which nobody wrote down anything.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use super::{Entry, Rule};
 use crate::data::{Contraindications, Severity};
-use crate::terminology::Key;
+use crate::terminology::{ByKey, Key};
 
 /// The name of the condition that an item's `pregnancy` is about.
 const PREGNANCY: &str = "pregnancy";
@@ -67,7 +67,7 @@ fn conditions(entry: &Entry) -> Vec<Rule> {
 /// the first by `rank` holds.
 fn shared<R: Ord>(one: &[Rule], other: &[Rule], rank: impl Fn(&Rule) -> R) -> Vec<Rule> {
     let by_name = |rules: &[Rule]| {
-        let mut places: HashMap<Key, usize> = HashMap::new();
+        let mut places: ByKey<usize> = ByKey::default();
         for (place, rule) in rules.iter().enumerate() {
             for name in &rule.names {
                 let known = places.entry(Key::clone(name)).or_insert(place);
@@ -81,7 +81,7 @@ fn shared<R: Ord>(one: &[Rule], other: &[Rule], rank: impl Fn(&Rule) -> R) -> Ve
     let mut found: Vec<Rule> = Vec::new();
     for (own, theirs) in [(one, other), (other, one)] {
         let places = by_name(theirs);
-        let best = |names: &BTreeSet<Key>, rules: &[Rule], places: &HashMap<Key, usize>| {
+        let best = |names: &BTreeSet<Key>, rules: &[Rule], places: &ByKey<usize>| {
             let covering = names.iter().filter_map(|name| places.get(name)).copied();
             covering.min_by_key(|&place| rank(&rules[place]))
         };

@@ -1,17 +1,17 @@
 //! Allergies of a person, against a drug: what it is, what is in it, what is of a class or a group with that, and what the person
 //! tolerates all the same.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 
 use super::Reason;
 use crate::catalogue::{Entry, Rule};
 use crate::data::Severity;
-use crate::terminology::{Key, Meaning};
+use crate::terminology::{Key, Keys, Meaning};
 
 /// An allergy: as it is written, and what drugs and their rules are compared with.
 pub(super) struct Allergy<'a> {
     written: &'a str,
-    pub(super) names: HashSet<Key>,
+    pub(super) names: Keys,
     /// The single words of those that are several and that no term explains.
     single_words: BTreeSet<Key>,
     /// What it says that the person tolerates.

@@ -1,12 +1,12 @@
 //! Drugs that a person takes, or that are recommended beside others, against a drug: what interacts with them, and what is the
 //! same once more.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 
 use super::{Concern, Reason};
 use crate::catalogue::{Catalogue, Entry, Parts, Rule, Sources, forms, parts};
 use crate::data::{Item, Kind, Severity};
-use crate::terminology::{Key, Meaning, Terminology, plain};
+use crate::terminology::{Key, Keys, Meaning, Terminology, plain};
 
 /// Drugs of one class that are given together by plan: an order of the one is no duplicate of the other, and what rules about
 /// wider classes say of both is a caution.
@@ -22,7 +22,7 @@ pub struct Medication<'a> {
     /// The single words of those that are several.
     single_words: BTreeSet<Key>,
     /// What it can be called in rules: those, their classes, and what the catalogue calls it.
-    own: HashSet<Key>,
+    own: Keys,
     /// The drugs of the catalogue that it is, by number.
     entries: Vec<(u32, &'a Entry)>,
     /// Where it is a class: the drugs of it, of which it may be any.
@@ -41,7 +41,7 @@ impl<'a> Medication<'a> {
         let is_class = meaning.names.iter().any(|name| terminology.is_class(name));
         let mut parts =
             if is_class { Parts::new() } else { parts(&meaning.names, &meaning.therapeutic, terminology) };
-        let mut own: HashSet<Key> = meaning.broader.into_iter().collect();
+        let mut own: Keys = meaning.broader.into_iter().collect();
         let (mut names, mut therapeutic) = (meaning.names, meaning.therapeutic);
         let (unexplained, single_words) = (meaning.unexplained, meaning.single_words);
         let (mut entries, mut members) = (Vec::new(), Vec::new());
@@ -226,7 +226,7 @@ impl<'a> Medication<'a> {
     }
 
     /// Whether it is a class, or several, of what can be called by these names.
-    pub(super) fn is_class_of(&self, called: &HashSet<Key>) -> bool {
+    pub(super) fn is_class_of(&self, called: &Keys) -> bool {
         self.entries.is_empty() && self.names.iter().all(|name| called.contains(name))
     }
 

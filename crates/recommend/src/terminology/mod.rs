@@ -18,6 +18,7 @@ mod narrower;
 mod nearest;
 mod normal;
 mod reading;
+mod remembered;
 mod resolve;
 mod said;
 mod simplified;
@@ -29,10 +30,12 @@ mod together;
 mod tolerated;
 mod wording;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, LazyLock};
 
+use foldhash::fast::RandomState;
 use narrower::Narrower;
+use remembered::Remembered;
 
 pub use conditions::is_code;
 pub use normal::{normalise, without_dose, without_salts};
@@ -41,6 +44,12 @@ pub use together::Unclear;
 
 /// A name in its normal form, by which terms refer to each other.
 pub type Key = Arc<str>;
+
+/// Names to be looked up: by a hash that is fast for short texts, and seeded anew by each process.
+pub type Keys = HashSet<Key, RandomState>;
+
+/// What there is by name.
+pub type ByKey<T> = HashMap<Key, T, RandomState>;
 
 /// In which list words stand: of what kinds of terms they can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,13 +144,15 @@ struct Node {
 /// The terms, ready to be looked up.
 #[derive(Debug)]
 pub struct Terminology {
-    nodes: HashMap<Key, Node>,
+    nodes: ByKey<Node>,
     /// From every name, synonym and code to the names meant. A synonym of two terms means both.
-    index: HashMap<Box<str>, Vec<Key>>,
+    index: HashMap<Box<str>, Vec<Key>, RandomState>,
     /// The names among those in scripts that put no space between words.
     unspaced: Vec<Box<str>>,
     /// What makes a condition a narrower one.
     narrower: Narrower,
+    /// What was understood before.
+    remembered: Remembered,
 }
 
 impl Terminology {
@@ -155,10 +166,11 @@ impl Terminology {
     /// adds to what is known.
     pub fn new<'a>(own: impl IntoIterator<Item = &'a Term>) -> Self {
         let mut all = Self {
-            nodes: HashMap::new(),
-            index: HashMap::new(),
+            nodes: ByKey::default(),
+            index: HashMap::default(),
             unspaced: Vec::new(),
             narrower: Narrower::default(),
+            remembered: Remembered::default(),
         };
         for term in BUILT_IN.iter().chain(own) {
             all.add(term);
@@ -168,6 +180,8 @@ impl Terminology {
         all.unspaced = all.index.keys().filter(|name| mentions::is_unspaced(name)).cloned().collect();
         // The longest first: a name may begin as another does.
         all.unspaced.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+        // While they were put together, words meant less.
+        all.remembered = Remembered::default();
         all
     }
 
@@ -216,6 +230,10 @@ impl Terminology {
 
     /// What these words mean in such a list.
     pub fn understand(&self, field: Field, text: &str) -> Meaning {
+        self.remembered.or_read(field, text, || self.understand_anew(field, text))
+    }
+
+    fn understand_anew(&self, field: Field, text: &str) -> Meaning {
         let mut meaning = self.understand_words(field, text);
         // Of a term whose class nobody knows no rule about the class can be asked.
         let unresolved = |name: &Key| self.nodes.get(name).is_some_and(|node| node.unresolved);

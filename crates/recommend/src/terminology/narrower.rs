@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use super::conditions::is_qualifier;
 use super::mentions::is_unspaced;
 use super::said::{Link, Mention, Token};
-use super::{Key, TermKind, Terminology, normal};
+use super::{ByKey, Key, TermKind, Terminology, normal};
 
 /// What before such words denies them.
 const DENYING: [&str; 8] = ["no", "not", "non", "without", "never", "denies", "negative", "rather"];
@@ -21,7 +21,7 @@ const FEW: usize = 8;
 
 /// By broader condition: words, and the narrower condition that they make of it.
 #[derive(Debug, Default)]
-pub(super) struct Narrower(HashMap<Key, Vec<(Vec<String>, Key)>>);
+pub(super) struct Narrower(ByKey<Vec<(Vec<String>, Key)>>);
 
 impl Narrower {
     pub(super) fn of(terminology: &Terminology) -> Self {
@@ -31,7 +31,7 @@ impl Narrower {
                 called.entry(name).or_default().push(word);
             }
         }
-        let mut all: HashMap<Key, Vec<(Vec<String>, Key)>> = HashMap::new();
+        let mut all: ByKey<Vec<(Vec<String>, Key)>> = ByKey::default();
         let conditions = terminology.nodes.iter().filter(|(_, node)| node.kind == TermKind::Condition);
         for (child, node) in conditions {
             for parent in &node.classes {
