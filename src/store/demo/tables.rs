@@ -65,13 +65,19 @@ struct Pair {
     second: Option<(&'static str, BTreeSet<Key>)>,
     code: &'static str,
     rule: GradedRule,
+    /// The drug whose label says so, and all that it and the other of the pair can be called.
+    label: BTreeSet<Key>,
+    label_broader: BTreeSet<Key>,
+    other: BTreeSet<Key>,
 }
 
 impl Pair {
     /// What the row means for a drug that can be called so. Both sides of a pair hold the rule: what a person
     /// takes may be in the class named and not in the catalogue.
     fn rules(&self, called: &BTreeSet<Key>) -> Vec<GradedRule> {
-        let rule = |code: &str| GradedRule { code: code.to_owned(), ..self.rule.clone() };
+        let source = self.source(called);
+        let rule =
+            |code: &str| GradedRule { code: code.to_owned(), source: source.clone(), ..self.rule.clone() };
         let is = |names: &BTreeSet<Key>| !names.is_disjoint(called);
         let mut codes = Vec::new();
         if self.first.iter().any(|(_, names)| is(names)) {
@@ -82,6 +88,25 @@ impl Pair {
         }
         codes.into_iter().map(rule).collect()
     }
+
+    /// Where the row comes from, for a drug that can be called so: whoever looks there has to know that the label is of another.
+    fn source(&self, called: &BTreeSet<Key>) -> String {
+        let source = &self.rule.source;
+        let firsts = || self.first.iter().flat_map(|(_, names)| names);
+        let is_other = firsts().all(|name| !called.contains(name));
+        let own = !self.label.is_disjoint(called)
+            || !self.label.is_disjoint(&self.other)
+            || !self.label_broader.is_disjoint(&self.other)
+            // What is said of the second of a pair is said of the first, whose label it may be.
+            || is_other && firsts().any(|name| self.label_broader.contains(name));
+        if self.label.is_empty() || own {
+            source.clone()
+        } else if !self.label_broader.is_disjoint(called) {
+            format!("{source}, a drug of its class")
+        } else {
+            format!("{source}, taken to hold for this drug, too")
+        }
+    }
 }
 
 impl Tables {
@@ -90,9 +115,13 @@ impl Tables {
         let terms = Terminology::shared(&[]);
         let named = |code: &'static str| (code, terms.understand(Field::Medication, code).names);
         let about = |subject: Subject, table: &'static str| -> Vec<Pair> {
+            let of = |text: &str| terms.understand(Field::Medication, text);
             let pair = |[first, second, severity, note, source]: [&'static str; 5]| Pair {
                 first: first.split(';').map(named).collect(),
                 second: (subject == Subject::Medication).then(|| named(second)),
+                label: labelled(source).map(|drug| of(drug).names).unwrap_or_default(),
+                label_broader: labelled(source).map(|drug| of(drug).broader).unwrap_or_default(),
+                other: if subject == Subject::Medication { of(second).names } else { BTreeSet::new() },
                 code: second,
                 rule: GradedRule {
                     about: subject,
@@ -208,6 +237,11 @@ fn rows<const N: usize>(table: &'static str) -> impl Iterator<Item = [&'static s
         }
         columns
     })
+}
+
+/// The drug whose label or product information a source is.
+fn labelled(source: &str) -> Option<&str> {
+    ["label of ", "information of "].iter().find_map(|of| Some(source.split_once(of)?.1))
 }
 
 fn list(values: &str) -> Vec<String> {

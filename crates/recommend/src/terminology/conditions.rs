@@ -112,7 +112,9 @@ const QUALIFIERS: &[&str] = &[
     "qtc",
 ];
 
-pub(super) const QUALIFIERS_ZH: [&str; 22] = [
+pub(super) const QUALIFIERS_ZH: [&str; 24] = [
+    "极高危",
+    "很高危",
     "病史",
     "急性",
     "慢性",
@@ -177,7 +179,8 @@ impl Terminology {
         for found in reading.counted(false) {
             found.names.iter().for_each(|name| self.explain(name, &mut meaning));
         }
-        let found = !meaning.broader.is_empty();
+        // Of "MI with normal coronaries" nobody can tell whether it is the infarction: it is not passed over in silence.
+        let found = !meaning.broader.is_empty() || reading.unsure;
         found.then_some(Meaning { known: !reading.left, partly: reading.left, ..meaning })
     }
 }

@@ -211,6 +211,21 @@ pub(super) const SPECIMENS: &[&str] =
 /// What says that it is over.
 pub(super) const OVER: &[&str] = &["resolved", "cured", "healed", "recovered"];
 
+/// What says that it is there once more.
+pub(super) const AGAIN: &[&str] = &[
+    "again",
+    "recurred",
+    "recurrent",
+    "recurring",
+    "recurs",
+    "recurrence",
+    "relapse",
+    "relapsed",
+    "relapsing",
+    "reoccurred",
+    "returned",
+];
+
 /// What makes a denial none: "cannot rule out gout".
 pub(super) const UNDENIES: &[&str] = &["not", "cannot", "never", "unable"];
 

@@ -18,11 +18,11 @@ const MOST_WORDS: usize = 60;
 /// What parts of a text stand between.
 pub(super) const SEPARATORS: [char; 11] = [',', ';', '/', '&', '+', '(', ')', '[', ']', '{', '}'];
 
-/// Whether the name is of a script that puts no space between words.
+/// Whether the name is of a script that puts no space between words; a number may stand within it.
 pub fn is_unspaced(name: &str) -> bool {
-    let mut letters = name.chars();
     let ideograph = |c: char| matches!(c, '\u{3400}'..='\u{9fff}' | '\u{f900}'..='\u{faff}');
-    letters.clone().nth(1).is_some() && letters.all(ideograph)
+    let edges = name.starts_with(ideograph) && name.ends_with(ideograph);
+    edges && name.chars().nth(1).is_some() && name.chars().all(|c| ideograph(c) || c.is_ascii_digit())
 }
 
 /// A word, whether it stands in brackets (there it comments on what is outside), and in which part of the text between

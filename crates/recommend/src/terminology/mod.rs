@@ -22,6 +22,7 @@ mod remembered;
 mod resolve;
 mod said;
 mod simplified;
+mod stages;
 mod term;
 #[cfg(test)]
 mod tests;
@@ -244,7 +245,10 @@ impl Terminology {
     }
 
     fn understand_words(&self, field: Field, text: &str) -> Meaning {
-        let normal = normalise(text);
+        let normal = match field {
+            Field::Condition => stages::in_terms(&normalise(text)),
+            _ => normalise(text),
+        };
         let words = normal::without_wording(&normal);
         let whole = [normal.as_str(), words.as_str()].into_iter().find_map(|form| self.whole(field, form));
         if whole.is_none()

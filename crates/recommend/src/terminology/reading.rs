@@ -7,7 +7,7 @@ use super::course::ends;
 use super::cues::Why;
 use super::mentions::LONGEST;
 use super::said::{Judged, Mention, Token, judge, tokens};
-use super::{Field, Key, Meaning, Terminology, measures, normal, titles};
+use super::{Field, Key, Meaning, Terminology, measures, normal, stages, titles};
 
 /// What stands directly before a name in Chinese and denies it, the longer first.
 const BEFORE_ZH: [&str; 16] = [
@@ -41,6 +41,7 @@ const RELATIVES_ZH: [&str; 22] = [
 const BEHIND_ZH: [&str; 9] = ["家族史", "家族病史", "疫苗", "预防", "筛查", "已排除", "排除", "除外", "阴性"];
 /// The same of what is over then, and of what is none where it is normal.
 const OVER_ZH: [&str; 6] = ["已治愈", "已痊愈", "已缓解", "已恢复", "治愈", "痊愈"];
+const AGAIN_ZH: [&str; 3] = ["复发", "再发", "反复"];
 const NORMAL_ZH: &str = "正常";
 /// What may stand between a name and that.
 const TESTED_ZH: [&str; 9] = ["试验", "检测", "测试", "表面", "核心", "抗体", "抗原", "结果", ":"];
@@ -127,6 +128,8 @@ pub(super) struct Reading {
     pub(super) found: Vec<Found>,
     /// Whether words are left that nobody knows, or a denial beside something that counts.
     pub(super) left: bool,
+    /// Whether a few letters that may be the name of a condition stand beside words that nobody knows.
+    pub(super) unsure: bool,
     /// The words that belong to no name of a condition.
     pub(super) words: Vec<String>,
 }
@@ -150,25 +153,16 @@ impl Reading {
 impl Terminology {
     /// Reads normalised words. With `drugs`, names of drugs count as names, too; `silent` tells words that say nothing.
     pub(super) fn read(&self, normal: &str, drugs: bool, silent: impl Fn(&str) -> bool) -> Reading {
-        let text = spelt_out(normal);
-        let (text, mut found) = self.without_unspaced(&text, drugs);
-        let mut left = false;
-        let mut words = Vec::new();
+        let text = spelt_out(&stages::in_terms(normal));
+        let (text, found) = self.without_unspaced(&text, drugs);
+        let mut reading = Reading { found, ..Reading::default() };
         for clause in text.split(';') {
-            self.read_clause(clause, drugs, &silent, &mut found, &mut left, &mut words);
+            self.read_clause(clause, drugs, &silent, &mut reading);
         }
-        Reading { found, left, words }
+        reading
     }
 
-    fn read_clause(
-        &self,
-        clause: &str,
-        drugs: bool,
-        silent: &impl Fn(&str) -> bool,
-        found: &mut Vec<Found>,
-        left: &mut bool,
-        words: &mut Vec<String>,
-    ) {
+    fn read_clause(&self, clause: &str, drugs: bool, silent: &impl Fn(&str) -> bool, reading: &mut Reading) {
         let tokens = tokens(clause);
         let (mut mentions, non) = self.mentions(&tokens, drugs);
         let short = |mention: &Mention<Vec<Key>>| {
@@ -186,24 +180,32 @@ impl Terminology {
             if name.is_none_or(|name| name.drug)
                 && !(disease && ["allergic", "hypersensitivity"].contains(&token.text))
             {
-                words.push(token.text.to_owned());
+                reading.words.push(token.text.to_owned());
             }
             open |= name.is_none() && (non[at] || !(covered[at] || narrowing[at] || silent(token.text)));
         }
+        // "mg" is a unit behind a number, and may be myasthenia elsewhere.
+        let counted = |at: usize| {
+            at.checked_sub(1).is_some_and(|at| tokens[at].text.ends_with(|c: char| c.is_ascii_digit()))
+        };
+        let unit =
+            |(at, token): (usize, &Token<'_>)| token.text == "mg" && named(at).is_none() && !counted(at);
+        reading.unsure |= !drugs && tokens.iter().enumerate().any(unit);
         for mention in &mentions {
             // A few letters mean too many things beside words that nobody knows.
             if short(mention) && open {
+                reading.unsure |= !mention.drug && mention.denied.is_none();
                 continue;
             }
             let taken = mention.drug && self.is_taken(&tokens, mention);
-            found.push(Found {
+            reading.found.push(Found {
                 names: mention.names.clone(),
                 drug: mention.drug,
                 denied: mention.denied.is_some(),
                 taken,
             });
         }
-        *left |= open;
+        reading.left |= open;
     }
 
     /// The names among the words, and the words that a "non" takes out: of "non-ischemic cardiomyopathy" the first alone.
@@ -446,7 +448,8 @@ fn denied_behind(behind: &str, passes: bool, ends: bool) -> Option<&'static str>
     let cue = BEHIND_ZH.into_iter().filter(|cue| !tested || *cue == "阴性").find(|cue| text.starts_with(cue));
     let over = || {
         let text = text.trim_start_matches([',', '(', ' ']);
-        OVER_ZH.into_iter().find(|cue| ends && text.starts_with(cue))
+        let again = AGAIN_ZH.iter().any(|word| text.contains(word));
+        OVER_ZH.into_iter().find(|cue| ends && !again && text.starts_with(cue))
     };
     let normal = || Some(NORMAL_ZH).filter(|cue| !passes && text.starts_with(cue));
     cue.or_else(over).or_else(normal)

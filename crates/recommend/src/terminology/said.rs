@@ -3,7 +3,7 @@
 //! says makes it understood in part, so that whoever asks is told; it never takes a name away.
 
 use super::cues::{
-    ANSWERS, BEFORE, BEFORE_DRUGS, BEHIND, BETWEEN, BETWEEN_BEHIND, BETWEEN_DRUGS, BETWEEN_EARLIER,
+    AGAIN, ANSWERS, BEFORE, BEFORE_DRUGS, BEHIND, BETWEEN, BETWEEN_BEHIND, BETWEEN_DRUGS, BETWEEN_EARLIER,
     BETWEEN_OTHERS, EARLIER, HEADINGS, IMMUNE, MOTHERS, OVER, PARTNERS, RELATIVES, SPECIMENS, TESTS,
     UNDENIES, Why,
 };
@@ -94,6 +94,10 @@ pub(super) struct Mention<T> {
 
 /// Says of each of the names whether it is denied, and of each word whether it is part of what says so.
 pub(super) fn judge<T>(tokens: &[Token<'_>], mentions: &mut [Mention<T>]) -> Judged {
+    // What has come again is not over.
+    if tokens.iter().any(|token| AGAIN.contains(&token.text)) {
+        mentions.iter_mut().for_each(|mention| mention.ends = false);
+    }
     for at in 0..mentions.len() {
         if mentions[at].denied.is_none() {
             mentions[at].denied = behind(tokens, mentions, at).or_else(|| before(tokens, mentions, at));

@@ -58,6 +58,28 @@ fn a_word_that_makes_a_condition_narrower_counts_with_every_synonym_in_any_order
         ("CKD, now stage 4", "chronic kidney disease stage 4"),
         ("Gastric ulcer with bleeding", "bleeding peptic ulcer"),
         ("Migraine, with aura", "migraine with aura"),
+        ("慢性肾脏病 4期", "chronic kidney disease stage 4"),
+        ("慢性肾脏病（4期）", "chronic kidney disease stage 4"),
+        ("慢性肾脏病第4期", "chronic kidney disease stage 4"),
+        ("慢性肾脏病Ⅳ期", "chronic kidney disease stage 4"),
+        ("慢性肾脏病4期 肾性贫血", "chronic kidney disease stage 4"),
+        ("CKD 4期", "chronic kidney disease stage 4"),
+        ("CKD stage G4A3", "chronic kidney disease stage 4"),
+        ("severe renal impairment", "chronic kidney disease stage 4"),
+        ("Advanced CKD", "chronic kidney disease stage 4"),
+        ("慢性肾脏病5期，高血压", "chronic kidney disease stage 5"),
+        ("尿毒症", "chronic kidney disease stage 5"),
+        ("慢性肾衰竭尿毒症期", "chronic kidney disease stage 5"),
+        ("Uraemia", "chronic kidney disease stage 5"),
+        ("I12.0", "chronic kidney disease stage 5"),
+        ("I13.11", "chronic kidney disease stage 5"),
+        ("I13.2", "heart failure"),
+        ("慢性肾脏病3期", "chronic kidney disease stage 3"),
+        ("高血压病3级(极高危)", "uncontrolled hypertension"),
+        ("高血压3级", "uncontrolled hypertension"),
+        ("hyperkalemia resolved, recurrent", "hyperkalemia"),
+        ("Hyperkalemia, resolved, then recurred", "hyperkalemia"),
+        ("低血糖已治愈后复发", "hypoglycemia"),
     ] {
         assert!(says(text, narrower), "{text}");
     }
@@ -72,6 +94,13 @@ fn a_word_that_makes_a_condition_narrower_counts_with_every_synonym_in_any_order
         ("CKD for 4 years", "chronic kidney disease stage 4"),
         ("Non-insulin dependent diabetes", "type 1 diabetes"),
         ("No uncontrolled hypertension", "uncontrolled hypertension"),
+        ("CKD, not severe", "chronic kidney disease stage 4"),
+        ("Severe anemia with CKD", "chronic kidney disease stage 4"),
+        ("慢性肾脏病4年", "chronic kidney disease stage 4"),
+        ("CKD stage 3-4", "chronic kidney disease stage 5"),
+        ("I13.0", "chronic kidney disease stage 5"),
+        ("hyperkalemia resolved", "hyperkalemia"),
+        ("高血压1级", "uncontrolled hypertension"),
     ] {
         assert!(!says(text, narrower), "{text}");
     }
@@ -357,4 +386,18 @@ fn a_class_that_a_problem_says_to_be_taken_is_no_second_drug_beside_one_of_it() 
     assert_eq!(found(&["On warfarin for AF"], &[], "warfarin 5 mg"), [twice]);
     assert!(!found(&[], &["anticoagulant"], "warfarin 5 mg").is_empty());
     assert_eq!(found(&["Opioid use disorder"], &[], "oxycodone 5 mg"), none);
+}
+
+/// A few letters that are the name of a condition, beside words that nobody knows, are told and never passed over.
+#[test]
+fn short_names_beside_unknown_words_are_told_as_not_understood() {
+    let terminology = Terminology::default();
+    for text in ["MI with normal coronaries", "HF recovered EF", "HIT, SRA positive", "MG, MuSK pos"] {
+        let meaning = terminology.understand(Field::Condition, text);
+        assert!(meaning.known || meaning.partly, "{text}");
+    }
+    for text in ["no MI, normal coronaries", "walks a mile"] {
+        let meaning = terminology.understand(Field::Condition, text);
+        assert!(meaning.names.is_empty() || !meaning.partly, "{text}");
+    }
 }
