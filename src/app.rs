@@ -21,6 +21,7 @@ mod upkeep;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use arc_swap::ArcSwapOption;
@@ -49,6 +50,9 @@ use tls::Certificates;
 
 /// Connections to the listener that answers about health alone.
 const HEALTH_CONNECTIONS: usize = 64;
+
+/// For how long the end waits for whoever reads the log.
+const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// All that can be known to be right before anything is opened.
 pub struct Prepared {
@@ -142,7 +146,9 @@ fn recommendations(config: &Config) -> Result<Settings, Vec<String>> {
 /// # Errors
 /// The address cannot be bound, or the database not be opened.
 pub fn run(prepared: Prepared) -> Result<()> {
-    Runtime::new()?.block_on(serve(prepared))
+    let ended = Runtime::new()?.block_on(serve(prepared));
+    telemetry::settle_logs(LAST_LINES);
+    ended
 }
 
 async fn serve(prepared: Prepared) -> Result<()> {
@@ -267,6 +273,7 @@ async fn serve(prepared: Prepared) -> Result<()> {
     // What waits is in the database, and goes on with the next start.
     drop((dicom_network, hl7_network, pulling));
     join_all(sites.iter_mut().map(site::Served::end)).await;
+    telemetry::settle_logs(LAST_LINES);
     if at_once {
         std::process::exit(1);
     }

@@ -1,16 +1,21 @@
 //! What the program says about itself: logs, metrics and, where it is configured, spans.
 //!
-//! Logs go to standard error, in lines for people on a terminal and as JSON otherwise. Neither
+//! Logs go to standard error, in lines for people on a terminal and as JSON otherwise (see [`lines`]). Neither
 //! they nor the metrics hold anything of a request but its route, status and request id.
 
+mod lines;
 pub mod spans;
 
 use std::io::IsTerminal;
 use std::time::Duration;
 
+use lines::Lines;
 use metrics::{Label, SharedString};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
+
+/// The lines of the log.
+static LINES: Lines = Lines::new();
 
 /// Upper edges of the latency histograms' buckets, in seconds.
 const SECONDS: [f64; 14] =
@@ -26,7 +31,7 @@ const BATCHES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 const CONFIDENCES: [f64; 12] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0];
 
 /// Every metric: its name, its kind and what it says.
-const METRICS: [(&str, Kind, &str); 38] = [
+const METRICS: [(&str, Kind, &str); 39] = [
     ("medserve_requests_total", Kind::Counter, "Requests by method, route and status"),
     ("medserve_request_seconds", Kind::Histogram, "Time from a request's head to its answer, by route"),
     ("medserve_rejected_total", Kind::Counter, "Requests refused for want of room or time, by reason"),
@@ -62,6 +67,11 @@ const METRICS: [(&str, Kind, &str); 38] = [
         "medserve_audit_lost_total",
         Kind::Counter,
         "Audit rows that were not written by the end; they are in the log",
+    ),
+    (
+        "medserve_log_lines_lost_total",
+        Kind::Counter,
+        "Lines of the log that could not be written, or not soon enough",
     ),
     ("medserve_spans_lost_total", Kind::Counter, "Requests whose spans were not exported, by reason"),
     (
@@ -117,7 +127,7 @@ const METRICS: [(&str, Kind, &str); 38] = [
 
 /// The counters that are there from the start, with 0: an alert looks for an increase, and what appears
 /// with its first event has none. Those of a model begin when it is put into service.
-const FROM_THE_START: [(&str, &str, &[&str]); 11] = [
+const FROM_THE_START: [(&str, &str, &[&str]); 12] = [
     (
         "medserve_rejected_total",
         "reason",
@@ -145,6 +155,7 @@ const FROM_THE_START: [(&str, &str, &[&str]); 11] = [
     ("medserve_hl7_messages_total", "result", &["taken", "refused", "unheard"]),
     ("medserve_panics_total", "", &[""]),
     ("medserve_audit_lost_total", "", &[""]),
+    ("medserve_log_lines_lost_total", "", &[""]),
 ];
 
 /// Kinds of metrics.
@@ -158,7 +169,10 @@ enum Kind {
 /// "info" without it. Called once; a second call changes nothing.
 pub fn start_logging() {
     let filter = EnvFilter::try_from_env("MEDSERVE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    LINES.write_to(std::io::stderr());
+    // What cannot be logged is counted: there is nowhere else to say it.
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(&LINES).log_internal_errors(false);
     let result = match std::io::stderr().is_terminal() {
         true => builder.try_init(),
         false => builder.json().flatten_event(true).with_current_span(false).try_init(),
@@ -172,6 +186,11 @@ pub fn start_logging() {
         let thread = std::thread::current();
         tracing::error!(place, thread = thread.name().unwrap_or_default(), "a thread panicked");
     }));
+}
+
+/// Waits until what was logged is written, for no longer than this.
+pub fn settle_logs(patience: Duration) {
+    LINES.settle(patience);
 }
 
 /// Starts collecting metrics; the handle renders them in the Prometheus text format.

@@ -1,12 +1,13 @@
 //! `GET /v1/audit`: who asked what, about whom, of which model, and what was answered. For administrators. One row
 //! with all that is known of it is in [`decision`](super::decision).
 
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::extract::Parameters;
+use super::middleware::audit::Concerned;
 use super::{AppState, Problem};
 use crate::store::audit::evidence::{Evidence, ResultEvidence};
 use crate::store::{AuditQuery, NumberedRow};
@@ -169,8 +170,10 @@ pub struct AuditPage {
 )]
 pub async fn list(
     State(state): State<AppState>,
+    Extension(concerned): Extension<Concerned>,
     Parameters(parameters): Parameters<AuditParameters>,
 ) -> Result<Json<AuditPage>, Problem> {
+    concerned.add(parameters.user.clone());
     let limit = parameters.limit.unwrap_or(PAGE);
     if !(1..=MAX_PAGE).contains(&limit) {
         return Err(Problem::bad_parameter("limit", format!("must be from 1 to {MAX_PAGE}")));

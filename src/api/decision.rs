@@ -3,14 +3,15 @@
 
 use std::path::Path;
 
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::audit::{AuditEntry, MAX_PAGE};
 use super::extract::Id;
+use super::middleware::audit::Concerned;
 use super::{AppState, Problem};
 use crate::inference::Registry;
 use crate::store::{AuditRow, NumberedRow};
@@ -87,7 +88,11 @@ pub struct CardFeedback {
     params(("number" = i64, Path, description = "Number of the row", example = 1)),
     responses((status = 200, body = AuditDecision))
 )]
-pub async fn get(State(state): State<AppState>, Id(number): Id) -> Result<Json<AuditDecision>, Problem> {
+pub async fn get(
+    State(state): State<AppState>,
+    Extension(concerned): Extension<Concerned>,
+    Id(number): Id,
+) -> Result<Json<AuditDecision>, Problem> {
     let Ok(number) = number.parse::<i64>() else {
         return Err(Problem::bad_request("a row of the audit has a whole number, such as 17"));
     };
@@ -95,6 +100,7 @@ pub async fn get(State(state): State<AppState>, Id(number): Id) -> Result<Json<A
     let Some(row) = store.get_audit(number).await? else {
         return Err(Problem::not_found(format!("the audit has no row {number}")));
     };
+    concerned.add_named(row.row.people.iter().cloned());
     let mut feedback = Vec::new();
     for card in cards(&row) {
         for told in store.audit_feedback(number, card, MAX_PAGE).await? {

@@ -63,6 +63,8 @@ pub async fn open(config: &Config, tenant: &str, store: &dyn Store) -> Result<Ar
     let key = key(config.audit_secret, tenant, config.audit_people, store).await?;
     let mut problems: Vec<String> = store.missing_audit_guards().await?;
     problems.iter_mut().for_each(|guard| *guard = format!("its trigger {guard} is not there as it was made"));
+    let foreign = store.foreign_audit_triggers().await?.into_iter();
+    problems.extend(foreign.map(|name| format!("a trigger {name} on it was made by no migration")));
     problems.extend(begin(store, &key).await?.err().map(|error| error.to_string()));
     for problem in &problems {
         tracing::error!(problem, "the audit is not in order");

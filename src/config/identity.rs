@@ -149,8 +149,10 @@ impl FromStr for ApiKey {
         let (Some(sha256), Some(scopes), Some(name)) = (parts.next(), parts.next(), parts.next()) else {
             return Err("must be NAME:SCOPES:SHA256");
         };
-        if name.is_empty() || name.len() > 100 || name.chars().any(char::is_control) {
-            return Err("needs a name of at most 100 bytes");
+        // In lists and files of keys a comma begins the next entry, and a number sign a comment.
+        let strange = |c: char| c.is_control() || matches!(c, '#' | ',');
+        if name.is_empty() || name.len() > 100 || name.chars().any(strange) {
+            return Err("needs a name of at most 100 bytes, without # and comma");
         }
         let (scopes, tenant) = match scopes.split_once('@') {
             Some((scopes, tenant)) if is_name(tenant) => (scopes, tenant),
@@ -234,6 +236,8 @@ pub(super) fn entries(
 ) -> Result<Vec<String>, String> {
     let name = path.display();
     let text = std::fs::read_to_string(path).map_err(|error| format!("{name}: {error}"))?;
+    // Some editors begin a file with the mark of its byte order.
+    let text = text.trim_start_matches('\u{feff}');
     let mut problems = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let line = line.split('#').next().unwrap_or_default().trim();
@@ -334,8 +338,19 @@ mod tests {
             format!("name:classify@:{digest}"),
             format!("name:classify@No rth:{digest}"),
             format!("name:@north:{digest}"),
+            format!("ward #7:classify:{digest}"),
+            format!("a,b:classify:{digest}"),
         ] {
             assert!(bad.parse::<ApiKey>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_file_may_begin_with_the_mark_of_its_byte_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys");
+        std::fs::write(&path, format!("\u{feff}admin:admin:{}\n", "0f".repeat(32))).unwrap();
+        let (file, problems) = KeyFile::read(&path).unwrap();
+        assert_eq!((file.keys[0].name.as_str(), problems.len()), ("admin", 0));
     }
 }

@@ -158,6 +158,7 @@ pub fn source(file: &[u8]) -> Result<Source, AnswerError> {
         picture.update(word);
     }
     picture.update([identity.synthetic.into()]);
+    picture.update(identity.view.unwrap_or_default());
     vision::picture_bytes(file, |part| picture.update(part));
     Ok(source.digested(&picture.finalize()))
 }
@@ -188,12 +189,9 @@ pub fn models(registry: &Registry, config: &Config, source: &Source) -> Vec<Serv
     registry.all().filter(fits).cloned().collect()
 }
 
-/// Whether an image that says this of itself may be what the model reads.
+/// Whether an image that says this of itself may be what the model reads. Of another view it is told as an answer withheld.
 fn is_accepted(accepts: &Accepts, source: &Source) -> bool {
-    let among = |known: &[String], said: &str| {
-        known.is_empty() || said.is_empty() || known.iter().any(|known| known.eq_ignore_ascii_case(said))
-    };
-    among(&accepts.modalities, &source.modality) && among(&accepts.body_parts, source.body_part())
+    accepts.admits(&source.modality, source.body_part(), "")
 }
 
 /// Answers an image, by those of its models that the caller may ask.

@@ -24,8 +24,8 @@ use super::negotiation::{Refusal, Titles, agree, is_ours, is_storage, words};
 use super::pdu::{self, MOST_DATA, Pdu, PduError, Pdv};
 use crate::config::Models;
 use crate::inference::head;
-use crate::store::AuditRow;
 use crate::store::dicom::Received;
+use crate::store::{AuditRow, Store, StoreError};
 use recommend::clock;
 
 /// Most bytes of a command.
@@ -256,6 +256,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Association<S> {
         command.response(status, &comment)
     }
 
+    /// Has the audit say of whom something goes that was made of an image as it was, where that is so.
+    async fn replaced(&self, store: &dyn Store, sop_instance: &str, image: &str) -> Result<(), StoreError> {
+        let people = store.replaced_dicom(&[(sop_instance, image)]).await?;
+        if people.is_empty() {
+            return Ok(());
+        }
+        let address = self.peer.ip().to_canonical().to_string();
+        let row = AuditRow {
+            people,
+            status: 200,
+            answers: vec![Some("what was made of this image as it was goes".to_string())],
+            ..AuditRow::of(&format!("ae:{}", self.caller), &address, "C-STORE", "dicom")
+        };
+        self.network.state.audit.record(row).await.map_err(|error| StoreError::Unavailable(error.into()))
+    }
+
     async fn take_in(&self, whole: Arriving) -> Result<(), (u16, String)> {
         let refuse = |status: u16, words: &str| Err((status, words.to_string()));
         let Arriving { context, command, bytes, refused, memory } = whole;
@@ -284,9 +300,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Association<S> {
                     // Of an image that was answered and is now of nobody known the old answer must not stay.
                     if let AnswerError::Source(SourceError { instance: Some(instance), .. }) = &error
                         && *instance == command.sop_instance
-                        && arrival::refused(store, arrival::unread(instance)).await.is_err()
                     {
-                        return away();
+                        let arrival = arrival::unread(instance);
+                        let replaced = self.replaced(store, instance, &arrival.image).await;
+                        if replaced.is_err() || arrival::refused(store, arrival).await.is_err() {
+                            return away();
+                        }
                     }
                     return refuse(status::NOT_UNDERSTOOD, &error.to_string());
                 }
@@ -302,6 +321,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Association<S> {
         }
         if !is_storage(class) {
             return refuse(status::CLASS_NOT_SUPPORTED, "of this class only what was made here is taken");
+        }
+        if self.replaced(store, &source.sop_instance, &source.image).await.is_err() {
+            return away();
         }
         // Callers of this network have no keys that could be for some models alone.
         let all = Models::default();

@@ -108,7 +108,9 @@ async fn one(network: &Network) -> bool {
     metrics::counter!("medserve_dicom_answered_total", "result" => result).increment(1);
     let waited = clock::now() - taken.instance.received;
     metrics::histogram!("medserve_dicom_answer_seconds").record(waited.max(0) as f64 / 1e3);
-    state.audit.note(row(&taken, &outcome, begun).await);
+    if state.audit.record(row(&taken, &outcome, begun).await).await.is_err() {
+        tracing::warn!(number = taken.number, "the audit's row of a DICOM image is written later");
+    }
     true
 }
 

@@ -135,12 +135,12 @@ async fn answered(
         (Ok(message), Ok(_)) => taken_in(state, message).await,
         (Err(error), _) => (Err((Accepted::Error, error.clone())), Vec::new()),
     };
-    let (accepted, error, result) = match &taken {
+    let (mut accepted, mut error, result) = match &taken {
         Ok(()) => (Accepted::Yes, None, "taken"),
         Err((accepted, error)) => (*accepted, Some(error), "refused"),
     };
     metrics::counter!("medserve_hl7_messages_total", "result" => result).increment(1);
-    state.audit.note(AuditRow {
+    let row = AuditRow {
         request_id: format!("hl7-{id}"),
         status: match accepted {
             Accepted::Yes => 200,
@@ -157,7 +157,12 @@ async fn answered(
         answers: error.map(|error| Some(format!("{} {}", error.place, error.code))).into_iter().collect(),
         latency_ms: begun.elapsed().as_secs_f64() * 1e3,
         ..AuditRow::of("hl7", &peer.ip().to_canonical().to_string(), "ADT", "hl7")
-    });
+    };
+    let unwritten = Hl7Error::new("MSH", 207, "the audit cannot be written; send it again in a moment");
+    // It may have been taken in: sent again, it changes nothing.
+    if state.audit.record(row).await.is_err() {
+        (accepted, error) = (Accepted::Rejected, Some(&unwritten));
+    }
     acknowledgement(message.as_ref().ok(), accepted, error, clock::now(), id)
 }
 

@@ -394,7 +394,7 @@ impl ImageService {
         // Only such a file says what it is; of others the header is not read a second time.
         if format == Format::Dicom
             && let Some(accepts) = &self.input.accepts
-            && !is_accepted(accepts, &declared(format, bytes, options).identity)
+            && !is_accepted(accepts, declared(format, bytes, options).identity)
         {
             look.refused = Some(Reason::WrongModality);
         }
@@ -416,12 +416,9 @@ impl ImageService {
     }
 }
 
-/// Whether a file that says this of itself may be what the model reads. What it does not say is not held
-/// against it.
-fn is_accepted(accepts: &Accepts, identity: &Identity) -> bool {
-    let among = |known: &[String], said: &Option<String>| {
-        let matches = |said: &String| known.iter().any(|known| known.eq_ignore_ascii_case(said));
-        known.is_empty() || said.as_ref().is_none_or(matches)
-    };
-    among(&accepts.modalities, &identity.modality) && among(&accepts.body_parts, &identity.body_part)
+/// Whether a file that says this of itself may be what the model reads.
+fn is_accepted(accepts: &Accepts, identity: Identity) -> bool {
+    let [modality, part, view] =
+        [identity.modality, identity.body_part, identity.view].map(Option::unwrap_or_default);
+    accepts.admits(&modality, &part, &view)
 }

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot};
 
 use super::{AuditKey, AuditRow, Store, StoreError};
-use crate::telemetry::of_tenant;
+use crate::telemetry::{of_tenant, settle_logs};
 
 /// Rows that may wait.
 const CAPACITY: usize = 100_000;
@@ -136,7 +136,7 @@ impl AuditWriter {
         if state.ended {
             drop(state);
             // The names that the audit has for people are not at hand any more.
-            lost(&self.tenant, &[AuditRow { people: Vec::new(), ..row }]);
+            lost(&self.tenant, &[AuditRow { people: Vec::new(), named: Vec::new(), ..row }]);
             return;
         }
         state.push(Entry { row, done });
@@ -250,10 +250,11 @@ impl AuditWriter {
 
 /// The row with the names that the audit has for people.
 fn as_written(row: &AuditRow, key: &AuditKey) -> AuditRow {
-    let mut people: Vec<String> = row.people.iter().map(|id| key.person(id)).collect();
+    let ids = row.people.iter().map(|id| key.person(id));
+    let mut people: Vec<String> = ids.chain(row.named.iter().cloned()).collect();
     people.sort_unstable();
     people.dedup();
-    AuditRow { people, ..row.clone() }
+    AuditRow { people, named: Vec::new(), ..row.clone() }
 }
 
 /// The row with nothing in it that a database could refuse.
@@ -290,7 +291,11 @@ fn lost(tenant: &str, rows: &[AuditRow]) {
     }
     metrics::counter!("medserve_audit_lost_total", of_tenant(tenant, [])).increment(rows.len() as u64);
     tracing::error!(tenant, rows = rows.len(), "audit rows were not written; they follow");
-    for row in rows {
+    for (count, row) in rows.iter().enumerate() {
+        // They are more than may wait for whoever reads the log.
+        if count % BATCH == BATCH - 1 {
+            settle_logs(PATIENCE);
+        }
         tracing::error!(row = serde_json::to_string(row).unwrap_or_default(), "an audit row");
     }
 }

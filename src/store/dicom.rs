@@ -189,6 +189,9 @@ pub trait DicomStore: Send + Sync {
         times: (Millis, Millis),
     ) -> Answer<'a, Vec<Arrived>>;
 
+    /// Who there is something of that goes when these images arrive, as they were before: their Patient IDs.
+    fn replaced_dicom<'a>(&'a self, images: &'a [(&'a str, &'a str)]) -> Answer<'a, Vec<String>>;
+
     /// Ends the wait of an image that arrived and gets no answer.
     fn leave_dicom(&self, number: i64) -> Answer<'_, ()>;
 

@@ -276,6 +276,9 @@ pub trait Store:
     /// The triggers that keep the audit and are not there as the migrations made them, or are switched off.
     fn missing_audit_guards(&self) -> Answer<'_, Vec<String>>;
 
+    /// Triggers on the audit's tables that no migration made: they may change what is written, or keep it from being written.
+    fn foreign_audit_triggers(&self) -> Answer<'_, Vec<String>>;
+
     /// Who is named in which rows, as [`Store::list_audit`] finds them, of the rows numbered above `after` and up to
     /// `last`.
     fn audit_names(&self, after: i64, last: i64) -> Answer<'_, Vec<(i64, String)>>;

@@ -294,6 +294,7 @@ impl AuditColumns {
             model: self.model,
             version: self.version,
             people: people.into_iter().flatten().collect(),
+            named: Vec::new(),
             input_sha256: self.input_sha256,
             request_sha256: self.request_sha256,
             answers,
@@ -317,6 +318,11 @@ pub(super) fn head((number, chain, dropped, dropped_chain, signature): HeadColum
 /// Somebody has deleted the end of the audit's chain.
 pub(super) fn no_head() -> StoreError {
     StoreError::Setup("the row of its table audit_head, the end of the audit's chain, is not there".into())
+}
+
+/// Something in the database lets fewer rows in than it was given.
+pub(super) fn not_taken() -> StoreError {
+    StoreError::Setup("its table audit did not take a row: somebody has put a trigger on it".into())
 }
 
 /// The answers of an audit row as JSON text.

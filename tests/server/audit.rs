@@ -351,6 +351,11 @@ async fn who_asked_about_a_person_is_one_question() {
     whole["evidence"] = Value::Null;
     assert_eq!(one(&format!("/v1/audit/{number}")).await, (200, whole));
     assert_eq!((one("/v1/audit/999999").await.0, one("/v1/audit/first").await.0), (404, 400));
+    // Who reads a decision reads of its person, and a parameter is the same however its name is written.
+    let spelt = page(&server, "?%75ser=u18").await;
+    assert_eq!(spelt["rows"][0]["route"], "/v1/audit/{number}", "{spelt}");
+    let about = page(&server, "?user=u18").await;
+    assert_eq!((&about["rows"][0]["route"], &about["rows"][1]), (&json!("/v1/audit"), &spelt["rows"][0]));
 }
 
 #[tokio::test]

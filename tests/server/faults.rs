@@ -2,9 +2,11 @@
 //! that is read-only, a right that was taken away. Writes are refused as problems that pass, reads and
 //! models go on answering, and when there is room again writes work and no row of the audit is missing.
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use crate::support::{Server, api_key, postgres, shipped_models, until};
 use reqwest::{Client, RequestBuilder, Response};
@@ -345,4 +347,42 @@ async fn a_right_that_was_taken_away_in_postgres_passes() {
     subject.takes_writes().await;
     subject.server.terminate();
     in_order(&database.url);
+}
+
+/// The log goes to a full disk, to somebody who does not read it, or to nobody any more: all else works, and the end comes.
+#[tokio::test]
+async fn a_log_that_nobody_takes_hinders_nothing() {
+    for case in ["full", "unread", "gone"] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let unread = (case == "unread").then_some(reader);
+        let log = match case {
+            "full" => Stdio::from(File::options().write(true).open("/dev/full").unwrap()),
+            _ => Stdio::from(writer),
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_medserve"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--models-dir"])
+            .arg(shipped_models())
+            .args(["--database-url", &format!("sqlite://{}", folder.path().join("test.db").display())])
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let mut first = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+        let url = first.split_whitespace().find(|word| word.starts_with("http")).unwrap();
+        let client = Client::builder().timeout(Duration::from_secs(30)).build().unwrap();
+        // More lines than a pipe holds.
+        for _ in 0..600 {
+            let answer = client.get(format!("{url}/health/live")).send().await.unwrap();
+            assert_eq!(answer.status(), 200, "{case}");
+        }
+        let metrics = client.get(format!("{url}/metrics")).send().await.unwrap().text().await.unwrap();
+        let lost = metrics.lines().find_map(|line| line.strip_prefix("medserve_log_lines_lost_total "));
+        assert_eq!(lost.unwrap() == "0", case == "unread", "{case}: {lost:?}");
+        let pid = child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        until("the end", async || child.try_wait().unwrap()).await;
+        drop(unread);
+    }
 }

@@ -276,3 +276,33 @@ async fn who_is_not_among_the_senders_is_not_heard() {
     assert_eq!((&row["status"], &row["caller"]), (&json!(403), &json!("unknown")));
     assert_eq!(row["answers"], json!(["the address is not among the senders"]));
 }
+
+/// Where answers wait for the audit, so do acknowledgements: who was told that a message was taken finds its row, whatever
+/// ends the server the next moment.
+#[tokio::test]
+async fn what_was_acknowledged_is_in_the_audit() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = format!("sqlite://{}", folder.path().join("test.db").display());
+    let keys = api_key("root", "admin", KEY);
+    let arguments = ["--hl7-listen", "127.0.0.1:0", "--api-keys", &keys, "--audit", "fail"];
+    for round in 1..=5 {
+        let server = Server::start_over(&database, &shipped_models(), &arguments);
+        let address = until("its address", async || {
+            let said = server.said();
+            Some(said.split("HL7 at ").nth(1)?.split_whitespace().next()?.to_string())
+        });
+        let message = A01.replace("M7", &format!("M{round}")).replace("p1^^^", &format!("p{round}^^^"));
+        let acknowledged = send(&address.await, &[&message]);
+        assert!(acknowledged[0].contains("MSA|AA|"), "{acknowledged:?}");
+        // Killed at once.
+        drop(server);
+    }
+    let server = Server::start_over(&database, &shipped_models(), &["--api-keys", &keys]);
+    let page = Client::new().get(server.at("/v1/audit")).bearer_auth(KEY).send().await.unwrap();
+    let page: Value = page.json().await.unwrap();
+    assert_eq!(
+        page["rows"].as_array().unwrap().iter().filter(|row| row["route"] == "hl7").count(),
+        5,
+        "{page}"
+    );
+}

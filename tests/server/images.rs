@@ -254,14 +254,16 @@ async fn a_picture_unlike_those_of_training_gets_no_label_by_any_route() {
     assert_eq!(abstained["data"], serde_json::json!([true]), "{told}");
 }
 
-/// A DICOM fixture that says it is of this modality and body part; what is empty is left out.
-fn dicom_that_says(modality: &str, body_part: &str) -> Vec<u8> {
+/// A DICOM fixture that says it is of this modality, body part and view; what is empty is left out.
+fn dicom_that_says(modality: &str, body_part: &str, view: &str) -> Vec<u8> {
     let file = fixture("mono2-8.dcm");
     let meta = 144 + u32::from_le_bytes(file[140..144].try_into().unwrap()) as usize;
     let mut said = file[..meta].to_vec();
-    for (group, element, text) in [(0x08, 0x60, modality), (0x18, 0x15, body_part)] {
+    let words = [(0x08u16, 0x60u16, modality), (0x18, 0x15, body_part), (0x18, 0x5101, view)];
+    for (group, element, text) in words {
         let text = if text.len() % 2 == 0 { text.to_string() } else { format!("{text} ") };
-        said.extend([group, 0, element, 0, b'C', b'S', text.len() as u8, 0]);
+        said.extend([group.to_le_bytes(), element.to_le_bytes()].concat());
+        said.extend([b'C', b'S', text.len() as u8, 0]);
         said.extend(text.as_bytes());
     }
     said.extend(&file[meta..]);
@@ -271,13 +273,36 @@ fn dicom_that_says(modality: &str, body_part: &str) -> Vec<u8> {
 #[tokio::test]
 async fn a_file_of_another_modality_or_body_part_gets_no_label() {
     let server = server();
-    for (modality, part) in [("MR", ""), ("US", "CHEST"), ("CT", "CHEST"), ("DX", "KNEE"), ("", "HAND")] {
-        let file = dicom_that_says(modality, part);
-        assert_eq!(reason(&server, "application/dicom", file).await, "wrong_modality", "{modality} {part}");
+    for (modality, part, view) in [
+        ("MR", "", ""),
+        ("US", "CHEST", ""),
+        ("CT", "CHEST", ""),
+        ("DX", "KNEE", ""),
+        ("", "HAND", ""),
+        ("DX", "CHEST\\ABDOMEN", ""),
+        ("DX", "CHEST LAT", ""),
+        ("DX", "CHEST", "LATERAL"),
+        ("DX", "CHEST", "LL"),
+        ("DX", "CHEST", "PA/LAT"),
+        ("DX", "", "RLO"),
+    ] {
+        let file = dicom_that_says(modality, part, view);
+        let reason = reason(&server, "application/dicom", file).await;
+        assert_eq!(reason, "wrong_modality", "{modality} {part} {view}");
     }
-    for (modality, part) in [("", ""), ("CR", ""), ("dx", "chest"), ("DX", "THORAX")] {
-        let file = dicom_that_says(modality, part);
-        assert_ne!(reason(&server, "application/dicom", file).await, "wrong_modality", "{modality} {part}");
+    for (modality, part, view) in [
+        ("", "", ""),
+        ("CR", "", "PA"),
+        ("dx", "chest", "ap"),
+        ("DX", "THORAX", ""),
+        ("DX", "CHEST PA", ""),
+        ("DX", "PORT CHEST", "AP SUPINE"),
+        ("DX", "CHEST_PA", "UNKNOWN"),
+        ("DX", "UNKNOWN", ""),
+    ] {
+        let file = dicom_that_says(modality, part, view);
+        let reason = reason(&server, "application/dicom", file).await;
+        assert_ne!(reason, "wrong_modality", "{modality} {part} {view}");
     }
 }
 

@@ -298,6 +298,48 @@ pub struct Accepts {
     /// Values of Body Part Examined (0018,0015), such as "CHEST"; any where there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub body_parts: Vec<String>,
+    /// Values of View Position (0018,5101), such as "PA"; any where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub views: Vec<String>,
+}
+
+/// What devices write beside a part of the body, where the standard has a term alone.
+const BESIDE: [&str; 22] = [
+    "1", "1V", "2", "2V", "AP", "BED", "BEDSIDE", "CR", "DR", "DX", "ERECT", "FRONTAL", "PA", "PORT",
+    "PORTABLE", "RAY", "ROUTINE", "SUPINE", "UPRIGHT", "VIEW", "VIEWS", "XR",
+];
+/// What says nothing.
+const UNSAID: [&str; 6] = ["", "NA", "NONE", "OTHER", "UNKNOWN", "UNSPECIFIED"];
+/// How words of a view begin that is another, whatever stands beside them: "PA/LAT".
+const ASIDE: [&str; 4] = ["LAT", "OBL", "DECUB", "LORD"];
+
+impl Accepts {
+    /// Whether a file that says this of itself may be what the model reads. What it does not say is not held against it, and
+    /// words that devices write beside a term ("CHEST PA", "PORT CHEST") do not make it another.
+    pub fn admits(&self, modality: &str, body_part: &str, view: &str) -> bool {
+        let words = |said: &str| -> Vec<String> {
+            let said = said.to_uppercase().replace("X-RAY", "XR").replace("X RAY", "XR");
+            said.split(|c: char| !c.is_alphanumeric())
+                .filter(|word| !word.is_empty())
+                .map(str::to_owned)
+                .collect()
+        };
+        let unsaid = |words: &[String]| words.iter().all(|word| UNSAID.contains(&word.as_str()));
+        let is = |word: &String, known: &[String]| known.iter().any(|known| known.eq_ignore_ascii_case(word));
+        let modality = words(modality);
+        let modality = unsaid(&modality) || modality.iter().all(|word| is(word, &self.modalities));
+        let part = words(body_part);
+        let (own, beside): (Vec<&String>, Vec<&String>) =
+            part.iter().partition(|word| is(word, &self.body_parts));
+        let beside = beside.into_iter().all(|word| BESIDE.contains(&word.as_str()));
+        let part = unsaid(&part) || !own.is_empty() && beside;
+        let view = words(view);
+        let aside = view.iter().any(|word| ASIDE.iter().any(|begin| word.starts_with(begin)));
+        let view = unsaid(&view) || !aside && view.iter().any(|word| is(word, &self.views));
+        (self.modalities.is_empty() || modality)
+            && (self.body_parts.is_empty() || part)
+            && (self.views.is_empty() || view)
+    }
 }
 
 /// What is cut off an image before it is resized.

@@ -19,7 +19,8 @@
 //! 8. unknown: for drugs, what is *not recorded* is not taken as harmless. Without recorded
 //!    allergies and medications no drug passes, and neither where one of them is not understood;
 //!    without recorded conditions, pregnancy, sex or year of birth none does that has a rule about
-//!    it, and none that came with a record under words that are not understood. Configuration can allow the
+//!    it, and none that came with a record under words that are not understood; and where a condition is not understood and
+//!    looks like another, none that has a rule about that one. Configuration can allow the
 //!    unknown, and lower what is not understood to a flag.
 //! 9. `indication`: the item says what it is for, and the person has nothing of it
 //!
@@ -139,6 +140,8 @@ pub struct Patient<'a> {
     abstains: Option<String>,
     /// Whether all conditions are understood, or are such as no rule is about.
     conditions_understood: bool,
+    /// Conditions that are not understood and look like another: as they are written, and what may be meant.
+    maybe: Vec<(String, Keys)>,
     flags: Vec<String>,
 }
 
@@ -157,7 +160,7 @@ impl<'a> Patient<'a> {
         let words = [catalogue.vocabulary(), drugs.vocabulary()];
         let checked = kind == Kind::Drug || words[0].has_rules();
         let (mut flags, mut looks, mut first_unmatched) = (Vec::new(), NEAR_MISSES, None);
-        let mut conditions_understood = true;
+        let (mut conditions_understood, mut maybe) = (true, Vec::new());
         let recorded = |list: &str, written: &str| {
             let recorded = profile.recorded.get(list).and_then(|entries| entries.get(written));
             let (codes, synonyms) = recorded.map(|known| (&known.codes, &known.synonyms)).unzip();
@@ -184,6 +187,10 @@ impl<'a> Patient<'a> {
                     terminology.nearest(field, &unclear.text, more)
                 });
                 let near = near.flatten();
+                if let Some(near) = near.filter(|_| field == Field::Condition) {
+                    let names = terminology.understand(field, near).broader;
+                    maybe.push((written.to_owned(), names.into_iter().collect()));
+                }
                 let text = format!("{list}: {}", not_understood(written, &unclear.text, near));
                 // A condition that no rule mentions rules nothing out; a misspelt one might.
                 // It cannot be seen of a code that it was not understood, as it can of words.
@@ -270,6 +277,7 @@ impl<'a> Patient<'a> {
             wary: kind == Kind::Drug && settings.unmatched == Unmatched::Abstain,
             abstains: abstains.or(unmatched).filter(|_| kind == Kind::Drug),
             conditions_understood,
+            maybe,
             flags,
         }
     }
@@ -413,6 +421,12 @@ impl<'a> Patient<'a> {
         if self.wary && entry.is_unruled() {
             return Some(format!("item: no rules are known about {:?}", entry.item.name));
         }
+        if let Some((written, _)) = self.maybe.iter().find(|(_, names)| self.wary && may_matter(names, entry))
+        {
+            return Some(format!(
+                "condition: {written:?} is not understood, and may be one that speaks against it"
+            ));
+        }
         if !self.strict {
             return None;
         }
@@ -482,6 +496,15 @@ pub fn not_understood(written: &str, words: &str, near: Option<&str>) -> String 
         Some(near) => format!("{words:?}{beside} is not understood; did you mean {near:?}?"),
         None => format!("{words:?}{beside} is not understood"),
     }
+}
+
+/// Whether a rule that rules the item out is about one of these conditions.
+fn may_matter(names: &Keys, entry: &Entry) -> bool {
+    let about = |rule: &Rule| {
+        rule.severity != Severity::Caution && rule.names.iter().any(|name| names.contains(name))
+    };
+    entry.conditions.iter().any(about)
+        || entry.item.contraindications.pregnancy && names.contains("pregnancy")
 }
 
 fn severe((severity, _): &(Severity, Reason)) -> bool {

@@ -237,7 +237,8 @@ fn accepts(m: &Manifest) -> String {
     };
     let modality = either("Modality (0008,0060)", &accepts.modalities);
     let part = either("Body Part Examined (0018,0015)", &accepts.body_parts);
-    let either: Vec<String> = modality.into_iter().chain(part).collect();
+    let view = either("View Position (0018,5101)", &accepts.views);
+    let either: Vec<String> = modality.into_iter().chain(part).chain(view).collect();
     format!(
         "On a DICOM file whose {} it abstains (`wrong_modality`); a file without them is answered.\n\n",
         either.join(", or whose ")

@@ -131,6 +131,9 @@ pub struct AcceptsOptions {
     /// Values of DICOM's Body Part Examined that are accepted, such as CHEST; default: any
     #[arg(long, env = "MEDSERVE_BODY_PART", value_delimiter = ',')]
     pub body_part: Vec<String>,
+    /// Values of DICOM's View Position that are accepted, such as PA,AP; default: any
+    #[arg(long, env = "MEDSERVE_VIEW", value_delimiter = ',')]
+    pub view: Vec<String>,
 }
 
 impl AcceptsOptions {
@@ -140,7 +143,11 @@ impl AcceptsOptions {
             let words = words.iter().map(|word| word.trim().to_uppercase());
             words.filter(|word| !word.is_empty()).collect::<Vec<_>>()
         };
-        let accepts = Accepts { modalities: words(&self.modality), body_parts: words(&self.body_part) };
+        let accepts = Accepts {
+            modalities: words(&self.modality),
+            body_parts: words(&self.body_part),
+            views: words(&self.view),
+        };
         (accepts != Accepts::default()).then_some(accepts)
     }
 }

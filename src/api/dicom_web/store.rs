@@ -195,6 +195,9 @@ impl Answering<'_> {
                 }
             }
         }
+        let images: Vec<(&str, &str)> =
+            arrivals.iter().map(|own| (own.sop_instance.as_str(), own.image.as_str())).collect();
+        self.concerned.add(self.store.replaced_dicom(&images).await?);
         let now = clock::now();
         let limit = i64::try_from(self.state.config.request_timeout.as_millis()).unwrap_or(i64::MAX);
         let until = now.saturating_add(limit).saturating_add(MARGIN);

@@ -25,16 +25,28 @@ use recommend::clock::now;
 /// Whom a request concerns, in its extensions. Who is named in the path as `{user_id}` is there from
 /// the beginning; a handler that reads of others adds them, before it works on them.
 #[derive(Debug, Clone, Default)]
-pub struct Concerned(Arc<Mutex<Vec<String>>>);
+pub struct Concerned {
+    ids: Arc<Mutex<Vec<String>>>,
+    named: Arc<Mutex<Vec<String>>>,
+}
 
 impl Concerned {
     /// These too.
     pub fn add(&self, ids: impl IntoIterator<Item = String>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(ids);
+        self.ids.lock().unwrap_or_else(PoisonError::into_inner).extend(ids);
+    }
+
+    /// Those of whom rows of the audit tell, by the names that they have there.
+    pub fn add_named(&self, names: impl IntoIterator<Item = String>) {
+        self.named.lock().unwrap_or_else(PoisonError::into_inner).extend(names);
+    }
+
+    fn take_named(&self) -> Vec<String> {
+        std::mem::take(&mut self.named.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn take(&self) -> Vec<String> {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.ids.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -74,6 +86,7 @@ pub async fn layer<F: Future<Output = Response>>(
         time: now(),
         status: response.status().as_u16(),
         people: concerned.take(),
+        named: concerned.take_named(),
         model: answered.model,
         version: answered.version,
         answers: answered.answers,
@@ -117,6 +130,7 @@ fn begin(request: &Request, caller: &Caller) -> AuditRow {
         model: None,
         version: None,
         people: named(route, request.uri()),
+        named: Vec::new(),
         input_sha256: String::new(),
         request_sha256: hex::encode(request_digest(request.method().as_str(), target).finalize()),
         answers: Vec::new(),
@@ -154,17 +168,11 @@ fn method(method: &Method) -> String {
     method.as_str().chars().take(20).collect()
 }
 
-/// Who is named in the path, in the place of `{user_id}`; and whom the audit itself is asked about.
+/// Who is named in the path, in the place of `{user_id}`.
 fn named(route: &str, uri: &Uri) -> Vec<String> {
     let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
     let pairs = route.split('/').zip(uri.path().split('/'));
-    let mut named: Vec<String> =
-        pairs.filter(|(place, _)| *place == "{user_id}").map(|(_, id)| decoded(id)).collect();
-    if route == "/v1/audit" {
-        let pairs = uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
-        named.extend(pairs.filter(|(name, _)| *name == "user").map(|(_, id)| decoded(&id.replace('+', " "))));
-    }
-    named
+    pairs.filter(|(place, _)| *place == "{user_id}").map(|(_, id)| decoded(id)).collect()
 }
 
 fn not_kept() -> Response {
@@ -185,8 +193,6 @@ mod tests {
     fn who_is_named_in_the_path_is_concerned() {
         let uri: Uri = "/v1/users/u%2F1/recommendations?kind=drug".parse().unwrap();
         assert_eq!(named("/v1/users/{user_id}/recommendations", &uri), ["u/1"]);
-        let uri: Uri = "/v1/audit?limit=3&user=u+1%C3%A9".parse().unwrap();
-        assert_eq!(named("/v1/audit", &uri), ["u 1é"]);
         let uri: Uri = "/v1/items/u1".parse().unwrap();
         assert!(named("/v1/items/{item_id}", &uri).is_empty());
     }

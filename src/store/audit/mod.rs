@@ -45,6 +45,9 @@ pub struct AuditRow {
     pub version: Option<String>,
     /// The people concerned: their pseudonyms, or identifiers. On its way to the writer, identifiers.
     pub people: Vec<String>,
+    /// On its way to the writer, more people by the names that the audit has for them.
+    #[serde(skip)]
+    pub named: Vec<String>,
     /// SHA-256 of the input in hexadecimal digits: of the body, or else of path and query.
     pub input_sha256: String,
     /// SHA-256 over method, target and body: see [`chain::request_digest`].
@@ -79,6 +82,7 @@ impl AuditRow {
             model: None,
             version: None,
             people: Vec::new(),
+            named: Vec::new(),
             input_sha256: String::new(),
             request_sha256: String::new(),
             answers: Vec::new(),
@@ -91,7 +95,7 @@ impl AuditRow {
 
     /// About how many bytes of memory it takes.
     pub fn size(&self) -> usize {
-        let texts = self.people.iter().map(|person| person.len() + 24);
+        let texts = self.people.iter().chain(&self.named).map(|person| person.len() + 24);
         let answers = self.answers.iter().map(|answer| answer.as_ref().map_or(0, String::len) + 24);
         let evidence = self.evidence.as_ref().map_or(0, String::len);
         640 + self.caller.len() + self.route.len() + evidence + texts.sum::<usize>() + answers.sum::<usize>()

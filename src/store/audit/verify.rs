@@ -94,6 +94,11 @@ async fn walk_through(store: &dyn Store, key: &AuditKey) -> Result<(Verified, He
             "the trigger {guard}, which keeps rows from being changed, is not there as it was made"
         ));
     }
+    for trigger in store.foreign_audit_triggers().await? {
+        result.found(format!(
+            "there is a trigger {trigger} on the audit that no migration made: it may change or withhold what is written"
+        ));
+    }
     // Before the head, which only moves on.
     let traces = store.audit_traces().await?;
     let head = store.audit_head().await?;
@@ -112,11 +117,14 @@ async fn walk_through(store: &dyn Store, key: &AuditKey) -> Result<(Verified, He
             break;
         }
     }
-    if walk.chain != head.chain || walk.last != head.number {
+    if walk.last != head.number {
         result.found(format!(
             "the chain ends at row {}, but rows up to {} were written",
             walk.last, head.number
         ));
+    } else if walk.chain != head.chain {
+        result
+            .found(format!("row {}, the last one, is not what the end of the chain was made for", walk.last));
     }
     for number in store.stray_audit_names(PAGE).await? {
         result.found(format!("people are named by a row {number} that is not there (table audit_people)"));

@@ -211,6 +211,27 @@ macro_rules! adapter {
                 })
             }
 
+            fn replaced_dicom<'a>(&'a self, images: &'a [(&'a str, &'a str)]) -> Answer<'a, Vec<String>> {
+                Box::pin(async move {
+                    let mut people = Vec::new();
+                    for (sop_instance, image) in images {
+                        let found: Vec<String> = sqlx::query_scalar(
+                            "SELECT patient FROM dicom_queue WHERE sop_instance = $1 AND failure IS NULL AND image <> $2
+                             UNION SELECT patient FROM dicom_arrivals WHERE sop_instance = $1 AND image <> $2
+                             UNION SELECT patient FROM dicom_results WHERE source = $1 AND image <> $2
+                             UNION SELECT patient FROM hl7_results WHERE source = $1 AND image <> $2",
+                        )
+                        .bind(sop_instance)
+                        .bind(image)
+                        .fetch_all(&self.pool)
+                        .await
+                        .map_err($error)?;
+                        people.extend(found.into_iter().filter(|id| !id.is_empty()));
+                    }
+                    Ok(people)
+                })
+            }
+
             fn leave_dicom(&self, number: i64) -> Answer<'_, ()> {
                 Box::pin(async move {
                     let _turn = self.turn().await?;

@@ -13,7 +13,7 @@ use recommend::clock;
 use super::{PostgresStore, StoreError, Traces, described, migrate};
 use crate::store::audit::chain::{canonical, link};
 use crate::store::audit::{AuditKey, AuditQuery, Head};
-use crate::store::rows::{AuditColumns, HeadColumns, head, no_head};
+use crate::store::rows::{AuditColumns, HeadColumns, head, no_head, not_taken};
 use crate::store::{AuditRow, NumberedRow, TRIM_BATCH};
 
 /// The columns of an [`AuditColumns`].
@@ -63,7 +63,7 @@ impl PostgresStore {
             texts.push(row);
         }
         let json = serde_json::to_string(&texts).map_err(|error| StoreError::Internal(error.into()))?;
-        head.number = sqlx::query_scalar(
+        let (number, added): (Option<i64>, i64) = sqlx::query_as(
             "WITH added AS (
                  INSERT INTO audit (run, sequence, time, request_id, caller, address, method, route, status,
                      model, version, people, input_sha256, request_sha256, answers, abstained, latency_ms,
@@ -81,12 +81,13 @@ impl PostgresStore {
                      latency_ms, clock, chain, evidence, place)
                  ORDER BY place
                  RETURNING number
-             ) SELECT max(number) FROM added",
+             ) SELECT max(number), count(*) FROM added",
         )
         .bind(json)
         .fetch_one(&mut *transaction)
         .await
         .map_err(described)?;
+        head.number = number.filter(|_| added == rows.len() as i64).ok_or_else(not_taken)?;
         write_head(&mut transaction, head.signed(key)).await?;
         transaction.commit().await.map_err(described)?;
         Ok(())
@@ -253,6 +254,16 @@ impl PostgresStore {
             there.iter().any(|(_, definition, source)| *definition == made && source.as_deref() == body)
         };
         Ok(GUARDS.iter().filter(|guard| !stands(guard)).map(|(name, ..)| name.to_string()).collect())
+    }
+
+    pub(super) async fn foreign_audit_triggers(&self) -> Result<Vec<String>, StoreError> {
+        let there: Vec<String> = sqlx::query_scalar(
+            "SELECT tgname::text FROM pg_trigger WHERE NOT tgisinternal AND tgrelid IN
+                 ('audit'::regclass, 'audit_people'::regclass, 'audit_head'::regclass, 'audit_clock'::regclass)",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(there.into_iter().filter(|name| GUARDS.iter().all(|(guard, ..)| guard != name)).collect())
     }
 
     pub(super) async fn audit_names(&self, after: i64, last: i64) -> Result<Vec<(i64, String)>, StoreError> {

@@ -10,7 +10,7 @@ use recommend::clock;
 use super::{SqliteStore, StoreError, Traces, migrate};
 use crate::store::audit::chain::{canonical, link};
 use crate::store::audit::{AuditKey, AuditQuery, Head};
-use crate::store::rows::{self, AuditColumns, HeadColumns, head, no_head};
+use crate::store::rows::{self, AuditColumns, HeadColumns, head, no_head, not_taken};
 use crate::store::{AuditRow, NumberedRow, TRIM_BATCH};
 
 /// The statements that insert 1, 2, 4, ..., 64 rows. Every number of rows is a sum of a few of
@@ -90,7 +90,10 @@ impl SqliteStore {
                     .bind(chains.next())
                     .bind(&row.evidence);
             }
-            query.execute(&mut *transaction).await?;
+            let done = query.execute(&mut *transaction).await?;
+            if done.rows_affected() != these.len() as u64 {
+                return Err(not_taken());
+            }
         }
         head.number =
             sqlx::query_scalar("SELECT max(number) FROM audit").fetch_one(&mut *transaction).await?;
@@ -270,6 +273,16 @@ impl SqliteStore {
             found.and_then(|(_, sql)| words(sql).strip_suffix(" END").map(str::to_string)) == made
         };
         Ok(GUARDS.into_iter().filter(|guard| !stands(guard)).map(str::to_string).collect())
+    }
+
+    pub(super) async fn foreign_audit_triggers(&self) -> Result<Vec<String>, StoreError> {
+        let there: Vec<String> = sqlx::query_scalar(
+            "SELECT name FROM sqlite_schema WHERE type = 'trigger'
+                 AND tbl_name IN ('audit', 'audit_people', 'audit_head', 'audit_clock')",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(there.into_iter().filter(|name| !GUARDS.contains(&name.as_str())).collect())
     }
 
     pub(super) async fn audit_names(&self, after: i64, last: i64) -> Result<Vec<(i64, String)>, StoreError> {

@@ -438,6 +438,10 @@ impl Store for SqliteStore {
         Box::pin(self.missing_audit_guards())
     }
 
+    fn foreign_audit_triggers(&self) -> Answer<'_, Vec<String>> {
+        Box::pin(self.foreign_audit_triggers())
+    }
+
     fn audit_names(&self, after: i64, last: i64) -> Answer<'_, Vec<(i64, String)>> {
         Box::pin(self.audit_names(after, last))
     }

@@ -202,3 +202,23 @@ async fn results_of_two_patients_of_one_study_are_two_answers_and_two_series() {
     let series = json_of(get(&server, &format!("/dicom-web/studies/{STUDY}/series"), "*/*").await).await;
     assert_eq!(series.as_array().unwrap().len(), 2, "{series}");
 }
+
+/// A correction takes away what was made of somebody, who is named in the audit as well as whose it is now.
+#[tokio::test]
+async fn whose_results_go_by_a_correction_is_told_in_the_audit() {
+    let (server, address) = listening(&["--dicom-results", "sr", "--audit", "fail", "--audit-people", "id"]);
+    let named = async |patient: &str, caller: &str| {
+        let page = json_of(get(&server, &format!("/v1/audit?user={patient}"), "*/*").await).await;
+        let rows = page["rows"].as_array().unwrap().clone();
+        rows.iter().any(|row| {
+            row["caller"].as_str().unwrap().starts_with(caller) && row["people"].to_string().contains("\"p9")
+        })
+    };
+    json_of(stow(&server, "/dicom-web/studies", &[&of_patient("1.2.3.1", "wrong")]).await).await;
+    json_of(stow(&server, "/dicom-web/studies", &[&of_patient("1.2.3.1", "p9")]).await).await;
+    assert!(named("wrong", "key:").await);
+    let (status, comment) =
+        open(&address).store(DX, "1.2.3.1", data_set_of(&of_patient("1.2.3.1", "right")), 9000);
+    assert_eq!(status, 0, "{comment}");
+    assert!(named("p9", "ae:").await);
+}

@@ -38,6 +38,7 @@ pub(super) fn row(sequence: i64, time: i64) -> AuditRow {
         model: Some("triage".to_owned()),
         version: Some("1".to_owned()),
         people: Vec::new(),
+        named: Vec::new(),
         input_sha256: "0f".repeat(32),
         request_sha256: "f0".repeat(32),
         answers: vec![Some("2".to_owned()), None, Some("心血管科 'quoted\"".to_owned())],

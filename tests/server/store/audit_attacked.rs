@@ -194,6 +194,27 @@ async fn a_hollow_trigger_of_the_right_name_is_noticed(database: Database) {
     assert!(told[0].contains("audit_is_kept") && told[0].contains("not there as it was made"), "{told:?}");
 }
 
+/// A trigger of somebody else on the audit is told, and what it keeps from being written is no success.
+async fn a_foreign_trigger_is_noticed(database: Database) {
+    let store = &database.store;
+    store.append_audit(&[about(0, &["a"])], &key()).await.unwrap();
+    database
+        .plain_sql(match database.is_postgres() {
+            false => "CREATE TRIGGER strange BEFORE INSERT ON audit WHEN NEW.sequence = 1 BEGIN SELECT RAISE(IGNORE); END",
+            true => {
+                "CREATE FUNCTION strange() RETURNS trigger LANGUAGE plpgsql AS
+                     $$ BEGIN RETURN CASE WHEN NEW.sequence <> 1 THEN NEW END; END $$;
+                 CREATE TRIGGER strange BEFORE INSERT ON audit FOR EACH ROW EXECUTE FUNCTION strange()"
+            }
+        })
+        .await;
+    assert!(store.append_audit(&[about(1, &["a"])], &key()).await.is_err());
+    assert!(store.append_audit(&[about(2, &["a"]), about(1, &["a"])], &key()).await.is_err());
+    assert_eq!(store.foreign_audit_triggers().await.unwrap(), ["strange"]);
+    let told = findings(store.as_ref()).await;
+    assert!(matches!(told.as_slice(), [only] if only.contains("strange")), "{told:?}");
+}
+
 /// A tenant's triggers are held to its own schema, and stand.
 async fn the_triggers_of_a_tenant_stand(database: Database) {
     let url = tenant::address(&database.url, "north").unwrap();
@@ -267,6 +288,7 @@ on_both!(
     what_was_imported_before_the_first_start_is_settled_by_a_signature,
     an_earlier_end_that_was_put_back_shows,
     a_hollow_trigger_of_the_right_name_is_noticed,
+    a_foreign_trigger_is_noticed,
     the_triggers_of_a_tenant_stand,
     an_audit_is_verified_while_a_server_writes_and_drops,
     an_export_is_of_all_rows_or_there_is_none,

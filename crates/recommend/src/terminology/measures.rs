@@ -5,7 +5,10 @@ use super::said::Token;
 /// What may stand between the name of a measure and its value.
 const BETWEEN: [&str; 6] = ["of", "is", "was", "at", "now", "under"];
 
-const UNITS: [&str; 4] = ["ms", "msec", "ml", "percent"];
+const UNITS: [&str; 6] = ["ms", "msec", "ml", "percent", "mmol", "meq"];
+
+/// Units of what is given, and not of what is measured.
+const DOSES: [&str; 4] = ["mg", "g", "mcg", "ug"];
 
 /// The measured values among the words that say a condition: from which to which, and the condition.
 pub(super) fn found(tokens: &[Token<'_>]) -> Vec<(usize, usize, &'static str)> {
@@ -17,8 +20,10 @@ pub(super) fn found(tokens: &[Token<'_>]) -> Vec<(usize, usize, &'static str)> {
         let value = value(tokens.get(end)?.text)?;
         // What is below a bound is at most just below it.
         let value = if tokens[end - 1].text == "under" { value - 0.1 } else { value };
-        let unit = tokens.get(end + 1).is_some_and(|token| UNITS.contains(&token.text));
-        Some((at, end + 1 + usize::from(unit), condition(tokens[at].text, value)?))
+        let unit = |units: &[&str]| tokens.get(end + 1).is_some_and(|token| units.contains(&token.text));
+        let dose = at > 0 && tokens[at - 1].text == "vitamin" || unit(&DOSES);
+        let condition = condition(tokens[at].text, value).filter(|_| !dose)?;
+        Some((at, end + 1 + usize::from(unit(&UNITS)), condition))
     });
     found.collect()
 }
@@ -41,6 +46,12 @@ fn condition(measure: &str, value: f64) -> Option<&'static str> {
             let percent = if value < 1.0 { value * 100.0 } else { value };
             (percent <= 40.0).then_some("heart failure")
         }
+        // Of potassium in the blood: "vitamin K 10 mg" and "KCl 20" are no such values.
+        "k" | "k+" | "potassium" => match value {
+            value if (5.6..10.0).contains(&value) => Some("hyperkalemia"),
+            value if (1.0..3.5).contains(&value) => Some("hypokalemia"),
+            _ => None,
+        },
         "qtc" => (500.0..1_000.0).contains(&value).then_some("long qt syndrome"),
         _ => None,
     }
@@ -54,8 +65,8 @@ mod tests {
     #[test]
     fn every_measure_is_of_a_known_condition() {
         let terminology = Terminology::default();
-        for measure in ["egfr", "gfr", "crcl", "lvef", "ef", "qtc"] {
-            for value in [5.0, 20.0, 40.0, 520.0] {
+        for measure in ["egfr", "gfr", "crcl", "k", "lvef", "ef", "qtc"] {
+            for value in [2.0, 5.0, 6.0, 20.0, 40.0, 520.0] {
                 let known =
                     condition(measure, value).is_none_or(|name| terminology.nodes.contains_key(&plain(name)));
                 assert!(known, "{measure} {value}");

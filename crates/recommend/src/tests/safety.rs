@@ -1,5 +1,6 @@
 //! Never unsafe, always with the reason, and never a word about anybody else.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -257,6 +258,31 @@ fn a_condition_is_flagged_only_where_it_may_be_a_misspelt_one() {
     let said =
         "conditions: \"chronic kidny disease\" is not understood; did you mean \"chronic kidney disease\"?";
     assert_eq!(flags("chronic kidny disease"), [said]);
+}
+
+/// What may be meant by a misspelt condition is not recommended against.
+#[test]
+fn a_misspelt_condition_rules_out_what_has_a_rule_about_the_one_it_is_like() {
+    let drugs = || {
+        let caution = json!({"about": "condition", "code": "chronic kidney disease", "severity": "caution"});
+        vec![
+            drug("kidney", json!({"conditions": ["chronic kidney disease"]})),
+            drug("pregnancy", json!({"pregnancy": true})),
+            drug("caution", json!({"rules": [caution]})),
+            drug("other", json!({"conditions": ["asthma"]})),
+        ]
+    };
+    let recommended = |condition: &str| {
+        let answer = ask(with(json!({"conditions": [condition]})), drugs());
+        ids(&answer).into_iter().filter(|id| *id != "base").map(str::to_owned).collect::<BTreeSet<_>>()
+    };
+    let all = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<BTreeSet<_>>();
+    assert_eq!(recommended("chronic kidny disease stage 5"), all(&["pregnancy", "caution", "other"]));
+    assert_eq!(recommended("pregnnacy"), all(&["kidney", "caution", "other"]));
+    assert_eq!(recommended("ingrown toenail"), all(&["kidney", "pregnancy", "caution", "other"]));
+    let flagged = Settings { unmatched: Unmatched::Flag, ..Settings::default() };
+    let answer = ask_with(with(json!({"conditions": ["chronic kidny disease"]})), drugs(), flagged);
+    assert!(ids(&answer).contains(&"kidney"));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What a file says that it is: its modality, the part of the body, and whether it is synthetic.
+//! What a file says that it is: its modality, the part of the body, the view, and whether it is synthetic.
 //!
 //! Where Modality is missing the SOP class says it, and where Body Part Examined is, the code of the Anatomic Region
 //! Sequence: in modern radiographs (PS3.3 section C.8.11.2) it is the one that is there.
@@ -13,6 +13,8 @@ pub struct Identity {
     pub modality: Option<String>,
     /// Body Part Examined (0018,0015), or that of the Anatomic Region Sequence (0008,2218).
     pub body_part: Option<String>,
+    /// View Position (0018,5101), or whether the View Code Sequence (0054,0220) has a lateral one.
+    pub view: Option<String>,
     /// Whether Synthetic Data (0008,001C) is YES.
     pub synthetic: bool,
 }
@@ -24,6 +26,7 @@ impl Identity {
             modality: word(tags::MODALITY)
                 .or_else(|| of_class(&set.text(tags::SOP_CLASS)?).map(str::to_owned)),
             body_part: word(tags::BODY_PART).or_else(|| region(set).map(str::to_owned)),
+            view: word(tags::VIEW_POSITION).or_else(|| lateral(set).map(str::to_owned)),
             synthetic: word(tags::SYNTHETIC).as_deref() == Some("YES"),
         }
     }
@@ -56,6 +59,13 @@ fn of_class(uid: &str) -> Option<&'static str> {
         "481.2" => "RTDOSE",
         _ => return None,
     })
+}
+
+/// A word for the lateral projections of PS3.16 CID 4010, of SNOMED CT and of SNOMED RT as older files have them.
+fn lateral(set: &DataSet<'_>) -> Option<&'static str> {
+    const CODES: [&str; 6] = ["399067008", "399198007", "399173006", "R-10236", "R-10232", "R-10228"];
+    let code = set.item(tags::VIEW_CODE, 0).ok()??.text(tags::CODE_VALUE)?;
+    CODES.contains(&code.as_str()).then_some("LATERAL")
 }
 
 /// The defined term (PS3.16 annex L) for the region that the file's sequence has a code of.

@@ -53,11 +53,15 @@ impl Table {
         };
         let count = if count == 0 { 65_536 } else { usize::from(count) };
         let bits = if (1..=16).contains(&bits) { bits } else { 16 };
-        if bits <= 8 && entries.len() == count.div_ceil(2) && count > 1 {
-            // Entries of eight bits may come two in a word, the first one low.
+        let packed = entries.len() == count.div_ceil(2) && count > 1;
+        let bits = if packed { bits.min(8) } else { bits };
+        if packed {
+            // Entries of eight bits may come two in a word, the first one low; some such tables say that they have sixteen.
             entries = entries.iter().flat_map(|pair| pair.to_le_bytes()).map(u16::from).collect();
         }
-        if entries.len() < count {
+        // Some writers count one too many; values beyond the end take the last entry.
+        let count = if entries.len() + 1 == count { entries.len() } else { count };
+        if entries.len() < count || count == 0 {
             return Err(malformed(format!(
                 "a look-up table announces {count} entries and has {}",
                 entries.len()
