@@ -69,11 +69,13 @@ impl Statement {
         let mut parts: Vec<(Range<usize>, _)> = Vec::new();
         let mut start = name.start;
         for end in begins.into_iter().chain([name.end]) {
-            let bare = self.bare(start..end);
-            let said = bare.map(|bare| self.said(&bare));
-            match (parts.last_mut(), said) {
+            let told = |part: Range<usize>| self.bare(part).map(|bare| self.said(&bare));
+            match (parts.last_mut(), told(start..end)) {
+                // What is said alike of both is said of the two as one.
                 (Some((last, before)), said)
-                    if !self.headed[start] && said.is_none_or(|said| said == *before) =>
+                    if !self.headed[start]
+                        && said.is_none_or(|said| said == *before)
+                        && told(last.start..end) == Some(*before) =>
                 {
                     last.end = end;
                 }
@@ -82,10 +84,14 @@ impl Statement {
             }
             start = end;
         }
-        match parts.len() {
+        match parts.as_slice() {
             // A heading before a name is none of it.
-            1 if !self.headed[name.start] => vec![name],
-            0 => vec![name],
+            [(part, said)]
+                if part.start == name.start && !self.headed[name.start] && self.said(&name) == *said =>
+            {
+                vec![name]
+            }
+            [] => vec![name],
             _ => parts.into_iter().filter_map(|(part, _)| self.bare(part)).collect(),
         }
     }
@@ -93,10 +99,11 @@ impl Statement {
     /// Whether something else may be said from `at` on.
     fn borders(&self, at: usize) -> bool {
         let (before, kind) = (self.kinds[at - 1], self.kinds[at]);
+        let behind = |cue: &Cue| cue.at.end == at && matches!(cue.way, Way::Back | Way::Near | Way::List);
         match kind {
             Kind::Comma | Kind::Semicolon | Kind::Turns => true,
             Kind::Resumes | Kind::Returns | Kind::Patient | Kind::Pronoun => true,
-            _ if self.headed[at] != self.headed[at - 1] => true,
+            _ if self.headed[at] != self.headed[at - 1] || self.cues.iter().any(behind) => true,
             _ => (kind == Kind::SignAhead || before == Kind::Sign) && before != kind,
         }
     }

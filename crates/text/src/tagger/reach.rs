@@ -57,14 +57,23 @@ impl Statement {
                     gap.iter().filter(|kind| !matches!(kind, Kind::Mark | Kind::Open | Kind::Comma)).count();
                 let ends = |kind: &Kind| {
                     let turns = matches!(kind, Kind::Turns | Kind::Circumstance | Kind::Ties);
-                    turns || matches!(kind, Kind::Colon | Kind::Semicolon)
+                    let begins = matches!(kind, Kind::Patient | Kind::Pronoun | Kind::Returns);
+                    turns || matches!(kind, Kind::Colon | Kind::Semicolon) || listed && begins
                 };
                 let over = match cue.way {
                     Way::Near => marks(gap),
                     Way::List => marks(gap) || listed,
                     _ => listed || !gap.contains(&Kind::Comma),
                 };
-                over && !other && words <= BACK && !gap.iter().any(ends)
+                let resumes = |pair: &[Kind]| pair[0].lists() && pair[1] == Kind::Resumes;
+                // "Fever present, rash was ruled out": the first is told by itself.
+                let joint = gap.iter().rposition(|kind| kind.lists()).map_or(span.end, |at| span.end + at);
+                let told = |tells: &Tells| matches!(tells, Tells::There | Tells::Noted | Tells::Lasts);
+                let ended = gap.iter().any(ends)
+                    || gap.windows(2).any(resumes)
+                    || joint > span.end && self.tells[span.end..joint].iter().any(told)
+                    || listed && self.tells[span.clone()].iter().any(told);
+                over && !other && words <= BACK && !ended
             }
         }
     }

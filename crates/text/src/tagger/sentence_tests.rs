@@ -1,5 +1,7 @@
 //! Sentences as clinicians write them, and what each says of the names in it.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::tagger::Document;
 use crate::tagger::chain::Span;
@@ -327,3 +329,93 @@ fn what_did_not_cause_or_only_relieved_is_tied_to_nothing() {
         assert_eq!((document.tie(drug, effect), document.tie(effect, drug)), (expected, expected), "{text}");
     }
 }
+
+proptest! {
+    /// However names stand in a sentence, what is said of one is so of each of its parts that could be told apart.
+    #[test]
+    fn what_is_said_of_a_name_is_so_of_its_parts(
+        clauses in prop::collection::vec(
+            (prop::sample::select(LEADS), prop::sample::select(NAMES), prop::sample::select(TAILS)), 1..9,
+        ),
+        from in 0usize..9,
+        to in 0usize..9,
+    ) {
+        let text: String = clauses.iter().map(|(lead, name, tail)| format!("{lead}{name}{tail}")).collect();
+        let document = Document::new(&text, &Lexicons::default(), 99);
+        let statement = &document.statements[0];
+        let sentence = document.sentences[0].clone();
+        let named = |at: &usize| NAMES.contains(&document.lowers[*at].as_str());
+        let named: Vec<usize> = (0..sentence.len()).filter(named).collect();
+        prop_assume!(!named.is_empty());
+        let (one, other) = (named[from % named.len()], named[to % named.len()]);
+        let (start, end) = (one.min(other), one.max(other) + 1);
+        for name in statement.freed(Span { start, end, label: 0 }) {
+            prop_assert!(start <= name.start && name.start < name.end && name.end <= end, "{}", text);
+            let whole = statement.of(name.start..name.end).negated;
+            let inside: Vec<usize> = named.iter().copied().filter(|at| (name.start..name.end).contains(at)).collect();
+            let apart = |at: usize| matches!(document.lowers[at - 1].as_str(), "," | "but" | "reports" | ";");
+            for (place, at) in inside.iter().copied().enumerate().skip(1) {
+                // Alone between two words that part names.
+                let alone = apart(at) && inside.get(place + 1).is_none_or(|next| apart(*next));
+                prop_assert!(!alone || statement.of(at..at + 1).negated == whole, "{}: {:?}", text, name);
+            }
+        }
+    }
+}
+
+const NAMES: &[&str] = &["fever", "rash", "cough"];
+const LEADS: &[&str] = &[
+    ", ",
+    ", ",
+    ", ",
+    " and ",
+    " or ",
+    "; ",
+    " but ",
+    ", but ",
+    ", no ",
+    " denies ",
+    " without ",
+    ", reports ",
+    ", c/o ",
+    " has ",
+    ", (+) ",
+    ", (-) ",
+    " +",
+    ", -",
+    ", patient has ",
+    ", she has ",
+    ", mother had ",
+    " FH: ",
+    " HPI: ",
+    " possible ",
+    " ?",
+    ", history of ",
+    " due to ",
+    ", not only ",
+    ", no improvement in ",
+    ", did not cause the ",
+];
+const TAILS: &[&str] = &[
+    "",
+    "",
+    "",
+    "",
+    "",
+    " present",
+    " noted",
+    " noted on the trunk",
+    " for 3 days",
+    " since Monday",
+    " (+)",
+    " (-)",
+    "-",
+    "+",
+    " was ruled out",
+    " negative",
+    " absent",
+    "-free",
+    " is worse",
+    " have stopped",
+    ": no",
+];

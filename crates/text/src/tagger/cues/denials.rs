@@ -1,5 +1,6 @@
 //! Phrases that deny a name, those that look as if they did, and those around "NO" where it is nitric oxide.
 
+/// Before a name, or a list of names, that is denied.
 pub const DENIES: &[&str] = &[
     "no",
     "not",
@@ -58,11 +59,13 @@ pub const DENIES: &[&str] = &[
     "has not recurred",
 ];
 
+/// The same, unless a name begins with them: "absence of the iris".
 pub const DENIES_IN_A_NAME: &[&str] = &["absence of", "free of", "lack of"];
 
 /// Before a word that says what somebody is not: "non-diabetic", but not "non-Hodgkin lymphoma".
 pub const DENIES_A_WORD: &[&str] = &["non -", "non"];
 
+/// Behind a name, or a list of names, that is denied.
 pub const DENIED: &[&str] = &[
     "was ruled out",
     "were ruled out",
@@ -83,6 +86,7 @@ pub const DENIED: &[&str] = &[
     "no longer seen",
 ];
 
+/// Right behind one.
 pub const DENIED_NEAR: &[&str] = &[
     "denied",
     ": denied",

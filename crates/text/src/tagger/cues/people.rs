@@ -1,5 +1,6 @@
 //! Phrases that say when a name was so and of whom: history, relatives, and who tells of the patient.
 
+/// Before what is told as history.
 pub const PAST: &[&str] = &[
     "history of",
     "past history of",
@@ -21,8 +22,10 @@ pub const PAST: &[&str] = &[
     "recovered from",
 ];
 
+/// The same, up to a comma.
 pub const PAST_NEXT: &[&str] = &["s / p", "status post", "previous", "previously", "prior", "formerly"];
 
+/// Behind it.
 pub const PAST_BEFORE: &[&str] = &[
     "in the past",
     "years ago",
@@ -34,6 +37,7 @@ pub const PAST_BEFORE: &[&str] = &[
     "by history",
 ];
 
+/// Before what is denied of the past.
 pub const DENIES_PAST: &[&str] = &[
     "no history of",
     "no prior history of",
@@ -49,6 +53,7 @@ pub const DENIES_PAST: &[&str] = &[
     "no previous",
 ];
 
+/// Before what is told of the family.
 pub const FAMILY: &[&str] = &[
     "family history",
     "family history of",
@@ -67,6 +72,7 @@ pub const FAMILY: &[&str] = &[
     "paternal history of",
 ];
 
+/// Before what is denied of the family.
 pub const DENIES_FAMILY: &[&str] = &[
     "no family history",
     "no family history of",
@@ -75,6 +81,7 @@ pub const DENIES_FAMILY: &[&str] = &[
     "denies family history of",
 ];
 
+/// Behind what is told of the family.
 pub const FAMILY_BACK: &[&str] = &[
     "in the family",
     "in family",
@@ -192,6 +199,7 @@ pub const RELATIVES: &[&str] = &[
     "relatives",
 ];
 
+/// People who are no relatives.
 pub const OTHERS: &[&str] = &[
     "friend",
     "friends",
@@ -207,6 +215,7 @@ pub const OTHERS: &[&str] = &[
     "girlfriend",
 ];
 
+/// The patient.
 pub const PATIENT: &[&str] = &["patient", "pt", "patients"];
 
 /// What people do who tell of the patient: "mother reports fever".

@@ -1,5 +1,6 @@
 //! Phrases that suppose a name, ask for it or say that it may come.
 
+/// Before a name, or a list of names, that is supposed.
 pub const SUPPOSES: &[&str] = &[
     "suspicion of",
     "suspicion for",
@@ -58,6 +59,7 @@ pub const SUPPOSES: &[&str] = &[
     "immunized against",
 ];
 
+/// The same, up to a comma.
 pub const SUPPOSES_NEXT: &[&str] = &[
     "possible",
     "possibly",
@@ -74,6 +76,7 @@ pub const SUPPOSES_NEXT: &[&str] = &[
     "questionable",
 ];
 
+/// Behind a name, or a list of names, that is supposed.
 pub const SUPPOSED: &[&str] = &[
     "is suspected",
     "was suspected",
@@ -95,6 +98,7 @@ pub const SUPPOSED: &[&str] = &[
     "was considered",
 ];
 
+/// Right behind one.
 pub const SUPPOSED_NEAR: &[&str] = &[
     "suspected",
     "possible",
@@ -107,7 +111,9 @@ pub const SUPPOSED_NEAR: &[&str] = &[
     "( ? )",
 ];
 
+/// Before what is held to be not so.
 pub const DENIES_AND_SUPPOSES: &[&str] = &["rule out", "unlikely", "doubt"];
 
+/// Right behind it.
 pub const UNLIKELY: &[&str] =
     &["unlikely", "is unlikely", "was unlikely", "seems unlikely", "felt to be unlikely"];
