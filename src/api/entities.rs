@@ -120,7 +120,8 @@ pub struct EntityRelation {
     /// Probability, given that both names are right.
     #[schema(example = 0.9)]
     pub probability: f32,
-    /// True where one of the two names is negated: nothing of the kind is said to have happened.
+    /// True where one of the two names is negated, or where the note says that the one did not cause the other or only
+    /// relieved it, by rules over English cues: nothing of the kind is said to have happened.
     pub negated: bool,
     /// True where one of the two names is speculated.
     pub speculated: bool,
@@ -166,7 +167,7 @@ impl ExtractResult {
                 from: id(link.from),
                 to: id(link.to),
                 probability: link.probability as f32,
-                negated: either.iter().any(|said| said.negated),
+                negated: link.denied || either.iter().any(|said| said.negated),
                 speculated: either.iter().any(|said| said.speculated),
             }
         };

@@ -124,6 +124,62 @@ async fn a_denied_effect_is_told_as_denied_and_so_is_its_relation() {
 }
 
 #[tokio::test]
+async fn what_is_there_behind_a_denial_is_not_denied() {
+    let server = server();
+    // Each note with words of it, and whether the names that hold them are denied.
+    let rows: &[(&str, &[(&str, bool)])] = &[
+        ("Denies fever, reports cough.", &[("fever", true), ("cough", false)]),
+        ("Denies fever, c/o cough and rash.", &[("fever", true), ("rash", false)]),
+        ("No fever, but cough.", &[("fever", true), ("cough", false)]),
+        ("No fever or rash but pruritus persisted.", &[("rash", true), ("pruritus", false)]),
+        ("Patient denies chest pain; endorses dyspnea.", &[("chest pain", true), ("dyspnea", false)]),
+        ("Fever (-), cough (+), dyspnea (-)", &[("Fever", true), ("cough", false), ("dyspnea", true)]),
+        ("+nausea, -vomiting", &[("nausea", false), ("vomiting", true)]),
+        ("No fever, rash noted on trunk.", &[("fever", true), ("rash", false)]),
+        ("No jaundice, hepatomegaly palpable.", &[("jaundice", true), ("hepatomegaly", false)]),
+        ("Denies nausea, vomiting, or diarrhea.", &[("nausea", true), ("diarrhea", true)]),
+    ];
+    let notes: Vec<&str> = rows.iter().map(|(note, _)| *note).collect();
+    for model in ["adverse-drug-events", "biomedical-entities"] {
+        let results = extract(&server, model, &notes).await;
+        for ((note, words), result) in rows.iter().zip(&results) {
+            for (word, negated) in *words {
+                let holds = |entity: &&Value| entity["text"].as_str().unwrap().contains(word);
+                for entity in result["entities"].as_array().unwrap().iter().filter(holds) {
+                    assert_eq!(entity["negated"], *negated, "{model}, {note}: {result}");
+                }
+            }
+        }
+        let all: usize = results.iter().map(|result| result["entities"].as_array().unwrap().len()).sum();
+        assert!(all > rows.len(), "{model}: {all}");
+    }
+}
+
+#[tokio::test]
+async fn what_did_not_cause_or_only_relieved_is_no_adverse_effect() {
+    let server = server();
+    let notes = [
+        "Amoxicillin did not cause the rash.",
+        "No relief of headache with ibuprofen.",
+        "Headache not relieved by ibuprofen.",
+        "Seizure-free on levetiracetam.",
+    ];
+    for (note, result) in notes.iter().zip(extract(&server, "adverse-drug-events", &notes).await) {
+        for relation in result["relations"].as_array().unwrap() {
+            assert_eq!(relation["negated"], true, "{note}: {result}");
+        }
+    }
+    let note = "The rash was not caused by amoxicillin but by phenytoin.";
+    let result = &extract(&server, "adverse-drug-events", &[note]).await[0];
+    for (drug, negated) in [("amoxicillin", true), ("phenytoin", false)] {
+        let drug = found(result, drug).unwrap_or_else(|| panic!("{result}"));
+        let relations = result["relations"].as_array().unwrap();
+        let tied = relations.iter().find(|relation| relation["from"] == drug["id"]);
+        assert_eq!(tied.unwrap_or_else(|| panic!("{result}"))["negated"], negated, "{result}");
+    }
+}
+
+#[tokio::test]
 async fn of_whom_and_when_is_told() {
     let server = server();
     let notes = [

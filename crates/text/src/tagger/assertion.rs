@@ -5,7 +5,8 @@
 
 use std::ops::Range;
 
-use super::cues::{Does, RELATIVES, Says, longest};
+use super::cues::people::{PATIENT, RELATIVES, is_heading};
+use super::cues::{Does, Says, longest};
 use super::statement::Statement;
 use super::tokens::Token;
 
@@ -87,7 +88,8 @@ pub fn statements(
 /// Of each sentence the heading that speaks of it, as a range of tokens, which is empty where there is none.
 ///
 /// A heading alone on its line ends with a colon and goes on to a blank line or to the next heading; one with text behind it
-/// goes on to its line's end. A question mark before a blank may belong to what follows: "? Pneumonia".
+/// goes on to its line's end or to another heading. What a heading says of the family ends where the patient is named. A
+/// question mark before a blank may belong to what follows: "? Pneumonia".
 fn headings(
     text: &str,
     tokens: &[Token],
@@ -108,7 +110,11 @@ fn headings(
         }
         just = false;
         let colon = lowers[start..end].iter().take(HEADING).position(|lower| lower == ":");
-        let label = colon.map(|at| start..start + at + 1).filter(|_| lines > 0);
+        let known = |label: &Range<usize>| {
+            let words: Vec<&str> = lowers[label.start..label.end - 1].iter().map(String::as_str).collect();
+            lines > 0 || is_heading(&words)
+        };
+        let label = colon.map(|at| start..start + at + 1).filter(known);
         let of_person =
             |label: &Range<usize>| label.len() > 1 && RELATIVES.contains(&lowers[label.end - 2].as_str());
         if let Some(label) = label.filter(|label| !of_person(label)) {
@@ -120,6 +126,18 @@ fn headings(
             just = true;
             all.push(0..0);
             continue;
+        }
+        let relative = |words: &[String]| words.iter().any(|word| RELATIVES.contains(&word.as_str()));
+        let of_family = !block.is_empty() && spoken(&lowers[block.clone()]).any(Says::FAMILY);
+        if of_family && !relative(&lowers[start..end]) {
+            let begins =
+                lowers[start..end].iter().find(|word| !matches!(word.as_str(), "the" | "this" | "our"));
+            let patient = begins.is_some_and(|word| PATIENT.contains(&word.as_str()));
+            let pronoun = begins.is_some_and(|word| matches!(word.as_str(), "he" | "she" | "they" | "i"));
+            // "Family history: mother had a stroke. She also has diabetes."
+            if patient || pronoun && !relative(&lowers[block.start..start]) {
+                (block, inline) = (0..0, false);
+            }
         }
         let asked = number > 0
             && lines == 0
@@ -153,3 +171,7 @@ fn spoken(label: &[String]) -> Says {
 #[cfg(test)]
 #[path = "assertion_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "sentence_tests.rs"]
+mod sentence_tests;

@@ -11,6 +11,7 @@ use super::chain::Span;
 use super::features::{abbreviations, features};
 use super::lexicon::Lexicons;
 use super::statement::Statement;
+use super::ties::Tie;
 use super::tokens::{Token, tokens};
 
 /// A text, cut and described.
@@ -82,6 +83,16 @@ impl Document {
             return Assertion::default();
         };
         statement.of(name.start - start..name.end.min(*end) - start)
+    }
+
+    /// What is said of the tie between two names of one sentence.
+    pub fn tie(&self, one: Span, other: Span) -> Tie {
+        let at = self.sentence(one.start);
+        let (Some(Range { start, .. }), Some(statement)) = (self.sentences.get(at), self.statements.get(at))
+        else {
+            return Tie::default();
+        };
+        statement.tie(one.start - start..one.end - start, other.start - start..other.end - start)
     }
 
     /// Names that may be there, each with its probability, freed of the words that only say something of them; those that are

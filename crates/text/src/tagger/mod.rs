@@ -2,8 +2,8 @@
 //!
 //! [`tokens`] cuts a text, [`features`] describes every token by sparse features, [`lexicon`] adds
 //! lists of names and classes of words, [`chain`] sums over all sequences of tags exactly,
-//! [`assertion`] tells what is denied, supposed, history or somebody else's, by [`statement`] and [`cues`], and [`relations`]
-//! which names belong together.
+//! [`assertion`] tells what is denied, supposed, history or somebody else's, by [`statement`] and [`cues`], which [`reach`] so
+//! far; [`parts`] frees names of them. [`relations`] tells which names belong together, [`ties`] where that is denied.
 //! [`model`] is all of it as a package has it. `train::extract` fits it. [`encoder`] finds names by an encoder that others have
 //! trained.
 
@@ -15,8 +15,11 @@ pub mod encoder;
 pub mod features;
 pub mod lexicon;
 pub mod model;
+pub mod parts;
+pub mod reach;
 pub mod relations;
 pub mod statement;
+pub mod ties;
 pub mod tokens;
 
 pub use document::Document;

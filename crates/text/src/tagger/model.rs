@@ -13,7 +13,8 @@ use super::assertion::Assertion;
 use super::chain::{Chain, Span, Tags, select};
 use super::document::Document;
 use super::lexicon::{LEVELS, Lexicons};
-use super::relations::{Relation, pair};
+use super::relations::{HARM, Relation, pair};
+use super::ties::Tie;
 use model::manifest::{CrfConfig, NameCalibration, NameList, RelationConfig};
 use nn::{Init, Params};
 
@@ -44,6 +45,8 @@ pub struct Link {
     pub to: usize,
     /// Probability, given that the two are names.
     pub probability: f64,
+    /// Whether the text says that they do not belong together.
+    pub denied: bool,
 }
 
 /// What was found in a text.
@@ -57,7 +60,7 @@ pub struct Found {
 
 impl Found {
     /// What was found as a row of numbers, as an engine hands it on: the number of names, five numbers a
-    /// name, four a pair. Whole numbers below 2^24 are exact in it.
+    /// name and a pair. Whole numbers below 2^24 are exact in it.
     pub fn to_row(&self) -> Vec<f32> {
         let mut row = vec![self.entities.len() as f32];
         for Entity { span, probability, assertion } in &self.entities {
@@ -69,8 +72,9 @@ impl Found {
                 f32::from(assertion.to_bits()),
             ]);
         }
-        for Link { relation, from, to, probability } in &self.links {
-            row.extend([*relation as f32, *from as f32, *to as f32, *probability as f32]);
+        for Link { relation, from, to, probability, denied } in &self.links {
+            let denied = f32::from(u8::from(*denied));
+            row.extend([*relation as f32, *from as f32, *to as f32, *probability as f32, denied]);
         }
         row
     }
@@ -107,10 +111,11 @@ impl Found {
             from: part[1] as usize,
             to: part[2] as usize,
             probability: f64::from(part[3]),
+            denied: part[4] > 0.0,
         };
         Found {
             entities: entities.chunks_exact(5).map(entity).collect(),
-            links: links.chunks_exact(4).map(link).collect(),
+            links: links.chunks_exact(5).map(link).collect(),
         }
     }
 }
@@ -199,7 +204,8 @@ impl Tagger {
             let name = format!("relation.{number}.feature");
             let hashes = rising(&name, params.get(&name, *features, start)?.to_vec1()?)?;
             let weights = params.get(&format!("relation.{number}.weight"), *features, start)?.to_vec1()?;
-            relations.push(Relation { from: place(from)?, to: place(to)?, features: hashes, weights });
+            let (from, to) = (place(from)?, place(to)?);
+            relations.push(Relation { from, to, harm: label == HARM, features: hashes, weights });
         }
         params.finish()?;
         let lexicons = Lexicons { lists, classes };
@@ -306,7 +312,16 @@ impl Tagger {
             }
             let spans: Vec<Span> = chosen.into_iter().map(|(span, _)| span).collect();
             for (relation, model) in self.relations.iter().enumerate() {
-                found.links.extend(self.links(relation, model, lowers, &spans, first));
+                let mut links = self.links(relation, model, lowers, &spans, first);
+                for link in &mut links {
+                    let [from, to] = [link.from, link.to].map(|place| found.entities[place].span);
+                    link.denied = match document.tie(from, to) {
+                        Tie::Told => false,
+                        Tie::Denied => true,
+                        Tie::Relieved => model.harm,
+                    };
+                }
+                found.links.extend(links);
             }
         }
         found
@@ -326,7 +341,8 @@ impl Tagger {
             for to in places(model.to) {
                 let probability = model.probability(&pair(lowers, spans, spans[from], spans[to]));
                 if probability >= TOGETHER {
-                    links.push(Link { relation, from: first + from, to: first + to, probability });
+                    let (from, to) = (first + from, first + to);
+                    links.push(Link { relation, from, to, probability, denied: false });
                 }
             }
         }
@@ -374,7 +390,7 @@ mod tests {
         let (a, b) = (Span { start: 0, end: 1, label: 0 }, Span { start: 2, end: 3, label: 1 });
         let features = pair(&lowers, &[a, b], a, b);
         let weights = vec![0.2; features.len()];
-        let relation = Relation { from: 0, to: 1, features, weights };
+        let relation = Relation { from: 0, to: 1, harm: true, features, weights };
         let hashes: Vec<u32> = rows.keys().copied().collect();
         let weights: Vec<f32> = rows.values().flatten().copied().collect();
         Tagger::new(2, &hashes, &weights, vec![0.0; 25], lexicons, vec![relation], 0.4)

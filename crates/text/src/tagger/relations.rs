@@ -82,6 +82,9 @@ fn hash(kind: &str, content: &str) -> u32 {
     hash.value()
 }
 
+/// The relation from a drug to what it did.
+pub const HARM: &str = "adverse_effect";
+
 /// A fitted model of one kind of pair.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Relation {
@@ -89,6 +92,8 @@ pub struct Relation {
     pub from: usize,
     /// Label of the name that it goes to.
     pub to: usize,
+    /// Whether it is [`HARM`], which what relieves a complaint did not do.
+    pub harm: bool,
     /// Hashes, rising.
     pub features: Vec<u32>,
     /// A weight each.
@@ -119,7 +124,8 @@ mod tests {
         let spans = [rash, drug, fever];
         let (a, b) = (pair(&lowers, &spans, drug, rash), pair(&lowers, &spans, drug, fever));
         assert_ne!(a, b);
-        let model = Relation { from: 0, to: 1, features: vec![hash("between", "after")], weights: vec![2.0] };
+        let features = vec![hash("between", "after")];
+        let model = Relation { from: 0, to: 1, harm: true, features, weights: vec![2.0] };
         assert!((model.probability(&a) - 1.0 / (1.0 + (-2.0f64).exp())).abs() < 1e-9);
         assert_eq!(model.probability(&b), 0.5);
     }

@@ -1,31 +1,28 @@
-//! A sentence as one that says something of the names in it.
+//! A sentence as one that says something of the names in it: its cues, and what ends their reach.
 //!
 //! A cue before a name reaches on to it, over the members of a list; a cue after it reaches back (Chapman et al. 2001, "A
 //! simple algorithm for identifying negated findings and diseases in discharge summaries"; of whom and when: Harkema et
-//! al. 2009, "ConText"). A word that turns the sentence, such as "but", ends the reach. Where a tagger takes a cue for a
-//! part of a name, the name is freed of it.
+//! al. 2009, "ConText"). A word that turns the sentence, such as "but", ends the reach, and so does a list's member of which
+//! the sentence says that it is there. [`super::reach`] says how far, [`super::parts`] frees names of cues.
 
 use std::ops::Range;
 
-use super::assertion::Assertion;
-use super::chain::Span;
-use super::cues::{
-    BESIDE, DETERMINERS, Does, INFORMS, INFORMS_ALWAYS, NUMBERS, OXIDE_AFTER, OXIDE_BEFORE, PARTS,
-    POSSESSIVES, Says, longest,
-};
+use super::cues::denials::{OXIDE_AFTER, OXIDE_BEFORE, PARTS};
+use super::cues::people::{BESIDE, DETERMINERS, INFORMS, INFORMS_ALWAYS, NUMBERS, POSSESSIVES, is_heading};
+use super::cues::turns::{DAYS, EXAMS, RESTS, UNITS};
+use super::cues::{Does, Says, longest};
+use super::ties::{Untie, unties};
 
-/// How many words of a list's member a cue reaches over.
-const REACH: usize = 7;
-/// The same of a relative: "mother died at the age of 52 from complications of".
-const FAMILY_REACH: usize = 15;
-/// How many words a cue reaches back over.
-const BACK: usize = 6;
 /// Within how many words somebody who is named does what tells of the patient.
 const INFORMS_WITHIN: usize = 3;
+/// Within how many words behind "for" a time ends: "for the past three days".
+const LASTS_WITHIN: usize = 4;
+/// Fewest letters of a word that a sign stands right behind: "fever-", but no "L-".
+const SIGNED: usize = 3;
 
 /// Which way a cue reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
+pub(super) enum Way {
     Ahead,
     /// Up to a comma.
     Next,
@@ -36,30 +33,34 @@ enum Way {
     Near,
     /// Back over a list.
     List,
+    /// Of the one word behind it.
+    Word,
 }
 
 /// A cue, by the tokens of its sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Cue {
-    at: Range<usize>,
-    says: Says,
-    way: Way,
+pub(super) struct Cue {
+    pub at: Range<usize>,
+    pub says: Says,
+    pub way: Way,
     /// Whether it parts a name that it stands in.
-    parts: bool,
+    pub parts: bool,
 }
 
 /// What a token is to the reach of cues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Word,
     Mark,
     /// A mark that ends no name.
     Open,
     Comma,
     And,
+    Or,
     Colon,
     Semicolon,
     Turns,
+    Circumstance,
     /// Ties a drug to what it did: nothing behind that speaks of the drug.
     Ties,
     Resumes,
@@ -67,22 +68,61 @@ enum Kind {
     Patient,
     Person,
     Pronoun,
+    /// A later word of what turns, resumes or returns.
+    Inner,
+    /// Of a mark such as "(-)" that speaks of what stands before it.
+    Sign,
+    /// Of one that speaks of what follows.
+    SignAhead,
+}
+
+impl Kind {
+    /// Whether it joins the members of a list.
+    pub fn lists(self) -> bool {
+        matches!(self, Kind::Comma | Kind::And | Kind::Or)
+    }
+}
+
+/// What a token says of the name before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tells {
+    Nothing,
+    /// It is there.
+    There,
+    /// The like, but at the end of a list of the whole list.
+    Noted,
+    /// For how long it has been there.
+    Lasts,
+    /// Something by the way: what follows is not of the name.
+    ByTheWay,
+    /// Nothing, but what follows it is there and changes.
+    Change,
 }
 
 /// What a sentence says. Places count its tokens; those of its heading stand before them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Statement {
-    heading: usize,
-    kinds: Vec<Kind>,
-    cues: Vec<Cue>,
+    pub(super) heading: usize,
+    pub(super) kinds: Vec<Kind>,
+    pub(super) tells: Vec<Tells>,
+    /// Tokens of headings within the sentence.
+    pub(super) headed: Vec<bool>,
+    pub(super) cues: Vec<Cue>,
+    pub(super) unties: Vec<Untie>,
 }
 
 impl Statement {
     /// Reads a sentence: its tokens in lower case, as they were written, and whether something stands between each and the
     /// one before. The first `heading` of them are its heading's.
     pub fn read(lowers: &[&str], words: &[&str], apart: &[bool], heading: usize) -> Statement {
-        let kinds = lowers.iter().map(|lower| plain(lower)).collect();
-        let mut statement = Statement { heading, kinds, cues: Vec::new() };
+        let mut statement = Statement {
+            heading,
+            kinds: lowers.iter().map(|lower| plain(lower)).collect(),
+            tells: vec![Tells::Nothing; lowers.len()],
+            headed: vec![false; lowers.len()],
+            cues: Vec::new(),
+            unties: unties(lowers),
+        };
         let shouts = !words.iter().any(|word| word.contains(char::is_lowercase));
         let mut at = 0;
         while at < lowers.len() {
@@ -101,67 +141,99 @@ impl Statement {
                 statement.add(at - 1..at + 1, Says::PAST, Way::Back);
             }
         }
+        statement.times(lowers);
+        statement.signs(lowers, words, apart);
+        for colon in (heading..lowers.len()).filter(|at| lowers[*at] == ":") {
+            let label =
+                (heading.max(colon.saturating_sub(4))..colon).find(|at| is_heading(&lowers[*at..colon]));
+            if let Some(from) = label {
+                statement.headed[from..=colon].fill(true);
+            }
+        }
         statement
     }
 
-    /// What is said of the name at `span`, tokens of the sentence.
-    pub fn of(&self, span: Range<usize>) -> Assertion {
-        let span = span.start + self.heading..span.end + self.heading;
-        let said = self.cues.iter().filter(|cue| self.reaches(cue, &span));
-        Assertion::from_bits(said.fold(Says::default(), |all, cue| all.and(cue.says)).0)
-    }
-
-    /// A name without the cues that are no part of it, in order: "no fever" is "fever", and "fever, denies rash" is two. A
-    /// name that is nothing but a cue stays.
-    pub fn freed(&self, name: Span) -> Vec<Span> {
-        let whole = name.start + self.heading..name.end + self.heading;
-        let mut rest = whole.clone();
-        let mut parts = Vec::new();
-        for cue in &self.cues {
-            let at = &cue.at;
-            let inside = rest.start <= at.start && at.end <= rest.end;
-            match cue.way {
-                Way::Ahead | Way::Next
-                    if at.start <= rest.start
-                        && rest.start < at.end
-                        && at.end < rest.end
-                        && self.is_no_part(cue) =>
-                {
-                    rest.start = at.end;
-                }
-                Way::Ahead | Way::Next if inside && cue.parts => {
-                    parts.push(rest.start..at.start);
-                    rest.start = at.end;
-                    let next = (rest.start..rest.end).find(|place| self.ends_member(cue, *place));
-                    if let Some(next) = next {
-                        parts.push(rest.start..next);
-                        rest.start = next;
-                    }
-                }
-                Way::Back | Way::Near | Way::List
-                    if inside && at.end == rest.end && rest.start < at.start =>
-                {
-                    rest.end = at.start;
-                }
-                _ => {}
+    /// How long something has gone on: "for 3 days", "x3 days", "since Monday".
+    fn times(&mut self, lowers: &[&str]) {
+        let digit =
+            |at: usize| lowers.get(at).is_some_and(|word| word.starts_with(|of: char| of.is_ascii_digit()));
+        for at in 0..lowers.len() {
+            let counted = lowers[at]
+                .strip_prefix(['x', '×'])
+                .is_some_and(|rest| rest.bytes().next().map_or(digit(at + 1), |byte| byte.is_ascii_digit()));
+            let near = &lowers[(at + 1).min(lowers.len())..(at + 1 + LASTS_WITHIN).min(lowers.len())];
+            let unit = |word: &&str| UNITS.contains(&word.trim_start_matches(|of: char| of.is_ascii_digit()));
+            let lasts = match lowers[at] {
+                "for" => near.iter().any(unit),
+                "since" => digit(at + 1) || near.first().is_some_and(|next| DAYS.contains(next)),
+                _ => counted && (near.iter().any(unit) || unit(&lowers[at].trim_start_matches(['x', '×']))),
+            };
+            if lasts {
+                self.tells[at] = Tells::Lasts;
             }
         }
-        parts.push(rest);
-        // Only what a cue left behind is stripped: "a deletion of chromosome 12" is how people mark it.
-        if parts == [whole] {
-            return vec![name];
+    }
+
+    /// Marks of what is there and what is not: "fever (-), cough (+)", "+nausea, -vomiting". Those in brackets stand all before
+    /// or all behind what they speak of, as the first of them does.
+    fn signs(&mut self, lowers: &[&str], words: &[&str], apart: &[bool]) {
+        let sign = |at: usize| matches!(lowers[at], "+" | "-" | "–" | "−");
+        let brackets: Vec<usize> = (0..lowers.len().saturating_sub(2))
+            .filter(|at| lowers[*at] == "(" && sign(at + 1) && lowers[at + 2] == ")")
+            .collect();
+        let behind = brackets.first().is_some_and(|at| {
+            *at > 0
+                && self.kinds[at - 1] == Kind::Word
+                && !matches!(lowers[at - 1], "with" | "has" | "for" | "is")
+        });
+        for at in brackets.iter().copied() {
+            let says = if lowers[at + 1] == "+" { Says::default() } else { Says::DENIED };
+            self.kinds[at..at + 3].fill(if behind { Kind::Sign } else { Kind::SignAhead });
+            if behind && says == Says::default() {
+                self.tells[at] = Tells::There;
+            }
+            self.add(at..at + 3, says, if behind { Way::Near } else { Way::Next });
         }
-        let own = |part: Range<usize>| {
-            let part = self.stripped(part)?;
-            let start = part.start.checked_sub(self.heading)?;
-            Some(Span { start, end: part.end - self.heading, ..name })
+        let word = |at: usize| lowers.get(at).is_some_and(|word| word.starts_with(char::is_alphabetic));
+        let opens =
+            |at: usize| at == 0 || apart[at] || matches!(self.kinds[at - 1], Kind::Comma | Kind::Open);
+        let ahead = |at: usize| sign(at) && word(at + 1) && !apart[at + 1] && opens(at);
+        let closed =
+            |at: usize| lowers.get(at + 1).is_none_or(|next| matches!(*next, "," | "." | ";" | ")" | "/"));
+        let back = |at: usize| {
+            let follows = at > 0 && !apart[at] && word(at - 1) && lowers[at - 1].chars().count() >= SIGNED;
+            sign(at) && follows && (closed(at) || lowers[at] == "+" && apart[at + 1])
         };
-        let freed: Vec<Span> = parts.into_iter().filter_map(own).collect();
-        if freed.is_empty() { vec![name] } else { freed }
+        let glued: Vec<(usize, bool)> = (0..lowers.len())
+            .filter_map(|at| ahead(at).then_some((at, true)).or(back(at).then_some((at, false))))
+            .collect();
+        // A dash alone may begin a line or part a word; beside a plus or behind a comma it denies.
+        let plus = glued.iter().any(|(at, _)| lowers[*at] == "+");
+        for (at, ahead) in glued {
+            let denies = lowers[at] != "+";
+            let listed = at > 0 && self.kinds[at - 1] == Kind::Comma;
+            let capitals = at > 0 && !ahead && !words[at - 1].contains(char::is_lowercase);
+            if denies && !plus && !listed && !capitals {
+                continue;
+            }
+            self.kinds[at] = if ahead { Kind::SignAhead } else { Kind::Sign };
+            match (denies, ahead) {
+                (true, true) => self.add(at..at + 1, Says::DENIED, Way::Next),
+                (true, false) => self.add(at..at + 1, Says::DENIED, Way::Near),
+                (false, true) => {}
+                (false, false) => self.tells[at] = Tells::There,
+            }
+        }
     }
 
     fn add(&mut self, at: Range<usize>, says: Says, way: Way) {
         self.cues.push(Cue { at, says, way, parts: false });
+    }
+
+    /// A phrase that turns, resumes or returns.
+    fn is(&mut self, at: Range<usize>, kind: Kind) {
+        self.kinds[at.clone()].fill(Kind::Inner);
+        self.kinds[at.start] = kind;
     }
 
     /// Takes up a phrase; returns where reading goes on.
@@ -175,6 +247,9 @@ impl Statement {
         let ahead = does.iter().any(|does| matches!(does, Does::Ahead(_) | Does::Next(_)));
         let back = does.iter().any(|does| matches!(does, Does::Near(_)));
         for does in does {
+            if matches!(does, Does::Back(Says::SUPPOSED) | Does::Near(Says::SUPPOSED)) {
+                self.tells[at.start] = Tells::There;
+            }
             match *does {
                 Does::Ahead(says) if !(back && closed) => {
                     let parts = PARTS.contains(&lowers[at.start]);
@@ -185,13 +260,24 @@ impl Statement {
                 Does::Back(says) => self.add(at.clone(), says, Way::Back),
                 Does::Near(says) if begins_with_colon => self.add(at.clone(), says, Way::List),
                 Does::Near(says) if closed || !ahead => self.add(at.clone(), says, Way::Near),
+                Does::List(says) if closed || lowers.get(at.end).is_some_and(|next| RESTS.contains(next)) => {
+                    self.add(at.clone(), says, Way::List);
+                }
+                Does::Word(says) => self.add(at.clone(), says, Way::Word),
                 Does::Person(says) => self.names_person(lowers, at.clone(), says),
-                Does::Turns if lowers[at.start] != ";" => self.kinds[at.start] = Kind::Turns,
+                Does::Turns if lowers[at.start] != ";" => self.is(at.clone(), Kind::Turns),
+                Does::Circumstance => self.kinds[at.start] = Kind::Circumstance,
+                Does::Affirms => self.tells[at.start] = Tells::There,
+                Does::Notes if !is_of_exam(&lowers[at.end..]) => self.tells[at.start] = Tells::Noted,
+                Does::Subordinates => self.tells[at.start] = Tells::ByTheWay,
+                Does::Changes if lowers.get(at.end).is_some_and(|next| goes_into(next)) => {
+                    self.tells[at.start] = Tells::Change;
+                }
                 Does::Resumes if matches!(lowers[at.start], "he" | "she" | "they" | "i" | "we") => {
                     self.kinds[at.start] = Kind::Pronoun;
                 }
-                Does::Resumes => self.kinds[at.start] = Kind::Resumes,
-                Does::Returns => self.kinds[at.start] = Kind::Returns,
+                Does::Resumes => self.is(at.clone(), Kind::Resumes),
+                Does::Returns => self.is(at.clone(), Kind::Returns),
                 // "The father of the patient" is not the patient.
                 Does::Patient
                     if !lowers[..at.start].ends_with(&["of"])
@@ -255,110 +341,14 @@ impl Statement {
             _ => self.add(at, says, Way::Ahead),
         }
     }
-
-    /// Whether a cue speaks of the name at `span`.
-    fn reaches(&self, cue: &Cue, span: &Range<usize>) -> bool {
-        let (start, end) = (cue.at.start, cue.at.end);
-        match cue.way {
-            Way::Ahead | Way::Next | Way::Begins if end <= span.start => self.goes_on(cue, span.start),
-            // It was left in the name, at its beginning or near it: "possible pneumonia", "return if fever".
-            Way::Ahead | Way::Next => {
-                start < span.end
-                    && start <= span.start + 2
-                    && (start == span.start || cue.says == Says::SUPPOSED)
-            }
-            Way::Begins => false,
-            _ if start < span.end => false,
-            _ => {
-                let gap = &self.kinds[span.end..start];
-                let marks = |gap: &[Kind]| gap.iter().all(|kind| matches!(kind, Kind::Mark | Kind::Open));
-                let listed = matches!(gap.first(), Some(Kind::Comma | Kind::And));
-                let other =
-                    self.cues.iter().any(|other| span.end <= other.at.start && other.at.start < start);
-                let words =
-                    gap.iter().filter(|kind| !matches!(kind, Kind::Mark | Kind::Open | Kind::Comma)).count();
-                let ends =
-                    |kind: &Kind| matches!(kind, Kind::Colon | Kind::Semicolon | Kind::Turns | Kind::Ties);
-                let over = match cue.way {
-                    Way::Near => marks(gap),
-                    Way::List => marks(gap) || listed,
-                    _ => listed || !gap.contains(&Kind::Comma),
-                };
-                over && !other && words <= BACK && !gap.iter().any(ends)
-            }
-        }
-    }
-
-    /// Whether a cue goes on to the name that begins at `to`.
-    fn goes_on(&self, cue: &Cue, to: usize) -> bool {
-        let relative = self.kinds[cue.at.start] == Kind::Person;
-        let of_family = cue.says.any(Says::FAMILY.and(Says::OTHER));
-        let past = cue.says.any(Says::PAST);
-        let reach = if of_family { FAMILY_REACH } else { REACH };
-        let (mut words, mut listed) = (0, false);
-        for at in cue.at.end..to {
-            let first = at == cue.at.end;
-            let behind = !first && matches!(self.kinds[at - 1], Kind::Comma | Kind::And);
-            let ends = match self.kinds[at] {
-                Kind::Comma => cue.way == Way::Next || self.ends_member(cue, at),
-                Kind::Semicolon => true,
-                Kind::Colon => !first && self.kinds[at - 1] != Kind::Person,
-                Kind::Turns => !relative,
-                Kind::Resumes => !relative && !first && (behind || past),
-                Kind::Returns => !first,
-                Kind::Patient => !first && (of_family || past || listed),
-                Kind::Pronoun => !first && (behind || past),
-                Kind::Person => behind && cue.says != Says::FAMILY,
-                Kind::Word | Kind::Mark | Kind::Open | Kind::And | Kind::Ties => false,
-            };
-            match self.kinds[at] {
-                Kind::Comma | Kind::And => (words, listed) = (0, true),
-                Kind::Mark | Kind::Open | Kind::Colon => {}
-                _ => words += 1,
-            }
-            if ends || words > reach {
-                return false;
-            }
-        }
-        true
-    }
-
-    /// Whether a list that a cue is in the midst of goes on at `at` with what the cue does not speak of: "tremor, no seizures,
-    /// and ataxia".
-    fn ends_member(&self, cue: &Cue, at: usize) -> bool {
-        let within = cue.parts && cue.at.start > 0 && self.kinds[cue.at.start - 1] == Kind::Comma;
-        within && self.kinds[at] == Kind::Comma && self.kinds.get(at + 1) == Some(&Kind::And)
-    }
-
-    /// Whether a cue that a name begins with is no part of it. Words such as "possible" are left where they are: those who
-    /// mark names leave them too.
-    fn is_no_part(&self, cue: &Cue) -> bool {
-        cue.says != Says::SUPPOSED || self.kinds[cue.at.start] == Kind::Open
-    }
-
-    /// A part of a name without what joined it to the rest.
-    fn stripped(&self, mut part: Range<usize>) -> Option<Range<usize>> {
-        let joins = |at: usize| {
-            !matches!(
-                self.kinds[at],
-                Kind::Word | Kind::Mark | Kind::Ties | Kind::Person | Kind::Patient | Kind::Resumes
-            )
-        };
-        while part.start < part.end && joins(part.start) {
-            part.start += 1;
-        }
-        while part.start < part.end && joins(part.end - 1) {
-            part.end -= 1;
-        }
-        (part.start < part.end).then_some(part)
-    }
 }
 
 /// What a token is by itself.
 fn plain(lower: &str) -> Kind {
     match lower {
         "," | "，" | "、" => Kind::Comma,
-        "and" | "or" | "nor" | "/" | "&" | "+" => Kind::And,
+        "and" | "/" | "&" | "+" => Kind::And,
+        "or" | "nor" => Kind::Or,
         ":" | "：" => Kind::Colon,
         ";" | "；" => Kind::Semicolon,
         "(" | "[" | "-" | "–" | "—" | "." | "?" | "*" | "•" => Kind::Open,
@@ -372,6 +362,16 @@ fn plain(lower: &str) -> Kind {
 fn closes(next: &str) -> bool {
     let word = matches!(next, "by" | "on" | "at" | "in" | "with" | "per" | "and" | "today");
     word || matches!(next, "," | "." | ";" | ")" | "]" | "/" | "?" | "!" | "，" | "。")
+}
+
+/// Whether what follows a word is by what it was noted.
+fn is_of_exam(behind: &[&str]) -> bool {
+    matches!(behind, ["on" | "by" | "at", exam, ..] if EXAMS.contains(exam))
+}
+
+/// Whether a word leads from a change to what changes: "improvement in".
+fn goes_into(next: &str) -> bool {
+    matches!(next, "of" | "in" | "from" | "for" | "with" | "on" | "to" | "after")
 }
 
 /// Whether a word is another than it looks: "NO" for nitric oxide, "May" for the month.

@@ -9,7 +9,7 @@ use super::objective::{Objective, Sentence};
 use super::owlqn::{Penalty, least};
 use text::tagger::chain::{Allowed, Span, Tags};
 use text::tagger::lexicon::Lexicons;
-use text::tagger::relations::{Relation, pair};
+use text::tagger::relations::{HARM, Relation, pair};
 use text::tagger::{Document, Tagger};
 
 /// Tokens of a text that is learned from.
@@ -215,5 +215,5 @@ fn relation(texts: &[Marked], label: &String) -> Option<Relation> {
     let weights = least(vec![0.0; known.len()], penalty, function, |_, _| true);
     let kept = known.keys().zip(weights).filter(|(_, weight)| *weight != 0.0);
     let (features, weights) = kept.map(|(hash, weight)| (*hash, weight)).unzip();
-    Some(Relation { from, to, features, weights })
+    Some(Relation { from, to, harm: label == HARM, features, weights })
 }

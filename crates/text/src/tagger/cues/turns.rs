@@ -1,0 +1,190 @@
+//! Where what was said of the names before ends: words that turn a sentence, that begin a statement, or that say of a name
+//! that it is there.
+
+/// Part a sentence: what was denied before them is not so behind them.
+pub const TURNS: &[&str] = &[
+    "but",
+    "however",
+    "although",
+    "though",
+    "except",
+    "yet",
+    ";",
+    "apart from",
+    "other than",
+    "with the exception of",
+];
+
+/// Tell when, why or of which: what was denied before them does not reach over them either.
+pub const CIRCUMSTANCES: &[&str] = &[
+    "which",
+    "who",
+    "because",
+    "therefore",
+    "apart",
+    "after",
+    "following",
+    "during",
+    "despite",
+    "due to",
+    "secondary to",
+    "owing to",
+    "caused by",
+    "attributed to",
+    "until",
+    "since",
+];
+
+/// Begin a statement behind a comma, "and" or "or".
+pub const RESUMES: &[&str] = &[
+    "has",
+    "had",
+    "have",
+    "is",
+    "was",
+    "are",
+    "were",
+    "reports",
+    "reported",
+    "endorses",
+    "admits",
+    "states",
+    "developed",
+    "experienced",
+    "noted",
+    "found",
+    "received",
+    "takes",
+    "taking",
+    "started",
+    "showed",
+    "shows",
+    "reveals",
+    "revealed",
+    "positive",
+    "then",
+    "there",
+    "now",
+    "stop",
+    "call",
+    "return",
+    "discontinue",
+    "seek",
+    "hold",
+    "start",
+    "give",
+    "take",
+    "continue",
+    "treated",
+    "given",
+    "he",
+    "she",
+    "they",
+    "i",
+    "we",
+    "it",
+    "reporting",
+    "endorsing",
+    "endorsed",
+    "admitting",
+    "reveal",
+];
+
+/// Begin a statement of the patient wherever they stand.
+pub const RETURNS: &[&str] = &[
+    "presents",
+    "presented",
+    "presenting",
+    "complains",
+    "complained",
+    "complaining",
+    "c / o",
+    "admitted",
+    "came",
+    "here with",
+    "here for",
+    "now with",
+    "currently",
+    "complaining of",
+    "complains of",
+    "complained of",
+    "p / w",
+    "presents with",
+    "presented with",
+];
+
+/// Say behind a name that it is there, also where a comma stands before the name: "no fever, cough persists".
+pub const AFFIRMS: &[&str] = &[
+    "developed",
+    "began",
+    "begins",
+    "started",
+    "starts",
+    "persists",
+    "persisted",
+    "persisting",
+    "continues",
+    "continued",
+    "worsened",
+    "worsens",
+    "increased",
+    "improved",
+    "improves",
+    "resolved",
+    "occurred",
+    "occurs",
+    "appeared",
+    "appears",
+    "remains",
+    "remained",
+    "recurred",
+    "recurs",
+    "returned",
+];
+
+/// Say so, too, but at the end of a list they speak of the list: "no murmurs, rubs, gallops noted".
+pub const NOTED: &[&str] = &[
+    "is", "was", "are", "were", "noted", "present", "palpable", "positive", "evident", "apparent", "visible",
+    "audible", "observed", "elevated", "+ ve",
+];
+
+/// Begin what is said of a name by the way: "no fever, pain when the leg is moved".
+pub const SUBORDINATES: &[&str] = &["when", "while", "whilst", "as", "that", "if", "where", "before"];
+
+/// Behind "since" where something has gone on.
+pub const DAYS: &[&str] = &[
+    "monday",
+    "tuesday",
+    "wednesday",
+    "thursday",
+    "friday",
+    "saturday",
+    "sunday",
+    "yesterday",
+    "this",
+    "last",
+    "noon",
+    "midnight",
+    "january",
+    "february",
+    "march",
+    "april",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+];
+
+/// Of how long something has gone on.
+pub const UNITS: &[&str] = &[
+    "min", "mins", "minutes", "h", "hr", "hrs", "hour", "hours", "d", "day", "days", "night", "nights", "wk",
+    "wks", "week", "weeks", "mo", "mos", "month", "months", "yr", "yrs", "year", "years",
+];
+/// By what something is noted where a list of it is: "no masses, tenderness noted on exam".
+pub const EXAMS: &[&str] =
+    &["exam", "examination", "imaging", "ct", "mri", "auscultation", "palpation", "inspection", "review"];
+/// Behind a verb that takes nothing: "seizures have stopped since", but not "has stopped smoking".
+pub const RESTS: &[&str] = &["since", "after", "following", "now", "completely", "entirely", "when", "once"];
