@@ -10,7 +10,7 @@ use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use clinical::cds::feedback::Feedback;
 use clinical::fhir::Bundle;
-use clinical::hl7::{Accepted, Hl7Error, Message, acknowledged, acknowledgement, bundle};
+use clinical::hl7::{Accepted, Charset, Hl7Error, Message, acknowledged, acknowledgement, bundle, text};
 use medserve::api::{cases, embeddings, entities, extract, generate, notes};
 use medserve::dicom_net::{command, negotiation, pdu};
 use medserve::hl7_net::frames;
@@ -42,18 +42,20 @@ pub fn hl7(data: &[u8]) {
 }
 
 fn message_of(bytes: &[u8]) {
-    let text = frames::text(bytes).unwrap_or_else(|_| String::from_utf8_lossy(bytes).into_owned());
+    let text =
+        text(bytes, Charset::default()).unwrap_or_else(|_| String::from_utf8_lossy(bytes).into_owned());
     let message = Message::read(&text);
     if let Ok(message) = &message {
         let _ = acknowledged(message);
-        if let Ok(bundle) = bundle(message)
+        if let Ok(bundle) = bundle(message, None)
             && let Ok(bundle) = Bundle::read(&bundle.to_string())
         {
             settle(&bundle);
         }
     }
     let error = Hl7Error::new("PID-3", 102, "what was wrong");
-    let answer = acknowledgement(message.as_ref().ok(), Accepted::Error, Some(&error), NOW, "1");
+    let answer =
+        acknowledgement(message.as_ref().ok(), Accepted::Error, std::slice::from_ref(&error), NOW, "1");
     // Whatever came, what goes back is a message.
     assert!(Message::read(&answer).is_ok_and(|answer| acknowledged(&answer).is_some()), "{answer:?}");
 }

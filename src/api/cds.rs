@@ -195,9 +195,19 @@ async fn known(people: &People, mut request: HookRequest, now: Millis) -> Result
     let stored = match stored {
         Some(stored) => {
             let HookRequest { patient_id, server, .. } = &known.request;
-            known.is_another =
-                asked::is_another(store, patient_id, server.as_ref(), said.as_ref(), &stored).await?;
-            Some(stored).filter(|_| !known.is_another)
+            let own = asked::of_person(store, patient_id, server.as_ref(), said.as_ref(), stored).await?;
+            known.is_another = own.is_none();
+            let again = match &own {
+                Some(own) => asked::again(store, patient_id, own).await?,
+                None => Vec::new(),
+            };
+            known.request.unread.extend(again.into_iter().map(|other| {
+                format!(
+                    "what is known under {:?}, another record with an identifier of this person",
+                    format!("Patient/{other}")
+                )
+            }));
+            own
         }
         None => None,
     };

@@ -3,7 +3,8 @@
 //! A Bundle goes in whole or not at all; so do all NDJSON files of a folder together, since one refers to
 //! the other. A Bundle that refers to somebody, or to a Medication, in a Bundle that comes later waits for it, in as many
 //! rounds as bring something. One that is refused does not keep the others out, but the command fails in the end, as it does
-//! where an allergy is left out, or a file or folder is passed over whose name does not say what it holds.
+//! where an allergy is left out, where the server that exported the files says in them that something is missing, or where a file
+//! or folder is passed over whose name does not say what it holds.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use indicatif::ProgressBar;
 
 use crate::store::fhir::{BundleError, Wait, is_older, take_in};
 use crate::store::{Loaded, Store};
-use clinical::fhir::{Bundle, Report, Sources};
+use clinical::fhir::{Bundle, FhirError, Report, Sources, outcome};
 use recommend::Millis;
 
 /// What an import of records did.
@@ -27,6 +28,8 @@ pub struct FhirReport {
     pub loaded: Loaded,
     /// Allergies of which nothing was taken, each with the reason.
     pub lost: Vec<String>,
+    /// What the server that exported the files could not do.
+    pub failed: Vec<String>,
 }
 
 impl fmt::Display for FhirReport {
@@ -61,14 +64,9 @@ pub async fn import_fhir(
     let mut report = FhirReport::default();
     let mut refused = 0;
     if !lines.is_empty() {
-        match import_lines(store, &lines, now, bar).await {
-            Ok(taken) => add(&mut report, taken),
-            Err(error) => {
-                refused += 1;
-                bar.suspend(|| {
-                    eprintln!("{}: nothing of its NDJSON was imported: {error:#}", path.display())
-                });
-            }
+        if let Err(error) = import_lines(store, &lines, now, bar, &mut report).await {
+            refused += 1;
+            bar.suspend(|| eprintln!("{}: nothing of its NDJSON was imported: {error:#}", path.display()));
         }
     }
     // Those that miss something wait while others come, at last for people alone and then for nothing.
@@ -92,7 +90,7 @@ pub async fn import_fhir(
             };
             match taken {
                 Ok(None) => waiting.push(file),
-                Ok(taken) => add(&mut report, taken),
+                Ok(taken) => add(&mut report, taken, &ToString::to_string),
                 Err(error) => {
                     refused += 1;
                     bar.suspend(|| eprintln!("{}: nothing of it was imported: {error}", file.display()));
@@ -112,6 +110,13 @@ pub async fn import_fhir(
         bar.suspend(|| println!("{report}"));
         bail!("{} allergies were left out, the first: {first}", report.lost.len());
     }
+    if let Some(first) = report.failed.first() {
+        bar.suspend(|| println!("{report}"));
+        bail!(
+            "the server that exported the files reports {} errors, the first: {first}",
+            report.failed.len()
+        );
+    }
     if !others.is_empty() {
         bar.suspend(|| println!("{report}"));
         bail!("{} files or folders were passed over: {ACCEPTED}", others.len());
@@ -125,29 +130,41 @@ async fn import_lines(
     files: &[PathBuf],
     now: Millis,
     bar: &ProgressBar,
-) -> Result<Option<(clinical::fhir::Settled, Loaded)>> {
+    report: &mut FhirReport,
+) -> Result<()> {
     let (mut all, mut sources) = (Bundle::of(Vec::new()), Sources::default());
     for file in files {
         let text = read(file, bar, true)?;
         let name = file.display().to_string();
         let lines = Bundle::read_lines(&text).with_context(|| name.clone())?;
+        for failure in text.lines().filter_map(outcome::failure) {
+            bar.suspend(|| eprintln!("{name}: the server reports: {failure}"));
+            report.failed.push(format!("{name}: {failure}"));
+        }
         sources.append(&mut all, lines, name);
     }
     match take_in(store, &all, now, Wait::No).await {
         Err(BundleError::Refused(errors)) if !errors.is_empty() => {
             bail!(sources.in_words(&all, &errors[0]))
         }
-        taken => Ok(taken?),
+        taken => {
+            add(report, taken?, &|error| sources.in_words(&all, error));
+            Ok(())
+        }
     }
 }
 
-fn add(report: &mut FhirReport, taken: Option<(clinical::fhir::Settled, Loaded)>) {
+fn add(
+    report: &mut FhirReport,
+    taken: Option<(clinical::fhir::Settled, Loaded)>,
+    in_words: &dyn Fn(&FhirError) -> String,
+) {
     let Some((settled, loaded)) = taken else { return };
     report.bundles += 1;
     report.report.add(&settled);
     let allergies = settled.outcomes.iter().filter(|outcome| outcome.kind == "AllergyIntolerance");
     report.lost.extend(allergies.filter_map(|outcome| match &outcome.error {
-        Some(error) => Some(error.to_string()),
+        Some(error) => Some(in_words(error)),
         None => {
             is_older(outcome).then(|| format!("{}: an older version than one that came before", outcome.kind))
         }

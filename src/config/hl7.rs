@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use super::given::Reader;
-use clinical::hl7::Receiver;
+use clinical::hl7::{Charset, Receiver};
 
 use super::setting::{Accepts, called};
 use super::settings;
@@ -16,6 +16,8 @@ pub struct Hl7Config {
     pub listen: Option<SocketAddr>,
     /// The addresses that may send; any where there are none.
     pub senders: Vec<IpAddr>,
+    /// The character set of messages that name none.
+    pub charset: Charset,
     /// Where results are sent.
     pub peer: Option<Hl7Peer>,
 }
@@ -56,7 +58,8 @@ impl Hl7Config {
                 called(settings::ALLOW_ANONYMOUS.name),
             ));
         }
-        Hl7Config { listen, senders, peer: peer(reader) }
+        let charset = reader.value(&settings::HL7_CHARSET);
+        Hl7Config { listen, senders, charset, peer: peer(reader) }
     }
 }
 
@@ -89,6 +92,21 @@ impl Accepts for HostPort {
         let (host, port) = text.rsplit_once(':')?;
         let port: u16 = port.parse().ok()?;
         (!host.is_empty() && port > 0).then(|| text.to_string())
+    }
+}
+
+/// A character set of HL7.
+pub struct CharsetName;
+
+impl Accepts for CharsetName {
+    type Value = Charset;
+
+    fn accepted(&self) -> String {
+        Charset::READ.to_string()
+    }
+
+    fn parse(&self, text: &str) -> Option<Charset> {
+        Charset::of(text)
     }
 }
 

@@ -6,7 +6,7 @@
 use super::bulk::{ExportPath, PrivateUrl};
 use super::cds::Weight;
 use super::dicom::{AeTitle, PeerAddress};
-use super::hl7::{HostPort, ReceiverName};
+use super::hl7::{CharsetName, HostPort, ReceiverName};
 use super::setting::{
     Address, Default, Described, Hidden, List, Millis, Number, OneOf, Setting, Share, Switch, Text,
 };
@@ -101,7 +101,7 @@ pub static GROUPS: [(&str, &[&dyn Described]); 10] = [
         ],
     ),
     ("CDS Hooks", &[&CDS_ACCEPTED_WEIGHT, &CDS_OVERRIDDEN_WEIGHT]),
-    ("HL7", &[&HL7_LISTEN, &HL7_SENDERS, &HL7_PEER, &HL7_RECEIVER, &HL7_PEER_CA]),
+    ("HL7", &[&HL7_LISTEN, &HL7_SENDERS, &HL7_CHARSET, &HL7_PEER, &HL7_RECEIVER, &HL7_PEER_CA]),
     (
         "records that are pulled",
         &[
@@ -695,6 +695,14 @@ pub static HL7_SENDERS: Setting<List> = Setting {
     default: Default::None,
     accepts: List("addresses such as 10.0.0.7 with commas between them"),
     help: "Addresses that may send those messages; without it any may, which only a loopback address allows",
+};
+
+pub static HL7_CHARSET: Setting<CharsetName> = Setting {
+    name: "hl7-charset",
+    value: "NAME",
+    default: Default::Is("UTF-8"),
+    accepts: CharsetName,
+    help: "Character set of messages that name none (MSH-18)",
 };
 
 pub static HL7_PEER: Setting<HostPort> = Setting {

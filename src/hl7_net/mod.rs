@@ -5,8 +5,10 @@
 //! send are a setting, and TLS is the server's. A message is acknowledged once what it says is in the database.
 
 pub mod frames;
+mod order;
 mod send;
 
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use clinical::fhir::Bundle;
 use clinical::fhir::references::held;
-use clinical::hl7::{Accepted, Hl7Error, Identity, Message, acknowledgement, bundle};
+use clinical::hl7::{Accepted, Hl7Error, Identity, Message, Sent, acknowledgement, bundle, text};
 use futures::lock::Mutex;
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
@@ -27,8 +29,10 @@ use crate::api::AppState;
 use crate::places::Places;
 use crate::store::audit::chain::request_digest;
 use crate::store::fhir::{BundleError, Wait, take_in};
+use crate::store::known::FORMER;
 use crate::store::{AuditRow, Store, StoreError};
 use frames::Block;
+use order::Order;
 use recommend::clock;
 
 pub use send::deliver;
@@ -123,7 +127,7 @@ async fn answered(
     let begun = Instant::now();
     let text = match broken {
         Some(detail) => Err(Hl7Error::new("MSH", 207, detail)),
-        None => frames::text(bytes),
+        None => text(bytes, state.config.hl7.charset),
     };
     // The header is read all the same, so that the refusal goes back to who sent it.
     let message = match &text {
@@ -135,9 +139,9 @@ async fn answered(
         (Ok(message), Ok(_)) => taken_in(state, message).await,
         (Err(error), _) => (Err((Accepted::Error, error.clone())), Vec::new()),
     };
-    let (mut accepted, mut error, result) = match &taken {
-        Ok(()) => (Accepted::Yes, None, "taken"),
-        Err((accepted, error)) => (*accepted, Some(error), "refused"),
+    let (mut accepted, mut told, result) = match &taken {
+        Ok(warnings) => (Accepted::Yes, warnings.as_slice(), "taken"),
+        Err((accepted, error)) => (*accepted, std::slice::from_ref(error), "refused"),
     };
     metrics::counter!("medserve_hl7_messages_total", "result" => result).increment(1);
     let row = AuditRow {
@@ -154,61 +158,101 @@ async fn answered(
             digest.update(bytes);
             digest.finalize()
         }),
-        answers: error.map(|error| Some(format!("{} {}", error.place, error.code))).into_iter().collect(),
+        answers: told.iter().map(|error| Some(format!("{} {}", error.place, error.code))).collect(),
         latency_ms: begun.elapsed().as_secs_f64() * 1e3,
         ..AuditRow::of("hl7", &peer.ip().to_canonical().to_string(), "ADT", "hl7")
     };
     let unwritten = Hl7Error::new("MSH", 207, "the audit cannot be written; send it again in a moment");
     // It may have been taken in: sent again, it changes nothing.
     if state.audit.record(row).await.is_err() {
-        (accepted, error) = (Accepted::Rejected, Some(&unwritten));
+        (accepted, told) = (Accepted::Rejected, std::slice::from_ref(&unwritten));
     }
-    acknowledgement(message.as_ref().ok(), accepted, error, clock::now(), id)
+    acknowledgement(message.as_ref().ok(), accepted, told, clock::now(), id)
 }
 
-type Taken = Result<(), (Accepted, Hl7Error)>;
+/// What of a message that is taken its sender is told, or why it is not taken.
+type Taken = Result<Vec<Hl7Error>, (Accepted, Hl7Error)>;
 
 async fn taken_in(state: &AppState, message: &Message) -> (Taken, Vec<String>) {
     let refused = |accepted, place, code, words: &str| Err((accepted, Hl7Error::new(place, code, words)));
-    let bundle = match bundle(message) {
-        Ok(bundle) => bundle.to_string(),
+    match bundle(message, None) {
+        Ok(_) => {}
         // "Application reject" is what chapter 2 answers to what is of no concern to a production system.
         Err(error) if error.code == 202 => return (Err((Accepted::Rejected, error)), Vec::new()),
         Err(error) => return (Err((Accepted::Error, error)), Vec::new()),
-    };
-    let later = || refused(Accepted::Rejected, "MSH", 207, "not now; send it again in a moment");
-    let Ok(people) = state.people() else { return (later(), Vec::new()) };
-    if state.audit.check().is_err() {
-        return (later(), Vec::new());
     }
-    let Ok(read) = Bundle::read(&bundle) else {
-        return (refused(Accepted::Error, "MSH", 207, "it could not be read"), Vec::new());
-    };
+    let later =
+        || (refused(Accepted::Rejected, "MSH", 207, "not now; send it again in a moment"), Vec::new());
+    let Ok(people) = state.people() else { return later() };
+    if state.audit.check().is_err() {
+        return later();
+    }
+    let store = people.store.as_ref();
     let _turn = ONE_AT_A_TIME.lock().await;
-    match somebody_elses(people.store.as_ref(), message).await {
+    match somebody_elses(store, message).await {
         Ok(false) => {}
         Ok(true) => {
             let detail = "the number is known as another assigning authority's, and may be somebody else's: the number of \
                  one person of two authorities comes once with both (PID-3, two repetitions)";
             return (refused(Accepted::Error, "PID-3", 205, detail), Vec::new());
         }
-        Err(_) => return (later(), Vec::new()),
+        Err(_) => return later(),
     }
-    match take_in(people.store.as_ref(), &read, clock::now(), Wait::No).await {
+    let Ok(user_id) = person_of(store, message).await else { return later() };
+    let unread = || (refused(Accepted::Error, "MSH", 207, "it could not be read"), Vec::new());
+    let Ok(mut said) = bundle(message, Some(&user_id)) else { return unread() };
+    let now = clock::now();
+    let (remember, late) = match order::compare(store, &Sent::of(message, now), &user_id, &mut said).await {
+        Ok(Order::New { remember, late }) => (remember, late),
+        Ok(Order::Again) => return (Ok(Vec::new()), vec![user_id]),
+        Err(_) => return later(),
+    };
+    let Ok(read) = Bundle::read(&said.to_string()) else { return unread() };
+    match take_in(store, &read, now, Wait::No).await {
         Ok(Some((settled, _))) => {
             let users: Vec<String> = settled.people.iter().map(|person| person.user_id.clone()).collect();
             people.written(&users, &[]).await;
-            (Ok(()), users)
+            // What is not written down is taken again where the message comes again.
+            match store.put_known(&remember).await {
+                Ok(()) => (Ok(late.into_iter().collect()), users),
+                Err(_) => later(),
+            }
         }
         Ok(None) => (refused(Accepted::Error, "MSH", 207, "it could not be taken in"), Vec::new()),
         Err(BundleError::Refused(errors)) => {
             let words = errors.first().map(ToString::to_string).unwrap_or_default();
-            (refused(Accepted::Error, "PID", 102, &words), Vec::new())
+            // Somebody else has the number.
+            let conflict = errors.iter().any(|error| error.code == "conflict");
+            let (place, code) = if conflict { ("PID-3", 205) } else { ("PID", 102) };
+            (refused(Accepted::Error, place, code, &words), Vec::new())
         }
         Err(BundleError::Unfit { error, .. }) => {
             (refused(Accepted::Error, "PID", 102, &error.detail), Vec::new())
         }
-        Err(_) => (later(), Vec::new()),
+        Err(_) => later(),
+    }
+}
+
+/// Under which id the person of a message is kept: whoever came with the same identifier, such as by FHIR, has an id already. Where
+/// several have the identifier it is the number.
+async fn person_of(store: &dyn Store, message: &Message) -> Result<String, StoreError> {
+    // What has no sound identifier was refused before.
+    let Ok(identity) = Identity::of(message) else { return Ok(String::new()) };
+    let holders: BTreeSet<String> = store
+        .holders(&identity.names())
+        .await?
+        .into_iter()
+        .filter(|known| known.said.as_deref() != Some(FORMER))
+        .filter_map(|known| known.user_id)
+        .collect();
+    // What is an id of FHIR.
+    let sound = |id: &String| {
+        id.len() <= 64 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte))
+    };
+    let mut holders = holders.into_iter();
+    match (holders.next(), holders.next()) {
+        (Some(user_id), None) if sound(&user_id) => Ok(user_id),
+        _ => Ok(identity.id),
     }
 }
 

@@ -94,8 +94,9 @@ async fn exchange(
     let answer = block.message.filter(|_| ended);
     let answer =
         answer.ok_or_else(|| unreached("the peer ended the connection without an acknowledgement"))?;
-    let text = frames::text(&answer).ok();
-    let answer = text.and_then(|text| Message::read(&text).ok()).and_then(|message| acknowledged(&message));
+    // Of an acknowledgement the codes are read, which are of ASCII whatever its character set is.
+    let text = String::from_utf8_lossy(&answer);
+    let answer = Message::read(&text).ok().and_then(|message| acknowledged(&message));
     let answer =
         answer.ok_or_else(|| unreached("the peer answered with something else than an acknowledgement"))?;
     if answer.of != message.id {

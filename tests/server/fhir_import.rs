@@ -150,3 +150,29 @@ async fn a_line_of_another_release_is_told_by_its_file_and_line() {
     let (ok, text) = import(&folder.path().join("records"), &database);
     assert!(!ok && text.contains("b.ndjson: line 3: this is FHIR R5"), "{text}");
 }
+
+#[tokio::test]
+async fn what_the_exporting_server_could_not_do_and_what_is_left_out_are_told_with_the_file() {
+    let lines = |resources: &[Value]| resources.iter().map(|one| format!("{one}\n")).collect::<String>();
+    let outcome = |severity: &str| {
+        json!({"resourceType": "OperationOutcome", "issue": [{"severity": severity, "code": "processing",
+            "diagnostics": "AllergyIntolerance of Patient/ann could not be exported"}]})
+    };
+    for (severity, ok) in [("error", false), ("information", true)] {
+        let (folder, database) = folder(&[
+            ("Patient.ndjson", lines(&[patient("ann")])),
+            ("OperationOutcome.ndjson", lines(&[outcome("warning"), outcome(severity)])),
+        ]);
+        let (done, text) = import(&folder.path().join("records"), &database);
+        assert_eq!((done, text.contains("of Patient/ann could not be exported")), (ok, !ok), "{text}");
+        assert_eq!(text.contains("reports 1 errors"), !ok, "{text}");
+    }
+    let mut elsewhere = allergy("2", "Sulfa");
+    elsewhere["patient"]["reference"] = json!("Patient/nobody");
+    let (folder, database) = folder(&[
+        ("Patient.ndjson", lines(&[patient("ann")])),
+        ("AllergyIntolerance.ndjson", lines(&[allergy("1", "Penicillin"), elsewhere])),
+    ]);
+    let (done, text) = import(&folder.path().join("records"), &database);
+    assert!(!done && text.contains("AllergyIntolerance.ndjson: line 2"), "{text}");
+}

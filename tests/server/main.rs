@@ -38,6 +38,8 @@ mod first_steps;
 mod fuzz_corpus;
 mod generate;
 mod hl7;
+mod hl7_order;
+mod hl7_people;
 mod hl7_results;
 mod identity;
 mod images;

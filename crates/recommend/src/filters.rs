@@ -191,7 +191,10 @@ impl<'a> Patient<'a> {
                     let names = terminology.understand(field, near).broader;
                     maybe.push((written.to_owned(), names.into_iter().collect()));
                 }
-                let text = format!("{list}: {}", not_understood(written, &unclear.text, near));
+                let text = match field == Field::Condition && unclear.partly {
+                    true => format!("{list}: {written:?} is understood in part"),
+                    false => format!("{list}: {}", not_understood(written, &unclear.text, near)),
+                };
                 // A condition that no rule mentions rules nothing out; a misspelt one might.
                 // It cannot be seen of a code that it was not understood, as it can of words.
                 let worth = field != Field::Condition || near.is_some() || unclear.partly || is_code(written);

@@ -343,9 +343,20 @@ fn alternatives<'a>(
         if let Some(cautions) = patient.heeding(number, entry, beside) {
             let rank = (cautions.is_empty(), served.len(), of_class);
             let purposes = served.into_iter().map(|purpose| purpose.to_string()).collect();
-            found.push((rank, Alternative { item: entry.item.clone(), purposes, cautions }));
+            found.push((
+                rank,
+                &entry.substances,
+                Alternative { item: entry.item.clone(), purposes, cautions },
+            ));
         }
     }
-    found.sort_by(|(a, x), (b, y)| b.cmp(a).then_with(|| x.item.name.cmp(&y.item.name)));
-    found.into_iter().take(ALTERNATIVES).map(|(_, alternative)| alternative).collect()
+    found.sort_by(|(a, _, x), (b, _, y)| b.cmp(a).then_with(|| x.item.name.cmp(&y.item.name)));
+    // A drug that a record brought may be one of the catalogue by another id.
+    let mut seen: Vec<&BTreeSet<Key>> = Vec::new();
+    found.retain(|(_, substances, _)| {
+        let new = substances.is_empty() || !seen.contains(substances);
+        seen.push(substances);
+        new
+    });
+    found.into_iter().take(ALTERNATIVES).map(|(_, _, alternative)| alternative).collect()
 }

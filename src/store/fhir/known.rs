@@ -22,6 +22,10 @@ const NOT_KNOWN: &str = "nothing is known here that it said";
 const OTHER_WAY: &str =
     "what came under this id another way (with a server, or without one) stays, unless it was a denial";
 
+/// What is said of a denial about somebody whose records of two sources have no identifier in common.
+const OF_WHOM: &str = "denies, of a person whose records came from two sources without an identifier in common: that counts for \
+                       nobody, since it may be of another";
+
 /// The Medications that a Bundle refers to and does not hold, and those of which it holds none but older versions, by the
 /// names under which they are known: what its orders are is what the newest says.
 pub(super) async fn medications(
@@ -117,6 +121,13 @@ pub(super) async fn compare(
             let (version, outcome) = (bundle.entries[patient].version, &mut settled.outcomes[patient]);
             let rows = patients::compare(store, person, (version, outcome), known, &mut holders).await?;
             remember.extend(rows);
+        }
+        person.without_denials |= before.origin(&user_id).is_mixed();
+        if person.without_denials {
+            for said in person.statements.iter_mut().filter(|said| said.says == Says::NoneKnown) {
+                said.says = Says::Nothing(OF_WHOM);
+                settled.outcomes[said.entry].notes.push(("incomplete", OF_WHOM.to_owned()));
+            }
         }
         person.statements.retain(|said| {
             if !lasts(&said.resource) {

@@ -34,6 +34,9 @@ pub(super) struct Origin {
     /// Whether one has said the sex.
     #[serde(default, skip_serializing_if = "is_false")]
     sex: bool,
+    /// Whether records of two sources were put together that have no identifier in common.
+    #[serde(default, skip_serializing_if = "is_false")]
+    mixed: bool,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
@@ -108,10 +111,29 @@ impl Origin {
         self.servers.contains(server)
     }
 
-    /// Why a record that comes now is not of this person, where that is to be feared. One identifier that both have tells that
-    /// it is; so does the server, which gives each id once. `guessed` is a person who is known by an identifier alone, which a
-    /// family may share: then another number of a system in which the person has one tells that it is somebody else.
-    /// `unlike`, of another year of birth or sex, is no more than a correction where it comes from the same server.
+    /// Whether each says where it comes from, and nothing says that both are one: they have no server and no identifier in common.
+    pub(super) fn is_unrelated(&self, now: &Origin) -> bool {
+        let says = |own: &Origin| !own.servers.is_empty() || !own.numbers.is_empty();
+        let apart = self.servers.is_disjoint(&now.servers) && self.numbers.is_disjoint(&now.numbers);
+        says(self) && says(now) && apart
+    }
+
+    /// The same, put together with such.
+    pub(super) fn mixed(mut self) -> Origin {
+        self.mixed = true;
+        self
+    }
+
+    /// Whether the record was put together from such.
+    pub(super) fn is_mixed(&self) -> bool {
+        self.mixed
+    }
+
+    /// Why a record that comes now is not of this person, where that is to be feared, by whatever door it comes. One identifier
+    /// that both have tells that it is; so does the server, which gives each id once. `guessed` is a person who is known by an
+    /// identifier alone, which a family may share: then another number of a system in which the person has one tells that it is
+    /// somebody else. `unlike`, of another year of birth or sex, is a correction where it comes from the same source, and tells
+    /// that it is somebody else where nothing says that both are one.
     pub(super) fn contradicted(&self, now: &Origin, guessed: bool, unlike: bool) -> Option<&'static str> {
         let both = !self.servers.is_empty() && !now.servers.is_empty();
         let elsewhere = self.is_elsewhere(now);
@@ -139,9 +161,16 @@ impl Origin {
             );
         }
         let differs = |system: &&str| after.contains_key(*system);
-        before.keys().any(differs).then_some(
-            "has the id of a person who came with another identifier of the same system; accepted are an id that nobody else \
-             has, or the identifier that the person came with beside the new one (use: old)",
+        if before.keys().any(differs) {
+            return Some(
+                "has the id of a person who came with another identifier of the same system; accepted are an id that nobody else \
+                 has, or the identifier that the person came with beside the new one (use: old)",
+            );
+        }
+        (unlike && self.is_unrelated(now)).then_some(
+            "has the id of a person who came another way (by HL7, or with another server's identifiers) with another year of birth \
+             or sex, and no identifier says that they are one; accepted are an id that nobody else has, or an identifier (system \
+             and value) that both records have",
         )
     }
 
@@ -177,6 +206,7 @@ impl Origin {
         let alone = self.is_alone(&now);
         let replaced = by_system(&now.numbers);
         self.numbers.retain(|number| !alone && !replaced.contains_key(system(number)));
+        self.mixed |= now.mixed;
         // What it said of these stays.
         self.birth |= now.birth;
         self.sex |= now.sex;
@@ -196,6 +226,7 @@ impl Origin {
     /// alone has the record, the newer one says all.
     pub(super) fn before(mut self, older: Origin) -> Origin {
         let known: BTreeSet<String> = self.numbers.iter().map(|number| system(number).to_owned()).collect();
+        self.mixed |= older.mixed;
         if !self.is_alone(&older) {
             self.also(&older.servers);
             self.numbers.extend(older.numbers.into_iter().filter(|number| !known.contains(system(number))));
@@ -281,6 +312,27 @@ mod tests {
         let twin = origin(&[], &["mrn:2", "ssn:9"]);
         assert!(known.contradicted(&twin, true, false).is_some());
         assert!(known.contradicted(&origin(&[], &["ssn:9"]), true, false).is_none());
+    }
+
+    #[test]
+    fn records_of_two_sources_without_an_identifier_in_common_are_one_only_while_they_agree() {
+        let hl7 = origin(&[], &["given:1", "authority:1"]);
+        for (now, unrelated) in [
+            (origin(&["a/fhir"], &["mrn:1"]), true),
+            (origin(&["a/fhir"], &[]), true),
+            (origin(&[], &["mrn:1"]), true),
+            (origin(&["a/fhir"], &["mrn:1", "authority:1"]), false),
+            (origin(&[], &["given:1", "authority:1"]), false),
+            (origin(&[], &[]), false),
+        ] {
+            for (one, other) in [(&hl7, &now), (&now, &hl7)] {
+                assert_eq!(one.is_unrelated(other), unrelated, "{one:?} {other:?}");
+                assert_eq!(one.contradicted(other, false, true).is_some(), unrelated, "{one:?} {other:?}");
+                assert!(one.contradicted(other, false, false).is_none(), "{one:?} {other:?}");
+            }
+        }
+        let mixed = Origin { mixed: true, ..origin(&["a/fhir"], &["mrn:1"]) };
+        assert!(hl7.clone().next(mixed).is_mixed() && !hl7.is_mixed());
     }
 
     #[test]

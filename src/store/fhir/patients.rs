@@ -55,7 +55,12 @@ pub(super) async fn compare(
     };
     let name = format!("Patient/{user_id}");
     let before = Origin::of(known.get(&name));
-    let now = Origin::said(person).of_version(version);
+    let mut now = Origin::said(person).of_version(version);
+    // Whether a denial is of this person nobody can say: which drugs are recommended must not hang on it.
+    if before.is_unrelated(&now) || before.is_mixed() {
+        now = now.mixed();
+        person.without_denials = true;
+    }
     let newer = known
         .get(&name)
         .filter(|row| !outcome.matched && before.has_newer(person.server.as_deref(), version, row));
@@ -140,7 +145,7 @@ pub(super) async fn of_others(
         let before = Origin::of(known.get(&format!("Patient/{}", person.user_id)));
         let now = Origin::said(person);
         // Of few the profile tells anything, and each is read once more when it is written.
-        let unlike = before.is_elsewhere(&now) && {
+        let unlike = (before.is_elsewhere(&now) || before.is_unrelated(&now)) && {
             let stored = stored_profile(store, &person.user_id).await?.unwrap_or_default();
             difference((person.birth_year, person.sex), &stored).is_some()
         };

@@ -13,8 +13,9 @@ use super::orders::{self, Draft};
 use super::person::Person;
 use super::prefetch::{self, List};
 use super::services::{NEEDED, Service};
-use crate::fhir::bundle::{Bundle, BundleKind, FhirError};
+use crate::fhir::bundle::{Bundle, BundleKind, FhirError, Resource};
 use crate::fhir::mapping::is_unnamed;
+use crate::fhir::patient::beyond;
 use crate::fhir::people::{NONE_KNOWN, PersonChange, Says, Statement};
 use crate::fhir::references::{base_of, may_be_one, without_server};
 use crate::fhir::resources::Medication;
@@ -182,6 +183,10 @@ impl HookRequest {
         orders::leave_out_drafts(&mut all, &self.drafts);
         self.unread.extend(prefetch::tell_apart(&mut all.entries));
         self.unread.extend(prefetch::without_parts(&all));
+        self.unread.extend(all.entries.iter().flat_map(|entry| match &entry.resource {
+            Ok(Resource::Patient(patient)) if entry.id.as_ref() == Some(&self.patient_id) => beyond(patient),
+            _ => Vec::new(),
+        }));
         self.prefetched = Some(all);
     }
 

@@ -1,10 +1,10 @@
-//! Conditions that ended at an age, which the person is past by the year of birth that is known. They are in no list, and are
-//! kept beside the lists in the profile's `recorded`, since the year may be corrected: who is younger than was thought has
-//! them still.
+//! Conditions that are over, of which some count all the same once somebody has had them, and those that ended at an age, which
+//! the person is past by the year of birth that is known. These are kept beside the lists in the profile's `recorded`, since
+//! the year may be corrected: who is younger than was thought has them still.
 
 use recommend::{Profile, Recorded, Terminology};
 
-use super::people::{List, Says, Statement};
+use super::people::{List, OVER, Says, Statement};
 use super::resources::clean;
 
 /// The name among what is recorded, which is that of no list.
@@ -12,13 +12,17 @@ pub(super) const NAME: &str = "ended";
 /// Stands among an entry's codes before the last year of birth with which it has ended.
 const BORN_BY: &str = "born by ";
 
-/// What a condition that is resolved says all the same, where it speaks against drugs once somebody has had it: who has had a
-/// stroke has a history of one.
-pub(super) fn once_had(says: Says) -> Option<Says> {
-    let Says::Entry { words, codes, synonyms } = says else { return None };
+/// What a condition that is over says: nothing, unless it speaks against drugs once somebody has had it. Who has had a stroke
+/// has a history of one.
+pub(super) fn once_had(says: Says) -> Says {
+    let Says::Entry { words, codes, synonyms } = says else { return Says::Nothing(OVER) };
     let terms = Terminology::shared(&[]);
     let counts = codes.iter().chain(&synonyms).chain([&words]).any(|text| terms.counts_once_had(text));
-    counts.then(|| Says::Entry { words: clean(&format!("{words} (resolved)")), codes, synonyms })
+    if counts {
+        Says::Entry { words: clean(&format!("{words} (resolved)")), codes, synonyms }
+    } else {
+        Says::Nothing(OVER)
+    }
 }
 
 /// Takes back what these resources said of it.

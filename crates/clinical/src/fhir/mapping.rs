@@ -15,11 +15,11 @@ use recommend::clock::parse_time;
 use recommend::{Item, Millis};
 
 use super::bundle::{Bundle, BundleKind, Entry, FhirError, Method, Resource};
-use super::items;
 use super::people::{self, List, PersonChange};
 use super::references::{Index, Target, id_of, is_guessed, known_name, patient_name};
 use super::resources::{CodeableConcept, Medication, Reference};
 use super::settle::{ItemName, Mapped, Outcome, Planned};
+use super::{items, patient};
 
 use self::medicine::elsewhere;
 pub(crate) use self::medicine::{Drug, Shelves};
@@ -136,7 +136,7 @@ impl<'a> Mapping<'a> {
                 for left_out in self.person(&id).describe(patient, now) {
                     self.note(number, "value", left_out.to_owned());
                 }
-                for said in people::apart(patient) {
+                for said in patient::apart(patient) {
                     self.note(number, "incomplete", said.to_owned());
                 }
                 self.used(number);

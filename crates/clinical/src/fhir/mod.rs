@@ -2,7 +2,7 @@
 //!
 //! - `resources`, `bundle`, `kept`, `request`, `sources`, `version`, `references`: what is read, from where, and of which
 //!   release it is
-//! - `people`, `ended`, `none_known`, `denial`, `items`, `mapping`, `settle`: what it means, and what of it can be written
+//! - `patient`, `people`, `described`, `ended`, `none_known`, `denial`, `items`, `mapping`, `settle`: what it means, and what of it can be written
 //! - `deletions`: what an export says was deleted
 //! - `report`, `outcome`: what became of it, for people and for programs
 //! - `capability`: what the server says it can do
@@ -13,6 +13,7 @@ pub mod bundle;
 pub mod capability;
 pub mod deletions;
 mod denial;
+mod described;
 mod ended;
 pub(crate) mod holds;
 pub mod items;
@@ -20,6 +21,7 @@ mod kept;
 pub mod mapping;
 mod none_known;
 pub mod outcome;
+pub mod patient;
 pub mod people;
 pub mod references;
 pub mod report;

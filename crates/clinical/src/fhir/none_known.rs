@@ -269,6 +269,7 @@ mod tests {
             system: some(system),
             code: some(code),
             display: some(display),
+            ..Coding::default()
         };
         CodeableConcept { coding: codes.iter().map(coding).collect(), text: some(text) }
     }

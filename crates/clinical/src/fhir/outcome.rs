@@ -102,3 +102,23 @@ pub fn response(kind: BundleKind, outcomes: &[Outcome]) -> Value {
     }
     bundle
 }
+
+/// What a resource says that a server could not do, where it is an OperationOutcome of an error: an export has such lines among
+/// its files, beside warnings and information.
+pub fn failure(line: &str) -> Option<String> {
+    let outcome = Some(line).filter(|line| line.contains("OperationOutcome"));
+    let outcome: Value = serde_json::from_str(outcome?).ok()?;
+    let issues = outcome
+        .get("issue")
+        .and_then(Value::as_array)
+        .filter(|_| outcome["resourceType"] == "OperationOutcome")?;
+    let failed = issues.iter().find(|issue| {
+        let severity = issue["severity"].as_str().unwrap_or_default().trim().to_lowercase();
+        !["warning", "information"].contains(&severity.as_str())
+    })?;
+    let text = |pointer: &str| {
+        failed.pointer(pointer).and_then(Value::as_str).filter(|text| !text.trim().is_empty())
+    };
+    let text = ["/details/text", "/diagnostics", "/code"].into_iter().find_map(text);
+    Some(super::resources::clean(text.unwrap_or("without a text")))
+}

@@ -11,11 +11,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use recommend::{Field, Millis, Profile, Recorded, Sex, clock};
 
-use super::ended;
 use super::holds::{Over, Status, beside_allergy, ends, noted, over};
 use super::none_known::{self, Absence};
 use super::references::{lasts, may_be_one, origin_name, patient_name, qualified};
 use super::resources::{AllergyIntolerance, CodeableConcept, Condition, Patient, clean};
+use super::{described, ended};
 
 /// Stands among the resources of an entry that was in the profile before any resource said so.
 const BY_HAND: &str = "by hand";
@@ -26,11 +26,10 @@ pub(crate) const NONE_KNOWN: &str = "none known";
 /// Why nothing follows from "no known food allergy".
 const NO_OTHER: &str = "none known of a kind that is no drug";
 /// What a condition that is over says.
-const OVER: &str = "inactive or resolved";
+pub(super) const OVER: &str = "inactive or resolved";
 /// What a denial says whose statuses may take it back.
 const UNCLEAR: &str = "that there is none, with a status by which it may not hold: that counts where a status is left out, active, \
     confirmed or unconfirmed";
-static ENDED: Says = Says::Nothing(OVER);
 /// The earliest year of birth that somebody can have who is cared for.
 pub const EARLIEST: i32 = 1880;
 
@@ -87,17 +86,34 @@ pub enum Says {
     NoneKnown,
     /// Nothing, now: it is refuted, resolved, stopped. Why, in words.
     Nothing(&'static str),
-    /// That it has an entry, but not if the person was born in this year or before: it ended at an age.
-    UnlessBornBy(i32, Box<Says>),
+    /// That it has an entry, unless the person was born in this year or before: it ended at an age.
+    UnlessBornBy {
+        /// The year.
+        year: i32,
+        /// The entry.
+        entry: Box<Says>,
+        /// What is said once it has ended.
+        over: Box<Says>,
+    },
 }
 
 impl Says {
     /// What is said of somebody who was born in this year, where that is known.
     fn of(&self, born: Option<i32>) -> &Says {
         match self {
-            Says::UnlessBornBy(year, _) if born.is_some_and(|born| born <= *year) => &ENDED,
-            Says::UnlessBornBy(_, entry) => entry,
+            Says::UnlessBornBy { over, .. } if self.ended(born).is_some() => over,
+            Says::UnlessBornBy { entry, .. } => entry,
             said => said,
+        }
+    }
+
+    /// The entry that somebody who was born in this year has no more, and the last year of birth of whom that is true.
+    fn ended(&self, born: Option<i32>) -> Option<(i32, &Says)> {
+        match self {
+            Says::UnlessBornBy { year, entry, .. } if born.is_some_and(|born| born <= *year) => {
+                Some((*year, entry))
+            }
+            _ => None,
         }
     }
 }
@@ -140,6 +156,8 @@ pub struct PersonChange {
     pub server: Option<String>,
     /// Whether the person is known by an identifier of which nobody said that it tells who this is.
     pub guessed: bool,
+    /// Whether no denial counts, since nobody can say that it is of this person.
+    pub without_denials: bool,
 }
 
 impl PersonChange {
@@ -165,6 +183,10 @@ impl PersonChange {
             }
         };
         self.sex_unknown = gender.as_deref() == Some("unknown");
+        // The gender is that of the administration (R4): whoever was born as a woman may be pregnant.
+        if super::patient::born_female(patient) {
+            (self.sex, self.sex_unknown) = (Some(Sex::Female), false);
+        }
         self.place = patient.address.iter().find_map(|address| super::items::place(&address.extension));
         for own in patient.identifier.iter().filter_map(qualified) {
             self.identified_by(&own);
@@ -196,6 +218,9 @@ impl PersonChange {
 
     /// The profile after what is said here.
     pub fn apply(&self, profile: &mut Profile) {
+        if self.without_denials {
+            take_denials_back(profile);
+        }
         profile.birth_year = self.birth_year.or(profile.birth_year);
         profile.sex = self.sex.or(profile.sex.filter(|_| !self.sex_unknown));
         if let Some((latitude, longitude)) = self.place {
@@ -213,26 +238,6 @@ impl PersonChange {
             apply_list(profile, List::Conditions, &back.iter().collect::<Vec<_>>());
         }
     }
-}
-
-/// What a Patient resource says of other records of the same person, and of not being in use: records are not merged here,
-/// and whoever relies on them has to know that an allergy stays where it was written.
-pub fn apart(patient: &Patient) -> Vec<&'static str> {
-    let link = |link: &super::resources::PatientLink| match link.kind.as_deref() {
-        Some("replaced-by") => {
-            "is replaced by another record (link): records are not merged, and what is known of this person does not reach the other"
-        }
-        Some("replaces") => {
-            "replaces another record (link): records are not merged, and what is known under the other id is not known of this person"
-        }
-        _ => {
-            "has another record (link): records are not merged, and what is known under one id is not known under the other"
-        }
-    };
-    let inactive = patient.active.as_ref().is_some_and(|active| *active == false);
-    let inactive =
-        inactive.then_some("is not in use (active: false): it is kept, and answered for, all the same");
-    patient.link.iter().map(link).chain(inactive).collect()
 }
 
 /// Of a concept that denies, what it denies: nothing that is known of the list, or of drugs alone, or of something else. With
@@ -261,6 +266,11 @@ pub fn is_said(profile: &Profile, list: List, resource: &str) -> bool {
     recorded
         .filter(|(_, known)| said(known))
         .any(|(words, _)| entries.iter().flatten().any(|entry| entry == words) || words == NONE_KNOWN)
+}
+
+/// Takes back what resources denied: that a list is empty is known no more.
+pub fn take_denials_back(profile: &mut Profile) {
+    take_back(profile, &|resource, denial| denial && resource != BY_HAND);
 }
 
 /// Takes back what these resources said of a profile; whether they said anything. `gone` is asked for each resource, and
@@ -294,10 +304,8 @@ fn apply_list(profile: &mut Profile, list: List, statements: &[&Statement]) {
         let said = |resource: &str| statements.iter().any(|own| takes_back(&own.resource, resource, false));
         ended::take_back(profile, &said);
         for statement in statements {
-            if let (Says::UnlessBornBy(year, entry), Says::Nothing(_)) =
-                (&statement.says, statement.says.of(born))
-            {
-                ended::keep(profile, &statement.resource, *year, entry);
+            if let Some((year, entry)) = statement.says.ended(born) {
+                ended::keep(profile, &statement.resource, year, entry);
             }
         }
     }
@@ -318,7 +326,7 @@ fn apply_list(profile: &mut Profile, list: List, statements: &[&Statement]) {
     for statement in statements {
         let says = statement.says.of(born);
         let (words, codes, synonyms) = match says {
-            Says::Nothing(_) | Says::UnlessBornBy(..) => continue,
+            Says::Nothing(_) | Says::UnlessBornBy { .. } => continue,
             Says::NoneKnown => (NONE_KNOWN, &[][..], &[][..]),
             Says::Entry { words, codes, synonyms } => (words.as_str(), codes.as_slice(), synonyms.as_slice()),
         };
@@ -443,25 +451,35 @@ fn plainly(says: Says, holds: bool) -> Says {
 /// What a Condition says of the conditions.
 pub fn condition(condition: &Condition, now: Millis) -> Result<Says, &'static str> {
     let verification = Status::of(condition.verification_status.as_ref());
-    if verification.is_any(&["refuted", "entered-in-error", "differential"]) {
+    // A certainty beside the code says what no verification status does.
+    let excluded = verification.is_plainly(&[]) && described::is_excluded(condition);
+    if excluded || verification.is_any(&["refuted", "entered-in-error", "differential"]) {
         return Ok(Says::Nothing("refuted, entered in error or one of several that it may be"));
     }
     let clinical = Status::of(condition.clinical_status.as_ref());
-    let over = if clinical.is_silent() { over(condition, now) } else { Over::No };
+    let over = match clinical.is_silent() {
+        true if described::is_past(condition) => Over::Yes,
+        true => over(condition, now),
+        false => Over::No,
+    };
+    let described = described::described(condition);
     if over == Over::Yes || clinical.is_any(&["inactive", "resolved"]) {
-        let said = condition.code.as_ref().and_then(|code| says(List::Conditions, code).ok());
-        return Ok(said.and_then(ended::once_had).unwrap_or(Says::Nothing(OVER)));
+        let said = described.and_then(|code| says(List::Conditions, &code).ok());
+        return Ok(said.map_or(Says::Nothing(OVER), ended::once_had));
     }
     let code = condition.code.as_ref().ok_or("without a code")?;
     if let Some(entry) = contradicted(List::Conditions, code, || noted(condition.note.as_ref())) {
         return Ok(entry);
     }
-    let says = says(List::Conditions, code)?;
+    let says = says(List::Conditions, described.as_ref().unwrap_or(code))?;
     let holds = verification.is_plainly(&["confirmed", "unconfirmed", "provisional"])
         && clinical.is_plainly(&["active"])
         && !ends(condition);
     Ok(match (plainly(says, holds), over) {
-        (says @ Says::Entry { .. }, Over::IfBornBy(year)) => Says::UnlessBornBy(year, Box::new(says)),
+        (entry @ Says::Entry { .. }, Over::IfBornBy(year)) => {
+            let over = Box::new(ended::once_had(entry.clone()));
+            Says::UnlessBornBy { year, entry: Box::new(entry), over }
+        }
         (says, _) => says,
     })
 }

@@ -19,7 +19,7 @@ macro_rules! parts {
 
 parts! {
     /// A code of a code system.
-    Coding { system: Option<String>, code: Option<String>, display: Option<String> }
+    Coding { system: Option<String>, code: Option<String>, display: Option<String>, extension: Option<Value> }
 
     /// A concept: codes for the same thing, and words.
     CodeableConcept { coding: Vec<Coding>, text: Option<String> }
@@ -50,10 +50,11 @@ parts! {
 
     /// A person who is cared for.
     Patient { identifier: Vec<Identifier>, gender: Option<String>, birth_date: Option<String>, address: Vec<Address>,
-        active: Option<Value>, link: Vec<PatientLink> }
+        active: Option<Value>, link: Vec<PatientLink>, deceased_boolean: Option<Value>, deceased_date_time: Option<Value>,
+        extension: Option<Value> }
 
     /// Another record of the same person.
-    PatientLink { #[serde(rename = "type")] kind: Option<String> }
+    PatientLink { #[serde(rename = "type")] kind: Option<String>, other: Option<Value> }
 
     /// What a person must not be given.
     AllergyIntolerance { category: Option<Vec<Option<String>>>, clinical_status: Option<Value>, verification_status: Option<Value>, code: Option<CodeableConcept>,
@@ -63,6 +64,7 @@ parts! {
     /// What a person has.
     Condition { clinical_status: Option<Value>, verification_status: Option<Value>, code: Option<CodeableConcept>,
         subject: Option<Reference>, patient: Option<IgnoredAny>, note: Option<Value>,
+        severity: Option<Value>, body_site: Option<Value>, stage: Option<Value>,
         abatement_date_time: Option<Value>, abatement_period: Option<Value>,
         abatement_age: Option<Value>, abatement_string: Option<Value>, abatement_range: Option<Value> }
 

@@ -22,11 +22,11 @@ use crate::fhir::resources::CodeableConcept;
 /// The events that are read.
 pub const EVENTS: [&str; 4] = ["A01", "A04", "A08", "A31"];
 
-/// The transaction that says what a message says.
+/// The transaction that says what a message says, of the person of this id, or of that of the number in the message.
 ///
 /// # Errors
 /// A message of another type or event, or one that names no patient.
-pub fn bundle(message: &Message) -> Result<Value, Hl7Error> {
+pub fn bundle(message: &Message, known_as: Option<&str>) -> Result<Value, Hl7Error> {
     if message.get(("MSH", 0), 10, 1).is_empty() {
         return Err(Hl7Error::new(
             "MSH-10",
@@ -53,9 +53,9 @@ pub fn bundle(message: &Message) -> Result<Value, Hl7Error> {
         return Err(Hl7Error::new("PID", 100, "a message is about one patient, in one PID segment"));
     }
     let identity = Identity::of(message)?;
-    let patient = &identity.id;
+    let patient = known_as.unwrap_or(&identity.id);
     let reference = json!({"reference": format!("Patient/{patient}")});
-    let mut entries = vec![entry(person(message, &identity))];
+    let mut entries = vec![entry(person(message, patient, &identity))];
     for name in ["AL1", "IAM"] {
         for nth in 0..message.count(name) {
             entries.extend(allergies(message, (name, nth), patient, &reference)?.into_iter().map(entry));
@@ -78,8 +78,8 @@ fn entry(resource: Value) -> Value {
     json!({"resource": resource, "request": {"method": "PUT", "url": url}})
 }
 
-fn person(message: &Message, identity: &Identity) -> Value {
-    let mut patient = json!({"resourceType": "Patient", "id": identity.id});
+fn person(message: &Message, id: &str, identity: &Identity) -> Value {
+    let mut patient = json!({"resourceType": "Patient", "id": id});
     let identifiers = identity.identifiers();
     if !identifiers.is_empty() {
         patient["identifier"] = json!(identifiers);
@@ -280,7 +280,7 @@ mod tests {
         DG1|1||E11.9^Type 2 diabetes^I10||20260301|A\r";
 
     fn of(text: &str) -> Result<Value, Hl7Error> {
-        bundle(&Message::read(text).unwrap())
+        bundle(&Message::read(text).unwrap(), None)
     }
 
     #[test]

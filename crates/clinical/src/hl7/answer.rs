@@ -26,12 +26,12 @@ impl Accepted {
     }
 }
 
-/// The acknowledgement of a message; of none that could be read, to nobody. One that is taken is told what of it is left out, as
-/// a warning.
+/// The acknowledgement of a message; of none that could be read, to nobody. `told` is what is wrong with it; of one that is taken
+/// these are warnings, and what of it is left out is another.
 pub fn acknowledgement(
     message: Option<&Message>,
     accepted: Accepted,
-    error: Option<&Hl7Error>,
+    told: &[Hl7Error],
     now: Millis,
     id: &str,
 ) -> String {
@@ -55,12 +55,11 @@ pub fn acknowledgement(
         accepted.code(),
         escaped(&of(10)),
     );
-    let warnings = match (accepted, message) {
-        (Accepted::Yes, Some(message)) => left_out(message),
-        _ => Vec::new(),
+    let (severity, left_out) = match (accepted, message) {
+        (Accepted::Yes, Some(message)) => ("W", left_out(message)),
+        _ => ("E", Vec::new()),
     };
-    let warnings = warnings.iter().map(|warning| (warning, "W"));
-    for (error, severity) in error.map(|error| (error, "E")).into_iter().chain(warnings) {
+    for error in told.iter().chain(&left_out) {
         let (segment, field) = error.place.split_once('-').unwrap_or((&*error.place, ""));
         text.push_str(&format!(
             "ERR||{segment}^1^{field}|{}^^HL70357|{severity}||||{}\r",
@@ -107,7 +106,7 @@ mod tests {
     fn an_acknowledgement_goes_back_to_who_asked() {
         let message = Message::read("MSH|^~\\&|ADT|WARD|MEDSERVE|H|20260301||ADT^A01|M7|T|2.4\r").unwrap();
         let error = Hl7Error::new("PID-3", 101, "there is no identifier");
-        let text = acknowledgement(Some(&message), Accepted::Error, Some(&error), NOW, "1");
+        let text = acknowledgement(Some(&message), Accepted::Error, std::slice::from_ref(&error), NOW, "1");
         assert_eq!(
             text,
             "MSH|^~\\&|MEDSERVE|H|ADT|WARD|20260301093000+0000||ACK^A01^ACK|1|T|2.4\rMSA|AE|M7\r\
@@ -118,9 +117,9 @@ mod tests {
         assert_eq!(acknowledged(&message), None);
         let born =
             Message::read("MSH|^~\\&|ADT|WARD|MEDSERVE|H|2026||ADT^A01|M7|P|2.4\rPID|1||p1||||U\r").unwrap();
-        let warned = acknowledgement(Some(&born), Accepted::Yes, None, NOW, "1");
+        let warned = acknowledgement(Some(&born), Accepted::Yes, &[], NOW, "1");
         assert!(warned.contains("MSA|AA|M7\rERR||PID^1^7|102^^HL70357|W||||the date of birth"), "{warned}");
-        assert!(!acknowledgement(Some(&born), Accepted::Rejected, None, NOW, "1").contains("ERR|"));
-        assert!(acknowledgement(None, Accepted::Rejected, None, NOW, "1").contains("\rMSA|AR|\r"));
+        assert!(!acknowledgement(Some(&born), Accepted::Rejected, &[], NOW, "1").contains("ERR|"));
+        assert!(acknowledgement(None, Accepted::Rejected, &[], NOW, "1").contains("\rMSA|AR|\r"));
     }
 }

@@ -209,6 +209,16 @@ impl Message {
         self.named(name).nth(nth).into_iter().flat_map(|own| own.fields.iter().skip(2)).map(String::as_str)
     }
 
+    /// The message without the segments that say when it was made, as it is written.
+    pub(super) fn body(&self) -> String {
+        let rest = self
+            .segments
+            .iter()
+            .map(|own| own.fields.join(&self.separators.field.to_string()))
+            .filter(|own| !own.starts_with("MSH") && !own.starts_with("EVN"));
+        rest.collect::<Vec<_>>().join("\r")
+    }
+
     fn erases(&self, field: &str) -> bool {
         let own = &self.separators;
         let mut parts = field.split([own.repetition, own.component, own.subcomponent]).map(str::trim);

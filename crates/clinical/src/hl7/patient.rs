@@ -18,6 +18,8 @@ pub struct Identity {
     pub id: String,
     /// The names of those who gave it (PID-3.4), in small letters: their namespaces and their universal ids.
     authorities: Vec<String>,
+    /// The identifiers that FHIR has for the same, where the authority has a universal id: system, bar and value.
+    universal: Vec<String>,
 }
 
 /// Under what an identity is remembered (`fhir::references::patient_name`).
@@ -57,15 +59,27 @@ impl Identity {
         }
         // The same number twice is one that two have given to one person.
         let given = all.iter().filter(|(other, _)| other.as_ref() == Some(&id));
-        let authorities = given.filter_map(|(_, parts)| parts.get(3)).flat_map(|own| own.iter().take(2));
+        let given: Vec<&Vec<String>> = given.filter_map(|(_, parts)| parts.get(3)).collect();
+        let universal =
+            given.iter().filter_map(|own| system(own)).map(|system| format!("{system}|{id}")).collect();
+        let authorities = given.iter().flat_map(|own| own.iter().take(2));
         let authorities = authorities.filter(|name| !name.is_empty()).map(|name| name.to_lowercase());
-        Ok(Identity { authorities: authorities.collect(), id })
+        Ok(Identity { authorities: authorities.collect(), universal, id })
     }
 
     /// The identifiers of the Patient resource, by which it is remembered who gave the number.
     pub(super) fn identifiers(&self) -> Vec<Value> {
         let systems = self.systems();
-        systems.iter().map(|system| json!({"system": system, "value": self.id})).collect()
+        let universal = self.universal.iter().filter_map(|own| own.rsplit_once('|'));
+        let systems = systems.iter().map(String::as_str).chain(universal.map(|(system, _)| system));
+        systems.map(|system| json!({"system": system, "value": self.id})).collect()
+    }
+
+    /// Under what somebody is known who came with this number of one of the authorities, by HL7 or by FHIR
+    /// (`fhir::references::patient_name`).
+    pub fn names(&self) -> Vec<String> {
+        let by = self.remembered().map(|remembered| remembered.by).unwrap_or_default();
+        self.universal.iter().map(|own| patient_name(own)).chain(by).collect()
     }
 
     /// Under what it is remembered who gave the number; nothing where the message does not say who did.
@@ -79,6 +93,18 @@ impl Identity {
         let by = self.authorities.iter().map(|name| format!("urn:medserve:hl7:authority:{name}"));
         let given = (!self.authorities.is_empty()).then(|| GIVEN.to_owned());
         given.into_iter().chain(by).collect()
+    }
+}
+
+/// The system that FHIR has for an authority with a universal id: its namespace, the id and the type of that (table 0301).
+fn system(authority: &[String]) -> Option<String> {
+    let part = |at: usize| authority.get(at).map(|text| text.trim()).filter(|text| !text.is_empty());
+    let (id, kind) = (part(1)?, part(2)?.to_uppercase());
+    match kind.as_str() {
+        "ISO" => Some(format!("urn:oid:{id}")),
+        "UUID" | "GUID" => Some(format!("urn:uuid:{}", id.to_lowercase())),
+        "URI" => Some(id.to_owned()),
+        _ => None,
     }
 }
 
@@ -118,5 +144,13 @@ mod tests {
         assert!(shares("777^^^HOSPB^MR~777^^^HOSPA^MR"), "one person, by two");
         assert!(!shares("777^^^HOSPB^MR") && !shares("777^^^HOSPB^MR~778^^^HOSPA^MR"));
         assert_eq!(of("777^^^^MR").remembered(), None);
+        for (field, same) in [
+            ("777^^^HOSPA&1.2.3&ISO^MR", vec!["urn:oid:1.2.3|777"]),
+            ("777^^^&https://h.example/mrn&URI^MR", vec!["https://h.example/mrn|777"]),
+            ("777^^^HOSPA&1.2.3^MR", vec![]),
+            ("777^^^HOSPA^MR", vec![]),
+        ] {
+            assert_eq!(of(field).universal, same);
+        }
     }
 }

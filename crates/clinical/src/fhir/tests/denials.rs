@@ -173,14 +173,71 @@ fn what_speaks_against_drugs_once_somebody_had_it_stays_when_it_is_resolved() {
         (snomed("59282003", "PE, by scan"), "PE, by scan (resolved)"),
         (json!({"text": "Peptic ulcer"}), "Peptic ulcer (resolved)"),
     ] {
-        for over in [resolved(), abated()] {
+        let aged = json!({"abatementAge": {"value": 30, "unit": "a"}});
+        let between = json!({"abatementRange": {"high": {"value": 31, "code": "a"}}});
+        for over in [resolved(), abated(), aged, between] {
             assert_eq!(conditions(code.clone(), over), [words]);
         }
         let refuted = json!({"clinicalStatus": {"coding": [{"code": "resolved"}]},
             "verificationStatus": {"coding": [{"code": "refuted"}]}});
         assert_eq!(conditions(code, refuted), [""; 0]);
     }
+    let certain = |letter: &str| {
+        let url = "http://fhir.de/StructureDefinition/icd-10-gm-diagnosesicherheit";
+        json!({"text": "Peptic ulcer", "coding": [{"system": "http://fhir.de/CodeSystem/bfarm/icd-10-gm", "code": "K27.9",
+            "extension": [{"url": url, "valueCoding": {"code": letter}}]}]})
+    };
+    for (letter, words) in [
+        ("G", vec!["Peptic ulcer"]),
+        ("V", vec!["Peptic ulcer"]),
+        ("Z", vec!["Peptic ulcer (resolved)"]),
+        ("A", vec![]),
+    ] {
+        assert_eq!(conditions(certain(letter), json!({})), words, "{letter}");
+    }
     for text in ["asthma", "Normal pregnancy", "DVT in pregnancy", "Viral sinusitis", "GI bleed"] {
         assert_eq!(conditions(json!({"text": text}), resolved()), [""; 0], "{text}");
+    }
+}
+
+#[test]
+fn severity_site_and_stage_are_read_with_the_code() {
+    let code = |text: &str| json!({"text": text});
+    let names = |members: Value| {
+        let mut condition =
+            json!({"resourceType": "Condition", "id": "c", "subject": {"reference": "Patient/ann"}});
+        condition.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        let known = profile(&settle("transaction", &[ann(), condition]).unwrap());
+        let (words, said) = known.recorded["conditions"].iter().next().unwrap();
+        let meaning =
+            Terminology::shared(&[]).understand_coded(Field::Condition, words, &said.codes, &said.synonyms);
+        meaning.broader.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    for (members, name) in [
+        (
+            json!({"code": code("Chronic kidney disease"), "stage": [{"summary": code("Stage 5")}]}),
+            "chronic kidney disease stage 5",
+        ),
+        (
+            json!({"code": code("Chronic kidney disease"), "stage": [{"summary": snomed("433146000", "")}]}),
+            "chronic kidney disease stage 5",
+        ),
+        (json!({"code": code("Hypertension"), "severity": code("Severe")}), "uncontrolled hypertension"),
+        (json!({"code": snomed("429040005", "Ulcer"), "bodySite": [code("Stomach")]}), "peptic ulcer"),
+        (
+            json!({"code": code("Ulcer"), "bodySite": [code("Structure of stomach (body structure)")]}),
+            "peptic ulcer",
+        ),
+        (
+            json!({"code": code("Hemorrhage"), "bodySite": [code("Gastrointestinal tract")]}),
+            "gastrointestinal bleeding",
+        ),
+        (
+            json!({"code": code("Hypertension"), "severity": 7, "stage": {"summary": "x"}, "bodySite": null}),
+            "hypertension",
+        ),
+    ] {
+        let names = names(members.clone());
+        assert!(names.iter().any(|own| own == name), "{members} {name} {names:?}");
     }
 }

@@ -237,9 +237,9 @@ fn a_condition_that_ended_at_an_age_is_back_when_the_year_of_birth_is_corrected(
         person["birthDate"] = json!(format!("{year}-01-01"));
         asks(person, "PUT", "Patient/ann")
     };
-    let epilepsy = json!({"resourceType": "Condition", "id": "c", "subject": {"reference": "Patient/ann"},
-        "code": snomed("84757009", "Epilepsy"), "abatementAge": {"value": 30, "unit": "a"}});
-    let said = || asks(epilepsy.clone(), "PUT", "Condition/c");
+    let asthma = json!({"resourceType": "Condition", "id": "c", "subject": {"reference": "Patient/ann"},
+        "code": snomed("195967001", "Asthma"), "abatementAge": {"value": 30, "unit": "a"}});
+    let said = || asks(asthma.clone(), "PUT", "Condition/c");
     let mut known = Profile::default();
     let mut after = |all: &[Value]| {
         taken(all).people[0].apply(&mut known);
@@ -248,12 +248,12 @@ fn a_condition_that_ended_at_an_age_is_back_when_the_year_of_birth_is_corrected(
     assert_eq!(after(&[person(1950), said()]).conditions, None);
     assert_eq!(after(&[person(1951)]).conditions, None);
     let back = after(&[person(2015)]);
-    assert_eq!(back.conditions, Some(vec!["Epilepsy".to_owned()]));
-    assert_eq!(back.recorded["conditions"]["Epilepsy"].codes, ["http://snomed.info/sct|84757009"]);
+    assert_eq!(back.conditions, Some(vec!["Asthma".to_owned()]));
+    assert_eq!(back.recorded["conditions"]["Asthma"].codes, ["http://snomed.info/sct|195967001"]);
     assert_eq!(after(&[person(2015), said()]).recorded, back.recorded);
     // The resource itself takes it back, there as well.
     after(&[person(1950), said()]);
-    let mut wrong = epilepsy.clone();
+    let mut wrong = asthma.clone();
     wrong["verificationStatus"] = json!({"coding": [{"code": "entered-in-error"}]});
     after(&[person(1950), asks(wrong, "PUT", "Condition/c")]);
     let last = after(&[person(2015)]);
@@ -261,4 +261,15 @@ fn a_condition_that_ended_at_an_age_is_back_when_the_year_of_birth_is_corrected(
     after(&[person(1950), said()]);
     assert!(super::super::people::take_back(&mut known, &|resource, _| resource == "Condition/c"));
     assert!(known.recorded.is_empty());
+    // What counts once somebody has had it counts while it is over, and is there again when it is not.
+    let mut stroke = asthma;
+    stroke["code"] = json!({"text": "Ischemic stroke"});
+    let mut known = Profile::default();
+    for (all, words) in [
+        (vec![person(1950), asks(stroke, "PUT", "Condition/c")], "Ischemic stroke (resolved)"),
+        (vec![person(2015)], "Ischemic stroke"),
+    ] {
+        taken(&all).people[0].apply(&mut known);
+        assert_eq!(known.conditions, Some(vec![words.to_owned()]));
+    }
 }
