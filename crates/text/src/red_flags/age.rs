@@ -53,14 +53,10 @@ const PERSONS: [&str; 15] = [
 
 /// The age in years that a clause says first.
 pub fn age(words: &[&str]) -> Option<f64> {
-    if matches!(words.first(), Some(&"newborn" | &"neonate" | &"新")) && is_newborn(words) {
+    if matches!(words.first(), Some(&"newborn" | &"neonate")) {
         return Some(0.0);
     }
     (0..words.len()).find_map(|at| english(words, at).or_else(|| chinese(words, at)))
-}
-
-fn is_newborn(words: &[&str]) -> bool {
-    words[0] != "新" || words.get(1..3).is_some_and(|next| next == ["生", "儿"])
 }
 
 fn english(words: &[&str], at: usize) -> Option<f64> {
@@ -109,7 +105,10 @@ fn chinese(words: &[&str], at: usize) -> Option<f64> {
         _ => return None,
     };
     let of = unit + usize::from(is(unit, "的"));
-    let of_child = ["宝", "婴", "新生儿", "大的", "大宝"].iter().any(|text| is(of, text))
+    // "这两天宝宝": how long, not how old.
+    let is_span =
+        at > 0 && matches!(words[at - 1], "这" | "近" | "前" | "后" | "了" | "烧" | "连" | "有" | "第");
+    let of_child = !is_span && ["宝", "婴", "新生儿", "大的", "大宝"].iter().any(|text| is(of, text))
         || is(unit, "大") && !is(unit, "大便") && !is(unit, "大出") && !is(unit, "大量");
     let born = follows(&["出生", "生后", "出生才", "出生了"]);
     let child = years > 0.01 && follows(&["宝宝", "婴儿", "新生儿"]);
