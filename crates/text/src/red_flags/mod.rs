@@ -91,9 +91,10 @@ pub enum FlagValue {
     Text(String),
 }
 
-/// A note with the places of all phrases: each clause with what stands in it word for word, and with slips.
+/// A note with the places of all phrases: each clause with what stands in it word for word, and with slips. And whether it
+/// is signs and digits alone ("???").
 #[derive(Debug)]
-pub struct Scanned<'t>(Vec<(Clause<'t>, Hits, Hits)>);
+pub struct Scanned<'t>(Vec<(Clause<'t>, Hits, Hits)>, bool);
 
 impl RedFlags {
     /// The rules of the package in `folder`; none where its manifest names no file of them.
@@ -170,7 +171,8 @@ impl RedFlags {
             let loose = self.loose.find(&clause.words, Some(&self.spelling));
             (clause, exact, loose)
         };
-        Scanned(phrases::clauses(text).into_iter().map(places).collect())
+        let signs = !text.trim().is_empty() && !text.chars().any(char::is_alphabetic);
+        Scanned(phrases::clauses(text).into_iter().map(places).collect(), signs)
     }
 
     /// The flags of a record, the most urgent first. `note` is its note.
@@ -218,12 +220,13 @@ impl RedFlags {
 
     /// Whether a note is about something that belongs to none of the labels: it says so, and
     /// nothing of what they are about. Denying a subject is being about it, so that is looked for anywhere.
-    pub fn is_elsewhere(&self, Scanned(clauses): &Scanned) -> bool {
+    pub fn is_elsewhere(&self, Scanned(clauses, signs): &Scanned) -> bool {
         let about = |(clause, exact, loose): &(Clause, Hits, Hits)| {
             let found = loose.of(&self.elsewhere);
             !found.is_empty() && self.context.read(clause, exact).present(found, &[], false).is_some()
         };
-        clauses.iter().all(|(_, exact, _)| exact.of(&self.own).is_empty()) && clauses.iter().any(about)
+        let none = clauses.iter().all(|(_, exact, _)| exact.of(&self.own).is_empty());
+        *signs || none && clauses.iter().any(about)
     }
 
     /// Index of the label that the answer is at least, by `flags`.
@@ -247,7 +250,7 @@ impl RedFlags {
     }
 
     /// The patient's age in years: what the field has, else what the note says.
-    fn age(&self, record: &Record, Scanned(clauses): &Scanned) -> Option<f64> {
+    fn age(&self, record: &Record, Scanned(clauses, _): &Scanned) -> Option<f64> {
         let field = self.field(record, "age").map(|(age, _)| age);
         field.or_else(|| clauses.iter().find_map(|(clause, ..)| age::age(&clause.words)))
     }

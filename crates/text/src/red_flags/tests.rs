@@ -179,6 +179,10 @@ fn what_belongs_elsewhere_is_told_unless_the_note_is_about_a_label_too() {
         ("migraine since monday", true),
         ("migraine. stomach pain", false),
         ("恶心呕吐", false),
+        ("???", true),
+        ("1234", true),
+        ("", false),
+        (" ", false),
     ] {
         assert_eq!(flags.is_elsewhere(&flags.scan(text)), elsewhere, "{text}");
     }
