@@ -188,6 +188,11 @@ fn ends_a_part(words: &[&str], at: usize) -> bool {
 /// that has 、 or a word for "or" between its members.
 fn touched(words: &[&str], cues: &[Hit], fillers: &[Hit]) -> Vec<bool> {
     let mut touched = vec![false; words.len() + 1];
+    // "+cough, -fever, -cp".
+    let is_minus = |at: &usize| words[at - 1] == "," && words[*at] == "-" && !is_glued(words, *at);
+    for at in (1..words.len()).filter(is_minus) {
+        touched[at + 1] = is_glued(words, at + 1);
+    }
     for cue in cues {
         touched[cue.end] = true;
         let mut member = cue.end;
@@ -281,7 +286,7 @@ impl Read<'_, '_> {
             let mut commas = (cue..stop).filter(is_comma).chain([stop]);
             let bare = commas.clone().count() > 2 && commas.try_fold(cue, is_short).is_some();
             let is_number = |word: &&str| word.as_bytes()[0].is_ascii_digit();
-            return denies && bare && !words[cue..stop].iter().any(|word| is_number(&word));
+            return denies && bare && !words[cue..stop].iter().any(is_number);
         };
         let stop = (last..most).find(is_comma).unwrap_or(most);
         let mut commas = (cue..last).filter(is_comma).chain([last]);

@@ -63,12 +63,12 @@ pub fn numbers(
             continue;
         }
         let digits = reading.names.iter().filter_map(|name| word.strip_prefix(name.as_str()));
-        let number = digits.filter(|digits| digits.as_bytes().first().is_some_and(u8::is_ascii_digit));
-        let number = number.filter_map(|digits| digits.parse().ok()).next();
+        let mut number = digits.filter(|digits| digits.as_bytes().first().is_some_and(u8::is_ascii_digit));
+        let number = number.find_map(|digits| digits.parse().ok());
         found.extend(number.and_then(|number| in_unit(number, at, at + 1)));
     }
     // "78 % on room air".
-    for hit in behind.iter() {
+    for hit in *behind {
         let sign = usize::from(hit.start > 0 && percent(words, hit.start - 1));
         found.extend((hit.start - sign).checked_sub(1).filter(|at| is_free(*at)).and_then(value));
     }
@@ -242,7 +242,7 @@ fn converted(number: f64, behind: &[&str], reading: &ReadingRule) -> Option<f64>
     let next = near.iter().find(|word| !matches!(**word, "°" | "º" | "deg" | "degrees" | "'"));
     let is = |units: &[&str]| next.is_some_and(|word| units.contains(word));
     // "38 mg/dl" is no weight.
-    let is_share = near.get(1) == Some(&"/") && unit.contains("/") && unit != "/min";
+    let is_share = near.get(1) == Some(&"/") && unit.contains('/') && unit != "/min";
     match (unit, &reading.other_unit) {
         ("°C", _) if is(&["f", "℉", "°f", "fahrenheit"]) => Some((number - 32.0) / 1.8),
         // Nobody has 86 °C, and a body of 30 to 45 °C is 86 to 113 °F.
