@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::PathBuf;
 
+use unicode_normalization::UnicodeNormalization;
+
 use super::*;
 
 /// Notes of level 1.
@@ -516,6 +518,8 @@ pub(super) fn shipped(model: &str) -> (RedFlags, Manifest) {
 pub(super) fn alone(rules: &(RedFlags, Manifest), note: &str) -> Vec<RedFlag> {
     let Input::Record(input) = &rules.1.input else { unreachable!() };
     let record = Record { note: note.to_string(), fields: vec![FieldValue::Missing; input.fields.len()] };
+    // As the packages' tokenizers normalise a note.
+    let note: String = note.nfkc().collect();
     rules.0.find(&record, &rules.0.scan(&note.to_lowercase()))
 }
 
