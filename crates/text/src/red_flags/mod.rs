@@ -6,6 +6,8 @@
 //! says the level that the answer is at least; where they are not, a flag says that the note
 //! belongs to none of them. The model's probabilities are left as they are.
 
+mod age;
+mod context;
 mod index;
 mod phrases;
 mod readings;
@@ -18,8 +20,9 @@ use model::manifest::{Field, FieldKind, Input};
 use model::{Manifest, PackageError, package};
 
 use super::record::{FieldValue, Record};
+use context::{Context, Read};
 use index::{Group, Hits, Phrases};
-use phrases::{Clause, Context, Read, Spelling};
+use phrases::{Clause, Spelling};
 use rules::{ChoiceRule, NumberRule, ReadingRule, Rules};
 
 /// What a flag's rule says of a number that no field has but the note.
@@ -34,6 +37,7 @@ pub struct RedFlags {
     choices: Vec<ChoiceRule>,
     readings: Vec<Reading>,
     emergencies: Vec<Emergency>,
+    sets: BTreeMap<String, Group>,
     elsewhere: Group,
     own: Group,
     context: Context,
@@ -49,6 +53,7 @@ pub struct RedFlags {
 struct Reading {
     rule: ReadingRule,
     names: Group,
+    behind: Group,
     except: Group,
 }
 
@@ -58,6 +63,8 @@ struct Emergency {
     sign: String,
     at_least: Option<String>,
     phrases: Group,
+    all: Vec<Group>,
+    below_age: Option<f64>,
     except: Group,
     now: bool,
 }
@@ -84,9 +91,10 @@ pub enum FlagValue {
     Text(String),
 }
 
-/// A note with the places of all phrases: each clause with what stands in it word for word, and with slips.
+/// A note with the places of all phrases: each clause with what stands in it word for word, and with slips. And whether it
+/// is signs and digits alone ("???").
 #[derive(Debug)]
-pub struct Scanned<'t>(Vec<(Clause<'t>, Hits, Hits)>);
+pub struct Scanned<'t>(Vec<(Clause<'t>, Hits, Hits)>, bool);
 
 impl RedFlags {
     /// The rules of the package in `folder`; none where its manifest names no file of them.
@@ -119,8 +127,13 @@ impl RedFlags {
             readings.push(Reading {
                 rule: rule.clone(),
                 names: exact.add(&rule.names)?,
+                behind: exact.add(&rule.behind)?,
                 except: exact.add(&rule.except)?,
             });
+        }
+        let mut sets = BTreeMap::new();
+        for (name, phrases) in &rules.sets {
+            sets.insert(name.clone(), loose.add(phrases)?);
         }
         let mut emergencies = Vec::new();
         for rule in &rules.phrases {
@@ -128,6 +141,8 @@ impl RedFlags {
                 sign: rule.sign.clone(),
                 at_least: rule.at_least.clone(),
                 phrases: loose.add(&rule.phrases)?,
+                all: rule.all.iter().map(|name| sets[name].clone()).collect(),
+                below_age: rule.below_age,
                 except: exact.add(&rule.except)?,
                 now: rule.now,
             });
@@ -138,6 +153,7 @@ impl RedFlags {
             fields: input.fields.clone(),
             labels: manifest.labels.clone(),
             emergencies,
+            sets,
             context: Context::new(&rules.context, &mut exact)?,
             spelling: Spelling { words: rules.context.well_spelt.iter().cloned().collect() },
             numbers: rules.numbers,
@@ -155,7 +171,8 @@ impl RedFlags {
             let loose = self.loose.find(&clause.words, Some(&self.spelling));
             (clause, exact, loose)
         };
-        Scanned(phrases::clauses(text).into_iter().map(places).collect())
+        let signs = !text.trim().is_empty() && !text.chars().any(char::is_alphabetic);
+        Scanned(phrases::clauses(text).into_iter().map(places).collect(), signs)
     }
 
     /// The flags of a record, the most urgent first. `note` is its note.
@@ -165,7 +182,12 @@ impl RedFlags {
             .iter()
             .map(|(clause, exact, loose)| (self.context.read(clause, exact), clause, exact, loose))
             .collect();
-        let mut flags = self.numbers(record, &read);
+        let said = |group: &Group, except: &Group, now: bool| {
+            read.iter()
+                .find_map(|(read, _, exact, loose)| read.present(loose.of(group), exact.of(except), now))
+        };
+        let age = self.age(record, note);
+        let mut flags = self.numbers(record, &read, age);
         for rule in &self.choices {
             let value = self.fields.iter().zip(&record.fields).find(|(field, _)| field.name == rule.sign);
             if let Some((Field { kind: FieldKind::Categorical { values }, .. }, FieldValue::Choice(chosen))) =
@@ -176,10 +198,15 @@ impl RedFlags {
                 flags.push(flag(&rule.sign, value, rule_text, &rule.at_least));
             }
         }
-        for Emergency { sign, at_least, phrases, except, now } in &self.emergencies {
-            let words = read
-                .iter()
-                .find_map(|(read, _, exact, loose)| read.present(loose.of(phrases), exact.of(except), *now));
+        for Emergency { sign, at_least, phrases, all, below_age, except, now } in &self.emergencies {
+            if below_age.is_some_and(|below| age.is_none_or(|age| age >= below)) {
+                continue;
+            }
+            let in_sets = || {
+                let words: Option<Vec<_>> = all.iter().map(|set| said(set, except, *now)).collect();
+                words.filter(|words| !words.is_empty()).map(|words| words.join(" + "))
+            };
+            let words = said(phrases, except, *now).or_else(in_sets);
             // The same sign may be told twice, with phrases of two levels: the more urgent stands.
             let told = flags.iter().any(|flag| flag.sign == *sign && flag.at_least == *at_least);
             if let Some(words) = words.filter(|_| !told) {
@@ -193,12 +220,13 @@ impl RedFlags {
 
     /// Whether a note is about something that belongs to none of the labels: it says so, and
     /// nothing of what they are about. Denying a subject is being about it, so that is looked for anywhere.
-    pub fn is_elsewhere(&self, Scanned(clauses): &Scanned) -> bool {
+    pub fn is_elsewhere(&self, Scanned(clauses, signs): &Scanned) -> bool {
         let about = |(clause, exact, loose): &(Clause, Hits, Hits)| {
             let found = loose.of(&self.elsewhere);
             !found.is_empty() && self.context.read(clause, exact).present(found, &[], false).is_some()
         };
-        clauses.iter().all(|(_, exact, _)| exact.of(&self.own).is_empty()) && clauses.iter().any(about)
+        let none = clauses.iter().all(|(_, exact, _)| exact.of(&self.own).is_empty());
+        *signs || none && clauses.iter().any(about)
     }
 
     /// Index of the label that the answer is at least, by `flags`.
@@ -211,31 +239,51 @@ impl RedFlags {
         level.unwrap_or(usize::MAX)
     }
 
+    /// The number of a field, with its unit.
+    fn field(&self, record: &Record, name: &str) -> Option<(f64, &str)> {
+        self.fields.iter().zip(&record.fields).find_map(|(field, value)| match (&field.kind, value) {
+            (FieldKind::Numeric { unit, .. }, FieldValue::Number(x)) if field.name == name => {
+                Some((*x, unit.as_str()))
+            }
+            _ => None,
+        })
+    }
+
+    /// The patient's age in years: what the field has, else what the note says.
+    fn age(&self, record: &Record, Scanned(clauses, _): &Scanned) -> Option<f64> {
+        let field = self.field(record, "age").map(|(age, _)| age);
+        field.or_else(|| clauses.iter().find_map(|(clause, ..)| age::age(&clause.words)))
+    }
+
     /// Of the rules over one sign's number that hold, the most urgent.
-    fn numbers(&self, record: &Record, note: &[(Read, &Clause, &Hits, &Hits)]) -> Vec<RedFlag> {
-        let field = |name: &str| {
-            self.fields.iter().zip(&record.fields).find_map(|(field, value)| match (&field.kind, value) {
-                (FieldKind::Numeric { unit, .. }, FieldValue::Number(x)) if field.name == name => {
-                    Some((*x, unit.as_str()))
-                }
-                _ => None,
-            })
+    fn numbers(
+        &self,
+        record: &Record,
+        note: &[(Read, &Clause, &Hits, &Hits)],
+        age: Option<f64>,
+    ) -> Vec<RedFlag> {
+        let mut written: BTreeMap<&str, (&str, Vec<f64>)> = BTreeMap::new();
+        for Reading { rule, names, behind, except } in &self.readings {
+            let (_, values) = written.entry(&rule.sign).or_insert((&rule.unit, Vec::new()));
+            for (context, clause, exact, _) in note {
+                let places = readings::Places {
+                    names: exact.of(names),
+                    behind: exact.of(behind),
+                    except: exact.of(except),
+                };
+                values.extend(readings::numbers(clause, &places, rule, context));
+            }
+        }
+        let says = |set: &String| {
+            let set = &self.sets[set];
+            note.iter().any(|(read, _, _, loose)| read.present(loose.of(set), &[], false).is_some())
         };
-        let written = |Reading { rule, names, except }: &Reading| -> Vec<f64> {
-            let of = |(context, clause, exact, _): &(Read, &Clause, &Hits, &Hits)| {
-                readings::numbers(clause, exact.of(names), exact.of(except), rule, context)
-            };
-            note.iter().flat_map(of).collect()
-        };
-        let written: BTreeMap<&str, (&str, Vec<f64>)> = self
-            .readings
-            .iter()
-            .map(|reading| (&*reading.rule.sign, (&*reading.rule.unit, written(reading))))
-            .collect();
-        let age = field("age").map(|(age, _)| age);
         let mut flags: Vec<RedFlag> = Vec::new();
         for rule in &self.numbers {
-            let field = field(&rule.sign).map(|(value, unit)| (value, unit, ""));
+            if !rule.with.as_ref().is_none_or(says) {
+                continue;
+            }
+            let field = self.field(record, &rule.sign).map(|(value, unit)| (value, unit, ""));
             // What the note says counts as well, whatever the field has, and of several readings each: "BP 120/80, now 70/40".
             let note = written.get(&*rule.sign);
             let note =
@@ -259,6 +307,8 @@ fn flag(sign: &str, value: FlagValue, rule: String, at_least: &Option<String>) -
     RedFlag { sign: sign.to_string(), value, rule, at_least: at_least.clone() }
 }
 
+#[cfg(test)]
+mod shipped_notes_tests;
 #[cfg(test)]
 mod shipped_tests;
 #[cfg(test)]

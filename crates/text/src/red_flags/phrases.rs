@@ -1,24 +1,14 @@
-//! Phrases in a note, and what takes them back.
+//! Phrases in a note.
 //!
 //! A note falls into clauses at full stops and the like, and a clause into words, commas and
-//! signs; an ideograph is a word. What denies is looked for before a phrase, up to the next comma
-//! or across the commas of a list, and closely after it (after Chapman et al. 2001, "A simple
-//! algorithm for identifying negated findings and diseases in discharge summaries").
+//! signs; an ideograph is a word.
 
 use std::collections::BTreeSet;
 
-use super::index::{Group, Hit, Hits, Phrases};
-use super::rules::ContextRule;
 use crate::terms::is_ideograph;
 
 /// Most words that `~` stands for, and within which something after a phrase takes it back.
 pub const GAP: usize = 3;
-/// Most characters of a phrase as it is repeated in a flag.
-const SHOWN: usize = 80;
-/// Most words of one thing in a list that is denied as a whole ("no fever, chest pain or cough").
-const LISTED: usize = 4;
-/// Most words of such a list.
-const LIST: usize = 40;
 /// Fewest letters of a word whose misspellings are read.
 const SPELT: usize = 5;
 
@@ -37,9 +27,9 @@ pub fn clauses(text: &str) -> Vec<Clause<'_>> {
     while let Some((at, character)) = characters.next() {
         let end = at + character.len_utf8();
         let next = characters.peek().map(|(_, next)| *next);
-        // "38.5" and "2.5" are one word.
+        // "38.5" and "2.5" are one word, and so is "t38.5".
         let point = character == '.'
-            && start.is_some_and(|from: usize| text[from..at].bytes().all(|b| b.is_ascii_digit()))
+            && start.is_some_and(|from: usize| is_name_and_digits(&text[from..at]))
             && next.is_some_and(|c| c.is_ascii_digit());
         let apostrophe = matches!(character, '\'' | '’') && start.is_some();
         // So is "b.p.": its last full stop ends no clause.
@@ -72,6 +62,12 @@ pub fn clauses(text: &str) -> Vec<Clause<'_>> {
     }
     clauses.retain(|clause| !clause.words.is_empty());
     clauses
+}
+
+/// Digits, or a short name and digits.
+fn is_name_and_digits(word: &str) -> bool {
+    let digits = word.trim_start_matches(|c: char| c.is_ascii_alphabetic());
+    word.len() - digits.len() <= GAP && !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// Whether a full stop after `word` belongs to it: single letters, each with its full stop.
@@ -219,185 +215,5 @@ impl Spelling {
     pub fn may_be_foreign(word: &str) -> bool {
         word.len() + 1 >= SPELT
             && word.chars().next().is_some_and(|first| !first.is_ascii() && first.is_alphabetic())
-    }
-}
-
-/// What takes a phrase back: groups of [`Phrases`].
-#[derive(Debug, Clone)]
-pub struct Context {
-    before: Group,
-    before_list: Group,
-    history: Group,
-    after: Group,
-    until: Group,
-    after_until: Group,
-    other: Group,
-    past: Group,
-    past_before: Group,
-}
-
-/// A clause with the places of all that takes a phrase back, each looked for once.
-#[derive(Debug)]
-pub struct Read<'c, 'a> {
-    words: &'c [&'a str],
-    /// For each place the last cue that ends there or before: where it begins, counted from 1.
-    before: Vec<usize>,
-    before_list: Vec<usize>,
-    history: Vec<usize>,
-    /// For each place where what was said before has ended.
-    until: Vec<usize>,
-    /// For each place the end of what takes back there, if anything does.
-    after: Vec<Option<usize>>,
-    after_until: Vec<bool>,
-    comma: Vec<usize>,
-    /// What means something else, whatever rule it would hold for.
-    other: &'c [Hit],
-    /// As `before` and `after`: what makes a reading one of another time, or one that should be.
-    past_before: Vec<usize>,
-    past: Vec<Option<usize>>,
-}
-
-impl Context {
-    /// The cues of a package, which are looked for with `phrases`.
-    pub fn new(rule: &ContextRule, phrases: &mut Phrases) -> Result<Context, String> {
-        Ok(Context {
-            before: phrases.add(&rule.before)?,
-            before_list: phrases.add(&rule.before_list)?,
-            history: phrases.add(&rule.history)?,
-            after: phrases.add(&rule.after)?,
-            until: phrases.add(&rule.until)?,
-            after_until: phrases.add(&rule.after_until)?,
-            other: phrases.add(&rule.except)?,
-            past: phrases.add(&rule.past)?,
-            past_before: phrases.add(&rule.past_before)?,
-        })
-    }
-
-    /// Reads a clause for what takes phrases back; `hits` are the places of the cues.
-    pub fn read<'c, 'a>(&self, Clause { words }: &'c Clause<'a>, hits: &'c Hits) -> Read<'c, 'a> {
-        let begins = |groups: &[&Group]| {
-            let mut latest = vec![0; words.len() + 1];
-            for hit in groups.iter().flat_map(|group| hits.of(group)) {
-                latest[hit.end] = latest[hit.end].max(hit.start + 1);
-            }
-            running(latest)
-        };
-        let ends = |group: &Group| {
-            let mut first: Vec<Option<usize>> = vec![None; words.len()];
-            for hit in hits.of(group) {
-                first[hit.start] = Some(first[hit.start].map_or(hit.end, |end| end.min(hit.end)));
-            }
-            first
-        };
-        let mut until = vec![0; words.len() + 1];
-        // "Have" ends what stands before, but not as part of "does not have".
-        let mut reach = vec![0; words.len() + 1];
-        for cue in
-            [&self.before, &self.before_list, &self.history].into_iter().flat_map(|group| hits.of(group))
-        {
-            reach[cue.start] = reach[cue.start].max(cue.end);
-        }
-        let reach = running(reach);
-        let is_part =
-            |hit: &Hit| reach[hit.start] > hit.end || hit.start > 0 && reach[hit.start - 1] >= hit.end;
-        for hit in hits.of(&self.until).iter().filter(|hit| !is_part(hit)) {
-            until[hit.end] = hit.end;
-        }
-        let mut comma = vec![0; words.len() + 1];
-        for (at, word) in words.iter().enumerate() {
-            if matches!(*word, "," | "，" | "、") {
-                comma[at + 1] = at + 1;
-            }
-        }
-        let mut after_until = vec![false; words.len()];
-        for hit in hits.of(&self.after_until) {
-            after_until[hit.start] = true;
-        }
-        Read {
-            words,
-            before: begins(&[&self.before]),
-            before_list: begins(&[&self.before_list]),
-            history: begins(&[&self.history]),
-            until: running(until),
-            after: ends(&self.after),
-            after_until,
-            comma: running(comma),
-            other: hits.of(&self.other),
-            past_before: begins(&[&self.past, &self.past_before]),
-            past: ends(&self.past),
-        }
-    }
-}
-
-/// The greatest number up to each place.
-fn running(mut numbers: Vec<usize>) -> Vec<usize> {
-    let mut greatest = 0;
-    for number in &mut numbers {
-        greatest = greatest.max(*number);
-        *number = greatest;
-    }
-    numbers
-}
-
-impl Read<'_, '_> {
-    /// The words of the first of these places that nothing takes back, and that is not part of one of
-    /// `except`. History takes nothing back that is of the moment (`now`).
-    pub fn present(&self, places: &[Hit], except: &[Hit], now: bool) -> Option<String> {
-        let none = except.is_empty() && self.other.is_empty();
-        let mut excepted = vec![false; if none { 0 } else { self.words.len() }];
-        for other in except.iter().chain(self.other) {
-            excepted[other.start..other.end].fill(true);
-        }
-        let free = |hit: &Hit| none || !excepted[hit.start..hit.end].contains(&true);
-        let stands = |hit: &&Hit| free(hit) && !self.taken_back(hit.start, hit.end, now);
-        let Hit { start, end, .. } = *places.iter().find(stands)?;
-        let words = self.words;
-        let separator = if words[start].chars().any(is_ideograph) { "" } else { " " };
-        Some(words[start..end].join(separator).chars().take(SHOWN).collect())
-    }
-
-    fn taken_back(&self, start: usize, end: usize, now: bool) -> bool {
-        let begin = self.until[start];
-        let near = begin.max(self.comma[start]);
-        let stop = self.words.len().min(end + 2 * GAP);
-        let stop = (end..stop).find(|at| matches!(self.words[*at], "," | "，")).unwrap_or(stop);
-        self.before[start] > near
-            || self.before_list[start] > begin
-            || self.before[start] > begin && self.is_listed(self.before[start], start, end)
-            || !now && self.history[start] > near
-            || (end..stop.min(end + GAP))
-                .take_while(|at| !self.after_until[*at])
-                .any(|at| self.after[at].is_some_and(|to| to <= stop))
-    }
-
-    /// Whether a denial whose cue begins at `cue` reaches the phrase across commas: a list of a few words each
-    /// that ends with "or" or "nor", and after which nothing begins anew.
-    fn is_listed(&self, cue: usize, start: usize, end: usize) -> bool {
-        let words = self.words;
-        let is_comma = |at: &usize| matches!(words[*at], "," | "，");
-        let most = words.len().min(cue + LIST);
-        let from = self.comma[start];
-        let last = (from..most).find(|at| matches!(words[*at], "or" | "nor"));
-        let Some(last) = last.filter(|last| *last == from || *last >= end) else { return false };
-        let stop = (last..most).find(is_comma).unwrap_or(most);
-        let mut commas = (cue..last).filter(is_comma).chain([last]);
-        let short = commas.try_fold(cue, |begin, comma| (comma - begin <= LISTED).then_some(comma + 1));
-        short.is_some() && stop - last <= LISTED + 1 && self.until[stop] < cue
-    }
-
-    /// Whether the number that stands from `start` to `end` is a reading of another time, or one that should be.
-    pub fn is_past(&self, start: usize, end: usize) -> bool {
-        let words = self.words;
-        let is_end = |at: &usize| matches!(words[*at], "," | "，" | "(" | ")");
-        let from = (start.saturating_sub(4 * GAP)..start).rev().find(is_end).map_or(0, |at| at + 1);
-        let most = words.len().min(end + 2 * GAP);
-        let to = (end..most).find(is_end).unwrap_or(most);
-        // "Yesterday 97" behind a number says something of the next one.
-        let is_number = |at: usize| words.get(at).is_some_and(|word| word.as_bytes()[0].is_ascii_digit());
-        let behind = |at: usize| {
-            let end_of_cue = self.past[at].filter(|to_cue| *to_cue <= to && self.until[at] <= end);
-            end_of_cue.is_some_and(|next| !is_number(next))
-        };
-        self.past_before[start] > from.max(self.until[start]) || (end..to).any(behind)
     }
 }

@@ -3,45 +3,103 @@
 //! A name and the number that follows it are a reading, unless the number counts something else ("60 cm"), the name is
 //! part of another word ("BP cuff"), or the reading is of another time or only aimed at.
 
+use super::context::Read;
 use super::index::Hit;
-use super::phrases::{Clause, GAP, Read};
+use super::phrases::{Clause, GAP};
 use super::rules::ReadingRule;
 
 /// Units of which no sign is: a number before one counts something else.
 const OTHER_UNITS: &str = "min mins minutes minute h hr hrs hour hours ms msec day days 年 月 天 小 分 个 week weeks wk wks \
     month months mo year years yr yrs yo y cm mm km kg kgs g mg mcg ml l lpm litre litres liter \
     liters lb lbs inch inches ft feet miles meters metres staff people persons patients employees \
-    workers tablets tabs pills points $ € £ dollars euros st nd rd th units gauge";
+    workers tablets tabs pills points $ € £ dollars euros st nd rd th units gauge page pages form forms degree degrees times fingers toes";
+/// What may stand between a name and its number where they belong together.
+const BETWEEN: [&str; 24] = [
+    ":", "=", "-", ">", "<", "~", "≥", "≤", "@", "+", "is", "was", "of", "at", "to", "level", "now",
+    "around", "about", "read", "reading", "reads", "为", "是",
+];
 /// Words of a number in words before its last, at most ("one hundred and twenty-five").
 const LONGEST: usize = 5;
 /// What begins a part of a clause that goes on about the sign before the comma.
 const GOES_ON: [&str; 7] = ["now", "today", "currently", "then", "dropped", "down", "later"];
 
-/// The numbers that a clause gives for a sign, in the sign's own unit. `names` are the places of its names,
-/// `except` those of what means something else; `context` says which readings are past.
+/// Where what a reading is known by stands in a clause.
+pub struct Places<'h> {
+    /// Its names.
+    pub names: &'h [Hit],
+    /// What comes behind a number without a name.
+    pub behind: &'h [Hit],
+    /// What holds a name and means something else.
+    pub except: &'h [Hit],
+}
+
+/// The numbers that a clause gives for a sign, in the sign's own unit. `context` says which readings are past.
 pub fn numbers(
     Clause { words }: &Clause,
-    names: &[Hit],
-    except: &[Hit],
+    places: &Places,
     reading: &ReadingRule,
     context: &Read,
 ) -> Vec<f64> {
+    let Places { names, behind, except } = places;
     let mut excepted = vec![false; if except.is_empty() { 0 } else { words.len() }];
     except.iter().for_each(|other| excepted[other.start..other.end].fill(true));
-    let is_free = |name: &Hit| except.is_empty() || !excepted[name.start];
+    let is_free = |at: usize| except.is_empty() || !excepted[at];
+    // A number in the sign's unit.
+    let in_unit = |number: f64, at: usize, end: usize| {
+        let value = converted(number, &words[end..], reading)?;
+        let plausible =
+            reading.from.is_none_or(|from| value >= from) && reading.to.is_none_or(|to| value <= to);
+        (plausible && !context.is_past(at, end)).then_some(value)
+    };
+    let value = |at: usize| {
+        let (number, end) = number(words, at)?;
+        in_unit(number, at, end)
+    };
+    let mut found = by_name(words, names, reading, &is_free, &value);
+    // "RR44": a name and its number in one word.
+    for at in (0..words.len()).filter(|at| is_free(*at)) {
+        let word = words[at];
+        if !word.as_bytes()[0].is_ascii_alphabetic() || !word.ends_with(|c: char| c.is_ascii_digit()) {
+            continue;
+        }
+        let digits = reading.names.iter().filter_map(|name| word.strip_prefix(name.as_str()));
+        let mut number = digits.filter(|digits| digits.as_bytes().first().is_some_and(u8::is_ascii_digit));
+        let number = number.find_map(|digits| digits.parse().ok());
+        found.extend(number.and_then(|number| in_unit(number, at, at + 1)));
+    }
+    // "78 % on room air".
+    for hit in *behind {
+        let sign = usize::from(hit.start > 0 && percent(words, hit.start - 1));
+        found.extend((hit.start - sign).checked_sub(1).filter(|at| is_free(*at)).and_then(value));
+    }
+    if reading.pairs {
+        let pressures = (0..words.len()).filter(|at| is_free(*at) && is_pressure(words, *at));
+        found.extend(pressures.filter_map(value));
+    }
+    found
+}
+
+/// The numbers that follow a name.
+fn by_name(
+    words: &[&str],
+    names: &[Hit],
+    reading: &ReadingRule,
+    is_free: &dyn Fn(usize) -> bool,
+    value: &dyn Fn(usize) -> Option<f64>,
+) -> Vec<f64> {
     let is_time = |name: &Hit| reading.unit != "%" && follows_a_time(words, name);
     let Some(end) = names.iter().filter(|name| !is_time(name)).map(|name| name.end).min() else {
         return Vec::new();
     };
-    let free = names.iter().filter(|name| !is_time(name) && is_free(name)).map(|name| name.end).min();
-    let plausible =
-        |x: &f64| reading.from.is_none_or(|from| *x >= from) && reading.to.is_none_or(|to| *x <= to);
-    // A number's value in the sign's unit.
-    let value = |at: usize| {
-        let (number, behind) = number(words, at)?;
-        let value = converted(number, &words[behind..], &reading.unit).filter(plausible)?;
-        (!context.is_past(at, behind)).then_some(value)
-    };
+    let free = names.iter().filter(|name| !is_time(name) && is_free(name.start));
+    if reading.adjacent {
+        let number = |name: &Hit| {
+            let most = words.len().min(name.end + 2 * GAP);
+            (name.end..most).find(|at| !BETWEEN.contains(&words[*at])).and_then(value)
+        };
+        return free.filter_map(number).collect();
+    }
+    let free = free.map(|name| name.end).min();
     if reading.unit == "%" {
         let marked =
             (0..words.len()).filter(|at| number(words, *at).is_some_and(|(_, to)| percent(words, to)));
@@ -74,6 +132,24 @@ pub fn numbers(
     found
 }
 
+/// Whether two numbers that stand alone are a pressure: no date, dose or share, which have smaller numbers, or the
+/// greater behind.
+fn is_pressure(words: &[&str], at: usize) -> bool {
+    let number = |at: usize| {
+        let digits = words.get(at).filter(|word| word.len() >= 2 && word.bytes().all(|b| b.is_ascii_digit()));
+        digits.and_then(|word| word.parse::<i32>().ok())
+    };
+    let is_stroke = |at: Option<usize>| at.and_then(|at| words.get(at)) == Some(&"/");
+    let (Some(over), Some(under)) = (number(at), number(at + 2)) else { return false };
+    let alone = is_stroke(Some(at + 1)) && !is_stroke(at.checked_sub(1)) && !is_stroke(Some(at + 3));
+    let counts = words.get(at + 3).is_some_and(|word| OTHER_UNITS.split(' ').any(|unit| unit == *word));
+    alone
+        && !counts
+        && (40..=280).contains(&over)
+        && (20..=180).contains(&under)
+        && (10..=130).contains(&(over - under))
+}
+
 /// "1 hr 30" is a time.
 fn follows_a_time(words: &[&str], name: &Hit) -> bool {
     let before = name.start.checked_sub(1).and_then(|at| words[at].parse::<f64>().ok());
@@ -90,7 +166,10 @@ fn percent(words: &[&str], at: usize) -> bool {
 fn number(words: &[&str], at: usize) -> Option<(f64, usize)> {
     let word = words.get(at)?;
     if word.as_bytes()[0].is_ascii_digit() {
-        return Some((word.parse().ok()?, at + 1));
+        let number: f64 = word.parse().ok()?;
+        // "7o/40": a letter for a nought.
+        let nought = matches!(words.get(at + 1), Some(&"o")) && matches!(words.get(at + 2), Some(&"/"));
+        return Some(if nought { (10.0 * number, at + 2) } else { (number, at + 1) });
     }
     let (first, behind) = below_hundred(words, at)?;
     if !(1.0..=9.0).contains(&first) {
@@ -157,19 +236,23 @@ fn below_hundred(words: &[&str], at: usize) -> Option<(f64, usize)> {
 }
 
 /// A number in a sign's unit by the words behind it; none where they make it another quantity.
-fn converted(number: f64, behind: &[&str], unit: &str) -> Option<f64> {
+fn converted(number: f64, behind: &[&str], reading: &ReadingRule) -> Option<f64> {
+    let unit = reading.unit.as_str();
     let near = &behind[..behind.len().min(4)];
     let next = near.iter().find(|word| !matches!(**word, "°" | "º" | "deg" | "degrees" | "'"));
     let is = |units: &[&str]| next.is_some_and(|word| units.contains(word));
-    match unit {
-        "°C" if is(&["f", "℉", "°f", "fahrenheit"]) => Some((number - 32.0) / 1.8),
+    // "38 mg/dl" is no weight.
+    let is_share = near.get(1) == Some(&"/") && unit.contains('/') && unit != "/min";
+    match (unit, &reading.other_unit) {
+        ("°C", _) if is(&["f", "℉", "°f", "fahrenheit"]) => Some((number - 32.0) / 1.8),
         // Nobody has 86 °C, and a body of 30 to 45 °C is 86 to 113 °F.
-        "°C" if (86.0..=113.0).contains(&number) && !is(&["c", "℃", "celsius"]) => {
+        ("°C", _) if (86.0..=113.0).contains(&number) && !is(&["c", "℃", "celsius"]) => {
             Some((number - 32.0) / 1.8)
         }
-        "mmHg" if near.contains(&"kpa") => Some(number * 7.500_62),
-        _ if next.is_some_and(|word| OTHER_UNITS.split(' ').any(|unit| unit == *word)) => None,
-        "/min" if is(&["+"]) => None,
+        ("mmHg", _) if near.contains(&"kpa") => Some(number * 7.500_62),
+        _ if !is_share && next.is_some_and(|word| OTHER_UNITS.split(' ').any(|unit| unit == *word)) => None,
+        ("/min", _) if is(&["+"]) => None,
+        (_, Some(other)) if number >= other.from => Some((10.0 * number / other.divided_by).round() / 10.0),
         _ => Some(number),
     }
 }

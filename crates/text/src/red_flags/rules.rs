@@ -1,6 +1,6 @@
 //! The rules as they stand in `red_flags.json`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::manifest::{FieldKind, RecordInput};
 use serde::Deserialize;
@@ -23,6 +23,9 @@ pub struct Rules {
     /// Emergencies in words.
     #[serde(default)]
     pub phrases: Vec<PhraseRule>,
+    /// Phrases of one meaning, by a name with which rules speak of them.
+    #[serde(default)]
+    pub sets: BTreeMap<String, Vec<String>>,
     /// What belongs to none of the labels, in words: no emergency, and no answer either.
     #[serde(default)]
     pub elsewhere: Vec<ElsewhereRule>,
@@ -66,6 +69,9 @@ pub struct NumberRule {
     /// For ages below this: not for an age that is not known.
     #[serde(default)]
     pub below_age: Option<f64>,
+    /// A set of which the note says something, neither denied nor as history.
+    #[serde(default)]
+    pub with: Option<String>,
     /// The label that the answer is at least.
     #[serde(default)]
     pub at_least: Option<String>,
@@ -104,11 +110,34 @@ pub struct ReadingRule {
     #[serde(default)]
     pub to: Option<f64>,
     /// What comes before the number.
+    #[serde(default)]
     pub names: Vec<String>,
+    /// Whether the number has to follow its name at once, but for signs ("t: 41.5"): names that mean other things, too.
+    #[serde(default)]
+    pub adjacent: bool,
+    /// What comes behind a number that has no name ("78 % on room air").
+    #[serde(default)]
+    pub behind: Vec<String>,
+    /// Whether two numbers that can be a pressure are one without a name ("60/30").
+    #[serde(default)]
+    pub pairs: bool,
+    /// Another unit, which the size of a number tells from the sign's own.
+    #[serde(default)]
+    pub other_unit: Option<OtherUnit>,
     /// Phrases that hold a name and mean something else ("bp cuff"): a number behind it alone is no reading. Two
     /// pressures or a percentage are.
     #[serde(default)]
     pub except: Vec<String>,
+}
+
+/// A unit of smaller steps.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OtherUnit {
+    /// A number from this on is in it.
+    pub from: f64,
+    /// How many of its steps are one of the sign's own unit.
+    pub divided_by: f64,
 }
 
 /// An emergency in words.
@@ -123,7 +152,14 @@ pub struct PhraseRule {
     /// Phrases in lower case, words apart by blanks: `word*` is any word that begins so, `~`
     /// stands for up to three words, `####` for a number of four digits, `$` for a comma or the clause's end,
     /// `one|other` for either word.
+    #[serde(default)]
     pub phrases: Vec<String>,
+    /// Sets of each of which the note says something, neither denied nor as history, in any order.
+    #[serde(default)]
+    pub all: Vec<String>,
+    /// For ages below this, which a field or the note says.
+    #[serde(default)]
+    pub below_age: Option<f64>,
     /// Phrases that hold one of these and mean something else ("sleep apnea").
     #[serde(default)]
     pub except: Vec<String>,
@@ -142,6 +178,18 @@ pub struct ContextRule {
     /// Before a list of such phrases, across commas.
     #[serde(default)]
     pub before_list: Vec<String>,
+    /// Before it, up to the next comma, or before a list of three or one that ends with "or" or "and".
+    #[serde(default)]
+    pub denies: Vec<String>,
+    /// Before what it touches alone, but for `fillers`, and before a list with 、 in it.
+    #[serde(default)]
+    pub touching: Vec<String>,
+    /// What says nothing between a denial and what it touches.
+    #[serde(default)]
+    pub fillers: Vec<String>,
+    /// What denies nothing though it holds a word that does ("no helmet", 无力).
+    #[serde(default)]
+    pub words: Vec<String>,
     /// What makes into history: before it, up to the next comma.
     #[serde(default)]
     pub history: Vec<String>,
@@ -227,6 +275,11 @@ impl Rules {
             if rule.below.is_some() == rule.above.is_some() {
                 return Err(format!("numbers: \"{sign}\" needs one of below and above"));
             }
+        }
+        let named = self.numbers.iter().filter_map(|rule| rule.with.as_ref());
+        let named = named.chain(self.phrases.iter().flat_map(|rule| &rule.all));
+        if let Some(unknown) = named.into_iter().find(|name| !self.sets.contains_key(*name)) {
+            return Err(format!("sets: no set is named \"{unknown}\""));
         }
         for ChoiceRule { sign, value, .. } in &self.choices {
             if !matches!(kind(sign), Some(FieldKind::Categorical { values }) if values.contains(value)) {

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::PathBuf;
 
+use unicode_normalization::UnicodeNormalization;
+
 use super::*;
 
 /// Notes of level 1.
@@ -172,7 +174,7 @@ const QUIET: [&str; 55] = [
     "husband in cardiac arrest, patient anxious",
     "no problem breathing",
     "old stroke",
-    "cough, denies chest pain, stroke",
+    "cough, denies chest pain, nausea, stroke",
 ];
 
 /// Emergencies in the stems and abbreviations that emergency departments write, and in either order of words.
@@ -505,7 +507,7 @@ const ELSEWHERE: [&str; 42] = [
     "epipen refill for anaphylaxis",
 ];
 
-fn shipped(model: &str) -> (RedFlags, Manifest) {
+pub(super) fn shipped(model: &str) -> (RedFlags, Manifest) {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../models").join(model).join("1");
     let manifest: Manifest =
         serde_json::from_slice(&fs::read(folder.join("manifest.json")).unwrap()).unwrap();
@@ -513,9 +515,11 @@ fn shipped(model: &str) -> (RedFlags, Manifest) {
 }
 
 /// The flags of a note alone.
-fn alone(rules: &(RedFlags, Manifest), note: &str) -> Vec<RedFlag> {
+pub(super) fn alone(rules: &(RedFlags, Manifest), note: &str) -> Vec<RedFlag> {
     let Input::Record(input) = &rules.1.input else { unreachable!() };
     let record = Record { note: note.to_string(), fields: vec![FieldValue::Missing; input.fields.len()] };
+    // As the packages' tokenizers normalise a note.
+    let note: String = note.nfkc().collect();
     rules.0.find(&record, &rules.0.scan(&note.to_lowercase()))
 }
 

@@ -179,6 +179,10 @@ fn what_belongs_elsewhere_is_told_unless_the_note_is_about_a_label_too() {
         ("migraine since monday", true),
         ("migraine. stomach pain", false),
         ("恶心呕吐", false),
+        ("???", true),
+        ("1234", true),
+        ("", false),
+        (" ", false),
     ] {
         assert_eq!(flags.is_elsewhere(&flags.scan(text)), elsewhere, "{text}");
     }
@@ -265,4 +269,34 @@ fn a_denial_reaches_over_a_list_that_ends_with_or_and_no_further() {
     ] {
         assert_eq!(in_note(note), ["heart"], "{note}");
     }
+}
+
+#[test]
+fn a_rule_of_sets_holds_where_each_is_said_in_any_order_and_none_is_denied() {
+    let mut changed = rules();
+    changed["sets"] = json!({"skin": ["hives", "lip swelling"], "breath": ["wheez*", "trouble breathing"], "pregnant": ["pregnan*"]});
+    changed["phrases"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({"sign": "allergy", "at_least": "1", "all": ["skin", "breath"]}));
+    let numbers = changed["numbers"].as_array_mut().unwrap();
+    numbers.push(json!({"sign": "sbp", "above": 159, "with": "pregnant", "at_least": "2"}));
+    let manifest = manifest(json!({"scale": "s"}));
+    let flags = RedFlags::parse(changed.to_string().as_bytes(), &manifest).unwrap();
+    let found = |note: &str| {
+        let record = Record { note: note.to_string(), fields: vec![FieldValue::Missing; 4] };
+        let found = flags.find(&record, &flags.scan(note));
+        found.into_iter().map(|flag| (flag.sign, flag.value)).collect::<Vec<_>>()
+    };
+    let allergy = |words: &str| vec![("allergy".to_string(), FlagValue::Text(words.to_string()))];
+    assert_eq!(found("lip swelling and trouble breathing"), allergy("lip swelling + trouble breathing"));
+    assert_eq!(found("wheezing. hives since noon"), allergy("hives + wheezing"));
+    assert_eq!(found("hives, no trouble breathing"), []);
+    assert_eq!(found("no hives, wheezing"), []);
+    assert_eq!(found("pregnant, bp 170/110"), vec![("sbp".to_string(), FlagValue::Number(170.0))]);
+    assert_eq!(found("without pregnancy. bp 170/110"), []);
+    assert_eq!(found("bp 170/110"), []);
+    changed["phrases"][0]["all"] = json!(["nothing"]);
+    let error = RedFlags::parse(changed.to_string().as_bytes(), &manifest).unwrap_err();
+    assert!(error.contains("no set is named \"nothing\""), "{error}");
 }
