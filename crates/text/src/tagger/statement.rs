@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use super::cues::denials::{OXIDE_AFTER, OXIDE_BEFORE, PARTS};
+use super::cues::denials::{BEINGS, OXIDE_AFTER, OXIDE_BEFORE, PARTS};
 use super::cues::people::{BESIDE, DETERMINERS, INFORMS, INFORMS_ALWAYS, NUMBERS, POSSESSIVES, is_heading};
 use super::cues::turns::{DAYS, EXAMS, RESTS, UNITS};
 use super::cues::{Does, Says, longest};
@@ -263,7 +263,9 @@ impl Statement {
                 Does::List(says) if closed || lowers.get(at.end).is_some_and(|next| RESTS.contains(next)) => {
                     self.add(at.clone(), says, Way::List);
                 }
-                Does::Word(says) => self.add(at.clone(), says, Way::Word),
+                Does::Word(says) if lowers.get(at.end).is_some_and(|next| BEINGS.contains(next)) => {
+                    self.add(at.clone(), says, Way::Word)
+                }
                 Does::Person(says) => self.names_person(lowers, at.clone(), says),
                 Does::Turns if lowers[at.start] != ";" => self.is(at.clone(), Kind::Turns),
                 Does::Circumstance => self.kinds[at.start] = Kind::Circumstance,
