@@ -130,6 +130,7 @@ fn shorthand_denies_as_words_do() {
         ("fever-, cough+", &[("fever", "d"), ("cough", "-")]),
         ("HIV-, HCV+", &[("HIV", "d"), ("HCV", "-")]),
         ("-fever", &[("fever", "-")]),
+        ("Myoclonus after MK-212 and (-)-baclofen", &[("baclofen", "-")]),
         ("- fever\n- cough", &[("fever", "-"), ("cough", "-")]),
         ("L-dopa and D-penicillamine", &[("dopa", "-"), ("penicillamine", "-")]),
         ("No longer has seizures.", &[("seizures", "d")]),

@@ -180,6 +180,8 @@ impl Statement {
         let sign = |at: usize| matches!(lowers[at], "+" | "-" | "–" | "−");
         let brackets: Vec<usize> = (0..lowers.len().saturating_sub(2))
             .filter(|at| lowers[*at] == "(" && sign(at + 1) && lowers[at + 2] == ")")
+            // "(-)-baclofen" is a drug.
+            .filter(|at| lowers.get(at + 3) != Some(&"-") && (*at == 0 || lowers[at - 1] != "-"))
             .collect();
         let behind = brackets.first().is_some_and(|at| {
             *at > 0
