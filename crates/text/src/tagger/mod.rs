@@ -2,8 +2,9 @@
 //!
 //! [`tokens`] cuts a text, [`features`] describes every token by sparse features, [`lexicon`] adds
 //! lists of names and classes of words, [`chain`] sums over all sequences of tags exactly,
-//! [`assertion`] tells what is denied, supposed, history or somebody else's, by [`statement`] and [`cues`], which [`reach`] so
-//! far; [`parts`] frees names of them. [`relations`] tells which names belong together, [`ties`] where that is denied.
+//! [`assertion`] tells what is denied, supposed, history or somebody else's, by [`statement`], [`cues`] and how
+//! far they [`reach`]; [`parts`] frees names of cues. [`relations`] tells which names belong together, [`ties`] where that is
+//! denied.
 //! [`model`] is all of it as a package has it. `train::extract` fits it. [`encoder`] finds names by an encoder that others have
 //! trained.
 

@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use super::assertion::Assertion;
 use super::chain::Span;
 use super::cues::Says;
 use super::statement::{Cue, Kind, Statement, Way};
@@ -21,7 +22,7 @@ impl Statement {
             return vec![name];
         }
         let own = |part: Range<usize>| {
-            let part = self.stripped(part)?;
+            let part = self.bare(part)?;
             let start = part.start.checked_sub(self.heading)?;
             Some(Span { start, end: part.end - self.heading, ..name })
         };
@@ -63,13 +64,20 @@ impl Statement {
         begins && word && (cue.says != Says::SUPPOSED || self.kinds[at.start] == Kind::Open)
     }
 
-    /// A name's parts of which different things are said; the whole where nothing differs.
+    /// A name's parts of which different things are said; the whole where nothing differs. What is supposed of one part alone
+    /// parts no name: "myositis, synovitis, and possible vasculitis".
     fn parted(&self, name: Range<usize>) -> Vec<Range<usize>> {
-        let begins: Vec<usize> = (name.start + 1..name.end).filter(|at| self.borders(*at)).collect();
-        let mut parts: Vec<(Range<usize>, _)> = Vec::new();
+        if name.is_empty() {
+            return Vec::new();
+        }
+        let told = |part: Range<usize>| {
+            let bare = self.bare(part)?;
+            Some(Assertion { speculated: false, ..self.said(&bare) })
+        };
+        let borders: Vec<usize> = (name.start + 1..name.end).filter(|at| self.borders(*at)).collect();
+        let mut parts: Vec<(Range<usize>, Assertion)> = Vec::new();
         let mut start = name.start;
-        for end in begins.into_iter().chain([name.end]) {
-            let told = |part: Range<usize>| self.bare(part).map(|bare| self.said(&bare));
+        for end in borders.into_iter().chain([name.end]) {
             match (parts.last_mut(), told(start..end)) {
                 // What is said alike of both is said of the two as one.
                 (Some((last, before)), said)
@@ -80,17 +88,14 @@ impl Statement {
                     last.end = end;
                 }
                 (_, Some(said)) => parts.push((start..end, said)),
+                // Nothing but what begins a statement, or a heading.
+                (_, None) if !self.headed[start] => continue,
                 (_, None) => {}
             }
             start = end;
         }
         match parts.as_slice() {
-            // A heading before a name is none of it.
-            [(part, said)]
-                if part.start == name.start && !self.headed[name.start] && self.said(&name) == *said =>
-            {
-                vec![name]
-            }
+            [(part, _)] if *part == name && !self.headed[name.start] => vec![name],
             [] => vec![name],
             _ => parts.into_iter().filter_map(|(part, _)| self.bare(part)).collect(),
         }
@@ -99,11 +104,10 @@ impl Statement {
     /// Whether something else may be said from `at` on.
     fn borders(&self, at: usize) -> bool {
         let (before, kind) = (self.kinds[at - 1], self.kinds[at]);
-        let behind = |cue: &Cue| cue.at.end == at && matches!(cue.way, Way::Back | Way::Near | Way::List);
         match kind {
-            Kind::Comma | Kind::Semicolon | Kind::Turns => true,
-            Kind::Resumes | Kind::Returns | Kind::Patient | Kind::Pronoun => true,
-            _ if self.headed[at] != self.headed[at - 1] || self.cues.iter().any(behind) => true,
+            Kind::Comma | Kind::Semicolon | Kind::Turns | Kind::Returns => true,
+            Kind::Resumes | Kind::Patient | Kind::Pronoun => before.lists(),
+            _ if self.headed[at] != self.headed[at - 1] => true,
             _ => (kind == Kind::SignAhead || before == Kind::Sign) && before != kind,
         }
     }

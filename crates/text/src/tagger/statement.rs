@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use super::cues::denials::{OXIDE_AFTER, OXIDE_BEFORE, PARTS};
+use super::cues::denials::{BEINGS, OXIDE_AFTER, OXIDE_BEFORE, PARTS};
 use super::cues::people::{BESIDE, DETERMINERS, INFORMS, INFORMS_ALWAYS, NUMBERS, POSSESSIVES, is_heading};
 use super::cues::turns::{DAYS, EXAMS, RESTS, UNITS};
 use super::cues::{Does, Says, longest};
@@ -180,6 +180,8 @@ impl Statement {
         let sign = |at: usize| matches!(lowers[at], "+" | "-" | "–" | "−");
         let brackets: Vec<usize> = (0..lowers.len().saturating_sub(2))
             .filter(|at| lowers[*at] == "(" && sign(at + 1) && lowers[at + 2] == ")")
+            // "(-)-baclofen" is a drug.
+            .filter(|at| lowers.get(at + 3) != Some(&"-") && (*at == 0 || lowers[at - 1] != "-"))
             .collect();
         let behind = brackets.first().is_some_and(|at| {
             *at > 0
@@ -263,7 +265,9 @@ impl Statement {
                 Does::List(says) if closed || lowers.get(at.end).is_some_and(|next| RESTS.contains(next)) => {
                     self.add(at.clone(), says, Way::List);
                 }
-                Does::Word(says) => self.add(at.clone(), says, Way::Word),
+                Does::Word(says) if lowers.get(at.end).is_some_and(|next| BEINGS.contains(next)) => {
+                    self.add(at.clone(), says, Way::Word)
+                }
                 Does::Person(says) => self.names_person(lowers, at.clone(), says),
                 Does::Turns if lowers[at.start] != ";" => self.is(at.clone(), Kind::Turns),
                 Does::Circumstance => self.kinds[at.start] = Kind::Circumstance,

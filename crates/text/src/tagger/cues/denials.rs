@@ -290,3 +290,20 @@ pub const OXIDE_BEFORE: &[&str] = &[
     "on",
     "to",
 ];
+
+/// Words that say what somebody is.
+pub const BEINGS: &[&str] = &[
+    "diabetic",
+    "diabetics",
+    "hypertensive",
+    "asthmatic",
+    "epileptic",
+    "alcoholic",
+    "anemic",
+    "pregnant",
+    "febrile",
+    "septic",
+    "icteric",
+    "toxic",
+    "tender",
+];
