@@ -63,11 +63,11 @@ pub async fn import_fhir(
     }
     let mut report = FhirReport::default();
     let mut refused = 0;
-    if !lines.is_empty() {
-        if let Err(error) = import_lines(store, &lines, now, bar, &mut report).await {
-            refused += 1;
-            bar.suspend(|| eprintln!("{}: nothing of its NDJSON was imported: {error:#}", path.display()));
-        }
+    if !lines.is_empty()
+        && let Err(error) = import_lines(store, &lines, now, bar, &mut report).await
+    {
+        refused += 1;
+        bar.suspend(|| eprintln!("{}: nothing of its NDJSON was imported: {error:#}", path.display()));
     }
     // Those that miss something wait while others come, at last for people alone and then for nothing.
     let mut waits = [Wait::All, Wait::People, Wait::No].into_iter().peekable();

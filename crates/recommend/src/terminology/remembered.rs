@@ -13,10 +13,13 @@ use super::{Field, Meaning};
 const MOST: usize = 4096;
 const LONGEST: usize = 200;
 
+/// What texts mean.
+type Meanings = HashMap<Box<str>, Arc<Meaning>, RandomState>;
+
 /// The meanings of texts, by the list in which they stand.
 #[derive(Debug, Default)]
 pub(super) struct Remembered {
-    lists: [RwLock<HashMap<Box<str>, Arc<Meaning>, RandomState>>; 3],
+    lists: [RwLock<Meanings>; 3],
 }
 
 impl Remembered {
