@@ -292,12 +292,8 @@ async fn what_was_acknowledged_is_in_the_audit() {
     let arguments = ["--hl7-listen", "127.0.0.1:0", "--api-keys", &keys, "--audit", "fail"];
     for round in 1..=5 {
         let server = Server::start_over(&database, &shipped_models(), &arguments);
-        let address = until("its address", async || {
-            let said = server.said();
-            Some(said.split("HL7 at ").nth(1)?.split_whitespace().next()?.to_string())
-        });
         let message = A01.replace("M7", &format!("M{round}")).replace("p1^^^", &format!("p{round}^^^"));
-        let acknowledged = send(&address.await, &[&message]);
+        let acknowledged = send(&listening(&server), &[&message]);
         assert!(acknowledged[0].contains("MSA|AA|"), "{acknowledged:?}");
         // Killed at once.
         drop(server);

@@ -309,7 +309,7 @@ const BESIDE: [&str; 22] = [
     "PORTABLE", "RAY", "ROUTINE", "SUPINE", "UPRIGHT", "VIEW", "VIEWS", "XR",
 ];
 /// What says nothing.
-const UNSAID: [&str; 6] = ["", "NA", "NONE", "OTHER", "UNKNOWN", "UNSPECIFIED"];
+const UNSAID: [&str; 5] = ["NA", "NONE", "OTHER", "UNKNOWN", "UNSPECIFIED"];
 /// How words of a view begin that is another, whatever stands beside them: "PA/LAT".
 const ASIDE: [&str; 4] = ["LAT", "OBL", "DECUB", "LORD"];
 

@@ -65,10 +65,9 @@ struct Pair {
     second: Option<(&'static str, BTreeSet<Key>)>,
     code: &'static str,
     rule: GradedRule,
-    /// The drug whose label says so, and all that it and the other of the pair can be called.
+    /// The drug whose label says so, and that with its classes.
     label: BTreeSet<Key>,
     label_broader: BTreeSet<Key>,
-    other: BTreeSet<Key>,
 }
 
 impl Pair {
@@ -93,10 +92,10 @@ impl Pair {
     fn source(&self, called: &BTreeSet<Key>) -> String {
         let source = &self.rule.source;
         let firsts = || self.first.iter().flat_map(|(_, names)| names);
+        let second = || self.second.iter().flat_map(|(_, names)| names);
         let is_other = firsts().all(|name| !called.contains(name));
         let own = !self.label.is_disjoint(called)
-            || !self.label.is_disjoint(&self.other)
-            || !self.label_broader.is_disjoint(&self.other)
+            || second().any(|name| self.label_broader.contains(name))
             // What is said of the second of a pair is said of the first, whose label it may be.
             || is_other && firsts().any(|name| self.label_broader.contains(name));
         if self.label.is_empty() || own {
@@ -115,25 +114,27 @@ impl Tables {
         let terms = Terminology::shared(&[]);
         let named = |code: &'static str| (code, terms.understand(Field::Medication, code).names);
         let about = |subject: Subject, table: &'static str| -> Vec<Pair> {
-            let of = |text: &str| terms.understand(Field::Medication, text);
-            let pair = |[first, second, severity, note, source]: [&'static str; 5]| Pair {
-                first: first.split(';').map(named).collect(),
-                second: (subject == Subject::Medication).then(|| named(second)),
-                label: labelled(source).map(|drug| of(drug).names).unwrap_or_default(),
-                label_broader: labelled(source).map(|drug| of(drug).broader).unwrap_or_default(),
-                other: if subject == Subject::Medication { of(second).names } else { BTreeSet::new() },
-                code: second,
-                rule: GradedRule {
-                    about: subject,
-                    code: String::new(),
-                    severity: match severity {
-                        "caution" => Severity::Caution,
-                        "serious" => Severity::Serious,
-                        _ => Severity::Contraindicated,
+            let pair = |[first, second, severity, note, source]: [&'static str; 5]| {
+                let label = labelled(source).map(|drug| terms.understand(Field::Medication, drug));
+                let label = label.unwrap_or_default();
+                Pair {
+                    first: first.split(';').map(named).collect(),
+                    second: (subject == Subject::Medication).then(|| named(second)),
+                    label: label.names,
+                    label_broader: label.broader,
+                    code: second,
+                    rule: GradedRule {
+                        about: subject,
+                        code: String::new(),
+                        severity: match severity {
+                            "caution" => Severity::Caution,
+                            "serious" => Severity::Serious,
+                            _ => Severity::Contraindicated,
+                        },
+                        note: note.to_owned(),
+                        source: source.to_owned(),
                     },
-                    note: note.to_owned(),
-                    source: source.to_owned(),
-                },
+                }
             };
             rows(table).map(pair).collect()
         };

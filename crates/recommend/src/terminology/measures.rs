@@ -47,7 +47,7 @@ fn condition(measure: &str, value: f64) -> Option<&'static str> {
             (percent <= 40.0).then_some("heart failure")
         }
         // Of potassium in the blood: "vitamin K 10 mg" and "KCl 20" are no such values.
-        "k" | "k+" | "potassium" => match value {
+        "k" | "potassium" => match value {
             value if (5.6..10.0).contains(&value) => Some("hyperkalemia"),
             value if (1.0..3.5).contains(&value) => Some("hypokalemia"),
             _ => None,

@@ -181,8 +181,6 @@ impl Terminology {
         all.unspaced = all.index.keys().filter(|name| mentions::is_unspaced(name)).cloned().collect();
         // The longest first: a name may begin as another does.
         all.unspaced.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
-        // While they were put together, words meant less.
-        all.remembered = Remembered::default();
         all
     }
 

@@ -16,10 +16,14 @@ fn of(text: &str, name: &str) -> Assertion {
     document.said(place(&document, name))
 }
 
-/// What is said, in letters: denied, supposed, past, family, other.
 fn letters(text: &str, name: &str) -> String {
     let said = of(text, name);
     assert_eq!(Assertion::from_bits(said.to_bits()), said);
+    in_letters(said)
+}
+
+/// What is said, in letters: denied, supposed, past, family, other.
+pub fn in_letters(said: Assertion) -> String {
     let letters = [
         (said.negated, 'd'),
         (said.speculated, 's'),

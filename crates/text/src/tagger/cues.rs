@@ -6,7 +6,9 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use denials::{CHANGES, DENIED, DENIED_LIST, DENIED_NEAR, DENIES, DENIES_A_WORD, DENIES_IN_A_NAME, NOTHING};
+use denials::{
+    CHANGES, DENIED, DENIED_LIST, DENIED_NEAR, DENIES, DENIES_A_WORD, DENIES_IN_A_NAME, DID_NOT, NOTHING,
+};
 use people::{
     DENIES_FAMILY, DENIES_PAST, FAMILY, FAMILY_BACK, OTHERS, PAST, PAST_BEFORE, PAST_NEXT, PATIENT, RELATIVES,
 };
@@ -105,6 +107,7 @@ static PHRASES: LazyLock<HashMap<&str, Vec<Phrase>>> = LazyLock::new(|| {
         (RETURNS, Does::Returns),
         (PATIENT, Does::Patient),
         (DENIES, Does::Ahead(denied)),
+        (DID_NOT, Does::Ahead(denied)),
         (DENIES_IN_A_NAME, Does::Begins(denied)),
         (DENIES_A_WORD, Does::Word(denied)),
         (SUPPOSES, Does::Ahead(supposed)),
@@ -120,6 +123,7 @@ static PHRASES: LazyLock<HashMap<&str, Vec<Phrase>>> = LazyLock::new(|| {
         (PAST_BEFORE, Does::Back(past)),
         (FAMILY_BACK, Does::Back(Says::FAMILY)),
         (DENIED_NEAR, Does::Near(denied)),
+        (DID_NOT, Does::Near(denied)),
         (DENIED_LIST, Does::List(denied)),
         (SUPPOSED_NEAR, Does::Near(supposed)),
         (UNLIKELY, Does::Near(denied.and(supposed))),

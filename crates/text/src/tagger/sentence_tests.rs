@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::tests::in_letters;
 use super::*;
 use crate::tagger::Document;
 use crate::tagger::chain::Span;
@@ -16,16 +17,9 @@ fn place(document: &Document, name: &str) -> Span {
     Span { start, end: start + words.len(), label: 0 }
 }
 
-/// What is said, in letters: denied, supposed, past, family, other; a dash for the patient's own that is there.
+/// What is said, in letters; a dash for the patient's own that is there.
 fn letters(said: Assertion) -> String {
-    let letters = [
-        (said.negated, 'd'),
-        (said.speculated, 's'),
-        (said.historical, 'p'),
-        (said.subject == Subject::Family, 'f'),
-        (said.subject == Subject::Other, 'o'),
-    ];
-    let letters: String = letters.iter().filter(|(set, _)| *set).map(|(_, letter)| letter).collect();
+    let letters = in_letters(said);
     if letters.is_empty() { "-".to_string() } else { letters }
 }
 

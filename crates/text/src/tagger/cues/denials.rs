@@ -49,14 +49,6 @@ pub const DENIES: &[&str] = &[
     "neg for the following",
     "- ve for",
     "no longer",
-    "did not develop",
-    "did not recur",
-    "did not occur",
-    "did not appear",
-    "never developed",
-    "never occurred",
-    "has not developed",
-    "has not recurred",
 ];
 
 /// The same, unless a name begins with them: "absence of the iris".
@@ -106,6 +98,10 @@ pub const DENIED_NEAR: &[&str] = &[
     "- neg",
     "- free",
     "free",
+];
+
+/// Before a name, or a list of names, that is denied, or right behind one.
+pub const DID_NOT: &[&str] = &[
     "did not develop",
     "did not recur",
     "did not occur",
