@@ -147,16 +147,16 @@ pub async fn segment(
     };
     let (mut outlined, timing) = service.segment(images, parameters.frame, deadline).await?;
     let manifest = &service.manifest;
-    let labels = outlined.iter().map(|one| one.refused.is_none().then(|| "regions".to_string()));
-    let reason = |one: &Outlined| one.refused.map(|reason| Reason::from(reason).code());
+    let labels = outlined.iter().map(|one| one.regions.is_ok().then(|| "regions".to_string()));
+    let reason = |one: &Outlined| one.regions.as_ref().err().map(|reason| Reason::from(*reason).code());
     let grounds = outlined.iter().map(|one| ResultEvidence::new(reason(one), std::iter::empty()));
     let answered = Answered::labels(&manifest.name, &manifest.version, labels).resting_on(grounds);
     let answered = Extension(answered);
     if wanted == Wanted::Mask
         && let Some(only) = outlined.pop()
     {
-        stood_by(&only, "a mask")?;
-        let file = mask(only.regions).map_err(|error| error.to_string());
+        let regions = only.regions.map_err(|reason| unsaid(reason, "a mask"))?;
+        let file = mask(regions).map_err(|error| error.to_string());
         let file = file.and_then(|mask| png(&mask).map_err(|error| error.to_string()));
         let png = file.map_err(|error| {
             tracing::error!(error, "a mask could not be written");
@@ -166,7 +166,8 @@ pub async fn segment(
         return Ok((answered, timed(&timing)?, [kind], png).into_response());
     }
     if let (Some(source), Some(only)) = (source, outlined.first()) {
-        let file = in_dicom(manifest, &source, only)?;
+        let regions = only.regions.as_ref().map_err(|reason| unsaid(*reason, "a Segmentation"))?;
+        let file = in_dicom(manifest, &source, regions);
         let kind = (header::CONTENT_TYPE, HeaderValue::from_static("application/dicom"));
         return Ok((answered, timed(&timing)?, [kind], file).into_response());
     }
@@ -199,18 +200,16 @@ async fn source((format, bytes): &(Format, Bytes), frame: Option<u32>) -> Result
 }
 
 /// Refuses a picture that gets no regions, in a form that cannot say so.
-fn stood_by(outlined: &Outlined, form: &str) -> Result<(), Problem> {
-    let Some(reason) = outlined.refused else { return Ok(()) };
+fn unsaid(reason: crate::inference::Reason, form: &str) -> Problem {
     let words = Reason::from(reason).words();
-    Err(Problem::unprocessable(format!("{words}, and {form} cannot say so: ask for application/json")))
+    Problem::unprocessable(format!("{words}, and {form} cannot say so: ask for application/json"))
 }
 
 /// The regions as a DICOM Segmentation.
-fn in_dicom(manifest: &Manifest, source: &Source, outlined: &Outlined) -> Result<Vec<u8>, Problem> {
-    stood_by(outlined, "a Segmentation")?;
-    let Regions { width, height, labels, .. } = &outlined.regions;
+fn in_dicom(manifest: &Manifest, source: &Source, regions: &Regions) -> Vec<u8> {
+    let Regions { width, height, labels, .. } = regions;
     let mask = Mask { width: *width, height: *height, labels, names: &manifest.labels };
-    Ok(segmentation(&answers::maker(manifest), source, &mask).file())
+    segmentation(&answers::maker(manifest), source, &mask).file()
 }
 
 /// The forms of an answer.
@@ -235,7 +234,15 @@ fn wanted(headers: &HeaderMap) -> Result<Wanted, Problem> {
 }
 
 fn result(outlined: &Outlined, labels: &[String]) -> SegmentResult {
-    let Outlined { regions, refused } = outlined;
+    let Outlined { height, width, ref regions } = *outlined;
+    let (regions, reason) = match regions {
+        Ok(regions) => (found(regions, labels), None),
+        Err(reason) => (Vec::new(), Some(Reason::from(*reason))),
+    };
+    SegmentResult { height, width, abstained: reason.is_some(), reason, regions }
+}
+
+fn found(regions: &Regions, labels: &[String]) -> Vec<Region> {
     let (height, width) = (regions.height, regions.width);
     let region = |(number, label): (usize, &String)| {
         let number = number as u8;
@@ -249,18 +256,7 @@ fn result(outlined: &Outlined, labels: &[String]) -> SegmentResult {
             rle: Rle { size: [height, width], counts: rle::text(&runs()) },
         })
     };
-    let found = if refused.is_some() {
-        Vec::new()
-    } else {
-        labels.iter().enumerate().skip(1).filter_map(region).collect()
-    };
-    SegmentResult {
-        height,
-        width,
-        abstained: refused.is_some(),
-        reason: refused.map(Reason::from),
-        regions: found,
-    }
+    labels.iter().enumerate().skip(1).filter_map(region).collect()
 }
 
 /// A mask as a picture: object numbers in 16 bits where there are any, otherwise label numbers in 8.

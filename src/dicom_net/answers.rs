@@ -357,20 +357,22 @@ async fn outlined(
     let (mut outlined, _) = service.segment(vec![(Format::Dicom, file.clone())], None, deadline).await?;
     let outlined =
         outlined.pop().ok_or_else(|| AnswerError::Failed("the model gave no answer".to_string()))?;
-    if let Some(reason) = outlined.refused {
-        let evidence = ResultEvidence::new(Some(Reason::from(reason).code()), std::iter::empty());
-        let reason = Some(Reason::from(reason).words());
-        let answer = Answer { label: None, meaning: None, reason, predictions: Vec::new() };
-        return Ok(Made {
-            objects: vec![report(&maker, source, &answer)],
-            label: None,
-            meaning: None,
-            probability: None,
-            reason,
-            evidence,
-        });
-    }
-    let regions = &outlined.regions;
+    let regions = match outlined.regions {
+        Ok(regions) => regions,
+        Err(reason) => {
+            let evidence = ResultEvidence::new(Some(Reason::from(reason).code()), std::iter::empty());
+            let reason = Some(Reason::from(reason).words());
+            let answer = Answer { label: None, meaning: None, reason, predictions: Vec::new() };
+            return Ok(Made {
+                objects: vec![report(&maker, source, &answer)],
+                label: None,
+                meaning: None,
+                probability: None,
+                reason,
+                evidence,
+            });
+        }
+    };
     let mask = Mask {
         width: regions.width,
         height: regions.height,

@@ -48,13 +48,15 @@ pub enum SegmentsError {
     Ask(#[from] AskError),
 }
 
-/// A picture's regions and whether the model stands by them.
+/// What a model says of a picture.
 pub struct Outlined {
-    /// What is where.
-    pub regions: Regions,
-    /// Why it does not, where it does not: the mean confidence is below its threshold, or the picture is unlike those of
-    /// training.
-    pub refused: Option<Reason>,
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+    /// What is where, or why the model does not say: the picture, or what is found in it, is unlike those of training, or the
+    /// mean confidence is below its threshold.
+    pub regions: Result<Regions, Reason>,
 }
 
 /// What reads and segments pictures, with its memory; kept between requests.
@@ -64,6 +66,26 @@ struct Reader {
 }
 
 impl Reader {
+    /// The regions of a picture, if the model stands by them. A picture that is unlike those of training is not even asked
+    /// about: the network takes a hundred times as long as to see that.
+    fn read(
+        &mut self,
+        image: &Image,
+        manifest: &Manifest,
+        deadline: Instant,
+    ) -> Result<Result<Regions, Reason>, SegmentError> {
+        if let Some(reason) = self.refused(image)? {
+            return Ok(Err(reason));
+        }
+        let regions = self.segmenter.run(image, || Instant::now() >= deadline)?;
+        let unlike = manifest.segmentation.as_ref().is_some_and(|segmentation| regions.unlike(segmentation));
+        Ok(match (unlike, regions.confidence < manifest.abstain_below) {
+            (true, _) => Err(Reason::UnlikeTraining),
+            (false, true) => Err(Reason::LowConfidence),
+            (false, false) => Ok(regions),
+        })
+    }
+
     /// Why a picture gets no regions, whatever the network makes of it.
     fn refused(&mut self, image: &Image) -> Result<Option<Reason>, SegmentError> {
         let Some((preprocessor, likeness)) = &mut self.likeness else { return Ok(None) };
@@ -209,23 +231,13 @@ impl SegmentService {
         let image = decode(format, bytes, options).map_err(|error| SegmentsError::Decode { index, error })?;
         let decode = start.elapsed();
         let mut reader = self.reader().map_err(|error| SegmentsError::Segment { index, error })?;
-        let refused = reader.refused(&image);
-        let regions = reader.segmenter.run(&image, || Instant::now() >= deadline);
+        let regions = reader.read(&image, &self.manifest, deadline);
         self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
-        let answered = refused.and_then(|refused| Ok((refused, regions?)));
-        let (refused, regions) = answered.map_err(|error| match error {
+        let regions = regions.map_err(|error| match error {
             SegmentError::Stopped => SegmentsError::Ask(AskError::Inference(InferenceError::DeadlinePassed)),
             error => SegmentsError::Segment { index, error },
         })?;
-        let unsure = (regions.confidence < self.manifest.abstain_below).then_some(Reason::LowConfidence);
-        let refused = refused.or_else(|| self.too_little(&regions)).or(unsure);
-        Ok((Outlined { regions, refused }, decode, start.elapsed() - decode))
-    }
-
-    /// Next to every picture of training had more than this in it, so what this picture shows is something else.
-    fn too_little(&self, regions: &Regions) -> Option<Reason> {
-        let least = self.manifest.segmentation.as_ref()?.least_share?;
-        let found = regions.labels.iter().filter(|label| **label != 0).count() as f64;
-        (found < least * regions.labels.len() as f64).then_some(Reason::UnlikeTraining)
+        let (height, width) = (image.height() as usize, image.width() as usize);
+        Ok((Outlined { height, width, regions }, decode, start.elapsed() - decode))
     }
 }

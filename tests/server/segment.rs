@@ -395,19 +395,41 @@ async fn a_picture_unlike_those_of_training_has_no_regions_in_any_form() {
 }
 
 #[tokio::test]
-async fn a_picture_in_which_next_to_nothing_is_found_has_no_regions() {
+async fn a_picture_in_which_less_is_found_than_in_any_of_training_has_no_regions() {
     let folder = tempfile::tempdir().unwrap();
-    let mut full = manifest("full", false, json!({"kind": "whole"}));
-    full.segmentation.as_mut().unwrap().least_share = Some(0.04);
-    write(folder.path(), full.clone());
+    let limited = |name: &str, limits: Value| {
+        let mut known = serde_json::to_value(manifest(name, true, json!({"kind": "whole"}))).unwrap();
+        known["segmentation"].as_object_mut().unwrap().extend(limits.as_object().unwrap().clone());
+        serde_json::from_value::<Manifest>(known).unwrap()
+    };
+    // The three discs are a tenth of the picture, and nobody is as sure of their rims as of their middles.
+    write(folder.path(), limited("fuller", json!({"least_share": 0.04})));
+    write(folder.path(), limited("surer", json!({"usual": {"least_certainty": 0.5}})));
+    write(folder.path(), limited("surest", json!({"usual": {"least_certainty": 0.999}})));
+    write(
+        folder.path(),
+        limited("larger", json!({"usual": {"least_certainty": 0.5, "least_median": 2000.0}})),
+    );
     let server = Server::start(folder.path(), &[]);
     let one_disc = png(96, 64, |row, column| if column < 24 && is_bright(row, column) { 230 } else { 20 });
-    for (body, reason) in [(picture(), None), (one_disc, Some("unlike_training"))] {
-        let answer = json_of(post(&server, "?model=full", "application/json", body).await).await;
-        let result = &answer["results"][0];
-        assert_eq!(result.get("reason").and_then(Value::as_str), reason, "{result}");
+    let unlike = Some("unlike_training");
+    for (model, body, reason) in [
+        ("fuller", picture(), None),
+        ("fuller", one_disc, unlike),
+        ("surer", picture(), None),
+        ("surest", picture(), unlike),
+        ("larger", picture(), unlike),
+    ] {
+        let answer = post(&server, &format!("?model={model}"), "application/json", body).await;
+        let result = &json_of(answer).await["results"][0];
+        assert_eq!(result.get("reason").and_then(Value::as_str), reason, "{model}: {result}");
         assert_eq!(result["regions"].as_array().unwrap().is_empty(), reason.is_some());
     }
-    full.segmentation.as_mut().unwrap().least_share = Some(1.5);
-    assert!(full.check().unwrap_err().contains("least_share"));
+    for (limits, said) in [
+        (json!({"least_share": 1.5}), "least_share"),
+        (json!({"usual": {"least_certainty": -0.1}}), "least_certainty"),
+        (json!({"usual": {"least_certainty": 0.5, "least_median": -1.0}}), "least_median"),
+    ] {
+        assert!(limited("full", limits).check().unwrap_err().contains(said), "{said}");
+    }
 }

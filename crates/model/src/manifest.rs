@@ -26,7 +26,7 @@ pub use super::networks::{
 pub use super::outputs::{Binary, BinaryMetrics, Interval, NumberMetrics, NumberOutput, Outputs};
 pub use super::precision::{BY_ROW, Bf16, Int8, Measure, Precision, PrecisionCost, Precisions};
 use super::recommendation::HistoryInput;
-pub use super::segmentation::{Instances, ObjectMetrics, Reading, RegionMetrics, Segmentation};
+pub use super::segmentation::{Instances, ObjectMetrics, Reading, RegionMetrics, Segmentation, UsualRegions};
 
 /// The version of the package format this program writes and reads.
 pub const FORMAT: u32 = 1;

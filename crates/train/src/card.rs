@@ -8,7 +8,9 @@ use serde_json::Value;
 
 use super::tables;
 use model::Manifest;
-use model::manifest::{ImageInput, Input, Interval, Likeness, Measure, Outputs, PrecisionCost, Precisions};
+use model::manifest::{
+    ImageInput, Input, Interval, Likeness, Measure, Outputs, PrecisionCost, Precisions, UsualRegions,
+};
 
 /// The card of a model, in Markdown. `notes` are added as they are, before the plots, which show
 /// the split `shown`.
@@ -168,18 +170,19 @@ pub fn likeness(m: &Manifest) -> String {
              an AUROC of {auroc:.4}. A picture of one tone is `blank`.\n\n{}",
                 100.0 * abstained,
                 100.0 * altered_abstained,
-                accepts(m) + &least_share(m)
+                accepts(m) + &unlike_regions(m)
             )
         }
-        None => accepts(m) + &least_share(m),
+        None => accepts(m) + &unlike_regions(m),
     }
 }
 
 /// How paragraphs of [`likeness`] begin.
-const LIKENESS_BEGINS: [&str; 3] = [
+const LIKENESS_BEGINS: [&str; 4] = [
     "It abstains as well (`unlike_training`)",
     "On a DICOM file whose ",
     "One in a hundred pictures of training has less than ",
+    "One in two hundred ",
 ];
 
 /// A card with what is told of likeness now in place of what it said before, in whatever words.
@@ -189,16 +192,26 @@ pub fn with_likeness(card: &str, m: &Manifest) -> String {
     kept.join("\n\n").replacen("## Data\n", &format!("{}## Data\n", likeness(m)), 1)
 }
 
-/// What is said of pictures in which next to nothing is found.
-fn least_share(m: &Manifest) -> String {
-    match m.segmentation.as_ref().and_then(|segmentation| segmentation.least_share) {
-        Some(share) => format!(
+/// What is said of pictures in which the model finds other things than on those of training.
+fn unlike_regions(m: &Manifest) -> String {
+    let Some(segmentation) = &m.segmentation else { return String::new() };
+    let share = segmentation.least_share.map(|share| {
+        format!(
             "One in a hundred pictures of training has less than {:.2} % to outline; where less is found the model abstains \
              (`unlike_training`).\n\n",
             100.0 * share
-        ),
-        None => String::new(),
-    }
+        )
+    });
+    let usual = segmentation.usual.map(|UsualRegions { least_certainty, least_median }| {
+        let smaller = least_median.map_or_else(String::new, |median| {
+            format!(", and on one in two hundred half of the objects have fewer than {median} pixels")
+        });
+        format!(
+            "One in two hundred of these pictures and those of validation has a mean probability of less than {least_certainty:.3} in \
+             what the model outlines{smaller}. Below either it abstains (`unlike_training`).\n\n",
+        )
+    });
+    share.into_iter().chain(usual).collect()
 }
 
 /// What the network costs in less than single precision, as a paragraph; nothing where that was not measured.

@@ -41,6 +41,7 @@ pub mod precision;
 pub mod progress;
 pub mod recommender;
 pub mod region_choice;
+pub mod region_limits;
 mod region_loss;
 pub mod region_metrics;
 pub mod region_views;

@@ -24,6 +24,7 @@ use super::fit::{Examples, FitOptions, Session, fit as fit_network, predict};
 use super::image;
 use super::masks::{Example, Masks};
 use super::metrics::auc;
+use super::region_limits;
 use model::manifest::{Accepts, ImageInput, Input, Likeness as Described};
 use model::package::{LIKENESS, serialize, sha256};
 use model::{Manifest, Package};
@@ -137,13 +138,18 @@ pub fn fit(input: &ImageInput, splits: &Splits, seed: u64) -> Result<FittedLiken
 /// # Errors
 /// A package or data that cannot be read or written.
 pub fn amend(package: Package, data: &Path, accepts: Option<Accepts>) -> Result<Manifest> {
-    let mut least = None;
+    let mut limits = (None, None);
     let (described, bytes) = match package.manifest.input.clone() {
         Input::Image(input) => {
-            let splits = match package.manifest.segmentation {
-                Some(_) => {
+            let splits = match &package.manifest.segmentation {
+                Some(segmentation) => {
                     let masks = Masks::own(&package.manifest, data)?;
-                    least = masks.least_share();
+                    let outputs = segmentation.outputs(package.manifest.labels.len());
+                    let mut params = Params::frozen(package.weights.clone());
+                    let architecture = &package.manifest.architecture;
+                    let network = network::build(architecture, &input, outputs, &mut params)?;
+                    let usual = region_limits::usual(&network, &package.manifest, &masks.splits)?;
+                    limits = (masks.least_share(), usual);
                     pages(masks.splits)
                 }
                 None => image::own_source(&package.manifest, data)?.splits,
@@ -160,7 +166,7 @@ pub fn amend(package: Package, data: &Path, accepts: Option<Accepts>) -> Result<
     manifest.files.insert(LIKENESS.to_string(), sha256(&bytes));
     manifest.likeness = Some(described);
     if let Some(segmentation) = &mut manifest.segmentation {
-        segmentation.least_share = least;
+        (segmentation.least_share, segmentation.usual) = limits;
     }
     if let (Input::Image(input), Some(accepts)) = (&mut manifest.input, accepts) {
         input.accepts = Some(accepts);

@@ -19,6 +19,7 @@ use super::masks::{Example, Masks, Page};
 use super::metrics::reliability;
 use super::plots;
 use super::region_choice::{choose, maps, measure as measure_maps, segmenter, worth};
+use super::region_limits;
 use super::tables;
 use model::calibration::fit_temperature;
 use model::manifest::{Calibration, Input, Instances, RegionMetrics, Segmentation};
@@ -209,7 +210,8 @@ pub fn amend(package: Package, data: &Path, asked: Option<u8>) -> Result<(Manife
     manifest.segmentation = Some(segmentation.clone());
     let metrics = of_splits(&network, &manifest, &masks.splits)?;
     let notes = notes(&metrics, segmentation.views, &compared);
-    manifest.segmentation = Some(Segmentation { metrics, ..segmentation });
+    let usual = region_limits::usual(&network, &manifest, &masks.splits)?;
+    manifest.segmentation = Some(Segmentation { metrics, usual, ..segmentation });
     let rows = calibrated(&answers, temperature)?;
     let share = manifest.training.settings.get(ABSTAIN_SHARE).and_then(Value::as_f64).unwrap_or(SHARE);
     manifest.abstain_below = threshold(&rows, share);
@@ -285,6 +287,7 @@ mod tests {
                 reading: model::manifest::Reading::Whole,
                 instances: None,
                 least_share: None,
+                usual: None,
                 views,
                 metrics: BTreeMap::new(),
             };

@@ -22,6 +22,7 @@ use super::fit::{FitOptions, Objective, Session, Validation, fit_to};
 use super::image::{Augment, Orientation};
 use super::masks::{Example, Masks, Page, targets, weights};
 use super::region_choice::{maps, worth};
+use super::region_limits;
 use super::region_loss::region_loss;
 use super::region_views;
 use model::manifest::{
@@ -195,8 +196,9 @@ pub fn train(options: &SegmentOptions, stop: &AtomicBool) -> Result<(PathBuf, Ma
     manifest.calibration = Calibration::at(settled.temperature);
     let metrics = region_views::of_splits(&network, &manifest, &masks.splits)?;
     let notes = region_views::notes(&metrics, settled.segmentation.views, &compared);
+    let usual = region_limits::usual(&network, &manifest, &masks.splits)?;
     let stopped = if stop.load(Ordering::Relaxed) { STOPPED } else { "" };
-    manifest.segmentation = Some(Segmentation { metrics, ..settled.segmentation });
+    manifest.segmentation = Some(Segmentation { metrics, usual, ..settled.segmentation });
     let answers = settled.answers;
     let finished = Finished {
         floors: BTreeMap::new(),
@@ -407,6 +409,7 @@ fn describe(
             reading: if tiled { Reading::Tiles { overlap: options.overlap } } else { Reading::Whole },
             instances: masks.instances.then_some(region_views::START),
             least_share: masks.least_share(),
+            usual: None,
             views: 1,
             metrics: BTreeMap::new(),
         }),
