@@ -21,7 +21,7 @@ use crate::config::BulkConfig;
 use crate::dicom_net::pause;
 use crate::outbound::Http;
 use crate::store::fhir::{BundleError, TakenBack, Wait, take_back, take_in};
-use crate::store::{AuditRow, Store};
+use crate::store::{AuditRow, NotWritten, Store};
 use client::{Hospital, Patience, PullError};
 use clinical::fhir::{Deletions, FhirError};
 use export::export;
@@ -101,7 +101,11 @@ async fn turn(state: &AppState, people: &People, hospital: &mut Hospital, name: 
             "records were not pulled, or not all; trying again in {seconds} seconds"
         );
     }
-    note(state, &taken, begun);
+    // Until its rows are written an export has not ended: were the process to, it is pulled again.
+    if recorded(state, &taken, begun).await.is_err() {
+        tracing::warn!("an export was taken in and the audit cannot be written; it is pulled again");
+        return LOOK;
+    }
     let ended = ended.as_deref().map_err(String::as_str);
     if let Err(error) = people.store.end_bulk(name, clock::now() + ms(rest), ended).await {
         tracing::warn!(%error, "what became of an export was not written down; it is pulled again");
@@ -212,8 +216,12 @@ fn in_words(deletions: &Deletions, back: &TakenBack) -> String {
     words
 }
 
-/// Rows of the audit: of everybody concerned, some at a time.
-fn note(state: &AppState, taken: &Result<Taken, PullError>, begun: Instant) {
+/// Writes the rows of the audit: of everybody concerned, some at a time.
+async fn recorded(
+    state: &AppState,
+    taken: &Result<Taken, PullError>,
+    begun: Instant,
+) -> Result<(), NotWritten> {
     let row = |status, people: &[String], said: String| AuditRow {
         status,
         people: people.to_vec(),
@@ -232,11 +240,12 @@ fn note(state: &AppState, taken: &Result<Taken, PullError>, begun: Instant) {
                 row.answers.extend(Some(taken.errors).filter(|errors| *errors > 0).map(incomplete).map(Some));
                 row.answers.extend(Some(taken.of_others).filter(|count| *count > 0).map(of_others).map(Some));
                 row.answers.extend(Some(taken.deletions.clone()).filter(|words| !words.is_empty()).map(Some));
-                state.audit.note(row);
+                state.audit.record(row).await?;
             }
         }
         Err(error) => state.audit.note(row(502, &[], error.to_string())),
     }
+    Ok(())
 }
 
 /// Keeps the export from other replicas while it waits.

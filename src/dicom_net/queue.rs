@@ -22,8 +22,8 @@ use recommend::clock;
 
 /// Time between two looks for images of which nobody told, such as those that another replica left.
 const LOOK: Duration = Duration::from_secs(1);
-/// Time beyond an answer's own for which an image is nobody else's.
-const MARGIN: Duration = Duration::from_secs(5);
+/// Time beyond an answer's own for which an image is nobody else's: the audit and the database have theirs.
+const MARGIN: Duration = Duration::from_secs(15);
 /// How often an image is tried.
 const TRIES: i64 = 20;
 /// Longest pause between two tries.
@@ -77,6 +77,19 @@ async fn one(network: &Network) -> bool {
     network.queued.notify_one();
     let begun = Instant::now();
     let outcome = answered(network, &people, &taken, begun + limit).await;
+    if let Err(error) = &outcome
+        && error.passes()
+        && taken.tries < TRIES
+    {
+        let due = clock::now() + ms(pause(taken.tries, LONGEST));
+        return people.store.give_back_dicom(taken.number, due).await.is_ok();
+    }
+    // Before anything is kept: were the process to end between the two, a row without its answer is followed by another, and an
+    // answer without its row by nothing.
+    if state.audit.record(row(&taken, &outcome, begun).await).await.is_err() {
+        tracing::warn!(number = taken.number, "a DICOM image waits for the audit");
+        return false;
+    }
     let kept = match &outcome {
         Ok(answered) => {
             let turn = Turn::Queued(taken.number);
@@ -91,10 +104,6 @@ async fn one(network: &Network) -> bool {
                 Err(error) => Err(error),
             }
         }
-        Err(error) if error.passes() && taken.tries < TRIES => {
-            let due = clock::now() + ms(pause(taken.tries, LONGEST));
-            return people.store.give_back_dicom(taken.number, due).await.is_ok();
-        }
         Err(error) => {
             tracing::warn!(number = taken.number, reason = %error, "a DICOM image got no answer");
             people.store.fail_dicom(taken.number, &error.to_string()).await
@@ -108,9 +117,6 @@ async fn one(network: &Network) -> bool {
     metrics::counter!("medserve_dicom_answered_total", "result" => result).increment(1);
     let waited = clock::now() - taken.instance.received;
     metrics::histogram!("medserve_dicom_answer_seconds").record(waited.max(0) as f64 / 1e3);
-    if state.audit.record(row(&taken, &outcome, begun).await).await.is_err() {
-        tracing::warn!(number = taken.number, "the audit's row of a DICOM image is written later");
-    }
     true
 }
 
