@@ -15,6 +15,8 @@ const MAX_STEPS: usize = 1000;
 const MAX_GUIDANCE: f32 = 20.0;
 /// Most frequencies that a noise level is given in.
 const MAX_FREQUENCIES: usize = 16;
+/// Largest share of the noise that stays.
+const MAX_KEPT: f32 = 0.2;
 
 /// How pictures are made. Their size and channels are those of the manifest's `input`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,6 +33,10 @@ pub struct Generation {
     /// How much further than asked each step goes from a picture of any label to one of the label wanted (Ho and Salimans
     /// 2022, "Classifier-free diffusion guidance"): 0 for not, which also halves the work.
     pub guidance: f32,
+    /// Share of the noise that stays in what the network says on the way, times its ratio to the picture (Ning et al. 2023,
+    /// "Elucidating the exposure bias in diffusion models"): 0 for none, and pictures flatter than real ones.
+    #[serde(default)]
+    pub noise_kept: f32,
     /// What came of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics: Option<GenerationMetrics>,
@@ -68,6 +74,9 @@ impl Generation {
         }
         if !(0.0..=MAX_GUIDANCE).contains(&self.guidance) {
             return Err(format!("generation.guidance is {}, not from 0 to {MAX_GUIDANCE}", self.guidance));
+        }
+        if !(0.0..=MAX_KEPT).contains(&self.noise_kept) {
+            return Err(format!("generation.noise_kept is {}, not from 0 to {MAX_KEPT}", self.noise_kept));
         }
         within("the number of conditions", self.conditions(labels))
     }
@@ -168,8 +177,15 @@ mod tests {
 
     #[test]
     fn what_cannot_be_made_is_refused_by_the_name_of_its_member() {
-        let fits =
-            Generation { patch: 4, components: 48, frequencies: 8, steps: 12, guidance: 0.5, metrics: None };
+        let fits = Generation {
+            patch: 4,
+            components: 48,
+            frequencies: 8,
+            steps: 12,
+            guidance: 0.5,
+            noise_kept: 0.0,
+            metrics: None,
+        };
         assert_eq!(fits.check(8, &input()), Ok(()));
         let wrong = [
             ("generation.patch", Generation { patch: 0, ..fits.clone() }),
@@ -178,6 +194,7 @@ mod tests {
             ("frequencies", Generation { frequencies: 0, ..fits.clone() }),
             ("steps", Generation { steps: 0, ..fits.clone() }),
             ("guidance", Generation { guidance: f32::NAN, ..fits.clone() }),
+            ("noise_kept", Generation { noise_kept: 0.3, ..fits.clone() }),
         ];
         for (part, generation) in wrong {
             let error = generation.check(8, &input()).unwrap_err();

@@ -114,8 +114,15 @@ mod tests {
     #[test]
     fn maps_have_the_size_of_the_squares_and_are_halved_where_they_can_be() {
         let config = DenoiserConfig { widths: vec![8, 16, 24], blocks: 2, embedding: 12 };
-        let generation =
-            Generation { patch: 4, components: 10, frequencies: 4, steps: 4, guidance: 0.0, metrics: None };
+        let generation = Generation {
+            patch: 4,
+            components: 10,
+            frequencies: 4,
+            steps: 4,
+            guidance: 0.0,
+            noise_kept: 0.0,
+            metrics: None,
+        };
         let input = |height, width| ImageInput {
             height,
             width,

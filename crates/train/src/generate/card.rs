@@ -44,8 +44,14 @@ fn write_card(out: &mut String, m: &Manifest) -> std::fmt::Result {
         out,
         "## How they are made\n\nDiffusion in {} steps of DPM-Solver++(2M), the network trained to say the velocity under a cosine \
          schedule, its weights averaged over steps. It works on squares of {} x {} pixels, each as {} principal components. Guidance \
-         {}: how much further than asked a step goes towards the label.\n",
-        generation.steps, generation.patch, generation.patch, generation.components, generation.guidance
+         {}: how much further than asked a step goes towards the label. Of the noise {} stays on the way, times its ratio to the \
+         picture, without which pictures would be flatter than real ones.\n",
+        generation.steps,
+        generation.patch,
+        generation.patch,
+        generation.components,
+        generation.guidance,
+        generation.noise_kept
     )?;
     write_training(out, m)?;
     writeln!(out, "\n## Plots\n\nSamples are a row a label, as they came.\n")?;

@@ -190,8 +190,8 @@ impl Measures<'_> {
         }
         eprintln!("classifiers of {FEW} real pictures of each label, without and with those that were made");
         let alone = self.classifier(real.clone())?.accuracy;
-        // As often as the made ones, of which there are more.
-        let copies = (made.len() / real.len()).clamp(1, 5);
+        // Together as often as the made ones, of which there are more.
+        let copies = (made.len() / real.len()).max(1);
         let both = std::iter::repeat_n(real, copies).flatten().chain(made.iter().cloned()).collect();
         let both = self.classifier(both)?.accuracy;
         Ok(Some(FewExamples { per_label: FEW, real: alone, real_and_generated: both }))

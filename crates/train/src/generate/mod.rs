@@ -90,6 +90,9 @@ pub struct GenerateOptions {
     /// How much further than asked each step goes towards the label; 0 halves the work
     #[arg(long, env = "MEDSERVE_GUIDANCE", default_value_t = 0.3)]
     pub guidance: f32,
+    /// Share of the noise that stays on the way, times its ratio to the picture: without it pictures are flatter than real ones
+    #[arg(long, env = "MEDSERVE_NOISE_KEPT", default_value_t = 0.02)]
+    pub noise_kept: f32,
     /// Share of the training pictures whose label the network is not told, for guidance
     #[arg(long, env = "MEDSERVE_UNLABELLED", default_value_t = 0.1)]
     pub unlabelled: f32,
@@ -342,6 +345,7 @@ fn describe(options: &GenerateOptions, source: &Source, fit_options: &FitOptions
             frequencies: FREQUENCIES,
             steps: options.steps,
             guidance: options.guidance,
+            noise_kept: options.noise_kept,
             metrics: None,
         }),
         data: options.about.data_of(&source.sha256, &source.splits),

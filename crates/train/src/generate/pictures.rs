@@ -179,8 +179,15 @@ mod tests {
         };
         let examples: Vec<(Image, usize)> = (0..60).map(|at| (picture(&mut rng), at % 2)).collect();
         let pictures = Pictures::new(&examples, &input).unwrap();
-        let generation =
-            Generation { patch: 4, components: 20, frequencies: 4, steps: 4, guidance: 0.0, metrics: None };
+        let generation = Generation {
+            patch: 4,
+            components: 20,
+            frequencies: 4,
+            steps: 4,
+            guidance: 0.0,
+            noise_kept: 0.0,
+            metrics: None,
+        };
         let (codec, lost) = codec(&pictures, &generation, &input).unwrap();
         let mut squares = (0.0, 0);
         let mut apart = 0.0;

@@ -163,8 +163,15 @@ mod tests {
 
     #[test]
     fn all_components_give_the_picture_back_and_the_places_are_those_of_the_squares() {
-        let generation =
-            Generation { patch: 2, components: 12, frequencies: 3, steps: 4, guidance: 0.0, metrics: None };
+        let generation = Generation {
+            patch: 2,
+            components: 12,
+            frequencies: 3,
+            steps: 4,
+            guidance: 0.0,
+            noise_kept: 0.0,
+            metrics: None,
+        };
         // Each value is its own component, in another order and with another sign.
         let mut basis = vec![0.0; 12 * 12];
         (0..12).for_each(|k| basis[k * 12 + (5 * k + 1) % 12] = if k % 2 == 0 { 1.0 } else { -1.0 });

@@ -148,8 +148,8 @@ impl Generator {
         // Each label has its own noise, and each picture of a request: nothing depends on how many are asked for.
         let mut rng = random::stream(seed, &format!("picture:{label}:{number}"));
         let noise = random::normals(&mut rng, self.sizes.values);
-        let steps = self.generation.steps;
-        let values = sampler::sample(noise, steps, |values, t| {
+        let Generation { steps, noise_kept, .. } = self.generation;
+        let values = sampler::sample(noise, steps, noise_kept, |values, t| {
             if stop() {
                 return Err(GenerateError::Stopped);
             }
@@ -204,8 +204,15 @@ mod tests {
 
     #[test]
     fn what_the_network_is_told_tells_times_and_labels_apart() {
-        let generation =
-            Generation { patch: 4, components: 2, frequencies: 3, steps: 4, guidance: 0.0, metrics: None };
+        let generation = Generation {
+            patch: 4,
+            components: 2,
+            frequencies: 3,
+            steps: 4,
+            guidance: 0.0,
+            noise_kept: 0.0,
+            metrics: None,
+        };
         let told = conditions(&generation, 3, 0.5, Some(1));
         let root = std::f32::consts::FRAC_1_SQRT_2;
         let want = [root, root, 1.0, 0.0, 0.0, -1.0, 0.0, 1.0, 0.0];
