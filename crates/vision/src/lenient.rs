@@ -299,3 +299,25 @@ fn the_bits_of_a_jpeg_frame_are_not_shifted() {
         assert_eq!(grey(&labelled), grey(&right), "{name}");
     }
 }
+
+#[test]
+fn the_byte_that_makes_a_length_even_may_be_missing() {
+    let more: [(u32, &[u8; 2], &[u8]); 4] = [
+        (0x0028_0011, b"US", &[3, 0]),
+        (0x0028_0100, b"US", &[8, 0]),
+        (0x0028_0101, b"US", &[8, 0]),
+        (0x7fe0_0010, b"OB", &[0, 128, 255]),
+    ];
+    let whole = file(EXPLICIT, &data_set([0; 4], &more));
+    let read = |bytes: &[u8]| {
+        decode(Format::Dicom, bytes, &DecodeOptions::default()).map(crate::Image::into_samples)
+    };
+    let want = read(&whole).unwrap();
+    assert_eq!(read(&whole[..whole.len() - 1]).unwrap(), want);
+    let error = read(&whole[..whole.len() - 2]).unwrap_err().to_string();
+    assert!(error.contains("truncated"), "{error}");
+    // Of an even number of samples the last byte is a sample.
+    let even = file(EXPLICIT, &data_set([1, 2, 3, 4], &[]));
+    let error = read(&even[..even.len() - 1]).unwrap_err().to_string();
+    assert!(error.contains("truncated"), "{error}");
+}

@@ -113,6 +113,13 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// All that is left, as a value.
+    pub fn rest(&mut self, vr: Option<[u8; 2]>) -> Value<'a> {
+        let bytes = &self.bytes[self.at..];
+        self.at = self.bytes.len();
+        Value { vr, bytes, undefined: false, ended: true }
+    }
+
     fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
         let mut array = [0; N];
         array.copy_from_slice(self.take(N)?);

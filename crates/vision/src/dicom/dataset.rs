@@ -47,11 +47,16 @@ impl<'a> DataSet<'a> {
             if header.tag == tags::ITEM_END {
                 break;
             }
-            let value = cursor.value(&header)?;
+            let pixels = matches!(header.tag, tags::PIXELS | tags::FLOAT_PIXELS | tags::DOUBLE_PIXELS);
+            let value = match pixels && cursor.bytes.len() - cursor.at + 1 == header.length as usize {
+                // Without the byte that makes their length even. Whether they are all there is seen by the size of the picture.
+                true => cursor.rest(header.vr),
+                false => cursor.value(&header)?,
+            };
             if keep(header.tag) {
                 self.values.entry(header.tag).or_insert(value);
             }
-            if matches!(header.tag, tags::PIXELS | tags::FLOAT_PIXELS | tags::DOUBLE_PIXELS) {
+            if pixels {
                 // Nothing is expected behind the pixels, but for what says how they lie where a writer did not sort.
                 if !self.values.contains_key(&tags::ROWS) {
                     self.unsorted(cursor, keep);
