@@ -10,7 +10,7 @@ pub mod tiles;
 pub mod views;
 
 use model::Manifest;
-use model::manifest::{Calibration, Crop, ImageInput, Input, Instances, Reading, Segmentation};
+use model::manifest::{Calibration, Crop, ImageInput, Input, Instances, Reading, Segmentation, UsualRegions};
 use nn::{Plan, Runner};
 
 use super::image::Image;
@@ -59,14 +59,14 @@ impl Regions {
     /// Whether what is found is unlike what is found on next to every picture of training, so that this picture shows
     /// something else: less than there, less sure, or smaller.
     pub fn unlike(&self, segmentation: &Segmentation) -> bool {
-        if segmentation.least_share.is_some_and(|least| self.share() < least) {
-            return true;
-        }
-        let Some(usual) = &segmentation.usual else { return false };
-        // Nothing at all is neither unsure nor small.
-        let Some(_) = self.labels.iter().find(|label| **label != 0) else { return false };
-        let smaller = |least: f64| self.median_pixels().is_some_and(|median| median < least);
-        f64::from(self.certainty) < usual.least_certainty || usual.least_median.is_some_and(smaller)
+        let share = self.share();
+        let beyond = |UsualRegions { least_certainty, least_median }: UsualRegions| {
+            let smaller = |least: f64| self.median_pixels().is_some_and(|median| median < least);
+            f64::from(self.certainty) < least_certainty || least_median.is_some_and(smaller)
+        };
+        // Nothing at all is neither faint nor small.
+        segmentation.least_share.is_some_and(|least| share < least)
+            || (share > 0.0 && segmentation.usual.is_some_and(beyond))
     }
 }
 
