@@ -192,27 +192,24 @@ async fn known(people: &People, mut request: HookRequest, now: Millis) -> Result
     };
     let said = said.map_err(wrong)?;
     let mut known = Known { profile: Profile::default(), is_stored: false, is_another: false, request };
-    let stored = match stored {
+    let HookRequest { patient_id, server, .. } = &known.request;
+    let own = match stored {
         Some(stored) => {
-            let HookRequest { patient_id, server, .. } = &known.request;
             let own = asked::of_person(store, patient_id, server.as_ref(), said.as_ref(), stored).await?;
             known.is_another = own.is_none();
-            let again = match &own {
-                Some(own) => asked::again(store, patient_id, own).await?,
-                None => Vec::new(),
-            };
-            known.request.unread.extend(again.into_iter().map(|other| {
-                format!(
-                    "what is known under {:?}, another record with an identifier of this person",
-                    format!("Patient/{other}")
-                )
-            }));
             own
         }
         None => None,
     };
-    known.is_stored = stored.is_some();
-    known.profile = known.request.profile(stored, said);
+    let again = asked::again(store, patient_id, own.as_ref(), said.as_ref()).await?;
+    known.request.unread.extend(again.into_iter().map(|other| {
+        format!(
+            "what is known under {:?}, another record with an identifier of this person",
+            format!("Patient/{other}")
+        )
+    }));
+    known.is_stored = own.is_some();
+    known.profile = known.request.profile(own, said);
     if known.is_another {
         known.request.unread.push(format!(
             "what is stored here under the id {:?}, which is of another person: by the FHIR server, the identifiers, or sex and birth date",

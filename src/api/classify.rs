@@ -74,7 +74,7 @@ impl Reason {
             Reason::UnlikeTraining => "the input is unlike what the model was trained on",
             Reason::Blank => "the picture is blank",
             Reason::WrongModality => {
-                "the file says that it is of a modality or body part that the model does not read"
+                "the file says that it is of a modality, a body part or a view that the model does not read"
             }
         }
     }

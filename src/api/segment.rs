@@ -155,7 +155,10 @@ pub async fn segment(
     if wanted == Wanted::Mask
         && let Some(only) = outlined.pop()
     {
-        let regions = only.regions.map_err(|reason| unsaid(reason, "a mask"))?;
+        let regions = match only.regions {
+            Ok(regions) => regions,
+            Err(reason) => return Ok((answered, unsaid(reason, "a mask")).into_response()),
+        };
         let file = mask(regions).map_err(|error| error.to_string());
         let file = file.and_then(|mask| png(&mask).map_err(|error| error.to_string()));
         let png = file.map_err(|error| {
@@ -166,7 +169,10 @@ pub async fn segment(
         return Ok((answered, timed(&timing)?, [kind], png).into_response());
     }
     if let (Some(source), Some(only)) = (source, outlined.first()) {
-        let regions = only.regions.as_ref().map_err(|reason| unsaid(*reason, "a Segmentation"))?;
+        let regions = match &only.regions {
+            Ok(regions) => regions,
+            Err(reason) => return Ok((answered, unsaid(*reason, "a Segmentation")).into_response()),
+        };
         let file = in_dicom(manifest, &source, regions);
         let kind = (header::CONTENT_TYPE, HeaderValue::from_static("application/dicom"));
         return Ok((answered, timed(&timing)?, [kind], file).into_response());
@@ -275,6 +281,7 @@ impl From<SegmentsError> for Problem {
     fn from(error: SegmentsError) -> Problem {
         match error {
             SegmentsError::Decode { index, error } => decode_problem(index, &error),
+            SegmentsError::Synthetic { .. } => Problem::unprocessable(error.to_string()),
             SegmentsError::Segment { index, error: error @ SegmentError::TooLarge { .. } } => {
                 Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("image {index}: {error}"))
             }

@@ -440,6 +440,7 @@ impl From<SegmentsError> for AnswerError {
     fn from(error: SegmentsError) -> AnswerError {
         match error {
             SegmentsError::Decode { error, .. } => AnswerError::Image(error.to_string()),
+            error @ SegmentsError::Synthetic { .. } => AnswerError::Failed(error.to_string()),
             SegmentsError::Segment { error: error @ SegmentError::TooLarge { .. }, .. } => {
                 AnswerError::Image(error.to_string())
             }

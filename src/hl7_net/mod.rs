@@ -202,8 +202,8 @@ async fn taken_in(state: &AppState, message: &Message) -> (Taken, Vec<String>) {
     let unread = || (refused(Accepted::Error, "MSH", 207, "it could not be read"), Vec::new());
     let Ok(mut said) = bundle(message, Some(&user_id)) else { return unread() };
     let now = clock::now();
-    let (remember, late) = match order::compare(store, &Sent::of(message, now), &user_id, &mut said).await {
-        Ok(Order::New { remember, late }) => (remember, late),
+    let (remember, told) = match order::compare(store, &Sent::of(message, now), &user_id, &mut said).await {
+        Ok(Order::New { remember, told }) => (remember, told),
         Ok(Order::Again) => return (Ok(Vec::new()), vec![user_id]),
         Err(_) => return later(),
     };
@@ -214,7 +214,7 @@ async fn taken_in(state: &AppState, message: &Message) -> (Taken, Vec<String>) {
             people.written(&users, &[]).await;
             // What is not written down is taken again where the message comes again.
             match store.put_known(&remember).await {
-                Ok(()) => (Ok(late.into_iter().collect()), users),
+                Ok(()) => (Ok(told), users),
                 Err(_) => later(),
             }
         }
@@ -233,27 +233,31 @@ async fn taken_in(state: &AppState, message: &Message) -> (Taken, Vec<String>) {
     }
 }
 
-/// Under which id the person of a message is kept: whoever came with the same identifier, such as by FHIR, has an id already. Where
-/// several have the identifier it is the number.
+/// Under which id the person of a message is kept: whoever came with the same identifier, such as by FHIR, has an id already, or
+/// else with another of the person's own. Where several have the identifier it is the number.
 async fn person_of(store: &dyn Store, message: &Message) -> Result<String, StoreError> {
     // What has no sound identifier was refused before.
     let Ok(identity) = Identity::of(message) else { return Ok(String::new()) };
-    let holders: BTreeSet<String> = store
-        .holders(&identity.names())
-        .await?
-        .into_iter()
-        .filter(|known| known.said.as_deref() != Some(FORMER))
-        .filter_map(|known| known.user_id)
-        .collect();
     // What is an id of FHIR.
     let sound = |id: &String| {
         id.len() <= 64 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte))
     };
-    let mut holders = holders.into_iter();
-    match (holders.next(), holders.next()) {
-        (Some(user_id), None) if sound(&user_id) => Ok(user_id),
-        _ => Ok(identity.id),
+    for names in [identity.names(), identity.other_names()] {
+        let holders: BTreeSet<String> = store
+            .holders(&names)
+            .await?
+            .into_iter()
+            .filter(|known| known.said.as_deref() != Some(FORMER))
+            .filter_map(|known| known.user_id)
+            .collect();
+        let mut holders = holders.into_iter();
+        match (holders.next(), holders.next()) {
+            (Some(user_id), None) if sound(&user_id) => return Ok(user_id),
+            (None, _) => {}
+            _ => break,
+        }
     }
+    Ok(identity.id)
 }
 
 /// Whether a person's number came from another assigning authority before, and never from one that this message names.

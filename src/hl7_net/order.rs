@@ -8,12 +8,15 @@
 use std::collections::HashMap;
 
 use clinical::hl7::{Hl7Error, Sent};
+use recommend::Millis;
 use serde_json::Value;
 
 use crate::store::{Known, Store, StoreError};
 
 /// Most messages of one sender about one person that are known again.
 const MESSAGES: usize = 64;
+/// A message that is made again so much later says the same anew: some senders count from 1 each day, or not at all.
+const ANEW: Millis = 12 * 60 * 60 * 1000;
 /// What of a Patient a later message may correct.
 const CORRECTED: [&str; 2] = ["birthDate", "gender"];
 
@@ -25,8 +28,8 @@ pub(super) enum Order {
     New {
         /// What is to be written down once it is taken in.
         remember: Vec<Known>,
-        /// What its sender is told where it is late.
-        late: Option<Hl7Error>,
+        /// What its sender is told where it is late, or nobody can tell.
+        told: Vec<Hl7Error>,
     },
 }
 
@@ -48,16 +51,24 @@ pub(super) async fn compare(
         store.known(&names).await?.into_iter().map(|known| (known.name.clone(), known)).collect();
     let said = known.get(&person).and_then(|known| known.said.as_deref());
     let mut messages: Vec<String> = said.and_then(|said| serde_json::from_str(said).ok()).unwrap_or_default();
-    if messages.contains(&sent.message) {
+    let came = |own: &String| {
+        let (message, at) = own.split_once('@').unwrap_or((own, ""));
+        let anew = at.parse().ok().zip(sent.at).is_some_and(|(at, now): (Millis, _)| now >= at + ANEW);
+        message == sent.message && !anew
+    };
+    if messages.iter().any(came) {
         return Ok(Order::Again);
     }
-    messages.push(sent.message.clone());
+    messages.push(match sent.at {
+        Some(at) => format!("{}@{at}", sent.message),
+        None => sent.message.clone(),
+    });
     messages.drain(..messages.len().saturating_sub(MESSAGES));
     // Strings are always JSON.
     let messages = serde_json::to_string(&messages).unwrap_or_default();
     let before = |name: &String| known.get(name).and_then(|known| known.updated);
     // Of a message without a time nobody can tell whether it is late.
-    let is_late = |name: &String| before(name).zip(sent.at).is_some_and(|(before, now)| now < before);
+    let is_late = |name: &String| before(name).zip(sent.until).is_some_and(|(before, now)| now < before);
     let (mut remember, mut late) = (Vec::new(), false);
     let mut taken = |name: String, said: Option<String>| {
         let is_late = is_late(&name);
@@ -80,6 +91,15 @@ pub(super) async fn compare(
         kept.push(entry);
     }
     bundle["entry"] = Value::Array(kept);
-    let detail = "older than a message of this sender that came before: what that one said stays";
-    Ok(Order::New { remember, late: late.then(|| Hl7Error::new("MSH-7", 207, detail)) })
+    let mut told = Vec::new();
+    if late {
+        let detail = "older than a message of this sender that came before: what that one said stays";
+        told.push(Hl7Error::new("MSH-7", 207, detail));
+    }
+    if sent.unread {
+        let detail = "no time in the form YYYYMMDDHHMMSS with or without a zone, or one to come: whether the message is late \
+                      nobody can tell, so it counts as it comes";
+        told.push(Hl7Error::new("MSH-7", 102, detail));
+    }
+    Ok(Order::New { remember, told })
 }

@@ -12,6 +12,7 @@ use super::pool::{AskError, Timing};
 use super::tally::{self, Tally};
 use super::{InferenceError, Outcome};
 use model::Manifest;
+use vision::segment::Regions;
 
 /// The metrics of one version of a model.
 pub struct Meter {
@@ -87,6 +88,23 @@ impl Meter {
             }
             self.confidence.record(probability);
             self.tally.count(Some(label), probability);
+        }
+        self.timed(timing);
+    }
+
+    /// A request was answered with the regions of pictures, or with none for those that the model does not stand by. Each label
+    /// that a picture has counts.
+    pub fn outlined<'a>(&self, pictures: impl Iterator<Item = Option<&'a Regions>>, timing: &Timing) {
+        for regions in pictures {
+            let Some(regions) = regions else {
+                self.abstentions.increment(1);
+                continue;
+            };
+            for (label, answers) in self.answers.iter().enumerate().skip(1) {
+                if regions.labels.iter().any(|own| usize::from(*own) == label) {
+                    answers.increment(1);
+                }
+            }
         }
         self.timed(timing);
     }

@@ -22,6 +22,7 @@ use model::{Manifest, Package, PackageError};
 use nn::Params;
 use vision::likeness::Likeness;
 use vision::segment::{Regions, SegmentError, Segmenter};
+use vision::synthetic::{is_marked, says_so};
 use vision::{DecodeError, DecodeOptions, Format, Image, Preprocessor, declared, decode, network, segment};
 
 /// Why pictures got no regions.
@@ -34,6 +35,12 @@ pub enum SegmentsError {
         index: usize,
         /// What is wrong with it.
         error: DecodeError,
+    },
+    /// The picture at this place says that it was made by a model.
+    #[error("image {index}: it is marked as synthetic, and shows nobody")]
+    Synthetic {
+        /// Place in the request, from 0.
+        index: usize,
     },
     /// The picture at this place could not be segmented.
     #[error("image {index}: {error}")]
@@ -175,7 +182,7 @@ impl SegmentService {
             timing.queue = timing.queue.max(queue);
             all.push(outlined);
         }
-        self.meter.answered(&[], &timing);
+        self.meter.outlined(all.iter().map(|one| one.regions.as_ref().ok()), &timing);
         Ok((all, timing))
     }
 
@@ -230,6 +237,9 @@ impl SegmentService {
         let start = Instant::now();
         let image = decode(format, bytes, options).map_err(|error| SegmentsError::Decode { index, error })?;
         let decode = start.elapsed();
+        if says_so(format, bytes) || is_marked(&image) {
+            return Err(SegmentsError::Synthetic { index });
+        }
         let mut reader = self.reader().map_err(|error| SegmentsError::Segment { index, error })?;
         let regions = reader.read(&image, &self.manifest, deadline);
         self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(reader);

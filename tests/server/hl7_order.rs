@@ -100,6 +100,29 @@ async fn a_late_message_changes_nothing_newer_and_loses_nothing() {
 }
 
 #[tokio::test]
+async fn a_message_whose_id_counts_from_one_each_day_says_it_anew() {
+    let (server, address) = start(&[]);
+    let of = |time: &str, segments: &str| message("EPIC", ("d1", JANE), "1", time, segments);
+    let allergy = "IAM|1|DA|^Penicillin|||A\r";
+    let answers = send(
+        &address,
+        &[
+            &of("20260301110000", allergy),
+            &of("20260302110000", "IAM|1|DA|^Penicillin|||D\r"),
+            &of("20260303110000", allergy),
+        ],
+    );
+    assert!(answers.iter().all(|answer| taken(answer) == (true, false)), "{answers:?}");
+    assert_eq!(profile(&server, "d1").await["allergies"], json!(["Penicillin"]));
+    // A time that is none is told, and one to the minute is not late within that minute.
+    let unread = send(&address, &[&of("2026-03-03 11:00", "")]).remove(0);
+    assert!(unread.contains("\rMSA|AA|") && unread.contains("ERR||MSH^1^7|102"), "{unread}");
+    let minute = message("EPIC", ("d1", JANE), "2", "202603031100", "IAM|1|DA|^Penicillin|||D\r");
+    assert_eq!(taken(&send(&address, &[&minute]).remove(0)), (true, false));
+    assert!(profile(&server, "d1").await.get("allergies").is_none());
+}
+
+#[tokio::test]
 async fn a_message_without_a_character_set_is_of_the_one_that_is_configured_or_refused() {
     let pregnant = |set: &str| {
         let text = message("HIS", ("g1", "19950101|F"), "1", "20260301110000", "DG1|1||^")

@@ -164,3 +164,78 @@ async fn another_record_of_the_person_is_told_and_nothing_is_suggested() {
         );
     }
 }
+
+#[tokio::test]
+async fn whoever_agreed_once_is_not_taken_over_by_a_correction() {
+    let (server, address) = start(&[]);
+    let mrn = ("urn:oid:1.2.3", "55");
+    for (number, first) in [("7111", "|"), ("7112", "00000000|U"), ("7113", "20200101|M")] {
+        let child = patient(number, "2020-01-01", "male", mrn);
+        assert_eq!(put(&server, &[child, allergy(number, "penicillin")]).await.0, 200);
+        let joined = message("EPIC", (number, first), "1", "20260301110000", "AL1|1|DA|^latex\r");
+        assert!(send(&address, &[&joined])[0].contains("\rMSA|AA|"), "{first}");
+        let answer =
+            send(&address, &[&message("EPIC", (number, JANE), "2", "20260301120000", NONE)]).remove(0);
+        assert!(answer.contains("\rMSA|AE|2") && answer.contains("ERR||PID^1^3|205"), "{first} {answer}");
+        assert_eq!(profile(&server, number).await["birth_year"], 2020, "{first}");
+    }
+}
+
+#[tokio::test]
+async fn a_number_that_nobody_is_said_to_have_given_is_no_id_of_fhir_either() {
+    let (server, address) = start(&[]);
+    let unsaid = |number: &str, born: &str, id: &str, segments: &str| {
+        message("EPIC", (number, born), id, "20260301110000", segments).replace("^^^HOSP^", "^^^^")
+    };
+    let child = patient("7121", "2020-01-01", "male", ("urn:oid:1.2.3", "55"));
+    assert_eq!(put(&server, &[child]).await.0, 200);
+    let answer = send(&address, &[&unsaid("7121", JANE, "1", NONE)]).remove(0);
+    assert!(answer.contains("\rMSA|AE|1") && answer.contains("ERR||PID^1^3|205"), "{answer}");
+    assert_eq!(profile(&server, "7121").await["birth_year"], 2020);
+    // Where both agree a denial counts for neither, and what warns does.
+    let answer = send(&address, &[&unsaid("7121", "20200101|M", "2", NONE)]).remove(0);
+    assert!(answer.contains("\rMSA|AA|2"), "{answer}");
+    assert!(profile(&server, "7121").await.get("allergies").is_none());
+    // CDS Hooks of a person of another year counts nothing of whoever came without an authority.
+    assert!(send(&address, &[&unsaid("7122", JANE, "3", NONE)])[0].contains("\rMSA|AA|"));
+    let other = patient("7122", "1995-05-05", "female", ("urn:oid:1.2.3", "56"));
+    assert!(told(&server, &other, "Ibuprofen").await.contains("which is of another person"));
+    // And of two authorities, one unsaid, the second is no correction of the first.
+    let named = message("EPIC", ("7122", "19900101|M"), "4", "20260301120000", "");
+    assert!(send(&address, &[&named])[0].contains("ERR||PID^1^3|205"));
+}
+
+#[tokio::test]
+async fn an_admission_under_an_identifier_that_was_sent_along_is_told() {
+    let (server, address) = start(&[]);
+    let sent = message("EPIC", ("V1111", JANE), "1", "20260301110000", "AL1|1|DA|^Penicillin\r")
+        .replace("^^^HOSP^", "^^^HOSP&1.2.3&ISO^");
+    assert!(send(&address, &[&sent])[0].contains("\rMSA|AA|"));
+    // Nobody is stored under the id that is asked about, or somebody without the identifier.
+    let bare = json!({"resourceType": "Patient", "id": "vv1", "gender": "female", "birthDate": "1960-02-03"});
+    assert_eq!(put(&server, &[bare]).await.0, 200);
+    for id in ["uux", "vv1"] {
+        let jane = patient(id, "1960-02-03", "female", ("urn:oid:1.2.3", "V1111"));
+        let told = told(&server, &jane, "Amoxicillin").await;
+        assert!(
+            told.contains("Not checked: what is known under") && told.contains("Patient/V1111"),
+            "{told}"
+        );
+    }
+    // A family's number is no such thing.
+    let other = patient("uuy", "1999-02-03", "male", ("urn:oid:1.2.3", "V1111"));
+    assert!(!told(&server, &other, "Amoxicillin").await.contains("Patient/V1111"));
+}
+
+#[tokio::test]
+async fn another_number_of_a_message_finds_the_patient_who_has_it() {
+    let (server, address) = start(&[]);
+    let jane = patient("vv4", "1960-02-03", "female", ("urn:oid:1.2.3", "K444"));
+    assert_eq!(put(&server, std::slice::from_ref(&jane)).await.0, 200);
+    let sent = message("EPIC", ("9444", JANE), "1", "20260301110000", "AL1|1|DA|^Penicillin\r")
+        .replace("9444^^^HOSP^MR", "9444^^^HOSP^MR~K444^^^&1.2.3&ISO^PI");
+    assert!(send(&address, &[&sent])[0].contains("\rMSA|AA|"));
+    assert_eq!(profile(&server, "vv4").await["allergies"], json!(["Penicillin"]));
+    assert!(profile(&server, "9444").await.is_null());
+    assert!(told(&server, &jane, "Amoxicillin").await.contains("critical"));
+}

@@ -285,6 +285,9 @@ async fn a_file_of_another_modality_or_body_part_gets_no_label() {
         ("DX", "CHEST", "LL"),
         ("DX", "CHEST", "PA/LAT"),
         ("DX", "", "RLO"),
+        ("DX", "CHEST", "AP LLDECUB"),
+        ("DX", "CHEST", "PA LAO"),
+        ("DX", "CHEST", "PA/LL"),
     ] {
         let file = dicom_that_says(modality, part, view);
         let reason = reason(&server, "application/dicom", file).await;
@@ -299,6 +302,10 @@ async fn a_file_of_another_modality_or_body_part_gets_no_label() {
         ("DX", "PORT CHEST", "AP SUPINE"),
         ("DX", "CHEST_PA", "UNKNOWN"),
         ("DX", "UNKNOWN", ""),
+        ("DX", "CHEST", "FRONTAL"),
+        ("DX", "CHEST", "A-P"),
+        ("DX", "CHEST", "Anteroposterior"),
+        ("DX", "CHEST", "CHEST PA ERECT"),
     ] {
         let file = dicom_that_says(modality, part, view);
         let reason = reason(&server, "application/dicom", file).await;

@@ -354,6 +354,19 @@ async fn regions_of_a_dicom_image_are_a_segmentation_in_its_study() {
 }
 
 #[tokio::test]
+async fn a_picture_that_was_made_has_no_regions() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), manifest("spots", false, json!({"kind": "whole"})));
+    let server = Server::start(folder.path(), &[]);
+    let image = vision::decode(vision::Format::Png, &picture(), &vision::DecodeOptions::default()).unwrap();
+    let made = |value: &str| {
+        vision::write::png_with(&image, &[(vision::synthetic::KEYWORD, value.to_string())]).unwrap()
+    };
+    refused(post(&server, "", "application/json", made("true")).await, 422, "marked as synthetic").await;
+    assert_eq!(post(&server, "", "application/json", made("false")).await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
 async fn a_classifier_does_not_outline() {
     let server = Server::start(&shipped_models(), &[]);
     refused(post(&server, "?model=pneumonia", "*/*", picture()).await, 400, "pneumonia").await;

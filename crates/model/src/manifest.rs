@@ -310,8 +310,17 @@ const BESIDE: [&str; 22] = [
 ];
 /// What says nothing.
 const UNSAID: [&str; 5] = ["NA", "NONE", "OTHER", "UNKNOWN", "UNSPECIFIED"];
-/// How words of a view begin that is another, whatever stands beside them: "PA/LAT".
-const ASIDE: [&str; 4] = ["LAT", "OBL", "DECUB", "LORD"];
+/// How else the views from the front and from the back are written.
+const VIEWS: [(&str, &str); 8] = [
+    ("A-P", "AP"),
+    ("P-A", "PA"),
+    ("A P", "AP"),
+    ("P A", "PA"),
+    ("ANTEROPOSTERIOR", "AP"),
+    ("ANTERO-POSTERIOR", "AP"),
+    ("POSTEROANTERIOR", "PA"),
+    ("POSTERO-ANTERIOR", "PA"),
+];
 
 impl Accepts {
     /// Whether a file that says this of itself may be what the model reads. What it does not say is not held against it, and
@@ -325,7 +334,7 @@ impl Accepts {
                 .collect()
         };
         let unsaid = |words: &[String]| words.iter().all(|word| UNSAID.contains(&word.as_str()));
-        let is = |word: &String, known: &[String]| known.iter().any(|known| known.eq_ignore_ascii_case(word));
+        let is = |word: &str, known: &[String]| known.iter().any(|known| known.eq_ignore_ascii_case(word));
         let modality = words(modality);
         let modality = unsaid(&modality) || modality.iter().all(|word| is(word, &self.modalities));
         let part = words(body_part);
@@ -333,9 +342,16 @@ impl Accepts {
             part.iter().partition(|word| is(word, &self.body_parts));
         let beside = beside.into_iter().all(|word| BESIDE.contains(&word.as_str()));
         let part = unsaid(&part) || !own.is_empty() && beside;
-        let view = words(view);
-        let aside = view.iter().any(|word| ASIDE.iter().any(|begin| word.starts_with(begin)));
-        let view = unsaid(&view) || !aside && view.iter().any(|word| is(word, &self.views));
+        let view = view.trim().to_uppercase();
+        let written = VIEWS.iter().find(|(other, _)| *other == view);
+        let view = words(written.map_or(view.as_str(), |(_, view)| view));
+        // Of "PA LAO" or "AP LLDECUB" a word is another view.
+        let frontal = |word: &str| word == "FRONTAL" && ["AP", "PA"].iter().any(|own| is(own, &self.views));
+        let (own, beside): (Vec<&String>, Vec<&String>) =
+            view.iter().partition(|word| is(word, &self.views) || frontal(word));
+        let beside =
+            beside.into_iter().all(|word| BESIDE.contains(&word.as_str()) || is(word, &self.body_parts));
+        let view = unsaid(&view) || !own.is_empty() && beside;
         (self.modalities.is_empty() || modality)
             && (self.body_parts.is_empty() || part)
             && (self.views.is_empty() || view)

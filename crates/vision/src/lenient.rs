@@ -321,3 +321,21 @@ fn the_byte_that_makes_a_length_even_may_be_missing() {
     let error = read(&even[..even.len() - 1]).unwrap_err().to_string();
     assert!(error.contains("truncated"), "{error}");
 }
+
+#[test]
+fn rows_from_front_to_back_are_a_lateral_view() {
+    for (view, orientation, said) in [
+        (&b""[..], &b"A\\F"[..], Some("LATERAL")),
+        (b"", b"p\\f", Some("LATERAL")),
+        (b"", b"L\\F", None),
+        (b"", b"R\\F", None),
+        (b"", b"", None),
+        (b"PA", b"A\\F", Some("PA")),
+    ] {
+        let more: [(u32, &[u8; 2], &[u8]); 2] =
+            [(0x0018_5101, b"CS", view), (0x0020_0020, b"CS", orientation)];
+        let file = file(EXPLICIT, &data_set([1, 2, 3, 4], &more));
+        let identity = declared(Format::Dicom, &file, &DecodeOptions::default()).identity;
+        assert_eq!(identity.view.as_deref(), said, "{orientation:?}");
+    }
+}

@@ -132,8 +132,9 @@ pub fn png(image: Image, origin: &Origin, plain: bool) -> Result<Vec<u8>, ::png:
 pub fn says_so(format: Format, bytes: &[u8]) -> bool {
     match format {
         Format::Png => chunks(bytes).any(|(kind, data)| {
-            let keyword = data.strip_prefix(KEYWORD.as_bytes()).is_some_and(|rest| rest.first() == Some(&0));
-            matches!(kind, b"tEXt" | b"iTXt" | b"zTXt") && keyword
+            let said = data.strip_prefix(KEYWORD.as_bytes()).and_then(|rest| rest.strip_prefix(&[0]));
+            matches!(kind, b"tEXt" | b"iTXt" | b"zTXt")
+                && said.is_some_and(|said| !said.eq_ignore_ascii_case(b"false"))
         }),
         Format::Dicom => super::declared(format, bytes, &DecodeOptions::default()).identity.synthetic,
         Format::Jpeg => false,

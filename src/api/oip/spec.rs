@@ -83,11 +83,16 @@ impl TensorSpec {
     }
 }
 
+/// Whether what a model of images answers is no label of one, so that this protocol has no tensors for it.
+fn elsewhere(manifest: &Manifest) -> bool {
+    manifest.segmentation.is_some() || manifest.outputs.is_some() || manifest.generation.is_some()
+}
+
 /// What a model takes.
 pub fn inputs(manifest: &Manifest) -> Vec<TensorSpec> {
     match &manifest.input {
-        // Regions are asked for at a route of their own.
-        Input::Image(_) if manifest.segmentation.is_some() || manifest.outputs.is_some() => Vec::new(),
+        // Regions and made pictures are asked for at routes of their own.
+        Input::Image(_) if elsewhere(manifest) => Vec::new(),
         Input::Image(image) => {
             let sides = [image.channels, image.height, image.width];
             vec![
@@ -116,7 +121,7 @@ pub fn inputs(manifest: &Manifest) -> Vec<TensorSpec> {
 
 /// What a model gives.
 pub fn outputs(manifest: &Manifest) -> Vec<TensorSpec> {
-    if manifest.segmentation.is_some() || manifest.outputs.is_some() {
+    if elsewhere(manifest) {
         return Vec::new();
     }
     if matches!(manifest.input, Input::Text(_)) && manifest.labels.is_empty() {

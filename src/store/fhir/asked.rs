@@ -53,22 +53,41 @@ pub async fn of_person(
     Ok(Some(stored))
 }
 
-/// Who else is stored with an identifier of this person, and may be the same: an allergy may stand there alone. A family's
+/// Who else is stored with an identifier of this person, and may be the same: an allergy may stand there alone. The identifiers are
+/// those of the person who is stored, where it is this one, and those that are said of the person now. A family's
 /// number is no such thing where year of birth or sex differ.
 ///
 /// # Errors
 /// A store that does not answer.
-pub async fn again(store: &dyn Store, user_id: &str, stored: &Profile) -> Result<Vec<String>, StoreError> {
-    let own = store.identifiers_of(user_id).await?;
+pub async fn again(
+    store: &dyn Store,
+    user_id: &str,
+    stored: Option<&Profile>,
+    said: Option<&PersonChange>,
+) -> Result<Vec<String>, StoreError> {
+    let own = match stored {
+        Some(_) => store.identifiers_of(user_id).await?,
+        None => Vec::new(),
+    };
     let is_now = |known: &Known| known.said.as_deref() != Some(FORMER);
-    let names: Vec<String> =
-        own.iter().filter(|known| is_now(known)).map(|known| held(&known.name).to_owned()).collect();
+    let own = own.iter().filter(|known| is_now(known)).map(|known| held(&known.name).to_owned());
+    let names: BTreeSet<String> =
+        own.chain(said.into_iter().flat_map(|said| said.identifiers.clone())).collect();
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let names: Vec<String> = names.into_iter().collect();
     let others = store.holders(&names).await?.into_iter().filter(is_now).filter_map(|known| known.user_id);
     let others: BTreeSet<String> = others.filter(|other| other != user_id).collect();
+    let mut person = stored.cloned().unwrap_or_default();
+    if let Some(said) = said {
+        person.birth_year = said.birth_year.or(person.birth_year);
+        person.sex = said.sex.or(person.sex);
+    }
     let mut same = Vec::new();
     for other in others.into_iter().take(OTHERS) {
         let profile = stored_profile(store, &other).await?;
-        if profile.is_some_and(|profile| difference((profile.birth_year, profile.sex), stored).is_none()) {
+        if profile.is_some_and(|profile| difference((profile.birth_year, profile.sex), &person).is_none()) {
             same.push(other);
         }
     }

@@ -146,9 +146,10 @@ impl Origin {
             );
         }
         if !self.numbers.is_disjoint(&now.numbers) {
-            return (elsewhere && unlike).then_some(
-                "has the id and an identifier of a person of another server, and another year of birth or sex; accepted are an id \
-                 that no other server's person has, or a record that agrees with that person's",
+            // Of a record of two sources that only agree nobody can say which of them is corrected.
+            return ((elsewhere || self.mixed) && unlike).then_some(
+                "has the id and an identifier of a person of another source, and another year of birth or sex; accepted are an id \
+                 that no other source's person has, or a record that agrees with that person's",
             );
         }
         if both && !elsewhere {
@@ -332,6 +333,10 @@ mod tests {
             }
         }
         let mixed = Origin { mixed: true, ..origin(&["a/fhir"], &["mrn:1"]) };
+        // Who agreed once is not taken over by a correction.
+        let correction = origin(&[], &["mrn:1"]);
+        assert!(mixed.contradicted(&correction, false, true).is_some());
+        assert!(mixed.contradicted(&correction, false, false).is_none());
         assert!(hl7.clone().next(mixed).is_mixed() && !hl7.is_mixed());
     }
 

@@ -145,7 +145,7 @@ pub(super) async fn of_others(
         let before = Origin::of(known.get(&format!("Patient/{}", person.user_id)));
         let now = Origin::said(person);
         // Of few the profile tells anything, and each is read once more when it is written.
-        let unlike = (before.is_elsewhere(&now) || before.is_unrelated(&now)) && {
+        let unlike = (before.is_elsewhere(&now) || before.is_unrelated(&now) || before.is_mixed()) && {
             let stored = stored_profile(store, &person.user_id).await?.unwrap_or_default();
             difference((person.birth_year, person.sex), &stored).is_some()
         };

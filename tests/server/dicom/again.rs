@@ -67,7 +67,7 @@ async fn a_corrected_side_region_or_orientation_is_answered_anew() {
         last = all[0].clone();
     }
     // A hand is nothing that the model reads.
-    assert!(last.to_string().contains("body part that the model does not read"), "{last}");
+    assert!(last.to_string().contains("that the model does not read"), "{last}");
 }
 
 /// What shows that an image has changed ends what was made of it, whether or not it can be answered as it is now.

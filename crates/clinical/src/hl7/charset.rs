@@ -9,7 +9,7 @@ use encoding_rs::{
 use super::message::Hl7Error;
 
 /// The sets that are read, by their names without marks. Of Latin-1 and Latin-5 the sets of Windows are all and more.
-const SETS: [(&str, &Encoding); 15] = [
+const SETS: [(&str, &Encoding); 22] = [
     ("UNICODEUTF8", UTF_8),
     ("UTF8", UTF_8),
     ("ASCII", UTF_8),
@@ -25,6 +25,13 @@ const SETS: [(&str, &Encoding); 15] = [
     ("885915", ISO_8859_15),
     ("GB180302000", GB18030),
     ("GB18030", GB18030),
+    ("GB180302005", GB18030),
+    ("GB180302022", GB18030),
+    ("GBK", GB18030),
+    ("GB2312", GB18030),
+    ("WINDOWS1252", WINDOWS_1252),
+    ("CP1252", WINDOWS_1252),
+    ("IR192", UTF_8),
 ];
 
 /// A character set.
@@ -33,7 +40,8 @@ pub struct Charset(&'static Encoding);
 
 impl Charset {
     /// Which are read, in words.
-    pub const READ: &str = "UNICODE UTF-8, ASCII, 8859/1 to 8859/9, 8859/15 and GB 18030-2000";
+    pub const READ: &str =
+        "UNICODE UTF-8, ASCII, 8859/1 to 8859/9, 8859/15, windows-1252 and GB 18030 (with GBK and GB 2312)";
 
     /// The set of a name of table 0211, however it is written.
     pub fn of(name: &str) -> Option<Charset> {
@@ -43,7 +51,18 @@ impl Charset {
         SETS.iter().find(|(known, _)| *known == name).map(|(_, set)| Charset(set))
     }
 
+    /// The text; nothing of bytes that are plainly of UTF-8 in another set, which would be letters that nobody understands: one letter
+    /// of UTF-8 is two odd ones of Latin, and two characters of three bytes are three odd ones of Chinese.
     fn decoded(self, bytes: &[u8]) -> Option<String> {
+        let most = if self.0 == GB18030 { 1 } else { 0 };
+        let is_utf_8 = || {
+            let text = std::str::from_utf8(bytes).ok()?;
+            let wide = |c: &char| if most > 0 { ('\u{800}'..'\u{10000}').contains(c) } else { !c.is_ascii() };
+            Some(text.chars().filter(wide).count() > most)
+        };
+        if self.0 != UTF_8 && is_utf_8() == Some(true) {
+            return None;
+        }
         self.0.decode_without_bom_handling_and_without_replacement(bytes).map(|text| text.into_owned())
     }
 }
@@ -106,7 +125,8 @@ mod tests {
             ("8859/1", "", b"M\xfcller", "Müller"),
             ("GB 18030", "", pregnancy, "妊娠"),
             ("UTF-8", "8859/1", b"M\xfcller", "Müller"),
-            ("UTF-8", "8859/1", "Mü".as_bytes(), "MÃ¼"),
+            ("UTF-8", "GBK", pregnancy, "妊娠"),
+            ("UTF-8", "windows-1252", b"c\x9cur", "cœur"),
             ("UTF-8", "8859/1", b"c\xbdur", "c½ur"),
             ("UTF-8", "ISO 8859/15", b"c\xbdur p\xe9nicilline", "cœur pénicilline"),
             ("UTF-8", "8859/5", b"\xd0", "а"),
@@ -125,6 +145,10 @@ mod tests {
             // Of 16 bits, which are no text in the frames of MLLP.
             ("UTF-8", "UNICODE", "ü".as_bytes()),
             ("UTF-8", "KS X 1001", b"\xb1\xe8"),
+            // Of UTF-8, whatever they say.
+            ("UTF-8", "8859/1", "Müller".as_bytes()),
+            ("8859/15", "", "妊娠".as_bytes()),
+            ("GB 18030", "", "妊娠".as_bytes()),
         ] {
             assert_eq!(of(unnamed, set, name).unwrap_err().place, "MSH-18", "{set}");
         }

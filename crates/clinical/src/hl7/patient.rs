@@ -10,6 +10,8 @@ use crate::fhir::references::patient_name;
 const TYPES: [&str; 2] = ["MR", "PI"];
 /// The system of an identifier of which it is remembered that somebody gave it.
 const GIVEN: &str = "urn:medserve:hl7:identifier";
+/// The system of one of which the message does not say who gave it.
+const UNSAID: &str = "urn:medserve:hl7:unsaid";
 
 /// The person of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +22,8 @@ pub struct Identity {
     authorities: Vec<String>,
     /// The identifiers that FHIR has for the same, where the authority has a universal id: system, bar and value.
     universal: Vec<String>,
+    /// The same of the person's other numbers of these types.
+    others: Vec<String>,
 }
 
 /// Under what an identity is remembered (`fhir::references::patient_name`).
@@ -62,17 +66,32 @@ impl Identity {
         let given: Vec<&Vec<String>> = given.filter_map(|(_, parts)| parts.get(3)).collect();
         let universal =
             given.iter().filter_map(|own| system(own)).map(|system| format!("{system}|{id}")).collect();
+        let numbers =
+            all.iter().filter(|(_, parts)| TYPES.iter().any(|own| kind(parts).as_deref() == Some(own)));
+        let others = numbers.filter(|(other, _)| other.as_ref() != Some(&id));
+        let others = others.filter_map(|(other, parts)| {
+            let value = other.as_ref().filter(|value| !value.contains('|'))?;
+            Some(format!("{}|{value}", system(parts.get(3)?)?))
+        });
+        let others = others.collect();
         let authorities = given.iter().flat_map(|own| own.iter().take(2));
         let authorities = authorities.filter(|name| !name.is_empty()).map(|name| name.to_lowercase());
-        Ok(Identity { authorities: authorities.collect(), universal, id })
+        Ok(Identity { authorities: authorities.collect(), universal, others, id })
     }
 
     /// The identifiers of the Patient resource, by which it is remembered who gave the number.
     pub(super) fn identifiers(&self) -> Vec<Value> {
         let systems = self.systems();
-        let universal = self.universal.iter().filter_map(|own| own.rsplit_once('|'));
-        let systems = systems.iter().map(String::as_str).chain(universal.map(|(system, _)| system));
-        systems.map(|system| json!({"system": system, "value": self.id})).collect()
+        // A number that nobody is said to have given has a source all the same, and it is no FHIR server.
+        let unsaid = systems.is_empty().then_some(UNSAID);
+        let own = systems.iter().map(String::as_str).chain(unsaid).map(|system| (system, self.id.as_str()));
+        let universal = self.universal.iter().chain(&self.others).filter_map(|own| own.rsplit_once('|'));
+        own.chain(universal).map(|(system, value)| json!({"system": system, "value": value})).collect()
+    }
+
+    /// Under what somebody is known who has another number of this person's (`fhir::references::patient_name`).
+    pub fn other_names(&self) -> Vec<String> {
+        self.others.iter().map(|own| patient_name(own)).collect()
     }
 
     /// Under what somebody is known who came with this number of one of the authorities, by HL7 or by FHIR
@@ -152,5 +171,15 @@ mod tests {
         ] {
             assert_eq!(of(field).universal, same);
         }
+    }
+
+    #[test]
+    fn other_numbers_of_a_person_are_known_where_fhir_may_have_them() {
+        let own = of("9444^^^HOSP^MR~K444^^^&1.2.3&ISO^PI~078^^^&2.16.840.1.113883.4.1&ISO^SS~5^^^LAB^PI");
+        assert_eq!((own.id.as_str(), &own.others[..]), ("9444", &["urn:oid:1.2.3|K444".to_string()][..]));
+        let said = own.identifiers();
+        assert!(said.contains(&json!({"system": "urn:oid:1.2.3", "value": "K444"})), "{said:?}");
+        assert_eq!(own.other_names(), [patient_name("urn:oid:1.2.3|K444")]);
+        assert_eq!(of("7^^^^MR").identifiers(), [json!({"system": UNSAID, "value": "7"})]);
     }
 }

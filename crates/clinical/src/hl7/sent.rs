@@ -7,8 +7,11 @@ use recommend::clock::parse_time;
 use super::message::Message;
 use crate::dicom::uid::derived;
 
-/// How far a clock without a zone, read as universal time, may be ahead.
-const AHEAD: Millis = 24 * 60 * 60 * 1000;
+/// How far a clock without a zone, read as universal time, may be ahead: as far as the easternmost is, and a little. What is
+/// further ahead is wrong, and would make all that comes until then late.
+const AHEAD: Millis = (14 * 60 + 10) * 60 * 1000;
+/// Thousandths of a second of a day.
+const DAY: Millis = 24 * 60 * 60 * 1000;
 
 /// Who sent a message, which it is, and when that was.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +22,10 @@ pub struct Sent {
     pub message: String,
     /// When it was made (MSH-7, or else EVN-2), where it says so; what is still to come is no time.
     pub at: Option<Millis>,
+    /// The last moment that this time may mean: one to the minute may be any second of it.
+    pub until: Option<Millis>,
+    /// Whether MSH-7 says something that is no such time.
+    pub unread: bool,
 }
 
 impl Sent {
@@ -26,32 +33,50 @@ impl Sent {
     pub fn of(message: &Message, now: Millis) -> Sent {
         let header = |field| message.raw("MSH", field);
         let times = [("MSH", 7), ("EVN", 2)].into_iter();
-        let mut times = times.filter_map(|(segment, field)| time(&message.get((segment, 0), field, 1)));
+        let times: Vec<Option<(Millis, Millis)>> = times
+            .map(|(segment, field)| time(&message.get((segment, 0), field, 1)))
+            .map(|time| time.filter(|(at, _)| *at <= now + AHEAD))
+            .collect();
+        let made = times.iter().flatten().next().copied();
         Sent {
             sender: derived(&[&header(3), &header(4)]),
             message: derived(&[&header(10), &header(9), &message.body()]),
-            at: times.find(|time| *time <= now + AHEAD),
+            at: made.map(|(at, _)| at),
+            until: made.map(|(at, span)| at + span),
+            unread: times[0].is_none() && !header(7).trim().is_empty(),
         }
     }
 }
 
-/// A time as messages write it: a day at least, and perhaps a zone. One without counts as universal time, since it is
-/// compared with those of the same clock alone.
-fn time(text: &str) -> Option<Millis> {
+/// A time as messages write it: a day at least, and perhaps a zone; and how much later it may be than it begins. One without a zone
+/// counts as universal time, since it is compared with those of the same clock alone.
+fn time(text: &str) -> Option<(Millis, Millis)> {
+    let text = text.trim();
     let (whole, zone) = text.split_at(text.find(['+', '-']).unwrap_or(text.len()));
-    let (digits, fraction) = whole.split_once('.').unwrap_or((whole, "0"));
+    let (digits, fraction) = whole.split_once('.').unwrap_or((whole, ""));
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let zone = match zone.len() {
         0 => "Z".to_owned(),
         5 if is_number(&zone[1..]) => format!("{}:{}", &zone[..3], &zone[3..]),
         _ => return None,
     };
-    if !is_number(digits) || !is_number(fraction) || !matches!(digits.len(), 8 | 10 | 12 | 14) {
+    if !is_number(digits) || whole.contains('.') && !is_number(fraction) {
         return None;
     }
+    let span = match (digits.len(), fraction.len()) {
+        (8, 0) => DAY,
+        (10, 0) => 60 * 60 * 1000,
+        (12, 0) => 60 * 1000,
+        (14, 0) => 1000,
+        (14, 1) => 100,
+        (14, 2) => 10,
+        (14, _) => 1,
+        _ => return None,
+    };
     let part = |at: usize| digits.get(at..at + 2).unwrap_or("00");
     let day = format!("{}-{}-{}", &digits[..4], part(4), part(6));
-    parse_time(&format!("{day}T{}:{}:{}.{fraction}{zone}", part(8), part(10), part(12)))
+    let at = parse_time(&format!("{day}T{}:{}:{}.{fraction:0<1}{zone}", part(8), part(10), part(12)))?;
+    Some((at, span - 1))
 }
 
 #[cfg(test)]
@@ -76,8 +101,28 @@ mod tests {
             ("20260301093000+é12", None),
             ("", None),
         ] {
-            assert_eq!(time(text), read, "{text}");
+            assert_eq!(time(text).map(|(at, _)| at), read, "{text}");
         }
+    }
+
+    #[test]
+    fn a_time_may_mean_all_that_it_does_not_say() {
+        for (text, span) in [
+            ("20260301", DAY),
+            ("2026030109", 3_600_000),
+            ("202603010930", 60_000),
+            ("20260301093000", 1000),
+            ("20260301093000.5", 100),
+            ("20260301093000.5000+0100", 1),
+        ] {
+            assert_eq!(time(text).unwrap().1, span - 1, "{text}");
+        }
+        let of = |time: &str| {
+            Sent::of(&Message::read(&format!("MSH|^~\\&|A|B|||{time}||ADT^A08|1\rPID|1||p\r")).unwrap(), NOW)
+        };
+        assert!(!of("20260301093000").unread && !of("").unread && of("2026-03-01 09:30").unread);
+        // Twenty hours ahead.
+        assert!(of("20260302053000").unread && of("20260302053000").at.is_none());
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub struct Identity {
     pub modality: Option<String>,
     /// Body Part Examined (0018,0015), or that of the Anatomic Region Sequence (0008,2218).
     pub body_part: Option<String>,
-    /// View Position (0018,5101), or whether the View Code Sequence (0054,0220) has a lateral one.
+    /// View Position (0018,5101), or whether the View Code Sequence (0054,0220) or Patient Orientation (0020,0020) has a lateral one.
     pub view: Option<String>,
     /// Whether Synthetic Data (0008,001C) is YES.
     pub synthetic: bool,
@@ -26,7 +26,8 @@ impl Identity {
             modality: word(tags::MODALITY)
                 .or_else(|| of_class(&set.text(tags::SOP_CLASS)?).map(str::to_owned)),
             body_part: word(tags::BODY_PART).or_else(|| region(set).map(str::to_owned)),
-            view: word(tags::VIEW_POSITION).or_else(|| lateral(set).map(str::to_owned)),
+            view: word(tags::VIEW_POSITION)
+                .or_else(|| lateral(set).or_else(|| sagittal(set)).map(str::to_owned)),
             synthetic: word(tags::SYNTHETIC).as_deref() == Some("YES"),
         }
     }
@@ -66,6 +67,12 @@ fn lateral(set: &DataSet<'_>) -> Option<&'static str> {
     const CODES: [&str; 6] = ["399067008", "399198007", "399173006", "R-10236", "R-10232", "R-10228"];
     let code = set.item(tags::VIEW_CODE, 0).ok()??.text(tags::CODE_VALUE)?;
     CODES.contains(&code.as_str()).then_some("LATERAL")
+}
+
+/// A word for a picture whose rows run from front to back of the patient or the other way, as in no view from the front
+/// (PS3.3 section C.7.6.1.1.1).
+fn sagittal(set: &DataSet<'_>) -> Option<&'static str> {
+    set.text(tags::ORIENTATION)?.to_uppercase().starts_with(['A', 'P']).then_some("LATERAL")
 }
 
 /// The defined term (PS3.16 annex L) for the region that the file's sequence has a code of.

@@ -16,6 +16,7 @@ pub const CODE_VALUE: Tag = 0x0008_0100;
 pub const SYNTHETIC: Tag = 0x0008_001c;
 pub const BODY_PART: Tag = 0x0018_0015;
 pub const VIEW_POSITION: Tag = 0x0018_5101;
+pub const ORIENTATION: Tag = 0x0020_0020;
 pub const VIEW_CODE: Tag = 0x0054_0220;
 pub const SAMPLES_PER_PIXEL: Tag = 0x0028_0002;
 pub const PHOTOMETRIC: Tag = 0x0028_0004;
@@ -60,8 +61,18 @@ pub const GROUPS: [u32; 4] = [0x0028, 0x2050, 0x5200, 0x7fe0];
 /// Study Instance UID.
 pub const STUDY: Tag = 0x0020_000d;
 /// Attributes of other groups that are kept: what the file says that it is.
-pub const IDENTITY: [Tag; 9] =
-    [MODALITY, BODY_PART, VIEW_POSITION, VIEW_CODE, STUDY, SYNTHETIC, SOP_CLASS, ANATOMIC_REGION, CODE_VALUE];
+pub const IDENTITY: [Tag; 10] = [
+    MODALITY,
+    BODY_PART,
+    VIEW_POSITION,
+    VIEW_CODE,
+    ORIENTATION,
+    STUDY,
+    SYNTHETIC,
+    SOP_CLASS,
+    ANATOMIC_REGION,
+    CODE_VALUE,
+];
 
 pub const ITEM: Tag = 0xfffe_e000;
 pub const ITEM_END: Tag = 0xfffe_e00d;
