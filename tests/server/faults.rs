@@ -216,6 +216,11 @@ async fn files_of_sqlite_that_take_no_writes_pass() {
         return;
     }
     subject.takes_no_writes().await;
+    // Connections that are opened meanwhile can only read.
+    let url = subject.server.at("/v1/items?limit=1000");
+    let read = || async { subject.send(Client::new().get(&url)).await.status().as_u16() };
+    let read = futures::future::join_all((0..40).map(|_| read())).await;
+    assert!(read.iter().all(|status| *status == 200), "{read:?}");
     subject.says_so().await;
     assert!(flag.set("-i"));
     subject.takes_writes().await;

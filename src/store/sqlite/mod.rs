@@ -60,6 +60,8 @@ pub struct SqliteStore {
     /// For what may be lost with the machine's power, such as that an image was taken to be answered: a commit there
     /// waits for no disk.
     leases: SqlitePool,
+    /// How a connection is opened.
+    connect: SqliteConnectOptions,
     /// Whether the write-ahead log still holds what was erased from the file.
     log_is_full: Arc<AtomicBool>,
     /// Whose turn it is to write.
@@ -96,10 +98,10 @@ impl SqliteStore {
                 let sound = in_memory || !connection.is_in_transaction();
                 Box::pin(async move { Ok(sound) })
             })
-            .connect_lazy_with(connect);
+            .connect_lazy_with(connect.clone());
         keep_private(&file)?;
         let leases = if in_memory { pool.clone() } else { leases };
-        let store = Self { pool, leases, log_is_full: Arc::default(), turns: Arc::default() };
+        let store = Self { pool, leases, connect, log_is_full: Arc::default(), turns: Arc::default() };
         store.migrate().await?;
         Ok(store)
     }

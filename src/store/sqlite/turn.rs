@@ -7,11 +7,14 @@
 
 use std::ops::{Deref, DerefMut};
 
-use sqlx::{Sqlite, SqliteConnection, Transaction};
+use sqlx::{Connection, Executor, Sqlite, SqliteConnection, Transaction};
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::timeout;
 
 use super::{BUSY_TIMEOUT, SqliteStore, StoreError};
+
+/// What takes the write lock.
+const BEGIN: &str = "BEGIN IMMEDIATE";
 
 /// The turn of a writer. Nobody else of this process writes until it is dropped.
 pub struct Turn(#[expect(dead_code, reason = "it is held")] OwnedMutexGuard<()>);
@@ -61,6 +64,40 @@ impl SqliteStore {
     /// cannot wait for another.
     pub(super) async fn write(&self) -> Result<Write, StoreError> {
         let turn = self.turn().await?;
-        Ok(Write { transaction: self.pool.begin_with("BEGIN IMMEDIATE").await?, _turn: turn })
+        let transaction = match self.pool.begin_with(BEGIN).await {
+            Err(error) if is_read_only(&error) => {
+                self.close_read_only().await?;
+                self.pool.begin_with(BEGIN).await?
+            }
+            begun => begun?,
+        };
+        Ok(Write { transaction, _turn: turn })
     }
+
+    /// A connection that was opened while the file took no writes takes none ever after, so those go once the file does. While
+    /// it does not they stay: what is there can be read by them, and perhaps by no new one.
+    async fn close_read_only(&self) -> Result<(), StoreError> {
+        let mut fresh = SqliteConnection::connect_with(&self.connect).await?;
+        let takes_writes = fresh.execute(BEGIN).await;
+        fresh.close().await?;
+        takes_writes?;
+        for pool in [&self.pool, &self.leases] {
+            let idle: Vec<_> = std::iter::from_fn(|| pool.try_acquire()).collect();
+            for mut connection in idle {
+                if connection.execute(BEGIN).await.is_ok() {
+                    connection.execute("ROLLBACK").await?;
+                } else {
+                    connection.close().await?;
+                }
+            }
+        }
+        tracing::info!("the database's file takes writes again");
+        Ok(())
+    }
+}
+
+/// Whether SQLite says so (READONLY, whose code is in the low byte).
+fn is_read_only(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| code & 0xff == 8)
 }
