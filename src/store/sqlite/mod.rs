@@ -109,7 +109,7 @@ impl SqliteStore {
     /// All migrations are one write transaction, so of several processes that start at once one
     /// does it and the others wait, then find it done.
     async fn migrate(&self) -> Result<(), StoreError> {
-        let mut transaction = self.write().await.map_err(|error| match error {
+        let mut transaction = self.first_write().await.map_err(|error| match error {
             StoreError::Unavailable(cause) if cause.to_string().contains("unable to open") => {
                 StoreError::Setup("the file cannot be opened or made".into())
             }

@@ -13,8 +13,12 @@ use tokio::time::timeout;
 
 use super::{BUSY_TIMEOUT, SqliteStore, StoreError};
 
-/// What takes the write lock.
+/// What takes the write lock; where the file can only be read it takes none, without an error.
 const BEGIN: &str = "BEGIN IMMEDIATE";
+/// What writes nothing, and fails where nothing can be written.
+const NOTHING: &str = "DELETE FROM users WHERE 0";
+/// How often another connection is tried.
+const TRIES: usize = 3;
 
 /// The turn of a writer. Nobody else of this process writes until it is dropped.
 pub struct Turn(#[expect(dead_code, reason = "it is held")] OwnedMutexGuard<()>);
@@ -64,36 +68,50 @@ impl SqliteStore {
     /// cannot wait for another.
     pub(super) async fn write(&self) -> Result<Write, StoreError> {
         let turn = self.turn().await?;
-        let transaction = match self.pool.begin_with(BEGIN).await {
-            Err(error) if is_read_only(&error) => {
-                self.close_read_only().await?;
-                self.pool.begin_with(BEGIN).await?
+        for _ in 0..TRIES {
+            let mut transaction = self.pool.begin_with(BEGIN).await?;
+            match transaction.execute(NOTHING).await {
+                Err(error) if is_read_only(&error) => transaction.rollback().await?,
+                done => return done.map(|_| Write { transaction, _turn: turn }).map_err(StoreError::from),
             }
-            begun => begun?,
-        };
-        Ok(Write { transaction, _turn: turn })
+            self.close_read_only().await?;
+        }
+        Err(StoreError::Unavailable("connections to the file can only read".into()))
+    }
+
+    /// The same before there are tables.
+    pub(super) async fn first_write(&self) -> Result<Write, StoreError> {
+        let turn = self.turn().await?;
+        Ok(Write { transaction: self.pool.begin_with(BEGIN).await?, _turn: turn })
     }
 
     /// A connection that was opened while the file took no writes takes none ever after, so those go once the file does. While
     /// it does not they stay: what is there can be read by them, and perhaps by no new one.
     async fn close_read_only(&self) -> Result<(), StoreError> {
         let mut fresh = SqliteConnection::connect_with(&self.connect).await?;
-        let takes_writes = fresh.execute(BEGIN).await;
+        let takes_writes = take_lock(&mut fresh).await;
         fresh.close().await?;
         takes_writes?;
         for pool in [&self.pool, &self.leases] {
             let idle: Vec<_> = std::iter::from_fn(|| pool.try_acquire()).collect();
             for mut connection in idle {
-                if connection.execute(BEGIN).await.is_ok() {
+                if take_lock(&mut connection).await.is_ok() {
                     connection.execute("ROLLBACK").await?;
                 } else {
                     connection.close().await?;
                 }
             }
         }
-        tracing::info!("the database's file takes writes again");
+        tracing::info!("connections that could only read the database's file were closed");
         Ok(())
     }
+}
+
+/// Begins a transaction that can write.
+async fn take_lock(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    connection.execute(BEGIN).await?;
+    connection.execute(NOTHING).await?;
+    Ok(())
 }
 
 /// Whether SQLite says so (READONLY, whose code is in the low byte).
