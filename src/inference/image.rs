@@ -383,7 +383,7 @@ impl ImageService {
         let decode = start.elapsed();
         if synthetic {
             image = vision::synthetic::unmarked(image);
-        } else if vision::synthetic::says_so(format, bytes) || vision::synthetic::is_marked(&image) {
+        } else if vision::synthetic::is_made(format, bytes, &image) {
             return Err(ImagesError::Synthetic { index });
         }
         let mut reader = self.reader()?;

@@ -22,7 +22,7 @@ use model::{Manifest, Package, PackageError};
 use nn::Params;
 use vision::likeness::Likeness;
 use vision::segment::{Regions, SegmentError, Segmenter};
-use vision::synthetic::{is_marked, says_so};
+use vision::synthetic::is_made;
 use vision::{DecodeError, DecodeOptions, Format, Image, Preprocessor, declared, decode, network, segment};
 
 /// Why pictures got no regions.
@@ -237,7 +237,7 @@ impl SegmentService {
         let start = Instant::now();
         let image = decode(format, bytes, options).map_err(|error| SegmentsError::Decode { index, error })?;
         let decode = start.elapsed();
-        if says_so(format, bytes) || is_marked(&image) {
+        if is_made(format, bytes, &image) {
             return Err(SegmentsError::Synthetic { index });
         }
         let mut reader = self.reader().map_err(|error| SegmentsError::Segment { index, error })?;

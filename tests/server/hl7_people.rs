@@ -11,6 +11,8 @@ use crate::hl7_order::{message, profile, start};
 use crate::support::Server;
 
 const A: &str = "https://ehr-a.example.org/fhir";
+/// The authority with its universal id.
+const UNIVERSAL: &str = "^^^HOSP&1.2.3&ISO^";
 const NONE: &str = "AL1|1|DA|NKDA\r";
 const JANE: &str = "19600203|F";
 
@@ -88,8 +90,7 @@ async fn a_denial_counts_for_nobody_where_nothing_says_that_two_records_are_of_o
     let (server, address) = start(&[]);
     for (number, system, one) in [("8001", "urn:mrn", false), ("8002", "urn:oid:1.2.3", true)] {
         let sent = |id: &str| {
-            message("EPIC", (number, JANE), id, "20260301110000", NONE)
-                .replace("^^^HOSP^", "^^^HOSP&1.2.3&ISO^")
+            message("EPIC", (number, JANE), id, "20260301110000", NONE).replace("^^^HOSP^", UNIVERSAL)
         };
         assert!(send(&address, &[&sent("1")])[0].contains("\rMSA|AA|"));
         assert_eq!(profile(&server, number).await["allergies"], json!([]));
@@ -104,7 +105,7 @@ async fn a_denial_counts_for_nobody_where_nothing_says_that_two_records_are_of_o
         assert_eq!(known.get("allergies"), one.then_some(&json!([])), "{number}");
         // What warns counts all the same, and a denial that comes later does not.
         let more = message("EPIC", (number, JANE), "2", "20260301120000", "AL1|1|DA|^latex\r")
-            .replace("^^^HOSP^", "^^^HOSP&1.2.3&ISO^");
+            .replace("^^^HOSP^", UNIVERSAL);
         assert!(send(&address, &[&more, &sent("3")]).iter().all(|answer| answer.contains("\rMSA|AA|")));
         assert_eq!(profile(&server, number).await["allergies"], json!(["latex"]));
     }
@@ -116,7 +117,7 @@ async fn an_admission_is_of_the_person_who_has_its_identifier() {
     let uu1 = patient("uu1", "1960-02-03", "female", ("urn:oid:1.2.3", "M77"));
     assert_eq!(put(&server, std::slice::from_ref(&uu1)).await.0, 200);
     let sent = message("EPIC", ("M77", JANE), "1", "20260301110000", "AL1|1|DA|7980^PENICILLIN^RXNORM\r")
-        .replace("^^^HOSP^", "^^^HOSP&1.2.3&ISO^");
+        .replace("^^^HOSP^", UNIVERSAL);
     assert!(send(&address, &[&sent])[0].contains("\rMSA|AA|"));
     assert_eq!(profile(&server, "uu1").await["allergies"], json!(["PENICILLIN"]));
     assert!(profile(&server, "M77").await.is_null());
@@ -209,7 +210,7 @@ async fn a_number_that_nobody_is_said_to_have_given_is_no_id_of_fhir_either() {
 async fn an_admission_under_an_identifier_that_was_sent_along_is_told() {
     let (server, address) = start(&[]);
     let sent = message("EPIC", ("V1111", JANE), "1", "20260301110000", "AL1|1|DA|^Penicillin\r")
-        .replace("^^^HOSP^", "^^^HOSP&1.2.3&ISO^");
+        .replace("^^^HOSP^", UNIVERSAL);
     assert!(send(&address, &[&sent])[0].contains("\rMSA|AA|"));
     // Nobody is stored under the id that is asked about, or somebody without the identifier.
     let bare = json!({"resourceType": "Patient", "id": "vv1", "gender": "female", "birthDate": "1960-02-03"});

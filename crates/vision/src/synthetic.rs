@@ -128,6 +128,11 @@ pub fn png(image: Image, origin: &Origin, plain: bool) -> Result<Vec<u8>, ::png:
     png_with(&image, &origin.texts())
 }
 
+/// Whether a picture was made, by what its file says or by the mark in its corner.
+pub fn is_made(format: Format, bytes: &[u8], image: &Image) -> bool {
+    says_so(format, bytes) || is_marked(image)
+}
+
 /// Whether a file says of itself that it was made.
 pub fn says_so(format: Format, bytes: &[u8]) -> bool {
     match format {

@@ -54,13 +54,15 @@ impl Charset {
     /// The text; nothing of bytes that are plainly of UTF-8 in another set, which would be letters that nobody understands: one letter
     /// of UTF-8 is two odd ones of Latin, and two characters of three bytes are three odd ones of Chinese.
     fn decoded(self, bytes: &[u8]) -> Option<String> {
-        let most = if self.0 == GB18030 { 1 } else { 0 };
-        let is_utf_8 = || {
-            let text = std::str::from_utf8(bytes).ok()?;
-            let wide = |c: &char| if most > 0 { ('\u{800}'..'\u{10000}').contains(c) } else { !c.is_ascii() };
-            Some(text.chars().filter(wide).count() > most)
+        let count = |wide: fn(&char) -> bool| {
+            std::str::from_utf8(bytes).map_or(0, |text| text.chars().filter(wide).count())
         };
-        if self.0 != UTF_8 && is_utf_8() == Some(true) {
+        let is_utf_8 = match self.0 {
+            set if set == UTF_8 => false,
+            set if set == GB18030 => count(|c| ('\u{800}'..'\u{10000}').contains(c)) > 1,
+            _ => count(|c| !c.is_ascii()) > 0,
+        };
+        if is_utf_8 {
             return None;
         }
         self.0.decode_without_bom_handling_and_without_replacement(bytes).map(|text| text.into_owned())
