@@ -134,7 +134,7 @@ pub fn is_made(format: Format, bytes: &[u8], image: &Image) -> bool {
 }
 
 /// Whether a file says of itself that it was made.
-pub fn says_so(format: Format, bytes: &[u8]) -> bool {
+fn says_so(format: Format, bytes: &[u8]) -> bool {
     match format {
         Format::Png => chunks(bytes).any(|(kind, data)| {
             let said = data.strip_prefix(KEYWORD.as_bytes()).and_then(|rest| rest.strip_prefix(&[0]));
@@ -147,7 +147,7 @@ pub fn says_so(format: Format, bytes: &[u8]) -> bool {
 }
 
 /// Whether a picture has the mark in its corner.
-pub fn is_marked(image: &Image) -> bool {
+fn is_marked(image: &Image) -> bool {
     let (width, height) = (image.width() as usize, image.height() as usize);
     let Some((scale, top, left)) = corner(width, height) else { return false };
     let channels = image.channels() as usize;
