@@ -24,6 +24,7 @@ use super::fit::{Examples, FitOptions, Session, fit as fit_network, predict};
 use super::image;
 use super::masks::{Example, Masks};
 use super::metrics::auc;
+use super::region_choice::network_of;
 use super::region_limits;
 use model::manifest::{Accepts, ImageInput, Input, Likeness as Described};
 use model::package::{LIKENESS, serialize, sha256};
@@ -142,12 +143,9 @@ pub fn amend(package: Package, data: &Path, accepts: Option<Accepts>) -> Result<
     let (described, bytes) = match package.manifest.input.clone() {
         Input::Image(input) => {
             let splits = match &package.manifest.segmentation {
-                Some(segmentation) => {
+                Some(_) => {
                     let masks = Masks::own(&package.manifest, data)?;
-                    let outputs = segmentation.outputs(package.manifest.labels.len());
-                    let mut params = Params::frozen(package.weights.clone());
-                    let architecture = &package.manifest.architecture;
-                    let network = network::build(architecture, &input, outputs, &mut params)?;
+                    let network = network_of(&package.manifest, package.weights.clone())?;
                     let usual = region_limits::usual(&network, &package.manifest, &masks.splits)?;
                     limits = (masks.least_share(), usual);
                     pages(masks.splits)

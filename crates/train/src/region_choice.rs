@@ -3,16 +3,19 @@
 //! A network that is rarely sure of the inside of small objects needs lower limits than one that runs large ones together.
 //! What the network says is computed once; only the growing is tried over and over.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use candle_core::Tensor;
 use rayon::prelude::*;
 
 use super::masks::Example;
 use super::region_metrics::{Measure, Pair};
 use model::Manifest;
-use model::manifest::{Instances, RegionMetrics};
-use nn::ImageNetwork;
+use model::manifest::{Input, Instances, RegionMetrics};
+use nn::{ImageNetwork, Params};
+use vision::network;
 use vision::segment::{Maps, Segmenter};
 
 /// Least probabilities of the inside that are tried.
@@ -21,6 +24,21 @@ const SEEDS: [f32; 7] = [0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9];
 const OBJECTS: [f32; 5] = [0.35, 0.4, 0.45, 0.5, 0.6];
 /// Least numbers of pixels.
 const PIXELS: [u32; 3] = [16, 24, 40];
+
+/// The network of a finished package that outlines regions.
+///
+/// # Errors
+/// A manifest of something else, or weights that do not fit it.
+pub fn network_of(manifest: &Manifest, weights: BTreeMap<String, Tensor>) -> Result<ImageNetwork> {
+    let (Input::Image(input), Some(segmentation)) = (&manifest.input, &manifest.segmentation) else {
+        bail!("the model \"{}\" outlines no regions", manifest.name)
+    };
+    let mut params = Params::frozen(weights);
+    let outputs = segmentation.outputs(manifest.labels.len());
+    let network = network::build(&manifest.architecture, input, outputs, &mut params)?;
+    params.finish()?;
+    Ok(network)
+}
 
 /// What reads pictures as the server does.
 ///

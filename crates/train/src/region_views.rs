@@ -18,14 +18,13 @@ use super::image::Orientation;
 use super::masks::{Example, Masks, Page};
 use super::metrics::reliability;
 use super::plots;
-use super::region_choice::{choose, maps, measure as measure_maps, segmenter, worth};
+use super::region_choice::{choose, maps, measure as measure_maps, network_of, segmenter, worth};
 use super::region_limits;
 use super::tables;
 use model::calibration::fit_temperature;
 use model::manifest::{Calibration, Input, Instances, RegionMetrics, Segmentation};
 use model::{Manifest, Package};
-use nn::{ImageNetwork, Params, random};
-use vision::network;
+use nn::{ImageNetwork, random};
 use vision::segment::{Segmenter, joined};
 
 /// Of the pixels of a tile, one in so many is looked at for calibration.
@@ -195,10 +194,7 @@ pub fn amend(package: Package, data: &Path, asked: Option<u8>) -> Result<(Manife
         None => possible,
     };
     let masks = Masks::own(&manifest, data)?;
-    let mut params = Params::frozen(weights);
-    let network =
-        network::build(&manifest.architecture, &input, own.outputs(manifest.labels.len()), &mut params)?;
-    params.finish()?;
+    let network = network_of(&manifest, weights)?;
     let examples = &masks.splits["val"];
     let pages: Vec<Page> =
         examples.iter().map(|example| Page::new(example, &input, own.reading)).collect::<Result<_>>()?;

@@ -21,7 +21,7 @@ use super::finish::{Answers, Finished, STOPPED, about, check_abstain_share, fini
 use super::fit::{FitOptions, Objective, Session, Validation, fit_to};
 use super::image::{Augment, Orientation};
 use super::masks::{Example, Masks, Page, targets, weights};
-use super::region_choice::{maps, worth};
+use super::region_choice::{maps, network_of, worth};
 use super::region_limits;
 use super::region_loss::region_loss;
 use super::region_views;
@@ -224,7 +224,7 @@ pub fn train(options: &SegmentOptions, stop: &AtomicBool) -> Result<(PathBuf, Ma
 /// A package or data that cannot be read, or masks of other labels.
 pub fn metrics_of(package: Package, data: &Path, split: &str) -> Result<RegionMetrics> {
     let manifest = package.manifest;
-    let (Input::Image(input), Some(segmentation)) = (&manifest.input, &manifest.segmentation) else {
+    let Some(segmentation) = &manifest.segmentation else {
         bail!("the model \"{}\" outlines no regions", manifest.name)
     };
     let masks = Masks::read(data, &[split])?;
@@ -240,10 +240,7 @@ pub fn metrics_of(package: Package, data: &Path, split: &str) -> Result<RegionMe
     if !given {
         masks.check_labels(manifest.labels.len())?;
     }
-    let mut params = Params::frozen(package.weights);
-    let outputs = segmentation.outputs(manifest.labels.len());
-    let network = network::build(&manifest.architecture, input, outputs, &mut params)?;
-    params.finish()?;
+    let network = network_of(&manifest, package.weights)?;
     measure(&network, &manifest, &masks.splits[split])
 }
 
