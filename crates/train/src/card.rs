@@ -177,6 +177,15 @@ pub fn likeness(m: &Manifest) -> String {
     }
 }
 
+/// What was noticed of the data that bears on the figures, as a section; nothing where nothing was.
+pub fn noticed(warnings: &[String]) -> String {
+    if warnings.is_empty() {
+        return String::new();
+    }
+    let lines: String = warnings.iter().map(|warning| format!("- {warning}\n")).collect();
+    format!("## Noticed of the data\n\n{lines}")
+}
+
 /// How paragraphs of [`likeness`] begin.
 const LIKENESS_BEGINS: [&str; 4] = [
     "It abstains as well (`unlike_training`)",

@@ -26,7 +26,7 @@ use self::measure::{measure, relation_labels, table, write_splits};
 use self::owlqn::Penalty;
 use super::adopt;
 use super::evaluate::Evaluation;
-use super::finish::{STOPPED, next_version};
+use super::finish::{STOPPED, version};
 use crate::about::{AboutOptions, meanings, training, unwritten_weights};
 use model::manifest::{Architecture, Calibration, FORMAT, Input, Manifest, TextInput};
 use model::{Package, package};
@@ -107,7 +107,7 @@ pub fn train(options: &ExtractOptions, stop: &AtomicBool) -> Result<(PathBuf, Ma
         .cloned()
         .collect();
     let relations = relation_names(&corpora);
-    let version = options.version.map_or_else(|| next_version(&options.out, &options.name), Ok)?;
+    let version = version(options.version, &options.out, &options.name)?;
     let mut manifest = describe(options, &corpora, &labels, version)?;
     manifest.check().map_err(anyhow::Error::msg)?;
     let mut lists = Vec::new();
