@@ -22,7 +22,7 @@ pub struct Metrics {
     pub macro_f1: f64,
     /// Expected calibration error: 15 bins of equal width over the highest probability.
     pub ece: f64,
-    /// Share of the examples on which the model would abstain.
+    /// Share of the examples on which the model would abstain for low confidence; those unlike its training are not counted.
     pub abstained: f64,
     /// Accuracy over the examples on which it would not; none where it would on all.
     #[serde(default, skip_serializing_if = "Option::is_none")]

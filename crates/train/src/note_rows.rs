@@ -35,14 +35,9 @@ pub struct Row {
 }
 
 impl Row {
-    /// What falls to one side with it: its group or, where it has none, rows with the same note, and `whole` with the same
-    /// fields as well.
-    pub fn unit(&self, whole: bool) -> String {
-        match (self.group.is_empty(), whole) {
-            (false, _) => self.group.clone(),
-            (true, false) => self.note.clone(),
-            (true, true) => self.content(),
-        }
+    /// What falls to one side with it where rows are held out: its group or, where it has none, rows with the same note.
+    pub fn unit(&self) -> String {
+        if self.group.is_empty() { self.note.clone() } else { self.group.clone() }
     }
 
     /// All that a model reads of it.
@@ -113,18 +108,44 @@ impl Rows {
         Ok(Rows { splits, sha256: digests, blank, unlabelled, held_out })
     }
 
-    /// By split, a number a row: rows that are held out together have the same one. Where validation was given, it may hold
-    /// the same note of somebody else, and so may what is held out within training.
+    /// By split, a number a row: rows with the same one are held back together within training, as validation was held
+    /// back from it. Rows of one group are one, and so are those with the same note where the program parted them. Where
+    /// validation was given, rows with the same note and fields are one, unless validation shares such rows with training:
+    /// then each stands alone, since the model will meet what it knows.
     pub fn units(&self) -> BTreeMap<String, Vec<usize>> {
+        let apart = self.held_out || shared(&self.splits).is_empty();
         let mut numbers: BTreeMap<String, usize> = BTreeMap::new();
+        let mut count = 0;
         let mut number = |row: &Row| {
-            let next = numbers.len();
-            *numbers.entry(row.unit(!self.held_out)).or_insert(next)
+            count += 1;
+            let unit = match (row.group.is_empty(), self.held_out) {
+                (false, _) | (true, true) => row.unit(),
+                (true, false) => row.content(),
+            };
+            match row.group.is_empty() && !apart {
+                true => count,
+                false => *numbers.entry(unit).or_insert(count),
+            }
         };
         let of =
             |(split, rows): (&String, &Vec<Row>)| (split.clone(), rows.iter().map(&mut number).collect());
         self.splits.iter().map(of).collect()
     }
+}
+
+/// How many records of a split are in training as well, note and fields.
+pub fn shared(splits: &BTreeMap<String, Vec<Row>>) -> Vec<String> {
+    let known: BTreeSet<String> = splits["train"].iter().map(Row::content).collect();
+    let of = |(split, rows): (&String, &Vec<Row>)| {
+        let count = rows.iter().filter(|row| known.contains(&row.content())).count();
+        (split != "train" && count > 0).then(|| {
+            format!(
+                "{count} of the {} records of {split} are in training as well, note and fields",
+                rows.len()
+            )
+        })
+    };
+    splits.iter().filter_map(of).collect()
 }
 
 /// Split, file and the name of each file of a data set; one file is "train".
@@ -250,7 +271,7 @@ fn hold_out_evenly(rows: &mut BTreeMap<String, Vec<Row>>, seed: u64) {
     let train = rows.remove("train").unwrap_or_default();
     let mut sizes: BTreeMap<String, (String, usize)> = BTreeMap::new();
     for row in &train {
-        sizes.entry(row.unit(false)).or_insert_with(|| (row.label.clone(), 0)).1 += 1;
+        sizes.entry(row.unit()).or_insert_with(|| (row.label.clone(), 0)).1 += 1;
     }
     let mut of_label: BTreeMap<String, Vec<(String, usize)>> = BTreeMap::new();
     for (unit, (label, size)) in sizes {
@@ -268,7 +289,7 @@ fn hold_out_evenly(rows: &mut BTreeMap<String, Vec<Row>>, seed: u64) {
             }
         }
     }
-    let (val, train) = train.into_iter().partition(|row| held.contains(&row.unit(false)));
+    let (val, train) = train.into_iter().partition(|row| held.contains(&row.unit()));
     rows.insert("val".to_string(), val);
     rows.insert("train".to_string(), train);
 }

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use super::examples::{SPLITS, children, file_name};
 use super::label_names;
 use super::note_fields::{FieldSpec, number, value};
-use super::note_rows::{Row, Rows, check_text, digests, file_of, plain_header, read_rows};
+use super::note_rows::{Row, Rows, check_text, digests, file_of, plain_header, read_rows, shared};
 use model::Manifest;
 use model::manifest::{Field, FieldKind};
 use serde_json::Value;
@@ -44,6 +44,9 @@ pub struct NoteSource {
     /// What whoever trains on it should know before trusting what is measured, a sentence each.
     pub warnings: Vec<String>,
 }
+
+/// Records, each with the place of its label.
+type Records = Vec<(Record, usize)>;
 
 /// Which columns of the files hold what.
 #[derive(Debug, Clone, Copy)]
@@ -85,8 +88,8 @@ impl NoteSource {
         ensure!(!train.is_empty(), "{}: no training records", path.display());
         ensure!(!rows.splits["val"].is_empty(), "{}: no validation records", path.display());
         if let Some(group) = columns.group {
-            let first = train[0].unit(true);
-            let several = train.iter().any(|row| row.unit(true) != first);
+            let first = train[0].unit();
+            let several = train.iter().any(|row| row.unit() != first);
             ensure!(several, "--group-by {group}: all training records are of one group");
         }
         let found = label_names::ordered(train.iter().map(|row| row.label.as_str()));
@@ -274,21 +277,6 @@ fn check_files(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// How many records of a split are in training as well, note and fields.
-fn shared(splits: &BTreeMap<String, Vec<Row>>) -> Vec<String> {
-    let known: BTreeSet<String> = splits["train"].iter().map(Row::content).collect();
-    let of = |(split, rows): (&String, &Vec<Row>)| {
-        let count = rows.iter().filter(|row| known.contains(&row.content())).count();
-        (split != "train" && count > 0).then(|| {
-            format!(
-                "{count} of the {} records of {split} are in training as well, note and fields",
-                rows.len()
-            )
-        })
-    };
-    splits.iter().filter_map(of).collect()
-}
-
 /// Fields of which one alone tells the label of every record: what is written down after the label is known.
 fn telling(train: &[Row], fields: &[Field], places: &[usize]) -> Vec<String> {
     let tells = |place: usize| {
@@ -331,11 +319,7 @@ fn check_numbers(rows: &[Row], fields: &[Field]) -> Result<()> {
 }
 
 /// The records, and how many values of each field became missing, a sentence each.
-fn records(
-    rows: Vec<Row>,
-    fields: &[Field],
-    labels: &[String],
-) -> Result<(Vec<(Record, usize)>, Vec<String>)> {
+fn records(rows: Vec<Row>, fields: &[Field], labels: &[String]) -> Result<(Records, Vec<String>)> {
     let mut out = Vec::with_capacity(rows.len());
     let mut missing = vec![0; fields.len()];
     for row in rows {
@@ -579,13 +563,22 @@ mod tests {
         write(folder.path(), "train.csv", &rows(&["a", "a", "", "", "NA"]));
         write(folder.path(), "val.csv", &rows(&["", "b"]));
         let source = NoteSource::read(folder.path(), grouped, &[], 0).unwrap();
-        assert_eq!(source.units["train"], [0, 0, 1, 2, 3]);
-        // Without groups the same note with the same fields is one record, and with other fields another.
+        let alike = |source: &NoteSource| -> Vec<usize> {
+            let units = &source.units["train"];
+            units.iter().filter_map(|unit| units.iter().position(|other| other == unit)).collect()
+        };
+        assert_eq!(alike(&source), [0, 0, 2, 3, 4]);
+        // Without groups the same note with the same fields is one record, and with other fields another; unless
+        // validation has records of training too.
         write(folder.path(), "train.csv", "note,age,label\na,1,x\na,1,y\na,2,x\nb,2,y\n");
         write(folder.path(), "val.csv", "note,age,label\na,1,x\na,3,x\n");
         let source = NoteSource::read(folder.path(), columns("label", &[]), &[], 0).unwrap();
-        assert_eq!(source.units["train"], [0, 0, 1, 2]);
+        assert_eq!(alike(&source), [0, 1, 2, 3]);
         assert_eq!(source.warnings[0], "1 of the 2 records of val are in training as well, note and fields");
+        write(folder.path(), "val.csv", "note,age,label\na,3,x\n");
+        let source = NoteSource::read(folder.path(), columns("label", &[]), &[], 0).unwrap();
+        assert_eq!(alike(&source), [0, 0, 2, 3]);
+        assert!(source.warnings.is_empty(), "{:?}", source.warnings);
     }
 
     #[test]

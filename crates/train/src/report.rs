@@ -126,7 +126,7 @@ fn write_head(out: &mut String, m: &Manifest) -> Written {
 fn write_metrics(out: &mut String, metrics: &BTreeMap<String, Metrics>) -> Written {
     out.push_str(
         "<h2>Measures</h2><table><tr><th>split</th><th>examples</th><th>accuracy</th><th>AUC</th><th>macro F1</th>\
-         <th>calibration error</th><th>abstained</th><th>accuracy of answers</th></tr>",
+         <th>calibration error</th><th>low confidence</th><th>accuracy of the others</th></tr>",
     );
     for (split, m) in metrics {
         let (auc, answered) = (or_dash(m.auc), or_dash(m.accuracy_answered));

@@ -210,7 +210,7 @@ pub fn train(options: &SegmentOptions, stop: &AtomicBool) -> Result<(PathBuf, Ma
         splits: BTreeMap::from([("val".to_string(), answers)]),
         abstain_share: options.abstain_share,
         history,
-        notes: format!("{}{notes}\n{stopped}", noticed(&masks.warnings)),
+        notes: format!("{notes}\n{}{stopped}", noticed(&masks.warnings)),
         extra: Vec::new(),
         subjects: None,
         report: false,

@@ -8,16 +8,21 @@ use model::manifest::{Metrics, NumberOutput, Outputs, RegionMetrics};
 
 /// One row a split. A figure that a split cannot have is a dash.
 pub fn by_split(metrics: &BTreeMap<String, Metrics>) -> String {
-    by("split", metrics.iter().collect())
+    by("split", "examples", metrics.iter().collect())
+}
+
+/// The same of a model that outlines regions, whose examples are pixels.
+pub fn by_split_of_pixels(metrics: &BTreeMap<String, Metrics>) -> String {
+    by("split", "pixels", metrics.iter().collect())
 }
 
 /// One row a group of people, likewise.
 pub fn by_group(groups: &[(String, Metrics)]) -> String {
-    by("group", groups.iter().map(|(name, metrics)| (name, metrics)).collect())
+    by("group", "examples", groups.iter().map(|(name, metrics)| (name, metrics)).collect())
 }
 
-fn by(what: &str, metrics: Vec<(&String, &Metrics)>) -> String {
-    let header = [what, "examples", "accuracy", "AUC", "macro F1", "ECE", "abstained", "accuracy of answers"];
+fn by(what: &str, of: &str, metrics: Vec<(&String, &Metrics)>) -> String {
+    let header = [what, of, "accuracy", "AUC", "macro F1", "ECE", "low confidence", "accuracy of the others"];
     let mut rows = vec![header.map(str::to_string).to_vec()];
     let ordinal = metrics.iter().any(|(_, m)| m.ordinal.is_some());
     if ordinal {

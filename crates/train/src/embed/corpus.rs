@@ -55,7 +55,11 @@ impl Corpus {
         let name = file_name(file);
         let sha256 = BTreeMap::from([(name.clone(), model::package::sha256(&bytes))]);
         let content = String::from_utf8(bytes).with_context(|| format!("{shown} is not UTF-8"))?;
-        let lines = content.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+        let lines = content
+            .trim_start_matches('\u{feff}')
+            .lines()
+            .enumerate()
+            .filter(|(_, line)| !line.trim().is_empty());
         let rows: Vec<Row> = match file.extension().and_then(|ending| ending.to_str()) {
             Some("jsonl") => lines
                 .map(|(number, line)| {

@@ -25,6 +25,7 @@ use self::fitting::{Fitting, fit, marked, relation_names};
 use self::measure::{measure, relation_labels, table, write_splits};
 use self::owlqn::Penalty;
 use super::adopt;
+use super::card::noticed;
 use super::evaluate::Evaluation;
 use super::finish::{STOPPED, version};
 use crate::about::{AboutOptions, meanings, training, unwritten_weights};
@@ -139,7 +140,9 @@ pub fn train(options: &ExtractOptions, stop: &AtomicBool) -> Result<(PathBuf, Ma
         stop,
     );
     let stopped = || stop.load(Ordering::Relaxed);
-    let mut notes = String::new();
+    let warnings: Vec<String> = corpora.iter().flat_map(Corpus::shared).collect();
+    warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+    let mut notes = noticed(&warnings);
     let dev = confidence::answered(&tagger, &labels, &corpora, "dev");
     if !dev.is_empty() {
         manifest.calibration.names = confidence::fit_all(labels.len(), &dev);
