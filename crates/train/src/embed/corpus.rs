@@ -165,8 +165,11 @@ mod tests {
     fn members_are_read_and_what_is_missing_is_said_with_its_line() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a.jsonl");
-        std::fs::write(&file, "{\"q\": \"Why?\", \"a\": \"Thus.\", \"g\": \"X\"}\n\n{\"q\": \"How?\"}\n")
-            .unwrap();
+        std::fs::write(
+            &file,
+            "\u{feff}{\"q\": \"Why?\", \"a\": \"Thus.\", \"g\": \"X\"}\n\n{\"q\": \"How?\"}\n",
+        )
+        .unwrap();
         let members = |text: &[&str], pair: Option<(&str, &str)>| Members {
             text: text.iter().map(|name| name.to_string()).collect(),
             pair: pair.map(|(question, answer)| (question.to_string(), answer.to_string())),

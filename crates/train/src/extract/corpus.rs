@@ -398,5 +398,16 @@ mod tests {
         std::fs::write(folder.path().join("dev.tsv"), "a\tO\n").unwrap();
         let error = Corpus::read(folder.path()).unwrap_err().to_string();
         assert!(error.contains("neither train.tsv nor train.jsonl"), "{error}");
+        let iob = |name: &str, tokens: &[&str]| {
+            let lines: String = tokens.iter().map(|token| format!("{token}\tB-Drug\n\n")).collect();
+            std::fs::write(folder.path().join(name), lines).unwrap();
+        };
+        iob("train.tsv", &["aspirin", "heparin"]);
+        iob("dev.tsv", &["aspirin", "insulin"]);
+        let said = Corpus::read(folder.path()).unwrap().shared();
+        assert!(said[0].ends_with("1 texts of dev are in training as well") && said.len() == 1, "{said:?}");
+        iob("val.tsv", &["warfarin"]);
+        let error = Corpus::read(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("dev.tsv and") && error.contains("val.tsv are both there"), "{error}");
     }
 }

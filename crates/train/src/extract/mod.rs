@@ -28,6 +28,7 @@ use super::adopt;
 use super::card::noticed;
 use super::evaluate::Evaluation;
 use super::finish::{STOPPED, version};
+use super::label_names::check_distinct;
 use crate::about::{AboutOptions, meanings, training, unwritten_weights};
 use model::manifest::{Architecture, Calibration, FORMAT, Input, Manifest, TextInput};
 use model::{Package, package};
@@ -107,6 +108,7 @@ pub fn train(options: &ExtractOptions, stop: &AtomicBool) -> Result<(PathBuf, Ma
         .into_iter()
         .cloned()
         .collect();
+    check_distinct(&labels)?;
     let relations = relation_names(&corpora);
     let version = version(options.version, &options.out, &options.name)?;
     let mut manifest = describe(options, &corpora, &labels, version)?;
