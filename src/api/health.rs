@@ -18,6 +18,16 @@ pub struct Health {
     /// "live", "started" or "ready".
     #[schema(example = "ready")]
     pub status: &'static str,
+    /// Of readiness, how many models are not served since the package that would be was refused; the log and the
+    /// repository's index say why. Absent where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<usize>,
+}
+
+impl Health {
+    fn of(status: &'static str) -> Json<Health> {
+        Json(Health { status, refused: None })
+    }
 }
 
 /// The process runs
@@ -25,7 +35,7 @@ pub struct Health {
 /// Whoever restarts processes asks this; it needs no model and no database.
 #[utoipa::path(get, path = "/health/live", operation_id = "health_live", tag = "operations", responses((status = 200, body = Health)))]
 pub async fn live() -> Json<Health> {
-    Json(Health { status: "live" })
+    Health::of("live")
 }
 
 /// What had to be loaded was loaded; from now on readiness is what to ask for
@@ -44,7 +54,7 @@ pub async fn live() -> Json<Health> {
 pub async fn startup(State(state): State<AppState>) -> Result<Json<Health>, Problem> {
     state.registry()?;
     state.people()?;
-    Ok(Json(Health { status: "started" }))
+    Ok(Health::of("started"))
 }
 
 /// What readiness is asked for.
@@ -119,7 +129,8 @@ pub async fn ready(
             return Err(Problem::bad_parameter("capability", "must be classify, recommend or write"));
         }
     }
-    Ok(Json(Health { status: "ready" }))
+    let refused = state.registry().map_or(0, |registry| registry.refused());
+    Ok(Json(Health { status: "ready", refused: Some(refused).filter(|count| *count > 0) }))
 }
 
 /// Metrics in the Prometheus text format

@@ -178,6 +178,11 @@ impl Registry {
         self.models.values()
     }
 
+    /// How many packages were refused.
+    pub fn refused(&self) -> usize {
+        self.refused.len()
+    }
+
     /// True where no model is served.
     pub fn is_empty(&self) -> bool {
         self.models.is_empty()

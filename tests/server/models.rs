@@ -84,7 +84,7 @@ fn plant(folder: &Path, threshold: f32, children: [u32; 2]) {
 #[tokio::test]
 async fn broken_packages_are_refused_by_name() {
     type Break = fn(&Path);
-    let cases: [(&str, &str, Break, &str, &str); 17] = [
+    let cases: [(&str, &str, Break, &str, &str); 18] = [
         ("flipped", "pneumonia", |f| flip(&f.join("model.safetensors")), "model.safetensors", "sha256"),
         ("lost", "pneumonia", |f| lose(&f.join("model.safetensors")), "model.safetensors", "missing"),
         ("not-finite", "pneumonia", spoil, "model.safetensors", "not finite"),
@@ -131,6 +131,13 @@ async fn broken_packages_are_refused_by_name() {
             "format 2 is not 1",
         ),
         ("no-card", "pneumonia", |f| lose(&f.join("README.md")), "README.md", "missing"),
+        (
+            "unnamed-rules",
+            "ed-admission",
+            |f| std::fs::write(f.join("red_flags.json"), "{}").unwrap(),
+            "red_flags.json",
+            "does not name it",
+        ),
         ("other-words", "triage", |f| flip(&f.join("tokenizer.json")), "tokenizer.json", "sha256"),
         ("no-words", "triage", |f| lose(&f.join("tokenizer.json")), "tokenizer.json", "missing"),
         ("circle", "triage", |f| plant(f, 0.5, [0, LEAF]), "model.safetensors", "by two ways"),
@@ -169,7 +176,8 @@ async fn broken_packages_are_refused_by_name() {
         break_it(&package(root.path(), name, like));
     }
     let server = Server::start(root.path(), &[]);
-    assert_eq!(reqwest::get(server.at("/health/ready")).await.unwrap().status(), 200);
+    let ready: Value = reqwest::get(server.at("/health/ready")).await.unwrap().json().await.unwrap();
+    assert_eq!(ready, json!({"status": "ready", "refused": cases.len()}));
     let served: Value = reqwest::get(server.at("/v1/models")).await.unwrap().json().await.unwrap();
     let served: Vec<&Value> = served["models"].as_array().unwrap().iter().map(|m| &m["name"]).collect();
     assert_eq!(served, ["chest", "tree"]);

@@ -18,17 +18,18 @@ pub struct Metrics {
     /// split of a single label has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auc: Option<f64>,
-    /// Mean over the labels of the harmonic mean of precision and recall.
+    /// Mean of the harmonic mean of precision and recall, over the labels that are right or answered somewhere.
     pub macro_f1: f64,
     /// Expected calibration error: 15 bins of equal width over the highest probability.
     pub ece: f64,
-    /// Share of the examples on which the model would abstain.
+    /// Share of the examples on which the model would abstain for low confidence; those unlike its training are not counted.
     pub abstained: f64,
-    /// Accuracy over the examples on which it would not.
-    pub accuracy_answered: f64,
-    /// By label: share of its examples that are found.
+    /// Accuracy over the examples on which it would not; none where it would on all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accuracy_answered: Option<f64>,
+    /// By label that the split has: share of its examples that are found.
     pub sensitivity: BTreeMap<String, f64>,
-    /// By label: share of the other examples that are not taken for it.
+    /// By label that not all of the split has: share of the other examples that are not taken for it.
     pub specificity: BTreeMap<String, f64>,
     /// `confusion[truth][answer]`, in label order.
     pub confusion: Vec<Vec<u64>>,
@@ -64,20 +65,24 @@ pub struct ExtractionMetrics {
 pub struct FoundMetrics {
     /// Number that is there.
     pub count: usize,
-    /// Share of what was found that is right.
-    pub precision: f64,
-    /// Share of what is there that was found.
-    pub recall: f64,
-    /// Harmonic mean of the two.
-    pub f1: f64,
+    /// Share of what was found that is right; none where nothing was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub precision: Option<f64>,
+    /// Share of what is there that was found; none where nothing is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recall: Option<f64>,
+    /// Harmonic mean of the two; none where nothing is there and nothing was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub f1: Option<f64>,
 }
 
 /// Metrics of an ordered scale whose first label is the most urgent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OrdinalMetrics {
-    /// Cohen's kappa with quadratic weights.
-    pub quadratic_weighted_kappa: f64,
+    /// Cohen's kappa with quadratic weights; none where one label is all that is right and answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quadratic_weighted_kappa: Option<f64>,
     /// Share of the examples answered as less urgent than they are.
     pub under_triage: f64,
     /// Share of the examples answered as more urgent than they are.

@@ -58,12 +58,15 @@ pub struct BinaryMetrics {
     /// Area under the ROC curve; none where all have the label, or none has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auc: Option<f64>,
-    /// Share of the examples with the label that are said to have it.
-    pub sensitivity: f64,
-    /// Share of the others that are not.
-    pub specificity: f64,
-    /// Harmonic mean of precision and sensitivity.
-    pub f1: f64,
+    /// Share of the examples with the label that are said to have it; none where none has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sensitivity: Option<f64>,
+    /// Share of the others that are not; none where there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub specificity: Option<f64>,
+    /// Harmonic mean of precision and sensitivity; none where none has the label and none is said to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub f1: Option<f64>,
     /// Expected calibration error: 15 bins of equal width over the probability of the label.
     pub ece: f64,
 }

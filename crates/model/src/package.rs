@@ -103,6 +103,14 @@ impl Package {
         }
 
         plain(folder)?;
+        // What answers depend on is served as it was measured, or not at all: rules that somebody put there and that
+        // nothing reads would be trusted in vain.
+        if let Some(name) =
+            READ.iter().find(|name| folder.join(name).exists() && !manifest.files.contains_key(**name))
+        {
+            let reason = format!("it is there, but `files` of {MANIFEST} does not name it with its sha256");
+            return Err(PackageError::new(folder.join(name), reason));
+        }
         for (name, digest) in &manifest.files {
             read_checked(&folder.join(name), digest)?;
         }
@@ -135,11 +143,16 @@ impl Package {
         // Named as in its final place, so that it can be read from here.
         let fresh = staging.join(&manifest.name).join(&manifest.version);
         let old = model.join(format!(".{}.old", manifest.version));
-        for leftover in [&staging, &old] {
-            if leftover.exists() {
-                fs::remove_dir_all(leftover).map_err(|e| PackageError::new(leftover, e))?;
-            }
+        let gone = |leftover: &Path| match leftover.exists() {
+            true => fs::remove_dir_all(leftover).map_err(|e| PackageError::new(leftover, e)),
+            false => Ok(()),
+        };
+        // A run that ended between two renames left the version itself under this name.
+        if old.exists() && !folder.exists() {
+            fs::rename(&old, &folder).map_err(|e| PackageError::new(&old, e))?;
         }
+        gone(&staging)?;
+        gone(&old)?;
         let put = |name: &str, content: &[u8]| {
             let file = fresh.join(name);
             let parent = file.parent().unwrap_or(&fresh);
@@ -360,5 +373,43 @@ mod tests {
         assert_eq!(found, BTreeMap::from([("chest".to_string(), root.path().join("chest/10"))]));
         let absent = latest(&root.path().join("absent")).unwrap_err();
         assert!(absent.to_string().contains("absent"), "{absent}");
+    }
+
+    /// Of a model that is shipped, without the files beside its weights.
+    fn plain_manifest() -> Manifest {
+        let shipped = include_str!("../../../models/pneumonia/1/manifest.json");
+        let mut manifest: Manifest = serde_json::from_str(shipped).unwrap();
+        (manifest.likeness, manifest.precision) = (None, None);
+        manifest
+    }
+
+    fn bias(value: f32) -> BTreeMap<String, Tensor> {
+        BTreeMap::from([("bias".to_string(), Tensor::new(&[value], &Device::Cpu).unwrap())])
+    }
+
+    #[test]
+    fn a_file_that_answers_depend_on_is_named_by_the_manifest() {
+        let root = tempfile::tempdir().unwrap();
+        let mut manifest = plain_manifest();
+        let folder = Package::write(root.path(), &mut manifest, &bias(0.5), "card", &[]).unwrap();
+        for name in READ {
+            fs::write(folder.join(name), "{}").unwrap();
+            let error = Package::read(&folder).err().unwrap();
+            assert!(error.file.ends_with(name) && error.reason.contains("does not name it"), "{error}");
+            fs::remove_file(folder.join(name)).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_version_that_was_put_aside_comes_back_before_it_is_replaced() {
+        let root = tempfile::tempdir().unwrap();
+        let mut manifest = plain_manifest();
+        let folder = Package::write(root.path(), &mut manifest, &bias(0.5), "first", &[]).unwrap();
+        // As a run left it that ended between its two renames.
+        let old = folder.with_file_name(".1.old");
+        fs::rename(&folder, &old).unwrap();
+        Package::write(root.path(), &mut manifest, &bias(f32::NAN), "second", &[]).unwrap_err();
+        assert_eq!(Package::read(&folder).unwrap().card, "first");
+        assert!(!old.exists());
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The fit itself is convex (`logistic`), so what is left to choose is the penalty, and whether
 //! rarity counts. Both are chosen by the likelihood of training records that a fit has not seen:
-//! in five folds, or in one where there are many records. The same unseen answers give the
+//! in five folds ([`folds`]), or in one where there are many records. The same unseen answers give the
 //! temperature, so that validation stays untouched until it is reported. Where there are fields,
 //! trees may join the fit (`stacking`), by the same measure.
 
@@ -11,12 +11,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, ensure};
 use candle_core::{Device, Tensor};
-use rand::seq::SliceRandom;
 use serde_json::{Value, json};
 
 use super::field_dropout::FieldDropout;
 use super::finish::Answers;
 use super::fit::Epoch;
+use super::folds::folds;
 use super::logistic::{Coupling, Design, Fitted, Settings, fit};
 use super::metrics::{highest, macro_auc};
 use super::progress;
@@ -31,8 +31,7 @@ use text::trees::Forest;
 /// Inverse penalties that are tried, in rising order; the search stops when two in a row are no
 /// better.
 const PENALTIES: [f64; 10] = [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0];
-/// Folds, and the number of records beyond which only the first is used.
-const FOLDS: usize = 5;
+/// Records beyond which only the first fold is used.
 const MANY: usize = 2000;
 /// Most trees.
 const MAX_TREES: usize = 1 << 12;
@@ -96,6 +95,8 @@ pub struct Labelled {
     pub examples: Vec<Example>,
     /// Their labels.
     pub truth: Vec<usize>,
+    /// A number each: those that are held out together have the same one.
+    pub units: Vec<usize>,
 }
 
 /// Tensors by name.
@@ -157,7 +158,9 @@ pub fn train_bag(
     let refitted = match options.refit && !stopped() {
         true => {
             let examples = train.examples.iter().chain(&val.examples).cloned().collect();
-            let all = Labelled { examples, truth: [&train.truth[..], &val.truth[..]].concat() };
+            let (truth, units) =
+                ([&train.truth[..], &val.truth[..]].concat(), [&train.units[..], &val.units[..]].concat());
+            let all = Labelled { examples, truth, units };
             let forest = if forest.is_some() { regrow(&all, &recipe, stop)? } else { None };
             // Stopped while they grew anew: what was fitted before, trees and all, stands.
             let whole = forest.is_some() == config.trees.is_some();
@@ -282,7 +285,7 @@ fn choose(
     coupling: &Coupling,
     stop: &AtomicBool,
 ) -> Result<Choice> {
-    let folds = folds(&train.truth, options.seed);
+    let folds = folds(&train.truth, &train.units, options.seed);
     let folds = if train.truth.len() > MANY { &folds[..1] } else { &folds[..] };
     let rarities = options.rarity.map_or(vec![false, true], |rarity| vec![rarity]);
     let penalties = options.inverse_penalty.map_or(PENALTIES.to_vec(), |penalty| vec![penalty]);
@@ -356,18 +359,6 @@ impl Fold {
     }
 }
 
-/// Members of every fold, each label spread evenly.
-pub fn folds(truth: &[usize], seed: u64) -> Vec<Vec<usize>> {
-    let mut order: Vec<usize> = (0..truth.len()).collect();
-    order.shuffle(&mut random::stream(seed, "folds"));
-    order.sort_by_key(|i| truth[*i]);
-    let mut folds = vec![Vec::new(); FOLDS];
-    for (place, member) in order.into_iter().enumerate() {
-        folds[place % FOLDS].push(member);
-    }
-    folds
-}
-
 fn epoch(
     number: usize,
     train_loss: f64,
@@ -388,23 +379,5 @@ fn epoch(
         val_loss: negative_log_likelihood(&logits, truth, 1.0),
         val_accuracy: right as f64 / truth.len().max(1) as f64,
         val_auc: macro_auc(labels, &rows, truth),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn folds_share_out_every_label() {
-        let truth: Vec<usize> = (0..103).map(|i| usize::from(i % 10 == 0)).collect();
-        let folds = folds(&truth, 3);
-        let mut all: Vec<usize> = folds.concat();
-        all.sort_unstable();
-        assert_eq!(all, (0..103).collect::<Vec<_>>());
-        for fold in &folds {
-            let rare = fold.iter().filter(|i| truth[**i] == 1).count();
-            assert!((2..=3).contains(&rare), "{rare}");
-        }
     }
 }

@@ -177,6 +177,15 @@ pub fn likeness(m: &Manifest) -> String {
     }
 }
 
+/// What was noticed of the data that bears on the figures, as a section; nothing where nothing was.
+pub fn noticed(warnings: &[String]) -> String {
+    if warnings.is_empty() {
+        return String::new();
+    }
+    let lines: String = warnings.iter().map(|warning| format!("- {warning}\n")).collect();
+    format!("## Noticed of the data\n\n{lines}")
+}
+
 /// How paragraphs of [`likeness`] begin.
 const LIKENESS_BEGINS: [&str; 4] = [
     "It abstains as well (`unlike_training`)",
@@ -263,11 +272,23 @@ fn write_metrics(out: &mut String, m: &Manifest) -> std::fmt::Result {
         true => "label of least expected cost, which is the one answered",
         false => "label of highest probability",
     };
-    writeln!(out, "\n## Metrics\n\n{}", tables::by_split(&m.metrics))?;
+    let table = match m.segmentation {
+        Some(_) => tables::by_split_of_pixels(&m.metrics),
+        None => tables::by_split(&m.metrics),
+    };
+    writeln!(out, "\n## Metrics\n\n{table}")?;
+    let sampled = if m.segmentation.is_some() { "These are of pixels drawn from the pictures. " } else { "" };
+    let unlike = match m.likeness {
+        Some(_) => {
+            " What it abstains on as unlike its training comes on top of that and is not in this table."
+        }
+        None => "",
+    };
     writeln!(
         out,
-        "Accuracy counts the {answer}, abstentions included. AUC over more than two labels is the \
-         mean of one against the rest. ECE is the expected calibration error over 15 bins of equal width.\n"
+        "{sampled}Accuracy counts the {answer}, abstentions included. AUC over more than two labels is the \
+         mean of one against the rest. ECE is the expected calibration error over 15 bins of equal width. On the share of \
+         low confidence the model abstains.{unlike}\n"
     )?;
     for (split, metrics) in m.metrics.iter().filter(|(split, _)| split.as_str() != "train") {
         writeln!(out, "By label on {split}; the last columns count answers:\n")?;

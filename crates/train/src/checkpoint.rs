@@ -146,15 +146,20 @@ mod tests {
     #[test]
     fn a_torn_checkpoint_is_refused() {
         let folder = tempfile::tempdir().unwrap();
+        let error = |folder: &Path| format!("{:#}", run(folder, true, "hearts", &options()).unwrap_err());
         run(folder.path(), false, "hearts", &options()).unwrap();
         let file = folder.path().join(CHECKPOINT_STATE);
         let mut state: State = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
         state.steps += 1;
         std::fs::write(&file, serde_json::to_vec(&state).unwrap()).unwrap();
-        let error = run(folder.path(), true, "hearts", &options()).unwrap_err().to_string();
-        assert!(error.contains("is torn"), "{error}");
+        let said = error(folder.path());
+        assert!(said.contains("is torn"), "{said}");
         std::fs::write(&file, "{}").unwrap();
-        let error = run(folder.path(), true, "hearts", &options()).unwrap_err().to_string();
-        assert!(error.contains("no checkpoint of this program"), "{error}");
+        let said = error(folder.path());
+        assert!(said.contains("no checkpoint of this program"), "{said}");
+        run(folder.path(), false, "hearts", &options()).unwrap();
+        std::fs::write(folder.path().join(CHECKPOINT_TENSORS), "torn").unwrap();
+        let said = error(folder.path());
+        assert!(said.contains(&format!("the checkpoint in {}", folder.path().display())), "{said}");
     }
 }

@@ -63,6 +63,13 @@ impl Evaluation {
 pub fn evaluate(model: &Path, data: &Path, split: &str) -> Result<Evaluation> {
     let package = read_package(model)?;
     ensure!(SPLITS.contains(&split), "the split \"{split}\" is not one of {}", SPLITS.join(", "));
+    if split == "val" && package.manifest.training.settings.get("refit") == Some(&true.into()) {
+        eprintln!(
+            "warning: \"{}\" was fitted again on validation data as well, so these figures flatter it; those of before are in \
+             its card",
+            package.manifest.name
+        );
+    }
     let (manifest, answers, floors) = match package.manifest.input {
         Input::Text(_) if package.manifest.labels.is_empty() => return embed::evaluate(package, data, split),
         Input::Text(_) => return extract::evaluate(package, data, split),

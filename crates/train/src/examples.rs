@@ -18,6 +18,7 @@ use rayon::prelude::*;
 
 use super::augment::{Augmentation, Planes};
 use super::fit::Examples;
+use super::label_names;
 use super::splits::{self, Grouping};
 use model::manifest::{Crop, ImageInput};
 use model::package::sha256;
@@ -26,6 +27,9 @@ use vision::{DecodeOptions, Format, Image, PreprocessError, Preprocessor, decode
 
 /// The splits a data set may have, in the order they are reported.
 pub const SPLITS: [&str; 3] = ["train", "val", "test"];
+
+/// Most pictures that one refusal names.
+const NAMED: usize = 10;
 
 /// Most labels of a data set.
 const MAX_LABELS: usize = 1 << 16;
@@ -46,6 +50,8 @@ pub struct Source {
     /// sha256 by file, or one over a folder: that of the lines "digest  path" of its images, sorted
     /// by path.
     pub sha256: BTreeMap<String, String>,
+    /// What whoever trains on it should know before trusting what is measured, a sentence each.
+    pub warnings: Vec<String>,
 }
 
 impl Source {
@@ -67,13 +73,14 @@ impl Source {
         ensure!(source.labels.len() >= 2, "{}: fewer than two labels", path.display());
         source.splits.retain(|_, examples| !examples.is_empty());
         ensure!(!source.splits.is_empty(), "{}: no images", path.display());
+        label_names::check_distinct(&source.labels).with_context(|| path.display().to_string())?;
         Ok(source)
     }
 
     /// Refuses a data set that cannot be trained on.
     ///
     /// # Errors
-    /// The split that is missing.
+    /// The split that is missing; a label with too few pictures.
     pub fn check_trainable(&self) -> Result<()> {
         for split in ["train", "val"] {
             ensure!(self.splits.contains_key(split), "the data has no examples in the split \"{split}\"");
@@ -84,6 +91,41 @@ impl Source {
             ensure!(found >= 2, "the label \"{name}\" has {found} pictures to train on; two are the least");
         }
         Ok(())
+    }
+
+    /// Notes of which labels a split that is measured on has no picture.
+    ///
+    /// # Errors
+    /// Validation pictures of one label, by which no probability can be calibrated.
+    pub fn check_measurable(&mut self) -> Result<()> {
+        let mut lacking = Vec::new();
+        for split in ["val", "test"] {
+            let Some(examples) = self.splits.get(split) else { continue };
+            let there: BTreeSet<usize> = examples.iter().map(|(_, label)| *label).collect();
+            ensure!(
+                split == "test" || there.len() >= 2,
+                "all pictures of val have one label; no probability can be calibrated by them"
+            );
+            let absent = self.labels.iter().enumerate().filter(|(label, _)| !there.contains(label));
+            lacking.extend(absent.map(|(_, name)| format!("{split} has no picture of the label \"{name}\"")));
+        }
+        self.warnings.extend(lacking);
+        Ok(())
+    }
+
+    /// Tells how many pictures of each label there are, and what is to be known of them.
+    pub fn say(&self) {
+        for (split, examples) in &self.splits {
+            let count = |label: usize| examples.iter().filter(|(_, own)| *own == label).count();
+            let counts: Vec<String> = self
+                .labels
+                .iter()
+                .enumerate()
+                .map(|(label, name)| format!("{name} {}", count(label)))
+                .collect();
+            eprintln!("{split}: {}", counts.join(", "));
+        }
+        self.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
     }
 
     /// The side and channels that a network has unless told otherwise: the median of the images'
@@ -204,6 +246,7 @@ fn read_npz(path: &Path, names: &[String]) -> Result<Source> {
     let most = fs::metadata(path)?.len().saturating_mul(DEFLATE).max(SMALL);
     let mut splits = BTreeMap::new();
     let mut highest = 0;
+    let mut contents = Vec::new();
     for split in SPLITS {
         let array = |kind: &str| -> Result<Option<Tensor>> {
             let name = format!("{split}_{kind}");
@@ -220,7 +263,7 @@ fn read_npz(path: &Path, names: &[String]) -> Result<Source> {
         let (Some(images), Some(labels)) = (array("images")?, array("labels")?) else {
             continue;
         };
-        let labels: Vec<i64> = labels.flatten_all()?.to_dtype(candle_core::DType::I64)?.to_vec1()?;
+        let labels: Vec<f64> = labels.flatten_all()?.to_dtype(candle_core::DType::F64)?.to_vec1()?;
         let images = images_of(images).with_context(|| format!("{split}_images"))?;
         ensure!(
             images.len() == labels.len(),
@@ -229,10 +272,13 @@ fn read_npz(path: &Path, names: &[String]) -> Result<Source> {
             labels.len()
         );
         let mut examples = Vec::with_capacity(images.len());
-        for (image, label) in images.into_iter().zip(labels) {
-            let label = usize::try_from(label).context("a label below 0")?;
-            ensure!(label < MAX_LABELS, "label {label} is not below {MAX_LABELS}");
+        for ((image, digest), label) in images.into_iter().zip(labels) {
+            ensure!(label.fract() == 0.0, "{split}_labels: the label {label} is no whole number");
+            ensure!(label >= 0.0, "{split}_labels: a label below 0");
+            ensure!(label < MAX_LABELS as f64, "label {label} is not below {MAX_LABELS}");
+            let label = label as usize;
             highest = highest.max(label);
+            contents.push((split, digest, label.to_string()));
             examples.push((image, label));
         }
         splits.insert(split.to_string(), examples);
@@ -242,11 +288,17 @@ fn read_npz(path: &Path, names: &[String]) -> Result<Source> {
         false => names.to_vec(),
     };
     ensure!(highest < labels.len(), "label {highest} has no name among the {} given", labels.len());
-    Ok(Source { labels, splits, sha256: BTreeMap::from([(file_name(path), digest)]) })
+    let warnings = shared(&contents);
+    Ok(Source { labels, splits, sha256: BTreeMap::from([(file_name(path), digest)]), warnings })
 }
 
-/// The images of an array of N x H x W or N x H x W x 3 bytes.
-fn images_of(array: Tensor) -> Result<Vec<Image>> {
+/// As [`splits::shared`], of contents that are kept somewhere.
+fn shared(contents: &[(&str, String, String)]) -> Vec<String> {
+    splits::shared(contents.iter().map(|(split, digest, label)| (*split, digest.as_str(), label.as_str())))
+}
+
+/// The images of an array of N x H x W or N x H x W x 3 bytes, each with the digest of its own.
+fn images_of(array: Tensor) -> Result<Vec<(Image, String)>> {
     let (count, height, width, channels) = match *array.dims() {
         [n, h, w] | [n, h, w, 1] => (n, h, w, 1),
         [n, h, w, 3] => (n, h, w, 3),
@@ -259,10 +311,12 @@ fn images_of(array: Tensor) -> Result<Vec<Image>> {
     drop(array);
     let image = |i: usize| {
         let part = values[i * each..(i + 1) * each].to_vec();
-        match channels {
+        let digest = sha256(&part);
+        let image = match channels {
             1 => Image::from_gray8(width, height, part),
             _ => Image::from_rgb8(width, height, part),
-        }
+        };
+        image.map(|image| (image, digest))
     };
     Ok((0..count).map(image).collect::<Result<_, _>>()?)
 }
@@ -276,16 +330,25 @@ fn read_folder(path: &Path, names: &[String], seed: u64, groups: Option<&Groupin
     }
     let mut found = BTreeSet::new();
     let mut files = Vec::new();
+    let mut warnings = Vec::new();
     for (split, root) in &roots {
         for folder in children(root)?.into_iter().filter(|p| p.is_dir()) {
             let label = file_name(&folder);
             let before = files.len();
-            files.extend(
-                children(&folder)?
-                    .into_iter()
-                    .filter_map(|f| Some((*split, label.clone(), format_of(&f)?, f))),
+            let mut skipped = Vec::new();
+            for file in children(&folder)? {
+                match format_of(&file).filter(|_| file.is_file()) {
+                    Some(format) => files.push((*split, label.clone(), format, file)),
+                    None => skipped.push(file),
+                }
+            }
+            ensure!(
+                files.len() > before,
+                "the folder {} holds no pictures{}",
+                folder.display(),
+                if split_already { "" } else { "; if it is a split, its name is train, val or test" }
             );
-            ensure!(files.len() > before, "the folder {} holds no pictures", folder.display());
+            warnings.extend(not_read(&folder, &skipped));
             ensure!(
                 names.is_empty() || names.contains(&label),
                 "the folder {} is none of the labels {}",
@@ -302,17 +365,32 @@ fn read_folder(path: &Path, names: &[String], seed: u64, groups: Option<&Groupin
     let mut examples = Vec::new();
     let mut rng = random::stream(seed, "split");
     files.shuffle(&mut rng);
+    let (mut contents, mut broken) = (Vec::new(), Vec::new());
     for (split, label, format, file) in &files {
         let bytes = fs::read(file).with_context(|| file.display().to_string())?;
         let digest = sha256(&bytes);
-        let image =
-            decode(*format, &bytes, &DecodeOptions::default()).with_context(|| file.display().to_string())?;
+        let image = match decode(*format, &bytes, &DecodeOptions::default()) {
+            Ok(image) => image,
+            Err(error) => {
+                broken.push(format!("{}: {error}", file.display()));
+                continue;
+            }
+        };
+        contents.push((*split, digest.clone(), label.clone()));
         let index = labels.iter().position(|name| name == label).context("a label without a name")?;
         // The same content always falls to the same split.
         let group = groups.map_or_else(|| Ok(digest.clone()), |groups| groups.of(&file_name(file)))?;
         digests.insert(file.strip_prefix(path).unwrap_or(file).to_path_buf(), digest);
         examples.push((*split, group, image, index));
     }
+    if !broken.is_empty() {
+        broken.sort();
+        let (count, more) = (broken.len(), broken.len().saturating_sub(NAMED));
+        broken.truncate(NAMED);
+        let more = if more > 0 { format!("\nand {more} more") } else { String::new() };
+        bail!("{count} pictures cannot be read:\n{}{more}", broken.join("\n"))
+    }
+    warnings.extend(shared(&contents));
     let mut grouped: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (_, group, _, label) in &examples {
         grouped.entry(group.clone()).or_default().push(*label);
@@ -330,14 +408,37 @@ fn read_folder(path: &Path, names: &[String], seed: u64, groups: Option<&Groupin
     }
     let lines: String =
         digests.iter().map(|(file, digest)| format!("{digest}  {}\n", file.display())).collect();
-    Ok(Source { labels, splits, sha256: BTreeMap::from([(file_name(path), sha256(lines.as_bytes()))]) })
+    let sha256 = BTreeMap::from([(file_name(path), sha256(lines.as_bytes()))]);
+    Ok(Source { labels, splits, sha256, warnings })
 }
 
-/// Sorted, so that the order does not depend on the file system.
+/// What lies in a folder of pictures and is not read, by kind, as a sentence.
+fn not_read(folder: &Path, skipped: &[PathBuf]) -> Option<String> {
+    let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
+    for file in skipped {
+        let kind = match file.extension() {
+            _ if file.is_dir() => "folders within it".to_string(),
+            Some(ending) => format!("files ending in .{}", ending.to_string_lossy()),
+            None => "files without an ending".to_string(),
+        };
+        *kinds.entry(kind).or_default() += 1;
+    }
+    let kinds: Vec<String> = kinds.into_iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+    (!kinds.is_empty()).then(|| format!("not read in {}: {}", folder.display(), kinds.join(", ")))
+}
+
+/// Folders that other programs keep beside somebody's files.
+const OTHERS: [&str; 2] = ["__MACOSX", "@eaDir"];
+
+/// Sorted, so that the order does not depend on the file system, and without what is hidden or another program's.
 pub(crate) fn children(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut found: Vec<PathBuf> = fs::read_dir(folder)
         .and_then(|entries| entries.map(|entry| entry.map(|e| e.path())).collect())
         .with_context(|| folder.display().to_string())?;
+    found.retain(|path| {
+        let name = file_name(path);
+        !name.starts_with('.') && !OTHERS.contains(&name.as_str())
+    });
     found.sort();
     Ok(found)
 }
@@ -529,5 +630,91 @@ mod tests {
         fs::write(folder.path().join("left/odd.dcm"), "this is no image").unwrap();
         let error = format!("{:#}", Source::read(folder.path(), &[], 0, None).err().unwrap());
         assert!(error.contains("odd.dcm"), "{error}");
+    }
+
+    #[test]
+    fn labels_of_an_archive_are_whole_numbers_and_the_same_picture_in_two_splits_is_said() {
+        let labelled = |labels: &[f32]| -> Arrays {
+            let labels = Tensor::from_vec(labels.to_vec(), labels.len(), &Device::Cpu).unwrap();
+            let mut arrays = set(bytes(&[4, 4, 4]), &[0, 1, 0, 1]);
+            arrays[1] = ("train_labels", labels);
+            arrays
+        };
+        for (wrong, want) in
+            [(0.5, "0.5 is no whole number"), (f32::NAN, "NaN is no whole number"), (-1.0, "below 0")]
+        {
+            let error = format!("{:#}", archive(labelled(&[0.0, 1.0, wrong, 1.0]), &[]).err().unwrap());
+            assert!(error.contains("train_labels") && error.contains(want), "{error}");
+        }
+        let source = archive(labelled(&[0.0, 1.0, 0.0, 0.0]), &[]).unwrap();
+        assert_eq!(
+            source.warnings,
+            [
+                "4 pictures of val are in train as well",
+                "1 pictures are there more than once, with different labels"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_not_read_is_counted_and_what_others_keep_there_is_passed_over() {
+        let folder = folder();
+        let left = folder.path().join("left");
+        for name in ["._0.jpg", ".hidden.png"] {
+            fs::write(left.join(name), "no picture").unwrap();
+        }
+        for name in ["__MACOSX", "@eaDir", ".ipynb_checkpoints"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+            fs::create_dir(left.join(name)).unwrap();
+        }
+        assert!(Source::read(folder.path(), &[], 0, None).unwrap().warnings.is_empty());
+        fs::write(left.join("scan.tif"), "").unwrap();
+        fs::write(left.join("IM0"), "").unwrap();
+        fs::create_dir(left.join("more")).unwrap();
+        fs::copy(left.join("0.jpg"), folder.path().join("right/again.jpg")).unwrap();
+        let said = Source::read(folder.path(), &[], 0, None).unwrap().warnings.join("; ");
+        for want in
+            ["1 files ending in .tif", "1 files without an ending", "1 folders within it", "different labels"]
+        {
+            assert!(said.contains(want), "{said}");
+        }
+        // All that is broken is named at once.
+        for number in 0..12 {
+            fs::write(left.join(format!("broken{number:02}.png")), "no picture").unwrap();
+        }
+        let error = format!("{:#}", Source::read(folder.path(), &[], 0, None).err().unwrap());
+        assert!(error.contains("12 pictures cannot be read") && error.contains("broken00.png"), "{error}");
+        assert!(error.contains("broken09.png") && error.contains("and 2 more"), "{error}");
+    }
+
+    #[test]
+    fn a_split_that_lacks_a_label_is_told_and_one_that_has_one_calibrates_nothing() {
+        let arrays = |val: &[u8]| {
+            let mut arrays = set(bytes(&[4, 4, 4]), &[0, 1, 2, 0]);
+            arrays[2] = ("val_images", bytes(&[val.len(), 4, 4]));
+            arrays[3] = ("val_labels", labels(val));
+            arrays
+        };
+        let mut source = archive(arrays(&[0, 1, 0, 1]), &[]).unwrap();
+        source.check_measurable().unwrap();
+        assert!(
+            source.warnings.contains(&"val has no picture of the label \"2\"".to_string()),
+            "{:?}",
+            source.warnings
+        );
+        let error = archive(arrays(&[1, 1]), &[]).unwrap().check_measurable().unwrap_err().to_string();
+        assert!(error.contains("all pictures of val have one label"), "{error}");
+    }
+
+    #[test]
+    fn folders_of_one_label_or_of_a_misnamed_split_are_refused() {
+        let folder = folder();
+        fs::rename(folder.path().join("right"), folder.path().join("LEFT")).unwrap();
+        let error = format!("{:#}", Source::read(folder.path(), &[], 0, None).err().unwrap());
+        assert!(error.contains("one label written in two ways"), "{error}");
+        let whole = tempfile::tempdir().unwrap();
+        fs::rename(folder.path(), whole.path().join("training")).unwrap();
+        let error = format!("{:#}", Source::read(whole.path(), &[], 0, None).err().unwrap());
+        assert!(error.contains("training holds no pictures; if it is a split"), "{error}");
     }
 }

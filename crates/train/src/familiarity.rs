@@ -11,13 +11,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail};
 use candle_core::Tensor;
 use serde_json::Value;
 
-use super::bag::folds;
+use super::folds::folds;
 use super::metrics::auc;
-use super::notes::NoteSource;
+use super::notes::OwnRecords;
 use model::manifest::{Architecture, BagConfig, Input, Likeness};
 use model::{Manifest, Package};
 use text::bag::Table;
@@ -69,6 +69,8 @@ pub struct Training<'a> {
     pub encoded: &'a [&'a Encoded],
     /// Their labels, which the folds share out.
     pub truth: &'a [usize],
+    /// A number each: the folds keep those with the same one together.
+    pub units: &'a [usize],
 }
 
 /// Notes as they are before they are cut into n-grams.
@@ -101,7 +103,7 @@ pub fn fit(
     let members = |which: &[usize], order| Language::learn(order, which.iter().map(|i| notes[*i].as_str()));
     let mut shares = Vec::with_capacity(notes.len());
     let mut likely = vec![Vec::with_capacity(notes.len()); orders.len()];
-    for held in folds(train.truth, choice.seed) {
+    for held in folds(train.truth, train.units, choice.seed) {
         let mut is_held = vec![false; notes.len()];
         held.iter().for_each(|i| is_held[*i] = true);
         let rest: Vec<usize> = (0..notes.len()).filter(|i| !is_held[*i]).collect();
@@ -209,19 +211,17 @@ fn limits(one: &[f64], other: &[f64], share: f64) -> (f64, f64) {
 /// # Errors
 /// A package that is no bag; data that cannot be read.
 pub fn of_package(package: &Package, data: &Path) -> Result<FittedFamiliarity> {
-    let Manifest { name, labels, architecture, input, training, .. } = &package.manifest;
+    let Manifest { name, architecture, input, training, .. } = &package.manifest;
     let (Architecture::Bag(config), Input::Record(input)) = (architecture, input) else {
         bail!(
             "the model \"{name}\" is no bag of n-grams, and of notes only a bag says what is like its training"
         )
     };
     let setting = |key: &str| training.settings.get(key);
-    let column =
-        |key: &str, otherwise: &str| setting(key).and_then(Value::as_str).unwrap_or(otherwise).to_string();
-    let (note, label) = (column("note_column", "note"), column("label_column", "label"));
-    let read = |split: &str| NoteSource::read_split(data, split, (&note, &label), &input.fields, labels);
-    let (train, val) = (read("train")?, read("val")?);
-    ensure!(!train.is_empty() && !val.is_empty(), "{}: a split has no notes", data.display());
+    let OwnRecords { mut splits, units } = OwnRecords::read(data, &package.manifest, &input.fields)?;
+    let mut take =
+        |split: &str| splits.remove(split).with_context(|| format!("{}: no {split}", data.display()));
+    let (train, val) = (take("train")?, take("val")?);
     let tokenizer = Tokenizer::read(&package.folder, architecture)?;
     let encoder = Encoder::new(input.clone(), architecture, tokenizer.clone());
     let encode = |(record, _): &(Record, usize)| encoder.encode(record).map_err(|e| anyhow!(e));
@@ -231,7 +231,7 @@ pub fn of_package(package: &Package, data: &Path) -> Result<FittedFamiliarity> {
     let choice = Choice { config, ngrams: config.ngrams, least, seed: training.seed };
     let (notes, unseen) = (texts(&tokenizer, &train)?, texts(&tokenizer, &val)?);
     let encoded: Vec<&Encoded> = encoded.iter().collect();
-    let training = Training { notes: &notes, encoded: &encoded, truth: &truth };
+    let training = Training { notes: &notes, encoded: &encoded, truth: &truth, units: &units["train"] };
     fit(choice, training, &unseen, &|line| tokenizer.normalise(line).map_err(|e| anyhow!(e)))
 }
 

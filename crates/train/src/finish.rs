@@ -48,11 +48,19 @@ pub fn about(manifest: &Manifest) -> BTreeMap<String, String> {
     ])
 }
 
-/// One above the highest version of the model `name` under `out`.
+/// The version that was asked for, said aloud where it is there already, or one above the highest of the model `name` under
+/// `out`.
 ///
 /// # Errors
 /// The folder cannot be listed.
-pub fn next_version(out: &Path, name: &str) -> Result<u64> {
+pub fn version(asked: Option<u64>, out: &Path, name: &str) -> Result<u64> {
+    if let Some(version) = asked {
+        let folder = out.join(name).join(version.to_string());
+        if folder.exists() {
+            eprintln!("{} is there already: it is replaced", folder.display());
+        }
+        return Ok(version);
+    }
     let highest = if out.is_dir() { latest(out)?.remove(name) } else { None };
     let number = highest.and_then(|folder| folder.file_name()?.to_str()?.parse::<u64>().ok());
     Ok(number.map_or(1, |highest| highest + 1))

@@ -4,10 +4,10 @@
 //! stopped and resumed ends with the very weights of one that was not.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{bail, ensure};
+use anyhow::{Context, bail, ensure};
 use candle_core::{D, Tensor};
 use indicatif::ProgressBar;
 use rand::seq::SliceRandom;
@@ -257,7 +257,7 @@ pub fn fit_to(
         && let Some(folder) = &session.checkpoint
     {
         match checkpoint::exists(folder) {
-            true => run.load(folder, params, &identity)?,
+            true => run.load(folder, params, &identity).with_context(|| checkpoint_in(folder))?,
             false => eprintln!("no checkpoint in {}: starting from the beginning", folder.display()),
         }
     }
@@ -278,7 +278,7 @@ pub fn fit_to(
         }
         params.restore(&own)?;
         if let Some(folder) = &session.checkpoint {
-            run.save(folder, params, &identity)?;
+            run.save(folder, params, &identity).with_context(|| checkpoint_in(folder))?;
         }
     }
     if session.stop.load(Ordering::Relaxed) && session.checkpoint.is_some() && !run.history.is_empty() {
@@ -289,6 +289,11 @@ pub fn fit_to(
         None => bail!("stopped before the first epoch ended: there is nothing to keep"),
     }
     Ok(run.history)
+}
+
+/// What reading or writing a checkpoint failed at.
+fn checkpoint_in(folder: &Path) -> String {
+    format!("the checkpoint in {}", folder.display())
 }
 
 /// Logits of every example of a split, in order.

@@ -7,9 +7,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use super::finish::{amend as rewrite, calibrated, measure};
+use super::notes::OwnRecords;
 use super::{tables, text};
 use model::manifest::{Input, Metrics};
 use model::{Manifest, Package};
@@ -101,7 +102,9 @@ pub fn amend(package: Package, data: &Path) -> Result<String> {
         )
     }
     let (folder, card) = (package.folder.clone(), package.card.clone());
-    let records = text::records_of(&package.manifest, data, split)?;
+    let mut own = OwnRecords::read(data, &package.manifest, &input.fields)?;
+    let records =
+        own.splits.remove(split).with_context(|| format!("{}: no records of {split}", data.display()))?;
     let groups = text::groups(&input.fields, &records);
     let (manifest, answers, _) = text::answers_of(package, &records)?;
     let rows = calibrated(&answers, manifest.calibration.temperature)?;

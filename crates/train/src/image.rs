@@ -10,9 +10,9 @@ use super::about::{AboutOptions, training, unwritten_weights};
 use super::amount;
 use super::architectures::NetworkOptions;
 use super::augment::Augmentation;
-use super::card::{members, plain};
+use super::card::{members, noticed, plain};
 use super::examples::{ImageSet, Source};
-use super::finish::{Answers, Finished, STOPPED, about, check_abstain_share, finish, next_version};
+use super::finish::{Answers, Finished, STOPPED, about, check_abstain_share, finish, version};
 use super::fit::{Examples, FitOptions, Session, fit, predict};
 use super::from;
 use super::image_outputs;
@@ -269,8 +269,10 @@ pub fn train(options: &ImageOptions, stop: &AtomicBool) -> Result<(PathBuf, Mani
     for (name, given) in [("--number", &options.number), ("--unit", &options.unit)] {
         ensure!(given.is_none(), "{name} is for a number: --loss mean-squared-error");
     }
-    let source = Source::read(&options.data, &options.labels, options.seed, groups.as_ref())?;
-    source.check_trainable().with_context(|| options.data.display().to_string())?;
+    let mut source = Source::read(&options.data, &options.labels, options.seed, groups.as_ref())?;
+    let checked = source.check_trainable().and_then(|()| source.check_measurable());
+    checked.with_context(|| options.data.display().to_string())?;
+    source.say();
     let input = input(&source, options);
     let fit_options = fit_options(options, source.splits["train"].len());
     let architecture = options.network.architecture(input.height, source.splits["train"].len())?;
@@ -307,7 +309,7 @@ pub fn train(options: &ImageOptions, stop: &AtomicBool) -> Result<(PathBuf, Mani
         splits,
         abstain_share: options.abstain_share,
         history,
-        notes: if stop.load(Ordering::Relaxed) { STOPPED.to_string() } else { String::new() },
+        notes: noticed(&source.warnings) + if stop.load(Ordering::Relaxed) { STOPPED } else { "" },
         extra,
         subjects: Some(Box::new(|split| subjects(&source, split))),
         report: options.report,
@@ -511,7 +513,7 @@ pub(crate) fn describe(
         settings.insert(GROUP_BY.to_string(), pattern.clone().into());
     }
     settings.insert("augmentation".to_string(), plain(&options.augmentation()));
-    let version = options.version.map_or_else(|| next_version(&options.out, &options.name), Ok)?;
+    let version = version(options.version, &options.out, &options.name)?;
     let manifest = Manifest {
         format: FORMAT,
         name: options.name.clone(),

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 
-use super::card::card;
+use super::card::{card, noticed};
 use super::examples::{ImageSet, SPLITS};
 use super::finish::{Answers, STOPPED};
 use super::fit::fit_to;
@@ -58,6 +58,7 @@ pub fn train(
     let table = ImageTable::read(&options.data, wanted, options.seed, groups)?;
     table.check_trainable(wanted).with_context(|| options.data.display().to_string())?;
     let ImageTable { source, targets } = table;
+    source.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
     let input = image::input(&source, options);
     let fit_options = image::fit_options(options, source.splits["train"].len());
     let architecture = options.network.architecture(input.height, source.splits["train"].len())?;
@@ -105,8 +106,8 @@ pub fn train(
     }
     let weights = params.snapshot()?;
     manifest.weights.parameters = package::values(&weights);
-    let notes = if stop.load(Ordering::Relaxed) { STOPPED } else { "" };
-    let text = card(&manifest, notes, "val");
+    let notes = noticed(&source.warnings) + if stop.load(Ordering::Relaxed) { STOPPED } else { "" };
+    let text = card(&manifest, &notes, "val");
     let folder = Package::write(&options.out, &mut manifest, &weights, &text, &extra)?;
     session.close()?;
     Ok((folder, manifest))

@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::examples::{SPLITS, Source, children, file_name, format_of};
 use super::splits::{self, Grouping};
+use super::targets::{SHARE, fewest};
 use model::package::sha256;
 use nn::random;
 use vision::{DecodeOptions, Image, decode};
@@ -88,10 +89,21 @@ impl ImageTable {
             read.push((row, group, image));
         }
         let splits = splits_of(&read, seed, groups.is_some())?;
+        let values: Vec<String> = read.iter().map(|(row, ..)| format!("{:?}", row.values)).collect();
+        let mut warnings =
+            splits::shared(read.iter().zip(&splits).zip(&values).map(|(((row, ..), split), values)| {
+                (split.as_str(), digests[&row.file].as_str(), values.as_str())
+            }));
+        if digests.contains_key(Path::new(TABLE)) {
+            let strangers = pictures(path)?.into_iter().filter(|file| !digests.contains_key(file)).count();
+            if strangers > 0 {
+                warnings.push(format!("{strangers} pictures of the folder are not in {TABLE}"));
+            }
+        }
         let line = |(file, digest): (&PathBuf, &String)| format!("{digest}  {}\n", file.display());
         let lines: String = digests.iter().map(line).collect();
         let sha256 = BTreeMap::from([(file_name(path), sha256(lines.as_bytes()))]);
-        let mut source = Source { labels: names, splits: BTreeMap::new(), sha256 };
+        let mut source = Source { labels: names, splits: BTreeMap::new(), sha256, warnings };
         let mut targets: BTreeMap<String, Vec<Vec<f32>>> = BTreeMap::new();
         for ((row, _, image), split) in read.into_iter().zip(splits) {
             let rows = targets.entry(split.clone()).or_default();
@@ -121,8 +133,15 @@ impl ImageTable {
                              one is the least"
                         );
                     }
+                    Wanted::Number(_) if split == "val" => ensure!(
+                        rows.len() >= fewest(),
+                        "the data has {} pictures in the split \"val\"; an interval that holds {:.0} % of the numbers takes {}",
+                        rows.len(),
+                        100.0 * SHARE,
+                        fewest()
+                    ),
                     Wanted::Number(_) => ensure!(
-                        split == "val" || rows.iter().any(|row| row[place] != rows[0][place]),
+                        rows.iter().any(|row| row[place] != rows[0][place]),
                         "all pictures of {split} have the same {name}"
                     ),
                 }
@@ -130,6 +149,21 @@ impl ImageTable {
         }
         Ok(())
     }
+}
+
+/// All pictures below a folder, by their paths from there.
+fn pictures(folder: &Path) -> Result<Vec<PathBuf>> {
+    let (mut found, mut open) = (Vec::new(), vec![folder.to_path_buf()]);
+    while let Some(next) = open.pop() {
+        for path in children(&next)? {
+            if path.is_dir() {
+                open.push(path);
+            } else if format_of(&path).is_some() {
+                found.push(path.strip_prefix(folder).unwrap_or(&path).to_path_buf());
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// The split of each picture.
@@ -366,5 +400,35 @@ mod tests {
         rows.sort_by(|a, b| a.partial_cmp(b).unwrap());
         assert_eq!(rows, [vec![0.0, 0.0], vec![1.0, 0.0], vec![1.0, 1.0]]);
         assert!(table.check_trainable(Wanted::Labels(&[])).unwrap_err().to_string().contains("\"val\""));
+    }
+
+    #[test]
+    fn a_table_says_what_it_leaves_out_and_a_number_takes_nine_pictures_to_bound() {
+        let names: Vec<String> =
+            (0..12).map(|i| format!("{}/{i}.png", if i < 3 { "train" } else { "val" })).collect();
+        let mut files: Vec<&str> = names.iter().map(String::as_str).collect();
+        files.push("train/stranger.png");
+        let table = |rows: usize| {
+            let rows: String =
+                names[..rows].iter().enumerate().map(|(i, file)| format!("{file},{i}\n")).collect();
+            format!("file,age\n{rows}")
+        };
+        let folder = folder(&files, &table(12));
+        fs::copy(folder.path().join("train/0.png"), folder.path().join("val/3.png")).unwrap();
+        let wanted = Wanted::Number(None);
+        let read = ImageTable::read(folder.path(), wanted, 0, None).unwrap();
+        read.check_trainable(wanted).unwrap();
+        assert_eq!(
+            read.source.warnings,
+            [
+                "1 pictures of val are in train as well",
+                "1 pictures are there more than once, with different labels",
+                "1 pictures of the folder are not in labels.csv"
+            ]
+        );
+        fs::write(folder.path().join(TABLE), table(11)).unwrap();
+        let read = ImageTable::read(folder.path(), wanted, 0, None).unwrap();
+        let error = read.check_trainable(wanted).unwrap_err().to_string();
+        assert!(error.contains("8 pictures in the split \"val\"") && error.contains("takes 9"), "{error}");
     }
 }

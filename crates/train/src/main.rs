@@ -1,13 +1,13 @@
 //! `train`: the offline program that makes and measures models. Argument parsing only.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Parser, Subcommand};
 use train::{
-    adopt, card, embed, evaluate, extract, extract::confidence, generate, groups, image, likeness, precision,
-    recommender, region_views, segment, tables, text, text_options::TextOptions, text_precision,
+    adopt, card, embed, evaluate, extract, extract::confidence, generate, groups, image, likeness, lock,
+    precision, recommender, region_views, segment, tables, text, text_options::TextOptions, text_precision,
 };
 
 /// A step of training takes and gives back large tensors, which the system's allocator returns to the
@@ -108,12 +108,46 @@ enum Command {
     },
 }
 
+impl Command {
+    /// The model's folder that the command writes to, if its name can be one.
+    fn writes(&self) -> Option<PathBuf> {
+        let (out, name) = match self {
+            Command::Image(options) => (&options.out, &options.name),
+            Command::Segment(options) => (&options.out, &options.name),
+            Command::Generate(options) => (&options.out, &options.name),
+            Command::Text(options) => (&options.out, &options.name),
+            Command::Extract(options) => (&options.out, &options.name),
+            Command::Embed(options) => (&options.out, &options.name),
+            Command::Adopt(options) => (&options.out, &options.name),
+            Command::Recommender(options) => (&options.out, &options.name),
+            Command::Likeness { model, .. }
+            | Command::Calibrate { model, .. }
+            | Command::Groups { model, .. }
+            | Command::Views { model, .. } => return folder_of(model),
+            Command::EvaluateRecommender { .. } | Command::Evaluate { .. } => return None,
+        };
+        let is_plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+        is_plain.then(|| out.join(name))
+    }
+}
+
+/// `models/<name>` of a package that was named by that folder or by one of its versions.
+fn folder_of(model: &Path) -> Option<PathBuf> {
+    let path = model.canonicalize().ok()?;
+    match path.join(model::package::MANIFEST).exists() {
+        true => path.parent().map(Path::to_path_buf),
+        false => Some(path),
+    }
+}
+
 /// Set by Ctrl-C; a second Ctrl-C ends the program at once.
 static STOP: AtomicBool = AtomicBool::new(false);
 
 fn main() -> anyhow::Result<()> {
     stop_on_ctrl_c();
-    match Cli::parse().command {
+    let command = Cli::parse().command;
+    let _lock = command.writes().map(|folder| lock::NameLock::take(&folder)).transpose()?;
+    match command {
         Command::Image(options) => {
             let (folder, manifest) = image::train(&options, &STOP)?;
             let table = match &manifest.outputs {

@@ -14,19 +14,21 @@ use rand_chacha::ChaCha8Rng;
 
 use super::augment::{Augmentation, Planes};
 use super::examples::{SPLITS, children, file_name, format_of};
+use super::mask_file::{Numbers, numbers};
+use super::splits;
 use model::Manifest;
 use model::manifest::{Crop, ImageInput, Reading};
 use model::package::sha256;
 use vision::segment::tiles::mirrored;
-use vision::{DecodeOptions, Image, Preprocessor, Samples, decode};
+use vision::{DecodeOptions, Image, Preprocessor, decode};
 
 /// One picture in so many may have less to outline than is asked of a picture.
 const RARE: usize = 100;
 
 /// A picture and the number of each of its pixels: of its label, or of its object.
 pub struct Example {
-    /// Where it was read.
-    pub file: PathBuf,
+    /// Where its mask was read.
+    pub mask_file: PathBuf,
     /// The picture.
     pub image: Image,
     /// Row after row.
@@ -41,6 +43,8 @@ pub struct Masks {
     pub instances: bool,
     /// sha256 of the lines "digest  path" of all files, sorted by path, under the folder's name.
     pub sha256: BTreeMap<String, String>,
+    /// What whoever trains on it should know before trusting what is measured, a sentence each.
+    pub warnings: Vec<String>,
 }
 
 impl Masks {
@@ -57,7 +61,8 @@ impl Masks {
             path.display()
         );
         let kind = if instances { "instances" } else { "masks" };
-        let (mut splits, mut lines) = (BTreeMap::new(), Vec::new());
+        let (mut found, mut lines) = (BTreeMap::new(), Vec::new());
+        let mut contents: Vec<(&str, [String; 2])> = Vec::new();
         for split in SPLITS.iter().filter(|split| path.join(split).join("images").is_dir()) {
             let masks = by_name(&path.join(split).join(kind))?;
             let images = by_name(&path.join(split).join("images"))?;
@@ -70,23 +75,27 @@ impl Masks {
                     .get(&name)
                     .with_context(|| format!("{}: there is no mask of this name", file.display()))?;
                 let (example, digests) = read_example(&file, mask)?;
+                contents.push((*split, digests.clone()));
                 for (file, digest) in [&file, mask].into_iter().zip(digests) {
                     lines.push(format!("{}\n{digest}", file.strip_prefix(path).unwrap_or(file).display()));
                 }
                 examples.push(example);
             }
             if !examples.is_empty() {
-                splits.insert(split.to_string(), examples);
+                found.insert(split.to_string(), examples);
             }
         }
         for split in wanted {
-            ensure!(splits.contains_key(*split), "{}: no pictures in {split}/images", path.display());
+            ensure!(found.contains_key(*split), "{}: no pictures in {split}/images", path.display());
         }
         lines.sort();
         let line = |line: &String| line.split_once('\n').map(|(file, digest)| format!("{digest}  {file}\n"));
         let text: String = lines.iter().filter_map(line).collect();
         let sha256 = BTreeMap::from([(file_name(path), sha256(text.as_bytes()))]);
-        Ok(Masks { splits, instances, sha256 })
+        let contents =
+            contents.iter().map(|(split, [picture, mask])| (*split, picture.as_str(), mask.as_str()));
+        let warnings = splits::shared(contents);
+        Ok(Masks { splits: found, instances, sha256, warnings })
     }
 
     /// Reads the data that a package was trained on.
@@ -111,12 +120,27 @@ impl Masks {
     pub fn check_labels(&self, labels: usize) -> Result<()> {
         for example in self.splits.values().flatten() {
             if let Some(number) = example.mask.iter().find(|number| **number as usize >= labels) {
+                let drawn = example.mask.iter().all(|number| [0, 255].contains(number));
                 bail!(
-                    "{}: its mask has the number {number}; labels are 0 to {}",
-                    example.file.display(),
-                    labels - 1
+                    "{}: the mask has the number {number}; labels are 0 to {}{}",
+                    example.mask_file.display(),
+                    labels - 1,
+                    if drawn { "; where 255 stands for the label 1, write 1" } else { "" }
                 );
             }
+        }
+        Ok(())
+    }
+
+    /// Refuses a split to train or validate on in whose pictures nothing is marked.
+    ///
+    /// # Errors
+    /// The split.
+    pub fn check_marked(&self) -> Result<()> {
+        for split in ["train", "val"] {
+            let marked =
+                self.splits[split].iter().flat_map(|example| &example.mask).any(|number| *number > 0);
+            ensure!(marked, "nothing is marked in any mask of {split}");
         }
         Ok(())
     }
@@ -153,8 +177,9 @@ fn read_file(file: &Path) -> Result<(Image, String)> {
 
 fn read_example(file: &Path, mask: &Path) -> Result<(Example, [String; 2])> {
     let (image, digest) = read_file(file)?;
-    let (numbers, mask_digest) = read_file(mask)?;
-    let (own, other) = ((image.width(), image.height()), (numbers.width(), numbers.height()));
+    let bytes = fs::read(mask).with_context(|| mask.display().to_string())?;
+    let Numbers { values, size: other } = numbers(&bytes).with_context(|| mask.display().to_string())?;
+    let own = (image.width(), image.height());
     ensure!(
         own == other,
         "{}: a mask of {} x {} pixels for a picture of {} x {}",
@@ -164,12 +189,7 @@ fn read_example(file: &Path, mask: &Path) -> Result<(Example, [String; 2])> {
         own.0,
         own.1
     );
-    let mask = match numbers.into_samples() {
-        Samples::Gray8(values) => values.into_iter().map(u32::from).collect(),
-        Samples::Gray16(values) => values.into_iter().map(u32::from).collect(),
-        _ => bail!("{}: a mask in colour; a mask is grey, a number for each pixel", mask.display()),
-    };
-    Ok((Example { file: file.to_path_buf(), image, mask }, [digest, mask_digest]))
+    Ok((Example { mask_file: mask.to_path_buf(), image, mask: values }, [digest, sha256(&bytes)]))
 }
 
 /// A picture as training reads it: normalised over all of it, as the server does, and its numbers, of one size.

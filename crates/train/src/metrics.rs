@@ -40,8 +40,9 @@ pub fn metrics(
     let answered: Vec<usize> =
         (0..truth.len()).filter(|i| highest(&probabilities[*i]).1 >= abstain_below).collect();
     let share = |part: usize, whole: usize| part as f64 / whole.max(1) as f64;
-    let by_label = |f: &dyn Fn(usize) -> f64| -> BTreeMap<String, f64> {
-        labels.iter().enumerate().map(|(i, name)| (name.clone(), f(i))).collect()
+    // A figure whose denominator is 0 is none.
+    let by_label = |f: &dyn Fn(usize) -> Option<f64>| -> BTreeMap<String, f64> {
+        labels.iter().enumerate().filter_map(|(i, name)| Some((name.clone(), f(i)?))).collect()
     };
     let total = truth.len() as u64;
     let row = |i: usize| confusion[i].iter().sum::<u64>();
@@ -53,17 +54,22 @@ pub fn metrics(
         macro_f1: macro_f1(&confusion),
         ece: expected_calibration_error(probabilities, truth),
         abstained: share(truth.len() - answered.len(), truth.len()),
-        accuracy_answered: share(answered.iter().filter(|i| right(i)).count(), answered.len()),
-        sensitivity: by_label(&|i| confusion[i][i] as f64 / row(i).max(1) as f64),
+        accuracy_answered: ratio(answered.iter().filter(|i| right(i)).count() as u64, answered.len() as u64),
+        sensitivity: by_label(&|i| ratio(confusion[i][i], row(i))),
         specificity: by_label(&|i| {
             let others = total - row(i);
-            (others + confusion[i][i] - column(i)) as f64 / others.max(1) as f64
+            ratio(others + confusion[i][i] - column(i), others)
         }),
         ordinal: ordinal.then(|| ordinal_metrics(&confusion)),
         extraction: None,
         retrieval: None,
         confusion,
     }
+}
+
+/// A share; none of nothing.
+pub fn ratio(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| part as f64 / whole as f64)
 }
 
 /// Index and value of the highest probability; the first of equals.
@@ -82,17 +88,15 @@ pub fn confusion(labels: usize, truth: &[usize], answers: &[usize]) -> Vec<Vec<u
     matrix
 }
 
-/// Mean over the labels of the harmonic mean of precision and recall, 0 where both are.
+/// Mean of the harmonic mean of precision and recall over the labels that are right or answered somewhere; 0 where both are.
 pub fn macro_f1(confusion: &[Vec<u64>]) -> f64 {
     let f1 = |i: usize| {
         let truth: u64 = confusion[i].iter().sum();
         let answered: u64 = confusion.iter().map(|row| row[i]).sum();
-        match truth + answered {
-            0 => 0.0,
-            both => 2.0 * confusion[i][i] as f64 / both as f64,
-        }
+        ratio(2 * confusion[i][i], truth + answered)
     };
-    (0..confusion.len()).map(f1).sum::<f64>() / confusion.len().max(1) as f64
+    let defined: Vec<f64> = (0..confusion.len()).filter_map(f1).collect();
+    defined.iter().sum::<f64>() / defined.len().max(1) as f64
 }
 
 /// Area under the ROC curve of `scores` for the examples where `positive`: the share of pairs of
@@ -181,7 +185,7 @@ pub fn ordinal_metrics(confusion: &[Vec<u64>]) -> OrdinalMetrics {
         }
     }
     OrdinalMetrics {
-        quadratic_weighted_kappa: if chance == 0.0 { 0.0 } else { 1.0 - seen / chance },
+        quadratic_weighted_kappa: (chance > 0.0).then(|| 1.0 - seen / chance),
         under_triage: under as f64 / n,
         over_triage: over as f64 / n,
     }
@@ -235,7 +239,7 @@ mod tests {
             close("auc", got.auc.unwrap());
             close("macro_f1", got.macro_f1);
             close("ece", got.ece);
-            close("quadratic_weighted_kappa", got.ordinal.unwrap().quadratic_weighted_kappa);
+            close("quadratic_weighted_kappa", got.ordinal.unwrap().quadratic_weighted_kappa.unwrap());
             assert_eq!(got.confusion, list::<Vec<Vec<u64>>>(&case["confusion"]));
             for (name, got) in [("sensitivity", &got.sensitivity), ("specificity", &got.specificity)] {
                 for (label, want) in labels.iter().zip(list::<Vec<f64>>(&case[name])) {
@@ -254,12 +258,26 @@ mod tests {
     }
 
     #[test]
+    fn what_a_split_cannot_say_is_no_figure() {
+        let labels = ["a".to_string(), "b".to_string(), "c".to_string()];
+        let rows = [vec![0.8, 0.1, 0.1], vec![0.7, 0.2, 0.1]];
+        let got = metrics(&labels, &rows, &[0, 0], &[0, 0], 0.9, true);
+        // As scikit-learn has it: labels that are nowhere count for nothing.
+        assert_eq!((got.accuracy, got.macro_f1, got.abstained), (1.0, 1.0, 1.0));
+        assert_eq!((got.accuracy_answered, got.ordinal.unwrap().quadratic_weighted_kappa), (None, None));
+        assert_eq!(got.sensitivity, BTreeMap::from([("a".to_string(), 1.0)]));
+        assert_eq!(got.specificity, BTreeMap::from([("b".to_string(), 1.0), ("c".to_string(), 1.0)]));
+        let wrong = metrics(&labels, &rows, &[0, 0], &[0, 1], 0.0, true);
+        assert!((wrong.macro_f1 - (2.0 / 3.0) / 2.0).abs() < 1e-12 && wrong.accuracy_answered == Some(0.5));
+    }
+
+    #[test]
     fn abstentions_are_counted_apart() {
         let labels = ["a".to_string(), "b".to_string()];
         let rows = [vec![0.9, 0.1], vec![0.55, 0.45], vec![0.2, 0.8]];
         let got = metrics(&labels, &rows, &[0, 1, 1], &[0, 0, 1], 0.6, false);
         assert!((got.abstained - 1.0 / 3.0).abs() < 1e-12);
-        assert_eq!((got.accuracy_answered, got.confusion[1][0]), (1.0, 1));
+        assert_eq!((got.accuracy_answered, got.confusion[1][0]), (Some(1.0), 1));
     }
 
     #[test]

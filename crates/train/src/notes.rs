@@ -5,26 +5,23 @@
 //! categorical, its mean and quantiles, its values) is learned from the training records alone.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use rand::seq::SliceRandom;
 
-use super::examples::SPLITS;
+use super::examples::{SPLITS, children, file_name};
+use super::label_names;
+use super::note_fields::{FieldSpec, number, value};
+use super::note_rows::{Row, Rows, check_text, digests, file_of, plain_header, read_rows, shared};
+use model::Manifest;
 use model::manifest::{Field, FieldKind};
-use model::package::sha256;
-use nn::random;
+use serde_json::Value;
 use text::record::{FieldValue, Record, is_blank};
 
-/// Share of the training records that become `val` where there is none.
-const HELD_OUT: f64 = 0.15;
-/// Shares of the training values that lie below the knots of a numeric field.
-const QUANTILES: [f64; 9] = [0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99];
-/// Most values of a categorical field.
-const MAX_VALUES: usize = 100;
-/// With at least so many rows, a column of whole numbers or words that differ in all of them numbers
-/// or names the rows.
+/// Fewest rows of which it can be said that one column alone tells the label.
 const MANY_ROWS: usize = 50;
+/// Rows for each value of such a column at the least.
+const ROWS_A_VALUE: usize = 5;
 
 /// A data set as found.
 pub struct NoteSource {
@@ -34,6 +31,8 @@ pub struct NoteSource {
     pub fields: Vec<Field>,
     /// Records and label indices by split.
     pub splits: BTreeMap<String, Vec<(Record, usize)>>,
+    /// By split, a number a record: those that are held out together have the same one.
+    pub units: BTreeMap<String, Vec<usize>>,
     /// sha256 by file.
     pub sha256: BTreeMap<String, String>,
     /// Rows left out, as their note is blank.
@@ -42,7 +41,12 @@ pub struct NoteSource {
     pub unlabelled: usize,
     /// Why columns that nobody named are no fields, a sentence each.
     pub left_out: Vec<String>,
+    /// What whoever trains on it should know before trusting what is measured, a sentence each.
+    pub warnings: Vec<String>,
 }
+
+/// Records, each with the place of its label.
+type Records = Vec<(Record, usize)>;
 
 /// Which columns of the files hold what.
 #[derive(Debug, Clone, Copy)]
@@ -60,16 +64,6 @@ pub struct Columns<'a> {
     pub skip_unlabelled: bool,
 }
 
-/// One row of a file, as text.
-struct Row {
-    line: u64,
-    group: String,
-    note: String,
-    label: String,
-    /// In the order of the fields; empty for missing.
-    fields: Vec<String>,
-}
-
 impl NoteSource {
     /// Reads the folder, or the file, `path`. `labels` are the labels in order; without any they are those of
     /// the training records. A label that no training record has is refused: nothing could be
@@ -84,48 +78,24 @@ impl NoteSource {
             [none] if none == "none" => Vec::new(),
             named => named.iter().map(|text| FieldSpec::parse(text)).collect::<Result<_>>()?,
         };
-        let mut rows: BTreeMap<String, Vec<Row>> = BTreeMap::new();
-        let mut digests = BTreeMap::new();
-        let (mut blank, mut unlabelled) = (0, 0);
-        let one_file = path.is_file();
-        for split in SPLITS {
-            let file = file_of(path, split);
-            if split != "train" && (one_file || !file.exists()) {
-                continue;
-            }
-            let bytes = std::fs::read(&file).with_context(|| file.display().to_string())?;
-            let name = if one_file { file.file_name() } else { None };
-            let name =
-                name.map_or_else(|| format!("{split}.csv"), |name| name.to_string_lossy().into_owned());
-            digests.insert(name, sha256(&bytes));
-            let mut read = read_rows(&bytes, columns.note, columns.label, columns.group, &specs)
-                .with_context(|| file.display().to_string())?;
-            let all = read.len();
-            read.retain(|row| !is_blank(&row.note));
-            blank += all - read.len();
-            let all = read.len();
-            if columns.skip_unlabelled {
-                read.retain(|row| !row.label.is_empty());
-            }
-            unlabelled += all - read.len();
-            if let Some(row) = read.iter().find(|row| row.label.is_empty()) {
-                bail!("{}: line {}: no label", file.display(), row.line)
-            }
-            rows.insert(split.to_string(), read);
+        for (what, column) in [("note", columns.note), ("label", columns.label)] {
+            let is_field = specs.iter().any(|spec| spec.name == column);
+            ensure!(!is_field, "--fields: \"{column}\" is the column of the {what}, which is no field");
         }
-        match rows.contains_key("val") {
-            true => {}
-            false if one_file || columns.group.is_some() => {
-                hold_out_evenly(&mut rows, columns.group.is_some(), seed)
-            }
-            false => hold_out(&mut rows, seed),
-        }
-        let train = &rows["train"];
+        check_files(path)?;
+        let rows = Rows::read(path, columns, &specs, labels, seed)?;
+        let train = &rows.splits["train"];
         ensure!(!train.is_empty(), "{}: no training records", path.display());
-        ensure!(!rows["val"].is_empty(), "{}: no validation records", path.display());
-        let found = label_names(train);
+        ensure!(!rows.splits["val"].is_empty(), "{}: no validation records", path.display());
+        if let Some(group) = columns.group {
+            let first = train[0].unit();
+            let several = train.iter().any(|row| row.unit() != first);
+            ensure!(several, "--group-by {group}: all training records are of one group");
+        }
+        let found = label_names::ordered(train.iter().map(|row| row.label.as_str()));
         let label = columns.label;
         ensure!(found.len() >= 2, "{}: fewer than two labels in the column \"{label}\"", path.display());
+        label_names::check_distinct(&found).with_context(|| path.display().to_string())?;
         if let Some(absent) = labels.iter().find(|label| !found.contains(label)) {
             bail!("--labels: no training record has the label \"{absent}\"; there are {}", found.join(", "));
         }
@@ -141,142 +111,142 @@ impl NoteSource {
                 Err(reason) => return Err(reason.context("--fields")),
             }
         }
+        let units = rows.units();
+        let mut warnings = shared(&rows.splits);
+        warnings.extend(telling(train, &fields, &places));
         let mut splits = BTreeMap::new();
-        for (split, mut rows) in rows {
-            for row in &mut rows {
+        for (split, mut own) in rows.splits {
+            for row in &mut own {
                 row.fields = places.iter().map(|place| std::mem::take(&mut row.fields[*place])).collect();
             }
-            let own = format!("{split}.csv");
             // Records held out for validation are rows of the training file.
-            let file = if digests.contains_key(&own) { split.as_str() } else { "train" };
-            let records = records(rows, &fields, &labels).with_context(|| {
+            let file = if split == "val" && rows.held_out { "train" } else { split.as_str() };
+            let read = check_numbers(&own, &fields).and_then(|()| records(own, &fields, &labels));
+            let (records, missing) = read.with_context(|| {
                 format!("{} (labels are those of the training records)", file_of(path, file).display())
             })?;
+            warnings.extend(missing.into_iter().map(|sentence| format!("{split}: {sentence}")));
             if !records.is_empty() {
                 splits.insert(split, records);
             }
         }
-        Ok(NoteSource { labels, fields, splits, sha256: digests, blank, unlabelled, left_out })
+        let Rows { sha256, blank, unlabelled, .. } = rows;
+        Ok(NoteSource { labels, fields, splits, units, sha256, blank, unlabelled, left_out, warnings })
     }
 
-    /// Reads one split as the model that has `labels` and `fields` would be sent it.
+    /// Reads one split as a package with `fields` would be sent it. Of the data that it was trained on, what training held
+    /// out is held out again; of another single file, all of it is "test".
     ///
     /// # Errors
-    /// As [`NoteSource::read`]; a label that the model does not know.
+    /// As [`NoteSource::read`]; a label that the model does not know; a split that the data does not have.
     pub fn read_split(
         path: &Path,
         split: &str,
-        columns: (&str, &str),
+        manifest: &Manifest,
         fields: &[Field],
-        labels: &[String],
     ) -> Result<Vec<(Record, usize)>> {
-        let file = file_of(path, split);
-        let specs: Vec<FieldSpec> = fields.iter().map(|field| FieldSpec::named(&field.name)).collect();
+        let (name, file) = (&manifest.name, file_of(path, split));
+        if is_own(manifest, path)? {
+            let mut own = OwnRecords::read(path, manifest, fields)?;
+            return own.splits.remove(split).with_context(|| {
+                format!("{} is what \"{name}\" was trained on; it has no split \"{split}\"", path.display())
+            });
+        }
+        ensure!(
+            split == "test" || !path.is_file(),
+            "{} is not the file that \"{name}\" was trained on, so nobody knows which of its rows are \"{split}\"; \
+             --split test measures all of it",
+            path.display()
+        );
         let bytes = std::fs::read(&file).with_context(|| file.display().to_string())?;
-        let mut rows = read_rows(&bytes, columns.0, columns.1, None, &specs)
+        let columns = Columns { group: None, ..Columns::of(manifest) };
+        let mut rows = read_rows(&bytes, columns, &named(fields), &manifest.labels)
             .with_context(|| file.display().to_string())?;
-        // What has no label cannot be measured on.
         rows.retain(|row| !is_blank(&row.note) && !row.label.is_empty());
-        records(rows, fields, labels).with_context(|| file.display().to_string())
+        let (records, missing) =
+            records(rows, fields, &manifest.labels).with_context(|| file.display().to_string())?;
+        missing.iter().for_each(|sentence| eprintln!("{split}: {sentence}"));
+        Ok(records)
     }
 }
 
-/// A field as named on the command line.
-#[derive(Debug, Clone, PartialEq)]
-struct FieldSpec {
-    name: String,
-    /// Least and greatest value, and the unit.
-    range: Option<(f64, f64, String)>,
-    /// Where a person is well.
-    normal: Option<(f64, f64)>,
+impl<'a> Columns<'a> {
+    /// Those that a package was trained on, but for the fields. What has no label cannot be measured on.
+    fn of(manifest: &'a Manifest) -> Columns<'a> {
+        let setting = |name: &str| manifest.training.settings.get(name).and_then(Value::as_str);
+        Columns {
+            note: setting("note_column").unwrap_or("note"),
+            label: setting("label_column").unwrap_or("label"),
+            fields: &[],
+            group: setting("group_by"),
+            skip_unlabelled: true,
+        }
+    }
 }
 
-impl FieldSpec {
-    fn named(name: &str) -> FieldSpec {
-        FieldSpec { name: name.to_string(), range: None, normal: None }
-    }
+/// The data that a package was trained on, read again and parted as it was.
+pub struct OwnRecords {
+    /// Records by split.
+    pub splits: BTreeMap<String, Vec<(Record, usize)>>,
+    /// As [`NoteSource::units`].
+    pub units: BTreeMap<String, Vec<usize>>,
+}
 
-    fn parse(text: &str) -> Result<FieldSpec> {
-        let mut parts = text.splitn(4, ':');
-        let name = parts.next().unwrap_or_default().trim().to_string();
-        ensure!(!name.is_empty(), "--fields: a name is empty");
-        let Some(range) = parts.next() else { return Ok(FieldSpec::named(&name)) };
-        let ends = |range: &str| {
-            let ends = range.split_once("..").and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
-            ends.filter(|(min, max): &(f64, f64)| min < max).with_context(|| {
-                format!("--fields: \"{text}\" is not name, name:min..max, name:min..max:unit or name:min..max:unit:low..high")
-            })
-        };
-        let (min, max) = ends(range)?;
-        let unit = parts.next().unwrap_or_default().to_string();
-        let normal = parts.next().map(ends).transpose()?;
-        Ok(FieldSpec { name, range: Some((min, max, unit)), normal })
-    }
-
-    /// What the field is, judged by the training values: numeric if all are numbers.
-    fn learn<'a>(&self, values: impl Iterator<Item = &'a str>) -> Result<Field> {
-        let all: Vec<&str> = values.collect();
-        let rows = all.len();
-        let known: Vec<&str> = all.into_iter().filter(|value| !value.is_empty()).collect();
-        let distinct: BTreeSet<&str> = known.iter().copied().collect();
-        let is_name = |value: &&str| value.parse::<f64>().map_or(true, |x| x.fract() == 0.0);
-        let names_rows = rows >= MANY_ROWS && distinct.len() == rows && known.iter().all(is_name);
-        let numbers: Option<Vec<f64>> = known.iter().map(|value| number(value)).collect();
-        let name = self.name.clone();
-        let kind = match numbers {
-            Some(numbers) if !numbers.is_empty() => self.numeric(numbers)?,
-            _ => {
-                ensure!(self.range.is_none(), "the column \"{name}\" has values that are no numbers");
-                let values: BTreeSet<&str> = known.into_iter().collect();
-                ensure!(!values.is_empty(), "the column \"{name}\" has no value in any training record");
-                ensure!(
-                    values.len() <= MAX_VALUES,
-                    "the column \"{name}\" has {} different values that are no numbers, more than {MAX_VALUES}",
-                    values.len()
-                );
-                FieldKind::Categorical { values: values.into_iter().map(str::to_string).collect() }
-            }
+impl OwnRecords {
+    /// Reads `path` as the package that has `fields` was trained on it.
+    ///
+    /// # Errors
+    /// Other data; rows that cannot be parted as they were, since the package does not say by what they were grouped.
+    pub fn read(path: &Path, manifest: &Manifest, fields: &[Field]) -> Result<OwnRecords> {
+        ensure!(
+            is_own(manifest, path)?,
+            "{} is not the data that the model \"{}\" was trained on",
+            path.display(),
+            manifest.name
+        );
+        let (columns, seed) = (Columns::of(manifest), manifest.training.seed);
+        let rows = Rows::read(path, columns, &named(fields), &manifest.labels, seed)?;
+        let same = |(split, own): (&String, &Vec<Row>)| {
+            own.len() == manifest.data.examples.get(split).copied().unwrap_or(0)
         };
         ensure!(
-            !names_rows,
-            "the column \"{name}\" is different in every row: it names the rows and says nothing of them"
+            !rows.held_out || rows.splits.iter().all(same),
+            "{}: its rows cannot be parted as they were when \"{}\" was trained",
+            path.display(),
+            manifest.name
         );
-        Ok(Field { name, kind })
-    }
-
-    fn numeric(&self, mut numbers: Vec<f64>) -> Result<FieldKind> {
-        numbers.sort_by(f64::total_cmp);
-        let (least, greatest) = (numbers[0], numbers[numbers.len() - 1]);
-        // Without a range, what is accepted goes half as far again as what was seen, and below
-        // zero only where training did.
-        let reach = ((greatest - least) / 2.0).max(1.0);
-        let low = if least >= 0.0 { (least - reach).max(0.0) } else { least - reach };
-        let (min, max, unit) = self.range.clone().unwrap_or((low, greatest + reach, String::new()));
-        numbers.retain(|x| (min..=max).contains(x));
-        ensure!(!numbers.is_empty(), "the column \"{}\" has no value from {min} to {max}", self.name);
-        let mean = numbers.iter().sum::<f64>() / numbers.len() as f64;
-        let variance = numbers.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / numbers.len() as f64;
-        let std = if variance > 0.0 { variance.sqrt() } else { 1.0 };
-        let mut knots: Vec<f64> = QUANTILES.iter().map(|share| quantile(&numbers, *share)).collect();
-        knots.dedup();
-        Ok(FieldKind::Numeric { min, max, unit, mean, std, knots, normal: self.normal })
+        let units = rows.units();
+        let mut splits = BTreeMap::new();
+        for (split, own) in rows.splits {
+            let (records, _) = records(own, fields, &manifest.labels)
+                .with_context(|| format!("{}, {split}", path.display()))?;
+            if !records.is_empty() {
+                splits.insert(split, records);
+            }
+        }
+        Ok(OwnRecords { splits, units })
     }
 }
 
-/// The value that a share of the sorted `numbers` lie below, between two of them if need be.
-fn quantile(numbers: &[f64], share: f64) -> f64 {
-    let place = share * (numbers.len() - 1) as f64;
-    let (low, high) = (place.floor() as usize, place.ceil() as usize);
-    numbers[low] + (numbers[high] - numbers[low]) * (place - low as f64)
+/// Columns of the fields of a package.
+fn named(fields: &[Field]) -> Vec<FieldSpec> {
+    fields.iter().map(|field| FieldSpec::named(&field.name)).collect()
 }
 
-fn number(text: &str) -> Option<f64> {
-    text.trim().parse::<f64>().ok().filter(|x| x.is_finite())
+/// Whether a data set is the one that a package was trained on. A single file may have been given another name.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn is_own(manifest: &Manifest, path: &Path) -> Result<bool> {
+    let (found, own) = (digests(path)?, &manifest.data.sha256);
+    Ok(if path.is_file() { found.values().eq(own.values()) } else { found == *own })
 }
 
 /// All columns that are neither note nor label and can be told apart by name.
 fn other_columns(file: &Path, columns: Columns, left_out: &mut Vec<String>) -> Result<Vec<FieldSpec>> {
-    let mut reader = csv::Reader::from_path(file).with_context(|| file.display().to_string())?;
+    let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
+    check_text(&bytes).with_context(|| file.display().to_string())?;
+    let mut reader = csv::Reader::from_reader(&bytes[..]);
     let headers = reader.headers().with_context(|| file.display().to_string())?;
     let mut specs = Vec::new();
     let taken = |name: &&str| *name == columns.note || *name == columns.label || Some(*name) == columns.group;
@@ -292,126 +262,86 @@ fn other_columns(file: &Path, columns: Columns, left_out: &mut Vec<String>) -> R
     Ok(specs)
 }
 
-/// A column's name without the byte order mark that some programs put before the first.
-fn plain_header(name: &str) -> &str {
-    name.trim_start_matches('\u{feff}')
-}
-
-/// The file of a split; of a data set that is one file, that file.
-fn file_of(path: &Path, split: &str) -> PathBuf {
-    if path.is_file() { path.to_path_buf() } else { path.join(format!("{split}.csv")) }
-}
-
-fn read_rows(
-    bytes: &[u8],
-    note: &str,
-    label: &str,
-    group: Option<&str>,
-    specs: &[FieldSpec],
-) -> Result<Vec<Row>> {
-    let mut reader = csv::Reader::from_reader(bytes);
-    let headers = reader.headers()?.clone();
-    let column = |name: &str| {
-        let found = headers.iter().position(|header| plain_header(header) == name);
-        found.with_context(|| {
-            format!("no column \"{name}\"; there are {}", headers.iter().collect::<Vec<_>>().join(", "))
-        })
-    };
-    let (note, label, group) = (column(note)?, column(label)?, group.map(column).transpose()?);
-    let fields: Vec<usize> = specs.iter().map(|spec| column(&spec.name)).collect::<Result<_>>()?;
-    let mut rows = Vec::new();
-    for row in reader.records() {
-        let row = row?;
-        let line = row.position().map_or(0, csv::Position::line);
-        let cell = |column: usize| row.get(column).unwrap_or_default();
-        let label = cell(label).trim().to_string();
-        let fields = fields.iter().map(|column| cell(*column).trim().to_string()).collect();
-        let group = group.map(|group| cell(group).trim().to_string()).unwrap_or_default();
-        rows.push(Row { line, group, note: cell(note).to_string(), label, fields });
-    }
-    Ok(rows)
-}
-
-/// Moves a part of the training rows to validation, by `seed`; the same note falls to one side,
-/// and a label that would be left without a training record keeps its notes.
-fn hold_out(rows: &mut BTreeMap<String, Vec<Row>>, seed: u64) {
-    let train = rows.remove("train").unwrap_or_default();
-    let mut notes: Vec<String> =
-        train.iter().map(|row| row.note.clone()).collect::<BTreeSet<_>>().into_iter().collect();
-    notes.shuffle(&mut random::stream(seed, "split"));
-    let count = ((notes.len() as f64 * HELD_OUT) as usize).max(1);
-    let mut held: BTreeSet<&String> = notes.iter().take(count).collect();
-    let known: BTreeSet<&String> =
-        train.iter().filter(|row| !held.contains(&row.note)).map(|row| &row.label).collect();
-    for row in train.iter().filter(|row| !known.contains(&row.label)) {
-        held.remove(&row.note);
-    }
-    let (val, train) = train.into_iter().partition(|row| held.contains(&row.note));
-    rows.insert("val".to_string(), val);
-    rows.insert("train".to_string(), train);
-}
-
-/// As [`hold_out`], of each label the same share: rows of one group, or with the same note, fall to
-/// one side, and count for the label that the first of them has.
-fn hold_out_evenly(rows: &mut BTreeMap<String, Vec<Row>>, by_group: bool, seed: u64) {
-    let train = rows.remove("train").unwrap_or_default();
-    let unit = |row: &Row| if by_group { row.group.clone() } else { row.note.clone() };
-    let mut sizes: BTreeMap<String, (String, usize)> = BTreeMap::new();
-    for row in &train {
-        sizes.entry(unit(row)).or_insert_with(|| (row.label.clone(), 0)).1 += 1;
-    }
-    let mut of_label: BTreeMap<String, Vec<(String, usize)>> = BTreeMap::new();
-    for (unit, (label, size)) in sizes {
-        of_label.entry(label).or_default().push((unit, size));
-    }
-    let mut held: BTreeSet<String> = BTreeSet::new();
-    for (label, mut units) in of_label {
-        units.shuffle(&mut random::stream(seed, &format!("split of {label}")));
-        let total: usize = units.iter().map(|(_, size)| size).sum();
-        let mut left = (total as f64 * HELD_OUT) as usize;
-        for (unit, size) in units {
-            if size <= left {
-                left -= size;
-                held.insert(unit);
-            }
+/// Refuses a table beside those of the splits, which somebody may take for one of them (`dev.csv`).
+fn check_files(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        for file in children(path)? {
+            let name = file_name(&file);
+            ensure!(
+                !name.ends_with(".csv") || SPLITS.iter().any(|split| name == format!("{split}.csv")),
+                "{} is none of train.csv, val.csv and test.csv, and nothing else is read",
+                file.display()
+            );
         }
     }
-    let (val, train) = train.into_iter().partition(|row| held.contains(&unit(row)));
-    rows.insert("val".to_string(), val);
-    rows.insert("train".to_string(), train);
+    Ok(())
 }
 
-fn label_names(rows: &[Row]) -> Vec<String> {
-    let names: BTreeSet<&str> = rows.iter().map(|row| row.label.as_str()).collect();
-    let mut names: Vec<String> = names.into_iter().map(str::to_string).collect();
-    if names.iter().all(|name| name.parse::<i64>().is_ok()) {
-        names.sort_by_key(|name| name.parse::<i64>().unwrap_or_default());
+/// Fields of which one alone tells the label of every record: what is written down after the label is known.
+fn telling(train: &[Row], fields: &[Field], places: &[usize]) -> Vec<String> {
+    let tells = |place: usize| {
+        let known = || train.iter().filter(|row| !row.fields[place].is_empty());
+        let mut labels: BTreeMap<&str, &str> = BTreeMap::new();
+        let mut alone = true;
+        for row in known() {
+            alone &= *labels.entry(&row.fields[place]).or_insert(&row.label) == row.label;
+        }
+        let known = known().count();
+        let different: BTreeSet<&&str> = labels.values().collect();
+        alone && different.len() >= 2 && known >= MANY_ROWS && known >= ROWS_A_VALUE * labels.len()
+    };
+    let fields = fields.iter().zip(places).filter(|(_, place)| tells(**place));
+    let sentence = |(field, _): (&Field, _)| {
+        format!(
+            "the column \"{}\" alone tells the label of every training record; leave it out (--fields) unless it is known \
+             when the note is",
+            field.name
+        )
+    };
+    fields.map(sentence).collect()
+}
+
+/// Refuses what is no number in a column of numbers.
+fn check_numbers(rows: &[Row], fields: &[Field]) -> Result<()> {
+    for (place, field) in fields.iter().enumerate() {
+        let FieldKind::Numeric { .. } = field.kind else { continue };
+        let stray = |row: &&Row| !row.fields[place].is_empty() && number(&row.fields[place]).is_none();
+        if let Some(row) = rows.iter().find(stray) {
+            bail!(
+                "line {}: the column \"{}\" holds numbers, and \"{}\" is none; a cell without a number is empty or NA",
+                row.line,
+                field.name,
+                row.fields[place]
+            )
+        }
     }
-    names
+    Ok(())
 }
 
-/// What cannot be (out of range, an unknown value) is missing here: a data set is history, and
-/// its writer cannot be asked to mend it.
-fn records(rows: Vec<Row>, fields: &[Field], labels: &[String]) -> Result<Vec<(Record, usize)>> {
+/// The records, and how many values of each field became missing, a sentence each.
+fn records(rows: Vec<Row>, fields: &[Field], labels: &[String]) -> Result<(Records, Vec<String>)> {
     let mut out = Vec::with_capacity(rows.len());
+    let mut missing = vec![0; fields.len()];
     for row in rows {
         let Some(label) = labels.iter().position(|name| *name == row.label) else {
             bail!("line {}: the label \"{}\" is none of {}", row.line, row.label, labels.join(", "))
         };
-        let value = |(field, text): (&Field, &String)| match &field.kind {
-            FieldKind::Numeric { min, max, .. } => match number(text) {
-                Some(x) if (*min..=*max).contains(&x) => FieldValue::Number(x),
-                _ => FieldValue::Missing,
-            },
-            FieldKind::Categorical { values } => match values.iter().position(|v| v == text) {
-                Some(index) => FieldValue::Choice(index),
-                None => FieldValue::Missing,
-            },
-        };
-        let fields = fields.iter().zip(&row.fields).map(value).collect();
-        out.push((Record { note: row.note, fields }, label));
+        let values: Vec<FieldValue> =
+            fields.iter().zip(&row.fields).map(|(field, text)| value(field, text)).collect();
+        for ((count, value), text) in missing.iter_mut().zip(&values).zip(&row.fields) {
+            *count += usize::from(*value == FieldValue::Missing && !text.is_empty());
+        }
+        out.push((Record { note: row.note, fields: values }, label));
     }
-    Ok(out)
+    let of = |(field, count): (&Field, usize)| {
+        let why = match field.kind {
+            FieldKind::Numeric { .. } => "out of range",
+            FieldKind::Categorical { .. } => "none that training has",
+        };
+        format!("{count} values of \"{}\" are {why} and taken as missing", field.name)
+    };
+    let missing = fields.iter().zip(missing).filter(|(_, count)| *count > 0).map(of).collect();
+    Ok((out, missing))
 }
 
 #[cfg(test)]
@@ -440,17 +370,6 @@ mod tests {
         assert_eq!((*mean, *std, *min, *max), (50.0, 10.0, 30.0, 70.0));
         assert_eq!(source.splits["val"][0].0.fields, [FieldValue::Missing, FieldValue::Missing]);
         assert_eq!(source.splits["train"][1].0.fields, [FieldValue::Missing, FieldValue::Choice(0)]);
-    }
-
-    #[test]
-    fn ranges_and_units_come_from_the_command_line() {
-        let spec = FieldSpec::parse("sbp:0..300:mmHg").unwrap();
-        assert_eq!((spec.range, spec.normal), (Some((0.0, 300.0, "mmHg".to_string())), None));
-        assert_eq!(FieldSpec::parse("sbp:0..300::110..130").unwrap().normal, Some((110.0, 130.0)));
-        assert_eq!(FieldSpec::parse("sex").unwrap().range, None);
-        for bad in ["", "a:b", "a:3..1", "a:1..x", "a:1..2::3..1"] {
-            assert!(FieldSpec::parse(bad).is_err(), "{bad}");
-        }
     }
 
     #[test]
@@ -569,6 +488,151 @@ mod tests {
                 Ok(source) => assert_eq!(source.labels.len(), 11),
                 Err(error) => assert!(error.to_string().contains("no validation records"), "{error:#}"),
             }
+        }
+    }
+
+    /// The error of reading `train` beside a validation file of two rows.
+    fn refusal(train: &str, val: &str, columns: Columns) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), "train.csv", train);
+        write(folder.path(), "val.csv", val);
+        format!("{:#}", NoteSource::read(folder.path(), columns, &[], 0).err().expect("refused"))
+    }
+
+    #[test]
+    fn words_for_a_missing_value_are_missing_and_a_stray_among_numbers_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let words = ["NA", "N/A", "NaN", "null", "<NA>", "", " "];
+        let rows: String = words.iter().map(|word| format!("pain,{word},{word},1\n")).collect();
+        write(
+            folder.path(),
+            "train.csv",
+            &format!("note,sbp,sex,label\n{rows}a,120,f,2\nb,90,m,2\n{}", "c,1,f,2\n".repeat(9)),
+        );
+        write(folder.path(), "val.csv", "note,sbp,sex,label\na,NA,divers,2\nb,900,f,1\n");
+        let source = NoteSource::read(folder.path(), columns("label", &[]), &[], 0).unwrap();
+        assert!(matches!(source.fields[0].kind, FieldKind::Numeric { min: 0.0, .. }), "{:?}", source.fields);
+        let FieldKind::Categorical { values } = &source.fields[1].kind else { panic!() };
+        assert_eq!(values, &["f", "m"]);
+        for (record, _) in &source.splits["train"][..words.len()] {
+            assert_eq!(record.fields, [FieldValue::Missing, FieldValue::Missing]);
+        }
+        let said = source.warnings.join("; ");
+        assert!(said.contains("val: 1 values of \"sbp\" are out of range"), "{said}");
+        assert!(said.contains("val: 1 values of \"sex\" are none that training has"), "{said}");
+
+        let numbers = |stray: &str| format!("note,sbp,label\na,120,1\nb,{stray},2\nc,90,1\n");
+        let sound = numbers("80");
+        for stray in ["unknown", "-", "<1", "\"37,5\"", "120mmHg"] {
+            for (train, val, file, line) in [
+                (numbers(stray), sound.clone(), "train.csv", 3),
+                (sound.clone(), numbers(stray), "val.csv", 3),
+            ] {
+                let error = refusal(&train, &val, columns("label", &[]));
+                let place = format!("line {line}: the column \"sbp\" holds numbers");
+                assert!(error.contains(file) && error.contains(&place), "{error}");
+            }
+        }
+        // A range says that a column is of numbers, and a word among labels for none is no label.
+        let error = refusal(
+            "note,pain,label\na,mild,1\nb,bad,2\nc,3,2\n",
+            &sound,
+            columns("label", &["pain:0..10".to_string()]),
+        );
+        assert!(error.contains("pain"), "{error}");
+        let error = refusal("note,label\na,x\nb,NA\nc,y\n", "note,label\na,x\n", columns("label", &[]));
+        assert!(error.contains("line 3: no label"), "{error}");
+    }
+
+    #[test]
+    fn a_group_in_two_given_splits_is_refused_and_rows_without_one_stand_alone() {
+        let rows = |people: &[&str]| -> String {
+            let row = |(i, person): (usize, &&str)| format!("note {person}{i},{person},{}\n", i % 2);
+            format!("note,pid,label\n{}", people.iter().enumerate().map(row).collect::<String>())
+        };
+        let grouped = Columns { group: Some("pid"), ..columns("label", &[]) };
+        let error = refusal(&rows(&["a", "b", "c"]), &rows(&["d", "c"]), grouped);
+        assert!(
+            error.contains("--group-by pid") && error.contains("\"c\" is in train and in val"),
+            "{error}"
+        );
+        let error = refusal(&rows(&["a", "a"]), &rows(&["d"]), grouped);
+        assert!(error.contains("all training records are of one group"), "{error}");
+
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), "train.csv", &rows(&["a", "a", "", "", "NA"]));
+        write(folder.path(), "val.csv", &rows(&["", "b"]));
+        let source = NoteSource::read(folder.path(), grouped, &[], 0).unwrap();
+        let alike = |source: &NoteSource| -> Vec<usize> {
+            let units = &source.units["train"];
+            units.iter().filter_map(|unit| units.iter().position(|other| other == unit)).collect()
+        };
+        assert_eq!(alike(&source), [0, 0, 2, 3, 4]);
+        // Without groups the same note with the same fields is one record, and with other fields another; unless
+        // validation has records of training too.
+        write(folder.path(), "train.csv", "note,age,label\na,1,x\na,1,y\na,2,x\nb,2,y\n");
+        write(folder.path(), "val.csv", "note,age,label\na,1,x\na,3,x\n");
+        let source = NoteSource::read(folder.path(), columns("label", &[]), &[], 0).unwrap();
+        assert_eq!(alike(&source), [0, 1, 2, 3]);
+        assert_eq!(source.warnings[0], "1 of the 2 records of val are in training as well, note and fields");
+        write(folder.path(), "val.csv", "note,age,label\na,3,x\n");
+        let source = NoteSource::read(folder.path(), columns("label", &[]), &[], 0).unwrap();
+        assert_eq!(alike(&source), [0, 0, 2, 3]);
+        assert!(source.warnings.is_empty(), "{:?}", source.warnings);
+    }
+
+    #[test]
+    fn a_column_that_tells_the_label_is_told_and_the_label_is_no_field() {
+        let folder = tempfile::tempdir().unwrap();
+        let row =
+            |i: usize| format!("note {i},{},{},{}\n", ["home", "ward"][i % 2], ["f", "m"][i / 2 % 2], i % 2);
+        let rows: String = (0..60).map(row).collect();
+        write(folder.path(), "train.csv", &format!("note,outcome,sex,label\n{rows}"));
+        let source = NoteSource::read(folder.path(), columns("label", &[]), &[], 0).unwrap();
+        assert_eq!(source.warnings.len(), 1, "{:?}", source.warnings);
+        assert!(source.warnings[0].contains("\"outcome\" alone tells the label"), "{:?}", source.warnings);
+        for column in ["label", "note"] {
+            let named = NoteSource::read(folder.path(), columns("label", &[column.to_string()]), &[], 0);
+            let error = format!("{:#}", named.err().unwrap());
+            assert!(error.contains(&format!("\"{column}\" is the column of the {column}")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_no_csv_in_utf_8_is_refused_as_what_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let utf_16: Vec<u8> =
+            [0xfeff].into_iter().chain("note,label\n".encode_utf16()).flat_map(u16::to_le_bytes).collect();
+        let cases: [(&[u8], &str); 6] = [
+            (&utf_16, "UTF-16"),
+            (b"note,label\n\xd0\xd8\xcd\xb4,1\n", "line 2: the file is not text in UTF-8"),
+            (b"PK\x03\x04\x14", "a spreadsheet"),
+            (b"note;label\na;1\n", "by semicolons"),
+            (b"note\tlabel\na\t1\n", "by tabs"),
+            (b"sep=,\nnote,label\na,1\n", "\"sep=\""),
+        ];
+        for fields in [&[][..], &["none".to_string()]] {
+            for (bytes, want) in cases {
+                std::fs::write(folder.path().join("train.csv"), bytes).unwrap();
+                let read = NoteSource::read(folder.path(), columns("label", fields), &[], 0);
+                let error = format!("{:#}", read.err().unwrap());
+                assert!(error.contains(want) && error.contains("train.csv"), "{error}");
+            }
+        }
+        // What nobody reads is no validation.
+        write(folder.path(), "train.csv", "note,label\na,1\nb,2\n");
+        write(folder.path(), "dev.csv", "note,label\na,1\n");
+        let read = NoteSource::read(folder.path(), columns("label", &[]), &[], 0);
+        let error = format!("{:#}", read.err().unwrap());
+        assert!(error.contains("dev.csv is none of train.csv, val.csv and test.csv"), "{error}");
+    }
+
+    #[test]
+    fn one_label_is_written_in_one_way() {
+        let rows = |labels: [&str; 2]| format!("note,label\na,{}\nb,{}\nc,other\n", labels[0], labels[1]);
+        for two in [["CARDIO", "cardio"], ["1", "1.0"]] {
+            let error = refusal(&rows(two), &rows(two), columns("label", &[]));
+            assert!(error.contains("one label written in two ways"), "{error}");
         }
     }
 }

@@ -14,6 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::groups::{FEWEST, Groups, parts};
 use super::metrics::{confusion, highest};
+use super::tables::or_dash;
 use model::Manifest;
 use model::manifest::Metrics;
 
@@ -125,21 +126,20 @@ fn write_head(out: &mut String, m: &Manifest) -> Written {
 fn write_metrics(out: &mut String, metrics: &BTreeMap<String, Metrics>) -> Written {
     out.push_str(
         "<h2>Measures</h2><table><tr><th>split</th><th>examples</th><th>accuracy</th><th>AUC</th><th>macro F1</th>\
-         <th>calibration error</th><th>abstained</th><th>accuracy of answers</th></tr>",
+         <th>calibration error</th><th>low confidence</th><th>accuracy of the others</th></tr>",
     );
     for (split, m) in metrics {
-        let auc = m.auc.map_or_else(|| "-".to_string(), |auc| format!("{auc:.4}"));
+        let (auc, answered) = (or_dash(m.auc), or_dash(m.accuracy_answered));
         write!(
             out,
             "<tr><td>{}</td><td>{}</td><td>{:.4}</td><td>{auc}</td><td>{:.4}</td><td>{:.4}</td><td>{:.4}</td>\
-             <td>{:.4}</td></tr>",
+             <td>{answered}</td></tr>",
             Plain(split),
             m.examples,
             m.accuracy,
             m.macro_f1,
             m.ece,
-            m.abstained,
-            m.accuracy_answered
+            m.abstained
         )?;
     }
     out.push_str("</table>");

@@ -16,8 +16,8 @@ use rayon::prelude::*;
 use super::about::{AboutOptions, training, unwritten_weights};
 use super::architectures::Stem;
 use super::augment::{Augmentation, Planes};
-use super::card::{members, plain};
-use super::finish::{Answers, Finished, STOPPED, about, check_abstain_share, finish, next_version};
+use super::card::{members, noticed, plain};
+use super::finish::{Answers, Finished, STOPPED, about, check_abstain_share, finish, version};
 use super::fit::{FitOptions, Objective, Session, Validation, fit_to};
 use super::image::{Augment, Orientation};
 use super::masks::{Example, Masks, Page, targets, weights};
@@ -142,6 +142,8 @@ pub fn train(options: &SegmentOptions, stop: &AtomicBool) -> Result<(PathBuf, Ma
     check_abstain_share(options.abstain_share)?;
     ensure!(options.tiles > 0, "--tiles is 0, not 1 or more");
     let masks = Masks::read(&options.data, &["train", "val"])?;
+    masks.check_marked().with_context(|| options.data.display().to_string())?;
+    masks.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
     let mut labels = vec!["background".to_string()];
     labels.extend(options.labels.iter().cloned());
     match masks.instances {
@@ -208,7 +210,7 @@ pub fn train(options: &SegmentOptions, stop: &AtomicBool) -> Result<(PathBuf, Ma
         splits: BTreeMap::from([("val".to_string(), answers)]),
         abstain_share: options.abstain_share,
         history,
-        notes: format!("{notes}\n{stopped}"),
+        notes: format!("{notes}\n{}{stopped}", noticed(&masks.warnings)),
         extra: Vec::new(),
         subjects: None,
         report: false,
@@ -377,7 +379,7 @@ fn describe(
         ReadingKind::Tiles => true,
     };
     let channels = masks.splits.values().flatten().map(|example| example.image.channels()).max().unwrap_or(1);
-    let version = options.version.map_or_else(|| next_version(&options.out, &options.name), Ok)?;
+    let version = version(options.version, &options.out, &options.name)?;
     let manifest = Manifest {
         format: FORMAT,
         name: options.name.clone(),

@@ -3,7 +3,7 @@
 //! What belongs together (pictures of one person, files of one content) falls to one split whole, since a network that has
 //! seen a person knows that person again. Every split gets its share of every label as nearly as the groups allow.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, ensure};
 use rand::seq::SliceRandom;
@@ -79,6 +79,32 @@ pub fn check_apart<'a>(files: impl Iterator<Item = (&'a str, String)>) -> Result
     Ok(())
 }
 
+/// What is said of files of one content: how many of a split are in an earlier one as well, so that its figures flatter a
+/// network that has seen them, and how many have two different labels. `files` are (split, digest, label).
+pub fn shared<'a>(files: impl Iterator<Item = (&'a str, &'a str, &'a str)>) -> Vec<String> {
+    let mut places: BTreeMap<&str, (BTreeMap<&str, usize>, BTreeSet<&str>)> = BTreeMap::new();
+    for (split, digest, label) in files {
+        let (splits, labels) = places.entry(digest).or_default();
+        *splits.entry(split).or_default() += 1;
+        labels.insert(label);
+    }
+    let mut said = Vec::new();
+    for (place, split) in SPLITS.iter().enumerate() {
+        for earlier in &SPLITS[..place] {
+            let both = places.values().filter(|(splits, _)| splits.contains_key(earlier));
+            let count: usize = both.filter_map(|(splits, _)| splits.get(split)).sum();
+            if count > 0 {
+                said.push(format!("{count} pictures of {split} are in {earlier} as well"));
+            }
+        }
+    }
+    let doubtful = places.values().filter(|(_, labels)| labels.len() > 1).count();
+    if doubtful > 0 {
+        said.push(format!("{doubtful} pictures are there more than once, with different labels"));
+    }
+    said
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,6 +133,21 @@ mod tests {
         let one = |seed| assign(&groups, &mut random::stream(seed, "split"));
         assert_eq!(one(1), one(1));
         assert_ne!(one(1), one(2));
+    }
+
+    #[test]
+    fn one_content_in_two_splits_or_under_two_labels_is_said() {
+        let files = [("train", "1", "a"), ("val", "1", "a"), ("val", "1", "a"), ("test", "2", "b")];
+        assert_eq!(shared(files.into_iter()), ["2 pictures of val are in train as well"]);
+        let files = [("train", "1", "a"), ("train", "1", "b"), ("val", "2", "a"), ("test", "2", "a")];
+        assert_eq!(
+            shared(files.into_iter()),
+            [
+                "1 pictures of test are in val as well",
+                "1 pictures are there more than once, with different labels"
+            ]
+        );
+        assert!(shared([("train", "1", "a"), ("train", "1", "a"), ("val", "2", "b")].into_iter()).is_empty());
     }
 
     #[test]

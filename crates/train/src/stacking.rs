@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 
-use super::bag::{Labelled, Recipe, folds};
+use super::bag::{Labelled, Recipe};
 use super::finish::Answers;
+use super::folds::folds;
 use super::progress;
 use super::trees::{Rows, grow};
 use model::calibration::{fit_temperature, negative_log_likelihood};
@@ -111,7 +112,7 @@ impl Shown {
                 weights.push(weight / COPIES as f64);
             }
         }
-        let folds = folds(&set.truth, options.seed);
+        let folds = folds(&set.truth, &set.units, options.seed);
         let mut fold_of = vec![0; records];
         for (number, held) in folds.iter().enumerate() {
             held.iter().for_each(|record| fold_of[*record] = number);

@@ -8,16 +8,21 @@ use model::manifest::{Metrics, NumberOutput, Outputs, RegionMetrics};
 
 /// One row a split. A figure that a split cannot have is a dash.
 pub fn by_split(metrics: &BTreeMap<String, Metrics>) -> String {
-    by("split", metrics.iter().collect())
+    by("split", "examples", metrics.iter().collect())
+}
+
+/// The same of a model that outlines regions, whose examples are pixels.
+pub fn by_split_of_pixels(metrics: &BTreeMap<String, Metrics>) -> String {
+    by("split", "pixels", metrics.iter().collect())
 }
 
 /// One row a group of people, likewise.
 pub fn by_group(groups: &[(String, Metrics)]) -> String {
-    by("group", groups.iter().map(|(name, metrics)| (name, metrics)).collect())
+    by("group", "examples", groups.iter().map(|(name, metrics)| (name, metrics)).collect())
 }
 
-fn by(what: &str, metrics: Vec<(&String, &Metrics)>) -> String {
-    let header = [what, "examples", "accuracy", "AUC", "macro F1", "ECE", "abstained", "accuracy of answers"];
+fn by(what: &str, of: &str, metrics: Vec<(&String, &Metrics)>) -> String {
+    let header = [what, of, "accuracy", "AUC", "macro F1", "ECE", "low confidence", "accuracy of the others"];
     let mut rows = vec![header.map(str::to_string).to_vec()];
     let ordinal = metrics.iter().any(|(_, m)| m.ordinal.is_some());
     if ordinal {
@@ -25,11 +30,13 @@ fn by(what: &str, metrics: Vec<(&String, &Metrics)>) -> String {
     }
     for (split, m) in metrics {
         let mut row = vec![split.clone(), m.examples.to_string(), figure(m.accuracy)];
-        row.push(m.auc.map_or("-".to_string(), figure));
-        row.extend([m.macro_f1, m.ece, m.abstained, m.accuracy_answered].map(figure));
+        row.push(or_dash(m.auc));
+        row.extend([m.macro_f1, m.ece, m.abstained].map(figure));
+        row.push(or_dash(m.accuracy_answered));
         match &m.ordinal {
             Some(o) => {
-                row.extend([o.quadratic_weighted_kappa, o.under_triage, o.over_triage].map(figure));
+                row.push(or_dash(o.quadratic_weighted_kappa));
+                row.extend([o.under_triage, o.over_triage].map(figure));
             }
             None if ordinal => row.extend(["-", "-", "-"].map(str::to_string)),
             None => {}
@@ -59,7 +66,6 @@ pub fn by_region(first: &str, metrics: &BTreeMap<String, RegionMetrics>) -> Stri
 
 /// One row a split and label, of a model of several labels at once, or one row a split, of a number.
 pub fn by_output(labels: &[String], outputs: &Outputs) -> String {
-    let or_dash = |value: Option<f64>| value.map_or("-".to_string(), figure);
     match outputs {
         Outputs::Binary { metrics, .. } => {
             let header =
@@ -69,8 +75,8 @@ pub fn by_output(labels: &[String], outputs: &Outputs) -> String {
                 for (label, m) in labels.iter().filter_map(|label| Some((label, own.get(label)?))) {
                     let mut row = vec![split.clone(), label.clone()];
                     row.extend([m.examples, m.positives].map(|count| count.to_string()));
-                    row.push(or_dash(m.auc));
-                    row.extend([m.sensitivity, m.specificity, m.f1, m.ece].map(figure));
+                    row.extend([m.auc, m.sensitivity, m.specificity, m.f1].map(or_dash));
+                    row.push(figure(m.ece));
                     rows.push(row);
                 }
             }
@@ -102,8 +108,7 @@ pub fn by_label(labels: &[String], metrics: &Metrics) -> String {
     let mut rows = vec![["truth", "sensitivity", "specificity"].map(str::to_string).to_vec()];
     rows[0].extend(labels.iter().cloned());
     for (label, counts) in labels.iter().zip(&metrics.confusion) {
-        let share =
-            |by_label: &BTreeMap<String, f64>| by_label.get(label).copied().map_or_else(String::new, figure);
+        let share = |by_label: &BTreeMap<String, f64>| or_dash(by_label.get(label).copied());
         let mut row = vec![label.clone(), share(&metrics.sensitivity), share(&metrics.specificity)];
         row.extend(counts.iter().map(u64::to_string));
         rows.push(row);
@@ -113,6 +118,11 @@ pub fn by_label(labels: &[String], metrics: &Metrics) -> String {
 
 fn figure(value: f64) -> String {
     format!("{value:.4}")
+}
+
+/// A figure, or a dash for one that cannot be.
+pub fn or_dash(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".to_string(), figure)
 }
 
 /// A Markdown table whose first row is its header.

@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::examples::ImageSet;
 use super::fit::{Examples, Objective, Validation, predict};
-use super::metrics::{BINS, auc};
+use super::metrics::{BINS, auc, ratio};
 use model::calibration::NotFinite;
 use model::manifest::{Binary, BinaryMetrics, Interval, NumberMetrics, NumberOutput};
 use nn::{ImageNetwork, Network, Pass};
@@ -249,7 +249,7 @@ pub fn measure_binary(binary: &Binary, logits: &[f32], holds: &[bool]) -> Result
         let (count, sum, held) = &mut bins[bin];
         (*count, *sum, *held) = (*count + 1, *sum + f64::from(*chance), *held + f64::from(u8::from(*holds)));
     }
-    let share = |part: usize, whole: usize| part as f64 / whole.max(1) as f64;
+    let share = |part: usize, whole: usize| ratio(part as u64, whole as u64);
     let [[rest, alarms], [missed, found]] = counts;
     let gaps: f64 = bins.iter().map(|(_, sum, held)| f64::abs(sum - held)).sum();
     let scores: Vec<f64> = chances.iter().map(|chance| f64::from(*chance)).collect();
@@ -264,12 +264,22 @@ pub fn measure_binary(binary: &Binary, logits: &[f32], holds: &[bool]) -> Result
     })
 }
 
+/// The place of the error at which the interval ends, among so many from the smallest on.
+fn rank(errors: usize) -> usize {
+    ((errors + 1) as f64 * SHARE).ceil() as usize
+}
+
+/// How many errors there have to be before one of them bounds the share.
+pub fn fewest() -> usize {
+    (1..).find(|errors| rank(*errors) <= *errors).unwrap_or(1)
+}
+
 /// The interval that holds the true number in [`SHARE`] of the cases, by the errors on examples that the network did not
-/// learn from: the quantile of split conformal prediction, or the largest error where there are too few for it.
+/// learn from, [`fewest`] at the least: the quantile of split conformal prediction.
 pub fn fit_interval(errors: &[f64]) -> Interval {
     let mut sorted: Vec<f64> = errors.iter().map(|error| error.abs()).collect();
     sorted.sort_by(f64::total_cmp);
-    let rank = ((sorted.len() + 1) as f64 * SHARE).ceil() as usize;
+    let rank = rank(sorted.len());
     let half = sorted.get(rank.clamp(1, sorted.len().max(1)) - 1).copied().unwrap_or(0.0);
     // The example that it ends at lies within, however the numbers are rounded when they are written and read.
     let half = half * (1.0 + 1e-9);
@@ -367,7 +377,7 @@ mod tests {
         let metrics = measure_binary(&found, &logits, &holds).unwrap();
         assert_eq!(
             (metrics.sensitivity, metrics.specificity, metrics.f1, metrics.auc),
-            (1.0, 1.0, 1.0, Some(1.0))
+            (Some(1.0), Some(1.0), Some(1.0), Some(1.0))
         );
         assert_eq!(measure_binary(&found, &[f32::NAN], &[true]), Err(NotFinite));
         assert_eq!(fit_binary(&[1.0, 2.0], &[true, true]).threshold, 0.5);
@@ -397,6 +407,7 @@ mod tests {
             (metrics.mae - 4.0 / 3.0).abs() < 1e-12 && (metrics.rmse - (8f64 / 3.0).sqrt()).abs() < 1e-12
         );
         assert!((metrics.r2.unwrap() - (1.0 - 8.0 / 6.0)).abs() < 1e-12);
+        assert_eq!(fewest(), 9);
         assert!((fit_interval(&[3.0, -5.0]).half - 5.0).abs() < 1e-6);
     }
 }

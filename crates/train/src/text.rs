@@ -10,9 +10,10 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 
 use super::bag::{Labelled, train_bag};
+use super::card;
 use super::familiarity::{self, Choice, FittedFamiliarity, Training};
 use super::field_dropout::FieldDropout;
-use super::finish::{Answers, Finished, Floors, STOPPED, about, check_abstain_share, finish, next_version};
+use super::finish::{Answers, Finished, Floors, STOPPED, about, check_abstain_share, finish, version};
 use super::fit::{Epoch, Examples, Session, fit, predict};
 use super::groups::Groups;
 use super::notes::{Columns, NoteSource};
@@ -67,8 +68,9 @@ pub fn train(options: &TextOptions, stop: &AtomicBool) -> Result<(PathBuf, Manif
     for reason in &source.left_out {
         eprintln!("not taken as a field: {reason}");
     }
+    source.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
     let ordinal = ordinal(options, &source.labels)?;
-    let version = options.version.map_or_else(|| next_version(&options.out, &options.name), Ok)?;
+    let version = version(options.version, &options.out, &options.name)?;
     let archs = match options.arch {
         Arch::Auto => vec![Arch::Bag, Arch::Lstm, Arch::Transformer],
         one => vec![one],
@@ -102,6 +104,11 @@ pub fn train(options: &TextOptions, stop: &AtomicBool) -> Result<(PathBuf, Manif
         None => None,
     };
     let mut notes = about_data;
+    let noticed = card::noticed(&source.warnings);
+    if !notes.is_empty() && !noticed.is_empty() {
+        notes += "\n";
+    }
+    notes += &noticed;
     if plans.len() > 1 {
         notes += if notes.is_empty() { "" } else { "\n" };
         notes += "## Architectures tried\n\nChosen by the negative log likelihood on validation, each at its own temperature.\n\n\
@@ -245,12 +252,7 @@ pub fn groups(fields: &[Field], records: &[(Record, usize)]) -> Groups {
 /// A package that reads no notes; data that cannot be read, or labels that are not the model's.
 pub fn records_of(manifest: &Manifest, data: &Path, split: &str) -> Result<Vec<(Record, usize)>> {
     let input = record_input_of(manifest)?;
-    let column = |name: &str, default: &str| -> String {
-        let known = manifest.training.settings.get(name).and_then(Value::as_str);
-        known.unwrap_or(default).to_string()
-    };
-    let (note, label) = (column("note_column", "note"), column("label_column", "label"));
-    let records = NoteSource::read_split(data, split, (&note, &label), &input.fields, &manifest.labels)?;
+    let records = NoteSource::read_split(data, split, manifest, &input.fields)?;
     ensure!(!records.is_empty(), "the split \"{split}\" has no records");
     Ok(records)
 }
@@ -289,7 +291,8 @@ pub fn answers_of(
     let mut params = Params::frozen(package.weights);
     let network = network::build(&manifest.architecture, input, manifest.labels.len(), &mut params)?;
     params.finish()?;
-    let set = NoteSet::new(&encoder, records, FieldDropout::new(&[], 0.0))?;
+    let units = (0..records.len()).collect();
+    let set = NoteSet::new(&encoder, records, units, FieldDropout::new(&[], 0.0))?;
     let answers = answers(network.as_ref(), &set)?;
     Ok((manifest, answers, floors))
 }
@@ -326,7 +329,8 @@ fn candidate(
     let field_dropout = FieldDropout::new(&source.fields, options.field_dropout);
     let mut sets = BTreeMap::new();
     for (split, records) in &source.splits {
-        sets.insert(split.clone(), NoteSet::new(&encoder, records, field_dropout.clone())?);
+        let units = source.units[split].clone();
+        sets.insert(split.clone(), NoteSet::new(&encoder, records, units, field_dropout.clone())?);
     }
     let labels = source.labels.len();
     let mut refitted = None;
@@ -346,7 +350,8 @@ fn candidate(
                 seed: fitting.seed,
             };
             let encoded: Vec<&Encoded> = train.examples.iter().map(Arc::as_ref).collect();
-            let training = Training { notes: &notes, encoded: &encoded, truth: &train.truth };
+            let (truth, units) = (&train.truth, &train.units);
+            let training = Training { notes: &notes, encoded: &encoded, truth, units };
             let normalise = |line: &str| tokenizer.normalise(line).map_err(|e| anyhow!(e));
             familiar = Some(familiarity::fit(choice, training, &unseen, &normalise)?);
             refitted = trained.refitted;
@@ -395,10 +400,16 @@ struct NoteSet {
 }
 
 impl NoteSet {
-    fn new(encoder: &Encoder, records: &[(Record, usize)], field_dropout: FieldDropout) -> Result<NoteSet> {
+    fn new(
+        encoder: &Encoder,
+        records: &[(Record, usize)],
+        units: Vec<usize>,
+        field_dropout: FieldDropout,
+    ) -> Result<NoteSet> {
         let encode = |(record, _): &(Record, usize)| encoder.encode(record).map(Arc::new);
         let examples = records.iter().map(encode).collect::<Result<_, _>>().map_err(|e| anyhow!(e))?;
-        let records = Labelled { examples, truth: records.iter().map(|(_, label)| *label).collect() };
+        let truth = records.iter().map(|(_, label)| *label).collect();
+        let records = Labelled { examples, truth, units };
         Ok(NoteSet { records, field_dropout })
     }
 }

@@ -13,6 +13,7 @@ use super::bag::BagOptions;
 use super::card::members;
 use super::field_dropout::FieldDropout;
 use super::fit::FitOptions;
+use super::label_names::whole;
 use super::notes::NoteSource;
 use super::text_options::{Arch, TextOptions};
 use model::manifest::{
@@ -117,7 +118,7 @@ pub fn fit_options(arch: Arch, options: &TextOptions) -> FitOptions {
 /// # Errors
 /// An order that is not known, a cost matrix without a scale or that cannot be read.
 pub fn ordinal(options: &TextOptions, labels: &[String]) -> Result<Option<Ordinal>> {
-    let numbers: Option<Vec<i64>> = labels.iter().map(|label| label.parse().ok()).collect();
+    let numbers: Option<Vec<i64>> = labels.iter().map(|label| whole(label)).collect();
     let steps = |numbers: &Vec<i64>| {
         numbers.len() >= 3
             && numbers.iter().all(|number| (1..=5).contains(number))
@@ -135,8 +136,10 @@ pub fn ordinal(options: &TextOptions, labels: &[String]) -> Result<Option<Ordina
         }
         None if numbers.as_ref().is_some_and(steps) => {
             eprintln!(
-                "the labels {} are taken for steps of a scale; --nominal if they are none",
-                labels.join(", ")
+                "the labels {} are taken for steps of a scale, {} the most urgent; --nominal if they are none, --labels and \
+                 --scale for another order",
+                labels.join(", "),
+                labels[0]
             );
             Some(options.label_column.clone())
         }
@@ -197,6 +200,9 @@ pub fn describe(
     settings.insert("field_dropout".to_string(), json!(field_dropout.weight()));
     settings.insert("note_column".to_string(), json!(options.note_column));
     settings.insert("label_column".to_string(), json!(options.label_column));
+    if let Some(group) = &options.group_by {
+        settings.insert("group_by".to_string(), json!(group));
+    }
     let label_descriptions = meanings(&options.label_descriptions)?;
     let folder = options.data.file_name().map(|name| name.to_string_lossy().into_owned());
     let manifest = Manifest {

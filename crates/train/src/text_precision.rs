@@ -16,7 +16,7 @@ use super::adopt::entities::found_as_served;
 use super::embed::corpus::{Corpus as Texts, Members, Row};
 use super::embed::{Asked, asked};
 use super::extract::corpus::Corpus as Marked;
-use super::notes::{Columns, NoteSource};
+use super::notes::OwnRecords;
 use super::precision::{cost, say};
 use model::manifest::{
     Architecture, BY_ROW, Bf16, Input, Int8, Measure, Precision, PrecisionCost, Precisions, RecordInput, Task,
@@ -102,28 +102,9 @@ fn labels(package: &Package, input: &RecordInput, data: &Path) -> Result<Precisi
 
 /// The validation notes of a data set, and the places of their labels.
 fn validation(manifest: &Manifest, input: &RecordInput, data: &Path) -> Result<(Vec<Record>, Vec<usize>)> {
-    let setting = |name: &str| manifest.training.settings.get(name).and_then(Value::as_str);
-    let mut fields: Vec<String> = input.fields.iter().map(|field| field.name.clone()).collect();
-    if fields.is_empty() {
-        fields.push("none".to_string());
-    }
-    let columns = Columns {
-        note: setting("note_column").unwrap_or("note"),
-        label: setting("label_column").unwrap_or("label"),
-        fields: &fields,
-        group: setting("group_by"),
-        skip_unlabelled: true,
-    };
-    let mut source = NoteSource::read(data, columns, &[], manifest.training.seed)?;
-    own(manifest, data, &source.sha256)?;
-    let val = source.splits.remove("val").context("no validation notes")?;
-    let place = |label: usize| {
-        let label = &source.labels[label];
-        let known = manifest.labels.iter().position(|own| own == label);
-        known.with_context(|| format!("the label \"{label}\" is none of {}", manifest.labels.join(", ")))
-    };
-    let truth = val.iter().map(|(_, label)| place(*label)).collect::<Result<Vec<_>>>()?;
-    Ok((val.into_iter().map(|(record, _)| record).collect(), truth))
+    let mut own = OwnRecords::read(data, manifest, &input.fields)?;
+    let val = own.splits.remove("val").context("no validation notes")?;
+    Ok(val.into_iter().unzip())
 }
 
 /// Of a sentence encoder, by its pairs of questions and answers.
@@ -190,7 +171,7 @@ fn names(package: &Package, data: &Path) -> Result<Precisions> {
     let answer = |precision: Precision| found_as_served(package, &corpus, split, precision);
     all(answer, |(single, names), (low, own_names)| {
         let f1 = |metrics: &model::manifest::Metrics| {
-            metrics.extraction.as_ref().map(|of| of.entities.f1).context("nothing was measured")
+            metrics.extraction.as_ref().and_then(|of| of.entities.f1).context("nothing was measured")
         };
         let (same, apart) = shared(names, own_names);
         Ok(PrecisionCost {

@@ -18,7 +18,7 @@ use super::picture_weights::weights;
 use super::{AdoptOptions, onnx};
 use crate::about::{training, unwritten_weights};
 use crate::examples::{ImageSet, Source};
-use crate::finish::{Answers, Finished, check_abstain_share, finish, next_version};
+use crate::finish::{Answers, Finished, check_abstain_share, finish, version};
 use crate::image::answers;
 use crate::likeness;
 
@@ -129,7 +129,7 @@ pub fn adopt(options: &AdoptOptions) -> Result<(PathBuf, Manifest)> {
         "{}: {val} pictures in the split val are too few to calibrate a model by; at least {FEWEST} are asked for",
         options.data.display()
     );
-    let version = options.version.map_or_else(|| next_version(&options.out, &options.name), Ok)?;
+    let version = version(options.version, &options.out, &options.name)?;
     let mut manifest = describe(options, &classifier, &source, version);
     manifest.check().map_err(anyhow::Error::msg)?;
     let Classifier { architecture, input, labels, weights, onnx, .. } = classifier;

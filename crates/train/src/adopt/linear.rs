@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 use candle_core::{Device, Tensor};
 
-use crate::bag::folds;
+use crate::folds::folds;
 use crate::logistic::{Coupling, Design, Fitted, Settings, fit};
 use model::calibration::negative_log_likelihood;
 use text::bag::Sparse;
@@ -28,11 +28,18 @@ pub struct LinearHead {
     pub inverse_penalty: f64,
 }
 
-/// Fits a head to vectors, one row a note, and the labels of the notes.
+/// Fits a head to vectors, one row a note, and the labels of the notes; those with the same number in `units` are held back
+/// together.
 ///
 /// # Errors
 /// No notes; what candle says.
-pub fn fit_head(vectors: &[Vec<f32>], truth: &[usize], labels: usize, seed: u64) -> Result<LinearHead> {
+pub fn fit_head(
+    vectors: &[Vec<f32>],
+    truth: &[usize],
+    units: &[usize],
+    labels: usize,
+    seed: u64,
+) -> Result<LinearHead> {
     let width = vectors.first().context("no training notes")?.len();
     let count = vectors.len() as f64;
     let mean_of = |of: &dyn Fn(f64, usize) -> f64| -> Vec<f64> {
@@ -56,7 +63,7 @@ pub fn fit_head(vectors: &[Vec<f32>], truth: &[usize], labels: usize, seed: u64)
         fit(&design, &settings, None, |_, _| true)
     };
     let mut losses = [0.0; INVERSE_PENALTIES.len()];
-    for held in folds(truth, seed) {
+    for held in folds(truth, units, seed) {
         let mut is_held = vec![false; rows.len()];
         held.iter().for_each(|i| is_held[*i] = true);
         let rest: Vec<usize> = (0..rows.len()).filter(|i| !is_held[*i]).collect();
@@ -108,7 +115,8 @@ mod tests {
             .map(|i| vec![7.0, ((i * 37) % 11) as f32, 100.0 + 30.0 * (i % 3) as f32 + (i % 5) as f32])
             .collect();
         let truth: Vec<usize> = (0..60).map(|i| i % 3).collect();
-        let head = fit_head(&vectors, &truth, 3, 0).unwrap();
+        let units: Vec<usize> = (0..60).collect();
+        let head = fit_head(&vectors, &truth, &units, 3, 0).unwrap();
         let weight = head.tensors["head.labels.weight"].to_vec2::<f32>().unwrap();
         let bias = head.tensors["head.labels.bias"].to_vec1::<f32>().unwrap();
         for (vector, label) in vectors.iter().zip(&truth) {
@@ -118,6 +126,6 @@ mod tests {
             let others = (0..3).filter(|other| other != label);
             assert!(others.map(logit).all(|other| other < logit(*label)), "{vector:?}");
         }
-        assert!(fit_head(&[], &[], 2, 0).is_err());
+        assert!(fit_head(&[], &[], &[], 2, 0).is_err());
     }
 }

@@ -28,7 +28,7 @@ use self::directory::{Directory, Head};
 use crate::about::{AboutOptions, training, unwritten_weights};
 use crate::embed::retrieval;
 use crate::extract::measure;
-use crate::finish::next_version;
+use crate::finish::version;
 use crate::{tables, text_precision};
 use model::Package;
 use model::manifest::{
@@ -198,7 +198,7 @@ fn most_tokens(options: &AdoptOptions, directory: &Directory) -> Result<usize> {
 
 /// The package as far as the directory says it: a model of texts without labels, and without data.
 fn describe(options: &AdoptOptions, directory: &Directory) -> Result<Manifest> {
-    let version = options.version.map_or_else(|| next_version(&options.out, &options.name), Ok)?;
+    let version = version(options.version, &options.out, &options.name)?;
     let folder = options.directory.file_name().map(|name| name.to_string_lossy().into_owned());
     let mut settings: BTreeMap<String, Value> =
         BTreeMap::from([("adopted".to_string(), json!(folder.unwrap_or_default()))]);

@@ -60,7 +60,7 @@ pub fn adopt(
 ) -> Result<(PathBuf, Manifest)> {
     let of = &options.head;
     check_abstain_share(of.abstain_share)?;
-    let NoteSource { labels, splits, sha256, .. } = data(options, head)?;
+    let NoteSource { labels, splits, units, sha256, .. } = data(options, head)?;
     let input = RecordInput { max_tokens: most_tokens(options, directory)?, fields: Vec::new() };
     let mut manifest = describe(options, directory)?;
     manifest.description =
@@ -92,13 +92,13 @@ pub fn adopt(
         eprintln!("fitting a head to {} notes", records.len());
         let vectors = vectors(&directory.config, &weights, &encoder, records).with_context(misfit)?;
         let truth: Vec<usize> = records.iter().map(|(_, label)| *label).collect();
-        let fitted = fit_head(&vectors, &truth, manifest.labels.len(), of.seed)?;
+        let fitted = fit_head(&vectors, &truth, &units["train"], manifest.labels.len(), of.seed)?;
         weights.extend(fitted.tensors);
         let chosen = json!(fitted.inverse_penalty);
         manifest.training.settings.insert("inverse_penalty".to_string(), chosen);
     }
     let answers = answers(&manifest, &encoder, &input, &weights, &splits).with_context(misfit)?;
-    let familiar = familiar(&encoder, &splits, of.seed)?;
+    let familiar = familiar(&encoder, &splits, &units["train"], of.seed)?;
     manifest.likeness = Some(familiar.described);
     let extra = vec![(TOKENIZER, directory.tokenizer.clone()), (LIKENESS, serialize(&familiar.tensors)?)];
     let finished = Finished {
@@ -129,6 +129,7 @@ fn data(options: &AdoptOptions, head: Option<&Vec<String>>) -> Result<NoteSource
         skip_unlabelled: of.skip_unlabelled,
     };
     let mut source = NoteSource::read(&options.data, columns, &[], of.seed)?;
+    source.warnings.iter().for_each(|warning| eprintln!("{warning}"));
     if let Some(head) = head {
         let (labels, places) = labels::matched(head, &source.labels)?;
         for records in source.splits.values_mut() {
@@ -199,7 +200,12 @@ fn vectors(
 }
 
 /// What the hospital's notes are like.
-fn familiar(encoder: &Encoder, splits: &BTreeMap<String, Labelled>, seed: u64) -> Result<FittedFamiliarity> {
+fn familiar(
+    encoder: &Encoder,
+    splits: &BTreeMap<String, Labelled>,
+    units: &[usize],
+    seed: u64,
+) -> Result<FittedFamiliarity> {
     let texts = |records: &Labelled| -> Result<Vec<String>> {
         records.iter().map(|(record, _)| encoder.text(record).map_err(|e| anyhow!(e))).collect()
     };
@@ -215,7 +221,7 @@ fn familiar(encoder: &Encoder, splits: &BTreeMap<String, Labelled>, seed: u64) -
     let encoded: Vec<&Encoded> = encoded.iter().collect();
     let truth: Vec<usize> = splits["train"].iter().map(|(_, label)| *label).collect();
     let choice = Choice { config: &config, ngrams: NGRAMS, least: 1, seed };
-    let training = Training { notes: &notes, encoded: &encoded, truth: &truth };
+    let training = Training { notes: &notes, encoded: &encoded, truth: &truth, units };
     let normalise = |line: &str| encoder.normalise(line).map_err(|e| anyhow!(e));
     let mut fitted = familiarity::fit(choice, training, &unseen, &normalise)?;
     let known = Tensor::from_slice(&fitted.known, fitted.known.len(), &Device::Cpu)?;

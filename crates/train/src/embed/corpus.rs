@@ -55,7 +55,11 @@ impl Corpus {
         let name = file_name(file);
         let sha256 = BTreeMap::from([(name.clone(), model::package::sha256(&bytes))]);
         let content = String::from_utf8(bytes).with_context(|| format!("{shown} is not UTF-8"))?;
-        let lines = content.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+        let lines = content
+            .trim_start_matches('\u{feff}')
+            .lines()
+            .enumerate()
+            .filter(|(_, line)| !line.trim().is_empty());
         let rows: Vec<Row> = match file.extension().and_then(|ending| ending.to_str()) {
             Some("jsonl") => lines
                 .map(|(number, line)| {
@@ -161,8 +165,11 @@ mod tests {
     fn members_are_read_and_what_is_missing_is_said_with_its_line() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a.jsonl");
-        std::fs::write(&file, "{\"q\": \"Why?\", \"a\": \"Thus.\", \"g\": \"X\"}\n\n{\"q\": \"How?\"}\n")
-            .unwrap();
+        std::fs::write(
+            &file,
+            "\u{feff}{\"q\": \"Why?\", \"a\": \"Thus.\", \"g\": \"X\"}\n\n{\"q\": \"How?\"}\n",
+        )
+        .unwrap();
         let members = |text: &[&str], pair: Option<(&str, &str)>| Members {
             text: text.iter().map(|name| name.to_string()).collect(),
             pair: pair.map(|(question, answer)| (question.to_string(), answer.to_string())),

@@ -31,7 +31,7 @@ use self::parts::Buckets;
 use self::retrieval::{measure, table};
 use self::weights::{Weighting, inverse_document_frequency, smooth_inverse_frequency};
 use crate::evaluate::Evaluation;
-use crate::finish::{STOPPED, next_version};
+use crate::finish::{STOPPED, version};
 use model::manifest::{Manifest, Metrics, VectorsConfig};
 use model::{Package, package as packages};
 use nn::random;
@@ -53,7 +53,7 @@ pub fn train(options: &EmbedOptions, stop: &AtomicBool) -> Result<(PathBuf, Mani
     let members = options.members()?;
     let corpus = Corpus::read(&options.data, &members)?;
     let asides = options.asides()?;
-    let version = options.version.map_or_else(|| next_version(&options.out, &options.name), Ok)?;
+    let version = version(options.version, &options.out, &options.name)?;
     let held: Vec<bool> = corpus.rows.iter().map(|row| options.holds_out(row)).collect();
     let (val, fitted): (Vec<&Row>, Vec<&Row>) = (
         corpus.rows.iter().zip(&held).filter(|(_, held)| **held).map(|(row, _)| row).collect(),

@@ -45,7 +45,7 @@ pub fn measure(
         macro_f1: 0.0,
         ece: 0.0,
         abstained: 0.0,
-        accuracy_answered: near.first / count,
+        accuracy_answered: Some(near.first / count),
         sensitivity: Default::default(),
         specificity: Default::default(),
         confusion: Vec::new(),

@@ -71,6 +71,17 @@ impl Corpus {
         Ok(corpus)
     }
 
+    /// How many texts of a split are in training as well, a sentence a split.
+    pub fn shared(&self) -> Vec<String> {
+        let texts = |split: &str| self.splits.get(split).into_iter().flatten().map(|sample| &sample.text);
+        let known: BTreeSet<&String> = texts("train").collect();
+        let of = |split: &str| {
+            let count = texts(split).filter(|text| known.contains(text)).count();
+            (count > 0).then(|| format!("{}: {count} texts of {split} are in training as well", self.name))
+        };
+        ["dev", "test"].into_iter().filter_map(of).collect()
+    }
+
     /// Reads a folder to measure on, which need not have training texts; its labels are those of all its texts.
     ///
     /// # Errors
@@ -91,8 +102,13 @@ impl Corpus {
         let mut corpus = Corpus { name, ..Corpus::default() };
         for (split, names) in SPLITS {
             let files = names.iter().flat_map(|name| [format!("{name}.tsv"), format!("{name}.jsonl")]);
-            let Some(file) = files.map(|file| folder.join(file)).find(|file| file.exists()) else { continue };
-            let (samples, digest) = read(&file)?;
+            let there: Vec<PathBuf> =
+                files.map(|file| folder.join(file)).filter(|file| file.exists()).collect();
+            if let [first, second, ..] = &there[..] {
+                bail!("{} and {} are both there; a split is one file", first.display(), second.display())
+            }
+            let Some(file) = there.first() else { continue };
+            let (samples, digest) = read(file)?;
             let file = file.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
             corpus.sha256.insert(format!("{}/{file}", corpus.name), digest);
             corpus.splits.insert(split.to_string(), samples);
@@ -382,5 +398,16 @@ mod tests {
         std::fs::write(folder.path().join("dev.tsv"), "a\tO\n").unwrap();
         let error = Corpus::read(folder.path()).unwrap_err().to_string();
         assert!(error.contains("neither train.tsv nor train.jsonl"), "{error}");
+        let iob = |name: &str, tokens: &[&str]| {
+            let lines: String = tokens.iter().map(|token| format!("{token}\tB-Drug\n\n")).collect();
+            std::fs::write(folder.path().join(name), lines).unwrap();
+        };
+        iob("train.tsv", &["aspirin", "heparin"]);
+        iob("dev.tsv", &["aspirin", "insulin"]);
+        let said = Corpus::read(folder.path()).unwrap().shared();
+        assert!(said[0].ends_with("1 texts of dev are in training as well") && said.len() == 1, "{said:?}");
+        iob("val.tsv", &["warfarin"]);
+        let error = Corpus::read(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("dev.tsv and") && error.contains("val.tsv are both there"), "{error}");
     }
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::fitting::Marked;
+use crate::metrics::ratio;
+use crate::tables::or_dash;
 use model::Manifest;
 use model::manifest::{CrfConfig, ExtractionMetrics, FoundMetrics, Metrics};
 use text::tagger::chain::Span;
@@ -22,8 +24,8 @@ struct Counts {
 
 impl Counts {
     fn metrics(self) -> FoundMetrics {
-        let share = |of: usize| self.right as f64 / of.max(1) as f64;
-        let f1 = 2.0 * self.right as f64 / (self.found + self.there).max(1) as f64;
+        let share = |of: usize| ratio(self.right as u64, of as u64);
+        let f1 = ratio(2 * self.right as u64, (self.found + self.there) as u64);
         FoundMetrics { count: self.there, precision: share(self.found), recall: share(self.there), f1 }
     }
 }
@@ -91,11 +93,11 @@ pub fn measure(labels: &[String], relations: &[String], texts: &[Marked], found:
         examples: texts.len(),
         accuracy,
         auc: None,
-        macro_f1: by_label.values().map(|m| m.f1).sum::<f64>() / by_label.len().max(1) as f64,
+        macro_f1: by_label.values().filter_map(|m| m.f1).sum::<f64>() / by_label.len().max(1) as f64,
         ece: calibration_error(&seen),
         abstained: 0.0,
-        accuracy_answered: accuracy,
-        sensitivity: by_label.iter().map(|(label, m)| (label.clone(), m.recall)).collect(),
+        accuracy_answered: Some(accuracy),
+        sensitivity: by_label.iter().filter_map(|(label, m)| Some((label.clone(), m.recall?))).collect(),
         specificity: BTreeMap::new(),
         confusion: Vec::new(),
         ordinal: None,
@@ -148,7 +150,8 @@ pub fn write_splits(out: &mut String, manifest: &Manifest) -> std::fmt::Result {
 pub fn table(metrics: &Metrics) -> String {
     let Some(of) = &metrics.extraction else { return String::new() };
     let row = |name: &str, m: &FoundMetrics| {
-        format!("| {name} | {} | {:.4} | {:.4} | {:.4} |\n", m.count, m.precision, m.recall, m.f1)
+        let [precision, recall, f1] = [m.precision, m.recall, m.f1].map(or_dash);
+        format!("| {name} | {} | {precision} | {recall} | {f1} |\n", m.count)
     };
     let mut table = "| what | there | precision | recall | F1 |\n|---|---|---|---|---|\n".to_string();
     table += &row("all names", &of.entities);

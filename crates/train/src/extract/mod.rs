@@ -25,8 +25,10 @@ use self::fitting::{Fitting, fit, marked, relation_names};
 use self::measure::{measure, relation_labels, table, write_splits};
 use self::owlqn::Penalty;
 use super::adopt;
+use super::card::noticed;
 use super::evaluate::Evaluation;
-use super::finish::{STOPPED, next_version};
+use super::finish::{STOPPED, version};
+use super::label_names::check_distinct;
 use crate::about::{AboutOptions, meanings, training, unwritten_weights};
 use model::manifest::{Architecture, Calibration, FORMAT, Input, Manifest, TextInput};
 use model::{Package, package};
@@ -106,8 +108,9 @@ pub fn train(options: &ExtractOptions, stop: &AtomicBool) -> Result<(PathBuf, Ma
         .into_iter()
         .cloned()
         .collect();
+    check_distinct(&labels)?;
     let relations = relation_names(&corpora);
-    let version = options.version.map_or_else(|| next_version(&options.out, &options.name), Ok)?;
+    let version = version(options.version, &options.out, &options.name)?;
     let mut manifest = describe(options, &corpora, &labels, version)?;
     manifest.check().map_err(anyhow::Error::msg)?;
     let mut lists = Vec::new();
@@ -139,7 +142,9 @@ pub fn train(options: &ExtractOptions, stop: &AtomicBool) -> Result<(PathBuf, Ma
         stop,
     );
     let stopped = || stop.load(Ordering::Relaxed);
-    let mut notes = String::new();
+    let warnings: Vec<String> = corpora.iter().flat_map(Corpus::shared).collect();
+    warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+    let mut notes = noticed(&warnings);
     let dev = confidence::answered(&tagger, &labels, &corpora, "dev");
     if !dev.is_empty() {
         manifest.calibration.names = confidence::fit_all(labels.len(), &dev);

@@ -20,7 +20,7 @@ use nn::Params;
 use super::about::{AboutOptions, training, unwritten_weights};
 use super::card::{members, plain};
 use super::examples::Source;
-use super::finish::{about, next_version};
+use super::finish::{about, version};
 use super::fit::{FitOptions, Session, fit_to};
 use super::from::newest;
 use super::image::Orientation;
@@ -307,7 +307,7 @@ fn describe(options: &GenerateOptions, source: &Source, fit_options: &FitOptions
     settings.insert("orientation".to_string(), pictures::ways(options.orientation).into());
     settings.insert("unlabelled".to_string(), plain(&options.unlabelled));
     settings.insert("components".to_string(), plain(&[options.patch, options.components]));
-    let version = options.version.map_or_else(|| next_version(&options.out, &options.name), Ok)?;
+    let version = version(options.version, &options.out, &options.name)?;
     let (_, channels) = source.shape();
     let described = "Makes pictures of the label asked for, each marked as synthetic.".to_string();
     let manifest = Manifest {

@@ -23,7 +23,7 @@ use super::head::{Head, Lifts};
 use super::inverse;
 use crate::about::{AboutOptions, training, unwritten_weights};
 use crate::card::plain;
-use crate::finish::next_version;
+use crate::finish::version;
 
 /// What is fitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -324,7 +324,7 @@ fn describe(
     Ok(Manifest {
         format: FORMAT,
         name: options.name.clone(),
-        version: next_version(&options.out, &options.name)?.to_string(),
+        version: version(None, &options.out, &options.name)?.to_string(),
         description: options.about.description_or(otherwise),
         labels: Vec::new(),
         label_descriptions: BTreeMap::new(),

@@ -264,7 +264,7 @@ fn a_tagger_becomes_a_package_once_it_was_measured_and_calibrated() {
     assert_eq!(manifest.calibration.names.len(), 2);
     let precision = manifest.precision.as_ref().unwrap();
     assert_eq!((precision.int8.cost.measure, precision.int8.cost.examples), (Measure::F1, 30));
-    assert_eq!(precision.int8.cost.accuracy_f32, metrics.entities.f1);
+    assert_eq!(Some(precision.int8.cost.accuracy_f32), metrics.entities.f1);
     assert!(package.card.contains("its F1 on the 30 dev texts"), "{}", package.card);
 }
 

@@ -14,6 +14,7 @@ mod generate;
 mod mutations;
 mod networks;
 mod outputs;
+mod own_data;
 mod precision;
 mod segment;
 

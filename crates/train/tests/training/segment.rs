@@ -104,11 +104,27 @@ fn what_cannot_be_trained_on_is_refused_by_its_file() {
     let kept = std::fs::read(&mask).unwrap();
     write(&mask, SIDE, SIDE, &[7; (SIDE * SIDE) as usize]);
     refused(&[], "the number 7; labels are 0 to 1");
+    write(&mask, SIDE, SIDE, &[255; (SIDE * SIDE) as usize]);
+    refused(&[], "masks/3.png: the mask has the number 255");
+    refused(&[], "where 255 stands for the label 1, write 1");
+    let mut lossy = Vec::new();
+    let encoder = jpeg_encoder::Encoder::new(&mut lossy, 90);
+    encoder
+        .encode(&[0; (SIDE * SIDE) as usize], SIDE as u16, SIDE as u16, jpeg_encoder::ColorType::Luma)
+        .unwrap();
+    std::fs::remove_file(&mask).unwrap();
+    std::fs::write(mask.with_extension("jpg"), lossy).unwrap();
+    refused(&[], "masks/3.jpg: a mask is a PNG file");
+    std::fs::remove_file(mask.with_extension("jpg")).unwrap();
     write(&mask, 8, 8, &[1; 64]);
     refused(&[], "a mask of 8 x 8 pixels for a picture of 32 x 32");
     std::fs::remove_file(&mask).unwrap();
     refused(&[], "3.png: there is no mask of this name");
     std::fs::write(&mask, &kept).unwrap();
+    for number in 0..4 {
+        write(&data.join(format!("val/masks/{number}.png")), SIDE, SIDE, &[0; (SIDE * SIDE) as usize]);
+    }
+    refused(&[], "nothing is marked in any mask of val");
     std::fs::remove_file(data.join("train/images/3.png")).unwrap();
     refused(&[], "there is no picture of this name");
     assert!(error(segment(folder.path(), &out, &[])).contains("neither train/masks nor train/instances"));
