@@ -16,6 +16,7 @@ from selenium.webdriver.common.keys import Keys
 from browser import start
 from console_images import late, previews, replaced
 from console_kept import chinese, kept, rekey
+from console_notes import nowhere, numbers, seldom
 from console_page import Page, Server, csv_rows, invented_week, png, put
 
 PAGES = ["images", "notes", "people", "cases", "models", "operations", "audit"]
@@ -486,7 +487,7 @@ def main():
         page.ready("images")
         assert "key=" not in browser.current_url, "the key stays in the address"
         assert browser.execute_script("return JSON.stringify(localStorage)").find(server.key) < 0
-        for act in [images, previews, late, notes, people, cases, models, operations, audit, replaced, kept, chinese]:
+        for act in [images, previews, late, notes, numbers, seldom, people, cases, models, operations, audit, nowhere, replaced, kept, chinese]:
             began = time.monotonic()
             act(page, folder)
             quiet(page, server.url)

@@ -57,6 +57,9 @@ pub fn complete(document: &mut OpenApi) {
     for (path, item) in &mut document.paths.paths {
         for (method, operation) in operations(item) {
             let dialect = Dialect::of(path);
+            if fhir::answers(path) {
+                in_fhir(operation);
+            }
             explain(operation, dialect);
             for status in follows(&method, path, operation) {
                 let shared = RefOr::Ref(Ref::from_response_name(dialect.component(status)));
@@ -94,6 +97,14 @@ fn follows(method: &Method, path: &str, operation: &Operation) -> Vec<&'static s
         answers.extend(["408", "413", "415", "422"]);
     }
     answers
+}
+
+/// The answer in FHIR, beside that in JSON.
+fn in_fhir(operation: &mut Operation) {
+    if let Some(RefOr::T(response)) = operation.responses.responses.get_mut("200") {
+        let resource = ObjectBuilder::new().description(Some("A resource of FHIR R4"));
+        response.content.insert(MEDIA_TYPE.to_string(), RefOr::T(Content::new(Some(resource))));
+    }
 }
 
 /// Gives a handler's answers their words, which OpenAPI wants of each, and its problems their body.

@@ -21,6 +21,7 @@ use super::{AppState, Deadline, Problem, fhir};
 use crate::inference::note::{Explained, LongNote, NoteOutcome, NoteService, NotesError};
 use crate::inference::registry::Served;
 use crate::store::audit::evidence::{FlagEvidence, ResultEvidence};
+use model::manifest::Task;
 use text::{FlagValue, Record};
 
 /// Most records of one request.
@@ -262,7 +263,7 @@ pub async fn classify(
     };
     let refuse = |detail| Problem::bad_member("/model", detail);
     let service: Arc<NoteService> =
-        find_model(&registry, &caller, request.model.as_deref(), "notes", note, refuse)?;
+        find_model(&registry, &caller, request.model.as_deref(), Task::NoteClassification, note, refuse)?;
     let rules = parameters.red_flags.unwrap_or(true);
     let whole = match parameters.truncate.as_deref() {
         None => false,

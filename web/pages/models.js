@@ -3,7 +3,7 @@
 import { get, has, path, post, send } from "../lib/api.js";
 import { confusion } from "../lib/charts.js";
 import { save } from "../lib/csv.js";
-import { announce, h, isolated, put } from "../lib/dom.js";
+import { announce, h, icon, isolated, put } from "../lib/dom.js";
 import { markdown } from "../lib/markdown.js";
 import { attempt, confirmed, table, tabs, title } from "../lib/parts.js";
 import { report as trained } from "../lib/report.js";
@@ -15,12 +15,14 @@ export async function open(place, [chosen = ""]) {
   const { models } = await get("/v1/models");
   const addresses = [];
   const detail = h("div.gap");
-  const model = models.find((one) => one.name === chosen) ?? models[0];
+  // A bookmark of a model that is gone does not show another under its name.
+  const model = chosen ? models.find((one) => one.name === chosen) : models[0];
   const versions = h("div.gap");
   put(place, title("models"),
     models.length ? h("div.pick", models.map((one) => h("a", { href: `#/models/${encodeURIComponent(one.name)}`, "aria-current": one === model ? "true" : null },
       h("strong", isolated(one.name)), h("span.soft.small", t(`task.${one.task}`), " · ", t("version"), ` ${one.version}`)))) : h("div.notice", t("models.none")),
     detail, versions);
+  if (chosen && !model) put(detail, h("div.notice.warn", { role: "alert" }, icon("warning"), h("div", t("models.gone", { name: chosen }))));
   if (model) put(detail, shown(model, addresses));
   await repository(versions);
   return () => addresses.forEach((one) => URL.revokeObjectURL(one));
