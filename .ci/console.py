@@ -462,6 +462,11 @@ def restarted(page):
     rekey(page, "notes")
     page.until("#answer .verdict", "")
     assert page.one("#note").get_attribute("value") == "chest pain, sweating" and not page.all(".banner")
+    # A bookmark with the key of another run is not said to be in use.
+    page.browser.get("about:blank")
+    page.browser.get(f"{page.server.url}#key=medserve_{64 * '0'}")
+    page.until(".banner", "has expired")
+    assert "in use" not in page.one("#announce").get_attribute("textContent") and page.text("#key").strip() == "Key"
 
 
 def quiet(page, url):

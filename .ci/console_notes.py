@@ -34,6 +34,13 @@ def numbers(page, _):
         page.click("#ask")
         page.until("main [role=alert]", "Nothing was asked")
         assert field.get_attribute("aria-invalid") == "true" and field.get_attribute("value") == text and not page.all("#answer")
+    # What the server refuses is said beside its field, without a pointer into the request.
+    typed(page, "[data-field=age]", "4")
+    page.one("#note").clear()
+    page.click("#ask")
+    page.until(".field:has(#note) .wrong", "blank")
+    page.until("main [role=alert]", "beside its field")
+    assert "/records" not in page.text("main")
     # As a spreadsheet saves it where decimals have a comma.
     csv = page.server.work / "comma.csv"
     csv.write_text('Note;Age;temperature_c\n"fever; cough";0,1;39\nfever;zero;39\n')

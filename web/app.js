@@ -134,10 +134,12 @@ listen((event) => {
     say("");
     show(true);
   } else if (event === "refused") {
-    refused = true;
+    if (!refused) {
+      refused = true;
+      frame();
+    }
     const { demo, identity } = limits();
     say(t(key() ? "key.refused" : identity ? "key.missing" : demo ? "key.demo" : "key.none"), h("button", { type: "button", on: { click: askKey } }, t("key.enter")));
-    frame();
   } else if (event === "lost") {
     say(t("server.lost"));
   } else if (event === "found") {

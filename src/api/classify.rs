@@ -114,8 +114,7 @@ pub fn outcome_rested_on(outcome: &Outcome) -> ResultEvidence {
 /// The answer for one input.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ModelAnswer {
-    /// The most probable label; null for an abstention. Of a rare outcome that is nearly always the label that says it is not:
-    /// the model's metrics have how many of the true ones are found by their label (`sensitivity`).
+    /// The label answered; null for an abstention.
     #[schema(example = "pneumonia")]
     pub label: Option<String>,
     /// True where there is no label.

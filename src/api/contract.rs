@@ -187,6 +187,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_answered_in_fhir_too_is_declared_so() {
+        let document = serde_json::to_value(document()).unwrap();
+        let mut found = 0;
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for operation in item.as_object().unwrap().values().filter(|_| fhir::answers(path)) {
+                let content = operation["responses"]["200"]["content"].as_object().unwrap();
+                assert!(
+                    content.contains_key("application/json") && content.contains_key(MEDIA_TYPE),
+                    "{path}"
+                );
+                found += 1;
+            }
+        }
+        assert_eq!(found, 4);
+    }
+
+    #[test]
     fn every_operation_has_a_name_of_its_own_and_words_for_a_reader() {
         let mut document = document();
         let mut names = HashSet::new();

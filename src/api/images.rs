@@ -80,7 +80,7 @@ pub struct ImageAnswer {
 /// The answer for one image.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ImageResult {
-    /// The label answered; null for an abstention, for a number, and where of several labels none holds.
+    /// The most probable label; null for an abstention, for a number, and where of several labels none holds.
     #[schema(example = "pneumonia")]
     pub label: Option<String>,
     /// True where the model gives no answer.

@@ -80,7 +80,8 @@ pub struct RecordForm {
 /// The answer for one record.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct NoteResult {
-    /// The label answered; null for an abstention.
+    /// The label answered; null for an abstention. Of a rare outcome the most probable label is nearly always that it is not: read
+    /// the probabilities, beside how often it is so and is found in the model's metrics (`confusion`, `sensitivity`).
     #[schema(example = "2")]
     pub label: Option<String>,
     /// True where there is no label.

@@ -13,7 +13,7 @@ use super::extract::cut;
 pub fn problem(given: &[(String, String)], declared: &[Parameter], said: &str) -> Problem {
     let mut errors: Vec<FieldError> = Vec::new();
     let mut note = |name: &str, detail: String| errors.push(FieldError { pointer: cut(name), detail });
-    let unknown = said.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
+    let unknown = said.split_once("unknown field `").and_then(|(_, rest)| rest.split('`').next());
     if let Some(name) = unknown {
         let names: Vec<&str> = declared.iter().map(|one| one.name.as_str()).collect();
         let accepted = match names.as_slice() {
@@ -39,10 +39,10 @@ pub fn problem(given: &[(String, String)], declared: &[Parameter], said: &str) -
     }
     let detail = match errors.as_slice() {
         [] => format!("the query string does not fit: {said}"),
-        [one] => format!("the query parameter \"{}\" {}", one.pointer, one.detail),
+        [one] => format!("the query parameter \"{}\": {}", one.pointer, one.detail),
         several => {
             let each: Vec<String> =
-                several.iter().map(|one| format!("\"{}\" {}", one.pointer, one.detail)).collect();
+                several.iter().map(|one| format!("\"{}\": {}", one.pointer, one.detail)).collect();
             format!("the query parameters do not fit: {}", each.join("; "))
         }
     };

@@ -41,7 +41,10 @@ function shown(model, addresses) {
   };
   const splits = Object.entries(model.metrics ?? {}).filter(([, one]) => one && typeof one === "object");
   const flat = ([, one]) => ({ ...one, ...(one.ordinal ?? {}) });
-  const names = MEASURES.filter((name) => splits.some((split) => typeof flat(split)[name] === "number"));
+  // Vectors of texts have no labels.
+  const measures = model.task === "text-embedding" ? MEASURES.filter((name) => !["macro_f1", "ece"].includes(name)) : MEASURES;
+  const measure = (name) => (name === "examples" && model.task === "image-segmentation" ? "measure.pixels" : `measure.${name}`);
+  const names = measures.filter((name) => splits.some((split) => typeof flat(split)[name] === "number"));
   const matrices = splits.filter(([, one]) => one.confusion?.length);
   const matrix = h("div");
   const draw = (name) => put(matrix, confusion(model.labels, model.metrics[name].confusion));
@@ -53,7 +56,7 @@ function shown(model, addresses) {
     h("dl.facts.gap-s", fact("labels", h("span.chips", model.labels.map((label) => h("span.tag", isolated(label), model.label_descriptions?.[label] ? ` ${told(model.label_descriptions[label])}` : "")))),
       model.abstain_below > 0 ? fact("abstain", number(model.abstain_below, 3)) : null,
       model.data?.name ? fact("data", [isolated(model.data.name), model.data.licence ? ` (${model.data.licence})` : ""]) : null)),
-  names.length ? h("div.sheet", h("h2", t("measures")), table([t("split"), ...names.map((name) => (known(`measure.${name}`) ? t(`measure.${name}`) : name))],
+  names.length ? h("div.sheet", h("h2", t("measures")), table([t("split"), ...names.map((name) => (known(measure(name)) ? t(measure(name)) : name))],
     splits.map((split) => [h("span.nowrap", told(split[0])), ...names.map((name) => (typeof flat(split)[name] === "number" ? fixed(flat(split)[name], name === "examples" ? 0 : 4) : "–"))]), { numbers: names.map((_, index) => index + 1), caption: t("measures") })) : null,
   matrices.length ? h("div.sheet", h("div.row.apart.below", h("h2", t("confusion")), tabs(matrices.map(([name]) => [name, told(name)]), last, draw, t("split"))), (draw(last), matrix)) : null,
   h("div.sheet", card));

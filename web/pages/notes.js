@@ -119,12 +119,14 @@ function form(model, left = null) {
       answered();
     } catch (error) {
       if (signal.aborted) return;
+      let elsewhere = error.errors?.length ? 0 : 1;
       for (const { pointer, detail } of error.errors ?? []) {
         const name = /^\/records\/0\/(?:fields\/)?(.+)$/.exec(pointer)?.[1];
         const element = name === "note" ? note : inputs.get(name);
-        if (element) wrong(element, detail);
+        if (element) wrong(element, sentence(detail));
+        else elsewhere += 1;
       }
-      put(answer, h("div.sheet", problem(error)));
+      put(answer, h("div.sheet", problem(elsewhere ? error : new Error(t("notes.beside")))));
     }
   }
   const answered = () => put(answer, shown(model, last.record, last.result), h("div.sheet", h("p.soft.small.below", { id: "by" }, isolated(model.name), ` · ${t("version")} ${last.version}`), times(last.stages, last.took), h("div.gap-s", curl("POST", last.path, { contentType: "application/json", body: JSON.stringify(last.request) }))));
