@@ -70,6 +70,9 @@ def seldom(page, _):
     page.until("#batch tbody", "yes ")
     rows = list(csv_rows(page.saved("#batch-save")[1]))
     assert rows[0][-1] == "probability of yes" and 0.015 < float(rows[1][-1]) < 0.5, rows
+    # Its accuracy does not stand alone.
+    page.open("models/ed-critical")
+    page.until("#seldom", "found 9. Always answering “no” would have the accuracy 0.9846")
     # One that finds most of what is there is answered as before.
     page.open("images")
     page.click("#sample-clear")

@@ -3,13 +3,15 @@
 // probability is shown before the label, beside how often the outcome is anyway.
 
 import { h, isolated } from "./dom.js";
-import { number, percent, t, told } from "./words.js";
+import { fixed, number, percent, t, told } from "./words.js";
+
+const sum = (row) => row.reduce((total, one) => total + one, 0);
+const byTruth = (model) => (model.metrics?.test ?? model.metrics?.val)?.confusion ?? [];
 
 /** Labels of which less than half of the true ones are found: `{label, found, all, examples}`. None of a scale, on which the level beside is near. */
 export function seldom(model) {
-  const { confusion = [] } = model.metrics?.test ?? model.metrics?.val ?? {};
+  const confusion = byTruth(model);
   if (model.scale || confusion.length !== model.labels.length) return [];
-  const sum = (row) => row.reduce((total, one) => total + one, 0);
   const examples = sum(confusion.map(sum));
   return model.labels.map((label, at) => ({ label, found: confusion[at][at], all: sum(confusion[at]), examples }))
     .filter(({ found, all }) => found * 2 < all);
@@ -20,6 +22,13 @@ export function unsaid(model, { label, labels, number: one, predictions = [] }) 
   return labels || one ? [] : seldom(model).filter((one) => one.label !== label)
     .map((one) => ({ ...one, probability: predictions.find((given) => given.label === one.label)?.probability }))
     .filter((one) => one.probability !== undefined);
+}
+
+/** Of a model with such outcomes, beside its accuracy: how many of them are found, and what always saying the commonest label would reach. */
+export function measured(model) {
+  const list = seldom(model), counts = byTruth(model).map(sum), most = Math.max(...counts);
+  return list.length ? h("p.small", { id: "seldom" }, list.map(({ label, all, found }) => [t("seldom.of", { label: told(label), all: number(all), found: number(found) }), " "]),
+    t("seldom.always", { label: told(model.labels[counts.indexOf(most)]), value: fixed(most / sum(counts), 4) })) : null;
 }
 
 /** What stands before an answer with such outcomes, or in place of its label; null where there are none. */

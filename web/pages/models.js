@@ -7,6 +7,7 @@ import { announce, h, icon, isolated, put } from "../lib/dom.js";
 import { markdown } from "../lib/markdown.js";
 import { attempt, confirmed, table, tabs, title } from "../lib/parts.js";
 import { report as trained } from "../lib/report.js";
+import { measured } from "../lib/seldom.js";
 import { fixed, has as known, number, t, told } from "../lib/words.js";
 
 const MEASURES = ["examples", "accuracy", "auc", "macro_f1", "ece", "abstained", "accuracy_answered", "under_triage", "over_triage", "quadratic_weighted_kappa", "dice", "iou", "f1"];
@@ -57,7 +58,7 @@ function shown(model, addresses) {
       model.abstain_below > 0 ? fact("abstain", number(model.abstain_below, 3)) : null,
       model.data?.name ? fact("data", [isolated(model.data.name), model.data.licence ? ` (${model.data.licence})` : ""]) : null)),
   names.length ? h("div.sheet", h("h2", t("measures")), table([t("split"), ...names.map((name) => (known(measure(name)) ? t(measure(name)) : name))],
-    splits.map((split) => [h("span.nowrap", told(split[0])), ...names.map((name) => (typeof flat(split)[name] === "number" ? fixed(flat(split)[name], name === "examples" ? 0 : 4) : "–"))]), { numbers: names.map((_, index) => index + 1), caption: t("measures") })) : null,
+    splits.map((split) => [h("span.nowrap", told(split[0])), ...names.map((name) => (typeof flat(split)[name] === "number" ? fixed(flat(split)[name], name === "examples" ? 0 : 4) : "–"))]), { numbers: names.map((_, index) => index + 1), caption: t("measures") }), measured(model)) : null,
   matrices.length ? h("div.sheet", h("div.row.apart.below", h("h2", t("confusion")), tabs(matrices.map(([name]) => [name, told(name)]), last, draw, t("split"))), (draw(last), matrix)) : null,
   h("div.sheet", card));
 }
