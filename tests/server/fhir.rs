@@ -197,7 +197,10 @@ async fn one_odd_person_does_not_keep_the_others_of_a_batch_out() {
         many.push(old);
         let batch: Value = send(&server, &bundle("batch", &many)).await.json().await.unwrap();
         let status = |entry: usize| batch["entry"][entry]["response"]["status"].as_str().unwrap().to_string();
-        assert_eq!((status(0), status(many.len() - 1)), ("201 Created".to_string(), "201 Created".to_string()));
+        assert_eq!(
+            (status(0), status(many.len() - 1)),
+            ("201 Created".to_string(), "201 Created".to_string())
+        );
         for entry in [1, 2] {
             assert_eq!(status(entry), "422 Unprocessable Entity");
             let said = batch["entry"][entry]["response"]["outcome"].to_string();

@@ -461,7 +461,12 @@ async fn bad_forms_are_told_what_is_wrong_with_them() {
     let form = Form::new().part("picture", Part::bytes(PNG.clone()));
     assert_problem(send(form).await.unwrap(), 400, &["no part named \"image\"", "\"picture\""]).await;
     let form = Form::new().part("image", Part::bytes(PNG.clone()).mime_str("text/plain").unwrap());
-    assert_problem(send(form).await.unwrap(), 415, &["image 1", "accepted are image/png, image/jpeg and application/dicom"]).await;
+    assert_problem(
+        send(form).await.unwrap(),
+        415,
+        &["image 1", "accepted are image/png, image/jpeg and application/dicom"],
+    )
+    .await;
     let small = chest_phantom(0, 32).unwrap();
     let few = Server::start(&shipped_models(), &["--queue", "2"]);
     let form = (0..3).fold(Form::new(), |form, _| form.part("image", Part::bytes(small.clone())));

@@ -29,6 +29,7 @@ pub async fn vacant(file: &Path) -> Result<(), StoreError> {
     if !tables.is_empty() && !tables.iter().any(|name| name == "_sqlx_migrations") {
         return Err(foreign());
     }
+    let mut full = Vec::new();
     for table in tables.iter().filter(|name| !OWN.contains(&name.as_str())) {
         if !table.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
             return Err(foreign());
@@ -37,8 +38,11 @@ pub async fn vacant(file: &Path) -> Result<(), StoreError> {
             .fetch_one(&mut connection)
             .await?;
         if count > 0 {
-            return Err(StoreError::Setup(format!("it is not empty: there are {count} rows of {table}")));
+            full.push(format!("{table} {count}"));
         }
+    }
+    if !full.is_empty() {
+        return Err(StoreError::Setup(format!("it is not empty; rows: {}", full.join(", "))));
     }
     // This is for the only one who has the file open, and takes its log away.
     let alone: Result<String, sqlx::Error> =
