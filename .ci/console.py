@@ -16,6 +16,7 @@ from selenium.webdriver.common.keys import Keys
 from browser import start
 from console_images import late, previews, replaced
 from console_kept import chinese, kept, rekey
+from console_notes import nowhere, numbers, seldom
 from console_page import Page, Server, csv_rows, invented_week, png, put
 
 PAGES = ["images", "notes", "people", "cases", "models", "operations", "audit"]
@@ -461,6 +462,11 @@ def restarted(page):
     rekey(page, "notes")
     page.until("#answer .verdict", "")
     assert page.one("#note").get_attribute("value") == "chest pain, sweating" and not page.all(".banner")
+    # A bookmark with the key of another run is not said to be in use.
+    page.browser.get("about:blank")
+    page.browser.get(f"{page.server.url}#key=medserve_{64 * '0'}")
+    page.until(".banner", "has expired")
+    assert "in use" not in page.one("#announce").get_attribute("textContent") and page.text("#key").strip() == "Key"
 
 
 def quiet(page, url):
@@ -486,7 +492,7 @@ def main():
         page.ready("images")
         assert "key=" not in browser.current_url, "the key stays in the address"
         assert browser.execute_script("return JSON.stringify(localStorage)").find(server.key) < 0
-        for act in [images, previews, late, notes, people, cases, models, operations, audit, replaced, kept, chinese]:
+        for act in [images, previews, late, notes, numbers, seldom, people, cases, models, operations, audit, nowhere, replaced, kept, chinese]:
             began = time.monotonic()
             act(page, folder)
             quiet(page, server.url)

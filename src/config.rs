@@ -329,6 +329,12 @@ pub fn database_address(given: &DatabaseSettings) -> Result<String, String> {
     if problems.is_empty() { Ok(url) } else { Err(problems.join("\n")) }
 }
 
+/// Whether a tenant is the default one, or named where the server is configured.
+pub fn names_tenant(given: &DatabaseSettings, tenant: &str) -> bool {
+    let named: Vec<String> = Reader::new(&given.0).given(&settings::TENANTS).unwrap_or_default();
+    tenant.is_empty() || named.iter().any(|name| name == tenant)
+}
+
 /// Whether it is the demonstration, and the address of the database.
 fn database(read: &mut Reader) -> (bool, String) {
     let demo = read.value(&settings::DEMO);

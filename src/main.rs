@@ -1,9 +1,13 @@
 //! `medserve`: the server. Argument parsing only.
 
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
-use clap::{Args, Parser, Subcommand};
+use clap::error::{ContextKind, ErrorKind};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use medserve::api::router;
 use medserve::app;
 use medserve::app::audit::{self, Audit};
@@ -139,9 +143,9 @@ enum Command {
     Settings,
     /// Ask a running server whether it is ready; the exit status is the answer
     Health {
-        /// Address of the server
-        #[arg(long, env = "MEDSERVE_ADDRESS", default_value = "127.0.0.1:8080")]
-        address: std::net::SocketAddr,
+        /// Address of the server: an IP address and a port, as of --listen
+        #[arg(long, env = "MEDSERVE_ADDRESS", default_value = "127.0.0.1:8080", value_parser = socket_address)]
+        address: SocketAddr,
         /// The server's certificate, where it speaks TLS
         #[arg(long, env = "MEDSERVE_TLS_CERTIFICATE")]
         tls_certificate: Option<PathBuf>,
@@ -157,22 +161,42 @@ enum Command {
     },
 }
 
+fn socket_address(text: &str) -> Result<SocketAddr, String> {
+    let why = "it must be an IP address and a port, such as 127.0.0.1:8080 or [::1]:8080, without http:// before and a path behind";
+    text.parse().map_err(|_| why.to_string())
+}
+
+/// Prints what a command found out. A reader that has gone, such as `head`, has read enough.
+fn say(what: &impl Display) -> anyhow::Result<()> {
+    match writeln!(io::stdout().lock(), "{what}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
 fn main() -> anyhow::Result<()> {
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|error| {
+        // Without a command it serves, with the same options: clap says that the two cannot be had together.
+        if error.get(ContextKind::InvalidSubcommand).is_some() && error.kind() == ErrorKind::ArgumentConflict
+        {
+            let own = "options stand behind the command, such as: medserve restore FILE --database-url URL";
+            Cli::command().error(ErrorKind::ArgumentConflict, own).exit();
+        }
+        error.exit()
+    });
     match cli.command.unwrap_or_else(|| Command::Serve(Box::new(cli.serve))) {
         Command::Serve(serve) => app::run(app::prepare(&serve.settings)?),
         Command::Import { database, what } => {
-            println!("{}", import::run(&database.address()?, what)?);
-            Ok(())
+            let unnamed = !config::names_tenant(&database.settings, &database.tenant);
+            let imported = import::run(&database.address()?, unnamed.then_some(&database.tenant), what)?;
+            say(&imported)
         }
         Command::Backup { database, audit_key_file, file } => {
-            print!("{}", backup::backup(&database.existing()?, &file, audit_key_file.as_deref())?);
-            Ok(())
+            say(&backup::backup(&database.existing()?, &file, audit_key_file.as_deref())?.trim_end())
         }
         Command::Restore { database, audit_key_file, unsealed, file } => {
             let trust = backup::Trust { key_file: audit_key_file, unsealed };
-            print!("{}", backup::restore(&database.address()?, &file, &trust)?);
-            Ok(())
+            say(&backup::restore(&database.address()?, &file, &trust)?.trim_end())
         }
         Command::Audit { database, audit_key_file, what } => {
             // A key is made, and an export verified, without a database.
@@ -182,17 +206,10 @@ fn main() -> anyhow::Result<()> {
         Command::Models { models_dir, what } => models::run(&models_dir, what),
         Command::Key { name, scopes, tenant, expires } => {
             let (key, entry) = app::make_key(&name, &scopes, tenant.as_deref(), expires.as_deref())?;
-            println!("key (keep it secret, it is shown only now): {key}\nentry for --api-keys: {entry}");
-            Ok(())
+            say(&format!("key (keep it secret, it is shown only now): {key}\nentry for --api-keys: {entry}"))
         }
-        Command::Openapi => {
-            println!("{}", router::document().to_pretty_json()?);
-            Ok(())
-        }
-        Command::Settings => {
-            println!("{}", config::table());
-            Ok(())
-        }
+        Command::Openapi => say(&router::document().to_pretty_json()?),
+        Command::Settings => say(&config::table()),
         Command::Health { address, tls_certificate } => health::check(address, tls_certificate.as_deref()),
         Command::SampleImage { out, seed } => {
             let png = phantom::chest_phantom(seed, 512)?;

@@ -31,7 +31,7 @@ const BATCHES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 const CONFIDENCES: [f64; 12] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0];
 
 /// Every metric: its name, its kind and what it says.
-const METRICS: [(&str, Kind, &str); 39] = [
+const METRICS: [(&str, Kind, &str); 40] = [
     ("medserve_requests_total", Kind::Counter, "Requests by method, route and status"),
     ("medserve_request_seconds", Kind::Histogram, "Time from a request's head to its answer, by route"),
     ("medserve_rejected_total", Kind::Counter, "Requests refused for want of room or time, by reason"),
@@ -55,6 +55,11 @@ const METRICS: [(&str, Kind, &str); 39] = [
         "medserve_model_serving",
         Kind::Gauge,
         "1 for the version of a model that is in service, 0 for one that was",
+    ),
+    (
+        "medserve_pictures_given_up_total",
+        Kind::Counter,
+        "Pictures that were begun and not made, as nobody waited for them any more",
     ),
     ("medserve_model_loads_total", Kind::Counter, "Packages that administrators asked to load, by result"),
     ("medserve_recommender_age_seconds", Kind::Gauge, "Age of what recommendations are computed from"),
@@ -127,7 +132,8 @@ const METRICS: [(&str, Kind, &str); 39] = [
 
 /// The counters that are there from the start, with 0: an alert looks for an increase, and what appears
 /// with its first event has none. Those of a model begin when it is put into service.
-const FROM_THE_START: [(&str, &str, &[&str]); 12] = [
+const FROM_THE_START: [(&str, &str, &[&str]); 13] = [
+    ("medserve_pictures_given_up_total", "", &[""]),
     (
         "medserve_rejected_total",
         "reason",
@@ -248,6 +254,33 @@ mod tests {
         let page = include_str!("../docs/metrics.md");
         for (name, ..) in METRICS {
             assert!(page.contains(&format!("`{name}`")), "docs/metrics.md does not tell of {name}");
+        }
+    }
+
+    /// The names that the sources under a folder count by.
+    fn counted(folder: &std::path::Path, names: &mut std::collections::BTreeSet<String>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                counted(&path, names);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                let text = std::fs::read_to_string(path).unwrap();
+                for kind in ["counter!(", "gauge!(", "histogram!("] {
+                    let named =
+                        text.split(kind).skip(1).filter_map(|rest| rest.trim_start().strip_prefix('"'));
+                    names.extend(named.filter_map(|name| Some(name.split_once('"')?.0.to_string())));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_counted_says_what_it_is() {
+        let mut names = std::collections::BTreeSet::new();
+        counted(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut names);
+        assert!(names.len() > 25, "{names:?}");
+        for name in names {
+            assert!(METRICS.iter().any(|(own, ..)| *own == name), "{name} is not among the metrics");
         }
     }
 }

@@ -27,8 +27,10 @@ let drawn = "";
 let kept = null;
 let banner = null;
 let passing = null;
+/** Whether the key was refused since it was set. */
+let refused = false;
 
-/** What the address says: page, what follows it, decoded. */
+/** What the address says: page, what follows it, decoded. The page is null where there is none of that name. */
 function address() {
   const [page, ...rest] = location.hash.replace(/^#\/?/, "").split("/");
   const decode = (text) => {
@@ -38,7 +40,7 @@ function address() {
       return text;
     }
   };
-  return [PAGES.some(([name]) => name === page) ? page : "images", rest.map(decode)];
+  return [page === "" ? "images" : PAGES.some(([name]) => name === page) ? page : null, rest.map(decode)];
 }
 
 function frame() {
@@ -56,7 +58,7 @@ function frame() {
       h("div.row",
         h("button.quiet", { type: "button", id: "language", lang: language() === "zh" ? "en" : "zh-Hans", on: { click: () => { speak(language() === "zh" ? "en" : "zh"); show(true); } } }, language() === "zh" ? "English" : "中文"),
         h("button.quiet", { type: "button", id: "theme", title: t("theme"), "aria-label": t("theme"), on: { click: turnTheme } }, icon("theme")),
-        h("button.quiet", { type: "button", id: "key", on: { click: askKey } }, icon("key"), key() ? t("key.set") : t("key"))),
+        h("button.quiet", { type: "button", id: "key", on: { click: askKey } }, icon("key"), key() && !refused ? t("key.set") : t("key"))),
       h("p.fine", t("disclaimer")),
       h("p.fine", h("a", { href: "/docs" }, "API"), limits().version ? ` · ${limits().version}` : "")));
   if (focused) document.getElementById(focused)?.focus();
@@ -105,9 +107,14 @@ async function show(keep = false) {
   leave = null;
   announce("");
   frame();
-  document.title = `${t(`${page}.title`)} · medserve`;
+  document.title = page ? `${t(`${page}.title`)} · medserve` : "medserve";
   const place = h("div");
   put(main, place);
+  if (!page) {
+    put(place, h("div.notice.warn", { role: "alert" }, icon("warning"), h("div", t("page.none"))));
+    main.dataset.ready = "";
+    return;
+  }
   try {
     const { open } = await import(`./pages/${page}.js`);
     if (mine !== turn) return;
@@ -123,9 +130,14 @@ async function show(keep = false) {
 
 listen((event) => {
   if (event === "key") {
+    refused = false;
     say("");
     show(true);
   } else if (event === "refused") {
+    if (!refused) {
+      refused = true;
+      frame();
+    }
     const { demo, identity } = limits();
     say(t(key() ? "key.refused" : identity ? "key.missing" : demo ? "key.demo" : "key.none"), h("button", { type: "button", on: { click: askKey } }, t("key.enter")));
   } else if (event === "lost") {
@@ -150,7 +162,7 @@ async function start() {
   speak(language());
   const taken = takeKey();
   // Asked for beside the contract, which comes later than it.
-  import(`./pages/${address()[0]}.js`).catch(() => {});
+  if (address()[0]) import(`./pages/${address()[0]}.js`).catch(() => {});
   try {
     await discover();
   } catch (error) {
@@ -165,8 +177,13 @@ async function start() {
     main.focus({ preventScroll: true });
     scrollTo(0, 0);
   });
+  // The page stays in the address.
+  document.getElementById("skip").addEventListener("click", (event) => {
+    event.preventDefault();
+    main.focus();
+  });
   await show();
-  if (taken) announce(t("key.taken"));
+  if (taken && !refused) announce(t("key.taken"));
 }
 
 start();

@@ -9,6 +9,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::IntoResponseParts;
 use clinical::fhir::answers::Classified;
 use model::Manifest;
+use model::manifest::Task;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -138,7 +139,20 @@ impl From<Outcome> for ModelAnswer {
     }
 }
 
-/// The model asked for, or the only one that reads `what` and that the caller may ask. `refuse` makes a sentence about the
+/// What a model of a task does, and the route that asks it.
+fn does(task: Task) -> (&'static str, &'static str) {
+    match task {
+        Task::ImageClassification => ("classifies images", "POST /v1/images/classify"),
+        Task::ImageSegmentation => ("outlines regions of images", "POST /v1/images/segment"),
+        Task::ImageGeneration => ("makes images of labels", "POST /v1/images/generate"),
+        Task::NoteClassification => ("classifies notes", "POST /v1/notes/classify"),
+        Task::NoteExtraction => ("finds names in notes", "POST /v1/notes/extract"),
+        Task::TextEmbedding => ("makes vectors of texts", "POST /v1/embeddings"),
+        Task::Recommendation => ("recommends", "GET /v1/users/{user_id}/recommendations"),
+    }
+}
+
+/// The model asked for, or the only one of this task that the caller may ask. `refuse` makes a sentence about the
 /// name asked for into a problem, as the name is a parameter here and a member of the body there.
 ///
 /// # Errors
@@ -147,7 +161,7 @@ pub fn find_model<T>(
     registry: &Registry,
     caller: &Caller,
     name: Option<&str>,
-    what: &str,
+    task: Task,
     fits: impl Fn(&Served) -> Option<Arc<T>>,
     refuse: impl Fn(String) -> Problem,
 ) -> Result<Arc<T>, Problem> {
@@ -159,6 +173,7 @@ pub fn find_model<T>(
     if let Some(name) = name {
         caller.check_model(name)?;
     }
+    let (what, _) = does(task);
     let names = || match fitting.is_empty() {
         true => "none".to_string(),
         false => fitting.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", "),
@@ -166,14 +181,16 @@ pub fn find_model<T>(
     match name {
         Some(name) => match registry.get(name) {
             None => Err(unknown_model(registry, name)),
-            Some(served) => fits(served)
-                .ok_or_else(|| refuse(format!("\"{name}\" does not read {what}; these do: {}", names()))),
+            Some(served) => fits(served).ok_or_else(|| {
+                let (other, route) = does(served.manifest().task());
+                refuse(format!("\"{name}\" {other}: ask it by {route}. What {what} is one of: {}", names()))
+            }),
         },
         None => match fitting.as_slice() {
             [(_, only)] => Ok(only.clone()),
-            [] if any => Err(caller.forbidden(&format!("a model that reads {what}"))),
-            [] => Err(Problem::not_found(format!("no model that reads {what} is served"))),
-            _ => Err(refuse(format!("several models read {what}; name one of: {}", names()))),
+            [] if any => Err(caller.forbidden(&format!("a model that {what}"))),
+            [] => Err(Problem::not_found(format!("no model that {what} is served"))),
+            _ => Err(refuse(format!("more than one model {what}; name one of: {}", names()))),
         },
     }
 }

@@ -57,6 +57,9 @@ pub fn complete(document: &mut OpenApi) {
     for (path, item) in &mut document.paths.paths {
         for (method, operation) in operations(item) {
             let dialect = Dialect::of(path);
+            if fhir::answers(path) {
+                in_fhir(operation);
+            }
             explain(operation, dialect);
             for status in follows(&method, path, operation) {
                 let shared = RefOr::Ref(Ref::from_response_name(dialect.component(status)));
@@ -94,6 +97,14 @@ fn follows(method: &Method, path: &str, operation: &Operation) -> Vec<&'static s
         answers.extend(["408", "413", "415", "422"]);
     }
     answers
+}
+
+/// The answer in FHIR, beside that in JSON.
+fn in_fhir(operation: &mut Operation) {
+    if let Some(RefOr::T(response)) = operation.responses.responses.get_mut("200") {
+        let resource = ObjectBuilder::new().description(Some("A resource of FHIR R4"));
+        response.content.insert(MEDIA_TYPE.to_string(), RefOr::T(Content::new(Some(resource))));
+    }
 }
 
 /// Gives a handler's answers their words, which OpenAPI wants of each, and its problems their body.
@@ -174,6 +185,23 @@ mod tests {
     use crate::api::router::document;
 
     use super::*;
+
+    #[test]
+    fn what_is_answered_in_fhir_too_is_declared_so() {
+        let document = serde_json::to_value(document()).unwrap();
+        let mut found = 0;
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for operation in item.as_object().unwrap().values().filter(|_| fhir::answers(path)) {
+                let content = operation["responses"]["200"]["content"].as_object().unwrap();
+                assert!(
+                    content.contains_key("application/json") && content.contains_key(MEDIA_TYPE),
+                    "{path}"
+                );
+                found += 1;
+            }
+        }
+        assert_eq!(found, 4);
+    }
 
     #[test]
     fn every_operation_has_a_name_of_its_own_and_words_for_a_reader() {

@@ -19,6 +19,7 @@ use super::identity::Caller;
 use super::{AppState, Deadline, Problem};
 use crate::inference::EmbedError;
 use crate::inference::registry::Served;
+use model::manifest::Task;
 use text::vectors::to_unit;
 
 /// Most texts of one request.
@@ -282,14 +283,8 @@ pub async fn create(
         _ => None,
     };
     let refuse = |detail| Problem::bad_member("/model", detail);
-    let service = find_model(
-        &registry,
-        &caller,
-        request.model.as_deref(),
-        "texts to make vectors of them",
-        embeds,
-        refuse,
-    )?;
+    let service =
+        find_model(&registry, &caller, request.model.as_deref(), Task::TextEmbedding, embeds, refuse)?;
     let format = format(request.encoding_format.as_deref())?;
     let dimensions = dimensions(request.dimensions, service.dimensions())?;
     let texts = texts(request.input)?;

@@ -21,7 +21,7 @@ use super::{AppState, Deadline, Problem};
 use crate::inference::Timing;
 use crate::inference::extractor::{ExtractError, ExtractService, Extraction};
 use crate::inference::registry::Served;
-use model::manifest::RecordInput;
+use model::manifest::{RecordInput, Task};
 use text::Record;
 use text::tagger::assertion::Subject;
 
@@ -235,14 +235,8 @@ pub async fn extract(
         _ => None,
     };
     let refuse = |detail| Problem::bad_member("/model", detail);
-    let service: Arc<ExtractService> = find_model(
-        &registry,
-        &caller,
-        request.model.as_deref(),
-        "notes for names in them",
-        extracts,
-        refuse,
-    )?;
+    let service: Arc<ExtractService> =
+        find_model(&registry, &caller, request.model.as_deref(), Task::NoteExtraction, extracts, refuse)?;
     let texts = read(&request.records)?;
     let (results, timing) = find(&service, texts, deadline).await?;
     let (model, version) = (service.manifest.name.clone(), service.manifest.version.clone());

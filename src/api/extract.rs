@@ -3,17 +3,18 @@
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{StatusCode, header};
 use bytes::Bytes;
 use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
+use utoipa::IntoParams;
 
-use super::{Problem, json};
+use super::{Problem, fhir, json, query};
 
 /// The query string as `T`.
 pub struct Parameters<T>(pub T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> {
+impl<S: Send + Sync, T: DeserializeOwned + IntoParams> FromRequestParts<S> for Parameters<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
@@ -25,8 +26,10 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> 
             Ok(Query(value)) => Ok(Parameters(value)),
             Err(QueryRejection::FailedToDeserializeQueryString(error)) => {
                 let text = error.body_text();
-                let detail = text.rsplit("query string: ").next().unwrap_or(&text);
-                Err(Problem::bad_request(format!("the query string does not fit: {detail}")))
+                let said = text.rsplit("query string: ").next().unwrap_or(&text);
+                let given: Vec<(String, String)> =
+                    Query::try_from_uri(&parts.uri).map(|Query(given)| given).unwrap_or_default();
+                Err(query::problem(&given, &T::into_params(|| None), said))
             }
             Err(error) => Err(Problem::bad_request(error.body_text())),
         }
@@ -146,7 +149,7 @@ impl<S: Send + Sync> FromRequest<S> for Json {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        called_json(request.headers())?;
+        called_json(&request)?;
         let Whole(bytes) = Whole::from_request(request, state).await?;
         Ok(Json(bytes))
     }
@@ -165,16 +168,27 @@ impl<S: Send + Sync, T: DeserializeOwned + Send + 'static> FromRequest<S> for Bo
 }
 
 /// 415 where the content type is another than JSON's.
-fn called_json(headers: &HeaderMap) -> Result<(), Problem> {
-    let Some(content_type) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
+fn called_json(request: &Request) -> Result<(), Problem> {
+    let path = request.uri().path();
+    let Some(content_type) = request.headers().get(header::CONTENT_TYPE) else { return Ok(()) };
     let essence = media_type(content_type.to_str().unwrap_or_default());
     // What curl says on its own is no claim about the body.
     let json = essence.eq_ignore_ascii_case("application/json") || essence.ends_with("+json");
     if json || essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
         return Ok(());
     }
-    let detail = format!("the content type is \"{essence}\"; application/json is accepted");
-    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail))
+    Err(other_type(essence, path))
+}
+
+/// 415: a body of this content type, where it is another than the route takes.
+pub fn other_type(essence: &str, path: &str) -> Problem {
+    let accepted = match path {
+        _ if fhir::speaks(path) => "application/fhir+json or application/json",
+        _ if path.starts_with("/dicom-web/") => "multipart/related; type=\"application/dicom\"",
+        _ => "application/json",
+    };
+    let detail = format!("the content type is \"{essence}\"; accepted is {accepted}");
+    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
 }
 
 /// A content type without its parameters.

@@ -58,9 +58,14 @@ const ANSWER_IN_FHIR: [&str; 4] = [
     "/v1/models/{name}/card.json",
 ];
 
+/// Whether a route below `/v1` can answer in FHIR.
+pub fn answers(path: &str) -> bool {
+    ANSWER_IN_FHIR.contains(&path)
+}
+
 /// Whether a route's answers are never FHIR, so that who accepts nothing else gets 406.
 fn never(path: &str) -> bool {
-    path.starts_with("/v1/") && !ANSWER_IN_FHIR.contains(&path)
+    path.starts_with("/v1/") && !answers(path)
 }
 
 /// Whether a route looks at whether FHIR is all that is accepted.

@@ -26,6 +26,7 @@ use super::{AppState, Deadline, Problem};
 use crate::inference::generate::{GenerateService, PicturesError, Wanted};
 use crate::inference::registry::Served;
 use clinical::dicom::{Drawing, Making};
+use model::manifest::Task;
 use vision::image::{Image, Samples};
 use vision::synthetic::{self, Origin};
 
@@ -129,7 +130,7 @@ pub async fn generate(
     };
     let refuse = |detail| Problem::bad_member("/model", detail);
     let service: Arc<GenerateService> =
-        find_model(&registry, &caller, request.model.as_deref(), "labels to make images of", makes, refuse)?;
+        find_model(&registry, &caller, request.model.as_deref(), Task::ImageGeneration, makes, refuse)?;
     let wanted = wanted(&request, &service.manifest.labels)?;
     let kinds = [("application/json", false), (DICOM, true)];
     let in_dicom = accept::best(&accept::ranges(&headers), &kinds).unwrap_or(false);

@@ -4,6 +4,7 @@
 //! image is, its first bytes say: a content type that contradicts them is refused rather than
 //! believed or ignored, since one of the two is a mistake.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Json;
@@ -19,7 +20,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::audit::Answered;
 use super::classify::{ModelAnswer, Prediction, Reason, classified, find_model, rested_on, timed};
-use super::extract::{Parameters, Whole, media_type};
+use super::extract::{Parameters, Whole, cut, media_type};
 use super::identity::Caller;
 use super::{AppState, Deadline, Problem, fhir};
 use crate::inference::head;
@@ -28,7 +29,7 @@ use crate::inference::image::{ImageService, ImagesError, ReadAs};
 use crate::inference::registry::{Registry, Served};
 use crate::inference::{Estimate, Outcome};
 use model::Manifest;
-use model::manifest::Outputs;
+use model::manifest::{Outputs, Task};
 use vision::{DecodeError, Format};
 
 /// Most images of one request.
@@ -36,6 +37,12 @@ pub const MAX_IMAGES: usize = 256;
 
 /// Most images of one request whose answers are explained, each of which costs some fifty answers.
 pub const MAX_EXPLAINED: usize = 16;
+
+/// Most parts of a form of which a refusal says the names.
+const MOST_NAMED: usize = 8;
+
+/// What a refusal calls a body that is one image.
+const BODY: &str = "the body";
 
 /// Parameters of a classification.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -73,7 +80,7 @@ pub struct ImageAnswer {
 /// The answer for one image.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ImageResult {
-    /// The label answered; null for an abstention, for a number, and where of several labels none holds.
+    /// The most probable label; null for an abstention, for a number, and where of several labels none holds.
     #[schema(example = "pneumonia")]
     pub label: Option<String>,
     /// True where the model gives no answer.
@@ -323,7 +330,9 @@ pub(super) fn find(
         Served::Image(service) => Some(service.clone()),
         _ => None,
     };
-    find_model(registry, caller, name, "images", image, |detail| Problem::bad_parameter("model", detail))
+    find_model(registry, caller, name, Task::ImageClassification, image, |detail| {
+        Problem::bad_parameter("model", detail)
+    })
 }
 
 /// The images of a request, each with the format its first bytes show.
@@ -335,7 +344,7 @@ pub(super) async fn read(request: Request, max_body_bytes: usize) -> Result<Vec<
         return read_form(form, max_body_bytes).await;
     }
     let Whole(bytes) = Whole::from_request(request, &()).await?;
-    Ok(vec![(format(content_type.as_deref(), &bytes, "the body")?, bytes)])
+    Ok(vec![(format(content_type.as_deref(), &bytes, BODY)?, bytes)])
 }
 
 async fn read_form(mut form: Multipart, max_body_bytes: usize) -> Result<Vec<(Format, Bytes)>, Problem> {
@@ -344,8 +353,13 @@ async fn read_form(mut form: Multipart, max_body_bytes: usize) -> Result<Vec<(Fo
         _ => Problem::bad_request(format!("the form cannot be read: {}", error.body_text())),
     };
     let mut images = Vec::new();
+    let mut others = BTreeSet::new();
     while let Some(field) = form.next_field().await.map_err(failed)? {
-        if field.name() != Some("image") {
+        let name = field.name().unwrap_or_default();
+        if name != "image" {
+            if others.len() < MOST_NAMED {
+                others.insert(format!("\"{}\"", cut(name)));
+            }
             continue;
         }
         if images.len() == MAX_IMAGES {
@@ -357,11 +371,17 @@ async fn read_form(mut form: Multipart, max_body_bytes: usize) -> Result<Vec<(Fo
         let content_type =
             field.content_type().filter(|t| media_type(t) != "application/octet-stream").map(str::to_string);
         let bytes = field.bytes().await.map_err(failed)?;
-        let format = format(content_type.as_deref(), &bytes, &format!("image {}", images.len()))?;
+        let format = format(content_type.as_deref(), &bytes, &format!("image {}", images.len() + 1))?;
         images.push((format, bytes));
     }
     if images.is_empty() {
-        return Err(Problem::bad_request("the form has no part named \"image\""));
+        let came = match others.is_empty() {
+            true => "none at all".to_string(),
+            false => others.into_iter().collect::<Vec<_>>().join(", "),
+        };
+        return Err(Problem::bad_request(format!(
+            "the form has no part named \"image\"; its parts are named: {came}"
+        )));
     }
     Ok(images)
 }
@@ -374,7 +394,8 @@ pub(super) fn format(content_type: Option<&str>, bytes: &[u8], place: &str) -> R
     let claimed = match content_type {
         None => None,
         Some(text) => Some(Format::from_content_type(text).ok_or_else(|| {
-            let detail = format!("{place} has the content type \"{}\"; {ACCEPTED}", media_type(text));
+            let detail =
+                format!("{place} has the content type \"{}\"; {}", media_type(text), accepted(place));
             Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
         })?),
     };
@@ -389,11 +410,19 @@ pub(super) fn format(content_type: Option<&str>, bytes: &[u8], place: &str) -> R
         (Some(claimed), None) => {
             refuse(format!("{place} is called {claimed}, but its first bytes are not those of one"))
         }
-        (None, None) => refuse(format!("{place} is not an image of a known kind; {ACCEPTED}")),
+        (None, None) => refuse(format!("{place} is not an image of a known kind; {}", accepted(place))),
     }
 }
 
-const ACCEPTED: &str = "accepted are image/png, image/jpeg, application/dicom and multipart/form-data with parts named \"image\"";
+/// What may stand at a place: a part of a form is no form.
+fn accepted(place: &str) -> &'static str {
+    match place == BODY {
+        true => {
+            "accepted are image/png, image/jpeg, application/dicom and multipart/form-data with parts named \"image\""
+        }
+        false => "accepted are image/png, image/jpeg and application/dicom",
+    }
+}
 
 fn content_type(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     // What curl sends with --data-binary where nobody said anything: no claim of any kind.
@@ -420,7 +449,7 @@ pub(super) fn decode_problem(index: usize, error: &DecodeError) -> Problem {
         }
         _ => StatusCode::UNPROCESSABLE_ENTITY,
     };
-    Problem::new(status, format!("image {index}: {error}"))
+    Problem::new(status, format!("image {}: {error}", index + 1))
 }
 
 impl From<ImagesError> for Problem {

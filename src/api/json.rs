@@ -235,11 +235,19 @@ fn plain(message: &str) -> String {
     let text = message.split(" at line ").next().unwrap_or(message);
     let wrong = text.strip_prefix("invalid type: ").or_else(|| text.strip_prefix("invalid value: "));
     if let Some((found, expected)) = wrong.and_then(|wrong| wrong.rsplit_once(", expected ")) {
-        return format!("must be {}, and is {}", in_words(expected), in_words(found));
+        return format!("must be {}, and is {}", in_words(expected), found_in_words(found, expected));
     }
     match text.split_once("unknown variant ").and_then(|(_, rest)| rest.rsplit_once(", expected ")) {
         Some((_, expected)) => format!("must be {}", expected.replace('`', "\"")),
         None => text.to_string(),
+    }
+}
+
+/// What stands there: of a number where one is asked for, that it is another than that.
+fn found_in_words<'a>(found: &'a str, expected: &str) -> &'a str {
+    match in_words(found) {
+        "a number" if in_words(expected).contains("number") => "a number that does not fit",
+        words => words,
     }
 }
 
@@ -252,12 +260,11 @@ fn in_words(kind: &str) -> &str {
         "string" => "a string",
         "boolean" => "true or false",
         "null" | "unit" => "null",
-        "integer" | "floating" => "a number that does not fit",
         "u8" => "a whole number from 0 to 255",
         "u16" => "a whole number from 0 to 65535",
         "i32" | "i64" => "a whole number",
         "u32" | "u64" | "usize" => "a whole number from 0 upwards",
-        "f32" | "f64" => "a number",
+        "f32" | "f64" | "integer" | "floating" => "a number",
         _ => kind,
     }
 }
@@ -302,12 +309,9 @@ mod tests {
 
     #[test]
     fn a_value_that_is_no_word_of_an_enum_has_its_place_and_kind() {
-        for (value, found) in [
-            ("null", "null"),
-            ("5", "a number that does not fit"),
-            ("[]", "an array"),
-            ("true", "true or false"),
-        ] {
+        for (value, found) in
+            [("null", "null"), ("5", "a number"), ("[]", "an array"), ("true", "true or false")]
+        {
             let text = format!(r#"[{{"a": "red"}}, {{"a": {value}}}]"#);
             let problem =
                 parse::<Vec<std::collections::HashMap<String, Colour>>>(text.as_bytes()).unwrap_err();
@@ -325,6 +329,10 @@ mod tests {
         assert_eq!(parse::<Option<Colour>>(b"null"), Ok(None));
         let detail = |text: &str| parse::<Vec<u8>>(text.as_bytes()).unwrap_err().errors[0].detail.clone();
         assert_eq!(detail("null"), "must be an array, and is null");
+        assert_eq!(
+            detail("[1, 300]"),
+            "must be a whole number from 0 to 255, and is a number that does not fit"
+        );
     }
 
     #[test]

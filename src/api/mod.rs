@@ -37,6 +37,7 @@ pub mod models;
 pub mod notes;
 pub mod oip;
 pub mod people;
+mod query;
 pub mod recommendations;
 pub mod router;
 pub mod segment;

@@ -21,6 +21,7 @@ use super::{AppState, Deadline, Problem, fhir};
 use crate::inference::note::{Explained, LongNote, NoteOutcome, NoteService, NotesError};
 use crate::inference::registry::Served;
 use crate::store::audit::evidence::{FlagEvidence, ResultEvidence};
+use model::manifest::Task;
 use text::{FlagValue, Record};
 
 /// Most records of one request.
@@ -79,7 +80,8 @@ pub struct RecordForm {
 /// The answer for one record.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct NoteResult {
-    /// The label answered; null for an abstention.
+    /// The label answered; null for an abstention. Of a rare outcome the most probable label is nearly always that it is not: read
+    /// the probabilities, beside how often it is so and is found in the model's metrics (`confusion`, `sensitivity`).
     #[schema(example = "2")]
     pub label: Option<String>,
     /// True where there is no label.
@@ -262,7 +264,7 @@ pub async fn classify(
     };
     let refuse = |detail| Problem::bad_member("/model", detail);
     let service: Arc<NoteService> =
-        find_model(&registry, &caller, request.model.as_deref(), "notes", note, refuse)?;
+        find_model(&registry, &caller, request.model.as_deref(), Task::NoteClassification, note, refuse)?;
     let rules = parameters.red_flags.unwrap_or(true);
     let whole = match parameters.truncate.as_deref() {
         None => false,

@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use clinical::dicom::{Mask, Source, segmentation};
 use model::Manifest;
+use model::manifest::Task;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -188,7 +189,7 @@ fn find(registry: &Registry, caller: &Caller, name: Option<&str>) -> Result<Arc<
         Served::Segment(service) => Some(service.clone()),
         _ => None,
     };
-    find_model(registry, caller, name, "images for their regions", outlines, |detail| {
+    find_model(registry, caller, name, Task::ImageSegmentation, outlines, |detail| {
         Problem::bad_parameter("model", detail)
     })
 }
@@ -201,7 +202,7 @@ async fn source((format, bytes): &(Format, Bytes), frame: Option<u32>) -> Result
         return Err(Problem::new(StatusCode::NOT_ACCEPTABLE, detail));
     }
     let source = head::read(bytes, answers::source).await.ok_or_else(Problem::internal)?;
-    let source = source.map_err(|error| Problem::unprocessable(format!("image 0: {error}")))?;
+    let source = source.map_err(|error| Problem::unprocessable(format!("image 1: {error}")))?;
     Ok(source.of_frame(frame.unwrap_or(1)))
 }
 

@@ -174,11 +174,16 @@ pub fn restore(url: &str, file: &Path, trust: &Trust) -> Result<String> {
 async fn copy_in(url: &str, file: &Path, key: Option<&AuditKey>, unsealed: bool) -> Result<String> {
     ensure!(file.is_file(), "{}: there is no such file", file.display());
     let path = store::file_of(url);
-    for path in
-        path.iter().flat_map(|path| [path.clone()].into_iter().chain(LOGS.map(|log| beside(path, log))))
-    {
-        // A log that another database left would be taken for one of this.
-        ensure!(!path.exists(), "{} is there already; move it away first", path.display());
+    if let Some(path) = &path {
+        if path.exists() {
+            store::vacant(path)
+                .await
+                .with_context(|| format!("{} is there already; move it away first", path.display()))?;
+        }
+        for log in LOGS.map(|log| beside(path, log)) {
+            // One that another database left would be taken for one of this.
+            ensure!(!log.exists(), "{} is there already; move it away first", log.display());
+        }
     }
     // Opening a database may change its file, and one from before is brought up to date.
     let partial = beside(path.as_deref().unwrap_or(file), ".partial");

@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::runtime::Runtime;
 
@@ -109,9 +109,20 @@ impl fmt::Display for Imported {
 ///
 /// # Errors
 /// A file that cannot be read, the first row that is wrong with its line, a database that does
-/// not answer. Nothing of the file is in the database then.
-pub fn run(url: &str, what: Import) -> Result<Imported> {
-    Runtime::new()?.block_on(import(url, what))
+/// not answer. Nothing of the file is in the database then. Of a tenant that is named nowhere, `unnamed`, also a
+/// database that is not there: no server would ever look into what a slip of the pen has made.
+pub fn run(url: &str, unnamed: Option<&str>, what: Import) -> Result<Imported> {
+    Runtime::new()?.block_on(async {
+        if let Some(tenant) = unnamed
+            && !store::is_there(url).await.context("looking for the database")?
+        {
+            bail!(
+                "there is no tenant \"{tenant}\": it has no database yet, and --tenants does not name it. To make it, name it \
+                 in the server's --config or in MEDSERVE_TENANTS"
+            );
+        }
+        import(url, what).await
+    })
 }
 
 async fn import(url: &str, what: Import) -> Result<Imported> {

@@ -81,6 +81,7 @@ impl DatabaseSettings {
             settings::DATABASE_URL.name,
             settings::DATABASE_URL_FILE.name,
             settings::DEMO.name,
+            settings::TENANTS.name,
         ];
         settings::all().map(|setting| setting.about()).filter(move |about| own.contains(&about.name))
     }
@@ -101,7 +102,11 @@ impl clap::FromArgMatches for DatabaseSettings {
 
 impl clap::Args for DatabaseSettings {
     fn augment_args(command: Command) -> Command {
-        Self::all().fold(command, |command, about| command.arg(argument(about).global(true)))
+        Self::all().fold(command, |command, about| {
+            // Beside --tenant it would be taken for it; the variable and the file say which tenants there are.
+            let hidden = about.name == settings::TENANTS.name;
+            command.arg(argument(about).global(true).hide(hidden))
+        })
     }
 
     fn augment_args_for_update(command: Command) -> Command {

@@ -102,7 +102,7 @@ impl Pixels {
 #[derive(Debug, thiserror::Error)]
 pub enum ImagesError {
     /// The image at this place in the request could not be read.
-    #[error("image {index}: {error}")]
+    #[error("image {}: {error}", .index + 1)]
     Decode {
         /// Place in the request, from 0.
         index: usize,
@@ -111,7 +111,8 @@ pub enum ImagesError {
     },
     /// The image at this place says that it was made by a model.
     #[error(
-        "image {index}: it is marked as synthetic, and shows nobody; a classification with allow_synthetic=true answers all the same"
+        "image {}: it is marked as synthetic, and shows nobody; a classification with allow_synthetic=true answers all the same",
+        .index + 1
     )]
     Synthetic {
         /// Place in the request, from 0.

@@ -103,7 +103,11 @@ pub async fn take_in(
     let mut users = Vec::with_capacity(settled.people.len());
     let mut unfit = Vec::new();
     for person in &settled.people {
-        let mut profile = stored_profile(store, &person.user_id).await?.unwrap_or_default();
+        let stored = stored_profile(store, &person.user_id).await?;
+        if let Some(patient) = person.patient.filter(|_| stored.is_none()) {
+            settled.outcomes[patient].created = true;
+        }
+        let mut profile = stored.unwrap_or_default();
         let another = unlike(person, &profile);
         person.apply(&mut profile);
         let user = User { user_id: person.user_id.clone(), profile };

@@ -51,6 +51,7 @@ pub use dicom::DicomStore;
 pub use error::StoreError;
 pub use hl7::Hl7Store;
 pub use known::{Known, KnownStore};
+pub use sqlite::vacant::vacant;
 pub use tallies::{Tallied, TallyQuery, TallyStore};
 
 /// The future every store operation returns: boxed, so that the trait can be used as `dyn`.
@@ -362,6 +363,18 @@ pub async fn connect(url: &str, options: &StoreOptions) -> Result<Arc<dyn Store>
         Some("sqlite") => Ok(Arc::new(sqlite::SqliteStore::connect(url, options).await?)),
         // The address may hold a password, so it is not repeated.
         _ => Err(StoreError::Setup("the address must begin with postgres:// or sqlite://".into())),
+    }
+}
+
+/// Whether there is a database at `url`, of a tenant its own.
+///
+/// # Errors
+/// One of Postgres that does not answer.
+pub async fn is_there(url: &str) -> Result<bool, StoreError> {
+    match (url.starts_with("sqlite:"), file_of(url)) {
+        (true, Some(file)) => Ok(file.exists()),
+        (true, None) => Ok(true),
+        (false, _) => postgres::schema::is_there(url).await,
     }
 }
 

@@ -185,6 +185,40 @@ async fn a_changed_file_is_not_restored_into_postgres() {
 }
 
 #[test]
+fn a_database_in_which_there_is_nothing_gives_way_to_a_back_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    back_up(folder.path(), "whole.db", &[]);
+    let restore = |into: &str| run(&["restore", &at("whole.db")], &format!("sqlite://{}", at(into)));
+    // A server has made it and nobody has written to it: not while the server has it open, but then.
+    let server =
+        Server::start_over(&format!("sqlite://{}", at("made.db")), &folder.path().join("models"), &[]);
+    let (done, said) = restore("made.db");
+    assert!(!done && said.contains("has it open"), "{said}");
+    assert_eq!(server.terminate().0, Some(0));
+    std::fs::write(at("zero.db"), "").unwrap();
+    for file in ["made.db", "zero.db"] {
+        let (done, said) = restore(file);
+        assert!(done && said.contains("users: 1 rows"), "{file}: {said}");
+        let (done, said) = restore(file);
+        assert!(
+            !done && said.contains("it is not empty; rows: ") && said.contains("users 1"),
+            "{file}: {said}"
+        );
+    }
+    // What is no database of this program stays.
+    std::fs::write(
+        at("text.db"),
+        "these are notes and no database, and they are long enough for a header of SQLite's",
+    )
+    .unwrap();
+    let before = std::fs::read(at("text.db")).unwrap();
+    let (done, said) = restore("text.db");
+    assert!(!done && said.contains("not an SQLite database"), "{said}");
+    assert_eq!(std::fs::read(at("text.db")).unwrap(), before);
+}
+
+#[test]
 fn a_signed_back_up_takes_the_secret() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name).display().to_string();

@@ -267,7 +267,10 @@ async fn a_classifier_does_not_extract_and_an_extractor_does_not_classify() {
         Client::new().post(server.at("/v1/notes/classify")).header("content-type", "application/json");
     let response = request.body(body).send().await.unwrap();
     let body = assert_problem(response, 400, &["/model"]).await;
-    assert!(body["detail"].as_str().unwrap().contains("does not read notes"), "{body}");
+    assert!(
+        body["detail"].as_str().unwrap().contains("finds names in notes: ask it by POST /v1/notes/extract"),
+        "{body}"
+    );
 }
 
 #[tokio::test]

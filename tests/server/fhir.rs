@@ -177,7 +177,7 @@ async fn a_transaction_is_all_or_nothing_and_a_batch_is_not() {
         let status = |entry: usize| batch["entry"][entry]["response"]["status"].as_str().unwrap().to_string();
         assert_eq!(
             (status(0), status(1)),
-            ("200 OK".to_string(), "422 Unprocessable Entity".to_string()),
+            ("201 Created".to_string(), "422 Unprocessable Entity".to_string()),
             "{batch}"
         );
         assert_eq!(get(&server, "/v1/users/ann").await["user_id"], "ann");
@@ -197,7 +197,10 @@ async fn one_odd_person_does_not_keep_the_others_of_a_batch_out() {
         many.push(old);
         let batch: Value = send(&server, &bundle("batch", &many)).await.json().await.unwrap();
         let status = |entry: usize| batch["entry"][entry]["response"]["status"].as_str().unwrap().to_string();
-        assert_eq!((status(0), status(many.len() - 1)), ("200 OK".to_string(), "200 OK".to_string()));
+        assert_eq!(
+            (status(0), status(many.len() - 1)),
+            ("201 Created".to_string(), "201 Created".to_string())
+        );
         for entry in [1, 2] {
             assert_eq!(status(entry), "422 Unprocessable Entity");
             let said = batch["entry"][entry]["response"]["outcome"].to_string();

@@ -124,7 +124,7 @@ async fn a_relative_reference_is_to_the_resources_own_server() {
         let (status, words) = refused(&server, &both).await;
         assert!(status == 422 && words.contains("neither in the Bundle nor stored"), "{words}");
         let batch: Value = send(&server, &bundle("batch", &both)).await.json().await.unwrap();
-        assert_eq!(batch["entry"][0]["response"]["status"], "200 OK", "{batch}");
+        assert_eq!(batch["entry"][0]["response"]["status"], "201 Created", "{batch}");
         assert_eq!(list(&server, "new", "allergies").await, Value::Null);
         // What is said of the person who is stored is taken beside another server's person, who is refused.
         let said = allergy("y", "https://a.example/fhir/Patient/1", "codeine");

@@ -136,7 +136,7 @@ async fn bad_bodies_are_told_what_is_wrong_with_them() {
     .await;
     for length in [9, 30, 60, PNG.len() / 2, PNG.len() - 20] {
         let response = post(&server, "", Some("image/png"), PNG[..length].to_vec()).await;
-        assert_problem(response, 422, &["image 0", "PNG"]).await;
+        assert_problem(response, 422, &["image 1", "PNG"]).await;
     }
     let jpeg = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01".to_vec();
     assert_problem(post(&server, "", Some("image/jpeg"), jpeg).await, 422, &["JPEG"]).await;
@@ -459,7 +459,14 @@ async fn bad_forms_are_told_what_is_wrong_with_them() {
         Client::new().post(server.at("/v1/images/classify?model=pneumonia")).multipart(form).send()
     };
     let form = Form::new().part("picture", Part::bytes(PNG.clone()));
-    assert_problem(send(form).await.unwrap(), 400, &["no part named \"image\""]).await;
+    assert_problem(send(form).await.unwrap(), 400, &["no part named \"image\"", "\"picture\""]).await;
+    let form = Form::new().part("image", Part::bytes(PNG.clone()).mime_str("text/plain").unwrap());
+    assert_problem(
+        send(form).await.unwrap(),
+        415,
+        &["image 1", "accepted are image/png, image/jpeg and application/dicom"],
+    )
+    .await;
     let small = chest_phantom(0, 32).unwrap();
     let few = Server::start(&shipped_models(), &["--queue", "2"]);
     let form = (0..3).fold(Form::new(), |form, _| form.part("image", Part::bytes(small.clone())));
@@ -474,7 +481,7 @@ async fn bad_forms_are_told_what_is_wrong_with_them() {
     assert_problem(send(form).await.unwrap(), 400, &["more than 256"]).await;
     let form =
         Form::new().part("image", Part::bytes(PNG.clone())).part("image", Part::bytes(PNG[..40].to_vec()));
-    assert_problem(send(form).await.unwrap(), 422, &["image 1"]).await;
+    assert_problem(send(form).await.unwrap(), 422, &["image 2"]).await;
     let response = post(&server, "", Some("multipart/form-data"), "no boundary").await;
     assert_problem(response, 400, &["boundary"]).await;
     let response = post(&server, "", Some("multipart/form-data; boundary=x"), "--x\r\nbroken").await;

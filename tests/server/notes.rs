@@ -192,7 +192,7 @@ async fn notes_that_are_not_read_whole_are_told_or_refused_by_their_place() {
     let short = json!({"records": [note(2)]}).to_string();
     assert_eq!(post_raw(&server, "?truncate=error", short.clone()).await.status(), StatusCode::OK);
     assert_problem(post_raw(&server, "?truncate=yes", short.clone()).await, 400, &["truncate"]).await;
-    let unknown = assert_problem(post_raw(&server, "?shorten=yes", short).await, 400, &[]).await;
+    let unknown = assert_problem(post_raw(&server, "?shorten=yes", short).await, 400, &["shorten"]).await;
     assert!(unknown["detail"].as_str().unwrap().contains("shorten"), "{unknown}");
 }
 

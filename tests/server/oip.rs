@@ -282,7 +282,7 @@ async fn inputs_that_do_not_fit_are_refused() {
         ("pneumonia", image(&[1], json!(["no base64!"])), 400, "base64"),
         ("pneumonia", image(&[1], json!([""])), 400, "empty"),
         ("pneumonia", image(&[1], json!([STANDARD.encode("no image")])), 415, "not an image of a known kind"),
-        ("pneumonia", image(&[1], json!([STANDARD.encode(&PNG[..80])])), 422, "image 0"),
+        ("pneumonia", image(&[1], json!([STANDARD.encode(&PNG[..80])])), 422, "image 1"),
         ("pneumonia", pixels(json!([1, 1, 28, 29]), json!([])), 400, "does not fit [-1, 1, 28, 28]"),
         ("pneumonia", pixels(json!([u64::MAX, u64::MAX, u64::MAX, u64::MAX]), json!([])), 400, "shape"),
         (

@@ -288,7 +288,7 @@ async fn regions_have_the_size_of_the_picture_and_not_of_the_network() {
 async fn what_cannot_be_outlined_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let server = server(folder.path());
-    refused(post(&server, "", "*/*", picture()).await, 400, "several models").await;
+    refused(post(&server, "", "*/*", picture()).await, 400, "more than one model outlines regions").await;
     refused(post(&server, "?model=spot", "*/*", picture()).await, 404, "spots").await;
     refused(post(&server, "?model=spots&top_k=1", "*/*", picture()).await, 400, "top_k").await;
     refused(post(&server, "?model=spots&frame=0", "*/*", picture()).await, 400, "counted from 1").await;

@@ -407,6 +407,32 @@ async fn a_tenant_survives_a_restart_and_is_reached_by_the_commands() {
 }
 
 #[tokio::test]
+async fn an_import_makes_no_tenant_by_a_slip() {
+    for database in [Some(Database::sqlite()), Database::postgres().await].into_iter().flatten() {
+        let folder = tempfile::tempdir().unwrap();
+        let users = folder.path().join("users.jsonl");
+        std::fs::write(&users, "{\"user_id\": \"imported\", \"profile\": {}}\n").unwrap();
+        let import = |tenants: &str| {
+            let run = Command::new(env!("CARGO_BIN_EXE_medserve"))
+                .args(["import", "--tenant", "nroth", "users", users.to_str().unwrap()])
+                .args(["--database-url", &database.url])
+                .env("MEDSERVE_TENANTS", tenants)
+                .output()
+                .unwrap();
+            (run.status.success(), String::from_utf8(run.stderr).unwrap())
+        };
+        for _ in 0..2 {
+            let (done, said) = import("north,south");
+            assert!(!done && said.contains("there is no tenant \"nroth\""), "{said}");
+        }
+        let (done, said) = import("north,nroth");
+        assert!(done, "{said}");
+        // It is there now, whether it is named or not.
+        assert!(import("north").0);
+    }
+}
+
+#[tokio::test]
 async fn plain_sql_in_another_schema_is_followed_by_its_own_tenant() {
     let Some(database) = Database::postgres().await else { return };
     let server = database.shared(&[]);

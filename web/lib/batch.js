@@ -4,15 +4,15 @@
 import { limits, reached, send } from "./api.js";
 import { announce, h, icon, isolated, put } from "./dom.js";
 import { BrokenQuote, parse, save, write } from "./csv.js";
+import { numeral } from "./numerals.js";
 import { problem, raisedByRule, table } from "./parts.js";
 import { each } from "./queue.js";
 import { BATCH } from "./samples.js";
+import { seldom, unsaid } from "./seldom.js";
 import { bytes, number, percent, t } from "./words.js";
 
 const AT_ONCE = 2;
 const SHOWN = 200;
-// What a field of the form takes; the server says what is wrong with anything else.
-const DECIMAL = /^[+-]?(\d+\.?\d*|\.\d+)$/;
 
 /** The batch's part of the page: `{element, kept}`; what `kept()` says draws it again as it was, and goes on with what is left. */
 export function batch(model, left = null) {
@@ -52,7 +52,9 @@ export function batch(model, left = null) {
   async function run(sheet, given = {}) {
     const [head = [], ...rows] = sheet;
     current = null;
-    const names = head.map((name) => name.trim());
+    // As the model spells it: a spreadsheet may have begun it with a capital.
+    const spelled = ["note", ...fields.map((one) => one.name)];
+    const names = head.map((name) => name.trim()).map((name) => spelled.find((one) => one === name) ?? spelled.find((one) => one.toLowerCase() === name.toLowerCase()) ?? name);
     const noteAt = names.indexOf("note");
     const numeric = new Set(fields.filter((one) => one.type === "numeric").map((one) => one.name));
     const known = names.filter((name) => fields.some((one) => one.name === name));
@@ -71,7 +73,8 @@ export function batch(model, left = null) {
       const given = {};
       for (const name of known) {
         const text = (row[names.indexOf(name)] ?? "").trim();
-        if (text !== "") given[name] = numeric.has(name) && DECIMAL.test(text) ? Number(text) : text;
+        // The server says what is wrong with what is no number.
+        if (text !== "") given[name] = numeric.has(name) && !Number.isNaN(numeral(text)) ? numeral(text) : text;
       }
       return { note: row[noteAt] ?? "", fields: given };
     });
@@ -141,18 +144,23 @@ export function batch(model, left = null) {
     announce(t("progress.of", { done: number(done), all: number(records.length) }));
     // Of a label that a rule raised, the model's probability says nothing.
     const probability = (one) => one && raisedByRule(one) ? undefined : one?.predictions?.find((p) => p.label === (one.label ?? one.predictions[0].label))?.probability;
-    const columns = ["label", "probability", "abstained", "reason", "red_flags", "missing_fields", "model", "version", "problem"];
+    const rare = seldom(model).map((one) => one.label);
+    const shown = (one) => {
+      const instead = unsaid(model, one).map(({ label, probability }) => [isolated(label), ` ${percent(probability)} `]);
+      return instead.length ? instead : percent(probability(one));
+    };
+    const columns = ["label", "probability", "abstained", "reason", "red_flags", "missing_fields", "model", "version", "problem", ...rare.map((label) => `probability of ${label}`)];
     const file = () => write([[...names, ...columns], ...rows.map((row, index) => {
       const one = results[index] ?? {};
-      return [...names.map((_, place) => row[place]), one.label, probability(one), one.abstained, one.reason, one.red_flags?.map((flag) => `${flag.sign} ${flag.rule}`).join("; "), one.missing_fields?.join(" "), model.name, one.version, one.problem];
+      return [...names.map((_, place) => row[place]), one.label, probability(one), one.abstained, one.reason, one.red_flags?.map((flag) => `${flag.sign} ${flag.rule}`).join("; "), one.missing_fields?.join(" "), model.name, one.version, one.problem, ...rare.map((label) => one.predictions?.find((given) => given.label === label)?.probability)];
     })]);
     put(below,
-      h("div.row.apart.below", h("h2", t("batch.done", { count: number(done) })), h("button.main", { type: "button", id: "batch-save", on: { click: () => save(`${model.name}.csv`, file()) } }, t("download.csv"))),
+      h("div.row.apart.below", h("h2", t("batch.done", { count: number(results.filter((one) => one?.version).length), all: number(records.length) })), h("button.main", { type: "button", id: "batch-save", on: { click: () => save(`${model.name}.csv`, file()) } }, t("download.csv"))),
       table(["#", t("notes.note"), t("answer"), t("probability"), t("flags")], records.slice(0, SHOWN).map((record, index) => {
         const one = results[index];
         return [number(index + 1), h("bdi", record.note.length > 90 ? `${record.note.slice(0, 89)}…` : record.note),
           !one ? "–" : one.problem ? h("span.tag.bad", isolated(one.problem)) : one.abstained ? h("span.tag.warn", t("abstained")) : h("strong", isolated(one.label)),
-          one?.abstained || probability(one) === undefined ? "" : percent(probability(one)), one?.red_flags?.length ? h("span.tag.bad", icon("flag"), number(one.red_flags.length)) : ""];
+          one?.abstained || probability(one) === undefined ? "" : shown(one), one?.red_flags?.length ? h("span.tag.bad", icon("flag"), number(one.red_flags.length)) : ""];
       }), { numbers: [0, 3], caption: t("notes.batch") }),
       records.length > SHOWN ? h("p.small.soft", t("batch.more", { count: number(records.length - SHOWN) })) : null);
   }

@@ -1,4 +1,5 @@
-// CSV as RFC 4180 has it: quotes, doubled quotes, line breaks within quotes.
+// CSV as RFC 4180 has it: quotes, doubled quotes, line breaks within quotes. Where decimals have a comma, spreadsheets write
+// semicolons between the cells: a file whose head has them and no comma is read so.
 
 /** A quotation mark that is never closed, or closed within a cell: what follows would be taken for part of that cell. */
 export class BrokenQuote extends Error {
@@ -12,6 +13,7 @@ export class BrokenQuote extends Error {
 export function parse(text) {
   const rows = [];
   let row = [], cell = "", quoted = false, closed = false, at = text.charCodeAt(0) === 0xfeff ? 1 : 0;
+  const head = /^[^\r\n]*/.exec(text)[0], between = head.includes(";") && !head.includes(",") ? ";" : ",";
   const endCell = () => {
     row.push(cell);
     cell = "";
@@ -28,7 +30,7 @@ export function parse(text) {
       if (character !== '"') cell += character;
       else if (text[at + 1] === '"') { cell += '"'; at += 1; }
       else { quoted = false; closed = true; }
-    } else if (character === ",") endCell();
+    } else if (character === between) endCell();
     else if (character === "\n") endRow();
     else if (closed && character !== "\r" && character !== " ") throw new BrokenQuote(rows.length + 1);
     else if (character === '"' && cell === "") quoted = true;

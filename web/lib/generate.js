@@ -3,7 +3,8 @@
 import { send, timings } from "./api.js";
 import { save } from "./csv.js";
 import { h, put } from "./dom.js";
-import { attempt, curl, field, select, times } from "./parts.js";
+import { numeral, numeralInput, readable } from "./numerals.js";
+import { attempt, clear, curl, field, select, times, wrong } from "./parts.js";
 import { number, t } from "./words.js";
 
 const PATH = "/v1/images/generate";
@@ -12,8 +13,8 @@ const PATH = "/v1/images/generate";
 export function generate(models, kept = null) {
   let model = models.find((one) => one.name === kept?.model) ?? models[0], last = kept?.last ?? null;
   const labels = h("div"), out = h("div", { "aria-live": "polite" });
-  const count = h("input", { type: "number", id: "generate-count", min: 1, max: 64, value: kept?.count ?? 4, inputmode: "numeric" });
-  const seed = h("input", { type: "number", id: "generate-seed", min: 0, step: 1, value: kept?.seed ?? "", inputmode: "numeric" });
+  const count = numeralInput({ id: "generate-count", value: kept?.count ?? 4, inputmode: "numeric" });
+  const seed = numeralInput({ id: "generate-seed", value: kept?.seed ?? "", inputmode: "numeric" });
   const go = h("button.main", { id: "generate-go" }, t("generate.go"));
   let label;
   const choose = () => put(labels, field(t("label"), label = select(model.labels.map((one) => [one, model.label_descriptions?.[one] ? `${one} · ${model.label_descriptions[one]}` : one]), model.labels[0])));
@@ -21,7 +22,12 @@ export function generate(models, kept = null) {
   if (kept) label.value = kept.label;
 
   const ask = () => attempt(out, async () => {
-    const body = { model: model.name, label: label.value, count: Number(count.value), ...(seed.value === "" ? {} : { seed: Number(seed.value) }) };
+    [count, seed].forEach(clear);
+    const odd = [count, seed].filter((one) => !readable(one.value));
+    odd.forEach((one) => wrong(one, t("no-number")));
+    if (odd.length) return;
+    const given = (name, text) => (text.trim() === "" ? {} : { [name]: numeral(text) });
+    const body = { model: model.name, label: label.value, ...given("count", count.value), ...given("seed", seed.value) };
     put(out, h("p.soft.gap", t("generate.working")));
     go.disabled = true;
     try {

@@ -39,6 +39,12 @@ export function buckets(samples, name, wanted) {
   return [...bounds].sort(([a], [b]) => a - b);
 }
 
+/** The bound below which a quantile lies of which no more is known: all of the first bucket may be far below it. */
+export function below(list, q) {
+  const total = list.length ? list[list.length - 1][1] : 0;
+  return total && list[0][1] >= q * total ? list[0][0] : null;
+}
+
 /** A quantile of a histogram, as Prometheus' `histogram_quantile` has it; NaN where nothing was counted. */
 export function quantile(list, q) {
   const total = list.length ? list[list.length - 1][1] : 0;

@@ -138,6 +138,19 @@ export function field(words, input, hint = null) {
   return h("div.field", h("label", { for: id }, words), input, hint ? h("p.hint", { id: `${id}-hint` }, hint) : null);
 }
 
+/** Says beside a field what is wrong with it. */
+export function wrong(element, detail) {
+  clear(element);
+  element.setAttribute("aria-invalid", "true");
+  element.closest(".field").append(h("p.wrong", isolated(detail)));
+}
+
+/** Takes back what `wrong` said. */
+export function clear(element) {
+  element.removeAttribute("aria-invalid");
+  element.closest(".field")?.querySelector(".wrong")?.remove();
+}
+
 /** A path as code that may break after its slashes. */
 export function route(text) {
   return h("code", text.split("/").map((part, at) => [at ? "/" : "", at ? h("wbr") : null, part]));

@@ -6,6 +6,7 @@ import { generate } from "../lib/generate.js";
 import { isDicom } from "../lib/dicom.js";
 import { abstention, bars, curl, MEANINGLESS, problem, select, times, title } from "../lib/parts.js";
 import { picture } from "../lib/picture.js";
+import { outcomes } from "../lib/seldom.js";
 import { save, write } from "../lib/csv.js";
 import { DRAWN_FOR, drawn, PICTURES } from "../lib/samples.js";
 import { bytes, number, percent, t, told as named } from "../lib/words.js";
@@ -251,8 +252,9 @@ const said = ({ label, labels, number: one }) => {
 function verdictOf({ answer, model }) {
   const names = model.label_descriptions ?? {};
   const probable = h("div.gap-s", bars(answer.predictions, { names, threshold: model.abstain_below, first: answer.label ?? "" }), h("p.soft.small.gap-s", t("bars.note", { value: percent(model.abstain_below) })));
+  const rare = MEANINGLESS.includes(answer.reason) ? null : outcomes(model, answer);
   return h("div",
-    answer.abstained ? abstention(answer.reason) : h("div.below", h("div.verdict", isolated(said(answer)), !answer.labels && names[answer.label] ? ` · ${named(names[answer.label])}` : ""), answer.labels || answer.number ? null : h("div.soft", t("images.certainty", { value: percent(own(answer) ?? 0) }))),
+    rare, answer.abstained ? abstention(answer.reason) : rare ? null : h("div.below", h("div.verdict", isolated(said(answer)), !answer.labels && names[answer.label] ? ` · ${named(names[answer.label])}` : ""), answer.labels || answer.number ? null : h("div.soft", t("images.certainty", { value: percent(own(answer) ?? 0) }))),
     MEANINGLESS.includes(answer.reason) ? h("details", h("summary", t("bars.anyway")), probable) : probable);
 }
 

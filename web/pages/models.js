@@ -3,10 +3,11 @@
 import { get, has, path, post, send } from "../lib/api.js";
 import { confusion } from "../lib/charts.js";
 import { save } from "../lib/csv.js";
-import { announce, h, isolated, put } from "../lib/dom.js";
+import { announce, h, icon, isolated, put } from "../lib/dom.js";
 import { markdown } from "../lib/markdown.js";
 import { attempt, confirmed, table, tabs, title } from "../lib/parts.js";
 import { report as trained } from "../lib/report.js";
+import { measured } from "../lib/seldom.js";
 import { fixed, has as known, number, t, told } from "../lib/words.js";
 
 const MEASURES = ["examples", "accuracy", "auc", "macro_f1", "ece", "abstained", "accuracy_answered", "under_triage", "over_triage", "quadratic_weighted_kappa", "dice", "iou", "f1"];
@@ -15,12 +16,14 @@ export async function open(place, [chosen = ""]) {
   const { models } = await get("/v1/models");
   const addresses = [];
   const detail = h("div.gap");
-  const model = models.find((one) => one.name === chosen) ?? models[0];
+  // A bookmark of a model that is gone does not show another under its name.
+  const model = chosen ? models.find((one) => one.name === chosen) : models[0];
   const versions = h("div.gap");
   put(place, title("models"),
     models.length ? h("div.pick", models.map((one) => h("a", { href: `#/models/${encodeURIComponent(one.name)}`, "aria-current": one === model ? "true" : null },
       h("strong", isolated(one.name)), h("span.soft.small", t(`task.${one.task}`), " · ", t("version"), ` ${one.version}`)))) : h("div.notice", t("models.none")),
     detail, versions);
+  if (chosen && !model) put(detail, h("div.notice.warn", { role: "alert" }, icon("warning"), h("div", t("models.gone", { name: chosen }))));
   if (model) put(detail, shown(model, addresses));
   await repository(versions);
   return () => addresses.forEach((one) => URL.revokeObjectURL(one));
@@ -39,7 +42,10 @@ function shown(model, addresses) {
   };
   const splits = Object.entries(model.metrics ?? {}).filter(([, one]) => one && typeof one === "object");
   const flat = ([, one]) => ({ ...one, ...(one.ordinal ?? {}) });
-  const names = MEASURES.filter((name) => splits.some((split) => typeof flat(split)[name] === "number"));
+  // Vectors of texts have no labels.
+  const measures = model.task === "text-embedding" ? MEASURES.filter((name) => !["macro_f1", "ece"].includes(name)) : MEASURES;
+  const measure = (name) => (name === "examples" && model.task === "image-segmentation" ? "measure.pixels" : `measure.${name}`);
+  const names = measures.filter((name) => splits.some((split) => typeof flat(split)[name] === "number"));
   const matrices = splits.filter(([, one]) => one.confusion?.length);
   const matrix = h("div");
   const draw = (name) => put(matrix, confusion(model.labels, model.metrics[name].confusion));
@@ -51,8 +57,8 @@ function shown(model, addresses) {
     h("dl.facts.gap-s", fact("labels", h("span.chips", model.labels.map((label) => h("span.tag", isolated(label), model.label_descriptions?.[label] ? ` ${told(model.label_descriptions[label])}` : "")))),
       model.abstain_below > 0 ? fact("abstain", number(model.abstain_below, 3)) : null,
       model.data?.name ? fact("data", [isolated(model.data.name), model.data.licence ? ` (${model.data.licence})` : ""]) : null)),
-  names.length ? h("div.sheet", h("h2", t("measures")), table([t("split"), ...names.map((name) => (known(`measure.${name}`) ? t(`measure.${name}`) : name))],
-    splits.map((split) => [h("span.nowrap", told(split[0])), ...names.map((name) => (typeof flat(split)[name] === "number" ? fixed(flat(split)[name], name === "examples" ? 0 : 4) : "–"))]), { numbers: names.map((_, index) => index + 1), caption: t("measures") })) : null,
+  names.length ? h("div.sheet", h("h2", t("measures")), table([t("split"), ...names.map((name) => (known(measure(name)) ? t(measure(name)) : name))],
+    splits.map((split) => [h("span.nowrap", told(split[0])), ...names.map((name) => (typeof flat(split)[name] === "number" ? fixed(flat(split)[name], name === "examples" ? 0 : 4) : "–"))]), { numbers: names.map((_, index) => index + 1), caption: t("measures") }), measured(model)) : null,
   matrices.length ? h("div.sheet", h("div.row.apart.below", h("h2", t("confusion")), tabs(matrices.map(([name]) => [name, told(name)]), last, draw, t("split"))), (draw(last), matrix)) : null,
   h("div.sheet", card));
 }

@@ -2,9 +2,11 @@
 
 import { get, has, parameters, send, timings } from "../lib/api.js";
 import { h, icon, isolated, put } from "../lib/dom.js";
-import { abstention, bars, curl, field, MEANINGLESS, problem, raisedByRule, select, tabs, times, title } from "../lib/parts.js";
+import { abstention, bars, clear, curl, field, MEANINGLESS, problem, raisedByRule, select, tabs, times, title, wrong } from "../lib/parts.js";
 import { marked } from "../lib/marked.js";
+import { numeral, numeralInput, readable as numeric } from "../lib/numerals.js";
 import { NOTES } from "../lib/samples.js";
+import { outcomes } from "../lib/seldom.js";
 import { number, percent, sentence, t, told } from "../lib/words.js";
 import { batch } from "../lib/batch.js";
 import { save, write } from "../lib/csv.js";
@@ -86,9 +88,9 @@ function form(model, left = null) {
     const signal = halt();
     last = null;
     [...inputs.values(), note].forEach(clear);
-    // A browser says that a field is empty where what is typed in it is no number: an answer would be without it, and say nothing of it.
-    const odd = fields.filter((one) => inputs.get(one.name).validity.badInput);
-    odd.forEach((one) => wrong(inputs.get(one.name), t("notes.no-number")));
+    // What is no number is not left out of the question, nor read as another.
+    const odd = fields.filter((one) => one.type === "numeric" && !numeric(inputs.get(one.name).value));
+    odd.forEach((one) => wrong(inputs.get(one.name), t("no-number")));
     if (odd.length) {
       put(answer, h("div.sheet", problem(new Error(t("notes.not-asked", { fields: odd.map((one) => one.label ?? readable(one.name)).join(", ") })))));
       return;
@@ -97,8 +99,7 @@ function form(model, left = null) {
     const values = {};
     for (const one of fields) {
       const text = inputs.get(one.name).value.trim();
-      if (text === "") continue;
-      values[one.name] = one.type === "numeric" && text !== "" && !Number.isNaN(Number(text)) ? Number(text) : text;
+      if (text !== "") values[one.name] = one.type === "numeric" ? numeral(text) : text;
     }
     const record = model.task === "note-extraction" ? { note: note.value } : { note: note.value, fields: values };
     const request = { model: model.name, records: [record] };
@@ -118,12 +119,14 @@ function form(model, left = null) {
       answered();
     } catch (error) {
       if (signal.aborted) return;
+      let elsewhere = error.errors?.length ? 0 : 1;
       for (const { pointer, detail } of error.errors ?? []) {
         const name = /^\/records\/0\/(?:fields\/)?(.+)$/.exec(pointer)?.[1];
         const element = name === "note" ? note : inputs.get(name);
-        if (element) wrong(element, detail);
+        if (element) wrong(element, sentence(detail));
+        else elsewhere += 1;
       }
-      put(answer, h("div.sheet", problem(error)));
+      put(answer, h("div.sheet", problem(elsewhere ? error : new Error(t("notes.beside")))));
     }
   }
   const answered = () => put(answer, shown(model, last.record, last.result), h("div.sheet", h("p.soft.small.below", { id: "by" }, isolated(model.name), ` · ${t("version")} ${last.version}`), times(last.stages, last.took), h("div.gap-s", curl("POST", last.path, { contentType: "application/json", body: JSON.stringify(last.request) }))));
@@ -144,7 +147,7 @@ function form(model, left = null) {
 
 function input(one) {
   if (one.type === "categorical") return select([["", t("unknown")], ...one.values.map((value) => [value, told(value)])], "");
-  if (one.type === "numeric") return h("input", { type: "number", step: "any", inputmode: "decimal", min: one.min, max: one.max });
+  if (one.type === "numeric") return numeralInput();
   return h("input", { type: "text", dir: "auto" });
 }
 
@@ -161,17 +164,7 @@ const readable = (name) => {
 function hint(one) {
   if (one.type !== "numeric") return null;
   const range = t("range", { low: number(one.min, 1), high: number(one.max, 1) });
-  return one.normal ? `${range}; ${t("usual", { low: number(one.normal[0], 1), high: number(one.normal[1], 1) })}` : range;
-}
-
-function wrong(element, detail) {
-  element.setAttribute("aria-invalid", "true");
-  element.closest(".field").append(h("p.wrong", isolated(detail)));
-}
-
-function clear(element) {
-  element.removeAttribute("aria-invalid");
-  element.closest(".field")?.querySelector(".wrong")?.remove();
+  return one.normal ? t("range.usual", { range, usual: t("usual", { low: number(one.normal[0], 1), high: number(one.normal[1], 1) }) }) : range;
 }
 
 function shown(model, record, result) {
@@ -186,14 +179,16 @@ function shown(model, record, result) {
   const weigh = (name) => (name in record.fields ? readable(name) : `${readable(name)} (${t("unknown")})`);
   const label = result.label;
   const raised = raisedByRule(result);
+  const rare = MEANINGLESS.includes(result.reason) ? null : outcomes(model, result);
   const reasons = [
     h("div.gap", h("h3", t("probabilities")), bars(result.predictions, { names, threshold: model.abstain_below, first: raised ? null : label ?? "" }), h("p.soft.small.gap-s", t("bars.note", { value: percent(model.abstain_below) }))),
-    words.length ? h("div.gap", h("h3", t("evidence")), marked(record.note, words.map((one) => ({ ...one, strength: one.weight, against: one.weight < 0, note: one.weight < 0 ? "−" : "+" })))) : null,
+    telling.length ? h("h3.gap", t("evidence")) : null,
+    words.length ? h("div", marked(record.note, words.map((one) => ({ ...one, strength: one.weight, against: one.weight < 0, note: one.weight < 0 ? "−" : "+" })))) : null,
     weighed.length ? h("div.chips.gap-s", weighed.map((one) => h(one.weight < 0 ? "span.tag.accent" : "span.tag.warn", weigh(one.field), ` ${one.weight < 0 ? "−" : "+"}${number(Math.abs(one.weight), 2)}`))) : null,
     telling.length ? h("p.soft.small.gap-s", t("evidence.note")) : null,
   ];
   return h("div.sheet", { id: "answer" },
-    result.abstained ? abstention(result.reason) : h("div", h("div.soft.small", model.scale ? t("notes.scale", { scale: model.scale }) : t("answer")), h("div.verdict", isolated(label), names[label] ? ` · ${told(names[label])}` : ""),
+    rare, result.abstained ? abstention(result.reason) : rare ? null : h("div", h("div.soft.small", model.scale ? t("notes.scale", { scale: model.scale }) : t("answer")), h("div.verdict", isolated(label), names[label] ? ` · ${told(names[label])}` : ""),
       raised ? h("div.notice.warn.gap-s", { id: "raised", role: "note" }, icon("flag"), h("div", t("notes.raised", { label: result.predictions[0].label }))) : null),
     flags.length ? h("div.gap", h("h3", t("flags")), h("ul.flags", flags.map((flag) => h("li", icon("flag"), h("div",
       h("strong", isolated(told(readable(flag.sign)))), ": ", isolated(told(flag.value)), " – ", isolated(sentence(flag.rule)), flag.at_least ? h("div.small", t("flags.least", { label: flag.at_least })) : null))))) : null,

@@ -6,7 +6,7 @@ import { spark } from "../lib/charts.js";
 import { h, icon, isolated, put } from "../lib/dom.js";
 import { drift } from "../lib/drift.js";
 import { problem, route as spelled, table, title } from "../lib/parts.js";
-import { buckets, of, parse, quantile, sum } from "../lib/metrics.js";
+import { below, buckets, of, parse, quantile, sum } from "../lib/metrics.js";
 import { bytes, duration, has, number, t } from "../lib/words.js";
 
 const EVERY = 2000;
@@ -73,18 +73,24 @@ function shown(ready, past) {
     h("div.two",
       h("div.sheet", h("h2", t("ops.latency")), routes.length ? table([t("route"), t("ops.requests"), "p50", "p99"], routes.map((route) => {
         const list = buckets(now.samples, "medserve_request_seconds", { route });
-        return [spelled(route), number(sum(now.samples, "medserve_requests_total", { route })), duration(quantile(list, 0.5)), duration(quantile(list, 0.99))];
+        return [spelled(route), number(sum(now.samples, "medserve_requests_total", { route })), timed(list, 0.5), timed(list, 0.99)];
       }), { numbers: [1, 2, 3], caption: t("ops.latency") }) : h("p.soft", t("ops.nothing"))),
       h("div.stack", h("div.sheet", h("h2", t("ops.stages")), stages(now.samples)),
         h("div.sheet", h("h2", t("ops.refused")), refused.length || wrong.size ? table([t("reason"), t("ops.requests")], [...refused.map((one) => [has(`rejected.${one.labels.reason}`) ? t(`rejected.${one.labels.reason}`) : one.labels.reason, number(one.value)]),
           ...[...wrong].sort().map(([status, count]) => [t("ops.answered", { status }), number(count)])], { numbers: [1], caption: t("ops.refused") }) : h("p.soft", t("ops.none-refused"))))),
-    h("p.soft.small", t("ops.window", { seconds: number(seconds(first, now)) })));
+    h("p.soft.small", t("ops.window", { seconds: number(Math.max(1, seconds(first, now))) })));
+}
+
+/** A quantile in words; of one within the first bucket only that it is. */
+function timed(list, q) {
+  const least = below(list, q);
+  return least === null ? duration(quantile(list, q)) : `< ${duration(least)}`;
 }
 
 function stages(samples) {
   const rows = [];
   for (const model of [...new Set(of(samples, "medserve_stage_seconds_count").filter((one) => one.value > 0).map((one) => one.labels.model))].sort()) {
-    const cell = (stage) => duration(quantile(buckets(samples, "medserve_stage_seconds", { model, stage }), 0.5));
+    const cell = (stage) => timed(buckets(samples, "medserve_stage_seconds", { model, stage }), 0.5);
     rows.push([isolated(model), ...["decode", "preprocess", "queue", "inference"].map(cell)]);
   }
   return rows.length ? table([t("model"), t("stage.decode"), t("stage.preprocess"), t("stage.queue"), t("stage.inference")], rows, { numbers: [1, 2, 3, 4], caption: t("ops.stages") }) : h("p.soft", t("ops.nothing"));

@@ -20,7 +20,7 @@ pub const MODALITY: &str = "00080060";
 /// The query string of a search as `T`. `includefield` may come several times (PS3.18 section 8.3.4.3).
 pub struct Search<T>(pub T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Search<T> {
+impl<S: Send + Sync, T: DeserializeOwned + IntoParams> FromRequestParts<S> for Search<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {

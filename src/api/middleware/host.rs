@@ -10,12 +10,12 @@
 
 use axum::extract::Request;
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, Method, StatusCode, Version, header};
+use axum::http::{HeaderMap, StatusCode, Version, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::api::access::{self, Access};
 use crate::api::certificates::Presented;
-use crate::api::extract::media_type;
+use crate::api::extract::{media_type, other_type};
 use crate::api::{AppState, Problem};
 
 /// Answers 400 to a request of HTTP/1.1 that does not say once which host it is for, and, where no
@@ -82,20 +82,20 @@ fn of_no_page(state: &AppState, request: &Request) -> Result<(), Problem> {
     // Of a picture nothing is kept, and curl sends one as a form unless it is told otherwise.
     match request.uri().path().starts_with("/v1/images/") {
         true => Ok(()),
-        false => unasked(request.method(), headers),
+        false => unasked(request),
     }
 }
 
 /// 415 for the content types that a page may send without the browser asking first.
-fn unasked(method: &Method, headers: &HeaderMap) -> Result<(), Problem> {
-    let Some(content_type) = text(headers, header::CONTENT_TYPE) else { return Ok(()) };
+fn unasked(request: &Request) -> Result<(), Problem> {
+    let Some(content_type) = text(request.headers(), header::CONTENT_TYPE) else { return Ok(()) };
     let kind = media_type(content_type).to_ascii_lowercase();
-    if method.is_safe() || !["text/plain", "application/x-www-form-urlencoded"].contains(&kind.as_str()) {
+    if request.method().is_safe()
+        || !["text/plain", "application/x-www-form-urlencoded"].contains(&kind.as_str())
+    {
         return Ok(());
     }
-    let detail =
-        format!("the content type is \"{kind}\"; without a key or a token application/json is accepted");
-    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail))
+    Err(other_type(&kind, request.uri().path()))
 }
 
 fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {

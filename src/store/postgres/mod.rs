@@ -28,7 +28,7 @@ mod feed;
 mod learned;
 mod load;
 mod replace;
-mod schema;
+pub mod schema;
 mod tallies;
 mod write;
 

@@ -1,18 +1,17 @@
 //! The schema of a tenant: made where it is missing, and the only one that its connections look into.
 
+use std::str::FromStr;
+
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
-use crate::store::StoreError;
+use crate::store::{StoreError, tenant};
 
 /// Sees to it that the schema is there and that this connection is in it.
 ///
 /// Where it is there this only reads, so that a role that may not make one can serve.
 pub(super) async fn enter(connection: &mut PgConnection, schema: &str) -> Result<(), StoreError> {
-    let there: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = $1)")
-        .bind(schema)
-        .fetch_one(&mut *connection)
-        .await?;
-    if !there {
+    if !exists(connection, schema).await? {
         // Of two replicas that start at once one makes it, and the other is told that it exists.
         let made = connection.execute(AssertSqlSafe(format!("CREATE SCHEMA IF NOT EXISTS {schema}"))).await;
         match made {
@@ -22,6 +21,24 @@ pub(super) async fn enter(connection: &mut PgConnection, schema: &str) -> Result
     }
     require(connection, schema).await?;
     Ok(())
+}
+
+/// Whether the schema that an address leads to is there; of one that leads to none it is.
+pub async fn is_there(url: &str) -> Result<bool, StoreError> {
+    let connect = PgConnectOptions::from_str(url)
+        .map_err(|_| StoreError::Setup("the postgres:// address cannot be read".into()))?;
+    let Some(schema) = tenant::schema(connect.get_options()).map(str::to_owned) else { return Ok(true) };
+    let mut connection = PgConnection::connect_with(&connect).await.map_err(super::unreachable_or_refused)?;
+    let there = exists(&mut connection, &schema).await?;
+    connection.close().await?;
+    Ok(there)
+}
+
+async fn exists(connection: &mut PgConnection, schema: &str) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = $1)")
+        .bind(schema)
+        .fetch_one(connection)
+        .await
 }
 
 fn is_taken(error: &sqlx::Error) -> bool {

@@ -18,6 +18,7 @@ mod load;
 mod replace;
 mod tallies;
 mod turn;
+pub mod vacant;
 
 use std::path::Path;
 use std::str::FromStr;

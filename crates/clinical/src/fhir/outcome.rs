@@ -82,6 +82,7 @@ pub fn response(kind: BundleKind, outcomes: &[Outcome]) -> Value {
             (Some(_), _) => "422 Unprocessable Entity",
             (None, _) if !outcome.used || outcome.matched => "200 OK",
             (None, Some(Method::Post)) => "201 Created",
+            (None, _) if outcome.created => "201 Created",
             (None, _) => "200 OK",
         };
         let mut response = json!({"status": status});

@@ -169,7 +169,7 @@ impl PersonChange {
         // Records fill in 1800-01-01 or 0001-01-01 where nobody knows.
         self.birth_year = year.filter(|year| (EARLIEST..=clock::year_of(now)).contains(year));
         if born.is_some() && self.birth_year.is_none() {
-            left_out.push("a date of birth that is none, or that nobody alive has");
+            left_out.push("birthDate: it is no date, or before 1880, or in the future");
         }
         let gender = patient.gender.as_deref().map(|gender| gender.trim().to_lowercase());
         self.sex = match gender.as_deref() {

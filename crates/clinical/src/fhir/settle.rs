@@ -24,6 +24,8 @@ pub struct Outcome {
     pub used: bool,
     /// Whether it was to be added only if it was not here, and is.
     pub matched: bool,
+    /// Whether it made somebody who was not here before.
+    pub created: bool,
     /// What of it was left out, and why; the code is of FHIR's `IssueType`.
     pub notes: Vec<(&'static str, String)>,
     /// Why nothing of it can be taken.

@@ -40,8 +40,7 @@ pub struct Charset(&'static Encoding);
 
 impl Charset {
     /// Which are read, in words.
-    pub const READ: &str =
-        "UNICODE UTF-8, ASCII, 8859/1 to 8859/9, 8859/15, windows-1252 and GB 18030 (with GBK and GB 2312)";
+    pub const READ: &str = "UTF-8 (or UNICODE UTF-8), ASCII, 8859/1 to 8859/9, 8859/15, windows-1252 or GB 18030 (or GBK, GB 2312)";
 
     /// The set of a name of table 0211, however it is written.
     pub fn of(name: &str) -> Option<Charset> {
