@@ -59,6 +59,7 @@ mod records;
 mod replicas;
 mod repository;
 mod segment;
+mod stages;
 mod store;
 mod support;
 mod syslog;

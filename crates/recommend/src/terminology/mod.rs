@@ -7,6 +7,7 @@
 //! stands beside such names (see [`mentions`]). It is never taken for what it merely resembles:
 //! [`Terminology::nearest`] is for telling people what may have been meant.
 
+mod adverse;
 mod belonging;
 mod conditions;
 mod course;
@@ -22,6 +23,7 @@ mod remembered;
 mod resolve;
 mod said;
 mod simplified;
+mod spelling;
 mod stages;
 mod term;
 #[cfg(test)]
@@ -30,6 +32,7 @@ mod titles;
 mod together;
 mod tolerated;
 mod wording;
+mod worse;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, LazyLock};
@@ -39,9 +42,12 @@ use narrower::Narrower;
 use remembered::Remembered;
 
 pub use conditions::is_code;
+pub use measures::{Bound, Value};
 pub use normal::{normalise, without_dose, without_salts};
+pub use resolve::Mistake;
 pub use term::{Term, TermKind, UnknownTermKind, read_terms};
 pub use together::Unclear;
+pub use worse::RuleMeaning;
 
 /// A name in its normal form, by which terms refer to each other.
 pub type Key = Arc<str>;
@@ -109,6 +115,8 @@ pub struct Meaning {
     pub tolerated: BTreeSet<Key>,
     /// Of several words for one thing: those that are not understood, or only in part.
     pub unclear: Vec<Unclear>,
+    /// Of a condition: the measured values that the words give.
+    pub values: Vec<Value>,
 }
 
 impl Meaning {
@@ -125,6 +133,7 @@ impl Meaning {
         self.unexplained.extend(other.unexplained);
         self.single_words.extend(other.single_words);
         self.tolerated.extend(other.tolerated);
+        self.values.extend(other.values);
         self.known |= other.known;
         self.partly = !self.known && (self.partly || other.partly);
     }
@@ -194,7 +203,7 @@ impl Terminology {
             let normal = normalise(other);
             let key = normal::key(&normal);
             // As texts are read, a space stands between the two scripts.
-            let spaced = normal::key(&reading::spelt_out(&normal));
+            let spaced = normal::key(&spelling::spelt_out(&normal));
             for form in [Some(key.clone()), normal::american(&key), Some(spaced)].into_iter().flatten() {
                 self.refer(&form, &name);
                 self.refer(&normal::singular(&form), &name);
@@ -269,15 +278,23 @@ impl Terminology {
         let raw = || plain(&reduced(&words).unwrap_or_else(|| normal.clone()));
         match among {
             Some(meaning) if meaning.known => meaning,
-            Some(mut meaning) => {
+            Some(mut meaning) if meaning.partly => {
                 meaning.broader.insert(raw());
                 let (unexplained, single_words) = self.unexplained(field, &words);
                 Meaning { unexplained, single_words, ..meaning }
             }
-            None => {
+            other => {
                 let names = BTreeSet::from([raw()]);
                 let (unexplained, single_words) = self.unexplained(field, &words);
-                Meaning { broader: names.clone(), names, unexplained, single_words, ..Meaning::default() }
+                let values = other.map(|meaning| meaning.values).unwrap_or_default();
+                Meaning {
+                    broader: names.clone(),
+                    names,
+                    unexplained,
+                    single_words,
+                    values,
+                    ..Meaning::default()
+                }
             }
         }
     }
@@ -359,6 +376,12 @@ impl Terminology {
         let spaced = system.is_none() && system_words(text, cut);
         if spaced && field != Field::Condition {
             return None;
+        }
+        if field == Field::Allergy
+            && system.is_none_or(|name| name == "icd")
+            && let Some(drug) = adverse::drug(code)
+        {
+            return self.index.get(drug).map(Vec::as_slice);
         }
         let known = |code: &str| match system {
             Some("icd") => self.index.get(format!("icd10:{code}").as_str()),
