@@ -3,7 +3,7 @@
 
 use super::measures::{self, Bound};
 use super::said::tokens;
-use super::{Field, Key, Meaning, Terminology, normalise, spelling, stages};
+use super::{Field, Key, Meaning, Terminology, normalise, plain, spelling, stages};
 
 /// Conditions from mild to severe. An acute kidney injury has no stage, and may be as severe as any.
 const LADDERS: [&[&str]; 4] = [
@@ -47,6 +47,10 @@ impl Terminology {
         }
         meaning.names.extend(implied.iter().cloned());
         meaning.broader.extend(implied);
+        // Of "CrCl > 95" no condition is known.
+        if meaning.names.is_empty() && !bounds.is_empty() {
+            meaning.names.insert(plain(text));
+        }
         for ladder in LADDERS {
             let from = ladder.iter().position(|name| meaning.names.contains(*name));
             let worse = from.map_or(&[][..], |from| &ladder[from..]);
@@ -62,7 +66,6 @@ impl Terminology {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::terminology::plain;
 
     #[test]
     fn the_ladders_are_of_known_conditions() {

@@ -73,6 +73,7 @@ fn a_rule_about_a_stage_or_a_bound_holds_for_everything_worse() {
         ("heart rate < 50", &["bradycardia", "HR 38", "心率38次/分", "心动过缓"], &["HR 72"]),
         ("heart rate < 60", &["HR 55"], &["HR 65"]),
         ("serum creatinine > 1.5", &["CKD stage 4", "creatinine 2.1", "Cr 1.6", "AKI"], &["creatinine 0.9"]),
+        ("CrCl > 95 mL/min", &["CrCl 110", "肌酐清除率 100"], &["CrCl 80", "ESRD"]),
         ("LVEF < 40%", &["LVEF 20%", "HFrEF", "射血分数25%"], &["LVEF 60%"]),
         ("platelets < 50", &["thrombocytopenia", "platelets 12"], &["platelets 240"]),
         ("血肌酐大于150", &["肌酐 200", "CKD stage 4"], &["肌酐 80"]),
