@@ -307,10 +307,12 @@ pub(super) fn read(tokens: &[Token<'_>]) -> Vec<Read> {
         };
         let slash = linked(end + 1, Link::Slash);
         // "QT/QTc 400/520" gives the second number.
-        if tokens[at].link == Link::Slash && at > 0 && tokens[at - 1].text == "qt" {
-            if let Some(second) = slash {
-                (number, end) = (second, end + 1);
-            }
+        if let Some(second) = slash
+            && tokens[at].link == Link::Slash
+            && at > 0
+            && tokens[at - 1].text == "qt"
+        {
+            (number, end) = (second, end + 1);
         }
         let other = linked(end + 1, Link::Hyphen);
         let behind = |place: usize| tokens.get(end + place).map_or("", |token| token.text);
