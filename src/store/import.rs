@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 use super::{BulkLoad, Case, Loaded, Store, StoreError, StoredCase, Written};
 use recommend::{
     CsvError, FieldError, InteractionColumns, InteractionLine, InteractionReader, Item, Kind, Millis,
-    SourceError, Term, TermKind, Terminology, User, read_terms,
+    Mistake, SourceError, Term, TermKind, Terminology, User, read_terms,
 };
 
 /// Longest line of a file, in bytes.
@@ -311,6 +311,20 @@ pub async fn import_terminology(
         let problem = format!(
             "{name:?} is the name of no term, neither in this file nor known before{near}; give it a row, of the class or the substance that it is"
         );
+        return Err(ImportError::Row { line: lines[place], problem });
+    }
+    if let Some((place, mistake)) = terminology.mistaken(&terms) {
+        let problem = match mistake {
+            Mistake::Cycle(way) => {
+                format!("{:?} is of itself: {}", terms[place].name, way.join(", which is of "))
+            }
+            Mistake::Names(word, name) => {
+                format!("{word:?} is said to be a word for none, and names {name:?}")
+            }
+            Mistake::Like(word, near) => format!(
+                "{word:?} is said to be a word for none, and is very like {near:?}: whoever meant that would be taken to have none"
+            ),
+        };
         return Err(ImportError::Row { line: lines[place], problem });
     }
     let written = store.put_terms(&terms).await?;

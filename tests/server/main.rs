@@ -62,6 +62,7 @@ mod refusals;
 mod replicas;
 mod repository;
 mod segment;
+mod stages;
 mod store;
 mod support;
 mod syslog;

@@ -15,7 +15,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::data::{Contraindications, Item, Kind, Severity, Subject};
 use super::shared::ByNumber;
-use super::terminology::{ByKey, Field, Key, Keys, Terminology, plain};
+use super::terminology::{Bound, ByKey, Field, Key, Keys, RuleMeaning, Terminology, Value, plain};
 
 /// A rule of an item: what it is about, and how much it matters.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +24,8 @@ pub struct Rule {
     pub names: BTreeSet<Key>,
     /// Those and what is broader: a rule about one of these says no less.
     pub broader: BTreeSet<Key>,
+    /// Of a condition: the bounds beyond which measured values are what it is about.
+    pub bounds: Vec<Bound>,
     pub severity: Severity,
     /// Whether the item itself says how severe it is.
     pub graded: bool,
@@ -31,6 +33,14 @@ pub struct Rule {
     pub note: String,
     /// Where the rule comes from, if that is said.
     pub source: String,
+}
+
+impl Rule {
+    /// Whether it is about what somebody has who has what is called so, and of whom these values were measured.
+    pub fn is_about(&self, names: &Keys, values: &[Value]) -> bool {
+        self.names.iter().any(|name| names.contains(name))
+            || self.bounds.iter().any(|bound| bound.holds(values))
+    }
 }
 
 /// Substances, each with its therapeutic classes.
@@ -122,14 +132,15 @@ impl Entry {
             let graded = graded
                 .map(|rule| (&rule.code, rule.severity, true, (rule.note.as_str(), rule.source.as_str())));
             let rule = |(code, severity, graded, (note, source)): (&String, _, _, (&str, &str))| {
-                let meaning = terminology.understand(field(subject), code);
+                let RuleMeaning { meaning, bounds } = terminology.understand_rule(field(subject), code);
                 let broader = meaning.broader;
                 let names = match subject {
                     // Who is allergic to penicillins is allergic to what amoxicillin is in.
                     Subject::Allergy => broader.iter().cloned().chain(meaning.groups).collect(),
                     _ => meaning.names,
                 };
-                Rule { names, broader, severity, graded, note: note.to_owned(), source: source.to_owned() }
+                let (note, source) = (note.to_owned(), source.to_owned());
+                Rule { names, broader, bounds, severity, graded, note, source }
             };
             plain.chain(graded).map(rule).collect()
         };
@@ -221,7 +232,8 @@ impl Entry {
             let note = "little of a local form gets into the blood".to_owned();
             let (broader, source) = (names.clone(), String::new());
             let severity = Severity::Caution;
-            self.conditions.push(Rule { names, broader, severity, graded: true, note, source });
+            let bounds = Vec::new();
+            self.conditions.push(Rule { names, broader, bounds, severity, graded: true, note, source });
         }
     }
 

@@ -35,7 +35,7 @@ use super::catalogue::{Catalogue, Entry, Rule};
 use super::clock::year_of;
 use super::data::{Kind, Millis, Profile, Severity, Sex};
 use super::settings::Settings;
-use super::terminology::{Field, Key, Keys, Meaning, Terminology, Unclear, is_code, plain};
+use super::terminology::{Field, Key, Keys, Meaning, Terminology, Unclear, Value, is_code, plain};
 use allergies::Allergy;
 pub use medications::Medication;
 
@@ -119,6 +119,8 @@ pub enum Concern {
 struct Stated<'a> {
     written: &'a str,
     names: Keys,
+    /// The values that it gives.
+    values: Vec<Value>,
 }
 
 /// A person as the rules see one, made once for each request.
@@ -196,8 +198,10 @@ impl<'a> Patient<'a> {
                     false => format!("{list}: {}", not_understood(written, &unclear.text, near)),
                 };
                 // A condition that no rule mentions rules nothing out; a misspelt one might.
-                // It cannot be seen of a code that it was not understood, as it can of words.
-                let worth = field != Field::Condition || near.is_some() || unclear.partly || is_code(written);
+                // It cannot be seen of a code that it was not understood, as it can of words; and the names of some scripts
+                // are too short to be very like another.
+                let unread = || is_code(written) || terminology.says_nothing_known(written);
+                let worth = field != Field::Condition || near.is_some() || unclear.partly || unread();
                 conditions_understood &= field != Field::Condition || !worth;
                 if worth && !flags.contains(&text) {
                     flags.push(text.clone());
@@ -231,7 +235,8 @@ impl<'a> Patient<'a> {
             }
             if let Some(meaning) = belonging.condition {
                 let meaning = told("conditions", Field::Condition, written, meaning);
-                conditions.push(Stated { written, names: meaning.broader.into_iter().collect() });
+                let Meaning { broader, values, .. } = meaning;
+                conditions.push(Stated { written, names: broader.into_iter().collect(), values });
             }
         }
         let noted = medications.len();
@@ -258,14 +263,14 @@ impl<'a> Patient<'a> {
         }
         let said_pregnant = conditions.iter().any(|condition| condition.names.contains(&pregnancy));
         if !said_pregnant && profile.pregnant == Some(true) {
-            conditions
-                .push(Stated { written: "pregnancy", names: Keys::from_iter([Key::clone(&pregnancy)]) });
+            let names = Keys::from_iter([Key::clone(&pregnancy)]);
+            conditions.push(Stated { written: "pregnancy", names, values: Vec::new() });
         }
         let pregnant = if said_pregnant { Some(true) } else { profile.pregnant };
         for (code, written, applies) in circumstances(profile.sex, ages, pregnant) {
             if applies {
                 let names = terminology.understand(Field::Condition, code).names;
-                conditions.push(Stated { written, names: names.into_iter().collect() });
+                conditions.push(Stated { written, names: names.into_iter().collect(), values: Vec::new() });
             }
         }
         Self {
@@ -376,7 +381,7 @@ impl<'a> Patient<'a> {
     /// The most severe rule about each condition.
     fn conditions<'s>(&'s self, entry: &'s Entry) -> impl Iterator<Item = (Severity, Reason)> + 's {
         self.conditions.iter().filter_map(|stated| {
-            let about = |rule: &&Rule| rule.names.iter().any(|name| stated.names.contains(name));
+            let about = |rule: &&Rule| rule.is_about(&stated.names, &stated.values);
             let rule = entry.conditions.iter().filter(about).min_by_key(|rule| rule.severity)?;
             Some((rule.severity, Reason::of(format!("condition: {}", stated.written), Some(rule))))
         })

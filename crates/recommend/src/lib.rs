@@ -87,8 +87,8 @@ pub use source::{
     ScoredItem, Similarity, Source, SourceError, Sum, Summed, UnknownSimilarity, UserState,
 };
 pub use terminology::{
-    Field, Key, Meaning, Term, TermKind, Terminology, Unclear, UnknownTermKind, normalise, read_terms,
-    without_dose, without_salts,
+    Field, Key, Meaning, Mistake, Term, TermKind, Terminology, Unclear, UnknownTermKind, normalise,
+    read_terms, without_dose, without_salts,
 };
 pub use weights::{Repeats, Weighing};
 

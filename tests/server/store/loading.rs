@@ -300,6 +300,18 @@ async fn terms_go_in_and_everything_is_read_anew(database: Database) {
             "kind,name,classes\ncondition,a,penicillin\n",
             "line 2: \"penicillin\" is of the kind class, and no class or part of a row of the kind condition",
         ),
+        (
+            "kind,name,classes\nclass,ca,cb\nclass,cb,ca\n",
+            "line 2: \"ca\" is of itself: ca, which is of cb, which is of ca",
+        ),
+        (
+            "kind,name,classes\nnone,penicilin,allergy\n",
+            "line 2: \"penicilin\" is said to be a word for none, and is very like \"penicillin\": whoever meant that would be taken to have none",
+        ),
+        (
+            "kind,name,synonyms,classes\nnone,nichts,penicillin,allergy\n",
+            "line 2: \"penicillin\" is said to be a word for none, and names \"penicillin\"",
+        ),
     ] {
         let error = import_terminology(store, file.as_bytes()).await.unwrap_err();
         assert_eq!(error.to_string(), problem);

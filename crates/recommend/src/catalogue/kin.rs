@@ -58,7 +58,8 @@ fn conditions(entry: &Entry) -> Vec<Rule> {
         let names = BTreeSet::from([Key::from(PREGNANCY)]);
         let (broader, severity) = (names.clone(), Severity::Contraindicated);
         let (note, source) = (String::new(), String::new());
-        conditions.push(Rule { names, broader, severity, graded: false, note, source });
+        let bounds = Vec::new();
+        conditions.push(Rule { names, broader, bounds, severity, graded: false, note, source });
     }
     conditions
 }
@@ -91,8 +92,8 @@ fn shared<R: Ord>(one: &[Rule], other: &[Rule], rank: impl Fn(&Rule) -> R) -> Ve
             let Some(mine) = best(&rule.broader, own, &own_places) else { continue };
             let (mine, their) = (&own[mine], &theirs[their]);
             let least = if their.severity > mine.severity { their } else { mine };
-            let (names, broader) = (rule.names.clone(), rule.broader.clone());
-            let rule = Rule { names, broader, ..least.clone() };
+            let Rule { names, broader, bounds, .. } = rule.clone();
+            let rule = Rule { names, broader, bounds, ..least.clone() };
             let known = |known: &Rule| known.names == rule.names && known.severity <= rule.severity;
             if !found.iter().any(known) {
                 found.push(rule);

@@ -2,6 +2,7 @@
 //! childhood", Z88.0) and what somebody takes ("long term (current) use of anticoagulants", Z79.01). Codes are asked before
 //! words, and a known drug beside a word of an allergy, or of taking it, counts there at least as partly understood.
 
+use super::adverse::is_anaphylaxis;
 use super::conditions::is_qualifier;
 use super::harms::{harmed_by, is_harm};
 use super::mentions;
@@ -23,7 +24,7 @@ pub struct Belonging {
 }
 
 /// Beginnings of words by which a drug is one that somebody is allergic to.
-const ALLERGIC: [&str; 4] = ["anaphyla", "hypersensitiv", "adverse", "过敏"];
+const ALLERGIC: [&str; 5] = ["anaphyla", "hypersensitiv", "adverse", "过敏", "皮试阳性"];
 /// The same of words that may be about something else where the drug is one that is taken.
 const REACTIONS: [&str; 13] = [
     "intoleran",
@@ -250,6 +251,7 @@ impl Terminology {
         let bare = bare(code);
         let taken = bare.starts_with("z79");
         bare.starts_with("z88")
+            || is_anaphylaxis(&bare)
             || !taken && self.names_all(Field::Allergy, code) && !self.names_all(Field::Condition, code)
     }
 
@@ -268,7 +270,10 @@ impl Terminology {
             list.iter().any(|start| word.starts_with(start) || !start.is_ascii() && word.contains(start))
         };
         let words = &said.reading.words;
-        let allergic = words.iter().any(|word| begins(word, &ALLERGIC) || word.contains("allerg"));
+        let says = |wanted: &str| words.iter().any(|word| word == wanted);
+        // Of a test of the skin that finds something.
+        let tested = says("skin") && (says("test") || says("testing")) && says("positive");
+        let allergic = tested || words.iter().any(|word| begins(word, &ALLERGIC) || word.contains("allerg"));
         let unclear = said.harm
             || words.iter().any(|word| begins(word, &REACTIONS))
             || said
@@ -294,10 +299,10 @@ impl Terminology {
         // An allergy to what nobody knows.
         let left = normal::without_wording(normal);
         let no_drug = NO_DRUG.contains(&normal::singular(&left).as_str());
-        let says = ["allerg", "anaphyla", "hypersensitiv", "adverse reaction"]
+        let named = ["allerg", "anaphyla", "hypersensitiv", "adverse reaction"]
             .iter()
             .any(|word| normal.contains(word));
-        left != normal && !left.is_empty() && says && !says_allergic(&left) && !no_drug
+        left != normal && !left.is_empty() && named && !says_allergic(&left) && !no_drug
     }
 
     /// Whether a text says that a known drug is taken. A drug alone may be either.

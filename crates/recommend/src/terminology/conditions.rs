@@ -108,8 +108,10 @@ const QUALIFIERS: &[&str] = &[
     "resolved",
     "healed",
     "under",
+    "over",
     "lvef",
     "qtc",
+    "seronegative",
 ];
 
 pub(super) const QUALIFIERS_ZH: [&str; 24] = [
@@ -181,7 +183,18 @@ impl Terminology {
         }
         // Of "MI with normal coronaries" nobody can tell whether it is the infarction: it is not passed over in silence.
         let found = !meaning.broader.is_empty() || reading.unsure;
-        found.then_some(Meaning { known: !reading.left, partly: reading.left, ..meaning })
+        let known = !reading.left && (found || !reading.values.is_empty());
+        let values = reading.values;
+        (found || !values.is_empty()).then_some(Meaning { known, partly: found && !known, values, ..meaning })
+    }
+
+    /// Whether words in a script whose names are too short to be very like another say nothing that is understood, be it
+    /// only that something is denied.
+    pub fn says_nothing_known(&self, text: &str) -> bool {
+        let reading = self.read(&normal::normalise(text), true, is_qualifier);
+        text.chars().any(super::spelling::is_ideograph)
+            && reading.found.is_empty()
+            && reading.values.is_empty()
     }
 }
 

@@ -202,6 +202,7 @@ pub(super) const TESTS: &[&str] = &[
     "dna",
     "surface",
     "core",
+    "skin",
     "result",
     "results",
 ];

@@ -7,7 +7,9 @@
 //! stands beside such names (see [`mentions`]). It is never taken for what it merely resembles:
 //! [`Terminology::nearest`] is for telling people what may have been meant.
 
+mod adverse;
 mod belonging;
+mod codes;
 mod conditions;
 mod course;
 mod cues;
@@ -22,6 +24,7 @@ mod remembered;
 mod resolve;
 mod said;
 mod simplified;
+mod spelling;
 mod stages;
 mod term;
 #[cfg(test)]
@@ -30,6 +33,7 @@ mod titles;
 mod together;
 mod tolerated;
 mod wording;
+mod worse;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, LazyLock};
@@ -39,9 +43,12 @@ use narrower::Narrower;
 use remembered::Remembered;
 
 pub use conditions::is_code;
+pub use measures::{Bound, Value};
 pub use normal::{normalise, without_dose, without_salts};
+pub use resolve::Mistake;
 pub use term::{Term, TermKind, UnknownTermKind, read_terms};
 pub use together::Unclear;
+pub use worse::RuleMeaning;
 
 /// A name in its normal form, by which terms refer to each other.
 pub type Key = Arc<str>;
@@ -109,6 +116,8 @@ pub struct Meaning {
     pub tolerated: BTreeSet<Key>,
     /// Of several words for one thing: those that are not understood, or only in part.
     pub unclear: Vec<Unclear>,
+    /// Of a condition: the measured values that the words give.
+    pub values: Vec<Value>,
 }
 
 impl Meaning {
@@ -125,6 +134,7 @@ impl Meaning {
         self.unexplained.extend(other.unexplained);
         self.single_words.extend(other.single_words);
         self.tolerated.extend(other.tolerated);
+        self.values.extend(other.values);
         self.known |= other.known;
         self.partly = !self.known && (self.partly || other.partly);
     }
@@ -194,7 +204,7 @@ impl Terminology {
             let normal = normalise(other);
             let key = normal::key(&normal);
             // As texts are read, a space stands between the two scripts.
-            let spaced = normal::key(&reading::spelt_out(&normal));
+            let spaced = normal::key(&spelling::spelt_out(&normal));
             for form in [Some(key.clone()), normal::american(&key), Some(spaced)].into_iter().flatten() {
                 self.refer(&form, &name);
                 self.refer(&normal::singular(&form), &name);
@@ -269,15 +279,23 @@ impl Terminology {
         let raw = || plain(&reduced(&words).unwrap_or_else(|| normal.clone()));
         match among {
             Some(meaning) if meaning.known => meaning,
-            Some(mut meaning) => {
+            Some(mut meaning) if meaning.partly => {
                 meaning.broader.insert(raw());
                 let (unexplained, single_words) = self.unexplained(field, &words);
                 Meaning { unexplained, single_words, ..meaning }
             }
-            None => {
+            other => {
                 let names = BTreeSet::from([raw()]);
                 let (unexplained, single_words) = self.unexplained(field, &words);
-                Meaning { broader: names.clone(), names, unexplained, single_words, ..Meaning::default() }
+                let values = other.map(|meaning| meaning.values).unwrap_or_default();
+                Meaning {
+                    broader: names.clone(),
+                    names,
+                    unexplained,
+                    single_words,
+                    values,
+                    ..Meaning::default()
+                }
             }
         }
     }
@@ -342,51 +360,6 @@ impl Terminology {
         self.index.get(key.as_str()).or_else(singular).or_else(short).or_else(american).map(Vec::as_slice)
     }
 
-    /// A code with or without its system. Where a code itself is not known, the category it lies
-    /// in by definition is (ICD-10: before the dot; ATC: a class is a beginning of its members').
-    fn code(&self, field: Field, text: &str) -> Option<&[Key]> {
-        let cut = text.rfind(['|', ':', '#', '/', ' ']).map_or(0, |at| at + 1);
-        let (system, code) = text.split_at(cut);
-        if !code.bytes().any(|byte| byte.is_ascii_digit()) {
-            return None;
-        }
-        // The codes of ICD-9 look like those of ICD-10 and mean something else.
-        if ["icd-9", "icd9"].iter().any(|old| system.contains(old)) {
-            return None;
-        }
-        let system = SYSTEMS.iter().find(|(written, _)| system.contains(written)).map(|&(_, name)| name);
-        // Words before a code are its system, or say something of their own.
-        let spaced = system.is_none() && system_words(text, cut);
-        if spaced && field != Field::Condition {
-            return None;
-        }
-        let known = |code: &str| match system {
-            Some("icd") => self.index.get(format!("icd10:{code}").as_str()),
-            Some(system) => self.index.get(format!("{system}:{code}").as_str()),
-            None if cut == 0 => self.index.get(code),
-            None => self.index.get(text),
-        };
-        // From the code itself to its category: the first that is listed is the narrowest.
-        let category = || {
-            let dotted = conditions::dotted(code).filter(|_| system.is_none_or(|name| name == "icd"))?;
-            let shorter = (3..=dotted.len()).rev().filter(|&end| end != 4);
-            shorter
-                .map(|end| format!("icd10:{}", &dotted[..end]))
-                .find_map(|code| self.index.get(code.as_str()))
-        };
-        let atc = || {
-            let letters = |range: std::ops::Range<usize>| {
-                code.get(range).is_some_and(|part| part.bytes().all(|b| b.is_ascii_alphabetic()))
-            };
-            let group = code.get(1..3).is_some_and(|part| part.bytes().all(|b| b.is_ascii_digit()));
-            let shape = matches!(code.len(), 5 | 7) && letters(0..1) && group && letters(3..5);
-            // A combination holds something else, too, which the class does not name.
-            let class = || known(&code[..5]).or_else(|| known(&code[..4]));
-            (shape && !normal::is_atc_combination(code)).then(class)?
-        };
-        known(code).or_else(category).or_else(atc).map(Vec::as_slice)
-    }
-
     /// What a combination means, if every part of it is understood. A part that gives a dose or
     /// a form alone ("0.09 mg/actuat inhaler") is none, unless it is the name of an allergy ("pen / sulfa").
     fn combination(&self, field: Field, parts: &[&str]) -> Option<Meaning> {
@@ -448,11 +421,6 @@ impl Terminology {
     }
 }
 
-/// Whether the code that begins here has words before it, and no mark that makes them its system.
-fn system_words(text: &str, from: usize) -> bool {
-    text[..from].ends_with([' ', '/']) && !text.contains("://")
-}
-
 impl Default for Terminology {
     fn default() -> Self {
         Self::new([])
@@ -479,18 +447,6 @@ pub fn plain(text: &str) -> Key {
     let key = normal::key(&normal);
     if key.is_empty() { normal.into() } else { key.into() }
 }
-
-/// What the systems of codes are called where somebody writes them, and what terms call them.
-const SYSTEMS: [(&str, &str); 8] = [
-    ("snomed", "snomed"),
-    ("sct", "snomed"),
-    ("rxnorm", "rxnorm"),
-    ("atc", "atc"),
-    ("2.16.840.1.113883.6.73", "atc"),
-    ("2.16.840.1.113883.6.88", "rxnorm"),
-    ("2.16.840.1.113883.6.96", "snomed"),
-    ("icd", "icd"),
-];
 
 /// The rows of `terms.csv`: common drugs, brands, allergens and conditions, from general
 /// knowledge. Its codes are those of ATC and ICD-10, and the few of SNOMED CT and RxNorm that were

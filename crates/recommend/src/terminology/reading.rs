@@ -5,9 +5,11 @@
 use super::belonging::ALLERGIC_DISEASES;
 use super::course::ends;
 use super::cues::Why;
+use super::measures::{self, Value};
 use super::mentions::LONGEST;
 use super::said::{Judged, Mention, Token, judge, tokens};
-use super::{Field, Key, Meaning, Terminology, measures, normal, stages, titles};
+use super::spelling::spelt_out;
+use super::{Field, Key, Meaning, Terminology, normal, stages, titles};
 
 /// What stands directly before a name in Chinese and denies it, the longer first.
 const BEFORE_ZH: [&str; 16] = [
@@ -44,10 +46,11 @@ const OVER_ZH: [&str; 6] = ["已治愈", "已痊愈", "已缓解", "已恢复", 
 const AGAIN_ZH: [&str; 3] = ["复发", "再发", "反复"];
 const NORMAL_ZH: &str = "正常";
 /// What may stand between a name and that.
-const TESTED_ZH: [&str; 9] = ["试验", "检测", "测试", "表面", "核心", "抗体", "抗原", "结果", ":"];
+const TESTED_ZH: [&str; 10] = ["皮试", "试验", "检测", "测试", "表面", "核心", "抗体", "抗原", "结果", ":"];
 const TESTS_ZH: [&str; 3] = ["试验", "检测", "测试"];
 /// Words of few letters that mean many things.
-const AMBIGUOUS: [&str; 7] = ["hit", "rad", "nerd", "aps", "ega", "pih", "iph"];
+const AMBIGUOUS: [&str; 13] =
+    ["hit", "rad", "nerd", "aps", "ega", "pih", "iph", "prom", "edd", "psc", "pbc", "hcc", "nursing"];
 /// What joins names that are denied together.
 const JOINS_ZH: [&str; 7] = ["、", "或", "和", "及", "与", "/", "以及"];
 
@@ -132,6 +135,8 @@ pub(super) struct Reading {
     pub(super) unsure: bool,
     /// The words that belong to no name of a condition.
     pub(super) words: Vec<String>,
+    /// The measured values in it.
+    pub(super) values: Vec<Value>,
 }
 
 /// A known name.
@@ -164,7 +169,8 @@ impl Terminology {
 
     fn read_clause(&self, clause: &str, drugs: bool, silent: &impl Fn(&str) -> bool, reading: &mut Reading) {
         let tokens = tokens(clause);
-        let (mut mentions, non) = self.mentions(&tokens, drugs);
+        let measured = measures::read(&tokens);
+        let (mut mentions, non) = self.mentions(&tokens, &measured, drugs);
         let short = |mention: &Mention<Vec<Key>>| {
             let text = tokens[mention.start].text;
             mention.end == mention.start + 1 && (text.len() < 3 || AMBIGUOUS.contains(&text))
@@ -173,6 +179,7 @@ impl Terminology {
         let narrowing = self.narrower.narrow(&tokens, &mut mentions);
         let mut open = open;
         let named = |at: usize| mentions.iter().find(|mention| (mention.start..mention.end).contains(&at));
+        let value = |at: usize| measured.iter().any(|read| (read.start..read.end).contains(&at));
         for (at, token) in tokens.iter().enumerate() {
             let name = named(at);
             let next = tokens.get(at + 1);
@@ -182,15 +189,13 @@ impl Terminology {
             {
                 reading.words.push(token.text.to_owned());
             }
-            open |= name.is_none() && (non[at] || !(covered[at] || narrowing[at] || silent(token.text)));
+            let read = covered[at] || narrowing[at] || value(at) || silent(token.text);
+            open |= name.is_none() && (non[at] || !read);
         }
-        // "mg" is a unit behind a number, and may be myasthenia elsewhere.
-        let counted = |at: usize| {
-            at.checked_sub(1).is_some_and(|at| tokens[at].text.ends_with(|c: char| c.is_ascii_digit()))
-        };
-        let unit =
-            |(at, token): (usize, &Token<'_>)| token.text == "mg" && named(at).is_none() && !counted(at);
-        reading.unsure |= !drugs && tokens.iter().enumerate().any(unit);
+        reading.values.extend(measured.iter().map(measures::Read::value));
+        if !drugs && measures::unread(&tokens, &measured, |at| named(at).is_some()) {
+            (reading.unsure, open) = (true, true);
+        }
         for mention in &mentions {
             // A few letters mean too many things beside words that nobody knows.
             if short(mention) && open {
@@ -209,7 +214,12 @@ impl Terminology {
     }
 
     /// The names among the words, and the words that a "non" takes out: of "non-ischemic cardiomyopathy" the first alone.
-    fn mentions(&self, tokens: &[Token<'_>], drugs: bool) -> (Vec<Mention<Vec<Key>>>, Vec<bool>) {
+    fn mentions(
+        &self,
+        tokens: &[Token<'_>],
+        measured: &[measures::Read],
+        drugs: bool,
+    ) -> (Vec<Mention<Vec<Key>>>, Vec<bool>) {
         let mut mentions = Vec::new();
         let mut non = vec![false; tokens.len()];
         let failing = tokens.windows(2).any(|two| two[0].text == "respiratory" && two[1].text == "failure");
@@ -219,7 +229,10 @@ impl Terminology {
                 let words: Vec<&str> = tokens[at..at + n].iter().map(|token| token.text).collect();
                 // Whose lungs fail has no kidneys that do.
                 let name = words.join(" ");
-                let (names, drug) = self.named_here(&name, drugs).filter(|_| !(failing && name == "arf"))?;
+                let illness =
+                    || (name == "mg" && !drugs && !is_counted(tokens, at)).then(|| self.lookup("mg"))?;
+                let named = self.named_here(&name, drugs).or_else(|| Some((illness()?.to_vec(), false)));
+                let (names, drug) = named.filter(|_| !(failing && name == "arf"))?;
                 Some((n, names, drug))
             });
             let Some((n, names, drug)) = named else {
@@ -252,7 +265,8 @@ impl Terminology {
             }
             at += n;
         }
-        for (start, end, name) in titles::found(tokens).into_iter().chain(measures::found(tokens)) {
+        let values = measured.iter().filter_map(|read| Some((read.start, read.end, read.condition()?)));
+        for (start, end, name) in titles::found(tokens).into_iter().chain(values) {
             let key = Key::from(name);
             // Part of a longer name says no more than that.
             let within = |mention: &Mention<Vec<Key>>| {
@@ -375,50 +389,9 @@ impl Terminology {
     }
 }
 
-/// The short forms of denials in full, and a space between the two scripts.
-pub(super) fn spelt_out(normal: &str) -> String {
-    let text = normal
-        .replace("r/o", "rule out")
-        .replace("w/o", "without")
-        .replace("h/o", "history of")
-        .replace(" d/o", " disorder")
-        .replace("n't", " not")
-        .replace('<', " under ");
-    if text.is_ascii() {
-        return text;
-    }
-    let text = in_weeks(&text);
-    let mut spaced = String::with_capacity(text.len());
-    let ideograph = |c: char| matches!(c, '\u{3400}'..='\u{9fff}' | '\u{f900}'..='\u{faff}');
-    // Whether a word of the other script ends here that is no number alone.
-    let (mut last, mut word) = (' ', false);
-    for c in text.chars() {
-        let latin = c.is_ascii_alphabetic();
-        if ideograph(last) && latin || word && ideograph(c) {
-            spaced.push(' ');
-        }
-        spaced.push(c);
-        word = latin || word && c.is_ascii_alphanumeric();
-        last = c;
-    }
-    spaced
-}
-
-/// A count of weeks of a pregnancy with its word: "孕12周", "停经8周".
-fn in_weeks(text: &str) -> String {
-    let mut counted = text.to_owned();
-    for cue in ["停经", "孕"] {
-        let weeks = |rest: &str| {
-            let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '+').unwrap_or(0);
-            let number = rest[..digits].split('+').next().and_then(|number| number.parse::<u8>().ok());
-            number.is_some_and(|number| number < 45) && rest[digits..].starts_with('周')
-        };
-        let begins = |(at, _): &(usize, &str)| weeks(&counted[at + cue.len()..]);
-        if let Some((at, _)) = counted.match_indices(cue).find(begins) {
-            counted.replace_range(at..at + cue.len(), "妊娠 ");
-        }
-    }
-    counted
+/// Whether a number stands before the word: "mg" is a unit there, and may be myasthenia elsewhere.
+fn is_counted(tokens: &[Token<'_>], at: usize) -> bool {
+    at > 0 && tokens[at - 1].text.ends_with(|c: char| c.is_ascii_digit())
 }
 
 /// Where the denial begins with which this ends.

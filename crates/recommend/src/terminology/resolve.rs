@@ -82,6 +82,74 @@ impl Terminology {
     }
 }
 
+/// What makes rows of a terminology such as nobody can have meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mistake {
+    /// The term of this name is of itself, by these classes or parts.
+    Cycle(Vec<String>),
+    /// The word for none is the name of a term, or names one.
+    Names(String, String),
+    /// The word for none is very like the name of a term.
+    Like(String, String),
+}
+
+impl Terminology {
+    /// The first of these rows that cannot be meant, with its place.
+    pub fn mistaken(&self, rows: &[Term]) -> Option<(usize, Mistake)> {
+        let of_itself = |(place, row): (usize, &Term)| {
+            let name = plain(&row.name);
+            let mut way = vec![Key::clone(&name)];
+            self.leads_back(&name, &name, &mut BTreeSet::new(), &mut way).then(|| {
+                let way = way.iter().map(|name| name.to_string()).collect();
+                (place, Mistake::Cycle(way))
+            })
+        };
+        rows.iter().enumerate().find_map(of_itself).or_else(|| {
+            let none = |row: &Term| row.kind == TermKind::None;
+            // What the rows themselves say to be none must not hide what it is else.
+            let others = rows.iter().any(none).then(|| Self::new(rows.iter().filter(|row| !none(row))))?;
+            let found = rows.iter().enumerate().filter(|(_, row)| none(row));
+            found.filter_map(|(place, row)| Some((place, others.no_word_for_none(row)?))).next()
+        })
+    }
+
+    /// Whether the classes and parts of `name` lead to `to`, and by which.
+    fn leads_back(&self, name: &Key, to: &Key, seen: &mut BTreeSet<Key>, way: &mut Vec<Key>) -> bool {
+        let Some(node) = self.nodes.get(name).filter(|node| node.kind != TermKind::None) else {
+            return false;
+        };
+        for next in node.classes.iter().chain(&node.ingredients) {
+            way.push(Key::clone(next));
+            if next == to || seen.insert(Key::clone(next)) && self.leads_back(next, to, seen, way) {
+                return true;
+            }
+            way.pop();
+        }
+        false
+    }
+
+    /// What words name, or are very like, that are said to be some for none in these lists, or in all.
+    fn no_word_for_none(&self, row: &Term) -> Option<Mistake> {
+        let lists = [Field::Allergy, Field::Medication, Field::Condition];
+        let meant =
+            |list: &Field| row.classes.is_empty() || row.classes.iter().any(|name| name == list.as_str());
+        let words = || std::iter::once(&row.name).chain(&row.synonyms);
+        let all = || words().flat_map(|word| lists.into_iter().filter(meant).map(move |list| (word, list)));
+        let named = |(word, list): (&String, Field)| {
+            let meaning = self.understand(list, word);
+            let name = meaning.names.first().filter(|_| meaning.known || meaning.partly)?;
+            Some(Mistake::Names(word.to_owned(), name.to_string()))
+        };
+        let like = |(word, list): (&String, Field)| {
+            let near = self.nearest(list, word, std::iter::empty())?;
+            // It may well be like another word for none.
+            let some = !self.understand(list, near).names.is_empty();
+            some.then(|| Mistake::Like(word.to_owned(), near.to_owned()))
+        };
+        all().find_map(named).or_else(|| all().find_map(like))
+    }
+}
+
 /// The list in which the classes and ingredients of a term stand.
 fn listed(kind: TermKind) -> Field {
     match kind {
@@ -171,6 +239,66 @@ mod tests {
         ] {
             let (terminology, rows) = with(row);
             assert_eq!((terminology.misplaced(&rows), terminology.unresolved(&rows)), (None, None), "{row}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_found() {
+        for (rows, place, told) in [
+            (
+                "class,ca,,,cb\nclass,cb,,,ca",
+                0,
+                Mistake::Cycle(["ca", "cb", "ca"].map(str::to_owned).to_vec()),
+            ),
+            (
+                "drug,fine,,,statin\ndrug,one,,,two\ndrug,two,,,three\ndrug,three,,,one",
+                1,
+                Mistake::Cycle(["one", "two", "three", "one"].map(str::to_owned).to_vec()),
+            ),
+            ("drug,self,,self,", 0, Mistake::Cycle(["self", "self"].map(str::to_owned).to_vec())),
+            (
+                "class,antihypertensive,,,ace inhibitor",
+                0,
+                Mistake::Cycle(
+                    ["antihypertensive", "ace inhibitor", "raas inhibitor", "antihypertensive"]
+                        .map(str::to_owned)
+                        .to_vec(),
+                ),
+            ),
+            ("none,penicilin,,,allergy", 0, Mistake::Like("penicilin".to_owned(), "penicillin".to_owned())),
+            (
+                "none,nichts,penicillin,,allergy",
+                0,
+                Mistake::Names("penicillin".to_owned(), "penicillin".to_owned()),
+            ),
+            (
+                "none,nkda2,amoxicillin|penicillin,,allergy",
+                0,
+                Mistake::Names("amoxicillin|penicillin".to_owned(), "amoxicillin".to_owned()),
+            ),
+            (
+                "none,no peanuts,asthma,,condition",
+                0,
+                Mistake::Names("asthma".to_owned(), "asthma".to_owned()),
+            ),
+            (
+                "drug,zorbamycin,,,\nnone,Zorbamycn,,,allergy",
+                1,
+                Mistake::Like("Zorbamycn".to_owned(), "zorbamycin".to_owned()),
+            ),
+        ] {
+            let (terminology, rows) = with(rows);
+            assert_eq!(terminology.mistaken(&rows), Some((place, told)), "{rows:?}");
+        }
+        for rows in [
+            "none,keine Allergien bekannt,keine,,allergy",
+            "none,nicht bekannt,nbk;no known allergie,,allergy;medication",
+            "none,无过敏,没有过敏;未发现过敏,,allergy",
+            "class,ours,,,statin\ndrug,mine,,,ours",
+            "drug,Tylenol,,paracetamol,\ndrug,penicillin,Penny,,beta-lactam",
+        ] {
+            let (terminology, rows) = with(rows);
+            assert_eq!(terminology.mistaken(&rows), None, "{rows:?}");
         }
     }
 

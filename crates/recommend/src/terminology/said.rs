@@ -320,6 +320,8 @@ fn behind<T>(tokens: &[Token<'_>], mentions: &[Mention<T>], this: usize) -> Opti
                 // "Hepatitis B immune", "G6PD normal", and not "normal" of something else.
                 "immune" => next.is_none_or(|next| IMMUNE.contains(&next.text)),
                 "normal" => next.is_none() && !mention.passes,
+                // "Heart failure, unlikely due to ischemia" speaks of the cause.
+                "unlikely" => !tells_cause(tokens, at + 1),
                 _ => true,
             };
             return Some(why).filter(|why| ends && (*why != Why::Purpose || !mention.drug));
@@ -346,6 +348,18 @@ fn behind<T>(tokens: &[Token<'_>], mentions: &[Mention<T>], this: usize) -> Opti
         }
     }
     None
+}
+
+/// Whether the words here speak of what something comes from.
+fn tells_cause(tokens: &[Token<'_>], at: usize) -> bool {
+    let mut words = tokens[at.min(tokens.len())..].iter().map(|token| token.text);
+    let mut next = words.next();
+    while next.is_some_and(|word| ["to", "be"].contains(&word)) {
+        next = words.next();
+    }
+    next.is_some_and(|word| {
+        ["due", "caused", "related", "secondary", "because", "from", "attributable"].contains(&word)
+    })
 }
 
 fn is_number(word: &str) -> bool {

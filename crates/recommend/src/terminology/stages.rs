@@ -65,6 +65,14 @@ fn staged(text: &str) -> Option<(u8, &str)> {
     if let Some(behind) = rest.strip_prefix('g') {
         (rest, marked) = (behind, true);
     }
+    // A Roman number alone is one; before a noun "IV" is the way of a drug.
+    let roman = |digit: &str, open: bool| {
+        let behind = text.strip_prefix(' ').and_then(|rest| rest.strip_prefix(digit));
+        let goes_on =
+            |rest: &str| [" not ", " on ", " with ", " and "].iter().any(|word| rest.starts_with(word));
+        behind.is_some_and(|rest| ends(rest) && (open || !rest.starts_with(' ') || goes_on(rest)))
+    };
+    marked |= roman("v", true) || roman("iii", true) || roman("iv", false);
     let (stage, behind) = number(rest)?;
     let behind = behind.strip_prefix(['a', 'b']).filter(|_| stage == 3).unwrap_or(behind);
     let (marked, behind) = match behind.trim_start().strip_prefix('期') {
@@ -109,6 +117,8 @@ mod tests {
             ("ckd g5", "ckd stage 5"),
             ("ckd g3b a2, gout", "ckd stage 3, gout"),
             ("ckd (stage iv)", "ckd stage 4"),
+            ("ckd v not on hd", "ckd stage 5 not on hd"),
+            ("ckd iv", "ckd stage 4"),
             ("ckd, kdigo g4", "ckd stage 4"),
             ("ckd 4期", "ckd stage 4"),
             ("ckd4期", "ckd stage 4"),
@@ -133,6 +143,7 @@ mod tests {
             "ckd 3 years",
             "ckd stage 3-4",
             "ckd stage 10",
+            "ckd iv iron",
             "nickd stage 4",
             "ckd, stage iva",
             "慢性肾脏病4年",

@@ -73,6 +73,7 @@ impl Terminology {
                 sum.merge(meaning);
                 continue;
             }
+            sum.values.append(&mut meaning.values);
             if !empty {
                 sum.unexplained.append(&mut meaning.unexplained);
                 sum.single_words.append(&mut meaning.single_words);

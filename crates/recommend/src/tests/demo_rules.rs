@@ -9,12 +9,12 @@ use serde_json::json;
 use super::fake_store::{FakeStore, item};
 use super::numbers::now;
 use crate::catalogue::{Catalogue, Entry};
-use crate::data::{Item, Kind, Profile, Severity};
+use crate::data::{Item, Kind, Profile, Severity, Subject};
 use crate::filters::{Concern, Medication};
 use crate::orders::{Checked, Ordered};
 use crate::recommender::Recommender;
 use crate::settings::Settings;
-use crate::terminology::{TermKind, Terminology, read_terms};
+use crate::terminology::{Field, TermKind, Terminology, plain, read_terms};
 
 #[allow(dead_code)]
 #[path = "../../../../src/store/demo/tables.rs"]
@@ -192,6 +192,13 @@ fn dangers_are_told_in_any_order_and_in_a_combination() {
         ("levodopa", "glaucoma", serious),
         ("ciprofloxacin 500 mg po bid for ear infection", "myasthenia gravis", serious),
         ("lisinopril", "孕期检查", contraindicated),
+        ("methotrexate", "breastfeeding", contraindicated),
+        ("lithium", "哺乳期", serious),
+        ("isotretinoin", "breastfeeding", serious),
+        ("amiodarone", "lactation", serious),
+        ("metformin", "lactic acidosis", contraindicated),
+        ("metformin", "DKA", contraindicated),
+        ("empagliflozin", "酮症酸中毒", serious),
     ] {
         let found = worst(&[order], json!({"conditions": [condition], "sex": "female"}));
         assert!(found.is_some_and(|found| found <= least), "{order}, {condition}: {found:?}");
@@ -258,4 +265,75 @@ fn drafts_say_the_same_in_every_order() {
         }
         assert_eq!(pairs(&order), expected, "{order:?}");
     }
+}
+
+#[test]
+fn every_condition_of_a_rule_has_a_name_in_chinese() {
+    let rows = read_terms(include_str!("../terminology/terms.csv").as_bytes()).unwrap();
+    let chinese = |name: &str| name.chars().any(|c| ('\u{4e00}'..='\u{9fff}').contains(&c));
+    let named: BTreeSet<String> = rows
+        .into_iter()
+        .map(|(_, term)| term)
+        .filter(|term| term.kind == TermKind::Condition && term.synonyms.iter().any(|name| chinese(name)))
+        .map(|term| term.name)
+        .collect();
+    let terminology = Terminology::shared(&[]);
+    let lists = ITEMS.iter().map(|item| &item.contraindications);
+    let conditions = lists.flat_map(|rules| {
+        let graded = rules.rules.iter().filter(|rule| rule.about == Subject::Condition);
+        rules.conditions.iter().chain(&rules.indications).chain(graded.map(|rule| &rule.code))
+    });
+    // What age and sex say is nothing that a list says.
+    let said = conditions.filter(|name| !["older adult", "childbearing potential"].contains(&name.as_str()));
+    for name in said.collect::<BTreeSet<_>>() {
+        let names = terminology.understand(Field::Condition, name).names;
+        assert!(
+            names.iter().all(|name| named.iter().any(|known| plain(known) == *name)),
+            "{name} has no Chinese name"
+        );
+    }
+}
+
+#[test]
+fn usual_names_of_what_rules_are_about_count() {
+    let terminology = Terminology::shared(&[]);
+    for (name, texts) in [
+        ("chronic kidney disease stage 5", &["血透", "腹透", "CAPD", "终末期肾脏病", "维持性血液透析"][..]),
+        ("chronic kidney disease", &["糖尿病肾病", "diabetic nephropathy"]),
+        ("angioedema", &["血管性水肿", "Quincke's edema"]),
+        ("renal artery stenosis", &["双侧肾动脉狭窄"]),
+        ("medullary thyroid cancer", &["甲状腺髓样癌", "multiple endocrine neoplasia type 2"]),
+        ("migraine with aura", &["先兆偏头痛"]),
+        ("ketoacidosis", &["酮症酸中毒", "ketoacidosis", "DKA", "E10.10", "E11.10"]),
+        ("type 1 diabetes", &["DKA", "E10.10"]),
+        ("type 2 diabetes", &["E11.10"]),
+        ("metabolic acidosis", &["lactic acidosis", "metabolic acidosis", "DKA", "乳酸酸中毒", "E87.20"]),
+        ("liver disease", &["肝硬变", "肝硬變", "肝性脑病", "AIH", "PBC", "PSC", "HCC"]),
+        (
+            "coronary artery disease",
+            &[
+                "急性冠脉综合征",
+                "PCI术后",
+                "冠脉搭桥术后",
+                "冠状动脉支架植入术后",
+                "AMI",
+                "PTCA",
+                "prior PCI",
+            ],
+        ),
+        ("gastrointestinal bleeding", &["黑便", "BRBPR", "rectal bleeding", "tarry stools"]),
+        ("eating disorder", &["神经性厌食"]),
+        ("respiratory failure", &["呼吸衰竭"]),
+        ("breastfeeding", &["哺乳", "哺乳中", "breastfed", "nursing"]),
+        ("heart failure", &["心功能IV级", "NYHA IV"]),
+        ("tobacco dependence", &["吸烟"]),
+        ("sinus bradycardia", &["sinus brady", "窦缓"]),
+    ] {
+        for text in texts {
+            let meaning = terminology.understand(Field::Condition, text);
+            assert!(meaning.known && meaning.broader.contains(name), "{text}: {meaning:?}");
+        }
+    }
+    assert!(!terminology.understand(Field::Condition, "无先兆偏头痛").broader.contains("migraine with aura"));
+    assert!(!terminology.understand(Field::Condition, "nursing home").broader.contains("breastfeeding"));
 }

@@ -15,5 +15,6 @@ mod records;
 mod rules;
 mod safety;
 mod several_words;
+mod stages;
 mod strategies;
 mod whole_record;
