@@ -28,10 +28,11 @@
 
 mod allergies;
 mod medications;
+mod unknown;
 
 use serde::{Deserialize, Serialize};
 
-use super::catalogue::{Catalogue, Entry, Rule};
+use super::catalogue::{CHILDBEARING, Catalogue, Entry, OLDER_ADULT, Rule, Vocabulary};
 use super::clock::year_of;
 use super::data::{Kind, Millis, Profile, Severity, Sex};
 use super::settings::Settings;
@@ -142,6 +143,11 @@ pub struct Patient<'a> {
     conditions_understood: bool,
     /// Conditions that are not understood and look like another: as they are written, and what may be meant.
     maybe: Vec<(String, Keys)>,
+    /// Whether the person is allergic to anything.
+    allergic: bool,
+    /// Whether the person has a condition that any rule about drugs is about.
+    concerned: bool,
+    drugs: &'a Vocabulary,
     flags: Vec<String>,
 }
 
@@ -210,10 +216,12 @@ impl<'a> Patient<'a> {
         };
         let trimmed = |list: &'a Option<Vec<String>>| list.iter().flatten().map(|written| written.trim());
         let mut allergies = Vec::new();
+        let mut allergic = false;
         for written in trimmed(&profile.allergies) {
             let meaning =
                 told("allergies", Field::Allergy, written, read("allergies", Field::Allergy, written));
             let mut allergy = Allergy::of(written, meaning);
+            allergic |= !allergy.names.is_empty();
             allergy.names.insert(plain(written));
             allergies.push(allergy);
         }
@@ -223,6 +231,7 @@ impl<'a> Patient<'a> {
             let belonging = terminology.belonging(written, codes, synonyms);
             if let Some(meaning) = belonging.allergy {
                 let meaning = told("conditions", Field::Allergy, written, meaning);
+                allergic = true;
                 allergies.push(Allergy::of(written, meaning));
             }
             if let Some(meaning) = belonging.medication {
@@ -233,6 +242,26 @@ impl<'a> Patient<'a> {
                 let meaning = told("conditions", Field::Condition, written, meaning);
                 conditions.push(Stated { written, names: meaning.broader.into_iter().collect() });
             }
+        }
+        // What is known among words of lifestyle counts where it belongs; the others are no concern of any rule.
+        for written in profile.lifestyle.iter().map(|written| written.trim()) {
+            let belonging = terminology.belonging(written, [], []);
+            // Who eats fish is not allergic to it.
+            let eaten = terminology.is_allergen(written) && !written.to_lowercase().contains("allerg");
+            if let Some(meaning) = belonging.allergy.filter(|meaning| meaning.known && !eaten) {
+                allergic = true;
+                allergies.push(Allergy::of(written, meaning));
+            }
+            if let Some(meaning) = belonging.medication.filter(|meaning| meaning.known) {
+                medications.push(Medication::stated(written, meaning, drugs, terminology));
+            }
+            let ruled =
+                |meaning: &Meaning| words.iter().any(|words| words.knows(Field::Condition, &meaning.names));
+            let condition =
+                belonging.condition.filter(|meaning| meaning.known || meaning.partly || ruled(meaning));
+            conditions.extend(
+                condition.map(|meaning| Stated { written, names: meaning.broader.into_iter().collect() }),
+            );
         }
         let noted = medications.len();
         for written in trimmed(&profile.medications) {
@@ -262,6 +291,11 @@ impl<'a> Patient<'a> {
                 .push(Stated { written: "pregnancy", names: Keys::from_iter([Key::clone(&pregnancy)]) });
         }
         let pregnant = if said_pregnant { Some(true) } else { profile.pregnant };
+        // What age and sex alone say is no concern: everybody has both.
+        let concerned = pregnant == Some(true)
+            || conditions
+                .iter()
+                .any(|stated| stated.names.iter().any(|name| words[1].is_about_condition(name)));
         for (code, written, applies) in circumstances(profile.sex, ages, pregnant) {
             if applies {
                 let names = terminology.understand(Field::Condition, code).names;
@@ -281,6 +315,9 @@ impl<'a> Patient<'a> {
             abstains: abstains.or(unmatched).filter(|_| kind == Kind::Drug),
             conditions_understood,
             maybe,
+            allergic,
+            concerned,
+            drugs: drugs.vocabulary(),
             flags,
         }
     }
@@ -414,45 +451,6 @@ impl<'a> Patient<'a> {
         }
     }
 
-    fn unknown(&self, entry: &Entry) -> Option<String> {
-        if let Some(reason) = &self.abstains {
-            return Some(reason.clone());
-        }
-        if self.wary && entry.unclear {
-            return Some(format!("item: {}", not_understood(&entry.item.name, &entry.item.name, None)));
-        }
-        if self.wary && entry.is_unruled() {
-            return Some(format!("item: no rules are known about {:?}", entry.item.name));
-        }
-        if let Some((written, _)) = self.maybe.iter().find(|(_, names)| self.wary && may_matter(names, entry))
-        {
-            return Some(format!(
-                "condition: {written:?} is not understood, and may be one that speaks against it"
-            ));
-        }
-        if !self.strict {
-            return None;
-        }
-        let rules = &entry.item.contraindications;
-        let may_be_pregnant = self.pregnant.is_none()
-            && self.profile.sex != Some(Sex::Male)
-            && self.ages.is_none_or(|(youngest, oldest)| oldest >= 10 && youngest <= 60);
-        let rules_out = |rule: &Rule| rule.severity != Severity::Caution;
-        let about_conditions = entry.conditions.iter().any(rules_out) || !entry.indications.is_empty();
-        let reason = if self.profile.conditions.is_none() && about_conditions {
-            "conditions: not recorded"
-        } else if rules.pregnancy && may_be_pregnant {
-            "pregnancy: not recorded"
-        } else if rules.sex.is_some() && self.profile.sex.is_none() {
-            "sex: not recorded"
-        } else if self.ages.is_none() && (rules.min_age.is_some() || rules.max_age.is_some()) {
-            "birth_year: not recorded"
-        } else {
-            return None;
-        };
-        Some(reason.to_owned())
-    }
-
     fn indication(&self, entry: &Entry) -> Option<String> {
         // Unknown conditions are not none; where that is allowed, they may be any.
         if entry.indications.is_empty() || self.profile.conditions.is_none() {
@@ -486,8 +484,8 @@ fn circumstances(
     let (youngest, oldest) = ages.unwrap_or((i32::MAX, i32::MIN));
     let fertile = sex == Some(Sex::Female) && oldest >= 12 && youngest <= 50 && pregnant != Some(true);
     [
-        ("older adult", "65 years of age or older", oldest >= 65),
-        ("childbearing potential", "may become pregnant (by sex and age)", fertile),
+        (OLDER_ADULT, "65 years of age or older", oldest >= 65),
+        (CHILDBEARING, "may become pregnant (by sex and age)", fertile),
     ]
 }
 
@@ -499,15 +497,6 @@ pub fn not_understood(written: &str, words: &str, near: Option<&str>) -> String 
         Some(near) => format!("{words:?}{beside} is not understood; did you mean {near:?}?"),
         None => format!("{words:?}{beside} is not understood"),
     }
-}
-
-/// Whether a rule that rules the item out is about one of these conditions.
-fn may_matter(names: &Keys, entry: &Entry) -> bool {
-    let about = |rule: &Rule| {
-        rule.severity != Severity::Caution && rule.names.iter().any(|name| names.contains(name))
-    };
-    entry.conditions.iter().any(about)
-        || entry.item.contraindications.pregnancy && names.contains("pregnancy")
 }
 
 fn severe((severity, _): &(Severity, Reason)) -> bool {
