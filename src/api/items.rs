@@ -9,7 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::etag::{Conditions, Representation};
 use super::extract::{Body, Id, Parameters};
-use super::people::{Written, refuse};
+use super::people::refuse;
 use super::recommendations::parse_kind;
 use super::{AppState, Problem};
 use crate::store::ItemQuery;
@@ -44,6 +44,22 @@ pub struct ItemList {
     pub next: Option<String>,
 }
 
+/// What a write of an item did.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ItemWritten {
+    /// 1 if it was not there before.
+    pub created: u64,
+    /// 1 if it was there and differed.
+    pub updated: u64,
+    /// 1 if it was there, the same.
+    pub unchanged: u64,
+    /// Words of the item that are not understood, each with its place. A rule in such words rules the item
+    /// out wherever it may be meant; left out where all are understood.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(example = json!(["/contraindications/allergies/0: \"penicilin\" is not understood; did you mean \"penicillin\"?"]))]
+    pub flags: Vec<String>,
+}
+
 /// Add an item, or replace one
 ///
 /// Send the `ETag` of what you read in `If-Match`, so that a change that somebody else made meanwhile is
@@ -65,7 +81,7 @@ pub struct ItemList {
             "contraindications": {"conditions": ["kidney failure"], "therapeutic_class": "biguanide"}}),
     ),
     responses(
-        (status = 200, body = Written),
+        (status = 200, body = ItemWritten),
         (status = 412, description = "Somebody has changed the item since it was read, or it exists already"),
     )
 )]
@@ -74,7 +90,7 @@ pub async fn put(
     Id(item_id): Id,
     conditions: Conditions,
     Body(sent): Body<Item>,
-) -> Result<Json<Written>, Problem> {
+) -> Result<Json<ItemWritten>, Problem> {
     if !sent.item_id.is_empty() && sent.item_id != item_id {
         return Err(Problem::unprocessable("item_id is not the identifier in the path"));
     }
@@ -85,8 +101,11 @@ pub async fn put(
         true => people.store.replace_item(&item.item_id, Some(&item), &|now| conditions.allow(now)).await?,
         false => people.store.put_items(std::slice::from_ref(&item)).await?,
     };
-    people.written(&[], &[item.item_id]).await;
-    Ok(Json(written.into()))
+    people.written(&[], std::slice::from_ref(&item.item_id)).await;
+    let flags = tokio::task::spawn_blocking(move || people.recommender.item_flags(&item));
+    let flags = flags.await.map_err(|_| Problem::internal())?;
+    let crate::store::Written { created, updated, unchanged } = written;
+    Ok(Json(ItemWritten { created, updated, unchanged, flags }))
 }
 
 /// One item

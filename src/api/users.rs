@@ -5,7 +5,6 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 
 use super::etag::{Conditions, Representation};
 use super::extract::{self, Id};
@@ -125,10 +124,15 @@ pub async fn delete(
 fn read(body: &[u8]) -> Result<User, Problem> {
     #[derive(Deserialize)]
     struct Probe {
-        profile: Option<IgnoredAny>,
+        #[serde(default, deserialize_with = "is_there")]
+        profile: bool,
+    }
+    // `null` is there, too, and no profile.
+    fn is_there<'de, D: serde::Deserializer<'de>>(member: D) -> Result<bool, D::Error> {
+        serde::de::IgnoredAny::deserialize(member).map(|_| true)
     }
     match parse::<Probe>(body)?.profile {
-        Some(_) => parse(body),
-        None => Ok(User { user_id: String::new(), profile: parse(body)? }),
+        true => parse(body),
+        false => Ok(User { user_id: String::new(), profile: parse(body)? }),
     }
 }

@@ -5,21 +5,22 @@
 //! every row of the file, also those that say nothing.
 //!
 //! Users and items that a CSV of interactions names and that do not exist are created: the user with
-//! an empty profile (of which everything is unknown), the item with its id for a name. Without a
+//! an empty profile (of which everything is unknown), the item with its id for a name and, where it is a drug, the mark
+//! that nobody has described it. Without a
 //! time column every time is 1970-01-01, so that importing the file again changes nothing; give a
 //! column where a half-life is configured. [`InteractionReader`] says what else may be left out.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io::{BufRead, BufReader, Read};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{BulkLoad, Case, Loaded, Store, StoreError, StoredCase, Written};
+use super::{BulkLoad, Case, ItemQuery, Loaded, Store, StoreError, StoredCase, Written};
 use recommend::{
-    CsvError, FieldError, InteractionColumns, InteractionLine, InteractionReader, Item, Kind, Millis,
-    Mistake, SourceError, Term, TermKind, Terminology, User, read_terms,
+    CsvError, FieldError, InteractionColumns, InteractionLine, InteractionReader, Item, Key, Kind, Millis,
+    Mistake, SourceError, Term, TermKind, Terminology, User, item_flags, plain_name, read_terms,
 };
 
 /// Longest line of a file, in bytes.
@@ -57,6 +58,10 @@ impl<R: Read> Read for Lined<R> {
     }
 }
 
+/// Most items of a file of which the words that are not understood are told.
+const MOST_DOUBTFUL: usize = 1_000;
+/// Words that are not understood of which a report tells.
+const TOLD: usize = 20;
 /// Rows handed to the store at once.
 const BATCH: usize = 5_000;
 /// Cases handed over at once; a text may be a megabyte.
@@ -104,7 +109,7 @@ pub struct Progress {
 }
 
 /// What became of the rows of a file.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct ImportReport {
     /// Rows of the file, without the header and blank lines.
     pub rows: u64,
@@ -116,6 +121,8 @@ pub struct ImportReport {
     pub loaded: Loaded,
     /// What became of the rows of a terminology.
     pub terms: Written,
+    /// Words of items that are not understood, each with its line and its place.
+    pub flags: Vec<String>,
 }
 
 impl fmt::Display for ImportReport {
@@ -146,6 +153,12 @@ impl fmt::Display for ImportReport {
         }
         if self.no_item > 0 {
             write!(f, "; {} rows have a code that stands for no item", self.no_item)?;
+        }
+        for flag in self.flags.iter().take(TOLD) {
+            write!(f, "\n{flag}")?;
+        }
+        if let Some(more) = self.flags.len().checked_sub(TOLD).filter(|more| *more > 0) {
+            write!(f, "\nand {more} more words are not understood")?;
         }
         Ok(())
     }
@@ -243,13 +256,51 @@ pub async fn import_items(
     file: impl Read + Send,
     progress: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<ImportReport, ImportError> {
+    let terminology = Terminology::shared(&store.terms().await?);
     let mut load = store.begin_load().await?;
     let mut lines = JsonLines::new(file, |item: &Item| item.validate(""), |item| &item.item_id);
+    let mut doubtful = Vec::new();
     while let Some(batch) = lines.next_batch()? {
         load.items(&batch).await?;
         progress(lines.progress);
+        let unclear = |item: &Item| !item_flags(item, &terminology, |_| false).is_empty();
+        doubtful.extend(batch.into_iter().filter(unclear).take(MOST_DOUBTFUL - doubtful.len()));
     }
-    finish(load, lines.progress.rows).await
+    let mut report = finish(load, lines.progress.rows).await?;
+    if doubtful.is_empty() {
+        return Ok(report);
+    }
+    let known = drug_names(store).await?;
+    for item in doubtful {
+        let line = lines.seen.get(&item.item_id).copied().unwrap_or_default();
+        let flags = item_flags(&item, &terminology, |name| known.contains(name));
+        report.flags.extend(flags.into_iter().map(|flag| format!("line {line}: {flag}")));
+    }
+    Ok(report)
+}
+
+/// What the drugs of a store are called: a rule may name any of them.
+async fn drug_names(store: &dyn Store) -> Result<HashSet<Key>, StoreError> {
+    const PAGE: u32 = 1000;
+    let mut names = HashSet::new();
+    let mut query = ItemQuery { kind: Some(Kind::Drug), after: None, limit: PAGE };
+    loop {
+        let page = store.list_items(&query).await?;
+        query.after = page.last().map(|item| item.item_id.clone());
+        let full = page.len() == PAGE as usize;
+        for item in &page {
+            let class = item.contraindications.therapeutic_class.as_ref();
+            names.extend(
+                [Some(&item.item_id), Some(&item.name), class]
+                    .into_iter()
+                    .flatten()
+                    .map(|name| plain_name(name)),
+            );
+        }
+        if !full {
+            return Ok(names);
+        }
+    }
 }
 
 /// Imports cases, one JSON object a line, as `PUT /v1/cases/{case_id}` takes them with the id beside the
@@ -388,6 +439,9 @@ impl<R: Read, T: DeserializeOwned, V: Fn(&T) -> Vec<FieldError>> JsonLines<R, T,
     }
 
     fn read(&mut self, text: &[u8]) -> Result<T, String> {
+        if text.starts_with(b"[") {
+            return Err("must be one JSON object a line, and no array".to_owned());
+        }
         let value: T = serde_json::from_slice(text).map_err(|error| without_values(&error.to_string()))?;
         if let Some(error) = (self.validate)(&value).first() {
             return Err(format!("{} {}", error.pointer, error.detail));

@@ -45,6 +45,7 @@ mod hl7_people;
 mod hl7_results;
 mod identity;
 mod images;
+mod item_words;
 mod learned;
 mod lifecycle;
 mod metrics;

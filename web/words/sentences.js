@@ -20,6 +20,7 @@ export const sentences = {
     [/^age: (\d+) to (\d+)$/, (_, from, to) => `年龄：${from} 至 ${to} 岁`],
     [/^(allergies|conditions|medications|pregnancy|sex|birth_year): not recorded$/, (_, name) => `${list(name)}：没有记录`],
     [/^indication: none recorded of (.+)$/, (_, wanted) => `适应症：没有记录其中任何一项：${wanted}`],
+    [/^item: its (rule about|class) "(.+?)" is (?:not understood|understood in part)(?:; did you mean "(.+)"\?)?$/, (_, what, written, near) => `${what === "class" ? "该项的类别" : "该项的规则"}无法识别：“${written}”${either(near, `；是否指“${near}”？`)}`],
     [/^item: no rules are known about "(.+)"$/, (_, name) => `没有关于“${name}”的规则`],
     [/^(allergies|conditions|medications|item): "(.+?)"(?: \(beside "(.+)"\))? is not understood(?:; did you mean "(.+)"\?)?$/, (_, name, written, beside, near) => `${list(name)}：无法识别“${written}”${either(beside, `（与“${beside}”一同记录）`)}${either(near, `；是否指“${near}”？`)}`],
     [/^(below|above) ([\d.]+)( [^\d ]\S*)?(?: from (\d+)(?: to below (\d+))? years| below (\d+) years)?(, as written in the note)?$/, (_, side, limit, unit = "", from, to, under, written) =>

@@ -9,39 +9,15 @@
 
 pub mod forms;
 mod kin;
+mod rule;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
 use super::data::{Contraindications, Item, Kind, Severity, Subject};
 use super::shared::ByNumber;
-use super::terminology::{Bound, ByKey, Field, Key, Keys, RuleMeaning, Terminology, Value, plain};
-
-/// A rule of an item: what it is about, and how much it matters.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Rule {
-    /// What it is about, as its list in a profile is compared with it.
-    pub names: BTreeSet<Key>,
-    /// Those and what is broader: a rule about one of these says no less.
-    pub broader: BTreeSet<Key>,
-    /// Of a condition: the bounds beyond which measured values are what it is about.
-    pub bounds: Vec<Bound>,
-    pub severity: Severity,
-    /// Whether the item itself says how severe it is.
-    pub graded: bool,
-    /// What happens, in words for people.
-    pub note: String,
-    /// Where the rule comes from, if that is said.
-    pub source: String,
-}
-
-impl Rule {
-    /// Whether it is about what somebody has who has what is called so, and of whom these values were measured.
-    pub fn is_about(&self, names: &Keys, values: &[Value]) -> bool {
-        self.names.iter().any(|name| names.contains(name))
-            || self.bounds.iter().any(|bound| bound.holds(values))
-    }
-}
+use super::terminology::{ByKey, Field, Key, Keys, Terminology, plain};
+pub use rule::{CHILDBEARING, Doubt, OLDER_ADULT, Rule, flags};
 
 /// Substances, each with its therapeutic classes.
 pub type Parts = Vec<(Key, BTreeSet<Key>)>;
@@ -88,9 +64,13 @@ pub struct Entry {
     pub restricted: bool,
     /// Whether rules about its very substances are known, its own or lent; those of a class are not all that matters.
     ruled: bool,
-    /// Whether it is a drug that came with a record under words that terms do not explain, or only in
-    /// part: that there is an item of this name does not say what it is.
+    /// Whether it is a drug that came with a record, or that interactions name, under words that terms do not explain, or
+    /// only in part: that there is an item of this name does not say what it is.
     pub unclear: bool,
+    /// Whether it is a drug that somebody described by a name alone that terms do not explain.
+    pub blank: bool,
+    /// What seems to be a misspelt name of its class.
+    pub class_doubt: Option<Doubt>,
 }
 
 impl Entry {
@@ -121,29 +101,6 @@ impl Entry {
             unexplained = meaning.unexplained;
             allergens.extend(unexplained.iter().cloned());
         }
-        let field = |subject: Subject| match subject {
-            Subject::Allergy => Field::Allergy,
-            Subject::Condition => Field::Condition,
-            Subject::Medication => Field::Medication,
-        };
-        let rules = |subject: Subject, codes: &[String]| -> Vec<Rule> {
-            let plain = codes.iter().map(|code| (code, Severity::Contraindicated, false, ("", "")));
-            let graded = listed.rules.iter().filter(|rule| rule.about == subject);
-            let graded = graded
-                .map(|rule| (&rule.code, rule.severity, true, (rule.note.as_str(), rule.source.as_str())));
-            let rule = |(code, severity, graded, (note, source)): (&String, _, _, (&str, &str))| {
-                let RuleMeaning { meaning, bounds } = terminology.understand_rule(field(subject), code);
-                let broader = meaning.broader;
-                let names = match subject {
-                    // Who is allergic to penicillins is allergic to what amoxicillin is in.
-                    Subject::Allergy => broader.iter().cloned().chain(meaning.groups).collect(),
-                    _ => meaning.names,
-                };
-                let (note, source) = (note.to_owned(), source.to_owned());
-                Rule { names, broader, bounds, severity, graded, note, source }
-            };
-            plain.chain(graded).map(rule).collect()
-        };
         let conditions = |codes: &[String]| -> BTreeSet<Key> {
             codes.iter().flat_map(|code| terminology.understand(Field::Condition, code).names).collect()
         };
@@ -152,14 +109,26 @@ impl Entry {
         let purposes = purposes.collect();
         // A class is no drug, either.
         let class = meaning.names.iter().any(|name| terminology.is_class(name));
-        let unclear = item.kind == Kind::Drug
-            && item.is_imported()
-            && (!meaning.known || meaning.names.is_empty() || class);
+        let explained = meaning.known && !meaning.names.is_empty();
+        let drug = item.kind == Kind::Drug;
+        let unclear = drug && item.is_imported() && (!explained || class);
+        let class_doubt = listed
+            .therapeutic_class
+            .as_deref()
+            .filter(|_| drug)
+            .and_then(|class| Doubt::of_class(class, terminology));
         let is_class = item.kind == Kind::Drug && class && meaning.names.len() == 1;
         let parts = if class { Parts::new() } else { parts(&meaning.names, &therapeutic, terminology) };
         let restricted = *listed != Contraindications::default();
         // Who wrote rules for a form had that form in mind.
         let own = restricted && !item.is_imported();
+        // A brand is explained by its code.
+        let blank = drug && !restricted && !item.is_imported() && !explained && {
+            !item.also_called().iter().any(|name| {
+                let meaning = terminology.understand(Field::Medication, name);
+                meaning.known && !meaning.names.is_empty()
+            })
+        };
         let local = item.kind == Kind::Drug && !own && forms::is_local(&item.name, &called);
         Self {
             parts,
@@ -171,20 +140,22 @@ impl Entry {
             unexplained,
             single_words,
             is_class,
-            allergies: rules(Subject::Allergy, &listed.allergies),
-            conditions: rules(Subject::Condition, &listed.conditions),
-            partners: rules(Subject::Medication, &listed.interacts_with),
+            allergies: Rule::all(listed, Subject::Allergy, terminology),
+            conditions: Rule::all(listed, Subject::Condition, terminology),
+            partners: Rule::all(listed, Subject::Medication, terminology),
             indications,
             purposes,
             restricted,
             ruled: restricted,
             unclear,
+            blank,
+            class_doubt,
             item,
         }
     }
 
-    /// Whether it came with a record and no rule, its own or lent by a drug of its substances, says anything of it: that
-    /// is no sign that it is safe.
+    /// Whether it came with a record, or from a file of interactions, and no rule, its own or lent by a drug of its
+    /// substances, says anything of it: that is no sign that it is safe.
     pub fn is_unruled(&self) -> bool {
         self.item.kind == Kind::Drug && self.item.is_imported() && !self.ruled
     }
@@ -228,12 +199,9 @@ impl Entry {
         let rules = &mut self.item.contraindications;
         (rules.sex, rules.min_age, rules.max_age) = (None, None, None);
         if std::mem::take(&mut rules.pregnancy) {
-            let names = BTreeSet::from([Key::from("pregnancy")]);
             let note = "little of a local form gets into the blood".to_owned();
-            let (broader, source) = (names.clone(), String::new());
-            let severity = Severity::Caution;
-            let bounds = Vec::new();
-            self.conditions.push(Rule { names, broader, bounds, severity, graded: true, note, source });
+            let pregnancy = Rule::about_pregnancy(Severity::Caution);
+            self.conditions.push(Rule { graded: true, note, ..pregnancy });
         }
     }
 
@@ -334,6 +302,16 @@ impl Vocabulary {
             Field::Condition => self.conditions.contains(name),
         };
         names.iter().any(known)
+    }
+
+    /// Whether any item is called so.
+    pub fn is_called(&self, name: &Key) -> bool {
+        self.called.contains_key(name)
+    }
+
+    /// Whether any rule, or what an item is for, is about this condition.
+    pub fn is_about_condition(&self, name: &Key) -> bool {
+        self.conditions.contains(name)
     }
 
     /// All names that [`Vocabulary::knows`] knows, and those of items that are not understood.

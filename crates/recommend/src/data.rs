@@ -33,6 +33,8 @@ pub const EARLIEST_TIME: Millis = -2_840_140_800_000;
 
 /// The attribute of an item that came with a record. A hospital that describes the item writes it without.
 const IMPORTED: &str = "imported";
+/// Its value where a file of interactions names the item and says no more of it.
+const INTERACTIONS: &str = "interactions";
 
 /// Milliseconds since 1970-01-01T00:00:00Z, negative before.
 pub type Millis = i64;
@@ -294,9 +296,9 @@ pub struct Item {
     /// Name for people.
     #[cfg_attr(feature = "openapi", schema(example = "Harbour Pharmacy"))]
     pub name: String,
-    /// Whatever else a client wants to keep with the item. Of it the list `codes` of a drug is read
-    /// (codes, each with its system before it), and `treats` (conditions), by which an alternative to the
-    /// drug is found.
+    /// Whatever else a client wants to keep with the item. Of it the lists `codes` (codes, each with its
+    /// system before it) and `synonyms` of a drug are read, and `treats` (conditions), by which an alternative
+    /// to the drug is found; `imported` says that nobody has described the item yet.
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub attributes: serde_json::Map<String, serde_json::Value>,
@@ -476,6 +478,19 @@ impl Item {
         self.attributes.contains_key(IMPORTED)
     }
 
+    /// The attributes of an item of this kind that a file of interactions names.
+    pub const fn attributes_of_named(kind: Kind) -> &'static str {
+        match kind {
+            Kind::Drug => r#"{"imported":"interactions"}"#,
+            _ => "{}",
+        }
+    }
+
+    /// Whether a file of interactions named it, and nobody said more of it.
+    pub fn is_named_alone(&self) -> bool {
+        self.attributes.get(IMPORTED).and_then(serde_json::Value::as_str) == Some(INTERACTIONS)
+    }
+
     /// The texts of a list among the attributes.
     pub fn texts(&self, name: &str) -> Vec<String> {
         let texts = self.attributes.get(name).and_then(serde_json::Value::as_array);
@@ -488,6 +503,17 @@ impl Item {
         errors.extend(validate_id(&format!("{base}/item_id"), &self.item_id).err());
         validate_text(&format!("{base}/name"), &self.name, &mut errors);
         validate_location(base, self.latitude, self.longitude, &mut errors);
+        if self.kind == Kind::Drug {
+            for name in ["codes", "synonyms", "treats"] {
+                let Some(value) = self.attributes.get(name) else { continue };
+                let list = value.as_array();
+                if !list.is_some_and(|list| list.iter().all(serde_json::Value::is_string)) {
+                    let detail =
+                        "must be a list of texts, codes with their system before them: [\"atc:J01CA04\"]";
+                    errors.push(FieldError::new(format!("{base}/attributes/{name}"), detail));
+                }
+            }
+        }
         let rules = &self.contraindications;
         let base = format!("{base}/contraindications");
         validate_codes(&format!("{base}/allergies"), &rules.allergies, &mut errors);

@@ -28,10 +28,11 @@
 
 mod allergies;
 mod medications;
+mod unknown;
 
 use serde::{Deserialize, Serialize};
 
-use super::catalogue::{Catalogue, Entry, Rule};
+use super::catalogue::{CHILDBEARING, Catalogue, Entry, OLDER_ADULT, Rule, Vocabulary};
 use super::clock::year_of;
 use super::data::{Kind, Millis, Profile, Severity, Sex};
 use super::settings::Settings;
@@ -123,6 +124,13 @@ struct Stated<'a> {
     values: Vec<Value>,
 }
 
+impl<'a> Stated<'a> {
+    fn of(written: &'a str, meaning: Meaning) -> Self {
+        let Meaning { broader, values, .. } = meaning;
+        Self { written, names: broader.into_iter().collect(), values }
+    }
+}
+
 /// A person as the rules see one, made once for each request.
 pub struct Patient<'a> {
     profile: &'a Profile,
@@ -144,6 +152,11 @@ pub struct Patient<'a> {
     conditions_understood: bool,
     /// Conditions that are not understood and look like another: as they are written, and what may be meant.
     maybe: Vec<(String, Keys)>,
+    /// Whether the person is allergic to anything.
+    allergic: bool,
+    /// Whether the person has a condition that any rule about drugs is about.
+    concerned: bool,
+    drugs: &'a Vocabulary,
     flags: Vec<String>,
 }
 
@@ -214,10 +227,12 @@ impl<'a> Patient<'a> {
         };
         let trimmed = |list: &'a Option<Vec<String>>| list.iter().flatten().map(|written| written.trim());
         let mut allergies = Vec::new();
+        let mut allergic = false;
         for written in trimmed(&profile.allergies) {
             let meaning =
                 told("allergies", Field::Allergy, written, read("allergies", Field::Allergy, written));
             let mut allergy = Allergy::of(written, meaning);
+            allergic |= !allergy.names.is_empty();
             allergy.names.insert(plain(written));
             allergies.push(allergy);
         }
@@ -227,6 +242,7 @@ impl<'a> Patient<'a> {
             let belonging = terminology.belonging(written, codes, synonyms);
             if let Some(meaning) = belonging.allergy {
                 let meaning = told("conditions", Field::Allergy, written, meaning);
+                allergic = true;
                 allergies.push(Allergy::of(written, meaning));
             }
             if let Some(meaning) = belonging.medication {
@@ -235,9 +251,26 @@ impl<'a> Patient<'a> {
             }
             if let Some(meaning) = belonging.condition {
                 let meaning = told("conditions", Field::Condition, written, meaning);
-                let Meaning { broader, values, .. } = meaning;
-                conditions.push(Stated { written, names: broader.into_iter().collect(), values });
+                conditions.push(Stated::of(written, meaning));
             }
+        }
+        // What is known among words of lifestyle counts where it belongs; the others are no concern of any rule.
+        for written in profile.lifestyle.iter().map(|written| written.trim()) {
+            let belonging = terminology.belonging(written, [], []);
+            // Who eats fish is not allergic to it.
+            let eaten = terminology.is_allergen(written) && !written.to_lowercase().contains("allerg");
+            if let Some(meaning) = belonging.allergy.filter(|meaning| meaning.known && !eaten) {
+                allergic = true;
+                allergies.push(Allergy::of(written, meaning));
+            }
+            if let Some(meaning) = belonging.medication.filter(|meaning| meaning.known) {
+                medications.push(Medication::stated(written, meaning, drugs, terminology));
+            }
+            let ruled =
+                |meaning: &Meaning| words.iter().any(|words| words.knows(Field::Condition, &meaning.names));
+            let condition =
+                belonging.condition.filter(|meaning| meaning.known || meaning.partly || ruled(meaning));
+            conditions.extend(condition.map(|meaning| Stated::of(written, meaning)));
         }
         let noted = medications.len();
         for written in trimmed(&profile.medications) {
@@ -267,6 +300,11 @@ impl<'a> Patient<'a> {
             conditions.push(Stated { written: "pregnancy", names, values: Vec::new() });
         }
         let pregnant = if said_pregnant { Some(true) } else { profile.pregnant };
+        // What age and sex alone say is no concern: everybody has both.
+        let concerned = pregnant == Some(true)
+            || conditions
+                .iter()
+                .any(|stated| stated.names.iter().any(|name| words[1].is_about_condition(name)));
         for (code, written, applies) in circumstances(profile.sex, ages, pregnant) {
             if applies {
                 let names = terminology.understand(Field::Condition, code).names;
@@ -286,6 +324,9 @@ impl<'a> Patient<'a> {
             abstains: abstains.or(unmatched).filter(|_| kind == Kind::Drug),
             conditions_understood,
             maybe,
+            allergic,
+            concerned,
+            drugs: drugs.vocabulary(),
             flags,
         }
     }
@@ -419,45 +460,6 @@ impl<'a> Patient<'a> {
         }
     }
 
-    fn unknown(&self, entry: &Entry) -> Option<String> {
-        if let Some(reason) = &self.abstains {
-            return Some(reason.clone());
-        }
-        if self.wary && entry.unclear {
-            return Some(format!("item: {}", not_understood(&entry.item.name, &entry.item.name, None)));
-        }
-        if self.wary && entry.is_unruled() {
-            return Some(format!("item: no rules are known about {:?}", entry.item.name));
-        }
-        if let Some((written, _)) = self.maybe.iter().find(|(_, names)| self.wary && may_matter(names, entry))
-        {
-            return Some(format!(
-                "condition: {written:?} is not understood, and may be one that speaks against it"
-            ));
-        }
-        if !self.strict {
-            return None;
-        }
-        let rules = &entry.item.contraindications;
-        let may_be_pregnant = self.pregnant.is_none()
-            && self.profile.sex != Some(Sex::Male)
-            && self.ages.is_none_or(|(youngest, oldest)| oldest >= 10 && youngest <= 60);
-        let rules_out = |rule: &Rule| rule.severity != Severity::Caution;
-        let about_conditions = entry.conditions.iter().any(rules_out) || !entry.indications.is_empty();
-        let reason = if self.profile.conditions.is_none() && about_conditions {
-            "conditions: not recorded"
-        } else if rules.pregnancy && may_be_pregnant {
-            "pregnancy: not recorded"
-        } else if rules.sex.is_some() && self.profile.sex.is_none() {
-            "sex: not recorded"
-        } else if self.ages.is_none() && (rules.min_age.is_some() || rules.max_age.is_some()) {
-            "birth_year: not recorded"
-        } else {
-            return None;
-        };
-        Some(reason.to_owned())
-    }
-
     fn indication(&self, entry: &Entry) -> Option<String> {
         // Unknown conditions are not none; where that is allowed, they may be any.
         if entry.indications.is_empty() || self.profile.conditions.is_none() {
@@ -491,8 +493,8 @@ fn circumstances(
     let (youngest, oldest) = ages.unwrap_or((i32::MAX, i32::MIN));
     let fertile = sex == Some(Sex::Female) && oldest >= 12 && youngest <= 50 && pregnant != Some(true);
     [
-        ("older adult", "65 years of age or older", oldest >= 65),
-        ("childbearing potential", "may become pregnant (by sex and age)", fertile),
+        (OLDER_ADULT, "65 years of age or older", oldest >= 65),
+        (CHILDBEARING, "may become pregnant (by sex and age)", fertile),
     ]
 }
 
@@ -504,15 +506,6 @@ pub fn not_understood(written: &str, words: &str, near: Option<&str>) -> String 
         Some(near) => format!("{words:?}{beside} is not understood; did you mean {near:?}?"),
         None => format!("{words:?}{beside} is not understood"),
     }
-}
-
-/// Whether a rule that rules the item out is about one of these conditions.
-fn may_matter(names: &Keys, entry: &Entry) -> bool {
-    let about = |rule: &Rule| {
-        rule.severity != Severity::Caution && rule.names.iter().any(|name| names.contains(name))
-    };
-    entry.conditions.iter().any(about)
-        || entry.item.contraindications.pregnancy && names.contains("pregnancy")
 }
 
 fn severe((severity, _): &(Severity, Reason)) -> bool {

@@ -56,6 +56,7 @@ mod weights;
 pub use answer::{
     Because, Excluded, MAX_NEIGHBORS, RecommendError, Recommendation, Recommended, Request, Strategy, Support,
 };
+pub use catalogue::flags as item_flags;
 pub use context::{condition_feature, features_of};
 pub use csv_table::{CsvError, CsvRow, CsvTable};
 pub use data::{
@@ -86,6 +87,7 @@ pub use source::{
     Changes, Cursor, Evidence, Found, InteractionRow, MIN_SIMILARITY, Neighbor, Owned, PopularItem,
     ScoredItem, Similarity, Source, SourceError, Sum, Summed, UnknownSimilarity, UserState,
 };
+pub use terminology::plain as plain_name;
 pub use terminology::{
     Field, Key, Meaning, Mistake, Term, TermKind, Terminology, Unclear, UnknownTermKind, normalise,
     read_terms, without_dose, without_salts,

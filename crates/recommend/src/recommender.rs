@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::answer::{RecommendError, Recommendation, Request};
 use super::answering::answer;
 use super::candidates::{DatabaseCandidates, MemoryCandidates, Question};
-use super::data::{Kind, Millis, Profile};
+use super::catalogue::flags;
+use super::data::{Item, Kind, Millis, Profile};
 use super::fresh::Fresh;
 use super::learned::Learned;
 use super::orders::{Checked, Ordered, check};
@@ -131,6 +132,13 @@ impl Recommender {
     /// the rules that recommendations go by.
     pub fn check_orders(&self, profile: &Profile, orders: &[Ordered], now: Millis) -> Vec<Checked> {
         check(&self.fresh.snapshot(), &self.settings, profile, orders, now)
+    }
+
+    /// What of the words of an item is not understood, for whoever writes it.
+    pub fn item_flags(&self, item: &Item) -> Vec<String> {
+        let snapshot = self.fresh.snapshot();
+        let drugs = snapshot.kind(Kind::Drug).catalogue.vocabulary();
+        flags(item, &snapshot.terminology, |name| drugs.is_called(name))
     }
 
     /// How many drugs a check of so many orders looks at, alternatives included.

@@ -101,11 +101,12 @@ impl PostgresLoad {
         .map_err(described)?;
         self.loaded.users.created += users.rows_affected();
         let items = sqlx::query(
-            "INSERT INTO items (id, kind, name)
-             SELECT DISTINCT item_id, $1, item_id FROM loading ORDER BY 1
+            "INSERT INTO items (id, kind, name, attributes)
+             SELECT DISTINCT item_id, $1, item_id, $2::jsonb FROM loading ORDER BY 1
              ON CONFLICT DO NOTHING",
         )
         .bind(kind.as_str())
+        .bind(Item::attributes_of_named(kind))
         .execute(&mut *self.transaction)
         .await
         .map_err(described)?;

@@ -99,11 +99,12 @@ impl SqliteLoad {
         .await?;
         self.loaded.users.created += users.rows_affected();
         let items = sqlx::query(
-            "INSERT INTO items (id, kind, name)
-             SELECT DISTINCT item_id, ?, item_id FROM loading WHERE true
+            "INSERT INTO items (id, kind, name, attributes)
+             SELECT DISTINCT item_id, ?, item_id, ? FROM loading WHERE true
              ON CONFLICT DO NOTHING",
         )
         .bind(kind.as_str())
+        .bind(Item::attributes_of_named(kind))
         .execute(&mut *self.transaction)
         .await?;
         self.loaded.items.created += items.rows_affected();

@@ -2,12 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use super::rule::PREGNANCY;
 use super::{Entry, Rule};
 use crate::data::{Contraindications, Severity};
 use crate::terminology::{ByKey, Key};
-
-/// The name of the condition that an item's `pregnancy` is about.
-const PREGNANCY: &str = "pregnancy";
 
 /// The rules that every one of these has, each as severe as it is for the one for which it matters least.
 pub fn common(members: &[&Entry]) -> Option<Entry> {
@@ -55,11 +53,7 @@ pub fn ages(member: &Entry) -> Option<Entry> {
 fn conditions(entry: &Entry) -> Vec<Rule> {
     let mut conditions = entry.conditions.clone();
     if entry.item.contraindications.pregnancy {
-        let names = BTreeSet::from([Key::from(PREGNANCY)]);
-        let (broader, severity) = (names.clone(), Severity::Contraindicated);
-        let (note, source) = (String::new(), String::new());
-        let bounds = Vec::new();
-        conditions.push(Rule { names, broader, bounds, severity, graded: false, note, source });
+        conditions.push(Rule::about_pregnancy(Severity::Contraindicated));
     }
     conditions
 }
@@ -92,8 +86,9 @@ fn shared<R: Ord>(one: &[Rule], other: &[Rule], rank: impl Fn(&Rule) -> R) -> Ve
             let Some(mine) = best(&rule.broader, own, &own_places) else { continue };
             let (mine, their) = (&own[mine], &theirs[their]);
             let least = if their.severity > mine.severity { their } else { mine };
-            let Rule { names, broader, bounds, .. } = rule.clone();
-            let rule = Rule { names, broader, bounds, ..least.clone() };
+            let (severity, graded) = (least.severity, least.graded);
+            let (note, source) = (least.note.clone(), least.source.clone());
+            let rule = Rule { severity, graded, note, source, ..rule.clone() };
             let known = |known: &Rule| known.names == rule.names && known.severity <= rule.severity;
             if !found.iter().any(known) {
                 found.push(rule);

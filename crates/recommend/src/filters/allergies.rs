@@ -12,6 +12,8 @@ use crate::terminology::{Key, Keys, Meaning};
 pub(super) struct Allergy<'a> {
     written: &'a str,
     pub(super) names: Keys,
+    /// Those and all classes they are of: a rule about a class is about who is allergic to a drug of it.
+    classes: BTreeSet<Key>,
     /// The single words of those that are several and that no term explains.
     single_words: BTreeSet<Key>,
     /// What it says that the person tolerates.
@@ -22,7 +24,8 @@ impl<'a> Allergy<'a> {
     pub(super) fn of(written: &'a str, mut meaning: Meaning) -> Self {
         let single_words = std::mem::take(&mut meaning.single_words);
         let tolerated = std::mem::take(&mut meaning.tolerated);
-        Self { written, names: meaning.allergens().collect(), single_words, tolerated }
+        let classes = std::mem::take(&mut meaning.broader);
+        Self { written, names: meaning.allergens().collect(), classes, single_words, tolerated }
     }
 
     /// Whether it is to this very drug, or to something in it, of its class or of a group with it. A single word of
@@ -47,7 +50,10 @@ impl<'a> Allergy<'a> {
         let (severity, reason) = match self.is_to(entry) {
             true => (Severity::Contraindicated, Reason::plain(text())),
             false => {
-                let about = |rule: &&Rule| rule.names.iter().any(|name| self.names.contains(name));
+                let about = |rule: &&Rule| {
+                    rule.names.iter().any(|name| self.names.contains(name))
+                        || !rule.itself.is_disjoint(&self.classes)
+                };
                 let rule = entry.allergies.iter().filter(about).min_by_key(|rule| rule.severity)?;
                 (rule.severity, Reason::of(text(), Some(rule)))
             }

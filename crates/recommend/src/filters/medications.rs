@@ -102,6 +102,12 @@ impl<'a> Medication<'a> {
         })
     }
 
+    /// Whether it is a drug, and not this one: words for none mean nothing.
+    pub fn is_another(&self, entry: &Entry) -> bool {
+        let itself = self.entries.iter().any(|(_, own)| own.item.item_id == entry.item.item_id);
+        !itself && !self.names.is_empty()
+    }
+
     /// Where it is a class: the drugs of it that the catalogue has.
     pub fn members(&self) -> &[&'a Entry] {
         &self.members

@@ -18,6 +18,12 @@ const PREFIXES: [&[&str]; 6] = [
 const DENYING: [&str; 6] = ["a", "an", "non", "un", "in", "dys"];
 
 impl Terminology {
+    /// As [`Terminology::nearest`], of the terms alone.
+    pub fn nearest_term(&self, field: Field, text: &str) -> Option<String> {
+        let look = || self.nearest(field, text, std::iter::empty()).map(Into::into);
+        self.remembered.or_look(field, text, look).map(|near| near.to_string())
+    }
+
     /// The known word most like these, of the terms and of `more`, if one is very like: one
     /// letter in five different at most, two in all. Ties go to the first in alphabetical order.
     pub fn nearest<'a>(

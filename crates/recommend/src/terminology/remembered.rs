@@ -13,35 +13,50 @@ use super::{Field, Meaning};
 const MOST: usize = 4096;
 const LONGEST: usize = 200;
 
-/// What texts mean.
-type Meanings = HashMap<Box<str>, Arc<Meaning>, RandomState>;
+/// What is known of texts.
+type Known<T> = HashMap<Box<str>, T, RandomState>;
 
-/// The meanings of texts, by the list in which they stand.
+/// The meanings of texts, and the known words that are very like them, by the list in which they stand.
 #[derive(Debug, Default)]
 pub(super) struct Remembered {
-    lists: [RwLock<Meanings>; 3],
+    lists: [RwLock<Known<Arc<Meaning>>>; 3],
+    near: [RwLock<Known<Option<Arc<str>>>>; 3],
 }
 
 impl Remembered {
     /// What the text means, read where it has not been read before.
     pub(super) fn or_read(&self, field: Field, text: &str, read: impl FnOnce() -> Meaning) -> Meaning {
-        if text.len() > LONGEST {
-            return read();
-        }
-        let list = &self.lists[field as usize];
-        let known = list.read().unwrap_or_else(PoisonError::into_inner).get(text).cloned();
-        if let Some(known) = known {
-            return Meaning::clone(&known);
-        }
-        let meaning = read();
-        let mut list = list.write().unwrap_or_else(PoisonError::into_inner);
-        // To begin anew costs a few readings; to find what was used least, a bookkeeping of each.
-        if list.len() >= MOST {
-            list.clear();
-        }
-        list.insert(text.into(), Arc::new(meaning.clone()));
-        meaning
+        let known: Arc<Meaning> = kept(&self.lists[field as usize], text, || Arc::new(read()));
+        Meaning::clone(&known)
     }
+
+    /// The known word that is very like this one, looked for where it has not been before.
+    pub(super) fn or_look(
+        &self,
+        field: Field,
+        text: &str,
+        look: impl FnOnce() -> Option<Arc<str>>,
+    ) -> Option<Arc<str>> {
+        kept(&self.near[field as usize], text, look)
+    }
+}
+
+fn kept<T: Clone>(list: &RwLock<Known<T>>, text: &str, find: impl FnOnce() -> T) -> T {
+    if text.len() > LONGEST {
+        return find();
+    }
+    let known = list.read().unwrap_or_else(PoisonError::into_inner).get(text).cloned();
+    if let Some(known) = known {
+        return known;
+    }
+    let found = find();
+    let mut list = list.write().unwrap_or_else(PoisonError::into_inner);
+    // To begin anew costs a few readings; to find what was used least, a bookkeeping of each.
+    if list.len() >= MOST {
+        list.clear();
+    }
+    list.insert(text.into(), found.clone());
+    found
 }
 
 #[cfg(test)]

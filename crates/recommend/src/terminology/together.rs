@@ -113,7 +113,7 @@ impl Terminology {
     }
 
     /// Whether all of the words are things that people are allergic to and that are no drugs.
-    fn is_allergen(&self, text: &str) -> bool {
+    pub fn is_allergen(&self, text: &str) -> bool {
         let meaning = self.understand(Field::Allergy, text);
         let allergen = |name: &Key| self.nodes.get(name).is_some_and(|node| node.kind == TermKind::Allergen);
         meaning.known && !meaning.names.is_empty() && meaning.names.iter().all(allergen)

@@ -40,6 +40,88 @@ const NEGATES: [&str; 18] = [
 /// Words behind "tolerated" where what is tolerated stands before it.
 const BEHIND: [&str; 9] = ["well", "fine", "ok", "in", "before", "previously", "since", "now", "without"];
 
+/// Words among what is tolerated that name nothing, and take nothing back.
+const FILLERS: [&str; 24] = [
+    "well",
+    "fine",
+    "ok",
+    "okay",
+    "in",
+    "the",
+    "past",
+    "before",
+    "previously",
+    "recently",
+    "since",
+    "now",
+    "has",
+    "have",
+    "had",
+    "been",
+    "is",
+    "was",
+    "are",
+    "all",
+    "multiple",
+    "courses",
+    "several",
+    "times",
+];
+
+/// Words among what is tolerated by which the clause says something else of some of it.
+const TAKES_BACK: [&str; 22] = [
+    "except",
+    "excluding",
+    "excepting",
+    "save",
+    "avoid",
+    "avoids",
+    "avoiding",
+    "other",
+    "until",
+    "till",
+    "then",
+    "later",
+    "if",
+    "unless",
+    "whether",
+    "maybe",
+    "possibly",
+    "unsure",
+    "unknown",
+    "unclear",
+    "stop",
+    "stopped",
+];
+
+/// Beginnings of words that are reactions.
+const REACTIONS: [&str; 24] = [
+    "rash",
+    "hive",
+    "urticari",
+    "anaphyla",
+    "angioedema",
+    "swell",
+    "swollen",
+    "itch",
+    "prurit",
+    "wheez",
+    "bronchospasm",
+    "stevens",
+    "sjs",
+    "necroly",
+    "reaction",
+    "react",
+    "allerg",
+    "shock",
+    "vomit",
+    "nausea",
+    "problem",
+    "issue",
+    "hypersens",
+    "erupt",
+];
+
 const ALLERGIES: [&str; 5] = ["allergy", "allergic", "hypersensitivity", "intolerance", "sensitivity"];
 
 const RELATIVES: [&str; 22] = [
@@ -82,13 +164,14 @@ const DENIES_ZH: [&str; 4] = ["无", "否认", "没有", "未见"];
 struct Said {
     kept: Vec<String>,
     tolerated: Vec<String>,
+    /// Whether it says something of which it is not known what it means for the rest.
     denied: bool,
 }
 
 impl Terminology {
     /// What the normalised words of an allergy mean, where they say that something is tolerated or is none.
     pub(super) fn tolerated_among(&self, normal: &str) -> Option<Meaning> {
-        let said = read(normal)?;
+        let said = read(normal, &|words| self.understand_words(Field::Allergy, words).partly)?;
         let kept = said.kept.join(", ");
         let mut meaning = match kept.contains(char::is_alphabetic) {
             true => self.understand_words(Field::Allergy, &kept),
@@ -103,7 +186,7 @@ impl Terminology {
         }
         for tolerated in &said.tolerated {
             let understood = self.understand_words(Field::Allergy, tolerated);
-            if understood.known || understood.partly {
+            if understood.known {
                 meaning.tolerated.extend(understood.names);
             }
         }
@@ -111,7 +194,8 @@ impl Terminology {
     }
 }
 
-fn read(normal: &str) -> Option<Said> {
+/// `partly` says whether some of the words are understood and not all.
+fn read(normal: &str, partly: &dyn Fn(&str) -> bool) -> Option<Said> {
     let mut said = Said::default();
     let withdrawn = |cue: &&str| normal.contains(*cue) && !normal.contains(&format!("not {cue}"));
     let mut text = normal.replace(" - ", ", ").replace(". ", ", ");
@@ -124,7 +208,14 @@ fn read(normal: &str) -> Option<Said> {
         }
         let words: Vec<&str> = clause.split(' ').collect();
         if let Some((kept, tolerated)) = tolerated(&words) {
-            said.tolerated.push(tolerated);
+            // Of words that say more than what is tolerated, nothing is: "cephalosporins, not amoxicillin" without the comma.
+            match plainly(&tolerated).filter(|names| !partly(names)) {
+                Some(names) => said.tolerated.push(names),
+                None => {
+                    said.denied = true;
+                    said.kept.push(tolerated);
+                }
+            }
             said.kept.extend(Some(kept).filter(|kept| !kept.is_empty()));
         } else if let Some(kept) = denied(&words, clause) {
             said.denied = true;
@@ -154,6 +245,35 @@ fn tolerated(words: &[&str]) -> Option<(String, String)> {
         return Some((String::new(), words[..at].join(" ")));
     }
     Some((words[..at].join(" "), behind.join(" ")))
+}
+
+/// The words of what is tolerated that name it, if they do nothing but that.
+fn plainly(tolerated: &str) -> Option<String> {
+    let words: Vec<&str> = tolerated.split(' ').collect();
+    let reaction = |word: &str| REACTIONS.iter().any(|start| word.starts_with(start));
+    let mut names = Vec::new();
+    let mut at = 0;
+    while let Some(word) = words.get(at) {
+        at += 1;
+        if NEGATES.contains(word) {
+            // "Without any reaction" takes nothing back.
+            let end =
+                words[at..].iter().position(|word| !matches!(*word, "any" | "further" | "known" | "adverse"));
+            let end = end.map_or(words.len(), |skipped| at + skipped);
+            if matches!(*word, "no" | "without") && words.get(end).is_some_and(|word| reaction(word)) {
+                at = end + 1;
+                continue;
+            }
+            return None;
+        }
+        if word.contains('?') || TAKES_BACK.contains(word) || reaction(word) {
+            return None;
+        }
+        if !FILLERS.contains(word) {
+            names.push(*word);
+        }
+    }
+    Some(names.join(" "))
 }
 
 /// What a clause that denies an allergy, or tells of another person's, says before that.
@@ -200,6 +320,14 @@ mod tests {
             ("PCN (tolerated amoxicillin 2019)", &["penicillin"], &["amoxicillin"], true),
             ("penicillin, cefazolin well tolerated", &["penicillin"], &["cefazolin"], false),
             ("tolerates aspirin but not ibuprofen", &["ibuprofen"], &["aspirin"], false),
+            ("PCN, tolerated cefazolin in 2019 without any reaction", &["penicillin"], &["cefazolin"], true),
+            (
+                "PCN, tolerates cefalexin and cefazolin well",
+                &["penicillin"],
+                &["cefalexin", "cefazolin"],
+                true,
+            ),
+            ("PCN (tolerates all cephalosporins)", &["penicillin"], &["cephalosporin"], true),
             // Who does not tolerate it may be allergic to it.
             ("does not tolerate codeine", &["codeine"], &[], false),
             ("Codeine not tolerated", &["codeine"], &[], false),
@@ -235,6 +363,27 @@ mod tests {
             assert!(!meaning.known && !meaning.partly, "{text}: {meaning:?}");
             let all: Vec<_> = meaning.allergens().collect();
             assert!(!all.iter().any(|name| name.as_ref() == "penicillin"), "{text}: {all:?}");
+        }
+        // What says more of it than that it is tolerated: the drug is an allergen, and the entry is not understood.
+        for text in [
+            "penicillin - can take cephalosporins not amoxicillin",
+            "PCN (tolerates cephalexin and not amoxicillin)",
+            "PCN, tolerates penicillins except amoxicillin",
+            "PCN, tolerates cephalosporins avoid amoxicillin",
+            "PCN, can take cephalosporins no amoxicillin",
+            "PCN, tolerates cefazolin never amoxicillin",
+            "PCN - OK with cephalosporins not with amoxicillin",
+            "PCN, tolerates cephalosporins amoxicillin rash",
+            "PCN, tolerates cephalosporins amoxicillin anaphylaxis",
+            "PCN - tolerates penicillin V other than amoxicillin",
+            "penicillin - tolerates amoxicillin?",
+            "penicillin - tolerated amoxicillin until 2019 (anaphylaxis)",
+            "penicillin - tolerates cephalosporins hates amoxicillin",
+        ] {
+            let meaning = terminology.understand(Field::Allergy, text);
+            assert!(!meaning.known, "{text}: {meaning:?}");
+            assert!(!meaning.tolerated.contains("amoxicillin"), "{text}: {meaning:?}");
+            assert!(meaning.names.contains("amoxicillin"), "{text}: {meaning:?}");
         }
         let nothing = terminology.understand(Field::Allergy, "no known drug allergies");
         assert!(nothing.known && nothing.names.is_empty());

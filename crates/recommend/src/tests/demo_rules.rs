@@ -22,7 +22,7 @@ mod tables;
 
 const NOW: i64 = 1_717_200_000_000; // 2024-06-01
 
-static ITEMS: LazyLock<Vec<Item>> = LazyLock::new(|| tables::Tables::read().items().collect());
+pub(super) static ITEMS: LazyLock<Vec<Item>> = LazyLock::new(|| tables::Tables::read().items().collect());
 
 static DEMO: LazyLock<Recommender> = LazyLock::new(|| {
     let store = FakeStore::default();

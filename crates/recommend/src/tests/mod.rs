@@ -6,6 +6,7 @@ mod evaluation;
 mod fake_store;
 mod freshness;
 mod golden;
+mod item_words;
 mod learned;
 mod numbers;
 mod orders;

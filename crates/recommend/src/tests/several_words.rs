@@ -160,8 +160,8 @@ fn the_same_word_meets_itself_though_nobody_understands_it() {
         assert_eq!(reasons(&found), [format!("allergy: {allergy}")], "{order}");
     }
     let found =
-        check(allergic("cloxacillin"), &[], called("ampicillin", &["ampicillin", "cloxacillin"], &[]));
-    assert_eq!(reasons(&found), ["allergy: cloxacillin"]);
+        check(allergic("zorbacillin"), &[], called("ampicillin", &["ampicillin", "zorbacillin"], &[]));
+    assert_eq!(reasons(&found), ["allergy: zorbacillin"]);
     // Words of every day are no names.
     let found = check(allergic("Zorbapen auto-injector"), &[], called("epinephrine auto-injector", &[], &[]));
     assert_eq!(reasons(&found), [""; 0]);
