@@ -374,7 +374,9 @@ impl<'a> Patient<'a> {
     pub fn cautions(&self, entry: &'a Entry) -> Vec<String> {
         let stated = self.allergies(entry).chain(self.conditions(entry));
         let stated = stated.filter(|found| !severe(found)).map(|(_, reason)| reason.told());
-        stated.chain(self.medications.iter().filter_map(|medication| medication.caution(entry))).collect()
+        let taken = self.medications.iter().filter_map(|medication| medication.caution(entry));
+        let unknown = self.not_described(entry).filter(|_| !unknown::is_withheld(entry));
+        stated.chain(taken).chain(unknown).collect()
     }
 
     /// What is to be heeded when the item is given to this person beside these; `None` where more speaks
@@ -386,7 +388,8 @@ impl<'a> Patient<'a> {
         let no_more = |(concern, severity, _): &(Concern, Severity, Reason)| {
             *severity == Severity::Caution && *concern != Concern::Duplicate
         };
-        let safe = found.iter().all(no_more) && self.conditions_understood && self.unknown(entry).is_none();
+        let known = self.unknown(entry).or_else(|| self.not_described(entry)).is_none();
+        let safe = found.iter().all(no_more) && self.conditions_understood && known;
         safe.then(|| found.into_iter().map(|(.., reason)| reason.told()).collect())
     }
 

@@ -228,7 +228,7 @@ pub fn flags(item: &Item, terminology: &Terminology, catalogued: impl Fn(&Key) -
     }
     if item.kind == Kind::Drug && super::Entry::new(item.clone(), terminology).blank {
         flags.push(format!(
-            "/name: {:?} is not understood, and without rules it is recommended to nobody who has an allergy, takes a drug or has a condition that rules are about",
+            "/name: {:?} is not understood, and without rules it is recommended with a caution to whoever has an allergy, takes a drug or has a condition that rules are about",
             item.name
         ));
     }

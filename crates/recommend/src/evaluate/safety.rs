@@ -149,10 +149,8 @@ impl DrugLists {
             let name = known.items.name(number);
             let described = drugs.remove(name);
             known_drugs += usize::from(described.is_some());
-            let mut entry = Entry::new(described.unwrap_or_else(|| named_alone(name)), &terminology);
-            // Whether rules help is told of the drugs that have some: of the others nothing is known before and after.
-            entry.blank = false;
-            catalogue.set(number, Some(Arc::new(entry)));
+            let drug = described.unwrap_or_else(|| named_alone(name));
+            catalogue.set(number, Some(Arc::new(Entry::new(drug, &terminology))));
         }
         let count = || Count::new(known.items.len(), k);
         Self {

@@ -12,9 +12,8 @@ impl Patient<'_> {
         if let Some(reason) = &self.abstains {
             return Some(reason.clone());
         }
-        if let Some(reason) =
-            self.not_described(entry).or_else(|| self.unclear_rule(entry)).filter(|_| self.wary)
-        {
+        let withheld = || self.not_described(entry).filter(|_| is_withheld(entry));
+        if let Some(reason) = withheld().or_else(|| self.unclear_rule(entry)).filter(|_| self.wary) {
             return Some(reason);
         }
         if let Some((written, _)) = self.maybe.iter().find(|(_, names)| self.wary && may_matter(names, entry))
@@ -46,9 +45,9 @@ impl Patient<'_> {
         Some(reason.to_owned())
     }
 
-    /// That nobody knows what the item is, or for whom it is wrong. What somebody did not merely find in a record may be given
-    /// to whoever has nothing that it could clash with.
-    fn not_described(&self, entry: &Entry) -> Option<String> {
+    /// That nobody knows what the item is, or for whom it is wrong, where somebody has what it could clash with; of a record it
+    /// is told of everybody.
+    pub(super) fn not_described(&self, entry: &Entry) -> Option<String> {
         let name = &entry.item.name;
         let reason = if entry.unclear || entry.blank {
             format!("item: {}", not_understood(name, name, None))
@@ -82,6 +81,12 @@ impl Patient<'_> {
     fn takes_another(&self, entry: &Entry) -> bool {
         self.medications.iter().any(|taken| taken.is_another(entry))
     }
+}
+
+/// Whether what nobody described is ruled out, and not only told: where it came with a record, or where interactions name it and its
+/// name is not understood. Who wrote the item, or gave it the name of a drug, knows what it is.
+pub(super) fn is_withheld(entry: &Entry) -> bool {
+    entry.unclear || entry.item.is_imported() && !entry.item.is_named_alone()
 }
 
 /// What is not understood of those that rule the item out.
