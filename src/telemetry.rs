@@ -270,7 +270,8 @@ mod tests {
                         text.split(kind).skip(1).filter_map(|rest| rest.trim_start().strip_prefix('"'));
                     let named = named.filter_map(|name| Some(name.split_once('"')?.0.to_string()));
                     // Not this function's own words.
-                    names.extend(named.filter(|name| name.contains('_')));
+                    let letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+                    names.extend(named.filter(|name| name.chars().all(letter)));
                 }
             }
         }
