@@ -131,7 +131,7 @@ fn of_a_drug_that_nobody_understands_and_that_has_no_rules_whoever_has_what_it_m
     for person in concerned {
         for name in ["Zorbamox", "Amlodipine + unknownium"] {
             let said = format!("item: {name:?} is not understood");
-            assert_eq!(heeded(person.clone(), own(name)), [said.clone()], "{person}");
+            assert_eq!(heeded(person.clone(), own(name)), std::slice::from_ref(&said), "{person}");
             assert_eq!(out(person.clone(), named(name)), Some(said), "{person}");
         }
         // Of what interactions name, a name is no description.
