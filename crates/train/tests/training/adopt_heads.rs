@@ -191,7 +191,7 @@ fn a_classifier_becomes_a_package_once_it_was_measured_and_calibrated() {
     assert!(known >= 120 && !familiar.knows("zyx qwvut, zzgh"), "{known}");
     // The package answers as the directory did, and is measured as it was.
     let evaluation = train::evaluate::evaluate(&package.folder, &data, "train").unwrap();
-    assert_eq!(evaluation.metrics.examples, 240);
+    assert_eq!(evaluation.metrics.examples, manifest.data.examples["train"]);
     let golden = &expected()["labels"]["bert"][0];
     let input = RecordInput { max_tokens: 32, fields: Vec::new() };
     let mut params = Params::frozen(package.weights.clone());
