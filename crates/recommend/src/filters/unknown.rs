@@ -67,12 +67,14 @@ impl Patient<'_> {
         let has = |doubt: &&Doubt| {
             self.conditions.iter().any(|stated| doubt.maybe.iter().any(|name| stated.names.contains(name)))
         };
-        let takes = self.takes_another(entry);
-        let of_list = |rules, applies: bool| applies.then(|| doubts(rules).find(unknown)).flatten();
-        let rule = of_list(&entry.allergies, self.allergic)
-            .or_else(|| of_list(&entry.partners, takes))
+        // Few items have such rules: what the person takes is looked through for these alone.
+        let takes = || self.takes_another(entry);
+        let of_list = |rules| doubts(rules).find(unknown);
+        let rule = of_list(&entry.allergies)
+            .filter(|_| self.allergic)
+            .or_else(|| of_list(&entry.partners).filter(|_| takes()))
             .or_else(|| doubts(&entry.conditions).find(has));
-        let class = || entry.class_doubt.as_ref().filter(|_| self.allergic || takes);
+        let class = || entry.class_doubt.as_ref().filter(|_| self.allergic || takes());
         rule.map(|doubt| format!("item: its rule about {}", doubt.told()))
             .or_else(|| Some(format!("item: its class {}", class()?.told())))
     }

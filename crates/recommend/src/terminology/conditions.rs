@@ -191,10 +191,10 @@ impl Terminology {
     /// Whether words in a script whose names are too short to be very like another say nothing that is understood, be it
     /// only that something is denied.
     pub fn says_nothing_known(&self, text: &str) -> bool {
-        let reading = self.read(&normal::normalise(text), true, is_qualifier);
-        text.chars().any(super::spelling::is_ideograph)
-            && reading.found.is_empty()
-            && reading.values.is_empty()
+        text.chars().any(super::spelling::is_ideograph) && {
+            let reading = self.read(&normal::normalise(text), true, is_qualifier);
+            reading.found.is_empty() && reading.values.is_empty()
+        }
     }
 }
 
