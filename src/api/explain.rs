@@ -12,7 +12,7 @@ use tokio::time::timeout_at;
 use utoipa::IntoParams;
 
 use super::audit::Answered;
-use super::classify::{outcome_rested_on, timed};
+use super::classify::{Reason, outcome_rested_on, timed};
 use super::extract::Parameters;
 use super::identity::Caller;
 use super::images::{ImageFile, ImageForm, ImageResult, check_frame, find, read};
@@ -24,6 +24,8 @@ use vision::{DecodeOptions, Format};
 
 /// The label whose evidence was drawn, in an answer's headers.
 const LABEL: HeaderName = HeaderName::from_static("x-label");
+/// Why the model abstains on it, if it does.
+const REASON: HeaderName = HeaderName::from_static("x-reason");
 
 /// Mebibytes of pictures that are drawn and written at once.
 const PICTURES: u32 = 512;
@@ -51,7 +53,8 @@ pub struct ExplainParameters {
 /// Show what the answer for an image rests on
 ///
 /// Parts of the picture are covered one after another, and what the answer loses is drawn over them: red speaks for the label, blue
-/// against it. It is evidence of the answer and not the place of a finding. The header `x-label` says which label it is about.
+/// against it. It is evidence of the answer and not the place of a finding. The header `x-label` says which label it is about, and `x-reason` is
+/// there where no label is probable enough. A picture on which the model abstains for another reason is refused with 422.
 #[utoipa::path(
     post,
     path = "/v1/images/explain",
@@ -83,6 +86,17 @@ pub async fn explain(
     let turn = place(&image, parameters.frame, state.config.max_pixels, deadline).await?;
     let read_as = ReadAs { frame: parameters.frame, ..ReadAs::default() };
     let (explained, timing) = service.explain(image, read_as, parameters.label.as_deref(), deadline).await?;
+    let manifest = &service.manifest;
+    let reason = explained.outcome.reason.map(Reason::from);
+    let grounds = std::iter::once(outcome_rested_on(&explained.outcome));
+    let labels = std::iter::once(ImageResult::new(manifest, explained.outcome).audited());
+    let answered = Answered::labels(&manifest.name, &manifest.version, labels).resting_on(grounds);
+    let answered = Extension(answered);
+    // A drawing has no place for "withheld": of a picture that the model does not read nothing may look like an answer.
+    if let Some(reason) = reason.filter(|reason| *reason != Reason::LowConfidence) {
+        let detail = format!("the answer is withheld ({}): {}", reason.code(), reason.words());
+        return Ok((answered, Problem::unprocessable(detail)).into_response());
+    }
     let picture = explained.picture;
     // Seconds of a core for a large one, which the async threads do not have.
     let written = tokio::task::spawn_blocking(move || vision::write::png(&picture)).await;
@@ -91,16 +105,14 @@ pub async fn explain(
         Problem::internal()
     })?;
     drop(turn);
-    let manifest = &service.manifest;
-    let grounds = std::iter::once(outcome_rested_on(&explained.outcome));
-    let labels = std::iter::once(ImageResult::new(manifest, explained.outcome).audited());
-    let answered = Answered::labels(&manifest.name, &manifest.version, labels).resting_on(grounds);
-    let answered = Extension(answered);
     let kind = [(header::CONTENT_TYPE, HeaderValue::from_static("image/png"))];
     let mut response = (StatusCode::OK, answered, timed(&timing)?, kind, file).into_response();
     // A label that no header can hold is in the request, or on the list of the model's.
     if let Ok(label) = HeaderValue::from_str(&explained.label) {
         response.headers_mut().insert(LABEL, label);
+    }
+    if let Some(reason) = reason {
+        response.headers_mut().insert(REASON, HeaderValue::from_static(reason.code()));
     }
     Ok(response)
 }

@@ -354,9 +354,14 @@ async fn read_form(mut form: Multipart, max_body_bytes: usize) -> Result<Vec<(Fo
     };
     let mut images = Vec::new();
     let mut others = BTreeSet::new();
+    let mut unread = None;
     while let Some(field) = form.next_field().await.map_err(failed)? {
         let name = field.name().unwrap_or_default();
         if name != "image" {
+            // A file that nobody looks at would be missed among the results, whose places are those of the images.
+            if field.file_name().is_some() {
+                unread.get_or_insert_with(|| cut(name).to_string());
+            }
             if others.len() < MOST_NAMED {
                 others.insert(format!("\"{}\"", cut(name)));
             }
@@ -382,6 +387,12 @@ async fn read_form(mut form: Multipart, max_body_bytes: usize) -> Result<Vec<(Fo
         return Err(Problem::bad_request(format!(
             "the form has no part named \"image\"; its parts are named: {came}"
         )));
+    }
+    if let Some(name) = unread {
+        let detail = format!(
+            "the form has a file in a part named \"{name}\"; every image is in a part named \"image\""
+        );
+        return Err(Problem::bad_request(detail));
     }
     Ok(images)
 }

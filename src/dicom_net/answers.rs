@@ -49,6 +49,9 @@ pub enum AnswerError {
     /// The image cannot be read.
     #[error("{0}")]
     Image(String),
+    /// It was made by a model, and is of nobody.
+    #[error("this image is marked as synthetic, and of such an image no result is kept")]
+    Synthetic,
     /// Another version of it came, or its patient was erased, before its answer was there.
     #[error("it came again and had changed, or was erased, before it was answered; what came last stays")]
     Superseded,
@@ -158,7 +161,9 @@ pub fn source(file: &[u8]) -> Result<Source, AnswerError> {
         picture.update(word);
     }
     picture.update([identity.synthetic.into()]);
-    picture.update(identity.view.unwrap_or_default());
+    identity.views.iter().for_each(|view| picture.update(view));
+    picture.update([identity.inhuman.into()]);
+    picture.update(identity.age.unwrap_or(u16::MAX).to_be_bytes());
     vision::picture_bytes(file, |part| picture.update(part));
     Ok(source.digested(&picture.finalize()))
 }
@@ -430,6 +435,7 @@ impl From<ImagesError> for AnswerError {
     fn from(error: ImagesError) -> AnswerError {
         match error {
             ImagesError::Decode { error, .. } => AnswerError::Image(error.to_string()),
+            ImagesError::Synthetic { .. } => AnswerError::Synthetic,
             ImagesError::Ask(error) => error.into(),
             error => AnswerError::Failed(error.to_string()),
         }
@@ -440,7 +446,7 @@ impl From<SegmentsError> for AnswerError {
     fn from(error: SegmentsError) -> AnswerError {
         match error {
             SegmentsError::Decode { error, .. } => AnswerError::Image(error.to_string()),
-            error @ SegmentsError::Synthetic { .. } => AnswerError::Failed(error.to_string()),
+            SegmentsError::Synthetic { .. } => AnswerError::Synthetic,
             SegmentsError::Segment { error: error @ SegmentError::TooLarge { .. }, .. } => {
                 AnswerError::Image(error.to_string())
             }

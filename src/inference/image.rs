@@ -392,6 +392,9 @@ impl ImageService {
         let (colour, seen) = (reader.preprocessor.colour(), reader.preprocessor.seen(&image));
         let mut look = reader.look(input, colour)?;
         self.keep(reader);
+        if look.refused.is_none() && vision::is_cut_short(&image, &self.input) {
+            look.refused = Some(Reason::UnlikeTraining);
+        }
         // Only such a file says what it is; of others the header is not read a second time.
         if format == Format::Dicom
             && let Some(accepts) = &self.input.accepts
@@ -419,7 +422,9 @@ impl ImageService {
 
 /// Whether a file that says this of itself may be what the model reads.
 fn is_accepted(accepts: &Accepts, identity: Identity) -> bool {
-    let [modality, part, view] =
-        [identity.modality, identity.body_part, identity.view].map(Option::unwrap_or_default);
-    accepts.admits(&modality, &part, &view)
+    let [modality, part] = [identity.modality, identity.body_part].map(Option::unwrap_or_default);
+    !identity.inhuman
+        && accepts.admits(&modality, &part, "")
+        && identity.views.iter().all(|view| accepts.admits("", "", view))
+        && identity.age.is_none_or(|age| accepts.admits_age(age))
 }

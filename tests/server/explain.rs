@@ -40,7 +40,9 @@ async fn evidence_is_drawn_over_the_picture_and_is_of_the_label_asked_for() {
 #[tokio::test]
 async fn what_cannot_be_explained_is_refused() {
     let server = Server::start(&shipped_models(), &[]);
+    let blank = vision::write::png(&vision::Image::from_gray8(28, 28, vec![90; 784]).unwrap()).unwrap();
     for (query, body, status, words) in [
+        ("", blank, 422, "withheld (blank)"),
         ("&label=flu", chest_phantom(0, 96).unwrap(), 400, "normal, pneumonia"),
         ("&top_k=1", chest_phantom(0, 96).unwrap(), 400, "top_k"),
         ("", b"no picture".to_vec(), 415, "first bytes"),

@@ -256,18 +256,69 @@ async fn a_picture_unlike_those_of_training_gets_no_label_by_any_route() {
 
 /// A DICOM fixture that says it is of this modality, body part and view; what is empty is left out.
 fn dicom_that_says(modality: &str, body_part: &str, view: &str) -> Vec<u8> {
+    dicom_with(&[(0x08, 0x60, "CS", modality), (0x18, 0x15, "CS", body_part), (0x18, 0x5101, "CS", view)])
+}
+
+/// A DICOM fixture with these elements, each a group, an element, a representation and a text.
+fn dicom_with(words: &[(u16, u16, &str, &str)]) -> Vec<u8> {
     let file = fixture("mono2-8.dcm");
     let meta = 144 + u32::from_le_bytes(file[140..144].try_into().unwrap()) as usize;
     let mut said = file[..meta].to_vec();
-    let words = [(0x08u16, 0x60u16, modality), (0x18, 0x15, body_part), (0x18, 0x5101, view)];
-    for (group, element, text) in words {
+    for (group, element, representation, text) in words {
         let text = if text.len() % 2 == 0 { text.to_string() } else { format!("{text} ") };
         said.extend([group.to_le_bytes(), element.to_le_bytes()].concat());
-        said.extend([b'C', b'S', text.len() as u8, 0]);
+        said.extend(representation.as_bytes());
+        said.extend([text.len() as u8, 0]);
         said.extend(text.as_bytes());
     }
     said.extend(&file[meta..]);
     said
+}
+
+#[tokio::test]
+async fn a_file_of_somebody_else_than_the_model_reads_or_in_two_views_gets_no_label() {
+    let server = server();
+    let (age, birth, study) = ((0x10, 0x1010, "AS"), (0x10, 0x30, "DA"), (0x08, 0x20, "DA"));
+    let (species, control) = ((0x10, 0x2201, "LO"), (0x28, 0x0300, "CS"));
+    let (view, orientation) = ((0x18, 0x5101, "CS"), (0x20, 0x20, "CS"));
+    let with = |(group, element, vr): (u16, u16, &'static str), text| (group, element, vr, text);
+    for (words, withheld) in [
+        (vec![with(age, "065Y")], true),
+        (vec![with(age, "018Y")], true),
+        (vec![with(age, "65")], true),
+        (vec![with(birth, "19500101"), with(study, "20260101")], true),
+        (vec![with(species, "Canine")], true),
+        (vec![with(control, "YES")], true),
+        (vec![with(view, "PA"), with(orientation, "A\\F")], true),
+        (vec![with(orientation, "F\\P")], true),
+        (vec![with(age, "017Y")], false),
+        (vec![with(age, "004M")], false),
+        (vec![with(age, "500D")], false),
+        (vec![with(age, "")], false),
+        (vec![with(birth, "20200601"), with(study, "20260101")], false),
+        (vec![with(birth, "20200601")], false),
+        (vec![with(species, "Homo sapiens"), with(control, "NO")], false),
+        (vec![with(view, "PA"), with(orientation, "L\\F")], false),
+    ] {
+        let reason = reason(&server, "application/dicom", dicom_with(&words)).await;
+        assert_eq!(reason == "wrong_modality", withheld, "{words:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_picture_of_which_much_would_not_be_seen_gets_no_label() {
+    let server = server();
+    let film = decode(Format::Png, &chest_phantom(0, 96).unwrap(), &DecodeOptions::default()).unwrap();
+    let grey: Vec<u8> = film.grey().into_iter().map(|value| (value * 255.0) as u8).collect();
+    let beside = |films: usize, black: usize| {
+        let rows = grey.chunks(96).flat_map(|row| [row.repeat(films), vec![0; black]].concat());
+        let width = (films * 96 + black) as u32;
+        vision::write::png(&vision::Image::from_gray8(width, 96, rows.collect()).unwrap()).unwrap()
+    };
+    assert_ne!(reason(&server, "image/png", beside(1, 0)).await, "unlike_training");
+    for films in [2, 3] {
+        assert_eq!(reason(&server, "image/png", beside(films, 0)).await, "unlike_training", "{films}");
+    }
 }
 
 #[tokio::test]
@@ -460,6 +511,9 @@ async fn bad_forms_are_told_what_is_wrong_with_them() {
     };
     let form = Form::new().part("picture", Part::bytes(PNG.clone()));
     assert_problem(send(form).await.unwrap(), 400, &["no part named \"image\"", "\"picture\""]).await;
+    let named = |name: &str| Part::bytes(PNG.clone()).file_name(name.to_string());
+    let form = Form::new().part("image", named("a.png")).part("Image", named("b.png"));
+    assert_problem(send(form).await.unwrap(), 400, &["a file in a part named \"Image\""]).await;
     let form = Form::new().part("image", Part::bytes(PNG.clone()).mime_str("text/plain").unwrap());
     assert_problem(
         send(form).await.unwrap(),

@@ -301,6 +301,9 @@ pub struct Accepts {
     /// Values of View Position (0018,5101), such as "PA"; any where there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub views: Vec<String>,
+    /// Whole years of the oldest person whose images it reads; any where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest: Option<u16>,
 }
 
 /// What devices write beside a part of the body, where the standard has a term alone.
@@ -323,6 +326,11 @@ const VIEWS: [(&str, &str); 8] = [
 ];
 
 impl Accepts {
+    /// Whether somebody of this age in whole years may be one of those whose images the model reads.
+    pub fn admits_age(&self, age: u16) -> bool {
+        self.oldest.is_none_or(|oldest| age <= oldest)
+    }
+
     /// Whether a file that says this of itself may be what the model reads. What it does not say is not held against it, and
     /// words that devices write beside a term ("CHEST PA", "PORT CHEST") do not make it another.
     pub fn admits(&self, modality: &str, body_part: &str, view: &str) -> bool {

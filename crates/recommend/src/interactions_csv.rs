@@ -9,7 +9,8 @@ use std::io::Read;
 
 use super::clock::{TIME_FORMS, parse_time};
 use super::csv_table::{CsvError, CsvRow, CsvTable};
-use super::data::{Interaction, Millis, validate_weight};
+use super::data::{Interaction, Millis};
+use super::valid::validate_weight;
 
 /// What is in which column of a CSV file of interactions.
 #[derive(Debug, Clone)]

@@ -51,6 +51,7 @@ mod shared;
 mod snapshot;
 mod source;
 mod terminology;
+mod valid;
 mod weights;
 
 pub use answer::{
@@ -60,8 +61,8 @@ pub use catalogue::flags as item_flags;
 pub use context::{condition_feature, features_of};
 pub use csv_table::{CsvError, CsvRow, CsvTable};
 pub use data::{
-    Contraindications, EARLIEST_TIME, FieldError, GradedRule, Interaction, Item, Kind, Millis, Profile,
-    Recorded, Severity, Sex, Subject, UnknownKind, User, validate_id, validate_weight,
+    Contraindications, EARLIEST_TIME, GradedRule, Interaction, Item, Kind, Millis, Profile, Recorded,
+    Severity, Sex, Subject, UnknownKind, User,
 };
 pub use evaluate::{
     Comparison, DrugListReport, DrugLists, Group, Groups, HeldOut, ListSafety, Metrics, Options, Partition,
@@ -92,6 +93,7 @@ pub use terminology::{
     Field, Key, Meaning, Mistake, Term, TermKind, Terminology, Unclear, UnknownTermKind, normalise,
     read_terms, without_dose, without_salts,
 };
+pub use valid::{FieldError, validate_id, validate_weight};
 pub use weights::{Repeats, Weighing};
 
 // The demo's tables, which a test reads, know this crate by its name.

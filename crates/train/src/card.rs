@@ -260,9 +260,11 @@ fn accepts(m: &Manifest) -> String {
     let modality = either("Modality (0008,0060)", &accepts.modalities);
     let part = either("Body Part Examined (0018,0015)", &accepts.body_parts);
     let view = either("View Position (0018,5101)", &accepts.views);
-    let either: Vec<String> = modality.into_iter().chain(part).chain(view).collect();
+    let age = accepts.oldest.map(|oldest| format!("Patient's Age (0010,1010) is above {oldest} years"));
+    let either: Vec<String> = modality.into_iter().chain(part).chain(view).chain(age).collect();
     format!(
-        "On a DICOM file whose {} it abstains (`wrong_modality`); a file without them is answered.\n\n",
+        "On a DICOM file whose {} it abstains (`wrong_modality`), as on an image of an animal or for quality control; a file \
+         without them is answered.\n\n",
         either.join(", or whose ")
     )
 }

@@ -1,45 +1,25 @@
 //! Reading image data sets: MedMNIST archives and folders.
 //!
-//! Whatever the source, an image goes through the same crop and resize as in the server, once,
-//! and is kept at the network's size in its own samples; channels and normalisation follow when
-//! a batch is made, again by the server's code.
+//! What is read is what was found: neither a network's size nor its channels are known here (see [`super::image_set`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use candle_core::npy::NpzTensors;
-use candle_core::{Device, Tensor};
 use rand::seq::SliceRandom;
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
-use rayon::prelude::*;
 
-use super::augment::{Augmentation, Planes};
-use super::fit::Examples;
-use super::label_names;
 use super::splits::{self, Grouping};
-use model::manifest::{Crop, ImageInput};
+use super::{label_names, picture_archive};
 use model::package::sha256;
 use nn::random;
-use vision::{DecodeOptions, Format, Image, PreprocessError, Preprocessor, decode};
+use vision::{DecodeOptions, Format, Image, decode};
 
 /// The splits a data set may have, in the order they are reported.
 pub const SPLITS: [&str; 3] = ["train", "val", "test"];
 
 /// Most pictures that one refusal names.
 const NAMED: usize = 10;
-
-/// Most labels of a data set.
-const MAX_LABELS: usize = 1 << 16;
-
-/// What a byte of a deflated archive of pictures becomes at most; deflate itself makes a thousand of one,
-/// but those are no pictures.
-const DEFLATE: u64 = 64;
-
-/// What any archive may become, in bytes.
-const SMALL: u64 = 128 << 20;
 
 /// An image data set as found, before the network's size is known.
 pub struct Source {
@@ -67,7 +47,7 @@ impl Source {
         let source = match path.is_dir() {
             true => read_folder(path, labels, seed, groups),
             false if groups.is_some() => bail!("--group-by: an archive has no file names"),
-            false => read_npz(path, labels),
+            false => picture_archive::read(path, labels),
         };
         let mut source = source.with_context(|| format!("reading {}", path.display()))?;
         ensure!(source.labels.len() >= 2, "{}: fewer than two labels", path.display());
@@ -128,6 +108,13 @@ impl Source {
         self.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
     }
 
+    /// The side of all pictures, if they are squares of one size: what shape they had before is not to be seen in them.
+    pub fn one_square(&self) -> Option<u32> {
+        let mut images = self.splits.values().flatten().map(|(image, _)| (image.width(), image.height()));
+        let (width, height) = images.next()?;
+        (width == height && images.all(|size| size == (width, height))).then_some(width)
+    }
+
     /// The side and channels that a network has unless told otherwise: the median of the images'
     /// shorter sides, 224 at most, and three channels as soon as one image has them. Neither
     /// depends on the order of the images or on how they are split.
@@ -140,185 +127,9 @@ impl Source {
     }
 }
 
-/// One split, every image at the network's size.
-pub struct ImageSet {
-    input: ImageInput,
-    images: Vec<Image>,
-    labels: Vec<usize>,
-    augmentation: Option<Augmentation>,
-}
-
-impl ImageSet {
-    /// Crops and resizes `examples` as the server would; `augmentation` alters training batches.
-    ///
-    /// # Errors
-    /// An image that cannot be resized.
-    pub fn new(
-        examples: &[(Image, usize)],
-        input: &ImageInput,
-        augmentation: Option<Augmentation>,
-    ) -> Result<ImageSet> {
-        let mut preprocessor = Preprocessor::new(input.clone())?;
-        let images =
-            examples.iter().map(|(image, _)| preprocessor.resized(image)).collect::<Result<_, _>>()?;
-        let labels = examples.iter().map(|(_, label)| *label).collect();
-        // What is to be cut off has been.
-        let input = ImageInput { crop: Crop::None, ..input.clone() };
-        Ok(ImageSet { input, images, labels, augmentation })
-    }
-
-    fn tensor(&self, values: Vec<f32>, count: usize) -> candle_core::Result<Tensor> {
-        let ImageInput { channels, height, width, .. } = self.input;
-        Tensor::from_vec(values, (count, channels as usize, height as usize, width as usize), &Device::Cpu)
-    }
-}
-
-impl Examples for ImageSet {
-    type Batch = Tensor;
-
-    fn labels(&self) -> &[usize] {
-        &self.labels
-    }
-
-    fn batch(&self, indices: &[usize]) -> candle_core::Result<Tensor> {
-        let mut preprocessor = Preprocessor::new(self.input.clone()).map_err(candle_core::Error::wrap)?;
-        let mut values = Vec::with_capacity(indices.len() * preprocessor.output_len());
-        for &index in indices {
-            preprocessor.append(&self.images[index], &mut values).map_err(candle_core::Error::wrap)?;
-        }
-        self.tensor(values, indices.len())
-    }
-
-    fn training_batch(
-        &self,
-        indices: &[usize],
-        targets: &mut [Vec<f32>],
-        rng: &mut ChaCha8Rng,
-    ) -> candle_core::Result<Tensor> {
-        let Some(augmentation) = &self.augmentation else {
-            return self.batch(indices);
-        };
-        let preprocessor = || Preprocessor::new(self.input.clone());
-        let size = Planes {
-            channels: self.input.channels as usize,
-            height: self.input.height as usize,
-            width: self.input.width as usize,
-        };
-        // Each copy has a seed of its own, so that the number of cores does not show.
-        let seeded: Vec<(usize, u64)> = indices.iter().map(|index| (*index, rng.random())).collect();
-        let copy = |preprocessor: &mut Result<Preprocessor, _>, (index, seed): &(usize, u64)| {
-            let preprocessor = preprocessor.as_mut().map_err(|error: &mut PreprocessError| error.clone())?;
-            let fractions = preprocessor.fractions(&self.images[*index])?;
-            let mut copy = augmentation.apply(&fractions, size, &mut ChaCha8Rng::seed_from_u64(*seed));
-            preprocessor.normalise(&mut copy);
-            Ok::<_, PreprocessError>(copy)
-        };
-        let copies: Result<Vec<Vec<f32>>, _> = seeded.par_iter().map_init(preprocessor, copy).collect();
-        let mut values = copies.map_err(candle_core::Error::wrap)?.concat();
-        let each = size.channels * size.height * size.width;
-        if let Some(share) = augmentation.mixture(rng) {
-            // Each image is mixed with its neighbor in the batch, whose order is random.
-            let (shifted_values, shifted_targets) = (rotated(&values, each), rotated(targets, 1));
-            mix(&mut values, &shifted_values, share);
-            for (target, other) in targets.iter_mut().zip(&shifted_targets) {
-                mix(target, other, share);
-            }
-        }
-        self.tensor(values, indices.len())
-    }
-}
-
-fn rotated<T: Clone>(values: &[T], by: usize) -> Vec<T> {
-    let mut turned = values.to_vec();
-    turned.rotate_left(by);
-    turned
-}
-
-fn mix(values: &mut [f32], others: &[f32], share: f32) {
-    for (value, other) in values.iter_mut().zip(others) {
-        *value = share * *value + (1.0 - share) * other;
-    }
-}
-
-fn read_npz(path: &Path, names: &[String]) -> Result<Source> {
-    let digest = sha256(&fs::read(path)?);
-    let archive = NpzTensors::new(path)?;
-    let most = fs::metadata(path)?.len().saturating_mul(DEFLATE).max(SMALL);
-    let mut splits = BTreeMap::new();
-    let mut highest = 0;
-    let mut contents = Vec::new();
-    for split in SPLITS {
-        let array = |kind: &str| -> Result<Option<Tensor>> {
-            let name = format!("{split}_{kind}");
-            if !archive.names().contains(&&name) {
-                return Ok(None);
-            }
-            // The reader allocates what the header claims, so the claim is held against the file.
-            let (shape, _) = archive.get_shape_and_dtype(&name)?;
-            let claimed = shape.dims().iter().try_fold(1u64, |all, side| all.checked_mul(*side as u64));
-            let fits = claimed.is_some_and(|claimed| claimed <= most);
-            ensure!(fits, "{name} claims a shape of {shape:?}, which the file cannot hold");
-            Ok(archive.get(&name)?)
-        };
-        let (Some(images), Some(labels)) = (array("images")?, array("labels")?) else {
-            continue;
-        };
-        let labels: Vec<f64> = labels.flatten_all()?.to_dtype(candle_core::DType::F64)?.to_vec1()?;
-        let images = images_of(images).with_context(|| format!("{split}_images"))?;
-        ensure!(
-            images.len() == labels.len(),
-            "{split} has {} images and {} labels",
-            images.len(),
-            labels.len()
-        );
-        let mut examples = Vec::with_capacity(images.len());
-        for ((image, digest), label) in images.into_iter().zip(labels) {
-            ensure!(label.fract() == 0.0, "{split}_labels: the label {label} is no whole number");
-            ensure!(label >= 0.0, "{split}_labels: a label below 0");
-            ensure!(label < MAX_LABELS as f64, "label {label} is not below {MAX_LABELS}");
-            let label = label as usize;
-            highest = highest.max(label);
-            contents.push((split, digest, label.to_string()));
-            examples.push((image, label));
-        }
-        splits.insert(split.to_string(), examples);
-    }
-    let labels: Vec<String> = match names.is_empty() {
-        true => (0..=highest).map(|label| label.to_string()).collect(),
-        false => names.to_vec(),
-    };
-    ensure!(highest < labels.len(), "label {highest} has no name among the {} given", labels.len());
-    let warnings = shared(&contents);
-    Ok(Source { labels, splits, sha256: BTreeMap::from([(file_name(path), digest)]), warnings })
-}
-
 /// As [`splits::shared`], of contents that are kept somewhere.
-fn shared(contents: &[(&str, String, String)]) -> Vec<String> {
+pub(super) fn shared(contents: &[(&str, String, String)]) -> Vec<String> {
     splits::shared(contents.iter().map(|(split, digest, label)| (*split, digest.as_str(), label.as_str())))
-}
-
-/// The images of an array of N x H x W or N x H x W x 3 bytes, each with the digest of its own.
-fn images_of(array: Tensor) -> Result<Vec<(Image, String)>> {
-    let (count, height, width, channels) = match *array.dims() {
-        [n, h, w] | [n, h, w, 1] => (n, h, w, 1),
-        [n, h, w, 3] => (n, h, w, 3),
-        ref other => bail!("an array of shape {other:?} is not N x H x W or N x H x W x 3"),
-    };
-    ensure!(array.dtype() == candle_core::DType::U8, "values of type {:?} are not uint8", array.dtype());
-    let (width, height, each) = (u32::try_from(width)?, u32::try_from(height)?, height * width * channels);
-    let values: Vec<u8> = array.flatten_all()?.to_vec1()?;
-    // Each copy may be gigabytes.
-    drop(array);
-    let image = |i: usize| {
-        let part = values[i * each..(i + 1) * each].to_vec();
-        let digest = sha256(&part);
-        let image = match channels {
-            1 => Image::from_gray8(width, height, part),
-            _ => Image::from_rgb8(width, height, part),
-        };
-        image.map(|image| (image, digest))
-    };
-    Ok((0..count).map(image).collect::<Result<_, _>>()?)
 }
 
 fn read_folder(path: &Path, names: &[String], seed: u64, groups: Option<&Grouping>) -> Result<Source> {
@@ -461,6 +272,7 @@ pub(crate) fn file_name(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use candle_core::{Device, Tensor};
 
     type Arrays = Vec<(&'static str, Tensor)>;
 

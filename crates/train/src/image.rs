@@ -11,11 +11,12 @@ use super::amount;
 use super::architectures::NetworkOptions;
 use super::augment::Augmentation;
 use super::card::{members, noticed, plain};
-use super::examples::{ImageSet, Source};
+use super::examples::Source;
 use super::finish::{Answers, Finished, STOPPED, about, check_abstain_share, finish, version};
 use super::fit::{Examples, FitOptions, Session, fit, predict};
 use super::from;
 use super::image_outputs;
+use super::image_set::ImageSet;
 use super::likeness;
 use super::precision;
 use super::report::{Shown, Subjects};
@@ -111,6 +112,24 @@ impl Orientation {
     }
 }
 
+/// What is cut off a picture that is no square.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum CropKind {
+    /// What lies outside of the square in its middle
+    Centre,
+    /// Nothing: it is squashed to a square, as those of training were if they are squares that were films of another shape
+    None,
+}
+
+impl CropKind {
+    fn crop(self) -> Crop {
+        match self {
+            CropKind::Centre => Crop::Centre,
+            CropKind::None => Crop::None,
+        }
+    }
+}
+
 /// What training makes small.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum LossKind {
@@ -134,6 +153,9 @@ pub struct AcceptsOptions {
     /// Values of DICOM's View Position that are accepted, such as PA,AP; default: any
     #[arg(long, env = "MEDSERVE_VIEW", value_delimiter = ',')]
     pub view: Vec<String>,
+    /// Age in whole years above which a DICOM file's picture gets no label, such as 17 for a model of children; default: any
+    #[arg(long, env = "MEDSERVE_OLDEST")]
+    pub oldest: Option<u16>,
 }
 
 impl AcceptsOptions {
@@ -147,6 +169,7 @@ impl AcceptsOptions {
             modalities: words(&self.modality),
             body_parts: words(&self.body_part),
             views: words(&self.view),
+            oldest: self.oldest,
         };
         (accepts != Accepts::default()).then_some(accepts)
     }
@@ -175,6 +198,9 @@ pub struct ImageOptions {
     /// 64 where there are fewer than 1,500 to train on
     #[arg(long, env = "MEDSERVE_SIZE")]
     pub size: Option<u32>,
+    /// What is cut off a picture that is no square; default: centre
+    #[arg(long, env = "MEDSERVE_CROP", value_enum)]
+    pub crop: Option<CropKind>,
     /// What training makes small: whether labels exclude each other, several may hold at once, or there is a number
     #[arg(long, env = "MEDSERVE_LOSS", value_enum, default_value = "cross-entropy")]
     pub loss: LossKind,
@@ -272,6 +298,14 @@ pub fn train(options: &ImageOptions, stop: &AtomicBool) -> Result<(PathBuf, Mani
     let mut source = Source::read(&options.data, &options.labels, options.seed, groups.as_ref())?;
     let checked = source.check_trainable().and_then(|()| source.check_measurable());
     checked.with_context(|| options.data.display().to_string())?;
+    if options.crop.is_none()
+        && let Some(side) = source.one_square()
+    {
+        source.warnings.push(format!(
+            "all pictures are squares of {side} pixels; others than squares are cut to their middle square, and where \
+             these were squashed to squares that is another geometry: --crop none squashes, --crop centre cuts"
+        ));
+    }
     source.say();
     let input = input(&source, options);
     let fit_options = fit_options(options, source.splits["train"].len());
@@ -493,7 +527,7 @@ pub(crate) fn input(source: &Source, options: &ImageOptions) -> ImageInput {
         height: side,
         width: side,
         channels,
-        crop: Crop::Centre,
+        crop: options.crop.unwrap_or(CropKind::Centre).crop(),
         resize: ResizeFilter::Bicubic,
         normalisation: Normalisation::PerImage { floor: 0.02 },
         accepts: options.accepts.accepts(),

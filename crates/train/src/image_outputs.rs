@@ -9,11 +9,12 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 
 use super::card::{card, noticed};
-use super::examples::{ImageSet, SPLITS};
+use super::examples::SPLITS;
 use super::finish::{Answers, STOPPED};
 use super::fit::fit_to;
 use super::from;
 use super::image::{self, ImageOptions, LossKind};
+use super::image_set::ImageSet;
 use super::image_table::{ImageTable, Wanted};
 use super::likeness;
 use super::plots;

@@ -13,9 +13,10 @@ use anyhow::{Context, Result, bail};
 use candle_core::Tensor;
 
 use super::card;
-use super::examples::{ImageSet, Source};
+use super::examples::Source;
 use super::finish::amend as rewrite;
 use super::fit::Examples;
+use super::image_set::ImageSet;
 use super::metrics::highest;
 use model::calibration::probabilities;
 use model::manifest::{Architecture, Bf16, ImageInput, Input, Int8, Measure, PrecisionCost, Precisions};

@@ -7,8 +7,8 @@ use anyhow::{Result, ensure};
 use candle_core::{D, Tensor};
 use rand_chacha::ChaCha8Rng;
 
-use super::examples::ImageSet;
 use super::fit::{Examples, Objective, Validation, predict};
+use super::image_set::ImageSet;
 use super::metrics::{BINS, auc, ratio};
 use model::calibration::NotFinite;
 use model::manifest::{Binary, BinaryMetrics, Interval, NumberMetrics, NumberOutput};

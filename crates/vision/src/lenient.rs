@@ -330,12 +330,17 @@ fn rows_from_front_to_back_are_a_lateral_view() {
         (b"", b"L\\F", None),
         (b"", b"R\\F", None),
         (b"", b"", None),
-        (b"PA", b"A\\F", Some("PA")),
+        (b"", b"F\\P", Some("LATERAL")),
+        (b"", b"H\\A", Some("LATERAL")),
     ] {
         let more: [(u32, &[u8; 2], &[u8]); 2] =
             [(0x0018_5101, b"CS", view), (0x0020_0020, b"CS", orientation)];
         let file = file(EXPLICIT, &data_set([1, 2, 3, 4], &more));
         let identity = declared(Format::Dicom, &file, &DecodeOptions::default()).identity;
-        assert_eq!(identity.view.as_deref(), said, "{orientation:?}");
+        assert_eq!(identity.views.first().map(String::as_str), said, "{orientation:?}");
     }
+    let both: [(u32, &[u8; 2], &[u8]); 2] = [(0x0018_5101, b"CS", b"PA"), (0x0020_0020, b"CS", b"A\\F")];
+    let file = file(EXPLICIT, &data_set([1, 2, 3, 4], &both));
+    let identity = declared(Format::Dicom, &file, &DecodeOptions::default()).identity;
+    assert_eq!(identity.views, ["PA", "LATERAL"], "a model has to read both");
 }

@@ -33,6 +33,7 @@ pub mod segment;
 pub mod synthetic;
 pub mod tones;
 mod unet;
+mod unseen;
 mod vit;
 pub mod write;
 
@@ -40,6 +41,7 @@ pub use decode::{Declared, DecodeError, DecodeOptions, Format, declared, decode}
 pub use dicom::{Identity, attributes, is_read, picture_bytes};
 pub use image::{Image, Samples, ShapeError};
 pub use preprocess::{PreprocessError, Preprocessor, preprocess};
+pub use unseen::is_cut_short;
 
 #[cfg(test)]
 mod depths;

@@ -289,11 +289,11 @@ fn native_u16(bytes: &[u8]) -> Vec<u16> {
 
 /// A part of an image, in whole pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Rectangle {
-    left: u32,
-    top: u32,
-    width: u32,
-    height: u32,
+pub(super) struct Rectangle {
+    pub(super) left: u32,
+    pub(super) top: u32,
+    pub(super) width: u32,
+    pub(super) height: u32,
 }
 
 impl Rectangle {
@@ -304,7 +304,7 @@ impl Rectangle {
     /// The largest centred part of a `width` x `height` image that has the aspect ratio of
     /// `target_width` x `target_height`. The shortened side is rounded to the nearest pixel and
     /// is at least 1; an odd remainder leaves the extra pixel at the right or bottom.
-    fn centred(width: u32, height: u32, target_width: u32, target_height: u32) -> Rectangle {
+    pub(super) fn centred(width: u32, height: u32, target_width: u32, target_height: u32) -> Rectangle {
         let (w, h) = (u64::from(width), u64::from(height));
         let (tw, th) = (u64::from(target_width), u64::from(target_height));
         let (cw, ch) = if w * th > h * tw {

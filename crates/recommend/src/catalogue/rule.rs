@@ -72,8 +72,9 @@ pub struct Doubt {
 
 impl Doubt {
     /// What is not understood of these words, which mean this.
-    fn of(field: Field, written: &str, meaning: &Meaning, terminology: &Terminology) -> Option<Self> {
-        if meaning.known && !meaning.names.is_empty() {
+    fn of(field: Field, written: &str, meant: &RuleMeaning, terminology: &Terminology) -> Option<Self> {
+        let RuleMeaning { meaning, bounds } = meant;
+        if meaning.known && !meaning.names.is_empty() || !bounds.is_empty() {
             return None;
         }
         let called = plain(written);
@@ -101,8 +102,8 @@ impl Doubt {
 
     /// That the name of a class is very like a known one: one that is not is the hospital's own.
     pub(super) fn of_class(written: &str, terminology: &Terminology) -> Option<Self> {
-        let meaning = terminology.understand(Field::Medication, written);
-        let doubt = Self::of(Field::Medication, written, &meaning, terminology)?;
+        let meant = terminology.understand_rule(Field::Medication, written);
+        let doubt = Self::of(Field::Medication, written, &meant, terminology)?;
         Some(doubt.looked_for(Field::Medication, terminology)).filter(|doubt| doubt.near.is_some())
     }
 
@@ -148,14 +149,14 @@ impl Rule {
     }
 
     fn of(subject: Subject, code: &str, terminology: &Terminology) -> Self {
-        let RuleMeaning { meaning, bounds } = terminology.understand_rule(field(subject), code);
-        let doubt = Doubt::of(field(subject), code, &meaning, terminology).filter(|_| bounds.is_empty());
+        let meant = terminology.understand_rule(field(subject), code);
+        let doubt = Doubt::of(field(subject), code, &meant, terminology);
         // Of a condition it matters which may be meant; an allergy or a drug may be any.
         let doubt = match subject {
             Subject::Condition => doubt.map(|doubt| doubt.looked_for(Field::Condition, terminology)),
             _ => doubt,
         };
-        let Meaning { names: itself, broader, groups, .. } = meaning;
+        let RuleMeaning { meaning: Meaning { names: itself, broader, groups, .. }, bounds } = meant;
         let names = match subject {
             // Who is allergic to penicillins is allergic to what amoxicillin is in.
             Subject::Allergy => broader.iter().cloned().chain(groups).collect(),
@@ -200,8 +201,8 @@ pub fn flags(item: &Item, terminology: &Terminology, catalogued: impl Fn(&Key) -
         if flags.len() == MOST_FLAGS {
             return;
         }
-        let RuleMeaning { meaning, bounds } = terminology.understand_rule(field, written);
-        let doubt = Doubt::of(field, written, &meaning, terminology).filter(|_| bounds.is_empty());
+        let meant = terminology.understand_rule(field, written);
+        let doubt = Doubt::of(field, written, &meant, terminology);
         let Some(doubt) = doubt.filter(|doubt| field == Field::Condition || !catalogued(&doubt.called))
         else {
             return;

@@ -6,7 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::csv_table::{CsvError, CsvRow, CsvTable};
-use crate::data::{MAX_CODES, text_problem};
+use crate::data::MAX_CODES;
+use crate::valid::text_problem;
 
 /// What a term stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

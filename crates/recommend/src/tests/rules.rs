@@ -2,11 +2,12 @@
 
 use serde_json::json;
 
-use crate::data::{FieldError, Interaction, Item, Kind, Profile, User, validate_id, validate_weight};
+use crate::data::{Interaction, Item, Kind, Profile, User};
 use crate::evaluate::Split;
 use crate::load::Loader;
 use crate::ranking::Scoring;
 use crate::settings::Settings;
+use crate::valid::{FieldError, validate_id, validate_weight};
 use crate::weights::{Repeats, Weighing};
 
 const NOW: i64 = 1_717_200_000_000; // 2024-06-01

@@ -17,9 +17,10 @@ use super::picture::{FAMILIES, Members, check_side};
 use super::picture_weights::weights;
 use super::{AdoptOptions, onnx};
 use crate::about::{training, unwritten_weights};
-use crate::examples::{ImageSet, Source};
+use crate::examples::Source;
 use crate::finish::{Answers, Finished, check_abstain_share, finish, version};
 use crate::image::answers;
+use crate::image_set::ImageSet;
 use crate::likeness;
 
 /// Fewest validation pictures by which a model is calibrated.

@@ -14,9 +14,9 @@ use rayon::prelude::*;
 
 use super::eigen;
 use super::pictures::{Pictures, turned, ways};
-use crate::examples::ImageSet;
 use crate::fit::{Examples, FitOptions, Session, fit, predict};
 use crate::image::{Augment, Orientation};
+use crate::image_set::ImageSet;
 use crate::metrics::highest;
 use crate::progress;
 use model::manifest::{

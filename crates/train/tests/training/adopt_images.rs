@@ -11,8 +11,8 @@ use nn::{Network, Params, Pass};
 use serde_json::{Value, json};
 use train::adopt::classifier::Classifier;
 use train::adopt::{AdoptOptions, adopt};
-use train::examples::ImageSet;
 use train::fit::Examples;
+use train::image_set::ImageSet;
 use vision::{DecodeOptions, Format, Image, Preprocessor, Samples, decode};
 
 const FAMILIES: [&str; 4] = ["resnet", "resnet-bottleneck", "vit", "convnext"];

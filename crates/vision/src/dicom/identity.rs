@@ -1,4 +1,4 @@
-//! What a file says that it is: its modality, the part of the body, the view, and whether it is synthetic.
+//! What a file says that it is: its modality, the part of the body, the views, of whom it is, and whether it is synthetic.
 //!
 //! Where Modality is missing the SOP class says it, and where Body Part Examined is, the code of the Anatomic Region
 //! Sequence: in modern radiographs (PS3.3 section C.8.11.2) it is the one that is there.
@@ -13,8 +13,14 @@ pub struct Identity {
     pub modality: Option<String>,
     /// Body Part Examined (0018,0015), or that of the Anatomic Region Sequence (0008,2218).
     pub body_part: Option<String>,
-    /// View Position (0018,5101), or whether the View Code Sequence (0054,0220) or Patient Orientation (0020,0020) has a lateral one.
-    pub view: Option<String>,
+    /// Every view that it names: View Position (0018,5101), that of the View Code Sequence (0054,0220), and a lateral one by
+    /// Patient Orientation (0020,0020). They may differ, and a model has to read all.
+    pub views: Vec<String>,
+    /// Whole years of Patient's Age (0010,1010), or else from Patient's Birth Date (0010,0030) to Study Date (0008,0020).
+    pub age: Option<u16>,
+    /// Whether it shows no human being: Patient Species Description (0010,2201) names an animal, or Quality Control Image
+    /// (0028,0300) is YES.
+    pub inhuman: bool,
     /// Whether Synthetic Data (0008,001C) is YES.
     pub synthetic: bool,
 }
@@ -26,8 +32,13 @@ impl Identity {
             modality: word(tags::MODALITY)
                 .or_else(|| of_class(&set.text(tags::SOP_CLASS)?).map(str::to_owned)),
             body_part: word(tags::BODY_PART).or_else(|| region(set).map(str::to_owned)),
-            view: word(tags::VIEW_POSITION)
-                .or_else(|| lateral(set).or_else(|| sagittal(set)).map(str::to_owned)),
+            views: [word(tags::VIEW_POSITION), coded_view(set), sagittal(set).map(str::to_owned)]
+                .into_iter()
+                .flatten()
+                .collect(),
+            age: set.text(tags::AGE).and_then(|age| years(&age)).or_else(|| years_lived(set)),
+            inhuman: word(tags::QUALITY_CONTROL).as_deref() == Some("YES")
+                || word(tags::SPECIES).is_some_and(|species| !HUMAN.contains(&species.as_str())),
             synthetic: word(tags::SYNTHETIC).as_deref() == Some("YES"),
         }
     }
@@ -62,17 +73,53 @@ fn of_class(uid: &str) -> Option<&'static str> {
     })
 }
 
-/// A word for the lateral projections of PS3.16 CID 4010, of SNOMED CT and of SNOMED RT as older files have them.
-fn lateral(set: &DataSet<'_>) -> Option<&'static str> {
-    const CODES: [&str; 6] = ["399067008", "399198007", "399173006", "R-10236", "R-10232", "R-10228"];
+/// What Patient Species Description says of people.
+const HUMAN: [&str; 4] = ["HUMAN", "HOMO SAPIENS", "HOMO", "PERSON"];
+
+/// The view by its code: the terms for those from the front and from the back (PS3.16 CID 4010; of SNOMED CT, and of SNOMED RT
+/// as older files have them), and of every other the code.
+fn coded_view(set: &DataSet<'_>) -> Option<String> {
+    const TERMS: [(&[&str], &str); 3] = [
+        (&["399348003", "R-10206"], "AP"),
+        (&["272479007", "R-40888", "R-10214"], "PA"),
+        (&["399033003", "R-10202"], "FRONTAL"),
+    ];
     let code = set.item(tags::VIEW_CODE, 0).ok()??.text(tags::CODE_VALUE)?;
-    CODES.contains(&code.as_str()).then_some("LATERAL")
+    let term = TERMS.iter().find(|(codes, _)| codes.contains(&code.as_str()));
+    (!code.is_empty()).then(|| term.map_or(code, |(_, term)| (*term).to_owned()))
 }
 
-/// A word for a picture whose rows run from front to back of the patient or the other way, as in no view from the front
-/// (PS3.3 section C.7.6.1.1.1).
+/// A word for a picture whose rows or columns run from front to back of the patient or the other way, as in no view from the
+/// front (PS3.3 section C.7.6.1.1.1).
 fn sagittal(set: &DataSet<'_>) -> Option<&'static str> {
-    set.text(tags::ORIENTATION)?.to_uppercase().starts_with(['A', 'P']).then_some("LATERAL")
+    let orientation = set.text(tags::ORIENTATION)?.to_uppercase();
+    orientation.split('\\').any(|axis| axis.trim().starts_with(['A', 'P'])).then_some("LATERAL")
+}
+
+/// Whole years of an age string (PS3.5 section 6.2): a number of days, weeks, months or years. Without a unit it is taken for
+/// years, as whoever leaves it out means.
+fn years(age: &str) -> Option<u16> {
+    let age = age.trim().to_uppercase();
+    let digits = age.find(|c: char| !c.is_ascii_digit()).unwrap_or(age.len());
+    let number: u16 = age[..digits].parse().ok()?;
+    match &age[digits..] {
+        "Y" | "" => Some(number),
+        "M" => Some(number / 12),
+        "W" => Some(number / 52),
+        "D" => Some(number / 365),
+        _ => None,
+    }
+}
+
+/// Whole years from the birth to the study.
+fn years_lived(set: &DataSet<'_>) -> Option<u16> {
+    let date = |tag| -> Option<u32> {
+        let text = set.text(tag)?;
+        let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+        (digits.len() == 8).then(|| digits.parse().ok())?
+    };
+    // As numbers of the form YYYYMMDD: the years have passed when month and day are there again.
+    u16::try_from(date(tags::STUDY_DATE)?.checked_sub(date(tags::BIRTH_DATE)?)? / 10_000).ok()
 }
 
 /// The defined term (PS3.16 annex L) for the region that the file's sequence has a code of.

@@ -11,9 +11,13 @@ pub(super) fn shown(tag: Tag) -> String {
 pub const TRANSFER_SYNTAX: Tag = 0x0002_0010;
 pub const MODALITY: Tag = 0x0008_0060;
 pub const SOP_CLASS: Tag = 0x0008_0016;
+pub const STUDY_DATE: Tag = 0x0008_0020;
 pub const ANATOMIC_REGION: Tag = 0x0008_2218;
 pub const CODE_VALUE: Tag = 0x0008_0100;
 pub const SYNTHETIC: Tag = 0x0008_001c;
+pub const BIRTH_DATE: Tag = 0x0010_0030;
+pub const AGE: Tag = 0x0010_1010;
+pub const SPECIES: Tag = 0x0010_2201;
 pub const BODY_PART: Tag = 0x0018_0015;
 pub const VIEW_POSITION: Tag = 0x0018_5101;
 pub const ORIENTATION: Tag = 0x0020_0020;
@@ -32,6 +36,7 @@ pub const PADDING: Tag = 0x0028_0120;
 pub const PADDING_LIMIT: Tag = 0x0028_0121;
 pub const FLOAT_PADDING: Tag = 0x0028_0122;
 pub const DOUBLE_PADDING: Tag = 0x0028_0123;
+pub const QUALITY_CONTROL: Tag = 0x0028_0300;
 pub const WINDOW_CENTRE: Tag = 0x0028_1050;
 pub const WINDOW_WIDTH: Tag = 0x0028_1051;
 pub const INTERCEPT: Tag = 0x0028_1052;
@@ -61,7 +66,7 @@ pub const GROUPS: [u32; 4] = [0x0028, 0x2050, 0x5200, 0x7fe0];
 /// Study Instance UID.
 pub const STUDY: Tag = 0x0020_000d;
 /// Attributes of other groups that are kept: what the file says that it is.
-pub const IDENTITY: [Tag; 10] = [
+pub const IDENTITY: [Tag; 14] = [
     MODALITY,
     BODY_PART,
     VIEW_POSITION,
@@ -72,6 +77,10 @@ pub const IDENTITY: [Tag; 10] = [
     SOP_CLASS,
     ANATOMIC_REGION,
     CODE_VALUE,
+    AGE,
+    BIRTH_DATE,
+    STUDY_DATE,
+    SPECIES,
 ];
 
 pub const ITEM: Tag = 0xfffe_e000;
