@@ -33,7 +33,7 @@ pub struct Prediction {
 }
 
 /// Why a model abstains.
-#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// No label is probable enough.
@@ -42,7 +42,7 @@ pub enum Reason {
     UnlikeTraining,
     /// The picture is of one tone: there is nothing on it.
     Blank,
-    /// The DICOM file says that it is of a modality or a body part that the model does not read.
+    /// The DICOM file says that it is of a modality, a body part, a view or an age that the model does not read.
     WrongModality,
 }
 
@@ -75,7 +75,7 @@ impl Reason {
             Reason::UnlikeTraining => "the input is unlike what the model was trained on",
             Reason::Blank => "the picture is blank",
             Reason::WrongModality => {
-                "the file says that it is of a modality, a body part or a view that the model does not read"
+                "the file says that it is of a modality, a body part, a view or an age that the model does not read"
             }
         }
     }
