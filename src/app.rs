@@ -36,7 +36,7 @@ use tokio::task::{JoinError, JoinHandle, JoinSet, spawn_blocking};
 
 use crate::api::{Admission, AppState, Identity, Shared, identity, router, tenants};
 use crate::bulk::{self, ClientKey};
-use crate::config::{self, ApiKey, AuditMode, Collector, Config, ConfigError, RecommenderEngine};
+use crate::config::{self, ApiKey, AuditMode, Collector, Config, ConfigError, RecommenderEngine, Strange};
 use crate::inference::registry::Served;
 use crate::inference::{Registry, change};
 use crate::outbound::{Http, Trust};
@@ -62,6 +62,7 @@ pub struct Prepared {
     tls: Option<Certificates>,
     export: Option<(Spans, Exporter)>,
     peers: Peers,
+    unknown: Vec<String>,
 }
 
 /// Who vouches for the programs that this one connects to, of each where it is configured.
@@ -72,12 +73,14 @@ struct Peers {
     bulk: Option<(ClientKey, Http)>,
 }
 
-/// Checks everything that was configured.
+/// Checks everything that was configured, and what of the environment looks as if it was meant to be.
 ///
 /// # Errors
 /// All that is wrong with it.
-pub fn prepare(given: &config::Settings) -> Result<Prepared, ConfigError> {
+pub fn prepare(given: &config::Settings, strange: Strange) -> Result<Prepared, ConfigError> {
     let (config, mut problems) = Config::read(given);
+    let Strange { slips, unknown } = strange;
+    problems.extend(slips);
     let recommendations = recommendations(&config).unwrap_or_else(|found| {
         let named = |problem| format!("the table [recommendations] of the file: {problem}");
         problems.extend(found.into_iter().map(named));
@@ -116,7 +119,7 @@ pub fn prepare(given: &config::Settings) -> Result<Prepared, ConfigError> {
     let peers = Peers { bulk, ..peers };
     match (identity, tls, export) {
         (Ok(identity), Ok(tls), Ok(export)) if problems.is_empty() => {
-            Ok(Prepared { config, recommendations, identity, tls, export, peers })
+            Ok(Prepared { config, recommendations, identity, tls, export, peers, unknown })
         }
         _ => Err(ConfigError(problems)),
     }
@@ -154,7 +157,10 @@ pub fn run(prepared: Prepared) -> Result<()> {
 async fn serve(prepared: Prepared) -> Result<()> {
     telemetry::start_logging();
     let metrics = telemetry::start_metrics().context("starting metrics")?;
-    let Prepared { config, recommendations, mut identity, tls, export, peers } = prepared;
+    let Prepared { config, recommendations, mut identity, tls, export, peers, unknown } = prepared;
+    for problem in unknown {
+        tracing::warn!(problem, "a variable of the environment counts for nothing");
+    }
     let (spans, exporter) = export.unzip();
     tokio::spawn(telemetry::upkeep(metrics.clone()));
     let config = Arc::new(config);
@@ -229,7 +235,11 @@ async fn serve(prepared: Prepared) -> Result<()> {
 
     let sites = tokio::select! {
         started = start(&states, recommendations) => started?,
-        () = signals.next() => return Ok(()),
+        () = signals.next() => {
+            // What was answered while the start waited, such as for the database, is in the log at least.
+            states.iter().for_each(|state| state.audit.give_up(None));
+            return Ok(());
+        }
     };
     // The default tenant's last: once it is there, the server says that it has started.
     let mut sites: Vec<site::Served> = sites.into_iter().rev().map(Site::serve).collect();

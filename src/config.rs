@@ -18,6 +18,7 @@ mod syslog;
 mod tenants;
 #[cfg(test)]
 mod tests;
+mod variables;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -33,10 +34,11 @@ pub use dicom::{DicomConfig, Peer};
 use given::Reader;
 pub use given::{DatabaseSettings, Settings};
 pub use hl7::{Hl7Config, Hl7Peer};
-pub use identity::{ApiKey, KeyFile, Models, Scope, Stamp, TlsFiles, TokenSource, allowed};
+pub use identity::{ApiKey, KeyFile, Models, Scope, Stamp, TlsFiles, TokenSource, allowed, is_unseen};
 pub use model_keys::{ModelKey, read_model_keys, read_signing_key};
 pub use page::table;
 use setting::called;
+pub use variables::{Strange, strange};
 
 pub use crate::store::Naming;
 use settings::DATABASE_URL;
@@ -282,12 +284,8 @@ impl Config {
 
 /// The keys. A line that is no key is not repeated: somebody may have written the key itself.
 fn api_keys(reader: &mut Reader) -> Vec<ApiKey> {
-    let Some(lines) = reader.given(&settings::API_KEYS) else { return Vec::new() };
+    let lines = reader.callers(&settings::API_KEYS);
     let called = called(settings::API_KEYS.name);
-    if lines.is_empty() {
-        // Who gives keys, and by mistake none, does not mean that everybody may come in.
-        reader.note(format!("{called} is given and has no entry; leave it out where there are no keys"));
-    }
     let mut keys: Vec<ApiKey> = Vec::new();
     for (index, line) in lines.iter().enumerate() {
         if let Err(problem) = identity::add_key(&mut keys, line) {
@@ -297,7 +295,7 @@ fn api_keys(reader: &mut Reader) -> Vec<ApiKey> {
     keys
 }
 
-/// The file of further keys, which may have none as yet.
+/// The file of further keys.
 fn api_keys_file(reader: &mut Reader, others: &[ApiKey]) -> Option<KeyFile> {
     let path: PathBuf = reader.given(&settings::API_KEYS_FILE)?.into();
     let called = called(settings::API_KEYS_FILE.name);
@@ -414,7 +412,7 @@ fn tokens(reader: &mut Reader) -> Option<TokenSource> {
     }
 }
 
-/// The file of those who come with a client certificate, which may have none as yet.
+/// The file of those who come with a client certificate.
 fn certificates(reader: &mut Reader, tls: Option<&TlsFiles>) -> Option<CertificateFile> {
     let path: PathBuf = reader.given(&settings::TLS_CLIENT_CALLERS)?.into();
     let called = called(settings::TLS_CLIENT_CALLERS.name);

@@ -14,7 +14,7 @@ use medserve::app::audit::{self, Audit};
 use medserve::app::import::{self, Import};
 use medserve::app::models::{self, Models};
 use medserve::app::{backup, health};
-use medserve::config::{self, DatabaseSettings, Settings};
+use medserve::config::{self, ConfigError, DatabaseSettings, Settings};
 use medserve::store::{self, tenant};
 use vision::phantom;
 
@@ -174,6 +174,13 @@ fn say(what: &impl Display) -> anyhow::Result<()> {
     }
 }
 
+/// The variables that a command and those below it read.
+fn variables(command: &clap::Command) -> Vec<String> {
+    let own = command.get_arguments().filter_map(clap::Arg::get_env);
+    let own = own.map(|name| name.to_string_lossy().into_owned());
+    own.chain(command.get_subcommands().flat_map(variables)).collect()
+}
+
 fn main() -> anyhow::Result<()> {
     let cli = Cli::try_parse().unwrap_or_else(|error| {
         // Without a command it serves, with the same options: clap says that the two cannot be had together.
@@ -184,8 +191,14 @@ fn main() -> anyhow::Result<()> {
         }
         error.exit()
     });
-    match cli.command.unwrap_or_else(|| Command::Serve(Box::new(cli.serve))) {
-        Command::Serve(serve) => app::run(app::prepare(&serve.settings)?),
+    let strange = config::strange(&variables(&Cli::command()), std::env::vars_os());
+    let command = cli.command.unwrap_or_else(|| Command::Serve(Box::new(cli.serve)));
+    // Who serves is told of it beside everything else that is wrong.
+    if !matches!(command, Command::Serve(_)) && !strange.slips.is_empty() {
+        return Err(ConfigError(strange.slips).into());
+    }
+    match command {
+        Command::Serve(serve) => app::run(app::prepare(&serve.settings, strange)?),
         Command::Import { database, what } => {
             let unnamed = !config::names_tenant(&database.settings, &database.tenant);
             let imported = import::run(&database.address()?, unnamed.then_some(&database.tenant), what)?;

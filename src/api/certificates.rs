@@ -91,12 +91,17 @@ impl Certificates {
         let callers = match CertificateFile::read(&self.file.path) {
             Ok((found, problems)) => {
                 for problem in &problems {
-                    tracing::error!(problem, "an entry of the file of certificates' callers is left out");
+                    tracing::error!(
+                        problem,
+                        "the file of certificates' callers is not in order: what is wrong in it lets nobody in"
+                    );
                 }
-                tracing::info!(
-                    callers = found.callers.len(),
-                    "the file of certificates' callers was read again"
-                );
+                if problems.is_empty() {
+                    tracing::info!(
+                        callers = found.callers.len(),
+                        "the file of certificates' callers was read again"
+                    );
+                }
                 *read = now;
                 found.callers
             }

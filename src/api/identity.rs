@@ -179,7 +179,10 @@ impl Identity {
         match KeyFile::read(&file.path) {
             Ok((found, problems)) => {
                 for problem in &problems {
-                    tracing::error!(problem, "an entry of the file of keys is left out");
+                    tracing::error!(
+                        problem,
+                        "the file of keys is not in order: what is wrong in it lets nobody in"
+                    );
                 }
                 for key in found.keys.iter().filter(|key| !self.tenants.contains(&key.tenant)) {
                     tracing::error!(key = key.name, "a key of a tenant that is not configured opens nothing");

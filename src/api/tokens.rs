@@ -21,7 +21,7 @@ use jsonwebtoken::{
 use serde::Deserialize;
 
 use super::signatures;
-use crate::config::{Models, Scope, Stamp, TokenSource, allowed};
+use crate::config::{Models, Scope, Stamp, TokenSource, allowed, is_unseen};
 
 /// Longest subject, in bytes: it goes into every audit row.
 const LONGEST_SUBJECT: usize = 200;
@@ -209,9 +209,8 @@ impl Tokens {
         if claims.exp > latest as f64 {
             return None;
         }
-        let sound = |name: &String| {
-            (1..=LONGEST_SUBJECT).contains(&name.len()) && !name.chars().any(char::is_control)
-        };
+        let sound =
+            |name: &String| (1..=LONGEST_SUBJECT).contains(&name.len()) && !name.chars().any(is_unseen);
         // A claim that is there and says nothing must not open the default tenant.
         let tenant = match self.tenant_claim.as_ref().and_then(|claim| claims.others.get(claim)) {
             None => String::new(),
@@ -418,6 +417,10 @@ mod tests {
         assert!(narrow.include("pneumonia") && !narrow.include("triage"));
         assert!(!ask(json!({}), json!({"scope": "", "scp": ["model="]})).unwrap().models.include("triage"));
         assert!(ask(json!({"crit": ["b64"], "b64": false}), json!({})).is_none());
+        for unseen in ["a\nb", "a\u{202e}b", "a\u{200b}b", "a\u{feff}", "a\u{2028}b"] {
+            assert!(ask(json!({}), json!({"sub": unseen})).is_none(), "{unseen:?} is shown as another name");
+        }
+        assert!(ask(json!({}), json!({"sub": "Zoë Łęcka 李"})).is_some());
         assert!(ask(json!({}), json!({"exp": get_current_timestamp() + 4000})).is_none(), "too long a life");
     }
 

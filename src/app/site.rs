@@ -13,7 +13,7 @@ use super::{audit, upkeep};
 use crate::api::{AppState, People, drift};
 use crate::cases::Cases;
 use crate::config::{Config, RecommenderEngine};
-use crate::store::{self, AuditKey, Store, StoreOptions, demo, tenant};
+use crate::store::{self, AuditKey, Store, StoreError, StoreOptions, demo, tenant};
 use crate::syslog;
 use recommend::clock;
 use recommend::{Recommender, Settings, Source};
@@ -21,6 +21,9 @@ use recommend::{Recommender, Settings, Source};
 /// Longest time that the last rows of the audit, and then the database, may take at the end.
 const LAST_ROWS: Duration = Duration::from_secs(12);
 const CLOSE: Duration = Duration::from_secs(3);
+
+/// Time between two looks for a database that is away at the start.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// What one tenant has.
 pub struct Site {
@@ -86,7 +89,7 @@ impl Served {
         let Site { state, key, .. } = &self.site;
         state.audit.close();
         if timeout(LAST_ROWS, &mut self.auditing).await.is_err() {
-            state.audit.give_up(key);
+            state.audit.give_up(Some(key));
         }
         // Models are everybody's, and so are the counts of their answers: they are kept once.
         if state.tenant.is_empty() {
@@ -110,7 +113,7 @@ async fn open(config: &Config, tenant: &str, mut settings: Settings) -> Result<P
     let options = StoreOptions { max_connections: config.database_connections, ..StoreOptions::default() };
     let now = clock::now();
     let url = tenant::address(&config.database_url, tenant)?;
-    let store = store::connect(&url, &options).await.context("opening the database")?;
+    let store = connect(&url, &options).await.context("opening the database")?;
     if config.demo && tenant.is_empty() {
         fill(store.as_ref()).await?;
     }
@@ -129,6 +132,30 @@ async fn open(config: &Config, tenant: &str, mut settings: Settings) -> Result<P
     };
     let recommender = recommender.context("loading people, things and interactions")?;
     Ok(People { store, recommender, reachable: AtomicBool::new(true), writable: AtomicBool::new(true) })
+}
+
+/// Connects the store. A database that is away, as after a power cut that ended both, is waited for: what needs none is answered
+/// meanwhile.
+async fn connect(url: &str, options: &StoreOptions) -> Result<Arc<dyn Store>, StoreError> {
+    let mut told = false;
+    loop {
+        match store::connect(url, options).await {
+            Err(error) if error.is_away() => {
+                if !std::mem::replace(&mut told, true) {
+                    let (database, cause) =
+                        (store::shown(url), std::error::Error::source(&error).map(ToString::to_string));
+                    tracing::error!(database, cause, "the database is away: the start waits for it");
+                }
+                tokio::time::sleep(AGAIN).await;
+            }
+            connected => {
+                if told && connected.is_ok() {
+                    tracing::info!("the database is there, and the start goes on");
+                }
+                return connected;
+            }
+        }
+    }
 }
 
 /// Fills an empty database with the invented region.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use super::identity::{Models, Scope, Stamp, entries, scopes};
+use super::identity::{Models, Scope, Stamp, entries, is_name_of_caller, scopes};
 
 /// Which client certificates are believed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,8 +38,8 @@ impl FromStr for CertificateCaller {
         else {
             return Err("must be NAME:SCOPES:KIND:VALUE");
         };
-        if name.is_empty() || name.len() > 100 || name.chars().any(char::is_control) {
-            return Err("needs a name of at most 100 bytes");
+        if !is_name_of_caller(name) {
+            return Err("needs a name of at most 100 bytes, without signs that are not seen");
         }
         let (scopes, models) = scopes(allowed)?;
         let value = match kind {
@@ -48,6 +48,17 @@ impl FromStr for CertificateCaller {
             "uri" | "cn" => value.to_string(),
             _ => return Err("has a kind of name that is not dns, uri, cn or sha256"),
         };
+        // Somebody may have meant a comment, which would make it another name.
+        let commented = match kind {
+            "cn" => value.contains(" # "),
+            "uri" => value.contains(char::is_whitespace),
+            _ => value.contains('#') || value.contains(char::is_whitespace),
+        };
+        if commented {
+            return Err(
+                "has a name of the certificate that cannot be; a comment stands on a line of its own",
+            );
+        }
         let digest = |text: &str| hex::decode(text).is_ok_and(|bytes| bytes.len() == 32);
         if value.is_empty() || (kind == "sha256" && !digest(&value)) {
             return Err("needs a name of the certificate behind its kind, of sha256 64 hexadecimal digits");
@@ -104,6 +115,10 @@ mod tests {
         assert!(caller.models.include("triage") && !caller.models.include("pneumonia"));
         let caller: CertificateCaller = "pacs:write:uri:urn:oid:1.2.3".parse().unwrap();
         assert_eq!(caller.certificate, "uri:urn:oid:1.2.3");
+        for whole in ["cn:Cath lab #2", "uri:https://pod.example.org/card#me"] {
+            let caller: CertificateCaller = format!("lab:write:{whole}").parse().unwrap();
+            assert_eq!(caller.certificate, whole);
+        }
         let printed = format!("a:write:sha256:{}", ["AB"; 32].join(":"));
         assert_eq!(
             printed.parse::<CertificateCaller>().unwrap().certificate,
@@ -117,6 +132,11 @@ mod tests {
             "a:write:ip:b",
             "a:write:sha256:ab",
             "a:write:b",
+            "a:write:dns:b.example.org # a",
+            "a:write:dns:b.example.org#a",
+            "a:write:uri:urn:oid:1.2.3 # a",
+            "a:write:cn:The chief  # and no other",
+            "a\u{202e}b:write:cn:b",
         ] {
             assert!(bad.parse::<CertificateCaller>().is_err(), "{bad}");
         }

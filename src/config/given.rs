@@ -169,6 +169,19 @@ impl Reader {
         self.given(setting).or_else(default).expect("a setting that is read so has a default that it accepts")
     }
 
+    /// A list of those who are let in; none where nothing is said. Who gives one, and by mistake an empty one, does not mean that
+    /// everybody may come in.
+    pub fn callers<A: Accepts<Value = Vec<String>>>(&mut self, setting: &Setting<A>) -> Vec<String> {
+        let given = self.given(setting);
+        if given.as_ref().is_some_and(Vec::is_empty) {
+            self.note(format!(
+                "{} is given and has no entry; leave it out where there are none",
+                called(setting.name)
+            ));
+        }
+        given.unwrap_or_default()
+    }
+
     /// A table, which only the file can hold.
     pub fn table(&mut self, name: &str) -> Table {
         match self.values.remove(name) {

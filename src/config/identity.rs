@@ -109,6 +109,21 @@ pub(super) fn scopes(text: &str) -> Result<(Vec<Scope>, Models), &'static str> {
     Ok((scopes, models))
 }
 
+/// Whether the audit can call somebody by this name: it is there, it is short, and it is read as it is written.
+pub(super) fn is_name_of_caller(name: &str) -> bool {
+    !name.is_empty() && name.len() <= 100 && !name.chars().any(is_unseen)
+}
+
+/// Whether a sign is not seen, or turns around or parts what stands beside it: a control, format or separator character
+/// (Cc, Cf, Zl, Zp of Unicode). With one of them a name would be shown as another.
+pub fn is_unseen(sign: char) -> bool {
+    sign.is_control()
+        || matches!(sign, '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}' | '\u{891}'
+            | '\u{8e2}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{110bd}' | '\u{110cd}' | '\u{13430}'..='\u{1343f}'
+            | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0001}' | '\u{e0020}'..='\u{e007f}')
+}
+
 /// A key that opens the server: its digest, never the key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiKey {
@@ -149,10 +164,11 @@ impl FromStr for ApiKey {
         let (Some(sha256), Some(scopes), Some(name)) = (parts.next(), parts.next(), parts.next()) else {
             return Err("must be NAME:SCOPES:SHA256");
         };
-        // In lists and files of keys a comma begins the next entry, and a number sign a comment.
-        let strange = |c: char| c.is_control() || matches!(c, '#' | ',');
-        if name.is_empty() || name.len() > 100 || name.chars().any(strange) {
-            return Err("needs a name of at most 100 bytes, without # and comma");
+        // In a list of keys a comma begins the next entry, and in a file a number sign at the beginning a comment.
+        if !is_name_of_caller(name) || name.contains(',') || name.starts_with('#') {
+            return Err(
+                "needs a name of at most 100 bytes, without a comma, # at the beginning or signs that are not seen",
+            );
         }
         let (scopes, tenant) = match scopes.split_once('@') {
             Some((scopes, tenant)) if is_name(tenant) => (scopes, tenant),
@@ -201,7 +217,7 @@ impl Stamp {
     }
 }
 
-/// A file of keys, one entry a line; blank lines and what is behind `#` count for nothing.
+/// A file of keys, one entry a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyFile {
     /// Where it is.
@@ -225,8 +241,9 @@ impl KeyFile {
     }
 }
 
-/// Takes each entry of a file, one a line; blank lines and what is behind `#` count for nothing. Returns
-/// what is wrong with some.
+/// Takes each entry of a file, one a line; blank lines, and those that begin with `#`, count for nothing. Elsewhere a `#` is part of
+/// the entry, as it may be of a name in a certificate: cut off there, it would be another's. Returns what is wrong with some,
+/// or that there is none.
 ///
 /// # Errors
 /// The file cannot be read.
@@ -238,12 +255,14 @@ pub(super) fn entries(
     let text = std::fs::read_to_string(path).map_err(|error| format!("{name}: {error}"))?;
     // Some editors begin a file with the mark of its byte order.
     let text = text.trim_start_matches('\u{feff}');
+    let lines = text.lines().map(str::trim).enumerate();
+    let mut entries = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')).peekable();
+    if entries.peek().is_none() {
+        return Ok(vec![format!("{name}: it has no entry, and lets nobody in")]);
+    }
     let mut problems = Vec::new();
-    for (index, line) in text.lines().enumerate() {
-        let line = line.split('#').next().unwrap_or_default().trim();
-        if !line.is_empty()
-            && let Err(problem) = take(line)
-        {
+    for (index, line) in entries {
+        if let Err(problem) = take(line) {
             problems.push(format!("{name}: line {}: it {problem}", index + 1));
         }
     }
@@ -338,10 +357,34 @@ mod tests {
             format!("name:classify@:{digest}"),
             format!("name:classify@No rth:{digest}"),
             format!("name:@north:{digest}"),
-            format!("ward #7:classify:{digest}"),
+            format!("#ward 7:classify:{digest}"),
+            format!("ward\u{202e}7:classify:{digest}"),
+            format!("ward\u{200b}7:classify:{digest}"),
+            format!("name:classify:{digest} # the ward"),
+            format!("name:classify:{digest}:2030-12-31 # the ward"),
             format!("a,b:classify:{digest}"),
         ] {
             assert!(bad.parse::<ApiKey>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_comment_is_a_line_of_its_own_and_a_file_without_an_entry_is_wrong() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys");
+        let read = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            let (file, problems) = KeyFile::read(&path).unwrap();
+            (file.keys.into_iter().map(|key| key.name).collect::<Vec<_>>(), problems.concat())
+        };
+        let digest = "0f".repeat(32);
+        let (names, problems) = read(&format!("# a\n\n  #b:admin:{digest}\nward #7:classify:{digest}\n"));
+        assert_eq!((names, problems.as_str()), (vec!["ward #7".to_string()], ""));
+        let (names, problems) = read(&format!("ward:classify:{digest}  # the wards\n"));
+        assert!(names.is_empty() && problems.contains("line 1"), "{problems}");
+        for nobody in ["", "\n \n", "# nobody yet\n"] {
+            let (names, problems) = read(nobody);
+            assert!(names.is_empty() && problems.contains("no entry"), "{nobody:?}: {problems}");
         }
     }
 

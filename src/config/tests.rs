@@ -94,6 +94,22 @@ fn an_address_that_others_can_reach_needs_a_word() {
 }
 
 #[test]
+fn an_empty_list_of_those_who_are_let_in_is_not_all_of_them() {
+    for (list, name) in
+        [("api_keys", "--api-keys"), ("dicom_callers", "--dicom-callers"), ("hl7_senders", "--hl7-senders")]
+    {
+        for nobody in ["[]", "\"\"", "\" , \""] {
+            let text = format!("allow_anonymous = true\n{list} = {nobody}\n");
+            let (_folder, settings) =
+                over_file(&text, &["--dicom-listen", "0.0.0.0:104", "--hl7-listen", "0.0.0.0:2575"]);
+            let (_, problems) = Config::read(&settings);
+            assert_eq!(problems.len(), 1, "{text}: {problems:?}");
+            assert!(problems[0].contains(name) && problems[0].contains("no entry"), "{problems:?}");
+        }
+    }
+}
+
+#[test]
 fn what_is_secret_is_not_repeated_and_what_goes_together_is_said() {
     let given = given(&[
         "--api-keys=ward:classify:hunter2, ward:everything:hunter2",

@@ -136,7 +136,7 @@ impl AuditWriter {
         if state.ended {
             drop(state);
             // The names that the audit has for people are not at hand any more.
-            lost(&self.tenant, &[AuditRow { people: Vec::new(), named: Vec::new(), ..row }]);
+            lost(&self.tenant, &[unnamed(row)]);
             return;
         }
         state.push(Entry { row, done });
@@ -161,7 +161,7 @@ impl AuditWriter {
                 (true, None) if !self.waits => tokio::time::sleep(GATHER).await,
                 (true, _) => {}
                 (false, Some(since)) if since.elapsed() > FAREWELL => {
-                    self.give_up(key);
+                    self.give_up(Some(key));
                     return;
                 }
                 (false, _) => tokio::time::sleep(RETRY).await,
@@ -175,12 +175,15 @@ impl AuditWriter {
         self.filled.notify_one();
     }
 
-    /// Logs what waits: nobody will write it any more.
-    pub fn give_up(&self, key: &AuditKey) {
+    /// Logs what waits: nobody will write it any more. Where there is no key as yet, without the people.
+    pub fn give_up(&self, key: Option<&AuditKey>) {
         let mut state = self.lock();
         state.ended = true;
-        let rows: Vec<AuditRow> =
-            state.take(usize::MAX).iter().map(|entry| as_written(&entry.row, key)).collect();
+        let shown = |row: AuditRow| match key {
+            Some(key) => as_written(&row, key),
+            None => unnamed(row),
+        };
+        let rows: Vec<AuditRow> = state.take(usize::MAX).into_iter().map(|entry| shown(entry.row)).collect();
         drop(state);
         lost(&self.tenant, &rows);
     }
@@ -255,6 +258,11 @@ fn as_written(row: &AuditRow, key: &AuditKey) -> AuditRow {
     people.sort_unstable();
     people.dedup();
     AuditRow { people, named: Vec::new(), ..row.clone() }
+}
+
+/// The row without the people.
+fn unnamed(row: AuditRow) -> AuditRow {
+    AuditRow { people: Vec::new(), named: Vec::new(), ..row }
 }
 
 /// The row with nothing in it that a database could refuse.

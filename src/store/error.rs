@@ -61,6 +61,18 @@ impl StoreError {
         matches!(self, Self::Unavailable(_))
     }
 
+    /// Whether the database could not be reached, or takes no connections for now, as while it starts or is full.
+    pub fn is_away(&self) -> bool {
+        let Self::Unavailable(cause) = self else { return false };
+        match cause.downcast_ref::<sqlx::Error>() {
+            Some(sqlx::Error::Io(_)) => true,
+            Some(sqlx::Error::Database(error)) => error.code().is_some_and(|code| {
+                code.len() == 5 && ["08", "53", "57"].iter().any(|class| code.starts_with(class))
+            }),
+            _ => false,
+        }
+    }
+
     pub(super) fn invalid(
         index: Option<usize>,
         field: &'static str,

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::support::{Server, api_key, shipped_models, until};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, crypto};
 
@@ -19,9 +19,13 @@ fn issuer() -> Authority {
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
-/// A certificate for this DNS name and common name.
-fn certificate(issuer: &Authority, dns: &str, common_name: &str) -> Shown {
-    let mut params = CertificateParams::new(vec![dns.to_string()]).unwrap();
+/// A certificate for this DNS name or URI and common name.
+fn certificate(issuer: &Authority, name: &str, common_name: &str) -> Shown {
+    let mut params = CertificateParams::default();
+    params.subject_alt_names = vec![match name.contains(':') {
+        true => SanType::URI(name.try_into().unwrap()),
+        false => SanType::DnsName(name.try_into().unwrap()),
+    }];
     params.distinguished_name.push(DnType::CommonName, common_name);
     let key = KeyPair::generate().unwrap();
     let issuer: &rcgen::Issuer<'static, KeyPair> = issuer;
@@ -106,12 +110,15 @@ async fn a_certificate_says_who_calls_and_what_it_may() {
     let callers = site.file("callers");
     write(
         &callers,
-        "# wards\nward 7:classify+model=triage:dns:ward-7.example.org\nchief:admin:cn:The chief  # and no other\n",
+        "# wards\nward 7:classify+model=triage:dns:ward-7.example.org\n  # the chief, and no other\nchief:admin:cn:The chief\n\
+         lab #2:classify:cn:Cath lab #2\npod:classify:uri:https://pod.example.org/card#me\n",
     );
     let key = api_key("one", "write", "key-one");
     let server = site.server(&["--tls-client-callers", &callers, "--api-keys", &key]);
     let ward = certificate(&site.clients, "Ward-7.example.org", "a ward");
     let chief = certificate(&site.clients, "chief.example.org", "The chief");
+    let second = certificate(&site.clients, "lab-2.example.org", "Cath lab #2");
+    let pod = certificate(&site.clients, "https://pod.example.org/card#me", "a pod");
     let nobody = certificate(&site.clients, "elsewhere.example.org", "somebody");
     let status = |shown: Option<&Shown>, request: &str| site.ask(&server, shown, request).unwrap().0;
 
@@ -121,6 +128,14 @@ async fn a_certificate_says_who_calls_and_what_it_may() {
         site.ask(&server, Some(&ward), "POST /v2/models/pneumonia/infer\ncontent-length: 0\n").unwrap();
     assert!(refused == 403 && said.contains("may ask: triage"), "{said}");
     assert_eq!(status(Some(&nobody), "GET /v1/models"), 401);
+    // A name is whole, with the number sign in it, and what it begins with is another's.
+    assert_eq!((status(Some(&second), "GET /v1/models"), status(Some(&pod), "GET /v1/models")), (200, 200));
+    for (dns, common_name) in
+        [("lab.example.org", "Cath lab"), ("https://pod.example.org/card", "another pod")]
+    {
+        let other = certificate(&site.clients, dns, common_name);
+        assert_eq!(status(Some(&other), "GET /v1/models"), 401, "{dns}");
+    }
     assert_eq!(status(None, "GET /v1/models"), 401);
     assert_eq!(status(None, "GET /health/live"), 200);
     // Who sends a key is its owner, and with a wrong one nobody.
@@ -173,7 +188,10 @@ fn settings_that_need_each_other_are_asked_for_at_start() {
     let files = ["certificate.pem", "key.pem", "roots.pem"].map(|name| site.file(name));
     let callers = site.file("callers");
     write(&callers, "ward 7:classify:dns\n");
+    let nobody = site.file("nobody");
+    write(&nobody, "# none as yet\n");
     for (arguments, word) in [
+        (vec!["--tls-client-callers", &nobody], "it has no entry"),
         (vec!["--tls-client-roots", &files[2]], "--tls-certificate"),
         (vec!["--tls-client-required"], "--tls-client-roots"),
         (vec!["--tls-client-callers", &callers], "--tls-client-roots"),

@@ -407,6 +407,12 @@ async fn keys_of_a_file_come_and_go_while_the_server_runs() {
     std::fs::write(&file, format!("{one}:2020-01-01\n{two}\n")).unwrap();
     until("key-two", 200).await;
     assert_ne!(ask("key-one").await, 200, "its last day is over");
+    // A file without an entry is no mistake that passes unnoticed.
+    std::fs::write(&file, "# nobody\n").unwrap();
+    until("key-two", 401).await;
+    assert!(server.log().contains("it has no entry"), "{}", server.log());
+    std::fs::write(&file, format!("{two}\n")).unwrap();
+    until("key-two", 200).await;
     std::fs::remove_file(&file).unwrap();
     until("key-two", 401).await;
     assert!(reqwest::get(server.at("/v1/models")).await.unwrap().status() != 200, "and never everybody");
@@ -416,7 +422,11 @@ async fn keys_of_a_file_come_and_go_while_the_server_runs() {
 fn keys_that_are_none_are_an_error_and_not_an_open_door() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("medserve.toml");
+    let empty = folder.path().join("keys");
+    std::fs::write(&empty, "# none as yet\n\n").unwrap();
+    let empty = format!("api_keys_file = {:?}", empty.to_str().unwrap());
     for text in [
+        empty.as_str(),
         "api_keys = [5]",
         "api_keys = []",
         "api_keys = \"\"",

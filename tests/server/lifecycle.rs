@@ -45,6 +45,35 @@ fn everything_wrong_is_said_at_once_and_nothing_is_opened() {
     assert!(!database.exists());
 }
 
+/// A variable that was misspelt is no silence; what an orchestrator sets for a service of this name stops nothing.
+#[test]
+fn a_variable_that_is_nearly_a_setting_ends_the_start() {
+    let slips = [("MEDSERVE_APIKEYS", "MEDSERVE_API_KEYS"), ("MEDSERVE_MODEL_KEY", "MEDSERVE_MODEL_KEYS")];
+    let output = run(&["--max-batch", "many"], &slips.map(|(slip, _)| (slip, "hunter2")));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("--max-batch") && !said.contains("hunter2"), "{said}");
+    for (slip, meant) in slips {
+        assert!(said.contains(&format!("{slip} is no setting; {meant} is one")), "{said}");
+    }
+    // Every command is told of it.
+    let program = || Command::new(env!("CARGO_BIN_EXE_medserve"));
+    let settings = program().arg("settings").env("MEDSERVE_AUDIT_KEYFILE", "key").output().unwrap();
+    assert!(!settings.status.success());
+    for (name, value) in [
+        ("MEDSERVE_SERVICE_HOST", "10.0.0.1"),
+        ("MEDSERVE_PORT", "tcp://10.0.0.1:80"),
+        ("MEDSERVE_PORT_80_TCP", ""),
+    ] {
+        assert!(program().arg("settings").env(name, value).output().unwrap().status.success(), "{name}");
+    }
+    let models = tempfile::tempdir().unwrap();
+    let variables = [("MEDSERVE_PORT_8080_TCP_ADDR", "10.0.0.1"), ("MEDSERVE_IMAGE_NAME", "hunter2")];
+    let (_, log) = Server::start_with(models.path(), &[], &variables).terminate();
+    assert!(log.contains("MEDSERVE_IMAGE_NAME is no setting"), "{log}");
+    assert!(!log.contains("8080_TCP") && !log.contains("hunter2"), "{log}");
+}
+
 #[test]
 fn without_identity_the_log_says_so() {
     let models = tempfile::tempdir().unwrap();

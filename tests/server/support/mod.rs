@@ -38,17 +38,27 @@ impl Server {
     /// Starts the server over `models` with further arguments and a database of its own, and
     /// waits until it listens.
     pub fn start(models: &Path, arguments: &[&str]) -> Server {
+        Server::start_with(models, arguments, &[])
+    }
+
+    /// As [`Server::start`], with these variables of the environment.
+    pub fn start_with(models: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Server {
         let folder = tempfile::tempdir().unwrap();
         let database = format!("sqlite://{}", folder.path().join("test.db").display());
-        let mut server = Server::start_over(&database, models, arguments);
+        let mut server = Server::begin(&database, models, arguments, variables);
         server.folder = Some(folder);
         server
     }
 
     /// As [`Server::start`], over a database of the caller's.
     pub fn start_over(database: &str, models: &Path, arguments: &[&str]) -> Server {
+        Server::begin(database, models, arguments, &[])
+    }
+
+    fn begin(database: &str, models: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Server {
         let mut child = Command::new(env!("CARGO_BIN_EXE_medserve"))
             .env("MEDSERVE_LISTEN", "127.0.0.1:0")
+            .envs(variables.iter().copied())
             .args(["serve", "--models-dir"])
             .arg(models)
             .args(["--database-url", database])
