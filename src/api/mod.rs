@@ -147,9 +147,11 @@ impl AppState {
     }
 
     /// Notes in the audit that somebody was refused on a network that is not HTTP: of an address that comes again and again
-    /// no more than so many rows, as of requests that are not let in.
+    /// no more than so many rows, as of requests that are not let in. What names a person always has its row, as long as rows
+    /// can be kept.
     pub fn note_refusal(&self, row: AuditRow) {
-        if self.failures.check_key(&row.address).is_ok() {
+        let names = !row.people.is_empty() && self.audit.check().is_ok();
+        if names || self.failures.check_key(&row.address).is_ok() {
             self.audit.note(row);
         }
     }

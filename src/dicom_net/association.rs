@@ -1,12 +1,12 @@
 //! An association that somebody opened: agreed on or refused, then C-ECHO and C-STORE one after another.
 //!
-//! An instance is answered with success once it is in the database, so that from then on it is ours to see to. One
-//! that breaks off half way leaves nothing behind.
+//! An instance is answered with success once it is in the database, so that from then on it is ours to see to. One that is
+//! refused leaves a row in the audit, and one that breaks off half way nothing.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use clinical::dicom::SourceError;
@@ -22,6 +22,7 @@ use super::intake::NotQueued;
 use super::listen::Network;
 use super::negotiation::{Refusal, Titles, agree, is_ours, is_storage, words};
 use super::pdu::{self, MOST_DATA, Pdu, PduError, Pdv};
+use super::queue::digests;
 use crate::config::Models;
 use crate::inference::head;
 use crate::store::dicom::Received;
@@ -63,6 +64,14 @@ enum End {
     Released,
     Aborted,
     Refused,
+}
+
+/// What is known of an instance by the time that it is taken or refused.
+#[derive(Default)]
+struct Came {
+    /// Whose it is, where it says that.
+    patient: Option<String>,
+    file: Option<Bytes>,
 }
 
 /// A data set on its way.
@@ -241,19 +250,51 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Association<S> {
         self.write(&Pdu::Data(vec![part])).await
     }
 
-    /// Queues an instance, or says why not.
+    /// Takes an instance, or says why not.
     async fn store(&self, whole: Arriving) -> Command {
         let command = whole.command.clone();
         if command.field != STORE {
             return command.response(status::UNRECOGNIZED, "C-ECHO and C-STORE are answered");
         }
-        let (status, comment) = match self.take_in(whole).await {
-            Ok(()) => (status::SUCCESS, String::new()),
-            Err(refused) => refused,
-        };
-        let result = if status == status::SUCCESS { "accepted" } else { "refused" };
+        let begun = Instant::now();
+        let mut came = Came::default();
+        let taken = self.take_in(whole, &mut came).await;
+        let result = if taken.is_ok() { "accepted" } else { "refused" };
         metrics::counter!("medserve_dicom_received_total", "result" => result).increment(1);
-        command.response(status, &comment)
+        match taken {
+            Ok(()) => command.response(status::SUCCESS, ""),
+            Err((status, comment)) => {
+                self.note(&command, came, (status, &comment), begun).await;
+                command.response(status, &comment)
+            }
+        }
+    }
+
+    /// Has the audit say of whom an instance was that is refused, and why, with the status that HTTP has for the like.
+    async fn note(&self, command: &Command, came: Came, (status, why): (u16, &str), begun: Instant) {
+        let (input_sha256, request_sha256) = match &came.file {
+            Some(file) => digests(&command.sop_instance, file).await,
+            None => Default::default(),
+        };
+        self.network.state.note_refusal(AuditRow {
+            status: match status {
+                status::TOO_LARGE => 413,
+                status::OUT_OF_RESOURCES => 503,
+                _ => 409,
+            },
+            people: came.patient.into_iter().collect(),
+            input_sha256,
+            request_sha256,
+            answers: vec![Some(why.to_string())],
+            latency_ms: begun.elapsed().as_secs_f64() * 1e3,
+            ..self.row()
+        });
+    }
+
+    /// A row of the audit about an instance of this association.
+    fn row(&self) -> AuditRow {
+        let address = self.peer.ip().to_canonical().to_string();
+        AuditRow::of(&format!("ae:{}", self.caller), &address, "C-STORE", "dicom")
     }
 
     /// Has the audit say of whom something goes that was made of an image as it was, where that is so.
@@ -262,17 +303,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Association<S> {
         if people.is_empty() {
             return Ok(());
         }
-        let address = self.peer.ip().to_canonical().to_string();
         let row = AuditRow {
             people,
             status: 200,
             answers: vec![Some("what was made of this image as it was goes".to_string())],
-            ..AuditRow::of(&format!("ae:{}", self.caller), &address, "C-STORE", "dicom")
+            ..self.row()
         };
         self.network.state.audit.record(row).await.map_err(|error| StoreError::Unavailable(error.into()))
     }
 
-    async fn take_in(&self, whole: Arriving) -> Result<(), (u16, String)> {
+    /// Queues an instance, and leaves in `came` what is known of it by then.
+    async fn take_in(&self, whole: Arriving, came: &mut Came) -> Result<(), (u16, String)> {
         let refuse = |status: u16, words: &str| Err((status, words.to_string()));
         let Arriving { context, command, bytes, refused, memory } = whole;
         if let Some((status, words)) = refused {
@@ -286,6 +327,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Association<S> {
         }
         let file: Bytes = part10(&command.sop_class, &command.sop_instance, syntax, &bytes).into();
         drop(bytes);
+        came.file = Some(file.clone());
         let state = &self.network.state;
         let (Ok(registry), Ok(people)) = (state.registry(), state.people()) else {
             return refuse(status::OUT_OF_RESOURCES, "starting; try again in a moment");
@@ -310,6 +352,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Association<S> {
                     return refuse(status::NOT_UNDERSTOOD, &error.to_string());
                 }
             };
+        came.patient = Some(source.patient_id.clone()).filter(|id| !id.is_empty());
         if source.sop_instance != command.sop_instance || source.sop_class != command.sop_class {
             return refuse(status::NOT_AS_ANNOUNCED, "the data set is another instance than was said");
         }

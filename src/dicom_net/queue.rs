@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use tokio::task::JoinSet;
 
@@ -137,18 +138,23 @@ async fn answered(
     answers::answer(&registry, &state.config, people.store.as_ref(), &all, image, deadline).await
 }
 
+/// The digests of an instance that came by C-STORE, for the audit: of its file, and of the request with it.
+pub async fn digests(sop_instance: &str, file: &Bytes) -> (String, String) {
+    let begin = request_digest("C-STORE", sop_instance);
+    let digests = head::read(file, |file| {
+        let mut request = begin;
+        request.update(file);
+        (hex::encode(Sha256::digest(file)), hex::encode(request.finalize()))
+    });
+    digests.await.unwrap_or_default()
+}
+
 /// The row of the audit.
 async fn row(taken: &Queued, outcome: &Result<Answered, AnswerError>, begun: Instant) -> AuditRow {
     let instance = &taken.instance;
     let labels = outcome.as_ref().map(|answered| answered.labels.as_slice()).unwrap_or_default();
     let (model, version) = answers::names(labels);
-    let begin = request_digest("C-STORE", &instance.sop_instance);
-    let digests = head::read(&instance.file, |file| {
-        let mut request = begin;
-        request.update(file);
-        (hex::encode(Sha256::digest(file)), hex::encode(request.finalize()))
-    });
-    let (input_sha256, request_sha256) = digests.await.unwrap_or_default();
+    let (input_sha256, request_sha256) = digests(&instance.sop_instance, &instance.file).await;
     AuditRow {
         request_id: format!("dicom-{}", taken.number),
         status: if outcome.is_ok() { 200 } else { 422 },

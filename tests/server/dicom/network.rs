@@ -181,7 +181,7 @@ async fn refusals(server: &Server, count: usize) -> Vec<Value> {
 
 #[tokio::test]
 async fn what_cannot_be_taken_is_refused_with_its_reason() {
-    let (server, address) = start(&["--max-body-bytes", "200000"]);
+    let (server, address) = start(&["--max-body-bytes", "200000", "--audit-people", "id"]);
     let mut scu = open(&address);
     let file = radiograph("1.2.3.1");
     let data = data_set_of(&file);
@@ -210,6 +210,43 @@ async fn what_cannot_be_taken_is_refused_with_its_reason() {
     })
     .await;
     assert!(server.log().contains("a DICOM image got no answer"));
+    // Each refusal has its row, with the person where the image says who that is.
+    let rows = until("the rows", async || {
+        let audit = json_of(get(&server, "/v1/audit?limit=1000", "*/*").await).await;
+        let mut rows = audit["rows"].as_array().unwrap().clone();
+        rows.retain(|row| row["method"] == "C-STORE" && row["request_id"] == "");
+        rows.reverse();
+        (rows.len() >= 4).then_some(rows)
+    })
+    .await;
+    let told: Vec<(u64, String, bool)> = rows
+        .iter()
+        .map(|row| (row["status"].as_u64().unwrap(), row["people"].to_string(), row["input_sha256"] != ""))
+        .collect();
+    let expected = [(409, "[\"p1\"]", true), (409, "[\"p1\"]", true), (409, "[]", true), (413, "[]", false)];
+    assert_eq!(told, expected.map(|(status, people, digest)| (status, people.to_string(), digest)));
+    assert!(rows.iter().all(|row| row["caller"] == "ae:PACS" && row["route"] == "dicom"), "{rows:?}");
+    assert!(rows[1]["answers"][0].as_str().unwrap().contains("no model"), "{rows:?}");
+}
+
+/// Nothing has changed about it: what was made of it when there was a model stays.
+#[tokio::test]
+async fn an_image_for_which_there_is_no_model_any_more_keeps_its_results() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = format!("sqlite://{}", folder.path().join("test.db").display());
+    let keys = api_key("root", "admin", KEY);
+    let serve = |model: &str| {
+        let arguments = ["--api-keys", &keys, "--dicom-listen", "127.0.0.1:0", "--dicom-models", model];
+        Server::start_over(&database, &shipped_models(), &arguments)
+    };
+    let image = radiograph("1.2.3.1");
+    let server = serve("pneumonia");
+    assert_eq!(open(&address(&server)).store(DX, "1.2.3.1", data_set_of(&image), 9000).0, 0);
+    let made = reports(&server, 1).await;
+    drop(server);
+    let server = serve("nuclei");
+    assert_eq!(open(&address(&server)).store(DX, "1.2.3.1", data_set_of(&image), 9000).0, 0xc001);
+    assert_eq!(reports(&server, 1).await, made);
 }
 
 #[tokio::test]
