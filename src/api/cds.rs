@@ -41,6 +41,9 @@ const SUITS: usize = 3;
 /// How many are looked at for those.
 const LOOKED_AT: usize = 20;
 
+/// Most cards of one call of feedback whose people are looked up.
+const NAMED: usize = 100;
+
 /// The services that there are
 ///
 /// Each with its hook and with what it asks to be sent along.
@@ -325,11 +328,28 @@ pub async fn feedback(
     find(&id)?;
     let problems = feedback.problems().into_iter();
     refuse(problems.map(|(pointer, detail)| FieldError { pointer, detail: detail.to_string() }))?;
+    name(&state, &concerned, &feedback).await;
     if state.config.cds.is_on() {
         interact(&state, &concerned, &feedback).await?;
     }
     let answers = feedback.lines().into_iter().map(Some).collect();
     Ok((Extension(Answered { answers, ..Answered::default() }), Json(json!({}))).into_response())
+}
+
+/// Names in the audit the people whose cards these were, as the rows of the calls have them. Where the database is away the feedback
+/// is taken all the same.
+async fn name(state: &AppState, concerned: &Concerned, feedback: &Feedback) {
+    let Ok(people) = state.people() else { return };
+    let cards: BTreeSet<&str> = feedback.feedback.iter().map(|told| told.card.as_str()).collect();
+    for card in cards.into_iter().take(NAMED) {
+        match people.store.audit_card(card).await {
+            Ok(row) => concerned.add_named(row.into_iter().flat_map(|row| row.row.people)),
+            Err(error) => {
+                tracing::warn!(%error, "feedback does not name in the audit whose card it is about");
+                return;
+            }
+        }
+    }
 }
 
 /// Writes what was done with cards as interactions: `accepted` with the item of each suggestion that was taken,

@@ -134,7 +134,7 @@ async fn answered(
         Ok(text) => Message::read(text),
         Err(_) => Message::read(&String::from_utf8_lossy(bytes)),
     };
-    let (taken, patients) = match (&message, &text) {
+    let (taken, mut patients) = match (&message, &text) {
         (Ok(_), Err(error)) => (Err((Accepted::Error, error.clone())), Vec::new()),
         (Ok(message), Ok(_)) => taken_in(state, message).await,
         (Err(error), _) => (Err((Accepted::Error, error.clone())), Vec::new()),
@@ -144,11 +144,15 @@ async fn answered(
         Err((accepted, error)) => (*accepted, std::slice::from_ref(error), "refused"),
     };
     metrics::counter!("medserve_hl7_messages_total", "result" => result).increment(1);
+    if let (true, Ok(message)) = (patients.is_empty(), &message) {
+        patients = named(state, message, accepted).await;
+    }
     let row = AuditRow {
         request_id: format!("hl7-{id}"),
         status: match accepted {
             Accepted::Yes => 200,
             Accepted::Error => 422,
+            Accepted::Rejected if told.iter().any(|error| error.code == 202) => 422,
             Accepted::Rejected => 503,
         },
         people: patients,
@@ -168,6 +172,20 @@ async fn answered(
         (accepted, told) = (Accepted::Rejected, std::slice::from_ref(&unwritten));
     }
     acknowledgement(message.as_ref().ok(), accepted, told, clock::now(), id)
+}
+
+/// Whom a message names that was not taken: by its number, and by the id that whoever has it is kept under. Of one that may come
+/// again in a moment, since the database is away, the number alone.
+async fn named(state: &AppState, message: &Message, accepted: Accepted) -> Vec<String> {
+    let Ok(identity) = Identity::of(message) else { return Vec::new() };
+    let mut names = vec![identity.id];
+    if accepted == Accepted::Error
+        && let Ok(people) = state.people()
+        && let Ok(user_id) = person_of(people.store.as_ref(), message).await
+    {
+        names.push(user_id);
+    }
+    names
 }
 
 /// What of a message that is taken its sender is told, or why it is not taken.

@@ -264,6 +264,9 @@ pub trait Store:
     /// The rows of feedback about a card of CDS Hooks, numbered above that of the card, in their order, at most `limit`.
     fn audit_feedback<'a>(&'a self, after: i64, card: &'a str, limit: u32) -> Answer<'a, Vec<NumberedRow>>;
 
+    /// The row of the call of CDS Hooks that gave a card, the latest where several did.
+    fn audit_card<'a>(&'a self, card: &'a str) -> Answer<'a, Option<NumberedRow>>;
+
     /// The end of the audit's chain.
     fn audit_head(&self) -> Answer<'_, Head>;
 

@@ -542,10 +542,19 @@ async fn a_client_shows_who_it_is_by_its_token_and_may_call_nothing_else() {
             Client::new().post(server.at(&format!("/cds-services/{SIGN}"))).bearer_auth(bearer).json(&body);
         assert_eq!(request.send().await.unwrap().status(), status);
     }
-    let elsewhere = Client::new()
-        .get(server.at("/v1/users/p/recommendations?kind=drug"))
-        .bearer_auth(token(&claims, SECRET));
-    assert_eq!(elsewhere.send().await.unwrap().status(), 403);
+    let whole = changed("aud", json!("https://medserve.example.org"));
+    for elsewhere in [
+        "/v1/users/p/recommendations?kind=drug",
+        "/v1/items",
+        "/v1/models",
+        "/v1/models/triage",
+        "/v1/models/triage/card.json",
+        "/v2",
+        "/v2/models/triage",
+    ] {
+        let request = Client::new().get(server.at(elsewhere)).bearer_auth(&whole);
+        assert_eq!(request.send().await.unwrap().status(), 403, "{elsewhere}");
+    }
 }
 
 #[tokio::test]

@@ -232,3 +232,36 @@ async fn without_a_weight_feedback_goes_to_the_audit_alone() {
     assert!(kept["rules"].as_array().unwrap().contains(&json!("allergy")), "{whole}");
     assert_eq!(whole["feedback"].as_array().unwrap().len(), 1, "{whole}");
 }
+
+/// Who overrode a card about somebody is asked of the audit by that person, whether or not the feedback becomes an interaction.
+async fn named(database: Option<&cluster::TestDatabase>) {
+    let server = start(database, &["--audit-people", "id"]).await;
+    put_person(&server, BOSS, "p").await;
+    put_person(&server, BOSS, "q").await;
+    let (of_p, of_q) = (order(&server, BOSS, "p").await, order(&server, BOSS, "q").await);
+    let strange = json!({"uuid": "4e0a3a1e-3283-4575-ab82-028d55fe2719"});
+    // A word that stands in every such row, and is no card.
+    let word = json!({"uuid": "critical"});
+    post(&server, BOSS, FEEDBACK, &overridden(&of_p)).await;
+    for card in [&strange, &word] {
+        post(&server, BOSS, FEEDBACK, &overridden(card)).await;
+    }
+    let mut both = overridden(&of_q);
+    both["feedback"].as_array_mut().unwrap().push(overridden(&of_p)["feedback"][0].clone());
+    post(&server, BOSS, FEEDBACK, &both).await;
+    let page = get(&server, BOSS, "/v1/audit").await;
+    let rows = page["rows"].as_array().unwrap().iter();
+    let told =
+        rows.filter(|row| row["route"] == "/cds-services/{id}/feedback").map(|row| row["people"].clone());
+    assert_eq!(told.collect::<Vec<_>>(), [json!(["p", "q"]), json!([]), json!([]), json!(["p"])]);
+    let of_q = get(&server, BOSS, "/v1/audit?user=q").await;
+    assert!(of_q.to_string().contains("feedback"), "{of_q}");
+}
+
+#[tokio::test]
+async fn feedback_names_in_the_audit_whose_card_it_is_about() {
+    named(None).await;
+    if let Some(database) = cluster::database().await {
+        named(Some(&database)).await;
+    }
+}

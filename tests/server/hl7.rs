@@ -282,6 +282,34 @@ async fn who_is_not_among_the_senders_is_not_heard() {
     assert_eq!(row["answers"], json!(["the address is not among the senders"]));
 }
 
+/// Whose record a message that was refused was about, is asked of the audit as well.
+#[tokio::test]
+async fn a_message_that_is_refused_names_the_person_in_its_row() {
+    let (server, address) = start(&["--audit-people", "id"]);
+    let mut sent = Vec::new();
+    for (identifiers, change, code, status) in [
+        ("h1^^^H^MR", ("", ""), "AA", 200),
+        ("h1^^^OTHER^MR", ("", ""), "AE", 422),
+        ("h1^^^H^MR", ("|M7|P|", "|M7|T|"), "AR", 422),
+        ("h1^^^H^MR", ("|M7|P|", "||P|"), "AE", 422),
+    ] {
+        let message = about(identifiers, "AL1|1|DA|^sulfa\r").replace(change.0, change.1);
+        let answer = send(&address, &[&message]).remove(0);
+        assert!(answer.contains(&format!("\rMSA|{code}|")), "{answer}");
+        sent.push(json!(status));
+    }
+    let rows = until("the rows", async || {
+        let audit = Client::new().get(server.at("/v1/audit?user=h1")).bearer_auth(KEY).send().await.unwrap();
+        let audit: Value = audit.json().await.unwrap();
+        let mut rows = audit["rows"].as_array().unwrap().clone();
+        rows.retain(|row| row["route"] == "hl7");
+        (rows.len() >= sent.len()).then_some(rows)
+    })
+    .await;
+    assert!(rows.iter().all(|row| row["people"] == json!(["h1"])), "{rows:?}");
+    assert_eq!(rows.iter().rev().map(|row| row["status"].clone()).collect::<Vec<_>>(), sent);
+}
+
 /// Where answers wait for the audit, so do acknowledgements: who was told that a message was taken finds its row, whatever
 /// ends the server the next moment.
 #[tokio::test]

@@ -2,9 +2,9 @@
 //! `errors` as well as in a sentence, on whatever route.
 
 use reqwest::{Client, Method};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::support::{Server, api_key, shipped_models};
+use crate::support::{Server, api_key, shipped_models, until};
 
 const ADMIN: &str = "refusals-admin";
 
@@ -146,5 +146,35 @@ async fn a_content_type_is_refused_with_those_that_the_route_takes() {
             let said = response.text().await.unwrap();
             assert!(said.contains(accepted) && !said.contains("without a key"), "{path} {kind}: {said}");
         }
+    }
+}
+
+/// Whoever is known leaves a row also where the request is refused before anything is done for it.
+#[tokio::test]
+async fn what_is_refused_by_its_head_or_its_size_is_in_the_audit_with_the_person() {
+    let keys = api_key("admin", "admin", ADMIN);
+    let arguments = ["--api-keys", &keys, "--max-body-bytes", "2000", "--audit-people", "id"];
+    let server = Server::start(&shipped_models(), &arguments);
+    let request = |id: &str| {
+        let request =
+            Client::new().put(server.at("/v1/users/u7")).bearer_auth(ADMIN).header("x-request-id", id);
+        request.header("content-type", "application/json")
+    };
+    let chunks = futures::stream::iter(vec![Ok::<_, std::io::Error>("x".repeat(1500)); 2]);
+    for (id, request, status) in [
+        ("announced", request("announced").body("x".repeat(3000)), 413),
+        ("in-pieces", request("in-pieces").body(reqwest::Body::wrap_stream(chunks)), 413),
+        ("compressed", request("compressed").header("content-encoding", "gzip").body("{}"), 415),
+        ("timeout", request("timeout").header("x-request-timeout", "soon").body("{}"), 400),
+    ] {
+        assert_eq!(request.send().await.unwrap().status(), status, "{id}");
+        let row = until("the row", async || {
+            let page = Client::new().get(server.at("/v1/audit?user=u7")).bearer_auth(ADMIN);
+            let page: Value = page.send().await.unwrap().json().await.unwrap();
+            page["rows"].as_array().unwrap().iter().find(|row| row["request_id"] == id).cloned()
+        })
+        .await;
+        assert_eq!((&row["status"], &row["caller"]), (&json!(status), &json!("key:admin")), "{row}");
+        assert_eq!((&row["people"], &row["input_sha256"]), (&json!(["u7"]), &json!("")), "{row}");
     }
 }

@@ -40,13 +40,18 @@ pub async fn layer<F: Future<Output = Response>>(
             return not_let_in(state, &request, Caller::unknown(address), &unknown.to_string(), since);
         }
     };
-    if let Access::Scoped(scopes) = access
-        && !caller.may(scopes)
-    {
+    // The client of a record system is known for its services alone.
+    let services_alone = access == Access::Known && caller.scopes == [Scope::Cds];
+    let needed: &[Scope] = match access {
+        Access::Scoped(scopes) => scopes,
+        _ if services_alone => &[Scope::Classify, Scope::Recommend, Scope::Write],
+        _ => &[],
+    };
+    if !needed.is_empty() && !caller.may(needed) {
         return match state.identity.is_configured() {
             true => {
                 audit::refused(state, &request, &caller, 403, since);
-                forbidden(scopes)
+                forbidden(needed)
             }
             false => {
                 let detail = match state.identity.is_demo() {

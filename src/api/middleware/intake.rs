@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use sha2::{Digest, Sha256};
 
-use super::deadline;
+use super::{audit, deadline};
 use crate::api::access::{self, Access};
 use crate::api::admission::{Class, Refused, Room};
 use crate::api::body_size::BodySize;
@@ -53,9 +54,13 @@ pub async fn layer<F: Future<Output = Response> + Send + 'static>(
     let class = class(access);
     let finished = class != Class::Compute && !request.method().is_safe();
     let caller = request.extensions().get::<Caller>().map_or_else(String::new, |who| who.counted_as.clone());
-    let mut response = match take_in(state, request, class, &caller).await {
-        Ok((request, room)) => match state.admission.enter(class, &caller) {
+    let at = Instant::now();
+    let (mut parts, body) = request.into_parts();
+    let taken = take_in(state, &mut parts, body, class, &caller, at).await;
+    let mut response = match taken {
+        Ok((body, room)) => match state.admission.enter(class, &caller) {
             Ok(pass) => {
+                let request = Request::from_parts(parts, Body::from(body));
                 let work = async move {
                     let response = next(request).await;
                     drop((pass, room));
@@ -72,7 +77,10 @@ pub async fn layer<F: Future<Output = Response> + Send + 'static>(
             }
             Err(refused) => refuse(refused),
         },
-        Err(response) => *response,
+        Err(response) => {
+            note(state, Request::from_parts(parts, Body::empty()), response.status(), at);
+            *response
+        }
     };
     if response.status() == StatusCode::TOO_MANY_REQUESTS
         && !response.headers().contains_key(header::RETRY_AFTER)
@@ -80,6 +88,18 @@ pub async fn layer<F: Future<Output = Response> + Send + 'static>(
         response.headers_mut().insert(header::RETRY_AFTER, state.admission.retry_after(class).into());
     }
     response
+}
+
+/// Has the audit say that a request was refused for what it is. What is refused for want of room or time leaves no row.
+fn note(state: &AppState, request: Request, status: StatusCode, since: Instant) {
+    let for_itself = status.is_client_error()
+        && !matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
+    if let Some(caller) = request.extensions().get::<Caller>()
+        && for_itself
+        && state.audit.check().is_ok()
+    {
+        audit::refused(state, &request, caller, status.as_u16(), since);
+    }
 }
 
 /// What does the work of a route, by whom it is for.
@@ -91,20 +111,21 @@ fn class(access: Access) -> Class {
     }
 }
 
+/// Reads the body, and leaves in the extensions what there is to say of it.
 async fn take_in(
     state: &AppState,
-    request: Request,
+    parts: &mut Parts,
+    body: Body,
     class: Class,
     caller: &str,
-) -> Result<(Request, Room), Box<Response>> {
-    let at = Instant::now();
+    at: Instant,
+) -> Result<(Bytes, Room), Box<Response>> {
     let problem = |problem: Problem| Box::new(problem.into_response());
-    let timeout = timeout(request.headers(), state).map_err(problem)?;
-    uncompressed(request.headers()).map_err(problem)?;
+    let timeout = timeout(&parts.headers, state).map_err(problem)?;
+    uncompressed(&parts.headers).map_err(problem)?;
     state.admission.check(class, caller).map_err(|refused| Box::new(refuse(refused)))?;
-    let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    let path = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
     let size = BodySize::of(path, state.config.max_body_bytes);
-    let (mut parts, body) = request.into_parts();
     let announced =
         parts.headers.get(header::CONTENT_LENGTH).and_then(|n| n.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|bytes| bytes > size.most as u64) {
@@ -127,7 +148,7 @@ async fn take_in(
         Received { at, sha256: sha256.into(), request_sha256: body.request_sha256.finalize().into() };
     parts.extensions.insert(Deadline(at + timeout));
     parts.extensions.insert(received);
-    Ok((Request::from_parts(parts, Body::from(body.bytes)), room))
+    Ok((body.bytes, room))
 }
 
 /// A compressed body could be of any size, and is of another on every route: none is read.

@@ -66,6 +66,11 @@ pub struct AuditRow {
     pub evidence: Option<String>,
 }
 
+/// How the id of a card ends an answer of CDS Hooks in the JSON of a row's answers, behind the indicator.
+pub(in crate::store) fn card_in_answers(card: &str) -> String {
+    format!(" {card}\"")
+}
+
 impl AuditRow {
     /// A row of now that says who asked for what, and nothing of the answer yet.
     pub fn of(caller: &str, address: &str, method: &str, route: &str) -> AuditRow {

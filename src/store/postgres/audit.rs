@@ -12,7 +12,7 @@ use recommend::clock;
 
 use super::{PostgresStore, StoreError, Traces, described, migrate};
 use crate::store::audit::chain::{canonical, link};
-use crate::store::audit::{AuditKey, AuditQuery, Head};
+use crate::store::audit::{AuditKey, AuditQuery, Head, card_in_answers};
 use crate::store::rows::{AuditColumns, HeadColumns, head, no_head, not_taken};
 use crate::store::{AuditRow, NumberedRow, TRIM_BATCH};
 
@@ -149,6 +149,19 @@ impl PostgresStore {
             .into_iter()
             .map(AuditColumns::into_row)
             .collect()
+    }
+
+    pub(super) async fn audit_card(&self, card: &str) -> Result<Option<NumberedRow>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM audit a WHERE a.route = '/cds-services/{{id}}' AND strpos(a.answers::text, $1) > 0
+             ORDER BY a.number DESC LIMIT 1"
+        );
+        sqlx::query_as::<_, AuditColumns>(AssertSqlSafe(sql))
+            .bind(card_in_answers(card))
+            .fetch_optional(&self.pool)
+            .await?
+            .map(AuditColumns::into_row)
+            .transpose()
     }
 
     pub(super) async fn audit_head(&self) -> Result<Head, StoreError> {

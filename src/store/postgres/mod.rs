@@ -325,6 +325,10 @@ impl Store for PostgresStore {
         Box::pin(self.audit_feedback(after, card, limit))
     }
 
+    fn audit_card<'a>(&'a self, card: &'a str) -> Answer<'a, Option<NumberedRow>> {
+        Box::pin(self.audit_card(card))
+    }
+
     fn audit_head(&self) -> Answer<'_, Head> {
         Box::pin(self.audit_head())
     }

@@ -9,7 +9,7 @@ use recommend::clock;
 
 use super::{SqliteStore, StoreError, Traces, migrate};
 use crate::store::audit::chain::{canonical, link};
-use crate::store::audit::{AuditKey, AuditQuery, Head};
+use crate::store::audit::{AuditKey, AuditQuery, Head, card_in_answers};
 use crate::store::rows::{self, AuditColumns, HeadColumns, head, no_head, not_taken};
 use crate::store::{AuditRow, NumberedRow, TRIM_BATCH};
 
@@ -158,6 +158,18 @@ impl SqliteStore {
         .into_iter()
         .map(AuditColumns::into_row)
         .collect()
+    }
+
+    pub(super) async fn audit_card(&self, card: &str) -> Result<Option<NumberedRow>, StoreError> {
+        sqlx::query_as::<_, AuditColumns>(
+            "SELECT * FROM audit WHERE route = '/cds-services/{id}' AND instr(answers, ?1) > 0
+             ORDER BY number DESC LIMIT 1",
+        )
+        .bind(card_in_answers(card))
+        .fetch_optional(&self.pool)
+        .await?
+        .map(AuditColumns::into_row)
+        .transpose()
     }
 
     pub(super) async fn audit_head(&self) -> Result<Head, StoreError> {
