@@ -259,8 +259,9 @@ pub async fn keep_up(state: AppState, people: Arc<People>, key: Arc<AuditKey>) {
             tracing::warn!(%error, "what cards suggested was not trimmed");
         }
         if let Ok(backlog) = within(LIMIT, people.store.hl7_backlog()).await {
-            metrics::gauge!("medserve_hl7_unsent").set(backlog.unsent as f64);
-            metrics::gauge!("medserve_hl7_given_up").set(backlog.given_up as f64);
+            let labels = of_tenant(&state.tenant, []);
+            metrics::gauge!("medserve_hl7_unsent", labels.clone()).set(backlog.unsent as f64);
+            metrics::gauge!("medserve_hl7_given_up", labels).set(backlog.given_up as f64);
         }
         if let Ok(backlog) = within(LIMIT, people.store.dicom_backlog()).await {
             let labels = of_tenant(&state.tenant, []);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::support::postgres as cluster;
 use crate::support::wire::Wire;
-use crate::support::{Server, api_key, shipped_models};
+use crate::support::{Server, api_key, shipped_models, until};
 use hex::encode as hex;
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value, json};
@@ -200,6 +200,36 @@ async fn until_ready(server: &Server, status: u16) {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     panic!("ready was never answered with {status}");
+}
+
+/// After a power cut the server may be there before its database: what needs none is answered, and its rows follow.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_waits_for_a_database_that_is_away() {
+    let Some(database) = cluster::database().await else { return };
+    let (credentials, rest) = database.url.split_once('@').unwrap();
+    let (address, rest) = rest.split_once('/').unwrap();
+    let wire = Wire::to(address.to_string()).await;
+    wire.whole.send(false).unwrap();
+    let url = format!("{credentials}@127.0.0.1:{}/{rest}", wire.port);
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let listen = free.clone();
+    let starting = std::thread::spawn(move || {
+        Server::start_over(&url, &shipped_models(), &["--listen", &listen, "--api-keys", &keys()])
+    });
+    let ask = async |path: &str| {
+        let answer = reqwest::get(format!("http://{free}{path}")).await;
+        answer.map_or(0, |answer| answer.status().as_u16())
+    };
+    until("the models", async || (ask("/health/ready?capability=classify").await == 200).then_some(())).await;
+    assert_eq!((ask("/health/startup").await, ask("/health/ready").await), (503, 503));
+    let note = json!({"model": "triage", "records": [{"note": "chest pain"}]});
+    let asked = Client::new().post(format!("http://{free}/v1/notes/classify")).bearer_auth(WARD).json(&note);
+    assert_eq!(asked.send().await.unwrap().status(), 200);
+    wire.whole.send(true).unwrap();
+    let server = starting.join().unwrap();
+    assert_eq!(ask("/health/startup").await, 200);
+    assert_eq!(rows(&server, 1).await[0]["route"], "/v1/notes/classify");
+    assert!(server.log().contains("the start waits for it"), "{}", server.log());
 }
 
 #[tokio::test(flavor = "multi_thread")]

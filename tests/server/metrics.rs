@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::support::{Server, shipped_models};
+use crate::support::{Server, api_key, shipped_models, until};
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use vision::phantom::chest_phantom;
@@ -119,6 +119,30 @@ async fn what_alerts_watch_is_there_before_anything_happens() {
         "medserve_rejected_total{reason=\"unauthorized\"}",
     ] {
         assert_eq!(scrape.samples.get(series), Some(&0.0), "{series}");
+    }
+}
+
+/// What each tenant's database is asked for is a series for each: else the last one that was asked would speak for all.
+#[tokio::test]
+async fn what_is_counted_in_a_database_is_counted_for_each_tenant() {
+    let key = api_key("root", "admin", "a key");
+    let server = Server::start(&shipped_models(), &["--tenants", "north,south", "--api-keys", &key]);
+    for name in [
+        "medserve_hl7_unsent",
+        "medserve_hl7_given_up",
+        "medserve_dicom_waiting",
+        "medserve_dicom_unsent",
+        "medserve_recommender_age_seconds",
+        "medserve_audit_problems",
+        "medserve_database_connections_max",
+    ] {
+        until(name, async || {
+            let scrape = Scrape::of(&server).await;
+            let of = |series: String| scrape.samples.contains_key(&series);
+            let tenants = ["north", "south"].map(|tenant| format!("{name}{{tenant=\"{tenant}\"}}"));
+            (of(name.to_string()) && tenants.into_iter().all(of)).then_some(())
+        })
+        .await;
     }
 }
 
